@@ -1,0 +1,86 @@
+package domain
+
+// Entity is a part of a chat that changes as a whole: the unit of consistency. Its version is the seq of the last event that
+// moved it.
+type Entity struct {
+	Kind EntityKind
+	ID   string // "" for the chat itself
+}
+
+// EntityKind says what an [Entity] is.
+type EntityKind uint8
+
+// The kinds of entities.
+const (
+	KindChat      EntityKind = iota + 1 // title, archived or not, who owns it
+	KindMember                          // one user's membership and role
+	KindMessage                         // one message: content, revisions, tombstone
+	KindReactions                       // the reactions to one message
+	KindRead                            // how far one user has read
+	KindCommand                         // a command that was carried out
+)
+
+// ChatEntity is the chat itself.
+func ChatEntity() Entity { return Entity{Kind: KindChat} }
+
+// MemberEntity is one user's membership.
+func MemberEntity(id UserID) Entity { return Entity{KindMember, string(id)} }
+
+// MessageEntity is one message.
+func MessageEntity(id MessageID) Entity { return Entity{KindMessage, string(id)} }
+
+// ReactionsEntity is the reactions to one message.
+func ReactionsEntity(id MessageID) Entity { return Entity{KindReactions, string(id)} }
+
+// ReadEntity is one user's read mark.
+func ReadEntity(id UserID) Entity { return Entity{KindRead, string(id)} }
+
+// CommandEntity is a command that was carried out.
+func CommandEntity(id CommandID) Entity { return Entity{KindCommand, string(id)} }
+
+func (e Entity) String() string {
+	switch e.Kind {
+	case KindChat:
+		return "chat"
+	case KindMember:
+		return "member/" + e.ID
+	case KindMessage:
+		return "message/" + e.ID
+	case KindReactions:
+		return "reactions/" + e.ID
+	case KindRead:
+		return "read/" + e.ID
+	case KindCommand:
+		return "cmd/" + e.ID
+	}
+	return "unknown/" + e.ID
+}
+
+// Moves names the entities that a durable event moves, at most one of a kind.
+func Moves(e Durable) []Entity {
+	switch e := e.(type) {
+	case MessageNew:
+		return []Entity{MessageEntity(e.Message), ReadEntity(e.Sender)} // who writes has read what came before
+	case MessageEdit:
+		return []Entity{MessageEntity(e.Message)}
+	case MessageDelete:
+		return []Entity{MessageEntity(e.Message)}
+	case MessageReaction:
+		return []Entity{ReactionsEntity(e.Message)}
+	case ReadReceipt:
+		return []Entity{ReadEntity(e.User)}
+	case ChatUpdate:
+		switch e.Change {
+		case Created:
+			return []Entity{ChatEntity(), MemberEntity(e.Actor)}
+		case Renamed, Archived, Unarchived:
+			return []Entity{ChatEntity()}
+		case MemberAdded, MemberRemoved, RoleChanged:
+			if e.Role == RoleOwner || e.Previous == RoleOwner {
+				return []Entity{ChatEntity(), MemberEntity(e.User)}
+			}
+			return []Entity{MemberEntity(e.User)}
+		}
+	}
+	return nil
+}

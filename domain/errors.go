@@ -1,0 +1,70 @@
+package domain
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Reasons for which a command is refused. Branch on them with [errors.Is]; the error itself is a [*Refusal] that says in a
+// sentence what was refused.
+var (
+	// ErrInvalid is input that no state would make acceptable; the error is an [*InvalidError].
+	ErrInvalid = errors.New("invalid input")
+	// ErrChatNotFound is a command for a chat that was never created.
+	ErrChatNotFound = errors.New("chat not found")
+	// ErrChatExists is the creation of a chat whose id is taken.
+	ErrChatExists = errors.New("chat exists")
+	// ErrArchived is a command that an archived chat does not take.
+	ErrArchived = errors.New("chat is archived")
+	// ErrNotMember is a command by, or about, someone who is not a current member of the chat.
+	ErrNotMember = errors.New("not a member")
+	// ErrForbidden is a command for which the actor's role is too low.
+	ErrForbidden = errors.New("role too low")
+	// ErrLastOwner is a command that would leave the chat without an owner.
+	ErrLastOwner = errors.New("last owner")
+	// ErrMessageNotFound is a command for a message that the chat does not have.
+	ErrMessageNotFound = errors.New("message not found")
+	// ErrMessageExists is a send under a message id that someone else has used.
+	ErrMessageExists = errors.New("message id taken")
+	// ErrMessageDeleted is a command for a message that was deleted.
+	ErrMessageDeleted = errors.New("message deleted")
+	// ErrNotAuthor is an edit of someone else's message.
+	ErrNotAuthor = errors.New("not the author")
+	// ErrEditWindow is an edit that comes too late.
+	ErrEditWindow = errors.New("edit window passed")
+	// ErrSeqRange is a sequence number that the chat has not reached, or that is no message's.
+	ErrSeqRange = errors.New("sequence number out of range")
+	// ErrTooSoon is a read mark within the coalescing window of the one before; the error is a [*TooSoonError].
+	ErrTooSoon = errors.New("too soon")
+	// ErrCommandReused is a commandId that was used for another command.
+	ErrCommandReused = errors.New("command id used for another command")
+)
+
+// InvalidError says which input was wrong and what is allowed.
+type InvalidError struct {
+	Field   string // what the value was given for, "chatId" or "content" for example
+	Problem string // what was wrong with it
+	Allowed string // what would be accepted
+}
+
+func (e *InvalidError) Error() string {
+	return fmt.Sprintf("%s %s; allowed: %s", e.Field, e.Problem, e.Allowed)
+}
+
+// Is reports that an InvalidError is [ErrInvalid].
+func (e *InvalidError) Is(target error) bool { return target == ErrInvalid }
+
+// Refusal is a rule that said no.
+type Refusal struct {
+	Reason error  // one of this package's sentinels
+	Detail string // a sentence with the ids involved; never message contents
+}
+
+func (e *Refusal) Error() string { return e.Reason.Error() + ": " + e.Detail }
+
+// Unwrap gives the reason.
+func (e *Refusal) Unwrap() error { return e.Reason }
+
+func refuse(reason error, format string, args ...any) error {
+	return &Refusal{Reason: reason, Detail: fmt.Sprintf(format, args...)}
+}

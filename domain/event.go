@@ -1,0 +1,209 @@
+package domain
+
+import "time"
+
+// Event is something that happened. The set is closed: durable events and ephemeral ones, all declared in this file.
+type Event interface {
+	// OccurredAt is when it happened, UTC, in whole milliseconds.
+	OccurredAt() time.Time
+	isEvent()
+}
+
+// Durable is an event that is recorded in its chat's log and delivered at least once.
+type Durable interface {
+	Event
+	// ChatID is the chat whose log the event belongs to.
+	ChatID() ChatID
+	isDurable()
+}
+
+// Ephemeral is an event that reaches who listens at the moment, at most once, and is kept nowhere.
+type Ephemeral interface {
+	Event
+	isEphemeral()
+}
+
+// MessageNew is a message that was sent.
+type MessageNew struct {
+	Chat        ChatID
+	Message     MessageID
+	Sender      UserID
+	Content     Content
+	ReplyTo     MessageID // "" if it answers none
+	Mentions    []UserID
+	Attachments []Attachment
+	ClientMeta  ClientMeta
+	At          time.Time
+}
+
+// MessageEdit is new content for a message.
+type MessageEdit struct {
+	Chat     ChatID
+	Message  MessageID
+	Editor   UserID
+	Content  Content
+	Revision int // 1 for the first edit
+	At       time.Time
+}
+
+// MessageDelete leaves a tombstone in a message's place.
+type MessageDelete struct {
+	Chat    ChatID
+	Message MessageID
+	By      UserID
+	Reason  Reason
+	At      time.Time
+}
+
+// MessageReaction is one user's reaction to a message, put or taken back.
+type MessageReaction struct {
+	Chat    ChatID
+	Message MessageID
+	User    UserID
+	Emoji   Emoji
+	Action  ReactionAction
+	At      time.Time
+}
+
+// ReactionAction says whether a reaction was put or taken back.
+type ReactionAction uint8
+
+// The actions of a reaction.
+const (
+	ReactionAdd ReactionAction = iota + 1
+	ReactionRemove
+)
+
+// ReadReceipt says up to where a user has read a chat.
+type ReadReceipt struct {
+	Chat    ChatID
+	User    UserID
+	Message MessageID // the last message read
+	ReadSeq Seq       // its seq
+	At      time.Time
+}
+
+// ChatUpdate is a change of a chat itself or of who is in it.
+type ChatUpdate struct {
+	Chat     ChatID
+	Actor    UserID
+	Change   Change
+	Title    Title  // created, renamed
+	User     UserID // member_added, member_removed, role_changed
+	Role     Role   // member_added, role_changed: the role from now on
+	Previous Role   // member_removed, role_changed: the role before
+	At       time.Time
+}
+
+// Change is what a [ChatUpdate] changed.
+type Change uint8
+
+// The changes of a chat.
+const (
+	Created Change = iota + 1 // the actor is the first member and owner
+	Renamed
+	MemberAdded
+	MemberRemoved
+	RoleChanged
+	Archived
+	Unarchived
+)
+
+// Role is what a member may do. A higher role may do all that a lower one may.
+type Role uint8
+
+// The roles; NoRole is someone who is not a member.
+const (
+	NoRole Role = iota
+	RoleMember
+	RoleAdmin
+	RoleOwner
+)
+
+func (r Role) String() string {
+	switch r {
+	case RoleMember:
+		return "member"
+	case RoleAdmin:
+		return "admin"
+	case RoleOwner:
+		return "owner"
+	case NoRole:
+	}
+	return "none"
+}
+
+// TypingStart says that a user is typing, until ExpiresAt or a [TypingStop], whichever comes first.
+type TypingStart struct {
+	Chat      ChatID
+	User      UserID
+	ExpiresAt time.Time
+	At        time.Time
+}
+
+// TypingStop says that a user no longer types.
+type TypingStop struct {
+	Chat ChatID
+	User UserID
+	At   time.Time
+}
+
+// UserStatus says that a user's status changed.
+type UserStatus struct {
+	User     UserID
+	Status   Status
+	LastSeen time.Time // when the user was last known to be there
+	At       time.Time
+}
+
+// Status is how available a user is.
+type Status uint8
+
+// The statuses of a user.
+const (
+	Offline Status = iota
+	Online
+	Away
+	Busy
+)
+
+// Instant is t as events carry it: UTC, whole milliseconds.
+func Instant(t time.Time) time.Time { return t.UTC().Truncate(time.Millisecond) }
+
+func (e MessageNew) OccurredAt() time.Time      { return e.At }
+func (e MessageEdit) OccurredAt() time.Time     { return e.At }
+func (e MessageDelete) OccurredAt() time.Time   { return e.At }
+func (e MessageReaction) OccurredAt() time.Time { return e.At }
+func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
+func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
+func (e TypingStart) OccurredAt() time.Time     { return e.At }
+func (e TypingStop) OccurredAt() time.Time      { return e.At }
+func (e UserStatus) OccurredAt() time.Time      { return e.At }
+
+func (e MessageNew) ChatID() ChatID      { return e.Chat }
+func (e MessageEdit) ChatID() ChatID     { return e.Chat }
+func (e MessageDelete) ChatID() ChatID   { return e.Chat }
+func (e MessageReaction) ChatID() ChatID { return e.Chat }
+func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
+func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
+
+func (MessageNew) isEvent()      {}
+func (MessageEdit) isEvent()     {}
+func (MessageDelete) isEvent()   {}
+func (MessageReaction) isEvent() {}
+func (ReadReceipt) isEvent()     {}
+func (ChatUpdate) isEvent()      {}
+func (TypingStart) isEvent()     {}
+func (TypingStop) isEvent()      {}
+func (UserStatus) isEvent()      {}
+
+func (MessageNew) isDurable()      {}
+func (MessageEdit) isDurable()     {}
+func (MessageDelete) isDurable()   {}
+func (MessageReaction) isDurable() {}
+func (ReadReceipt) isDurable()     {}
+func (ChatUpdate) isDurable()      {}
+
+func (TypingStart) isEphemeral() {}
+func (TypingStop) isEphemeral()  {}
+func (UserStatus) isEphemeral()  {}

@@ -1,0 +1,50 @@
+package domain
+
+import "time"
+
+// How often a user's typing is told, and how long it lasts without being told again.
+const (
+	TypingInterval = 2 * time.Second
+	TypingTTL      = 5 * time.Second
+)
+
+// Typing is whether one user types in one chat. The zero value is someone who does not.
+type Typing struct {
+	ToldAt    time.Time // when the last start was published
+	ExpiresAt time.Time // when it ends by itself; zero if the user does not type
+}
+
+// Active reports whether the user types at the given time.
+func (t Typing) Active(at time.Time) bool { return at.Before(t.ExpiresAt) }
+
+// Apply folds an event about the user's typing; a message the user sent ends it.
+func (t *Typing) Apply(e Event) {
+	switch e := e.(type) {
+	case TypingStart:
+		*t = Typing{ToldAt: e.At, ExpiresAt: e.ExpiresAt}
+	case TypingStop, MessageNew:
+		*t = Typing{}
+	}
+}
+
+// Start tells that a member types. Within [TypingInterval] of the start before: no event.
+func (t Typing) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
+	if err := c.permit(by, RoleMember, "type in"); err != nil {
+		return nil, err
+	}
+	if c.Archived {
+		return nil, refuse(ErrArchived, "chat %q takes no messages until it is unarchived", c.ID)
+	}
+	if t.Active(at) && at.Sub(t.ToldAt) < TypingInterval {
+		return nil, nil
+	}
+	return []Ephemeral{TypingStart{Chat: c.ID, User: by.User, ExpiresAt: at.Add(TypingTTL), At: at}}, nil
+}
+
+// Stop tells that a member no longer types; a stop always passes.
+func (t Typing) Stop(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
+	if err := c.permit(by, RoleMember, "type in"); err != nil {
+		return nil, err
+	}
+	return []Ephemeral{TypingStop{Chat: c.ID, User: by.User, At: at}}, nil
+}

@@ -1,0 +1,220 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+
+	"chatcore/domain"
+)
+
+// EventLog is the source of truth: an append-only log of durable events for each chat, with dense seqs from 1, and an index of
+// the entities that the events moved. All methods are safe for concurrent use.
+type EventLog interface {
+	// Append records the events of one command, all or none, if every condition still holds. They get consecutive seqs.
+	// Appends to one chat are linearizable. On success the events have also been handed to delivery and announced live.
+	//
+	// A condition that no longer holds is a [*ConflictError]. After a [ErrOutcomeUnknown] the events may or may not be there. A ctx
+	// that ends before the append was sent off leaves nothing behind; ends it later, the outcome may be unknown.
+	Append(ctx context.Context, a Append) (Appended, error)
+
+	// Load reads entities of a chat with the events that moved them, oldest first, all as of one moment. An entity that
+	// nothing moved has version 0 and no events; a chat that does not exist has only such.
+	Load(ctx context.Context, chat domain.ChatID, wants ...Want) (Loaded, error)
+
+	// Read gives events of a chat by seq, in the order that the range asks for.
+	Read(ctx context.Context, chat domain.ChatID, r Range) (Page, error)
+
+	// Members yields who is or was a member of the chat, each once, in no particular order. Iteration stops at the first error.
+	// Memberships that change meanwhile may be seen before or after the change.
+	Members(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.UserID, error]
+}
+
+// ChatIndex names the chats of an event log.
+type ChatIndex interface {
+	// Chats yields every chat that has an event, in no particular order. Iteration stops at the first error. A chat created
+	// meanwhile may be missing; one may come twice.
+	Chats(ctx context.Context) iter.Seq2[domain.ChatID, error]
+}
+
+// MessageCounter counts a chat's messages without reading them.
+type MessageCounter interface {
+	// Count tells where the chat's messages stand and how many after the given seq are tombstones, all as of one moment. A chat
+	// that does not exist has zeros. A seq above the chat's last counts as the last.
+	Count(ctx context.Context, chat domain.ChatID, after domain.Seq) (MessageCount, error)
+}
+
+// MessageCount is what Count found.
+type MessageCount struct {
+	Head    domain.Ordinal // of the chat's last message
+	At      domain.Ordinal // at the given seq
+	Deleted domain.Ordinal // messages after the given seq that are tombstones
+}
+
+// BatchAppender appends many commands in one step of the log: each with its own conditions and outcome, each seeing those before it.
+type BatchAppender interface {
+	// AppendBatch gives one outcome for each command, in order. The error is for a batch of which nothing was appended, or, if it
+	// is [ErrOutcomeUnknown], for one of which that is not known.
+	AppendBatch(ctx context.Context, batch []Append) ([]Outcome, error)
+}
+
+// Append is one command's events and what they depend on.
+type Append struct {
+	Chat       domain.ChatID
+	Conditions []Condition
+	Events     []NewEvent         // at least one
+	EndsTyping *domain.TypingStop // published with the events if the user was typing; may be nil
+}
+
+// Condition says at which version a decision saw an entity.
+type Condition struct {
+	Entity  domain.Entity
+	Version domain.Seq // 0: nothing has moved it
+}
+
+// NewEvent is an event about to be recorded.
+type NewEvent struct {
+	ID    domain.EventID
+	Event domain.Durable
+	Moves []domain.Entity // at most one of a kind
+	Meta  Meta
+}
+
+// Meta goes with an event from the command that caused it to those who handle it.
+type Meta struct {
+	CorrelationID string           // what the event belongs to: a request, an import
+	CausationID   domain.CommandID // the command the event was recorded for
+	TraceParent   string           // W3C trace context
+}
+
+// Appended is where the events of a command are.
+type Appended struct {
+	First, Last domain.Seq
+	Ordinal     domain.Ordinal // of the last event
+}
+
+// Outcome is what became of one command of a batch.
+type Outcome struct {
+	Appended Appended
+	Err      error // as from Append
+}
+
+// Want names an entity to load.
+type Want struct {
+	Entity domain.Entity
+	After  domain.Seq // only events after this version
+	Latest bool       // only the last event
+}
+
+// Loaded is what Load found.
+type Loaded struct {
+	Entities []EntityHistory // in the order they were asked for
+	Head     domain.Seq      // the chat's last seq, 0 if it has none
+}
+
+// EntityHistory is an entity's version and the events behind it.
+type EntityHistory struct {
+	Version domain.Seq
+	Events  []Record // oldest first
+}
+
+// Range selects events by seq.
+type Range struct {
+	From     domain.Seq // the first seq to give; 0: from the chat's first, or backwards from its last
+	Backward bool
+	Limit    int // 1 to MaxPage
+}
+
+// MaxPage is the most events that one Read gives.
+const MaxPage = 1024
+
+// Page is a stretch of a chat's log.
+type Page struct {
+	Records []Record
+	Head    domain.Seq // the chat's last seq, 0 if there is no such chat
+}
+
+// Record is an event in its place in a chat's log.
+type Record struct {
+	ID      domain.EventID
+	Seq     domain.Seq
+	Ordinal domain.Ordinal
+	Event   domain.Durable
+	Meta    Meta
+}
+
+// Sentinels of the event log. Each says whether the same call may be made again.
+var (
+	// ErrConflict is a condition that no longer holds; load again and decide again. The error is a [*ConflictError].
+	ErrConflict = errors.New("conflict")
+	// ErrUnavailable is a log that could not be reached; nothing was appended; try again later.
+	ErrUnavailable = errors.New("event log unavailable")
+	// ErrOutcomeUnknown is an append whose answer was lost; a command with an id can safely be given again.
+	ErrOutcomeUnknown = errors.New("outcome unknown")
+	// ErrLogLost is a log that is not the one it was at the start: it was flushed or replaced. Writes stop.
+	ErrLogLost = errors.New("event log lost")
+	// ErrCorrupt is an entry of the log that cannot be read; the error is a [*CorruptError].
+	ErrCorrupt = errors.New("corrupt log entry")
+	// ErrTooLarge is an event of more than [domain.MaxEventBytes].
+	ErrTooLarge = errors.New("event too large")
+)
+
+// ConflictError names the condition that no longer holds.
+type ConflictError struct {
+	Chat      domain.ChatID
+	Condition Condition
+	Version   domain.Seq // the entity's version now
+}
+
+func (e *ConflictError) Error() string {
+	return fmt.Sprintf("%v: %s of chat %q is at version %d, not %d", ErrConflict, e.Condition.Entity, e.Chat, e.Version, e.Condition.Version)
+}
+
+// Is reports that a ConflictError is [ErrConflict].
+func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// CorruptError names the entry that cannot be read.
+type CorruptError struct {
+	Chat  domain.ChatID
+	Seq   domain.Seq
+	Cause error
+}
+
+func (e *CorruptError) Error() string {
+	return fmt.Sprintf("%v: chat %q, seq %d: %v", ErrCorrupt, e.Chat, e.Seq, e.Cause)
+}
+
+// Is reports that a CorruptError is [ErrCorrupt].
+func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// Unwrap gives the cause.
+func (e *CorruptError) Unwrap() error { return e.Cause }
+
+// Check says what is wrong with an append that no log would take, or nil.
+func (a Append) Check() error {
+	if len(a.Events) == 0 {
+		return &domain.InvalidError{Field: "events", Problem: "is empty", Allowed: "at least one event"}
+	}
+	for _, e := range a.Events {
+		if e.Event.ChatID() != a.Chat {
+			return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has one of chat %q", e.Event.ChatID()), Allowed: fmt.Sprintf("events of chat %q", a.Chat)}
+		}
+		var kinds [8]bool
+		for _, m := range e.Moves {
+			if kinds[m.Kind] {
+				return &domain.InvalidError{Field: "moves", Problem: "has two entities of the kind of " + m.String(), Allowed: "at most one of a kind for an event"}
+			}
+			kinds[m.Kind] = true
+		}
+	}
+	return nil
+}
+
+// Check says what is wrong with a range, or nil.
+func (r Range) Check() error {
+	if r.Limit < 1 || r.Limit > MaxPage {
+		return &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", r.Limit), Allowed: fmt.Sprintf("1 to %d", MaxPage)}
+	}
+	return nil
+}

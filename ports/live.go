@@ -1,0 +1,30 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"chatcore/domain"
+)
+
+// LiveBus tells ephemeral events to who listens right now.
+type LiveBus interface {
+	// Publish hands the event on, at most once and without order between publishers. An error means that nobody was told.
+	Publish(ctx context.Context, e domain.Ephemeral) error
+}
+
+// TypingMarks remembers who is typing, each mark for as long as the event says.
+type TypingMarks interface {
+	// Start sets the mark of the event's user and chat until its ExpiresAt, unless one was set within [domain.TypingInterval]; it
+	// reports whether it set it. Of concurrent starts one sets it.
+	Start(ctx context.Context, e domain.TypingStart) (bool, error)
+	// Stop removes the mark; there need be none.
+	Stop(ctx context.Context, chat domain.ChatID, user domain.UserID) error
+}
+
+// Statuses remembers each user's last status.
+type Statuses interface {
+	// Swap stores the status for ttl and returns the one before it: Offline if none is remembered. Of concurrent swaps each sees
+	// the status that the one before it stored.
+	Swap(ctx context.Context, s domain.UserStatus, ttl time.Duration) (domain.Status, error)
+}
