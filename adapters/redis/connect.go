@@ -1,0 +1,155 @@
+package redis
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+)
+
+// Sentinels of connecting.
+var (
+	// ErrURL is a REDIS_URL that cannot be understood.
+	ErrURL = errors.New("unusable Redis URL")
+	// ErrUnreachable is a Redis that did not answer in any attempt.
+	ErrUnreachable = errors.New("no answer from Redis")
+)
+
+const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, several separated by commas for a Cluster"
+
+// Options say how to reach a Redis.
+type Options struct {
+	URL      string        // as [ParseURL] takes it
+	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s
+	Attempts int           // of the first connection. Defaults to 10
+	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
+	PoolSize int           // connections per node. Defaults to go-redis's own
+	Logger   *slog.Logger  // Defaults to slog.Default
+}
+
+// ParseURL understands a REDIS_URL: one server, or with commas the seeds of a Cluster. The error says what is allowed and never
+// repeats the URL, which may hold a password.
+func ParseURL(s string) (*goredis.UniversalOptions, error) {
+	if strings.TrimSpace(s) == "" {
+		return nil, fmt.Errorf("%w: it is empty; allowed: %s", ErrURL, allowedURL)
+	}
+	universal := &goredis.UniversalOptions{}
+	parts := strings.Split(s, ",")
+	for i, part := range parts {
+		part = strings.TrimSpace(part)
+		if i > 0 && !strings.Contains(part, "://") {
+			scheme, _, _ := strings.Cut(strings.TrimSpace(parts[0]), "://")
+			part = scheme + "://" + part
+		}
+		node, err := parseNode(part)
+		if err != nil {
+			return nil, fmt.Errorf("%w: address %d of %d %w; allowed: %s", ErrURL, i+1, len(parts), err, allowedURL)
+		}
+		universal.Addrs = append(universal.Addrs, node.Addr)
+		if i == 0 {
+			universal.Username, universal.Password, universal.DB, universal.TLSConfig = node.Username, node.Password, node.DB, node.TLSConfig
+			continue
+		}
+		if (node.TLSConfig == nil) != (universal.TLSConfig == nil) {
+			return nil, fmt.Errorf("%w: it mixes redis:// and rediss://; allowed: %s", ErrURL, allowedURL)
+		}
+		if (node.Password != "" && node.Password != universal.Password) || (node.Username != "" && node.Username != universal.Username) {
+			return nil, fmt.Errorf("%w: its addresses have different credentials; allowed: the first address's for all", ErrURL)
+		}
+	}
+	if len(parts) > 1 {
+		if universal.DB != 0 {
+			return nil, fmt.Errorf("%w: a Cluster has no database but 0", ErrURL)
+		}
+		universal.IsClusterMode = true
+	}
+	return universal, nil
+}
+
+func parseNode(s string) (*goredis.Options, error) {
+	u, err := url.Parse(s)
+	if err != nil {
+		return nil, errors.New("is no URL") // url's own error repeats the password
+	}
+	if u.Scheme != "redis" && u.Scheme != "rediss" {
+		return nil, fmt.Errorf("has the scheme %q", u.Scheme)
+	}
+	if u.Hostname() == "" {
+		return nil, errors.New("names no host")
+	}
+	node, err := goredis.ParseURL(s)
+	if err != nil {
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "redis: "))
+	}
+	if node.TLSConfig != nil {
+		node.TLSConfig.MinVersion = tls.VersionTLS12
+	}
+	return node, nil
+}
+
+// Connect opens a client and waits until Redis answers, in a bounded number of attempts. From then on the client reconnects by
+// itself for ever, and commands meanwhile fail fast: none is retried, because the reply to one that was carried out may have been
+// lost. Whoever calls Connect closes the client.
+func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
+	universal, err := ParseURL(o.URL)
+	if err != nil {
+		return nil, err
+	}
+	timeout := positive(o.Timeout, 5*time.Second)
+	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout, timeout
+	universal.ContextTimeoutEnabled = true
+	universal.MaxRetries = -1
+	universal.DialerRetries = 1
+	universal.PoolSize = o.PoolSize
+	universal.DisableIdentity = true
+	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	client := goredis.NewUniversalClient(universal)
+
+	if err := firstAnswer(ctx, client, o); err != nil {
+		return nil, errors.Join(err, client.Close())
+	}
+	return client, nil
+}
+
+func firstAnswer(ctx context.Context, client goredis.UniversalClient, o Options) error {
+	logger := o.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	attempts, wait := positive(o.Attempts, 10), positive(o.Backoff, 100*time.Millisecond)
+	for attempt := 1; ; attempt++ {
+		err := client.Ping(ctx).Err()
+		switch {
+		case err == nil:
+			logger.DebugContext(ctx, "redis ready", "attempt", attempt)
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		case attempt == attempts || refusesCredentials(err):
+			return fmt.Errorf("%w in %d attempts; is it running, and is the URL right? %w", ErrUnreachable, attempt, err)
+		}
+		logger.WarnContext(ctx, "redis not reached, trying again", "attempt", attempt, "wait", wait, "error", err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		}
+		wait = min(2*wait, 3*time.Second)
+	}
+}
+
+func positive[N int | time.Duration](n, otherwise N) N {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}

@@ -1,0 +1,137 @@
+package redis
+
+import (
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"chatcore/domain"
+)
+
+// Keys names everything that chatcore keeps in Redis.
+//
+// The log's own keys, where {p} is the tag of the chat's partition:
+//
+//	cc:log             HASH    log id, number of partitions, name of the hash
+//	cc:{p}:id          STRING  the log id again, so that each partition can be checked where it is
+//	cc:{p}:chats       SET     the ids of the partition's chats
+//	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
+//	cc:{p}:CHAT:m      HASH    message id → first seq : version : version of its reactions
+//	cc:{p}:CHAT:u      HASH    user id → version of the membership
+//	cc:{p}:CHAT:x      HASH    # → last seq : ordinal; c → version of the chat; r<user>, k<command> → theirs
+//	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
+//
+// The other names are those of the wire contract.
+type Keys struct {
+	prefix  string
+	tags    []string
+	cluster bool
+}
+
+const deliveryStream = "message-delivery-stream"
+
+// NewKeys gives the names under a namespace, which may be empty, for a number of partitions. In cluster mode a typing mark shares
+// its chat's hash tag, because a send ends it.
+func NewKeys(namespace string, partitions int, cluster bool) (Keys, error) {
+	if len(namespace) > 64 || strings.ContainsFunc(namespace, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(" {}*?[]\\%", r) }) {
+		return Keys{}, &domain.InvalidError{
+			Field: "Namespace", Problem: "is " + strconv.Quote(namespace),
+			Allowed: `at most 64 printable characters without spaces and {}*?[]\%`,
+		}
+	}
+	if partitions < 1 || partitions > MaxPartitions {
+		return Keys{}, &domain.InvalidError{
+			Field: "Partitions", Problem: "is " + strconv.Itoa(partitions), Allowed: "1 to " + strconv.Itoa(MaxPartitions),
+		}
+	}
+	k := Keys{cluster: cluster}
+	if namespace != "" {
+		k.prefix = namespace + ":"
+	}
+	k.tags = tags(partitions)
+	if partitions == 1 {
+		// The bare stream's name, as a tag, hashes to the slot of the bare stream.
+		k.tags = []string{k.prefix + deliveryStream}
+	}
+	return k, nil
+}
+
+// Streams names the delivery streams of all partitions and, last, the bare one that other programs may write to; with one
+// partition they are the same.
+func (k Keys) Streams() []string {
+	if len(k.tags) == 1 {
+		return []string{k.stream(0)}
+	}
+	names := make([]string, 0, len(k.tags)+1)
+	for p := range k.tags {
+		names = append(names, k.stream(p))
+	}
+	return append(names, k.prefix+deliveryStream)
+}
+
+// Channel names the plain pub/sub channel of an event type.
+func (k Keys) Channel(typ string) string { return k.prefix + typ }
+
+// Prefix is what every key and channel begins with.
+func (k Keys) Prefix() string { return k.prefix }
+
+func (k Keys) stream(p int) string {
+	if len(k.tags) == 1 {
+		return k.prefix + deliveryStream
+	}
+	return k.prefix + deliveryStream + ":{" + k.tags[p] + "}"
+}
+
+func (k Keys) partition(chat domain.ChatID) int { return partitionOf(chat, len(k.tags)) }
+
+func (k Keys) log() string { return k.prefix + "cc:log" }
+
+func (k Keys) partitionKey(p int, name string) string {
+	return k.prefix + "cc:{" + k.tags[p] + "}:" + name
+}
+
+func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
+func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
+
+func (k Keys) chat(chat domain.ChatID, part string) string {
+	return k.partitionKey(k.partition(chat), escape(string(chat))+":"+part)
+}
+
+func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
+	name := "typing:"
+	if k.cluster {
+		name += "{" + k.tags[k.partition(chat)] + "}:"
+	}
+	return k.prefix + name + escape(string(chat)) + ":" + escape(string(user))
+}
+
+func (k Keys) status(user domain.UserID) string {
+	return k.prefix + "user:status:" + escape(string(user))
+}
+func (k Keys) online() string { return k.prefix + "user:online:" }
+
+// escape percent-encodes what has a meaning in keys and patterns; plain ids stand unchanged.
+func escape(s string) string {
+	if strings.IndexFunc(s, special) < 0 && utf8.ValidString(s) {
+		return s
+	}
+	var b strings.Builder
+	for i := 0; i < len(s); {
+		r, size := utf8.DecodeRuneInString(s[i:])
+		if special(r) || (r == utf8.RuneError && size == 1) {
+			for _, c := range []byte(s[i : i+size]) {
+				const hex = "0123456789ABCDEF"
+				b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+			}
+		} else {
+			b.WriteString(s[i : i+size])
+		}
+		i += size
+	}
+	return b.String()
+}
+
+func special(r rune) bool {
+	return strings.ContainsRune(`%:{}*?[]\`, r) || unicode.IsSpace(r) || unicode.IsControl(r)
+}

@@ -1,0 +1,109 @@
+package redis
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// TypingMarks keeps who is typing: a key for each user and chat that expires by itself.
+type TypingMarks struct {
+	client goredis.UniversalClient
+	keys   Keys
+	script *goredis.Script
+}
+
+var _ ports.TypingMarks = (*TypingMarks)(nil)
+
+// NewTypingMarks keeps the marks under the names of keys.
+func NewTypingMarks(client goredis.UniversalClient, keys Keys) *TypingMarks {
+	return &TypingMarks{client: client, keys: keys, script: goredis.NewScript(typingSource)}
+}
+
+// Start implements [ports.TypingMarks] in one round trip. Time is Redis's own.
+func (t *TypingMarks) Start(ctx context.Context, e domain.TypingStart) (bool, error) {
+	set, err := t.script.Run(ctx, t.client, []string{t.keys.typing(e.Chat, e.User)},
+		e.ExpiresAt.Sub(e.At).Milliseconds(), domain.TypingInterval.Milliseconds()).Int()
+	return set == 1, unavailable(ctx, err)
+}
+
+// Stop implements [ports.TypingMarks].
+func (t *TypingMarks) Stop(ctx context.Context, chat domain.ChatID, user domain.UserID) error {
+	return unavailable(ctx, t.client.Del(ctx, t.keys.typing(chat, user)).Err())
+}
+
+// Statuses keeps each user's last status as JSON, and who is online in one set, both as the wire contract names them.
+type Statuses struct {
+	client goredis.UniversalClient
+	keys   Keys
+}
+
+var _ ports.Statuses = (*Statuses)(nil)
+
+// NewStatuses keeps the statuses under the names of keys.
+func NewStatuses(client goredis.UniversalClient, keys Keys) *Statuses {
+	return &Statuses{client: client, keys: keys}
+}
+
+// userStatus is the value that the TypeScript services read.
+type userStatus struct {
+	UserID   string `json:"userId"`
+	Status   string `json:"status"`
+	LastSeen string `json:"lastSeen"`
+}
+
+// Swap implements [ports.Statuses]. What someone else stored and cannot be read counts as Offline.
+func (s *Statuses) Swap(ctx context.Context, e domain.UserStatus, ttl time.Duration) (domain.Status, error) {
+	value, err := json.Marshal(userStatus{
+		UserID: string(e.User), Status: statusName(e.Status), LastSeen: e.LastSeen.UTC().Format("2006-01-02T15:04:05.000Z"),
+	})
+	if err != nil {
+		return domain.Offline, err
+	}
+	var before *goredis.StatusCmd
+	_, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		before = p.SetArgs(ctx, s.keys.status(e.User), value, goredis.SetArgs{Get: true, TTL: ttl})
+		if e.Status == domain.Offline {
+			p.SRem(ctx, s.keys.online(), string(e.User))
+		} else {
+			p.SAdd(ctx, s.keys.online(), string(e.User))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return domain.Offline, unavailable(ctx, err)
+	}
+	var stored userStatus
+	if json.Unmarshal([]byte(before.Val()), &stored) != nil {
+		return domain.Offline, nil
+	}
+	return parseStatus(stored.Status), nil
+}
+
+func statusName(s domain.Status) string {
+	switch s {
+	case domain.Online:
+		return "online"
+	case domain.Away:
+		return "away"
+	case domain.Busy:
+		return "busy"
+	case domain.Offline:
+	}
+	return "offline"
+}
+
+func parseStatus(name string) domain.Status {
+	for _, s := range []domain.Status{domain.Online, domain.Away, domain.Busy} {
+		if statusName(s) == name {
+			return s
+		}
+	}
+	return domain.Offline
+}

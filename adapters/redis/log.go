@@ -1,0 +1,207 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/ports"
+)
+
+// Sentinels of opening a log.
+var (
+	// ErrTooOld is a Redis older than the log's scripts need.
+	ErrTooOld = errors.New("redis is too old")
+	// ErrLogDiffers is a log that was made with other settings; the error is a [*LogDiffersError].
+	ErrLogDiffers = errors.New("the log was made with other settings")
+	// ErrEvicting is a server that may throw the log away to make room. Durable writes are refused.
+	ErrEvicting = errors.New("redis evicts keys of the log")
+)
+
+// LogDiffersError names the setting that cannot be changed for a log that exists.
+type LogDiffersError struct {
+	Setting            string
+	Stored, Configured string
+}
+
+func (e *LogDiffersError) Error() string {
+	return fmt.Sprintf("%v: %s is %s in Redis and %s here; use the stored one, or another namespace", ErrLogDiffers, e.Setting, e.Stored, e.Configured)
+}
+
+// Is reports that a LogDiffersError is [ErrLogDiffers].
+func (e *LogDiffersError) Is(target error) bool { return target == ErrLogDiffers }
+
+// LogConfig says which log to open.
+type LogConfig struct {
+	Keys     Keys
+	Announce bool // publish each event on the plain pub/sub channel of its type
+	Logger   *slog.Logger
+}
+
+// Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given.
+type Log struct {
+	client   goredis.UniversalClient
+	codec    *wireformat.Codec
+	keys     Keys
+	announce bool
+	id       string
+	evicting error // why durable writes are refused, or nil
+	scripts  scripts
+}
+
+var (
+	_ ports.EventLog       = (*Log)(nil)
+	_ ports.BatchAppender  = (*Log)(nil)
+	_ ports.ChatIndex      = (*Log)(nil)
+	_ ports.MessageCounter = (*Log)(nil)
+)
+
+// minVersion is where SET with GET, EXPIRE with GT and scripts that replicate their effects are all there.
+func minVersion() version { return version{7, 0} }
+
+// Open finds the log of a namespace, or names a new one. It checks that the server is new enough ([ErrTooOld]), that partitions and
+// hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]).
+func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
+	logger := c.Logger
+	if logger == nil {
+		logger = slog.Default()
+	}
+	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts()}
+	info, err := inspect(ctx, client)
+	if err != nil {
+		return nil, err
+	}
+	if err := info.newEnough(minVersion()); err != nil {
+		return nil, err
+	}
+	switch {
+	case strings.HasPrefix(info.eviction, "allkeys"):
+		l.evicting = fmt.Errorf("%w: maxmemory-policy is %s; set it to noeviction, or move caches to a server of their own", ErrEvicting, info.eviction)
+		logger.ErrorContext(ctx, "durable writes are refused: redis evicts keys of the log", "maxmemory_policy", info.eviction)
+	case strings.HasPrefix(info.eviction, "volatile"):
+		logger.WarnContext(ctx, "redis evicts keys that expire; noeviction is safer", "maxmemory_policy", info.eviction)
+	}
+	if err := l.identify(ctx); err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.
+func (l *Log) ID() string { return l.id }
+
+func (l *Log) identify(ctx context.Context) error {
+	fresh := make([]byte, 16)
+	_, _ = rand.Read(fresh) // never fails since Go 1.24
+	stored, err := goredis.NewScript(identifySource).Run(ctx, l.client, []string{l.keys.log()},
+		hex.EncodeToString(fresh), len(l.keys.tags), hashName).StringSlice()
+	if err != nil {
+		return unavailable(ctx, err)
+	}
+	l.id = stored[0]
+	for _, setting := range []struct{ name, stored, configured string }{
+		{"the number of partitions", stored[1], strconv.Itoa(len(l.keys.tags))},
+		{"the partitions' hash", stored[2], hashName},
+	} {
+		if setting.stored != setting.configured {
+			return &LogDiffersError{Setting: setting.name, Stored: setting.stored, Configured: setting.configured}
+		}
+	}
+	return l.claimPartitions(ctx, stored[3] == "1")
+}
+
+// claimPartitions writes the log id into every partition of a new log, and checks it in those of one that was ready before.
+func (l *Log) claimPartitions(ctx context.Context, ready bool) error {
+	ids := make([]*goredis.StringCmd, len(l.keys.tags))
+	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i := range ids {
+			if !ready {
+				p.SetNX(ctx, l.keys.id(i), l.id, 0)
+			}
+			ids[i] = p.Get(ctx, l.keys.id(i))
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return unavailable(ctx, err)
+	}
+	for i, id := range ids {
+		if id.Val() != l.id {
+			return l.lost(i)
+		}
+	}
+	if ready {
+		return nil
+	}
+	return unavailable(ctx, l.client.HSet(ctx, l.keys.log(), "ready", "1").Err())
+}
+
+func (l *Log) lost(partition int) error {
+	return fmt.Errorf("%w: partition %d no longer holds log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, partition, l.id)
+}
+
+type version [2]int
+
+func (v version) String() string { return fmt.Sprintf("%d.%d", v[0], v[1]) }
+
+// server is what matters of the servers behind a client: the oldest version, the most dangerous eviction policy.
+type server struct {
+	version  version // zero if no server tells
+	eviction string  // "" if no server tells
+}
+
+func (s server) newEnough(least version) error {
+	if s.version == (version{}) || s.version[0] > least[0] || s.version[0] == least[0] && s.version[1] >= least[1] {
+		return nil
+	}
+	return fmt.Errorf("%w: it is %s; needed: %s or newer", ErrTooOld, s.version, least)
+}
+
+func inspect(ctx context.Context, client goredis.UniversalClient) (server, error) {
+	var found server
+	look := func(ctx context.Context, node goredis.Cmdable) error {
+		// Not every Redis tells everything: what is missing is taken to be fine.
+		text, err := node.Info(ctx).Result()
+		if err != nil {
+			if answered(err) {
+				return nil
+			}
+			return unavailable(ctx, err)
+		}
+		for line := range strings.Lines(text) {
+			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+			switch name {
+			case "redis_version":
+				var v version
+				if _, err := fmt.Sscanf(value, "%d.%d", &v[0], &v[1]); err == nil && (found.version == version{} || v[0] < found.version[0] || v[0] == found.version[0] && v[1] < found.version[1]) {
+					found.version = v
+				}
+			case "maxmemory_policy":
+				if found.eviction == "" || strings.HasPrefix(value, "allkeys") {
+					found.eviction = value
+				}
+			}
+		}
+		return nil
+	}
+	if cluster, ok := client.(*goredis.ClusterClient); ok {
+		// ForEachMaster looks at several nodes at once.
+		results := make(chan server, 1)
+		results <- found
+		err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+			found = <-results
+			defer func() { results <- found }()
+			return look(ctx, node)
+		})
+		return <-results, err
+	}
+	return found, look(ctx, client)
+}

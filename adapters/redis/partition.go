@@ -1,0 +1,60 @@
+package redis
+
+import (
+	"strconv"
+
+	"chatcore/domain"
+)
+
+// A chat's partition is a hash of its id modulo the number of partitions; both are fixed for the life of a log.
+const (
+	DefaultPartitions = 16
+	MaxPartitions     = 1024
+
+	hashName = "fnv1a-64"
+	slots    = 16384 // of a Redis Cluster
+)
+
+func partitionOf(chat domain.ChatID, partitions int) int {
+	const offset, prime = 14695981039346656037, 1099511628211
+	h := uint64(offset)
+	for i := range len(chat) {
+		h = (h ^ uint64(chat[i])) * prime
+	}
+	return int(h % uint64(partitions)) //nolint:gosec // below partitions, which is an int
+}
+
+// tags gives each partition a hash tag. Masters hold ranges of slots, so the slots are cut into as many stretches as there are
+// partitions and each partition takes the smallest number whose slot lies in the middle half of its stretch: spread evenly
+// over any number of masters up to the number of partitions.
+func tags(partitions int) []string {
+	out := make([]string, partitions)
+	for found, n := 0, 0; found < partitions; n++ {
+		tag := strconv.Itoa(n)
+		slot := int(crc16(tag)) % slots
+		p := slot * partitions / slots
+		middle := (2*p + 1) * slots / (2 * partitions)
+		if off := slot - middle; out[p] == "" && max(off, -off) <= slots/(4*partitions) {
+			out[p] = tag
+			found++
+		}
+	}
+	return out
+}
+
+// crc16 is the checksum that Redis Cluster assigns slots by: CRC-16/XMODEM
+// (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
+func crc16(s string) uint16 {
+	var crc uint16
+	for i := range len(s) {
+		crc ^= uint16(s[i]) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc
+}

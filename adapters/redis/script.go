@@ -1,0 +1,34 @@
+package redis
+
+import (
+	_ "embed"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed script/append.lua
+	appendSource string
+	//go:embed script/load.lua
+	loadSource string
+	//go:embed script/read.lua
+	readSource string
+	//go:embed script/identify.lua
+	identifySource string
+	//go:embed script/typing.lua
+	typingSource string
+)
+
+// scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
+// forgotten it.
+type scripts struct {
+	append, load, read *goredis.Script
+}
+
+func newScripts() scripts {
+	return scripts{
+		append: goredis.NewScript(appendSource),
+		load:   goredis.NewScript(loadSource),
+		read:   goredis.NewScript(readSource),
+	}
+}

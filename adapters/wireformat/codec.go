@@ -1,0 +1,131 @@
+package wireformat
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Codec writes events and reads them, those of older versions too. It never changes after [New] and is safe for concurrent use.
+type Codec struct {
+	upcasters map[string]map[int]Upcaster // by type and the version they start from
+	raised    map[string]int              // the highest version with an upcaster; what is written is one above
+}
+
+// Option changes a [Codec] that is being made.
+type Option func(*Codec)
+
+// Upcaster turns the fields of an event of one version into those of the next, in place. It is given all fields, the common ones
+// too, and must not change the bytes of a value, only replace it. Payloads of other programs, which carry no version, count as
+// version 1.
+type Upcaster func(fields map[string]json.RawMessage) error
+
+// WithUpcaster reads events of the given type and version as those of the next version. The version that is written is one above
+// the highest that has an upcaster. A type that does not exist, a version below 1 and a nil upcaster are mistakes of the program
+// and panic.
+func WithUpcaster(typ string, from int, up Upcaster) Option {
+	if !known(typ) || from < 1 || up == nil {
+		panic(fmt.Sprintf("wireformat: no upcaster for type %q from version %d; allowed: one of %q, from 1 on, not nil", typ, from, LiveTypes()))
+	}
+	return func(c *Codec) {
+		if c.upcasters[typ] == nil {
+			c.upcasters[typ] = make(map[int]Upcaster)
+		}
+		c.upcasters[typ][from] = up
+		c.raised[typ] = max(c.raised[typ], from)
+	}
+}
+
+// New makes a codec.
+func New(opts ...Option) *Codec {
+	c := &Codec{upcasters: make(map[string]map[int]Upcaster), raised: make(map[string]int)}
+	for _, opt := range opts {
+		opt(c)
+	}
+	return c
+}
+
+// version is the version of a type that is written.
+func (c *Codec) version(typ string) int { return c.raised[typ] + 1 }
+
+// Encoded is a durable event as JSON without the numbers that only the log knows:
+// Head + seq + `,"ordinal":` + ordinal + Tail.
+type Encoded struct{ Head, Tail []byte }
+
+const (
+	ordinalKey = `,"ordinal":`
+	maxDigits  = 20 // of a 64-bit number
+)
+
+// Splice gives the JSON of the event at its place in the log.
+func (e Encoded) Splice(seq domain.Seq, ordinal domain.Ordinal) []byte {
+	b := make([]byte, 0, e.size())
+	b = append(b, e.Head...)
+	b = strconv.AppendUint(b, uint64(seq), 10)
+	b = append(b, ordinalKey...)
+	b = strconv.AppendUint(b, uint64(ordinal), 10)
+	return append(b, e.Tail...)
+}
+
+// size is the most bytes that Splice can give.
+func (e Encoded) size() int { return len(e.Head) + len(e.Tail) + len(ordinalKey) + 2*maxDigits }
+
+// Encode writes a durable event. An event that may get more than [domain.MaxEventBytes] is [ports.ErrTooLarge], one with a value
+// that could not be read back is [ErrMalformed].
+func (c *Codec) Encode(id domain.EventID, e domain.Durable, m ports.Meta) (Encoded, error) {
+	typ := Type(e)
+	if !durable(typ) {
+		return Encoded{}, unknown(typ, DurableTypes())
+	}
+	w := newWriter(typ, c.version(typ), sizeHint(e))
+	w.common(id, e.OccurredAt())
+	w.buf = append(w.buf, `,"seq":`...)
+	cut := len(w.buf)
+	w.meta(m)
+	w.durable(e)
+	w.buf = append(w.buf, '}')
+	if w.err != nil {
+		return Encoded{}, w.err
+	}
+	enc := Encoded{Head: w.buf[:cut:cut], Tail: w.buf[cut:]}
+	return enc, checkSize(typ, enc.size())
+}
+
+// EncodeLive writes an ephemeral event. Errors are those of Encode.
+func (c *Codec) EncodeLive(id domain.EventID, e domain.Ephemeral, m ports.Meta) ([]byte, error) {
+	typ := Type(e)
+	if !ephemeral(typ) {
+		return nil, unknown(typ, LiveTypes()[len(DurableTypes()):])
+	}
+	w := newWriter(typ, c.version(typ), sizeHint(e))
+	w.common(id, e.OccurredAt())
+	w.meta(m)
+	w.ephemeral(e)
+	w.buf = append(w.buf, '}')
+	if w.err != nil {
+		return nil, w.err
+	}
+	return w.buf, checkSize(typ, len(w.buf))
+}
+
+func checkSize(typ string, size int) error {
+	if size > domain.MaxEventBytes {
+		return &TooLargeError{Type: typ, Size: size, Limit: domain.MaxEventBytes}
+	}
+	return nil
+}
+
+// sizeHint is about how many bytes an event takes.
+func sizeHint(e domain.Event) int {
+	const plain = 512
+	switch e := e.(type) {
+	case domain.MessageNew:
+		return plain + len(e.Content) + len(e.Content)/16 + len(e.ClientMeta) + 48*len(e.Mentions) + 256*len(e.Attachments)
+	case domain.MessageEdit:
+		return plain + len(e.Content) + len(e.Content)/16
+	}
+	return plain
+}

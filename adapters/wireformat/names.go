@@ -1,0 +1,149 @@
+package wireformat
+
+import "chatcore/domain"
+
+// The types of events. Each is also the name of the channel on which the event is announced.
+const (
+	TypeMessageNew      = "message:new"
+	TypeMessageEdit     = "message:edit"
+	TypeMessageDelete   = "message:delete"
+	TypeMessageReaction = "message:reaction"
+	TypeReadReceipt     = "read:receipt"
+	TypeChatUpdate      = "chat:update"
+	TypeUserStatus      = "user:status"
+	TypeTypingStart     = "typing:start"
+	TypeTypingStop      = "typing:stop"
+)
+
+// Type is the name of an event's type, "" for an event that is none of package domain's values.
+func Type(e domain.Event) string {
+	switch e.(type) {
+	case domain.MessageNew:
+		return TypeMessageNew
+	case domain.MessageEdit:
+		return TypeMessageEdit
+	case domain.MessageDelete:
+		return TypeMessageDelete
+	case domain.MessageReaction:
+		return TypeMessageReaction
+	case domain.ReadReceipt:
+		return TypeReadReceipt
+	case domain.ChatUpdate:
+		return TypeChatUpdate
+	case domain.UserStatus:
+		return TypeUserStatus
+	case domain.TypingStart:
+		return TypeTypingStart
+	case domain.TypingStop:
+		return TypeTypingStop
+	}
+	return ""
+}
+
+// DurableTypes are the types of events that are recorded.
+func DurableTypes() []string {
+	return []string{
+		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate,
+	}
+}
+
+// LiveTypes are the types of events that are announced: the durable and the ephemeral ones.
+func LiveTypes() []string {
+	return append(DurableTypes(), TypeUserStatus, TypeTypingStart, TypeTypingStop)
+}
+
+func known(typ string) bool { return durable(typ) || ephemeral(typ) }
+
+func durable(typ string) bool {
+	switch typ {
+	case TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate:
+		return true
+	}
+	return false
+}
+
+func ephemeral(typ string) bool {
+	switch typ {
+	case TypeUserStatus, TypeTypingStart, TypeTypingStop:
+		return true
+	}
+	return false
+}
+
+// The names of enumerated values; "" is a value without a name, which is not written.
+
+func actionName(a domain.ReactionAction) string {
+	switch a {
+	case domain.ReactionAdd:
+		return "add"
+	case domain.ReactionRemove:
+		return "remove"
+	}
+	return ""
+}
+
+func changeName(c domain.Change) string {
+	switch c {
+	case domain.Created:
+		return "created"
+	case domain.Renamed:
+		return "renamed"
+	case domain.MemberAdded:
+		return "member_added"
+	case domain.MemberRemoved:
+		return "member_removed"
+	case domain.RoleChanged:
+		return "role_changed"
+	case domain.Archived:
+		return "archived"
+	case domain.Unarchived:
+		return "unarchived"
+	}
+	return ""
+}
+
+func roleName(r domain.Role) string {
+	switch r {
+	case domain.RoleOwner:
+		return "owner"
+	case domain.RoleAdmin:
+		return "admin"
+	case domain.RoleMember:
+		return "member"
+	case domain.NoRole:
+	}
+	return ""
+}
+
+func statusName(s domain.Status) string {
+	switch s {
+	case domain.Online:
+		return "online"
+	case domain.Away:
+		return "away"
+	case domain.Busy:
+		return "busy"
+	case domain.Offline:
+		return "offline"
+	}
+	return ""
+}
+
+// named is the value of that name, from first on as far as there are names.
+func named[T ~uint8](name string, first T, nameOf func(T) string) (T, bool) {
+	for v := first; nameOf(v) != ""; v++ {
+		if nameOf(v) == name {
+			return v, true
+		}
+	}
+	return 0, false
+}
+
+// names lists the names from first on.
+func names[T ~uint8](first T, nameOf func(T) string) []string {
+	var all []string
+	for v := first; nameOf(v) != ""; v++ {
+		all = append(all, nameOf(v))
+	}
+	return all
+}

@@ -1,0 +1,23 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Add makes a user a plain member.
+type Add struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	User    domain.UserID
+	Command domain.CommandID
+}
+
+// Add makes a user a plain member. A member already, in whatever role: it changes nothing.
+func (c *Chats) Add(ctx context.Context, cmd Add) (Done, error) {
+	return c.about(ctx, cmd.Chat, cmd.By, cmd.User, cmd.Command, domain.MemberAdded,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Add(by, target, cmd.User, c.now())
+		})
+}

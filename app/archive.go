@@ -1,0 +1,29 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Archive closes a chat to new messages, reactions and members.
+type Archive struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	Command domain.CommandID
+}
+
+// Archive closes a chat to new messages, reactions and members. Done already, it changes nothing.
+func (c *Chats) Archive(ctx context.Context, cmd Archive) (Done, error) {
+	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Archive(s.member(cmd.By), c.now())
+		},
+		repeats: update(cmd.By, domain.Archived, nil),
+	})
+}

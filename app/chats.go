@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Chats are the commands about chats and their messages. Every command is safe to give again: under the same message id or
+// command id it has its effect once and gives the first result again.
+//
+// Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with
+// [ports.ErrUnavailable] when the log could not be reached, and with [ports.ErrOutcomeUnknown] when the answer was lost.
+type Chats struct {
+	log    ports.EventLog
+	live   ports.LiveBus
+	typing ports.TypingMarks
+	clock  ports.Clock
+	ids    ports.IDs
+	policy Policy
+	reads  *readCoalescer
+	meta   ports.Meta
+}
+
+// Policy is what a team may choose about the rules.
+type Policy struct {
+	EditWindow time.Duration // how long after the send a message may be edited. Defaults to 0: at any time
+}
+
+// NewChats puts the use cases on the given ports.
+func NewChats(log ports.EventLog, live ports.LiveBus, typing ports.TypingMarks, clock ports.Clock, ids ports.IDs, policy Policy) *Chats {
+	return &Chats{log: log, live: live, typing: typing, clock: clock, ids: ids, policy: policy, reads: newReadCoalescer()}
+}
+
+// Backdated gives the same commands with a time of the past, for imports: what they record happened at that time.
+func (c *Chats) Backdated(at time.Time) *Chats {
+	past := *c
+	past.clock = pastClock{at}
+	past.reads = newReadCoalescer()
+	return &past
+}
+
+// Correlated gives the same commands with an id that every event they record carries, and every delivery of it.
+func (c *Chats) Correlated(id string) *Chats {
+	correlated := *c
+	correlated.meta.CorrelationID = id
+	return &correlated
+}
+
+// pastClock stands at one time; there is nothing to wait for in the past.
+type pastClock struct{ at time.Time }
+
+func (p pastClock) Now() time.Time                               { return p.at }
+func (p pastClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
+
+// Done is the result of a command.
+type Done struct {
+	Seq       domain.Seq // of the last event recorded for the command, 0 if it changed nothing
+	Changed   bool       // whether there is such an event
+	Duplicate bool       // whether the event was recorded when the command was first given
+}
+
+func (c *Chats) now() time.Time { return domain.Instant(c.clock.Now()) }

@@ -1,0 +1,41 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"chatcore/domain"
+)
+
+// MaxInitialMembers is how many members a chat can be created with; more are added afterwards.
+const MaxInitialMembers = 256
+
+// Create starts a chat.
+type Create struct {
+	Chat    domain.ChatID
+	By      domain.UserID // becomes owner
+	Title   string
+	Members []domain.UserID // become plain members
+	Command domain.CommandID
+}
+
+// Create starts a chat, with its owner and its first members in one step. [domain.ErrChatExists] if the id is taken.
+func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
+	title, err := domain.NewTitle(cmd.Title)
+	if err := firstError(checkChat(cmd.Chat, append([]domain.UserID{cmd.By}, cmd.Members...)...), checkCommand(cmd.Command), err); err != nil {
+		return Done{}, err
+	}
+	if n := len(cmd.Members); n > MaxInitialMembers {
+		return Done{}, &domain.InvalidError{
+			Field: "members", Problem: fmt.Sprintf("has %d users", n), Allowed: fmt.Sprintf("at most %d; add more afterwards", MaxInitialMembers),
+		}
+	}
+	return c.run(ctx, command{
+		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		wants: want(domain.ChatEntity()),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Create(cmd.Chat, title, cmd.By, cmd.Members, c.now())
+		},
+		repeats: update(cmd.By, domain.Created, func(u domain.ChatUpdate) bool { return u.Title == title }),
+	})
+}

@@ -1,0 +1,35 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Delete leaves a tombstone in a message's place.
+type Delete struct {
+	Chat      domain.ChatID
+	By        domain.UserID
+	MessageID domain.MessageID
+	Reason    string // may be empty
+	Command   domain.CommandID
+}
+
+// Delete leaves a tombstone in a message's place. Deleted already, it changes nothing.
+func (c *Chats) Delete(ctx context.Context, cmd Delete) (Done, error) {
+	reason, err := domain.NewReason(cmd.Reason)
+	if err := firstError(checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		wants: want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID)),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.message(cmd.MessageID).Delete(s.member(cmd.By), reason, c.now())
+		},
+		repeats: func(e domain.Durable) bool {
+			m, ok := e.(domain.MessageDelete)
+			return ok && m.By == cmd.By && m.Message == cmd.MessageID
+		},
+	})
+}

@@ -1,0 +1,24 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Demote lowers a member's role.
+type Demote struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	User    domain.UserID
+	Role    domain.Role // RoleMember or RoleAdmin
+	Command domain.CommandID
+}
+
+// Demote lowers a member's role. In that role already: it changes nothing.
+func (c *Chats) Demote(ctx context.Context, cmd Demote) (Done, error) {
+	return c.about(ctx, cmd.Chat, cmd.By, cmd.User, cmd.Command, domain.RoleChanged,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Demote(by, target, cmd.Role, c.now())
+		})
+}

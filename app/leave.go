@@ -1,0 +1,22 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Leave ends the user's own membership.
+type Leave struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	Command domain.CommandID
+}
+
+// Leave ends the user's own membership. The last owner cannot leave: [domain.ErrLastOwner].
+func (c *Chats) Leave(ctx context.Context, cmd Leave) (Done, error) {
+	return c.about(ctx, cmd.Chat, cmd.By, cmd.By, cmd.Command, domain.MemberRemoved,
+		func(chat domain.Chat, who, _ domain.Member) ([]domain.Durable, error) {
+			return chat.Leave(who, c.now())
+		})
+}

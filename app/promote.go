@@ -1,0 +1,24 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Promote raises a member's role.
+type Promote struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	User    domain.UserID
+	Role    domain.Role // RoleAdmin or RoleOwner
+	Command domain.CommandID
+}
+
+// Promote raises a member's role. In that role already: it changes nothing.
+func (c *Chats) Promote(ctx context.Context, cmd Promote) (Done, error) {
+	return c.about(ctx, cmd.Chat, cmd.By, cmd.User, cmd.Command, domain.RoleChanged,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Promote(by, target, cmd.Role, c.now())
+		})
+}

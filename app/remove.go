@@ -1,0 +1,23 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Remove ends a user's membership.
+type Remove struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	User    domain.UserID
+	Command domain.CommandID
+}
+
+// Remove ends a user's membership. Not a member: it changes nothing.
+func (c *Chats) Remove(ctx context.Context, cmd Remove) (Done, error) {
+	return c.about(ctx, cmd.Chat, cmd.By, cmd.User, cmd.Command, domain.MemberRemoved,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Remove(by, target, c.now())
+		})
+}

@@ -1,0 +1,31 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Rename gives a chat a title.
+type Rename struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	Title   string
+	Command domain.CommandID
+}
+
+// Rename gives a chat a title. The same title again changes nothing.
+func (c *Chats) Rename(ctx context.Context, cmd Rename) (Done, error) {
+	title, err := domain.NewTitle(cmd.Title)
+	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command), err); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Rename(s.member(cmd.By), title, c.now())
+		},
+		repeats: update(cmd.By, domain.Renamed, func(u domain.ChatUpdate) bool { return u.Title == title }),
+	})
+}

@@ -1,0 +1,29 @@
+package app
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Unarchive opens an archived chat again.
+type Unarchive struct {
+	Chat    domain.ChatID
+	By      domain.UserID
+	Command domain.CommandID
+}
+
+// Unarchive opens an archived chat again. Done already, it changes nothing.
+func (c *Chats) Unarchive(ctx context.Context, cmd Unarchive) (Done, error) {
+	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Unarchive(s.member(cmd.By), c.now())
+		},
+		repeats: update(cmd.By, domain.Unarchived, nil),
+	})
+}

@@ -1,0 +1,98 @@
+package chatcore
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+// Config is everything that can be set. The zero value of each field means its default.
+type Config struct {
+	// RedisURL is redis://[[user]:password@]host:port[/db], rediss:// for TLS, several separated by commas for a Cluster. Needed by
+	// New, not by NewInMemory.
+	RedisURL string
+	// Namespace and a colon go before every key and channel. Defaults to "": nothing does.
+	Namespace string
+	// Partitions is the number of partitions of the log, 1 to 1,024; fixed for the life of a log. Defaults to 16.
+	Partitions int
+	// Unannounced turns off the publishing of durable events on the plain pub/sub channel of their type. Defaults to false: they
+	// are published.
+	Unannounced bool
+
+	// EditWindow is how long after the send a message may be edited. Defaults to 0: at any time.
+	EditWindow time.Duration
+
+	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
+	Retry pubsub.RetryPolicy
+	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
+	LiveBuffer int
+
+	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s.
+	CommandTimeout time.Duration
+	// ConnectAttempts is how often the first connection is tried, from 100 ms apart, doubling. Defaults to 10.
+	ConnectAttempts int
+	// StopTimeout is how long handlers may still run when Run is told to stop. Defaults to 30 s.
+	StopTimeout time.Duration
+
+	// Logger takes all logging; message contents and tokens are never logged. Defaults to slog.Default().
+	Logger *slog.Logger
+}
+
+// Validate reports everything that is wrong with the settings at once.
+func (c Config) Validate() error {
+	var errs []error
+	refuse := func(field string, problem any, allowed string) {
+		errs = append(errs, &domain.InvalidError{Field: field, Problem: fmt.Sprintf("is %v", problem), Allowed: allowed})
+	}
+	if _, err := redis.NewKeys(c.Namespace, c.withDefaults().Partitions, false); err != nil {
+		errs = append(errs, err)
+	}
+	for _, d := range []struct {
+		field string
+		value time.Duration
+	}{
+		{"EditWindow", c.EditWindow},
+		{"CommandTimeout", c.CommandTimeout},
+		{"StopTimeout", c.StopTimeout},
+		{"Retry.First", c.Retry.First},
+		{"Retry.Max", c.Retry.Max},
+	} {
+		if d.value < 0 {
+			refuse(d.field, d.value, "a duration from 0")
+		}
+	}
+	for _, n := range []struct {
+		field string
+		value int
+	}{
+		{"LiveBuffer", c.LiveBuffer},
+		{"ConnectAttempts", c.ConnectAttempts},
+		{"Retry.Attempts", c.Retry.Attempts},
+	} {
+		if n.value < 0 {
+			refuse(n.field, n.value, "a number from 0")
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (c Config) withDefaults() Config {
+	if c.Partitions == 0 {
+		c.Partitions = redis.DefaultPartitions
+	}
+	if c.StopTimeout == 0 {
+		c.StopTimeout = 30 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c
+}
+
+func (c Config) policy() app.Policy { return app.Policy{EditWindow: c.EditWindow} }

@@ -1,0 +1,11 @@
+// Package chatcore is the messaging domain service of a chat backend: it takes commands (send, edit, react, read, …), decides
+// them by the rules of package domain, records what happened in each chat's event log, and carries the events to handlers.
+//
+//	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: "redis://localhost:6379"})
+//	err = core.Subscribe("push", chatcore.On(push)) // durable: at least once, a chat's events in order
+//	err = core.Listen(chatcore.OnLive(showTyping))  // live: at most once, in every process
+//	go core.Run(ctx)
+//	sent, err := core.Chats.Send(ctx, app.Send{Chat: "general", By: "ada", Content: "hello"})
+//
+// This package wires the layers and is the only one that knows them all.
+package chatcore

@@ -1,0 +1,87 @@
+package chatcore
+
+import (
+	"context"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Delivery is a durable event given to a handler of a consumer group: at least once, a chat's events in the order of their seqs.
+type Delivery[T domain.Durable] struct {
+	ID      DeliveryID // the same in every delivery of the event: what an effect is made once by
+	Event   T
+	Ordinal domain.Ordinal // of the chat's last message as of this event
+	Meta    ports.Meta
+	Attempt int // handler starts for this delivery in this process, from 1
+}
+
+// DeliveryID is an event's identity: log, chat, seq and event id.
+type DeliveryID = ports.DeliveryID
+
+// SubscribeOption is a part of a subscription: a handler, or how to subscribe.
+type SubscribeOption func(*subscription)
+
+// On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does.
+// A handler that returns an error is called again after a while, up to the attempts of [Config.Retry]; then, or at once if the error is
+// [Permanent], the event is set aside in the group's dead letters and the next one follows.
+func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error) SubscribeOption {
+	typed := func(ctx context.Context, d ports.Delivery) error {
+		event, ok := d.Event.(T)
+		if !ok {
+			return Permanent(&domain.InvalidError{Field: "event", Problem: "is of another type than its name says", Allowed: "the type of its name"})
+		}
+		return handle(ctx, Delivery[T]{ID: d.ID, Event: event, Ordinal: d.Ordinal, Meta: d.Meta, Attempt: d.Attempt})
+	}
+	return func(s *subscription) {
+		var zero T
+		typ := wireformat.Type(zero)
+		if typ == "" {
+			s.handle(anyType, typed)
+			return
+		}
+		s.handle(typ, typed)
+	}
+}
+
+// FromBeginning makes a new group start with the first event there is instead of with the next one.
+func FromBeginning() SubscribeOption {
+	return func(s *subscription) { s.fromBeginning = true }
+}
+
+// Permanent marks an error that trying again will not mend: the event becomes a dead letter at once.
+func Permanent(err error) error { return pubsub.Permanent(err) }
+
+// Live is an event as it reached this process on a live channel: at most once, without promises about order; seqs tell the order of
+// durable events, and what is missing between them.
+type Live[T domain.Event] struct {
+	Event   T
+	ID      domain.EventID // "" if another program published the event without one
+	Seq     domain.Seq     // 0 for ephemeral events, and for those that are in no log
+	Ordinal domain.Ordinal
+	Meta    ports.Meta
+	Foreign bool // whether another program published it
+}
+
+// LiveHandler handles live events of one type.
+type LiveHandler struct {
+	types  []string
+	handle func(ctx context.Context, in wireformat.Incoming)
+}
+
+// OnLive handles the live events of one type, durable or ephemeral; OnLive for [domain.Event] itself handles them all. Calls are made
+// one after another for each type; while a handler is slow a bounded number waits and further ones are dropped and counted.
+func OnLive[T domain.Event](handle func(ctx context.Context, l Live[T])) LiveHandler {
+	var zero T
+	types := []string{wireformat.Type(zero)}
+	if types[0] == "" {
+		types = wireformat.LiveTypes()
+	}
+	return LiveHandler{types: types, handle: func(ctx context.Context, in wireformat.Incoming) {
+		if event, ok := in.Event.(T); ok {
+			handle(ctx, Live[T]{Event: event, ID: in.ID, Seq: in.Seq, Ordinal: in.Ordinal, Meta: in.Meta, Foreign: in.Foreign})
+		}
+	}}
+}

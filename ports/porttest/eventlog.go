@@ -1,0 +1,49 @@
+package porttest
+
+import (
+	"testing"
+
+	"chatcore/ports"
+)
+
+// Log is an event log with all that it offers.
+type Log interface {
+	ports.EventLog
+	ports.ChatIndex
+	ports.MessageCounter
+	ports.BatchAppender
+}
+
+// EventLog tests an event log. open may give the same log for every subtest.
+func EventLog(t *testing.T, open func(t *testing.T) Log) {
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, log Log)
+	}{
+		{"a chat that does not exist", testUnknownChat},
+		{"conditions match the exact version only", testConditions},
+		{"a failed append leaves nothing", testAtomicity},
+		{"an invalid append leaves nothing", testInvalid},
+		{"an event too large leaves nothing", testTooLarge},
+		{"a message or command is appended once", testIdempotency},
+		{"an append has many events", testManyEvents},
+		{"a batch has an outcome for each command", testBatch},
+		{"an ended context appends nothing", testEndedContext},
+		{"a cancelled append is there or not as told", testCancelled},
+		{"records come back as appended", testRecords},
+		{"odd ids", testOddIDs},
+		{"entities have versions and histories", testEntities},
+		{"a long history is loaded whole", testLongHistory},
+		{"loads are of one moment", testLoadMoment},
+		{"reads select by seq", testRead},
+		{"members, present and former", testMembers},
+		{"chats", testChats},
+		{"messages are counted", testCount},
+		{"concurrent writers of one chat", testWritersOfOneChat},
+		{"concurrent writers of several chats", testWritersOfSeveralChats},
+		{"concurrent repetitions", testRepetitions},
+		{"random commands", testRandomCommands},
+	} {
+		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
+	}
+}

@@ -1,0 +1,96 @@
+package porttest
+
+import (
+	"crypto/rand"
+	"strings"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// NewChatID is a chat id that no other test uses.
+func NewChatID() domain.ChatID { return domain.ChatID("chat-" + strings.ToLower(rand.Text())) }
+
+// NewEvent is e under an id of its own. It moves the entities that the domain says, and also those given.
+func NewEvent(e domain.Durable, also ...domain.Entity) ports.NewEvent {
+	return ports.NewEvent{ID: domain.EventID(rand.Text()), Event: e, Moves: append(domain.Moves(e), also...)}
+}
+
+// given is what a command depends on.
+type given []ports.Condition
+
+func (g given) then(events ...ports.NewEvent) ports.Append {
+	return ports.Append{Chat: events[0].Event.ChatID(), Conditions: g, Events: events}
+}
+
+func then(events ...ports.NewEvent) ports.Append { return given(nil).then(events...) }
+
+func at(e domain.Entity, v domain.Seq) ports.Condition { return ports.Condition{Entity: e, Version: v} }
+
+// The events below are those of a chat whose members are as many as the test needs.
+
+const (
+	ann domain.UserID = "ann"
+	bob domain.UserID = "bob"
+)
+
+func now() time.Time { return domain.Instant(time.Now()) }
+
+func created(c domain.ChatID) ports.NewEvent {
+	return NewEvent(domain.ChatUpdate{Chat: c, Actor: ann, Change: domain.Created, Title: "a title", At: now()})
+}
+
+func renamed(c domain.ChatID, title domain.Title) ports.NewEvent {
+	return NewEvent(domain.ChatUpdate{Chat: c, Actor: ann, Change: domain.Renamed, Title: title, At: now()})
+}
+
+func added(c domain.ChatID, user domain.UserID) ports.NewEvent {
+	return NewEvent(domain.ChatUpdate{Chat: c, Actor: ann, Change: domain.MemberAdded, User: user, Role: domain.RoleMember, At: now()})
+}
+
+func removed(c domain.ChatID, user domain.UserID) ports.NewEvent {
+	return NewEvent(domain.ChatUpdate{Chat: c, Actor: ann, Change: domain.MemberRemoved, User: user, Previous: domain.RoleMember, At: now()})
+}
+
+// owned moves the chat and the member.
+func owned(c domain.ChatID, user domain.UserID) ports.NewEvent {
+	return NewEvent(domain.ChatUpdate{
+		Chat: c, Actor: ann, Change: domain.RoleChanged, User: user, Role: domain.RoleOwner, Previous: domain.RoleMember, At: now(),
+	})
+}
+
+func sent(c domain.ChatID, m domain.MessageID, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.MessageNew{Chat: c, Message: m, Sender: by, Content: "hello", At: now()})
+}
+
+func edited(c domain.ChatID, m domain.MessageID, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.MessageEdit{Chat: c, Message: m, Editor: by, Content: "hello again", Revision: 1, At: now()})
+}
+
+func deleted(c domain.ChatID, m domain.MessageID, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.MessageDelete{Chat: c, Message: m, By: by, At: now()})
+}
+
+func reacted(c domain.ChatID, m domain.MessageID, by domain.UserID) ports.NewEvent {
+	return NewEvent(domain.MessageReaction{Chat: c, Message: m, User: by, Emoji: "👍", Action: domain.ReactionAdd, At: now()})
+}
+
+func read(c domain.ChatID, m domain.MessageID, by domain.UserID, seq domain.Seq) ports.NewEvent {
+	return NewEvent(domain.ReadReceipt{Chat: c, User: by, Message: m, ReadSeq: seq, At: now()})
+}
+
+// huge is an event that no log takes.
+func huge(c domain.ChatID, m domain.MessageID) ports.NewEvent {
+	content := domain.Content(strings.Repeat("x", domain.MaxEventBytes+1))
+	return NewEvent(domain.MessageNew{Chat: c, Message: m, Sender: ann, Content: content, At: now()})
+}
+
+// withCommand makes each event move the command's entity too, as the events of a command with an id do.
+func withCommand(id domain.CommandID, events ...ports.NewEvent) []ports.NewEvent {
+	for i := range events {
+		events[i].Moves = append(events[i].Moves, domain.CommandEntity(id))
+		events[i].Meta.CausationID = id
+	}
+	return events
+}

@@ -1,0 +1,290 @@
+package porttest
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"slices"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// patience is how long one call may take before its test fails.
+const patience = 30 * time.Second
+
+// tb is what the suites need of a *testing.T or a *rapid.T.
+type tb interface {
+	Helper()
+	Context() context.Context
+	Fatalf(format string, args ...any)
+}
+
+// harness appends to a log and to the histories that the log should have.
+type harness struct {
+	t     tb
+	log   Log
+	chats map[domain.ChatID]*history
+}
+
+func newHarness(t tb, log Log) *harness {
+	return &harness{t: t, log: log, chats: make(map[domain.ChatID]*history)}
+}
+
+func (h *harness) history(c domain.ChatID) *history {
+	if h.chats[c] == nil {
+		h.chats[c] = newHistory()
+	}
+	return h.chats[c]
+}
+
+// expectation is the outcome that an append should have.
+type expectation struct {
+	chat     domain.ChatID
+	appended ports.Appended
+	err      error                          // what the error is
+	stale    map[ports.Condition]domain.Seq // for [ports.ErrConflict]
+}
+
+// expect takes the append into the chat's history, if it should succeed.
+func (h *harness) expect(a ports.Append) expectation {
+	history := h.history(a.Chat)
+	for _, e := range a.Events {
+		if m, ok := e.Event.(domain.MessageNew); ok && len(m.Content) > domain.MaxEventBytes {
+			return expectation{chat: a.Chat, err: ports.ErrTooLarge}
+		}
+	}
+	if a.Check() != nil {
+		return expectation{chat: a.Chat, err: domain.ErrInvalid}
+	}
+	if stale := history.stale(a.Conditions); len(stale) > 0 {
+		return expectation{chat: a.Chat, err: ports.ErrConflict, stale: stale}
+	}
+	first := history.head() + 1
+	for _, e := range a.Events {
+		history.add(e)
+	}
+	head := history.head()
+	return expectation{chat: a.Chat, appended: ports.Appended{First: first, Last: head, Ordinal: history.ordinal(head)}}
+}
+
+func (h *harness) check(want expectation, got ports.Outcome) {
+	h.t.Helper()
+	if !errors.Is(got.Err, want.err) || want.err == nil && got.Err != nil {
+		h.t.Fatalf("append gave the error %v, want %v", got.Err, want.err)
+	}
+	if got.Appended != want.appended {
+		h.t.Fatalf("append gave %+v, want %+v", got.Appended, want.appended)
+	}
+	var invalid *domain.InvalidError
+	if errors.Is(want.err, domain.ErrInvalid) && !errors.As(got.Err, &invalid) {
+		h.t.Fatalf("append gave the error %v, want an InvalidError", got.Err)
+	}
+	if !errors.Is(want.err, ports.ErrConflict) {
+		return
+	}
+	var conflict *ports.ConflictError
+	if !errors.As(got.Err, &conflict) {
+		h.t.Fatalf("append gave the error %v, want a ConflictError", got.Err)
+	}
+	if version, stale := want.stale[conflict.Condition]; !stale || version != conflict.Version || conflict.Chat != want.chat {
+		h.t.Fatalf("append gave the conflict %+v, want chat %q and one of %+v", conflict, want.chat, want.stale)
+	}
+}
+
+// append does so alone and checks the outcome.
+func (h *harness) append(a ports.Append) ports.Appended {
+	h.t.Helper()
+	want := h.expect(a)
+	ctx, cancel := h.bounded()
+	defer cancel()
+	appended, err := h.log.Append(ctx, a)
+	h.check(want, ports.Outcome{Appended: appended, Err: err})
+	return appended
+}
+
+// appendBatch checks every outcome of the batch.
+func (h *harness) appendBatch(batch ...ports.Append) []ports.Outcome {
+	h.t.Helper()
+	want := make([]expectation, len(batch))
+	for i, a := range batch {
+		want[i] = h.expect(a)
+	}
+	ctx, cancel := h.bounded()
+	defer cancel()
+	outcomes, err := h.log.AppendBatch(ctx, batch)
+	if err != nil || len(outcomes) != len(batch) {
+		h.t.Fatalf("batch of %d gave %d outcomes, error %v", len(batch), len(outcomes), err)
+	}
+	for i := range want {
+		h.check(want[i], outcomes[i])
+	}
+	return outcomes
+}
+
+// adopt makes the history from the log, for chats that were written concurrently: every event must be one of those given, once.
+func (h *harness) adopt(c domain.ChatID, events map[domain.EventID]ports.NewEvent) *history {
+	h.t.Helper()
+	found := newHistory()
+	h.chats[c] = found
+	seen := make(map[domain.EventID]bool)
+	for {
+		page := h.read(c, ports.Range{From: found.head() + 1, Limit: ports.MaxPage})
+		for _, r := range page.Records {
+			e, known := events[r.ID]
+			if !known || seen[r.ID] {
+				h.t.Fatalf("chat %q has event %q of seq %d twice or without its append", c, r.ID, r.Seq)
+			}
+			seen[r.ID] = true
+			found.add(e)
+		}
+		if len(page.Records) < ports.MaxPage {
+			return found
+		}
+	}
+}
+
+// verify compares everything that the log tells of its chats.
+func (h *harness) verify() {
+	h.t.Helper()
+	for c, want := range h.chats {
+		for seq := domain.Seq(1); ; seq += ports.MaxPage {
+			h.checkRead(c, ports.Range{From: seq, Limit: ports.MaxPage})
+			if seq+ports.MaxPage > want.head() {
+				break
+			}
+		}
+		h.checkRead(c, ports.Range{Backward: true, Limit: 10})
+		wants := make([]ports.Want, 0, len(want.moved)+2)
+		for e := range want.moved {
+			wants = append(wants, ports.Want{Entity: e})
+		}
+		wants = append(wants, ports.Want{Entity: domain.MessageEntity("absent")}, ports.Want{Entity: domain.MemberEntity("absent")})
+		for some := range slices.Chunk(wants, 100) {
+			h.checkLoad(c, some...)
+		}
+		if got, want := h.members(c), want.members(); !slices.Equal(got, want) {
+			h.t.Fatalf("chat %q has the members %q, want %q", c, got, want)
+		}
+		for _, after := range []domain.Seq{0, want.head() / 2, want.head(), want.head() + 1} {
+			h.checkCount(c, after)
+		}
+	}
+	h.checkChats()
+}
+
+func (h *harness) checkRead(c domain.ChatID, r ports.Range) {
+	h.t.Helper()
+	got, want := h.read(c, r), h.history(c).page(r)
+	if got.Head != want.Head {
+		h.t.Fatalf("reading %+v of chat %q gave the head %d, want %d", r, c, got.Head, want.Head)
+	}
+	h.checkRecords(got.Records, want.Records)
+}
+
+func (h *harness) checkLoad(c domain.ChatID, wants ...ports.Want) {
+	h.t.Helper()
+	got := h.load(c, wants...)
+	if head := h.history(c).head(); got.Head != head || len(got.Entities) != len(wants) {
+		h.t.Fatalf("load of chat %q gave head %d and %d entities, want %d and %d", c, got.Head, len(got.Entities), head, len(wants))
+	}
+	for i, w := range wants {
+		want := h.history(c).entity(w)
+		if got.Entities[i].Version != want.Version {
+			h.t.Fatalf("%s of chat %q has version %d, want %d", w.Entity, c, got.Entities[i].Version, want.Version)
+		}
+		h.checkRecords(got.Entities[i].Events, want.Events)
+	}
+}
+
+func (h *harness) checkRecords(got, want []ports.Record) {
+	h.t.Helper()
+	if len(got) != len(want) {
+		h.t.Fatalf("got %d records, want %d", len(got), len(want))
+	}
+	for i := range want {
+		if !reflect.DeepEqual(got[i], want[i]) {
+			h.t.Fatalf("record %d is\n%+v, want\n%+v", i, got[i], want[i])
+		}
+	}
+}
+
+func (h *harness) checkCount(c domain.ChatID, after domain.Seq) {
+	h.t.Helper()
+	if got, want := h.count(c, after), h.history(c).count(after); got != want {
+		h.t.Fatalf("count of chat %q after %d is %+v, want %+v", c, after, got, want)
+	}
+}
+
+// checkChats ignores chats that others have created.
+func (h *harness) checkChats() {
+	h.t.Helper()
+	ctx, cancel := h.bounded()
+	defer cancel()
+	listed := make(map[domain.ChatID]bool)
+	for c, err := range h.log.Chats(ctx) {
+		if err != nil {
+			h.t.Fatalf("listing chats: %v", err)
+		}
+		listed[c] = true
+	}
+	for c, history := range h.chats {
+		if exists := history.head() > 0; listed[c] != exists {
+			h.t.Fatalf("chat %q: listed is %v, want %v", c, listed[c], exists)
+		}
+	}
+}
+
+func (h *harness) bounded() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(h.t.Context(), patience)
+}
+
+func (h *harness) read(c domain.ChatID, r ports.Range) ports.Page {
+	h.t.Helper()
+	ctx, cancel := h.bounded()
+	defer cancel()
+	page, err := h.log.Read(ctx, c, r)
+	if err != nil {
+		h.t.Fatalf("reading %+v of chat %q: %v", r, c, err)
+	}
+	return page
+}
+
+func (h *harness) load(c domain.ChatID, wants ...ports.Want) ports.Loaded {
+	h.t.Helper()
+	ctx, cancel := h.bounded()
+	defer cancel()
+	loaded, err := h.log.Load(ctx, c, wants...)
+	if err != nil {
+		h.t.Fatalf("loading of chat %q: %v", c, err)
+	}
+	return loaded
+}
+
+func (h *harness) count(c domain.ChatID, after domain.Seq) ports.MessageCount {
+	h.t.Helper()
+	ctx, cancel := h.bounded()
+	defer cancel()
+	count, err := h.log.Count(ctx, c, after)
+	if err != nil {
+		h.t.Fatalf("counting of chat %q: %v", c, err)
+	}
+	return count
+}
+
+// members are in the order of their ids, as often as they were given.
+func (h *harness) members(c domain.ChatID) []domain.UserID {
+	h.t.Helper()
+	ctx, cancel := h.bounded()
+	defer cancel()
+	var members []domain.UserID
+	for user, err := range h.log.Members(ctx, c) {
+		if err != nil {
+			h.t.Fatalf("listing members of chat %q: %v", c, err)
+		}
+		members = append(members, user)
+	}
+	slices.Sort(members)
+	return members
+}

@@ -1,0 +1,127 @@
+package porttest
+
+import (
+	"slices"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// history is a chat as the port describes it, in its simplest form: what the log under test is compared with.
+type history struct {
+	records []ports.Record
+	moved   map[domain.Entity][]domain.Seq
+}
+
+func newHistory() *history { return &history{moved: make(map[domain.Entity][]domain.Seq)} }
+
+func (h *history) clone() *history {
+	c := &history{records: slices.Clone(h.records), moved: make(map[domain.Entity][]domain.Seq)}
+	for e, seqs := range h.moved {
+		c.moved[e] = slices.Clone(seqs)
+	}
+	return c
+}
+
+func (h *history) head() domain.Seq { return domain.Seq(len(h.records)) }
+
+func (h *history) version(e domain.Entity) domain.Seq { return h.versionBefore(e, h.head()+1) }
+
+func (h *history) versionBefore(e domain.Entity, seq domain.Seq) domain.Seq {
+	version := domain.Seq(0)
+	for _, s := range h.moved[e] {
+		if s < seq {
+			version = s
+		}
+	}
+	return version
+}
+
+func (h *history) ordinal(at domain.Seq) domain.Ordinal {
+	if at = min(at, h.head()); at == 0 {
+		return 0
+	}
+	return h.records[at-1].Ordinal
+}
+
+func (h *history) add(e ports.NewEvent) {
+	r := ports.Record{ID: e.ID, Seq: h.head() + 1, Ordinal: h.ordinal(h.head()), Event: e.Event, Meta: e.Meta}
+	if _, message := e.Event.(domain.MessageNew); message {
+		r.Ordinal++
+	}
+	h.records = append(h.records, r)
+	for _, m := range e.Moves {
+		h.moved[m] = append(h.moved[m], r.Seq)
+	}
+}
+
+// stale are the conditions that do not hold, with the versions that do.
+func (h *history) stale(conditions []ports.Condition) map[ports.Condition]domain.Seq {
+	stale := make(map[ports.Condition]domain.Seq)
+	for _, c := range conditions {
+		if version := h.version(c.Entity); version != c.Version {
+			stale[c] = version
+		}
+	}
+	return stale
+}
+
+func (h *history) page(r ports.Range) ports.Page {
+	p := ports.Page{Head: h.head()}
+	seqs := make([]domain.Seq, 0, h.head())
+	for _, r := range h.records {
+		seqs = append(seqs, r.Seq)
+	}
+	if r.Backward {
+		slices.Reverse(seqs)
+	}
+	first := 0
+	if r.From != 0 {
+		first = slices.Index(seqs, r.From)
+	}
+	if first < 0 {
+		return p
+	}
+	for _, seq := range seqs[first:min(len(seqs), first+r.Limit)] {
+		p.Records = append(p.Records, h.records[seq-1])
+	}
+	return p
+}
+
+func (h *history) entity(w ports.Want) ports.EntityHistory {
+	found := ports.EntityHistory{Version: h.version(w.Entity)}
+	for _, seq := range h.moved[w.Entity] {
+		if seq > w.After && (!w.Latest || seq == found.Version) {
+			found.Events = append(found.Events, h.records[seq-1])
+		}
+	}
+	return found
+}
+
+func (h *history) count(after domain.Seq) ports.MessageCount {
+	tombstones := make(map[domain.MessageID]bool)
+	for _, r := range h.records {
+		if d, ok := r.Event.(domain.MessageDelete); ok {
+			tombstones[d.Message] = true
+		}
+	}
+	count := ports.MessageCount{Head: h.ordinal(h.head()), At: h.ordinal(after)}
+	for _, r := range h.records {
+		if m, ok := r.Event.(domain.MessageNew); ok && r.Seq > after && tombstones[m.Message] {
+			count.Deleted++
+		}
+	}
+	return count
+}
+
+// members are in the order of their ids.
+func (h *history) members() []domain.UserID {
+	var members []domain.UserID
+	for e := range h.moved {
+		if e.Kind == domain.KindMember {
+			members = append(members, domain.UserID(e.ID))
+		}
+	}
+	slices.Sort(members)
+	return members
+}

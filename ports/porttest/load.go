@@ -1,0 +1,123 @@
+package porttest
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"golang.org/x/sync/errgroup"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+func testEntities(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	h.append(then(created(c)))
+	if loaded := h.load(c, ports.Want{Entity: domain.ChatEntity()}, ports.Want{Entity: domain.MemberEntity(ann)}); loaded.Entities[0].Version != 1 ||
+		loaded.Entities[1].Version != 1 || loaded.Head != 1 {
+		t.Fatalf("a new chat is %+v, want chat and member at version 1", loaded)
+	}
+	h.append(then(added(c, bob), sent(c, "m1", ann), sent(c, "m2", bob)))
+	h.append(then(edited(c, "m1", ann)))
+	h.append(then(reacted(c, "m1", bob), reacted(c, "m2", ann), reacted(c, "m1", ann)))
+	h.append(then(owned(c, bob)))
+	h.append(then(read(c, "m2", ann, 4)))
+	h.append(then(deleted(c, "m1", ann)))
+	h.verify()
+	entities := []domain.Entity{
+		domain.MessageEntity("absent"), domain.ReadEntity(ann), domain.MessageEntity("m1"), domain.ChatEntity(), domain.MemberEntity(bob),
+		domain.ReactionsEntity("m1"), domain.ReactionsEntity("absent"), domain.MessageEntity("m1"), domain.CommandEntity("absent"),
+	}
+	for after := range h.history(c).head() + 2 {
+		var wants []ports.Want
+		for _, e := range entities {
+			wants = append(wants, ports.Want{Entity: e, After: after}, ports.Want{Entity: e, After: after, Latest: true})
+		}
+		h.checkLoad(c, wants...)
+	}
+	h.checkLoad(c)
+}
+
+func testLongHistory(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	h.append(then(created(c), sent(c, "hot", ann), sent(c, "warm", ann)))
+	const reactions = 600
+	var batch []ports.Append
+	for i := range reactions {
+		events := []ports.NewEvent{reacted(c, "hot", domain.UserID(fmt.Sprintf("user-%d", i)))}
+		if i%2 == 0 {
+			events = append(events, reacted(c, "warm", bob))
+		}
+		if batch = append(batch, then(events...)); len(batch) == 100 {
+			h.appendBatch(batch...)
+			batch = nil
+		}
+	}
+	hot, warm := domain.ReactionsEntity("hot"), domain.ReactionsEntity("warm")
+	if n := len(h.load(c, ports.Want{Entity: hot}).Entities[0].Events); n != reactions {
+		t.Fatalf("the message has %d reactions, want %d", n, reactions)
+	}
+	head := h.history(c).head()
+	for _, after := range []domain.Seq{0, 1, 3, 4, head / 2, head - 500, head - 300, head - 1, head} {
+		h.checkLoad(c, ports.Want{Entity: hot, After: after}, ports.Want{Entity: domain.MessageEntity("hot")})
+	}
+	h.checkLoad(c,
+		ports.Want{Entity: warm}, ports.Want{Entity: hot, Latest: true}, ports.Want{Entity: hot}, ports.Want{Entity: domain.ChatEntity()},
+		ports.Want{Entity: warm, After: head - 10}, ports.Want{Entity: domain.MessageEntity("absent")},
+	)
+	h.verify()
+}
+
+// testLoadMoment moves chat and member together, so that who loads both must see both at one version.
+func testLoadMoment(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	h.append(then(created(c), owned(c, bob)))
+	ctx, cancel := h.bounded()
+	defer cancel()
+	var writers errgroup.Group
+	for range 4 {
+		writers.Go(func() error {
+			for range 25 {
+				if _, err := log.Append(ctx, then(owned(c, bob), read(c, "m", ann, 1))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	done := make(chan struct{})
+	var readers errgroup.Group
+	readers.Go(func() error {
+		for {
+			loaded, err := log.Load(ctx, c,
+				ports.Want{Entity: domain.ChatEntity(), After: 1}, ports.Want{Entity: domain.ReadEntity(ann), Latest: true},
+				ports.Want{Entity: domain.MemberEntity(bob)},
+			)
+			if err != nil {
+				return err
+			}
+			chat, mark, member := loaded.Entities[0], loaded.Entities[1], loaded.Entities[2]
+			switch {
+			case chat.Version != member.Version || len(chat.Events) != len(member.Events):
+				return fmt.Errorf("chat at %d of %d events, member at %d of %d", chat.Version, len(chat.Events), member.Version, len(member.Events))
+			case chat.Events[len(chat.Events)-1].Seq != chat.Version:
+				return errors.New("a history does not end at its version")
+			case mark.Version != 0 && mark.Version != chat.Version+1, loaded.Head != max(chat.Version, mark.Version):
+				return fmt.Errorf("chat at %d, mark at %d, head %d", chat.Version, mark.Version, loaded.Head)
+			}
+			select {
+			case <-done:
+				return nil
+			default:
+			}
+		}
+	})
+	if err := writers.Wait(); err != nil {
+		t.Error(err)
+	}
+	close(done)
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,115 @@
+package porttest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// testRandomCommands appends random commands, alone and in batches, under conditions right and wrong, and compares all that the log
+// then tells with histories kept beside it.
+func testRandomCommands(t *testing.T, log Log) {
+	rapid.Check(t, func(rt *rapid.T) {
+		h := newHarness(rt, log)
+		chats := []domain.ChatID{NewChatID(), NewChatID()}
+		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
+			batch := make([]ports.Append, rapid.IntRange(1, 5).Draw(rt, "commands"))
+			expected := newHarness(rt, log) // takes the commands while they are drawn, so that later ones can refer to them
+			for c, known := range h.chats {
+				expected.chats[c] = known.clone()
+			}
+			for i := range batch {
+				c := rapid.SampledFrom(chats).Draw(rt, "chat")
+				batch[i] = drawCommand(rt, c, expected.history(c))
+				expected.expect(batch[i])
+			}
+			if len(batch) == 1 && rapid.Bool().Draw(rt, "alone") {
+				h.append(batch[0])
+			} else {
+				h.appendBatch(batch...)
+			}
+			drawReads(rt, h, rapid.SampledFrom(chats).Draw(rt, "chat"))
+		}
+		h.verify()
+	})
+}
+
+func drawCommand(rt *rapid.T, c domain.ChatID, known *history) ports.Append {
+	var conditions given
+	for _, e := range rapid.SliceOfN(rapid.SampledFrom(someEntities()), 0, 3).Draw(rt, "conditions") {
+		version := known.version(e)
+		if rapid.IntRange(0, 5).Draw(rt, "wrong") == 5 {
+			version = domain.Seq(rapid.IntRange(0, int(known.head())+1).Draw(rt, "version"))
+		}
+		conditions = append(conditions, at(e, version))
+	}
+	var events []ports.NewEvent
+	for range rapid.IntRange(1, 3).Draw(rt, "events") {
+		events = append(events, drawEvent(rt, c, known, events))
+	}
+	return conditions.then(events...)
+}
+
+// drawEvent gives one that can happen: what is done to a message comes after it, and it is deleted once.
+func drawEvent(rt *rapid.T, c domain.ChatID, known *history, before []ports.NewEvent) ports.NewEvent {
+	user := rapid.SampledFrom([]domain.UserID{ann, bob, `odd|"{user}`}).Draw(rt, "user")
+	happened := known.clone()
+	for _, e := range before {
+		happened.add(e)
+	}
+	fresh := domain.MessageID(fmt.Sprintf("m%d", happened.ordinal(happened.head())))
+	var messages, present []domain.MessageID
+	for _, r := range happened.records {
+		switch e := r.Event.(type) {
+		case domain.MessageNew:
+			messages, present = append(messages, e.Message), append(present, e.Message)
+		case domain.MessageDelete:
+			present = slices.DeleteFunc(present, func(m domain.MessageID) bool { return m == e.Message })
+		}
+	}
+	events := []func() ports.NewEvent{
+		func() ports.NewEvent { return sent(c, fresh, user) },
+		func() ports.NewEvent { return added(c, user) },
+		func() ports.NewEvent { return owned(c, user) },
+		func() ports.NewEvent { return renamed(c, "renamed") },
+	}
+	if len(messages) > 0 {
+		m := rapid.SampledFrom(messages).Draw(rt, "message")
+		events = append(
+			events,
+			func() ports.NewEvent { return edited(c, m, user) },
+			func() ports.NewEvent { return reacted(c, m, user) },
+			func() ports.NewEvent { return read(c, m, user, 1) },
+		)
+	}
+	if len(present) > 0 {
+		m := rapid.SampledFrom(present).Draw(rt, "deleted")
+		events = append(events, func() ports.NewEvent { return deleted(c, m, user) })
+	}
+	return events[rapid.IntRange(0, len(events)-1).Draw(rt, "event")]()
+}
+
+func drawReads(rt *rapid.T, h *harness, c domain.ChatID) {
+	seq := rapid.Uint64Range(0, uint64(h.history(c).head())+2)
+	h.checkRead(c, ports.Range{
+		From: domain.Seq(seq.Draw(rt, "from")), Backward: rapid.Bool().Draw(rt, "backward"), Limit: rapid.IntRange(1, 9).Draw(rt, "limit"),
+	})
+	var wants []ports.Want
+	for _, e := range rapid.SliceOfN(rapid.SampledFrom(someEntities()), 0, 4).Draw(rt, "wants") {
+		wants = append(wants, ports.Want{Entity: e, After: domain.Seq(seq.Draw(rt, "after")), Latest: rapid.Bool().Draw(rt, "latest")})
+	}
+	h.checkLoad(c, wants...)
+	h.checkCount(c, domain.Seq(seq.Draw(rt, "counted")))
+}
+
+func someEntities() []domain.Entity {
+	return []domain.Entity{
+		domain.ChatEntity(), domain.MemberEntity(ann), domain.MemberEntity(bob), domain.MessageEntity("m0"), domain.MessageEntity("m1"),
+		domain.ReactionsEntity("m0"), domain.ReadEntity(ann), domain.ReadEntity(bob), domain.MessageEntity("absent"),
+	}
+}

@@ -1,0 +1,69 @@
+package redistest
+
+import (
+	"fmt"
+	"os"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+)
+
+// shared is the server of this test process; only [Main] may outlive all of its tests and so stop it.
+//
+//nolint:gochecknoglobals // one server a test process is what this package is for
+var shared struct {
+	sync.Mutex
+	main   bool
+	server *Server
+}
+
+// Main is the body of a TestMain: it runs the tests, stops the shared server, fails if goroutines are left and exits.
+func Main(m *testing.M) {
+	shared.Lock()
+	shared.main = true
+	shared.Unlock()
+	code := m.Run()
+	stopShared()
+	if err := goleak.Find(); err != nil && code == 0 { // after failures leaks are noise
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+// Shared gives the one server of this test process and starts it for the first test that asks. Tests that use it keep apart by
+// namespaces, and neither flush, stop nor configure it.
+func Shared(t testing.TB) *Server {
+	t.Helper()
+	shared.Lock()
+	defer shared.Unlock()
+	if !shared.main {
+		t.Fatal("redistest.Shared needs a TestMain that calls redistest.Main")
+	}
+	if shared.server == nil {
+		dir, err := os.MkdirTemp("", "redistest") //nolint:usetesting // the directory outlives the test
+		if err != nil {
+			t.Fatal(err)
+		}
+		s := &Server{Dir: dir}
+		t.Cleanup(func() {
+			if shared.server == nil { // the start failed
+				_ = os.RemoveAll(dir)
+			}
+		})
+		s.start(t)
+		shared.server = s
+	}
+	return shared.server
+}
+
+func stopShared() {
+	shared.Lock()
+	defer shared.Unlock()
+	if s := shared.server; s != nil {
+		s.Stop()
+		_ = os.RemoveAll(s.Dir)
+		shared.server = nil
+	}
+}
