@@ -121,13 +121,16 @@ type EntityHistory struct {
 
 // Range selects events by seq.
 type Range struct {
-	From     domain.Seq // the first seq to give; 0: from the chat's first, or backwards from its last
+	From     domain.Seq // the first seq to give; 0: from the chat's first. Backwards, 0 and any seq above the last: from the last
 	Backward bool
 	Limit    int // 1 to MaxPage
 }
 
 // MaxPage is the most events that one Read gives.
 const MaxPage = 1024
+
+// MaxAppend is the most events that one Append records.
+const MaxAppend = 1024
 
 // Page is a stretch of a chat's log.
 type Page struct {
@@ -193,8 +196,8 @@ func (e *CorruptError) Unwrap() error { return e.Cause }
 
 // Check says what is wrong with an append that no log would take, or nil.
 func (a Append) Check() error {
-	if len(a.Events) == 0 {
-		return &domain.InvalidError{Field: "events", Problem: "is empty", Allowed: "at least one event"}
+	if n := len(a.Events); n == 0 || n > MaxAppend {
+		return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has %d events", n), Allowed: fmt.Sprintf("1 to %d", MaxAppend)}
 	}
 	for _, e := range a.Events {
 		if e.Event.ChatID() != a.Chat {

@@ -153,3 +153,12 @@ func positive[N int | time.Duration](n, otherwise N) N {
 	}
 	return otherwise
 }
+
+// IsCluster reports whether a URL names the seeds of a Cluster.
+func IsCluster(s string) (bool, error) {
+	universal, err := ParseURL(s)
+	if err != nil {
+		return false, err
+	}
+	return universal.IsClusterMode, nil
+}

@@ -8,6 +8,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -61,7 +62,7 @@ type userStatus struct {
 // Swap implements [ports.Statuses]. What someone else stored and cannot be read counts as Offline.
 func (s *Statuses) Swap(ctx context.Context, e domain.UserStatus, ttl time.Duration) (domain.Status, error) {
 	value, err := json.Marshal(userStatus{
-		UserID: string(e.User), Status: statusName(e.Status), LastSeen: e.LastSeen.UTC().Format("2006-01-02T15:04:05.000Z"),
+		UserID: string(e.User), Status: wireformat.StatusName(e.Status), LastSeen: e.LastSeen.UTC().Format("2006-01-02T15:04:05.000Z"),
 	})
 	if err != nil {
 		return domain.Offline, err
@@ -83,27 +84,6 @@ func (s *Statuses) Swap(ctx context.Context, e domain.UserStatus, ttl time.Durat
 	if json.Unmarshal([]byte(before.Val()), &stored) != nil {
 		return domain.Offline, nil
 	}
-	return parseStatus(stored.Status), nil
-}
-
-func statusName(s domain.Status) string {
-	switch s {
-	case domain.Online:
-		return "online"
-	case domain.Away:
-		return "away"
-	case domain.Busy:
-		return "busy"
-	case domain.Offline:
-	}
-	return "offline"
-}
-
-func parseStatus(name string) domain.Status {
-	for _, s := range []domain.Status{domain.Online, domain.Away, domain.Busy} {
-		if statusName(s) == name {
-			return s
-		}
-	}
-	return domain.Offline
+	status, _ := wireformat.ParseStatus(stored.Status)
+	return status, nil
 }

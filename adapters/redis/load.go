@@ -193,7 +193,12 @@ func (l *Log) Members(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.
 	return func(yield func(domain.UserID, error) bool) {
 		seen := make(map[domain.UserID]struct{}) // a scan may give a field twice
 		step := func(cursor uint64) ([]string, uint64, error) {
-			return l.client.HScanNoValues(ctx, l.keys.chat(chat, "u"), cursor, "", scanCount).Result()
+			fields, next, err := l.client.HScan(ctx, l.keys.chat(chat, "u"), cursor, "", scanCount).Result()
+			users := fields[:0] // every other one is a value
+			for i := 0; i < len(fields); i += 2 {
+				users = append(users, fields[i])
+			}
+			return users, next, err
 		}
 		for user, err := range scan(ctx, step) {
 			id := domain.UserID(user)

@@ -147,3 +147,15 @@ func names[T ~uint8](first T, nameOf func(T) string) []string {
 	}
 	return all
 }
+
+// StatusName is how a status is written.
+func StatusName(s domain.Status) string { return statusName(s) }
+
+// ParseStatus reads the name of a status.
+func ParseStatus(name string) (domain.Status, bool) { return named(name, domain.Offline, statusName) }
+
+// RoleName is how a role is written, "" for none.
+func RoleName(r domain.Role) string { return roleName(r) }
+
+// ParseRole reads the name of a role.
+func ParseRole(name string) (domain.Role, bool) { return named(name, domain.RoleMember, roleName) }

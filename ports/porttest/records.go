@@ -65,7 +65,9 @@ func testRecords(t *testing.T, log Log) {
 	h.verify()
 }
 
-func oddTitle() domain.Title { return domain.Title(strings.NewReplacer("\n", " ", "\t", " ").Replace(oddText)) }
+func oddTitle() domain.Title {
+	return domain.Title(strings.NewReplacer("\n", " ", "\t", " ").Replace(oddText))
+}
 
 // oddIDs are valid ids that separators, patterns and escapes could confuse.
 func oddIDs() []string {

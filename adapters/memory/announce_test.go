@@ -1,0 +1,123 @@
+package memory
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+type payload struct {
+	EventID   domain.EventID   `json:"eventId"`
+	Type      string           `json:"type"`
+	ChatID    domain.ChatID    `json:"chatId"`
+	MessageID domain.MessageID `json:"messageId"`
+	UserID    domain.UserID    `json:"userId"`
+	Seq       domain.Seq       `json:"seq"`
+}
+
+func TestAnnouncementsFollowTheAppends(t *testing.T) {
+	var log *Log
+	var told []payload
+	last := make(map[domain.ChatID]domain.Seq)
+	log = New(wireformat.New(), newClock(), func(typ string, b []byte) {
+		var p payload
+		if err := json.Unmarshal(b, &p); err != nil || p.Type != typ {
+			t.Errorf("announced %s with %s, error %v", typ, b, err)
+		}
+		page, err := log.Read(t.Context(), p.ChatID, ports.Range{From: p.Seq, Limit: 1}) // must not wait for the append
+		if err != nil || len(page.Records) != 1 || page.Records[0].ID != p.EventID {
+			t.Errorf("%s was announced at %d, where the log has %+v, error %v", p.EventID, p.Seq, page.Records, err)
+		}
+		if p.Seq != last[p.ChatID]+1 {
+			t.Errorf("seq %d of chat %q was announced after %d", p.Seq, p.ChatID, last[p.ChatID])
+		}
+		last[p.ChatID] = p.Seq
+		told = append(told, p)
+	})
+	const writers, each = 8, 25
+	var wg sync.WaitGroup
+	for w := range writers {
+		wg.Go(func() {
+			for i := range each {
+				a := message(domain.ChatID(fmt.Sprintf("c%d", w%3)), domain.MessageID(fmt.Sprintf("m-%d-%d", w, i)))
+				a.Events = append(a.Events, message(a.Chat, "another").Events...)
+				if _, err := log.Append(t.Context(), a); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if len(told) != 2*writers*each {
+		t.Errorf("%d of %d events were announced", len(told), 2*writers*each)
+	}
+	records, end, err := log.Next(t.Context(), 0, len(told)+1)
+	if err != nil || end != log.End() || !slices.EqualFunc(records, told, func(r ports.Record, p payload) bool { return r.ID == p.EventID }) {
+		t.Errorf("the feed of %d records up to %d, error %v, is not what was announced", len(records), end, err)
+	}
+}
+
+func TestFailedAppendsAnnounceNothing(t *testing.T) {
+	var told []string
+	log := New(wireformat.New(), newClock(), func(typ string, b []byte) { told = append(told, typ) })
+	bad := message("c", "m")
+	bad.Conditions = []ports.Condition{{Entity: domain.ChatEntity(), Version: 1}}
+	empty := ports.Append{Chat: "c"}
+	if _, err := log.AppendBatch(t.Context(), []ports.Append{bad, empty, message("c", "m"), bad}); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(told, []string{"message:new"}) {
+		t.Errorf("announced %q", told)
+	}
+}
+
+func TestEndOfTypingIsAnnounced(t *testing.T) {
+	var told []payload
+	clock := newClock()
+	log := New(wireformat.New(), clock, func(_ string, b []byte) {
+		var p payload
+		if err := json.Unmarshal(b, &p); err != nil {
+			t.Error(err)
+		}
+		told = append(told, p)
+	})
+	send := func(m domain.MessageID, want ...string) {
+		t.Helper()
+		a := message("c", m)
+		a.EndsTyping = &domain.TypingStop{Chat: "c", User: "ann", At: domain.Instant(clock.Now())}
+		told = nil
+		if _, err := log.Append(t.Context(), a); err != nil {
+			t.Fatal(err)
+		}
+		var types []string
+		for _, p := range told {
+			types = append(types, p.Type)
+		}
+		if !slices.Equal(types, want) {
+			t.Fatalf("announced %q, want %q", types, want)
+		}
+	}
+	start := func() {
+		t.Helper()
+		e := domain.TypingStart{Chat: "c", User: "ann", ExpiresAt: clock.Now().Add(domain.TypingTTL), At: clock.Now()}
+		if set, err := log.Typing().Start(t.Context(), e); err != nil || !set {
+			t.Fatalf("start gave %v, error %v", set, err)
+		}
+	}
+	send("m1", "message:new")
+	start()
+	send("m2", "message:new", "typing:stop")
+	if p := told[1]; p.ChatID != "c" || p.UserID != "ann" || p.EventID == "" || p.EventID == told[0].EventID {
+		t.Errorf("the end of typing was told as %+v", p)
+	}
+	send("m3", "message:new")
+	start()
+	clock.forward(domain.TypingTTL)
+	send("m4", "message:new")
+}

@@ -1,0 +1,115 @@
+package memory
+
+import (
+	"context"
+	"crypto/rand"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Append implements [ports.EventLog]. Its outcome is always known.
+func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	outcomes, err := l.AppendBatch(ctx, []ports.Append{a})
+	if err != nil {
+		return ports.Appended{}, err
+	}
+	return outcomes[0].Appended, outcomes[0].Err
+}
+
+// AppendBatch implements [ports.BatchAppender]. Its error is that of ctx, which is looked at once, before anything is appended.
+func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Outcome, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	outcomes := make([]ports.Outcome, len(batch))
+	commands := make([]command, len(batch))
+	for i, a := range batch {
+		commands[i], outcomes[i].Err = l.encode(a)
+	}
+	l.announcing.Lock()
+	defer l.announcing.Unlock()
+	for _, n := range l.commit(commands, outcomes) {
+		l.announce(n.typ, n.payload)
+	}
+	return outcomes, nil
+}
+
+// command is an append with its events as JSON.
+type command struct {
+	ports.Append
+	events     []wireformat.Encoded
+	typingStop []byte
+}
+
+type notification struct {
+	typ     string
+	payload []byte
+}
+
+func (l *Log) encode(a ports.Append) (command, error) {
+	c := command{Append: a}
+	if err := a.Check(); err != nil {
+		return c, err
+	}
+	for _, e := range a.Events {
+		encoded, err := l.codec.Encode(e.ID, e.Event, e.Meta)
+		if err != nil {
+			return c, err
+		}
+		c.events = append(c.events, encoded)
+	}
+	if a.EndsTyping == nil {
+		return c, nil
+	}
+	var err error
+	c.typingStop, err = l.codec.EncodeLive(domain.EventID(rand.Text()), *a.EndsTyping, a.Events[0].Meta)
+	return c, err
+}
+
+// commit appends the commands that have no error yet, as far as their conditions hold, and gives what is to be announced.
+func (l *Log) commit(commands []command, outcomes []ports.Outcome) []notification {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var notifications []notification
+	before := len(l.feed)
+	for i, c := range commands {
+		if outcomes[i].Err != nil {
+			continue
+		}
+		if outcomes[i].Err = l.chats[c.Chat].conflict(c.Append); outcomes[i].Err != nil {
+			continue
+		}
+		var made []notification
+		outcomes[i].Appended, made = l.apply(c)
+		notifications = append(notifications, made...)
+	}
+	if len(l.feed) > before {
+		close(l.grown)
+		l.grown = make(chan struct{})
+	}
+	if l.announce == nil {
+		return nil
+	}
+	return notifications
+}
+
+func (l *Log) apply(c command) (ports.Appended, []notification) {
+	if l.chats[c.Chat] == nil {
+		l.chats[c.Chat] = newChat()
+	}
+	chat := l.chats[c.Chat]
+	appended := ports.Appended{First: chat.head() + 1}
+	var notifications []notification
+	for i, e := range c.Events {
+		r := chat.add(e)
+		l.feed = append(l.feed, r)
+		appended.Last, appended.Ordinal = r.Seq, r.Ordinal
+		notifications = append(notifications, notification{wireformat.Type(e.Event), c.events[i].Splice(r.Seq, r.Ordinal)})
+	}
+	if stop := c.EndsTyping; stop != nil && l.typing.end(stop.Chat, stop.User) {
+		notifications = append(notifications, notification{wireformat.Type(*stop), c.typingStop})
+	}
+	return appended, notifications
+}

@@ -1,0 +1,119 @@
+package memory
+
+import (
+	"slices"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// chat is one chat's log and its index. A nil chat is one that does not exist.
+type chat struct {
+	records    []ports.Record                 // that of seq n at n-1
+	moves      map[domain.Entity][]domain.Seq // of the events that moved an entity
+	members    []domain.UserID                // present and former, in the order in which they came
+	tombstones map[domain.Seq]struct{}        // of the messages that were deleted, the seq of their send
+}
+
+func newChat() *chat {
+	return &chat{moves: make(map[domain.Entity][]domain.Seq), tombstones: make(map[domain.Seq]struct{})}
+}
+
+func (c *chat) head() domain.Seq {
+	if c == nil {
+		return 0
+	}
+	return domain.Seq(len(c.records))
+}
+
+func (c *chat) version(e domain.Entity) domain.Seq {
+	if c == nil || len(c.moves[e]) == 0 {
+		return 0
+	}
+	return c.moves[e][len(c.moves[e])-1]
+}
+
+// ordinal is that of the event at the given seq, or of the last if there is none so high.
+func (c *chat) ordinal(at domain.Seq) domain.Ordinal {
+	if at = min(at, c.head()); at == 0 {
+		return 0
+	}
+	return c.records[at-1].Ordinal
+}
+
+// conflict is the first condition that does not hold, or nil.
+func (c *chat) conflict(a ports.Append) error {
+	for _, condition := range a.Conditions {
+		if version := c.version(condition.Entity); version != condition.Version {
+			return &ports.ConflictError{Chat: a.Chat, Condition: condition, Version: version}
+		}
+	}
+	return nil
+}
+
+func (c *chat) add(e ports.NewEvent) ports.Record {
+	r := ports.Record{ID: e.ID, Seq: c.head() + 1, Ordinal: c.ordinal(c.head()), Event: e.Event, Meta: e.Meta}
+	switch event := e.Event.(type) {
+	case domain.MessageNew:
+		r.Ordinal++
+	case domain.MessageDelete:
+		if seqs := c.moves[domain.MessageEntity(event.Message)]; len(seqs) > 0 {
+			c.tombstones[seqs[0]] = struct{}{}
+		}
+	}
+	c.records = append(c.records, r)
+	for _, m := range e.Moves {
+		if m.Kind == domain.KindMember && len(c.moves[m]) == 0 {
+			c.members = append(c.members, domain.UserID(m.ID))
+		}
+		c.moves[m] = append(c.moves[m], r.Seq)
+	}
+	return r
+}
+
+func (c *chat) history(w ports.Want) ports.EntityHistory {
+	h := ports.EntityHistory{Version: c.version(w.Entity)}
+	if c == nil {
+		return h
+	}
+	seqs := c.moves[w.Entity]
+	if w.Latest && len(seqs) > 0 {
+		seqs = seqs[len(seqs)-1:]
+	}
+	for _, seq := range seqs {
+		if seq > w.After {
+			h.Events = append(h.Events, c.records[seq-1])
+		}
+	}
+	return h
+}
+
+func (c *chat) page(r ports.Range) []ports.Record {
+	first, head := r.From, c.head()
+	if first > head || head == 0 {
+		return nil
+	}
+	if !r.Backward {
+		first = max(first, 1)
+		return slices.Clone(c.records[first-1 : min(first-1+domain.Seq(r.Limit), head)])
+	}
+	if first == 0 {
+		first = head
+	}
+	records := slices.Clone(c.records[first-min(first, domain.Seq(r.Limit)) : first])
+	slices.Reverse(records)
+	return records
+}
+
+func (c *chat) count(after domain.Seq) ports.MessageCount {
+	if c == nil {
+		return ports.MessageCount{}
+	}
+	count := ports.MessageCount{Head: c.ordinal(c.head()), At: c.ordinal(after)}
+	for seq := range c.tombstones {
+		if seq > after {
+			count.Deleted++
+		}
+	}
+	return count
+}

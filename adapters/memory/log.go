@@ -1,0 +1,142 @@
+package memory
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"iter"
+	"maps"
+	"slices"
+	"sync"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+var (
+	_ ports.EventLog       = (*Log)(nil)
+	_ ports.ChatIndex      = (*Log)(nil)
+	_ ports.MessageCounter = (*Log)(nil)
+	_ ports.BatchAppender  = (*Log)(nil)
+	_ ports.Feed           = (*Log)(nil)
+)
+
+// Log is an event log in memory. Appends to all chats are linearizable.
+type Log struct {
+	id       string
+	codec    *wireformat.Codec
+	typing   *Typing
+	announce func(typ string, payload []byte)
+
+	announcing sync.Mutex // held over an append and what it announces, taken before mu: announcements are in the order of appends
+
+	mu    sync.Mutex
+	chats map[domain.ChatID]*chat
+	feed  []ports.Record // of all chats, in the order of their appends
+	grown chan struct{}  // closed when feed has grown
+}
+
+// New makes an empty log. Its codec says which events are too large, its clock when typing marks end.
+//
+// announce, unless nil, is called with each event that was appended, its type and its JSON, and with the end of the typing that an
+// append ended: in the order of the appends, one at a time, once the events can be read and before the append returns. It may read
+// the log and change typing marks, but must not append, and should be quick.
+func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, payload []byte)) *Log {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails
+	return &Log{
+		id:       hex.EncodeToString(id[:]),
+		codec:    codec,
+		typing:   newTyping(clock),
+		announce: announce,
+		chats:    make(map[domain.ChatID]*chat),
+		grown:    make(chan struct{}),
+	}
+}
+
+// ID is the log's own random id.
+func (l *Log) ID() string { return l.id }
+
+// Typing is the typing marks that the log's appends remove.
+func (l *Log) Typing() *Typing { return l.typing }
+
+// Load implements [ports.EventLog].
+func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.Loaded{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.chats[id]
+	loaded := ports.Loaded{Head: c.head(), Entities: make([]ports.EntityHistory, len(wants))}
+	for i, w := range wants {
+		loaded.Entities[i] = c.history(w)
+	}
+	return loaded, nil
+}
+
+// Read implements [ports.EventLog].
+func (l *Log) Read(ctx context.Context, id domain.ChatID, r ports.Range) (ports.Page, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.Page{}, err
+	}
+	if err := r.Check(); err != nil {
+		return ports.Page{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.chats[id]
+	return ports.Page{Records: c.page(r), Head: c.head()}, nil
+}
+
+// Members implements [ports.EventLog]. It yields the members as of when the iteration began.
+func (l *Log) Members(ctx context.Context, id domain.ChatID) iter.Seq2[domain.UserID, error] {
+	return each(ctx, func() []domain.UserID {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if c := l.chats[id]; c != nil {
+			return slices.Clone(c.members)
+		}
+		return nil
+	})
+}
+
+// Chats implements [ports.ChatIndex]. It yields the chats as of when the iteration began, in the order of their ids.
+func (l *Log) Chats(ctx context.Context) iter.Seq2[domain.ChatID, error] {
+	return each(ctx, func() []domain.ChatID {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		return slices.Sorted(maps.Keys(l.chats))
+	})
+}
+
+// each yields what list gives until ctx ends. Nothing is locked meanwhile.
+func each[ID any](ctx context.Context, list func() []ID) iter.Seq2[ID, error] {
+	return func(yield func(ID, error) bool) {
+		var none ID
+		if err := ctx.Err(); err != nil {
+			yield(none, err)
+			return
+		}
+		for _, id := range list() {
+			if err := ctx.Err(); err != nil {
+				yield(none, err)
+				return
+			}
+			if !yield(id, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Count implements [ports.MessageCounter].
+func (l *Log) Count(ctx context.Context, id domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.MessageCount{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.chats[id].count(after), nil
+}

@@ -1,0 +1,142 @@
+package memory
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock stands still until the test moves it.
+type clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+func newClock() *clock { return &clock{now: time.Now()} }
+
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+func (c *clock) Sleep(context.Context, time.Time) error { panic("nothing in this package sleeps") }
+
+func (c *clock) forward(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+}
+
+func TestEventLog(t *testing.T) {
+	porttest.EventLog(t, func(*testing.T) porttest.Log { return New(wireformat.New(), newClock(), nil) })
+}
+
+func TestTyping(t *testing.T) {
+	porttest.Typing(t, func(*testing.T) (ports.TypingMarks, porttest.Log) {
+		log := New(wireformat.New(), newClock(), func(string, []byte) {})
+		return log.Typing(), log
+	})
+}
+
+func TestStatuses(t *testing.T) {
+	porttest.Statuses(t, func(*testing.T) ports.Statuses { return NewStatuses(newClock()) })
+}
+
+func TestTypingByTheClock(t *testing.T) {
+	clock := newClock()
+	log := New(wireformat.New(), clock, nil)
+	start := func(want bool) {
+		t.Helper()
+		e := domain.TypingStart{Chat: "c", User: "u", ExpiresAt: clock.Now().Add(domain.TypingTTL), At: clock.Now()}
+		if set, err := log.Typing().Start(t.Context(), e); err != nil || set != want {
+			t.Fatalf("start gave %v, error %v, want %v", set, err, want)
+		}
+	}
+	start(true)
+	clock.forward(domain.TypingInterval - 1)
+	start(false)
+	clock.forward(1)
+	start(true)
+	clock.forward(domain.TypingTTL - 1)
+	if !log.Typing().end("c", "u") {
+		t.Error("the mark ended early")
+	}
+	start(true)
+	clock.forward(domain.TypingTTL)
+	if log.Typing().end("c", "u") {
+		t.Error("the mark did not end by itself")
+	}
+}
+
+func TestStatusesByTheClock(t *testing.T) {
+	clock := newClock()
+	statuses := NewStatuses(clock)
+	swap := func(s, want domain.Status) {
+		t.Helper()
+		if got, err := statuses.Swap(t.Context(), domain.UserStatus{User: "u", Status: s}, time.Minute); err != nil || got != want {
+			t.Fatalf("swap gave %v, error %v, want %v", got, err, want)
+		}
+	}
+	swap(domain.Busy, domain.Offline)
+	clock.forward(time.Minute - 1)
+	swap(domain.Away, domain.Busy)
+	clock.forward(time.Minute)
+	swap(domain.Online, domain.Offline)
+}
+
+func message(c domain.ChatID, m domain.MessageID) ports.Append {
+	at := domain.Instant(time.Now())
+	return ports.Append{Chat: c, Events: []ports.NewEvent{
+		porttest.NewEvent(domain.MessageNew{Chat: c, Message: m, Sender: "ann", Content: "hello", At: at}),
+	}}
+}
+
+func TestIDsDiffer(t *testing.T) {
+	a, b := New(wireformat.New(), newClock(), nil), New(wireformat.New(), newClock(), nil)
+	if len(a.ID()) != 32 || a.ID() == b.ID() {
+		t.Errorf("two logs have the ids %q and %q", a.ID(), b.ID())
+	}
+}
+
+// TestRecordsAreCopies changes what was given out and looks whether the log has changed.
+func TestRecordsAreCopies(t *testing.T) {
+	log, entity := New(wireformat.New(), newClock(), nil), domain.MessageEntity("m")
+	if _, err := log.Append(t.Context(), message("c", "m")); err != nil {
+		t.Fatal(err)
+	}
+	spoil := func(records []ports.Record) {
+		t.Helper()
+		if len(records) != 1 || records[0].Seq != 1 {
+			t.Fatalf("got the records %+v", records)
+		}
+		records[0] = ports.Record{}
+	}
+	for range 2 {
+		page, err := log.Read(t.Context(), "c", ports.Range{Limit: 5})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(page.Records)
+		loaded, err := log.Load(t.Context(), "c", ports.Want{Entity: entity})
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(loaded.Entities[0].Events)
+		records, _, err := log.Next(t.Context(), 0, 5)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(records)
+	}
+}

@@ -1,0 +1,173 @@
+package pubsub
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+)
+
+// ErrClosed is a call to a publisher or subscriber after its Close.
+var ErrClosed = errors.New("closed")
+
+// MetaType is the metadata key of an event's type, which is also the name of its live channel.
+const MetaType = "type"
+
+// defaultBuffer is how many live messages wait for a slow subscriber.
+const defaultBuffer = 256
+
+// hub fans live messages out to the subscribers of this process. A subscriber that is slow loses messages; nobody waits for it.
+type hub struct {
+	buffer  int
+	dropped atomic.Uint64
+
+	mu     sync.Mutex
+	topics map[string]map[*listener]struct{}
+	closed bool
+}
+
+// listener is one subscription: a bounded queue and the goroutine that hands it out.
+type listener struct {
+	queue chan *message.Message
+	stop  context.CancelFunc
+	done  chan struct{}
+}
+
+func newHub(buffer int) *hub {
+	if buffer <= 0 {
+		buffer = defaultBuffer
+	}
+	return &hub{buffer: buffer, topics: make(map[string]map[*listener]struct{})}
+}
+
+// attach adds a subscriber. When ctx ends or the hub closes, its channel is closed and left is called, once.
+func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *message.Message, error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, ErrClosed
+	}
+	ctx, stop := context.WithCancel(ctx)
+	l := &listener{queue: make(chan *message.Message, h.buffer), stop: stop, done: make(chan struct{})}
+	if h.topics[topic] == nil {
+		h.topics[topic] = make(map[*listener]struct{})
+	}
+	h.topics[topic][l] = struct{}{}
+	out := make(chan *message.Message)
+	go func() {
+		defer close(l.done)
+		defer close(out)
+		defer func() {
+			stop()
+			h.mu.Lock()
+			delete(h.topics[topic], l)
+			h.mu.Unlock()
+			left()
+		}()
+		l.hand(ctx, out)
+	}()
+	return out, nil
+}
+
+func (l *listener) hand(ctx context.Context, out chan<- *message.Message) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case msg := <-l.queue:
+			msg.SetContext(ctx)
+			select {
+			case out <- msg:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// dispatch queues a message for everyone who listens to the topic.
+func (h *hub) dispatch(topic string, payload []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for l := range h.topics[topic] {
+		msg := message.NewMessage(messageID(payload), payload)
+		msg.Metadata.Set(MetaType, topic)
+		select {
+		case l.queue <- msg:
+		default:
+			h.dropped.Add(1)
+		}
+	}
+}
+
+// close ends every subscription and waits until they have ended.
+func (h *hub) close() {
+	h.mu.Lock()
+	h.closed = true
+	var all []*listener
+	for _, listeners := range h.topics {
+		for l := range listeners {
+			all = append(all, l)
+		}
+	}
+	h.mu.Unlock()
+	for _, l := range all {
+		l.stop()
+	}
+	for _, l := range all {
+		<-l.done
+	}
+}
+
+// messageID is the payload's eventId, or a new id for a payload that has none.
+func messageID(payload []byte) string {
+	var event struct {
+		ID string `json:"eventId"`
+	}
+	if json.Unmarshal(payload, &event) == nil && event.ID != "" {
+		return event.ID
+	}
+	return watermill.NewUUID()
+}
+
+// Local is a live publisher and subscriber within one process, for a backend in memory.
+type Local struct {
+	hub *hub
+}
+
+var (
+	_ message.Publisher  = (*Local)(nil)
+	_ message.Subscriber = (*Local)(nil)
+)
+
+// NewLocal makes a live bus within the process. buffer is the number of messages that wait for a slow subscriber, 256 if it is 0.
+func NewLocal(buffer int) *Local { return &Local{hub: newHub(buffer)} }
+
+// Publish hands the messages to who subscribes now.
+func (l *Local) Publish(topic string, messages ...*message.Message) error {
+	for _, msg := range messages {
+		l.hub.dispatch(topic, msg.Payload)
+	}
+	return nil
+}
+
+// Announce hands a payload to who subscribes to the type now.
+func (l *Local) Announce(typ string, payload []byte) { l.hub.dispatch(typ, payload) }
+
+// Subscribe gives what is published from now on, until ctx ends.
+func (l *Local) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	return l.hub.attach(ctx, topic, func() {})
+}
+
+// Dropped is how many messages slow subscribers lost.
+func (l *Local) Dropped() uint64 { return l.hub.dropped.Load() }
+
+// Close ends every subscription.
+func (l *Local) Close() error {
+	l.hub.close()
+	return nil
+}

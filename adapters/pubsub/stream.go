@@ -1,0 +1,277 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
+	"github.com/ThreeDotsLabs/watermill/message"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/wireformat"
+)
+
+// Metadata that a subscriber here adds to a message.
+const (
+	metaSeq    = "_chatcore_seq"    // the entry's seq, "" for an entry of another program
+	metaChat   = "_chatcore_chat"   // the entry's chat
+	metaBroken = "_chatcore_broken" // why the entry could not be read
+)
+
+// StreamConfig says which consumer group reads.
+type StreamConfig struct {
+	Client        goredis.UniversalClient // is not closed
+	Group         string
+	Consumer      string        // Defaults to a new name
+	FromBeginning bool          // a new group starts with the first entry instead of the next one
+	Drain         time.Duration // how long a message in progress may take to finish at the end. Defaults to 30 s
+	Logger        *slog.Logger  // Defaults to slog.Default
+}
+
+// StreamSubscriber reads the delivery streams as a consumer group: at least once, the entries of one stream one at a time. The stock
+// redisstream subscriber does the reading, with what it is known for fenced off: here it closes no client, is not ended by an entry
+// that it cannot parse, and acks what was finished while it is being closed.
+type StreamSubscriber struct {
+	config StreamConfig
+	stock  *redisstream.Subscriber
+	client *guardedClient
+
+	mu     sync.Mutex
+	closed bool
+	active sync.WaitGroup // subscriptions
+	drains chan struct{}  // closed when Close begins
+}
+
+var _ message.Subscriber = (*StreamSubscriber)(nil)
+
+// NewStreamSubscriber makes a subscriber of a consumer group.
+func NewStreamSubscriber(config StreamConfig) (*StreamSubscriber, error) {
+	if config.Drain <= 0 {
+		config.Drain = 30 * time.Second
+	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
+	oldest := "$"
+	if config.FromBeginning {
+		oldest = "0"
+	}
+	client := &guardedClient{UniversalClient: config.Client}
+	stock, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{
+		Client:                        client,
+		Unmarshaller:                  unmarshaller{},
+		ConsumerGroup:                 config.Group,
+		Consumer:                      config.Consumer,
+		OldestId:                      oldest,
+		NackResendSleep:               100 * time.Millisecond,
+		DisableIndefiniteInitialBlock: true,
+	}, watermill.NewSlogLogger(config.Logger))
+	if err != nil {
+		return nil, err
+	}
+	return &StreamSubscriber{config: config, stock: stock, client: client, drains: make(chan struct{})}, nil
+}
+
+// Subscribe reads one stream until ctx ends. The group is there when it returns. A message that is in progress when ctx ends may
+// still be acked, for as long as the drain lasts.
+func (s *StreamSubscriber) Subscribe(ctx context.Context, stream string) (<-chan *message.Message, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return nil, ErrClosed
+	}
+	// The stock subscriber acks with the context it subscribed with: that one must outlive the message in progress.
+	reading, stop := context.WithCancel(context.WithoutCancel(ctx))
+	in, err := s.stock.Subscribe(reading, stream)
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("subscribing to %s as %s: %w", stream, s.config.Group, err)
+	}
+	out := make(chan *message.Message)
+	s.active.Add(1)
+	go func() {
+		defer s.active.Done()
+		s.forward(ctx, stream, in, out)
+		close(out)
+		stop()
+		for range in { // ends when the stock subscriber does; what is in it is not acked and comes again
+			continue
+		}
+	}()
+	return out, nil
+}
+
+// forward hands messages out one at a time until ctx ends, and then waits for the one in progress and for its ack to reach Redis.
+func (s *StreamSubscriber) forward(ctx context.Context, stream string, in <-chan *message.Message, out chan<- *message.Message) {
+	acked := s.client.acked(stream)
+	ended := func() bool { return ctx.Err() != nil || isClosed(s.drains) }
+	for !ended() {
+		var msg *message.Message
+		var ok bool
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.drains:
+			return
+		case msg, ok = <-in:
+			if !ok {
+				return
+			}
+		}
+		select {
+		case <-acked: // of a message that nobody waited for
+		default:
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.drains:
+			return
+		case out <- msg:
+		}
+		if !s.await(ctx, msg, acked) {
+			return
+		}
+	}
+}
+
+// await waits until the message is nacked, or acked in Redis too. Once the subscription is ending it waits no longer than the drain
+// and reports false.
+func (s *StreamSubscriber) await(ctx context.Context, msg *message.Message, acked <-chan struct{}) bool {
+	done, drains := ctx.Done(), s.drains
+	handled := msg.Acked()
+	var late <-chan time.Time
+	for {
+		select {
+		case <-handled:
+			handled = nil // now the stock subscriber acks in Redis
+		case <-acked:
+			return true
+		case <-msg.Nacked():
+			return true
+		case <-done:
+			done = nil
+		case <-drains:
+			drains = nil
+		case <-late:
+			return false
+		}
+		if late == nil && (done == nil || drains == nil) {
+			timer := time.NewTimer(s.config.Drain)
+			defer timer.Stop()
+			late = timer.C
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// Close stops reading, waits for what is in progress, and returns when nothing of it runs any more.
+func (s *StreamSubscriber) Close() error {
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil
+	}
+	s.closed = true
+	close(s.drains)
+	s.mu.Unlock()
+	s.active.Wait()
+	err := s.stock.Close()
+	s.client.reads.Wait()
+	return err
+}
+
+// Forget removes a consumer group from the streams; what it had not finished is delivered to it no more.
+func Forget(ctx context.Context, client goredis.UniversalClient, streams []string, group string) error {
+	for _, stream := range streams {
+		if err := client.XGroupDestroy(ctx, stream, group).Err(); err != nil && !strings.Contains(err.Error(), "requires the key to exist") && !strings.HasPrefix(err.Error(), "NOGROUP") {
+			return fmt.Errorf("forgetting group %s: %w", group, err)
+		}
+	}
+	return nil
+}
+
+// guardedClient keeps the stock subscriber from closing a client that is not its own, tells when its last read has ended, and when the
+// entry of a message has been acked.
+type guardedClient struct {
+	goredis.UniversalClient
+	reads sync.WaitGroup
+
+	mu   sync.Mutex
+	acks map[string]chan struct{} // by stream
+}
+
+// acked gets a value after each ack on the stream.
+func (c *guardedClient) acked(stream string) chan struct{} {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.acks == nil {
+		c.acks = make(map[string]chan struct{})
+	}
+	if c.acks[stream] == nil {
+		c.acks[stream] = make(chan struct{}, 1)
+	}
+	return c.acks[stream]
+}
+
+func (c *guardedClient) XAck(ctx context.Context, stream, group string, ids ...string) *goredis.IntCmd {
+	reply := c.UniversalClient.XAck(ctx, stream, group, ids...)
+	if reply.Err() == nil {
+		select {
+		case c.acked(stream) <- struct{}{}:
+		default:
+		}
+	}
+	return reply
+}
+
+func (*guardedClient) Close() error { return nil }
+
+func (c *guardedClient) XReadGroup(ctx context.Context, a *goredis.XReadGroupArgs) *goredis.XStreamSliceCmd {
+	c.reads.Add(1)
+	defer c.reads.Done()
+	return c.UniversalClient.XReadGroup(ctx, a)
+}
+
+// unmarshaller reads any entry. What it cannot make sense of becomes a message that says so, for the handlers' chain to set aside.
+type unmarshaller struct{}
+
+func (unmarshaller) Unmarshal(values map[string]any) (*message.Message, error) {
+	text := func(field string) string {
+		s, _ := values[field].(string)
+		return s
+	}
+	id := text(wireformat.FieldUUID)
+	broken := ""
+	if id == "" {
+		id, broken = watermill.NewUUID(), "the entry has no "+wireformat.FieldUUID
+	}
+	msg := message.NewMessage(id, []byte(text(wireformat.FieldPayload)))
+	if packed := text(wireformat.FieldMetadata); packed != "" {
+		metadata, err := wireformat.DecodeMetadata([]byte(packed))
+		if err != nil {
+			broken = err.Error()
+		} else {
+			msg.Metadata = metadata
+		}
+	}
+	for key, value := range map[string]string{metaSeq: text(wireformat.FieldSeq), metaChat: text(wireformat.FieldChat), metaBroken: broken} {
+		if value != "" {
+			msg.Metadata.Set(key, value)
+		}
+	}
+	return msg, nil
+}

@@ -1,0 +1,80 @@
+package redis_test
+
+import (
+	"testing"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// servers are what every adapter here is tested on.
+func servers(t *testing.T, test func(t *testing.T, client goredis.UniversalClient)) {
+	t.Run("redis", func(t *testing.T) { test(t, connect(t, redistest.Shared(t).URL())) })
+	t.Run("miniredis", func(t *testing.T) { test(t, connect(t, "redis://"+miniredis.RunT(t).Addr())) })
+}
+
+func connect(t *testing.T, url string) goredis.UniversalClient {
+	t.Helper()
+	client, err := redis.Connect(t.Context(), redis.Options{URL: url})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func newKeys(t *testing.T, partitions int) redis.Keys {
+	t.Helper()
+	keys, err := redis.NewKeys("test-"+uuid.NewString(), partitions, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func open(t *testing.T, client goredis.UniversalClient, keys redis.Keys) *redis.Log {
+	t.Helper()
+	log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys, Announce: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func TestEventLog(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.EventLog(t, func(t *testing.T) porttest.Log { return open(t, client, newKeys(t, redis.DefaultPartitions)) })
+	})
+}
+
+func TestEventLogInOnePartition(t *testing.T) {
+	porttest.EventLog(t, func(t *testing.T) porttest.Log {
+		return open(t, connect(t, redistest.Shared(t).URL()), newKeys(t, 1))
+	})
+}
+
+func TestTypingMarks(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log) {
+			keys := newKeys(t, redis.DefaultPartitions)
+			return redis.NewTypingMarks(client, keys), open(t, client, keys)
+		})
+	})
+}
+
+func TestStatuses(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.Statuses(t, func(t *testing.T) ports.Statuses {
+			return redis.NewStatuses(client, newKeys(t, redis.DefaultPartitions))
+		})
+	})
+}

@@ -1,0 +1,120 @@
+package wireformat
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Incoming is an event that was received. ID, Seq and Ordinal are zero where the sender gave none.
+type Incoming struct {
+	ID      domain.EventID
+	Seq     domain.Seq
+	Ordinal domain.Ordinal
+	Event   domain.Event
+	Meta    ports.Meta
+	Foreign bool // whether another program made it
+}
+
+// Decode reads a durable event of our own: eventId, type, v, timestamp, seq and ordinal must be there. Older versions are brought up
+// to date; a later one is [ErrNewerVersion].
+func (c *Codec) Decode(payload []byte) (ports.Record, error) {
+	fields, err := open(payload)
+	if err != nil {
+		return ports.Record{}, err
+	}
+	in, err := c.own(fields, true)
+	if err != nil {
+		return ports.Record{}, err
+	}
+	event, ok := in.Event.(domain.Durable)
+	if !ok {
+		return ports.Record{}, unknown(Type(in.Event), DurableTypes())
+	}
+	return ports.Record{ID: in.ID, Seq: in.Seq, Ordinal: in.Ordinal, Event: event, Meta: in.Meta}, nil
+}
+
+// DecodeLenient reads an event from a live channel or from a stream that others write to. typ is the name of the channel, or what the
+// stream entry says; "" if only the payload can tell. A payload with an eventId is one of ours. Any other is foreign: what it
+// lacks is filled in (version 1, the present time, a typing's end in five seconds), and its ids and texts are held to the rules
+// of the domain.
+func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incoming, error) {
+	fields, err := open(payload)
+	if err != nil {
+		return Incoming{}, err
+	}
+	if _, ours := fields["eventId"]; ours {
+		return c.own(fields, false)
+	}
+	r := &reader{fields: fields, typ: typ, v: 1, foreign: true}
+	if typ == "" {
+		r.typ, _ = r.string("type", true)
+	}
+	if !known(r.typ) {
+		return Incoming{}, unknown(r.typ, LiveTypes())
+	}
+	if err := c.upcast(r); err != nil {
+		return Incoming{}, err
+	}
+	now = domain.Instant(now)
+	event := r.event(r.instant("timestamp", now), now)
+	traceparent, _ := r.string("traceparent", false)
+	return Incoming{Event: event, Meta: ports.Meta{TraceParent: traceparent}, Foreign: true}, r.err
+}
+
+// own reads an event that this codec, or that of another version, wrote.
+func (c *Codec) own(fields map[string]json.RawMessage, placed bool) (Incoming, error) {
+	r := &reader{fields: fields}
+	r.typ, _ = r.string("type", true)
+	if r.err == nil && !known(r.typ) {
+		return Incoming{}, unknown(r.typ, LiveTypes())
+	}
+	r.v = r.integer("v", true)
+	if r.err != nil {
+		return Incoming{}, r.err
+	}
+	if err := c.upcast(r); err != nil {
+		return Incoming{}, err
+	}
+	in := Incoming{ID: id(r, "eventId", domain.ParseEventID)}
+	if durable(r.typ) {
+		least := uint64(0)
+		if placed {
+			least = 1
+		}
+		in.Seq = domain.Seq(r.unsigned("seq", least, placed))
+		in.Ordinal = domain.Ordinal(r.unsigned("ordinal", 0, placed))
+	}
+	at := r.instant("timestamp", time.Time{})
+	in.Event = r.event(at, at)
+	in.Meta.CorrelationID, _ = r.string("correlationId", false)
+	cause, _ := r.string("causationId", false)
+	in.Meta.CausationID = domain.CommandID(cause)
+	in.Meta.TraceParent, _ = r.string("traceparent", false)
+	return in, r.err
+}
+
+// upcast brings the fields up to the version that this codec writes.
+func (c *Codec) upcast(r *reader) error {
+	current := c.version(r.typ)
+	if r.v > current {
+		return &Error{
+			Reason: ErrNewerVersion, Type: r.typ, Version: r.v, Field: "v", Problem: "is of a later program", Allowed: fmt.Sprintf("1 to %d", current),
+		}
+	}
+	for ; r.v < current; r.v++ {
+		up := c.upcasters[r.typ][r.v]
+		if up == nil {
+			return r.wrong("v", "has no way to the present version", fmt.Sprintf("one from which upcasters lead to %d", current))
+		}
+		if err := up(r.fields); err != nil {
+			e := r.wrong("v", "did not come up to the next version", "")
+			e.Cause = err
+			return e
+		}
+	}
+	return nil
+}

@@ -1,0 +1,183 @@
+package wireformat
+
+import (
+	"encoding/json"
+	"time"
+
+	"chatcore/domain"
+)
+
+// attachment is a reference as it is written.
+type attachment struct {
+	Name string `json:"name"`
+	Type string `json:"type,omitempty"`
+	Size int64  `json:"size"`
+	URL  string `json:"url"`
+}
+
+// durable writes the fields of its own that a durable event has.
+func (w *writer) durable(e domain.Durable) {
+	switch e := e.(type) {
+	case domain.MessageNew:
+		w.id("messageId", string(e.Message))
+		w.id("chatId", string(e.Chat))
+		w.id("senderId", string(e.Sender))
+		w.text("content", string(e.Content))
+		w.optional("replyTo", string(e.ReplyTo))
+		if len(e.Mentions) > 0 {
+			w.list("mentions", len(e.Mentions), func(i int) { w.quoted("mentions", string(e.Mentions[i])) })
+		}
+		if len(e.Attachments) > 0 {
+			w.list("attachments", len(e.Attachments), func(i int) { w.attachment(e.Attachments[i]) })
+		}
+		w.object("clientMeta", string(e.ClientMeta))
+	case domain.MessageEdit:
+		w.id("messageId", string(e.Message))
+		w.id("chatId", string(e.Chat))
+		w.id("editorId", string(e.Editor))
+		w.text("content", string(e.Content))
+		w.number("revision", int64(e.Revision))
+	case domain.MessageDelete:
+		w.id("messageId", string(e.Message))
+		w.id("chatId", string(e.Chat))
+		w.id("deletedBy", string(e.By))
+		w.optional("reason", string(e.Reason))
+	case domain.MessageReaction:
+		w.id("messageId", string(e.Message))
+		w.id("chatId", string(e.Chat))
+		w.id("userId", string(e.User))
+		w.text("emoji", string(e.Emoji))
+		w.name("action", actionName(e.Action), names(domain.ReactionAdd, actionName))
+	case domain.ReadReceipt:
+		w.id("chatId", string(e.Chat))
+		w.id("userId", string(e.User))
+		w.id("messageId", string(e.Message))
+		w.unsigned("readSeq", uint64(e.ReadSeq))
+	case domain.ChatUpdate:
+		w.id("chatId", string(e.Chat))
+		w.id("actorId", string(e.Actor))
+		w.name("change", changeName(e.Change), names(domain.Created, changeName))
+		if e.Change == domain.Created || e.Change == domain.Renamed {
+			w.text("title", string(e.Title))
+		}
+		w.optional("userId", string(e.User))
+		w.optional("role", roleName(e.Role))
+		w.optional("previousRole", roleName(e.Previous))
+	}
+}
+
+// ephemeral writes the fields of its own that an ephemeral event has.
+func (w *writer) ephemeral(e domain.Ephemeral) {
+	switch e := e.(type) {
+	case domain.UserStatus:
+		w.id("userId", string(e.User))
+		w.name("status", statusName(e.Status), names(domain.Offline, statusName))
+		w.instant("lastSeen", e.LastSeen)
+	case domain.TypingStart:
+		w.id("chatId", string(e.Chat))
+		w.id("userId", string(e.User))
+		w.instant("expiresAt", e.ExpiresAt)
+	case domain.TypingStop:
+		w.id("chatId", string(e.Chat))
+		w.id("userId", string(e.User))
+	}
+}
+
+func (w *writer) list(name string, n int, element func(i int)) {
+	w.key(name)
+	for i := range n {
+		if i == 0 {
+			w.buf = append(w.buf, '[')
+		} else {
+			w.buf = append(w.buf, ',')
+		}
+		element(i)
+	}
+	w.buf = append(w.buf, ']')
+}
+
+func (w *writer) attachment(a domain.Attachment) {
+	if err := a.Check(); err != nil {
+		w.refuse("attachments", "has one that is not valid", err.Error())
+		return
+	}
+	raw, err := json.Marshal(attachment(a))
+	if err != nil {
+		w.refuse("attachments", "has one that is not JSON", "valid UTF-8")
+	}
+	w.buf = append(w.buf, raw...)
+}
+
+// event reads the fields of its own that an event of the reader's type has.
+func (r *reader) event(at, now time.Time) domain.Event {
+	chat := func() domain.ChatID { return id(r, "chatId", domain.ParseChatID) }
+	message := func() domain.MessageID { return id(r, "messageId", domain.ParseMessageID) }
+	user := func(field string) domain.UserID { return id(r, field, domain.ParseUserID) }
+	switch r.typ {
+	case TypeMessageNew:
+		return r.messageNew(domain.MessageNew{Chat: chat(), Message: message(), Sender: user("senderId"), At: at})
+	case TypeMessageEdit:
+		return domain.MessageEdit{
+			Chat: chat(), Message: message(), Editor: user("editorId"),
+			Content: text(r, "content", domain.NewContent), Revision: r.integer("revision", !r.foreign), At: at,
+		}
+	case TypeMessageDelete:
+		return domain.MessageDelete{
+			Chat: chat(), Message: message(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), At: at,
+		}
+	case TypeMessageReaction:
+		return domain.MessageReaction{
+			Chat: chat(), Message: message(), User: user("userId"), Emoji: text(r, "emoji", domain.NewEmoji),
+			Action: enum(r, "action", true, domain.ReactionAdd, actionName), At: at,
+		}
+	case TypeReadReceipt:
+		return domain.ReadReceipt{
+			Chat: chat(), User: user("userId"), Message: message(), ReadSeq: domain.Seq(r.unsigned("readSeq", 0, !r.foreign)), At: at,
+		}
+	case TypeChatUpdate:
+		return domain.ChatUpdate{
+			Chat: chat(), Actor: user("actorId"), Change: enum(r, "change", true, domain.Created, changeName),
+			Title: optional(r, "title", domain.NewTitle), User: optional(r, "userId", domain.ParseUserID),
+			Role:     enum(r, "role", false, domain.RoleMember, roleName),
+			Previous: enum(r, "previousRole", false, domain.RoleMember, roleName), At: at,
+		}
+	case TypeUserStatus:
+		return domain.UserStatus{
+			User: user("userId"), Status: enum(r, "status", true, domain.Offline, statusName), LastSeen: r.instant("lastSeen", at), At: at,
+		}
+	case TypeTypingStart:
+		return domain.TypingStart{Chat: chat(), User: user("userId"), ExpiresAt: r.instant("expiresAt", now.Add(domain.TypingTTL)), At: at}
+	default: // the caller knows the type
+		return domain.TypingStop{Chat: chat(), User: user("userId"), At: at}
+	}
+}
+
+func (r *reader) messageNew(e domain.MessageNew) domain.MessageNew {
+	e.Attachments = r.attachments()
+	content, _ := r.string("content", true)
+	if content != "" || len(e.Attachments) == 0 && r.foreign {
+		e.Content = checked(r, "content", content, domain.NewContent)
+	}
+	e.ReplyTo = optional(r, "replyTo", domain.ParseMessageID)
+	for _, mention := range array[string](r, "mentions") {
+		e.Mentions = append(e.Mentions, checked(r, "mentions", mention, domain.ParseUserID))
+	}
+	meta, err := r.object("clientMeta")
+	if err != nil {
+		r.absent("clientMeta", true, false, "an object")
+	}
+	e.ClientMeta = checked(r, "clientMeta", meta, domain.NewClientMeta)
+	return e
+}
+
+func (r *reader) attachments() []domain.Attachment {
+	var all []domain.Attachment
+	for _, raw := range array[attachment](r, "attachments") {
+		a := domain.Attachment(raw)
+		if err := a.Check(); err != nil {
+			r.refuse(r.wrong("attachments", "", "").invalid(err))
+		}
+		all = append(all, a)
+	}
+	return all
+}

@@ -1,0 +1,153 @@
+package wireformat
+
+import (
+	"encoding/binary"
+	"fmt"
+	"maps"
+	"slices"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// The fields of a stream entry, in their order. The first three are watermill-redisstream's.
+const (
+	FieldUUID     = "_watermill_message_uuid"
+	FieldMetadata = "metadata"
+	FieldPayload  = "payload"
+	FieldChat     = "chat"
+	FieldSeq      = "seq"
+)
+
+// The keys of a message's metadata.
+const (
+	MetaType          = "type"
+	MetaChatID        = "chat_id"
+	MetaOccurredAt    = "occurred_at"
+	MetaCorrelationID = "correlation_id"
+	MetaCausationID   = "causation_id"
+	MetaTraceParent   = "traceparent"
+)
+
+// Metadata is what travels beside an event's payload. It follows from the recorded event, so that a later reading of the log gives
+// the same.
+func Metadata(_ domain.EventID, e domain.Durable, m ports.Meta) map[string]string {
+	metadata := map[string]string{
+		MetaType:       Type(e),
+		MetaChatID:     string(e.ChatID()),
+		MetaOccurredAt: domain.Instant(e.OccurredAt()).Format(instantLayout),
+	}
+	for key, value := range map[string]string{
+		MetaCorrelationID: m.CorrelationID, MetaCausationID: string(m.CausationID), MetaTraceParent: m.TraceParent,
+	} {
+		if value != "" {
+			metadata[key] = clean(value)
+		}
+	}
+	return metadata
+}
+
+// EncodeMetadata writes metadata as a msgpack map of strings, keys sorted (https://github.com/msgpack/msgpack/blob/master/spec.md).
+func EncodeMetadata(metadata map[string]string) []byte {
+	b := make([]byte, 0, 256)
+	if n := len(metadata); n < 16 {
+		b = append(b, 0x80|byte(n))
+	} else {
+		b = binary.BigEndian.AppendUint16(append(b, 0xde), uint16(n)) //nolint:gosec // metadata is a handful
+	}
+	for _, key := range slices.Sorted(maps.Keys(metadata)) {
+		b = appendPacked(appendPacked(b, key), metadata[key])
+	}
+	return b
+}
+
+func appendPacked(b []byte, s string) []byte {
+	switch n := len(s); {
+	case n < 32:
+		b = append(b, 0xa0|byte(n))
+	case n < 1<<8:
+		b = append(b, 0xd9, byte(n))
+	case n < 1<<16:
+		b = binary.BigEndian.AppendUint16(append(b, 0xda), uint16(n))
+	default:
+		b = binary.BigEndian.AppendUint32(append(b, 0xdb), uint32(n)) //nolint:gosec // values are far below 4 GiB
+	}
+	return append(b, s...)
+}
+
+// DecodeMetadata reads a msgpack map of strings as any writer may have packed it.
+func DecodeMetadata(b []byte) (map[string]string, error) {
+	p := unpacker{rest: b}
+	n := p.mapLength()
+	metadata := make(map[string]string, min(n, 64))
+	for range n {
+		key := p.string()
+		value := p.string()
+		if p.wrong != "" {
+			break
+		}
+		metadata[key] = value
+	}
+	if p.wrong != "" {
+		return nil, &Error{Reason: ErrMalformed, Field: FieldMetadata, Problem: p.wrong, Allowed: "a msgpack map of strings"}
+	}
+	return metadata, nil
+}
+
+type unpacker struct {
+	rest  []byte
+	wrong string
+}
+
+func (p *unpacker) take(n int) []byte {
+	if n > len(p.rest) {
+		p.wrong, p.rest = "is cut short", nil
+		return make([]byte, min(n, 8))
+	}
+	taken := p.rest[:n]
+	p.rest = p.rest[n:]
+	return taken
+}
+
+// number reads a big-endian length of that many bytes.
+func (p *unpacker) number(size int) int {
+	n := 0
+	for _, c := range p.take(size) {
+		n = n<<8 | int(c)
+	}
+	return n
+}
+
+func (p *unpacker) mapLength() int {
+	switch c := p.take(1)[0]; {
+	case p.wrong != "":
+		return 0
+	case c&0xf0 == 0x80:
+		return int(c & 0x0f)
+	case c == 0xde:
+		return p.number(2)
+	case c == 0xdf:
+		return p.number(4)
+	default:
+		p.wrong = fmt.Sprintf("begins with %#x", c)
+		return 0
+	}
+}
+
+func (p *unpacker) string() string {
+	c := p.take(1)[0]
+	switch {
+	case p.wrong != "":
+		return ""
+	case c&0xe0 == 0xa0:
+		return string(p.take(int(c & 0x1f)))
+	case c == 0xd9 || c == 0xc4:
+		return string(p.take(p.number(1)))
+	case c == 0xda || c == 0xc5:
+		return string(p.take(p.number(2)))
+	case c == 0xdb || c == 0xc6:
+		return string(p.take(p.number(4)))
+	}
+	p.wrong = fmt.Sprintf("has %#x where a string should be", c)
+	return ""
+}

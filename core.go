@@ -1,0 +1,170 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Core is a running chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until
+// Run or Close has ended; all methods are safe for concurrent use.
+type Core struct {
+	Chats   *app.Chats   // commands about chats
+	Users   *app.Users   // commands about users
+	Queries *app.Queries // present state, folded from the log
+
+	config   Config
+	backend  backend
+	codec    *wireformat.Codec
+	clock    ports.Clock
+	counters *pubsub.Counters
+	broken   atomic.Uint64 // live payloads that could not be read
+
+	mu          sync.Mutex
+	groups      []*subscription
+	listeners   []LiveHandler
+	middlewares []message.HandlerMiddleware
+	started     bool
+	running     chan struct{}
+	closing     sync.Once
+	closeErr    error
+}
+
+// anyType is what [On] and [OnLive] of an interface register for.
+const anyType = pubsub.AnyType
+
+// Errors of registering handlers.
+var (
+	// ErrDuplicateName is a subscription under a name that is taken.
+	ErrDuplicateName = errors.New("name taken")
+	// ErrRunning is a handler that comes after Run, or a second Run.
+	ErrRunning = errors.New("already running")
+)
+
+// subscription is one consumer group as it was asked for.
+type subscription struct {
+	group         string
+	handlers      map[string]pubsub.Handler
+	plain         message.NoPublishHandlerFunc // instead of handlers
+	fromBeginning bool
+	err           error
+}
+
+func (s *subscription) handle(typ string, h pubsub.Handler) {
+	if _, twice := s.handlers[typ]; twice {
+		s.err = errors.Join(s.err, fmt.Errorf("%w: group %q has two handlers for %s", ErrDuplicateName, s.group, typ))
+	}
+	s.handlers[typ] = h
+}
+
+func newCore(c Config, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, codec *wireformat.Codec, clock ports.Clock) *Core {
+	return &Core{
+		Chats: chats, Users: users, Queries: queries,
+		config: c, backend: b, codec: codec, clock: clock, counters: &pubsub.Counters{}, running: make(chan struct{}),
+	}
+}
+
+// Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
+// the same name. A new group starts with the next event, or see [FromBeginning]. It takes effect when Run starts; afterwards it is
+// [ErrRunning]. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
+func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
+	return c.subscribe(&subscription{group: group, handlers: make(map[string]pubsub.Handler)}, options)
+}
+
+// SubscribeMessages adds a consumer group with a plain Watermill handler, which is given the messages as they are on the stream: the
+// event's JSON as payload, its type and chat in the metadata.
+func (c *Core) SubscribeMessages(group string, handle message.NoPublishHandlerFunc, options ...SubscribeOption) error {
+	return c.subscribe(&subscription{group: group, plain: handle, handlers: make(map[string]pubsub.Handler)}, options)
+}
+
+func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
+	for _, option := range options {
+		option(s)
+	}
+	if _, err := domain.ParseUserID(s.group); err != nil {
+		return &domain.InvalidError{Field: "group", Problem: fmt.Sprintf("is %q", s.group), Allowed: "1 to 128 bytes of printable UTF-8 without spaces"}
+	}
+	if s.plain != nil && len(s.handlers) > 0 {
+		return &domain.InvalidError{Field: "options", Problem: "has an On beside a plain handler", Allowed: "one or the other"}
+	}
+	if s.err != nil {
+		return s.err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started {
+		return ErrRunning
+	}
+	for _, other := range c.groups {
+		if other.group == s.group {
+			return fmt.Errorf("%w: there is a group %q", ErrDuplicateName, s.group)
+		}
+	}
+	c.groups = append(c.groups, s)
+	return nil
+}
+
+// Use adds Watermill middlewares around the handlers of all groups, the first one outermost. A middleware is called once a delivery,
+// outside of the retries.
+func (c *Core) Use(middlewares ...message.HandlerMiddleware) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started {
+		return ErrRunning
+	}
+	c.middlewares = append(c.middlewares, middlewares...)
+	return nil
+}
+
+// Listen adds handlers of live events, which every process gets. It takes effect when Run starts; afterwards it is [ErrRunning].
+func (c *Core) Listen(handlers ...LiveHandler) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.started {
+		return ErrRunning
+	}
+	c.listeners = append(c.listeners, handlers...)
+	return nil
+}
+
+// Running is closed when Run has every group and listener in place: what is appended from then on reaches them.
+func (c *Core) Running() <-chan struct{} { return c.running }
+
+// LogID is the event log's own id.
+func (c *Core) LogID() string { return c.backend.LogID() }
+
+// Forget removes a consumer group; what it had not finished is delivered to it no more.
+func (c *Core) Forget(ctx context.Context, group string) error { return c.backend.Forget(ctx, group) }
+
+// Stats are counts since the core was made.
+type Stats struct {
+	Handled        uint64 // deliveries finished by a handler
+	Unhandled      uint64 // deliveries finished because their group has no handler for the type
+	DeadLetters    uint64 // deliveries set aside
+	LiveDropped    uint64 // live messages lost to slow listeners
+	LiveUnreadable uint64 // live payloads that are no event
+}
+
+// Stats gives the counts.
+func (c *Core) Stats() Stats {
+	return Stats{
+		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
+		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
+	}
+}
+
+// Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
+func (c *Core) Close() error {
+	c.closing.Do(func() { c.closeErr = c.backend.Close() })
+	return c.closeErr
+}

@@ -1,0 +1,121 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/adapters/pubsub"
+)
+
+// Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
+// [Config.StopTimeout], and what they finished is acked; live listeners; connections. When it returns nothing of the core runs any
+// more. It returns nil if it ended because ctx did.
+func (c *Core) Run(ctx context.Context) (err error) {
+	c.mu.Lock()
+	if c.started {
+		c.mu.Unlock()
+		return ErrRunning
+	}
+	c.started = true
+	c.mu.Unlock()
+	defer func() { err = errors.Join(err, c.Close()) }()
+
+	ctx, stop := context.WithCancel(ctx)
+	var live sync.WaitGroup
+	defer live.Wait()
+	defer stop()
+	if err := c.listen(ctx, &live); err != nil {
+		return ended(ctx, err)
+	}
+	if len(c.groups) == 0 {
+		close(c.running)
+		<-ctx.Done()
+		return nil
+	}
+	return ended(ctx, c.route(ctx))
+}
+
+// ended is nil for an error that only says that ctx ended.
+func ended(ctx context.Context, err error) error {
+	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+		return nil
+	}
+	return err
+}
+
+// route runs the consumer groups until ctx ends.
+func (c *Core) route(ctx context.Context) error {
+	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters, c.config.Retry, c.config.StopTimeout, c.config.Logger)
+	if err != nil {
+		return err
+	}
+	for _, s := range c.groups {
+		subscriber, err := c.backend.Subscriber(s.group, s.fromBeginning)
+		if err != nil {
+			return err
+		}
+		handle := s.plain
+		if handle == nil {
+			handle = pubsub.NewConsumer(c.codec, c.LogID(), c.clock, s.handlers, c.counters)
+		}
+		if err := router.AddGroup(s.group, c.backend.Streams(), subscriber, handle, c.middlewares...); err != nil {
+			return err
+		}
+	}
+	go func() { // ends with the router
+		select {
+		case <-router.Router.Running():
+			close(c.running)
+		case <-ctx.Done():
+		}
+	}()
+	return router.Run(ctx)
+}
+
+// listen starts the live handlers: for each type one goroutine, which calls them one after another.
+func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
+	byType := make(map[string][]LiveHandler)
+	for _, h := range c.listeners {
+		for _, typ := range h.types {
+			byType[typ] = append(byType[typ], h)
+		}
+	}
+	for typ, handlers := range byType {
+		messages, err := c.backend.Live().Subscribe(ctx, typ)
+		if err != nil {
+			return err
+		}
+		running.Go(func() {
+			for msg := range messages {
+				c.tell(ctx, typ, msg, handlers)
+			}
+		})
+	}
+	return nil
+}
+
+func (c *Core) tell(ctx context.Context, typ string, msg *message.Message, handlers []LiveHandler) {
+	msg.Ack()
+	in, err := c.codec.DecodeLenient(typ, msg.Payload, c.clock.Now())
+	if err != nil {
+		c.broken.Add(1)
+		c.config.Logger.DebugContext(ctx, "live payload is no event", "channel", typ, "error", err)
+		return
+	}
+	for _, h := range handlers {
+		c.guard(ctx, typ, func() { h.handle(ctx, in) })
+	}
+}
+
+// guard keeps a handler's panic from ending the process.
+func (c *Core) guard(ctx context.Context, typ string, call func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.config.Logger.ErrorContext(ctx, "live handler panicked", "channel", typ, "panic", r)
+		}
+	}()
+	call()
+}
