@@ -24,6 +24,7 @@ type backend interface {
 	DeadLetters() pubsub.DeadLetters
 	Live() message.Subscriber
 	LiveDropped() uint64
+	CachedViews() ports.CachedViews // nil if no other program shares the backend
 	Forget(ctx context.Context, group string) error
 	Close() error
 }
@@ -48,6 +49,10 @@ func (b *redisBackend) LogID() string            { return b.log.ID() }
 func (b *redisBackend) Streams() []string        { return b.keys.Streams() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
 func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
+
+func (b *redisBackend) CachedViews() ports.CachedViews {
+	return redis.NewCachedViews(b.commands, b.keys)
+}
 
 func (b *redisBackend) DeadLetters() pubsub.DeadLetters {
 	return pubsub.NewStreamDeadLetters(b.commands)
@@ -80,6 +85,7 @@ func (b *memoryBackend) Streams() []string                    { return []string{
 func (b *memoryBackend) Live() message.Subscriber             { return b.live }
 func (b *memoryBackend) LiveDropped() uint64                  { return b.live.Dropped() }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters      { return b.letters }
+func (b *memoryBackend) CachedViews() ports.CachedViews       { return nil }
 func (b *memoryBackend) Forget(context.Context, string) error { return nil }
 func (b *memoryBackend) Close() error                         { return b.live.Close() }
 

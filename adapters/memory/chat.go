@@ -90,14 +90,14 @@ func (c *chat) history(w ports.Want) ports.EntityHistory {
 
 func (c *chat) page(r ports.Range) []ports.Record {
 	first, head := r.From, c.head()
-	if first > head || head == 0 {
+	if head == 0 || first > head && !r.Backward {
 		return nil
 	}
 	if !r.Backward {
 		first = max(first, 1)
 		return slices.Clone(c.records[first-1 : min(first-1+domain.Seq(r.Limit), head)])
 	}
-	if first == 0 {
+	if first == 0 || first > head {
 		first = head
 	}
 	records := slices.Clone(c.records[first-min(first, domain.Seq(r.Limit)) : first])

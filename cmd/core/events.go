@@ -1,0 +1,113 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+func eventSeq(r ports.Record) domain.Seq { return r.Seq }
+
+func (h *history) printEvent(r ports.Record) error {
+	raw, err := rawOf(r.ID, r.Seq, r.Ordinal, r.Event, r.Meta)
+	if err != nil {
+		return err
+	}
+	return h.c.print(raw, fmt.Sprintf("%5d  %s  %-16s %s", r.Seq, r.Event.OccurredAt().Format("2006-01-02 15:04"), wireformat.Type(r.Event), sentence(r.Event)))
+}
+
+func (c *cli) tail() *cobra.Command {
+	var group string
+	var live bool
+	cmd := &cobra.Command{
+		Use: "tail", Short: "Show events as they come, until interrupted", Args: cobra.NoArgs,
+		Long: "Show events as they come, until interrupted: durable ones as a consumer group of its own, under --group as a lasting one\nthat goes on where it was, or with --live everything on the live channels.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				if live {
+					if err := core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.Event]) {
+						c.show(l.ID, l.Seq, l.Ordinal, l.Event, l.Meta)
+					})); err != nil {
+						return err
+					}
+					return core.Run(cmd.Context())
+				}
+				return c.tailGroup(cmd.Context(), core, group)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&group, "group", "", "consumer group; kept, so that the next tail goes on where this one ends")
+	cmd.Flags().BoolVar(&live, "live", false, "the live channels instead: typing and status too, nothing is caught up")
+	cmd.MarkFlagsMutuallyExclusive("group", "live")
+	return c.jsonFlag(cmd)
+}
+
+func (c *cli) tailGroup(ctx context.Context, core *chatcore.Core, group string) error {
+	passing := group == ""
+	if passing {
+		group = "tail-" + uuid.NewString()
+	}
+	err := core.Subscribe(group, chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+		c.show(d.ID.Event, d.ID.Seq, d.Ordinal, d.Event, d.Meta)
+		return nil
+	}))
+	if err != nil {
+		return err
+	}
+	err = core.Run(ctx)
+	if !passing {
+		return err
+	}
+	// Run has closed the core; the group that nobody will ask for again goes with another one.
+	return errors.Join(err, c.with(context.WithoutCancel(ctx), func(core *chatcore.Core) error {
+		return core.Forget(context.WithoutCancel(ctx), group)
+	}))
+}
+
+func (c *cli) show(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e domain.Event, m ports.Meta) {
+	if id == "" {
+		id = "foreign"
+	}
+	raw, err := rawOf(id, seq, ordinal, e, m)
+	if err == nil {
+		where := ""
+		if durable, ok := e.(domain.Durable); ok {
+			where = fmt.Sprintf("%s %d", durable.ChatID(), seq)
+		}
+		err = c.print(raw, fmt.Sprintf("%-16s %-24s %s", wireformat.Type(e), where, sentence(e)))
+	}
+	if err != nil {
+		fmt.Fprintln(c.errs, "core:", err)
+	}
+}
+
+func (c *cli) serve() *cobra.Command {
+	cmd := &cobra.Command{
+		Use: "serve", Short: "Run the router and the built-in subscribers until a signal", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				if err := core.SubscribeBuiltins(); err != nil {
+					return err
+				}
+				go func() {
+					select {
+					case <-core.Running():
+						fmt.Fprintf(c.errs, "serving log %s (pid %d)\n", core.LogID(), os.Getpid())
+					case <-cmd.Context().Done():
+					}
+				}()
+				return core.Run(cmd.Context())
+			})
+		},
+	}
+	return c.embeddedFlag(cmd)
+}

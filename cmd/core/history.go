@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+func (c *cli) history() *cobra.Command {
+	var raw bool
+	var before, after uint64
+	var limit int
+	cmd := &cobra.Command{
+		Use: "history CHAT", Short: "Show a chat's messages as they are now, or with --raw its events", Args: cobra.ExactArgs(1),
+		Long: "Show a chat's messages as they are now, or with --raw its events, oldest first: the last ones, those --before a seq, or those\n--after it. --limit 0 shows all of that direction.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				h := history{c: c, core: core, chat: domain.ChatID(args[0]), limit: limit}
+				h.span = app.Span{Before: domain.Seq(before), After: domain.Seq(after), First: cmd.Flags().Changed("after") && after == 0}
+				if cmd.Flags().Changed("before") && before == 0 {
+					return &domain.InvalidError{Field: "before", Problem: "is 0", Allowed: "a seq from 1"}
+				}
+				if limit < 0 {
+					return &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", limit), Allowed: "a number from 1, or 0 for all"}
+				}
+				if raw {
+					return paged(cmd.Context(), &h, app.MaxEvents, core.Queries.Events, eventSeq, h.printEvent)
+				}
+				return paged(cmd.Context(), &h, app.MaxHistory, core.Queries.History, messageSeq, h.printMessage)
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&raw, "raw", false, "the events of the log instead of the messages")
+	cmd.Flags().Uint64Var(&before, "before", 0, "only below this seq")
+	cmd.Flags().Uint64Var(&after, "after", 0, "only above this seq")
+	cmd.Flags().IntVar(&limit, "limit", 0, "how many at most; 0 is all")
+	cmd.MarkFlagsMutuallyExclusive("before", "after")
+	return c.jsonFlag(cmd)
+}
+
+type history struct {
+	c     *cli
+	core  *chatcore.Core
+	chat  domain.ChatID
+	span  app.Span
+	limit int
+}
+
+// paged shows as many pages as the limit takes, oldest first.
+func paged[T any](
+	ctx context.Context, h *history, most int,
+	query func(context.Context, domain.ChatID, app.Span) ([]T, error), seqOf func(T) domain.Seq, print func(T) error,
+) error {
+	span, left := h.span, h.limit
+	backward := span.After == 0 && !span.First
+	var kept []T // backwards: until the oldest is known
+	for {
+		span.Limit = most
+		if h.limit > 0 {
+			span.Limit = min(left, most)
+		}
+		page, err := query(ctx, h.chat, span)
+		if err != nil {
+			return err
+		}
+		left -= len(page)
+		if backward {
+			kept = append(kept, page...)
+		} else {
+			for _, item := range page {
+				if err := print(item); err != nil {
+					return err
+				}
+			}
+		}
+		if len(page) < span.Limit || h.limit > 0 && left == 0 {
+			break
+		}
+		last := seqOf(page[len(page)-1])
+		if span = (app.Span{After: last}); backward {
+			span = app.Span{Before: last}
+		}
+	}
+	slices.Reverse(kept)
+	for _, item := range kept {
+		if err := print(item); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (h *history) printMessage(m app.MessageView) error { return h.c.print(viewOf(m), lineOf(m)) }
+
+func messageSeq(m app.MessageView) domain.Seq { return m.Seq }
+
+func (c *cli) unread() *cobra.Command {
+	var chat, user string
+	cmd := &cobra.Command{
+		Use: "unread", Short: "Count the messages that a member has not read", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				n, err := core.Queries.Unread(cmd.Context(), domain.ChatID(chat), domain.UserID(user))
+				if err != nil {
+					return err
+				}
+				return c.print(map[string]domain.Ordinal{"unread": n}, fmt.Sprint(n))
+			})
+		},
+	}
+	cmd.Flags().StringVar(&chat, "chat", "", "chat id")
+	cmd.Flags().StringVar(&user, "user", "", "whose")
+	_ = cmd.MarkFlagRequired("chat")
+	_ = cmd.MarkFlagRequired("user")
+	return c.jsonFlag(cmd)
+}

@@ -1,0 +1,119 @@
+// Command core runs chatcore: as a service, as a demo, and as a tool to look into chats and to change them.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/embedded"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "core:", err)
+		os.Exit(1)
+	}
+}
+
+// errNoRedis says what to do when no command line or environment names a Redis.
+var errNoRedis = errors.New("no Redis is named: set REDIS_URL (for example REDIS_URL=redis://localhost:6379), give --redis-url, or use --embedded where the command has it to try without one")
+
+// cli is what the commands share.
+type cli struct {
+	out, errs  io.Writer
+	redisURL   string
+	namespace  string
+	partitions int
+	embedded   bool
+	json       bool
+	verbose    bool
+	logger     *slog.Logger
+}
+
+func command(out, errs io.Writer) *cobra.Command {
+	c := &cli{out: out, errs: errs}
+	root := &cobra.Command{
+		Use:           "core",
+		Short:         "An event-sourced messaging core on Redis",
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		PersistentPreRun: func(*cobra.Command, []string) {
+			level := slog.LevelError
+			if c.verbose {
+				level = slog.LevelDebug
+			}
+			c.logger = slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
+			goredis.SetLogger(redisLog{c.logger})
+		},
+	}
+	root.SetOut(out)
+	root.SetErr(errs)
+	flags := root.PersistentFlags()
+	flags.StringVar(&c.redisURL, "redis-url", os.Getenv("REDIS_URL"), "where Redis is: redis://[[user]:password@]host:port[/db], rediss://…, several with commas for a Cluster (REDIS_URL)")
+	flags.Lookup("redis-url").DefValue = ""
+	flags.StringVar(&c.namespace, "namespace", os.Getenv("CHATCORE_NAMESPACE"), "goes before every key and channel (CHATCORE_NAMESPACE)")
+	flags.IntVar(&c.partitions, "partitions", 0, "partitions of the log, fixed for its life (default 16)")
+	flags.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens, to standard error")
+	root.AddCommand(c.demo(), c.serve(), c.importer(), c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.status(), c.history(), c.unread(), c.tail())
+	return root
+}
+
+// open gives a core on the Redis that was named, or on an embedded one. Both end with close.
+func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() error, err error) {
+	url, closeServer := c.redisURL, func() error { return nil }
+	if c.embedded {
+		server, err := embedded.Start()
+		if err != nil {
+			return nil, nil, err
+		}
+		fmt.Fprintln(c.errs, "embedded Redis: in memory only, gone when this ends")
+		url, closeServer = server.URL(), server.Close
+	}
+	if url == "" {
+		return nil, nil, errNoRedis
+	}
+	core, err = chatcore.New(ctx, chatcore.Config{RedisURL: url, Namespace: c.namespace, Partitions: c.partitions, Logger: c.logger})
+	if err != nil {
+		return nil, nil, errors.Join(err, closeServer())
+	}
+	return core, func() error { return errors.Join(core.Close(), closeServer()) }, nil
+}
+
+// with runs one command on a core.
+func (c *cli) with(ctx context.Context, run func(core *chatcore.Core) error) error {
+	core, closeAll, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(run(core), closeAll())
+}
+
+func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&c.json, "json", false, "print JSON")
+	return cmd
+}
+
+func (c *cli) embeddedFlag(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().BoolVar(&c.embedded, "embedded", false, "use a Redis in this process: nothing to install, nothing kept")
+	return cmd
+}
+
+// redisLog takes what go-redis says about its connections.
+type redisLog struct{ logger *slog.Logger }
+
+func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
+	l.logger.DebugContext(ctx, "go-redis", "said", fmt.Sprintf(format, v...))
+}

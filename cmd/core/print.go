@@ -1,0 +1,152 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// print gives v as one line of JSON, or as text.
+func (c *cli) print(v any, text string) error {
+	if !c.json {
+		_, err := fmt.Fprintln(c.out, text)
+		return err
+	}
+	encoder := json.NewEncoder(c.out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+type doneView struct {
+	Seq       domain.Seq `json:"seq,omitempty"`
+	Changed   bool       `json:"changed"`
+	Duplicate bool       `json:"duplicate"`
+}
+
+func (c *cli) printDone(d app.Done) error {
+	text := "nothing to change"
+	if d.Changed {
+		text = fmt.Sprintf("seq %d", d.Seq)
+	}
+	if d.Duplicate {
+		text += " (was done before)"
+	}
+	return c.print(doneView(d), text)
+}
+
+type messageView struct {
+	MessageID string              `json:"messageId"`
+	Seq       domain.Seq          `json:"seq"`
+	SenderID  string              `json:"senderId"`
+	Content   string              `json:"content"`
+	ReplyTo   string              `json:"replyTo,omitempty"`
+	SentAt    time.Time           `json:"sentAt"`
+	Revision  int                 `json:"revision,omitempty"`
+	EditedAt  *time.Time          `json:"editedAt,omitempty"`
+	Deleted   bool                `json:"deleted,omitempty"`
+	DeletedBy string              `json:"deletedBy,omitempty"`
+	Reason    string              `json:"reason,omitempty"`
+	Reactions map[string][]string `json:"reactions,omitempty"`
+}
+
+func viewOf(m app.MessageView) messageView {
+	v := messageView{
+		MessageID: string(m.ID), Seq: m.Seq, SenderID: string(m.Sender), Content: string(m.Content), ReplyTo: string(m.ReplyTo),
+		SentAt: m.SentAt, Revision: m.Revision, Deleted: m.Deleted(), DeletedBy: string(m.DeletedBy), Reason: string(m.Reason),
+	}
+	if !m.EditedAt.IsZero() {
+		v.EditedAt = &m.EditedAt
+	}
+	for _, group := range m.Reactions {
+		if v.Reactions == nil {
+			v.Reactions = make(map[string][]string)
+		}
+		for _, user := range group.Users {
+			v.Reactions[string(group.Emoji)] = append(v.Reactions[string(group.Emoji)], string(user))
+		}
+	}
+	return v
+}
+
+func lineOf(m app.MessageView) string {
+	line := fmt.Sprintf("%5d  %s  %s: ", m.Seq, m.SentAt.Format("2006-01-02 15:04"), m.Sender)
+	if m.Deleted() {
+		line += fmt.Sprintf("(deleted by %s)", m.DeletedBy)
+	} else {
+		line += string(m.Content)
+	}
+	if m.Revision > 0 && !m.Deleted() {
+		line += " (edited)"
+	}
+	for _, group := range m.Reactions {
+		line += fmt.Sprintf("  %s %d", group.Emoji, len(group.Users))
+	}
+	return line
+}
+
+// rawOf is an event as the log has it.
+func rawOf(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e domain.Event, m ports.Meta) (json.RawMessage, error) {
+	codec := wireformat.New()
+	if durable, ok := e.(domain.Durable); ok {
+		encoded, err := codec.Encode(id, durable, m)
+		return encoded.Splice(seq, ordinal), err
+	}
+	ephemeral, _ := e.(domain.Ephemeral)
+	return codec.EncodeLive(id, ephemeral, m)
+}
+
+// sentence tells an event to people.
+func sentence(e domain.Event) string {
+	switch e := e.(type) {
+	case domain.MessageNew:
+		return fmt.Sprintf("%s: %s", e.Sender, e.Content)
+	case domain.MessageEdit:
+		return fmt.Sprintf("%s edits %s: %s", e.Editor, e.Message, e.Content)
+	case domain.MessageDelete:
+		return fmt.Sprintf("%s deletes %s", e.By, e.Message)
+	case domain.MessageReaction:
+		if e.Action == domain.ReactionRemove {
+			return fmt.Sprintf("%s takes %s back from %s", e.User, e.Emoji, e.Message)
+		}
+		return fmt.Sprintf("%s reacts to %s with %s", e.User, e.Message, e.Emoji)
+	case domain.ReadReceipt:
+		return fmt.Sprintf("%s has read up to seq %d", e.User, e.ReadSeq)
+	case domain.ChatUpdate:
+		return updated(e)
+	case domain.TypingStart:
+		return fmt.Sprintf("%s is typing", e.User)
+	case domain.TypingStop:
+		return fmt.Sprintf("%s stopped typing", e.User)
+	case domain.UserStatus:
+		return fmt.Sprintf("%s is %s", e.User, wireformat.StatusName(e.Status))
+	}
+	return ""
+}
+
+func updated(e domain.ChatUpdate) string {
+	switch e.Change {
+	case domain.Created:
+		return fmt.Sprintf("%s creates the chat %q", e.Actor, e.Title)
+	case domain.Renamed:
+		return fmt.Sprintf("%s renames the chat to %q", e.Actor, e.Title)
+	case domain.MemberAdded:
+		return fmt.Sprintf("%s adds %s", e.Actor, e.User)
+	case domain.MemberRemoved:
+		if e.Actor == e.User {
+			return fmt.Sprintf("%s leaves", e.User)
+		}
+		return fmt.Sprintf("%s removes %s", e.Actor, e.User)
+	case domain.RoleChanged:
+		return fmt.Sprintf("%s makes %s %s", e.Actor, e.User, e.Role)
+	case domain.Archived:
+		return fmt.Sprintf("%s archives the chat", e.Actor)
+	case domain.Unarchived:
+		return fmt.Sprintf("%s opens the chat again", e.Actor)
+	}
+	return ""
+}
