@@ -10,6 +10,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
@@ -49,6 +50,20 @@ var (
 	ErrDuplicateName = errors.New("name taken")
 	// ErrRunning is a handler that comes after Run, or a second Run.
 	ErrRunning = errors.New("already running")
+)
+
+// Errors of opening a core on Redis.
+var (
+	// ErrURL is a Config.RedisURL that cannot be understood.
+	ErrURL = redis.ErrURL
+	// ErrUnreachable is a Redis that did not answer in any attempt.
+	ErrUnreachable = redis.ErrUnreachable
+	// ErrTooOld is a Redis below version 7.0.
+	ErrTooOld = redis.ErrTooOld
+	// ErrLogDiffers is a log that was made with another number of partitions or another hash.
+	ErrLogDiffers = redis.ErrLogDiffers
+	// ErrEvicting is a Redis that may evict keys of the log.
+	ErrEvicting = redis.ErrEvicting
 )
 
 // subscription is one consumer group as it was asked for.

@@ -67,7 +67,7 @@ func (c *Core) route(ctx context.Context) error {
 	}
 	go func() { // ends with the router
 		select {
-		case <-router.Router.Running():
+		case <-router.Running():
 			close(c.running)
 		case <-ctx.Done():
 		}

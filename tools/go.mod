@@ -1,4 +1,4 @@
-module lint
+module chatcore/tools
 
 go 1.26.8
 

@@ -140,11 +140,11 @@ func (s *show) play(ctx context.Context) error {
 		pause(ctx, 120*time.Millisecond) // for people to follow
 	}
 	s.say(color.FgCyan, "command", "dan, who is no member, tries to write")
-	if err := send("dan", "m4", "hello?")(); !errors.Is(err, domain.ErrNotMember) {
+	err := send("dan", "m4", "hello?")()
+	if !errors.Is(err, domain.ErrNotMember) {
 		return fmt.Errorf("dan should have been refused: %w", err)
-	} else {
-		s.say(color.FgRed, "refused", err.Error())
 	}
+	s.say(color.FgRed, "refused", err.Error())
 	return nil
 }
 

@@ -55,7 +55,7 @@ type history struct {
 // paged shows as many pages as the limit takes, oldest first.
 func paged[T any](
 	ctx context.Context, h *history, most int,
-	query func(context.Context, domain.ChatID, app.Span) ([]T, error), seqOf func(T) domain.Seq, print func(T) error,
+	query func(context.Context, domain.ChatID, app.Span) ([]T, error), seqOf func(T) domain.Seq, show func(T) error,
 ) error {
 	span, left := h.span, h.limit
 	backward := span.After == 0 && !span.First
@@ -74,7 +74,7 @@ func paged[T any](
 			kept = append(kept, page...)
 		} else {
 			for _, item := range page {
-				if err := print(item); err != nil {
+				if err := show(item); err != nil {
 					return err
 				}
 			}
@@ -89,7 +89,7 @@ func paged[T any](
 	}
 	slices.Reverse(kept)
 	for _, item := range kept {
-		if err := print(item); err != nil {
+		if err := show(item); err != nil {
 			return err
 		}
 	}

@@ -76,7 +76,7 @@ func (h *history) page(r ports.Range) ports.Page {
 		slices.Reverse(seqs)
 	}
 	first := 0
-	if beyond := r.From > h.head(); r.From != 0 && !(beyond && r.Backward) {
+	if beyond := r.From > h.head(); r.From != 0 && (!beyond || !r.Backward) {
 		first = slices.Index(seqs, r.From)
 	}
 	if first < 0 {

@@ -1,0 +1,30 @@
+.PHONY: test race lint check bench run generate redis
+
+lint := go tool -modfile=tools/go.mod golangci-lint
+
+# All tests. They start private redis-servers on free loopback ports.
+test: redis
+	go test -timeout 10m ./...
+
+race: redis
+	go test -race -timeout 20m ./...
+
+lint:
+	$(lint) run ./...
+
+# What a change has to pass: format, vet, lint, generated code fresh (a test), tests with the race detector.
+check: lint race
+	go vet ./...
+
+bench: redis
+	go test -run '^$$' -bench . -benchmem ./...
+
+run:
+	go run ./cmd/core demo
+
+# Rewrites what is generated: wire_gen.go.
+generate:
+	go tool wire
+
+redis:
+	@sh scripts/ensure-redis.sh

@@ -1,0 +1,413 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+// shell runs command lines against one namespace.
+type shell struct {
+	t    *testing.T
+	base []string
+}
+
+func newShell(t *testing.T) *shell {
+	t.Setenv("REDIS_URL", redistest.Shared(t).URL())
+	return &shell{t: t, base: []string{"--namespace", "cmd-" + uuid.NewString(), "--partitions", "2"}}
+}
+
+func (s *shell) try(args ...string) (out, errs string, err error) {
+	s.t.Helper()
+	var o, e buffer
+	cmd := command(&o, &e)
+	cmd.SetArgs(append(args, s.base...))
+	err = cmd.ExecuteContext(s.t.Context())
+	return o.String(), e.String(), err
+}
+
+func (s *shell) do(args ...string) string {
+	s.t.Helper()
+	out, errs, err := s.try(args...)
+	if err != nil {
+		s.t.Fatalf("core %s: %v\n%s", strings.Join(args, " "), err, errs)
+	}
+	return out
+}
+
+// json runs a command with --json and reads what it prints, one object a line.
+func (s *shell) json(args ...string) []map[string]any {
+	s.t.Helper()
+	var objects []map[string]any
+	for line := range strings.Lines(s.do(append(args, "--json")...)) {
+		var object map[string]any
+		if err := json.Unmarshal([]byte(line), &object); err != nil {
+			s.t.Fatalf("core %s prints %q: %v", strings.Join(args, " "), line, err)
+		}
+		objects = append(objects, object)
+	}
+	return objects
+}
+
+// buffer is a bytes.Buffer that may be read while it is written.
+type buffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
+}
+
+// until waits for text to be printed.
+func (b *buffer) until(t *testing.T, text string) {
+	t.Helper()
+	deadline := time.After(10 * time.Second)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !strings.Contains(b.String(), text) {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%q was not printed; printed was:\n%s", text, b.String())
+		}
+	}
+}
+
+func TestAChatsLifeOnTheCommandLine(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada", "--title", "Garden", "--member", "ben")
+	s.do("chat", "add", "--chat", "c", "--user", "ada", "--member", "cem")
+	s.do("chat", "promote", "--chat", "c", "--user", "ada", "--member", "ben", "--role", "admin")
+	s.do("chat", "demote", "--chat", "c", "--user", "ada", "--member", "ben", "--role", "member")
+	s.do("chat", "rename", "--chat", "c", "--user", "ada", "--title", "Allotment")
+
+	sent := s.json("send", "--chat", "c", "--user", "ben", "--text", "The tomatos are ripe", "--id", "m1")[0]
+	again := s.json("send", "--chat", "c", "--user", "ben", "--text", "The tomatos are ripe", "--id", "m1")[0]
+	if sent["duplicate"] != false || again["duplicate"] != true || sent["seq"] != again["seq"] || sent["messageId"] != "m1" {
+		t.Errorf("sent %v, again %v", sent, again)
+	}
+	s.do("edit", "--chat", "c", "--user", "ben", "--message", "m1", "--text", "The tomatoes are ripe")
+	s.do("react", "--chat", "c", "--user", "cem", "--message", "m1", "--emoji", "🍅")
+	s.do("react", "--chat", "c", "--user", "ada", "--message", "m1", "--emoji", "👍")
+	s.do("unreact", "--chat", "c", "--user", "ada", "--message", "m1", "--emoji", "👍")
+	s.do("send", "--chat", "c", "--user", "cem", "--text", "oops", "--id", "m2", "--reply-to", "m1")
+	if n := s.json("unread", "--chat", "c", "--user", "ada")[0]["unread"]; n != 2.0 {
+		t.Errorf("ada has %v unread, want 2", n)
+	}
+	s.do("read", "--chat", "c", "--user", "ada", "--message", "m1")
+	s.do("delete", "--chat", "c", "--user", "cem", "--message", "m2", "--reason", "wrong chat")
+	if n := s.json("unread", "--chat", "c", "--user", "ada")[0]["unread"]; n != 0.0 {
+		t.Errorf("ada has %v unread, want 0", n)
+	}
+	if told := s.json("typing", "--chat", "c", "--user", "ada")[0]["told"]; told != true {
+		t.Errorf("typing was not told")
+	}
+	s.do("typing", "--chat", "c", "--user", "ada", "--stop")
+	if told := s.json("status", "--user", "ada", "--status", "away")[0]["told"]; told != true {
+		t.Errorf("status was not told")
+	}
+	s.do("chat", "remove", "--chat", "c", "--user", "ada", "--member", "cem")
+	s.do("chat", "leave", "--chat", "c", "--user", "ben")
+	s.do("chat", "archive", "--chat", "c", "--user", "ada")
+
+	messages := s.json("history", "c")
+	if len(messages) != 2 || messages[0]["content"] != "The tomatoes are ripe" || messages[0]["revision"] != 1.0 || messages[1]["deleted"] != true || messages[1]["content"] != "" {
+		t.Errorf("history: %v", messages)
+	}
+	if got, _ := json.Marshal(messages[0]["reactions"]); string(got) != `{"🍅":["cem"]}` {
+		t.Errorf("reactions: %s", got)
+	}
+	for i, event := range s.json("history", "c", "--raw") {
+		if event["seq"] != float64(i+1) {
+			t.Errorf("event %d has seq %v", i+1, event["seq"])
+		}
+	}
+	members := s.json("chat", "members", "c")
+	if len(members) != 1 || members[0]["userId"] != "ada" || members[0]["role"] != "owner" {
+		t.Errorf("members: %v", members)
+	}
+	if chats := s.json("chat", "list"); len(chats) != 1 || chats[0]["chatId"] != "c" {
+		t.Errorf("chats: %v", chats)
+	}
+	if _, _, err := s.try("send", "--chat", "c", "--user", "ada", "--text", "too late"); !errors.Is(err, domain.ErrArchived) {
+		t.Errorf("a send to an archived chat: %v", err)
+	}
+	s.do("chat", "unarchive", "--chat", "c", "--user", "ada")
+	s.do("send", "--chat", "c", "--user", "ada", "--text", "just in time")
+}
+
+func TestHistoryIsCutByFlags(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	for range 6 { // seqs 2 to 7
+		s.do("send", "--chat", "c", "--user", "ada", "--text", "x")
+	}
+	for _, tc := range []struct {
+		flags string
+		want  []float64
+	}{
+		{"", []float64{2, 3, 4, 5, 6, 7}},
+		{"--limit 2", []float64{6, 7}},
+		{"--before 4", []float64{2, 3}},
+		{"--before 5 --limit 2", []float64{3, 4}},
+		{"--after 5", []float64{6, 7}},
+		{"--after 3 --limit 2", []float64{4, 5}},
+		{"--after 0 --limit 1", []float64{2}},
+		{"--after 7", nil},
+		{"--raw --limit 1", []float64{7}},
+		{"--raw --before 3", []float64{1, 2}},
+		{"--raw --after 0 --limit 2", []float64{1, 2}},
+	} {
+		var got []float64
+		for _, m := range s.json(append([]string{"history", "c"}, strings.Fields(tc.flags)...)...) {
+			got = append(got, m["seq"].(float64))
+		}
+		if !equal(got, tc.want) {
+			t.Errorf("history %s shows %v, want %v", tc.flags, got, tc.want)
+		}
+	}
+	for _, flags := range []string{"--before 0", "--limit -1"} {
+		if _, _, err := s.try(append([]string{"history", "c"}, strings.Fields(flags)...)...); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("history %s: %v", flags, err)
+		}
+	}
+	if _, _, err := s.try("history", "nowhere"); !errors.Is(err, domain.ErrChatNotFound) {
+		t.Errorf("history of no chat: %v", err)
+	}
+}
+
+func equal(a, b []float64) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for i := range a {
+		if a[i] != b[i] {
+			return false
+		}
+	}
+	return true
+}
+
+func TestBadInputIsRefusedByName(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	for _, tc := range []struct {
+		args []string
+		want error
+	}{
+		{[]string{"send", "--chat", "c", "--user", "ada", "--text", ""}, domain.ErrInvalid},
+		{[]string{"send", "--chat", "c", "--user", "ada", "--text", "bell\a"}, domain.ErrInvalid},
+		{[]string{"send", "--chat", "c", "--user", "ada", "--text", "\xff"}, domain.ErrInvalid},
+		{[]string{"send", "--chat", "c d", "--user", "ada", "--text", "x"}, domain.ErrInvalid},
+		{[]string{"send", "--chat", "nowhere", "--user", "ada", "--text", "x"}, domain.ErrChatNotFound},
+		{[]string{"send", "--chat", "c", "--user", "eve", "--text", "x"}, domain.ErrNotMember},
+		{[]string{"edit", "--chat", "c", "--user", "ada", "--message", "m9", "--text", "x"}, domain.ErrMessageNotFound},
+		{[]string{"read", "--chat", "c", "--user", "ada", "--seq", "99"}, domain.ErrSeqRange},
+		{[]string{"chat", "create", "--chat", "c", "--user", "eve"}, domain.ErrChatExists},
+		{[]string{"chat", "leave", "--chat", "c", "--user", "ada"}, domain.ErrLastOwner},
+		{[]string{"chat", "promote", "--chat", "c", "--user", "ada", "--member", "ada", "--role", "king"}, domain.ErrInvalid},
+		{[]string{"status", "--user", "ada", "--status", "asleep"}, domain.ErrInvalid},
+	} {
+		if _, _, err := s.try(tc.args...); !errors.Is(err, tc.want) {
+			t.Errorf("core %q: %v, want %v", tc.args, err, tc.want)
+		}
+	}
+	if events := s.json("history", "c", "--raw"); len(events) != 1 {
+		t.Errorf("refused commands left events: %v", events)
+	}
+}
+
+func TestWithoutARedisTheWaysOutAreNamed(t *testing.T) {
+	t.Setenv("REDIS_URL", "")
+	for _, args := range [][]string{{"serve"}, {"import", "core_test.go"}, {"history", "c"}} {
+		cmd := command(&buffer{}, &buffer{})
+		cmd.SetArgs(args)
+		err := cmd.ExecuteContext(t.Context())
+		if err == nil || !strings.Contains(err.Error(), "REDIS_URL") || !strings.Contains(err.Error(), "--embedded") {
+			t.Errorf("core %s: %v", args, err)
+		}
+	}
+}
+
+func TestEveryCommandHasHelp(t *testing.T) {
+	var visit func(cmd *cobra.Command, path []string)
+	visit = func(cmd *cobra.Command, path []string) {
+		if cmd.Short == "" {
+			t.Errorf("core %s has no description", strings.Join(path, " "))
+		}
+		var out buffer
+		help := command(&out, &out)
+		help.SetArgs(append(path, "--help"))
+		if err := help.ExecuteContext(t.Context()); err != nil || !strings.Contains(out.String(), "Usage:") {
+			t.Errorf("core %s --help: %v\n%s", strings.Join(path, " "), err, out.String())
+		}
+		for _, sub := range cmd.Commands() {
+			visit(sub, append(path[:len(path):len(path)], sub.Name()))
+		}
+	}
+	visit(command(&buffer{}, &buffer{}), nil)
+}
+
+func TestDemoShowsAChatsLife(t *testing.T) {
+	t.Setenv("REDIS_URL", "")
+	var out, errs buffer
+	cmd := command(&out, &errs)
+	cmd.SetArgs([]string{"demo"})
+	if err := cmd.ExecuteContext(t.Context()); err != nil {
+		t.Fatalf("%v\n%s", err, errs.String())
+	}
+	if !strings.Contains(errs.String(), "in memory only") {
+		t.Errorf("it is not said that nothing is kept: %q", errs.String())
+	}
+	for _, text := range []string{
+		"delivered seq  1", "delivered seq 10", "ben is typing", "ben stopped typing", "ada is online", "refused",
+		"folded from its log", "What shall I bring? (edited)", "(deleted by cem)", "🍅 1", "ada (owner) has 0 unread",
+	} {
+		if !strings.Contains(out.String(), text) {
+			t.Errorf("%q is not shown", text)
+		}
+	}
+	if strings.Contains(out.String(), "delivered seq 11") || strings.Contains(out.String(), "\x1b[") {
+		t.Errorf("more is shown than happened, or colours where there is no terminal:\n%s", out.String())
+	}
+	if t.Failed() {
+		t.Log(out.String())
+	}
+}
+
+// follow runs a command that lasts; stop ends it as a signal would.
+func (s *shell) follow(args ...string) (out, errs *buffer, stop func()) {
+	s.t.Helper()
+	out, errs = &buffer{}, &buffer{}
+	ctx, cancel := context.WithCancel(s.t.Context())
+	cmd := command(out, errs)
+	cmd.SetArgs(append(args, s.base...))
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	var once sync.Once
+	stop = func() {
+		once.Do(func() {
+			cancel()
+			if err := <-ended; err != nil {
+				s.t.Errorf("core %s: %v", strings.Join(args, " "), err)
+			}
+		})
+	}
+	s.t.Cleanup(stop)
+	return out, errs, stop
+}
+
+func TestTailOfAGroupGoesOnWhereItWas(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	wake := func(out *buffer, text string) { // until the group stands, sends are not for it
+		t.Helper()
+		deadline := time.After(10 * time.Second)
+		for !strings.Contains(out.String(), text) {
+			s.do("send", "--chat", "c", "--user", "ada", "--text", text)
+			select {
+			case <-deadline:
+				t.Fatal("the tail shows nothing")
+			default:
+			}
+		}
+	}
+	out, _, stop := s.follow("tail", "--group", "g")
+	wake(out, "first")
+	stop()
+	s.do("send", "--chat", "c", "--user", "ada", "--text", "meanwhile")
+	out, _, stop = s.follow("tail", "--group", "g")
+	out.until(t, "meanwhile")
+	stop()
+	if strings.Count(out.String(), "meanwhile") != 1 {
+		t.Errorf("the second tail shows\n%s", out.String())
+	}
+}
+
+func TestTailOfLiveChannels(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	out, _, stop := s.follow("tail", "--live", "--json")
+	defer stop()
+	deadline := time.After(10 * time.Second)
+	for !strings.Contains(out.String(), `"type":"typing:stop"`) {
+		s.do("typing", "--chat", "c", "--user", "ada", "--stop")
+		select {
+		case <-deadline:
+			t.Fatal("the tail shows nothing")
+		default:
+		}
+	}
+}
+
+func TestServeRunsUntilASignal(t *testing.T) {
+	s := newShell(t)
+	_, errs, stop := s.follow("serve")
+	errs.until(t, "serving log")
+	stop()
+	_, errs, stop = s.follow("serve", "--embedded")
+	errs.until(t, "serving log")
+	stop()
+}
+
+func TestImportReportsMalformedLinesByNumber(t *testing.T) {
+	s := newShell(t)
+	path := filepath.Join(t.TempDir(), "broken.jsonl")
+	lines := []string{
+		`{"chat":"c","at":"2020-01-01T10:00:00.000Z","kind":"message","user":"ada","text":"one"}`,
+		`{"chat":"c","at":"2020-01-01T10:01:00.000Z","kind":"message","user":"ada"`,
+		`{"chat":"c","at":"2020-01-01T10:02:00.000Z","kind":"dance","user":"ada","text":"x"}`,
+		`{"chat":"c","kind":"message","user":"ada","text":"x"}`,
+		`{"at":"2020-01-01T10:02:00.000Z","kind":"message","user":"ada","text":"x"}`,
+		`{"chat":"c","at":"2020-01-01T10:03:00.000Z","kind":"message","user":"ada","text":"two"}`,
+	}
+	if err := os.WriteFile(path, []byte(strings.Join(lines, "\n")+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, err := s.try("import", path, "--json")
+	if !errors.Is(err, errMalformed) {
+		t.Errorf("the import ends with %v", err)
+	}
+	for _, text := range []string{"line 2 is", "line 3 is", "line 4 is", "line 5 is"} {
+		if !strings.Contains(errs, text) {
+			t.Errorf("%q is not reported:\n%s", text, errs)
+		}
+	}
+	if strings.Count(errs, "malformed") != 4 {
+		t.Errorf("more than the malformed lines is reported:\n%s", errs)
+	}
+	var summary importSummary
+	if err := json.Unmarshal([]byte(out), &summary); err != nil {
+		t.Fatal(err)
+	}
+	if summary.Lines != 6 || summary.Messages != 2 || summary.Events != 4 || summary.Delivered != 4 { // created, ada added, two messages
+		t.Errorf("summary %+v", summary)
+	}
+	if _, _, err := s.try("import", filepath.Join(t.TempDir(), "none.jsonl")); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a file that is not there: %v", err)
+	}
+}
