@@ -1,8 +1,5 @@
 .PHONY: test race lint check bench run generate redis
 
-# The import tests run on this transcript; without one, on the small one in tests/testdata.
-export CHATCORE_TRANSCRIPT ?= $(abspath $(wildcard ../shared/data/ubuntu-irc.jsonl.gz))
-
 lint := go tool -modfile=tools/go.mod golangci-lint
 
 # All tests. They start private redis-servers on free loopback ports.
