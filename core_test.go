@@ -350,3 +350,24 @@ func TestACoreThatNeverRanCloses(t *testing.T) {
 		}
 	})
 }
+
+func TestASendEndsTypingUnderAnIDOfItsOwn(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core := open(chatcore.Config{})
+		stops, sends := make(chan domain.EventID, 4), make(chan domain.EventID, 4)
+		err := core.Listen(
+			chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.TypingStop]) { stops <- l.ID }),
+			chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.MessageNew]) { sends <- l.ID }),
+		)
+		if err != nil {
+			t.Fatal(err)
+		}
+		start(t, core)
+		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+		must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", By: "ada"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "x"}))
+		if stop, sent := receive(t, stops), receive(t, sends); stop == "" || stop == sent {
+			t.Errorf("the stop has the id %q, the message %q: who drops repetitions by id loses one", stop, sent)
+		}
+	})
+}

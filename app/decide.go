@@ -81,7 +81,10 @@ func (c *Chats) appendOf(cmd command, s *state, events []domain.Durable) ports.A
 		a.Events[i] = ports.NewEvent{ID: domain.EventID(c.ids.NewID()), Event: e, Moves: moves, Meta: meta}
 	}
 	if cmd.endsTyping {
-		a.EndsTyping = &domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}
+		a.EndsTyping = &ports.TypingEnd{
+			ID:   domain.EventID(c.ids.NewID()),
+			Stop: domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()},
+		}
 	}
 	return a
 }

@@ -63,8 +63,14 @@ type BatchAppender interface {
 type Append struct {
 	Chat       domain.ChatID
 	Conditions []Condition
-	Events     []NewEvent         // at least one
-	EndsTyping *domain.TypingStop // published with the events if the user was typing; may be nil
+	Events     []NewEvent // at least one
+	EndsTyping *TypingEnd // may be nil
+}
+
+// TypingEnd ends a user's typing with an append: if the user was typing, the mark goes and the stop is published after the events.
+type TypingEnd struct {
+	ID   domain.EventID
+	Stop domain.TypingStop
 }
 
 // Condition says at which version a decision saw an entity.

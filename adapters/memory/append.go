@@ -2,10 +2,8 @@ package memory
 
 import (
 	"context"
-	"crypto/rand"
 
 	"chatcore/adapters/wireformat"
-	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -64,7 +62,7 @@ func (l *Log) encode(a ports.Append) (command, error) {
 		return c, nil
 	}
 	var err error
-	c.typingStop, err = l.codec.EncodeLive(domain.EventID(rand.Text()), *a.EndsTyping, a.Events[0].Meta)
+	c.typingStop, err = l.codec.EncodeLive(a.EndsTyping.ID, a.EndsTyping.Stop, a.Events[0].Meta)
 	return c, err
 }
 
@@ -108,8 +106,8 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		appended.Last, appended.Ordinal = r.Seq, r.Ordinal
 		notifications = append(notifications, notification{wireformat.Type(e.Event), c.events[i].Splice(r.Seq, r.Ordinal)})
 	}
-	if stop := c.EndsTyping; stop != nil && l.typing.end(stop.Chat, stop.User) {
-		notifications = append(notifications, notification{wireformat.Type(*stop), c.typingStop})
+	if end := c.EndsTyping; end != nil && l.typing.end(end.Stop.Chat, end.Stop.User) {
+		notifications = append(notifications, notification{wireformat.Type(end.Stop), c.typingStop})
 	}
 	return appended, notifications
 }

@@ -76,13 +76,13 @@ func (s *send) add(i int) error {
 		}
 	}
 	typing, channel, payload := "", "", []byte(nil)
-	if a.EndsTyping != nil {
+	if end := a.EndsTyping; end != nil {
 		var err error
-		if payload, err = s.log.codec.EncodeLive(a.Events[0].ID, *a.EndsTyping, a.Events[0].Meta); err != nil {
+		if payload, err = s.log.codec.EncodeLive(end.ID, end.Stop, a.Events[0].Meta); err != nil {
 			return err
 		}
-		typing = s.log.keys.typing(a.EndsTyping.Chat, a.EndsTyping.User)
-		channel = s.log.keys.Channel(wireformat.Type(*a.EndsTyping))
+		typing = s.log.keys.typing(end.Stop.Chat, end.Stop.User)
+		channel = s.log.keys.Channel(wireformat.Type(end.Stop))
 	}
 
 	s.commands = append(s.commands, i)
