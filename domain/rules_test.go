@@ -1,0 +1,412 @@
+package domain_test
+
+import (
+	"errors"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"chatcore/domain"
+)
+
+var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC) // when commands are given, if a test does not say otherwise
+
+// world is a chat folded from given events: what a decision is taken on.
+type world struct {
+	chat      domain.Chat
+	members   map[domain.UserID]*domain.Member
+	messages  map[domain.MessageID]*domain.Message
+	reactions map[domain.MessageID]*domain.Reactions
+	marks     map[domain.UserID]*domain.ReadMark
+	head      domain.Seq
+}
+
+func given(events ...domain.Durable) *world {
+	w := &world{
+		chat: domain.Chat{ID: "c"}, members: map[domain.UserID]*domain.Member{}, messages: map[domain.MessageID]*domain.Message{},
+		reactions: map[domain.MessageID]*domain.Reactions{}, marks: map[domain.UserID]*domain.ReadMark{},
+	}
+	for _, e := range events {
+		w.apply(e)
+	}
+	return w
+}
+
+func entry[K comparable, V any](m map[K]*V, key K, fresh V) *V {
+	if m[key] == nil {
+		m[key] = &fresh
+	}
+	return m[key]
+}
+
+func (w *world) apply(e domain.Durable) {
+	w.head++
+	for _, moved := range domain.Moves(e) {
+		switch id := moved.ID; moved.Kind {
+		case domain.KindChat:
+			w.chat.Apply(w.head, e)
+		case domain.KindMember:
+			entry(w.members, domain.UserID(id), domain.Member{User: domain.UserID(id)}).Apply(w.head, e)
+		case domain.KindMessage:
+			entry(w.messages, domain.MessageID(id), domain.Message{Chat: "c", ID: domain.MessageID(id)}).Apply(w.head, e)
+		case domain.KindReactions:
+			entry(w.reactions, domain.MessageID(id), domain.Reactions{}).Apply(w.head, e)
+		case domain.KindRead:
+			entry(w.marks, domain.UserID(id), domain.ReadMark{}).Apply(w.head, e)
+		case domain.KindCommand:
+		}
+	}
+}
+
+func (w *world) member(id domain.UserID) domain.Member {
+	return *entry(w.members, id, domain.Member{User: id})
+}
+
+func (w *world) message(id domain.MessageID) domain.Message {
+	return *entry(w.messages, id, domain.Message{Chat: "c", ID: id})
+}
+
+func (w *world) reacted(id domain.MessageID) domain.Reactions {
+	return *entry(w.reactions, id, domain.Reactions{})
+}
+
+func (w *world) mark(id domain.UserID) domain.ReadMark {
+	return *entry(w.marks, id, domain.ReadMark{})
+}
+
+type decision func(w *world) ([]domain.Durable, error)
+
+func change(actor domain.UserID, c domain.Change) domain.ChatUpdate {
+	return domain.ChatUpdate{Chat: "c", Actor: actor, Change: c, At: noon}
+}
+
+func joined(user domain.UserID) domain.ChatUpdate {
+	u := change("own", domain.MemberAdded)
+	u.User, u.Role = user, domain.RoleMember
+	return u
+}
+
+func madeRole(user domain.UserID, role, previous domain.Role) domain.ChatUpdate {
+	u := change("own", domain.RoleChanged)
+	u.User, u.Role, u.Previous = user, role, previous
+	return u
+}
+
+func removed(actor, user domain.UserID, previous domain.Role) domain.ChatUpdate {
+	u := change(actor, domain.MemberRemoved)
+	u.User, u.Previous = user, previous
+	return u
+}
+
+func sent(id domain.MessageID, by domain.UserID) domain.MessageNew {
+	return domain.MessageNew{Chat: "c", Message: id, Sender: by, Content: "hi", At: noon}
+}
+
+func deleted(id domain.MessageID, by domain.UserID) domain.MessageDelete {
+	return domain.MessageDelete{Chat: "c", Message: id, By: by, At: noon}
+}
+
+func reaction(id domain.MessageID, by domain.UserID, a domain.ReactionAction) domain.MessageReaction {
+	return domain.MessageReaction{Chat: "c", Message: id, User: by, Emoji: "👍", Action: a, At: noon}
+}
+
+// usual is a chat with an owner own, an admin adm, and plain members ann and bob.
+func usual(more ...domain.Durable) []domain.Durable {
+	created := change("own", domain.Created)
+	created.Title = "Garden"
+	return append([]domain.Durable{
+		created, joined("adm"), madeRole("adm", domain.RoleAdmin, domain.RoleMember), joined("ann"), joined("bob"),
+	}, more...)
+}
+
+func TestRules(t *testing.T) {
+	rename := func(by domain.UserID, title domain.Title) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Rename(w.member(by), title, noon) }
+	}
+	archive := func(by domain.UserID) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Archive(w.member(by), noon) }
+	}
+	unarchive := func(by domain.UserID) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Unarchive(w.member(by), noon) }
+	}
+	add := func(by, user domain.UserID) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Add(w.member(by), w.member(user), user, noon) }
+	}
+	remove := func(by, user domain.UserID) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Remove(w.member(by), w.member(user), noon) }
+	}
+	leave := func(by domain.UserID) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Leave(w.member(by), noon) }
+	}
+	promote := func(by, user domain.UserID, role domain.Role) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Promote(w.member(by), w.member(user), role, noon) }
+	}
+	demote := func(by, user domain.UserID, role domain.Role) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.chat.Demote(w.member(by), w.member(user), role, noon) }
+	}
+	post := func(by domain.UserID, id domain.MessageID, content domain.Content) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			return w.chat.Post(w.member(by), w.message(id), domain.Draft{ID: id, Content: content}, noon)
+		}
+	}
+	edit := func(by domain.UserID, id domain.MessageID, content domain.Content, window, late time.Duration) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			return w.message(id).Edit(w.member(by), content, window, noon.Add(late))
+		}
+	}
+	remove1 := func(by domain.UserID, id domain.MessageID) decision {
+		return func(w *world) ([]domain.Durable, error) { return w.message(id).Delete(w.member(by), "", noon) }
+	}
+	react := func(by domain.UserID, id domain.MessageID) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			return w.chat.React(w.member(by), w.message(id), w.reacted(id), "👍", noon)
+		}
+	}
+	unreact := func(by domain.UserID, id domain.MessageID) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			return w.chat.Unreact(w.member(by), w.message(id), w.reacted(id), "👍", noon)
+		}
+	}
+	read := func(by domain.UserID, id domain.MessageID, at time.Time) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			return w.mark(by).Advance(w.member(by), w.message(id), w.head, at)
+		}
+	}
+	renamed := change("adm", domain.Renamed)
+	renamed.Title = "Allotment"
+	receipt := domain.ReadReceipt{Chat: "c", User: "bob", Message: "m", ReadSeq: 6, At: noon}
+	edited := domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "ho", Revision: 1, At: noon}
+
+	for _, tc := range []struct {
+		rule  string
+		given []domain.Durable
+		when  decision
+		then  []domain.Durable
+		err   error
+	}{
+		{"an admin renames", usual(), rename("adm", "Allotment"), []domain.Durable{renamed}, nil},
+		{"the same title is no event", usual(), rename("adm", "Garden"), nil, nil},
+		{"a member does not rename", usual(), rename("ann", "x"), nil, domain.ErrForbidden},
+		{"an outsider does not rename", usual(), rename("eve", "x"), nil, domain.ErrNotMember},
+		{"no chat, no rename", nil, rename("own", "x"), nil, domain.ErrChatNotFound},
+		{"an archived chat keeps its title", usual(change("own", domain.Archived)), rename("own", "x"), nil, domain.ErrArchived},
+
+		{"an owner archives", usual(), archive("own"), []domain.Durable{change("own", domain.Archived)}, nil},
+		{"an admin does not archive", usual(), archive("adm"), nil, domain.ErrForbidden},
+		{"archived already is no event", usual(change("own", domain.Archived)), archive("own"), nil, nil},
+		{"an owner unarchives", usual(change("own", domain.Archived)), unarchive("own"), []domain.Durable{change("own", domain.Unarchived)}, nil},
+		{"not archived is no event", usual(), unarchive("own"), nil, nil},
+
+		{"an admin adds", usual(), add("adm", "eve"), []domain.Durable{func() domain.ChatUpdate { u := joined("eve"); u.Actor = "adm"; return u }()}, nil},
+		{"a member already is no event", usual(), add("adm", "ann"), nil, nil},
+		{"a member does not add", usual(), add("ann", "eve"), nil, domain.ErrForbidden},
+		{"an archived chat takes nobody", usual(change("own", domain.Archived)), add("own", "eve"), nil, domain.ErrArchived},
+
+		{"an admin removes a member", usual(), remove("adm", "ann"), []domain.Durable{removed("adm", "ann", domain.RoleMember)}, nil},
+		{"an admin does not remove an owner", usual(), remove("adm", "own"), nil, domain.ErrForbidden},
+		{"an owner removes an admin", usual(), remove("own", "adm"), []domain.Durable{removed("own", "adm", domain.RoleAdmin)}, nil},
+		{"removing nobody is no event", usual(), remove("adm", "eve"), nil, nil},
+		{"a member does not remove", usual(), remove("ann", "bob"), nil, domain.ErrForbidden},
+		{"a member leaves", usual(), leave("ann"), []domain.Durable{removed("ann", "ann", domain.RoleMember)}, nil},
+		{"the last owner stays", usual(), leave("own"), nil, domain.ErrLastOwner},
+		{"one of two owners leaves", usual(madeRole("adm", domain.RoleOwner, domain.RoleAdmin)), leave("own"), []domain.Durable{removed("own", "own", domain.RoleOwner)}, nil},
+		{"who left cannot leave", usual(removed("ann", "ann", domain.RoleMember)), leave("ann"), nil, domain.ErrNotMember},
+
+		{"an owner promotes", usual(), promote("own", "ann", domain.RoleAdmin), []domain.Durable{madeRole("ann", domain.RoleAdmin, domain.RoleMember)}, nil},
+		{"an admin does not promote", usual(), promote("adm", "ann", domain.RoleAdmin), nil, domain.ErrForbidden},
+		{"promoted already is no event", usual(), promote("own", "adm", domain.RoleAdmin), nil, nil},
+		{"nobody is promoted down", usual(), promote("own", "own", domain.RoleAdmin), nil, domain.ErrInvalid},
+		{"outsiders are not promoted", usual(), promote("own", "eve", domain.RoleAdmin), nil, domain.ErrNotMember},
+		{"promotion to member is none", usual(), promote("own", "ann", domain.RoleMember), nil, domain.ErrInvalid},
+		{"an owner demotes", usual(), demote("own", "adm", domain.RoleMember), []domain.Durable{madeRole("adm", domain.RoleMember, domain.RoleAdmin)}, nil},
+		{"the last owner is not demoted", usual(), demote("own", "own", domain.RoleMember), nil, domain.ErrLastOwner},
+		{"nobody is demoted up", usual(), demote("own", "ann", domain.RoleAdmin), nil, domain.ErrInvalid},
+
+		{"a member posts", usual(), post("ann", "m", "hi"), []domain.Durable{sent("m", "ann")}, nil},
+		{"an outsider does not post", usual(), post("eve", "m", "hi"), nil, domain.ErrNotMember},
+		{"a removed member does not post", usual(removed("own", "ann", domain.RoleMember)), post("ann", "m", "hi"), nil, domain.ErrNotMember},
+		{"an archived chat takes no messages", usual(change("own", domain.Archived)), post("ann", "m", "hi"), nil, domain.ErrArchived},
+		{"sent again is no event", usual(sent("m", "ann")), post("ann", "m", "other words"), nil, nil},
+		{"sent again after leaving is no event", usual(sent("m", "ann"), removed("ann", "ann", domain.RoleMember)), post("ann", "m", "hi"), nil, nil},
+		{"an id of someone else is taken", usual(sent("m", "ann")), post("bob", "m", "hi"), nil, domain.ErrMessageExists},
+		{"a message says something", usual(), post("ann", "m", ""), nil, domain.ErrInvalid},
+
+		{"the author edits", usual(sent("m", "ann")), edit("ann", "m", "ho", 0, 0), []domain.Durable{edited}, nil},
+		{"revisions count", usual(sent("m", "ann"), edited), edit("ann", "m", "hu", 0, 0), []domain.Durable{domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "hu", Revision: 2, At: noon}}, nil},
+		{"the same content is no event", usual(sent("m", "ann")), edit("ann", "m", "hi", 0, 0), nil, nil},
+		{"an owner does not edit what others wrote", usual(sent("m", "ann")), edit("own", "m", "ho", 0, 0), nil, domain.ErrNotAuthor},
+		{"a deleted message is not edited", usual(sent("m", "ann"), deleted("m", "ann")), edit("ann", "m", "ho", 0, 0), nil, domain.ErrMessageDeleted},
+		{"at the end of the window it is edited", usual(sent("m", "ann")), edit("ann", "m", "hi", time.Minute, time.Minute), nil, nil},
+		{"after the window it is not", usual(sent("m", "ann")), edit("ann", "m", "ho", time.Minute, time.Minute+1), nil, domain.ErrEditWindow},
+		{"no message, no edit", usual(), edit("ann", "m", "ho", 0, 0), nil, domain.ErrMessageNotFound},
+		{"an author who left does not edit", usual(sent("m", "ann"), removed("ann", "ann", domain.RoleMember)), edit("ann", "m", "ho", 0, 0), nil, domain.ErrNotMember},
+
+		{"the author deletes", usual(sent("m", "ann")), remove1("ann", "m"), []domain.Durable{deleted("m", "ann")}, nil},
+		{"an admin deletes", usual(sent("m", "ann")), remove1("adm", "m"), []domain.Durable{deleted("m", "adm")}, nil},
+		{"another member does not delete", usual(sent("m", "ann")), remove1("bob", "m"), nil, domain.ErrForbidden},
+		{"deleted already is no event", usual(sent("m", "ann"), deleted("m", "ann")), remove1("adm", "m"), nil, nil},
+		{"no message, no deletion", usual(), remove1("own", "m"), nil, domain.ErrMessageNotFound},
+
+		{"a member reacts", usual(sent("m", "ann")), react("bob", "m"), []domain.Durable{reaction("m", "bob", domain.ReactionAdd)}, nil},
+		{"reacted already is no event", usual(sent("m", "ann"), reaction("m", "bob", domain.ReactionAdd)), react("bob", "m"), nil, nil},
+		{"an outsider does not react", usual(sent("m", "ann")), react("eve", "m"), nil, domain.ErrNotMember},
+		{"a deleted message takes no reactions", usual(sent("m", "ann"), deleted("m", "ann")), react("bob", "m"), nil, domain.ErrMessageDeleted},
+		{"an archived chat takes no reactions", usual(sent("m", "ann"), change("own", domain.Archived)), react("bob", "m"), nil, domain.ErrArchived},
+		{"a reaction is taken back", usual(sent("m", "ann"), reaction("m", "bob", domain.ReactionAdd)), unreact("bob", "m"), []domain.Durable{reaction("m", "bob", domain.ReactionRemove)}, nil},
+		{"none to take back is no event", usual(sent("m", "ann")), unreact("bob", "m"), nil, nil},
+
+		{"a member reads", usual(sent("m", "ann")), read("bob", "m", noon), []domain.Durable{receipt}, nil},
+		{"a sender has read what was sent", usual(sent("m", "ann")), read("ann", "m", noon), nil, nil},
+		{"read already is no event", usual(sent("m", "ann"), receipt), read("bob", "m", noon.Add(time.Hour)), nil, nil},
+		{"marks within a second wait", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon.Add(time.Second-1)), nil, domain.ErrTooSoon},
+		{"marks a second apart do not", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon.Add(time.Second)), []domain.Durable{domain.ReadReceipt{Chat: "c", User: "bob", Message: "m2", ReadSeq: 8, At: noon.Add(time.Second)}}, nil},
+		{"an outsider does not read", usual(sent("m", "ann")), read("eve", "m", noon), nil, domain.ErrNotMember},
+		{"no message, no mark", usual(), read("bob", "m", noon), nil, domain.ErrMessageNotFound},
+	} {
+		t.Run(tc.rule, func(t *testing.T) {
+			events, err := tc.when(given(tc.given...))
+			if !errors.Is(err, tc.err) || (err == nil) != (tc.err == nil) {
+				t.Fatalf("error %v, want %v", err, tc.err)
+			}
+			if len(events) != len(tc.then) || len(events) > 0 && !reflect.DeepEqual(events, tc.then) {
+				t.Errorf("gave %+v, want %+v", events, tc.then)
+			}
+		})
+	}
+}
+
+func TestCreate(t *testing.T) {
+	events, err := domain.Chat{}.Create("c", "Garden", "own", []domain.UserID{"ann", "own", "ann"}, noon)
+	if err != nil || len(events) != 2 {
+		t.Fatalf("gave %+v, error %v; want the creation and one member", events, err)
+	}
+	w := given(events...)
+	if w.member("own").Role != domain.RoleOwner || w.member("ann").Role != domain.RoleMember || w.chat.Title != "Garden" {
+		t.Errorf("folds to %+v with %+v", w.chat, w.members)
+	}
+	if _, err := w.chat.Create("c", "x", "eve", nil, noon); !errors.Is(err, domain.ErrChatExists) {
+		t.Errorf("created again: %v", err)
+	}
+}
+
+func TestTyping(t *testing.T) {
+	w := given(usual()...)
+	var typing domain.Typing
+	start := func(after time.Duration, want int) {
+		t.Helper()
+		events, err := typing.Start(w.chat, w.member("ann"), noon.Add(after))
+		if err != nil || len(events) != want {
+			t.Fatalf("after %s: %d events, error %v, want %d", after, len(events), err, want)
+		}
+		for _, e := range events {
+			if s, ok := e.(domain.TypingStart); !ok || !s.ExpiresAt.Equal(s.At.Add(5*time.Second)) {
+				t.Errorf("after %s: %+v", after, e)
+			}
+			typing.Apply(e)
+		}
+	}
+	start(0, 1)
+	start(2*time.Second-1, 0)
+	start(2*time.Second, 1)
+	if !typing.Active(noon.Add(7*time.Second-1)) || typing.Active(noon.Add(7*time.Second)) {
+		t.Error("typing does not end five seconds after the last start")
+	}
+	for range 2 {
+		if events, err := typing.Stop(w.chat, w.member("ann"), noon); err != nil || len(events) != 1 {
+			t.Errorf("a stop gave %v, error %v", events, err)
+		}
+	}
+	typing.Apply(sent("m", "ann"))
+	start(2*time.Second+1, 1)
+	if _, err := typing.Start(w.chat, w.member("eve"), noon); !errors.Is(err, domain.ErrNotMember) {
+		t.Errorf("an outsider types: %v", err)
+	}
+}
+
+func TestIDs(t *testing.T) {
+	for _, id := range []string{"a", "user-789", `|[]{}^\` + "`-:%*?", "ünï", "🍅", strings.Repeat("x", 128)} {
+		if got, err := domain.ParseUserID(id); err != nil || string(got) != id {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+	for _, id := range []string{"", strings.Repeat("x", 129), "a b", "a\u00a0b", "a\tb", "a\nb", "\x00", "a\xff", "\u200b", "\u2028", "\ufeff"} {
+		_, err := domain.ParseChatID(id)
+		var invalid *domain.InvalidError
+		if !errors.As(err, &invalid) || invalid.Field != "chatId" || invalid.Problem == "" || invalid.Allowed == "" {
+			t.Errorf("%q: %v", id, err)
+		}
+	}
+}
+
+func TestContent(t *testing.T) {
+	for _, text := range []string{"x", "a\tb\nc", strings.Repeat("x", 16<<10), "äöü 🍅", "\u2028"} {
+		if _, err := domain.NewContent(text); err != nil {
+			t.Errorf("%.20q: %v", text, err)
+		}
+	}
+	for _, text := range []string{"", " \t\n", strings.Repeat("x", 16<<10+1), "\xc3", "bell\a", "\r", "\x7f", "\u0085"} {
+		if _, err := domain.NewContent(text); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("%.20q: %v", text, err)
+		}
+	}
+	file := domain.Attachment{Name: "a.png", Type: "image/png", Size: 1, URL: "https://example.org/a.png"}
+	draft := func(n int) domain.Draft {
+		d := domain.Draft{ID: "m"}
+		for range n {
+			d.Attachments = append(d.Attachments, file)
+		}
+		return d
+	}
+	if err := errors.Join(draft(1).Check(), draft(32).Check()); err != nil {
+		t.Errorf("attachments alone: %v", err)
+	}
+	nameless, negative := file, file
+	nameless.Name, negative.Size = "", -1
+	for _, err := range []error{draft(33).Check(), draft(0).Check(), nameless.Check(), negative.Check()} {
+		if !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("accepted: %v", err)
+		}
+	}
+}
+
+func TestUnread(t *testing.T) {
+	for _, tc := range []struct{ head, mark, deleted, want domain.Ordinal }{
+		{0, 0, 0, 0}, {5, 0, 0, 5}, {5, 5, 0, 0}, {5, 2, 1, 2}, {5, 4, 3, 0},
+	} {
+		if got := domain.Unread(tc.head, tc.mark, tc.deleted); got != tc.want {
+			t.Errorf("head %d, mark %d, deleted %d: %d, want %d", tc.head, tc.mark, tc.deleted, got, tc.want)
+		}
+	}
+}
+
+func TestPresence(t *testing.T) {
+	told := func(events []domain.Ephemeral) (statuses []domain.Status) {
+		for _, e := range events {
+			statuses = append(statuses, e.(domain.UserStatus).Status)
+		}
+		return statuses
+	}
+	expect := func(what string, events []domain.Ephemeral, want ...domain.Status) {
+		t.Helper()
+		if got := told(events); !reflect.DeepEqual(got, want) && len(got)+len(want) > 0 {
+			t.Errorf("%s told %v, want %v", what, got, want)
+		}
+	}
+	p := domain.Presence{User: "ann"}
+	p, events := p.Beat("phone", time.Minute, noon)
+	expect("the first heartbeat", events, domain.Online)
+	p, events = p.Beat("laptop", time.Minute, noon.Add(30*time.Second))
+	expect("a second device", events)
+	p, events = p.Set(domain.Away, noon.Add(31*time.Second))
+	expect("away", events, domain.Away)
+	p, events = p.Expire(noon.Add(61 * time.Second))
+	expect("the end of one device", events)
+	p, events = p.Expire(noon.Add(91 * time.Second))
+	expect("the end of the last", events, domain.Offline)
+	if !p.LastSeen.Equal(noon.Add(90 * time.Second)) {
+		t.Errorf("last seen %s", p.LastSeen)
+	}
+	_, events = p.Expire(noon.Add(time.Hour))
+	expect("silence", events)
+}

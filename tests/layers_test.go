@@ -1,0 +1,176 @@
+package tests
+
+import (
+	"fmt"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/fstest"
+)
+
+const module = "chatcore"
+
+// vendors of the adapters.
+const (
+	goRedis   = "github.com/redis/go-redis/v9"
+	watermill = "github.com/ThreeDotsLabs/watermill"
+	stock     = "github.com/ThreeDotsLabs/watermill-redisstream"
+	otelAPI   = "go.opentelemetry.io/otel"
+	uuids     = "github.com/google/uuid"
+	everyone  = "*"
+)
+
+// layers say what the files of a folder may import beside the standard library and their own folder, as prefixes of whole path
+// elements. A folder belongs to the longest entry that it is under.
+var layers = map[string][]string{
+	"domain":              {},
+	"ports":               {"chatcore/domain"},
+	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
+	"app":                 {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
+	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
+	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", goRedis, otelAPI, uuids},
+	"adapters/pubsub":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids},
+	"adapters/memory":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
+	"adapters/telemetry":  {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
+	".": {
+		"chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/adapters", watermill, goRedis, uuids, otelAPI,
+		"github.com/google/wire",
+	},
+	"embedded":     {"chatcore", "github.com/alicebob/miniredis/v2"},
+	"chatcoretest": {"chatcore"},
+	"cmd":          {everyone},
+	"tests":        {everyone},
+	"bench":        {everyone},
+}
+
+// faults names every import of the sources that the layers do not allow. Tests of a layer may import what they test it with, save for
+// the pure layers, whose tests may use adapters but no vendor.
+func faults(sources fs.FS) ([]string, error) {
+	var found []string
+	err := fs.WalkDir(sources, ".", func(file string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && file != "." && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "tools") {
+			return fs.SkipDir
+		}
+		if d.IsDir() || !strings.HasSuffix(file, ".go") {
+			return nil
+		}
+		source, err := fs.ReadFile(sources, file)
+		if err != nil {
+			return err
+		}
+		parsed, err := parser.ParseFile(token.NewFileSet(), file, source, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		for _, spec := range parsed.Imports {
+			imported, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			if imported == goRedis && (spec.Name == nil || spec.Name.Name != "goredis") {
+				found = append(found, fmt.Sprintf("%s imports go-redis under another name than goredis", file))
+			}
+			if why := forbidden(file, imported); why != "" {
+				found = append(found, fmt.Sprintf("%s imports %s; %s", file, imported, why))
+			}
+		}
+		return nil
+	})
+	return found, err
+}
+
+func forbidden(file, imported string) string {
+	layer, known := layerOf(path.Dir(file))
+	if !known {
+		return path.Dir(file) + " is in no layer"
+	}
+	if standard(imported) || imported == path.Join(module, path.Dir(file)) {
+		return ""
+	}
+	allowed := layers[layer]
+	if strings.HasSuffix(file, "_test.go") {
+		if !slices.Contains([]string{"domain", "ports", "ports/porttest", "app"}, layer) {
+			return ""
+		}
+		allowed = []string{module, "pgregory.net/rapid", "go.uber.org/goleak"}
+	}
+	for _, prefix := range allowed {
+		if prefix == everyone || under(imported, prefix) && (prefix != module || strings.HasSuffix(file, "_test.go") || imported == module) {
+			return ""
+		}
+	}
+	return fmt.Sprintf("allowed there: the standard library, %s", strings.Join(allowed, ", "))
+}
+
+func layerOf(dir string) (string, bool) {
+	for layer := dir; ; layer = path.Dir(layer) {
+		if _, known := layers[layer]; known && (layer != "." || dir == ".") {
+			return layer, true
+		}
+		if layer == "." {
+			return "", false
+		}
+	}
+}
+
+func under(imported, prefix string) bool {
+	return imported == prefix || strings.HasPrefix(imported, prefix+"/")
+}
+
+func standard(imported string) bool {
+	first, _, _ := strings.Cut(imported, "/")
+	return first != module && !strings.Contains(first, ".")
+}
+
+func TestLayersKeepApart(t *testing.T) {
+	found, err := faults(os.DirFS(".."))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, fault := range found {
+		t.Error(fault)
+	}
+}
+
+func TestAPlantedImportIsFound(t *testing.T) {
+	for file, imports := range map[string][]string{
+		"domain/a.go":              {"chatcore/ports", goRedis, "github.com/google/uuid"},
+		"domain/a_test.go":         {goRedis, "github.com/stretchr/testify"},
+		"ports/a.go":               {"chatcore/app", watermill + "/message"},
+		"ports/porttest/a.go":      {"chatcore/adapters/redis", goRedis},
+		"app/a.go":                 {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
+		"adapters/wireformat/a.go": {"chatcore/app", goRedis},
+		"adapters/redis/a.go":      {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
+		"adapters/pubsub/a.go":     {"chatcore/app", "chatcore/adapters/redis"},
+		"adapters/memory/a.go":     {goRedis, "chatcore/app"},
+		"adapters/telemetry/a.go":  {otelAPI + "x/sdk", goRedis},
+		"adapters/other/a.go":      {"chatcore/domain"},
+		"a.go":                     {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
+		"embedded/a.go":            {"chatcore/adapters/redis", "github.com/spf13/cobra"},
+		"utils/a.go":               {"fmt"},
+	} {
+		for _, imported := range imports {
+			planted := fstest.MapFS{file: {Data: fmt.Appendf(nil, "package p\n\nimport goredis %q\n", imported)}}
+			found, err := faults(planted)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(found) != 1 || !strings.Contains(found[0], file) || !strings.Contains(found[0], imported) {
+				t.Errorf("%s planted in %s: found %q", imported, file, found)
+			}
+		}
+	}
+	unnamed := fstest.MapFS{"adapters/redis/a.go": {Data: fmt.Appendf(nil, "package p\n\nimport redis %q\n", goRedis)}}
+	if found, err := faults(unnamed); err != nil || len(found) != 1 {
+		t.Errorf("go-redis under another name: found %q, error %v", found, err)
+	}
+}
