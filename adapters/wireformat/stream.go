@@ -75,8 +75,12 @@ func appendPacked(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// DecodeMetadata reads a msgpack map of strings as any writer may have packed it.
+// DecodeMetadata reads a msgpack map of strings as any writer may have packed it. No bytes are no metadata: so the stock publisher
+// packs a message that has none.
 func DecodeMetadata(b []byte) (map[string]string, error) {
+	if len(b) == 0 {
+		return map[string]string{}, nil
+	}
 	p := unpacker{rest: b}
 	n := p.mapLength()
 	metadata := make(map[string]string, min(n, 64))

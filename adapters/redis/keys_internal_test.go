@@ -1,0 +1,120 @@
+package redis
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"chatcore/domain"
+)
+
+// TestNames fixes the names that other programs, and logs that exist, rely on.
+func TestNames(t *testing.T) {
+	keys := func(namespace string, partitions int, cluster bool) Keys {
+		k, err := NewKeys(namespace, partitions, cluster)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return k
+	}
+	plain, spaced, one, cluster := keys("", 16, false), keys("acme", 16, false), keys("", 1, false), keys("", 16, true)
+	tag := plain.tags[plain.partition("room-1")]
+	for want, got := range map[string]string{
+		"cc:log":                               plain.log(),
+		"acme:cc:log":                          spaced.log(),
+		"cc:{" + tag + "}:room-1:x":            plain.chat("room-1", "x"),
+		"acme:cc:{" + tag + "}:room-1:0":       spaced.chat("room-1", "0"),
+		"cc:{18}:id":                           plain.id(0),
+		"cc:{18}:chats":                        plain.chats(0),
+		"message-delivery-stream:{18}":         plain.stream(0),
+		"acme:message-delivery-stream:{18}":    spaced.stream(0),
+		"message-delivery-stream":              one.stream(0),
+		"cc:{message-delivery-stream}:id":      one.id(0),
+		"typing:room-1:user-789":               plain.typing("room-1", "user-789"),
+		"typing:a%3Ab:%2A%7Bx%7D":              plain.typing("a:b", "*{x}"),
+		"typing:{" + tag + "}:room-1:user-789": cluster.typing("room-1", "user-789"),
+		"user:status:user-789":                 plain.status("user-789"),
+		"acme:user:online:":                    spaced.online(),
+		"acme:message:new":                     spaced.Channel("message:new"),
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	if streams := plain.Streams(); len(streams) != 17 || streams[16] != "message-delivery-stream" {
+		t.Errorf("streams %q", streams)
+	}
+	if streams := one.Streams(); len(streams) != 1 {
+		t.Errorf("streams of one partition %q", streams)
+	}
+}
+
+func TestTagsAreThoseMeasured(t *testing.T) {
+	if got := strings.Join(tags(16), " "); got != "18 3 61 58 19 2 60 59 102 1 63 49 103 0 62 48" {
+		t.Errorf("tags %s", got)
+	}
+}
+
+// slot is the hash slot of a key, by https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/.
+func slot(key string) uint16 {
+	if _, after, ok := strings.Cut(key, "{"); ok {
+		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {
+			key = tag
+		}
+	}
+	crc := uint16(0)
+	for _, b := range []byte(key) {
+		crc ^= uint16(b) << 8
+		for range 8 {
+			if crc&0x8000 != 0 {
+				crc = crc<<1 ^ 0x1021
+			} else {
+				crc <<= 1
+			}
+		}
+	}
+	return crc % 16384
+}
+
+func TestAScriptsKeysShareASlot(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		k, err := NewKeys(rapid.SampledFrom([]string{"", "acme"}).Draw(rt, "namespace"), rapid.SampledFrom([]int{1, 2, 16, 100}).Draw(rt, "partitions"), true)
+		if err != nil {
+			rt.Fatal(err)
+		}
+		chat := domain.ChatID(rapid.String().Draw(rt, "chat"))
+		p := k.partition(chat)
+		want := slot(k.id(p))
+		for _, key := range []string{k.chats(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
+			if slot(key) != want {
+				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.id(p), want)
+			}
+		}
+	})
+}
+
+func TestEscapingKeepsNamesApart(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		a, b := rapid.String().Draw(rt, "a"), rapid.String().Draw(rt, "b")
+		if (escape(a) == escape(b)) != (a == b) {
+			rt.Fatalf("%q and %q become %q and %q", a, b, escape(a), escape(b))
+		}
+		if strings.ContainsAny(escape(a), ":{}*?[]\\ \n\t") {
+			rt.Fatalf("%q becomes %q", a, escape(a))
+		}
+	})
+}
+
+func TestAnOldRedisIsRefused(t *testing.T) {
+	s := server{version: version{6, 2}}
+	if err := s.newEnough(minVersion()); !errors.Is(err, ErrTooOld) || !strings.Contains(err.Error(), "6.2") || !strings.Contains(err.Error(), "7.0") {
+		t.Errorf("6.2: %v", err)
+	}
+	for _, v := range []version{{7, 0}, {7, 4}, {8, 0}} {
+		if err := (server{version: v}).newEnough(minVersion()); err != nil {
+			t.Errorf("%s: %v", v, err)
+		}
+	}
+}
