@@ -140,17 +140,30 @@ func (r *Router) AddGroup(group string, streams []string, subscriber message.Sub
 	return nil
 }
 
+// tryAgain starts a handler that failed again, save for permanent errors. (Retry's own ShouldRetry draws a delay each time it is asked,
+// and so would double the doubling.)
 func (r *Router) tryAgain() message.HandlerMiddleware {
-	return middleware.Retry{
+	again := middleware.Retry{
 		MaxRetries:          r.retry.Attempts - 1,
 		InitialInterval:     r.retry.First,
 		MaxInterval:         r.retry.Max,
 		Multiplier:          2,
 		RandomizationFactor: 0.5,
-		ShouldRetry: func(p middleware.RetryParams) bool {
-			return !IsPermanent(p.Err) && !errors.Is(p.Err, context.Canceled)
-		},
-	}.Middleware
+	}
+	return func(next message.HandlerFunc) message.HandlerFunc {
+		return func(msg *message.Message) ([]*message.Message, error) {
+			var final error
+			produced, err := again.Middleware(func(msg *message.Message) ([]*message.Message, error) {
+				produced, err := next(msg)
+				if IsPermanent(err) {
+					final = err
+					return nil, nil
+				}
+				return produced, err
+			})(msg)
+			return produced, errors.Join(err, final)
+		}
+	}
 }
 
 func countAttempts(next message.HandlerFunc) message.HandlerFunc {

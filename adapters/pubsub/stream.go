@@ -57,6 +57,9 @@ func NewStreamSubscriber(config StreamConfig) (*StreamSubscriber, error) {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
+	if config.Consumer == "" {
+		config.Consumer = watermill.NewShortUUID()
+	}
 	oldest := "$"
 	if config.FromBeginning {
 		oldest = "0"
@@ -96,11 +99,15 @@ func (s *StreamSubscriber) Subscribe(ctx context.Context, stream string) (<-chan
 	s.active.Add(1)
 	go func() {
 		defer s.active.Done()
+		defer close(out)
 		s.forward(ctx, stream, in, out)
-		close(out)
 		stop()
 		for range in { // ends when the stock subscriber does; what is in it is not acked and comes again
 			continue
+		}
+		s.client.reads(stream).Wait()
+		if err := s.handBack(context.WithoutCancel(ctx), stream); err != nil {
+			s.config.Logger.WarnContext(ctx, "unfinished entries wait for their claim", "stream", stream, "group", s.config.Group, "error", err)
 		}
 	}()
 	return out, nil
@@ -138,6 +145,23 @@ func (s *StreamSubscriber) forward(ctx context.Context, stream string, in <-chan
 			return
 		}
 	}
+}
+
+// handBack lets another consumer claim at once what this one has read and not finished: a read that was in flight at the end takes
+// entries along.
+func (s *StreamSubscriber) handBack(ctx context.Context, stream string) error {
+	const longAgo = 24 * time.Hour // beyond what any consumer waits before it claims
+	pending, err := s.config.Client.XPendingExt(ctx, &goredis.XPendingExtArgs{
+		Stream: stream, Group: s.config.Group, Start: "-", End: "+", Count: 1000, Consumer: s.config.Consumer,
+	}).Result()
+	if err != nil || len(pending) == 0 {
+		return err
+	}
+	claim := []any{"XCLAIM", stream, s.config.Group, s.config.Consumer, 0}
+	for _, entry := range pending {
+		claim = append(claim, entry.ID)
+	}
+	return s.config.Client.Do(ctx, append(claim, "IDLE", longAgo.Milliseconds(), "JUSTID")...).Err()
 }
 
 // await waits until the message is nacked, or acked in Redis too. Once the subscription is ending it waits no longer than the drain
@@ -189,9 +213,7 @@ func (s *StreamSubscriber) Close() error {
 	close(s.drains)
 	s.mu.Unlock()
 	s.active.Wait()
-	err := s.stock.Close()
-	s.client.reads.Wait()
-	return err
+	return s.stock.Close()
 }
 
 // Forget removes a consumer group from the streams; what it had not finished is delivered to it no more.
@@ -208,10 +230,23 @@ func Forget(ctx context.Context, client goredis.UniversalClient, streams []strin
 // entry of a message has been acked.
 type guardedClient struct {
 	goredis.UniversalClient
-	reads sync.WaitGroup
 
-	mu   sync.Mutex
-	acks map[string]chan struct{} // by stream
+	mu      sync.Mutex
+	acks    map[string]chan struct{}   // by stream
+	reading map[string]*sync.WaitGroup // by stream
+}
+
+// reads are the reads of a stream that are in flight.
+func (c *guardedClient) reads(stream string) *sync.WaitGroup {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.reading == nil {
+		c.reading = make(map[string]*sync.WaitGroup)
+	}
+	if c.reading[stream] == nil {
+		c.reading[stream] = &sync.WaitGroup{}
+	}
+	return c.reading[stream]
 }
 
 // acked gets a value after each ack on the stream.
@@ -241,8 +276,14 @@ func (c *guardedClient) XAck(ctx context.Context, stream, group string, ids ...s
 func (*guardedClient) Close() error { return nil }
 
 func (c *guardedClient) XReadGroup(ctx context.Context, a *goredis.XReadGroupArgs) *goredis.XStreamSliceCmd {
-	c.reads.Add(1)
-	defer c.reads.Done()
+	reads := c.reads(a.Streams[0])
+	reads.Add(1)
+	defer reads.Done()
+	if err := ctx.Err(); err != nil { // go-redis would read all the same
+		reply := goredis.NewXStreamSliceCmd(ctx)
+		reply.SetErr(err)
+		return reply
+	}
 	return c.UniversalClient.XReadGroup(ctx, a)
 }
 

@@ -1,0 +1,267 @@
+package pubsub_test
+
+import (
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/tests/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+const patience = 10 * time.Second
+
+func receive[T any](t *testing.T, from <-chan T) T {
+	t.Helper()
+	select {
+	case v := <-from:
+		return v
+	case <-time.After(patience):
+		t.Fatalf("nothing came for %s", patience)
+		panic("unreachable")
+	}
+}
+
+// until polls for what no channel tells.
+func until(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within %s", what, patience)
+		}
+	}
+}
+
+func connect(t *testing.T, addr string) *goredis.Client {
+	t.Helper()
+	client := goredis.NewClient(&goredis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	t.Cleanup(func() {
+		if err := client.Close(); err != nil {
+			t.Errorf("the client was closed by somebody else: %v", err)
+		}
+	})
+	return client
+}
+
+func newLive(t *testing.T, client goredis.UniversalClient, prefix string, buffer int) *pubsub.Live {
+	t.Helper()
+	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Prefix: prefix, Buffer: buffer, Probe: 50 * time.Millisecond})
+	t.Cleanup(func() {
+		if err := live.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return live
+}
+
+func TestWhatIsPublishedAfterSubscribeArrives(t *testing.T) {
+	server := redistest.Shared(t)
+	client, publisher := connect(t, server.Addr()), connect(t, server.Addr())
+	prefix := "confirm:" + uuid.NewString() + ":"
+	live := newLive(t, client, prefix, 0)
+	for i := range 100 {
+		topic := fmt.Sprintf("topic-%d", i)
+		messages, err := live.Subscribe(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := publisher.Publish(t.Context(), prefix+topic, fmt.Sprint(i)).Err(); err != nil {
+			t.Fatal(err)
+		}
+		msg := receive(t, messages)
+		msg.Ack()
+		if string(msg.Payload) != fmt.Sprint(i) {
+			t.Fatalf("topic %d: %q", i, msg.Payload)
+		}
+	}
+}
+
+func TestSubscribersShareOneServerSubscription(t *testing.T) {
+	server := redistest.Shared(t)
+	client := connect(t, server.Addr())
+	prefix := "share:" + uuid.NewString() + ":"
+	live := newLive(t, client, prefix, 0)
+	subscribed := func() int64 { return client.PubSubNumSub(t.Context(), prefix+"x").Val()[prefix+"x"] }
+	first, err := live.Subscribe(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	second, err := live.Subscribe(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := subscribed(); n != 1 {
+		t.Errorf("%d subscriptions at the server", n)
+	}
+	if err := live.Publish("x", message.NewMessage("1", []byte("p"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, messages := range []<-chan *message.Message{first, second} {
+		receive(t, messages).Ack()
+	}
+}
+
+func TestASlowReaderLosesAndHoldsUpNobody(t *testing.T) {
+	client := connect(t, redistest.Shared(t).Addr())
+	live := newLive(t, client, "slow:"+uuid.NewString()+":", 4)
+	if _, err := live.Subscribe(t.Context(), "x"); err != nil { // never read
+		t.Fatal(err)
+	}
+	quick, err := live.Subscribe(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const n = 50
+	for i := range n {
+		if err := live.Publish("x", message.NewMessage("1", []byte(fmt.Sprint(i)))); err != nil {
+			t.Fatal(err)
+		}
+		msg := receive(t, quick)
+		msg.Ack()
+		if string(msg.Payload) != fmt.Sprint(i) {
+			t.Fatalf("the quick reader got %q at %d", msg.Payload, i)
+		}
+	}
+	until(t, "what the slow reader lost is counted", func() bool { d := live.Dropped(); return d >= n-6 && d < n })
+}
+
+// heard publishes until something arrives.
+func heard(t *testing.T, publisher *goredis.Client, channel string, messages <-chan *message.Message) {
+	t.Helper()
+	until(t, "live again", func() bool {
+		_ = publisher.Publish(t.Context(), channel, "again").Err()
+		select {
+		case msg := <-messages:
+			msg.Ack()
+			return true
+		default:
+			return false
+		}
+	})
+}
+
+func TestLiveHealsFromKillsAndRestarts(t *testing.T) {
+	server := redistest.Start(t)
+	client, publisher := connect(t, server.Addr()), connect(t, server.Addr())
+	live := newLive(t, client, "", 0)
+	messages, err := live.Subscribe(t.Context(), "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard(t, publisher, "x", messages)
+	before := live.Reconnects()
+	if err := publisher.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "a reconnect", func() bool { return live.Reconnects() > before })
+	heard(t, publisher, "x", messages)
+	server.Kill()
+	server.Restart(t)
+	heard(t, publisher, "x", messages)
+}
+
+// swallower is a proxy that can stop passing bytes on without closing anything.
+type swallower struct {
+	net.Listener
+	target  string
+	swallow atomic.Bool
+	running sync.WaitGroup
+	mu      sync.Mutex
+	conns   []net.Conn
+}
+
+func newSwallower(t *testing.T, target string) *swallower {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &swallower{Listener: listener, target: target}
+	s.running.Go(s.accept)
+	t.Cleanup(func() {
+		_ = listener.Close()
+		s.mu.Lock()
+		for _, c := range s.conns {
+			_ = c.Close()
+		}
+		s.mu.Unlock()
+		s.running.Wait()
+	})
+	return s
+}
+
+func (s *swallower) accept() {
+	for {
+		in, err := s.Accept()
+		if err != nil {
+			return
+		}
+		out, err := net.Dial("tcp", s.target)
+		if err != nil {
+			_ = in.Close()
+			continue
+		}
+		s.mu.Lock()
+		s.conns = append(s.conns, in, out)
+		s.mu.Unlock()
+		deaf := s.swallow.Load()
+		s.running.Go(func() { s.pass(out, in, deaf) })
+		s.running.Go(func() { s.pass(in, out, deaf) })
+	}
+}
+
+// pass copies until the swallowing begins; connections made while it lasts are as deaf.
+func (s *swallower) pass(to io.WriteCloser, from io.ReadCloser, deaf bool) {
+	buf := make([]byte, 4096)
+	for {
+		n, err := from.Read(buf)
+		if s.swallow.Load() {
+			deaf = true
+		}
+		if n > 0 && !deaf {
+			_, _ = to.Write(buf[:n])
+		}
+		if err != nil {
+			_ = to.Close()
+			return
+		}
+	}
+}
+
+// TestLiveHealsFromABlackHole guards against a connection that is silently dead: go-redis alone does not notice.
+func TestLiveHealsFromABlackHole(t *testing.T) {
+	server := redistest.Shared(t)
+	proxy := newSwallower(t, server.Addr())
+	client := goredis.NewClient(&goredis.Options{
+		Addr: proxy.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
+		ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond, DialTimeout: 200 * time.Millisecond,
+	})
+	t.Cleanup(func() { _ = client.Close() })
+	publisher := connect(t, server.Addr())
+	channel := "hole:" + uuid.NewString()
+	live := newLive(t, client, "", 0)
+	messages, err := live.Subscribe(t.Context(), channel)
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard(t, publisher, channel, messages)
+	before := live.Reconnects()
+	proxy.swallow.Store(true)
+	until(t, "the silence is noticed", func() bool { return live.Reconnects() > before })
+	proxy.swallow.Store(false)
+	heard(t, publisher, channel, messages)
+}

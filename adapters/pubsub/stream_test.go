@@ -1,0 +1,300 @@
+package pubsub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill-redisstream/pkg/redisstream"
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+type fixedClock struct{}
+
+func (fixedClock) Now() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC) }
+
+func (fixedClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
+
+// carrier is a log in one partition, its delivery stream, and what reads it.
+type carrier struct {
+	t        *testing.T
+	client   *goredis.Client
+	log      *redis.Log
+	stream   string
+	counters *pubsub.Counters
+	seq      int
+}
+
+func newCarrier(t *testing.T) *carrier {
+	t.Helper()
+	client := connect(t, redistest.Shared(t).Addr())
+	keys, err := redis.NewKeys("carry-"+uuid.NewString(), 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &carrier{t: t, client: client, log: log, stream: keys.Streams()[0], counters: &pubsub.Counters{}}
+}
+
+func (c *carrier) send(m domain.MessageID) {
+	c.t.Helper()
+	e := domain.MessageNew{Chat: "c", Message: m, Sender: "ada", Content: "hi", At: fixedClock{}.Now()}
+	_, err := c.log.Append(c.t.Context(), ports.Append{Chat: "c", Events: []ports.NewEvent{{
+		ID: domain.EventID("e-" + string(m)), Event: e, Moves: domain.Moves(e), Meta: ports.Meta{CorrelationID: "request-1"},
+	}}})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// run starts a group from the beginning of the stream; stop ends it.
+func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) (stop func()) {
+	c.t.Helper()
+	subscriber, err := pubsub.NewStreamSubscriber(pubsub.StreamConfig{Client: c.client, Group: group, FromBeginning: true})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	router, err := pubsub.NewRouter(pubsub.NewStreamDeadLetters(c.client), c.counters, pubsub.RetryPolicy{Attempts: 3, First: time.Millisecond}, patience, slog.New(slog.DiscardHandler))
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := router.AddGroup(group, []string{c.stream}, subscriber, handle, middlewares...); err != nil {
+		c.t.Fatal(err)
+	}
+	if err := router.AddGroup(group, nil, subscriber, handle); !errors.Is(err, pubsub.ErrDuplicateGroup) {
+		c.t.Errorf("the group again: %v", err)
+	}
+	ctx, cancel := context.WithCancel(c.t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- router.Run(ctx) }()
+	<-router.Running()
+	stopped := false
+	stop = func() {
+		if stopped {
+			return
+		}
+		stopped = true
+		cancel()
+		if err := receive(c.t, ended); err != nil {
+			c.t.Error(err)
+		}
+	}
+	c.t.Cleanup(stop)
+	return stop
+}
+
+func (c *carrier) consumer(handlers map[string]pubsub.Handler) message.NoPublishHandlerFunc {
+	return pubsub.NewConsumer(wireformat.New(), c.log.ID(), fixedClock{}, handlers, c.counters)
+}
+
+func (c *carrier) letters(group string) []goredis.XMessage {
+	c.t.Helper()
+	letters, err := c.client.XRange(c.t.Context(), pubsub.DeadStream(c.stream, group), "-", "+").Result()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return letters
+}
+
+// TestAStockSubscriberReadsOurEntries reads with watermill-redisstream as it comes.
+func TestAStockSubscriberReadsOurEntries(t *testing.T) {
+	c := newCarrier(t)
+	c.send("m1")
+	own := goredis.NewClient(&goredis.Options{Addr: c.client.Options().Addr}) // the stock subscriber closes its client
+	stock, err := redisstream.NewSubscriber(redisstream.SubscriberConfig{Client: own, ConsumerGroup: "stock", OldestId: "0"}, watermill.NopLogger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := stock.Subscribe(t.Context(), c.stream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := receive(t, messages)
+	msg.Ack()
+	want := map[string]string{"type": "message:new", "chat_id": "c", "occurred_at": "2026-01-02T03:04:05.000Z", "correlation_id": "request-1"}
+	if msg.UUID != "e-m1" || fmt.Sprint(msg.Metadata) != fmt.Sprint(want) {
+		t.Errorf("read as %s with %v", msg.UUID, msg.Metadata)
+	}
+	if r, err := wireformat.New().Decode(msg.Payload); err != nil || r.Seq != 1 || r.ID != "e-m1" {
+		t.Errorf("payload %s: %v", msg.Payload, err)
+	}
+	if err := stock.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestAStockPublisherReachesOurHandlers delivers what another Watermill program adds; it is in no log.
+func TestAStockPublisherReachesOurHandlers(t *testing.T) {
+	c := newCarrier(t)
+	arrived := make(chan ports.Delivery, 8)
+	c.run("g", c.consumer(map[string]pubsub.Handler{pubsub.AnyType: func(_ context.Context, d ports.Delivery) error {
+		arrived <- d
+		return nil
+	}}))
+	own := goredis.NewClient(&goredis.Options{Addr: c.client.Options().Addr})
+	stock, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: own}, watermill.NopLogger{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg := message.NewMessage("theirs", []byte(`{"messageId":"m","chatId":"c","senderId":"ben","content":"x"}`))
+	msg.Metadata.Set("type", "message:new")
+	if err := stock.Publish(c.stream, msg); err != nil {
+		t.Fatal(err)
+	}
+	d := receive(t, arrived)
+	if e, ok := d.Event.(domain.MessageNew); !ok || e.Sender != "ben" || d.ID.Event != "theirs" || d.ID.Seq != 0 || d.ID.Log != "" {
+		t.Errorf("delivered %+v", d)
+	}
+	if err := stock.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEntriesThatAreNoEventsAreSetAside guards against the stock subscriber's end at an entry that it cannot parse.
+func TestEntriesThatAreNoEventsAreSetAside(t *testing.T) {
+	c := newCarrier(t)
+	newer := `{"eventId":"x","type":"message:new","v":9,"timestamp":"2026-01-02T03:04:05.000Z","seq":1,"ordinal":1}`
+	metadata := string(wireformat.EncodeMetadata(map[string]string{"type": "message:new"}))
+	for _, values := range [][]any{
+		{"foo", "bar"},
+		{wireformat.FieldUUID, "1", wireformat.FieldMetadata, "\xc1garbage", wireformat.FieldPayload, "{}"},
+		{wireformat.FieldUUID, "2", wireformat.FieldMetadata, metadata, wireformat.FieldPayload, "no json"},
+		{wireformat.FieldUUID, "3", wireformat.FieldPayload, `{"type":"poll:created"}`},
+		{wireformat.FieldUUID, "4", wireformat.FieldMetadata, metadata, wireformat.FieldPayload, newer, "chat", "c", "seq", "1"},
+	} {
+		if err := c.client.XAdd(t.Context(), &goredis.XAddArgs{Stream: c.stream, Values: values}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.send("after")
+	arrived := make(chan ports.Delivery, 8)
+	c.run("g", c.consumer(map[string]pubsub.Handler{"message:new": func(_ context.Context, d ports.Delivery) error {
+		arrived <- d
+		return nil
+	}}))
+	if d := receive(t, arrived); d.ID.Event != "e-after" {
+		t.Errorf("delivered %+v", d)
+	}
+	letters := c.letters("g")
+	if len(letters) != 5 || c.counters.DeadLetters.Load() != 5 {
+		t.Fatalf("%d dead letters, %d counted, want 5", len(letters), c.counters.DeadLetters.Load())
+	}
+	for _, letter := range letters {
+		if letter.Values["group"] != "g" || letter.Values["attempts"] != "1" || !strings.Contains(fmt.Sprint(letter.Values["reason"]), pubsub.ErrBroken.Error()) {
+			t.Errorf("dead letter %v", letter.Values)
+		}
+	}
+}
+
+func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
+	c := newCarrier(t)
+	for _, m := range []domain.MessageID{"fails", "gone", "panics", "recovers", "last"} {
+		c.send(m)
+	}
+	starts := make(map[domain.EventID][]int)
+	done := make(chan struct{})
+	var around atomic.Int64
+	c.run("g", c.consumer(map[string]pubsub.Handler{"message:new": func(_ context.Context, d ports.Delivery) error {
+		starts[d.ID.Event] = append(starts[d.ID.Event], d.Attempt)
+		switch d.ID.Event {
+		case "e-fails":
+			return errors.New("no answer")
+		case "e-gone":
+			return fmt.Errorf("wrapped: %w", pubsub.Permanent(errors.New("gone")))
+		case "e-panics":
+			panic("boom")
+		case "e-recovers":
+			if d.Attempt < 3 {
+				return errors.New("not yet")
+			}
+		case "e-last":
+			close(done)
+		}
+		return nil
+	}}), func(next message.HandlerFunc) message.HandlerFunc {
+		return func(msg *message.Message) ([]*message.Message, error) {
+			around.Add(1)
+			return next(msg)
+		}
+	})
+	receive(t, done)
+	until(t, "the last one is counted", func() bool { return c.counters.Handled.Load() == 2 })
+	want := map[domain.EventID]string{"e-fails": "[1 2 3]", "e-gone": "[1]", "e-panics": "[1 2 3]", "e-recovers": "[1 2 3]", "e-last": "[1]"}
+	for id, attempts := range want {
+		if got := fmt.Sprint(starts[id]); got != attempts {
+			t.Errorf("%s was started %s, want %s", id, got, attempts)
+		}
+	}
+	var letters []string
+	for _, l := range c.letters("g") {
+		letters = append(letters, fmt.Sprintf("%v %v", l.Values[wireformat.FieldUUID], l.Values["attempts"]))
+		if r, err := wireformat.New().Decode([]byte(l.Values[wireformat.FieldPayload].(string))); err != nil || string(r.ID) != l.Values[wireformat.FieldUUID] {
+			t.Errorf("the letter's payload is %v: %v", l.Values[wireformat.FieldPayload], err)
+		}
+	}
+	if fmt.Sprint(letters) != "[e-fails 3 e-gone 1 e-panics 3]" {
+		t.Errorf("dead letters %v", letters)
+	}
+	if around.Load() != 5 {
+		t.Errorf("the middleware was called %d times, want once a delivery", around.Load())
+	}
+}
+
+// TestFinishedDeliveriesStayFinished guards against acks lost at close, of which the stock subscriber loses all.
+func TestFinishedDeliveriesStayFinished(t *testing.T) {
+	c := newCarrier(t)
+	c.send("m1")
+	entered, release := make(chan struct{}), make(chan struct{})
+	stop := c.run("g", c.consumer(map[string]pubsub.Handler{"message:new": func(context.Context, ports.Delivery) error {
+		close(entered)
+		<-release
+		return nil
+	}}))
+	receive(t, entered)
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); stop() }()
+	close(release)
+	receive(t, stopped)
+	c.send("m2")
+	arrived := make(chan domain.EventID, 8)
+	c.run("g", c.consumer(map[string]pubsub.Handler{"message:new": func(_ context.Context, d ports.Delivery) error {
+		arrived <- d.ID.Event
+		return nil
+	}}))
+	if id := receive(t, arrived); id != "e-m2" {
+		t.Errorf("%s is delivered again", id)
+	}
+}
+
+func TestForgetRemovesAGroup(t *testing.T) {
+	c := newCarrier(t)
+	c.send("m1")
+	c.run("g", c.consumer(nil))()
+	if err := errors.Join(
+		pubsub.Forget(t.Context(), c.client, []string{c.stream}, "g"),
+		pubsub.Forget(t.Context(), c.client, []string{c.stream, c.stream + "-none"}, "g"),
+	); err != nil {
+		t.Fatal(err)
+	}
+	if groups := c.client.XInfoGroups(t.Context(), c.stream).Val(); len(groups) != 0 {
+		t.Errorf("left are %v", groups)
+	}
+}
