@@ -37,7 +37,6 @@ type carrier struct {
 	log      *redis.Log
 	stream   string
 	counters *pubsub.Counters
-	seq      int
 }
 
 func newCarrier(t *testing.T) *carrier {

@@ -1,0 +1,239 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"go.uber.org/goleak"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type clock struct{}
+
+func (clock) Now() time.Time { return time.Now() }
+
+func (clock) Sleep(ctx context.Context, until time.Time) error {
+	timer := time.NewTimer(time.Until(until))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+type ids struct{}
+
+func (ids) NewID() string { return uuid.NewString() }
+
+type silent struct{}
+
+func (silent) Publish(context.Context, domain.Ephemeral) error { return nil }
+
+// contended is a log on which somebody else is always faster, for a while.
+type contended struct {
+	*memory.Log
+	conflicts atomic.Int64 // still to come
+	appends   atomic.Int64
+}
+
+func (c *contended) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	c.appends.Add(1)
+	if c.conflicts.Add(-1) >= 0 {
+		return ports.Appended{}, &ports.ConflictError{Chat: a.Chat, Condition: a.Conditions[0], Version: 99}
+	}
+	return c.Log.Append(ctx, a)
+}
+
+func newChats(t *testing.T) (*app.Chats, *contended) {
+	t.Helper()
+	log := &contended{Log: memory.New(wireformat.New(), clock{}, nil)}
+	chats := app.NewChats(log, silent{}, log.Typing(), clock{}, ids{}, app.Policy{})
+	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", By: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
+		t.Fatal(err)
+	}
+	return chats, log
+}
+
+func TestConflictsAreRetriedABoundedNumberOfTimes(t *testing.T) {
+	chats, log := newChats(t)
+	log.conflicts.Store(3)
+	if sent, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m", Content: "x"}); err != nil || sent.Seq != 4 {
+		t.Errorf("after three conflicts: %+v, error %v", sent, err)
+	}
+	log.appends.Store(0)
+	log.conflicts.Store(1 << 40)
+	_, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m2", Content: "x"})
+	if !errors.Is(err, ports.ErrConflict) || log.appends.Load() < 2 || log.appends.Load() > 100 {
+		t.Errorf("conflicts without end: %v after %d appends", err, log.appends.Load())
+	}
+}
+
+func TestEditsSideBySideAllCount(t *testing.T) {
+	chats, log := newChats(t)
+	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m", Content: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for _, text := range []string{"a", "b", "c", "d"} {
+		all.Go(func() {
+			if _, err := chats.Edit(t.Context(), app.Edit{Chat: "c", By: "ann", MessageID: "m", Content: text}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	m, err := app.NewQueries(log).Message(t.Context(), "c", "m")
+	if err != nil || m.Revision != 4 {
+		t.Errorf("%d revisions, error %v", m.Revision, err)
+	}
+}
+
+func TestACommandIDHasItsEffectOnce(t *testing.T) {
+	chats, _ := newChats(t)
+	rename := app.Rename{Chat: "c", By: "own", Title: "one", Command: "cmd"}
+	first, err := chats.Rename(t.Context(), rename)
+	if err != nil || !first.Changed || first.Duplicate {
+		t.Fatalf("first: %+v, error %v", first, err)
+	}
+	if _, err := chats.Rename(t.Context(), app.Rename{Chat: "c", By: "own", Title: "two"}); err != nil {
+		t.Fatal(err)
+	}
+	again, err := chats.Rename(t.Context(), rename)
+	if err != nil || !again.Duplicate || again.Seq != first.Seq {
+		t.Errorf("again: %+v, error %v", again, err)
+	}
+	if _, err := chats.Archive(t.Context(), app.Archive{Chat: "c", By: "own", Command: "cmd"}); !errors.Is(err, domain.ErrCommandReused) {
+		t.Errorf("for another command: %v", err)
+	}
+}
+
+func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
+	chats, log := newChats(t)
+	for _, id := range []domain.MessageID{"m1", "m2", "m3", "m4"} {
+		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: id, Content: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := chats.MarkRead(t.Context(), app.MarkRead{Chat: "c", By: "bob", MessageID: "m1"}); err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	for _, id := range []domain.MessageID{"m4", "m2", "m3"} {
+		all.Go(func() {
+			if _, err := chats.MarkRead(t.Context(), app.MarkRead{Chat: "c", By: "bob", MessageID: id}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	queries := app.NewQueries(log)
+	events, err := queries.Events(t.Context(), "c", app.Span{First: true, Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var marks []domain.MessageID
+	for _, r := range events {
+		if receipt, ok := r.Event.(domain.ReadReceipt); ok {
+			marks = append(marks, receipt.Message)
+		}
+	}
+	if len(marks) != 2 || marks[0] != "m1" || marks[1] != "m4" {
+		t.Errorf("recorded marks %q, want m1 and the highest of the rest", marks)
+	}
+	if n, err := queries.Unread(t.Context(), "c", "bob"); err != nil || n != 0 {
+		t.Errorf("%d unread, error %v", n, err)
+	}
+}
+
+func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
+	chats, log := newChats(t)
+	queries := app.NewQueries(log)
+	unread := func(want domain.Ordinal) {
+		t.Helper()
+		if n, err := queries.Unread(t.Context(), "c", "bob"); err != nil || n != want {
+			t.Errorf("%d unread, error %v, want %d", n, err, want)
+		}
+	}
+	send := func(by domain.UserID, id domain.MessageID) {
+		t.Helper()
+		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: by, MessageID: id, Content: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	unread(0)
+	send("ann", "m1")
+	send("ann", "m2")
+	unread(2)
+	if _, err := chats.Delete(t.Context(), app.Delete{Chat: "c", By: "ann", MessageID: "m1"}); err != nil {
+		t.Fatal(err)
+	}
+	unread(1)
+	send("bob", "m3")
+	unread(0)
+	send("ann", "m4")
+	unread(1)
+	if _, err := queries.Unread(t.Context(), "c", "eve"); !errors.Is(err, domain.ErrNotMember) {
+		t.Errorf("of an outsider: %v", err)
+	}
+}
+
+func TestHistoryIsTheSameBothWays(t *testing.T) {
+	chats, log := newChats(t)
+	for range 7 {
+		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", Content: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	queries := app.NewQueries(log)
+	for limit := 1; limit <= 8; limit++ {
+		var forward, backward []domain.Seq
+		for span := (app.Span{First: true, Limit: limit}); ; {
+			page, err := queries.History(t.Context(), "c", span)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range page {
+				forward = append(forward, m.Seq)
+			}
+			if len(page) < limit {
+				break
+			}
+			span = app.Span{After: page[len(page)-1].Seq, Limit: limit}
+		}
+		for span := (app.Span{Limit: limit}); ; {
+			page, err := queries.History(t.Context(), "c", span)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, m := range page {
+				backward = append(backward, m.Seq)
+			}
+			if len(page) < limit {
+				break
+			}
+			span = app.Span{Before: page[len(page)-1].Seq, Limit: limit}
+		}
+		if len(forward) != 7 || len(backward) != 7 {
+			t.Fatalf("limit %d: %v and %v", limit, forward, backward)
+		}
+		for i := range forward {
+			if forward[i] != backward[6-i] || forward[i] != domain.Seq(i+4) {
+				t.Errorf("limit %d: %v and %v", limit, forward, backward)
+			}
+		}
+	}
+}
