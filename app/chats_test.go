@@ -2,13 +2,13 @@ package app_test
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"go.uber.org/goleak"
 
 	"chatcore/adapters/memory"
@@ -37,7 +37,7 @@ func (clock) Sleep(ctx context.Context, until time.Time) error {
 
 type ids struct{}
 
-func (ids) NewID() string { return uuid.NewString() }
+func (ids) NewID() string { return rand.Text() }
 
 type silent struct{}
 

@@ -19,6 +19,7 @@ import (
 )
 
 func main() {
+	goredis.SetLogger(redisLog{})
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
 	stop()
@@ -56,7 +57,7 @@ func command(out, errs io.Writer) *cobra.Command {
 				level = slog.LevelDebug
 			}
 			c.logger = slog.New(slog.NewTextHandler(errs, &slog.HandlerOptions{Level: level}))
-			goredis.SetLogger(redisLog{c.logger})
+			slog.SetDefault(c.logger)
 		},
 	}
 	root.SetOut(out)
@@ -112,8 +113,8 @@ func (c *cli) embeddedFlag(cmd *cobra.Command) *cobra.Command {
 }
 
 // redisLog takes what go-redis says about its connections.
-type redisLog struct{ logger *slog.Logger }
+type redisLog struct{}
 
-func (l redisLog) Printf(ctx context.Context, format string, v ...any) {
-	l.logger.DebugContext(ctx, "go-redis", "said", fmt.Sprintf(format, v...))
+func (redisLog) Printf(ctx context.Context, format string, v ...any) {
+	slog.DebugContext(ctx, "go-redis", "said", fmt.Sprintf(format, v...))
 }
