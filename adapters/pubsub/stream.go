@@ -105,7 +105,7 @@ func (s *StreamSubscriber) Subscribe(ctx context.Context, stream string) (<-chan
 		for range in { // ends when the stock subscriber does; what is in it is not acked and comes again
 			continue
 		}
-		s.client.reads(stream).Wait()
+		s.client.reads(stream).wait()
 		if err := s.handBack(context.WithoutCancel(ctx), stream); err != nil {
 			s.config.Logger.WarnContext(ctx, "unfinished entries wait for their claim", "stream", stream, "group", s.config.Group, "error", err)
 		}
@@ -232,19 +232,19 @@ type guardedClient struct {
 	goredis.UniversalClient
 
 	mu      sync.Mutex
-	acks    map[string]chan struct{}   // by stream
-	reading map[string]*sync.WaitGroup // by stream
+	acks    map[string]chan struct{} // by stream
+	reading map[string]*reads        // by stream
 }
 
 // reads are the reads of a stream that are in flight.
-func (c *guardedClient) reads(stream string) *sync.WaitGroup {
+func (c *guardedClient) reads(stream string) *reads {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.reading == nil {
-		c.reading = make(map[string]*sync.WaitGroup)
+		c.reading = make(map[string]*reads)
 	}
 	if c.reading[stream] == nil {
-		c.reading[stream] = &sync.WaitGroup{}
+		c.reading[stream] = &reads{}
 	}
 	return c.reading[stream]
 }
@@ -276,15 +276,50 @@ func (c *guardedClient) XAck(ctx context.Context, stream, group string, ids ...s
 func (*guardedClient) Close() error { return nil }
 
 func (c *guardedClient) XReadGroup(ctx context.Context, a *goredis.XReadGroupArgs) *goredis.XStreamSliceCmd {
-	reads := c.reads(a.Streams[0])
-	reads.Add(1)
-	defer reads.Done()
-	if err := ctx.Err(); err != nil { // go-redis would read all the same
+	inFlight := c.reads(a.Streams[0])
+	if err := inFlight.begin(ctx); err != nil {
 		reply := goredis.NewXStreamSliceCmd(ctx)
 		reply.SetErr(err)
 		return reply
 	}
+	defer inFlight.end()
 	return c.UniversalClient.XReadGroup(ctx, a)
+}
+
+// reads counts what is in flight. After the context of all of them has ended none begins, though go-redis would read all the same.
+type reads struct {
+	mu   sync.Mutex
+	n    int
+	idle chan struct{} // closed when n is 0 again; nil before the first
+}
+
+func (r *reads) begin(ctx context.Context) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if r.n++; r.n == 1 {
+		r.idle = make(chan struct{})
+	}
+	return nil
+}
+
+func (r *reads) end() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.n--; r.n == 0 {
+		close(r.idle)
+	}
+}
+
+func (r *reads) wait() {
+	r.mu.Lock()
+	idle := r.idle
+	r.mu.Unlock()
+	if idle != nil {
+		<-idle
+	}
 }
 
 // unmarshaller reads any entry. What it cannot make sense of becomes a message that says so, for the handlers' chain to set aside.
