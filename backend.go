@@ -3,6 +3,7 @@ package chatcore
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -13,6 +14,7 @@ import (
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/wireformat"
+	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -24,6 +26,7 @@ type backend interface {
 	DeadLetters() pubsub.DeadLetters
 	Live() message.Subscriber
 	LiveDropped() uint64
+	LiveQueued() uint64             // handed to listeners so far
 	CachedViews() ports.CachedViews // nil if no other program shares the backend
 	Forget(ctx context.Context, group string) error
 	Close() error
@@ -49,6 +52,7 @@ func (b *redisBackend) LogID() string            { return b.log.ID() }
 func (b *redisBackend) Streams() []string        { return b.keys.Streams() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
 func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
+func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
 
 func (b *redisBackend) CachedViews() ports.CachedViews {
 	return redis.NewCachedViews(b.commands, b.keys)
@@ -74,23 +78,102 @@ func (b *redisBackend) Close() error {
 
 // memoryBackend keeps everything in the process; it ends with it.
 type memoryBackend struct {
-	log     *memory.Log
-	live    *pubsub.Local
-	codec   *wireformat.Codec
-	letters *pubsub.MemoryDeadLetters
+	log      *memory.Log
+	live     *pubsub.Local
+	codec    *wireformat.Codec
+	letters  *pubsub.MemoryDeadLetters
+	progress *progress
+	groups   *feeds
+}
+
+// feeds are the readers of a log in memory.
+type feeds struct {
+	mu  sync.Mutex
+	all []*pubsub.FeedSubscriber
 }
 
 func (b *memoryBackend) LogID() string                        { return b.log.ID() }
 func (b *memoryBackend) Streams() []string                    { return []string{"memory"} }
 func (b *memoryBackend) Live() message.Subscriber             { return b.live }
 func (b *memoryBackend) LiveDropped() uint64                  { return b.live.Dropped() }
+func (b *memoryBackend) LiveQueued() uint64                   { return b.live.Queued() }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters      { return b.letters }
 func (b *memoryBackend) CachedViews() ports.CachedViews       { return nil }
 func (b *memoryBackend) Forget(context.Context, string) error { return nil }
 func (b *memoryBackend) Close() error                         { return b.live.Close() }
 
 func (b *memoryBackend) Subscriber(_ string, fromBeginning bool) (message.Subscriber, error) {
-	return pubsub.NewFeedSubscriber(b.log, b.codec, fromBeginning), nil
+	feed := pubsub.NewFeedSubscriber(b.log, b.codec, fromBeginning, b.progress.made)
+	b.groups.mu.Lock()
+	defer b.groups.mu.Unlock()
+	b.groups.all = append(b.groups.all, feed)
+	return feed, nil
+}
+
+// idle reports whether every group has finished what was appended.
+func (b *memoryBackend) idle() bool {
+	b.groups.mu.Lock()
+	defer b.groups.mu.Unlock()
+	for _, feed := range b.groups.all {
+		if !feed.Idle() {
+			return false
+		}
+	}
+	return true
+}
+
+// ownBackend is an event log of the team's own.
+type ownBackend struct {
+	EventLog
+}
+
+func (b *ownBackend) LogID() string                   { return b.ID }
+func (b *ownBackend) Streams() []string               { return b.EventLog.Streams }
+func (b *ownBackend) Live() message.Subscriber        { return b.EventLog.Live }
+func (b *ownBackend) LiveDropped() uint64             { return 0 }
+func (b *ownBackend) LiveQueued() uint64              { return 0 }
+func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
+func (b *ownBackend) CachedViews() ports.CachedViews  { return nil }
+
+func (b *ownBackend) Subscriber(group string, fromBeginning bool) (message.Subscriber, error) {
+	return b.EventLog.Subscriber(group, fromBeginning)
+}
+
+func (b *ownBackend) Forget(ctx context.Context, group string) error {
+	if b.EventLog.Forget == nil {
+		return nil
+	}
+	return b.EventLog.Forget(ctx, group)
+}
+
+func (b *ownBackend) Close() error {
+	if b.EventLog.Close == nil {
+		return nil
+	}
+	return b.EventLog.Close()
+}
+
+// check says what is missing, or nil.
+func (e EventLog) check() error {
+	missing := ""
+	switch {
+	case e.ID == "":
+		missing = "ID"
+	case e.Log == nil:
+		missing = "Log"
+	case len(e.Streams) == 0:
+		missing = "Streams"
+	case e.Subscriber == nil:
+		missing = "Subscriber"
+	case e.DeadLetters == nil:
+		missing = "DeadLetters"
+	case e.Live == nil:
+		missing = "Live"
+	}
+	if missing != "" {
+		return &domain.InvalidError{Field: "EventLog." + missing, Problem: "is missing", Allowed: "a value"}
+	}
+	return nil
 }
 
 // systemClock is the time of the machine.

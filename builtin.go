@@ -13,7 +13,10 @@ const CachedViewsGroup = "chatcore.cached-views"
 // SubscribeBuiltins adds the subscribers that a service runs beside its own: one that drops, for every event, what the event makes
 // stale of the messages and chat lists that other programs cache in the same Redis. A core in memory has none.
 func (c *Core) SubscribeBuiltins() error {
-	views := c.backend.CachedViews()
+	views := c.views
+	if views == nil {
+		views = c.backend.CachedViews()
+	}
 	if views == nil {
 		return nil
 	}

@@ -28,6 +28,15 @@ type Config struct {
 	// EditWindow is how long after the send a message may be edited. Defaults to 0: at any time.
 	EditWindow time.Duration
 
+	// Queue is how many appends may wait for their turn, per server, or per partition of a Cluster; one chat may take a quarter. Beyond
+	// it appends fail with ports.ErrOverloaded. Defaults to 4,096.
+	Queue int
+	// EntityCache is about how many bytes of entity states are kept in the process. Defaults to 64 MiB; below 0 nothing is.
+	EntityCache int
+	// Durability says how many replicas have to confirm an append before it is acknowledged, and how long to wait for them; if they do
+	// not, the append stands and the command fails with ports.ErrUnconfirmed. Defaults to 0 replicas, and to 1 s.
+	Durability redis.Durability
+
 	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
 	Retry pubsub.RetryPolicy
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
@@ -62,6 +71,7 @@ func (c Config) Validate() error {
 		{"StopTimeout", c.StopTimeout},
 		{"Retry.First", c.Retry.First},
 		{"Retry.Max", c.Retry.Max},
+		{"Durability.Timeout", c.Durability.Timeout},
 	} {
 		if d.value < 0 {
 			refuse(d.field, d.value, "a duration from 0")
@@ -74,6 +84,8 @@ func (c Config) Validate() error {
 		{"LiveBuffer", c.LiveBuffer},
 		{"ConnectAttempts", c.ConnectAttempts},
 		{"Retry.Attempts", c.Retry.Attempts},
+		{"Queue", c.Queue},
+		{"Durability.Replicas", c.Durability.Replicas},
 	} {
 		if n.value < 0 {
 			refuse(n.field, n.value, "a number from 0")
@@ -85,6 +97,9 @@ func (c Config) Validate() error {
 func (c Config) withDefaults() Config {
 	if c.Partitions == 0 {
 		c.Partitions = redis.DefaultPartitions
+	}
+	if c.EntityCache == 0 {
+		c.EntityCache = 64 << 20
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 30 * time.Second

@@ -8,9 +8,11 @@ import (
 	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"go.opentelemetry.io/otel/metric"
 
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis"
+	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
@@ -25,11 +27,18 @@ type Core struct {
 	Queries *app.Queries // present state, folded from the log
 
 	config   Config
+	views    ports.CachedViews // nil: the backend's
 	backend  backend
 	codec    *wireformat.Codec
 	clock    ports.Clock
 	counters *pubsub.Counters
 	broken   atomic.Uint64 // live payloads that could not be read
+	told     atomic.Uint64 // live messages whose handlers have ended
+	progress *progress
+
+	entities  *app.Entities
+	telemetry *telemetry.Telemetry
+	unwatch   func() error
 
 	mu          sync.Mutex
 	groups      []*subscription
@@ -40,9 +49,6 @@ type Core struct {
 	closing     sync.Once
 	closeErr    error
 }
-
-// anyType is what [On] and [OnLive] of an interface register for.
-const anyType = pubsub.AnyType
 
 // Errors of registering handlers.
 var (
@@ -82,11 +88,27 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 	s.handlers[typ] = h
 }
 
-func newCore(c Config, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, codec *wireformat.Codec, clock ports.Clock) *Core {
-	return &Core{
+func newCore(
+	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
+	codec *wireformat.Codec, clock ports.Clock, t *telemetry.Telemetry, meter metric.Meter, moved *progress,
+) (*Core, error) {
+	core := &Core{
 		Chats: chats, Users: users, Queries: queries,
-		config: c, backend: b, codec: codec, clock: clock, counters: &pubsub.Counters{}, running: make(chan struct{}),
+		config: c, views: p.views, backend: b, codec: codec, clock: clock, entities: entities, telemetry: t, progress: moved,
+		counters: &pubsub.Counters{}, running: make(chan struct{}),
 	}
+	var err error
+	core.unwatch, err = telemetry.Watch(meter, func() telemetry.Counts {
+		s := core.Stats()
+		return telemetry.Counts{
+			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
+			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
+		}
+	})
+	if err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
+	return core, nil
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
@@ -168,11 +190,15 @@ type Stats struct {
 	DeadLetters    uint64 // deliveries set aside
 	LiveDropped    uint64 // live messages lost to slow listeners
 	LiveUnreadable uint64 // live payloads that are no event
+	CacheHits      uint64 // entities that were in the cache
+	CacheMisses    uint64 // entities that were not
 }
 
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
+	cached := c.entities.Stats()
 	return Stats{
+		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
 	}
@@ -180,6 +206,6 @@ func (c *Core) Stats() Stats {
 
 // Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
 func (c *Core) Close() error {
-	c.closing.Do(func() { c.closeErr = c.backend.Close() })
+	c.closing.Do(func() { c.closeErr = errors.Join(c.unwatch(), c.backend.Close()) })
 	return c.closeErr
 }

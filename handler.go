@@ -24,7 +24,8 @@ type DeliveryID = ports.DeliveryID
 // SubscribeOption is a part of a subscription: a handler, or how to subscribe.
 type SubscribeOption func(*subscription)
 
-// On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does.
+// On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does, and
+// that for [domain.Own] those of the team's own types (see [Definition.On] for one of them).
 // A handler that returns an error is called again after a while, up to the attempts of [Config.Retry]; then, or at once if the error is
 // [Permanent], the event is set aside in the group's dead letters and the next one follows.
 func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error) SubscribeOption {
@@ -38,9 +39,10 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 	return func(s *subscription) {
 		var zero T
 		typ := wireformat.Type(zero)
-		if typ == "" {
-			s.handle(anyType, typed)
-			return
+		if _, own := any(zero).(domain.Own); own {
+			typ = pubsub.AnyOwn
+		} else if typ == "" {
+			typ = pubsub.AnyType
 		}
 		s.handle(typ, typed)
 	}

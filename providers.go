@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+	"go.opentelemetry.io/otel/metric"
+
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis"
+	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/ports"
@@ -14,24 +18,60 @@ import (
 
 // New opens a core on Redis. It waits until Redis answers, for a bounded number of attempts, and checks that the log there is one that
 // it can work with. The caller ends it with Run or Close.
-func New(ctx context.Context, config Config) (*Core, error) {
+func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
 	config = config.withDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	return initRedis(ctx, config)
+	p := newParts(options)
+	if p.log == nil {
+		return initRedis(ctx, config, p)
+	}
+	if err := p.log.check(); err != nil {
+		return nil, err
+	}
+	return initOwn(config, p)
 }
 
 // NewInMemory opens a core in memory: for tests, and for a look. What it holds ends with the process.
-func NewInMemory(config Config) (*Core, error) {
+func NewInMemory(config Config, options ...Option) (*Core, error) {
 	config = config.withDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	return initMemory(config)
+	return initMemory(config, newParts(options))
 }
 
-func newCodec() *wireformat.Codec { return wireformat.New() }
+func newCodec(p parts) *wireformat.Codec { return wireformat.New(p.upcasters...) }
+
+func newClock(p parts) ports.Clock {
+	if p.clock != nil {
+		return p.clock
+	}
+	return systemClock{}
+}
+
+func newIDs(p parts) ports.IDs {
+	if p.ids != nil {
+		return p.ids
+	}
+	return uuids{}
+}
+
+func newProgress() *progress { return &progress{} }
+
+// tracedLog is the event log of the commands: its appends are traced.
+func tracedLog(log app.Log, t *telemetry.Telemetry) ports.EventLog {
+	return t.Log(log, wireformat.Type)
+}
+
+func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.IDs, t *telemetry.Telemetry) ports.LiveBus {
+	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
+}
+
+func newEntities(log app.Log, snapshots ports.Snapshots, c Config) *app.Entities {
+	return app.NewEntities(log, snapshots, app.CacheBytes(max(c.EntityCache, 0)))
+}
 
 func newPolicy(c Config) app.Policy { return c.policy() }
 
@@ -61,8 +101,12 @@ func newKeys(c Config) (redis.Keys, error) {
 	return redis.NewKeys(c.Namespace, c.Partitions, cluster)
 }
 
-func openLog(ctx context.Context, c Config, commands commandClient, blocking blockingClient, keys redis.Keys, codec *wireformat.Codec) (*redis.Log, error) {
-	log, err := redis.Open(ctx, commands.UniversalClient, codec, redis.LogConfig{Keys: keys, Announce: !c.Unannounced, Logger: c.Logger})
+func openLog(
+	ctx context.Context, c Config, commands commandClient, blocking blockingClient, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter,
+) (*redis.Log, error) {
+	log, err := redis.Open(ctx, commands.UniversalClient, codec, redis.LogConfig{
+		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Durability: c.Durability, Meter: meter, Logger: c.Logger,
+	})
 	if err != nil {
 		return nil, errors.Join(err, blocking.Close(), commands.Close())
 	}
@@ -73,11 +117,17 @@ func newLive(c Config, commands commandClient, keys redis.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: commands.UniversalClient, Prefix: keys.Prefix(), Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(commands commandClient, keys redis.Keys) *redis.TypingMarks {
+func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.TypingMarks {
+	if p.typing != nil {
+		return p.typing
+	}
 	return redis.NewTypingMarks(commands.UniversalClient, keys)
 }
 
-func newStatuses(commands commandClient, keys redis.Keys) *redis.Statuses {
+func newStatuses(p parts, commands commandClient, keys redis.Keys) ports.Statuses {
+	if p.statuses != nil {
+		return p.statuses
+	}
 	return redis.NewStatuses(commands.UniversalClient, keys)
 }
 
@@ -90,4 +140,35 @@ func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pu
 	return memory.New(codec, clock, live.Announce)
 }
 
-func newMemoryTyping(log *memory.Log) *memory.Typing { return log.Typing() }
+func newFeeds() *feeds { return &feeds{} }
+
+func newMemoryTyping(p parts, log *memory.Log) ports.TypingMarks {
+	if p.typing != nil {
+		return p.typing
+	}
+	return log.Typing()
+}
+
+func newMemoryStatuses(p parts, clock ports.Clock) ports.Statuses {
+	if p.statuses != nil {
+		return p.statuses
+	}
+	return memory.NewStatuses(clock)
+}
+
+// A log of the team's own comes with everything but typing and status.
+
+func newOwnBackend(p parts) *ownBackend { return &ownBackend{*p.log} }
+
+func ownLog(b *ownBackend) app.Log { return b.Log }
+
+func ownSnapshots(b *ownBackend) ports.Snapshots { return b.Snapshots }
+
+func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
+
+func newOwnTyping(p parts, clock ports.Clock) ports.TypingMarks {
+	if p.typing != nil {
+		return p.typing
+	}
+	return memory.NewTyping(clock)
+}

@@ -8,6 +8,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/telemetry"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
 )
 
 // Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
@@ -57,10 +60,7 @@ func (c *Core) route(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		handle := s.plain
-		if handle == nil {
-			handle = pubsub.NewConsumer(c.codec, c.LogID(), c.clock, s.handlers, c.counters)
-		}
+		handle := c.traced(s)
 		if err := router.AddGroup(s.group, c.backend.Streams(), subscriber, handle, c.middlewares...); err != nil {
 			return err
 		}
@@ -73,6 +73,28 @@ func (c *Core) route(ctx context.Context) error {
 		}
 	}()
 	return router.Run(ctx)
+}
+
+// traced is a group's handler, which continues the trace of each event.
+func (c *Core) traced(s *subscription) message.NoPublishHandlerFunc {
+	if s.plain == nil {
+		handlers := make(map[string]pubsub.Handler, len(s.handlers))
+		for typ, h := range s.handlers {
+			handlers[typ] = c.telemetry.Handler(s.group, wireformat.Type, h)
+		}
+		return pubsub.NewConsumer(c.codec, c.LogID(), c.clock, handlers, c.counters)
+	}
+	return func(msg *message.Message) error {
+		ctx, end := c.telemetry.Process(msg.Context(), telemetry.Received{
+			Type: msg.Metadata.Get(wireformat.MetaType), Group: s.group, ID: domain.EventID(msg.UUID),
+			Chat: domain.ChatID(msg.Metadata.Get(wireformat.MetaChatID)), TraceParent: msg.Metadata.Get(wireformat.MetaTraceParent),
+			Attempt: pubsub.Attempt(msg),
+		})
+		msg.SetContext(ctx)
+		err := s.plain(msg)
+		end(err)
+		return err
+	}
 }
 
 // listen starts the live handlers: for each type one goroutine, which calls them one after another.
@@ -99,12 +121,16 @@ func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
 
 func (c *Core) tell(ctx context.Context, typ string, msg *message.Message, handlers []LiveHandler) {
 	msg.Ack()
+	defer c.progress.made()
+	defer c.told.Add(1)
 	in, err := c.codec.DecodeLenient(typ, msg.Payload, c.clock.Now())
 	if err != nil {
 		c.broken.Add(1)
 		c.config.Logger.DebugContext(ctx, "live payload is no event", "channel", typ, "error", err)
 		return
 	}
+	ctx, end := c.telemetry.Process(ctx, telemetry.Received{Type: typ, ID: in.ID, Seq: in.Seq, TraceParent: in.Meta.TraceParent})
+	defer end(nil)
 	for _, h := range handlers {
 		c.guard(ctx, typ, func() { h.handle(ctx, in) })
 	}

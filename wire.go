@@ -8,10 +8,14 @@ import (
 	"github.com/google/wire"
 )
 
-func initRedis(ctx context.Context, config Config) (*Core, error) {
+func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	panic(wire.Build(coreSet, redisSet))
 }
 
-func initMemory(config Config) (*Core, error) {
+func initMemory(config Config, p parts) (*Core, error) {
 	panic(wire.Build(coreSet, memorySet))
+}
+
+func initOwn(config Config, p parts) (*Core, error) {
+	panic(wire.Build(coreSet, ownSet))
 }

@@ -7,7 +7,6 @@
 package chatcore
 
 import (
-	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
 	"chatcore/app"
 	"context"
@@ -15,7 +14,7 @@ import (
 
 // Injectors from wire.go:
 
-func initRedis(ctx context.Context, config Config) (*Core, error) {
+func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	keys, err := newKeys(config)
 	if err != nil {
 		return nil, err
@@ -28,8 +27,9 @@ func initRedis(ctx context.Context, config Config) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	codec := newCodec()
-	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec)
+	codec := newCodec(p)
+	meter := newMeter(p)
+	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter)
 	if err != nil {
 		return nil, err
 	}
@@ -42,39 +42,93 @@ func initRedis(ctx context.Context, config Config) (*Core, error) {
 		commands: chatcoreCommandClient,
 		blocking: chatcoreBlockingClient,
 	}
-	chatcoreUuids := uuids{}
-	liveBus := pubsub.NewLiveBus(live, codec, chatcoreUuids)
-	typingMarks := newTypingMarks(chatcoreCommandClient, keys)
-	chatcoreSystemClock := systemClock{}
+	telemetry, err := newTelemetry(p, meter)
+	if err != nil {
+		return nil, err
+	}
+	eventLog := tracedLog(log, telemetry)
+	entities := newEntities(log, log, config)
+	iDs := newIDs(p)
+	liveBus := newLiveBus(live, codec, iDs, telemetry)
+	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
+	clock := newClock(p)
 	policy := newPolicy(config)
-	chats := app.NewChats(log, liveBus, typingMarks, chatcoreSystemClock, chatcoreUuids, policy)
-	statuses := newStatuses(chatcoreCommandClient, keys)
-	users := app.NewUsers(statuses, liveBus, chatcoreSystemClock)
-	queries := app.NewQueries(log)
-	core := newCore(config, chatcoreRedisBackend, chats, users, queries, codec, chatcoreSystemClock)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	statuses := newStatuses(p, chatcoreCommandClient, keys)
+	users := app.NewUsers(statuses, liveBus, clock)
+	queries := app.NewQueries(log, entities)
+	chatcoreProgress := newProgress()
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, telemetry, meter, chatcoreProgress)
+	if err != nil {
+		return nil, err
+	}
 	return core, nil
 }
 
-func initMemory(config Config) (*Core, error) {
-	codec := newCodec()
-	chatcoreSystemClock := systemClock{}
+func initMemory(config Config, p parts) (*Core, error) {
+	codec := newCodec(p)
+	clock := newClock(p)
 	local := newLocal(config)
-	log := newMemoryLog(config, codec, chatcoreSystemClock, local)
+	log := newMemoryLog(config, codec, clock, local)
 	memoryDeadLetters := &pubsub.MemoryDeadLetters{}
+	chatcoreProgress := newProgress()
+	chatcoreFeeds := newFeeds()
 	chatcoreMemoryBackend := &memoryBackend{
-		log:     log,
-		live:    local,
-		codec:   codec,
-		letters: memoryDeadLetters,
+		log:      log,
+		live:     local,
+		codec:    codec,
+		letters:  memoryDeadLetters,
+		progress: chatcoreProgress,
+		groups:   chatcoreFeeds,
 	}
-	chatcoreUuids := uuids{}
-	liveBus := pubsub.NewLiveBus(local, codec, chatcoreUuids)
-	typing := newMemoryTyping(log)
+	meter := newMeter(p)
+	telemetry, err := newTelemetry(p, meter)
+	if err != nil {
+		return nil, err
+	}
+	eventLog := tracedLog(log, telemetry)
+	entities := newEntities(log, log, config)
+	iDs := newIDs(p)
+	liveBus := newLiveBus(local, codec, iDs, telemetry)
+	typingMarks := newMemoryTyping(p, log)
 	policy := newPolicy(config)
-	chats := app.NewChats(log, liveBus, typing, chatcoreSystemClock, chatcoreUuids, policy)
-	statuses := memory.NewStatuses(chatcoreSystemClock)
-	users := app.NewUsers(statuses, liveBus, chatcoreSystemClock)
-	queries := app.NewQueries(log)
-	core := newCore(config, chatcoreMemoryBackend, chats, users, queries, codec, chatcoreSystemClock)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	statuses := newMemoryStatuses(p, clock)
+	users := app.NewUsers(statuses, liveBus, clock)
+	queries := app.NewQueries(log, entities)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, telemetry, meter, chatcoreProgress)
+	if err != nil {
+		return nil, err
+	}
+	return core, nil
+}
+
+func initOwn(config Config, p parts) (*Core, error) {
+	chatcoreOwnBackend := newOwnBackend(p)
+	log := ownLog(chatcoreOwnBackend)
+	meter := newMeter(p)
+	telemetry, err := newTelemetry(p, meter)
+	if err != nil {
+		return nil, err
+	}
+	eventLog := tracedLog(log, telemetry)
+	snapshots := ownSnapshots(chatcoreOwnBackend)
+	entities := newEntities(log, snapshots, config)
+	publisher := ownPublisher(chatcoreOwnBackend)
+	codec := newCodec(p)
+	iDs := newIDs(p)
+	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
+	clock := newClock(p)
+	typingMarks := newOwnTyping(p, clock)
+	policy := newPolicy(config)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	statuses := newMemoryStatuses(p, clock)
+	users := app.NewUsers(statuses, liveBus, clock)
+	queries := app.NewQueries(log, entities)
+	chatcoreProgress := newProgress()
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, telemetry, meter, chatcoreProgress)
+	if err != nil {
+		return nil, err
+	}
 	return core, nil
 }

@@ -19,7 +19,7 @@ func (c *Chats) Archive(ctx context.Context, cmd Archive) (Done, error) {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: "archive", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Archive(s.member(cmd.By), c.now())

@@ -14,14 +14,16 @@ import (
 // Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with
 // [ports.ErrUnavailable] when the log could not be reached, and with [ports.ErrOutcomeUnknown] when the answer was lost.
 type Chats struct {
-	log    ports.EventLog
-	live   ports.LiveBus
-	typing ports.TypingMarks
-	clock  ports.Clock
-	ids    ports.IDs
-	policy Policy
-	reads  *readCoalescer
-	meta   ports.Meta
+	log      ports.EventLog
+	entities *Entities
+	live     ports.LiveBus
+	typing   ports.TypingMarks
+	clock    ports.Clock
+	ids      ports.IDs
+	observer ports.Observer
+	policy   Policy
+	reads    *readCoalescer
+	meta     ports.Meta
 }
 
 // Policy is what a team may choose about the rules.
@@ -29,10 +31,26 @@ type Policy struct {
 	EditWindow time.Duration // how long after the send a message may be edited. Defaults to 0: at any time
 }
 
-// NewChats puts the use cases on the given ports.
-func NewChats(log ports.EventLog, live ports.LiveBus, typing ports.TypingMarks, clock ports.Clock, ids ports.IDs, policy Policy) *Chats {
-	return &Chats{log: log, live: live, typing: typing, clock: clock, ids: ids, policy: policy, reads: newReadCoalescer()}
+// NewChats puts the use cases on the given ports. Nobody observes them if observer is nil.
+func NewChats(
+	log ports.EventLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.Clock, ids ports.IDs,
+	observer ports.Observer, policy Policy,
+) *Chats {
+	return &Chats{
+		log: log, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
+		reads: newReadCoalescer(),
+	}
 }
+
+// observe tells the observer that a command begins; what it gives is called with the command's error when it ends.
+func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {
+	if c.observer == nil {
+		return ctx, unobserved
+	}
+	return c.observer.Command(ctx, name, chat)
+}
+
+func unobserved(error) {}
 
 // Backdated gives the same commands with a time of the past, for imports: what they record happened at that time.
 func (c *Chats) Backdated(at time.Time) *Chats {

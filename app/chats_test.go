@@ -41,7 +41,7 @@ func (ids) NewID() string { return rand.Text() }
 
 type silent struct{}
 
-func (silent) Publish(context.Context, domain.Ephemeral) error { return nil }
+func (silent) Publish(context.Context, domain.Ephemeral, ports.Meta) error { return nil }
 
 // contended is a log on which somebody else is always faster, for a while.
 type contended struct {
@@ -58,10 +58,12 @@ func (c *contended) Append(ctx context.Context, a ports.Append) (ports.Appended,
 	return c.Log.Append(ctx, a)
 }
 
+func entitiesOf(log *contended) *app.Entities { return app.NewEntities(log, log, 1<<20) }
+
 func newChats(t *testing.T) (*app.Chats, *contended) {
 	t.Helper()
 	log := &contended{Log: memory.New(wireformat.New(), clock{}, nil)}
-	chats := app.NewChats(log, silent{}, log.Typing(), clock{}, ids{}, app.Policy{})
+	chats := app.NewChats(log, entitiesOf(log), silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{})
 	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", By: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
 		t.Fatal(err)
 	}
@@ -96,7 +98,7 @@ func TestEditsSideBySideAllCount(t *testing.T) {
 		})
 	}
 	all.Wait()
-	m, err := app.NewQueries(log).Message(t.Context(), "c", "m")
+	m, err := app.NewQueries(log, entitiesOf(log)).Message(t.Context(), "c", "m")
 	if err != nil || m.Revision != 4 {
 		t.Errorf("%d revisions, error %v", m.Revision, err)
 	}
@@ -140,7 +142,7 @@ func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 		})
 	}
 	all.Wait()
-	queries := app.NewQueries(log)
+	queries := app.NewQueries(log, entitiesOf(log))
 	events, err := queries.Events(t.Context(), "c", app.Span{First: true, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -161,7 +163,7 @@ func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 
 func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	chats, log := newChats(t)
-	queries := app.NewQueries(log)
+	queries := app.NewQueries(log, entitiesOf(log))
 	unread := func(want domain.Ordinal) {
 		t.Helper()
 		if n, err := queries.Unread(t.Context(), "c", "bob"); err != nil || n != want {
@@ -198,7 +200,7 @@ func TestHistoryIsTheSameBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	queries := app.NewQueries(log)
+	queries := app.NewQueries(log, entitiesOf(log))
 	for limit := 1; limit <= 8; limit++ {
 		var forward, backward []domain.Seq
 		for span := (app.Span{First: true, Limit: limit}); ; {

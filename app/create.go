@@ -31,7 +31,7 @@ func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
 		}
 	}
 	return c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: "create", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.ChatEntity()),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Create(cmd.Chat, title, cmd.By, cmd.Members, c.now())

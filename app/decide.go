@@ -14,63 +14,122 @@ const decisions = 16
 
 // command is one use case at work: the entities it needs, what it decides on them, and what it depends on.
 type command struct {
-	chat   domain.ChatID
-	by     domain.UserID
-	id     domain.CommandID // "" if the caller gave none
-	wants  []ports.Want
+	name string
+	chat domain.ChatID
+	by   domain.UserID
+	id   domain.CommandID // "" if the caller gave none
+
+	wants  []domain.Entity
+	expect domain.Entity // expected not to exist, if not zero
+	latest domain.Entity // only its last event matters, if not zero
 	decide func(s *state) ([]domain.Durable, error)
 	// repeats reports whether a recorded event is what this command would have recorded.
 	repeats func(e domain.Durable) bool
 	// unconditional names loaded entities that are no conditions of the append.
 	unconditional func(domain.Entity) bool
+	conditions    []ports.Condition // of entities that are not loaded
 	endsTyping    bool
 }
 
-// state is what a command found: one entity for each want, folded from its events.
+// state is what a command found: a slot for each entity that it wants.
 type state struct {
-	chat   domain.ChatID
-	wants  []ports.Want
-	loaded ports.Loaded
+	chat  domain.ChatID
+	slots []slot
+	head  domain.Seq // 0 if all came from the cache
+
+	room [6]slot
 }
 
-// run loads, decides and appends until the append holds.
-func (c *Chats) run(ctx context.Context, cmd command) (Done, error) {
-	if cmd.id != "" {
-		cmd.wants = append(cmd.wants, ports.Want{Entity: domain.CommandEntity(cmd.id)})
+func newState(cmd *command) *state {
+	s := &state{chat: cmd.chat}
+	s.slots = s.room[:0]
+	for _, e := range cmd.wants {
+		s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: e == cmd.latest})
 	}
+	if cmd.id != "" {
+		s.slots = append(s.slots, slot{entity: domain.CommandEntity(cmd.id), expect: true})
+	}
+	return s
+}
+
+// run decides and appends until the append holds. The first decision is taken on what is cached, if everything is: the append checks
+// the versions it was taken on. Only what it records counts; a refusal, or that nothing is to be done, is decided again on what the log
+// says.
+func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
+	ctx, end := c.observe(ctx, cmd.name, cmd.chat)
+	defer func() { end(err) }()
+	s := newState(&cmd)
+	fresh := !c.entities.cached(cmd.chat, s.slots)
 	var conflict error
 	for range decisions {
-		loaded, err := c.log.Load(ctx, cmd.chat, cmd.wants...)
-		if err != nil {
-			return Done{}, err
-		}
-		s := &state{chat: cmd.chat, wants: cmd.wants, loaded: loaded}
-		if done, repeated, err := s.repeated(cmd); repeated || err != nil {
-			return done, err
+		if fresh {
+			if s.head, err = c.entities.load(ctx, cmd.chat, s.slots); err != nil {
+				return Done{}, err
+			}
+			if done, repeated, err := s.repeated(cmd); repeated || err != nil {
+				return done, err
+			}
 		}
 		events, err := cmd.decide(s)
 		if err != nil || len(events) == 0 {
+			if !fresh {
+				fresh = true
+				continue
+			}
 			return Done{}, err
 		}
-		appended, err := c.log.Append(ctx, c.appendOf(cmd, s, events))
+		appended, err := c.log.Append(ctx, c.appendOf(&cmd, s, events))
 		switch {
 		case err == nil:
+			c.learn(ctx, &cmd, s, events, appended)
 			return Done{Seq: appended.Last, Changed: true}, nil
 		case !errors.Is(err, ports.ErrConflict):
 			return Done{}, err
 		}
-		conflict = err
+		conflict, fresh = err, true
+		if !s.canSettle(err) {
+			return Done{}, err
+		}
 	}
 	return Done{}, fmt.Errorf("decided %d times: %w", decisions, conflict)
 }
 
-func (c *Chats) appendOf(cmd command, s *state, events []domain.Durable) ports.Append {
-	a := ports.Append{Chat: cmd.chat, Events: make([]ports.NewEvent, len(events))}
-	for i, w := range cmd.wants {
-		if cmd.unconditional == nil || !cmd.unconditional(w.Entity) {
-			a.Conditions = append(a.Conditions, ports.Condition{Entity: w.Entity, Version: s.loaded.Entities[i].Version})
+// canSettle reports whether deciding again can help: the condition is of an entity that was loaded, not one that the caller gave.
+func (s *state) canSettle(err error) bool {
+	var conflict *ports.ConflictError
+	if !errors.As(err, &conflict) {
+		return true
+	}
+	return s.slot(conflict.Condition.Entity) != nil
+}
+
+// learn takes the command's own doing into the cache. Only what was a condition is known for certain.
+func (c *Chats) learn(ctx context.Context, cmd *command, s *state, events []domain.Durable, at ports.Appended) {
+	for i, e := range events {
+		for k := range s.slots {
+			known := &s.slots[k]
+			if known.state == nil || known.expect || known.latest || cmd.unconditional != nil && cmd.unconditional(known.entity) {
+				continue
+			}
+			if domain.MovesEntity(e, known.entity) {
+				c.entities.learn(cmd.chat, known, at.First+domain.Seq(i), e) //nolint:gosec // an index
+			}
 		}
 	}
+	if at.Due.Kind != 0 {
+		c.entities.snapshot(ctx, cmd.chat, at.Due)
+	}
+}
+
+func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.Append {
+	a := ports.Append{Chat: cmd.chat, Events: make([]ports.NewEvent, len(events))}
+	a.Conditions = make([]ports.Condition, 0, len(s.slots)+len(cmd.conditions))
+	for _, k := range s.slots {
+		if cmd.unconditional == nil || !cmd.unconditional(k.entity) {
+			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Version: k.version})
+		}
+	}
+	a.Conditions = append(a.Conditions, cmd.conditions...)
 	meta := c.meta
 	meta.CausationID = cmd.id
 	for i, e := range events {
@@ -94,7 +153,7 @@ func (s *state) repeated(cmd command) (Done, bool, error) {
 	if cmd.id == "" {
 		return Done{}, false, nil
 	}
-	records := s.records(domain.CommandEntity(cmd.id))
+	records := s.slot(domain.CommandEntity(cmd.id)).records
 	if len(records) == 0 {
 		return Done{}, false, nil
 	}
@@ -107,55 +166,41 @@ func (s *state) repeated(cmd command) (Done, bool, error) {
 	return Done{Seq: records[len(records)-1].Seq, Changed: true, Duplicate: true}, true, nil
 }
 
-func (s *state) records(e domain.Entity) []ports.Record {
-	for i, w := range s.wants {
-		if w.Entity == e {
-			return s.loaded.Entities[i].Events
+func (s *state) slot(e domain.Entity) *slot {
+	for i := range s.slots {
+		if s.slots[i].entity == e {
+			return &s.slots[i]
 		}
 	}
 	return nil
 }
 
-func (s *state) theChat() domain.Chat {
-	return *fold(&domain.Chat{ID: s.chat}, s.records(domain.ChatEntity()))
+// as gives the state of a wanted entity.
+func as[S domain.State](s *state, e domain.Entity) S {
+	found, _ := s.slot(e).state.(S)
+	return found
 }
 
+func (s *state) theChat() domain.Chat { return *as[*domain.Chat](s, domain.ChatEntity()) }
+
 func (s *state) member(id domain.UserID) domain.Member {
-	return *fold(&domain.Member{User: id}, s.records(domain.MemberEntity(id)))
+	return *as[*domain.Member](s, domain.MemberEntity(id))
 }
 
 func (s *state) message(id domain.MessageID) domain.Message {
-	return *fold(&domain.Message{Chat: s.chat, ID: id}, s.records(domain.MessageEntity(id)))
+	return *as[*domain.Message](s, domain.MessageEntity(id))
 }
 
-func (s *state) reactions(id domain.MessageID) domain.Reactions {
-	return *fold(&domain.Reactions{}, s.records(domain.ReactionsEntity(id)))
+func (s *state) reactions(id domain.MessageID) *domain.Reactions {
+	return as[*domain.Reactions](s, domain.ReactionsEntity(id))
 }
 
 func (s *state) readMark(id domain.UserID) domain.ReadMark {
-	return *fold(&domain.ReadMark{}, s.records(domain.ReadEntity(id)))
+	return *as[*domain.ReadMark](s, domain.ReadEntity(id))
 }
 
-// aggregate is a state that events fold into.
-type aggregate interface {
-	Apply(seq domain.Seq, e domain.Durable)
-}
-
-func fold[A aggregate](into A, records []ports.Record) A {
-	for _, r := range records {
-		into.Apply(r.Seq, r.Event)
-	}
-	return into
-}
-
-// want names entities to load whole.
-func want(entities ...domain.Entity) []ports.Want {
-	wants := make([]ports.Want, 0, len(entities)+1)
-	for _, e := range entities {
-		wants = append(wants, ports.Want{Entity: e})
-	}
-	return wants
-}
+// want names the entities that a command needs.
+func want(entities ...domain.Entity) []domain.Entity { return entities }
 
 // update recognises a change of the chat by the same actor.
 func update(by domain.UserID, change domain.Change, also func(domain.ChatUpdate) bool) func(domain.Durable) bool {

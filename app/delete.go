@@ -22,7 +22,7 @@ func (c *Chats) Delete(ctx context.Context, cmd Delete) (Done, error) {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: "delete", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID)),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.message(cmd.MessageID).Delete(s.member(cmd.By), reason, c.now())

@@ -22,7 +22,7 @@ func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: "edit", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID)),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.message(cmd.MessageID).Edit(s.member(cmd.By), content, c.policy.EditWindow, c.now())

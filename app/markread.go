@@ -64,13 +64,14 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 
 // readTarget gives the message to mark, a zero one if it is marked already.
 func (c *Chats) readTarget(ctx context.Context, cmd MarkRead) (domain.Message, error) {
-	wants := readWants(cmd)
-	loaded, err := c.log.Load(ctx, cmd.Chat, wants...)
+	wanted := readCommand(cmd)
+	s := newState(&wanted)
+	c.entities.cached(cmd.Chat, s.slots)
+	head, err := c.entities.load(ctx, cmd.Chat, s.slots)
 	if err != nil {
 		return domain.Message{}, err
 	}
-	s := &state{chat: cmd.Chat, wants: wants, loaded: loaded}
-	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), s.message(cmd.MessageID), loaded.Head, c.now())
+	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), s.message(cmd.MessageID), head, c.now())
 	if err != nil && !errors.Is(err, domain.ErrTooSoon) || err == nil && len(events) == 0 {
 		return domain.Message{}, err
 	}
@@ -83,23 +84,20 @@ func (c *Chats) recordRead(ctx context.Context, cmd MarkRead, key readKey) (Done
 	var tooSoon *domain.TooSoonError
 	for range decisions {
 		cmd.MessageID = c.reads.highest(key).ID
-		done, err := c.run(ctx, command{
-			chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-			wants: readWants(cmd),
-			decide: func(s *state) ([]domain.Durable, error) {
-				mark := s.readMark(cmd.By)
-				if last := c.reads.last(key); last.After(mark.ReceiptAt) {
-					mark.ReceiptAt = last
-				}
-				events, err := mark.Advance(s.member(cmd.By), s.message(cmd.MessageID), s.loaded.Head, c.now())
-				return events, err
-			},
-			unconditional: func(e domain.Entity) bool { return e == read || e.Kind == domain.KindMessage },
-			repeats: func(e domain.Durable) bool {
-				r, ok := e.(domain.ReadReceipt)
-				return ok && r.User == cmd.By
-			},
-		})
+		marking := readCommand(cmd)
+		marking.decide = func(s *state) ([]domain.Durable, error) {
+			mark := s.readMark(cmd.By)
+			if last := c.reads.last(key); last.After(mark.ReceiptAt) {
+				mark.ReceiptAt = last
+			}
+			return mark.Advance(s.member(cmd.By), s.message(cmd.MessageID), s.head, c.now())
+		}
+		marking.unconditional = func(e domain.Entity) bool { return e == read || e.Kind == domain.KindMessage }
+		marking.repeats = func(e domain.Durable) bool {
+			r, ok := e.(domain.ReadReceipt)
+			return ok && r.User == cmd.By
+		}
+		done, err := c.run(ctx, marking)
 		if !errors.As(err, &tooSoon) {
 			if done.Changed && !done.Duplicate {
 				c.reads.recorded(key, c.now())
@@ -113,9 +111,13 @@ func (c *Chats) recordRead(ctx context.Context, cmd MarkRead, key readKey) (Done
 	return Done{}, tooSoon
 }
 
-func readWants(cmd MarkRead) []ports.Want {
-	return append(want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID)),
-		ports.Want{Entity: domain.ReadEntity(cmd.By), Latest: true})
+// readCommand wants the read mark as its last event left it, which is never from the cache.
+func readCommand(cmd MarkRead) command {
+	return command{
+		name: "read", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		wants:  want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID), domain.ReadEntity(cmd.By)),
+		latest: domain.ReadEntity(cmd.By),
+	}
 }
 
 // messageAt finds the message that was sent at seq.

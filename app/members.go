@@ -9,7 +9,7 @@ import (
 
 // about is a command by one member about another. The chat is a condition because its owners and whether it is archived decide.
 func (c *Chats) about(
-	ctx context.Context, chat domain.ChatID, by, user domain.UserID, id domain.CommandID, change domain.Change,
+	ctx context.Context, name string, chat domain.ChatID, by, user domain.UserID, id domain.CommandID, change domain.Change,
 	decide func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error),
 ) (Done, error) {
 	if err := firstError(checkChat(chat, by, user), checkCommand(id)); err != nil {
@@ -17,7 +17,7 @@ func (c *Chats) about(
 	}
 	entities := []domain.Entity{domain.ChatEntity(), domain.MemberEntity(by), domain.MemberEntity(user)}
 	return c.run(ctx, command{
-		chat: chat, by: by, id: id,
+		name: name, chat: chat, by: by, id: id,
 		wants: want(slices.Compact(entities)...),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return decide(s.theChat(), s.member(by), s.member(user))

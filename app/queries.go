@@ -23,13 +23,57 @@ type Log interface {
 	ports.MessageCounter
 }
 
-// Queries read chats. Every answer is folded from the log at the time it is asked for.
+// Queries read chats. Every answer is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq.
 type Queries struct {
-	log Log
+	log      Log
+	entities *Entities
+	until    domain.Seq // 0: as of now
 }
 
 // NewQueries puts the queries on the given log.
-func NewQueries(log Log) *Queries { return &Queries{log: log} }
+func NewQueries(log Log, entities *Entities) *Queries { return &Queries{log: log, entities: entities} }
+
+// At gives the same queries as of a seq of the chat that they are asked about: what happened later does not count. They read all that the
+// answer follows from, and cache nothing. As of a seq that the chat has not reached it is now; 0 is now.
+func (q *Queries) At(seq domain.Seq) *Queries {
+	if seq == 0 {
+		return q
+	}
+	return &Queries{log: q.log, entities: q.entities.at(seq), until: seq}
+}
+
+// clipped is a range as of the queries' seq; false if there is nothing in it.
+func (q *Queries) clipped(r ports.Range) (ports.Range, bool) {
+	if q.until == 0 {
+		return r, true
+	}
+	if r.Backward {
+		if r.From == 0 || r.From > q.until {
+			r.From = q.until
+		}
+		return r, true
+	}
+	if r.From > q.until {
+		return r, false
+	}
+	if left := q.until - max(r.From, 1) + 1; left < domain.Seq(r.Limit) { //nolint:gosec // at most MaxPage
+		r.Limit = int(left) //nolint:gosec // as above
+	}
+	return r, true
+}
+
+// read gives a page as of the queries' seq.
+func (q *Queries) read(ctx context.Context, chat domain.ChatID, r ports.Range) (ports.Page, error) {
+	r, some := q.clipped(r)
+	if !some {
+		return ports.Page{}, q.exists(ctx, chat)
+	}
+	page, err := q.log.Read(ctx, chat, r)
+	if err == nil {
+		err = found(chat, page.Head)
+	}
+	return page, err
+}
 
 // Span selects a page of a chat by seq. At most one of Before and After is given; with neither it is the chat's last page.
 type Span struct {
@@ -76,11 +120,8 @@ func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span Span) ([]
 	if r.Limit == 0 {
 		return nil, q.exists(ctx, chat)
 	}
-	page, err := q.log.Read(ctx, chat, r)
-	if err != nil {
-		return nil, err
-	}
-	return page.Records, found(chat, page.Head)
+	page, err := q.read(ctx, chat, r)
+	return page.Records, err
 }
 
 // MessageView is a message in its present state, with its reactions.
@@ -103,20 +144,28 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 	if err != nil || len(ids) == 0 {
 		return nil, err
 	}
-	wants := make([]ports.Want, 0, 2*len(ids))
+	slots := make([]slot, 0, 2*len(ids))
 	for _, id := range ids {
-		wants = append(wants, want(domain.MessageEntity(id), domain.ReactionsEntity(id))...)
+		slots = append(slots, slot{entity: domain.MessageEntity(id)}, slot{entity: domain.ReactionsEntity(id)})
 	}
-	loaded, err := q.log.Load(ctx, chat, wants...)
-	if err != nil {
+	if _, err := q.load(ctx, chat, slots); err != nil {
 		return nil, err
 	}
-	s := &state{chat: chat, wants: wants, loaded: loaded}
 	views := make([]MessageView, len(ids))
-	for i, id := range ids {
-		views[i] = s.view(id)
+	for i := range ids {
+		views[i] = viewOf(slots[2*i], slots[2*i+1])
 	}
 	return views, nil
+}
+
+// load gives the states of entities, from the cache on.
+func (q *Queries) load(ctx context.Context, chat domain.ChatID, slots []slot) (domain.Seq, error) {
+	q.entities.cached(chat, slots)
+	head, err := q.entities.load(ctx, chat, slots)
+	if err == nil {
+		err = found(chat, head)
+	}
+	return head, err
 }
 
 // sentIn finds the messages of a range, reading on past other events until there are as many as its limit.
@@ -125,11 +174,8 @@ func (q *Queries) sentIn(ctx context.Context, chat domain.ChatID, r ports.Range)
 	messages := r.Limit
 	var ids []domain.MessageID
 	for r.Limit = min(2*messages, page); ; r.Limit = page {
-		p, err := q.log.Read(ctx, chat, r)
+		p, err := q.read(ctx, chat, r)
 		if err != nil {
-			return nil, err
-		}
-		if err := found(chat, p.Head); err != nil {
 			return nil, err
 		}
 		for _, record := range p.Records {
@@ -160,23 +206,21 @@ func (q *Queries) Message(ctx context.Context, chat domain.ChatID, id domain.Mes
 	if err := firstError(checkChat(chat), checkMessage(id)); err != nil {
 		return MessageView{}, err
 	}
-	wants := want(domain.MessageEntity(id), domain.ReactionsEntity(id))
-	loaded, err := q.log.Load(ctx, chat, wants...)
-	if err != nil {
+	slots := []slot{{entity: domain.MessageEntity(id)}, {entity: domain.ReactionsEntity(id)}}
+	if _, err := q.load(ctx, chat, slots); err != nil {
 		return MessageView{}, err
 	}
-	view := (&state{chat: chat, wants: wants, loaded: loaded}).view(id)
-	if err := found(chat, loaded.Head); err != nil {
-		return MessageView{}, err
-	}
+	view := viewOf(slots[0], slots[1])
 	if !view.Exists() {
 		return MessageView{}, &domain.Refusal{Reason: domain.ErrMessageNotFound, Detail: fmt.Sprintf("chat %q has no message %q", chat, id)}
 	}
 	return view, nil
 }
 
-func (s *state) view(id domain.MessageID) MessageView {
-	return MessageView{Message: s.message(id), Reactions: s.reactions(id).Groups()}
+func viewOf(message, reactions slot) MessageView {
+	m, _ := message.state.(*domain.Message)
+	r, _ := reactions.state.(*domain.Reactions)
+	return MessageView{Message: *m, Reactions: r.Groups()}
 }
 
 // Chat gives the chat itself. [domain.ErrChatNotFound] if there is none.
@@ -184,12 +228,12 @@ func (q *Queries) Chat(ctx context.Context, chat domain.ChatID) (domain.Chat, er
 	if err := checkChat(chat); err != nil {
 		return domain.Chat{}, err
 	}
-	wants := want(domain.ChatEntity())
-	loaded, err := q.log.Load(ctx, chat, wants...)
-	if err != nil {
+	slots := []slot{{entity: domain.ChatEntity()}}
+	if _, err := q.load(ctx, chat, slots); err != nil {
 		return domain.Chat{}, err
 	}
-	return (&state{chat: chat, wants: wants, loaded: loaded}).theChat(), found(chat, loaded.Head)
+	c, _ := slots[0].state.(*domain.Chat)
+	return *c, nil
 }
 
 // Chats names every chat, in no particular order.
@@ -218,36 +262,30 @@ func (q *Queries) Members(ctx context.Context, chat domain.ChatID) ([]domain.Mem
 	}
 	const together = 128 // members loaded in one step
 	var members []domain.Member
-	var users []domain.UserID
+	var slots []slot
 	load := func() error {
-		wants := make([]ports.Want, len(users))
-		for i, user := range users {
-			wants[i] = ports.Want{Entity: domain.MemberEntity(user)}
-		}
-		loaded, err := q.log.Load(ctx, chat, wants...)
-		if err != nil {
+		if _, err := q.load(ctx, chat, slots); err != nil {
 			return err
 		}
-		s := &state{chat: chat, wants: wants, loaded: loaded}
-		for _, user := range users {
-			if m := s.member(user); m.Current() {
-				members = append(members, m)
+		for _, s := range slots {
+			if m, _ := s.state.(*domain.Member); m.Current() {
+				members = append(members, *m)
 			}
 		}
-		users = users[:0]
+		slots = slots[:0]
 		return nil
 	}
 	for user, err := range q.log.Members(ctx, chat) {
 		if err != nil {
 			return nil, err
 		}
-		if users = append(users, user); len(users) == together {
+		if slots = append(slots, slot{entity: domain.MemberEntity(user)}); len(slots) == together {
 			if err := load(); err != nil {
 				return nil, err
 			}
 		}
 	}
-	if len(users) > 0 {
+	if len(slots) > 0 {
 		if err := load(); err != nil {
 			return nil, err
 		}
@@ -264,32 +302,58 @@ func (q *Queries) Unread(ctx context.Context, chat domain.ChatID, user domain.Us
 	if err := checkChat(chat, user); err != nil {
 		return 0, err
 	}
-	wants := append(want(domain.MemberEntity(user)), ports.Want{Entity: domain.ReadEntity(user), Latest: true})
-	loaded, err := q.log.Load(ctx, chat, wants...)
-	if err != nil {
+	slots := []slot{{entity: domain.MemberEntity(user)}, {entity: domain.ReadEntity(user), latest: true}}
+	if _, err := q.load(ctx, chat, slots); err != nil {
 		return 0, err
 	}
-	if err := found(chat, loaded.Head); err != nil {
-		return 0, err
-	}
-	s := &state{chat: chat, wants: wants, loaded: loaded}
-	member := s.member(user)
+	member, _ := slots[0].state.(*domain.Member)
+	mark, _ := slots[1].state.(*domain.ReadMark)
 	if !member.Current() {
 		return 0, &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
 	}
-	count, err := q.log.Count(ctx, chat, max(member.Since, s.readMark(user).Seq))
+	count, err := q.count(ctx, chat, max(member.Since, mark.Seq))
 	if err != nil {
 		return 0, err
 	}
 	return domain.Unread(count.Head, count.At, count.Deleted), nil
 }
 
-func (q *Queries) exists(ctx context.Context, chat domain.ChatID) error {
-	loaded, err := q.log.Load(ctx, chat)
-	if err != nil {
-		return err
+// count is the log's, or as of a seq what the events since then say.
+func (q *Queries) count(ctx context.Context, chat domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
+	if q.until == 0 {
+		return q.log.Count(ctx, chat, after)
 	}
-	return found(chat, loaded.Head)
+	var count ports.MessageCount
+	sent := make(map[domain.MessageID]struct{})
+	for r := (ports.Range{From: max(after, 1), Limit: ports.MaxPage}); ; r.From += ports.MaxPage {
+		page, err := q.read(ctx, chat, r)
+		if err != nil {
+			return ports.MessageCount{}, err
+		}
+		for _, record := range page.Records {
+			count.Head = record.Ordinal
+			if record.Seq <= after {
+				count.At = record.Ordinal
+				continue
+			}
+			switch e := record.Event.(type) {
+			case domain.MessageNew:
+				sent[e.Message] = struct{}{}
+			case domain.MessageDelete:
+				if _, late := sent[e.Message]; late {
+					count.Deleted++
+				}
+			}
+		}
+		if len(page.Records) < ports.MaxPage {
+			return count, nil
+		}
+	}
+}
+
+func (q *Queries) exists(ctx context.Context, chat domain.ChatID) error {
+	_, err := q.load(ctx, chat, nil)
+	return err
 }
 
 func found(chat domain.ChatID, head domain.Seq) error {

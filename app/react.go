@@ -18,16 +18,16 @@ type React struct {
 
 // reactionRule is [domain.Chat.React] or [domain.Chat.Unreact].
 type reactionRule func(
-	c domain.Chat, by domain.Member, m domain.Message, r domain.Reactions, emoji domain.Emoji, at time.Time,
+	c domain.Chat, by domain.Member, m domain.Message, r *domain.Reactions, emoji domain.Emoji, at time.Time,
 ) ([]domain.Durable, error)
 
 // React puts a reaction. There already, it changes nothing.
 func (c *Chats) React(ctx context.Context, cmd React) (Done, error) {
-	return c.react(ctx, cmd, domain.ReactionAdd, domain.Chat.React)
+	return c.react(ctx, "react", cmd, domain.ReactionAdd, domain.Chat.React)
 }
 
 func (c *Chats) react(
-	ctx context.Context, cmd React, action domain.ReactionAction,
+	ctx context.Context, name string, cmd React, action domain.ReactionAction,
 	decide reactionRule,
 ) (Done, error) {
 	emoji, err := domain.NewEmoji(cmd.Emoji)
@@ -36,7 +36,7 @@ func (c *Chats) react(
 	}
 	reactions := domain.ReactionsEntity(cmd.MessageID)
 	return c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: name, chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID), reactions),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return decide(s.theChat(), s.member(cmd.By), s.message(cmd.MessageID), s.reactions(cmd.MessageID), emoji, c.now())

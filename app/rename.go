@@ -21,7 +21,7 @@ func (c *Chats) Rename(ctx context.Context, cmd Rename) (Done, error) {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: "rename", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Rename(s.member(cmd.By), title, c.now())

@@ -35,8 +35,9 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	}
 	var first domain.Message
 	done, err := c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By,
-		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By), domain.MessageEntity(draft.ID)),
+		name: "send", chat: cmd.Chat, by: cmd.By,
+		wants:  want(domain.ChatEntity(), domain.MemberEntity(cmd.By), domain.MessageEntity(draft.ID)),
+		expect: domain.MessageEntity(draft.ID),
 		decide: func(s *state) ([]domain.Durable, error) {
 			first = s.message(draft.ID)
 			return s.theChat().Post(s.member(cmd.By), first, draft, c.now())

@@ -44,5 +44,5 @@ func (u *Users) SetStatus(ctx context.Context, cmd SetStatus) (bool, error) {
 	if err != nil || before == cmd.Status {
 		return false, err
 	}
-	return true, u.live.Publish(ctx, event)
+	return true, u.live.Publish(ctx, event, ports.Meta{})
 }

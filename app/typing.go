@@ -25,7 +25,7 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 	if err != nil || !told {
 		return false, err
 	}
-	return true, c.live.Publish(ctx, start)
+	return true, c.live.Publish(ctx, start, c.meta)
 }
 
 // StopTyping tells who listens that a member no longer types; a stop always passes.
@@ -37,7 +37,7 @@ func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
 	if err := c.typing.Stop(ctx, cmd.Chat, cmd.By); err != nil {
 		return err
 	}
-	return c.live.Publish(ctx, events[0])
+	return c.live.Publish(ctx, events[0], c.meta)
 }
 
 func (c *Chats) typed(
@@ -46,11 +46,11 @@ func (c *Chats) typed(
 	if err := checkChat(cmd.Chat, cmd.By); err != nil {
 		return nil, err
 	}
-	wants := want(domain.ChatEntity(), domain.MemberEntity(cmd.By))
-	loaded, err := c.log.Load(ctx, cmd.Chat, wants...)
-	if err != nil {
+	wanted := command{chat: cmd.Chat, wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By))}
+	s := newState(&wanted)
+	c.entities.cached(cmd.Chat, s.slots)
+	if _, err := c.entities.load(ctx, cmd.Chat, s.slots); err != nil {
 		return nil, err
 	}
-	s := &state{chat: cmd.Chat, wants: wants, loaded: loaded}
 	return decide(s.theChat(), s.member(cmd.By), c.now())
 }

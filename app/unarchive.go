@@ -19,7 +19,7 @@ func (c *Chats) Unarchive(ctx context.Context, cmd Unarchive) (Done, error) {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: "unarchive", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Unarchive(s.member(cmd.By), c.now())

@@ -1,5 +1,7 @@
 package domain
 
+import "slices"
+
 // Entity is a part of a chat that changes as a whole: the unit of consistency. Its version is the seq of the last event that
 // moved it.
 type Entity struct {
@@ -18,6 +20,7 @@ const (
 	KindReactions                       // the reactions to one message
 	KindRead                            // how far one user has read
 	KindCommand                         // a command that was carried out
+	KindOwn                             // something of a team's own, which its own events move
 )
 
 // ChatEntity is the chat itself.
@@ -38,6 +41,9 @@ func ReadEntity(id UserID) Entity { return Entity{KindRead, string(id)} }
 // CommandEntity is a command that was carried out.
 func CommandEntity(id CommandID) Entity { return Entity{KindCommand, string(id)} }
 
+// OwnEntity is something of a team's own: a poll, an order.
+func OwnEntity(id OwnID) Entity { return Entity{KindOwn, string(id)} }
+
 func (e Entity) String() string {
 	switch e.Kind {
 	case KindChat:
@@ -52,6 +58,8 @@ func (e Entity) String() string {
 		return "read/" + e.ID
 	case KindCommand:
 		return "cmd/" + e.ID
+	case KindOwn:
+		return "own/" + e.ID
 	}
 	return "unknown/" + e.ID
 }
@@ -81,6 +89,13 @@ func Moves(e Durable) []Entity {
 			}
 			return []Entity{MemberEntity(e.User)}
 		}
+	case Own:
+		if e.Entity != "" {
+			return []Entity{OwnEntity(e.Entity)}
+		}
 	}
 	return nil
 }
+
+// MovesEntity reports whether an event moves an entity.
+func MovesEntity(e Durable, entity Entity) bool { return slices.Contains(Moves(e), entity) }

@@ -2,7 +2,8 @@ package domain
 
 import "time"
 
-// Event is something that happened. The set is closed: durable events and ephemeral ones, all declared in this file.
+// Event is something that happened. The set is closed: durable events and ephemeral ones, all declared in this file; teams add events of
+// their own as [Own].
 type Event interface {
 	// OccurredAt is when it happened, UTC, in whole milliseconds.
 	OccurredAt() time.Time
@@ -95,6 +96,17 @@ type ChatUpdate struct {
 	At       time.Time
 }
 
+// Own is a durable event of a team's own. The core records, orders and delivers it, and knows nothing of what it says.
+type Own struct {
+	Chat    ChatID
+	Actor   UserID
+	Type    OwnType
+	Version int    // of the data, from 1
+	Entity  OwnID  // what it moves; "" if nothing but the command
+	Data    string // one JSON object
+	At      time.Time
+}
+
 // Change is what a [ChatUpdate] changed.
 type Change uint8
 
@@ -176,6 +188,7 @@ func (e MessageDelete) OccurredAt() time.Time   { return e.At }
 func (e MessageReaction) OccurredAt() time.Time { return e.At }
 func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
 func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
+func (e Own) OccurredAt() time.Time             { return e.At }
 func (e TypingStart) OccurredAt() time.Time     { return e.At }
 func (e TypingStop) OccurredAt() time.Time      { return e.At }
 func (e UserStatus) OccurredAt() time.Time      { return e.At }
@@ -186,6 +199,7 @@ func (e MessageDelete) ChatID() ChatID   { return e.Chat }
 func (e MessageReaction) ChatID() ChatID { return e.Chat }
 func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
 func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
+func (e Own) ChatID() ChatID             { return e.Chat }
 
 func (MessageNew) isEvent()      {}
 func (MessageEdit) isEvent()     {}
@@ -193,6 +207,7 @@ func (MessageDelete) isEvent()   {}
 func (MessageReaction) isEvent() {}
 func (ReadReceipt) isEvent()     {}
 func (ChatUpdate) isEvent()      {}
+func (Own) isEvent()             {}
 func (TypingStart) isEvent()     {}
 func (TypingStop) isEvent()      {}
 func (UserStatus) isEvent()      {}
@@ -203,6 +218,7 @@ func (MessageDelete) isDurable()   {}
 func (MessageReaction) isDurable() {}
 func (ReadReceipt) isDurable()     {}
 func (ChatUpdate) isDurable()      {}
+func (Own) isDurable()             {}
 
 func (TypingStart) isEphemeral() {}
 func (TypingStop) isEphemeral()  {}

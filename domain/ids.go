@@ -24,6 +24,8 @@ type (
 	EventID string
 	// DeviceID names one of a user's devices.
 	DeviceID string
+	// OwnID names something of a team's own within a chat: what its own events are about.
+	OwnID string
 )
 
 // Seq is an event's place in its chat's log: dense, from 1. As an entity's version it is the seq of the last event that moved the
@@ -52,6 +54,9 @@ func ParseEventID(s string) (EventID, error) { return parseID[EventID]("eventId"
 
 // ParseDeviceID checks s as a device id.
 func ParseDeviceID(s string) (DeviceID, error) { return parseID[DeviceID]("deviceId", s) }
+
+// ParseOwnID checks s as the id of something of a team's own.
+func ParseOwnID(s string) (OwnID, error) { return parseID[OwnID]("entity", s) }
 
 func parseID[ID ~string](field, s string) (ID, error) {
 	if problem := idProblem(s); problem != "" {

@@ -2,18 +2,28 @@ package domain
 
 import (
 	"cmp"
+	"iter"
+	"maps"
 	"slices"
 	"time"
 )
 
 // Reactions are the reactions to one message: a set over user and emoji. A reaction that was recorded twice counts once.
 type Reactions struct {
-	set map[reaction]Seq
+	shared map[Reaction]Seq // never changed once a clone has it too
+	recent map[Reaction]Seq // over shared; 0 for what is no longer there
+	n      int
 }
 
-type reaction struct {
-	user  UserID
-	emoji Emoji
+// Reaction is one user's reaction with one emoji.
+type Reaction struct {
+	User  UserID
+	Emoji Emoji
+}
+
+// ReactionsOf are the given reactions with the seqs of their events.
+func ReactionsOf(set map[Reaction]Seq) *Reactions {
+	return &Reactions{shared: maps.Clone(set), n: len(set)}
 }
 
 // Apply folds an event that moved the reactions.
@@ -22,28 +32,66 @@ func (r *Reactions) Apply(seq Seq, e Durable) {
 	if !ok {
 		return
 	}
-	key := reaction{ev.User, ev.Emoji}
+	key := Reaction{ev.User, ev.Emoji}
+	there := r.seqOf(key) > 0
+	if r.recent == nil {
+		r.recent = make(map[Reaction]Seq)
+	}
 	switch ev.Action {
 	case ReactionAdd:
-		if r.set == nil {
-			r.set = make(map[reaction]Seq)
-		}
-		if _, there := r.set[key]; !there {
-			r.set[key] = seq
+		if !there {
+			r.recent[key] = seq
+			r.n++
 		}
 	case ReactionRemove:
-		delete(r.set, key)
+		if there {
+			r.recent[key] = 0
+			r.n--
+		}
+	}
+}
+
+func (r *Reactions) seqOf(key Reaction) Seq {
+	if seq, ok := r.recent[key]; ok {
+		return seq
+	}
+	return r.shared[key]
+}
+
+// Clone implements [State]. It copies what is recent, and everything once that has become about the root of it: a hot message is
+// cloned with every reaction.
+func (r *Reactions) Clone() State {
+	if len(r.recent) < 16 || len(r.recent)*len(r.recent) < len(r.shared) {
+		return &Reactions{shared: r.shared, recent: maps.Clone(r.recent), n: r.n}
+	}
+	all := make(map[Reaction]Seq, r.n)
+	for key, seq := range r.All() {
+		all[key] = seq
+	}
+	return &Reactions{shared: all, n: r.n}
+}
+
+// All yields each reaction with the seq of its event, in no particular order.
+func (r *Reactions) All() iter.Seq2[Reaction, Seq] {
+	return func(yield func(Reaction, Seq) bool) {
+		for key, seq := range r.recent {
+			if seq > 0 && !yield(key, seq) {
+				return
+			}
+		}
+		for key, seq := range r.shared {
+			if _, changed := r.recent[key]; !changed && !yield(key, seq) {
+				return
+			}
+		}
 	}
 }
 
 // Has reports whether the user's reaction is there.
-func (r Reactions) Has(user UserID, emoji Emoji) bool {
-	_, ok := r.set[reaction{user, emoji}]
-	return ok
-}
+func (r *Reactions) Has(user UserID, emoji Emoji) bool { return r.seqOf(Reaction{user, emoji}) > 0 }
 
 // Len is the number of reactions.
-func (r Reactions) Len() int { return len(r.set) }
+func (r *Reactions) Len() int { return r.n }
 
 // ReactionGroup is everyone who reacted with one emoji.
 type ReactionGroup struct {
@@ -52,30 +100,34 @@ type ReactionGroup struct {
 }
 
 // Groups lists the reactions by emoji, in the order in which each emoji first came.
-func (r Reactions) Groups() []ReactionGroup {
-	keys := make([]reaction, 0, len(r.set))
-	for key := range r.set {
-		keys = append(keys, key)
+func (r *Reactions) Groups() []ReactionGroup {
+	type placed struct {
+		Reaction
+		seq Seq
 	}
-	slices.SortFunc(keys, func(a, b reaction) int {
-		return cmp.Or(cmp.Compare(r.set[a], r.set[b]), cmp.Compare(a.emoji, b.emoji), cmp.Compare(a.user, b.user))
+	all := make([]placed, 0, r.n)
+	for key, seq := range r.All() {
+		all = append(all, placed{key, seq})
+	}
+	slices.SortFunc(all, func(a, b placed) int {
+		return cmp.Or(cmp.Compare(a.seq, b.seq), cmp.Compare(a.Emoji, b.Emoji), cmp.Compare(a.User, b.User))
 	})
 	var groups []ReactionGroup
 	place := make(map[Emoji]int)
-	for _, key := range keys {
-		i, seen := place[key.emoji]
+	for _, r := range all {
+		i, seen := place[r.Emoji]
 		if !seen {
 			i = len(groups)
-			place[key.emoji] = i
-			groups = append(groups, ReactionGroup{Emoji: key.emoji})
+			place[r.Emoji] = i
+			groups = append(groups, ReactionGroup{Emoji: r.Emoji})
 		}
-		groups[i].Users = append(groups[i].Users, key.user)
+		groups[i].Users = append(groups[i].Users, r.User)
 	}
 	return groups
 }
 
 // React puts a reaction. There already: no event.
-func (c Chat) React(by Member, m Message, r Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
+func (c Chat) React(by Member, m Message, r *Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
 	if err := c.mayReact(by, m); err != nil || r.Has(by.User, emoji) {
 		return nil, err
 	}
@@ -83,7 +135,7 @@ func (c Chat) React(by Member, m Message, r Reactions, emoji Emoji, at time.Time
 }
 
 // Unreact takes a reaction back. Not there: no event.
-func (c Chat) Unreact(by Member, m Message, r Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
+func (c Chat) Unreact(by Member, m Message, r *Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
 	if err := c.mayReact(by, m); err != nil || !r.Has(by.User, emoji) {
 		return nil, err
 	}

@@ -67,8 +67,8 @@ func (w *world) message(id domain.MessageID) domain.Message {
 	return *entry(w.messages, id, domain.Message{Chat: "c", ID: id})
 }
 
-func (w *world) reacted(id domain.MessageID) domain.Reactions {
-	return *entry(w.reactions, id, domain.Reactions{})
+func (w *world) reacted(id domain.MessageID) *domain.Reactions {
+	return entry(w.reactions, id, domain.Reactions{})
 }
 
 func (w *world) mark(id domain.UserID) domain.ReadMark {

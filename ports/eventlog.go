@@ -59,6 +59,12 @@ type BatchAppender interface {
 	AppendBatch(ctx context.Context, batch []Append) ([]Outcome, error)
 }
 
+// Snapshots keep what entities had folded into, so that a load need not walk all of their events. They can be lost at any time.
+type Snapshots interface {
+	// Keep remembers the state of an entity at a version, unless a later one is known. Loads begin with it from then on.
+	Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error
+}
+
 // Append is one command's events and what they depend on.
 type Append struct {
 	Chat       domain.ChatID
@@ -98,6 +104,7 @@ type Meta struct {
 type Appended struct {
 	First, Last domain.Seq
 	Ordinal     domain.Ordinal // of the last event
+	Due         domain.Entity  // an entity that has got so many events that a snapshot pays; zero if there is none
 }
 
 // Outcome is what became of one command of a batch.
@@ -111,6 +118,8 @@ type Want struct {
 	Entity domain.Entity
 	After  domain.Seq // only events after this version
 	Latest bool       // only the last event
+	Until  domain.Seq // as of this seq: later events do not count. 0: as of now
+	Whole  bool       // all events, and no snapshot instead of the first ones
 }
 
 // Loaded is what Load found.
@@ -121,8 +130,15 @@ type Loaded struct {
 
 // EntityHistory is an entity's version and the events behind it.
 type EntityHistory struct {
+	Version  domain.Seq
+	Snapshot Snapshot // what the events go on from; zero if they begin with the first, or after the version that was asked for
+	Events   []Record // oldest first
+}
+
+// Snapshot is the state of an entity at a version.
+type Snapshot struct {
 	Version domain.Seq
-	Events  []Record // oldest first
+	State   domain.State // not to be changed; Clone it
 }
 
 // Range selects events by seq.
@@ -165,6 +181,10 @@ var (
 	ErrLogLost = errors.New("event log lost")
 	// ErrCorrupt is an entry of the log that cannot be read; the error is a [*CorruptError].
 	ErrCorrupt = errors.New("corrupt log entry")
+	// ErrOverloaded is a log with so many appends waiting that it takes no more; nothing was appended; try again later.
+	ErrOverloaded = errors.New("event log overloaded")
+	// ErrUnconfirmed is an append that not enough replicas have confirmed in time; the error is an [*UnconfirmedError].
+	ErrUnconfirmed = errors.New("append not confirmed by replicas")
 	// ErrTooLarge is an event of more than [domain.MaxEventBytes].
 	ErrTooLarge = errors.New("event too large")
 )
@@ -182,6 +202,20 @@ func (e *ConflictError) Error() string {
 
 // Is reports that a ConflictError is [ErrConflict].
 func (e *ConflictError) Is(target error) bool { return target == ErrConflict }
+
+// UnconfirmedError is an append that is in the log and will be delivered, but might not outlive the loss of the server that has it.
+type UnconfirmedError struct {
+	Appended  Appended
+	Confirmed int // replicas that have it
+	Wanted    int
+}
+
+func (e *UnconfirmedError) Error() string {
+	return fmt.Sprintf("%v: %d of %d have seq %d to %d", ErrUnconfirmed, e.Confirmed, e.Wanted, e.Appended.First, e.Appended.Last)
+}
+
+// Is reports that an UnconfirmedError is [ErrUnconfirmed].
+func (e *UnconfirmedError) Is(target error) bool { return target == ErrUnconfirmed }
 
 // CorruptError names the entry that cannot be read.
 type CorruptError struct {

@@ -10,7 +10,7 @@ import (
 // LiveBus tells ephemeral events to who listens right now.
 type LiveBus interface {
 	// Publish hands the event on, at most once and without order between publishers. An error means that nobody was told.
-	Publish(ctx context.Context, e domain.Ephemeral) error
+	Publish(ctx context.Context, e domain.Ephemeral, m Meta) error
 }
 
 // TypingMarks remembers who is typing, each mark for as long as the event says.

@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"chatcore/adapters/wireformat"
+	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -106,8 +107,24 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		appended.Last, appended.Ordinal = r.Seq, r.Ordinal
 		notifications = append(notifications, notification{wireformat.Type(e.Event), c.events[i].Splice(r.Seq, r.Ordinal)})
 	}
+	appended.Due = chat.due(c.Events)
 	if end := c.EndsTyping; end != nil && l.typing.end(end.Stop.Chat, end.Stop.User) {
 		notifications = append(notifications, notification{wireformat.Type(end.Stop), c.typingStop})
 	}
 	return appended, notifications
+}
+
+// manyEvents is how many events make a snapshot of an entity pay.
+const manyEvents = 256
+
+// due is an entity of which the events just added made the number of events a multiple of so many.
+func (c *chat) due(events []ports.NewEvent) domain.Entity {
+	for _, e := range events {
+		for _, m := range e.Moves {
+			if n := len(c.moves[m]); n > 0 && n%manyEvents == 0 && m.Kind != domain.KindRead && m.Kind != domain.KindCommand {
+				return m
+			}
+		}
+	}
+	return domain.Entity{}
 }

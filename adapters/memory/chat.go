@@ -13,10 +13,11 @@ type chat struct {
 	moves      map[domain.Entity][]domain.Seq // of the events that moved an entity
 	members    []domain.UserID                // present and former, in the order in which they came
 	tombstones map[domain.Seq]struct{}        // of the messages that were deleted, the seq of their send
+	snapshots  map[domain.Entity]ports.Snapshot
 }
 
 func newChat() *chat {
-	return &chat{moves: make(map[domain.Entity][]domain.Seq), tombstones: make(map[domain.Seq]struct{})}
+	return &chat{moves: make(map[domain.Entity][]domain.Seq), tombstones: make(map[domain.Seq]struct{}), snapshots: make(map[domain.Entity]ports.Snapshot)}
 }
 
 func (c *chat) head() domain.Seq {
@@ -72,11 +73,22 @@ func (c *chat) add(e ports.NewEvent) ports.Record {
 }
 
 func (c *chat) history(w ports.Want) ports.EntityHistory {
-	h := ports.EntityHistory{Version: c.version(w.Entity)}
+	var h ports.EntityHistory
 	if c == nil {
 		return h
 	}
 	seqs := c.moves[w.Entity]
+	if w.Until > 0 {
+		n, _ := slices.BinarySearch(seqs, w.Until+1)
+		seqs = seqs[:n]
+	}
+	if len(seqs) > 0 {
+		h.Version = seqs[len(seqs)-1]
+	}
+	if s := c.snapshots[w.Entity]; !w.Whole && !w.Latest && s.Version > w.After && s.Version <= h.Version {
+		h.Snapshot = s
+		w.After = s.Version
+	}
 	if w.Latest && len(seqs) > 0 {
 		seqs = seqs[len(seqs)-1:]
 	}

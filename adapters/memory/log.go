@@ -19,6 +19,7 @@ var (
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
 	_ ports.BatchAppender  = (*Log)(nil)
+	_ ports.Snapshots      = (*Log)(nil)
 	_ ports.Feed           = (*Log)(nil)
 )
 
@@ -48,7 +49,7 @@ func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, p
 	return &Log{
 		id:       hex.EncodeToString(id[:]),
 		codec:    codec,
-		typing:   newTyping(clock),
+		typing:   NewTyping(clock),
 		announce: announce,
 		chats:    make(map[domain.ChatID]*chat),
 		grown:    make(chan struct{}),
@@ -74,6 +75,19 @@ func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.Want) (
 		loaded.Entities[i] = c.history(w)
 	}
 	return loaded, nil
+}
+
+// Keep implements [ports.Snapshots].
+func (l *Log) Keep(ctx context.Context, id domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c := l.chats[id]; c != nil && version <= c.version(e) && version > c.snapshots[e].Version {
+		c.snapshots[e] = ports.Snapshot{Version: version, State: s}
+	}
+	return nil
 }
 
 // Read implements [ports.EventLog].

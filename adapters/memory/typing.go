@@ -10,7 +10,7 @@ import (
 
 var _ ports.TypingMarks = (*Typing)(nil)
 
-// Typing remembers who is typing, by a clock. It is part of a [Log].
+// Typing remembers who is typing, by a clock. Every [Log] has one.
 type Typing struct {
 	clock ports.Clock
 
@@ -23,7 +23,8 @@ type typist struct {
 	user domain.UserID
 }
 
-func newTyping(clock ports.Clock) *Typing {
+// NewTyping remembers nobody yet.
+func NewTyping(clock ports.Clock) *Typing {
 	return &Typing{clock: clock, marks: make(map[typist]domain.Typing)}
 }
 

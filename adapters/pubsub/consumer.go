@@ -20,6 +20,9 @@ type Handler func(ctx context.Context, d ports.Delivery) error
 // AnyType registers a handler for the types that have none of their own.
 const AnyType = "*"
 
+// AnyOwn registers a handler for the types of a team's own that have none.
+const AnyOwn = "own:*"
+
 // Counters count what became of deliveries, over all groups of a process.
 type Counters struct {
 	Handled     atomic.Uint64 // finished by a handler
@@ -52,6 +55,12 @@ var ErrBroken = errors.New("unreadable entry")
 // metaAttempt is the metadata key under which a message counts its handler starts.
 const metaAttempt = "_chatcore_attempt"
 
+// Attempt is which handler start of a message this is, from 1; 0 outside of a handler.
+func Attempt(msg *message.Message) int {
+	attempt, _ := strconv.Atoi(msg.Metadata.Get(metaAttempt))
+	return attempt
+}
+
 // NewConsumer makes the Watermill handler of a consumer group: it reads the event and calls the handler of its type. An event without
 // one is finished and counted. An entry that cannot be read is a permanent error.
 func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handlers map[string]Handler, counters *Counters) message.NoPublishHandlerFunc {
@@ -61,6 +70,9 @@ func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handl
 			return Permanent(fmt.Errorf("%w: %w", ErrBroken, err))
 		}
 		handle := handlers[wireformat.Type(d.Event)]
+		if _, own := d.Event.(domain.Own); own && handle == nil {
+			handle = handlers[AnyOwn]
+		}
 		if handle == nil {
 			handle = handlers[AnyType]
 		}
@@ -80,7 +92,7 @@ func readDelivery(codec *wireformat.Codec, logID string, clock ports.Clock, msg 
 	if why := msg.Metadata.Get(metaBroken); why != "" {
 		return ports.Delivery{}, errors.New(why)
 	}
-	attempt, _ := strconv.Atoi(msg.Metadata.Get(metaAttempt))
+	attempt := Attempt(msg)
 	if msg.Metadata.Get(metaSeq) != "" {
 		r, err := codec.Decode(msg.Payload)
 		if err != nil {

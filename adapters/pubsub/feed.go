@@ -4,6 +4,7 @@ import (
 	"context"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -18,6 +19,9 @@ type FeedSubscriber struct {
 	feed  ports.Feed
 	codec *wireformat.Codec
 	from  uint64
+	moved func()
+
+	finished atomic.Uint64 // the position before which everything is finished
 
 	mu     sync.Mutex
 	stops  []context.CancelFunc
@@ -27,14 +31,21 @@ type FeedSubscriber struct {
 
 var _ message.Subscriber = (*FeedSubscriber)(nil)
 
-// NewFeedSubscriber reads from the beginning, or what is appended from now on.
-func NewFeedSubscriber(feed ports.Feed, codec *wireformat.Codec, fromBeginning bool) *FeedSubscriber {
-	s := &FeedSubscriber{feed: feed, codec: codec}
+// NewFeedSubscriber reads from the beginning, or what is appended from now on. moved, unless nil, is called when something is finished.
+func NewFeedSubscriber(feed ports.Feed, codec *wireformat.Codec, fromBeginning bool, moved func()) *FeedSubscriber {
+	if moved == nil {
+		moved = func() {}
+	}
+	s := &FeedSubscriber{feed: feed, codec: codec, moved: moved}
 	if !fromBeginning {
 		s.from = feed.End()
 	}
+	s.finished.Store(s.from)
 	return s
 }
+
+// Idle reports whether all that was appended is finished.
+func (s *FeedSubscriber) Idle() bool { return s.finished.Load() >= s.feed.End() }
 
 // Subscribe reads until ctx ends. The topic means nothing: there is one feed.
 func (s *FeedSubscriber) Subscribe(ctx context.Context, _ string) (<-chan *message.Message, error) {
@@ -66,6 +77,8 @@ func (s *FeedSubscriber) read(ctx context.Context, out chan<- *message.Message) 
 			if !s.deliver(ctx, record, out) {
 				return
 			}
+			s.finished.Add(1)
+			s.moved()
 		}
 		position = next
 	}

@@ -24,6 +24,7 @@ const defaultBuffer = 256
 type hub struct {
 	buffer  int
 	dropped atomic.Uint64
+	queued  atomic.Uint64
 
 	mu     sync.Mutex
 	topics map[string]map[*listener]struct{}
@@ -98,6 +99,7 @@ func (h *hub) dispatch(topic string, payload []byte) {
 		msg.Metadata.Set(MetaType, topic)
 		select {
 		case l.queue <- msg:
+			h.queued.Add(1)
 		default:
 			h.dropped.Add(1)
 		}
@@ -165,6 +167,9 @@ func (l *Local) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 
 // Dropped is how many messages slow subscribers lost.
 func (l *Local) Dropped() uint64 { return l.hub.dropped.Load() }
+
+// Queued is how many messages were taken for subscribers.
+func (l *Local) Queued() uint64 { return l.hub.queued.Load() }
 
 // Close ends every subscription.
 func (l *Local) Close() error {

@@ -105,6 +105,9 @@ func (l *Live) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 // Dropped is how many messages slow subscribers lost.
 func (l *Live) Dropped() uint64 { return l.hub.dropped.Load() }
 
+// Queued is how many messages were taken for subscribers.
+func (l *Live) Queued() uint64 { return l.hub.queued.Load() }
+
 // Reconnects is how often the connection was replaced.
 func (l *Live) Reconnects() uint64 { return l.reconnects.Load() }
 

@@ -25,9 +25,9 @@ func NewLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 }
 
 // Publish implements [ports.LiveBus].
-func (b *LiveBus) Publish(ctx context.Context, e domain.Ephemeral) error {
+func (b *LiveBus) Publish(ctx context.Context, e domain.Ephemeral, m ports.Meta) error {
 	id := b.ids.NewID()
-	payload, err := b.codec.EncodeLive(domain.EventID(id), e, ports.Meta{})
+	payload, err := b.codec.EncodeLive(domain.EventID(id), e, m)
 	if err != nil {
 		return err
 	}

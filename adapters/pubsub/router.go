@@ -168,8 +168,7 @@ func (r *Router) tryAgain() message.HandlerMiddleware {
 
 func countAttempts(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) ([]*message.Message, error) {
-		attempt, _ := strconv.Atoi(msg.Metadata.Get(metaAttempt))
-		msg.Metadata.Set(metaAttempt, strconv.Itoa(attempt+1))
+		msg.Metadata.Set(metaAttempt, strconv.Itoa(Attempt(msg)+1))
 		return next(msg)
 	}
 }
@@ -183,7 +182,7 @@ func (r *Router) setAside(stream, group string) message.HandlerMiddleware {
 			if err == nil || msg.Context().Err() != nil {
 				return produced, err
 			}
-			attempts, _ := strconv.Atoi(msg.Metadata.Get(metaAttempt))
+			attempts := Attempt(msg)
 			letter := DeadLetter{Stream: stream, Group: group, Reason: err.Error(), Attempts: attempts, Message: msg}
 			if putErr := r.letters.Put(msg.Context(), letter); putErr != nil {
 				return nil, errors.Join(err, fmt.Errorf("setting it aside: %w", putErr))

@@ -17,10 +17,12 @@ import (
 //	cc:{p}:id          STRING  the log id again, so that each partition can be checked where it is
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
-//	cc:{p}:CHAT:m      HASH    message id → first seq : version : version of its reactions
-//	cc:{p}:CHAT:u      HASH    user id → version of the membership
-//	cc:{p}:CHAT:x      HASH    # → last seq : ordinal; c → version of the chat; r<user>, k<command> → theirs
+//	cc:{p}:CHAT:m      HASH    message id → first seq, then if there is more: version : events : version of its reactions : events
+//	cc:{p}:CHAT:u      HASH    user id → version of the membership : events
+//	cc:{p}:CHAT:x      HASH    # → last seq : ordinal; c, o<own> → version : events; r<user>, k<command> → version
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
+//	cc:{p}:CHAT:s      HASH    kind and id of an entity → version : snapshot
+//	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
 //
 // The other names are those of the wire contract.
 type Keys struct {
@@ -99,11 +101,20 @@ func (k Keys) chat(chat domain.ChatID, part string) string {
 }
 
 func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
-	name := "typing:"
+	return string(k.appendTyping(nil, chat, user))
+}
+
+func (k Keys) appendTyping(b []byte, chat domain.ChatID, user domain.UserID) []byte {
+	b = append(append(b, k.prefix...), "typing:"...)
 	if k.cluster {
-		name += "{" + k.tags[k.partition(chat)] + "}:"
+		b = append(append(append(b, '{'), k.tags[k.partition(chat)]...), "}:"...)
 	}
-	return k.prefix + name + escape(string(chat)) + ":" + escape(string(user))
+	b = append(appendEscaped(b, string(chat)), ':')
+	return appendEscaped(b, string(user))
+}
+
+func (k Keys) appendChannel(b []byte, typ string) []byte {
+	return append(append(b, k.prefix...), typ...)
 }
 
 func (k Keys) status(user domain.UserID) string {
@@ -116,20 +127,28 @@ func escape(s string) string {
 	if strings.IndexFunc(s, special) < 0 && utf8.ValidString(s) {
 		return s
 	}
-	var b strings.Builder
+	return string(appendEscaped(nil, s))
+}
+
+func appendEscaped(b []byte, s string) []byte {
+	const hex = "0123456789ABCDEF"
 	for i := 0; i < len(s); {
+		if c := s[i]; c < utf8.RuneSelf && !special(rune(c)) {
+			b = append(b, c)
+			i++
+			continue
+		}
 		r, size := utf8.DecodeRuneInString(s[i:])
 		if special(r) || (r == utf8.RuneError && size == 1) {
 			for _, c := range []byte(s[i : i+size]) {
-				const hex = "0123456789ABCDEF"
-				b.Write([]byte{'%', hex[c>>4], hex[c&15]})
+				b = append(b, '%', hex[c>>4], hex[c&15])
 			}
 		} else {
-			b.WriteString(s[i : i+size])
+			b = append(b, s[i:i+size]...)
 		}
 		i += size
 	}
-	return b.String()
+	return b
 }
 
 func special(r rune) bool {

@@ -11,6 +11,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -24,63 +25,154 @@ const (
 // Load implements [ports.EventLog]: one round trip, and one more for each 256 events beyond the first. The log only grows, so
 // the later steps see what the first saw.
 func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
-	loaded := ports.Loaded{Entities: make([]ports.EntityHistory, len(wants))}
-	pending := make([]int, len(wants))
-	cursors := make([]string, len(wants))
-	for i := range wants {
-		pending[i] = i
+	walks := make([]walk, len(wants))
+	for i, w := range wants {
+		walks[i] = walk{want: w, known: w.After}
 	}
+	loaded := ports.Loaded{Entities: make([]ports.EntityHistory, len(wants))}
+	pending := walks
 	for first := true; first || len(pending) > 0; first = false {
-		args := make([]any, 0, 4+5*len(pending))
-		args = append(args, l.id, escape(string(chat)), walkLimit, len(pending))
-		for _, i := range pending {
-			w, latest := wants[i], ""
-			if w.Latest {
-				latest = "1"
-			}
-			args = append(args, kindCode(w.Entity.Kind), w.Entity.ID, uint64(w.After), latest, cursors[i])
-		}
-		reply, err := l.ask(ctx, l.scripts.load, chat, args)
+		reply, err := l.ask(ctx, l.scripts.load, chat, l.loadArgs(chat, pending, wants))
 		if err != nil {
 			return ports.Loaded{}, err
 		}
 		if first {
 			loaded.Head = seqOf(reply[0])
 		}
-		var open []int
-		for n, i := range pending {
+		var open []walk
+		for n, w := range pending {
+			i := w.place
+			if first {
+				i = n
+				w.place = n
+			}
 			entity, _ := reply[n+1].([]any)
-			cursor, err := l.readEntity(chat, entity, &loaded.Entities[i], first)
-			if err != nil {
+			if err := l.step(ctx, chat, entity, &w, &loaded.Entities[i]); err != nil {
 				return ports.Loaded{}, err
 			}
-			if cursor > 0 {
-				cursors[i] = strconv.FormatUint(uint64(cursor), 10)
-				open = append(open, i)
+			if w.cursor > 0 {
+				open = append(open, w)
 			}
 		}
 		pending = open
 	}
 	for i := range loaded.Entities {
-		slices.Reverse(loaded.Entities[i].Events)
+		e := &loaded.Entities[i]
+		slices.Reverse(e.Events)
+		if wants[i].Until > 0 { // the version now says nothing about then
+			e.Version = e.Snapshot.Version
+			if n := len(e.Events); n > 0 {
+				e.Version = e.Events[n-1].Seq
+			}
+		}
 	}
 	return loaded, nil
 }
 
-// readEntity adds one step of a walk, newest first, and gives the seq at which the next step goes on.
-func (l *Log) readEntity(chat domain.ChatID, reply []any, into *ports.EntityHistory, first bool) (domain.Seq, error) {
-	if first {
+// walk is the loading of one entity, newest event first.
+type walk struct {
+	want   ports.Want
+	place  int        // in what was asked for
+	known  domain.Seq // where it ends: the version that the caller has, or that of the snapshot
+	cursor domain.Seq // where it goes on, 0 at the start and at the end
+}
+
+func (l *Log) loadArgs(chat domain.ChatID, walks []walk, wants []ports.Want) []any {
+	whole := ""
+	for _, w := range wants {
+		if w.Whole {
+			whole = "1"
+		}
+	}
+	args := make([]any, 0, 5+6*len(walks))
+	args = append(args, l.id, escape(string(chat)), walkLimit, whole, len(walks))
+	for _, w := range walks {
+		latest, cursor := "", ""
+		if w.want.Latest {
+			latest = "1"
+		}
+		if w.cursor > 0 {
+			cursor = strconv.FormatUint(uint64(w.cursor), 10)
+		}
+		args = append(args, kindCode(w.want.Entity.Kind), w.want.Entity.ID, uint64(w.known), uint64(w.want.Until), latest, cursor)
+	}
+	return args
+}
+
+// step takes what one call found of an entity. A snapshot that cannot be read is counted and left aside: the events tell the same.
+func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk, into *ports.EntityHistory) error {
+	if w.cursor == 0 {
 		into.Version = seqOf(reply[0])
 	}
-	for i := 2; i+1 < len(reply); i += 2 {
+	w.cursor = seqOf(reply[1])
+	var undecoded bool
+	if stored, _ := reply[2].(string); stored != "" {
+		snapshot, err := l.readSnapshot(chat, w.want.Entity, stored)
+		if undecoded = err != nil; undecoded {
+			l.unreadable.Add(1)
+			l.logger.WarnContext(ctx, "snapshot cannot be read, rebuilding from the log", "chat", chat, "entity", w.want.Entity.String(), "error", err)
+		} else {
+			into.Snapshot, w.known = snapshot, snapshot.Version
+		}
+	}
+	for i := 3; i+1 < len(reply); i += 2 {
 		record, err := l.decode(chat, seqOf(reply[i]), reply[i+1])
 		if err != nil {
-			return 0, err
+			return err
 		}
 		into.Events = append(into.Events, record)
 	}
-	return seqOf(reply[1]), nil
+	if undecoded {
+		return l.loadWhole(ctx, chat, w, into)
+	}
+	return nil
 }
+
+// loadWhole loads one entity without its snapshot. What moved it meanwhile is left out: all of a load is of one moment.
+func (l *Log) loadWhole(ctx context.Context, chat domain.ChatID, w *walk, into *ports.EntityHistory) error {
+	want := w.want
+	want.Whole = true
+	if want.Until == 0 {
+		want.Until = into.Version
+	}
+	loaded, err := l.Load(ctx, chat, want)
+	if err != nil {
+		return err
+	}
+	into.Events = loaded.Entities[0].Events
+	slices.Reverse(into.Events) // newest first, until all is there
+	w.cursor = 0
+	return nil
+}
+
+// readSnapshot reads VERSION:STATE.
+func (l *Log) readSnapshot(chat domain.ChatID, e domain.Entity, stored string) (ports.Snapshot, error) {
+	number, state, _ := strings.Cut(stored, ":")
+	version, err := strconv.ParseUint(number, 10, 64)
+	if err != nil {
+		return ports.Snapshot{}, err
+	}
+	s, err := wireformat.DecodeState(chat, e, []byte(state))
+	return ports.Snapshot{Version: domain.Seq(version), State: s}, err
+}
+
+// Keep implements [ports.Snapshots] in one round trip.
+func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error {
+	state, err := wireformat.EncodeState(s)
+	if err != nil {
+		return err
+	}
+	p := l.keys.partition(chat)
+	kept, err := l.scripts.snapshot.Run(ctx, l.client, []string{l.keys.id(p)},
+		l.id, escape(string(chat)), kindCode(e.Kind)+e.ID, uint64(version), state).Int()
+	if err == nil && kept < 0 {
+		return l.lost(p)
+	}
+	return unavailable(ctx, err)
+}
+
+// UnreadableSnapshots is how many snapshots could not be read and were rebuilt from the log.
+func (l *Log) UnreadableSnapshots() uint64 { return l.unreadable.Load() }
 
 // Read implements [ports.EventLog] in one round trip.
 func (l *Log) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (ports.Page, error) {

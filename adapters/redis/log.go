@@ -9,8 +9,11 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+	"go.opentelemetry.io/otel/metric"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
@@ -43,7 +46,11 @@ func (e *LogDiffersError) Is(target error) bool { return target == ErrLogDiffers
 type LogConfig struct {
 	Keys     Keys
 	Announce bool // publish each event on the plain pub/sub channel of its type
-	Logger   *slog.Logger
+	Queue    int  // appends that wait, per server or per partition of a Cluster; one chat may take a quarter. Defaults to 4,096
+
+	Durability Durability
+	Meter      metric.Meter // Defaults to one that measures nothing
+	Logger     *slog.Logger
 }
 
 // Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given.
@@ -55,11 +62,20 @@ type Log struct {
 	id       string
 	evicting error // why durable writes are refused, or nil
 	scripts  scripts
+
+	ids, streams []string // keys of each partition
+	lanes        []*lane  // one, or one for each partition of a Cluster
+	tokens       *tokens
+	durability   Durability
+	meters       meters
+	logger       *slog.Logger
+	unreadable   atomic.Uint64 // snapshots
 }
 
 var (
 	_ ports.EventLog       = (*Log)(nil)
 	_ ports.BatchAppender  = (*Log)(nil)
+	_ ports.Snapshots      = (*Log)(nil)
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
 )
@@ -74,7 +90,22 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if logger == nil {
 		logger = slog.Default()
 	}
-	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts()}
+	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), durability: c.Durability, logger: logger}
+	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
+	for p := range c.Keys.tags {
+		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
+	}
+	lanes := 1
+	if c.Keys.cluster {
+		lanes = len(c.Keys.tags)
+	}
+	for range lanes {
+		l.lanes = append(l.lanes, newLane(l, positive(c.Queue, 4096)))
+	}
+	var err error
+	if l.meters, err = newMeters(c.Meter, l); err != nil {
+		return nil, err
+	}
 	info, err := inspect(ctx, client)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,8 @@ var (
 	loadSource string
 	//go:embed script/read.lua
 	readSource string
+	//go:embed script/snapshot.lua
+	snapshotSource string
 	//go:embed script/identify.lua
 	identifySource string
 	//go:embed script/typing.lua
@@ -22,13 +24,14 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read *goredis.Script
+	append, load, read, snapshot *goredis.Script
 }
 
 func newScripts() scripts {
 	return scripts{
-		append: goredis.NewScript(appendSource),
-		load:   goredis.NewScript(loadSource),
-		read:   goredis.NewScript(readSource),
+		append:   goredis.NewScript(appendSource),
+		load:     goredis.NewScript(loadSource),
+		read:     goredis.NewScript(readSource),
+		snapshot: goredis.NewScript(snapshotSource),
 	}
 }

@@ -58,6 +58,8 @@ type Encoded struct{ Head, Tail []byte }
 const (
 	ordinalKey = `,"ordinal":`
 	maxDigits  = 20 // of a 64-bit number
+
+	spliced = len(ordinalKey) + 2*maxDigits // the most bytes that the log adds
 )
 
 // Splice gives the JSON of the event at its place in the log.
@@ -71,44 +73,67 @@ func (e Encoded) Splice(seq domain.Seq, ordinal domain.Ordinal) []byte {
 }
 
 // size is the most bytes that Splice can give.
-func (e Encoded) size() int { return len(e.Head) + len(e.Tail) + len(ordinalKey) + 2*maxDigits }
+func (e Encoded) size() int { return len(e.Head) + len(e.Tail) + spliced }
 
 // Encode writes a durable event. An event that may get more than [domain.MaxEventBytes] is [ports.ErrTooLarge], one with a value
 // that could not be read back is [ErrMalformed].
 func (c *Codec) Encode(id domain.EventID, e domain.Durable, m ports.Meta) (Encoded, error) {
-	typ := Type(e)
-	if !durable(typ) {
-		return Encoded{}, unknown(typ, DurableTypes())
+	buf, cut, err := c.AppendDurable(make([]byte, 0, sizeHint(e)), id, e, m)
+	if err != nil {
+		return Encoded{}, err
 	}
-	w := newWriter(typ, c.version(typ), sizeHint(e))
+	return Encoded{Head: buf[:cut:cut], Tail: buf[cut:]}, nil
+}
+
+// AppendDurable adds what Encode gives to dst, the head and behind it the tail, which begins at the index it gives. Errors are those
+// of Encode; with one dst is given back as it was.
+func (c *Codec) AppendDurable(dst []byte, id domain.EventID, e domain.Durable, m ports.Meta) (buf []byte, tail int, err error) {
+	typ := Type(e)
+	w := writer{buf: dst, typ: typ, v: c.version(typ)}
+	if own, ok := e.(domain.Own); ok {
+		w.v = own.Version
+		w.own(own)
+	} else if !durable(typ) {
+		return dst, 0, unknown(typ, DurableTypes())
+	}
 	w.common(id, e.OccurredAt())
 	w.buf = append(w.buf, `,"seq":`...)
-	cut := len(w.buf)
+	tail = len(w.buf)
 	w.meta(m)
 	w.durable(e)
 	w.buf = append(w.buf, '}')
-	if w.err != nil {
-		return Encoded{}, w.err
+	if w.err == nil {
+		w.err = checkSize(typ, len(w.buf)-len(dst)+spliced)
 	}
-	enc := Encoded{Head: w.buf[:cut:cut], Tail: w.buf[cut:]}
-	return enc, checkSize(typ, enc.size())
+	if w.err != nil {
+		return dst, 0, w.err
+	}
+	return w.buf, tail, nil
 }
 
 // EncodeLive writes an ephemeral event. Errors are those of Encode.
 func (c *Codec) EncodeLive(id domain.EventID, e domain.Ephemeral, m ports.Meta) ([]byte, error) {
+	return c.AppendLive(make([]byte, 0, sizeHint(e)), id, e, m)
+}
+
+// AppendLive adds what EncodeLive gives to dst. With an error dst is given back as it was.
+func (c *Codec) AppendLive(dst []byte, id domain.EventID, e domain.Ephemeral, m ports.Meta) ([]byte, error) {
 	typ := Type(e)
 	if !ephemeral(typ) {
-		return nil, unknown(typ, LiveTypes()[len(DurableTypes()):])
+		return dst, unknown(typ, LiveTypes()[len(DurableTypes()):])
 	}
-	w := newWriter(typ, c.version(typ), sizeHint(e))
+	w := writer{buf: dst, typ: typ, v: c.version(typ)}
 	w.common(id, e.OccurredAt())
 	w.meta(m)
 	w.ephemeral(e)
 	w.buf = append(w.buf, '}')
-	if w.err != nil {
-		return nil, w.err
+	if w.err == nil {
+		w.err = checkSize(typ, len(w.buf)-len(dst))
 	}
-	return w.buf, checkSize(typ, len(w.buf))
+	if w.err != nil {
+		return dst, w.err
+	}
+	return w.buf, nil
 }
 
 func checkSize(typ string, size int) error {
@@ -126,6 +151,8 @@ func sizeHint(e domain.Event) int {
 		return plain + len(e.Content) + len(e.Content)/16 + len(e.ClientMeta) + 48*len(e.Mentions) + 256*len(e.Attachments)
 	case domain.MessageEdit:
 		return plain + len(e.Content) + len(e.Content)/16
+	case domain.Own:
+		return plain + len(e.Data)
 	}
 	return plain
 }

@@ -69,18 +69,21 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 func (c *Codec) own(fields map[string]json.RawMessage, placed bool) (Incoming, error) {
 	r := &reader{fields: fields}
 	r.typ, _ = r.string("type", true)
-	if r.err == nil && !known(r.typ) {
+	own := r.err == nil && r.isOwn()
+	if r.err == nil && !known(r.typ) && !own {
 		return Incoming{}, unknown(r.typ, LiveTypes())
 	}
 	r.v = r.integer("v", true)
 	if r.err != nil {
 		return Incoming{}, r.err
 	}
-	if err := c.upcast(r); err != nil {
-		return Incoming{}, err
+	if !own { // a team brings the data of its events up to date where it reads them
+		if err := c.upcast(r); err != nil {
+			return Incoming{}, err
+		}
 	}
 	in := Incoming{ID: id(r, "eventId", domain.ParseEventID)}
-	if durable(r.typ) {
+	if own || durable(r.typ) {
 		least := uint64(0)
 		if placed {
 			least = 1
@@ -110,10 +113,34 @@ func (c *Codec) upcast(r *reader) error {
 		if up == nil {
 			return r.wrong("v", "has no way to the present version", fmt.Sprintf("one from which upcasters lead to %d", current))
 		}
-		if err := up(r.fields); err != nil {
+		if err := guarded(up, r.fields); err != nil {
 			e := r.wrong("v", "did not come up to the next version", "")
 			e.Cause = err
 			return e
+		}
+	}
+	return nil
+}
+
+// guarded makes an error of an upcaster's panic.
+func guarded(up Upcaster, fields map[string]json.RawMessage) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the upcaster panicked: %v", r)
+		}
+	}()
+	return up(fields)
+}
+
+// Upcast brings fields from one version to another, a step at a time. A step that is missing, fails or panics is an error.
+func Upcast(fields map[string]json.RawMessage, from, to int, steps map[int]Upcaster) error {
+	for v := from; v < to; v++ {
+		up := steps[v]
+		if up == nil {
+			return fmt.Errorf("no upcaster leads from version %d to %d", v, v+1)
+		}
+		if err := guarded(up, fields); err != nil {
+			return fmt.Errorf("from version %d: %w", v, err)
 		}
 	}
 	return nil

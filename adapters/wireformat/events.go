@@ -2,6 +2,7 @@ package wireformat
 
 import (
 	"encoding/json"
+	"strconv"
 	"time"
 
 	"chatcore/domain"
@@ -25,10 +26,20 @@ func (w *writer) durable(e domain.Durable) {
 		w.text("content", string(e.Content))
 		w.optional("replyTo", string(e.ReplyTo))
 		if len(e.Mentions) > 0 {
-			w.list("mentions", len(e.Mentions), func(i int) { w.quoted("mentions", string(e.Mentions[i])) })
+			w.key("mentions")
+			for i, mention := range e.Mentions {
+				w.element(i)
+				w.quoted("mentions", string(mention))
+			}
+			w.buf = append(w.buf, ']')
 		}
 		if len(e.Attachments) > 0 {
-			w.list("attachments", len(e.Attachments), func(i int) { w.attachment(e.Attachments[i]) })
+			w.key("attachments")
+			for i, a := range e.Attachments {
+				w.element(i)
+				w.attachment(a)
+			}
+			w.buf = append(w.buf, ']')
 		}
 		w.object("clientMeta", string(e.ClientMeta))
 	case domain.MessageEdit:
@@ -63,6 +74,24 @@ func (w *writer) durable(e domain.Durable) {
 		w.optional("userId", string(e.User))
 		w.optional("role", roleName(e.Role))
 		w.optional("previousRole", roleName(e.Previous))
+	case domain.Own:
+		w.id("chatId", string(e.Chat))
+		w.id("actorId", string(e.Actor))
+		w.optional("entity", string(e.Entity))
+		w.object("data", e.Data)
+	}
+}
+
+// own refuses what could not be told from the core's own events, or not be read back.
+func (w *writer) own(e domain.Own) {
+	if err := OwnTypeFree(e.Type); err != nil {
+		w.err = (&Error{Reason: ErrMalformed, Type: w.typ, Field: "type"}).invalid(err)
+	}
+	if e.Version < 1 {
+		w.refuse("v", "is "+strconv.Itoa(e.Version), "a version from 1 on")
+	}
+	if e.Data == "" {
+		w.refuse("data", "is empty", "one JSON object")
 	}
 }
 
@@ -83,17 +112,13 @@ func (w *writer) ephemeral(e domain.Ephemeral) {
 	}
 }
 
-func (w *writer) list(name string, n int, element func(i int)) {
-	w.key(name)
-	for i := range n {
-		if i == 0 {
-			w.buf = append(w.buf, '[')
-		} else {
-			w.buf = append(w.buf, ',')
-		}
-		element(i)
+// element begins the i-th element of an array.
+func (w *writer) element(i int) {
+	if i == 0 {
+		w.buf = append(w.buf, '[')
+	} else {
+		w.buf = append(w.buf, ',')
 	}
-	w.buf = append(w.buf, ']')
 }
 
 func (w *writer) attachment(a domain.Attachment) {
@@ -147,9 +172,21 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		}
 	case TypeTypingStart:
 		return domain.TypingStart{Chat: chat(), User: user("userId"), ExpiresAt: r.instant("expiresAt", now.Add(domain.TypingTTL)), At: at}
-	default: // the caller knows the type
+	case TypeTypingStop:
 		return domain.TypingStop{Chat: chat(), User: user("userId"), At: at}
+	default: // a team's own; the caller knows the others
+		data, _ := r.raw("data")
+		return domain.Own{
+			Chat: chat(), Actor: user("actorId"), Type: domain.OwnType(r.typ), Version: r.v,
+			Entity: optional(r, "entity", domain.ParseOwnID), Data: string(data), At: at,
+		}
 	}
+}
+
+// isOwn reports whether the fields are those of a team's own event.
+func (r *reader) isOwn() bool {
+	data, there := r.raw("data")
+	return there && data[0] == '{' && OwnTypeFree(domain.OwnType(r.typ)) == nil
 }
 
 func (r *reader) messageNew(e domain.MessageNew) domain.MessageNew {

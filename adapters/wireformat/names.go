@@ -15,9 +15,9 @@ const (
 	TypeTypingStop      = "typing:stop"
 )
 
-// Type is the name of an event's type, "" for an event that is none of package domain's values.
+// Type is the name of an event's type, "" for an event that is none of package domain's values. A team's own events have names of their own.
 func Type(e domain.Event) string {
-	switch e.(type) {
+	switch e := e.(type) {
 	case domain.MessageNew:
 		return TypeMessageNew
 	case domain.MessageEdit:
@@ -36,11 +36,13 @@ func Type(e domain.Event) string {
 		return TypeTypingStart
 	case domain.TypingStop:
 		return TypeTypingStop
+	case domain.Own:
+		return string(e.Type)
 	}
 	return ""
 }
 
-// DurableTypes are the types of events that are recorded.
+// DurableTypes are the types of the core's own events that are recorded.
 func DurableTypes() []string {
 	return []string{
 		TypeMessageNew, TypeMessageEdit, TypeMessageDelete, TypeMessageReaction, TypeReadReceipt, TypeChatUpdate,
@@ -50,6 +52,17 @@ func DurableTypes() []string {
 // LiveTypes are the types of events that are announced: the durable and the ephemeral ones.
 func LiveTypes() []string {
 	return append(DurableTypes(), TypeUserStatus, TypeTypingStart, TypeTypingStop)
+}
+
+// OwnTypeFree says what is wrong with a name for a team's own events, or nil.
+func OwnTypeFree(typ domain.OwnType) error {
+	if _, err := domain.ParseOwnType(string(typ)); err != nil {
+		return err
+	}
+	if known(string(typ)) {
+		return &domain.InvalidError{Field: "type", Problem: "is " + string(typ) + ", which the core itself has", Allowed: "another name"}
+	}
+	return nil
 }
 
 func known(typ string) bool { return durable(typ) || ephemeral(typ) }

@@ -75,6 +75,31 @@ func appendPacked(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
+// AppendMetadata adds to dst what EncodeMetadata makes of [Metadata].
+func AppendMetadata(dst []byte, e domain.Durable, m ports.Meta) []byte {
+	n := byte(3)
+	for _, value := range [...]string{m.CorrelationID, string(m.CausationID), m.TraceParent} {
+		if value != "" {
+			n++
+		}
+	}
+	b := append(dst, 0x80|n)
+	pair := func(key, value string) { b = appendPacked(appendPacked(b, key), value) }
+	optional := func(key, value string) {
+		if value != "" {
+			pair(key, clean(value))
+		}
+	}
+	optional(MetaCausationID, string(m.CausationID))
+	pair(MetaChatID, string(e.ChatID()))
+	optional(MetaCorrelationID, m.CorrelationID)
+	b = append(appendPacked(b, MetaOccurredAt), 0xa0|byte(len(instantLayout)))
+	b = domain.Instant(e.OccurredAt()).AppendFormat(b, instantLayout)
+	optional(MetaTraceParent, m.TraceParent)
+	pair(MetaType, Type(e))
+	return b
+}
+
 // DecodeMetadata reads a msgpack map of strings as any writer may have packed it. No bytes are no metadata: so the stock publisher
 // packs a message that has none.
 func DecodeMetadata(b []byte) (map[string]string, error) {

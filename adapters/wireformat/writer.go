@@ -20,10 +20,6 @@ type writer struct {
 	err error
 }
 
-func newWriter(typ string, v, size int) *writer {
-	return &writer{buf: make([]byte, 0, size), typ: typ, v: v}
-}
-
 func (w *writer) refuse(field, problem, allowed string) {
 	if w.err == nil {
 		w.err = &Error{Reason: ErrMalformed, Type: w.typ, Version: w.v, Field: field, Problem: problem, Allowed: allowed}

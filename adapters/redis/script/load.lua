@@ -1,37 +1,52 @@
--- Loads entities of one chat: for each its version, and the events that moved it by walking back through their links. A call walks at
--- most as many links as it is told, because a walk holds up every other client; where it stopped is told as a cursor.
+-- Loads entities of one chat: for each its version, and the events that moved it by walking back through their links, or as far as a
+-- snapshot. A call walks at most as many links as it is told, because a walk holds up every other client; where it stopped is told as
+-- a cursor.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, links to walk at most, number of entities and for each: kind, id, the version already known,
---       '1' if only its last event is wanted, seq to go on from or '' to start
--- Reply {head, for each entity: {version, seq to go on from or 0, seq, event, seq, event, … newest first}}, or {-1} if the partition
---       belongs to another log
+-- ARGV  log id, chat as in keys, links to walk at most, '1' to leave snapshots aside, number of entities and for each: kind, id, the
+--       version already known, the last seq that counts or 0 for all, '1' if only its last event is wanted, seq to go on from or ''
+--       to start
+-- Reply {head, for each entity: {version, seq to go on from or 0, snapshot or '', seq, event, seq, event, … newest first}}, or {-1} if the
+--       partition belongs to another log. With a last seq that counts, the version is that of the first event given, or 0.
 
-local SEGMENT = 1024
-local HASH = {c = ':x', r = ':x', k = ':x', u = ':u', m = ':m', x = ':m'}
+local SEGMENT, SNAPSHOT = 1024, 256
+local HASH = {c = ':x', r = ':x', k = ':x', o = ':x', u = ':u', m = ':m', x = ':m'}
 
-local log_id, chat, budget, entities = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local log_id, chat, budget, whole, entities = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
 if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
 
 local base = string.sub(KEYS[1], 1, -3) .. chat
 local head = redis.call('HGET', base .. ':x', '#')
 local reply = {tonumber(string.match(head or '0', '^%d+'))}
 
+-- The version of an entity and how many events it has.
 local function version_of(kind, id)
   local field = id
-  if kind == 'c' then field = 'c' elseif kind == 'r' or kind == 'k' then field = kind .. id end
+  if kind == 'c' then field = 'c' elseif HASH[kind] == ':x' then field = kind .. id end
   local value = redis.call('HGET', base .. HASH[kind], field)
-  if not value then return 0 end
-  if HASH[kind] ~= ':m' then return tonumber(value) end
-  local version, reactions = string.match(value, ':(%d+):(%d+)$')
-  return tonumber(kind == 'x' and reactions or version)
+  if not value then return 0, 0 end
+  if HASH[kind] ~= ':m' then
+    local version, events = string.match(value, '^(%d+):?(%d*)$')
+    return tonumber(version or 0), tonumber(events) or 1
+  end
+  local first, version, events, reactions, reacted = string.match(value, '^(%d+):?(%d*):?(%d*):?(%d*):?(%d*)$')
+  if kind == 'x' then return tonumber(reactions) or 0, tonumber(reacted) or 0 end
+  return tonumber(version) or tonumber(first or 0), tonumber(events) or 1
 end
 
 for e = 1, entities do
-  local at = 4 + (e - 1) * 5
-  local kind, id, known, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), ARGV[at + 4] == '1', ARGV[at + 5]
-  local version = version_of(kind, id)
-  local entity = {version, 0}
+  local at = 5 + (e - 1) * 6
+  local kind, id, known, last, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6]
+  local version, events = version_of(kind, id)
+  local snapshot = ''
+  if events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
+    local stored = redis.call('HGET', base .. ':s', kind .. id)
+    local seq = stored and tonumber(string.match(stored, '^(%d+):') or 0) or 0
+    if seq > known and seq <= version and (last == 0 or seq <= last) then
+      snapshot, known = stored, seq
+    end
+  end
+  local entity = {version, 0, snapshot}
   local seq = from == '' and version or tonumber(from)
   while seq > known do
     if budget == 0 then
@@ -40,9 +55,11 @@ for e = 1, entities do
     end
     budget = budget - 1
     local event = redis.call('LINDEX', base .. ':' .. math.floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT) or ''
-    entity[#entity + 1] = seq
-    entity[#entity + 1] = event
-    if latest then break end
+    if last == 0 or seq <= last then
+      entity[#entity + 1] = seq
+      entity[#entity + 1] = event
+      if latest then break end
+    end
     seq = tonumber(string.match(event, '^[^{]*' .. kind .. '(%d+)') or 0)
   end
   reply[e + 1] = entity

@@ -1,0 +1,281 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// batch is a number of requests that go to Redis in one script call.
+type batch struct {
+	log        *Log
+	requests   []*request
+	partitions []int
+	bytes      int
+	token      string
+
+	numbers []string
+	fields  []field
+	args    []any
+}
+
+// field is an argument that lies in a request's buffer. A pointer to it needs no allocation to become an argument.
+type field struct{ bytes []byte }
+
+// MarshalBinary implements encoding.BinaryMarshaler for go-redis.
+func (f *field) MarshalBinary() ([]byte, error) { return f.bytes, nil }
+
+//nolint:gochecknoglobals // a pool has no state of its own
+var batches = sync.Pool{New: func() any { return &batch{} }}
+
+func newBatch(l *Log) *batch {
+	b, _ := batches.Get().(*batch)
+	b.log, b.token = l, l.tokens.next()
+	return b
+}
+
+func (b *batch) free() {
+	clear(b.requests)
+	clear(b.fields)
+	clear(b.args)
+	b.requests, b.partitions, b.bytes, b.fields, b.args = b.requests[:0], b.partitions[:0], 0, b.fields[:0], b.args[:0]
+	batches.Put(b)
+}
+
+func (b *batch) add(r *request) {
+	b.requests = append(b.requests, r)
+	b.bytes += len(r.buf)
+}
+
+// place numbers the partitions of the batch from 1, in the order in which they come.
+func (b *batch) place(partition int) int {
+	for i, p := range b.partitions {
+		if p == partition {
+			return i + 1
+		}
+	}
+	b.partitions = append(b.partitions, partition)
+	return len(b.partitions)
+}
+
+// marshal gives the command that sends the batch.
+func (b *batch) marshal(ctx context.Context, command, script string, again bool) *goredis.Cmd {
+	b.partitions = b.partitions[:0]
+	fields := 0
+	for _, r := range b.requests {
+		b.place(r.partition)
+		fields += len(r.ends)
+	}
+	if cap(b.fields) < fields {
+		b.fields = make([]field, 0, fields)
+	}
+	b.fields, b.args = b.fields[:0], append(b.args[:0], command, script, 2*len(b.partitions))
+	for _, p := range b.partitions {
+		b.args = append(b.args, b.log.ids[p], b.log.streams[p])
+	}
+	resend := ""
+	if again {
+		resend = "1"
+	}
+	b.args = append(b.args, b.log.id, b.token, resend, len(b.requests))
+	for _, r := range b.requests {
+		b.args = append(b.args, smallNumber(b.place(r.partition)))
+		start := 0
+		for _, end := range r.ends {
+			b.fields = append(b.fields, field{r.buf[start:end]})
+			b.args = append(b.args, &b.fields[len(b.fields)-1])
+			start = end
+		}
+	}
+	return goredis.NewCmd(ctx, b.args...)
+}
+
+// smallNumber spares the boxing of a number.
+func smallNumber(n int) any {
+	const known = "1 2 3 4 5 6 7 8 9 "
+	if n < 10 {
+		return known[2*(n-1) : 2*n-1]
+	}
+	return n
+}
+
+// Attempts to bring back a lost answer: soon, and then for as long as a restart may take without holding up who waits.
+//
+//nolint:gochecknoglobals // never changes
+var resends = [...]time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
+
+// send has the batch appended and gives every request its outcome, or the error of the whole. An answer that was lost is asked for
+// again with the same event ids, which Redis then either finds or appends, so that nothing is there twice. What certainly was not
+// carried out is told at once.
+func (b *batch) send(ctx context.Context) {
+	began := time.Now()
+	var unknown error
+	for attempt := 0; ; attempt++ {
+		reply, confirmed, err := b.call(ctx, unknown != nil)
+		if err == nil {
+			b.read(reply, confirmed, unknown)
+			b.log.meters.committed(ctx, b, time.Since(began))
+			return
+		}
+		if unknown == nil && (answered(err) || neverSent(err)) {
+			b.fail(unavailable(ctx, err))
+			break
+		}
+		if !answered(err) && !neverSent(err) {
+			unknown = err
+		}
+		if attempt == len(resends) {
+			b.fail(fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, unknown))
+			break
+		}
+		_ = pause(ctx, resends[attempt])
+	}
+	b.log.meters.committed(ctx, b, time.Since(began))
+}
+
+func pause(ctx context.Context, d time.Duration) error {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// call sends the batch once, by the script's hash and, where Redis does not know it, by its text. On a Cluster it follows a slot to its
+// node by itself, because go-redis would send the batch again after a lost answer too.
+func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
+	command, script := "evalsha", b.log.scripts.append.Hash()
+	for range 4 {
+		var node goredis.Cmdable
+		if node, err = b.node(ctx); err != nil {
+			return "", 0, err
+		}
+		cmd := b.marshal(ctx, command, script, again)
+		confirmed, err = b.process(ctx, node, cmd)
+		switch {
+		case err == nil:
+			reply, err = cmd.Text()
+			return reply, confirmed, err
+		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
+			command, script = "eval", appendSource
+		case b.moved(ctx, err):
+		default:
+			return "", 0, err
+		}
+	}
+	return "", 0, err
+}
+
+// moved reports whether another node is to be asked: the slot is there, or this one is gone.
+func (b *batch) moved(ctx context.Context, err error) bool {
+	cluster, ok := b.log.client.(*goredis.ClusterClient)
+	if !ok || !goredis.HasErrorPrefix(err, "MOVED") && !goredis.HasErrorPrefix(err, "READONLY") && !neverSent(err) {
+		return false
+	}
+	cluster.ReloadState(ctx)
+	return true
+}
+
+func (b *batch) node(ctx context.Context) (goredis.Cmdable, error) {
+	if cluster, ok := b.log.client.(*goredis.ClusterClient); ok {
+		return cluster.MasterForKey(ctx, b.log.ids[b.requests[0].partition])
+	}
+	return b.log.client, nil
+}
+
+// process runs the script and, if replicas are to confirm, waits for them on the same connection.
+func (b *batch) process(ctx context.Context, node goredis.Cmdable, cmd *goredis.Cmd) (confirmed int, err error) {
+	d := b.log.durability
+	if d.Replicas == 0 {
+		processor, _ := node.(interface {
+			Process(ctx context.Context, cmd goredis.Cmder) error
+		})
+		return 0, processor.Process(ctx, cmd)
+	}
+	var wait *goredis.Cmd
+	_, err = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		_ = p.Process(ctx, cmd)
+		wait = p.Do(ctx, "wait", d.Replicas, d.Timeout.Milliseconds())
+		return nil
+	})
+	if cmd.Err() != nil {
+		return 0, cmd.Err()
+	}
+	confirmed, err = wait.Int()
+	if err != nil { // the append is there; who has it is not known
+		return 0, nil //nolint:nilerr // told as unconfirmed
+	}
+	return confirmed, nil
+}
+
+func (b *batch) fail(err error) {
+	for _, r := range b.requests {
+		r.err = err
+	}
+}
+
+// read gives every request its line of the reply.
+func (b *batch) read(reply string, confirmed int, unknown error) {
+	if rest, whole := strings.CutPrefix(reply, "-1 "); whole {
+		place, _ := strconv.Atoi(rest)
+		b.fail(b.log.lost(b.partitions[place-1]))
+		return
+	}
+	if reply == "-2" {
+		b.fail(fmt.Errorf("%w: the batch was sent again before it arrived", ports.ErrOutcomeUnknown))
+		return
+	}
+	for _, r := range b.requests {
+		line := reply
+		if end := strings.IndexByte(reply, '\n'); end >= 0 {
+			line, reply = reply[:end], reply[end+1:]
+		} else {
+			reply = ""
+		}
+		r.outcome = readOutcome(r.append, line, unknown)
+		if d := b.log.durability; r.outcome.Err == nil && confirmed < d.Replicas {
+			r.outcome.Err = &ports.UnconfirmedError{Appended: r.outcome.Appended, Confirmed: confirmed, Wanted: d.Replicas}
+		}
+	}
+}
+
+func readOutcome(a ports.Append, line string, unknown error) ports.Outcome {
+	status, rest, _ := strings.Cut(line, " ")
+	number := func() uint64 {
+		var text string
+		text, rest, _ = strings.Cut(rest, " ")
+		n, _ := strconv.ParseUint(text, 10, 64)
+		return n
+	}
+	switch status {
+	case "0":
+		appended := ports.Appended{First: domain.Seq(number()), Last: domain.Seq(number()), Ordinal: domain.Ordinal(number())}
+		if event, move, ok := strings.Cut(strings.TrimSpace(rest), "."); ok {
+			move, _, _ = strings.Cut(move, " ")
+			e, _ := strconv.Atoi(event)
+			m, _ := strconv.Atoi(move)
+			appended.Due = a.Events[e-1].Moves[m-1]
+		}
+		return ports.Outcome{Appended: appended}
+	case "1":
+		condition := number()
+		return ports.Outcome{Err: &ports.ConflictError{
+			Chat: a.Chat, Condition: a.Conditions[condition-1], Version: domain.Seq(number()),
+		}}
+	case "2":
+		return ports.Outcome{Err: &ports.CorruptError{Chat: a.Chat, Cause: errors.New(rest)}}
+	}
+	return ports.Outcome{Err: fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, errors.Join(unknown, errors.New("the entity has moved too often since")))}
+}

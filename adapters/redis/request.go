@@ -1,0 +1,166 @@
+package redis
+
+import (
+	"strconv"
+	"sync"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// request is one append on its way: its arguments to the script, written once by its caller, and its outcome.
+type request struct {
+	append    ports.Append
+	partition int
+	buf       []byte // the arguments, one after the other
+	ends      []int  // of each argument in buf
+	outcome   ports.Outcome
+	err       error // of the whole batch that it went with
+
+	wake   chan signal // has room for one
+	queued bool        // waits in a lane; guarded by the lane
+	next   *request    // behind it in its chat's queue
+}
+
+type signal uint8
+
+const (
+	lead signal = iota + 1 // take a batch and send it
+	done                   // the outcome is there
+)
+
+//nolint:gochecknoglobals // a pool has no state of its own
+var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
+
+// newRequest encodes an append. What cannot be encoded gives an error and leaves nothing behind.
+func (l *Log) newRequest(a ports.Append) (*request, error) {
+	if err := a.Check(); err != nil {
+		return nil, err
+	}
+	r, _ := requests.Get().(*request)
+	r.append, r.partition = a, l.keys.partition(a.Chat)
+	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
+	if err := l.write(r); err != nil {
+		r.free()
+		return nil, err
+	}
+	return r, nil
+}
+
+// free gives the request back. Nobody may know of it any more.
+func (r *request) free() {
+	const large = 1 << 16
+	if cap(r.buf) > large {
+		r.buf = nil
+	}
+	r.append = ports.Append{}
+	requests.Put(r)
+}
+
+// end closes the argument that was written last.
+func (r *request) end() { r.ends = append(r.ends, len(r.buf)) }
+
+func (r *request) text(s string) {
+	r.buf = append(r.buf, s...)
+	r.end()
+}
+
+func (r *request) number(n uint64) {
+	r.buf = strconv.AppendUint(r.buf, n, 10)
+	r.end()
+}
+
+// write encodes everything but the partition's place, which only the batch knows.
+func (l *Log) write(r *request) error {
+	a := r.append
+	r.buf = appendEscaped(r.buf, string(a.Chat))
+	r.end()
+	r.text(string(a.Chat))
+	if err := l.writeTypingEnd(r); err != nil {
+		return err
+	}
+	r.number(uint64(len(a.Conditions)))
+	for _, c := range a.Conditions {
+		r.text(kindCode(c.Entity.Kind))
+		r.text(c.Entity.ID)
+		r.number(uint64(c.Version))
+	}
+	r.number(uint64(len(a.Events)))
+	for _, e := range a.Events {
+		if err := l.writeEvent(r, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) writeTypingEnd(r *request) error {
+	end := r.append.EndsTyping
+	if end == nil {
+		r.end()
+		r.end()
+		r.end()
+		return nil
+	}
+	r.buf = l.keys.appendTyping(r.buf, end.Stop.Chat, end.Stop.User)
+	r.end()
+	r.buf = l.keys.appendChannel(r.buf, wireformat.TypeTypingStop)
+	r.end()
+	var err error
+	r.buf, err = l.codec.AppendLive(r.buf, end.ID, end.Stop, r.append.Events[0].Meta)
+	r.end()
+	return err
+}
+
+func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
+	r.text(string(e.ID))
+	if l.announce {
+		r.buf = l.keys.appendChannel(r.buf, wireformat.Type(e.Event))
+	}
+	r.end()
+	r.buf = wireformat.AppendMetadata(r.buf, e.Event, e.Meta)
+	r.end()
+	buf, tail, err := l.codec.AppendDurable(r.buf, e.ID, e.Event, e.Meta)
+	if err != nil {
+		return err
+	}
+	r.buf = buf
+	r.ends = append(r.ends, tail, len(buf))
+	counts, deletes := uint64(0), ""
+	switch event := e.Event.(type) {
+	case domain.MessageNew:
+		counts = 1
+	case domain.MessageDelete:
+		deletes = string(event.Message)
+	}
+	r.number(counts)
+	r.text(deletes)
+	r.number(uint64(len(e.Moves)))
+	for _, m := range e.Moves {
+		r.text(kindCode(m.Kind))
+		r.text(m.ID)
+	}
+	return nil
+}
+
+// kindCode is how the scripts and the links of an entry call a kind of entity.
+func kindCode(k domain.EntityKind) string {
+	switch k {
+	case domain.KindChat:
+		return "c"
+	case domain.KindMember:
+		return "u"
+	case domain.KindMessage:
+		return "m"
+	case domain.KindReactions:
+		return "x"
+	case domain.KindRead:
+		return "r"
+	case domain.KindCommand:
+		return "k"
+	case domain.KindOwn:
+		return "o"
+	}
+	return "?"
+}

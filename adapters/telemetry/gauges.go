@@ -1,0 +1,60 @@
+package telemetry
+
+import (
+	"context"
+	"errors"
+
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+)
+
+var errPanicked = errors.New("the handler panicked")
+
+// Counts are totals since the start that a core keeps by itself.
+type Counts struct {
+	Handled, Unhandled, DeadLetters, LiveDropped, LiveUnreadable, CacheHits, CacheMisses uint64
+}
+
+// Watch measures the totals whenever a reader asks, until stop is called.
+func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err error) {
+	var errs [4]error
+	counter := func(i int, name, unit, what string) metric.Int64ObservableCounter {
+		c, err := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(what))
+		errs[i] = err
+		return c
+	}
+	deliveries := counter(0, "chatcore.deliveries", "{delivery}", "Deliveries that are finished, by how.")
+	dropped := counter(1, "chatcore.live.dropped", "{message}", "Live messages that slow listeners lost.")
+	unreadable := counter(2, "chatcore.live.unreadable", "{message}", "Live messages that are no event.")
+	cached := counter(3, "chatcore.entities.cache", "{lookup}", "Lookups of entities in the cache, by whether they were there.")
+	if err := errors.Join(errs[:]...); err != nil {
+		return nil, err
+	}
+	by := func(word string) metric.ObserveOption {
+		return metric.WithAttributeSet(attribute.NewSet(keyOutcome.String(word)))
+	}
+	handled, unhandled, dead, hit, miss := by("handled"), by("unhandled"), by("dead_letter"), by("hit"), by("miss")
+	registration, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
+		c := counts()
+		for _, value := range [...]struct {
+			counter metric.Int64Observable
+			n       uint64
+			by      metric.ObserveOption
+		}{
+			{deliveries, c.Handled, handled},
+			{deliveries, c.Unhandled, unhandled},
+			{deliveries, c.DeadLetters, dead},
+			{cached, c.CacheHits, hit},
+			{cached, c.CacheMisses, miss},
+		} {
+			o.ObserveInt64(value.counter, int64(value.n), value.by) //nolint:gosec // a count
+		}
+		o.ObserveInt64(dropped, int64(c.LiveDropped))       //nolint:gosec // a count
+		o.ObserveInt64(unreadable, int64(c.LiveUnreadable)) //nolint:gosec // a count
+		return nil
+	}, deliveries, dropped, unreadable, cached)
+	if err != nil {
+		return nil, err
+	}
+	return registration.Unregister, nil
+}

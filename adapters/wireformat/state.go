@@ -1,0 +1,82 @@
+package wireformat
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+
+	"chatcore/domain"
+)
+
+// stateVersion is that of the shapes below. A snapshot of another version cannot be read; the log tells the same.
+const stateVersion = 1
+
+// state is a snapshot as it is written: one of its fields is there.
+type state struct {
+	V         int             `json:"v"`
+	Chat      *domain.Chat    `json:"chat,omitempty"`
+	Member    *domain.Member  `json:"member,omitempty"`
+	Message   *domain.Message `json:"message,omitempty"`
+	Reactions *reactions      `json:"reactions,omitempty"`
+}
+
+// reactions are grouped by emoji: users and the seqs of their events.
+type reactions map[domain.Emoji]map[domain.UserID]domain.Seq
+
+// EncodeState writes the state of an entity for a snapshot.
+func EncodeState(s domain.State) ([]byte, error) {
+	out := state{V: stateVersion}
+	switch s := s.(type) {
+	case *domain.Chat:
+		out.Chat = s
+	case *domain.Member:
+		out.Member = s
+	case *domain.Message:
+		out.Message = s
+	case *domain.Reactions:
+		all := make(reactions)
+		for r, seq := range s.All() {
+			if all[r.Emoji] == nil {
+				all[r.Emoji] = make(map[domain.UserID]domain.Seq)
+			}
+			all[r.Emoji][r.User] = seq
+		}
+		out.Reactions = &all
+	default:
+		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions"}
+	}
+	return json.Marshal(out)
+}
+
+// DecodeState reads the state of an entity from a snapshot. It must be of that entity.
+func DecodeState(chat domain.ChatID, e domain.Entity, raw []byte) (domain.State, error) {
+	var in state
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	wrong := func(problem string, cause error) error {
+		return &Error{Reason: ErrMalformed, Field: "snapshot", Problem: problem, Allowed: "the state of " + e.String(), Cause: cause}
+	}
+	if err := decoder.Decode(&in); err != nil {
+		return nil, wrong("is not readable", err)
+	}
+	if in.V != stateVersion {
+		return nil, wrong(fmt.Sprintf("is of version %d", in.V), nil)
+	}
+	switch {
+	case e.Kind == domain.KindChat && in.Chat != nil && in.Chat.ID == chat:
+		return in.Chat, nil
+	case e.Kind == domain.KindMember && in.Member != nil && string(in.Member.User) == e.ID:
+		return in.Member, nil
+	case e.Kind == domain.KindMessage && in.Message != nil && in.Message.Chat == chat && string(in.Message.ID) == e.ID:
+		return in.Message, nil
+	case e.Kind == domain.KindReactions && in.Reactions != nil:
+		set := make(map[domain.Reaction]domain.Seq)
+		for emoji, users := range *in.Reactions {
+			for user, seq := range users {
+				set[domain.Reaction{User: user, Emoji: emoji}] = seq
+			}
+		}
+		return domain.ReactionsOf(set), nil
+	}
+	return nil, wrong("is of something else", nil)
+}

@@ -1,0 +1,290 @@
+package app
+
+import (
+	"context"
+	"hash/maphash"
+	"sync"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Entities gives the states of entities: from its cache as far as that goes, with the events since then, and snapshots of what has
+// many. A state that is only from the cache may be stale; its version says as of when it is, and the log checks versions with
+// every append.
+type Entities struct {
+	log       ports.EventLog
+	snapshots ports.Snapshots
+	cache     *stateCache
+	until     domain.Seq // as of this seq; 0: as of now
+}
+
+// CacheBytes is about how much memory a cache may take.
+type CacheBytes int
+
+// NewEntities loads from a log. Without snapshots (nil) an entity is folded from all of its events, unless it is cached.
+func NewEntities(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes) *Entities {
+	return &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size))}
+}
+
+// CacheStats are counts since the start.
+type CacheStats struct{ Hits, Misses uint64 }
+
+// Stats tells how often a wanted entity was in the cache.
+func (e *Entities) Stats() CacheStats { return e.cache.stats() }
+
+// at gives the entities as of a seq. They are not cached.
+func (e *Entities) at(seq domain.Seq) *Entities {
+	return &Entities{log: e.log, snapshots: nil, until: seq}
+}
+
+// slot is an entity as it is known.
+type slot struct {
+	entity  domain.Entity
+	latest  bool // only its last event matters
+	expect  bool // expected not to exist: version 0 is worth a try
+	version domain.Seq
+	state   domain.State   // nil for an entity that is only a version
+	records []ports.Record // of an entity that is only a version, since version 0
+}
+
+// cached fills the slots from the cache, as far as that has them, and reports whether all are filled.
+func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
+	all := true
+	for i := range slots {
+		s := &slots[i]
+		switch {
+		case s.expect:
+			s.version, s.state, s.records = 0, domain.NewState(chat, s.entity), nil
+		case s.latest || !e.cache.get(entityKey{chat, s.entity}, s):
+			all = false
+		}
+	}
+	return all
+}
+
+// load brings the slots up to date. head is the chat's last seq.
+func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (head domain.Seq, err error) {
+	wants := make([]ports.Want, len(slots))
+	for i, s := range slots {
+		wants[i] = ports.Want{Entity: s.entity, After: s.version, Latest: s.latest, Until: e.until}
+		if s.latest || s.state == nil {
+			wants[i].After = 0
+		}
+	}
+	loaded, err := e.log.Load(ctx, chat, wants...)
+	if err != nil {
+		return 0, err
+	}
+	for i := range slots {
+		if loaded.Entities[i].Version < wants[i].After {
+			// The log knows less than the cache: it has lost what it once acknowledged.
+			e.cache.forget(entityKey{chat, slots[i].entity})
+			slots[i] = slot{entity: slots[i].entity, latest: slots[i].latest}
+			if _, err := e.load(ctx, chat, slots[i:i+1]); err != nil {
+				return 0, err
+			}
+			continue
+		}
+		e.fold(ctx, chat, &slots[i], loaded.Entities[i])
+	}
+	head = loaded.Head
+	if e.until > 0 {
+		head = min(head, e.until)
+	}
+	return head, nil
+}
+
+// manyEvents is so many that loading them once more would cost more than to keep a snapshot.
+const manyEvents = 512
+
+func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h ports.EntityHistory) {
+	unchanged := s.state != nil && !s.latest && s.version == h.Version
+	s.version = h.Version
+	base := s.state
+	switch {
+	case s.latest:
+		base = nil
+	case h.Snapshot.State != nil:
+		base = h.Snapshot.State
+	}
+	switch {
+	case unchanged && s.version > 0:
+		return
+	case base == nil:
+		base = domain.NewState(chat, s.entity)
+	default:
+		base = base.Clone()
+	}
+	if s.state = base; base == nil {
+		s.records = h.Events
+		return
+	}
+	for _, r := range h.Events {
+		s.state.Apply(r.Seq, r.Event)
+	}
+	if s.latest || s.version == 0 || e.until > 0 {
+		return
+	}
+	e.cache.put(entityKey{chat, s.entity}, s.version, s.state)
+	if len(h.Events) >= manyEvents {
+		e.keep(ctx, chat, *s)
+	}
+}
+
+// learn takes what an append has done to an entity that was one of its conditions.
+func (e *Entities) learn(chat domain.ChatID, s *slot, seq domain.Seq, event domain.Durable) {
+	s.state = s.state.Clone()
+	s.state.Apply(seq, event)
+	s.version = seq
+	e.cache.put(entityKey{chat, s.entity}, seq, s.state)
+}
+
+// snapshot keeps the present state of an entity. It is worth a try only: whoever loads it later does so without.
+func (e *Entities) snapshot(ctx context.Context, chat domain.ChatID, entity domain.Entity) {
+	if e.snapshots == nil || domain.NewState(chat, entity) == nil {
+		return
+	}
+	slots := []slot{{entity: entity}}
+	e.cached(chat, slots)
+	if _, err := e.load(ctx, chat, slots); err == nil {
+		e.keep(ctx, chat, slots[0])
+	}
+}
+
+func (e *Entities) keep(ctx context.Context, chat domain.ChatID, s slot) {
+	if e.snapshots != nil {
+		_ = e.snapshots.Keep(ctx, chat, s.entity, s.version, s.state) // counted by who keeps them
+	}
+}
+
+// one gives a single entity.
+func (e *Entities) one(ctx context.Context, chat domain.ChatID, entity domain.Entity) (domain.State, domain.Seq, error) {
+	slots := []slot{{entity: entity}}
+	e.cached(chat, slots)
+	head, err := e.load(ctx, chat, slots)
+	return slots[0].state, head, err
+}
+
+type entityKey struct {
+	chat   domain.ChatID
+	entity domain.Entity
+}
+
+// stateCache holds states by entity. A version only moves forward. Beyond its size it drops any entries.
+type stateCache struct {
+	seed   maphash.Seed
+	shards [64]stateShard
+}
+
+type stateShard struct {
+	mu           sync.Mutex
+	room         int
+	entries      map[entityKey]cachedState
+	hits, misses uint64
+}
+
+type cachedState struct {
+	version domain.Seq
+	state   domain.State // never changed
+	bytes   int
+}
+
+func newStateCache(size int) *stateCache {
+	c := &stateCache{seed: maphash.MakeSeed()}
+	for i := range c.shards {
+		c.shards[i].room = size / len(c.shards)
+		c.shards[i].entries = make(map[entityKey]cachedState)
+	}
+	return c
+}
+
+func (c *stateCache) shard(key entityKey) *stateShard {
+	return &c.shards[(maphash.String(c.seed, string(key.chat))+maphash.String(c.seed, key.entity.ID))%uint64(len(c.shards))]
+}
+
+func (c *stateCache) get(key entityKey, into *slot) bool {
+	if c == nil {
+		return false
+	}
+	shard := c.shard(key)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	entry, there := shard.entries[key]
+	if !there {
+		shard.misses++
+		return false
+	}
+	shard.hits++
+	into.version, into.state = entry.version, entry.state
+	return true
+}
+
+func (c *stateCache) put(key entityKey, version domain.Seq, s domain.State) {
+	if c == nil {
+		return
+	}
+	shard := c.shard(key)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	before, there := shard.entries[key]
+	if there && before.version >= version {
+		return
+	}
+	entry := cachedState{version: version, state: s, bytes: sizeOf(key, s)}
+	if shard.room += before.bytes - entry.bytes; there && shard.room >= 0 {
+		shard.entries[key] = entry
+		return
+	}
+	delete(shard.entries, key)
+	for other, e := range shard.entries {
+		if shard.room >= 0 {
+			break
+		}
+		shard.room += e.bytes
+		delete(shard.entries, other)
+	}
+	if shard.room < 0 { // larger than all the room there is
+		shard.room += entry.bytes
+		return
+	}
+	shard.entries[key] = entry
+}
+
+func (c *stateCache) forget(key entityKey) {
+	if c == nil {
+		return
+	}
+	shard := c.shard(key)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	shard.room += shard.entries[key].bytes
+	delete(shard.entries, key)
+}
+
+func (c *stateCache) stats() CacheStats {
+	var s CacheStats
+	for i := range c.shards {
+		shard := &c.shards[i]
+		shard.mu.Lock()
+		s.Hits += shard.hits
+		s.Misses += shard.misses
+		shard.mu.Unlock()
+	}
+	return s
+}
+
+// sizeOf is about how many bytes an entry takes.
+func sizeOf(key entityKey, s domain.State) int {
+	const entry, reaction, owner = 256, 128, 64
+	n := entry + len(key.chat) + len(key.entity.ID)
+	switch s := s.(type) {
+	case *domain.Chat:
+		n += len(s.Title) + owner*len(s.Owners)
+	case *domain.Message:
+		n += len(s.Content) + len(s.ClientMeta) + owner*len(s.Mentions) + 4*owner*len(s.Attachments)
+	case *domain.Reactions:
+		n += reaction * s.Len()
+	}
+	return n
+}

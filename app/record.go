@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// OwnEvent is an event of a team's own, or why it cannot be recorded.
+type OwnEvent interface {
+	// Own gives type, version and data; the rest is the command's.
+	Own() (domain.Own, error)
+}
+
+// Record records an event of a team's own.
+type Record struct {
+	Chat   domain.ChatID
+	By     domain.UserID
+	Event  OwnEvent
+	Entity domain.OwnID // what the event moves, a poll for example; "" if it moves nothing that others depend on
+	// Conditions are versions that entities must still be at, beside the chat and the membership, on which the rules depend.
+	Conditions []ports.Condition
+	Command    domain.CommandID
+}
+
+// Record records an event of a team's own, by a member of a chat that is not archived. A condition that does not hold is
+// [ports.ErrConflict]. The seq it gives is the entity's version from then on.
+func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
+	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command), checkConditions(cmd.Conditions)); err != nil {
+		return Done{}, err
+	}
+	if cmd.Entity != "" {
+		if _, err := domain.ParseOwnID(string(cmd.Entity)); err != nil {
+			return Done{}, err
+		}
+	}
+	if cmd.Event == nil {
+		return Done{}, &domain.InvalidError{Field: "event", Problem: "is nil", Allowed: "an event of a definition"}
+	}
+	event, err := cmd.Event.Own()
+	if err != nil {
+		return Done{}, err
+	}
+	event.Entity = cmd.Entity
+	if cmd.Command == "" && cmd.Entity == "" {
+		// Every event moves something: by that it is found again after a lost reply.
+		cmd.Command = domain.CommandID(c.ids.NewID())
+	}
+	return c.run(ctx, command{
+		name: "record", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		wants:      want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		conditions: cmd.Conditions,
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Record(s.member(cmd.By), event, c.now())
+		},
+		repeats: func(e domain.Durable) bool {
+			o, ok := e.(domain.Own)
+			return ok && o.Actor == cmd.By && o.Type == event.Type && o.Entity == event.Entity && o.Data == event.Data
+		},
+	})
+}
+
+func checkConditions(conditions []ports.Condition) error {
+	for _, c := range conditions {
+		_, err := domain.ParseOwnID(c.Entity.ID)
+		if known := c.Entity.Kind >= domain.KindChat && c.Entity.Kind <= domain.KindOwn; !known || err != nil && c.Entity != domain.ChatEntity() {
+			return &domain.InvalidError{Field: "conditions", Problem: fmt.Sprintf("names %q", c.Entity.String()), Allowed: "entities with a valid id"}
+		}
+	}
+	return nil
+}
+
+// OwnView is something of a team's own: its version, and its events.
+type OwnView struct {
+	Version domain.Seq     // for a condition; 0 if there is nothing of that id
+	Events  []ports.Record // oldest first
+}
+
+// Own gives all events of something of a team's own. There need be none.
+func (q *Queries) Own(ctx context.Context, chat domain.ChatID, id domain.OwnID) (OwnView, error) {
+	if _, err := domain.ParseOwnID(string(id)); err != nil {
+		return OwnView{}, err
+	}
+	if err := checkChat(chat); err != nil {
+		return OwnView{}, err
+	}
+	slots := []slot{{entity: domain.OwnEntity(id)}}
+	if _, err := q.load(ctx, chat, slots); err != nil {
+		return OwnView{}, err
+	}
+	return OwnView{Version: slots[0].version, Events: slots[0].records}, nil
+}

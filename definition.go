@@ -1,0 +1,207 @@
+package chatcore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Definition is a type of durable events of a team's own, with data of type T: recorded by [app.Chats.Record] in a chat's log among the
+// core's events, with seqs of the same row, delivered and announced as they are. Data is written as encoding/json writes a T,
+// which has to be one JSON object.
+//
+// Make one for each type with [Define], usually as a variable of a package. It does not change.
+type Definition[T any] struct {
+	typ       domain.OwnType
+	version   int
+	validate  func(T) error
+	upcasters map[int]wireformat.Upcaster
+}
+
+// Define names a type of events, such as "poll:created", and the version in which it is written, from 1 on. A name that is not allowed
+// (see [domain.OwnType]), one of the core's, and a version below 1 are mistakes of the program and panic.
+func Define[T any](typ string, version int) Definition[T] {
+	if err := wireformat.OwnTypeFree(domain.OwnType(typ)); err != nil {
+		panic("chatcore.Define: " + err.Error())
+	}
+	if version < 1 {
+		panic(fmt.Sprintf("chatcore.Define: version of %s is %d; allowed: a version from 1 on", typ, version))
+	}
+	return Definition[T]{typ: domain.OwnType(typ), version: version}
+}
+
+// Validated gives the same definition with a check of the data, before it is recorded and when it is read.
+func (d Definition[T]) Validated(check func(T) error) Definition[T] {
+	d.validate = check
+	return d
+}
+
+// Upcast gives the same definition with a way from the data of an older version to that of the next, in place: what is recorded stays as
+// it is and is read as the present version.
+func (d Definition[T]) Upcast(from int, up func(fields map[string]json.RawMessage) error) Definition[T] {
+	d.upcasters = maps.Clone(d.upcasters)
+	if d.upcasters == nil {
+		d.upcasters = make(map[int]wireformat.Upcaster)
+	}
+	d.upcasters[from] = up
+	return d
+}
+
+// Type is the name of the type, and of the channel on which its events are announced.
+func (d Definition[T]) Type() string { return string(d.typ) }
+
+// Of is an event with the given data, for [app.Record]. Data that does not encode or is not valid makes Record fail with an
+// [*OwnEventError].
+func (d Definition[T]) Of(data T) app.OwnEvent { return ownEvent[T]{d, data} }
+
+type ownEvent[T any] struct {
+	definition Definition[T]
+	data       T
+}
+
+// Own implements [app.OwnEvent].
+func (e ownEvent[T]) Own() (domain.Own, error) {
+	d := e.definition
+	if err := d.check(e.data); err != nil {
+		return domain.Own{}, d.wrong(d.version, "is not valid", err)
+	}
+	data, err := encode(e.data)
+	if err != nil {
+		return domain.Own{}, d.wrong(d.version, "does not encode", err)
+	}
+	if len(data) == 0 || data[0] != '{' {
+		return domain.Own{}, d.wrong(d.version, "does not encode as a JSON object", nil)
+	}
+	return domain.Own{Type: d.typ, Version: d.version, Data: string(data)}, nil
+}
+
+// encode makes an error of what an encoder of the team's own panics with.
+func encode(v any) (data []byte, err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("the encoder panicked: %v", r)
+		}
+	}()
+	return json.Marshal(v)
+}
+
+func (d Definition[T]) check(data T) error {
+	if d.validate == nil {
+		return nil
+	}
+	return d.validate(data)
+}
+
+// Decode reads the data of a recorded event, brought up to the present version. An error is an [*OwnEventError].
+func (d Definition[T]) Decode(e domain.Own) (T, error) {
+	var data T
+	raw := []byte(e.Data)
+	switch {
+	case e.Type != d.typ:
+		return data, d.wrong(e.Version, "is of the type "+string(e.Type), nil)
+	case e.Version > d.version:
+		return data, d.wrong(e.Version, fmt.Sprintf("is of a later program; allowed: 1 to %d", d.version), nil)
+	case e.Version < d.version:
+		var fields map[string]json.RawMessage
+		err := json.Unmarshal(raw, &fields)
+		if err == nil {
+			err = wireformat.Upcast(fields, e.Version, d.version, d.upcasters)
+		}
+		if err == nil {
+			raw, err = json.Marshal(fields)
+		}
+		if err != nil {
+			return data, d.wrong(e.Version, "does not come up to the present version", err)
+		}
+	}
+	if err := json.Unmarshal(raw, &data); err != nil {
+		return data, d.wrong(e.Version, "does not decode", err)
+	}
+	if err := d.check(data); err != nil {
+		return data, d.wrong(e.Version, "is not valid", err)
+	}
+	return data, nil
+}
+
+// ErrOwnEvent is an event of a team's own that cannot be recorded or read; the error is an [*OwnEventError].
+var ErrOwnEvent = errors.New("event of one's own")
+
+// OwnEventError says what is wrong with an event of a team's own.
+type OwnEventError struct {
+	Type    string
+	Version int
+	Problem string
+	Cause   error // may be nil
+}
+
+func (e *OwnEventError) Error() string {
+	text := fmt.Sprintf("%s v%d %s", e.Type, e.Version, e.Problem)
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// Is reports that an OwnEventError is [ErrOwnEvent].
+func (e *OwnEventError) Is(target error) bool { return target == ErrOwnEvent }
+
+// Unwrap gives the cause.
+func (e *OwnEventError) Unwrap() error { return e.Cause }
+
+func (d Definition[T]) wrong(version int, problem string, cause error) error {
+	return &OwnEventError{Type: string(d.typ), Version: version, Problem: problem, Cause: cause}
+}
+
+// OwnDelivery is an event of a team's own given to a handler of a consumer group, as a [Delivery] is.
+type OwnDelivery[T any] struct {
+	ID      DeliveryID
+	Chat    domain.ChatID
+	By      domain.UserID
+	Entity  domain.OwnID // what it moved, "" if nothing
+	Event   T
+	At      time.Time
+	Ordinal domain.Ordinal
+	Meta    ports.Meta
+	Attempt int
+}
+
+// On handles the events of the definition as [On] does those of the core. An event that cannot be read is set aside at once.
+func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) error) SubscribeOption {
+	return func(s *subscription) {
+		s.handle(string(d.typ), func(ctx context.Context, in ports.Delivery) error {
+			own, _ := in.Event.(domain.Own)
+			data, err := d.Decode(own)
+			if err != nil {
+				return pubsub.Permanent(err)
+			}
+			return handle(ctx, OwnDelivery[T]{
+				ID: in.ID, Chat: own.Chat, By: own.Actor, Entity: own.Entity, Event: data, At: own.At,
+				Ordinal: in.Ordinal, Meta: in.Meta, Attempt: in.Attempt,
+			})
+		})
+	}
+}
+
+// OnLive handles the events of the definition as they are announced, as [OnLive] does those of the core. What cannot be read is left out.
+func (d Definition[T]) OnLive(handle func(ctx context.Context, l OwnDelivery[T])) LiveHandler {
+	return LiveHandler{types: []string{string(d.typ)}, handle: func(ctx context.Context, in wireformat.Incoming) {
+		own, _ := in.Event.(domain.Own)
+		data, err := d.Decode(own)
+		if err != nil {
+			return
+		}
+		handle(ctx, OwnDelivery[T]{
+			ID:   DeliveryID{Chat: own.Chat, Seq: in.Seq, Event: in.ID},
+			Chat: own.Chat, By: own.Actor, Entity: own.Entity, Event: data, At: own.At, Ordinal: in.Ordinal, Meta: in.Meta,
+		})
+	}}
+}

@@ -1,0 +1,111 @@
+package chatcore
+
+import (
+	"context"
+	"encoding/json"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"go.opentelemetry.io/otel"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/telemetry"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/ports"
+)
+
+// Option replaces a part of a core.
+type Option func(*parts)
+
+// parts are what options have replaced; nil is what the core brings along.
+type parts struct {
+	log       *EventLog
+	clock     ports.Clock
+	ids       ports.IDs
+	typing    ports.TypingMarks
+	statuses  ports.Statuses
+	views     ports.CachedViews
+	tracers   trace.TracerProvider
+	meters    metric.MeterProvider
+	upcasters []wireformat.Option
+}
+
+func newParts(options []Option) parts {
+	var p parts
+	for _, option := range options {
+		option(&p)
+	}
+	if p.tracers == nil {
+		p.tracers = otel.GetTracerProvider()
+	}
+	if p.meters == nil {
+		p.meters = otel.GetMeterProvider()
+	}
+	return p
+}
+
+// WithClock tells the time to the rules, and has what they wait for wait by it.
+func WithClock(clock ports.Clock) Option { return func(p *parts) { p.clock = clock } }
+
+// WithIDs makes the ids of events, and of messages and commands that come without.
+func WithIDs(ids ports.IDs) Option { return func(p *parts) { p.ids = ids } }
+
+// WithTypingMarks remembers who is typing. A send ends the sender's typing in the log's own marks only; others expire.
+func WithTypingMarks(marks ports.TypingMarks) Option { return func(p *parts) { p.typing = marks } }
+
+// WithStatuses remembers the users' statuses.
+func WithStatuses(statuses ports.Statuses) Option { return func(p *parts) { p.statuses = statuses } }
+
+// WithCachedViews are caches of other programs for [Core.SubscribeBuiltins] to keep right.
+func WithCachedViews(views ports.CachedViews) Option { return func(p *parts) { p.views = views } }
+
+// WithTracerProvider traces with it instead of with OpenTelemetry's global one.
+func WithTracerProvider(tracers trace.TracerProvider) Option {
+	return func(p *parts) { p.tracers = tracers }
+}
+
+// WithMeterProvider measures with it instead of with OpenTelemetry's global one.
+func WithMeterProvider(meters metric.MeterProvider) Option {
+	return func(p *parts) { p.meters = meters }
+}
+
+// WithUpcaster reads recorded events of one of the core's types and of the given version as those of the next, in which they are
+// written from then on. An upcaster that fails or panics makes the event unreadable ([ports.ErrCorrupt]), and no other.
+func WithUpcaster(typ string, from int, up func(fields map[string]json.RawMessage) error) Option {
+	return func(p *parts) { p.upcasters = append(p.upcasters, wireformat.WithUpcaster(typ, from, up)) }
+}
+
+// EventLog is an event log with what carries its events: the three belong together, because what was appended must be delivered and
+// announced by the same step. All fields without another word are needed.
+type EventLog struct {
+	ID          string // names the log: another id is another log
+	Log         app.Log
+	Snapshots   ports.Snapshots // may be nil: entities are folded from all of their events
+	Streams     []string        // the topics of Subscriber: each group reads all of them
+	Subscriber  func(group string, fromBeginning bool) (message.Subscriber, error)
+	DeadLetters pubsub.DeadLetters
+	Live        LiveTransport
+	Forget      func(ctx context.Context, group string) error // may be nil
+	Close       func() error                                  // may be nil; called once, at the end
+}
+
+// LiveTransport carries live events by the names of their types.
+type LiveTransport interface {
+	message.Publisher
+	message.Subscriber
+}
+
+// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and status are kept in memory
+// unless other options say where. It closes what it was given when it ends.
+func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
+
+// instrumentation is the name under which the core traces and measures.
+const instrumentation = "chatcore"
+
+func newMeter(p parts) metric.Meter { return p.meters.Meter(instrumentation) }
+
+func newTelemetry(p parts, meter metric.Meter) (*telemetry.Telemetry, error) {
+	return telemetry.New(p.tracers.Tracer(instrumentation), meter)
+}

@@ -1,0 +1,61 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"sync"
+)
+
+// ErrNotInMemory is a Settle of a core that is not in memory: others may append to its log at any time.
+var ErrNotInMemory = errors.New("the core is not in memory")
+
+// Settle waits until every group has finished what was appended, and every listener what was announced, also by the handlers
+// themselves: for tests, of a core in memory that runs. It returns the error of a ctx that ends before.
+func (c *Core) Settle(ctx context.Context) error {
+	idle, ok := c.backend.(interface{ idle() bool })
+	if !ok {
+		return ErrNotInMemory
+	}
+	select {
+	case <-c.running:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return c.progress.until(ctx, func() bool { return idle.idle() && c.told.Load() == c.backend.LiveQueued() })
+}
+
+// progress wakes who waits for something to have happened.
+type progress struct {
+	mu    sync.Mutex
+	moved chan struct{} // nil if nobody waits
+}
+
+// made says that something has happened.
+func (p *progress) made() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.moved != nil {
+		close(p.moved)
+		p.moved = nil
+	}
+}
+
+// until waits until reached reports true; it is asked again whenever something has happened.
+func (p *progress) until(ctx context.Context, reached func() bool) error {
+	for {
+		p.mu.Lock()
+		if p.moved == nil {
+			p.moved = make(chan struct{})
+		}
+		moved := p.moved
+		p.mu.Unlock()
+		if reached() {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
