@@ -158,14 +158,6 @@ func (e *Entities) keep(ctx context.Context, chat domain.ChatID, s slot) {
 	}
 }
 
-// one gives a single entity.
-func (e *Entities) one(ctx context.Context, chat domain.ChatID, entity domain.Entity) (domain.State, domain.Seq, error) {
-	slots := []slot{{entity: entity}}
-	e.cached(chat, slots)
-	head, err := e.load(ctx, chat, slots)
-	return slots[0].state, head, err
-}
-
 type entityKey struct {
 	chat   domain.ChatID
 	entity domain.Entity

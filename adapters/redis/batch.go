@@ -23,9 +23,8 @@ type batch struct {
 	bytes      int
 	token      string
 
-	numbers []string
-	fields  []field
-	args    []any
+	fields []field
+	args   []any
 }
 
 // field is an argument that lies in a request's buffer. A pointer to it needs no allocation to become an argument.
@@ -86,7 +85,7 @@ func (b *batch) marshal(ctx context.Context, command, script string, again bool)
 	if again {
 		resend = "1"
 	}
-	b.args = append(b.args, b.log.id, b.token, resend, len(b.requests))
+	b.args = append(b.args, b.log.id, b.token, resend, b.log.typingStop, len(b.requests))
 	for _, r := range b.requests {
 		b.args = append(b.args, smallNumber(b.place(r.partition)))
 		start := 0
@@ -205,7 +204,7 @@ func (b *batch) process(ctx context.Context, node goredis.Cmdable, cmd *goredis.
 		return 0, processor.Process(ctx, cmd)
 	}
 	var wait *goredis.Cmd
-	_, err = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
+	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		_ = p.Process(ctx, cmd)
 		wait = p.Do(ctx, "wait", d.Replicas, d.Timeout.Milliseconds())
 		return nil
@@ -244,14 +243,14 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 		} else {
 			reply = ""
 		}
-		r.outcome = readOutcome(r.append, line, unknown)
+		r.outcome = r.read(line, unknown)
 		if d := b.log.durability; r.outcome.Err == nil && confirmed < d.Replicas {
 			r.outcome.Err = &ports.UnconfirmedError{Appended: r.outcome.Appended, Confirmed: confirmed, Wanted: d.Replicas}
 		}
 	}
 }
 
-func readOutcome(a ports.Append, line string, unknown error) ports.Outcome {
+func (r *request) read(line string, unknown error) ports.Outcome {
 	status, rest, _ := strings.Cut(line, " ")
 	number := func() uint64 {
 		var text string
@@ -266,16 +265,16 @@ func readOutcome(a ports.Append, line string, unknown error) ports.Outcome {
 			move, _, _ = strings.Cut(move, " ")
 			e, _ := strconv.Atoi(event)
 			m, _ := strconv.Atoi(move)
-			appended.Due = a.Events[e-1].Moves[m-1]
+			appended.Due = r.append.Events[e-1].Moves[m-1]
 		}
 		return ports.Outcome{Appended: appended}
 	case "1":
-		condition := number()
-		return ports.Outcome{Err: &ports.ConflictError{
-			Chat: a.Chat, Condition: a.Conditions[condition-1], Version: domain.Seq(number()),
-		}}
+		hash, place, _ := strings.Cut(rest, " ")
+		rest = place
+		condition := r.conflict(hash, int(number())) //nolint:gosec // a place among fields
+		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: condition, Version: domain.Seq(number())}}
 	case "2":
-		return ports.Outcome{Err: &ports.CorruptError{Chat: a.Chat, Cause: errors.New(rest)}}
+		return ports.Outcome{Err: &ports.CorruptError{Chat: r.append.Chat, Cause: errors.New(rest)}}
 	}
 	return ports.Outcome{Err: fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, errors.Join(unknown, errors.New("the entity has moved too often since")))}
 }

@@ -65,6 +65,7 @@ type Log struct {
 
 	ids, streams []string // keys of each partition
 	lanes        []*lane  // one, or one for each partition of a Cluster
+	typingStop   string   // channel
 	tokens       *tokens
 	durability   Durability
 	meters       meters
@@ -91,6 +92,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		logger = slog.Default()
 	}
 	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), durability: c.Durability, logger: logger}
+	l.typingStop = c.Keys.Channel(wireformat.TypeTypingStop)
 	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))

@@ -1,0 +1,119 @@
+package bench
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+const rounds = 5 // of every side, in turns; figures are medians
+
+// content makes a message's event about 256 bytes long.
+const content = "The tomatoes are ripe."
+
+func start(b *testing.B, args ...string) (*redistest.Server, goredis.UniversalClient) {
+	b.Helper()
+	server := redistest.Start(b, args...)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr(), PoolSize: 128, MaxRetries: -1})
+	b.Cleanup(func() { _ = client.Close() })
+	return server, client
+}
+
+func open(b *testing.B, server *redistest.Server, config chatcore.Config) *chatcore.Core {
+	b.Helper()
+	config.RedisURL = server.URL()
+	config.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	core, err := chatcore.New(b.Context(), config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = core.Close() })
+	return core
+}
+
+// chats creates n chats of one member.
+func chats(b *testing.B, core *chatcore.Core, n int) []domain.ChatID {
+	b.Helper()
+	all := make([]domain.ChatID, n)
+	for i := range all {
+		all[i] = domain.ChatID(fmt.Sprintf("0197b8a0-1c2d-7e3f-8a4b-%012d", i))
+	}
+	together(b, 32, n, func(ctx context.Context, i int) error {
+		_, err := core.Chats.Create(ctx, app.Create{Chat: all[i], By: "ada", Title: "Garden"})
+		return err
+	})
+	return all
+}
+
+// together lets a number of callers do n things between them, and gives the time that took.
+func together(b *testing.B, callers, n int, do func(ctx context.Context, i int) error) time.Duration {
+	b.Helper()
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	var failed atomic.Pointer[error]
+	began := time.Now()
+	for range callers {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				if err := do(b.Context(), int(i)); err != nil {
+					failed.Store(&err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	took := time.Since(began)
+	if err := failed.Load(); err != nil {
+		b.Fatal(*err)
+	}
+	return took
+}
+
+func median[T cmp.Ordered](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
+	return sorted[len(sorted)/2]
+}
+
+// cpu is the processor time that Redis has used, in seconds.
+func cpu(b *testing.B, client goredis.UniversalClient) float64 {
+	b.Helper()
+	return info(b, client, "cpu", "used_cpu_user") + info(b, client, "cpu", "used_cpu_sys")
+}
+
+func info(b *testing.B, client goredis.UniversalClient, section, name string) float64 {
+	b.Helper()
+	text, err := client.Info(b.Context(), section).Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(text) {
+		if value, ok := strings.CutPrefix(strings.TrimSpace(line), name+":"); ok {
+			n, err := strconv.ParseFloat(value, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n
+		}
+	}
+	b.Fatalf("INFO %s has no %s", section, name)
+	return 0
+}
