@@ -269,9 +269,8 @@ func (r *request) read(line string, unknown error) ports.Outcome {
 		}
 		return ports.Outcome{Appended: appended}
 	case "1":
-		hash, place, _ := strings.Cut(rest, " ")
-		rest = place
-		condition := r.conflict(hash, int(number())) //nolint:gosec // a place among fields
+		e := r.entities[number()-1]
+		condition := ports.Condition{Entity: e.Entity, Version: e.version}
 		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: condition, Version: domain.Seq(number())}}
 	case "2":
 		return ports.Outcome{Err: &ports.CorruptError{Chat: r.append.Chat, Cause: errors.New(rest)}}

@@ -13,9 +13,9 @@ import (
 type request struct {
 	append    ports.Append
 	partition int
-	buf       []byte // the arguments, one after the other
-	ends      []int  // of each argument in buf
-	x, u, m   fieldSet
+	buf       []byte   // the arguments, one after the other
+	ends      []int    // of each argument in buf
+	entities  []entity // that the command looks at
 	outcome   ports.Outcome
 	err       error // of the whole batch that it went with
 
@@ -84,12 +84,8 @@ func (l *Log) write(r *request) error {
 	if err := l.writeTypingEnd(r); err != nil {
 		return err
 	}
-	r.x.collect(a, false, inX)
-	r.u.collect(a, false, inU)
-	r.m.collect(a, true, inM)
-	r.writeFields(r.x, false)
-	r.writeFields(r.u, false)
-	r.writeFields(r.m, true)
+	r.collect()
+	r.writeEntities()
 	r.number(uint64(len(a.Events)))
 	for _, e := range a.Events {
 		if err := l.writeEvent(r, e); err != nil {
@@ -132,143 +128,71 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 	case domain.MessageNew:
 		r.text("+")
 	case domain.MessageDelete:
-		r.number(uint64(r.m.place(domain.MessageEntity(event.Message))))
+		r.number(uint64(r.place(domain.MessageEntity(event.Message))))
 	default:
 		r.end()
 	}
 	r.number(uint64(len(e.Moves)))
 	for _, m := range e.Moves {
-		r.text(kindCode(m.Kind))
-		r.number(uint64(r.fields(m.Kind).place(m)))
+		r.number(uint64(r.place(m)))
 	}
 	return nil
 }
 
-// fieldSet are the fields of one hash that a command looks at.
-type fieldSet struct {
-	fields []hashField
+// entity is one that a command looks at, and where it must be.
+type entity struct {
+	domain.Entity
+	conditional bool
+	version     domain.Seq
 }
 
-// hashField is a field and what it must hold.
-type hashField struct {
-	entity               domain.Entity // a message's stands for its reactions too
-	versioned, reactions bool          // whether there is a condition
-	version, reacted     domain.Seq
-}
-
-func inX(k domain.EntityKind) bool { return !inU(k) && !inM(k) }
-func inU(k domain.EntityKind) bool { return k == domain.KindMember }
-func inM(k domain.EntityKind) bool { return k == domain.KindMessage || k == domain.KindReactions }
-
-// collect finds the fields of the hash that conditions, moves and deletions name.
-func (f *fieldSet) collect(a ports.Append, deletions bool, in func(domain.EntityKind) bool) {
-	f.fields = f.fields[:0]
-	for _, c := range a.Conditions {
-		if !in(c.Entity.Kind) {
-			continue
+// collect finds the entities that conditions, moves and deletions name.
+func (r *request) collect() {
+	r.entities = r.entities[:0]
+	for _, c := range r.append.Conditions {
+		place := r.place(c.Entity)
+		if place == 0 || r.entities[place-1].version != c.Version { // two that contradict each other: one will not hold
+			r.entities = append(r.entities, entity{Entity: c.Entity, conditional: true, version: c.Version})
 		}
-		field := f.add(c.Entity)
-		if c.Entity.Kind == domain.KindReactions {
-			if field.reactions && field.reacted != c.Version { // two that contradict each other: one will not hold
-				field = f.addField(c.Entity)
-			}
-			field.reactions, field.reacted = true, c.Version
-			continue
-		}
-		if field.versioned && field.version != c.Version {
-			field = f.addField(c.Entity)
-		}
-		field.versioned, field.version = true, c.Version
 	}
-	for _, e := range a.Events {
+	for _, e := range r.append.Events {
 		for _, m := range e.Moves {
-			if in(m.Kind) {
-				f.add(m)
-			}
+			r.know(m)
 		}
-		if deleted, ok := e.Event.(domain.MessageDelete); ok && deletions {
-			f.add(domain.MessageEntity(deleted.Message))
+		if deleted, ok := e.Event.(domain.MessageDelete); ok {
+			r.know(domain.MessageEntity(deleted.Message))
 		}
 	}
 }
 
-func (f *fieldSet) add(e domain.Entity) *hashField {
-	if i := f.place(e); i > 0 {
-		return &f.fields[i-1]
+func (r *request) know(e domain.Entity) {
+	if r.place(e) == 0 {
+		r.entities = append(r.entities, entity{Entity: e})
 	}
-	return f.addField(e)
 }
 
-func (f *fieldSet) addField(e domain.Entity) *hashField {
-	if e.Kind == domain.KindReactions {
-		e.Kind = domain.KindMessage
-	}
-	f.fields = append(f.fields, hashField{entity: e})
-	return &f.fields[len(f.fields)-1]
-}
-
-// place is that of an entity's field, from 1; 0 if it is not there.
-func (f *fieldSet) place(e domain.Entity) int {
-	if e.Kind == domain.KindReactions {
-		e.Kind = domain.KindMessage
-	}
-	for i := range f.fields {
-		if f.fields[i].entity == e {
+// place is that of an entity, from 1; 0 if it is not there.
+func (r *request) place(e domain.Entity) int {
+	for i := range r.entities {
+		if r.entities[i].Entity == e {
 			return i + 1
 		}
 	}
 	return 0
 }
 
-func (r *request) fields(k domain.EntityKind) *fieldSet {
-	switch {
-	case inU(k):
-		return &r.u
-	case inM(k):
-		return &r.m
+func (r *request) writeEntities() {
+	r.number(uint64(len(r.entities)))
+	for _, e := range r.entities {
+		r.buf = append(r.buf, kindCode(e.Kind)...)
+		r.text(e.ID)
 	}
-	return &r.x
-}
-
-func (r *request) writeFields(f fieldSet, messages bool) {
-	r.number(uint64(len(f.fields)))
-	for _, field := range f.fields {
-		if inX(field.entity.Kind) {
-			r.buf = append(r.buf, kindCode(field.entity.Kind)...)
-		}
-		r.text(field.entity.ID)
-	}
-	for _, field := range f.fields {
-		if field.versioned {
-			r.buf = strconv.AppendUint(r.buf, uint64(field.version), 10)
+	for _, e := range r.entities {
+		if e.conditional {
+			r.buf = strconv.AppendUint(r.buf, uint64(e.version), 10)
 		}
 		r.end()
 	}
-	if !messages {
-		return
-	}
-	for _, field := range f.fields {
-		if field.reactions {
-			r.buf = strconv.AppendUint(r.buf, uint64(field.reacted), 10)
-		}
-		r.end()
-	}
-}
-
-// conflict names the condition that does not hold: the script tells a hash and the place of a field.
-func (r *request) conflict(hash string, place int) ports.Condition {
-	f := &r.x
-	switch hash {
-	case "u":
-		f = &r.u
-	case "m", "r":
-		f = &r.m
-	}
-	field := f.fields[place-1]
-	if hash == "r" {
-		return ports.Condition{Entity: domain.Entity{Kind: domain.KindReactions, ID: field.entity.ID}, Version: field.reacted}
-	}
-	return ports.Condition{Entity: field.entity, Version: field.version}
 }
 
 // kindCode is how the scripts and the links of an entry call a kind of entity.

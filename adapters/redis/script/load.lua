@@ -10,7 +10,6 @@
 --       partition belongs to another log. With a last seq that counts, the version is that of the first event given, or 0.
 
 local SEGMENT, SNAPSHOT = 1024, 256
-local HASH = {c = ':x', r = ':x', k = ':x', o = ':x', u = ':u', m = ':m', x = ':m'}
 
 local log_id, chat, budget, whole, entities = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
 if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
@@ -20,24 +19,17 @@ local head = redis.call('HGET', base .. ':x', '#')
 local reply = {tonumber(string.match(head or '0', '^%d+'))}
 
 -- The version of an entity and how many events it has.
-local function version_of(kind, id)
-  local field = id
-  if kind == 'c' then field = 'c' elseif HASH[kind] == ':x' then field = kind .. id end
-  local value = redis.call('HGET', base .. HASH[kind], field)
+local function version_of(entity)
+  local value = redis.call('HGET', base .. ':x', entity)
   if not value then return 0, 0 end
-  if HASH[kind] ~= ':m' then
-    local version, events = string.match(value, '^(%d+):?(%d*)$')
-    return tonumber(version or 0), tonumber(events) or 1
-  end
-  local first, version, events, reactions, reacted = string.match(value, '^(%d+):?(%d*):?(%d*):?(%d*):?(%d*)$')
-  if kind == 'x' then return tonumber(reactions) or 0, tonumber(reacted) or 0 end
-  return tonumber(version) or tonumber(first or 0), tonumber(events) or 1
+  local version, events = string.match(value, '^(%d+):?(%d*)')
+  return tonumber(version or 0), tonumber(events) or 1
 end
 
 for e = 1, entities do
   local at = 5 + (e - 1) * 6
   local kind, id, known, last, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6]
-  local version, events = version_of(kind, id)
+  local version, events = version_of(kind .. id)
   local snapshot = ''
   if events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
     local stored = redis.call('HGET', base .. ':s', kind .. id)
