@@ -90,11 +90,11 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
-	codec *wireformat.Codec, clock ports.Clock, t *telemetry.Telemetry, meter metric.Meter, moved *progress,
+	codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Users: users, Queries: queries,
-		config: c, views: p.views, backend: b, codec: codec, clock: clock, entities: entities, telemetry: t, progress: moved,
+		config: c, views: p.views, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: &pubsub.Counters{}, running: make(chan struct{}),
 	}
 	var err error
@@ -105,6 +105,7 @@ func newCore(
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
 		}
 	})
+	o.done(err)
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
 	}

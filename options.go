@@ -61,7 +61,7 @@ func WithStatuses(statuses ports.Statuses) Option { return func(p *parts) { p.st
 // WithCachedViews are caches of other programs for [Core.SubscribeBuiltins] to keep right.
 func WithCachedViews(views ports.CachedViews) Option { return func(p *parts) { p.views = views } }
 
-// WithTracerProvider traces with it instead of with OpenTelemetry's global one.
+// WithTracerProvider traces with it instead of with OpenTelemetry's global one as it is when the core is opened.
 func WithTracerProvider(tracers trace.TracerProvider) Option {
 	return func(p *parts) { p.tracers = tracers }
 }
@@ -106,6 +106,15 @@ const instrumentation = "chatcore"
 
 func newMeter(p parts) metric.Meter { return p.meters.Meter(instrumentation) }
 
-func newTelemetry(p parts, meter metric.Meter) (*telemetry.Telemetry, error) {
-	return telemetry.New(p.tracers.Tracer(instrumentation), meter)
+// opening is the core's telemetry and what ends the span of its opening.
+type opening struct {
+	telemetry *telemetry.Telemetry
+	done      func(error)
 }
+
+func newOpening(ctx context.Context, p parts, meter metric.Meter) (opening, error) {
+	t, done, err := telemetry.New(ctx, p.tracers.Tracer(instrumentation), meter, "open")
+	return opening{t, done}, err
+}
+
+func newTelemetry(o opening) *telemetry.Telemetry { return o.telemetry }

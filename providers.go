@@ -30,7 +30,7 @@ func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
 	if err := p.log.check(); err != nil {
 		return nil, err
 	}
-	return initOwn(config, p)
+	return initOwn(ctx, config, p)
 }
 
 // NewInMemory opens a core in memory: for tests, and for a look. What it holds ends with the process.
@@ -39,7 +39,7 @@ func NewInMemory(config Config, options ...Option) (*Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	return initMemory(config, newParts(options))
+	return initMemory(context.Background(), config, newParts(options))
 }
 
 func newCodec(p parts) *wireformat.Codec { return wireformat.New(p.upcasters...) }

@@ -12,10 +12,10 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	panic(wire.Build(coreSet, redisSet))
 }
 
-func initMemory(config Config, p parts) (*Core, error) {
+func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	panic(wire.Build(coreSet, memorySet))
 }
 
-func initOwn(config Config, p parts) (*Core, error) {
+func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	panic(wire.Build(coreSet, ownSet))
 }

@@ -42,10 +42,11 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		commands: chatcoreCommandClient,
 		blocking: chatcoreBlockingClient,
 	}
-	telemetry, err := newTelemetry(p, meter)
+	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
+	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
 	entities := newEntities(log, log, config)
 	iDs := newIDs(p)
@@ -58,14 +59,14 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, telemetry, meter, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
 	if err != nil {
 		return nil, err
 	}
 	return core, nil
 }
 
-func initMemory(config Config, p parts) (*Core, error) {
+func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	codec := newCodec(p)
 	clock := newClock(p)
 	local := newLocal(config)
@@ -82,10 +83,11 @@ func initMemory(config Config, p parts) (*Core, error) {
 		groups:   chatcoreFeeds,
 	}
 	meter := newMeter(p)
-	telemetry, err := newTelemetry(p, meter)
+	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
+	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
 	entities := newEntities(log, log, config)
 	iDs := newIDs(p)
@@ -96,21 +98,22 @@ func initMemory(config Config, p parts) (*Core, error) {
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, telemetry, meter, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
 	if err != nil {
 		return nil, err
 	}
 	return core, nil
 }
 
-func initOwn(config Config, p parts) (*Core, error) {
+func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreOwnBackend := newOwnBackend(p)
 	log := ownLog(chatcoreOwnBackend)
 	meter := newMeter(p)
-	telemetry, err := newTelemetry(p, meter)
+	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
+	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
 	snapshots := ownSnapshots(chatcoreOwnBackend)
 	entities := newEntities(log, snapshots, config)
@@ -126,7 +129,7 @@ func initOwn(config Config, p parts) (*Core, error) {
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, telemetry, meter, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,10 @@ func checkChat(chat domain.ChatID, users ...domain.UserID) error {
 	if _, err := domain.ParseChatID(string(chat)); err != nil {
 		return err
 	}
+	return checkUsers(users)
+}
+
+func checkUsers(users []domain.UserID) error {
 	for _, user := range users {
 		if _, err := domain.ParseUserID(string(user)); err != nil {
 			return err

@@ -22,7 +22,7 @@ type Create struct {
 // Create starts a chat, with its owner and its first members in one step. [domain.ErrChatExists] if the id is taken.
 func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
-	if err := firstError(checkChat(cmd.Chat, append([]domain.UserID{cmd.By}, cmd.Members...)...), checkCommand(cmd.Command), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
 	if n := len(cmd.Members); n > MaxInitialMembers {

@@ -37,12 +37,16 @@ type state struct {
 	slots []slot
 	head  domain.Seq // 0 if all came from the cache
 
-	room [6]slot
+	// Room for what nearly every command needs, so that it takes one allocation.
+	slotRoom      [6]slot
+	conditionRoom [6]ports.Condition
+	eventRoom     [1]ports.NewEvent
+	moveRoom      [4]domain.Entity
 }
 
 func newState(cmd *command) *state {
 	s := &state{chat: cmd.chat}
-	s.slots = s.room[:0]
+	s.slots = s.slotRoom[:0]
 	for _, e := range cmd.wants {
 		s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: e == cmd.latest})
 	}
@@ -122,8 +126,7 @@ func (c *Chats) learn(ctx context.Context, cmd *command, s *state, events []doma
 }
 
 func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.Append {
-	a := ports.Append{Chat: cmd.chat, Events: make([]ports.NewEvent, len(events))}
-	a.Conditions = make([]ports.Condition, 0, len(s.slots)+len(cmd.conditions))
+	a := ports.Append{Chat: cmd.chat, Conditions: s.conditionRoom[:0], Events: s.eventRoom[:0]}
 	for _, k := range s.slots {
 		if cmd.unconditional == nil || !cmd.unconditional(k.entity) {
 			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Version: k.version})
@@ -132,15 +135,19 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 	a.Conditions = append(a.Conditions, cmd.conditions...)
 	meta := c.meta
 	meta.CausationID = cmd.id
-	for i, e := range events {
-		moves := domain.Moves(e)
+	moved := s.moveRoom[:0]
+	for _, e := range events {
+		start := len(moved)
+		moved = domain.AppendMoves(moved, e)
 		if cmd.id != "" {
-			moves = append(moves, domain.CommandEntity(cmd.id))
+			moved = append(moved, domain.CommandEntity(cmd.id))
 		}
-		a.Events[i] = ports.NewEvent{ID: domain.EventID(c.ids.NewID()), Event: e, Moves: moves, Meta: meta}
+		a.Events = append(a.Events, ports.NewEvent{
+			ID: domain.EventID(c.ids.NewID()), Event: e, Moves: moved[start:len(moved):len(moved)], Meta: meta,
+		})
 	}
 	if cmd.endsTyping {
-		a.EndsTyping = &ports.TypingEnd{
+		a.EndsTyping = ports.TypingEnd{
 			ID:   domain.EventID(c.ids.NewID()),
 			Stop: domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()},
 		}
@@ -188,7 +195,10 @@ func (s *state) member(id domain.UserID) domain.Member {
 }
 
 func (s *state) message(id domain.MessageID) domain.Message {
-	return *as[*domain.Message](s, domain.MessageEntity(id))
+	if m := as[*domain.Message](s, domain.MessageEntity(id)); m != nil {
+		return *m
+	}
+	return domain.Message{Chat: s.chat, ID: id} // expected not to exist
 }
 
 func (s *state) reactions(id domain.MessageID) *domain.Reactions {

@@ -55,7 +55,7 @@ func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
 		s := &slots[i]
 		switch {
 		case s.expect:
-			s.version, s.state, s.records = 0, domain.NewState(chat, s.entity), nil
+			s.version, s.state, s.records = 0, nil, nil
 		case s.latest || !e.cache.get(entityKey{chat, s.entity}, s):
 			all = false
 		}

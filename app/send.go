@@ -30,27 +30,36 @@ type Sent struct {
 // the chat exists: it gives the first result, whatever it says now. [domain.ErrMessageExists] if the id is someone else's.
 func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	draft, err := c.draft(cmd)
-	if err := firstError(checkChat(cmd.Chat, append([]domain.UserID{cmd.By}, cmd.Mentions...)...), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Mentions), err); err != nil {
 		return Sent{}, err
 	}
-	var first domain.Message
+	s := &sending{c: c, by: cmd.By, draft: draft}
 	done, err := c.run(ctx, command{
 		name: "send", chat: cmd.Chat, by: cmd.By,
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(cmd.By), domain.MessageEntity(draft.ID)),
-		expect: domain.MessageEntity(draft.ID),
-		decide: func(s *state) ([]domain.Durable, error) {
-			first = s.message(draft.ID)
-			return s.theChat().Post(s.member(cmd.By), first, draft, c.now())
-		},
-		endsTyping: true,
+		expect: domain.MessageEntity(draft.ID), decide: s.decide, endsTyping: true,
 	})
 	switch {
 	case err != nil:
 		return Sent{}, err
 	case !done.Changed:
-		return Sent{MessageID: draft.ID, Seq: first.Seq, Duplicate: true}, nil
+		return Sent{MessageID: draft.ID, Seq: s.first, Duplicate: true}, nil
 	}
 	return Sent{MessageID: draft.ID, Seq: done.Seq}, nil
+}
+
+// sending is a send at work.
+type sending struct {
+	c     *Chats
+	by    domain.UserID
+	draft domain.Draft
+	first domain.Seq // of the message that was there already
+}
+
+func (s *sending) decide(found *state) ([]domain.Durable, error) {
+	existing := found.message(s.draft.ID)
+	s.first = existing.Seq
+	return found.theChat().Post(found.member(s.by), existing, s.draft, s.c.now())
 }
 
 func (c *Chats) draft(cmd Send) (domain.Draft, error) {

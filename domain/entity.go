@@ -65,37 +65,43 @@ func (e Entity) String() string {
 }
 
 // Moves names the entities that a durable event moves, at most one of a kind.
-func Moves(e Durable) []Entity {
+func Moves(e Durable) []Entity { return AppendMoves(nil, e) }
+
+// AppendMoves adds to dst what Moves gives.
+func AppendMoves(dst []Entity, e Durable) []Entity {
 	switch e := e.(type) {
 	case MessageNew:
-		return []Entity{MessageEntity(e.Message), ReadEntity(e.Sender)} // who writes has read what came before
+		return append(dst, MessageEntity(e.Message), ReadEntity(e.Sender)) // who writes has read what came before
 	case MessageEdit:
-		return []Entity{MessageEntity(e.Message)}
+		return append(dst, MessageEntity(e.Message))
 	case MessageDelete:
-		return []Entity{MessageEntity(e.Message)}
+		return append(dst, MessageEntity(e.Message))
 	case MessageReaction:
-		return []Entity{ReactionsEntity(e.Message)}
+		return append(dst, ReactionsEntity(e.Message))
 	case ReadReceipt:
-		return []Entity{ReadEntity(e.User)}
+		return append(dst, ReadEntity(e.User))
 	case ChatUpdate:
 		switch e.Change {
 		case Created:
-			return []Entity{ChatEntity(), MemberEntity(e.Actor)}
+			return append(dst, ChatEntity(), MemberEntity(e.Actor))
 		case Renamed, Archived, Unarchived:
-			return []Entity{ChatEntity()}
+			return append(dst, ChatEntity())
 		case MemberAdded, MemberRemoved, RoleChanged:
 			if e.Role == RoleOwner || e.Previous == RoleOwner {
-				return []Entity{ChatEntity(), MemberEntity(e.User)}
+				dst = append(dst, ChatEntity())
 			}
-			return []Entity{MemberEntity(e.User)}
+			return append(dst, MemberEntity(e.User))
 		}
 	case Own:
 		if e.Entity != "" {
-			return []Entity{OwnEntity(e.Entity)}
+			return append(dst, OwnEntity(e.Entity))
 		}
 	}
-	return nil
+	return dst
 }
 
 // MovesEntity reports whether an event moves an entity.
-func MovesEntity(e Durable, entity Entity) bool { return slices.Contains(Moves(e), entity) }
+func MovesEntity(e Durable, entity Entity) bool {
+	var room [4]Entity
+	return slices.Contains(AppendMoves(room[:0], e), entity)
+}

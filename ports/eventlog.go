@@ -70,7 +70,7 @@ type Append struct {
 	Chat       domain.ChatID
 	Conditions []Condition
 	Events     []NewEvent // at least one
-	EndsTyping *TypingEnd // may be nil
+	EndsTyping TypingEnd  // zero if it ends nobody's
 }
 
 // TypingEnd ends a user's typing with an append: if the user was typing, the mark goes and the stop is published after the events.

@@ -90,7 +90,7 @@ func TestEndOfTypingIsAnnounced(t *testing.T) {
 	send := func(m domain.MessageID, want ...string) {
 		t.Helper()
 		a := message("c", m)
-		a.EndsTyping = &ports.TypingEnd{ID: "stop-" + domain.EventID(m), Stop: domain.TypingStop{Chat: "c", User: "ann", At: domain.Instant(clock.Now())}}
+		a.EndsTyping = ports.TypingEnd{ID: "stop-" + domain.EventID(m), Stop: domain.TypingStop{Chat: "c", User: "ann", At: domain.Instant(clock.Now())}}
 		told = nil
 		if _, err := log.Append(t.Context(), a); err != nil {
 			t.Fatal(err)

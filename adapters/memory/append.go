@@ -59,7 +59,7 @@ func (l *Log) encode(a ports.Append) (command, error) {
 		}
 		c.events = append(c.events, encoded)
 	}
-	if a.EndsTyping == nil {
+	if a.EndsTyping.ID == "" {
 		return c, nil
 	}
 	var err error
@@ -108,7 +108,7 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		notifications = append(notifications, notification{wireformat.Type(e.Event), c.events[i].Splice(r.Seq, r.Ordinal)})
 	}
 	appended.Due = chat.due(c.Events)
-	if end := c.EndsTyping; end != nil && l.typing.end(end.Stop.Chat, end.Stop.User) {
+	if end := c.EndsTyping; end.ID != "" && l.typing.end(end.Stop.Chat, end.Stop.User) {
 		notifications = append(notifications, notification{wireformat.Type(end.Stop), c.typingStop})
 	}
 	return appended, notifications

@@ -102,4 +102,6 @@ func newTokens() *tokens {
 	return &tokens{process: hex.EncodeToString(random) + "."}
 }
 
-func (t *tokens) next() string { return t.process + strconv.FormatUint(t.last.Add(1), 36) }
+func (t *tokens) next(b []byte) []byte {
+	return strconv.AppendUint(append(b, t.process...), t.last.Add(1), 36)
+}

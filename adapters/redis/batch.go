@@ -21,7 +21,7 @@ type batch struct {
 	requests   []*request
 	partitions []int
 	bytes      int
-	token      string
+	token      []byte
 
 	fields []field
 	args   []any
@@ -38,7 +38,7 @@ var batches = sync.Pool{New: func() any { return &batch{} }}
 
 func newBatch(l *Log) *batch {
 	b, _ := batches.Get().(*batch)
-	b.log, b.token = l, l.tokens.next()
+	b.log, b.token = l, l.tokens.next(b.token[:0])
 	return b
 }
 
@@ -66,10 +66,11 @@ func (b *batch) place(partition int) int {
 	return len(b.partitions)
 }
 
-// marshal gives the command that sends the batch.
-func (b *batch) marshal(ctx context.Context, command, script string, again bool) *goredis.Cmd {
+// marshal gives the command that sends the batch: by the script's hash, or with its text. Numbers below 256, texts that never change and
+// pointers become arguments without an allocation.
+func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd {
 	b.partitions = b.partitions[:0]
-	fields := 0
+	fields := 1
 	for _, r := range b.requests {
 		b.place(r.partition)
 		fields += len(r.ends)
@@ -77,17 +78,21 @@ func (b *batch) marshal(ctx context.Context, command, script string, again bool)
 	if cap(b.fields) < fields {
 		b.fields = make([]field, 0, fields)
 	}
-	b.fields, b.args = b.fields[:0], append(b.args[:0], command, script, 2*len(b.partitions))
+	l := b.log
+	b.fields, b.args = append(b.fields[:0], field{b.token}), append(b.args[:0], l.header[0], l.header[1], 2*len(b.partitions))
+	if withText {
+		b.args[0], b.args[1] = "eval", appendSource
+	}
 	for _, p := range b.partitions {
-		b.args = append(b.args, b.log.ids[p], b.log.streams[p])
+		b.args = append(b.args, l.ids[p], l.streams[p])
 	}
-	resend := ""
+	resend := 0
 	if again {
-		resend = "1"
+		resend = 1
 	}
-	b.args = append(b.args, b.log.id, b.token, resend, b.log.typingStop, len(b.requests))
+	b.args = append(b.args, l.header[2], &b.fields[0], resend, l.header[3], len(b.requests))
 	for _, r := range b.requests {
-		b.args = append(b.args, smallNumber(b.place(r.partition)))
+		b.args = append(b.args, l.places[b.place(r.partition)-1])
 		start := 0
 		for _, end := range r.ends {
 			b.fields = append(b.fields, field{r.buf[start:end]})
@@ -96,15 +101,6 @@ func (b *batch) marshal(ctx context.Context, command, script string, again bool)
 		}
 	}
 	return goredis.NewCmd(ctx, b.args...)
-}
-
-// smallNumber spares the boxing of a number.
-func smallNumber(n int) any {
-	const known = "1 2 3 4 5 6 7 8 9 "
-	if n < 10 {
-		return known[2*(n-1) : 2*n-1]
-	}
-	return n
 }
 
 // Attempts to bring back a lost answer: soon, and then for as long as a restart may take without holding up who waits.
@@ -155,20 +151,20 @@ func pause(ctx context.Context, d time.Duration) error {
 // call sends the batch once, by the script's hash and, where Redis does not know it, by its text. On a Cluster it follows a slot to its
 // node by itself, because go-redis would send the batch again after a lost answer too.
 func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
-	command, script := "evalsha", b.log.scripts.append.Hash()
+	withText := false
 	for range 4 {
 		var node goredis.Cmdable
 		if node, err = b.node(ctx); err != nil {
 			return "", 0, err
 		}
-		cmd := b.marshal(ctx, command, script, again)
+		cmd := b.marshal(ctx, withText, again)
 		confirmed, err = b.process(ctx, node, cmd)
 		switch {
 		case err == nil:
 			reply, err = cmd.Text()
 			return reply, confirmed, err
 		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
-			command, script = "eval", appendSource
+			withText = true
 		case b.moved(ctx, err):
 		default:
 			return "", 0, err
@@ -189,7 +185,7 @@ func (b *batch) moved(ctx context.Context, err error) bool {
 
 func (b *batch) node(ctx context.Context) (goredis.Cmdable, error) {
 	if cluster, ok := b.log.client.(*goredis.ClusterClient); ok {
-		return cluster.MasterForKey(ctx, b.log.ids[b.requests[0].partition])
+		return cluster.MasterForKey(ctx, b.log.keys.id(b.requests[0].partition))
 	}
 	return b.log.client, nil
 }

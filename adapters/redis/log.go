@@ -63,9 +63,10 @@ type Log struct {
 	evicting error // why durable writes are refused, or nil
 	scripts  scripts
 
-	ids, streams []string // keys of each partition
-	lanes        []*lane  // one, or one for each partition of a Cluster
-	typingStop   string   // channel
+	ids, streams []any   // keys of each partition
+	places       []any   // the numbers from 1 to that of partitions, as text
+	header       []any   // the arguments of every append: evalsha and the script's hash, the log id, the channel of a typing's end
+	lanes        []*lane // one, or one for each partition of a Cluster
 	tokens       *tokens
 	durability   Durability
 	meters       meters
@@ -92,10 +93,10 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		logger = slog.Default()
 	}
 	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), durability: c.Durability, logger: logger}
-	l.typingStop = c.Keys.Channel(wireformat.TypeTypingStop)
 	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
+		l.places = append(l.places, strconv.Itoa(p+1))
 	}
 	lanes := 1
 	if c.Keys.cluster {
@@ -125,6 +126,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if err := l.identify(ctx); err != nil {
 		return nil, err
 	}
+	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id, c.Keys.Channel(wireformat.TypeTypingStop)}
 	return l, nil
 }
 

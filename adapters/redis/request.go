@@ -97,7 +97,7 @@ func (l *Log) write(r *request) error {
 
 func (l *Log) writeTypingEnd(r *request) error {
 	end := r.append.EndsTyping
-	if end == nil {
+	if end.ID == "" {
 		r.end()
 		r.end()
 		return nil

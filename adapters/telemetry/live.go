@@ -29,8 +29,10 @@ func (t *Telemetry) LiveBus(inner ports.LiveBus, typeOf func(domain.Event) strin
 // Publish implements [ports.LiveBus].
 func (b *LiveBus) Publish(ctx context.Context, e domain.Ephemeral, m ports.Meta) error {
 	began, typ := time.Now(), b.typeOf(e)
-	ctx, span := b.telemetry.tracer.Start(ctx, "send "+typ, trace.WithSpanKind(trace.SpanKindProducer))
-	m.TraceParent = traceParent(ctx)
+	ctx, span := b.telemetry.start(ctx, "send "+typ, trace.SpanKindProducer)
+	if parent := traceParent(ctx); parent != "" {
+		m.TraceParent = parent
+	}
 	err := b.inner.Publish(ctx, e, m)
 	if span.IsRecording() {
 		span.SetAttributes(operation(semconv.MessagingOperationTypeSend, "send", typ)...)

@@ -26,11 +26,11 @@ func (t *Telemetry) Log(inner ports.EventLog, typeOf func(domain.Event) string) 
 
 // Append implements [ports.EventLog].
 func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
-	if len(a.Events) == 0 {
+	if len(a.Events) == 0 || l.telemetry.tracer == nil && !l.telemetry.sends.Enabled(ctx) {
 		return l.EventLog.Append(ctx, a)
 	}
 	began, typ := time.Now(), l.typeOf(a.Events[0].Event)
-	ctx, span := l.telemetry.tracer.Start(ctx, "send "+typ, trace.WithSpanKind(trace.SpanKindProducer))
+	ctx, span := l.telemetry.start(ctx, "send "+typ, trace.SpanKindProducer)
 	if parent := traceParent(ctx); parent != "" {
 		for i := range a.Events {
 			a.Events[i].Meta.TraceParent = parent

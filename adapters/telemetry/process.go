@@ -25,8 +25,11 @@ type Received struct {
 
 // Process begins the handling of a message, within the trace that it carries; what it gives ends it.
 func (t *Telemetry) Process(ctx context.Context, r Received) (context.Context, func(error)) {
+	if t.tracer == nil && !t.processes.Enabled(ctx) {
+		return ctx, unobserved
+	}
 	began := time.Now()
-	ctx, span := t.tracer.Start(continued(ctx, r.TraceParent), "process "+r.Type, trace.WithSpanKind(trace.SpanKindConsumer))
+	ctx, span := t.start(continued(ctx, r.TraceParent), "process "+r.Type, trace.SpanKindConsumer)
 	attributes := operation(semconv.MessagingOperationTypeProcess, "process", r.Type)
 	if r.Group != "" {
 		attributes = append(attributes, semconv.MessagingConsumerGroupName(r.Group))

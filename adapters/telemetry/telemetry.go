@@ -11,6 +11,7 @@ import (
 	"go.opentelemetry.io/otel/propagation"
 	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
 	"go.opentelemetry.io/otel/trace"
+	"go.opentelemetry.io/otel/trace/noop"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -30,7 +31,7 @@ const system = "redis"
 
 // Telemetry traces and meters what a core does.
 type Telemetry struct {
-	tracer trace.Tracer
+	tracer trace.Tracer // nil if nobody traces
 
 	commands  metric.Float64Histogram
 	sends     metric.Float64Histogram
@@ -40,9 +41,14 @@ type Telemetry struct {
 
 var _ ports.Observer = (*Telemetry)(nil)
 
-// New makes the instruments.
-func New(tracer trace.Tracer, meter metric.Meter) (*Telemetry, error) {
-	t := &Telemetry{tracer: tracer}
+// New makes the instruments. The first span, of the given name, tells whether anybody traces; if not, no other is begun. opened ends
+// it.
+func New(ctx context.Context, tracer trace.Tracer, meter metric.Meter, open string) (t *Telemetry, opened func(error), err error) {
+	t = &Telemetry{}
+	_, span := tracer.Start(ctx, open)
+	if span.SpanContext().IsValid() {
+		t.tracer = tracer
+	}
 	seconds := metric.WithExplicitBucketBoundaries(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5)
 	var errs [4]error
 	t.commands, errs[0] = meter.Float64Histogram("chatcore.command.duration", metric.WithUnit("s"), seconds,
@@ -53,13 +59,24 @@ func New(tracer trace.Tracer, meter metric.Meter) (*Telemetry, error) {
 		metric.WithDescription("Time that a handler took for a delivery."))
 	t.again, errs[3] = meter.Int64Counter("chatcore.redeliveries", metric.WithUnit("{delivery}"),
 		metric.WithDescription("Handler starts for a delivery after the first."))
-	return t, errors.Join(errs[:]...)
+	return t, func(err error) { finish(span, err) }, errors.Join(errs[:]...)
+}
+
+// start begins a span, if anybody traces.
+func (t *Telemetry) start(ctx context.Context, name string, kind trace.SpanKind) (context.Context, trace.Span) {
+	if t.tracer == nil {
+		return ctx, noop.Span{}
+	}
+	return t.tracer.Start(ctx, name, trace.WithSpanKind(kind))
 }
 
 // Command implements [ports.Observer].
 func (t *Telemetry) Command(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {
+	if t.tracer == nil && !t.commands.Enabled(ctx) {
+		return ctx, unobserved
+	}
 	began := time.Now()
-	ctx, span := t.tracer.Start(ctx, name)
+	ctx, span := t.start(ctx, name, trace.SpanKindInternal)
 	if span.IsRecording() {
 		span.SetAttributes(keyCommand.String(name), keyChat.String(string(chat)))
 	}
@@ -70,6 +87,8 @@ func (t *Telemetry) Command(ctx context.Context, name string, chat domain.ChatID
 		}
 	}
 }
+
+func unobserved(error) {}
 
 // finish ends a span. Errors tell no contents: they name ids and what is allowed.
 func finish(span trace.Span, err error) {

@@ -41,8 +41,8 @@ func start(c domain.ChatID, user domain.UserID) domain.TypingStart {
 	return domain.TypingStart{Chat: c, User: user, ExpiresAt: at.Add(domain.TypingTTL), At: at}
 }
 
-func stop(c domain.ChatID, user domain.UserID) *ports.TypingEnd {
-	return &ports.TypingEnd{ID: domain.EventID(rand.Text()), Stop: domain.TypingStop{Chat: c, User: user, At: now()}}
+func stop(c domain.ChatID, user domain.UserID) ports.TypingEnd {
+	return ports.TypingEnd{ID: domain.EventID(rand.Text()), Stop: domain.TypingStop{Chat: c, User: user, At: now()}}
 }
 
 func (m typing) start(c domain.ChatID, user domain.UserID, want bool) {
