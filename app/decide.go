@@ -19,7 +19,7 @@ type command struct {
 	by   domain.UserID
 	id   domain.CommandID // "" if the caller gave none
 
-	wants  []domain.Entity
+	wants  wanted
 	expect domain.Entity // expected not to exist, if not zero
 	latest domain.Entity // only its last event matters, if not zero
 	decide func(s *state) ([]domain.Durable, error)
@@ -48,6 +48,9 @@ func newState(cmd *command) *state {
 	s := &state{chat: cmd.chat}
 	s.slots = s.slotRoom[:0]
 	for _, e := range cmd.wants {
+		if e.Kind == 0 {
+			break
+		}
 		s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: e == cmd.latest})
 	}
 	if cmd.id != "" {
@@ -209,8 +212,13 @@ func (s *state) readMark(id domain.UserID) domain.ReadMark {
 	return *as[*domain.ReadMark](s, domain.ReadEntity(id))
 }
 
-// want names the entities that a command needs.
-func want(entities ...domain.Entity) []domain.Entity { return entities }
+// wanted are the entities that a command needs, up to the first zero one.
+type wanted [4]domain.Entity
+
+func want(entities ...domain.Entity) (w wanted) {
+	copy(w[:], entities)
+	return w
+}
 
 // update recognises a change of the chat by the same actor.
 func update(by domain.UserID, change domain.Change, also func(domain.ChatUpdate) bool) func(domain.Durable) bool {

@@ -54,7 +54,7 @@ func (l *lane) commit(ctx context.Context, r *request) (ports.Outcome, error) {
 	if l.flying < flights && l.count == 0 {
 		l.flying++
 		l.mu.Unlock()
-		l.fly(ctx, r)
+		l.fly(r)
 		return r.outcome, r.err
 	}
 	if err := l.enqueue(r); err != nil {
@@ -65,30 +65,30 @@ func (l *lane) commit(ctx context.Context, r *request) (ports.Outcome, error) {
 
 	select {
 	case s := <-r.wake:
-		l.woken(ctx, r, s)
+		l.woken(r, s)
 	case <-ctx.Done():
 		if l.withdraw(r) {
 			return ports.Outcome{}, ctx.Err()
 		}
-		l.woken(ctx, r, <-r.wake)
+		l.woken(r, <-r.wake)
 	}
 	return r.outcome, r.err
 }
 
-func (l *lane) woken(ctx context.Context, r *request, s signal) {
+func (l *lane) woken(r *request, s signal) {
 	if s == lead {
-		l.fly(ctx, r)
+		l.fly(r)
 	}
 }
 
 // fly sends a batch that the leader is part of, and then lets another one lead.
-func (l *lane) fly(ctx context.Context, leader *request) {
+func (l *lane) fly(leader *request) {
 	b := newBatch(l.log)
 	l.mu.Lock()
 	b.add(leader)
 	l.fill(b)
 	l.mu.Unlock()
-	b.send(context.WithoutCancel(ctx)) // it is others' batch too
+	b.send(context.Background()) //nolint:contextcheck // it is others' batch too
 
 	l.mu.Lock()
 	next := l.take()

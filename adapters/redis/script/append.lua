@@ -58,7 +58,8 @@ local function version_in(entry)
   return version or '0'
 end
 
--- chats holds what the commands so far leave behind: seq, ordinal, the entries to be written, pushes to segments.
+-- chats holds what the commands so far leave behind: seq, ordinal, pushes to segments, values for :x as fields and entries in turns and, once
+-- a second command is about the same chat, the same as a table.
 local chats, order, streams = {}, {}, {}
 
 local function touch_segment(chat, segment)
@@ -76,14 +77,17 @@ end
 local function chat_of(base, head)
   local chat = chats[base]
   if chat then return chat end
-  chat = {base = base, seq = 0, ordinal = 0, stored = 0, touched = -1, entries = false, pushes = false}
+  chat = {
+    base = base, seq = 0, ordinal = 0, ordinal_text = '0', stored = 0, touched = -1,
+    values = false, entries = false, pushes = false, created = false, name = false, joined = false, deleted = false,
+  }
   if head then
     local seq, ordinal = match(head, '^(%d+):(%d+)$')
     if not seq then
       fault = fault or 'the head is unreadable'
       return chat
     end
-    chat.seq, chat.ordinal = tonumber(seq), tonumber(ordinal)
+    chat.seq, chat.ordinal, chat.ordinal_text = tonumber(seq), tonumber(ordinal), ordinal
     chat.stored = chat.seq
   end
   if chat.stored > 0 then touch_segment(chat, floor((chat.stored - 1) / SEGMENT)) end
@@ -135,8 +139,14 @@ local function plan(a)
   if fault then return '2 ' .. fault end
   local chat = chat_of(base, entries[1])
   if fault then return '2 ' .. fault end
-  if chat.entries then -- an earlier command of the batch writes
-    for i = 1, n do entries[i + 1] = chat.entries[ARGV[f + i]] or entries[i + 1] end
+  if chat.values then -- an earlier command of the batch writes
+    local written = chat.entries
+    if not written then
+      written = {}
+      for i = 3, #chat.values, 2 do written[chat.values[i]] = chat.values[i + 1] end
+      chat.entries = written
+    end
+    for i = 1, n do entries[i + 1] = written[ARGV[f + i]] or entries[i + 1] end
   end
 
   if again then
@@ -179,21 +189,25 @@ local function plan(a)
   local was_typing = typing ~= '' and read('EXISTS', typing) == 1
   if fault then return '2 ' .. fault end
 
-  if not chat.entries then
+  if not chat.values then
     order[#order + 1] = chat
-    chat.entries, chat.pushes = {}, {}
+    chat.values, chat.pushes = {'#', '', nil, nil, nil, nil}, {}
     if chat.stored == 0 then chat.created, chat.name = prefix .. 'chats', name end
   end
-  local written, pushes = chat.entries, chat.pushes
+  local values, written, pushes = chat.values, chat.entries, chat.pushes
+  local n_values = #values
 
-  local first, due = chat.seq + 1, ''
+  local first, seq, ordinal, due = chat.seq + 1, '', chat.ordinal_text, ''
   local e = first_event
   for number = 1, events do
     local position = chat.seq + 1
-    local seq = format('%d', position)
+    seq = format('%d', position)
     chat.seq = position
     local what, moves = ARGV[e + 5], tonumber(ARGV[e + 6])
-    if what == '+' then chat.ordinal = chat.ordinal + 1 end
+    if what == '+' then
+      chat.ordinal = chat.ordinal + 1
+      ordinal = format('%d', chat.ordinal)
+    end
     local links = ''
     for k = 1, moves do
       local i = tonumber(ARGV[e + 6 + k])
@@ -217,14 +231,16 @@ local function plan(a)
         if count % SNAPSHOT == 0 then due = due .. ' ' .. number .. '.' .. k end
       end
       entries[i + 1] = value
-      written[field] = value
+      values[n_values + 1], values[n_values + 2] = field, value
+      n_values = n_values + 2
+      if written then written[field] = value end
     end
     if what ~= '' and what ~= '+' then
       local entry = entries[tonumber(what) + 1]
       chat.deleted = chat.deleted or {}
       chat.deleted[#chat.deleted + 1] = match(entry, ':(%d+)$') or entry
     end
-    local json = ARGV[e + 3] .. seq .. ',"ordinal":' .. format('%d', chat.ordinal) .. ARGV[e + 4]
+    local json = ARGV[e + 3] .. seq .. ',"ordinal":' .. ordinal .. ARGV[e + 4]
     local segment = floor((position - 1) / SEGMENT)
     local push = pushes[#pushes]
     if not push or push.segment ~= segment or #push == 1000 then
@@ -241,21 +257,24 @@ local function plan(a)
     operations[n_operations + 1], operations[n_operations + 2], operations[n_operations + 3] = false, typing, ARGV[a + 4]
     n_operations = n_operations + 5
   end
-  return '0 ' .. format('%d %d %d', first, chat.seq, chat.ordinal) .. due
+  chat.ordinal_text = ordinal
+  values[2] = seq .. ':' .. ordinal
+  return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. due
 end
 
 local outcomes = {}
 at = 6
 for c = 1, commands do
   local outcome = plan(at)
-  if sub(outcome, 1, 1) == '2' and not plain(outcome, 'WRONGTYPE', 1, true) and not plain(outcome, '^2 the ') then
-    return redis.error_reply(sub(outcome, 3)) -- the server's trouble, not this chat's: the whole batch waits
+  if fault and not plain(fault, 'WRONGTYPE', 1, true) and not plain(fault, '^the ') then
+    return redis.error_reply(fault) -- the server's trouble, not this chat's: the whole batch waits
   end
   outcomes[c] = outcome
 end
 
 local function hset(key, values)
   local n = #values
+  if n <= 4000 then return call('HSET', key, unpack(values)) end
   for from = 1, n, 4000 do call('HSET', key, unpack(values, from, from + 3999 < n and from + 3999 or n)) end
 end
 
@@ -263,12 +282,7 @@ if again then call('SET', fence, '1', 'EX', 600) end
 for _, chat in ipairs(order) do
   local base = chat.base
   for _, push in ipairs(chat.pushes) do call('RPUSH', base .. ':' .. push.segment, unpack(push)) end
-  local values, n = {'#', format('%d:%d', chat.seq, chat.ordinal)}, 2
-  for field, value in pairs(chat.entries) do
-    values[n + 1], values[n + 2] = field, value
-    n = n + 2
-  end
-  hset(base .. ':x', values)
+  hset(base .. ':x', chat.values)
   if chat.joined then hset(base .. ':u', chat.joined) end
   if chat.deleted then for _, first in ipairs(chat.deleted) do call('ZADD', base .. ':d', first, first) end end
   if chat.created then call('SADD', chat.created, chat.name) end
