@@ -84,7 +84,8 @@ func (k Keys) stream(p int) string {
 	return k.prefix + deliveryStream + ":{" + k.tags[p] + "}"
 }
 
-func (k Keys) partition(chat domain.ChatID) int { return partitionOf(chat, len(k.tags)) }
+// Partition is the place of the partition that a chat is in, from 0.
+func (k Keys) Partition(chat domain.ChatID) int { return partitionOf(chat, len(k.tags)) }
 
 func (k Keys) log() string { return k.prefix + "cc:log" }
 
@@ -96,7 +97,7 @@ func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
 func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
 
 func (k Keys) chat(chat domain.ChatID, part string) string {
-	return k.partitionKey(k.partition(chat), escape(string(chat))+":"+part)
+	return k.partitionKey(k.Partition(chat), escape(string(chat))+":"+part)
 }
 
 func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
@@ -106,7 +107,7 @@ func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
 func (k Keys) appendTyping(b []byte, chat domain.ChatID, user domain.UserID) []byte {
 	b = append(append(b, k.prefix...), "typing:"...)
 	if k.cluster {
-		b = append(append(append(b, '{'), k.tags[k.partition(chat)]...), "}:"...)
+		b = append(append(append(b, '{'), k.tags[k.Partition(chat)]...), "}:"...)
 	}
 	b = append(appendEscaped(b, string(chat)), ':')
 	return appendEscaped(b, string(user))

@@ -20,7 +20,7 @@ func TestNames(t *testing.T) {
 		return k
 	}
 	plain, spaced, one, cluster := keys("", 16, false), keys("acme", 16, false), keys("", 1, false), keys("", 16, true)
-	tag := plain.tags[plain.partition("room-1")]
+	tag := plain.tags[plain.Partition("room-1")]
 	for want, got := range map[string]string{
 		"cc:log":                               plain.log(),
 		"acme:cc:log":                          spaced.log(),
@@ -85,7 +85,7 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 			rt.Fatal(err)
 		}
 		chat := domain.ChatID(rapid.String().Draw(rt, "chat"))
-		p := k.partition(chat)
+		p := k.Partition(chat)
 		want := slot(k.id(p))
 		for _, key := range []string{k.chats(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
 			if slot(key) != want {

@@ -162,7 +162,7 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 	if err != nil {
 		return err
 	}
-	p := l.keys.partition(chat)
+	p := l.keys.Partition(chat)
 	kept, err := l.scripts.snapshot.Run(ctx, l.client, []string{l.keys.id(p)},
 		l.id, escape(string(chat)), kindCode(e.Kind)+e.ID, uint64(version), state).Int()
 	if err == nil && kept < 0 {
@@ -206,7 +206,7 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	p := l.keys.partition(chat)
+	p := l.keys.Partition(chat)
 	reply, err := script.Run(ctx, l.client, []string{l.keys.id(p)}, args...).Slice()
 	switch {
 	case err != nil && answered(err) && hasCode(err, "WRONGTYPE"):

@@ -40,7 +40,7 @@ func (l *Log) newRequest(a ports.Append) (*request, error) {
 		return nil, err
 	}
 	r, _ := requests.Get().(*request)
-	r.append, r.partition = a, l.keys.partition(a.Chat)
+	r.append, r.partition = a, l.keys.Partition(a.Chat)
 	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
 	if err := l.write(r); err != nil {
 		r.free()
