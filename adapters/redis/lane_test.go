@@ -1,0 +1,218 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
+
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// bench is a log behind a proxy that can hold back Redis's answers, with a look at how many appends wait.
+type bench struct {
+	t      *testing.T
+	log    *redis.Log
+	direct goredis.UniversalClient
+	stream string
+	proxy  *redistest.Proxy
+	reader *sdkmetric.ManualReader
+	wg     sync.WaitGroup
+}
+
+func newBench(t *testing.T, queue int) *bench {
+	t.Helper()
+	server := redistest.Start(t)
+	b := &bench{t: t, proxy: redistest.StartProxy(t, server), direct: connect(t, server.URL()), reader: sdkmetric.NewManualReader()}
+	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader))
+	keys := newKeys(t, 1)
+	var err error
+	b.stream = keys.Streams()[0]
+	b.log, err = redis.Open(t.Context(), connect(t, b.proxy.URL()), wireformat.New(), redis.LogConfig{Keys: keys, Queue: queue, Meter: meters.Meter("test")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appended(t, b.log, created("warm")) // so that the script is known
+	return b
+}
+
+// hold keeps every answer to an append back until release is called.
+func (b *bench) hold() (release func()) {
+	gate := make(chan struct{})
+	wait := func(piece []byte) bool {
+		if piece[0] == '$' { // not those that a new connection begins with
+			<-gate
+		}
+		return true
+	}
+	b.proxy.Reply.Store(&wait)
+	release = sync.OnceFunc(func() {
+		b.proxy.Reply.Store(nil)
+		close(gate)
+	})
+	b.t.Cleanup(release)
+	return release
+}
+
+// append does so beside the test; the error is there once the bench has waited.
+func (b *bench) append(ctx context.Context, a ports.Append) *error {
+	var err error
+	b.wg.Go(func() { _, err = b.log.Append(ctx, a) })
+	return &err
+}
+
+// await returns when so many appends wait in the queue, and so many entries are on the stream.
+func (b *bench) await(queued, entries int64) {
+	b.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(20 * time.Second); ; {
+		if b.queued() == queued && b.direct.XLen(b.t.Context(), b.stream).Val() == entries {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			b.t.Fatalf("%d wait, %d on the stream", b.queued(), b.direct.XLen(b.t.Context(), b.stream).Val())
+		}
+	}
+}
+
+func (b *bench) queued() int64 {
+	b.t.Helper()
+	var all metricdata.ResourceMetrics
+	if err := b.reader.Collect(b.t.Context(), &all); err != nil {
+		b.t.Fatal(err)
+	}
+	for _, scope := range all.ScopeMetrics {
+		for _, m := range scope.Metrics {
+			if gauge, ok := m.Data.(metricdata.Gauge[int64]); ok && m.Name == "chatcore.append.queue" {
+				return gauge.DataPoints[0].Value
+			}
+		}
+	}
+	b.t.Fatal("the queue is not measured")
+	return 0
+}
+
+// occupy sends two batches of one whose answers are held back, so that everything further waits.
+func (b *bench) occupy() {
+	b.t.Helper()
+	for i := range int64(2) {
+		b.append(b.t.Context(), created(domain.ChatID(fmt.Sprint("busy-", i))))
+		b.await(0, 2+i)
+	}
+}
+
+func TestAppendsThatWaitTogetherGoTogether(t *testing.T) {
+	b := newBench(t, 1000)
+	release := b.hold()
+	b.occupy()
+	for i := range 100 {
+		b.append(t.Context(), created(domain.ChatID(fmt.Sprint("c", i))))
+	}
+	b.await(100, 3)
+	var calls atomic.Int64
+	count := func(piece []byte) bool {
+		for _, c := range piece {
+			if c == '$' {
+				calls.Add(1)
+			}
+		}
+		return true
+	}
+	release()
+	b.proxy.Reply.Store(&count)
+	b.wg.Wait()
+	b.await(0, 103)
+	if n := calls.Load(); n > 4 { // the two that were held back may be among them
+		t.Errorf("100 appends took %d answers", n)
+	}
+}
+
+func TestAQueueIsBoundedAsAWholeAndForEachChat(t *testing.T) {
+	b := newBench(t, 8)
+	release := b.hold()
+	b.occupy()
+	for i := range 2 {
+		b.append(t.Context(), sent("hot", domain.MessageID(fmt.Sprint("m", i))))
+	}
+	b.await(2, 3)
+	if _, err := b.log.Append(t.Context(), sent("hot", "one too many")); !errors.Is(err, ports.ErrOverloaded) {
+		t.Errorf("beyond a chat's share: %v", err)
+	}
+	for i := range 6 {
+		b.append(t.Context(), created(domain.ChatID(fmt.Sprint("c", i))))
+	}
+	b.await(8, 3)
+	if _, err := b.log.Append(t.Context(), created("another")); !errors.Is(err, ports.ErrOverloaded) {
+		t.Errorf("beyond the queue: %v", err)
+	}
+	release()
+	b.wg.Wait()
+	b.await(0, 11)
+	appended(t, b.log, created("another"))
+}
+
+func TestAHotChatDoesNotHoldUpOthers(t *testing.T) {
+	b := newBench(t, 2000)
+	release := b.hold()
+	b.occupy()
+	for i := range 400 {
+		b.append(t.Context(), sent("hot", domain.MessageID(fmt.Sprint("m", i))))
+	}
+	b.await(400, 3)
+	b.append(t.Context(), created("cold"))
+	b.await(401, 3)
+	release()
+	b.wg.Wait()
+	entries, err := b.direct.XRange(t.Context(), b.stream, "-", "+").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, entry := range entries {
+		if entry.Values["chat"] == "cold" {
+			if i > 3+128 {
+				t.Errorf("the cold chat's event came at place %d of %d", i, len(entries))
+			}
+			return
+		}
+	}
+	t.Error("the cold chat's event is not there")
+}
+
+func TestACancelledAppendLeavesTheQueueOrIsWaitedFor(t *testing.T) {
+	b := newBench(t, 100)
+	release := b.hold()
+	ctx, cancel := context.WithCancel(t.Context())
+	flying := b.append(ctx, created("flying"))
+	b.await(0, 2)
+	b.append(t.Context(), created("busy"))
+	b.await(0, 3)
+	waiting := b.append(ctx, created("waiting"))
+	b.await(1, 3)
+	behind := b.append(t.Context(), created("behind"))
+	b.await(2, 3)
+	cancel()
+	b.await(1, 3)
+	release()
+	b.wg.Wait()
+	if !errors.Is(*waiting, context.Canceled) {
+		t.Errorf("the one that waited: %v", *waiting)
+	}
+	if *flying != nil || *behind != nil {
+		t.Errorf("the one that was sent: %v; the one behind: %v", *flying, *behind)
+	}
+	b.await(0, 4)
+}
