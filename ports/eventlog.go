@@ -118,7 +118,7 @@ type Want struct {
 	Entity domain.Entity
 	After  domain.Seq // only events after this version
 	Latest bool       // only the last event
-	Until  domain.Seq // as of this seq: later events do not count. 0: as of now
+	Until  domain.Seq // as of this seq: later events do not count. 0: as of now. Not together with After
 	Whole  bool       // all events, and no snapshot instead of the first ones
 }
 

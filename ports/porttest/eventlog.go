@@ -12,6 +12,7 @@ type Log interface {
 	ports.ChatIndex
 	ports.MessageCounter
 	ports.BatchAppender
+	ports.Snapshots
 }
 
 // EventLog tests an event log. open may give the same log for every subtest.
@@ -35,6 +36,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"entities have versions and histories", testEntities},
 		{"a long history is loaded whole", testLongHistory},
 		{"loads are of one moment", testLoadMoment},
+		{"loads go on from snapshots", testSnapshots},
 		{"reads select by seq", testRead},
 		{"members, present and former", testMembers},
 		{"chats", testChats},

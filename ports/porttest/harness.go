@@ -159,7 +159,7 @@ func (h *harness) verify() {
 		h.checkRead(c, ports.Range{Backward: true, Limit: 10})
 		wants := make([]ports.Want, 0, len(want.moved)+2)
 		for e := range want.moved {
-			wants = append(wants, ports.Want{Entity: e})
+			wants = append(wants, ports.Want{Entity: e, Whole: true})
 		}
 		wants = append(wants, ports.Want{Entity: domain.MessageEntity("absent")}, ports.Want{Entity: domain.MemberEntity("absent")})
 		for some := range slices.Chunk(wants, 100) {

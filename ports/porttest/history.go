@@ -90,8 +90,11 @@ func (h *history) page(r ports.Range) ports.Page {
 
 func (h *history) entity(w ports.Want) ports.EntityHistory {
 	found := ports.EntityHistory{Version: h.version(w.Entity)}
+	if w.Until > 0 {
+		found.Version = h.versionBefore(w.Entity, w.Until+1)
+	}
 	for _, seq := range h.moved[w.Entity] {
-		if seq > w.After && (!w.Latest || seq == found.Version) {
+		if seq > w.After && seq <= found.Version && (!w.Latest || seq == found.Version) {
 			found.Events = append(found.Events, h.records[seq-1])
 		}
 	}

@@ -101,7 +101,13 @@ func drawReads(rt *rapid.T, h *harness, c domain.ChatID) {
 	})
 	var wants []ports.Want
 	for _, e := range rapid.SliceOfN(rapid.SampledFrom(someEntities()), 0, 4).Draw(rt, "wants") {
-		wants = append(wants, ports.Want{Entity: e, After: domain.Seq(seq.Draw(rt, "after")), Latest: rapid.Bool().Draw(rt, "latest")})
+		w := ports.Want{Entity: e, Latest: rapid.Bool().Draw(rt, "latest")}
+		if rapid.Bool().Draw(rt, "as of") {
+			w.Until = domain.Seq(seq.Draw(rt, "until"))
+		} else {
+			w.After = domain.Seq(seq.Draw(rt, "after"))
+		}
+		wants = append(wants, w)
 	}
 	h.checkLoad(c, wants...)
 	h.checkCount(c, domain.Seq(seq.Draw(rt, "counted")))

@@ -1,0 +1,76 @@
+package porttest
+
+import (
+	"fmt"
+	"reflect"
+	"testing"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// testSnapshots keeps states of entities with many events, and loads them from there on.
+func testSnapshots(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	h.append(then(created(c), added(c, bob), sent(c, "m", ann)))
+	for i := range 300 {
+		user := domain.UserID(fmt.Sprint("user-", i))
+		h.append(then(reacted(c, "m", user), renamed(c, domain.Title(fmt.Sprint(i))), owned(c, bob), edited(c, "m", ann)))
+	}
+	for _, e := range []domain.Entity{domain.ReactionsEntity("m"), domain.ChatEntity(), domain.MemberEntity(bob), domain.MessageEntity("m")} {
+		all := h.history(c).entity(ports.Want{Entity: e}).Events
+		at := len(all) - 7
+		version := all[at-1].Seq
+		h.keep(c, e, version, folded(c, e, all[:at]))
+		h.keep(c, e, all[3].Seq, folded(c, e, all[:4])) // an older one changes nothing
+
+		got := h.load(c, ports.Want{Entity: e}).Entities[0]
+		if got.Version != all[len(all)-1].Seq || got.Snapshot.Version != version || got.Snapshot.State == nil {
+			t.Fatalf("%s is at %d from a snapshot at %d, want %d from %d", e, got.Version, got.Snapshot.Version, all[len(all)-1].Seq, version)
+		}
+		h.checkRecords(got.Events, all[at:])
+		state := got.Snapshot.State.Clone()
+		for _, r := range got.Events {
+			state.Apply(r.Seq, r.Event)
+		}
+		if want := folded(c, e, all); !equal(state, want) {
+			t.Errorf("%s from its snapshot is\n%+v, want\n%+v", e, state, want)
+		}
+
+		h.checkLoad(c, ports.Want{Entity: e, Whole: true}, ports.Want{Entity: e, After: version}, ports.Want{Entity: e, Latest: true})
+		early := h.load(c, ports.Want{Entity: e, Until: version - 1}).Entities[0]
+		if early.Snapshot.State != nil || len(early.Events) != at-1 {
+			t.Errorf("%s before its snapshot has %d events, want %d", e, len(early.Events), at-1)
+		}
+		late := h.load(c, ports.Want{Entity: e, Until: all[at].Seq}).Entities[0]
+		if late.Version != all[at].Seq || late.Snapshot.Version != version || len(late.Events) != 1 {
+			t.Errorf("%s after its snapshot is at %d with %d events, want %d with 1", e, late.Version, len(late.Events), all[at].Seq)
+		}
+	}
+	h.verify() // loads by entity are told as whole ones
+}
+
+func (h *harness) keep(c domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) {
+	h.t.Helper()
+	ctx, cancel := h.bounded()
+	defer cancel()
+	if err := h.log.Keep(ctx, c, e, version, s); err != nil {
+		h.t.Fatalf("keeping %s at %d: %v", e, version, err)
+	}
+}
+
+func folded(c domain.ChatID, e domain.Entity, records []ports.Record) domain.State {
+	s := domain.NewState(c, e)
+	for _, r := range records {
+		s.Apply(r.Seq, r.Event)
+	}
+	return s
+}
+
+func equal(a, b domain.State) bool {
+	if x, ok := a.(*domain.Reactions); ok {
+		y, ok := b.(*domain.Reactions)
+		return ok && reflect.DeepEqual(x.Groups(), y.Groups())
+	}
+	return reflect.DeepEqual(a, b)
+}
