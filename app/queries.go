@@ -212,9 +212,13 @@ func (q *Queries) Message(ctx context.Context, chat domain.ChatID, id domain.Mes
 	}
 	view := viewOf(slots[0], slots[1])
 	if !view.Exists() {
-		return MessageView{}, &domain.Refusal{Reason: domain.ErrMessageNotFound, Detail: fmt.Sprintf("chat %q has no message %q", chat, id)}
+		return MessageView{}, noMessage(chat, id)
 	}
 	return view, nil
+}
+
+func noMessage(chat domain.ChatID, id domain.MessageID) error {
+	return &domain.Refusal{Reason: domain.ErrMessageNotFound, Detail: fmt.Sprintf("chat %q has no message %q", chat, id)}
 }
 
 func viewOf(message, reactions slot) MessageView {

@@ -411,3 +411,31 @@ func TestImportReportsMalformedLinesByNumber(t *testing.T) {
 		t.Errorf("a file that is not there: %v", err)
 	}
 }
+
+func TestAsOfASeqAndWhoDidWhat(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada", "--title", "Garden", "--member", "ben")
+	s.do("send", "--chat", "c", "--user", "ben", "--text", "first", "--id", "m")
+	s.do("edit", "--chat", "c", "--user", "ben", "--message", "m", "--text", "second")
+	s.do("delete", "--chat", "c", "--user", "ada", "--message", "m")
+	for at, want := range map[string]string{"3": "first", "4": "second"} {
+		if got := s.json("history", "c", "--at", at); len(got) != 1 || got[0]["content"] != want {
+			t.Errorf("as of %s: %v, want %q", at, got, want)
+		}
+	}
+	if got := s.json("history", "c", "--at", "2", "--raw"); len(got) != 2 {
+		t.Errorf("events as of 2: %v", got)
+	}
+	if _, _, err := s.try("history", "c", "--at", "0"); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("as of 0: %v", err)
+	}
+	if out := s.do("audit", "c", "--message", "m"); strings.Count(out, "\n") != 3 || !strings.Contains(out, "ben: first") || !strings.Contains(out, "ada deletes m") {
+		t.Errorf("about the message:\n%s", out)
+	}
+	if got := s.json("audit", "c", "--user", "ada"); len(got) != 3 || got[2]["type"] != "message:delete" || got[2]["deletedBy"] != "ada" {
+		t.Errorf("by ada: %v", got)
+	}
+	if got := s.json("audit", "c"); len(got) != 5 {
+		t.Errorf("all: %v", got)
+	}
+}

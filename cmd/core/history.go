@@ -14,7 +14,7 @@ import (
 
 func (c *cli) history() *cobra.Command {
 	var raw bool
-	var before, after uint64
+	var before, after, at uint64
 	var limit int
 	cmd := &cobra.Command{
 		Use: "history CHAT", Short: "Show a chat's messages as they are now, or with --raw its events", Args: cobra.ExactArgs(1),
@@ -29,16 +29,21 @@ func (c *cli) history() *cobra.Command {
 				if limit < 0 {
 					return &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", limit), Allowed: "a number from 1, or 0 for all"}
 				}
-				if raw {
-					return paged(cmd.Context(), &h, app.MaxEvents, core.Queries.Events, eventSeq, h.printEvent)
+				if cmd.Flags().Changed("at") && at == 0 {
+					return &domain.InvalidError{Field: "at", Problem: "is 0", Allowed: "a seq from 1"}
 				}
-				return paged(cmd.Context(), &h, app.MaxHistory, core.Queries.History, messageSeq, h.printMessage)
+				queries := core.Queries.At(domain.Seq(at))
+				if raw {
+					return paged(cmd.Context(), &h, app.MaxEvents, queries.Events, eventSeq, h.printEvent)
+				}
+				return paged(cmd.Context(), &h, app.MaxHistory, queries.History, messageSeq, h.printMessage)
 			})
 		},
 	}
 	cmd.Flags().BoolVar(&raw, "raw", false, "the events of the log instead of the messages")
 	cmd.Flags().Uint64Var(&before, "before", 0, "only below this seq")
 	cmd.Flags().Uint64Var(&after, "after", 0, "only above this seq")
+	cmd.Flags().Uint64Var(&at, "at", 0, "as the chat was at this seq")
 	cmd.Flags().IntVar(&limit, "limit", 0, "how many at most; 0 is all")
 	cmd.MarkFlagsMutuallyExclusive("before", "after")
 	return c.jsonFlag(cmd)
@@ -99,6 +104,33 @@ func paged[T any](
 func (h *history) printMessage(m app.MessageView) error { return h.c.print(viewOf(m), lineOf(m)) }
 
 func messageSeq(m app.MessageView) domain.Seq { return m.Seq }
+
+func (c *cli) audit() *cobra.Command {
+	var message, user string
+	cmd := &cobra.Command{
+		Use: "audit CHAT", Short: "Show who did what in a chat, oldest first", Args: cobra.ExactArgs(1),
+		Long: "Show who did what in a chat, oldest first: all of it, what was done to one --message, or what one --user did and had done to\ntheir membership. It tells what was edited or deleted later too.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				h := history{c: c}
+				about := app.Audit{Message: domain.MessageID(message), User: domain.UserID(user)}
+				for r, err := range core.Queries.Audit(cmd.Context(), domain.ChatID(args[0]), about) {
+					if err == nil {
+						err = h.printEvent(r)
+					}
+					if err != nil {
+						return err
+					}
+				}
+				return nil
+			})
+		},
+	}
+	cmd.Flags().StringVar(&message, "message", "", "only what was done to this message")
+	cmd.Flags().StringVar(&user, "user", "", "only what this user did, and had done to their membership")
+	cmd.MarkFlagsMutuallyExclusive("message", "user")
+	return c.jsonFlag(cmd)
+}
 
 func (c *cli) unread() *cobra.Command {
 	var chat, user string

@@ -118,6 +118,11 @@ func sentence(e domain.Event) string {
 		return fmt.Sprintf("%s has read up to seq %d", e.User, e.ReadSeq)
 	case domain.ChatUpdate:
 		return updated(e)
+	case domain.Own:
+		if e.Entity != "" {
+			return fmt.Sprintf("%s records %s of %s", e.Actor, e.Type, e.Entity)
+		}
+		return fmt.Sprintf("%s records %s", e.Actor, e.Type)
 	case domain.TypingStart:
 		return fmt.Sprintf("%s is typing", e.User)
 	case domain.TypingStop:

@@ -1,0 +1,92 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"iter"
+	"slices"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Audit says whose doings are asked for: all of a chat, those about one message, or those by and about one user.
+type Audit struct {
+	Message domain.MessageID // or
+	User    domain.UserID    // or neither
+}
+
+// Audit yields what was done in a chat, with who did it (see [domain.Actor]), oldest first: every event as it was recorded, also of what
+// was edited or deleted later. Iteration stops at the first error; [domain.ErrChatNotFound] if there is no such chat.
+func (q *Queries) Audit(ctx context.Context, chat domain.ChatID, about Audit) iter.Seq2[ports.Record, error] {
+	return func(yield func(ports.Record, error) bool) {
+		if err := about.check(chat); err != nil {
+			yield(ports.Record{}, err)
+			return
+		}
+		if about.Message != "" {
+			q.auditMessage(ctx, chat, about.Message, yield)
+			return
+		}
+		for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; r.From += ports.MaxPage {
+			page, err := q.read(ctx, chat, r)
+			if err != nil {
+				yield(ports.Record{}, err)
+				return
+			}
+			for _, record := range page.Records {
+				if (about.User == "" || concerns(record.Event, about.User)) && !yield(record, nil) {
+					return
+				}
+			}
+			if len(page.Records) < ports.MaxPage {
+				return
+			}
+		}
+	}
+}
+
+// auditMessage follows the links of the message and of its reactions.
+func (q *Queries) auditMessage(ctx context.Context, chat domain.ChatID, id domain.MessageID, yield func(ports.Record, error) bool) {
+	loaded, err := q.log.Load(ctx, chat,
+		ports.Want{Entity: domain.MessageEntity(id), Until: q.until, Whole: true},
+		ports.Want{Entity: domain.ReactionsEntity(id), Until: q.until, Whole: true},
+	)
+	if err == nil {
+		err = found(chat, loaded.Head)
+	}
+	if err != nil {
+		yield(ports.Record{}, err)
+		return
+	}
+	records := slices.Concat(loaded.Entities[0].Events, loaded.Entities[1].Events)
+	if len(records) == 0 {
+		yield(ports.Record{}, noMessage(chat, id))
+		return
+	}
+	slices.SortFunc(records, func(a, b ports.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	for _, r := range records {
+		if !yield(r, nil) {
+			return
+		}
+	}
+}
+
+func (a Audit) check(chat domain.ChatID) error {
+	if a.Message != "" && a.User != "" {
+		return &domain.InvalidError{Field: "message and user", Problem: "are given together", Allowed: "one of them, or neither"}
+	}
+	if err := checkChat(chat); err != nil || a == (Audit{}) {
+		return err
+	}
+	if a.User != "" {
+		return checkUsers([]domain.UserID{a.User})
+	}
+	return checkMessage(a.Message)
+}
+
+// concerns reports whether a user did something, or it was done to the user's membership.
+func concerns(e domain.Durable, user domain.UserID) bool {
+	u, ok := e.(domain.ChatUpdate)
+	return domain.Actor(e) == user || ok && u.User == user
+}
