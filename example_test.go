@@ -2,6 +2,7 @@ package chatcore_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"log"
@@ -10,8 +11,13 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore"
+	"chatcore/adapters/memory"
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/chatcoretest"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // run starts a core and gives what stops it.
@@ -204,4 +210,88 @@ func ExampleConfig_retry() {
 	say(core)
 	<-done
 	// Output: attempt 3
+}
+
+// Poll is data of a team's own: version 1 had one question only, as a string.
+type Poll struct {
+	Question string   `json:"question"`
+	Answers  []string `json:"answers"`
+}
+
+var pollCreated = chatcore.Define[Poll]("poll:created", 2).
+	Validated(func(p Poll) error {
+		if len(p.Answers) < 2 {
+			return errors.New("a poll needs two answers")
+		}
+		return nil
+	}).
+	Upcast(1, func(fields map[string]json.RawMessage) error {
+		fields["answers"] = json.RawMessage(`["yes","no"]`)
+		return nil
+	})
+
+// A team's own events are recorded among the core's, with conditions, and delivered with their own type.
+func ExampleDefine() {
+	core, err := chatcore.NewInMemory(chatcore.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	arrived := make(chan chatcore.OwnDelivery[Poll])
+	err = core.Subscribe("polls", pollCreated.On(func(_ context.Context, d chatcore.OwnDelivery[Poll]) error {
+		arrived <- d
+		return nil
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(core)()
+
+	say(core)
+	ctx := context.Background()
+	create := func(p Poll) error {
+		_, err := core.Chats.Record(ctx, app.Record{
+			Chat: "garden", By: "ada", Event: pollCreated.Of(p), Entity: "sunday",
+			Conditions: []ports.Condition{{Entity: domain.OwnEntity("sunday"), Version: 0}}, // not there yet
+		})
+		return err
+	}
+	fmt.Println(create(Poll{Question: "Who comes on Sunday?"}))
+	fmt.Println(create(Poll{Question: "Who comes on Sunday?", Answers: []string{"I", "not I"}}))
+	d := <-arrived
+	fmt.Println(d.By, "asks:", d.Event.Question, "seq", d.ID.Seq)
+	fmt.Println(errors.Is(create(Poll{Question: "Again?", Answers: []string{"I", "not I"}}), ports.ErrConflict))
+	// Output:
+	// poll:created v2 is not valid: a poll needs two answers
+	// <nil>
+	// ada asks: Who comes on Sunday? seq 2
+	// true
+}
+
+// A log of one's own comes with what delivers and announces its events.
+func ExampleWithEventLog() {
+	codec, live := wireformat.New(), pubsub.NewLocal(0)
+	mine := memory.New(codec, chatcoretest.NewClock(time.Now()), live.Announce)
+	core, err := chatcore.New(context.Background(), chatcore.Config{}, chatcore.WithEventLog(chatcore.EventLog{
+		ID: mine.ID(), Log: mine, Streams: []string{"all"}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
+		Subscriber: func(_ string, fromBeginning bool) (message.Subscriber, error) {
+			return pubsub.NewFeedSubscriber(mine, codec, fromBeginning, nil), nil
+		},
+		Close: live.Close,
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	arrived := make(chan string)
+	err = core.Subscribe("index", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.ChatUpdate]) error {
+		arrived <- string(d.Event.Title)
+		return nil
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(core)()
+
+	say(core)
+	fmt.Println(<-arrived, "of log", core.LogID() == mine.ID())
+	// Output: Garden of log true
 }

@@ -1,0 +1,81 @@
+// Package chatcoretest gives a core for the tests of those who use chatcore: in memory, with a clock that the test moves. It takes
+// milliseconds and needs no Redis.
+//
+//	core := chatcoretest.New(t)
+//	core.Subscribe("welcome", chatcore.On(welcome))
+//	core.Start()
+//	core.Chats.Create(ctx, app.Create{Chat: "garden", By: "ada"})
+//	core.Settle() // welcome has been called
+package chatcoretest
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"time"
+
+	"chatcore"
+)
+
+// TB is what a core needs of a *testing.T.
+type TB interface {
+	Helper()
+	Cleanup(func())
+	Fatalf(format string, args ...any)
+}
+
+// Core is a core of one test. It ends with the test.
+type Core struct {
+	*chatcore.Core
+	Clock *Clock
+
+	t TB
+}
+
+// New makes a core. Options may replace more of it; those that replace the clock leave Clock without effect.
+func New(t TB, options ...chatcore.Option) *Core {
+	t.Helper()
+	config := chatcore.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	config.Retry.First = time.Millisecond
+	clock := NewClock(time.Date(2024, time.May, 6, 7, 8, 9, 0, time.UTC))
+	core, err := chatcore.NewInMemory(config, append([]chatcore.Option{chatcore.WithClock(clock)}, options...)...)
+	if err != nil {
+		t.Fatalf("chatcoretest: %v", err)
+	}
+	c := &Core{Core: core, Clock: clock, t: t}
+	t.Cleanup(func() { _ = core.Close() })
+	return c
+}
+
+// Start runs the core until the test ends, with the groups and listeners that it has by now. What is appended from its return on reaches
+// them.
+func (c *Core) Start() {
+	c.t.Helper()
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- c.Run(ctx) }()
+	c.t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			c.t.Fatalf("chatcoretest: run: %v", err)
+		}
+	})
+	select {
+	case <-c.Running():
+	case err := <-ended:
+		ended <- nil
+		c.t.Fatalf("chatcoretest: run: %v", err)
+	}
+}
+
+// Settle waits until every group has finished what was appended and every listener what was announced, also by the handlers themselves.
+// A core that does not settle within ten seconds fails the test.
+func (c *Core) Settle() {
+	c.t.Helper()
+	const patience = 10 * time.Second
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if err := c.Core.Settle(ctx); err != nil {
+		c.t.Fatalf("chatcoretest: not settled after %v; was the core started, and does every handler return? %v", patience, err)
+	}
+}

@@ -1,0 +1,30 @@
+package chatcoretest_test
+
+import (
+	"context"
+	"fmt"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/chatcoretest"
+	"chatcore/domain"
+)
+
+// A handler that greets who creates a chat, and its test.
+func Example() {
+	greet := func(core *chatcoretest.Core) func(context.Context, chatcore.Delivery[domain.ChatUpdate]) error {
+		return func(ctx context.Context, d chatcore.Delivery[domain.ChatUpdate]) error {
+			_, err := core.Chats.Send(ctx, app.Send{Chat: d.Event.Chat, By: d.Event.Actor, MessageID: "greeting", Content: "Welcome!"})
+			return err
+		}
+	}
+
+	core := chatcoretest.New(t)
+	_ = core.Subscribe("greeter", chatcore.On(greet(core)))
+	core.Start()
+	_, _ = core.Chats.Create(context.Background(), app.Create{Chat: "garden", By: "ada", Title: "Garden"})
+	core.Settle()
+	messages, _ := core.Queries.History(context.Background(), "garden", app.Span{})
+	fmt.Println(messages[0].Content, messages[0].SentAt.Format("15:04"))
+	// Output: Welcome! 07:08
+}
