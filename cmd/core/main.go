@@ -86,11 +86,15 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if url == "" {
 		return nil, nil, errNoRedis
 	}
-	core, err = chatcore.New(ctx, chatcore.Config{RedisURL: url, Namespace: c.namespace, Partitions: c.partitions, Logger: c.logger})
+	options, flush, err := exporters(ctx)
 	if err != nil {
 		return nil, nil, errors.Join(err, closeServer())
 	}
-	return core, func() error { return errors.Join(core.Close(), closeServer()) }, nil
+	core, err = chatcore.New(ctx, chatcore.Config{RedisURL: url, Namespace: c.namespace, Partitions: c.partitions, Logger: c.logger}, options...)
+	if err != nil {
+		return nil, nil, errors.Join(err, flush(), closeServer())
+	}
+	return core, func() error { return errors.Join(core.Close(), flush(), closeServer()) }, nil
 }
 
 // with runs one command on a core.
