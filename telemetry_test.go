@@ -168,7 +168,7 @@ func (o *observed) measured(t *testing.T) map[string]int64 {
 	add := func(name string, set attribute.Set, n int64) {
 		var parts []string
 		for _, a := range set.ToSlice() {
-			parts = append(parts, string(a.Key)+"="+a.Value.Emit())
+			parts = append(parts, string(a.Key)+"="+a.Value.String())
 		}
 		found[name+"{"+strings.Join(parts, ",")+"}"] += n
 		found[name] += n

@@ -4,6 +4,7 @@ import (
 	"context"
 	"hash/maphash"
 	"sync"
+	"sync/atomic"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -166,12 +167,14 @@ type entityKey struct {
 // stateCache holds states by entity. A version only moves forward. Beyond its size it drops any entries.
 type stateCache struct {
 	seed   maphash.Seed
+	size   int64
+	used   atomic.Int64
+	victim atomic.Uint64 // the shard that drops next
 	shards [64]stateShard
 }
 
 type stateShard struct {
 	mu           sync.Mutex
-	room         int
 	entries      map[entityKey]cachedState
 	hits, misses uint64
 }
@@ -179,13 +182,12 @@ type stateShard struct {
 type cachedState struct {
 	version domain.Seq
 	state   domain.State // never changed
-	bytes   int
+	bytes   int64
 }
 
 func newStateCache(size int) *stateCache {
-	c := &stateCache{seed: maphash.MakeSeed()}
+	c := &stateCache{seed: maphash.MakeSeed(), size: int64(size)}
 	for i := range c.shards {
-		c.shards[i].room = size / len(c.shards)
 		c.shards[i].entries = make(map[entityKey]cachedState)
 	}
 	return c
@@ -216,31 +218,41 @@ func (c *stateCache) put(key entityKey, version domain.Seq, s domain.State) {
 	if c == nil {
 		return
 	}
+	entry := cachedState{version: version, state: s, bytes: sizeOf(key, s)}
 	shard := c.shard(key)
 	shard.mu.Lock()
-	defer shard.mu.Unlock()
 	before, there := shard.entries[key]
-	if there && before.version >= version {
+	switch {
+	case there && before.version >= version:
+		shard.mu.Unlock()
 		return
-	}
-	entry := cachedState{version: version, state: s, bytes: sizeOf(key, s)}
-	if shard.room += before.bytes - entry.bytes; there && shard.room >= 0 {
+	case entry.bytes > c.size/4: // the others are worth more
+		delete(shard.entries, key)
+		entry.bytes = 0
+	default:
 		shard.entries[key] = entry
-		return
 	}
-	delete(shard.entries, key)
-	for other, e := range shard.entries {
-		if shard.room >= 0 {
+	shard.mu.Unlock()
+	if c.used.Add(entry.bytes-before.bytes) > c.size {
+		c.shrink()
+	}
+}
+
+// shrink drops entries, of one shard after another, until there is room again.
+func (c *stateCache) shrink() {
+	for range 4 * len(c.shards) {
+		shard := &c.shards[c.victim.Add(1)%uint64(len(c.shards))]
+		shard.mu.Lock()
+		for key, entry := range shard.entries { // in no particular order
+			delete(shard.entries, key)
+			c.used.Add(-entry.bytes)
 			break
 		}
-		shard.room += e.bytes
-		delete(shard.entries, other)
+		shard.mu.Unlock()
+		if c.used.Load() <= c.size {
+			return
+		}
 	}
-	if shard.room < 0 { // larger than all the room there is
-		shard.room += entry.bytes
-		return
-	}
-	shard.entries[key] = entry
 }
 
 func (c *stateCache) forget(key entityKey) {
@@ -250,7 +262,7 @@ func (c *stateCache) forget(key entityKey) {
 	shard := c.shard(key)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
-	shard.room += shard.entries[key].bytes
+	c.used.Add(-shard.entries[key].bytes)
 	delete(shard.entries, key)
 }
 
@@ -267,7 +279,7 @@ func (c *stateCache) stats() CacheStats {
 }
 
 // sizeOf is about how many bytes an entry takes.
-func sizeOf(key entityKey, s domain.State) int {
+func sizeOf(key entityKey, s domain.State) int64 {
 	const entry, reaction, owner = 256, 128, 64
 	n := entry + len(key.chat) + len(key.entity.ID)
 	switch s := s.(type) {
@@ -278,5 +290,5 @@ func sizeOf(key entityKey, s domain.State) int {
 	case *domain.Reactions:
 		n += reaction * s.Len()
 	}
-	return n
+	return int64(n)
 }

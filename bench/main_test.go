@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"io"
 	"log/slog"
 	"slices"
 	"strconv"
@@ -40,7 +39,7 @@ func start(b *testing.B, args ...string) (*redistest.Server, goredis.UniversalCl
 func open(b *testing.B, server *redistest.Server, config chatcore.Config) *chatcore.Core {
 	b.Helper()
 	config.RedisURL = server.URL()
-	config.Logger = slog.New(slog.NewTextHandler(io.Discard, nil))
+	config.Logger = slog.New(slog.DiscardHandler)
 	core, err := chatcore.New(b.Context(), config)
 	if err != nil {
 		b.Fatal(err)
@@ -116,4 +115,12 @@ func info(b *testing.B, client goredis.UniversalClient, section, name string) fl
 	}
 	b.Fatalf("INFO %s has no %s", section, name)
 	return 0
+}
+
+// perCall is the processor time of Redis for each of n calls, in microseconds.
+func perCall(b *testing.B, client goredis.UniversalClient, do func(), n int) float64 {
+	b.Helper()
+	before := cpu(b, client)
+	do()
+	return 1e6 * (cpu(b, client) - before) / float64(n)
 }

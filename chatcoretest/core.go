@@ -10,7 +10,6 @@ package chatcoretest
 
 import (
 	"context"
-	"io"
 	"log/slog"
 	"time"
 
@@ -35,7 +34,7 @@ type Core struct {
 // New makes a core. Options may replace more of it; those that replace the clock leave Clock without effect.
 func New(t TB, options ...chatcore.Option) *Core {
 	t.Helper()
-	config := chatcore.Config{Logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	config := chatcore.Config{Logger: slog.New(slog.DiscardHandler)}
 	config.Retry.First = time.Millisecond
 	clock := NewClock(time.Date(2024, time.May, 6, 7, 8, 9, 0, time.UTC))
 	core, err := chatcore.NewInMemory(config, append([]chatcore.Option{chatcore.WithClock(clock)}, options...)...)

@@ -17,10 +17,11 @@ import (
 //	cc:{p}:id          STRING  the log id again, so that each partition can be checked where it is
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
-//	cc:{p}:CHAT:x      HASH    # → last seq : ordinal; kind and id of an entity → its version, after more than one event : events : first seq
+//	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
+//	                           than one event : events : first seq
 //	cc:{p}:CHAT:u      HASH    who is or was a member → nothing
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
-//	cc:{p}:CHAT:s      HASH    kind and id of an entity → version : snapshot
+//	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
 //
 // The other names are those of the wire contract.

@@ -81,14 +81,14 @@ func (l *lane) woken(r *request, s signal) {
 	}
 }
 
-// fly sends a batch that the leader is part of, and then lets another one lead.
+// fly sends a batch that the leader is part of, and then lets another one lead. It is others' batch too, so no caller's context ends it.
 func (l *lane) fly(leader *request) {
 	b := newBatch(l.log)
 	l.mu.Lock()
 	b.add(leader)
 	l.fill(b)
 	l.mu.Unlock()
-	b.send(context.Background()) //nolint:contextcheck // it is others' batch too
+	b.send(context.Background())
 
 	l.mu.Lock()
 	next := l.take()

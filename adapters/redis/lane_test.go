@@ -183,7 +183,7 @@ func TestAHotChatDoesNotHoldUpOthers(t *testing.T) {
 	}
 	for i, entry := range entries {
 		if entry.Values["chat"] == "cold" {
-			if i > 3+128 {
+			if i > 3+2*128 { // two batches may overtake each other
 				t.Errorf("the cold chat's event came at place %d of %d", i, len(entries))
 			}
 			return

@@ -19,6 +19,7 @@ import (
 const (
 	segmentSize = 1024 // events of a chat in one list; as in the scripts
 	walkLimit   = 256  // links that one script call walks; 1,000 hold up every other client for 1.9 ms
+	headField   = " "  // of a chat's index: last seq : ordinal
 	scanCount   = 500  // fields or members that one scan step looks at
 )
 
@@ -94,7 +95,7 @@ func (l *Log) loadArgs(chat domain.ChatID, walks []walk, wants []ports.Want) []a
 		if w.cursor > 0 {
 			cursor = strconv.FormatUint(uint64(w.cursor), 10)
 		}
-		args = append(args, kindCode(w.want.Entity.Kind), w.want.Entity.ID, uint64(w.known), uint64(w.want.Until), latest, cursor)
+		args = append(args, kindCode(w.want.Entity.Kind), appendField(nil, w.want.Entity), uint64(w.known), uint64(w.want.Until), latest, cursor)
 	}
 	return args
 }
@@ -106,8 +107,9 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 	}
 	w.cursor = seqOf(reply[1])
 	var undecoded bool
-	if stored, _ := reply[2].(string); stored != "" {
-		snapshot, err := l.readSnapshot(chat, w.want.Entity, stored)
+	if version := seqOf(reply[2]); version > 0 {
+		stored, _ := reply[3].(string)
+		snapshot, err := readSnapshot(chat, w.want.Entity, version, stored)
 		if undecoded = err != nil; undecoded {
 			l.unreadable.Add(1)
 			l.logger.WarnContext(ctx, "snapshot cannot be read, rebuilding from the log", "chat", chat, "entity", w.want.Entity.String(), "error", err)
@@ -115,7 +117,7 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 			into.Snapshot, w.known = snapshot, snapshot.Version
 		}
 	}
-	for i := 3; i+1 < len(reply); i += 2 {
+	for i := 4; i+1 < len(reply); i += 2 {
 		record, err := l.decode(chat, seqOf(reply[i]), reply[i+1])
 		if err != nil {
 			return err
@@ -145,15 +147,9 @@ func (l *Log) loadWhole(ctx context.Context, chat domain.ChatID, w *walk, into *
 	return nil
 }
 
-// readSnapshot reads VERSION:STATE.
-func (l *Log) readSnapshot(chat domain.ChatID, e domain.Entity, stored string) (ports.Snapshot, error) {
-	number, state, _ := strings.Cut(stored, ":")
-	version, err := strconv.ParseUint(number, 10, 64)
-	if err != nil {
-		return ports.Snapshot{}, err
-	}
-	s, err := wireformat.DecodeState(chat, e, []byte(state))
-	return ports.Snapshot{Version: domain.Seq(version), State: s}, err
+func readSnapshot(chat domain.ChatID, e domain.Entity, version domain.Seq, stored string) (ports.Snapshot, error) {
+	s, err := wireformat.DecodeState(chat, e, []byte(stored))
+	return ports.Snapshot{Version: version, State: s}, err
 }
 
 // Keep implements [ports.Snapshots] in one round trip.
@@ -164,7 +160,7 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 	}
 	p := l.keys.Partition(chat)
 	kept, err := l.scripts.snapshot.Run(ctx, l.client, []string{l.keys.id(p)},
-		l.id, escape(string(chat)), kindCode(e.Kind)+e.ID, uint64(version), state).Int()
+		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state).Int()
 	if err == nil && kept < 0 {
 		return l.lost(p)
 	}
@@ -252,7 +248,7 @@ func (l *Log) Count(ctx context.Context, chat domain.ChatID, after domain.Seq) (
 	var head, at *goredis.StringCmd
 	var deleted *goredis.IntCmd
 	_, err := l.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		head = p.HGet(ctx, l.keys.chat(chat, "x"), "#")
+		head = p.HGet(ctx, l.keys.chat(chat, "x"), headField)
 		if after > 0 {
 			segment := strconv.FormatUint(uint64(after-1)/segmentSize, 10)
 			at = p.LIndex(ctx, l.keys.chat(chat, segment), int64(uint64(after-1)%segmentSize)) //nolint:gosec // below segmentSize

@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"sync"
 
+	"github.com/google/uuid"
+
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -184,8 +186,8 @@ func (r *request) place(e domain.Entity) int {
 func (r *request) writeEntities() {
 	r.number(uint64(len(r.entities)))
 	for _, e := range r.entities {
-		r.buf = append(r.buf, kindCode(e.Kind)...)
-		r.text(e.ID)
+		r.buf = appendField(r.buf, e.Entity)
+		r.end()
 	}
 	for _, e := range r.entities {
 		if e.conditional {
@@ -193,6 +195,18 @@ func (r *request) writeEntities() {
 		}
 		r.end()
 	}
+}
+
+// appendField adds the field of an entity in a chat's index. Messages are many, so theirs is as short as can be: a UUID in its canonical
+// form takes a byte that no id has and its 16, any other id is written as it is. The others begin with a space, which no id does.
+func appendField(b []byte, e domain.Entity) []byte {
+	if e.Kind != domain.KindMessage {
+		return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
+	}
+	if id, err := uuid.Parse(e.ID); err == nil && len(e.ID) == 36 && id.String() == e.ID {
+		return append(append(b, 1), id[:]...)
+	}
+	return append(b, e.ID...)
 }
 
 // kindCode is how the scripts and the links of an entry call a kind of entity.

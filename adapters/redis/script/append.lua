@@ -10,7 +10,7 @@
 -- KEYS  for each partition of the batch: its id key, its delivery stream
 -- ARGV  log id; token of the batch; '1' if it is sent again; channel of a typing's end; number of commands; then for each command:
 --       partition (from 1), chat, chat as in keys or '' if that is the same, typing key or '', payload of the typing's end;
---       number of entities it looks at, each as kind and id, and for each the version it must be at or '';
+--       number of entities it looks at, each as a field of :x, and for each the version it must be at or '';
 --       number of events and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
 --       ordinal, '+' if it is a message, the place (from 1) among the entities of the message it deletes, or ''; number of moves and the
 --       places of the entities that it moves
@@ -22,6 +22,8 @@
 --       3                                    whether an earlier sending was appended cannot be told
 --       -1 PARTITION                         the partition belongs to another log
 --       -2                                   the batch was sent again before this sending arrived
+--
+-- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities: messages are many.
 --
 -- An entity is at VERSION or, after more than one event, at VERSION:EVENTS:FIRST, with the seqs of its last and its first event. Read marks
 -- and commands do not count their events: nobody walks them.
@@ -39,6 +41,11 @@ for p = 1, #KEYS, 2 do
 end
 local fence = prefixes[1] .. 'fence:' .. ARGV[2]
 if call('EXISTS', fence) == 1 and not again then return '-2' end
+
+local function kind_of(field)
+  if sub(field, 1, 1) == ' ' then return sub(field, 2, 2) end
+  return 'm'
+end
 
 local fault -- what a read of the present command ran into
 local function read(...)
@@ -135,7 +142,7 @@ local function plan(a)
 
   local prefix = prefixes[partition]
   local base = prefix .. (escaped == '' and name or escaped)
-  local entries = read('HMGET', base .. ':x', '#', unpack(ARGV, f + 1, f + n))
+  local entries = read('HMGET', base .. ':x', ' ', unpack(ARGV, f + 1, f + n))
   if fault then return '2 ' .. fault end
   local chat = chat_of(base, entries[1])
   if fault then return '2 ' .. fault end
@@ -153,7 +160,7 @@ local function plan(a)
     local found = 0
     if ARGV[first_event + 6] ~= '0' then
       local i = tonumber(ARGV[first_event + 7])
-      found = find(chat, ARGV[first_event], sub(ARGV[f + i], 1, 1), version_in(entries[i + 1]))
+      found = find(chat, ARGV[first_event], kind_of(ARGV[f + i]), version_in(entries[i + 1]))
     end
     if not found then return '3' end
     if found > 0 then
@@ -168,7 +175,7 @@ local function plan(a)
       local version = version_in(entry)
       if version ~= expected and not fault then return '1 ' .. i .. ' ' .. version end
     end
-    if not entry and sub(ARGV[f + i], 1, 1) == 'u' then joins = true end
+    if not entry and sub(ARGV[f + i], 1, 2) == ' u' then joins = true end
   end
 
   -- The keys that were not read yet and are going to be written; entries that are more than a version have to be readable.
@@ -191,7 +198,7 @@ local function plan(a)
 
   if not chat.values then
     order[#order + 1] = chat
-    chat.values, chat.pushes = {'#', '', nil, nil, nil, nil}, {}
+    chat.values, chat.pushes = {' ', '', nil, nil, nil, nil}, {}
     if chat.stored == 0 then chat.created, chat.name = prefix .. 'chats', name end
   end
   local values, written, pushes = chat.values, chat.entries, chat.pushes
@@ -212,12 +219,11 @@ local function plan(a)
     for k = 1, moves do
       local i = tonumber(ARGV[e + 6 + k])
       local field = ARGV[f + i]
-      local kind, entry, value = sub(field, 1, 1), entries[i + 1], seq
+      local kind, entry, value = kind_of(field), entries[i + 1], seq
       if not entry then
-        links = links .. kind .. '0'
         if kind == 'u' then
           chat.joined = chat.joined or {}
-          chat.joined[#chat.joined + 1] = sub(field, 2)
+          chat.joined[#chat.joined + 1] = sub(field, 3)
           chat.joined[#chat.joined + 1] = ''
         end
       elseif kind == 'r' or kind == 'k' then

@@ -3,11 +3,11 @@
 -- a cursor.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, links to walk at most, '1' to leave snapshots aside, number of entities and for each: kind, id, the
+-- ARGV  log id, chat as in keys, links to walk at most, '1' to leave snapshots aside, number of entities and for each: kind, field in :x, the
 --       version already known, the last seq that counts or 0 for all, '1' if only its last event is wanted, seq to go on from or ''
 --       to start
--- Reply {head, for each entity: {version, seq to go on from or 0, snapshot or '', seq, event, seq, event, … newest first}}, or {-1} if the
---       partition belongs to another log. With a last seq that counts, the version is that of the first event given, or 0.
+-- Reply {head, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq, event, seq, event, … newest
+--       first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that of the first event given, or 0.
 
 local SEGMENT, SNAPSHOT = 1024, 256
 
@@ -15,12 +15,12 @@ local log_id, chat, budget, whole, entities = ARGV[1], ARGV[2], tonumber(ARGV[3]
 if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
 
 local base = string.sub(KEYS[1], 1, -3) .. chat
-local head = redis.call('HGET', base .. ':x', '#')
+local head = redis.call('HGET', base .. ':x', ' ')
 local reply = {tonumber(string.match(head or '0', '^%d+'))}
 
 -- The version of an entity and how many events it has.
-local function version_of(entity)
-  local value = redis.call('HGET', base .. ':x', entity)
+local function version_of(field)
+  local value = redis.call('HGET', base .. ':x', field)
   if not value then return 0, 0 end
   local version, events = string.match(value, '^(%d+):?(%d*)')
   return tonumber(version or 0), tonumber(events) or 1
@@ -28,17 +28,15 @@ end
 
 for e = 1, entities do
   local at = 5 + (e - 1) * 6
-  local kind, id, known, last, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6]
-  local version, events = version_of(kind .. id)
-  local snapshot = ''
+  local kind, field, known, last, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6]
+  local version, events = version_of(field)
+  local entity = {version, 0, 0, ''}
   if events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
-    local stored = redis.call('HGET', base .. ':s', kind .. id)
-    local seq = stored and tonumber(string.match(stored, '^(%d+):') or 0) or 0
-    if seq > known and seq <= version and (last == 0 or seq <= last) then
-      snapshot, known = stored, seq
+    local at = tonumber(redis.call('HGET', base .. ':s', field) or 0) or 0
+    if at > known and at <= version and (last == 0 or at <= last) then
+      entity[3], entity[4], known = at, redis.call('HGET', base .. ':s', '=' .. field) or '', at
     end
   end
-  local entity = {version, 0, snapshot}
   local seq = from == '' and version or tonumber(from)
   while seq > known do
     if budget == 0 then

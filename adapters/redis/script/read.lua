@@ -10,7 +10,7 @@ local log_id, chat, from, backward, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]),
 if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
 
 local base = string.sub(KEYS[1], 1, -3) .. chat
-local head = tonumber(string.match(redis.call('HGET', base .. ':x', '#') or '0', '^%d+'))
+local head = tonumber(string.match(redis.call('HGET', base .. ':x', ' ') or '0', '^%d+'))
 
 local first, last
 if backward then

@@ -1,0 +1,121 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+// BenchmarkHotChat is what a send, and the load of its entities by a process that knows nothing of them, cost Redis in a chat of 10⁶ events
+// beside one of 10³.
+func BenchmarkHotChat(b *testing.B) {
+	const few, many, n = 1_000, 1_000_000, 20_000
+	server, client := start(b)
+	core := open(b, server, chatcore.Config{})
+	fill := func(chat domain.ChatID, events int) {
+		together(b, 256, events, func(ctx context.Context, i int) error {
+			_, err := core.Chats.Send(ctx, app.Send{Chat: chat, By: "ada", Content: content, MessageID: domain.MessageID(fmt.Sprintf("m%d", i))})
+			return err
+		})
+	}
+	both := map[domain.ChatID]int{"few": few, "many": many}
+	for chat, events := range both {
+		if _, err := core.Chats.Create(b.Context(), app.Create{Chat: chat, By: "ada", Title: "Garden"}); err != nil {
+			b.Fatal(err)
+		}
+		fill(chat, events)
+	}
+	cold := open(b, server, chatcore.Config{EntityCache: -1})
+	sends, loads := map[domain.ChatID][]float64{}, map[domain.ChatID][]float64{}
+	for b.Loop() {
+		for range rounds {
+			for chat, events := range both {
+				loads[chat] = append(loads[chat], perCall(b, client, func() {
+					together(b, 64, n, func(ctx context.Context, i int) error {
+						_, err := cold.Queries.Message(ctx, chat, domain.MessageID(fmt.Sprintf("m%d", i*7919%events)))
+						return err
+					})
+				}, n))
+			}
+			// As many sends as leave the small chat small: several of them, each sent to a little.
+			sends["many"] = append(sends["many"], perCall(b, client, func() { sendTo(b, core, "many", n) }, n))
+			small := domain.ChatID(fmt.Sprint("small-", len(sends["few"])))
+			if _, err := core.Chats.Create(b.Context(), app.Create{Chat: small, By: "ada", Title: "Garden"}); err != nil {
+				b.Fatal(err)
+			}
+			sends["few"] = append(sends["few"], perCall(b, client, func() { sendTo(b, core, small, few) }, few))
+		}
+	}
+	b.Logf("send %.1f µs of Redis at 10⁶, %.1f at 10³; load %.1f and %.1f", median(sends["many"]), median(sends["few"]), median(loads["many"]), median(loads["few"]))
+	b.ReportMetric(median(sends["many"])/median(sends["few"]), "×send-10³")
+	b.ReportMetric(median(loads["many"])/median(loads["few"]), "×load-10³")
+}
+
+func sendTo(b *testing.B, core *chatcore.Core, chat domain.ChatID, n int) {
+	together(b, 64, n, func(ctx context.Context, _ int) error {
+		_, err := core.Chats.Send(ctx, app.Send{Chat: chat, By: "ada", Content: content})
+		return err
+	})
+}
+
+// BenchmarkHotMessage is what a reaction, and a look at them by a process that knows nothing of them, cost Redis for a message with 10,000
+// reactions beside one with 100.
+func BenchmarkHotMessage(b *testing.B) {
+	const few, many, n = 100, 10_000, 2_000
+	server, client := start(b)
+	core := open(b, server, chatcore.Config{})
+	if _, err := core.Chats.Create(b.Context(), app.Create{Chat: "c", By: "ada", Title: "Garden"}); err != nil {
+		b.Fatal(err)
+	}
+	join := func(users int) {
+		together(b, 64, users, func(ctx context.Context, i int) error {
+			_, err := core.Chats.Add(ctx, app.Add{Chat: "c", By: "ada", User: user(i)})
+			return err
+		})
+	}
+	join(many + 20*n)
+	react := func(message domain.MessageID, from, n int) {
+		together(b, 64, n, func(ctx context.Context, i int) error {
+			_, err := core.Chats.React(ctx, app.React{Chat: "c", By: user(from + i), MessageID: message, Emoji: "👍"})
+			return err
+		})
+	}
+	for _, message := range []domain.MessageID{"few", "many"} {
+		if _, err := core.Chats.Send(b.Context(), app.Send{Chat: "c", By: "ada", MessageID: message, Content: content}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	react("few", 0, few)
+	react("many", 0, many)
+	cold := open(b, server, chatcore.Config{EntityCache: -1})
+	costs := map[string][]float64{}
+	reacted := many
+	for b.Loop() {
+		for round := range rounds {
+			costs["react many"] = append(costs["react many"], perCall(b, client, func() { react("many", reacted, n) }, n))
+			fresh := domain.MessageID(fmt.Sprintf("fresh-%d-%d", round, reacted))
+			if _, err := core.Chats.Send(b.Context(), app.Send{Chat: "c", By: "ada", MessageID: fresh, Content: content}); err != nil {
+				b.Fatal(err)
+			}
+			costs["react few"] = append(costs["react few"], perCall(b, client, func() { react(fresh, reacted, n) }, n))
+			reacted += n
+			for name, message := range map[string]domain.MessageID{"look few": "few", "look many": "many"} {
+				costs[name] = append(costs[name], perCall(b, client, func() {
+					together(b, 8, 200, func(ctx context.Context, _ int) error {
+						_, err := cold.Queries.Message(ctx, "c", message)
+						return err
+					})
+				}, 200))
+			}
+		}
+	}
+	b.Logf("react: %.1f µs of Redis at 10,000, %.1f at few; look: %.1f and %.1f", median(costs["react many"]), median(costs["react few"]), median(costs["look many"]), median(costs["look few"]))
+	b.ReportMetric(median(costs["react many"])/median(costs["react few"]), "×react-few")
+	b.ReportMetric(median(costs["look many"])/median(costs["look few"]), "×look-few")
+}
+
+func user(i int) domain.UserID { return domain.UserID(fmt.Sprintf("user-%d", i)) }
