@@ -16,8 +16,9 @@ lint:
 check: lint race
 	go vet ./...
 
+# Side by side with others, in a module of its own: docs/benchmarks.md. About five minutes.
 bench: redis
-	go test -run '^$$' -bench . -benchmem ./...
+	cd bench && go test -run '^$$' -bench . -benchtime 1x -timeout 30m -v
 
 run:
 	go run ./cmd/core demo
