@@ -75,7 +75,7 @@ func (p pastClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Er
 
 // Done is the result of a command.
 type Done struct {
-	Seq       domain.Seq // of the last event recorded for the command, 0 if it changed nothing
+	Seq       domain.Seq // of the last event recorded for the command; 0 if it changed nothing
 	Changed   bool       // whether there is such an event
 	Duplicate bool       // whether the event was recorded when the command was first given
 }

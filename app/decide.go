@@ -36,6 +36,7 @@ type state struct {
 	chat  domain.ChatID
 	slots []slot
 	head  domain.Seq // 0 if all came from the cache
+	found domain.Seq // what a decision without events was about
 
 	// Room for what nearly every command needs, so that it takes one allocation.
 	slotRoom      [6]slot
@@ -83,7 +84,7 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 				fresh = true
 				continue
 			}
-			return Done{}, err
+			return Done{Seq: s.found}, err
 		}
 		appended, err := c.log.Append(ctx, c.appendOf(&cmd, s, events))
 		switch {

@@ -33,33 +33,22 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Mentions), err); err != nil {
 		return Sent{}, err
 	}
-	s := &sending{c: c, by: cmd.By, draft: draft}
+	by := cmd.By
 	done, err := c.run(ctx, command{
-		name: "send", chat: cmd.Chat, by: cmd.By,
-		wants:  want(domain.ChatEntity(), domain.MemberEntity(cmd.By), domain.MessageEntity(draft.ID)),
-		expect: domain.MessageEntity(draft.ID), decide: s.decide, endsTyping: true,
+		name: "send", chat: cmd.Chat, by: by,
+		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
+		expect: domain.MessageEntity(draft.ID),
+		decide: func(s *state) ([]domain.Durable, error) {
+			existing := s.message(draft.ID)
+			s.found = existing.Seq
+			return s.theChat().Post(s.member(by), existing, draft, c.now())
+		},
+		endsTyping: true,
 	})
-	switch {
-	case err != nil:
+	if err != nil {
 		return Sent{}, err
-	case !done.Changed:
-		return Sent{MessageID: draft.ID, Seq: s.first, Duplicate: true}, nil
 	}
-	return Sent{MessageID: draft.ID, Seq: done.Seq}, nil
-}
-
-// sending is a send at work.
-type sending struct {
-	c     *Chats
-	by    domain.UserID
-	draft domain.Draft
-	first domain.Seq // of the message that was there already
-}
-
-func (s *sending) decide(found *state) ([]domain.Durable, error) {
-	existing := found.message(s.draft.ID)
-	s.first = existing.Seq
-	return found.theChat().Post(found.member(s.by), existing, s.draft, s.c.now())
+	return Sent{MessageID: draft.ID, Seq: done.Seq, Duplicate: !done.Changed}, nil
 }
 
 func (c *Chats) draft(cmd Send) (domain.Draft, error) {
