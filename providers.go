@@ -3,6 +3,7 @@ package chatcore
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/metric"
@@ -69,15 +70,30 @@ func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
 }
 
-func newEntities(log app.Log, snapshots ports.Snapshots, c Config) *app.Entities {
-	return app.NewEntities(log, snapshots, app.CacheBytes(max(c.EntityCache, 0)))
+func newEntities(log app.Log, snapshots ports.Snapshots, c Config, s *serverWatch) *app.Entities {
+	entities := app.NewEntities(log, snapshots, app.CacheBytes(max(c.EntityCache, 0)))
+	s.forget.Store(entities)
+	return entities
+}
+
+// serverWatch has what is cached of the log forgotten when commands reach another server process: it may know less than the one before.
+type serverWatch struct {
+	forget atomic.Pointer[app.Entities]
+}
+
+func newServerWatch() *serverWatch { return &serverWatch{} }
+
+func (s *serverWatch) reached() {
+	if entities := s.forget.Load(); entities != nil {
+		entities.Forget()
+	}
 }
 
 func newPolicy(c Config) app.Policy { return c.policy() }
 
-func newCommandClient(ctx context.Context, c Config) (commandClient, error) {
+func newCommandClient(ctx context.Context, c Config, s *serverWatch) (commandClient, error) {
 	client, err := redis.Connect(ctx, redis.Options{
-		URL: c.RedisURL, Timeout: c.CommandTimeout, Attempts: c.ConnectAttempts, Logger: c.Logger,
+		URL: c.RedisURL, Timeout: c.CommandTimeout, Attempts: c.ConnectAttempts, NewServer: s.reached, Logger: c.Logger,
 	})
 	return commandClient{client}, err
 }

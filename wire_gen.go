@@ -19,7 +19,8 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	chatcoreCommandClient, err := newCommandClient(ctx, config)
+	chatcoreServerWatch := newServerWatch()
+	chatcoreCommandClient, err := newCommandClient(ctx, config, chatcoreServerWatch)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +49,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
-	entities := newEntities(log, log, config)
+	entities := newEntities(log, log, config, chatcoreServerWatch)
 	iDs := newIDs(p)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
 	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
@@ -89,7 +90,8 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
-	entities := newEntities(log, log, config)
+	chatcoreServerWatch := newServerWatch()
+	entities := newEntities(log, log, config, chatcoreServerWatch)
 	iDs := newIDs(p)
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
 	typingMarks := newMemoryTyping(p, log)
@@ -116,7 +118,8 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
 	snapshots := ownSnapshots(chatcoreOwnBackend)
-	entities := newEntities(log, snapshots, config)
+	chatcoreServerWatch := newServerWatch()
+	entities := newEntities(log, snapshots, config, chatcoreServerWatch)
 	publisher := ownPublisher(chatcoreOwnBackend)
 	codec := newCodec(p)
 	iDs := newIDs(p)

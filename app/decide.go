@@ -95,20 +95,16 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 			return Done{}, err
 		}
 		conflict, fresh = err, true
-		if !s.canSettle(err) {
+		var stale *ports.ConflictError
+		switch {
+		case !errors.As(err, &stale): // what the versions mean may have changed
+			s = newState(&cmd)
+			c.entities.cached(cmd.chat, s.slots)
+		case s.slot(stale.Condition.Entity) == nil: // one that the caller gave: deciding again does not help
 			return Done{}, err
 		}
 	}
 	return Done{}, fmt.Errorf("decided %d times: %w", decisions, conflict)
-}
-
-// canSettle reports whether deciding again can help: the condition is of an entity that was loaded, not one that the caller gave.
-func (s *state) canSettle(err error) bool {
-	var conflict *ports.ConflictError
-	if !errors.As(err, &conflict) {
-		return true
-	}
-	return s.slot(conflict.Condition.Entity) != nil
 }
 
 // learn takes the command's own doing into the cache. Only what was a condition is known for certain.

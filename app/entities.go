@@ -28,6 +28,9 @@ func NewEntities(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes)
 	return &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size))}
 }
 
+// Forget drops all that is cached: for when the log may have lost what it acknowledged, and versions may come to mean something else.
+func (e *Entities) Forget() { e.cache.clear() }
+
 // CacheStats are counts since the start.
 type CacheStats struct{ Hits, Misses uint64 }
 
@@ -47,13 +50,19 @@ type slot struct {
 	version domain.Seq
 	state   domain.State   // nil for an entity that is only a version
 	records []ports.Record // of an entity that is only a version, since version 0
+	epoch   uint64         // of the cache when the slot was filled
 }
+
+// blank is the slot as it was before anything was known.
+func (s slot) blank() slot { return slot{entity: s.entity, latest: s.latest} }
 
 // cached fills the slots from the cache, as far as that has them, and reports whether all are filled.
 func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
 	all := true
+	epoch := e.cache.now()
 	for i := range slots {
 		s := &slots[i]
+		s.epoch = epoch
 		switch {
 		case s.expect:
 			s.version, s.state, s.records = 0, nil, nil
@@ -77,16 +86,15 @@ func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (
 	if err != nil {
 		return 0, err
 	}
-	for i := range slots {
-		if loaded.Entities[i].Version < wants[i].After {
-			// The log knows less than the cache: it has lost what it once acknowledged.
-			e.cache.forget(entityKey{chat, slots[i].entity})
-			slots[i] = slot{entity: slots[i].entity, latest: slots[i].latest}
-			if _, err := e.load(ctx, chat, slots[i:i+1]); err != nil {
-				return 0, err
-			}
-			continue
+	if e.lost(slots, loaded, wants) {
+		for i := range slots {
+			e.cache.drop(entityKey{chat, slots[i].entity})
+			slots[i] = slots[i].blank()
+			slots[i].epoch = e.cache.now()
 		}
+		return e.load(ctx, chat, slots)
+	}
+	for i := range slots {
 		e.fold(ctx, chat, &slots[i], loaded.Entities[i])
 	}
 	head = loaded.Head
@@ -94,6 +102,16 @@ func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (
 		head = min(head, e.until)
 	}
 	return head, nil
+}
+
+// lost reports whether the log may have lost what the slots were filled from: it knows less than they do, or the cache was dropped meanwhile.
+func (e *Entities) lost(slots []slot, loaded ports.Loaded, wants []ports.Want) bool {
+	for i, s := range slots {
+		if wants[i].After > 0 && (loaded.Entities[i].Version < wants[i].After || s.epoch != e.cache.now()) {
+			return true
+		}
+	}
+	return false
 }
 
 // manyEvents is so many that loading them once more would cost more than to keep a snapshot.
@@ -127,7 +145,7 @@ func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h port
 	if s.latest || s.version == 0 || e.until > 0 {
 		return
 	}
-	e.cache.put(entityKey{chat, s.entity}, s.version, s.state)
+	e.cache.put(entityKey{chat, s.entity}, *s)
 	if len(h.Events) >= manyEvents {
 		e.keep(ctx, chat, *s)
 	}
@@ -138,7 +156,7 @@ func (e *Entities) learn(chat domain.ChatID, s *slot, seq domain.Seq, event doma
 	s.state = s.state.Clone()
 	s.state.Apply(seq, event)
 	s.version = seq
-	e.cache.put(entityKey{chat, s.entity}, seq, s.state)
+	e.cache.put(entityKey{chat, s.entity}, *s)
 }
 
 // snapshot keeps the present state of an entity. It is worth a try only: whoever loads it later does so without.
@@ -169,6 +187,7 @@ type stateCache struct {
 	seed   maphash.Seed
 	size   int64
 	used   atomic.Int64
+	epoch  atomic.Uint64 // how often it was dropped
 	victim atomic.Uint64 // the shard that drops next
 	shards [64]stateShard
 }
@@ -214,16 +233,17 @@ func (c *stateCache) get(key entityKey, into *slot) bool {
 	return true
 }
 
-func (c *stateCache) put(key entityKey, version domain.Seq, s domain.State) {
+// put keeps what a slot has, unless that is older, or the cache was dropped since the slot was filled.
+func (c *stateCache) put(key entityKey, s slot) {
 	if c == nil {
 		return
 	}
-	entry := cachedState{version: version, state: s, bytes: sizeOf(key, s)}
+	entry := cachedState{version: s.version, state: s.state, bytes: sizeOf(key, s.state)}
 	shard := c.shard(key)
 	shard.mu.Lock()
 	before, there := shard.entries[key]
 	switch {
-	case there && before.version >= version:
+	case there && before.version >= s.version, s.epoch != c.epoch.Load():
 		shard.mu.Unlock()
 		return
 	case entry.bytes > c.size/4: // the others are worth more
@@ -255,7 +275,7 @@ func (c *stateCache) shrink() {
 	}
 }
 
-func (c *stateCache) forget(key entityKey) {
+func (c *stateCache) drop(key entityKey) {
 	if c == nil {
 		return
 	}
@@ -264,6 +284,28 @@ func (c *stateCache) forget(key entityKey) {
 	defer shard.mu.Unlock()
 	c.used.Add(-shard.entries[key].bytes)
 	delete(shard.entries, key)
+}
+
+// now is the epoch of the cache.
+func (c *stateCache) now() uint64 {
+	if c == nil {
+		return 0
+	}
+	return c.epoch.Load()
+}
+
+// clear drops everything, also what is on its way in.
+func (c *stateCache) clear() {
+	c.epoch.Add(1) // before the shards: who puts holds a shard's lock and looks at it
+	for i := range c.shards {
+		shard := &c.shards[i]
+		shard.mu.Lock()
+		for _, entry := range shard.entries {
+			c.used.Add(-entry.bytes)
+		}
+		clear(shard.entries)
+		shard.mu.Unlock()
+	}
 }
 
 func (c *stateCache) stats() CacheStats {

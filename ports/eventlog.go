@@ -171,7 +171,8 @@ type Record struct {
 
 // Sentinels of the event log. Each says whether the same call may be made again.
 var (
-	// ErrConflict is a condition that no longer holds; load again and decide again. The error is a [*ConflictError].
+	// ErrConflict is a condition that no longer holds, or that may no longer mean what it did; load again and decide again. In the first
+	// case the error is a [*ConflictError].
 	ErrConflict = errors.New("conflict")
 	// ErrUnavailable is a log that could not be reached; nothing was appended; try again later.
 	ErrUnavailable = errors.New("event log unavailable")

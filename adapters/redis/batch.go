@@ -121,6 +121,11 @@ func (b *batch) send(ctx context.Context) {
 			b.log.meters.committed(ctx, b, time.Since(began))
 			return
 		}
+		if unknown == nil && errors.Is(err, errNewServer) {
+			// It may know less than the one on whose word the commands were decided: versions may mean something else there.
+			b.fail(fmt.Errorf("%w: %w", ports.ErrConflict, err))
+			break
+		}
 		if unknown == nil && (answered(err) || neverSent(err)) {
 			b.fail(unavailable(ctx, err))
 			break
@@ -176,7 +181,7 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 // moved reports whether another node is to be asked: the slot is there, or this one is gone.
 func (b *batch) moved(ctx context.Context, err error) bool {
 	cluster, ok := b.log.client.(*goredis.ClusterClient)
-	if !ok || !goredis.HasErrorPrefix(err, "MOVED") && !goredis.HasErrorPrefix(err, "READONLY") && !neverSent(err) {
+	if !ok || !goredis.HasErrorPrefix(err, "MOVED") && !goredis.HasErrorPrefix(err, "READONLY") && !neverSent(err) || errors.Is(err, errNewServer) {
 		return false
 	}
 	cluster.ReloadState(ctx)

@@ -88,7 +88,7 @@ func (l *lane) fly(leader *request) {
 	b.add(leader)
 	l.fill(b)
 	l.mu.Unlock()
-	b.send(context.Background())
+	b.send(l.log.ctx)
 
 	l.mu.Lock()
 	next := l.take()

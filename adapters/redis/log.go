@@ -68,6 +68,7 @@ type Log struct {
 	header       []any   // the arguments of every append: evalsha and the script's hash, the log id, the channel of a typing's end
 	lanes        []*lane // one, or one for each partition of a Cluster
 	tokens       *tokens
+	ctx          context.Context // of appends: no caller's, because a batch is many callers'
 	durability   Durability
 	meters       meters
 	logger       *slog.Logger
@@ -92,7 +93,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if logger == nil {
 		logger = slog.Default()
 	}
-	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), durability: c.Durability, logger: logger}
+	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.WithValue(context.Background(), appendKey{}, true), durability: c.Durability, logger: logger}
 	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
