@@ -47,6 +47,11 @@ local function kind_of(field)
   return 'm'
 end
 
+-- Places and counts are small: a look into a table is cheaper than tonumber.
+local small = setmetatable({['0'] = 0, ['1'] = 1, ['2'] = 2, ['3'] = 3, ['4'] = 4, ['5'] = 5, ['6'] = 6, ['7'] = 7, ['8'] = 8, ['9'] = 9}, {
+  __index = function(_, text) return tonumber(text) end,
+})
+
 local fault -- what a read of the present command ran into
 local function read(...)
   local reply = pcall(...)
@@ -70,8 +75,11 @@ end
 local chats, order, streams = {}, {}, {}
 
 local function touch_segment(chat, segment)
-  local length = read('LLEN', chat.base .. ':' .. segment)
-  if fault then return end
+  local length = pcall('LLEN', chat.base .. ':' .. segment)
+  if type(length) == 'table' then
+    fault = length.err
+    return
+  end
   local expected = chat.stored - segment * SEGMENT
   if expected < 0 then expected = 0 elseif expected > SEGMENT then expected = SEGMENT end
   if length ~= expected then
@@ -126,15 +134,15 @@ local operations, n_operations = {}, 0 -- on streams and channels, in order: str
 local at
 local function plan(a)
   fault = nil
-  local partition, name, escaped, typing = tonumber(ARGV[a]), ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
+  local partition, name, escaped, typing = small[ARGV[a]], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
   local f = a + 5 -- entities at f + 1 …
-  local n = tonumber(ARGV[f])
-  local events = tonumber(ARGV[f + 1 + 2 * n])
+  local n = small[ARGV[f]]
+  local events = small[ARGV[f + 1 + 2 * n]]
   local first_event = f + 2 + 2 * n
   at = first_event
   local deletes, joins = false, false
   for _ = 1, events do
-    local moves = tonumber(ARGV[at + 6])
+    local moves = small[ARGV[at + 6]]
     local what = ARGV[at + 5]
     if what ~= '' and what ~= '+' then deletes = true end
     at = at + 7 + moves
@@ -142,8 +150,11 @@ local function plan(a)
 
   local prefix = prefixes[partition]
   local base = prefix .. (escaped == '' and name or escaped)
-  local entries = read('HMGET', base .. ':x', ' ', unpack(ARGV, f + 1, f + n))
-  if fault then return '2 ' .. fault end
+  local entries = pcall('HMGET', base .. ':x', ' ', unpack(ARGV, f + 1, f + n))
+  if entries.err then
+    fault = entries.err
+    return '2 ' .. fault
+  end
   local chat = chat_of(base, entries[1])
   if fault then return '2 ' .. fault end
   if chat.values then -- an earlier command of the batch writes
@@ -159,7 +170,7 @@ local function plan(a)
   if again then
     local found = 0
     if ARGV[first_event + 6] ~= '0' then
-      local i = tonumber(ARGV[first_event + 7])
+      local i = small[ARGV[first_event + 7]]
       found = find(chat, ARGV[first_event], kind_of(ARGV[f + i]), version_in(entries[i + 1]))
     end
     if not found then return '3' end
@@ -210,14 +221,14 @@ local function plan(a)
     local position = chat.seq + 1
     seq = format('%d', position)
     chat.seq = position
-    local what, moves = ARGV[e + 5], tonumber(ARGV[e + 6])
+    local what, moves = ARGV[e + 5], small[ARGV[e + 6]]
     if what == '+' then
       chat.ordinal = chat.ordinal + 1
       ordinal = format('%d', chat.ordinal)
     end
     local links = ''
     for k = 1, moves do
-      local i = tonumber(ARGV[e + 6 + k])
+      local i = small[ARGV[e + 6 + k]]
       local field = ARGV[f + i]
       local kind, entry, value = kind_of(field), entries[i + 1], seq
       if not entry then
