@@ -90,6 +90,9 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 		switch {
 		case err == nil:
 			c.learn(ctx, &cmd, s, events, appended)
+			if appended.EndedTyping { // who is not told of it sees it expire
+				_ = c.live.Publish(ctx, domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}, c.meta)
+			}
 			return Done{Seq: appended.Last, Changed: true}, nil
 		case !errors.Is(err, ports.ErrConflict):
 			return Done{}, err
@@ -147,10 +150,7 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 		})
 	}
 	if cmd.endsTyping {
-		a.EndsTyping = ports.TypingEnd{
-			ID:   domain.EventID(c.ids.NewID()),
-			Stop: domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()},
-		}
+		a.EndsTyping = cmd.by
 	}
 	return a
 }

@@ -32,7 +32,7 @@ func BenchmarkBatch(b *testing.B) {
 				return ports.Append{
 					Chat: chat, Events: []ports.NewEvent{{ID: domain.EventID(id), Event: e, Moves: domain.Moves(e)}},
 					Conditions: []ports.Condition{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity("ada")}, {Entity: domain.MessageEntity(id)}},
-					EndsTyping: ports.TypingEnd{ID: domain.EventID(id), Stop: domain.TypingStop{Chat: chat, User: "ada", At: e.At}},
+					EndsTyping: "ada",
 				}
 			}
 			before, began, events := cpu(b, client), time.Now(), 0

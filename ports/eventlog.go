@@ -69,14 +69,8 @@ type Snapshots interface {
 type Append struct {
 	Chat       domain.ChatID
 	Conditions []Condition
-	Events     []NewEvent // at least one
-	EndsTyping TypingEnd  // zero if it ends nobody's
-}
-
-// TypingEnd ends a user's typing with an append: if the user was typing, the mark goes and the stop is published after the events.
-type TypingEnd struct {
-	ID   domain.EventID
-	Stop domain.TypingStop
+	Events     []NewEvent    // at least one
+	EndsTyping domain.UserID // whose typing mark it removes, if there is one; "" for nobody's
 }
 
 // Condition says at which version a decision saw an entity.
@@ -104,6 +98,7 @@ type Meta struct {
 type Appended struct {
 	First, Last domain.Seq
 	Ordinal     domain.Ordinal // of the last event
+	EndedTyping bool           // whether it removed a typing mark
 	Due         domain.Entity  // an entity that has got so many events that a snapshot pays; zero if there is none
 }
 

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"sync"
 	"testing"
+	"time"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -77,47 +78,22 @@ func TestFailedAppendsAnnounceNothing(t *testing.T) {
 	}
 }
 
-func TestEndOfTypingIsAnnounced(t *testing.T) {
-	var told []payload
+func TestTypingThatExpiredIsNotEnded(t *testing.T) {
 	clock := newClock()
-	log := New(wireformat.New(), clock, func(_ string, b []byte) {
-		var p payload
-		if err := json.Unmarshal(b, &p); err != nil {
-			t.Error(err)
-		}
-		told = append(told, p)
-	})
-	send := func(m domain.MessageID, want ...string) {
-		t.Helper()
-		a := message("c", m)
-		a.EndsTyping = ports.TypingEnd{ID: "stop-" + domain.EventID(m), Stop: domain.TypingStop{Chat: "c", User: "ann", At: domain.Instant(clock.Now())}}
-		told = nil
-		if _, err := log.Append(t.Context(), a); err != nil {
-			t.Fatal(err)
-		}
-		var types []string
-		for _, p := range told {
-			types = append(types, p.Type)
-		}
-		if !slices.Equal(types, want) {
-			t.Fatalf("announced %q, want %q", types, want)
-		}
-	}
-	start := func() {
-		t.Helper()
+	log := New(wireformat.New(), clock, nil)
+	for _, test := range []struct {
+		after time.Duration
+		want  bool
+	}{{domain.TypingTTL - time.Millisecond, true}, {domain.TypingTTL, false}} {
 		e := domain.TypingStart{Chat: "c", User: "ann", ExpiresAt: clock.Now().Add(domain.TypingTTL), At: clock.Now()}
 		if set, err := log.Typing().Start(t.Context(), e); err != nil || !set {
 			t.Fatalf("start gave %v, error %v", set, err)
 		}
+		clock.forward(test.after)
+		a := message("c", domain.MessageID("m-"+test.after.String()))
+		a.EndsTyping = "ann"
+		if appended, err := log.Append(t.Context(), a); err != nil || appended.EndedTyping != test.want {
+			t.Errorf("after %v: %+v, error %v, want an end: %v", test.after, appended, err, test.want)
+		}
 	}
-	send("m1", "message:new")
-	start()
-	send("m2", "message:new", "typing:stop")
-	if p := told[1]; p.ChatID != "c" || p.UserID != "ann" || p.EventID == "" || p.EventID == told[0].EventID {
-		t.Errorf("the end of typing was told as %+v", p)
-	}
-	send("m3", "message:new")
-	start()
-	clock.forward(domain.TypingTTL)
-	send("m4", "message:new")
 }

@@ -38,8 +38,7 @@ func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Ou
 // command is an append with its events as JSON.
 type command struct {
 	ports.Append
-	events     []wireformat.Encoded
-	typingStop []byte
+	events []wireformat.Encoded
 }
 
 type notification struct {
@@ -59,12 +58,7 @@ func (l *Log) encode(a ports.Append) (command, error) {
 		}
 		c.events = append(c.events, encoded)
 	}
-	if a.EndsTyping.ID == "" {
-		return c, nil
-	}
-	var err error
-	c.typingStop, err = l.codec.EncodeLive(a.EndsTyping.ID, a.EndsTyping.Stop, a.Events[0].Meta)
-	return c, err
+	return c, nil
 }
 
 // commit appends the commands that have no error yet, as far as their conditions hold, and gives what is to be announced.
@@ -108,9 +102,7 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		notifications = append(notifications, notification{wireformat.Type(e.Event), c.events[i].Splice(r.Seq, r.Ordinal)})
 	}
 	appended.Due = chat.due(c.Events)
-	if end := c.EndsTyping; end.ID != "" && l.typing.end(end.Stop.Chat, end.Stop.User) {
-		notifications = append(notifications, notification{wireformat.Type(end.Stop), c.typingStop})
-	}
+	appended.EndedTyping = c.EndsTyping != "" && l.typing.end(c.Chat, c.EndsTyping)
 	return appended, notifications
 }
 

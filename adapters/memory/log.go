@@ -40,8 +40,7 @@ type Log struct {
 
 // New makes an empty log. Its codec says which events are too large, its clock when typing marks end.
 //
-// announce, unless nil, is called with each event that was appended, its type and its JSON, and with the end of the typing that an
-// append ended: in the order of the appends, one at a time, once the events can be read and before the append returns. It may read
+// announce, unless nil, is called with each event that was appended, its type and its JSON: in the order of the appends, one at a time, once the events can be read and before the append returns. It may read
 // the log and change typing marks, but must not append, and should be quick.
 func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, payload []byte)) *Log {
 	var id [16]byte

@@ -90,7 +90,7 @@ func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd 
 	if again {
 		resend = 1
 	}
-	b.args = append(b.args, l.header[2], &b.fields[0], resend, l.header[3], len(b.requests))
+	b.args = append(b.args, l.header[2], &b.fields[0], resend, len(b.requests))
 	for _, r := range b.requests {
 		b.args = append(b.args, l.places[b.place(r.partition)-1])
 		start := 0
@@ -261,7 +261,9 @@ func (r *request) read(line string, unknown error) ports.Outcome {
 	}
 	switch status {
 	case "0":
-		appended := ports.Appended{First: domain.Seq(number()), Last: domain.Seq(number()), Ordinal: domain.Ordinal(number())}
+		appended := ports.Appended{
+			First: domain.Seq(number()), Last: domain.Seq(number()), Ordinal: domain.Ordinal(number()), EndedTyping: number() == 1,
+		}
 		if event, move, ok := strings.Cut(strings.TrimSpace(rest), "."); ok {
 			move, _, _ = strings.Cut(move, " ")
 			e, _ := strconv.Atoi(event)

@@ -65,7 +65,7 @@ type Log struct {
 
 	ids, streams []any   // keys of each partition
 	places       []any   // the numbers from 1 to that of partitions, as text
-	header       []any   // the arguments of every append: evalsha and the script's hash, the log id, the channel of a typing's end
+	header       []any   // what every append begins with: evalsha, the script's hash, the log id
 	lanes        []*lane // one, or one for each partition of a Cluster
 	tokens       *tokens
 	ctx          context.Context // of appends: no caller's, because a batch is many callers'
@@ -127,7 +127,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if err := l.identify(ctx); err != nil {
 		return nil, err
 	}
-	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id, c.Keys.Channel(wireformat.TypeTypingStop)}
+	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id}
 	return l, nil
 }
 

@@ -83,9 +83,10 @@ func (l *Log) write(r *request) error {
 		r.buf = r.buf[:start]
 	}
 	r.end()
-	if err := l.writeTypingEnd(r); err != nil {
-		return err
+	if a.EndsTyping != "" {
+		r.buf = l.keys.appendTyping(r.buf, a.Chat, a.EndsTyping)
 	}
+	r.end()
 	r.collect()
 	r.writeEntities()
 	r.number(uint64(len(a.Events)))
@@ -95,21 +96,6 @@ func (l *Log) write(r *request) error {
 		}
 	}
 	return nil
-}
-
-func (l *Log) writeTypingEnd(r *request) error {
-	end := r.append.EndsTyping
-	if end.ID == "" {
-		r.end()
-		r.end()
-		return nil
-	}
-	r.buf = l.keys.appendTyping(r.buf, end.Stop.Chat, end.Stop.User)
-	r.end()
-	var err error
-	r.buf, err = l.codec.AppendLive(r.buf, end.ID, end.Stop, r.append.Events[0].Meta)
-	r.end()
-	return err
 }
 
 func (l *Log) writeEvent(r *request, e ports.NewEvent) error {

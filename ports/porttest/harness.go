@@ -74,7 +74,7 @@ func (h *harness) check(want expectation, got ports.Outcome) {
 	if !errors.Is(got.Err, want.err) || want.err == nil && got.Err != nil {
 		h.t.Fatalf("append gave the error %v, want %v", got.Err, want.err)
 	}
-	got.Appended.Due = domain.Entity{} // a hint, which a log need not give
+	got.Appended.Due, got.Appended.EndedTyping = domain.Entity{}, false // a hint, which a log need not give, and what the tests of typing look at
 	if got.Appended != want.appended {
 		h.t.Fatalf("append gave %+v, want %+v", got.Appended, want.appended)
 	}

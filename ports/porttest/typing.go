@@ -2,7 +2,6 @@ package porttest
 
 import (
 	"context"
-	"crypto/rand"
 	"sync"
 	"testing"
 	"time"
@@ -39,10 +38,6 @@ type typing struct {
 func start(c domain.ChatID, user domain.UserID) domain.TypingStart {
 	at := now()
 	return domain.TypingStart{Chat: c, User: user, ExpiresAt: at.Add(domain.TypingTTL), At: at}
-}
-
-func stop(c domain.ChatID, user domain.UserID) ports.TypingEnd {
-	return ports.TypingEnd{ID: domain.EventID(rand.Text()), Stop: domain.TypingStop{Chat: c, User: user, At: now()}}
 }
 
 func (m typing) start(c domain.ChatID, user domain.UserID, want bool) {
@@ -133,23 +128,29 @@ func testEndsTyping(t *testing.T, marks typing, log Log) {
 
 	send := func(condition domain.Seq) ports.Append {
 		a := given{at(domain.MessageEntity("m"), condition)}.then(sent(c, "m", ann))
-		a.EndsTyping = stop(c, ann)
+		a.EndsTyping = ann
 		return a
 	}
-	h.append(send(5)) // a conflict ends nothing
+	ended := func(want bool, a ports.Append) {
+		t.Helper()
+		if got := h.append(a).EndedTyping; got != want {
+			t.Fatalf("the append ended typing: %v, want %v", got, want)
+		}
+	}
+	ended(false, send(5)) // a conflict ends nothing
 	marks.start(c, ann, false)
-	h.append(send(0))
+	ended(true, send(0))
 	marks.start(c, ann, true)
 	marks.start(c, bob, false)
 	marks.start(other, ann, false)
 
 	batched := then(sent(c, "m2", bob))
-	batched.EndsTyping = stop(c, bob)
+	batched.EndsTyping = bob
 	h.appendBatch(send(0), batched)
 	marks.start(c, bob, true)
 	marks.start(c, ann, false)
 	marks.stop(c, ann)
-	h.append(send(2)) // no mark to remove
+	ended(false, send(2)) // no mark to remove
 	h.verify()
 }
 

@@ -8,20 +8,20 @@
 -- its way, finds it and does nothing.
 --
 -- KEYS  for each partition of the batch: its id key, its delivery stream
--- ARGV  log id; token of the batch; '1' if it is sent again; channel of a typing's end; number of commands; then for each command:
---       partition (from 1), chat, chat as in keys or '' if that is the same, typing key or '', payload of the typing's end;
+-- ARGV  log id; token of the batch; '1' if it is sent again; number of commands; then for each command:
+--       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that it removes or '';
 --       number of entities it looks at, each as a field of :x, and for each the version it must be at or '';
 --       number of events and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
 --       ordinal, '+' if it is a message, the place (from 1) among the entities of the message it deletes, or ''; number of moves and the
 --       places of the entities that it moves
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
---       0 FIRST LAST ORDINAL [EVENT.MOVE …]  appended now, or found to have been appended before; EVENT.MOVE (from 1) is an entity
---                                            whose events have become a multiple of 256
---       1 PLACE VERSION                      conflict; PLACE is that of the entity, from 1
---       2 WHAT                               the chat's keys contradict each other, or hold something else
---       3                                    whether an earlier sending was appended cannot be told
---       -1 PARTITION                         the partition belongs to another log
---       -2                                   the batch was sent again before this sending arrived
+--       0 FIRST LAST ORDINAL TYPED [EVENT.MOVE …]  appended now, or found to have been appended before; TYPED is 1 if there was a typing
+--                                                  mark; EVENT.MOVE (from 1) is an entity whose events have become a multiple of 256
+--       1 PLACE VERSION                            conflict; PLACE is that of the entity, from 1
+--       2 WHAT                                     the chat's keys contradict each other, or hold something else
+--       3                                          whether an earlier sending was appended cannot be told
+--       -1 PARTITION                               the partition belongs to another log
+--       -2                                         the batch was sent again before this sending arrived
 --
 -- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities: messages are many.
 --
@@ -32,7 +32,7 @@ local SEGMENT, FIND, SNAPSHOT = 1024, 8192, 256
 local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, redis.pcall, unpack, tonumber, type
 local floor, format, match, concat, sub, plain = math.floor, string.format, string.match, table.concat, string.sub, string.find
 
-local log_id, again, commands = ARGV[1], ARGV[3] == '1', tonumber(ARGV[5])
+local log_id, again, commands = ARGV[1], ARGV[3] == '1', tonumber(ARGV[4])
 
 local prefixes = {}
 for p = 1, #KEYS, 2 do
@@ -128,14 +128,15 @@ local function find(chat, event, kind, version)
   return nil
 end
 
-local operations, n_operations = {}, 0 -- on streams and channels, in order: stream or false, then what it takes
+local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
+local marks = {} -- of typing, to be removed
 
 -- Plans the command at a in ARGV: its outcome, and what it writes if it is to be appended. at is left behind the command.
 local at
 local function plan(a)
   fault = nil
   local partition, name, escaped, typing = small[ARGV[a]], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-  local f = a + 5 -- entities at f + 1 …
+  local f = a + 4 -- entities at f + 1 …
   local n = small[ARGV[f]]
   local events = small[ARGV[f + 1 + 2 * n]]
   local first_event = f + 2 + 2 * n
@@ -176,7 +177,7 @@ local function plan(a)
     if not found then return '3' end
     if found > 0 then
       local last = found + events - 1
-      return format('0 %d %d %d', found, last, tonumber(match(element(chat, last), '"ordinal":(%d+)') or 0))
+      return format('0 %d %d %d 0', found, last, tonumber(match(element(chat, last), '"ordinal":(%d+)') or 0))
     end
   end
 
@@ -270,17 +271,14 @@ local function plan(a)
     n_operations = n_operations + 5
     e = e + 7 + moves
   end
-  if was_typing then
-    operations[n_operations + 1], operations[n_operations + 2], operations[n_operations + 3] = false, typing, ARGV[a + 4]
-    n_operations = n_operations + 5
-  end
+  if was_typing then marks[#marks + 1] = typing end
   chat.ordinal_text = ordinal
   values[2] = seq .. ':' .. ordinal
-  return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. due
+  return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. (was_typing and ' 1' or ' 0') .. due
 end
 
 local outcomes = {}
-at = 6
+at = 5
 for c = 1, commands do
   local outcome = plan(at)
   if fault and not plain(fault, 'WRONGTYPE', 1, true) and not plain(fault, '^the ') then
@@ -305,15 +303,10 @@ for _, chat in ipairs(order) do
   if chat.created then call('SADD', chat.created, chat.name) end
 end
 for o = 1, n_operations, 5 do
-  local stream, e = operations[o], operations[o + 1]
-  if stream then
-    local json = operations[o + 4]
-    call('XADD', stream, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', json, 'chat', operations[o + 2], 'seq', operations[o + 3])
-    if ARGV[e + 1] ~= '' then call('PUBLISH', ARGV[e + 1], json) end
-  else
-    call('DEL', e)
-    call('PUBLISH', ARGV[4], operations[o + 2])
-  end
+  local e, json = operations[o + 1], operations[o + 4]
+  call('XADD', operations[o], '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', json, 'chat', operations[o + 2], 'seq', operations[o + 3])
+  if ARGV[e + 1] ~= '' then call('PUBLISH', ARGV[e + 1], json) end
 end
+for _, mark in ipairs(marks) do call('DEL', mark) end
 
 return concat(outcomes, '\n')
