@@ -1,0 +1,110 @@
+package chatcore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/adapters/memory"
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/chatcoretest"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+// numbered makes ids that are numbers.
+type numbered struct{ n atomic.Int64 }
+
+func (n *numbered) NewID() string { return fmt.Sprint("id-", n.n.Add(1)) }
+
+// dropped are views that tell what was dropped.
+type dropped chan domain.MessageID
+
+func (d dropped) DropMessage(_ context.Context, id domain.MessageID) error {
+	d <- id
+	return nil
+}
+
+func (dropped) DropChatLists(context.Context, ...domain.UserID) error { return nil }
+
+func TestEachOptionReplacesOnePart(t *testing.T) {
+	server, prefix := redistest.Shared(t), "core-"+uuid.NewString()
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	clock := chatcoretest.NewClock(time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC))
+	views := make(dropped, 1)
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: prefix, Partitions: 1},
+		chatcore.WithClock(clock), chatcore.WithIDs(&numbered{}), chatcore.WithStatuses(memory.NewStatuses(clock)),
+		chatcore.WithTypingMarks(memory.NewTyping(clock)), chatcore.WithCachedViews(views)))
+	if err := core.SubscribeBuiltins(); err != nil {
+		t.Fatal(err)
+	}
+	start(t, core)
+	ctx := t.Context()
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
+	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))
+	if !strings.HasPrefix(string(sent.MessageID), "id-") {
+		t.Errorf("the message's id is %s", sent.MessageID)
+	}
+	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", sent.MessageID)); !m.SentAt.Equal(clock.Now()) {
+		t.Errorf("it was sent at %v", m.SentAt)
+	}
+	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"}))
+	must[bool](t)(core.Users.SetStatus(ctx, app.SetStatus{User: "ada", Status: domain.Online}))
+	for _, key := range client.Keys(ctx, prefix+":*").Val() {
+		if strings.Contains(key, "typing:") || strings.Contains(key, "user:") {
+			t.Errorf("Redis holds %s", key)
+		}
+	}
+	must[app.Done](t)(core.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ada", MessageID: sent.MessageID}))
+	if id := receive(t, views); id != sent.MessageID {
+		t.Errorf("dropped %s", id)
+	}
+}
+
+func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
+	codec, live := wireformat.New(), pubsub.NewLocal(0)
+	log := memory.New(codec, chatcoretest.NewClock(time.Now()), live.Announce)
+	whole := chatcore.EventLog{
+		ID: log.ID(), Log: log, Streams: []string{"all"}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
+		Subscriber: func(string, bool) (message.Subscriber, error) {
+			return pubsub.NewFeedSubscriber(log, codec, false, nil), nil
+		},
+	}
+	for field, without := range map[string]func(*chatcore.EventLog){
+		"ID":          func(e *chatcore.EventLog) { e.ID = "" },
+		"Log":         func(e *chatcore.EventLog) { e.Log = nil },
+		"Streams":     func(e *chatcore.EventLog) { e.Streams = nil },
+		"Subscriber":  func(e *chatcore.EventLog) { e.Subscriber = nil },
+		"DeadLetters": func(e *chatcore.EventLog) { e.DeadLetters = nil },
+		"Live":        func(e *chatcore.EventLog) { e.Live = nil },
+	} {
+		part := whole
+		without(&part)
+		_, err := chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(part))
+		var invalid *domain.InvalidError
+		if !errors.As(err, &invalid) || invalid.Field != "EventLog."+field {
+			t.Errorf("without %s: %v", field, err)
+		}
+	}
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(whole)))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", By: "ada"}))
+	if err := core.Settle(t.Context()); !errors.Is(err, chatcore.ErrNotInMemory) {
+		t.Errorf("settle: %v", err)
+	}
+	if err := core.Forget(t.Context(), "nobody"); err != nil {
+		t.Error(err)
+	}
+}
