@@ -1,0 +1,55 @@
+package chatcore_test
+
+import (
+	"context"
+	"fmt"
+	"testing"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+func TestACoreOnACluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: cluster.URL()}))
+	const chats, each = 8, 5
+	arrived, live := make(chan chatcore.Delivery[domain.MessageNew], chats*each), make(chan domain.TypingStop, 1)
+	if err := core.Subscribe("push", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+		arrived <- d
+		return nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	if err := core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.TypingStop]) { live <- l.Event })); err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, core)
+	ctx := t.Context()
+	for i := range chats {
+		chat := domain.ChatID(fmt.Sprint("c", i))
+		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, By: "ada"}))
+		for range each {
+			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, By: "ada", Content: "x"}))
+		}
+	}
+	last := map[domain.ChatID]domain.Seq{}
+	for range chats * each {
+		d := receive(t, arrived)
+		if d.ID.Seq <= last[d.ID.Chat] {
+			t.Errorf("chat %s: seq %d after %d", d.ID.Chat, d.ID.Seq, last[d.ID.Chat])
+		}
+		last[d.ID.Chat] = d.ID.Seq
+	}
+	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c0", By: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c0", By: "ada", Content: "y"}))
+	if e := receive(t, live); e.Chat != "c0" || e.User != "ada" {
+		t.Errorf("%+v", e)
+	}
+	receive(t, arrived)
+	if m := must[[]app.MessageView](t)(core.Queries.History(ctx, "c0", app.Span{})); len(m) != each+1 {
+		t.Errorf("%d messages", len(m))
+	}
+	stop()
+}
