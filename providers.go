@@ -83,10 +83,13 @@ type serverWatch struct {
 
 func newServerWatch() *serverWatch { return &serverWatch{} }
 
-func (s *serverWatch) reached() {
-	if entities := s.forget.Load(); entities != nil {
+// reached is called for each new server process. Those that are met before anything is cached are the ones to begin with.
+func (s *serverWatch) reached() bool {
+	entities := s.forget.Load()
+	if entities != nil {
 		entities.Forget()
 	}
+	return entities != nil
 }
 
 func newPolicy(c Config) app.Policy { return c.policy() }

@@ -27,13 +27,15 @@ const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, se
 
 // Options say how to reach a Redis.
 type Options struct {
-	URL       string        // as [ParseURL] takes it
-	Timeout   time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s
-	Attempts  int           // of the first connection. Defaults to 10
-	Backoff   time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
-	PoolSize  int           // connections per node. Defaults to go-redis's own
-	NewServer func()        // called when a connection reaches a server process that none reached before: at first, after a restart, a failover
-	Logger    *slog.Logger  // Defaults to slog.Default
+	URL      string        // as [ParseURL] takes it
+	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s
+	Attempts int           // of the first connection. Defaults to 10
+	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
+	PoolSize int           // connections per node. Defaults to go-redis's own
+	// NewServer is called when a connection reaches a server process that none reached before: at first, after a restart, a failover. It
+	// reports whether decisions that were taken on what others said are void; then this connection carries nothing.
+	NewServer func() bool
+	Logger    *slog.Logger // Defaults to slog.Default
 }
 
 // ParseURL understands a REDIS_URL: one server, or with commas the seeds of a Cluster. The error says what is allowed and never
@@ -128,7 +130,7 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 
 // servers are the processes that connections have reached, by their run ids.
 type servers struct {
-	told func()
+	told func() bool
 
 	mu    sync.Mutex
 	known map[string]struct{}
@@ -150,26 +152,24 @@ func (s *servers) connected(ctx context.Context, conn *goredis.Conn) error {
 	}
 	_, id, _ := strings.Cut(text, "run_id:")
 	id, _, _ = strings.Cut(id, "\r")
-	if id == "" || !s.isNew(id) {
+	if id == "" || !s.isNew(id) || !s.told() {
 		return nil
 	}
-	s.told()
 	return errNewServer
 }
 
-// isNew remembers a run id and reports whether it came after others.
+// isNew remembers a run id and reports whether it is the first time.
 func (s *servers) isNew(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, seen := s.known[id]; seen {
 		return false
 	}
-	first := len(s.known) == 0
-	if first {
+	if s.known == nil {
 		s.known = make(map[string]struct{})
 	}
 	s.known[id] = struct{}{}
-	return !first
+	return true
 }
 
 // onceMore makes commands again that met a new server, save for appends.
@@ -181,22 +181,27 @@ func (onceMore) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
 func (onceMore) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		err := next(ctx, cmd)
-		if errors.Is(err, errNewServer) && ctx.Value(appendKey{}) == nil {
-			err = next(ctx, cmd)
-		}
-		return err
+		return again(ctx, func() error { return next(ctx, cmd) })
 	}
 }
 
 func (onceMore) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		err := next(ctx, cmds)
-		if errors.Is(err, errNewServer) && ctx.Value(appendKey{}) == nil {
-			err = next(ctx, cmds)
-		}
-		return err
+		return again(ctx, func() error { return next(ctx, cmds) })
 	}
+}
+
+// again calls until no new server is met: on a Cluster there may be several.
+func again(ctx context.Context, call func() error) error {
+	const most = 16
+	err := call()
+	for range most {
+		if !errors.Is(err, errNewServer) || ctx.Value(appendKey{}) != nil {
+			break
+		}
+		err = call()
+	}
+	return err
 }
 
 func firstAnswer(ctx context.Context, client goredis.UniversalClient, o Options) error {
