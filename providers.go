@@ -92,6 +92,13 @@ func (s *serverWatch) reached() bool {
 	return entities != nil
 }
 
+func (s *serverWatch) epoch() uint64 {
+	if entities := s.forget.Load(); entities != nil {
+		return entities.Epoch()
+	}
+	return 0
+}
+
 func newPolicy(c Config) app.Policy { return c.policy() }
 
 func newCommandClient(ctx context.Context, c Config, s *serverWatch) (commandClient, error) {
@@ -122,9 +129,10 @@ func newKeys(c Config) (redis.Keys, error) {
 
 func openLog(
 	ctx context.Context, c Config, commands commandClient, blocking blockingClient, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter,
+	s *serverWatch,
 ) (*redis.Log, error) {
 	log, err := redis.Open(ctx, commands.UniversalClient, codec, redis.LogConfig{
-		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Durability: c.Durability, Meter: meter, Logger: c.Logger,
+		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: s.epoch, Durability: c.Durability, Meter: meter, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, blocking.Close(), commands.Close())

@@ -30,7 +30,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	codec := newCodec(p)
 	meter := newMeter(p)
-	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter)
+	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter, chatcoreServerWatch)
 	if err != nil {
 		return nil, err
 	}

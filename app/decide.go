@@ -129,7 +129,7 @@ func (c *Chats) learn(ctx context.Context, cmd *command, s *state, events []doma
 }
 
 func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.Append {
-	a := ports.Append{Chat: cmd.chat, Conditions: s.conditionRoom[:0], Events: s.eventRoom[:0]}
+	a := ports.Append{Chat: cmd.chat, Epoch: s.slots[0].epoch, Conditions: s.conditionRoom[:0], Events: s.eventRoom[:0]}
 	for _, k := range s.slots {
 		if cmd.unconditional == nil || !cmd.unconditional(k.entity) {
 			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Version: k.version})

@@ -28,6 +28,9 @@ func NewEntities(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes)
 // Forget drops all that is cached: for when the log may have lost what it acknowledged, and versions may come to mean something else.
 func (e *Entities) Forget() { e.cache.clear() }
 
+// Epoch counts the calls of Forget.
+func (e *Entities) Epoch() uint64 { return e.cache.now() }
+
 // CacheStats are counts since the start.
 type CacheStats struct{ Hits, Misses uint64 }
 

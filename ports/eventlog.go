@@ -69,7 +69,10 @@ type Snapshots interface {
 type Append struct {
 	Chat       domain.ChatID
 	Conditions []Condition
-	Events     []NewEvent    // at least one
+	Events     []NewEvent // at least one
+	// Epoch is the one in which what the decision was taken on was read. A log that knows of epochs refuses an append of another than the
+	// present with [ErrConflict]: since then it may have lost what it had told, and versions may mean something else.
+	Epoch      uint64
 	EndsTyping domain.UserID // whose typing mark it removes, if there is one; "" for nobody's
 }
 

@@ -25,6 +25,7 @@ type batch struct {
 
 	fields []field
 	args   []any
+	guard  guard
 }
 
 // field is an argument that lies in a request's buffer. A pointer to it needs no allocation to become an argument.
@@ -32,6 +33,23 @@ type field struct{ bytes []byte }
 
 // MarshalBinary implements encoding.BinaryMarshaler for go-redis.
 func (f *field) MarshalBinary() ([]byte, error) { return f.bytes, nil }
+
+// guard is the batch's token, which comes before any command. It becomes bytes once there is a connection: whoever connected to another
+// server since the commands were decided has ended the epoch by then, and the batch is not sent.
+type guard struct{ batch *batch }
+
+// MarshalBinary implements encoding.BinaryMarshaler for go-redis.
+func (g *guard) MarshalBinary() ([]byte, error) {
+	if l := g.batch.log; l.epoch != nil {
+		now := l.epoch()
+		for _, r := range g.batch.requests {
+			if r.append.Epoch != now {
+				return nil, errNewServer
+			}
+		}
+	}
+	return g.batch.token, nil
+}
 
 //nolint:gochecknoglobals // a pool has no state of its own
 var batches = sync.Pool{New: func() any { return &batch{} }}
@@ -70,7 +88,7 @@ func (b *batch) place(partition int) int {
 // pointers become arguments without an allocation.
 func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd {
 	b.partitions = b.partitions[:0]
-	fields := 1
+	fields := 0
 	for _, r := range b.requests {
 		b.place(r.partition)
 		fields += len(r.ends)
@@ -79,7 +97,8 @@ func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd 
 		b.fields = make([]field, 0, fields)
 	}
 	l := b.log
-	b.fields, b.args = append(b.fields[:0], field{b.token}), append(b.args[:0], l.header[0], l.header[1], 2*len(b.partitions))
+	b.guard.batch = b
+	b.fields, b.args = b.fields[:0], append(b.args[:0], l.header[0], l.header[1], 2*len(b.partitions))
 	if withText {
 		b.args[0], b.args[1] = "eval", appendSource
 	}
@@ -90,7 +109,7 @@ func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd 
 	if again {
 		resend = 1
 	}
-	b.args = append(b.args, l.header[2], &b.fields[0], resend, len(b.requests))
+	b.args = append(b.args, l.header[2], &b.guard, resend, len(b.requests))
 	for _, r := range b.requests {
 		b.args = append(b.args, l.places[b.place(r.partition)-1])
 		start := 0

@@ -152,14 +152,15 @@ func (s *servers) connected(ctx context.Context, conn *goredis.Conn) error {
 	}
 	_, id, _ := strings.Cut(text, "run_id:")
 	id, _, _ = strings.Cut(id, "\r")
-	if id == "" || !s.isNew(id) || !s.told() {
-		return nil
+	if id != "" && s.voids(id) {
+		return errNewServer
 	}
-	return errNewServer
+	return nil
 }
 
-// isNew remembers a run id and reports whether it is the first time.
-func (s *servers) isNew(id string) bool {
+// voids remembers a run id. The first time it tells of it, and reports what was said to that; other connections to the same server wait for
+// that, so that none carries anything before.
+func (s *servers) voids(id string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if _, seen := s.known[id]; seen {
@@ -169,7 +170,7 @@ func (s *servers) isNew(id string) bool {
 		s.known = make(map[string]struct{})
 	}
 	s.known[id] = struct{}{}
-	return true
+	return s.told()
 }
 
 // onceMore makes commands again that met a new server, save for appends.

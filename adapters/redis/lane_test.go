@@ -217,3 +217,27 @@ func TestACancelledAppendLeavesTheQueueOrIsWaitedFor(t *testing.T) {
 	}
 	b.await(0, 4)
 }
+
+// TestAnAppendOfAnotherEpochIsNotSent decides in one epoch and appends in the next, alone and in a batch with one of the present.
+func TestAnAppendOfAnotherEpochIsNotSent(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	var epoch atomic.Uint64
+	log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: newKeys(t, 2), Epoch: epoch.Load})
+	if err != nil {
+		t.Fatal(err)
+	}
+	appended(t, log, created("c"))
+	epoch.Add(1)
+	late, present := sent("c", "late"), sent("c", "present")
+	present.Epoch = 1
+	if _, err := log.Append(t.Context(), late); !errors.Is(err, ports.ErrConflict) {
+		t.Errorf("of another epoch: %v", err)
+	}
+	if _, err := log.AppendBatch(t.Context(), []ports.Append{present, late}); !errors.Is(err, ports.ErrConflict) {
+		t.Errorf("a batch with one of another epoch: %v", err)
+	}
+	appended(t, log, present)
+	if page, err := log.Read(t.Context(), "c", ports.Range{From: 1, Limit: 10}); err != nil || len(page.Records) != 2 {
+		t.Errorf("%d events, error %v", len(page.Records), err)
+	}
+}

@@ -48,6 +48,9 @@ type LogConfig struct {
 	Announce bool // publish each event on the plain pub/sub channel of its type
 	Queue    int  // appends that wait, per server or per partition of a Cluster; one chat may take a quarter. Defaults to 4,096
 
+	// Epoch is the present one of what appends are decided on; an append of another is refused. Defaults to none: no append is.
+	Epoch func() uint64
+
 	Durability Durability
 	Meter      metric.Meter // Defaults to one that measures nothing
 	Logger     *slog.Logger
@@ -63,10 +66,11 @@ type Log struct {
 	evicting error // why durable writes are refused, or nil
 	scripts  scripts
 
-	ids, streams []any   // keys of each partition
-	places       []any   // the numbers from 1 to that of partitions, as text
-	header       []any   // what every append begins with: evalsha, the script's hash, the log id
-	lanes        []*lane // one, or one for each partition of a Cluster
+	epoch        func() uint64 // nil if there are none
+	ids, streams []any         // keys of each partition
+	places       []any         // the numbers from 1 to that of partitions, as text
+	header       []any         // what every append begins with: evalsha, the script's hash, the log id
+	lanes        []*lane       // one, or one for each partition of a Cluster
 	tokens       *tokens
 	ctx          context.Context // of appends: no caller's, because a batch is many callers'
 	durability   Durability
@@ -93,7 +97,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if logger == nil {
 		logger = slog.Default()
 	}
-	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.WithValue(context.Background(), appendKey{}, true), durability: c.Durability, logger: logger}
+	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.WithValue(context.Background(), appendKey{}, true), durability: c.Durability, epoch: c.Epoch, logger: logger}
 	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
