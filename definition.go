@@ -171,7 +171,11 @@ type OwnDelivery[T any] struct {
 	At      time.Time
 	Ordinal domain.Ordinal
 	Meta    ports.Meta
-	Attempt int
+
+	Attempt     int
+	Redelivered bool
+	Epoch       uint64
+	Appended    time.Time
 }
 
 // On handles the events of the definition as [On] does those of the core. An event that cannot be read is set aside at once.
@@ -185,7 +189,8 @@ func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) err
 			}
 			return handle(ctx, OwnDelivery[T]{
 				ID: in.ID, Chat: own.Chat, By: own.Actor, Entity: own.Entity, Event: data, At: own.At,
-				Ordinal: in.Ordinal, Meta: in.Meta, Attempt: in.Attempt,
+				Ordinal: in.Ordinal, Meta: in.Meta,
+				Attempt: in.Attempt, Redelivered: in.Redelivered, Epoch: in.Epoch, Appended: in.Appended,
 			})
 		})
 	}

@@ -2,6 +2,7 @@ package chatcore
 
 import (
 	"context"
+	"time"
 
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
@@ -15,7 +16,11 @@ type Delivery[T domain.Durable] struct {
 	Event   T
 	Ordinal domain.Ordinal // of the chat's last message as of this event
 	Meta    ports.Meta
-	Attempt int // handler starts for this delivery in this process, from 1
+
+	Attempt     int       // handler starts for this delivery, counted from the first failure on, over all processes: 1 until it has failed
+	Redelivered bool      // whether a handler may have been started for it before
+	Epoch       uint64    // of the lease under which it is delivered; grows with every owner: an effect with a lower one than another has come late
+	Appended    time.Time // when the event was appended, by Redis's clock; by the event's own time where it was read back from the log
 }
 
 // DeliveryID is an event's identity: log, chat, seq and event id.
@@ -34,7 +39,10 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 		if !ok {
 			return Permanent(&domain.InvalidError{Field: "event", Problem: "is of another type than its name says", Allowed: "the type of its name"})
 		}
-		return handle(ctx, Delivery[T]{ID: d.ID, Event: event, Ordinal: d.Ordinal, Meta: d.Meta, Attempt: d.Attempt})
+		return handle(ctx, Delivery[T]{
+			ID: d.ID, Event: event, Ordinal: d.Ordinal, Meta: d.Meta,
+			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
+		})
 	}
 	return func(s *subscription) {
 		var zero T

@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"time"
 
 	"chatcore/domain"
 )
@@ -12,7 +13,11 @@ type Delivery struct {
 	Event   domain.Durable
 	Ordinal domain.Ordinal
 	Meta    Meta
-	Attempt int // handler starts for this delivery in this process, from 1
+
+	Attempt     int       // handler starts for this delivery, counted from the first failure on, over all processes: 1 until it has failed
+	Redelivered bool      // whether a handler may have been started for it before
+	Epoch       uint64    // of the lease under which it is delivered; grows with every owner: an effect with a lower one than another has come late
+	Appended    time.Time // when the event was appended, by Redis's clock; by the event's own time where it was read back from the log
 }
 
 // DeliveryID is an event's identity, the same in every delivery of it. Seq and Log are zero for an event that another program put
