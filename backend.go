@@ -23,13 +23,14 @@ import (
 // backend is where events are kept and how they travel: Redis or memory.
 type backend interface {
 	LogID() string
-	Streams() []string
-	Subscriber(group string, fromBeginning bool) (message.Subscriber, error)
-	DeadLetters() pubsub.DeadLetters
+	Topics() []string // that each group's subscriber reads
+	Subscriber(s *subscription) (message.Subscriber, error)
+	DeadLetters() pubsub.DeadLetters // nil if subscribers keep their own
 	Live() message.Subscriber
 	LiveDropped() uint64
 	LiveQueued() uint64             // handed to listeners so far
 	CachedViews() ports.CachedViews // nil if no other program shares the backend
+	Groups() Groups                 // nil if subscribers are not the core's own
 	Forget(ctx context.Context, group string) error
 	Close() error
 }
@@ -40,6 +41,9 @@ type redisBackend struct {
 	keys     redis.Keys
 	log      *redis.Log
 	live     *pubsub.Live
+	reader   *pubsub.Reader
+	counters *pubsub.Counters
+	codec    *wireformat.Codec
 	commands commandClient
 	blocking blockingClient
 }
@@ -51,7 +55,6 @@ type (
 )
 
 func (b *redisBackend) LogID() string            { return b.log.ID() }
-func (b *redisBackend) Streams() []string        { return b.keys.Streams() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
 func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
 func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
@@ -60,22 +63,39 @@ func (b *redisBackend) CachedViews() ports.CachedViews {
 	return redis.NewCachedViews(b.commands, b.keys)
 }
 
-func (b *redisBackend) DeadLetters() pubsub.DeadLetters {
-	return pubsub.NewStreamDeadLetters(b.commands)
+func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
+
+// Topics is the bare stream's name: the lanes of all partitions are read as one.
+func (b *redisBackend) Topics() []string {
+	lanes := b.keys.Lanes()
+	return []string{lanes[len(lanes)-1].Stream}
 }
 
-func (b *redisBackend) Subscriber(group string, fromBeginning bool) (message.Subscriber, error) {
-	return pubsub.NewStreamSubscriber(pubsub.StreamConfig{
-		Client: b.blocking, Group: group, FromBeginning: fromBeginning, Drain: b.config.StopTimeout, Logger: b.config.Logger,
+func (b *redisBackend) lanes() []pubsub.Lane {
+	var lanes []pubsub.Lane
+	for _, l := range b.keys.Lanes() {
+		lanes = append(lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	}
+	return lanes
+}
+
+func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
+	return pubsub.NewSubscriber(pubsub.SubscriberConfig{
+		Client: b.blocking, Reader: b.reader, Group: s.group,
+		Topic: b.Topics()[0], Lanes: b.lanes(), LogID: b.log.ID(), Backlog: b.log, Codec: b.codec,
+		FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: b.config.Retry, InFlight: s.inFlight,
+		Lease: b.config.Lease, Drain: b.config.StopTimeout, Counters: b.counters, Logger: b.config.Logger,
 	})
 }
 
+func (b *redisBackend) Groups() Groups { return pubsub.NewGroups(b.commands, b.lanes(), b.log.ID()) }
+
 func (b *redisBackend) Forget(ctx context.Context, group string) error {
-	return pubsub.Forget(ctx, b.commands, b.Streams(), group)
+	return b.Groups().Forget(ctx, group)
 }
 
 func (b *redisBackend) Close() error {
-	return errors.Join(b.live.Close(), b.blocking.Close(), b.commands.Close())
+	return errors.Join(b.live.Close(), b.reader.Close(), b.blocking.Close(), b.commands.Close())
 }
 
 // memoryBackend keeps everything in the process; it ends with it.
@@ -95,17 +115,18 @@ type feeds struct {
 }
 
 func (b *memoryBackend) LogID() string                        { return b.log.ID() }
-func (b *memoryBackend) Streams() []string                    { return []string{"memory"} }
+func (b *memoryBackend) Topics() []string                     { return []string{"memory"} }
 func (b *memoryBackend) Live() message.Subscriber             { return b.live }
 func (b *memoryBackend) LiveDropped() uint64                  { return b.live.Dropped() }
 func (b *memoryBackend) LiveQueued() uint64                   { return b.live.Queued() }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters      { return b.letters }
 func (b *memoryBackend) CachedViews() ports.CachedViews       { return nil }
+func (b *memoryBackend) Groups() Groups                       { return nil }
 func (b *memoryBackend) Forget(context.Context, string) error { return nil }
 func (b *memoryBackend) Close() error                         { return b.live.Close() }
 
-func (b *memoryBackend) Subscriber(_ string, fromBeginning bool) (message.Subscriber, error) {
-	feed := pubsub.NewFeedSubscriber(b.log, b.codec, fromBeginning, b.progress.made)
+func (b *memoryBackend) Subscriber(s *subscription) (message.Subscriber, error) {
+	feed := pubsub.NewFeedSubscriber(b.log, b.codec, s.fromBeginning, b.progress.made)
 	b.groups.mu.Lock()
 	defer b.groups.mu.Unlock()
 	b.groups.all = append(b.groups.all, feed)
@@ -130,15 +151,16 @@ type ownBackend struct {
 }
 
 func (b *ownBackend) LogID() string                   { return b.ID }
-func (b *ownBackend) Streams() []string               { return b.EventLog.Streams }
+func (b *ownBackend) Topics() []string                { return b.Streams }
 func (b *ownBackend) Live() message.Subscriber        { return b.EventLog.Live }
 func (b *ownBackend) LiveDropped() uint64             { return 0 }
 func (b *ownBackend) LiveQueued() uint64              { return 0 }
 func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
 func (b *ownBackend) CachedViews() ports.CachedViews  { return nil }
+func (b *ownBackend) Groups() Groups                  { return nil }
 
-func (b *ownBackend) Subscriber(group string, fromBeginning bool) (message.Subscriber, error) {
-	return b.EventLog.Subscriber(group, fromBeginning)
+func (b *ownBackend) Subscriber(s *subscription) (message.Subscriber, error) {
+	return b.EventLog.Subscriber(s.group, s.fromBeginning)
 }
 
 func (b *ownBackend) Forget(ctx context.Context, group string) error {

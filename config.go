@@ -37,6 +37,8 @@ type Config struct {
 	// not, the append stands and the command fails with ports.ErrUnconfirmed. Defaults to 0 replicas, and to 1 s.
 	Durability redis.Durability
 
+	// Lease is how long a process that no longer answers keeps the partitions that it delivers; another takes them then. Defaults to 3 s.
+	Lease time.Duration
 	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
 	Retry pubsub.RetryPolicy
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
@@ -69,6 +71,7 @@ func (c Config) Validate() error {
 		{"EditWindow", c.EditWindow},
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
+		{"Lease", c.Lease},
 		{"Retry.First", c.Retry.First},
 		{"Retry.Max", c.Retry.Max},
 		{"Durability.Timeout", c.Durability.Timeout},
@@ -76,6 +79,9 @@ func (c Config) Validate() error {
 		if d.value < 0 {
 			refuse(d.field, d.value, "a duration from 0")
 		}
+	}
+	if c.Lease > 0 && c.Lease < pubsub.MinLease {
+		refuse("Lease", c.Lease, "at least "+pubsub.MinLease.String())
 	}
 	for _, n := range []struct {
 		field string

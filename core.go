@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"sync/atomic"
 
@@ -78,6 +79,9 @@ type subscription struct {
 	handlers      map[string]pubsub.Handler
 	plain         message.NoPublishHandlerFunc // instead of handlers
 	fromBeginning bool
+	poison        pubsub.Poison
+	inFlight      int
+	passing       bool
 	err           error
 }
 
@@ -90,12 +94,12 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
-	codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
+	codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress, counters *pubsub.Counters,
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Users: users, Queries: queries,
 		config: c, views: p.views, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
-		counters: &pubsub.Counters{}, running: make(chan struct{}),
+		counters: counters, running: make(chan struct{}),
 	}
 	var err error
 	core.unwatch, err = telemetry.Watch(meter, func() telemetry.Counts {
@@ -152,8 +156,8 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 	return nil
 }
 
-// Use adds Watermill middlewares around the handlers of all groups, the first one outermost. A middleware is called once a delivery,
-// outside of the retries.
+// Use adds Watermill middlewares around the handlers of all groups, the first one outermost. A middleware is called for every
+// handler start.
 func (c *Core) Use(middlewares ...message.HandlerMiddleware) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -181,8 +185,58 @@ func (c *Core) Running() <-chan struct{} { return c.running }
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.LogID() }
 
-// Forget removes a consumer group; what it had not finished is delivered to it no more.
+// Forget removes a consumer group; what it had not finished is delivered to it no more. Processes that run it end with [ErrForgotten].
 func (c *Core) Forget(ctx context.Context, group string) error { return c.backend.Forget(ctx, group) }
+
+// Groups looks into the consumer groups and their dead letters, and changes them, whoever runs them. Who does notices within a third of
+// [Config.Lease].
+type Groups interface {
+	// List tells where every group stands.
+	List(ctx context.Context) ([]GroupState, error)
+	// Rebuild has a group begin again with the first event of every chat; its dead letters go.
+	Rebuild(ctx context.Context, group string) error
+	// Letters yields a group's dead letters. Iteration stops at the first error.
+	Letters(ctx context.Context, group string) iter.Seq2[DeadLetter, error]
+	// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
+	Letter(ctx context.Context, group, id string) (DeadLetter, error)
+	// Retry has a dead letter given to a handler again: in order if its chat is parked for it, which then flows again; otherwise out of
+	// order, and it stays a dead letter until a handler succeeds.
+	Retry(ctx context.Context, group, id string) error
+	// Drop removes a dead letter. A chat that is parked for it flows again, with the event after it.
+	Drop(ctx context.Context, group, id string) error
+	// Forget removes a group with its dead letters.
+	Forget(ctx context.Context, group string) error
+}
+
+// What is known of consumer groups.
+type (
+	// GroupState is where a group stands.
+	GroupState = pubsub.GroupState
+	// LaneState is where a group stands on one delivery stream.
+	LaneState = pubsub.LaneState
+	// DeadLetter is a delivery that was set aside.
+	DeadLetter = pubsub.DeadLetter
+)
+
+// Errors of consumer groups.
+var (
+	// ErrNoGroup is a consumer group that does not exist.
+	ErrNoGroup = pubsub.ErrNoGroup
+	// ErrNoLetter is a dead letter that does not exist.
+	ErrNoLetter = pubsub.ErrNoLetter
+	// ErrForgotten is a consumer group that was removed while it was run.
+	ErrForgotten = pubsub.ErrForgotten
+	// ErrNoGroups is a core whose groups cannot be looked into: it is not on Redis.
+	ErrNoGroups = errors.New("the core's groups are not in Redis")
+)
+
+// Groups gives access to the consumer groups. [ErrNoGroups] if the core is in memory or on a log of the team's own.
+func (c *Core) Groups() (Groups, error) {
+	if g := c.backend.Groups(); g != nil {
+		return g, nil
+	}
+	return nil, ErrNoGroups
+}
 
 // Stats are counts since the core was made.
 type Stats struct {

@@ -2,6 +2,8 @@ package chatcore
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"time"
 
 	"chatcore/adapters/pubsub"
@@ -59,6 +61,36 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 // FromBeginning makes a new group start with the first event there is instead of with the next one.
 func FromBeginning() SubscribeOption {
 	return func(s *subscription) { s.fromBeginning = true }
+}
+
+// Poison says what becomes of a chat when one of its events is set aside, because its handler failed for good.
+type Poison = pubsub.Poison
+
+// What to do about an event that cannot be handled.
+const (
+	Skip = pubsub.Skip // the chat goes on with its next event
+	Park = pubsub.Park // the chat waits, and others go on, until the dead letter is given again or dropped
+)
+
+// OnPoison says what becomes of a chat when one of its events is set aside. Defaults to [Skip].
+func OnPoison(p Poison) SubscribeOption {
+	return func(s *subscription) { s.poison = p }
+}
+
+// InFlight is how many events of different chats may be with handlers of this process at a time; of one chat never more than one. Defaults
+// to 64.
+func InFlight(n int) SubscribeOption {
+	return func(s *subscription) {
+		if n < 1 {
+			s.err = errors.Join(s.err, &domain.InvalidError{Field: "InFlight", Problem: fmt.Sprintf("is %d", n), Allowed: "a number from 1"})
+		}
+		s.inFlight = n
+	}
+}
+
+// Passing makes the group one of this run only: it is removed when [Core.Run] ends. One that a crash leaves behind holds nothing up.
+func Passing() SubscribeOption {
+	return func(s *subscription) { s.passing = true }
 }
 
 // Permanent marks an error that trying again will not mend: the event becomes a dead letter at once.

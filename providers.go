@@ -61,6 +61,12 @@ func newIDs(p parts) ports.IDs {
 
 func newProgress() *progress { return &progress{} }
 
+func newCounters() *pubsub.Counters { return &pubsub.Counters{} }
+
+func newReader(blocking blockingClient) *pubsub.Reader {
+	return pubsub.NewReader(blocking.UniversalClient)
+}
+
 // tracedLog is the event log of the commands: its appends are traced.
 func tracedLog(log app.Log, t *telemetry.Telemetry) ports.EventLog {
 	return t.Log(log, wireformat.Type)
@@ -108,10 +114,10 @@ func newCommandClient(ctx context.Context, c Config, s *serverWatch) (commandCli
 	return commandClient{client}, err
 }
 
-// newBlockingClient has room for a read of every stream by a good many groups at once.
+// newBlockingClient has room for a read of every stream, and for a good many groups' control.
 func newBlockingClient(ctx context.Context, c Config, first commandClient) (blockingClient, error) {
 	client, err := redis.Connect(ctx, redis.Options{
-		URL: c.RedisURL, Timeout: c.CommandTimeout, Attempts: c.ConnectAttempts, PoolSize: 32 * (c.Partitions + 1), Logger: c.Logger,
+		URL: c.RedisURL, Timeout: c.CommandTimeout, Attempts: c.ConnectAttempts, PoolSize: 2*(c.Partitions+1) + 32, Logger: c.Logger,
 	})
 	if err != nil {
 		return blockingClient{}, errors.Join(err, first.Close())

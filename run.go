@@ -14,8 +14,9 @@ import (
 )
 
 // Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
-// [Config.StopTimeout], and what they finished is acked; live listeners; connections. When it returns nothing of the core runs any
-// more. It returns nil if it ended because ctx did.
+// [Config.StopTimeout], and what they finished is taken down; live listeners; connections. When it returns nothing of the core runs any
+// more. It returns nil if it ended because ctx did, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
+// [ErrForgotten] if a group was removed.
 func (c *Core) Run(ctx context.Context) (err error) {
 	c.mu.Lock()
 	if c.started {
@@ -51,17 +52,16 @@ func ended(ctx context.Context, err error) error {
 
 // route runs the consumer groups until ctx ends.
 func (c *Core) route(ctx context.Context) error {
-	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters, c.config.Retry, c.config.StopTimeout, c.config.Logger)
+	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters, c.clock, c.config.Retry, c.config.StopTimeout, c.config.Logger)
 	if err != nil {
 		return err
 	}
-	for _, s := range c.groups {
-		subscriber, err := c.backend.Subscriber(s.group, s.fromBeginning)
-		if err != nil {
+	subscribers := make([]message.Subscriber, len(c.groups))
+	for i, s := range c.groups {
+		if subscribers[i], err = c.backend.Subscriber(s); err != nil {
 			return err
 		}
-		handle := c.traced(s)
-		if err := router.AddGroup(s.group, c.backend.Streams(), subscriber, handle, c.middlewares...); err != nil {
+		if err := router.AddGroup(s.group, c.backend.Topics(), subscribers[i], c.traced(s), c.middlewares...); err != nil {
 			return err
 		}
 	}
@@ -72,7 +72,16 @@ func (c *Core) route(ctx context.Context) error {
 		case <-ctx.Done():
 		}
 	}()
-	return router.Run(ctx)
+	err = router.Run(ctx)
+	for i, s := range subscribers {
+		if s, ours := s.(*pubsub.Subscriber); ours { // why it has ended by itself
+			err = errors.Join(err, s.Err())
+		}
+		if group := c.groups[i]; group.passing {
+			err = errors.Join(err, c.backend.Forget(context.WithoutCancel(ctx), group.group))
+		}
+	}
+	return err
 }
 
 // traced is a group's handler, which continues the trace of each event.

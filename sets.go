@@ -17,13 +17,13 @@ import (
 // What every core is made of, and what it stands on: Redis, memory, or a log of the team's own.
 var (
 	coreSet = wire.NewSet(
-		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newServerWatch,
+		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newServerWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newEntities, tracedLog, newLiveBus, app.NewChats, app.NewUsers, app.NewQueries,
 		newCore,
 	)
 	redisSet = wire.NewSet(
-		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newTypingMarks, newStatuses,
+		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),

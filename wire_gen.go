@@ -35,11 +35,16 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		return nil, err
 	}
 	live := newLive(config, chatcoreCommandClient, keys)
+	reader := newReader(chatcoreBlockingClient)
+	counters := newCounters()
 	chatcoreRedisBackend := &redisBackend{
 		config:   config,
 		keys:     keys,
 		log:      log,
 		live:     live,
+		reader:   reader,
+		counters: counters,
+		codec:    codec,
 		commands: chatcoreCommandClient,
 		blocking: chatcoreBlockingClient,
 	}
@@ -60,7 +65,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +105,8 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
+	counters := newCounters()
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -132,7 +138,8 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
+	counters := newCounters()
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}

@@ -124,3 +124,23 @@ func perCall(b *testing.B, client goredis.UniversalClient, do func(), n int) flo
 	do()
 	return 1e6 * (cpu(b, client) - before) / float64(n)
 }
+
+// calls is how often a command was called.
+func calls(b *testing.B, client goredis.UniversalClient, command string) float64 {
+	b.Helper()
+	text, err := client.Info(b.Context(), "commandstats").Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for line := range strings.Lines(text) {
+		if rest, ok := strings.CutPrefix(line, "cmdstat_"+command+":calls="); ok {
+			number, _, _ := strings.Cut(rest, ",")
+			n, err := strconv.ParseFloat(number, 64)
+			if err != nil {
+				b.Fatal(err)
+			}
+			return n
+		}
+	}
+	return 0
+}

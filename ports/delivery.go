@@ -37,3 +37,31 @@ type Feed interface {
 	// End is the position after the last record.
 	End() uint64
 }
+
+// ChatHead is a chat and its last seq.
+type ChatHead struct {
+	Chat domain.ChatID
+	Head domain.Seq
+}
+
+// Stretch asks for a chat's events from a seq on.
+type Stretch struct {
+	Chat  domain.ChatID
+	From  domain.Seq
+	Limit int // events at most, from 1
+}
+
+// EncodedPage is a stretch of a chat's log as it was encoded: each event is the JSON that was handed to delivery.
+type EncodedPage struct {
+	Events [][]byte // from the seq that was asked for, without a gap
+	Head   domain.Seq
+}
+
+// Backlog reads a log by partition, for who has to catch up with it.
+type Backlog interface {
+	// Heads gives some of a partition's chats, where to go on, 0 at the end, and about how many chats there are. It begins with 0. From there
+	// to the end every chat comes that had an event at the beginning; one may come twice.
+	Heads(ctx context.Context, partition int, cursor uint64) (heads []ChatHead, next uint64, total int, err error)
+	// Encoded gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one is at the end.
+	Encoded(ctx context.Context, partition int, stretches []Stretch) ([]EncodedPage, error)
+}

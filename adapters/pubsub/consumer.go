@@ -28,6 +28,10 @@ type Counters struct {
 	Handled     atomic.Uint64 // finished by a handler
 	Unhandled   atomic.Uint64 // finished because the group has no handler for the type
 	DeadLetters atomic.Uint64 // set aside
+	CaughtUp    atomic.Uint64 // events that were read back from the log
+	Fenced      atomic.Uint64 // lanes that another owner had taken when this one told what it had finished
+	Overrun     atomic.Uint64 // groups that were too far behind for a stream
+	Ghosts      atomic.Uint64 // events that a stream told of and the log does not have
 }
 
 // permanent marks an error that trying again will not mend.
@@ -52,14 +56,20 @@ func IsPermanent(err error) bool {
 // ErrBroken is an entry that cannot be read as an event.
 var ErrBroken = errors.New("unreadable entry")
 
-// metaAttempt is the metadata key under which a message counts its handler starts.
-const metaAttempt = "_chatcore_attempt"
-
 // Attempt is which handler start of a message this is, from 1; 0 outside of a handler.
 func Attempt(msg *message.Message) int {
+	if info, ok := InfoOf(msg.Context()); ok {
+		return info.Attempt
+	}
 	attempt, _ := strconv.Atoi(msg.Metadata.Get(metaAttempt))
 	return attempt
 }
+
+// Metadata of messages that come from another subscriber than [Subscriber], from a log without a stream.
+const (
+	metaAttempt = "_chatcore_attempt" // handler starts
+	metaSeq     = "_chatcore_seq"
+)
 
 // NewConsumer makes the Watermill handler of a consumer group: it reads the event and calls the handler of its type. An event without
 // one is finished and counted. An entry that cannot be read is a permanent error.
@@ -89,17 +99,24 @@ func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handl
 }
 
 func readDelivery(codec *wireformat.Codec, logID string, clock ports.Clock, msg *message.Message) (ports.Delivery, error) {
-	if why := msg.Metadata.Get(metaBroken); why != "" {
-		return ports.Delivery{}, errors.New(why)
+	info, ours := InfoOf(msg.Context())
+	if !ours {
+		seq, _ := strconv.ParseUint(msg.Metadata.Get(metaSeq), 10, 64)
+		attempt := Attempt(msg)
+		info = Info{Seq: domain.Seq(seq), Attempt: attempt, Redelivered: attempt > 1}
 	}
-	attempt := Attempt(msg)
-	if msg.Metadata.Get(metaSeq) != "" {
+	d := ports.Delivery{Attempt: info.Attempt, Redelivered: info.Redelivered, Epoch: info.Epoch, Appended: info.Appended}
+	if info.Seq > 0 {
 		r, err := codec.Decode(msg.Payload)
 		if err != nil {
 			return ports.Delivery{}, err
 		}
-		id := ports.DeliveryID{Log: logID, Chat: r.Event.ChatID(), Seq: r.Seq, Event: r.ID}
-		return ports.Delivery{ID: id, Event: r.Event, Ordinal: r.Ordinal, Meta: r.Meta, Attempt: attempt}, nil
+		d.ID = ports.DeliveryID{Log: logID, Chat: r.Event.ChatID(), Seq: r.Seq, Event: r.ID}
+		d.Event, d.Ordinal, d.Meta = r.Event, r.Ordinal, r.Meta
+		if d.Appended.IsZero() {
+			d.Appended = r.Event.OccurredAt()
+		}
+		return d, nil
 	}
 	in, err := codec.DecodeLenient(msg.Metadata.Get(MetaType), msg.Payload, clock.Now())
 	if err != nil {
@@ -109,6 +126,7 @@ func readDelivery(codec *wireformat.Codec, logID string, clock ports.Clock, msg 
 	if !ok {
 		return ports.Delivery{}, fmt.Errorf("%s is not a durable event", wireformat.Type(in.Event))
 	}
-	id := ports.DeliveryID{Chat: event.ChatID(), Event: domain.EventID(msg.UUID)}
-	return ports.Delivery{ID: id, Event: event, Meta: in.Meta, Attempt: attempt}, nil
+	d.ID = ports.DeliveryID{Chat: event.ChatID(), Event: domain.EventID(msg.UUID)}
+	d.Event, d.Meta = event, in.Meta
+	return d, nil
 }

@@ -122,7 +122,6 @@ func (s *FeedSubscriber) message(r ports.Record) (*message.Message, error) {
 	}
 	msg := message.NewMessage(string(r.ID), encoded.Splice(r.Seq, r.Ordinal))
 	msg.Metadata = wireformat.Metadata(r.ID, r.Event, r.Meta)
-	msg.Metadata.Set(metaChat, string(r.Event.ChatID()))
 	msg.Metadata.Set(metaSeq, strconv.FormatUint(uint64(r.Seq), 10))
 	return msg, nil
 }

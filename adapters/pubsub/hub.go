@@ -9,13 +9,18 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/adapters/wireformat"
 )
 
 // ErrClosed is a call to a publisher or subscriber after its Close.
 var ErrClosed = errors.New("closed")
 
-// MetaType is the metadata key of an event's type, which is also the name of its live channel.
-const MetaType = "type"
+// Keys of metadata: the event's type, which is also the name of its live channel, and its chat.
+const (
+	MetaType = wireformat.MetaType
+	MetaChat = wireformat.MetaChatID
+)
 
 // defaultBuffer is how many live messages wait for a slow subscriber.
 const defaultBuffer = 256

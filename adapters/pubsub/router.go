@@ -12,80 +12,15 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
-	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
 )
 
-// RetryPolicy says how often and when a failed handler is tried again. While it waits, the entries behind wait too.
-type RetryPolicy struct {
-	Attempts int           // handler starts before a delivery is set aside. Defaults to 5
-	First    time.Duration // before the second start; doubles, give or take a half. Defaults to 100 ms
-	Max      time.Duration // between two starts at most. Defaults to 10 s
-}
-
-func (p RetryPolicy) withDefaults() RetryPolicy {
-	if p.Attempts <= 0 {
-		p.Attempts = 5
-	}
-	if p.First <= 0 {
-		p.First = 100 * time.Millisecond
-	}
-	if p.Max <= 0 {
-		p.Max = 10 * time.Second
-	}
-	return p
-}
-
-// DeadLetter is a delivery that was set aside.
-type DeadLetter struct {
-	Stream   string // where it came from
-	Group    string
-	Reason   string
-	Attempts int // handler starts
-	Message  *message.Message
-}
-
-// DeadLetters keeps what was set aside.
+// DeadLetters keeps what was set aside of a log that has no delivery streams. [Subscriber] keeps its own.
 type DeadLetters interface {
 	// Put keeps a letter. Given again after an error it may keep it twice.
 	Put(ctx context.Context, letter DeadLetter) error
-}
-
-// StreamDeadLetters keeps dead letters in Redis: for each delivery stream and group a stream of its own, named
-// <stream>:dead:<group>, with fields group, reason and attempts before those of the entry.
-type StreamDeadLetters struct {
-	client goredis.UniversalClient
-}
-
-// NewStreamDeadLetters keeps dead letters through a client, which it does not close.
-func NewStreamDeadLetters(client goredis.UniversalClient) *StreamDeadLetters {
-	return &StreamDeadLetters{client: client}
-}
-
-// DeadStream names the stream of a group's dead letters.
-func DeadStream(stream, group string) string { return stream + ":dead:" + group }
-
-// Put implements [DeadLetters].
-func (s *StreamDeadLetters) Put(ctx context.Context, d DeadLetter) error {
-	metadata := make(map[string]string, len(d.Message.Metadata))
-	for key, value := range d.Message.Metadata {
-		switch key {
-		case metaSeq, metaChat, metaBroken, metaAttempt:
-		default:
-			metadata[key] = value
-		}
-	}
-	values := []any{
-		"group", d.Group, "reason", d.Reason, "attempts", d.Attempts,
-		wireformat.FieldUUID, d.Message.UUID,
-		wireformat.FieldMetadata, wireformat.EncodeMetadata(metadata),
-		wireformat.FieldPayload, []byte(d.Message.Payload),
-	}
-	if seq := d.Message.Metadata.Get(metaSeq); seq != "" {
-		values = append(values, wireformat.FieldChat, d.Message.Metadata.Get(metaChat), wireformat.FieldSeq, seq)
-	}
-	return s.client.XAdd(ctx, &goredis.XAddArgs{Stream: DeadStream(d.Stream, d.Group), Values: values}).Err()
 }
 
 // MemoryDeadLetters keeps dead letters in the process.
@@ -98,6 +33,7 @@ type MemoryDeadLetters struct {
 func (m *MemoryDeadLetters) Put(_ context.Context, d DeadLetter) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	d.ID = strconv.Itoa(len(m.letters) + 1)
 	m.letters = append(m.letters, d)
 	return nil
 }
@@ -105,39 +41,104 @@ func (m *MemoryDeadLetters) Put(_ context.Context, d DeadLetter) error {
 // ErrDuplicateGroup is a consumer group that was added twice.
 var ErrDuplicateGroup = errors.New("consumer group added twice")
 
-// Router runs consumer groups over streams with a Watermill router.
+// Router runs consumer groups with a Watermill router.
 type Router struct {
 	*message.Router
 	letters  DeadLetters
 	counters *Counters
+	clock    ports.Clock
 	retry    RetryPolicy
 	logger   *slog.Logger
 	groups   map[string]struct{}
 }
 
-// NewRouter makes a router. closeTimeout is how long handlers may still run when it is closed.
-func NewRouter(letters DeadLetters, counters *Counters, retry RetryPolicy, closeTimeout time.Duration, logger *slog.Logger) (*Router, error) {
-	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, watermill.NewSlogLogger(logger))
+// NewRouter makes a router. closeTimeout is how long handlers may still run when it is closed. letters may be nil if every group has a
+// [Subscriber].
+func NewRouter(letters DeadLetters, counters *Counters, clock ports.Clock, retry RetryPolicy, closeTimeout time.Duration, logger *slog.Logger) (*Router, error) {
+	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, routerLog{logger})
 	if err != nil {
 		return nil, err
 	}
-	return &Router{Router: router, letters: letters, counters: counters, retry: retry.withDefaults(), logger: logger, groups: make(map[string]struct{})}, nil
+	return &Router{
+		Router: router, letters: letters, counters: counters, clock: clock, retry: retry.withDefaults(), logger: logger, groups: make(map[string]struct{}),
+	}, nil
 }
 
-// AddGroup adds a consumer group that reads each of the streams. Around its handler stand, from outside: setting aside as a dead
-// letter, the router's middlewares, trying again, counting attempts, catching panics.
-func (r *Router) AddGroup(group string, streams []string, subscriber message.Subscriber, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) error {
+// AddGroup adds a consumer group that reads each of the topics. A [Subscriber] is told by the outermost middleware what became of a message,
+// the error included; it tries again and sets aside by itself. For others that is done here: around the handler stand, from outside,
+// setting aside as a dead letter, the router's middlewares, trying again, counting attempts. Panics count as errors.
+func (r *Router) AddGroup(group string, topics []string, subscriber message.Subscriber, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) error {
 	if _, twice := r.groups[group]; twice {
 		return fmt.Errorf("%w: %q", ErrDuplicateGroup, group)
 	}
 	r.groups[group] = struct{}{}
-	for _, stream := range streams {
-		h := r.AddConsumerHandler(group+"@"+stream, stream, subscriber, handle)
-		h.AddMiddleware(r.setAside(stream, group))
+	ours, _ := subscriber.(*Subscriber)
+	if ours != nil {
+		ours.settled = true
+	}
+	for _, topic := range topics {
+		name := group
+		if len(topics) > 1 {
+			name += "@" + topic
+		}
+		h := r.AddConsumerHandler(name, topic, subscriber, handle)
+		if ours != nil {
+			h.AddMiddleware(settle)
+			h.AddMiddleware(middlewares...)
+			h.AddMiddleware(recoverer)
+			continue
+		}
+		h.AddMiddleware(r.setAside(group))
 		h.AddMiddleware(middlewares...)
-		h.AddMiddleware(r.tryAgain(), countAttempts, middleware.Recoverer)
+		h.AddMiddleware(r.tryAgain(), countAttempts, recoverer)
 	}
 	return nil
+}
+
+// settle tells the subscriber what became of a message.
+func settle(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) (produced []*message.Message, err error) {
+		p := parcelOf(msg.Context()) // a middleware may replace the message's context
+		told := false
+		defer func() {
+			if !told { // a middleware panicked
+				p.term.sub.outcome(p, errPanicked)
+			}
+		}()
+		produced, err = next(msg)
+		told = true
+		if err == nil && nacked(msg) {
+			err = errUnsettled
+		}
+		p.term.sub.outcome(p, err)
+		if err != nil {
+			msg.Nack()
+		}
+		return produced, nil
+	}
+}
+
+func nacked(msg *message.Message) bool {
+	select {
+	case <-msg.Nacked():
+		return true
+	default:
+		return false
+	}
+}
+
+var errPanicked = errors.New("the handler panicked")
+
+// recoverer makes an error of a panic.
+func recoverer(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) (produced []*message.Message, err error) {
+		defer func() {
+			if r := recover(); r != nil {
+				err = fmt.Errorf("%w: %v", errPanicked, r)
+			}
+		}()
+		return next(msg)
+	}
 }
 
 // tryAgain starts a handler that failed again, save for permanent errors. (Retry's own ShouldRetry draws a delay each time it is asked,
@@ -175,22 +176,62 @@ func countAttempts(next message.HandlerFunc) message.HandlerFunc {
 
 // setAside makes a dead letter of what failed for good and finishes it. What failed because the process stops comes again, and so does
 // what could not be set aside.
-func (r *Router) setAside(stream, group string) message.HandlerMiddleware {
+func (r *Router) setAside(group string) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
 			produced, err := next(msg)
 			if err == nil || msg.Context().Err() != nil {
 				return produced, err
 			}
-			attempts := Attempt(msg)
-			letter := DeadLetter{Stream: stream, Group: group, Reason: err.Error(), Attempts: attempts, Message: msg}
+			seq, _ := strconv.ParseUint(msg.Metadata.Get(metaSeq), 10, 64)
+			letter := DeadLetter{
+				Group: group, Reason: err.Error(), Attempts: Attempt(msg), At: r.clock.Now(), Chat: domain.ChatID(msg.Metadata.Get(MetaChat)), Seq: domain.Seq(seq),
+				EventID: domain.EventID(msg.UUID), Metadata: msg.Metadata, Payload: msg.Payload,
+			}
 			if putErr := r.letters.Put(msg.Context(), letter); putErr != nil {
 				return nil, errors.Join(err, fmt.Errorf("setting it aside: %w", putErr))
 			}
 			r.counters.DeadLetters.Add(1)
 			r.logger.WarnContext(msg.Context(), "delivery set aside",
-				"group", group, "stream", stream, "event_id", msg.UUID, "attempts", attempts, "error", err)
+				"group", group, "chat", letter.Chat, "event_id", msg.UUID, "attempts", letter.Attempts, "error", err)
 			return nil, nil
 		}
 	}
+}
+
+// routerLog passes on what Watermill has to say. It asks first whether anybody listens, because the router says something about every
+// message.
+type routerLog struct{ to *slog.Logger }
+
+func (l routerLog) log(level slog.Level, msg string, fields watermill.LogFields, more ...any) {
+	ctx := context.Background()
+	if !l.to.Enabled(ctx, level) {
+		return
+	}
+	for key, value := range fields {
+		more = append(more, slog.Any(key, value))
+	}
+	l.to.Log(ctx, level, msg, more...) //nolint:sloglint // Watermill's message
+}
+
+func (l routerLog) Error(msg string, err error, fields watermill.LogFields) {
+	l.log(slog.LevelError, msg, fields, slog.Any("error", err))
+}
+
+func (l routerLog) Info(msg string, fields watermill.LogFields) { l.log(slog.LevelDebug, msg, fields) }
+
+func (l routerLog) Debug(msg string, fields watermill.LogFields) {
+	l.log(slog.LevelDebug-1, msg, fields)
+}
+
+func (l routerLog) Trace(msg string, fields watermill.LogFields) {
+	l.log(slog.LevelDebug-4, msg, fields)
+}
+
+func (l routerLog) With(fields watermill.LogFields) watermill.LoggerAdapter {
+	var attrs []any
+	for key, value := range fields {
+		attrs = append(attrs, slog.Any(key, value))
+	}
+	return routerLog{l.to.With(attrs...)}
 }

@@ -59,24 +59,31 @@ func NewKeys(namespace string, partitions int, cluster bool) (Keys, error) {
 	return k, nil
 }
 
-// Streams names the delivery streams of all partitions and, last, the bare one that other programs may write to; with one
-// partition they are the same.
-func (k Keys) Streams() []string {
-	if len(k.tags) == 1 {
-		return []string{k.stream(0)}
-	}
-	names := make([]string, 0, len(k.tags)+1)
-	for p := range k.tags {
-		names = append(names, k.stream(p))
-	}
-	return append(names, k.prefix+deliveryStream)
-}
-
 // Channel names the plain pub/sub channel of an event type.
 func (k Keys) Channel(typ string) string { return k.prefix + typ }
 
 // Prefix is what every key and channel begins with.
 func (k Keys) Prefix() string { return k.prefix }
+
+// Lane names a delivery stream, and what the keys of its groups begin with; package pubsub has the rest of their names.
+type Lane struct {
+	Stream    string
+	Base      string
+	Partition int // below 0 for the bare stream, to which other programs add
+}
+
+// Lanes are the streams that a group reads: each partition's, and the bare one if that is none of them.
+func (k Keys) Lanes() []Lane {
+	lanes := make([]Lane, 0, len(k.tags)+1)
+	for p := range k.tags {
+		lanes = append(lanes, Lane{Stream: k.stream(p), Base: k.partitionKey(p, ""), Partition: p})
+	}
+	if len(k.tags) > 1 {
+		bare := k.prefix + deliveryStream
+		lanes = append(lanes, Lane{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
+	}
+	return lanes
+}
 
 func (k Keys) stream(p int) string {
 	if len(k.tags) == 1 {

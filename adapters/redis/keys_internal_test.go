@@ -43,11 +43,11 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if streams := plain.Streams(); len(streams) != 17 || streams[16] != "message-delivery-stream" {
-		t.Errorf("streams %q", streams)
+	if streams := plain.Lanes(); len(streams) != 17 || streams[16].Stream != "message-delivery-stream" || streams[16].Partition >= 0 {
+		t.Errorf("lanes %+v", streams)
 	}
-	if streams := one.Streams(); len(streams) != 1 {
-		t.Errorf("streams of one partition %q", streams)
+	if streams := one.Lanes(); len(streams) != 1 {
+		t.Errorf("lanes of one partition %+v", streams)
 	}
 }
 

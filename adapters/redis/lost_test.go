@@ -89,7 +89,8 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 		}
 	}
 	delivered := make(map[domain.EventID]int)
-	for _, stream := range keys.Streams() {
+	for _, lane := range keys.Lanes() {
+		stream := lane.Stream
 		entries, err := client.XRange(t.Context(), stream, "-", "+").Result()
 		if err != nil {
 			t.Fatal(err)
@@ -196,7 +197,8 @@ func TestNoAcknowledgedEventIsLostWhenRedisDies(t *testing.T) {
 func await(t *testing.T, client goredis.UniversalClient, keys redis.Keys, more int64) {
 	t.Helper()
 	length := func() (n int64) {
-		for _, stream := range keys.Streams() {
+		for _, lane := range keys.Lanes() {
+			stream := lane.Stream
 			n += client.XLen(t.Context(), stream).Val()
 		}
 		return n

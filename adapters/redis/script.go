@@ -13,6 +13,8 @@ var (
 	loadSource string
 	//go:embed script/read.lua
 	readSource string
+	//go:embed script/backlog.lua
+	backlogSource string
 	//go:embed script/snapshot.lua
 	snapshotSource string
 	//go:embed script/identify.lua
@@ -24,7 +26,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, snapshot *goredis.Script
+	append, load, read, backlog, snapshot *goredis.Script
 }
 
 func newScripts() scripts {
@@ -32,6 +34,7 @@ func newScripts() scripts {
 		append:   goredis.NewScript(appendSource),
 		load:     goredis.NewScript(loadSource),
 		read:     goredis.NewScript(readSource),
+		backlog:  goredis.NewScript(backlogSource),
 		snapshot: goredis.NewScript(snapshotSource),
 	}
 }

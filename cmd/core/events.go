@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -52,25 +51,17 @@ func (c *cli) tail() *cobra.Command {
 }
 
 func (c *cli) tailGroup(ctx context.Context, core *chatcore.Core, group string) error {
-	passing := group == ""
-	if passing {
-		group = "tail-" + uuid.NewString()
-	}
-	err := core.Subscribe(group, chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+	options := []chatcore.SubscribeOption{chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
 		c.show(d.ID.Event, d.ID.Seq, d.Ordinal, d.Event, d.Meta)
 		return nil
-	}))
-	if err != nil {
+	})}
+	if group == "" {
+		group, options = "tail-"+uuid.NewString(), append(options, chatcore.Passing())
+	}
+	if err := core.Subscribe(group, options...); err != nil {
 		return err
 	}
-	err = core.Run(ctx)
-	if !passing {
-		return err
-	}
-	// Run has closed the core; the group that nobody will ask for again goes with another one.
-	return errors.Join(err, c.with(context.WithoutCancel(ctx), func(core *chatcore.Core) error {
-		return core.Forget(context.WithoutCancel(ctx), group)
-	}))
+	return core.Run(ctx)
 }
 
 func (c *cli) show(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e domain.Event, m ports.Meta) {

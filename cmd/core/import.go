@@ -73,7 +73,7 @@ func (r *importRun) run(ctx context.Context, path string) error {
 	}
 	started := time.Now()
 	r.delivered, r.arrived = make(map[domain.EventID]struct{}), make(chan struct{}, 1)
-	if err := r.core.Subscribe(r.id, chatcore.On(r.count)); err != nil {
+	if err := r.core.Subscribe(r.id, chatcore.Passing(), chatcore.On(r.count)); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -89,7 +89,6 @@ func (r *importRun) run(ctx context.Context, path string) error {
 	if err == nil {
 		err = r.settle(ctx)
 	}
-	err = errors.Join(err, r.core.Forget(context.WithoutCancel(ctx), r.id))
 	stop()
 	if err := errors.Join(err, <-ended); err != nil {
 		return err

@@ -35,6 +35,7 @@ type carrier struct {
 	t        *testing.T
 	client   *goredis.Client
 	log      *redis.Log
+	lanes    []pubsub.Lane
 	stream   string
 	counters *pubsub.Counters
 }
@@ -50,7 +51,12 @@ func newCarrier(t *testing.T) *carrier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return &carrier{t: t, client: client, log: log, stream: keys.Streams()[0], counters: &pubsub.Counters{}}
+	c := &carrier{t: t, client: client, log: log, counters: &pubsub.Counters{}}
+	for _, l := range keys.Lanes() {
+		c.lanes = append(c.lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	}
+	c.stream = c.lanes[len(c.lanes)-1].Stream
+	return c
 }
 
 func (c *carrier) send(m domain.MessageID) {
@@ -67,11 +73,14 @@ func (c *carrier) send(m domain.MessageID) {
 // run starts a group from the beginning of the stream; stop ends it.
 func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) (stop func()) {
 	c.t.Helper()
-	subscriber, err := pubsub.NewStreamSubscriber(pubsub.StreamConfig{Client: c.client, Group: group, FromBeginning: true})
+	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{
+		Client: c.client, Group: group, Topic: c.stream, Lanes: c.lanes, LogID: c.log.ID(), Backlog: c.log, Codec: wireformat.New(),
+		FromBeginning: true, Retry: pubsub.RetryPolicy{Attempts: 3, First: time.Millisecond}, Counters: c.counters, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	router, err := pubsub.NewRouter(pubsub.NewStreamDeadLetters(c.client), c.counters, pubsub.RetryPolicy{Attempts: 3, First: time.Millisecond}, patience, slog.New(slog.DiscardHandler))
+	router, err := pubsub.NewRouter(nil, c.counters, fixedClock{}, pubsub.RetryPolicy{}, patience, slog.New(slog.DiscardHandler))
 	if err != nil {
 		c.t.Fatal(err)
 	}
@@ -104,11 +113,16 @@ func (c *carrier) consumer(handlers map[string]pubsub.Handler) message.NoPublish
 	return pubsub.NewConsumer(wireformat.New(), c.log.ID(), fixedClock{}, handlers, c.counters)
 }
 
-func (c *carrier) letters(group string) []goredis.XMessage {
+func (c *carrier) groups() *pubsub.Groups { return pubsub.NewGroups(c.client, c.lanes, c.log.ID()) }
+
+func (c *carrier) letters(group string) []pubsub.DeadLetter {
 	c.t.Helper()
-	letters, err := c.client.XRange(c.t.Context(), pubsub.DeadStream(c.stream, group), "-", "+").Result()
-	if err != nil {
-		c.t.Fatal(err)
+	var letters []pubsub.DeadLetter
+	for letter, err := range c.groups().Letters(c.t.Context(), group) {
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		letters = append(letters, letter)
 	}
 	return letters
 }
@@ -177,7 +191,7 @@ func TestEntriesThatAreNoEventsAreSetAside(t *testing.T) {
 		{wireformat.FieldUUID, "1", wireformat.FieldMetadata, "\xc1garbage", wireformat.FieldPayload, "{}"},
 		{wireformat.FieldUUID, "2", wireformat.FieldMetadata, metadata, wireformat.FieldPayload, "no json"},
 		{wireformat.FieldUUID, "3", wireformat.FieldPayload, `{"type":"poll:created"}`},
-		{wireformat.FieldUUID, "4", wireformat.FieldMetadata, metadata, wireformat.FieldPayload, newer, "chat", "c", "seq", "1"},
+		{wireformat.FieldUUID, "4", wireformat.FieldMetadata, metadata, wireformat.FieldPayload, newer, "chat", "later", "seq", "1"},
 	} {
 		if err := c.client.XAdd(t.Context(), &goredis.XAddArgs{Stream: c.stream, Values: values}).Err(); err != nil {
 			t.Fatal(err)
@@ -192,13 +206,11 @@ func TestEntriesThatAreNoEventsAreSetAside(t *testing.T) {
 	if d := receive(t, arrived); d.ID.Event != "e-after" {
 		t.Errorf("delivered %+v", d)
 	}
+	until(t, "five dead letters", func() bool { return len(c.letters("g")) == 5 && c.counters.DeadLetters.Load() == 5 })
 	letters := c.letters("g")
-	if len(letters) != 5 || c.counters.DeadLetters.Load() != 5 {
-		t.Fatalf("%d dead letters, %d counted, want 5", len(letters), c.counters.DeadLetters.Load())
-	}
 	for _, letter := range letters {
-		if letter.Values["group"] != "g" || letter.Values["attempts"] != "1" || !strings.Contains(fmt.Sprint(letter.Values["reason"]), pubsub.ErrBroken.Error()) {
-			t.Errorf("dead letter %v", letter.Values)
+		if letter.Group != "g" || letter.Attempts != 1 || !strings.Contains(letter.Reason, pubsub.ErrBroken.Error()) {
+			t.Errorf("dead letter %+v", letter)
 		}
 	}
 }
@@ -235,7 +247,7 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 		}
 	})
 	receive(t, done)
-	until(t, "the last one is counted", func() bool { return c.counters.Handled.Load() == 2 })
+	until(t, "the last one is counted and the letters are there", func() bool { return c.counters.Handled.Load() == 2 && len(c.letters("g")) == 3 })
 	want := map[domain.EventID]string{"e-fails": "[1 2 3]", "e-gone": "[1]", "e-panics": "[1 2 3]", "e-recovers": "[1 2 3]", "e-last": "[1]"}
 	for id, attempts := range want {
 		if got := fmt.Sprint(starts[id]); got != attempts {
@@ -244,16 +256,16 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 	}
 	var letters []string
 	for _, l := range c.letters("g") {
-		letters = append(letters, fmt.Sprintf("%v %v", l.Values[wireformat.FieldUUID], l.Values["attempts"]))
-		if r, err := wireformat.New().Decode([]byte(l.Values[wireformat.FieldPayload].(string))); err != nil || string(r.ID) != l.Values[wireformat.FieldUUID] {
-			t.Errorf("the letter's payload is %v: %v", l.Values[wireformat.FieldPayload], err)
+		letters = append(letters, fmt.Sprintf("%v %v", l.EventID, l.Attempts))
+		if r, err := wireformat.New().Decode(l.Payload); err != nil || r.ID != l.EventID {
+			t.Errorf("the letter's payload is %s: %v", l.Payload, err)
 		}
 	}
 	if fmt.Sprint(letters) != "[e-fails 3 e-gone 1 e-panics 3]" {
 		t.Errorf("dead letters %v", letters)
 	}
-	if around.Load() != 5 {
-		t.Errorf("the middleware was called %d times, want once a delivery", around.Load())
+	if around.Load() != 11 {
+		t.Errorf("the middleware was called %d times, want once a handler start", around.Load())
 	}
 }
 
@@ -287,13 +299,15 @@ func TestForgetRemovesAGroup(t *testing.T) {
 	c := newCarrier(t)
 	c.send("m1")
 	c.run("g", c.consumer(nil))()
-	if err := errors.Join(
-		pubsub.Forget(t.Context(), c.client, []string{c.stream}, "g"),
-		pubsub.Forget(t.Context(), c.client, []string{c.stream, c.stream + "-none"}, "g"),
-	); err != nil {
+	if err := c.groups().Forget(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
-	if groups := c.client.XInfoGroups(t.Context(), c.stream).Val(); len(groups) != 0 {
-		t.Errorf("left are %v", groups)
+	if err := c.groups().Forget(t.Context(), "g"); !errors.Is(err, pubsub.ErrNoGroup) {
+		t.Errorf("forgotten twice: %v", err)
+	}
+	for _, key := range c.client.Keys(t.Context(), "*:g:g*").Val() {
+		if strings.HasPrefix(key, strings.TrimSuffix(c.lanes[0].Base, ":")) {
+			t.Errorf("left is %s", key)
+		}
 	}
 }

@@ -1,0 +1,201 @@
+package pubsub
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+)
+
+// entry is one of a stream. Its texts are parts of the reply it came with.
+type entry struct {
+	id       streamID
+	uuid     string
+	metadata string
+	chat     string
+	seq      domain.Seq // 0: of another program
+	payload  []byte
+	broken   string // why it cannot be read, "" if it can
+}
+
+// batch is a stretch of a stream, as one read gave it.
+type batch struct {
+	after   streamID // what comes before the stretch
+	entries []entry
+	full    bool // there may be more right behind
+	hole    bool // the stream no longer has the entry at after: others behind it may be gone too
+}
+
+func (b *batch) last() streamID {
+	if len(b.entries) == 0 {
+		return b.after
+	}
+	return b.entries[len(b.entries)-1].id
+}
+
+// errReply is an answer that is not what was asked for.
+var errReply = errors.New("unexpected reply")
+
+// replyReader reads an answer in RESP (https://redis.io/docs/latest/develop/reference/protocol-spec/) in place: the texts it gives are parts of
+// the answer, because a copy of each would cost more than all the rest of a delivery.
+type replyReader struct {
+	raw  []byte
+	text string // the same, as what is kept as strings
+	at   int
+	err  error
+}
+
+func newReplyReader(raw []byte) *replyReader { return &replyReader{raw: raw, text: string(raw)} }
+
+func (r *replyReader) fail(what string) {
+	if r.err == nil {
+		r.err = fmt.Errorf("%w: %s at byte %d of %d", errReply, what, r.at, len(r.raw))
+	}
+	r.at = len(r.raw)
+}
+
+// head reads the kind of the next element and its number: a length, or how many elements there are, -1 for none.
+func (r *replyReader) head() (kind byte, n int) {
+	start := r.at
+	for r.at < len(r.raw) && r.raw[r.at] != '\r' {
+		r.at++
+	}
+	if r.at+1 >= len(r.raw) || r.at == start {
+		r.fail("it is cut short")
+		return 0, 0
+	}
+	kind = r.raw[start]
+	line := r.text[start+1 : r.at]
+	r.at += 2
+	switch kind {
+	case '-', '!':
+		r.fail("error " + line)
+		return 0, 0
+	case '_':
+		return kind, -1
+	case '+':
+		return kind, 0
+	}
+	n, err := strconv.Atoi(line)
+	if err != nil {
+		r.fail("no number in " + line)
+		return 0, 0
+	}
+	return kind, n
+}
+
+// list reads the head of an array or a map and gives the number of its elements.
+func (r *replyReader) list() int {
+	switch kind, n := r.head(); {
+	case r.err != nil, n < 0:
+		return 0
+	case kind == '*':
+		return n
+	case kind == '%':
+		return 2 * n
+	}
+	r.fail("no list")
+	return 0
+}
+
+// span reads a string and gives where it lies.
+func (r *replyReader) span() (from, to int) {
+	kind, n := r.head()
+	if r.err != nil || n < 0 {
+		return 0, 0
+	}
+	if kind != '$' || r.at+n+2 > len(r.raw) {
+		r.fail("no string")
+		return 0, 0
+	}
+	from, to = r.at, r.at+n
+	r.at += n + 2
+	return from, to
+}
+
+func (r *replyReader) string() string {
+	from, to := r.span()
+	return r.text[from:to]
+}
+
+// entries reads what XRANGE gives.
+func (r *replyReader) entries() []entry {
+	n := r.list()
+	entries := make([]entry, 0, n)
+	for range n {
+		if r.list() != 2 {
+			r.fail("no entry")
+			return nil
+		}
+		entries = append(entries, entry{})
+		r.entry(&entries[len(entries)-1])
+		if r.err != nil {
+			return nil
+		}
+	}
+	return entries
+}
+
+func (r *replyReader) entry(e *entry) {
+	id, err := parseStreamID(r.string())
+	if err != nil {
+		r.fail(err.Error())
+		return
+	}
+	e.id = id
+	seq := ""
+	for range r.list() / 2 {
+		switch r.string() {
+		case wireformat.FieldUUID:
+			e.uuid = r.string()
+		case wireformat.FieldMetadata:
+			e.metadata = r.string()
+		case wireformat.FieldPayload:
+			from, to := r.span()
+			e.payload = r.raw[from:to:to]
+		case wireformat.FieldChat:
+			e.chat = r.string()
+		case wireformat.FieldSeq:
+			seq = r.string()
+		default:
+			r.string()
+		}
+	}
+	if e.uuid == "" {
+		e.broken = "the entry has no " + wireformat.FieldUUID
+	}
+	if seq == "" && e.chat == "" {
+		return
+	}
+	n, err := strconv.ParseUint(seq, 10, 64)
+	if err != nil || n == 0 || e.chat == "" {
+		e.broken, e.chat = "the entry has half of chat and seq", ""
+		return
+	}
+	e.seq = domain.Seq(n)
+}
+
+// parseRange reads the reply to XRANGE.
+func parseRange(raw []byte) ([]entry, error) {
+	r := newReplyReader(raw)
+	entries := r.entries()
+	return entries, r.err
+}
+
+// parseRead reads the reply to XREAD of one stream; nothing came if there are no entries.
+func parseRead(raw []byte) ([]entry, error) {
+	r := newReplyReader(raw)
+	streams := r.list()
+	if streams == 0 || r.err != nil {
+		return nil, r.err
+	}
+	if raw[0] == '*' && r.list() != 2 { // in RESP2 a list of pairs, in RESP3 a map
+		r.fail("no stream")
+		return nil, r.err
+	}
+	r.string() // its name
+	entries := r.entries()
+	return entries, r.err
+}

@@ -1,0 +1,286 @@
+package pubsub
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// follow reads a lane's stream into its term.
+func (s *subscription) follow(ctx context.Context, t *term) {
+	cursor := t.position
+	for wait := newPause(); s.roomFor(ctx, t); {
+		b, err := s.reader.next(ctx, t.lane.Stream, cursor)
+		if err == nil {
+			err = s.admit(ctx, t, b)
+		}
+		if err != nil {
+			s.config.Logger.Debug("stream not read, trying again", "lane", t.String(), "group", s.group, "error", err)
+			if !wait.after(ctx) {
+				return
+			}
+			continue
+		}
+		wait.reset()
+		cursor = b.last()
+	}
+}
+
+// roomFor waits until a term's window takes more. What holds up a full one for long is let pass.
+func (s *subscription) roomFor(ctx context.Context, t *term) bool {
+	const look = 50 * time.Millisecond
+	for {
+		s.mu.Lock()
+		full := t.full()
+		if full {
+			t.relieve(time.Now())
+		}
+		s.mu.Unlock()
+		if ctx.Err() != nil {
+			return false
+		}
+		if !full {
+			return true
+		}
+		timer := time.NewTimer(look)
+		select {
+		case <-t.room.c:
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// admit takes a stretch into the term: first the checkpoints of chats that are new to it are asked for.
+func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
+	if len(b.entries) == 0 {
+		return nil
+	}
+	s.mu.Lock()
+	var unknown []string
+	asked := make(map[string]domain.Seq)
+	for i := range b.entries {
+		chat := b.entries[i].chat
+		if b.entries[i].seq == 0 || t.lines[chat] != nil || t.left[chat] == leftParked {
+			continue
+		}
+		if _, twice := asked[chat]; !twice {
+			asked[chat] = 0
+			unknown = append(unknown, chat)
+		}
+	}
+	s.mu.Unlock()
+	if err := s.checkpoints(ctx, t, unknown, asked); err != nil {
+		return err
+	}
+	parcels := make([]parcel, len(b.entries))
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.over {
+		return ctx.Err()
+	}
+	if b.hole && t.lane.logged() {
+		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
+		t.walk()
+	}
+	for i := range b.entries {
+		t.admit(&b.entries[i], asked, &parcels[i])
+	}
+	t.note()
+	s.wake.Signal()
+	return nil
+}
+
+func (s *subscription) checkpoints(ctx context.Context, t *term, chats []string, into map[string]domain.Seq) error {
+	if len(chats) == 0 {
+		return nil
+	}
+	seqs, err := s.store.checkpoints(ctx, t.lane, chats)
+	for i, seq := range seqs {
+		into[chats[i]] = seq
+	}
+	return err
+}
+
+// catchUp feeds the chats of a term that are behind from the log, and finds those that are where the stream cannot tell.
+func (s *subscription) catchUp(ctx context.Context, t *term) {
+	cursor := uint64(0)
+	for wait := newPause(); ; {
+		s.mu.Lock()
+		step := s.nextStep(t)
+		s.mu.Unlock()
+		var err error
+		switch {
+		case ctx.Err() != nil:
+			return
+		case len(step.lines) > 0:
+			err = s.feedLines(ctx, t, step.lines)
+		case len(step.names) > 0:
+			err = s.openLines(ctx, t, step.names)
+		case step.walk:
+			cursor, err = s.walk(ctx, t, cursor)
+		default:
+			select {
+			case <-t.more.c:
+			case <-ctx.Done():
+				return
+			}
+		}
+		if err == nil {
+			wait.reset()
+			continue
+		}
+		s.config.Logger.Debug("log not read, trying again", "lane", t.String(), "group", s.group, "error", err)
+		if !wait.after(ctx) {
+			return
+		}
+	}
+}
+
+// step is what the one who catches up does next.
+type step struct {
+	lines []*line
+	names []string
+	walk  bool
+}
+
+func (s *subscription) nextStep(t *term) step {
+	const together = 32
+	if n := min(len(t.catchup), together); n > 0 {
+		lines := append([]*line(nil), t.catchup[:n]...)
+		t.catchup = append(t.catchup[:0], t.catchup[n:]...)
+		return step{lines: lines}
+	}
+	if t.behind >= behindAtMax {
+		return step{}
+	}
+	if n := min(len(t.names), behindAtMax-t.behind); n > 0 {
+		names := t.names[:n]
+		t.names = t.names[n:]
+		return step{names: names}
+	}
+	return step{walk: t.walking}
+}
+
+// feedLines reads a page of the log for each line.
+func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) error {
+	stretches := make([]ports.Stretch, len(lines))
+	s.mu.Lock()
+	for i, l := range lines {
+		stretches[i] = ports.Stretch{Chat: domain.ChatID(l.chat), From: l.last + 1, Limit: 64}
+	}
+	s.mu.Unlock()
+	pages, err := s.config.Backlog.Encoded(ctx, t.lane.Partition, stretches)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		t.catchup = append(t.catchup, lines...)
+		return err
+	}
+	for i, l := range lines {
+		t.fill(l, pages[i], stretches[i].From)
+	}
+	s.wake.Signal()
+	return nil
+}
+
+// openLines begins with chats that were left behind.
+func (s *subscription) openLines(ctx context.Context, t *term, names []string) error {
+	found := make(map[string]domain.Seq, len(names))
+	err := s.checkpoints(ctx, t, names, found)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if err != nil {
+		t.names = append(names, t.names...)
+		return err
+	}
+	for _, chat := range names {
+		if t.left[chat] == leftBehind {
+			t.open(chat, found[chat])
+		}
+	}
+	return nil
+}
+
+// walk looks at some chats of the partition for such as are behind. At the end of the last those that still are become left behind in
+// Redis too, so that nobody has to walk again for them.
+func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64, error) {
+	heads, next, total, err := s.config.Backlog.Heads(ctx, t.lane.Partition, cursor)
+	if err != nil {
+		return cursor, err
+	}
+	s.mu.Lock()
+	var unknown []string
+	for _, h := range heads {
+		if chat := string(h.Chat); t.lines[chat] == nil && t.left[chat] == "" {
+			unknown = append(unknown, chat)
+		}
+	}
+	s.mu.Unlock()
+	found := make(map[string]domain.Seq, len(unknown))
+	if err := s.checkpoints(ctx, t, unknown, found); err != nil {
+		return cursor, err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, h := range heads {
+		chat := string(h.Chat)
+		l := t.lines[chat]
+		checkpoint, asked := found[chat]
+		switch {
+		case l == nil && (!asked || t.left[chat] != ""): // left in Redis: it comes by its name
+			continue
+		case l == nil && checkpoint >= h.Head:
+			continue
+		case l == nil:
+			l = t.open(chat, checkpoint)
+		}
+		if l.mode != parked && l.last < h.Head {
+			t.fallBehind(l, h.Head)
+		}
+	}
+	t.walked += len(heads)
+	t.chats = max(total, t.walked)
+	t.progress = fmt.Sprintf("%d:%d", t.walked, t.chats)
+	if next == 0 {
+		for _, l := range t.lines {
+			if l.mode == behind {
+				t.passBy(l)
+			}
+		}
+		t.walking, t.walked, t.progress = t.anew, 0, "-"
+		if t.anew {
+			t.progress = "0"
+		}
+		t.anew = false
+		s.config.Logger.Info("every chat of the lane was looked at", "lane", t.String(), "group", s.group)
+	}
+	t.note()
+	return next, nil
+}
+
+// pauses are between attempts, each twice as long as the one before.
+type pauses struct{ next time.Duration }
+
+func newPause() *pauses { return &pauses{next: firstPause} }
+
+const firstPause, longestPause = 20 * time.Millisecond, 500 * time.Millisecond
+
+func (p *pauses) reset() { p.next = firstPause }
+
+// after waits, and reports false if ctx has ended.
+func (p *pauses) after(ctx context.Context) bool {
+	timer := time.NewTimer(p.next)
+	defer timer.Stop()
+	p.next = min(2*p.next, longestPause)
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

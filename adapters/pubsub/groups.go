@@ -1,0 +1,345 @@
+package pubsub
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+)
+
+// Groups looks into consumer groups and their dead letters, and changes them, whoever runs them. Who owns a lane notices with its next
+// commit, within a third of its lease.
+type Groups struct {
+	client  goredis.UniversalClient
+	lanes   []Lane
+	logID   string
+	scripts scripts
+}
+
+// NewGroups looks at the groups of lanes through a client, which it does not close.
+func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string) *Groups {
+	return &Groups{client: client, lanes: lanes, logID: logID, scripts: newScripts()}
+}
+
+func (g *Groups) store(group string) *groupStore {
+	return &groupStore{client: g.client, group: group, logID: g.logID, scripts: g.scripts}
+}
+
+// LaneState is where a group stands on one lane.
+type LaneState struct {
+	Stream    string
+	Partition int       // below 0: entries of other programs only
+	Owner     string    // instance; "" if nobody holds the lane
+	Until     time.Time // when its lease ends unless it is renewed
+	Epoch     uint64    // of the last owner
+	Position  string    // stream id before which everything is finished, or waits in the log
+	Lag       uint64    // entries of the stream behind the position
+	Oldest    time.Time // append of the oldest entry that is not passed; zero if there is none
+	Behind    int       // chats that catch up from the log
+	Parked    int       // chats that wait for a decision about a dead letter
+	Failing   int       // chats whose next event has failed
+	Letters   int       // dead letters
+	Walked    int       // chats that were looked at, while all of them are
+	Chats     int       // to look at; 0 unless all of them are looked at
+	CatchesUp bool      // all chats are looked at, for those that are behind
+}
+
+// GroupState is where a group stands.
+type GroupState struct {
+	Group string
+	Lanes []LaneState
+}
+
+// List tells where every group stands, by name.
+func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
+	states := make(map[string]*GroupState)
+	for _, l := range g.lanes {
+		names, err := g.client.SMembers(ctx, l.group("").groups).Result()
+		if err != nil {
+			return nil, unavailable(err)
+		}
+		for _, name := range names {
+			state, err := g.lane(ctx, l, name)
+			if err != nil {
+				return nil, err
+			}
+			if states[name] == nil {
+				states[name] = &GroupState{Group: name}
+			}
+			states[name].Lanes = append(states[name].Lanes, state)
+		}
+	}
+	list := make([]GroupState, 0, len(states))
+	for _, s := range states {
+		list = append(list, *s)
+	}
+	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
+	return list, nil
+}
+
+func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
+	k := l.group(group)
+	var fields, left *goredis.MapStringStringCmd
+	var failing, letters *goredis.IntCmd
+	var now *goredis.TimeCmd
+	var stream *goredis.Cmd
+	_, err := g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		fields, left, failing, letters = p.HGetAll(ctx, k.group), p.HGetAll(ctx, k.left), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
+		stream = p.Do(ctx, "xinfo", "stream", l.Stream)
+		now = p.Time(ctx)
+		return nil
+	})
+	if fields.Err() != nil || now.Err() != nil || letters.Err() != nil { // there need be no stream
+		return LaneState{}, unavailable(err)
+	}
+	values := fields.Val()
+	number := func(name string) uint64 {
+		n, _ := strconv.ParseUint(values[name], 10, 64)
+		return n
+	}
+	s := LaneState{
+		Stream: l.Stream, Partition: l.Partition, Epoch: number("epoch"), Position: values["position"],
+		Failing: int(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
+	}
+	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) { //nolint:gosec // a time
+		s.Owner, s.Until = values["owner"], until.UTC()
+	}
+	if ms := number("oldest"); ms > 0 {
+		s.Oldest = time.UnixMilli(int64(ms)).UTC() //nolint:gosec // a time
+	}
+	for _, as := range left.Val() {
+		if as == leftParked {
+			s.Parked++
+		} else {
+			s.Behind++
+		}
+	}
+	if s.CatchesUp {
+		walked, chats, _ := strings.Cut(values["walk"], ":")
+		s.Walked, _ = strconv.Atoi(walked)
+		s.Chats, _ = strconv.Atoi(chats)
+	}
+	s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream)
+	return s, err
+}
+
+// lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise.
+func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64, stream *goredis.Cmd) (uint64, error) {
+	info, err := stream.Result()
+	if err != nil {
+		return 0, nil //nolint:nilerr // there is no stream, so nothing is behind
+	}
+	added, length := uint64(0), uint64(0)
+	take := func(key, value any) {
+		n, _ := value.(int64)
+		switch key {
+		case "entries-added":
+			added = uint64(n) //nolint:gosec // a count
+		case "length":
+			length = uint64(n) //nolint:gosec // a count
+		}
+	}
+	switch info := info.(type) {
+	case map[any]any:
+		for key, value := range info {
+			take(key, value)
+		}
+	case []any:
+		for i := 0; i+1 < len(info); i += 2 {
+			take(info[i], info[i+1])
+		}
+	}
+	if added >= passed && added > 0 {
+		return min(added-passed, length), nil
+	}
+	const page = 1000
+	for n := uint64(0); ; {
+		entries, err := g.client.XRangeN(ctx, l.Stream, "("+position, "+", page).Result()
+		if err != nil {
+			return 0, unavailable(err)
+		}
+		n += uint64(len(entries))
+		if len(entries) < page {
+			return n, nil
+		}
+		position = entries[page-1].ID
+	}
+}
+
+// ErrNoGroup is a consumer group that does not exist.
+var ErrNoGroup = errors.New("no such consumer group")
+
+// ErrNoLetter is a dead letter that does not exist.
+var ErrNoLetter = errors.New("no such dead letter")
+
+func (g *Groups) exists(ctx context.Context, group string) error {
+	for _, l := range g.lanes {
+		n, err := g.client.Exists(ctx, l.group(group).group).Result()
+		if err != nil {
+			return unavailable(err)
+		}
+		if n > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w: %q", ErrNoGroup, group)
+}
+
+// Forget removes a group with its dead letters; what it had not finished is delivered to it no more. Processes that run it end with
+// [ErrForgotten]. A group of that name begins anew.
+func (g *Groups) Forget(ctx context.Context, group string) error {
+	if err := g.exists(ctx, group); err != nil {
+		return err
+	}
+	for _, l := range g.lanes {
+		k := l.group(group)
+		if _, err := g.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members)
+			p.SRem(ctx, k.groups, group)
+			return nil
+		}); err != nil {
+			return unavailable(err)
+		}
+	}
+	return nil
+}
+
+// Rebuild has a group begin again with the first event of every chat; its dead letters go. Entries of other programs are not given again:
+// they are in no log.
+func (g *Groups) Rebuild(ctx context.Context, group string) error {
+	if err := g.exists(ctx, group); err != nil {
+		return err
+	}
+	s := g.store(group)
+	for _, l := range g.lanes {
+		if !l.logged() {
+			continue
+		}
+		k := l.group(group)
+		status, err := s.scripts.rebuild.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, s.log(l)).Int64()
+		if err != nil {
+			return unavailable(err)
+		}
+		if err := s.verdict(ctx, l, status); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Letters yields a group's dead letters, those of a lane in the order in which they were set aside. Iteration stops at the first error.
+func (g *Groups) Letters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		if err := g.exists(ctx, group); err != nil {
+			yield(DeadLetter{}, err)
+			return
+		}
+		const page = 100
+		for i, l := range g.lanes {
+			k := l.group(group)
+			again, err := g.client.HGetAll(ctx, k.again).Result()
+			for from := "-"; err == nil; {
+				var found []goredis.XMessage
+				if found, err = g.client.XRangeN(ctx, k.dead, from, "+", page).Result(); err != nil {
+					break
+				}
+				for _, m := range found {
+					_, soon := again[m.ID]
+					if !yield(openLetter(group, i, m, soon), nil) {
+						return
+					}
+				}
+				if len(found) < page {
+					break
+				}
+				from = "(" + found[page-1].ID
+			}
+			if err != nil {
+				yield(DeadLetter{}, unavailable(err))
+				return
+			}
+		}
+	}
+}
+
+func openLetter(group string, lane int, m goredis.XMessage, again bool) DeadLetter {
+	l := readLetter(m.Values)
+	id, _ := parseStreamID(m.ID)
+	metadata, _ := wireformat.DecodeMetadata([]byte(l.Metadata)) // what was unreadable stays so
+	return DeadLetter{
+		ID: strconv.Itoa(lane) + "/" + m.ID, Group: group, Reason: l.Reason, Attempts: l.Attempts, At: time.UnixMilli(int64(id.ms)).UTC(), //nolint:gosec // a time
+		Parked: l.Parked, Again: again, Chat: domain.ChatID(l.Chat), Seq: l.Seq, EventID: domain.EventID(l.UUID), Metadata: metadata, Payload: l.Payload,
+	}
+}
+
+// place finds the lane and the entry that a letter's id names.
+func (g *Groups) place(id string) (lane int, entry string, err error) {
+	first, entry, ok := strings.Cut(id, "/")
+	lane, numberErr := strconv.Atoi(first)
+	_, entryErr := parseStreamID(entry)
+	if !ok || numberErr != nil || entryErr != nil || lane < 0 || lane >= len(g.lanes) {
+		return 0, "", &domain.InvalidError{Field: "letter", Problem: fmt.Sprintf("is %q", id), Allowed: "an id as the list of dead letters gives it, such as 3/1764057600000-0"}
+	}
+	return lane, entry, nil
+}
+
+// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
+func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, error) {
+	lane, entry, err := g.place(id)
+	if err != nil {
+		return DeadLetter{}, err
+	}
+	k := g.lanes[lane].group(group)
+	found, err := g.client.XRange(ctx, k.dead, entry, entry).Result()
+	if err != nil {
+		return DeadLetter{}, unavailable(err)
+	}
+	if len(found) == 0 {
+		return DeadLetter{}, fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
+	}
+	again, err := g.client.HExists(ctx, k.again, entry).Result()
+	if err != nil {
+		return DeadLetter{}, unavailable(err)
+	}
+	return openLetter(group, lane, found[0], again), nil
+}
+
+// Retry has a dead letter given to a handler again. Where its chat is parked the chat flows again, in order, beginning with it; otherwise it
+// comes out of order, and stays a dead letter until a handler succeeds.
+func (g *Groups) Retry(ctx context.Context, group, id string) error {
+	return g.decide(ctx, group, id, "retry")
+}
+
+// Drop removes a dead letter. A chat that is parked for it flows again, with the event after it.
+func (g *Groups) Drop(ctx context.Context, group, id string) error {
+	return g.decide(ctx, group, id, "drop")
+}
+
+func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
+	lane, entry, err := g.place(id)
+	if err != nil {
+		return err
+	}
+	s, l := g.store(group), g.lanes[lane]
+	k := l.group(group)
+	status, err := s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, s.log(l), entry, decision).Int64()
+	switch {
+	case err != nil:
+		return unavailable(err)
+	case status == 0:
+		return fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
+	case status == -3:
+		return fmt.Errorf("%w: %q", ErrNoGroup, group)
+	}
+	return s.verdict(ctx, l, status)
+}

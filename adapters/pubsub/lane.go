@@ -1,0 +1,103 @@
+package pubsub
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"strconv"
+	"strings"
+
+	"chatcore/ports"
+)
+
+// Lane is one delivery stream and the place where its groups' state is kept. A lane is read by one owner of a group at a time.
+type Lane struct {
+	Stream    string // key of the stream
+	Base      string // what the keys of its state begin with; they lie in the stream's slot
+	Partition int    // of the log, from 0; below 0 for a stream that carries no chat's log, only entries of other programs
+}
+
+// NewLane is the lane of a stream that is no partition's.
+func NewLane(stream string) Lane {
+	return Lane{Stream: stream, Base: "cc:{" + stream + "}:", Partition: -1}
+}
+
+func (l Lane) logged() bool { return l.Partition >= 0 }
+
+// The keys of a lane and of a group on it, where BASE is the lane's, cc:{p}: for a partition:
+//
+//	BASEid               STRING  the log's id, which the event log keeps
+//	BASEgroups           SET     names of the lane's groups
+//	BASEg:GROUP          HASH    owner, epoch, until (ms), commit, position, passed, walk, revision, oldest (ms), state
+//	BASEg:GROUP:chats    HASH    chat → seq of the last finished event: its checkpoint
+//	BASEg:GROUP:left     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
+//	BASEg:GROUP:failing  HASH    chat → seq:handler starts of the event after its checkpoint
+//	BASEg:GROUP:dead     STREAM  dead letters
+//	BASEg:GROUP:again    HASH    ids of dead letters that are to be given again
+//	BASEg:GROUP:members  ZSET    instances of the group → ms when they count no longer; on the first lane only
+type groupKeys struct {
+	id, groups, group, chats, left, failing, dead, again, members string
+}
+
+func (l Lane) group(name string) groupKeys {
+	group := l.Base + "g:" + name
+	return groupKeys{
+		id: l.Base + "id", groups: l.Base + "groups", group: group, chats: group + ":chats", left: group + ":left", failing: group + ":failing",
+		dead: group + ":dead", again: group + ":again", members: group + ":members",
+	}
+}
+
+// What chats of a group are left to the log as.
+const (
+	leftBehind = "behind"
+	leftParked = "parked"
+)
+
+// streamID is the id of a stream entry: ms of its append by Redis's clock, and a number within that.
+type streamID struct{ ms, n uint64 }
+
+func parseStreamID(s string) (streamID, error) {
+	first, second, ok := strings.Cut(s, "-")
+	ms, err1 := strconv.ParseUint(first, 10, 64)
+	n, err2 := strconv.ParseUint(second, 10, 64)
+	if !ok || err1 != nil || err2 != nil {
+		return streamID{}, fmt.Errorf("%w: %q is no stream id", ports.ErrUnavailable, s)
+	}
+	return streamID{ms, n}, nil
+}
+
+func (a streamID) compare(b streamID) int {
+	return cmp.Or(cmp.Compare(a.ms, b.ms), cmp.Compare(a.n, b.n))
+}
+
+func (a streamID) isZero() bool { return a == streamID{} }
+
+func (a streamID) String() string {
+	return strconv.FormatUint(a.ms, 10) + "-" + strconv.FormatUint(a.n, 10)
+}
+
+// assigned tells which of the instances a lane belongs to: the one with the highest hash of both (rendezvous hashing), so that an instance
+// that comes or goes moves only its own share.
+func assigned(lane Lane, instances []string) string {
+	best, highest := "", uint64(0)
+	for _, instance := range instances {
+		h := fnv.New64a()
+		_, _ = h.Write([]byte(instance))
+		_, _ = h.Write([]byte{0})
+		_, _ = h.Write([]byte(lane.Stream))
+		if weight := mix(h.Sum64()); best == "" || weight > highest || weight == highest && instance > best {
+			best, highest = instance, weight
+		}
+	}
+	return best
+}
+
+// mix spreads what FNV leaves alike in the high bits of similar names.
+func mix(h uint64) uint64 {
+	h ^= h >> 33
+	h *= 0xff51afd7ed558ccd
+	h ^= h >> 33
+	h *= 0xc4ceb9fe1a85ec53
+	h ^= h >> 33
+	return h
+}

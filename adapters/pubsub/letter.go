@@ -1,0 +1,84 @@
+package pubsub
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+)
+
+// Poison says what becomes of a chat when one of its events is set aside.
+type Poison uint8
+
+// What to do about an event that cannot be handled.
+const (
+	Skip Poison = iota // the chat goes on with its next event
+	Park               // the chat waits, until the dead letter is given again or dropped
+)
+
+// letter is a delivery that was set aside, on its way to the dead letters.
+type letter struct {
+	Reason   string
+	Attempts int // handler starts
+	UUID     string
+	Metadata string // packed
+	Payload  []byte
+	Chat     string     // "" for an entry of another program
+	Seq      domain.Seq // 0 for such
+	Parked   bool       // its chat waits for a decision
+}
+
+// The fields of a dead letter before those of the entry that it was.
+const (
+	fieldReason   = "reason"
+	fieldAttempts = "attempts"
+	fieldParked   = "parked"
+)
+
+func (l letter) fields() []any {
+	fields := []any{
+		fieldReason, l.Reason, fieldAttempts, l.Attempts,
+		wireformat.FieldUUID, l.UUID, wireformat.FieldMetadata, l.Metadata, wireformat.FieldPayload, l.Payload,
+	}
+	if l.Chat != "" {
+		fields = append(fields, wireformat.FieldChat, l.Chat, wireformat.FieldSeq, uint64(l.Seq))
+	}
+	if l.Parked {
+		fields = append(fields, fieldParked, "1")
+	}
+	return fields
+}
+
+// DeadLetter is a delivery that was set aside.
+type DeadLetter struct {
+	ID       string // within its group
+	Group    string
+	Reason   string
+	Attempts int           // handler starts
+	At       time.Time     // when it was set aside
+	Parked   bool          // its chat waits until it is given again or dropped
+	Again    bool          // it is about to be given again
+	Chat     domain.ChatID // "" for an entry of another program
+	Seq      domain.Seq    // 0 for such
+	EventID  domain.EventID
+	Metadata map[string]string
+	Payload  []byte
+}
+
+func packMetadata(m message.Metadata) string { return string(wireformat.EncodeMetadata(m)) }
+
+func readLetter(values map[string]any) letter {
+	text := func(name string) string {
+		t, _ := values[name].(string)
+		return t
+	}
+	attempts, _ := strconv.Atoi(text(fieldAttempts))
+	seq, _ := strconv.ParseUint(text(wireformat.FieldSeq), 10, 64)
+	return letter{
+		Reason: text(fieldReason), Attempts: attempts, UUID: text(wireformat.FieldUUID), Metadata: text(wireformat.FieldMetadata),
+		Payload: []byte(text(wireformat.FieldPayload)), Chat: text(wireformat.FieldChat), Seq: domain.Seq(seq), Parked: text(fieldParked) == "1",
+	}
+}

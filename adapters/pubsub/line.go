@@ -1,0 +1,180 @@
+package pubsub
+
+import (
+	"time"
+
+	"chatcore/domain"
+)
+
+// mode is where the events of a chat come from.
+type mode uint8
+
+const (
+	live   mode = iota // from the stream
+	behind             // from the log, until it has caught up; its entries in the stream are passed by
+	parked             // from nowhere, until somebody decides about its dead letter
+)
+
+// line is one chat of a lane: its events in order, one of them with a handler at a time. All entries of other programs on a stream are one
+// line too.
+type line struct {
+	term *term
+	chat string // "" for other programs' entries
+
+	finished domain.Seq // last one
+	saved    domain.Seq // the checkpoint in Redis, or in the commit under way
+	last     domain.Seq // last one that is in the queue, or finished
+	seen     domain.Seq // what there is at least, while it is behind
+	mode     mode
+
+	head, tail *parcel
+	queued     int
+	flying     bool      // the head is with a handler
+	since      time.Time // when it was given there
+	waiting    bool      // the head waits for its next attempt
+	timer      *time.Timer
+
+	passed   bool   // the position passes its entries up to seen though they are not finished: it has to be marked as left
+	mark     string // what it is left as in Redis, or in the commit under way
+	failed   bool   // Redis knows of failed starts, or will with the commit under way
+	dirty    bool   // something of it is to be taken down
+	filling  bool   // more of the log was asked for
+	ready    bool   // waits to be picked
+	slots    int    // of the window that are its
+	commit   uint64 // that took it down last
+	arranged bool   // its next start was taken down and may begin
+}
+
+func (l *line) foreign() bool { return l.chat == "" }
+
+func (l *line) push(p *parcel) {
+	p.line, p.term = l, l.term
+	if l.tail == nil {
+		l.head = p
+	} else {
+		l.tail.next = p
+	}
+	l.tail = p
+	l.queued++
+	if p.seq > l.last {
+		l.last = p.seq
+	}
+}
+
+// pushBehindHead puts a parcel before all that has not begun.
+func (l *line) pushBehindHead(p *parcel) {
+	if l.head == nil || !l.flying && !l.waiting {
+		p.line, p.term, p.next = l, l.term, l.head
+		l.head = p
+		if l.tail == nil {
+			l.tail = p
+		}
+	} else {
+		p.line, p.term, p.next = l, l.term, l.head.next
+		l.head.next = p
+		if l.tail == l.head {
+			l.tail = p
+		}
+	}
+	l.queued++
+}
+
+func (l *line) pop() {
+	l.head = l.head.next
+	if l.head == nil {
+		l.tail = nil
+	}
+	l.queued--
+}
+
+// cut drops what has not begun; it can be read from the log. Dead letters stay.
+func (l *line) cut() {
+	kept := l.head
+	begun := l.flying || l.waiting
+	l.head, l.tail, l.queued, l.last = nil, nil, 0, l.finished
+	for first := true; kept != nil; first = false {
+		next := kept.next
+		kept.next = nil
+		if first && begun || kept.letter != "" {
+			l.push(kept)
+		}
+		kept = next
+	}
+}
+
+// idle reports whether nothing is known of the line that Redis does not know.
+func (l *line) idle(acked uint64) bool {
+	return l.head == nil && !l.flying && !l.waiting && !l.dirty && l.slots == 0 && l.mode == live && !l.filling && l.mark == "" && l.commit <= acked
+}
+
+// wanted is what the line should be left as.
+func (l *line) wanted() string {
+	switch {
+	case l.mode == parked:
+		return leftParked
+	case l.passed && (l.mode == behind || l.finished < l.seen):
+		return leftBehind
+	}
+	return ""
+}
+
+// slot is an entry of the stream between the position and what was read.
+type slot struct {
+	id     streamID
+	line   *line // nil if there is nothing to wait for
+	seq    domain.Seq
+	parcel *parcel // of another program's entry
+}
+
+func (s slot) passable() bool {
+	switch {
+	case s.line == nil:
+		return true
+	case s.parcel != nil:
+		return s.parcel.settled
+	}
+	return s.seq <= s.line.finished || s.line.mode == parked || s.line.passed && s.seq <= s.line.seen
+}
+
+// window is what was read of a stream and is not passed, in the stream's order.
+type window struct {
+	slots []slot
+	first int
+}
+
+func (w *window) size() int { return len(w.slots) - w.first }
+
+func (w *window) push(s slot) {
+	if s.line != nil {
+		s.line.slots++
+	}
+	w.slots = append(w.slots, s)
+}
+
+func (w *window) head() *slot {
+	if w.size() == 0 {
+		return nil
+	}
+	return &w.slots[w.first]
+}
+
+// pass takes away what is finished from the beginning on, and gives how many that were and the last one's id.
+func (w *window) pass() (n int, last streamID) {
+	for w.first < len(w.slots) && w.slots[w.first].passable() {
+		s := &w.slots[w.first]
+		if s.line != nil {
+			s.line.slots--
+		}
+		last = s.id
+		*s = slot{}
+		w.first++
+		n++
+	}
+	if w.first == len(w.slots) {
+		w.slots, w.first = w.slots[:0], 0
+	} else if w.first > 1024 && w.first > len(w.slots)/2 {
+		w.slots = w.slots[:copy(w.slots, w.slots[w.first:])]
+		w.first = 0
+	}
+	return n, last
+}

@@ -1,0 +1,107 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+)
+
+// Info is what a subscriber here knows of a message beside what the message itself says.
+type Info struct {
+	Chat        domain.ChatID // "" for an entry of another program
+	Seq         domain.Seq    // 0 for such
+	Attempt     int           // handler starts, from 1; counted from the first failure on, over all processes
+	Redelivered bool          // whether a handler may have been started for it before
+	Epoch       uint64        // of the lease under which it is delivered; grows with every owner
+	Appended    time.Time     // by Redis's clock; zero where it was read back from the log
+}
+
+// InfoOf gives what is known of a message by its context; false for a message of another subscriber.
+func InfoOf(ctx context.Context) (Info, bool) {
+	p := parcelOf(ctx)
+	if p == nil {
+		return Info{}, false
+	}
+	info := Info{Chat: domain.ChatID(p.line.chat), Seq: p.seq, Attempt: p.starts + 1, Redelivered: p.starts > 0 || p.again, Epoch: p.term.epoch}
+	if !p.id.isZero() {
+		info.Appended = time.UnixMilli(int64(p.id.ms)).UTC() //nolint:gosec // a time
+	}
+	return info, true
+}
+
+// parcel is an event on its way to a handler, and the context of its message.
+type parcel struct {
+	context.Context // of the subscription's handlers; set when it is handed out
+
+	term *term
+	line *line
+	next *parcel // in its line
+
+	id       streamID // zero if it was read from the log
+	uuid     string
+	metadata string // packed; "" if it follows from the payload
+	payload  []byte
+	seq      domain.Seq // 0: of another program
+	broken   string
+	letter   string // id of the dead letter that it was
+	again    bool   // may have been given to a handler under another owner
+	starts   int    // of handlers that have failed, in whatever process
+	settled  bool   // it holds up the position no longer; of other programs' entries only
+	flying   bool
+
+	msg message.Message
+}
+
+type parcelKey struct{}
+
+// Value gives the parcel itself, so that message and delivery find each other without an allocation.
+func (p *parcel) Value(key any) any {
+	if _, mine := key.(parcelKey); mine {
+		return p
+	}
+	return p.Context.Value(key)
+}
+
+func parcelOf(ctx context.Context) *parcel {
+	p, _ := ctx.Value(parcelKey{}).(*parcel)
+	return p
+}
+
+// message makes the parcel's message. Without acks it is settled by [subscription.outcome] only.
+func (p *parcel) message(handlers context.Context, withAcks bool, codec *wireformat.Codec) (*message.Message, error) {
+	metadata, err := p.unpack(codec)
+	if err != nil {
+		return nil, err
+	}
+	msg := &p.msg
+	if withAcks {
+		msg = message.NewMessage(p.uuid, p.payload)
+	} else {
+		msg.UUID, msg.Payload = p.uuid, p.payload
+	}
+	msg.Metadata = metadata
+	p.Context = handlers
+	msg.SetContext(p) //nolint:contextcheck // the parcel is the handlers' context
+	return msg, nil
+}
+
+// unpack gives the metadata. What was read from the log has none of its own: it follows from the event.
+func (p *parcel) unpack(codec *wireformat.Codec) (message.Metadata, error) {
+	if p.broken != "" {
+		return nil, errors.New(p.broken)
+	}
+	if p.metadata != "" || p.uuid != "" {
+		return wireformat.DecodeMetadata([]byte(p.metadata))
+	}
+	r, err := codec.Decode(p.payload)
+	if err != nil {
+		return nil, err
+	}
+	p.uuid = string(r.ID)
+	return wireformat.Metadata(r.ID, r.Event, r.Meta), nil
+}

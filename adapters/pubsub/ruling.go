@@ -1,0 +1,150 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"chatcore/ports"
+)
+
+const trimEvery = 5 * time.Second // of a lane's stream, by each owner
+
+// rule tells that this instance lives, takes the lanes that are its, and gives back those that are another's by now.
+func (s *subscription) rule(ctx context.Context) {
+	period := min(s.config.Lease/6, 500*time.Millisecond)
+	tick := time.NewTicker(period)
+	defer tick.Stop()
+	for {
+		s.ruleOnce(ctx)
+		select {
+		case <-tick.C:
+		case <-s.rules.c:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *subscription) ruleOnce(ctx context.Context) {
+	living, err := s.store.beat(ctx, s.lanes[0].Lane, s.instance, s.config.Lease)
+	if err != nil {
+		if ctx.Err() == nil {
+			s.config.Logger.Debug("members of the group not known, trying again", "group", s.group, "error", err)
+		}
+		return
+	}
+	wanted := s.share(living)
+	s.giveBack(ctx)
+	s.takeLanes(ctx, wanted)
+	s.trimLanes(ctx)
+}
+
+// share finds the lanes that are to be taken, and begins to drain those that are others'.
+func (s *subscription) share(living []string) []*laneState {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var wanted []*laneState
+	for _, l := range s.lanes {
+		if l.last != nil && l.last.flights == 0 {
+			l.last = nil
+		}
+		mine := assigned(l.Lane, living) == s.instance
+		switch {
+		case mine && l.term == nil && l.last == nil: // what runs under an earlier term ends first
+			wanted = append(wanted, l)
+		case l.term != nil && l.term.draining == mine:
+			l.term.draining = !mine
+			if mine { // it came back before it was gone
+				for _, line := range l.term.lines {
+					l.term.show(line)
+				}
+				l.term.show(l.term.others)
+				s.wake.Signal()
+			}
+		}
+	}
+	return wanted
+}
+
+// giveBack releases what is drained.
+func (s *subscription) giveBack(ctx context.Context) {
+	s.mu.Lock()
+	var lanes []Lane
+	var epochs []uint64
+	for _, l := range s.lanes {
+		if l.term != nil && l.term.draining && l.term.quiet() {
+			l.term.close()
+			lanes, epochs = append(lanes, l.Lane), append(epochs, l.term.epoch)
+			l.term = nil
+		}
+	}
+	s.mu.Unlock()
+	if len(lanes) == 0 {
+		return
+	}
+	if err := s.store.release(ctx, lanes, epochs); err != nil {
+		s.config.Logger.Debug("lanes are given back by the end of their leases only", "group", s.group, "error", err)
+	}
+}
+
+func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
+	if len(wanted) == 0 {
+		return
+	}
+	lanes := make([]Lane, len(wanted))
+	for i, l := range wanted {
+		lanes[i] = l.Lane
+	}
+	asked := time.Now()
+	tenures, errs := s.store.acquire(ctx, lanes, s.instance, s.config.Lease)
+	for i, found := range tenures {
+		switch err := errs[i]; {
+		case errors.Is(err, ports.ErrUnavailable):
+			s.config.Logger.Debug("lane not taken, trying again", "stream", lanes[i].Stream, "group", s.group, "error", err)
+		case err != nil:
+			s.fail(err)
+			return
+		case found != nil:
+			s.begin(ctx, wanted[i], found, asked.Add(s.config.Lease-margin(s.config.Lease)))
+		}
+	}
+}
+
+// begin starts to read a lane.
+func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, deadline time.Time) {
+	ctx, stop := context.WithCancel(ctx)
+	t := newTerm(s, l.Lane, found, deadline, stop)
+	s.mu.Lock()
+	l.term = t
+	s.mu.Unlock()
+	s.config.Logger.Debug("lane taken", "lane", t.String(), "group", s.group)
+	s.reading.Go(func() { s.follow(ctx, t) })
+	if l.logged() {
+		s.reading.Go(func() { s.catchUp(ctx, t) })
+	}
+}
+
+// trimLanes takes from the streams of this instance's lanes what all groups have passed.
+func (s *subscription) trimLanes(ctx context.Context) {
+	s.mu.Lock()
+	var due []*laneState
+	now := time.Now()
+	for _, l := range s.lanes {
+		if l.term != nil && now.Sub(l.trimmed) >= trimEvery {
+			l.trimmed = now
+			due = append(due, l)
+		}
+	}
+	s.mu.Unlock()
+	for _, l := range due {
+		_, moved, err := s.store.trim(ctx, l.Lane, s.config.Bound)
+		switch {
+		case err != nil && ctx.Err() == nil:
+			s.config.Logger.Debug("stream not trimmed, trying again", "stream", l.Stream, "error", err)
+		case len(moved) > 0:
+			s.counters.Overrun.Add(uint64(len(moved)))
+			s.config.Logger.Warn("groups are too far behind for the stream; they catch up from the log", "stream", l.Stream, "groups", moved)
+		}
+	}
+}

@@ -1,0 +1,47 @@
+package pubsub
+
+import (
+	_ "embed"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+var (
+	//go:embed script/create.lua
+	createSource string
+	//go:embed script/lay.lua
+	laySource string
+	//go:embed script/beat.lua
+	beatSource string
+	//go:embed script/acquire.lua
+	acquireSource string
+	//go:embed script/commit.lua
+	commitSource string
+	//go:embed script/release.lua
+	releaseSource string
+	//go:embed script/trim.lua
+	trimSource string
+	//go:embed script/settle.lua
+	settleSource string
+	//go:embed script/rebuild.lua
+	rebuildSource string
+)
+
+// scripts are the steps that change a group's state, each as a whole.
+type scripts struct {
+	create, lay, beat, acquire, commit, release, trim, settle, rebuild *goredis.Script
+}
+
+func newScripts() scripts {
+	return scripts{
+		create:  goredis.NewScript(createSource),
+		lay:     goredis.NewScript(laySource),
+		beat:    goredis.NewScript(beatSource),
+		acquire: goredis.NewScript(acquireSource),
+		commit:  goredis.NewScript(commitSource),
+		release: goredis.NewScript(releaseSource),
+		trim:    goredis.NewScript(trimSource),
+		settle:  goredis.NewScript(settleSource),
+		rebuild: goredis.NewScript(rebuildSource),
+	}
+}

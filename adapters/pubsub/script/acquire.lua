@@ -1,0 +1,37 @@
+-- Takes a lane for an instance of a group, unless another one holds it.
+--
+-- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be given again, stream
+-- ARGV  log id or '', instance, ms that the lease lasts
+-- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, left, failing, again}: the last three as
+--       HGETALL gives them; {0} if another instance holds it; {-1} if the lane belongs to another log; {-3} if there is no such group
+
+local id, group, left, failing, again, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local log_id, instance, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
+if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
+local owner, expires, epoch, position, walk, revision, state = unpack(redis.call('HMGET', group, 'owner', 'until', 'epoch', 'position', 'walk', 'revision', 'state'))
+if not owner then return {-3} end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+if state ~= 'ready' or owner ~= instance and tonumber(expires) > now then return {0} end
+
+local function later(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
+  return tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2)
+end
+
+-- The entry at the position is kept by whoever trims. Where it is gone, others after it may be.
+local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
+local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
+if log_id ~= '' and walk == '' and position ~= '0-0' and (not first or later(first[1], position)) then
+  walk = '0'
+  redis.call('HSET', group, 'walk', walk)
+end
+
+-- An epoch is a time, so that it grows even where a failover has lost the one before.
+local before = tonumber(epoch)
+epoch = string.format('%d', math.max(before + 1, now))
+redis.call('HSET', group, 'owner', instance, 'epoch', epoch, 'until', string.format('%d', now + ttl), 'commit', '0')
+return {1, epoch, position, walk, revision, before > 0 and '1' or '', last and last[1] or '0-0',
+  redis.call('HGETALL', left), redis.call('HGETALL', failing), redis.call('HGETALL', again)}

@@ -1,0 +1,87 @@
+-- Takes down what the owner of a lane has finished, and renews its lease.
+--
+-- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
+--       letters, stream
+-- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
+--       has ended or '' if there is nothing to say, age of the oldest unfinished delivery as the ms of its append or 0; then number and pairs of
+--       chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their seq:starts, '' if no more;
+--       number of letters settled and their ids; number of new letters and for each the number of its fields and values and these
+-- Reply {1, revision, '1' if the stream has lost what was not finished}; {-1} if the lane belongs to another log; {-2} if another owner came
+--       since; {-3} if there is no such group; {-4} if an earlier commit is missing: Redis has lost it
+
+local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
+local log_id, epoch, number, ttl, position, passed, walk, oldest = unpack(ARGV, 1, 8)
+if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
+local present, done, before = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position'))
+if not present then return {-3} end
+if present ~= epoch then return {-2} end
+
+local time = redis.call('TIME')
+local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
+local expires = string.format('%d', now + tonumber(ttl))
+if done == number then -- its answer was lost
+  redis.call('HSET', group, 'until', expires)
+  return {1, redis.call('HGET', group, 'revision'), ''}
+end
+if tonumber(done) ~= tonumber(number) - 1 then return {-4} end
+
+-- All keys are read before any is written: a wrong type or a slot that moves away shows here.
+redis.call('HLEN', checkpoints)
+redis.call('HLEN', left)
+redis.call('HLEN', failing)
+redis.call('HLEN', again)
+redis.call('XLEN', dead)
+
+local lost = ''
+if log_id ~= '' and before ~= '0-0' then
+  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
+  local a1, a2 = string.match(first and first[1] or '', '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(before, '^(%d+)-(%d+)$')
+  if not first or tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2) then lost = '1' end
+end
+
+local at = 9
+local function pairs_of(key)
+  local n = tonumber(ARGV[at])
+  local set, gone = {}, {}
+  for i = at + 1, at + 2 * n, 2 do
+    if ARGV[i + 1] == '' then
+      gone[#gone + 1] = ARGV[i]
+    else
+      set[#set + 1] = ARGV[i]
+      set[#set + 1] = ARGV[i + 1]
+    end
+  end
+  at = at + 1 + 2 * n
+  for i = 1, #set, 4000 do redis.call('HSET', key, unpack(set, i, math.min(i + 3999, #set))) end
+  for i = 1, #gone, 4000 do redis.call('HDEL', key, unpack(gone, i, math.min(i + 3999, #gone))) end
+end
+pairs_of(checkpoints)
+pairs_of(left)
+pairs_of(failing)
+local settled = tonumber(ARGV[at])
+for i = at + 1, at + settled do
+  redis.call('XDEL', dead, ARGV[i])
+  redis.call('HDEL', again, ARGV[i])
+end
+at = at + settled + 1
+local letters = tonumber(ARGV[at])
+at = at + 1
+for _ = 1, letters do
+  local fields = tonumber(ARGV[at])
+  redis.call('XADD', dead, '*', unpack(ARGV, at + 1, at + fields))
+  at = at + 1 + fields
+end
+
+local changes = {'commit', number, 'until', expires, 'oldest', oldest}
+if position ~= '' then
+  changes[#changes + 1] = 'position'
+  changes[#changes + 1] = position
+end
+if walk ~= '' then
+  changes[#changes + 1] = 'walk'
+  changes[#changes + 1] = walk == '-' and '' or walk
+end
+redis.call('HSET', group, unpack(changes))
+if passed ~= '0' then redis.call('HINCRBY', group, 'passed', passed) end
+return {1, redis.call('HGET', group, 'revision'), lost}

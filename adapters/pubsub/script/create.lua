@@ -1,0 +1,26 @@
+-- Makes a consumer group on a lane, unless it is there.
+--
+-- KEYS  id of the log, the group, the lane's groups, stream
+-- ARGV  log id or '' where there is none, name of the group, '1' to begin with the first event there is
+-- Reply {1} if the group is ready, {2} if its checkpoints have still to be laid, {-1} if the lane belongs to another log
+
+local id, group, groups, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local log_id, name, beginning = ARGV[1], ARGV[2], ARGV[3] == '1'
+if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
+
+if redis.call('EXISTS', group) == 0 then
+  local position, added = '0-0', redis.call('XLEN', stream)
+  local info = added > 0 and redis.pcall('XINFO', 'STREAM', stream) or {}
+  for i = 1, #info, 2 do
+    if info[i] == 'entries-added' then added = info[i + 1] end
+  end
+  local passed = added - redis.call('XLEN', stream)
+  if not beginning then
+    local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')
+    if last[1] then position, passed = last[1][1], added end
+  end
+  redis.call('HSET', group, 'owner', '', 'epoch', '0', 'until', '0', 'commit', '0', 'revision', '0', 'position', position, 'passed', passed,
+    'walk', (beginning and log_id ~= '') and '0' or '', 'state', (beginning or log_id == '') and 'ready' or 'new')
+end
+redis.call('SADD', groups, name)
+return {redis.call('HGET', group, 'state') == 'new' and 2 or 1}

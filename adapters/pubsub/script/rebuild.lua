@@ -1,0 +1,15 @@
+-- Has a group begin again with the first event of every chat. Who owns the lane notices with its next commit.
+--
+-- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
+--       letters
+-- ARGV  log id
+-- Reply 1, -1 if the lane belongs to another log, -3 if there is no such group
+
+local id, group, checkpoints, left, failing, again, dead = unpack(KEYS)
+if redis.call('GET', id) ~= ARGV[1] then return -1 end
+local epoch = redis.call('HGET', group, 'epoch')
+if not epoch then return -3 end
+
+redis.call('UNLINK', checkpoints, left, failing, again, dead)
+redis.call('HSET', group, 'walk', '0', 'state', 'ready', 'owner', '', 'until', '0', 'epoch', string.format('%d', tonumber(epoch) + 1))
+return 1

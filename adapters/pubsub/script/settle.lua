@@ -1,0 +1,30 @@
+-- Decides about a dead letter: it is given again, or dropped. A chat that was parked for it flows again.
+--
+-- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
+--       letters
+-- ARGV  log id or '', id of the letter, 'retry' or 'drop'
+-- Reply 1, 0 if there is no such letter, -1 if the lane belongs to another log, -3 if there is no such group
+
+local id, group, checkpoints, left, failing, again, dead = unpack(KEYS)
+local log_id, letter_id, decision = ARGV[1], ARGV[2], ARGV[3]
+if log_id ~= '' and redis.call('GET', id) ~= log_id then return -1 end
+if redis.call('EXISTS', group) == 0 then return -3 end
+local letter = redis.call('XRANGE', dead, letter_id, letter_id)[1]
+if not letter then return 0 end
+
+local fields = {}
+for i = 1, #letter[2], 2 do fields[letter[2][i]] = letter[2][i + 1] end
+local chat = fields['chat']
+if fields['parked'] == '1' and redis.call('HGET', left, chat) == 'parked' then
+  if decision == 'drop' then redis.call('HSET', checkpoints, chat, fields['seq']) end
+  redis.call('HDEL', failing, chat)
+  redis.call('HSET', left, chat, 'behind')
+  redis.call('XDEL', dead, letter_id)
+elseif decision == 'drop' then
+  redis.call('XDEL', dead, letter_id)
+  redis.call('HDEL', again, letter_id)
+else
+  redis.call('HSET', again, letter_id, '1')
+end
+redis.call('HINCRBY', group, 'revision', '1')
+return 1

@@ -1,0 +1,422 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Reasons why a subscription ends by itself.
+var (
+	// ErrForgotten is a consumer group that was removed while it was read.
+	ErrForgotten = errors.New("consumer group forgotten")
+	// ErrFenced is a change by an owner after which another came. It was not made.
+	ErrFenced = errors.New("another owner came since")
+	// errLostCommits is a Redis that no longer has what it acknowledged.
+	errLostCommits = errors.New("redis has lost what it acknowledged")
+)
+
+// controlTimeout bounds one step of the control of a group. It is far below a lease, so that a connection that swallows what it is given
+// is replaced in time.
+const controlTimeout = time.Second
+
+// groupStore keeps the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
+type groupStore struct {
+	client  goredis.UniversalClient
+	group   string
+	logID   string
+	scripts scripts
+}
+
+// log is the id that a lane's scripts check, "" for one without a log.
+func (s *groupStore) log(l Lane) string {
+	if l.logged() {
+		return s.logID
+	}
+	return ""
+}
+
+func timely(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, controlTimeout)
+}
+
+func unavailable(err error) error { return fmt.Errorf("%w: %w", ports.ErrUnavailable, err) }
+
+// verdict translates the negative status of a script.
+func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
+	switch status {
+	case -1:
+		return s.lost(l)
+	case -2:
+		return ErrFenced
+	case -3:
+		return s.missing(ctx, l)
+	case -4:
+		return errLostCommits
+	}
+	return nil
+}
+
+func (s *groupStore) lost(l Lane) error {
+	return fmt.Errorf("%w: %s no longer belongs to log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, l.Stream, s.logID)
+}
+
+// missing tells why a group is gone: somebody removed it, or the whole log has gone.
+func (s *groupStore) missing(ctx context.Context, l Lane) error {
+	if l.logged() {
+		id, err := s.client.Get(ctx, l.group(s.group).id).Result()
+		switch {
+		case err != nil && !errors.Is(err, goredis.Nil):
+			return unavailable(err)
+		case id != s.logID:
+			return s.lost(l)
+		}
+	}
+	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+}
+
+// run carries out one script for each lane in one round trip, and once more by its text where Redis does not know it.
+func (s *groupStore) run(ctx context.Context, script *goredis.Script, calls []call) []*goredis.Cmd {
+	replies := make([]*goredis.Cmd, len(calls))
+	attempt := func(only func(i int) bool, byText bool) {
+		_, _ = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			for i, c := range calls {
+				switch {
+				case !only(i):
+				case byText:
+					replies[i] = script.Eval(ctx, p, c.keys, c.args...)
+				default:
+					replies[i] = script.EvalSha(ctx, p, c.keys, c.args...)
+				}
+			}
+			return nil
+		})
+	}
+	unknown := false
+	attempt(func(int) bool { return true }, false)
+	for _, reply := range replies {
+		unknown = unknown || goredis.HasErrorPrefix(reply.Err(), "NOSCRIPT")
+	}
+	if unknown {
+		attempt(func(i int) bool { return goredis.HasErrorPrefix(replies[i].Err(), "NOSCRIPT") }, true)
+	}
+	return replies
+}
+
+// call is one script's keys and arguments.
+type call struct {
+	keys []string
+	args []any
+}
+
+// create makes the group on a lane unless it is there, and tells whether its first checkpoints have still to be laid.
+func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	k, beginning := l.group(s.group), ""
+	if fromBeginning {
+		beginning = "1"
+	}
+	status, err := s.scripts.create.Run(ctx, s.client, []string{k.id, k.group, k.groups, l.Stream}, s.log(l), s.group, beginning).Int64Slice()
+	if err != nil {
+		return false, unavailable(err)
+	}
+	return status[0] == 2, s.verdict(ctx, l, status[0])
+}
+
+// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
+func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	k, end := l.group(s.group), ""
+	if last {
+		end = "1"
+	}
+	args := make([]any, 0, 2+2*len(heads))
+	args = append(args, s.logID, end)
+	for _, h := range heads {
+		args = append(args, string(h.Chat), uint64(h.Head))
+	}
+	status, err := s.scripts.lay.Run(ctx, s.client, []string{k.id, k.group, k.chats}, args...).Int64()
+	if err != nil {
+		return false, unavailable(err)
+	}
+	return status == 1 && !last, s.verdict(ctx, l, status)
+}
+
+// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
+func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	living, err := s.scripts.beat.Run(ctx, s.client, []string{first.group(s.group).members}, instance, ttl.Milliseconds()).StringSlice()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	return living, nil
+}
+
+// tenure is what an owner finds when it takes a lane.
+type tenure struct {
+	epoch    uint64
+	position streamID
+	end      streamID // of the stream
+	walk     bool
+	revision string
+	before   bool                // there was an owner before
+	left     map[string]string   // chat → leftBehind or leftParked
+	failing  map[string]failure  // by chat
+	again    map[string]struct{} // ids of dead letters
+}
+
+// failure is how often handlers were started for the event after a chat's checkpoint.
+type failure struct {
+	seq    domain.Seq
+	starts int
+}
+
+// acquire takes lanes. What is nil without an error is held by somebody else.
+func (s *groupStore) acquire(ctx context.Context, lanes []Lane, instance string, lease time.Duration) ([]*tenure, []error) {
+	calls := make([]call, len(lanes))
+	for i, l := range lanes {
+		k := l.group(s.group)
+		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream}, []any{s.log(l), instance, lease.Milliseconds()}}
+	}
+	tenures, errs := make([]*tenure, len(lanes)), make([]error, len(lanes))
+	bounded, cancel := timely(ctx)
+	defer cancel()
+	for i, reply := range s.run(bounded, s.scripts.acquire, calls) {
+		values, err := reply.Slice()
+		if err != nil {
+			errs[i] = unavailable(err)
+			continue
+		}
+		status, _ := values[0].(int64)
+		if status <= 0 {
+			errs[i] = s.verdict(ctx, lanes[i], status)
+			continue
+		}
+		tenures[i], errs[i] = readTenure(values)
+	}
+	return tenures, errs
+}
+
+func readTenure(values []any) (*tenure, error) {
+	text := func(i int) string {
+		t, _ := values[i].(string)
+		return t
+	}
+	t := &tenure{walk: text(3) != "", revision: text(4), before: text(5) != "", failing: make(map[string]failure)}
+	var errs [3]error
+	t.epoch, errs[0] = strconv.ParseUint(text(1), 10, 64)
+	t.position, errs[1] = parseStreamID(text(2))
+	t.end, errs[2] = parseStreamID(text(6))
+	t.left = pairs(values[7])
+	for chat, value := range pairs(values[8]) {
+		t.failing[chat] = parseFailure(value)
+	}
+	t.again = make(map[string]struct{})
+	for id := range pairs(values[9]) {
+		t.again[id] = struct{}{}
+	}
+	return t, errors.Join(errs[:]...)
+}
+
+func (f failure) String() string { return fmt.Sprintf("%d:%d", f.seq, f.starts) }
+
+func parseFailure(s string) (f failure) {
+	_, _ = fmt.Sscanf(s, "%d:%d", &f.seq, &f.starts) // of somebody else's: as if it had not failed
+	return f
+}
+
+// pairs reads what HGETALL gives within a script's reply.
+func pairs(v any) map[string]string {
+	list, _ := v.([]any)
+	m := make(map[string]string, len(list)/2)
+	for i := 0; i+1 < len(list); i += 2 {
+		key, _ := list[i].(string)
+		value, _ := list[i+1].(string)
+		m[key] = value
+	}
+	return m
+}
+
+// change is what an owner has to take down, as one commit.
+type change struct {
+	number   uint64
+	position streamID // zero: as before
+	passed   int      // entries between the position before and this one
+	walk     string   // done:total, "-" at the end, "" for nothing to say
+	oldest   uint64   // ms of the append of the oldest unfinished delivery, 0 if there is none
+	chats    []any    // chat, seq, …
+	left     []any    // chat, what it is left as or "", …
+	failing  []any    // chat, seq:starts or "", …
+	settled  []any    // ids of dead letters
+	letters  []letter
+}
+
+// committed is the answer to a change.
+type committed struct {
+	revision string
+	lost     bool // the stream has lost what was not finished
+	err      error
+}
+
+// commit makes the changes of several lanes in one round trip. A change that was made before is found.
+func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed {
+	calls := make([]call, len(lanes))
+	for i, l := range lanes {
+		k := l.group(s.group)
+		calls[i] = call{
+			[]string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, l.Stream},
+			changes[i].args(s.log(l), epochs[i], lease),
+		}
+	}
+	answers := make([]committed, len(lanes))
+	bounded, cancel := timely(ctx)
+	defer cancel()
+	for i, reply := range s.run(bounded, s.scripts.commit, calls) {
+		values, err := reply.Slice()
+		if err != nil {
+			answers[i].err = unavailable(err)
+			continue
+		}
+		if status, _ := values[0].(int64); status < 0 {
+			answers[i].err = s.verdict(ctx, lanes[i], status)
+			continue
+		}
+		answers[i].revision, _ = values[1].(string)
+		answers[i].lost = values[2] == "1"
+	}
+	return answers
+}
+
+func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
+	position := ""
+	if !c.position.isZero() {
+		position = c.position.String()
+	}
+	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
+	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, c.oldest)
+	for _, list := range [...][]any{c.chats, c.left, c.failing} {
+		args = append(append(args, len(list)/2), list...)
+	}
+	args = append(append(args, len(c.settled)), c.settled...)
+	args = append(args, len(c.letters))
+	for _, l := range c.letters {
+		fields := l.fields()
+		args = append(append(args, len(fields)), fields...)
+	}
+	return args
+}
+
+// release gives lanes back.
+func (s *groupStore) release(ctx context.Context, lanes []Lane, epochs []uint64) error {
+	calls := make([]call, len(lanes))
+	for i, l := range lanes {
+		calls[i] = call{[]string{l.group(s.group).group}, []any{epochs[i]}}
+	}
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	var errs []error
+	for _, reply := range s.run(ctx, s.scripts.release, calls) {
+		if err := reply.Err(); err != nil {
+			errs = append(errs, unavailable(err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// checkpoints gives the last finished seq of each chat, 0 if there is none.
+func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	values, err := s.client.HMGet(ctx, l.group(s.group).chats, chats...).Result()
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	seqs := make([]domain.Seq, len(chats))
+	for i, v := range values {
+		text, _ := v.(string)
+		n, _ := strconv.ParseUint(text, 10, 64)
+		seqs[i] = domain.Seq(n)
+	}
+	return seqs, nil
+}
+
+// look gives what others may have changed of a lane: chats left, and letters to be given again.
+func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	k := l.group(s.group)
+	var lefts *goredis.MapStringStringCmd
+	var ids *goredis.StringSliceCmd
+	var walking *goredis.StringCmd
+	_, err = s.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		walking, lefts, ids = p.HGet(ctx, k.group, "walk"), p.HGetAll(ctx, k.left), p.HKeys(ctx, k.again)
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return false, nil, nil, unavailable(err)
+	}
+	again = make(map[string]struct{})
+	for _, id := range ids.Val() {
+		again[id] = struct{}{}
+	}
+	return walking.Val() != "", lefts.Val(), again, nil
+}
+
+// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
+func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	k := l.group("")
+	values, err := s.scripts.trim.Run(ctx, s.client, []string{k.id, l.Stream, k.groups}, s.log(l), k.group, bound).Slice()
+	if err != nil {
+		return 0, nil, unavailable(err)
+	}
+	taken, _ = values[0].(int64)
+	for _, v := range values[1:] {
+		name, _ := v.(string)
+		moved = append(moved, name)
+	}
+	return taken, moved, s.verdict(ctx, l, min(taken, 0))
+}
+
+// storedLetter is a dead letter and its id.
+type storedLetter struct {
+	letter
+	id string
+}
+
+// letters gives dead letters by their ids, without those that are gone.
+func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	replies := make([]*goredis.XMessageSliceCmd, len(ids))
+	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i, id := range ids {
+			replies[i] = p.XRange(ctx, l.group(s.group).dead, id, id)
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	var found []storedLetter
+	for i, reply := range replies {
+		for _, m := range reply.Val() {
+			found = append(found, storedLetter{readLetter(m.Values), ids[i]})
+		}
+	}
+	return found, nil
+}

@@ -1,0 +1,207 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill"
+	"github.com/ThreeDotsLabs/watermill/message"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// RetryPolicy says how often and when a failed handler is tried again. Only its chat waits meanwhile.
+type RetryPolicy struct {
+	Attempts int           // handler starts before a delivery is set aside. Defaults to 5
+	First    time.Duration // before the second start; doubles, give or take a half. Defaults to 100 ms
+	Max      time.Duration // between two starts at most. Defaults to 10 s
+}
+
+func (r RetryPolicy) withDefaults() RetryPolicy {
+	if r.Attempts <= 0 {
+		r.Attempts = 5
+	}
+	if r.First <= 0 {
+		r.First = 100 * time.Millisecond
+	}
+	if r.Max <= 0 {
+		r.Max = 10 * time.Second
+	}
+	return r
+}
+
+// MinLease is the shortest lease: what is shorter ends by itself when a machine is busy.
+const MinLease = 300 * time.Millisecond
+
+// SubscriberConfig says which consumer group reads, and how.
+type SubscriberConfig struct {
+	Client goredis.UniversalClient // is not closed
+	Reader *Reader                 // shares what is read with other groups of the process. Defaults to one of its own
+	Group  string
+
+	// Topic is read as Lanes. Any other topic is a stream of that name, which carries no chat's log.
+	Topic string
+	Lanes []Lane
+	// LogID is that of the log whose events the lanes carry, Backlog and Codec read it. All three are needed if a lane is a partition's.
+	LogID   string
+	Backlog ports.Backlog
+	Codec   *wireformat.Codec
+
+	FromBeginning bool // a new group starts with the first event there is instead of the next one
+	OnPoison      Poison
+	Retry         RetryPolicy
+	InFlight      int  // messages with handlers at a time; of one chat never more than one. Defaults to 64
+	Unordered     bool // entries of other programs, which have no chat, may be with handlers side by side. Defaults to false: one after another
+
+	Lease time.Duration // how long an owner that does not answer keeps a lane. Defaults to 3 s, at least [MinLease]
+	Drain time.Duration // how long handlers may still run at the end. Defaults to 30 s
+	Bound int           // entries that a stream keeps for groups that are behind; what is more they take from the log. Defaults to 100,000
+
+	Counters *Counters    // Defaults to its own
+	Logger   *slog.Logger // Defaults to slog.Default
+}
+
+// Subscriber reads delivery streams as a consumer group: at least once, a chat's events in the order of their seqs, one at a time.
+//
+// A group is a position on each lane, with a checkpoint for each chat. Any number of processes may run the same group: each lane has one
+// owner at a time, under a lease. An owner that has been replaced can change nothing: every change carries its epoch. What a handler finishes
+// stays finished once it is taken down, about a millisecond later; a crash before that has it delivered again.
+//
+// What a handler refuses is given to it again, after a while that holds up its chat only, and set aside after the last attempt. It closes
+// neither client nor reader that it was given.
+type Subscriber struct {
+	config   SubscriberConfig
+	store    *groupStore
+	reader   *Reader
+	own      bool // the reader is
+	instance string
+	settled  bool // by the router
+
+	mu     sync.Mutex
+	subs   []*subscription
+	closed bool
+	err    error
+}
+
+var _ message.Subscriber = (*Subscriber)(nil)
+
+// NewSubscriber makes a subscriber of a consumer group.
+func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
+	logged := false
+	for _, l := range c.Lanes {
+		logged = logged || l.logged()
+	}
+	switch {
+	case c.Client == nil:
+		return nil, &domain.InvalidError{Field: "Client", Problem: "is missing", Allowed: "a client"}
+	case c.Group == "":
+		return nil, &domain.InvalidError{Field: "Group", Problem: "is missing", Allowed: "a name"}
+	case logged && (c.LogID == "" || c.Backlog == nil || c.Codec == nil):
+		return nil, &domain.InvalidError{Field: "LogID, Backlog and Codec", Problem: "are not all there", Allowed: "all three where a lane carries a log"}
+	case c.Lease != 0 && c.Lease < MinLease:
+		return nil, &domain.InvalidError{Field: "Lease", Problem: "is " + c.Lease.String(), Allowed: "at least " + MinLease.String()}
+	}
+	c.Retry = c.Retry.withDefaults()
+	c.InFlight = positive(c.InFlight, 64)
+	c.Lease = positive(c.Lease, 3*time.Second)
+	c.Drain = positive(c.Drain, 30*time.Second)
+	c.Bound = positive(c.Bound, 100_000)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	if c.Counters == nil {
+		c.Counters = &Counters{}
+	}
+	if c.Codec == nil {
+		c.Codec = wireformat.New()
+	}
+	s := &Subscriber{
+		config: c, reader: c.Reader, instance: watermill.NewUUID(),
+		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, scripts: newScripts()},
+	}
+	if s.reader == nil {
+		s.reader, s.own = NewReader(c.Client), true
+	}
+	return s, nil
+}
+
+func positive[N int | time.Duration](n, otherwise N) N {
+	if n > 0 {
+		return n
+	}
+	return otherwise
+}
+
+// Subscribe reads a topic until ctx ends. The group is there when it returns: what is appended from then on reaches it. A message whose
+// handler runs when ctx ends may still be acked, and its context lives, until the drain is over.
+func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	lanes := []Lane{NewLane(topic)}
+	if topic == s.config.Topic && len(s.config.Lanes) > 0 {
+		lanes = s.config.Lanes
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, ErrClosed
+	}
+	sub := newSubscription(s, lanes)
+	s.subs = append(s.subs, sub)
+	s.mu.Unlock()
+	if err := sub.prepare(ctx); err != nil {
+		close(sub.done)
+		s.remove(sub)
+		return nil, fmt.Errorf("subscribing to %s as %s: %w", topic, s.config.Group, err)
+	}
+	go sub.run(ctx)
+	return sub.out, nil
+}
+
+func (s *Subscriber) remove(sub *subscription) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for i := range s.subs {
+		if s.subs[i] == sub {
+			s.subs = append(s.subs[:i], s.subs[i+1:]...)
+			return
+		}
+	}
+}
+
+// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ErrForgotten]. nil if none has.
+func (s *Subscriber) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+func (s *Subscriber) ended(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.err = errors.Join(s.err, err)
+}
+
+// Close stops reading, waits for the handlers that run, takes down what they finish and gives the lanes back. When it returns nothing of
+// it runs any more.
+func (s *Subscriber) Close() error {
+	s.mu.Lock()
+	s.closed = true
+	subs := append([]*subscription(nil), s.subs...)
+	s.mu.Unlock()
+	for _, sub := range subs {
+		sub.halt()
+	}
+	for _, sub := range subs {
+		<-sub.done
+	}
+	if s.own {
+		return s.reader.Close()
+	}
+	return nil
+}

@@ -1,0 +1,82 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// backlogBytes is about how much one reading of a backlog gives.
+const backlogBytes = 1 << 20
+
+var _ ports.Backlog = (*Log)(nil)
+
+// Heads implements [ports.Backlog] in two round trips.
+func (l *Log) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.ChatHead, uint64, int, error) {
+	var page *goredis.ScanCmd
+	var total *goredis.IntCmd
+	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		page, total = p.SScan(ctx, l.keys.chats(partition), cursor, "", scanCount), p.SCard(ctx, l.keys.chats(partition))
+		return nil
+	})
+	if err != nil {
+		return nil, 0, 0, unavailable(ctx, err)
+	}
+	names, next := page.Val()
+	if len(names) == 0 {
+		return nil, next, int(total.Val()), nil
+	}
+	values := make([]*goredis.StringCmd, len(names))
+	_, err = l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i, name := range names {
+			values[i] = p.HGet(ctx, l.keys.partitionKey(partition, escape(name)+":x"), headField)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) && !hasCode(err, "WRONGTYPE") {
+		return nil, 0, 0, unavailable(ctx, err)
+	}
+	heads := make([]ports.ChatHead, len(names))
+	for i, name := range names {
+		seq, _, _ := strings.Cut(values[i].Val(), ":") // of a chat whose keys hold something else: none
+		head, _ := strconv.ParseUint(seq, 10, 64)
+		heads[i] = ports.ChatHead{Chat: domain.ChatID(name), Head: domain.Seq(head)}
+	}
+	return heads, next, int(total.Val()), nil
+}
+
+// Encoded implements [ports.Backlog] in one round trip.
+func (l *Log) Encoded(ctx context.Context, partition int, stretches []ports.Stretch) ([]ports.EncodedPage, error) {
+	args := make([]any, 0, 2+3*len(stretches))
+	args = append(args, l.id, backlogBytes)
+	for _, s := range stretches {
+		args = append(args, escape(string(s.Chat)), uint64(s.From), s.Limit)
+	}
+	reply, err := l.scripts.backlog.Run(ctx, l.client, []string{l.keys.id(partition)}, args...).Slice()
+	if err != nil {
+		return nil, unavailable(ctx, err)
+	}
+	if status, _ := reply[0].(int64); status < 0 {
+		return nil, l.lost(partition)
+	}
+	pages := make([]ports.EncodedPage, len(stretches))
+	for i := range pages {
+		page, _ := reply[i].([]any)
+		if len(page) == 0 {
+			return nil, fmt.Errorf("%w: a reply without a page", ports.ErrUnavailable)
+		}
+		pages[i].Head = seqOf(page[0])
+		for _, element := range page[1:] {
+			text, _ := element.(string)
+			pages[i].Events = append(pages[i].Events, []byte(text[max(strings.IndexByte(text, '{'), 0):]))
+		}
+	}
+	return pages, nil
+}
