@@ -94,6 +94,9 @@ func (c *Core) traced(s *subscription) message.NoPublishHandlerFunc {
 		return pubsub.NewConsumer(c.codec, c.LogID(), c.clock, handlers, c.counters)
 	}
 	return func(msg *message.Message) error {
+		if !c.telemetry.Processes(msg.Context()) {
+			return s.plain(msg)
+		}
 		ctx, end := c.telemetry.Process(msg.Context(), telemetry.Received{
 			Type: msg.Metadata.Get(wireformat.MetaType), Group: s.group, ID: domain.EventID(msg.UUID),
 			Chat: domain.ChatID(msg.Metadata.Get(wireformat.MetaChatID)), TraceParent: msg.Metadata.Get(wireformat.MetaTraceParent),

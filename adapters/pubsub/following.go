@@ -78,6 +78,7 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 		return err
 	}
 	parcels := make([]parcel, len(b.entries))
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.over {
@@ -91,7 +92,6 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 		t.admit(&b.entries[i], asked, &parcels[i])
 	}
 	t.note()
-	s.wake.Signal()
 	return nil
 }
 
@@ -175,6 +175,7 @@ func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) er
 	}
 	s.mu.Unlock()
 	pages, err := s.config.Backlog.Encoded(ctx, t.lane.Partition, stretches)
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
@@ -184,7 +185,6 @@ func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) er
 	for i, l := range lines {
 		t.fill(l, pages[i], stretches[i].From)
 	}
-	s.wake.Signal()
 	return nil
 }
 

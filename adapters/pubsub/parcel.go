@@ -9,6 +9,7 @@ import (
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Info is what a subscriber here knows of a message beside what the message itself says.
@@ -54,7 +55,8 @@ type parcel struct {
 	settled  bool   // it holds up the position no longer; of other programs' entries only
 	flying   bool
 
-	msg message.Message
+	record *ports.Record // the payload, where it had to be decoded before
+	msg    message.Message
 }
 
 type parcelKey struct{}
@@ -65,6 +67,14 @@ func (p *parcel) Value(key any) any {
 		return p
 	}
 	return p.Context.Value(key)
+}
+
+// decoded gives the payload's event, which was decoded before if the message comes from the log.
+func decoded(codec *wireformat.Codec, msg *message.Message) (ports.Record, error) {
+	if p := parcelOf(msg.Context()); p != nil && p.record != nil && len(msg.Payload) > 0 && &msg.Payload[0] == &p.payload[0] {
+		return *p.record, nil
+	}
+	return codec.Decode(msg.Payload)
 }
 
 func parcelOf(ctx context.Context) *parcel {
@@ -96,12 +106,12 @@ func (p *parcel) unpack(codec *wireformat.Codec) (message.Metadata, error) {
 		return nil, errors.New(p.broken)
 	}
 	if p.metadata != "" || p.uuid != "" {
-		return wireformat.DecodeMetadata([]byte(p.metadata))
+		return wireformat.ParseMetadata(p.metadata)
 	}
 	r, err := codec.Decode(p.payload)
 	if err != nil {
 		return nil, err
 	}
-	p.uuid = string(r.ID)
+	p.uuid, p.record = string(r.ID), &r
 	return wireformat.Metadata(r.ID, r.Event, r.Meta), nil
 }

@@ -35,6 +35,7 @@ func (s *subscription) ruleOnce(ctx context.Context) {
 		return
 	}
 	wanted := s.share(living)
+	s.dispatch()
 	s.giveBack(ctx)
 	s.takeLanes(ctx, wanted)
 	s.trimLanes(ctx)
@@ -60,7 +61,6 @@ func (s *subscription) share(living []string) []*laneState {
 					l.term.show(line)
 				}
 				l.term.show(l.term.others)
-				s.wake.Signal()
 			}
 		}
 	}

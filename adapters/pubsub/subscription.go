@@ -12,9 +12,9 @@ import (
 	"chatcore/ports"
 )
 
-// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Five goroutines do its work, and two more for each
-// lane: dispatch hands out, commit takes down what was finished, rule takes and gives back lanes; of each lane one reads the stream and one
-// catches up from the log.
+// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Three goroutines do its work, and two more for each
+// lane: run begins and ends it, commitLoop takes down what was finished, rule takes and gives back lanes; of each lane one follows the stream
+// and one catches up from the log.
 type subscription struct {
 	*Subscriber
 	group    string
@@ -32,7 +32,6 @@ type subscription struct {
 	reading  sync.WaitGroup // per lane
 
 	mu       sync.Mutex
-	wake     *sync.Cond // for dispatch
 	lanes    []*laneState
 	ready    queue
 	flying   int
@@ -76,10 +75,9 @@ func (q *queue) pop() *line {
 func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
 		Subscriber: s, group: s.config.Group, counters: s.config.Counters,
-		out: make(chan *message.Message), done: make(chan struct{}), halting: make(chan struct{}),
+		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), halting: make(chan struct{}),
 		commits: newSignal(), rules: newSignal(),
 	}
-	sub.wake = sync.NewCond(&sub.mu)
 	for _, l := range lanes {
 		sub.lanes = append(sub.lanes, &laneState{Lane: l})
 	}
@@ -152,7 +150,6 @@ func (s *subscription) run(ctx context.Context) {
 	var ruling, rest sync.WaitGroup
 	ruling.Go(func() { s.rule(reading) })
 	rest.Go(func() { s.commitLoop(control) })
-	rest.Go(s.dispatch)
 	defer rest.Wait()
 
 	select {
@@ -163,9 +160,9 @@ func (s *subscription) run(ctx context.Context) {
 	stopReading()
 	s.mu.Lock()
 	s.stopped = true
-	s.wake.Broadcast()
 	s.rewind()
 	s.mu.Unlock()
+	s.recall()
 	ruling.Wait()
 	s.reading.Wait()
 	s.drain(base)
@@ -249,22 +246,17 @@ func (s *subscription) leave(ctx context.Context) {
 	}
 }
 
-// dispatch hands out what is ready.
+// dispatch hands out what is ready. Whoever made something ready does it: waking another goroutine would take longer than all the rest.
 func (s *subscription) dispatch() {
-	var picked [32]*parcel
+	var picked [16]*parcel
 	for {
 		s.mu.Lock()
 		n := s.pick(picked[:])
-		for n == 0 && !s.stopped {
-			s.wake.Wait()
-			n = s.pick(picked[:])
-		}
 		s.mu.Unlock()
 		if n == 0 {
 			return
 		}
-		for i, p := range picked[:n] {
-			picked[i] = nil
+		for _, p := range picked[:n] {
 			s.hand(p)
 		}
 	}
@@ -305,24 +297,28 @@ func (s *subscription) pick(into []*parcel) int {
 // errUnended is a last attempt whose process ended before the handler.
 var errUnended = errors.New("the last attempt did not end: its process was gone")
 
-// hand gives a parcel to the handler. What cannot be read is set aside without one.
+// hand gives a parcel to the handler: there is room for all that may be with handlers. What cannot be read is set aside without one.
 func (s *subscription) hand(p *parcel) {
 	msg, err := p.message(s.handlers, !s.settled, s.config.Codec)
 	if err != nil {
-		s.outcome(p, Permanent(errors.Join(ErrBroken, err)))
+		s.land(p, Permanent(errors.Join(ErrBroken, err)))
 		return
 	}
-	select {
-	case s.out <- msg:
-	case <-s.halting:
-		s.outcome(p, errNotBegun)
-		return
-	case <-s.handlers.Done():
-		s.outcome(p, errNotBegun)
-		return
-	}
+	s.out <- msg
 	if !s.settled {
 		go s.await(p, msg)
+	}
+}
+
+// recall takes back what was handed out and nobody has taken.
+func (s *subscription) recall() {
+	for {
+		select {
+		case msg := <-s.out:
+			s.outcome(parcelOf(msg.Context()), errNotBegun)
+		default:
+			return
+		}
 	}
 }
 
@@ -341,8 +337,13 @@ func (s *subscription) await(p *parcel, msg *message.Message) {
 	}
 }
 
-// outcome takes what became of a parcel. Only the first word counts.
+// outcome takes what became of a parcel, and goes on. Only the first word counts.
 func (s *subscription) outcome(p *parcel, err error) {
+	s.land(p, err)
+	s.dispatch()
+}
+
+func (s *subscription) land(p *parcel, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !p.flying {
@@ -368,7 +369,6 @@ func (s *subscription) outcome(p *parcel, err error) {
 		t.fail(l, err)
 	}
 	t.show(l)
-	s.wake.Signal()
 	if t.draining && t.flights == 0 {
 		s.rules.wake()
 	}
@@ -376,6 +376,7 @@ func (s *subscription) outcome(p *parcel, err error) {
 
 // retry begins the next start of a line's head: first it is taken down that there is one.
 func (s *subscription) retry(t *term, l *line) {
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.over || t.draining || s.stopped || !l.waiting || l.head == nil {
@@ -384,7 +385,6 @@ func (s *subscription) retry(t *term, l *line) {
 	if l.foreign() || l.head.letter != "" {
 		l.waiting = false
 		t.show(l)
-		s.wake.Signal()
 		return
 	}
 	l.arranged = true
@@ -475,7 +475,6 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		return
 	}
 	t.answered(sent, s.config.Lease)
-	s.wake.Broadcast()
 	news := a.revision != t.revision
 	if a.lost {
 		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
@@ -485,6 +484,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		s.rules.wake()
 	}
 	s.mu.Unlock()
+	s.dispatch()
 	if !news {
 		return
 	}
@@ -558,6 +558,7 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 			return err
 		}
 	}
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.over {
@@ -581,7 +582,6 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 		t.walk()
 	}
 	t.more.wake()
-	s.wake.Signal()
 	return nil
 }
 
