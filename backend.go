@@ -84,7 +84,7 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 		Client: b.blocking, Reader: b.reader, Group: s.group,
 		Topic: b.Topics()[0], Lanes: b.lanes(), LogID: b.log.ID(), Backlog: b.log, Codec: b.codec,
 		FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: b.config.Retry, InFlight: s.inFlight,
-		Lease: b.config.Lease, Drain: b.config.StopTimeout, Counters: b.counters, Logger: b.config.Logger,
+		Lease: b.config.Lease, Drain: b.config.StopTimeout, Bound: b.config.StreamBound, Counters: b.counters, Logger: b.config.Logger,
 	})
 }
 

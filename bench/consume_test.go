@@ -290,8 +290,10 @@ func BenchmarkConsumeAllocations(b *testing.B) {
 func BenchmarkFourGroups(b *testing.B) {
 	const n = 5000
 	server, client := start(b)
+	runs := 0
 	reads := func(groups int) float64 {
-		namespace := fmt.Sprint("groups-", groups)
+		runs++
+		namespace := fmt.Sprint("run-", runs)
 		core := open(b, server, chatcore.Config{Namespace: namespace})
 		all := chats(b, core, 100)
 		handled := newCount(groups * n)

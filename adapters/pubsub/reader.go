@@ -220,13 +220,16 @@ func (r *Reader) read(ctx context.Context, stream string, after streamID, wait b
 	if err != nil {
 		return nil, err
 	}
-	if err := node.Process(ctx, cmd); err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, fmt.Errorf("%w: reading %s: %w", ports.ErrUnavailable, stream, err)
-	}
+	err = node.Process(ctx, cmd)
 	raw := cmd.Val()
-	if len(raw) > 0 && raw[0] == '-' {
-		reloadIfMoved(ctx, r.client, string(raw))
-		return nil, fmt.Errorf("%w: reading %s: %s", ports.ErrUnavailable, stream, strings.TrimSpace(string(raw[1:])))
+	if err == nil && len(raw) > 0 && raw[0] == '-' {
+		err = errors.New(strings.TrimSpace(string(raw[1:])))
+	}
+	if err != nil {
+		if cluster, ok := r.client.(*goredis.ClusterClient); ok { // the slot may be elsewhere by now
+			cluster.ReloadState(ctx)
+		}
+		return nil, fmt.Errorf("%w: reading %s: %w", ports.ErrUnavailable, stream, err)
 	}
 	b := &batch{after: after}
 	if wait {
@@ -262,11 +265,4 @@ func nodeOf(ctx context.Context, client goredis.UniversalClient, key string) (pr
 		return node, nil
 	}
 	return client, nil
-}
-
-// reloadIfMoved has a Cluster's map of slots fetched again if an answer says that it is old.
-func reloadIfMoved(ctx context.Context, client goredis.UniversalClient, reply string) {
-	if cluster, ok := client.(*goredis.ClusterClient); ok && (strings.HasPrefix(reply, "-MOVED") || strings.HasPrefix(reply, "-CLUSTERDOWN") || strings.HasPrefix(reply, "-READONLY")) {
-		cluster.ReloadState(ctx)
-	}
 }

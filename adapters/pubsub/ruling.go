@@ -57,10 +57,9 @@ func (s *subscription) share(living []string) []*laneState {
 		case l.term != nil && l.term.draining == mine:
 			l.term.draining = !mine
 			if mine { // it came back before it was gone
-				for _, line := range l.term.lines {
-					l.term.show(line)
-				}
-				l.term.show(l.term.others)
+				l.term.goOn()
+			} else {
+				l.term.rewind()
 			}
 		}
 	}
@@ -76,7 +75,7 @@ func (s *subscription) giveBack(ctx context.Context) {
 		if l.term != nil && l.term.draining && l.term.quiet() {
 			l.term.close()
 			lanes, epochs = append(lanes, l.Lane), append(epochs, l.term.epoch)
-			l.term = nil
+			l.term, l.last = nil, l.term
 		}
 	}
 	s.mu.Unlock()

@@ -254,6 +254,7 @@ type change struct {
 	passed   int      // entries between the position before and this one
 	walk     string   // done:total, "-" at the end, "" for nothing to say
 	oldest   uint64   // ms of the append of the oldest unfinished delivery, 0 if there is none
+	look     bool     // whether the stream has lost something
 	chats    []any    // chat, seq, …
 	left     []any    // chat, what it is left as or "", …
 	failing  []any    // chat, seq:starts or "", …
@@ -302,8 +303,12 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	if !c.position.isZero() {
 		position = c.position.String()
 	}
+	look := ""
+	if c.look {
+		look = "1"
+	}
 	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
-	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, c.oldest)
+	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, c.oldest, look)
 	for _, list := range [...][]any{c.chats, c.left, c.failing} {
 		args = append(append(args, len(list)/2), list...)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/domain"
@@ -18,6 +19,7 @@ import (
 type subscription struct {
 	*Subscriber
 	group    string
+	instance string // among those of the group
 	counters *Counters
 
 	out     chan *message.Message
@@ -74,7 +76,7 @@ func (q *queue) pop() *line {
 
 func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
-		Subscriber: s, group: s.config.Group, counters: s.config.Counters,
+		Subscriber: s, group: s.config.Group, instance: watermill.NewUUID(), counters: s.config.Counters,
 		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), halting: make(chan struct{}),
 		commits: newSignal(), rules: newSignal(),
 	}
@@ -160,30 +162,18 @@ func (s *subscription) run(ctx context.Context) {
 	stopReading()
 	s.mu.Lock()
 	s.stopped = true
-	s.rewind()
+	for _, l := range s.lanes {
+		if l.term != nil {
+			l.term.rewind()
+		}
+	}
 	s.mu.Unlock()
-	s.recall()
 	ruling.Wait()
 	s.reading.Wait()
 	s.drain(base)
 	stopControl()
 	rest.Wait()
 	s.leave(base)
-}
-
-// rewind takes back starts that were taken down and have not begun.
-func (s *subscription) rewind() {
-	for _, l := range s.lanes {
-		if l.term == nil {
-			continue
-		}
-		for _, line := range l.term.lines {
-			if line.arranged {
-				line.arranged = false
-				l.term.touch(line)
-			}
-		}
-	}
 }
 
 // drain waits until handlers have ended, and then until what they finished is taken down. Before the drain is over it cancels their contexts.
@@ -209,6 +199,7 @@ func (s *subscription) until(ctx context.Context, most time.Duration, holds func
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
 	for {
+		s.recall()
 		s.mu.Lock()
 		done := holds() || s.failure != nil && s.flying == 0
 		s.mu.Unlock()

@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"time"
 
 	"chatcore/domain"
@@ -51,7 +54,6 @@ type term struct {
 	chats   int  // about how many there are
 
 	position streamID
-	passed   int
 	dirty    []*line
 	changed  bool // there is something to take down beside the lines
 	letters  []letter
@@ -62,6 +64,7 @@ type term struct {
 	commits  uint64
 	acked    uint64
 	sent     time.Time // the last commit that was answered
+	looked   time.Time // whether the stream has lost something
 	revision string
 	arranged []*line // wait for the commit under way, to begin their next start
 	stalled  []*line // ready when the deadline had passed
@@ -125,7 +128,8 @@ func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	if len(t.lines) >= linesKept {
 		t.evict()
 	}
-	l := &line{term: t, chat: chat, finished: checkpoint, saved: checkpoint, last: checkpoint, mark: t.left[chat]}
+	chat = strings.Clone(chat) // it may be a part of all that was read with it
+	l := &line{term: t, chat: chat, key: chat, finished: checkpoint, saved: uint64(checkpoint), last: checkpoint, mark: t.left[chat]}
 	t.lines[chat] = l
 	delete(t.left, chat)
 	switch l.mark {
@@ -383,7 +387,7 @@ func (t *term) resume(l *line, checkpoint domain.Seq) {
 	if l.mode != parked {
 		return
 	}
-	l.finished, l.saved, l.last = checkpoint, checkpoint, checkpoint
+	l.finished, l.saved, l.last = checkpoint, uint64(checkpoint), checkpoint
 	l.mode, l.mark, l.passed, l.failed = live, leftBehind, true, false
 	t.fallBehind(l, checkpoint)
 }
@@ -394,7 +398,10 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 		return nil
 	}
 	t.commits++
-	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress}
+	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, look: now.Sub(t.looked) >= renewal}
+	if c.look {
+		t.looked = now
+	}
 	t.letters, t.settled, t.progress, t.changed = nil, nil, "", false
 	for _, l := range t.dirty {
 		l.dirty, l.commit = false, t.commits
@@ -402,7 +409,7 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 	}
 	t.dirty = t.dirty[:0]
 	n, last := t.window.pass()
-	if t.passed = n; n > 0 {
+	if n > 0 {
 		t.position = last
 		c.position, c.passed = last, n
 		t.room.wake()
@@ -419,15 +426,15 @@ func (t *term) save(l *line, c *change) {
 	if l.foreign() {
 		return
 	}
-	if l.finished != l.saved {
-		c.chats = append(c.chats, l.chat, uint64(l.finished))
-		l.saved = l.finished
+	if finished := uint64(l.finished); finished != l.saved {
+		l.saved = finished // the commit has a pointer to it, and until that is answered there is no other
+		c.chats = append(c.chats, l.key, &l.saved)
 	}
 	if l.mode == live && l.finished >= l.seen {
 		l.passed = false
 	}
 	if wanted := l.wanted(); wanted != l.mark {
-		c.left = append(c.left, l.chat, wanted)
+		c.left = append(c.left, l.key, wanted)
 		l.mark = wanted
 	}
 	starts := 0
@@ -439,10 +446,10 @@ func (t *term) save(l *line, c *change) {
 		if l.waiting && l.arranged { // the start to come counts, should nobody be there to tell how it ended
 			starts++
 		}
-		c.failing = append(c.failing, l.chat, failure{l.head.seq, starts}.String())
+		c.failing = append(c.failing, l.key, failure{l.head.seq, starts}.String())
 		l.failed = true
 	case l.failed:
-		c.failing = append(c.failing, l.chat, "")
+		c.failing = append(c.failing, l.key, "")
 		l.failed = false
 	}
 	if l.waiting && l.arranged {
@@ -467,6 +474,27 @@ func (t *term) answered(sent time.Time, lease time.Duration) {
 
 // margin is how long before its lease ends an owner stops by itself.
 func margin(lease time.Duration) time.Duration { return lease / 6 }
+
+// rewind takes back starts that were taken down and have not begun: somebody else will begin them.
+func (t *term) rewind() {
+	for _, l := range t.lines {
+		if l.failed && !l.flying {
+			l.arranged = false
+			t.touch(l)
+		}
+	}
+}
+
+// goOn begins again with a term that was to be given back.
+func (t *term) goOn() {
+	lines := append(slices.Collect(maps.Values(t.lines)), t.others)
+	for _, l := range lines {
+		if l.waiting && !l.arranged { // its time may have come meanwhile
+			l.timer = time.AfterFunc(0, func() { t.sub.retry(t, l) })
+		}
+		t.show(l)
+	}
+}
 
 // quiet reports whether everything that happened is taken down and no handler runs.
 func (t *term) quiet() bool { return t.flights == 0 && t.quietButFlights() }

@@ -49,7 +49,7 @@ if length - taken > bound then
   for name, position in pairs(ours) do
     if cut > 0 and (not first or earlier(position, first[1])) then
       reply[#reply + 1] = name
-      if log_id ~= '' and redis.call('HGET', prefix .. name, 'walk') == '' then redis.call('HSET', prefix .. name, 'walk', '0') end
+      if log_id ~= '' then redis.call('HSET', prefix .. name, 'walk', '0', 'position', first and first[1] or '0-0') end
       redis.call('HINCRBY', prefix .. name, 'revision', '1')
     end
   end
