@@ -307,30 +307,43 @@ var errUnended = errors.New("the last attempt did not end: its process was gone"
 
 // hand gives a parcel to the handler. What cannot be read is set aside without one.
 func (s *subscription) hand(p *parcel) {
-	msg, err := p.message(s.handlers, !s.settled, s.config.Codec)
+	ctx, end := s.handlers, context.CancelFunc(func() {})
+	if !s.settled { // without a router the message's context ends with its ack
+		ctx, end = context.WithCancel(ctx)
+	}
+	msg, err := p.message(ctx, !s.settled, s.config.Codec)
 	if err != nil {
-		s.outcome(p, Permanent(errors.Join(ErrBroken, err)))
+		err = Permanent(errors.Join(ErrBroken, err))
+	} else {
+		err = s.offer(msg)
+	}
+	if err == nil && !s.settled {
+		go s.await(p, msg, end)
 		return
 	}
+	end()
+	if err != nil {
+		s.outcome(p, err)
+	}
+}
+
+// offer waits until a handler takes a message.
+func (s *subscription) offer(msg *message.Message) error {
 	select {
 	case s.out <- msg:
+		return nil
 	case <-s.halting:
-		s.outcome(p, errNotBegun)
-		return
 	case <-s.handlers.Done():
-		s.outcome(p, errNotBegun)
-		return
 	}
-	if !s.settled {
-		go s.await(p, msg)
-	}
+	return errNotBegun
 }
 
 // errNotBegun is a parcel that found no handler, or whose handler was given up: it counts as no attempt.
 var errNotBegun = errors.New("not begun")
 
 // await settles a message by its ack.
-func (s *subscription) await(p *parcel, msg *message.Message) {
+func (s *subscription) await(p *parcel, msg *message.Message, end context.CancelFunc) {
+	defer end()
 	select {
 	case <-msg.Acked():
 		s.outcome(p, nil)
