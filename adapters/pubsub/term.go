@@ -38,6 +38,8 @@ type term struct {
 	lines  map[string]*line
 	others *line // of other programs' entries
 
+	evictions int // of lines
+
 	left    map[string]string  // chats left, of which there is no line
 	names   []string           // those of them that are behind and whose turn has not come
 	failing map[string]failure // of chats without a line
@@ -122,9 +124,6 @@ func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	if l := t.lines[chat]; l != nil {
 		return l
 	}
-	if len(t.lines) >= linesKept {
-		t.evict()
-	}
 	l := &line{term: t, chat: chat, finished: checkpoint, saved: checkpoint, last: checkpoint, mark: t.left[chat]}
 	t.lines[chat] = l
 	delete(t.left, chat)
@@ -138,8 +137,12 @@ func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	return l
 }
 
-// evict forgets idle lines, a good part of them at once.
+// evict forgets idle lines if there are many, a good part of them at once.
 func (t *term) evict() {
+	if len(t.lines) < linesKept {
+		return
+	}
+	t.evictions++
 	for chat, l := range t.lines {
 		if l.idle(t.acked) {
 			delete(t.lines, chat)
