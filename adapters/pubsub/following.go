@@ -187,9 +187,10 @@ func (s *subscription) nextStep(t *term) step {
 
 // feedLines reads a page of the log for each line.
 func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) error {
-	stretches := make([]ports.Stretch, len(lines))
+	stretches, seen := make([]ports.Stretch, len(lines)), make([]domain.Seq, len(lines))
 	s.mu.Lock()
 	for i, l := range lines {
+		seen[i] = l.seen
 		stretches[i] = ports.Stretch{Chat: domain.ChatID(l.chat), From: l.last + 1, Limit: 64}
 	}
 	s.mu.Unlock()
@@ -201,7 +202,7 @@ func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) er
 		return err
 	}
 	for i, l := range lines {
-		t.fill(l, pages[i], stretches[i].From)
+		t.fill(l, pages[i], stretches[i].From, seen[i])
 	}
 	s.wake.Signal()
 	return nil

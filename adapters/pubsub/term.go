@@ -184,8 +184,9 @@ func (t *term) feed(l *line) {
 	}
 }
 
-// fill takes a page of the log into a line, and has it live again once nothing is missing.
-func (t *term) fill(l *line, page ports.EncodedPage, from domain.Seq) {
+// fill takes a page of the log into a line, and has it live again once nothing is missing. seen is what there was at least when the page was
+// asked for: what was seen since is not in it.
+func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 	l.filling = false
 	if l.mode != behind || from != l.last+1 { // parked or moved meanwhile
 		t.feed(l)
@@ -199,10 +200,12 @@ func (t *term) fill(l *line, page ports.EncodedPage, from domain.Seq) {
 		}
 		t.sub.counters.CaughtUp.Add(uint64(len(parcels)))
 	}
-	if l.last >= page.Head || len(page.Events) == 0 {
+	if (l.last >= page.Head || len(page.Events) == 0) && l.seen <= max(l.last, seen) {
 		if l.seen > l.last {
 			t.sub.counters.Ghosts.Add(uint64(l.seen - l.last)) // the stream told of events that the log does not have
 			l.seen = l.last
+			t.window.free(l, l.last)
+			t.note()
 		}
 		l.mode = live
 		t.behind--
