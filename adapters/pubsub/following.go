@@ -273,10 +273,12 @@ func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64
 	return next, nil
 }
 
-// endWalk is called when every chat was looked at.
+// endWalk is called when every chat was looked at. What was read of the log and is not finished need not be in the stream: from here on it is
+// known only by what its chat is left as.
 func (s *subscription) endWalk(t *term) {
 	for _, l := range t.lines {
-		if l.mode == behind {
+		if l.mode == behind || l.mode == live && l.last > l.finished {
+			l.seen = max(l.seen, l.last)
 			t.passBy(l)
 		}
 	}
