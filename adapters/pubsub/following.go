@@ -84,6 +84,7 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 		for i := range b.entries {
 			t.admit(&b.entries[i], known, &parcels[i])
 		}
+		t.read = b.last()
 		t.evict()
 		t.note()
 		s.wake.Signal()

@@ -492,7 +492,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 	news := a.revision != t.revision
 	if a.lost {
 		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
-		t.walk()
+		t.truncated(a.first)
 	}
 	if t.draining && t.quiet() {
 		s.rules.wake()

@@ -52,6 +52,8 @@ type term struct {
 	walked  int  // chats
 	chats   int  // about how many there are
 
+	read     streamID // last entry
+	cutOff   streamID // before it nothing is left in the stream
 	position streamID
 	passed   int
 	dirty    []*line
@@ -172,6 +174,15 @@ func (t *term) walk() {
 		t.note()
 	}
 	t.more.wake()
+}
+
+// truncated has every chat looked at because the stream was cut off before what is left of it. A position before that would be another loss.
+func (t *term) truncated(first streamID) {
+	if first.isZero() {
+		first = streamID{t.read.ms, t.read.n + 1}
+	}
+	t.cutOff = first
+	t.walk()
 }
 
 // feed asks for more of the log if a line that is behind runs out.
@@ -409,8 +420,10 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 	t.dirty = t.dirty[:0]
 	n, last := t.window.pass()
 	if t.passed = n; n > 0 {
-		t.position = last
-		c.position, c.passed = last, n
+		c.passed = n
+		if t.position = last; last.compare(t.cutOff) >= 0 {
+			c.position = last
+		}
 		t.room.wake()
 	}
 	if s := t.window.head(); s != nil {

@@ -24,9 +24,10 @@ end
 -- The entry at the position is kept by whoever trims. Where it is gone, others after it may be.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
-if log_id ~= '' and walk == '' and position ~= '0-0' and (not first or later(first[1], position)) then
-  walk = '0'
-  redis.call('HSET', group, 'walk', walk)
+if log_id ~= '' and position ~= '0-0' and (not first or later(first[1], position)) then
+  position = '0-0' -- which is no loss again
+  if walk == '' then walk = '0' end
+  redis.call('HSET', group, 'walk', walk, 'position', position)
 end
 
 -- An epoch is a time, so that it grows even where a failover has lost the one before.
