@@ -60,39 +60,59 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 	if len(b.entries) == 0 {
 		return nil
 	}
-	s.mu.Lock()
-	var unknown []string
-	asked := make(map[string]domain.Seq)
-	for i := range b.entries {
-		chat := b.entries[i].chat
-		if b.entries[i].seq == 0 || t.lines[chat] != nil || t.left[chat] == leftParked {
-			continue
-		}
-		if _, twice := asked[chat]; !twice {
-			asked[chat] = 0
-			unknown = append(unknown, chat)
-		}
-	}
-	s.mu.Unlock()
-	if err := s.checkpoints(ctx, t, unknown, asked); err != nil {
-		return err
-	}
 	parcels := make([]parcel, len(b.entries))
-	defer s.dispatch()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if t.over {
-		return ctx.Err()
+	return s.knowing(ctx, t, func(known map[string]domain.Seq) (unknown []string) {
+		for i := range b.entries {
+			chat := b.entries[i].chat
+			if b.entries[i].seq == 0 || t.lines[chat] != nil || t.left[chat] == leftParked {
+				continue
+			}
+			if _, asked := known[chat]; !asked {
+				known[chat] = 0
+				unknown = append(unknown, chat)
+			}
+		}
+		return unknown
+	}, func(known map[string]domain.Seq) {
+		if t.over {
+			return
+		}
+		if b.hole && t.lane.logged() {
+			s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
+			t.walk()
+		}
+		for i := range b.entries {
+			t.admit(&b.entries[i], known, &parcels[i])
+		}
+		t.read = b.last()
+		t.evict()
+		t.note()
+	})
+}
+
+// knowing asks for the checkpoints of chats until none is unknown any more, and then does something before anything else happens to the term.
+// Both are called with the lock held. A chat that has a line may have lost it by the time that the others' checkpoints are there, and what was
+// asked for before an eviction may be old after it.
+func (s *subscription) knowing(ctx context.Context, t *term, unknown func(known map[string]domain.Seq) []string, then func(known map[string]domain.Seq)) error {
+	known, evictions := make(map[string]domain.Seq), 0
+	for {
+		s.mu.Lock()
+		if t.evictions != evictions {
+			clear(known)
+			evictions = t.evictions
+		}
+		chats := unknown(known)
+		if len(chats) == 0 {
+			then(known)
+			s.mu.Unlock()
+			s.dispatch()
+			return nil
+		}
+		s.mu.Unlock()
+		if err := s.checkpoints(ctx, t, chats, known); err != nil {
+			return err
+		}
 	}
-	if b.hole && t.lane.logged() {
-		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
-		t.walk()
-	}
-	for i := range b.entries {
-		t.admit(&b.entries[i], asked, &parcels[i])
-	}
-	t.note()
-	return nil
 }
 
 func (s *subscription) checkpoints(ctx context.Context, t *term, chats []string, into map[string]domain.Seq) error {
@@ -168,9 +188,10 @@ func (s *subscription) nextStep(t *term) step {
 
 // feedLines reads a page of the log for each line.
 func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) error {
-	stretches := make([]ports.Stretch, len(lines))
+	stretches, seen := make([]ports.Stretch, len(lines)), make([]domain.Seq, len(lines))
 	s.mu.Lock()
 	for i, l := range lines {
+		seen[i] = l.seen
 		stretches[i] = ports.Stretch{Chat: domain.ChatID(l.chat), From: l.last + 1, Limit: 64}
 	}
 	s.mu.Unlock()
@@ -183,7 +204,7 @@ func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) er
 		return err
 	}
 	for i, l := range lines {
-		t.fill(l, pages[i], stretches[i].From)
+		t.fill(l, pages[i], stretches[i].From, seen[i])
 	}
 	return nil
 }
@@ -213,54 +234,61 @@ func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64
 	if err != nil {
 		return cursor, err
 	}
-	s.mu.Lock()
-	var unknown []string
-	for _, h := range heads {
-		if chat := string(h.Chat); t.lines[chat] == nil && t.left[chat] == "" {
-			unknown = append(unknown, chat)
-		}
-	}
-	s.mu.Unlock()
-	found := make(map[string]domain.Seq, len(unknown))
-	if err := s.checkpoints(ctx, t, unknown, found); err != nil {
-		return cursor, err
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, h := range heads {
-		chat := string(h.Chat)
-		l := t.lines[chat]
-		checkpoint, asked := found[chat]
-		switch {
-		case l == nil && (!asked || t.left[chat] != ""): // left in Redis: it comes by its name
-			continue
-		case l == nil && checkpoint >= h.Head:
-			continue
-		case l == nil:
-			l = t.open(chat, checkpoint)
-		}
-		if l.mode != parked && l.last < h.Head {
-			t.fallBehind(l, h.Head)
-		}
-	}
-	t.walked += len(heads)
-	t.chats = max(total, t.walked)
-	t.progress = fmt.Sprintf("%d:%d", t.walked, t.chats)
-	if next == 0 {
-		for _, l := range t.lines {
-			if l.mode == behind {
-				t.passBy(l)
+	err = s.knowing(ctx, t, func(known map[string]domain.Seq) (unknown []string) {
+		for _, h := range heads {
+			chat := string(h.Chat)
+			if _, asked := known[chat]; !asked && t.lines[chat] == nil && t.left[chat] == "" {
+				known[chat] = 0
+				unknown = append(unknown, chat)
 			}
 		}
-		t.walking, t.walked, t.progress = t.anew, 0, "-"
-		if t.anew {
-			t.progress = "0"
+		return unknown
+	}, func(known map[string]domain.Seq) {
+		for _, h := range heads {
+			chat := string(h.Chat)
+			l := t.lines[chat]
+			switch {
+			case l == nil && t.left[chat] != "": // it comes by its name
+				continue
+			case l == nil && known[chat] >= h.Head:
+				continue
+			case l == nil:
+				l = t.open(chat, known[chat])
+			}
+			if l.mode != parked && l.last < h.Head {
+				t.fallBehind(l, h.Head)
+			}
 		}
-		t.anew = false
-		s.config.Logger.Info("every chat of the lane was looked at", "lane", t.String(), "group", s.group)
+		t.evict()
+		t.walked += len(heads)
+		t.chats = max(total, t.walked)
+		t.progress = fmt.Sprintf("%d:%d", t.walked, t.chats)
+		if next == 0 {
+			s.endWalk(t)
+		}
+		t.note()
+	})
+	if err != nil {
+		return cursor, err
 	}
-	t.note()
 	return next, nil
+}
+
+// endWalk is called when every chat was looked at. What was read of the log and is not finished need not be in the stream: from here on it is
+// known only by what its chat is left as.
+func (s *subscription) endWalk(t *term) {
+	for _, l := range t.lines {
+		if l.mode == behind || l.mode == live && l.last > l.finished {
+			l.seen = max(l.seen, l.last)
+			t.passBy(l)
+		}
+	}
+	t.walking, t.walked, t.progress = t.anew, 0, "-"
+	if t.anew {
+		t.progress = "0"
+	}
+	t.anew = false
+	s.config.Logger.Info("every chat of the lane was looked at", "lane", t.String(), "group", s.group)
 }
 
 // pauses are between attempts, each twice as long as the one before.

@@ -133,16 +133,19 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	return s, err
 }
 
-// lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise.
+// lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is
+// too high, before the end of the stream, where entries were taken away that nobody had passed.
 func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64, stream *goredis.Cmd) (uint64, error) {
 	info, err := stream.Result()
 	if err != nil {
 		return 0, nil //nolint:nilerr // there is no stream, so nothing is behind
 	}
-	added, length := uint64(0), uint64(0)
+	added, length, last := uint64(0), uint64(0), ""
 	take := func(key, value any) {
 		n, _ := value.(int64)
 		switch key {
+		case "last-generated-id":
+			last, _ = value.(string)
 		case "entries-added":
 			added = uint64(n) //nolint:gosec // a count
 		case "length":
@@ -158,6 +161,9 @@ func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64
 		for i := 0; i+1 < len(info); i += 2 {
 			take(info[i], info[i+1])
 		}
+	}
+	if position == last {
+		return 0, nil
 	}
 	if added >= passed && added > 0 {
 		return min(added-passed, length), nil

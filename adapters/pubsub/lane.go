@@ -28,7 +28,7 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //
 //	BASEid               STRING  the log's id, which the event log keeps
 //	BASEgroups           SET     names of the lane's groups
-//	BASEg:GROUP          HASH    owner, epoch, until (ms), commit, position, passed, walk, revision, oldest (ms), state
+//	BASEg:GROUP          HASH    owner, epoch, until (ms), commit, position, passed, walk, revision, oldest (ms), lost, state
 //	BASEg:GROUP:chats    HASH    chat → seq of the last finished event: its checkpoint
 //	BASEg:GROUP:left     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
 //	BASEg:GROUP:failing  HASH    chat → seq:handler starts of the event after its checkpoint

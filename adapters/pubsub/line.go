@@ -159,6 +159,16 @@ func (w *window) head() *slot {
 	return &w.slots[w.first]
 }
 
+// free lets the position pass a line's slots above a seq: nothing will come for them.
+func (w *window) free(l *line, above domain.Seq) {
+	for i := w.first; i < len(w.slots); i++ {
+		if s := &w.slots[i]; s.line == l && s.seq > above {
+			*s = slot{id: s.id}
+			l.slots--
+		}
+	}
+}
+
 // pass takes away what is finished from the beginning on, and gives how many that were and the last one's id.
 func (w *window) pass() (n int, last streamID) {
 	for w.first < len(w.slots) && w.slots[w.first].passable() {

@@ -265,7 +265,8 @@ type change struct {
 // committed is the answer to a change.
 type committed struct {
 	revision string
-	lost     bool // the stream has lost what was not finished
+	lost     bool     // the stream may have lost what was not finished
+	first    streamID // what is left of it then; zero if nothing is
 	err      error
 }
 
@@ -293,7 +294,10 @@ func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, 
 			continue
 		}
 		answers[i].revision, _ = values[1].(string)
-		answers[i].lost = values[2] == "1"
+		if first, _ := values[2].(string); first != "" {
+			answers[i].lost = true
+			answers[i].first, _ = parseStreamID(first) // "-" if nothing is left
+		}
 	}
 	return answers
 }

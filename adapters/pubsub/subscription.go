@@ -295,10 +295,12 @@ func (s *subscription) hand(p *parcel) {
 		s.land(p, Permanent(errors.Join(ErrBroken, err)))
 		return
 	}
-	s.out <- msg
-	if !s.settled {
-		go s.await(p, msg)
+	if !s.settled { // without a router the message's context ends with its ack
+		var end context.CancelFunc
+		p.Context, end = context.WithCancel(s.handlers)
+		go s.await(p, msg, end)
 	}
+	s.out <- msg
 }
 
 // recall takes back what was handed out and nobody has taken.
@@ -317,7 +319,8 @@ func (s *subscription) recall() {
 var errNotBegun = errors.New("not begun")
 
 // await settles a message by its ack.
-func (s *subscription) await(p *parcel, msg *message.Message) {
+func (s *subscription) await(p *parcel, msg *message.Message, end context.CancelFunc) {
+	defer end()
 	select {
 	case <-msg.Acked():
 		s.outcome(p, nil)
@@ -469,7 +472,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 	news := a.revision != t.revision
 	if a.lost {
 		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
-		t.walk()
+		t.truncated(a.first)
 	}
 	if t.draining && t.quiet() {
 		s.rules.wake()

@@ -41,6 +41,8 @@ type term struct {
 	lines  map[string]*line
 	others *line // of other programs' entries
 
+	evictions int // of lines
+
 	left    map[string]string  // chats left, of which there is no line
 	names   []string           // those of them that are behind and whose turn has not come
 	failing map[string]failure // of chats without a line
@@ -53,6 +55,8 @@ type term struct {
 	walked  int  // chats
 	chats   int  // about how many there are
 
+	read     streamID // last entry
+	cutOff   streamID // before it nothing is left in the stream
 	position streamID
 	dirty    []*line
 	changed  bool // there is something to take down beside the lines
@@ -125,9 +129,6 @@ func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	if l := t.lines[chat]; l != nil {
 		return l
 	}
-	if len(t.lines) >= linesKept {
-		t.evict()
-	}
 	chat = strings.Clone(chat) // it may be a part of all that was read with it
 	l := &line{term: t, chat: chat, key: chat, finished: checkpoint, saved: uint64(checkpoint), last: checkpoint, mark: t.left[chat]}
 	t.lines[chat] = l
@@ -142,8 +143,12 @@ func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	return l
 }
 
-// evict forgets idle lines, a good part of them at once.
+// evict forgets idle lines if there are many, a good part of them at once.
 func (t *term) evict() {
+	if len(t.lines) < linesKept {
+		return
+	}
+	t.evictions++
 	for chat, l := range t.lines {
 		if l.idle(t.acked) {
 			delete(t.lines, chat)
@@ -175,6 +180,15 @@ func (t *term) walk() {
 	t.more.wake()
 }
 
+// truncated has every chat looked at because the stream was cut off before what is left of it. A position before that would be another loss.
+func (t *term) truncated(first streamID) {
+	if first.isZero() {
+		first = streamID{t.read.ms, t.read.n + 1}
+	}
+	t.cutOff = first
+	t.walk()
+}
+
 // feed asks for more of the log if a line that is behind runs out.
 func (t *term) feed(l *line) {
 	const low = 16
@@ -185,8 +199,9 @@ func (t *term) feed(l *line) {
 	}
 }
 
-// fill takes a page of the log into a line, and has it live again once nothing is missing.
-func (t *term) fill(l *line, page ports.EncodedPage, from domain.Seq) {
+// fill takes a page of the log into a line, and has it live again once nothing is missing. seen is what there was at least when the page was
+// asked for: what was seen since is not in it.
+func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 	l.filling = false
 	if l.mode != behind || from != l.last+1 { // parked or moved meanwhile
 		t.feed(l)
@@ -200,10 +215,12 @@ func (t *term) fill(l *line, page ports.EncodedPage, from domain.Seq) {
 		}
 		t.sub.counters.CaughtUp.Add(uint64(len(parcels)))
 	}
-	if l.last >= page.Head || len(page.Events) == 0 {
+	if (l.last >= page.Head || len(page.Events) == 0) && l.seen <= max(l.last, seen) {
 		if l.seen > l.last {
 			t.sub.counters.Ghosts.Add(uint64(l.seen - l.last)) // the stream told of events that the log does not have
 			l.seen = l.last
+			t.window.free(l, l.last)
+			t.note()
 		}
 		l.mode = live
 		t.behind--
@@ -410,8 +427,10 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 	t.dirty = t.dirty[:0]
 	n, last := t.window.pass()
 	if n > 0 {
-		t.position = last
-		c.position, c.passed = last, n
+		c.passed = n
+		if t.position = last; last.compare(t.cutOff) >= 0 {
+			c.position = last
+		}
 		t.room.wake()
 	}
 	if s := t.window.head(); s != nil {

@@ -18,14 +18,15 @@ var shared struct {
 	server *Server
 }
 
-// Main is the body of a TestMain: it runs the tests, stops the shared server, fails if goroutines are left and exits.
-func Main(m *testing.M) {
+// Main is the body of a TestMain: it runs the tests, stops the shared server, fails if goroutines are left and exits. The options say which
+// goroutines may be left.
+func Main(m *testing.M, left ...goleak.Option) {
 	shared.Lock()
 	shared.main = true
 	shared.Unlock()
 	code := m.Run()
 	stopShared()
-	if err := goleak.Find(); err != nil && code == 0 { // after failures leaks are noise
+	if err := goleak.Find(left...); err != nil && code == 0 { // after failures leaks are noise
 		fmt.Fprintln(os.Stderr, err)
 		code = 1
 	}

@@ -26,7 +26,8 @@ end
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
 if log_id ~= '' and position ~= '0-0' and (not first or later(first[1], position)) then
-  walk, position = '0', first and first[1] or '0-0'
+  position = '0-0' -- which is no loss again
+  if walk == '' then walk = '0' end
   redis.call('HSET', group, 'walk', walk, 'position', position)
 end
 

@@ -7,8 +7,9 @@
 --       has lost something; then number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of
 --       failing chats and their seq:starts, '' if no more; number of letters settled and their ids; number of new letters and for each the
 --       number of its fields and values and these
--- Reply {1, revision, '1' if the stream has lost what was not finished}; {-1} if the lane belongs to another log; {-2} if another owner came
---       since; {-3} if there is no such group; {-4} if an earlier commit is missing: Redis has lost it
+-- Reply {1, revision, lost}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
+--       an earlier commit is missing: Redis has lost it. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
+--       it is empty
 
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
 local log_id, epoch, number, ttl, position, passed, walk, oldest, look = unpack(ARGV, 1, 9)
@@ -22,7 +23,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local expires = string.format('%d', now + tonumber(ttl))
 if done == number then -- its answer was lost
   redis.call('HSET', group, 'until', expires)
-  return {1, redis.call('HGET', group, 'revision'), ''}
+  return {1, unpack(redis.call('HMGET', group, 'revision', 'lost'))}
 end
 if tonumber(done) ~= tonumber(number) - 1 then return {-4} end
 
@@ -33,14 +34,21 @@ redis.call('HLEN', failing)
 redis.call('HLEN', again)
 redis.call('XLEN', dead)
 
+-- The entry at a position is kept by whoever trims. Where it is gone, others behind it may be. The position then becomes 0-0, which tells the next
+-- owner as much and is no loss again.
 local lost = ''
-if look == '1' and log_id ~= '' and before ~= '0-0' then
+if look == '1' and log_id ~= '' then
   local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
-  local a1, a2 = string.match(first and first[1] or '', '^(%d+)-(%d+)$')
-  local b1, b2 = string.match(before, '^(%d+)-(%d+)$')
-  if not first or tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2) then
-    lost = '1'
-    before = first and first[1] or '0-0'
+  first = first and first[1] or '-'
+  local a1, a2 = string.match(first, '^(%d+)-(%d+)$')
+  local function gone(at)
+    local b1, b2 = string.match(at, '^(%d+)-(%d+)$')
+    return b1 and at ~= '0-0' and (not a1 or tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2))
+  end
+  if gone(before) or gone(position) then
+    lost = first
+    if position == '' or gone(position) then position = '0-0' end
+    if walk == '' or walk == '-' then walk = '0' end
   end
 end
 
@@ -77,13 +85,7 @@ for _ = 1, letters do
   at = at + 1 + fields
 end
 
-local changes = {'commit', number, 'until', expires, 'oldest', oldest}
-if lost == '1' then
-  changes[#changes + 1] = 'walk'
-  changes[#changes + 1] = '0'
-  if walk == '-' then walk = '' end -- that one had not seen the loss
-  if position == '' then position = before end
-end
+local changes = {'commit', number, 'until', expires, 'oldest', oldest, 'lost', lost}
 if position ~= '' then
   changes[#changes + 1] = 'position'
   changes[#changes + 1] = position

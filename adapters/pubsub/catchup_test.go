@@ -1,0 +1,129 @@
+package pubsub_test
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// busyLog appends to a chat while a page of it is read, and returns the page when the entry has been read from the stream.
+type busyLog struct {
+	ports.Backlog
+	during func()
+}
+
+func (l *busyLog) Encoded(ctx context.Context, partition int, stretches []ports.Stretch) ([]ports.EncodedPage, error) {
+	pages, err := l.Backlog.Encoded(ctx, partition, stretches)
+	l.during()
+	return pages, err
+}
+
+// TestWhatIsAppendedWhileAChatCatchesUp is delivered though nothing comes after it: the page that was read of the log does not have it, and the
+// stream has passed it by.
+func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 1)
+	e := newEffects()
+	r.send(3, "c")
+	if err := r.client.XTrimMaxLen(t.Context(), r.topic(), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	times := 0
+	config := beginning(r.config("g"))
+	config.Backlog = &busyLog{r.log, func() {
+		if times++; times <= 3 {
+			r.send(1, "c", "other")
+			until(t, "the stream is read", func() bool { return e.done("other") == domain.Seq(times) })
+		}
+	}}
+	r.start(config, e.around(nothing))
+	e.complete(r)
+	e.once(t)
+	until(t, "the position is the end of the stream", func() bool { return r.lane("g").Lag == 0 && r.lane("g").Behind == 0 })
+	if n := r.counters.Ghosts.Load(); n != 0 {
+		t.Errorf("%d events are said to be in no log", n)
+	}
+}
+
+// TestEntriesOfEventsThatTheLogDoesNotHave do not hold up the position, and what the chat gets later is delivered.
+func TestEntriesOfEventsThatTheLogDoesNotHave(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 1)
+	e := newEffects()
+	r.start(beginning(r.config("g")), e.around(nothing))
+	r.send(2, "c")
+	ghost := &goredis.XAddArgs{Stream: r.topic(), Values: []any{wireformat.FieldUUID, "x", wireformat.FieldPayload, "{}", wireformat.FieldChat, "c", wireformat.FieldSeq, 9}}
+	if err := r.client.XAdd(t.Context(), ghost).Err(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "it is counted and passed", func() bool { return r.counters.Ghosts.Load() == 7 && r.lane("g").Lag == 0 })
+	r.send(9, "c")
+	e.complete(r)
+	e.once(t)
+}
+
+// TestACrashAfterAllChatsWereLookedAt loses nothing that was read of the log and had no turn yet, though no stream has it.
+func TestACrashAfterAllChatsWereLookedAt(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 1)
+	e := newEffects()
+	r.send(2, chats(1500)...) // several pages of them
+	if err := r.client.XTrimMaxLen(t.Context(), r.topic(), 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	holds := make(chan struct{})
+	defer close(holds)
+	first := r.start(beginning(r.config("g")), func(context.Context, ports.Delivery) error {
+		<-holds
+		return nil
+	})
+	until(t, "all chats are looked at", func() bool { return !r.lane("g").CatchesUp })
+	first.crash()
+	r.start(r.config("g"), e.around(nothing))
+	e.complete(r)
+	until(t, "nobody is behind", func() bool { return r.lane("g").Behind == 0 })
+}
+
+// countedLog counts how often chats are asked for.
+type countedLog struct {
+	ports.Backlog
+	heads atomic.Int64
+}
+
+func (l *countedLog) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.ChatHead, uint64, int, error) {
+	l.heads.Add(1)
+	return l.Backlog.Heads(ctx, partition, cursor)
+}
+
+// TestADeletedStreamHeals guards against the stock subscriber's end at NOGROUP, and against a search without end for what it held.
+func TestADeletedStreamHeals(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 1)
+	e := newEffects()
+	log := &countedLog{Backlog: r.log}
+	config := beginning(r.config("g"))
+	config.Backlog = log
+	r.start(config, e.around(nothing))
+	r.send(3, "c", "d")
+	e.complete(r)
+	for range 3 {
+		if err := r.client.Del(t.Context(), r.topic()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		before := log.heads.Load()
+		until(t, "the loss is noticed", func() bool { return log.heads.Load() > before })
+		settled := time.After(2 * quick)
+		<-settled
+		if n := log.heads.Load() - before; n > 3 {
+			t.Errorf("the chats were looked at %d times", n)
+		}
+		r.send(1, "d", "new")
+		e.complete(r)
+	}
+	e.once(t)
+	until(t, "the position is the end of the stream", func() bool { l := r.lane("g"); return l.Lag == 0 && l.Behind == 0 && !l.CatchesUp })
+}

@@ -1,0 +1,352 @@
+package pubsub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// quick is a lease that lets a test see it end.
+const quick = 600 * time.Millisecond
+
+// rig is a log and its delivery streams, which instances of groups read as processes would: each over a client of its own.
+type rig struct {
+	t        *testing.T
+	server   *redistest.Server
+	client   *goredis.Client // the test's own
+	keys     redis.Keys
+	log      *redis.Log
+	lanes    []pubsub.Lane
+	counters *pubsub.Counters
+	sent     map[domain.ChatID]domain.Seq
+}
+
+func newRig(t *testing.T, server *redistest.Server, partitions int) *rig {
+	t.Helper()
+	client := connect(t, server.Addr())
+	keys, err := redis.NewKeys("rig-"+uuid.NewString(), partitions, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, server: server, client: client, keys: keys, log: log, counters: &pubsub.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
+	for _, l := range keys.Lanes() {
+		r.lanes = append(r.lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	}
+	return r
+}
+
+// topic is what all lanes are read as.
+func (r *rig) topic() string { return r.lanes[len(r.lanes)-1].Stream }
+
+// send appends so many messages to each chat, in turns.
+func (r *rig) send(count int, chats ...domain.ChatID) {
+	r.t.Helper()
+	const batch = 100
+	var appends []ports.Append
+	flush := func() {
+		outcomes, err := r.log.AppendBatch(r.t.Context(), appends)
+		for _, o := range outcomes {
+			err = errors.Join(err, o.Err)
+		}
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		appends = appends[:0]
+	}
+	for range count {
+		for _, chat := range chats {
+			r.sent[chat]++
+			id := fmt.Sprintf("%s-%d", chat, r.sent[chat])
+			e := domain.MessageNew{Chat: chat, Message: domain.MessageID(id), Sender: "ada", Content: "hi", At: fixedClock{}.Now()}
+			appends = append(appends, ports.Append{Chat: chat, Events: []ports.NewEvent{{ID: domain.EventID("e-" + id), Event: e, Moves: domain.Moves(e)}}})
+			if len(appends) == batch {
+				flush()
+			}
+		}
+	}
+	if len(appends) > 0 {
+		flush()
+	}
+}
+
+// chats names so many chats.
+func chats(n int) []domain.ChatID {
+	names := make([]domain.ChatID, n)
+	for i := range names {
+		names[i] = domain.ChatID(fmt.Sprintf("chat-%d", i))
+	}
+	return names
+}
+
+// instance is a group's subscriber in a process of its own, as far as the others can tell.
+type instance struct {
+	t          *testing.T
+	client     *goredis.Client
+	subscriber *pubsub.Subscriber
+	cancel     context.CancelFunc
+	ended      chan error
+	once       sync.Once
+}
+
+// config is that of an instance of a group. Tests change it before they start one.
+func (r *rig) config(group string) pubsub.SubscriberConfig {
+	return pubsub.SubscriberConfig{
+		Group: group, Topic: r.topic(), Lanes: r.lanes, LogID: r.log.ID(), Backlog: r.log, Codec: wireformat.New(),
+		Retry: pubsub.RetryPolicy{Attempts: 3, First: 10 * time.Millisecond, Max: 50 * time.Millisecond},
+		Lease: quick, Drain: 5 * time.Second, Counters: r.counters, Logger: slog.New(slog.DiscardHandler),
+	}
+}
+
+// beginning has the first event delivered first.
+func beginning(c pubsub.SubscriberConfig) pubsub.SubscriberConfig {
+	c.FromBeginning = true
+	return c
+}
+
+// start runs an instance on a router, until it is stopped or the test ends.
+func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler) *instance {
+	r.t.Helper()
+	if c.Client == nil {
+		c.Client = goredis.NewClient(&goredis.Options{Addr: r.server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	}
+	i := &instance{t: r.t, ended: make(chan error, 1)}
+	i.client, _ = c.Client.(*goredis.Client)
+	r.t.Cleanup(func() { _ = c.Client.Close() })
+	var err error
+	if i.subscriber, err = pubsub.NewSubscriber(c); err != nil {
+		r.t.Fatal(err)
+	}
+	router, err := pubsub.NewRouter(nil, c.Counters, fixedClock{}, pubsub.RetryPolicy{}, patience, slog.New(slog.DiscardHandler))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	consume := pubsub.NewConsumer(c.Codec, c.LogID, fixedClock{}, map[string]pubsub.Handler{pubsub.AnyType: handle}, c.Counters)
+	if err := router.AddGroup(c.Group, []string{c.Topic}, i.subscriber, consume); err != nil {
+		r.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(r.t.Context())
+	i.cancel = cancel
+	go func() { i.ended <- router.Run(ctx) }()
+	r.t.Cleanup(i.stop)
+	select {
+	case <-router.Running():
+	case err := <-i.ended:
+		i.once.Do(func() {})
+		r.t.Fatal(err)
+	}
+	return i
+}
+
+// stop shuts the instance down in order, and waits for it.
+func (i *instance) stop() {
+	i.once.Do(func() {
+		i.cancel()
+		if err := receive(i.t, i.ended); err != nil {
+			i.t.Error(err)
+		}
+	})
+}
+
+// crash takes its connections away for good: as far as Redis and other instances can tell it is gone.
+func (i *instance) crash() { _ = i.client.Close() }
+
+func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log.ID()) }
+
+func (r *rig) letters(group string) []pubsub.DeadLetter {
+	r.t.Helper()
+	var letters []pubsub.DeadLetter
+	for letter, err := range r.groups().Letters(r.t.Context(), group) {
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		letters = append(letters, letter)
+	}
+	return letters
+}
+
+// lane is where a group stands on the first lane.
+func (r *rig) lane(group string) pubsub.LaneState {
+	r.t.Helper()
+	list, err := r.groups().List(r.t.Context())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, state := range list {
+		if state.Group == group {
+			return state.Lanes[0]
+		}
+	}
+	r.t.Fatalf("there is no group %q", group)
+	return pubsub.LaneState{}
+}
+
+// checkpoint is a group's last finished seq of a chat in Redis.
+func (r *rig) checkpoint(group string, chat domain.ChatID) string {
+	r.t.Helper()
+	seq, err := r.client.HGet(r.t.Context(), r.lanes[r.keys.Partition(chat)].Base+"g:"+group+":chats", string(chat)).Result()
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		r.t.Fatal(err)
+	}
+	return seq
+}
+
+// effects is what handlers of a group have done, as one would see it who takes an effect only with the highest epoch so far.
+type effects struct {
+	mu     sync.Mutex
+	chats  map[domain.ChatID]*history
+	faults []string
+	starts int
+	again  int // starts of what was done before
+	over   int // starts while another handler of the chat ran under another epoch
+}
+
+type history struct {
+	done    domain.Seq
+	epoch   uint64
+	running map[uint64]int // by epoch
+}
+
+func newEffects() *effects { return &effects{chats: make(map[domain.ChatID]*history)} }
+
+func (e *effects) of(chat domain.ChatID) *history {
+	h := e.chats[chat]
+	if h == nil {
+		h = &history{running: make(map[uint64]int)}
+		e.chats[chat] = h
+	}
+	return h
+}
+
+// skip has the first events of a chat not expected.
+func (e *effects) skip(chat domain.ChatID, seqs domain.Seq) { e.of(chat).done = seqs }
+
+func (e *effects) begin(d ports.Delivery) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.of(d.ID.Chat)
+	e.starts++
+	if h.running[d.Epoch] > 0 {
+		e.faults = append(e.faults, fmt.Sprintf("%s: two at a time, the second is %d", d.ID.Chat, d.ID.Seq))
+	} else if len(h.running) > 0 {
+		e.over++
+	}
+	h.running[d.Epoch]++
+	if d.Epoch < h.epoch {
+		return
+	}
+	h.epoch = d.Epoch
+	switch {
+	case d.ID.Seq > h.done+1:
+		e.faults = append(e.faults, fmt.Sprintf("%s: %d begins when %d was the last that is done", d.ID.Chat, d.ID.Seq, h.done))
+	case d.ID.Seq <= h.done:
+		e.again++
+	}
+}
+
+func (e *effects) end(d ports.Delivery, err error) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	h := e.of(d.ID.Chat)
+	if h.running[d.Epoch]--; h.running[d.Epoch] == 0 {
+		delete(h.running, d.Epoch)
+	}
+	if err == nil && d.Epoch >= h.epoch && d.ID.Seq == h.done+1 {
+		h.done++
+	}
+	return err
+}
+
+// around records a handler.
+func (e *effects) around(handle pubsub.Handler) pubsub.Handler {
+	return func(ctx context.Context, d ports.Delivery) error {
+		e.begin(d)
+		return e.end(d, handle(ctx, d))
+	}
+}
+
+func (e *effects) done(chat domain.ChatID) domain.Seq {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.of(chat).done
+}
+
+// complete waits until everything that was sent is done, and reports what went wrong on the way.
+func (e *effects) complete(r *rig) {
+	r.t.Helper()
+	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
+	defer tick.Stop()
+	missing := func() string {
+		var missing []string
+		for chat, seq := range r.sent {
+			if done := e.done(chat); done < seq {
+				missing = append(missing, fmt.Sprintf("%s has done %d of %d", chat, done, seq))
+			}
+		}
+		return strings.Join(missing, ", ")
+	}
+	for missing() != "" {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			e.check(r.t)
+			r.t.Fatal(missing())
+		}
+	}
+	e.check(r.t)
+}
+
+func (e *effects) check(t *testing.T) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if len(e.faults) > 0 {
+		t.Fatalf("%d faults: %s", len(e.faults), strings.Join(e.faults[:min(len(e.faults), 5)], "; "))
+	}
+}
+
+// once reports what was done more than once, where nothing but order could be expected.
+func (e *effects) once(t *testing.T) {
+	t.Helper()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.again > 0 || e.over > 0 {
+		t.Errorf("%d of %d starts were of what was done before, %d overlapped", e.again, e.starts, e.over)
+	}
+}
+
+// nothing is a handler that succeeds.
+func nothing(context.Context, ports.Delivery) error { return nil }
+
+// lingers is a handler that takes a moment, each time another.
+func lingers(most time.Duration) pubsub.Handler {
+	return func(ctx context.Context, _ ports.Delivery) error {
+		timer := time.NewTimer(rand.N(most))
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
