@@ -308,7 +308,7 @@ func TestForgetRemovesAGroup(t *testing.T) {
 	if err := c.groups().Forget(t.Context(), "g"); !errors.Is(err, pubsub.ErrNoGroup) {
 		t.Errorf("forgotten twice: %v", err)
 	}
-	for _, key := range c.client.Keys(t.Context(), "*:g:g*").Val() {
+	for _, key := range c.client.Keys(t.Context(), "*:g:*:g").Val() {
 		if strings.HasPrefix(key, strings.TrimSuffix(c.lanes[0].Base, ":")) {
 			t.Errorf("left is %s", key)
 		}
