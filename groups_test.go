@@ -2,13 +2,17 @@ package chatcore_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
+	"chatcore/adapters/pubsub"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -38,5 +42,76 @@ func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
 	}
 	if len(seen) != len(groups)*len(chats) {
 		t.Errorf("delivered %v", seen)
+	}
+}
+
+// idle runs a group that does nothing, on a core of its own with a short lease, and gives what Run returns.
+func idle(t *testing.T, config chatcore.Config, groups ...string) (core *chatcore.Core, ended <-chan error) {
+	t.Helper()
+	config.Lease = pubsub.MinLease
+	core = opened(t)(chatcore.New(t.Context(), config))
+	for _, group := range groups {
+		if err := core.Subscribe(group, chatcore.On(func(context.Context, chatcore.Delivery[domain.Durable]) error { return nil })); err != nil {
+			t.Fatal(err)
+		}
+	}
+	returned := make(chan error, 1)
+	go func() { returned <- core.Run(t.Context()) }()
+	receive(t, core.Running())
+	return core, returned
+}
+
+func TestRunTellsThatRedisLostTheLog(t *testing.T) {
+	server := redistest.Start(t)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	_, ended := idle(t, chatcore.Config{RedisURL: server.URL(), Partitions: 2}, "g", "h")
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, ended); !errors.Is(err, ports.ErrLogLost) || errors.Is(err, chatcore.ErrForgotten) {
+		t.Errorf("Run ended with %v", err)
+	}
+}
+
+func TestRunTellsThatAGroupWasForgotten(t *testing.T) {
+	namespace := "forget-" + uuid.NewString()
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 2}
+	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	_, first := idle(t, config, "g", "stays") // a group that stays does not hold the process up
+	_, second := idle(t, config, "g")         // nor need an instance have a lane to notice
+	other := opened(t)(chatcore.New(t.Context(), config))
+	if err := other.Forget(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	for i, ended := range []<-chan error{first, second} {
+		if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) || errors.Is(err, ports.ErrLogLost) {
+			t.Errorf("Run %d ended with %v", i, err)
+		}
+	}
+	if left := must[[]string](t)(client.Keys(t.Context(), namespace+":*:g").Result()); len(left) > 0 {
+		t.Errorf("left are %q", left)
+	}
+	if err := other.Forget(t.Context(), "g"); !errors.Is(err, chatcore.ErrNoGroup) {
+		t.Errorf("forgotten twice: %v", err)
+	}
+	if err := other.Forget(t.Context(), "stays"); err != nil {
+		t.Errorf("the other group: %v", err)
+	}
+}
+
+func TestARunThatIsInterruptedAtOnceLeavesNothingBehind(t *testing.T) {
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "stop-" + uuid.NewString(), Partitions: 2}
+	core := opened(t)(chatcore.New(t.Context(), config))
+	for _, group := range []string{"a", "b", "c"} {
+		if err := core.Subscribe(group); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := core.Run(ctx); err != nil {
+		t.Errorf("Run ended with %v", err)
 	}
 }

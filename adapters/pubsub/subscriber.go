@@ -88,6 +88,7 @@ type Subscriber struct {
 	subs   []*subscription
 	closed bool
 	err    error
+	failed chan struct{} // closed when there is an err
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -123,7 +124,7 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 		c.Codec = wireformat.New()
 	}
 	s := &Subscriber{
-		config: c, reader: c.Reader, instance: watermill.NewUUID(),
+		config: c, reader: c.Reader, instance: watermill.NewUUID(), failed: make(chan struct{}),
 		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, scripts: newScripts()},
 	}
 	if s.reader == nil {
@@ -184,6 +185,9 @@ func (s *Subscriber) Err() error {
 func (s *Subscriber) ended(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err == nil {
+		close(s.failed)
+	}
 	s.err = errors.Join(s.err, err)
 }
 
