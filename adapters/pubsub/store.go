@@ -155,9 +155,13 @@ func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, la
 func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	living, err := s.scripts.beat.Run(ctx, s.client, []string{first.group(s.group).members}, instance, ttl.Milliseconds()).StringSlice()
-	if err != nil {
+	k := first.group(s.group)
+	living, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group}, instance, ttl.Milliseconds()).StringSlice()
+	switch {
+	case err != nil:
 		return nil, unavailable(err)
+	case len(living) == 0 && ttl > 0: // not even this one
+		return nil, s.missing(ctx, first)
 	}
 	return living, nil
 }
