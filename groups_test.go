@@ -115,3 +115,54 @@ func TestARunThatIsInterruptedAtOnceLeavesNothingBehind(t *testing.T) {
 		t.Errorf("Run ended with %v", err)
 	}
 }
+
+func TestGroupsTellWhatIsNotThere(t *testing.T) {
+	server := redistest.Start(t)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	core, ended := idle(t, chatcore.Config{RedisURL: server.URL(), Partitions: 2}, "g")
+	groups := must[chatcore.Groups](t)(core.Groups())
+	ctx := t.Context()
+	asked := func(group, letter string) map[string]error {
+		_, listErr := groups.List(ctx)
+		_, letterErr := groups.Letter(ctx, group, letter)
+		var lettersErr error
+		for _, err := range groups.Letters(ctx, group) {
+			lettersErr = errors.Join(lettersErr, err)
+		}
+		return map[string]error{
+			"List": listErr, "Letters": lettersErr, "Letter": letterErr, "Retry": groups.Retry(ctx, group, letter), "Drop": groups.Drop(ctx, group, letter),
+			"Rebuild": groups.Rebuild(ctx, group), "Forget": groups.Forget(ctx, group),
+		}
+	}
+	for what, err := range asked("nobody", "0/1-1") {
+		if what != "List" && !errors.Is(err, chatcore.ErrNoGroup) {
+			t.Errorf("%s of no group: %v", what, err)
+		}
+	}
+	_, letterErr := groups.Letter(ctx, "g", "0/1-1")
+	for what, err := range map[string]error{
+		"Letter": letterErr, "Retry": groups.Retry(ctx, "g", "2/1-1"), "Drop": groups.Drop(ctx, "g", "1/1-1"),
+	} {
+		if !errors.Is(err, chatcore.ErrNoLetter) {
+			t.Errorf("%s of no letter: %v", what, err)
+		}
+	}
+	for _, id := range []string{"", "1-1", "0/", "/1-1", "3/1-1", "-1/1-1", "0/1-1-1", "0/x", "0/1-1 "} {
+		if err := groups.Retry(ctx, "g", id); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("id %q: %v", id, err)
+		}
+	}
+
+	if err := client.FlushAll(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range asked("g", "0/1-1") {
+		if !errors.Is(err, ports.ErrLogLost) {
+			t.Errorf("%s of a lost log: %v", what, err)
+		}
+	}
+	if err := receive(t, ended); !errors.Is(err, ports.ErrLogLost) {
+		t.Errorf("Run ended with %v", err)
+	}
+}

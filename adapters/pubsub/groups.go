@@ -32,7 +32,7 @@ func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string) *Grou
 }
 
 func (g *Groups) store(group string) *groupStore {
-	return &groupStore{client: g.client, group: group, logID: g.logID, scripts: g.scripts}
+	return &groupStore{client: g.client, group: group, logID: g.logID, lanes: g.lanes, scripts: g.scripts}
 }
 
 // LaneState is where a group stands on one lane.
@@ -62,6 +62,9 @@ type GroupState struct {
 
 // List tells where every group stands, by name.
 func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
+	if err := g.store("").intact(ctx); err != nil {
+		return nil, err
+	}
 	states := make(map[string]*GroupState)
 	for _, l := range g.lanes {
 		names, err := g.client.SMembers(ctx, l.group("").groups).Result()
@@ -192,6 +195,14 @@ func (g *Groups) exists(ctx context.Context, group string) error {
 			return nil
 		}
 	}
+	return g.absent(ctx, group)
+}
+
+// absent is the error about a group that is not there.
+func (g *Groups) absent(ctx context.Context, group string) error {
+	if err := g.store(group).intact(ctx); err != nil {
+		return err
+	}
 	return fmt.Errorf("%w: %q", ErrNoGroup, group)
 }
 
@@ -305,6 +316,9 @@ func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 		return DeadLetter{}, unavailable(err)
 	}
 	if len(found) == 0 {
+		if err := g.exists(ctx, group); err != nil {
+			return DeadLetter{}, err
+		}
 		return DeadLetter{}, fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
 	}
 	again, err := g.client.HExists(ctx, k.again, entry).Result()
@@ -339,7 +353,7 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 	case status == 0:
 		return fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
 	case status == -3:
-		return fmt.Errorf("%w: %q", ErrNoGroup, group)
+		return g.absent(ctx, group)
 	}
 	return s.verdict(ctx, l, status)
 }

@@ -32,6 +32,7 @@ type groupStore struct {
 	client  goredis.UniversalClient
 	group   string
 	logID   string
+	lanes   []Lane // of the topic that the log is delivered on
 	scripts scripts
 }
 
@@ -68,18 +69,34 @@ func (s *groupStore) lost(l Lane) error {
 	return fmt.Errorf("%w: %s no longer belongs to log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, l.Stream, s.logID)
 }
 
-// missing tells why a group is gone: somebody removed it, or the whole log has gone.
+// missing tells why a group is gone from a lane: somebody removed it, or the whole log has gone.
 func (s *groupStore) missing(ctx context.Context, l Lane) error {
-	if l.logged() {
-		id, err := s.client.Get(ctx, l.group(s.group).id).Result()
-		switch {
-		case err != nil && !errors.Is(err, goredis.Nil):
-			return unavailable(err)
-		case id != s.logID:
+	if err := s.intact(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+}
+
+// intact checks that every lane still carries the log. One that carries none cannot tell.
+func (s *groupStore) intact(ctx context.Context) error {
+	ids := make(map[Lane]*goredis.StringCmd)
+	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for _, l := range s.lanes {
+			if l.logged() {
+				ids[l] = p.Get(ctx, l.group("").id)
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return unavailable(err)
+	}
+	for _, l := range s.lanes {
+		if l.logged() && ids[l].Val() != s.logID {
 			return s.lost(l)
 		}
 	}
-	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+	return nil
 }
 
 // run carries out one script for each lane in one round trip, and once more by its text where Redis does not know it.

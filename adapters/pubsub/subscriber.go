@@ -125,7 +125,7 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 	}
 	s := &Subscriber{
 		config: c, reader: c.Reader, instance: watermill.NewUUID(), failed: make(chan struct{}),
-		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, scripts: newScripts()},
+		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, lanes: c.Lanes, scripts: newScripts()},
 	}
 	if s.reader == nil {
 		s.reader, s.own = NewReader(c.Client), true
