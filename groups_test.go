@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
@@ -164,5 +165,37 @@ func TestGroupsTellWhatIsNotThere(t *testing.T) {
 	}
 	if err := receive(t, ended); !errors.Is(err, ports.ErrLogLost) {
 		t.Errorf("Run ended with %v", err)
+	}
+}
+
+// TestWhatNobodyReadsGrowsOld guards against an age that only a running owner tells: it matters most where there is none.
+func TestWhatNobodyReadsGrowsOld(t *testing.T) {
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "age-" + uuid.NewString(), Partitions: 1}
+	ran := opened(t)(chatcore.New(t.Context(), config))
+	if err := ran.Subscribe("g"); err != nil {
+		t.Fatal(err)
+	}
+	start(t, ran)()
+
+	core := opened(t)(chatcore.New(t.Context(), config))
+	groups := must[chatcore.Groups](t)(core.Groups())
+	lane := func() chatcore.LaneState {
+		t.Helper()
+		list := must[[]chatcore.GroupState](t)(groups.List(t.Context()))
+		if len(list) != 1 || list[0].Group != "g" || len(list[0].Lanes) != 1 {
+			t.Fatalf("groups %+v", list)
+		}
+		return list[0].Lanes[0]
+	}
+	if l := lane(); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
+		t.Errorf("nothing is there, and the group stands at %+v", l)
+	}
+	before := time.Now()
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+	after := time.Now()
+	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "hello"}))
+	l := lane()
+	if l.Lag != 2 || l.Oldest.Before(before.Truncate(time.Millisecond)) || l.Oldest.After(after) || l.Age < 0 || l.Age > time.Since(before) {
+		t.Errorf("two events are there, and the group stands at %+v", l)
 	}
 }
