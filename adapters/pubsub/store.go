@@ -274,7 +274,6 @@ type change struct {
 	position streamID // zero: as before
 	passed   int      // entries between the position before and this one
 	walk     string   // done:total, "-" at the end, "" for nothing to say
-	oldest   uint64   // ms of the append of the oldest unfinished delivery, 0 if there is none
 	chats    []any    // chat, seq, …
 	left     []any    // chat, what it is left as or "", …
 	failing  []any    // chat, seq:starts or "", …
@@ -324,7 +323,7 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 		position = c.position.String()
 	}
 	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
-	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, c.oldest)
+	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk)
 	for _, list := range [...][]any{c.chats, c.left, c.failing} {
 		args = append(append(args, len(list)/2), list...)
 	}

@@ -407,9 +407,6 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 		c.position, c.passed = last, n
 		t.room.wake()
 	}
-	if s := t.window.head(); s != nil {
-		c.oldest = s.id.ms
-	}
 	t.pending = c
 	return c
 }

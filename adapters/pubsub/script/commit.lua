@@ -3,14 +3,14 @@
 -- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
 --       letters, stream
 -- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
---       has ended or '' if there is nothing to say, age of the oldest unfinished delivery as the ms of its append or 0; then number and pairs of
---       chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their seq:starts, '' if no more;
---       number of letters settled and their ids; number of new letters and for each the number of its fields and values and these
+--       has ended or '' if there is nothing to say; then number and pairs of chats and seqs finished; of chats left and what they are left as,
+--       '' if no more; of failing chats and their seq:starts, '' if no more; number of letters settled and their ids; number of new letters and
+--       for each the number of its fields and values and these
 -- Reply {1, revision, '1' if the stream has lost what was not finished}; {-1} if the lane belongs to another log; {-2} if another owner came
 --       since; {-3} if there is no such group; {-4} if an earlier commit is missing: Redis has lost it
 
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
-local log_id, epoch, number, ttl, position, passed, walk, oldest = unpack(ARGV, 1, 8)
+local log_id, epoch, number, ttl, position, passed, walk = unpack(ARGV, 1, 7)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
 local present, done, before = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position'))
 if not present then return {-3} end
@@ -40,7 +40,7 @@ if log_id ~= '' and before ~= '0-0' then
   if not first or tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2) then lost = '1' end
 end
 
-local at = 9
+local at = 8
 local function pairs_of(key)
   local n = tonumber(ARGV[at])
   local set, gone = {}, {}
@@ -73,7 +73,7 @@ for _ = 1, letters do
   at = at + 1 + fields
 end
 
-local changes = {'commit', number, 'until', expires, 'oldest', oldest}
+local changes = {'commit', number, 'until', expires}
 if position ~= '' then
   changes[#changes + 1] = 'position'
   changes[#changes + 1] = position
