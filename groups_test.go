@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
@@ -103,18 +105,26 @@ func TestRunTellsThatAGroupWasForgotten(t *testing.T) {
 	}
 }
 
-func TestARunThatIsInterruptedAtOnceLeavesNothingBehind(t *testing.T) {
+func TestARunThatIsInterruptedWhileItStartsLeavesNothingBehind(t *testing.T) {
 	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "stop-" + uuid.NewString(), Partitions: 2}
-	core := opened(t)(chatcore.New(t.Context(), config))
-	for _, group := range []string{"a", "b", "c"} {
-		if err := core.Subscribe(group); err != nil {
-			t.Fatal(err)
+	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	for _, after := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 4 * time.Millisecond} {
+		core := opened(t)(chatcore.New(t.Context(), config))
+		for _, group := range []string{"a", "b", "c"} {
+			if err := core.Subscribe(group, chatcore.Passing()); err != nil {
+				t.Fatal(err)
+			}
 		}
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if err := core.Run(ctx); err != nil {
-		t.Errorf("Run ended with %v", err)
+		ctx, cancel := context.WithCancel(t.Context())
+		interrupt := time.AfterFunc(after, cancel)
+		if err := core.Run(ctx); err != nil {
+			t.Errorf("after %s Run ended with %v", after, err)
+		}
+		interrupt.Stop()
+		cancel()
+		if left := must[[]chatcore.GroupState](t)(groups.List(t.Context())); len(left) > 0 {
+			t.Errorf("interrupted after %s it leaves %+v", after, left)
+		}
 	}
 }
 
@@ -210,4 +220,85 @@ func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 	if !again.Oldest.Equal(l.Oldest) {
 		t.Errorf("the oldest was of %s, and is of %s", l.Oldest, again.Oldest)
 	}
+}
+
+// TestAPassingGroupIsRemovedWhenRunEnds has it end in each way that it can.
+func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
+	server := redistest.Start(t)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2, Lease: pubsub.MinLease}
+	other := opened(t)(chatcore.New(t.Context(), config))
+	groups := must[chatcore.Groups](t)(other.Groups())
+	there := func() (names []string) {
+		t.Helper()
+		for _, g := range must[[]chatcore.GroupState](t)(groups.List(t.Context())) {
+			names = append(names, g.Group)
+		}
+		return names
+	}
+	delivered := make(chan domain.ChatID, 16)
+	run := func() (stop func(), ended <-chan error) {
+		t.Helper()
+		core := opened(t)(chatcore.New(t.Context(), config))
+		handler := chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+			delivered <- d.ID.Chat
+			return nil
+		})
+		if err := errors.Join(core.Subscribe("passes", handler, chatcore.Passing()), core.Subscribe("stays")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		returned := make(chan error, 1)
+		go func() { returned <- core.Run(ctx) }()
+		receive(t, core.Running())
+		if got := there(); !slices.Equal(got, []string{"passes", "stays"}) {
+			t.Errorf("while it runs there are %q", got)
+		}
+		return cancel, returned
+	}
+	gone := func(want ...string) {
+		t.Helper()
+		if got := there(); !slices.Equal(got, want) {
+			t.Errorf("after Run there are %q, want %q", got, want)
+		}
+		if keys := must[[]string](t)(client.Keys(t.Context(), "*:passes").Result()); len(keys) > 0 {
+			t.Errorf("left are %q", keys)
+		}
+	}
+
+	stop, ended := run()
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "first", By: "ada"}))
+	receive(t, delivered)
+	stop()
+	if err := receive(t, ended); err != nil {
+		t.Errorf("Run ended with %v", err)
+	}
+	gone("stays")
+
+	// It was removed: the next one of that name begins with the next event.
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "between", By: "ada"}))
+	stop, ended = run()
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "second", By: "ada"}))
+	if chat := receive(t, delivered); chat != "second" {
+		t.Errorf("the next one is given %s", chat)
+	}
+	if err := other.Forget(t.Context(), "stays"); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) {
+		t.Errorf("Run ended with %v", err)
+	}
+	stop()
+	gone()
+
+	stop, ended = run()
+	if err := other.Forget(t.Context(), "passes"); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) || errors.Is(err, chatcore.ErrNoGroup) {
+		t.Errorf("Run ended with %v", err)
+	}
+	stop()
+	gone("stays")
 }
