@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -193,26 +195,18 @@ func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 
 	core := opened(t)(chatcore.New(t.Context(), config))
 	groups := must[chatcore.Groups](t)(core.Groups())
-	lane := func() chatcore.LaneState {
-		t.Helper()
-		list := must[[]chatcore.GroupState](t)(groups.List(t.Context()))
-		if len(list) != 1 || list[0].Group != "g" || len(list[0].Lanes) != 1 {
-			t.Fatalf("groups %+v", list)
-		}
-		return list[0].Lanes[0]
-	}
-	if l := lane(); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
+	if l := lane(t, groups); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
 		t.Errorf("nothing is there, and the group stands at %+v", l)
 	}
 	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
 	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "hello"}))
-	l := lane()
+	l := lane(t, groups)
 	first := must[[]goredis.XMessage](t)(client.XRange(t.Context(), l.Stream, "-", "+").Result())[0].ID
 	if l.Lag != 2 || !strings.HasPrefix(first, fmt.Sprint(l.Oldest.UnixMilli(), "-")) || l.Age < 0 || l.Age > patience {
 		t.Errorf("two events are there since %s, and the group stands at %+v", first, l)
 	}
-	again := lane()
-	for ; again.Age <= l.Age; again = lane() {
+	again := lane(t, groups)
+	for ; again.Age <= l.Age; again = lane(t, groups) {
 		if t.Context().Err() != nil {
 			t.Fatal("it does not grow old")
 		}
@@ -301,4 +295,88 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 	}
 	stop()
 	gone("stays")
+}
+
+// TestWhatARebuildHasReadIsNotForgotten has a process end between reading chats from the log and handling them: the events are behind the
+// position of the stream, and nobody walks for them again.
+func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
+	const chats = 600 // more than are looked at in one step
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "read-" + uuid.NewString(), Partitions: 1, Lease: pubsub.MinLease, StopTimeout: 50 * time.Millisecond}
+	release := make(chan struct{})
+	var blocks atomic.Bool
+	var handled sync.Map
+	open := func() *chatcore.Core {
+		core := opened(t)(chatcore.New(t.Context(), config))
+		err := core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+			if blocks.Load() {
+				<-release
+				return errors.New("its process is gone")
+			}
+			handled.Store(d.ID.Chat, true)
+			return nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return core
+	}
+	all := func() bool {
+		n := 0
+		handled.Range(func(any, any) bool { n++; return true })
+		return n == chats
+	}
+	first := open()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- first.Run(ctx) }()
+	receive(t, first.Running())
+	for i := range chats {
+		must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), By: "ada"}))
+	}
+	eventually(t, "every chat is handled", all)
+
+	blocks.Store(true)
+	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	if err := groups.Rebuild(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "every chat was looked at", func() bool { l := lane(t, groups); return !l.CatchesUp && l.Owner != "" })
+	if l := lane(t, groups); l.Behind != chats {
+		t.Errorf("no chat has caught up, and the group stands at %+v", l)
+	}
+	cancel() // the handlers do not end in time
+	_ = receive(t, ended)
+	close(release)
+
+	handled.Clear()
+	blocks.Store(false)
+	start(t, open())
+	eventually(t, "every chat is handled again", all)
+	eventually(t, "no chat is behind", func() bool { return lane(t, groups).Behind == 0 })
+}
+
+// eventually waits for something to hold.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within %s", what, patience)
+		}
+	}
+}
+
+// lane is where the only group stands on the only lane.
+func lane(t *testing.T, groups chatcore.Groups) chatcore.LaneState {
+	t.Helper()
+	list := must[[]chatcore.GroupState](t)(groups.List(t.Context()))
+	if len(list) != 1 || len(list[0].Lanes) != 1 {
+		t.Fatalf("groups %+v", list)
+	}
+	return list[0].Lanes[0]
 }

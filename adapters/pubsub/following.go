@@ -248,7 +248,7 @@ func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64
 	t.progress = fmt.Sprintf("%d:%d", t.walked, t.chats)
 	if next == 0 {
 		for _, l := range t.lines {
-			if l.mode == behind {
+			if l.mode == behind || l.finished < l.seen { // the latter has been read, and not all of it is finished
 				t.passBy(l)
 			}
 		}
