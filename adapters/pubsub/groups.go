@@ -63,9 +63,6 @@ type GroupState struct {
 
 // List tells where every group stands, by name.
 func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
-	if err := g.store("").intact(ctx); err != nil {
-		return nil, err
-	}
 	states := make(map[string]*GroupState)
 	for _, l := range g.lanes {
 		names, err := g.client.SMembers(ctx, l.group("").groups).Result()
@@ -82,6 +79,9 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 			}
 			states[name].Lanes = append(states[name].Lanes, state)
 		}
+	}
+	if err := g.store("").intact(ctx); err != nil { // at the end: what was read before may be half of what there was
+		return nil, err
 	}
 	list := make([]GroupState, 0, len(states))
 	for _, s := range states {

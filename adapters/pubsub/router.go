@@ -151,7 +151,7 @@ func (r *Router) Run(ctx context.Context) error {
 func (r *Router) end() error {
 	var errs []error
 	for _, read := range r.readings {
-		errs = append(errs, read.Subscriber.Close())
+		errs = append(errs, read.Close())
 	}
 	return errors.Join(errs...)
 }
