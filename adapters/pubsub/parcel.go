@@ -89,7 +89,7 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 		return nil, err
 	}
 	msg := &p.msg
-	if withAcks {
+	if withAcks || p.starts > 0 { // an earlier start has a message of its own, which it may still settle
 		msg = message.NewMessage(p.uuid, p.payload)
 	} else {
 		msg.UUID, msg.Payload = p.uuid, p.payload

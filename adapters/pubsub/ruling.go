@@ -28,10 +28,14 @@ func (s *subscription) rule(ctx context.Context) {
 
 func (s *subscription) ruleOnce(ctx context.Context) {
 	living, err := s.store.beat(ctx, s.lanes[0].Lane, s.instance, s.config.Lease)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.config.Logger.Debug("members of the group not known, trying again", "group", s.group, "error", err)
-		}
+	switch {
+	case ctx.Err() != nil:
+		return
+	case errors.Is(err, ports.ErrUnavailable):
+		s.config.Logger.Debug("members of the group not known, trying again", "group", s.group, "error", err)
+		return
+	case err != nil:
+		s.fail(err)
 		return
 	}
 	wanted := s.share(living)

@@ -32,6 +32,7 @@ type groupStore struct {
 	client  goredis.UniversalClient
 	group   string
 	logID   string
+	lanes   []Lane // of the topic that the log is delivered on
 	scripts scripts
 }
 
@@ -68,18 +69,34 @@ func (s *groupStore) lost(l Lane) error {
 	return fmt.Errorf("%w: %s no longer belongs to log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, l.Stream, s.logID)
 }
 
-// missing tells why a group is gone: somebody removed it, or the whole log has gone.
+// missing tells why a group is gone from a lane: somebody removed it, or the whole log has gone.
 func (s *groupStore) missing(ctx context.Context, l Lane) error {
-	if l.logged() {
-		id, err := s.client.Get(ctx, l.group(s.group).id).Result()
-		switch {
-		case err != nil && !errors.Is(err, goredis.Nil):
-			return unavailable(err)
-		case id != s.logID:
+	if err := s.intact(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+}
+
+// intact checks that every lane still carries the log. One that carries none cannot tell.
+func (s *groupStore) intact(ctx context.Context) error {
+	ids := make(map[Lane]*goredis.StringCmd)
+	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for _, l := range s.lanes {
+			if l.logged() {
+				ids[l] = p.Get(ctx, l.group("").id)
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return unavailable(err)
+	}
+	for _, l := range s.lanes {
+		if l.logged() && ids[l].Val() != s.logID {
 			return s.lost(l)
 		}
 	}
-	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+	return nil
 }
 
 // run carries out one script for each lane in one round trip, and once more by its text where Redis does not know it.
@@ -155,9 +172,13 @@ func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, la
 func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	living, err := s.scripts.beat.Run(ctx, s.client, []string{first.group(s.group).members}, instance, ttl.Milliseconds()).StringSlice()
-	if err != nil {
+	k := first.group(s.group)
+	living, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group}, instance, ttl.Milliseconds()).StringSlice()
+	switch {
+	case err != nil:
 		return nil, unavailable(err)
+	case len(living) == 0 && ttl > 0: // not even this one
+		return nil, s.missing(ctx, first)
 	}
 	return living, nil
 }
@@ -253,7 +274,6 @@ type change struct {
 	position streamID // zero: as before
 	passed   int      // entries between the position before and this one
 	walk     string   // done:total, "-" at the end, "" for nothing to say
-	oldest   uint64   // ms of the append of the oldest unfinished delivery, 0 if there is none
 	look     bool     // whether the stream has lost something
 	chats    []any    // chat, seq, …
 	left     []any    // chat, what it is left as or "", …
@@ -312,7 +332,7 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 		look = "1"
 	}
 	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
-	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, c.oldest, look)
+	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, look)
 	for _, list := range [...][]any{c.chats, c.left, c.failing} {
 		args = append(append(args, len(list)/2), list...)
 	}

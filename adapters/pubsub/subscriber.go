@@ -86,6 +86,7 @@ type Subscriber struct {
 	subs   []*subscription
 	closed bool
 	err    error
+	failed chan struct{} // closed when there is an err
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -121,8 +122,8 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 		c.Codec = wireformat.New()
 	}
 	s := &Subscriber{
-		config: c, reader: c.Reader,
-		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, scripts: newScripts()},
+		config: c, reader: c.Reader, failed: make(chan struct{}),
+		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, lanes: c.Lanes, scripts: newScripts()},
 	}
 	if s.reader == nil {
 		s.reader, s.own = NewReader(c.Client), true
@@ -182,6 +183,9 @@ func (s *Subscriber) Err() error {
 func (s *Subscriber) ended(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err == nil {
+		close(s.failed)
+	}
 	s.err = errors.Join(s.err, err)
 }
 

@@ -433,9 +433,6 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 		}
 		t.room.wake()
 	}
-	if s := t.window.head(); s != nil {
-		c.oldest = s.id.ms
-	}
 	t.pending = c
 	return c
 }

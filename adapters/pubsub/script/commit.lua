@@ -3,16 +3,15 @@
 -- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
 --       letters, stream
 -- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
---       has ended or '' if there is nothing to say, ms of the append of the oldest unfinished delivery or 0, '1' to look whether the stream
---       has lost something; then number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of
---       failing chats and their seq:starts, '' if no more; number of letters settled and their ids; number of new letters and for each the
---       number of its fields and values and these
+--       has ended or '' if there is nothing to say, '1' to look whether the stream has lost something; then number and pairs of chats and seqs
+--       finished; of chats left and what they are left as, '' if no more; of failing chats and their seq:starts, '' if no more; number of
+--       letters settled and their ids; number of new letters and for each the number of its fields and values and these
 -- Reply {1, revision, lost}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
 --       an earlier commit is missing: Redis has lost it. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
 --       it is empty
 
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
-local log_id, epoch, number, ttl, position, passed, walk, oldest, look = unpack(ARGV, 1, 9)
+local log_id, epoch, number, ttl, position, passed, walk, look = unpack(ARGV, 1, 8)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
 local present, done, before = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position'))
 if not present then return {-3} end
@@ -52,7 +51,7 @@ if look == '1' and log_id ~= '' then
   end
 end
 
-local at = 10
+local at = 9
 local function pairs_of(key)
   local n = tonumber(ARGV[at])
   local set, gone = {}, {}
@@ -85,7 +84,7 @@ for _ = 1, letters do
   at = at + 1 + fields
 end
 
-local changes = {'commit', number, 'until', expires, 'oldest', oldest, 'lost', lost}
+local changes = {'commit', number, 'until', expires, 'lost', lost}
 if position ~= '' then
   changes[#changes + 1] = 'position'
   changes[#changes + 1] = position
