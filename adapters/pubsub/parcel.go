@@ -79,7 +79,7 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 		return nil, err
 	}
 	msg := &p.msg
-	if withAcks {
+	if withAcks || p.starts > 0 { // the message of a failed start was nacked, and stays so
 		msg = message.NewMessage(p.uuid, p.payload)
 	} else {
 		msg.UUID, msg.Payload = p.uuid, p.payload

@@ -223,7 +223,7 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 	starts := make(map[domain.EventID][]int)
 	done := make(chan struct{})
 	var around atomic.Int64
-	c.run("g", c.consumer(map[string]pubsub.Handler{"message:new": func(_ context.Context, d ports.Delivery) error {
+	stop := c.run("g", c.consumer(map[string]pubsub.Handler{"message:new": func(_ context.Context, d ports.Delivery) error {
 		starts[d.ID.Event] = append(starts[d.ID.Event], d.Attempt)
 		switch d.ID.Event {
 		case "e-fails":
@@ -248,6 +248,7 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 	})
 	receive(t, done)
 	until(t, "the last one is counted and the letters are there", func() bool { return c.counters.Handled.Load() == 2 && len(c.letters("g")) == 3 })
+	stop() // what was finished or set aside besides is taken down
 	want := map[domain.EventID]string{"e-fails": "[1 2 3]", "e-gone": "[1]", "e-panics": "[1 2 3]", "e-recovers": "[1 2 3]", "e-last": "[1]"}
 	for id, attempts := range want {
 		if got := fmt.Sprint(starts[id]); got != attempts {
