@@ -26,16 +26,11 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// promised says whether deliveries keep what [Check] looks for. The stock reading of the streams does not across processes: what is found
-// about it is told then, and fails nothing.
-const promised = false
-
-// fails is how a fault of deliveries is told.
-func fails(t *testing.T) func(format string, args ...any) {
-	if promised {
-		return t.Errorf
-	}
-	return t.Logf
+// known are promises that the core is known to break; they are told and fail nothing.
+//
+//nolint:exhaustive // the others hold
+var known = map[Rule]string{
+	Displaced: "an owner that has read an event from a master which is then lost takes the next event of that seq for the same one",
 }
 
 const posts = 3
@@ -183,7 +178,8 @@ func (r *run) check(url string, lossy bool) {
 		if lossy { // who was added may be gone again
 			fail = t.Logf
 		}
-		fail("a writer was refused %d times: %s", r.writers.refused[reason], reason)
+		all := r.writers.refused[reason]
+		fail("writers were refused %d times: %s, at last %v", len(all), reason, all[len(all)-1])
 	}
 	for _, err := range r.writers.unexpected {
 		t.Errorf("a writer was told %v", err)
@@ -193,10 +189,7 @@ func (r *run) check(url string, lossy bool) {
 
 // catchUp waits until every event has had its effect, or nothing has happened for a while.
 func (r *run) catchUp(log map[domain.ChatID][]Logged) {
-	patience := 20 * time.Second
-	if !promised {
-		patience = 10 * time.Second
-	}
+	const patience = 20 * time.Second
 	missing := make(map[Place]struct{})
 	for _, chat := range log {
 		for _, l := range chat {
@@ -226,7 +219,7 @@ func (r *run) catchUp(log map[domain.ChatID][]Logged) {
 		select {
 		case <-look.C:
 		case <-idle.C:
-			fails(r.t)("no effect for %v, and %d events have had none", patience, len(missing))
+			r.t.Logf("no effect for %v, and %d events have had none", patience, len(missing))
 			return
 		}
 	}
@@ -240,11 +233,11 @@ func (r *run) tell(e Evidence, found []Violation) {
 		byRule[v.Rule] = append(byRule[v.Rule], v)
 	}
 	for _, rule := range slices.Sorted(maps.Keys(byRule)) {
-		fail := t.Errorf
-		if rule != Dense && rule != Unique && rule != Kept {
-			fail = fails(t)
+		if why := known[rule]; why != "" {
+			t.Logf("%d violations, as is known: %s: %s", len(byRule[rule]), rule, why)
+			continue
 		}
-		fail("%d violations: %s", len(byRule[rule]), rule)
+		t.Errorf("%d violations: %s", len(byRule[rule]), rule)
 	}
 	if !t.Failed() {
 		return

@@ -54,6 +54,7 @@ const (
 	Unique       Rule = "an event is in the log once"
 	Kept         Rule = "what was acknowledged is in the log"
 	Effective    Rule = "every event has its effect"
+	Displaced    Rule = "an event has its effect though Redis lost another one of its seq that had one"
 	Ordered      Rule = "effects come in the order of the log"
 	Once         Rule = "an event has its effect once"
 	Real         Rule = "an effect is that of an event in the log"
@@ -181,6 +182,7 @@ func (c *checker) inLog(d Delivery) bool {
 // chat goes through the records of one chat.
 func (c *checker) chat(chat domain.ChatID, records []numbered) {
 	made := make(map[domain.Seq]bool)
+	taken := make(map[domain.Seq]bool)    // by an event that had its effect and was lost
 	owners := make(map[uint64]string)     // by epoch
 	starts := make(map[Delivery]numbered) // the latest of each
 	early := make(map[domain.Seq]bool)    // told as such
@@ -194,13 +196,15 @@ func (c *checker) chat(chat domain.ChatID, records []numbered) {
 			owners[r.Epoch] = r.Worker
 		}
 		if !c.inLog(r.Delivery) {
-			c.strange(chat, r)
+			if c.strange(chat, r) {
+				taken[r.Seq] = true
+			}
 			continue
 		}
 		switch r.Outcome {
 		case Started:
 			starts[r.Delivery] = r
-			if r.Seq > 1 && !made[r.Seq-1] && !early[r.Seq] {
+			if r.Seq > 1 && !made[r.Seq-1] && !taken[r.Seq-1] && !early[r.Seq] {
 				early[r.Seq] = true
 				c.violated(OneAtATime, chat, r.Seq, r.place, "the handler of seq %d started at %s when seq %d had had no effect", r.Seq, r.Worker, r.Seq-1)
 			}
@@ -232,21 +236,27 @@ func (c *checker) chat(chat domain.ChatID, records []numbered) {
 	}
 	c.takingTurns(chat, accepted)
 	for _, l := range c.Log[chat] {
+		rule := Effective
+		if taken[l.Seq] {
+			rule = Displaced
+		}
 		if !made[l.Seq] {
-			c.violated(Effective, chat, l.Seq, -1, "seq %d (%s, for %q) has no effect", l.Seq, l.Event, l.Ref)
+			c.violated(rule, chat, l.Seq, -1, "seq %d (%s, for %q) has no effect", l.Seq, l.Event, l.Ref)
 		}
 	}
 }
 
-// strange is a record of something that is not in the log.
-func (c *checker) strange(chat domain.ChatID, r numbered) {
+// strange is a record of something that is not in the log. It reports whether that was an effect and Redis may have lost the event.
+func (c *checker) strange(chat domain.ChatID, r numbered) bool {
 	switch {
 	case r.Outcome != Made:
 	case c.Lossy && r.Log == c.LogID:
 		c.lost.Effects = append(c.lost.Effects, r.Record)
+		return true
 	default:
 		c.violated(Real, chat, r.Seq, r.place, "%s of log %s had an effect at %s and is not in log %s", r.Place, r.Log, r.Worker, c.LogID)
 	}
+	return false
 }
 
 // takingTurns looks at the starts of handlers whose effects were made: once a later epoch has begun, an earlier one starts nothing more.

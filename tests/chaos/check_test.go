@@ -144,6 +144,10 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 			logged(1).but(func(e *Evidence) { e.Lossy, e.LogID = true, "another" }).handles(first, 1),
 			[]string{"c #1 e1 of log log had an effect at w0 and is not in log another", "every event has its effect: chat c: seq 1"},
 		},
+		"an event that was taken for the one that had its seq before": {
+			logged(3).but(func(e *Evidence) { e.Lossy = true }).handles(first, 1).record(Started, first, gone).record(Made, first, gone).handles(first, 3),
+			[]string{`an event has its effect though Redis lost another one of its seq that had one: chat c: seq 2 (e2, for "m2") has no effect`},
+		},
 		"an effect under a lower epoch": {
 			logged(3).handles(first, 1).starts(first, 3).handles(second, 2).makes(first, 3),
 			[]string{

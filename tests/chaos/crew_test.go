@@ -97,7 +97,7 @@ func (p *post) start() {
 	p.process, p.running, p.leaves = process, said.heard, leaves
 	p.crew.watchers.Go(func() {
 		if err := process.Err(); !leaves.Load() {
-			fails(p.crew.t)("worker %s ended by itself: %v\n%s", name, err, p.crew.logOf(name))
+			p.crew.t.Errorf("worker %s ended by itself: %v\n%s", name, err, p.crew.logOf(name))
 		}
 	})
 }
@@ -115,7 +115,7 @@ func (p *post) stop() {
 	began := time.Now()
 	p.end(syscall.SIGTERM)
 	if err := p.process.Err(); err != nil {
-		fails(p.crew.t)("worker %s was told to stop and ended after %v: %v\n%s", p.name, time.Since(began), err, p.log())
+		p.crew.t.Errorf("worker %s was told to stop and ended after %v: %v\n%s", p.name, time.Since(began), err, p.log())
 	}
 }
 

@@ -58,13 +58,40 @@ func (c workerConfig) run(ctx context.Context, logger *slog.Logger) error {
 		return err
 	}
 	defer func() { _ = history.Close() }()
-	core, err := c.open(ctx, logger)
-	if err != nil {
-		return err
-	}
 	w := worker{config: c, history: history}
+	for {
+		ran, err := w.serve(ctx, logger)
+		switch {
+		case ran, err == nil:
+			return err
+		case ctx.Err() != nil: // told to stop before it could begin
+			return nil
+		case !errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, chatcore.ErrUnreachable):
+			return err
+		}
+		// A core does not open, and does not begin to run, while a part of Redis is away: that is for its program to try again.
+		logger.Warn("worker cannot begin, trying again", "error", err)
+		_ = pause(ctx, 200*time.Millisecond)
+	}
+}
+
+type worker struct {
+	config  workerConfig
+	history *History
+}
+
+// serve opens a core and runs it until ctx ends. It reports whether it ran at all.
+func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err error) {
+	core, err := chatcore.New(ctx, chatcore.Config{
+		RedisURL: w.config.RedisURL, Logger: logger,
+		// No event may end as a dead letter: each has to have its effect.
+		Retry: pubsub.RetryPolicy{Attempts: 1000, First: 20 * time.Millisecond, Max: 500 * time.Millisecond},
+	})
+	if err != nil {
+		return false, err
+	}
 	if err := core.Subscribe(group, chatcore.On(w.handle), chatcore.FromBeginning()); err != nil {
-		return errors.Join(err, core.Close())
+		return false, errors.Join(err, core.Close())
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- core.Run(ctx) }()
@@ -72,35 +99,12 @@ func (c workerConfig) run(ctx context.Context, logger *slog.Logger) error {
 	case <-core.Running():
 		fmt.Println(running)
 	case err := <-ended:
-		return err
+		return false, err
 	}
 	err = <-ended
 	stats := core.Stats()
 	logger.Info("worker has stopped", "handled", stats.Handled, "dead_letters", stats.DeadLetters)
-	return err
-}
-
-// open opens the core, as often as it takes: a worker may come while Redis is away.
-func (c workerConfig) open(ctx context.Context, logger *slog.Logger) (*chatcore.Core, error) {
-	for {
-		core, err := chatcore.New(ctx, chatcore.Config{
-			RedisURL: c.RedisURL, Logger: logger,
-			// No event may end as a dead letter: each has to have its effect.
-			Retry: pubsub.RetryPolicy{Attempts: 1000, First: 20 * time.Millisecond, Max: 500 * time.Millisecond},
-		})
-		if err == nil || !errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, chatcore.ErrUnreachable) {
-			return core, err
-		}
-		logger.Warn("redis is not there yet", "error", err)
-		if pause(ctx, 200*time.Millisecond) != nil {
-			return nil, err
-		}
-	}
-}
-
-type worker struct {
-	config  workerConfig
-	history *History
+	return true, err
 }
 
 var (

@@ -33,7 +33,7 @@ type writers struct {
 
 	mu         sync.Mutex
 	acks       []Ack
-	refused    map[string]int
+	refused    map[string][]error // by reason
 	unexpected []error
 	latest     [authors]said // what each has written last
 }
@@ -48,7 +48,7 @@ type said struct {
 // write starts authors on the given cores, in turns.
 func write(t *testing.T, seed uint64, scripts []*script, cores ...*chatcore.Core) *writers {
 	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
-	w := &writers{ctx: ctx, end: end, stop: make(chan struct{}), refused: make(map[string]int)}
+	w := &writers{ctx: ctx, end: end, stop: make(chan struct{}), refused: make(map[string][]error)}
 	for i := range authors {
 		a := &author{
 			writers: w, core: cores[i%len(cores)], place: i, rooms: make(map[*script]*room),
@@ -94,7 +94,8 @@ func (w *writers) answered(chat domain.ChatID, ref string, give func(context.Con
 			return nil
 		case errors.As(err, &refusal):
 			w.mu.Lock()
-			w.refused[refusal.Reason.Error()]++
+			reason := refusal.Reason.Error()
+			w.refused[reason] = append(w.refused[reason], fmt.Errorf("%s %q: %w", chat, ref, err))
 			w.mu.Unlock()
 			return err
 		case w.ctx.Err() == nil && !again(err):
@@ -287,7 +288,7 @@ func (r *room) edit(m said, text string) error {
 
 func (r *room) react(m said, by domain.UserID) error {
 	emoji := []string{"👍", "🍅", "🎉", "👀"}[r.author.dice.IntN(4)]
-	id := domain.CommandID(fmt.Sprintf("%s:by:%d", r.command("react"), r.author.place))
+	id := domain.CommandID(fmt.Sprintf("%s:from:%s", r.command("react"), r.id)) // the chat may be another one
 	return r.author.answered(m.chat, string(id), func(ctx context.Context) (app.Done, error) {
 		return r.author.core.Chats.React(ctx, app.React{Chat: m.chat, By: by, MessageID: m.message, Emoji: emoji, Command: id})
 	})
