@@ -41,6 +41,7 @@ type Figures struct {
 type Recovery struct {
 	First time.Duration // to the next effect
 	All   time.Duration // until every chat that had events waiting has had an effect
+	Alone bool          // whether there was no other fault meanwhile
 }
 
 // Sum counts what happened. Events whose own handler takes long do not count for how long a chat took to recover.
@@ -67,6 +68,9 @@ func Sum(e Evidence, lost Losses, faults []Fault, long func(Place) bool) Figures
 	for _, fault := range faults {
 		f.Faults[fault.Kind]++
 		if r, waited := effects.recovery(e, fault.Ended, long); waited {
+			r.Alone = !slices.ContainsFunc(faults, func(other Fault) bool {
+				return other != fault && other.Ended.After(fault.Ended) && other.Began.Before(fault.Ended.Add(r.All))
+			})
 			f.Recoveries[fault.Kind] = append(f.Recoveries[fault.Kind], r)
 		}
 	}
@@ -174,26 +178,39 @@ func (f Figures) String() string {
 	line("effects that were not made: %d had been, %d fenced off", f.Already, f.Fenced)
 	var all []Recovery
 	for _, kind := range slices.Sorted(maps.Keys(f.Recoveries)) {
-		line("recovery from %-16s %s", kind, spread(f.Recoveries[kind]))
+		line("recovery from %-14s %s", kind, spread(f.Recoveries[kind]))
 		all = append(all, f.Recoveries[kind]...)
 	}
-	line("recovery from %-16s %s", "all", spread(all))
+	line("recovery from %-14s %s", "all", spread(all))
 	return strings.TrimSuffix(b.String(), "\n")
 }
 
+// spread gives medians and maxima.
 func spread(all []Recovery) string {
 	if len(all) == 0 {
 		return "nothing waited"
 	}
-	by := func(of func(Recovery) time.Duration) (median, most time.Duration) {
-		var sorted []time.Duration
+	of := func(what string, time func(Recovery) time.Duration, which func(Recovery) bool) string {
+		var times durations
 		for _, r := range all {
-			sorted = append(sorted, of(r).Round(time.Millisecond))
+			if which(r) {
+				times = append(times, time(r))
+			}
 		}
-		slices.Sort(sorted)
-		return sorted[len(sorted)/2], sorted[len(sorted)-1]
+		return fmt.Sprintf("%s %s", what, times)
 	}
-	first, firstMost := by(func(r Recovery) time.Duration { return r.First })
-	last, lastMost := by(func(r Recovery) time.Duration { return r.All })
-	return fmt.Sprintf("first effect after %v (at most %v), every chat after %v (at most %v)", first, firstMost, last, lastMost)
+	every := func(Recovery) bool { return true }
+	alone := func(r Recovery) bool { return r.Alone }
+	first, chats := func(r Recovery) time.Duration { return r.First }, func(r Recovery) time.Duration { return r.All }
+	return of("first effect", first, every) + of(", every chat", chats, every) + of(", and with no other fault", chats, alone)
+}
+
+type durations []time.Duration
+
+func (d durations) String() string {
+	if len(d) == 0 {
+		return "never"
+	}
+	slices.Sort(d)
+	return fmt.Sprintf("%v, at most %v (%d)", d[len(d)/2].Round(time.Millisecond), d[len(d)-1].Round(time.Millisecond), len(d))
 }

@@ -23,10 +23,10 @@ func TestFigures(t *testing.T) {
 	run.Acks[5].At = at(15)
 
 	f := Sum(run.Evidence, Losses{}, []Fault{
-		{Kind: "short", Ended: at(3)},
-		{Kind: "short", Ended: at(8)},
-		{Kind: "before a long handler", Ended: at(12)},
-		{Kind: "nothing to do", Ended: at(14)},
+		{Kind: "short", Began: at(3), Ended: at(3)},
+		{Kind: "short", Began: at(4), Ended: at(8)},
+		{Kind: "before a long handler", Began: at(12), Ended: at(12)},
+		{Kind: "nothing to do", Began: at(14), Ended: at(14)},
 	}, func(p Place) bool { return p.Seq == 5 })
 
 	if f.Events != 6 || f.Chats != 1 || f.Acknowledged != 6 || f.Effects != 6 || f.Starts != 9 || f.Fenced != 1 {
@@ -46,7 +46,7 @@ func TestFigures(t *testing.T) {
 		"6 events in 1 chats; commands: 6 acknowledged",
 		"6 effects (0 of events that Redis lost), 9 handler starts",
 		"started again: 1 after a failure, 2 after a fault (1 of these not announced), 1 by an owner that was superseded",
-		"every chat after 4ms (at most 4ms)",
+		"recovery from short          first effect 4ms, at most 4ms (2), every chat 4ms, at most 4ms (2), and with no other fault 4ms, at most 4ms (1)",
 	} {
 		if !strings.Contains(f.String(), part) {
 			t.Errorf("%q is not in\n%s", part, f)

@@ -142,6 +142,7 @@ type author struct {
 type room struct {
 	author   *author
 	id       domain.ChatID
+	lines    int // played so far
 	commands int
 	created  bool
 	members  map[domain.UserID]struct{}
@@ -149,6 +150,7 @@ type room struct {
 }
 
 func (a *author) write(scripts []*script) {
+	const together = 20 // lines, before the author goes to another chat
 	for i := a.place; ; i++ {
 		s := scripts[i%len(scripts)]
 		r := a.rooms[s]
@@ -156,15 +158,16 @@ func (a *author) write(scripts []*script) {
 			r = &room{author: a, id: domain.ChatID(fmt.Sprintf("%s.%d", s.chat, a.place))}
 			a.rooms[s] = r
 		}
-		for _, l := range s.lines {
+		for range min(together, len(s.lines)) {
 			select {
 			case <-a.stop:
 				return
 			default:
 			}
-			if err := r.play(l); err != nil { // refused, as something was lost, or never answered
+			if err := r.play(s.lines[r.lines%len(s.lines)]); err != nil { // refused, as something was lost, or never answered
 				r.created = false
 			}
+			r.lines++
 			if pause(a.ctx, beat/2+time.Duration(a.dice.Int64N(int64(beat)))) != nil {
 				return
 			}
