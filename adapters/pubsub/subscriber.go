@@ -8,7 +8,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	goredis "github.com/redis/go-redis/v9"
 
@@ -77,12 +76,11 @@ type SubscriberConfig struct {
 // What a handler refuses is given to it again, after a while that holds up its chat only, and set aside after the last attempt. It closes
 // neither client nor reader that it was given.
 type Subscriber struct {
-	config   SubscriberConfig
-	store    *groupStore
-	reader   *Reader
-	own      bool // the reader is
-	instance string
-	settled  bool // by the router
+	config  SubscriberConfig
+	store   *groupStore
+	reader  *Reader
+	own     bool // the reader is
+	settled bool // by the router
 
 	mu     sync.Mutex
 	subs   []*subscription
@@ -123,7 +121,7 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 		c.Codec = wireformat.New()
 	}
 	s := &Subscriber{
-		config: c, reader: c.Reader, instance: watermill.NewUUID(),
+		config: c, reader: c.Reader,
 		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, scripts: newScripts()},
 	}
 	if s.reader == nil {

@@ -6,17 +6,19 @@ import (
 	"sync"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Five goroutines do its work, and two more for each
+// subscription is one Subscribe: the lanes of a topic, as far as they are its. Five goroutines do its work, and two more for each
 // lane: dispatch hands out, commit takes down what was finished, rule takes and gives back lanes; of each lane one reads the stream and one
 // catches up from the log.
 type subscription struct {
 	*Subscriber
+	instance string // among those that read for the group
 	group    string
 	counters *Counters
 
@@ -75,7 +77,7 @@ func (q *queue) pop() *line {
 
 func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
-		Subscriber: s, group: s.config.Group, counters: s.config.Counters,
+		Subscriber: s, instance: watermill.NewUUID(), group: s.config.Group, counters: s.config.Counters,
 		out: make(chan *message.Message), done: make(chan struct{}), halting: make(chan struct{}),
 		commits: newSignal(), rules: newSignal(),
 	}
