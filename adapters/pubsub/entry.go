@@ -19,6 +19,7 @@ type entry struct {
 	seq      domain.Seq // 0: of another program
 	payload  []byte
 	broken   string // why it cannot be read, "" if it can
+	half     bool   // has one of chat and seq only
 }
 
 // batch is a stretch of a stream, as one read gave it.
@@ -175,7 +176,7 @@ func (r *replyReader) entry(e *entry) {
 	}
 	n, err := strconv.ParseUint(seq, 10, 64)
 	if err != nil || n == 0 || e.chat == "" {
-		e.broken, e.chat = "the entry has half of chat and seq", ""
+		e.half, e.chat = true, ""
 		return
 	}
 	e.seq = domain.Seq(n)

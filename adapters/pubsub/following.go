@@ -64,7 +64,7 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 	return s.knowing(ctx, t, func(known map[string]domain.Seq) (unknown []string) {
 		for i := range b.entries {
 			chat := b.entries[i].chat
-			if b.entries[i].seq == 0 || t.lines[chat] != nil || t.left[chat] == leftParked {
+			if b.entries[i].seq == 0 || !t.lane.logged() || t.lines[chat] != nil || t.left[chat] == leftParked {
 				continue
 			}
 			if _, asked := known[chat]; !asked {

@@ -19,6 +19,10 @@ type Lane struct {
 
 // NewLane is the lane of a stream that is no partition's.
 func NewLane(stream string) Lane {
+	_, after, _ := strings.Cut(stream, "{")
+	if tag, _, closed := strings.Cut(after, "}"); closed && tag != "" { // it has a tag of its own
+		return Lane{Stream: stream, Base: "cc:" + stream + ":", Partition: -1}
+	}
 	return Lane{Stream: stream, Base: "cc:{" + stream + "}:", Partition: -1}
 }
 

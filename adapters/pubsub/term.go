@@ -252,7 +252,7 @@ func (t *term) show(l *line) {
 
 // admit takes an entry that was read from the stream.
 func (t *term) admit(e *entry, checkpoints map[string]domain.Seq, p *parcel) {
-	if e.seq == 0 {
+	if e.seq == 0 || !t.lane.logged() {
 		t.admitForeign(e, p)
 		return
 	}
@@ -289,6 +289,9 @@ func (t *term) admitForeign(e *entry, p *parcel) {
 		l = &line{term: t}
 	}
 	*p = parcel{id: e.id, uuid: e.uuid, metadata: e.metadata, payload: e.payload, broken: e.broken, again: t.mayHaveBegun(e.id)}
+	if e.half && t.lane.logged() {
+		p.broken = "the entry has half of chat and seq"
+	}
 	t.window.push(slot{id: e.id, line: l, parcel: p})
 	l.push(p)
 	t.show(l)
