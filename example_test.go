@@ -270,11 +270,13 @@ func ExampleDefine() {
 // A log of one's own comes with what delivers and announces its events.
 func ExampleWithEventLog() {
 	codec, live := wireformat.New(), pubsub.NewLocal(0)
-	mine := memory.New(codec, chatcoretest.NewClock(time.Now()), live.Announce)
+	clock := chatcoretest.NewClock(time.Now())
+	mine := memory.New(codec, clock, live.Announce)
+	delivery := pubsub.NewMemory(mine, codec, clock, nil)
 	core, err := chatcore.New(context.Background(), chatcore.Config{}, chatcore.WithEventLog(chatcore.EventLog{
-		ID: mine.ID(), Log: mine, Streams: []string{"all"}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
-		Subscriber: func(_ string, fromBeginning bool) (message.Subscriber, error) {
-			return pubsub.NewFeedSubscriber(mine, codec, fromBeginning, nil), nil
+		ID: mine.ID(), Log: mine, Streams: []string{delivery.Topic()}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
+		Subscriber: func(group string, fromBeginning bool) (message.Subscriber, error) {
+			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group, FromBeginning: fromBeginning})
 		},
 		Close: live.Close,
 	}))

@@ -13,7 +13,7 @@ import (
 func (s *subscription) follow(ctx context.Context, t *term) {
 	cursor := t.position
 	for wait := newPause(); s.roomFor(ctx, t); {
-		b, err := s.reader.next(ctx, t.lane.Stream, cursor)
+		b, err := s.store.next(ctx, t.lane.Stream, cursor)
 		if err == nil {
 			err = s.admit(ctx, t, b)
 		}

@@ -13,7 +13,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 )
 
@@ -299,13 +298,8 @@ func (g *Groups) Letters(ctx context.Context, group string) iter.Seq2[DeadLetter
 }
 
 func openLetter(group string, lane int, m goredis.XMessage, again bool) DeadLetter {
-	l := readLetter(m.Values)
 	id, _ := parseStreamID(m.ID)
-	metadata, _ := wireformat.DecodeMetadata([]byte(l.Metadata)) // what was unreadable stays so
-	return DeadLetter{
-		ID: strconv.Itoa(lane) + "/" + m.ID, Group: group, Reason: l.Reason, Attempts: l.Attempts, At: time.UnixMilli(int64(id.ms)).UTC(), //nolint:gosec // a time
-		Parked: l.Parked, Again: again, Chat: domain.ChatID(l.Chat), Seq: l.Seq, EventID: domain.EventID(l.UUID), Metadata: metadata, Payload: l.Payload,
-	}
+	return readLetter(m.Values).opened(group, strconv.Itoa(lane)+"/"+m.ID, time.UnixMilli(int64(id.ms)).UTC(), again) //nolint:gosec // a time
 }
 
 // place finds the lane and the entry that a letter's id names.
@@ -334,7 +328,7 @@ func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 		if err := g.exists(ctx, group); err != nil {
 			return DeadLetter{}, err
 		}
-		return DeadLetter{}, fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
+		return DeadLetter{}, noLetter(group, id)
 	}
 	again, err := g.client.HExists(ctx, k.again, entry).Result()
 	if err != nil {
@@ -366,7 +360,7 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 	case err != nil:
 		return unavailable(err)
 	case status == 0:
-		return fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
+		return noLetter(group, id)
 	case status == -3:
 		return g.absent(ctx, group)
 	}

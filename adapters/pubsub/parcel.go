@@ -29,7 +29,7 @@ func InfoOf(ctx context.Context) (Info, bool) {
 		return Info{}, false
 	}
 	info := Info{Chat: domain.ChatID(p.line.chat), Seq: p.seq, Attempt: p.starts + 1, Redelivered: p.starts > 0 || p.again, Epoch: p.term.epoch}
-	if !p.id.isZero() {
+	if p.id.ms > 0 {
 		info.Appended = time.UnixMilli(int64(p.id.ms)).UTC() //nolint:gosec // a time
 	}
 	return info, true

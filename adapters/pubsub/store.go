@@ -27,6 +27,37 @@ var (
 // is replaced in time.
 const controlTimeout = time.Second
 
+// station is where the state of a consumer group is kept, and where its streams are read. Errors that may pass are [ports.ErrUnavailable].
+type station interface {
+	// create makes the group on a lane unless it is there, and tells whether its first checkpoints have still to be laid.
+	create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error)
+	// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
+	lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error)
+	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
+	beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error)
+	// acquire takes lanes. What is nil without an error is held by somebody else.
+	acquire(ctx context.Context, lanes []Lane, instance string, lease time.Duration) ([]*tenure, []error)
+	// commit makes the changes of several lanes. A change that was made before is found.
+	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
+	// release gives lanes back.
+	release(ctx context.Context, lanes []Lane, epochs []uint64) error
+	// checkpoints gives the last finished seq of each chat, 0 if there is none.
+	checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error)
+	// look gives what others may have changed of a lane: whether all chats are to be looked at, chats left, letters to be given again.
+	look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error)
+	// letters gives dead letters by their ids, without those that are gone.
+	letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error)
+	// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
+	trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error)
+	// next gives what comes after an id in a stream, in order. It waits until there is something or ctx ends, whose error it then returns; an
+	// empty stretch means that it is worth asking again.
+	next(ctx context.Context, stream string, after streamID) (*batch, error)
+	// drop forgets what was read of a stream.
+	drop(stream string)
+	// close ends what it has opened.
+	close() error
+}
+
 // groupStore keeps the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
 type groupStore struct {
 	client  goredis.UniversalClient
@@ -34,6 +65,17 @@ type groupStore struct {
 	logID   string
 	lanes   []Lane // of the topic that the log is delivered on
 	scripts scripts
+	*Reader
+	own bool // the reader is
+}
+
+var _ station = (*groupStore)(nil)
+
+func (s *groupStore) close() error {
+	if s.own {
+		return s.Close()
+	}
+	return nil
 }
 
 // log is the id that a lane's scripts check, "" for one without a log.
@@ -133,7 +175,6 @@ type call struct {
 	args []any
 }
 
-// create makes the group on a lane unless it is there, and tells whether its first checkpoints have still to be laid.
 func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -148,7 +189,6 @@ func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fr
 	return status[0] == 2, s.verdict(ctx, l, status[0])
 }
 
-// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
 func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -168,7 +208,6 @@ func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, la
 	return status == 1 && !last, s.verdict(ctx, l, status)
 }
 
-// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
 func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -202,7 +241,6 @@ type failure struct {
 	starts int
 }
 
-// acquire takes lanes. What is nil without an error is held by somebody else.
 func (s *groupStore) acquire(ctx context.Context, lanes []Lane, instance string, lease time.Duration) ([]*tenure, []error) {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
@@ -290,7 +328,7 @@ type committed struct {
 	err      error
 }
 
-// commit makes the changes of several lanes in one round trip. A change that was made before is found.
+// commit does so in one round trip.
 func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
@@ -345,7 +383,6 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	return args
 }
 
-// release gives lanes back.
 func (s *groupStore) release(ctx context.Context, lanes []Lane, epochs []uint64) error {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
@@ -362,7 +399,6 @@ func (s *groupStore) release(ctx context.Context, lanes []Lane, epochs []uint64)
 	return errors.Join(errs...)
 }
 
-// checkpoints gives the last finished seq of each chat, 0 if there is none.
 func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -379,7 +415,6 @@ func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([
 	return seqs, nil
 }
 
-// look gives what others may have changed of a lane: chats left, and letters to be given again.
 func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -401,7 +436,6 @@ func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[stri
 	return walking.Val() != "", lefts.Val(), again, nil
 }
 
-// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
 func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -424,7 +458,6 @@ type storedLetter struct {
 	id string
 }
 
-// letters gives dead letters by their ids, without those that are gone.
 func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error) {
 	if len(ids) == 0 {
 		return nil, nil

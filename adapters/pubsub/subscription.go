@@ -504,7 +504,7 @@ func (s *subscription) lose(t *term, err error) {
 	s.rules.wake()
 	switch {
 	case errors.Is(err, ErrFenced), errors.Is(err, errLostCommits):
-		s.reader.drop(t.lane.Stream)
+		s.store.drop(t.lane.Stream)
 		s.counters.Fenced.Add(1)
 		s.config.Logger.Warn("lane lost", "lane", t.String(), "group", s.group, "error", err)
 	default:
