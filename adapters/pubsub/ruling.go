@@ -54,13 +54,11 @@ func (s *subscription) share(living []string) []*laneState {
 		case mine && l.term == nil && l.last == nil: // what runs under an earlier term ends first
 			wanted = append(wanted, l)
 		case l.term != nil && l.term.draining == mine:
-			l.term.draining = !mine
-			if mine { // it came back before it was gone
-				for _, line := range l.term.lines {
-					l.term.show(line)
-				}
-				l.term.show(l.term.others)
+			if l.term.draining = !mine; mine { // it came back before it was gone
+				l.term.unstall()
 				s.wake.Signal()
+			} else {
+				l.term.rewind()
 			}
 		}
 	}

@@ -166,7 +166,11 @@ func (s *subscription) run(ctx context.Context) {
 	s.mu.Lock()
 	s.stopped = true
 	s.wake.Broadcast()
-	s.rewind()
+	for _, l := range s.lanes {
+		if l.term != nil {
+			l.term.rewind()
+		}
+	}
 	s.mu.Unlock()
 	ruling.Wait()
 	s.reading.Wait()
@@ -174,21 +178,6 @@ func (s *subscription) run(ctx context.Context) {
 	stopControl()
 	rest.Wait()
 	s.leave(base)
-}
-
-// rewind takes back starts that were taken down and have not begun.
-func (s *subscription) rewind() {
-	for _, l := range s.lanes {
-		if l.term == nil {
-			continue
-		}
-		for _, line := range l.term.lines {
-			if line.arranged {
-				line.arranged = false
-				l.term.touch(line)
-			}
-		}
-	}
 }
 
 // drain waits until handlers have ended, and then until what they finished is taken down. Before the drain is over it cancels their contexts.
@@ -287,8 +276,8 @@ func (s *subscription) pick(into []*parcel) int {
 		l.ready = false
 		t, p := l.term, l.head
 		switch {
-		case t.over || t.draining || p == nil || l.flying || l.waiting:
-		case now.After(t.deadline): // until the lease is renewed
+		case t.over || p == nil || l.flying || l.waiting:
+		case t.draining || now.After(t.deadline): // until the lane is to be kept after all, or the lease is renewed
 			t.stalled = append(t.stalled, l)
 		case p.starts >= s.config.Retry.Attempts && p.letter == "":
 			t.setAside(l, errUnended)
@@ -378,7 +367,7 @@ func (s *subscription) outcome(p *parcel, err error) {
 		if l.failed {
 			t.touch(l)
 		}
-		l.waiting = true // until another owner comes
+		l.waiting, l.arranged = true, false // until another owner comes
 	default:
 		t.fail(l, err)
 	}
@@ -393,7 +382,11 @@ func (s *subscription) outcome(p *parcel, err error) {
 func (s *subscription) retry(t *term, l *line) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.over || t.draining || s.stopped || !l.waiting || l.head == nil {
+	if t.over || s.stopped || !l.waiting || l.head == nil {
+		return
+	}
+	if t.draining { // the lane may be kept after all
+		l.timer.Reset(held)
 		return
 	}
 	if l.foreign() || l.head.letter != "" {

@@ -68,7 +68,7 @@ type term struct {
 	sent     time.Time // the last commit that was answered
 	revision string
 	arranged []*line // wait for the commit under way, to begin their next start
-	stalled  []*line // ready when the deadline had passed
+	stalled  []*line // ready when the deadline had passed, or the lane was to be given away
 
 	room *signal // for the one who reads: the window has room
 	more *signal // for the one who catches up: there is something to do
@@ -452,16 +452,13 @@ func (t *term) save(l *line, c *change) {
 		c.left = append(c.left, l.chat, wanted)
 		l.mark = wanted
 	}
-	starts := 0
-	if l.head != nil && l.head.letter == "" {
-		starts = l.head.starts
-	}
-	switch {
-	case l.mode != parked && starts > 0:
-		if l.waiting && l.arranged { // the start to come counts, should nobody be there to tell how it ended
+	switch p := l.next(); {
+	case l.mode != parked && p != nil && p.starts > 0:
+		starts := p.starts
+		if l.arranged { // the start to come counts, should nobody be there to tell how it ended
 			starts++
 		}
-		c.failing = append(c.failing, l.chat, failure{l.head.seq, starts}.String())
+		c.failing = append(c.failing, l.chat, failure{p.seq, starts}.String())
 		l.failed = true
 	case l.failed:
 		c.failing = append(c.failing, l.chat, "")
@@ -472,15 +469,35 @@ func (t *term) save(l *line, c *change) {
 	}
 }
 
+// rewind takes back starts that were taken down and have not begun.
+func (t *term) rewind() {
+	for _, l := range t.lines {
+		if l.arranged && !l.flying {
+			l.waiting, l.arranged = true, false
+			l.timer.Reset(held) // should the lane be kept after all
+			t.touch(l)
+		}
+	}
+}
+
 // answered takes the answer to the commit under way.
 func (t *term) answered(sent time.Time, lease time.Duration) {
 	t.acked, t.pending, t.sent = t.pending.number, nil, sent
 	t.deadline = sent.Add(lease - margin(lease))
 	for _, l := range t.arranged {
-		l.waiting, l.arranged = false, false
-		t.show(l)
+		if l.arranged {
+			l.waiting = false
+			t.show(l)
+		}
 	}
 	t.arranged = t.arranged[:0]
+	if !t.draining {
+		t.unstall()
+	}
+}
+
+// unstall has those picked that could not begin.
+func (t *term) unstall() {
 	for _, l := range t.stalled {
 		t.show(l)
 	}
