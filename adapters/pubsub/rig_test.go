@@ -238,7 +238,11 @@ func (e *effects) of(chat domain.ChatID) *history {
 }
 
 // skip has the first events of a chat not expected.
-func (e *effects) skip(chat domain.ChatID, seqs domain.Seq) { e.of(chat).done = seqs }
+func (e *effects) skip(chat domain.ChatID, seqs domain.Seq) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.of(chat).done = seqs
+}
 
 func (e *effects) begin(d ports.Delivery) {
 	e.mu.Lock()
