@@ -59,6 +59,7 @@ func (s *subscription) share(living []string) []*laneState {
 				s.wake.Signal()
 			} else {
 				l.term.rewind()
+				s.doubts.wake()
 			}
 		}
 	}

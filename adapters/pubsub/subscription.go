@@ -28,6 +28,7 @@ type subscription struct {
 	once    sync.Once
 	commits *signal // there is something to take down
 	rules   *signal // there is something to decide about lanes
+	doubts  *signal // what was picked may have to be left
 
 	handlers context.Context // of messages: outlives the subscription by the drain
 	abandon  context.CancelFunc
@@ -79,7 +80,7 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
 		Subscriber: s, instance: watermill.NewUUID(), group: s.config.Group, counters: s.config.Counters,
 		out: make(chan *message.Message), done: make(chan struct{}), halting: make(chan struct{}),
-		commits: newSignal(), rules: newSignal(),
+		commits: newSignal(), rules: newSignal(), doubts: newSignal(),
 	}
 	sub.wake = sync.NewCond(&sub.mu)
 	for _, l := range lanes {
@@ -166,6 +167,7 @@ func (s *subscription) run(ctx context.Context) {
 	s.mu.Lock()
 	s.stopped = true
 	s.wake.Broadcast()
+	s.doubts.wake()
 	for _, l := range s.lanes {
 		if l.term != nil {
 			l.term.rewind()
@@ -254,9 +256,10 @@ func (s *subscription) dispatch() {
 		if n == 0 {
 			return
 		}
+		sure := true // that they may begin: nothing has happened since
 		for i, p := range picked[:n] {
 			picked[i] = nil
-			s.hand(p)
+			s.hand(p, &sure)
 		}
 	}
 }
@@ -297,7 +300,7 @@ func (s *subscription) pick(into []*parcel) int {
 var errUnended = errors.New("the last attempt did not end: its process was gone")
 
 // hand gives a parcel to the handler. What cannot be read is set aside without one.
-func (s *subscription) hand(p *parcel) {
+func (s *subscription) hand(p *parcel, sure *bool) {
 	ctx, end := s.handlers, context.CancelFunc(func() {})
 	if !s.settled { // without a router the message's context ends with its ack
 		ctx, end = context.WithCancel(ctx)
@@ -306,7 +309,7 @@ func (s *subscription) hand(p *parcel) {
 	if err != nil {
 		err = Permanent(errors.Join(ErrBroken, err))
 	} else {
-		err = s.offer(msg)
+		err = s.offer(p, msg, sure)
 	}
 	if err == nil && !s.settled {
 		go s.await(p, msg, end)
@@ -318,18 +321,32 @@ func (s *subscription) hand(p *parcel) {
 	}
 }
 
-// offer waits until a handler takes a message.
-func (s *subscription) offer(msg *message.Message) error {
-	select {
-	case s.out <- msg:
-		return nil
-	case <-s.halting:
-	case <-s.handlers.Done():
+// offer waits until a handler takes a message, as long as it may begin. Nobody may come for a while, and the lease end meanwhile.
+func (s *subscription) offer(p *parcel, msg *message.Message, sure *bool) error {
+	for *sure || s.mayBegin(p) {
+		select {
+		case <-s.doubts.c:
+			*sure = false
+			continue
+		default:
+		}
+		select {
+		case s.out <- msg:
+			return nil
+		case <-s.doubts.c:
+			*sure = false
+		}
 	}
 	return errNotBegun
 }
 
-// errNotBegun is a parcel that found no handler, or whose handler was given up: it counts as no attempt.
+func (s *subscription) mayBegin(p *parcel) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stopped && !p.term.over && !p.term.draining && time.Now().Before(p.term.deadline)
+}
+
+// errNotBegun is a parcel that found no handler in time, or whose handler was given up: it counts as no attempt.
 var errNotBegun = errors.New("not begun")
 
 // await settles a message by its ack.
@@ -359,15 +376,13 @@ func (s *subscription) outcome(p *parcel, err error) {
 	t.flights--
 	switch {
 	case t.over:
+		s.wake.Signal()
 		s.rules.wake()
 		return
 	case err == nil:
 		t.finish(l)
 	case errors.Is(err, errNotBegun) || s.handlers.Err() != nil:
-		if l.failed {
-			t.touch(l)
-		}
-		l.waiting, l.arranged = true, false // until another owner comes
+		t.unarrange(l)
 	default:
 		t.fail(l, err)
 	}

@@ -27,9 +27,10 @@ type term struct {
 	stop context.CancelFunc // of its reading
 
 	epoch    uint64
-	deadline time.Time // when handing out has to stop unless the lease was renewed
-	end      streamID  // of the stream when it began
-	before   bool      // others had the lane before
+	deadline time.Time   // when handing out has to stop unless the lease was renewed
+	lapse    *time.Timer // says so
+	end      streamID    // of the stream when it began
+	before   bool        // others had the lane before
 	over     bool
 	draining bool
 	flights  int // parcels with handlers
@@ -94,6 +95,7 @@ func newTerm(s *subscription, lane Lane, found *tenure, deadline time.Time, stop
 		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(),
 		room: newSignal(), more: newSignal(),
 	}
+	t.lapse = time.AfterFunc(time.Until(deadline), s.doubts.wake)
 	t.others = &line{term: t}
 	if len(found.again) > 0 {
 		t.revision = "" // they are read with the first commit
@@ -472,11 +474,18 @@ func (t *term) save(l *line, c *change) {
 // rewind takes back starts that were taken down and have not begun.
 func (t *term) rewind() {
 	for _, l := range t.lines {
-		if l.arranged && !l.flying {
-			l.waiting, l.arranged = true, false
-			l.timer.Reset(held) // should the lane be kept after all
-			t.touch(l)
+		if !l.flying {
+			t.unarrange(l)
 		}
+	}
+}
+
+// unarrange takes back a line's next start.
+func (t *term) unarrange(l *line) {
+	if l.arranged {
+		l.waiting, l.arranged = true, false
+		l.timer.Reset(held) // should there be another chance
+		t.touch(l)
 	}
 }
 
@@ -484,6 +493,7 @@ func (t *term) rewind() {
 func (t *term) answered(sent time.Time, lease time.Duration) {
 	t.acked, t.pending, t.sent = t.pending.number, nil, sent
 	t.deadline = sent.Add(lease - margin(lease))
+	t.lapse.Reset(time.Until(t.deadline))
 	for _, l := range t.arranged {
 		if l.arranged {
 			l.waiting = false
@@ -518,6 +528,8 @@ func (t *term) quietButFlights() bool {
 func (t *term) close() {
 	t.over = true
 	t.stop()
+	t.lapse.Stop()
+	t.sub.doubts.wake()
 	for _, l := range t.lines {
 		if l.timer != nil {
 			l.timer.Stop()
