@@ -10,6 +10,7 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
 	"chatcore/domain"
@@ -156,4 +157,36 @@ func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
 		}
 	}
 	until(t, "none fails any more", func() bool { return r.lane("g").Failing == 0 })
+}
+
+// TestNothingIsHandedOutAfterTheLease has nobody take messages until another instance has taken the lane and delivered everything. What the
+// first had ready by then must not come any more.
+func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 1)
+	config := r.config("g")
+	config.Client = goredis.NewClient(&goredis.Options{Addr: r.server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	late, err := pubsub.NewSubscriber(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := late.Subscribe(t.Context(), r.topic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.send(2, chats(40)...)
+	receive(t, messages).Nack() // it has the lane and has read the rest
+	if err := config.Client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e := newEffects()
+	r.start(r.config("g"), e.around(nothing))
+	e.complete(r)
+	select {
+	case msg := <-messages:
+		t.Errorf("%s is handed out late", msg.UUID)
+	case <-time.After(quick / 2):
+	}
+	if err := late.Close(); err != nil {
+		t.Error(err)
+	}
 }
