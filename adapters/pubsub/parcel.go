@@ -79,13 +79,19 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 		return nil, err
 	}
 	msg := &p.msg
-	if withAcks {
+	if withAcks || p.starts > 0 { // one that was refused stays refused
 		msg = message.NewMessage(p.uuid, p.payload)
 	} else {
 		msg.UUID, msg.Payload = p.uuid, p.payload
 	}
 	msg.Metadata = metadata
-	p.Context = handlers
+	if withAcks { // its context ends with it, and not with the next one of the same parcel
+		msg.SetContext(context.WithValue(handlers, parcelKey{}, p))
+		return msg, nil
+	}
+	if p.Context == nil {
+		p.Context = handlers
+	}
 	msg.SetContext(p) //nolint:contextcheck // the parcel is the handlers' context
 	return msg, nil
 }
