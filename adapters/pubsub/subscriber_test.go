@@ -247,7 +247,14 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 		}
 	})
 	receive(t, done)
-	until(t, "the last one is counted and the letters are there", func() bool { return c.counters.Handled.Load() == 2 && len(c.letters("g")) == 3 })
+	until(t, "everything is taken down", func() bool {
+		groups, err := c.groups().List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := groups[0].Lanes[0]
+		return l.Lag == 0 && l.Behind == 0 && c.counters.Handled.Load() == 2
+	})
 	want := map[domain.EventID]string{"e-fails": "[1 2 3]", "e-gone": "[1]", "e-panics": "[1 2 3]", "e-recovers": "[1 2 3]", "e-last": "[1]"}
 	for id, attempts := range want {
 		if got := fmt.Sprint(starts[id]); got != attempts {
