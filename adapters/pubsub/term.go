@@ -211,6 +211,7 @@ func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 			parcels[i] = parcel{payload: page.Events[i], seq: from + domain.Seq(i), again: t.before} //nolint:gosec // an index
 			t.enqueue(l, &parcels[i])
 		}
+		l.seen = max(l.seen, l.last) // what was passed by stays left behind until all of it is finished
 		t.sub.counters.CaughtUp.Add(uint64(len(parcels)))
 	}
 	if (l.last >= page.Head || len(page.Events) == 0) && l.seen <= max(l.last, seen) {
