@@ -43,7 +43,7 @@ type line struct {
 	ready    bool   // waits to be picked
 	slots    int    // of the window that are its
 	commit   uint64 // that took it down last
-	arranged bool   // its next start was taken down and may begin
+	arranged bool   // the head's next start is taken down, or to be: it counts though its end is not known
 }
 
 func (l *line) foreign() bool { return l.chat == "" }
@@ -64,7 +64,7 @@ func (l *line) push(p *parcel) {
 
 // pushBehindHead puts a parcel before all that has not begun.
 func (l *line) pushBehindHead(p *parcel) {
-	if l.head == nil || !l.flying && !l.waiting {
+	if !l.begun() {
 		p.line, p.term, p.next = l, l.term, l.head
 		l.head = p
 		if l.tail == nil {
@@ -80,23 +80,34 @@ func (l *line) pushBehindHead(p *parcel) {
 	l.queued++
 }
 
+// begun reports whether the head keeps its place.
+func (l *line) begun() bool { return l.head != nil && (l.flying || l.waiting || l.arranged) }
+
+// next is the first event that is no dead letter.
+func (l *line) next() *parcel {
+	p := l.head
+	for p != nil && p.letter != "" {
+		p = p.next
+	}
+	return p
+}
+
 func (l *line) pop() {
-	l.head = l.head.next
+	l.head, l.arranged = l.head.next, false
 	if l.head == nil {
 		l.tail = nil
 	}
 	l.queued--
 }
 
-// cut drops what has not begun; it can be read from the log. Dead letters stay.
+// cut drops what has not begun; it can be read from the log. Dead letters stay, and an event of which Redis counts starts.
 func (l *line) cut() {
-	kept := l.head
-	begun := l.flying || l.waiting
+	kept, begun := l.head, l.begun()
 	l.head, l.tail, l.queued, l.last = nil, nil, 0, l.finished
 	for first := true; kept != nil; first = false {
 		next := kept.next
 		kept.next = nil
-		if first && begun || kept.letter != "" {
+		if first && begun || kept.letter != "" || kept.starts > 0 {
 			l.push(kept)
 		}
 		kept = next

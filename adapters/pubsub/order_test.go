@@ -1,13 +1,18 @@
 package pubsub_test
 
 import (
+	"context"
+	"errors"
 	"math/rand/v2"
+	"slices"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -51,5 +56,76 @@ func TestAStreamThatIsNoLane(t *testing.T) {
 	}
 	if err := subscriber.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestOrderWhileInstancesComeAndGo has instances start and stop under load. They give lanes away and take them in order, so that nothing is
+// even begun twice.
+func TestOrderWhileInstancesComeAndGo(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 4)
+	e := newEffects()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	config := beginning(r.config("g"))
+	config.InFlight = 16
+	all := chats(30)
+	handle := e.around(lingers(2 * time.Millisecond))
+	running := []*instance{r.start(config, handle)}
+	for range 12 {
+		for range 10 {
+			r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
+		}
+		if len(running) < 2 || len(running) < 4 && random.IntN(2) == 0 {
+			running = append(running, r.start(config, handle))
+			continue
+		}
+		gone := random.IntN(len(running))
+		running[gone].stop()
+		running = slices.Delete(running, gone, gone+1)
+	}
+	e.complete(r)
+	e.once(t)
+	if n := r.counters.Fenced.Load(); n != 0 {
+		t.Errorf("lanes were lost %d times", n)
+	}
+}
+
+// TestOrderWhileInstancesCrash has instances vanish under load, with handlers that fail now and then: what one did is done again by the next, which
+// goes on in order, for who takes effects by their epochs.
+func TestOrderWhileInstancesCrash(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 4)
+	e := newEffects()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	config := beginning(r.config("g"))
+	config.Retry.Attempts = 1000
+	config.Drain = 100 * time.Millisecond // the crashed ones cannot take anything down
+	all := chats(30)
+	linger := lingers(4 * time.Millisecond)
+	handle := e.around(func(ctx context.Context, d ports.Delivery) error {
+		if rand.IntN(20) == 0 {
+			return errors.New("now and then")
+		}
+		return linger(ctx, d)
+	})
+	running := []*instance{r.start(config, handle), r.start(config, handle)}
+	for range 6 {
+		for range 20 {
+			r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
+		}
+		running = append(running, r.start(config, handle))
+		running[0].crash()
+		running = running[1:]
+	}
+	e.complete(r)
+	if letters := r.letters("g"); len(letters) != 0 {
+		t.Errorf("dead letters: %v", letters)
+	}
+	if e.starts == e.again || e.again == 0 {
+		t.Errorf("%d of %d starts were again: the test crashed nobody who did anything", e.again, e.starts)
 	}
 }

@@ -54,6 +54,7 @@ type parcel struct {
 	starts   int    // of handlers that have failed, in whatever process
 	settled  bool   // it holds up the position no longer; of other programs' entries only
 	flying   bool
+	flight   int // how often it was handed out
 
 	record *ports.Record // the payload, where it had to be decoded before
 	msg    message.Message
@@ -89,13 +90,19 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 		return nil, err
 	}
 	msg := &p.msg
-	if withAcks || p.starts > 0 { // an earlier start has a message of its own, which it may still settle
+	if withAcks || p.starts > 0 { // one that was refused stays refused
 		msg = message.NewMessage(p.uuid, p.payload)
 	} else {
 		msg.UUID, msg.Payload = p.uuid, p.payload
 	}
 	msg.Metadata = metadata
-	p.Context = handlers
+	if withAcks { // its context ends with it, and not with the next one of the same parcel
+		msg.SetContext(context.WithValue(handlers, parcelKey{}, p))
+		return msg, nil
+	}
+	if p.Context == nil {
+		p.Context = handlers
+	}
 	msg.SetContext(p) //nolint:contextcheck // the parcel is the handlers' context
 	return msg, nil
 }

@@ -203,7 +203,7 @@ func (r *rig) lane(group string) pubsub.LaneState {
 // checkpoint is a group's last finished seq of a chat in Redis.
 func (r *rig) checkpoint(group string, chat domain.ChatID) string {
 	r.t.Helper()
-	seq, err := r.client.HGet(r.t.Context(), r.lanes[r.keys.Partition(chat)].Base+"g:"+group+":chats", string(chat)).Result()
+	seq, err := r.client.HGet(r.t.Context(), r.lanes[r.keys.Partition(chat)].Base+"g:chats:"+group, string(chat)).Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		r.t.Fatal(err)
 	}
@@ -238,7 +238,11 @@ func (e *effects) of(chat domain.ChatID) *history {
 }
 
 // skip has the first events of a chat not expected.
-func (e *effects) skip(chat domain.ChatID, seqs domain.Seq) { e.of(chat).done = seqs }
+func (e *effects) skip(chat domain.ChatID, seqs domain.Seq) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.of(chat).done = seqs
+}
 
 func (e *effects) begin(d ports.Delivery) {
 	e.mu.Lock()

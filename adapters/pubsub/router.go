@@ -160,10 +160,14 @@ func (r *Router) end() error {
 func settle(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
 		p := parcelOf(msg.Context()) // a middleware may replace the message's context
-		told := false
+		s, flight, told := p.term.sub, p.flight, false
+		if !s.mayBegin(p) { // the process was frozen, and another may have it by now
+			s.outcome(p, flight, errNotBegun)
+			return nil, nil
+		}
 		defer func() {
 			if !told { // a middleware panicked
-				p.term.sub.outcome(p, errPanicked)
+				s.outcome(p, flight, errPanicked)
 			}
 		}()
 		produced, err = next(msg)
@@ -171,7 +175,7 @@ func settle(next message.HandlerFunc) message.HandlerFunc {
 		if err == nil && nacked(msg) {
 			err = errUnsettled
 		}
-		p.term.sub.outcome(p, err)
+		s.outcome(p, flight, err)
 		if err != nil {
 			msg.Nack()
 		}

@@ -39,7 +39,7 @@ func (s *subscription) ruleOnce(ctx context.Context) {
 		return
 	}
 	wanted := s.share(living)
-	s.dispatch()
+	s.recall()
 	s.giveBack(ctx)
 	s.takeLanes(ctx, wanted)
 	s.trimLanes(ctx)
@@ -59,9 +59,8 @@ func (s *subscription) share(living []string) []*laneState {
 		case mine && l.term == nil && l.last == nil: // what runs under an earlier term ends first
 			wanted = append(wanted, l)
 		case l.term != nil && l.term.draining == mine:
-			l.term.draining = !mine
-			if mine { // it came back before it was gone
-				l.term.goOn()
+			if l.term.draining = !mine; mine { // it came back before it was gone
+				l.term.unstall()
 			} else {
 				l.term.rewind()
 			}

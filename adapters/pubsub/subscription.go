@@ -268,14 +268,15 @@ func (s *subscription) pick(into []*parcel) int {
 		l.ready = false
 		t, p := l.term, l.head
 		switch {
-		case t.over || t.draining || p == nil || l.flying || l.waiting:
-		case now.After(t.deadline): // until the lease is renewed
+		case t.over || p == nil || l.flying || l.waiting:
+		case t.draining || now.After(t.deadline): // until the lane is to be kept after all, or the lease is renewed
 			t.stalled = append(t.stalled, l)
 		case p.starts >= s.config.Retry.Attempts && p.letter == "":
 			t.setAside(l, errUnended)
 			t.show(l)
 		default:
 			l.flying, l.since, p.flying = true, now, true
+			p.flight++
 			t.flights++
 			s.flying++
 			into[n] = p
@@ -290,57 +291,86 @@ var errUnended = errors.New("the last attempt did not end: its process was gone"
 
 // hand gives a parcel to the handler: there is room for all that may be with handlers. What cannot be read is set aside without one.
 func (s *subscription) hand(p *parcel) {
-	msg, err := p.message(s.handlers, !s.settled, s.config.Codec)
-	if err != nil {
-		s.land(p, Permanent(errors.Join(ErrBroken, err)))
+	if !s.settled {
+		s.handWithAcks(p)
 		return
 	}
-	if !s.settled { // without a router the message's context ends with its ack
-		var end context.CancelFunc
-		p.Context, end = context.WithCancel(s.handlers)
-		go s.await(p, msg, end)
+	msg, err := p.message(s.handlers, false, s.config.Codec)
+	if err != nil {
+		s.land(p, p.flight, broken(err))
+		return
 	}
 	s.out <- msg
 }
 
-// recall takes back what was handed out and nobody has taken.
-func (s *subscription) recall() {
-	for {
-		select {
-		case msg := <-s.out:
-			s.outcome(parcelOf(msg.Context()), errNotBegun)
-		default:
-			return
-		}
+// handWithAcks does so without a router. The message's context ends with its ack.
+func (s *subscription) handWithAcks(p *parcel) {
+	ctx, end := context.WithCancel(s.handlers)
+	msg, err := p.message(ctx, true, s.config.Codec)
+	if err != nil {
+		end()
+		s.land(p, p.flight, broken(err))
+		return
 	}
+	go s.await(p, p.flight, msg, end)
+	s.out <- msg
 }
 
-// errNotBegun is a parcel that found no handler, or whose handler was given up: it counts as no attempt.
+func broken(err error) error { return Permanent(errors.Join(ErrBroken, err)) }
+
+// recall takes back what nobody has taken, and hands out again what may still begin: a lane may have to be given away, or its lease have ended,
+// while nobody came.
+func (s *subscription) recall() {
+	var untaken []*parcel
+	for waiting := true; waiting; {
+		select {
+		case msg, open := <-s.out:
+			if waiting = open; open {
+				untaken = append(untaken, parcelOf(msg.Context()))
+			}
+		default:
+			waiting = false
+		}
+	}
+	for _, p := range untaken {
+		s.land(p, p.flight, errNotBegun)
+	}
+	s.dispatch()
+}
+
+// mayBegin reports whether a handler may begin with what was handed out: the lane is still this instance's.
+func (s *subscription) mayBegin(p *parcel) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.stopped && !p.term.over && !p.term.draining && time.Now().Before(p.term.deadline)
+}
+
+// errNotBegun is a parcel that found no handler in time, or whose handler was given up: it counts as no attempt.
 var errNotBegun = errors.New("not begun")
 
 // await settles a message by its ack.
-func (s *subscription) await(p *parcel, msg *message.Message, end context.CancelFunc) {
+func (s *subscription) await(p *parcel, flight int, msg *message.Message, end context.CancelFunc) {
 	defer end()
 	select {
 	case <-msg.Acked():
-		s.outcome(p, nil)
+		s.outcome(p, flight, nil)
 	case <-msg.Nacked():
-		s.outcome(p, errUnsettled)
+		s.outcome(p, flight, errUnsettled)
 	case <-s.handlers.Done():
-		s.outcome(p, errNotBegun)
+		s.outcome(p, flight, errNotBegun)
 	}
 }
 
 // outcome takes what became of a parcel, and goes on. Only the first word counts.
-func (s *subscription) outcome(p *parcel, err error) {
-	s.land(p, err)
+func (s *subscription) outcome(p *parcel, flight int, err error) {
+	s.land(p, flight, err)
 	s.dispatch()
 }
 
-func (s *subscription) land(p *parcel, err error) {
+func (s *subscription) land(p *parcel, flight int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !p.flying {
+	if !p.flying || p.flight != flight {
 		return
 	}
 	p.flying = false
@@ -355,10 +385,7 @@ func (s *subscription) land(p *parcel, err error) {
 	case err == nil:
 		t.finish(l)
 	case errors.Is(err, errNotBegun) || s.handlers.Err() != nil:
-		if l.failed {
-			t.touch(l)
-		}
-		l.waiting = true // until another owner comes
+		t.unarrange(l)
 	default:
 		t.fail(l, err)
 	}
@@ -373,7 +400,11 @@ func (s *subscription) retry(t *term, l *line) {
 	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if t.over || t.draining || s.stopped || !l.waiting || l.head == nil {
+	if t.over || s.stopped || !l.waiting || l.head == nil {
+		return
+	}
+	if t.draining { // the lane may be kept after all
+		l.timer.Reset(held)
 		return
 	}
 	if l.foreign() || l.head.letter != "" {
@@ -501,6 +532,7 @@ func (s *subscription) lose(t *term, err error) {
 		}
 	}
 	s.mu.Unlock()
+	s.recall()
 	s.rules.wake()
 	switch {
 	case errors.Is(err, ErrFenced), errors.Is(err, errLostCommits):

@@ -1,13 +1,20 @@
 package pubsub_test
 
 import (
+	"context"
+	"errors"
 	"fmt"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -51,5 +58,135 @@ func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
 	}
 	if fenced := counters.Fenced.Load(); fenced != 0 {
 		t.Errorf("lanes were lost %d times", fenced)
+	}
+}
+
+// TestALaneThatIsNotGivenAwayAfterAll goes on: another instance came, and left again while handlers still held the lanes it was to get. What
+// became due meanwhile is not forgotten.
+func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 8)
+	release := make(chan struct{})
+	e := newEffects()
+	failed := make(chan struct{}, 64)
+	config := r.config("g")
+	config.Unordered = true
+	config.Retry = pubsub.RetryPolicy{Attempts: 3, First: 200 * time.Millisecond}
+	r.start(config, func(ctx context.Context, d ports.Delivery) error {
+		switch {
+		case d.ID.Seq == 0 || d.ID.Chat[0] == 'h':
+			<-release
+			return nil
+		case d.Attempt == 1:
+			e.begin(d)
+			failed <- struct{}{}
+			return e.end(d, errors.New("not yet"))
+		}
+		return e.around(nothing)(ctx, d)
+	})
+	holders, held := map[int]domain.ChatID{}, 0
+	for i := 0; held < 8; i++ { // one that holds each lane
+		chat := domain.ChatID(fmt.Sprint("holds-", i))
+		if p := r.keys.Partition(chat); holders[p] == "" {
+			holders[p] = chat
+			r.send(1, chat)
+			held++
+		}
+	}
+	r.send(1, chats(64)...)
+	for range 64 {
+		receive(t, failed)
+	}
+	other := r.start(r.config("g"), nothing)
+	members := r.lanes[0].Base + "g:members:g"
+	until(t, "there are two", func() bool { return r.client.ZCard(t.Context(), members).Val() == 2 })
+	<-time.After(2 * quick) // the backoffs are over
+	other.stop()
+	close(release)
+	for _, chat := range holders {
+		e.skip(chat, 1)
+	}
+	e.complete(r)
+}
+
+// TestAStartThatDidNotComeIsNotCounted guards against attempts that are counted by looking, as a consumer group's delivery counts are: starts
+// were due when the instance stopped, and there was no handler for them.
+func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 1)
+	config := r.config("g")
+	config.InFlight = 1
+	failed, holding, release := make(chan domain.ChatID, 32), make(chan struct{}), make(chan struct{})
+	first := r.start(config, func(_ context.Context, d ports.Delivery) error {
+		if d.ID.Chat == "holds" {
+			close(holding)
+			<-release
+			return nil
+		}
+		if d.Attempt > 1 {
+			t.Errorf("attempt %d at %s", d.Attempt, d.ID.Chat)
+		}
+		failed <- d.ID.Chat
+		return errors.New("not yet")
+	})
+	due := chats(20)
+	r.send(1, due...)
+	r.send(1, "holds")
+	for range due {
+		receive(t, failed)
+	}
+	receive(t, holding)
+	failing := r.lanes[0].Base + "g:failing:g"
+	until(t, "the next starts are taken down", func() bool {
+		values := r.client.HVals(t.Context(), failing).Val()
+		return len(values) == len(due) && !slices.ContainsFunc(values, func(v string) bool { return v != "1:2" })
+	})
+	stopped := make(chan struct{})
+	go func() { defer close(stopped); first.stop() }()
+	until(t, "they are taken back", func() bool {
+		return !slices.ContainsFunc(r.client.HVals(t.Context(), failing).Val(), func(v string) bool { return v != "1:1" })
+	})
+	close(release)
+	receive(t, stopped)
+	attempts := make(chan int, 32)
+	r.start(r.config("g"), func(_ context.Context, d ports.Delivery) error {
+		attempts <- d.Attempt
+		return nil
+	})
+	for range due {
+		if n := receive(t, attempts); n != 2 {
+			t.Errorf("attempt %d follows the first", n)
+		}
+	}
+	until(t, "none fails any more", func() bool { return r.lane("g").Failing == 0 })
+}
+
+// TestNothingIsHandedOutAfterTheLease has nobody take messages until another instance has taken the lane and delivered everything. What the
+// first had ready by then must not come any more.
+func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
+	r := newRig(t, redistest.Shared(t), 1)
+	config := r.config("g")
+	config.Client = goredis.NewClient(&goredis.Options{Addr: r.server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	late, err := pubsub.NewSubscriber(config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	messages, err := late.Subscribe(t.Context(), r.topic())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.send(2, chats(40)...)
+	receive(t, messages).Nack() // it has the lane and has read the rest
+	if err := config.Client.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e := newEffects()
+	r.start(r.config("g"), e.around(nothing))
+	e.complete(r)
+	select {
+	case msg := <-messages:
+		t.Errorf("%s is handed out late", msg.UUID)
+	case <-time.After(quick / 2):
+	}
+	if err := late.Close(); err != nil {
+		t.Error(err)
 	}
 }

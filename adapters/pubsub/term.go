@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math/rand/v2"
-	"slices"
 	"strings"
 	"time"
 
@@ -30,9 +28,10 @@ type term struct {
 	stop context.CancelFunc // of its reading
 
 	epoch    uint64
-	deadline time.Time // when handing out has to stop unless the lease was renewed
-	end      streamID  // of the stream when it began
-	before   bool      // others had the lane before
+	deadline time.Time   // when handing out has to stop unless the lease was renewed
+	lapse    *time.Timer // says so
+	end      streamID    // of the stream when it began
+	before   bool        // others had the lane before
 	over     bool
 	draining bool
 	flights  int // parcels with handlers
@@ -71,7 +70,7 @@ type term struct {
 	looked   time.Time // whether the stream has lost something
 	revision string
 	arranged []*line // wait for the commit under way, to begin their next start
-	stalled  []*line // ready when the deadline had passed
+	stalled  []*line // ready when the deadline had passed, or the lane was to be given away
 
 	room *signal // for the one who reads: the window has room
 	more *signal // for the one who catches up: there is something to do
@@ -97,6 +96,7 @@ func newTerm(s *subscription, lane Lane, found *tenure, deadline time.Time, stop
 		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(),
 		room: newSignal(), more: newSignal(),
 	}
+	t.lapse = time.AfterFunc(time.Until(deadline), s.recall)
 	t.others = &line{term: t}
 	if len(found.again) > 0 {
 		t.revision = "" // they are read with the first commit
@@ -213,6 +213,7 @@ func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 			parcels[i] = parcel{payload: page.Events[i], seq: from + domain.Seq(i), again: t.before} //nolint:gosec // an index
 			t.enqueue(l, &parcels[i])
 		}
+		l.seen = max(l.seen, l.last) // what was passed by stays left behind until all of it is finished
 		t.sub.counters.CaughtUp.Add(uint64(len(parcels)))
 	}
 	if (l.last >= page.Head || len(page.Events) == 0) && l.seen <= max(l.last, seen) {
@@ -456,16 +457,13 @@ func (t *term) save(l *line, c *change) {
 		c.left = append(c.left, l.key, wanted)
 		l.mark = wanted
 	}
-	starts := 0
-	if l.head != nil && l.head.letter == "" {
-		starts = l.head.starts
-	}
-	switch {
-	case l.mode != parked && starts > 0:
-		if l.waiting && l.arranged { // the start to come counts, should nobody be there to tell how it ended
+	switch p := l.next(); {
+	case l.mode != parked && p != nil && p.starts > 0:
+		starts := p.starts
+		if l.arranged { // the start to come counts, should nobody be there to tell how it ended
 			starts++
 		}
-		c.failing = append(c.failing, l.key, failure{l.head.seq, starts}.String())
+		c.failing = append(c.failing, l.key, failure{p.seq, starts}.String())
 		l.failed = true
 	case l.failed:
 		c.failing = append(c.failing, l.key, "")
@@ -476,15 +474,43 @@ func (t *term) save(l *line, c *change) {
 	}
 }
 
+// rewind takes back starts that were taken down and have not begun.
+func (t *term) rewind() {
+	for _, l := range t.lines {
+		if !l.flying {
+			t.unarrange(l)
+		}
+	}
+}
+
+// unarrange takes back a line's next start.
+func (t *term) unarrange(l *line) {
+	if l.arranged {
+		l.waiting, l.arranged = true, false
+		l.timer.Reset(held) // should there be another chance
+		t.touch(l)
+	}
+}
+
 // answered takes the answer to the commit under way.
 func (t *term) answered(sent time.Time, lease time.Duration) {
 	t.acked, t.pending, t.sent = t.pending.number, nil, sent
 	t.deadline = sent.Add(lease - margin(lease))
+	t.lapse.Reset(time.Until(t.deadline))
 	for _, l := range t.arranged {
-		l.waiting, l.arranged = false, false
-		t.show(l)
+		if l.arranged {
+			l.waiting = false
+			t.show(l)
+		}
 	}
 	t.arranged = t.arranged[:0]
+	if !t.draining {
+		t.unstall()
+	}
+}
+
+// unstall has those picked that could not begin.
+func (t *term) unstall() {
 	for _, l := range t.stalled {
 		t.show(l)
 	}
@@ -493,27 +519,6 @@ func (t *term) answered(sent time.Time, lease time.Duration) {
 
 // margin is how long before its lease ends an owner stops by itself.
 func margin(lease time.Duration) time.Duration { return lease / 6 }
-
-// rewind takes back starts that were taken down and have not begun: somebody else will begin them.
-func (t *term) rewind() {
-	for _, l := range t.lines {
-		if l.failed && !l.flying {
-			l.arranged = false
-			t.touch(l)
-		}
-	}
-}
-
-// goOn begins again with a term that was to be given back.
-func (t *term) goOn() {
-	lines := append(slices.Collect(maps.Values(t.lines)), t.others)
-	for _, l := range lines {
-		if l.waiting && !l.arranged { // its time may have come meanwhile
-			l.timer = time.AfterFunc(0, func() { t.sub.retry(t, l) })
-		}
-		t.show(l)
-	}
-}
 
 // quiet reports whether everything that happened is taken down and no handler runs.
 func (t *term) quiet() bool { return t.flights == 0 && t.quietButFlights() }
@@ -526,6 +531,7 @@ func (t *term) quietButFlights() bool {
 func (t *term) close() {
 	t.over = true
 	t.stop()
+	t.lapse.Stop()
 	for _, l := range t.lines {
 		if l.timer != nil {
 			l.timer.Stop()
