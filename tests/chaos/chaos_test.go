@@ -170,6 +170,11 @@ func (r *run) check(url string, lossy bool) {
 		t.Fatal(err)
 	}
 	slices.SortFunc(r.nemesis.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
+	for _, f := range r.nemesis.faults {
+		if f.Kind == freezeWorker {
+			e.Freezes++
+		}
+	}
 	found, lost := Check(e)
 	long := func(p Place) bool { return moodOf(r.seed, p).long() }
 	t.Logf("seed %d\n%s", r.seed, Sum(e, lost, r.nemesis.faults, long))

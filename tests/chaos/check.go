@@ -43,6 +43,8 @@ type Evidence struct {
 	// Lossy says that a master could be lost before its replica had what it took: an event that nobody was told to be there may then be
 	// gone, with an effect or without.
 	Lossy bool
+	// Freezes is how often a worker was frozen. Each time it may have been just about to call a handler.
+	Freezes int
 }
 
 // Rule is a promise that can be broken.
@@ -63,6 +65,8 @@ const (
 	NoInterleave Rule = "no handlers of two epochs take turns"
 	OneOwner     Rule = "an epoch has one owner"
 	StartedFirst Rule = "an effect is that of a handler that was started"
+	Announced    Rule = "a delivery that was started before says so"
+	Superseded   Rule = "an owner calls no handler once a later one has, but for what was on its way when it froze"
 )
 
 // Violation is a broken promise.
@@ -112,6 +116,9 @@ func Check(e Evidence) ([]Violation, Losses) {
 	for _, chat := range slices.Sorted(maps.Keys(chats)) {
 		c.chat(chat, records[chat])
 	}
+	if len(c.late) > c.Freezes {
+		c.found = append(c.found, c.late...)
+	}
 	return c.found, c.lost
 }
 
@@ -125,6 +132,7 @@ type checker struct {
 	Evidence
 	byID  map[domain.EventID]Logged
 	found []Violation
+	late  []Violation // of [Superseded], which single ones are not
 	lost  Losses
 }
 
@@ -186,6 +194,8 @@ func (c *checker) chat(chat domain.ChatID, records []numbered) {
 	owners := make(map[uint64]string)     // by epoch
 	starts := make(map[Delivery]numbered) // the latest of each
 	early := make(map[domain.Seq]bool)    // told as such
+	begun := make(map[domain.Seq]uint64)  // the epoch of the first start
+	terms := make(map[uint64]time.Time)   // the first start of each epoch
 	var accepted []numbered               // starts whose effects were made
 	var last, highest numbered            // effects: that of the latest seq, that of the highest epoch
 	for _, r := range records {
@@ -204,6 +214,8 @@ func (c *checker) chat(chat domain.ChatID, records []numbered) {
 		switch r.Outcome {
 		case Started:
 			starts[r.Delivery] = r
+			c.repeated(r, begun)
+			c.superseded(r, terms)
 			if r.Seq > 1 && !made[r.Seq-1] && !taken[r.Seq-1] && !early[r.Seq] {
 				early[r.Seq] = true
 				c.violated(OneAtATime, chat, r.Seq, r.place, "the handler of seq %d started at %s when seq %d had had no effect", r.Seq, r.Worker, r.Seq-1)
@@ -257,6 +269,32 @@ func (c *checker) strange(chat domain.ChatID, r numbered) bool {
 		c.violated(Real, chat, r.Seq, r.place, "%s of log %s had an effect at %s and is not in log %s", r.Place, r.Log, r.Worker, c.LogID)
 	}
 	return false
+}
+
+// repeated looks at a start of an event that may have had one before. An owner that was superseded cannot know.
+func (c *checker) repeated(r numbered, begun map[domain.Seq]uint64) {
+	epoch, before := begun[r.Seq]
+	if !before {
+		begun[r.Seq] = r.Epoch
+	} else if r.Epoch >= epoch && r.Attempt == 1 && !r.Redelivered {
+		c.violated(Announced, r.Chat, r.Seq, r.place, "seq %d was started before, under epoch %d, and is given to %s under epoch %d as new", r.Seq, epoch, r.Worker, r.Epoch)
+	}
+}
+
+// superseded looks at a start by an owner that another one has come after.
+func (c *checker) superseded(r numbered, terms map[uint64]time.Time) {
+	if _, there := terms[r.Epoch]; !there {
+		terms[r.Epoch] = r.At
+	}
+	for epoch, since := range terms {
+		if epoch > r.Epoch && r.Entered.After(since) {
+			c.late = append(c.late, Violation{
+				Rule: Superseded, Chat: r.Chat, Seq: r.Seq, Record: r.place,
+				Detail: fmt.Sprintf("%s called the handler of seq %d under epoch %d, %v after one was called under epoch %d", r.Worker, r.Seq, r.Epoch, r.Entered.Sub(since), epoch),
+			})
+			return
+		}
+	}
 }
 
 // takingTurns looks at the starts of handlers whose effects were made: once a later epoch has begun, an earlier one starts nothing more.

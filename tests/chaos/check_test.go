@@ -42,7 +42,16 @@ func (s *story) record(o Outcome, worker string, p Place) *story {
 		epoch = 2
 	}
 	s.clock = s.clock.Add(time.Millisecond)
-	s.Records = append(s.Records, Record{Outcome: o, At: s.clock, Delivery: Delivery{Place: p, Log: "log", Attempt: 1, Epoch: epoch, Worker: worker}})
+	d := Delivery{Place: p, Log: "log", Attempt: 1, Epoch: epoch, Worker: worker, Entered: s.clock}
+	for _, r := range s.Records {
+		switch {
+		case r.Outcome == Started && r.Place == p && r.Worker == worker && o != Started: // it belongs to that start
+			d = r.Delivery
+		case r.Outcome == Started && r.Place == p && r.Epoch <= epoch:
+			d.Redelivered = true
+		}
+	}
+	s.Records = append(s.Records, Record{Outcome: o, At: s.clock, Delivery: d})
 	return s
 }
 
@@ -160,10 +169,23 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 			[]string{"an effect is that of a handler that was started: chat c: seq 1 has an effect at w0"},
 		},
 		"an owner that is superseded starts the next one": {
-			logged(4).handles(first, 1).handles(second, 2).handles(first, 3).handles(second, 4),
+			logged(4).handles(first, 1).handles(second, 2).handles(first, 3).handles(second, 4).but(func(e *Evidence) { e.Freezes = 1 }),
 			[]string{
 				"no effect under a lower epoch after one under a higher: chat c: seq 3",
 				"no handlers of two epochs take turns: chat c: the handler of seq 3 started under epoch 1 (w0) after that of seq 2 under epoch 2 (w1)",
+			},
+		},
+		"a second start that is said to be the first": {
+			logged(1).starts(first, 1).handles(second, 1).but(func(e *Evidence) {
+				e.Records[1].Redelivered, e.Records[2].Redelivered = false, false
+			}),
+			[]string{"a delivery that was started before says so: chat c: seq 1 was started before, under epoch 1, and is given to w1 under epoch 2 as new"},
+		},
+		"a handler called by an owner that is superseded": {
+			logged(1).starts(first, 1).handles(second, 1).starts(first, 1).starts(first, 1).but(func(e *Evidence) { e.Freezes = 1 }),
+			[]string{
+				"an owner calls no handler once a later one has, but for what was on its way when it froze: chat c: w0 called the handler of seq 1 under epoch 1, 2ms after",
+				"w0 called the handler of seq 1 under epoch 1, 3ms after one was called under epoch 2",
 			},
 		},
 		"one epoch of two workers": {
@@ -204,7 +226,8 @@ func TestWhatMayHappenIsNoViolation(t *testing.T) {
 			story: logged(2).handles(first, 1).starts(second, 1).record(Already, second, place(1)).handles(second, 2),
 		},
 		"an owner that froze comes too late": {
-			story: logged(3).starts(first, 1).handles(second, 1).record(Fenced, first, place(1)).starts(first, 1).handles(second, 2).handles(second, 3),
+			story: logged(3).starts(first, 1).handles(second, 1).record(Fenced, first, place(1)).starts(first, 1).handles(second, 2).handles(second, 3).
+				but(func(e *Evidence) { e.Freezes = 1 }),
 		},
 		"an owner that froze is before its successor's effect": {
 			story: logged(2).starts(first, 1).starts(second, 1).makes(first, 1).record(Already, second, place(1)).handles(second, 2),

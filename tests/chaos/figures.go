@@ -30,7 +30,6 @@ type Figures struct {
 	Effects, Starts             int
 	Failed                      int // starts after a failure
 	Again                       int // other starts of an event whose handler had been started
-	Unannounced                 int // of these, those said to be the first, though not by an owner that was superseded
 	Late                        int // starts by an owner that was superseded
 	Already, Fenced             int
 	Faults                      map[string]int
@@ -78,7 +77,7 @@ func Sum(e Evidence, lost Losses, faults []Fault, long func(Place) bool) Figures
 }
 
 func (f *Figures) deliveries(records []Record) {
-	started := make(map[Place]uint64) // the epoch of the first start
+	started := make(map[Place]bool)
 	highest := make(map[domain.ChatID]uint64)
 	for _, r := range records {
 		switch r.Outcome {
@@ -92,10 +91,8 @@ func (f *Figures) deliveries(records []Record) {
 			f.Starts++
 			late := r.Epoch < highest[r.Chat]
 			highest[r.Chat] = max(highest[r.Chat], r.Epoch)
-			since, before := started[r.Place]
-			if !before {
-				started[r.Place] = r.Epoch
-			}
+			before := started[r.Place]
+			started[r.Place] = true
 			switch {
 			case late:
 				f.Late++
@@ -103,9 +100,6 @@ func (f *Figures) deliveries(records []Record) {
 				f.Failed++
 			case before:
 				f.Again++
-				if !r.Redelivered && r.Epoch >= since {
-					f.Unannounced++
-				}
 			}
 		}
 	}
@@ -173,8 +167,7 @@ func (f Figures) String() string {
 	line("%d events in %d chats; commands: %d acknowledged, %d unconfirmed (%d lost by Redis), %d with an unknown outcome",
 		f.Events, f.Chats, f.Acknowledged, f.Unconfirmed, f.LostUnconfirmed, f.Unknown)
 	line("%d effects (%d of events that Redis lost), %d handler starts", f.Effects, f.LostEffects, f.Starts)
-	line("started again: %d after a failure, %d after a fault (%d of these not announced), %d by an owner that was superseded",
-		f.Failed, f.Again, f.Unannounced, f.Late)
+	line("started again: %d after a failure, %d after a fault, %d by an owner that was superseded", f.Failed, f.Again, f.Late)
 	line("effects that were not made: %d had been, %d fenced off", f.Already, f.Fenced)
 	var all []Recovery
 	for _, kind := range slices.Sorted(maps.Keys(f.Recoveries)) {

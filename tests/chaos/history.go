@@ -30,6 +30,7 @@ type Delivery struct {
 	Redelivered bool
 	Epoch       uint64
 	Worker      string
+	Entered     time.Time // when the handler was called, by the worker's clock, in whole microseconds
 }
 
 // Outcome is what a record tells.
@@ -118,12 +119,12 @@ func (h *History) Records(ctx context.Context, from int) ([]Record, error) {
 
 // encode gives one line; no field holds a tab.
 func (d Delivery) encode() string {
-	return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%t\t%d\t%s", d.Chat, d.Seq, d.Event, d.Log, d.Attempt, d.Redelivered, d.Epoch, d.Worker)
+	return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%t\t%d\t%s\t%d", d.Chat, d.Seq, d.Event, d.Log, d.Attempt, d.Redelivered, d.Epoch, d.Worker, d.Entered.UnixMicro())
 }
 
 func decodeRecord(line string) (Record, error) {
 	fields := strings.Split(line, "\t")
-	if len(fields) != 10 {
+	if len(fields) != 11 {
 		return Record{}, fmt.Errorf("%q has %d fields", line, len(fields))
 	}
 	var failed error
@@ -141,6 +142,7 @@ func decodeRecord(line string) (Record, error) {
 			Place:   Place{Chat: domain.ChatID(fields[2]), Seq: domain.Seq(number(fields[3])), Event: domain.EventID(fields[4])},
 			Log:     fields[5],
 			Attempt: int(number(fields[6])), Redelivered: fields[7] == "true", Epoch: number(fields[8]), Worker: fields[9], //nolint:gosec // small
+			Entered: time.UnixMicro(int64(number(fields[10]))), //nolint:gosec // a time
 		},
 	}
 	return r, failed

@@ -66,6 +66,8 @@ func (n *nemesis) hand(number uint64, attacks ...attack) {
 	}
 }
 
+const freezeWorker = "freeze worker"
+
 // onWorkers are the attacks on a crew. They need no test to fail, and so may come from any goroutine.
 func onWorkers(c *crew) []attack {
 	return []attack{
@@ -77,7 +79,7 @@ func onWorkers(c *crew) []attack {
 				p.start()
 			}
 		}},
-		{"freeze worker", func(d dice) (string, func()) {
+		{freezeWorker, func(d dice) (string, func()) {
 			p := c.posts[d.IntN(len(c.posts))]
 			p.process.Freeze()
 			d.between(lease+500*time.Millisecond, lease+2*time.Second)

@@ -116,7 +116,7 @@ var (
 func (w *worker) handle(ctx context.Context, d chatcore.Delivery[domain.Durable]) error {
 	given := Delivery{
 		Place: Place{Chat: d.ID.Chat, Seq: d.ID.Seq, Event: d.ID.Event}, Log: d.ID.Log,
-		Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Worker: w.config.Name,
+		Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Worker: w.config.Name, Entered: time.Now(),
 	}
 	if err := w.history.Start(context.WithoutCancel(ctx), given); err != nil {
 		return err
