@@ -24,21 +24,21 @@ func (l *Log) Heads(ctx context.Context, _ int, _ uint64) (heads []ports.ChatHea
 }
 
 // Encoded implements [ports.Backlog].
-func (l *Log) Encoded(ctx context.Context, _ int, stretches []ports.Stretch) ([]ports.EncodedPage, error) {
-	pages := make([]ports.EncodedPage, len(stretches))
+func (l *Log) Encoded(ctx context.Context, _ int, _ string, stretches []ports.Stretch) (pages []ports.EncodedPage, witness string, err error) {
+	pages = make([]ports.EncodedPage, len(stretches))
 	for i, s := range stretches {
 		page, err := l.Read(ctx, s.Chat, ports.Range{From: max(s.From, 1), Limit: min(s.Limit, ports.MaxPage)})
 		if err != nil {
-			return nil, err
+			return nil, "", err
 		}
 		pages[i].Head = page.Head
 		for _, r := range page.Records {
 			encoded, err := l.codec.Encode(r.ID, r.Event, r.Meta)
 			if err != nil {
-				return nil, err
+				return nil, "", err
 			}
 			pages[i].Events = append(pages[i].Events, encoded.Splice(r.Seq, r.Ordinal))
 		}
 	}
-	return pages, nil
+	return pages, "", nil
 }

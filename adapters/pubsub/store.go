@@ -47,6 +47,8 @@ type station interface {
 	look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error)
 	// letters gives dead letters by their ids, without those that are gone.
 	letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error)
+	// cut is the first entry that was kept when the group was too far behind for a lane's stream; zero if it never was.
+	cut(ctx context.Context, l Lane) (streamID, error)
 	// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
 	trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error)
 	// next gives what comes after an id in a stream, in order. It waits until there is something or ctx ends, whose error it then returns; an
@@ -309,14 +311,15 @@ func pairs(v any) map[string]string {
 // change is what an owner has to take down, as one commit.
 type change struct {
 	number   uint64
-	position streamID // zero: as before
-	passed   int      // entries between the position before and this one
-	walk     string   // done:total, "-" at the end, "" for nothing to say
-	look     bool     // whether the stream has lost something
-	chats    []any    // chat, seq, …
-	left     []any    // chat, what it is left as or "", …
-	failing  []any    // chat, seq:starts or "", …
-	settled  []any    // ids of dead letters
+	position streamID   // zero: as before
+	passed   int        // entries between the position before and this one
+	walk     string     // done:total, "-" at the end, "" for nothing to say
+	look     bool       // whether the stream has lost something
+	seen     []streamID // entries that have to be there, or what was read no longer counts
+	chats    []any      // chat, seq, …
+	left     []any      // chat, what it is left as or "", …
+	failing  []any      // chat, seq:starts or "", …
+	settled  []any      // ids of dead letters
 	letters  []letter
 }
 
@@ -371,6 +374,10 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	}
 	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
 	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, look)
+	args = append(args, len(c.seen))
+	for _, id := range c.seen {
+		args = append(args, id.String())
+	}
 	for _, list := range [...][]any{c.chats, c.left, c.failing} {
 		args = append(append(args, len(list)/2), list...)
 	}
@@ -390,13 +397,12 @@ func (s *groupStore) release(ctx context.Context, lanes []Lane, epochs []uint64)
 	}
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	var errs []error
 	for _, reply := range s.run(ctx, s.scripts.release, calls) {
 		if err := reply.Err(); err != nil {
-			errs = append(errs, unavailable(err))
+			return unavailable(err) // the others' are the same
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
 func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error) {
@@ -481,4 +487,17 @@ func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]store
 		}
 	}
 	return found, nil
+}
+
+func (s *groupStore) cut(ctx context.Context, l Lane) (streamID, error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	text, err := s.client.HGet(ctx, l.group(s.group).group, "cut").Result()
+	switch {
+	case errors.Is(err, goredis.Nil):
+		return streamID{}, nil
+	case err != nil:
+		return streamID{}, unavailable(err)
+	}
+	return parseStreamID(text)
 }

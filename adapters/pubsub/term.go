@@ -54,8 +54,9 @@ type term struct {
 	walked  int  // chats
 	chats   int  // about how many there are
 
-	read     streamID // last entry
-	cutOff   streamID // before it nothing is left in the stream
+	read     streamID   // last entry
+	seen     []streamID // last entries at each reading since the last commit, and before: where one is not, Redis has lost what was read
+	cutOff   streamID   // before it nothing is left in the stream
 	position streamID
 	dirty    []*line
 	changed  bool // there is something to take down beside the lines
@@ -178,6 +179,13 @@ func (t *term) walk() {
 		t.note()
 	}
 	t.more.wake()
+}
+
+// saw remembers the last entry at a reading. All of them have to be there: after the last one another server may have been read.
+func (t *term) saw(id streamID) {
+	if n := len(t.seen); !id.isZero() && (n == 0 || t.seen[n-1] != id) {
+		t.seen = append(t.seen, id)
+	}
 }
 
 // truncated has every chat looked at because the stream was cut off before what is left of it. A position before that would be another loss.
@@ -419,11 +427,14 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 		return nil
 	}
 	t.commits++
-	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, look: now.Sub(t.looked) >= renewal}
+	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen, look: now.Sub(t.looked) >= renewal}
 	if c.look {
 		t.looked = now
 	}
 	t.letters, t.settled, t.progress, t.changed = nil, nil, "", false
+	if n := len(t.seen); n > 0 {
+		t.seen = []streamID{t.seen[n-1]}
+	}
 	for _, l := range t.dirty {
 		l.dirty, l.commit = false, t.commits
 		t.save(l, c)
