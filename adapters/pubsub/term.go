@@ -44,7 +44,7 @@ type term struct {
 	left    map[string]string  // chats left, of which there is no line
 	names   []string           // those of them that are behind and whose turn has not come
 	failing map[string]failure // of chats without a line
-	again   map[string]struct{}
+	again   map[string]struct{} // dead letters that were given again, or are to be
 
 	catchup []*line // want more of the log
 	behind  int     // lines that catch up
@@ -330,7 +330,6 @@ func (t *term) finish(l *line) {
 	switch {
 	case p.letter != "":
 		t.settled = append(t.settled, p.letter)
-		delete(t.again, p.letter)
 		t.note()
 	case l.foreign():
 		p.settled = true
