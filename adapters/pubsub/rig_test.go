@@ -200,6 +200,21 @@ func (r *rig) lane(group string) pubsub.LaneState {
 	return pubsub.LaneState{}
 }
 
+// reading waits until a group's first lane has an owner that has looked at all chats: what is sent from then on comes by the stream.
+func (r *rig) reading(group string) {
+	r.t.Helper()
+	until(r.t, "the lane is read", func() bool { l := r.lane(group); return l.Owner != "" && !l.CatchesUp && l.Behind == 0 })
+}
+
+// idle waits until everything on a group's first lane is finished and taken down.
+func (r *rig) idle(group string) {
+	r.t.Helper()
+	until(r.t, "nothing is left to do", func() bool {
+		l := r.lane(group)
+		return l.Lag == 0 && l.Behind+l.Parked+l.Failing == 0 && !l.CatchesUp
+	})
+}
+
 // checkpoint is a group's last finished seq of a chat in Redis.
 func (r *rig) checkpoint(group string, chat domain.ChatID) string {
 	r.t.Helper()

@@ -41,9 +41,9 @@ type term struct {
 
 	evictions int // of lines
 
-	left    map[string]string  // chats left, of which there is no line
-	names   []string           // those of them that are behind and whose turn has not come
-	failing map[string]failure // of chats without a line
+	left    map[string]string   // chats left, of which there is no line
+	names   []string            // those of them that are behind and whose turn has not come
+	failing map[string]failure  // of chats without a line
 	again   map[string]struct{} // dead letters that were given again, or are to be
 
 	catchup []*line // want more of the log
