@@ -143,7 +143,7 @@ func (s *subscription) trimLanes(ctx context.Context) {
 			s.config.Logger.Debug("stream not trimmed, trying again", "stream", l.Stream, "error", err)
 		case len(moved) > 0:
 			s.counters.Overrun.Add(uint64(len(moved)))
-			s.config.Logger.Warn("groups are too far behind for the stream; they catch up from the log", "stream", l.Stream, "groups", moved)
+			s.config.Logger.Warn("groups were too far behind for the stream: chats catch up from the log, entries of other programs are lost", "stream", l.Stream, "groups", moved)
 		}
 	}
 }
