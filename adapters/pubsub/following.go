@@ -175,7 +175,7 @@ func (s *subscription) nextStep(t *term) step {
 		t.catchup = append(t.catchup[:0], t.catchup[n:]...)
 		return step{lines: lines}
 	}
-	if t.behind >= behindAtMax {
+	if t.behind >= behindAtMax || t.loaded >= windowSize {
 		return step{}
 	}
 	if n := min(len(t.names), behindAtMax-t.behind); n > 0 {

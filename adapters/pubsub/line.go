@@ -56,6 +56,7 @@ func (l *line) push(p *parcel) {
 	}
 	l.tail = p
 	l.queued++
+	l.count(p, 1)
 	if p.seq > l.last {
 		l.last = p.seq
 	}
@@ -91,7 +92,15 @@ func (l *line) next() *parcel {
 	return p
 }
 
+// count keeps how much of the log is in the lane's lines.
+func (l *line) count(p *parcel, n int) {
+	if p.id.isZero() && p.letter == "" {
+		l.term.loaded += n
+	}
+}
+
 func (l *line) pop() {
+	l.count(l.head, -1)
 	l.head, l.arranged = l.head.next, false
 	if l.head == nil {
 		l.tail = nil
@@ -106,6 +115,7 @@ func (l *line) cut() {
 	for first := true; kept != nil; first = false {
 		next := kept.next
 		kept.next = nil
+		l.count(kept, -1)
 		if first && begun || kept.letter != "" || kept.starts > 0 {
 			l.push(kept)
 		}

@@ -48,6 +48,7 @@ type term struct {
 
 	catchup []*line // want more of the log
 	behind  int     // lines that catch up
+	loaded  int     // events of the log that are in lines
 	walking bool
 	anew    bool // once the walk is over it begins again
 	walked  int  // chats
@@ -326,7 +327,9 @@ func (t *term) full() bool { return t.window.size() >= windowSize }
 // finish takes the head of a line as done.
 func (t *term) finish(l *line) {
 	p := l.head
-	l.pop()
+	if l.pop(); t.loaded == windowSize-1 {
+		t.more.wake()
+	}
 	switch {
 	case p.letter != "":
 		t.settled = append(t.settled, p.letter)
