@@ -309,26 +309,34 @@ func (e *effects) done(chat domain.ChatID) domain.Seq {
 	return e.of(chat).done
 }
 
+func (e *effects) all(sent map[domain.ChatID]domain.Seq) bool {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for chat, seq := range sent {
+		if e.of(chat).done < seq {
+			return false
+		}
+	}
+	return true
+}
+
 // complete waits until everything that was sent is done, and reports what went wrong on the way.
 func (e *effects) complete(r *rig) {
 	r.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
-	missing := func() string {
-		var missing []string
-		for chat, seq := range r.sent {
-			if done := e.done(chat); done < seq {
-				missing = append(missing, fmt.Sprintf("%s has done %d of %d", chat, done, seq))
-			}
-		}
-		return strings.Join(missing, ", ")
-	}
-	for missing() != "" {
+	for !e.all(r.sent) {
 		select {
 		case <-tick.C:
 		case <-deadline:
 			e.check(r.t)
-			r.t.Fatal(missing())
+			var missing []string
+			for chat, seq := range r.sent {
+				if done := e.done(chat); done < seq {
+					missing = append(missing, fmt.Sprintf("%s has done %d of %d", chat, done, seq))
+				}
+			}
+			r.t.Fatalf("%d chats are not complete: %s", len(missing), strings.Join(missing[:min(len(missing), 5)], ", "))
 		}
 	}
 	e.check(r.t)
