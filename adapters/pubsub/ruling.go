@@ -46,12 +46,9 @@ func (s *subscription) share(living []string) []*laneState {
 	defer s.mu.Unlock()
 	var wanted []*laneState
 	for _, l := range s.lanes {
-		if l.last != nil && l.last.flights == 0 {
-			l.last = nil
-		}
 		mine := assigned(l.Lane, living) == s.instance
 		switch {
-		case mine && l.term == nil && l.last == nil: // what runs under an earlier term ends first
+		case mine && l.term == nil:
 			wanted = append(wanted, l)
 		case l.term != nil && l.term.draining == mine:
 			if l.term.draining = !mine; mine { // it came back before it was gone
@@ -113,7 +110,7 @@ func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
 // begin starts to read a lane.
 func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, deadline time.Time) {
 	ctx, stop := context.WithCancel(ctx)
-	t := newTerm(s, l.Lane, found, deadline, stop)
+	t := newTerm(s, l, found, deadline, stop)
 	s.mu.Lock()
 	l.term = t
 	s.mu.Unlock()

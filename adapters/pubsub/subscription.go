@@ -47,8 +47,8 @@ type subscription struct {
 // laneState is a lane and who of this instance has it.
 type laneState struct {
 	Lane
-	term    *term // nil while it is another's
-	last    *term // whose handlers may still run
+	term    *term          // nil while it is another's
+	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
 	trimmed time.Time
 }
 
@@ -84,7 +84,7 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	}
 	sub.wake = sync.NewCond(&sub.mu)
 	for _, l := range lanes {
-		sub.lanes = append(sub.lanes, &laneState{Lane: l})
+		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int)})
 	}
 	return sub
 }
@@ -280,7 +280,8 @@ func (s *subscription) pick(into []*parcel) int {
 		t, p := l.term, l.head
 		switch {
 		case t.over || p == nil || l.flying || l.waiting:
-		case t.draining || now.After(t.deadline): // until the lane is to be kept after all, or the lease is renewed
+		// until the lane is to be kept after all, the lease is renewed, or the chat's handler under an earlier term has ended
+		case t.draining || now.After(t.deadline) || t.earlier[l.chat] > 0:
 			t.stalled = append(t.stalled, l)
 		case p.starts >= s.config.Retry.Attempts && p.letter == "":
 			t.setAside(l, errUnended)
@@ -376,8 +377,8 @@ func (s *subscription) outcome(p *parcel, err error) {
 	t.flights--
 	switch {
 	case t.over:
+		s.unbar(t, l)
 		s.wake.Signal()
-		s.rules.wake()
 		return
 	case err == nil:
 		t.finish(l)
@@ -390,6 +391,18 @@ func (s *subscription) outcome(p *parcel, err error) {
 	s.wake.Signal()
 	if t.draining && t.flights == 0 {
 		s.rules.wake()
+	}
+}
+
+// unbar lets a chat go on whose handler under an earlier term has ended.
+func (s *subscription) unbar(t *term, l *line) {
+	if t.earlier[l.chat]--; t.earlier[l.chat] <= 0 {
+		delete(t.earlier, l.chat)
+	}
+	for _, lane := range s.lanes {
+		if lane.Stream == t.lane.Stream && lane.term != nil {
+			lane.term.unstall()
+		}
 	}
 }
 
@@ -526,8 +539,16 @@ func (s *subscription) lose(t *term, err error) {
 	t.close()
 	for _, l := range s.lanes {
 		if l.term == t {
-			l.term, l.last = nil, t
+			l.term = nil
 		}
+	}
+	for chat, l := range t.lines {
+		if l.flying {
+			t.earlier[chat]++
+		}
+	}
+	if t.others.flying && !s.config.Unordered {
+		t.earlier[""]++
 	}
 	s.mu.Unlock()
 	s.rules.wake()

@@ -33,7 +33,8 @@ type term struct {
 	before   bool        // others had the lane before
 	over     bool
 	draining bool
-	flights  int // parcels with handlers
+	flights  int            // parcels with handlers
+	earlier  map[string]int // the lane's
 
 	window window
 	lines  map[string]*line
@@ -88,9 +89,9 @@ func (s *signal) wake() {
 	}
 }
 
-func newTerm(s *subscription, lane Lane, found *tenure, deadline time.Time, stop context.CancelFunc) *term {
+func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time, stop context.CancelFunc) *term {
 	t := &term{
-		sub: s, lane: lane, stop: stop,
+		sub: s, lane: lane.Lane, stop: stop, earlier: lane.earlier,
 		epoch: found.epoch, deadline: deadline, end: found.end, before: found.before,
 		lines: make(map[string]*line), left: found.left, failing: found.failing, again: make(map[string]struct{}),
 		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(),
