@@ -49,6 +49,10 @@ func (l *line) foreign() bool { return l.chat == "" }
 
 func (l *line) push(p *parcel) {
 	p.line, p.term = l, l.term
+	l.link(p)
+}
+
+func (l *line) link(p *parcel) {
 	if l.tail == nil {
 		l.head = p
 	} else {
@@ -117,7 +121,7 @@ func (l *line) cut() {
 		kept.next = nil
 		l.count(kept, -1)
 		if first && begun || kept.letter != "" || kept.starts > 0 {
-			l.push(kept)
+			l.link(kept) // its handler may be looking at it
 		}
 		kept = next
 	}
