@@ -98,7 +98,7 @@ func (l *line) next() *parcel {
 
 // count keeps how much of the log is in the lane's lines.
 func (l *line) count(p *parcel, n int) {
-	if p.id.isZero() && p.letter == "" {
+	if p.ofLog() {
 		l.term.loaded += n
 	}
 }
