@@ -34,7 +34,9 @@ type rig struct {
 	log      *redis.Log
 	lanes    []pubsub.Lane
 	counters *pubsub.Counters
-	sent     map[domain.ChatID]domain.Seq
+
+	mu   sync.Mutex
+	sent map[domain.ChatID]domain.Seq
 }
 
 func newRig(t *testing.T, server *redistest.Server, partitions int) *rig {
@@ -75,8 +77,10 @@ func (r *rig) send(count int, chats ...domain.ChatID) {
 	}
 	for range count {
 		for _, chat := range chats {
+			r.mu.Lock()
 			r.sent[chat]++
 			id := fmt.Sprintf("%s-%d", chat, r.sent[chat])
+			r.mu.Unlock()
 			e := domain.MessageNew{Chat: chat, Message: domain.MessageID(id), Sender: "ada", Content: "hi", At: fixedClock{}.Now()}
 			appends = append(appends, ports.Append{Chat: chat, Events: []ports.NewEvent{{ID: domain.EventID("e-" + id), Event: e, Moves: domain.Moves(e)}}})
 			if len(appends) == batch {
@@ -309,10 +313,13 @@ func (e *effects) done(chat domain.ChatID) domain.Seq {
 	return e.of(chat).done
 }
 
-func (e *effects) all(sent map[domain.ChatID]domain.Seq) bool {
+// all reports whether everything that was sent is done.
+func (e *effects) all(r *rig) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	for chat, seq := range sent {
+	for chat, seq := range r.sent {
 		if e.of(chat).done < seq {
 			return false
 		}
@@ -325,7 +332,7 @@ func (e *effects) complete(r *rig) {
 	r.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
-	for !e.all(r.sent) {
+	for !e.all(r) {
 		select {
 		case <-tick.C:
 		case <-deadline:

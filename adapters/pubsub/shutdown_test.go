@@ -86,8 +86,8 @@ func TestAcksAfterTheCloseBegan(t *testing.T) {
 	closed := make(chan error, 1)
 	go func() { closed <- subscriber.Close() }()
 	select {
-	case <-closed:
-		t.Fatal("it is closed while handlers run")
+	case err := <-closed:
+		t.Fatalf("it is closed while handlers run: %v", err)
 	case <-taken[0].Context().Done():
 		t.Fatal("a handler's context ends before the drain is over")
 	case <-time.After(50 * time.Millisecond):
