@@ -181,10 +181,10 @@ func TestOtherProgramsEntriesSideBySide(t *testing.T) {
 	long, attempts, done := (*message.Message)(nil), 0, 0
 	for done < n-2 || attempts < 3 {
 		msg := receive(t, messages)
-		switch {
-		case msg.UUID == "3":
+		switch msg.UUID {
+		case "3":
 			long = msg
-		case msg.UUID == "5":
+		case "5":
 			if attempts++; pubsub.Attempt(msg) != attempts {
 				t.Errorf("attempt %d follows %d", pubsub.Attempt(msg), attempts-1)
 			}

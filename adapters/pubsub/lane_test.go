@@ -1,12 +1,20 @@
 package pubsub_test
 
 import (
+	"context"
+	"errors"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -41,4 +49,57 @@ func TestAGroupsKeysLieWithItsStream(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// TestASlotThatMoves has scripts fail in the middle where a key is missing, unless all of their keys are looked at first: what handlers finish
+// meanwhile is taken down whole, once the slot is where it belongs.
+func TestASlotThatMoves(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 2)
+	client := func() *goredis.ClusterClient {
+		c := goredis.NewClusterClient(&goredis.ClusterOptions{
+			Addrs: []string{cluster.Masters[0].Addr()}, ContextTimeoutEnabled: true, MaxRedirects: 3, MaxRetryBackoff: -1,
+		})
+		t.Cleanup(func() { _ = c.Close() })
+		return c
+	}
+	keys, err := redis.NewKeys("moves", 4, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := redis.Open(t.Context(), client(), wireformat.New(), redis.LogConfig{Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, log: log, keys: keys, counters: &pubsub.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
+	for _, l := range keys.Lanes() {
+		r.lanes = append(r.lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	}
+	e := newEffects()
+	all := chats(40)
+	r.send(10, all...)
+	config := beginning(r.config("g"))
+	config.Client, config.OnPoison = client(), pubsub.Park
+	var refused sync.Map
+	linger := lingers(20 * time.Millisecond)
+	r.start(config, e.around(func(ctx context.Context, d ports.Delivery) error {
+		if _, before := refused.LoadOrStore(d.ID, true); d.ID.Seq == 5 && !before {
+			return errors.New("not yet")
+		}
+		return linger(ctx, d)
+	}))
+	until(t, "it is on its way", func() bool { return e.done(all[0]) > 2 })
+	for range 3 {
+		for _, l := range r.lanes {
+			end := cluster.Migrate(t, l.Stream)
+			<-time.After(50 * time.Millisecond)
+			end()
+		}
+	}
+	end := cluster.Migrate(t, r.lanes[0].Stream)
+	<-time.After(2 * quick)
+	end()
+	r.send(2, all...)
+	e.complete(r)
+	e.once(t)
 }

@@ -50,6 +50,10 @@ func (l *line) foreign() bool { return l.chat == "" }
 
 func (l *line) push(p *parcel) {
 	p.line, p.term = l, l.term
+	l.link(p)
+}
+
+func (l *line) link(p *parcel) {
 	if l.tail == nil {
 		l.head = p
 	} else {
@@ -57,6 +61,7 @@ func (l *line) push(p *parcel) {
 	}
 	l.tail = p
 	l.queued++
+	l.count(p, 1)
 	if p.seq > l.last {
 		l.last = p.seq
 	}
@@ -92,7 +97,15 @@ func (l *line) next() *parcel {
 	return p
 }
 
+// count keeps how much of the log is in the lane's lines.
+func (l *line) count(p *parcel, n int) {
+	if p.ofLog() {
+		l.term.loaded += n
+	}
+}
+
 func (l *line) pop() {
+	l.count(l.head, -1)
 	l.head, l.arranged = l.head.next, false
 	if l.head == nil {
 		l.tail = nil
@@ -107,8 +120,9 @@ func (l *line) cut() {
 	for first := true; kept != nil; first = false {
 		next := kept.next
 		kept.next = nil
+		l.count(kept, -1)
 		if first && begun || kept.letter != "" || kept.starts > 0 {
-			l.push(kept)
+			l.link(kept) // its handler may be looking at it
 		}
 		kept = next
 	}

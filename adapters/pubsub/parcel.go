@@ -107,12 +107,15 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 	return msg, nil
 }
 
+// ofLog reports whether a parcel was read from the log, not from the stream or the dead letters.
+func (p *parcel) ofLog() bool { return p.id.isZero() && p.letter == "" }
+
 // unpack gives the metadata. What was read from the log has none of its own: it follows from the event.
 func (p *parcel) unpack(codec *wireformat.Codec) (message.Metadata, error) {
 	if p.broken != "" {
 		return nil, errors.New(p.broken)
 	}
-	if p.metadata != "" || p.uuid != "" {
+	if !p.ofLog() {
 		return wireformat.ParseMetadata(p.metadata)
 	}
 	r, err := codec.Decode(p.payload)

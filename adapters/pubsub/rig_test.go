@@ -34,7 +34,9 @@ type rig struct {
 	log      *redis.Log
 	lanes    []pubsub.Lane
 	counters *pubsub.Counters
-	sent     map[domain.ChatID]domain.Seq
+
+	mu   sync.Mutex
+	sent map[domain.ChatID]domain.Seq
 }
 
 func newRig(t *testing.T, server *redistest.Server, partitions int) *rig {
@@ -75,8 +77,10 @@ func (r *rig) send(count int, chats ...domain.ChatID) {
 	}
 	for range count {
 		for _, chat := range chats {
+			r.mu.Lock()
 			r.sent[chat]++
 			id := fmt.Sprintf("%s-%d", chat, r.sent[chat])
+			r.mu.Unlock()
 			e := domain.MessageNew{Chat: chat, Message: domain.MessageID(id), Sender: "ada", Content: "hi", At: fixedClock{}.Now()}
 			appends = append(appends, ports.Append{Chat: chat, Events: []ports.NewEvent{{ID: domain.EventID("e-" + id), Event: e, Moves: domain.Moves(e)}}})
 			if len(appends) == batch {
@@ -200,6 +204,21 @@ func (r *rig) lane(group string) pubsub.LaneState {
 	return pubsub.LaneState{}
 }
 
+// reading waits until a group's first lane has an owner that has looked at all chats: what is sent from then on comes by the stream.
+func (r *rig) reading(group string) {
+	r.t.Helper()
+	until(r.t, "the lane is read", func() bool { l := r.lane(group); return l.Owner != "" && !l.CatchesUp && l.Behind == 0 })
+}
+
+// idle waits until everything on a group's first lane is finished and taken down.
+func (r *rig) idle(group string) {
+	r.t.Helper()
+	until(r.t, "nothing is left to do", func() bool {
+		l := r.lane(group)
+		return l.Lag == 0 && l.Behind+l.Parked+l.Failing == 0 && !l.CatchesUp
+	})
+}
+
 // checkpoint is a group's last finished seq of a chat in Redis.
 func (r *rig) checkpoint(group string, chat domain.ChatID) string {
 	r.t.Helper()
@@ -294,26 +313,37 @@ func (e *effects) done(chat domain.ChatID) domain.Seq {
 	return e.of(chat).done
 }
 
+// all reports whether everything that was sent is done.
+func (e *effects) all(r *rig) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for chat, seq := range r.sent {
+		if e.of(chat).done < seq {
+			return false
+		}
+	}
+	return true
+}
+
 // complete waits until everything that was sent is done, and reports what went wrong on the way.
 func (e *effects) complete(r *rig) {
 	r.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
 	defer tick.Stop()
-	missing := func() string {
-		var missing []string
-		for chat, seq := range r.sent {
-			if done := e.done(chat); done < seq {
-				missing = append(missing, fmt.Sprintf("%s has done %d of %d", chat, done, seq))
-			}
-		}
-		return strings.Join(missing, ", ")
-	}
-	for missing() != "" {
+	for !e.all(r) {
 		select {
 		case <-tick.C:
 		case <-deadline:
 			e.check(r.t)
-			r.t.Fatal(missing())
+			var missing []string
+			for chat, seq := range r.sent {
+				if done := e.done(chat); done < seq {
+					missing = append(missing, fmt.Sprintf("%s has done %d of %d", chat, done, seq))
+				}
+			}
+			r.t.Fatalf("%d chats are not complete: %s", len(missing), strings.Join(missing[:min(len(missing), 5)], ", "))
 		}
 	}
 	e.check(r.t)

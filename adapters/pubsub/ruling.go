@@ -51,12 +51,9 @@ func (s *subscription) share(living []string) []*laneState {
 	defer s.mu.Unlock()
 	var wanted []*laneState
 	for _, l := range s.lanes {
-		if l.last != nil && l.last.flights == 0 {
-			l.last = nil
-		}
 		mine := assigned(l.Lane, living) == s.instance
 		switch {
-		case mine && l.term == nil && l.last == nil: // what runs under an earlier term ends first
+		case mine && l.term == nil:
 			wanted = append(wanted, l)
 		case l.term != nil && l.term.draining == mine:
 			if l.term.draining = !mine; mine { // it came back before it was gone
@@ -78,7 +75,7 @@ func (s *subscription) giveBack(ctx context.Context) {
 		if l.term != nil && l.term.draining && l.term.quiet() {
 			l.term.close()
 			lanes, epochs = append(lanes, l.Lane), append(epochs, l.term.epoch)
-			l.term, l.last = nil, l.term
+			l.term = nil
 		}
 	}
 	s.mu.Unlock()
@@ -116,7 +113,7 @@ func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
 // begin starts to read a lane.
 func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, deadline time.Time) {
 	ctx, stop := context.WithCancel(ctx)
-	t := newTerm(s, l.Lane, found, deadline, stop)
+	t := newTerm(s, l, found, deadline, stop)
 	s.mu.Lock()
 	l.term = t
 	s.mu.Unlock()
@@ -146,7 +143,7 @@ func (s *subscription) trimLanes(ctx context.Context) {
 			s.config.Logger.Debug("stream not trimmed, trying again", "stream", l.Stream, "error", err)
 		case len(moved) > 0:
 			s.counters.Overrun.Add(uint64(len(moved)))
-			s.config.Logger.Warn("groups are too far behind for the stream; they catch up from the log", "stream", l.Stream, "groups", moved)
+			s.config.Logger.Warn("groups were too far behind for the stream: chats catch up from the log, entries of other programs are lost", "stream", l.Stream, "groups", moved)
 		}
 	}
 }

@@ -45,8 +45,8 @@ type subscription struct {
 // laneState is a lane and who of this instance has it.
 type laneState struct {
 	Lane
-	term    *term // nil while it is another's
-	last    *term // whose handlers may still run
+	term    *term          // nil while it is another's
+	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
 	trimmed time.Time
 }
 
@@ -81,7 +81,7 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 		commits: newSignal(), rules: newSignal(),
 	}
 	for _, l := range lanes {
-		sub.lanes = append(sub.lanes, &laneState{Lane: l})
+		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int)})
 	}
 	return sub
 }
@@ -269,7 +269,8 @@ func (s *subscription) pick(into []*parcel) int {
 		t, p := l.term, l.head
 		switch {
 		case t.over || p == nil || l.flying || l.waiting:
-		case t.draining || now.After(t.deadline): // until the lane is to be kept after all, or the lease is renewed
+		// until the lane is to be kept after all, the lease is renewed, or the chat's handler under an earlier term has ended
+		case t.draining || now.After(t.deadline) || t.earlier[l.chat] > 0:
 			t.stalled = append(t.stalled, l)
 		case p.starts >= s.config.Retry.Attempts && p.letter == "":
 			t.setAside(l, errUnended)
@@ -380,7 +381,7 @@ func (s *subscription) land(p *parcel, flight int, err error) {
 	t.flights--
 	switch {
 	case t.over:
-		s.rules.wake()
+		s.unbar(t, l)
 		return
 	case err == nil:
 		t.finish(l)
@@ -392,6 +393,18 @@ func (s *subscription) land(p *parcel, flight int, err error) {
 	t.show(l)
 	if t.draining && t.flights == 0 {
 		s.rules.wake()
+	}
+}
+
+// unbar lets a chat go on whose handler under an earlier term has ended.
+func (s *subscription) unbar(t *term, l *line) {
+	if t.earlier[l.chat]--; t.earlier[l.chat] <= 0 {
+		delete(t.earlier, l.chat)
+	}
+	for _, lane := range s.lanes {
+		if lane.Stream == t.lane.Stream && lane.term != nil {
+			lane.term.unstall()
+		}
 	}
 }
 
@@ -525,11 +538,23 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 // lose ends a term that is another's by now, or whose past Redis has lost, and the subscription if nothing can be delivered any more.
 func (s *subscription) lose(t *term, err error) {
 	s.mu.Lock()
+	if t.over { // somebody else has noticed too
+		s.mu.Unlock()
+		return
+	}
 	t.close()
 	for _, l := range s.lanes {
 		if l.term == t {
-			l.term, l.last = nil, t
+			l.term = nil
 		}
+	}
+	for chat, l := range t.lines {
+		if l.flying {
+			t.earlier[chat]++
+		}
+	}
+	if t.others.flying && !s.config.Unordered {
+		t.earlier[""]++
 	}
 	s.mu.Unlock()
 	s.recall()

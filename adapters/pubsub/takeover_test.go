@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -189,4 +191,90 @@ func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
 	if err := late.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// TestWhatRedisLostIsDeliveredAnew has Redis restart with an older state, and the seqs of what it lost used again.
+func TestWhatRedisLostIsDeliveredAnew(t *testing.T) {
+	t.Parallel()
+	server := redistest.Start(t)
+	r := newRig(t, server, 2)
+	var mu sync.Mutex
+	got := make(map[domain.EventID]bool)
+	has := func(id domain.EventID) bool { mu.Lock(); defer mu.Unlock(); return got[id] }
+	r.start(beginning(r.config("g")), func(_ context.Context, d ports.Delivery) error {
+		mu.Lock()
+		defer mu.Unlock()
+		got[d.ID.Event] = true
+		return nil
+	})
+	all := chats(6)
+	send := func(name string, chats ...domain.ChatID) {
+		for _, chat := range chats {
+			id := name + string(chat)
+			e := domain.MessageNew{Chat: chat, Message: domain.MessageID(id), Sender: "ada", Content: "hi", At: fixedClock{}.Now()}
+			until(t, "it is appended", func() bool {
+				_, err := r.log.Append(t.Context(), ports.Append{Chat: chat, Events: []ports.NewEvent{{ID: domain.EventID(id), Event: e, Moves: domain.Moves(e)}}})
+				return err == nil
+			})
+		}
+	}
+	arrived := func(name string, chats ...domain.ChatID) {
+		t.Helper()
+		for _, chat := range chats {
+			until(t, name+string(chat)+" is delivered", func() bool { return has(domain.EventID(name + string(chat))) })
+		}
+	}
+	send("kept-", all...)
+	arrived("kept-", all...)
+	if err := r.client.Save(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 3 {
+		send(fmt.Sprint("lost-", i), all...)
+		arrived(fmt.Sprint("lost-", i), all...)
+	}
+	r.idle("g")
+	server.Kill()
+	server.Restart(t)
+	send("new-", all...)
+	arrived("new-", all...)
+}
+
+// TestAHandlerOfALostLaneHoldsUpItsChatOnly when the same instance takes the lane again: the chat is not handled twice at a time, and no other waits.
+func TestAHandlerOfALostLaneHoldsUpItsChatOnly(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	begun, end := make(chan struct{}), make(chan struct{})
+	var running, starts atomic.Int64
+	var others sync.Map
+	r.start(beginning(r.config("g")), func(_ context.Context, d ports.Delivery) error {
+		if d.ID.Chat != "long" {
+			others.Store(fmt.Sprint(d.ID.Chat, d.Epoch), true)
+			return nil
+		}
+		if running.Add(1) > 1 {
+			t.Error("the chat is handled twice at a time")
+		}
+		defer running.Add(-1)
+		if starts.Add(1) == 1 {
+			close(begun)
+			<-end
+		}
+		return nil
+	})
+	r.reading("g")
+	r.send(1, "long", "c")
+	receive(t, begun)
+	if err := r.groups().Rebuild(t.Context(), "g"); err != nil { // which puts every owner out
+		t.Fatal(err)
+	}
+	until(t, "the lane is taken again, and the other chat goes on", func() bool {
+		l := r.lane("g")
+		_, again := others.Load(fmt.Sprint("c", l.Epoch))
+		return l.Owner != "" && again
+	})
+	<-time.After(quick)
+	close(end)
+	until(t, "the chat goes on", func() bool { return starts.Load() == 2 })
+	r.idle("g")
 }

@@ -34,7 +34,8 @@ type term struct {
 	before   bool        // others had the lane before
 	over     bool
 	draining bool
-	flights  int // parcels with handlers
+	flights  int            // parcels with handlers
+	earlier  map[string]int // the lane's
 
 	window window
 	lines  map[string]*line
@@ -42,13 +43,14 @@ type term struct {
 
 	evictions int // of lines
 
-	left    map[string]string  // chats left, of which there is no line
-	names   []string           // those of them that are behind and whose turn has not come
-	failing map[string]failure // of chats without a line
-	again   map[string]struct{}
+	left    map[string]string   // chats left, of which there is no line
+	names   []string            // those of them that are behind and whose turn has not come
+	failing map[string]failure  // of chats without a line
+	again   map[string]struct{} // dead letters that were given again, or are to be
 
 	catchup []*line // want more of the log
 	behind  int     // lines that catch up
+	loaded  int     // events of the log that are in lines
 	walking bool
 	anew    bool // once the walk is over it begins again
 	walked  int  // chats
@@ -68,7 +70,6 @@ type term struct {
 	commits  uint64
 	acked    uint64
 	sent     time.Time // the last commit that was answered
-	looked   time.Time // whether the stream has lost something
 	revision string
 	arranged []*line // wait for the commit under way, to begin their next start
 	stalled  []*line // ready when the deadline had passed, or the lane was to be given away
@@ -89,9 +90,9 @@ func (s *signal) wake() {
 	}
 }
 
-func newTerm(s *subscription, lane Lane, found *tenure, deadline time.Time, stop context.CancelFunc) *term {
+func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time, stop context.CancelFunc) *term {
 	t := &term{
-		sub: s, lane: lane, stop: stop,
+		sub: s, lane: lane.Lane, stop: stop, earlier: lane.earlier,
 		epoch: found.epoch, deadline: deadline, end: found.end, before: found.before,
 		lines: make(map[string]*line), left: found.left, failing: found.failing, again: make(map[string]struct{}),
 		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(),
@@ -336,11 +337,12 @@ func (t *term) full() bool { return t.window.size() >= windowSize }
 // finish takes the head of a line as done.
 func (t *term) finish(l *line) {
 	p := l.head
-	l.pop()
+	if l.pop(); t.loaded == windowSize-1 {
+		t.more.wake()
+	}
 	switch {
 	case p.letter != "":
 		t.settled = append(t.settled, p.letter)
-		delete(t.again, p.letter)
 		t.note()
 	case l.foreign():
 		p.settled = true
@@ -427,10 +429,7 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 		return nil
 	}
 	t.commits++
-	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen, look: now.Sub(t.looked) >= renewal}
-	if c.look {
-		t.looked = now
-	}
+	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen}
 	t.letters, t.settled, t.progress, t.changed = nil, nil, "", false
 	if n := len(t.seen); n > 0 {
 		t.seen = []streamID{t.seen[n-1]}

@@ -25,8 +25,16 @@ end
 -- chat has to be looked at.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
-if log_id ~= '' and position ~= '0-0' and (not first or later(first[1], position)) then
-  position = '0-0' -- which is no loss again
+local gone = not first or later(first[1], position)
+if first and position == '0-0' then -- unless it is the first that there ever was
+  local info = redis.pcall('XINFO', 'STREAM', stream)
+  gone = false
+  for i = 1, #info, 2 do
+    if info[i] == 'entries-added' then gone = info[i + 1] > redis.call('XLEN', stream) end
+  end
+end
+if log_id ~= '' and gone then
+  position = first and first[1] or '0-0'
   if walk == '' then walk = '0' end
   redis.call('HSET', group, 'walk', walk, 'position', position)
 end

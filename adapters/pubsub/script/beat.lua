@@ -11,6 +11,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 redis.call('ZREMRANGEBYSCORE', members, '-inf', string.format('%d', now))
 if ttl > 0 then
   redis.call('ZADD', members, string.format('%d', now + ttl), instance)
+  if redis.call('PTTL', members) < ttl then redis.call('PEXPIRE', members, ttl) end -- of a group that is gone nothing stays
 else
   redis.call('ZREM', members, instance)
 end

@@ -1,0 +1,236 @@
+package pubsub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// freezer is a proxy whose connections stand still while it is frozen, as those of a stopped process do.
+type freezer struct {
+	*redistest.Proxy
+	mu    sync.RWMutex
+	froze bool
+}
+
+func newFreezer(t *testing.T, server *redistest.Server) *freezer {
+	f := &freezer{Proxy: redistest.StartProxy(t, server)}
+	pass := func([]byte) bool {
+		f.mu.RLock()
+		defer f.mu.RUnlock()
+		return true
+	}
+	f.Request.Store(&pass)
+	f.Reply.Store(&pass)
+	t.Cleanup(func() {
+		if f.froze {
+			f.thaw()
+		}
+	})
+	return f
+}
+
+func (f *freezer) freeze() {
+	f.mu.Lock()
+	f.froze = true
+}
+
+func (f *freezer) thaw() {
+	f.froze = false
+	f.mu.Unlock()
+}
+
+// client reads through the proxy and, like a stopped process, does not notice how time passes.
+func (f *freezer) client(t *testing.T) *goredis.Client {
+	options, err := goredis.ParseURL(f.URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	options.ContextTimeoutEnabled, options.MaxRetries = true, -1
+	return goredis.NewClient(options)
+}
+
+// TestAFrozenOwnerSwallowsNothing guards against a read that goes on for who was replaced, as one of a consumer group does: it gets the next
+// entry, and nobody else does.
+func TestAFrozenOwnerSwallowsNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	e := newEffects()
+	proxy := newFreezer(t, r.server)
+	config := beginning(r.config("g"))
+	config.Client = proxy.client(t)
+	frozen := r.start(config, e.around(nothing))
+	r.send(3, "c", "d")
+	e.complete(r)
+	r.idle("g")
+	before := r.lane("g")
+
+	proxy.freeze()
+	config.Client = nil
+	r.start(config, e.around(nothing))
+	r.send(3, "c", "d") // the read of the frozen one is there first
+	e.complete(r)
+	r.idle("g")
+	after := r.lane("g")
+	if after.Epoch <= before.Epoch || after.Owner == before.Owner {
+		t.Errorf("the lane went from %+v to %+v", before, after)
+	}
+	proxy.thaw()
+	r.send(3, "c", "d")
+	e.complete(r)
+	e.once(t)
+	frozen.stop()
+}
+
+// TestWhatAFrozenOwnerFinishesChangesNothing has its handlers end after another has taken the lane: neither their checkpoints nor the dead letters
+// that would follow from them count.
+func TestWhatAFrozenOwnerFinishesChangesNothing(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	proxy := newFreezer(t, r.server)
+	config := beginning(r.config("g"))
+	config.Client = proxy.client(t)
+	begun, end := make(chan ports.Delivery, 8), make(chan struct{})
+	frozen := r.start(config, func(_ context.Context, d ports.Delivery) error {
+		begun <- d
+		<-end
+		if d.ID.Chat == "d" {
+			return pubsub.Permanent(errors.New("late"))
+		}
+		return nil
+	})
+	r.reading("g")
+	r.send(2, "c", "d")
+	first, second := receive(t, begun), receive(t, begun)
+	if first.Redelivered || second.Redelivered {
+		t.Error("a first delivery says that it may have come before")
+	}
+	proxy.freeze()
+	config.Client = nil
+	again, hold := make(chan ports.Delivery, 8), make(chan struct{})
+	r.start(config, func(_ context.Context, d ports.Delivery) error {
+		again <- d
+		<-hold
+		return nil
+	})
+	for range 2 {
+		d := receive(t, again)
+		if d.ID.Seq != 1 || d.Attempt != 1 || !d.Redelivered || d.Epoch <= first.Epoch {
+			t.Errorf("it comes again as %+v, the first time under epoch %d", d, first.Epoch)
+		}
+		if late := time.Since(d.Appended); late < 0 || late > patience {
+			t.Errorf("it was appended %v ago", late)
+		}
+	}
+	close(end)
+	proxy.thaw()
+	until(t, "the first one notices", func() bool { return r.counters.Fenced.Load() > 0 })
+	if c, d := r.checkpoint("g", "c"), r.checkpoint("g", "d"); c+d != "" || len(r.letters("g")) != 0 {
+		t.Errorf("checkpoints %q and %q, dead letters %v", c, d, r.letters("g"))
+	}
+	close(hold)
+	until(t, "the second one finishes all", func() bool { return r.checkpoint("g", "c")+r.checkpoint("g", "d") == "22" })
+	frozen.stop()
+}
+
+// TestEpochsGrowAndRedeliveriesAreTold over owners in turn.
+func TestEpochsGrowAndRedeliveriesAreTold(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	epoch := uint64(0)
+	for round := range 4 {
+		deliveries := make(chan ports.Delivery, 8)
+		i := r.start(beginning(r.config("g")), func(_ context.Context, d ports.Delivery) error {
+			deliveries <- d
+			return nil
+		})
+		r.reading("g")
+		sent := time.Now()
+		r.send(1, "c")
+		d := receive(t, deliveries)
+		if d.ID.Seq != domain.Seq(round+1) || d.Epoch <= epoch || d.Redelivered { //nolint:gosec // a small number
+			t.Errorf("in round %d it comes as %+v after epoch %d", round, d, epoch)
+		}
+		if d.Appended.Before(sent.Add(-time.Second)) || d.Appended.After(time.Now().Add(time.Second)) {
+			t.Errorf("it was appended at %v, sent at %v", d.Appended, sent)
+		}
+		epoch = d.Epoch
+		i.stop()
+	}
+}
+
+// TestLanesAreReleasedAtOnce has another instance take them long before the lease would have ended.
+func TestLanesAreReleasedAtOnce(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 4)
+	config := beginning(r.config("g"))
+	config.Lease = time.Minute
+	e := newEffects()
+	first := r.start(config, e.around(nothing))
+	r.send(1, chats(20)...)
+	e.complete(r)
+	r.start(config, e.around(nothing))
+	first.stop()
+	stopped := time.Now()
+	r.send(1, chats(20)...)
+	e.complete(r)
+	e.once(t)
+	if took := time.Since(stopped); took > 3*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	if n := r.client.ZCard(t.Context(), r.lanes[0].Base+"g:members:g").Val(); n != 1 {
+		t.Errorf("%d members are left", n)
+	}
+}
+
+// TestLanesAreShared spreads them over instances as they come.
+func TestLanesAreShared(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 16)
+	for n := range 3 {
+		r.start(beginning(r.config("g")), nothing)
+		until(t, fmt.Sprint(n+1, " have lanes"), func() bool {
+			list, err := r.groups().List(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			owners := make(map[string]bool)
+			for _, l := range list[0].Lanes {
+				owners[l.Owner] = true
+			}
+			return len(owners) == n+1 && !owners[""]
+		})
+	}
+}
+
+// TestHandlersMayTakeLongerThanTheLease guards against running messages being given to another consumer, or again to the same.
+func TestHandlersMayTakeLongerThanTheLease(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	e := newEffects()
+	config := beginning(r.config("g"))
+	config.Lease = pubsub.MinLease
+	handle := e.around(func(ctx context.Context, d ports.Delivery) error {
+		if d.ID.Chat == "long" {
+			<-time.After(4 * pubsub.MinLease)
+		}
+		return nil
+	})
+	r.start(config, handle)
+	r.send(1, "long")
+	until(t, "it begins", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.starts == 1 })
+	r.start(config, handle)
+	r.send(2, "long", "c")
+	e.complete(r)
+	e.once(t)
+}
