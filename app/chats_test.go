@@ -188,6 +188,11 @@ func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	unread(0)
 	send("ann", "m4")
 	unread(1)
+	late := domain.ReadReceipt{Chat: "c", User: "bob", Message: "m2", ReadSeq: 5, At: time.Now()} // decided on before m3 was there
+	if _, err := log.Log.Append(t.Context(), ports.Append{Chat: "c", Events: []ports.NewEvent{{ID: "late", Event: late, Moves: domain.Moves(late)}}}); err != nil {
+		t.Fatal(err)
+	}
+	unread(1)
 	if _, err := queries.Unread(t.Context(), "c", "eve"); !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("of an outsider: %v", err)
 	}

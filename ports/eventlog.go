@@ -115,7 +115,7 @@ type Outcome struct {
 type Want struct {
 	Entity domain.Entity
 	After  domain.Seq // only events after this version
-	Latest bool       // only the last event
+	Latest bool       // only the last event; of a read mark the last ones, until those before cannot tell more
 	Until  domain.Seq // as of this seq: later events do not count. 0: as of now. Not together with After
 	Whole  bool       // all events, and no snapshot instead of the first ones
 }

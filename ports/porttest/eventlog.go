@@ -34,6 +34,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"records come back as appended", testRecords},
 		{"odd ids", testOddIDs},
 		{"entities have versions and histories", testEntities},
+		{"a read mark is told in spite of late receipts", testLateReceipt},
 		{"a long history is loaded whole", testLongHistory},
 		{"loads are of one moment", testLoadMoment},
 		{"loads go on from snapshots", testSnapshots},
