@@ -325,7 +325,11 @@ func (q *Queries) Unread(ctx context.Context, chat domain.ChatID, user domain.Us
 // count is the log's, or as of a seq what the events since then say.
 func (q *Queries) count(ctx context.Context, chat domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
 	if q.until == 0 {
-		return q.log.Count(ctx, chat, after)
+		counts, err := q.log.Count(ctx, chat, after)
+		if err != nil {
+			return ports.MessageCount{}, err
+		}
+		return counts[0], nil
 	}
 	var count ports.MessageCount
 	sent := make(map[domain.MessageID]struct{})

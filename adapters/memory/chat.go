@@ -137,7 +137,7 @@ func (c *chat) count(after domain.Seq) ports.MessageCount {
 	if c == nil {
 		return ports.MessageCount{}
 	}
-	count := ports.MessageCount{Head: c.ordinal(c.head()), At: c.ordinal(after)}
+	count := ports.MessageCount{Last: c.head(), Head: c.ordinal(c.head()), At: c.ordinal(after)}
 	for seq := range c.tombstones {
 		if seq > after {
 			count.Deleted++

@@ -42,6 +42,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"members, present and former", testMembers},
 		{"chats", testChats},
 		{"messages are counted", testCount},
+		{"counts are of one moment", testCountMoment},
 		{"concurrent writers of one chat", testWritersOfOneChat},
 		{"concurrent writers of several chats", testWritersOfSeveralChats},
 		{"concurrent repetitions", testRepetitions},

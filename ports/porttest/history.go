@@ -125,7 +125,7 @@ func (h *history) count(after domain.Seq) ports.MessageCount {
 			tombstones[d.Message] = true
 		}
 	}
-	count := ports.MessageCount{Head: h.ordinal(h.head()), At: h.ordinal(after)}
+	count := ports.MessageCount{Last: h.head(), Head: h.ordinal(h.head()), At: h.ordinal(after)}
 	for _, r := range h.records {
 		if m, ok := r.Event.(domain.MessageNew); ok && r.Seq > after && tombstones[m.Message] {
 			count.Deleted++
