@@ -10,6 +10,7 @@ import (
 	"chatcore/adapters/redis"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Config is everything that can be set. The zero value of each field means its default.
@@ -36,6 +37,9 @@ type Config struct {
 	// Durability says how many replicas have to confirm an append before it is acknowledged, and how long to wait for them; if they do
 	// not, the append stands and the command fails with ports.ErrUnconfirmed. Defaults to 0 replicas, and to 1 s.
 	Durability redis.Durability
+
+	// EffectTTL is how long it is remembered that an effect was made (see Core.Once). Defaults to a week.
+	EffectTTL time.Duration
 
 	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
 	Retry pubsub.RetryPolicy
@@ -67,6 +71,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"EditWindow", c.EditWindow},
+		{"EffectTTL", c.EffectTTL},
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
 		{"Retry.First", c.Retry.First},
@@ -100,6 +105,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.EntityCache == 0 {
 		c.EntityCache = 64 << 20
+	}
+	if c.EffectTTL == 0 {
+		c.EffectTTL = ports.EffectTTL
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 30 * time.Second

@@ -27,6 +27,7 @@ type parts struct {
 	typing    ports.TypingMarks
 	statuses  ports.Statuses
 	views     ports.CachedViews
+	effects   ports.Effects
 	tracers   trace.TracerProvider
 	meters    metric.MeterProvider
 	upcasters []wireformat.Option
@@ -98,7 +99,7 @@ type LiveTransport interface {
 }
 
 // WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and status are kept in memory
-// unless other options say where. It closes what it was given when it ends.
+// unless other options say where, and what [Core.Once] makes is remembered only where [WithEffects] says. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
 
 // instrumentation is the name under which the core traces and measures.

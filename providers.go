@@ -158,6 +158,13 @@ func newStatuses(p parts, commands commandClient, keys redis.Keys) ports.Statuse
 	return redis.NewStatuses(commands.UniversalClient, keys)
 }
 
+func newEffects(p parts, c Config, commands commandClient, keys redis.Keys) ports.Effects {
+	if p.effects != nil {
+		return p.effects
+	}
+	return redis.NewEffects(commands.UniversalClient, keys, c.EffectTTL)
+}
+
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
 
 func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pubsub.Local) *memory.Log {
@@ -183,6 +190,13 @@ func newMemoryStatuses(p parts, clock ports.Clock) ports.Statuses {
 	return memory.NewStatuses(clock)
 }
 
+func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
+	if p.effects != nil {
+		return p.effects
+	}
+	return memory.NewEffects(clock, c.EffectTTL)
+}
+
 // A log of the team's own comes with everything but typing and status.
 
 func newOwnBackend(p parts) *ownBackend { return &ownBackend{*p.log} }
@@ -192,6 +206,8 @@ func ownLog(b *ownBackend) app.Log { return b.Log }
 func ownSnapshots(b *ownBackend) ports.Snapshots { return b.Snapshots }
 
 func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
+
+func ownEffects(p parts) ports.Effects { return p.effects }
 
 func newOwnTyping(p parts, clock ports.Clock) ports.TypingMarks {
 	if p.typing != nil {

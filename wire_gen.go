@@ -59,8 +59,9 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	statuses := newStatuses(p, chatcoreCommandClient, keys)
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
+	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, codec, clock, chatcoreOpening, meter, chatcoreProgress)
 	if err != nil {
 		return nil, err
 	}
@@ -100,7 +101,8 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
+	effects := newMemoryEffects(p, config, clock)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, codec, clock, chatcoreOpening, meter, chatcoreProgress)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +133,9 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
+	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, codec, clock, chatcoreOpening, meter, chatcoreProgress)
 	if err != nil {
 		return nil, err
 	}

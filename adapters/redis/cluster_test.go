@@ -37,6 +37,11 @@ func TestOnACluster(t *testing.T) {
 			return redis.NewTypingMarks(client, keys), open(t, client, keys)
 		})
 	})
+	t.Run("effects", func(t *testing.T) {
+		porttest.Effects(t, func(t *testing.T) porttest.EffectStore { return newEffects(t, client, clusterKeys(t)) })
+		testEffectsInSlots(t, client)
+		testEffectInAMigratingSlot(t, cluster, client)
+	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
 }
 

@@ -19,6 +19,8 @@ var (
 	identifySource string
 	//go:embed script/typing.lua
 	typingSource string
+	//go:embed script/once.lua
+	onceSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
