@@ -60,19 +60,18 @@ func CheckEffect(name string, id DeliveryID) error {
 	return nil
 }
 
-// ErrForeignValue is an effect on something that holds another kind of value than it needs; the error is a [*ForeignValueError].
-// Nothing was made.
+// ErrForeignValue is a write where something of another kind is than it needs; the error is a [*ForeignValueError]. Nothing was written.
 var ErrForeignValue = errors.New("foreign value")
 
 // ForeignValueError names what holds something else.
 type ForeignValueError struct {
 	Key   string
 	Holds string // what it holds
-	For   string // the command that it does not do for
+	For   string // what it does not do for: a command, a view
 }
 
 func (e *ForeignValueError) Error() string {
-	return fmt.Sprintf("%v: %q holds %s, which is not for %s", ErrForeignValue, e.Key, e.Holds, e.For)
+	return fmt.Sprintf("%v: %q holds %s, not what %s needs", ErrForeignValue, e.Key, e.Holds, e.For)
 }
 
 // Is reports that a ForeignValueError is [ErrForeignValue].

@@ -27,6 +27,9 @@ import (
 // What is kept of deliveries, where {KEY} is the tag of the key in whose slot it is:
 //
 //	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect that was made on KEY; a week, or Config.EffectTTL
+//	cc:user-chats:USER           HASH    a chat that the user is in → the seq of the user's join
+//	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
+//	                                     there; " " → log id
 //
 // The other names are those of the wire contract.
 type Keys struct {
@@ -125,6 +128,18 @@ func (k Keys) appendChannel(b []byte, typ string) []byte {
 func (k Keys) status(user domain.UserID) string {
 	return k.prefix + "user:status:" + escape(string(user))
 }
+
+func (k Keys) unread(user domain.UserID) string {
+	return k.prefix + "chat:unread:" + escape(string(user))
+}
+
+func (k Keys) userChats(user domain.UserID) string {
+	return k.prefix + "cc:user-chats:" + escape(string(user))
+}
+
+// versions names what lies beside a user's numbers.
+func (k Keys) versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }
+
 func (k Keys) online() string { return k.prefix + "user:online:" }
 
 // marker names what remembers that an effect was made on a key: {KEY} lies where the key does. It reports false for a key of which that

@@ -48,6 +48,12 @@ func TestNames(t *testing.T) {
 		"cc:once:{badges:ada}:push%3A1:ID":     marker(plain, "badges:ada"),
 		"acme:cc:once:{ada}:push%3A1:ID":       marker(spaced, "badges:{ada}:x"),
 		"cc:once:{ID}:push%3A1:ID":             marker(plain, ""),
+		"chat:unread:user-789":                 plain.unread("user-789"),
+		"acme:chat:unread:%7Ba%7D":             spaced.unread("{a}"),
+		"cc:{chat:unread:user-789}:v":          plain.versions(plain.unread("user-789")),
+		"acme:cc:{acme:chat:unread:u}:v":       spaced.versions(spaced.unread("u")),
+		"cc:user-chats:user-789":               plain.userChats("user-789"),
+		"acme:cc:{acme:cc:user-chats:u}:v":     spaced.versions(spaced.userChats("u")),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -100,6 +106,11 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 		for _, key := range []string{k.chats(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
 			if slot(key) != want {
 				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.id(p), want)
+			}
+		}
+		for _, key := range []string{k.unread(domain.UserID(chat)), k.userChats(domain.UserID(chat))} {
+			if beside := k.versions(key); slot(beside) != slot(key) {
+				rt.Fatalf("%q is in slot %d, %q in %d", beside, slot(beside), key, slot(key))
 			}
 		}
 		on := rapid.StringMatching(`[a{}b]{1,6}`).Draw(rt, "on")
