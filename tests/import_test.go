@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -169,7 +170,7 @@ func TestATranscriptGoesThrough(t *testing.T) {
 // project has the built-in subscribers come to the end, and compares what they keep with a fold of the logs.
 func (s site) project(t *testing.T) {
 	t.Helper()
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: s.url, Namespace: s.namespace})
+	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: s.url, Namespace: s.namespace, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +186,7 @@ func (s site) project(t *testing.T) {
 			t.Errorf("run: %v", err)
 		}
 	}()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
 	defer cancel()
 	differences, err := foldcheck.Await(ctx, core)
 	if err != nil {

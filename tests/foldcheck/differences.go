@@ -1,10 +1,10 @@
 package foldcheck
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -16,7 +16,12 @@ import (
 // Differences folds all logs anew and says where each user's chats and unread counts are not as they should be: those that are kept, and
 // those that a query gives. It is for a core whose built-in subscribers have come to the end; see [Await] for one where they are about to.
 func Differences(ctx context.Context, core *chatcore.Core) ([]string, error) {
-	folded, err := fold(ctx, core.Queries)
+	return differences(ctx, core.Queries, math.MaxInt)
+}
+
+// differences finds so many, give or take those of one user.
+func differences(ctx context.Context, queries *app.Queries, most int) ([]string, error) {
+	folded, err := fold(ctx, queries)
 	if err != nil {
 		return nil, err
 	}
@@ -28,35 +33,33 @@ func Differences(ctx context.Context, core *chatcore.Core) ([]string, error) {
 	}
 	var found []string
 	for _, user := range slices.Sorted(maps.Keys(users)) {
-		differences, err := differencesOf(ctx, core.Queries, user, folded, users[user])
+		some, err := differencesOf(ctx, queries, user, folded, users[user])
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, differences...)
+		if found = append(found, some...); len(found) >= most {
+			break
+		}
 	}
 	return found, nil
 }
 
-// Await waits until there are no differences, for as long as ctx lasts, and gives those that are left then.
+// Await waits until there are no differences, for as long as ctx lasts, and gives those that are left then. Between two looks it pauses for
+// as long as one takes, so as not to hold up what it waits for.
 func Await(ctx context.Context, core *chatcore.Core) ([]string, error) {
-	const interval = 20 * time.Millisecond
-	again := time.NewTicker(interval)
-	defer again.Stop()
-	var last []string
+	const pause = 20 * time.Millisecond // at least
 	for {
-		differences, err := Differences(ctx, core)
-		if err == nil {
-			if last = differences; len(differences) == 0 {
-				return nil, nil
-			}
+		began := time.Now()
+		found, err := differences(ctx, core.Queries, 1)
+		if err == nil && len(found) == 0 {
+			return nil, nil
 		}
+		again := time.NewTimer(max(pause, time.Since(began)))
 		select {
 		case <-again.C:
 		case <-ctx.Done():
-			if last == nil {
-				return nil, cmp.Or(err, ctx.Err())
-			}
-			return last, nil
+			again.Stop()
+			return Differences(context.WithoutCancel(ctx), core)
 		}
 	}
 }
