@@ -106,7 +106,7 @@ type worker struct {
 }
 
 func newProjected(t *rapid.T) *projected {
-	p := &projected{t: t, most: 3, next: []map[domain.ChatID]domain.Seq{{}, {}}}
+	p := &projected{t: t, most: rapid.IntRange(1, 4).Draw(t, "most"), next: []map[domain.ChatID]domain.Seq{{}, {}}}
 	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	p.log = memory.New(wireformat.New(), clock, nil)
 	p.chats = app.NewChats(p.log, app.NewEntities(p.log, p.log, 1<<20), silent{}, p.log.Typing(), clock, ids{}, nil, app.Policy{})
@@ -136,7 +136,7 @@ func (p *projected) newWorker() worker {
 
 // meddle has something happen while a handler looks at the log.
 func (p *projected) meddle() {
-	if p.faults && rapid.IntRange(0, 9).Draw(p.t, "meddle") == 0 {
+	if p.faults && rapid.IntRange(0, 5).Draw(p.t, "meddle") == 0 {
 		p.faults = false
 		p.command()
 		p.faults = true

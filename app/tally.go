@@ -21,6 +21,7 @@ type tally struct {
 	last    domain.Seq                 // of the last message, 0 if that is not known
 	members map[domain.UserID]*reader  // nil if there are too many for counts to be kept
 	atLeast int                        // so many members there are, if members is nil
+	shrunk  bool                       // whether there were few enough again, who are not known by name
 	gone    map[domain.UserID]struct{} // whose counts are to be removed
 }
 
@@ -101,6 +102,7 @@ func (t *tally) joined(seq domain.Seq, user domain.UserID) {
 func (t *tally) left(user domain.UserID) {
 	if t.members == nil {
 		t.atLeast--
+		t.shrunk = t.shrunk || t.atLeast <= t.most
 	} else {
 		delete(t.members, user)
 	}
@@ -144,34 +146,45 @@ func (t *tally) written() {
 	t.gone = nil
 }
 
-// tallies keeps the tallies that were used last, for so many members of chats in all.
+// tallies keeps the tallies that were used last, for so many members of chats in all, and of those before them up to where they were
+// written down: a group that is behind need not load them for what they had come to already.
 type tallies struct {
 	size int
 
-	mu   sync.Mutex
-	used int
-	all  map[domain.ChatID]*list.Element
-	lru  *list.List // of *tally, those used last in front
+	mu     sync.Mutex
+	used   int
+	all    map[domain.ChatID]*list.Element
+	lru    *list.List // of *tally, those used last in front
+	before map[domain.ChatID]written
+}
+
+// written is up to where a tally was that is not kept any more.
+type written struct {
+	seq   domain.Seq
+	epoch uint64
 }
 
 func newTallies(size int) *tallies {
-	return &tallies{size: size, all: make(map[domain.ChatID]*list.Element), lru: list.New()}
+	return &tallies{size: size, all: make(map[domain.ChatID]*list.Element), lru: list.New(), before: make(map[domain.ChatID]written)}
 }
 
 func (t *tally) weight() int { return 1 + len(t.members) }
 
-// take gives a chat's tally away; whoever puts it back has it kept. It is nil if there is none of the epoch.
-func (k *tallies) take(chat domain.ChatID, epoch uint64) *tally {
+// take gives a chat's tally away, if there is one of the epoch; whoever puts it back has it kept. All of the chat is written up to the
+// given seq.
+func (k *tallies) take(chat domain.ChatID, epoch uint64) (*tally, domain.Seq) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	t := k.remove(k.all[chat])
-	if t == nil || t.epoch != epoch {
-		return nil
+	if t := k.remove(k.all[chat]); t != nil && t.epoch == epoch {
+		return t, t.seq
 	}
-	return t
+	if w := k.before[chat]; w.epoch == epoch {
+		return nil, w.seq
+	}
+	return nil, 0
 }
 
-// put keeps a tally, unless it is nil or one that knows more is there.
+// put keeps a tally that is written down, unless it is nil or one that knows more is there.
 func (k *tallies) put(t *tally) {
 	if t == nil {
 		return
@@ -182,8 +195,9 @@ func (k *tallies) put(t *tally) {
 		t = other
 	}
 	k.all[t.chat] = k.lru.PushFront(t)
+	delete(k.before, t.chat)
 	for k.used += t.weight(); k.used > k.size; {
-		k.remove(k.lru.Back())
+		k.forget(k.remove(k.lru.Back()))
 	}
 }
 
@@ -195,4 +209,15 @@ func (k *tallies) remove(e *list.Element) *tally {
 	delete(k.all, t.chat)
 	k.used -= t.weight()
 	return t
+}
+
+// forget leaves of a tally how far it was.
+func (k *tallies) forget(t *tally) {
+	for chat := range k.before { // in no particular order
+		if len(k.before) < k.size {
+			break
+		}
+		delete(k.before, chat)
+	}
+	k.before[t.chat] = written{t.seq, t.epoch}
 }

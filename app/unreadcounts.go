@@ -21,7 +21,7 @@ type UnreadCounts struct {
 
 // NewUnreadCounts keeps the counts in the views of the queries.
 func NewUnreadCounts(queries *Queries) *UnreadCounts {
-	const members = 1 << 16 // of all tallies that are kept: about 10 MB
+	const members = 1 << 17 // of all tallies that are kept: about 15 MB
 	return &UnreadCounts{queries: queries, tallies: newTallies(members), most: MaxKeptUnread}
 }
 
@@ -30,12 +30,15 @@ func (u *UnreadCounts) Handle(ctx context.Context, d ports.Delivery) error {
 	if d.ID.Seq == 0 {
 		return nil
 	}
-	t := u.tallies.take(d.ID.Chat, u.queries.entities.Epoch())
+	t, written := u.tallies.take(d.ID.Chat, u.queries.entities.Epoch())
 	if !counted(d.Event) {
 		if t != nil && t.seq+1 == d.ID.Seq {
 			t.seq++
 		}
 		u.tallies.put(t)
+		return nil
+	}
+	if t == nil && d.ID.Seq <= written {
 		return nil
 	}
 	t, err := u.upTo(ctx, t, d)
@@ -72,7 +75,7 @@ func (u *UnreadCounts) upTo(ctx context.Context, t *tally, d ports.Delivery) (_ 
 	default:
 		err = u.catchUp(ctx, t, d.ID.Seq)
 	}
-	for err == nil && t != nil && t.members == nil && t.atLeast <= u.most { // so few are left that they are kept again
+	for err == nil && t != nil && t.shrunk { // counts are kept again, or were in between
 		gone := t.gone
 		if t, err = u.load(ctx, d); t != nil {
 			t.dropAll(gone)

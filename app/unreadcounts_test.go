@@ -259,6 +259,26 @@ func TestWhatIsKeptOfAChatThatGrowsAndShrinks(t *testing.T) {
 	}
 }
 
+// TestAChatThatWasSmallWhileOthersHandledItIsCleared has another process write the counts of a chat that is big for this one, and big again.
+func TestAChatThatWasSmallWhileOthersHandledItIsCleared(t *testing.T) {
+	c := newCounting(t)
+	c.counts.Small(3, 100)
+	c.create("bob", "cem", "dan")
+	c.feed(0)
+	here := c.counts
+	c.leave("dan")
+	c.restart()
+	c.counts.Small(3, 100)
+	c.feed(0)
+	c.kept("bob", 0)
+	c.add("dan")
+	c.counts = here
+	c.feed(0)
+	for _, user := range []domain.UserID{"ann", "bob", "cem", "dan"} {
+		c.kept(user)
+	}
+}
+
 func TestABigChatIsNotLoadedWhole(t *testing.T) {
 	c := newCounting(t)
 	c.create()
@@ -400,6 +420,35 @@ func TestTalliesAreBounded(t *testing.T) {
 	}
 	if most != 2 { // of four places each: the chat and three members
 		t.Errorf("up to %d tallies were kept, want 2", most)
+	}
+}
+
+// TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain has a group that is behind come to chats of which no tally is kept any more.
+func TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain(t *testing.T) {
+	c := newCounting(t)
+	c.create("bob")
+	for range 20 {
+		c.send("ann", "")
+	}
+	c.counts.Small(app.MaxKeptUnread, 1)
+	if err := c.handle(1); err != nil { // as of the log's end
+		t.Fatal(err)
+	}
+	if n := c.counts.Tallied(); n != 0 {
+		t.Fatalf("%d tallies are kept", n)
+	}
+	c.log.calls = 0
+	c.feed(0)
+	if c.log.calls != 0 {
+		t.Errorf("%d calls of the log for what was counted before", c.log.calls)
+	}
+	c.send("ann", "")
+	c.feed(0)
+	c.kept("bob", 21)
+	c.entities.Forget() // the log may say something else now
+	c.log.calls = 0
+	if err := c.handle(5); err != nil || c.log.calls == 0 {
+		t.Errorf("on another server: %d calls of the log, error %v", c.log.calls, err)
 	}
 }
 
