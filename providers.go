@@ -164,6 +164,28 @@ func newStatuses(p parts, commands commandClient, keys redis.Keys) ports.Statuse
 	return redis.NewStatuses(commands.UniversalClient, keys)
 }
 
+func newEffects(p parts, c Config, commands commandClient, keys redis.Keys) ports.Effects {
+	if p.effects != nil {
+		return p.effects
+	}
+	return redis.NewEffects(commands.UniversalClient, keys, c.EffectTTL)
+}
+
+func newViews(p parts, log *redis.Log, commands commandClient, keys redis.Keys) app.Views {
+	return p.viewsOr(log.ID(), redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
+}
+
+// viewsOr are the views of the options or, where there are none, those given.
+func (p parts) viewsOr(log string, chats, unread ports.UserView) app.Views {
+	if p.userChats != nil {
+		chats = p.userChats
+	}
+	if p.unread != nil {
+		unread = p.unread
+	}
+	return app.Views{Log: log, Chats: chats, Unread: unread}
+}
+
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
 
 func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pubsub.Local) *memory.Log {
@@ -191,6 +213,17 @@ func newMemoryStatuses(p parts, clock ports.Clock) ports.Statuses {
 	return memory.NewStatuses(clock)
 }
 
+func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
+	if p.effects != nil {
+		return p.effects
+	}
+	return memory.NewEffects(clock, c.EffectTTL)
+}
+
+func newMemoryViews(p parts, log *memory.Log) app.Views {
+	return p.viewsOr(log.ID(), memory.NewUserView(), memory.NewUserView())
+}
+
 // A log of the team's own comes with everything but typing and status.
 
 func newOwnBackend(p parts) *ownBackend { return &ownBackend{*p.log} }
@@ -200,6 +233,10 @@ func ownLog(b *ownBackend) app.Log { return b.Log }
 func ownSnapshots(b *ownBackend) ports.Snapshots { return b.Snapshots }
 
 func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
+
+func ownViews(p parts, b *ownBackend) app.Views { return p.viewsOr(b.LogID(), nil, nil) }
+
+func ownEffects(p parts) ports.Effects { return p.effects }
 
 func newOwnTyping(p parts, clock ports.Clock) ports.TypingMarks {
 	if p.typing != nil {

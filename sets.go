@@ -23,19 +23,19 @@ var (
 		newCore,
 	)
 	redisSet = wire.NewSet(
-		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses,
+		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses, newEffects, newViews,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
-		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryDelivery,
+		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryEffects, newMemoryViews, newMemoryDelivery,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(
-		newOwnBackend, ownLog, ownSnapshots, ownPublisher, newOwnTyping, newMemoryStatuses,
+		newOwnBackend, ownLog, ownSnapshots, ownPublisher, newOwnTyping, newMemoryStatuses, ownEffects, ownViews,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

@@ -62,9 +62,11 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
 	statuses := newStatuses(p, chatcoreCommandClient, keys)
 	users := app.NewUsers(statuses, liveBus, clock)
-	queries := app.NewQueries(log, entities)
+	views := newViews(p, log, chatcoreCommandClient, keys)
+	queries := app.NewQueries(log, entities, views)
+	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -102,8 +104,10 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
-	queries := app.NewQueries(log, entities)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	views := newMemoryViews(p, log)
+	queries := app.NewQueries(log, entities, views)
+	effects := newMemoryEffects(p, config, clock)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -133,10 +137,12 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
-	queries := app.NewQueries(log, entities)
+	views := ownViews(p, chatcoreOwnBackend)
+	queries := app.NewQueries(log, entities, views)
+	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}

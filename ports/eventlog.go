@@ -40,13 +40,14 @@ type ChatIndex interface {
 
 // MessageCounter counts a chat's messages without reading them.
 type MessageCounter interface {
-	// Count tells where the chat's messages stand and how many after the given seq are tombstones, all as of one moment. A chat
-	// that does not exist has zeros. A seq above the chat's last counts as the last.
-	Count(ctx context.Context, chat domain.ChatID, after domain.Seq) (MessageCount, error)
+	// Count tells for each of the given seqs where the chat's messages stand and how many after it are tombstones, in the order of the
+	// seqs and all as of one moment. A chat that does not exist has zeros. A seq above the chat's last counts as the last.
+	Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]MessageCount, error)
 }
 
-// MessageCount is what Count found.
+// MessageCount is what Count found for one seq.
 type MessageCount struct {
+	Last    domain.Seq     // the chat's last seq: as of then it is
 	Head    domain.Ordinal // of the chat's last message
 	At      domain.Ordinal // at the given seq
 	Deleted domain.Ordinal // messages after the given seq that are tombstones
@@ -115,7 +116,7 @@ type Outcome struct {
 type Want struct {
 	Entity domain.Entity
 	After  domain.Seq // only events after this version
-	Latest bool       // only the last event
+	Latest bool       // only the last event; of a read mark the last ones, until those before cannot tell more
 	Until  domain.Seq // as of this seq: later events do not count. 0: as of now. Not together with After
 	Whole  bool       // all events, and no snapshot instead of the first ones
 }

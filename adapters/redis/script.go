@@ -21,6 +21,10 @@ var (
 	identifySource string
 	//go:embed script/typing.lua
 	typingSource string
+	//go:embed script/once.lua
+	onceSource string
+	//go:embed script/view.lua
+	viewSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
