@@ -1,4 +1,4 @@
-.PHONY: test race lint check bench run generate redis
+.PHONY: test race chaos lint check bench run generate redis
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 
@@ -8,6 +8,12 @@ test: redis
 
 race: redis
 	go test -race -timeout 20m ./...
+
+# Processes, Redis and the network fail while events are written and handled, for so long on a single server and on a Cluster each.
+# CHATCORE_CHAOS_SEED gives the faults of an earlier run again.
+chaos: export CHATCORE_CHAOS ?= 3m
+chaos: redis
+	go test -count 1 -timeout 60m -v ./tests/chaos
 
 lint:
 	$(lint) run ./...

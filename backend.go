@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -80,12 +79,18 @@ func (b *redisBackend) lanes() []pubsub.Lane {
 }
 
 func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
-	return pubsub.NewSubscriber(pubsub.SubscriberConfig{
-		Client: b.blocking, Reader: b.reader, Group: s.group,
-		Topic: b.Topics()[0], Lanes: b.lanes(), LogID: b.log.ID(), Backlog: b.log, Codec: b.codec,
-		FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: b.config.Retry, InFlight: s.inFlight,
-		Lease: b.config.Lease, Drain: b.config.StopTimeout, Counters: b.counters, Logger: b.config.Logger,
-	})
+	c := s.config(b.config, b.counters)
+	c.Client, c.Reader, c.Topic, c.Lanes = b.blocking, b.reader, b.Topics()[0], b.lanes()
+	c.LogID, c.Backlog, c.Codec = b.log.ID(), b.log, b.codec
+	return pubsub.NewSubscriber(c)
+}
+
+// config is what a subscriber has to know beside where it reads.
+func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.SubscriberConfig {
+	return pubsub.SubscriberConfig{
+		Group: s.group, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
+		Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, Counters: counters, Logger: c.Logger,
+	}
 }
 
 func (b *redisBackend) Groups() Groups { return pubsub.NewGroups(b.commands, b.lanes(), b.log.ID()) }
@@ -100,50 +105,33 @@ func (b *redisBackend) Close() error {
 
 // memoryBackend keeps everything in the process; it ends with it.
 type memoryBackend struct {
+	config   Config
 	log      *memory.Log
 	live     *pubsub.Local
-	codec    *wireformat.Codec
-	letters  *pubsub.MemoryDeadLetters
-	progress *progress
-	groups   *feeds
+	delivery *pubsub.Memory
+	counters *pubsub.Counters
 }
 
-// feeds are the readers of a log in memory.
-type feeds struct {
-	mu  sync.Mutex
-	all []*pubsub.FeedSubscriber
-}
+func (b *memoryBackend) LogID() string                   { return b.log.ID() }
+func (b *memoryBackend) Topics() []string                { return []string{b.delivery.Topic()} }
+func (b *memoryBackend) Live() message.Subscriber        { return b.live }
+func (b *memoryBackend) LiveDropped() uint64             { return b.live.Dropped() }
+func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
+func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
+func (b *memoryBackend) CachedViews() ports.CachedViews  { return nil }
+func (b *memoryBackend) Groups() Groups                  { return b.delivery }
+func (b *memoryBackend) Close() error                    { return b.live.Close() }
 
-func (b *memoryBackend) LogID() string                        { return b.log.ID() }
-func (b *memoryBackend) Topics() []string                     { return []string{"memory"} }
-func (b *memoryBackend) Live() message.Subscriber             { return b.live }
-func (b *memoryBackend) LiveDropped() uint64                  { return b.live.Dropped() }
-func (b *memoryBackend) LiveQueued() uint64                   { return b.live.Queued() }
-func (b *memoryBackend) DeadLetters() pubsub.DeadLetters      { return b.letters }
-func (b *memoryBackend) CachedViews() ports.CachedViews       { return nil }
-func (b *memoryBackend) Groups() Groups                       { return nil }
-func (b *memoryBackend) Forget(context.Context, string) error { return nil }
-func (b *memoryBackend) Close() error                         { return b.live.Close() }
+func (b *memoryBackend) Forget(ctx context.Context, group string) error {
+	return b.delivery.Forget(ctx, group)
+}
 
 func (b *memoryBackend) Subscriber(s *subscription) (message.Subscriber, error) {
-	feed := pubsub.NewFeedSubscriber(b.log, b.codec, s.fromBeginning, b.progress.made)
-	b.groups.mu.Lock()
-	defer b.groups.mu.Unlock()
-	b.groups.all = append(b.groups.all, feed)
-	return feed, nil
+	return b.delivery.Subscriber(s.config(b.config, b.counters))
 }
 
 // idle reports whether every group has finished what was appended.
-func (b *memoryBackend) idle() bool {
-	b.groups.mu.Lock()
-	defer b.groups.mu.Unlock()
-	for _, feed := range b.groups.all {
-		if !feed.Idle() {
-			return false
-		}
-	}
-	return true
-}
+func (b *memoryBackend) idle() bool { return b.delivery.Idle() }
 
 // ownBackend is an event log of the team's own.
 type ownBackend struct {

@@ -39,6 +39,9 @@ type Config struct {
 
 	// Lease is how long a process that no longer answers keeps the partitions that it delivers; another takes them then. Defaults to 3 s.
 	Lease time.Duration
+	// StreamBound is how many entries a partition's stream keeps for groups that are behind; what is more they read from the log, in which
+	// everything stays. Defaults to 100,000.
+	StreamBound int
 	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
 	Retry pubsub.RetryPolicy
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
@@ -91,6 +94,7 @@ func (c Config) Validate() error {
 		{"ConnectAttempts", c.ConnectAttempts},
 		{"Retry.Attempts", c.Retry.Attempts},
 		{"Queue", c.Queue},
+		{"StreamBound", c.StreamBound},
 		{"Durability.Replicas", c.Durability.Replicas},
 	} {
 		if n.value < 0 {

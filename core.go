@@ -105,7 +105,7 @@ func newCore(
 	core.unwatch, err = telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
 		return telemetry.Counts{
-			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
+			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
 		}
 	})
@@ -243,6 +243,10 @@ type Stats struct {
 	Handled        uint64 // deliveries finished by a handler
 	Unhandled      uint64 // deliveries finished because their group has no handler for the type
 	DeadLetters    uint64 // deliveries set aside
+	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
+	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
+	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
+	Ghosts         uint64 // events that a stream told of and the log does not have
 	LiveDropped    uint64 // live messages lost to slow listeners
 	LiveUnreadable uint64 // live payloads that are no event
 	CacheHits      uint64 // entities that were in the cache
@@ -255,6 +259,7 @@ func (c *Core) Stats() Stats {
 	return Stats{
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
+		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
 	}
 }

@@ -6,9 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"sync/atomic"
+	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
+	"github.com/google/uuid"
 
 	"chatcore"
 	"chatcore/adapters/memory"
@@ -18,6 +21,7 @@ import (
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/tests/redistest"
 )
 
 // run starts a core and gives what stops it.
@@ -123,6 +127,90 @@ func ExamplePermanent() {
 	// first, attempt 1
 	// second, attempt 1
 	// dead letters: 1
+}
+
+// redisURL is that of the tests' Redis.
+func redisURL() string { return redistest.Shared(inExample{}).URL() }
+
+// inExample stands in for the test that an Example is not given.
+type inExample struct{ testing.TB }
+
+func (inExample) Helper()                   {}
+func (inExample) Cleanup(func())            {}
+func (inExample) Fatal(args ...any)         { log.Fatal(args...) }
+func (inExample) Fatalf(f string, a ...any) { log.Fatalf(f, a...) }
+
+// firstLetter waits for a group's first dead letter.
+func firstLetter(groups chatcore.Groups, group string) chatcore.DeadLetter {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range tick.C {
+		for letter, err := range groups.Letters(context.Background(), group) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			return letter
+		}
+	}
+	panic("unreachable")
+}
+
+// A chat is parked when one of its events is refused for good: the ones after it wait, those of other chats do not. Once what it failed for
+// is mended, the dead letter is given again and the chat flows on, in order.
+func ExampleCore_Groups() {
+	ctx := context.Background()
+	config := chatcore.Config{RedisURL: redisURL(), Namespace: "example-" + uuid.NewString()}
+	config.Retry.Attempts, config.Retry.First = 2, time.Millisecond
+	core, err := chatcore.New(ctx, config)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var mended atomic.Bool
+	pushed := make(chan string)
+	err = core.Subscribe("push", chatcore.OnPoison(chatcore.Park), chatcore.InFlight(8),
+		chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+			if d.Event.Content == "Who comes?" && !mended.Load() {
+				return errors.New("the phone does not answer")
+			}
+			pushed <- string(d.Event.Content)
+			return nil
+		}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(core)()
+
+	say(core, "The tomatoes are ripe.", "Who comes?", "On Sunday!")
+	fmt.Println(<-pushed)
+
+	groups, err := core.Groups()
+	if err != nil {
+		log.Fatal(err)
+	}
+	letter := firstLetter(groups, "push")
+	fmt.Printf("set aside: seq %d of %s after %d attempts: %s; parked: %t\n", letter.Seq, letter.Chat, letter.Attempts, letter.Reason, letter.Parked)
+	list, err := groups.List(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	parked := 0
+	for _, lane := range list[0].Lanes {
+		parked += lane.Parked
+	}
+	fmt.Println("parked chats of "+list[0].Group+":", parked)
+
+	mended.Store(true)
+	if err := groups.Retry(ctx, "push", letter.ID); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(<-pushed)
+	fmt.Println(<-pushed)
+	// Output:
+	// The tomatoes are ripe.
+	// set aside: seq 3 of garden after 2 attempts: the phone does not answer; parked: true
+	// parked chats of push: 1
+	// Who comes?
+	// On Sunday!
 }
 
 // A plain Watermill handler works on a consumer group as it does on any other subscriber.
@@ -270,11 +358,13 @@ func ExampleDefine() {
 // A log of one's own comes with what delivers and announces its events.
 func ExampleWithEventLog() {
 	codec, live := wireformat.New(), pubsub.NewLocal(0)
-	mine := memory.New(codec, chatcoretest.NewClock(time.Now()), live.Announce)
+	clock := chatcoretest.NewClock(time.Now())
+	mine := memory.New(codec, clock, live.Announce)
+	delivery := pubsub.NewMemory(mine, codec, clock, nil)
 	core, err := chatcore.New(context.Background(), chatcore.Config{}, chatcore.WithEventLog(chatcore.EventLog{
-		ID: mine.ID(), Log: mine, Streams: []string{"all"}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
-		Subscriber: func(_ string, fromBeginning bool) (message.Subscriber, error) {
-			return pubsub.NewFeedSubscriber(mine, codec, fromBeginning, nil), nil
+		ID: mine.ID(), Log: mine, Streams: []string{delivery.Topic()}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
+		Subscriber: func(group string, fromBeginning bool) (message.Subscriber, error) {
+			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group, FromBeginning: fromBeginning})
 		},
 		Close: live.Close,
 	}))

@@ -75,11 +75,13 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 
 func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 	codec, live := wireformat.New(), pubsub.NewLocal(0)
-	log := memory.New(codec, chatcoretest.NewClock(time.Now()), live.Announce)
+	clock := chatcoretest.NewClock(time.Now())
+	log := memory.New(codec, clock, live.Announce)
+	delivery := pubsub.NewMemory(log, codec, clock, nil)
 	whole := chatcore.EventLog{
-		ID: log.ID(), Log: log, Streams: []string{"all"}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
-		Subscriber: func(string, bool) (message.Subscriber, error) {
-			return pubsub.NewFeedSubscriber(log, codec, false, nil), nil
+		ID: log.ID(), Log: log, Streams: []string{delivery.Topic()}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
+		Subscriber: func(group string, _ bool) (message.Subscriber, error) {
+			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group})
 		},
 	}
 	for field, without := range map[string]func(*chatcore.EventLog){

@@ -173,7 +173,9 @@ func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pu
 	return memory.New(codec, clock, live.Announce)
 }
 
-func newFeeds() *feeds { return &feeds{} }
+func newMemoryDelivery(log *memory.Log, codec *wireformat.Codec, clock ports.Clock, p *progress) *pubsub.Memory {
+	return pubsub.NewMemory(log, codec, clock, p.made)
+}
 
 func newMemoryTyping(p parts, log *memory.Log) ports.TypingMarks {
 	if p.typing != nil {

@@ -56,12 +56,12 @@ func (c *Core) route(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	subscribers := make([]message.Subscriber, len(c.groups))
-	for i, s := range c.groups {
-		if subscribers[i], err = c.backend.Subscriber(s); err != nil {
+	for _, s := range c.groups {
+		subscriber, err := c.backend.Subscriber(s)
+		if err != nil {
 			return err
 		}
-		if err := router.AddGroup(s.group, c.backend.Topics(), subscribers[i], c.traced(s), c.middlewares...); err != nil {
+		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.traced(s), c.middlewares...); err != nil {
 			return err
 		}
 	}
@@ -73,15 +73,20 @@ func (c *Core) route(ctx context.Context) error {
 		}
 	}()
 	err = router.Run(ctx)
-	for i, s := range subscribers {
-		if s, ours := s.(*pubsub.Subscriber); ours { // why it has ended by itself
-			err = errors.Join(err, s.Err())
-		}
-		if group := c.groups[i]; group.passing {
-			err = errors.Join(err, c.backend.Forget(context.WithoutCancel(ctx), group.group))
+	for _, s := range c.groups {
+		if s.passing {
+			err = errors.Join(err, c.pass(context.WithoutCancel(ctx), s.group))
 		}
 	}
 	return err
+}
+
+// pass removes a group that was of this run only. It need not have come to be.
+func (c *Core) pass(ctx context.Context, group string) error {
+	if err := c.backend.Forget(ctx, group); err != nil && !errors.Is(err, ErrNoGroup) {
+		return err
+	}
+	return nil
 }
 
 // traced is a group's handler, which continues the trace of each event.
@@ -94,6 +99,9 @@ func (c *Core) traced(s *subscription) message.NoPublishHandlerFunc {
 		return pubsub.NewConsumer(c.codec, c.LogID(), c.clock, handlers, c.counters)
 	}
 	return func(msg *message.Message) error {
+		if !c.telemetry.Processes(msg.Context()) {
+			return s.plain(msg)
+		}
 		ctx, end := c.telemetry.Process(msg.Context(), telemetry.Received{
 			Type: msg.Metadata.Get(wireformat.MetaType), Group: s.group, ID: domain.EventID(msg.UUID),
 			Chat: domain.ChatID(msg.Metadata.Get(wireformat.MetaChatID)), TraceParent: msg.Metadata.Get(wireformat.MetaTraceParent),

@@ -29,10 +29,9 @@ var (
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
-		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newFeeds,
+		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryDelivery,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)),
-		wire.Struct(new(pubsub.MemoryDeadLetters)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(

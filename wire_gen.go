@@ -7,7 +7,6 @@
 package chatcore
 
 import (
-	"chatcore/adapters/pubsub"
 	"chatcore/app"
 	"context"
 )
@@ -77,16 +76,15 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	clock := newClock(p)
 	local := newLocal(config)
 	log := newMemoryLog(config, codec, clock, local)
-	memoryDeadLetters := &pubsub.MemoryDeadLetters{}
 	chatcoreProgress := newProgress()
-	chatcoreFeeds := newFeeds()
+	memory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
+	counters := newCounters()
 	chatcoreMemoryBackend := &memoryBackend{
+		config:   config,
 		log:      log,
 		live:     local,
-		codec:    codec,
-		letters:  memoryDeadLetters,
-		progress: chatcoreProgress,
-		groups:   chatcoreFeeds,
+		delivery: memory,
+		counters: counters,
 	}
 	meter := newMeter(p)
 	chatcoreOpening, err := newOpening(ctx, p, meter)
@@ -105,7 +103,6 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
 	queries := app.NewQueries(log, entities)
-	counters := newCounters()
 	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err

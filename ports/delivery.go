@@ -63,5 +63,7 @@ type Backlog interface {
 	// to the end every chat comes that had an event at the beginning; one may come twice.
 	Heads(ctx context.Context, partition int, cursor uint64) (heads []ChatHead, next uint64, total int, err error)
 	// Encoded gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one is at the end.
-	Encoded(ctx context.Context, partition int, stretches []Stretch) ([]EncodedPage, error)
+	// The witness is what was handed to delivery last at that moment, "" if nothing was: as long as that is there, all of the pages is. Where an
+	// earlier one, unless it is "", is no longer there, there are no pages: the log has lost something since.
+	Encoded(ctx context.Context, partition int, earlier string, stretches []Stretch) (pages []EncodedPage, witness string, err error)
 }

@@ -22,10 +22,10 @@ type busyLog struct {
 	during func()
 }
 
-func (l *busyLog) Encoded(ctx context.Context, partition int, stretches []ports.Stretch) ([]ports.EncodedPage, error) {
-	pages, err := l.Backlog.Encoded(ctx, partition, stretches)
+func (l *busyLog) Encoded(ctx context.Context, partition int, earlier string, stretches []ports.Stretch) ([]ports.EncodedPage, string, error) {
+	pages, witness, err := l.Backlog.Encoded(ctx, partition, earlier, stretches)
 	l.during()
-	return pages, err
+	return pages, witness, err
 }
 
 // TestWhatIsAppendedWhileAChatCatchesUp is delivered though nothing comes after it: the page that was read of the log does not have it, and the

@@ -107,7 +107,7 @@ func readDelivery(codec *wireformat.Codec, logID string, clock ports.Clock, msg 
 	}
 	d := ports.Delivery{Attempt: info.Attempt, Redelivered: info.Redelivered, Epoch: info.Epoch, Appended: info.Appended}
 	if info.Seq > 0 {
-		r, err := codec.Decode(msg.Payload)
+		r, err := decoded(codec, msg)
 		if err != nil {
 			return ports.Delivery{}, err
 		}

@@ -13,7 +13,10 @@ import (
 func (s *subscription) follow(ctx context.Context, t *term) {
 	cursor := t.position
 	for wait := newPause(); s.roomFor(ctx, t); {
-		b, err := s.reader.next(ctx, t.lane.Stream, cursor)
+		b, err := s.store.next(ctx, t.lane.Stream, cursor)
+		if err == nil && b.hole {
+			err = s.doubt(ctx, t, b)
+		}
 		if err == nil {
 			err = s.admit(ctx, t, b)
 		}
@@ -25,8 +28,30 @@ func (s *subscription) follow(ctx context.Context, t *term) {
 			continue
 		}
 		wait.reset()
-		cursor = b.last()
+		if cursor = b.last(); b.hole && len(b.entries) == 0 {
+			cursor = streamID{} // nothing is left
+		}
 	}
+}
+
+// doubt finds out why the entry is gone behind which a lane was read: it was trimmed, and every chat has to be looked at; or Redis has lost it, and
+// what was read no longer counts. Entries of other programs are in no log: they are read on.
+func (s *subscription) doubt(ctx context.Context, t *term, b *batch) error {
+	if !t.lane.logged() {
+		return nil
+	}
+	cut, err := s.store.cut(ctx, t.lane)
+	if err != nil {
+		return err
+	}
+	if b.after.compare(cut) > 0 {
+		s.lose(t, errLostCommits)
+		return errLostCommits
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	t.truncated(cut)
+	return nil
 }
 
 // roomFor waits until a term's window takes more. What holds up a full one for long is let pass.
@@ -77,17 +102,13 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 		if t.over {
 			return
 		}
-		if b.hole && t.lane.logged() {
-			s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
-			t.walk()
-		}
 		for i := range b.entries {
 			t.admit(&b.entries[i], known, &parcels[i])
 		}
 		t.read = b.last()
+		t.saw(t.read)
 		t.evict()
 		t.note()
-		s.wake.Signal()
 	})
 }
 
@@ -106,6 +127,7 @@ func (s *subscription) knowing(ctx context.Context, t *term, unknown func(known 
 		if len(chats) == 0 {
 			then(known)
 			s.mu.Unlock()
+			s.dispatch()
 			return nil
 		}
 		s.mu.Unlock()
@@ -190,22 +212,33 @@ func (s *subscription) nextStep(t *term) step {
 func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) error {
 	stretches, seen := make([]ports.Stretch, len(lines)), make([]domain.Seq, len(lines))
 	s.mu.Lock()
+	known := ""
+	if n := len(t.seen); n > 0 && t.seen[n-1].compare(t.cutOff) >= 0 {
+		known = t.seen[n-1].String()
+	}
 	for i, l := range lines {
 		seen[i] = l.seen
 		stretches[i] = ports.Stretch{Chat: domain.ChatID(l.chat), From: l.last + 1, Limit: 64}
 	}
 	s.mu.Unlock()
-	pages, err := s.config.Backlog.Encoded(ctx, t.lane.Partition, stretches)
+	pages, witness, err := s.config.Backlog.Encoded(ctx, t.lane.Partition, known, stretches)
+	if err == nil && pages == nil {
+		s.lose(t, errLostCommits)
+		return errLostCommits
+	}
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		t.catchup = append(t.catchup, lines...)
 		return err
 	}
+	if id, err := parseStreamID(witness); err == nil {
+		t.saw(id)
+	}
 	for i, l := range lines {
 		t.fill(l, pages[i], stretches[i].From, seen[i])
 	}
-	s.wake.Signal()
 	return nil
 }
 

@@ -13,7 +13,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 )
 
@@ -32,26 +31,27 @@ func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string) *Grou
 }
 
 func (g *Groups) store(group string) *groupStore {
-	return &groupStore{client: g.client, group: group, logID: g.logID, scripts: g.scripts}
+	return &groupStore{client: g.client, group: group, logID: g.logID, lanes: g.lanes, scripts: g.scripts}
 }
 
 // LaneState is where a group stands on one lane.
 type LaneState struct {
 	Stream    string
-	Partition int       // below 0: entries of other programs only
-	Owner     string    // instance; "" if nobody holds the lane
-	Until     time.Time // when its lease ends unless it is renewed
-	Epoch     uint64    // of the last owner
-	Position  string    // stream id before which everything is finished, or waits in the log
-	Lag       uint64    // entries of the stream behind the position
-	Oldest    time.Time // append of the oldest entry that is not passed; zero if there is none
-	Behind    int       // chats that catch up from the log
-	Parked    int       // chats that wait for a decision about a dead letter
-	Failing   int       // chats whose next event has failed
-	Letters   int       // dead letters
-	Walked    int       // chats that were looked at, while all of them are
-	Chats     int       // to look at; 0 unless all of them are looked at
-	CatchesUp bool      // all chats are looked at, for those that are behind
+	Partition int           // below 0: entries of other programs only
+	Owner     string        // instance; "" if nobody holds the lane
+	Until     time.Time     // when its lease ends unless it is renewed
+	Epoch     uint64        // of the last owner
+	Position  string        // stream id before which everything is finished, or waits in the log
+	Lag       uint64        // entries of the stream behind the position
+	Oldest    time.Time     // append of the oldest of them; zero if there is none
+	Age       time.Duration // since then, by Redis's clock
+	Behind    int           // chats that catch up from the log
+	Parked    int           // chats that wait for a decision about a dead letter
+	Failing   int           // chats whose next event has failed
+	Letters   int           // dead letters
+	Walked    int           // chats that were looked at, while all of them are
+	Chats     int           // to look at; 0 unless all of them are looked at
+	CatchesUp bool          // all chats are looked at, for those that are behind
 }
 
 // GroupState is where a group stands.
@@ -78,6 +78,9 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 			}
 			states[name].Lanes = append(states[name].Lanes, state)
 		}
+	}
+	if err := g.store("").intact(ctx); err != nil { // at the end: what was read before may be half of what there was
+		return nil, err
 	}
 	list := make([]GroupState, 0, len(states))
 	for _, s := range states {
@@ -114,9 +117,6 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) { //nolint:gosec // a time
 		s.Owner, s.Until = values["owner"], until.UTC()
 	}
-	if ms := number("oldest"); ms > 0 {
-		s.Oldest = time.UnixMilli(int64(ms)).UTC() //nolint:gosec // a time
-	}
 	for _, as := range left.Val() {
 		if as == leftParked {
 			s.Parked++
@@ -129,8 +129,19 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 		s.Walked, _ = strconv.Atoi(walked)
 		s.Chats, _ = strconv.Atoi(chats)
 	}
-	s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream)
-	return s, err
+	if s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream); err != nil || s.Lag == 0 {
+		return s, err
+	}
+	oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
+	if err != nil {
+		return s, unavailable(err)
+	}
+	if len(oldest) > 0 {
+		id, _ := parseStreamID(oldest[0].ID)
+		s.Oldest = time.UnixMilli(int64(id.ms)).UTC() //nolint:gosec // a time
+		s.Age = max(now.Val().Sub(s.Oldest), 0)
+	}
+	return s, nil
 }
 
 // lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is
@@ -197,6 +208,14 @@ func (g *Groups) exists(ctx context.Context, group string) error {
 		if n > 0 {
 			return nil
 		}
+	}
+	return g.absent(ctx, group)
+}
+
+// absent is the error about a group that is not there.
+func (g *Groups) absent(ctx context.Context, group string) error {
+	if err := g.store(group).intact(ctx); err != nil {
+		return err
 	}
 	return fmt.Errorf("%w: %q", ErrNoGroup, group)
 }
@@ -279,13 +298,8 @@ func (g *Groups) Letters(ctx context.Context, group string) iter.Seq2[DeadLetter
 }
 
 func openLetter(group string, lane int, m goredis.XMessage, again bool) DeadLetter {
-	l := readLetter(m.Values)
 	id, _ := parseStreamID(m.ID)
-	metadata, _ := wireformat.DecodeMetadata([]byte(l.Metadata)) // what was unreadable stays so
-	return DeadLetter{
-		ID: strconv.Itoa(lane) + "/" + m.ID, Group: group, Reason: l.Reason, Attempts: l.Attempts, At: time.UnixMilli(int64(id.ms)).UTC(), //nolint:gosec // a time
-		Parked: l.Parked, Again: again, Chat: domain.ChatID(l.Chat), Seq: l.Seq, EventID: domain.EventID(l.UUID), Metadata: metadata, Payload: l.Payload,
-	}
+	return readLetter(m.Values).opened(group, strconv.Itoa(lane)+"/"+m.ID, time.UnixMilli(int64(id.ms)).UTC(), again) //nolint:gosec // a time
 }
 
 // place finds the lane and the entry that a letter's id names.
@@ -311,7 +325,10 @@ func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 		return DeadLetter{}, unavailable(err)
 	}
 	if len(found) == 0 {
-		return DeadLetter{}, fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
+		if err := g.exists(ctx, group); err != nil {
+			return DeadLetter{}, err
+		}
+		return DeadLetter{}, noLetter(group, id)
 	}
 	again, err := g.client.HExists(ctx, k.again, entry).Result()
 	if err != nil {
@@ -343,9 +360,9 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 	case err != nil:
 		return unavailable(err)
 	case status == 0:
-		return fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group)
+		return noLetter(group, id)
 	case status == -3:
-		return fmt.Errorf("%w: %q", ErrNoGroup, group)
+		return g.absent(ctx, group)
 	}
 	return s.verdict(ctx, l, status)
 }

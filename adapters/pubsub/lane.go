@@ -28,26 +28,27 @@ func NewLane(stream string) Lane {
 
 func (l Lane) logged() bool { return l.Partition >= 0 }
 
-// The keys of a lane and of a group on it, where BASE is the lane's, cc:{p}: for a partition:
+// The keys of a lane and of a group on it, where BASE is the lane's, cc:{p}: for a partition. A group may be called anything: its name comes
+// last, and a chat's keys, which begin with BASE too, have one colon behind it and no more.
 //
 //	BASEid               STRING  the log's id, which the event log keeps
 //	BASEgroups           SET     names of the lane's groups
-//	BASEg:GROUP          HASH    owner, epoch, until (ms), commit, position, passed, walk, revision, oldest (ms), lost, state
-//	BASEg:GROUP:chats    HASH    chat → seq of the last finished event: its checkpoint
-//	BASEg:GROUP:left     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
-//	BASEg:GROUP:failing  HASH    chat → seq:handler starts of the event after its checkpoint
-//	BASEg:GROUP:dead     STREAM  dead letters
-//	BASEg:GROUP:again    HASH    ids of dead letters that are to be given again
-//	BASEg:GROUP:members  ZSET    instances of the group → ms when they count no longer; on the first lane only
+//	BASEg:state:GROUP    HASH    owner, epoch, until (ms), commit, position, passed, walk, revision, lost, cut, state
+//	BASEg:chats:GROUP    HASH    chat → seq of the last finished event: its checkpoint
+//	BASEg:left:GROUP     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
+//	BASEg:failing:GROUP  HASH    chat → seq:handler starts of the event after its checkpoint
+//	BASEg:dead:GROUP     STREAM  dead letters
+//	BASEg:again:GROUP    HASH    ids of dead letters that are to be given again
+//	BASEg:members:GROUP  ZSET    instances of the group → ms when they count no longer; on the first lane only
 type groupKeys struct {
 	id, groups, group, chats, left, failing, dead, again, members string
 }
 
 func (l Lane) group(name string) groupKeys {
-	group := l.Base + "g:" + name
+	g := l.Base + "g:"
 	return groupKeys{
-		id: l.Base + "id", groups: l.Base + "groups", group: group, chats: group + ":chats", left: group + ":left", failing: group + ":failing",
-		dead: group + ":dead", again: group + ":again", members: group + ":members",
+		id: l.Base + "id", groups: l.Base + "groups", group: g + "state:" + name, chats: g + "chats:" + name, left: g + "left:" + name,
+		failing: g + "failing:" + name, dead: g + "dead:" + name, again: g + "again:" + name, members: g + "members:" + name,
 	}
 }
 

@@ -82,3 +82,20 @@ func readLetter(values map[string]any) letter {
 		Payload: []byte(text(wireformat.FieldPayload)), Chat: text(wireformat.FieldChat), Seq: domain.Seq(seq), Parked: text(fieldParked) == "1",
 	}
 }
+
+// opened is the letter for who looks at it. Metadata that was unreadable stays so.
+func (l letter) opened(group, id string, at time.Time, again bool) DeadLetter {
+	metadata, _ := wireformat.ParseMetadata(l.Metadata)
+	return DeadLetter{
+		ID: id, Group: group, Reason: l.Reason, Attempts: l.Attempts, At: at, Parked: l.Parked, Again: again,
+		Chat: domain.ChatID(l.Chat), Seq: l.Seq, EventID: domain.EventID(l.UUID), Metadata: metadata, Payload: l.Payload,
+	}
+}
+
+// closed is the letter as it was set aside.
+func (d DeadLetter) closed() letter {
+	return letter{
+		Reason: d.Reason, Attempts: d.Attempts, UUID: string(d.EventID), Metadata: packMetadata(d.Metadata), Payload: d.Payload,
+		Chat: string(d.Chat), Seq: d.Seq, Parked: d.Parked,
+	}
+}

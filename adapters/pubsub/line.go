@@ -20,9 +20,10 @@ const (
 type line struct {
 	term *term
 	chat string // "" for other programs' entries
+	key  any    // the chat, as an argument
 
 	finished domain.Seq // last one
-	saved    domain.Seq // the checkpoint in Redis, or in the commit under way
+	saved    uint64     // the checkpoint in Redis, or in the commit under way
 	last     domain.Seq // last one that is in the queue, or finished
 	seen     domain.Seq // what there is at least, while it is behind
 	mode     mode

@@ -9,6 +9,7 @@ import (
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Info is what a subscriber here knows of a message beside what the message itself says.
@@ -28,7 +29,7 @@ func InfoOf(ctx context.Context) (Info, bool) {
 		return Info{}, false
 	}
 	info := Info{Chat: domain.ChatID(p.line.chat), Seq: p.seq, Attempt: p.starts + 1, Redelivered: p.starts > 0 || p.again, Epoch: p.term.epoch}
-	if !p.id.isZero() {
+	if p.id.ms > 0 {
 		info.Appended = time.UnixMilli(int64(p.id.ms)).UTC() //nolint:gosec // a time
 	}
 	return info, true
@@ -53,8 +54,10 @@ type parcel struct {
 	starts   int    // of handlers that have failed, in whatever process
 	settled  bool   // it holds up the position no longer; of other programs' entries only
 	flying   bool
+	flight   int // how often it was handed out
 
-	msg message.Message
+	record *ports.Record // the payload, where it had to be decoded before
+	msg    message.Message
 }
 
 type parcelKey struct{}
@@ -65,6 +68,14 @@ func (p *parcel) Value(key any) any {
 		return p
 	}
 	return p.Context.Value(key)
+}
+
+// decoded gives the payload's event, which was decoded before if the message comes from the log.
+func decoded(codec *wireformat.Codec, msg *message.Message) (ports.Record, error) {
+	if p := parcelOf(msg.Context()); p != nil && p.record != nil && len(msg.Payload) > 0 && &msg.Payload[0] == &p.payload[0] {
+		return *p.record, nil
+	}
+	return codec.Decode(msg.Payload)
 }
 
 func parcelOf(ctx context.Context) *parcel {
@@ -105,12 +116,12 @@ func (p *parcel) unpack(codec *wireformat.Codec) (message.Metadata, error) {
 		return nil, errors.New(p.broken)
 	}
 	if !p.ofLog() {
-		return wireformat.DecodeMetadata([]byte(p.metadata))
+		return wireformat.ParseMetadata(p.metadata)
 	}
 	r, err := codec.Decode(p.payload)
 	if err != nil {
 		return nil, err
 	}
-	p.uuid = string(r.ID)
+	p.uuid, p.record = string(r.ID), &r
 	return wireformat.Metadata(r.ID, r.Event, r.Meta), nil
 }

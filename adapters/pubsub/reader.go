@@ -52,6 +52,7 @@ type tail struct {
 	more    bool          // the last read found as much as it asked for: do not wait with the next
 	reading chan struct{} // closed when the read in flight ends; nil if there is none
 	err     error         // of the last read
+	broken  *batch        // what the last read found where the entry before it was gone; nil if it was there
 }
 
 func (t *tail) end() (streamID, bool) {
@@ -136,10 +137,13 @@ func (r *Reader) next(ctx context.Context, stream string, after streamID) (*batc
 			return nil, ctx.Err()
 		}
 		t.mu.Lock()
-		err := t.err
+		err, broken := t.err, t.broken
 		t.mu.Unlock()
 		if err != nil {
 			return nil, err
+		}
+		if broken != nil && broken.after == after {
+			return broken, nil
 		}
 	}
 }
@@ -162,7 +166,7 @@ func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after str
 	defer t.mu.Unlock()
 	close(t.reading)
 	t.reading = nil
-	if t.err = err; err != nil {
+	if t.err, t.broken = err, nil; err != nil {
 		return
 	}
 	end, some := t.end()
@@ -170,6 +174,10 @@ func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after str
 		return // dropped meanwhile
 	}
 	t.more = b.full
+	if b.hole { // it does not go on from the tail
+		t.broken, t.batches = b, nil
+		return
+	}
 	if len(b.entries) == 0 {
 		return
 	}
@@ -187,7 +195,7 @@ func (r *Reader) private(ctx context.Context, t *tail, stream string, after stre
 	}
 	defer r.active.Done()
 	b, err := r.read(ctx, stream, after, false)
-	if err != nil || len(b.entries) > 0 {
+	if err != nil || len(b.entries) > 0 || b.hole {
 		return b, err
 	}
 	t.mu.Lock()
@@ -207,66 +215,66 @@ func (r *Reader) private(ctx context.Context, t *tail, stream string, after stre
 	}
 }
 
-// read asks Redis once: without waiting, and looking whether the entry at after is still there, or for at most [readBlock].
+// read asks Redis once, without waiting or for at most [readBlock], and whether the entry at after is still there: both over one connection, and
+// so of one server.
 func (r *Reader) read(ctx context.Context, stream string, after streamID, wait bool) (*batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, readBlock+readGrace)
 	defer cancel()
-	args := []any{"xrange", stream, after.String(), "+", "count", readCount + 1}
+	cmds := []*goredis.RawCmd{goredis.NewRawCmd(ctx, "xrange", stream, after.String(), "+", "count", readCount+1)}
 	if wait {
-		args = []any{"xread", "count", readCount, "block", readBlock.Milliseconds(), "streams", stream, after.String()}
-	}
-	cmd := goredis.NewRawCmd(ctx, args...)
-	node, err := nodeOf(ctx, r.client, stream)
-	if err != nil {
-		return nil, err
-	}
-	if err := node.Process(ctx, cmd); err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, fmt.Errorf("%w: reading %s: %w", ports.ErrUnavailable, stream, err)
-	}
-	raw := cmd.Val()
-	if len(raw) > 0 && raw[0] == '-' {
-		reloadIfMoved(ctx, r.client, string(raw))
-		return nil, fmt.Errorf("%w: reading %s: %s", ports.ErrUnavailable, stream, strings.TrimSpace(string(raw[1:])))
-	}
-	b := &batch{after: after}
-	if wait {
-		b.entries, err = parseRead(raw)
-	} else {
-		b.entries, err = parseRange(raw)
-		if len(b.entries) > 0 && b.entries[0].id == after {
-			b.full = len(b.entries) == readCount+1
-			b.entries = b.entries[1:]
-		} else {
-			b.hole = !after.isZero()
-			b.full = len(b.entries) == readCount+1
+		cmds = []*goredis.RawCmd{
+			goredis.NewRawCmd(ctx, "xrange", stream, after.String(), after.String()),
+			goredis.NewRawCmd(ctx, "xread", "count", readCount, "block", readBlock.Milliseconds(), "streams", stream, after.String()),
 		}
 	}
-	if wait {
+	if err := r.ask(ctx, stream, cmds); err != nil {
+		if cluster, ok := r.client.(*goredis.ClusterClient); ok { // the slot may be elsewhere by now
+			cluster.ReloadState(ctx)
+		}
+		return nil, fmt.Errorf("%w: reading %s: %w", ports.ErrUnavailable, stream, err)
+	}
+	b := &batch{after: after}
+	entries, err := parseRange(cmds[0].Val())
+	if len(entries) > 0 && entries[0].id == after {
+		entries = entries[1:]
+	} else {
+		b.hole = !after.isZero()
+	}
+	b.entries, b.full = entries, len(entries) >= readCount
+	if wait && err == nil {
+		b.entries, err = parseRead(cmds[1].Val())
 		b.full = len(b.entries) == readCount
 	}
 	return b, err
 }
 
-// processor carries out commands.
-type processor interface {
-	Process(ctx context.Context, cmd goredis.Cmder) error
+// ask carries out commands over one connection to who has the stream. An error that Redis answers with is an error.
+func (r *Reader) ask(ctx context.Context, stream string, cmds []*goredis.RawCmd) error {
+	node, err := nodeOf(ctx, r.client, stream)
+	if err != nil {
+		return err
+	}
+	_, err = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for _, cmd := range cmds {
+			_ = p.Process(ctx, cmd)
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return err
+	}
+	for _, cmd := range cmds {
+		if raw := cmd.Val(); len(raw) > 0 && raw[0] == '-' {
+			return errors.New(strings.TrimSpace(string(raw[1:])))
+		}
+	}
+	return nil
 }
 
 // nodeOf is who has a key.
-func nodeOf(ctx context.Context, client goredis.UniversalClient, key string) (processor, error) {
+func nodeOf(ctx context.Context, client goredis.UniversalClient, key string) (goredis.Cmdable, error) {
 	if cluster, ok := client.(*goredis.ClusterClient); ok {
-		node, err := cluster.MasterForKey(ctx, key)
-		if err != nil {
-			return nil, fmt.Errorf("%w: %w", ports.ErrUnavailable, err)
-		}
-		return node, nil
+		return cluster.MasterForKey(ctx, key)
 	}
 	return client, nil
-}
-
-// reloadIfMoved has a Cluster's map of slots fetched again if an answer says that it is old.
-func reloadIfMoved(ctx context.Context, client goredis.UniversalClient, reply string) {
-	if cluster, ok := client.(*goredis.ClusterClient); ok && (strings.HasPrefix(reply, "-MOVED") || strings.HasPrefix(reply, "-CLUSTERDOWN") || strings.HasPrefix(reply, "-READONLY")) {
-		cluster.ReloadState(ctx)
-	}
 }

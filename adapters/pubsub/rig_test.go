@@ -222,7 +222,7 @@ func (r *rig) idle(group string) {
 // checkpoint is a group's last finished seq of a chat in Redis.
 func (r *rig) checkpoint(group string, chat domain.ChatID) string {
 	r.t.Helper()
-	seq, err := r.client.HGet(r.t.Context(), r.lanes[r.keys.Partition(chat)].Base+"g:"+group+":chats", string(chat)).Result()
+	seq, err := r.client.HGet(r.t.Context(), r.lanes[r.keys.Partition(chat)].Base+"g:chats:"+group, string(chat)).Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		r.t.Fatal(err)
 	}

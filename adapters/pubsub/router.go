@@ -50,6 +50,25 @@ type Router struct {
 	retry    RetryPolicy
 	logger   *slog.Logger
 	groups   map[string]struct{}
+	readings []*reading
+}
+
+// reading is a subscriber that has subscribed before Watermill's router runs. If that were to subscribe itself and could not, it would leave
+// goroutines behind, and run on what it had begun.
+type reading struct {
+	message.Subscriber
+	topic    string
+	messages <-chan *message.Message
+}
+
+func (r *reading) begin(ctx context.Context) (err error) {
+	r.messages, err = r.Subscriber.Subscribe(ctx, r.topic)
+	return err
+}
+
+// Subscribe gives what was subscribed to.
+func (r *reading) Subscribe(context.Context, string) (<-chan *message.Message, error) {
+	return r.messages, nil
 }
 
 // NewRouter makes a router. closeTimeout is how long handlers may still run when it is closed. letters may be nil if every group has a
@@ -81,7 +100,9 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 		if len(topics) > 1 {
 			name += "@" + topic
 		}
-		h := r.AddConsumerHandler(name, topic, subscriber, handle)
+		read := &reading{Subscriber: subscriber, topic: topic}
+		r.readings = append(r.readings, read)
+		h := r.AddConsumerHandler(name, topic, read, handle)
 		if ours != nil {
 			h.AddMiddleware(settle)
 			h.AddMiddleware(middlewares...)
@@ -95,14 +116,58 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 	return nil
 }
 
+// Run reads until ctx ends, or until a [Subscriber] ends by itself: then all do, and it returns why.
+func (r *Router) Run(ctx context.Context) error {
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	for _, read := range r.readings {
+		if err := read.begin(ctx); err != nil {
+			stop()
+			return errors.Join(err, r.end())
+		}
+	}
+	for _, read := range r.readings {
+		if s, ours := read.Subscriber.(*Subscriber); ours {
+			watching.Go(func() {
+				select {
+				case <-s.failed:
+					stop()
+				case <-ctx.Done():
+				}
+			})
+		}
+	}
+	err := r.Router.Run(ctx)
+	for _, read := range r.readings {
+		if s, ours := read.Subscriber.(*Subscriber); ours {
+			err = errors.Join(err, s.Err())
+		}
+	}
+	return err
+}
+
+func (r *Router) end() error {
+	var errs []error
+	for _, read := range r.readings {
+		errs = append(errs, read.Close())
+	}
+	return errors.Join(errs...)
+}
+
 // settle tells the subscriber what became of a message.
 func settle(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
 		p := parcelOf(msg.Context()) // a middleware may replace the message's context
-		told := false
+		s, flight, told := p.term.sub, p.flight, false
+		if !s.mayBegin(p) { // the process was frozen, and another may have it by now
+			s.outcome(p, flight, errNotBegun)
+			return nil, nil
+		}
 		defer func() {
 			if !told { // a middleware panicked
-				p.term.sub.outcome(p, errPanicked)
+				s.outcome(p, flight, errPanicked)
 			}
 		}()
 		produced, err = next(msg)
@@ -110,7 +175,7 @@ func settle(next message.HandlerFunc) message.HandlerFunc {
 		if err == nil && nacked(msg) {
 			err = errUnsettled
 		}
-		p.term.sub.outcome(p, err)
+		s.outcome(p, flight, err)
 		if err != nil {
 			msg.Nack()
 		}

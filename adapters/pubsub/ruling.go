@@ -28,13 +28,18 @@ func (s *subscription) rule(ctx context.Context) {
 
 func (s *subscription) ruleOnce(ctx context.Context) {
 	living, err := s.store.beat(ctx, s.lanes[0].Lane, s.instance, s.config.Lease)
-	if err != nil {
-		if ctx.Err() == nil {
-			s.config.Logger.Debug("members of the group not known, trying again", "group", s.group, "error", err)
-		}
+	switch {
+	case ctx.Err() != nil:
+		return
+	case errors.Is(err, ports.ErrUnavailable):
+		s.config.Logger.Debug("members of the group not known, trying again", "group", s.group, "error", err)
+		return
+	case err != nil:
+		s.fail(err)
 		return
 	}
 	wanted := s.share(living)
+	s.recall()
 	s.giveBack(ctx)
 	s.takeLanes(ctx, wanted)
 	s.trimLanes(ctx)
@@ -53,10 +58,8 @@ func (s *subscription) share(living []string) []*laneState {
 		case l.term != nil && l.term.draining == mine:
 			if l.term.draining = !mine; mine { // it came back before it was gone
 				l.term.unstall()
-				s.wake.Signal()
 			} else {
 				l.term.rewind()
-				s.doubts.wake()
 			}
 		}
 	}

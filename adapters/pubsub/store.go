@@ -27,12 +27,57 @@ var (
 // is replaced in time.
 const controlTimeout = time.Second
 
+// station is where the state of a consumer group is kept, and where its streams are read. Errors that may pass are [ports.ErrUnavailable].
+type station interface {
+	// create makes the group on a lane unless it is there, and tells whether its first checkpoints have still to be laid.
+	create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error)
+	// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
+	lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error)
+	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
+	beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error)
+	// acquire takes lanes. What is nil without an error is held by somebody else.
+	acquire(ctx context.Context, lanes []Lane, instance string, lease time.Duration) ([]*tenure, []error)
+	// commit makes the changes of several lanes. A change that was made before is found.
+	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
+	// release gives lanes back.
+	release(ctx context.Context, lanes []Lane, epochs []uint64) error
+	// checkpoints gives the last finished seq of each chat, 0 if there is none.
+	checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error)
+	// look gives what others may have changed of a lane: whether all chats are to be looked at, chats left, letters to be given again.
+	look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error)
+	// letters gives dead letters by their ids, without those that are gone.
+	letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error)
+	// cut is the first entry that was kept when the group was too far behind for a lane's stream; zero if it never was.
+	cut(ctx context.Context, l Lane) (streamID, error)
+	// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
+	trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error)
+	// next gives what comes after an id in a stream, in order. It waits until there is something or ctx ends, whose error it then returns; an
+	// empty stretch means that it is worth asking again.
+	next(ctx context.Context, stream string, after streamID) (*batch, error)
+	// drop forgets what was read of a stream.
+	drop(stream string)
+	// close ends what it has opened.
+	close() error
+}
+
 // groupStore keeps the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
 type groupStore struct {
 	client  goredis.UniversalClient
 	group   string
 	logID   string
+	lanes   []Lane // of the topic that the log is delivered on
 	scripts scripts
+	*Reader
+	own bool // the reader is
+}
+
+var _ station = (*groupStore)(nil)
+
+func (s *groupStore) close() error {
+	if s.own {
+		return s.Close()
+	}
+	return nil
 }
 
 // log is the id that a lane's scripts check, "" for one without a log.
@@ -68,18 +113,34 @@ func (s *groupStore) lost(l Lane) error {
 	return fmt.Errorf("%w: %s no longer belongs to log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, l.Stream, s.logID)
 }
 
-// missing tells why a group is gone: somebody removed it, or the whole log has gone.
+// missing tells why a group is gone from a lane: somebody removed it, or the whole log has gone.
 func (s *groupStore) missing(ctx context.Context, l Lane) error {
-	if l.logged() {
-		id, err := s.client.Get(ctx, l.group(s.group).id).Result()
-		switch {
-		case err != nil && !errors.Is(err, goredis.Nil):
-			return unavailable(err)
-		case id != s.logID:
+	if err := s.intact(ctx); err != nil {
+		return err
+	}
+	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+}
+
+// intact checks that every lane still carries the log. One that carries none cannot tell.
+func (s *groupStore) intact(ctx context.Context) error {
+	ids := make(map[Lane]*goredis.StringCmd)
+	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for _, l := range s.lanes {
+			if l.logged() {
+				ids[l] = p.Get(ctx, l.group("").id)
+			}
+		}
+		return nil
+	})
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return unavailable(err)
+	}
+	for _, l := range s.lanes {
+		if l.logged() && ids[l].Val() != s.logID {
 			return s.lost(l)
 		}
 	}
-	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+	return nil
 }
 
 // run carries out one script for each lane in one round trip, and once more by its text where Redis does not know it.
@@ -116,7 +177,6 @@ type call struct {
 	args []any
 }
 
-// create makes the group on a lane unless it is there, and tells whether its first checkpoints have still to be laid.
 func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -131,7 +191,6 @@ func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fr
 	return status[0] == 2, s.verdict(ctx, l, status[0])
 }
 
-// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
 func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -151,13 +210,16 @@ func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, la
 	return status == 1 && !last, s.verdict(ctx, l, status)
 }
 
-// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
 func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	living, err := s.scripts.beat.Run(ctx, s.client, []string{first.group(s.group).members}, instance, ttl.Milliseconds()).StringSlice()
-	if err != nil {
+	k := first.group(s.group)
+	living, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group}, instance, ttl.Milliseconds()).StringSlice()
+	switch {
+	case err != nil:
 		return nil, unavailable(err)
+	case len(living) == 0 && ttl > 0: // not even this one
+		return nil, s.missing(ctx, first)
 	}
 	return living, nil
 }
@@ -181,7 +243,6 @@ type failure struct {
 	starts int
 }
 
-// acquire takes lanes. What is nil without an error is held by somebody else.
 func (s *groupStore) acquire(ctx context.Context, lanes []Lane, instance string, lease time.Duration) ([]*tenure, []error) {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
@@ -250,14 +311,15 @@ func pairs(v any) map[string]string {
 // change is what an owner has to take down, as one commit.
 type change struct {
 	number   uint64
-	position streamID // zero: as before
-	passed   int      // entries between the position before and this one
-	walk     string   // done:total, "-" at the end, "" for nothing to say
-	oldest   uint64   // ms of the append of the oldest unfinished delivery, 0 if there is none
-	chats    []any    // chat, seq, …
-	left     []any    // chat, what it is left as or "", …
-	failing  []any    // chat, seq:starts or "", …
-	settled  []any    // ids of dead letters
+	position streamID   // zero: as before
+	passed   int        // entries between the position before and this one
+	walk     string     // done:total, "-" at the end, "" for nothing to say
+	look     bool       // whether the stream has lost something
+	seen     []streamID // entries that have to be there, or what was read no longer counts
+	chats    []any      // chat, seq, …
+	left     []any      // chat, what it is left as or "", …
+	failing  []any      // chat, seq:starts or "", …
+	settled  []any      // ids of dead letters
 	letters  []letter
 }
 
@@ -269,7 +331,7 @@ type committed struct {
 	err      error
 }
 
-// commit makes the changes of several lanes in one round trip. A change that was made before is found.
+// commit does so in one round trip.
 func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
@@ -306,8 +368,16 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	if !c.position.isZero() {
 		position = c.position.String()
 	}
+	look := ""
+	if c.look {
+		look = "1"
+	}
 	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
-	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, c.oldest)
+	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, look)
+	args = append(args, len(c.seen))
+	for _, id := range c.seen {
+		args = append(args, id.String())
+	}
 	for _, list := range [...][]any{c.chats, c.left, c.failing} {
 		args = append(append(args, len(list)/2), list...)
 	}
@@ -320,7 +390,6 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	return args
 }
 
-// release gives lanes back.
 func (s *groupStore) release(ctx context.Context, lanes []Lane, epochs []uint64) error {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
@@ -328,16 +397,14 @@ func (s *groupStore) release(ctx context.Context, lanes []Lane, epochs []uint64)
 	}
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	var errs []error
 	for _, reply := range s.run(ctx, s.scripts.release, calls) {
 		if err := reply.Err(); err != nil {
-			errs = append(errs, unavailable(err))
+			return unavailable(err) // the others' are the same
 		}
 	}
-	return errors.Join(errs...)
+	return nil
 }
 
-// checkpoints gives the last finished seq of each chat, 0 if there is none.
 func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -354,7 +421,6 @@ func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([
 	return seqs, nil
 }
 
-// look gives what others may have changed of a lane: chats left, and letters to be given again.
 func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -376,7 +442,6 @@ func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[stri
 	return walking.Val() != "", lefts.Val(), again, nil
 }
 
-// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
 func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -399,7 +464,6 @@ type storedLetter struct {
 	id string
 }
 
-// letters gives dead letters by their ids, without those that are gone.
 func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error) {
 	if len(ids) == 0 {
 		return nil, nil
@@ -423,4 +487,17 @@ func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]store
 		}
 	}
 	return found, nil
+}
+
+func (s *groupStore) cut(ctx context.Context, l Lane) (streamID, error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	text, err := s.client.HGet(ctx, l.group(s.group).group, "cut").Result()
+	switch {
+	case errors.Is(err, goredis.Nil):
+		return streamID{}, nil
+	case err != nil:
+		return streamID{}, unavailable(err)
+	}
+	return parseStreamID(text)
 }

@@ -77,28 +77,36 @@ type SubscriberConfig struct {
 // neither client nor reader that it was given.
 type Subscriber struct {
 	config  SubscriberConfig
-	store   *groupStore
-	reader  *Reader
-	own     bool // the reader is
+	store   station
 	settled bool // by the router
 
 	mu     sync.Mutex
 	subs   []*subscription
 	closed bool
 	err    error
+	failed chan struct{} // closed when there is an err
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
 // NewSubscriber makes a subscriber of a consumer group.
 func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
+	if c.Client == nil {
+		return nil, &domain.InvalidError{Field: "Client", Problem: "is missing", Allowed: "a client"}
+	}
+	store := &groupStore{client: c.Client, group: c.Group, logID: c.LogID, lanes: c.Lanes, scripts: newScripts(), Reader: c.Reader}
+	if store.Reader == nil {
+		store.Reader, store.own = NewReader(c.Client), true
+	}
+	return newSubscriber(c, store)
+}
+
+func newSubscriber(c SubscriberConfig, store station) (*Subscriber, error) {
 	logged := false
 	for _, l := range c.Lanes {
 		logged = logged || l.logged()
 	}
 	switch {
-	case c.Client == nil:
-		return nil, &domain.InvalidError{Field: "Client", Problem: "is missing", Allowed: "a client"}
 	case c.Group == "":
 		return nil, &domain.InvalidError{Field: "Group", Problem: "is missing", Allowed: "a name"}
 	case logged && (c.LogID == "" || c.Backlog == nil || c.Codec == nil):
@@ -120,14 +128,7 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 	if c.Codec == nil {
 		c.Codec = wireformat.New()
 	}
-	s := &Subscriber{
-		config: c, reader: c.Reader,
-		store: &groupStore{client: c.Client, group: c.Group, logID: c.LogID, scripts: newScripts()},
-	}
-	if s.reader == nil {
-		s.reader, s.own = NewReader(c.Client), true
-	}
-	return s, nil
+	return &Subscriber{config: c, store: store, failed: make(chan struct{})}, nil
 }
 
 func positive[N int | time.Duration](n, otherwise N) N {
@@ -182,6 +183,9 @@ func (s *Subscriber) Err() error {
 func (s *Subscriber) ended(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.err == nil {
+		close(s.failed)
+	}
 	s.err = errors.Join(s.err, err)
 }
 
@@ -198,8 +202,5 @@ func (s *Subscriber) Close() error {
 	for _, sub := range subs {
 		<-sub.done
 	}
-	if s.own {
-		return s.reader.Close()
-	}
-	return nil
+	return s.store.close()
 }

@@ -13,13 +13,13 @@ import (
 	"chatcore/ports"
 )
 
-// subscription is one Subscribe: the lanes of a topic, as far as they are its. Five goroutines do its work, and two more for each
-// lane: dispatch hands out, commit takes down what was finished, rule takes and gives back lanes; of each lane one reads the stream and one
-// catches up from the log.
+// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Three goroutines do its work, and two more for each
+// lane: run begins and ends it, commitLoop takes down what was finished, rule takes and gives back lanes; of each lane one follows the stream
+// and one catches up from the log.
 type subscription struct {
 	*Subscriber
-	instance string // among those that read for the group
 	group    string
+	instance string // among those of the group
 	counters *Counters
 
 	out     chan *message.Message
@@ -28,14 +28,12 @@ type subscription struct {
 	once    sync.Once
 	commits *signal // there is something to take down
 	rules   *signal // there is something to decide about lanes
-	doubts  *signal // what was picked may have to be left
 
 	handlers context.Context // of messages: outlives the subscription by the drain
 	abandon  context.CancelFunc
 	reading  sync.WaitGroup // per lane
 
 	mu       sync.Mutex
-	wake     *sync.Cond // for dispatch
 	lanes    []*laneState
 	ready    queue
 	flying   int
@@ -78,11 +76,10 @@ func (q *queue) pop() *line {
 
 func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
-		Subscriber: s, instance: watermill.NewUUID(), group: s.config.Group, counters: s.config.Counters,
-		out: make(chan *message.Message), done: make(chan struct{}), halting: make(chan struct{}),
-		commits: newSignal(), rules: newSignal(), doubts: newSignal(),
+		Subscriber: s, group: s.config.Group, instance: watermill.NewUUID(), counters: s.config.Counters,
+		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), halting: make(chan struct{}),
+		commits: newSignal(), rules: newSignal(),
 	}
-	sub.wake = sync.NewCond(&sub.mu)
 	for _, l := range lanes {
 		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int)})
 	}
@@ -155,7 +152,6 @@ func (s *subscription) run(ctx context.Context) {
 	var ruling, rest sync.WaitGroup
 	ruling.Go(func() { s.rule(reading) })
 	rest.Go(func() { s.commitLoop(control) })
-	rest.Go(s.dispatch)
 	defer rest.Wait()
 
 	select {
@@ -166,8 +162,6 @@ func (s *subscription) run(ctx context.Context) {
 	stopReading()
 	s.mu.Lock()
 	s.stopped = true
-	s.wake.Broadcast()
-	s.doubts.wake()
 	for _, l := range s.lanes {
 		if l.term != nil {
 			l.term.rewind()
@@ -205,6 +199,7 @@ func (s *subscription) until(ctx context.Context, most time.Duration, holds func
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
 	for {
+		s.recall()
 		s.mu.Lock()
 		done := holds() || s.failure != nil && s.flying == 0
 		s.mu.Unlock()
@@ -242,24 +237,18 @@ func (s *subscription) leave(ctx context.Context) {
 	}
 }
 
-// dispatch hands out what is ready.
+// dispatch hands out what is ready. Whoever made something ready does it: waking another goroutine would take longer than all the rest.
 func (s *subscription) dispatch() {
-	var picked [32]*parcel
+	var picked [16]*parcel
 	for {
 		s.mu.Lock()
 		n := s.pick(picked[:])
-		for n == 0 && !s.stopped {
-			s.wake.Wait()
-			n = s.pick(picked[:])
-		}
 		s.mu.Unlock()
 		if n == 0 {
 			return
 		}
-		sure := true // that they may begin: nothing has happened since
-		for i, p := range picked[:n] {
-			picked[i] = nil
-			s.hand(p, &sure)
+		for _, p := range picked[:n] {
+			s.hand(p)
 		}
 	}
 }
@@ -288,6 +277,7 @@ func (s *subscription) pick(into []*parcel) int {
 			t.show(l)
 		default:
 			l.flying, l.since, p.flying = true, now, true
+			p.flight++
 			t.flights++
 			s.flying++
 			into[n] = p
@@ -300,47 +290,56 @@ func (s *subscription) pick(into []*parcel) int {
 // errUnended is a last attempt whose process ended before the handler.
 var errUnended = errors.New("the last attempt did not end: its process was gone")
 
-// hand gives a parcel to the handler. What cannot be read is set aside without one.
-func (s *subscription) hand(p *parcel, sure *bool) {
-	ctx, end := s.handlers, context.CancelFunc(func() {})
-	if !s.settled { // without a router the message's context ends with its ack
-		ctx, end = context.WithCancel(ctx)
-	}
-	msg, err := p.message(ctx, !s.settled, s.config.Codec)
-	if err != nil {
-		err = Permanent(errors.Join(ErrBroken, err))
-	} else {
-		err = s.offer(p, msg, sure)
-	}
-	if err == nil && !s.settled {
-		go s.await(p, msg, end)
+// hand gives a parcel to the handler: there is room for all that may be with handlers. What cannot be read is set aside without one.
+func (s *subscription) hand(p *parcel) {
+	if !s.settled {
+		s.handWithAcks(p)
 		return
 	}
-	end()
+	msg, err := p.message(s.handlers, false, s.config.Codec)
 	if err != nil {
-		s.outcome(p, err)
+		s.land(p, p.flight, broken(err))
+		return
 	}
+	s.out <- msg
 }
 
-// offer waits until a handler takes a message, as long as it may begin. Nobody may come for a while, and the lease end meanwhile.
-func (s *subscription) offer(p *parcel, msg *message.Message, sure *bool) error {
-	for *sure || s.mayBegin(p) {
+// handWithAcks does so without a router. The message's context ends with its ack.
+func (s *subscription) handWithAcks(p *parcel) {
+	ctx, end := context.WithCancel(s.handlers)
+	msg, err := p.message(ctx, true, s.config.Codec)
+	if err != nil {
+		end()
+		s.land(p, p.flight, broken(err))
+		return
+	}
+	go s.await(p, p.flight, msg, end)
+	s.out <- msg
+}
+
+func broken(err error) error { return Permanent(errors.Join(ErrBroken, err)) }
+
+// recall takes back what nobody has taken, and hands out again what may still begin: a lane may have to be given away, or its lease have ended,
+// while nobody came.
+func (s *subscription) recall() {
+	var untaken []*parcel
+	for waiting := true; waiting; {
 		select {
-		case <-s.doubts.c:
-			*sure = false
-			continue
+		case msg, open := <-s.out:
+			if waiting = open; open {
+				untaken = append(untaken, parcelOf(msg.Context()))
+			}
 		default:
-		}
-		select {
-		case s.out <- msg:
-			return nil
-		case <-s.doubts.c:
-			*sure = false
+			waiting = false
 		}
 	}
-	return errNotBegun
+	for _, p := range untaken {
+		s.land(p, p.flight, errNotBegun)
+	}
+	s.dispatch()
 }
 
+// mayBegin reports whether a handler may begin with what was handed out: the lane is still this instance's.
 func (s *subscription) mayBegin(p *parcel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -351,23 +350,28 @@ func (s *subscription) mayBegin(p *parcel) bool {
 var errNotBegun = errors.New("not begun")
 
 // await settles a message by its ack.
-func (s *subscription) await(p *parcel, msg *message.Message, end context.CancelFunc) {
+func (s *subscription) await(p *parcel, flight int, msg *message.Message, end context.CancelFunc) {
 	defer end()
 	select {
 	case <-msg.Acked():
-		s.outcome(p, nil)
+		s.outcome(p, flight, nil)
 	case <-msg.Nacked():
-		s.outcome(p, errUnsettled)
+		s.outcome(p, flight, errUnsettled)
 	case <-s.handlers.Done():
-		s.outcome(p, errNotBegun)
+		s.outcome(p, flight, errNotBegun)
 	}
 }
 
-// outcome takes what became of a parcel. Only the first word counts.
-func (s *subscription) outcome(p *parcel, err error) {
+// outcome takes what became of a parcel, and goes on. Only the first word counts.
+func (s *subscription) outcome(p *parcel, flight int, err error) {
+	s.land(p, flight, err)
+	s.dispatch()
+}
+
+func (s *subscription) land(p *parcel, flight int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !p.flying {
+	if !p.flying || p.flight != flight {
 		return
 	}
 	p.flying = false
@@ -378,7 +382,6 @@ func (s *subscription) outcome(p *parcel, err error) {
 	switch {
 	case t.over:
 		s.unbar(t, l)
-		s.wake.Signal()
 		return
 	case err == nil:
 		t.finish(l)
@@ -388,7 +391,6 @@ func (s *subscription) outcome(p *parcel, err error) {
 		t.fail(l, err)
 	}
 	t.show(l)
-	s.wake.Signal()
 	if t.draining && t.flights == 0 {
 		s.rules.wake()
 	}
@@ -408,6 +410,7 @@ func (s *subscription) unbar(t *term, l *line) {
 
 // retry begins the next start of a line's head: first it is taken down that there is one.
 func (s *subscription) retry(t *term, l *line) {
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.over || s.stopped || !l.waiting || l.head == nil {
@@ -420,7 +423,6 @@ func (s *subscription) retry(t *term, l *line) {
 	if l.foreign() || l.head.letter != "" {
 		l.waiting = false
 		t.show(l)
-		s.wake.Signal()
 		return
 	}
 	l.arranged = true
@@ -511,7 +513,6 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		return
 	}
 	t.answered(sent, s.config.Lease)
-	s.wake.Broadcast()
 	news := a.revision != t.revision
 	if a.lost {
 		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
@@ -521,6 +522,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		s.rules.wake()
 	}
 	s.mu.Unlock()
+	s.dispatch()
 	if !news {
 		return
 	}
@@ -536,6 +538,10 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 // lose ends a term that is another's by now, or whose past Redis has lost, and the subscription if nothing can be delivered any more.
 func (s *subscription) lose(t *term, err error) {
 	s.mu.Lock()
+	if t.over { // who reads found out before who takes down, or the other way round
+		s.mu.Unlock()
+		return
+	}
 	t.close()
 	for _, l := range s.lanes {
 		if l.term == t {
@@ -551,10 +557,11 @@ func (s *subscription) lose(t *term, err error) {
 		t.earlier[""]++
 	}
 	s.mu.Unlock()
+	s.recall()
 	s.rules.wake()
 	switch {
 	case errors.Is(err, ErrFenced), errors.Is(err, errLostCommits):
-		s.reader.drop(t.lane.Stream)
+		s.store.drop(t.lane.Stream)
 		s.counters.Fenced.Add(1)
 		s.config.Logger.Warn("lane lost", "lane", t.String(), "group", s.group, "error", err)
 	default:
@@ -602,6 +609,7 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 			return err
 		}
 	}
+	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if t.over {
@@ -625,7 +633,6 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 		t.walk()
 	}
 	t.more.wake()
-	s.wake.Signal()
 	return nil
 }
 

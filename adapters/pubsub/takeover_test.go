@@ -99,7 +99,7 @@ func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
 		receive(t, failed)
 	}
 	other := r.start(r.config("g"), nothing)
-	members := r.lanes[0].Base + "g:g:members"
+	members := r.lanes[0].Base + "g:members:g"
 	until(t, "there are two", func() bool { return r.client.ZCard(t.Context(), members).Val() == 2 })
 	<-time.After(2 * quick) // the backoffs are over
 	other.stop()
@@ -136,7 +136,7 @@ func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
 		receive(t, failed)
 	}
 	receive(t, holding)
-	failing := r.lanes[0].Base + "g:g:failing"
+	failing := r.lanes[0].Base + "g:failing:g"
 	until(t, "the next starts are taken down", func() bool {
 		values := r.client.HVals(t.Context(), failing).Val()
 		return len(values) == len(due) && !slices.ContainsFunc(values, func(v string) bool { return v != "1:2" })

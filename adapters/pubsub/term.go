@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"chatcore/domain"
@@ -55,10 +56,10 @@ type term struct {
 	walked  int  // chats
 	chats   int  // about how many there are
 
-	read     streamID // last entry
-	cutOff   streamID // before it nothing is left in the stream
+	read     streamID   // last entry
+	seen     []streamID // last entries at each reading since the last commit, and before: where one is not, Redis has lost what was read
+	cutOff   streamID   // before it nothing is left in the stream
 	position streamID
-	passed   int
 	dirty    []*line
 	changed  bool // there is something to take down beside the lines
 	letters  []letter
@@ -69,6 +70,7 @@ type term struct {
 	commits  uint64
 	acked    uint64
 	sent     time.Time // the last commit that was answered
+	looked   time.Time // whether the stream has lost something
 	revision string
 	arranged []*line // wait for the commit under way, to begin their next start
 	stalled  []*line // ready when the deadline had passed, or the lane was to be given away
@@ -97,7 +99,7 @@ func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time
 		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(),
 		room: newSignal(), more: newSignal(),
 	}
-	t.lapse = time.AfterFunc(time.Until(deadline), s.doubts.wake)
+	t.lapse = time.AfterFunc(time.Until(deadline), s.recall)
 	t.others = &line{term: t}
 	if len(found.again) > 0 {
 		t.revision = "" // they are read with the first commit
@@ -130,7 +132,8 @@ func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	if l := t.lines[chat]; l != nil {
 		return l
 	}
-	l := &line{term: t, chat: chat, finished: checkpoint, saved: checkpoint, last: checkpoint, mark: t.left[chat]}
+	chat = strings.Clone(chat) // it may be a part of all that was read with it
+	l := &line{term: t, chat: chat, key: chat, finished: checkpoint, saved: uint64(checkpoint), last: checkpoint, mark: t.left[chat]}
 	t.lines[chat] = l
 	delete(t.left, chat)
 	switch l.mark {
@@ -178,6 +181,13 @@ func (t *term) walk() {
 		t.note()
 	}
 	t.more.wake()
+}
+
+// saw remembers the last entry at a reading. All of them have to be there: after the last one another server may have been read.
+func (t *term) saw(id streamID) {
+	if n := len(t.seen); !id.isZero() && (n == 0 || t.seen[n-1] != id) {
+		t.seen = append(t.seen, id)
+	}
 }
 
 // truncated has every chat looked at because the stream was cut off before what is left of it. A position before that would be another loss.
@@ -409,7 +419,7 @@ func (t *term) resume(l *line, checkpoint domain.Seq) {
 	if l.mode != parked {
 		return
 	}
-	l.finished, l.saved, l.last = checkpoint, checkpoint, checkpoint
+	l.finished, l.saved, l.last = checkpoint, uint64(checkpoint), checkpoint
 	l.mode, l.mark, l.passed, l.failed = live, leftBehind, true, false
 	t.fallBehind(l, checkpoint)
 }
@@ -420,23 +430,26 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 		return nil
 	}
 	t.commits++
-	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress}
+	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen, look: now.Sub(t.looked) >= renewal}
+	if c.look {
+		t.looked = now
+	}
 	t.letters, t.settled, t.progress, t.changed = nil, nil, "", false
+	if n := len(t.seen); n > 0 {
+		t.seen = []streamID{t.seen[n-1]}
+	}
 	for _, l := range t.dirty {
 		l.dirty, l.commit = false, t.commits
 		t.save(l, c)
 	}
 	t.dirty = t.dirty[:0]
 	n, last := t.window.pass()
-	if t.passed = n; n > 0 {
+	if n > 0 {
 		c.passed = n
 		if t.position = last; last.compare(t.cutOff) >= 0 {
 			c.position = last
 		}
 		t.room.wake()
-	}
-	if s := t.window.head(); s != nil {
-		c.oldest = s.id.ms
 	}
 	t.pending = c
 	return c
@@ -447,15 +460,15 @@ func (t *term) save(l *line, c *change) {
 	if l.foreign() {
 		return
 	}
-	if l.finished != l.saved {
-		c.chats = append(c.chats, l.chat, uint64(l.finished))
-		l.saved = l.finished
+	if finished := uint64(l.finished); finished != l.saved {
+		l.saved = finished // the commit has a pointer to it, and until that is answered there is no other
+		c.chats = append(c.chats, l.key, &l.saved)
 	}
 	if l.mode == live && l.finished >= l.seen {
 		l.passed = false
 	}
 	if wanted := l.wanted(); wanted != l.mark {
-		c.left = append(c.left, l.chat, wanted)
+		c.left = append(c.left, l.key, wanted)
 		l.mark = wanted
 	}
 	switch p := l.next(); {
@@ -464,10 +477,10 @@ func (t *term) save(l *line, c *change) {
 		if l.arranged { // the start to come counts, should nobody be there to tell how it ended
 			starts++
 		}
-		c.failing = append(c.failing, l.chat, failure{p.seq, starts}.String())
+		c.failing = append(c.failing, l.key, failure{p.seq, starts}.String())
 		l.failed = true
 	case l.failed:
-		c.failing = append(c.failing, l.chat, "")
+		c.failing = append(c.failing, l.key, "")
 		l.failed = false
 	}
 	if l.waiting && l.arranged {
@@ -533,7 +546,6 @@ func (t *term) close() {
 	t.over = true
 	t.stop()
 	t.lapse.Stop()
-	t.sub.doubts.wake()
 	for _, l := range t.lines {
 		if l.timer != nil {
 			l.timer.Stop()

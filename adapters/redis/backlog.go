@@ -53,24 +53,28 @@ func (l *Log) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.
 }
 
 // Encoded implements [ports.Backlog] in one round trip.
-func (l *Log) Encoded(ctx context.Context, partition int, stretches []ports.Stretch) ([]ports.EncodedPage, error) {
-	args := make([]any, 0, 2+3*len(stretches))
-	args = append(args, l.id, backlogBytes)
+func (l *Log) Encoded(ctx context.Context, partition int, earlier string, stretches []ports.Stretch) (pages []ports.EncodedPage, witness string, err error) {
+	args := make([]any, 0, 3+3*len(stretches))
+	args = append(args, l.id, backlogBytes, earlier)
 	for _, s := range stretches {
 		args = append(args, escape(string(s.Chat)), uint64(s.From), s.Limit)
 	}
-	reply, err := l.scripts.backlog.Run(ctx, l.client, []string{l.keys.id(partition)}, args...).Slice()
+	reply, err := l.scripts.backlog.Run(ctx, l.client, []string{l.keys.id(partition), l.keys.stream(partition)}, args...).Slice()
 	if err != nil {
-		return nil, unavailable(ctx, err)
+		return nil, "", unavailable(ctx, err)
+	}
+	if len(reply) == 0 {
+		return nil, "", nil
 	}
 	if status, _ := reply[0].(int64); status < 0 {
-		return nil, l.lost(partition)
+		return nil, "", l.lost(partition)
 	}
-	pages := make([]ports.EncodedPage, len(stretches))
+	witness, _ = reply[0].(string)
+	pages = make([]ports.EncodedPage, len(stretches))
 	for i := range pages {
-		page, _ := reply[i].([]any)
+		page, _ := reply[i+1].([]any)
 		if len(page) == 0 {
-			return nil, fmt.Errorf("%w: a reply without a page", ports.ErrUnavailable)
+			return nil, "", fmt.Errorf("%w: a reply without a page", ports.ErrUnavailable)
 		}
 		pages[i].Head = seqOf(page[0])
 		for _, element := range page[1:] {
@@ -78,5 +82,5 @@ func (l *Log) Encoded(ctx context.Context, partition int, stretches []ports.Stre
 			pages[i].Events = append(pages[i].Events, []byte(text[max(strings.IndexByte(text, '{'), 0):]))
 		}
 	}
-	return pages, nil
+	return pages, witness, nil
 }

@@ -12,12 +12,12 @@ var errPanicked = errors.New("the handler panicked")
 
 // Counts are totals since the start that a core keeps by itself.
 type Counts struct {
-	Handled, Unhandled, DeadLetters, LiveDropped, LiveUnreadable, CacheHits, CacheMisses uint64
+	Handled, Unhandled, DeadLetters, CaughtUp, Fenced, LiveDropped, LiveUnreadable, CacheHits, CacheMisses uint64
 }
 
 // Watch measures the totals whenever a reader asks, until stop is called.
 func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err error) {
-	var errs [4]error
+	var errs [6]error
 	counter := func(i int, name, unit, what string) metric.Int64ObservableCounter {
 		c, err := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(what))
 		errs[i] = err
@@ -27,6 +27,8 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 	dropped := counter(1, "chatcore.live.dropped", "{message}", "Live messages that slow listeners lost.")
 	unreadable := counter(2, "chatcore.live.unreadable", "{message}", "Live messages that are no event.")
 	cached := counter(3, "chatcore.entities.cache", "{lookup}", "Lookups of entities in the cache, by whether they were there.")
+	caughtUp := counter(4, "chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.")
+	fenced := counter(5, "chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one told what it had finished.")
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -49,10 +51,12 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 		} {
 			o.ObserveInt64(value.counter, int64(value.n), value.by) //nolint:gosec // a count
 		}
+		o.ObserveInt64(caughtUp, int64(c.CaughtUp))         //nolint:gosec // a count
+		o.ObserveInt64(fenced, int64(c.Fenced))             //nolint:gosec // a count
 		o.ObserveInt64(dropped, int64(c.LiveDropped))       //nolint:gosec // a count
 		o.ObserveInt64(unreadable, int64(c.LiveUnreadable)) //nolint:gosec // a count
 		return nil
-	}, deliveries, dropped, unreadable, cached)
+	}, deliveries, caughtUp, fenced, dropped, unreadable, cached)
 	if err != nil {
 		return nil, err
 	}

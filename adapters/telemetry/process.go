@@ -23,9 +23,14 @@ type Received struct {
 	TraceParent string
 }
 
+// Processes reports whether anybody traces or measures the handling of messages.
+func (t *Telemetry) Processes(ctx context.Context) bool {
+	return t.tracer != nil || t.processes.Enabled(ctx)
+}
+
 // Process begins the handling of a message, within the trace that it carries; what it gives ends it.
 func (t *Telemetry) Process(ctx context.Context, r Received) (context.Context, func(error)) {
-	if t.tracer == nil && !t.processes.Enabled(ctx) {
+	if !t.Processes(ctx) {
 		return ctx, unobserved
 	}
 	began := time.Now()

@@ -102,11 +102,14 @@ func AppendMetadata(dst []byte, e domain.Durable, m ports.Meta) []byte {
 
 // DecodeMetadata reads a msgpack map of strings as any writer may have packed it. No bytes are no metadata: so the stock publisher
 // packs a message that has none.
-func DecodeMetadata(b []byte) (map[string]string, error) {
-	if len(b) == 0 {
+func DecodeMetadata(b []byte) (map[string]string, error) { return ParseMetadata(string(b)) }
+
+// ParseMetadata is DecodeMetadata of a string. Keys and values are parts of it.
+func ParseMetadata(packed string) (map[string]string, error) {
+	if packed == "" {
 		return map[string]string{}, nil
 	}
-	p := unpacker{rest: b}
+	p := unpacker{rest: packed}
 	n := p.mapLength()
 	metadata := make(map[string]string, min(n, 64))
 	for range n {
@@ -124,14 +127,16 @@ func DecodeMetadata(b []byte) (map[string]string, error) {
 }
 
 type unpacker struct {
-	rest  []byte
+	rest  string
 	wrong string
 }
 
-func (p *unpacker) take(n int) []byte {
+const nothing = "\x00\x00\x00\x00\x00\x00\x00\x00"
+
+func (p *unpacker) take(n int) string {
 	if n > len(p.rest) {
-		p.wrong, p.rest = "is cut short", nil
-		return make([]byte, min(n, 8))
+		p.wrong, p.rest = "is cut short", ""
+		return nothing[:min(n, len(nothing))]
 	}
 	taken := p.rest[:n]
 	p.rest = p.rest[n:]
@@ -141,8 +146,9 @@ func (p *unpacker) take(n int) []byte {
 // number reads a big-endian length of that many bytes.
 func (p *unpacker) number(size int) int {
 	n := 0
-	for _, c := range p.take(size) {
-		n = n<<8 | int(c)
+	taken := p.take(size)
+	for i := range len(taken) {
+		n = n<<8 | int(taken[i])
 	}
 	return n
 }
@@ -169,13 +175,13 @@ func (p *unpacker) string() string {
 	case p.wrong != "":
 		return ""
 	case c&0xe0 == 0xa0:
-		return string(p.take(int(c & 0x1f)))
+		return p.take(int(c & 0x1f))
 	case c == 0xd9 || c == 0xc4:
-		return string(p.take(p.number(1)))
+		return p.take(p.number(1))
 	case c == 0xda || c == 0xc5:
-		return string(p.take(p.number(2)))
+		return p.take(p.number(2))
 	case c == 0xdb || c == 0xc6:
-		return string(p.take(p.number(4)))
+		return p.take(p.number(4))
 	}
 	p.wrong = fmt.Sprintf("has %#x where a string should be", c)
 	return ""

@@ -5,26 +5,30 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
 const slots = 16384
 
-// Cluster is a Redis Cluster of the test: masters that share the slots evenly.
+// Cluster is a Redis Cluster of the test: masters that share the slots evenly, each with its replicas. A share of the slots with who has
+// it is a shard. Its methods may be called by one goroutine at a time.
 type Cluster struct {
-	Masters []*Server
+	Masters  []*Server   // those that were masters at the start, one a shard; see [Cluster.Master] for who is now
+	Replicas [][]*Server // those that were replicas at the start, by shard
 }
 
 // StartCluster starts a Cluster of so many masters for this test alone, with extra arguments for each, and stops it when the test ends.
 func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
 	t.Helper()
-	c := &Cluster{}
+	return startMasters(t, masters, append([]string{"--cluster-node-timeout", "2000"}, args...))
+}
+
+func startMasters(t testing.TB, masters int, args []string) *Cluster {
+	t.Helper()
+	c := &Cluster{Replicas: make([][]*Server, masters)}
 	for range masters {
-		c.Masters = append(c.Masters, Start(t, append([]string{
-			"--cluster-enabled", "yes", "--cluster-node-timeout", "2000",
-		}, args...)...))
+		c.Masters = append(c.Masters, Start(t, append([]string{"--cluster-enabled", "yes"}, args...)...))
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
@@ -38,46 +42,34 @@ func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
 			t.Fatalf("cluster: %s meets: %v", s.Addr(), err)
 		}
 	}
-	for i := range c.Masters {
-		c.await(ctx, t, i)
+	for _, s := range c.Masters {
+		poll(ctx, t, func() string { return s.knows(ctx, masters) })
 	}
 	return c
 }
 
-// await returns once a node knows all others and that the slots are covered.
-func (c *Cluster) await(ctx context.Context, t testing.TB, node int) {
-	t.Helper()
-	poll := time.NewTicker(pollInterval)
-	defer poll.Stop()
-	client := c.Client(t, node)
-	for {
-		info, err := client.ClusterInfo(ctx).Result()
-		if err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", len(c.Masters))) {
-			return
-		}
-		select {
-		case <-poll.C:
-		case <-ctx.Done():
-			t.Fatalf("cluster: %s is not ready: %s, %v", c.Masters[node].Addr(), info, err)
-		}
+// knows says why a node does not serve in a Cluster of so many nodes, or nothing.
+func (s *Server) knows(ctx context.Context, nodes int) string {
+	info, err := s.ask(ctx, "cluster", "info")
+	if err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", nodes)) {
+		return ""
 	}
+	return fmt.Sprintf("%s does not serve among %d nodes: %s, %v", s.Addr(), nodes, info, err)
 }
 
-// URL names the masters, with commas between them.
+// URL names the servers, with commas between them.
 func (c *Cluster) URL() string {
-	urls := make([]string, len(c.Masters))
-	for i, s := range c.Masters {
-		urls[i] = s.URL()
+	var urls []string
+	for _, s := range c.Nodes() {
+		urls = append(urls, s.URL())
 	}
 	return strings.Join(urls, ",")
 }
 
-// Client is one for a single node.
+// Client is one for a single node, one of Masters.
 func (c *Cluster) Client(t testing.TB, node int) *goredis.Client {
 	t.Helper()
-	client := goredis.NewClient(&goredis.Options{Addr: c.Masters[node].Addr(), MaxRetries: -1})
-	t.Cleanup(func() { _ = client.Close() })
-	return client
+	return c.Masters[node].Client(t)
 }
 
 // Migrate puts the slot of a key into the state between two nodes, MIGRATING where it is and IMPORTING at the next node, and gives what
@@ -89,20 +81,17 @@ func (c *Cluster) Migrate(t testing.TB, key string) (end func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	from := int(slot) * len(c.Masters) / slots
-	for (from+1)*slots/len(c.Masters)-1 < int(slot) {
-		from++
-	}
-	to := (from + 1) % len(c.Masters)
-	id := func(node int) string {
-		id, err := c.Client(t, node).Do(ctx, "cluster", "myid").Text()
+	shard := c.Shard(int(slot))
+	from, to := c.Master(t, shard), c.Master(t, (shard+1)%len(c.Masters))
+	id := func(s *Server) string {
+		id, err := s.Client(t).Do(ctx, "cluster", "myid").Text()
 		if err != nil {
 			t.Fatal(err)
 		}
 		return id
 	}
-	set := func(node int, args ...any) {
-		if err := c.Client(t, node).Do(context.WithoutCancel(ctx), append([]any{"cluster", "setslot", slot}, args...)...).Err(); err != nil {
+	set := func(s *Server, args ...any) {
+		if err := s.Client(t).Do(context.WithoutCancel(ctx), append([]any{"cluster", "setslot", slot}, args...)...).Err(); err != nil {
 			t.Fatalf("cluster: setslot %d %v: %v", slot, args, err)
 		}
 	}

@@ -18,6 +18,10 @@ type Proxy struct {
 	Request atomic.Pointer[func(piece []byte) bool]
 	// Reply is the same for what the server sends.
 	Reply atomic.Pointer[func(piece []byte) bool]
+
+	mu         sync.Mutex
+	swallowing bool
+	links      map[*link]struct{}
 }
 
 // StartProxy starts a proxy to a server, which need not run, and stops it when the test ends.
@@ -27,7 +31,7 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &Proxy{addr: l.Addr().String()}
+	p := &Proxy{addr: l.Addr().String(), links: make(map[*link]struct{})}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	t.Cleanup(func() {
@@ -50,33 +54,93 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 // URL is the proxy's redis:// URL.
 func (p *Proxy) URL() string { return "redis://" + p.addr }
 
+// Swallow turns every connection into a black hole, those there are and, until it is turned off, those that come: they stay open, what
+// either side sends disappears, and that one side closes is not told to the other. Turned off, connections made from then on work; a
+// black hole stays one, as behind a firewall that has forgotten it, until it is Cut.
+func (p *Proxy) Swallow(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.swallowing = on
+	for l := range p.links {
+		if on {
+			l.hole.Store(true)
+		}
+	}
+}
+
+// Cut closes all connections, black holes too. New ones can be made at once.
+func (p *Proxy) Cut() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for l := range p.links {
+		l.cut()
+	}
+}
+
+// link is one connection through the proxy.
+type link struct {
+	hole atomic.Bool // whether what it carries disappears
+	cut  context.CancelFunc
+}
+
 func (p *Proxy) connect(ctx context.Context, client net.Conn, to string) {
 	defer func() { _ = client.Close() }()
+	ctx, cut := context.WithCancel(ctx)
+	defer cut()
+	l := &link{cut: cut}
+	p.add(l)
+	defer p.remove(l)
+	stop := context.AfterFunc(ctx, func() { _ = client.Close() })
+	defer stop()
+	if l.hole.Load() {
+		l.pass(io.Discard, client, &p.Request)
+		<-ctx.Done()
+		return
+	}
 	server, err := (&net.Dialer{}).DialContext(ctx, "tcp", to)
 	if err != nil {
+		l.ended(ctx)
 		return
 	}
 	defer func() { _ = server.Close() }()
-	stop := context.AfterFunc(ctx, func() {
-		_ = client.Close()
-		_ = server.Close()
-	})
-	defer stop()
+	defer context.AfterFunc(ctx, func() { _ = server.Close() })()
 	var both sync.WaitGroup
 	both.Go(func() { // a request is passed on even if its client has gone
-		pass(server, client, &p.Request)
+		l.pass(server, client, &p.Request)
+		l.ended(ctx)
 		_ = server.(*net.TCPConn).CloseWrite()
 	})
-	pass(client, server, &p.Reply)
+	l.pass(client, server, &p.Reply)
+	l.ended(ctx)
 	_ = client.Close()
 	both.Wait()
 }
 
-func pass(to io.Writer, from io.Reader, hook *atomic.Pointer[func([]byte) bool]) {
+func (p *Proxy) add(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l.hole.Store(p.swallowing)
+	p.links[l] = struct{}{}
+}
+
+func (p *Proxy) remove(l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	delete(p.links, l)
+}
+
+// ended returns when one side's end may be told to the other: at once, or for a black hole when it is cut.
+func (l *link) ended(ctx context.Context) {
+	if l.hole.Load() {
+		<-ctx.Done()
+	}
+}
+
+func (l *link) pass(to io.Writer, from io.Reader, hook *atomic.Pointer[func([]byte) bool]) {
 	piece := make([]byte, 1<<16)
 	for {
 		n, err := from.Read(piece)
-		if n > 0 {
+		if n > 0 && !l.hole.Load() {
 			if allowed := hook.Load(); allowed != nil && !(*allowed)(piece[:n]) {
 				return
 			}

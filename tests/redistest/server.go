@@ -2,6 +2,7 @@ package redistest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -10,12 +11,16 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"chatcore/tests/child"
 )
 
 const (
@@ -41,9 +46,8 @@ type Server struct {
 	port int
 	args []string
 
-	mu     sync.Mutex
-	cmd    *exec.Cmd     // nil while it does not run
-	exited chan struct{} // closed once cmd was waited for
+	mu      sync.Mutex
+	process *child.Process // nil while it does not run
 }
 
 // Start starts a server for this test alone, with extra arguments such as "--appendonly", "yes", and stops it when the test ends.
@@ -74,22 +78,54 @@ func (s *Server) Restart(t testing.TB) {
 	s.start(t)
 }
 
+// Freeze stops the server where it is until Thaw: connections stay open, and nothing is answered. It need not run.
+func (s *Server) Freeze() { s.running((*child.Process).Freeze) }
+
+// Thaw lets a frozen server go on.
+func (s *Server) Thaw() { s.running((*child.Process).Thaw) }
+
+func (s *Server) running(do func(*child.Process)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.process != nil {
+		do(s.process)
+	}
+}
+
+// KillClients closes all connections of clients, subscribers to channels among them; those of replicas and of other nodes stay.
+func (s *Server) KillClients(t testing.TB) {
+	t.Helper()
+	client := s.client()
+	defer func() { _ = client.Close() }()
+	for _, kind := range []string{"normal", "pubsub"} {
+		if err := client.ClientKillByFilter(context.WithoutCancel(t.Context()), "TYPE", kind).Err(); err != nil {
+			t.Fatalf("%s: killing clients: %v", s.Addr(), err)
+		}
+	}
+}
+
+// Client is one of this server alone, which tries nothing twice and is closed when the test ends.
+func (s *Server) Client(t testing.TB) *goredis.Client {
+	t.Helper()
+	client := s.client()
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+func (s *Server) client() *goredis.Client {
+	return goredis.NewClient(&goredis.Options{
+		Addr: s.Addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
+	})
+}
+
 func (s *Server) end(sig os.Signal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cmd == nil {
-		return
+	if s.process != nil {
+		s.process.End(sig, stopTimeout)
+		s.process = nil
 	}
-	_ = s.cmd.Process.Signal(sig) // an error means that it has exited
-	timer := time.NewTimer(stopTimeout)
-	defer timer.Stop()
-	select {
-	case <-s.exited:
-	case <-timer.C:
-		_ = s.cmd.Process.Kill()
-		<-s.exited
-	}
-	s.cmd = nil
 }
 
 // start runs the server, on a port found free unless it had one before.
@@ -135,29 +171,15 @@ func (s *Server) launch(path string, deadline <-chan time.Time) error {
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.Dir, "--save", "", "--appendonly", "no",
 	}, s.args...)...)
 	cmd.Stdout, cmd.Stderr = log, log
-	dieWithParent(cmd)
-
-	started, exited := make(chan error, 1), make(chan struct{})
-	go func() {
-		defer close(exited)
-		// On Linux the child dies with the thread that started it: this one is kept for as long as the child lives.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait() // how it ended does not matter
-		}
-	}()
-	if err := <-started; err != nil {
+	process, err := child.Start(cmd)
+	if err != nil {
 		return err
 	}
-	if err := s.await(log.Name(), exited, deadline); err != nil {
-		_ = cmd.Process.Kill()
-		<-exited
+	if err := s.await(log.Name(), process.Exited(), deadline); err != nil {
+		process.End(syscall.SIGKILL, stopTimeout)
 		return err
 	}
-	s.cmd, s.exited = cmd, exited
+	s.process = process
 	return nil
 }
 

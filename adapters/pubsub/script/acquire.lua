@@ -21,7 +21,8 @@ local function later(a, b)
   return tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2)
 end
 
--- The entry at the position is kept by whoever trims. Where it is gone, others after it may be.
+-- The entry at the position is kept by whoever trims. Where it is gone, others after it may be: every
+-- chat has to be looked at.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
 if log_id ~= '' and position ~= '0-0' and (not first or later(first[1], position)) then

@@ -3,15 +3,16 @@
 -- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
 --       letters, stream
 -- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
---       has ended or '' if there is nothing to say, age of the oldest unfinished delivery as the ms of its append or 0; then number and pairs of
---       chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their seq:starts, '' if no more;
---       number of letters settled and their ids; number of new letters and for each the number of its fields and values and these
+--       has ended or '' if there is nothing to say, '1' to look whether the stream has lost something; then number and ids of
+--       entries that were read; number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their
+--       seq:starts, '' if no more; number of letters settled and their ids; number of new letters and for each the number of its fields and
+--       values and these
 -- Reply {1, revision, lost}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
---       an earlier commit is missing: Redis has lost it. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
+--       Redis has lost an earlier commit, or what was read. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
 --       it is empty
 
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
-local log_id, epoch, number, ttl, position, passed, walk, oldest = unpack(ARGV, 1, 8)
+local log_id, epoch, number, ttl, position, passed, walk, look = unpack(ARGV, 1, 8)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
 local present, done, before = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position'))
 if not present then return {-3} end
@@ -26,6 +27,23 @@ if done == number then -- its answer was lost
 end
 if tonumber(done) ~= tonumber(number) - 1 then return {-4} end
 
+local function later(a, b)
+  local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
+  local b1, b2 = string.match(b, '^(%d+)-(%d+)$')
+  return tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2)
+end
+
+-- Entries and the log's events are written in one step. Where an entry that was read is not, Redis has lost it, and seqs may mean other events by
+-- now; unless it was trimmed because the group is too far behind.
+local at = 9 + tonumber(ARGV[9])
+for i = 10, at do
+  if #redis.call('XRANGE', stream, ARGV[i], ARGV[i]) == 0 then
+    local cut = redis.call('HGET', group, 'cut')
+    if not cut or later(ARGV[i], cut) then return {-4} end
+  end
+end
+at = at + 1
+
 -- All keys are read before any is written: a wrong type or a slot that moves away shows here.
 redis.call('HLEN', checkpoints)
 redis.call('HLEN', left)
@@ -36,14 +54,10 @@ redis.call('XLEN', dead)
 -- The entry at a position is kept by whoever trims. Where it is gone, others behind it may be. The position then becomes 0-0, which tells the next
 -- owner as much and is no loss again.
 local lost = ''
-if log_id ~= '' then
+if look == '1' and log_id ~= '' then
   local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
   first = first and first[1] or '-'
-  local a1, a2 = string.match(first, '^(%d+)-(%d+)$')
-  local function gone(at)
-    local b1, b2 = string.match(at, '^(%d+)-(%d+)$')
-    return b1 and at ~= '0-0' and (not a1 or tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2))
-  end
+  local function gone(at) return at ~= '' and at ~= '0-0' and (first == '-' or later(first, at)) end
   if gone(before) or gone(position) then
     lost = first
     if position == '' or gone(position) then position = '0-0' end
@@ -51,7 +65,6 @@ if log_id ~= '' then
   end
 end
 
-local at = 9
 local function pairs_of(key)
   local n = tonumber(ARGV[at])
   local set, gone = {}, {}
@@ -84,7 +97,7 @@ for _ = 1, letters do
   at = at + 1 + fields
 end
 
-local changes = {'commit', number, 'until', expires, 'oldest', oldest, 'lost', lost}
+local changes = {'commit', number, 'until', expires, 'lost', lost}
 if position ~= '' then
   changes[#changes + 1] = 'position'
   changes[#changes + 1] = position

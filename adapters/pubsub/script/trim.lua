@@ -47,9 +47,10 @@ if length - taken > bound then
   reply[1] = taken + cut
   local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
   for name, position in pairs(ours) do
-    if cut > 0 and (not first or earlier(position, first[1])) then
+    if cut > 0 and earlier(position, first[1]) then
       reply[#reply + 1] = name
-      if log_id ~= '' and redis.call('HGET', prefix .. name, 'walk') == '' then redis.call('HSET', prefix .. name, 'walk', '0') end
+      redis.call('HSET', prefix .. name, 'cut', first[1])
+      if log_id ~= '' then redis.call('HSET', prefix .. name, 'walk', '0', 'position', '0-0') end
       redis.call('HINCRBY', prefix .. name, 'revision', '1')
     end
   end

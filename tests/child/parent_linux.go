@@ -1,4 +1,4 @@
-package redistest
+package child
 
 import (
 	"os/exec"
@@ -6,7 +6,7 @@ import (
 )
 
 // dieWithParent has the kernel end the child when the thread that starts it ends, which it does with the process at the latest:
-// a test process that panics or is killed leaves no server behind.
+// a test process that panics or is killed leaves no child behind.
 func dieWithParent(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 }

@@ -1,0 +1,44 @@
+package memory
+
+import (
+	"context"
+	"maps"
+	"slices"
+
+	"chatcore/ports"
+)
+
+var _ ports.Backlog = (*Log)(nil)
+
+// Heads implements [ports.Backlog]: there is one partition, and it is given whole.
+func (l *Log) Heads(ctx context.Context, _ int, _ uint64) (heads []ports.ChatHead, next uint64, total int, err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, 0, 0, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, id := range slices.Sorted(maps.Keys(l.chats)) {
+		heads = append(heads, ports.ChatHead{Chat: id, Head: l.chats[id].head()})
+	}
+	return heads, 0, len(heads), nil
+}
+
+// Encoded implements [ports.Backlog].
+func (l *Log) Encoded(ctx context.Context, _ int, _ string, stretches []ports.Stretch) (pages []ports.EncodedPage, witness string, err error) {
+	pages = make([]ports.EncodedPage, len(stretches))
+	for i, s := range stretches {
+		page, err := l.Read(ctx, s.Chat, ports.Range{From: max(s.From, 1), Limit: min(s.Limit, ports.MaxPage)})
+		if err != nil {
+			return nil, "", err
+		}
+		pages[i].Head = page.Head
+		for _, r := range page.Records {
+			encoded, err := l.codec.Encode(r.ID, r.Event, r.Meta)
+			if err != nil {
+				return nil, "", err
+			}
+			pages[i].Events = append(pages[i].Events, encoded.Splice(r.Seq, r.Ordinal))
+		}
+	}
+	return pages, "", nil
+}

@@ -1,0 +1,419 @@
+package pubsub
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// MemoryLog is an event log that hands out what is appended by itself, in one process.
+type MemoryLog interface {
+	ports.Feed
+	ports.Backlog
+	ID() string
+}
+
+// Memory keeps the consumer groups of a log in memory. Groups behave as they do on Redis; they end with the process.
+type Memory struct {
+	log   MemoryLog
+	codec *wireformat.Codec
+	clock ports.Clock
+	moved func()
+
+	mu     sync.Mutex
+	groups map[string]*memoryGroup
+}
+
+// memoryLane is the one lane that there is.
+const memoryLane = "memory"
+
+// memoryGroup is what Redis would know of a group.
+type memoryGroup struct {
+	owner    string
+	epoch    uint64
+	commit   uint64
+	position streamID
+	revision uint64
+	walk     string
+	chats    map[string]domain.Seq
+	left     map[string]string
+	failing  map[string]failure
+	letters  []DeadLetter
+	numbered int // letters so far
+	again    map[string]struct{}
+	running  bool
+}
+
+// NewMemory keeps the groups of a log. moved, unless nil, is called when a group has taken something down.
+func NewMemory(log MemoryLog, codec *wireformat.Codec, clock ports.Clock, moved func()) *Memory {
+	if moved == nil {
+		moved = func() {}
+	}
+	return &Memory{log: log, codec: codec, clock: clock, moved: moved, groups: make(map[string]*memoryGroup)}
+}
+
+// Subscriber makes a subscriber of a consumer group of the log. Of the settings those count that are not about Redis.
+func (m *Memory) Subscriber(c SubscriberConfig) (*Subscriber, error) {
+	c.Topic, c.Lanes = memoryLane, []Lane{{Stream: memoryLane}}
+	c.LogID, c.Backlog, c.Codec = m.log.ID(), m.log, m.codec
+	return newSubscriber(c, &memoryStation{Memory: m, name: c.Group})
+}
+
+// Topic is what its subscribers read.
+func (m *Memory) Topic() string { return memoryLane }
+
+// Idle reports whether every group that runs has finished what was appended, or waits for a decision.
+func (m *Memory) Idle() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	end := m.log.End()
+	for _, g := range m.groups {
+		if !g.running {
+			continue
+		}
+		if g.position.n < end || g.walk != "" || len(g.again) > 0 {
+			return false
+		}
+		for _, as := range g.left {
+			if as == leftBehind {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// memoryStation is a group's part of it.
+type memoryStation struct {
+	*Memory
+	name string
+}
+
+var _ station = (*memoryStation)(nil)
+
+// group is the station's, nil if it was forgotten. The lock is held.
+func (s *memoryStation) group() *memoryGroup { return s.groups[s.name] }
+
+func (s *memoryStation) forgotten() error { return fmt.Errorf("%w: %q", ErrForgotten, s.name) }
+
+func (s *memoryStation) create(_ context.Context, _ Lane, fromBeginning bool) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.group(); g != nil {
+		g.running = true
+		return false, nil
+	}
+	g := &memoryGroup{
+		running: true,
+		chats:   make(map[string]domain.Seq), left: make(map[string]string), failing: make(map[string]failure), again: make(map[string]struct{}),
+	}
+	s.groups[s.name] = g
+	if fromBeginning {
+		return false, nil
+	}
+	g.position = streamID{n: s.log.End()}
+	return true, nil
+}
+
+func (s *memoryStation) lay(_ context.Context, _ Lane, heads []ports.ChatHead, last bool) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if g := s.group(); g != nil {
+		for _, h := range heads {
+			g.chats[string(h.Chat)] = h.Head
+		}
+	}
+	return !last, nil
+}
+
+func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl time.Duration) ([]string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.group()
+	if g == nil {
+		return nil, s.forgotten()
+	}
+	g.running = ttl > 0
+	return []string{instance}, nil
+}
+
+func (s *memoryStation) acquire(_ context.Context, _ []Lane, instance string, _ time.Duration) ([]*tenure, []error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.group()
+	if g == nil {
+		return []*tenure{nil}, []error{s.forgotten()}
+	}
+	before := g.epoch > 0
+	g.owner, g.commit, g.epoch = instance, 0, g.epoch+1
+	return []*tenure{{
+		epoch: g.epoch, position: g.position, end: streamID{n: s.log.End()}, walk: g.walk != "", revision: strconv.FormatUint(g.revision, 10), before: before,
+		left: maps.Clone(g.left), failing: maps.Clone(g.failing), again: maps.Clone(g.again),
+	}}, []error{nil}
+}
+
+func (s *memoryStation) commit(_ context.Context, _ []Lane, epochs []uint64, changes []*change, _ time.Duration) []committed {
+	defer s.moved()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.group()
+	switch {
+	case g == nil:
+		return []committed{{err: s.forgotten()}}
+	case g.epoch != epochs[0]:
+		return []committed{{err: ErrFenced}}
+	}
+	s.apply(g, changes[0])
+	return []committed{{revision: strconv.FormatUint(g.revision, 10)}}
+}
+
+func (s *memoryStation) apply(g *memoryGroup, c *change) {
+	g.commit = c.number
+	if !c.position.isZero() {
+		g.position = c.position
+	}
+	switch c.walk {
+	case "":
+	case "-":
+		g.walk = ""
+	default:
+		g.walk = c.walk
+	}
+	each := func(list []any, do func(chat string, value any)) {
+		for i := 0; i+1 < len(list); i += 2 {
+			chat, _ := list[i].(string)
+			do(chat, list[i+1])
+		}
+	}
+	each(c.chats, func(chat string, value any) {
+		seq, _ := value.(*uint64)
+		g.chats[chat] = domain.Seq(*seq)
+	})
+	each(c.left, func(chat string, value any) {
+		if as, _ := value.(string); as != "" {
+			g.left[chat] = as
+		} else {
+			delete(g.left, chat)
+		}
+	})
+	each(c.failing, func(chat string, value any) {
+		if text, _ := value.(string); text != "" {
+			g.failing[chat] = parseFailure(text)
+		} else {
+			delete(g.failing, chat)
+		}
+	})
+	for _, id := range c.settled {
+		g.letters = slices.DeleteFunc(g.letters, func(d DeadLetter) bool { return d.ID == id })
+		delete(g.again, fmt.Sprint(id))
+	}
+	for _, l := range c.letters {
+		g.numbered++
+		g.letters = append(g.letters, l.opened(s.name, strconv.Itoa(g.numbered), s.clock.Now(), false))
+	}
+}
+
+func (s *memoryStation) release(context.Context, []Lane, []uint64) error { return nil }
+
+func (s *memoryStation) checkpoints(_ context.Context, _ Lane, chats []string) ([]domain.Seq, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	seqs := make([]domain.Seq, len(chats))
+	if g := s.group(); g != nil {
+		for i, chat := range chats {
+			seqs[i] = g.chats[chat]
+		}
+	}
+	return seqs, nil
+}
+
+func (s *memoryStation) look(context.Context, Lane) (walk bool, left map[string]string, again map[string]struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	g := s.group()
+	if g == nil {
+		return false, nil, nil, s.forgotten()
+	}
+	return g.walk != "", maps.Clone(g.left), maps.Clone(g.again), nil
+}
+
+func (s *memoryStation) letters(_ context.Context, _ Lane, ids []string) ([]storedLetter, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var found []storedLetter
+	if g := s.group(); g != nil {
+		for _, d := range g.letters {
+			if slices.Contains(ids, d.ID) {
+				found = append(found, storedLetter{d.closed(), d.ID})
+			}
+		}
+	}
+	return found, nil
+}
+
+func (s *memoryStation) cut(context.Context, Lane) (streamID, error) { return streamID{}, nil }
+
+func (s *memoryStation) trim(context.Context, Lane, int) (int64, []string, error) { return 0, nil, nil }
+
+func (s *memoryStation) next(ctx context.Context, _ string, after streamID) (*batch, error) {
+	records, next, err := s.log.Next(ctx, after.n, readCount)
+	if err != nil {
+		return nil, err
+	}
+	b := &batch{after: after, entries: make([]entry, len(records)), full: len(records) == readCount}
+	for i, r := range records {
+		encoded, err := s.codec.Encode(r.ID, r.Event, r.Meta)
+		if err != nil {
+			return nil, err
+		}
+		b.entries[i] = entry{
+			id: streamID{n: next - uint64(len(records)) + uint64(i) + 1}, uuid: string(r.ID), payload: encoded.Splice(r.Seq, r.Ordinal),
+			metadata: packMetadata(wireformat.Metadata(r.ID, r.Event, r.Meta)), chat: string(r.Event.ChatID()), seq: r.Seq,
+		}
+	}
+	return b, nil
+}
+
+func (s *memoryStation) drop(string) {}
+
+func (s *memoryStation) close() error { return nil }
+
+// List tells where every group stands, by name.
+func (m *Memory) List(context.Context) ([]GroupState, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []GroupState
+	for name, g := range m.groups {
+		s := LaneState{
+			Stream: memoryLane, Epoch: g.epoch, Position: g.position.String(), Lag: m.log.End() - g.position.n, Failing: len(g.failing),
+			Letters: len(g.letters), CatchesUp: g.walk != "",
+		}
+		if g.running {
+			s.Owner = g.owner
+		}
+		for _, as := range g.left {
+			if as == leftParked {
+				s.Parked++
+			} else {
+				s.Behind++
+			}
+		}
+		list = append(list, GroupState{Group: name, Lanes: []LaneState{s}})
+	}
+	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
+	return list, nil
+}
+
+// with does something to a group.
+func (m *Memory) with(group string, do func(g *memoryGroup) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.groups[group]
+	if g == nil {
+		return fmt.Errorf("%w: %q", ErrNoGroup, group)
+	}
+	return do(g)
+}
+
+// Forget removes a group with its dead letters.
+func (m *Memory) Forget(_ context.Context, group string) error {
+	return m.with(group, func(*memoryGroup) error {
+		delete(m.groups, group)
+		return nil
+	})
+}
+
+// Rebuild has a group begin again with the first event of every chat; its dead letters go.
+func (m *Memory) Rebuild(_ context.Context, group string) error {
+	return m.with(group, func(g *memoryGroup) error {
+		clear(g.chats)
+		clear(g.left)
+		clear(g.failing)
+		clear(g.again)
+		g.letters, g.walk = nil, "0"
+		g.epoch++
+		return nil
+	})
+}
+
+// Letters yields a group's dead letters, in the order in which they were set aside.
+func (m *Memory) Letters(_ context.Context, group string) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		var letters []DeadLetter
+		err := m.with(group, func(g *memoryGroup) error {
+			for _, d := range g.letters {
+				_, d.Again = g.again[d.ID]
+				letters = append(letters, d)
+			}
+			return nil
+		})
+		if err != nil {
+			yield(DeadLetter{}, err)
+			return
+		}
+		for _, d := range letters {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
+func (m *Memory) Letter(ctx context.Context, group, id string) (DeadLetter, error) {
+	for d, err := range m.Letters(ctx, group) {
+		if err != nil || d.ID == id {
+			return d, err
+		}
+	}
+	return DeadLetter{}, noLetter(group, id)
+}
+
+func noLetter(group, id string) error { return fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group) }
+
+// Retry has a dead letter given to a handler again, as [Groups.Retry] does.
+func (m *Memory) Retry(_ context.Context, group, id string) error {
+	return m.decide(group, id, func(g *memoryGroup, _ DeadLetter) { g.again[id] = struct{}{} }, false)
+}
+
+// Drop removes a dead letter, as [Groups.Drop] does.
+func (m *Memory) Drop(_ context.Context, group, id string) error {
+	return m.decide(group, id, func(g *memoryGroup, d DeadLetter) {
+		delete(g.again, id)
+		g.letters = slices.DeleteFunc(g.letters, func(other DeadLetter) bool { return other.ID == d.ID })
+	}, true)
+}
+
+// decide does what the decision is about a letter for which no chat is parked. One that is flows again.
+func (m *Memory) decide(group, id string, otherwise func(g *memoryGroup, d DeadLetter), drop bool) error {
+	return m.with(group, func(g *memoryGroup) error {
+		i := slices.IndexFunc(g.letters, func(d DeadLetter) bool { return d.ID == id })
+		if i < 0 {
+			return noLetter(group, id)
+		}
+		d := g.letters[i]
+		g.revision++
+		chat := string(d.Chat)
+		if !d.Parked || g.left[chat] != leftParked {
+			otherwise(g, d)
+			return nil
+		}
+		if drop {
+			g.chats[chat] = d.Seq
+		}
+		delete(g.failing, chat)
+		g.left[chat] = leftBehind
+		g.letters = slices.Delete(g.letters, i, i+1)
+		return nil
+	})
+}

@@ -1,0 +1,221 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/ports"
+)
+
+func (c *cli) groups() *cobra.Command {
+	cmd := &cobra.Command{Use: "groups", Short: "See where consumer groups stand, and remove them"}
+	cmd.AddCommand(c.groupsList(), c.groupsForget())
+	return cmd
+}
+
+// withGroups runs one command on the consumer groups. Its errors say what to do.
+func (c *cli) withGroups(ctx context.Context, run func(groups chatcore.Groups) error) error {
+	return c.with(ctx, func(core *chatcore.Core) error {
+		groups, err := core.Groups()
+		if err != nil {
+			return err
+		}
+		return advised(run(groups))
+	})
+}
+
+func advised(err error) error {
+	switch {
+	case errors.Is(err, ports.ErrLogLost):
+		return fmt.Errorf("%w; run the command again if the log that is there now is the one you mean", err)
+	case errors.Is(err, chatcore.ErrNoGroup):
+		return fmt.Errorf("%w; core groups list shows those that there are", err)
+	case errors.Is(err, chatcore.ErrNoLetter):
+		return fmt.Errorf("%w; it was handled or dropped meanwhile, or never was: core deadletters list shows those that there are", err)
+	}
+	return err
+}
+
+// standing is where a group stands on a lane, or on all of them together.
+type standing struct {
+	Lag         uint64    `json:"lag"`
+	Oldest      time.Time `json:"oldest,omitzero"`
+	AgeSeconds  float64   `json:"ageSeconds"`
+	Parked      int       `json:"parked"`
+	Behind      int       `json:"behind"`
+	Failing     int       `json:"failing"`
+	DeadLetters int       `json:"deadLetters"`
+	CatchesUp   bool      `json:"catchesUp"`
+	Walked      int       `json:"walked"`
+	Chats       int       `json:"chats"`
+}
+
+type laneView struct {
+	Stream    string `json:"stream"`
+	Partition int    `json:"partition"` // -1: entries of other programs only
+	standing
+	Position   string    `json:"position"`
+	Owner      string    `json:"owner,omitempty"`
+	LeaseUntil time.Time `json:"leaseUntil,omitzero"`
+	Epoch      uint64    `json:"epoch"`
+}
+
+type groupView struct {
+	Group string `json:"group"`
+	standing
+	Owned int        `json:"owned"` // lanes that a process holds
+	Lanes []laneView `json:"lanes"`
+}
+
+func groupViewOf(g chatcore.GroupState) groupView {
+	v := groupView{Group: g.Group}
+	for _, l := range g.Lanes {
+		lane := laneView{
+			Stream: l.Stream, Partition: l.Partition, Position: l.Position, Owner: l.Owner, LeaseUntil: l.Until, Epoch: l.Epoch,
+			standing: standing{
+				Lag: l.Lag, Oldest: l.Oldest, AgeSeconds: l.Age.Seconds(), Parked: l.Parked, Behind: l.Behind, Failing: l.Failing, DeadLetters: l.Letters,
+				CatchesUp: l.CatchesUp, Walked: l.Walked, Chats: l.Chats,
+			},
+		}
+		v.Lanes = append(v.Lanes, lane)
+		v.add(lane.standing)
+		if l.Owner != "" {
+			v.Owned++
+		}
+	}
+	return v
+}
+
+func (s *standing) add(more standing) {
+	if more.AgeSeconds > s.AgeSeconds || s.Oldest.IsZero() {
+		s.Oldest, s.AgeSeconds = more.Oldest, more.AgeSeconds
+	}
+	s.Lag += more.Lag
+	s.Parked += more.Parked
+	s.Behind += more.Behind
+	s.Failing += more.Failing
+	s.DeadLetters += more.DeadLetters
+	s.CatchesUp = s.CatchesUp || more.CatchesUp
+	s.Walked += more.Walked
+	s.Chats += more.Chats
+}
+
+func (s *standing) cells() []string {
+	oldest, walk := "-", "-"
+	if !s.Oldest.IsZero() {
+		oldest = age(time.Duration(s.AgeSeconds * float64(time.Second)))
+	}
+	if s.CatchesUp {
+		walk = fmt.Sprintf("%d/%d", s.Walked, s.Chats)
+	}
+	return []string{
+		strconv.FormatUint(s.Lag, 10), oldest, strconv.Itoa(s.Parked), strconv.Itoa(s.Behind), strconv.Itoa(s.Failing), strconv.Itoa(s.DeadLetters), walk,
+	}
+}
+
+// age tells a duration to people: its two largest units.
+func age(d time.Duration) string {
+	const day = 24 * time.Hour
+	switch {
+	case d >= day:
+		return fmt.Sprintf("%dd%dh", d/day, d%day/time.Hour)
+	case d >= time.Hour:
+		return fmt.Sprintf("%dh%dm", d/time.Hour, d%time.Hour/time.Minute)
+	case d >= time.Minute:
+		return fmt.Sprintf("%dm%ds", d/time.Minute, d%time.Minute/time.Second)
+	case d >= time.Second:
+		return fmt.Sprintf("%ds", d/time.Second)
+	}
+	return fmt.Sprintf("%dms", d/time.Millisecond)
+}
+
+func (c *cli) groupsList() *cobra.Command {
+	var lanes bool
+	cmd := &cobra.Command{
+		Use: "list", Short: "Show where every group stands", Args: cobra.NoArgs,
+		Long: "Show where every group stands: how many entries of the delivery streams it has not finished and the age of the oldest, chats\n" +
+			"that are parked until somebody decides about a dead letter, chats that catch up from the log, chats whose next event has failed,\n" +
+			"dead letters, chats that were looked at of all while it looks for those that are behind, and how many lanes a process holds.\n" +
+			"A lane is a partition's stream, or the one of other programs (\"others\"). --lanes shows each; --json always does.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
+				list, err := groups.List(cmd.Context())
+				if err != nil {
+					return err
+				}
+				if c.json {
+					return c.printGroups(list)
+				}
+				if len(list) == 0 {
+					fmt.Fprintln(c.out, "there is no consumer group yet; each begins with the first process that subscribes")
+					return nil
+				}
+				return c.table(groupRows(list, lanes))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&lanes, "lanes", false, "each lane too, with its position, owner and epoch")
+	return c.jsonFlag(cmd)
+}
+
+func (c *cli) printGroups(list []chatcore.GroupState) error {
+	for _, g := range list {
+		if err := c.print(groupViewOf(g), ""); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func groupRows(list []chatcore.GroupState, lanes bool) [][]string {
+	head := []string{"GROUP", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "DEAD", "WALKED", "OWNED"}
+	if lanes {
+		head = append(head, "POSITION", "EPOCH", "OWNER")
+	}
+	rows := [][]string{head}
+	for _, g := range list {
+		v := groupViewOf(g)
+		row := append(append([]string{v.Group}, v.cells()...), fmt.Sprintf("%d/%d", v.Owned, len(v.Lanes)))
+		if !lanes {
+			rows = append(rows, row)
+			continue
+		}
+		rows = append(rows, append(row, "-", "-", "-"))
+		for _, l := range v.Lanes {
+			name, owned, owner := fmt.Sprintf("  %d", l.Partition), "no", "-"
+			if l.Partition < 0 {
+				name = "  others"
+			}
+			if l.Owner != "" {
+				owned, owner = "yes", l.Owner
+			}
+			rows = append(rows, append(append([]string{name}, l.cells()...), owned, l.Position, strconv.FormatUint(l.Epoch, 10), owner))
+		}
+	}
+	return rows
+}
+
+func (c *cli) groupsForget() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "forget GROUP", Short: "Remove a group with its dead letters", Args: cobra.ExactArgs(1),
+		Long: "Remove a group with its dead letters: what it had not finished is delivered to it no more. Processes that run it end. The next\none that subscribes under its name begins anew.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
+				if err := groups.Forget(cmd.Context(), args[0]); err != nil {
+					return err
+				}
+				view := struct {
+					Group     string `json:"group"`
+					Forgotten bool   `json:"forgotten"`
+				}{args[0], true}
+				return c.print(view, fmt.Sprintf("group %s is forgotten; processes that run it end", args[0]))
+			})
+		},
+	})
+}

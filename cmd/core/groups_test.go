@@ -1,0 +1,383 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/adapters/pubsub"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+const patience = 10 * time.Second
+
+// config is that of the shell's command lines, with a short lease and few attempts.
+func (s *shell) config() chatcore.Config {
+	c := chatcore.Config{RedisURL: os.Getenv("REDIS_URL"), Namespace: s.base[1], Partitions: 2, Lease: pubsub.MinLease, StopTimeout: time.Second}
+	c.Retry.Attempts, c.Retry.First = 2, time.Millisecond
+	return c
+}
+
+// program is a process that runs groups beside the command lines.
+type program struct {
+	t     *testing.T
+	stop  context.CancelFunc
+	ended chan error
+	once  sync.Once
+	err   error
+}
+
+// run starts a program with the groups that subscribe adds.
+func (s *shell) run(subscribe func(core *chatcore.Core) error) *program {
+	s.t.Helper()
+	core, err := chatcore.New(s.t.Context(), s.config())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if err := subscribe(core); err != nil {
+		s.t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(s.t.Context())
+	p := &program{t: s.t, stop: stop, ended: make(chan error, 1)}
+	go func() { p.ended <- core.Run(ctx) }()
+	s.t.Cleanup(func() { stop(); _ = p.wait() })
+	select {
+	case <-core.Running():
+	case <-time.After(patience):
+		s.t.Fatal("the program does not run")
+	}
+	return p
+}
+
+// wait gives what Run returned.
+func (p *program) wait() error {
+	p.t.Helper()
+	p.once.Do(func() {
+		select {
+		case p.err = <-p.ended:
+		case <-time.After(patience):
+			p.err = fmt.Errorf("the program does not end within %s", patience)
+		}
+	})
+	return p.err
+}
+
+// end stops the program as a signal would.
+func (p *program) end() {
+	p.t.Helper()
+	p.stop()
+	if err := p.wait(); err != nil {
+		p.t.Errorf("the program ended with %v", err)
+	}
+}
+
+// eventually waits for something to hold.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within %s", what, patience)
+		}
+	}
+}
+
+// group gives what groups list tells of one, nil if it is not there.
+func (s *shell) group(name string) map[string]any {
+	s.t.Helper()
+	for _, g := range s.json("groups", "list") {
+		if g["group"] == name {
+			return g
+		}
+	}
+	return nil
+}
+
+// refused runs a command that has to fail with an error that says certain words.
+func (s *shell) refused(want error, words string, args ...string) {
+	s.t.Helper()
+	out, _, err := s.try(args...)
+	if err == nil || want != nil && !errors.Is(err, want) || !strings.Contains(err.Error(), words) {
+		s.t.Errorf("core %s: %v, want %v and %q", strings.Join(args, " "), err, want, words)
+	}
+	if out != "" {
+		s.t.Errorf("core %s fails and prints %q", strings.Join(args, " "), out)
+	}
+}
+
+// record is what a group was given, by chat in the order in which it came. It refuses messages that say "bad" until it is mended.
+type record struct {
+	mu     sync.Mutex
+	given  map[domain.ChatID][]domain.Seq
+	mended bool
+	held   chan struct{} // if not nil, handlers wait until it is closed
+}
+
+func (r *record) take(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+	r.mu.Lock()
+	held := r.held
+	r.mu.Unlock()
+	if held != nil {
+		<-held
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if m, ok := d.Event.(domain.MessageNew); ok && m.Content == "bad" && !r.mended {
+		return errors.New("no answer\nfrom \x1b[31mthe phone")
+	}
+	if r.given == nil {
+		r.given = make(map[domain.ChatID][]domain.Seq)
+	}
+	r.given[d.ID.Chat] = append(r.given[d.ID.Chat], d.ID.Seq)
+	return nil
+}
+
+func (r *record) mend() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.mended = true
+}
+
+func (r *record) hold(held chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.held = held
+}
+
+func (r *record) of(chat domain.ChatID) string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return fmt.Sprint(r.given[chat])
+}
+
+// until waits for a chat's events to have come in an order.
+func (r *record) until(t *testing.T, chat domain.ChatID, want string) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for r.of(chat) != want {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("of chat %s came %s, want %s", chat, r.of(chat), want)
+		}
+	}
+}
+
+// say has ada create a chat and write into it.
+func (s *shell) say(chat string, texts ...string) {
+	s.t.Helper()
+	s.do("chat", "create", "--chat", chat, "--user", "ada")
+	for _, text := range texts {
+		s.do("send", "--chat", chat, "--user", "ada", "--text", text)
+	}
+}
+
+func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
+	s := newShell(t)
+	if out := s.do("groups", "list"); !strings.Contains(out, "no consumer group") || strings.Count(out, "\n") != 1 {
+		t.Errorf("without a group:\n%s", out)
+	}
+	if got := s.json("groups", "list"); len(got) != 0 {
+		t.Errorf("without a group: %v", got)
+	}
+	s.run(func(core *chatcore.Core) error { return core.Subscribe("away") }).end()
+	var parks, skips record
+	s.run(func(core *chatcore.Core) error {
+		return errors.Join(
+			core.Subscribe("parks", chatcore.On(parks.take), chatcore.OnPoison(chatcore.Park)),
+			core.Subscribe("skips", chatcore.On(skips.take)),
+		)
+	})
+	s.say("c", "good", "bad", "after")
+	skips.until(t, "c", "[1 2 4]")
+	eventually(t, "the chat is parked and the letters are there", func() bool {
+		return s.group("parks")["parked"] == 1.0 && s.group("skips")["deadLetters"] == 1.0 && s.group("skips")["lag"] == 0.0
+	})
+
+	want := map[string]map[string]any{
+		"away":  {"lag": 4.0, "parked": 0.0, "deadLetters": 0.0, "owned": 0.0},
+		"parks": {"lag": 0.0, "parked": 1.0, "deadLetters": 1.0, "owned": 3.0},
+		"skips": {"lag": 0.0, "parked": 0.0, "deadLetters": 1.0, "owned": 3.0},
+	}
+	list := s.json("groups", "list")
+	if len(list) != len(want) {
+		t.Fatalf("groups %v", list)
+	}
+	for i, name := range []string{"away", "parks", "skips"} {
+		g := list[i]
+		if g["group"] != name || g["behind"] != 0.0 || g["failing"] != 0.0 || g["catchesUp"] != false {
+			t.Errorf("group %s is %v", name, g)
+		}
+		for key, value := range want[name] {
+			if g[key] != value {
+				t.Errorf("group %s has %s %v, want %v", name, key, g[key], value)
+			}
+		}
+		_, hasOldest := g["oldest"]
+		if waits := name == "away"; hasOldest != waits || (g["ageSeconds"].(float64) > 0) != waits {
+			t.Errorf("the oldest of %s is of %v, %v s", name, g["oldest"], g["ageSeconds"])
+		}
+		lanes := g["lanes"].([]any)
+		var partitions []float64
+		for _, l := range lanes {
+			lane := l.(map[string]any)
+			partitions = append(partitions, lane["partition"].(float64))
+			owner, _ := lane["owner"].(string)
+			_, leased := lane["leaseUntil"]
+			if owned := name != "away"; (owner != "") != owned || leased != owned || owned && lane["epoch"] == 0.0 || lane["position"] == "" || lane["stream"] == "" {
+				t.Errorf("a lane of %s is %v", name, lane)
+			}
+		}
+		if !equal(partitions, []float64{0, 1, -1}) {
+			t.Errorf("lanes of %s: %v", name, partitions)
+		}
+	}
+
+	rows := strings.Split(strings.TrimSpace(s.do("groups", "list")), "\n")
+	if len(rows) != 4 || fmt.Sprint(strings.Fields(rows[0])) != "[GROUP LAG OLDEST PARKED BEHIND FAILING DEAD WALKED OWNED]" {
+		t.Errorf("the table is\n%s", strings.Join(rows, "\n"))
+	}
+	if cells := strings.Fields(rows[1]); cells[0] != "away" || cells[1] != "4" || cells[2] == "-" || cells[8] != "0/3" {
+		t.Errorf("the first row is %q", rows[1])
+	}
+	if got := fmt.Sprint(strings.Fields(rows[2])); got != "[parks 0 - 1 0 0 1 - 3/3]" {
+		t.Errorf("the second row is %q", rows[2])
+	}
+	if at := strings.Index(rows[0], "PARKED"); rows[2][at:at+1] != "1" {
+		t.Errorf("the columns do not stand one below the other:\n%s", strings.Join(rows, "\n"))
+	}
+	rows = strings.Split(strings.TrimSpace(s.do("groups", "list", "--lanes")), "\n")
+	if len(rows) != 13 || !strings.HasSuffix(rows[0], "OWNER") || !strings.HasPrefix(rows[5], "parks") || !strings.HasPrefix(rows[8], "  others") {
+		t.Errorf("with lanes it is\n%s", strings.Join(rows, "\n"))
+	}
+	if cells := strings.Fields(rows[6]); len(cells) != 12 || cells[0] != "0" || cells[8] != "yes" {
+		t.Errorf("a lane's row is %q", rows[6])
+	}
+}
+
+func TestAgesAreToldInTwoUnits(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		0: "0ms", 999 * time.Millisecond: "999ms", 59900 * time.Millisecond: "59s", 125 * time.Second: "2m5s", 3*time.Hour + 59*time.Minute: "3h59m", 50 * time.Hour: "2d2h",
+	} {
+		if got := age(d); got != want {
+			t.Errorf("%s is told as %s, want %s", d, got, want)
+		}
+	}
+}
+
+func TestGroupsForgetRemovesAGroup(t *testing.T) {
+	s := newShell(t)
+	var r record
+	subscribe := func(core *chatcore.Core) error { return core.Subscribe("g", chatcore.On(r.take)) }
+	p := s.run(subscribe)
+	s.say("c", "bad", "after")
+	r.until(t, "c", "[1 3]")
+	if out := s.do("groups", "forget", "g"); !strings.Contains(out, "group g is forgotten") {
+		t.Errorf("it says %q", out)
+	}
+	if err := p.wait(); !errors.Is(err, chatcore.ErrForgotten) {
+		t.Errorf("the program ended with %v", err)
+	}
+	if g := s.group("g"); g != nil {
+		t.Errorf("there is %v", g)
+	}
+	s.refused(chatcore.ErrNoGroup, "core groups list", "groups", "forget", "g")
+	s.run(subscribe).end()
+	if got := s.json("groups", "forget", "g"); len(got) != 1 || got[0]["group"] != "g" || got[0]["forgotten"] != true {
+		t.Errorf("it says %v", got)
+	}
+}
+
+// TestAPassingTailLeavesNoGroup has it end at all times.
+func TestAPassingTailLeavesNoGroup(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	out, _, stop := s.follow("tail")
+	eventually(t, "the tail shows something", func() bool {
+		s.do("send", "--chat", "c", "--user", "ada", "--text", "hello")
+		return strings.Contains(out.String(), "hello")
+	})
+	if list := s.json("groups", "list"); len(list) != 1 || !strings.HasPrefix(list[0]["group"].(string), "tail-") {
+		t.Errorf("while it runs there are %v", list)
+	}
+	stop()
+	s.noGroup("tail")
+	for _, after := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond} {
+		ctx, cancel := context.WithCancel(t.Context())
+		interrupt := time.AfterFunc(after, cancel)
+		cmd := command(&buffer{}, &buffer{})
+		cmd.SetArgs(append([]string{"tail"}, s.base...))
+		if err := cmd.ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) { // canceled: before it was connected
+			t.Errorf("interrupted after %s the tail ends with %v", after, err)
+		}
+		interrupt.Stop()
+		cancel()
+		s.noGroup(fmt.Sprint("tail, interrupted after ", after))
+	}
+}
+
+// noGroup checks that nothing of a group is left.
+func (s *shell) noGroup(after string) {
+	s.t.Helper()
+	if list := s.json("groups", "list"); len(list) > 0 {
+		s.t.Errorf("after the %s there are %v", after, list)
+	}
+	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(s.t).Addr()})
+	defer func() { _ = client.Close() }()
+	keys, err := client.Keys(s.t.Context(), s.base[1]+":*:g:*").Result()
+	if err != nil || len(keys) > 0 {
+		s.t.Errorf("after the %s there are the keys %q (%v)", after, keys, err)
+	}
+}
+
+func TestAnImportLeavesNoGroup(t *testing.T) {
+	s := newShell(t)
+	path := filepath.Join(t.TempDir(), "long.jsonl")
+	line := `{"chat":"c%d","at":"2020-01-01T10:00:00.000Z","kind":"message","user":"ada","text":"hello"}`
+	write := func(lines int) {
+		t.Helper()
+		var text strings.Builder
+		for i := range lines {
+			fmt.Fprintf(&text, line+"\n", i%20)
+		}
+		if err := os.WriteFile(path, []byte(text.String()), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(50)
+	s.do("import", path)
+	s.noGroup("import")
+
+	write(200_000)
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	cmd := command(&buffer{}, &buffer{})
+	cmd.SetArgs(append([]string{"import", path}, s.base...))
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	eventually(t, "the import is under way", func() bool {
+		return slices.ContainsFunc(s.json("groups", "list"), func(g map[string]any) bool { return strings.HasPrefix(g["group"].(string), "import-") })
+	})
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("interrupted, the import ends with %v", err)
+	}
+	s.noGroup("interrupted import")
+}

@@ -1,0 +1,280 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+)
+
+func (c *cli) deadLetters() *cobra.Command {
+	cmd := &cobra.Command{Use: "deadletters", Short: "See what handlers refused for good, and decide about it"}
+	cmd.AddCommand(c.lettersList(), c.lettersShow(), c.lettersRetry(), c.lettersDrop())
+	return cmd
+}
+
+// letterView is a dead letter without its payload, which is message content.
+type letterView struct {
+	Group      string     `json:"group"`
+	ID         string     `json:"id"`
+	ChatID     string     `json:"chatId,omitempty"`
+	Seq        domain.Seq `json:"seq,omitempty"`
+	Type       string     `json:"type,omitempty"`
+	EventID    string     `json:"eventId,omitempty"`
+	Attempts   int        `json:"attempts"`
+	Reason     string     `json:"reason"`
+	At         time.Time  `json:"at"`
+	AgeSeconds float64    `json:"ageSeconds"`
+	Parked     bool       `json:"parked"`
+	Again      bool       `json:"again"`
+}
+
+func letterViewOf(d chatcore.DeadLetter) letterView {
+	return letterView{
+		Group: d.Group, ID: d.ID, ChatID: string(d.Chat), Seq: d.Seq, Type: d.Metadata[wireformat.MetaType], EventID: string(d.EventID),
+		Attempts: d.Attempts, Reason: d.Reason, At: d.At, AgeSeconds: max(time.Since(d.At), 0).Seconds(), Parked: d.Parked, Again: d.Again,
+	}
+}
+
+// state says what the letter waits for.
+func (v letterView) state() string {
+	switch {
+	case v.Again:
+		return "again"
+	case v.Parked:
+		return "parked"
+	}
+	return "-"
+}
+
+func (v letterView) age() string { return age(time.Duration(v.AgeSeconds * float64(time.Second))) }
+
+func (v letterView) cells() []string {
+	seq := "-"
+	if v.Seq > 0 {
+		seq = strconv.FormatUint(uint64(v.Seq), 10)
+	}
+	return []string{v.ID, plain(v.ChatID), seq, short(plain(v.Type)), strconv.Itoa(v.Attempts), v.age(), v.state(), short(plain(v.Reason))}
+}
+
+func (v letterView) where() string {
+	if v.ChatID == "" {
+		return "of another program"
+	}
+	return fmt.Sprintf("seq %d of chat %s", v.Seq, plain(v.ChatID))
+}
+
+// plain gives text of others as one line that no terminal takes for a command, and a dash if there is none.
+func plain(s string) string {
+	words := strings.FieldsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || unicode.IsSpace(r) })
+	if len(words) == 0 {
+		return "-"
+	}
+	return strings.Join(words, " ")
+}
+
+// short cuts what is too long for a table.
+func short(s string) string {
+	const most = 80
+	if runes := []rune(s); len(runes) > most {
+		return string(runes[:most-1]) + "…"
+	}
+	return s
+}
+
+func (c *cli) lettersList() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "list GROUP", Short: "Show a group's dead letters", Args: cobra.ExactArgs(1),
+		Long: "Show a group's dead letters, each without what it says: deliveries that its handlers refused for good. The chat of one that is\n\"parked\" waits for a decision about it; one that is to be given \"again\" waits for a process that runs the group.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
+				rows := [][]string{{"ID", "CHAT", "SEQ", "TYPE", "ATTEMPTS", "AGE", "STATE", "REASON"}}
+				for d, err := range groups.Letters(cmd.Context(), args[0]) {
+					if err != nil {
+						return err
+					}
+					v := letterViewOf(d)
+					if c.json {
+						if err := c.print(v, ""); err != nil {
+							return err
+						}
+						continue
+					}
+					rows = append(rows, v.cells())
+				}
+				switch {
+				case c.json:
+					return nil
+				case len(rows) == 1:
+					fmt.Fprintf(c.out, "group %s has no dead letters\n", args[0])
+					return nil
+				}
+				return c.table(rows)
+			})
+		},
+	})
+}
+
+func (c *cli) lettersShow() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "show GROUP ID", Short: "Show all of a dead letter, with what it says", Args: cobra.ExactArgs(2),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
+				d, err := groups.Letter(cmd.Context(), args[0], args[1])
+				if err != nil {
+					return err
+				}
+				return c.printLetter(d)
+			})
+		},
+	})
+}
+
+// printLetter shows all of a dead letter. A payload that is no JSON may hold anything: programs get it as base64, people quoted.
+func (c *cli) printLetter(d chatcore.DeadLetter) error {
+	v := letterViewOf(d)
+	full := struct {
+		letterView
+		Metadata map[string]string `json:"metadata,omitempty"`
+		Payload  json.RawMessage   `json:"payload,omitempty"`
+		Bytes    []byte            `json:"payloadBytes,omitempty"`
+	}{letterView: v, Metadata: d.Metadata}
+	var payload bytes.Buffer
+	if err := json.Indent(&payload, d.Payload, "", "  "); err == nil {
+		full.Payload = d.Payload
+	} else {
+		full.Bytes = d.Payload
+		payload.Reset()
+		payload.WriteString(strconv.Quote(string(d.Payload)))
+	}
+	var text strings.Builder
+	line := func(name, value string) { fmt.Fprintf(&text, "%-9s  %s\n", name, value) }
+	line("id", v.ID)
+	line("event", plain(v.EventID)+", "+v.where())
+	line("set aside", fmt.Sprintf("%s, %s ago, after %s", v.At.Format(time.RFC3339), v.age(), count(v.Attempts, "attempt")))
+	line("state", v.state())
+	for reason := range strings.Lines(v.Reason) {
+		line("reason", plain(reason))
+	}
+	for _, name := range slices.Sorted(maps.Keys(d.Metadata)) {
+		line("metadata", plain(name)+": "+plain(d.Metadata[name]))
+	}
+	text.WriteString(payload.String())
+	return c.print(full, text.String())
+}
+
+// decision is what is done with dead letters.
+type decision struct {
+	name  string
+	act   func(groups chatcore.Groups, ctx context.Context, group, id string) error
+	says  func(v letterView) string
+	asked bool // before all of them
+}
+
+func (c *cli) lettersRetry() *cobra.Command {
+	return c.decide(decision{
+		name: "retry", act: chatcore.Groups.Retry,
+		says: func(v letterView) string {
+			if v.Parked {
+				return "is given again, and the chat flows on from it"
+			}
+			return "is given again, out of order"
+		},
+	}, "Have dead letters given to a handler again",
+		"Have a dead letter given to a handler again, or --all of them that are there now. A chat that is parked for it flows again, in order,\n"+
+			"beginning with it. Otherwise the chat has gone on, and the letter comes out of order; it stays until a handler succeeds.")
+}
+
+func (c *cli) lettersDrop() *cobra.Command {
+	return c.decide(decision{
+		name: "drop", act: chatcore.Groups.Drop, asked: true,
+		says: func(v letterView) string {
+			if v.Parked {
+				return "is dropped, and the chat flows on behind it"
+			}
+			return "is dropped"
+		},
+	}, "Remove dead letters for good",
+		"Remove a dead letter for good, or --all of them that are there now. A chat that is parked for it flows again, with the event after it.\nThe event itself stays in the chat's log.")
+}
+
+func (c *cli) decide(d decision, short, long string) *cobra.Command {
+	var all, yes bool
+	cmd := &cobra.Command{
+		Use: d.name + " GROUP [ID]", Short: short, Long: long,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if err := cobra.RangeArgs(1, 2)(cmd, args); err != nil {
+				return err
+			}
+			if all == (len(args) == 2) {
+				return errors.New("name a dead letter by its id, or give --all")
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
+				if all {
+					return c.decideAll(cmd.Context(), groups, d, args[0], yes || !d.asked)
+				}
+				letter, err := groups.Letter(cmd.Context(), args[0], args[1])
+				if err != nil {
+					return err
+				}
+				return c.decideOne(cmd.Context(), groups, d, letterViewOf(letter))
+			})
+		},
+	}
+	cmd.Flags().BoolVar(&all, "all", false, "all that are there now")
+	if d.asked {
+		cmd.Flags().BoolVar(&yes, "yes", false, "with --all: they are meant to be gone")
+	}
+	return c.jsonFlag(cmd)
+}
+
+type decidedView struct {
+	letterView
+	Decision string `json:"decision"`
+}
+
+func (c *cli) decideOne(ctx context.Context, groups chatcore.Groups, d decision, v letterView) error {
+	if err := d.act(groups, ctx, v.Group, v.ID); err != nil {
+		return err
+	}
+	return c.print(decidedView{v, d.name}, fmt.Sprintf("%s (%s) %s", v.ID, v.where(), d.says(v)))
+}
+
+// decideAll decides about the letters that are there to begin with: what is given again may come back as another.
+func (c *cli) decideAll(ctx context.Context, groups chatcore.Groups, d decision, group string, sure bool) error {
+	var letters []letterView
+	for letter, err := range groups.Letters(ctx, group) {
+		if err != nil {
+			return err
+		}
+		letters = append(letters, letterViewOf(letter))
+	}
+	if !sure && len(letters) > 0 {
+		return fmt.Errorf("%s of group %s would be gone for good; give --yes if that is meant", count(len(letters), "dead letter"), group)
+	}
+	for _, v := range letters {
+		if err := c.decideOne(ctx, groups, d, v); err != nil && !errors.Is(err, chatcore.ErrNoLetter) { // which somebody else has decided about
+			return err
+		}
+	}
+	if !c.json && len(letters) == 0 {
+		fmt.Fprintf(c.out, "group %s has no dead letters\n", group)
+	}
+	return nil
+}

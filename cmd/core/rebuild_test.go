@@ -1,0 +1,190 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/adapters/pubsub"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+func TestRebuildGivesEverythingAgain(t *testing.T) {
+	s := newShell(t)
+	var r record
+	s.run(func(core *chatcore.Core) error {
+		return core.Subscribe("g", chatcore.On(r.take), chatcore.OnPoison(chatcore.Park))
+	})
+	chats := []domain.ChatID{"a", "b", "c", "d", "e"}
+	for _, chat := range chats {
+		s.say(string(chat), "one", "two", "three")
+	}
+	s.say("parked", "bad", "after")
+	for _, chat := range chats {
+		r.until(t, chat, "[1 2 3 4]")
+	}
+	eventually(t, "the letter is there", func() bool { return len(s.letters("g")) == 1 })
+	out := s.do("rebuild", "g", "--wait")
+	for _, text := range []string{
+		"group g begins again with the first event of every chat", "what it set aside goes: 1 dead letter, 1 chat parked",
+		"done: 2 of 2 partitions looked through, 0 chats behind, 0 failing, 1 parked, 1 dead letter", "core deadletters list g shows",
+	} {
+		if !strings.Contains(out, text) {
+			t.Errorf("%q is not said:\n%s", text, out)
+		}
+	}
+	r.mend()
+
+	progress := s.json("rebuild", "g", "--wait")
+	for _, v := range progress {
+		if v["group"] != "g" || v["partitions"] != 2.0 {
+			t.Errorf("progress %v", v)
+		}
+	}
+	if last := progress[len(progress)-1]; last["state"] != "done" || last["partitionsWalked"] != 2.0 || last["behind"] != 0.0 || last["parked"] != 0.0 || last["deadLetters"] != 0.0 {
+		t.Errorf("at the end it is %v", last)
+	}
+	for _, chat := range chats { // when it is done, so is every delivery
+		if got := r.of(chat); got != "[1 2 3 4 1 2 3 4 1 2 3 4]" {
+			t.Errorf("of chat %s came %s", chat, got)
+		}
+	}
+	if got := r.of("parked"); got != "[1 1 1 2 3]" {
+		t.Errorf("of the parked chat came %s", got)
+	}
+
+	if out := s.do("rebuild", "g", "--wait"); !strings.Contains(out, "done: 2 of 2 partitions") || strings.Contains(out, "dead letter") {
+		t.Errorf("without dead letters it says\n%s", out)
+	}
+	if out := s.do("rebuild", "g"); !strings.Contains(out, "core groups list shows how far it is") {
+		t.Errorf("without waiting it says\n%s", out)
+	}
+	r.until(t, "a", "[1 2 3 4 1 2 3 4 1 2 3 4 1 2 3 4 1 2 3 4]")
+	s.refused(chatcore.ErrNoGroup, "core groups list", "rebuild", "nobody")
+}
+
+func TestRebuildOfAGroupThatNobodyRunsIsLeftToTheNext(t *testing.T) {
+	s := newShell(t)
+	var r record
+	subscribe := func(core *chatcore.Core) error {
+		return core.Subscribe("g", chatcore.On(r.take), chatcore.OnPoison(chatcore.Park))
+	}
+	p := s.run(subscribe)
+	s.say("c", "one")
+	s.say("parked", "bad")
+	r.until(t, "c", "[1 2]")
+	eventually(t, "the letter is there", func() bool { return len(s.letters("g")) == 1 })
+	p.end()
+	out := s.do("rebuild", "g", "--wait")
+	for _, text := range []string{"what it set aside goes: 1 dead letter, 1 chat parked", "no process runs it now"} {
+		if !strings.Contains(out, text) {
+			t.Errorf("%q is not said:\n%s", text, out)
+		}
+	}
+	if got := s.json("rebuild", "g"); len(got) != 1 || got[0]["state"] != "left" || got[0]["group"] != "g" || got[0]["partitions"] != 2.0 {
+		t.Errorf("it says %v", got)
+	}
+	if g := s.group("g"); g["catchesUp"] != true || g["deadLetters"] != 0.0 || g["parked"] != 0.0 {
+		t.Errorf("the group is %v", g)
+	}
+	if out := s.do("groups", "list"); !strings.Contains(out, " 0/0 ") {
+		t.Errorf("that all chats are to be looked at is not shown:\n%s", out)
+	}
+	r.mend()
+	s.run(subscribe)
+	r.until(t, "c", "[1 2 1 2]")
+	r.until(t, "parked", "[1 1 2]")
+	eventually(t, "it is done", func() bool { return s.group("g")["catchesUp"] == false })
+}
+
+// TestARebuildIsFollowedUntilThereIsNothingToFollow has a rebuilding that does not come to its end, because its handler is held.
+func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
+	type scene struct {
+		s         *shell
+		client    *goredis.Client
+		p         *program
+		interrupt context.CancelFunc
+	}
+	for _, tc := range []struct {
+		name  string
+		upset func(scene)
+		want  error
+		words string
+	}{
+		{"interrupted", func(sc scene) { sc.interrupt() }, context.Canceled, "goes on"},
+		{"forgotten", func(sc scene) { sc.s.do("groups", "forget", "g") }, chatcore.ErrNoGroup, "core groups list"},
+		{"flushed", func(sc scene) { sc.client.FlushAll(sc.s.t.Context()) }, ports.ErrLogLost, "run the command again"},
+		{"left alone", func(sc scene) { sc.p.stop() }, errLeft, "the next one that does"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			server := redistest.Start(t)
+			t.Setenv("REDIS_URL", server.URL())
+			client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+			t.Cleanup(func() { _ = client.Close() })
+			s := &shell{t: t, base: []string{"--namespace", "own", "--partitions", "2"}}
+			var r record
+			p := s.run(func(core *chatcore.Core) error { return core.Subscribe("g", chatcore.On(r.take)) })
+			s.say("c", "one")
+			r.until(t, "c", "[1 2]")
+			held := make(chan struct{})
+			r.hold(held)
+			t.Cleanup(func() { close(held) })
+
+			core, err := chatcore.New(t.Context(), s.config())
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = core.Close() })
+			groups, err := core.Groups()
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out buffer
+			following := newRebuild(&cli{out: &out}, groups, "g")
+			following.every, following.patience = 5*time.Millisecond, 2*pubsub.MinLease
+			ctx, interrupt := context.WithCancel(t.Context())
+			defer interrupt()
+			ended := make(chan error, 1)
+			go func() { ended <- advised(following.run(ctx, true)) }()
+			out.until(t, "2 of 2 partitions looked through, 1 chat behind")
+			tc.upset(scene{s, client, p, interrupt})
+			select {
+			case err := <-ended:
+				if !errors.Is(err, tc.want) || !strings.Contains(fmt.Sprint(err), tc.words) {
+					t.Errorf("it ends with %v, want %v and %q", err, tc.want, tc.words)
+				}
+			case <-time.After(patience):
+				t.Errorf("it does not end; it says\n%s", out.String())
+			}
+			if strings.Contains(out.String(), "done") {
+				t.Errorf("it was not done, and says\n%s", out.String())
+			}
+		})
+	}
+}
+
+// TestARebuildIsFollowedThroughAnOutage restarts Redis in the middle.
+func TestARebuildIsFollowedThroughAnOutage(t *testing.T) {
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	t.Setenv("REDIS_URL", server.URL())
+	s := &shell{t: t, base: []string{"--namespace", "own", "--partitions", "2"}}
+	var r record
+	s.run(func(core *chatcore.Core) error { return core.Subscribe("g", chatcore.On(r.take)) })
+	s.say("c", "one")
+	r.until(t, "c", "[1 2]")
+	held := make(chan struct{})
+	r.hold(held)
+	out, _, _ := s.follow("rebuild", "g", "--wait")
+	out.until(t, "1 chat behind")
+	server.Restart(t)
+	close(held)
+	out.until(t, "done")
+}

@@ -1,0 +1,382 @@
+package chatcore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/adapters/pubsub"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// TestAGroupsNameIsNobodyElsesKey guards against keys in which a group's name and a chat's, or two groups', could be taken for one another.
+func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "names-" + uuid.NewString(), Partitions: 1}))
+	groups := []string{"x", "x:chats", "0", "u", "chats", "members", "x:members", "{x}", "%"}
+	chats := []domain.ChatID{"g", "x", "groups", "members", "g:x", "chats", "left"}
+	arrived := make(chan string, len(groups)*len(chats)*2)
+	for _, group := range groups {
+		err := core.Subscribe(group, chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+			arrived <- group + " " + string(d.ID.Chat)
+			return nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	start(t, core)
+	for _, chat := range chats {
+		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: chat, By: "ada", Content: "hello"}))
+	}
+	seen := make(map[string]bool)
+	for range len(groups) * len(chats) {
+		seen[receive(t, arrived)] = true
+	}
+	if len(seen) != len(groups)*len(chats) {
+		t.Errorf("delivered %v", seen)
+	}
+}
+
+// idle runs a group that does nothing, on a core of its own with a short lease, and gives what Run returns.
+func idle(t *testing.T, config chatcore.Config, groups ...string) (ended <-chan error) {
+	t.Helper()
+	config.Lease = pubsub.MinLease
+	core := opened(t)(chatcore.New(t.Context(), config))
+	for _, group := range groups {
+		if err := core.Subscribe(group, chatcore.On(func(context.Context, chatcore.Delivery[domain.Durable]) error { return nil })); err != nil {
+			t.Fatal(err)
+		}
+	}
+	returned := make(chan error, 1)
+	go func() { returned <- core.Run(t.Context()) }()
+	receive(t, core.Running())
+	return returned
+}
+
+func TestRunTellsThatRedisLostTheLog(t *testing.T) {
+	server := redistest.Start(t)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	ended := idle(t, chatcore.Config{RedisURL: server.URL(), Partitions: 2}, "g", "h")
+	if err := client.FlushAll(t.Context()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, ended); !errors.Is(err, ports.ErrLogLost) || errors.Is(err, chatcore.ErrForgotten) {
+		t.Errorf("Run ended with %v", err)
+	}
+}
+
+func TestRunTellsThatAGroupWasForgotten(t *testing.T) {
+	namespace := "forget-" + uuid.NewString()
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 2}
+	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	first := idle(t, config, "g", "stays") // a group that stays does not hold the process up
+	second := idle(t, config, "g")         // nor need an instance have a lane to notice
+	other := opened(t)(chatcore.New(t.Context(), config))
+	if err := other.Forget(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	for i, ended := range []<-chan error{first, second} {
+		if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) || errors.Is(err, ports.ErrLogLost) {
+			t.Errorf("Run %d ended with %v", i, err)
+		}
+	}
+	if left := must[[]string](t)(client.Keys(t.Context(), namespace+":*:g").Result()); len(left) > 0 {
+		t.Errorf("left are %q", left)
+	}
+	if err := other.Forget(t.Context(), "g"); !errors.Is(err, chatcore.ErrNoGroup) {
+		t.Errorf("forgotten twice: %v", err)
+	}
+	if err := other.Forget(t.Context(), "stays"); err != nil {
+		t.Errorf("the other group: %v", err)
+	}
+}
+
+func TestARunThatIsInterruptedWhileItStartsLeavesNothingBehind(t *testing.T) {
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "stop-" + uuid.NewString(), Partitions: 2}
+	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	for _, after := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 4 * time.Millisecond} {
+		core := opened(t)(chatcore.New(t.Context(), config))
+		for _, group := range []string{"a", "b", "c"} {
+			if err := core.Subscribe(group, chatcore.Passing()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		interrupt := time.AfterFunc(after, cancel)
+		if err := core.Run(ctx); err != nil {
+			t.Errorf("after %s Run ended with %v", after, err)
+		}
+		interrupt.Stop()
+		cancel()
+		if left := must[[]chatcore.GroupState](t)(groups.List(t.Context())); len(left) > 0 {
+			t.Errorf("interrupted after %s it leaves %+v", after, left)
+		}
+	}
+}
+
+func TestGroupsTellWhatIsNotThere(t *testing.T) {
+	server := redistest.Start(t)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2}
+	ended := idle(t, config, "g")
+	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	ctx := t.Context()
+	asked := func(group, letter string) map[string]error {
+		_, listErr := groups.List(ctx)
+		_, letterErr := groups.Letter(ctx, group, letter)
+		var lettersErr error
+		for _, err := range groups.Letters(ctx, group) {
+			lettersErr = errors.Join(lettersErr, err)
+		}
+		return map[string]error{
+			"List": listErr, "Letters": lettersErr, "Letter": letterErr, "Retry": groups.Retry(ctx, group, letter), "Drop": groups.Drop(ctx, group, letter),
+			"Rebuild": groups.Rebuild(ctx, group), "Forget": groups.Forget(ctx, group),
+		}
+	}
+	for what, err := range asked("nobody", "0/1-1") {
+		if what != "List" && !errors.Is(err, chatcore.ErrNoGroup) {
+			t.Errorf("%s of no group: %v", what, err)
+		}
+	}
+	_, letterErr := groups.Letter(ctx, "g", "0/1-1")
+	for what, err := range map[string]error{
+		"Letter": letterErr, "Retry": groups.Retry(ctx, "g", "2/1-1"), "Drop": groups.Drop(ctx, "g", "1/1-1"),
+	} {
+		if !errors.Is(err, chatcore.ErrNoLetter) {
+			t.Errorf("%s of no letter: %v", what, err)
+		}
+	}
+	for _, id := range []string{"", "1-1", "0/", "/1-1", "3/1-1", "-1/1-1", "0/1-1-1", "0/x", "0/1-1 "} {
+		if err := groups.Retry(ctx, "g", id); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("id %q: %v", id, err)
+		}
+	}
+
+	if err := client.FlushAll(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range asked("g", "0/1-1") {
+		if !errors.Is(err, ports.ErrLogLost) {
+			t.Errorf("%s of a lost log: %v", what, err)
+		}
+	}
+	if err := receive(t, ended); !errors.Is(err, ports.ErrLogLost) {
+		t.Errorf("Run ended with %v", err)
+	}
+}
+
+// TestWhatNobodyReadsGrowsOld guards against an age that only a running owner tells: it matters most where there is none.
+func TestWhatNobodyReadsGrowsOld(t *testing.T) {
+	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "age-" + uuid.NewString(), Partitions: 1}
+	ran := opened(t)(chatcore.New(t.Context(), config))
+	if err := ran.Subscribe("g"); err != nil {
+		t.Fatal(err)
+	}
+	start(t, ran)()
+
+	core := opened(t)(chatcore.New(t.Context(), config))
+	groups := must[chatcore.Groups](t)(core.Groups())
+	if l := lane(t, groups); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
+		t.Errorf("nothing is there, and the group stands at %+v", l)
+	}
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "hello"}))
+	l := lane(t, groups)
+	first := must[[]goredis.XMessage](t)(client.XRange(t.Context(), l.Stream, "-", "+").Result())[0].ID
+	if l.Lag != 2 || !strings.HasPrefix(first, fmt.Sprint(l.Oldest.UnixMilli(), "-")) || l.Age < 0 || l.Age > patience {
+		t.Errorf("two events are there since %s, and the group stands at %+v", first, l)
+	}
+	again := lane(t, groups)
+	for ; again.Age <= l.Age; again = lane(t, groups) {
+		if t.Context().Err() != nil {
+			t.Fatal("it does not grow old")
+		}
+	}
+	if !again.Oldest.Equal(l.Oldest) {
+		t.Errorf("the oldest was of %s, and is of %s", l.Oldest, again.Oldest)
+	}
+}
+
+// TestAPassingGroupIsRemovedWhenRunEnds has it end in each way that it can.
+func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
+	server := redistest.Start(t)
+	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
+	t.Cleanup(func() { _ = client.Close() })
+	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2, Lease: pubsub.MinLease}
+	other := opened(t)(chatcore.New(t.Context(), config))
+	groups := must[chatcore.Groups](t)(other.Groups())
+	there := func() (names []string) {
+		t.Helper()
+		for _, g := range must[[]chatcore.GroupState](t)(groups.List(t.Context())) {
+			names = append(names, g.Group)
+		}
+		return names
+	}
+	delivered := make(chan domain.ChatID, 16)
+	run := func() (stop func(), ended <-chan error) {
+		t.Helper()
+		core := opened(t)(chatcore.New(t.Context(), config))
+		handler := chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+			delivered <- d.ID.Chat
+			return nil
+		})
+		if err := errors.Join(core.Subscribe("passes", handler, chatcore.Passing()), core.Subscribe("stays")); err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		returned := make(chan error, 1)
+		go func() { returned <- core.Run(ctx) }()
+		receive(t, core.Running())
+		if got := there(); !slices.Equal(got, []string{"passes", "stays"}) {
+			t.Errorf("while it runs there are %q", got)
+		}
+		return cancel, returned
+	}
+	gone := func(want ...string) {
+		t.Helper()
+		if got := there(); !slices.Equal(got, want) {
+			t.Errorf("after Run there are %q, want %q", got, want)
+		}
+		if keys := must[[]string](t)(client.Keys(t.Context(), "*:passes").Result()); len(keys) > 0 {
+			t.Errorf("left are %q", keys)
+		}
+	}
+
+	stop, ended := run()
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "first", By: "ada"}))
+	receive(t, delivered)
+	stop()
+	if err := receive(t, ended); err != nil {
+		t.Errorf("Run ended with %v", err)
+	}
+	gone("stays")
+
+	// It was removed: the next one of that name begins with the next event.
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "between", By: "ada"}))
+	stop, ended = run()
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "second", By: "ada"}))
+	if chat := receive(t, delivered); chat != "second" {
+		t.Errorf("the next one is given %s", chat)
+	}
+	if err := other.Forget(t.Context(), "stays"); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) {
+		t.Errorf("Run ended with %v", err)
+	}
+	stop()
+	gone()
+
+	stop, ended = run()
+	if err := other.Forget(t.Context(), "passes"); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) || errors.Is(err, chatcore.ErrNoGroup) {
+		t.Errorf("Run ended with %v", err)
+	}
+	stop()
+	gone("stays")
+}
+
+// TestWhatARebuildHasReadIsNotForgotten has a process end between reading chats from the log and handling them: the events are behind the
+// position of the stream, and nobody walks for them again.
+func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
+	const chats = 600 // more than are looked at in one step
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "read-" + uuid.NewString(), Partitions: 1, Lease: pubsub.MinLease, StopTimeout: 50 * time.Millisecond}
+	release := make(chan struct{})
+	var blocks atomic.Bool
+	var handled sync.Map
+	open := func() *chatcore.Core {
+		core := opened(t)(chatcore.New(t.Context(), config))
+		err := core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+			if blocks.Load() {
+				<-release
+				return errors.New("its process is gone")
+			}
+			handled.Store(d.ID.Chat, true)
+			return nil
+		}))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return core
+	}
+	all := func() bool {
+		n := 0
+		handled.Range(func(any, any) bool { n++; return true })
+		return n == chats
+	}
+	first := open()
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- first.Run(ctx) }()
+	receive(t, first.Running())
+	for i := range chats {
+		must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), By: "ada"}))
+	}
+	eventually(t, "every chat is handled", all)
+
+	blocks.Store(true)
+	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	if err := groups.Rebuild(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "every chat was looked at", func() bool { l := lane(t, groups); return !l.CatchesUp && l.Owner != "" })
+	if l := lane(t, groups); l.Behind != chats {
+		t.Errorf("no chat has caught up, and the group stands at %+v", l)
+	}
+	cancel() // the handlers do not end in time
+	_ = receive(t, ended)
+	close(release)
+
+	handled.Clear()
+	blocks.Store(false)
+	start(t, open())
+	eventually(t, "every chat is handled again", all)
+	eventually(t, "no chat is behind", func() bool { return lane(t, groups).Behind == 0 })
+}
+
+// eventually waits for something to hold.
+func eventually(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.After(patience)
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("%s: not within %s", what, patience)
+		}
+	}
+}
+
+// lane is where the only group stands on the only lane.
+func lane(t *testing.T, groups chatcore.Groups) chatcore.LaneState {
+	t.Helper()
+	list := must[[]chatcore.GroupState](t)(groups.List(t.Context()))
+	if len(list) != 1 || len(list[0].Lanes) != 1 {
+		t.Fatalf("groups %+v", list)
+	}
+	return list[0].Lanes[0]
+}

@@ -1,0 +1,67 @@
+package chatcore_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// TestASeqThatIsUsedAgainIsDelivered has Redis lose an event while its handler runs, and another one take its seq.
+func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
+	server := redistest.Start(t)
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL()}))
+	arrived := make(chan domain.MessageNew, 8)
+	err := core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+		if d.Event.Content == "lost" {
+			server.Kill() // before what is finished can be taken down
+		}
+		arrived <- d.Event
+		return nil
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	start(t, core)
+	ctx := t.Context()
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "first"}))
+	receive(t, arrived)
+	groups := must[chatcore.Groups](t)(core.Groups())
+	for lag := uint64(1); lag > 0; { // until both events are taken down
+		lag = 0
+		for _, lane := range must[[]chatcore.GroupState](t)(groups.List(ctx))[0].Lanes {
+			lag += lane.Lag
+		}
+	}
+	if err := server.Client(t).Save(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "lost"}); err != nil && !errors.Is(err, ports.ErrOutcomeUnknown) { // whose answer the kill may cut off
+		t.Fatal(err)
+	}
+	if e := receive(t, arrived); e.Content != "lost" {
+		t.Fatalf("%+v", e)
+	}
+	server.Restart(t)
+	for {
+		_, err := core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "kept", Content: "kept"})
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, ports.ErrOutcomeUnknown) {
+			t.Fatal(err)
+		}
+	}
+	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "next"}))
+	for _, want := range []domain.Content{"kept", "next"} {
+		if e := receive(t, arrived); e.Content != want {
+			t.Fatalf("%q was delivered, want %q", e.Content, want)
+		}
+	}
+}

@@ -1,0 +1,158 @@
+package chaos
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"chatcore/tests/child"
+)
+
+// stopPatience is how long a worker that is told to stop may take; its handlers may finish meanwhile.
+const stopPatience = 40 * time.Second
+
+// crew are the workers of a run. Each has a post, with its own way to Redis, where another one takes its place when it has gone. One
+// goroutine at a time may command them.
+type crew struct {
+	t          *testing.T
+	dir        string // of their logs
+	seed       uint64
+	historyURL string
+	posts      []*post
+	watchers   sync.WaitGroup
+}
+
+type post struct {
+	crew    *crew
+	place   int
+	url     string // of its Redis
+	workers int    // it has had
+	name    string // of the one who is there
+	process *child.Process
+	running chan struct{}
+	leaves  *atomic.Bool // whether the one who is there is meant to go
+}
+
+// hire puts a worker on a post of its own for each URL. They are killed when the test ends.
+func hire(t *testing.T, seed uint64, historyURL string, urls ...string) *crew {
+	t.Helper()
+	c := &crew{t: t, dir: t.TempDir(), seed: seed, historyURL: historyURL}
+	t.Cleanup(func() {
+		for _, p := range c.posts {
+			p.kill()
+		}
+		c.watchers.Wait()
+	})
+	for i, url := range urls {
+		p := &post{crew: c, place: i, url: url}
+		c.posts = append(c.posts, p)
+		p.start()
+	}
+	late := time.After(stopPatience)
+	for _, p := range c.posts {
+		select {
+		case <-p.running:
+		case <-p.process.Exited():
+			t.Fatalf("worker %s does not run:\n%s", p.name, p.log())
+		case <-late:
+			t.Fatalf("worker %s does not run after %v:\n%s", p.name, stopPatience, p.log())
+		}
+	}
+	return c
+}
+
+// start puts a new worker on the post.
+func (p *post) start() {
+	p.workers++
+	p.name = fmt.Sprintf("w%d.%d", p.place, p.workers)
+	encoded, err := json.Marshal(workerConfig{Name: p.name, RedisURL: p.url, HistoryURL: p.crew.historyURL, Seed: p.crew.seed})
+	if err != nil {
+		p.crew.t.Error(err)
+		return
+	}
+	log, err := os.Create(p.logFile())
+	if err != nil {
+		p.crew.t.Error(err)
+		return
+	}
+	defer func() { _ = log.Close() }()
+	said := &says{word: []byte(running + "\n"), heard: make(chan struct{})}
+	cmd := exec.Command(os.Args[0]) //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), workerVariable+"="+string(encoded))
+	cmd.Stdout, cmd.Stderr = said, log
+	process, err := child.Start(cmd)
+	if err != nil {
+		p.crew.t.Error(err)
+		return
+	}
+	name, leaves := p.name, &atomic.Bool{}
+	p.process, p.running, p.leaves = process, said.heard, leaves
+	p.crew.watchers.Go(func() {
+		if err := process.Err(); !leaves.Load() {
+			p.crew.t.Errorf("worker %s ended by itself: %v\n%s", name, err, p.crew.logOf(name))
+		}
+	})
+}
+
+// kill ends the worker as a crash would.
+func (p *post) kill() { p.end(syscall.SIGKILL) }
+
+// stop tells the worker to stop and waits until it has.
+func (p *post) stop() {
+	select {
+	case <-p.process.Exited(): // which was told
+		return
+	default:
+	}
+	began := time.Now()
+	p.end(syscall.SIGTERM)
+	if err := p.process.Err(); err != nil {
+		p.crew.t.Errorf("worker %s was told to stop and ended after %v: %v\n%s", p.name, time.Since(began), err, p.log())
+	}
+}
+
+func (p *post) end(sig os.Signal) {
+	if p.process == nil {
+		return
+	}
+	p.leaves.Store(true)
+	p.process.End(sig, stopPatience)
+}
+
+func (p *post) logFile() string { return filepath.Join(p.crew.dir, p.name+".log") }
+func (p *post) log() string     { return p.crew.logOf(p.name) }
+
+// logOf is the end of what a worker wrote.
+func (c *crew) logOf(name string) string {
+	const lines = 30
+	text, err := os.ReadFile(filepath.Join(c.dir, name+".log")) //nolint:gosec // its own file
+	if err != nil {
+		return err.Error()
+	}
+	all := bytes.SplitAfter(text, []byte("\n"))
+	return string(bytes.Join(all[max(0, len(all)-lines):], nil))
+}
+
+// says hears when a word has been written to it.
+type says struct {
+	word  []byte
+	got   []byte
+	heard chan struct{}
+	once  sync.Once
+}
+
+func (s *says) Write(piece []byte) (int, error) {
+	s.got = append(s.got, piece...)
+	if bytes.Contains(s.got, s.word) {
+		s.once.Do(func() { close(s.heard) })
+	}
+	return len(piece), nil
+}

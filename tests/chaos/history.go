@@ -1,0 +1,149 @@
+package chaos
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+)
+
+// Place is an event in its chat.
+type Place struct {
+	Chat  domain.ChatID
+	Seq   domain.Seq
+	Event domain.EventID
+}
+
+func (p Place) String() string { return fmt.Sprintf("%s #%d %s", p.Chat, p.Seq, p.Event) }
+
+// Delivery is what a worker was given.
+type Delivery struct {
+	Place
+	Log         string
+	Attempt     int
+	Redelivered bool
+	Epoch       uint64
+	Worker      string
+	Entered     time.Time // when the handler was called, by the worker's clock, in whole microseconds
+}
+
+// Outcome is what a record tells.
+type Outcome string
+
+// What is recorded of a handler: its start, and what became of its effect.
+const (
+	Started Outcome = "started"
+	Made    Outcome = "made"
+	Already Outcome = "already" // the event has had its effect
+	Fenced  Outcome = "fenced"  // a later owner of the chat has had an effect
+)
+
+// Record is one thing that a worker did. The order of records is that in which they happened.
+type Record struct {
+	Outcome Outcome
+	At      time.Time // by the clock of the history's server
+	Delivery
+}
+
+func (r Record) String() string {
+	again := ""
+	if r.Redelivered {
+		again = ", redelivered"
+	}
+	return fmt.Sprintf("%s %-7s %s (%s, epoch %d, attempt %d%s)", r.At.Format("15:04:05.000"), r.Outcome, r.Place, r.Worker, r.Epoch, r.Attempt, again)
+}
+
+// History is where workers record what they do. It is the one Redis that nothing happens to.
+type History struct {
+	client        *goredis.Client
+	start, effect *goredis.Script
+}
+
+var (
+	//go:embed start.lua
+	startSource string
+	//go:embed effect.lua
+	effectSource string
+)
+
+const (
+	recordsKey    = "records"
+	identitiesKey = "identities"
+	epochsKey     = "epochs"
+)
+
+// OpenHistory opens the history on a server.
+func OpenHistory(url string) (*History, error) {
+	options, err := goredis.ParseURL(url)
+	if err != nil {
+		return nil, err
+	}
+	return &History{client: goredis.NewClient(options), start: goredis.NewScript(startSource), effect: goredis.NewScript(effectSource)}, nil
+}
+
+// Close closes the connections.
+func (h *History) Close() error { return h.client.Close() }
+
+// Start records that a handler was started.
+func (h *History) Start(ctx context.Context, d Delivery) error {
+	return h.start.Run(ctx, h.client, []string{recordsKey}, d.encode()).Err()
+}
+
+// Effect has the effect of a delivery, unless there has been one or it comes too late, and says which.
+func (h *History) Effect(ctx context.Context, d Delivery) (Outcome, error) {
+	identity := strings.Join([]string{d.Log, string(d.Chat), strconv.FormatUint(uint64(d.Seq), 10), string(d.Event)}, "\t")
+	outcome, err := h.effect.Run(ctx, h.client, []string{recordsKey, identitiesKey, epochsKey}, d.encode(), identity, string(d.Chat), d.Epoch).Text()
+	return Outcome(outcome), err
+}
+
+// Records gives the records from a place on, from 0.
+func (h *History) Records(ctx context.Context, from int) ([]Record, error) {
+	lines, err := h.client.LRange(ctx, recordsKey, int64(from), -1).Result()
+	if err != nil {
+		return nil, err
+	}
+	records := make([]Record, len(lines))
+	for i, line := range lines {
+		if records[i], err = decodeRecord(line); err != nil {
+			return nil, fmt.Errorf("record %d: %w", from+i, err)
+		}
+	}
+	return records, nil
+}
+
+// encode gives one line; no field holds a tab.
+func (d Delivery) encode() string {
+	return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%t\t%d\t%s\t%d", d.Chat, d.Seq, d.Event, d.Log, d.Attempt, d.Redelivered, d.Epoch, d.Worker, d.Entered.UnixMicro())
+}
+
+func decodeRecord(line string) (Record, error) {
+	fields := strings.Split(line, "\t")
+	if len(fields) != 11 {
+		return Record{}, fmt.Errorf("%q has %d fields", line, len(fields))
+	}
+	var failed error
+	number := func(field string) uint64 {
+		n, err := strconv.ParseUint(field, 10, 64)
+		if err != nil {
+			failed = fmt.Errorf("%q: %w", line, err)
+		}
+		return n
+	}
+	r := Record{
+		Outcome: Outcome(fields[0]),
+		At:      time.UnixMicro(int64(number(fields[1]))), //nolint:gosec // a time
+		Delivery: Delivery{
+			Place:   Place{Chat: domain.ChatID(fields[2]), Seq: domain.Seq(number(fields[3])), Event: domain.EventID(fields[4])},
+			Log:     fields[5],
+			Attempt: int(number(fields[6])), Redelivered: fields[7] == "true", Epoch: number(fields[8]), Worker: fields[9], //nolint:gosec // small
+			Entered: time.UnixMicro(int64(number(fields[10]))), //nolint:gosec // a time
+		},
+	}
+	return r, failed
+}

@@ -1,0 +1,315 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"testing"
+	"time"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+const (
+	authors = 12                    // who write side by side, each in chats of their own, reacting to what others write
+	beat    = 60 * time.Millisecond // between two lines of an author
+	owner   = domain.UserID("owner")
+
+	// answerPatience is how long an author who is told to end still asks for an answer. Longer than the core itself does.
+	answerPatience = 30 * time.Second
+)
+
+// writers give commands until they are told to end, and remember every answer.
+type writers struct {
+	ctx  context.Context // of commands
+	end  context.CancelFunc
+	stop chan struct{}
+	done sync.WaitGroup
+
+	mu         sync.Mutex
+	acks       []Ack
+	refused    map[string][]error // by reason
+	unexpected []error
+	latest     [authors]said // what each has written last
+}
+
+// said is a message.
+type said struct {
+	chat    domain.ChatID
+	by      domain.UserID
+	message domain.MessageID
+}
+
+// write starts authors on the given cores, in turns.
+func write(t *testing.T, seed uint64, scripts []*script, cores ...*chatcore.Core) *writers {
+	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
+	w := &writers{ctx: ctx, end: end, stop: make(chan struct{}), refused: make(map[string][]error)}
+	for i := range authors {
+		a := &author{
+			writers: w, core: cores[i%len(cores)], place: i, rooms: make(map[*script]*room),
+			dice:    rand.New(rand.NewPCG(seed, uint64(i))), //nolint:gosec // dice
+			marking: make(chan struct{}, 1),
+		}
+		w.done.Go(func() { a.write(scripts) })
+	}
+	t.Cleanup(func() { w.finish(0) })
+	return w
+}
+
+// finish ends the writing. Answers that are still missing after a while are unknown.
+func (w *writers) finish(patience time.Duration) {
+	w.mu.Lock()
+	select {
+	case <-w.stop:
+	default:
+		close(w.stop)
+	}
+	w.mu.Unlock()
+	timer := time.AfterFunc(patience, w.end)
+	defer timer.Stop()
+	w.done.Wait()
+	w.end()
+}
+
+// answered gives a command until its answer is known, and remembers that. The error is a refusal, or an answer that never came.
+func (w *writers) answered(chat domain.ChatID, ref string, give func(context.Context) (app.Done, error)) error {
+	const most = 500 * time.Millisecond
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, most) {
+		done, err := give(w.ctx)
+		var unconfirmed *ports.UnconfirmedError
+		var refusal *domain.Refusal
+		switch {
+		case err == nil:
+			if done.Changed {
+				w.acknowledged(Ack{Answer: Acknowledged, Chat: chat, Seq: done.Seq, Ref: ref})
+			}
+			return nil
+		case errors.As(err, &unconfirmed):
+			w.acknowledged(Ack{Answer: Unconfirmed, Chat: chat, Seq: unconfirmed.Appended.Last, Ref: ref})
+			return nil
+		case errors.As(err, &refusal):
+			w.mu.Lock()
+			reason := refusal.Reason.Error()
+			w.refused[reason] = append(w.refused[reason], fmt.Errorf("%s %q: %w", chat, ref, err))
+			w.mu.Unlock()
+			return err
+		case w.ctx.Err() == nil && !again(err):
+			w.mu.Lock()
+			w.unexpected = append(w.unexpected, fmt.Errorf("%s %q: %w", chat, ref, err))
+			w.mu.Unlock()
+			return err
+		}
+		if err := pause(w.ctx, wait); err != nil {
+			w.acknowledged(Ack{Answer: Unknown, Chat: chat, Ref: ref})
+			return err
+		}
+	}
+}
+
+// again reports whether the same command may be given again.
+func again(err error) bool {
+	for _, passing := range []error{ports.ErrUnavailable, ports.ErrOutcomeUnknown, ports.ErrOverloaded, ports.ErrConflict} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
+}
+
+func (w *writers) acknowledged(a Ack) {
+	a.At = time.Now()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.acks = append(w.acks, a)
+}
+
+// author plays the scripts one after another and over again, each in a chat of its own.
+type author struct {
+	*writers
+	core    *chatcore.Core
+	place   int
+	rooms   map[*script]*room
+	dice    *rand.Rand
+	marking chan struct{} // room for one read mark: it may have to wait for a second
+}
+
+// room is a chat as its author knows it.
+type room struct {
+	author   *author
+	id       domain.ChatID
+	lines    int // played so far
+	commands int
+	created  bool
+	members  map[domain.UserID]struct{}
+	said     []said // the latest messages
+}
+
+func (a *author) write(scripts []*script) {
+	const together = 20 // lines, before the author goes to another chat
+	for i := a.place; ; i++ {
+		s := scripts[i%len(scripts)]
+		r := a.rooms[s]
+		if r == nil {
+			r = &room{author: a, id: domain.ChatID(fmt.Sprintf("%s.%d", s.chat, a.place))}
+			a.rooms[s] = r
+		}
+		for range min(together, len(s.lines)) {
+			select {
+			case <-a.stop:
+				return
+			default:
+			}
+			if err := r.play(s.lines[r.lines%len(s.lines)]); err != nil { // refused, as something was lost, or never answered
+				r.created = false
+			}
+			r.lines++
+			if pause(a.ctx, beat/2+time.Duration(a.dice.Int64N(int64(beat)))) != nil {
+				return
+			}
+		}
+	}
+}
+
+// command names the next command.
+func (r *room) command(what string) domain.CommandID {
+	r.commands++
+	return domain.CommandID(fmt.Sprintf("%s:%d", what, r.commands))
+}
+
+// play does what a line says, and now and then something about it.
+func (r *room) play(l line) error {
+	if err := r.create(); err != nil {
+		return err
+	}
+	user := domain.UserID(l.User)
+	switch l.Kind {
+	case "message", "action":
+		if err := r.join(user); err != nil {
+			return err
+		}
+		return r.say(user, l.Text)
+	case "join":
+		return r.join(user)
+	case "leave":
+		return r.leave(user)
+	default: // rename
+		if err := r.leave(user); err != nil {
+			return err
+		}
+		return r.join(domain.UserID(l.Text))
+	}
+}
+
+func (r *room) create() error {
+	if r.created {
+		return nil
+	}
+	id := r.command("create")
+	err := r.author.answered(r.id, string(id), func(ctx context.Context) (app.Done, error) {
+		return r.author.core.Chats.Create(ctx, app.Create{Chat: r.id, By: owner, Title: string(r.id), Members: []domain.UserID{"first", "second"}, Command: id})
+	})
+	if err != nil && !errors.Is(err, domain.ErrChatExists) {
+		return err
+	}
+	r.created, r.members, r.said = true, map[domain.UserID]struct{}{owner: {}}, nil
+	return nil
+}
+
+func (r *room) join(user domain.UserID) error {
+	if _, there := r.members[user]; there {
+		return nil
+	}
+	id := r.command("join")
+	err := r.author.answered(r.id, string(id), func(ctx context.Context) (app.Done, error) {
+		return r.author.core.Chats.Add(ctx, app.Add{Chat: r.id, By: owner, User: user, Command: id})
+	})
+	if err == nil {
+		r.members[user] = struct{}{}
+	}
+	return err
+}
+
+func (r *room) leave(user domain.UserID) error {
+	if _, there := r.members[user]; !there || user == owner {
+		return nil
+	}
+	delete(r.members, user)
+	id := r.command("leave")
+	return r.author.answered(r.id, string(id), func(ctx context.Context) (app.Done, error) {
+		return r.author.core.Chats.Remove(ctx, app.Remove{Chat: r.id, By: owner, User: user, Command: id})
+	})
+}
+
+// say posts a message. One in ten is edited, one in five gets a reaction, one in ten is read, and now and then there is one to what
+// another author has written.
+func (r *room) say(user domain.UserID, text string) error {
+	a := r.author
+	m := said{chat: r.id, by: user, message: domain.MessageID(r.command("message"))}
+	err := a.answered(r.id, string(m.message), func(ctx context.Context) (app.Done, error) {
+		sent, err := a.core.Chats.Send(ctx, app.Send{Chat: r.id, By: user, MessageID: m.message, Content: text})
+		return app.Done{Seq: sent.Seq, Changed: err == nil}, err
+	})
+	if err != nil {
+		return err
+	}
+	const remembered = 8
+	r.said = append(r.said[max(0, len(r.said)-remembered+1):], m)
+	a.mu.Lock()
+	a.latest[a.place] = m
+	other := a.latest[a.dice.IntN(authors)]
+	a.mu.Unlock()
+
+	earlier := r.said[a.dice.IntN(len(r.said))]
+	switch a.dice.IntN(10) {
+	case 0:
+		if _, there := r.members[earlier.by]; there {
+			return r.edit(earlier, text)
+		}
+	case 1, 2:
+		return r.react(earlier, owner)
+	case 3:
+		r.read(m)
+	case 4:
+		if other.message != "" {
+			_ = r.react(other, owner) // another one's chat: refused, it says nothing about this one
+		}
+	}
+	return nil
+}
+
+func (r *room) edit(m said, text string) error {
+	id := r.command("edit")
+	return r.author.answered(m.chat, string(id), func(ctx context.Context) (app.Done, error) {
+		return r.author.core.Chats.Edit(ctx, app.Edit{Chat: m.chat, By: m.by, MessageID: m.message, Content: text + " (edited)", Command: id})
+	})
+}
+
+func (r *room) react(m said, by domain.UserID) error {
+	emoji := []string{"👍", "🍅", "🎉", "👀"}[r.author.dice.IntN(4)]
+	id := domain.CommandID(fmt.Sprintf("%s:from:%s", r.command("react"), r.id)) // the chat may be another one
+	return r.author.answered(m.chat, string(id), func(ctx context.Context) (app.Done, error) {
+		return r.author.core.Chats.React(ctx, app.React{Chat: m.chat, By: by, MessageID: m.message, Emoji: emoji, Command: id})
+	})
+}
+
+// read marks a message as read, unless the author still waits for a mark.
+func (r *room) read(m said) {
+	a := r.author
+	select {
+	case a.marking <- struct{}{}:
+	default:
+		return
+	}
+	id := r.command("read")
+	a.done.Go(func() {
+		defer func() { <-a.marking }()
+		_ = a.answered(m.chat, string(id), func(ctx context.Context) (app.Done, error) {
+			return a.core.Chats.MarkRead(ctx, app.MarkRead{Chat: m.chat, By: owner, MessageID: m.message, Command: id})
+		})
+	})
+}

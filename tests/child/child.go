@@ -1,0 +1,72 @@
+// Package child starts processes that end with the test process at the latest, and freezes and ends them.
+package child
+
+import (
+	"os"
+	"os/exec"
+	"runtime"
+	"syscall"
+	"time"
+)
+
+// Process is a child that was started. Its methods are safe for concurrent use, also once it has exited.
+type Process struct {
+	cmd    *exec.Cmd
+	exited chan struct{}
+	err    error // readable once exited is closed
+}
+
+// Start starts a command.
+func Start(cmd *exec.Cmd) (*Process, error) {
+	dieWithParent(cmd)
+	p := &Process{cmd: cmd, exited: make(chan struct{})}
+	started := make(chan error, 1)
+	go func() {
+		defer close(p.exited)
+		// On Linux the child dies with the thread that started it: this one is kept for as long as the child lives.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := cmd.Start()
+		started <- err
+		if err == nil {
+			p.err = cmd.Wait()
+		}
+	}()
+	if err := <-started; err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+// Exited is closed when the child has ended and all it wrote has been read.
+func (p *Process) Exited() <-chan struct{} { return p.exited }
+
+// Err is how a child ended that has: nil for exit code 0.
+func (p *Process) Err() error {
+	<-p.exited
+	return p.err
+}
+
+// Freeze stops the child where it is, with its connections open, until Thaw.
+func (p *Process) Freeze() { p.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen child go on, as if no time had passed.
+func (p *Process) Thaw() { p.signal(syscall.SIGCONT) }
+
+// End sends a signal and waits until the child has exited; after the given time it is killed.
+func (p *Process) End(sig os.Signal, patience time.Duration) {
+	p.signal(sig)
+	p.Thaw() // a frozen child takes no signal but a kill
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	select {
+	case <-p.exited:
+	case <-timer.C:
+		p.signal(syscall.SIGKILL)
+		<-p.exited
+	}
+}
+
+func (p *Process) signal(sig os.Signal) {
+	_ = p.cmd.Process.Signal(sig) // an error means that it has exited
+}

@@ -1,0 +1,277 @@
+package redistest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+const (
+	// failoverTimeout leaves room for an election that has to be held again, and for a node that loads what it had.
+	failoverTimeout = 60 * time.Second
+	pollCluster     = 20 * time.Millisecond // all nodes are asked each time
+)
+
+// StartReplicatedCluster starts a Cluster as [StartCluster] does, with so many replicas for each of at least three masters: a majority of
+// them has a replica elected about two seconds after its master is gone. It returns when every replica has caught up.
+func StartReplicatedCluster(t testing.TB, masters, replicas int, args ...string) *Cluster {
+	t.Helper()
+	args = append([]string{"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"}, args...)
+	c := startMasters(t, masters, args)
+	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
+	defer cancel()
+	for shard, master := range c.Masters {
+		id, err := master.Client(t).Do(ctx, "cluster", "myid").Text()
+		if err != nil {
+			t.Fatal(err)
+		}
+		host, port, _ := strings.Cut(master.Addr(), ":")
+		for range replicas {
+			s := Start(t, append([]string{"--cluster-enabled", "yes"}, args...)...)
+			c.Replicas[shard] = append(c.Replicas[shard], s)
+			client := s.Client(t)
+			if err := client.ClusterMeet(ctx, host, port).Err(); err != nil {
+				t.Fatalf("cluster: %s meets: %v", s.Addr(), err)
+			}
+			poll(ctx, t, func() string { // refused until the two have met
+				return problem(client.ClusterReplicate(ctx, id).Err())
+			})
+		}
+	}
+	c.Settle(t)
+	return c
+}
+
+// Nodes are all servers, masters and replicas.
+func (c *Cluster) Nodes() []*Server {
+	return slices.Concat(c.Masters, slices.Concat(c.Replicas...))
+}
+
+// Shard is the place of the shard that has a slot.
+func (c *Cluster) Shard(slot int) int {
+	shard := slot * len(c.Masters) / slots
+	for c.firstSlot(shard+1) <= slot {
+		shard++
+	}
+	return shard
+}
+
+func (c *Cluster) firstSlot(shard int) int { return shard * slots / len(c.Masters) }
+
+// Master is the server that has a shard now, by the latest that any node knows. It stays the one that died until another is promoted.
+func (c *Cluster) Master(t testing.TB, shard int) *Server {
+	t.Helper()
+	ctx, cancel := within(t)
+	defer cancel()
+	if s := c.master(ctx, shard); s != nil {
+		return s
+	}
+	t.Fatal("cluster: no node answers")
+	return nil
+}
+
+func (c *Cluster) master(ctx context.Context, shard int) *Server {
+	var latest member
+	for _, s := range c.Nodes() {
+		if m, known := s.holder(ctx, c.firstSlot(shard)); known && (latest.port == "" || m.epoch > latest.epoch) {
+			latest = m
+		}
+	}
+	for _, s := range c.shard(shard) {
+		if strconv.Itoa(s.port) == latest.port {
+			return s
+		}
+	}
+	return nil
+}
+
+// shard are all servers of a shard.
+func (c *Cluster) shard(shard int) []*Server {
+	return append([]*Server{c.Masters[shard]}, c.Replicas[shard]...)
+}
+
+// Failover has a replica take over a shard from its master, which hands over and becomes a replica itself. It returns when that has
+// happened and every node knows.
+func (c *Cluster) Failover(t testing.TB, shard int) {
+	t.Helper()
+	ctx, cancel := within(t)
+	defer cancel()
+	c.settle(ctx, t)
+	before := c.master(ctx, shard)
+	next := c.Masters[shard]
+	if next == before {
+		next = c.Replicas[shard][0]
+	}
+	client := next.client()
+	defer func() { _ = client.Close() }()
+	const patience = 6 * time.Second // a replica gives up after five
+	var asked time.Time
+	var refused error
+	poll(ctx, t, func() string {
+		if c.master(ctx, shard) == next {
+			return ""
+		}
+		if time.Since(asked) > patience {
+			asked = time.Now()
+			refused = client.ClusterFailover(ctx).Err()
+		}
+		return fmt.Sprintf("%s does not take over from %s: %v", next.Addr(), before.Addr(), refused)
+	})
+	c.settle(ctx, t)
+}
+
+// KillMaster kills the master of a shard, as a crash would, and returns it when a replica has been promoted in its place.
+// [Server.Restart] and [Cluster.Settle] bring it back, as a replica.
+func (c *Cluster) KillMaster(t testing.TB, shard int) (killed *Server) {
+	t.Helper()
+	c.Settle(t) // a replica that has not caught up is not promoted, or has lost what was confirmed
+	killed = c.Master(t, shard)
+	killed.Kill()
+	c.AwaitPromotion(t, shard, killed)
+	return killed
+}
+
+// AwaitPromotion returns when another than the given server has a shard and every other node knows.
+func (c *Cluster) AwaitPromotion(t testing.TB, shard int, before *Server) {
+	t.Helper()
+	ctx, cancel := within(t)
+	defer cancel()
+	poll(ctx, t, func() string {
+		for _, s := range c.Nodes() {
+			if s == before {
+				continue
+			}
+			if m, known := s.holder(ctx, c.firstSlot(shard)); !known || m.port == strconv.Itoa(before.port) {
+				return fmt.Sprintf("%s knows of nobody who takes over from %s", s.Addr(), before.Addr())
+			}
+			if why := s.knows(ctx, len(c.Nodes())); why != "" {
+				return why
+			}
+		}
+		return ""
+	})
+}
+
+// Settle returns when all nodes run and agree, and every replica has caught up with its master.
+func (c *Cluster) Settle(t testing.TB) {
+	t.Helper()
+	ctx, cancel := within(t)
+	defer cancel()
+	c.settle(ctx, t)
+}
+
+func (c *Cluster) settle(ctx context.Context, t testing.TB) {
+	t.Helper()
+	poll(ctx, t, func() string {
+		for _, s := range c.Nodes() {
+			if why := s.knows(ctx, len(c.Nodes())); why != "" {
+				return why
+			}
+		}
+		for shard := range c.Masters {
+			master := c.master(ctx, shard)
+			for _, s := range c.Nodes() {
+				if m, known := s.holder(ctx, c.firstSlot(shard)); !known || m.port != strconv.Itoa(master.port) {
+					return fmt.Sprintf("%s does not know %s as the master of shard %d", s.Addr(), master.Addr(), shard)
+				}
+			}
+			for _, s := range c.shard(shard) {
+				if why := s.follows(ctx, master); s != master && why != "" {
+					return why
+				}
+			}
+		}
+		return ""
+	})
+}
+
+func within(t testing.TB) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(context.WithoutCancel(t.Context()), failoverTimeout)
+}
+
+// poll returns once there is no problem any more; when ctx ends the test fails with the problem.
+func poll(ctx context.Context, t testing.TB, problem func() string) {
+	t.Helper()
+	again := time.NewTicker(pollCluster)
+	defer again.Stop()
+	for {
+		why := problem()
+		if why == "" {
+			return
+		}
+		select {
+		case <-again.C:
+		case <-ctx.Done():
+			t.Fatalf("cluster: %s", why)
+		}
+	}
+}
+
+func problem(err error) string {
+	if err == nil {
+		return ""
+	}
+	return err.Error()
+}
+
+// ask asks a node that may not answer.
+func (s *Server) ask(ctx context.Context, args ...any) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	client := s.client()
+	defer func() { _ = client.Close() }()
+	return client.Do(ctx, args...).Text()
+}
+
+// follows says why a node is no replica that has caught up, or nothing.
+func (s *Server) follows(ctx context.Context, master *Server) string {
+	info, err := s.ask(ctx, "info", "replication")
+	for _, line := range []string{"role:slave\r\n", fmt.Sprintf("master_port:%d\r\n", master.port), "master_link_status:up\r\n"} {
+		if !strings.Contains(info, line) {
+			return fmt.Sprintf("%s does not follow %s: %s, %v", s.Addr(), master.Addr(), info, err)
+		}
+	}
+	return ""
+}
+
+// member is a node as another one knows it.
+type member struct {
+	port  string
+	epoch uint64 // of its claim to its slots; a later one wins
+}
+
+// holder tells who has a slot, as this node knows.
+func (s *Server) holder(ctx context.Context, slot int) (member, bool) {
+	nodes, err := s.ask(ctx, "cluster", "nodes")
+	if err != nil {
+		return member{}, false
+	}
+	for line := range strings.Lines(nodes) { // id host:port@bus flags master ping pong epoch link slots…
+		fields := strings.Fields(line)
+		if len(fields) < 8 || !slices.ContainsFunc(fields[8:], func(r string) bool { return covers(r, slot) }) {
+			continue
+		}
+		address, _, _ := strings.Cut(fields[1], "@")
+		epoch, err := strconv.ParseUint(fields[6], 10, 64)
+		return member{port: address[strings.LastIndexByte(address, ':')+1:], epoch: epoch}, err == nil
+	}
+	return member{}, false
+}
+
+// covers reports whether a range such as 0-5460 has a slot. One that is on its way to another node is in brackets and none.
+func covers(r string, slot int) bool {
+	first, last, several := strings.Cut(r, "-")
+	if !several {
+		last = first
+	}
+	from, err := strconv.Atoi(first)
+	if err != nil {
+		return false
+	}
+	to, err := strconv.Atoi(last)
+	return err == nil && from <= slot && slot <= to
+}
