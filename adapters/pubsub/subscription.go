@@ -47,6 +47,7 @@ type laneState struct {
 	Lane
 	term    *term          // nil while it is another's
 	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
+	lost    bool           // of what the last term had read, and nobody knows what
 	trimmed time.Time
 }
 
@@ -545,7 +546,7 @@ func (s *subscription) lose(t *term, err error) {
 	t.close()
 	for _, l := range s.lanes {
 		if l.term == t {
-			l.term = nil
+			l.term, l.lost = nil, errors.Is(err, errLostCommits)
 		}
 	}
 	for chat, l := range t.lines {
