@@ -188,7 +188,7 @@ func TestLanesAreReleasedAtOnce(t *testing.T) {
 	if took := time.Since(stopped); took > 3*time.Second {
 		t.Errorf("it took %v", took)
 	}
-	if n := r.client.ZCard(t.Context(), r.lanes[0].Base+"g:g:members").Val(); n != 1 {
+	if n := r.client.ZCard(t.Context(), r.lanes[0].Base+"g:members:g").Val(); n != 1 {
 		t.Errorf("%d members are left", n)
 	}
 }
