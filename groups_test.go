@@ -380,3 +380,92 @@ func lane(t *testing.T, groups chatcore.Groups) chatcore.LaneState {
 	}
 	return list[0].Lanes[0]
 }
+
+func TestGroupsOnACluster(t *testing.T) {
+	config := chatcore.Config{RedisURL: redistest.StartCluster(t, 3).URL(), Partitions: 6, Lease: pubsub.MinLease}
+	core := opened(t)(chatcore.New(t.Context(), config))
+	var mended atomic.Bool
+	given := make(chan chatcore.DeliveryID, 64)
+	if err := core.Subscribe("g", chatcore.OnPoison(chatcore.Park), chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+		if d.ID.Seq == 2 && !mended.Load() {
+			return chatcore.Permanent(errors.New("no answer"))
+		}
+		given <- d.ID
+		return nil
+	})); err != nil {
+		t.Fatal(err)
+	}
+	stop := start(t, core)
+	const chats = 12
+	away := opened(t)(chatcore.New(t.Context(), config))
+	if err := away.Subscribe("away"); err != nil {
+		t.Fatal(err)
+	}
+	start(t, away)()
+	other := opened(t)(chatcore.New(t.Context(), config))
+	groups := must[chatcore.Groups](t)(other.Groups())
+	for i := range chats {
+		chat := domain.ChatID(fmt.Sprint("c", i))
+		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
+		must[app.Sent](t)(other.Chats.Send(t.Context(), app.Send{Chat: chat, By: "ada", Content: "hello"}))
+	}
+	take := func(seq domain.Seq) {
+		t.Helper()
+		seen := make(map[domain.ChatID]bool)
+		for range chats {
+			id := receive(t, given)
+			if id.Seq != seq || seen[id.Chat] {
+				t.Errorf("given is %+v, want seq %d of each chat", id, seq)
+			}
+			seen[id.Chat] = true
+		}
+	}
+	total := func(name string) (sum chatcore.LaneState) {
+		t.Helper()
+		for _, g := range must[[]chatcore.GroupState](t)(groups.List(t.Context())) {
+			for _, l := range g.Lanes {
+				if g.Group == name {
+					sum.Lag, sum.Parked, sum.Letters, sum.Behind = sum.Lag+l.Lag, sum.Parked+l.Parked, sum.Letters+l.Letters, sum.Behind+l.Behind
+					sum.CatchesUp, sum.Age = sum.CatchesUp || l.CatchesUp, max(sum.Age, l.Age)
+				}
+			}
+		}
+		return sum
+	}
+	take(1)
+	eventually(t, "every chat is parked", func() bool { return total("g").Parked == chats && total("g").Letters == chats && total("g").Lag == 0 })
+	if s := total("away"); s.Lag != 2*chats || s.Age <= 0 {
+		t.Errorf("the group that nobody runs stands at %+v", s)
+	}
+	mended.Store(true)
+	for letter, err := range groups.Letters(t.Context(), "g") {
+		if err == nil {
+			err = groups.Retry(t.Context(), "g", letter.ID)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	take(2)
+	eventually(t, "no chat is parked", func() bool { s := total("g"); return s.Parked+s.Letters+s.Behind == 0 })
+
+	if err := groups.Rebuild(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	again := make(map[domain.ChatID]domain.Seq)
+	for range 2 * chats {
+		if id := receive(t, given); id.Seq != again[id.Chat]+1 {
+			t.Errorf("after seq %d of %s comes %d", again[id.Chat], id.Chat, id.Seq)
+		} else {
+			again[id.Chat] = id.Seq
+		}
+	}
+	eventually(t, "the rebuild is done", func() bool { s := total("g"); return !s.CatchesUp && s.Behind == 0 })
+	stop()
+	if err := errors.Join(groups.Forget(t.Context(), "g"), groups.Forget(t.Context(), "away")); err != nil {
+		t.Error(err)
+	}
+	if list := must[[]chatcore.GroupState](t)(groups.List(t.Context())); len(list) > 0 {
+		t.Errorf("left are %+v", list)
+	}
+}

@@ -138,17 +138,8 @@ func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
 			r.hold(held)
 			t.Cleanup(func() { close(held) })
 
-			core, err := chatcore.New(t.Context(), s.config())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { _ = core.Close() })
-			groups, err := core.Groups()
-			if err != nil {
-				t.Fatal(err)
-			}
 			var out buffer
-			following := newRebuild(&cli{out: &out}, groups, "g")
+			following := newRebuild(&cli{out: &out}, s.groups(), "g")
 			following.every, following.patience = 5*time.Millisecond, 2*pubsub.MinLease
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
@@ -171,7 +162,39 @@ func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
 	}
 }
 
-// TestARebuildIsFollowedThroughAnOutage restarts Redis in the middle.
+// groups are those of the shell's command lines.
+func (s *shell) groups() chatcore.Groups {
+	s.t.Helper()
+	core, err := chatcore.New(s.t.Context(), s.config())
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	s.t.Cleanup(func() { _ = core.Close() })
+	groups, err := core.Groups()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return groups
+}
+
+// watched tells when a look at the groups has failed.
+type watched struct {
+	chatcore.Groups
+	failed chan error
+}
+
+func (w watched) List(ctx context.Context) ([]chatcore.GroupState, error) {
+	list, err := w.Groups.List(ctx)
+	if err != nil {
+		select {
+		case w.failed <- err:
+		default:
+		}
+	}
+	return list, err
+}
+
+// TestARebuildIsFollowedThroughAnOutage has Redis away in the middle.
 func TestARebuildIsFollowedThroughAnOutage(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	t.Setenv("REDIS_URL", server.URL())
@@ -182,9 +205,30 @@ func TestARebuildIsFollowedThroughAnOutage(t *testing.T) {
 	r.until(t, "c", "[1 2]")
 	held := make(chan struct{})
 	r.hold(held)
-	out, _, _ := s.follow("rebuild", "g", "--wait")
+	var out buffer
+	groups := watched{s.groups(), make(chan error, 1)}
+	following := newRebuild(&cli{out: &out}, groups, "g")
+	ended := make(chan error, 1)
+	go func() { ended <- following.run(t.Context(), true) }()
 	out.until(t, "1 chat behind")
+	server.Stop()
+	select {
+	case err := <-groups.failed:
+		if !errors.Is(err, ports.ErrUnavailable) {
+			t.Errorf("without Redis a look fails with %v", err)
+		}
+	case <-time.After(patience):
+		t.Error("no look fails without Redis")
+	}
 	server.Restart(t)
 	close(held)
+	select {
+	case err := <-ended:
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(2 * patience):
+		t.Error("it does not end")
+	}
 	out.until(t, "done")
 }
