@@ -122,6 +122,7 @@ func TestADeletedStreamHeals(t *testing.T) {
 	r.send(3, "c", "d")
 	e.complete(r)
 	for range 3 {
+		r.idle("g")
 		if err := r.client.Del(t.Context(), r.topic()).Err(); err != nil {
 			t.Fatal(err)
 		}

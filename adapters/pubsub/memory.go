@@ -147,7 +147,7 @@ func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl tim
 	return []string{instance}, nil
 }
 
-func (s *memoryStation) acquire(_ context.Context, _ []Lane, instance string, _ time.Duration) ([]*tenure, []error) {
+func (s *memoryStation) acquire(_ context.Context, _ []Lane, _ []bool, instance string, _ time.Duration) ([]*tenure, []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()

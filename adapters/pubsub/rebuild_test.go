@@ -42,7 +42,8 @@ func TestFromTheBeginningWhileEventsGoOn(t *testing.T) {
 	}
 }
 
-// TestTheStreamIsCutAgainAndAgain by another program that keeps it at a length, below what slow handlers have read and what they have not.
+// TestTheStreamIsCutAgainAndAgain by another program that keeps it at a length, below what slow handlers have read and what they have not. Some
+// may come twice: whether Redis has lost what was read cannot be told from that.
 func TestTheStreamIsCutAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -56,7 +57,6 @@ func TestTheStreamIsCutAgainAndAgain(t *testing.T) {
 		}
 	}
 	e.complete(r)
-	e.once(t)
 	r.idle("g")
 }
 

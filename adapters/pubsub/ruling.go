@@ -91,12 +91,14 @@ func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
 	if len(wanted) == 0 {
 		return
 	}
-	lanes := make([]Lane, len(wanted))
+	lanes, lost := make([]Lane, len(wanted)), make([]bool, len(wanted))
+	s.mu.Lock()
 	for i, l := range wanted {
-		lanes[i] = l.Lane
+		lanes[i], lost[i] = l.Lane, l.lost
 	}
+	s.mu.Unlock()
 	asked := time.Now()
-	tenures, errs := s.store.acquire(ctx, lanes, s.instance, s.config.Lease)
+	tenures, errs := s.store.acquire(ctx, lanes, lost, s.instance, s.config.Lease)
 	for i, found := range tenures {
 		switch err := errs[i]; {
 		case errors.Is(err, ports.ErrUnavailable):
@@ -115,7 +117,7 @@ func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, d
 	ctx, stop := context.WithCancel(ctx)
 	t := newTerm(s, l, found, deadline, stop)
 	s.mu.Lock()
-	l.term = t
+	l.term, l.lost = t, false
 	s.mu.Unlock()
 	s.config.Logger.Debug("lane taken", "lane", t.String(), "group", s.group)
 	s.reading.Go(func() { s.follow(ctx, t) })

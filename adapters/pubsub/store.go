@@ -35,8 +35,8 @@ type station interface {
 	lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error)
 	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
 	beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error)
-	// acquire takes lanes. What is nil without an error is held by somebody else.
-	acquire(ctx context.Context, lanes []Lane, instance string, lease time.Duration) ([]*tenure, []error)
+	// acquire takes lanes; lost tells of which something was lost that this instance had read. What is nil without an error is held by somebody else.
+	acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error)
 	// commit makes the changes of several lanes. A change that was made before is found.
 	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
 	// release gives lanes back.
@@ -243,11 +243,11 @@ type failure struct {
 	starts int
 }
 
-func (s *groupStore) acquire(ctx context.Context, lanes []Lane, instance string, lease time.Duration) ([]*tenure, []error) {
+func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error) {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
 		k := l.group(s.group)
-		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream}, []any{s.log(l), instance, lease.Milliseconds()}}
+		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream}, []any{s.log(l), instance, lease.Milliseconds(), lost[i]}}
 	}
 	tenures, errs := make([]*tenure, len(lanes)), make([]error, len(lanes))
 	bounded, cancel := timely(ctx)

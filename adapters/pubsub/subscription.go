@@ -47,6 +47,7 @@ type laneState struct {
 	Lane
 	term    *term          // nil while it is another's
 	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
+	lost    bool           // of what the last term had read, and nobody knows what
 	trimmed time.Time
 }
 
@@ -538,14 +539,14 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 // lose ends a term that is another's by now, or whose past Redis has lost, and the subscription if nothing can be delivered any more.
 func (s *subscription) lose(t *term, err error) {
 	s.mu.Lock()
-	if t.over { // somebody else has noticed too
+	if t.over { // who reads found out before who takes down, or the other way round
 		s.mu.Unlock()
 		return
 	}
 	t.close()
 	for _, l := range s.lanes {
 		if l.term == t {
-			l.term = nil
+			l.term, l.lost = nil, errors.Is(err, errLostCommits)
 		}
 	}
 	for chat, l := range t.lines {

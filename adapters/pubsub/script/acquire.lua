@@ -1,12 +1,12 @@
 -- Takes a lane for an instance of a group, unless another one holds it.
 --
 -- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be given again, stream
--- ARGV  log id or '', instance, ms that the lease lasts
+-- ARGV  log id or '', instance, ms that the lease lasts, '1' if something was lost of what the instance had read
 -- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, left, failing, again}: the last three as
 --       HGETALL gives them; {0} if another instance holds it; {-1} if the lane belongs to another log; {-3} if there is no such group
 
 local id, group, left, failing, again, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
-local log_id, instance, ttl = ARGV[1], ARGV[2], tonumber(ARGV[3])
+local log_id, instance, ttl, lost = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
 local owner, expires, epoch, position, walk, revision, state = unpack(redis.call('HMGET', group, 'owner', 'until', 'epoch', 'position', 'walk', 'revision', 'state'))
 if not owner then return {-3} end
@@ -21,8 +21,7 @@ local function later(a, b)
   return tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2)
 end
 
--- The entry at the position is kept by whoever trims. Where it is gone, others after it may be: every
--- chat has to be looked at.
+-- The entry at the position is kept by whoever trims. Where it is gone, others after it may be: every chat has to be looked at.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
 local gone = not first or later(first[1], position)
@@ -33,8 +32,8 @@ if first and position == '0-0' then -- unless it is the first that there ever wa
     if info[i] == 'entries-added' then gone = info[i + 1] > redis.call('XLEN', stream) end
   end
 end
-if log_id ~= '' and gone then
-  position = first and first[1] or '0-0'
+if log_id ~= '' and (gone or lost) then
+  if gone then position = first and first[1] or '0-0' end
   if walk == '' then walk = '0' end
   redis.call('HSET', group, 'walk', walk, 'position', position)
 end
