@@ -72,7 +72,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	}
 	var failed error
 	for _, b := range parts {
-		b.send(context.WithValue(context.WithoutCancel(ctx), appendKey{}, true))
+		b.send(context.WithoutCancel(ctx))
 		if err := b.requests[0].err; err != nil && failed == nil {
 			failed = err
 		}

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -32,10 +31,7 @@ type Options struct {
 	Attempts int           // of the first connection. Defaults to 10
 	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
 	PoolSize int           // connections per node. Defaults to go-redis's own
-	// NewServer is called when a connection reaches a server process that none reached before: at first, after a restart, a failover. It
-	// reports whether decisions that were taken on what others said are void; then this connection carries nothing.
-	NewServer func() bool
-	Logger    *slog.Logger // Defaults to slog.Default
+	Logger   *slog.Logger  // Defaults to slog.Default
 }
 
 // ParseURL understands a REDIS_URL: one server, or with commas the seeds of a Cluster. The error says what is allowed and never
@@ -113,96 +109,13 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 	universal.DialerRetries = 1
 	universal.PoolSize = o.PoolSize
 	universal.DisableIdentity = true
-	if o.NewServer != nil {
-		universal.OnConnect = (&servers{told: o.NewServer}).connected
-	}
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := goredis.NewUniversalClient(universal)
-	if o.NewServer != nil {
-		client.AddHook(onceMore{})
-	}
 
 	if err := firstAnswer(ctx, client, o); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return client, nil
-}
-
-// servers are the processes that connections have reached, by their run ids.
-type servers struct {
-	told func() bool
-
-	mu    sync.Mutex
-	known map[string]struct{}
-}
-
-// errNewServer ends the first connection to a server process that came after another: nothing was sent over it. A command that was decided on
-// what the one before said must not be carried out; others are made once more.
-var errNewServer = errors.New("the server is another one than before")
-
-// connected looks at who answers on a new connection, before anything else is asked there. A server that does not tell is taken for one
-// that was there before.
-func (s *servers) connected(ctx context.Context, conn *goredis.Conn) error {
-	text, err := conn.Info(ctx, "server").Result()
-	if err != nil {
-		if answered(err) {
-			return nil
-		}
-		return err
-	}
-	_, id, _ := strings.Cut(text, "run_id:")
-	id, _, _ = strings.Cut(id, "\r")
-	if id != "" && s.voids(id) {
-		return errNewServer
-	}
-	return nil
-}
-
-// voids remembers a run id. The first time it tells of it, and reports what was said to that; other connections to the same server wait for
-// that, so that none carries anything before.
-func (s *servers) voids(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, seen := s.known[id]; seen {
-		return false
-	}
-	if s.known == nil {
-		s.known = make(map[string]struct{})
-	}
-	s.known[id] = struct{}{}
-	return s.told()
-}
-
-// onceMore makes commands again that met a new server, save for appends.
-type onceMore struct{}
-
-type appendKey struct{}
-
-func (onceMore) DialHook(next goredis.DialHook) goredis.DialHook { return next }
-
-func (onceMore) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
-	return func(ctx context.Context, cmd goredis.Cmder) error {
-		return again(ctx, func() error { return next(ctx, cmd) })
-	}
-}
-
-func (onceMore) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
-	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		return again(ctx, func() error { return next(ctx, cmds) })
-	}
-}
-
-// again calls until no new server is met: on a Cluster there may be several.
-func again(ctx context.Context, call func() error) error {
-	const most = 16
-	err := call()
-	for range most {
-		if !errors.Is(err, errNewServer) || ctx.Value(appendKey{}) != nil {
-			break
-		}
-		err = call()
-	}
-	return err
 }
 
 func firstAnswer(ctx context.Context, client goredis.UniversalClient, o Options) error {

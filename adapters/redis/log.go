@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,6 +51,8 @@ type LogConfig struct {
 
 	// Epoch is the present one of what appends are decided on; an append of another is refused. Defaults to none: no append is.
 	Epoch func() uint64
+	// Forget ends the epoch. It is called when Redis answers out of another history than before, and may know less than it had told.
+	Forget func()
 
 	Durability Durability
 	Meter      metric.Meter // Defaults to one that measures nothing
@@ -67,6 +70,8 @@ type Log struct {
 	scripts  scripts
 
 	epoch        func() uint64 // nil if there are none
+	forget       func()        // nil if nothing is kept
+	observing    sync.Mutex    // of histories
 	ids, streams []any         // keys of each partition
 	places       []any         // the numbers from 1 to that of partitions, as text
 	header       []any         // what every append begins with: evalsha, the script's hash, the log id
@@ -97,7 +102,10 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if logger == nil {
 		logger = slog.Default()
 	}
-	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.WithValue(context.Background(), appendKey{}, true), durability: c.Durability, epoch: c.Epoch, logger: logger}
+	l := &Log{
+		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
+		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger,
+	}
 	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
@@ -158,25 +166,32 @@ func (l *Log) identify(ctx context.Context) error {
 	return l.claimPartitions(ctx, stored[3] == "1")
 }
 
-// claimPartitions writes the log id into every partition of a new log, and checks it in those of one that was ready before.
+// claimPartitions writes the log id into every partition of a new log, and checks it in those of one that was ready before. It takes down
+// the histories to begin with: a load of nothing tells.
 func (l *Log) claimPartitions(ctx context.Context, ready bool) error {
-	ids := make([]*goredis.StringCmd, len(l.keys.tags))
+	claims := make([]*goredis.Cmd, len(l.keys.tags))
 	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i := range ids {
+		for i := range claims {
 			if !ready {
 				p.SetNX(ctx, l.keys.id(i), l.id, 0)
 			}
-			ids[i] = p.Get(ctx, l.keys.id(i))
+			claims[i] = l.scripts.load.Eval(ctx, p, []string{l.keys.id(i)}, l.id, "", 0, "", 0)
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
+	if err != nil {
 		return unavailable(ctx, err)
 	}
-	for i, id := range ids {
-		if id.Val() != l.id {
+	for i, claim := range claims {
+		reply, err := claim.Slice()
+		if err != nil {
+			return unavailable(ctx, err)
+		}
+		if len(reply) < 2 {
 			return l.lost(i)
 		}
+		history, _ := reply[1].(string)
+		l.laneOf(i).observe(history)
 	}
 	if ready {
 		return nil
