@@ -47,7 +47,8 @@ type Config struct {
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
 	LiveBuffer int
 
-	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s.
+	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s, on a Cluster to 2 s: what a silent master was asked
+	// is then asked its successor.
 	CommandTimeout time.Duration
 	// ConnectAttempts is how often the first connection is tried, from 100 ms apart, doubling. Defaults to 10.
 	ConnectAttempts int

@@ -173,14 +173,13 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// call sends the batch once, by the script's hash and, where Redis does not know it, by its text. On a Cluster it follows a slot to its
-// node by itself, because go-redis would send the batch again after a lost answer too.
+// call sends the batch once, by the script's hash and, where Redis does not know it, by its text.
 func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
 	withText := false
 	lane := b.log.laneOf(b.requests[0].partition)
-	for range 4 {
-		var node goredis.Cmdable
-		if node, err = b.node(ctx); err != nil {
+	for range routes {
+		var node *goredis.Client
+		if node, err = b.log.node(ctx, b.requests[0].partition); err != nil {
 			return "", 0, err
 		}
 		history := lane.history.Load() // before the epoch, which ends before another history is known
@@ -202,7 +201,7 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 			err = errHistory
 		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
 			withText = true
-		case b.moved(ctx, err):
+		case b.log.moved(ctx, err):
 		default:
 			return "", 0, err
 		}
@@ -210,31 +209,11 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 	return "", 0, err
 }
 
-// moved reports whether another node is to be asked: the slot is there, or this one is gone.
-func (b *batch) moved(ctx context.Context, err error) bool {
-	cluster, ok := b.log.client.(*goredis.ClusterClient)
-	if !ok || !goredis.HasErrorPrefix(err, "MOVED") && !goredis.HasErrorPrefix(err, "READONLY") && !neverSent(err) {
-		return false
-	}
-	cluster.ReloadState(ctx)
-	return true
-}
-
-func (b *batch) node(ctx context.Context) (goredis.Cmdable, error) {
-	if cluster, ok := b.log.client.(*goredis.ClusterClient); ok {
-		return cluster.MasterForKey(ctx, b.log.keys.id(b.requests[0].partition))
-	}
-	return b.log.client, nil
-}
-
 // process runs the script and, if replicas are to confirm, waits for them on the same connection.
-func (b *batch) process(ctx context.Context, node goredis.Cmdable, cmd *goredis.Cmd) (confirmed int, err error) {
+func (b *batch) process(ctx context.Context, node *goredis.Client, cmd *goredis.Cmd) (confirmed int, err error) {
 	d := b.log.durability
 	if d.Replicas == 0 {
-		processor, _ := node.(interface {
-			Process(ctx context.Context, cmd goredis.Cmder) error
-		})
-		return 0, processor.Process(ctx, cmd)
+		return 0, node.Process(ctx, cmd)
 	}
 	var wait *goredis.Cmd
 	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {

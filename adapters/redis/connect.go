@@ -27,7 +27,7 @@ const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, se
 // Options say how to reach a Redis.
 type Options struct {
 	URL      string        // as [ParseURL] takes it
-	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s
+	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s, on a Cluster to 2 s
 	Attempts int           // of the first connection. Defaults to 10
 	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
 	PoolSize int           // connections per node. Defaults to go-redis's own
@@ -102,7 +102,11 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout := positive(o.Timeout, 5*time.Second)
+	timeout := 5 * time.Second
+	if universal.IsClusterMode { // another node may have taken over from one that is silent
+		timeout = 2 * time.Second
+	}
+	timeout = positive(o.Timeout, timeout)
 	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout, timeout
 	universal.ContextTimeoutEnabled = true
 	universal.MaxRetries = -1
@@ -110,12 +114,79 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 	universal.PoolSize = o.PoolSize
 	universal.DisableIdentity = true
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	client := goredis.NewUniversalClient(universal)
+	client := newClient(universal)
 
 	if err := firstAnswer(ctx, client, o); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return client, nil
+}
+
+func newClient(universal *goredis.UniversalOptions) goredis.UniversalClient {
+	if !universal.IsClusterMode {
+		return goredis.NewUniversalClient(universal)
+	}
+	options := universal.Cluster()
+	options.ClusterStateReloadInterval = stateAge
+	cluster := goredis.NewClusterClient(options)
+	cluster.AddHook(lookAround{cluster})
+	cluster.OnNewNode(func(node *goredis.Client) { node.AddHook(briefly{}) })
+	return cluster
+}
+
+// How a Cluster is followed. go-redis alone looks at it again after a minute, or when a node sends it elsewhere, which a dead one does not;
+// and a node that is silent holds up the look for as long as a command may take.
+const (
+	stateAge  = time.Second     // after which a command has the Cluster looked at again, beside it
+	nodeTells = time.Second     // within which a node has to say how the Cluster is; then another one is asked
+	lookLimit = 3 * time.Second // of one look
+)
+
+// lookAround looks at the Cluster again after a command without an answer.
+type lookAround struct{ cluster *goredis.ClusterClient }
+
+func (lookAround) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		err := next(ctx, cmd)
+		l.after(ctx, err)
+		return err
+	}
+}
+
+func (l lookAround) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		err := next(ctx, cmds)
+		l.after(ctx, err)
+		return err
+	}
+}
+
+func (l lookAround) after(ctx context.Context, err error) {
+	if err != nil && !answered(err) {
+		l.cluster.ReloadState(ctx)
+	}
+}
+
+// briefly bounds how long a node may take to say how the Cluster is.
+type briefly struct{}
+
+func (briefly) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (briefly) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+
+func (briefly) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		if cmd.Name() == "cluster" {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, nodeTells)
+			defer cancel()
+		}
+		return next(ctx, cmd)
+	}
 }
 
 func firstAnswer(ctx context.Context, client goredis.UniversalClient, o Options) error {

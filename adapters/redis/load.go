@@ -163,7 +163,7 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 		return err
 	}
 	p := l.keys.Partition(chat)
-	kept, err := l.scripts.snapshot.Run(ctx, l.client, []string{l.keys.id(p)},
+	kept, err := l.run(ctx, l.scripts.snapshot, p,
 		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes)).Int()
 	if err == nil && kept < 0 {
 		return l.lost(p)
@@ -207,7 +207,7 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 		return nil, err
 	}
 	p := l.keys.Partition(chat)
-	reply, err := script.Run(ctx, l.client, []string{l.keys.id(p)}, args...).Slice()
+	reply, err := l.run(ctx, script, p, args...).Slice()
 	switch {
 	case err != nil && answered(err) && hasCode(err, "WRONGTYPE"):
 		return nil, &ports.CorruptError{Chat: chat, Cause: err}
