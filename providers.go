@@ -135,7 +135,8 @@ func openLog(
 	w *watch,
 ) (*redis.Log, error) {
 	log, err := redis.Open(ctx, commands.UniversalClient, codec, redis.LogConfig{
-		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Meter: meter, Logger: c.Logger,
+		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
+		Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, blocking.Close(), commands.Close())

@@ -116,7 +116,8 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	client := newClient(universal)
 
-	if err := firstAnswer(ctx, client, o); err != nil {
+	answer := func() error { return client.Ping(ctx).Err() }
+	if err := newPatience(o.Attempts, o.Backoff, o.Logger).try(ctx, answer, func(error) bool { return true }); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return client, nil
@@ -189,30 +190,40 @@ func (briefly) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-func firstAnswer(ctx context.Context, client goredis.UniversalClient, o Options) error {
-	logger := o.Logger
+// patience is how often something is tried that needs Redis, and how far apart.
+type patience struct {
+	attempts int
+	wait     time.Duration
+	logger   *slog.Logger
+}
+
+func newPatience(attempts int, backoff time.Duration, logger *slog.Logger) patience {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	attempts, wait := positive(o.Attempts, 10), positive(o.Backoff, 100*time.Millisecond)
+	return patience{attempts: positive(attempts, 10), wait: positive(backoff, 100*time.Millisecond), logger: logger}
+}
+
+// try calls until there is no error, or one that another attempt does not change. Then, at the last attempt, the error is [ErrUnreachable] with the
+// cause.
+func (p patience) try(ctx context.Context, call func() error, passes func(error) bool) error {
+	wait := p.wait
 	for attempt := 1; ; attempt++ {
-		err := client.Ping(ctx).Err()
+		err := call()
 		switch {
 		case err == nil:
-			logger.DebugContext(ctx, "redis ready", "attempt", attempt)
+			p.logger.DebugContext(ctx, "redis ready", "attempt", attempt)
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
-		case attempt == attempts || refusesCredentials(err):
-			return fmt.Errorf("%w in %d attempts; is it running, and is the URL right? %w", ErrUnreachable, attempt, err)
+		case !passes(err):
+			return err
+		case attempt == p.attempts || refusesCredentials(err):
+			return fmt.Errorf("%w in %d attempts; is it running, all of it, and is the URL right? %w", ErrUnreachable, attempt, err)
 		}
-		logger.WarnContext(ctx, "redis not reached, trying again", "attempt", attempt, "wait", wait, "error", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		p.logger.WarnContext(ctx, "redis not reached, trying again", "attempt", attempt, "wait", wait, "error", err)
+		if err := pause(ctx, wait); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		wait = min(2*wait, 3*time.Second)
 	}

@@ -55,7 +55,9 @@ type LogConfig struct {
 	Forget func()
 
 	Durability Durability
-	Meter      metric.Meter // Defaults to one that measures nothing
+	Attempts   int           // of opening, while a part of Redis does not answer. Defaults to 10
+	Backoff    time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
+	Meter      metric.Meter  // Defaults to one that measures nothing
 	Logger     *slog.Logger
 }
 
@@ -96,7 +98,8 @@ var (
 func minVersion() version { return version{7, 0} }
 
 // Open finds the log of a namespace, or names a new one. It checks that the server is new enough ([ErrTooOld]), that partitions and
-// hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]).
+// hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]). While a part of Redis does not answer it
+// tries again, a bounded number of times ([ErrUnreachable]).
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
 	logger := c.Logger
 	if logger == nil {
@@ -122,11 +125,18 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if l.meters, err = newMeters(c.Meter, l); err != nil {
 		return nil, err
 	}
-	info, err := inspect(ctx, client)
-	if err != nil {
-		return nil, err
+	var info server
+	find := func() (err error) {
+		if info, err = inspect(ctx, client); err != nil {
+			return err
+		}
+		if err := info.newEnough(minVersion()); err != nil {
+			return err
+		}
+		return l.identify(ctx)
 	}
-	if err := info.newEnough(minVersion()); err != nil {
+	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool { return errors.Is(err, ports.ErrUnavailable) })
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -135,9 +145,6 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		logger.ErrorContext(ctx, "durable writes are refused: redis evicts keys of the log", "maxmemory_policy", info.eviction)
 	case strings.HasPrefix(info.eviction, "volatile"):
 		logger.WarnContext(ctx, "redis evicts keys that expire; noeviction is safer", "maxmemory_policy", info.eviction)
-	}
-	if err := l.identify(ctx); err != nil {
-		return nil, err
 	}
 	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id}
 	return l, nil
