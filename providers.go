@@ -106,7 +106,7 @@ func newPolicy(c Config) app.Policy { return c.policy() }
 
 func newCommandClient(ctx context.Context, c Config) (commandClient, error) {
 	client, err := redis.Connect(ctx, redis.Options{
-		URL: c.RedisURL, Timeout: c.CommandTimeout, Attempts: c.ConnectAttempts, Logger: c.Logger,
+		URL: c.RedisURL, Timeout: c.CommandTimeout, Waits: c.Durability.Waits(), Attempts: c.ConnectAttempts, Logger: c.Logger,
 	})
 	return commandClient{client}, err
 }

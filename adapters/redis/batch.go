@@ -215,20 +215,7 @@ func (b *batch) process(ctx context.Context, node *goredis.Client, cmd *goredis.
 	if d.Replicas == 0 {
 		return 0, node.Process(ctx, cmd)
 	}
-	var wait *goredis.Cmd
-	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		_ = p.Process(ctx, cmd)
-		wait = p.Do(ctx, "wait", d.Replicas, d.Timeout.Milliseconds())
-		return nil
-	})
-	if cmd.Err() != nil {
-		return 0, cmd.Err()
-	}
-	confirmed, err = wait.Int()
-	if err != nil { // the append is there; who has it is not known
-		return 0, nil //nolint:nilerr // told as unconfirmed
-	}
-	return confirmed, nil
+	return d.process(ctx, node, cmd)
 }
 
 func (b *batch) fail(err error) {

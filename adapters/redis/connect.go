@@ -28,6 +28,7 @@ const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, se
 type Options struct {
 	URL      string        // as [ParseURL] takes it
 	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s, on a Cluster to 2 s
+	Waits    time.Duration // that a command may take beyond that because it waits for replicas. Defaults to 0
 	Attempts int           // of the first connection. Defaults to 10
 	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
 	PoolSize int           // connections per node. Defaults to go-redis's own
@@ -107,7 +108,7 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 		timeout = 2 * time.Second
 	}
 	timeout = positive(o.Timeout, timeout)
-	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout, timeout
+	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout+o.Waits, timeout
 	universal.ContextTimeoutEnabled = true
 	universal.MaxRetries = -1
 	universal.DialerRetries = 1

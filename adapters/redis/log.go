@@ -92,6 +92,7 @@ var (
 	_ ports.Snapshots      = (*Log)(nil)
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
+	_ ports.Confirmer      = (*Log)(nil)
 )
 
 // minVersion is where SET with GET, EXPIRE with GT and scripts that replicate their effects are all there.
@@ -109,7 +110,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
 		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger,
 	}
-	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
+	l.durability.Timeout = c.Durability.Waits()
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
 		l.places = append(l.places, strconv.Itoa(p+1))
