@@ -51,9 +51,11 @@ type Config struct {
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
 	LiveBuffer int
 
-	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s.
+	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s, on a Cluster to 2 s: what a silent master was asked
+	// is then asked its successor.
 	CommandTimeout time.Duration
-	// ConnectAttempts is how often the first connection is tried, from 100 ms apart, doubling. Defaults to 10.
+	// ConnectAttempts is how often the first connection is tried, and then the opening of the log, for which all of a Cluster has to be there;
+	// from 100 ms apart, doubling up to 3 s. Defaults to 10.
 	ConnectAttempts int
 	// StopTimeout is how long handlers may still run when Run is told to stop. Defaults to 30 s.
 	StopTimeout time.Duration

@@ -17,7 +17,7 @@ import (
 // What every core is made of, and what it stands on: Redis, memory, or a log of the team's own.
 var (
 	coreSet = wire.NewSet(
-		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newServerWatch,
+		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newEntities, tracedLog, newLiveBus, app.NewChats, app.NewUsers, app.NewQueries,
 		newCore,

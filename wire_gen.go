@@ -18,8 +18,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	chatcoreServerWatch := newServerWatch()
-	chatcoreCommandClient, err := newCommandClient(ctx, config, chatcoreServerWatch)
+	chatcoreCommandClient, err := newCommandClient(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +28,8 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	codec := newCodec(p)
 	meter := newMeter(p)
-	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter, chatcoreServerWatch)
+	chatcoreWatch := newWatch()
+	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter, chatcoreWatch)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
-	entities := newEntities(log, log, config, chatcoreServerWatch)
+	entities := newEntities(log, log, config, chatcoreWatch)
 	iDs := newIDs(p)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
 	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
@@ -95,8 +95,8 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
-	chatcoreServerWatch := newServerWatch()
-	entities := newEntities(log, log, config, chatcoreServerWatch)
+	chatcoreWatch := newWatch()
+	entities := newEntities(log, log, config, chatcoreWatch)
 	iDs := newIDs(p)
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
 	typingMarks := newMemoryTyping(p, log)
@@ -125,8 +125,8 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
 	snapshots := ownSnapshots(chatcoreOwnBackend)
-	chatcoreServerWatch := newServerWatch()
-	entities := newEntities(log, snapshots, config, chatcoreServerWatch)
+	chatcoreWatch := newWatch()
+	entities := newEntities(log, snapshots, config, chatcoreWatch)
 	publisher := ownPublisher(chatcoreOwnBackend)
 	codec := newCodec(p)
 	iDs := newIDs(p)

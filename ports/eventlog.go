@@ -60,6 +60,21 @@ type BatchAppender interface {
 	AppendBatch(ctx context.Context, batch []Append) ([]Outcome, error)
 }
 
+// Confirmer is an event log that acknowledges an append only once it is as safe as was asked for. A log that knows no such degrees need not
+// be one.
+type Confirmer interface {
+	// Confirm does the same for what a load has found, before a repetition is acknowledged on the strength of it: the load says nothing of
+	// how safe it is. It is an [*UnconfirmedError] as from Append, and [ErrConflict] if the log may have lost what was found.
+	Confirm(ctx context.Context, found Found) error
+}
+
+// Found is what a load has found.
+type Found struct {
+	Chat  domain.ChatID
+	At    Appended // for the error
+	Epoch uint64   // as of an [Append]
+}
+
 // Snapshots keep what entities had folded into, so that a load need not walk all of their events. They can be lost at any time.
 type Snapshots interface {
 	// Keep remembers the state of an entity at a version, unless a later one is known. Loads begin with it from then on.

@@ -23,6 +23,7 @@ import (
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
+//	cc:{p}:confirm     STRING  written so that replicas can be asked for what came before it; 1 min
 //
 // What is kept of deliveries, where {KEY} is the tag of the key in whose slot it is:
 //
@@ -110,6 +111,8 @@ func (k Keys) partitionKey(p int, name string) string {
 
 func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
 func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
+
+func (k Keys) confirm(p int) string { return k.partitionKey(p, "confirm") }
 
 func (k Keys) chat(chat domain.ChatID, part string) string {
 	return k.partitionKey(k.Partition(chat), escape(string(chat))+":"+part)

@@ -35,6 +35,7 @@ func TestNames(t *testing.T) {
 		"acme:cc:{" + tag + "}:room-1:0":       spaced.chat("room-1", "0"),
 		"cc:{18}:id":                           plain.id(0),
 		"cc:{18}:chats":                        plain.chats(0),
+		"cc:{18}:confirm":                      plain.confirm(0),
 		"message-delivery-stream:{18}":         plain.stream(0),
 		"acme:message-delivery-stream:{18}":    spaced.stream(0),
 		"message-delivery-stream":              one.stream(0),
@@ -103,7 +104,7 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 		chat := domain.ChatID(rapid.String().Draw(rt, "chat"))
 		p := k.Partition(chat)
 		want := slot(k.id(p))
-		for _, key := range []string{k.chats(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
+		for _, key := range []string{k.chats(p), k.confirm(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
 			if slot(key) != want {
 				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.id(p), want)
 			}

@@ -31,14 +31,18 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 		walks[i] = walk{want: w, known: w.After}
 	}
 	loaded := ports.Loaded{Entities: make([]ports.EntityHistory, len(wants))}
-	pending := walks
+	pending, history := walks, ""
 	for first := true; first || len(pending) > 0; first = false {
 		reply, err := l.ask(ctx, l.scripts.load, chat, l.loadArgs(chat, pending, wants))
 		if err != nil {
 			return ports.Loaded{}, err
 		}
+		present, _ := reply[1].(string)
+		l.laneOf(l.keys.Partition(chat)).observe(present)
 		if first {
-			loaded.Head = seqOf(reply[0])
+			loaded.Head, history = seqOf(reply[0]), present
+		} else if present != history { // what there is so far may be gone
+			return l.Load(ctx, chat, wants...)
 		}
 		var open []walk
 		for n, w := range pending {
@@ -47,7 +51,7 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 				i = n
 				w.place = n
 			}
-			entity, _ := reply[n+1].([]any)
+			entity, _ := reply[n+2].([]any)
 			if err := l.step(ctx, chat, entity, &w, &loaded.Entities[i]); err != nil {
 				return ports.Loaded{}, err
 			}
@@ -159,8 +163,8 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 		return err
 	}
 	p := l.keys.Partition(chat)
-	kept, err := l.scripts.snapshot.Run(ctx, l.client, []string{l.keys.id(p)},
-		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state).Int()
+	kept, err := l.run(ctx, l.scripts.snapshot, p,
+		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes)).Int()
 	if err == nil && kept < 0 {
 		return l.lost(p)
 	}
@@ -203,7 +207,7 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 		return nil, err
 	}
 	p := l.keys.Partition(chat)
-	reply, err := script.Run(ctx, l.client, []string{l.keys.id(p)}, args...).Slice()
+	reply, err := l.run(ctx, script, p, args...).Slice()
 	switch {
 	case err != nil && answered(err) && hasCode(err, "WRONGTYPE"):
 		return nil, &ports.CorruptError{Chat: chat, Cause: err}

@@ -17,6 +17,8 @@ var (
 	backlogSource string
 	//go:embed script/snapshot.lua
 	snapshotSource string
+	//go:embed script/confirm.lua
+	confirmSource string
 	//go:embed script/identify.lua
 	identifySource string
 	//go:embed script/typing.lua

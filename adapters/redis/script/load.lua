@@ -7,8 +7,9 @@
 --       version already known, the last seq that counts or 0 for all, '1' if only its last event is wanted, seq to go on from or ''
 --       to start. Of a read mark the last events are given until those before cannot tell more: a receipt may come after a later
 --       message of the same user
--- Reply {head, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq, event, seq, event, … newest
---       first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that of the first event given, or 0.
+-- Reply {head, history of the server's data, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq,
+--       event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that
+--       of the first event given, or 0.
 
 local SEGMENT, SNAPSHOT = 1024, 256
 
@@ -17,7 +18,8 @@ if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
 
 local base = string.sub(KEYS[1], 1, -3) .. chat
 local head = redis.call('HGET', base .. ':x', ' ')
-local reply = {tonumber(string.match(head or '0', '^%d+'))}
+local told = redis.pcall('INFO', 'replication')
+local reply = {tonumber(string.match(head or '0', '^%d+')), type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''}
 
 -- The version of an entity and how many events it has.
 local function version_of(field)
@@ -57,7 +59,7 @@ for e = 1, entities do
       end
     end
   end
-  reply[e + 1] = entity
+  reply[e + 2] = entity
 end
 
 return reply
