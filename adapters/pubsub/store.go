@@ -314,7 +314,6 @@ type change struct {
 	position streamID   // zero: as before
 	passed   int        // entries between the position before and this one
 	walk     string     // done:total, "-" at the end, "" for nothing to say
-	look     bool       // whether the stream has lost something
 	seen     []streamID // entries that have to be there, or what was read no longer counts
 	chats    []any      // chat, seq, …
 	left     []any      // chat, what it is left as or "", …
