@@ -5,14 +5,31 @@ import (
 
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
-// CachedViewsGroup is the consumer group of [Core.SubscribeBuiltins].
-const CachedViewsGroup = "chatcore.cached-views"
+// The consumer groups of [Core.SubscribeBuiltins].
+const (
+	CachedViewsGroup = "chatcore.cached-views"
+	UserChatsGroup   = "chatcore.user-chats"
+	UnreadGroup      = "chatcore.unread"
+)
 
-// SubscribeBuiltins adds the subscribers that a service runs beside its own: one that drops, for every event, what the event makes
-// stale of the messages and chat lists that other programs cache in the same Redis. A core in memory has none.
+// SubscribeBuiltins adds the subscribers that a service runs beside its own, each a consumer group: one that keeps which chats each user is
+// in, for [app.Queries.ChatsOf]; one that keeps how many messages each has not read, for [app.Queries.UnreadOf] and for other programs;
+// and one that drops, for every event, what the event makes stale of the messages and chat lists that other programs cache in the same
+// Redis. A core in memory has no such programs, and one on a log of the team's own keeps of users only what options give it.
 func (c *Core) SubscribeBuiltins() error {
+	if c.kept.Chats != nil {
+		if err := c.project(UserChatsGroup, app.NewUserChats(c.Queries).Handle); err != nil {
+			return err
+		}
+	}
+	if c.kept.Unread != nil {
+		if err := c.project(UnreadGroup, app.NewUnreadCounts(c.Queries).Handle); err != nil {
+			return err
+		}
+	}
 	views := c.views
 	if views == nil {
 		views = c.backend.CachedViews()
@@ -23,5 +40,16 @@ func (c *Core) SubscribeBuiltins() error {
 	stale := app.NewCachedViews(views, c.Queries)
 	return c.Subscribe(CachedViewsGroup, On(func(ctx context.Context, d Delivery[domain.Durable]) error {
 		return stale.Handle(ctx, d.Event)
+	}))
+}
+
+// project adds a projection: what the log says from its first event on is what it has to come to. An event that cannot be handled holds up its
+// chat: what followed would not make good for it.
+func (c *Core) project(group string, handle func(context.Context, ports.Delivery) error) error {
+	return c.Subscribe(group, FromBeginning(), OnPoison(Park), On(func(ctx context.Context, d Delivery[domain.Durable]) error {
+		return handle(ctx, ports.Delivery{
+			ID: d.ID, Event: d.Event, Ordinal: d.Ordinal, Meta: d.Meta,
+			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
+		})
 	}))
 }

@@ -8,6 +8,7 @@ import (
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
 )
 
@@ -25,11 +26,14 @@ func TestACoreOnACluster(t *testing.T) {
 	if err := core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.TypingStop]) { live <- l.Event })); err != nil {
 		t.Fatal(err)
 	}
+	if err := core.SubscribeBuiltins(); err != nil {
+		t.Fatal(err)
+	}
 	stop := start(t, core)
 	ctx := t.Context()
 	for i := range chats {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, By: "ada"}))
+		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, By: "ada", Members: []domain.UserID{"ben", domain.UserID(fmt.Sprint("user-", i))}}))
 		for range each {
 			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, By: "ada", Content: "x"}))
 		}
@@ -50,6 +54,11 @@ func TestACoreOnACluster(t *testing.T) {
 	receive(t, arrived)
 	if m := must[[]app.MessageView](t)(core.Queries.History(ctx, "c0", app.Span{})); len(m) != each+1 {
 		t.Errorf("%d messages", len(m))
+	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	if differences, err := foldcheck.Await(ctx, core); err != nil || len(differences) > 0 {
+		t.Errorf("what is kept of users differs: %q, error %v", differences, err)
 	}
 	stop()
 }

@@ -10,6 +10,7 @@ import (
 	"chatcore/adapters/redis"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Config is everything that can be set. The zero value of each field means its default.
@@ -42,14 +43,19 @@ type Config struct {
 	// StreamBound is how many entries a partition's stream keeps for groups that are behind; what is more they read from the log, in which
 	// everything stays. Defaults to 100,000.
 	StreamBound int
+	// EffectTTL is how long it is remembered that an effect was made (see Core.Once). Defaults to a week.
+	EffectTTL time.Duration
+
 	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
 	Retry pubsub.RetryPolicy
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
 	LiveBuffer int
 
-	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s.
+	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s, on a Cluster to 2 s: what a silent master was asked
+	// is then asked its successor.
 	CommandTimeout time.Duration
-	// ConnectAttempts is how often the first connection is tried, from 100 ms apart, doubling. Defaults to 10.
+	// ConnectAttempts is how often the first connection is tried, and then the opening of the log, for which all of a Cluster has to be there;
+	// from 100 ms apart, doubling up to 3 s. Defaults to 10.
 	ConnectAttempts int
 	// StopTimeout is how long handlers may still run when Run is told to stop. Defaults to 30 s.
 	StopTimeout time.Duration
@@ -72,6 +78,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"EditWindow", c.EditWindow},
+		{"EffectTTL", c.EffectTTL},
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
 		{"Lease", c.Lease},
@@ -110,6 +117,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.EntityCache == 0 {
 		c.EntityCache = 64 << 20
+	}
+	if c.EffectTTL == 0 {
+		c.EffectTTL = ports.EffectTTL
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 30 * time.Second

@@ -29,6 +29,8 @@ type Core struct {
 
 	config   Config
 	views    ports.CachedViews // nil: the backend's
+	kept     app.Views         // what is kept of users
+	effects  ports.Effects     // nil: there is nowhere to remember them
 	backend  backend
 	codec    *wireformat.Codec
 	clock    ports.Clock
@@ -94,11 +96,12 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
-	codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress, counters *pubsub.Counters,
+	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
+	counters *pubsub.Counters,
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Users: users, Queries: queries,
-		config: c, views: p.views, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
+		config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}),
 	}
 	var err error

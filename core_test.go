@@ -306,7 +306,7 @@ func TestAPanickingListenerHarmsNobody(t *testing.T) {
 }
 
 func TestConfigReportsEveryFaultAtOnce(t *testing.T) {
-	config := chatcore.Config{Partitions: -1, EditWindow: -1, LiveBuffer: -1, ConnectAttempts: -1}
+	config := chatcore.Config{Partitions: -1, EditWindow: -1, EffectTTL: -1, LiveBuffer: -1, ConnectAttempts: -1}
 	config.Retry.Attempts, config.Retry.Max = -1, -1
 	for name, err := range map[string]error{
 		"Validate":    config.Validate(),
@@ -317,7 +317,7 @@ func TestConfigReportsEveryFaultAtOnce(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		for _, field := range []string{"artitions", "EditWindow", "LiveBuffer", "ConnectAttempts", "Retry.Attempts", "Retry.Max"} {
+		for _, field := range []string{"artitions", "EditWindow", "EffectTTL", "LiveBuffer", "ConnectAttempts", "Retry.Attempts", "Retry.Max"} {
 			if !strings.Contains(err.Error(), field) {
 				t.Errorf("%s does not name %s: %v", name, field, err)
 			}

@@ -51,6 +51,49 @@ func say(core *chatcore.Core, texts ...string) {
 	}
 }
 
+// An effect is made once for each event, also when the event is delivered again: here a counter, which a core on Redis keeps in Redis.
+func ExampleCore_Once() {
+	core, err := chatcore.NewInMemory(chatcore.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	written := make(map[domain.UserID]int) // for the core in memory
+	done := make(chan struct{}, 2)
+	err = core.Subscribe("statistics", chatcore.On(func(ctx context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+		made, err := core.Once(ctx, "written", d.ID, chatcore.Effect{
+			Commands: []chatcore.Command{{"HINCRBY", "statistics:written", string(d.Event.Sender), "1"}},
+			Func: func(context.Context) error {
+				written[d.Event.Sender]++
+				return nil
+			},
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Println("attempt", d.Attempt, "made it:", made)
+		if d.Attempt == 1 {
+			return errors.New("the process crashed before the delivery was finished")
+		}
+		done <- struct{}{}
+		return nil
+	}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(core)()
+
+	say(core, "The tomatoes are ripe.", "Who comes on Sunday?")
+	<-done
+	<-done
+	fmt.Println("ada wrote", written["ada"], "messages")
+	// Output:
+	// attempt 1 made it: true
+	// attempt 2 made it: false
+	// attempt 1 made it: true
+	// attempt 2 made it: false
+	// ada wrote 2 messages
+}
+
 // A consumer group is given every durable event of the types it handles, a chat's events in order.
 func ExampleOn() {
 	core, err := chatcore.NewInMemory(chatcore.Config{})

@@ -27,6 +27,9 @@ type parts struct {
 	typing    ports.TypingMarks
 	statuses  ports.Statuses
 	views     ports.CachedViews
+	effects   ports.Effects
+	userChats ports.UserView
+	unread    ports.UserView
 	tracers   trace.TracerProvider
 	meters    metric.MeterProvider
 	upcasters []wireformat.Option
@@ -60,6 +63,12 @@ func WithStatuses(statuses ports.Statuses) Option { return func(p *parts) { p.st
 
 // WithCachedViews are caches of other programs for [Core.SubscribeBuiltins] to keep right.
 func WithCachedViews(views ports.CachedViews) Option { return func(p *parts) { p.views = views } }
+
+// WithUserViews keeps which chats users are in, and how many messages they have not read, for [Core.SubscribeBuiltins] and the queries about
+// users. nil leaves the core's own.
+func WithUserViews(chats, unread ports.UserView) Option {
+	return func(p *parts) { p.userChats, p.unread = chats, unread }
+}
 
 // WithTracerProvider traces with it instead of with OpenTelemetry's global one as it is when the core is opened.
 func WithTracerProvider(tracers trace.TracerProvider) Option {
@@ -98,7 +107,8 @@ type LiveTransport interface {
 }
 
 // WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and status are kept in memory
-// unless other options say where. It closes what it was given when it ends.
+// unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
+// users, only where [WithEffects] and [WithUserViews] say. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
 
 // instrumentation is the name under which the core traces and measures.

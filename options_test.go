@@ -46,7 +46,8 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	views := make(dropped, 1)
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: prefix, Partitions: 1},
 		chatcore.WithClock(clock), chatcore.WithIDs(&numbered{}), chatcore.WithStatuses(memory.NewStatuses(clock)),
-		chatcore.WithTypingMarks(memory.NewTyping(clock)), chatcore.WithCachedViews(views)))
+		chatcore.WithTypingMarks(memory.NewTyping(clock)), chatcore.WithCachedViews(views),
+		chatcore.WithUserViews(memory.NewUserView(), memory.NewUserView())))
 	if err := core.SubscribeBuiltins(); err != nil {
 		t.Fatal(err)
 	}
@@ -62,8 +63,15 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	}
 	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"}))
 	must[bool](t)(core.Users.SetStatus(ctx, app.SetStatus{User: "ada", Status: domain.Online}))
+	eventually(t, "it is kept", func() bool {
+		return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ada"))) == 1 &&
+			len(must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.KeptUnread(ctx, "ada"))) == 1
+	})
 	for _, key := range client.Keys(ctx, prefix+":*").Val() {
-		if strings.Contains(key, "typing:") || strings.Contains(key, "user:") {
+		if strings.Contains(key, "}:g:") { // of a consumer group, whose name may be anything
+			continue
+		}
+		if strings.Contains(key, "typing:") || strings.Contains(key, "user:") || strings.Contains(key, "unread") || strings.Contains(key, "user-chats") {
 			t.Errorf("Redis holds %s", key)
 		}
 	}
@@ -103,6 +111,12 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(whole)))
 	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
 	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", By: "ada"}))
+	if err := core.SubscribeBuiltins(); err != nil {
+		t.Error(err)
+	}
+	if _, err := core.Queries.ChatsOf(t.Context(), "ada"); !errors.Is(err, app.ErrNoViews) {
+		t.Errorf("chats of a user: %v", err)
+	}
 	if err := core.Settle(t.Context()); !errors.Is(err, chatcore.ErrNotInMemory) {
 		t.Errorf("settle: %v", err)
 	}

@@ -76,30 +76,27 @@ func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
 }
 
-func newEntities(log app.Log, snapshots ports.Snapshots, c Config, s *serverWatch) *app.Entities {
+func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *watch) *app.Entities {
 	entities := app.NewEntities(log, snapshots, app.CacheBytes(max(c.EntityCache, 0)))
-	s.forget.Store(entities)
+	w.entities.Store(entities)
 	return entities
 }
 
-// serverWatch has what is cached of the log forgotten when commands reach another server process: it may know less than the one before.
-type serverWatch struct {
-	forget atomic.Pointer[app.Entities]
+// watch has what is cached of the log forgotten when Redis may know less than it had told.
+type watch struct {
+	entities atomic.Pointer[app.Entities] // nil as long as nothing is cached
 }
 
-func newServerWatch() *serverWatch { return &serverWatch{} }
+func newWatch() *watch { return &watch{} }
 
-// reached is called for each new server process. Those that are met before anything is cached are the ones to begin with.
-func (s *serverWatch) reached() bool {
-	entities := s.forget.Load()
-	if entities != nil {
+func (w *watch) forget() {
+	if entities := w.entities.Load(); entities != nil {
 		entities.Forget()
 	}
-	return entities != nil
 }
 
-func (s *serverWatch) epoch() uint64 {
-	if entities := s.forget.Load(); entities != nil {
+func (w *watch) epoch() uint64 {
+	if entities := w.entities.Load(); entities != nil {
 		return entities.Epoch()
 	}
 	return 0
@@ -107,9 +104,9 @@ func (s *serverWatch) epoch() uint64 {
 
 func newPolicy(c Config) app.Policy { return c.policy() }
 
-func newCommandClient(ctx context.Context, c Config, s *serverWatch) (commandClient, error) {
+func newCommandClient(ctx context.Context, c Config) (commandClient, error) {
 	client, err := redis.Connect(ctx, redis.Options{
-		URL: c.RedisURL, Timeout: c.CommandTimeout, Attempts: c.ConnectAttempts, NewServer: s.reached, Logger: c.Logger,
+		URL: c.RedisURL, Timeout: c.CommandTimeout, Waits: c.Durability.Waits(), Attempts: c.ConnectAttempts, Logger: c.Logger,
 	})
 	return commandClient{client}, err
 }
@@ -135,10 +132,11 @@ func newKeys(c Config) (redis.Keys, error) {
 
 func openLog(
 	ctx context.Context, c Config, commands commandClient, blocking blockingClient, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter,
-	s *serverWatch,
+	w *watch,
 ) (*redis.Log, error) {
 	log, err := redis.Open(ctx, commands.UniversalClient, codec, redis.LogConfig{
-		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: s.epoch, Durability: c.Durability, Meter: meter, Logger: c.Logger,
+		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
+		Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, blocking.Close(), commands.Close())
@@ -162,6 +160,28 @@ func newStatuses(p parts, commands commandClient, keys redis.Keys) ports.Statuse
 		return p.statuses
 	}
 	return redis.NewStatuses(commands.UniversalClient, keys)
+}
+
+func newEffects(p parts, c Config, commands commandClient, keys redis.Keys) ports.Effects {
+	if p.effects != nil {
+		return p.effects
+	}
+	return redis.NewEffects(commands.UniversalClient, keys, c.EffectTTL)
+}
+
+func newViews(p parts, log *redis.Log, commands commandClient, keys redis.Keys) app.Views {
+	return p.viewsOr(log.ID(), redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
+}
+
+// viewsOr are the views of the options or, where there are none, those given.
+func (p parts) viewsOr(log string, chats, unread ports.UserView) app.Views {
+	if p.userChats != nil {
+		chats = p.userChats
+	}
+	if p.unread != nil {
+		unread = p.unread
+	}
+	return app.Views{Log: log, Chats: chats, Unread: unread}
 }
 
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
@@ -191,6 +211,17 @@ func newMemoryStatuses(p parts, clock ports.Clock) ports.Statuses {
 	return memory.NewStatuses(clock)
 }
 
+func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
+	if p.effects != nil {
+		return p.effects
+	}
+	return memory.NewEffects(clock, c.EffectTTL)
+}
+
+func newMemoryViews(p parts, log *memory.Log) app.Views {
+	return p.viewsOr(log.ID(), memory.NewUserView(), memory.NewUserView())
+}
+
 // A log of the team's own comes with everything but typing and status.
 
 func newOwnBackend(p parts) *ownBackend { return &ownBackend{*p.log} }
@@ -200,6 +231,10 @@ func ownLog(b *ownBackend) app.Log { return b.Log }
 func ownSnapshots(b *ownBackend) ports.Snapshots { return b.Snapshots }
 
 func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
+
+func ownViews(p parts, b *ownBackend) app.Views { return p.viewsOr(b.LogID(), nil, nil) }
+
+func ownEffects(p parts) ports.Effects { return p.effects }
 
 func newOwnTyping(p parts, clock ports.Clock) ports.TypingMarks {
 	if p.typing != nil {

@@ -17,25 +17,25 @@ import (
 // What every core is made of, and what it stands on: Redis, memory, or a log of the team's own.
 var (
 	coreSet = wire.NewSet(
-		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newServerWatch,
+		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newEntities, tracedLog, newLiveBus, app.NewChats, app.NewUsers, app.NewQueries,
 		newCore,
 	)
 	redisSet = wire.NewSet(
-		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses,
+		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses, newEffects, newViews,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
-		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryDelivery,
+		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryEffects, newMemoryViews, newMemoryDelivery,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(
-		newOwnBackend, ownLog, ownSnapshots, ownPublisher, newOwnTyping, newMemoryStatuses,
+		newOwnBackend, ownLog, ownSnapshots, ownPublisher, newOwnTyping, newMemoryStatuses, ownEffects, ownViews,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

@@ -18,8 +18,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	chatcoreServerWatch := newServerWatch()
-	chatcoreCommandClient, err := newCommandClient(ctx, config, chatcoreServerWatch)
+	chatcoreCommandClient, err := newCommandClient(ctx, config)
 	if err != nil {
 		return nil, err
 	}
@@ -29,7 +28,8 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	codec := newCodec(p)
 	meter := newMeter(p)
-	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter, chatcoreServerWatch)
+	chatcoreWatch := newWatch()
+	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter, chatcoreWatch)
 	if err != nil {
 		return nil, err
 	}
@@ -53,7 +53,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
-	entities := newEntities(log, log, config, chatcoreServerWatch)
+	entities := newEntities(log, log, config, chatcoreWatch)
 	iDs := newIDs(p)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
 	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
@@ -62,9 +62,11 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
 	statuses := newStatuses(p, chatcoreCommandClient, keys)
 	users := app.NewUsers(statuses, liveBus, clock)
-	queries := app.NewQueries(log, entities)
+	views := newViews(p, log, chatcoreCommandClient, keys)
+	queries := app.NewQueries(log, entities, views)
+	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -93,8 +95,8 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
-	chatcoreServerWatch := newServerWatch()
-	entities := newEntities(log, log, config, chatcoreServerWatch)
+	chatcoreWatch := newWatch()
+	entities := newEntities(log, log, config, chatcoreWatch)
 	iDs := newIDs(p)
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
 	typingMarks := newMemoryTyping(p, log)
@@ -102,8 +104,10 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
-	queries := app.NewQueries(log, entities)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	views := newMemoryViews(p, log)
+	queries := app.NewQueries(log, entities, views)
+	effects := newMemoryEffects(p, config, clock)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -121,8 +125,8 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	telemetry := newTelemetry(chatcoreOpening)
 	eventLog := tracedLog(log, telemetry)
 	snapshots := ownSnapshots(chatcoreOwnBackend)
-	chatcoreServerWatch := newServerWatch()
-	entities := newEntities(log, snapshots, config, chatcoreServerWatch)
+	chatcoreWatch := newWatch()
+	entities := newEntities(log, snapshots, config, chatcoreWatch)
 	publisher := ownPublisher(chatcoreOwnBackend)
 	codec := newCodec(p)
 	iDs := newIDs(p)
@@ -133,10 +137,12 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
-	queries := app.NewQueries(log, entities)
+	views := ownViews(p, chatcoreOwnBackend)
+	queries := app.NewQueries(log, entities, views)
+	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}

@@ -12,9 +12,11 @@ import (
 // command id it has its effect once and gives the first result again.
 //
 // Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with
-// [ports.ErrUnavailable] when the log could not be reached, and with [ports.ErrOutcomeUnknown] when the answer was lost.
+// [ports.ErrUnavailable] when the log could not be reached, with [ports.ErrOutcomeUnknown] when the answer was lost, and with
+// [ports.ErrUnconfirmed] when too few replicas have it: also one that is given again, as long as that is so.
 type Chats struct {
 	log      ports.EventLog
+	confirms ports.Confirmer // nil if the log has no need of it
 	entities *Entities
 	live     ports.LiveBus
 	typing   ports.TypingMarks
@@ -36,8 +38,9 @@ func NewChats(
 	log ports.EventLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.Clock, ids ports.IDs,
 	observer ports.Observer, policy Policy,
 ) *Chats {
+	confirms, _ := log.(ports.Confirmer)
 	return &Chats{
-		log: log, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
+		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
 		reads: newReadCoalescer(),
 	}
 }

@@ -98,7 +98,7 @@ func TestEditsSideBySideAllCount(t *testing.T) {
 		})
 	}
 	all.Wait()
-	m, err := app.NewQueries(log, entitiesOf(log)).Message(t.Context(), "c", "m")
+	m, err := app.NewQueries(log, entitiesOf(log), app.Views{}).Message(t.Context(), "c", "m")
 	if err != nil || m.Revision != 4 {
 		t.Errorf("%d revisions, error %v", m.Revision, err)
 	}
@@ -142,7 +142,7 @@ func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 		})
 	}
 	all.Wait()
-	queries := app.NewQueries(log, entitiesOf(log))
+	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
 	events, err := queries.Events(t.Context(), "c", app.Span{First: true, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +163,7 @@ func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 
 func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	chats, log := newChats(t)
-	queries := app.NewQueries(log, entitiesOf(log))
+	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
 	unread := func(want domain.Ordinal) {
 		t.Helper()
 		if n, err := queries.Unread(t.Context(), "c", "bob"); err != nil || n != want {
@@ -188,6 +188,11 @@ func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	unread(0)
 	send("ann", "m4")
 	unread(1)
+	late := domain.ReadReceipt{Chat: "c", User: "bob", Message: "m2", ReadSeq: 5, At: time.Now()} // decided on before m3 was there
+	if _, err := log.Log.Append(t.Context(), ports.Append{Chat: "c", Events: []ports.NewEvent{{ID: "late", Event: late, Moves: domain.Moves(late)}}}); err != nil {
+		t.Fatal(err)
+	}
+	unread(1)
 	if _, err := queries.Unread(t.Context(), "c", "eve"); !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("of an outsider: %v", err)
 	}
@@ -200,7 +205,7 @@ func TestHistoryIsTheSameBothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	queries := app.NewQueries(log, entitiesOf(log))
+	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
 	for limit := 1; limit <= 8; limit++ {
 		var forward, backward []domain.Seq
 		for span := (app.Span{First: true, Limit: limit}); ; {

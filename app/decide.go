@@ -62,7 +62,7 @@ func newState(cmd *command) *state {
 
 // run decides and appends until the append holds. The first decision is taken on what is cached, if everything is: the append checks
 // the versions it was taken on. Only what it records counts; a refusal, or that nothing is to be done, is decided again on what the log
-// says.
+// says. What was found recorded, or needs no record, is confirmed before it is acknowledged.
 func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	ctx, end := c.observe(ctx, cmd.name, cmd.chat)
 	defer func() { end(err) }()
@@ -70,30 +70,34 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	fresh := !c.entities.cached(cmd.chat, s.slots)
 	var conflict error
 	for range decisions {
+		repeated := false
 		if fresh {
 			if s.head, err = c.entities.load(ctx, cmd.chat, s.slots); err != nil {
 				return Done{}, err
 			}
-			if done, repeated, err := s.repeated(cmd); repeated || err != nil {
-				return done, err
+			if done, repeated, err = s.repeated(cmd); err != nil {
+				return Done{}, err
 			}
 		}
-		events, err := cmd.decide(s)
-		if err != nil || len(events) == 0 {
-			if !fresh {
+		var events []domain.Durable
+		if !repeated {
+			events, err = cmd.decide(s)
+			if (err != nil || len(events) == 0) && !fresh {
 				fresh = true
 				continue
 			}
-			return Done{Seq: s.found}, err
+			if done = (Done{Seq: s.found}); err != nil {
+				return done, err
+			}
 		}
-		appended, err := c.log.Append(ctx, c.appendOf(&cmd, s, events))
+		if len(events) == 0 {
+			err = c.confirm(ctx, s, done.Seq)
+		} else {
+			done, err = c.append(ctx, &cmd, s, events)
+		}
 		switch {
 		case err == nil:
-			c.learn(ctx, &cmd, s, events, appended)
-			if appended.EndedTyping { // who is not told of it sees it expire
-				_ = c.live.Publish(ctx, domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}, c.meta)
-			}
-			return Done{Seq: appended.Last, Changed: true}, nil
+			return done, nil
 		case !errors.Is(err, ports.ErrConflict):
 			return Done{}, err
 		}
@@ -108,6 +112,27 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 		}
 	}
 	return Done{}, fmt.Errorf("decided %d times: %w", decisions, conflict)
+}
+
+// append records what was decided.
+func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
+	appended, err := c.log.Append(ctx, c.appendOf(cmd, s, events))
+	if err != nil {
+		return Done{}, err
+	}
+	c.learn(ctx, cmd, s, events, appended)
+	if appended.EndedTyping { // who is not told of it sees it expire
+		_ = c.live.Publish(ctx, domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}, c.meta)
+	}
+	return Done{Seq: appended.Last, Changed: true}, nil
+}
+
+// confirm makes what was found in the log as safe as an append.
+func (c *Chats) confirm(ctx context.Context, s *state, at domain.Seq) error {
+	if c.confirms == nil {
+		return nil
+	}
+	return c.confirms.Confirm(ctx, ports.Found{Chat: s.chat, At: ports.Appended{First: at, Last: at}, Epoch: s.slots[0].epoch})
 }
 
 // learn takes the command's own doing into the cache. Only what was a condition is known for certain.

@@ -72,8 +72,11 @@ func (c *Chats) readTarget(ctx context.Context, cmd MarkRead) (domain.Message, e
 		return domain.Message{}, err
 	}
 	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), s.message(cmd.MessageID), head, c.now())
-	if err != nil && !errors.Is(err, domain.ErrTooSoon) || err == nil && len(events) == 0 {
+	switch {
+	case err != nil && !errors.Is(err, domain.ErrTooSoon):
 		return domain.Message{}, err
+	case err == nil && len(events) == 0:
+		return domain.Message{}, c.confirm(ctx, s, s.slot(domain.ReadEntity(cmd.By)).version)
 	}
 	return s.message(cmd.MessageID), nil
 }

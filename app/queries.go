@@ -23,18 +23,23 @@ type Log interface {
 	ports.MessageCounter
 }
 
-// Queries read chats. Every answer is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq.
+// Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq.
+// Answers about a user come from views that the built-in subscribers keep.
 type Queries struct {
 	log      Log
 	entities *Entities
+	views    Views
 	until    domain.Seq // 0: as of now
 }
 
-// NewQueries puts the queries on the given log.
-func NewQueries(log Log, entities *Entities) *Queries { return &Queries{log: log, entities: entities} }
+// NewQueries puts the queries on the given log, and on views of it.
+func NewQueries(log Log, entities *Entities, views Views) *Queries {
+	return &Queries{log: log, entities: entities, views: views}
+}
 
 // At gives the same queries as of a seq of the chat that they are asked about: what happened later does not count. They read all that the
-// answer follows from, and cache nothing. As of a seq that the chat has not reached it is now; 0 is now.
+// answer follows from, and cache nothing. As of a seq that the chat has not reached it is now; 0 is now. What is asked about a user is in
+// no one chat: as of a seq it is [ErrNoViews].
 func (q *Queries) At(seq domain.Seq) *Queries {
 	if seq == 0 {
 		return q
@@ -300,33 +305,8 @@ func (q *Queries) Members(ctx context.Context, chat domain.ChatID) ([]domain.Mem
 	return members, nil
 }
 
-// Unread is how many messages of others a member has not read: those after the member's read mark, or after the member joined,
-// without tombstones. It takes the same effort however long the chat is. [domain.ErrNotMember] for anyone else.
-func (q *Queries) Unread(ctx context.Context, chat domain.ChatID, user domain.UserID) (domain.Ordinal, error) {
-	if err := checkChat(chat, user); err != nil {
-		return 0, err
-	}
-	slots := []slot{{entity: domain.MemberEntity(user)}, {entity: domain.ReadEntity(user), latest: true}}
-	if _, err := q.load(ctx, chat, slots); err != nil {
-		return 0, err
-	}
-	member, _ := slots[0].state.(*domain.Member)
-	mark, _ := slots[1].state.(*domain.ReadMark)
-	if !member.Current() {
-		return 0, &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
-	}
-	count, err := q.count(ctx, chat, max(member.Since, mark.Seq))
-	if err != nil {
-		return 0, err
-	}
-	return domain.Unread(count.Head, count.At, count.Deleted), nil
-}
-
-// count is the log's, or as of a seq what the events since then say.
-func (q *Queries) count(ctx context.Context, chat domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
-	if q.until == 0 {
-		return q.log.Count(ctx, chat, after)
-	}
+// countUntil is the log's count as of the queries' seq, which the events since then tell.
+func (q *Queries) countUntil(ctx context.Context, chat domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
 	var count ports.MessageCount
 	sent := make(map[domain.MessageID]struct{})
 	for r := (ports.Range{From: max(after, 1), Limit: ports.MaxPage}); ; r.From += ports.MaxPage {

@@ -40,13 +40,14 @@ type ChatIndex interface {
 
 // MessageCounter counts a chat's messages without reading them.
 type MessageCounter interface {
-	// Count tells where the chat's messages stand and how many after the given seq are tombstones, all as of one moment. A chat
-	// that does not exist has zeros. A seq above the chat's last counts as the last.
-	Count(ctx context.Context, chat domain.ChatID, after domain.Seq) (MessageCount, error)
+	// Count tells for each of the given seqs where the chat's messages stand and how many after it are tombstones, in the order of the
+	// seqs and all as of one moment. A chat that does not exist has zeros. A seq above the chat's last counts as the last.
+	Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]MessageCount, error)
 }
 
-// MessageCount is what Count found.
+// MessageCount is what Count found for one seq.
 type MessageCount struct {
+	Last    domain.Seq     // the chat's last seq: as of then it is
 	Head    domain.Ordinal // of the chat's last message
 	At      domain.Ordinal // at the given seq
 	Deleted domain.Ordinal // messages after the given seq that are tombstones
@@ -57,6 +58,21 @@ type BatchAppender interface {
 	// AppendBatch gives one outcome for each command, in order. The error is for a batch of which nothing was appended, or, if it
 	// is [ErrOutcomeUnknown], for one of which that is not known.
 	AppendBatch(ctx context.Context, batch []Append) ([]Outcome, error)
+}
+
+// Confirmer is an event log that acknowledges an append only once it is as safe as was asked for. A log that knows no such degrees need not
+// be one.
+type Confirmer interface {
+	// Confirm does the same for what a load has found, before a repetition is acknowledged on the strength of it: the load says nothing of
+	// how safe it is. It is an [*UnconfirmedError] as from Append, and [ErrConflict] if the log may have lost what was found.
+	Confirm(ctx context.Context, found Found) error
+}
+
+// Found is what a load has found.
+type Found struct {
+	Chat  domain.ChatID
+	At    Appended // for the error
+	Epoch uint64   // as of an [Append]
 }
 
 // Snapshots keep what entities had folded into, so that a load need not walk all of their events. They can be lost at any time.
@@ -115,7 +131,7 @@ type Outcome struct {
 type Want struct {
 	Entity domain.Entity
 	After  domain.Seq // only events after this version
-	Latest bool       // only the last event
+	Latest bool       // only the last event; of a read mark the last ones, until those before cannot tell more
 	Until  domain.Seq // as of this seq: later events do not count. 0: as of now. Not together with After
 	Whole  bool       // all events, and no snapshot instead of the first ones
 }

@@ -2,8 +2,10 @@ package tests
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"os/exec"
@@ -17,6 +19,7 @@ import (
 
 	"chatcore"
 	"chatcore/embedded"
+	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
 )
 
@@ -158,7 +161,61 @@ func TestATranscriptGoesThrough(t *testing.T) {
 					t.Errorf("%s has %d events after importing again, want %d", chat, n, expected.events)
 				}
 			}
+			s.project(t)
+			s.compareUsers(t, want)
 		})
+	}
+}
+
+// project has the built-in subscribers come to the end, and compares what they keep with a fold of the logs.
+func (s site) project(t *testing.T) {
+	t.Helper()
+	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: s.url, Namespace: s.namespace, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := core.SubscribeBuiltins(); err != nil {
+		t.Fatal(err)
+	}
+	running, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- core.Run(running) }()
+	defer func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Errorf("run: %v", err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 4*time.Minute)
+	defer cancel()
+	differences, err := foldcheck.Await(ctx, core)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range differences {
+		t.Error(d)
+	}
+}
+
+// compareUsers asks the program which chats each user is in.
+func (s site) compareUsers(t *testing.T, want transcriptCount) {
+	t.Helper()
+	chats := make(map[string][]string)
+	for chat, c := range want.chats {
+		for user := range c.members {
+			chats[user] = append(chats[user], chat)
+		}
+	}
+	const some = 20 // each is a run of the program
+	for _, user := range slices.Sorted(maps.Keys(chats))[:min(some, len(chats))] {
+		slices.Sort(chats[user])
+		var got []string
+		for _, c := range objects[struct{ ChatID string }](t, s.run(t, "chat", "list", "--user", user, "--json")) {
+			got = append(got, c.ChatID)
+		}
+		if !slices.Equal(got, chats[user]) {
+			t.Errorf("%s is in %q, by the file in %q", user, got, chats[user])
+		}
 	}
 }
 

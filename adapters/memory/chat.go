@@ -90,7 +90,7 @@ func (c *chat) history(w ports.Want) ports.EntityHistory {
 		w.After = s.Version
 	}
 	if w.Latest && len(seqs) > 0 {
-		seqs = seqs[len(seqs)-1:]
+		seqs = seqs[c.telling(w.Entity.Kind, seqs):]
 	}
 	for _, seq := range seqs {
 		if seq > w.After {
@@ -98,6 +98,22 @@ func (c *chat) history(w ports.Want) ports.EntityHistory {
 		}
 	}
 	return h
+}
+
+// telling is from where on the events of an entity tell as much as its last one should: of a read mark that can be more than the last,
+// because a receipt may come after a later message of the same user.
+func (c *chat) telling(kind domain.EntityKind, seqs []domain.Seq) int {
+	i, told := len(seqs)-1, domain.Seq(0)
+	for ; i > 0; i-- {
+		mark := seqs[i]
+		if receipt, ok := c.records[mark-1].Event.(domain.ReadReceipt); ok && kind == domain.KindRead {
+			mark = receipt.ReadSeq
+		}
+		if told = max(told, mark); seqs[i-1] <= told {
+			break
+		}
+	}
+	return i
 }
 
 func (c *chat) page(r ports.Range) []ports.Record {
@@ -121,7 +137,7 @@ func (c *chat) count(after domain.Seq) ports.MessageCount {
 	if c == nil {
 		return ports.MessageCount{}
 	}
-	count := ports.MessageCount{Head: c.ordinal(c.head()), At: c.ordinal(after)}
+	count := ports.MessageCount{Last: c.head(), Head: c.ordinal(c.head()), At: c.ordinal(after)}
 	for seq := range c.tombstones {
 		if seq > after {
 			count.Deleted++

@@ -145,11 +145,15 @@ func each[ID any](ctx context.Context, list func() []ID) iter.Seq2[ID, error] {
 }
 
 // Count implements [ports.MessageCounter].
-func (l *Log) Count(ctx context.Context, id domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
+func (l *Log) Count(ctx context.Context, id domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
 	if err := ctx.Err(); err != nil {
-		return ports.MessageCount{}, err
+		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.chats[id].count(after), nil
+	counts := make([]ports.MessageCount, len(after))
+	for i, seq := range after {
+		counts[i] = l.chats[id].count(seq)
+	}
+	return counts, nil
 }

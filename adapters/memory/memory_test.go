@@ -53,6 +53,10 @@ func TestStatuses(t *testing.T) {
 	porttest.Statuses(t, func(*testing.T) ports.Statuses { return NewStatuses(newClock()) })
 }
 
+func TestUserView(t *testing.T) {
+	porttest.UserView(t, func(*testing.T) ports.UserView { return NewUserView() })
+}
+
 func TestTypingByTheClock(t *testing.T) {
 	clock := newClock()
 	log := New(wireformat.New(), clock, nil)

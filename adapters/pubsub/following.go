@@ -40,17 +40,22 @@ func (s *subscription) doubt(ctx context.Context, t *term, b *batch) error {
 	if !t.lane.logged() {
 		return nil
 	}
-	cut, err := s.store.cut(ctx, t.lane)
+	return s.doubtAt(ctx, t, b.after)
+}
+
+func (s *subscription) doubtAt(ctx context.Context, t *term, gone streamID) error {
+	trimmed, first, err := s.store.trimmed(ctx, t.lane, gone)
 	if err != nil {
 		return err
 	}
-	if b.after.compare(cut) > 0 {
+	if !trimmed {
 		s.lose(t, errLostCommits)
 		return errLostCommits
 	}
+	s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	t.truncated(cut)
+	t.truncated(first)
 	return nil
 }
 
@@ -212,24 +217,23 @@ func (s *subscription) nextStep(t *term) step {
 func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) error {
 	stretches, seen := make([]ports.Stretch, len(lines)), make([]domain.Seq, len(lines))
 	s.mu.Lock()
-	known := ""
+	known := streamID{}
 	if n := len(t.seen); n > 0 && t.seen[n-1].compare(t.cutOff) >= 0 {
-		known = t.seen[n-1].String()
+		known = t.seen[n-1]
 	}
 	for i, l := range lines {
 		seen[i] = l.seen
 		stretches[i] = ports.Stretch{Chat: domain.ChatID(l.chat), From: l.last + 1, Limit: 64}
 	}
 	s.mu.Unlock()
-	pages, witness, err := s.config.Backlog.Encoded(ctx, t.lane.Partition, known, stretches)
+	pages, witness, err := s.config.Backlog.Encoded(ctx, t.lane.Partition, known.reference(), stretches)
 	if err == nil && pages == nil {
-		s.lose(t, errLostCommits)
-		return errLostCommits
+		err = s.doubtAt(ctx, t, known)
 	}
 	defer s.dispatch()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if err != nil {
+	if err != nil || pages == nil {
 		t.catchup = append(t.catchup, lines...)
 		return err
 	}

@@ -261,7 +261,9 @@ func (s *memoryStation) letters(_ context.Context, _ Lane, ids []string) ([]stor
 	return found, nil
 }
 
-func (s *memoryStation) cut(context.Context, Lane) (streamID, error) { return streamID{}, nil }
+func (s *memoryStation) trimmed(context.Context, Lane, streamID) (bool, streamID, error) {
+	return false, streamID{}, nil
+}
 
 func (s *memoryStation) trim(context.Context, Lane, int) (int64, []string, error) { return 0, nil, nil }
 

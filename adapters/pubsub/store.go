@@ -47,8 +47,8 @@ type station interface {
 	look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error)
 	// letters gives dead letters by their ids, without those that are gone.
 	letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error)
-	// cut is the first entry that was kept when the group was too far behind for a lane's stream; zero if it never was.
-	cut(ctx context.Context, l Lane) (streamID, error)
+	// trimmed tells whether an entry that is gone from a lane's stream was trimmed, and what the stream begins with; if not, Redis has lost it.
+	trimmed(ctx context.Context, l Lane, gone streamID) (bool, streamID, error)
 	// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
 	trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error)
 	// next gives what comes after an id in a stream, in order. It waits until there is something or ctx ends, whose error it then returns; an
@@ -368,12 +368,8 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	if !c.position.isZero() {
 		position = c.position.String()
 	}
-	look := ""
-	if c.look {
-		look = "1"
-	}
 	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
-	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk, look)
+	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk)
 	args = append(args, len(c.seen))
 	for _, id := range c.seen {
 		args = append(args, id.String())
@@ -489,15 +485,25 @@ func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]store
 	return found, nil
 }
 
-func (s *groupStore) cut(ctx context.Context, l Lane) (streamID, error) {
+// trimmed finds out as the script of a commit does.
+func (s *groupStore) trimmed(ctx context.Context, l Lane, gone streamID) (bool, streamID, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	text, err := s.client.HGet(ctx, l.group(s.group).group, "cut").Result()
-	switch {
-	case errors.Is(err, goredis.Nil):
-		return streamID{}, nil
-	case err != nil:
-		return streamID{}, unavailable(err)
+	var fields *goredis.SliceCmd
+	var entries *goredis.XMessageSliceCmd
+	_, err := s.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		fields, entries = p.HMGet(ctx, l.group(s.group).group, "position", "walk"), p.XRangeN(ctx, l.Stream, "-", "+", 1)
+		return nil
+	})
+	if err != nil {
+		return false, streamID{}, unavailable(err)
 	}
-	return parseStreamID(text)
+	first := streamID{}
+	if found := entries.Val(); len(found) > 0 {
+		if first, err = parseStreamID(found[0].ID); err != nil {
+			return false, streamID{}, err
+		}
+	}
+	state := fields.Val()
+	return (state[0] != "0-0" || state[1] != "") && (first.isZero() || first.compare(gone) > 0), first, nil
 }

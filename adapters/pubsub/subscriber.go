@@ -138,7 +138,8 @@ func positive[N int | time.Duration](n, otherwise N) N {
 	return otherwise
 }
 
-// Subscribe reads a topic until ctx ends. The group is there when it returns: what is appended from then on reaches it. A message whose
+// Subscribe reads a topic until ctx ends. The group is there when it returns: what is appended from then on reaches it. While Redis is away it
+// waits, half a minute at most. A message whose
 // handler runs when ctx ends may still be acked, and its context lives, until the drain is over.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	lanes := []Lane{NewLane(topic)}

@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 	"time"
 
@@ -87,8 +88,42 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	return sub
 }
 
-// prepare makes the group where it is not there yet.
+// Of preparing: how long it may take while Redis is away, and how far apart the attempts are, doubling.
+const (
+	prepareLimit = 30 * time.Second
+	prepareFirst = 100 * time.Millisecond
+	prepareMost  = 2 * time.Second
+)
+
+// prepare makes the group where it is not there yet. A Redis that is away, or a part of it, is waited for: others that have begun do so too.
 func (s *subscription) prepare(ctx context.Context) error {
+	began := time.Now()
+	for wait := prepareFirst; ; wait = min(2*wait, prepareMost) {
+		err := s.create(ctx)
+		switch {
+		case !errors.Is(err, ports.ErrUnavailable):
+			return err
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case time.Since(began) > prepareLimit:
+			return fmt.Errorf("given up after %v: %w", prepareLimit, err)
+		}
+		s.config.Logger.WarnContext(ctx, "group not ready, trying again", "group", s.group, "wait", wait, "error", err)
+		timer := time.NewTimer(wait)
+		select {
+		case <-timer.C:
+		case <-s.halting:
+			timer.Stop()
+			return ErrClosed
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+}
+
+// create makes the group on every lane. What another attempt has made is found.
+func (s *subscription) create(ctx context.Context) error {
 	for _, l := range s.lanes {
 		fresh, err := s.store.create(ctx, l.Lane, s.config.FromBeginning)
 		if err != nil {

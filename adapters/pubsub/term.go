@@ -70,7 +70,6 @@ type term struct {
 	commits  uint64
 	acked    uint64
 	sent     time.Time // the last commit that was answered
-	looked   time.Time // whether the stream has lost something
 	revision string
 	arranged []*line // wait for the commit under way, to begin their next start
 	stalled  []*line // ready when the deadline had passed, or the lane was to be given away
@@ -430,10 +429,7 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 		return nil
 	}
 	t.commits++
-	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen, look: now.Sub(t.looked) >= renewal}
-	if c.look {
-		t.looked = now
-	}
+	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen}
 	t.letters, t.settled, t.progress, t.changed = nil, nil, "", false
 	if n := len(t.seen); n > 0 {
 		t.seen = []streamID{t.seen[n-1]}

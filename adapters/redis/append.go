@@ -6,16 +6,9 @@ import (
 	"encoding/hex"
 	"strconv"
 	"sync/atomic"
-	"time"
 
 	"chatcore/ports"
 )
-
-// Durability says how many replicas have to confirm an append before it is acknowledged.
-type Durability struct {
-	Replicas int           // Defaults to 0: the server's own persistence decides
-	Timeout  time.Duration // how long to wait for them. Defaults to 1 s
-}
 
 // Append implements [ports.EventLog] in one round trip, together with the appends that others make at the same time. When so many wait
 // that there is no room, or so many of one chat, it is [ports.ErrOverloaded].
@@ -72,7 +65,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	}
 	var failed error
 	for _, b := range parts {
-		b.send(context.WithValue(context.WithoutCancel(ctx), appendKey{}, true))
+		b.send(context.WithoutCancel(ctx))
 		if err := b.requests[0].err; err != nil && failed == nil {
 			failed = err
 		}

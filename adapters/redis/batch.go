@@ -21,11 +21,10 @@ type batch struct {
 	requests   []*request
 	partitions []int
 	bytes      int
-	token      []byte
+	token      field
 
 	fields []field
 	args   []any
-	guard  guard
 }
 
 // field is an argument that lies in a request's buffer. A pointer to it needs no allocation to become an argument.
@@ -34,21 +33,21 @@ type field struct{ bytes []byte }
 // MarshalBinary implements encoding.BinaryMarshaler for go-redis.
 func (f *field) MarshalBinary() ([]byte, error) { return f.bytes, nil }
 
-// guard is the batch's token, which comes before any command. It becomes bytes once there is a connection: whoever connected to another
-// server since the commands were decided has ended the epoch by then, and the batch is not sent.
-type guard struct{ batch *batch }
+// errHistory is a batch with commands that were decided on what Redis may no longer know. It was not appended.
+var errHistory = errors.New("redis may know less than it had told")
 
-// MarshalBinary implements encoding.BinaryMarshaler for go-redis.
-func (g *guard) MarshalBinary() ([]byte, error) {
-	if l := g.batch.log; l.epoch != nil {
-		now := l.epoch()
-		for _, r := range g.batch.requests {
-			if r.append.Epoch != now {
-				return nil, errNewServer
-			}
+// present reports whether all commands were decided in the present epoch.
+func (b *batch) present() bool {
+	if b.log.epoch == nil {
+		return true
+	}
+	now := b.log.epoch()
+	for _, r := range b.requests {
+		if r.append.Epoch != now {
+			return false
 		}
 	}
-	return g.batch.token, nil
+	return true
 }
 
 //nolint:gochecknoglobals // a pool has no state of its own
@@ -56,7 +55,7 @@ var batches = sync.Pool{New: func() any { return &batch{} }}
 
 func newBatch(l *Log) *batch {
 	b, _ := batches.Get().(*batch)
-	b.log, b.token = l, l.tokens.next(b.token[:0])
+	b.log, b.token.bytes = l, l.tokens.next(b.token.bytes[:0])
 	return b
 }
 
@@ -84,9 +83,9 @@ func (b *batch) place(partition int) int {
 	return len(b.partitions)
 }
 
-// marshal gives the command that sends the batch: by the script's hash, or with its text. Numbers below 256, texts that never change and
+// marshal gives the command that sends the batch to a server at this history: by the script's hash, or with its text. Numbers below 256, texts that never change and
 // pointers become arguments without an allocation.
-func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd {
+func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.Cmd {
 	b.partitions = b.partitions[:0]
 	fields := 0
 	for _, r := range b.requests {
@@ -97,7 +96,6 @@ func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd 
 		b.fields = make([]field, 0, fields)
 	}
 	l := b.log
-	b.guard.batch = b
 	b.fields, b.args = b.fields[:0], append(b.args[:0], l.header[0], l.header[1], 2*len(b.partitions))
 	if withText {
 		b.args[0], b.args[1] = "eval", appendSource
@@ -109,7 +107,7 @@ func (b *batch) marshal(ctx context.Context, withText, again bool) *goredis.Cmd 
 	if again {
 		resend = 1
 	}
-	b.args = append(b.args, l.header[2], &b.guard, resend, len(b.requests))
+	b.args = append(b.args, l.header[2], history, &b.token, resend, len(b.requests))
 	for _, r := range b.requests {
 		b.args = append(b.args, l.places[b.place(r.partition)-1])
 		start := 0
@@ -140,9 +138,12 @@ func (b *batch) send(ctx context.Context) {
 			b.log.meters.committed(ctx, b, time.Since(began))
 			return
 		}
-		if unknown == nil && errors.Is(err, errNewServer) {
-			// It may know less than the one on whose word the commands were decided: versions may mean something else there.
-			b.fail(fmt.Errorf("%w: %w", ports.ErrConflict, err))
+		if errors.Is(err, errHistory) { // versions may mean something else by now
+			if unknown == nil {
+				b.fail(fmt.Errorf("%w: %w", ports.ErrConflict, err))
+			} else {
+				b.fail(fmt.Errorf("%w: %w: %w", ports.ErrOutcomeUnknown, err, unknown))
+			}
 			break
 		}
 		if unknown == nil && (answered(err) || neverSent(err)) {
@@ -172,24 +173,35 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// call sends the batch once, by the script's hash and, where Redis does not know it, by its text. On a Cluster it follows a slot to its
-// node by itself, because go-redis would send the batch again after a lost answer too.
+// call sends the batch once, by the script's hash and, where Redis does not know it, by its text.
 func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
 	withText := false
-	for range 4 {
-		var node goredis.Cmdable
-		if node, err = b.node(ctx); err != nil {
+	lane := b.log.laneOf(b.requests[0].partition)
+	for range routes {
+		var node *goredis.Client
+		if node, err = b.log.node(ctx, b.requests[0].partition); err != nil {
 			return "", 0, err
 		}
-		cmd := b.marshal(ctx, withText, again)
+		history := lane.history.Load() // before the epoch, which ends before another history is known
+		if !b.present() {
+			return "", 0, errHistory
+		}
+		cmd := b.marshal(ctx, history, withText, again)
 		confirmed, err = b.process(ctx, node, cmd)
 		switch {
 		case err == nil:
-			reply, err = cmd.Text()
-			return reply, confirmed, err
+			if reply, err = cmd.Text(); err != nil {
+				return "", 0, err
+			}
+			present, other := strings.CutPrefix(reply, "-3 ")
+			if !other {
+				return reply, confirmed, nil
+			}
+			lane.observe(present)
+			err = errHistory
 		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
 			withText = true
-		case b.moved(ctx, err):
+		case b.log.moved(ctx, err):
 		default:
 			return "", 0, err
 		}
@@ -197,46 +209,13 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 	return "", 0, err
 }
 
-// moved reports whether another node is to be asked: the slot is there, or this one is gone.
-func (b *batch) moved(ctx context.Context, err error) bool {
-	cluster, ok := b.log.client.(*goredis.ClusterClient)
-	if !ok || !goredis.HasErrorPrefix(err, "MOVED") && !goredis.HasErrorPrefix(err, "READONLY") && !neverSent(err) || errors.Is(err, errNewServer) {
-		return false
-	}
-	cluster.ReloadState(ctx)
-	return true
-}
-
-func (b *batch) node(ctx context.Context) (goredis.Cmdable, error) {
-	if cluster, ok := b.log.client.(*goredis.ClusterClient); ok {
-		return cluster.MasterForKey(ctx, b.log.keys.id(b.requests[0].partition))
-	}
-	return b.log.client, nil
-}
-
 // process runs the script and, if replicas are to confirm, waits for them on the same connection.
-func (b *batch) process(ctx context.Context, node goredis.Cmdable, cmd *goredis.Cmd) (confirmed int, err error) {
+func (b *batch) process(ctx context.Context, node *goredis.Client, cmd *goredis.Cmd) (confirmed int, err error) {
 	d := b.log.durability
 	if d.Replicas == 0 {
-		processor, _ := node.(interface {
-			Process(ctx context.Context, cmd goredis.Cmder) error
-		})
-		return 0, processor.Process(ctx, cmd)
+		return 0, node.Process(ctx, cmd)
 	}
-	var wait *goredis.Cmd
-	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		_ = p.Process(ctx, cmd)
-		wait = p.Do(ctx, "wait", d.Replicas, d.Timeout.Milliseconds())
-		return nil
-	})
-	if cmd.Err() != nil {
-		return 0, cmd.Err()
-	}
-	confirmed, err = wait.Int()
-	if err != nil { // the append is there; who has it is not known
-		return 0, nil //nolint:nilerr // told as unconfirmed
-	}
-	return confirmed, nil
+	return d.process(ctx, node, cmd)
 }
 
 func (b *batch) fail(err error) {

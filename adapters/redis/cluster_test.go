@@ -37,6 +37,15 @@ func TestOnACluster(t *testing.T) {
 			return redis.NewTypingMarks(client, keys), open(t, client, keys)
 		})
 	})
+	t.Run("views by user", func(t *testing.T) {
+		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })
+		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUserChats(client, clusterKeys(t)) })
+	})
+	t.Run("effects", func(t *testing.T) {
+		porttest.Effects(t, func(t *testing.T) porttest.EffectStore { return newEffects(t, client, clusterKeys(t)) })
+		testEffectsInSlots(t, client)
+		testEffectInAMigratingSlot(t, cluster, client)
+	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
 }
 

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"net/url"
 	"strings"
-	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -28,14 +27,12 @@ const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, se
 // Options say how to reach a Redis.
 type Options struct {
 	URL      string        // as [ParseURL] takes it
-	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s
+	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s, on a Cluster to 2 s
+	Waits    time.Duration // that a command may take beyond that because it waits for replicas. Defaults to 0
 	Attempts int           // of the first connection. Defaults to 10
 	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
 	PoolSize int           // connections per node. Defaults to go-redis's own
-	// NewServer is called when a connection reaches a server process that none reached before: at first, after a restart, a failover. It
-	// reports whether decisions that were taken on what others said are void; then this connection carries nothing.
-	NewServer func() bool
-	Logger    *slog.Logger // Defaults to slog.Default
+	Logger   *slog.Logger  // Defaults to slog.Default
 }
 
 // ParseURL understands a REDIS_URL: one server, or with commas the seeds of a Cluster. The error says what is allowed and never
@@ -106,129 +103,128 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 	if err != nil {
 		return nil, err
 	}
-	timeout := positive(o.Timeout, 5*time.Second)
-	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout, timeout
+	timeout := 5 * time.Second
+	if universal.IsClusterMode { // another node may have taken over from one that is silent
+		timeout = 2 * time.Second
+	}
+	timeout = positive(o.Timeout, timeout)
+	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout+o.Waits, timeout
 	universal.ContextTimeoutEnabled = true
 	universal.MaxRetries = -1
 	universal.DialerRetries = 1
 	universal.PoolSize = o.PoolSize
 	universal.DisableIdentity = true
-	if o.NewServer != nil {
-		universal.OnConnect = (&servers{told: o.NewServer}).connected
-	}
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	client := goredis.NewUniversalClient(universal)
-	if o.NewServer != nil {
-		client.AddHook(onceMore{})
-	}
+	client := newClient(universal)
 
-	if err := firstAnswer(ctx, client, o); err != nil {
+	answer := func() error { return client.Ping(ctx).Err() }
+	if err := newPatience(o.Attempts, o.Backoff, o.Logger).try(ctx, answer, func(error) bool { return true }); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	return client, nil
 }
 
-// servers are the processes that connections have reached, by their run ids.
-type servers struct {
-	told func() bool
-
-	mu    sync.Mutex
-	known map[string]struct{}
+func newClient(universal *goredis.UniversalOptions) goredis.UniversalClient {
+	if !universal.IsClusterMode {
+		return goredis.NewUniversalClient(universal)
+	}
+	options := universal.Cluster()
+	options.ClusterStateReloadInterval = stateAge
+	cluster := goredis.NewClusterClient(options)
+	cluster.AddHook(lookAround{cluster})
+	cluster.OnNewNode(func(node *goredis.Client) { node.AddHook(briefly{}) })
+	return cluster
 }
 
-// errNewServer ends the first connection to a server process that came after another: nothing was sent over it. A command that was decided on
-// what the one before said must not be carried out; others are made once more.
-var errNewServer = errors.New("the server is another one than before")
+// How a Cluster is followed. go-redis alone looks at it again after a minute, or when a node sends it elsewhere, which a dead one does not;
+// and a node that is silent holds up the look for as long as a command may take.
+const (
+	stateAge  = time.Second     // after which a command has the Cluster looked at again, beside it
+	nodeTells = time.Second     // within which a node has to say how the Cluster is; then another one is asked
+	lookLimit = 3 * time.Second // of one look
+)
 
-// connected looks at who answers on a new connection, before anything else is asked there. A server that does not tell is taken for one
-// that was there before.
-func (s *servers) connected(ctx context.Context, conn *goredis.Conn) error {
-	text, err := conn.Info(ctx, "server").Result()
-	if err != nil {
-		if answered(err) {
-			return nil
-		}
+// lookAround looks at the Cluster again after a command without an answer.
+type lookAround struct{ cluster *goredis.ClusterClient }
+
+func (lookAround) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		err := next(ctx, cmd)
+		l.after(ctx, err)
 		return err
 	}
-	_, id, _ := strings.Cut(text, "run_id:")
-	id, _, _ = strings.Cut(id, "\r")
-	if id != "" && s.voids(id) {
-		return errNewServer
-	}
-	return nil
 }
 
-// voids remembers a run id. The first time it tells of it, and reports what was said to that; other connections to the same server wait for
-// that, so that none carries anything before.
-func (s *servers) voids(id string) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, seen := s.known[id]; seen {
-		return false
-	}
-	if s.known == nil {
-		s.known = make(map[string]struct{})
-	}
-	s.known[id] = struct{}{}
-	return s.told()
-}
-
-// onceMore makes commands again that met a new server, save for appends.
-type onceMore struct{}
-
-type appendKey struct{}
-
-func (onceMore) DialHook(next goredis.DialHook) goredis.DialHook { return next }
-
-func (onceMore) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
-	return func(ctx context.Context, cmd goredis.Cmder) error {
-		return again(ctx, func() error { return next(ctx, cmd) })
-	}
-}
-
-func (onceMore) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+func (l lookAround) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		return again(ctx, func() error { return next(ctx, cmds) })
+		err := next(ctx, cmds)
+		l.after(ctx, err)
+		return err
 	}
 }
 
-// again calls until no new server is met: on a Cluster there may be several.
-func again(ctx context.Context, call func() error) error {
-	const most = 16
-	err := call()
-	for range most {
-		if !errors.Is(err, errNewServer) || ctx.Value(appendKey{}) != nil {
-			break
+func (l lookAround) after(ctx context.Context, err error) {
+	if err != nil && !answered(err) {
+		l.cluster.ReloadState(ctx)
+	}
+}
+
+// briefly bounds how long a node may take to say how the Cluster is.
+type briefly struct{}
+
+func (briefly) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+
+func (briefly) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
+
+func (briefly) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		if cmd.Name() == "cluster" {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, nodeTells)
+			defer cancel()
 		}
-		err = call()
+		return next(ctx, cmd)
 	}
-	return err
 }
 
-func firstAnswer(ctx context.Context, client goredis.UniversalClient, o Options) error {
-	logger := o.Logger
+// patience is how often something is tried that needs Redis, and how far apart.
+type patience struct {
+	attempts int
+	wait     time.Duration
+	logger   *slog.Logger
+}
+
+func newPatience(attempts int, backoff time.Duration, logger *slog.Logger) patience {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	attempts, wait := positive(o.Attempts, 10), positive(o.Backoff, 100*time.Millisecond)
+	return patience{attempts: positive(attempts, 10), wait: positive(backoff, 100*time.Millisecond), logger: logger}
+}
+
+// try calls until there is no error, or one that another attempt does not change. Then, at the last attempt, the error is [ErrUnreachable] with the
+// cause.
+func (p patience) try(ctx context.Context, call func() error, passes func(error) bool) error {
+	wait := p.wait
 	for attempt := 1; ; attempt++ {
-		err := client.Ping(ctx).Err()
+		err := call()
 		switch {
 		case err == nil:
-			logger.DebugContext(ctx, "redis ready", "attempt", attempt)
+			p.logger.DebugContext(ctx, "redis ready", "attempt", attempt)
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
-		case attempt == attempts || refusesCredentials(err):
-			return fmt.Errorf("%w in %d attempts; is it running, and is the URL right? %w", ErrUnreachable, attempt, err)
+		case !passes(err):
+			return err
+		case attempt == p.attempts || refusesCredentials(err):
+			return fmt.Errorf("%w in %d attempts; is it running, all of it, and is the URL right? %w", ErrUnreachable, attempt, err)
 		}
-		logger.WarnContext(ctx, "redis not reached, trying again", "attempt", attempt, "wait", wait, "error", err)
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		p.logger.WarnContext(ctx, "redis not reached, trying again", "attempt", attempt, "wait", wait, "error", err)
+		if err := pause(ctx, wait); err != nil {
+			return fmt.Errorf("%w: %w", ErrUnreachable, err)
 		}
 		wait = min(2*wait, 3*time.Second)
 	}

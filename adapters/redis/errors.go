@@ -33,7 +33,7 @@ func answered(err error) bool {
 // neverSent reports whether a command certainly did not reach Redis.
 func neverSent(err error) bool {
 	var op *net.OpError
-	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, errNewServer) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout)
+	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, errHistory) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout)
 }
 
 // Redis tells these apart by a prefix only.

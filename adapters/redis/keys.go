@@ -23,6 +23,14 @@ import (
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
+//	cc:{p}:confirm     STRING  written so that replicas can be asked for what came before it; 1 min
+//
+// What is kept of deliveries, where {KEY} is the tag of the key in whose slot it is:
+//
+//	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect that was made on KEY; a week, or Config.EffectTTL
+//	cc:user-chats:USER           HASH    a chat that the user is in → the seq of the user's join
+//	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
+//	                                     there; " " → log id
 //
 // The other names are those of the wire contract.
 type Keys struct {
@@ -104,6 +112,8 @@ func (k Keys) partitionKey(p int, name string) string {
 func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
 func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
 
+func (k Keys) confirm(p int) string { return k.partitionKey(p, "confirm") }
+
 func (k Keys) chat(chat domain.ChatID, part string) string {
 	return k.partitionKey(k.Partition(chat), escape(string(chat))+":"+part)
 }
@@ -128,7 +138,40 @@ func (k Keys) appendChannel(b []byte, typ string) []byte {
 func (k Keys) status(user domain.UserID) string {
 	return k.prefix + "user:status:" + escape(string(user))
 }
+
+func (k Keys) unread(user domain.UserID) string {
+	return k.prefix + "chat:unread:" + escape(string(user))
+}
+
+func (k Keys) userChats(user domain.UserID) string {
+	return k.prefix + "cc:user-chats:" + escape(string(user))
+}
+
+// versions names what lies beside a user's numbers.
+func (k Keys) versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }
+
 func (k Keys) online() string { return k.prefix + "user:online:" }
+
+// marker names what remembers that an effect was made on a key: {KEY} lies where the key does. It reports false for a key of which that
+// cannot be said. An effect on no key lies anywhere.
+func (k Keys) marker(on, name, identity string) (string, bool) {
+	tag, ok := tagOf(on)
+	if on == "" {
+		tag, ok = identity, true
+	}
+	return k.prefix + "cc:once:{" + tag + "}:" + escape(name) + ":" + identity, ok
+}
+
+// tagOf is the part of a key that tells its slot: the first braces' content or, without braces, all of it. It reports false for a key whose
+// braces make no tag: then there is no other key of which it is known that it lies in the same slot.
+func tagOf(key string) (string, bool) {
+	if _, after, open := strings.Cut(key, "{"); open {
+		if tag, _, closed := strings.Cut(after, "}"); closed {
+			return tag, tag != ""
+		}
+	}
+	return key, key != "" && !strings.Contains(key, "}")
+}
 
 // escape percent-encodes what has a meaning in keys and patterns; plain ids stand unchanged.
 func escape(s string) string {

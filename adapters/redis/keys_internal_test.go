@@ -20,6 +20,13 @@ func TestNames(t *testing.T) {
 		return k
 	}
 	plain, spaced, one, cluster := keys("", 16, false), keys("acme", 16, false), keys("", 1, false), keys("", 16, true)
+	marker := func(k Keys, on string) string {
+		name, ok := k.marker(on, "push:1", "ID")
+		if !ok {
+			t.Errorf("no marker on %q", on)
+		}
+		return name
+	}
 	tag := plain.tags[plain.Partition("room-1")]
 	for want, got := range map[string]string{
 		"cc:log":                               plain.log(),
@@ -28,6 +35,7 @@ func TestNames(t *testing.T) {
 		"acme:cc:{" + tag + "}:room-1:0":       spaced.chat("room-1", "0"),
 		"cc:{18}:id":                           plain.id(0),
 		"cc:{18}:chats":                        plain.chats(0),
+		"cc:{18}:confirm":                      plain.confirm(0),
 		"message-delivery-stream:{18}":         plain.stream(0),
 		"acme:message-delivery-stream:{18}":    spaced.stream(0),
 		"message-delivery-stream":              one.stream(0),
@@ -38,6 +46,15 @@ func TestNames(t *testing.T) {
 		"user:status:user-789":                 plain.status("user-789"),
 		"acme:user:online:":                    spaced.online(),
 		"acme:message:new":                     spaced.Channel("message:new"),
+		"cc:once:{badges:ada}:push%3A1:ID":     marker(plain, "badges:ada"),
+		"acme:cc:once:{ada}:push%3A1:ID":       marker(spaced, "badges:{ada}:x"),
+		"cc:once:{ID}:push%3A1:ID":             marker(plain, ""),
+		"chat:unread:user-789":                 plain.unread("user-789"),
+		"acme:chat:unread:%7Ba%7D":             spaced.unread("{a}"),
+		"cc:{chat:unread:user-789}:v":          plain.versions(plain.unread("user-789")),
+		"acme:cc:{acme:chat:unread:u}:v":       spaced.versions(spaced.unread("u")),
+		"cc:user-chats:user-789":               plain.userChats("user-789"),
+		"acme:cc:{acme:cc:user-chats:u}:v":     spaced.versions(spaced.userChats("u")),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -87,10 +104,19 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 		chat := domain.ChatID(rapid.String().Draw(rt, "chat"))
 		p := k.Partition(chat)
 		want := slot(k.id(p))
-		for _, key := range []string{k.chats(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
+		for _, key := range []string{k.chats(p), k.confirm(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
 			if slot(key) != want {
 				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.id(p), want)
 			}
+		}
+		for _, key := range []string{k.unread(domain.UserID(chat)), k.userChats(domain.UserID(chat))} {
+			if beside := k.versions(key); slot(beside) != slot(key) {
+				rt.Fatalf("%q is in slot %d, %q in %d", beside, slot(beside), key, slot(key))
+			}
+		}
+		on := rapid.StringMatching(`[a{}b]{1,6}`).Draw(rt, "on")
+		if marker, ok := k.marker(on, "name", "id"); ok && slot(marker) != slot(on) || int(slot(on)) != slotOf(on) {
+			rt.Fatalf("%q is in slot %d (%d here), %q in %d", on, slot(on), slotOf(on), marker, slot(marker))
 		}
 	})
 }

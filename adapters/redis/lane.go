@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -26,6 +27,7 @@ const (
 type lane struct {
 	log      *Log
 	capacity int
+	history  atomic.Pointer[field] // that the server of this lane was at when it last answered; empty before it did
 
 	mu     sync.Mutex
 	flying int
@@ -44,7 +46,25 @@ type waiting struct {
 }
 
 func newLane(l *Log, capacity int) *lane {
-	return &lane{log: l, capacity: capacity, chats: make(map[domain.ChatID]*waiting)}
+	lane := &lane{log: l, capacity: capacity, chats: make(map[domain.ChatID]*waiting)}
+	lane.history.Store(&field{})
+	return lane
+}
+
+// observe takes down which history an answer was of. If it is another one than before, what others said is void: the server was restarted,
+// or another one has been promoted, or the same one again after that, and may know less than was told. What is decided on is dropped first,
+// so that nothing of the one history is sent as if it were of the other.
+func (l *lane) observe(history string) {
+	l.log.observing.Lock()
+	defer l.log.observing.Unlock()
+	known := l.history.Load()
+	if string(known.bytes) == history {
+		return
+	}
+	if len(known.bytes) > 0 && l.log.forget != nil {
+		l.log.forget()
+	}
+	l.history.Store(&field{[]byte(history)})
 }
 
 // commit has the request appended and gives its outcome. A request that still waits when ctx ends leaves the queue; one that was sent is

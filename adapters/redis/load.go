@@ -31,14 +31,18 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 		walks[i] = walk{want: w, known: w.After}
 	}
 	loaded := ports.Loaded{Entities: make([]ports.EntityHistory, len(wants))}
-	pending := walks
+	pending, history := walks, ""
 	for first := true; first || len(pending) > 0; first = false {
 		reply, err := l.ask(ctx, l.scripts.load, chat, l.loadArgs(chat, pending, wants))
 		if err != nil {
 			return ports.Loaded{}, err
 		}
+		present, _ := reply[1].(string)
+		l.laneOf(l.keys.Partition(chat)).observe(present)
 		if first {
-			loaded.Head = seqOf(reply[0])
+			loaded.Head, history = seqOf(reply[0]), present
+		} else if present != history { // what there is so far may be gone
+			return l.Load(ctx, chat, wants...)
 		}
 		var open []walk
 		for n, w := range pending {
@@ -47,7 +51,7 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 				i = n
 				w.place = n
 			}
-			entity, _ := reply[n+1].([]any)
+			entity, _ := reply[n+2].([]any)
 			if err := l.step(ctx, chat, entity, &w, &loaded.Entities[i]); err != nil {
 				return ports.Loaded{}, err
 			}
@@ -159,8 +163,8 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 		return err
 	}
 	p := l.keys.Partition(chat)
-	kept, err := l.scripts.snapshot.Run(ctx, l.client, []string{l.keys.id(p)},
-		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state).Int()
+	kept, err := l.run(ctx, l.scripts.snapshot, p,
+		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes)).Int()
 	if err == nil && kept < 0 {
 		return l.lost(p)
 	}
@@ -203,7 +207,7 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 		return nil, err
 	}
 	p := l.keys.Partition(chat)
-	reply, err := script.Run(ctx, l.client, []string{l.keys.id(p)}, args...).Slice()
+	reply, err := l.run(ctx, script, p, args...).Slice()
 	switch {
 	case err != nil && answered(err) && hasCode(err, "WRONGTYPE"):
 		return nil, &ports.CorruptError{Chat: chat, Cause: err}
@@ -241,39 +245,50 @@ func seqOf(v any) domain.Seq {
 }
 
 // Count implements [ports.MessageCounter] in one round trip, whatever the chat's length.
-func (l *Log) Count(ctx context.Context, chat domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
+func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
 	if err := ctx.Err(); err != nil {
-		return ports.MessageCount{}, err
+		return nil, err
 	}
-	var head, at *goredis.StringCmd
-	var deleted *goredis.IntCmd
+	var head *goredis.StringCmd
+	events, deleted := make([]*goredis.StringCmd, len(after)), make([]*goredis.IntCmd, len(after))
 	_, err := l.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
 		head = p.HGet(ctx, l.keys.chat(chat, "x"), headField)
-		if after > 0 {
-			segment := strconv.FormatUint(uint64(after-1)/segmentSize, 10)
-			at = p.LIndex(ctx, l.keys.chat(chat, segment), int64(uint64(after-1)%segmentSize)) //nolint:gosec // below segmentSize
+		for i, seq := range after {
+			if seq > 0 {
+				segment := strconv.FormatUint(uint64(seq-1)/segmentSize, 10)
+				events[i] = p.LIndex(ctx, l.keys.chat(chat, segment), int64(uint64(seq-1)%segmentSize)) //nolint:gosec // below segmentSize
+			}
+			deleted[i] = p.ZCount(ctx, l.keys.chat(chat, "d"), "("+strconv.FormatUint(uint64(seq), 10), "+inf")
 		}
-		deleted = p.ZCount(ctx, l.keys.chat(chat, "d"), "("+strconv.FormatUint(uint64(after), 10), "+inf")
 		return nil
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) {
-		return ports.MessageCount{}, unavailable(ctx, err)
+		return nil, unavailable(ctx, err)
 	}
-	_, ordinal, _ := strings.Cut(head.Val(), ":")
-	last, _ := strconv.ParseUint(ordinal, 10, 64)
-	count := ports.MessageCount{Head: domain.Ordinal(last), Deleted: domain.Ordinal(deleted.Val())} //nolint:gosec // not negative
-	switch {
-	case after == 0:
-	case at.Err() != nil: // beyond the last event
-		count.At = count.Head
-	default:
-		record, err := l.decode(chat, after, at.Val())
-		if err != nil {
-			return ports.MessageCount{}, err
+	last, ordinal, _ := strings.Cut(head.Val(), ":")
+	seq, _ := strconv.ParseUint(last, 10, 64)
+	messages, _ := strconv.ParseUint(ordinal, 10, 64)
+	counts := make([]ports.MessageCount, len(after))
+	for i := range counts {
+		c := &counts[i]
+		*c = ports.MessageCount{Last: domain.Seq(seq), Head: domain.Ordinal(messages), Deleted: domain.Ordinal(deleted[i].Val())} //nolint:gosec // not negative
+		switch {
+		case deleted[i].Err() != nil:
+			return nil, unavailable(ctx, deleted[i].Err())
+		case after[i] == 0:
+		case errors.Is(events[i].Err(), goredis.Nil): // beyond the last event
+			c.At = c.Head
+		case events[i].Err() != nil:
+			return nil, unavailable(ctx, events[i].Err())
+		default:
+			record, err := l.decode(chat, after[i], events[i].Val())
+			if err != nil {
+				return nil, err
+			}
+			c.At = record.Ordinal
 		}
-		count.At = record.Ordinal
 	}
-	return count, nil
+	return counts, nil
 }
 
 // Members implements [ports.EventLog] by scanning the chat's members, in steps that each look at some hundreds.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -50,9 +51,13 @@ type LogConfig struct {
 
 	// Epoch is the present one of what appends are decided on; an append of another is refused. Defaults to none: no append is.
 	Epoch func() uint64
+	// Forget ends the epoch. It is called when Redis answers out of another history than before, and may know less than it had told.
+	Forget func()
 
 	Durability Durability
-	Meter      metric.Meter // Defaults to one that measures nothing
+	Attempts   int           // of opening, while a part of Redis does not answer. Defaults to 10
+	Backoff    time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
+	Meter      metric.Meter  // Defaults to one that measures nothing
 	Logger     *slog.Logger
 }
 
@@ -67,6 +72,8 @@ type Log struct {
 	scripts  scripts
 
 	epoch        func() uint64 // nil if there are none
+	forget       func()        // nil if nothing is kept
+	observing    sync.Mutex    // of histories
 	ids, streams []any         // keys of each partition
 	places       []any         // the numbers from 1 to that of partitions, as text
 	header       []any         // what every append begins with: evalsha, the script's hash, the log id
@@ -85,20 +92,25 @@ var (
 	_ ports.Snapshots      = (*Log)(nil)
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
+	_ ports.Confirmer      = (*Log)(nil)
 )
 
 // minVersion is where SET with GET, EXPIRE with GT and scripts that replicate their effects are all there.
 func minVersion() version { return version{7, 0} }
 
 // Open finds the log of a namespace, or names a new one. It checks that the server is new enough ([ErrTooOld]), that partitions and
-// hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]).
+// hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]). While a part of Redis does not answer it
+// tries again, a bounded number of times ([ErrUnreachable]).
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
 	logger := c.Logger
 	if logger == nil {
 		logger = slog.Default()
 	}
-	l := &Log{client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.WithValue(context.Background(), appendKey{}, true), durability: c.Durability, epoch: c.Epoch, logger: logger}
-	l.durability.Timeout = positive(c.Durability.Timeout, time.Second)
+	l := &Log{
+		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
+		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger,
+	}
+	l.durability.Timeout = c.Durability.Waits()
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
 		l.places = append(l.places, strconv.Itoa(p+1))
@@ -114,11 +126,18 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if l.meters, err = newMeters(c.Meter, l); err != nil {
 		return nil, err
 	}
-	info, err := inspect(ctx, client)
-	if err != nil {
-		return nil, err
+	var info server
+	find := func() (err error) {
+		if info, err = inspect(ctx, client); err != nil {
+			return err
+		}
+		if err := info.newEnough(minVersion()); err != nil {
+			return err
+		}
+		return l.identify(ctx)
 	}
-	if err := info.newEnough(minVersion()); err != nil {
+	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool { return errors.Is(err, ports.ErrUnavailable) })
+	if err != nil {
 		return nil, err
 	}
 	switch {
@@ -127,9 +146,6 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		logger.ErrorContext(ctx, "durable writes are refused: redis evicts keys of the log", "maxmemory_policy", info.eviction)
 	case strings.HasPrefix(info.eviction, "volatile"):
 		logger.WarnContext(ctx, "redis evicts keys that expire; noeviction is safer", "maxmemory_policy", info.eviction)
-	}
-	if err := l.identify(ctx); err != nil {
-		return nil, err
 	}
 	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id}
 	return l, nil
@@ -158,25 +174,32 @@ func (l *Log) identify(ctx context.Context) error {
 	return l.claimPartitions(ctx, stored[3] == "1")
 }
 
-// claimPartitions writes the log id into every partition of a new log, and checks it in those of one that was ready before.
+// claimPartitions writes the log id into every partition of a new log, and checks it in those of one that was ready before. It takes down
+// the histories to begin with: a load of nothing tells.
 func (l *Log) claimPartitions(ctx context.Context, ready bool) error {
-	ids := make([]*goredis.StringCmd, len(l.keys.tags))
+	claims := make([]*goredis.Cmd, len(l.keys.tags))
 	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i := range ids {
+		for i := range claims {
 			if !ready {
 				p.SetNX(ctx, l.keys.id(i), l.id, 0)
 			}
-			ids[i] = p.Get(ctx, l.keys.id(i))
+			claims[i] = l.scripts.load.Eval(ctx, p, []string{l.keys.id(i)}, l.id, "", 0, "", 0)
 		}
 		return nil
 	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
+	if err != nil {
 		return unavailable(ctx, err)
 	}
-	for i, id := range ids {
-		if id.Val() != l.id {
+	for i, claim := range claims {
+		reply, err := claim.Slice()
+		if err != nil {
+			return unavailable(ctx, err)
+		}
+		if len(reply) < 2 {
 			return l.lost(i)
 		}
+		history, _ := reply[1].(string)
+		l.laneOf(i).observe(history)
 	}
 	if ready {
 		return nil

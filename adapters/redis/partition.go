@@ -42,6 +42,14 @@ func tags(partitions int) []string {
 	return out
 }
 
+// slotOf is the slot of a key.
+func slotOf(key string) int {
+	if tag, ok := tagOf(key); ok {
+		key = tag
+	}
+	return int(crc16(key)) % slots
+}
+
 // crc16 is the checksum that Redis Cluster assigns slots by: CRC-16/XMODEM
 // (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
 func crc16(s string) uint16 {

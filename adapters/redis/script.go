@@ -17,10 +17,16 @@ var (
 	backlogSource string
 	//go:embed script/snapshot.lua
 	snapshotSource string
+	//go:embed script/confirm.lua
+	confirmSource string
 	//go:embed script/identify.lua
 	identifySource string
 	//go:embed script/typing.lua
 	typingSource string
+	//go:embed script/once.lua
+	onceSource string
+	//go:embed script/view.lua
+	viewSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has

@@ -35,7 +35,7 @@ func reacting(t *testing.T, log *redis.Log, users int) *app.Queries {
 		must(chats.Add(t.Context(), app.Add{Chat: "c", By: "ada", User: user}))
 		must(chats.React(t.Context(), app.React{Chat: "c", By: user, MessageID: "hot", Emoji: "👍"}))
 	}
-	return app.NewQueries(log, app.NewEntities(log, log, 0)) // of a process that has nothing cached
+	return app.NewQueries(log, app.NewEntities(log, log, 0), app.Views{}) // of a process that has nothing cached
 }
 
 // counted are ids that are numbers.

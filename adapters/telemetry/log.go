@@ -24,6 +24,14 @@ func (t *Telemetry) Log(inner ports.EventLog, typeOf func(domain.Event) string) 
 	return &Log{EventLog: inner, telemetry: t, typeOf: typeOf}
 }
 
+// Confirm implements [ports.Confirmer].
+func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
+	if inner, ok := l.EventLog.(ports.Confirmer); ok {
+		return inner.Confirm(ctx, found)
+	}
+	return nil
+}
+
 // Append implements [ports.EventLog].
 func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
 	if len(a.Events) == 0 || l.telemetry.tracer == nil && !l.telemetry.sends.Enabled(ctx) {

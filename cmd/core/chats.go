@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"time"
 
@@ -129,11 +130,19 @@ func (c *cli) chatMembers() *cobra.Command {
 }
 
 func (c *cli) chatList() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
-		Use: "list", Short: "List all chats", Args: cobra.NoArgs,
+	var user string
+	cmd := &cobra.Command{
+		Use: "list", Short: "List all chats, or those that one user is in", Args: cobra.NoArgs,
+		Long: "List all chats, or with --user those that one user is in, as far as a running \"core serve\" has projected them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				chats, err := core.Queries.Chats(cmd.Context())
+				list := core.Queries.Chats
+				if cmd.Flags().Changed("user") {
+					list = func(ctx context.Context) ([]domain.ChatID, error) {
+						return core.Queries.ChatsOf(ctx, domain.UserID(user))
+					}
+				}
+				chats, err := list(cmd.Context())
 				if err != nil {
 					return err
 				}
@@ -145,5 +154,7 @@ func (c *cli) chatList() *cobra.Command {
 				return nil
 			})
 		},
-	})
+	}
+	cmd.Flags().StringVar(&user, "user", "", "whose")
+	return c.jsonFlag(cmd)
 }

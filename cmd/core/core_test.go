@@ -374,6 +374,34 @@ func TestServeRunsUntilASignal(t *testing.T) {
 	stop()
 }
 
+// TestServeProjectsWhatUsersAskFor asks about users before and while the built-in subscribers run.
+func TestServeProjectsWhatUsersAskFor(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "garden", "--user", "ada", "--member", "ben")
+	s.do("chat", "create", "--chat", "allotment", "--user", "ben")
+	s.do("send", "--chat", "garden", "--user", "ada", "--text", "x")
+	if chats := s.json("chat", "list", "--user", "ben"); len(chats) != 0 {
+		t.Errorf("nobody has projected %v", chats)
+	}
+	_, _, stop := s.follow("serve")
+	defer stop()
+	text := ""
+	for deadline := time.After(10 * time.Second); text != "       0  allotment\n       1  garden\n"; {
+		text = s.do("unread", "--user", "ben")
+		select {
+		case <-deadline:
+			t.Fatalf("ben has unread\n%s", text)
+		default:
+		}
+	}
+	if chats := s.do("chat", "list", "--user", "ben"); chats != "allotment\ngarden\n" {
+		t.Errorf("ben is in\n%s", chats)
+	}
+	if counts := s.json("unread", "--user", "ben"); len(counts) != 2 || counts[1]["chatId"] != "garden" || counts[1]["unread"] != 1.0 {
+		t.Errorf("ben has unread %v", counts)
+	}
+}
+
 func TestImportReportsMalformedLinesByNumber(t *testing.T) {
 	s := newShell(t)
 	path := filepath.Join(t.TempDir(), "broken.jsonl")

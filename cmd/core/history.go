@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -135,9 +136,13 @@ func (c *cli) audit() *cobra.Command {
 func (c *cli) unread() *cobra.Command {
 	var chat, user string
 	cmd := &cobra.Command{
-		Use: "unread", Short: "Count the messages that a member has not read", Args: cobra.NoArgs,
+		Use: "unread", Short: "Count the messages that a user has not read, in one chat or in each", Args: cobra.NoArgs,
+		Long: "Count the messages that a user has not read: in one chat or, without --chat, in each chat that the user is in, as far as a running\n\"core serve\" has projected them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				if !cmd.Flags().Changed("chat") {
+					return c.unreadOf(cmd.Context(), core, domain.UserID(user))
+				}
 				n, err := core.Queries.Unread(cmd.Context(), domain.ChatID(chat), domain.UserID(user))
 				if err != nil {
 					return err
@@ -148,7 +153,23 @@ func (c *cli) unread() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&chat, "chat", "", "chat id")
 	cmd.Flags().StringVar(&user, "user", "", "whose")
-	_ = cmd.MarkFlagRequired("chat")
 	_ = cmd.MarkFlagRequired("user")
 	return c.jsonFlag(cmd)
+}
+
+func (c *cli) unreadOf(ctx context.Context, core *chatcore.Core, user domain.UserID) error {
+	counts, err := core.Queries.UnreadOf(ctx, user)
+	if err != nil {
+		return err
+	}
+	for _, chat := range slices.Sorted(maps.Keys(counts)) {
+		view := struct {
+			ChatID domain.ChatID  `json:"chatId"`
+			Unread domain.Ordinal `json:"unread"`
+		}{chat, counts[chat]}
+		if err := c.print(view, fmt.Sprintf("%8d  %s", counts[chat], chat)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -168,9 +168,7 @@ func (h *harness) verify() {
 		if got, want := h.members(c), want.members(); !slices.Equal(got, want) {
 			h.t.Fatalf("chat %q has the members %q, want %q", c, got, want)
 		}
-		for _, after := range []domain.Seq{0, want.head() / 2, want.head(), want.head() + 1} {
-			h.checkCount(c, after)
-		}
+		h.checkCount(c, 0, want.head()/2, want.head(), want.head()+1)
 	}
 	h.checkChats()
 }
@@ -211,10 +209,16 @@ func (h *harness) checkRecords(got, want []ports.Record) {
 	}
 }
 
-func (h *harness) checkCount(c domain.ChatID, after domain.Seq) {
+func (h *harness) checkCount(c domain.ChatID, after ...domain.Seq) {
 	h.t.Helper()
-	if got, want := h.count(c, after), h.history(c).count(after); got != want {
-		h.t.Fatalf("count of chat %q after %d is %+v, want %+v", c, after, got, want)
+	counts := h.count(c, after...)
+	if len(counts) != len(after) {
+		h.t.Fatalf("%d counts of chat %q, want %d", len(counts), c, len(after))
+	}
+	for i, got := range counts {
+		if want := h.history(c).count(after[i]); got != want {
+			h.t.Fatalf("count of chat %q after %d is %+v, want %+v", c, after[i], got, want)
+		}
 	}
 }
 
@@ -263,15 +267,15 @@ func (h *harness) load(c domain.ChatID, wants ...ports.Want) ports.Loaded {
 	return loaded
 }
 
-func (h *harness) count(c domain.ChatID, after domain.Seq) ports.MessageCount {
+func (h *harness) count(c domain.ChatID, after ...domain.Seq) []ports.MessageCount {
 	h.t.Helper()
 	ctx, cancel := h.bounded()
 	defer cancel()
-	count, err := h.log.Count(ctx, c, after)
+	counts, err := h.log.Count(ctx, c, after...)
 	if err != nil {
 		h.t.Fatalf("counting of chat %q: %v", c, err)
 	}
-	return count
+	return counts
 }
 
 // members are in the order of their ids, as often as they were given.

@@ -94,11 +94,28 @@ func (h *history) entity(w ports.Want) ports.EntityHistory {
 		found.Version = h.versionBefore(w.Entity, w.Until+1)
 	}
 	for _, seq := range h.moved[w.Entity] {
-		if seq > w.After && seq <= found.Version && (!w.Latest || seq == found.Version) {
+		if seq > w.After && seq <= found.Version && (!w.Latest || h.telling(w.Entity, seq, found.Version)) {
 			found.Events = append(found.Events, h.records[seq-1])
 		}
 	}
 	return found
+}
+
+// telling reports whether an event that moved an entity is its last one at the given version or, of a read mark, comes after all that
+// the later ones say was read.
+func (h *history) telling(e domain.Entity, seq, version domain.Seq) bool {
+	told := domain.Seq(0)
+	for _, later := range h.moved[e] {
+		if later <= seq || later > version {
+			continue
+		}
+		receipt, ok := h.records[later-1].Event.(domain.ReadReceipt)
+		if e.Kind != domain.KindRead || !ok {
+			return false
+		}
+		told = max(told, receipt.ReadSeq)
+	}
+	return seq == version || seq > told
 }
 
 func (h *history) count(after domain.Seq) ports.MessageCount {
@@ -108,7 +125,7 @@ func (h *history) count(after domain.Seq) ports.MessageCount {
 			tombstones[d.Message] = true
 		}
 	}
-	count := ports.MessageCount{Head: h.ordinal(h.head()), At: h.ordinal(after)}
+	count := ports.MessageCount{Last: h.head(), Head: h.ordinal(h.head()), At: h.ordinal(after)}
 	for _, r := range h.records {
 		if m, ok := r.Event.(domain.MessageNew); ok && r.Seq > after && tombstones[m.Message] {
 			count.Deleted++

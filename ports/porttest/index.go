@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"testing"
 
+	"golang.org/x/sync/errgroup"
+
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -52,30 +54,30 @@ func testCount(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	expect := func(after domain.Seq, want ports.MessageCount) {
 		t.Helper()
-		if got := h.count(c, after); got != want {
+		if got := h.count(c, after)[0]; got != want {
 			t.Errorf("after %d: got %+v, want %+v", after, got, want)
 		}
 	}
 	expect(0, ports.MessageCount{})
 	expect(9, ports.MessageCount{})
 	h.append(then(created(c)))
-	expect(0, ports.MessageCount{})
+	expect(0, ports.MessageCount{Last: 1})
 	h.append(then(sent(c, "m1", ann), sent(c, "m2", ann), edited(c, "m1", ann), sent(c, "m3", bob))) // 2, 3, 4, 5
 	erase := given{at(domain.MessageEntity("m1"), 4)}.then(deleted(c, "m1", ann))
 	h.append(erase) // 6
 	erase.Events = []ports.NewEvent{deleted(c, "m1", bob)}
 	h.append(erase) // a conflict
 	h.append(then(reacted(c, "m2", ann)))
-	expect(0, ports.MessageCount{Head: 3, At: 0, Deleted: 1})
-	expect(1, ports.MessageCount{Head: 3, At: 0, Deleted: 1})
-	expect(2, ports.MessageCount{Head: 3, At: 1, Deleted: 0})
-	expect(4, ports.MessageCount{Head: 3, At: 2, Deleted: 0})
+	expect(0, ports.MessageCount{Last: 7, Head: 3, At: 0, Deleted: 1})
+	expect(1, ports.MessageCount{Last: 7, Head: 3, At: 0, Deleted: 1})
+	expect(2, ports.MessageCount{Last: 7, Head: 3, At: 1, Deleted: 0})
+	expect(4, ports.MessageCount{Last: 7, Head: 3, At: 2, Deleted: 0})
 	h.append(then(deleted(c, "m3", bob))) // 8
-	expect(0, ports.MessageCount{Head: 3, At: 0, Deleted: 2})
-	expect(4, ports.MessageCount{Head: 3, At: 2, Deleted: 1})
-	expect(5, ports.MessageCount{Head: 3, At: 3, Deleted: 0})
-	expect(8, ports.MessageCount{Head: 3, At: 3, Deleted: 0})
-	expect(1000, ports.MessageCount{Head: 3, At: 3, Deleted: 0})
+	expect(0, ports.MessageCount{Last: 8, Head: 3, At: 0, Deleted: 2})
+	expect(4, ports.MessageCount{Last: 8, Head: 3, At: 2, Deleted: 1})
+	expect(5, ports.MessageCount{Last: 8, Head: 3, At: 3, Deleted: 0})
+	expect(8, ports.MessageCount{Last: 8, Head: 3, At: 3, Deleted: 0})
+	expect(1000, ports.MessageCount{Last: 8, Head: 3, At: 3, Deleted: 0})
 
 	var batch []ports.Append
 	for i := range 300 {
@@ -86,8 +88,58 @@ func testCount(t *testing.T, log Log) {
 		}
 	}
 	h.appendBatch(batch...)
+	var all []domain.Seq
 	for after := domain.Seq(0); after <= h.history(c).head()+10; after += 9 {
-		h.checkCount(c, after)
+		all = append(all, after)
 	}
+	h.checkCount(c, all...)
+	h.checkCount(c)
 	h.verify()
+}
+
+// testCountMoment appends messages that are deleted in the same step, so that whoever counts must find all of them deleted.
+func testCountMoment(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	h.append(then(created(c)))
+	ctx, cancel := h.bounded()
+	defer cancel()
+	var writers errgroup.Group
+	for w := range 4 {
+		writers.Go(func() error {
+			for i := range 25 {
+				m := domain.MessageID(fmt.Sprintf("m%d-%d", w, i))
+				if _, err := log.Append(ctx, then(sent(c, m, ann), deleted(c, m, ann))); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	done := make(chan struct{})
+	var readers errgroup.Group
+	readers.Go(func() error {
+		for {
+			counts, err := log.Count(ctx, c, 0, 1, 0)
+			if err != nil {
+				return err
+			}
+			for i, got := range counts {
+				if want := (ports.MessageCount{Last: domain.Seq(1 + 2*got.Head), Head: got.Head, Deleted: got.Head}); got != want || got != counts[0] {
+					return fmt.Errorf("count %d is %+v, want %+v", i, got, want)
+				}
+			}
+			select {
+			case <-done:
+				return nil
+			default:
+			}
+		}
+	})
+	if err := writers.Wait(); err != nil {
+		t.Error(err)
+	}
+	close(done)
+	if err := readers.Wait(); err != nil {
+		t.Error(err)
+	}
 }

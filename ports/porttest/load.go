@@ -39,6 +39,35 @@ func testEntities(t *testing.T, log Log) {
 	h.checkLoad(c)
 }
 
+// testLateReceipt has receipts come after a later message, and a later receipt, of the same user: the mark is where the highest put it.
+func testLateReceipt(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	mark := domain.ReadEntity(ann)
+	expect := func(want domain.Seq, events int) {
+		t.Helper()
+		latest := h.load(c, ports.Want{Entity: mark, Latest: true}).Entities[0]
+		if s, _ := folded(c, mark, latest.Events).(*domain.ReadMark); s.Seq != want || len(latest.Events) != events {
+			t.Errorf("the mark is at %d by %d events, want %d by %d", s.Seq, len(latest.Events), want, events)
+		}
+		for until := range h.history(c).head() {
+			h.checkLoad(c, ports.Want{Entity: mark, Latest: true, Until: until + 1})
+		}
+		h.verify()
+	}
+	h.append(then(created(c), sent(c, "m1", bob), sent(c, "m2", bob), sent(c, "m3", bob))) // 2, 3, 4
+	h.append(then(read(c, "m1", ann, 2)))
+	expect(2, 1)
+	h.append(then(read(c, "m3", ann, 4), read(c, "m2", ann, 3)))
+	expect(4, 3)
+	h.append(then(sent(c, "m4", ann))) // 8
+	expect(8, 1)
+	h.append(then(NewEvent(domain.ReadReceipt{Chat: c, User: ann, Message: "m3", ReadSeq: 4, At: now()}, domain.CommandEntity("late"))))
+	expect(8, 2)
+	h.checkLoad(c, ports.Want{Entity: domain.CommandEntity("late"), Latest: true})
+	h.append(then(read(c, "m4", ann, 8), read(c, "m4", ann, 8)))
+	expect(8, 3)
+}
+
 func testLongHistory(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c), sent(c, "hot", ann), sent(c, "warm", ann)))

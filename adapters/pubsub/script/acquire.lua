@@ -24,10 +24,16 @@ end
 -- The entry at the position is kept by whoever trims. Where it is gone, others after it may be: every chat has to be looked at.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
-if log_id ~= '' and position ~= '0-0' and (not first or later(first[1], position)) then
-  position, lost = '0-0', true -- which is no loss again
+local gone = not first or later(first[1], position)
+if first and position == '0-0' then -- unless it is the first that there ever was
+  local info = redis.pcall('XINFO', 'STREAM', stream)
+  gone = false
+  for i = 1, #info, 2 do
+    if info[i] == 'entries-added' then gone = info[i + 1] > redis.call('XLEN', stream) end
+  end
 end
-if log_id ~= '' and lost then
+if log_id ~= '' and (gone or lost) then
+  if gone then position = first and first[1] or '0-0' end
   if walk == '' then walk = '0' end
   redis.call('HSET', group, 'walk', walk, 'position', position)
 end

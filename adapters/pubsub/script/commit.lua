@@ -3,8 +3,7 @@
 -- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
 --       letters, stream
 -- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
---       has ended or '' if there is nothing to say, '1' to look whether the stream has lost something; then number and ids of
---       entries that were read; number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their
+--       has ended or '' if there is nothing to say, number and ids of entries that were read, number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their
 --       seq:starts, '' if no more; number of letters settled and their ids; number of new letters and for each the number of its fields and
 --       values and these
 -- Reply {1, revision, lost}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
@@ -12,9 +11,9 @@
 --       it is empty
 
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
-local log_id, epoch, number, ttl, position, passed, walk, look = unpack(ARGV, 1, 8)
+local log_id, epoch, number, ttl, position, passed, walk = unpack(ARGV, 1, 7)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
-local present, done, before = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position'))
+local present, done, before, walking = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk'))
 if not present then return {-3} end
 if present ~= epoch then return {-2} end
 
@@ -33,14 +32,14 @@ local function later(a, b)
   return tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2)
 end
 
--- Entries and the log's events are written in one step. Where an entry that was read is not, Redis has lost it, and seqs may mean other events by
--- now; unless it was trimmed because the group is too far behind.
-local at = 9 + tonumber(ARGV[9])
-for i = 10, at do
-  if #redis.call('XRANGE', stream, ARGV[i], ARGV[i]) == 0 then
-    local cut = redis.call('HGET', group, 'cut')
-    if not cut or later(ARGV[i], cut) then return {-4} end
-  end
+-- Entries and the log's events are written in one step. Where an entry that was read is not, though older ones are, Redis has lost it, and seqs may
+-- mean other events by now. Where older ones are gone too, the stream was trimmed; unless there never was an older one.
+local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
+first = first and first[1] or '-'
+local function gone(at) return at ~= '' and at ~= '0-0' and (first == '-' or later(first, at)) end
+local at = 8 + tonumber(ARGV[8])
+for i = 9, log_id ~= '' and at or 0 do
+  if #redis.call('XRANGE', stream, ARGV[i], ARGV[i]) == 0 and (before == '0-0' and walking == '' or not gone(ARGV[i])) then return {-4} end
 end
 at = at + 1
 
@@ -51,18 +50,13 @@ redis.call('HLEN', failing)
 redis.call('HLEN', again)
 redis.call('XLEN', dead)
 
--- The entry at a position is kept by whoever trims. Where it is gone, others behind it may be. The position then becomes 0-0, which tells the next
--- owner as much and is no loss again.
+-- The entry at a position is kept by whoever trims. Where it is gone, others behind it may be. The position then becomes the first entry there is,
+-- whose chat is looked at with all others.
 local lost = ''
-if look == '1' and log_id ~= '' then
-  local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
-  first = first and first[1] or '-'
-  local function gone(at) return at ~= '' and at ~= '0-0' and (first == '-' or later(first, at)) end
-  if gone(before) or gone(position) then
-    lost = first
-    if position == '' or gone(position) then position = '0-0' end
-    if walk == '' or walk == '-' then walk = '0' end
-  end
+if log_id ~= '' and (gone(before) or gone(position)) then
+  lost = first
+  if position == '' or gone(position) then position = first == '-' and '0-0' or first end
+  if walk == '' or walk == '-' then walk = '0' end
 end
 
 local function pairs_of(key)

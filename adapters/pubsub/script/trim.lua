@@ -49,8 +49,7 @@ if length - taken > bound then
   for name, position in pairs(ours) do
     if cut > 0 and earlier(position, first[1]) then
       reply[#reply + 1] = name
-      redis.call('HSET', prefix .. name, 'cut', first[1])
-      if log_id ~= '' then redis.call('HSET', prefix .. name, 'walk', '0', 'position', '0-0') end
+      if log_id ~= '' then redis.call('HSET', prefix .. name, 'walk', '0', 'position', first[1]) end
       redis.call('HINCRBY', prefix .. name, 'revision', '1')
     end
   end

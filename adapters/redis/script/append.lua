@@ -8,7 +8,8 @@
 -- its way, finds it and does nothing.
 --
 -- KEYS  for each partition of the batch: its id key, its delivery stream
--- ARGV  log id; token of the batch; '1' if it is sent again; number of commands; then for each command:
+-- ARGV  log id; history that the commands were decided on; token of the batch; '1' if it is sent again; number of commands; then for each
+--       command:
 --       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that it removes or '';
 --       number of entities it looks at, each as a field of :x, and for each the version it must be at or '';
 --       number of events and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
@@ -22,6 +23,7 @@
 --       3                                          whether an earlier sending was appended cannot be told
 --       -1 PARTITION                               the partition belongs to another log
 --       -2                                         the batch was sent again before this sending arrived
+--       -3 HISTORY                                 the server is at another history
 --
 -- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities: messages are many.
 --
@@ -32,14 +34,21 @@ local SEGMENT, FIND, SNAPSHOT = 1024, 8192, 256
 local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, redis.pcall, unpack, tonumber, type
 local floor, format, match, concat, sub, plain = math.floor, string.format, string.match, table.concat, string.sub, string.find
 
-local log_id, again, commands = ARGV[1], ARGV[3] == '1', tonumber(ARGV[4])
+local log_id, history, again, commands = ARGV[1], ARGV[2], ARGV[4] == '1', tonumber(ARGV[5])
 
 local prefixes = {}
 for p = 1, #KEYS, 2 do
   if call('GET', KEYS[p]) ~= log_id then return '-1 ' .. (p + 1) / 2 end
   prefixes[(p + 1) / 2] = sub(KEYS[p], 1, -3)
 end
-local fence = prefixes[1] .. 'fence:' .. ARGV[2]
+
+-- The server's replication id names the history of its data: it is another one after a restart or a promotion, when it may know less than
+-- was told.
+local told = pcall('INFO', 'replication')
+local present = type(told) == 'string' and match(told, 'master_replid:(%x+)') or ''
+if present ~= history then return '-3 ' .. present end
+
+local fence = prefixes[1] .. 'fence:' .. ARGV[3]
 if call('EXISTS', fence) == 1 and not again then return '-2' end
 
 local function kind_of(field)
@@ -278,7 +287,7 @@ local function plan(a)
 end
 
 local outcomes = {}
-at = 5
+at = 6
 for c = 1, commands do
   local outcome = plan(at)
   if fault and not plain(fault, 'WRONGTYPE', 1, true) and not plain(fault, '^the ') then

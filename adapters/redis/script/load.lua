@@ -5,9 +5,11 @@
 -- KEYS  the partition's id key
 -- ARGV  log id, chat as in keys, links to walk at most, '1' to leave snapshots aside, number of entities and for each: kind, field in :x, the
 --       version already known, the last seq that counts or 0 for all, '1' if only its last event is wanted, seq to go on from or ''
---       to start
--- Reply {head, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq, event, seq, event, … newest
---       first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that of the first event given, or 0.
+--       to start. Of a read mark the last events are given until those before cannot tell more: a receipt may come after a later
+--       message of the same user
+-- Reply {head, history of the server's data, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq,
+--       event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that
+--       of the first event given, or 0.
 
 local SEGMENT, SNAPSHOT = 1024, 256
 
@@ -16,7 +18,8 @@ if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
 
 local base = string.sub(KEYS[1], 1, -3) .. chat
 local head = redis.call('HGET', base .. ':x', ' ')
-local reply = {tonumber(string.match(head or '0', '^%d+'))}
+local told = redis.pcall('INFO', 'replication')
+local reply = {tonumber(string.match(head or '0', '^%d+')), type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''}
 
 -- The version of an entity and how many events it has.
 local function version_of(field)
@@ -37,22 +40,26 @@ for e = 1, entities do
       entity[3], entity[4], known = at, redis.call('HGET', base .. ':s', '=' .. field) or '', at
     end
   end
-  local seq = from == '' and version or tonumber(from)
+  local seq, told = from == '' and version or tonumber(from), 0
   while seq > known do
     if budget == 0 then
       entity[2] = seq
       break
     end
     budget = budget - 1
-    local event = redis.call('LINDEX', base .. ':' .. math.floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT) or ''
-    if last == 0 or seq <= last then
-      entity[#entity + 1] = seq
-      entity[#entity + 1] = event
-      if latest then break end
-    end
+    local here, event = seq, redis.call('LINDEX', base .. ':' .. math.floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT) or ''
     seq = tonumber(string.match(event, '^[^{]*' .. kind .. '(%d+)') or 0)
+    if last == 0 or here <= last then
+      entity[#entity + 1] = here
+      entity[#entity + 1] = event
+      if latest then
+        local mark = kind == 'r' and tonumber(string.match(event, '"readSeq":(%d+)') or here) or here
+        if mark > told then told = mark end
+        if seq <= told then break end
+      end
+    end
   end
-  reply[e + 1] = entity
+  reply[e + 2] = entity
 end
 
 return reply

@@ -1,0 +1,89 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
+)
+
+// Durability says how many replicas have to confirm an append before it is acknowledged.
+type Durability struct {
+	Replicas int           // Defaults to 0: the server's own persistence decides
+	Timeout  time.Duration // how long to wait for them. Defaults to 1 s
+}
+
+// Waits is how long a command may wait for replicas.
+func (d Durability) Waits() time.Duration {
+	if d.Replicas == 0 {
+		return 0
+	}
+	return positive(d.Timeout, time.Second)
+}
+
+// process carries out a command that writes and then, on the same connection, waits for replicas to have that.
+func (d Durability) process(ctx context.Context, node *goredis.Client, cmd *goredis.Cmd) (confirmed int, err error) {
+	var wait *goredis.Cmd
+	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		_ = p.Process(ctx, cmd)
+		wait = p.Do(ctx, "wait", d.Replicas, d.Timeout.Milliseconds())
+		return nil
+	})
+	if cmd.Err() != nil {
+		return 0, cmd.Err()
+	}
+	confirmed, err = wait.Int()
+	if err != nil { // what was written is there; who has it is not known
+		return 0, nil //nolint:nilerr // told as unconfirmed
+	}
+	return confirmed, nil
+}
+
+// Confirm implements [ports.Confirmer]. Redis confirms only what a connection itself has written; so something small is, in the same
+// history, and replicas get everything in order.
+func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
+	d := l.durability
+	if d.Replicas == 0 {
+		return nil
+	}
+	p := l.keys.Partition(found.Chat)
+	lane, away := l.laneOf(p), error(nil)
+	for range routes {
+		node, err := l.node(ctx, p)
+		if err != nil {
+			return unavailable(ctx, err)
+		}
+		history := lane.history.Load() // before the epoch, as for an append
+		if l.epoch != nil && l.epoch() != found.Epoch {
+			return fmt.Errorf("%w: %w", ports.ErrConflict, errHistory)
+		}
+		cmd := goredis.NewCmd(ctx, "eval", confirmSource, 2, l.keys.id(p), l.keys.confirm(p), l.id, history)
+		confirmed, err := d.process(ctx, node, cmd)
+		if away = err; l.moved(ctx, err) {
+			continue
+		}
+		if err != nil {
+			return unavailable(ctx, err)
+		}
+		reply, _ := cmd.Text()
+		present, other := strings.CutPrefix(reply, "-3 ")
+		switch {
+		case other:
+			lane.observe(present)
+		case reply == "-1":
+			return l.lost(p)
+		case confirmed < d.Replicas:
+			return &ports.UnconfirmedError{Appended: found.At, Confirmed: confirmed, Wanted: d.Replicas}
+		default:
+			return nil
+		}
+	}
+	if away != nil {
+		return unavailable(ctx, away)
+	}
+	return fmt.Errorf("%w: %w", ports.ErrConflict, errHistory)
+}

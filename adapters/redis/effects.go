@@ -1,0 +1,101 @@
+package redis
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"fmt"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Effects carries out an effect's commands in the script that sets its marker, a key that expires. The commands are those of a list
+// (SET, INCRBY, HSET, ZADD, XADD, …) of which it can be told beforehand that they will not fail half-way.
+//
+// Keys are taken as they are given, without the namespace. On a Cluster all of them have to lie in one slot.
+type Effects struct {
+	client goredis.UniversalClient
+	keys   Keys
+	ttl    time.Duration
+	script *goredis.Script
+}
+
+var _ ports.Effects = (*Effects)(nil)
+
+// NewEffects keeps markers under the names of keys for ttl, a millisecond or more.
+func NewEffects(client goredis.UniversalClient, keys Keys, ttl time.Duration) *Effects {
+	return &Effects{client: client, keys: keys, ttl: ttl, script: goredis.NewScript(onceSource)}
+}
+
+// Once implements [ports.Effects] in one round trip.
+func (e *Effects) Once(ctx context.Context, name string, id ports.DeliveryID, what ports.Effect) (bool, error) {
+	if err := ports.CheckEffect(name, id); err != nil {
+		return false, err
+	}
+	commands, err := plan(what.Commands)
+	if err != nil {
+		return false, err
+	}
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	keys, args, err := e.arguments(name, id, what.Place(), commands)
+	if err != nil {
+		return false, err
+	}
+	reply, err := e.script.Run(ctx, e.client, keys, args...).Slice()
+	if err != nil {
+		return false, unavailable(ctx, err)
+	}
+	switch outcome, _ := reply[0].(int64); outcome {
+	case 1:
+		return true, nil
+	case 0:
+		return false, nil
+	}
+	number, _ := reply[1].(int64)
+	holds, _ := reply[2].(string)
+	c := commands[number-1]
+	return false, &ports.ForeignValueError{Key: c.Command[1], Holds: holds, For: c.Command[0]}
+}
+
+func (e *Effects) arguments(name string, id ports.DeliveryID, place string, commands []planned) (keys []string, args []any, err error) {
+	marker, ok := e.keys.marker(place, name, identity(place, id))
+	if !ok {
+		return nil, nil, &domain.InvalidError{Field: "effect", Problem: fmt.Sprintf("is made on %q", place), Allowed: "a key without braces, or with a hash tag in them"}
+	}
+	keys = append(keys, marker)
+	args = append(args, strconv.FormatInt(max(e.ttl.Milliseconds(), 1), 10), len(commands))
+	for _, c := range commands {
+		args = append(args, len(c.Command), c.needs, c.leaves, c.counts)
+		for _, word := range c.Command {
+			args = append(args, word)
+		}
+		if c.leaves == "-" {
+			continue
+		}
+		key := c.Command[1]
+		if e.keys.cluster && slotOf(key) != slotOf(marker) {
+			return nil, nil, &domain.InvalidError{
+				Field: "effect", Problem: fmt.Sprintf("is made on %q and changes %q, which lies in another slot of the Cluster", place, key),
+				Allowed: "keys that share a hash tag",
+			}
+		}
+		keys = append(keys, key)
+	}
+	return keys, args, nil
+}
+
+// identity is that of a delivery and of what its effect is made on, in 22 characters: places with one tag are places nevertheless.
+func identity(place string, id ports.DeliveryID) string {
+	hash := sha256.New()
+	for _, part := range []string{place, id.Log, string(id.Chat), strconv.FormatUint(uint64(id.Seq), 10), string(id.Event)} {
+		hash.Write([]byte(strconv.Itoa(len(part)) + ":" + part))
+	}
+	return base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:16])
+}

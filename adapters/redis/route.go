@@ -1,0 +1,61 @@
+package redis
+
+import (
+	"context"
+	"fmt"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// routes is how often at most a call is sent elsewhere.
+const routes = 4
+
+// node is the server that has a partition. What is about one partition goes there by ourselves, because go-redis's own way through a Cluster
+// repeats what had no answer, and asks a node that is gone over and over.
+func (l *Log) node(ctx context.Context, partition int) (*goredis.Client, error) {
+	switch client := l.client.(type) {
+	case *goredis.ClusterClient:
+		return client.MasterForKey(ctx, l.keys.id(partition))
+	case *goredis.Client:
+		return client, nil
+	}
+	return nil, fmt.Errorf("a log cannot be on a %T", l.client)
+}
+
+// moved reports whether another node is to be asked than one that gave this error, and finds out which: the slot is elsewhere, or the node is
+// gone. If the error leaves open what happened, it only finds out.
+func (l *Log) moved(ctx context.Context, err error) bool {
+	cluster, ok := l.client.(*goredis.ClusterClient)
+	if !ok || err == nil {
+		return false
+	}
+	away := goredis.HasErrorPrefix(err, "MOVED") || goredis.HasErrorPrefix(err, "READONLY")
+	if answered(err) && !away {
+		return false
+	}
+	if ctx.Err() != nil { // nobody waits any more
+		cluster.ReloadState(ctx)
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, lookLimit)
+	defer cancel()
+	// Looks at the Cluster now, where ReloadState only has it looked at.
+	_ = cluster.ForEachMaster(ctx, func(context.Context, *goredis.Client) error { return nil })
+	return away || neverSent(err)
+}
+
+// run carries out a script for one partition that may be carried out twice.
+func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, args ...any) (reply *goredis.Cmd) {
+	for range routes {
+		node, err := l.node(ctx, partition)
+		if err != nil {
+			reply = goredis.NewCmd(ctx)
+			reply.SetErr(err)
+			return reply
+		}
+		if reply = script.Run(ctx, node, []string{l.keys.id(partition)}, args...); !l.moved(ctx, reply.Err()) {
+			break
+		}
+	}
+	return reply
+}

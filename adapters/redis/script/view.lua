@@ -1,0 +1,24 @@
+-- Takes the number of one user in one chat, unless one of at least its version was taken. What belongs to another log goes first.
+--
+-- KEYS  the user's numbers, HASH chat → number; their versions, HASH chat → seq, and ' ' → log id
+-- ARGV  log id, chat, version, the number or '' for none
+-- Reply 1 if it was taken, 0 if not
+--
+-- Both keys are read before one is written: a value of another kind, or a key that has left for another node, shows then.
+
+local numbers, versions, log, chat, version, number = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local known = redis.call('HMGET', versions, ' ', chat)
+redis.call('HEXISTS', numbers, chat)
+if known[1] ~= log then
+  redis.call('DEL', numbers, versions)
+  redis.call('HSET', versions, ' ', log)
+elseif (tonumber(known[2] or 0) or 0) >= tonumber(version) then
+  return 0
+end
+redis.call('HSET', versions, chat, version)
+if number == '' then
+  redis.call('HDEL', numbers, chat)
+else
+  redis.call('HSET', numbers, chat, number)
+end
+return 1

@@ -1,0 +1,127 @@
+package redis_test
+
+import (
+	"errors"
+	"maps"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+func TestUserViews(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		for name, open := range map[string]func(goredis.UniversalClient, redis.Keys) *redis.UserView{
+			"unread counts": redis.NewUnreadCounts, "users' chats": redis.NewUserChats,
+		} {
+			t.Run(name, func(t *testing.T) {
+				porttest.UserView(t, func(t *testing.T) ports.UserView { return open(client, newKeys(t, 1)) })
+			})
+		}
+	})
+}
+
+func plainKeys(t *testing.T) redis.Keys {
+	t.Helper()
+	keys, err := redis.NewKeys("", redis.DefaultPartitions, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+// TestUnreadCountsAreAsTheWireContractSays looks at what other programs see.
+func TestUnreadCountsAreAsTheWireContractSays(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	v := redis.NewUnreadCounts(client, plainKeys(t))
+	const key = "chat:unread:user-789"
+	expect := func(want map[string]string) {
+		t.Helper()
+		got := client.HGetAll(t.Context(), key).Val()
+		if !maps.Equal(got, want) {
+			t.Errorf("%s is %v, want %v", key, got, want)
+		}
+		if ttl := client.TTL(t.Context(), key).Val(); ttl > 0 {
+			t.Errorf("it expires in %v", ttl)
+		}
+	}
+	put := func(log string, chat domain.ChatID, e ports.UserEntry) {
+		t.Helper()
+		e.User = "user-789"
+		if err := v.Put(t.Context(), log, chat, e); err != nil {
+			t.Error(err)
+		}
+	}
+	client.HSet(t.Context(), key, "from before", "12") // by what was there before us, and counts nothing of ours
+	put("log", "room-1", ports.UserEntry{Version: 3, Number: 2})
+	put("log", "日本", ports.UserEntry{Version: 1, Number: 0})
+	expect(map[string]string{"room-1": "2", "日本": "0"})
+	client.HSet(t.Context(), key, "room-1", "someone's")
+	if got, err := v.Of(t.Context(), "log", "user-789"); err != nil || !maps.Equal(got, map[domain.ChatID]uint64{"日本": 0}) {
+		t.Errorf("with something else in it: %v, error %v", got, err)
+	}
+	put("log", "room-1", ports.UserEntry{Version: 4, Number: 3})
+	put("log", "日本", ports.UserEntry{Version: 2, Gone: true})
+	expect(map[string]string{"room-1": "3"})
+	put("log", "room-1", ports.UserEntry{Version: 5, Gone: true})
+	expect(map[string]string{})
+	put("other", "room-2", ports.UserEntry{Version: 1, Number: 1})
+	expect(map[string]string{"room-2": "1"})
+}
+
+// TestAForgottenScriptIsSentAgain has Redis forget it between the users of one call, too: a pipeline has no second try of its own.
+func TestAForgottenScriptIsSentAgain(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	v := redis.NewUserChats(client, plainKeys(t))
+	for version := range domain.Seq(3) {
+		client.ScriptFlush(t.Context())
+		var entries []ports.UserEntry
+		for _, user := range []domain.UserID{"a", "b", "c"} {
+			entries = append(entries, ports.UserEntry{User: user, Version: version + 1, Number: uint64(version)})
+		}
+		if err := v.Put(t.Context(), "log", "c", entries...); err != nil {
+			t.Error(err)
+		}
+		for _, e := range entries {
+			if got, err := v.Of(t.Context(), "log", e.User); err != nil || got["c"] != uint64(version) {
+				t.Errorf("%s has %v, error %v, want %d", e.User, got, err, version)
+			}
+		}
+	}
+}
+
+func TestAForeignValueWhereAUsersNumbersWouldBe(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	v := redis.NewUnreadCounts(client, plainKeys(t))
+	for _, key := range []string{"chat:unread:a", "cc:{chat:unread:a}:v"} {
+		client.FlushAll(t.Context())
+		client.Set(t.Context(), key, "foreign", 0)
+		before := dump(t, client)
+		err := v.Put(t.Context(), "log", "c", ports.UserEntry{User: "a", Version: 1, Number: 1})
+		if !errors.Is(err, ports.ErrForeignValue) || !maps.Equal(before, dump(t, client)) {
+			t.Errorf("%s: %v", key, err)
+		}
+		if _, err := v.Of(t.Context(), "log", "a"); err == nil {
+			t.Errorf("%s: it was read", key)
+		}
+	}
+}
+
+// TestUsersWhoseServerIsGoneAreToldOf stops the server: nothing may be taken for put.
+func TestUsersWhoseServerIsGoneAreToldOf(t *testing.T) {
+	server := redistest.Start(t)
+	client := connect(t, server.URL())
+	v := redis.NewUnreadCounts(client, plainKeys(t))
+	server.Kill()
+	if err := v.Put(t.Context(), "log", "c", ports.UserEntry{User: "a", Version: 1}); !errors.Is(err, ports.ErrUnavailable) {
+		t.Errorf("put: %v", err)
+	}
+	if _, err := v.Of(t.Context(), "log", "a"); !errors.Is(err, ports.ErrUnavailable) {
+		t.Errorf("of: %v", err)
+	}
+}

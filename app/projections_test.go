@@ -1,0 +1,342 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/foldcheck"
+)
+
+// stepping is a clock that goes on by itself, so that no read mark comes too soon.
+type stepping struct{ at time.Time }
+
+func (s *stepping) Now() time.Time {
+	s.at = s.at.Add(2 * time.Second)
+	return s.at
+}
+
+func (*stepping) Sleep(context.Context, time.Time) error { panic("nothing has to wait") }
+
+// meddled is a log on which things happen while it is read.
+type meddled struct {
+	*memory.Log
+	meddle func()
+}
+
+func (m *meddled) Load(ctx context.Context, c domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	m.meddle()
+	return m.Log.Load(ctx, c, wants...)
+}
+
+func (m *meddled) Read(ctx context.Context, c domain.ChatID, r ports.Range) (ports.Page, error) {
+	m.meddle()
+	return m.Log.Read(ctx, c, r)
+}
+
+func (m *meddled) Count(ctx context.Context, c domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
+	m.meddle()
+	return m.Log.Count(ctx, c, after...)
+}
+
+func (m *meddled) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain.UserID, error] {
+	m.meddle()
+	return m.Log.Members(ctx, c)
+}
+
+var errCrash = errors.New("crashed")
+
+// faulty is a view of which a put may reach only a part, or the rest only when its caller is long gone.
+type faulty struct {
+	*memory.UserView
+	p     *projected
+	check func(c *foldcheck.Chat, e ports.UserEntry) bool
+	late  []func() error
+}
+
+// Put first looks whether each entry is what the log says as of its version.
+func (f *faulty) Put(ctx context.Context, log string, chat domain.ChatID, entries ...ports.UserEntry) error {
+	for _, e := range entries {
+		if e.Version > f.p.head(ctx, chat) || !f.check(f.p.fold(ctx, chat, e.Version), e) {
+			f.p.t.Fatalf("chat %q: put %+v, which is not so as of then", chat, e)
+		}
+	}
+	slices.SortFunc(entries, func(a, b ports.UserEntry) int { return len(a.User) - len(b.User) }) // so that a run can be repeated
+	if !f.p.faults || len(entries) == 0 || rapid.IntRange(0, 3).Draw(f.p.t, "fault") > 0 {
+		return f.UserView.Put(ctx, log, chat, entries...)
+	}
+	n := rapid.IntRange(0, len(entries)).Draw(f.p.t, "reached")
+	if rapid.Bool().Draw(f.p.t, "late") {
+		rest := slices.Clone(entries[n:])
+		f.late = append(f.late, func() error { return f.UserView.Put(context.WithoutCancel(ctx), log, chat, rest...) })
+	}
+	return errors.Join(f.UserView.Put(ctx, log, chat, entries[:n]...), errCrash)
+}
+
+// projected is a log with the processes of two consumer groups, in a test that decides what goes wrong.
+type projected struct {
+	t       *rapid.T
+	most    int
+	log     *memory.Log
+	chats   *app.Chats
+	views   []*faulty // of users' chats, of unread counts
+	workers []worker
+	next    []map[domain.ChatID]domain.Seq // for each group the first seq that is not finished
+	faults  bool
+	sent    int
+}
+
+// worker is one process.
+type worker struct {
+	entities *app.Entities
+	queries  *app.Queries
+	handlers []func(context.Context, ports.Delivery) error
+}
+
+func newProjected(t *rapid.T) *projected {
+	p := &projected{t: t, most: rapid.IntRange(1, 4).Draw(t, "most"), next: []map[domain.ChatID]domain.Seq{{}, {}}}
+	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
+	p.log = memory.New(wireformat.New(), clock, nil)
+	p.chats = app.NewChats(p.log, app.NewEntities(p.log, p.log, 1<<20), silent{}, p.log.Typing(), clock, ids{}, nil, app.Policy{})
+	p.views = []*faulty{
+		{UserView: memory.NewUserView(), p: p, check: func(c *foldcheck.Chat, e ports.UserEntry) bool {
+			return e.Gone != c.Member(e.User) && (e.Gone || e.Number == uint64(e.Version))
+		}},
+		{UserView: memory.NewUserView(), p: p, check: func(c *foldcheck.Chat, e ports.UserEntry) bool {
+			return e.Gone != (c.Member(e.User) && c.Kept(p.most)) && (e.Gone || e.Number == uint64(c.Unread(e.User)))
+		}},
+	}
+	for range 2 {
+		p.workers = append(p.workers, p.newWorker())
+	}
+	return p
+}
+
+func (p *projected) newWorker() worker {
+	log := &meddled{Log: p.log, meddle: p.meddle}
+	entities := app.NewEntities(log, log, 1<<20)
+	queries := app.NewQueries(log, entities, app.Views{Log: p.log.ID(), Chats: p.views[0], Unread: p.views[1]})
+	room := rapid.SampledFrom([]int{1, 5, 1000}).Draw(p.t, "members of tallies")
+	return worker{entities, queries, []func(context.Context, ports.Delivery) error{
+		app.NewUserChats(queries).Handle, app.NewUnreadCounts(queries).Small(p.most, room).Handle,
+	}}
+}
+
+// meddle has something happen while a handler looks at the log.
+func (p *projected) meddle() {
+	if p.faults && rapid.IntRange(0, 5).Draw(p.t, "meddle") == 0 {
+		p.faults = false
+		p.command()
+		p.faults = true
+	}
+}
+
+func (p *projected) head(ctx context.Context, chat domain.ChatID) domain.Seq {
+	page, err := p.log.Read(ctx, chat, ports.Range{From: 1, Limit: 1})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return page.Head
+}
+
+func (p *projected) records(ctx context.Context, chat domain.ChatID) []ports.Record {
+	page, err := p.log.Read(ctx, chat, ports.Range{From: 1, Limit: ports.MaxPage})
+	if err != nil || page.Head > ports.MaxPage {
+		p.t.Fatalf("%d events, error %v", page.Head, err)
+	}
+	return page.Records
+}
+
+func (p *projected) fold(ctx context.Context, chat domain.ChatID, until domain.Seq) *foldcheck.Chat {
+	c := &foldcheck.Chat{}
+	for _, r := range p.records(ctx, chat) {
+		if r.Seq <= until {
+			c.Apply(r.Seq, r.Event)
+		}
+	}
+	return c
+}
+
+func theUsers() []domain.UserID {
+	return []domain.UserID{"a", "be", "cee", "dora", "emily", "fridolin"} // of different lengths, see Put
+}
+
+func theChats() []domain.ChatID { return []domain.ChatID{"one", "two"} }
+
+// command gives one that may be refused.
+func (p *projected) command() {
+	ctx, t := p.t.Context(), p.t
+	chat, by, about := rapid.SampledFrom(theChats()).Draw(t, "chat"), rapid.SampledFrom(theUsers()).Draw(t, "by"), rapid.SampledFrom(theUsers()).Draw(t, "about")
+	message := domain.MessageID(fmt.Sprint("m", rapid.IntRange(0, max(p.sent, 1)-1).Draw(t, "message")))
+	switch rapid.SampledFrom([]string{"send", "send", "send", "read", "read", "late read", "delete", "add", "add", "remove", "leave", "edit", "react", "promote"}).Draw(t, "command") {
+	case "send":
+		if _, err := p.chats.Send(ctx, app.Send{Chat: chat, By: by, MessageID: domain.MessageID(fmt.Sprint("m", p.sent)), Content: "x"}); err == nil {
+			p.sent++
+		}
+	case "read":
+		_, _ = p.chats.MarkRead(ctx, app.MarkRead{Chat: chat, By: by, MessageID: message})
+	case "late read": // decided on before what came since, as two processes can
+		if m, err := p.workers[0].plain(p).Message(ctx, chat, message); err == nil && p.fold(ctx, chat, p.head(ctx, chat)).Member(by) {
+			p.append(domain.ReadReceipt{Chat: chat, User: by, Message: message, ReadSeq: m.Seq, At: time.Now()})
+		}
+	case "delete":
+		_, _ = p.chats.Delete(ctx, app.Delete{Chat: chat, By: by, MessageID: message})
+	case "add":
+		_, _ = p.chats.Add(ctx, app.Add{Chat: chat, By: "a", User: about})
+	case "remove":
+		_, _ = p.chats.Remove(ctx, app.Remove{Chat: chat, By: by, User: about})
+	case "leave":
+		_, _ = p.chats.Leave(ctx, app.Leave{Chat: chat, By: by})
+	case "edit":
+		_, _ = p.chats.Edit(ctx, app.Edit{Chat: chat, By: by, MessageID: message, Content: "y"})
+	case "react":
+		_, _ = p.chats.React(ctx, app.React{Chat: chat, By: by, MessageID: message, Emoji: "👍"})
+	case "promote":
+		_, _ = p.chats.Promote(ctx, app.Promote{Chat: chat, By: by, User: about, Role: domain.RoleAdmin})
+	}
+}
+
+// plain are queries without faults.
+func (worker) plain(p *projected) *app.Queries {
+	return app.NewQueries(p.log, app.NewEntities(p.log, p.log, 0), app.Views{Log: p.log.ID(), Chats: p.views[0], Unread: p.views[1]})
+}
+
+func (p *projected) append(e domain.Durable) {
+	a := ports.Append{Chat: e.ChatID(), Events: []ports.NewEvent{{ID: domain.EventID(ids{}.NewID()), Event: e, Moves: domain.Moves(e)}}}
+	if _, err := p.log.Append(p.t.Context(), a); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// deliver gives a worker the event at a seq, and reports whether it was finished.
+func (p *projected) deliver(group int, chat domain.ChatID, seq domain.Seq) bool {
+	i := rapid.IntRange(0, len(p.workers)-1).Draw(p.t, "worker")
+	r := p.records(p.t.Context(), chat)[seq-1]
+	err := p.workers[i].handlers[group](p.t.Context(), ports.Delivery{
+		ID: ports.DeliveryID{Log: p.log.ID(), Chat: chat, Seq: r.Seq, Event: r.ID}, Event: r.Event, Ordinal: r.Ordinal,
+	})
+	switch {
+	case err == nil:
+		return true
+	case !errors.Is(err, errCrash) && !errors.Is(err, ports.ErrConflict):
+		p.t.Fatalf("seq %d of chat %q: %v", seq, chat, err)
+	case rapid.Bool().Draw(p.t, "the process ends"):
+		p.workers[i] = p.newWorker()
+	}
+	return false
+}
+
+func (p *projected) deliverNext(group int, chat domain.ChatID) bool {
+	next := max(p.next[group][chat], 1)
+	if next > p.head(p.t.Context(), chat) {
+		return false
+	}
+	if p.deliver(group, chat, next) {
+		p.next[group][chat] = next + 1
+	}
+	return true
+}
+
+func (p *projected) thaw() {
+	for _, v := range p.views {
+		if len(v.late) > 0 {
+			i := rapid.IntRange(0, len(v.late)-1).Draw(p.t, "thawed")
+			if err := v.late[i](); err != nil {
+				p.t.Fatal(err)
+			}
+			v.late = slices.Delete(v.late, i, i+1)
+		}
+	}
+}
+
+// compare looks at what is kept and at what queries give.
+func (p *projected) compare() {
+	queries := p.workers[0].plain(p)
+	for _, user := range theUsers() {
+		chats, kept, unread := []domain.ChatID{}, map[domain.ChatID]domain.Ordinal{}, map[domain.ChatID]domain.Ordinal{}
+		for _, chat := range theChats() {
+			if c := p.fold(p.t.Context(), chat, p.head(p.t.Context(), chat)); c.Member(user) {
+				chats = append(chats, chat)
+				if unread[chat] = c.Unread(user); c.Kept(p.most) {
+					kept[chat] = unread[chat]
+				}
+			}
+		}
+		gotChats, err := queries.ChatsOf(p.t.Context(), user)
+		if err != nil || !slices.Equal(gotChats, chats) {
+			p.t.Fatalf("%q is in %q, error %v, by the logs in %q", user, gotChats, err, chats)
+		}
+		gotKept, err := queries.KeptUnread(p.t.Context(), user)
+		if err != nil || !maps.Equal(gotKept, kept) {
+			p.t.Fatalf("of %q are kept %v, error %v, by the logs %v", user, gotKept, err, kept)
+		}
+		gotUnread, err := queries.UnreadOf(p.t.Context(), user)
+		if err != nil || !maps.Equal(gotUnread, unread) {
+			p.t.Fatalf("%q has unread %v, error %v, by the logs %v", user, gotUnread, err, unread)
+		}
+	}
+}
+
+// TestProjectionsComeToWhatTheLogsSay gives random commands, and random deliveries: repeated, late, by processes that end in the middle of a
+// write, or of which the rest of a write arrives when others are long further.
+func TestProjectionsComeToWhatTheLogsSay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p := newProjected(t)
+		for _, chat := range theChats() {
+			members := rapid.SampledFrom([][]domain.UserID{{"be"}, {"be", "cee"}, {"be", "cee", "dora"}}).Draw(t, "members")
+			if _, err := p.chats.Create(t.Context(), app.Create{Chat: chat, By: "a", Members: members}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		p.faults = true
+		t.Repeat(map[string]func(*rapid.T){
+			"command":  func(*rapid.T) { p.command() },
+			"commands": func(*rapid.T) { p.command(); p.command(); p.command() },
+			"deliver": func(*rapid.T) {
+				p.deliverNext(rapid.IntRange(0, 1).Draw(t, "group"), rapid.SampledFrom(theChats()).Draw(t, "chat"))
+			},
+			"deliver some": func(*rapid.T) {
+				group, chat := rapid.IntRange(0, 1).Draw(t, "group"), rapid.SampledFrom(theChats()).Draw(t, "chat")
+				for range rapid.IntRange(1, 9).Draw(t, "events") {
+					p.deliverNext(group, chat)
+				}
+			},
+			"deliver again": func(*rapid.T) {
+				group, chat := rapid.IntRange(0, 1).Draw(t, "group"), rapid.SampledFrom(theChats()).Draw(t, "chat")
+				if next := p.next[group][chat]; next > 1 {
+					p.deliver(group, chat, domain.Seq(rapid.Uint64Range(1, uint64(next)-1).Draw(t, "seq")))
+				}
+			},
+			"thaw": func(*rapid.T) { p.thaw() },
+			"end a process": func(*rapid.T) {
+				p.workers[rapid.IntRange(0, len(p.workers)-1).Draw(t, "worker")] = p.newWorker()
+			},
+			"another server": func(*rapid.T) {
+				p.workers[rapid.IntRange(0, len(p.workers)-1).Draw(t, "worker")].entities.Forget()
+			},
+		})
+		p.faults = false
+		for group := range p.next {
+			for _, chat := range theChats() {
+				for p.deliverNext(group, chat) {
+				}
+			}
+		}
+		for len(p.views[0].late)+len(p.views[1].late) > 0 {
+			p.thaw()
+		}
+		p.compare()
+	})
+}

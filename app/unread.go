@@ -1,0 +1,144 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/sync/errgroup"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// MaxKeptUnread is how many members a chat has at most for its unread counts to be kept. Those of larger chats are computed when they are
+// asked for.
+const MaxKeptUnread = 256
+
+// standing is how a member stands in a chat as of a seq.
+type standing struct {
+	base  domain.Seq     // messages after it count: that of the join or of the read mark, whichever is later
+	count domain.Ordinal // of unread messages
+	asOf  domain.Seq
+}
+
+// standing gives a member's own. For anyone else it gives as of which seq that is so, with [domain.ErrNotMember].
+func (q *Queries) standing(ctx context.Context, chat domain.ChatID, user domain.UserID) (standing, error) {
+	const attempts = 8 // of a user who reads and writes all the while
+	for range attempts {
+		base, head, err := q.base(ctx, chat, user)
+		if err != nil {
+			return standing{asOf: head}, err
+		}
+		counts, err := q.log.Count(ctx, chat, base)
+		if err != nil {
+			return standing{}, err
+		}
+		c := counts[0]
+		if c.Last != head { // events have come in between: did one of them move this user's mark, or membership?
+			then, _, err := q.At(c.Last).base(ctx, chat, user)
+			if errors.Is(err, domain.ErrNotMember) || err == nil && then != base {
+				continue
+			}
+			if err != nil {
+				return standing{}, err
+			}
+		}
+		return standing{base: base, count: domain.Unread(c.Head, c.At, c.Deleted), asOf: c.Last}, nil
+	}
+	return standing{}, fmt.Errorf("%w: the mark of user %q in chat %q moved %d times while messages were counted", ports.ErrConflict, user, chat, attempts)
+}
+
+// base is after which seq messages count as unread for a member, and as of which seq that is so.
+func (q *Queries) base(ctx context.Context, chat domain.ChatID, user domain.UserID) (base, asOf domain.Seq, err error) {
+	slots := []slot{{entity: domain.MemberEntity(user)}, {entity: domain.ReadEntity(user), latest: true}}
+	head, err := q.load(ctx, chat, slots)
+	if err != nil {
+		return 0, 0, err
+	}
+	member, _ := slots[0].state.(*domain.Member)
+	mark, _ := slots[1].state.(*domain.ReadMark)
+	if !member.Current() {
+		return 0, head, &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
+	}
+	return max(member.Since, mark.Seq), head, nil
+}
+
+// Unread is how many messages of others a member has not read: those after the member's read mark, or after the member joined,
+// without tombstones. It takes the same effort however long the chat is. [domain.ErrNotMember] for anyone else.
+func (q *Queries) Unread(ctx context.Context, chat domain.ChatID, user domain.UserID) (domain.Ordinal, error) {
+	if err := checkChat(chat, user); err != nil {
+		return 0, err
+	}
+	if q.until == 0 {
+		s, err := q.standing(ctx, chat, user)
+		return s.count, err
+	}
+	base, _, err := q.base(ctx, chat, user)
+	if err != nil {
+		return 0, err
+	}
+	count, err := q.countUntil(ctx, chat, base)
+	return domain.Unread(count.Head, count.At, count.Deleted), err
+}
+
+// UnreadOf gives a user's unread messages in every chat the user is in, as far as the built-in subscribers have come: a moment behind the
+// log. What is kept is read in one step; what is not, of chats of more than [MaxKeptUnread] members, is computed as by
+// [Queries.Unread].
+func (q *Queries) UnreadOf(ctx context.Context, user domain.UserID) (map[domain.ChatID]domain.Ordinal, error) {
+	counts, err := q.KeptUnread(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	chats, err := q.ChatsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	chats = slices.DeleteFunc(chats, func(chat domain.ChatID) bool {
+		_, kept := counts[chat]
+		return kept
+	})
+	const together = 8 // chats computed side by side
+	computed, left := make([]domain.Ordinal, len(chats)), make([]bool, len(chats))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(together)
+	for i, chat := range chats {
+		group.Go(func() (err error) {
+			computed[i], err = q.Unread(ctx, chat, user)
+			left[i] = errors.Is(err, domain.ErrNotMember) || errors.Is(err, domain.ErrChatNotFound)
+			if left[i] { // or lost, and the view of chats does not know yet
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	for i, chat := range chats {
+		if !left[i] {
+			counts[chat] = computed[i]
+		}
+	}
+	return counts, nil
+}
+
+// KeptUnread gives those of a user's unread counts that are kept, and computes none.
+func (q *Queries) KeptUnread(ctx context.Context, user domain.UserID) (map[domain.ChatID]domain.Ordinal, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return nil, err
+	}
+	if q.views.Unread == nil {
+		return nil, ErrNoViews
+	}
+	numbers, err := q.views.Unread.Of(ctx, q.views.Log, user)
+	if err != nil {
+		return nil, err
+	}
+	counts := make(map[domain.ChatID]domain.Ordinal, len(numbers))
+	for chat, n := range numbers {
+		counts[chat] = domain.Ordinal(n)
+	}
+	return counts, nil
+}

@@ -1,0 +1,62 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Views are what the built-in subscribers keep of each user.
+type Views struct {
+	Log    string         // id of the event log that they are made of
+	Chats  ports.UserView // the chats a user is in, with the seq of the join; nil if it is not kept
+	Unread ports.UserView // how many messages a user has not read; nil if it is not kept
+}
+
+// ErrNoViews is a query for what is not kept: as of a seq, or because a log of the team's own came without views by user.
+var ErrNoViews = errors.New("no views by user are kept")
+
+// UserChats keeps which chats each user is in, for [Queries.ChatsOf]. Handling an event again, or late, changes nothing.
+type UserChats struct{ views Views }
+
+// NewUserChats keeps them in the views of the queries.
+func NewUserChats(queries *Queries) *UserChats { return &UserChats{views: queries.views} }
+
+// Handle takes a change of membership. An event that is in no log changes none.
+func (u *UserChats) Handle(ctx context.Context, d ports.Delivery) error {
+	e, ok := d.Event.(domain.ChatUpdate)
+	if !ok || d.ID.Seq == 0 {
+		return nil
+	}
+	entry := ports.UserEntry{User: e.User, Version: d.ID.Seq, Number: uint64(d.ID.Seq)}
+	switch e.Change {
+	case domain.Created:
+		entry.User = e.Actor
+	case domain.MemberAdded:
+	case domain.MemberRemoved:
+		entry.Number, entry.Gone = 0, true
+	case domain.Renamed, domain.RoleChanged, domain.Archived, domain.Unarchived:
+		return nil
+	}
+	return u.views.Chats.Put(ctx, d.ID.Log, e.Chat, entry)
+}
+
+// ChatsOf names the chats that a user is in, in the order of their ids, as far as the built-in subscriber has come: a moment behind the
+// log, and nothing where no process runs it.
+func (q *Queries) ChatsOf(ctx context.Context, user domain.UserID) ([]domain.ChatID, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return nil, err
+	}
+	if q.views.Chats == nil {
+		return nil, ErrNoViews
+	}
+	chats, err := q.views.Chats.Of(ctx, q.views.Log, user)
+	if err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(chats)), nil
+}

@@ -1,0 +1,33 @@
+package chatcore
+
+import (
+	"context"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Effect is what [Core.Once] makes: commands for a core on Redis, a function for one in memory.
+type Effect = ports.Effect
+
+// Command is a command of Redis: its name, its key and its other arguments.
+type Command = ports.Command
+
+// Once makes a handler's effect once for each event, however often the event is delivered, and reports whether this call made it. An effect
+// is told from others by its name, the delivery's ID, and what it is made on ([Effect].On, or the key of its first command).
+//
+// In Redis the commands of the effect and the marker that it was made are one step, so that no crash repeats or loses it. Commands are
+// those that write one key, with its whole name; on a Cluster all keys share a slot. A core in memory calls the effect's Func,
+// and counts it as made if it succeeds. Markers live for [Config].EffectTTL, a week by default: a delivery that comes again later
+// than that, from the dead letters say, makes the effect again.
+//
+// For an effect somewhere else, a row in a database or a push, have the delivery's ID stored or sent along with it there.
+func (c *Core) Once(ctx context.Context, name string, id DeliveryID, e Effect) (made bool, err error) {
+	if c.effects == nil {
+		return false, &domain.InvalidError{Field: "effects", Problem: "have no store", Allowed: "the option WithEffects, beside WithEventLog"}
+	}
+	return c.effects.Once(ctx, name, id, e)
+}
+
+// WithEffects remembers for [Core.Once] what was made.
+func WithEffects(effects ports.Effects) Option { return func(p *parts) { p.effects = effects } }

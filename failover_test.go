@@ -1,0 +1,68 @@
+package chatcore_test
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+// TestCommandsGoOnAfterAPromotion loses each master in turn, by a crash and by silence: what is given within five seconds of the promotion
+// is done, also to chats of which nothing is cached.
+func TestCommandsGoOnAfterAPromotion(t *testing.T) {
+	cluster := redistest.StartReplicatedCluster(t, 3, 1)
+	ctx := t.Context()
+	open := opened(t)
+	cores := []*chatcore.Core{
+		open(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()})), open(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()})),
+	}
+	var chats []domain.ChatID
+	for i := range 32 {
+		chat := domain.ChatID(fmt.Sprint("c", i))
+		must[app.Done](t)(cores[0].Chats.Create(ctx, app.Create{Chat: chat, By: "ada"}))
+		chats = append(chats, chat)
+	}
+	cluster.Settle(t)
+	for _, lose := range []struct {
+		how   string
+		shard int
+		lose  func(*redistest.Server)
+	}{
+		{"crash", 0, (*redistest.Server).Kill},
+		{"silence", 1, (*redistest.Server).Freeze},
+	} {
+		master := cluster.Master(t, lose.shard)
+		lose.lose(master)
+		cluster.AwaitPromotion(t, lose.shard, master)
+		promoted := time.Now()
+		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+		var all sync.WaitGroup
+		for _, c := range cores {
+			all.Go(func() {
+				for _, chat := range chats {
+					_, err := c.Chats.Send(bounded, app.Send{Chat: chat, By: "ada", Content: "x"})
+					for err != nil && bounded.Err() == nil {
+						_, err = c.Chats.Send(bounded, app.Send{Chat: chat, By: "ada", Content: "x"})
+					}
+					if err != nil {
+						t.Errorf("%s: %v after the promotion nothing is sent to %s: %v", lose.how, time.Since(promoted), chat, err)
+						return
+					}
+				}
+			})
+		}
+		all.Wait()
+		cancel()
+		t.Logf("%s: all is well %v after the promotion", lose.how, time.Since(promoted))
+		if lose.how == "crash" {
+			master.Restart(t)
+			cluster.Settle(t)
+		}
+	}
+}

@@ -1,0 +1,28 @@
+package ports
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// UserView keeps a number for each user and chat, as a projection of the chats' events makes it: a count, a seq. A number is as of a seq of
+// its chat, its version, and is replaced by later ones only, so that neither a repeated delivery nor a handler that comes late changes
+// it, and no more than a version is kept to know that.
+//
+// Numbers belong to an event log. When a user's are put for another log, those of the log before are forgotten, versions and all.
+type UserView interface {
+	// Put takes each entry unless one of at least its version was taken of that user and chat. Each is taken in one step, all of them in
+	// none: after an error some may have been taken, and the same call can be made again. There need be no entry.
+	Put(ctx context.Context, log string, chat domain.ChatID, entries ...UserEntry) error
+	// Of gives a user's numbers by chat, as of one moment.
+	Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error)
+}
+
+// UserEntry is the number of one user in a chat.
+type UserEntry struct {
+	User    domain.UserID
+	Version domain.Seq // as of which it is so
+	Number  uint64
+	Gone    bool // there is no number, instead
+}

@@ -1,0 +1,79 @@
+// Package foldcheck compares what is kept of users, the chats that they are in and their unread counts, with a fresh fold of the logs. The
+// fold is as plain as can be and shares nothing with what it checks.
+package foldcheck
+
+import (
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+// Chat is who is in a chat and who has read what, folded from the chat's events. The zero value is a chat without events.
+type Chat struct {
+	members  map[domain.UserID]domain.Seq // with the seq of the join
+	users    map[domain.UserID]struct{}   // who is or was a member
+	marks    map[domain.UserID]domain.Seq
+	messages []message
+}
+
+type message struct {
+	seq     domain.Seq
+	id      domain.MessageID
+	sender  domain.UserID
+	deleted bool
+}
+
+// Apply folds the next event.
+func (c *Chat) Apply(seq domain.Seq, e domain.Durable) {
+	if c.members == nil {
+		c.members, c.users = make(map[domain.UserID]domain.Seq), make(map[domain.UserID]struct{})
+		c.marks = make(map[domain.UserID]domain.Seq)
+	}
+	mark := func(user domain.UserID, at domain.Seq) { c.marks[user] = max(c.marks[user], at) }
+	switch e := e.(type) {
+	case domain.MessageNew:
+		c.messages = append(c.messages, message{seq: seq, id: e.Message, sender: e.Sender})
+		mark(e.Sender, seq)
+	case domain.MessageDelete:
+		for i := len(c.messages) - 1; i >= 0; i-- {
+			if c.messages[i].id == e.Message {
+				c.messages[i].deleted = true
+				break
+			}
+		}
+	case domain.ReadReceipt:
+		mark(e.User, e.ReadSeq)
+	case domain.ChatUpdate:
+		switch e.Change {
+		case domain.Created:
+			c.members[e.Actor], c.users[e.Actor] = seq, struct{}{}
+		case domain.MemberAdded:
+			c.members[e.User], c.users[e.User] = seq, struct{}{}
+		case domain.MemberRemoved:
+			delete(c.members, e.User)
+		case domain.Renamed, domain.RoleChanged, domain.Archived, domain.Unarchived:
+		}
+	}
+}
+
+// Member reports whether a user is in the chat.
+func (c *Chat) Member(user domain.UserID) bool {
+	_, member := c.members[user]
+	return member
+}
+
+// Kept reports whether the chat's unread counts are kept, if that is done for so many members at most.
+func (c *Chat) Kept(most int) bool { return len(c.members) <= most }
+
+// Unread is how many messages of others, after the user's mark and join, are not deleted.
+func (c *Chat) Unread(user domain.UserID) domain.Ordinal {
+	after, n := max(c.members[user], c.marks[user]), domain.Ordinal(0)
+	for i := len(c.messages) - 1; i >= 0 && c.messages[i].seq > after; i-- {
+		if m := c.messages[i]; m.sender != user && !m.deleted {
+			n++
+		}
+	}
+	return n
+}
+
+// kept reports whether the chat's unread counts are to be kept.
+func (c *Chat) kept() bool { return c.Kept(app.MaxKeptUnread) }
