@@ -31,6 +31,7 @@ func (l *busyLog) Encoded(ctx context.Context, partition int, earlier string, st
 // TestWhatIsAppendedWhileAChatCatchesUp is delivered though nothing comes after it: the page that was read of the log does not have it, and the
 // stream has passed it by.
 func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	e := newEffects()
 	r.send(3, "c")
@@ -56,6 +57,7 @@ func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
 
 // TestEntriesOfEventsThatTheLogDoesNotHave do not hold up the position, and what the chat gets later is delivered.
 func TestEntriesOfEventsThatTheLogDoesNotHave(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	e := newEffects()
 	r.start(beginning(r.config("g")), e.around(nothing))
@@ -113,6 +115,7 @@ func (l *countedLog) Heads(ctx context.Context, partition int, cursor uint64) ([
 
 // TestADeletedStreamHeals guards against the stock subscriber's end at NOGROUP, and against a search without end for what it held.
 func TestADeletedStreamHeals(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	e := newEffects()
 	log := &countedLog{Backlog: r.log}

@@ -234,6 +234,7 @@ func TestDeadLetterAndCheckpointAreOneStep(t *testing.T) {
 
 // TestEventsWithoutAHandlerAreFinished guards against types that nobody knows being given again for ever.
 func TestEventsWithoutAHandlerAreFinished(t *testing.T) {
+	t.Parallel()
 	c := newCarrier(t)
 	for i := range 3 {
 		c.send(domain.MessageID(fmt.Sprint("m", i)))

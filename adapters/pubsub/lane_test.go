@@ -20,6 +20,7 @@ import (
 
 // TestAGroupsKeysLieWithItsStream has streams with tags, or what looks like some, on a Cluster.
 func TestAGroupsKeysLieWithItsStream(t *testing.T) {
+	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
 	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{cluster.Masters[0].Addr()}})
 	t.Cleanup(func() { _ = client.Close() })

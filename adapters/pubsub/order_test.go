@@ -18,6 +18,7 @@ import (
 
 // TestChatsBeyondThoseKeptGoOnWhereTheyWere has more chats than lines are kept for: one that comes again begins behind its checkpoint.
 func TestChatsBeyondThoseKeptGoOnWhereTheyWere(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	e := newEffects()
 	r.start(beginning(r.config("g")), e.around(nothing))
@@ -33,6 +34,7 @@ func TestChatsBeyondThoseKeptGoOnWhereTheyWere(t *testing.T) {
 
 // TestAStreamThatIsNoLane is read as one of other programs, whatever its entries say: there is no log to ask for what is missing between them.
 func TestAStreamThatIsNoLane(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	r.send(3, "c")
 	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Client: r.client, Group: "plain", Lease: quick})

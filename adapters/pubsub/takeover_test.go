@@ -22,6 +22,7 @@ import (
 
 // TestTwoSubscriptionsOfOneSubscriber share a group as two processes do: one has the lane, and nobody is put out of it again and again.
 func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
+	t.Parallel()
 	client, counters := connect(t, redistest.Shared(t).Addr()), &pubsub.Counters{}
 	stream := "twice-" + uuid.NewString()
 	publisher, err := pubsub.NewPublisher(client)
@@ -66,6 +67,7 @@ func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
 // TestALaneThatIsNotGivenAwayAfterAll goes on: another instance came, and left again while handlers still held the lanes it was to get. What
 // became due meanwhile is not forgotten.
 func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 8)
 	release := make(chan struct{})
 	e := newEffects()
@@ -113,6 +115,7 @@ func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
 // TestAStartThatDidNotComeIsNotCounted guards against attempts that are counted by looking, as a consumer group's delivery counts are: starts
 // were due when the instance stopped, and there was no handler for them.
 func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	config := r.config("g")
 	config.InFlight = 1
@@ -164,6 +167,7 @@ func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
 // TestNothingIsHandedOutAfterTheLease has nobody take messages until another instance has taken the lane and delivered everything. What the
 // first had ready by then must not come any more.
 func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
+	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	config := r.config("g")
 	config.Client = goredis.NewClient(&goredis.Options{Addr: r.server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
