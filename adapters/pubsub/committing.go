@@ -11,8 +11,8 @@ import (
 
 // commitLoop takes down what was finished, of all lanes in one round trip, and renews the leases with it.
 func (s *subscription) commitLoop(ctx context.Context) {
-	const gather = time.Millisecond // what comes within goes together
-	const many = 256                // finished deliveries, to which no more are waited for
+	const gather = 5 * time.Millisecond // what comes within goes together
+	const many = 256                    // finished deliveries, to which no more are waited for
 	renewal := s.config.Lease / 3
 	tick := time.NewTicker(s.config.Lease / 12)
 	defer tick.Stop()

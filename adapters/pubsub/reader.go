@@ -121,20 +121,15 @@ func (r *Reader) next(ctx context.Context, stream string, after streamID) (*batc
 			}
 			t.batches, t.more = []*batch{{after: after}}, true
 		}
-		if t.reading == nil {
-			if !r.begin() {
-				t.mu.Unlock()
-				return nil, ErrClosed
+		if reading := t.reading; reading != nil { // another group does it
+			t.mu.Unlock()
+			select {
+			case <-reading:
+			case <-ctx.Done():
+				return nil, ctx.Err()
 			}
-			t.reading = make(chan struct{})
-			go r.readTail(context.WithoutCancel(ctx), t, stream, after, t.more)
-		}
-		reading := t.reading
-		t.mu.Unlock()
-		select {
-		case <-reading:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		} else if err := r.readTail(ctx, t, stream, after); err != nil {
+			return nil, err
 		}
 		t.mu.Lock()
 		err, broken := t.err, t.broken
@@ -158,10 +153,23 @@ func (r *Reader) begin() bool {
 	return true
 }
 
-// readTail reads on behind the tail, for everyone who waits there.
-func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after streamID, more bool) {
+// readTail reads on behind the tail, for everyone who waits there. It is called with the tail locked, and does not end before its read does.
+func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after streamID) error {
+	if !r.begin() {
+		t.mu.Unlock()
+		return ErrClosed
+	}
 	defer r.active.Done()
-	b, err := r.read(ctx, stream, after, !more)
+	t.reading = make(chan struct{})
+	wait := !t.more
+	t.mu.Unlock()
+	b, err := r.read(context.WithoutCancel(ctx), stream, after, wait)
+	r.took(t, after, b, err)
+	return ctx.Err()
+}
+
+// took adds what was read to the tail.
+func (r *Reader) took(t *tail, after streamID, b *batch, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	close(t.reading)
@@ -170,8 +178,8 @@ func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after str
 		return
 	}
 	end, some := t.end()
-	if !some || end != after {
-		return // dropped meanwhile
+	if !some || end != after { // dropped meanwhile
+		return
 	}
 	t.more = b.full
 	if b.hole { // it does not go on from the tail

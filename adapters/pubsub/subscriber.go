@@ -71,7 +71,7 @@ type SubscriberConfig struct {
 //
 // A group is a position on each lane, with a checkpoint for each chat. Any number of processes may run the same group: each lane has one
 // owner at a time, under a lease. An owner that has been replaced can change nothing: every change carries its epoch. What a handler finishes
-// stays finished once it is taken down, about a millisecond later; a crash before that has it delivered again.
+// stays finished once it is taken down, some milliseconds later; a crash before that has it delivered again.
 //
 // What a handler refuses is given to it again, after a while that holds up its chat only, and set aside after the last attempt. It closes
 // neither client nor reader that it was given.

@@ -204,10 +204,10 @@ func (s *subscription) run(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	ruling.Wait()
-	s.reading.Wait()
 	s.drain(base)
 	stopControl()
 	rest.Wait()
+	s.reading.Wait() // for what was asked of Redis; it comes to nothing
 	s.leave(base)
 }
 

@@ -13,7 +13,7 @@
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
 local log_id, epoch, number, ttl, position, passed, walk = unpack(ARGV, 1, 7)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
-local present, done, before, walking = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk'))
+local present, done, before, walking, revision = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk', 'revision'))
 if not present then return {-3} end
 if present ~= epoch then return {-2} end
 
@@ -22,7 +22,7 @@ local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local expires = string.format('%d', now + tonumber(ttl))
 if done == number then -- its answer was lost
   redis.call('HSET', group, 'until', expires)
-  return {1, unpack(redis.call('HMGET', group, 'revision', 'lost'))}
+  return {1, revision, redis.call('HGET', group, 'lost')}
 end
 if tonumber(done) ~= tonumber(number) - 1 then return {-4} end
 
@@ -43,13 +43,6 @@ for i = 9, log_id ~= '' and at or 0 do
 end
 at = at + 1
 
--- All keys are read before any is written: a wrong type or a slot that moves away shows here.
-redis.call('HLEN', checkpoints)
-redis.call('HLEN', left)
-redis.call('HLEN', failing)
-redis.call('HLEN', again)
-redis.call('XLEN', dead)
-
 -- The entry at a position is kept by whoever trims. Where it is gone, others behind it may be. The position then becomes the first entry there is,
 -- whose chat is looked at with all others.
 local lost = ''
@@ -59,32 +52,41 @@ if log_id ~= '' and (gone(before) or gone(position)) then
   if walk == '' or walk == '-' then walk = '0' end
 end
 
-local function pairs_of(key)
+-- All keys that are written are read before: a wrong type or a slot that moves away shows here.
+local parts, n_parts = {}, 0
+for _, key in ipairs({checkpoints, left, failing}) do
   local n = tonumber(ARGV[at])
-  local set, gone = {}, {}
-  for i = at + 1, at + 2 * n, 2 do
+  if n > 0 then
+    redis.call('HLEN', key)
+    n_parts = n_parts + 1
+    parts[n_parts] = {key, at, n}
+  end
+  at = at + 1 + 2 * n
+end
+local settled = tonumber(ARGV[at])
+local letters = tonumber(ARGV[at + settled + 1])
+if settled > 0 then redis.call('HLEN', again) end
+if settled + letters > 0 then redis.call('XLEN', dead) end
+
+for p = 1, n_parts do
+  local key, from, n = unpack(parts[p])
+  local set, del = {}, {}
+  for i = from + 1, from + 2 * n, 2 do
     if ARGV[i + 1] == '' then
-      gone[#gone + 1] = ARGV[i]
+      del[#del + 1] = ARGV[i]
     else
       set[#set + 1] = ARGV[i]
       set[#set + 1] = ARGV[i + 1]
     end
   end
-  at = at + 1 + 2 * n
   for i = 1, #set, 4000 do redis.call('HSET', key, unpack(set, i, math.min(i + 3999, #set))) end
-  for i = 1, #gone, 4000 do redis.call('HDEL', key, unpack(gone, i, math.min(i + 3999, #gone))) end
+  for i = 1, #del, 4000 do redis.call('HDEL', key, unpack(del, i, math.min(i + 3999, #del))) end
 end
-pairs_of(checkpoints)
-pairs_of(left)
-pairs_of(failing)
-local settled = tonumber(ARGV[at])
 for i = at + 1, at + settled do
   redis.call('XDEL', dead, ARGV[i])
   redis.call('HDEL', again, ARGV[i])
 end
-at = at + settled + 1
-local letters = tonumber(ARGV[at])
-at = at + 1
+at = at + settled + 2
 for _ = 1, letters do
   local fields = tonumber(ARGV[at])
   redis.call('XADD', dead, '*', unpack(ARGV, at + 1, at + fields))
@@ -102,4 +104,4 @@ if walk ~= '' then
 end
 redis.call('HSET', group, unpack(changes))
 if passed ~= '0' then redis.call('HINCRBY', group, 'passed', passed) end
-return {1, redis.call('HGET', group, 'revision'), lost}
+return {1, revision, lost}
