@@ -371,3 +371,31 @@ func TestASendEndsTypingUnderAnIDOfItsOwn(t *testing.T) {
 		}
 	})
 }
+
+// TestASlowListenerIsNotNoticedByTheDurablePath has a live handler stand still while events are delivered: it loses, and nobody waits for it.
+func TestASlowListenerIsNotNoticedByTheDurablePath(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core := open(chatcore.Config{LiveBuffer: 2})
+		arrived, release := make(chan domain.Seq), make(chan struct{})
+		if err := errors.Join(
+			core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+				arrived <- d.ID.Seq
+				return nil
+			})),
+			core.Listen(chatcore.OnLive(func(context.Context, chatcore.Live[domain.MessageNew]) { <-release })),
+		); err != nil {
+			t.Fatal(err)
+		}
+		start(t, core)
+		t.Cleanup(func() { close(release) }) // before the core is told to stop
+		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+		const n = 20
+		for i := range n {
+			must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "x"}))
+			if seq := receive(t, arrived); seq != domain.Seq(i+2) {
+				t.Fatalf("seq %d was delivered, want %d", seq, i+2)
+			}
+		}
+		eventually(t, "what the listener lost is counted", func() bool { return core.Stats().LiveDropped >= n-4 })
+	})
+}

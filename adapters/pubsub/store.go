@@ -13,52 +13,9 @@ import (
 	"chatcore/ports"
 )
 
-// Reasons why a subscription ends by itself.
-var (
-	// ErrForgotten is a consumer group that was removed while it was read.
-	ErrForgotten = errors.New("consumer group forgotten")
-	// ErrFenced is a change by an owner after which another came. It was not made.
-	ErrFenced = errors.New("another owner came since")
-	// errLostCommits is a Redis that no longer has what it acknowledged.
-	errLostCommits = errors.New("redis has lost what it acknowledged")
-)
-
 // controlTimeout bounds one step of the control of a group. It is far below a lease, so that a connection that swallows what it is given
 // is replaced in time.
 const controlTimeout = time.Second
-
-// station is where the state of a consumer group is kept, and where its streams are read. Errors that may pass are [ports.ErrUnavailable].
-type station interface {
-	// create makes the group on a lane unless it is there, and tells whether its first checkpoints have still to be laid.
-	create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error)
-	// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
-	lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error)
-	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
-	beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error)
-	// acquire takes lanes; lost tells of which something was lost that this instance had read. What is nil without an error is held by somebody else.
-	acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error)
-	// commit makes the changes of several lanes. A change that was made before is found.
-	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
-	// release gives lanes back.
-	release(ctx context.Context, lanes []Lane, epochs []uint64) error
-	// checkpoints gives the last finished seq of each chat, 0 if there is none.
-	checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error)
-	// look gives what others may have changed of a lane: whether all chats are to be looked at, chats left, letters to be given again.
-	look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error)
-	// letters gives dead letters by their ids, without those that are gone.
-	letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error)
-	// trimmed tells whether an entry that is gone from a lane's stream was trimmed, and what the stream begins with; if not, Redis has lost it.
-	trimmed(ctx context.Context, l Lane, gone streamID) (bool, streamID, error)
-	// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
-	trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error)
-	// next gives what comes after an id in a stream, in order. It waits until there is something or ctx ends, whose error it then returns; an
-	// empty stretch means that it is worth asking again.
-	next(ctx context.Context, stream string, after streamID) (*batch, error)
-	// drop forgets what was read of a stream.
-	drop(stream string)
-	// close ends what it has opened.
-	close() error
-}
 
 // groupStore keeps the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
 type groupStore struct {
@@ -224,25 +181,6 @@ func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl 
 	return living, nil
 }
 
-// tenure is what an owner finds when it takes a lane.
-type tenure struct {
-	epoch    uint64
-	position streamID
-	end      streamID // of the stream
-	walk     bool
-	revision string
-	before   bool                // there was an owner before
-	left     map[string]string   // chat → leftBehind or leftParked
-	failing  map[string]failure  // by chat
-	again    map[string]struct{} // ids of dead letters
-}
-
-// failure is how often handlers were started for the event after a chat's checkpoint.
-type failure struct {
-	seq    domain.Seq
-	starts int
-}
-
 func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error) {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
@@ -289,13 +227,6 @@ func readTenure(values []any) (*tenure, error) {
 	return t, errors.Join(errs[:]...)
 }
 
-func (f failure) String() string { return fmt.Sprintf("%d:%d", f.seq, f.starts) }
-
-func parseFailure(s string) (f failure) {
-	_, _ = fmt.Sscanf(s, "%d:%d", &f.seq, &f.starts) // of somebody else's: as if it had not failed
-	return f
-}
-
 // pairs reads what HGETALL gives within a script's reply.
 func pairs(v any) map[string]string {
 	list, _ := v.([]any)
@@ -306,29 +237,6 @@ func pairs(v any) map[string]string {
 		m[key] = value
 	}
 	return m
-}
-
-// change is what an owner has to take down, as one commit.
-type change struct {
-	number   uint64
-	position streamID   // zero: as before
-	passed   int        // entries between the position before and this one
-	walk     string     // done:total, "-" at the end, "" for nothing to say
-	look     bool       // whether the stream has lost something
-	seen     []streamID // entries that have to be there, or what was read no longer counts
-	chats    []any      // chat, seq, …
-	left     []any      // chat, what it is left as or "", …
-	failing  []any      // chat, seq:starts or "", …
-	settled  []any      // ids of dead letters
-	letters  []letter
-}
-
-// committed is the answer to a change.
-type committed struct {
-	revision string
-	lost     bool     // the stream may have lost what was not finished
-	first    streamID // what is left of it then; zero if nothing is
-	err      error
 }
 
 // commit does so in one round trip.
@@ -452,12 +360,6 @@ func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, 
 		moved = append(moved, name)
 	}
 	return taken, moved, s.verdict(ctx, l, min(taken, 0))
-}
-
-// storedLetter is a dead letter and its id.
-type storedLetter struct {
-	letter
-	id string
 }
 
 func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error) {

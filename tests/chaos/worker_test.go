@@ -90,7 +90,7 @@ func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err 
 	if err != nil {
 		return false, err
 	}
-	if err := core.Subscribe(group, chatcore.On(w.handle), chatcore.FromBeginning()); err != nil {
+	if err := errors.Join(core.Subscribe(group, chatcore.On(w.handle), chatcore.FromBeginning()), core.SubscribeBuiltins()); err != nil {
 		return false, errors.Join(err, core.Close())
 	}
 	ended := make(chan error, 1)

@@ -1,0 +1,228 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// commitLoop takes down what was finished, of all lanes in one round trip, and renews the leases with it.
+func (s *subscription) commitLoop(ctx context.Context) {
+	const gather = time.Millisecond // what comes within goes together
+	const many = 256                // finished deliveries, to which no more are waited for
+	renewal := s.config.Lease / 3
+	tick := time.NewTicker(s.config.Lease / 12)
+	defer tick.Stop()
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	<-pause.C
+	for {
+		select {
+		case <-s.commits.c:
+			s.mu.Lock()
+			few := s.finished < many
+			s.mu.Unlock()
+			if few {
+				pause.Reset(gather)
+				<-pause.C
+			}
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if !s.commitOnce(ctx, renewal) { // do not hammer a Redis that does not answer
+			pause.Reset(50 * time.Millisecond)
+			select {
+			case <-pause.C:
+			case <-ctx.Done():
+				return
+			}
+			s.commits.wake()
+		}
+	}
+}
+
+// commitOnce reports false if Redis did not answer.
+func (s *subscription) commitOnce(ctx context.Context, renewal time.Duration) bool {
+	var terms []*term
+	var lanes []Lane
+	var epochs []uint64
+	var changes []*change
+	s.mu.Lock()
+	now := time.Now()
+	for _, l := range s.lanes {
+		t := l.term
+		if t == nil {
+			continue
+		}
+		if t.pending == nil && t.build(now, renewal) == nil {
+			continue
+		}
+		terms, lanes, epochs, changes = append(terms, t), append(lanes, t.lane), append(epochs, t.epoch), append(changes, t.pending)
+	}
+	s.finished = 0
+	s.mu.Unlock()
+	if len(terms) == 0 {
+		return true
+	}
+	answers := s.store.commit(ctx, lanes, epochs, changes, s.config.Lease)
+	reached := true
+	for i, a := range answers {
+		if errors.Is(a.err, ports.ErrUnavailable) {
+			s.config.Logger.Debug("commit not made, trying again", "lane", terms[i].String(), "group", s.group, "error", a.err)
+			reached = false
+			continue
+		}
+		s.take(ctx, terms[i], now, a)
+	}
+	return reached
+}
+
+// take does what the answer to a term's commit asks for.
+func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a committed) {
+	if a.err != nil {
+		s.lose(t, a.err)
+		return
+	}
+	s.mu.Lock()
+	if t.over {
+		s.mu.Unlock()
+		return
+	}
+	t.answered(sent, s.config.Lease)
+	news := a.revision != t.revision
+	if a.lost {
+		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
+		t.truncated(a.first)
+	}
+	if t.draining && t.quiet() {
+		s.rules.wake()
+	}
+	s.mu.Unlock()
+	s.dispatch()
+	if !news {
+		return
+	}
+	if err := s.reload(ctx, t); err != nil {
+		s.config.Logger.Debug("news of a lane not read, trying again", "lane", t.String(), "group", s.group, "error", err)
+		return
+	}
+	s.mu.Lock()
+	t.revision = a.revision
+	s.mu.Unlock()
+}
+
+// lose ends a term that is another's by now, or whose past Redis has lost, and the subscription if nothing can be delivered any more.
+func (s *subscription) lose(t *term, err error) {
+	s.mu.Lock()
+	if t.over { // who reads found out before who takes down, or the other way round
+		s.mu.Unlock()
+		return
+	}
+	t.close()
+	for _, l := range s.lanes {
+		if l.term == t {
+			l.term, l.lost = nil, errors.Is(err, errLostCommits)
+		}
+	}
+	for chat, l := range t.lines {
+		if l.flying {
+			t.earlier[chat]++
+		}
+	}
+	if t.others.flying && !s.config.Unordered {
+		t.earlier[""]++
+	}
+	s.mu.Unlock()
+	s.recall()
+	s.rules.wake()
+	switch {
+	case errors.Is(err, ErrFenced), errors.Is(err, errLostCommits):
+		s.store.drop(t.lane.Stream)
+		s.counters.Fenced.Add(1)
+		s.config.Logger.Warn("lane lost", "lane", t.String(), "group", s.group, "error", err)
+	default:
+		s.fail(err)
+	}
+}
+
+// reload takes what others have changed: dead letters that are to be given again, chats that flow again.
+func (s *subscription) reload(ctx context.Context, t *term) error {
+	walk, left, again, err := s.store.look(ctx, t.lane)
+	if err != nil {
+		return err
+	}
+	s.mu.Lock()
+	var resumed []string
+	for chat, l := range t.lines {
+		if l.mode == parked && left[chat] != leftParked && l.mark == leftParked {
+			resumed = append(resumed, chat)
+		}
+	}
+	var letters []string
+	for id := range again {
+		if _, known := t.again[id]; !known {
+			letters = append(letters, id)
+		}
+	}
+	s.mu.Unlock()
+	var checkpoints []domain.Seq
+	if len(resumed) > 0 {
+		if checkpoints, err = s.store.checkpoints(ctx, t.lane, resumed); err != nil {
+			return err
+		}
+	}
+	found, err := s.store.letters(ctx, t.lane, letters)
+	if err != nil {
+		return err
+	}
+	chats := make([]string, len(found))
+	for i, d := range found {
+		chats[i] = d.Chat
+	}
+	var places []domain.Seq
+	if len(chats) > 0 {
+		if places, err = s.store.checkpoints(ctx, t.lane, chats); err != nil {
+			return err
+		}
+	}
+	defer s.dispatch()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t.over {
+		return nil
+	}
+	for chat, as := range t.left {
+		if as == leftParked && left[chat] == leftBehind {
+			t.left[chat] = leftBehind
+			t.names = append(t.names, chat)
+		}
+	}
+	for i, chat := range resumed {
+		if l := t.lines[chat]; l != nil {
+			t.resume(l, checkpoints[i])
+		}
+	}
+	for i, d := range found {
+		s.giveAgain(t, d, places[i])
+	}
+	if walk && !t.walking {
+		t.walk()
+	}
+	t.more.wake()
+	return nil
+}
+
+// giveAgain puts a dead letter before what its chat has not begun. The chat has left it behind: it comes out of order.
+func (s *subscription) giveAgain(t *term, d storedLetter, checkpoint domain.Seq) {
+	t.again[d.id] = struct{}{}
+	l := t.others
+	if d.Chat != "" {
+		l = t.open(d.Chat, checkpoint)
+	}
+	l.pushBehindHead(&parcel{uuid: d.UUID, metadata: d.Metadata, payload: d.Payload, seq: d.Seq, letter: d.id, again: true})
+	t.show(l)
+}

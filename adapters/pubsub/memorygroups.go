@@ -1,0 +1,139 @@
+package pubsub
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+)
+
+// List tells where every group stands, by name.
+func (m *Memory) List(context.Context) ([]GroupState, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var list []GroupState
+	for name, g := range m.groups {
+		s := LaneState{
+			Stream: memoryLane, Epoch: g.epoch, Position: g.position.String(), Lag: m.log.End() - g.position.n, Failing: len(g.failing),
+			Letters: len(g.letters), CatchesUp: g.walk != "",
+		}
+		if g.running {
+			s.Owner = g.owner
+		}
+		for _, as := range g.left {
+			if as == leftParked {
+				s.Parked++
+			} else {
+				s.Behind++
+			}
+		}
+		list = append(list, GroupState{Group: name, Lanes: []LaneState{s}})
+	}
+	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
+	return list, nil
+}
+
+// with does something to a group.
+func (m *Memory) with(group string, do func(g *memoryGroup) error) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	g := m.groups[group]
+	if g == nil {
+		return fmt.Errorf("%w: %q", ErrNoGroup, group)
+	}
+	return do(g)
+}
+
+// Forget removes a group with its dead letters.
+func (m *Memory) Forget(_ context.Context, group string) error {
+	return m.with(group, func(*memoryGroup) error {
+		delete(m.groups, group)
+		return nil
+	})
+}
+
+// Rebuild has a group begin again with the first event of every chat; its dead letters go.
+func (m *Memory) Rebuild(_ context.Context, group string) error {
+	return m.with(group, func(g *memoryGroup) error {
+		clear(g.chats)
+		clear(g.left)
+		clear(g.failing)
+		clear(g.again)
+		g.letters, g.walk = nil, "0"
+		g.epoch++
+		return nil
+	})
+}
+
+// Letters yields a group's dead letters, in the order in which they were set aside.
+func (m *Memory) Letters(_ context.Context, group string) iter.Seq2[DeadLetter, error] {
+	return func(yield func(DeadLetter, error) bool) {
+		var letters []DeadLetter
+		err := m.with(group, func(g *memoryGroup) error {
+			for _, d := range g.letters {
+				_, d.Again = g.again[d.ID]
+				letters = append(letters, d)
+			}
+			return nil
+		})
+		if err != nil {
+			yield(DeadLetter{}, err)
+			return
+		}
+		for _, d := range letters {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	}
+}
+
+// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
+func (m *Memory) Letter(ctx context.Context, group, id string) (DeadLetter, error) {
+	for d, err := range m.Letters(ctx, group) {
+		if err != nil || d.ID == id {
+			return d, err
+		}
+	}
+	return DeadLetter{}, noLetter(group, id)
+}
+
+func noLetter(group, id string) error { return fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group) }
+
+// Retry has a dead letter given to a handler again, as [Groups.Retry] does.
+func (m *Memory) Retry(_ context.Context, group, id string) error {
+	return m.decide(group, id, func(g *memoryGroup, _ DeadLetter) { g.again[id] = struct{}{} }, false)
+}
+
+// Drop removes a dead letter, as [Groups.Drop] does.
+func (m *Memory) Drop(_ context.Context, group, id string) error {
+	return m.decide(group, id, func(g *memoryGroup, d DeadLetter) {
+		delete(g.again, id)
+		g.letters = slices.DeleteFunc(g.letters, func(other DeadLetter) bool { return other.ID == d.ID })
+	}, true)
+}
+
+// decide does what the decision is about a letter for which no chat is parked. One that is flows again.
+func (m *Memory) decide(group, id string, otherwise func(g *memoryGroup, d DeadLetter), drop bool) error {
+	return m.with(group, func(g *memoryGroup) error {
+		i := slices.IndexFunc(g.letters, func(d DeadLetter) bool { return d.ID == id })
+		if i < 0 {
+			return noLetter(group, id)
+		}
+		d := g.letters[i]
+		g.revision++
+		chat := string(d.Chat)
+		if !d.Parked || g.left[chat] != leftParked {
+			otherwise(g, d)
+			return nil
+		}
+		if drop {
+			g.chats[chat] = d.Seq
+		}
+		delete(g.failing, chat)
+		g.left[chat] = leftBehind
+		g.letters = slices.Delete(g.letters, i, i+1)
+		return nil
+	})
+}

@@ -1,0 +1,233 @@
+package pubsub
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"chatcore/domain"
+)
+
+// finish takes the head of a line as done.
+func (t *term) finish(l *line) {
+	p := l.head
+	if l.pop(); t.loaded == windowSize-1 {
+		t.more.wake()
+	}
+	switch {
+	case p.letter != "":
+		t.settled = append(t.settled, p.letter)
+		t.note()
+	case l.foreign():
+		p.settled = true
+		t.note()
+	default:
+		l.finished = p.seq
+		t.feed(l)
+		t.touch(l)
+	}
+	t.sub.finished++
+}
+
+// fail decides what becomes of the head of a line whose handler has failed.
+func (t *term) fail(l *line, cause error) {
+	p := l.head
+	p.starts++
+	policy := t.sub.config.Retry
+	if IsPermanent(cause) || p.starts >= policy.Attempts {
+		t.setAside(l, cause)
+		return
+	}
+	l.waiting, l.arranged = true, false
+	if p.letter == "" && !l.foreign() {
+		l.failed = true
+		t.touch(l)
+	}
+	l.timer = time.AfterFunc(policy.delay(p.starts), func() { t.sub.retry(t, l) })
+}
+
+// delay is how long to wait after so many starts: doubled each time, give or take a half, so that what failed together does not come
+// together again.
+func (r RetryPolicy) delay(starts int) time.Duration {
+	wait := r.First << min(starts-1, 30)
+	if wait <= 0 || wait > r.Max {
+		wait = r.Max
+	}
+	return wait/2 + rand.N(wait) //nolint:gosec // jitter
+}
+
+// setAside makes a dead letter of the head of a line, in the step in which it is finished or its chat parked.
+func (t *term) setAside(l *line, cause error) {
+	p, s := l.head, t.sub
+	d := letter{
+		Reason: cause.Error(), Attempts: p.starts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
+	}
+	if p.metadata == "" && p.broken == "" {
+		if metadata, err := p.unpack(s.config.Codec); err == nil {
+			d.UUID, d.Metadata = p.uuid, packMetadata(metadata)
+		}
+	}
+	d.Parked = s.config.OnPoison == Park && !l.foreign() && p.letter == ""
+	t.letters = append(t.letters, d)
+	s.counters.DeadLetters.Add(1)
+	s.config.Logger.Warn("delivery set aside",
+		"group", s.group, "stream", t.lane.Stream, "chat", l.chat, "seq", uint64(p.seq), "event_id", d.UUID, "attempts", p.starts, "parked", d.Parked, "error", cause)
+	if !d.Parked {
+		t.finish(l)
+		return
+	}
+	if l.mode == behind {
+		t.behind--
+	}
+	l.mode = parked
+	l.pop()
+	l.cut()
+	l.last = l.finished
+	t.touch(l)
+	t.more.wake()
+}
+
+// resume has a parked chat flow again behind a checkpoint.
+func (t *term) resume(l *line, checkpoint domain.Seq) {
+	if l.mode != parked {
+		return
+	}
+	l.finished, l.saved, l.last = checkpoint, uint64(checkpoint), checkpoint
+	l.mode, l.mark, l.passed, l.failed = live, leftBehind, true, false
+	t.fallBehind(l, checkpoint)
+}
+
+// build makes the next commit of what has happened since the last, or gives nil if there is nothing to say and the lease is young.
+func (t *term) build(now time.Time, renewal time.Duration) *change {
+	if len(t.dirty) == 0 && !t.changed && len(t.letters) == 0 && now.Sub(t.sent) < renewal {
+		return nil
+	}
+	t.commits++
+	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen}
+	t.letters, t.settled, t.progress, t.changed = nil, nil, "", false
+	if n := len(t.seen); n > 0 {
+		t.seen = []streamID{t.seen[n-1]}
+	}
+	for _, l := range t.dirty {
+		l.dirty, l.commit = false, t.commits
+		t.save(l, c)
+	}
+	t.dirty = t.dirty[:0]
+	n, last := t.window.pass()
+	if n > 0 {
+		c.passed = n
+		if t.position = last; last.compare(t.cutOff) >= 0 {
+			c.position = last
+		}
+		t.room.wake()
+	}
+	t.pending = c
+	return c
+}
+
+// save adds what a line has to say to a commit.
+func (t *term) save(l *line, c *change) {
+	if l.foreign() {
+		return
+	}
+	if finished := uint64(l.finished); finished != l.saved {
+		l.saved = finished // the commit has a pointer to it, and until that is answered there is no other
+		c.chats = append(c.chats, l.key, &l.saved)
+	}
+	if l.mode == live && l.finished >= l.seen {
+		l.passed = false
+	}
+	if wanted := l.wanted(); wanted != l.mark {
+		c.left = append(c.left, l.key, wanted)
+		l.mark = wanted
+	}
+	switch p := l.next(); {
+	case l.mode != parked && p != nil && p.starts > 0:
+		starts := p.starts
+		if l.arranged { // the start to come counts, should nobody be there to tell how it ended
+			starts++
+		}
+		c.failing = append(c.failing, l.key, failure{p.seq, starts}.String())
+		l.failed = true
+	case l.failed:
+		c.failing = append(c.failing, l.key, "")
+		l.failed = false
+	}
+	if l.waiting && l.arranged {
+		t.arranged = append(t.arranged, l)
+	}
+}
+
+// rewind takes back starts that were taken down and have not begun.
+func (t *term) rewind() {
+	for _, l := range t.lines {
+		if !l.flying {
+			t.unarrange(l)
+		}
+	}
+}
+
+// unarrange takes back a line's next start.
+func (t *term) unarrange(l *line) {
+	if l.arranged {
+		l.waiting, l.arranged = true, false
+		l.timer.Reset(held) // should there be another chance
+		t.touch(l)
+	}
+}
+
+// answered takes the answer to the commit under way.
+func (t *term) answered(sent time.Time, lease time.Duration) {
+	t.acked, t.pending, t.sent = t.pending.number, nil, sent
+	t.deadline = sent.Add(lease - margin(lease))
+	t.lapse.Reset(time.Until(t.deadline))
+	for _, l := range t.arranged {
+		if l.arranged {
+			l.waiting = false
+			t.show(l)
+		}
+	}
+	t.arranged = t.arranged[:0]
+	if !t.draining {
+		t.unstall()
+	}
+}
+
+// unstall has those picked that could not begin.
+func (t *term) unstall() {
+	for _, l := range t.stalled {
+		t.show(l)
+	}
+	t.stalled = t.stalled[:0]
+}
+
+// margin is how long before its lease ends an owner stops by itself.
+func margin(lease time.Duration) time.Duration { return lease / 6 }
+
+// quiet reports whether everything that happened is taken down and no handler runs.
+func (t *term) quiet() bool { return t.flights == 0 && t.quietButFlights() }
+
+func (t *term) quietButFlights() bool {
+	return t.pending == nil && len(t.dirty) == 0 && !t.changed && len(t.letters) == 0
+}
+
+// end closes the term. Handlers of it may still run.
+func (t *term) close() {
+	t.over = true
+	t.stop()
+	t.lapse.Stop()
+	for _, l := range t.lines {
+		if l.timer != nil {
+			l.timer.Stop()
+		}
+	}
+	if l := t.others; l.timer != nil {
+		l.timer.Stop()
+	}
+}
+
+// errUnsettled is a message that was refused without a reason.
+var errUnsettled = errors.New("the message was nacked")
+
+func (t *term) String() string { return fmt.Sprintf("%s under epoch %d", t.lane.Stream, t.epoch) }
