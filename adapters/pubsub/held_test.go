@@ -45,7 +45,15 @@ func TestOneChatHoldsUpNoOther(t *testing.T) {
 				}
 				return pubsub.Permanent(errors.New("no"))
 			}))
-			for range 30 { // six windows
+			r.reading("g")
+			r.send(3, "held")
+			for range 10 { // more than a window behind few entries
+				r.send(100, "other", "third", "fourth")
+			}
+			for _, chat := range []domain.ChatID{"other", "third", "fourth"} {
+				until(t, string(chat)+" goes on", func() bool { return e.done(chat) == r.sent[chat] })
+			}
+			for range 25 { // and several behind many
 				r.send(100, "held", "other", "third", "fourth")
 			}
 			for _, chat := range []domain.ChatID{"other", "third", "fourth"} {

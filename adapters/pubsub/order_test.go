@@ -131,3 +131,38 @@ func TestOrderWhileInstancesCrash(t *testing.T) {
 		t.Errorf("%d of %d starts were again: the test crashed nobody who did anything", e.again, e.starts)
 	}
 }
+
+// TestOrderWhileInstancesFreeze has them stand still for longer than their leases, under load, and go on as if nothing had happened.
+func TestOrderWhileInstancesFreeze(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 4)
+	e := newEffects()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	random := rand.New(rand.NewPCG(seed, 0))
+	all := chats(30)
+	handle := e.around(lingers(4 * time.Millisecond))
+	var proxies []*freezer
+	for range 3 {
+		config := beginning(r.config("g"))
+		proxies = append(proxies, newFreezer(t, r.server))
+		config.Client = proxies[len(proxies)-1].client(t)
+		r.start(config, handle)
+	}
+	for range 4 {
+		frozen := proxies[random.IntN(len(proxies))]
+		for i := range 20 {
+			r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
+			if i == 10 {
+				frozen.freeze()
+			}
+		}
+		e.complete(r) // by the others
+		frozen.thaw()
+	}
+	r.send(2, all...)
+	e.complete(r)
+	if n := r.counters.Fenced.Load(); n == 0 {
+		t.Error("nobody was replaced")
+	}
+}

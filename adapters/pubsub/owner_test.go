@@ -115,7 +115,16 @@ func TestWhatAFrozenOwnerFinishesChangesNothing(t *testing.T) {
 	if first.Redelivered || second.Redelivered {
 		t.Error("a first delivery says that it may have come before")
 	}
+	commits := func() int {
+		n, err := r.client.HGet(t.Context(), r.lanes[0].Base+"g:state:g", "commit").Int()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	until(t, "it only renews its lease", func() bool { return commits() >= 6 })
 	proxy.freeze()
+	frozenAt := commits()
 	config.Client = nil
 	again, hold := make(chan ports.Delivery, 8), make(chan struct{})
 	r.start(config, func(_ context.Context, d ports.Delivery) error {
@@ -133,6 +142,7 @@ func TestWhatAFrozenOwnerFinishesChangesNothing(t *testing.T) {
 		}
 	}
 	close(end)
+	until(t, "the second one has made as many commits", func() bool { return commits() == frozenAt })
 	proxy.thaw()
 	until(t, "the first one notices", func() bool { return r.counters.Fenced.Load() > 0 })
 	if c, d := r.checkpoint("g", "c"), r.checkpoint("g", "d"); c+d != "" || len(r.letters("g")) != 0 {
