@@ -8,20 +8,24 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// dispatch hands out what is ready. Whoever made something ready does it: waking another goroutine would take longer than all the rest.
+// dispatch hands out what is ready. Whoever made something ready does it, because waking another goroutine would take longer than all the rest;
+// unless somebody is at it, who then goes on.
 func (s *subscription) dispatch() {
 	var picked [16]*parcel
-	for {
-		s.mu.Lock()
-		n := s.pick(picked[:])
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.dispatching {
+		return
+	}
+	s.dispatching = true
+	for n := s.pick(picked[:]); n > 0; n = s.pick(picked[:]) {
 		s.mu.Unlock()
-		if n == 0 {
-			return
-		}
 		for _, p := range picked[:n] {
 			s.hand(p)
 		}
+		s.mu.Lock()
 	}
+	s.dispatching = false
 }
 
 // pick takes parcels whose handlers may begin.

@@ -40,6 +40,8 @@ type subscription struct {
 	finished int // since the last commit
 	stopped  bool
 	failure  error
+
+	dispatching bool // somebody hands out
 }
 
 // laneState is a lane and who of this instance has it.
