@@ -174,7 +174,8 @@ func (s *subscription) fail(err error) {
 }
 
 // run does everything until ctx ends or the subscription is halted. It stops in this order: no reading and no new handlers; handlers end,
-// for as long as the drain lasts, under leases that are still renewed; what they finished is taken down; lanes are given back.
+// for as long as the drain lasts, under leases that are still renewed, and with contexts that end shortly before it; what they finished is
+// taken down; lanes are given back.
 func (s *subscription) run(ctx context.Context) {
 	defer s.remove(s)
 	defer close(s.done)
@@ -196,6 +197,9 @@ func (s *subscription) run(ctx context.Context) {
 		s.halt()
 	case <-s.halting:
 	}
+	end := time.Now().Add(s.config.Drain)
+	late := time.AfterFunc(s.config.Drain-min(time.Second, s.config.Drain/10), s.abandon)
+	defer late.Stop()
 	stopReading()
 	s.mu.Lock()
 	s.stopped = true
@@ -206,19 +210,17 @@ func (s *subscription) run(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	ruling.Wait()
-	s.drain(base)
+	s.drain(base, time.Until(end))
 	stopControl()
 	rest.Wait()
 	s.reading.Wait() // for what was asked of Redis; it comes to nothing
 	s.leave(base)
 }
 
-// drain waits until handlers have ended, and then until what they finished is taken down. Before the drain is over it cancels their contexts.
-func (s *subscription) drain(ctx context.Context) {
+// drain waits until handlers have ended, and then until what they finished is taken down.
+func (s *subscription) drain(ctx context.Context, most time.Duration) {
 	const flush = 2 * time.Second
-	late := time.AfterFunc(s.config.Drain-min(time.Second, s.config.Drain/10), s.abandon)
-	defer late.Stop()
-	s.until(ctx, s.config.Drain, func() bool { return s.flying == 0 })
+	s.until(ctx, most, func() bool { return s.flying == 0 })
 	s.until(ctx, flush, func() bool {
 		for _, l := range s.lanes {
 			if l.term != nil && !l.term.quietButFlights() {
