@@ -109,6 +109,9 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 	}
 	timeout = positive(o.Timeout, timeout)
 	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout+o.Waits, timeout
+	// What was idle for as long as a command may take is not trusted: where connections swallow what they are given, a caller would otherwise wait
+	// out one after another.
+	universal.ConnMaxIdleTime = timeout
 	universal.ContextTimeoutEnabled = true
 	universal.MaxRetries = -1
 	universal.DialerRetries = 1

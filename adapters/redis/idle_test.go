@@ -1,0 +1,34 @@
+package redis_test
+
+import (
+	"sync"
+	"testing"
+	"time"
+
+	"chatcore/adapters/redis"
+	"chatcore/tests/redistest"
+)
+
+// TestConnectionsThatWereSwallowedAreNotTriedOneByOne guards against a caller that waits out a timeout for each of them.
+func TestConnectionsThatWereSwallowedAreNotTriedOneByOne(t *testing.T) {
+	const timeout = 300 * time.Millisecond
+	proxy := redistest.StartProxy(t, redistest.Shared(t))
+	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: timeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	var many sync.WaitGroup
+	for range 8 { // at once, so that each has a connection of its own
+		many.Go(func() { client.BLPop(t.Context(), 100*time.Millisecond, "nothing-comes-here") })
+	}
+	many.Wait()
+	proxy.Swallow(true)
+	proxy.Swallow(false) // those that there are stay dead
+	idle := time.NewTimer(timeout)
+	defer idle.Stop()
+	<-idle.C
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("the first command after it: %v", err)
+	}
+}
