@@ -91,6 +91,9 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 		return nil
 	}
 	parcels := make([]parcel, len(b.entries))
+	for i := range b.entries {
+		parcels[i].open(&b.entries[i])
+	}
 	return s.knowing(ctx, t, func(known map[string]domain.Seq) (unknown []string) {
 		for i := range b.entries {
 			chat := b.entries[i].chat

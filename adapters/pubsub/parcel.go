@@ -45,7 +45,8 @@ type parcel struct {
 
 	id       streamID // zero if it was read from the log
 	uuid     string
-	metadata string // packed; "" if it follows from the payload
+	metadata string           // packed; "" if it follows from the payload
+	headers  message.Metadata // the same unpacked, for the first time that it is handed out
 	payload  []byte
 	seq      domain.Seq // 0: of another program
 	broken   string
@@ -110,14 +111,39 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 // ofLog reports whether a parcel was read from the log, not from the stream or the dead letters.
 func (p *parcel) ofLog() bool { return p.id.isZero() && p.letter == "" }
 
+// open takes what a stream's entry says. The metadata is unpacked here and not when it is handed out, because that may be done by a handler's
+// goroutine, and copying its stack to a larger one takes longer than everything else.
+func (p *parcel) open(e *entry) {
+	p.id, p.uuid, p.metadata, p.payload, p.seq, p.broken = e.id, e.uuid, e.metadata, e.payload, e.seq, e.broken
+	if p.broken != "" {
+		return
+	}
+	headers, err := wireformat.ParseMetadata(p.metadata)
+	if err != nil {
+		p.broken = err.Error()
+		return
+	}
+	p.headers = headers
+}
+
 // unpack gives the metadata. What was read from the log has none of its own: it follows from the event.
 func (p *parcel) unpack(codec *wireformat.Codec) (message.Metadata, error) {
-	if p.broken != "" {
+	switch headers := p.headers; {
+	case p.broken != "":
 		return nil, errors.New(p.broken)
+	case headers != nil:
+		p.headers = nil
+		return headers, nil
+	case p.ofLog():
+		return p.decode(codec)
 	}
-	if !p.ofLog() {
-		return wireformat.ParseMetadata(p.metadata)
-	}
+	return wireformat.ParseMetadata(p.metadata)
+}
+
+// decode stands apart for its frame: that of a decoded event is large.
+//
+//go:noinline
+func (p *parcel) decode(codec *wireformat.Codec) (message.Metadata, error) {
 	r, err := codec.Decode(p.payload)
 	if err != nil {
 		return nil, err

@@ -284,7 +284,7 @@ func (t *term) admit(e *entry, checkpoints map[string]domain.Seq, p *parcel) {
 		t.fallBehind(l, e.seq)
 		t.passBy(l)
 	default:
-		*p = parcel{id: e.id, uuid: e.uuid, metadata: e.metadata, payload: e.payload, seq: e.seq, broken: e.broken, again: t.mayHaveBegun(e.id)}
+		p.again = t.mayHaveBegun(e.id)
 		t.enqueue(l, p)
 		t.show(l)
 	}
@@ -295,7 +295,7 @@ func (t *term) admitForeign(e *entry, p *parcel) {
 	if t.sub.config.Unordered {
 		l = &line{term: t}
 	}
-	*p = parcel{id: e.id, uuid: e.uuid, metadata: e.metadata, payload: e.payload, broken: e.broken, again: t.mayHaveBegun(e.id)}
+	p.seq, p.again = 0, t.mayHaveBegun(e.id)
 	if e.half && t.lane.logged() {
 		p.broken = "the entry has half of chat and seq"
 	}
