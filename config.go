@@ -20,11 +20,17 @@ type Config struct {
 	RedisURL string
 	// Namespace and a colon go before every key and channel. Defaults to "": nothing does.
 	Namespace string
+	// Names are what keys, channels and the delivery stream are called after the namespace. Defaults to the names of the wire contract, which the
+	// TypeScript services use.
+	Names redis.Names
 	// Partitions is the number of partitions of the log, 1 to 1,024; fixed for the life of a log. Defaults to 16.
 	Partitions int
 	// Unannounced turns off the publishing of durable events on the plain pub/sub channel of their type. Defaults to false: they
 	// are published.
 	Unannounced bool
+
+	// TTL is how long what is kept for a time is kept. Defaults to the guide's times.
+	TTL TTLs
 
 	// EditWindow is how long after the send a message may be edited. Defaults to 0: at any time.
 	EditWindow time.Duration
@@ -64,13 +70,44 @@ type Config struct {
 	Logger *slog.Logger
 }
 
+// TTLs are how long things are kept.
+type TTLs struct {
+	Session     time.Duration // without being used. Defaults to 1 h
+	UserStatus  time.Duration // Defaults to 5 min
+	ChatList    time.Duration // cached. Defaults to 10 min
+	Message     time.Duration // cached. Defaults to 30 min
+	ContactList time.Duration // cached. Defaults to 10 min
+	Typing      time.Duration // of a start that no stop follows. Defaults to 5 s
+	Presence    time.Duration // Defaults to 5 min
+}
+
+func (t TTLs) withDefaults() TTLs {
+	for _, d := range []struct {
+		field    *time.Duration
+		fallback time.Duration
+	}{
+		{&t.Session, time.Hour},
+		{&t.UserStatus, 5 * time.Minute},
+		{&t.ChatList, 10 * time.Minute},
+		{&t.Message, 30 * time.Minute},
+		{&t.ContactList, 10 * time.Minute},
+		{&t.Typing, domain.TypingTTL},
+		{&t.Presence, 5 * time.Minute},
+	} {
+		if *d.field == 0 {
+			*d.field = d.fallback
+		}
+	}
+	return t
+}
+
 // Validate reports everything that is wrong with the settings at once.
 func (c Config) Validate() error {
 	var errs []error
 	refuse := func(field string, problem any, allowed string) {
 		errs = append(errs, &domain.InvalidError{Field: field, Problem: fmt.Sprintf("is %v", problem), Allowed: allowed})
 	}
-	if _, err := redis.NewKeys(c.Namespace, c.withDefaults().Partitions, false); err != nil {
+	if _, err := c.Names.Keys(c.Namespace, c.withDefaults().Partitions, false); err != nil {
 		errs = append(errs, err)
 	}
 	for _, d := range []struct {
@@ -79,6 +116,13 @@ func (c Config) Validate() error {
 	}{
 		{"EditWindow", c.EditWindow},
 		{"EffectTTL", c.EffectTTL},
+		{"TTL.Session", c.TTL.Session},
+		{"TTL.UserStatus", c.TTL.UserStatus},
+		{"TTL.ChatList", c.TTL.ChatList},
+		{"TTL.Message", c.TTL.Message},
+		{"TTL.ContactList", c.TTL.ContactList},
+		{"TTL.Typing", c.TTL.Typing},
+		{"TTL.Presence", c.TTL.Presence},
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
 		{"Lease", c.Lease},
@@ -118,6 +162,7 @@ func (c Config) withDefaults() Config {
 	if c.EntityCache == 0 {
 		c.EntityCache = 64 << 20
 	}
+	c.TTL = c.TTL.withDefaults()
 	if c.EffectTTL == 0 {
 		c.EffectTTL = ports.EffectTTL
 	}

@@ -127,7 +127,7 @@ func newKeys(c Config) (redis.Keys, error) {
 	if err != nil {
 		return redis.Keys{}, err
 	}
-	return redis.NewKeys(c.Namespace, c.Partitions, cluster)
+	return c.Names.Keys(c.Namespace, c.Partitions, cluster)
 }
 
 func openLog(
@@ -145,7 +145,7 @@ func openLog(
 }
 
 func newLive(c Config, commands commandClient, keys redis.Keys) *pubsub.Live {
-	return pubsub.NewLive(pubsub.LiveConfig{Client: commands.UniversalClient, Prefix: keys.Prefix(), Buffer: c.LiveBuffer, Logger: c.Logger})
+	return pubsub.NewLive(pubsub.LiveConfig{Client: commands.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
 func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.TypingMarks {

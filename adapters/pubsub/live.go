@@ -17,11 +17,11 @@ import (
 
 // LiveConfig says how to reach the live channels.
 type LiveConfig struct {
-	Client goredis.UniversalClient // is not closed
-	Prefix string                  // of every channel
-	Buffer int                     // messages that wait for a slow subscriber. Defaults to 256
-	Probe  time.Duration           // how long silence may last before the connection is asked for a sign of life, and again before it is given up. Defaults to 500 ms
-	Logger *slog.Logger            // Defaults to slog.Default
+	Client  goredis.UniversalClient   // is not closed
+	Channel func(topic string) string // the name of a topic's channel. Defaults to the topic's own
+	Buffer  int                       // messages that wait for a slow subscriber. Defaults to 256
+	Probe   time.Duration             // how long silence may last before the connection is asked for a sign of life, and again before it is given up. Defaults to 500 ms
+	Logger  *slog.Logger              // Defaults to slog.Default
 }
 
 // Live is a Watermill publisher and subscriber over plain Redis pub/sub: at most once, without order between publishers. All
@@ -64,6 +64,9 @@ func NewLive(config LiveConfig) *Live {
 	if config.Logger == nil {
 		config.Logger = slog.Default()
 	}
+	if config.Channel == nil {
+		config.Channel = func(topic string) string { return topic }
+	}
 	return &Live{config: config, hub: newHub(config.Buffer), channels: make(map[string]*channel)}
 }
 
@@ -76,7 +79,7 @@ func (l *Live) Publish(topic string, messages ...*message.Message) error {
 		return ErrClosed
 	}
 	for _, msg := range messages {
-		if err := l.config.Client.Publish(msg.Context(), l.config.Prefix+topic, []byte(msg.Payload)).Err(); err != nil {
+		if err := l.config.Client.Publish(msg.Context(), l.config.Channel(topic), []byte(msg.Payload)).Err(); err != nil {
 			return fmt.Errorf("publishing on %s: %w", topic, err)
 		}
 	}
@@ -131,7 +134,7 @@ func (l *Live) join(topic string) (*channel, error) {
 	if l.closed {
 		return nil, ErrClosed
 	}
-	name := l.config.Prefix + topic
+	name := l.config.Channel(topic)
 	ch := l.channels[name]
 	if ch == nil {
 		ch = &channel{topic: topic, confirmed: make(chan struct{})}
@@ -157,7 +160,7 @@ func (l *Live) leave(ch *channel) {
 	if ch.users--; ch.users > 0 {
 		return
 	}
-	name := l.config.Prefix + ch.topic
+	name := l.config.Channel(ch.topic)
 	delete(l.channels, name)
 	if l.conn != nil {
 		_ = l.conn.Unsubscribe(context.Background(), name)

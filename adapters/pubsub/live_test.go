@@ -66,7 +66,7 @@ func connect(t *testing.T, addr string) *goredis.Client {
 
 func newLive(t *testing.T, client goredis.UniversalClient, prefix string, buffer int) *pubsub.Live {
 	t.Helper()
-	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Prefix: prefix, Buffer: buffer, Probe: 50 * time.Millisecond})
+	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Channel: func(topic string) string { return prefix + topic }, Buffer: buffer, Probe: 50 * time.Millisecond})
 	t.Cleanup(func() {
 		if err := live.Close(); err != nil {
 			t.Error(err)

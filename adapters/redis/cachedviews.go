@@ -24,7 +24,7 @@ func NewCachedViews(client goredis.UniversalClient, keys Keys) *CachedViews {
 
 // DropMessage implements [ports.CachedViews].
 func (c *CachedViews) DropMessage(ctx context.Context, id domain.MessageID) error {
-	return unavailable(ctx, c.client.Unlink(ctx, c.keys.prefix+"message:"+escape(string(id))).Err())
+	return unavailable(ctx, c.client.Unlink(ctx, c.keys.message(id)).Err())
 }
 
 // DropChatLists implements [ports.CachedViews]: key by key, because on a Cluster they lie in different slots.
@@ -34,7 +34,7 @@ func (c *CachedViews) DropChatLists(ctx context.Context, users ...domain.UserID)
 	}
 	_, err := c.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for _, user := range users {
-			p.Unlink(ctx, c.keys.prefix+"chat:list:"+escape(string(user)))
+			p.Unlink(ctx, c.keys.chatList(user))
 		}
 		return nil
 	})

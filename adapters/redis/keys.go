@@ -32,43 +32,48 @@ import (
 //	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
 //	                                     there; " " → log id
 //
-// The other names are those of the wire contract.
+// The other names are [Names].
 type Keys struct {
 	prefix  string
+	names   *Names
 	tags    []string
 	cluster bool
 }
 
-const deliveryStream = "message-delivery-stream"
-
-// NewKeys gives the names under a namespace, which may be empty, for a number of partitions. In cluster mode a typing mark shares
-// its chat's hash tag, because a send ends it.
+// NewKeys gives the names of the wire contract.
 func NewKeys(namespace string, partitions int, cluster bool) (Keys, error) {
-	if len(namespace) > 64 || strings.ContainsFunc(namespace, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(" {}*?[]\\%", r) }) {
-		return Keys{}, &domain.InvalidError{
-			Field: "Namespace", Problem: "is " + strconv.Quote(namespace),
-			Allowed: `at most 64 printable characters without spaces and {}*?[]\%`,
-		}
+	return Names{}.Keys(namespace, partitions, cluster)
+}
+
+// Keys gives the names under a namespace, which may be empty, for a number of partitions. In cluster mode a typing mark shares
+// its chat's hash tag, because a send ends it.
+func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error) {
+	if namespace != "" && !plain(namespace) {
+		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
+	}
+	n = n.withDefaults()
+	if err := n.check(); err != nil {
+		return Keys{}, err
 	}
 	if partitions < 1 || partitions > MaxPartitions {
 		return Keys{}, &domain.InvalidError{
 			Field: "Partitions", Problem: "is " + strconv.Itoa(partitions), Allowed: "1 to " + strconv.Itoa(MaxPartitions),
 		}
 	}
-	k := Keys{cluster: cluster}
+	k := Keys{cluster: cluster, names: &n}
 	if namespace != "" {
 		k.prefix = namespace + ":"
 	}
 	k.tags = tags(partitions)
 	if partitions == 1 {
 		// The bare stream's name, as a tag, hashes to the slot of the bare stream.
-		k.tags = []string{k.prefix + deliveryStream}
+		k.tags = []string{k.prefix + k.names.Stream}
 	}
 	return k, nil
 }
 
 // Channel names the plain pub/sub channel of an event type.
-func (k Keys) Channel(typ string) string { return k.prefix + typ }
+func (k Keys) Channel(typ string) string { return k.prefix + k.names.channel(typ) }
 
 // Prefix is what every key and channel begins with.
 func (k Keys) Prefix() string { return k.prefix }
@@ -87,7 +92,7 @@ func (k Keys) Lanes() []Lane {
 		lanes = append(lanes, Lane{Stream: k.stream(p), Base: k.partitionKey(p, ""), Partition: p})
 	}
 	if len(k.tags) > 1 {
-		bare := k.prefix + deliveryStream
+		bare := k.prefix + k.names.Stream
 		lanes = append(lanes, Lane{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
 	}
 	return lanes
@@ -95,9 +100,9 @@ func (k Keys) Lanes() []Lane {
 
 func (k Keys) stream(p int) string {
 	if len(k.tags) == 1 {
-		return k.prefix + deliveryStream
+		return k.prefix + k.names.Stream
 	}
-	return k.prefix + deliveryStream + ":{" + k.tags[p] + "}"
+	return k.prefix + k.names.Stream + ":{" + k.tags[p] + "}"
 }
 
 // Partition is the place of the partition that a chat is in, from 0.
@@ -123,7 +128,7 @@ func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
 }
 
 func (k Keys) appendTyping(b []byte, chat domain.ChatID, user domain.UserID) []byte {
-	b = append(append(b, k.prefix...), "typing:"...)
+	b = append(append(b, k.prefix...), k.names.Typing...)
 	if k.cluster {
 		b = append(append(append(b, '{'), k.tags[k.Partition(chat)]...), "}:"...)
 	}
@@ -132,15 +137,23 @@ func (k Keys) appendTyping(b []byte, chat domain.ChatID, user domain.UserID) []b
 }
 
 func (k Keys) appendChannel(b []byte, typ string) []byte {
-	return append(append(b, k.prefix...), typ...)
+	return append(append(b, k.prefix...), k.names.channel(typ)...)
 }
 
 func (k Keys) status(user domain.UserID) string {
-	return k.prefix + "user:status:" + escape(string(user))
+	return k.prefix + k.names.UserStatus + escape(string(user))
 }
 
 func (k Keys) unread(user domain.UserID) string {
-	return k.prefix + "chat:unread:" + escape(string(user))
+	return k.prefix + k.names.ChatUnread + escape(string(user))
+}
+
+func (k Keys) message(id domain.MessageID) string {
+	return k.prefix + k.names.Message + escape(string(id))
+}
+
+func (k Keys) chatList(user domain.UserID) string {
+	return k.prefix + k.names.ChatList + escape(string(user))
 }
 
 func (k Keys) userChats(user domain.UserID) string {
@@ -150,7 +163,7 @@ func (k Keys) userChats(user domain.UserID) string {
 // versions names what lies beside a user's numbers.
 func (k Keys) versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }
 
-func (k Keys) online() string { return k.prefix + "user:online:" }
+func (k Keys) online() string { return k.prefix + k.names.UserOnline }
 
 // marker names what remembers that an effect was made on a key: {KEY} lies where the key does. It reports false for a key of which that
 // cannot be said. An effect on no key lies anywhere.

@@ -68,6 +68,46 @@ func TestNames(t *testing.T) {
 	}
 }
 
+func TestNamesCanBeOthers(t *testing.T) {
+	k, err := Names{Stream: "deliveries", Typing: "types-", UserOnline: "here", Message: "msg:", Channels: map[string]string{"message:new": "new-message"}}.Keys("acme", 2, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, got := range map[string]string{
+		"acme:deliveries:{" + k.tags[1] + "}": k.stream(1),
+		"acme:types-room:ada":                 k.typing("room", "ada"),
+		"acme:here":                           k.online(),
+		"acme:msg:m":                          k.message("m"),
+		"acme:chat:list:ada":                  k.chatList("ada"),
+		"acme:new-message":                    k.Channel("message:new"),
+		"acme:message:edit":                   k.Channel("message:edit"),
+		"acme:poll:created":                   string(k.appendChannel(nil, "poll:created")),
+	} {
+		if got != want {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+}
+
+func TestNamesThatCollideAreRefused(t *testing.T) {
+	for what, names := range map[string]Names{
+		"a pattern":                       {Session: "s*:"},
+		"a tag":                           {Stream: "{s}"},
+		"too long":                        {Message: strings.Repeat("m", 65)},
+		"one that another begins with":    {Message: "chat:"},
+		"the same twice":                  {Typing: "session:"},
+		"the log's own":                   {Presence: "cc:presence:"},
+		"a channel twice":                 {Channels: map[string]string{"message:new": "message:edit"}},
+		"a channel of an unknown type":    {Channels: map[string]string{"message:created": "m"}},
+		"a channel that cannot be a name": {Channels: map[string]string{"message:new": "a b"}},
+	} {
+		var invalid *domain.InvalidError
+		if _, err := names.Keys("", 1, false); !errors.As(err, &invalid) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestTagsAreThoseMeasured(t *testing.T) {
 	if got := strings.Join(tags(16), " "); got != "18 3 61 58 19 2 60 59 102 1 63 49 103 0 62 48" {
 		t.Errorf("tags %s", got)

@@ -1,0 +1,117 @@
+package redis
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+)
+
+// Names are what other programs know keys, channels and the delivery stream by: prefixes of keys, which end before the id that follows. The zero
+// value of each field means the default. Whoever shares the Redis has to be told of a change, and a log's stream is not renamed with it.
+type Names struct {
+	Stream      string // Defaults to message-delivery-stream
+	Session     string // Defaults to session:
+	UserStatus  string // Defaults to user:status:
+	UserOnline  string // the whole key. Defaults to user:online:
+	ChatList    string // Defaults to chat:list:
+	ChatUnread  string // Defaults to chat:unread:
+	Message     string // Defaults to message:
+	ContactList string // Defaults to contact:list:
+	Typing      string // Defaults to typing:
+	Presence    string // Defaults to presence:
+	RateLimit   string // Defaults to ratelimit:
+
+	// Channels are those of event types: message:new and so on. A type that is not there has the channel of its own name.
+	Channels map[string]string
+}
+
+func (n *Names) fields() map[string]*string {
+	return map[string]*string{
+		"message-delivery-stream": &n.Stream,
+		"session:":                &n.Session,
+		"user:status:":            &n.UserStatus,
+		"user:online:":            &n.UserOnline,
+		"chat:list:":              &n.ChatList,
+		"chat:unread:":            &n.ChatUnread,
+		"message:":                &n.Message,
+		"contact:list:":           &n.ContactList,
+		"typing:":                 &n.Typing,
+		"presence:":               &n.Presence,
+		"ratelimit:":              &n.RateLimit,
+	}
+}
+
+func (n Names) withDefaults() Names {
+	for name, field := range n.fields() {
+		if *field == "" {
+			*field = name
+		}
+	}
+	return n
+}
+
+// check reports everything that is wrong: a name that has a meaning in patterns, one that another one begins with, an unknown type.
+func (n Names) check() error {
+	var errs []error
+	refuse := func(name, problem, allowed string) {
+		errs = append(errs, &domain.InvalidError{Field: "Names " + name, Problem: problem, Allowed: allowed})
+	}
+	fields := n.fields()
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		value := *fields[name]
+		if !plain(value) {
+			refuse(name, "is "+strconv.Quote(value), allowedName)
+		}
+		if strings.HasPrefix(value, ownPrefix) {
+			refuse(name, "is "+strconv.Quote(value), "what does not begin with "+ownPrefix)
+		}
+		for _, other := range slices.Sorted(maps.Keys(fields)) {
+			if name != other && strings.HasPrefix(value, *fields[other]) {
+				refuse(name, fmt.Sprintf("is %q, and %s is %q", value, other, *fields[other]), "names of which none begins with another")
+			}
+		}
+	}
+	channels := make(map[string]string)
+	for _, typ := range wireformat.LiveTypes() {
+		channel := n.channel(typ)
+		if !plain(channel) {
+			refuse("Channels "+typ, "is "+strconv.Quote(channel), allowedName)
+		}
+		if other, taken := channels[channel]; taken {
+			refuse("Channels "+typ, fmt.Sprintf("is %q, as that of %s is", channel, other), "a channel for each type")
+		}
+		channels[channel] = typ
+	}
+	for _, typ := range slices.Sorted(maps.Keys(n.Channels)) {
+		if !slices.Contains(wireformat.LiveTypes(), typ) {
+			refuse("Channels", "has "+strconv.Quote(typ), strings.Join(wireformat.LiveTypes(), ", "))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (n Names) channel(typ string) string {
+	if channel := n.Channels[typ]; channel != "" {
+		return channel
+	}
+	return typ
+}
+
+const (
+	maxName     = 64 // bytes
+	allowedName = `1 to 64 printable characters without spaces and {}*?[]\%`
+	ownPrefix   = "cc:" // of what only chatcore knows
+)
+
+// plain reports whether a name has no meaning in patterns and hash tags.
+func plain(s string) bool {
+	return s != "" && len(s) <= maxName &&
+		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(" {}*?[]\\%", r) })
+}
