@@ -46,6 +46,10 @@ func TestOnACluster(t *testing.T) {
 		testEffectsInSlots(t, client)
 		testEffectInAMigratingSlot(t, cluster, client)
 	})
+	t.Run("store", func(t *testing.T) {
+		testStoreOnACluster(t, cluster, client)
+		testStoreInAMigratingSlot(t, cluster, client)
+	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
 }
 
