@@ -80,7 +80,7 @@ func (l *Live) Publish(topic string, messages ...*message.Message) error {
 	}
 	for _, msg := range messages {
 		if err := l.config.Client.Publish(msg.Context(), l.config.Channel(topic), []byte(msg.Payload)).Err(); err != nil {
-			return fmt.Errorf("publishing on %s: %w", topic, err)
+			return fmt.Errorf("publishing on %s: %w", topic, unavailable(err))
 		}
 	}
 	return nil

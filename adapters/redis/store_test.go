@@ -214,7 +214,9 @@ func (h hook) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-func (h hook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook { return next }
+func (h hook) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return next
+}
 
 // TestAStoreWithoutItsServerSaysSo stops the server.
 func TestAStoreWithoutItsServerSaysSo(t *testing.T) {
