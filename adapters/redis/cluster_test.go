@@ -49,6 +49,7 @@ func TestOnACluster(t *testing.T) {
 	t.Run("store", func(t *testing.T) {
 		testStoreOnACluster(t, cluster, client)
 		testStoreInAMigratingSlot(t, cluster, client)
+		testACountIsNotRepeated(t, cluster)
 	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"strings"
 	"testing"
@@ -272,6 +273,50 @@ func testStoreOnACluster(t *testing.T, cluster *redistest.Cluster, client goredi
 	removed, err := s.DeletePattern(t.Context(), "c*")
 	if _, left := ours(); err != nil || removed != n || len(left) != len(ofLogs("")) {
 		t.Errorf("removed %d, error %v, left %v", removed, err, left)
+	}
+}
+
+// testACountIsNotRepeated loses the answer to each way of counting: go-redis by itself would ask again.
+func testACountIsNotRepeated(t *testing.T, cluster *redistest.Cluster) {
+	client, ok := connect(t, cluster.URL()).(*goredis.ClusterClient)
+	if !ok {
+		t.Fatal("no Cluster")
+	}
+	keys := clusterKeys(t)
+	s := redis.NewStore(client, keys)
+	if _, err := s.IncrWithExpiry(t.Context(), "known", time.Hour); err != nil { // Redis knows the script now
+		t.Fatal(err)
+	}
+	if err := client.ForEachMaster(t.Context(), func(_ context.Context, node *goredis.Client) error {
+		node.AddHook(loses{})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for name, count := range map[string]func(key string) error{
+		"incr":        func(key string) error { _, err := s.Incr(t.Context(), key); return err },
+		"with expiry": func(key string) error { _, err := s.IncrWithExpiry(t.Context(), key, time.Hour); return err },
+	} {
+		if err := count("known"); !errors.Is(err, ports.ErrUnavailable) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if n := client.Get(t.Context(), keys.Prefix()+"known").Val(); n != "3" {
+		t.Errorf("counted to %s, want 3", n)
+	}
+}
+
+// loses is a node whose answers to counts do not arrive.
+type loses struct{ hook }
+
+func (loses) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		err := next(ctx, cmd)
+		if name := cmd.Name(); name == "incr" || name == "evalsha" {
+			cmd.SetErr(io.EOF)
+			return io.EOF
+		}
+		return err
 	}
 }
 
