@@ -14,6 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/google/uuid"
@@ -203,43 +204,44 @@ func TestOneOfManyCallersLoads(t *testing.T) {
 	})
 }
 
-// TestALeaderThatLeavesIsFollowedByAnother ends the context of the one that loads, and lets another's load panic.
+// TestALeaderThatLeavesIsFollowedByAnother ends the context of the one that loads while another waits, and lets another's load panic.
 func TestALeaderThatLeavesIsFollowedByAnother(t *testing.T) {
-	core := opened(t)(chatcore.NewInMemory(chatcore.Config{}))
 	for name, leave := range map[string]func(context.Context) (int, error){
 		"its ctx ends": func(ctx context.Context) (int, error) { <-ctx.Done(); return 0, ctx.Err() },
 		"it panics":    func(ctx context.Context) (int, error) { <-ctx.Done(); panic("load") },
 	} {
-		ctx, cancel := context.WithCancel(t.Context())
-		loading, left := make(chan struct{}), make(chan error, 1)
-		go func() {
-			defer func() {
-				if r := recover(); r != nil {
-					left <- fmt.Errorf("panic: %v", r)
-				}
-			}()
-			_, err := chatcore.GetOrSet(ctx, core.Helpers, name, time.Minute, func(ctx context.Context) (int, error) {
-				close(loading)
-				return leave(ctx)
-			})
-			left <- err
-		}()
-		<-loading
-		second := make(chan int, 1)
-		go func() {
-			n, err := chatcore.GetOrSet(t.Context(), core.Helpers, name, time.Minute, func(context.Context) (int, error) { return 7, nil })
-			if err != nil {
-				t.Error(err)
+		t.Run(name, func(t *testing.T) { synctest.Test(t, func(t *testing.T) { testLeaderLeaves(t, leave) }) })
+	}
+}
+
+func testLeaderLeaves(t *testing.T, leave func(context.Context) (int, error)) {
+	core := opened(t)(chatcore.NewInMemory(chatcore.Config{}))
+	ctx, cancel := context.WithCancel(t.Context())
+	left, second := make(chan error, 1), make(chan int, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				left <- fmt.Errorf("panic: %v", r)
 			}
-			second <- n
 		}()
-		cancel()
-		if err := receive(t, left); err == nil {
-			t.Errorf("%s: it gave no error", name)
+		_, err := chatcore.GetOrSet(ctx, core.Helpers, "p", time.Minute, leave)
+		left <- err
+	}()
+	synctest.Wait() // until it loads
+	go func() {
+		n, err := chatcore.GetOrSet(t.Context(), core.Helpers, "p", time.Minute, func(context.Context) (int, error) { return 7, nil })
+		if err != nil {
+			t.Error(err)
 		}
-		if n := receive(t, second); n != 7 {
-			t.Errorf("%s: the second got %d", name, n)
-		}
+		second <- n
+	}()
+	synctest.Wait() // until it waits
+	cancel()
+	if err := <-left; err == nil {
+		t.Error("the one that left got no error")
+	}
+	if n := <-second; n != 7 {
+		t.Errorf("the one that waited got %d", n)
 	}
 }
 
