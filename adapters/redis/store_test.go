@@ -245,7 +245,6 @@ func TestAStoreWithoutItsServerSaysSo(t *testing.T) {
 
 // testStoreOnACluster removes by a pattern what lies on every master, and nothing of a log.
 func testStoreOnACluster(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
-	porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, clusterKeys(t)) }, pass, true)
 	keys := clusterKeys(t)
 	s := redis.NewStore(client, keys)
 	const n = 1000
