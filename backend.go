@@ -30,6 +30,7 @@ type backend interface {
 	CachedViews() ports.CachedViews // nil if no other program shares the backend
 	Groups() Groups                 // nil if subscribers are not the core's own
 	Forget(ctx context.Context, group string) error
+	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
 	Close() error
 }
 

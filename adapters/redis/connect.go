@@ -36,8 +36,11 @@ type Client struct {
 	watch *watch
 }
 
-// Close closes all connections. Commands fail from then on.
+// Close closes all connections. Commands fail from then on. A nil Client has none.
 func (c *Client) Close() error {
+	if c == nil {
+		return nil
+	}
 	c.watch.cancel()
 	err := c.UniversalClient.Close() // wakes a probe that waits for an answer
 	c.watch.close()
