@@ -114,7 +114,9 @@ func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.Subscr
 	}
 }
 
-func (b *redisBackend) Groups() Groups { return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID()) }
+func (b *redisBackend) Groups() Groups {
+	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID())
+}
 
 func (b *redisBackend) Forget(ctx context.Context, group string) error {
 	return b.Groups().Forget(ctx, group)
