@@ -177,10 +177,13 @@ func (c *cli) printHealth(h chatcore.Health, found []chatcore.Finding) error {
 		return c.print(v, "")
 	}
 	rows := [][]string{{"SERVER", "FOR", "ROLE", "VERSION", "PING", "MEMORY", "CLIENTS", "REPLICAS"}}
-	for purpose, servers := range map[string][]serverView{"log": v.Log, "cache": v.Cache} {
-		for _, s := range servers {
+	for _, servers := range []struct {
+		purpose string
+		list    []serverView
+	}{{"log", v.Log}, {"cache", v.Cache}} {
+		for _, s := range servers.list {
 			rows = append(rows, []string{
-				s.Address, purpose, s.Role, s.Version, fmt.Sprintf("%.2fms", s.LatencyMillis), fmt.Sprintf("%.1fMB", float64(s.UsedMemory)/1e6),
+				s.Address, servers.purpose, s.Role, s.Version, fmt.Sprintf("%.2fms", s.LatencyMillis), fmt.Sprintf("%.1fMB", float64(s.UsedMemory)/1e6),
 				fmt.Sprintf("%d/%d", s.ConnectedClients, s.MaxClients), fmt.Sprint(s.Replicas),
 			})
 		}
