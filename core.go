@@ -51,6 +51,7 @@ type Core struct {
 	started     bool
 	running     chan struct{}
 	closing     sync.Once
+	closed      atomic.Bool
 	closeErr    error
 }
 
@@ -276,6 +277,7 @@ func (c *Core) Stats() Stats {
 // Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
 func (c *Core) Close() error {
 	c.closing.Do(func() {
+		c.closed.Store(true)
 		c.Helpers.channels.close()
 		c.closeErr = errors.Join(c.unwatch(), c.backend.Close())
 	})

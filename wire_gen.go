@@ -26,14 +26,23 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	codec := newCodec(p)
-	meter := newMeter(p)
-	chatcoreWatch := newWatch()
-	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter, chatcoreWatch)
+	chatcorePubSubClient, err := newPubSubClient(ctx, config, chatcoreCommandClient, chatcoreBlockingClient)
 	if err != nil {
 		return nil, err
 	}
-	live := newLive(config, chatcoreCommandClient, keys)
+	chatcoreCacheClient, err := newCacheClient(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient)
+	if err != nil {
+		return nil, err
+	}
+	chatcoreClients := newClients(chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient, chatcoreCacheClient)
+	codec := newCodec(p)
+	meter := newMeter(p)
+	chatcoreWatch := newWatch()
+	log, err := openLog(ctx, config, chatcoreClients, keys, codec, meter, chatcoreWatch)
+	if err != nil {
+		return nil, err
+	}
+	live := newLive(config, chatcorePubSubClient, keys)
 	reader := newReader(chatcoreBlockingClient)
 	counters := newCounters()
 	chatcoreRedisBackend := &redisBackend{
@@ -44,8 +53,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		reader:   reader,
 		counters: counters,
 		codec:    codec,
-		commands: chatcoreCommandClient,
-		blocking: chatcoreBlockingClient,
+		clients:  chatcoreClients,
 	}
 	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {

@@ -19,6 +19,8 @@ var (
 	snapshotSource string
 	//go:embed script/confirm.lua
 	confirmSource string
+	//go:embed script/probe.lua
+	probeSource string
 	//go:embed script/identify.lua
 	identifySource string
 	//go:embed script/typing.lua
