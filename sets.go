@@ -23,7 +23,7 @@ var (
 		newCore,
 	)
 	redisSet = wire.NewSet(
-newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader, newTypingMarks,
+		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader, newTypingMarks,
 		newStatuses, newEffects, newViews, newStored,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
