@@ -27,6 +27,12 @@ var (
 	onceSource string
 	//go:embed script/view.lua
 	viewSource string
+	//go:embed script/presence.lua
+	presenceSource string
+	//go:embed script/due.lua
+	dueSource string
+	//go:embed script/lead.lua
+	leadSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
