@@ -60,13 +60,17 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	clock := newClock(p)
 	policy := newPolicy(config)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
-	statuses := newStatuses(p, chatcoreCommandClient, keys)
-	users := app.NewUsers(statuses, liveBus, clock)
+	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter)
+	if err != nil {
+		return nil, err
+	}
+	presence := presenceUseCases(presenceStore, telemetry)
+	sweeper := newSweeper(presenceStore, clock, config)
 	views := newViews(p, log, chatcoreCommandClient, keys)
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -102,12 +106,13 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	typingMarks := newMemoryTyping(p, log)
 	policy := newPolicy(config)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
-	statuses := newMemoryStatuses(p, clock)
-	users := app.NewUsers(statuses, liveBus, clock)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	presence := presenceUseCases(presenceStore, telemetry)
+	sweeper := newSweeper(presenceStore, clock, config)
 	views := newMemoryViews(p, log)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -135,14 +140,15 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	typingMarks := newOwnTyping(p, clock)
 	policy := newPolicy(config)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
-	statuses := newMemoryStatuses(p, clock)
-	users := app.NewUsers(statuses, liveBus, clock)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	presence := presenceUseCases(presenceStore, telemetry)
+	sweeper := newSweeper(presenceStore, clock, config)
 	views := ownViews(p, chatcoreOwnBackend)
 	queries := app.NewQueries(log, entities, views)
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}

@@ -1,0 +1,348 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+type randomIDs struct{}
+
+func (randomIDs) NewID() string { return uuid.NewString() }
+
+func newPresence(t porttest.T, client goredis.UniversalClient, keys redis.Keys) *redis.Presence {
+	t.Helper()
+	p, err := redis.NewPresence(redis.PresenceConfig{
+		Client: client, Keys: keys, Codec: wireformat.New(), IDs: randomIDs{}, TTL: porttest.PresenceTTL(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// ear hears what is told on the channel of user statuses of any namespace.
+type ear struct {
+	client goredis.UniversalClient
+	pubsub *goredis.PubSub
+
+	mu    sync.Mutex
+	told  map[string][]string // payloads by channel
+	heard *sync.Cond
+}
+
+func newEar(t *testing.T, client goredis.UniversalClient) *ear {
+	t.Helper()
+	e := &ear{client: client, told: make(map[string][]string)}
+	e.heard = sync.NewCond(&e.mu)
+	e.pubsub = client.PSubscribe(t.Context(), "*user:status")
+	if _, err := e.pubsub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for msg := range e.pubsub.Channel(goredis.WithChannelSize(10_000)) {
+			e.mu.Lock()
+			e.told[msg.Channel] = append(e.told[msg.Channel], msg.Payload)
+			e.heard.Broadcast()
+			e.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = e.pubsub.Close()
+		<-done
+	})
+	return e
+}
+
+// payloads gives all that was told before the call: every node's marker comes after it.
+func (e *ear) payloads(t porttest.T, ctx context.Context, channel string) (payloads []string) {
+	t.Helper()
+	marker, nodes := "marker "+uuid.NewString(), 0
+	publish := func(ctx context.Context, node *goredis.Client) error { return node.Publish(ctx, channel, marker).Err() }
+	var err error
+	switch client := e.client.(type) {
+	case *goredis.ClusterClient:
+		var mu sync.Mutex
+		err = client.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+			mu.Lock()
+			nodes++
+			mu.Unlock()
+			return publish(ctx, node)
+		})
+	case *goredis.Client:
+		nodes, err = 1, publish(ctx, client)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		payloads = payloads[:0]
+		markers := 0
+		for _, payload := range e.told[channel] {
+			if payload == marker {
+				markers++
+			} else if !strings.HasPrefix(payload, "marker ") {
+				payloads = append(payloads, payload)
+			}
+		}
+		if markers == nodes {
+			return payloads
+		}
+		e.heard.Wait()
+	}
+}
+
+func (e *ear) statuses(t porttest.T, ctx context.Context, keys redis.Keys) (statuses []domain.UserStatus) {
+	t.Helper()
+	channel := keys.Channel(wireformat.TypeUserStatus)
+	for _, payload := range e.payloads(t, ctx, channel) {
+		in, err := wireformat.New().DecodeLenient(wireformat.TypeUserStatus, []byte(payload), time.Now())
+		if err != nil {
+			t.Fatalf("%s: %v", payload, err)
+		}
+		status, ok := in.Event.(domain.UserStatus)
+		if !ok {
+			t.Fatalf("%s is a %T", payload, in.Event)
+		}
+		statuses = append(statuses, status)
+	}
+	return statuses
+}
+
+// aged is a store whose time is let pass by making what it keeps older; what it tells of times is as if they had passed.
+type aged struct {
+	*redis.Presence
+	passed time.Duration
+}
+
+func (a *aged) later(s *domain.UserStatus, err error) (*domain.UserStatus, error) {
+	if s != nil {
+		s.At, s.LastSeen = s.At.Add(a.passed), s.LastSeen.Add(a.passed)
+	}
+	return s, err
+}
+
+func (a *aged) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Beat(ctx, user, device, m))
+}
+
+func (a *aged) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Leave(ctx, user, device, m))
+}
+
+func (a *aged) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Choose(ctx, user, s, m))
+}
+
+func (a *aged) allLater(statuses []domain.UserStatus) []domain.UserStatus {
+	for i := range statuses {
+		if !statuses[i].LastSeen.IsZero() {
+			_, _ = a.later(&statuses[i], nil)
+		}
+	}
+	return statuses
+}
+
+func (a *aged) Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
+	statuses, err := a.Presence.Of(ctx, users...)
+	return a.allLater(statuses), err
+}
+
+func (a *aged) Expire(ctx context.Context, limit int) ([]domain.UserStatus, bool, error) {
+	told, more, err := a.Presence.Expire(ctx, limit)
+	return a.allLater(told), more, err
+}
+
+func (a *aged) Repair(ctx context.Context, limit int) ([]domain.UserStatus, error) {
+	told, err := a.Presence.Repair(ctx, limit)
+	return a.allLater(told), err
+}
+
+// age makes all of a namespace older.
+func age(t porttest.T, ctx context.Context, client goredis.UniversalClient, prefix string, d time.Duration) {
+	t.Helper()
+	var keys []string
+	scan := func(ctx context.Context, node *goredis.Client) error {
+		iter := node.Scan(ctx, 0, prefix+"*", 1000).Iterator()
+		for iter.Next(ctx) {
+			keys = append(keys, iter.Val())
+		}
+		return iter.Err()
+	}
+	var err error
+	switch client := client.(type) {
+	case *goredis.ClusterClient:
+		var mu sync.Mutex
+		err = client.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return scan(ctx, node)
+		})
+	case *goredis.Client:
+		err = scan(ctx, client)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range keys {
+		if err := ageKey(ctx, client, key, d); err != nil {
+			t.Fatalf("%s: %v", key, err)
+		}
+	}
+}
+
+func ageKey(ctx context.Context, client goredis.UniversalClient, key string, d time.Duration) error {
+	left := client.PTTL(ctx, key).Val()
+	if left > 0 && left <= d {
+		return client.Del(ctx, key).Err()
+	}
+	older := func(ms string) int64 {
+		n, _ := strconv.ParseFloat(ms, 64)
+		return int64(n) - d.Milliseconds()
+	}
+	switch client.Type(ctx, key).Val() {
+	case "hash":
+		for field, value := range client.HGetAll(ctx, key).Val() {
+			if field == " told" || field == " chosen" {
+				continue
+			}
+			if err := client.HSet(ctx, key, field, older(value)).Err(); err != nil {
+				return err
+			}
+		}
+	case "zset":
+		for _, z := range client.ZRangeWithScores(ctx, key, 0, -1).Val() {
+			if err := client.ZIncrBy(ctx, key, -float64(d.Milliseconds()), z.Member.(string)).Err(); err != nil {
+				return err
+			}
+		}
+	case "string":
+		var status map[string]any
+		if json.Unmarshal([]byte(client.Get(ctx, key).Val()), &status) == nil && status["lastSeen"] != nil {
+			seen, err := time.Parse(time.RFC3339, status["lastSeen"].(string))
+			if err != nil {
+				return err
+			}
+			status["lastSeen"] = seen.Add(-d).UTC().Format(time.RFC3339Nano)
+			value, _ := json.Marshal(status)
+			if err := client.Set(ctx, key, value, goredis.KeepTTL).Err(); err != nil {
+				return err
+			}
+		}
+	}
+	if left > 0 {
+		return client.PExpire(ctx, key, left-d).Err()
+	}
+	return nil
+}
+
+// agedStore is presence on a real Redis.
+func agedStore(t porttest.T, ctx context.Context, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
+	a := &aged{Presence: newPresence(t, client, keys)}
+	return porttest.PresenceStore{
+		PresenceStore: a, Others: newPresence(t, client, keys),
+		Forward: func(d time.Duration) {
+			age(t, ctx, client, keys.Prefix(), d)
+			a.passed += d
+		},
+		Told: func() []domain.UserStatus { return e.statuses(t, ctx, keys) },
+		Now: func(ctx context.Context) time.Time {
+			now := client.Time(ctx).Val()
+			return domain.Instant(now.Add(a.passed))
+		},
+	}
+}
+
+// miniStore is presence on a miniredis, whose time stands until it is moved.
+func miniStore(t porttest.T, ctx context.Context, server *miniredis.Miniredis, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
+	now := time.Now()
+	server.SetTime(now)
+	return porttest.PresenceStore{
+		PresenceStore: newPresence(t, client, keys),
+		Forward: func(d time.Duration) {
+			now = now.Add(d)
+			server.SetTime(now)
+			server.FastForward(d)
+		},
+		Told: func() []domain.UserStatus { return e.statuses(t, ctx, keys) },
+		Now:  func(context.Context) time.Time { return domain.Instant(now) },
+	}
+}
+
+func anyKeys(t porttest.T, cluster bool) redis.Keys {
+	keys, err := redis.NewKeys("test-"+uuid.NewString(), redis.DefaultPartitions, cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func TestPresence(t *testing.T) {
+	t.Run("redis", func(t *testing.T) {
+		client := connect(t, redistest.Shared(t).URL())
+		e := newEar(t, client)
+		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
+			return agedStore(t, t.Context(), client, newKeys(t, redis.DefaultPartitions), e)
+		})
+	})
+	t.Run("miniredis", func(t *testing.T) {
+		server := miniredis.RunT(t)
+		client := connect(t, "redis://"+server.Addr())
+		e := newEar(t, client)
+		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
+			return miniStore(t, t.Context(), server, client, newKeys(t, redis.DefaultPartitions), e)
+		})
+	})
+}
+
+func TestPresenceOverRandomHistories(t *testing.T) {
+	t.Run("redis", func(t *testing.T) {
+		client := connect(t, redistest.Shared(t).URL())
+		e := newEar(t, client)
+		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
+			return agedStore(rt, t.Context(), client, anyKeys(rt, false), e)
+		})
+	})
+	t.Run("miniredis", func(t *testing.T) {
+		server := miniredis.RunT(t)
+		client := connect(t, "redis://"+server.Addr())
+		e := newEar(t, client)
+		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
+			return miniStore(rt, t.Context(), server, client, anyKeys(rt, false), e)
+		})
+	})
+}
+
+func TestPresenceOnACluster(t *testing.T) {
+	client := connect(t, redistest.StartCluster(t, 3).URL())
+	e := newEar(t, client)
+	t.Run("suite", func(t *testing.T) {
+		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
+			return agedStore(t, t.Context(), client, clusterKeys(t), e)
+		})
+	})
+	t.Run("histories", func(t *testing.T) {
+		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
+			return agedStore(rt, t.Context(), client, anyKeys(rt, true), e)
+		})
+	})
+}
