@@ -2,8 +2,6 @@ package redis_test
 
 import (
 	"context"
-	"encoding/json"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -203,57 +201,32 @@ func age(t porttest.T, ctx context.Context, client goredis.UniversalClient, pref
 	if err != nil {
 		t.Fatal(err)
 	}
+	pipe := client.Pipeline()
 	for _, key := range keys {
-		if err := ageKey(ctx, client, key, d); err != nil {
-			t.Fatalf("%s: %v", key, err)
-		}
+		older.Eval(ctx, pipe, []string{key}, d.Milliseconds())
+	}
+	if _, err := pipe.Exec(ctx); err != nil && len(keys) > 0 {
+		t.Fatal(err)
 	}
 }
 
-func ageKey(ctx context.Context, client goredis.UniversalClient, key string, d time.Duration) error {
-	left := client.PTTL(ctx, key).Val()
-	if left > 0 && left <= d {
-		return client.Del(ctx, key).Err()
-	}
-	older := func(ms string) int64 {
-		n, _ := strconv.ParseFloat(ms, 64)
-		return int64(n) - d.Milliseconds()
-	}
-	switch client.Type(ctx, key).Val() {
-	case "hash":
-		for field, value := range client.HGetAll(ctx, key).Val() {
-			if field == " told" || field == " chosen" {
-				continue
-			}
-			if err := client.HSet(ctx, key, field, older(value)).Err(); err != nil {
-				return err
-			}
-		}
-	case "zset":
-		for _, z := range client.ZRangeWithScores(ctx, key, 0, -1).Val() {
-			if err := client.ZIncrBy(ctx, key, -float64(d.Milliseconds()), z.Member.(string)).Err(); err != nil {
-				return err
-			}
-		}
-	case "string":
-		var status map[string]any
-		if json.Unmarshal([]byte(client.Get(ctx, key).Val()), &status) == nil && status["lastSeen"] != nil {
-			seen, err := time.Parse(time.RFC3339, status["lastSeen"].(string))
-			if err != nil {
-				return err
-			}
-			status["lastSeen"] = seen.Add(-d).UTC().Format(time.RFC3339Nano)
-			value, _ := json.Marshal(status)
-			if err := client.Set(ctx, key, value, goredis.KeepTTL).Err(); err != nil {
-				return err
-			}
-		}
-	}
-	if left > 0 {
-		return client.PExpire(ctx, key, left-d).Err()
-	}
-	return nil
-}
+// older makes a key older by milliseconds, but for what is in its JSON.
+var older = goredis.NewScript(`
+local key, d = KEYS[1], tonumber(ARGV[1])
+local left = redis.call('PTTL', key)
+if left > 0 and left <= d then return redis.call('DEL', key) end
+local kind = redis.call('TYPE', key).ok
+if kind == 'hash' then
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if all[i] ~= ' told' and all[i] ~= ' chosen' then redis.call('HSET', key, all[i], string.format('%.0f', tonumber(all[i + 1]) - d)) end
+  end
+elseif kind == 'zset' then
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -d, member) end
+end
+if left > 0 then redis.call('PEXPIRE', key, left - d) end
+return 1
+`)
 
 // agedStore is presence on a real Redis.
 func agedStore(t porttest.T, ctx context.Context, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
@@ -277,7 +250,7 @@ func miniStore(t porttest.T, ctx context.Context, server *miniredis.Miniredis, c
 	now := time.Now()
 	server.SetTime(now)
 	return porttest.PresenceStore{
-		PresenceStore: newPresence(t, client, keys),
+		PresenceStore: newPresence(t, client, keys), Others: newPresence(t, client, keys),
 		Forward: func(d time.Duration) {
 			now = now.Add(d)
 			server.SetTime(now)

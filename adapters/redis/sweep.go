@@ -56,13 +56,17 @@ func (p *Presence) dueUsers(ctx context.Context, limit int) (users []domain.User
 		members, err := cmd.StringSlice()
 		switch {
 		case err == nil:
+			var valid []domain.UserID
 			more = more || len(members) >= limit
-			valid, err := p.valid(ctx, shard, members)
-			users, errs = append(users, valid...), append(errs, err)
+			valid, err = p.valid(ctx, shard, members)
+			users = append(users, valid...)
 		case answered(err) && hasCode(err, "WRONGTYPE"):
-			errs = append(errs, &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "when heartbeats end"})
-		case len(errs) < maxTroubles:
-			errs = append(errs, unavailable(ctx, err))
+			err = &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "when heartbeats end"}
+		default:
+			err = unavailable(ctx, err)
+		}
+		if err != nil && len(errs) < maxTroubles {
+			errs = append(errs, err)
 		}
 	}
 	return users, more, errors.Join(errs...)

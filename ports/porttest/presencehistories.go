@@ -132,13 +132,6 @@ func PresenceHistories(t *testing.T, open func(t T) PresenceStore) {
 				sweep(told, func(silent) bool { return false })
 			},
 			"": func(*rapid.T) {
-				got := map[domain.UserID][]domain.Status{}
-				for _, e := range s.Told() {
-					got[e.User] = append(got[e.User], e.Status)
-				}
-				if !maps.EqualFunc(got, heard, slices.Equal) {
-					t.Fatalf("listeners heard %v, in the model %v", got, heard)
-				}
 				statuses, err := s.Of(ctx, users...)
 				if err != nil {
 					t.Fatal(err)
@@ -156,5 +149,12 @@ func PresenceHistories(t *testing.T, open func(t T) PresenceStore) {
 				}
 			},
 		})
+		got := map[domain.UserID][]domain.Status{}
+		for _, e := range s.Told() {
+			got[e.User] = append(got[e.User], e.Status)
+		}
+		if !maps.EqualFunc(got, heard, slices.Equal) {
+			t.Fatalf("listeners heard %v, in the model %v", got, heard)
+		}
 	})
 }
