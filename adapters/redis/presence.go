@@ -60,7 +60,7 @@ func NewPresence(c PresenceConfig) (*Presence, error) {
 	}, err
 }
 
-// Beat implements [ports.Presence] in one round trip; on a Cluster a transition takes two more.
+// Beat implements [ports.Presence] in one round trip. A transition takes another one, and on a Cluster two more.
 func (p *Presence) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
 	return p.move(ctx, "beat", string(device), user, m)
 }
@@ -76,11 +76,20 @@ func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Stat
 }
 
 func (p *Presence) move(ctx context.Context, op, what string, user domain.UserID, m ports.Meta) (*domain.UserStatus, error) {
-	keys, args, err := p.arguments(op, what, user, m)
-	if err != nil {
-		return nil, err
+	keys, args := p.keysOf(user), p.arguments(op, what, user)
+	var err error
+	if op != "beat" { // which is seldom a transition, and is asked again if it is
+		if args, err = p.telling(args, user, m); err != nil {
+			return nil, err
+		}
 	}
 	o := p.outcome(ctx, user, keys, p.step.Run(ctx, p.client, keys, args...))
+	if o.mute {
+		if args, err = p.telling(args, user, m); err != nil {
+			return nil, err
+		}
+		o = p.outcome(ctx, user, keys, p.step.Run(ctx, p.client, keys, args...))
+	}
 	if o.err != nil || !o.told {
 		return nil, o.err
 	}
@@ -90,21 +99,24 @@ func (p *Presence) move(ctx context.Context, op, what string, user domain.UserID
 	return &o.status, err
 }
 
-// arguments are those of the script presence.lua.
-func (p *Presence) arguments(op, what string, user domain.UserID, m ports.Meta) (keys []string, args []any, err error) {
-	told, err := p.codec.EncodeTold(domain.EventID(p.ids.NewID()), user, m)
-	if err != nil {
-		return nil, nil, err
-	}
-	keys = []string{p.keys.record(user), p.keys.presence(user), p.keys.status(user), p.keys.due(p.keys.shard(user))}
+// keysOf and arguments are those of the script presence.lua.
+func (p *Presence) keysOf(user domain.UserID) []string {
+	keys := make([]string, 4, 5)
+	keys[0], keys[1], keys[2], keys[3] = p.keys.record(user), p.keys.presence(user), p.keys.status(user), p.keys.due(p.keys.shard(user))
 	if !p.keys.cluster {
 		keys = append(keys, p.keys.online())
 	}
-	return keys, []any{
-		op, what, string(user), wireformat.AppendString(nil, string(user)),
-		p.ttl.Heartbeat.Milliseconds(), p.ttl.Kept.Milliseconds(), p.ttl.Status.Milliseconds(),
-		p.keys.Channel(wireformat.TypeUserStatus), told.Head, told.Middle,
-	}, nil
+	return keys
+}
+
+func (p *Presence) arguments(op, what string, user domain.UserID) []any {
+	return append(make([]any, 0, 9), op, what, string(user), p.ttl.Heartbeat.Milliseconds(), p.ttl.Kept.Milliseconds(), p.ttl.Status.Milliseconds())
+}
+
+// telling adds to arguments how a transition is told.
+func (p *Presence) telling(args []any, user domain.UserID, m ports.Meta) ([]any, error) {
+	told, err := p.codec.EncodeTold(domain.EventID(p.ids.NewID()), user, m)
+	return append(args, p.keys.Channel(wireformat.TypeUserStatus), told.Head, told.Middle), err
 }
 
 // outcome is what a step came to.
@@ -112,6 +124,7 @@ type outcome struct {
 	status  domain.UserStatus
 	told    bool // it is a transition
 	unknown bool // nothing is known of the user
+	mute    bool // it would be a transition, and it was not said how to tell it
 	err     error
 }
 
@@ -133,6 +146,8 @@ func (p *Presence) outcome(ctx context.Context, user domain.UserID, keys []strin
 		return outcome{err: &ports.ForeignValueError{Key: keys[number(words, 1)-1], Holds: holds, For: "a user's presence"}}
 	case 2:
 		return outcome{unknown: true}
+	case 3:
+		return outcome{mute: true}
 	}
 	return outcome{told: number(words, 0) == 1, status: domain.UserStatus{
 		User: user, Status: domain.Status(number(words, 1)), LastSeen: time.UnixMilli(number(words, 2)).UTC(), At: time.UnixMilli(number(words, 3)).UTC(),
@@ -154,7 +169,8 @@ func (p *Presence) settle(ctx context.Context, users []domain.UserID) ([]outcome
 		pipeline := p.client.Pipeline()
 		cmds, keysOf := make([]*goredis.Cmd, len(again)), make([][]string, len(again))
 		for j, i := range again {
-			keys, args, err := p.arguments("expire", "", users[i], ports.Meta{})
+			keys := p.keysOf(users[i])
+			args, err := p.telling(p.arguments("expire", "", users[i]), users[i], ports.Meta{})
 			if err != nil {
 				return nil, err
 			}

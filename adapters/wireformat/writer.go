@@ -119,9 +119,6 @@ func (w *writer) quoted(name, s string) {
 	w.buf = appendQuoted(w.buf, s)
 }
 
-// AppendString adds s, valid UTF-8, to b as JSON.stringify writes it.
-func AppendString(b []byte, s string) []byte { return appendQuoted(b, s) }
-
 // appendQuoted writes s, valid UTF-8, as JSON.stringify does. The encoder of encoding/json would also escape U+2028 and U+2029.
 func appendQuoted(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"

@@ -4,37 +4,38 @@
 -- A heartbeat of a device that is known to be there only moves its end, as long as the user's entry in the due index is not close. So
 -- an entry may be early: whoever takes it from there looks at the devices' ends. The keys that expire are renewed when the entry is.
 --
--- KEYS  the record, HASH device → end, ' chosen', ' told', ' seen', ' due'; the live devices, JSON; the status, JSON; the due index, ZSET
+-- KEYS  the record, HASH device → end, ' chosen', ' told', ' seen' but for heartbeats since, ' due'; the live devices, JSON; the status, JSON; the due index, ZSET
 --       user → end of the last device; who is online, SET, or none where that lies in another slot
--- ARGV  beat, leave, set or expire; the device, or the status chosen; user; user as JSON; how long a heartbeat, the devices and the
---       status live, in milliseconds; channel; the event's JSON up to the time, and from there up to the status
+-- ARGV  beat, leave, set or expire; the device, or the status chosen; user; how long a heartbeat, the devices and the status live, in
+--       milliseconds; and what a transition is told by, which a heartbeat seldom needs and may leave out: channel; the event's JSON up
+--       to the time, and from there up to the status
 -- Reply 0 if only an end moved; {1 if a transition was told or 0, status, last seen, now}; {2} if nothing is known of a user who
---       leaves or expires; {-1, which key, what it holds} if that is something else: nothing was done
+--       leaves or expires; {3} if it were a transition and is not said how to tell it: nothing was done; {-1, which key, what it holds} if that is
+--       something else: nothing was done
 --
 -- Statuses are 0 offline, 1 online, 2 away, 3 busy. Instants are milliseconds since 1970.
 
-local record, devices, status_key, due, online = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local op, what, user, quoted = ARGV[1], ARGV[2], ARGV[3], ARGV[4]
-local life, devices_ttl, status_ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
-local call, floor, format = redis.call, math.floor, string.format
+local call, floor, tonumber = redis.call, math.floor, tonumber
+local record, op, what, life = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
+local time = call('TIME')
+local now = time[1] * 1000 + floor(time[2] / 1000)
 
+if op == 'beat' then
+  local known = call('HMGET', record, what, ' due')
+  local left, index = (tonumber(known[1] or 0) or 0) - now, (tonumber(known[2] or 0) or 0) - now
+  if left > 0 and left <= life and index > life / 2 and index <= life then
+    call('HSET', record, what, now + life)
+    return 0
+  end
+end
+
+local devices, status_key, due, online = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local user, devices_ttl, status_ttl, channel, head, middle = ARGV[3], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local NAMES = {[0] = 'offline', 'online', 'away', 'busy'}
 local MAX_DEVICES = 100
 local DAY = 86400000 -- how long a record outlives heartbeats that nobody has found to be over
 
-local time = call('TIME')
-local now = time[1] * 1000 + floor(time[2] / 1000)
-
 local function number(text) return tonumber(text or 0) or 0 end
-
-if op == 'beat' then
-  local known = call('HMGET', record, what, ' due')
-  local ends, looked_at = number(known[1]) - now, number(known[2]) - now
-  if ends > 0 and ends <= life and looked_at > life / 2 and looked_at <= life then
-    call('HSET', record, what, now + life, ' seen', now)
-    return 0
-  end
-end
 
 local KINDS = {'hash', 'string', 'string', 'zset', 'set'}
 for i = 1, #KEYS do
@@ -48,7 +49,7 @@ for i = 1, #KEYS do
 end
 
 -- The present state. An end that is too far away was written by a clock that has gone back since.
-local own, ends, gone, changed, count = {}, {}, {}, {}, 0
+local own, ends, gone, changed, count, beat = {}, {}, {}, {}, 0, 0
 local fields = call('HGETALL', record)
 for i = 1, #fields, 2 do
   local field, value = fields[i], fields[i + 1]
@@ -56,6 +57,7 @@ for i = 1, #fields, 2 do
     own[field] = value
   else
     local last = number(value)
+    beat = math.max(beat, last - life)
     if last > now then
       if last > now + life then
         last = now + life
@@ -68,7 +70,7 @@ for i = 1, #fields, 2 do
     end
   end
 end
-local chosen, told, seen = tonumber(own[' chosen'] or 1) or 1, number(own[' told']), math.min(number(own[' seen']), now)
+local chosen, told, seen = tonumber(own[' chosen'] or 1) or 1, number(own[' told']), math.min(math.max(number(own[' seen']), beat), now)
 if not NAMES[chosen] then chosen = 1 end
 if #fields == 0 and (op == 'leave' or op == 'expire') then
   local last = call('ZSCORE', due, user)
@@ -104,6 +106,7 @@ elseif op == 'set' then
   if count > 0 then seen = now end
 end
 local status = count > 0 and chosen or 0
+if status ~= told and not channel then return {3} end
 
 local function instant(ms)
   local seconds = floor(ms / 1000)
@@ -115,12 +118,15 @@ local function instant(ms)
   local m = floor((5 * day + 2) / 153)
   local month = m < 10 and m + 3 or m - 9
   year = year + era * 400 + (month <= 2 and 1 or 0)
-  return format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day - floor((153 * m + 2) / 5) + 1,
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day - floor((153 * m + 2) / 5) + 1,
     floor(rest / 3600), floor(rest / 60) % 60, rest % 60, ms % 1000)
 end
 
+-- An id has no character that JSON escapes but these two.
+local function quoted(id) return '"' .. string.gsub(id, '["\\]', '\\%0') .. '"' end
+
 local function show()
-  call('SET', status_key, '{"userId":' .. quoted .. ',"status":"' .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}', 'PX', status_ttl)
+  call('SET', status_key, '{"userId":' .. quoted(user) .. ',"status":"' .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}', 'PX', status_ttl)
 end
 
 for i = 1, #gone, 1000 do
@@ -129,7 +135,7 @@ end
 if count > 0 then
   local list, last = {}, 0
   for device, at in pairs(ends) do
-    list[#list + 1] = '"' .. string.gsub(device, '["\\]', '\\%0') .. '"'
+    list[#list + 1] = quoted(device)
     last = math.max(last, at)
   end
   table.sort(list)
@@ -144,7 +150,7 @@ if count > 0 then
     call('HSET', record, unpack(set, i, math.min(i + 999, #set)))
   end
   call('PEXPIRE', record, DAY)
-  call('SET', devices, '{"userId":' .. quoted .. ',"devices":[' .. table.concat(list, ',') .. ']}', 'PX', devices_ttl)
+  call('SET', devices, '{"userId":' .. quoted(user) .. ',"devices":[' .. table.concat(list, ',') .. ']}', 'PX', devices_ttl)
   show()
   call('ZADD', due, last, user)
   if online then call(status > 0 and 'SADD' or 'SREM', online, user) end
@@ -161,5 +167,5 @@ else
 end
 
 if status == told then return {0, status, seen, now} end
-call('PUBLISH', ARGV[8], ARGV[9] .. instant(now) .. ARGV[10] .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}')
+call('PUBLISH', channel, head .. instant(now) .. middle .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}')
 return {1, status, seen, now}
