@@ -33,6 +33,8 @@ var (
 	dueSource string
 	//go:embed script/lead.lua
 	leadSource string
+	//go:embed script/count.lua
+	countSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
