@@ -85,7 +85,7 @@ func TestPresenceIsAsTheWireContractSays(t *testing.T) {
 	if got := client.Keys(ctx, "*").Val(); len(got) != 2 {
 		t.Errorf("there are still %v", got)
 	}
-	payloads := e.payloads(t, ctx, "user:status")
+	payloads := e.payloads(ctx, t, "user:status")
 	if len(payloads) != 2 || !strings.Contains(payloads[1], `"traceparent":"00-1-2-01"`) {
 		t.Errorf("told %v", payloads)
 	}
@@ -122,10 +122,10 @@ func TestToldInstantsAreRedisTime(t *testing.T) {
 		if err != nil || told == nil || !told.At.Equal(at) || !told.LastSeen.Equal(at) {
 			rt.Fatalf("told %+v, error %v, at %v", told, err, at)
 		}
-		if heard := e.statuses(rt, t.Context(), keys); len(heard) != 1 || heard[0] != *told {
+		if heard := e.statuses(t.Context(), rt, keys); len(heard) != 1 || heard[0] != *told {
 			rt.Fatalf("heard %+v, want %+v", heard, told)
 		}
-		sameAsTheCodec(rt, e.payloads(rt, t.Context(), keys.Channel(wireformat.TypeUserStatus)))
+		sameAsTheCodec(rt, e.payloads(t.Context(), rt, keys.Channel(wireformat.TypeUserStatus)))
 		if statuses, err := p.Of(t.Context(), user); err != nil || !statuses[0].LastSeen.Equal(at) {
 			rt.Fatalf("status %+v, error %v", statuses, err)
 		}
@@ -137,7 +137,7 @@ func TestPresenceAfterTheClockWentBack(t *testing.T) {
 	server := miniredis.RunT(t)
 	client := connect(t, "redis://"+server.Addr())
 	e, keys := newEar(t, client), newKeys(t, 1)
-	s := miniStore(t, t.Context(), server, client, keys, e)
+	s := miniStore(t.Context(), t, server, client, keys, e)
 	beats(t, s, "crashes", "phone")
 	beats(t, s, "lives", "phone")
 	s.Forward(-time.Hour)
@@ -199,7 +199,7 @@ func TestForeignValuesUnderPresenceKeys(t *testing.T) {
 func TestForeignValuesHoldUpNobodyElse(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	e, keys, ctx := newEar(t, client), newKeys(t, 1), t.Context()
-	s := agedStore(t, ctx, client, keys, e)
+	s := agedStore(ctx, t, client, keys, e)
 	due := keys.Prefix() + "cc:presence-due"
 	for i := range 5 {
 		beats(t, s, domain.UserID(fmt.Sprintf("broken%d", i)), "phone")
@@ -442,7 +442,7 @@ func TestPresenceWithoutRedis(t *testing.T) {
 func TestALostRecordIsToldAsGone(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys, ctx := newKeys(t, 1), t.Context()
-	s := agedStore(t, ctx, client, keys, newEar(t, client))
+	s := agedStore(ctx, t, client, keys, newEar(t, client))
 	beats(t, s, "ann", "phone")
 	client.Del(ctx, keys.Prefix()+"cc:presence:ann")
 	s.Forward(100 * time.Second)
@@ -475,7 +475,7 @@ func until(t *testing.T, holds func() bool) {
 func TestPresenceWhileAMasterFails(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	client, keys := connect(t, cluster.URL()), clusterKeys(t)
-	s := agedStore(t, t.Context(), client, keys, newEar(t, client))
+	s := agedStore(t.Context(), t, client, keys, newEar(t, client))
 	users := make([]domain.UserID, 30)
 	for i := range users {
 		users[i] = domain.UserID(fmt.Sprintf("user%d", i))

@@ -70,7 +70,7 @@ func newEar(t *testing.T, client goredis.UniversalClient) *ear {
 }
 
 // payloads gives all that was told before the call: every node's marker comes after it.
-func (e *ear) payloads(t porttest.T, ctx context.Context, channel string) (payloads []string) {
+func (e *ear) payloads(ctx context.Context, t porttest.T, channel string) (payloads []string) {
 	t.Helper()
 	marker, nodes := "marker "+uuid.NewString(), 0
 	publish := func(ctx context.Context, node *goredis.Client) error { return node.Publish(ctx, channel, marker).Err() }
@@ -109,10 +109,10 @@ func (e *ear) payloads(t porttest.T, ctx context.Context, channel string) (paylo
 	}
 }
 
-func (e *ear) statuses(t porttest.T, ctx context.Context, keys redis.Keys) (statuses []domain.UserStatus) {
+func (e *ear) statuses(ctx context.Context, t porttest.T, keys redis.Keys) (statuses []domain.UserStatus) {
 	t.Helper()
 	channel := keys.Channel(wireformat.TypeUserStatus)
-	for _, payload := range e.payloads(t, ctx, channel) {
+	for _, payload := range e.payloads(ctx, t, channel) {
 		in, err := wireformat.New().DecodeLenient(wireformat.TypeUserStatus, []byte(payload), time.Now())
 		if err != nil {
 			t.Fatalf("%s: %v", payload, err)
@@ -176,7 +176,7 @@ func (a *aged) Repair(ctx context.Context, limit int) ([]domain.UserStatus, erro
 }
 
 // age makes all of a namespace older.
-func age(t porttest.T, ctx context.Context, client goredis.UniversalClient, prefix string, d time.Duration) {
+func age(ctx context.Context, t porttest.T, client goredis.UniversalClient, prefix string, d time.Duration) {
 	t.Helper()
 	var keys []string
 	scan := func(ctx context.Context, node *goredis.Client) error {
@@ -229,15 +229,15 @@ return 1
 `)
 
 // agedStore is presence on a real Redis.
-func agedStore(t porttest.T, ctx context.Context, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
+func agedStore(ctx context.Context, t porttest.T, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
 	a := &aged{Presence: newPresence(t, client, keys)}
 	return porttest.PresenceStore{
 		PresenceStore: a, Others: newPresence(t, client, keys),
 		Forward: func(d time.Duration) {
-			age(t, ctx, client, keys.Prefix(), d)
+			age(ctx, t, client, keys.Prefix(), d)
 			a.passed += d
 		},
-		Told: func() []domain.UserStatus { return e.statuses(t, ctx, keys) },
+		Told: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
 		Now: func(ctx context.Context) time.Time {
 			now := client.Time(ctx).Val()
 			return domain.Instant(now.Add(a.passed))
@@ -246,7 +246,7 @@ func agedStore(t porttest.T, ctx context.Context, client goredis.UniversalClient
 }
 
 // miniStore is presence on a miniredis, whose time stands until it is moved.
-func miniStore(t porttest.T, ctx context.Context, server *miniredis.Miniredis, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
+func miniStore(ctx context.Context, t porttest.T, server *miniredis.Miniredis, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
 	now := time.Now()
 	server.SetTime(now)
 	return porttest.PresenceStore{
@@ -256,7 +256,7 @@ func miniStore(t porttest.T, ctx context.Context, server *miniredis.Miniredis, c
 			server.SetTime(now)
 			server.FastForward(d)
 		},
-		Told: func() []domain.UserStatus { return e.statuses(t, ctx, keys) },
+		Told: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
 		Now:  func(context.Context) time.Time { return domain.Instant(now) },
 	}
 }
@@ -274,7 +274,7 @@ func TestPresence(t *testing.T) {
 		client := connect(t, redistest.Shared(t).URL())
 		e := newEar(t, client)
 		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
-			return agedStore(t, t.Context(), client, newKeys(t, redis.DefaultPartitions), e)
+			return agedStore(t.Context(), t, client, newKeys(t, redis.DefaultPartitions), e)
 		})
 	})
 	t.Run("miniredis", func(t *testing.T) {
@@ -282,7 +282,7 @@ func TestPresence(t *testing.T) {
 		client := connect(t, "redis://"+server.Addr())
 		e := newEar(t, client)
 		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
-			return miniStore(t, t.Context(), server, client, newKeys(t, redis.DefaultPartitions), e)
+			return miniStore(t.Context(), t, server, client, newKeys(t, redis.DefaultPartitions), e)
 		})
 	})
 }
@@ -292,7 +292,7 @@ func TestPresenceOverRandomHistories(t *testing.T) {
 		client := connect(t, redistest.Shared(t).URL())
 		e := newEar(t, client)
 		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
-			return agedStore(rt, t.Context(), client, anyKeys(rt, false), e)
+			return agedStore(t.Context(), rt, client, anyKeys(rt, false), e)
 		})
 	})
 	t.Run("miniredis", func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestPresenceOverRandomHistories(t *testing.T) {
 		client := connect(t, "redis://"+server.Addr())
 		e := newEar(t, client)
 		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
-			return miniStore(rt, t.Context(), server, client, anyKeys(rt, false), e)
+			return miniStore(t.Context(), rt, server, client, anyKeys(rt, false), e)
 		})
 	})
 }
@@ -310,12 +310,12 @@ func TestPresenceOnACluster(t *testing.T) {
 	e := newEar(t, client)
 	t.Run("suite", func(t *testing.T) {
 		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
-			return agedStore(t, t.Context(), client, clusterKeys(t), e)
+			return agedStore(t.Context(), t, client, clusterKeys(t), e)
 		})
 	})
 	t.Run("histories", func(t *testing.T) {
 		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
-			return agedStore(rt, t.Context(), client, anyKeys(rt, true), e)
+			return agedStore(t.Context(), rt, client, anyKeys(rt, true), e)
 		})
 	})
 }
