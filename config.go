@@ -88,7 +88,10 @@ type TTLs struct {
 	Message     time.Duration // cached. Defaults to 30 min
 	ContactList time.Duration // cached. Defaults to 10 min
 	Typing      time.Duration // of a start that no stop follows. Defaults to 5 s
-	Presence    time.Duration // Defaults to 5 min
+	Presence    time.Duration // which devices of a user are there and, after the last one, what the user chose to show. Defaults to 5 min
+	// Heartbeat is how long a device is there after a heartbeat: three times as long as devices wait between two. At most half of UserStatus and of
+	// Presence; the same in all processes. Defaults to 90 s.
+	Heartbeat time.Duration
 }
 
 func (t TTLs) withDefaults() TTLs {
@@ -103,12 +106,20 @@ func (t TTLs) withDefaults() TTLs {
 		{&t.ContactList, 10 * time.Minute},
 		{&t.Typing, domain.TypingTTL},
 		{&t.Presence, 5 * time.Minute},
+		{&t.Heartbeat, 90 * time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.fallback
 		}
 	}
 	return t
+}
+
+// minHeartbeat is the shortest life of a heartbeat; who sweeps looks once a second.
+const minHeartbeat = time.Second
+
+func (t TTLs) presence() ports.PresenceTTL {
+	return ports.PresenceTTL{Heartbeat: t.Heartbeat, Kept: t.Presence, Status: t.UserStatus}
 }
 
 // Validate reports everything that is wrong with the settings at once.
@@ -133,6 +144,7 @@ func (c Config) Validate() error {
 		{"TTL.ContactList", c.TTL.ContactList},
 		{"TTL.Typing", c.TTL.Typing},
 		{"TTL.Presence", c.TTL.Presence},
+		{"TTL.Heartbeat", c.TTL.Heartbeat},
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
 		{"Lease", c.Lease},
@@ -143,6 +155,12 @@ func (c Config) Validate() error {
 		if d.value < 0 {
 			refuse(d.field, d.value, "a duration from 0")
 		}
+	}
+	if t := c.TTL.withDefaults(); t.Heartbeat > min(t.Presence, t.UserStatus)/2 {
+		refuse("TTL.Heartbeat", t.Heartbeat, "at most half of TTL.Presence and of TTL.UserStatus")
+	}
+	if c.TTL.Heartbeat > 0 && c.TTL.Heartbeat < minHeartbeat {
+		refuse("TTL.Heartbeat", c.TTL.Heartbeat, "at least "+minHeartbeat.String())
 	}
 	if c.Lease > 0 && c.Lease < pubsub.MinLease {
 		refuse("Lease", c.Lease, "at least "+pubsub.MinLease.String())

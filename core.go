@@ -23,11 +23,12 @@ import (
 // Core is a running chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until
 // Run or Close has ended; all methods are safe for concurrent use.
 type Core struct {
-	Chats   *app.Chats   // commands about chats
-	Users   *app.Users   // commands about users
-	Queries *app.Queries // present state, folded from the log
-	Helpers *Helpers     // values, counters, sets and channels of the caller's own
+	Chats    *app.Chats    // commands about chats
+	Presence *app.Presence // who is there
+	Queries  *app.Queries  // present state, folded from the log
+	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
+	sweeper  *app.Sweeper
 	config   Config
 	views    ports.CachedViews // nil: the backend's
 	kept     app.Views         // what is kept of users
@@ -97,13 +98,13 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 }
 
 func newCore(
-	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
+	c Config, p parts, b backend, chats *app.Chats, presence *app.Presence, sweeper *app.Sweeper, queries *app.Queries, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
 	counters *pubsub.Counters, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Users: users, Queries: queries, Helpers: helpers,
-		config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
+		Chats: chats, Presence: presence, Queries: queries, Helpers: helpers,
+		sweeper: sweeper, config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}),
 	}
 	var err error

@@ -25,7 +25,7 @@ type parts struct {
 	clock     ports.Clock
 	ids       ports.IDs
 	typing    ports.TypingMarks
-	statuses  ports.Statuses
+	presence  ports.PresenceStore
 	views     ports.CachedViews
 	effects   ports.Effects
 	userChats ports.UserView
@@ -59,8 +59,10 @@ func WithIDs(ids ports.IDs) Option { return func(p *parts) { p.ids = ids } }
 // WithTypingMarks remembers who is typing. A send ends the sender's typing in the log's own marks only; others expire.
 func WithTypingMarks(marks ports.TypingMarks) Option { return func(p *parts) { p.typing = marks } }
 
-// WithStatuses remembers the users' statuses.
-func WithStatuses(statuses ports.Statuses) Option { return func(p *parts) { p.statuses = statuses } }
+// WithPresence keeps who is there, and tells it.
+func WithPresence(presence ports.PresenceStore) Option {
+	return func(p *parts) { p.presence = presence }
+}
 
 // WithCachedViews are caches of other programs for [Core.SubscribeBuiltins] to keep right.
 func WithCachedViews(views ports.CachedViews) Option { return func(p *parts) { p.views = views } }
@@ -107,7 +109,7 @@ type LiveTransport interface {
 	message.Subscriber
 }
 
-// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and status are kept in memory
+// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and presence are kept in memory
 // unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
 // users, only where [WithEffects] and [WithUserViews] say. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }

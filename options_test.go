@@ -20,6 +20,7 @@ import (
 	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -38,14 +39,20 @@ func (d dropped) DropMessage(_ context.Context, id domain.MessageID) error {
 
 func (dropped) DropChatLists(context.Context, ...domain.UserID) error { return nil }
 
+// nowhere hears nothing.
+type nowhere struct{}
+
+func (nowhere) Publish(context.Context, domain.Ephemeral, ports.Meta) error { return nil }
+
 func TestEachOptionReplacesOnePart(t *testing.T) {
 	server, prefix := redistest.Shared(t), "core-"+uuid.NewString()
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	clock := chatcoretest.NewClock(time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC))
 	views := make(dropped, 1)
+	presence := memory.NewPresence(clock, nowhere{}, ports.PresenceTTL{Heartbeat: time.Minute, Kept: time.Hour, Status: time.Hour})
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: prefix, Partitions: 1},
-		chatcore.WithClock(clock), chatcore.WithIDs(&numbered{}), chatcore.WithStatuses(memory.NewStatuses(clock)),
+		chatcore.WithClock(clock), chatcore.WithIDs(&numbered{}), chatcore.WithPresence(presence),
 		chatcore.WithTypingMarks(memory.NewTyping(clock)), chatcore.WithCachedViews(views),
 		chatcore.WithUserViews(memory.NewUserView(), memory.NewUserView())))
 	if err := core.SubscribeBuiltins(); err != nil {
@@ -62,7 +69,9 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 		t.Errorf("it was sent at %v", m.SentAt)
 	}
 	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"}))
-	must[bool](t)(core.Users.SetStatus(ctx, app.SetStatus{User: "ada", Status: domain.Online}))
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+		t.Fatal(err)
+	}
 	eventually(t, "it is kept", func() bool {
 		return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ada"))) == 1 &&
 			len(must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.KeptUnread(ctx, "ada"))) == 1
@@ -71,7 +80,7 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 		if strings.Contains(key, "}:g:") { // of a consumer group, whose name may be anything
 			continue
 		}
-		if strings.Contains(key, "typing:") || strings.Contains(key, "user:") || strings.Contains(key, "unread") || strings.Contains(key, "user-chats") {
+		if strings.Contains(key, "typing:") || strings.Contains(key, "user:") || strings.Contains(key, "presence") || strings.Contains(key, "unread") || strings.Contains(key, "user-chats") {
 			t.Errorf("Redis holds %s", key)
 		}
 	}

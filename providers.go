@@ -192,11 +192,28 @@ func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.Typi
 	return redis.NewTypingMarks(commands.UniversalClient, keys)
 }
 
-func newStatuses(p parts, commands commandClient, keys redis.Keys) ports.Statuses {
-	if p.statuses != nil {
-		return p.statuses
+func newPresence(
+	p parts, c Config, commands commandClient, keys redis.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
+) (ports.PresenceStore, error) {
+	if p.presence != nil {
+		return p.presence, nil
 	}
-	return redis.NewStatuses(commands.UniversalClient, keys)
+	presence, err := redis.NewPresence(redis.PresenceConfig{
+		Client: commands.UniversalClient, Keys: keys, Codec: codec, IDs: ids, TTL: c.TTL.presence(), Meter: meter,
+	})
+	if err != nil {
+		return nil, errors.Join(err, blocking.Close(), commands.Close())
+	}
+	return presence, nil
+}
+
+// presenceUseCases have every transition carry on the trace in which it was made.
+func presenceUseCases(store ports.PresenceStore, t *telemetry.Telemetry) *app.Presence {
+	return app.NewPresence(t.Presence(store), store)
+}
+
+func newSweeper(store ports.PresenceStore, clock ports.Clock, c Config) *app.Sweeper {
+	return app.NewSweeper(store, clock, c.Logger)
 }
 
 func newEffects(p parts, c Config, commands commandClient, keys redis.Keys) ports.Effects {
@@ -245,11 +262,11 @@ func newMemoryTyping(p parts, log *memory.Log) ports.TypingMarks {
 	return log.Typing()
 }
 
-func newMemoryStatuses(p parts, clock ports.Clock) ports.Statuses {
-	if p.statuses != nil {
-		return p.statuses
+func newMemoryPresence(p parts, c Config, clock ports.Clock, live ports.LiveBus) ports.PresenceStore {
+	if p.presence != nil {
+		return p.presence
 	}
-	return memory.NewStatuses(clock)
+	return memory.NewPresence(clock, live, c.TTL.presence())
 }
 
 func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
@@ -265,7 +282,7 @@ func newMemoryViews(p parts, log *memory.Log) app.Views {
 	return p.viewsOr(log.ID(), memory.NewUserView(), memory.NewUserView())
 }
 
-// A log of the team's own comes with everything but typing and status.
+// A log of the team's own comes with everything but typing and presence.
 
 func newOwnBackend(p parts) *ownBackend { return &ownBackend{*p.log} }
 

@@ -14,7 +14,7 @@ import (
 )
 
 // Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
-// [Config.StopTimeout], and what they finished is taken down; live listeners; connections. When it returns nothing of the core runs any
+// [Config.StopTimeout], and what they finished is taken down; live listeners and the presence sweeper; connections. When it returns nothing of the core runs any
 // more. It returns nil if it ended because ctx did, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
 // [ErrForgotten] if a group was removed.
 func (c *Core) Run(ctx context.Context) (err error) {
@@ -34,6 +34,7 @@ func (c *Core) Run(ctx context.Context) (err error) {
 	if err := c.listen(ctx, &live); err != nil {
 		return ended(ctx, err)
 	}
+	live.Go(func() { c.sweeper.Run(ctx) })
 	if len(c.groups) == 0 {
 		close(c.running)
 		<-ctx.Done()

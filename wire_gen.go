@@ -68,15 +68,19 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	clock := newClock(p)
 	policy := newPolicy(config)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
-	statuses := newStatuses(p, chatcoreCommandClient, keys)
-	users := app.NewUsers(statuses, liveBus, clock)
+	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter)
+	if err != nil {
+		return nil, err
+	}
+	presence := presenceUseCases(presenceStore, telemetry)
+	sweeper := newSweeper(presenceStore, clock, config)
 	views := newViews(p, log, chatcoreCommandClient, keys)
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
 	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
 	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -112,14 +116,15 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	typingMarks := newMemoryTyping(p, log)
 	policy := newPolicy(config)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
-	statuses := newMemoryStatuses(p, clock)
-	users := app.NewUsers(statuses, liveBus, clock)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	presence := presenceUseCases(presenceStore, telemetry)
+	sweeper := newSweeper(presenceStore, clock, config)
 	views := newMemoryViews(p, log)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
 	chatcoreStored := newMemoryStored(p, clock)
 	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -147,8 +152,9 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	typingMarks := newOwnTyping(p, clock)
 	policy := newPolicy(config)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
-	statuses := newMemoryStatuses(p, clock)
-	users := app.NewUsers(statuses, liveBus, clock)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	presence := presenceUseCases(presenceStore, telemetry)
+	sweeper := newSweeper(presenceStore, clock, config)
 	views := ownViews(p, chatcoreOwnBackend)
 	queries := app.NewQueries(log, entities, views)
 	effects := ownEffects(p)
@@ -157,7 +163,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreStored := newMemoryStored(p, clock)
 	liveTransport := ownTransport(chatcoreOwnBackend)
 	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}

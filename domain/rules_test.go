@@ -3,6 +3,7 @@ package domain_test
 import (
 	"errors"
 	"reflect"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -408,9 +409,40 @@ func TestPresence(t *testing.T) {
 	expect("the end of one device", events)
 	p, events = p.Expire(noon.Add(91 * time.Second))
 	expect("the end of the last", events, domain.Offline)
-	if !p.LastSeen.Equal(noon.Add(90 * time.Second)) {
+	if !p.LastSeen.Equal(noon.Add(31 * time.Second)) {
 		t.Errorf("last seen %s", p.LastSeen)
 	}
-	_, events = p.Expire(noon.Add(time.Hour))
+	p, events = p.Expire(noon.Add(time.Hour))
 	expect("silence", events)
+	at := noon.Add(2 * time.Hour)
+	p, events = p.Beat("phone", time.Minute, at)
+	expect("a return", events, domain.Away) // what was chosen lasts
+	p, events = p.Set(domain.Offline, at)
+	expect("hiding", events, domain.Offline)
+	p, events = p.Beat("laptop", time.Minute, at)
+	expect("a heartbeat while hidden", events)
+	p, events = p.Beat("phone", time.Minute, at.Add(time.Hour))
+	expect("a return after hiding", events, domain.Online) // though nobody noticed that the user was gone
+	p, events = p.Leave("laptop", at.Add(time.Hour))
+	expect("the leave of a device that is gone", events)
+	p, events = p.Leave("phone", at.Add(time.Hour+time.Second))
+	expect("the leave of the last device", events, domain.Offline)
+	if !p.LastSeen.Equal(at.Add(time.Hour + time.Second)) {
+		t.Errorf("last seen %s", p.LastSeen)
+	}
+	_, events = p.Set(domain.Busy, at.Add(2*time.Hour))
+	expect("a choice of someone who is not there", events)
+}
+
+func TestPresenceOfTooManyDevices(t *testing.T) {
+	p := domain.Presence{User: "ann"}
+	for i := range domain.MaxDevices {
+		p, _ = p.Beat(domain.DeviceID("d"+strconv.Itoa(i)), time.Minute, noon.Add(time.Duration((i+7)%domain.MaxDevices)*time.Millisecond))
+	}
+	p, _ = p.Beat("one more", time.Second, noon.Add(time.Second))
+	_, first := p.Devices["d93"] // beat 0 ms after noon; the one more ends before it, and came last
+	_, more := p.Devices["one more"]
+	if len(p.Devices) != domain.MaxDevices || first || !more {
+		t.Errorf("%d devices, the first %v, the last %v", len(p.Devices), first, more)
+	}
 }

@@ -2,7 +2,6 @@ package ports
 
 import (
 	"context"
-	"time"
 
 	"chatcore/domain"
 )
@@ -20,11 +19,4 @@ type TypingMarks interface {
 	Start(ctx context.Context, e domain.TypingStart) (bool, error)
 	// Stop removes the mark; there need be none.
 	Stop(ctx context.Context, chat domain.ChatID, user domain.UserID) error
-}
-
-// Statuses remembers each user's last status.
-type Statuses interface {
-	// Swap stores the status for ttl and returns the one before it: Offline if none is remembered. Of concurrent swaps each sees
-	// the status that the one before it stored.
-	Swap(ctx context.Context, s domain.UserStatus, ttl time.Duration) (domain.Status, error)
 }

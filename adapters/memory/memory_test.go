@@ -49,10 +49,6 @@ func TestTyping(t *testing.T) {
 	})
 }
 
-func TestStatuses(t *testing.T) {
-	porttest.Statuses(t, func(*testing.T) ports.Statuses { return NewStatuses(newClock()) })
-}
-
 func TestUserView(t *testing.T) {
 	porttest.UserView(t, func(*testing.T) ports.UserView { return NewUserView() })
 }
@@ -81,22 +77,6 @@ func TestTypingByTheClock(t *testing.T) {
 	if log.Typing().end("c", "u") {
 		t.Error("the mark did not end by itself")
 	}
-}
-
-func TestStatusesByTheClock(t *testing.T) {
-	clock := newClock()
-	statuses := NewStatuses(clock)
-	swap := func(s, want domain.Status) {
-		t.Helper()
-		if got, err := statuses.Swap(t.Context(), domain.UserStatus{User: "u", Status: s}, time.Minute); err != nil || got != want {
-			t.Fatalf("swap gave %v, error %v, want %v", got, err, want)
-		}
-	}
-	swap(domain.Busy, domain.Offline)
-	clock.forward(time.Minute - 1)
-	swap(domain.Away, domain.Busy)
-	clock.forward(time.Minute)
-	swap(domain.Online, domain.Offline)
 }
 
 func message(c domain.ChatID, m domain.MessageID) ports.Append {

@@ -32,6 +32,15 @@ import (
 //	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
 //	                                     there; " " → log id
 //
+// What is kept of presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua); on a Cluster, {p}: goes before
+// each USER, where p is the tag of a partition:
+//
+//	cc:presence:USER             HASH    device → when its heartbeat ends; and what was chosen, told, seen; a day, or Config.TTL.Presence
+//	                                     after the last device is gone
+//	cc:presence-due              ZSET    user → when the last heartbeat ends, or before it; on a Cluster cc:presence-due:{p}
+//	cc:presence-sweeper          STRING  token of the process that sweeps; a few seconds
+//	cc:{user:online:}:added      SET     on a Cluster, whom of user:online: a core has put there
+//
 // The other names are [Names].
 type Keys struct {
 	prefix  string
@@ -46,7 +55,7 @@ func NewKeys(namespace string, partitions int, cluster bool) (Keys, error) {
 }
 
 // Keys gives the names under a namespace, which may be empty, for a number of partitions. In cluster mode a typing mark shares
-// its chat's hash tag, because a send ends it.
+// its chat's hash tag, because a send ends it, and what is kept of a user's presence one of the log's.
 func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error) {
 	if namespace != "" && !plain(namespace) {
 		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
@@ -169,9 +178,44 @@ func (k Keys) appendChannel(b []byte, typ string) []byte {
 	return append(append(b, k.prefix...), k.names.channel(typ)...)
 }
 
-func (k Keys) status(user domain.UserID) string {
-	return k.prefix + k.names.UserStatus + escape(string(user))
+func (k Keys) status(user domain.UserID) string { return k.presenceKey(k.names.UserStatus, user) }
+
+func (k Keys) presence(user domain.UserID) string { return k.presenceKey(k.names.Presence, user) }
+
+// record names what is known of a user's presence.
+func (k Keys) record(user domain.UserID) string { return k.presenceKey("cc:presence:", user) }
+
+// presenceKey puts users on a Cluster under the tags of the log's partitions, which are spread evenly: so they share a slot with their due index.
+func (k Keys) presenceKey(name string, user domain.UserID) string {
+	if k.cluster {
+		name += "{" + k.tags[k.shard(user)] + "}:"
+	}
+	return k.prefix + name + escape(string(user))
 }
+
+// shards is how many due indexes there are.
+func (k Keys) shards() int {
+	if k.cluster {
+		return len(k.tags)
+	}
+	return 1
+}
+
+func (k Keys) shard(user domain.UserID) int { return partitionOf(domain.ChatID(user), k.shards()) }
+
+// due names an index of users by when their last heartbeat ends.
+func (k Keys) due(shard int) string {
+	if k.cluster {
+		return k.prefix + "cc:presence-due:{" + k.tags[shard] + "}"
+	}
+	return k.prefix + "cc:presence-due"
+}
+
+func (k Keys) sweeper() string { return k.prefix + "cc:presence-sweeper" }
+
+// online names who is online, added who of them was added by a core. They share a slot.
+func (k Keys) online() string { return k.prefix + k.names.UserOnline }
+func (k Keys) added() string  { return k.prefix + "cc:{" + k.online() + "}:added" }
 
 func (k Keys) unread(user domain.UserID) string {
 	return k.prefix + k.names.ChatUnread + escape(string(user))
@@ -191,8 +235,6 @@ func (k Keys) userChats(user domain.UserID) string {
 
 // versions names what lies beside a user's numbers.
 func (k Keys) versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }
-
-func (k Keys) online() string { return k.prefix + k.names.UserOnline }
 
 // marker names what remembers that an effect was made on a key: {KEY} lies where the key does. It reports false for a key of which that
 // cannot be said. An effect on no key lies anywhere.

@@ -27,7 +27,7 @@ func TestNames(t *testing.T) {
 		}
 		return name
 	}
-	tag := plain.tags[plain.Partition("room-1")]
+	tag, user := plain.tags[plain.Partition("room-1")], plain.tags[plain.Partition("user-789")]
 	for want, got := range map[string]string{
 		"cc:log":                               plain.log(),
 		"acme:cc:log":                          spaced.log(),
@@ -45,6 +45,15 @@ func TestNames(t *testing.T) {
 		"typing:{" + tag + "}:room-1:user-789": cluster.typing("room-1", "user-789"),
 		"user:status:user-789":                 plain.status("user-789"),
 		"acme:user:online:":                    spaced.online(),
+		"presence:user-789":                    plain.presence("user-789"),
+		"cc:presence:user-789":                 plain.record("user-789"),
+		"cc:presence-due":                      plain.due(0),
+		"acme:cc:presence-sweeper":             spaced.sweeper(),
+		"acme:cc:{acme:user:online:}:added":    spaced.added(),
+		"user:status:{" + user + "}:user-789":  cluster.status("user-789"),
+		"presence:{" + user + "}:user-789":     cluster.presence("user-789"),
+		"cc:presence:{" + user + "}:user-789":  cluster.record("user-789"),
+		"cc:presence-due:{" + user + "}":       cluster.due(cluster.shard("user-789")),
 		"acme:message:new":                     spaced.Channel("message:new"),
 		"cc:once:{badges:ada}:push%3A1:ID":     marker(plain, "badges:ada"),
 		"acme:cc:once:{ada}:push%3A1:ID":       marker(spaced, "badges:{ada}:x"),
@@ -149,6 +158,15 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 			if slot(key) != want {
 				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.id(p), want)
 			}
+		}
+		user := domain.UserID(chat)
+		for _, key := range []string{k.presence(user), k.status(user), k.due(k.shard(user))} {
+			if slot(key) != slot(k.record(user)) {
+				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.record(user), slot(k.record(user)))
+			}
+		}
+		if slot(k.added()) != slot(k.online()) {
+			rt.Fatalf("%q is in slot %d, %q in %d", k.added(), slot(k.added()), k.online(), slot(k.online()))
 		}
 		for _, key := range []string{k.unread(domain.UserID(chat)), k.userChats(domain.UserID(chat))} {
 			if beside := k.versions(key); slot(beside) != slot(key) {

@@ -2,13 +2,9 @@ package redis
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -37,53 +33,4 @@ func (t *TypingMarks) Start(ctx context.Context, e domain.TypingStart) (bool, er
 // Stop implements [ports.TypingMarks].
 func (t *TypingMarks) Stop(ctx context.Context, chat domain.ChatID, user domain.UserID) error {
 	return unavailable(ctx, t.client.Del(ctx, t.keys.typing(chat, user)).Err())
-}
-
-// Statuses keeps each user's last status as JSON, and who is online in one set, both as the wire contract names them.
-type Statuses struct {
-	client goredis.UniversalClient
-	keys   Keys
-}
-
-var _ ports.Statuses = (*Statuses)(nil)
-
-// NewStatuses keeps the statuses under the names of keys.
-func NewStatuses(client goredis.UniversalClient, keys Keys) *Statuses {
-	return &Statuses{client: client, keys: keys}
-}
-
-// userStatus is the value that the TypeScript services read.
-type userStatus struct {
-	UserID   string `json:"userId"`
-	Status   string `json:"status"`
-	LastSeen string `json:"lastSeen"`
-}
-
-// Swap implements [ports.Statuses]. What someone else stored and cannot be read counts as Offline.
-func (s *Statuses) Swap(ctx context.Context, e domain.UserStatus, ttl time.Duration) (domain.Status, error) {
-	value, err := json.Marshal(userStatus{
-		UserID: string(e.User), Status: wireformat.StatusName(e.Status), LastSeen: e.LastSeen.UTC().Format("2006-01-02T15:04:05.000Z"),
-	})
-	if err != nil {
-		return domain.Offline, err
-	}
-	var before *goredis.StatusCmd
-	_, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		before = p.SetArgs(ctx, s.keys.status(e.User), value, goredis.SetArgs{Get: true, TTL: ttl})
-		if e.Status == domain.Offline {
-			p.SRem(ctx, s.keys.online(), string(e.User))
-		} else {
-			p.SAdd(ctx, s.keys.online(), string(e.User))
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return domain.Offline, unavailable(ctx, err)
-	}
-	var stored userStatus
-	if json.Unmarshal([]byte(before.Val()), &stored) != nil {
-		return domain.Offline, nil
-	}
-	status, _ := wireformat.ParseStatus(stored.Status)
-	return status, nil
 }

@@ -70,11 +70,3 @@ func TestTypingMarks(t *testing.T) {
 		})
 	})
 }
-
-func TestStatuses(t *testing.T) {
-	servers(t, func(t *testing.T, client goredis.UniversalClient) {
-		porttest.Statuses(t, func(t *testing.T) ports.Statuses {
-			return redis.NewStatuses(client, newKeys(t, redis.DefaultPartitions))
-		})
-	})
-}

@@ -29,6 +29,12 @@ var (
 	onceSource string
 	//go:embed script/view.lua
 	viewSource string
+	//go:embed script/presence.lua
+	presenceSource string
+	//go:embed script/due.lua
+	dueSource string
+	//go:embed script/lead.lua
+	leadSource string
 	//go:embed script/count.lua
 	countSource string
 )

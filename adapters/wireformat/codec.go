@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"strconv"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -134,6 +135,27 @@ func (c *Codec) AppendLive(dst []byte, id domain.EventID, e domain.Ephemeral, m 
 		return dst, w.err
 	}
 	return w.buf, nil
+}
+
+// Told is the JSON of a status event in pieces, because when it is told, and of what, is decided in the store: after Head come the time,
+// Middle, the status's name, `","lastSeen":"`, when that was, and `"}`.
+type Told struct{ Head, Middle []byte }
+
+// EncodeTold writes a status event but for its time and its status. Errors are those of Encode.
+func (c *Codec) EncodeTold(id domain.EventID, user domain.UserID, m ports.Meta) (Told, error) {
+	epoch := time.Unix(0, 0)
+	w := writer{buf: make([]byte, 0, 256+len(user)), typ: TypeUserStatus, v: c.version(TypeUserStatus)}
+	w.common(id, epoch)
+	cut := len(w.buf) - len(instantLayout) - len(`"`)
+	w.buf = append(w.buf[:cut], '"')
+	w.meta(m)
+	w.id("userId", string(user))
+	w.key("status")
+	w.buf = append(w.buf, '"')
+	if w.err != nil {
+		return Told{}, w.err
+	}
+	return Told{Head: w.buf[:cut:cut], Middle: w.buf[cut:]}, nil
 }
 
 func checkSize(typ string, size int) error {

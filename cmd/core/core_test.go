@@ -127,8 +127,21 @@ func TestAChatsLifeOnTheCommandLine(t *testing.T) {
 		t.Errorf("typing was not told")
 	}
 	s.do("typing", "--chat", "c", "--user", "ada", "--stop")
-	if told := s.json("status", "--user", "ada", "--status", "away")[0]["told"]; told != true {
+	if told := s.json("status", "--user", "ada", "--status", "away")[0]["told"]; told != false {
+		t.Errorf("the status of someone who is not there was told")
+	}
+	if status := s.json("presence", "beat", "--user", "ada", "--device", "phone")[0]["status"]; status != "away" {
+		t.Errorf("with a device the user is %v", status)
+	}
+	if told := s.json("status", "--user", "ada", "--status", "busy")[0]["told"]; told != true {
 		t.Errorf("status was not told")
+	}
+	if online := s.json("presence", "online"); len(online) != 1 || online[0]["userId"] != "ada" {
+		t.Errorf("online: %v", online)
+	}
+	s.do("presence", "leave", "--user", "ada", "--device", "phone")
+	if statuses := s.json("presence", "status", "ada", "ben"); len(statuses) != 2 || statuses[0]["status"] != "offline" || statuses[0]["lastSeen"] == nil || statuses[1]["lastSeen"] != nil {
+		t.Errorf("statuses: %v", statuses)
 	}
 	s.do("chat", "remove", "--chat", "c", "--user", "ada", "--member", "cem")
 	s.do("chat", "leave", "--chat", "c", "--user", "ben")

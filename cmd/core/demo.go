@@ -84,7 +84,7 @@ func (s *show) run(ctx context.Context) error {
 
 // play is the chat's life.
 func (s *show) play(ctx context.Context) error {
-	chats, users := s.core.Chats, s.core.Users
+	chats := s.core.Chats
 	send := func(by, id, text string) func() error {
 		return func() error {
 			_, err := chats.Send(ctx, app.Send{Chat: demoChat, By: domain.UserID(by), MessageID: domain.MessageID(id), Content: text})
@@ -97,8 +97,7 @@ func (s *show) play(ctx context.Context) error {
 	}
 	for _, sc := range []scene{
 		{"ada comes online", func() error {
-			_, err := users.SetStatus(ctx, app.SetStatus{User: "ada", Status: domain.Online})
-			return err
+			return s.core.Presence.Heartbeat(ctx, "ada", "phone")
 		}},
 		{"ada creates the chat with ben", func() error {
 			_, err := chats.Create(ctx, app.Create{Chat: demoChat, By: "ada", Title: "Garden", Members: []domain.UserID{"ben"}})

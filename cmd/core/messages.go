@@ -6,7 +6,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
-	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
 )
@@ -184,30 +183,5 @@ func (c *cli) typing() *cobra.Command {
 	t.flags(cmd, false)
 	_ = cmd.Flags().MarkHidden("command-id") // ephemeral
 	cmd.Flags().BoolVar(&stop, "stop", false, "the member stopped typing")
-	return c.jsonFlag(cmd)
-}
-
-func (c *cli) status() *cobra.Command {
-	var user, name string
-	cmd := &cobra.Command{
-		Use: "status", Short: "Set how available a user is", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			status, ok := wireformat.ParseStatus(name)
-			if !ok {
-				return &domain.InvalidError{Field: "status", Problem: fmt.Sprintf("is %q", name), Allowed: "online, away, busy, offline"}
-			}
-			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				told, err := core.Users.SetStatus(cmd.Context(), app.SetStatus{User: domain.UserID(user), Status: status})
-				if err != nil {
-					return err
-				}
-				return c.printTold(told)
-			})
-		},
-	}
-	cmd.Flags().StringVar(&user, "user", "", "whose")
-	cmd.Flags().StringVar(&name, "status", "", "online, away, busy or offline")
-	_ = cmd.MarkFlagRequired("user")
-	_ = cmd.MarkFlagRequired("status")
 	return c.jsonFlag(cmd)
 }

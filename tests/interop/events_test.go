@@ -97,7 +97,10 @@ func TestThePeerHearsEveryEvent(t *testing.T) {
 	must[app.Done](t)(chats.React(ctx, app.React{Chat: "room", By: "ben", MessageID: "m", Emoji: "👍"}))
 	must[app.Done](t)(chats.MarkRead(ctx, app.MarkRead{Chat: "room", By: "ben", MessageID: "m"}))
 	must[app.Done](t)(chats.Delete(ctx, app.Delete{Chat: "room", By: "ada", MessageID: "m"}))
-	must[bool](t)(core.Users.SetStatus(ctx, app.SetStatus{User: "ada", Status: domain.Busy}))
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+		t.Fatal(err)
+	}
+	must[bool](t)(core.Presence.SetStatus(ctx, "ada", domain.Busy))
 
 	heard := make(map[string]map[string]any)
 	for channel, names := range fields {

@@ -1,0 +1,321 @@
+package redis_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+	"github.com/google/uuid"
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+type randomIDs struct{}
+
+func (randomIDs) NewID() string { return uuid.NewString() }
+
+func newPresence(t porttest.T, client goredis.UniversalClient, keys redis.Keys) *redis.Presence {
+	t.Helper()
+	p, err := redis.NewPresence(redis.PresenceConfig{
+		Client: client, Keys: keys, Codec: wireformat.New(), IDs: randomIDs{}, TTL: porttest.PresenceTTL(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+// ear hears what is told on the channel of user statuses of any namespace.
+type ear struct {
+	client goredis.UniversalClient
+	pubsub *goredis.PubSub
+
+	mu    sync.Mutex
+	told  map[string][]string // payloads by channel
+	heard *sync.Cond
+}
+
+func newEar(t *testing.T, client goredis.UniversalClient) *ear {
+	t.Helper()
+	e := &ear{client: client, told: make(map[string][]string)}
+	e.heard = sync.NewCond(&e.mu)
+	e.pubsub = client.PSubscribe(t.Context(), "*user:status")
+	if _, err := e.pubsub.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for msg := range e.pubsub.Channel(goredis.WithChannelSize(10_000)) {
+			e.mu.Lock()
+			e.told[msg.Channel] = append(e.told[msg.Channel], msg.Payload)
+			e.heard.Broadcast()
+			e.mu.Unlock()
+		}
+	}()
+	t.Cleanup(func() {
+		_ = e.pubsub.Close()
+		<-done
+	})
+	return e
+}
+
+// payloads gives all that was told before the call: every node's marker comes after it.
+func (e *ear) payloads(ctx context.Context, t porttest.T, channel string) (payloads []string) {
+	t.Helper()
+	marker, nodes := "marker "+uuid.NewString(), 0
+	publish := func(ctx context.Context, node *goredis.Client) error { return node.Publish(ctx, channel, marker).Err() }
+	var err error
+	switch client := e.client.(type) {
+	case *goredis.ClusterClient:
+		var mu sync.Mutex
+		err = client.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+			mu.Lock()
+			nodes++
+			mu.Unlock()
+			return publish(ctx, node)
+		})
+	case *goredis.Client:
+		nodes, err = 1, publish(ctx, client)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	for {
+		payloads = payloads[:0]
+		markers := 0
+		for _, payload := range e.told[channel] {
+			if payload == marker {
+				markers++
+			} else if !strings.HasPrefix(payload, "marker ") {
+				payloads = append(payloads, payload)
+			}
+		}
+		if markers == nodes {
+			return payloads
+		}
+		e.heard.Wait()
+	}
+}
+
+func (e *ear) statuses(ctx context.Context, t porttest.T, keys redis.Keys) (statuses []domain.UserStatus) {
+	t.Helper()
+	channel := keys.Channel(wireformat.TypeUserStatus)
+	for _, payload := range e.payloads(ctx, t, channel) {
+		in, err := wireformat.New().DecodeLenient(wireformat.TypeUserStatus, []byte(payload), time.Now())
+		if err != nil {
+			t.Fatalf("%s: %v", payload, err)
+		}
+		status, ok := in.Event.(domain.UserStatus)
+		if !ok {
+			t.Fatalf("%s is a %T", payload, in.Event)
+		}
+		statuses = append(statuses, status)
+	}
+	return statuses
+}
+
+// aged is a store whose time is let pass by making what it keeps older; what it tells of times is as if they had passed.
+type aged struct {
+	*redis.Presence
+	passed time.Duration
+}
+
+func (a *aged) later(s *domain.UserStatus, err error) (*domain.UserStatus, error) {
+	if s != nil {
+		s.At, s.LastSeen = s.At.Add(a.passed), s.LastSeen.Add(a.passed)
+	}
+	return s, err
+}
+
+func (a *aged) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Beat(ctx, user, device, m))
+}
+
+func (a *aged) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Leave(ctx, user, device, m))
+}
+
+func (a *aged) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Choose(ctx, user, s, m))
+}
+
+func (a *aged) allLater(statuses []domain.UserStatus) []domain.UserStatus {
+	for i := range statuses {
+		if !statuses[i].LastSeen.IsZero() {
+			_, _ = a.later(&statuses[i], nil)
+		}
+	}
+	return statuses
+}
+
+func (a *aged) Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
+	statuses, err := a.Presence.Of(ctx, users...)
+	return a.allLater(statuses), err
+}
+
+func (a *aged) Expire(ctx context.Context, limit int) ([]domain.UserStatus, bool, error) {
+	told, more, err := a.Presence.Expire(ctx, limit)
+	return a.allLater(told), more, err
+}
+
+func (a *aged) Repair(ctx context.Context, limit int) ([]domain.UserStatus, error) {
+	told, err := a.Presence.Repair(ctx, limit)
+	return a.allLater(told), err
+}
+
+// age makes all of a namespace older.
+func age(ctx context.Context, t porttest.T, client goredis.UniversalClient, prefix string, d time.Duration) {
+	t.Helper()
+	var keys []string
+	scan := func(ctx context.Context, node *goredis.Client) error {
+		iter := node.Scan(ctx, 0, prefix+"*", 1000).Iterator()
+		for iter.Next(ctx) {
+			keys = append(keys, iter.Val())
+		}
+		return iter.Err()
+	}
+	var err error
+	switch client := client.(type) {
+	case *goredis.ClusterClient:
+		var mu sync.Mutex
+		err = client.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+			mu.Lock()
+			defer mu.Unlock()
+			return scan(ctx, node)
+		})
+	case *goredis.Client:
+		err = scan(ctx, client)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	pipe := client.Pipeline()
+	for _, key := range keys {
+		older.Eval(ctx, pipe, []string{key}, d.Milliseconds())
+	}
+	if _, err := pipe.Exec(ctx); err != nil && len(keys) > 0 {
+		t.Fatal(err)
+	}
+}
+
+// older makes a key older by milliseconds, but for what is in its JSON.
+var older = goredis.NewScript(`
+local key, d = KEYS[1], tonumber(ARGV[1])
+local left = redis.call('PTTL', key)
+if left > 0 and left <= d then return redis.call('DEL', key) end
+local kind = redis.call('TYPE', key).ok
+if kind == 'hash' then
+  local all = redis.call('HGETALL', key)
+  for i = 1, #all, 2 do
+    if all[i] ~= ' told' and all[i] ~= ' chosen' then redis.call('HSET', key, all[i], string.format('%.0f', tonumber(all[i + 1]) - d)) end
+  end
+elseif kind == 'zset' then
+  for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -d, member) end
+end
+if left > 0 then redis.call('PEXPIRE', key, left - d) end
+return 1
+`)
+
+// agedStore is presence on a real Redis.
+func agedStore(ctx context.Context, t porttest.T, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
+	a := &aged{Presence: newPresence(t, client, keys)}
+	return porttest.PresenceStore{
+		PresenceStore: a, Others: newPresence(t, client, keys),
+		Forward: func(d time.Duration) {
+			age(ctx, t, client, keys.Prefix(), d)
+			a.passed += d
+		},
+		Told: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
+		Now: func(ctx context.Context) time.Time {
+			now := client.Time(ctx).Val()
+			return domain.Instant(now.Add(a.passed))
+		},
+	}
+}
+
+// miniStore is presence on a miniredis, whose time stands until it is moved.
+func miniStore(ctx context.Context, t porttest.T, server *miniredis.Miniredis, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
+	now := time.Now()
+	server.SetTime(now)
+	return porttest.PresenceStore{
+		PresenceStore: newPresence(t, client, keys), Others: newPresence(t, client, keys),
+		Forward: func(d time.Duration) {
+			now = now.Add(d)
+			server.SetTime(now)
+			server.FastForward(d)
+		},
+		Told: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
+		Now:  func(context.Context) time.Time { return domain.Instant(now) },
+	}
+}
+
+func anyKeys(t porttest.T, cluster bool) redis.Keys {
+	keys, err := redis.NewKeys("test-"+uuid.NewString(), redis.DefaultPartitions, cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return keys
+}
+
+func TestPresence(t *testing.T) {
+	t.Run("redis", func(t *testing.T) {
+		client := connect(t, redistest.Shared(t).URL())
+		e := newEar(t, client)
+		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
+			return agedStore(t.Context(), t, client, newKeys(t, redis.DefaultPartitions), e)
+		})
+	})
+	t.Run("miniredis", func(t *testing.T) {
+		server := miniredis.RunT(t)
+		client := connect(t, "redis://"+server.Addr())
+		e := newEar(t, client)
+		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
+			return miniStore(t.Context(), t, server, client, newKeys(t, redis.DefaultPartitions), e)
+		})
+	})
+}
+
+func TestPresenceOverRandomHistories(t *testing.T) {
+	t.Run("redis", func(t *testing.T) {
+		client := connect(t, redistest.Shared(t).URL())
+		e := newEar(t, client)
+		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
+			return agedStore(t.Context(), rt, client, anyKeys(rt, false), e)
+		})
+	})
+	t.Run("miniredis", func(t *testing.T) {
+		server := miniredis.RunT(t)
+		client := connect(t, "redis://"+server.Addr())
+		e := newEar(t, client)
+		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
+			return miniStore(t.Context(), rt, server, client, anyKeys(rt, false), e)
+		})
+	})
+}
+
+func TestPresenceOnACluster(t *testing.T) {
+	client := connect(t, redistest.StartCluster(t, 3).URL())
+	e := newEar(t, client)
+	t.Run("suite", func(t *testing.T) {
+		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
+			return agedStore(t.Context(), t, client, clusterKeys(t), e)
+		})
+	})
+	t.Run("histories", func(t *testing.T) {
+		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {
+			return agedStore(t.Context(), rt, client, anyKeys(rt, true), e)
+		})
+	})
+}

@@ -1,0 +1,171 @@
+-- Moves one user's presence on: a heartbeat, a leave, a choice, or time alone. What it makes visible is told in the same step, so that
+-- transitions of a user are told in their order. Time is Redis's own.
+--
+-- A heartbeat of a device that is known to be there only moves its end, as long as the user's entry in the due index is not close. So
+-- an entry may be early: whoever takes it from there looks at the devices' ends. The keys that expire are renewed when the entry is.
+--
+-- KEYS  the record, HASH device → end, ' chosen', ' told', ' seen' but for heartbeats since, ' due'; the live devices, JSON; the status, JSON; the due index, ZSET
+--       user → end of the last device; who is online, SET, or none where that lies in another slot
+-- ARGV  beat, leave, set or expire; the device, or the status chosen; user; how long a heartbeat, the devices and the status live, in
+--       milliseconds; and what a transition is told by, which a heartbeat seldom needs and may leave out: channel; the event's JSON up
+--       to the time, and from there up to the status
+-- Reply 0 if only an end moved; {1 if a transition was told or 0, status, last seen, now}; {2} if nothing is known of a user who
+--       leaves or expires; {3} if it were a transition and is not said how to tell it: nothing was done; {-1, which key, what it holds} if that is
+--       something else: nothing was done
+--
+-- Statuses are 0 offline, 1 online, 2 away, 3 busy. Instants are milliseconds since 1970.
+
+local call, floor, tonumber = redis.call, math.floor, tonumber
+local record, op, what, life = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
+local time = call('TIME')
+local now = time[1] * 1000 + floor(time[2] / 1000)
+
+if op == 'beat' then
+  local known = call('HMGET', record, what, ' due')
+  local left, index = (tonumber(known[1] or 0) or 0) - now, (tonumber(known[2] or 0) or 0) - now
+  if left > 0 and left <= life and index > life / 2 and index <= life then
+    call('HSET', record, what, now + life)
+    return 0
+  end
+end
+
+local devices, status_key, due, online = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local user, devices_ttl, status_ttl, channel, head, middle = ARGV[3], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local NAMES = {[0] = 'offline', 'online', 'away', 'busy'}
+local MAX_DEVICES = 100
+local DAY = 86400000 -- how long a record outlives heartbeats that nobody has found to be over
+
+local function number(text) return tonumber(text or 0) or 0 end
+
+local KINDS = {'hash', 'string', 'string', 'zset', 'set'}
+for i = 1, #KEYS do
+  local kind = call('TYPE', KEYS[i]).ok
+  if kind ~= 'none' and kind ~= KINDS[i] then
+    if op == 'expire' and i ~= 4 and call('TYPE', due).ok == 'zset' then
+      call('ZADD', due, 'XX', now + life, user) -- others are due meanwhile
+    end
+    return {-1, i, 'a ' .. kind}
+  end
+end
+
+-- The present state. An end that is too far away was written by a clock that has gone back since.
+local own, ends, gone, changed, count, beat = {}, {}, {}, {}, 0, 0
+local fields = call('HGETALL', record)
+for i = 1, #fields, 2 do
+  local field, value = fields[i], fields[i + 1]
+  if string.sub(field, 1, 1) == ' ' then
+    own[field] = value
+  else
+    local last = number(value)
+    beat = math.max(beat, last - life)
+    if last > now then
+      if last > now + life then
+        last = now + life
+        changed[#changed + 1] = field
+      end
+      ends[field] = last
+      count = count + 1
+    else
+      gone[#gone + 1] = field
+    end
+  end
+end
+local chosen, told, seen = tonumber(own[' chosen'] or 1) or 1, number(own[' told']), math.min(math.max(number(own[' seen']), beat), now)
+if not NAMES[chosen] then chosen = 1 end
+if #fields == 0 and (op == 'leave' or op == 'expire') then
+  local last = call('ZSCORE', due, user)
+  if not last then return {2} end
+  told, seen = -1, math.max(0, math.min(tonumber(last), now) - life) -- the record is lost: better told twice than not
+end
+
+local function drop(device)
+  ends[device] = nil
+  gone[#gone + 1] = device
+  count = count - 1
+end
+
+if op == 'beat' then
+  if count == 0 and chosen == 0 then chosen = 1 end
+  if not ends[what] then count = count + 1 end
+  ends[what], seen = now + life, now
+  changed[#changed + 1] = what
+  while count > MAX_DEVICES do
+    local first
+    for device, last in pairs(ends) do
+      if device ~= what and (not first or last < ends[first] or last == ends[first] and device < first) then first = device end
+    end
+    drop(first)
+  end
+elseif op == 'leave' then
+  if ends[what] then
+    drop(what)
+    seen = now
+  end
+elseif op == 'set' then
+  chosen = tonumber(what)
+  if count > 0 then seen = now end
+end
+local status = count > 0 and chosen or 0
+if status ~= told and not channel then return {3} end
+
+local function instant(ms)
+  local seconds = floor(ms / 1000)
+  local rest, z = seconds % 86400, floor(seconds / 86400) + 719468 -- days since 1 March 0000
+  local era = floor(z / 146097)
+  local day = z - era * 146097
+  local year = floor((day - floor(day / 1460) + floor(day / 36524) - floor(day / 146096)) / 365)
+  day = day - (365 * year + floor(year / 4) - floor(year / 100))
+  local m = floor((5 * day + 2) / 153)
+  local month = m < 10 and m + 3 or m - 9
+  year = year + era * 400 + (month <= 2 and 1 or 0)
+  return string.format('%04d-%02d-%02dT%02d:%02d:%02d.%03dZ', year, month, day - floor((153 * m + 2) / 5) + 1,
+    floor(rest / 3600), floor(rest / 60) % 60, rest % 60, ms % 1000)
+end
+
+-- An id has no character that JSON escapes but these two.
+local function quoted(id) return '"' .. string.gsub(id, '["\\]', '\\%0') .. '"' end
+
+local function show()
+  call('SET', status_key, '{"userId":' .. quoted(user) .. ',"status":"' .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}', 'PX', status_ttl)
+end
+
+for i = 1, #gone, 1000 do
+  call('HDEL', record, unpack(gone, i, math.min(i + 999, #gone)))
+end
+if count > 0 then
+  local list, last = {}, 0
+  for device, at in pairs(ends) do
+    list[#list + 1] = quoted(device)
+    last = math.max(last, at)
+  end
+  table.sort(list)
+  local set = {' chosen', chosen, ' told', status, ' seen', seen, ' due', last}
+  for _, device in ipairs(changed) do
+    if ends[device] then
+      set[#set + 1] = device
+      set[#set + 1] = ends[device]
+    end
+  end
+  for i = 1, #set, 1000 do
+    call('HSET', record, unpack(set, i, math.min(i + 999, #set)))
+  end
+  call('PEXPIRE', record, DAY)
+  call('SET', devices, '{"userId":' .. quoted(user) .. ',"devices":[' .. table.concat(list, ',') .. ']}', 'PX', devices_ttl)
+  show()
+  call('ZADD', due, last, user)
+  if online then call(status > 0 and 'SADD' or 'SREM', online, user) end
+else
+  if told ~= 0 or op ~= 'expire' then
+    call('HSET', record, ' chosen', chosen, ' told', 0, ' seen', seen)
+    call('PEXPIRE', record, devices_ttl)
+    call('HDEL', record, ' due')
+    call('DEL', devices)
+  end
+  if told ~= 0 then show() end
+  call('ZREM', due, user)
+  if online then call('SREM', online, user) end
+end
+
+if status == told then return {0, status, seen, now} end
+call('PUBLISH', channel, head .. instant(now) .. middle .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}')
+return {1, status, seen, now}

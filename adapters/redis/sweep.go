@@ -1,0 +1,179 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Lead implements [ports.PresenceSweep] by a key that expires.
+func (p *Presence) Lead(ctx context.Context, lease time.Duration) (bool, error) {
+	leads, err := p.lead.Run(ctx, p.client, []string{p.keys.sweeper()}, p.token, lease.Milliseconds()).Int()
+	if err != nil && answered(err) && hasCode(err, "WRONGTYPE") {
+		return false, &ports.ForeignValueError{Key: p.keys.sweeper(), Holds: "no string", For: "a lease"}
+	}
+	return leads == 1, unavailable(ctx, err)
+}
+
+// Expire implements [ports.PresenceSweep] in two round trips: every shard's users who are due, then a step for each. A shard that does not
+// answer holds up no other.
+func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {
+	found, more, err := p.dueUsers(ctx, max(1, limit/p.keys.shards()))
+	if len(found) == 0 {
+		return nil, false, err
+	}
+	told, failed := p.sweep(ctx, found)
+	return told, more, errors.Join(err, failed)
+}
+
+// dueUsers are no more than limit of each shard; there are more if one has as many. With an error they are those of the shards that answered.
+func (p *Presence) dueUsers(ctx context.Context, limit int) (users []domain.UserID, more bool, err error) {
+	shards := p.keys.shards()
+	ask := func(run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd) []*goredis.Cmd {
+		cmds := make([]*goredis.Cmd, shards)
+		_, _ = p.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each reply has its own error
+			for shard := range shards {
+				cmds[shard] = run(ctx, pipe, []string{p.keys.due(shard)}, p.ttl.Heartbeat.Milliseconds(), limit)
+			}
+			return nil
+		})
+		return cmds
+	}
+	cmds := ask(p.due.EvalSha)
+	for _, cmd := range cmds {
+		if err := cmd.Err(); err != nil && answered(err) && hasCode(err, "NOSCRIPT") {
+			cmds = ask(p.due.Eval)
+			break
+		}
+	}
+	var errs []error
+	for shard, cmd := range cmds {
+		members, err := cmd.StringSlice()
+		switch {
+		case err == nil:
+			var valid []domain.UserID
+			more = more || len(members) >= limit
+			valid, err = p.valid(ctx, shard, members)
+			users = append(users, valid...)
+		case answered(err) && hasCode(err, "WRONGTYPE"):
+			err = &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "when heartbeats end"}
+		default:
+			err = unavailable(ctx, err)
+		}
+		if err != nil && len(errs) < maxTroubles {
+			errs = append(errs, err)
+		}
+	}
+	return users, more, errors.Join(errs...)
+}
+
+// valid are the members of a due index that are users of it. Others were put there by someone else, and go.
+func (p *Presence) valid(ctx context.Context, shard int, members []string) ([]domain.UserID, error) {
+	users := make([]domain.UserID, 0, len(members))
+	var foreign []any
+	for _, member := range members {
+		if user, err := domain.ParseUserID(member); err == nil && p.keys.shard(user) == shard {
+			users = append(users, user)
+		} else {
+			foreign = append(foreign, member)
+		}
+	}
+	if len(foreign) == 0 {
+		return users, nil
+	}
+	return users, unavailable(ctx, p.client.ZRem(ctx, p.keys.due(shard), foreign...).Err())
+}
+
+// sweep lets time move users on, and on a Cluster aligns who is online.
+func (p *Presence) sweep(ctx context.Context, users []domain.UserID) ([]domain.UserStatus, error) {
+	outcomes, err := p.settle(ctx, users)
+	if err != nil {
+		return nil, err
+	}
+	told, err := toldOf(outcomes)
+	if !p.keys.cluster {
+		return told, err
+	}
+	statuses := make(map[domain.UserID]domain.Status, len(users))
+	for i, o := range outcomes {
+		if o.err == nil {
+			statuses[users[i]] = o.status.Status // offline, if nothing is known: the record is lost
+		}
+	}
+	return told, errors.Join(err, p.align(ctx, statuses))
+}
+
+// pages are where Repair goes on.
+type pages struct {
+	online uint64 // in the set of who is online
+	shard  int    // in which due index
+	due    uint64 // where in it
+}
+
+// Repair implements [ports.PresenceSweep]. On a single server it goes through who is online: those of whom nothing is known were put
+// there by another program, and stay. On a Cluster it goes through those whom a core has put there, and through the due indexes for
+// those who are missing.
+func (p *Presence) Repair(ctx context.Context, limit int) ([]domain.UserStatus, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	members, err := p.nextOnline(ctx, limit)
+	if err != nil {
+		return nil, err
+	}
+	users := make([]domain.UserID, 0, len(members))
+	for _, member := range members {
+		if user, err := domain.ParseUserID(member); err == nil {
+			users = append(users, user)
+		}
+	}
+	if p.keys.cluster {
+		indexed, err := p.nextIndexed(ctx, limit)
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, indexed...)
+	}
+	if len(users) == 0 {
+		return nil, nil
+	}
+	return p.sweep(ctx, users)
+}
+
+func (p *Presence) nextOnline(ctx context.Context, limit int) (members []string, err error) {
+	set := p.keys.online()
+	if p.keys.cluster {
+		set = p.keys.added()
+	}
+	members, next, err := p.client.SScan(ctx, set, p.pages.online, "", int64(limit)).Result()
+	if err != nil {
+		return nil, p.alignment(ctx, err)
+	}
+	p.pages.online = next
+	return members, nil
+}
+
+func (p *Presence) nextIndexed(ctx context.Context, limit int) ([]domain.UserID, error) {
+	shard := p.pages.shard
+	scored, next, err := p.client.ZScan(ctx, p.keys.due(shard), p.pages.due, "", int64(limit)).Result()
+	if err != nil {
+		p.pages.shard = (shard + 1) % p.keys.shards() // the others need not wait
+		p.pages.due = 0
+		if answered(err) && hasCode(err, "WRONGTYPE") {
+			return nil, &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "when heartbeats end"}
+		}
+		return nil, unavailable(ctx, err)
+	}
+	if p.pages.due = next; next == 0 {
+		p.pages.shard = (shard + 1) % p.keys.shards()
+	}
+	members := make([]string, 0, len(scored)/2)
+	for i := 0; i < len(scored); i += 2 { // a member, its score
+		members = append(members, scored[i])
+	}
+	return p.valid(ctx, shard, members)
+}

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"chatcore/ports"
+)
+
+// How the sweeper works. It is about so long that a heartbeat's end goes unnoticed, and twice the lease if the process that sweeps dies.
+const (
+	sweepEvery  = time.Second
+	sweepLease  = 5 * time.Second
+	sweepPage   = 512
+	repairPage  = 128
+	sweepPages  = 64              // in one go, so that the lease is renewed
+	resignLimit = 2 * time.Second // for giving the lease back
+)
+
+// Sweeper finds users whose last device went silent, and tells that they are offline.
+type Sweeper struct {
+	sweep  ports.PresenceSweep
+	clock  ports.Clock
+	logger *slog.Logger
+}
+
+// NewSweeper sweeps what is kept there, by the clock's time.
+func NewSweeper(sweep ports.PresenceSweep, clock ports.Clock, logger *slog.Logger) *Sweeper {
+	return &Sweeper{sweep: sweep, clock: clock, logger: logger}
+}
+
+// Run sweeps once a second until ctx ends, as long as no other process does. What fails is tried again the next time, and logged when it begins
+// to fail and when it works again.
+func (s *Sweeper) Run(ctx context.Context) {
+	leads, failing := false, ""
+	for {
+		next := s.clock.Now().Add(sweepEvery)
+		var err error
+		if leads, err = s.once(ctx); ctx.Err() != nil {
+			break
+		}
+		switch {
+		case err != nil && err.Error() != failing:
+			failing = err.Error()
+			s.logger.WarnContext(ctx, "presence sweep failed, trying again", "error", err)
+		case err == nil && failing != "":
+			failing = ""
+			s.logger.InfoContext(ctx, "presence sweep works again")
+		}
+		if s.clock.Sleep(ctx, next) != nil {
+			break
+		}
+	}
+	if leads {
+		s.resign(context.WithoutCancel(ctx))
+	}
+}
+
+// resign spares the next process to wait for the end of the lease.
+func (s *Sweeper) resign(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, resignLimit)
+	defer cancel()
+	if _, err := s.sweep.Lead(ctx, 0); err != nil {
+		s.logger.DebugContext(ctx, "presence lease not given back, it ends by itself", "error", err)
+	}
+}
+
+// once sweeps if this process leads. It goes on while there are full pages.
+func (s *Sweeper) once(ctx context.Context) (leads bool, err error) {
+	if leads, err = s.sweep.Lead(ctx, sweepLease); !leads || err != nil {
+		return leads, err
+	}
+	for range sweepPages {
+		_, more, failed := s.sweep.Expire(ctx, sweepPage)
+		if err = errors.Join(err, failed); failed != nil || !more {
+			break
+		}
+	}
+	_, failed := s.sweep.Repair(ctx, repairPage)
+	return true, errors.Join(err, failed)
+}

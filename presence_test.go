@@ -1,0 +1,152 @@
+package chatcore_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"chatcore"
+	"chatcore/chatcoretest"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+// hears has a core that does not run yet give the statuses that it hears of.
+func hears(t *testing.T, core *chatcore.Core) <-chan domain.UserStatus {
+	t.Helper()
+	heard := make(chan domain.UserStatus, 64)
+	if err := core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.UserStatus]) { heard <- l.Event })); err != nil {
+		t.Fatal(err)
+	}
+	return heard
+}
+
+func hear(t *testing.T, heard <-chan domain.UserStatus, user domain.UserID, want domain.Status) {
+	t.Helper()
+	if e := receive(t, heard); e.User != user || e.Status != want {
+		t.Fatalf("heard %+v, want %s to be %d", e, user, want)
+	}
+}
+
+func heartbeat(t *testing.T, core *chatcore.Core, user domain.UserID, device domain.DeviceID) {
+	t.Helper()
+	if err := core.Presence.Heartbeat(t.Context(), user, device); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestACrashedDeviceIsToldOnce has several processes on one Redis; one of them sweeps, and then ends.
+func TestACrashedDeviceIsToldOnce(t *testing.T) {
+	config := chatcore.Config{
+		RedisURL: redistest.Shared(t).URL(), Namespace: "core-" + uuid.NewString(), TTL: chatcore.TTLs{Heartbeat: time.Second},
+	}
+	var cores []*chatcore.Core
+	var stops []func()
+	var heard <-chan domain.UserStatus
+	for range 3 {
+		core := opened(t)(chatcore.New(t.Context(), config))
+		heard = hears(t, core) // the last one's counts
+		cores, stops = append(cores, core), append(stops, start(t, core))
+	}
+	for i, stop := range stops {
+		heartbeat(t, cores[2], "ann", "phone")
+		hear(t, heard, "ann", domain.Online)
+		hear(t, heard, "ann", domain.Offline) // and nothing else before the next heartbeat
+		if online := must[[]bool](t)(cores[2].Presence.IsOnline(t.Context(), "ann", "ben")); !slices.Equal(online, []bool{false, false}) {
+			t.Errorf("online %v", online)
+		}
+		if i < 2 {
+			stop()
+		}
+	}
+}
+
+func TestPresenceByTheClock(t *testing.T) {
+	core := chatcoretest.New(t)
+	heard := hears(t, core.Core)
+	core.Start()
+	heartbeat(t, core.Core, "ann", "phone")
+	hear(t, heard, "ann", domain.Online)
+	if told := must[bool](t)(core.Presence.SetStatus(t.Context(), "ann", domain.Busy)); !told {
+		t.Error("the choice was not told")
+	}
+	hear(t, heard, "ann", domain.Busy)
+	seen := core.Clock.Now()
+	core.Clock.Advance(2 * time.Minute)
+	hear(t, heard, "ann", domain.Offline)
+	if s := must[[]domain.UserStatus](t)(core.Presence.Statuses(t.Context(), "ben", "ann")); s[1].Status != domain.Offline || !s[1].LastSeen.Equal(seen) || !s[0].LastSeen.IsZero() {
+		t.Errorf("statuses %+v", s)
+	}
+	for user, err := range core.Presence.Online(t.Context()) {
+		t.Errorf("%s is online, error %v", user, err)
+	}
+}
+
+// TestPresenceComesBackWithRedis stops a Redis that keeps nothing.
+func TestPresenceComesBackWithRedis(t *testing.T) {
+	server := redistest.Start(t)
+	logger, said := heard()
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Logger: logger, TTL: chatcore.TTLs{Heartbeat: time.Second}}))
+	statuses := hears(t, core)
+	start(t, core)
+	heartbeat(t, core, "ann", "phone")
+	hear(t, statuses, "ann", domain.Online)
+	server.Stop()
+	await(t, said, "presence sweep failed, trying again")
+	server.Restart(t)
+	await(t, said, "presence sweep works again")
+	eventually(t, "the listener is back", func() bool { // what is told meanwhile is lost to it
+		if err := core.Presence.Heartbeat(t.Context(), domain.UserID("user-"+uuid.NewString()), "phone"); err != nil {
+			t.Fatal(err)
+		}
+		return len(statuses) > 0
+	})
+	heartbeat(t, core, "ann", "phone")
+	for e := range statuses {
+		if e.User == "ann" && e.Status == domain.Offline {
+			break
+		}
+	}
+}
+
+func TestPresenceRefusesBadInput(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core, ctx := open(chatcore.Config{}), t.Context()
+		second := func(_ any, err error) error { return err }
+		for what, err := range map[string]error{
+			"a heartbeat of nobody":    core.Presence.Heartbeat(ctx, "", "phone"),
+			"a heartbeat of no device": core.Presence.Heartbeat(ctx, "ann", ""),
+			"a device with a space":    core.Presence.Heartbeat(ctx, "ann", " told"),
+			"a long device":            core.Presence.Leave(ctx, "ann", domain.DeviceID(strings.Repeat("x", 129))),
+			"a leave of nobody":        core.Presence.Leave(ctx, "a\x00", "phone"),
+			"a status of nobody":       second(core.Presence.SetStatus(ctx, "a b", domain.Away)),
+			"a status there is not":    second(core.Presence.SetStatus(ctx, "ann", 9)),
+			"statuses":                 second(core.Presence.Statuses(ctx, "ann", "\xff")),
+			"online":                   second(core.Presence.IsOnline(ctx, "ann", "")),
+		} {
+			var invalid *domain.InvalidError
+			if !errors.As(err, &invalid) {
+				t.Errorf("%s: %v", what, err)
+			}
+		}
+	})
+}
+
+func TestHeartbeatsThatCannotBe(t *testing.T) {
+	for _, ttl := range []chatcore.TTLs{
+		{Heartbeat: -time.Second}, {Heartbeat: time.Millisecond}, {Heartbeat: 200 * time.Second}, {Presence: time.Minute}, {UserStatus: time.Minute},
+	} {
+		var invalid *domain.InvalidError
+		if err := (chatcore.Config{TTL: ttl}).Validate(); !errors.As(err, &invalid) || invalid.Field != "TTL.Heartbeat" {
+			t.Errorf("%+v: %v", ttl, err)
+		}
+	}
+	if err := (chatcore.Config{TTL: chatcore.TTLs{Heartbeat: time.Minute, Presence: 2 * time.Minute}}).Validate(); err != nil {
+		t.Error(err)
+	}
+}
