@@ -74,7 +74,9 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
+	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -115,7 +117,9 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	views := newMemoryViews(p, log)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newMemoryStored(p, clock)
+	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -150,7 +154,10 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newMemoryStored(p, clock)
+	liveTransport := ownTransport(chatcoreOwnBackend)
+	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}

@@ -29,6 +29,8 @@ var (
 	onceSource string
 	//go:embed script/view.lua
 	viewSource string
+	//go:embed script/count.lua
+	countSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
