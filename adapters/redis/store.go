@@ -31,7 +31,7 @@ var (
 
 // NewStore keeps things under the namespace of keys.
 func NewStore(client goredis.UniversalClient, keys Keys) *Store {
-	return &Store{client: client, keys: keys, count: goredis.NewScript(countSource)}
+	return &Store{client: bare(client), keys: keys, count: goredis.NewScript(countSource)}
 }
 
 // name is the key in Redis, if it may be used.

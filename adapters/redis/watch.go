@@ -108,6 +108,9 @@ func (l *link) after(ctx context.Context, err error) {
 	if err == nil || ctx.Err() != nil || l.lost.Load() || !l.watch.ready.Load() {
 		return
 	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) { // a connection may notice before ctx does
+		return
+	}
 	var reply goredis.Error
 	if errors.As(err, &reply) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, context.Canceled) {
 		return
