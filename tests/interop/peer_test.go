@@ -63,16 +63,23 @@ func startPeer(t *testing.T, url string) *peer {
 		t.Fatal(err)
 	}
 	p := &peer{t: t, in: in, answers: make(map[int]chan line), heard: make(map[string]chan json.RawMessage), ready: make(chan struct{})}
-	ended := make(chan error, 1)
-	go func() { ended <- p.listen(out) }()
+	var listened error
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		listened = p.listen(out)
+	}()
 	t.Cleanup(func() {
 		_ = in.Close()
-		if err := errors.Join(<-ended, cmd.Wait()); err != nil {
+		<-ended
+		if err := errors.Join(listened, cmd.Wait()); err != nil {
 			t.Errorf("the peer ended with %v", err)
 		}
 	})
 	select {
 	case <-p.ready:
+	case <-ended:
+		t.Fatal("the peer has ended before it began; `make interop` installs what it needs")
 	case <-time.After(patience):
 		t.Fatal("the peer does not begin")
 	}
