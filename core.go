@@ -28,9 +28,8 @@ type Core struct {
 	Queries *app.Queries // present state, folded from the log
 
 	config   Config
-	views    ports.CachedViews // nil: the backend's
-	kept     app.Views         // what is kept of users
-	effects  ports.Effects     // nil: there is nowhere to remember them
+	kept     app.Views     // what is kept of users
+	effects  ports.Effects // nil: there is nowhere to remember them
 	backend  backend
 	codec    *wireformat.Codec
 	clock    ports.Clock
@@ -43,10 +42,15 @@ type Core struct {
 	telemetry *telemetry.Telemetry
 	unwatch   func() error
 
+	cacheStore ports.CacheStore // nil: there is nowhere to keep what is cached
+	caches     *app.Caches      // nil as well then
+	answers    bool             // queries are answered from the caches once the core runs
+
 	mu          sync.Mutex
 	groups      []*subscription
 	listeners   []LiveHandler
 	middlewares []message.HandlerMiddleware
+	teamCaches  map[string]teamCache // by prefix
 	started     bool
 	running     chan struct{}
 	closing     sync.Once
@@ -97,21 +101,25 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
-	counters *pubsub.Counters,
+	counters *pubsub.Counters, store ports.CacheStore, caches *app.Caches,
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Users: users, Queries: queries,
-		config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
-		counters: counters, running: make(chan struct{}),
+		config: c, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
+		counters: counters, running: make(chan struct{}), cacheStore: store, caches: caches,
 	}
-	var err error
-	core.unwatch, err = telemetry.Watch(meter, func() telemetry.Counts {
+	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
 		}
 	})
+	if err == nil {
+		var unwatchCaches func() error
+		unwatchCaches, err = telemetry.WatchCaches(meter, core.cacheStats)
+		core.unwatch = func() error { return errors.Join(unwatch(), unwatchCaches()) }
+	}
 	o.done(err)
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -254,12 +262,15 @@ type Stats struct {
 	LiveUnreadable uint64 // live payloads that are no event
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
+
+	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
 }
 
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
 	cached := c.entities.Stats()
 	return Stats{
+		Caches:    c.cacheStats(),
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
@@ -269,6 +280,10 @@ func (c *Core) Stats() Stats {
 
 // Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
 func (c *Core) Close() error {
-	c.closing.Do(func() { c.closeErr = errors.Join(c.unwatch(), c.backend.Close()) })
+	c.closing.Do(func() {
+		c.closeErr = c.unwatch()
+		c.closeCaches() // before what their loaders need
+		c.closeErr = errors.Join(c.closeErr, c.backend.Close())
+	})
 	return c.closeErr
 }

@@ -66,7 +66,12 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	cacheStore := newCacheStore(p, chatcoreCommandClient, keys)
+	caches, err := newCaches(config, cacheStore, clock, queries)
+	if err != nil {
+		return nil, err
+	}
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches)
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +112,12 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	views := newMemoryViews(p, log)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	cacheStore := newMemoryCacheStore(p, clock)
+	caches, err := newCaches(config, cacheStore, clock, queries)
+	if err != nil {
+		return nil, err
+	}
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches)
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +152,12 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	cacheStore := ownCacheStore(p)
+	caches, err := newCaches(config, cacheStore, clock, queries)
+	if err != nil {
+		return nil, err
+	}
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches)
 	if err != nil {
 		return nil, err
 	}

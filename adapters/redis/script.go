@@ -27,6 +27,12 @@ var (
 	onceSource string
 	//go:embed script/view.lua
 	viewSource string
+	//go:embed script/cache_lease.lua
+	cacheLeaseSource string
+	//go:embed script/cache_put.lua
+	cachePutSource string
+	//go:embed script/cache_invalidate.lua
+	cacheInvalidateSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
