@@ -15,8 +15,9 @@ type CacheStore interface {
 	// seen and nobody else holds the lease: all in one step. Taking it again under the same token takes it.
 	Lease(ctx context.Context, key CacheKey, seen CacheEntry, token string, d time.Duration) (CacheEntry, LeaseState, error)
 	// Put writes or refuses in one step, and gives what is kept afterwards. A write under a token takes place only if that still holds the
-	// lease and what is kept is still what had been seen then; the lease ends in any case. A write without a token takes place unless a
-	// later version is kept, and ends whichever lease there is. Neither does below a version that was invalidated.
+	// lease and what is kept is still what had been seen then, or if an earlier version is kept; the token's lease ends in any case. A
+	// write without a token takes place unless a later version is kept. A write that takes place ends whichever lease there is. None does
+	// below a version that was invalidated.
 	Put(ctx context.Context, key CacheKey, w CacheWrite) (CacheEntry, bool, error)
 	// Invalidate removes values and ends leases, key by key: each in one step, all of them in none. With a version it removes what is of an
 	// earlier version or of none, leaves leases alone, and has Put refuse what is of an earlier version or of none for as long as remember.

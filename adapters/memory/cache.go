@@ -124,18 +124,19 @@ func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.at(key)
-	if w.Token == "" {
-		if w.Meta.Version < k.floor || w.Meta.Version < k.entry.Meta.Version {
-			return k.given(), false, nil
-		}
-	} else {
-		if k.token != w.Token {
-			return k.given(), false, nil
-		}
-		if w.Release || k.seen != k.entry.Mark || w.Meta.Version < k.floor {
+	before := k.entry.Meta.Version
+	refused := w.Meta.Version < k.floor || w.Meta.Version < before
+	if w.Token != "" {
+		mine := k.token == w.Token
+		untouched := mine && k.seen == k.entry.Mark
+		if mine {
 			k.token, k.seen, k.leased = "", "", time.Time{}
-			return k.given(), false, nil
 		}
+		later := before > 0 && before < w.Meta.Version
+		refused = w.Release || !untouched && !later || w.Meta.Version < k.floor
+	}
+	if refused {
+		return k.given(), false, nil
 	}
 	k.token, k.seen, k.leased = "", "", time.Time{}
 	k.entry, k.until = ports.CacheEntry{}, time.Time{}

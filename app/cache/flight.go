@@ -275,9 +275,9 @@ func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, token 
 		own.err = err
 	}
 	old, v := c.judge(id, e)
-	behind := !l.missing && v >= expired && v != negative && e.Known && e.Meta.Version > version
-	if failed := l.err != nil || err != nil; failed || behind {
-		return c.fallBack(ctx, id, key, token, own, old, v, behind && !failed)
+	behind := err == nil && !l.missing && v >= expired && v != negative && e.Known && e.Meta.Version > version
+	if err != nil || behind {
+		return c.fallBack(ctx, id, key, token, own, old, v, behind)
 	}
 	if token == "" {
 		return own

@@ -117,6 +117,9 @@ func (c *Cache[K, T]) write(value []byte, version uint64) ports.CacheWrite {
 
 // writeOf is what to keep of what a load gave.
 func (c *Cache[K, T]) writeOf(l loaded[T]) (w ports.CacheWrite, version uint64, err error) {
+	if l.err != nil {
+		return w, 0, l.err
+	}
 	if l.missing {
 		w := ports.CacheWrite{TTL: c.kind.Negative}
 		if c.kind.Negative > 0 {

@@ -1,5 +1,5 @@
--- Writes a cached value, or refuses to: under a token whose lease has ended or has seen another value, below a version that is kept or was
--- invalidated.
+-- Writes a cached value, or refuses to: under a token whose lease has ended or has seen another value, unless that is of an earlier version;
+-- without a token, below a version that is kept; in either case below one that was invalidated.
 --
 -- KEYS  the value, STRING; its lease, STRING token and digest of what was seen; the version that was invalidated, STRING; what is known of the
 --       value, STRING, if that lies beside it
@@ -27,14 +27,16 @@ end
 local function refused() return {0, value or '', value and known or ''} end
 
 if token ~= '' then
-  if not held or string.sub(held, 1, #token + 1) ~= token .. ' ' then return refused() end
-  local seen = string.sub(held, #token + 2)
-  redis.call('DEL', lease)
-  if release or seen ~= (value and redis.sha1hex(value .. '\n' .. known) or '') or version < least then return refused() end
-else
-  if version < least or version < kept() then return refused() end
-  redis.call('DEL', lease)
+  local mine = held and string.sub(held, 1, #token + 1) == token .. ' '
+  if mine then redis.call('DEL', lease) end
+  if release then return refused() end
+  local untouched = mine and string.sub(held, #token + 2) == (value and redis.sha1hex(value .. '\n' .. known) or '')
+  local k = kept()
+  if not untouched and not (k > 0 and k < version) or version < least then return refused() end
+elseif version < least or version < kept() then
+  return refused()
 end
+redis.call('DEL', lease)
 if new == '' then
   redis.call('DEL', key)
 else
