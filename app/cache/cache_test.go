@@ -329,7 +329,11 @@ func TestALoadEndsWithItsLastCaller(t *testing.T) {
 		default:
 		}
 		leave[1]()
+		left := time.Now()
 		<-ended
+		if took := time.Since(left); took > 0 {
+			t.Errorf("it went on for %v", took)
+		}
 		r.expect(2)
 	})
 }
