@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"sync"
-	"sync/atomic"
 
 	"chatcore/app/cache"
 	"chatcore/domain"
@@ -28,23 +27,21 @@ type CacheKinds struct{ Message, ChatList, ContactList cache.Kind }
 
 // NewCaches keeps what the queries answer in a store.
 func NewCaches(store ports.CacheStore, clock ports.Clock, kinds CacheKinds, queries *Queries) (*Caches, error) {
-	direct := *queries
-	direct.caches = new(atomic.Pointer[Caches]) // it answers from the log, whatever they do
-	contacts := direct.views.Contacts
+	contacts := queries.views.Contacts
 	if contacts == nil {
-		contacts = direct.sharers
+		contacts = queries.sharers
 	}
 	user := func(id domain.UserID) string { return string(id) }
-	c := &Caches{queries: &direct}
+	c := &Caches{queries: queries}
 	var errs [3]error
 	c.messages, errs[0] = cache.New(store, clock, kinds.Message, cache.Source[messageKey, cachedMessage]{
-		Load: direct.cacheable, Key: func(id messageKey) string { return string(id.id) },
+		Load: queries.cacheable, Key: func(id messageKey) string { return string(id.id) },
 		Belongs: func(id messageKey, m cachedMessage) bool {
 			return m.ChatID == id.chat && m.MessageID == id.id && m.Version > 0
 		},
 	})
 	c.lists, errs[1] = cache.New(store, clock, kinds.ChatList, cache.Source[domain.UserID, []cachedChat]{
-		Load: direct.listed, Key: user,
+		Load: queries.listed, Key: user,
 		Belongs: func(_ domain.UserID, list []cachedChat) bool {
 			for _, chat := range list {
 				if _, known := roleOf(chat.Role); chat.ChatID == "" || !known {
