@@ -25,7 +25,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-type profile struct {
+type cachedProfile struct {
 	Name string `json:"name"`
 }
 
@@ -33,18 +33,18 @@ func TestACacheOfOnesOwn(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
 		loads := 0
-		load := func(_ context.Context, id string) (profile, error) {
+		load := func(_ context.Context, id string) (cachedProfile, error) {
 			if loads++; id == "nobody" {
-				return profile{}, chatcore.ErrNoValue
+				return cachedProfile{}, chatcore.ErrNoValue
 			}
-			return profile{Name: "<" + id + ">"}, nil
+			return cachedProfile{Name: "<" + id + ">"}, nil
 		}
 		profiles, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "profile:", Negative: time.Minute}, load)
 		if err != nil {
 			t.Fatal(err)
 		}
 		for range 2 {
-			if p := must[profile](t)(profiles.Get(t.Context(), "*{ada}:")); p.Name != "<*{ada}:>" {
+			if p := must[cachedProfile](t)(profiles.Get(t.Context(), "*{ada}:")); p.Name != "<*{ada}:>" {
 				t.Errorf("got %v", p)
 			}
 			if _, err := profiles.Get(t.Context(), "nobody"); !errors.Is(err, chatcore.ErrNoValue) {
@@ -57,7 +57,7 @@ func TestACacheOfOnesOwn(t *testing.T) {
 		if err := profiles.Invalidate(t.Context(), "*{ada}:"); err != nil {
 			t.Error(err)
 		}
-		must[profile](t)(profiles.Get(t.Context(), "*{ada}:"))
+		must[cachedProfile](t)(profiles.Get(t.Context(), "*{ada}:"))
 		if s := core.Stats().Caches["profile:"]; s.Loads != 3 || s.Hits != 1 || s.Negative != 1 {
 			t.Errorf("counts %+v", s)
 		}

@@ -26,6 +26,7 @@ type Core struct {
 	Chats   *app.Chats   // commands about chats
 	Users   *app.Users   // commands about users
 	Queries *app.Queries // present state, folded from the log
+	Helpers *Helpers     // values, counters, sets and channels of the caller's own
 
 	config   Config
 	kept     app.Views     // what is kept of users
@@ -101,10 +102,10 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
-	counters *pubsub.Counters, store ports.CacheStore, caches *app.Caches,
+	counters *pubsub.Counters, store ports.CacheStore, caches *app.Caches, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Users: users, Queries: queries,
+		Chats: chats, Users: users, Queries: queries, Helpers: helpers,
 		config: c, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}), cacheStore: store, caches: caches,
 	}
@@ -113,6 +114,7 @@ func newCore(
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
+			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
 	})
 	if err == nil {
@@ -263,6 +265,9 @@ type Stats struct {
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
 
+	HelperFailures   uint64 // that a helper answered with a default
+	HelperUnreadable uint64 // values and messages that helpers could not read and passed over
+
 	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
 }
 
@@ -275,12 +280,14 @@ func (c *Core) Stats() Stats {
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
+		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}
 }
 
 // Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
 func (c *Core) Close() error {
 	c.closing.Do(func() {
+		c.Helpers.channels.close()
 		c.closeErr = c.unwatch()
 		c.closeCaches() // before what their loaders need
 		c.closeErr = errors.Join(c.closeErr, c.backend.Close())

@@ -71,7 +71,9 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches)
+	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
+	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -117,7 +119,9 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches)
+	chatcoreStored := newMemoryStored(p, clock)
+	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +161,10 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches)
+	chatcoreStored := newMemoryStored(p, clock)
+	liveTransport := ownTransport(chatcoreOwnBackend)
+	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}

@@ -61,6 +61,7 @@ func TestNames(t *testing.T) {
 		"acme:cc:{acme:cc:user-chats:u}:v":                  spaced.versions(spaced.userChats("u")),
 		"message:m-1 cc:{message:m-1}:l cc:{message:m-1}:f": cached(plain, "message:", "m-1", true),
 		"acme:contact:list:%7Bu%7D acme:cc:{acme:contact:list:%7Bu%7D}:l acme:cc:{acme:contact:list:%7Bu%7D}:f acme:cc:{acme:contact:list:%7Bu%7D}:m": cached(spaced, "contact:list:", "{u}", false),
+		"acme:session:a b*": spaced.of("session:a b*"),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)

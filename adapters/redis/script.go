@@ -33,6 +33,8 @@ var (
 	cachePutSource string
 	//go:embed script/cache_invalidate.lua
 	cacheInvalidateSource string
+	//go:embed script/count.lua
+	countSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
