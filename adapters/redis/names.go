@@ -123,7 +123,7 @@ func (n Names) CheckPrefix(prefix string) error {
 		return errors.New(allowedName + ", the last of them a colon")
 	}
 	if strings.HasPrefix(prefix, ownPrefix) {
-		return errors.New("what does not begin with " + ownPrefix)
+		return fmt.Errorf("what does not begin with %q", ownPrefix)
 	}
 	n = n.WithDefaults()
 	fields := n.fields()
