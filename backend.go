@@ -26,9 +26,8 @@ type backend interface {
 	DeadLetters() pubsub.DeadLetters // nil if subscribers keep their own
 	Live() message.Subscriber
 	LiveDropped() uint64
-	LiveQueued() uint64             // handed to listeners so far
-	CachedViews() ports.CachedViews // nil if no other program shares the backend
-	Groups() Groups                 // nil if subscribers are not the core's own
+	LiveQueued() uint64 // handed to listeners so far
+	Groups() Groups     // nil if subscribers are not the core's own
 	Forget(ctx context.Context, group string) error
 	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
 	Close() error
@@ -78,10 +77,6 @@ func (b *redisBackend) LogID() string            { return b.log.ID() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
 func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
 func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
-
-func (b *redisBackend) CachedViews() ports.CachedViews {
-	return redis.NewCachedViews(b.clients.cache.UniversalClient, b.keys)
-}
 
 func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
 
@@ -142,7 +137,6 @@ func (b *memoryBackend) Live() message.Subscriber        { return b.live }
 func (b *memoryBackend) LiveDropped() uint64             { return b.live.Dropped() }
 func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
-func (b *memoryBackend) CachedViews() ports.CachedViews  { return nil }
 func (b *memoryBackend) Groups() Groups                  { return b.delivery }
 func (b *memoryBackend) Close() error                    { return b.live.Close() }
 
@@ -168,7 +162,6 @@ func (b *ownBackend) Live() message.Subscriber        { return b.EventLog.Live }
 func (b *ownBackend) LiveDropped() uint64             { return 0 }
 func (b *ownBackend) LiveQueued() uint64              { return 0 }
 func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
-func (b *ownBackend) CachedViews() ports.CachedViews  { return nil }
 func (b *ownBackend) Groups() Groups                  { return nil }
 
 func (b *ownBackend) Subscriber(s *subscription) (message.Subscriber, error) {

@@ -30,9 +30,8 @@ type Core struct {
 
 	sweeper  *app.Sweeper
 	config   Config
-	views    ports.CachedViews // nil: the backend's
-	kept     app.Views         // what is kept of users
-	effects  ports.Effects     // nil: there is nowhere to remember them
+	kept     app.Views     // what is kept of users
+	effects  ports.Effects // nil: there is nowhere to remember them
 	backend  backend
 	codec    *wireformat.Codec
 	clock    ports.Clock
@@ -45,10 +44,15 @@ type Core struct {
 	telemetry *telemetry.Telemetry
 	unwatch   func() error
 
+	cacheStore ports.CacheStore // nil: there is nowhere to keep what is cached
+	caches     *app.Caches      // nil as well then
+	answers    bool             // queries are answered from the caches once the core runs
+
 	mu          sync.Mutex
 	groups      []*subscription
 	listeners   []LiveHandler
 	middlewares []message.HandlerMiddleware
+	teamCaches  map[string]teamCache // by prefix
 	started     bool
 	running     chan struct{}
 	closing     sync.Once
@@ -100,15 +104,14 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, presence *app.Presence, sweeper *app.Sweeper, queries *app.Queries, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
-	counters *pubsub.Counters, helpers *Helpers,
+	counters *pubsub.Counters, store ports.CacheStore, caches *app.Caches, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Helpers: helpers,
-		sweeper: sweeper, config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
-		counters: counters, running: make(chan struct{}),
+		sweeper: sweeper, config: c, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
+		counters: counters, running: make(chan struct{}), cacheStore: store, caches: caches,
 	}
-	var err error
-	core.unwatch, err = telemetry.Watch(meter, func() telemetry.Counts {
+	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
@@ -116,6 +119,11 @@ func newCore(
 			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
 	})
+	if err == nil {
+		var unwatchCaches func() error
+		unwatchCaches, err = telemetry.WatchCaches(meter, core.cacheStats)
+		core.unwatch = func() error { return errors.Join(unwatch(), unwatchCaches()) }
+	}
 	o.done(err)
 	if err != nil {
 		return nil, errors.Join(err, b.Close())
@@ -261,12 +269,15 @@ type Stats struct {
 
 	HelperFailures   uint64 // that a helper answered with a default
 	HelperUnreadable uint64 // values and messages that helpers could not read and passed over
+
+	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
 }
 
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
 	cached := c.entities.Stats()
 	return Stats{
+		Caches:    c.cacheStats(),
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
@@ -280,7 +291,9 @@ func (c *Core) Close() error {
 	c.closing.Do(func() {
 		c.closed.Store(true)
 		c.Helpers.channels.close()
-		c.closeErr = errors.Join(c.unwatch(), c.backend.Close())
+		c.closeErr = c.unwatch()
+		c.closeCaches() // before what their loaders need
+		c.closeErr = errors.Join(c.closeErr, c.backend.Close())
 	})
 	return c.closeErr
 }

@@ -26,7 +26,8 @@ type parts struct {
 	ids       ports.IDs
 	typing    ports.TypingMarks
 	presence  ports.PresenceStore
-	views     ports.CachedViews
+	caches    ports.CacheStore
+	contacts  app.ContactsOf
 	effects   ports.Effects
 	userChats ports.UserView
 	unread    ports.UserView
@@ -64,8 +65,12 @@ func WithPresence(presence ports.PresenceStore) Option {
 	return func(p *parts) { p.presence = presence }
 }
 
-// WithCachedViews are caches of other programs for [Core.SubscribeBuiltins] to keep right.
-func WithCachedViews(views ports.CachedViews) Option { return func(p *parts) { p.views = views } }
+// WithCacheStore keeps what is cached. All processes have to share it.
+func WithCacheStore(store ports.CacheStore) Option { return func(p *parts) { p.caches = store } }
+
+// WithContacts says who a user's contacts are, for [app.Queries.Contacts]: from a directory, say. They are cached; [app.Queries.ForgetContacts]
+// has them asked for anew.
+func WithContacts(of app.ContactsOf) Option { return func(p *parts) { p.contacts = of } }
 
 // WithUserViews keeps which chats users are in, and how many messages they have not read, for [Core.SubscribeBuiltins] and the queries about
 // users. nil leaves the core's own.
@@ -111,7 +116,7 @@ type LiveTransport interface {
 
 // WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and presence are kept in memory
 // unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
-// users, only where [WithEffects] and [WithUserViews] say. It closes what it was given when it ends.
+// users, only where [WithEffects] and [WithUserViews] say. What is cached needs [WithCacheStore]. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
 
 // instrumentation is the name under which the core traces and measures.

@@ -29,15 +29,20 @@ type numbered struct{ n atomic.Int64 }
 
 func (n *numbered) NewID() string { return fmt.Sprint("id-", n.n.Add(1)) }
 
-// dropped are views that tell what was dropped.
-type dropped chan domain.MessageID
-
-func (d dropped) DropMessage(_ context.Context, id domain.MessageID) error {
-	d <- id
-	return nil
+// told is a store of cached values that tells what is invalidated.
+type told struct {
+	ports.CacheStore
+	keys chan ports.CacheKey
 }
 
-func (dropped) DropChatLists(context.Context, ...domain.UserID) error { return nil }
+func (c told) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
+	for _, key := range keys {
+		if key.Prefix == "message:" {
+			c.keys <- key
+		}
+	}
+	return c.CacheStore.Invalidate(ctx, version, remember, keys...)
+}
 
 // nowhere hears nothing.
 type nowhere struct{}
@@ -49,11 +54,11 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	clock := chatcoretest.NewClock(time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC))
-	views := make(dropped, 1)
+	caches := told{CacheStore: memory.NewCache(clock), keys: make(chan ports.CacheKey, 1)}
 	presence := memory.NewPresence(clock, nowhere{}, ports.PresenceTTL{Heartbeat: time.Minute, Kept: time.Hour, Status: time.Hour})
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: prefix, Partitions: 1},
 		chatcore.WithClock(clock), chatcore.WithIDs(&numbered{}), chatcore.WithPresence(presence),
-		chatcore.WithTypingMarks(memory.NewTyping(clock)), chatcore.WithCachedViews(views),
+		chatcore.WithTypingMarks(memory.NewTyping(clock)), chatcore.WithCacheStore(caches),
 		chatcore.WithUserViews(memory.NewUserView(), memory.NewUserView())))
 	if err := core.SubscribeBuiltins(); err != nil {
 		t.Fatal(err)
@@ -85,8 +90,8 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 		}
 	}
 	must[app.Done](t)(core.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ada", MessageID: sent.MessageID}))
-	if id := receive(t, views); id != sent.MessageID {
-		t.Errorf("dropped %s", id)
+	if key := receive(t, caches.keys); key.ID != string(sent.MessageID) {
+		t.Errorf("invalidated is %v", key)
 	}
 }
 

@@ -235,7 +235,7 @@ func (p parts) viewsOr(log string, chats, unread ports.UserView) app.Views {
 	if p.unread != nil {
 		unread = p.unread
 	}
-	return app.Views{Log: log, Chats: chats, Unread: unread}
+	return app.Views{Log: log, Chats: chats, Unread: unread, Contacts: p.contacts}
 }
 
 func newStored(p parts, commands commandClient, keys redis.Keys) stored {
@@ -281,6 +281,22 @@ func newMemoryStored(p parts, clock ports.Clock) stored { return p.storedOr(memo
 func newMemoryViews(p parts, log *memory.Log) app.Views {
 	return p.viewsOr(log.ID(), memory.NewUserView(), memory.NewUserView())
 }
+
+func newCacheStore(p parts, cache cacheClient, keys redis.Keys) ports.CacheStore {
+	if p.caches != nil {
+		return p.caches
+	}
+	return redis.NewCache(cache.UniversalClient, keys)
+}
+
+func newMemoryCacheStore(p parts, clock ports.Clock) ports.CacheStore {
+	if p.caches != nil {
+		return p.caches
+	}
+	return memory.NewCache(clock)
+}
+
+func ownCacheStore(p parts) ports.CacheStore { return p.caches }
 
 // A log of the team's own comes with everything but typing and presence.
 

@@ -24,6 +24,9 @@ func (c *Core) Run(ctx context.Context) (err error) {
 		return ErrRunning
 	}
 	c.started = true
+	if c.answers {
+		c.caches.Answer(c.Queries)
+	}
 	c.mu.Unlock()
 	defer func() { err = errors.Join(err, c.Close()) }()
 

@@ -78,9 +78,14 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
+	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
+	caches, err := newCaches(config, cacheStore, clock, queries)
+	if err != nil {
+		return nil, err
+	}
 	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
 	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -122,9 +127,14 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	views := newMemoryViews(p, log)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
+	cacheStore := newMemoryCacheStore(p, clock)
+	caches, err := newCaches(config, cacheStore, clock, queries)
+	if err != nil {
+		return nil, err
+	}
 	chatcoreStored := newMemoryStored(p, clock)
 	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -160,10 +170,15 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
+	cacheStore := ownCacheStore(p)
+	caches, err := newCaches(config, cacheStore, clock, queries)
+	if err != nil {
+		return nil, err
+	}
 	chatcoreStored := newMemoryStored(p, clock)
 	liveTransport := ownTransport(chatcoreOwnBackend)
 	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}

@@ -138,6 +138,7 @@ func (c *Chats) confirm(ctx context.Context, s *state, at domain.Seq) error {
 // learn takes the command's own doing into the cache. Only what was a condition is known for certain.
 func (c *Chats) learn(ctx context.Context, cmd *command, s *state, events []domain.Durable, at ports.Appended) {
 	for i, e := range events {
+		c.entities.moves.note(e, at.First+domain.Seq(i)) //nolint:gosec // an index
 		for k := range s.slots {
 			known := &s.slots[k]
 			if known.state == nil || known.expect || known.latest || cmd.unconditional != nil && cmd.unconditional(known.entity) {

@@ -14,6 +14,7 @@ type Entities struct {
 	log       ports.EventLog
 	snapshots ports.Snapshots
 	cache     *stateCache
+	moves     *moves
 	until     domain.Seq // as of this seq; 0: as of now
 }
 
@@ -22,7 +23,7 @@ type CacheBytes int
 
 // NewEntities loads from a log. Without snapshots (nil) an entity is folded from all of its events, unless it is cached.
 func NewEntities(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes) *Entities {
-	return &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size))}
+	return &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size)), moves: &moves{}}
 }
 
 // Forget drops all that is cached: for when the log may have lost what it acknowledged, and versions may come to mean something else.
@@ -39,7 +40,7 @@ func (e *Entities) Stats() CacheStats { return e.cache.stats() }
 
 // at gives the entities as of a seq. They are not cached.
 func (e *Entities) at(seq domain.Seq) *Entities {
-	return &Entities{log: e.log, snapshots: nil, until: seq}
+	return &Entities{log: e.log, snapshots: nil, moves: e.moves, until: seq}
 }
 
 // slot is an entity as it is known.

@@ -3,8 +3,11 @@ package app
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"math"
 	"slices"
+	"sync/atomic"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -24,17 +27,19 @@ type Log interface {
 }
 
 // Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq.
-// Answers about a user come from views that the built-in subscribers keep.
+// Answers about a user come from views that the built-in subscribers keep. In a process that runs these, single messages, chat lists and
+// contacts come from caches that they keep right: a moment behind the log, but not behind what the process itself has done to a message.
 type Queries struct {
 	log      Log
 	entities *Entities
 	views    Views
-	until    domain.Seq // 0: as of now
+	caches   *atomic.Pointer[Caches] // nil in it: nothing is answered from caches
+	until    domain.Seq              // 0: as of now
 }
 
 // NewQueries puts the queries on the given log, and on views of it.
 func NewQueries(log Log, entities *Entities, views Views) *Queries {
-	return &Queries{log: log, entities: entities, views: views}
+	return &Queries{log: log, entities: entities, views: views, caches: new(atomic.Pointer[Caches])}
 }
 
 // At gives the same queries as of a seq of the chat that they are asked about: what happened later does not count. They read all that the
@@ -44,7 +49,7 @@ func (q *Queries) At(seq domain.Seq) *Queries {
 	if seq == 0 {
 		return q
 	}
-	return &Queries{log: q.log, entities: q.entities.at(seq), until: seq}
+	return &Queries{log: q.log, entities: q.entities.at(seq), caches: new(atomic.Pointer[Caches]), until: seq}
 }
 
 // clipped is a range as of the queries' seq; false if there is nothing in it.
@@ -211,15 +216,24 @@ func (q *Queries) Message(ctx context.Context, chat domain.ChatID, id domain.Mes
 	if err := firstError(checkChat(chat), checkMessage(id)); err != nil {
 		return MessageView{}, err
 	}
+	if c := q.caches.Load(); c != nil {
+		return q.cachedMessage(ctx, c, chat, id)
+	}
+	view, _, err := q.message(ctx, chat, id)
+	return view, err
+}
+
+// message gives a message from the log, with the seq of the last event that changed it or its reactions.
+func (q *Queries) message(ctx context.Context, chat domain.ChatID, id domain.MessageID) (MessageView, domain.Seq, error) {
 	slots := []slot{{entity: domain.MessageEntity(id)}, {entity: domain.ReactionsEntity(id)}}
 	if _, err := q.load(ctx, chat, slots); err != nil {
-		return MessageView{}, err
+		return MessageView{}, 0, err
 	}
 	view := viewOf(slots[0], slots[1])
 	if !view.Exists() {
-		return MessageView{}, noMessage(chat, id)
+		return MessageView{}, 0, noMessage(chat, id)
 	}
-	return view, nil
+	return view, max(slots[0].version, slots[1].version), nil
 }
 
 func noMessage(chat domain.ChatID, id domain.MessageID) error {
@@ -266,6 +280,14 @@ func (q *Queries) Members(ctx context.Context, chat domain.ChatID) ([]domain.Mem
 	if err := firstError(checkChat(chat)); err != nil {
 		return nil, err
 	}
+	return q.membersUpTo(ctx, chat, math.MaxInt)
+}
+
+// errTooMany is a chat of more members than were asked for.
+var errTooMany = errors.New("too many members")
+
+// membersUpTo gives a chat's members, or errTooMany if there are more than most.
+func (q *Queries) membersUpTo(ctx context.Context, chat domain.ChatID, most int) ([]domain.Member, error) {
 	if err := q.exists(ctx, chat); err != nil {
 		return nil, err
 	}
@@ -282,6 +304,9 @@ func (q *Queries) Members(ctx context.Context, chat domain.ChatID) ([]domain.Mem
 			}
 		}
 		slots = slots[:0]
+		if len(members) > most {
+			return errTooMany
+		}
 		return nil
 	}
 	for user, err := range q.log.Members(ctx, chat) {

@@ -95,14 +95,20 @@ func (q *Queries) UnreadOf(ctx context.Context, user domain.UserID) (map[domain.
 	if err != nil {
 		return nil, err
 	}
+	return q.addUnread(ctx, user, chats, counts)
+}
+
+// addUnread computes the counts that are missing.
+func (q *Queries) addUnread(
+	ctx context.Context, user domain.UserID, chats []domain.ChatID, counts map[domain.ChatID]domain.Ordinal,
+) (map[domain.ChatID]domain.Ordinal, error) {
 	chats = slices.DeleteFunc(chats, func(chat domain.ChatID) bool {
 		_, kept := counts[chat]
 		return kept
 	})
-	const together = 8 // chats computed side by side
 	computed, left := make([]domain.Ordinal, len(chats)), make([]bool, len(chats))
 	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(together)
+	group.SetLimit(chatsTogether)
 	for i, chat := range chats {
 		group.Go(func() (err error) {
 			computed[i], err = q.Unread(ctx, chat, user)

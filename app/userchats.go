@@ -15,6 +15,8 @@ type Views struct {
 	Log    string         // id of the event log that they are made of
 	Chats  ports.UserView // the chats a user is in, with the seq of the join; nil if it is not kept
 	Unread ports.UserView // how many messages a user has not read; nil if it is not kept
+
+	Contacts ContactsOf // nil: who shares a chat
 }
 
 // ErrNoViews is a query for what is not kept: as of a seq, or because a log of the team's own came without views by user.

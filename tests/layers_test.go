@@ -32,7 +32,8 @@ var layers = map[string][]string{
 	"domain":              {},
 	"ports":               {"chatcore/domain"},
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
-	"app":                 {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
+	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "golang.org/x/sync"},
+	"app/cache":           {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
 	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", goRedis, otelAPI, uuids},
 	"adapters/pubsub":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids},
@@ -98,7 +99,7 @@ func forbidden(file, imported string) string {
 	}
 	allowed := layers[layer]
 	if strings.HasSuffix(file, "_test.go") {
-		if !slices.Contains([]string{"domain", "ports", "ports/porttest", "app"}, layer) {
+		if !slices.Contains([]string{"domain", "ports", "ports/porttest", "app", "app/cache"}, layer) {
 			return ""
 		}
 		allowed = []string{module, "pgregory.net/rapid", "go.uber.org/goleak"}
@@ -147,6 +148,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"domain/a_test.go":         {goRedis, "github.com/stretchr/testify"},
 		"ports/a.go":               {"chatcore/app", watermill + "/message"},
 		"ports/porttest/a.go":      {"chatcore/adapters/redis", goRedis},
+		"app/cache/a.go":           {"chatcore/app", goRedis, "chatcore/adapters/redis"},
 		"app/a.go":                 {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
 		"adapters/wireformat/a.go": {"chatcore/app", goRedis},
 		"adapters/redis/a.go":      {"chatcore/app", watermill, "chatcore/adapters/pubsub"},

@@ -124,3 +124,52 @@ func TestRecordsAreCopies(t *testing.T) {
 		spoil(records)
 	}
 }
+
+func TestCaches(t *testing.T) {
+	porttest.Caches(t, func(*testing.T) porttest.CacheStore { return porttest.CacheStore{CacheStore: NewCache(newClock())} })
+}
+
+// TestWhatIsCachedEnds by the clock: values, leases and invalidated versions, each in its time.
+func TestWhatIsCachedEnds(t *testing.T) {
+	clock := newClock()
+	c, ctx := NewCache(clock), t.Context()
+	key := ports.CacheKey{Prefix: "kind:", ID: "a"}
+	write := ports.CacheWrite{Value: []byte("1"), TTL: time.Minute, Meta: ports.CacheMeta{Version: 3}}
+	if _, kept, err := c.Put(ctx, key, write); !kept || err != nil {
+		t.Fatal(kept, err)
+	}
+	seen, _ := c.Get(ctx, key)
+	if _, state, _ := c.Lease(ctx, key, seen, "a", 2*time.Minute); state != ports.LeaseTaken {
+		t.Fatal(state)
+	}
+	if err := c.Invalidate(ctx, 3, 3*time.Minute, key); err != nil {
+		t.Fatal(err)
+	}
+	clock.forward(time.Minute)
+	if e, _ := c.Get(ctx, key); e.Value != nil {
+		t.Errorf("after its time there is %s", e.Value)
+	}
+	if _, state, _ := c.Lease(ctx, key, ports.CacheEntry{}, "b", time.Minute); state != ports.LeaseHeld {
+		t.Errorf("the lease is %v", state)
+	}
+	clock.forward(time.Minute)
+	if _, state, _ := c.Lease(ctx, key, ports.CacheEntry{}, "b", time.Minute); state != ports.LeaseTaken {
+		t.Errorf("after its time the lease is %v", state)
+	}
+	write.Meta.Version = 2
+	if _, kept, _ := c.Put(ctx, key, write); kept {
+		t.Error("an invalidated version was kept")
+	}
+	clock.forward(time.Minute)
+	if _, kept, _ := c.Put(ctx, key, write); !kept {
+		t.Error("an invalidated version is not forgotten")
+	}
+	for i := range 5000 {
+		key.ID = string(rune(i + 1000))
+		_, _, _ = c.Put(ctx, key, write)
+		clock.forward(time.Second)
+	}
+	if n := len(c.kept); n > 3000 {
+		t.Errorf("%d are kept", n)
+	}
+}

@@ -41,6 +41,9 @@ func TestOnACluster(t *testing.T) {
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUserChats(client, clusterKeys(t)) })
 	})
+	t.Run("caches", func(t *testing.T) {
+		porttest.Caches(t, func(t *testing.T) porttest.CacheStore { return newCacheStore(t, client, clusterKeys(t)) })
+	})
 	t.Run("effects", func(t *testing.T) {
 		porttest.Effects(t, func(t *testing.T) porttest.EffectStore { return newEffects(t, client, clusterKeys(t)) })
 		testEffectsInSlots(t, client)

@@ -7,6 +7,7 @@ import (
 	"unicode/utf8"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Keys names everything that chatcore keeps in Redis.
@@ -41,6 +42,13 @@ import (
 //	cc:presence-sweeper          STRING  token of the process that sweeps; a few seconds
 //	cc:{user:online:}:added      SET     on a Cluster, whom of user:online: a core has put there
 //
+//
+// What lies beside a cached value:
+//
+//	cc:{KEY}:l  STRING  who loads it: token, and digest of what was there then; Kind.Lease
+//	cc:{KEY}:f  STRING  the version that was invalidated last; Kind.Remember
+//	cc:{KEY}:m  STRING  of a value that is no object: schema, version, until when it is fresh, digest of the value; as long as the value
+//
 // The other names are [Names].
 type Keys struct {
 	prefix  string
@@ -60,7 +68,7 @@ func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error
 	if namespace != "" && !plain(namespace) {
 		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
 	}
-	n = n.withDefaults()
+	n = n.WithDefaults()
 	if err := n.check(); err != nil {
 		return Keys{}, err
 	}
@@ -221,20 +229,25 @@ func (k Keys) unread(user domain.UserID) string {
 	return k.prefix + k.names.ChatUnread + escape(string(user))
 }
 
-func (k Keys) message(id domain.MessageID) string {
-	return k.prefix + k.names.Message + escape(string(id))
-}
-
-func (k Keys) chatList(user domain.UserID) string {
-	return k.prefix + k.names.ChatList + escape(string(user))
-}
-
 func (k Keys) userChats(user domain.UserID) string {
 	return k.prefix + "cc:user-chats:" + escape(string(user))
 }
 
 // versions names what lies beside a user's numbers.
 func (k Keys) versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }
+
+// cached are the keys of a cached value: itself, its lease, what was invalidated and, unless it is an object, what is known of it.
+func (k Keys) cached(c ports.CacheKey) []string {
+	value := k.cachedValue(c)
+	beside := k.prefix + ownPrefix + "{" + value + "}:"
+	keys := []string{value, beside + "l", beside + "f", beside + "m"}
+	if c.Object {
+		keys = keys[:3]
+	}
+	return keys
+}
+
+func (k Keys) cachedValue(c ports.CacheKey) string { return k.prefix + c.Prefix + escape(c.ID) }
 
 // marker names what remembers that an effect was made on a key: {KEY} lies where the key does. It reports false for a key of which that
 // cannot be said. An effect on no key lies anywhere.

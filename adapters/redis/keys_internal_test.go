@@ -8,6 +8,7 @@ import (
 	"pgregory.net/rapid"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // TestNames fixes the names that other programs, and logs that exist, rely on.
@@ -27,44 +28,49 @@ func TestNames(t *testing.T) {
 		}
 		return name
 	}
+	cached := func(k Keys, prefix, id string, object bool) string {
+		return strings.Join(k.cached(ports.CacheKey{Prefix: prefix, ID: id, Object: object}), " ")
+	}
 	tag, user := plain.tags[plain.Partition("room-1")], plain.tags[plain.Partition("user-789")]
 	for want, got := range map[string]string{
-		"cc:log":                               plain.log(),
-		"acme:cc:log":                          spaced.log(),
-		"cc:{" + tag + "}:room-1:x":            plain.chat("room-1", "x"),
-		"acme:cc:{" + tag + "}:room-1:0":       spaced.chat("room-1", "0"),
-		"cc:{18}:id":                           plain.id(0),
-		"cc:{18}:chats":                        plain.chats(0),
-		"cc:{18}:confirm":                      plain.confirm(0),
-		"message-delivery-stream:{18}":         plain.stream(0),
-		"acme:message-delivery-stream:{18}":    spaced.stream(0),
-		"message-delivery-stream":              one.stream(0),
-		"cc:{message-delivery-stream}:id":      one.id(0),
-		"typing:room-1:user-789":               plain.typing("room-1", "user-789"),
-		"typing:a%3Ab:%2A%7Bx%7D":              plain.typing("a:b", "*{x}"),
-		"typing:{" + tag + "}:room-1:user-789": cluster.typing("room-1", "user-789"),
-		"user:status:user-789":                 plain.status("user-789"),
-		"acme:user:online:":                    spaced.online(),
-		"presence:user-789":                    plain.presence("user-789"),
-		"cc:presence:user-789":                 plain.record("user-789"),
-		"cc:presence-due":                      plain.due(0),
-		"acme:cc:presence-sweeper":             spaced.sweeper(),
-		"acme:cc:{acme:user:online:}:added":    spaced.added(),
-		"user:status:{" + user + "}:user-789":  cluster.status("user-789"),
-		"presence:{" + user + "}:user-789":     cluster.presence("user-789"),
-		"cc:presence:{" + user + "}:user-789":  cluster.record("user-789"),
-		"cc:presence-due:{" + user + "}":       cluster.due(cluster.shard("user-789")),
-		"acme:message:new":                     spaced.Channel("message:new"),
-		"cc:once:{badges:ada}:push%3A1:ID":     marker(plain, "badges:ada"),
-		"acme:cc:once:{ada}:push%3A1:ID":       marker(spaced, "badges:{ada}:x"),
-		"cc:once:{ID}:push%3A1:ID":             marker(plain, ""),
-		"chat:unread:user-789":                 plain.unread("user-789"),
-		"acme:chat:unread:%7Ba%7D":             spaced.unread("{a}"),
-		"cc:{chat:unread:user-789}:v":          plain.versions(plain.unread("user-789")),
-		"acme:cc:{acme:chat:unread:u}:v":       spaced.versions(spaced.unread("u")),
-		"cc:user-chats:user-789":               plain.userChats("user-789"),
-		"acme:session:a b*":                    spaced.of("session:a b*"),
-		"acme:cc:{acme:cc:user-chats:u}:v":     spaced.versions(spaced.userChats("u")),
+		"cc:log":                                            plain.log(),
+		"acme:cc:log":                                       spaced.log(),
+		"cc:{" + tag + "}:room-1:x":                         plain.chat("room-1", "x"),
+		"acme:cc:{" + tag + "}:room-1:0":                    spaced.chat("room-1", "0"),
+		"cc:{18}:id":                                        plain.id(0),
+		"cc:{18}:chats":                                     plain.chats(0),
+		"cc:{18}:confirm":                                   plain.confirm(0),
+		"message-delivery-stream:{18}":                      plain.stream(0),
+		"acme:message-delivery-stream:{18}":                 spaced.stream(0),
+		"message-delivery-stream":                           one.stream(0),
+		"cc:{message-delivery-stream}:id":                   one.id(0),
+		"typing:room-1:user-789":                            plain.typing("room-1", "user-789"),
+		"typing:a%3Ab:%2A%7Bx%7D":                           plain.typing("a:b", "*{x}"),
+		"typing:{" + tag + "}:room-1:user-789":              cluster.typing("room-1", "user-789"),
+		"user:status:user-789":                              plain.status("user-789"),
+		"acme:user:online:":                                 spaced.online(),
+		"presence:user-789":                                 plain.presence("user-789"),
+		"cc:presence:user-789":                              plain.record("user-789"),
+		"cc:presence-due":                                   plain.due(0),
+		"acme:cc:presence-sweeper":                          spaced.sweeper(),
+		"acme:cc:{acme:user:online:}:added":                 spaced.added(),
+		"user:status:{" + user + "}:user-789":               cluster.status("user-789"),
+		"presence:{" + user + "}:user-789":                  cluster.presence("user-789"),
+		"cc:presence:{" + user + "}:user-789":               cluster.record("user-789"),
+		"cc:presence-due:{" + user + "}":                    cluster.due(cluster.shard("user-789")),
+		"acme:message:new":                                  spaced.Channel("message:new"),
+		"cc:once:{badges:ada}:push%3A1:ID":                  marker(plain, "badges:ada"),
+		"acme:cc:once:{ada}:push%3A1:ID":                    marker(spaced, "badges:{ada}:x"),
+		"cc:once:{ID}:push%3A1:ID":                          marker(plain, ""),
+		"chat:unread:user-789":                              plain.unread("user-789"),
+		"acme:chat:unread:%7Ba%7D":                          spaced.unread("{a}"),
+		"cc:{chat:unread:user-789}:v":                       plain.versions(plain.unread("user-789")),
+		"acme:cc:{acme:chat:unread:u}:v":                    spaced.versions(spaced.unread("u")),
+		"cc:user-chats:user-789":                            plain.userChats("user-789"),
+		"acme:session:a b*":                                 spaced.of("session:a b*"),
+		"acme:cc:{acme:cc:user-chats:u}:v":                  spaced.versions(spaced.userChats("u")),
+		"message:m-1 cc:{message:m-1}:l cc:{message:m-1}:f": cached(plain, "message:", "m-1", true),
+		"acme:contact:list:%7Bu%7D acme:cc:{acme:contact:list:%7Bu%7D}:l acme:cc:{acme:contact:list:%7Bu%7D}:f acme:cc:{acme:contact:list:%7Bu%7D}:m": cached(spaced, "contact:list:", "{u}", false),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -87,8 +93,8 @@ func TestNamesCanBeOthers(t *testing.T) {
 		"acme:deliveries:{" + k.tags[1] + "}": k.stream(1),
 		"acme:types-room:ada":                 k.typing("room", "ada"),
 		"acme:here":                           k.online(),
-		"acme:msg:m":                          k.message("m"),
-		"acme:chat:list:ada":                  k.chatList("ada"),
+		"acme:msg:m":                          k.cachedValue(ports.CacheKey{Prefix: k.names.Message, ID: "m"}),
+		"acme:chat:list:ada":                  k.cachedValue(ports.CacheKey{Prefix: k.names.ChatList, ID: "ada"}),
 		"acme:new-message":                    k.Channel("message:new"),
 		"acme:message:edit":                   k.Channel("message:edit"),
 		"acme:poll:created":                   string(k.appendChannel(nil, "poll:created")),
@@ -171,6 +177,12 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 		for _, key := range []string{k.unread(domain.UserID(chat)), k.userChats(domain.UserID(chat))} {
 			if beside := k.versions(key); slot(beside) != slot(key) {
 				rt.Fatalf("%q is in slot %d, %q in %d", beside, slot(beside), key, slot(key))
+			}
+		}
+		beside := k.cached(ports.CacheKey{Prefix: "badge:", ID: string(chat)})
+		for _, key := range beside {
+			if slot(key) != slot(beside[0]) {
+				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), beside[0], slot(beside[0]))
 			}
 		}
 		on := rapid.StringMatching(`[a{}b]{1,6}`).Draw(rt, "on")

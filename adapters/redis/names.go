@@ -48,7 +48,8 @@ func (n *Names) fields() map[string]*string {
 	}
 }
 
-func (n Names) withDefaults() Names {
+// WithDefaults are the names with those of the wire contract where nothing else was said.
+func (n Names) WithDefaults() Names {
 	for name, field := range n.fields() {
 		if *field == "" {
 			*field = name
@@ -114,4 +115,22 @@ const (
 func plain(s string) bool {
 	return s != "" && len(s) <= maxName &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(" {}*?[]\\%", r) })
+}
+
+// CheckPrefix says what the prefix of a team's own keys has to be, if this one is not.
+func (n Names) CheckPrefix(prefix string) error {
+	if !plain(prefix) || !strings.HasSuffix(prefix, ":") {
+		return errors.New(allowedName + ", the last of them a colon")
+	}
+	if strings.HasPrefix(prefix, ownPrefix) {
+		return fmt.Errorf("what does not begin with %q", ownPrefix)
+	}
+	n = n.WithDefaults()
+	fields := n.fields()
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if own := *fields[name]; strings.HasPrefix(prefix, own) || strings.HasPrefix(own, prefix) {
+			return fmt.Errorf("what does not begin with %q, nor it with that", own)
+		}
+	}
+	return nil
 }

@@ -35,6 +35,12 @@ var (
 	dueSource string
 	//go:embed script/lead.lua
 	leadSource string
+	//go:embed script/cache_lease.lua
+	cacheLeaseSource string
+	//go:embed script/cache_put.lua
+	cachePutSource string
+	//go:embed script/cache_invalidate.lua
+	cacheInvalidateSource string
 	//go:embed script/count.lua
 	countSource string
 )

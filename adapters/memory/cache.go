@@ -1,0 +1,176 @@
+package memory
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"sync"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+var _ ports.CacheStore = (*Cache)(nil)
+
+// Cache keeps cached values by a clock.
+type Cache struct {
+	clock ports.Clock
+
+	mu     sync.Mutex
+	kept   map[ports.CacheKey]*cached
+	writes uint64 // each value has another mark
+	most   int    // kept before what has expired is looked for
+}
+
+// cached is what is known of a key. Each part lives for its own time.
+type cached struct {
+	entry      ports.CacheEntry
+	until      time.Time
+	token      string
+	seen       string // mark of what was there when the lease was taken
+	leased     time.Time
+	floor      uint64 // the version that was invalidated
+	remembered time.Time
+}
+
+// NewCache keeps nothing yet.
+func NewCache(clock ports.Clock) *Cache {
+	return &Cache{clock: clock, kept: make(map[ports.CacheKey]*cached), most: 1024}
+}
+
+// at is what is kept under a key now.
+func (c *Cache) at(key ports.CacheKey) *cached {
+	now := c.clock.Now()
+	k := c.kept[key]
+	if k == nil {
+		if len(c.kept) >= c.most {
+			for other, k := range c.kept {
+				if k.expire(now); k.empty() {
+					delete(c.kept, other)
+				}
+			}
+			c.most = max(1024, 2*len(c.kept))
+		}
+		k = &cached{}
+		c.kept[key] = k
+	}
+	k.expire(now)
+	return k
+}
+
+func (k *cached) expire(now time.Time) {
+	if !now.Before(k.until) {
+		k.entry, k.until = ports.CacheEntry{}, time.Time{}
+	}
+	if !now.Before(k.leased) {
+		k.token, k.seen, k.leased = "", "", time.Time{}
+	}
+	if !now.Before(k.remembered) {
+		k.floor, k.remembered = 0, time.Time{}
+	}
+}
+
+// Get implements [ports.CacheStore].
+func (c *Cache) Get(ctx context.Context, key ports.CacheKey) (ports.CacheEntry, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.CacheEntry{}, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at(key).given(), nil
+}
+
+// given is a copy of the entry, so that what a caller does to it stays with the caller.
+func (k *cached) given() ports.CacheEntry {
+	e := k.entry
+	e.Value = slices.Clone(e.Value)
+	return e
+}
+
+// Lease implements [ports.CacheStore].
+func (c *Cache) Lease(
+	ctx context.Context, key ports.CacheKey, seen ports.CacheEntry, token string, d time.Duration,
+) (ports.CacheEntry, ports.LeaseState, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.CacheEntry{}, ports.LeaseHeld, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.at(key)
+	switch {
+	case k.entry.Mark != seen.Mark:
+		return k.given(), ports.LeaseChanged, nil
+	case k.token == "":
+		k.token, k.seen, k.leased = token, seen.Mark, c.clock.Now().Add(max(d, time.Millisecond))
+	case k.token != token || k.seen != seen.Mark:
+		return seen, ports.LeaseHeld, nil
+	}
+	return seen, ports.LeaseTaken, nil
+}
+
+// Put implements [ports.CacheStore].
+func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite) (ports.CacheEntry, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.CacheEntry{}, false, err
+	}
+	null := string(w.Value) == "null"
+	if key.Object && len(w.Value) > 0 && w.Value[0] != '{' && !null {
+		return ports.CacheEntry{}, false, &domain.InvalidError{Field: "value", Problem: "is no JSON object", Allowed: "an object, or null"}
+	}
+	if null {
+		w.Meta = ports.CacheMeta{}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	k := c.at(key)
+	before := k.entry.Meta.Version
+	refused := w.Meta.Version < k.floor || w.Meta.Version < before
+	if w.Token != "" {
+		mine := k.token == w.Token
+		untouched := mine && k.seen == k.entry.Mark
+		if mine {
+			k.token, k.seen, k.leased = "", "", time.Time{}
+		}
+		later := before > 0 && before < w.Meta.Version
+		refused = w.Release || !untouched && !later || w.Meta.Version < k.floor
+	}
+	if refused {
+		return k.given(), false, nil
+	}
+	k.token, k.seen, k.leased = "", "", time.Time{}
+	k.entry, k.until = ports.CacheEntry{}, time.Time{}
+	if len(w.Value) > 0 {
+		c.writes++
+		w.Meta.Fresh = w.Meta.Fresh.Truncate(time.Millisecond)
+		k.entry = ports.CacheEntry{Value: slices.Clone(w.Value), Known: !null, Meta: w.Meta, Mark: strconv.FormatUint(c.writes, 10)}
+		k.until = c.clock.Now().Add(max(w.TTL, time.Millisecond))
+	}
+	return k.given(), true, nil
+}
+
+// Invalidate implements [ports.CacheStore].
+func (c *Cache) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, key := range keys {
+		k := c.at(key)
+		if version == 0 {
+			k.token, k.seen, k.leased = "", "", time.Time{}
+		} else {
+			if version >= k.floor {
+				k.floor, k.remembered = version, c.clock.Now().Add(max(remember, time.Millisecond))
+			}
+			if k.entry.Meta.Version >= version {
+				continue
+			}
+		}
+		k.entry, k.until = ports.CacheEntry{}, time.Time{}
+	}
+	return nil
+}
+
+func (k *cached) empty() bool { return k.entry.Value == nil && k.token == "" && k.floor == 0 }

@@ -1,0 +1,164 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Cache keeps cached values as bare JSON, so that other programs read them as they read their own: what is known of a value is the member _cc of an
+// object, and lies beside anything else. Keys are those of [Names] and of a team's own prefixes, under the namespace.
+type Cache struct {
+	client                 goredis.UniversalClient
+	keys                   Keys
+	lease, put, invalidate *goredis.Script
+}
+
+var _ ports.CacheStore = (*Cache)(nil)
+
+// NewCache keeps values under the names of keys.
+func NewCache(client goredis.UniversalClient, keys Keys) *Cache {
+	return &Cache{
+		client: client, keys: keys,
+		lease: goredis.NewScript(cacheLeaseSource), put: goredis.NewScript(cachePutSource), invalidate: goredis.NewScript(cacheInvalidateSource),
+	}
+}
+
+// Get implements [ports.CacheStore]: a GET of an object, an MGET of anything else.
+func (c *Cache) Get(ctx context.Context, key ports.CacheKey) (ports.CacheEntry, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.CacheEntry{}, err
+	}
+	if key.Object {
+		stored, err := c.client.Get(ctx, c.keys.cachedValue(key)).Result()
+		if errors.Is(err, goredis.Nil) {
+			return ports.CacheEntry{}, nil
+		}
+		if err != nil {
+			return ports.CacheEntry{}, c.failed(ctx, key, err)
+		}
+		return entryOf(key, stored, ""), nil
+	}
+	keys := c.keys.cached(key)
+	both, err := c.client.MGet(ctx, keys[0], keys[3]).Result()
+	if err != nil {
+		return ports.CacheEntry{}, c.failed(ctx, key, err)
+	}
+	stored, _ := both[0].(string)
+	beside, _ := both[1].(string)
+	return entryOf(key, stored, beside), nil
+}
+
+// Lease implements [ports.CacheStore].
+func (c *Cache) Lease(
+	ctx context.Context, key ports.CacheKey, seen ports.CacheEntry, token string, d time.Duration,
+) (ports.CacheEntry, ports.LeaseState, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.CacheEntry{}, ports.LeaseHeld, err
+	}
+	keys := c.keys.cached(key)
+	if !key.Object { // what is known of it comes after the lease
+		keys = []string{keys[0], keys[1], keys[3]}
+	} else {
+		keys = keys[:2]
+	}
+	reply, err := c.lease.Run(ctx, c.client, keys, token, millis(d), digestOf(seen)).Slice()
+	if err != nil {
+		return ports.CacheEntry{}, ports.LeaseHeld, c.failed(ctx, key, err)
+	}
+	switch state, _ := reply[0].(int64); state {
+	case 0:
+		return seen, ports.LeaseHeld, nil
+	case 1:
+		return seen, ports.LeaseTaken, nil
+	}
+	return entryIn(key, reply), ports.LeaseChanged, nil
+}
+
+// Put implements [ports.CacheStore].
+func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite) (ports.CacheEntry, bool, error) {
+	if err := ctx.Err(); err != nil {
+		return ports.CacheEntry{}, false, err
+	}
+	value, beside, version := w.Value, "", w.Meta.Version
+	switch null := string(value) == "null"; {
+	case null:
+		version = 0
+	case key.Object && len(value) > 0 && value[0] != '{':
+		return ports.CacheEntry{}, false, &domain.InvalidError{Field: "value", Problem: "is no JSON object", Allowed: "an object, or null"}
+	case key.Object && len(value) > 0:
+		value = appendMember(make([]byte, 0, len(value)+64), value, w.Meta)
+	case len(value) > 0:
+		beside = besideOf(value, w.Meta)
+	}
+	release := 0
+	if w.Release {
+		release = 1
+	}
+	reply, err := c.put.Run(ctx, c.client, c.keys.cached(key), w.Token, release, version, millis(w.TTL), value, beside).Slice()
+	if err != nil {
+		return ports.CacheEntry{}, false, c.failed(ctx, key, err)
+	}
+	if done, _ := reply[0].(int64); done == 1 {
+		return entryOf(key, string(value), beside), true, nil
+	}
+	return entryIn(key, reply), false, nil
+}
+
+// Invalidate implements [ports.CacheStore]: one script a key, because keys lie in different slots, all in one pipeline.
+func (c *Cache) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
+	if err := ctx.Err(); err != nil || len(keys) == 0 {
+		return err
+	}
+	again, err := c.invalidateBy(ctx, c.invalidate.EvalSha, version, remember, keys)
+	if len(again) > 0 && err == nil {
+		_, err = c.invalidateBy(ctx, c.invalidate.Eval, version, remember, again)
+	}
+	return err
+}
+
+// invalidateBy runs the script for each key, and gives those back for which Redis did not know it by its hash.
+func (c *Cache) invalidateBy(
+	ctx context.Context, run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd, version uint64, remember time.Duration, keys []ports.CacheKey,
+) (unknown []ports.CacheKey, err error) {
+	replies := make([]*goredis.Cmd, len(keys))
+	_, _ = c.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
+		for i, key := range keys {
+			replies[i] = run(ctx, p, c.keys.cached(key), version, millis(remember))
+		}
+		return nil
+	})
+	for i, reply := range replies {
+		switch err := reply.Err(); {
+		case err == nil:
+		case answered(err) && hasCode(err, "NOSCRIPT"):
+			unknown = append(unknown, keys[i])
+		default:
+			return nil, c.failed(ctx, keys[i], err)
+		}
+	}
+	return unknown, nil
+}
+
+func (c *Cache) failed(ctx context.Context, key ports.CacheKey, err error) error {
+	if answered(err) && hasCode(err, "WRONGTYPE") {
+		return &ports.ForeignValueError{Key: c.keys.cachedValue(key), Holds: "no string, or has none beside it", For: "a cached value"}
+	}
+	return unavailable(ctx, err)
+}
+
+// entryIn reads what a script found instead of what it was to find.
+func entryIn(key ports.CacheKey, reply []any) ports.CacheEntry {
+	stored, _ := reply[1].(string)
+	beside, _ := reply[2].(string)
+	return entryOf(key, stored, beside)
+}
+
+// millis is a duration for PX, which takes no less than 1.
+func millis(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }

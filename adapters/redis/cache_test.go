@@ -1,0 +1,151 @@
+package redis_test
+
+import (
+	"errors"
+	"maps"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+func newCacheStore(t *testing.T, client goredis.UniversalClient, keys redis.Keys) porttest.CacheStore {
+	name := func(key ports.CacheKey) string { return keys.Prefix() + key.Prefix + key.ID }
+	return porttest.CacheStore{
+		CacheStore: redis.NewCache(client, keys),
+		Write: func(key ports.CacheKey, value string) {
+			if err := client.Set(t.Context(), name(key), value, time.Hour).Err(); err != nil {
+				t.Error(err)
+			}
+		},
+		Drop: func(key ports.CacheKey) {
+			if n, err := client.Del(t.Context(), name(key)).Result(); n != 1 || err != nil {
+				t.Errorf("%d dropped, error %v", n, err)
+			}
+		},
+	}
+}
+
+func TestCaches(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.Caches(t, func(t *testing.T) porttest.CacheStore { return newCacheStore(t, client, newKeys(t, 1)) })
+	})
+}
+
+var (
+	object = ports.CacheKey{Prefix: "message:", ID: "m-1", Object: true}
+	list   = ports.CacheKey{Prefix: "contact:list:", ID: "user-789"}
+)
+
+// TestCachedValuesAreAsTheWireContractSays looks at what other programs see.
+func TestCachedValuesAreAsTheWireContractSays(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	c := redis.NewCache(client, plainKeys(t))
+	put := func(key ports.CacheKey, value string) {
+		t.Helper()
+		_, kept, err := c.Put(t.Context(), key, ports.CacheWrite{
+			Value: []byte(value), TTL: 1500 * time.Millisecond, Meta: ports.CacheMeta{Schema: 1, Version: 12, Fresh: time.UnixMilli(1735689600000)},
+		})
+		if !kept || err != nil {
+			t.Fatalf("kept is %v, error %v", kept, err)
+		}
+	}
+	put(object, `{"messageId":"m-1"}`)
+	put(list, `["a"]`)
+	if _, state, err := c.Lease(t.Context(), list, ports.CacheEntry{}, "token", 1500*time.Millisecond); state != ports.LeaseChanged || err != nil {
+		t.Fatal(state, err)
+	}
+	seen, err := c.Get(t.Context(), list)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, state, err := c.Lease(t.Context(), list, seen, "token", 1500*time.Millisecond); state != ports.LeaseTaken || err != nil {
+		t.Fatal(state, err)
+	}
+	if err := c.Invalidate(t.Context(), 7, 1500*time.Millisecond, list, object); err != nil {
+		t.Fatal(err)
+	}
+	got := make(map[string]string)
+	for _, key := range client.Keys(t.Context(), "*").Val() {
+		got[key] = client.Get(t.Context(), key).Val()
+		if ttl := client.PTTL(t.Context(), key).Val(); ttl < time.Second || ttl > 1500*time.Millisecond {
+			t.Errorf("%s lives for %v", key, ttl)
+		}
+	}
+	for key, want := range map[string]string{
+		"message:m-1":                  `{"_cc":{"s":1,"v":12,"f":1735689600000},"messageId":"m-1"}`,
+		"contact:list:user-789":        `["a"]`,
+		"cc:{contact:list:user-789}:m": "1 12 1735689600000 6b38d42036dacdcf081b8d1d0ee0c97b407c56c6",
+		"cc:{contact:list:user-789}:l": "token 7f632dba1ac39a3c458205b3a1b3da6ca2aed27d",
+		"cc:{contact:list:user-789}:f": "7",
+		"cc:{message:m-1}:f":           "7",
+	} {
+		if got[key] != want || want == "" {
+			t.Errorf("%s is %s, want %s", key, got[key], want)
+		}
+	}
+	if len(got) != 6 {
+		t.Errorf("keys %v", got)
+	}
+}
+
+// TestAForeignValueWhereACachedOneWouldBe is left alone: it is no value, and nothing is written over it.
+func TestAForeignValueWhereACachedOneWouldBe(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	c := redis.NewCache(client, plainKeys(t))
+	for _, key := range []string{"message:m-1", "cc:{message:m-1}:l", "cc:{message:m-1}:f"} {
+		client.FlushAll(t.Context())
+		client.HSet(t.Context(), key, "foreign", "1")
+		before := dump(t, client)
+		_, _, put := c.Put(t.Context(), object, ports.CacheWrite{Value: []byte(`{}`), TTL: time.Hour, Meta: ports.CacheMeta{Version: 1}})
+		if !errors.Is(put, ports.ErrForeignValue) || !maps.Equal(before, dump(t, client)) {
+			t.Errorf("%s: put gave %v", key, put)
+		}
+		_, read := c.Get(t.Context(), object)
+		_, _, leased := c.Lease(t.Context(), object, ports.CacheEntry{}, "a", time.Minute)
+		if key == "message:m-1" && (!errors.Is(read, ports.ErrForeignValue) || !errors.Is(leased, ports.ErrForeignValue)) {
+			t.Errorf("%s: get gave %v, lease %v", key, read, leased)
+		}
+		if err := c.Invalidate(t.Context(), 0, time.Minute, object); key == "message:m-1" && (err != nil || !maps.Equal(before, dump(t, client))) {
+			t.Errorf("%s: invalidate gave %v", key, err)
+		}
+	}
+}
+
+// TestCachesWhoseServerIsGone are told of as such, by every call.
+func TestCachesWhoseServerIsGone(t *testing.T) {
+	server := redistest.Start(t)
+	c := redis.NewCache(connect(t, server.URL()), plainKeys(t))
+	server.Kill()
+	for _, key := range []ports.CacheKey{object, list} {
+		_, got := c.Get(t.Context(), key)
+		_, _, leased := c.Lease(t.Context(), key, ports.CacheEntry{}, "a", time.Minute)
+		_, _, put := c.Put(t.Context(), key, ports.CacheWrite{Value: []byte(`{}`), TTL: time.Hour})
+		for _, err := range []error{got, leased, put, c.Invalidate(t.Context(), 0, time.Minute, key)} {
+			if !errors.Is(err, ports.ErrUnavailable) {
+				t.Errorf("error %v", err)
+			}
+		}
+	}
+}
+
+// TestCachesWhoseScriptsAreForgotten by Redis send them again.
+func TestCachesWhoseScriptsAreForgotten(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	c := redis.NewCache(client, plainKeys(t))
+	for range 2 {
+		client.ScriptFlush(t.Context())
+		if err := c.Invalidate(t.Context(), 0, time.Minute, object, list); err != nil {
+			t.Error(err)
+		}
+		client.ScriptFlush(t.Context())
+		if _, state, err := c.Lease(t.Context(), object, ports.CacheEntry{}, "a", time.Minute); state != ports.LeaseTaken || err != nil {
+			t.Error(state, err)
+		}
+	}
+}

@@ -1,0 +1,111 @@
+package redis
+
+import (
+	"bytes"
+	"crypto/sha1" //nolint:gosec // tells values apart, as Redis's own scripts do; nothing is proved by it
+	"encoding/hex"
+	"strconv"
+	"strings"
+	"time"
+
+	"chatcore/ports"
+)
+
+// What is known of a cached object is its first member, where a script finds it without reading JSON:
+//
+//	{"_cc":{"s":1,"v":12,"f":1735689600000},…}
+//
+// with schema, version (0: none) and until when it is fresh, in milliseconds since 1970. Of any other value it lies beside it, with the digest
+// of the value that it is about: another program that writes the value does not know of it.
+
+const memberStart = `{"_cc":{"s":`
+
+// appendMember puts what is known of an object into it.
+func appendMember(b, object []byte, m ports.CacheMeta) []byte {
+	b = append(b, memberStart...)
+	b = strconv.AppendUint(b, uint64(m.Schema), 10)
+	b = strconv.AppendUint(append(b, `,"v":`...), m.Version, 10)
+	b = strconv.AppendInt(append(b, `,"f":`...), m.Fresh.UnixMilli(), 10)
+	b = append(b, '}')
+	if rest := bytes.TrimLeft(object[1:], " \t\r\n"); len(rest) > 0 && rest[0] != '}' {
+		b = append(b, ',')
+	}
+	return append(b, object[1:]...)
+}
+
+// splitMember gives an object without what is known of it, if that is in it.
+func splitMember(stored string) (object []byte, m ports.CacheMeta, ok bool) {
+	rest, ok := strings.CutPrefix(stored, memberStart)
+	if !ok {
+		return nil, m, false
+	}
+	schema, rest, ok1 := strings.Cut(rest, `,"v":`)
+	version, rest, ok2 := strings.Cut(rest, `,"f":`)
+	fresh, rest, ok3 := strings.Cut(rest, "}")
+	if !ok1 || !ok2 || !ok3 || rest == "" || rest[0] != ',' && rest[0] != '}' {
+		return nil, m, false
+	}
+	if m, ok = metaOf(schema, version, fresh); !ok {
+		return nil, m, false
+	}
+	object = make([]byte, 0, len(rest)+1)
+	object = append(object, '{')
+	if rest[0] == ',' {
+		rest = rest[1:]
+	}
+	return append(object, rest...), m, true
+}
+
+// besideOf is what is known of a value that is no object.
+func besideOf(value []byte, m ports.CacheMeta) string {
+	return strconv.FormatUint(uint64(m.Schema), 10) + " " + strconv.FormatUint(m.Version, 10) + " " + strconv.FormatInt(m.Fresh.UnixMilli(), 10) +
+		" " + digest(string(value))
+}
+
+func parseBeside(value, beside string) (m ports.CacheMeta, ok bool) {
+	words := strings.Split(beside, " ")
+	if len(words) != 4 || words[3] != digest(value) {
+		return m, false
+	}
+	return metaOf(words[0], words[1], words[2])
+}
+
+func metaOf(schema, version, fresh string) (m ports.CacheMeta, ok bool) {
+	s, err1 := strconv.ParseUint(schema, 10, 32)
+	v, err2 := strconv.ParseUint(version, 10, 53)
+	f, err3 := strconv.ParseInt(fresh, 10, 64)
+	if err1 != nil || err2 != nil || err3 != nil {
+		return m, false
+	}
+	return ports.CacheMeta{Schema: uint32(s), Version: v, Fresh: time.UnixMilli(f)}, true
+}
+
+// entryOf reads what is stored. A value's mark is all that is stored of it.
+func entryOf(key ports.CacheKey, stored, beside string) ports.CacheEntry {
+	if stored == "" { // no JSON; to scripts the same as nothing
+		return ports.CacheEntry{}
+	}
+	e := ports.CacheEntry{Mark: stored + "\n" + beside}
+	if key.Object {
+		e.Value, e.Meta, e.Known = splitMember(stored)
+	} else if beside != "" {
+		e.Meta, e.Known = parseBeside(stored, beside)
+	}
+	if e.Value == nil {
+		e.Value = []byte(stored)
+	}
+	return e
+}
+
+// digestOf tells a script what an entry's reader has seen.
+func digestOf(e ports.CacheEntry) string {
+	if e.Mark == "" {
+		return ""
+	}
+	return digest(e.Mark)
+}
+
+func digest(s string) string {
+	sum := sha1.Sum([]byte(s)) //nolint:gosec // as above
+	return hex.EncodeToString(sum[:])
+}

@@ -1,0 +1,48 @@
+-- Writes a cached value, or refuses to: under a token whose lease has ended or has seen another value, unless that is of an earlier version;
+-- without a token, below a version that is kept; in either case below one that was invalidated.
+--
+-- KEYS  the value, STRING; its lease, STRING token and digest of what was seen; the version that was invalidated, STRING; what is known of the
+--       value, STRING, if that lies beside it
+-- ARGV  token or '', 1 to end the lease and write nothing, version or 0, how long the value lives in milliseconds, the value or '' to remove
+--       it, what is known of it or '' if it lies in the value
+-- Reply {1} if it was written, {0, the value, what is known of it} if not
+--
+-- All keys are read before one is written: a value of another kind shows then.
+
+local key, lease, floor, beside = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local token, release, version, ms, new, about = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
+local value = redis.call('GET', key)
+if value == '' then value = false end -- is no JSON, and to readers the same as nothing
+local held = redis.call('GET', lease)
+local least = tonumber(redis.call('GET', floor) or 0) or 0
+local known = beside and redis.call('GET', beside) or ''
+
+-- The version of what is kept: of a value with what is known beside it, only if that is of this value.
+local function kept()
+  if not value then return 0 end
+  if not beside then return tonumber(string.match(value, '^{"_cc":{"s":%d+,"v":(%d+)') or 0) end
+  local v, digest = string.match(known, '^%d+ (%d+) %-?%d+ (%x+)$')
+  return digest == redis.sha1hex(value) and tonumber(v) or 0
+end
+local function refused() return {0, value or '', value and known or ''} end
+
+if token ~= '' then
+  local mine = held and string.sub(held, 1, #token + 1) == token .. ' '
+  if mine then redis.call('DEL', lease) end
+  if release then return refused() end
+  local untouched = mine and string.sub(held, #token + 2) == (value and redis.sha1hex(value .. '\n' .. known) or '')
+  local k = kept()
+  if not untouched and not (k > 0 and k < version) or version < least then return refused() end
+elseif version < least or version < kept() then
+  return refused()
+end
+redis.call('DEL', lease)
+if new == '' then
+  redis.call('DEL', key)
+else
+  redis.call('SET', key, new, 'PX', ms)
+end
+if beside then
+  if about == '' then redis.call('DEL', beside) else redis.call('SET', beside, about, 'PX', ms) end
+end
+return {1}

@@ -1,0 +1,193 @@
+package cache
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Errors of reads.
+var (
+	// ErrNotFound is what a loader returns, and a read gives, if there is no such value.
+	ErrNotFound = errors.New("no such value")
+	// ErrLoadTimeout is a load that took longer than [Kind.LoadTimeout].
+	ErrLoadTimeout = errors.New("the load took too long")
+	// ErrClosed is a read or a write after Close.
+	ErrClosed = errors.New("the cache is closed")
+)
+
+// PanicError is a loader that panicked.
+type PanicError struct {
+	Value any
+	Stack []byte
+}
+
+func (e *PanicError) Error() string { return fmt.Sprintf("the loader panicked: %v", e.Value) }
+
+// Source is where values of a kind really are.
+type Source[K comparable, T any] struct {
+	// Load gets a value. Its context ends when nobody waits for it any more, and after [Kind.LoadTimeout]. If there is no value it returns
+	// [ErrNotFound]; a value that encodes as null counts as none.
+	Load func(ctx context.Context, id K) (T, error)
+	// Key names the value of an id.
+	Key func(id K) string
+	// Belongs reports whether a value that was found under an id's key is the id's. May be nil: it is.
+	Belongs func(id K, value T) bool
+}
+
+// Cache gives values of one kind. All methods are safe for concurrent use. Those who wait for the same load are given the same value, which they
+// must not change.
+type Cache[K comparable, T any] struct {
+	store  ports.CacheStore
+	clock  ports.Clock
+	kind   Kind
+	source Source[K, T]
+	object bool
+	counts counters
+
+	slots   chan struct{} // taken by loads without the store
+	flights sync.WaitGroup
+	loaders sync.WaitGroup
+
+	mu     sync.Mutex
+	flying map[K]*flight[T]        // those that can be joined
+	open   map[*flight[T]]struct{} // all
+	ahead  int                     // flights that nobody waits for
+	time   uint64                  // counts what the order of reads and loads is told by
+	closed bool
+}
+
+// New makes a cache over a store. [domain.ErrInvalid] for a kind that cannot be.
+func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Kind, source Source[K, T]) (*Cache[K, T], error) {
+	if err := kind.check(); err != nil {
+		return nil, err
+	}
+	if source.Load == nil || source.Key == nil {
+		return nil, &domain.InvalidError{Field: "loader", Problem: "is nil", Allowed: "a function"}
+	}
+	kind = kind.withDefaults()
+	return &Cache[K, T]{
+		store: store, clock: clock, kind: kind, source: source, object: isObject(reflect.TypeFor[T]()),
+		slots: make(chan struct{}, kind.LoadLimit), flying: make(map[K]*flight[T]), open: make(map[*flight[T]]struct{}),
+	}, nil
+}
+
+func (c *Cache[K, T]) key(id K) ports.CacheKey {
+	return ports.CacheKey{Prefix: c.kind.Prefix, ID: c.source.Key(id), Object: c.object}
+}
+
+// Get gives a value: the one that is kept, or else as it is loaded. [ErrNotFound] if there is none; the loader's error if neither can be had.
+func (c *Cache[K, T]) Get(ctx context.Context, id K) (T, error) {
+	var none T
+	if err := ctx.Err(); err != nil {
+		return none, err
+	}
+	e, err := c.store.Get(ctx, c.key(id))
+	if err != nil {
+		if ctx.Err() != nil {
+			return none, ctx.Err()
+		}
+		c.counts.storeErrors.Add(1)
+	} else {
+		switch value, v := c.judge(id, e); v {
+		case soft:
+			c.refresh(ctx, id, e)
+			fallthrough
+		case fresh:
+			c.counts.hits.Add(1)
+			return value, nil
+		case negative:
+			c.counts.negative.Add(1)
+			return none, ErrNotFound
+		case foreign:
+			c.counts.undecodable.Add(1)
+		case missing, expired, stale:
+		}
+	}
+	c.counts.misses.Add(1)
+	return c.await(ctx, id, e, err != nil)
+}
+
+// Put keeps a value that the caller knows to be the present one, and reports whether it did: a later version stays. A load under way is
+// not kept.
+func (c *Cache[K, T]) Put(ctx context.Context, id K, value T) (bool, error) {
+	encoded, err := encode(value)
+	if err != nil {
+		return false, err
+	}
+	if string(encoded) == "null" {
+		return false, &domain.InvalidError{Field: "value", Problem: "encodes as null", Allowed: "a value, or Invalidate"}
+	}
+	version, err := versionOf(value)
+	if err != nil {
+		return false, err
+	}
+	_, kept, err := c.store.Put(ctx, c.key(id), c.write(encoded, version))
+	switch {
+	case err != nil:
+		c.counts.storeErrors.Add(1)
+	case !kept:
+		c.counts.refused.Add(1)
+	}
+	return kept, err
+}
+
+// Invalidate forgets values: a Get that begins after it has returned gives none that was loaded before. After an error it may or may not
+// have taken place, for each of them; the same call can be made again.
+func (c *Cache[K, T]) Invalidate(ctx context.Context, ids ...K) error {
+	return c.invalidate(ctx, 0, ids)
+}
+
+// InvalidateBefore forgets values of versions below the given one, and has them refused for as long as [Kind.Remember].
+func (c *Cache[K, T]) InvalidateBefore(ctx context.Context, version uint64, ids ...K) error {
+	if err := checkVersion(version); err != nil {
+		return err
+	}
+	return c.invalidate(ctx, version, ids)
+}
+
+func (c *Cache[K, T]) invalidate(ctx context.Context, version uint64, ids []K) error {
+	if len(ids) == 0 {
+		return ctx.Err()
+	}
+	keys := make([]ports.CacheKey, len(ids))
+	for i, id := range ids {
+		keys[i] = c.key(id)
+	}
+	err := c.store.Invalidate(ctx, version, c.kind.Remember, keys...)
+	if err != nil {
+		c.counts.storeErrors.Add(1)
+	}
+	c.mu.Lock()
+	for _, id := range ids { // also where the store does not know: who comes now does not join what was under way
+		delete(c.flying, id)
+	}
+	c.mu.Unlock()
+	return err
+}
+
+// Close ends loads that are under way, and waits for their loaders for as long as a load may take. The store stays open.
+func (c *Cache[K, T]) Close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.end()
+	c.flights.Wait()
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		c.loaders.Wait()
+	}()
+	patience := time.NewTimer(c.kind.LoadTimeout)
+	defer patience.Stop()
+	select {
+	case <-ended:
+	case <-patience.C:
+	}
+}

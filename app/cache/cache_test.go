@@ -1,0 +1,469 @@
+package cache_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"chatcore/adapters/memory"
+	"chatcore/app/cache"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// clock is the time of the test's bubble.
+type clock struct{}
+
+func (clock) Now() time.Time                               { return time.Now() }
+func (clock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
+
+// badge is a value.
+type badge struct {
+	N       int    `json:"n"`
+	Version uint64 `json:"version,omitempty"`
+}
+
+// rig is a cache with what its loader does.
+type rig struct {
+	*cache.Cache[string, badge]
+	t     *testing.T
+	loads atomic.Int64
+	load  func(ctx context.Context, n int) (badge, error) // n from 1
+}
+
+func open(t *testing.T, store ports.CacheStore, kind cache.Kind) *rig {
+	t.Helper()
+	r := &rig{t: t, load: func(_ context.Context, n int) (badge, error) { return badge{N: n}, nil }}
+	kind.Prefix = "badge:"
+	made, err := cache.New(store, clock{}, kind, cache.Source[string, badge]{
+		Key:  func(id string) string { return id },
+		Load: func(ctx context.Context, _ string) (badge, error) { return r.load(ctx, int(r.loads.Add(1))) },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(made.Close)
+	r.Cache = made
+	return r
+}
+
+// bubble runs a test by a clock that goes on when everyone waits.
+func bubble(test func(t *testing.T)) func(t *testing.T) {
+	return func(t *testing.T) { synctest.Test(t, test) }
+}
+
+func (r *rig) expect(n int) {
+	r.t.Helper()
+	if b, err := r.Get(r.t.Context(), "a"); err != nil || b.N != n {
+		r.t.Fatalf("got %+v, error %v, want %d", b, err, n)
+	}
+}
+
+func (r *rig) refuses(want error) {
+	r.t.Helper()
+	if b, err := r.Get(r.t.Context(), "a"); !errors.Is(err, want) {
+		r.t.Fatalf("got %+v, error %v, want %v", b, err, want)
+	}
+}
+
+var errDown = errors.New("down")
+
+func fail(context.Context, int) (badge, error) { return badge{}, errDown }
+
+func TestLifeOfAValue(t *testing.T) {
+	t.Run("fresh, then loaded anew", bubble(func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: 0.5})
+		r.expect(1)
+		time.Sleep(30*time.Second - time.Millisecond)
+		r.expect(1)
+		time.Sleep(30*time.Second + time.Millisecond)
+		r.expect(2)
+		if s := r.Stats(); s.Hits != 1 || s.Misses != 2 || s.Loads != 2 {
+			t.Errorf("counts %+v", s)
+		}
+	}))
+	t.Run("refreshed ahead of time, without waiting", bubble(func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Soft: 20 * time.Second})
+		r.expect(1)
+		time.Sleep(40*time.Second - time.Millisecond)
+		r.expect(1)
+		synctest.Wait()
+		if r.loads.Load() != 1 {
+			t.Error("refreshed too soon")
+		}
+		time.Sleep(time.Millisecond)
+		r.load = func(_ context.Context, n int) (badge, error) {
+			time.Sleep(time.Second)
+			return badge{N: n}, nil
+		}
+		for range 3 {
+			r.expect(1)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		r.expect(2)
+		time.Sleep(30 * time.Second)
+		r.expect(2)
+	}))
+	t.Run("stale when no other can be had, within its bound", bubble(func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
+		r.expect(1)
+		r.load = fail
+		time.Sleep(2*time.Minute - time.Millisecond)
+		r.expect(1)
+		if s := r.Stats(); s.Stale != 1 || s.LoadErrors != 1 {
+			t.Errorf("counts %+v", s)
+		}
+		time.Sleep(time.Millisecond)
+		r.refuses(errDown)
+	}))
+	t.Run("not stale after an invalidation", bubble(func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
+		r.expect(1)
+		time.Sleep(time.Minute)
+		r.load = func(ctx context.Context, _ int) (badge, error) {
+			return badge{}, errors.Join(r.Invalidate(ctx, "a"), errDown)
+		}
+		r.refuses(errDown)
+	}))
+	t.Run("that there is none", bubble(func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Negative: time.Second})
+		none := func(context.Context, int) (badge, error) { return badge{}, fmt.Errorf("of a: %w", cache.ErrNotFound) }
+		r.load = none
+		r.refuses(cache.ErrNotFound)
+		r.refuses(cache.ErrNotFound)
+		if s := r.Stats(); s.Negative != 1 || s.Loads != 1 || s.LoadErrors != 0 {
+			t.Errorf("counts %+v", s)
+		}
+		time.Sleep(time.Second)
+		r.load = func(context.Context, int) (badge, error) { return badge{N: 7}, nil }
+		r.expect(7)
+		time.Sleep(time.Minute)
+		r.load = none
+		r.refuses(cache.ErrNotFound)
+	}))
+}
+
+func TestUnreadableValuesAreMissesThatCount(t *testing.T) {
+	store := memory.NewCache(clock{})
+	r := open(t, store, cache.Kind{Schema: 2})
+	for i, w := range []ports.CacheWrite{
+		{Value: []byte(`{"n":9}`), Meta: ports.CacheMeta{Schema: 1, Fresh: time.Now().Add(time.Hour)}, TTL: time.Hour},
+		{Value: []byte(`{"n":"9"}`), Meta: ports.CacheMeta{Schema: 2, Fresh: time.Now().Add(time.Hour)}, TTL: time.Hour},
+	} {
+		if _, kept, err := store.Put(t.Context(), ports.CacheKey{Prefix: "badge:", ID: "a", Object: true}, w); !kept || err != nil {
+			t.Fatal(kept, err)
+		}
+		r.expect(i + 1)
+		r.expect(i + 1)
+		if s := r.Stats(); s.Undecodable != uint64(i+1) || s.Hits != uint64(i+1) {
+			t.Errorf("counts %+v", s)
+		}
+	}
+}
+
+// TestAMissStormMakesOneLoad has four processes miss one value at once.
+func TestAMissStormMakesOneLoad(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.NewCache(clock{})
+		var loads atomic.Int64
+		var wg sync.WaitGroup
+		for range 4 {
+			r := open(t, store, cache.Kind{})
+			r.load = func(context.Context, int) (badge, error) {
+				time.Sleep(time.Second)
+				return badge{N: int(loads.Add(1))}, nil
+			}
+			for range 2500 {
+				wg.Go(func() {
+					began := time.Now()
+					b, err := r.Get(t.Context(), "a")
+					if err != nil || b.N != 1 {
+						t.Errorf("got %+v, error %v", b, err)
+					}
+					if took := time.Since(began); took > time.Second+50*time.Millisecond {
+						t.Errorf("it took %v", took)
+					}
+				})
+			}
+		}
+		wg.Wait()
+		if loads.Load() != 1 {
+			t.Errorf("%d loads", loads.Load())
+		}
+	})
+}
+
+// TestALeaseWhoseHolderDied is taken by another, after its time.
+func TestALeaseWhoseHolderDied(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.NewCache(clock{})
+		if _, state, _ := store.Lease(t.Context(), ports.CacheKey{Prefix: "badge:", ID: "a", Object: true}, ports.CacheEntry{}, "dead", 3*time.Second); state != ports.LeaseTaken {
+			t.Fatal(state)
+		}
+		r, began := open(t, store, cache.Kind{Lease: 4 * time.Second}), time.Now()
+		r.expect(1)
+		if took := time.Since(began); took < 3*time.Second || took > 4*time.Second {
+			t.Errorf("it took %v", took)
+		}
+		r.expect(1)
+	})
+}
+
+func TestAFillAfterAnInvalidation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := memory.NewCache(clock{})
+		r, other := open(t, store, cache.Kind{}), open(t, store, cache.Kind{})
+		r.load = func(_ context.Context, n int) (badge, error) {
+			time.Sleep(time.Second)
+			return badge{N: n}, nil
+		}
+		var wg sync.WaitGroup
+		wg.Go(func() { r.expect(1) }) // it began before
+		time.Sleep(500 * time.Millisecond)
+		if err := other.Invalidate(t.Context(), "a"); err != nil { // by another process: this one is not told
+			t.Error(err)
+		}
+		wg.Go(func() { r.expect(2) }) // waits for the load under way, which is none for it
+		wg.Wait()
+		r.expect(2)
+		if s := r.Stats(); s.Refused != 1 || s.Loads != 2 {
+			t.Errorf("counts %+v", s)
+		}
+	})
+}
+
+func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
+	t.Run("panic", bubble(func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r.load = func(_ context.Context, n int) (badge, error) {
+			if n == 1 {
+				panic("oops")
+			}
+			return badge{N: n}, nil
+		}
+		var panicked *cache.PanicError
+		if _, err := r.Get(t.Context(), "a"); !errors.As(err, &panicked) || panicked.Value != "oops" || len(panicked.Stack) == 0 {
+			t.Errorf("error %v", err)
+		}
+		r.expect(2)
+	}))
+	t.Run("exit", bubble(func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r.load = func(context.Context, int) (badge, error) {
+			runtime.Goexit()
+			return badge{}, nil
+		}
+		if _, err := r.Get(t.Context(), "a"); err == nil {
+			t.Error("no error")
+		}
+	}))
+	t.Run("hang", bubble(func(t *testing.T) {
+		down := &away{CacheStore: memory.NewCache(clock{})}
+		for _, down.off = range []bool{false, true} {
+			r := open(t, down, cache.Kind{LoadTimeout: time.Second, LoadLimit: 1})
+			hung := make(chan struct{})
+			r.load = func(_ context.Context, n int) (badge, error) {
+				if n == 1 {
+					<-hung // whatever its context says
+				}
+				return badge{N: n}, nil
+			}
+			began := time.Now()
+			r.refuses(cache.ErrLoadTimeout)
+			if took := time.Since(began); took != time.Second {
+				t.Errorf("it took %v", took)
+			}
+			r.expect(2) // at once: lease and place are free again
+			if took := time.Since(began); took > time.Second+time.Millisecond {
+				t.Errorf("the next one took %v", took)
+			}
+			close(hung)
+			synctest.Wait()
+			if err := down.Invalidate(t.Context(), 0, time.Minute, ports.CacheKey{Prefix: "badge:", ID: "a", Object: true}); err != nil && !down.off {
+				t.Error(err)
+			}
+		}
+	}))
+}
+
+// TestALoadEndsWithItsLastCaller and not before.
+func TestALoadEndsWithItsLastCaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		ended := make(chan struct{})
+		r.load = func(ctx context.Context, n int) (badge, error) {
+			if n > 1 {
+				return badge{N: n}, nil
+			}
+			<-ctx.Done()
+			close(ended)
+			return badge{}, ctx.Err()
+		}
+		var leave [2]context.CancelFunc
+		for i := range leave {
+			ctx, cancel := context.WithCancel(t.Context())
+			leave[i] = cancel
+			go func() {
+				if _, err := r.Get(ctx, "a"); !errors.Is(err, context.Canceled) {
+					t.Errorf("caller %d: %v", i, err)
+				}
+			}()
+		}
+		synctest.Wait()
+		leave[0]()
+		synctest.Wait()
+		select {
+		case <-ended:
+			t.Error("it ended with the first")
+		default:
+		}
+		leave[1]()
+		left := time.Now()
+		<-ended
+		if took := time.Since(left); took > 0 {
+			t.Errorf("it went on for %v", took)
+		}
+		r.expect(2)
+	})
+}
+
+// away is a store that can be switched off.
+type away struct {
+	ports.CacheStore
+	off bool
+}
+
+func (a *away) err() error {
+	if a.off {
+		return ports.ErrUnavailable
+	}
+	return nil
+}
+
+func (a *away) Get(ctx context.Context, key ports.CacheKey) (ports.CacheEntry, error) {
+	if err := a.err(); err != nil {
+		return ports.CacheEntry{}, err
+	}
+	return a.CacheStore.Get(ctx, key)
+}
+
+func (a *away) Lease(ctx context.Context, key ports.CacheKey, seen ports.CacheEntry, token string, d time.Duration) (ports.CacheEntry, ports.LeaseState, error) {
+	if err := a.err(); err != nil {
+		return ports.CacheEntry{}, 0, err
+	}
+	return a.CacheStore.Lease(ctx, key, seen, token, d)
+}
+
+func (a *away) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite) (ports.CacheEntry, bool, error) {
+	if err := a.err(); err != nil {
+		return ports.CacheEntry{}, false, err
+	}
+	return a.CacheStore.Put(ctx, key, w)
+}
+
+func (a *away) Invalidate(ctx context.Context, version uint64, d time.Duration, keys ...ports.CacheKey) error {
+	if err := a.err(); err != nil {
+		return err
+	}
+	return a.CacheStore.Invalidate(ctx, version, d, keys...)
+}
+
+func TestWithoutTheStoreLoadsAreLimited(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, &away{memory.NewCache(clock{}), true}, cache.Kind{LoadLimit: 3})
+		var now, most atomic.Int64
+		r.load = func(context.Context, int) (badge, error) {
+			for n := now.Add(1); n > most.Load(); {
+				most.Store(n)
+			}
+			time.Sleep(time.Second)
+			now.Add(-1)
+			return badge{}, nil
+		}
+		var wg sync.WaitGroup
+		for i := range 30 {
+			wg.Go(func() {
+				if _, err := r.Get(t.Context(), fmt.Sprint(i)); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		synctest.Wait()
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		defer cancel()
+		if _, err := r.Get(ctx, "late"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("who does not wait any more is told %v", err)
+		}
+		wg.Wait()
+		if s := r.Stats(); most.Load() != 3 || s.Loads != 30 || s.StoreErrors != 31 {
+			t.Errorf("%d loads at once, counts %+v", most.Load(), s)
+		}
+	})
+}
+
+// TestTheStoreGoesAwayDuringALoad and its callers are given the value nevertheless.
+func TestTheStoreGoesAwayDuringALoad(t *testing.T) {
+	store := &away{CacheStore: memory.NewCache(clock{})}
+	r := open(t, store, cache.Kind{})
+	r.load = func(_ context.Context, n int) (badge, error) {
+		store.off = true
+		return badge{N: n}, nil
+	}
+	r.expect(1)
+	store.off = false
+	if s := r.Stats(); s.StoreErrors != 1 {
+		t.Errorf("counts %+v", s)
+	}
+}
+
+func TestAClosedCacheEndsItsLoads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r.load = func(ctx context.Context, _ int) (badge, error) {
+			<-ctx.Done()
+			return badge{}, ctx.Err()
+		}
+		told := make(chan error, 1)
+		go func() {
+			_, err := r.Get(t.Context(), "a")
+			told <- err
+		}()
+		synctest.Wait()
+		r.Close()
+		if err := <-told; !errors.Is(err, cache.ErrClosed) {
+			t.Errorf("who waited is told %v", err)
+		}
+		r.refuses(cache.ErrClosed)
+	})
+}
+
+func TestKindsThatCannotBe(t *testing.T) {
+	source := cache.Source[string, badge]{Key: func(id string) string { return id }, Load: func(context.Context, string) (badge, error) { return badge{}, nil }}
+	for field, kind := range map[string]cache.Kind{
+		"Kind.Prefix": {}, "Kind.TTL": {TTL: -1}, "Kind.Soft": {Soft: 10 * time.Minute}, "Kind.Stale": {Stale: time.Microsecond}, "Kind.Negative": {Negative: -1},
+		"Kind.LoadTimeout": {LoadTimeout: -1}, "Kind.LoadLimit": {LoadLimit: -1}, "Kind.Lease": {Lease: -1}, "Kind.Remember": {Remember: -1}, "Kind.Jitter": {Jitter: 1},
+	} {
+		if field != "Kind.Prefix" {
+			kind.Prefix = "a:"
+		}
+		var invalid *domain.InvalidError
+		if _, err := cache.New(memory.NewCache(clock{}), clock{}, kind, source); !errors.As(err, &invalid) || invalid.Field != field || invalid.Allowed == "" {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+	source.Load = nil
+	if _, err := cache.New(memory.NewCache(clock{}), clock{}, cache.Kind{Prefix: "a:"}, source); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("without a loader: %v", err)
+	}
+}

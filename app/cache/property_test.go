@@ -1,0 +1,29 @@
+package cache_test
+
+import (
+	"testing"
+	"testing/synctest"
+
+	"pgregory.net/rapid"
+
+	"chatcore/adapters/memory"
+	"chatcore/tests/cachecheck"
+)
+
+// TestWhatReadsMayGive has processes read, invalidate and put one value while it expires, in a time that the test decides, and judges by what
+// each read was given.
+func TestWhatReadsMayGive(t *testing.T) {
+	for name, versioned := range map[string]bool{"no old values": false, "versions move forward": true} {
+		t.Run(name, func(t *testing.T) {
+			rapid.Check(t, func(rt *rapid.T) {
+				plan := cachecheck.Draw(rt, versioned)
+				synctest.Test(t, func(t *testing.T) {
+					store := memory.NewCache(clock{})
+					for _, fault := range cachecheck.Run(t.Context(), plan, store, clock{}) {
+						rt.Errorf("%s", fault)
+					}
+				})
+			})
+		})
+	}
+}

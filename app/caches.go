@@ -1,0 +1,173 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"chatcore/app/cache"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Caches are what other programs share of what queries answer, and what queries are answered from where these are kept right: a message, the
+// chats of a user, a user's contacts. Commands never read them.
+//
+// A chat's own entities are not among them: the process has their states, and to ask the log whether these are still right is one round trip, as
+// it would be to ask a cache that might not be.
+type Caches struct {
+	queries  *Queries
+	messages *cache.Cache[messageKey, cachedMessage]
+	lists    *cache.Cache[domain.UserID, []cachedChat]
+	contacts *cache.Cache[domain.UserID, []Contact]
+}
+
+// CacheKinds say how the caches are kept.
+type CacheKinds struct{ Message, ChatList, ContactList cache.Kind }
+
+// NewCaches keeps what the queries answer in a store.
+func NewCaches(store ports.CacheStore, clock ports.Clock, kinds CacheKinds, queries *Queries) (*Caches, error) {
+	contacts := queries.views.Contacts
+	if contacts == nil {
+		contacts = queries.sharers
+	}
+	user := func(id domain.UserID) string { return string(id) }
+	c := &Caches{queries: queries}
+	var errs [3]error
+	c.messages, errs[0] = cache.New(store, clock, kinds.Message, cache.Source[messageKey, cachedMessage]{
+		Load: queries.cacheable, Key: func(id messageKey) string { return string(id.id) },
+		Belongs: func(id messageKey, m cachedMessage) bool {
+			return m.ChatID == id.chat && m.MessageID == id.id && m.Version > 0
+		},
+	})
+	c.lists, errs[1] = cache.New(store, clock, kinds.ChatList, cache.Source[domain.UserID, []cachedChat]{
+		Load: queries.listed, Key: user,
+		Belongs: func(_ domain.UserID, list []cachedChat) bool {
+			for _, chat := range list {
+				if _, known := roleOf(chat.Role); chat.ChatID == "" || !known {
+					return false
+				}
+			}
+			return true
+		},
+	})
+	c.contacts, errs[2] = cache.New(store, clock, kinds.ContactList, cache.Source[domain.UserID, []Contact]{
+		Load: func(ctx context.Context, user domain.UserID) ([]Contact, error) {
+			found, err := contacts(ctx, user)
+			if found == nil && err == nil {
+				found = []Contact{}
+			}
+			return found, err
+		},
+		Key: user,
+	})
+	return c, errors.Join(errs[:]...)
+}
+
+// Answer has the queries answer from the caches: for when what makes them stale is handled ([StaleCaches]).
+func (c *Caches) Answer(queries *Queries) {
+	queries.entities.moves.on.Store(true)
+	queries.caches.Store(c)
+}
+
+// Stats are counts by the kind's name.
+func (c *Caches) Stats() map[string]cache.Stats {
+	return map[string]cache.Stats{"message": c.messages.Stats(), "chat_list": c.lists.Stats(), "contact_list": c.contacts.Stats()}
+}
+
+// Close ends what the caches are loading.
+func (c *Caches) Close() {
+	var ended sync.WaitGroup
+	for _, end := range []func(){c.messages.Close, c.lists.Close, c.contacts.Close} {
+		ended.Go(end)
+	}
+	ended.Wait()
+}
+
+// StaleCaches forgets of the caches what events make stale. Handling an event again, or late, does no harm.
+type StaleCaches struct {
+	caches *Caches
+	chats  *UserChats // nil if it is not kept which chats users are in
+}
+
+// NewStaleCaches forgets from the given caches.
+func NewStaleCaches(caches *Caches) *StaleCaches {
+	s := &StaleCaches{caches: caches}
+	if caches.queries.views.Chats != nil {
+		s.chats = NewUserChats(caches.queries)
+	}
+	return s
+}
+
+// Handle forgets what the event makes stale. What is in no log makes nothing stale.
+func (s *StaleCaches) Handle(ctx context.Context, d ports.Delivery) error {
+	moved := func(chat domain.ChatID, id domain.MessageID) error {
+		if d.ID.Seq == 0 {
+			return nil
+		}
+		return s.caches.messages.InvalidateBefore(ctx, uint64(d.ID.Seq), messageKey{chat, id})
+	}
+	switch e := d.Event.(type) {
+	case domain.MessageEdit:
+		return moved(e.Chat, e.Message)
+	case domain.MessageDelete:
+		return moved(e.Chat, e.Message)
+	case domain.MessageReaction:
+		return moved(e.Chat, e.Message)
+	case domain.ChatUpdate:
+		return s.chatChanged(ctx, d, e)
+	}
+	return nil
+}
+
+func (s *StaleCaches) chatChanged(ctx context.Context, d ports.Delivery, e domain.ChatUpdate) error {
+	switch e.Change {
+	case domain.Created, domain.MemberAdded, domain.MemberRemoved:
+		return s.membershipChanged(ctx, d, e)
+	case domain.RoleChanged:
+		return s.caches.lists.Invalidate(ctx, e.User)
+	case domain.Renamed, domain.Archived, domain.Unarchived:
+		members, err := s.caches.queries.Members(ctx, e.Chat)
+		if err != nil {
+			return err
+		}
+		return s.caches.lists.Invalidate(ctx, usersOf(members)...)
+	}
+	return nil
+}
+
+// membershipChanged first sees to it that the view by user knows: what is loaded from then on is right. It changes nothing if the view's own
+// subscriber was first.
+func (s *StaleCaches) membershipChanged(ctx context.Context, d ports.Delivery, e domain.ChatUpdate) error {
+	if s.chats != nil {
+		if err := s.chats.Handle(ctx, d); err != nil {
+			return err
+		}
+	}
+	user := e.User
+	if e.Change == domain.Created {
+		user = e.Actor
+	}
+	err := s.caches.lists.Invalidate(ctx, user)
+	if err != nil {
+		return err
+	}
+	users := []domain.UserID{user}
+	members, err := s.caches.queries.membersUpTo(ctx, e.Chat, MaxKeptUnread)
+	switch {
+	case errors.Is(err, errTooMany): // they are nobody's contacts by this chat, or will not be when their lists have had their time
+	case err != nil:
+		return err
+	default:
+		users = append(users, usersOf(members)...)
+	}
+	return s.caches.contacts.Invalidate(ctx, users...)
+}
+
+func usersOf(members []domain.Member) []domain.UserID {
+	users := make([]domain.UserID, len(members))
+	for i, m := range members {
+		users[i] = m.User
+	}
+	return users
+}

@@ -1,0 +1,187 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"chatcore/domain"
+)
+
+// chatsTogether is how many chats are looked into side by side.
+const chatsTogether = 8
+
+// ListedChat is a chat as it stands in a user's list.
+type ListedChat struct {
+	ID       domain.ChatID
+	Title    domain.Title
+	Archived bool
+	Role     domain.Role // the user's
+	JoinedAt time.Time
+	Unread   domain.Ordinal // messages
+}
+
+// cachedChat is the same as other programs see it. What is unread changes with every message, and is kept elsewhere.
+type cachedChat struct {
+	ChatID   domain.ChatID `json:"chatId"`
+	Title    domain.Title  `json:"title"`
+	Archived bool          `json:"archived"`
+	Role     string        `json:"role"`
+	JoinedAt time.Time     `json:"joinedAt"`
+}
+
+func roleOf(name string) (domain.Role, bool) {
+	for _, role := range []domain.Role{domain.RoleMember, domain.RoleAdmin, domain.RoleOwner} {
+		if name == role.String() {
+			return role, true
+		}
+	}
+	return domain.NoRole, false
+}
+
+// ChatList gives the chats that a user is in, in the order of their ids, as far as the built-in subscribers have come: a moment behind the
+// log.
+func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedChat, error) {
+	unread, err := q.KeptUnread(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	if q.views.Chats == nil {
+		return nil, ErrNoViews
+	}
+	var cached []cachedChat
+	if c := q.caches.Load(); c != nil {
+		cached, err = c.lists.Get(ctx, user)
+	} else {
+		cached, err = q.listed(ctx, user)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]domain.ChatID, len(cached))
+	for i, chat := range cached {
+		ids[i] = chat.ChatID
+	}
+	if unread, err = q.addUnread(ctx, user, ids, unread); err != nil {
+		return nil, err
+	}
+	list := make([]ListedChat, len(cached))
+	for i, chat := range cached {
+		role, _ := roleOf(chat.Role)
+		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID]}
+	}
+	return list, nil
+}
+
+// listed makes a user's list from the log.
+func (q *Queries) listed(ctx context.Context, user domain.UserID) ([]cachedChat, error) {
+	chats, err := q.ChatsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]cachedChat, len(chats))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(chatsTogether)
+	for i, chat := range chats {
+		group.Go(func() error {
+			slots := []slot{{entity: domain.ChatEntity()}, {entity: domain.MemberEntity(user)}}
+			if _, err := q.load(ctx, chat, slots); err != nil {
+				if errors.Is(err, domain.ErrChatNotFound) { // lost, and the view does not know yet
+					return nil
+				}
+				return err
+			}
+			c, _ := slots[0].state.(*domain.Chat)
+			if m, _ := slots[1].state.(*domain.Member); m.Current() {
+				list[i] = cachedChat{ChatID: chat, Title: c.Title, Archived: c.Archived, Role: m.Role.String(), JoinedAt: m.JoinedAt}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	return slices.DeleteFunc(list, func(c cachedChat) bool { return c.ChatID == "" }), nil
+}
+
+// MaxContacts is how many contacts are given of a user.
+const MaxContacts = 1000
+
+// Contact is someone that a user knows.
+type Contact struct {
+	User  domain.UserID `json:"userId"`
+	Name  string        `json:"name,omitempty"`  // as a team's own contacts have it
+	Chats int           `json:"chats,omitempty"` // that both are in
+}
+
+// ContactsOf says who a user's contacts are.
+type ContactsOf func(ctx context.Context, user domain.UserID) ([]Contact, error)
+
+// Contacts gives a user's contacts: who shares a chat of up to [MaxKeptUnread] members, those who share most first, at most [MaxContacts]; or
+// what the team's own source says. They are as far as the built-in subscribers have come; the team's own are forgotten by [Queries.ForgetContacts].
+func (q *Queries) Contacts(ctx context.Context, user domain.UserID) ([]Contact, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return nil, err
+	}
+	switch c := q.caches.Load(); {
+	case c != nil:
+		return c.contacts.Get(ctx, user)
+	case q.views.Contacts != nil:
+		return q.views.Contacts(ctx, user)
+	}
+	return q.sharers(ctx, user)
+}
+
+// ForgetContacts has the contacts of users looked up anew.
+func (q *Queries) ForgetContacts(ctx context.Context, users ...domain.UserID) error {
+	if err := checkUsers(users); err != nil {
+		return err
+	}
+	if c := q.caches.Load(); c != nil {
+		return c.contacts.Invalidate(ctx, users...)
+	}
+	return nil
+}
+
+// sharers are who shares a chat with a user.
+func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, error) {
+	chats, err := q.ChatsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	members := make([][]domain.Member, len(chats))
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(chatsTogether)
+	for i, chat := range chats {
+		group.Go(func() (err error) {
+			members[i], err = q.membersUpTo(ctx, chat, MaxKeptUnread)
+			if errors.Is(err, errTooMany) || errors.Is(err, domain.ErrChatNotFound) {
+				return nil
+			}
+			return err
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	shared := make(map[domain.UserID]int)
+	for _, of := range members {
+		if !slices.ContainsFunc(of, func(m domain.Member) bool { return m.User == user }) {
+			continue // left, and the view does not know yet
+		}
+		for _, m := range of {
+			shared[m.User]++
+		}
+	}
+	delete(shared, user)
+	contacts := make([]Contact, 0, len(shared))
+	for other, n := range shared {
+		contacts = append(contacts, Contact{User: other, Chats: n})
+	}
+	slices.SortFunc(contacts, func(a, b Contact) int { return cmp.Or(cmp.Compare(b.Chats, a.Chats), cmp.Compare(a.User, b.User)) })
+	return contacts[:min(len(contacts), MaxContacts)], nil
+}

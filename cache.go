@@ -1,0 +1,128 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"chatcore/app"
+	"chatcore/app/cache"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// What caches are made of.
+type (
+	// Cache gives values of one kind by their ids: the one that is kept, or else as the loader loads it.
+	Cache[T any] = cache.Cache[string, T]
+	// Kind says how the values of a cache are kept.
+	Kind = cache.Kind
+	// CacheStats are counts of a cache.
+	CacheStats = cache.Stats
+)
+
+// Errors of caches.
+var (
+	// ErrNoValue is what a loader returns, and a read gives, if there is no such value.
+	ErrNoValue = cache.ErrNotFound
+	// ErrNoCacheStore is a cache of a core on a log of the team's own, which has nowhere to keep values unless [WithCacheStore] says where.
+	ErrNoCacheStore = errors.New("the core has no store for caches")
+)
+
+// CacheOf gives a cache of the core for values that load gets: in Redis, which all processes share, or in memory with a core in memory. It ends with
+// the core. The kind's prefix is the team's own: it ends in a colon, has no meaning in patterns, and is none of the core's names.
+//
+// Values are kept as JSON. A value of which a type says its version ([cache.Versioned]) is replaced by later ones only. See package cache for
+// what is promised, and for what cannot be.
+func CacheOf[T any](core *Core, kind Kind, load func(ctx context.Context, id string) (T, error)) (*Cache[T], error) {
+	if err := core.checkPrefix(kind.Prefix); err != nil {
+		return nil, err
+	}
+	if core.cacheStore == nil {
+		return nil, ErrNoCacheStore
+	}
+	made, err := cache.New(core.cacheStore, core.clock, kind, cache.Source[string, T]{Load: load, Key: func(id string) string { return id }})
+	if err != nil {
+		return nil, err
+	}
+	return made, core.addCache(kind.Prefix, made)
+}
+
+// teamCache is what a core knows of a cache whatever its values are.
+type teamCache interface {
+	Stats() cache.Stats
+	Close()
+}
+
+func (c *Core) checkPrefix(prefix string) error {
+	err := c.config.Names.CheckPrefix(prefix)
+	if err != nil {
+		return &domain.InvalidError{Field: "Kind.Prefix", Problem: fmt.Sprintf("is %q", prefix), Allowed: err.Error()}
+	}
+	return nil
+}
+
+func (c *Core) addCache(prefix string, made teamCache) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if _, taken := c.teamCaches[prefix]; taken {
+		return fmt.Errorf("%w: there is a cache of %q", ErrDuplicateName, prefix)
+	}
+	if c.teamCaches == nil {
+		c.teamCaches = make(map[string]teamCache)
+	}
+	c.teamCaches[prefix] = made
+	return nil
+}
+
+// cacheStats are by the kind's name, which of a team's own is the prefix.
+func (c *Core) cacheStats() map[string]CacheStats {
+	stats := make(map[string]CacheStats)
+	if c.caches != nil {
+		stats = c.caches.Stats()
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for prefix, made := range c.teamCaches {
+		stats[prefix] = made.Stats()
+	}
+	return stats
+}
+
+func (c *Core) closeCaches() {
+	if c.caches != nil {
+		c.caches.Close()
+	}
+	c.mu.Lock()
+	team := maps.Clone(c.teamCaches)
+	c.mu.Unlock()
+	for _, made := range team {
+		made.Close()
+	}
+}
+
+// newCaches is nil if there is no store.
+func newCaches(c Config, store ports.CacheStore, clock ports.Clock, queries *app.Queries) (*app.Caches, error) {
+	if store == nil {
+		return nil, nil
+	}
+	kind := func(prefix string, total time.Duration) Kind {
+		k := Kind{Prefix: prefix, Schema: 1, TTL: total}
+		if total > time.Second { // part of it is for when nothing better can be had
+			k.TTL = total * 4 / 5
+			k.Stale = total - k.TTL
+		}
+		return k
+	}
+	names := c.Names.WithDefaults()
+	kinds := app.CacheKinds{
+		Message: kind(names.Message, c.TTL.Message), ChatList: kind(names.ChatList, c.TTL.ChatList), ContactList: kind(names.ContactList, c.TTL.ContactList),
+	}
+	kinds.Message.Remember = time.Minute // longer than any load of one takes
+	for _, k := range []*Kind{&kinds.ChatList, &kinds.ContactList} {
+		k.Soft = k.TTL / 8
+	}
+	return app.NewCaches(store, clock, kinds, queries)
+}
