@@ -26,6 +26,7 @@ type Core struct {
 	Chats   *app.Chats   // commands about chats
 	Users   *app.Users   // commands about users
 	Queries *app.Queries // present state, folded from the log
+	Limits  *app.Limits  // how often something may be done, by the kinds of Config.Limits
 
 	config   Config
 	views    ports.CachedViews // nil: the backend's
@@ -95,12 +96,12 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 }
 
 func newCore(
-	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
+	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, limits *app.Limits, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
 	counters *pubsub.Counters,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Users: users, Queries: queries,
+		Chats: chats, Users: users, Queries: queries, Limits: limits,
 		config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}),
 	}
@@ -109,7 +110,7 @@ func newCore(
 		s := core.Stats()
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
-			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
+			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked,
 		}
 	})
 	o.done(err)
@@ -254,12 +255,15 @@ type Stats struct {
 	LiveUnreadable uint64 // live payloads that are no event
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
+	Limited        uint64 // calls that a limit refused
+	Unchecked      uint64 // calls that were allowed because their limit could not be checked
 }
 
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
-	cached := c.entities.Stats()
+	cached, limits := c.entities.Stats(), c.Limits.Stats()
 	return Stats{
+		Limited: limits.Refused, Unchecked: limits.Unchecked,
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),

@@ -28,6 +28,7 @@ type parts struct {
 	statuses  ports.Statuses
 	views     ports.CachedViews
 	effects   ports.Effects
+	limiter   ports.Limiter
 	userChats ports.UserView
 	unread    ports.UserView
 	tracers   trace.TracerProvider
@@ -60,6 +61,9 @@ func WithTypingMarks(marks ports.TypingMarks) Option { return func(p *parts) { p
 
 // WithStatuses remembers the users' statuses.
 func WithStatuses(statuses ports.Statuses) Option { return func(p *parts) { p.statuses = statuses } }
+
+// WithLimiter counts what [Config.Limits] limits.
+func WithLimiter(limiter ports.Limiter) Option { return func(p *parts) { p.limiter = limiter } }
 
 // WithCachedViews are caches of other programs for [Core.SubscribeBuiltins] to keep right.
 func WithCachedViews(views ports.CachedViews) Option { return func(p *parts) { p.views = views } }
@@ -106,8 +110,8 @@ type LiveTransport interface {
 	message.Subscriber
 }
 
-// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and status are kept in memory
-// unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
+// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, status and limits are kept in
+// memory unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
 // users, only where [WithEffects] and [WithUserViews] say. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
 

@@ -59,14 +59,16 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
 	clock := newClock(p)
 	policy := newPolicy(config)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	limiter := newLimiter(p, chatcoreCommandClient, keys)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	statuses := newStatuses(p, chatcoreCommandClient, keys)
 	users := app.NewUsers(statuses, liveBus, clock)
-	views := newViews(p, log, chatcoreCommandClient, keys)
+	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -101,13 +103,15 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
 	typingMarks := newMemoryTyping(p, log)
 	policy := newPolicy(config)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	limiter := newMemoryLimiter(p, clock)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
-	views := newMemoryViews(p, log)
+	views := newMemoryViews(p, log, typingMarks)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -134,15 +138,17 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	clock := newClock(p)
 	typingMarks := newOwnTyping(p, clock)
 	policy := newPolicy(config)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	limiter := newMemoryLimiter(p, clock)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	statuses := newMemoryStatuses(p, clock)
 	users := app.NewUsers(statuses, liveBus, clock)
-	views := ownViews(p, chatcoreOwnBackend)
+	views := ownViews(p, chatcoreOwnBackend, typingMarks)
 	queries := app.NewQueries(log, entities, views)
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}

@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
@@ -21,6 +22,7 @@ import (
 //	                           than one event : events : first seq
 //	cc:{p}:CHAT:u      HASH    who is or was a member → nothing
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
+//	cc:{p}:CHAT:t      ZSET    the typing marks of the chat, by when they expire; as long as the last one
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
 //	cc:{p}:confirm     STRING  written so that replicas can be asked for what came before it; 1 min
@@ -31,6 +33,8 @@ import (
 //	cc:user-chats:USER           HASH    a chat that the user is in → the seq of the user's join
 //	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
 //	                                     there; " " → log id
+//
+//	cc:gcra:NAME                 STRING  when a limit has what was taken of it back; until then
 //
 // The other names are [Names].
 type Keys struct {
@@ -127,6 +131,18 @@ func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
 	return string(k.appendTyping(nil, chat, user))
 }
 
+func (k Keys) typists(chat domain.ChatID) string { return k.chat(chat, "t") }
+
+// typist is the user of a chat's typing mark.
+func (k Keys) typist(chat domain.ChatID, mark string) (domain.UserID, bool) {
+	user, ours := strings.CutPrefix(mark, k.typing(chat, ""))
+	if !ours {
+		return "", false
+	}
+	plain, err := url.PathUnescape(user)
+	return domain.UserID(plain), err == nil
+}
+
 func (k Keys) appendTyping(b []byte, chat domain.ChatID, user domain.UserID) []byte {
 	b = append(append(b, k.prefix...), k.names.Typing...)
 	if k.cluster {
@@ -142,6 +158,24 @@ func (k Keys) appendChannel(b []byte, typ string) []byte {
 
 func (k Keys) status(user domain.UserID) string {
 	return k.prefix + k.names.UserStatus + escape(string(user))
+}
+
+func (k Keys) rateLimit(name []string) string {
+	return k.prefix + k.names.RateLimit + joined(name)
+}
+
+func (k Keys) gcra(name []string) string { return k.prefix + "cc:gcra:" + joined(name) }
+
+// joined keeps the parts of a name apart.
+func joined(name []string) string {
+	var b []byte
+	for i, part := range name {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = appendEscaped(b, part)
+	}
+	return string(b)
 }
 
 func (k Keys) unread(user domain.UserID) string {

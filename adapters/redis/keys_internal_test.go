@@ -43,6 +43,10 @@ func TestNames(t *testing.T) {
 		"typing:room-1:user-789":               plain.typing("room-1", "user-789"),
 		"typing:a%3Ab:%2A%7Bx%7D":              plain.typing("a:b", "*{x}"),
 		"typing:{" + tag + "}:room-1:user-789": cluster.typing("room-1", "user-789"),
+		"cc:{" + tag + "}:room-1:t":            plain.typists("room-1"),
+		"ratelimit:login:ada":                  plain.rateLimit([]string{"login", "ada"}),
+		"acme:ratelimit:a%3Ab:%7Bx%7D":         spaced.rateLimit([]string{"a:b", "{x}"}),
+		"acme:cc:gcra:send:ada":                spaced.gcra([]string{"send", "ada"}),
 		"user:status:user-789":                 plain.status("user-789"),
 		"acme:user:online:":                    spaced.online(),
 		"acme:message:new":                     spaced.Channel("message:new"),
@@ -144,7 +148,7 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 		chat := domain.ChatID(rapid.String().Draw(rt, "chat"))
 		p := k.Partition(chat)
 		want := slot(k.id(p))
-		for _, key := range []string{k.chats(p), k.confirm(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
+		for _, key := range []string{k.chats(p), k.confirm(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}"), k.typists(chat)} {
 			if slot(key) != want {
 				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.id(p), want)
 			}

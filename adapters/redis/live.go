@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -13,30 +14,59 @@ import (
 	"chatcore/ports"
 )
 
-// TypingMarks keeps who is typing: a key for each user and chat that expires by itself.
+// TypingMarks keeps who is typing: a key for each user and chat that expires by itself, and for each chat a list of these keys.
+// Marks that other programs set are in no list.
 type TypingMarks struct {
-	client goredis.UniversalClient
-	keys   Keys
-	script *goredis.Script
+	client      goredis.UniversalClient
+	keys        Keys
+	start, list *goredis.Script
 }
 
 var _ ports.TypingMarks = (*TypingMarks)(nil)
 
 // NewTypingMarks keeps the marks under the names of keys.
 func NewTypingMarks(client goredis.UniversalClient, keys Keys) *TypingMarks {
-	return &TypingMarks{client: client, keys: keys, script: goredis.NewScript(typingSource)}
+	return &TypingMarks{client: client, keys: keys, start: goredis.NewScript(typingSource), list: goredis.NewScript(typingListSource)}
 }
 
 // Start implements [ports.TypingMarks] in one round trip. Time is Redis's own.
 func (t *TypingMarks) Start(ctx context.Context, e domain.TypingStart) (bool, error) {
-	set, err := t.script.Run(ctx, t.client, []string{t.keys.typing(e.Chat, e.User)},
-		e.ExpiresAt.Sub(e.At).Milliseconds(), domain.TypingInterval.Milliseconds()).Int()
-	return set == 1, unavailable(ctx, err)
+	set, err := t.start.Run(ctx, t.client, []string{t.keys.typing(e.Chat, e.User), t.keys.typists(e.Chat)},
+		max(e.ExpiresAt.Sub(e.At).Milliseconds(), 1), domain.TypingInterval.Milliseconds()).Int()
+	return set == 1, t.failed(ctx, err, e.Chat)
 }
 
-// Stop implements [ports.TypingMarks].
+// Stop implements [ports.TypingMarks] in one round trip. The mark goes also if the list of marks is something else.
 func (t *TypingMarks) Stop(ctx context.Context, chat domain.ChatID, user domain.UserID) error {
-	return unavailable(ctx, t.client.Del(ctx, t.keys.typing(chat, user)).Err())
+	mark := t.keys.typing(chat, user)
+	_, err := t.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		p.Del(ctx, mark)
+		p.ZRem(ctx, t.keys.typists(chat), mark)
+		return nil
+	})
+	return t.failed(ctx, err, chat)
+}
+
+// Of implements [ports.TypingMarks] in one round trip. What is listed and stands no more, because another program removed it, is left out.
+func (t *TypingMarks) Of(ctx context.Context, chat domain.ChatID) ([]domain.UserID, error) {
+	marks, err := t.list.Run(ctx, t.client, []string{t.keys.typists(chat)}, ports.MaxTyping).StringSlice()
+	if err != nil {
+		return nil, t.failed(ctx, err, chat)
+	}
+	users := make([]domain.UserID, 0, len(marks))
+	for _, mark := range marks {
+		if user, ours := t.keys.typist(chat, mark); ours {
+			users = append(users, user)
+		}
+	}
+	return users, nil
+}
+
+func (t *TypingMarks) failed(ctx context.Context, err error, chat domain.ChatID) error {
+	if err != nil && answered(err) && hasCode(err, "WRONGTYPE") {
+		return fmt.Errorf("%w: %w", &ports.ForeignValueError{Key: t.keys.typists(chat), Holds: "no sorted set", For: "a list of typing marks"}, err)
+	}
+	return unavailable(ctx, err)
 }
 
 // Statuses keeps each user's last status as JSON, and who is online in one set, both as the wire contract names them.
