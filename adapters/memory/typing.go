@@ -32,7 +32,8 @@ func (t *Typing) Start(ctx context.Context, e domain.TypingStart) (bool, error) 
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	now := t.clock.Now()
-	if mark := t.chats[e.Chat][e.User]; mark.Active(now) && now.Sub(mark.ToldAt) < domain.TypingInterval {
+	mark := t.chats[e.Chat][e.User]
+	if since := now.Sub(mark.ToldAt); mark.Active(now) && since >= 0 && since < domain.TypingInterval { // below 0 the clock was set back
 		return false, nil
 	}
 	marks := t.standing(e.Chat)

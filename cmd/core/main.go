@@ -41,6 +41,7 @@ type cli struct {
 	embedded   bool
 	json       bool
 	verbose    bool
+	limits     limits
 	logger     *slog.Logger
 }
 
@@ -67,8 +68,9 @@ func command(out, errs io.Writer) *cobra.Command {
 	flags.Lookup("redis-url").DefValue = ""
 	flags.StringVar(&c.namespace, "namespace", os.Getenv("CHATCORE_NAMESPACE"), "goes before every key and channel (CHATCORE_NAMESPACE)")
 	flags.IntVar(&c.partitions, "partitions", 0, "partitions of the log, fixed for its life (default 16)")
+	flags.Var(&c.limits, "limit", "how often a user may do something: send=30/1m, send-in-chat, typing, or a kind of your own; with a burst (send=30/1m/5) one after the other instead of so many in a window")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens, to standard error")
-	root.AddCommand(c.demo(), c.serve(), c.importer(), c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.status(), c.history(), c.audit(), c.unread(), c.tail(), c.groups(), c.rebuild(), c.deadLetters())
+	root.AddCommand(c.demo(), c.serve(), c.importer(), c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.limit(), c.status(), c.history(), c.audit(), c.unread(), c.tail(), c.groups(), c.rebuild(), c.deadLetters())
 	return root
 }
 
@@ -90,7 +92,7 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if err != nil {
 		return nil, nil, errors.Join(err, closeServer())
 	}
-	core, err = chatcore.New(ctx, chatcore.Config{RedisURL: url, Namespace: c.namespace, Partitions: c.partitions, Logger: c.logger}, options...)
+	core, err = chatcore.New(ctx, chatcore.Config{RedisURL: url, Namespace: c.namespace, Partitions: c.partitions, Limits: c.limits, Logger: c.logger}, options...)
 	if err != nil {
 		return nil, nil, errors.Join(err, flush(), closeServer())
 	}

@@ -6,7 +6,7 @@
 
 local mark, list, ttl, interval = KEYS[1], KEYS[2], tonumber(ARGV[1]), tonumber(ARGV[2])
 local left = redis.call('PTTL', mark)
-if left >= 0 and left > ttl - interval then return 0 end
+if left >= 0 and left > ttl - interval and left <= ttl then return 0 end -- more is left only after the clock was set back
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', list, '-inf', string.format('%d', now)) -- first: it fails if the list is something else
