@@ -114,7 +114,7 @@ func foreignLimit(key string) error {
 
 // unlimited translates an error of a script whose only reason to fail on a key is what that holds.
 func unlimited(ctx context.Context, err error, key string) error {
-	if answered(err) && hasCode(err, "WRONGTYPE", "number expected") {
+	if answered(err) && hasCode(err, "WRONGTYPE", "number expected", "not an integer", "would overflow") {
 		return fmt.Errorf("%w: %w", foreignLimit(key), err)
 	}
 	return unavailable(ctx, err)

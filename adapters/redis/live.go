@@ -14,8 +14,8 @@ import (
 	"chatcore/ports"
 )
 
-// TypingMarks keeps who is typing: a key for each user and chat that expires by itself, and for each chat a list of these keys.
-// Marks that other programs set are in no list.
+// TypingMarks keeps who is typing: a key for each user and chat that expires by itself, and for each chat a list of these keys, which says
+// where to look and no more: who ends a mark need not know of it. Marks that other programs set are in no list.
 type TypingMarks struct {
 	client      goredis.UniversalClient
 	keys        Keys
@@ -36,18 +36,12 @@ func (t *TypingMarks) Start(ctx context.Context, e domain.TypingStart) (bool, er
 	return set == 1, t.failed(ctx, err, e.Chat)
 }
 
-// Stop implements [ports.TypingMarks] in one round trip. The mark goes also if the list of marks is something else.
+// Stop implements [ports.TypingMarks].
 func (t *TypingMarks) Stop(ctx context.Context, chat domain.ChatID, user domain.UserID) error {
-	mark := t.keys.typing(chat, user)
-	_, err := t.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		p.Del(ctx, mark)
-		p.ZRem(ctx, t.keys.typists(chat), mark)
-		return nil
-	})
-	return t.failed(ctx, err, chat)
+	return unavailable(ctx, t.client.Del(ctx, t.keys.typing(chat, user)).Err())
 }
 
-// Of implements [ports.TypingMarks] in one round trip. What is listed and stands no more, because another program removed it, is left out.
+// Of implements [ports.TypingMarks] in one round trip.
 func (t *TypingMarks) Of(ctx context.Context, chat domain.ChatID) ([]domain.UserID, error) {
 	marks, err := t.list.Run(ctx, t.client, []string{t.keys.typists(chat)}, ports.MaxTyping).StringSlice()
 	if err != nil {

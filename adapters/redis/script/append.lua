@@ -138,7 +138,7 @@ local function find(chat, event, kind, version)
 end
 
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
-local marks = {} -- of typing, to be removed, and in turns where they are listed or false
+local marks = {} -- of typing, to be removed
 
 -- Plans the command at a in ARGV: its outcome, and what it writes if it is to be appended. at is left behind the command.
 local at
@@ -214,11 +214,7 @@ local function plan(a)
     read('XLEN', stream)
     streams[stream] = not fault
   end
-  local was_typing, typists = typing ~= '' and read('EXISTS', typing) == 1, false
-  if was_typing then -- what someone else keeps where the list of marks would be holds up no message
-    local listed = pcall('ZCARD', base .. ':t')
-    if type(listed) ~= 'table' then typists = base .. ':t' elseif not plain(listed.err, 'WRONGTYPE', 1, true) then fault = fault or listed.err end
-  end
+  local was_typing = typing ~= '' and read('EXISTS', typing) == 1
   if fault then return '2 ' .. fault end
 
   if not chat.values then
@@ -284,7 +280,7 @@ local function plan(a)
     n_operations = n_operations + 5
     e = e + 7 + moves
   end
-  if was_typing then marks[#marks + 1], marks[#marks + 2] = typing, typists end
+  if was_typing then marks[#marks + 1] = typing end
   chat.ordinal_text = ordinal
   values[2] = seq .. ':' .. ordinal
   return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. (was_typing and ' 1' or ' 0') .. due
@@ -320,9 +316,6 @@ for o = 1, n_operations, 5 do
   call('XADD', operations[o], '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', json, 'chat', operations[o + 2], 'seq', operations[o + 3])
   if ARGV[e + 1] ~= '' then call('PUBLISH', ARGV[e + 1], json) end
 end
-for m = 1, #marks, 2 do
-  call('DEL', marks[m])
-  if marks[m + 1] then call('ZREM', marks[m + 1], marks[m]) end
-end
+for _, mark in ipairs(marks) do call('DEL', mark) end
 
 return concat(outcomes, '\n')

@@ -8,18 +8,23 @@
 -- Reply {1 if they were taken, 0 if they are too many, -1 if the key holds no count; the count; milliseconds to the window's end}
 
 local counter, rate, window, n = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local held = redis.call('GET', counter)
-if not held then
-  if n == 0 then return {1, 0, 0} end
-  redis.call('SET', counter, ARGV[3], 'PX', window)
-  return {1, n, window}
+if n == 0 and redis.call('EXISTS', counter) == 0 then return {1, 0, 0} end
+local count = redis.call('INCRBY', counter, ARGV[3]) -- first: it fails where the key holds something else
+if count < n then
+  redis.call('DECRBY', counter, ARGV[3])
+  return {-1, 0, 0}
 end
-if #held > 15 or not string.find(held, '^%d+$') then return {-1, 0, 0} end
-local count, left = tonumber(held), redis.call('PTTL', counter)
+if count == n and n > 0 then
+  redis.call('PEXPIRE', counter, window)
+  return {1, count, window}
+end
+local left = redis.call('PTTL', counter)
 if left < 0 or left > window then
   redis.call('PEXPIRE', counter, window)
   left = window
 end
-if count + n > rate and n > 0 then return {0, count, left} end
-if n > 0 then redis.call('INCRBY', counter, n) end
-return {1, count + n, left}
+if count > rate and n > 0 then
+  redis.call('DECRBY', counter, ARGV[3])
+  return {0, count - n, left}
+end
+return {1, count, left}
