@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -108,6 +109,19 @@ func TestOtherProgramsCountOnTheSameKey(t *testing.T) {
 	if all := dump(t, client); len(all) != 2 || all["cc:gcra:login:ada"] == "" {
 		t.Errorf("there are %q", all)
 	}
+}
+
+// TestWhatGCRALeavesIsNotRoundedDown takes at intervals that no floating-point number is.
+func TestWhatGCRALeavesIsNotRoundedDown(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		l := redis.NewLimiter(client, newKeys(t, 1))
+		for i := range 50 {
+			limit := ports.Limit{Algorithm: ports.GCRA, Rate: 7, Per: 70*time.Second + time.Duration(i)*time.Millisecond, Burst: 5}
+			if d, err := l.Allow(t.Context(), limit, 1, strconv.Itoa(i)); err != nil || d.Remaining != 4 {
+				t.Errorf("%v: %+v, error %v", limit.Per, d, err)
+			}
+		}
+	})
 }
 
 // TestForeignValuesWhereALimitWouldBe puts something else under a limit's keys: it is told, or begun anew, and never a panic.
