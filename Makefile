@@ -1,4 +1,4 @@
-.PHONY: test race chaos lint check bench run generate redis
+.PHONY: test race chaos interop lint check bench run generate redis
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 
@@ -14,6 +14,12 @@ race: redis
 chaos: export CHATCORE_CHAOS ?= 3m
 chaos: redis
 	go test -count 1 -timeout 60m -v ./tests/chaos
+
+# Beside services in TypeScript: a Node program (18 or newer) with node-redis and Socket.IO.
+interop: redis
+	@sh scripts/ensure.sh node
+	cd tests/interop/node && npm ci --no-audit --no-fund --loglevel=error
+	go test -tags interop -count 1 -timeout 5m ./tests/interop
 
 lint:
 	$(lint) run ./...
@@ -34,4 +40,4 @@ generate:
 	go tool wire
 
 redis:
-	@sh scripts/ensure-redis.sh
+	@sh scripts/ensure.sh redis

@@ -1,0 +1,61 @@
+#!/bin/sh
+# ensure.sh redis | node sees to it that there is a program which tests run: the private redis-servers that they start, or the other side of the
+# interop tests. It installs one where it may (root, or sudo without a password), and otherwise says the one command that does.
+set -eu
+
+case "$1" in
+redis) programs="redis-server" deb="redis-server" rpm="redis" apk="redis" brew="redis" ;;
+node) programs="node npm" deb="nodejs npm" rpm="nodejs npm" apk="nodejs npm" brew="node" ;;
+*)
+	echo "usage: ensure.sh redis | node" >&2
+	exit 2
+	;;
+esac
+
+there() {
+	for program in $programs; do
+		command -v "$program" >/dev/null 2>&1 || return 1
+	done
+}
+
+there && exit 0
+
+if command -v apt-get >/dev/null 2>&1; then
+	install="apt-get install -y $deb"
+elif command -v dnf >/dev/null 2>&1; then
+	install="dnf install -y $rpm"
+elif command -v apk >/dev/null 2>&1; then
+	install="apk add $apk"
+elif command -v brew >/dev/null 2>&1; then
+	echo "$programs: not installed; install with: brew install $brew" >&2
+	exit 1
+else
+	echo "$programs: not installed, and no package manager is known here (README.md says the versions); put it on the PATH" >&2
+	exit 1
+fi
+
+if [ "$(id -u)" -eq 0 ]; then
+	as_root=""
+elif command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+	as_root="sudo -n"
+else
+	echo "$programs: not installed; install with: sudo $install" >&2
+	exit 1
+fi
+
+echo "$programs: not installed; running: $as_root $install" >&2
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+if ! { $as_root env DEBIAN_FRONTEND=noninteractive $install >"$log" 2>&1 || {
+	command -v apt-get >/dev/null 2>&1 &&
+		$as_root apt-get update >>"$log" 2>&1 &&
+		$as_root env DEBIAN_FRONTEND=noninteractive $install >>"$log" 2>&1
+}; }; then
+	cat "$log" >&2
+	echo "$programs: could not be installed; install by hand with: $install" >&2
+	exit 1
+fi
+there || {
+	echo "$install ran, but $programs: still not on the PATH" >&2
+	exit 1
+}

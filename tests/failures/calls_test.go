@@ -1,0 +1,67 @@
+package failures
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+// What calls can come to beside an error.
+const (
+	answers = "answers"
+	loads   = "loads" // what the loader gives
+)
+
+// subject is a core that something happens to.
+type subject struct {
+	core *chatcore.Core
+	ids  atomic.Uint64 // for what has to be another one each time
+}
+
+func (s *subject) next() string { return fmt.Sprint("n", s.ids.Add(1)) }
+
+func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
+	s := &subject{core: core}
+	_, err := core.Chats.Create(ctx, app.Create{Chat: "room", By: "ada"})
+	if err == nil {
+		_, err = core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", MessageID: "m", Content: "x"})
+	}
+	return s, errors.Join(err, core.SubscribeBuiltins())
+}
+
+// calls are the rows of the table.
+var calls = map[string]func(context.Context, *subject) (string, error){
+	"Chats.Send": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", Content: "x"})
+		return answers, err
+	},
+	"Chats.StartTyping": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Chats.StartTyping(ctx, app.Typing{Chat: "room", By: "ada"})
+		return answers, err
+	},
+	"Queries.History": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Queries.History(ctx, "room", app.Span{Limit: 1})
+		return answers, err
+	},
+	"Queries.UnreadOf": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Queries.UnreadOf(ctx, "ada")
+		return answers, err
+	},
+	"Once": func(ctx context.Context, s *subject) (string, error) {
+		id := chatcore.DeliveryID{Log: s.core.LogID(), Chat: "room", Seq: 1, Event: domain.EventID(s.next())}
+		_, err := s.core.Once(ctx, "badge", id, chatcore.Effect{Commands: []chatcore.Command{{"INCR", "badge"}}})
+		return answers, err
+	},
+	"Groups.List": func(ctx context.Context, s *subject) (string, error) {
+		groups, err := s.core.Groups()
+		if err == nil {
+			_, err = groups.List(ctx)
+		}
+		return answers, err
+	},
+}

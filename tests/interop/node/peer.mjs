@@ -1,0 +1,40 @@
+// A service that does what it is told, a line of JSON at a time: {id, op, args} on standard input, {id, result} or {id, error} on standard
+// output. What it hears on channels comes as {channel, message} whenever it does.
+import { createInterface } from 'node:readline';
+import { REDIS_CONFIG, cacheHelpers, checkRedisHealth, closeRedis, connectRedis, pubSubHelpers, redisClient } from './redis.mjs';
+import { rooms } from './socketio.mjs';
+
+const say = (line) => process.stdout.write(JSON.stringify(line) + '\n');
+
+const operations = {
+  ...Object.fromEntries(Object.keys(cacheHelpers).filter((name) => name !== 'getOrSet').map((name) => [name, (...args) => cacheHelpers[name](...args)])),
+  // The loader of an example is a value; the answer says whether it was asked for.
+  async getOrSet(key, ttl, loaded) {
+    let asked = false;
+    const value = await cacheHelpers.getOrSet(key, ttl, async () => {
+      asked = true;
+      return loaded;
+    });
+    return { value, asked };
+  },
+  config: async () => REDIS_CONFIG,
+  health: checkRedisHealth,
+  publish: pubSubHelpers.publish,
+  subscribe: (channel) => pubSubHelpers.subscribe(channel, (message) => say({ channel, message })),
+  unsubscribe: pubSubHelpers.unsubscribe,
+  ttl: (key) => redisClient.ttl(key),
+  hgetall: async (key) => ({ ...(await redisClient.hGetAll(key)) }),
+  // A delivery worker of the guide: it reads the stream, and adds to it.
+  xadd: (fields) => redisClient.xAdd(REDIS_CONFIG.STREAMS.MESSAGE_DELIVERY, '*', fields),
+  rooms,
+};
+
+await connectRedis();
+say({ ready: true });
+for await (const line of createInterface({ input: process.stdin })) {
+  const { id, op, args } = JSON.parse(line);
+  Promise.resolve()
+    .then(() => operations[op](...args))
+    .then((result) => say({ id, result: result ?? null }), (error) => say({ id, error: String(error?.stack ?? error) }));
+}
+await closeRedis();
