@@ -108,8 +108,8 @@ func TestALimitThatCannotBeChecked(t *testing.T) {
 	if d, err := l.Allow(ctx, "own", "ada"); d.Allowed || !errors.Is(err, context.Canceled) || l.Stats().Unchecked != 0 {
 		t.Errorf("a caller that is gone: %+v, error %v", d, err)
 	}
-	s, chats, _ := newStage(t, app.Policy{}, nil)
-	chats = app.NewChats(s, app.NewEntities(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, app.NewLimits(unasked{foreign}, kinds))
+	s, _, _ := newStage(t, app.Policy{}, nil)
+	chats := app.NewChats(s, app.NewEntities(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, app.NewLimits(unasked{foreign}, kinds))
 	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", Content: "x"}); err != nil {
 		t.Errorf("a send whose limit fails open: %v", err)
 	}

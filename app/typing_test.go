@@ -71,7 +71,7 @@ func newStage(t *testing.T, policy app.Policy, limits map[string]app.Limit) (*st
 	s := &stage{clock: &movable{}}
 	s.clock.at.Store(time.Now().UnixMilli())
 	s.Log = memory.New(wireformat.New(), s.clock, nil)
-	s.marks, s.limiter = s.Log.Typing(), memory.NewLimiter(s.clock)
+	s.marks, s.limiter = s.Typing(), memory.NewLimiter(s.clock)
 	entities := app.NewEntities(s, s, 1<<20)
 	chats := app.NewChats(s, entities, s, s, s.clock, ids{}, nil, policy, app.NewLimits(s.limiter, limits))
 	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", By: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/uuid"
 	"pgregory.net/rapid"
 
 	"chatcore/domain"
@@ -44,10 +43,11 @@ type limiter struct {
 	forward func(time.Duration)
 }
 
-var (
-	inWindow = ports.Limit{Rate: 3, Per: time.Hour}
-	inGCRA   = ports.Limit{Algorithm: ports.GCRA, Rate: 6, Per: time.Hour, Burst: 3}
-)
+func inWindow() ports.Limit { return ports.Limit{Rate: 3, Per: time.Hour} }
+
+func inGCRA() ports.Limit {
+	return ports.Limit{Algorithm: ports.GCRA, Rate: 6, Per: time.Hour, Burst: 3}
+}
 
 // late is how much time may have passed by itself.
 const late = 30 * time.Second
@@ -68,8 +68,8 @@ func (l limiter) expect(limit ports.Limit, n int, name string, want ports.Decisi
 }
 
 func testLimit(_ *testing.T, l limiter) {
-	for _, limit := range []ports.Limit{inWindow, inGCRA} {
-		name, reset := uuid.NewString(), func(taken int) time.Duration {
+	for _, limit := range []ports.Limit{inWindow(), inGCRA()} {
+		name, reset := string(NewChatID()), func(taken int) time.Duration {
 			if limit.Algorithm == ports.GCRA {
 				return time.Duration(taken) * 10 * time.Minute
 			}
@@ -91,15 +91,15 @@ func testLimit(_ *testing.T, l limiter) {
 }
 
 func testWindow(_ *testing.T, l limiter) {
-	name := uuid.NewString()
-	l.expect(inWindow, 2, name, ports.Decision{Allowed: true, Remaining: 1, ResetAfter: time.Hour})
+	name := string(NewChatID())
+	l.expect(inWindow(), 2, name, ports.Decision{Allowed: true, Remaining: 1, ResetAfter: time.Hour})
 	l.forward(50 * time.Minute)
-	l.expect(inWindow, 1, name, ports.Decision{Allowed: true, ResetAfter: 10 * time.Minute})
-	l.expect(inWindow, 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 10 * time.Minute})
+	l.expect(inWindow(), 1, name, ports.Decision{Allowed: true, ResetAfter: 10 * time.Minute})
+	l.expect(inWindow(), 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 10 * time.Minute})
 	l.forward(9 * time.Minute)
-	l.expect(inWindow, 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
+	l.expect(inWindow(), 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
 	l.forward(time.Minute)
-	l.expect(inWindow, 3, name, ports.Decision{Allowed: true, ResetAfter: time.Hour})
+	l.expect(inWindow(), 3, name, ports.Decision{Allowed: true, ResetAfter: time.Hour})
 	smaller := ports.Limit{Rate: 2, Per: time.Minute} // the count is above it, and the window longer
 	l.expect(smaller, 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
 	l.forward(time.Minute)
@@ -107,27 +107,27 @@ func testWindow(_ *testing.T, l limiter) {
 }
 
 func testGCRA(_ *testing.T, l limiter) {
-	name := uuid.NewString()
-	l.expect(inGCRA, 3, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	name := string(NewChatID())
+	l.expect(inGCRA(), 3, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
 	l.forward(9 * time.Minute)
-	l.expect(inGCRA, 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: 21 * time.Minute})
+	l.expect(inGCRA(), 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: 21 * time.Minute})
 	l.forward(time.Minute)
-	l.expect(inGCRA, 1, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
-	l.expect(inGCRA, 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 30 * time.Minute})
+	l.expect(inGCRA(), 1, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	l.expect(inGCRA(), 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 30 * time.Minute})
 	l.forward(20 * time.Minute)
-	l.expect(inGCRA, 2, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	l.expect(inGCRA(), 2, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
 	l.forward(48 * time.Hour) // a pause gives no more than the burst
-	l.expect(inGCRA, 3, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
-	l.expect(inGCRA, 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 30 * time.Minute})
+	l.expect(inGCRA(), 3, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	l.expect(inGCRA(), 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 30 * time.Minute})
 
-	smaller := inGCRA // what the larger limit took is more than this one could have
+	smaller := inGCRA() // what the larger limit took is more than this one could have
 	smaller.Rate, smaller.Burst = 60, 1
 	l.expect(smaller, 1, name, ports.Decision{Allowed: true, ResetAfter: time.Minute})
 	l.expect(smaller, 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
 }
 
 func testLimitsApart(t *testing.T, l limiter) {
-	base := uuid.NewString()
+	base := string(NewChatID())
 	names := [][]string{{base}, {base, "a"}, {base + ":a"}, {base, "a", "b"}, {base, "a:b"}, {base + "\x00a"}, {base, "a\x00b"}, {base + "\xff"}, {base + "%FF"}, {base, strings.Repeat("x", ports.MaxNamePart)}}
 	for _, odd := range oddIDs() {
 		names = append(names, []string{base, "odd", odd}, []string{odd, base})
@@ -146,7 +146,7 @@ func testLimitsApart(t *testing.T, l limiter) {
 
 func testLimitConcurrent(t *testing.T, l limiter) {
 	for _, limit := range []ports.Limit{{Rate: 10, Per: time.Hour}, {Algorithm: ports.GCRA, Rate: 10, Per: time.Hour}} {
-		name := uuid.NewString()
+		name := string(NewChatID())
 		var allowed [64]bool
 		var errs [64]error
 		var wg sync.WaitGroup
@@ -193,13 +193,13 @@ func testLimitInput(t *testing.T, l limiter) {
 		"a burst of years":         {gcra(1, 24*time.Hour, 1000), 0, []string{"a"}},
 		"more than one in 1 µs":    {gcra(10_000_000, time.Second, 0), 0, []string{"a"}},
 		"an unknown algorithm":     {ports.Limit{Algorithm: 2, Rate: 1, Per: time.Second}, 0, []string{"a"}},
-		"a negative n":             {inWindow, -1, []string{"a"}},
-		"an n that is never there": {inWindow, 4, []string{"a"}},
-		"an n beyond the burst":    {inGCRA, 4, []string{"a"}},
-		"no name":                  {inWindow, 1, nil},
-		"an empty part":            {inWindow, 1, []string{"a", ""}},
-		"a part that is too long":  {inWindow, 1, []string{strings.Repeat("x", ports.MaxNamePart+1)}},
-		"a name of too many parts": {inWindow, 1, []string{"a", "b", "c", "d", "e"}},
+		"a negative n":             {inWindow(), -1, []string{"a"}},
+		"an n that is never there": {inWindow(), 4, []string{"a"}},
+		"an n beyond the burst":    {inGCRA(), 4, []string{"a"}},
+		"no name":                  {inWindow(), 1, nil},
+		"an empty part":            {inWindow(), 1, []string{"a", ""}},
+		"a part that is too long":  {inWindow(), 1, []string{strings.Repeat("x", ports.MaxNamePart+1)}},
+		"a name of too many parts": {inWindow(), 1, []string{"a", "b", "c", "d", "e"}},
 	} {
 		if d, err := l.Allow(t.Context(), call.limit, call.n, call.name...); !errors.Is(err, domain.ErrInvalid) || d.Allowed {
 			t.Errorf("%s: %+v, error %v", what, d, err)
@@ -208,8 +208,8 @@ func testLimitInput(t *testing.T, l limiter) {
 }
 
 func testLimitEnded(t *testing.T, l limiter) {
-	for _, limit := range []ports.Limit{inWindow, inGCRA} {
-		name := uuid.NewString()
+	for _, limit := range []ports.Limit{inWindow(), inGCRA()} {
+		name := string(NewChatID())
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if d, err := l.Allow(ctx, limit, 1, name); !errors.Is(err, context.Canceled) || d.Allowed {
@@ -257,7 +257,7 @@ func (m *counted) allow(n int) ports.Decision {
 func testLimitRandom(t *testing.T, l limiter) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := limiter{rt, l.Limiter, l.forward}
-		name := uuid.NewString()
+		name := string(NewChatID())
 		m := counted{limit: ports.Limit{Rate: rapid.SampledFrom([]int{1, 2, 3, 5, 6, 12, 20}).Draw(rt, "rate"), Per: time.Hour}}
 		if rapid.Bool().Draw(rt, "gcra") {
 			m.limit.Algorithm, m.limit.Burst = ports.GCRA, rapid.IntRange(0, 7).Draw(rt, "burst")
