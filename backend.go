@@ -9,7 +9,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
-	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
@@ -31,6 +30,7 @@ type backend interface {
 	CachedViews() ports.CachedViews // nil if no other program shares the backend
 	Groups() Groups                 // nil if subscribers are not the core's own
 	Forget(ctx context.Context, group string) error
+	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
 	Close() error
 }
 
@@ -43,15 +43,36 @@ type redisBackend struct {
 	reader   *pubsub.Reader
 	counters *pubsub.Counters
 	codec    *wireformat.Codec
-	commands commandClient
-	blocking blockingClient
+	clients  clients
 }
 
 // The clients that a core opens, told apart by what they are for.
 type (
-	commandClient  struct{ goredis.UniversalClient }
-	blockingClient struct{ goredis.UniversalClient }
+	commandClient  struct{ *redis.Client }
+	blockingClient struct{ *redis.Client }
+	pubSubClient   struct{ *redis.Client }
+	cacheClient    struct {
+		*redis.Client
+		own bool // not that of the commands
+	}
 )
+
+// clients are all of them.
+type clients struct {
+	commands commandClient
+	blocking blockingClient
+	pubSub   pubSubClient
+	cache    cacheClient
+}
+
+// Close ends those first whose users need the others: reads of streams, live channels, caches, and then commands.
+func (c clients) Close() error {
+	err := errors.Join(c.blocking.Close(), c.pubSub.Close())
+	if c.cache.own {
+		err = errors.Join(err, c.cache.Close())
+	}
+	return errors.Join(err, c.commands.Close())
+}
 
 func (b *redisBackend) LogID() string            { return b.log.ID() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
@@ -59,7 +80,7 @@ func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
 func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
 
 func (b *redisBackend) CachedViews() ports.CachedViews {
-	return redis.NewCachedViews(b.commands, b.keys)
+	return redis.NewCachedViews(b.clients.cache.UniversalClient, b.keys)
 }
 
 func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
@@ -80,7 +101,7 @@ func (b *redisBackend) lanes() []pubsub.Lane {
 
 func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 	c := s.config(b.config, b.counters)
-	c.Client, c.Reader, c.Topic, c.Lanes = b.blocking, b.reader, b.Topics()[0], b.lanes()
+	c.Client, c.Reader, c.Topic, c.Lanes = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.lanes()
 	c.LogID, c.Backlog, c.Codec = b.log.ID(), b.log, b.codec
 	return pubsub.NewSubscriber(c)
 }
@@ -93,14 +114,17 @@ func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.Subscr
 	}
 }
 
-func (b *redisBackend) Groups() Groups { return pubsub.NewGroups(b.commands, b.lanes(), b.log.ID()) }
+func (b *redisBackend) Groups() Groups {
+	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID())
+}
 
 func (b *redisBackend) Forget(ctx context.Context, group string) error {
 	return b.Groups().Forget(ctx, group)
 }
 
+// Close ends what uses the clients, and then them.
 func (b *redisBackend) Close() error {
-	return errors.Join(b.live.Close(), b.reader.Close(), b.blocking.Close(), b.commands.Close())
+	return errors.Join(b.live.Close(), b.reader.Close(), b.clients.Close())
 }
 
 // memoryBackend keeps everything in the process; it ends with it.

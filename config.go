@@ -1,6 +1,7 @@
 package chatcore
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -17,7 +18,16 @@ import (
 type Config struct {
 	// RedisURL is redis://[[user]:password@]host:port[/db], rediss:// for TLS, several separated by commas for a Cluster. Needed by
 	// New, not by NewInMemory.
+	// With master_name=NAME in its query it is that of a Sentinel, further ones as addr=host:port; see redis.ParseURL.
 	RedisURL string
+	// CacheURL is the same of the server for what other programs cache and may be evicted. Defaults to RedisURL: they share its connections.
+	CacheURL string
+	// TLS has the certificate authorities, a client certificate and the server's name for rediss:// URLs. Defaults to the system's authorities,
+	// no client certificate, and the name that is dialed.
+	TLS *tls.Config
+	// PoolSize is how many connections each server is given at most for commands, as many for publishing and as many for the cache; reads of
+	// streams have a pool of their own. Defaults to 10 × GOMAXPROCS.
+	PoolSize int
 	// Namespace and a colon go before every key and channel. Defaults to "": nothing does.
 	Namespace string
 	// Names are what keys, channels and the delivery stream are called after the namespace. Defaults to the names of the wire contract, which the
@@ -148,6 +158,7 @@ func (c Config) Validate() error {
 	}{
 		{"LiveBuffer", c.LiveBuffer},
 		{"ConnectAttempts", c.ConnectAttempts},
+		{"PoolSize", c.PoolSize},
 		{"Retry.Attempts", c.Retry.Attempts},
 		{"Queue", c.Queue},
 		{"StreamBound", c.StreamBound},

@@ -27,6 +27,7 @@ type Core struct {
 	Users   *app.Users   // commands about users
 	Queries *app.Queries // present state, folded from the log
 	Limits  *app.Limits  // how often something may be done, by the kinds of Config.Limits
+	Helpers *Helpers     // values, counters, sets and channels of the caller's own
 
 	config   Config
 	views    ports.CachedViews // nil: the backend's
@@ -51,6 +52,7 @@ type Core struct {
 	started     bool
 	running     chan struct{}
 	closing     sync.Once
+	closed      atomic.Bool
 	closeErr    error
 }
 
@@ -98,10 +100,10 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, limits *app.Limits, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
-	counters *pubsub.Counters,
+	counters *pubsub.Counters, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Users: users, Queries: queries, Limits: limits,
+		Chats: chats, Users: users, Queries: queries, Limits: limits, Helpers: helpers,
 		config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}),
 	}
@@ -111,6 +113,7 @@ func newCore(
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked,
+			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
 	})
 	o.done(err)
@@ -257,6 +260,9 @@ type Stats struct {
 	CacheMisses    uint64 // entities that were not
 	Limited        uint64 // calls that a limit refused
 	Unchecked      uint64 // calls that were allowed because their limit could not be checked
+
+	HelperFailures   uint64 // that a helper answered with a default
+	HelperUnreadable uint64 // values and messages that helpers could not read and passed over
 }
 
 // Stats gives the counts.
@@ -268,11 +274,16 @@ func (c *Core) Stats() Stats {
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
+		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}
 }
 
 // Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
 func (c *Core) Close() error {
-	c.closing.Do(func() { c.closeErr = errors.Join(c.unwatch(), c.backend.Close()) })
+	c.closing.Do(func() {
+		c.closed.Store(true)
+		c.Helpers.channels.close()
+		c.closeErr = errors.Join(c.unwatch(), c.backend.Close())
+	})
 	return c.closeErr
 }

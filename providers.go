@@ -3,6 +3,8 @@ package chatcore
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -104,22 +106,58 @@ func (w *watch) epoch() uint64 {
 
 func newPolicy(c Config) app.Policy { return c.policy() }
 
+// connect opens a client for one purpose.
+func connect(ctx context.Context, c Config, purpose string, o redis.Options) (*redis.Client, error) {
+	o.Purpose, o.TLS, o.Timeout, o.Attempts, o.Logger = purpose, c.TLS, c.CommandTimeout, c.ConnectAttempts, c.Logger
+	if o.URL == "" {
+		o.URL = c.RedisURL
+	}
+	if strings.HasPrefix(strings.TrimSpace(o.URL), "redis://") && strings.Contains(c.RedisURL+c.CacheURL, "rediss://") {
+		o.TLS = nil // the settings are the other server's
+	}
+	client, err := redis.Connect(ctx, o)
+	if err != nil {
+		return nil, fmt.Errorf("connecting for %s: %w", purpose, err)
+	}
+	return client, nil
+}
+
 func newCommandClient(ctx context.Context, c Config) (commandClient, error) {
-	client, err := redis.Connect(ctx, redis.Options{
-		URL: c.RedisURL, Timeout: c.CommandTimeout, Waits: c.Durability.Waits(), Attempts: c.ConnectAttempts, Logger: c.Logger,
-	})
+	client, err := connect(ctx, c, "commands", redis.Options{Waits: c.Durability.Waits(), PoolSize: c.PoolSize})
 	return commandClient{client}, err
 }
 
 // newBlockingClient has room for a read of every stream, and for a good many groups' control.
-func newBlockingClient(ctx context.Context, c Config, first commandClient) (blockingClient, error) {
-	client, err := redis.Connect(ctx, redis.Options{
-		URL: c.RedisURL, Timeout: c.CommandTimeout, Attempts: c.ConnectAttempts, PoolSize: 2*(c.Partitions+1) + 32, Logger: c.Logger,
-	})
+func newBlockingClient(ctx context.Context, c Config, commands commandClient) (blockingClient, error) {
+	client, err := connect(ctx, c, "streams", redis.Options{PoolSize: 2*(c.Partitions+1) + 32})
 	if err != nil {
-		return blockingClient{}, errors.Join(err, first.Close())
+		return blockingClient{}, errors.Join(err, commands.Close())
 	}
 	return blockingClient{client}, nil
+}
+
+func newPubSubClient(ctx context.Context, c Config, commands commandClient, blocking blockingClient) (pubSubClient, error) {
+	client, err := connect(ctx, c, "pubsub", redis.Options{PoolSize: c.PoolSize})
+	if err != nil {
+		return pubSubClient{}, errors.Join(err, blocking.Close(), commands.Close())
+	}
+	return pubSubClient{client}, nil
+}
+
+// newCacheClient is that of the commands where no other server is named.
+func newCacheClient(ctx context.Context, c Config, commands commandClient, blocking blockingClient, pubSub pubSubClient) (cacheClient, error) {
+	if c.CacheURL == "" {
+		return cacheClient{Client: commands.Client}, nil
+	}
+	client, err := connect(ctx, c, "cache", redis.Options{URL: c.CacheURL, PoolSize: c.PoolSize})
+	if err != nil {
+		return cacheClient{}, errors.Join(err, pubSub.Close(), blocking.Close(), commands.Close())
+	}
+	return cacheClient{client, true}, nil
+}
+
+func newClients(commands commandClient, blocking blockingClient, pubSub pubSubClient, cache cacheClient) clients {
+	return clients{commands, blocking, pubSub, cache}
 }
 
 func newKeys(c Config) (redis.Keys, error) {
@@ -131,21 +169,20 @@ func newKeys(c Config) (redis.Keys, error) {
 }
 
 func openLog(
-	ctx context.Context, c Config, commands commandClient, blocking blockingClient, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter,
-	w *watch,
+	ctx context.Context, c Config, all clients, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter, w *watch,
 ) (*redis.Log, error) {
-	log, err := redis.Open(ctx, commands.UniversalClient, codec, redis.LogConfig{
+	log, err := redis.Open(ctx, all.commands.UniversalClient, codec, redis.LogConfig{
 		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
 		Logger: c.Logger,
 	})
 	if err != nil {
-		return nil, errors.Join(err, blocking.Close(), commands.Close())
+		return nil, errors.Join(err, all.Close())
 	}
 	return log, nil
 }
 
-func newLive(c Config, commands commandClient, keys redis.Keys) *pubsub.Live {
-	return pubsub.NewLive(pubsub.LiveConfig{Client: commands.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
+func newLive(c Config, pubSub pubSubClient, keys redis.Keys) *pubsub.Live {
+	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
 func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.TypingMarks {
@@ -193,6 +230,10 @@ func (p parts) viewsOr(log string, typing ports.TypingMarks, chats, unread ports
 	return app.Views{Log: log, Chats: chats, Unread: unread, Typing: typing}
 }
 
+func newStored(p parts, commands commandClient, keys redis.Keys) stored {
+	return p.storedOr(redis.NewStore(commands.UniversalClient, keys))
+}
+
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
 
 func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pubsub.Local) *memory.Log {
@@ -234,6 +275,8 @@ func newMemoryLimiter(p parts, clock ports.Clock) ports.Limiter {
 	return memory.NewLimiter(clock)
 }
 
+func newMemoryStored(p parts, clock ports.Clock) stored { return p.storedOr(memory.NewStore(clock)) }
+
 func newMemoryViews(p parts, log *memory.Log, typing ports.TypingMarks) app.Views {
 	return p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
 }
@@ -247,6 +290,8 @@ func ownLog(b *ownBackend) app.Log { return b.Log }
 func ownSnapshots(b *ownBackend) ports.Snapshots { return b.Snapshots }
 
 func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
+
+func ownTransport(b *ownBackend) LiveTransport { return b.EventLog.Live }
 
 func ownViews(p parts, b *ownBackend, typing ports.TypingMarks) app.Views {
 	return p.viewsOr(b.LogID(), typing, nil, nil)

@@ -19,23 +19,24 @@ var (
 	coreSet = wire.NewSet(
 		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
-		newEntities, newLimits, tracedLog, newLiveBus, app.NewChats, app.NewUsers, app.NewQueries,
+		newHelpers, newEntities, newLimits, tracedLog, newLiveBus, app.NewChats, app.NewUsers, app.NewQueries,
 		newCore,
 	)
 	redisSet = wire.NewSet(
-		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses, newEffects, newLimiter, newViews,
+		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader, newTypingMarks,
+		newStatuses, newEffects, newLimiter, newViews, newStored,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Live)),
+		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
-		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryEffects, newMemoryLimiter, newMemoryViews, newMemoryDelivery,
+		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryEffects, newMemoryLimiter, newMemoryViews, newMemoryStored, newMemoryDelivery,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Local)),
+		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(
-		newOwnBackend, ownLog, ownSnapshots, ownPublisher, newOwnTyping, newMemoryStatuses, newMemoryLimiter, ownEffects, ownViews,
+		newOwnBackend, ownLog, ownSnapshots, ownPublisher, ownTransport, newOwnTyping, newMemoryStatuses, newMemoryLimiter, newMemoryStored, ownEffects, ownViews,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

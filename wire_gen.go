@@ -26,14 +26,23 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	codec := newCodec(p)
-	meter := newMeter(p)
-	chatcoreWatch := newWatch()
-	log, err := openLog(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, keys, codec, meter, chatcoreWatch)
+	chatcorePubSubClient, err := newPubSubClient(ctx, config, chatcoreCommandClient, chatcoreBlockingClient)
 	if err != nil {
 		return nil, err
 	}
-	live := newLive(config, chatcoreCommandClient, keys)
+	chatcoreCacheClient, err := newCacheClient(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient)
+	if err != nil {
+		return nil, err
+	}
+	chatcoreClients := newClients(chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient, chatcoreCacheClient)
+	codec := newCodec(p)
+	meter := newMeter(p)
+	chatcoreWatch := newWatch()
+	log, err := openLog(ctx, config, chatcoreClients, keys, codec, meter, chatcoreWatch)
+	if err != nil {
+		return nil, err
+	}
+	live := newLive(config, chatcorePubSubClient, keys)
 	reader := newReader(chatcoreBlockingClient)
 	counters := newCounters()
 	chatcoreRedisBackend := &redisBackend{
@@ -44,8 +53,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		reader:   reader,
 		counters: counters,
 		codec:    codec,
-		commands: chatcoreCommandClient,
-		blocking: chatcoreBlockingClient,
+		clients:  chatcoreClients,
 	}
 	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
@@ -68,7 +76,9 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
+	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +121,9 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	views := newMemoryViews(p, log, typingMarks)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newMemoryStored(p, clock)
+	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +160,10 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newMemoryStored(p, clock)
+	liveTransport := ownTransport(chatcoreOwnBackend)
+	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}

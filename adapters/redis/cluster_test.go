@@ -52,6 +52,12 @@ func TestOnACluster(t *testing.T) {
 		testEffectInAMigratingSlot(t, cluster, client)
 	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
+	t.Run("store", func(t *testing.T) {
+		testStoreOnACluster(t, cluster, client)
+		testStoreInAMigratingSlot(t, cluster, client)
+		testACountIsNotRepeated(t, cluster)
+		porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, clusterKeys(t)) }, pass, true)
+	})
 }
 
 // testMigratingSlot appends to chats of a slot that is held MIGRATING, when missing keys are an error in the middle of a script: to one that

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net/url"
 	"strings"
 	"time"
 
@@ -14,93 +13,49 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 )
 
-// Sentinels of connecting.
-var (
-	// ErrURL is a REDIS_URL that cannot be understood.
-	ErrURL = errors.New("unusable Redis URL")
-	// ErrUnreachable is a Redis that did not answer in any attempt.
-	ErrUnreachable = errors.New("no answer from Redis")
-)
-
-const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, several separated by commas for a Cluster"
+// ErrUnreachable is a Redis that did not answer in any attempt.
+var ErrUnreachable = errors.New("no answer from Redis")
 
 // Options say how to reach a Redis.
 type Options struct {
 	URL      string        // as [ParseURL] takes it
+	TLS      *tls.Config   // of a rediss:// URL. Defaults to the system's certificate authorities and no certificate of one's own
+	Purpose  string        // what the client is for, told in the log. Defaults to "redis"
 	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s, on a Cluster to 2 s
 	Waits    time.Duration // that a command may take beyond that because it waits for replicas. Defaults to 0
 	Attempts int           // of the first connection. Defaults to 10
 	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
-	PoolSize int           // connections per node. Defaults to go-redis's own
+	PoolSize int           // connections per server. Defaults to go-redis's own, 10 × GOMAXPROCS
 	Logger   *slog.Logger  // Defaults to slog.Default
 }
 
-// ParseURL understands a REDIS_URL: one server, or with commas the seeds of a Cluster. The error says what is allowed and never
-// repeats the URL, which may hold a password.
-func ParseURL(s string) (*goredis.UniversalOptions, error) {
-	if strings.TrimSpace(s) == "" {
-		return nil, fmt.Errorf("%w: it is empty; allowed: %s", ErrURL, allowedURL)
-	}
-	universal := &goredis.UniversalOptions{}
-	parts := strings.Split(s, ",")
-	for i, part := range parts {
-		part = strings.TrimSpace(part)
-		if i > 0 && !strings.Contains(part, "://") {
-			scheme, _, _ := strings.Cut(strings.TrimSpace(parts[0]), "://")
-			part = scheme + "://" + part
-		}
-		node, err := parseNode(part)
-		if err != nil {
-			return nil, fmt.Errorf("%w: address %d of %d %w; allowed: %s", ErrURL, i+1, len(parts), err, allowedURL)
-		}
-		universal.Addrs = append(universal.Addrs, node.Addr)
-		if i == 0 {
-			universal.Username, universal.Password, universal.DB, universal.TLSConfig = node.Username, node.Password, node.DB, node.TLSConfig
-			continue
-		}
-		if (node.TLSConfig == nil) != (universal.TLSConfig == nil) {
-			return nil, fmt.Errorf("%w: it mixes redis:// and rediss://; allowed: %s", ErrURL, allowedURL)
-		}
-		if (node.Password != "" && node.Password != universal.Password) || (node.Username != "" && node.Username != universal.Username) {
-			return nil, fmt.Errorf("%w: its addresses have different credentials; allowed: the first address's for all", ErrURL)
-		}
-	}
-	if len(parts) > 1 {
-		if universal.DB != 0 {
-			return nil, fmt.Errorf("%w: a Cluster has no database but 0", ErrURL)
-		}
-		universal.IsClusterMode = true
-	}
-	return universal, nil
+// Client is a go-redis client whose connections are told of in the log: that it connects, is ready, has lost Redis, tries again, is ready
+// again, and is closed. Of each server it tells these changes only, however many connections there are.
+type Client struct {
+	goredis.UniversalClient
+	watch *watch
 }
 
-func parseNode(s string) (*goredis.Options, error) {
-	u, err := url.Parse(s)
-	if err != nil {
-		return nil, errors.New("is no URL") // url's own error repeats the password
+// Close closes all connections. Commands fail from then on. A nil Client has none.
+func (c *Client) Close() error {
+	if c == nil {
+		return nil
 	}
-	if u.Scheme != "redis" && u.Scheme != "rediss" {
-		return nil, fmt.Errorf("has the scheme %q", u.Scheme)
-	}
-	if u.Hostname() == "" {
-		return nil, errors.New("names no host")
-	}
-	node, err := goredis.ParseURL(s)
-	if err != nil {
-		return nil, errors.New(strings.TrimPrefix(err.Error(), "redis: "))
-	}
-	if node.TLSConfig != nil {
-		node.TLSConfig.MinVersion = tls.VersionTLS12
-	}
-	return node, nil
+	c.watch.cancel()
+	err := c.UniversalClient.Close() // wakes a probe that waits for an answer
+	c.watch.close()
+	return err
 }
 
 // Connect opens a client and waits until Redis answers, in a bounded number of attempts. From then on the client reconnects by
 // itself for ever, and commands meanwhile fail fast: none is retried, because the reply to one that was carried out may have been
 // lost. Whoever calls Connect closes the client.
-func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
+func Connect(ctx context.Context, o Options) (*Client, error) {
 	universal, err := ParseURL(o.URL)
 	if err != nil {
+		return nil, err
+	}
+	if universal.TLSConfig, err = encrypted(universal.TLSConfig, o.TLS); err != nil {
 		return nil, err
 	}
 	timeout := 5 * time.Second
@@ -118,24 +73,40 @@ func Connect(ctx context.Context, o Options) (goredis.UniversalClient, error) {
 	universal.PoolSize = o.PoolSize
 	universal.DisableIdentity = true
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
-	client := newClient(universal)
+	w := newWatch(o.Purpose, o.Logger)
+	w.logger.InfoContext(ctx, "redis connecting", "address", strings.Join(universal.Addrs, ","))
+	client := &Client{newClient(universal, w), w}
 
 	answer := func() error { return client.Ping(ctx).Err() }
-	if err := newPatience(o.Attempts, o.Backoff, o.Logger).try(ctx, answer, func(error) bool { return true }); err != nil {
+	if err := newPatience(o.Attempts, o.Backoff, w.logger).try(ctx, answer, func(error) bool { return true }); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
+	w.begin(ctx, strings.Join(universal.Addrs, ","))
 	return client, nil
 }
 
-func newClient(universal *goredis.UniversalOptions) goredis.UniversalClient {
+// bare is a client without what [Connect] puts around it, so that a Cluster can be told from a single server.
+func bare(client goredis.UniversalClient) goredis.UniversalClient {
+	if c, ok := client.(*Client); ok {
+		return c.UniversalClient
+	}
+	return client
+}
+
+func newClient(universal *goredis.UniversalOptions, w *watch) goredis.UniversalClient {
 	if !universal.IsClusterMode {
-		return goredis.NewUniversalClient(universal)
+		client := goredis.NewUniversalClient(universal)
+		client.AddHook(w.link(client, universal.Addrs[0]))
+		return client
 	}
 	options := universal.Cluster()
 	options.ClusterStateReloadInterval = stateAge
 	cluster := goredis.NewClusterClient(options)
 	cluster.AddHook(lookAround{cluster})
-	cluster.OnNewNode(func(node *goredis.Client) { node.AddHook(briefly{}) })
+	cluster.OnNewNode(func(node *goredis.Client) {
+		node.AddHook(briefly{})
+		node.AddHook(w.link(node, node.Options().Addr))
+	})
 	return cluster
 }
 
@@ -216,7 +187,6 @@ func (p patience) try(ctx context.Context, call func() error, passes func(error)
 		err := call()
 		switch {
 		case err == nil:
-			p.logger.DebugContext(ctx, "redis ready", "attempt", attempt)
 			return nil
 		case ctx.Err() != nil:
 			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
@@ -238,13 +208,4 @@ func positive[N int | time.Duration](n, otherwise N) N {
 		return n
 	}
 	return otherwise
-}
-
-// IsCluster reports whether a URL names the seeds of a Cluster.
-func IsCluster(s string) (bool, error) {
-	universal, err := ParseURL(s)
-	if err != nil {
-		return false, err
-	}
-	return universal.IsClusterMode, nil
 }

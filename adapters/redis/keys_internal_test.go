@@ -58,6 +58,7 @@ func TestNames(t *testing.T) {
 		"cc:{chat:unread:user-789}:v":          plain.versions(plain.unread("user-789")),
 		"acme:cc:{acme:chat:unread:u}:v":       spaced.versions(spaced.unread("u")),
 		"cc:user-chats:user-789":               plain.userChats("user-789"),
+		"acme:session:a b*":                    spaced.of("session:a b*"),
 		"acme:cc:{acme:cc:user-chats:u}:v":     spaced.versions(spaced.userChats("u")),
 	} {
 		if got != want {

@@ -44,11 +44,15 @@ func forward(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func
 			}
 			return err
 		}
-		var err error
-		if cluster, ok := client.(*goredis.ClusterClient); ok {
-			err = cluster.ForEachMaster(t.Context(), on)
-		} else {
-			err = on(t.Context(), client.(*goredis.Client))
+		bare, err := client, error(nil)
+		if connected, ok := client.(*redis.Client); ok {
+			bare = connected.UniversalClient
+		}
+		switch c := bare.(type) {
+		case *goredis.ClusterClient:
+			err = c.ForEachMaster(t.Context(), on)
+		case *goredis.Client:
+			err = on(t.Context(), c)
 		}
 		if err != nil {
 			t.Error(err)

@@ -102,6 +102,7 @@ func minVersion() version { return version{7, 0} }
 // hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]). While a part of Redis does not answer it
 // tries again, a bounded number of times ([ErrUnreachable]).
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
+	client = bare(client)
 	logger := c.Logger
 	if logger == nil {
 		logger = slog.Default()

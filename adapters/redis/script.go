@@ -19,6 +19,8 @@ var (
 	snapshotSource string
 	//go:embed script/confirm.lua
 	confirmSource string
+	//go:embed script/probe.lua
+	probeSource string
 	//go:embed script/identify.lua
 	identifySource string
 	//go:embed script/typing.lua
@@ -31,6 +33,8 @@ var (
 	onceSource string
 	//go:embed script/view.lua
 	viewSource string
+	//go:embed script/count.lua
+	countSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has

@@ -82,12 +82,20 @@ func (c *cli) show(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e 
 }
 
 func (c *cli) serve() *cobra.Command {
+	var health string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the router and the built-in subscribers until a signal", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				if err := core.SubscribeBuiltins(); err != nil {
 					return err
+				}
+				if health != "" {
+					end, err := c.serveHealth(cmd.Context(), core, health)
+					if err != nil {
+						return err
+					}
+					defer end()
 				}
 				go func() {
 					select {
@@ -100,5 +108,6 @@ func (c *cli) serve() *cobra.Command {
 			})
 		},
 	}
+	cmd.Flags().StringVar(&health, "health", "", "an address such as :8080 at which /livez and /readyz answer")
 	return c.embeddedFlag(cmd)
 }

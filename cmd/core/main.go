@@ -36,6 +36,9 @@ var errNoRedis = errors.New("no Redis is named: set REDIS_URL (for example REDIS
 type cli struct {
 	out, errs  io.Writer
 	redisURL   string
+	cacheURL   string
+	poolSize   int
+	tls        tlsFiles
 	namespace  string
 	partitions int
 	embedded   bool
@@ -64,13 +67,17 @@ func command(out, errs io.Writer) *cobra.Command {
 	root.SetOut(out)
 	root.SetErr(errs)
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.redisURL, "redis-url", os.Getenv("REDIS_URL"), "where Redis is: redis://[[user]:password@]host:port[/db], rediss://…, several with commas for a Cluster (REDIS_URL)")
+	flags.StringVar(&c.redisURL, "redis-url", os.Getenv("REDIS_URL"), "where Redis is: redis://[[user]:password@]host:port[/db], rediss://…, several with commas for a Cluster, ?master_name=NAME for Sentinels (REDIS_URL)")
 	flags.Lookup("redis-url").DefValue = ""
+	flags.StringVar(&c.cacheURL, "redis-cache-url", os.Getenv("REDIS_CACHE_URL"), "where what other programs cache is, if it is elsewhere (REDIS_CACHE_URL)")
+	flags.Lookup("redis-cache-url").DefValue = ""
+	flags.IntVar(&c.poolSize, "redis-pool-size", 0, "connections for commands to each server (default 10 for each CPU)")
+	c.tls.flags(flags)
 	flags.StringVar(&c.namespace, "namespace", os.Getenv("CHATCORE_NAMESPACE"), "goes before every key and channel (CHATCORE_NAMESPACE)")
 	flags.IntVar(&c.partitions, "partitions", 0, "partitions of the log, fixed for its life (default 16)")
 	flags.Var(&c.limits, "limit", "how often a user may do something: send=30/1m, send-in-chat, typing, or a kind of your own; with a burst (send=30/1m/5) one after the other instead of so many in a window")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens, to standard error")
-	root.AddCommand(c.demo(), c.serve(), c.importer(), c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.limit(), c.status(), c.history(), c.audit(), c.unread(), c.tail(), c.groups(), c.rebuild(), c.deadLetters())
+	root.AddCommand(c.demo(), c.serve(), c.importer(), c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.limit(), c.status(), c.history(), c.audit(), c.unread(), c.tail(), c.groups(), c.doctor(), c.rebuild(), c.deadLetters())
 	return root
 }
 
@@ -92,11 +99,22 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if err != nil {
 		return nil, nil, errors.Join(err, closeServer())
 	}
-	core, err = chatcore.New(ctx, chatcore.Config{RedisURL: url, Namespace: c.namespace, Partitions: c.partitions, Limits: c.limits, Logger: c.logger}, options...)
+	config, err := c.config(url)
+	if err == nil {
+		core, err = chatcore.New(ctx, config, options...)
+	}
 	if err != nil {
 		return nil, nil, errors.Join(err, flush(), closeServer())
 	}
 	return core, func() error { return errors.Join(core.Close(), flush(), closeServer()) }, nil
+}
+
+// config are the settings of a core on a Redis.
+func (c *cli) config(url string) (chatcore.Config, error) {
+	tls, err := c.tls.load()
+	return chatcore.Config{
+		RedisURL: url, CacheURL: c.cacheURL, TLS: tls, PoolSize: c.poolSize, Namespace: c.namespace, Partitions: c.partitions, Limits: c.limits, Logger: c.logger,
+	}, err
 }
 
 // with runs one command on a core.

@@ -22,7 +22,7 @@ func Limiter(t *testing.T, open func(t *testing.T) (l ports.Limiter, forward fun
 		run  func(t *testing.T, l limiter)
 	}{
 		{"so many and no more", testLimit},
-		{"a window ends, and all of it is there again", testWindow},
+		{"a window ends, and all of it is there again", testLimitWindow},
 		{"GCRA gives back one after the other", testGCRA},
 		{"names are apart", testLimitsApart},
 		{"of concurrent calls no more are allowed", testLimitConcurrent},
@@ -90,7 +90,7 @@ func testLimit(_ *testing.T, l limiter) {
 	}
 }
 
-func testWindow(_ *testing.T, l limiter) {
+func testLimitWindow(_ *testing.T, l limiter) {
 	name := string(NewChatID())
 	l.expect(inWindow(), 2, name, ports.Decision{Allowed: true, Remaining: 1, ResetAfter: time.Hour})
 	l.forward(50 * time.Minute)

@@ -1,0 +1,293 @@
+package redis_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"log/slog"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"chatcore/adapters/redis"
+	"chatcore/tests/redistest"
+)
+
+// diary keeps what is logged.
+type diary struct {
+	mu      sync.Mutex
+	entries []string
+	written chan struct{}
+}
+
+func newDiary() *diary { return &diary{written: make(chan struct{}, 1)} }
+
+func (d *diary) Enabled(context.Context, slog.Level) bool { return true }
+func (d *diary) WithGroup(string) slog.Handler            { return d }
+func (d *diary) WithAttrs(attrs []slog.Attr) slog.Handler { return noted{d, attrs} }
+
+func (d *diary) Handle(_ context.Context, r slog.Record) error {
+	line := r.Message
+	r.Attrs(func(a slog.Attr) bool {
+		line += " " + a.String()
+		return true
+	})
+	d.mu.Lock()
+	d.entries = append(d.entries, line)
+	d.mu.Unlock()
+	select {
+	case d.written <- struct{}{}:
+	default:
+	}
+	return nil
+}
+
+// noted is a diary with attributes for every entry.
+type noted struct {
+	*diary
+	attrs []slog.Attr
+}
+
+func (n noted) Handle(ctx context.Context, r slog.Record) error {
+	r = r.Clone()
+	r.AddAttrs(n.attrs...)
+	return n.diary.Handle(ctx, r)
+}
+
+// messages are the logged messages, each once where it is repeated at once.
+func (d *diary) messages() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var messages []string
+	for _, line := range d.entries {
+		words := strings.SplitN(line, " ", 3)
+		messages = append(messages, words[0]+" "+strings.TrimSuffix(words[1], ","))
+	}
+	return slices.Compact(messages)
+}
+
+func (d *diary) until(t *testing.T, message string, times int) {
+	t.Helper()
+	deadline := time.After(20 * time.Second)
+	for {
+		n := 0
+		for _, m := range d.messages() {
+			if m == message {
+				n++
+			}
+		}
+		if n >= times {
+			return
+		}
+		select {
+		case <-d.written:
+		case <-deadline:
+			t.Fatalf("%q was not logged %d times: %q", message, times, d.messages())
+		}
+	}
+}
+
+func TestWhatHappensToAConnectionIsLoggedInOrder(t *testing.T) {
+	server := redistest.Start(t, "--requirepass", "secret-word")
+	log := newDiary()
+	url := strings.Replace(server.URL(), "redis://", "redis://:secret-word@", 1)
+	client, err := redis.Connect(t.Context(), redis.Options{URL: url, Purpose: "commands", Logger: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var many sync.WaitGroup
+	for range 16 { // at once, so that there are many connections
+		many.Go(func() { client.BLPop(t.Context(), 50*time.Millisecond, "nothing-comes-here") })
+	}
+	many.Wait()
+	server.Stop()
+	for range 50 { // commands do not make it say more
+		if client.Ping(t.Context()).Err() == nil {
+			t.Fatal("a stopped server answers")
+		}
+	}
+	log.until(t, "redis reconnecting", 1)
+	server.Restart(t)
+	log.until(t, "redis ready", 2)
+	if err := client.Ping(t.Context()).Err(); err != nil {
+		t.Errorf("after the restart: %v", err)
+	}
+	if err := errors.Join(client.Close(), client.Close()); err != nil && !strings.Contains(err.Error(), "closed") {
+		t.Error(err)
+	}
+	want := []string{"redis connecting", "redis ready", "redis lost", "redis reconnecting", "redis ready", "redis closed"}
+	if got := log.messages(); !slices.Equal(got, want) {
+		t.Errorf("logged %q, want %q", got, want)
+	}
+	for _, line := range log.entries {
+		if !strings.Contains(line, "purpose=commands") || strings.Contains(line, "secret-word") {
+			t.Errorf("the line %q", line)
+		}
+	}
+}
+
+// TestClosingEndsTheWaitForRedis guards against a probe that outlives its client; the package's TestMain finds it.
+func TestClosingEndsTheWaitForRedis(t *testing.T) {
+	proxy := redistest.StartProxy(t, redistest.Shared(t))
+	log := newDiary()
+	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: 300 * time.Millisecond, Logger: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	proxy.Swallow(true)
+	if client.Ping(t.Context()).Err() == nil {
+		t.Fatal("a black hole answers")
+	}
+	log.until(t, "redis reconnecting", 1)
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestACallersOwnDeadlineIsNoLoss(t *testing.T) {
+	log := newDiary()
+	client, err := redis.Connect(t.Context(), redis.Options{URL: redistest.Shared(t).URL(), Logger: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := client.BLPop(ctx, 10*time.Second, "nothing-comes-here").Err(); !errors.Is(err, context.DeadlineExceeded) && !os.IsTimeout(err) {
+		t.Errorf("the deadline gave %v", err)
+	}
+	if err := client.Close(); err != nil {
+		t.Error(err)
+	}
+	if got := log.messages(); slices.Contains(got, "redis lost") {
+		t.Errorf("logged %q", got)
+	}
+}
+
+func trusting(t *testing.T, files redistest.Certificates) *tls.Config {
+	t.Helper()
+	pem, err := os.ReadFile(files.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config := &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
+	config.RootCAs.AppendCertsFromPEM(pem)
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	config.Certificates = []tls.Certificate{pair}
+	return config
+}
+
+func TestTLS(t *testing.T) {
+	server, url, files := redistest.StartTLS(t)
+	trust := trusting(t, files)
+	try := func(url string, config *tls.Config) error {
+		client, err := redis.Connect(t.Context(), redis.Options{URL: url, TLS: config, Attempts: 1, Logger: slog.New(slog.DiscardHandler)})
+		if err == nil {
+			err = client.Close()
+		}
+		return err
+	}
+	if err := try(url, trust); err != nil {
+		t.Errorf("with authority and certificate: %v", err)
+	}
+	if err := try(strings.Replace(url, "127.0.0.1", "localhost", 1), trust); err != nil {
+		t.Errorf("by name: %v", err)
+	}
+	nameless, elsewhere := trust.Clone(), trust.Clone()
+	nameless.Certificates = nil
+	elsewhere.ServerName = "redis.example.org"
+	for problem, config := range map[string]*tls.Config{"no authority": nil, "no certificate of one's own": nameless, "another server's name": elsewhere} {
+		if err := try(url, config); !errors.Is(err, redis.ErrUnreachable) {
+			t.Errorf("%s: %v", problem, err)
+		}
+	}
+	if err := try(server.URL(), trust); !errors.Is(err, redis.ErrURL) {
+		t.Errorf("TLS settings for a redis:// URL: %v", err)
+	}
+}
+
+func TestCredentials(t *testing.T) {
+	server := redistest.Start(t)
+	admin := server.Client(t)
+	for _, user := range [][]any{{"ada", "on", ">other", "~*", "&*", "+@all"}, {"default", ">secret"}} {
+		if err := admin.Do(t.Context(), append([]any{"acl", "setuser"}, user...)...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := admin.ConfigSet(t.Context(), "requirepass", "secret").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for url, works := range map[string]bool{
+		"redis://:secret@": true, "redis://ada:other@": true, "redis://": false, "redis://:wrong@": false, "redis://ada:secret@": false,
+	} {
+		client, err := redis.Connect(t.Context(), redis.Options{URL: url + server.Addr(), Logger: slog.New(slog.DiscardHandler)})
+		if (err == nil) != works || err != nil && !errors.Is(err, redis.ErrUnreachable) {
+			t.Errorf("%s: %v", url, err)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestAFailoverOfSentinelsIsFollowed(t *testing.T) {
+	sentinels := redistest.StartSentinels(t, "data-secret")
+	log := newDiary()
+	client, err := redis.Connect(t.Context(), redis.Options{URL: sentinels.URL(), Timeout: time.Second, Logger: slog.New(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	if err := client.Set(t.Context(), "k", "before", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := client.Do(t.Context(), "wait", 1, 5000).Int(); err != nil || n != 1 {
+		t.Fatalf("%d replicas have it, error %v", n, err)
+	}
+	sentinels.Master.Kill()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	deadline := time.After(30 * time.Second)
+	for err = errors.New("not tried"); err != nil; err = client.Set(t.Context(), "l", "after", 0).Err() {
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("nobody takes writes: %v", err)
+		}
+	}
+	if v, err := client.Get(t.Context(), "k").Result(); v != "before" || err != nil {
+		t.Errorf("the new master has %q, error %v", v, err)
+	}
+	log.until(t, "redis ready", 2)
+	for _, line := range log.entries {
+		if strings.Contains(line, "secret") {
+			t.Errorf("the line %q", line)
+		}
+	}
+}
+
+func TestURLsOfSentinels(t *testing.T) {
+	o, err := redis.ParseURL("rediss://watch:w@s1:26379/2?master_name=m&addr=s2:26380&username=u&password=p")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if o.MasterName != "m" || strings.Join(o.Addrs, " ") != "s1:26379 s2:26380" || o.DB != 2 || o.SentinelUsername != "watch" || o.SentinelPassword != "w" ||
+		o.Username != "u" || o.Password != "p" || o.TLSConfig == nil || o.TLSConfig.ServerName != "" || o.IsClusterMode {
+		t.Errorf("%+v", o)
+	}
+	for _, url := range []string{
+		"redis://s1:1?master_name=", "redis://s1:1?master_name=m&addr=secret", "redis://s1:1,s2:2?master_name=m", "redis://s1:1?master_name=m,s2:2",
+		"redis://a:1?max_retries=3", "redis://a:1?secret=secret", "redis://a:1,b:2?client_name=x", "redis://a:1,b:secret", "redis://a:1,:secret@b:2", "redis://a:1?db=secret",
+	} {
+		_, err := redis.ParseURL(url)
+		if !errors.Is(err, redis.ErrURL) || strings.Contains(strings.ReplaceAll(err.Error(), `setting "secret"`, ""), "secret") {
+			t.Errorf("%s: %v", url, err)
+		}
+	}
+}

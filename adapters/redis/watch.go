@@ -1,0 +1,158 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// How a server that was lost is asked whether it is back. One PING at a time is all that is sent for it, whatever the commands do.
+const (
+	firstProbe = 100 * time.Millisecond // after the loss; doubles
+	lastProbe  = time.Second            // between two, and within which one has to be answered
+)
+
+// watch tells in the log how a client stands with its servers.
+type watch struct {
+	logger *slog.Logger
+
+	ctx     context.Context // of probes: no caller's, because the client outlives them
+	cancel  context.CancelFunc
+	ready   atomic.Bool // the first connection stands: what comes before it, Connect tells
+	mu      sync.Mutex
+	closed  bool
+	running sync.WaitGroup
+}
+
+func newWatch(purpose string, logger *slog.Logger) *watch {
+	if logger == nil {
+		logger = slog.Default()
+	}
+	if purpose == "" {
+		purpose = "redis"
+	}
+	w := &watch{logger: logger.With("purpose", purpose)}
+	w.ctx, w.cancel = context.WithCancel(context.Background())
+	return w
+}
+
+func (w *watch) begin(ctx context.Context, address string) {
+	w.logger.InfoContext(ctx, "redis ready", "address", address)
+	w.ready.Store(true)
+}
+
+// close returns when no probe runs any more. The client is closed before, so that none waits for an answer.
+func (w *watch) close() {
+	w.mu.Lock()
+	first := !w.closed
+	w.closed = true
+	w.mu.Unlock()
+	w.running.Wait()
+	if first {
+		w.logger.InfoContext(w.ctx, "redis closed")
+	}
+}
+
+// link is one server of a client: the only one, the master that Sentinels name, or a node of a Cluster. It is a hook of go-redis's.
+type link struct {
+	watch   *watch
+	client  goredis.Cmdable
+	address atomic.Pointer[string] // last dialed: with Sentinels it changes
+	lost    atomic.Bool
+}
+
+func (w *watch) link(client goredis.Cmdable, address string) *link {
+	l := &link{watch: w, client: client}
+	l.address.Store(&address)
+	return l
+}
+
+func (l *link) DialHook(next goredis.DialHook) goredis.DialHook {
+	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		conn, err := next(ctx, network, addr)
+		if err == nil {
+			if at := conn.RemoteAddr(); at != nil {
+				address := at.String()
+				l.address.Store(&address)
+			}
+		}
+		l.after(ctx, err)
+		return conn, err
+	}
+}
+
+func (l *link) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+	return func(ctx context.Context, cmd goredis.Cmder) error {
+		err := next(ctx, cmd)
+		l.after(ctx, err)
+		return err
+	}
+}
+
+func (l *link) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		err := next(ctx, cmds)
+		l.after(ctx, err)
+		return err
+	}
+}
+
+// after looks at what a command or a dial ended with. A caller whose own time was up tells nothing of Redis.
+func (l *link) after(ctx context.Context, err error) {
+	if err == nil || ctx.Err() != nil || l.lost.Load() || !l.watch.ready.Load() {
+		return
+	}
+	var reply goredis.Error
+	if errors.As(err, &reply) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, context.Canceled) {
+		return
+	}
+	l.lose(err)
+}
+
+// lose tells once that the server is lost, and has it asked until it is back.
+func (l *link) lose(err error) {
+	w := l.watch
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.closed || !l.lost.CompareAndSwap(false, true) {
+		return
+	}
+	w.logger.WarnContext(w.ctx, "redis lost", "address", *l.address.Load(), "error", err)
+	w.running.Go(func() { l.await(time.Now()) })
+}
+
+// await asks until the server answers, or the client is closed. Of the attempts it tells the 1st, 2nd, 4th, 8th and so on: an outage of hours
+// is a few lines.
+func (l *link) await(since time.Time) {
+	w := l.watch
+	for attempt, wait := 1, firstProbe; ; attempt, wait = attempt+1, min(2*wait, lastProbe) {
+		if attempt&(attempt-1) == 0 {
+			w.logger.WarnContext(w.ctx, "redis reconnecting", "address", *l.address.Load(), "attempt", attempt, "wait", wait)
+		}
+		if pause(w.ctx, wait) != nil {
+			return
+		}
+		ctx, cancel := context.WithTimeout(w.ctx, lastProbe)
+		err := l.client.Ping(ctx).Err()
+		cancel()
+		if w.ctx.Err() != nil {
+			return
+		}
+		var reply goredis.Error
+		if err == nil || errors.As(err, &reply) { // be it LOADING: what that means, commands tell
+			w.logger.InfoContext(w.ctx, "redis ready", "address", *l.address.Load(), "lost_for", time.Since(since))
+			l.lost.Store(false)
+			return
+		}
+		if errors.Is(err, goredis.ErrClosed) { // a node that is no longer of the Cluster
+			w.logger.InfoContext(w.ctx, "redis gone", "address", *l.address.Load())
+			return
+		}
+	}
+}

@@ -1,0 +1,255 @@
+package chatcore
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Severity is how bad what was found is.
+type Severity string
+
+// Severities, the worst first.
+const (
+	Danger  Severity = "danger"  // what was acknowledged can be lost, or nothing can be written, now or soon
+	Warning Severity = "warning" // something will not go well
+	Note    Severity = "note"    // good to know
+)
+
+// Finding is something to know of a server, or of all.
+type Finding struct {
+	Severity Severity
+	Code     string // names the rule; lasts across versions
+	Server   string // address; "" for what is not of one
+	What     string // is so
+	Why      string // it matters
+	Remedy   string // a command, or what to do
+}
+
+// Rules' thresholds.
+const (
+	fullMemory, fillingMemory = 0.9, 0.75 // of maxmemory, or of the machine's
+	fullClients               = 0.9       // of maxclients
+	slowPing, slowCommand     = 20 * time.Millisecond, 100 * time.Millisecond
+	staleReplica              = 10 * time.Second
+	staleGroup                = 5 * time.Minute
+	slotsOfACluster           = 16384
+)
+
+// Findings judges what is known, the worst first. It asks nothing, and what is unknown it takes to be fine, but says so.
+func (h Health) Findings() []Finding {
+	var f findings
+	for _, s := range h.Log {
+		f.server(s, s.Address)
+		f.log(s, h)
+	}
+	for _, s := range h.Cache {
+		f.server(s, s.Address)
+		f.cache(s)
+	}
+	f.core(h)
+	slices.SortStableFunc(f, func(a, b Finding) int { return cmp.Compare(rank(a.Severity), rank(b.Severity)) })
+	return f
+}
+
+func rank(s Severity) int { return slices.Index([]Severity{Danger, Warning, Note}, s) }
+
+type findings []Finding
+
+func (f *findings) add(s Severity, code, server, what, why, remedy string) {
+	*f = append(*f, Finding{s, code, server, what, why, remedy})
+}
+
+// log has the rules for what must not be lost.
+func (f *findings) log(s State, h Health) {
+	if s.Err != nil {
+		return
+	}
+	at := s.Address
+	if s.Replica {
+		f.add(Danger, "replica", at, "it is a replica", "it refuses every write, and what it has may be old", "point REDIS_URL at the master, or at the Sentinels with master_name")
+	}
+	f.eviction(s)
+	f.persistence(s)
+	if m := s.Memory; m != nil && m.Max > 0 {
+		f.filling(m.Used, m.Max, at, "maxmemory", "at the limit every write is refused", fmt.Sprintf("CONFIG SET maxmemory %d, or more shards", m.Max*2))
+	} else if m != nil && m.System > 0 {
+		f.filling(m.Used, m.System, at, "the machine's memory", "the system kills the server when there is none left", "more memory, or more shards")
+	}
+	f.replication(s, h)
+	if slots := s.Slots; slots != nil {
+		if !slots.OK || slots.Assigned < slotsOfACluster || slots.Up < slots.Assigned {
+			f.add(Danger, "cluster", at, fmt.Sprintf("the Cluster is not whole: %d slots are assigned, %d up, of %d", slots.Assigned, slots.Up, slotsOfACluster),
+				"chats in the others can be neither read nor written", "redis-cli --cluster check "+at+", then redis-cli --cluster fix "+at)
+		}
+		if !h.Listed {
+			f.add(Danger, "cluster_url", at, "it is of a Cluster, and REDIS_URL names it as a single server", "commands for other nodes' slots fail",
+				"name several nodes in REDIS_URL, with commas")
+		}
+	}
+}
+
+func (f *findings) filling(used, limit int64, at, of, why, remedy string) {
+	share := float64(used) / float64(limit)
+	what := fmt.Sprintf("%.0f %% of %s is used", 100*share, of)
+	switch {
+	case share >= fullMemory:
+		f.add(Danger, "memory", at, what, why, remedy)
+	case share >= fillingMemory:
+		f.add(Warning, "memory", at, what, why, remedy)
+	}
+}
+
+func (f *findings) eviction(s State) {
+	if s.Memory == nil {
+		return
+	}
+	const remedy = "CONFIG SET maxmemory-policy noeviction, and give caches a server of their own (REDIS_CACHE_URL)"
+	switch policy := s.Memory.Policy; {
+	case strings.HasPrefix(policy, "allkeys"):
+		f.add(Danger, "eviction", s.Address, "maxmemory-policy is "+policy, "it throws parts of the log away to make room; durable writes are refused", remedy)
+	case strings.HasPrefix(policy, "volatile"):
+		f.add(Warning, "eviction", s.Address, "maxmemory-policy is "+policy, "it throws away what expires: that an effect was made, sessions, presence", remedy)
+	}
+}
+
+func (f *findings) persistence(s State) {
+	p, at := s.Persistence, s.Address
+	if p == nil {
+		return
+	}
+	if !p.AppendOnly {
+		lost := "with the server's memory everything is lost"
+		if s.Settings != nil && s.Settings.SavePoints != "" {
+			lost = "what came after the last snapshot is lost with the server's memory"
+		}
+		f.add(Danger, "no_aof", at, "the append-only file is off", lost, "CONFIG SET appendonly yes, then CONFIG REWRITE")
+	}
+	if s.Settings != nil && p.AppendOnly {
+		switch s.Settings.Fsync {
+		case "no":
+			f.add(Danger, "fsync", at, "appendfsync is no", "what the system has not written yet, of half a minute and more, is lost when the machine stops", "CONFIG SET appendfsync everysec, or always")
+		case "everysec":
+			f.add(Note, "fsync", at, "appendfsync is everysec", "the last second or two is lost when the machine stops", "CONFIG SET appendfsync always, or replicas and Config.Durability")
+		}
+	}
+	const disk = "is the disk full or read-only? see the server's log"
+	if p.AppendFailed {
+		f.add(Danger, "aof_failed", at, "the last write of the append-only file failed", "writes are refused until one succeeds", disk)
+	}
+	if p.RewriteFailed {
+		f.add(Warning, "aof_rewrite_failed", at, "the last rewrite of the append-only file failed", "it grows until the disk is full", disk+"; then BGREWRITEAOF")
+	}
+	if p.SaveFailed {
+		why := "there is no snapshot of what came since " + p.LastSave.UTC().Format(time.RFC3339)
+		if s.Settings != nil && s.Settings.StopWrites && s.Settings.SavePoints != "" {
+			why = "writes are refused until one succeeds (stop-writes-on-bgsave-error)"
+		}
+		f.add(Danger, "save_failed", at, "the last snapshot failed", why, disk+"; then BGSAVE")
+	}
+}
+
+func (f *findings) replication(s State, h Health) {
+	r, at := s.Replication, s.Address
+	if r == nil {
+		return
+	}
+	online := 0
+	for _, replica := range r.Replicas {
+		if replica.Online {
+			online++
+		}
+		if !replica.Online || replica.Lag > staleReplica {
+			f.add(Warning, "replica_behind", at, fmt.Sprintf("the replica %s is not up to date: %d bytes behind, last heard of %s ago", replica.Address, replica.Behind, replica.Lag),
+				"a failover to it loses what it does not have", "see the replica's log and the network to it")
+		}
+	}
+	if online < h.Replicas {
+		f.add(Danger, "durability", at, fmt.Sprintf("%d replicas are to confirm an append, %d follow", h.Replicas, online), "every append fails with ErrUnconfirmed",
+			"REPLICAOF on further servers, or a smaller Config.Durability")
+	}
+	if s.Settings != nil && r.Good < s.Settings.MinReplicas {
+		f.add(Danger, "min_replicas", at, fmt.Sprintf("min-replicas-to-write is %d, %d follow", s.Settings.MinReplicas, r.Good), "every write is refused",
+			"REPLICAOF on further servers, or CONFIG SET min-replicas-to-write")
+	}
+}
+
+// server has the rules for any server.
+func (f *findings) server(s State, at string) {
+	if s.Err != nil {
+		f.add(Danger, "no_answer", at, "it does not answer: "+s.Err.Error(), "nothing that is on it can be read or written", "is it running, and reachable from here?")
+		return
+	}
+	var major int
+	if _, err := fmt.Sscanf(s.Version, "%d.", &major); err == nil && major < 7 {
+		f.add(Danger, "version", at, "it is Redis "+s.Version, "the log's scripts need 7.0: earlier ones repeat them on replicas instead of what they did", "upgrade to Redis 7.0 or newer")
+	}
+	if s.Loading {
+		f.add(Warning, "loading", at, "it reads its data from disk", "it answers nothing until it has", "wait; INFO persistence tells how far it is")
+	}
+	if c := s.Clients; c != nil && c.Max > 0 && float64(c.Connected) >= fullClients*float64(c.Max) {
+		f.add(Danger, "maxclients", at, fmt.Sprintf("%d of %d connections are taken", c.Connected, c.Max), "further ones are refused: a program that restarts does not come back",
+			fmt.Sprintf("CONFIG SET maxclients %d, or a smaller Config.PoolSize", 2*c.Max))
+	} else if c != nil && c.Rejected > 0 {
+		f.add(Note, "rejected", at, fmt.Sprintf("it has refused %d connections since its start", c.Rejected), "maxclients was reached", "CONFIG SET maxclients, or a smaller Config.PoolSize")
+	}
+	if s.Latency >= slowPing {
+		f.add(Warning, "latency", at, "a PING takes "+s.Latency.Round(time.Millisecond/10).String(), "every command takes as long", "is it far away, or busy? LATENCY DOCTOR, SLOWLOG GET")
+	}
+	if slow := s.Slow; slow != nil && slow.Slowest > 0 {
+		severity := Note
+		if slow.Slowest >= slowCommand {
+			severity = Warning
+		}
+		f.add(severity, "slow_log", at, fmt.Sprintf("%d slow commands are logged; of the last, %s took %s at %s", slow.Entries, slow.Command, slow.Slowest, slow.At.UTC().Format(time.RFC3339)),
+			"all other clients waited meanwhile", "SLOWLOG GET 32 shows them, SLOWLOG RESET forgets them")
+	}
+	if len(s.Unknown) > 0 {
+		f.add(Note, "unknown", at, "it does not tell this user: "+strings.Join(s.Unknown, ", "), "dangers that these would show are not seen", "ACL SETUSER USER +info +config|get +slowlog|get +slowlog|len +cluster|info")
+	}
+}
+
+// cache has the rules for what may be lost.
+func (f *findings) cache(s State) {
+	m := s.Memory
+	if m == nil {
+		return
+	}
+	if m.Max == 0 {
+		f.add(Note, "cache_limit", s.Address, "the cache server has no maxmemory", "caches grow until the machine has no memory left", "CONFIG SET maxmemory 1gb, or what there is")
+	}
+	if m.Policy == "noeviction" {
+		f.add(Note, "cache_eviction", s.Address, "the cache server's maxmemory-policy is noeviction", "when it is full it refuses instead of dropping what is old", "CONFIG SET maxmemory-policy allkeys-lfu")
+	}
+}
+
+// core has the rules for the core itself.
+func (f *findings) core(h Health) {
+	if h.NotReady != nil && !errors.Is(h.NotReady, errNotOpened) {
+		f.add(Danger, "not_ready", "", "the log takes no events: "+h.NotReady.Error(), "commands fail", "see what else is found")
+	}
+	for _, p := range h.Pools {
+		if p.Timeouts > 0 {
+			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.PoolSize")
+		}
+	}
+	if h.Unlisted != nil {
+		f.add(Note, "groups_unknown", "", "the consumer groups are not known: "+h.Unlisted.Error(), "what they have not handled is not seen", "core groups list")
+	}
+	for _, g := range h.Groups {
+		var oldest time.Duration
+		letters, parked := 0, 0
+		for _, lane := range g.Lanes {
+			oldest, letters, parked = max(oldest, lane.Age), letters+lane.Letters, parked+lane.Parked
+		}
+		if oldest >= staleGroup {
+			f.add(Warning, "group_behind", "", fmt.Sprintf("group %s has not handled what is %s old", g.Group, oldest.Round(time.Second)), "its handlers are too slow, or none runs", "core groups list --lanes; is the program running that subscribes under this name?")
+		}
+		if letters > 0 {
+			f.add(Warning, "dead_letters", "", fmt.Sprintf("group %s has %d dead letters, and %d chats wait for a decision about one", g.Group, letters, parked), "its handlers refused them for good", "core deadletters list "+g.Group)
+		}
+	}
+}

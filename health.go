@@ -1,0 +1,134 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"chatcore/adapters/redis"
+	"chatcore/ports"
+)
+
+// healthLimit bounds how long health is looked at; what has not answered by then is told as such.
+const healthLimit = 3 * time.Second
+
+// Health is how a core and what it stands on are at a moment. [Health.Findings] says what of it is dangerous, and what to do.
+type Health struct {
+	At       time.Time
+	Live     bool    // the process answers, and the core is not closed
+	Ready    bool    // the log takes events: a small write was made in every partition
+	NotReady error   // why not, or nil
+	LogID    string  // "" if there is no log yet
+	Log      []State // servers of the log: every master of a Cluster; none for a core that is not on Redis
+	Cache    []State // servers of CacheURL; none if there is none of its own
+	Pools    []Pool
+	Groups   []GroupState // where the consumer groups stand
+	Unlisted error        // why they are not known, or nil
+	Replicas int          // that Config.Durability has confirm an append
+	Listed   bool         // the URL names several servers, as for a Cluster
+}
+
+// What is known of a server and of the connections to it.
+type (
+	// State is a server as it was when it was asked.
+	State = ports.Server
+	// Pool is a client's connections.
+	Pool = ports.Pool
+)
+
+// Health looks at the core and at every server of it, within three seconds. It never fails: what cannot be asked is told as unknown. A
+// core in memory, or on a log of the team's own, is ready as long as it is not closed.
+func (c *Core) Health(ctx context.Context) Health {
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Durability.Replicas}
+	if c.closed.Load() {
+		h.Live, h.Ready, h.NotReady = false, false, errClosed
+		return h
+	}
+	c.backend.Inspect(ctx, &h)
+	h.Ready = h.NotReady == nil
+	if h.Ready {
+		if groups := c.backend.Groups(); groups != nil {
+			h.Groups, h.Unlisted = groups.List(ctx)
+		}
+	}
+	return h
+}
+
+var errClosed = errors.New("the core is closed")
+
+// Examine looks at the servers of a configuration without opening a core: it changes nothing, and does it on servers, such as a replica, on
+// which no core can be opened. Whether the log is ready, and its groups, it does not tell. The error is [ErrURL] or [ErrUnreachable].
+func Examine(ctx context.Context, config Config) (_ Health, err error) {
+	config = config.withDefaults()
+	if err := config.Validate(); err != nil {
+		return Health{}, err
+	}
+	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Durability.Replicas}
+	if h.Listed, err = redis.IsCluster(config.RedisURL); err != nil {
+		return Health{}, err
+	}
+	keys, err := newKeys(config)
+	if err != nil {
+		return Health{}, err
+	}
+	commands, err := newCommandClient(ctx, config)
+	if err != nil {
+		return Health{}, err
+	}
+	all := clients{commands: commands}
+	if all.cache, err = newCacheClient(ctx, config, commands, blockingClient{}, pubSubClient{}); err != nil {
+		return Health{}, err
+	}
+	defer func() { err = errors.Join(err, all.Close()) }()
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	all.inspect(ctx, &h)
+	if h.LogID, err = redis.FindLog(ctx, commands.UniversalClient, keys); err != nil {
+		h.NotReady, err = fmt.Errorf("the log was not found: %w", err), nil
+	}
+	return h, nil
+}
+
+var errNotOpened = errors.New("the log was not opened")
+
+// inspect asks all servers at once.
+func (c clients) inspect(ctx context.Context, h *Health) {
+	cached := make(chan []State, 1)
+	go func() {
+		defer close(cached)
+		if c.cache.own {
+			cached <- redis.NewInspector(c.cache.Client, "cache").Inspect(ctx)
+		}
+	}()
+	h.Log = redis.NewInspector(c.commands.Client, "commands").Inspect(ctx)
+	h.Cache = <-cached
+	for _, client := range []struct {
+		purpose string
+		*redis.Client
+		own bool
+	}{
+		{"commands", c.commands.Client, true},
+		{"streams", c.blocking.Client, true},
+		{"pubsub", c.pubSub.Client, true},
+		{"cache", c.cache.Client, c.cache.own},
+	} {
+		if client.Client != nil && client.own {
+			h.Pools = append(h.Pools, redis.NewInspector(client.Client, client.purpose).Pool())
+		}
+	}
+}
+
+// Inspect fills in how the servers are and whether the log takes events.
+func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
+	probed := make(chan error, 1)
+	go func() { probed <- b.log.Probe(ctx) }()
+	b.clients.inspect(ctx, h)
+	h.NotReady = <-probed
+	h.Listed, _ = redis.IsCluster(b.config.RedisURL) // which was parsed before
+}
+
+func (*memoryBackend) Inspect(context.Context, *Health) {}
+func (*ownBackend) Inspect(context.Context, *Health)    {}
