@@ -21,7 +21,9 @@ type profile struct {
 	Nobody *string  `json:"nobody"`
 }
 
-func someone() profile { return profile{Name: "Ada <ada@example.org> & “co” \u2028", Tags: []string{"a", "b"}, Age: 36} }
+func someone() profile {
+	return profile{Name: "Ada <ada@example.org> & “co” \u2028", Tags: []string{"a", "b"}, Age: 36}
+}
 
 // TestValuesGoBothWays sets on one side and gets on the other, each of the guide's ways to set.
 func TestValuesGoBothWays(t *testing.T) {
