@@ -44,11 +44,8 @@ func forward(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func
 			}
 			return err
 		}
-		bare, err := client, error(nil)
-		if connected, ok := client.(*redis.Client); ok {
-			bare = connected.UniversalClient
-		}
-		switch c := bare.(type) {
+		var err error
+		switch c := client.(type) {
 		case *goredis.ClusterClient:
 			err = c.ForEachMaster(t.Context(), on)
 		case *goredis.Client:

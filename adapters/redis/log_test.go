@@ -30,7 +30,7 @@ func connect(t *testing.T, url string) goredis.UniversalClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	return client
+	return client.UniversalClient // as the core hands it on
 }
 
 func newKeys(t *testing.T, partitions int) redis.Keys {
