@@ -45,6 +45,10 @@ type Config struct {
 	// EditWindow is how long after the send a message may be edited. Defaults to 0: at any time.
 	EditWindow time.Duration
 
+	// Limits are how often something may be done, by kind: app.LimitSend, app.LimitSendInChat and app.LimitTyping are taken by the commands,
+	// app.LimitLogin and kinds of the team's own by who calls Core.Limits. Defaults to none: nothing is limited.
+	Limits map[string]app.Limit
+
 	// Queue is how many appends may wait for their turn, per server, or per partition of a Cluster; one chat may take a quarter. Beyond
 	// it appends fail with ports.ErrOverloaded. Defaults to 4,096.
 	Queue int
@@ -131,6 +135,7 @@ func (c Config) Validate() error {
 	if _, err := c.Names.Keys(c.Namespace, c.withDefaults().Partitions, false); err != nil {
 		errs = append(errs, err)
 	}
+	errs = append(errs, app.CheckLimits(c.Limits))
 	for _, d := range []struct {
 		field string
 		value time.Duration
@@ -204,4 +209,6 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-func (c Config) policy() app.Policy { return app.Policy{EditWindow: c.EditWindow} }
+func (c Config) policy() app.Policy {
+	return app.Policy{EditWindow: c.EditWindow, TypingTTL: c.TTL.Typing}
+}

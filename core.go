@@ -26,6 +26,7 @@ type Core struct {
 	Chats    *app.Chats    // commands about chats
 	Presence *app.Presence // who is there
 	Queries  *app.Queries  // present state, folded from the log
+	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits
 	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
 	sweeper  *app.Sweeper
@@ -102,12 +103,12 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 }
 
 func newCore(
-	c Config, p parts, b backend, chats *app.Chats, presence *app.Presence, sweeper *app.Sweeper, queries *app.Queries, entities *app.Entities,
+	c Config, p parts, b backend, chats *app.Chats, presence *app.Presence, sweeper *app.Sweeper, queries *app.Queries, limits *app.Limits, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
 	counters *pubsub.Counters, store ports.CacheStore, caches *app.Caches, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Helpers: helpers,
+		Chats: chats, Presence: presence, Queries: queries, Limits: limits, Helpers: helpers,
 		sweeper: sweeper, config: c, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}), cacheStore: store, caches: caches,
 	}
@@ -115,7 +116,7 @@ func newCore(
 		s := core.Stats()
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
-			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
+			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked,
 			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
 	})
@@ -266,6 +267,8 @@ type Stats struct {
 	LiveUnreadable uint64 // live payloads that are no event
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
+	Limited        uint64 // calls that a limit refused
+	Unchecked      uint64 // calls that were allowed because their limit could not be checked
 
 	HelperFailures   uint64 // that a helper answered with a default
 	HelperUnreadable uint64 // values and messages that helpers could not read and passed over
@@ -275,9 +278,10 @@ type Stats struct {
 
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
-	cached := c.entities.Stats()
+	cached, limits := c.entities.Stats(), c.Limits.Stats()
 	return Stats{
-		Caches:    c.cacheStats(),
+		Caches:  c.cacheStats(),
+		Limited: limits.Refused, Unchecked: limits.Unchecked,
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),

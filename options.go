@@ -29,6 +29,7 @@ type parts struct {
 	caches    ports.CacheStore
 	contacts  app.ContactsOf
 	effects   ports.Effects
+	limiter   ports.Limiter
 	userChats ports.UserView
 	unread    ports.UserView
 	stored    stored
@@ -72,6 +73,9 @@ func WithCacheStore(store ports.CacheStore) Option { return func(p *parts) { p.c
 // has them asked for anew.
 func WithContacts(of app.ContactsOf) Option { return func(p *parts) { p.contacts = of } }
 
+// WithLimiter counts what [Config.Limits] limits.
+func WithLimiter(limiter ports.Limiter) Option { return func(p *parts) { p.limiter = limiter } }
+
 // WithUserViews keeps which chats users are in, and how many messages they have not read, for [Core.SubscribeBuiltins] and the queries about
 // users. nil leaves the core's own.
 func WithUserViews(chats, unread ports.UserView) Option {
@@ -114,8 +118,8 @@ type LiveTransport interface {
 	message.Subscriber
 }
 
-// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and presence are kept in memory
-// unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
+// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, presence and limits are kept in
+// memory unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
 // users, only where [WithEffects] and [WithUserViews] say. What is cached needs [WithCacheStore]. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
 

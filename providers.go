@@ -223,19 +223,28 @@ func newEffects(p parts, c Config, commands commandClient, keys redis.Keys) port
 	return redis.NewEffects(commands.UniversalClient, keys, c.EffectTTL)
 }
 
-func newViews(p parts, log *redis.Log, commands commandClient, keys redis.Keys) app.Views {
-	return p.viewsOr(log.ID(), redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
+func newLimiter(p parts, commands commandClient, keys redis.Keys) ports.Limiter {
+	if p.limiter != nil {
+		return p.limiter
+	}
+	return redis.NewLimiter(commands.UniversalClient, keys)
+}
+
+func newLimits(c Config, limiter ports.Limiter) *app.Limits { return app.NewLimits(limiter, c.Limits) }
+
+func newViews(p parts, log *redis.Log, typing ports.TypingMarks, commands commandClient, keys redis.Keys) app.Views {
+	return p.viewsOr(log.ID(), typing, redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
 }
 
 // viewsOr are the views of the options or, where there are none, those given.
-func (p parts) viewsOr(log string, chats, unread ports.UserView) app.Views {
+func (p parts) viewsOr(log string, typing ports.TypingMarks, chats, unread ports.UserView) app.Views {
 	if p.userChats != nil {
 		chats = p.userChats
 	}
 	if p.unread != nil {
 		unread = p.unread
 	}
-	return app.Views{Log: log, Chats: chats, Unread: unread, Contacts: p.contacts}
+	return app.Views{Log: log, Chats: chats, Unread: unread, Typing: typing, Contacts: p.contacts}
 }
 
 func newStored(p parts, commands commandClient, keys redis.Keys) stored {
@@ -276,10 +285,11 @@ func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
 	return memory.NewEffects(clock, c.EffectTTL)
 }
 
-func newMemoryStored(p parts, clock ports.Clock) stored { return p.storedOr(memory.NewStore(clock)) }
-
-func newMemoryViews(p parts, log *memory.Log) app.Views {
-	return p.viewsOr(log.ID(), memory.NewUserView(), memory.NewUserView())
+func newMemoryLimiter(p parts, clock ports.Clock) ports.Limiter {
+	if p.limiter != nil {
+		return p.limiter
+	}
+	return memory.NewLimiter(clock)
 }
 
 func newCacheStore(p parts, cache cacheClient, keys redis.Keys) ports.CacheStore {
@@ -298,7 +308,13 @@ func newMemoryCacheStore(p parts, clock ports.Clock) ports.CacheStore {
 
 func ownCacheStore(p parts) ports.CacheStore { return p.caches }
 
-// A log of the team's own comes with everything but typing and presence.
+func newMemoryStored(p parts, clock ports.Clock) stored { return p.storedOr(memory.NewStore(clock)) }
+
+func newMemoryViews(p parts, log *memory.Log, typing ports.TypingMarks) app.Views {
+	return p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
+}
+
+// A log of the team's own comes with everything but typing, presence and limits.
 
 func newOwnBackend(p parts) *ownBackend { return &ownBackend{*p.log} }
 
@@ -310,7 +326,9 @@ func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
 
 func ownTransport(b *ownBackend) LiveTransport { return b.EventLog.Live }
 
-func ownViews(p parts, b *ownBackend) app.Views { return p.viewsOr(b.LogID(), nil, nil) }
+func ownViews(p parts, b *ownBackend, typing ports.TypingMarks) app.Views {
+	return p.viewsOr(b.LogID(), typing, nil, nil)
+}
 
 func ownEffects(p parts) ports.Effects { return p.effects }
 

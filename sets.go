@@ -19,26 +19,26 @@ var (
 	coreSet = wire.NewSet(
 		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
-		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches,
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches, newLimits,
 		newCore,
 	)
 	redisSet = wire.NewSet(
 		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,
-		newTypingMarks, newEffects, newViews, newStored, newPresence, newCacheStore,
+		newTypingMarks, newEffects, newViews, newStored, newPresence, newCacheStore, newLimiter,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
 		newLocal, newMemoryLog, newMemoryTyping, newMemoryPresence, newMemoryEffects, newMemoryViews, newMemoryStored, newMemoryDelivery,
-		newMemoryCacheStore,
+		newMemoryCacheStore, newMemoryLimiter,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(
 		newOwnBackend, ownLog, ownSnapshots, ownPublisher, ownTransport, newOwnTyping, newMemoryPresence, newMemoryStored, ownEffects,
-		ownViews, ownCacheStore,
+		ownViews, ownCacheStore, newMemoryLimiter,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

@@ -67,14 +67,16 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
 	clock := newClock(p)
 	policy := newPolicy(config)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	limiter := newLimiter(p, chatcoreCommandClient, keys)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter)
 	if err != nil {
 		return nil, err
 	}
 	presence := presenceUseCases(presenceStore, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
-	views := newViews(p, log, chatcoreCommandClient, keys)
+	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
 	queries := app.NewQueries(log, entities, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
@@ -85,7 +87,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
 	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -120,11 +122,13 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
 	typingMarks := newMemoryTyping(p, log)
 	policy := newPolicy(config)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	limiter := newMemoryLimiter(p, clock)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	presenceStore := newMemoryPresence(p, config, clock, liveBus)
 	presence := presenceUseCases(presenceStore, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
-	views := newMemoryViews(p, log)
+	views := newMemoryViews(p, log, typingMarks)
 	queries := app.NewQueries(log, entities, views)
 	effects := newMemoryEffects(p, config, clock)
 	cacheStore := newMemoryCacheStore(p, clock)
@@ -134,7 +138,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	chatcoreStored := newMemoryStored(p, clock)
 	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -161,11 +165,13 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	clock := newClock(p)
 	typingMarks := newOwnTyping(p, clock)
 	policy := newPolicy(config)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy)
+	limiter := newMemoryLimiter(p, clock)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	presenceStore := newMemoryPresence(p, config, clock, liveBus)
 	presence := presenceUseCases(presenceStore, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
-	views := ownViews(p, chatcoreOwnBackend)
+	views := ownViews(p, chatcoreOwnBackend, typingMarks)
 	queries := app.NewQueries(log, entities, views)
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
@@ -178,7 +184,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreStored := newMemoryStored(p, clock)
 	liveTransport := ownTransport(chatcoreOwnBackend)
 	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten(t *testing.T) {
 	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	log := memory.New(wireformat.New(), clock, nil)
 	entities := app.NewEntities(log, log, 1<<20)
-	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock, ids{}, nil, app.Policy{})
+	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
 	queries := app.NewQueries(log, entities, app.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView()})
 	caches, err := app.NewCaches(memory.NewCache(clock), clock, app.CacheKinds{
 		Message: cache.Kind{Prefix: "m:", TTL: 24 * time.Hour}, ChatList: cache.Kind{Prefix: "l:", TTL: 24 * time.Hour}, ContactList: cache.Kind{Prefix: "c:", TTL: 24 * time.Hour},

@@ -13,7 +13,8 @@ import (
 //
 // Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with
 // [ports.ErrUnavailable] when the log could not be reached, with [ports.ErrOutcomeUnknown] when the answer was lost, and with
-// [ports.ErrUnconfirmed] when too few replicas have it: also one that is given again, as long as that is so.
+// [ports.ErrUnconfirmed] when too few replicas have it: also one that is given again, as long as that is so. What is limited fails with
+// [ports.ErrRateLimited], a [*ports.LimitedError] that tells when to try again; it has recorded nothing.
 type Chats struct {
 	log      ports.EventLog
 	confirms ports.Confirmer // nil if the log has no need of it
@@ -25,23 +26,26 @@ type Chats struct {
 	observer ports.Observer
 	policy   Policy
 	reads    *readCoalescer
+	typists  *typists
+	limits   *Limits // nil: there are none
 	meta     ports.Meta
 }
 
 // Policy is what a team may choose about the rules.
 type Policy struct {
 	EditWindow time.Duration // how long after the send a message may be edited. Defaults to 0: at any time
+	TypingTTL  time.Duration // how long who typed is seen typing without typing on. Defaults to domain.TypingTTL
 }
 
-// NewChats puts the use cases on the given ports. Nobody observes them if observer is nil.
+// NewChats puts the use cases on the given ports. Nobody observes them if observer is nil, and nothing is limited if limits is.
 func NewChats(
 	log ports.EventLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.Clock, ids ports.IDs,
-	observer ports.Observer, policy Policy,
+	observer ports.Observer, policy Policy, limits *Limits,
 ) *Chats {
 	confirms, _ := log.(ports.Confirmer)
 	return &Chats{
 		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
-		reads: newReadCoalescer(),
+		reads: newReadCoalescer(), typists: newTypists(), limits: limits,
 	}
 }
 
@@ -56,10 +60,11 @@ func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (c
 func unobserved(error) {}
 
 // Backdated gives the same commands with a time of the past, for imports: what they record happened at that time.
+// Nothing limits them.
 func (c *Chats) Backdated(at time.Time) *Chats {
 	past := *c
 	past.clock = pastClock{at}
-	past.reads = newReadCoalescer()
+	past.reads, past.typists, past.limits = newReadCoalescer(), newTypists(), nil
 	return &past
 }
 

@@ -63,7 +63,7 @@ func entitiesOf(log *contended) *app.Entities { return app.NewEntities(log, log,
 func newChats(t *testing.T) (*app.Chats, *contended) {
 	t.Helper()
 	log := &contended{Log: memory.New(wireformat.New(), clock{}, nil)}
-	chats := app.NewChats(log, entitiesOf(log), silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{})
+	chats := app.NewChats(log, entitiesOf(log), silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
 	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", By: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
 		t.Fatal(err)
 	}

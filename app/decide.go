@@ -121,6 +121,9 @@ func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []dom
 		return Done{}, err
 	}
 	c.learn(ctx, cmd, s, events, appended)
+	if cmd.endsTyping {
+		c.typists.leave(Typing{Chat: cmd.chat, By: cmd.by})
+	}
 	if appended.EndedTyping { // who is not told of it sees it expire
 		_ = c.live.Publish(ctx, domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}, c.meta)
 	}

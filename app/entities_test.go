@@ -26,7 +26,7 @@ func newWorld(instances int, cache app.CacheBytes) *world {
 	w := &world{log: memory.New(wireformat.New(), clock{}, nil)}
 	for range instances {
 		entities := app.NewEntities(w.log, w.log, cache)
-		w.chats = append(w.chats, app.NewChats(w.log, entities, silent{}, w.log.Typing(), clock{}, ids{}, nil, app.Policy{}))
+		w.chats = append(w.chats, app.NewChats(w.log, entities, silent{}, w.log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil))
 		w.queries = append(w.queries, app.NewQueries(w.log, entities, app.Views{}))
 	}
 	return w

@@ -109,7 +109,7 @@ func newProjected(t *rapid.T) *projected {
 	p := &projected{t: t, most: rapid.IntRange(1, 4).Draw(t, "most"), next: []map[domain.ChatID]domain.Seq{{}, {}}}
 	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	p.log = memory.New(wireformat.New(), clock, nil)
-	p.chats = app.NewChats(p.log, app.NewEntities(p.log, p.log, 1<<20), silent{}, p.log.Typing(), clock, ids{}, nil, app.Policy{})
+	p.chats = app.NewChats(p.log, app.NewEntities(p.log, p.log, 1<<20), silent{}, p.log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
 	p.views = []*faulty{
 		{UserView: memory.NewUserView(), p: p, check: func(c *foldcheck.Chat, e ports.UserEntry) bool {
 			return e.Gone != c.Member(e.User) && (e.Gone || e.Number == uint64(e.Version))

@@ -44,7 +44,7 @@ func NewQueries(log Log, entities *Entities, views Views) *Queries {
 
 // At gives the same queries as of a seq of the chat that they are asked about: what happened later does not count. They read all that the
 // answer follows from, and cache nothing. As of a seq that the chat has not reached it is now; 0 is now. What is asked about a user is in
-// no one chat: as of a seq it is [ErrNoViews].
+// no one chat, and who typed in no log: as of a seq it is [ErrNoViews].
 func (q *Queries) At(seq domain.Seq) *Queries {
 	if seq == 0 {
 		return q

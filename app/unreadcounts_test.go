@@ -84,7 +84,7 @@ func newCounting(t *testing.T) *counting {
 	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	c := &counting{t: t, view: &broken{UserView: memory.NewUserView()}}
 	c.on(memory.New(wireformat.New(), clock, nil))
-	c.chats = app.NewChats(c.log.Log, app.NewEntities(c.log.Log, c.log.Log, 1<<20), silent{}, c.log.Typing(), clock, ids{}, nil, app.Policy{})
+	c.chats = app.NewChats(c.log.Log, app.NewEntities(c.log.Log, c.log.Log, 1<<20), silent{}, c.log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
 	return c
 }
 

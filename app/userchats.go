@@ -12,15 +12,16 @@ import (
 
 // Views are what the built-in subscribers keep of each user.
 type Views struct {
-	Log    string         // id of the event log that they are made of
-	Chats  ports.UserView // the chats a user is in, with the seq of the join; nil if it is not kept
-	Unread ports.UserView // how many messages a user has not read; nil if it is not kept
+	Log    string            // id of the event log that they are made of
+	Chats  ports.UserView    // the chats a user is in, with the seq of the join; nil if it is not kept
+	Unread ports.UserView    // how many messages a user has not read; nil if it is not kept
+	Typing ports.TypingMarks // who is typing; nil if it is not kept
 
 	Contacts ContactsOf // nil: who shares a chat
 }
 
-// ErrNoViews is a query for what is not kept: as of a seq, or because a log of the team's own came without views by user.
-var ErrNoViews = errors.New("no views by user are kept")
+// ErrNoViews is a query for what is not kept: as of a seq, or because a log of the team's own came without it.
+var ErrNoViews = errors.New("no such view is kept")
 
 // UserChats keeps which chats each user is in, for [Queries.ChatsOf]. Handling an event again, or late, changes nothing.
 type UserChats struct{ views Views }

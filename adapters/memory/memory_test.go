@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"strconv"
 	"sync"
 	"testing"
 	"time"
@@ -43,10 +44,51 @@ func TestEventLog(t *testing.T) {
 }
 
 func TestTyping(t *testing.T) {
-	porttest.Typing(t, func(*testing.T) (ports.TypingMarks, porttest.Log) {
-		log := New(wireformat.New(), newClock(), func(string, []byte) {})
-		return log.Typing(), log
+	porttest.Typing(t, func(*testing.T) (ports.TypingMarks, porttest.Log, func(time.Duration)) {
+		clock := newClock()
+		log := New(wireformat.New(), clock, func(string, []byte) {})
+		return log.Typing(), log, clock.forward
 	})
+}
+
+func TestLimiter(t *testing.T) {
+	porttest.Limiter(t, func(*testing.T) (ports.Limiter, func(time.Duration)) {
+		clock := newClock()
+		return NewLimiter(clock), clock.forward
+	})
+}
+
+// TestLimitsAtTheEdge looks at the last nanosecond before a window ends and before an interval has passed, and at the first one after.
+func TestLimitsAtTheEdge(t *testing.T) {
+	for _, limit := range []ports.Limit{{Rate: 1, Per: time.Second}, {Algorithm: ports.GCRA, Rate: 1, Per: time.Second}} {
+		clock := newClock()
+		l := NewLimiter(clock)
+		for _, step := range []struct {
+			after   time.Duration
+			allowed bool
+			retry   time.Duration
+		}{{0, true, 0}, {time.Second - 1, false, 1}, {1, true, 0}, {0, false, time.Second}, {-time.Hour, limit.Algorithm == ports.GCRA, time.Second}, {time.Second, true, 0}} {
+			clock.forward(step.after)
+			d, err := l.Allow(t.Context(), limit, 1, "a")
+			if err != nil || d.Allowed != step.allowed || !d.Allowed && d.RetryAfter != step.retry {
+				t.Errorf("%+v, after %v: %+v, error %v", limit, step.after, d, err)
+			}
+		}
+	}
+}
+
+func TestWhatNoLongerMattersIsForgotten(t *testing.T) {
+	clock := newClock()
+	l := NewLimiter(clock)
+	for i := range 100_000 {
+		clock.forward(time.Millisecond)
+		if _, err := l.Allow(t.Context(), ports.Limit{Rate: 1, Per: time.Second}, 1, strconv.Itoa(i)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(l.taken) > 5000 {
+		t.Errorf("%d names are held, of which 1,000 matter", len(l.taken))
+	}
 }
 
 func TestUserView(t *testing.T) {

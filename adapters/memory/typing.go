@@ -2,6 +2,7 @@ package memory
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"chatcore/domain"
@@ -15,17 +16,12 @@ type Typing struct {
 	clock ports.Clock
 
 	mu    sync.Mutex // taken after a log's
-	marks map[typist]domain.Typing
-}
-
-type typist struct {
-	chat domain.ChatID
-	user domain.UserID
+	chats map[domain.ChatID]map[domain.UserID]domain.Typing
 }
 
 // NewTyping remembers nobody yet.
 func NewTyping(clock ports.Clock) *Typing {
-	return &Typing{clock: clock, marks: make(map[typist]domain.Typing)}
+	return &Typing{clock: clock, chats: make(map[domain.ChatID]map[domain.UserID]domain.Typing)}
 }
 
 // Start implements [ports.TypingMarks].
@@ -35,11 +31,17 @@ func (t *Typing) Start(ctx context.Context, e domain.TypingStart) (bool, error) 
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	now, who := t.clock.Now(), typist{e.Chat, e.User}
-	if mark := t.marks[who]; mark.Active(now) && now.Sub(mark.ToldAt) < domain.TypingInterval {
+	now := t.clock.Now()
+	mark := t.chats[e.Chat][e.User]
+	if since := now.Sub(mark.ToldAt); mark.Active(now) && since >= 0 && since < domain.TypingInterval { // below 0 the clock was set back
 		return false, nil
 	}
-	t.marks[who] = domain.Typing{ToldAt: now, ExpiresAt: e.ExpiresAt}
+	marks := t.standing(e.Chat)
+	if marks == nil {
+		marks = make(map[domain.UserID]domain.Typing)
+		t.chats[e.Chat] = marks
+	}
+	marks[e.User] = domain.Typing{ToldAt: now, ExpiresAt: now.Add(e.ExpiresAt.Sub(e.At))}
 	return true, nil
 }
 
@@ -52,12 +54,45 @@ func (t *Typing) Stop(ctx context.Context, chat domain.ChatID, user domain.UserI
 	return nil
 }
 
+// Of implements [ports.TypingMarks].
+func (t *Typing) Of(ctx context.Context, chat domain.ChatID) ([]domain.UserID, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	marks := t.standing(chat)
+	users := make([]domain.UserID, 0, len(marks))
+	for user := range marks {
+		users = append(users, user)
+	}
+	if len(users) > ports.MaxTyping {
+		slices.SortFunc(users, func(a, b domain.UserID) int { return marks[b].ExpiresAt.Compare(marks[a].ExpiresAt) })
+		users = users[:ports.MaxTyping]
+	}
+	return users, nil
+}
+
 // end removes the mark and reports whether the user was typing.
 func (t *Typing) end(chat domain.ChatID, user domain.UserID) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	who := typist{chat, user}
-	active := t.marks[who].Active(t.clock.Now())
-	delete(t.marks, who)
+	marks := t.standing(chat)
+	_, active := marks[user]
+	delete(marks, user)
+	if len(marks) == 0 {
+		delete(t.chats, chat)
+	}
 	return active
+}
+
+// standing are a chat's marks after those that have expired are gone; nil if there is none.
+func (t *Typing) standing(chat domain.ChatID) map[domain.UserID]domain.Typing {
+	marks, now := t.chats[chat], t.clock.Now()
+	for user, mark := range marks {
+		if !mark.Active(now) {
+			delete(marks, user)
+		}
+	}
+	return marks
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
@@ -32,11 +33,15 @@ func TestOnACluster(t *testing.T) {
 		porttest.EventLog(t, func(t *testing.T) porttest.Log { return open(t, client, clusterKeys(t)) })
 	})
 	t.Run("typing marks", func(t *testing.T) {
-		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log) {
+		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log, func(time.Duration)) {
 			keys := clusterKeys(t)
-			return redis.NewTypingMarks(client, keys), open(t, client, keys)
+			return redis.NewTypingMarks(client, keys), open(t, client, keys), forward(t, client, keys)
 		})
 	})
+	for i := range cluster.Masters { // the marks would expire while others compare all that there is
+		cluster.Client(t, i).FlushAll(t.Context())
+	}
+	t.Run("limiter", func(t *testing.T) { testLimiter(t, client, clusterKeys(t)) })
 	t.Run("views by user", func(t *testing.T) {
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUserChats(client, clusterKeys(t)) })

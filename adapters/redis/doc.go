@@ -1,4 +1,4 @@
-// Package redis keeps chatcore's state in Redis: the event log, the marks of who is typing, each user's status.
+// Package redis keeps chatcore's state in Redis: the event log, the marks of who is typing, each user's status, limits.
 //
 // The log of a chat is a list of encoded events, cut into segments, with hashes beside it that index the entities which the events
 // moved. All keys of a chat share the hash tag of the chat's partition, so that one script appends to the log, the delivery

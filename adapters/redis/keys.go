@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"net/url"
 	"strconv"
 	"strings"
 	"unicode"
@@ -22,6 +23,7 @@ import (
 //	                           than one event : events : first seq
 //	cc:{p}:CHAT:u      HASH    who is or was a member → nothing
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
+//	cc:{p}:CHAT:t      ZSET    the typing marks of the chat, by when they expire; as long as the last one
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
 //	cc:{p}:confirm     STRING  written so that replicas can be asked for what came before it; 1 min
@@ -42,12 +44,15 @@ import (
 //	cc:presence-sweeper          STRING  token of the process that sweeps; a few seconds
 //	cc:{user:online:}:added      SET     on a Cluster, whom of user:online: a core has put there
 //
-//
 // What lies beside a cached value:
 //
 //	cc:{KEY}:l  STRING  who loads it: token, and digest of what was there then; Kind.Lease
 //	cc:{KEY}:f  STRING  the version that was invalidated last; Kind.Remember
 //	cc:{KEY}:m  STRING  of a value that is no object: schema, version, until when it is fresh, digest of the value; as long as the value
+//
+// Of limits:
+//
+//	cc:gcra:NAME                 STRING  when a limit has what was taken of it back; until then
 //
 // The other names are [Names].
 type Keys struct {
@@ -173,6 +178,18 @@ func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
 	return string(k.appendTyping(nil, chat, user))
 }
 
+func (k Keys) typists(chat domain.ChatID) string { return k.chat(chat, "t") }
+
+// typist is the user of a chat's typing mark.
+func (k Keys) typist(chat domain.ChatID, mark string) (domain.UserID, bool) {
+	user, ours := strings.CutPrefix(mark, k.typing(chat, ""))
+	if !ours {
+		return "", false
+	}
+	plain, err := url.PathUnescape(user)
+	return domain.UserID(plain), err == nil
+}
+
 func (k Keys) appendTyping(b []byte, chat domain.ChatID, user domain.UserID) []byte {
 	b = append(append(b, k.prefix...), k.names.Typing...)
 	if k.cluster {
@@ -224,6 +241,24 @@ func (k Keys) sweeper() string { return k.prefix + "cc:presence-sweeper" }
 // online names who is online, added who of them was added by a core. They share a slot.
 func (k Keys) online() string { return k.prefix + k.names.UserOnline }
 func (k Keys) added() string  { return k.prefix + "cc:{" + k.online() + "}:added" }
+
+func (k Keys) rateLimit(name []string) string {
+	return k.prefix + k.names.RateLimit + joined(name)
+}
+
+func (k Keys) gcra(name []string) string { return k.prefix + "cc:gcra:" + joined(name) }
+
+// joined keeps the parts of a name apart.
+func joined(name []string) string {
+	var b []byte
+	for i, part := range name {
+		if i > 0 {
+			b = append(b, ':')
+		}
+		b = appendEscaped(b, part)
+	}
+	return string(b)
+}
 
 func (k Keys) unread(user domain.UserID) string {
 	return k.prefix + k.names.ChatUnread + escape(string(user))

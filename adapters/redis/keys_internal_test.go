@@ -71,6 +71,10 @@ func TestNames(t *testing.T) {
 		"acme:cc:{acme:cc:user-chats:u}:v":                  spaced.versions(spaced.userChats("u")),
 		"message:m-1 cc:{message:m-1}:l cc:{message:m-1}:f": cached(plain, "message:", "m-1", true),
 		"acme:contact:list:%7Bu%7D acme:cc:{acme:contact:list:%7Bu%7D}:l acme:cc:{acme:contact:list:%7Bu%7D}:f acme:cc:{acme:contact:list:%7Bu%7D}:m": cached(spaced, "contact:list:", "{u}", false),
+		"cc:{" + tag + "}:room-1:t":    plain.typists("room-1"),
+		"ratelimit:login:ada":          plain.rateLimit([]string{"login", "ada"}),
+		"acme:ratelimit:a%3Ab:%7Bx%7D": spaced.rateLimit([]string{"a:b", "{x}"}),
+		"acme:cc:gcra:send:ada":        spaced.gcra([]string{"send", "ada"}),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -160,7 +164,7 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 		chat := domain.ChatID(rapid.String().Draw(rt, "chat"))
 		p := k.Partition(chat)
 		want := slot(k.id(p))
-		for _, key := range []string{k.chats(p), k.confirm(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}")} {
+		for _, key := range []string{k.chats(p), k.confirm(p), k.stream(p), k.chat(chat, "0"), k.chat(chat, "m"), k.chat(chat, "x"), k.typing(chat, "{u}"), k.typists(chat)} {
 			if slot(key) != want {
 				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), k.id(p), want)
 			}

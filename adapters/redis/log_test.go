@@ -2,6 +2,7 @@ package redis_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/alicebob/miniredis/v2"
 	"github.com/google/uuid"
@@ -29,7 +30,7 @@ func connect(t *testing.T, url string) goredis.UniversalClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	return client.UniversalClient
+	return client.UniversalClient // as the core hands it on
 }
 
 func newKeys(t *testing.T, partitions int) redis.Keys {
@@ -64,9 +65,9 @@ func TestEventLogInOnePartition(t *testing.T) {
 
 func TestTypingMarks(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
-		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log) {
+		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log, func(time.Duration)) {
 			keys := newKeys(t, redis.DefaultPartitions)
-			return redis.NewTypingMarks(client, keys), open(t, client, keys)
+			return redis.NewTypingMarks(client, keys), open(t, client, keys), forward(t, client, keys)
 		})
 	})
 }

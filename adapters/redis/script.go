@@ -25,6 +25,10 @@ var (
 	identifySource string
 	//go:embed script/typing.lua
 	typingSource string
+	//go:embed script/typing_list.lua
+	typingListSource string
+	//go:embed script/limit.lua
+	limitSource string
 	//go:embed script/once.lua
 	onceSource string
 	//go:embed script/view.lua

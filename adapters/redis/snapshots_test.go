@@ -21,7 +21,7 @@ func reacting(t *testing.T, log *redis.Log, users int) *app.Queries {
 	t.Helper()
 	clock := chatcoretest.NewClock(time.Now())
 	entities := app.NewEntities(log, log, 1<<20)
-	chats := app.NewChats(log, entities, nil, memory.NewTyping(clock), clock, &counted{}, nil, app.Policy{})
+	chats := app.NewChats(log, entities, nil, memory.NewTyping(clock), clock, &counted{}, nil, app.Policy{}, nil)
 	must := func(_ any, err error) {
 		t.Helper()
 		if err != nil {

@@ -126,7 +126,13 @@ func TestAChatsLifeOnTheCommandLine(t *testing.T) {
 	if told := s.json("typing", "--chat", "c", "--user", "ada")[0]["told"]; told != true {
 		t.Errorf("typing was not told")
 	}
+	if typing := s.json("typing", "--chat", "c", "--list"); len(typing) != 1 || typing[0]["userId"] != "ada" {
+		t.Errorf("typing are %v", typing)
+	}
 	s.do("typing", "--chat", "c", "--user", "ada", "--stop")
+	if out := s.do("typing", "--chat", "c", "--list"); out != "nobody is typing\n" {
+		t.Errorf("after the stop: %q", out)
+	}
 	if told := s.json("status", "--user", "ada", "--status", "away")[0]["told"]; told != false {
 		t.Errorf("the status of someone who is not there was told")
 	}

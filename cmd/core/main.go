@@ -44,6 +44,7 @@ type cli struct {
 	embedded   bool
 	json       bool
 	verbose    bool
+	limits     limits
 	logger     *slog.Logger
 }
 
@@ -74,11 +75,12 @@ func command(out, errs io.Writer) *cobra.Command {
 	c.tls.flags(flags)
 	flags.StringVar(&c.namespace, "namespace", os.Getenv("CHATCORE_NAMESPACE"), "goes before every key and channel (CHATCORE_NAMESPACE)")
 	flags.IntVar(&c.partitions, "partitions", 0, "partitions of the log, fixed for its life (default 16)")
+	flags.Var(&c.limits, "limit", "how often a user may do something: send=30/1m, send-in-chat, typing, or a kind of your own; with a burst (send=30/1m/5) one after the other instead of so many in a window")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens, to standard error")
 	root.AddCommand(
 		c.demo(), c.serve(), c.importer(),
 		c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(),
-		c.status(), c.presence(),
+		c.status(), c.presence(), c.limit(),
 		c.history(), c.audit(), c.unread(), c.tail(),
 		c.groups(), c.rebuild(), c.deadLetters(),
 		c.doctor(),
@@ -118,7 +120,7 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 func (c *cli) config(url string) (chatcore.Config, error) {
 	tls, err := c.tls.load()
 	return chatcore.Config{
-		RedisURL: url, CacheURL: c.cacheURL, TLS: tls, PoolSize: c.poolSize, Namespace: c.namespace, Partitions: c.partitions, Logger: c.logger,
+		RedisURL: url, CacheURL: c.cacheURL, TLS: tls, PoolSize: c.poolSize, Namespace: c.namespace, Partitions: c.partitions, Limits: c.limits, Logger: c.logger,
 	}, err
 }
 

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 
 	"github.com/spf13/cobra"
@@ -160,11 +161,14 @@ func (c *cli) printTold(told bool) error {
 
 func (c *cli) typing() *cobra.Command {
 	var t target
-	var stop bool
+	var stop, list bool
 	cmd := &cobra.Command{
-		Use: "typing", Short: "Tell that a member is typing, or with --stop no longer",
+		Use: "typing", Short: "Tell that a member is typing, or with --stop no longer; with --list show who is",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				if list {
+					return c.whoTypes(cmd.Context(), core, domain.ChatID(t.chat))
+				}
 				about := app.Typing{Chat: domain.ChatID(t.chat), By: domain.UserID(t.user)}
 				if stop {
 					if err := core.Chats.StopTyping(cmd.Context(), about); err != nil {
@@ -183,5 +187,28 @@ func (c *cli) typing() *cobra.Command {
 	t.flags(cmd, false)
 	_ = cmd.Flags().MarkHidden("command-id") // ephemeral
 	cmd.Flags().BoolVar(&stop, "stop", false, "the member stopped typing")
+	cmd.Flags().BoolVar(&list, "list", false, "show who is typing in the chat instead; needs no --user")
+	cmd.MarkFlagsMutuallyExclusive("stop", "list")
+	_ = cmd.Flags().SetAnnotation("user", cobra.BashCompOneRequiredFlag, []string{"false"})
+	cmd.MarkFlagsOneRequired("user", "list")
 	return c.jsonFlag(cmd)
+}
+
+func (c *cli) whoTypes(ctx context.Context, core *chatcore.Core, chat domain.ChatID) error {
+	users, err := core.Queries.Typing(ctx, chat)
+	if err != nil {
+		return err
+	}
+	if len(users) == 0 && !c.json {
+		return c.print(nil, "nobody is typing")
+	}
+	for _, user := range users {
+		view := struct {
+			User domain.UserID `json:"userId"`
+		}{user}
+		if err := c.print(view, string(user)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

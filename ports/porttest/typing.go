@@ -2,17 +2,21 @@ package porttest
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
 // Typing tests typing marks together with the log whose appends remove them. The adapter's clock must tell about the machine's time
-// when the subtest starts; it need not run. open may give the same marks for every subtest.
-func Typing(t *testing.T, open func(t *testing.T) (ports.TypingMarks, Log)) {
+// when the subtest starts; it need not run. open may give the same marks for every subtest; forward has so much time pass for them.
+func Typing(t *testing.T, open func(t *testing.T) (marks ports.TypingMarks, log Log, forward func(time.Duration))) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, marks typing, log Log)
@@ -22,17 +26,30 @@ func Typing(t *testing.T, open func(t *testing.T) (ports.TypingMarks, Log)) {
 		{"marks are one user's in one chat", testMarksApart},
 		{"an append ends typing", testEndsTyping},
 		{"an ended context sets no mark", testEndedTyping},
+		{"of very many the latest are told", testVeryManyTyping},
+		{"random typing", testRandomTyping},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			marks, log := open(t)
-			test.run(t, typing{t, marks}, log)
+			marks, log, forward := open(t)
+			test.run(t, typing{t, marks, forward}, log)
 		})
 	}
 }
 
 type typing struct {
-	t     *testing.T
-	marks ports.TypingMarks
+	t       tb
+	marks   ports.TypingMarks
+	forward func(time.Duration)
+}
+
+func (m typing) of(c domain.ChatID, want ...domain.UserID) {
+	m.t.Helper()
+	got, err := m.marks.Of(m.t.Context(), c)
+	slices.Sort(got)
+	slices.Sort(want)
+	if err != nil || !slices.Equal(got, want) {
+		m.t.Fatalf("in %q type %q, error %v, want %q", c, got, err, want)
+	}
 }
 
 func start(c domain.ChatID, user domain.UserID) domain.TypingStart {
@@ -51,7 +68,7 @@ func (m typing) start(c domain.ChatID, user domain.UserID, want bool) {
 func (m typing) stop(c domain.ChatID, user domain.UserID) {
 	m.t.Helper()
 	if err := m.marks.Stop(m.t.Context(), c, user); err != nil {
-		m.t.Fatal(err)
+		m.t.Fatalf("stop of %q in %q: %v", user, c, err)
 	}
 }
 
@@ -62,7 +79,9 @@ func testStart(t *testing.T, marks typing, _ Log) {
 		marks.start(c, ann, true)
 		marks.start(c, ann, false)
 		marks.start(c, ann, false)
+		marks.of(c, ann)
 		marks.stop(c, ann)
+		marks.of(c)
 		marks.stop(c, ann)
 	}
 }
@@ -116,6 +135,13 @@ func testMarksApart(t *testing.T, marks typing, _ Log) {
 		marks.start(p.chat, p.user, true)
 		marks.start(p.chat, p.user, false)
 	}
+	in := make(map[domain.ChatID][]domain.UserID)
+	for _, p := range pairs {
+		in[p.chat] = append(in[p.chat], p.user)
+	}
+	for chat, users := range in {
+		marks.of(chat, users...)
+	}
 }
 
 func testEndsTyping(t *testing.T, marks typing, log Log) {
@@ -139,7 +165,9 @@ func testEndsTyping(t *testing.T, marks typing, log Log) {
 	}
 	ended(false, send(5)) // a conflict ends nothing
 	marks.start(c, ann, false)
+	marks.of(c, ann, bob)
 	ended(true, send(0))
+	marks.of(c, bob)
 	marks.start(c, ann, true)
 	marks.start(c, bob, false)
 	marks.start(other, ann, false)
@@ -147,6 +175,8 @@ func testEndsTyping(t *testing.T, marks typing, log Log) {
 	batched := then(sent(c, "m2", bob))
 	batched.EndsTyping = bob
 	h.appendBatch(send(0), batched)
+	marks.of(c, ann)
+	marks.of(other, ann)
 	marks.start(c, bob, true)
 	marks.start(c, ann, false)
 	marks.stop(c, ann)
@@ -165,5 +195,83 @@ func testEndedTyping(t *testing.T, marks typing, _ Log) {
 	if err := marks.marks.Stop(ctx, c, ann); err == nil {
 		t.Error("stop gave no error")
 	}
+	if _, err := marks.marks.Of(ctx, c); err == nil {
+		t.Error("who is typing gave no error")
+	}
 	marks.start(c, ann, false)
+}
+
+func testVeryManyTyping(t *testing.T, marks typing, _ Log) {
+	c := NewChatID()
+	for i := range ports.MaxTyping + 44 {
+		marks.start(c, domain.UserID(fmt.Sprint("u", i)), true)
+		if i == 43 {
+			marks.forward(time.Second)
+		}
+	}
+	got, err := marks.marks.Of(t.Context(), c)
+	slices.Sort(got)
+	if err != nil || len(slices.Compact(got)) != ports.MaxTyping || slices.Contains(got, "u0") || slices.Contains(got, "u43") {
+		t.Errorf("%d are told, error %v: %q", len(got), err, got)
+	}
+}
+
+// testRandomTyping has users start, stop and send while time passes, in whole seconds, and compares with the domain's rules.
+func testRandomTyping(t *testing.T, marks typing, log Log) {
+	const patience = 900 * time.Millisecond // what more passed by itself would be a second
+	users := []domain.UserID{ann, bob, "a:b%"}
+	rapid.Check(t, func(rt *rapid.T) {
+		h, c, began := newHarness(rt, log), NewChatID(), time.Now()
+		marks := typing{rt, marks.marks, marks.forward}
+		h.append(then(created(c)))
+		model, at, sends := make(map[domain.UserID]*domain.Typing), now(), 0
+		for _, user := range users {
+			model[user] = &domain.Typing{}
+		}
+		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
+			user := rapid.SampledFrom(users).Draw(rt, "user")
+			var did, want bool
+			does := rapid.SampledFrom([]string{"start", "start", "stop", "send", "wait"}).Draw(rt, "does")
+			switch does {
+			case "start":
+				want = !model[user].Active(at) || at.Sub(model[user].ToldAt) >= domain.TypingInterval
+				var err error
+				if did, err = marks.marks.Start(rt.Context(), start(c, user)); err != nil {
+					rt.Fatal(err)
+				}
+				if want {
+					model[user].Apply(domain.TypingStart{At: at, ExpiresAt: at.Add(domain.TypingTTL)})
+				}
+			case "stop":
+				marks.stop(c, user)
+				model[user].Apply(domain.TypingStop{})
+			case "send":
+				sends++
+				a := then(sent(c, domain.MessageID(fmt.Sprint("m", sends)), user))
+				a.EndsTyping = user
+				want = model[user].Active(at)
+				did = h.append(a).EndedTyping
+				model[user].Apply(domain.MessageNew{})
+			case "wait":
+				step := time.Duration(rapid.IntRange(1, 6).Draw(rt, "seconds")) * time.Second
+				marks.forward(step)
+				at = at.Add(step)
+			}
+			got, err := marks.marks.Of(rt.Context(), c)
+			if time.Since(began) > patience {
+				return
+			}
+			var standing []domain.UserID
+			for _, user := range users {
+				if model[user].Active(at) {
+					standing = append(standing, user)
+				}
+			}
+			slices.Sort(got)
+			slices.Sort(standing)
+			if did != want || err != nil || !slices.Equal(got, standing) {
+				rt.Fatalf("%s of %q told or ended %v, want %v; typing are %q, error %v, want %q", does, user, did, want, got, err, standing)
+			}
+		}
+	})
 }

@@ -20,15 +20,16 @@ const (
 
 // subject is a core that something happens to.
 type subject struct {
-	core *chatcore.Core
-	ids  atomic.Uint64 // for what has to be another one each time
+	core  *chatcore.Core
+	ids   atomic.Uint64 // for what has to be another one each time
+	typed atomic.Uint64 // users whose next start of typing would be held back in the process
 }
 
 func (s *subject) next() string { return fmt.Sprint("n", s.ids.Add(1)) }
 
 func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 	s := &subject{core: core}
-	_, err := core.Chats.Create(ctx, app.Create{Chat: "room", By: "ada"})
+	_, err := core.Chats.Create(ctx, app.Create{Chat: "room", By: "ada", Members: []domain.UserID{"typist0", "typist1", "typist2", "typist3"}})
 	if err == nil {
 		_, err = core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", MessageID: "m", Content: "x"})
 	}
@@ -42,7 +43,22 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 		return answers, err
 	},
 	"Chats.StartTyping": func(ctx context.Context, s *subject) (string, error) {
-		_, err := s.core.Chats.StartTyping(ctx, app.Typing{Chat: "room", By: "ada"})
+		_, err := s.core.Chats.StartTyping(ctx, app.Typing{Chat: "room", By: domain.UserID(fmt.Sprint("typist", s.typed.Load()))})
+		if err == nil {
+			s.typed.Add(1)
+		}
+		return answers, err
+	},
+	"Queries.Typing": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Queries.Typing(ctx, "room")
+		return answers, err
+	},
+	"Limits.Allow": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Limits.Allow(ctx, "upload", s.next())
+		return answers, err
+	},
+	"Limits.Allow (login)": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Limits.Allow(ctx, app.LimitLogin, s.next())
 		return answers, err
 	},
 	"Queries.History": func(ctx context.Context, s *subject) (string, error) {

@@ -13,6 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -172,6 +173,7 @@ func try(t *testing.T, s *subject, call string, until time.Duration) string {
 
 func open(t *testing.T, config chatcore.Config) *subject {
 	t.Helper()
+	config.Limits = map[string]app.Limit{"upload": {Rate: 1, Per: time.Hour}, app.LimitLogin: {Algorithm: ports.GCRA, Rate: 1, Per: time.Hour}}
 	config.CommandTimeout, config.Logger = timeout, slog.New(slog.DiscardHandler)
 	core, err := chatcore.New(t.Context(), config)
 	if err != nil {

@@ -19,7 +19,7 @@ import (
 func both(t *testing.T) (*chatcore.Core, *peer) {
 	t.Helper()
 	server := redistest.Start(t)
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL()})
+	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Limits: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}})
 	if err != nil {
 		t.Fatal(err)
 	}

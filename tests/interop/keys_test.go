@@ -4,8 +4,10 @@ package interop
 
 import (
 	"testing"
+	"time"
 
 	"chatcore/app"
+	"chatcore/ports"
 )
 
 // TestThePeerReadsWhoIsTyping shows the typing mark as the guide's get gives it.
@@ -22,6 +24,28 @@ func TestThePeerReadsWhoIsTyping(t *testing.T) {
 	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "room", By: "ada", Content: "x"}))
 	if mark := does[any](p, "get", "typing:room:ada"); mark != nil {
 		t.Errorf("after the message there is %v", mark)
+	}
+}
+
+// TestThePeerCountsOnTheSameLimit takes the attempts of one user on both sides.
+func TestThePeerCountsOnTheSameLimit(t *testing.T) {
+	core, p := both(t)
+	if d := must[ports.Decision](t)(core.Limits.Allow(t.Context(), app.LimitLogin, "ada")); d.Remaining != 4 {
+		t.Errorf("after one attempt: %+v", d)
+	}
+	if n := does[int](p, "incrWithExpiry", "ratelimit:login:ada", 900); n != 2 {
+		t.Errorf("the peer counts %d", n)
+	}
+	if n := does[int](p, "incrWithExpiry", "ratelimit:login:ben", 900); n != 1 {
+		t.Errorf("the peer counts %d for someone else", n)
+	}
+	for user, left := range map[string]int{"ada": 2, "ben": 3} {
+		if d := must[ports.Decision](t)(core.Limits.Allow(t.Context(), app.LimitLogin, user)); d.Remaining != left || d.ResetAfter > 15*time.Minute {
+			t.Errorf("%s: %+v, want %d left", user, d, left)
+		}
+		if ttl := does[int](p, "ttl", "ratelimit:login:"+user); ttl < 800 || ttl > 900 {
+			t.Errorf("%s's counter lives for %d s", user, ttl)
+		}
 	}
 }
 

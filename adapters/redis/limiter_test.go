@@ -1,0 +1,277 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+// forward has time pass for what expires under the keys' prefix, by bringing that forward: each key's end, the ends that lists of typing marks
+// tell, and those that GCRA keeps.
+func forward(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(time.Duration) {
+	const script = `
+		local prefix, ms = ARGV[1], tonumber(ARGV[2])
+		for _, key in ipairs(redis.call('KEYS', prefix .. '*')) do
+			local left, kind = redis.call('PTTL', key), redis.call('TYPE', key).ok
+			if left >= 0 and left <= ms then
+				redis.call('DEL', key)
+			elseif left >= 0 then
+				if kind == 'zset' then
+					for _, member in ipairs(redis.call('ZRANGE', key, 0, -1)) do redis.call('ZINCRBY', key, -ms, member) end
+				elseif kind == 'string' and string.find(key, 'cc:gcra:', 1, true) then
+					redis.call('SET', key, redis.call('GET', key) - ms / 1000)
+				end
+				redis.call('PEXPIRE', key, left - ms)
+			end
+		end`
+	return func(d time.Duration) {
+		on := func(ctx context.Context, client *goredis.Client) error {
+			err := client.Eval(ctx, script, nil, keys.Prefix(), d.Milliseconds()).Err()
+			if errors.Is(err, goredis.Nil) {
+				return nil
+			}
+			return err
+		}
+		var err error
+		switch c := client.(type) {
+		case *goredis.ClusterClient:
+			err = c.ForEachMaster(t.Context(), on)
+		case *goredis.Client:
+			err = on(t.Context(), c)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func testLimiter(t *testing.T, client goredis.UniversalClient, keys redis.Keys) {
+	porttest.Limiter(t, func(t *testing.T) (ports.Limiter, func(time.Duration)) {
+		return redis.NewLimiter(client, keys), forward(t, client, keys)
+	})
+}
+
+func TestLimiter(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) { testLimiter(t, client, newKeys(t, 1)) })
+}
+
+var (
+	fiveLogins = ports.Limit{Rate: 5, Per: 15 * time.Minute}
+	fivePaced  = ports.Limit{Algorithm: ports.GCRA, Rate: 5, Per: 15 * time.Minute}
+)
+
+// TestOtherProgramsCountOnTheSameKey counts as the TypeScript services do, who set the expiry in a second step.
+func TestOtherProgramsCountOnTheSameKey(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	l := redis.NewLimiter(client, plainKeys(t))
+	const key = "ratelimit:login:ada"
+	allow := func(want bool, remaining int) {
+		t.Helper()
+		d, err := l.Allow(t.Context(), fiveLogins, 1, "login", "ada")
+		if ttl := client.PTTL(t.Context(), key).Val(); err != nil || d.Allowed != want || d.Remaining != remaining || ttl <= 14*time.Minute || ttl > 15*time.Minute {
+			t.Fatalf("%+v, error %v, want %v and %d; the counter lives for %v", d, err, want, remaining, ttl)
+		}
+	}
+	count := func(want int64) {
+		t.Helper()
+		if got, err := client.Incr(t.Context(), key).Result(); err != nil || got != want {
+			t.Fatalf("another program counts %d, error %v, want %d", got, err, want)
+		}
+	}
+	allow(true, 4)
+	count(2)
+	allow(true, 2)
+	client.Persist(t.Context(), key) // as if it had ended between its two steps
+	allow(true, 1)
+	client.Expire(t.Context(), key, 10*time.Hour)
+	count(5)
+	allow(false, 0)
+	count(6)
+	client.Persist(t.Context(), key) // and whoever is refused is not refused for ever
+	allow(false, 0)
+	if text := client.Get(t.Context(), key).Val(); text != "6" {
+		t.Errorf("the counter is %q", text)
+	}
+	if _, err := l.Allow(t.Context(), fivePaced, 1, "login", "ada"); err != nil {
+		t.Error(err)
+	}
+	if all := dump(t, client); len(all) != 2 || all["cc:gcra:login:ada"] == "" {
+		t.Errorf("there are %q", all)
+	}
+}
+
+// TestWhatGCRALeavesIsNotRoundedDown takes at intervals that no floating-point number is.
+func TestWhatGCRALeavesIsNotRoundedDown(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		l := redis.NewLimiter(client, newKeys(t, 1))
+		for i := range 50 {
+			limit := ports.Limit{Algorithm: ports.GCRA, Rate: 7, Per: 70*time.Second + time.Duration(i)*time.Millisecond, Burst: 5}
+			if d, err := l.Allow(t.Context(), limit, 1, strconv.Itoa(i)); err != nil || d.Remaining != 4 {
+				t.Errorf("%v: %+v, error %v", limit.Per, d, err)
+			}
+		}
+	})
+}
+
+// TestForeignValuesWhereALimitWouldBe puts something else under a limit's keys: it is told, or begun anew, and never a panic.
+func TestForeignValuesWhereALimitWouldBe(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	l := redis.NewLimiter(client, plainKeys(t))
+	for _, where := range []struct {
+		limit ports.Limit
+		key   string
+	}{{fiveLogins, "ratelimit:a"}, {fivePaced, "cc:gcra:a"}} {
+		for what, plant := range map[string]func() error{
+			"a list": func() error { return client.RPush(t.Context(), where.key, "x").Err() },
+			"a hash": func() error { return client.HSet(t.Context(), where.key, "f", "1").Err() },
+			"a text": func() error { return client.Set(t.Context(), where.key, "{}", 0).Err() },
+			"none":   func() error { return client.Set(t.Context(), where.key, "", 0).Err() },
+		} {
+			client.FlushAll(t.Context())
+			if err := plant(); err != nil {
+				t.Fatal(err)
+			}
+			before := dump(t, client)
+			d, err := l.Allow(t.Context(), where.limit, 1, "a")
+			var foreign *ports.ForeignValueError
+			if !errors.As(err, &foreign) || foreign.Key != where.key || d.Allowed || !maps.Equal(before, dump(t, client)) {
+				t.Errorf("%s under %s: %+v, error %v", what, where.key, d, err)
+			}
+		}
+	}
+	for _, text := range []string{"-1", "1.5", "99999999999999999999", " 1", "1e3"} {
+		client.Set(t.Context(), "ratelimit:a", text, 0)
+		if d, err := l.Allow(t.Context(), fiveLogins, 1, "a"); !errors.Is(err, ports.ErrForeignValue) || d.Allowed {
+			t.Errorf("%q under a counter: %+v, error %v", text, d, err)
+		}
+	}
+	// A number is a time: one that has passed, or that no clock of this limit came to.
+	for _, text := range []string{"7", "-1", "1e300", "inf", "nan", "99999999999999999999"} {
+		client.Set(t.Context(), "cc:gcra:a", text, 0)
+		for want := 4; want >= 0; want-- {
+			if d, err := l.Allow(t.Context(), fivePaced, 1, "a"); err != nil || !d.Allowed || d.Remaining != want {
+				t.Errorf("%q under GCRA: %+v, error %v, want %d left", text, d, err, want)
+			}
+		}
+		if d, err := l.Allow(t.Context(), fivePaced, 1, "a"); err != nil || d.Allowed {
+			t.Errorf("%q under GCRA: %+v, error %v, want a refusal", text, d, err)
+		}
+		if ttl := client.TTL(t.Context(), "cc:gcra:a").Val(); ttl <= 0 || ttl > 16*time.Minute {
+			t.Errorf("%q under GCRA: the state lives for %v", text, ttl)
+		}
+	}
+}
+
+func TestLimitsWithoutRedis(t *testing.T) {
+	server := redistest.Start(t)
+	client := connect(t, server.URL())
+	l := redis.NewLimiter(client, plainKeys(t))
+	take := func() (errs []error) {
+		for _, limit := range []ports.Limit{fiveLogins, fivePaced} {
+			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			_, err := l.Allow(ctx, limit, 1, "a")
+			cancel()
+			errs = append(errs, err)
+		}
+		return errs
+	}
+	expect := func(what string, want error) {
+		t.Helper()
+		for _, err := range take() {
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", what, err, want)
+			}
+		}
+	}
+	expect("at first", nil)
+	server.Freeze()
+	expect("frozen", ports.ErrUnavailable)
+	server.Thaw()
+	server.Kill()
+	expect("killed", ports.ErrUnavailable)
+	server.Restart(t)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for client.Ping(ctx).Err() != nil && ctx.Err() == nil { //nolint:revive // until it is back
+	}
+	expect("restarted, with no script", nil)
+	client.ScriptFlush(t.Context())
+	expect("scripts flushed", nil)
+	client.FlushAll(t.Context())
+	for _, limit := range []ports.Limit{fiveLogins, fivePaced} {
+		if d, err := l.Allow(t.Context(), limit, 5, "a"); err != nil || !d.Allowed {
+			t.Errorf("flushed: %+v, error %v", d, err)
+		}
+	}
+}
+
+// TestTypingMarksBesideForeignValues puts something else where a chat's list of marks and a mark would be. A message goes through.
+func TestTypingMarksBesideForeignValues(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	keys := plainKeys(t)
+	log, marks := open(t, client, keys), redis.NewTypingMarks(client, keys)
+	appended(t, log, created("c"))
+	start := domain.TypingStart{Chat: "c", User: "ada", At: time.Now(), ExpiresAt: time.Now().Add(domain.TypingTTL)}
+	began := func(want bool) {
+		t.Helper()
+		if set, err := marks.Start(t.Context(), start); err != nil || set != want {
+			t.Fatalf("start gave %v, error %v", set, err)
+		}
+	}
+	began(true)
+	list := ""
+	for key, kind := range kinds(t, client) {
+		if kind == "zset" && strings.HasSuffix(key, ":c:t") {
+			list = key
+		}
+	}
+	for key, kind := range map[string]string{list: "zset", "typing:c:ada": "string"} {
+		if ttl := client.PTTL(t.Context(), key).Val(); ttl <= 0 || ttl > domain.TypingTTL || kinds(t, client)[key] != kind {
+			t.Errorf("%q is a %s and lives for %v", key, kinds(t, client)[key], ttl)
+		}
+	}
+	client.Del(t.Context(), list)
+	client.Set(t.Context(), list, "foreign", 0)
+	send := sent("c", "m")
+	send.EndsTyping = "ada"
+	got, err := log.Append(t.Context(), send)
+	if err != nil || !got.EndedTyping || client.Exists(t.Context(), "typing:c:ada").Val() != 0 || client.Get(t.Context(), list).Val() != "foreign" {
+		t.Errorf("a send beside a foreign list gave %+v, error %v", got, err)
+	}
+	before := dump(t, client)
+	if set, err := marks.Start(t.Context(), start); set || !errors.Is(err, ports.ErrForeignValue) || !maps.Equal(before, dump(t, client)) {
+		t.Errorf("a start beside a foreign list gave %v, error %v", set, err)
+	}
+	if _, err := marks.Of(t.Context(), "c"); !errors.Is(err, ports.ErrForeignValue) {
+		t.Errorf("who is typing, of a foreign list: %v", err)
+	}
+	if err := marks.Stop(t.Context(), "c", "ada"); err != nil {
+		t.Errorf("a stop beside a foreign list: %v", err)
+	}
+	client.Del(t.Context(), list)
+	client.RPush(t.Context(), "typing:c:ada", "foreign") // and for ever
+	began(true)
+	if ttl := client.PTTL(t.Context(), "typing:c:ada").Val(); ttl <= 0 {
+		t.Errorf("a mark over a foreign one lives for %v", ttl)
+	}
+	client.ZAdd(t.Context(), list, goredis.Z{Score: 1e15, Member: "foreign"}, goredis.Z{Score: 1e15, Member: "typing:c:gone"})
+	if users, err := marks.Of(t.Context(), "c"); err != nil || len(users) != 1 || users[0] != "ada" {
+		t.Errorf("typing are %q, error %v", users, err)
+	}
+	client.Del(t.Context(), "typing:c:ada") // as another program may
+	if users, err := marks.Of(t.Context(), "c"); err != nil || len(users) != 0 {
+		t.Errorf("after another program ended it typing are %q, error %v", users, err)
+	}
+}

@@ -1,0 +1,145 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Kinds of limits that have a meaning here. A team's own kinds have other names.
+const (
+	LimitSend       = "send"         // messages of a user; taken by Chats.Send
+	LimitSendInChat = "send-in-chat" // messages of a user in one chat; taken by Chats.Send
+	LimitTyping     = "typing"       // starts of a user that are not held back already; taken by Chats.StartTyping
+	LimitLogin      = "login"        // attempts, by whatever the team counts them by
+)
+
+// Failure is what becomes of a call when its limit cannot be checked.
+type Failure uint8
+
+// What becomes of it.
+const (
+	FailByKind Failure = iota // closed for [LimitLogin], open for all others
+	FailOpen                  // it is allowed, and counted
+	FailClosed                // it fails with the limiter's error
+)
+
+// Limit is how much of a kind is allowed to each of those it is counted by.
+type Limit struct {
+	Algorithm ports.Algorithm // Defaults to ports.FixedWindow
+	Rate      int             // calls in Per
+	Per       time.Duration
+	Burst     int     // ports.GCRA only: calls at once. Defaults to Rate
+	OnFailure Failure // Defaults to FailByKind
+}
+
+func (l Limit) limit() ports.Limit {
+	return ports.Limit{Algorithm: l.Algorithm, Rate: l.Rate, Per: l.Per, Burst: l.Burst}
+}
+
+func (l Limit) closed(kind string) bool {
+	return l.OnFailure == FailClosed || l.OnFailure == FailByKind && kind == LimitLogin
+}
+
+// CheckLimits reports everything that is wrong with limits by kind.
+func CheckLimits(limits map[string]Limit) error {
+	var errs []error
+	for _, kind := range slices.Sorted(maps.Keys(limits)) {
+		l := limits[kind]
+		err := l.limit().Check()
+		if err == nil && l.OnFailure > FailClosed {
+			err = &domain.InvalidError{Field: "OnFailure", Problem: fmt.Sprintf("is %d", l.OnFailure), Allowed: "FailByKind, FailOpen, FailClosed"}
+		}
+		if err == nil && len(kind) > ports.MaxNamePart {
+			err = &domain.InvalidError{Field: "kind", Problem: fmt.Sprintf("has %d bytes", len(kind)), Allowed: fmt.Sprintf("at most %d", ports.MaxNamePart)}
+		}
+		if err != nil {
+			errs = append(errs, fmt.Errorf("Limits %q: %w", kind, err))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// Limits say when there is too much of something. A kind without a limit is not limited by the commands; to ask for it is an error.
+type Limits struct {
+	limiter ports.Limiter
+	kinds   map[string]Limit
+
+	refused, unchecked atomic.Uint64
+}
+
+// NewLimits counts the given kinds, whose limits [CheckLimits] has nothing against.
+func NewLimits(limiter ports.Limiter, kinds map[string]Limit) *Limits {
+	return &Limits{limiter: limiter, kinds: maps.Clone(kinds)}
+}
+
+// LimitStats are counts since the start.
+type LimitStats struct {
+	Refused   uint64 // calls that were too many
+	Unchecked uint64 // calls allowed because their limit could not be checked
+}
+
+// Stats gives the counts.
+func (l *Limits) Stats() LimitStats {
+	return LimitStats{Refused: l.refused.Load(), Unchecked: l.unchecked.Load()}
+}
+
+// Allow takes one call of a kind by a subject: a user, an address, or several of them together. What is too much is
+// [ports.ErrRateLimited], a [*ports.LimitedError] that tells when to try again. When the limit cannot be checked the call is allowed or fails
+// as the kind's limit says; a call whose context has ended fails. It is one round trip.
+//
+// Counts lie under the name of kind and subject, where other programs that share the store count too; those of the kind "" under the
+// subject's alone.
+func (l *Limits) Allow(ctx context.Context, kind string, subject ...string) (ports.Decision, error) {
+	return l.AllowN(ctx, kind, 1, subject...)
+}
+
+// AllowN is like Allow for n calls at once, all or none. With n = 0 it takes nothing, and tells what is left.
+func (l *Limits) AllowN(ctx context.Context, kind string, n int, subject ...string) (ports.Decision, error) {
+	limit, there := l.kinds[kind]
+	if !there {
+		kinds := slices.Sorted(maps.Keys(l.kinds))
+		return ports.Decision{}, &domain.InvalidError{
+			Field: "kind", Problem: fmt.Sprintf("%q has no limit", kind), Allowed: "those that have one: " + strings.Join(kinds, ", "),
+		}
+	}
+	name := subject
+	if kind != "" {
+		name = append([]string{kind}, subject...)
+	}
+	if len(subject) == 0 {
+		return ports.Decision{}, &domain.InvalidError{Field: "subject", Problem: "is missing", Allowed: "who or what is limited"}
+	}
+	d, err := l.limiter.Allow(ctx, limit.limit(), n, name...)
+	switch {
+	case err == nil && d.Allowed:
+		return d, nil
+	case err == nil:
+		l.refused.Add(1)
+		return d, &ports.LimitedError{Kind: kind, RetryAfter: d.RetryAfter}
+	case ctx.Err() != nil || errors.Is(err, domain.ErrInvalid) || limit.closed(kind):
+		return ports.Decision{}, fmt.Errorf("limit %q: %w", kind, err)
+	}
+	l.unchecked.Add(1)
+	return ports.Decision{Allowed: true}, nil
+}
+
+// take is Allow for kinds that need not have a limit, and for commands that need not have limits.
+func (l *Limits) take(ctx context.Context, kind string, subject ...string) error {
+	if l == nil {
+		return nil
+	}
+	if _, there := l.kinds[kind]; !there {
+		return nil
+	}
+	_, err := l.Allow(ctx, kind, subject...)
+	return err
+}

@@ -1,0 +1,51 @@
+package main
+
+import (
+	"errors"
+	"testing"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+func TestLimitsOnTheCommandLine(t *testing.T) {
+	s := newShell(t)
+	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	send := []string{"send", "--chat", "c", "--user", "ada", "--text", "hello", "--limit", "send=2/1h"}
+	s.do(send...)
+	if left := s.json("limit", "send", "ada", "--limit", "send=2/1h")[0]; left["allowed"] != true || left["remaining"] != 1.0 {
+		t.Errorf("after one send: %v", left)
+	}
+	s.do(send...)
+	if _, _, err := s.try(send...); !errors.Is(err, ports.ErrRateLimited) {
+		t.Errorf("a send too many: %v", err)
+	}
+	if out := s.do("history", "c"); len(out) == 0 {
+		t.Error("there is no history")
+	}
+	paced := []string{"limit", "upload", "ada", "--take", "3", "--limit", "upload=60/1h/4", "--limit", "login=5/15m"}
+	if left := s.json(paced...)[0]; left["remaining"] != 1.0 || left["resetAfterSeconds"].(float64) > 180 {
+		t.Errorf("what is left: %v", left)
+	}
+	if _, _, err := s.try(paced...); !errors.Is(err, ports.ErrRateLimited) {
+		t.Errorf("too many at once: %v", err)
+	}
+	for _, wrong := range [][]string{
+		{"limit", "send", "ada"},
+		{"limit", "send", "ada", "--limit", "send=0/1h"},
+		{"limit", "send", "ada", "--limit", "send=1/1h", "--take", "2"},
+		{"limit", "send", "ada", "--limit", "send=1/1h/-1"},
+	} {
+		if _, _, err := s.try(wrong...); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("%q: %v", wrong, err)
+		}
+	}
+	for _, wrong := range []string{"", "send", "send=1", "send=x/1m", "send=1/x", "send=1/1m/x", "send=1/1m/1/1", "=/"} {
+		if _, _, err := s.try("limit", "send", "ada", "--limit", wrong); err == nil {
+			t.Errorf("--limit %q is taken", wrong)
+		}
+	}
+	if _, _, err := s.try("typing", "--chat", "c"); err == nil {
+		t.Error("typing without a user is taken")
+	}
+}

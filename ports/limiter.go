@@ -1,0 +1,123 @@
+package ports
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"time"
+
+	"chatcore/domain"
+)
+
+// Limiter counts what is done under a name and says when it is too much.
+type Limiter interface {
+	// Allow takes n from what the limit leaves under a name, in one step: of concurrent calls no more succeed than the limit lets. A call
+	// that is refused takes nothing, and with n = 0 it only looks. Time is the store's own. The parts of the name are kept apart: ("a:b")
+	// is another name than ("a", "b"). A name has as many states as there are algorithms; a limit that changes goes on with what the
+	// one before it has counted.
+	//
+	// Errors: a [*domain.InvalidError] for what [CheckTake] refuses, [ErrUnavailable], [ErrForeignValue]. With any of them nothing is known to
+	// have been taken.
+	Allow(ctx context.Context, limit Limit, n int, name ...string) (Decision, error)
+}
+
+// Algorithm is how a limit counts.
+type Algorithm uint8
+
+// The algorithms.
+const (
+	// FixedWindow begins a window of Per with the first call and takes Rate calls in it; so twice as many may come at the border of two.
+	FixedWindow Algorithm = iota
+	// GCRA takes a call each Per / Rate, and Burst of them at once after a pause (https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm).
+	GCRA
+)
+
+// Limit is how much is allowed.
+type Limit struct {
+	Algorithm Algorithm     // Defaults to FixedWindow
+	Rate      int           // calls in Per, 1 to 1,000,000,000
+	Per       time.Duration // a millisecond to 366 days
+	Burst     int           // GCRA only: calls at once. Defaults to Rate
+}
+
+// Decision is what a limiter says.
+type Decision struct {
+	Allowed    bool
+	Remaining  int           // what could be taken now
+	RetryAfter time.Duration // after which the same call is allowed, unless others come before it; 0 if it was allowed
+	ResetAfter time.Duration // after which all is as if nothing had been taken
+}
+
+// Bounds of limits and of names.
+const (
+	maxRate      = 1_000_000_000
+	maxPer       = 366 * 24 * time.Hour
+	maxNameParts = 4
+	MaxNamePart  = 256 // bytes of a part of a limiter's name
+)
+
+// Capacity is how much may be taken at once.
+func (l Limit) Capacity() int {
+	if l.Algorithm == GCRA && l.Burst > 0 {
+		return l.Burst
+	}
+	return l.Rate
+}
+
+// Check says what is wrong with a limit, or nil.
+func (l Limit) Check() error {
+	refuse := func(what string, problem any, allowed string) error {
+		return &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("has the %s %v", what, problem), Allowed: allowed}
+	}
+	switch {
+	case l.Algorithm > GCRA:
+		return refuse("algorithm", l.Algorithm, "FixedWindow, GCRA")
+	case l.Rate < 1 || l.Rate > maxRate:
+		return refuse("rate", l.Rate, "1 to "+strconv.Itoa(maxRate))
+	case l.Per < time.Millisecond || l.Per > maxPer:
+		return refuse("period", l.Per, "1ms to "+maxPer.String())
+	case l.Burst < 0 || l.Burst > maxRate || l.Burst > 0 && l.Algorithm != GCRA:
+		return refuse("burst", l.Burst, "0, and with GCRA 1 to "+strconv.Itoa(maxRate))
+	case l.Algorithm == GCRA && l.Per/time.Duration(l.Rate) < time.Microsecond:
+		return refuse("rate", fmt.Sprintf("%d in %v", l.Rate, l.Per), "with GCRA at most one in a microsecond")
+	case l.Algorithm == GCRA && float64(l.Per)/float64(l.Rate)*float64(l.Capacity()) > float64(maxPer):
+		return refuse("burst", l.Burst, "what is there again within "+maxPer.String())
+	}
+	return nil
+}
+
+// CheckTake says what no limiter takes, or nil.
+func CheckTake(limit Limit, n int, name []string) error {
+	if err := limit.Check(); err != nil {
+		return err
+	}
+	if n < 0 || n > limit.Capacity() {
+		return &domain.InvalidError{Field: "n", Problem: "is " + strconv.Itoa(n), Allowed: "0 to " + strconv.Itoa(limit.Capacity()) + ", what the limit allows at once"}
+	}
+	if len(name) < 1 || len(name) > maxNameParts {
+		return &domain.InvalidError{Field: "name", Problem: fmt.Sprintf("has %d parts", len(name)), Allowed: "1 to " + strconv.Itoa(maxNameParts)}
+	}
+	for _, part := range name {
+		if part == "" || len(part) > MaxNamePart {
+			return &domain.InvalidError{Field: "name", Problem: fmt.Sprintf("has a part of %d bytes", len(part)), Allowed: "1 to " + strconv.Itoa(MaxNamePart) + " bytes"}
+		}
+	}
+	return nil
+}
+
+// ErrRateLimited is something that was done too often; the error is a [*LimitedError].
+var ErrRateLimited = errors.New("rate limited")
+
+// LimitedError says of which kind there was too much, and when to try again.
+type LimitedError struct {
+	Kind       string
+	RetryAfter time.Duration
+}
+
+func (e *LimitedError) Error() string {
+	return fmt.Sprintf("%v: %s; try again in %v", ErrRateLimited, e.Kind, e.RetryAfter.Round(time.Millisecond))
+}
+
+// Is reports that a LimitedError is [ErrRateLimited].
+func (e *LimitedError) Is(target error) bool { return target == ErrRateLimited }

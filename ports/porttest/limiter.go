@@ -1,0 +1,286 @@
+package porttest
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Limiter tests a limiter. open may give the same one for every subtest; forward has so much time pass for what it has counted, and more time
+// than that may pass by itself, up to half a minute.
+func Limiter(t *testing.T, open func(t *testing.T) (l ports.Limiter, forward func(time.Duration))) {
+	for _, test := range []struct {
+		name string
+		run  func(t *testing.T, l limiter)
+	}{
+		{"so many and no more", testLimit},
+		{"a window ends, and all of it is there again", testLimitWindow},
+		{"GCRA gives back one after the other", testGCRA},
+		{"names are apart", testLimitsApart},
+		{"of concurrent calls no more are allowed", testLimitConcurrent},
+		{"bad input is refused", testLimitInput},
+		{"an ended context takes nothing", testLimitEnded},
+		{"random calls", testLimitRandom},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l, forward := open(t)
+			test.run(t, limiter{t, l, forward})
+		})
+	}
+}
+
+type limiter struct {
+	t tb
+	ports.Limiter
+	forward func(time.Duration)
+}
+
+func inWindow() ports.Limit { return ports.Limit{Rate: 3, Per: time.Hour} }
+
+func inGCRA() ports.Limit {
+	return ports.Limit{Algorithm: ports.GCRA, Rate: 6, Per: time.Hour, Burst: 3}
+}
+
+// late is how much time may have passed by itself.
+const late = 30 * time.Second
+
+func (l limiter) expect(limit ports.Limit, n int, name string, want ports.Decision) {
+	l.t.Helper()
+	got, err := l.Allow(l.t.Context(), limit, n, name)
+	if err != nil {
+		l.t.Fatalf("%d of %+v: %v", n, limit, err)
+	}
+	near := func(got, want time.Duration) bool { return got <= want+time.Millisecond && got > want-late && got >= 0 }
+	if got.Allowed != want.Allowed || got.Remaining != want.Remaining || !near(got.RetryAfter, want.RetryAfter) || !near(got.ResetAfter, want.ResetAfter) {
+		l.t.Fatalf("%d of %+v gave %+v, want %+v", n, limit, got, want)
+	}
+	if !got.Allowed && got.RetryAfter <= 0 {
+		l.t.Fatalf("%d of %+v is refused and could be tried again at once: %+v", n, limit, got)
+	}
+}
+
+func testLimit(_ *testing.T, l limiter) {
+	for _, limit := range []ports.Limit{inWindow(), inGCRA()} {
+		name, reset := string(NewChatID()), func(taken int) time.Duration {
+			if limit.Algorithm == ports.GCRA {
+				return time.Duration(taken) * 10 * time.Minute
+			}
+			return time.Hour
+		}
+		l.expect(limit, 0, name, ports.Decision{Allowed: true, Remaining: 3})
+		l.expect(limit, 1, name, ports.Decision{Allowed: true, Remaining: 2, ResetAfter: reset(1)})
+		retry := time.Hour
+		if limit.Algorithm == ports.GCRA {
+			retry = 10 * time.Minute
+		}
+		l.expect(limit, 3, name, ports.Decision{Remaining: 2, RetryAfter: retry, ResetAfter: reset(1)}) // takes nothing
+		l.expect(limit, 2, name, ports.Decision{Allowed: true, ResetAfter: reset(3)})
+		l.expect(limit, 0, name, ports.Decision{Allowed: true, ResetAfter: reset(3)})
+		for range 3 {
+			l.expect(limit, 1, name, ports.Decision{RetryAfter: retry, ResetAfter: reset(3)})
+		}
+	}
+}
+
+func testLimitWindow(_ *testing.T, l limiter) {
+	name := string(NewChatID())
+	l.expect(inWindow(), 2, name, ports.Decision{Allowed: true, Remaining: 1, ResetAfter: time.Hour})
+	l.forward(50 * time.Minute)
+	l.expect(inWindow(), 1, name, ports.Decision{Allowed: true, ResetAfter: 10 * time.Minute})
+	l.expect(inWindow(), 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 10 * time.Minute})
+	l.forward(9 * time.Minute)
+	l.expect(inWindow(), 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
+	l.forward(time.Minute)
+	l.expect(inWindow(), 3, name, ports.Decision{Allowed: true, ResetAfter: time.Hour})
+	smaller := ports.Limit{Rate: 2, Per: time.Minute} // the count is above it, and the window longer
+	l.expect(smaller, 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
+	l.forward(time.Minute)
+	l.expect(smaller, 1, name, ports.Decision{Allowed: true, Remaining: 1, ResetAfter: time.Minute})
+}
+
+func testGCRA(_ *testing.T, l limiter) {
+	name := string(NewChatID())
+	l.expect(inGCRA(), 3, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	l.forward(9 * time.Minute)
+	l.expect(inGCRA(), 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: 21 * time.Minute})
+	l.forward(time.Minute)
+	l.expect(inGCRA(), 1, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	l.expect(inGCRA(), 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 30 * time.Minute})
+	l.forward(20 * time.Minute)
+	l.expect(inGCRA(), 2, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	l.forward(48 * time.Hour) // a pause gives no more than the burst
+	l.expect(inGCRA(), 3, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
+	l.expect(inGCRA(), 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 30 * time.Minute})
+
+	smaller := inGCRA() // what the larger limit took is more than this one could have
+	smaller.Rate, smaller.Burst = 60, 1
+	l.expect(smaller, 1, name, ports.Decision{Allowed: true, ResetAfter: time.Minute})
+	l.expect(smaller, 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
+}
+
+func testLimitsApart(t *testing.T, l limiter) {
+	base := string(NewChatID())
+	names := [][]string{{base}, {base, "a"}, {base + ":a"}, {base, "a", "b"}, {base, "a:b"}, {base + "\x00a"}, {base, "a\x00b"}, {base + "\xff"}, {base + "%FF"}, {base, strings.Repeat("x", ports.MaxNamePart)}}
+	for _, odd := range oddIDs() {
+		names = append(names, []string{base, "odd", odd}, []string{odd, base})
+	}
+	once := []ports.Limit{{Rate: 1, Per: time.Hour}, {Algorithm: ports.GCRA, Rate: 1, Per: time.Hour}}
+	for _, want := range []bool{true, false} {
+		for _, name := range names {
+			for _, limit := range once {
+				if got, err := l.Allow(t.Context(), limit, 1, name...); err != nil || got.Allowed != want {
+					t.Errorf("%q is allowed: %v, error %v, want %v", name, got.Allowed, err, want)
+				}
+			}
+		}
+	}
+}
+
+func testLimitConcurrent(t *testing.T, l limiter) {
+	for _, limit := range []ports.Limit{{Rate: 10, Per: time.Hour}, {Algorithm: ports.GCRA, Rate: 10, Per: time.Hour}} {
+		name := string(NewChatID())
+		var allowed [64]bool
+		var errs [64]error
+		var wg sync.WaitGroup
+		for i := range allowed {
+			wg.Go(func() {
+				var d ports.Decision
+				d, errs[i] = l.Allow(t.Context(), limit, 1, name)
+				allowed[i] = d.Allowed
+			})
+		}
+		wg.Wait()
+		n := 0
+		for i := range allowed {
+			if errs[i] != nil {
+				t.Error(errs[i])
+			}
+			if allowed[i] {
+				n++
+			}
+		}
+		if n != 10 {
+			t.Errorf("%+v allowed %d", limit, n)
+		}
+	}
+}
+
+func testLimitInput(t *testing.T, l limiter) {
+	gcra := func(rate int, per time.Duration, burst int) ports.Limit {
+		return ports.Limit{Algorithm: ports.GCRA, Rate: rate, Per: per, Burst: burst}
+	}
+	for what, call := range map[string]struct {
+		limit ports.Limit
+		n     int
+		name  []string
+	}{
+		"the zero limit":           {ports.Limit{}, 0, []string{"a"}},
+		"no rate":                  {ports.Limit{Per: time.Second}, 0, []string{"a"}},
+		"a negative rate":          {ports.Limit{Rate: -1, Per: time.Second}, 0, []string{"a"}},
+		"a period below 1 ms":      {ports.Limit{Rate: 1, Per: time.Millisecond - 1}, 0, []string{"a"}},
+		"a negative period":        {gcra(1, -time.Second, 0), 0, []string{"a"}},
+		"a period beyond all":      {ports.Limit{Rate: 1, Per: 1<<63 - 1}, 0, []string{"a"}},
+		"a burst in a window":      {ports.Limit{Rate: 1, Per: time.Second, Burst: 1}, 0, []string{"a"}},
+		"a negative burst":         {gcra(1, time.Second, -1), 0, []string{"a"}},
+		"a burst of years":         {gcra(1, 24*time.Hour, 1000), 0, []string{"a"}},
+		"more than one in 1 µs":    {gcra(10_000_000, time.Second, 0), 0, []string{"a"}},
+		"an unknown algorithm":     {ports.Limit{Algorithm: 2, Rate: 1, Per: time.Second}, 0, []string{"a"}},
+		"a negative n":             {inWindow(), -1, []string{"a"}},
+		"an n that is never there": {inWindow(), 4, []string{"a"}},
+		"an n beyond the burst":    {inGCRA(), 4, []string{"a"}},
+		"no name":                  {inWindow(), 1, nil},
+		"an empty part":            {inWindow(), 1, []string{"a", ""}},
+		"a part that is too long":  {inWindow(), 1, []string{strings.Repeat("x", ports.MaxNamePart+1)}},
+		"a name of too many parts": {inWindow(), 1, []string{"a", "b", "c", "d", "e"}},
+	} {
+		if d, err := l.Allow(t.Context(), call.limit, call.n, call.name...); !errors.Is(err, domain.ErrInvalid) || d.Allowed {
+			t.Errorf("%s: %+v, error %v", what, d, err)
+		}
+	}
+}
+
+func testLimitEnded(t *testing.T, l limiter) {
+	for _, limit := range []ports.Limit{inWindow(), inGCRA()} {
+		name := string(NewChatID())
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if d, err := l.Allow(ctx, limit, 1, name); !errors.Is(err, context.Canceled) || d.Allowed {
+			t.Errorf("%+v, error %v", d, err)
+		}
+		l.expect(limit, 0, name, ports.Decision{Allowed: true, Remaining: 3})
+	}
+}
+
+// counted is a limit's model: time stands between its steps, which are whole minutes as everything else is.
+type counted struct {
+	limit ports.Limit
+	now   time.Duration
+	count int
+	until time.Duration // the end of the window, or when all is back
+}
+
+func (m *counted) allow(n int) ports.Decision {
+	if m.until <= m.now {
+		m.count, m.until = 0, m.now
+	}
+	left := m.until - m.now
+	if m.limit.Algorithm == ports.FixedWindow {
+		if n > 0 && m.count+n > m.limit.Rate {
+			return ports.Decision{Remaining: m.limit.Rate - m.count, RetryAfter: left, ResetAfter: left}
+		}
+		if m.count == 0 && n > 0 {
+			left = m.limit.Per
+		}
+		m.count, m.until = m.count+n, m.now+left
+		return ports.Decision{Allowed: true, Remaining: m.limit.Rate - m.count, ResetAfter: left}
+	}
+	interval := m.limit.Per / time.Duration(m.limit.Rate)
+	full := interval * time.Duration(m.limit.Capacity())
+	after := left + interval*time.Duration(n)
+	if after > full {
+		return ports.Decision{Remaining: int((full - left) / interval), RetryAfter: after - full, ResetAfter: left}
+	}
+	m.until = m.now + after
+	return ports.Decision{Allowed: true, Remaining: int((full - after) / interval), ResetAfter: after}
+}
+
+// testLimitRandom takes at, before and after the edges of windows and intervals, as all of them are whole minutes. What is refused is refused
+// until the time that was told has passed.
+func testLimitRandom(t *testing.T, l limiter) {
+	rapid.Check(t, func(rt *rapid.T) {
+		l := limiter{rt, l.Limiter, l.forward}
+		name := string(NewChatID())
+		m := counted{limit: ports.Limit{Rate: rapid.SampledFrom([]int{1, 2, 3, 5, 6, 12, 20}).Draw(rt, "rate"), Per: time.Hour}}
+		if rapid.Bool().Draw(rt, "gcra") {
+			m.limit.Algorithm, m.limit.Burst = ports.GCRA, rapid.IntRange(0, 7).Draw(rt, "burst")
+		}
+		for range rapid.IntRange(1, 25).Draw(rt, "steps") {
+			step := time.Duration(rapid.SampledFrom([]int{0, 0, 0, 1, 2, 3, 5, 10, 12, 29, 30, 59, 60, 61}).Draw(rt, "minutes")) * time.Minute
+			m.now += step
+			l.forward(step)
+			n := min(rapid.IntRange(0, 4).Draw(rt, "n"), m.limit.Capacity())
+			want := m.allow(n)
+			l.expect(m.limit, n, name, want)
+			if !want.Allowed && rapid.Bool().Draw(rt, "wait") {
+				l.forward(want.RetryAfter - time.Minute)
+				m.now += want.RetryAfter - time.Minute
+				l.expect(m.limit, n, name, m.allow(n))
+				l.forward(time.Minute)
+				m.now += time.Minute
+				if got := m.allow(n); !got.Allowed {
+					rt.Fatalf("the model refuses %d after %v", n, want.RetryAfter)
+				} else {
+					l.expect(m.limit, n, name, got)
+				}
+			}
+		}
+	})
+}
