@@ -53,6 +53,12 @@ func TestNames(t *testing.T) {
 		"acme:chat:unread:%7Ba%7D":             spaced.unread("{a}"),
 		"cc:{chat:unread:user-789}:v":          plain.versions(plain.unread("user-789")),
 		"acme:cc:{acme:chat:unread:u}:v":       spaced.versions(spaced.unread("u")),
+		"session:user-789:HASH":                plain.session("user-789", "HASH"),
+		"acme:session:a%3A%2A:HASH":            spaced.session("a:*", "HASH"),
+		"session:{a%7Bb%7D}:HASH":              cluster.session("a{b}", "HASH"),
+		"cc:sessions:user-789":                 plain.sessions("user-789"),
+		"cc:sessions:{user-789}":               cluster.sessions("user-789"),
+		"acme:session:TOKEN":                   spaced.guideSession("TOKEN"),
 		"cc:user-chats:user-789":               plain.userChats("user-789"),
 		"acme:cc:{acme:cc:user-chats:u}:v":     spaced.versions(spaced.userChats("u")),
 	} {
@@ -153,6 +159,9 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 			if beside := k.versions(key); slot(beside) != slot(key) {
 				rt.Fatalf("%q is in slot %d, %q in %d", beside, slot(beside), key, slot(key))
 			}
+		}
+		if user := domain.UserID(chat); user != "" && slot(k.session(user, "h")) != slot(k.sessions(user)) {
+			rt.Fatalf("%q and %q are in two slots", k.session(user, "h"), k.sessions(user))
 		}
 		on := rapid.StringMatching(`[a{}b]{1,6}`).Draw(rt, "on")
 		if marker, ok := k.marker(on, "name", "id"); ok && slot(marker) != slot(on) || int(slot(on)) != slotOf(on) {

@@ -27,6 +27,14 @@ var (
 	onceSource string
 	//go:embed script/view.lua
 	viewSource string
+	//go:embed script/session_open.lua
+	sessionOpenSource string
+	//go:embed script/session_use.lua
+	sessionUseSource string
+	//go:embed script/session_list.lua
+	sessionListSource string
+	//go:embed script/session_close.lua
+	sessionCloseSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
