@@ -23,9 +23,10 @@ import (
 // Core is a running chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until
 // Run or Close has ended; all methods are safe for concurrent use.
 type Core struct {
-	Chats   *app.Chats   // commands about chats
-	Users   *app.Users   // commands about users
-	Queries *app.Queries // present state, folded from the log
+	Chats    *app.Chats    // commands about chats
+	Users    *app.Users    // commands about users
+	Queries  *app.Queries  // present state, folded from the log
+	Sessions *app.Sessions // logins of users
 
 	config   Config
 	views    ports.CachedViews // nil: the backend's
@@ -95,12 +96,12 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 }
 
 func newCore(
-	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, entities *app.Entities,
+	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, sessions *app.Sessions, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
 	counters *pubsub.Counters,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Users: users, Queries: queries,
+		Chats: chats, Users: users, Queries: queries, Sessions: sessions,
 		config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}),
 	}
@@ -109,7 +110,7 @@ func newCore(
 		s := core.Stats()
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
-			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses,
+			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, SessionsUnreadable: s.SessionsUnreadable, SessionsNotLeft: s.SessionsNotLeft,
 		}
 	})
 	o.done(err)
@@ -254,16 +255,20 @@ type Stats struct {
 	LiveUnreadable uint64 // live payloads that are no event
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
+
+	SessionsUnreadable uint64 // tokens under which something else is kept than a session
+	SessionsNotLeft    uint64 // devices of closed sessions whose presence could not be ended
 }
 
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
-	cached := c.entities.Stats()
+	cached, sessions := c.entities.Stats(), c.Sessions.Stats()
 	return Stats{
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
+		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 	}
 }
 

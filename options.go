@@ -28,6 +28,7 @@ type parts struct {
 	statuses  ports.Statuses
 	views     ports.CachedViews
 	effects   ports.Effects
+	sessions  ports.SessionStore
 	userChats ports.UserView
 	unread    ports.UserView
 	tracers   trace.TracerProvider
@@ -63,6 +64,11 @@ func WithStatuses(statuses ports.Statuses) Option { return func(p *parts) { p.st
 
 // WithCachedViews are caches of other programs for [Core.SubscribeBuiltins] to keep right.
 func WithCachedViews(views ports.CachedViews) Option { return func(p *parts) { p.views = views } }
+
+// WithSessions keeps the users' sessions, by a policy of its own.
+func WithSessions(sessions ports.SessionStore) Option {
+	return func(p *parts) { p.sessions = sessions }
+}
 
 // WithUserViews keeps which chats users are in, and how many messages they have not read, for [Core.SubscribeBuiltins] and the queries about
 // users. nil leaves the core's own.
@@ -106,7 +112,7 @@ type LiveTransport interface {
 	message.Subscriber
 }
 
-// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing and status are kept in memory
+// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, status and sessions are kept in memory
 // unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
 // users, only where [WithEffects] and [WithUserViews] say. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }

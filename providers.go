@@ -184,6 +184,28 @@ func (p parts) viewsOr(log string, chats, unread ports.UserView) app.Views {
 	return app.Views{Log: log, Chats: chats, Unread: unread}
 }
 
+func newSessionStore(p parts, c Config, commands commandClient, keys redis.Keys) (ports.SessionStore, error) {
+	switch {
+	case p.sessions != nil:
+		return p.sessions, nil
+	case c.SessionCompat:
+		return redis.NewGuideSessions(commands.UniversalClient, keys, c.sessions())
+	}
+	return redis.NewSessions(commands.UniversalClient, keys, c.sessions()), nil
+}
+
+func newMemorySessionStore(p parts, c Config, clock ports.Clock) ports.SessionStore {
+	if p.sessions != nil {
+		return p.sessions
+	}
+	return memory.NewSessions(clock, c.sessions())
+}
+
+func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.SessionCompat} }
+
+// newPresences is who is told that a session's device has left: nobody yet.
+func newPresences() app.Presences { return nil }
+
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
 
 func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pubsub.Local) *memory.Log {

@@ -64,9 +64,16 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	users := app.NewUsers(statuses, liveBus, clock)
 	views := newViews(p, log, chatcoreCommandClient, keys)
 	queries := app.NewQueries(log, entities, views)
+	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
+	if err != nil {
+		return nil, err
+	}
+	presences := newPresences()
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presences, sessionMode)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -106,8 +113,12 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	users := app.NewUsers(statuses, liveBus, clock)
 	views := newMemoryViews(p, log)
 	queries := app.NewQueries(log, entities, views)
+	sessionStore := newMemorySessionStore(p, config, clock)
+	presences := newPresences()
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presences, sessionMode)
 	effects := newMemoryEffects(p, config, clock)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}
@@ -139,10 +150,14 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	users := app.NewUsers(statuses, liveBus, clock)
 	views := ownViews(p, chatcoreOwnBackend)
 	queries := app.NewQueries(log, entities, views)
+	sessionStore := newMemorySessionStore(p, config, clock)
+	presences := newPresences()
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presences, sessionMode)
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
 	if err != nil {
 		return nil, err
 	}

@@ -50,7 +50,7 @@ func (d Device) Check() error {
 	return nil
 }
 
-// Session is one login of a user. Who has its secret is the user, until it is closed, or was not used for [SessionPolicy].Idle, or EndsAt.
+// Session is one login of a user. Who has its secret is the user, until it is closed, was not used for the idle time, or ends.
 // A session that another program opened (in compat mode) has neither id nor times.
 type Session struct {
 	ID       SessionID
@@ -59,9 +59,10 @@ type Session struct {
 	OpenedAt time.Time
 	SeenAt   time.Time // of the last use that was noted
 	EndsAt   time.Time // whatever the use
+	Idle     time.Duration
 }
 
-// SessionPolicy says how long sessions live, and how many of them.
+// SessionPolicy says how long sessions live that are opened by it, and how many of them.
 type SessionPolicy struct {
 	Idle     time.Duration // without being used
 	Lifetime time.Duration // used or not
@@ -70,18 +71,18 @@ type SessionPolicy struct {
 
 // Open is a session as it begins.
 func (p SessionPolicy) Open(id SessionID, user UserID, device Device, at time.Time) Session {
-	return Session{ID: id, User: user, Device: device, OpenedAt: at, SeenAt: at, EndsAt: at.Add(p.Lifetime)}
+	return Session{ID: id, User: user, Device: device, OpenedAt: at, SeenAt: at, EndsAt: at.Add(p.Lifetime), Idle: p.Idle}
 }
 
 // Alive reports whether the session can be used.
-func (p SessionPolicy) Alive(s Session, at time.Time) bool {
-	return at.Before(s.EndsAt) && at.Before(s.SeenAt.Add(p.Idle))
+func (s Session) Alive(at time.Time) bool {
+	return at.Before(s.EndsAt) && at.Before(s.SeenAt.Add(s.Idle))
 }
 
 // Use is the session after a use. The use is noted if a tenth of the idle time has passed since the last one that was, so that most uses
 // write nothing; and if the clock has been put back, so that no session lives for longer than the idle time from now.
-func (p SessionPolicy) Use(s Session, at time.Time) (used Session, noted bool) {
-	if since := at.Sub(s.SeenAt); since >= 0 && since < p.Idle/10 {
+func (s Session) Use(at time.Time) (used Session, noted bool) {
+	if since := at.Sub(s.SeenAt); since >= 0 && since < s.Idle/10 {
 		return s, false
 	}
 	s.SeenAt = at
@@ -89,8 +90,8 @@ func (p SessionPolicy) Use(s Session, at time.Time) (used Session, noted bool) {
 }
 
 // ExpiresAt is when the session ends if it is not used again.
-func (p SessionPolicy) ExpiresAt(s Session) time.Time {
-	if idle := s.SeenAt.Add(p.Idle); idle.Before(s.EndsAt) {
+func (s Session) ExpiresAt() time.Time {
+	if idle := s.SeenAt.Add(s.Idle); idle.Before(s.EndsAt) {
 		return idle
 	}
 	return s.EndsAt

@@ -12,7 +12,7 @@ type Sessions interface {
 	// Open keeps a session of the given id, user and device under a key, and gives it with its times. Where the user has as many as
 	// allowed, those opened first are closed in the same step, and given too.
 	Open(ctx context.Context, s domain.Session, key SessionKey) (opened domain.Session, closed []domain.Session, err error)
-	// Find gives the live session under a key of a user, and notes its use ([domain.SessionPolicy.Use]). [domain.ErrNoSession] if there is
+	// Find gives the live session under a key of a user, and notes its use ([domain.Session.Use]). [domain.ErrNoSession] if there is
 	// none, [ErrForeignValue] if something else is kept there.
 	Find(ctx context.Context, user domain.UserID, key SessionKey) (domain.Session, error)
 	// Rotate is a Find that also moves the session to another key: its old one is none from then on. After an error the session may be

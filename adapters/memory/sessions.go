@@ -35,7 +35,7 @@ func NewSessions(clock ports.Clock, policy domain.SessionPolicy) *Sessions {
 func (s *Sessions) live(user domain.UserID) []keptSession {
 	s.mu.Lock()
 	now := s.clock.Now()
-	s.keep(user, slices.DeleteFunc(s.users[user], func(k keptSession) bool { return !s.policy.Alive(k.Session, now) }))
+	s.keep(user, slices.DeleteFunc(s.users[user], func(k keptSession) bool { return !k.Alive(now) }))
 	return s.users[user]
 }
 
@@ -76,7 +76,7 @@ func (s *Sessions) Rotate(ctx context.Context, user domain.UserID, from, to port
 	for i := range live {
 		if subtle.ConstantTimeCompare([]byte(live[i].key), []byte(from)) == 1 {
 			live[i].key = to
-			live[i].Session, _ = s.policy.Use(live[i].Session, s.clock.Now())
+			live[i].Session, _ = live[i].Use(s.clock.Now())
 			return live[i].Session, nil
 		}
 	}

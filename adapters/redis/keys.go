@@ -30,7 +30,7 @@ import (
 //	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect that was made on KEY; a week, or Config.EffectTTL
 //	cc:user-chats:USER           HASH    a chat that the user is in → the seq of the user's join
 //	cc:sessions:USER             HASH    id of a session that is not closed → what its key ends with, its number, and in milliseconds when it was
-//	                                     opened, when it ends, when it was last used; for as long as one may live
+//	                                     opened, when it ends, when it was last used, and its idle time; for as long as one may live
 //	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
 //	                                     there; " " → log id
 //

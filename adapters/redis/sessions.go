@@ -93,7 +93,7 @@ func (s *Sessions) Open(ctx context.Context, session domain.Session, key ports.S
 		return domain.Session{}, nil, s.foreignHash(session.User)
 	}
 	field, _ := parseSessionField(text(reply[0]))
-	session.OpenedAt, session.SeenAt, session.EndsAt = field.opened, field.seen, field.ends
+	session.OpenedAt, session.SeenAt, session.EndsAt, session.Idle = field.opened, field.seen, field.ends, field.idle
 	return session, several(session.User, reply[1:]), nil
 }
 
@@ -109,10 +109,10 @@ func (s *Sessions) Rotate(ctx context.Context, user domain.UserID, from, to port
 
 func (s *Sessions) find(ctx context.Context, user domain.UserID, key ports.SessionKey, keys []string, then ports.SessionKey) (domain.Session, error) {
 	shared := "0"
-	if s.shared && len(keys) == 2 {
+	if s.shared {
 		shared = "1"
 	}
-	reply, err := s.run(ctx, s.use, keys, string(key), milliseconds(s.policy.Idle), shared, string(then))
+	reply, err := s.run(ctx, s.use, keys, string(key), shared, string(then))
 	if err != nil {
 		return domain.Session{}, err
 	}
@@ -125,6 +125,8 @@ func (s *Sessions) find(ctx context.Context, user domain.UserID, key ports.Sessi
 		if ok && subtle.ConstantTimeCompare([]byte(at), []byte(then)) == 1 {
 			return session, nil
 		}
+	case status == 2 && key != then: // it is not ours to move
+		return domain.Session{}, domain.ErrNoSession
 	case status == 2:
 		if session, ok := foreignSession(text(reply[1])); ok {
 			return session, nil
@@ -160,7 +162,7 @@ func (s *Sessions) CloseAll(ctx context.Context, user domain.UserID) ([]domain.S
 }
 
 func (s *Sessions) all(ctx context.Context, script *goredis.Script, user domain.UserID, args ...any) ([]domain.Session, error) {
-	args = append([]any{s.prefix(user), milliseconds(s.policy.Idle)}, args...)
+	args = append([]any{s.prefix(user)}, args...)
 	reply, err := s.run(ctx, script, []string{s.keys.sessions(user)}, args...)
 	if err != nil {
 		return nil, err
@@ -198,14 +200,15 @@ type sessionField struct {
 	key                string
 	number             uint64
 	opened, ends, seen time.Time
+	idle               time.Duration
 }
 
 func parseSessionField(s string) (f sessionField, ok bool) {
 	parts := strings.Split(s, " ")
-	if len(parts) != 5 {
+	if len(parts) != 6 {
 		return f, false
 	}
-	var numbers [4]int64
+	var numbers [5]int64
 	for i := range numbers {
 		n, err := strconv.ParseInt(parts[i+1], 10, 64)
 		if err != nil || n < 0 {
@@ -214,7 +217,10 @@ func parseSessionField(s string) (f sessionField, ok bool) {
 		numbers[i] = n
 	}
 	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-	return sessionField{key: parts[0], number: uint64(numbers[0]), opened: at(numbers[1]), ends: at(numbers[2]), seen: at(numbers[3])}, true //nolint:gosec // not negative
+	return sessionField{
+		key: parts[0], number: uint64(numbers[0]), opened: at(numbers[1]), ends: at(numbers[2]), seen: at(numbers[3]), //nolint:gosec // not negative
+		idle: time.Duration(numbers[4]) * time.Millisecond,
+	}, true
 }
 
 // parseSession reads one session from its record and its field, which have to agree on whose it is. at is the key that the field tells.
@@ -225,7 +231,7 @@ func parseSession(user domain.UserID, record, id, field string) (s domain.Sessio
 		return s, "", false
 	}
 	return domain.Session{
-		ID: domain.SessionID(id), User: user, Device: r.device(), OpenedAt: f.opened, SeenAt: f.seen, EndsAt: f.ends,
+		ID: domain.SessionID(id), User: user, Device: r.device(), OpenedAt: f.opened, SeenAt: f.seen, EndsAt: f.ends, Idle: f.idle,
 	}, f.key, true
 }
 

@@ -36,7 +36,7 @@ func sessionStore(t *testing.T, client goredis.UniversalClient, keys redis.Keys,
 		for id, field := range client.HGetAll(ctx, sessions).Val() {
 			parts := strings.Split(field, " ")
 			earlier(record(user, parts[0]))
-			for i := 2; i < len(parts); i++ {
+			for i := 2; i < 5; i++ {
 				ms, err := strconv.ParseInt(parts[i], 10, 64)
 				if err != nil {
 					t.Error(err)
@@ -248,7 +248,7 @@ func TestForeignValuesWhereSessionsWouldBe(t *testing.T) {
 		for i, text := range []string{"", "a", "{}", `{"_cc":{"id":"ID"}`, `{"_cc":{"id":"ID"}}`, `{"_cc":{"id":"ID"},"userId":"eve"}`, `{"_cc":{"id":"%d+"}}`, "\xff\x00", strings.Repeat("x", 1<<16)} {
 			kinds[fmt.Sprint("string ", i)] = func(key string) { client.Set(ctx, key, text, 0) }
 		}
-		for i, text := range []string{"", "HASH", "HASH 1 2 3", "HASH 1 2 3 4 5", "HASH 1 2 99999999999999999999999 4", "HASH -1 1e9 nan inf", " 1 2 3 4"} {
+		for i, text := range []string{"", "HASH", "HASH 1 2 3 4", "HASH 1 2 3 4 5 6", "HASH 1 2 99999999999999999999999 4 5", "HASH -1 1e9 nan inf 0", " 1 2 3 4 5", "HASH 1 1 9999999999999 9999999999999 99999999999999999999999999"} {
 			kinds[fmt.Sprint("hash ", i)] = func(key string) { client.HSet(ctx, key, "ID", text, "", "", "x", text) }
 		}
 		for kind, put := range kinds {

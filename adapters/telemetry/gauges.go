@@ -12,12 +12,12 @@ var errPanicked = errors.New("the handler panicked")
 
 // Counts are totals since the start that a core keeps by itself.
 type Counts struct {
-	Handled, Unhandled, DeadLetters, CaughtUp, Fenced, LiveDropped, LiveUnreadable, CacheHits, CacheMisses uint64
+	Handled, Unhandled, DeadLetters, CaughtUp, Fenced, LiveDropped, LiveUnreadable, CacheHits, CacheMisses, SessionsUnreadable, SessionsNotLeft uint64
 }
 
 // Watch measures the totals whenever a reader asks, until stop is called.
 func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err error) {
-	var errs [6]error
+	var errs [7]error
 	counter := func(i int, name, unit, what string) metric.Int64ObservableCounter {
 		c, err := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(what))
 		errs[i] = err
@@ -29,6 +29,7 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 	cached := counter(3, "chatcore.entities.cache", "{lookup}", "Lookups of entities in the cache, by whether they were there.")
 	caughtUp := counter(4, "chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.")
 	fenced := counter(5, "chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one told what it had finished.")
+	sessions := counter(6, "chatcore.sessions.faults", "{session}", "Tokens under which no session is kept but something else, and devices of closed sessions whose presence went on.")
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -36,6 +37,7 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 		return metric.WithAttributeSet(attribute.NewSet(keyOutcome.String(word)))
 	}
 	handled, unhandled, dead, hit, miss := by("handled"), by("unhandled"), by("dead_letter"), by("hit"), by("miss")
+	foreign, notLeft := by("unreadable"), by("not_left")
 	registration, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		c := counts()
 		for _, value := range [...]struct {
@@ -48,6 +50,8 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 			{deliveries, c.DeadLetters, dead},
 			{cached, c.CacheHits, hit},
 			{cached, c.CacheMisses, miss},
+			{sessions, c.SessionsUnreadable, foreign},
+			{sessions, c.SessionsNotLeft, notLeft},
 		} {
 			o.ObserveInt64(value.counter, int64(value.n), value.by) //nolint:gosec // a count
 		}
@@ -56,7 +60,7 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 		o.ObserveInt64(dropped, int64(c.LiveDropped))       //nolint:gosec // a count
 		o.ObserveInt64(unreadable, int64(c.LiveUnreadable)) //nolint:gosec // a count
 		return nil
-	}, deliveries, caughtUp, fenced, dropped, unreadable, cached)
+	}, deliveries, caughtUp, fenced, dropped, unreadable, cached, sessions)
 	if err != nil {
 		return nil, err
 	}

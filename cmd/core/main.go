@@ -68,7 +68,7 @@ func command(out, errs io.Writer) *cobra.Command {
 	flags.StringVar(&c.namespace, "namespace", os.Getenv("CHATCORE_NAMESPACE"), "goes before every key and channel (CHATCORE_NAMESPACE)")
 	flags.IntVar(&c.partitions, "partitions", 0, "partitions of the log, fixed for its life (default 16)")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens, to standard error")
-	root.AddCommand(c.demo(), c.serve(), c.importer(), c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.status(), c.history(), c.audit(), c.unread(), c.tail(), c.groups(), c.rebuild(), c.deadLetters())
+	root.AddCommand(c.demo(), c.serve(), c.importer(), c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.status(), c.history(), c.audit(), c.unread(), c.session(), c.tail(), c.groups(), c.rebuild(), c.deadLetters())
 	return root
 }
 

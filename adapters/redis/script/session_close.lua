@@ -1,11 +1,11 @@
 -- Closes a session of a user, or all. What closes all is the end of the HASH: without their fields no record is a session; the records are
 -- cleared with it, as many as a user may have.
 --
--- KEYS  the user's sessions, HASH id → 'key number opened ends seen', times in milliseconds
--- ARGV  what the names of the user's records begin with; the idle time in milliseconds; the session's id, or '' for all
+-- KEYS  the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds
+-- ARGV  what the names of the user's records begin with; the session's id, or '' for all
 -- Reply {1, then record, id and field of each that was live}, {-1} if the HASH is something else
 
-local sessions, prefix, idle, id = KEYS[1], ARGV[1], tonumber(ARGV[2]), ARGV[3]
+local sessions, prefix, id = KEYS[1], ARGV[1], ARGV[2]
 local all
 if id == '' then
   all = redis.pcall('HGETALL', sessions)
@@ -19,10 +19,10 @@ local now = time[1] * 1000 + math.floor(time[2] / 1000)
 
 local reply, records = {1}, {}
 for i = 1, #all, 2 do
-  local at, ends, seen = string.match(all[i + 1], '^(%S+) %d+ %d+ (%d+) (%d+)$')
+  local at, ends, seen, idle = string.match(all[i + 1], '^(%S+) %d+ %d+ (%d+) (%d+) (%d+)$')
   if at then
     records[#records + 1] = prefix .. at
-    if redis.call('TYPE', prefix .. at).ok == 'string' and now < (tonumber(ends) or 0) and now - (tonumber(seen) or 0) < idle then
+    if redis.call('TYPE', prefix .. at).ok == 'string' and now < (tonumber(ends) or 0) and now - (tonumber(seen) or 0) < (tonumber(idle) or 0) then
       reply[#reply + 1] = redis.call('GET', prefix .. at)
       reply[#reply + 1] = all[i]
       reply[#reply + 1] = all[i + 1]

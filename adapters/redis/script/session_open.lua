@@ -1,6 +1,6 @@
 -- Opens a session of a user. Those opened first are closed where there would be too many.
 --
--- KEYS  the session's record, STRING of JSON; the user's sessions, HASH id → 'key number opened ends seen', times in milliseconds
+-- KEYS  the session's record, STRING of JSON; the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds
 -- ARGV  the session's id; its key: what the record's name ends with; what the names of the user's records begin with; the record without the
 --       brace at its end; idle time and lifetime in milliseconds; how many sessions the user may have
 -- Reply {the session's field, then record, id and field of each session that was closed}, or {} if the HASH is something else
@@ -19,10 +19,10 @@ local function text(number) return string.format('%.0f', number) end
 
 local live, dead, last = {}, {}, 0
 for i = 1, #all, 2 do
-  local at, number, ends, seen = string.match(all[i + 1], '^(%S+) (%d+) %d+ (%d+) (%d+)$')
+  local at, number, ends, seen, unused = string.match(all[i + 1], '^(%S+) (%d+) %d+ (%d+) (%d+) (%d+)$')
   number = tonumber(number)
   if all[i] ~= id then
-    if number and now < (tonumber(ends) or 0) and now - (tonumber(seen) or 0) < idle and redis.call('EXISTS', prefix .. at) == 1 then
+    if number and now < (tonumber(ends) or 0) and now - (tonumber(seen) or 0) < (tonumber(unused) or 0) and redis.call('EXISTS', prefix .. at) == 1 then
       live[#live + 1] = {id = all[i], key = prefix .. at, number = number, field = all[i + 1]}
     else
       dead[#dead + 1] = all[i]
@@ -33,7 +33,7 @@ end
 table.sort(live, function(a, b) return a.number < b.number end)
 
 local ends = text(now + lifetime)
-local field = key .. ' ' .. text(last + 1) .. ' ' .. text(now) .. ' ' .. ends .. ' ' .. text(now)
+local field = key .. ' ' .. text(last + 1) .. ' ' .. text(now) .. ' ' .. ends .. ' ' .. text(now) .. ' ' .. text(idle)
 redis.call('SET', record, head .. ',"createdAt":' .. text(now) .. ',"expiresAt":' .. ends .. '}', 'PX', text(math.min(idle, lifetime)))
 redis.call('HSET', sessions, id, field)
 if redis.call('PTTL', sessions) < lifetime then redis.call('PEXPIRE', sessions, text(lifetime)) end
