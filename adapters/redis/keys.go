@@ -238,5 +238,8 @@ func appendEscaped(b []byte, s string) []byte {
 }
 
 func special(r rune) bool {
-	return strings.ContainsRune(`%:{}*?[]\`, r) || unicode.IsSpace(r) || unicode.IsControl(r)
+	if r < utf8.RuneSelf {
+		return r <= ' ' || r == 0x7f || strings.IndexByte(`%:{}*?[]\`, byte(r)) >= 0
+	}
+	return unicode.IsSpace(r) || unicode.IsControl(r)
 }

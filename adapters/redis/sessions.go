@@ -17,12 +17,13 @@ import (
 )
 
 // Sessions keeps each session's record under the hash of its secret, with a TTL, and beside a user's records a hash that names those that are
-// not closed. A session is live as long as both say so. Redis's clock tells the time.
+// not closed. A session is live as long as both say so. Redis's clock decides; the process's only tells it when there is nothing to decide.
 type Sessions struct {
 	client                 goredis.UniversalClient
 	keys                   Keys
 	policy                 domain.SessionPolicy
 	shared                 bool
+	now                    func() time.Time
 	open, use, list, close *goredis.Script
 }
 
@@ -31,7 +32,7 @@ var _ ports.SessionStore = (*Sessions)(nil)
 // NewSessions keeps sessions where only their secrets' hashes are known.
 func NewSessions(client goredis.UniversalClient, keys Keys, policy domain.SessionPolicy) *Sessions {
 	return &Sessions{
-		client: client, keys: keys, policy: policy,
+		client: client, keys: keys, policy: policy, now: time.Now,
 		open: goredis.NewScript(sessionOpenSource), use: goredis.NewScript(sessionUseSource), list: goredis.NewScript(sessionListSource),
 		close: goredis.NewScript(sessionCloseSource),
 	}
@@ -112,7 +113,7 @@ func (s *Sessions) find(ctx context.Context, user domain.UserID, key ports.Sessi
 	if s.shared {
 		shared = "1"
 	}
-	reply, err := s.run(ctx, s.use, keys, string(key), shared, string(then))
+	reply, err := s.run(ctx, s.use, keys, string(key), shared, s.now().UnixMilli(), string(then))
 	if err != nil {
 		return domain.Session{}, err
 	}

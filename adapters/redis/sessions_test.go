@@ -59,6 +59,43 @@ func TestSessions(t *testing.T) {
 	})
 }
 
+// TestSessionsWhateverTheCallersClock has clocks that are years off, with which everything is as with one that is right, and some that are off by
+// minutes, with which a session in use lives on and one that is not ends.
+func TestSessionsWhateverTheCallersClock(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	skewed := func(t *testing.T, by time.Duration) porttest.SessionStore {
+		keys := newKeys(t, 1)
+		store := redis.NewSessions(client, keys, porttest.SessionPolicy())
+		store.Skew(by)
+		return sessionStore(t, client, keys, store, keys.SessionKey)
+	}
+	const year = 365 * 24 * time.Hour
+	for _, by := range []time.Duration{-50 * year, 50 * year} {
+		t.Run(by.String(), func(t *testing.T) {
+			porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return skewed(t, by) })
+		})
+	}
+	for _, by := range []time.Duration{-time.Hour, -20 * time.Minute, -3 * time.Minute, 3 * time.Minute, 20 * time.Minute, time.Hour} {
+		store := skewed(t, by)
+		opensSession(t, store, "ada", "ID", "HASH")
+		for n := range 29 {
+			store.Pass("ada", 10*time.Minute)
+			if _, err := store.Find(t.Context(), "ada", "HASH"); err != nil {
+				t.Fatalf("off by %v, use %d: %v", by, n, err)
+			}
+		}
+		store.Pass("ada", 10*time.Minute)
+		if _, err := store.Find(t.Context(), "ada", "HASH"); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("off by %v, after its end: %v", by, err)
+		}
+		opensSession(t, store, "ada", "ID", "HASH")
+		store.Pass("ada", time.Hour)
+		if _, err := store.Find(t.Context(), "ada", "HASH"); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("off by %v, after its idle time: %v", by, err)
+		}
+	}
+}
+
 func guideSessions(t *testing.T, client goredis.UniversalClient, keys redis.Keys) *redis.Sessions {
 	t.Helper()
 	store, err := redis.NewGuideSessions(client, keys, porttest.SessionPolicy())
