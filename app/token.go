@@ -32,24 +32,21 @@ const (
 	sessionIDLen = 16      // bytes
 )
 
-// text64 is unpadded and strict: a token has one spelling.
-func text64() *base64.Encoding { return base64.RawURLEncoding.Strict() }
-
 func randomText(bytes int) string {
 	b := make([]byte, bytes)
 	_, _ = rand.Read(b) // never fails since Go 1.24
-	return text64().EncodeToString(b)
+	return base64.RawURLEncoding.EncodeToString(b)
 }
 
 func newToken(user domain.UserID) SessionToken {
-	return SessionToken(text64().EncodeToString([]byte(user)) + "." + randomText(secretBytes))
+	return SessionToken(base64.RawURLEncoding.EncodeToString([]byte(user)) + "." + randomText(secretBytes))
 }
 
 // hashed is what a secret is kept under. SHA-256 without salt or stretching is right for it: 256 random bits cannot be guessed, however fast one
 // hashes, and no two are the same.
 func hashed(secret string) ports.SessionKey {
 	sum := sha256.Sum256([]byte(secret))
-	return ports.SessionKey(text64().EncodeToString(sum[:]))
+	return ports.SessionKey(base64.RawURLEncoding.EncodeToString(sum[:]))
 }
 
 // place tells under whom and what a token's session is kept. What is no token is looked for as well, where there is nothing: the answer to it,
@@ -72,15 +69,25 @@ func (t SessionToken) parse() (user domain.UserID, secret string, ok bool) {
 		return "", "", false
 	}
 	who, secret, _ := strings.Cut(string(t), ".")
-	id, err := text64().DecodeString(who)
-	if err != nil {
+	id, ok := decoded(who)
+	if !ok {
 		return "", "", false
 	}
-	if b, err := text64().DecodeString(secret); err != nil || len(b) != secretBytes || strings.ContainsAny(string(t), "\r\n") {
-		return "", "", false // the decoder skips line ends
+	if b, ok := decoded(secret); !ok || len(b) != secretBytes {
+		return "", "", false
 	}
-	user, err = domain.ParseUserID(string(id))
+	user, err := domain.ParseUserID(id)
 	return user, secret, err == nil
+}
+
+// decoded takes the one spelling that the encoder gives: the decoder also takes line ends, and any bits that are left over at the end.
+func decoded(s string) (string, bool) {
+	var plain, again [maxToken]byte
+	n, err := base64.RawURLEncoding.Decode(plain[:], []byte(s))
+	if err != nil {
+		return "", false
+	}
+	return string(plain[:n]), string(base64.RawURLEncoding.AppendEncode(again[:0], plain[:n])) == s
 }
 
 // plain reports whether another program's token is safe as a part of a key: it has nothing of which names of keys are made.

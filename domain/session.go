@@ -102,7 +102,8 @@ const allowedSession = "1 to 64 letters, digits, - and _"
 // ParseSessionID checks s as a session's id.
 func ParseSessionID(s string) (SessionID, error) {
 	if s == "" || len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || r == '-' || r == '_')
+		letter := r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z'
+		return !letter && (r < '0' || r > '9') && r != '-' && r != '_'
 	}) {
 		return "", &InvalidError{Field: "sessionId", Problem: fmt.Sprintf("is %.80q", s), Allowed: allowedSession}
 	}
