@@ -27,6 +27,7 @@ type Core struct {
 	Users    *app.Users    // commands about users
 	Queries  *app.Queries  // present state, folded from the log
 	Sessions *app.Sessions // logins of users
+	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
 	config   Config
 	views    ports.CachedViews // nil: the backend's
@@ -98,10 +99,10 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 func newCore(
 	c Config, p parts, b backend, chats *app.Chats, users *app.Users, queries *app.Queries, sessions *app.Sessions, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
-	counters *pubsub.Counters,
+	counters *pubsub.Counters, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Users: users, Queries: queries, Sessions: sessions,
+		Chats: chats, Users: users, Queries: queries, Sessions: sessions, Helpers: helpers,
 		config: c, views: p.views, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}),
 	}
@@ -111,6 +112,7 @@ func newCore(
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, SessionsUnreadable: s.SessionsUnreadable, SessionsNotLeft: s.SessionsNotLeft,
+			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
 	})
 	o.done(err)
@@ -258,6 +260,8 @@ type Stats struct {
 
 	SessionsUnreadable uint64 // tokens under which something else is kept than a session
 	SessionsNotLeft    uint64 // devices of closed sessions whose presence could not be ended
+	HelperFailures     uint64 // that a helper answered with a default
+	HelperUnreadable   uint64 // values and messages that helpers could not read and passed over
 }
 
 // Stats gives the counts.
@@ -269,11 +273,15 @@ func (c *Core) Stats() Stats {
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
 		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
+		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}
 }
 
 // Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
 func (c *Core) Close() error {
-	c.closing.Do(func() { c.closeErr = errors.Join(c.unwatch(), c.backend.Close()) })
+	c.closing.Do(func() {
+		c.Helpers.channels.close()
+		c.closeErr = errors.Join(c.unwatch(), c.backend.Close())
+	})
 	return c.closeErr
 }

@@ -31,6 +31,7 @@ type parts struct {
 	sessions  ports.SessionStore
 	userChats ports.UserView
 	unread    ports.UserView
+	stored    stored
 	tracers   trace.TracerProvider
 	meters    metric.MeterProvider
 	upcasters []wireformat.Option

@@ -206,6 +206,10 @@ func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c
 // newPresences is who is told that a session's device has left: nobody yet.
 func newPresences() app.Presences { return nil }
 
+func newStored(p parts, commands commandClient, keys redis.Keys) stored {
+	return p.storedOr(redis.NewStore(commands.UniversalClient, keys))
+}
+
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
 
 func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pubsub.Local) *memory.Log {
@@ -240,6 +244,8 @@ func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
 	return memory.NewEffects(clock, c.EffectTTL)
 }
 
+func newMemoryStored(p parts, clock ports.Clock) stored { return p.storedOr(memory.NewStore(clock)) }
+
 func newMemoryViews(p parts, log *memory.Log) app.Views {
 	return p.viewsOr(log.ID(), memory.NewUserView(), memory.NewUserView())
 }
@@ -253,6 +259,8 @@ func ownLog(b *ownBackend) app.Log { return b.Log }
 func ownSnapshots(b *ownBackend) ports.Snapshots { return b.Snapshots }
 
 func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
+
+func ownTransport(b *ownBackend) LiveTransport { return b.EventLog.Live }
 
 func ownViews(p parts, b *ownBackend) app.Views { return p.viewsOr(b.LogID(), nil, nil) }
 

@@ -19,24 +19,24 @@ var (
 	coreSet = wire.NewSet(
 		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
-		newEntities, tracedLog, newLiveBus, app.NewChats, app.NewUsers, app.NewQueries,
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewUsers, app.NewQueries,
 		newSessionMode, newPresences, app.NewSessions,
 		newCore,
 	)
 	redisSet = wire.NewSet(
-		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses, newEffects, newViews, newSessionStore,
+		newCommandClient, newBlockingClient, newKeys, openLog, newLive, newReader, newTypingMarks, newStatuses, newEffects, newViews, newSessionStore, newStored,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Live)),
+		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
-		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryEffects, newMemoryViews, newMemorySessionStore, newMemoryDelivery,
+		newLocal, newMemoryLog, newMemoryTyping, newMemoryStatuses, newMemoryEffects, newMemoryViews, newMemoryStored, newMemorySessionStore, newMemoryDelivery,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Local)),
+		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(
-		newOwnBackend, ownLog, ownSnapshots, ownPublisher, newOwnTyping, newMemoryStatuses, newMemorySessionStore, ownEffects, ownViews,
+		newOwnBackend, ownLog, ownSnapshots, ownPublisher, ownTransport, newOwnTyping, newMemoryStatuses, newMemoryStored, newMemorySessionStore, ownEffects, ownViews,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

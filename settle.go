@@ -21,7 +21,9 @@ func (c *Core) Settle(ctx context.Context) error {
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	return c.progress.until(ctx, func() bool { return idle.idle() && c.told.Load() == c.backend.LiveQueued() })
+	return c.progress.until(ctx, func() bool {
+		return idle.idle() && c.told.Load()+c.Helpers.channels.told.Load() == c.backend.LiveQueued()
+	})
 }
 
 // progress wakes who waits for something to have happened.

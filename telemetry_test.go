@@ -258,6 +258,7 @@ func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 	for _, name := range []string{
 		"chatcore.deliveries{chatcore.outcome=handled}", "chatcore.deliveries{chatcore.outcome=dead_letter}", "chatcore.live.dropped",
 		"chatcore.live.unreadable", "chatcore.snapshots.unreadable", "chatcore.entities.cache{chatcore.outcome=hit}",
+		"chatcore.helpers.failures", "chatcore.helpers.unreadable",
 	} {
 		if _, there := got[name]; !there {
 			t.Errorf("%s is not measured", name)
@@ -265,5 +266,13 @@ func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 	}
 	if hits := got["chatcore.entities.cache{chatcore.outcome=hit}"]; hits == 0 {
 		t.Error("three sends hit no cache")
+	}
+	must[int](t)(o.Helpers.SAdd(ctx, "set", "m"))
+	var text string
+	o.Helpers.Lenient().Get(ctx, "set", &text)
+	must[int64](t)(o.Helpers.Incr(ctx, "number"))
+	must[bool](t)(o.Helpers.Get(ctx, "number", &text))
+	if got := o.measured(t); got["chatcore.helpers.failures"] != 1 || got["chatcore.helpers.unreadable"] != 1 {
+		t.Errorf("%v failures and %v unreadable values", got["chatcore.helpers.failures"], got["chatcore.helpers.unreadable"])
 	}
 }

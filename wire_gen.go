@@ -73,7 +73,9 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	sessions := app.NewSessions(sessionStore, presences, sessionMode)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
+	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -118,7 +120,9 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	sessionMode := newSessionMode(config)
 	sessions := app.NewSessions(sessionStore, presences, sessionMode)
 	effects := newMemoryEffects(p, config, clock)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newMemoryStored(p, clock)
+	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -157,7 +161,10 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters)
+	chatcoreStored := newMemoryStored(p, clock)
+	liveTransport := ownTransport(chatcoreOwnBackend)
+	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, users, queries, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, helpers)
 	if err != nil {
 		return nil, err
 	}

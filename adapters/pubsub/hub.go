@@ -50,7 +50,8 @@ func newHub(buffer int) *hub {
 	return &hub{buffer: buffer, topics: make(map[string]map[*listener]struct{})}
 }
 
-// attach adds a subscriber. When ctx ends or the hub closes, its channel is closed and left is called, once.
+// attach adds a subscriber. When ctx ends or the hub closes, left is called, once, and its channel is closed; what it had not been handed by
+// then does not count as queued any more.
 func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *message.Message, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -65,31 +66,37 @@ func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *me
 	h.topics[topic][l] = struct{}{}
 	out := make(chan *message.Message)
 	go func() {
+		lost := 0
 		defer close(l.done)
 		defer close(out)
 		defer func() {
 			stop()
 			h.mu.Lock()
 			delete(h.topics[topic], l)
+			if len(h.topics[topic]) == 0 {
+				delete(h.topics, topic)
+			}
+			h.queued.Add(-uint64(len(l.queue) + lost)) //nolint:gosec // wraps around: a subtraction
 			h.mu.Unlock()
 			left()
 		}()
-		l.hand(ctx, out)
+		lost = l.hand(ctx, out)
 	}()
 	return out, nil
 }
 
-func (l *listener) hand(ctx context.Context, out chan<- *message.Message) {
+// hand passes on what is queued until ctx ends, and gives how many it has taken and not passed on.
+func (l *listener) hand(ctx context.Context, out chan<- *message.Message) (lost int) {
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return 0
 		case msg := <-l.queue:
 			msg.SetContext(ctx)
 			select {
 			case out <- msg:
 			case <-ctx.Done():
-				return
+				return 1
 			}
 		}
 	}
@@ -173,7 +180,7 @@ func (l *Local) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 // Dropped is how many messages slow subscribers lost.
 func (l *Local) Dropped() uint64 { return l.hub.dropped.Load() }
 
-// Queued is how many messages were taken for subscribers.
+// Queued is how many messages were taken for subscribers that have not left them.
 func (l *Local) Queued() uint64 { return l.hub.queued.Load() }
 
 // Close ends every subscription.

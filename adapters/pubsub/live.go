@@ -80,7 +80,7 @@ func (l *Live) Publish(topic string, messages ...*message.Message) error {
 	}
 	for _, msg := range messages {
 		if err := l.config.Client.Publish(msg.Context(), l.config.Channel(topic), []byte(msg.Payload)).Err(); err != nil {
-			return fmt.Errorf("publishing on %s: %w", topic, err)
+			return fmt.Errorf("publishing on %s: %w", topic, unavailable(err))
 		}
 	}
 	return nil
@@ -98,7 +98,7 @@ func (l *Live) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 		l.leave(ch)
 		return nil, ctx.Err()
 	}
-	messages, err := l.hub.attach(ctx, topic, func() { l.leave(ch) })
+	messages, err := l.hub.attach(ctx, ch.topic, func() { l.leave(ch) }) // another topic may have the same channel
 	if err != nil {
 		l.leave(ch)
 	}
@@ -108,7 +108,7 @@ func (l *Live) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 // Dropped is how many messages slow subscribers lost.
 func (l *Live) Dropped() uint64 { return l.hub.dropped.Load() }
 
-// Queued is how many messages were taken for subscribers.
+// Queued is how many messages were taken for subscribers that have not left them.
 func (l *Live) Queued() uint64 { return l.hub.queued.Load() }
 
 // Reconnects is how often the connection was replaced.

@@ -1,6 +1,7 @@
 package pubsub_test
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -144,6 +145,53 @@ func TestASlowReaderLosesAndHoldsUpNobody(t *testing.T) {
 		}
 	}
 	until(t, "what the slow reader lost is counted", func() bool { d := live.Dropped(); return d >= n-6 && d < n })
+}
+
+// TestTwoTopicsOfOneChannelBothHear has two names lead to the same channel.
+func TestTwoTopicsOfOneChannelBothHear(t *testing.T) {
+	client := connect(t, redistest.Shared(t).Addr())
+	channel := "one:" + uuid.NewString()
+	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Channel: func(string) string { return channel }})
+	t.Cleanup(func() { _ = live.Close() })
+	for _, topic := range []string{"a", "b"} {
+		messages, err := live.Subscribe(t.Context(), topic)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := live.Publish(topic, message.NewMessage("1", []byte(topic))); err != nil {
+			t.Fatal(err)
+		}
+		if msg := receive(t, messages); string(msg.Payload) != topic {
+			t.Errorf("%s heard %q", topic, msg.Payload)
+		}
+	}
+}
+
+// TestWhatALeavingSubscriberHadNotReadDoesNotCount leaves messages unread.
+func TestWhatALeavingSubscriberHadNotReadDoesNotCount(t *testing.T) {
+	local := pubsub.NewLocal(4)
+	ctx, leave := context.WithCancel(t.Context())
+	messages, err := local.Subscribe(ctx, "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 6 {
+		if err := local.Publish("x", message.NewMessage("1", []byte("p"))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	receive(t, messages)
+	leave()
+	read := uint64(1)
+	for range messages { // until it is closed
+		read++
+	}
+	if n := local.Queued(); n != read {
+		t.Errorf("%d count as queued, %d were read", n, read)
+	}
+	if err := local.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // heard publishes until something arrives.

@@ -50,6 +50,12 @@ func TestOnACluster(t *testing.T) {
 		porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return hashedSessions(t, client, clusterKeys(t)) })
 	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
+	t.Run("store", func(t *testing.T) {
+		testStoreOnACluster(t, cluster, client)
+		testStoreInAMigratingSlot(t, cluster, client)
+		testACountIsNotRepeated(t, cluster)
+		porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, clusterKeys(t)) }, pass, true)
+	})
 }
 
 // testMigratingSlot appends to chats of a slot that is held MIGRATING, when missing keys are an error in the middle of a script: to one that

@@ -77,6 +77,35 @@ func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error
 // Channel names the plain pub/sub channel of an event type.
 func (k Keys) Channel(typ string) string { return k.prefix + k.names.channel(typ) }
 
+// of names a key, or a channel, of the caller's own.
+func (k Keys) of(key string) string { return k.prefix + key }
+
+// reserved reports whether a key, with its namespace, is of an event log: of this one, or of one under another namespace. What ends a
+// namespace is not known, but ids are escaped and have no braces, so that no key of a user looks like that.
+func (k Keys) reserved(key string) bool {
+	if rest, ours := strings.CutPrefix(key, k.prefix); ours && k.ofLog(rest) {
+		return true
+	}
+	for rest := key; ; {
+		_, after, found := strings.Cut(rest, ":")
+		if !found {
+			return false
+		}
+		rest = after
+		switch {
+		case rest == ownPrefix+"log", strings.HasPrefix(rest, ownPrefix+"{"), strings.HasPrefix(rest, ownPrefix+"once:{"), strings.HasPrefix(rest, ownPrefix+"user-chats:"):
+			return true
+		case rest == k.names.Stream, strings.HasPrefix(rest, k.names.Stream+":{"):
+			return true
+		}
+	}
+}
+
+// ofLog reports the same of what follows the namespace.
+func (k Keys) ofLog(rest string) bool {
+	return strings.HasPrefix(rest, ownPrefix) || rest == k.names.Stream || strings.HasPrefix(rest, k.names.Stream+":")
+}
+
 // Prefix is what every key and channel begins with.
 func (k Keys) Prefix() string { return k.prefix }
 
@@ -207,6 +236,9 @@ func tagOf(key string) (string, bool) {
 	}
 	return key, key != "" && !strings.Contains(key, "}")
 }
+
+// Escape makes a part of a key of any text: it percent-encodes what has a meaning in keys and patterns. Plain ids stand unchanged.
+func Escape(part string) string { return escape(part) }
 
 // escape percent-encodes what has a meaning in keys and patterns; plain ids stand unchanged.
 func escape(s string) string {

@@ -60,6 +60,7 @@ func TestNames(t *testing.T) {
 		"cc:sessions:{user-789}":               cluster.sessions("user-789"),
 		"acme:session:TOKEN":                   spaced.guideSession("TOKEN"),
 		"cc:user-chats:user-789":               plain.userChats("user-789"),
+		"acme:session:a b*":                    spaced.of("session:a b*"),
 		"acme:cc:{acme:cc:user-chats:u}:v":     spaced.versions(spaced.userChats("u")),
 	} {
 		if got != want {

@@ -24,8 +24,10 @@ func (l *Log) node(ctx context.Context, partition int) (*goredis.Client, error) 
 
 // moved reports whether another node is to be asked than one that gave this error, and finds out which: the slot is elsewhere, or the node is
 // gone. If the error leaves open what happened, it only finds out.
-func (l *Log) moved(ctx context.Context, err error) bool {
-	cluster, ok := l.client.(*goredis.ClusterClient)
+func (l *Log) moved(ctx context.Context, err error) bool { return moved(ctx, l.client, err) }
+
+func moved(ctx context.Context, client goredis.UniversalClient, err error) bool {
+	cluster, ok := client.(*goredis.ClusterClient)
 	if !ok || err == nil {
 		return false
 	}
@@ -58,4 +60,24 @@ func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, ar
 		}
 	}
 	return reply
+}
+
+// unrepeated carries out a command on a key that must not be carried out twice: on a Cluster it goes to the node by ourselves.
+func unrepeated[C goredis.Cmder](ctx context.Context, client goredis.UniversalClient, key string, do func(goredis.UniversalClient) C) (reply C, err error) {
+	cluster, ok := client.(*goredis.ClusterClient)
+	if !ok {
+		reply = do(client)
+		return reply, reply.Err()
+	}
+	for range routes {
+		var node *goredis.Client
+		if node, err = cluster.MasterForKey(ctx, key); err != nil {
+			return reply, err
+		}
+		reply = do(node)
+		if err = reply.Err(); !moved(ctx, client, err) {
+			break
+		}
+	}
+	return reply, err
 }

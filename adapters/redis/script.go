@@ -35,6 +35,8 @@ var (
 	sessionListSource string
 	//go:embed script/session_close.lua
 	sessionCloseSource string
+	//go:embed script/count.lua
+	countSource string
 )
 
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has

@@ -12,12 +12,12 @@ var errPanicked = errors.New("the handler panicked")
 
 // Counts are totals since the start that a core keeps by itself.
 type Counts struct {
-	Handled, Unhandled, DeadLetters, CaughtUp, Fenced, LiveDropped, LiveUnreadable, CacheHits, CacheMisses, SessionsUnreadable, SessionsNotLeft uint64
+	Handled, Unhandled, DeadLetters, CaughtUp, Fenced, LiveDropped, LiveUnreadable, CacheHits, CacheMisses, HelperFailures, HelperUnreadable, SessionsUnreadable, SessionsNotLeft uint64
 }
 
 // Watch measures the totals whenever a reader asks, until stop is called.
 func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err error) {
-	var errs [7]error
+	var errs [9]error
 	counter := func(i int, name, unit, what string) metric.Int64ObservableCounter {
 		c, err := meter.Int64ObservableCounter(name, metric.WithUnit(unit), metric.WithDescription(what))
 		errs[i] = err
@@ -29,7 +29,9 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 	cached := counter(3, "chatcore.entities.cache", "{lookup}", "Lookups of entities in the cache, by whether they were there.")
 	caughtUp := counter(4, "chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.")
 	fenced := counter(5, "chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one told what it had finished.")
-	sessions := counter(6, "chatcore.sessions.faults", "{session}", "Tokens under which no session is kept but something else, and devices of closed sessions whose presence went on.")
+	sessions := counter(8, "chatcore.sessions.faults", "{session}", "Tokens under which no session is kept but something else, and devices of closed sessions whose presence went on.")
+	failures := counter(6, "chatcore.helpers.failures", "{call}", "Failures that a helper answered with a default.")
+	undecodable := counter(7, "chatcore.helpers.unreadable", "{value}", "Values and messages that helpers could not read and passed over.")
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
@@ -55,12 +57,14 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 		} {
 			o.ObserveInt64(value.counter, int64(value.n), value.by) //nolint:gosec // a count
 		}
-		o.ObserveInt64(caughtUp, int64(c.CaughtUp))         //nolint:gosec // a count
-		o.ObserveInt64(fenced, int64(c.Fenced))             //nolint:gosec // a count
-		o.ObserveInt64(dropped, int64(c.LiveDropped))       //nolint:gosec // a count
-		o.ObserveInt64(unreadable, int64(c.LiveUnreadable)) //nolint:gosec // a count
+		o.ObserveInt64(failures, int64(c.HelperFailures))      //nolint:gosec // a count
+		o.ObserveInt64(undecodable, int64(c.HelperUnreadable)) //nolint:gosec // a count
+		o.ObserveInt64(caughtUp, int64(c.CaughtUp))            //nolint:gosec // a count
+		o.ObserveInt64(fenced, int64(c.Fenced))                //nolint:gosec // a count
+		o.ObserveInt64(dropped, int64(c.LiveDropped))          //nolint:gosec // a count
+		o.ObserveInt64(unreadable, int64(c.LiveUnreadable))    //nolint:gosec // a count
 		return nil
-	}, deliveries, caughtUp, fenced, dropped, unreadable, cached, sessions)
+	}, deliveries, caughtUp, fenced, dropped, unreadable, cached, failures, undecodable, sessions)
 	if err != nil {
 		return nil, err
 	}

@@ -111,6 +111,8 @@ func Outcome(err error) string {
 		{ports.ErrOutcomeUnknown, "unknown"},
 		{ports.ErrOverloaded, "overloaded"},
 		{ports.ErrUnavailable, "unavailable"},
+		{ports.ErrForeignValue, "foreign_value"},
+		{ports.ErrOverflow, "overflow"},
 		{ports.ErrLogLost, "log_lost"},
 		{ports.ErrCorrupt, "corrupt"},
 		{domain.ErrInvalid, "invalid"},

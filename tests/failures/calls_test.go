@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"chatcore"
 	"chatcore/app"
@@ -71,6 +72,29 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 	"Sessions.CloseAll": func(ctx context.Context, s *subject) (string, error) {
 		_, err := s.core.Sessions.CloseAll(ctx, "ben")
 		return answers, err
+	},
+	"Helpers.Get": func(ctx context.Context, s *subject) (string, error) {
+		_, _, err := chatcore.Get[int](ctx, s.core.Helpers, "value")
+		return answers, err
+	},
+	"Helpers.GetOrSet": func(ctx context.Context, s *subject) (string, error) {
+		swallowed := s.core.Stats().HelperFailures
+		_, err := chatcore.GetOrSet(ctx, s.core.Helpers, "value", time.Minute, func(context.Context) (int, error) { return 5, nil })
+		if s.core.Stats().HelperFailures > swallowed {
+			return loads, err
+		}
+		return answers, err
+	},
+	"Helpers.IncrWithExpiry": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Helpers.IncrWithExpiry(ctx, "counter", time.Minute)
+		return answers, err
+	},
+	"Helpers.DelPattern": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Helpers.DelPattern(ctx, "session:ada:*")
+		return answers, err
+	},
+	"Helpers.Publish": func(ctx context.Context, s *subject) (string, error) {
+		return answers, s.core.Helpers.Publish(ctx, "news", 1)
 	},
 	"Groups.List": func(ctx context.Context, s *subject) (string, error) {
 		groups, err := s.core.Groups()

@@ -22,6 +22,7 @@ const operations = {
   publish: pubSubHelpers.publish,
   subscribe: (channel) => pubSubHelpers.subscribe(channel, (message) => say({ channel, message })),
   unsubscribe: pubSubHelpers.unsubscribe,
+  raw: (key) => redisClient.get(key),
   ttl: (key) => redisClient.ttl(key),
   hgetall: async (key) => ({ ...(await redisClient.hGetAll(key)) }),
   // A delivery worker of the guide: it reads the stream, and adds to it.

@@ -1,0 +1,266 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Store keeps values, counters and sets of the caller's own under the namespace, with the rest of their keys as it is given: other programs
+// know them by it. The keys of an event log are refused, and no pattern removes them.
+type Store struct {
+	client goredis.UniversalClient
+	keys   Keys
+	count  *goredis.Script
+}
+
+var (
+	_ ports.KeyValues = (*Store)(nil)
+	_ ports.Counters  = (*Store)(nil)
+	_ ports.Sets      = (*Store)(nil)
+)
+
+// NewStore keeps things under the namespace of keys.
+func NewStore(client goredis.UniversalClient, keys Keys) *Store {
+	return &Store{client: client, keys: keys, count: goredis.NewScript(countSource)}
+}
+
+// name is the key in Redis, if it may be used.
+func (s *Store) name(ctx context.Context, key string) (string, error) {
+	if err := ports.CheckKey(key); err != nil {
+		return "", err
+	}
+	name := s.keys.of(key)
+	if s.keys.reserved(name) {
+		return "", &domain.InvalidError{Field: "key", Problem: "is of an event log", Allowed: "keys of other names"}
+	}
+	return name, ctx.Err()
+}
+
+// failed translates the error of a command on one key.
+func (s *Store) failed(ctx context.Context, key, command string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !answered(err):
+	case hasCode(err, "WRONGTYPE"):
+		return &ports.ForeignValueError{Key: key, Holds: "another kind of value", For: command}
+	case hasCode(err, "value is not an integer"):
+		return &ports.ForeignValueError{Key: key, Holds: "a text that does not count", For: command}
+	case hasCode(err, "increment or decrement would overflow"):
+		return fmt.Errorf("%w: it stands at the greatest number", ports.ErrOverflow)
+	}
+	return unavailable(ctx, err)
+}
+
+// Get implements [ports.KeyValues].
+func (s *Store) Get(ctx context.Context, key string) (value []byte, found bool, err error) {
+	name, err := s.name(ctx, key)
+	if err != nil {
+		return nil, false, err
+	}
+	value, err = s.client.Get(ctx, name).Bytes()
+	if errors.Is(err, goredis.Nil) {
+		return nil, false, nil
+	}
+	if err != nil {
+		return nil, false, s.failed(ctx, name, "GET", err)
+	}
+	return value, true, nil
+}
+
+// Set implements [ports.KeyValues].
+func (s *Store) Set(ctx context.Context, key string, value []byte, ttl time.Duration) error {
+	if ttl != 0 {
+		if err := ports.CheckTTL(ttl); err != nil {
+			return err
+		}
+	}
+	name, err := s.name(ctx, key)
+	if err != nil {
+		return err
+	}
+	return s.failed(ctx, name, "SET", s.client.Set(ctx, name, value, ttl.Truncate(time.Millisecond)).Err())
+}
+
+// Delete implements [ports.KeyValues].
+func (s *Store) Delete(ctx context.Context, keys ...string) (int, error) {
+	names := make([]string, len(keys))
+	for i, key := range keys {
+		name, err := s.name(ctx, key)
+		if err != nil {
+			return 0, err
+		}
+		names[i] = name
+	}
+	return s.unlink(ctx, names)
+}
+
+// page is how many keys one SCAN looks at and one UNLINK removes, in less than a millisecond each. SCAN passes up to ten times as
+// many empty buckets for them, and in a table that is shrinking each of these stands for several.
+const page = 250
+
+// DeletePattern implements [ports.KeyValues]: on each master of a Cluster, in pages.
+func (s *Store) DeletePattern(ctx context.Context, pattern string) (int, error) {
+	if err := ports.CheckPattern(pattern); err != nil {
+		return 0, err
+	}
+	meaning := strings.IndexAny(pattern, `*?[\`)
+	if meaning < 0 {
+		return s.Delete(ctx, pattern)
+	}
+	if s.keys.reserved(s.keys.of(pattern[:meaning])) {
+		return 0, &domain.InvalidError{Field: "pattern", Problem: "is of keys of an event log", Allowed: "keys of other names"}
+	}
+	cluster, ok := s.client.(*goredis.ClusterClient)
+	if !ok {
+		return s.sweep(ctx, s.client, pattern)
+	}
+	var removed atomic.Int64
+	err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
+		n, err := s.sweep(ctx, node, pattern)
+		removed.Add(int64(n))
+		return err
+	})
+	if err != nil && !errors.Is(err, ports.ErrUnavailable) {
+		err = unavailable(ctx, err)
+	}
+	return int(removed.Load()), err
+}
+
+// sweep removes what the pattern matches of one node's keys.
+func (s *Store) sweep(ctx context.Context, node goredis.Cmdable, pattern string) (removed int, err error) {
+	for cursor := uint64(0); ; {
+		found, next, err := node.Scan(ctx, cursor, s.keys.of(pattern), page).Result()
+		if err != nil {
+			return removed, unavailable(ctx, err)
+		}
+		n, err := s.unlink(ctx, s.free(found))
+		if removed += n; err != nil {
+			return removed, err
+		}
+		if cursor = next; cursor == 0 {
+			return removed, nil
+		}
+	}
+}
+
+// free leaves out the keys of event logs.
+func (s *Store) free(names []string) []string {
+	kept := names[:0]
+	for _, name := range names {
+		if !s.keys.reserved(name) {
+			kept = append(kept, name)
+		}
+	}
+	return kept
+}
+
+// unlink removes keys in pages, on a Cluster each by a command of its own, which goes where the key is.
+func (s *Store) unlink(ctx context.Context, names []string) (removed int, err error) {
+	chunk := page
+	if s.keys.cluster {
+		chunk = 1
+	}
+	for from := 0; from < len(names); from += page {
+		replies := make([]*goredis.IntCmd, 0, page)
+		_, err = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+			some := names[from:min(from+page, len(names))]
+			for at := 0; at < len(some); at += chunk {
+				replies = append(replies, p.Unlink(ctx, some[at:min(at+chunk, len(some))]...))
+			}
+			return nil
+		})
+		for _, reply := range replies {
+			removed += int(reply.Val())
+		}
+		if err != nil {
+			return removed, unavailable(ctx, err)
+		}
+	}
+	return removed, nil
+}
+
+// Incr implements [ports.Counters].
+func (s *Store) Incr(ctx context.Context, key string) (int64, error) {
+	name, err := s.name(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	reply, err := unrepeated(ctx, s.client, name, func(node goredis.UniversalClient) *goredis.IntCmd { return node.Incr(ctx, name) })
+	if err != nil {
+		return 0, s.failed(ctx, name, "INCR", err)
+	}
+	return reply.Val(), nil
+}
+
+// IncrWithExpiry implements [ports.Counters] in one script.
+func (s *Store) IncrWithExpiry(ctx context.Context, key string, ttl time.Duration) (int64, error) {
+	if err := ports.CheckTTL(ttl); err != nil {
+		return 0, err
+	}
+	name, err := s.name(ctx, key)
+	if err != nil {
+		return 0, err
+	}
+	reply, err := unrepeated(ctx, s.client, name, func(node goredis.UniversalClient) *goredis.Cmd {
+		return s.count.Run(ctx, node, []string{name}, strconv.FormatInt(ttl.Milliseconds(), 10))
+	})
+	if err != nil {
+		return 0, s.failed(ctx, name, "INCR", err)
+	}
+	return reply.Int64()
+}
+
+// Add implements [ports.Sets].
+func (s *Store) Add(ctx context.Context, key string, members ...string) (int, error) {
+	return s.change(ctx, key, "SADD", members, s.client.SAdd)
+}
+
+// Remove implements [ports.Sets].
+func (s *Store) Remove(ctx context.Context, key string, members ...string) (int, error) {
+	return s.change(ctx, key, "SREM", members, s.client.SRem)
+}
+
+func (s *Store) change(
+	ctx context.Context, key, command string, members []string, do func(context.Context, string, ...any) *goredis.IntCmd,
+) (int, error) {
+	name, err := s.name(ctx, key)
+	if err != nil || len(members) == 0 {
+		return 0, err
+	}
+	n, err := do(ctx, name, members).Result()
+	return int(n), s.failed(ctx, name, command, err)
+}
+
+// Members implements [ports.Sets].
+func (s *Store) Members(ctx context.Context, key string) ([]string, error) {
+	name, err := s.name(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	members, err := s.client.SMembers(ctx, name).Result()
+	if err != nil {
+		return nil, s.failed(ctx, name, "SMEMBERS", err)
+	}
+	return members, nil
+}
+
+// Contains implements [ports.Sets].
+func (s *Store) Contains(ctx context.Context, key, member string) (bool, error) {
+	name, err := s.name(ctx, key)
+	if err != nil {
+		return false, err
+	}
+	there, err := s.client.SIsMember(ctx, name, member).Result()
+	return there, s.failed(ctx, name, "SISMEMBER", err)
+}

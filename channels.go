@@ -1,0 +1,197 @@
+package chatcore
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// ErrClosed is a subscription that comes after the end of its core.
+var ErrClosed = errors.New("the core is closed")
+
+// channels are those that helpers publish and subscribe on.
+type channels struct {
+	live       LiveTransport
+	ids        ports.IDs
+	progress   *progress
+	logger     *slog.Logger
+	unreadable *atomic.Uint64
+	told       atomic.Uint64 // messages that are dealt with
+
+	mu      sync.Mutex
+	going   map[*Subscription]struct{}
+	closed  bool
+	running sync.WaitGroup
+}
+
+// Subscription is what [Helpers.Subscribe] gives.
+type Subscription struct {
+	channels *channels
+	channel  string
+	stop     context.CancelFunc
+
+	mu    sync.Mutex
+	ended bool
+}
+
+func newChannels(live LiveTransport, ids ports.IDs, moved *progress, logger *slog.Logger, unreadable *atomic.Uint64) *channels {
+	return &channels{live: live, ids: ids, progress: moved, logger: logger, unreadable: unreadable, going: make(map[*Subscription]struct{})}
+}
+
+// Publish sends a payload, as JSON, to who subscribes to the channel now, in any process and language; at most once. The channel of an event
+// type is the one that [Config].Names gives it.
+func (h *Helpers) Publish(ctx context.Context, channel string, payload any) error {
+	encoded, err := encodeValue(payload)
+	if err != nil {
+		return err
+	}
+	if err := checkChannel(channel); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return h.channels.live.Publish(channel, message.NewMessageWithContext(ctx, h.channels.ids.NewID(), encoded))
+}
+
+func checkChannel(channel string) error {
+	if channel == "" {
+		return &domain.InvalidError{Field: "channel", Problem: "is empty", Allowed: "at least one byte"}
+	}
+	return nil
+}
+
+// Subscribe has handle called, one at a time, with what is published on a channel from its return on, until Unsubscribe or the end of the
+// core. It returns once Redis has confirmed, or with an error if ctx ends before; later ctx has no meaning. What is no JSON is counted and
+// passed over. A handler that is slow loses messages beyond [Config].LiveBuffer, which are counted, and holds up nobody; what is published while
+// the connection is replaced is lost. handle must not close the core, which waits for it.
+func (h *Helpers) Subscribe(ctx context.Context, channel string, handle func(ctx context.Context, payload json.RawMessage)) (*Subscription, error) {
+	return h.channels.subscribe(ctx, channel, func(ctx context.Context, payload []byte) bool {
+		if !json.Valid(payload) {
+			return false
+		}
+		handle(ctx, payload)
+		return true
+	})
+}
+
+// SubscribeTo is [Helpers.Subscribe] to payloads of a type. What does not decode is counted and passed over.
+func SubscribeTo[T any](ctx context.Context, h *Helpers, channel string, handle func(ctx context.Context, payload T)) (*Subscription, error) {
+	return h.channels.subscribe(ctx, channel, func(ctx context.Context, payload []byte) bool {
+		var value T
+		if json.Unmarshal(payload, &value) != nil {
+			return false
+		}
+		handle(ctx, value)
+		return true
+	})
+}
+
+// Unsubscribe ends every subscription of these helpers to a channel, as [Subscription.Unsubscribe] does, and says how many there were.
+func (h *Helpers) Unsubscribe(channel string) int {
+	n := 0
+	for _, s := range h.channels.all() {
+		if s.channel == channel {
+			s.Unsubscribe()
+			n++
+		}
+	}
+	return n
+}
+
+// Unsubscribe ends the subscription: no call of its handler begins after it has returned. One that runs goes on, with a context that has
+// ended. It may be called more than once, and by the handler.
+func (s *Subscription) Unsubscribe() {
+	s.mu.Lock()
+	s.ended = true
+	s.mu.Unlock()
+	s.channels.mu.Lock()
+	delete(s.channels.going, s)
+	s.channels.mu.Unlock()
+	s.stop()
+}
+
+// begin reports whether a call of the handler may begin.
+func (s *Subscription) begin() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.ended
+}
+
+func (c *channels) subscribe(ctx context.Context, channel string, handle func(context.Context, []byte) bool) (*Subscription, error) {
+	if err := checkChannel(channel); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	life, stop := context.WithCancel(context.WithoutCancel(ctx))
+	confirmed := context.AfterFunc(ctx, stop)
+	messages, err := c.live.Subscribe(life, channel)
+	if !confirmed() && err == nil {
+		err = ctx.Err()
+	}
+	if err != nil {
+		stop()
+		return nil, err
+	}
+	s := &Subscription{channels: c, channel: channel, stop: stop}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		stop()
+		return nil, ErrClosed
+	}
+	c.going[s] = struct{}{}
+	c.running.Go(func() {
+		defer c.progress.made()
+		for msg := range messages {
+			c.tell(s, msg, handle)
+		}
+	})
+	return s, nil
+}
+
+// tell hands one message to the handler, whose panic does not end the process.
+func (c *channels) tell(s *Subscription, msg *message.Message, handle func(context.Context, []byte) bool) {
+	msg.Ack()
+	defer c.progress.made()
+	defer c.told.Add(1)
+	defer func() {
+		if r := recover(); r != nil {
+			c.logger.ErrorContext(msg.Context(), "handler of a channel panicked", "channel", s.channel, "panic", r)
+		}
+	}()
+	if s.begin() && !handle(msg.Context(), msg.Payload) {
+		c.unreadable.Add(1)
+	}
+}
+
+func (c *channels) all() []*Subscription {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*Subscription, 0, len(c.going))
+	for s := range c.going {
+		all = append(all, s)
+	}
+	return all
+}
+
+// close ends every subscription and waits until its handler has ended.
+func (c *channels) close() {
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	for _, s := range c.all() {
+		s.Unsubscribe()
+	}
+	c.running.Wait()
+}

@@ -1,0 +1,154 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"sync"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Get is [Helpers.Get] of a value of a type.
+func Get[T any](ctx context.Context, h *Helpers, key string) (value T, found bool, err error) {
+	found, err = h.Get(ctx, key, &value)
+	return value, found, err
+}
+
+// GetOrSet is [Helpers.GetOrSet] of a value of a type.
+func GetOrSet[T any](ctx context.Context, h *Helpers, key string, ttl time.Duration, load func(context.Context) (T, error)) (value T, err error) {
+	err = h.GetOrSet(ctx, key, ttl, &value, func(ctx context.Context) (any, error) { return load(ctx) })
+	return value, err
+}
+
+// GetOrSet reads the value of a key into what into points to. If there is none (see [Helpers.Get]) it has load make one, and keeps that for as
+// long as ttl says. Of callers in this process at the same time, for the same key and type, one loads, with its own ctx, and all get what
+// it loaded; if that one's ctx ends another takes over. What comes from load is given as it would be read back, by way of its JSON; nil is not kept.
+//
+// An error of load is returned, and nothing is kept. Without Redis values are loaded and not kept, which is counted.
+func (h *Helpers) GetOrSet(ctx context.Context, key string, ttl time.Duration, into any, load func(context.Context) (any, error)) error {
+	to, err := targetOf(into)
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(ports.CheckKey(key), ports.CheckTTL(ttl), checkLoad(load)); err != nil {
+		return err
+	}
+	tolerable := func(err error) bool { return errors.Is(err, ports.ErrUnavailable) }
+	value, err := h.flights.do(ctx, flightKey{key, to.Type(), false}, func() ([]byte, error) { return h.fill(ctx, key, ttl, to, load, tolerable) })
+	if err != nil {
+		return err
+	}
+	return to.take(value)
+}
+
+func checkLoad(load func(context.Context) (any, error)) error {
+	if load == nil {
+		return &domain.InvalidError{Field: "load", Problem: "is missing", Allowed: "a function"}
+	}
+	return nil
+}
+
+// fill gives the value of a key, which it loads and keeps if there is none. Errors of the store that are tolerable are swallowed.
+func (h *Helpers) fill(
+	ctx context.Context, key string, ttl time.Duration, to target, load func(context.Context) (any, error), tolerable func(error) bool,
+) ([]byte, error) {
+	value, found, err := h.values.Get(ctx, key)
+	switch {
+	case err == nil && found && !isNull(value):
+		if to.fits(value) {
+			return value, nil
+		}
+		h.unreadable.Add(1)
+	case err != nil && ctx.Err() != nil:
+		return nil, err
+	case err != nil && !tolerable(err):
+		return nil, err
+	case err != nil:
+		h.swallow(ctx, "getOrSet", err)
+	}
+	loaded, loadErr := load(ctx)
+	if loadErr != nil {
+		return nil, loadErr
+	}
+	if value, loadErr = encodeValue(loaded); loadErr != nil {
+		return nil, loadErr
+	}
+	if err != nil || isNull(value) {
+		return value, nil
+	}
+	if err := h.values.Set(ctx, key, value, ttl); err != nil {
+		if !tolerable(err) {
+			return nil, err
+		}
+		h.swallow(ctx, "getOrSet", err)
+	}
+	return value, nil
+}
+
+// take decodes what was loaded.
+func (t target) take(value []byte) error {
+	if !t.decode(value) {
+		return &domain.InvalidError{Field: "value", Problem: fmt.Sprintf("does not come back from its JSON as a %s", t.Type()), Allowed: "what does"}
+	}
+	return nil
+}
+
+// flights have one of several callers do what all of them want.
+type flights struct {
+	mu    sync.Mutex
+	going map[flightKey]*flight
+}
+
+// flightKey is what callers share a flight by.
+type flightKey struct {
+	key     string
+	typ     reflect.Type
+	lenient bool
+}
+
+type flight struct {
+	done  chan struct{}
+	value []byte
+	err   error
+	whole bool // it came to its end; otherwise its leader left
+}
+
+// do calls lead, unless another caller is at it: then it waits, and gives what that one got. lead runs in the goroutine of its caller, so that
+// a panic is its caller's.
+func (f *flights) do(ctx context.Context, key flightKey, lead func() ([]byte, error)) ([]byte, error) {
+	for {
+		f.mu.Lock()
+		going := f.going[key]
+		if going == nil {
+			going = &flight{done: make(chan struct{})}
+			f.going[key] = going
+			f.mu.Unlock()
+			return f.lead(ctx, key, going, lead)
+		}
+		f.mu.Unlock()
+		select {
+		case <-going.done:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if going.whole {
+			return going.value, going.err
+		}
+	}
+}
+
+func (f *flights) lead(ctx context.Context, key flightKey, going *flight, lead func() ([]byte, error)) ([]byte, error) {
+	defer func() { // also after a panic
+		f.mu.Lock()
+		delete(f.going, key)
+		f.mu.Unlock()
+		close(going.done)
+	}()
+	value, err := lead()
+	going.value, going.err, going.whole = value, err, err == nil || ctx.Err() == nil
+	return value, err
+}
