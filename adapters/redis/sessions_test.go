@@ -367,3 +367,21 @@ func TestAFullMemoryOpensAndClosesNothing(t *testing.T) {
 		t.Errorf("listed %+v, error %v", list, err)
 	}
 }
+
+// TestNoRecordOutlivesItsSession looks at the TTL in the last hour, where the end is nearer than the idle time.
+func TestNoRecordOutlivesItsSession(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	keys := newKeys(t, 1)
+	store := hashedSessions(t, client, keys)
+	opensSession(t, store, "ada", "ID", "HASH")
+	for range 6 {
+		store.Pass("ada", 48*time.Minute)
+		found, err := store.Find(t.Context(), "ada", "HASH")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ttl, left := client.PTTL(t.Context(), keys.SessionKey("ada", "HASH")).Val(), found.ExpiresAt().Sub(found.SeenAt); ttl > left || ttl < left-time.Minute {
+			t.Errorf("%v before it expires its record lives for %v", left, ttl)
+		}
+	}
+}

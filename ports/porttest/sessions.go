@@ -2,14 +2,13 @@ package porttest
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
 	"testing"
 	"time"
-
-	"github.com/google/uuid"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -56,12 +55,12 @@ type sessions struct {
 	SessionStore
 }
 
-func newSessionKey() ports.SessionKey { return ports.SessionKey(uuid.NewString()) }
+func newSessionKey() ports.SessionKey { return ports.SessionKey(rand.Text()) }
 
 func (s sessions) opened(user domain.UserID, device domain.Device) (domain.Session, ports.SessionKey, []domain.Session) {
 	s.t.Helper()
 	key := newSessionKey()
-	session, closed, err := s.Open(s.t.Context(), domain.Session{ID: domain.SessionID(uuid.NewString()), User: user, Device: device}, key)
+	session, closed, err := s.Open(s.t.Context(), domain.Session{ID: domain.SessionID(rand.Text()), User: user, Device: device}, key)
 	if err != nil {
 		s.t.Fatalf("open: %v", err)
 	}
@@ -361,7 +360,7 @@ func testSessionsClosedAtOnce(t *testing.T, s sessions) {
 	var keys [len(ids)]ports.SessionKey
 	var wg sync.WaitGroup
 	for i := range ids {
-		ids[i], keys[i] = domain.SessionID(uuid.NewString()), newSessionKey()
+		ids[i], keys[i] = domain.SessionID(rand.Text()), newSessionKey()
 		wg.Go(func() {
 			_, excess, err := s.Open(t.Context(), domain.Session{ID: ids[i], User: user}, keys[i])
 			count(excess, err)

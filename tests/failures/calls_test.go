@@ -33,7 +33,7 @@ func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 	if err == nil {
 		_, err = core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", MessageID: "m", Content: "x"})
 	}
-	opened, openErr := core.Sessions.Open(ctx, app.OpenSession{User: "ada"})
+	opened, openErr := core.Sessions.Open(ctx, app.OpenSession{User: "eve"}) // not ada, whose sessions Helpers.DelPattern ends
 	s.token = opened.Token
 	return s, errors.Join(err, openErr, core.SubscribeBuiltins())
 }
