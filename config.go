@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"chatcore/adapters/pubsub"
@@ -41,6 +42,15 @@ type Config struct {
 
 	// TTL is how long what is kept for a time is kept. Defaults to the guide's times.
 	TTL TTLs
+
+	// SessionLifetime is how long a session lives however much it is used; TTL.Session is how long it does unused. Defaults to 30 days.
+	SessionLifetime time.Duration
+	// SessionsPerUser is how many sessions a user may have, 1 to 1,000; one more closes the one that was opened first. Defaults to 32.
+	SessionsPerUser int
+	// SessionCompat keeps sessions under session: and their tokens, as the TypeScript guide does, and takes the tokens of its programs, whose
+	// sessions have to tell a userId. Whoever can read the names of keys, in a backup or a log of slow commands too, can then be any user. Not
+	// on a Cluster. Defaults to false: Redis knows no more than the hashes of tokens.
+	SessionCompat bool
 
 	// EditWindow is how long after the send a message may be edited. Defaults to 0: at any time.
 	EditWindow time.Duration
@@ -141,6 +151,7 @@ func (c Config) Validate() error {
 		value time.Duration
 	}{
 		{"EditWindow", c.EditWindow},
+		{"SessionLifetime", c.SessionLifetime},
 		{"EffectTTL", c.EffectTTL},
 		{"TTL.Session", c.TTL.Session},
 		{"TTL.UserStatus", c.TTL.UserStatus},
@@ -170,6 +181,12 @@ func (c Config) Validate() error {
 	if c.Lease > 0 && c.Lease < pubsub.MinLease {
 		refuse("Lease", c.Lease, "at least "+pubsub.MinLease.String())
 	}
+	if c.SessionsPerUser < 0 || c.SessionsPerUser > domain.MaxSessionsPerUser {
+		refuse("SessionsPerUser", c.SessionsPerUser, "1 to "+strconv.Itoa(domain.MaxSessionsPerUser))
+	}
+	if cluster, err := redis.IsCluster(c.RedisURL); c.SessionCompat && err == nil && cluster {
+		refuse("SessionCompat", true, "false on a Cluster")
+	}
 	for _, n := range []struct {
 		field string
 		value int
@@ -197,6 +214,12 @@ func (c Config) withDefaults() Config {
 		c.EntityCache = 64 << 20
 	}
 	c.TTL = c.TTL.withDefaults()
+	if c.SessionLifetime == 0 {
+		c.SessionLifetime = 30 * 24 * time.Hour
+	}
+	if c.SessionsPerUser == 0 {
+		c.SessionsPerUser = 32
+	}
 	if c.EffectTTL == 0 {
 		c.EffectTTL = ports.EffectTTL
 	}
@@ -207,6 +230,10 @@ func (c Config) withDefaults() Config {
 		c.Logger = slog.Default()
 	}
 	return c
+}
+
+func (c Config) sessions() domain.SessionPolicy {
+	return domain.SessionPolicy{Idle: c.TTL.Session, Lifetime: c.SessionLifetime, PerUser: c.SessionsPerUser}
 }
 
 func (c Config) policy() app.Policy {

@@ -26,6 +26,7 @@ type Core struct {
 	Chats    *app.Chats    // commands about chats
 	Presence *app.Presence // who is there
 	Queries  *app.Queries  // present state, folded from the log
+	Sessions *app.Sessions // logins of users
 	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits
 	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
@@ -103,12 +104,12 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 }
 
 func newCore(
-	c Config, p parts, b backend, chats *app.Chats, presence *app.Presence, sweeper *app.Sweeper, queries *app.Queries, limits *app.Limits, entities *app.Entities,
+	c Config, p parts, b backend, chats *app.Chats, presence *app.Presence, sweeper *app.Sweeper, queries *app.Queries, limits *app.Limits, sessions *app.Sessions, entities *app.Entities,
 	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
 	counters *pubsub.Counters, store ports.CacheStore, caches *app.Caches, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Limits: limits, Helpers: helpers,
+		Chats: chats, Presence: presence, Queries: queries, Limits: limits, Sessions: sessions, Helpers: helpers,
 		sweeper: sweeper, config: c, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
 		counters: counters, running: make(chan struct{}), cacheStore: store, caches: caches,
 	}
@@ -116,7 +117,7 @@ func newCore(
 		s := core.Stats()
 		return telemetry.Counts{
 			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
-			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked,
+			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked, SessionsUnreadable: s.SessionsUnreadable, SessionsNotLeft: s.SessionsNotLeft,
 			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
 	})
@@ -270,15 +271,17 @@ type Stats struct {
 	Limited        uint64 // calls that a limit refused
 	Unchecked      uint64 // calls that were allowed because their limit could not be checked
 
-	HelperFailures   uint64 // that a helper answered with a default
-	HelperUnreadable uint64 // values and messages that helpers could not read and passed over
+	SessionsUnreadable uint64 // tokens under which something else is kept than a session
+	SessionsNotLeft    uint64 // devices of closed sessions whose presence could not be ended
+	HelperFailures     uint64 // that a helper answered with a default
+	HelperUnreadable   uint64 // values and messages that helpers could not read and passed over
 
 	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
 }
 
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
-	cached, limits := c.entities.Stats(), c.Limits.Stats()
+	cached, limits, sessions := c.entities.Stats(), c.Limits.Stats(), c.Sessions.Stats()
 	return Stats{
 		Caches:  c.cacheStats(),
 		Limited: limits.Refused, Unchecked: limits.Unchecked,
@@ -286,6 +289,7 @@ func (c *Core) Stats() Stats {
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
+		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}
 }

@@ -30,6 +30,7 @@ type parts struct {
 	contacts  app.ContactsOf
 	effects   ports.Effects
 	limiter   ports.Limiter
+	sessions  ports.SessionStore
 	userChats ports.UserView
 	unread    ports.UserView
 	stored    stored
@@ -76,6 +77,11 @@ func WithContacts(of app.ContactsOf) Option { return func(p *parts) { p.contacts
 // WithLimiter counts what [Config.Limits] limits.
 func WithLimiter(limiter ports.Limiter) Option { return func(p *parts) { p.limiter = limiter } }
 
+// WithSessions keeps the users' sessions, by a policy of its own.
+func WithSessions(sessions ports.SessionStore) Option {
+	return func(p *parts) { p.sessions = sessions }
+}
+
 // WithUserViews keeps which chats users are in, and how many messages they have not read, for [Core.SubscribeBuiltins] and the queries about
 // users. nil leaves the core's own.
 func WithUserViews(chats, unread ports.UserView) Option {
@@ -118,8 +124,8 @@ type LiveTransport interface {
 	message.Subscriber
 }
 
-// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, presence and limits are kept in
-// memory unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
+// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, presence, limits and
+// sessions are kept in memory unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
 // users, only where [WithEffects] and [WithUserViews] say. What is cached needs [WithCacheStore]. It closes what it was given when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
 

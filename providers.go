@@ -247,6 +247,25 @@ func (p parts) viewsOr(log string, typing ports.TypingMarks, chats, unread ports
 	return app.Views{Log: log, Chats: chats, Unread: unread, Typing: typing, Contacts: p.contacts}
 }
 
+func newSessionStore(p parts, c Config, commands commandClient, keys redis.Keys) (ports.SessionStore, error) {
+	switch {
+	case p.sessions != nil:
+		return p.sessions, nil
+	case c.SessionCompat:
+		return redis.NewGuideSessions(commands.UniversalClient, keys, c.sessions())
+	}
+	return redis.NewSessions(commands.UniversalClient, keys, c.sessions()), nil
+}
+
+func newMemorySessionStore(p parts, c Config, clock ports.Clock) ports.SessionStore {
+	if p.sessions != nil {
+		return p.sessions
+	}
+	return memory.NewSessions(clock, c.sessions())
+}
+
+func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.SessionCompat} }
+
 func newStored(p parts, commands commandClient, keys redis.Keys) stored {
 	return p.storedOr(redis.NewStore(commands.UniversalClient, keys))
 }

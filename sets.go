@@ -20,25 +20,26 @@ var (
 		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches, newLimits,
+		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
 		newCore,
 	)
 	redisSet = wire.NewSet(
 		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,
-		newTypingMarks, newEffects, newViews, newStored, newPresence, newCacheStore, newLimiter,
+		newTypingMarks, newEffects, newViews, newStored, newPresence, newCacheStore, newLimiter, newSessionStore,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
 		newLocal, newMemoryLog, newMemoryTyping, newMemoryPresence, newMemoryEffects, newMemoryViews, newMemoryStored, newMemoryDelivery,
-		newMemoryCacheStore, newMemoryLimiter,
+		newMemoryCacheStore, newMemoryLimiter, newMemorySessionStore,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(
 		newOwnBackend, ownLog, ownSnapshots, ownPublisher, ownTransport, newOwnTyping, newMemoryPresence, newMemoryStored, ownEffects,
-		ownViews, ownCacheStore, newMemoryLimiter,
+		ownViews, ownCacheStore, newMemoryLimiter, newMemorySessionStore,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

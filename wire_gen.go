@@ -78,6 +78,12 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	sweeper := newSweeper(presenceStore, clock, config)
 	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
 	queries := app.NewQueries(log, entities, views)
+	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
+	if err != nil {
+		return nil, err
+	}
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
 	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
@@ -87,7 +93,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
 	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, limits, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +136,9 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	sweeper := newSweeper(presenceStore, clock, config)
 	views := newMemoryViews(p, log, typingMarks)
 	queries := app.NewQueries(log, entities, views)
+	sessionStore := newMemorySessionStore(p, config, clock)
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	effects := newMemoryEffects(p, config, clock)
 	cacheStore := newMemoryCacheStore(p, clock)
 	caches, err := newCaches(config, cacheStore, clock, queries)
@@ -138,7 +147,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	chatcoreStored := newMemoryStored(p, clock)
 	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, limits, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -173,6 +182,9 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	sweeper := newSweeper(presenceStore, clock, config)
 	views := ownViews(p, chatcoreOwnBackend, typingMarks)
 	queries := app.NewQueries(log, entities, views)
+	sessionStore := newMemorySessionStore(p, config, clock)
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	effects := ownEffects(p)
 	chatcoreProgress := newProgress()
 	counters := newCounters()
@@ -184,7 +196,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreStored := newMemoryStored(p, clock)
 	liveTransport := ownTransport(chatcoreOwnBackend)
 	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, limits, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, limits, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
 	if err != nil {
 		return nil, err
 	}

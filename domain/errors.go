@@ -38,6 +38,8 @@ var (
 	ErrTooSoon = errors.New("too soon")
 	// ErrCommandReused is a commandId that was used for another command.
 	ErrCommandReused = errors.New("command id used for another command")
+	// ErrNoSession is a token that opens no session: unknown, malformed, expired, closed or rotated; it is not told which.
+	ErrNoSession = errors.New("no such session")
 )
 
 // InvalidError says which input was wrong and what is allowed.

@@ -54,6 +54,9 @@ func TestOnACluster(t *testing.T) {
 		testEffectsInSlots(t, client)
 		testEffectInAMigratingSlot(t, cluster, client)
 	})
+	t.Run("sessions", func(t *testing.T) {
+		porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return hashedSessions(t, client, clusterKeys(t)) })
+	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
 	t.Run("store", func(t *testing.T) {
 		testStoreOnACluster(t, cluster, client)

@@ -32,6 +32,8 @@ import (
 //
 //	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect that was made on KEY; a week, or Config.EffectTTL
 //	cc:user-chats:USER           HASH    a chat that the user is in → the seq of the user's join
+//	cc:sessions:USER             HASH    id of a session that is not closed → what its key ends with, its number, and in milliseconds when it was
+//	                                     opened, when it ends, when it was last used, and its idle time; for as long as one may live
 //	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
 //	                                     there; " " → log id
 //
@@ -284,6 +286,26 @@ func (k Keys) cached(c ports.CacheKey) []string {
 
 func (k Keys) cachedValue(c ports.CacheKey) string { return k.prefix + c.Prefix + escape(c.ID) }
 
+// session names a session's record by the hash of its secret. On a Cluster the user is a hash tag.
+func (k Keys) session(user domain.UserID, key string) string { return k.sessionPrefix(user) + key }
+
+func (k Keys) sessionPrefix(user domain.UserID) string {
+	return k.prefix + k.names.Session + k.tagged(user) + ":"
+}
+
+// guideSession names a session's record by its token, as the guide does.
+func (k Keys) guideSession(token string) string { return k.prefix + k.names.Session + token }
+
+func (k Keys) sessions(user domain.UserID) string { return k.prefix + "cc:sessions:" + k.tagged(user) }
+
+// tagged is a user's id as a part of keys that lie in one slot of a Cluster.
+func (k Keys) tagged(user domain.UserID) string {
+	if k.cluster {
+		return "{" + escape(string(user)) + "}"
+	}
+	return escape(string(user))
+}
+
 // marker names what remembers that an effect was made on a key: {KEY} lies where the key does. It reports false for a key of which that
 // cannot be said. An effect on no key lies anywhere.
 func (k Keys) marker(on, name, identity string) (string, bool) {
@@ -338,5 +360,8 @@ func appendEscaped(b []byte, s string) []byte {
 }
 
 func special(r rune) bool {
-	return strings.ContainsRune(`%:{}*?[]\`, r) || unicode.IsSpace(r) || unicode.IsControl(r)
+	if r < utf8.RuneSelf {
+		return r <= ' ' || r == 0x7f || strings.IndexByte(`%:{}*?[]\`, byte(r)) >= 0
+	}
+	return unicode.IsSpace(r) || unicode.IsControl(r)
 }

@@ -75,6 +75,12 @@ func TestNames(t *testing.T) {
 		"ratelimit:login:ada":          plain.rateLimit([]string{"login", "ada"}),
 		"acme:ratelimit:a%3Ab:%7Bx%7D": spaced.rateLimit([]string{"a:b", "{x}"}),
 		"acme:cc:gcra:send:ada":        spaced.gcra([]string{"send", "ada"}),
+		"session:user-789:HASH":        plain.session("user-789", "HASH"),
+		"acme:session:a%3A%2A:HASH":    spaced.session("a:*", "HASH"),
+		"session:{a%7Bb%7D}:HASH":      cluster.session("a{b}", "HASH"),
+		"cc:sessions:user-789":         plain.sessions("user-789"),
+		"cc:sessions:{user-789}":       cluster.sessions("user-789"),
+		"acme:session:TOKEN":           spaced.guideSession("TOKEN"),
 	} {
 		if got != want {
 			t.Errorf("%s, want %s", got, want)
@@ -188,6 +194,9 @@ func TestAScriptsKeysShareASlot(t *testing.T) {
 			if slot(key) != slot(beside[0]) {
 				rt.Fatalf("%q is in slot %d, %q in %d", key, slot(key), beside[0], slot(beside[0]))
 			}
+		}
+		if user := domain.UserID(chat); user != "" && slot(k.session(user, "h")) != slot(k.sessions(user)) {
+			rt.Fatalf("%q and %q are in two slots", k.session(user, "h"), k.sessions(user))
 		}
 		on := rapid.StringMatching(`[a{}b]{1,6}`).Draw(rt, "on")
 		if marker, ok := k.marker(on, "name", "id"); ok && slot(marker) != slot(on) || int(slot(on)) != slotOf(on) {

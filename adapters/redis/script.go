@@ -45,6 +45,14 @@ var (
 	cachePutSource string
 	//go:embed script/cache_invalidate.lua
 	cacheInvalidateSource string
+	//go:embed script/session_open.lua
+	sessionOpenSource string
+	//go:embed script/session_use.lua
+	sessionUseSource string
+	//go:embed script/session_list.lua
+	sessionListSource string
+	//go:embed script/session_close.lua
+	sessionCloseSource string
 	//go:embed script/count.lua
 	countSource string
 )

@@ -12,7 +12,7 @@ var errPanicked = errors.New("the handler panicked")
 
 // Counts are totals since the start that a core keeps by itself.
 type Counts struct {
-	Handled, Unhandled, DeadLetters, CaughtUp, Fenced, LiveDropped, LiveUnreadable, CacheHits, CacheMisses, HelperFailures, HelperUnreadable, Limited, Unchecked uint64
+	Handled, Unhandled, DeadLetters, CaughtUp, Fenced, LiveDropped, LiveUnreadable, CacheHits, CacheMisses, HelperFailures, HelperUnreadable, Limited, Unchecked, SessionsUnreadable, SessionsNotLeft uint64
 }
 
 // Watch measures the totals whenever a reader asks, until stop is called.
@@ -30,6 +30,7 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 	caughtUp := counter(4, "chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.")
 	fenced := counter(5, "chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one told what it had finished.")
 	limited := counter(8, "chatcore.limits", "{call}", "Calls that a limit refused, or that were allowed because it could not be checked.")
+	sessions := counter(8, "chatcore.sessions.faults", "{session}", "Tokens under which no session is kept but something else, and devices of closed sessions whose presence went on.")
 	failures := counter(6, "chatcore.helpers.failures", "{call}", "Failures that a helper answered with a default.")
 	undecodable := counter(7, "chatcore.helpers.unreadable", "{value}", "Values and messages that helpers could not read and passed over.")
 	if err := errors.Join(errs[:]...); err != nil {
@@ -40,6 +41,7 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 	}
 	handled, unhandled, dead, hit, miss := by("handled"), by("unhandled"), by("dead_letter"), by("hit"), by("miss")
 	refused, unchecked := by("refused"), by("unchecked")
+	foreign, notLeft := by("unreadable"), by("not_left")
 	registration, err := meter.RegisterCallback(func(_ context.Context, o metric.Observer) error {
 		c := counts()
 		for _, value := range [...]struct {
@@ -54,6 +56,8 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 			{cached, c.CacheMisses, miss},
 			{limited, c.Limited, refused},
 			{limited, c.Unchecked, unchecked},
+			{sessions, c.SessionsUnreadable, foreign},
+			{sessions, c.SessionsNotLeft, notLeft},
 		} {
 			o.ObserveInt64(value.counter, int64(value.n), value.by) //nolint:gosec // a count
 		}
@@ -64,7 +68,7 @@ func Watch(meter metric.Meter, counts func() Counts) (stop func() error, err err
 		o.ObserveInt64(dropped, int64(c.LiveDropped))          //nolint:gosec // a count
 		o.ObserveInt64(unreadable, int64(c.LiveUnreadable))    //nolint:gosec // a count
 		return nil
-	}, deliveries, caughtUp, fenced, dropped, unreadable, cached, limited, failures, undecodable)
+	}, deliveries, caughtUp, fenced, dropped, unreadable, cached, limited, failures, undecodable, sessions)
 	if err != nil {
 		return nil, err
 	}

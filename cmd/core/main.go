@@ -80,7 +80,7 @@ func command(out, errs io.Writer) *cobra.Command {
 	root.AddCommand(
 		c.demo(), c.serve(), c.importer(),
 		c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(),
-		c.status(), c.presence(), c.limit(),
+		c.session(), c.status(), c.presence(), c.limit(),
 		c.history(), c.audit(), c.unread(), c.tail(),
 		c.groups(), c.rebuild(), c.deadLetters(),
 		c.doctor(),

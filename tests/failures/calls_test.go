@@ -23,6 +23,7 @@ type subject struct {
 	core  *chatcore.Core
 	ids   atomic.Uint64 // for what has to be another one each time
 	typed atomic.Uint64 // users whose next start of typing would be held back in the process
+	token app.SessionToken
 }
 
 func (s *subject) next() string { return fmt.Sprint("n", s.ids.Add(1)) }
@@ -33,7 +34,9 @@ func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 	if err == nil {
 		_, err = core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", MessageID: "m", Content: "x"})
 	}
-	return s, errors.Join(err, core.SubscribeBuiltins())
+	opened, openErr := core.Sessions.Open(ctx, app.OpenSession{User: "eve"}) // not ada, whose sessions Helpers.DelPattern ends
+	s.token = opened.Token
+	return s, errors.Join(err, openErr, core.SubscribeBuiltins())
 }
 
 // calls are the rows of the table.
@@ -72,6 +75,18 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 	"Once": func(ctx context.Context, s *subject) (string, error) {
 		id := chatcore.DeliveryID{Log: s.core.LogID(), Chat: "room", Seq: 1, Event: domain.EventID(s.next())}
 		_, err := s.core.Once(ctx, "badge", id, chatcore.Effect{Commands: []chatcore.Command{{"INCR", "badge"}}})
+		return answers, err
+	},
+	"Sessions.Open": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Sessions.Open(ctx, app.OpenSession{User: "ben"})
+		return answers, err
+	},
+	"Sessions.Get": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Sessions.Get(ctx, s.token)
+		return answers, err
+	},
+	"Sessions.CloseAll": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Sessions.CloseAll(ctx, "ben")
 		return answers, err
 	},
 	"Helpers.Get": func(ctx context.Context, s *subject) (string, error) {

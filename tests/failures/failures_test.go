@@ -88,6 +88,7 @@ var sentinels = map[string]error{
 	"ErrOutcomeUnknown": ports.ErrOutcomeUnknown,
 	"ErrLogLost":        ports.ErrLogLost,
 	"ErrChatNotFound":   domain.ErrChatNotFound,
+	"ErrNoSession":      domain.ErrNoSession,
 }
 
 // outcome names what a call has come to, in the words of the table.

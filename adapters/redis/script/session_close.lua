@@ -1,0 +1,34 @@
+-- Closes a session of a user, or all. What closes all is the end of the HASH: without their fields no record is a session; the records are
+-- cleared with it, as many as a user may have.
+--
+-- KEYS  the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds
+-- ARGV  what the names of the user's records begin with; the session's id, or '' for all
+-- Reply {1, then record, id and field of each that was live}, {-1} if the HASH is something else
+
+local sessions, prefix, id = KEYS[1], ARGV[1], ARGV[2]
+local all
+if id == '' then
+  all = redis.pcall('HGETALL', sessions)
+else
+  local field = redis.pcall('HGET', sessions, id)
+  if type(field) == 'string' then all = {id, field} else all = field or {} end
+end
+if all.err then return {-1} end
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+
+local reply, records = {1}, {}
+for i = 1, #all, 2 do
+  local at, ends, seen, idle = string.match(all[i + 1], '^(%S+) %d+ %d+ (%d+) (%d+) (%d+)$')
+  if at then
+    records[#records + 1] = prefix .. at
+    if redis.call('TYPE', prefix .. at).ok == 'string' and now < (tonumber(ends) or 0) and now - (tonumber(seen) or 0) < (tonumber(idle) or 0) then
+      reply[#reply + 1] = redis.call('GET', prefix .. at)
+      reply[#reply + 1] = all[i]
+      reply[#reply + 1] = all[i + 1]
+    end
+  end
+end
+if id == '' then redis.call('DEL', sessions) else redis.call('HDEL', sessions, id) end
+for _, record in ipairs(records) do redis.call('DEL', record) end
+return reply

@@ -1,0 +1,387 @@
+package redis_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+// sessionStore lets time pass by putting what is kept of a user back by it.
+func sessionStore(t *testing.T, client goredis.UniversalClient, keys redis.Keys, store *redis.Sessions, record func(domain.UserID, string) string) porttest.SessionStore {
+	return porttest.SessionStore{SessionStore: store, Pass: func(user domain.UserID, d time.Duration) {
+		ctx, sessions := context.WithoutCancel(t.Context()), keys.SessionsKey(user)
+		earlier := func(key string) {
+			if left := client.PTTL(ctx, key).Val(); left > d {
+				client.PExpire(ctx, key, left-d)
+			} else if left >= 0 {
+				client.Del(ctx, key)
+			} else if left == -1 {
+				t.Errorf("%s never expires", key)
+			}
+		}
+		for id, field := range client.HGetAll(ctx, sessions).Val() {
+			parts := strings.Split(field, " ")
+			earlier(record(user, parts[0]))
+			for i := 2; i < 5; i++ {
+				ms, err := strconv.ParseInt(parts[i], 10, 64)
+				if err != nil {
+					t.Error(err)
+				}
+				parts[i] = strconv.FormatInt(ms-d.Milliseconds(), 10)
+			}
+			client.HSet(ctx, sessions, id, strings.Join(parts, " "))
+		}
+		earlier(sessions)
+	}}
+}
+
+func hashedSessions(t *testing.T, client goredis.UniversalClient, keys redis.Keys) porttest.SessionStore {
+	return sessionStore(t, client, keys, redis.NewSessions(client, keys, porttest.SessionPolicy()), keys.SessionKey)
+}
+
+func TestSessions(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return hashedSessions(t, client, newKeys(t, 1)) })
+	})
+}
+
+// TestSessionsWhateverTheCallersClock has clocks that are years off, with which everything is as with one that is right, and some that are off by
+// minutes, with which a session in use lives on and one that is not ends.
+func TestSessionsWhateverTheCallersClock(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	skewed := func(t *testing.T, by time.Duration) porttest.SessionStore {
+		keys := newKeys(t, 1)
+		store := redis.NewSessions(client, keys, porttest.SessionPolicy())
+		store.Skew(by)
+		return sessionStore(t, client, keys, store, keys.SessionKey)
+	}
+	const year = 365 * 24 * time.Hour
+	for _, by := range []time.Duration{-50 * year, 50 * year} {
+		t.Run(by.String(), func(t *testing.T) {
+			porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return skewed(t, by) })
+		})
+	}
+	for _, by := range []time.Duration{-time.Hour, -20 * time.Minute, -3 * time.Minute, 3 * time.Minute, 20 * time.Minute, time.Hour} {
+		store := skewed(t, by)
+		opensSession(t, store, "ada", "ID", "HASH")
+		for n := range 29 {
+			store.Pass("ada", 10*time.Minute)
+			if _, err := store.Find(t.Context(), "ada", "HASH"); err != nil {
+				t.Fatalf("off by %v, use %d: %v", by, n, err)
+			}
+		}
+		store.Pass("ada", 10*time.Minute)
+		if _, err := store.Find(t.Context(), "ada", "HASH"); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("off by %v, after its end: %v", by, err)
+		}
+		opensSession(t, store, "ada", "ID", "HASH")
+		store.Pass("ada", time.Hour)
+		if _, err := store.Find(t.Context(), "ada", "HASH"); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("off by %v, after its idle time: %v", by, err)
+		}
+	}
+}
+
+func guideSessions(t *testing.T, client goredis.UniversalClient, keys redis.Keys) *redis.Sessions {
+	t.Helper()
+	store, err := redis.NewGuideSessions(client, keys, porttest.SessionPolicy())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return store
+}
+
+func TestSessionsAsTheGuideKeepsThem(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.Sessions(t, func(t *testing.T) porttest.SessionStore {
+			keys := newKeys(t, 1)
+			return sessionStore(t, client, keys, guideSessions(t, client, keys), func(_ domain.UserID, token string) string { return keys.Prefix() + "session:" + token })
+		})
+	})
+}
+
+func TestSessionsOfTheGuidesPrograms(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		keys := newKeys(t, 1)
+		store := guideSessions(t, client, keys)
+		for record, want := range map[string]domain.Session{
+			`{"userId":"ada"}`: {User: "ada"},
+			`{"role":"x","deviceId":"phone","userId":"ada"}`: {User: "ada", Device: domain.Device{ID: "phone"}},
+			`{"userId":"ada","deviceId":7,"_cc":null}`:       {User: "ada"},
+			`{"userId":"","deviceId":"x"}`:                   {},
+			`{"userId":12}`:                                  {},
+			`{"userId":"a b"}`:                               {},
+			`"ada"`:                                          {},
+			`[]`:                                             {},
+			`null`:                                           {},
+			``:                                               {},
+			`{`:                                              {},
+			`{"_cc":{"id":"forged"},"userId":"ada"}`:         {}, // nobody has opened it
+		} {
+			key := keys.Prefix() + "session:THEIRS"
+			client.Set(t.Context(), key, record, time.Hour)
+			found, err := store.Find(t.Context(), " ", "THEIRS")
+			if found != want || (err == nil) != (want != domain.Session{}) || err != nil && !errors.Is(err, ports.ErrForeignValue) && !errors.Is(err, domain.ErrNoSession) {
+				t.Errorf("%s: found %+v, error %v", record, found, err)
+			}
+			if _, err := store.Rotate(t.Context(), " ", "THEIRS", "OTHER"); err == nil {
+				t.Errorf("%s was rotated", record)
+			}
+			if got := client.Get(t.Context(), key).Val(); got != record {
+				t.Errorf("%s became %s", record, got)
+			}
+		}
+		if _, err := redis.NewGuideSessions(client, clusterKeys(t), porttest.SessionPolicy()); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("on a Cluster: %v", err)
+		}
+	})
+}
+
+func opensSession(t *testing.T, s ports.SessionStore, user domain.UserID, id, key string) domain.Session {
+	t.Helper()
+	opened, _, err := s.Open(t.Context(), domain.Session{ID: domain.SessionID(id), User: user, Device: domain.Device{ID: "phone", UserAgent: "curl"}}, ports.SessionKey(key))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return opened
+}
+
+// TestSessionsAreAsTheWireContractSays looks at what other programs see, and closes sessions as the guide does.
+func TestSessionsAreAsTheWireContractSays(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	store := redis.NewSessions(client, plainKeys(t), domain.SessionPolicy{Idle: time.Hour, Lifetime: 24 * time.Hour, PerUser: 3})
+	opened := opensSession(t, store, "user-789", "ID", "HASH")
+	var record map[string]any
+	if err := json.Unmarshal([]byte(client.Get(t.Context(), "session:user-789:HASH").Val()), &record); err != nil {
+		t.Fatal(err)
+	}
+	for field, want := range map[string]any{
+		"userId": "user-789", "deviceId": "phone", "userAgent": "curl", "createdAt": float64(opened.OpenedAt.UnixMilli()), "expiresAt": float64(opened.EndsAt.UnixMilli()),
+	} {
+		if record[field] != want {
+			t.Errorf("%s is %v, want %v", field, record[field], want)
+		}
+	}
+	for key, want := range map[string]time.Duration{"session:user-789:HASH": time.Hour, "cc:sessions:user-789": 24 * time.Hour} {
+		if ttl := client.PTTL(t.Context(), key).Val(); ttl > want || ttl < want-time.Minute {
+			t.Errorf("%s lives for %v, want %v", key, ttl, want)
+		}
+	}
+	opensSession(t, store, "user-789", "ID2", "HASH2")
+	client.Del(t.Context(), client.Keys(t.Context(), "session:user-789:*").Val()...)
+	if list, err := store.List(t.Context(), "user-789"); err != nil || len(list) > 0 {
+		t.Errorf("after the guide's delPattern there are %+v, error %v", list, err)
+	}
+	opensSession(t, store, "user-789", "ID3", "HASH3")
+	if _, err := store.CloseAll(t.Context(), "user-789"); err != nil {
+		t.Error(err)
+	}
+	if left := client.Keys(t.Context(), "*").Val(); len(left) > 0 {
+		t.Errorf("%q is left", left)
+	}
+}
+
+// TestAUseThatIsNotNotedWritesNothing counts what Redis did.
+func TestAUseThatIsNotNotedWritesNothing(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	store := hashedSessions(t, client, plainKeys(t))
+	opensSession(t, store, "ada", "ID", "HASH")
+	before := dump(t, client)
+	for range 3 {
+		if _, err := store.Find(t.Context(), "ada", "HASH"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !maps.Equal(before, dump(t, client)) {
+		t.Error("something was written")
+	}
+	client.ConfigResetStat(t.Context())
+	if _, err := store.Find(t.Context(), "ada", "HASH"); err != nil {
+		t.Fatal(err)
+	}
+	stats := client.Info(t.Context(), "commandstats").Val()
+	if !strings.Contains(stats, "cmdstat_evalsha:calls=1,") || strings.Contains(stats, "expire") || strings.Contains(stats, "hset") {
+		t.Errorf("Redis did %s", stats)
+	}
+}
+
+// TestALostHalfOfASessionIsNoSession deletes one key of two, puts back an old record, and flushes all: nothing revives what was closed.
+func TestALostHalfOfASessionIsNoSession(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	store := hashedSessions(t, client, plainKeys(t))
+	const record, sessions = "session:ada:HASH", "cc:sessions:ada"
+	none := func(when string) {
+		t.Helper()
+		if found, err := store.Find(t.Context(), "ada", "HASH"); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("%s: found %+v, error %v", when, found, err)
+		}
+	}
+	for when, lose := range map[string]func(){
+		"without the record": func() { client.Del(t.Context(), record) },
+		"without the hash":   func() { client.Del(t.Context(), sessions) },
+		"with another hash": func() {
+			client.Del(t.Context(), sessions)
+			opensSession(t, store, "ada", "OTHER", "OTHERHASH")
+		},
+		"after FLUSHALL": func() { client.FlushAll(t.Context()) },
+		"closed, and the record put back": func() {
+			old := client.Get(t.Context(), record).Val()
+			if _, err := store.CloseAll(t.Context(), "ada"); err != nil {
+				t.Error(err)
+			}
+			client.Set(t.Context(), record, old, time.Hour)
+			opensSession(t, store, "ada", "OTHER", "OTHERHASH")
+		},
+		"another's record in its place": func() {
+			opensSession(t, store, "ada", "OTHER", "OTHERHASH")
+			client.Copy(t.Context(), "session:ada:OTHERHASH", record, 0, true)
+		},
+		"immortal, and idle": func() {
+			client.Persist(t.Context(), record)
+			field := strings.Split(client.HGet(t.Context(), sessions, "ID").Val(), " ")
+			field[4] = strconv.FormatInt(time.Now().Add(-time.Hour).UnixMilli(), 10)
+			client.HSet(t.Context(), sessions, "ID", strings.Join(field, " "))
+		},
+	} {
+		client.FlushAll(t.Context())
+		opensSession(t, store, "ada", "ID", "HASH")
+		lose()
+		none(when)
+		if list, err := store.List(t.Context(), "ada"); err != nil || len(list) > 0 && list[0].ID == "ID" && when != "another's record in its place" {
+			t.Errorf("%s: listed %+v, error %v", when, list, err)
+		}
+	}
+}
+
+// TestForeignValuesWhereSessionsWouldBe puts values of every kind under each key: a plain no or a typed error, and nothing of it is changed by a
+// look.
+func TestForeignValuesWhereSessionsWouldBe(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		keys := newKeys(t, 1)
+		store := redis.NewSessions(client, keys, porttest.SessionPolicy())
+		record, sessions := keys.SessionKey("ada", "HASH"), keys.SessionsKey("ada")
+		ctx := t.Context()
+		kinds := map[string]func(key string){
+			"set":    func(key string) { client.SAdd(ctx, key, "a") },
+			"list":   func(key string) { client.RPush(ctx, key, "a") },
+			"zset":   func(key string) { client.ZAdd(ctx, key, goredis.Z{Member: "a"}) },
+			"stream": func(key string) { client.XAdd(ctx, &goredis.XAddArgs{Stream: key, Values: []string{"a", "b"}}) },
+			"hash":   func(key string) { client.HSet(ctx, key, "ID", "a") },
+		}
+		for i, text := range []string{"", "a", "{}", `{"_cc":{"id":"ID"}`, `{"_cc":{"id":"ID"}}`, `{"_cc":{"id":"ID"},"userId":"eve"}`, `{"_cc":{"id":"%d+"}}`, "\xff\x00", strings.Repeat("x", 1<<16)} {
+			kinds[fmt.Sprint("string ", i)] = func(key string) { client.Set(ctx, key, text, 0) }
+		}
+		for i, text := range []string{"", "HASH", "HASH 1 2 3 4", "HASH 1 2 3 4 5 6", "HASH 1 2 99999999999999999999999 4 5", "HASH -1 1e9 nan inf 0", " 1 2 3 4 5", "HASH 1 1 9999999999999 9999999999999 99999999999999999999999999"} {
+			kinds[fmt.Sprint("hash ", i)] = func(key string) { client.HSet(ctx, key, "ID", text, "", "", "x", text) }
+		}
+		for kind, put := range kinds {
+			for _, key := range []string{record, sessions} {
+				client.Del(ctx, record, sessions)
+				opensSession(t, store, "ada", "ID", "HASH")
+				client.Del(ctx, key)
+				put(key)
+				found, err := store.Find(ctx, "ada", "HASH")
+				if !errors.Is(err, domain.ErrNoSession) && !errors.Is(err, ports.ErrForeignValue) {
+					t.Errorf("%s in %s: found %+v, error %v", kind, key, found, err)
+				}
+				if got := client.Exists(ctx, key).Val(); got != 1 && !strings.HasPrefix(kind, "hash") {
+					t.Errorf("%s in %s is gone", kind, key)
+				}
+				if _, err := store.Rotate(ctx, "ada", "HASH", "NEXT"); !errors.Is(err, domain.ErrNoSession) && !errors.Is(err, ports.ErrForeignValue) {
+					t.Errorf("%s in %s: rotate: %v", kind, key, err)
+				}
+				if list, err := store.List(ctx, "ada"); len(list) > 0 || err != nil && !errors.Is(err, ports.ErrForeignValue) {
+					t.Errorf("%s in %s: listed %+v, error %v", kind, key, list, err)
+				}
+				foreign := key == sessions && !strings.HasPrefix(kind, "hash")
+				if _, _, err := store.Open(ctx, domain.Session{ID: "NEW", User: "ada"}, "NEWHASH"); errors.Is(err, ports.ErrForeignValue) != foreign || !foreign && err != nil {
+					t.Errorf("%s in %s: open: %v", kind, key, err)
+				}
+				if _, err := store.Close(ctx, "ada", "ID"); !errors.Is(err, domain.ErrNoSession) && !errors.Is(err, ports.ErrForeignValue) {
+					t.Errorf("%s in %s: close: %v", kind, key, err)
+				}
+				if _, err := store.CloseAll(ctx, "ada"); errors.Is(err, ports.ErrForeignValue) != foreign || !foreign && err != nil {
+					t.Errorf("%s in %s: close all: %v", kind, key, err)
+				}
+			}
+		}
+	})
+}
+
+// TestSessionsWithoutRedis stops and freezes the server: an error that says so, never a session and never a no.
+func TestSessionsWithoutRedis(t *testing.T) {
+	for how, lose := range map[string]func(*redistest.Server){"killed": (*redistest.Server).Kill, "frozen": (*redistest.Server).Freeze} {
+		t.Run(how, func(t *testing.T) {
+			t.Parallel()
+			server := redistest.Start(t)
+			client, err := redis.Connect(t.Context(), redis.Options{URL: server.URL(), Timeout: 200 * time.Millisecond})
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = client.Close() })
+			store := hashedSessions(t, client, plainKeys(t))
+			opensSession(t, store, "ada", "ID", "HASH")
+			lose(server)
+			ctx := t.Context()
+			_, _, err1 := store.Open(ctx, domain.Session{ID: "x", User: "ada"}, "x")
+			_, err2 := store.Find(ctx, "ada", "HASH")
+			_, err3 := store.Rotate(ctx, "ada", "HASH", "x")
+			_, err4 := store.List(ctx, "ada")
+			_, err5 := store.Close(ctx, "ada", "ID")
+			_, err6 := store.CloseAll(ctx, "ada")
+			for i, err := range []error{err1, err2, err3, err4, err5, err6} {
+				if !errors.Is(err, ports.ErrUnavailable) || errors.Is(err, domain.ErrNoSession) {
+					t.Errorf("call %d: %v", i+1, err)
+				}
+			}
+		})
+	}
+}
+
+// TestAFullMemoryOpensAndClosesNothing has Redis refuse to write.
+func TestAFullMemoryOpensAndClosesNothing(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	store := hashedSessions(t, client, plainKeys(t))
+	for i := range porttest.SessionPolicy().PerUser {
+		opensSession(t, store, "ada", fmt.Sprint("ID", i), fmt.Sprint("HASH", i))
+	}
+	client.ConfigSet(t.Context(), "maxmemory", "1")
+	if _, _, err := store.Open(t.Context(), domain.Session{ID: "x", User: "ada"}, "x"); !errors.Is(err, ports.ErrUnavailable) {
+		t.Errorf("open: %v", err)
+	}
+	if list, err := store.List(t.Context(), "ada"); err != nil || len(list) != porttest.SessionPolicy().PerUser {
+		t.Errorf("listed %+v, error %v", list, err)
+	}
+}
+
+// TestNoRecordOutlivesItsSession looks at the TTL in the last hour, where the end is nearer than the idle time.
+func TestNoRecordOutlivesItsSession(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	keys := newKeys(t, 1)
+	store := hashedSessions(t, client, keys)
+	opensSession(t, store, "ada", "ID", "HASH")
+	for range 6 {
+		store.Pass("ada", 48*time.Minute)
+		found, err := store.Find(t.Context(), "ada", "HASH")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ttl, left := client.PTTL(t.Context(), keys.SessionKey("ada", "HASH")).Val(), found.ExpiresAt().Sub(found.SeenAt); ttl > left || ttl < left-time.Minute {
+			t.Errorf("%v before it expires its record lives for %v", left, ttl)
+		}
+	}
+}

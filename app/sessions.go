@@ -1,0 +1,167 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Sessions are the logins of users. Without an answer of the store there is no session, and nothing is closed: [ports.ErrUnavailable].
+// Whatever a token looks like, if it is no live session's the answer is [domain.ErrNoSession].
+type Sessions struct {
+	store    ports.SessionStore
+	presence Presences
+	compat   bool
+
+	unreadable atomic.Uint64
+	notLeft    atomic.Uint64
+}
+
+// Presences is told of devices that are there no more.
+type Presences interface {
+	Leave(ctx context.Context, user domain.UserID, device domain.DeviceID) error
+}
+
+// SessionMode says how tokens are taken.
+type SessionMode struct {
+	// Compat keeps sessions under their tokens, as the TypeScript guide does, and takes tokens of its programs. Whoever can read the names of
+	// keys can then use every session.
+	Compat bool
+}
+
+// NewSessions puts the use cases on the given ports. presence is nil if nobody keeps it.
+func NewSessions(store ports.SessionStore, presence Presences, mode SessionMode) *Sessions {
+	return &Sessions{store: store, presence: presence, compat: mode.Compat}
+}
+
+// OpenSession logs a user in, who has been authenticated before.
+type OpenSession struct {
+	User   domain.UserID
+	Device domain.Device
+}
+
+// OpenedSession is a session and the token of its client, which is told once.
+type OpenedSession struct {
+	domain.Session
+	Token SessionToken
+}
+
+// Open begins a session. Of a user who has as many as allowed, the one that was opened first is closed.
+func (s *Sessions) Open(ctx context.Context, cmd OpenSession) (OpenedSession, error) {
+	if err := firstError(checkUsers([]domain.UserID{cmd.User}), cmd.Device.Check()); err != nil {
+		return OpenedSession{}, err
+	}
+	token := newToken(cmd.User)
+	_, key, _ := token.place(s.compat)
+	opened, closed, err := s.store.Open(ctx, domain.Session{ID: domain.SessionID(randomText(sessionIDLen)), User: cmd.User, Device: cmd.Device}, key)
+	if err != nil {
+		return OpenedSession{}, err
+	}
+	s.leave(ctx, cmd.User, closed, cmd.Device.ID)
+	return OpenedSession{opened, token}, nil
+}
+
+// Get gives the session of a token and counts as its use. It is one round trip to the store.
+func (s *Sessions) Get(ctx context.Context, token SessionToken) (domain.Session, error) {
+	user, key, ok := token.place(s.compat)
+	session, err := s.store.Find(ctx, user, key)
+	return s.answer(session, ok, err)
+}
+
+// Rotate gives a session another token: the old one is none from then on. If the answer is lost, so may be the session; log in anew. In compat
+// mode the sessions of other programs cannot be rotated: [domain.ErrNoSession].
+func (s *Sessions) Rotate(ctx context.Context, token SessionToken) (OpenedSession, error) {
+	user, from, ok := token.place(s.compat)
+	fresh := newToken(user)
+	_, to, _ := fresh.place(s.compat)
+	session, err := s.store.Rotate(ctx, user, from, to)
+	session, err = s.answer(session, ok, err)
+	if err != nil {
+		return OpenedSession{}, err
+	}
+	return OpenedSession{session, fresh}, nil
+}
+
+func (s *Sessions) answer(session domain.Session, ok bool, err error) (domain.Session, error) {
+	if errors.Is(err, ports.ErrForeignValue) {
+		s.unreadable.Add(1)
+		err = domain.ErrNoSession
+	}
+	if err == nil && !ok {
+		err = domain.ErrNoSession
+	}
+	if err != nil {
+		return domain.Session{}, err
+	}
+	return session, nil
+}
+
+// List gives a user's live sessions in the order in which they were opened; not those of other programs.
+func (s *Sessions) List(ctx context.Context, user domain.UserID) ([]domain.Session, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return nil, err
+	}
+	return s.store.List(ctx, user)
+}
+
+// Close ends a session of a user, and its device's presence. [domain.ErrNoSession] if it is not live.
+func (s *Sessions) Close(ctx context.Context, user domain.UserID, id domain.SessionID) error {
+	_, err := domain.ParseSessionID(string(id))
+	if err := firstError(checkUsers([]domain.UserID{user}), err); err != nil {
+		return err
+	}
+	closed, err := s.store.Close(ctx, user, id)
+	if err != nil {
+		return err
+	}
+	s.leave(ctx, user, []domain.Session{closed}, "")
+	return nil
+}
+
+// CloseAll ends all sessions of a user, and their devices' presence, and tells how many there were. A session that is opened meanwhile is
+// closed, or is opened after it.
+func (s *Sessions) CloseAll(ctx context.Context, user domain.UserID) (int, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return 0, err
+	}
+	closed, err := s.store.CloseAll(ctx, user)
+	if err != nil {
+		return 0, err
+	}
+	s.leave(ctx, user, closed, "")
+	return len(closed), nil
+}
+
+// leave ends the presence of the devices of closed sessions, except for one. The sessions are closed whatever becomes of it, also if the caller has
+// gone: a presence that cannot be ended expires by itself.
+func (s *Sessions) leave(ctx context.Context, user domain.UserID, closed []domain.Session, except domain.DeviceID) {
+	if s.presence == nil {
+		return
+	}
+	ctx = context.WithoutCancel(ctx)
+	left := map[domain.DeviceID]bool{"": true, except: true}
+	for _, session := range closed {
+		device := session.Device.ID
+		if left[device] {
+			continue
+		}
+		left[device] = true
+		if err := s.presence.Leave(ctx, user, device); err != nil {
+			s.notLeft.Add(1)
+		}
+	}
+}
+
+// SessionStats are counts since the start.
+type SessionStats struct {
+	Unreadable uint64 // tokens under which something else is kept than a session
+	NotLeft    uint64 // devices of closed sessions whose presence could not be ended
+}
+
+// Stats gives the counts.
+func (s *Sessions) Stats() SessionStats {
+	return SessionStats{Unreadable: s.unreadable.Load(), NotLeft: s.notLeft.Load()}
+}

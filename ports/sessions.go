@@ -1,0 +1,41 @@
+package ports
+
+import (
+	"context"
+
+	"chatcore/domain"
+)
+
+// Sessions keeps users' sessions under what tells their secrets, by a [domain.SessionPolicy]. The store tells the time, not the
+// caller: the clocks of those who ask differ. Without an answer of the store there is no session: [ErrUnavailable].
+type Sessions interface {
+	// Open keeps a session of the given id, user and device under a key, and gives it with its times. Where the user has as many as
+	// allowed, those opened first are closed in the same step, and given too.
+	Open(ctx context.Context, s domain.Session, key SessionKey) (opened domain.Session, closed []domain.Session, err error)
+	// Find gives the live session under a key of a user, and notes its use ([domain.Session.Use]). [domain.ErrNoSession] if there is
+	// none, [ErrForeignValue] if something else is kept there.
+	Find(ctx context.Context, user domain.UserID, key SessionKey) (domain.Session, error)
+	// Rotate is a Find that also moves the session to another key: its old one is none from then on. After an error the session may be
+	// under either.
+	Rotate(ctx context.Context, user domain.UserID, from, to SessionKey) (domain.Session, error)
+}
+
+// UserSessions are the same sessions, by user.
+type UserSessions interface {
+	// List gives a user's live sessions in the order in which they were opened.
+	List(ctx context.Context, user domain.UserID) ([]domain.Session, error)
+	// Close ends a session and gives it as it was; [domain.ErrNoSession] if it is not live.
+	Close(ctx context.Context, user domain.UserID, id domain.SessionID) (domain.Session, error)
+	// CloseAll ends all sessions of a user and gives those that were live. A session that is opened meanwhile is closed, or is opened after it.
+	CloseAll(ctx context.Context, user domain.UserID) ([]domain.Session, error)
+}
+
+// SessionStore is both.
+type SessionStore interface {
+	Sessions
+	UserSessions
+}
+
+// SessionKey is what a session is kept under: the hash of its secret or, in compat mode, its token. It has no character with a meaning in
+// names of keys.
+type SessionKey string

@@ -1,0 +1,121 @@
+package chatcore_test
+
+import (
+	"encoding/json"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+
+	"chatcore"
+	"chatcore/adapters/memory"
+	"chatcore/app"
+	"chatcore/chatcoretest"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+// TestSessionsOfACore has two processes know the same sessions, and settings of one hold for what it has opened.
+func TestSessionsOfACore(t *testing.T) {
+	server := redistest.Start(t)
+	ctx, client := t.Context(), server.Client(t)
+	open := opened(t)
+	one := open(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL(), SessionsPerUser: 2, SessionLifetime: 10 * time.Hour, TTL: chatcore.TTLs{Session: 4 * time.Hour}}))
+	two := open(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL(), TTL: chatcore.TTLs{Session: time.Minute}}))
+	session := must[app.OpenedSession](t)(one.Sessions.Open(ctx, app.OpenSession{User: "ada", Device: domain.Device{ID: "phone"}}))
+	if session.EndsAt.Sub(session.OpenedAt) != 10*time.Hour || session.ExpiresAt().Sub(session.OpenedAt) != 4*time.Hour {
+		t.Errorf("opened %+v", session.Session)
+	}
+	if found := must[domain.Session](t)(two.Sessions.Get(ctx, session.Token)); found != session.Session {
+		t.Errorf("found %+v", found)
+	}
+	if list := must[[]domain.Session](t)(two.Sessions.List(ctx, "ada")); len(list) != 1 || list[0] != session.Session {
+		t.Errorf("listed %+v", list)
+	}
+	for range 2 {
+		must[app.OpenedSession](t)(one.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	}
+	if _, err := two.Sessions.Get(ctx, session.Token); !errors.Is(err, domain.ErrNoSession) {
+		t.Errorf("beyond the cap: %v", err)
+	}
+	session = must[app.OpenedSession](t)(two.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	for _, key := range client.Keys(ctx, "session:ada:*").Val() {
+		client.Set(ctx, key, "foreign", time.Hour)
+	}
+	if _, err := two.Sessions.Get(ctx, session.Token); !errors.Is(err, domain.ErrNoSession) || two.Stats().SessionsUnreadable != 1 {
+		t.Errorf("foreign: %v, stats %+v", err, two.Stats())
+	}
+	session = must[app.OpenedSession](t)(two.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	client.FlushAll(ctx)
+	if _, err := two.Sessions.Get(ctx, session.Token); !errors.Is(err, domain.ErrNoSession) {
+		t.Errorf("flushed: %v", err)
+	}
+}
+
+// TestSessionsAreSharedWithTheGuidesPrograms reads and writes as they do: get, set and del of session: and the token.
+func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
+	server := redistest.Start(t)
+	ctx, client := t.Context(), server.Client(t)
+	core := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL(), SessionCompat: true}))
+	ours := must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	var data map[string]any
+	key := "session:" + string(ours.Token)
+	if err := json.Unmarshal([]byte(client.Get(ctx, key).Val()), &data); err != nil || data["userId"] != "ada" {
+		t.Errorf("they read %v, error %v", data, err)
+	}
+	if ttl := client.TTL(ctx, key).Val(); ttl > time.Hour || ttl < time.Hour-time.Minute {
+		t.Errorf("it lives for %v", ttl)
+	}
+	client.Del(ctx, key)
+	if _, err := core.Sessions.Get(ctx, ours.Token); !errors.Is(err, domain.ErrNoSession) {
+		t.Errorf("after their logout: %v", err)
+	}
+	for _, token := range []app.SessionToken{"f00d", app.SessionToken(uuid.NewString()), "eyJhbGciOi.eyJ1c2VySWQi.c2ln-_", "a=b+c/d~"} {
+		client.Set(ctx, "session:"+string(token), `{"userId":"ben","role":"admin"}`, time.Hour)
+		if theirs := must[domain.Session](t)(core.Sessions.Get(ctx, token)); theirs != (domain.Session{User: "ben"}) {
+			t.Errorf("we read %+v", theirs)
+		}
+		if _, err := core.Sessions.Rotate(ctx, token); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("rotated: %v", err)
+		}
+	}
+	// What is kept under hashes is not open to whoever knows the hash.
+	hashed := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL()}))
+	must[app.OpenedSession](t)(hashed.Sessions.Open(ctx, app.OpenSession{User: "eve"}))
+	for _, key := range client.Keys(ctx, "session:eve:*").Val() {
+		if _, err := core.Sessions.Get(ctx, app.SessionToken(key[len("session:"):])); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("%s: %v", key, err)
+		}
+	}
+	if n := core.Stats().SessionsUnreadable; n != 0 {
+		t.Errorf("%d are unreadable", n)
+	}
+}
+
+func TestSessionSettings(t *testing.T) {
+	for field, c := range map[string]chatcore.Config{
+		"SessionsPerUser": {SessionsPerUser: domain.MaxSessionsPerUser + 1},
+		"SessionLifetime": {SessionLifetime: -1},
+		"SessionCompat":   {SessionCompat: true, RedisURL: "redis://a:1,b:2"},
+	} {
+		var invalid *domain.InvalidError
+		if err := c.Validate(); !errors.As(err, &invalid) || invalid.Field != field {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
+func TestSessionsByTheTestsClock(t *testing.T) {
+	clock := chatcoretest.NewClock(time.Now())
+	mine := memory.NewSessions(clock, domain.SessionPolicy{Idle: time.Minute, Lifetime: time.Hour, PerUser: 1})
+	core := chatcoretest.New(t, chatcore.WithSessions(mine), chatcore.WithClock(clock))
+	session := must[app.OpenedSession](t)(core.Sessions.Open(t.Context(), app.OpenSession{User: "ada"}))
+	if list, err := mine.List(t.Context(), "ada"); err != nil || len(list) != 1 {
+		t.Errorf("listed %+v, error %v", list, err)
+	}
+	clock.Advance(time.Minute)
+	if _, err := core.Sessions.Get(t.Context(), session.Token); !errors.Is(err, domain.ErrNoSession) {
+		t.Errorf("after its idle time: %v", err)
+	}
+}
