@@ -30,25 +30,11 @@ type Core struct {
 	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits
 	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
-	sweeper  *app.Sweeper
-	config   Config
-	kept     app.Views     // what is kept of users
-	effects  ports.Effects // nil: there is nowhere to remember them
-	backend  backend
-	codec    *wireformat.Codec
-	clock    ports.Clock
-	counters *pubsub.Counters
-	broken   atomic.Uint64 // live payloads that could not be read
-	told     atomic.Uint64 // live messages whose handlers have ended
-	progress *progress
-
-	entities  *app.Entities
-	telemetry *telemetry.Telemetry
-	unwatch   func() error
-
-	cacheStore ports.CacheStore // nil: there is nowhere to keep what is cached
-	caches     *app.Caches      // nil as well then
-	answers    bool             // queries are answered from the caches once the core runs
+	made
+	broken  atomic.Uint64 // live payloads that could not be read
+	told    atomic.Uint64 // live messages whose handlers have ended
+	answers bool          // queries are answered from the caches once the core runs
+	unwatch func() error
 
 	mu          sync.Mutex
 	groups      []*subscription
@@ -60,6 +46,23 @@ type Core struct {
 	closing     sync.Once
 	closed      atomic.Bool
 	closeErr    error
+}
+
+// made is what a core is made of.
+type made struct {
+	config     Config
+	backend    backend
+	sweeper    *app.Sweeper
+	kept       app.Views     // what is kept of users
+	effects    ports.Effects // nil: there is nowhere to remember them
+	entities   *app.Entities
+	cacheStore ports.CacheStore // nil: there is nowhere to keep what is cached
+	caches     *app.Caches      // nil as well then
+	codec      *wireformat.Codec
+	clock      ports.Clock
+	counters   *pubsub.Counters
+	progress   *progress
+	telemetry  *telemetry.Telemetry
 }
 
 // Errors of registering handlers.
@@ -104,14 +107,12 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 }
 
 func newCore(
-	c Config, p parts, b backend, chats *app.Chats, presence *app.Presence, sweeper *app.Sweeper, queries *app.Queries, limits *app.Limits, sessions *app.Sessions, entities *app.Entities,
-	effects ports.Effects, kept app.Views, codec *wireformat.Codec, clock ports.Clock, o opening, meter metric.Meter, moved *progress,
-	counters *pubsub.Counters, store ports.CacheStore, caches *app.Caches, helpers *Helpers,
+	m made, o opening, meter metric.Meter,
+	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Limits: limits, Sessions: sessions, Helpers: helpers,
-		sweeper: sweeper, config: c, kept: kept, effects: effects, backend: b, codec: codec, clock: clock, entities: entities, telemetry: o.telemetry, progress: moved,
-		counters: counters, running: make(chan struct{}), cacheStore: store, caches: caches,
+		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
+		made: m, running: make(chan struct{}),
 	}
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
@@ -128,7 +129,7 @@ func newCore(
 	}
 	o.done(err)
 	if err != nil {
-		return nil, errors.Join(err, b.Close())
+		return nil, errors.Join(err, m.backend.Close())
 	}
 	return core, nil
 }

@@ -21,7 +21,7 @@ var (
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches, newLimits,
 		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
-		newCore,
+		wire.Struct(new(made), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
 		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,

@@ -55,45 +55,60 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		codec:    codec,
 		clients:  chatcoreClients,
 	}
+	iDs := newIDs(p)
+	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter)
+	if err != nil {
+		return nil, err
+	}
+	clock := newClock(p)
+	sweeper := newSweeper(presenceStore, clock, config)
+	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
+	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
+	effects := newEffects(p, config, chatcoreCommandClient, keys)
+	entities := newEntities(log, log, config, chatcoreWatch)
+	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
+	queries := app.NewQueries(log, entities, views)
+	caches, err := newCaches(config, cacheStore, clock, queries)
+	if err != nil {
+		return nil, err
+	}
+	chatcoreProgress := newProgress()
 	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
 	telemetry := newTelemetry(chatcoreOpening)
+	chatcoreMade := made{
+		config:     config,
+		backend:    chatcoreRedisBackend,
+		sweeper:    sweeper,
+		kept:       views,
+		effects:    effects,
+		entities:   entities,
+		cacheStore: cacheStore,
+		caches:     caches,
+		codec:      codec,
+		clock:      clock,
+		counters:   counters,
+		progress:   chatcoreProgress,
+		telemetry:  telemetry,
+	}
 	eventLog := tracedLog(log, telemetry)
-	entities := newEntities(log, log, config, chatcoreWatch)
-	iDs := newIDs(p)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
-	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
-	clock := newClock(p)
 	policy := newPolicy(config)
 	limiter := newLimiter(p, chatcoreCommandClient, keys)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
-	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter)
-	if err != nil {
-		return nil, err
-	}
 	presence := presenceUseCases(presenceStore, telemetry)
-	sweeper := newSweeper(presenceStore, clock, config)
-	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
-	queries := app.NewQueries(log, entities, views)
 	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
 	if err != nil {
 		return nil, err
 	}
 	sessionMode := newSessionMode(config)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	effects := newEffects(p, config, chatcoreCommandClient, keys)
-	chatcoreProgress := newProgress()
-	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
-	caches, err := newCaches(config, cacheStore, clock, queries)
-	if err != nil {
-		return nil, err
-	}
 	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
 	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreRedisBackend, chats, presence, sweeper, queries, limits, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -115,39 +130,54 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 		delivery: memory,
 		counters: counters,
 	}
+	iDs := newIDs(p)
 	meter := newMeter(p)
 	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
 	telemetry := newTelemetry(chatcoreOpening)
-	eventLog := tracedLog(log, telemetry)
+	liveBus := newLiveBus(local, codec, iDs, telemetry)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	sweeper := newSweeper(presenceStore, clock, config)
+	typingMarks := newMemoryTyping(p, log)
+	views := newMemoryViews(p, log, typingMarks)
+	effects := newMemoryEffects(p, config, clock)
 	chatcoreWatch := newWatch()
 	entities := newEntities(log, log, config, chatcoreWatch)
-	iDs := newIDs(p)
-	liveBus := newLiveBus(local, codec, iDs, telemetry)
-	typingMarks := newMemoryTyping(p, log)
-	policy := newPolicy(config)
-	limiter := newMemoryLimiter(p, clock)
-	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus)
-	presence := presenceUseCases(presenceStore, telemetry)
-	sweeper := newSweeper(presenceStore, clock, config)
-	views := newMemoryViews(p, log, typingMarks)
-	queries := app.NewQueries(log, entities, views)
-	sessionStore := newMemorySessionStore(p, config, clock)
-	sessionMode := newSessionMode(config)
-	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	effects := newMemoryEffects(p, config, clock)
 	cacheStore := newMemoryCacheStore(p, clock)
+	queries := app.NewQueries(log, entities, views)
 	caches, err := newCaches(config, cacheStore, clock, queries)
 	if err != nil {
 		return nil, err
 	}
+	chatcoreMade := made{
+		config:     config,
+		backend:    chatcoreMemoryBackend,
+		sweeper:    sweeper,
+		kept:       views,
+		effects:    effects,
+		entities:   entities,
+		cacheStore: cacheStore,
+		caches:     caches,
+		codec:      codec,
+		clock:      clock,
+		counters:   counters,
+		progress:   chatcoreProgress,
+		telemetry:  telemetry,
+	}
+	eventLog := tracedLog(log, telemetry)
+	policy := newPolicy(config)
+	limiter := newMemoryLimiter(p, clock)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	presence := presenceUseCases(presenceStore, telemetry)
+	sessionStore := newMemorySessionStore(p, config, clock)
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	chatcoreStored := newMemoryStored(p, clock)
 	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreMemoryBackend, chats, presence, sweeper, queries, limits, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
 		return nil, err
 	}
@@ -156,47 +186,62 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 
 func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreOwnBackend := newOwnBackend(p)
-	log := ownLog(chatcoreOwnBackend)
+	clock := newClock(p)
+	publisher := ownPublisher(chatcoreOwnBackend)
+	codec := newCodec(p)
+	iDs := newIDs(p)
 	meter := newMeter(p)
 	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
 	telemetry := newTelemetry(chatcoreOpening)
-	eventLog := tracedLog(log, telemetry)
+	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	sweeper := newSweeper(presenceStore, clock, config)
+	typingMarks := newOwnTyping(p, clock)
+	views := ownViews(p, chatcoreOwnBackend, typingMarks)
+	effects := ownEffects(p)
+	log := ownLog(chatcoreOwnBackend)
 	snapshots := ownSnapshots(chatcoreOwnBackend)
 	chatcoreWatch := newWatch()
 	entities := newEntities(log, snapshots, config, chatcoreWatch)
-	publisher := ownPublisher(chatcoreOwnBackend)
-	codec := newCodec(p)
-	iDs := newIDs(p)
-	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
-	clock := newClock(p)
-	typingMarks := newOwnTyping(p, clock)
-	policy := newPolicy(config)
-	limiter := newMemoryLimiter(p, clock)
-	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus)
-	presence := presenceUseCases(presenceStore, telemetry)
-	sweeper := newSweeper(presenceStore, clock, config)
-	views := ownViews(p, chatcoreOwnBackend, typingMarks)
-	queries := app.NewQueries(log, entities, views)
-	sessionStore := newMemorySessionStore(p, config, clock)
-	sessionMode := newSessionMode(config)
-	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	effects := ownEffects(p)
-	chatcoreProgress := newProgress()
-	counters := newCounters()
 	cacheStore := ownCacheStore(p)
+	queries := app.NewQueries(log, entities, views)
 	caches, err := newCaches(config, cacheStore, clock, queries)
 	if err != nil {
 		return nil, err
 	}
+	counters := newCounters()
+	chatcoreProgress := newProgress()
+	chatcoreMade := made{
+		config:     config,
+		backend:    chatcoreOwnBackend,
+		sweeper:    sweeper,
+		kept:       views,
+		effects:    effects,
+		entities:   entities,
+		cacheStore: cacheStore,
+		caches:     caches,
+		codec:      codec,
+		clock:      clock,
+		counters:   counters,
+		progress:   chatcoreProgress,
+		telemetry:  telemetry,
+	}
+	eventLog := tracedLog(log, telemetry)
+	policy := newPolicy(config)
+	limiter := newMemoryLimiter(p, clock)
+	limits := newLimits(config, limiter)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	presence := presenceUseCases(presenceStore, telemetry)
+	sessionStore := newMemorySessionStore(p, config, clock)
+	sessionMode := newSessionMode(config)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	chatcoreStored := newMemoryStored(p, clock)
 	liveTransport := ownTransport(chatcoreOwnBackend)
 	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
-	core, err := newCore(config, p, chatcoreOwnBackend, chats, presence, sweeper, queries, limits, sessions, entities, effects, views, codec, clock, chatcoreOpening, meter, chatcoreProgress, counters, cacheStore, caches, helpers)
+	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
 		return nil, err
 	}
