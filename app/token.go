@@ -83,7 +83,7 @@ func (t SessionToken) parse() (user domain.UserID, secret string, ok bool) {
 // decoded takes the one spelling that the encoder gives: the decoder also takes line ends, and any bits that are left over at the end.
 func decoded(s string) (string, bool) {
 	var plain, again [maxToken]byte
-	n, err := base64.RawURLEncoding.Decode(plain[:], []byte(s))
+	n, err := base64.RawURLEncoding.Decode(plain[:], append(again[:0], s...))
 	if err != nil {
 		return "", false
 	}

@@ -1,13 +1,10 @@
 package redis
 
 import (
-	"cmp"
 	"context"
 	"crypto/subtle"
 	"encoding/json"
-	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -58,20 +55,6 @@ func (s *Sessions) prefix(user domain.UserID) string {
 		return s.keys.guideSession("")
 	}
 	return s.keys.sessionPrefix(user)
-}
-
-// sessionRecord is a session as it is kept. Compat mode reads no more than userId and deviceId of what others keep.
-type sessionRecord struct {
-	Own       *sessionOwn `json:"_cc,omitempty"` // first: the script looks for it there
-	User      string      `json:"userId"`
-	Device    string      `json:"deviceId,omitempty"`
-	Name      string      `json:"deviceName,omitempty"`
-	UserAgent string      `json:"userAgent,omitempty"`
-	IP        string      `json:"ip,omitempty"`
-}
-
-type sessionOwn struct {
-	ID string `json:"id"`
 }
 
 // Open implements [ports.Sessions].
@@ -194,90 +177,4 @@ func text(v any) string {
 // milliseconds is a duration as the scripts take it, at least 1: 0 ms is no TTL.
 func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
-}
-
-// sessionField is what the hash of a user's sessions says of one.
-type sessionField struct {
-	key                string
-	number             uint64
-	opened, ends, seen time.Time
-	idle               time.Duration
-}
-
-func parseSessionField(s string) (f sessionField, ok bool) {
-	parts := strings.Split(s, " ")
-	if len(parts) != 6 {
-		return f, false
-	}
-	var numbers [5]int64
-	for i := range numbers {
-		n, err := strconv.ParseInt(parts[i+1], 10, 64)
-		if err != nil || n < 0 {
-			return f, false
-		}
-		numbers[i] = n
-	}
-	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
-	return sessionField{
-		key: parts[0], number: uint64(numbers[0]), opened: at(numbers[1]), ends: at(numbers[2]), seen: at(numbers[3]), //nolint:gosec // not negative
-		idle: time.Duration(numbers[4]) * time.Millisecond,
-	}, true
-}
-
-// parseSession reads one session from its record and its field, which have to agree on whose it is. at is the key that the field tells.
-func parseSession(user domain.UserID, record, id, field string) (s domain.Session, at string, ok bool) {
-	var r sessionRecord
-	f, ok := parseSessionField(field)
-	if !ok || json.Unmarshal([]byte(record), &r) != nil || r.Own == nil || r.Own.ID != id || r.User != string(user) {
-		return s, "", false
-	}
-	return domain.Session{
-		ID: domain.SessionID(id), User: user, Device: r.device(), OpenedAt: f.opened, SeenAt: f.seen, EndsAt: f.ends, Idle: f.idle,
-	}, f.key, true
-}
-
-// device leaves out what no device of ours could have, if somebody else has changed the record.
-func (r sessionRecord) device() domain.Device {
-	d := domain.Device{ID: domain.DeviceID(r.Device), Name: r.Name, UserAgent: r.UserAgent, IP: r.IP}
-	if d.Check() == nil {
-		return d
-	}
-	if d = (domain.Device{ID: d.ID}); d.Check() == nil {
-		return d
-	}
-	return domain.Device{}
-}
-
-// foreignSession reads what the guide's programs keep: an object with a userId.
-func foreignSession(record string) (domain.Session, bool) {
-	var r struct {
-		User   string `json:"userId"`
-		Device any    `json:"deviceId"`
-	}
-	if json.Unmarshal([]byte(record), &r) != nil {
-		return domain.Session{}, false
-	}
-	user, err := domain.ParseUserID(r.User)
-	return domain.Session{User: user, Device: sessionRecord{Device: text(r.Device)}.device()}, err == nil
-}
-
-// several reads records, ids and fields, one after another, in the order in which the sessions were opened. What is no session is left out.
-func several(user domain.UserID, reply []any) []domain.Session {
-	type numbered struct {
-		domain.Session
-		number uint64
-	}
-	var found []numbered
-	for ; len(reply) >= 3; reply = reply[3:] {
-		if session, _, ok := parseSession(user, text(reply[0]), text(reply[1]), text(reply[2])); ok {
-			f, _ := parseSessionField(text(reply[2]))
-			found = append(found, numbered{session, f.number})
-		}
-	}
-	slices.SortFunc(found, func(a, b numbered) int { return cmp.Compare(a.number, b.number) })
-	sessions := make([]domain.Session, len(found))
-	for i, f := range found {
-		sessions[i] = f.Session
-	}
-	return sessions
 }
