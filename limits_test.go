@@ -102,3 +102,7 @@ type never struct{}
 func (never) Allow(context.Context, ports.Limit, int, ...string) (ports.Decision, error) {
 	return ports.Decision{RetryAfter: time.Second}, nil
 }
+
+func (never) AllowAll(context.Context, ...ports.Take) ([]ports.Decision, error) {
+	return []ports.Decision{{RetryAfter: time.Second}}, nil
+}

@@ -125,21 +125,70 @@ func (l *Limits) AllowN(ctx context.Context, kind string, n int, subject ...stri
 	case err == nil:
 		l.refused.Add(1)
 		return d, &ports.LimitedError{Kind: kind, RetryAfter: d.RetryAfter}
-	case ctx.Err() != nil || errors.Is(err, domain.ErrInvalid) || limit.closed(kind):
-		return ports.Decision{}, fmt.Errorf("limit %q: %w", kind, err)
 	}
-	l.unchecked.Add(1)
+	if err := l.unasked(ctx, err, []taking{{kind, subject}}); err != nil {
+		return ports.Decision{}, err
+	}
 	return ports.Decision{Allowed: true}, nil
 }
 
-// take is Allow for kinds that need not have a limit, and for commands that need not have limits.
-func (l *Limits) take(ctx context.Context, kind string, subject ...string) error {
+// taking is a kind that a command takes, and from whom.
+type taking struct {
+	kind    string
+	subject []string
+}
+
+// take is Allow for kinds that need not have a limit, all or none of them, and for commands that need not have limits. It is one round trip.
+func (l *Limits) take(ctx context.Context, all ...taking) error {
 	if l == nil {
 		return nil
 	}
-	if _, there := l.kinds[kind]; !there {
-		return nil
+	all = slices.DeleteFunc(all, func(t taking) bool { _, there := l.kinds[t.kind]; return !there })
+	if len(all) < 2 {
+		return l.takeEach(ctx, all)
 	}
-	_, err := l.Allow(ctx, kind, subject...)
-	return err
+	takes := make([]ports.Take, len(all))
+	for i, t := range all {
+		takes[i] = ports.Take{Limit: l.kinds[t.kind].limit(), N: 1, Name: append([]string{t.kind}, t.subject...)}
+	}
+	decisions, err := l.limiter.AllowAll(ctx, takes...)
+	switch {
+	case errors.Is(err, ports.ErrForeignValue): // of one of them, and each has its own way to fail
+		return l.takeEach(ctx, all)
+	case err != nil:
+		return l.unasked(ctx, err, all)
+	}
+	if last := len(decisions) - 1; !decisions[last].Allowed {
+		l.refused.Add(1)
+		return &ports.LimitedError{Kind: all[last].kind, RetryAfter: decisions[last].RetryAfter}
+	}
+	return nil
+}
+
+// takeEach takes those first that may fail the call because they cannot be checked.
+func (l *Limits) takeEach(ctx context.Context, all []taking) error {
+	open := func(t taking) int {
+		if l.kinds[t.kind].closed(t.kind) {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(all, func(a, b taking) int { return open(a) - open(b) })
+	for _, t := range all {
+		if _, err := l.Allow(ctx, t.kind, t.subject...); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// unasked is what becomes of a call whose limits could not be checked.
+func (l *Limits) unasked(ctx context.Context, err error, all []taking) error {
+	for _, t := range all {
+		if ctx.Err() != nil || errors.Is(err, domain.ErrInvalid) || l.kinds[t.kind].closed(t.kind) {
+			return fmt.Errorf("limit %q: %w", t.kind, err)
+		}
+	}
+	l.unchecked.Add(1)
+	return nil
 }

@@ -18,6 +18,10 @@ func (b unasked) Allow(context.Context, ports.Limit, int, ...string) (ports.Deci
 	return ports.Decision{}, b.err
 }
 
+func (b unasked) AllowAll(context.Context, ...ports.Take) ([]ports.Decision, error) {
+	return nil, b.err
+}
+
 func TestASendBeyondItsLimitRecordsNothing(t *testing.T) {
 	s, chats, _ := newStage(t, app.Policy{}, map[string]app.Limit{
 		app.LimitSend: {Rate: 3, Per: time.Minute}, app.LimitSendInChat: {Algorithm: ports.GCRA, Rate: 60, Per: time.Minute, Burst: 2},
@@ -45,18 +49,18 @@ func TestASendBeyondItsLimitRecordsNothing(t *testing.T) {
 	send("m2", ports.ErrRateLimited, time.Second)
 	head(before.Head + 1)
 	s.clock.forward(time.Second)
-	send("m2", ports.ErrRateLimited, 59*time.Second) // the user's own limit
-	send("m1", ports.ErrRateLimited, 59*time.Second) // was recorded, and still is
+	send("m2", nil, 0)                               // what the chat's limit refused, the user's has not given
+	send("m2", ports.ErrRateLimited, 59*time.Second) // the user's own limit; it was recorded, and still is
 	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "bob", Content: "x"}); err != nil {
 		t.Errorf("someone else: %v", err)
 	}
-	head(before.Head + 2)
+	head(before.Head + 3)
 	if _, err := chats.Backdated(s.clock.Now()).Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m3", Content: "x"}); err != nil {
 		t.Errorf("an import: %v", err)
 	}
 	s.clock.forward(time.Minute)
-	send("m2", nil, 0)
-	head(before.Head + 4)
+	send("m4", nil, 0)
+	head(before.Head + 5)
 }
 
 func TestStartsOfTypingAreLimitedAcrossChats(t *testing.T) {
@@ -112,6 +116,56 @@ func TestALimitThatCannotBeChecked(t *testing.T) {
 	chats := app.NewChats(s, app.NewEntities(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, app.NewLimits(unasked{foreign}, kinds))
 	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", Content: "x"}); err != nil {
 		t.Errorf("a send whose limit fails open: %v", err)
+	}
+}
+
+// apart has limits that cannot be asked together, and one that cannot be asked at all.
+type apart struct {
+	ports.Limiter
+	together error
+	broken   string
+}
+
+func (a apart) AllowAll(context.Context, ...ports.Take) ([]ports.Decision, error) {
+	return nil, a.together
+}
+
+func (a apart) Allow(ctx context.Context, limit ports.Limit, n int, name ...string) (ports.Decision, error) {
+	if name[0] == a.broken {
+		return ports.Decision{}, ports.ErrForeignValue
+	}
+	return a.Limiter.Allow(ctx, limit, n, name...)
+}
+
+// TestLimitsThatCannotBeTakenTogether fails each in its own way where one of them is broken, and where Redis is gone if any of them is closed.
+func TestLimitsThatCannotBeTakenTogether(t *testing.T) {
+	for what, c := range map[string]struct {
+		together       error
+		broken         string
+		user, chat     app.Failure
+		want           error
+		sends, refused uint64
+	}{
+		"an open one is broken":       {ports.ErrForeignValue, app.LimitSend, app.FailOpen, app.FailClosed, ports.ErrRateLimited, 2, 1},
+		"a closed one is broken":      {ports.ErrForeignValue, app.LimitSendInChat, app.FailOpen, app.FailClosed, ports.ErrForeignValue, 0, 0},
+		"no Redis, both open":         {ports.ErrUnavailable, "", app.FailByKind, app.FailOpen, nil, 3, 0},
+		"no Redis, the second closed": {ports.ErrUnavailable, "", app.FailOpen, app.FailClosed, ports.ErrUnavailable, 0, 0},
+	} {
+		s, _, _ := newStage(t, app.Policy{}, nil)
+		l := app.NewLimits(apart{s.limiter, c.together, c.broken}, map[string]app.Limit{
+			app.LimitSend: {Rate: 1, Per: time.Minute, OnFailure: c.user}, app.LimitSendInChat: {Rate: 2, Per: time.Minute, OnFailure: c.chat},
+		})
+		chats := app.NewChats(s, app.NewEntities(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, l)
+		var err error
+		sends := uint64(0)
+		for range 3 {
+			if _, err = chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", Content: "x"}); err == nil {
+				sends++
+			}
+		}
+		if !errors.Is(err, c.want) || sends != c.sends || l.Stats().Refused != c.refused {
+			t.Errorf("%s: %d sends, then %v, counted %+v", what, sends, err, l.Stats())
+		}
 	}
 }
 

@@ -29,18 +29,16 @@ type Sent struct {
 // Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as
 // the chat exists: it gives the first result, whatever it says now. [domain.ErrMessageExists] if the id is someone else's.
 //
-// [LimitSend] and [LimitSendInChat] are taken first, each in a round trip of its own if it is set: a send that is given again counts again,
-// and one that its limit refuses may have been recorded when it was given before.
+// [LimitSend] and [LimitSendInChat] are taken first if they are set, in one round trip, both or none; on a Cluster one after the other, and the
+// first stays taken if the second refuses. A send that is given again counts again, and one that its limit refuses may have been recorded when it
+// was given before.
 func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	draft, err := c.draft(cmd)
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Mentions), err); err != nil {
 		return Sent{}, err
 	}
 	by := cmd.By
-	if err := c.limits.take(ctx, LimitSend, string(by)); err != nil {
-		return Sent{}, err
-	}
-	if err := c.limits.take(ctx, LimitSendInChat, string(by), string(cmd.Chat)); err != nil {
+	if err := c.limits.take(ctx, taking{LimitSend, []string{string(by)}}, taking{LimitSendInChat, []string{string(by), string(cmd.Chat)}}); err != nil {
 		return Sent{}, err
 	}
 	done, err := c.run(ctx, command{

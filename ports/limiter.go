@@ -20,6 +20,17 @@ type Limiter interface {
 	// Errors: a [*domain.InvalidError] for what [CheckTake] refuses, [ErrUnavailable], [ErrForeignValue]. With any of them nothing is known to
 	// have been taken.
 	Allow(ctx context.Context, limit Limit, n int, name ...string) (Decision, error)
+	// AllowAll is Allow for several limits of different names, in one step: it takes from all of them or from none. It gives a decision for each, up
+	// to the first that refuses. A store that has the names in different places, as a Cluster does, may take them one after another: then what was
+	// taken before a refusal, or an error, stays taken.
+	AllowAll(ctx context.Context, takes ...Take) ([]Decision, error)
+}
+
+// Take is what is taken from one of several limits.
+type Take struct {
+	Limit Limit
+	N     int
+	Name  []string
 }
 
 // Algorithm is how a limit counts.
@@ -101,6 +112,19 @@ func CheckTake(limit Limit, n int, name []string) error {
 	for _, part := range name {
 		if part == "" || len(part) > MaxNamePart {
 			return &domain.InvalidError{Field: "name", Problem: fmt.Sprintf("has a part of %d bytes", len(part)), Allowed: "1 to " + strconv.Itoa(MaxNamePart) + " bytes"}
+		}
+	}
+	return nil
+}
+
+// CheckTakes is [CheckTake] for each of at least one.
+func CheckTakes(takes []Take) error {
+	if len(takes) == 0 {
+		return &domain.InvalidError{Field: "takes", Problem: "is empty", Allowed: "at least one"}
+	}
+	for _, t := range takes {
+		if err := CheckTake(t.Limit, t.N, t.Name); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -19,7 +19,6 @@ const module = "chatcore"
 // vendors of the adapters.
 const (
 	goRedis   = "github.com/redis/go-redis/v9"
-	redisRate = "github.com/go-redis/redis_rate/v10"
 	watermill = "github.com/ThreeDotsLabs/watermill"
 	stock     = "github.com/ThreeDotsLabs/watermill-redisstream"
 	otelAPI   = "go.opentelemetry.io/otel"
@@ -36,7 +35,7 @@ var layers = map[string][]string{
 	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "golang.org/x/sync"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
-	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", goRedis, redisRate, otelAPI, uuids},
+	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", goRedis, otelAPI, uuids},
 	"adapters/pubsub":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids},
 	"adapters/memory":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/telemetry":  {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},

@@ -38,30 +38,51 @@ func NewLimiter(clock ports.Clock) *Limiter {
 
 // Allow implements [ports.Limiter].
 func (l *Limiter) Allow(ctx context.Context, limit ports.Limit, n int, name ...string) (ports.Decision, error) {
-	if err := ports.CheckTake(limit, n, name); err != nil {
+	decisions, err := l.AllowAll(ctx, ports.Take{Limit: limit, N: n, Name: name})
+	if err != nil {
 		return ports.Decision{}, err
 	}
+	return decisions[0], nil
+}
+
+// AllowAll implements [ports.Limiter].
+func (l *Limiter) AllowAll(ctx context.Context, takes ...ports.Take) ([]ports.Decision, error) {
+	if err := ports.CheckTakes(takes); err != nil {
+		return nil, err
+	}
 	if err := ctx.Err(); err != nil {
-		return ports.Decision{}, err
+		return nil, err
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.clock.Now()
-	key := limited{limit.Algorithm, fmt.Sprintf("%q", name)}
-	before := l.taken[key]
-	if !now.Before(before.until) {
-		before = taken{until: now}
+	decisions, after := make([]ports.Decision, 0, len(takes)), make(map[limited]taken, len(takes))
+	for _, t := range takes {
+		key := limited{t.Limit.Algorithm, fmt.Sprintf("%q", t.Name)}
+		before := l.taken[key]
+		if !now.Before(before.until) {
+			before = taken{until: now}
+		}
+		decide := window
+		if t.Limit.Algorithm == ports.GCRA {
+			decide = gcra
+		}
+		var d ports.Decision
+		d, after[key] = decide(t.Limit, t.N, before, now)
+		if decisions = append(decisions, d); !d.Allowed {
+			if after[key].until.After(now) {
+				l.taken[key] = after[key] // its window, if the clock was set back
+			}
+			return decisions, nil
+		}
 	}
-	decide := window
-	if limit.Algorithm == ports.GCRA {
-		decide = gcra
+	for key, t := range after {
+		if t.until.After(now) {
+			l.taken[key] = t
+			l.sweep(now)
+		}
 	}
-	d, after := decide(limit, n, before, now)
-	if after.until.After(now) {
-		l.taken[key] = after
-		l.sweep(now)
-	}
-	return d, nil
+	return decisions, nil
 }
 
 // window decides; before.until is now if the window is over.

@@ -56,6 +56,8 @@ func TestLimiter(t *testing.T) {
 		clock := newClock()
 		return NewLimiter(clock), clock.forward
 	})
+	clock := newClock()
+	porttest.LimitsTogether(t, NewLimiter(clock), clock.forward)
 }
 
 // TestLimitsAtTheEdge looks at the last nanosecond before a window ends and before an interval has passed, and at the first one after.

@@ -41,7 +41,10 @@ func TestOnACluster(t *testing.T) {
 	for i := range cluster.Masters { // the marks would expire while others compare all that there is
 		cluster.Client(t, i).FlushAll(t.Context())
 	}
-	t.Run("limiter", func(t *testing.T) { testLimiter(t, client, clusterKeys(t)) })
+	t.Run("limiter", func(t *testing.T) {
+		testLimiter(t, client, clusterKeys(t))
+		testLimitsOnACluster(t, client)
+	})
 	t.Run("views by user", func(t *testing.T) {
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUserChats(client, clusterKeys(t)) })
@@ -56,6 +59,7 @@ func TestOnACluster(t *testing.T) {
 	})
 	t.Run("sessions", func(t *testing.T) {
 		porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return hashedSessions(t, client, clusterKeys(t)) })
+		testSessionsInAMigratingSlot(t, cluster, client)
 	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
 	t.Run("store", func(t *testing.T) {

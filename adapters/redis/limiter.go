@@ -4,10 +4,9 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"strings"
+	"strconv"
 	"time"
 
-	rate "github.com/go-redis/redis_rate/v10"
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/ports"
@@ -16,39 +15,16 @@ import (
 // Limiter counts fixed windows where the wire contract says, in plain counters that other programs count on too, and the state of GCRA in
 // keys of its own, so that neither takes the other's for its own.
 type Limiter struct {
-	client goredis.UniversalClient
-	keys   Keys
-	window *goredis.Script
-	gcra   *rate.Limiter
+	client      goredis.UniversalClient
+	keys        Keys
+	window, all *goredis.Script
 }
 
 var _ ports.Limiter = (*Limiter)(nil)
 
 // NewLimiter counts under the names of keys.
 func NewLimiter(client goredis.UniversalClient, keys Keys) *Limiter {
-	return &Limiter{client: client, keys: keys, window: goredis.NewScript(limitSource), gcra: rate.NewLimiter(renamed{client})}
-}
-
-// renamed takes the prefix off that redis_rate puts before every key.
-type renamed struct{ goredis.UniversalClient }
-
-func (r renamed) Del(ctx context.Context, keys ...string) *goredis.IntCmd {
-	return r.UniversalClient.Del(ctx, unprefixed(keys)...)
-}
-
-func (r renamed) Eval(ctx context.Context, script string, keys []string, args ...any) *goredis.Cmd {
-	return r.UniversalClient.Eval(ctx, script, unprefixed(keys), args...)
-}
-
-func (r renamed) EvalSha(ctx context.Context, sha1 string, keys []string, args ...any) *goredis.Cmd {
-	return r.UniversalClient.EvalSha(ctx, sha1, unprefixed(keys), args...)
-}
-
-func unprefixed(keys []string) []string {
-	for i, key := range keys { // the slice is made for the call
-		keys[i] = strings.TrimPrefix(key, "rate:")
-	}
-	return keys
+	return &Limiter{client: client, keys: keys, window: goredis.NewScript(limitSource), all: goredis.NewScript(limitsSource)}
 }
 
 // Allow implements [ports.Limiter] in one round trip. Time is Redis's own.
@@ -59,10 +35,42 @@ func (l *Limiter) Allow(ctx context.Context, limit ports.Limit, n int, name ...s
 	if err := ctx.Err(); err != nil {
 		return ports.Decision{}, err
 	}
-	if limit.Algorithm == ports.GCRA {
-		return l.allowGCRA(ctx, limit, n, l.keys.gcra(name))
+	if limit.Algorithm == ports.FixedWindow {
+		return l.allowWindow(ctx, limit, n, l.keys.rateLimit(name))
 	}
-	return l.allowWindow(ctx, limit, n, l.keys.rateLimit(name))
+	return one(l.take(ctx, []ports.Take{{Limit: limit, N: n, Name: name}}))
+}
+
+func one(decisions []ports.Decision, err error) (ports.Decision, error) {
+	if err != nil {
+		return ports.Decision{}, err
+	}
+	return decisions[0], nil
+}
+
+// AllowAll implements [ports.Limiter] in one round trip. On a Cluster the names are in different slots: they are taken one after another, and
+// what was taken before a refusal stays taken.
+func (l *Limiter) AllowAll(ctx context.Context, takes ...ports.Take) ([]ports.Decision, error) {
+	if err := ports.CheckTakes(takes); err != nil {
+		return nil, err
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if !l.keys.cluster {
+		return l.take(ctx, takes)
+	}
+	decisions := make([]ports.Decision, 0, len(takes))
+	for _, t := range takes {
+		d, err := l.Allow(ctx, t.Limit, t.N, t.Name...)
+		if err != nil {
+			return nil, err
+		}
+		if decisions = append(decisions, d); !d.Allowed {
+			break
+		}
+	}
+	return decisions, nil
 }
 
 func (l *Limiter) allowWindow(ctx context.Context, limit ports.Limit, n int, key string) (ports.Decision, error) {
@@ -70,42 +78,70 @@ func (l *Limiter) allowWindow(ctx context.Context, limit ports.Limit, n int, key
 	if err != nil {
 		return ports.Decision{}, unlimited(ctx, err, key)
 	}
-	outcome, count, left := reply[0], reply[1], time.Duration(reply[2])*time.Millisecond
-	if outcome < 0 {
+	if reply[0] < 0 {
 		return ports.Decision{}, foreignLimit(key)
 	}
-	d := ports.Decision{Allowed: outcome == 1, Remaining: int(max(int64(limit.Rate)-count, 0)), ResetAfter: left}
+	return inWindow(limit, reply[0] == 1, reply[1], time.Duration(reply[2])*time.Millisecond), nil
+}
+
+func inWindow(limit ports.Limit, allowed bool, count int64, left time.Duration) ports.Decision {
+	d := ports.Decision{Allowed: allowed, Remaining: int(max(int64(limit.Rate)-count, 0)), ResetAfter: left}
 	if !d.Allowed {
 		d.RetryAfter = max(left, time.Millisecond) // it ends within the present one
 	}
-	return d, nil
+	return d
 }
 
-// allowGCRA tells what is left by the time of reset: redis_rate's own figure is cut to a whole number after its floating-point error, and
-// one too low half of the time.
-func (l *Limiter) allowGCRA(ctx context.Context, limit ports.Limit, n int, key string) (ports.Decision, error) {
-	capacity := limit.Capacity()
-	settings := rate.Limit{Rate: limit.Rate, Burst: capacity, Period: limit.Per}
-	interval := limit.Per.Seconds() / float64(limit.Rate)
-	full := interval * float64(capacity)
-	result, err := l.gcra.AllowN(ctx, key, settings, n)
-	if err == nil && (result.ResetAfter < 0 || result.ResetAfter.Seconds() > full+1) {
-		// So much was never taken: the clock was set back, or the limit was a larger one. It would refuse for as long; begin anew.
-		if err = l.gcra.Reset(ctx, key); err == nil {
-			result, err = l.gcra.AllowN(ctx, key, settings, n)
+func inGCRA(limit ports.Limit, allowed bool, reset, retry float64) ports.Decision {
+	capacity, interval := limit.Capacity(), interval(limit)
+	left := math.Floor((interval*float64(capacity)-reset)/interval + 1e-4)
+	d := ports.Decision{Allowed: allowed, Remaining: int(min(max(left, 0), float64(capacity))), ResetAfter: max(seconds(reset), 0)}
+	if !d.Allowed {
+		d.RetryAfter = max(seconds(retry), time.Microsecond)
+	}
+	return d
+}
+
+func interval(limit ports.Limit) float64 { return limit.Per.Seconds() / float64(limit.Rate) }
+
+func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
+
+func (l *Limiter) take(ctx context.Context, takes []ports.Take) ([]ports.Decision, error) {
+	keys, args := make([]string, len(takes)), make([]any, 0, 4*len(takes))
+	for i, t := range takes {
+		if t.Limit.Algorithm == ports.GCRA {
+			keys[i] = l.keys.gcra(t.Name)
+			args = append(args, "gcra", t.N, t.Limit.Capacity(), strconv.FormatFloat(interval(t.Limit), 'g', -1, 64))
+		} else {
+			keys[i] = l.keys.rateLimit(t.Name)
+			args = append(args, "window", t.N, t.Limit.Rate, t.Limit.Per.Milliseconds())
 		}
 	}
+	reply, err := l.all.Run(ctx, l.client, keys, args...).Slice()
 	if err != nil {
-		return ports.Decision{}, unlimited(ctx, err, key)
+		return nil, unlimited(ctx, err, keys[0])
 	}
-	left := math.Floor((full-result.ResetAfter.Seconds())/interval + 1e-4)
-	d := ports.Decision{
-		Allowed: result.RetryAfter < 0, Remaining: int(min(max(left, 0), float64(capacity))), ResetAfter: max(result.ResetAfter, 0),
+	decisions := make([]ports.Decision, 0, len(takes))
+	for i := 0; len(reply) >= 3; i, reply = i+1, reply[3:] {
+		outcome, _ := reply[0].(int64)
+		if outcome < 0 {
+			return nil, foreignLimit(keys[i])
+		}
+		first, err := strconv.ParseFloat(text(reply[1]), 64)
+		if err != nil {
+			return nil, fmt.Errorf("a limit's script: %w", err)
+		}
+		second, err := strconv.ParseFloat(text(reply[2]), 64)
+		if err != nil {
+			return nil, fmt.Errorf("a limit's script: %w", err)
+		}
+		if limit := takes[i].Limit; limit.Algorithm == ports.GCRA {
+			decisions = append(decisions, inGCRA(limit, outcome == 1, first, second))
+		} else {
+			decisions = append(decisions, inWindow(limit, outcome == 1, int64(first), time.Duration(second)*time.Millisecond))
+		}
 	}
-	if !d.Allowed {
-		d.RetryAfter = max(result.RetryAfter, time.Microsecond)
-	}
-	return d, nil
+	return decisions, nil
 }
 
 func foreignLimit(key string) error {

@@ -64,7 +64,90 @@ func testLimiter(t *testing.T, client goredis.UniversalClient, keys redis.Keys) 
 }
 
 func TestLimiter(t *testing.T) {
-	servers(t, func(t *testing.T, client goredis.UniversalClient) { testLimiter(t, client, newKeys(t, 1)) })
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		testLimiter(t, client, newKeys(t, 1))
+		keys := newKeys(t, 1)
+		porttest.LimitsTogether(t, redis.NewLimiter(client, keys), forward(t, client, keys))
+	})
+}
+
+// TestLimitsTogetherAreOneRoundTrip counts the commands that Redis is given, and has other programs count beside.
+func TestLimitsTogetherAreOneRoundTrip(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	l := redis.NewLimiter(client, plainKeys(t))
+	takes := []ports.Take{{Limit: fiveLogins, N: 1, Name: []string{"send", "ada"}}, {Limit: fivePaced, N: 1, Name: []string{"send-in-chat", "ada", "c"}}}
+	all := func(first, second int) {
+		t.Helper()
+		d, err := l.AllowAll(t.Context(), takes...)
+		if err != nil || len(d) != 2 || d[0].Remaining != first || d[1].Remaining != second {
+			t.Fatalf("%+v, error %v, want %d and %d left", d, err, first, second)
+		}
+	}
+	all(4, 4)
+	client.ConfigResetStat(t.Context())
+	all(3, 3)
+	if info := client.Info(t.Context(), "commandstats").Val(); strings.Count(info, "cmdstat_evalsha:calls=1,") != 1 || strings.Contains(info, "cmdstat_eval:") {
+		t.Errorf("there were %s", info)
+	}
+	if n := client.Incr(t.Context(), "ratelimit:send:ada").Val(); n != 3 {
+		t.Errorf("another program counts %d", n)
+	}
+	client.Persist(t.Context(), "ratelimit:send:ada")
+	all(1, 2)
+	if ttl := client.PTTL(t.Context(), "ratelimit:send:ada").Val(); ttl <= 14*time.Minute || ttl > 15*time.Minute {
+		t.Errorf("the counter lives for %v", ttl)
+	}
+	client.Set(t.Context(), "ratelimit:send:ada", 7, 0) // which nobody's window is, and is full
+	if d, err := l.AllowAll(t.Context(), takes...); err != nil || len(d) != 1 || d[0].Allowed || d[0].RetryAfter <= 14*time.Minute || d[0].RetryAfter > 15*time.Minute {
+		t.Errorf("a full counter: %+v, error %v", d, err)
+	}
+	if ttl := client.PTTL(t.Context(), "ratelimit:send:ada").Val(); ttl <= 14*time.Minute || ttl > 15*time.Minute {
+		t.Errorf("the full counter lives for %v", ttl)
+	}
+	for _, key := range []string{"ratelimit:send:ada", "cc:gcra:send-in-chat:ada:c"} {
+		for _, plant := range []func() error{
+			func() error { return client.RPush(t.Context(), key, "x").Err() },
+			func() error { return client.Set(t.Context(), key, "{}", 0).Err() },
+		} {
+			client.FlushAll(t.Context())
+			if err := plant(); err != nil {
+				t.Fatal(err)
+			}
+			before := dump(t, client)
+			d, err := l.AllowAll(t.Context(), takes...)
+			var foreign *ports.ForeignValueError
+			if !errors.As(err, &foreign) || foreign.Key != key || d != nil || !maps.Equal(before, dump(t, client)) {
+				t.Errorf("foreign under %s: %+v, error %v", key, d, err)
+			}
+		}
+	}
+	for _, text := range []string{"-1", "1.5", "007", "9999999999999999", " 1", "1e3", "inf"} {
+		client.FlushAll(t.Context())
+		client.Set(t.Context(), "ratelimit:send:ada", text, 0)
+		if d, err := l.AllowAll(t.Context(), takes...); !errors.Is(err, ports.ErrForeignValue) || d != nil {
+			t.Errorf("%q under a counter: %+v, error %v", text, d, err)
+		}
+	}
+}
+
+// testLimitsOnACluster has names in two slots: what the first limit gave before the second refuses stays taken.
+func testLimitsOnACluster(t *testing.T, client goredis.UniversalClient) {
+	l := redis.NewLimiter(client, clusterKeys(t))
+	one := ports.Limit{Algorithm: ports.GCRA, Rate: 1, Per: time.Hour}
+	takes := []ports.Take{{Limit: fiveLogins, N: 1, Name: []string{"together", "ada"}}, {Limit: one, N: 1, Name: []string{"together", "ada", "c"}}}
+	for i, allowed := range []bool{true, false} {
+		d, err := l.AllowAll(t.Context(), takes...)
+		if err != nil || len(d) != 2 || d[1].Allowed != allowed || d[0].Remaining != 4-i {
+			t.Errorf("%+v, error %v", d, err)
+		}
+	}
+	takes[0], takes[1] = takes[1], takes[0]
+	if d, err := l.AllowAll(t.Context(), takes...); err != nil || len(d) != 1 || d[0].Allowed {
+		t.Errorf("the other way round: %+v, error %v", d, err)
+	}
+	if d, err := l.Allow(t.Context(), fiveLogins, 0, "together", "ada"); err != nil || d.Remaining != 3 {
+		t.Errorf("%+v, error %v", d, err)
+	}
 }
 
 var (

@@ -29,6 +29,8 @@ var (
 	typingListSource string
 	//go:embed script/limit.lua
 	limitSource string
+	//go:embed script/limits.lua
+	limitsSource string
 	//go:embed script/once.lua
 	onceSource string
 	//go:embed script/view.lua

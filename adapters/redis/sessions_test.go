@@ -8,6 +8,8 @@ import (
 	"maps"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -383,5 +385,111 @@ func TestNoRecordOutlivesItsSession(t *testing.T) {
 		if ttl, left := client.PTTL(t.Context(), keys.SessionKey("ada", "HASH")).Val(), found.ExpiresAt().Sub(found.SeenAt); ttl > left || ttl < left-time.Minute {
 			t.Errorf("%v before it expires its record lives for %v", left, ttl)
 		}
+	}
+}
+
+// testSessionsInAMigratingSlot uses sessions while their slot is on its way. What has all of its keys where they were goes on; what needs a key that is not
+// there yet or no more has to wait for the end, and has changed nothing.
+func testSessionsInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
+	ctx, keys := t.Context(), clusterKeys(t)
+	store := redis.NewSessions(client, keys, porttest.SessionPolicy())
+	const user = "moving"
+	opensSession(t, store, user, "ID1", "HASH1")
+	opensSession(t, store, user, "ID2", "HASH2")
+	end := cluster.Migrate(t, keys.SessionsKey(user))
+	if found, err := store.Find(ctx, user, "HASH1"); err != nil || found.ID != "ID1" {
+		t.Errorf("found %+v, error %v", found, err)
+	}
+	if list, err := store.List(ctx, user); err != nil || len(list) != 2 {
+		t.Errorf("listed %+v, error %v", list, err)
+	}
+	for what, do := range map[string]func() error{
+		"a secret of nobody's": func() error { _, err := store.Find(ctx, user, "NONE"); return err },
+		"another key":          func() error { _, err := store.Rotate(ctx, user, "HASH1", "HASH3"); return err },
+		"one more": func() error {
+			_, _, err := store.Open(ctx, domain.Session{ID: "ID3", User: user}, "HASH3")
+			return err
+		},
+	} {
+		if err := do(); !errors.Is(err, ports.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if closed, err := store.Close(ctx, user, "ID2"); err != nil || closed.ID != "ID2" {
+		t.Errorf("closed %+v, error %v", closed, err)
+	}
+	end()
+	if list, err := store.List(ctx, user); err != nil || len(list) != 1 || list[0].ID != "ID1" {
+		t.Errorf("in the end there are %+v, error %v", list, err)
+	}
+	if rotated, err := store.Rotate(ctx, user, "HASH1", "HASH3"); err != nil || rotated.ID != "ID1" {
+		t.Errorf("rotated %+v, error %v", rotated, err)
+	}
+}
+
+// TestSessionsOfThousandsOfDevices opens them in a row and at once: the cap holds, nothing of the others is left, and an opening is as much work as the
+// sessions that are live.
+func TestSessionsOfThousandsOfDevices(t *testing.T) {
+	const most, inARow, atOnce = 32, 2000, 2000
+	client := connect(t, redistest.Start(t).URL())
+	store := redis.NewSessions(client, plainKeys(t), domain.SessionPolicy{Idle: time.Hour, Lifetime: 24 * time.Hour, PerUser: most})
+	var closed atomic.Int64
+	open := func(n int) {
+		_, gone, err := store.Open(t.Context(), domain.Session{
+			ID: domain.SessionID(fmt.Sprint("ID", n)), User: "ada", Device: domain.Device{ID: domain.DeviceID(fmt.Sprint("device-", n))},
+		}, ports.SessionKey(fmt.Sprint("HASH", n)))
+		if err != nil {
+			t.Error(err)
+		}
+		closed.Add(int64(len(gone)))
+	}
+	holds := func(opened int) []domain.Session {
+		t.Helper()
+		list, err := store.List(t.Context(), "ada")
+		records, fields := len(client.Keys(t.Context(), "session:*").Val()), client.HLen(t.Context(), "cc:sessions:ada").Val()
+		if err != nil || len(list) != most || records != most || fields != most || closed.Load() != int64(opened-most) {
+			t.Errorf("after %d: %d sessions, %d records, %d fields, %d closed, error %v", opened, len(list), records, fields, closed.Load(), err)
+		}
+		return list
+	}
+	client.ConfigResetStat(t.Context())
+	for n := range inARow {
+		open(n)
+	}
+	calls := 0
+	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
+		if _, after, ok := strings.Cut(line, ":calls="); ok {
+			number, _, _ := strings.Cut(after, ",")
+			n, err := strconv.Atoi(number)
+			if err != nil {
+				t.Fatal(err)
+			}
+			calls += n
+		}
+	}
+	if calls > inARow*(most+12) {
+		t.Errorf("an opening is %d calls", calls/inARow)
+	}
+	for i, s := range holds(inARow) {
+		if want := domain.SessionID(fmt.Sprint("ID", inARow-most+i)); s.ID != want {
+			t.Errorf("session %d is %s, want %s", i, s.ID, want)
+		}
+	}
+	var wg sync.WaitGroup
+	var next atomic.Int64
+	for range 64 {
+		wg.Go(func() {
+			for n := next.Add(1); n <= atOnce; n = next.Add(1) {
+				open(inARow + int(n))
+			}
+		})
+	}
+	wg.Wait()
+	holds(inARow + atOnce)
+	if gone, err := store.CloseAll(t.Context(), "ada"); err != nil || len(gone) != most {
+		t.Errorf("closed %d, error %v", len(gone), err)
+	}
+	if left := dump(t, client); len(left) > 0 {
+		t.Errorf("%d keys are left", len(left))
 	}
 }

@@ -37,6 +37,121 @@ func Limiter(t *testing.T, open func(t *testing.T) (l ports.Limiter, forward fun
 	}
 }
 
+// LimitsTogether tests a limiter that takes from several limits in one step. forward is as in [Limiter].
+func LimitsTogether(t *testing.T, l ports.Limiter, forward func(time.Duration)) {
+	t.Run("none if one refuses", func(t *testing.T) { testLimitsTogether(t, l) })
+	t.Run("random calls", func(t *testing.T) { testLimitsRandom(t, limiter{t, l, forward}) })
+	t.Run("of concurrent calls no more are allowed", func(t *testing.T) { testLimitsConcurrent(t, l) })
+	t.Run("bad input is refused", func(t *testing.T) {
+		for what, takes := range map[string][]ports.Take{"nothing": nil, "one bad": {{Limit: inWindow(), N: 1, Name: []string{"a"}}, {Limit: inWindow(), N: 4, Name: []string{"b"}}}} {
+			if d, err := l.AllowAll(t.Context(), takes...); !errors.Is(err, domain.ErrInvalid) || d != nil {
+				t.Errorf("%s: %+v, error %v", what, d, err)
+			}
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		if d, err := l.AllowAll(ctx, ports.Take{Limit: inWindow(), N: 1, Name: []string{"a"}}); !errors.Is(err, context.Canceled) || d != nil {
+			t.Errorf("ended: %+v, error %v", d, err)
+		}
+	})
+}
+
+func allAllowed(decisions []ports.Decision, of int) bool {
+	return len(decisions) == of && decisions[of-1].Allowed
+}
+
+func testLimitsTogether(t *testing.T, l ports.Limiter) {
+	for _, pair := range [][2]ports.Limit{{inWindow(), inWindow()}, {inWindow(), inGCRA()}, {inGCRA(), inWindow()}, {inGCRA(), inGCRA()}} {
+		for full := range 2 {
+			var names [2][]string
+			takes := make([]ports.Take, 2)
+			for i := range takes {
+				names[i] = []string{string(NewChatID()), "x"}
+				takes[i] = ports.Take{Limit: pair[i], N: 1, Name: names[i]}
+			}
+			if d, err := l.AllowAll(t.Context(), takes...); err != nil || !allAllowed(d, 2) || d[0].Remaining != 2 || d[1].Remaining != 2 {
+				t.Fatalf("the first: %+v, error %v", d, err)
+			}
+			if _, err := l.Allow(t.Context(), pair[full], 2, names[full]...); err != nil {
+				t.Fatal(err)
+			}
+			d, err := l.AllowAll(t.Context(), takes...)
+			if err != nil || len(d) != full+1 || d[full].Allowed || d[full].RetryAfter <= 0 {
+				t.Fatalf("beyond limit %d of %+v: %+v, error %v", full, pair, d, err)
+			}
+			if d, err := l.Allow(t.Context(), pair[1-full], 0, names[1-full]...); err != nil || d.Remaining != 2 {
+				t.Errorf("limit %d of %+v refused, and the other has %+v, error %v", full, pair, d, err)
+			}
+		}
+	}
+}
+
+func testLimitsConcurrent(t *testing.T, l ports.Limiter) {
+	user, chats := string(NewChatID()), []string{"a", "b", "c"}
+	var wg sync.WaitGroup
+	var allowed [64]bool
+	for i := range allowed {
+		wg.Go(func() {
+			d, err := l.AllowAll(
+				t.Context(), ports.Take{Limit: ports.Limit{Rate: 7, Per: time.Hour}, N: 1, Name: []string{user}},
+				ports.Take{Limit: inGCRA(), N: 1, Name: []string{user, chats[i%3]}},
+			)
+			if err != nil {
+				t.Error(err)
+			}
+			allowed[i] = allAllowed(d, 2)
+		})
+	}
+	wg.Wait()
+	per := map[string]int{}
+	for i, ok := range allowed {
+		if ok {
+			per[chats[i%3]]++
+		}
+	}
+	if n := per["a"] + per["b"] + per["c"]; n != 7 || per["a"] > 3 || per["b"] > 3 || per["c"] > 3 {
+		t.Errorf("allowed %v", per)
+	}
+}
+
+// testLimitsRandom has each limit's own model say, where none of the others may take if one refuses.
+func testLimitsRandom(t *testing.T, l limiter) {
+	rapid.Check(t, func(rt *rapid.T) {
+		models := make([]counted, rapid.IntRange(1, 3).Draw(rt, "limits"))
+		names := make([]string, len(models))
+		for i := range models {
+			names[i] = string(NewChatID())
+			models[i].limit = ports.Limit{Rate: rapid.SampledFrom([]int{1, 2, 3, 5, 6}).Draw(rt, "rate"), Per: time.Hour}
+			if rapid.Bool().Draw(rt, "gcra") {
+				models[i].limit.Algorithm, models[i].limit.Burst = ports.GCRA, rapid.IntRange(0, 4).Draw(rt, "burst")
+			}
+		}
+		for range rapid.IntRange(1, 15).Draw(rt, "steps") {
+			step := time.Duration(rapid.SampledFrom([]int{0, 0, 1, 9, 13, 31, 61}).Draw(rt, "minutes")) * time.Minute
+			l.forward(step)
+			after, takes, want := make([]counted, len(models)), make([]ports.Take, len(models)), len(models)
+			for i := range models {
+				models[i].now += step
+				after[i] = models[i]
+				takes[i] = ports.Take{Limit: models[i].limit, N: min(rapid.IntRange(0, 3).Draw(rt, "n"), models[i].limit.Capacity()), Name: []string{names[i]}}
+				if want == len(models) && !after[i].allow(takes[i].N).Allowed {
+					want = i
+				}
+			}
+			got, err := l.AllowAll(rt.Context(), takes...)
+			if err != nil || len(got) != min(want+1, len(models)) || allAllowed(got, len(models)) != (want == len(models)) {
+				rt.Fatalf("%+v gave %+v, error %v; refused should be %d", takes, got, err, want)
+			}
+			if want == len(models) {
+				copy(models, after)
+			}
+			for i := range models {
+				limiter{rt, l.Limiter, l.forward}.expect(models[i].limit, 0, names[i], models[i].allow(0))
+			}
+		}
+	})
+}
+
 type limiter struct {
 	t tb
 	ports.Limiter
