@@ -264,6 +264,11 @@ func newMemorySessionStore(p parts, c Config, clock ports.Clock) ports.SessionSt
 	return memory.NewSessions(clock, c.sessions())
 }
 
+// sessionUseCases have every call of the store observed as commands are.
+func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.SessionMode, t *telemetry.Telemetry) *app.Sessions {
+	return app.NewSessions(t.Sessions(store), presence, mode)
+}
+
 func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.SessionCompat} }
 
 func newStored(p parts, commands commandClient, keys redis.Keys) stored {

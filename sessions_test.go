@@ -3,10 +3,14 @@ package chatcore_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/uuid"
+	otelcodes "go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"chatcore"
 	"chatcore/adapters/memory"
@@ -90,6 +94,36 @@ func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 	}
 	if n := core.Stats().SessionsUnreadable; n != 0 {
 		t.Errorf("%d are unreadable", n)
+	}
+}
+
+// TestSessionsAreTraced has a span and a time for every call, which tell no secret.
+func TestSessionsAreTraced(t *testing.T) {
+	o := observe(t)
+	ctx := t.Context()
+	session := must[app.OpenedSession](t)(o.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	must[domain.Session](t)(o.Sessions.Get(ctx, session.Token))
+	rotated := must[app.OpenedSession](t)(o.Sessions.Rotate(ctx, session.Token))
+	must[[]domain.Session](t)(o.Sessions.List(ctx, "ada"))
+	if err := o.Sessions.Close(ctx, "ada", rotated.ID); err != nil {
+		t.Error(err)
+	}
+	must[int](t)(o.Sessions.CloseAll(ctx, "ada"))
+	if _, err := o.Sessions.Get(ctx, session.Token); !errors.Is(err, domain.ErrNoSession) {
+		t.Error(err)
+	}
+	for name, n := range map[string]int{"session open": 1, "session get": 2, "session rotate": 1, "session list": 1, "session close": 1, "session close all": 1} {
+		if spans := o.named(t, name, n); len(spans) != n || spans[n-1].Status.Code == otelcodes.Error != (name == "session get") {
+			t.Errorf("%s: %d spans, the last with %+v", name, len(spans), spans[len(spans)-1].Status)
+		}
+	}
+	_, secret, _ := strings.Cut(string(session.Token), ".")
+	if all := fmt.Sprintf("%+v", o.spans.GetSpans()); strings.Contains(all, secret) || !strings.Contains(all, "no_session") {
+		t.Error("the spans tell the secret, or not what became of the call")
+	}
+	var measured metricdata.ResourceMetrics
+	if err := o.reader.Collect(ctx, &measured); err != nil || !strings.Contains(fmt.Sprintf("%+v", measured), "session rotate") {
+		t.Errorf("its time is not measured, error %v", err)
 	}
 }
 

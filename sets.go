@@ -20,7 +20,7 @@ var (
 		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches, newLimits,
-		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
+		newSessionMode, sessionUseCases,
 		wire.Struct(new(made), "*"), newCore,
 	)
 	redisSet = wire.NewSet(

@@ -105,7 +105,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		return nil, err
 	}
 	sessionMode := newSessionMode(config)
-	sessions := app.NewSessions(sessionStore, presence, sessionMode)
+	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
 	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
 	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
 	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
@@ -174,7 +174,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	presence := presenceUseCases(presenceStore, telemetry)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
-	sessions := app.NewSessions(sessionStore, presence, sessionMode)
+	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
 	chatcoreStored := newMemoryStored(p, clock)
 	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
 	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
@@ -237,7 +237,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	presence := presenceUseCases(presenceStore, telemetry)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
-	sessions := app.NewSessions(sessionStore, presence, sessionMode)
+	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
 	chatcoreStored := newMemoryStored(p, clock)
 	liveTransport := ownTransport(chatcoreOwnBackend)
 	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)

@@ -72,13 +72,18 @@ func (t *Telemetry) start(ctx context.Context, name string, kind trace.SpanKind)
 
 // Command implements [ports.Observer].
 func (t *Telemetry) Command(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {
+	return t.call(ctx, name, keyChat.String(string(chat)))
+}
+
+// call begins the span and the time of a command, or of what is observed as one.
+func (t *Telemetry) call(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(error)) {
 	if t.tracer == nil && !t.commands.Enabled(ctx) {
 		return ctx, unobserved
 	}
 	began := time.Now()
 	ctx, span := t.start(ctx, name, trace.SpanKindInternal)
 	if span.IsRecording() {
-		span.SetAttributes(keyCommand.String(name), keyChat.String(string(chat)))
+		span.SetAttributes(append(about, keyCommand.String(name))...)
 	}
 	return ctx, func(err error) {
 		finish(span, err)
@@ -112,6 +117,7 @@ func Outcome(err error) string {
 		{ports.ErrOverloaded, "overloaded"},
 		{ports.ErrUnavailable, "unavailable"},
 		{ports.ErrForeignValue, "foreign_value"},
+		{domain.ErrNoSession, "no_session"},
 		{ports.ErrOverflow, "overflow"},
 		{ports.ErrLogLost, "log_lost"},
 		{ports.ErrCorrupt, "corrupt"},
