@@ -59,17 +59,34 @@ type decisionView struct {
 	Remaining         int     `json:"remaining"`
 	RetryAfterSeconds float64 `json:"retryAfterSeconds"`
 	ResetAfterSeconds float64 `json:"resetAfterSeconds"`
+	Unchecked         bool    `json:"unchecked,omitempty"` // it could not be, and is open on failure
+}
+
+// onFailure takes the text of a flag.
+func onFailure(text string) (app.Failure, error) {
+	switch text {
+	case "open":
+		return app.FailOpen, nil
+	case "closed":
+		return app.FailClosed, nil
+	}
+	return 0, &domain.InvalidError{Field: "on-failure", Problem: fmt.Sprintf("is %q", text), Allowed: "open, closed"}
 }
 
 func (c *cli) limit() *cobra.Command {
 	var take int
+	var failing string
 	cmd := &cobra.Command{
 		Use: "limit KIND SUBJECT...", Short: "Show what a limit leaves, or take from it", Args: cobra.MinimumNArgs(2),
 		Long: "Show what a limit leaves to somebody, or with --take count so many calls, as a service would. --limit says how much is allowed:\n\n" +
 			"  core limit --limit login=5/15m login ada --take 1\n\nIt ends with 1 if it is too much.",
 		RunE: func(cmd *cobra.Command, args []string) error {
+			failure, err := onFailure(failing)
+			if err != nil {
+				return err
+			}
 			if limit, there := c.limits[args[0]]; there {
-				limit.OnFailure = app.FailClosed // who asks wants to know
+				limit.OnFailure = failure
 				c.limits[args[0]] = limit
 			}
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
@@ -78,10 +95,14 @@ func (c *cli) limit() *cobra.Command {
 					return err
 				}
 				view := decisionView{Allowed: d.Allowed, Remaining: d.Remaining, RetryAfterSeconds: d.RetryAfter.Seconds(), ResetAfterSeconds: d.ResetAfter.Seconds()}
+				if view.Unchecked = core.Stats().Unchecked > 0; view.Unchecked {
+					return c.print(view, "allowed: the limit could not be checked")
+				}
 				return c.print(view, fmt.Sprintf("%d left; all of it in %v", d.Remaining, d.ResetAfter.Round(time.Millisecond)))
 			})
 		},
 	}
+	cmd.Flags().StringVar(&failing, "on-failure", "closed", "what becomes of a call whose limit cannot be checked: open or closed")
 	cmd.Flags().IntVar(&take, "take", 0, "calls to take, all or none")
 	return c.jsonFlag(cmd)
 }

@@ -6,6 +6,7 @@ import (
 
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/tests/redistest"
 )
 
 func TestLimitsOnTheCommandLine(t *testing.T) {
@@ -47,5 +48,28 @@ func TestLimitsOnTheCommandLine(t *testing.T) {
 	}
 	if _, _, err := s.try("typing", "--chat", "c"); err == nil {
 		t.Error("typing without a user is taken")
+	}
+}
+
+func TestALimitThatFailsOpenOnTheCommandLine(t *testing.T) {
+	s := newShell(t)
+	args := []string{"limit", "upload", "ada", "--take", "1", "--limit", "upload=5/1h"}
+	if err := redistest.Shared(t).Client(t).RPush(t.Context(), s.base[1]+":ratelimit:upload:ada", "x").Err(); err != nil {
+		t.Fatal(err)
+	}
+	for _, closed := range [][]string{args, append(args, "--on-failure", "closed")} {
+		if _, _, err := s.try(closed...); !errors.Is(err, ports.ErrForeignValue) {
+			t.Errorf("%q: %v", closed, err)
+		}
+	}
+	open := append(args, "--on-failure", "open")
+	if out := s.do(open...); out != "allowed: the limit could not be checked\n" {
+		t.Errorf("open prints %q", out)
+	}
+	if view := s.json(open...)[0]; view["allowed"] != true || view["unchecked"] != true {
+		t.Errorf("open: %v", view)
+	}
+	if _, _, err := s.try(append(args, "--on-failure", "ajar")...); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("ajar: %v", err)
 	}
 }
