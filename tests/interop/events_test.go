@@ -18,8 +18,14 @@ import (
 // both gives a core and a peer on one Redis. The core runs once it is started.
 func both(t *testing.T) (*chatcore.Core, *peer) {
 	t.Helper()
+	return bothWith(t, chatcore.Config{})
+}
+
+func bothWith(t *testing.T, config chatcore.Config) (*chatcore.Core, *peer) {
+	t.Helper()
 	server := redistest.Start(t)
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Limits: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}})
+	config.RedisURL, config.Limits = server.URL(), map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}
+	core, err := chatcore.New(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
