@@ -21,7 +21,9 @@ type Config struct {
 	// New, not by NewInMemory.
 	// With master_name=NAME in its query it is that of a Sentinel, further ones as addr=host:port; see redis.ParseURL.
 	RedisURL string
-	// CacheURL is the same of the server for what other programs cache and may be evicted. Defaults to RedisURL: they share its connections.
+	// CacheURL is the same of the server for the caches, which may be evicted: those of messages, of lists of chats and contacts, and of CacheOf.
+	// What helpers are given, sessions, limits, presence and typing marks stay where RedisURL says: other programs count and look there. Defaults to
+	// RedisURL: they share its connections.
 	CacheURL string
 	// TLS has the certificate authorities, a client certificate and the server's name for rediss:// URLs. Defaults to the system's authorities,
 	// no client certificate, and the name that is dialed.
