@@ -1,7 +1,7 @@
 package bench
 
 import (
-	"os"
+	"fmt"
 	"testing"
 	"time"
 
@@ -12,38 +12,55 @@ import (
 	"chatcore/ports"
 )
 
-// BenchmarkLimit is one caller's check of a limit beside a bare EVALSHA of the same script, and beside one that only counts.
+// BenchmarkLimit is one caller's check of a limit, and of both limits of a send, each beside a bare EVALSHA of the same script with the same
+// arguments, and all beside a script that only counts.
 func BenchmarkLimit(b *testing.B) {
 	const n, per = 4_000, time.Hour
 	server, client := start(b)
-	core := open(b, server, chatcore.Config{Limits: map[string]app.Limit{
+	limits := map[string]app.Limit{
 		"window": {Rate: 1_000_000_000, Per: per}, "gcra": {Algorithm: ports.GCRA, Rate: 1_000_000_000, Per: per},
-	}})
-	if _, err := core.Limits.Allow(b.Context(), "window", "ada"); err != nil { // loads the script
+		app.LimitSend: {Rate: 1_000_000_000, Per: per}, app.LimitSendInChat: {Algorithm: ports.GCRA, Rate: 1_000_000_000, Per: per},
+	}
+	core := open(b, server, chatcore.Config{Limits: limits})
+	counting := goredis.NewScript("local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n")
+	if err := counting.Load(b.Context(), client).Err(); err != nil {
 		b.Fatal(err)
 	}
-	source, err := os.ReadFile("../adapters/redis/script/limit.lua")
+	// What comes out of a core on its way to Redis.
+	proxy := listen(b, server.Addr())
+	recorded, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + proxy.addr, Limits: limits})
 	if err != nil {
 		b.Fatal(err)
 	}
-	same := goredis.NewScript(string(source))
-	bare := goredis.NewScript("local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n")
-	if err := bare.Load(b.Context(), client).Err(); err != nil {
+	defer func() { _ = recorded.Close() }()
+	if _, err := recorded.Chats.Create(b.Context(), app.Create{Chat: "c", By: "both"}); err != nil {
 		b.Fatal(err)
 	}
-	allow := func(kind string) func() error {
-		return func() error {
+	if _, err := recorded.Chats.Send(b.Context(), app.Send{Chat: "c", By: "both", Content: content}); err != nil {
+		b.Fatal(err)
+	}
+	same := func(text string) func() error {
+		var args []any
+		for _, arg := range proxy.last("evalsha", text) {
+			args = append(args, arg)
+		}
+		if len(args) == 0 {
+			b.Fatalf("nothing was asked of %s", text)
+		}
+		return func() error { return client.Do(b.Context(), args...).Err() }
+	}
+	sides := map[string]func() error{"both, same": same("send-in-chat"), "counting": func() error {
+		return counting.EvalSha(b.Context(), client, []string{"bare"}, per.Milliseconds()).Err()
+	}}
+	for _, kind := range []string{"window", "gcra"} {
+		if _, err := recorded.Limits.Allow(b.Context(), kind, "ada"); err != nil {
+			b.Fatal(err)
+		}
+		sides[kind] = func() error {
 			_, err := core.Limits.Allow(b.Context(), kind, "ada")
 			return err
 		}
-	}
-	sides := map[string]func() error{
-		"window": allow("window"),
-		"gcra":   allow("gcra"),
-		"same": func() error {
-			return same.EvalSha(b.Context(), client, []string{"same"}, 1_000_000_000, per.Milliseconds(), 1).Err()
-		},
-		"incr": func() error { return bare.EvalSha(b.Context(), client, []string{"bare"}, per.Milliseconds()).Err() },
+		sides[kind+", same"] = same(kind + ":ada")
 	}
 	took := map[string][]float64{}
 	for b.Loop() {
@@ -62,10 +79,40 @@ func BenchmarkLimit(b *testing.B) {
 		}
 	}
 	for side := range sides {
-		b.Logf("%-6s %.1f µs", side, median(took[side])/1e3)
+		b.Logf("%-12s %.1f µs", side, median(took[side])/1e3)
 	}
-	b.ReportMetric(median(took["window"])/1e3, "µs-window")
-	b.ReportMetric(median(took["window"])/median(took["same"]), "×EVALSHA")
-	b.ReportMetric(median(took["window"])/median(took["incr"]), "×INCR")
-	b.ReportMetric(median(took["gcra"])/median(took["incr"]), "gcra×INCR")
+	for _, kind := range []string{"window", "gcra"} {
+		b.ReportMetric(median(took[kind])/median(took[kind+", same"]), kind+"×EVALSHA")
+		b.ReportMetric(median(took[kind])/median(took["counting"]), kind+"×INCR")
+	}
+	b.ReportMetric(median(took["both, same"])/median(took["counting"]), "both×INCR")
+}
+
+// BenchmarkSendWithLimits is one caller's send without limits and with both of its limits, in turns.
+func BenchmarkSendWithLimits(b *testing.B) {
+	const n = 4_000
+	server, _ := start(b)
+	limits := map[string]app.Limit{
+		app.LimitSend: {Rate: 1_000_000_000, Per: time.Hour}, app.LimitSendInChat: {Algorithm: ports.GCRA, Rate: 1_000_000_000, Per: time.Hour},
+	}
+	free, limited := open(b, server, chatcore.Config{}), open(b, server, chatcore.Config{Limits: limits})
+	all := chats(b, free, 100)
+	took := map[*chatcore.Core][]float64{}
+	for b.Loop() {
+		for range rounds {
+			for _, core := range []*chatcore.Core{free, limited} {
+				one := make([]float64, n)
+				for i := range n {
+					began := time.Now()
+					if _, err := core.Chats.Send(b.Context(), app.Send{Chat: all[i%len(all)], By: "ada", Content: content}); err != nil {
+						b.Fatal(err)
+					}
+					one[i] = float64(time.Since(began).Nanoseconds())
+				}
+				took[core] = append(took[core], median(one))
+			}
+		}
+	}
+	b.Log(fmt.Sprintf("without %.1f µs, with both limits %.1f µs", median(took[free])/1e3, median(took[limited])/1e3))
+	b.ReportMetric((median(took[limited])-median(took[free]))/1e3, "µs-limits")
 }

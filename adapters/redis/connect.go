@@ -96,16 +96,18 @@ func bare(client goredis.UniversalClient) goredis.UniversalClient {
 func newClient(universal *goredis.UniversalOptions, w *watch) goredis.UniversalClient {
 	if !universal.IsClusterMode {
 		client := goredis.NewUniversalClient(universal)
-		client.AddHook(w.link(client, universal.Addrs[0]))
+		if single, ok := client.(node); ok {
+			client.AddHook(w.link(single, universal.Addrs[0]))
+		}
 		return client
 	}
 	options := universal.Cluster()
 	options.ClusterStateReloadInterval = stateAge
 	cluster := goredis.NewClusterClient(options)
 	cluster.AddHook(lookAround{cluster})
-	cluster.OnNewNode(func(node *goredis.Client) {
-		node.AddHook(briefly{})
-		node.AddHook(w.link(node, node.Options().Addr))
+	cluster.OnNewNode(func(client *goredis.Client) {
+		client.AddHook(briefly{})
+		client.AddHook(w.link(client, client.Options().Addr))
 	})
 	return cluster
 }

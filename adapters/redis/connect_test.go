@@ -5,11 +5,14 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -181,6 +184,97 @@ func trusting(t *testing.T, files redistest.Certificates) *tls.Config {
 	}
 	config.Certificates = []tls.Certificate{pair}
 	return config
+}
+
+// TestALostServerIsNotStormed has 64 callers go on at a port that takes connections and drops them: what comes there is a dial now and then, not one for
+// every command. Once the server is back, so are they.
+func TestALostServerIsNotStormed(t *testing.T) {
+	const callers, calls, pool = 64, 400, 8
+	server := redistest.Start(t)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var down atomic.Bool
+	var dials atomic.Int64
+	var wg, relays sync.WaitGroup
+	var mu sync.Mutex
+	var open []net.Conn
+	cut := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		for _, c := range open {
+			_ = c.Close()
+		}
+		open = nil
+	}
+	relays.Go(func() {
+		for {
+			in, err := l.Accept()
+			if err != nil {
+				return
+			}
+			if down.Load() {
+				dials.Add(1)
+				_ = in.Close()
+				continue
+			}
+			out, err := net.Dial("tcp", server.Addr())
+			if err != nil {
+				_ = in.Close()
+				continue
+			}
+			mu.Lock()
+			open = append(open, in, out)
+			mu.Unlock()
+			relays.Go(func() { _, _ = io.Copy(out, in); _ = out.Close() })
+			relays.Go(func() { _, _ = io.Copy(in, out); _ = in.Close() })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); cut(); relays.Wait() })
+	client, err := redis.Connect(t.Context(), redis.Options{URL: "redis://" + l.Addr().String(), PoolSize: pool, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	down.Store(true)
+	cut()
+	began := time.Now()
+	for range callers {
+		wg.Go(func() {
+			for range calls {
+				if err := client.Set(t.Context(), "k", "v", 0).Err(); err == nil {
+					t.Error("it is answered")
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// Until so much has failed in a row that it is noticed, and what is under way then; after that one in 10 ms.
+	if most := 2*pool + callers + pool + int(time.Since(began)/(10*time.Millisecond)); int(dials.Load()) > most {
+		t.Errorf("%d calls in %v made %d dials, want at most %d", callers*calls, time.Since(began), dials.Load(), most)
+	}
+	down.Store(false)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(20 * time.Second); ; {
+		if err = client.Set(t.Context(), "k", "v", 0).Err(); err == nil {
+			break
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatalf("it is back, and is not reached: %v", err)
+		}
+	}
+	for range 2 * callers {
+		wg.Go(func() {
+			if err := client.Set(t.Context(), "k", "v", 0).Err(); err != nil {
+				t.Errorf("once it was reached: %v", err)
+			}
+		})
+	}
+	wg.Wait()
 }
 
 func TestTLS(t *testing.T) {

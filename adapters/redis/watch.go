@@ -18,6 +18,12 @@ const (
 	lastProbe  = time.Second            // between two, and within which one has to be answered
 )
 
+// dialGap is how far apart dials to a server are that nobody has reached for a while. go-redis holds back dials that fail, but not those to a
+// port that takes connections and drops them, as a load balancer's does whose server is stopped: every command would make one.
+const dialGap = 10 * time.Millisecond
+
+var errDialedJustNow = errors.New("it was dialed just now, and before that nobody has reached it")
+
 // watch tells in the log how a client stands with its servers.
 type watch struct {
 	logger *slog.Logger
@@ -65,16 +71,39 @@ type link struct {
 	client  goredis.Cmdable
 	address atomic.Pointer[string] // last dialed: with Sentinels it changes
 	lost    atomic.Bool
+
+	open   int64        // connections that may be open
+	failed atomic.Int64 // commands and dials in a row that have not reached the server
+	dialed atomic.Int64 // when it was last, in Unix nanoseconds
 }
 
-func (w *watch) link(client goredis.Cmdable, address string) *link {
-	l := &link{watch: w, client: client}
+// node is a client of one server.
+type node interface {
+	goredis.Cmdable
+	Options() *goredis.Options
+}
+
+func (w *watch) link(client node, address string) *link {
+	l := &link{watch: w, client: client, open: int64(client.Options().PoolSize)}
 	l.address.Store(&address)
 	return l
 }
 
+// mayDial spreads dials once more has failed in a row than connections that were open can have been lost, each to a command and each to a dial.
+func (l *link) mayDial(now time.Time) bool {
+	if l.failed.Load() <= 2*l.open {
+		return true
+	}
+	last := l.dialed.Load()
+	since := time.Duration(now.UnixNano() - last)
+	return (since < 0 || since >= dialGap) && l.dialed.CompareAndSwap(last, now.UnixNano())
+}
+
 func (l *link) DialHook(next goredis.DialHook) goredis.DialHook {
 	return func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if !l.mayDial(time.Now()) {
+			return nil, &net.OpError{Op: "dial", Net: network, Err: errDialedJustNow}
+		}
 		conn, err := next(ctx, network, addr)
 		if err == nil {
 			if at := conn.RemoteAddr(); at != nil {
@@ -90,6 +119,7 @@ func (l *link) DialHook(next goredis.DialHook) goredis.DialHook {
 func (l *link) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		err := next(ctx, cmd)
+		l.answered(err)
 		l.after(ctx, err)
 		return err
 	}
@@ -98,14 +128,22 @@ func (l *link) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 func (l *link) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
 		err := next(ctx, cmds)
+		l.answered(err)
 		l.after(ctx, err)
 		return err
 	}
 }
 
+// answered ends a row of failures.
+func (l *link) answered(err error) {
+	if l.failed.Load() > 0 && (err == nil || answered(err)) {
+		l.failed.Store(0)
+	}
+}
+
 // after looks at what a command or a dial ended with. A caller whose own time was up tells nothing of Redis.
 func (l *link) after(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil || l.lost.Load() || !l.watch.ready.Load() {
+	if err == nil || ctx.Err() != nil || !l.watch.ready.Load() {
 		return
 	}
 	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) { // a connection may notice before ctx does
@@ -115,7 +153,10 @@ func (l *link) after(ctx context.Context, err error) {
 	if errors.As(err, &reply) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout) || errors.Is(err, context.Canceled) {
 		return
 	}
-	l.lose(err)
+	l.failed.Add(1)
+	if !l.lost.Load() {
+		l.lose(err)
+	}
 }
 
 // lose tells once that the server is lost, and has it asked until it is back.
