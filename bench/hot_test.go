@@ -119,3 +119,40 @@ func BenchmarkHotMessage(b *testing.B) {
 }
 
 func user(i int) domain.UserID { return domain.UserID(fmt.Sprintf("user-%d", i)) }
+
+// BenchmarkUnread is what a read of an unread count costs Redis in a chat of 10⁶ messages beside one of 10³, where half of it is read.
+func BenchmarkUnread(b *testing.B) {
+	const few, many, n = 1_000, 1_000_000, 5_000
+	server, client := start(b)
+	core := open(b, server, chatcore.Config{})
+	for chat, messages := range map[domain.ChatID]int{"few": few, "many": many} {
+		if _, err := core.Chats.Create(b.Context(), app.Create{Chat: chat, By: "ada", Title: "Garden"}); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := core.Chats.Add(b.Context(), app.Add{Chat: chat, By: "ada", User: "ben"}); err != nil {
+			b.Fatal(err)
+		}
+		together(b, 256, messages, func(ctx context.Context, i int) error {
+			_, err := core.Chats.Send(ctx, app.Send{Chat: chat, By: "ada", Content: "x", MessageID: domain.MessageID(fmt.Sprintf("m%d", i))})
+			return err
+		})
+		if _, err := core.Chats.MarkRead(b.Context(), app.MarkRead{Chat: chat, By: "ben", MessageID: domain.MessageID(fmt.Sprintf("m%d", messages/2))}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	costs := map[domain.ChatID][]float64{}
+	for b.Loop() {
+		for range rounds {
+			for _, chat := range []domain.ChatID{"few", "many"} {
+				costs[chat] = append(costs[chat], perCall(b, client, func() {
+					together(b, 8, n, func(ctx context.Context, _ int) error {
+						_, err := core.Queries.Unread(ctx, chat, "ben")
+						return err
+					})
+				}, n))
+			}
+		}
+	}
+	b.Logf("unread: %.1f µs of Redis at 10⁶, %.1f at 10³", median(costs["many"]), median(costs["few"]))
+	b.ReportMetric(median(costs["many"])/median(costs["few"]), "×unread-10³")
+}

@@ -74,7 +74,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	universal.DisableIdentity = true
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	w := newWatch(o.Purpose, o.Logger)
-	w.logger.InfoContext(ctx, "redis connecting", "address", strings.Join(universal.Addrs, ","))
+	w.logger.InfoContext(ctx, "redis connect", "address", strings.Join(universal.Addrs, ","))
 	client := &Client{newClient(universal, w), w}
 
 	answer := func() error { return client.Ping(ctx).Err() }

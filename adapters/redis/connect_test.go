@@ -122,7 +122,7 @@ func TestWhatHappensToAConnectionIsLoggedInOrder(t *testing.T) {
 	if err := errors.Join(client.Close(), client.Close()); err != nil && !strings.Contains(err.Error(), "closed") {
 		t.Error(err)
 	}
-	want := []string{"redis connecting", "redis ready", "redis lost", "redis reconnecting", "redis ready", "redis closed"}
+	want := []string{"redis connect", "redis ready", "redis error", "redis reconnecting", "redis ready", "redis end"}
 	if got := log.messages(); !slices.Equal(got, want) {
 		t.Errorf("logged %q, want %q", got, want)
 	}
@@ -165,7 +165,7 @@ func TestACallersOwnDeadlineIsNoLoss(t *testing.T) {
 	if err := client.Close(); err != nil {
 		t.Error(err)
 	}
-	if got := log.messages(); slices.Contains(got, "redis lost") {
+	if got := log.messages(); slices.Contains(got, "redis error") {
 		t.Errorf("logged %q", got)
 	}
 }

@@ -61,7 +61,7 @@ func (w *watch) close() {
 	w.mu.Unlock()
 	w.running.Wait()
 	if first {
-		w.logger.InfoContext(w.ctx, "redis closed")
+		w.logger.InfoContext(w.ctx, "redis end")
 	}
 }
 
@@ -167,7 +167,7 @@ func (l *link) lose(err error) {
 	if w.closed || !l.lost.CompareAndSwap(false, true) {
 		return
 	}
-	w.logger.WarnContext(w.ctx, "redis lost", "address", *l.address.Load(), "error", err)
+	w.logger.WarnContext(w.ctx, "redis error", "address", *l.address.Load(), "error", err)
 	w.running.Go(func() { l.await(time.Now()) })
 }
 

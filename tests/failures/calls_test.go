@@ -24,6 +24,8 @@ type subject struct {
 	ids   atomic.Uint64 // for what has to be another one each time
 	typed atomic.Uint64 // users whose next start of typing would be held back in the process
 	token app.SessionToken
+
+	handled, heard told
 }
 
 func (s *subject) next() string { return fmt.Sprint("n", s.ids.Add(1)) }
@@ -36,7 +38,7 @@ func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 	}
 	opened, openErr := core.Sessions.Open(ctx, app.OpenSession{User: "eve"}) // not ada, whose sessions Helpers.DelPattern ends
 	s.token = opened.Token
-	return s, errors.Join(err, openErr, core.SubscribeBuiltins())
+	return s, errors.Join(err, openErr, core.SubscribeBuiltins(), s.listen())
 }
 
 // calls are the rows of the table.
@@ -44,6 +46,25 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 	"Chats.Send": func(ctx context.Context, s *subject) (string, error) {
 		_, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", Content: "x"})
 		return answers, err
+	},
+	"Chats.Send, handled":    sendAndHandle,
+	"Chats.Send, heard live": sendAndHear,
+	"Presence.Heartbeat": func(ctx context.Context, s *subject) (string, error) {
+		return answers, s.core.Presence.Heartbeat(ctx, "ada", "phone")
+	},
+	"Presence.SetStatus": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Presence.SetStatus(ctx, "ada", domain.Busy)
+		return answers, err
+	},
+	"Presence.Statuses": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Presence.Statuses(ctx, "ada", "ben")
+		return answers, err
+	},
+	"Presence.Online": func(ctx context.Context, s *subject) (string, error) {
+		for _, err := range s.core.Presence.Online(ctx) {
+			return answers, err
+		}
+		return answers, nil
 	},
 	"Chats.StartTyping": func(ctx context.Context, s *subject) (string, error) {
 		_, err := s.core.Chats.StartTyping(ctx, app.Typing{Chat: "room", By: domain.UserID(fmt.Sprint("typist", s.typed.Load()))})
