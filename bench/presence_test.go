@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -20,61 +21,88 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// BenchmarkHeartbeat is a heartbeat, of a device that is known to be there and of one that comes, beside a bare EVALSHA of the same script with
-// the same arguments and of one that does nothing with them, with the processor time that each costs Redis; with one caller for the time that it
-// takes, and with 64.
-func BenchmarkHeartbeat(b *testing.B) {
+// heartbeat are a heartbeat of a device that is known to be there and of one that comes, a bare EVALSHA of the same script with the same arguments,
+// and one of a script that does nothing with them.
+func heartbeat(b *testing.B, server *redistest.Server, client goredis.UniversalClient) map[string]func(ctx context.Context, i int) error {
+	b.Helper()
 	const users = 1000
+	core := open(b, server, chatcore.Config{})
 	names := make([]domain.UserID, users)
 	for i := range names {
-		names[i] = domain.UserID(fmt.Sprintf("user-%d", i))
+		names[i] = beating(i)
 	}
-	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			n := 5_000 * min(callers, 8)
-			server, client := start(b)
-			core := open(b, server, chatcore.Config{})
-			nothing, err := goredis.NewScript("return 0").Load(b.Context(), client).Result()
-			if err != nil {
-				b.Fatal(err)
+	nothing, err := goredis.NewScript("return 0").Load(b.Context(), client).Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	evalsha, trivial := heartbeats(b, server, names), heartbeats(b, server, names)
+	for _, call := range trivial {
+		call[1] = nothing
+	}
+	var fresh atomic.Int64
+	sides := map[string]func(ctx context.Context, i int) error{
+		"known": func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, names[i%users], "phone") },
+		"comes": func(ctx context.Context, _ int) error {
+			return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("fresh-%d", fresh.Add(1))), "phone")
+		},
+		"evalsha": func(ctx context.Context, i int) error { return client.Do(ctx, evalsha[i%users]...).Err() },
+		"trivial": func(ctx context.Context, i int) error { return client.Do(ctx, trivial[i%users]...).Err() },
+	}
+	together(b, 8, users, sides["known"])
+	before := calls(b, client, "evalsha")
+	together(b, 8, users, sides["known"])
+	if n := calls(b, client, "evalsha") - before; n != users {
+		b.Fatalf("%d heartbeats took %.0f round trips", users, n)
+	}
+	return sides
+}
+
+// BenchmarkHeartbeat is what 64 callers' heartbeats take, with the processor time that each costs Redis.
+func BenchmarkHeartbeat(b *testing.B) {
+	const callers, n = 64, 40_000
+	server, client := start(b)
+	sides := heartbeat(b, server, client)
+	took, costs := map[string][]float64{}, map[string][]float64{}
+	for b.Loop() {
+		for range rounds {
+			for name, do := range sides {
+				var d time.Duration
+				costs[name] = append(costs[name], perCall(b, client, func() { d = together(b, callers, n, do) }, n))
+				took[name] = append(took[name], n/d.Seconds())
 			}
-			evalsha, trivial := heartbeats(b, server, names), heartbeats(b, server, names)
-			for _, call := range trivial {
-				call[1] = nothing
-			}
-			fresh := 0
-			sides := map[string]func(ctx context.Context, i int) error{
-				"known": func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, names[i%users], "phone") },
-				"comes": func(ctx context.Context, i int) error {
-					return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("fresh-%d-%d", fresh, i)), "phone")
-				},
-				"evalsha": func(ctx context.Context, i int) error { return client.Do(ctx, evalsha[i%users]...).Err() },
-				"trivial": func(ctx context.Context, i int) error { return client.Do(ctx, trivial[i%users]...).Err() },
-			}
-			together(b, callers, users, sides["known"])
-			before := calls(b, client, "evalsha")
-			together(b, callers, users, sides["known"])
-			b.ReportMetric((calls(b, client, "evalsha")-before)/users, "roundtrips")
-			took, costs := map[string][]float64{}, map[string][]float64{}
-			for b.Loop() {
-				for range rounds {
-					for name, do := range sides {
-						fresh++
-						var d time.Duration
-						costs[name] = append(costs[name], perCall(b, client, func() { d = together(b, callers, n, do) }, n))
-						took[name] = append(took[name], float64(d.Microseconds())*float64(callers)/float64(n))
-					}
+		}
+	}
+	for name := range sides {
+		b.Logf("%-8s %7.0f/s, %5.2f µs of Redis CPU", name, median(took[name]), median(costs[name]))
+	}
+	b.ReportMetric(median(took["evalsha"])/median(took["known"]), "×EVALSHA")
+	b.ReportMetric(median(took["trivial"])/median(took["known"]), "×trivial")
+	b.ReportMetric(median(costs["known"])/median(costs["trivial"]), "×trivial/cpu")
+}
+
+// BenchmarkHeartbeatAlone is what one caller's heartbeats take, the median of calls that take turns.
+func BenchmarkHeartbeatAlone(b *testing.B) {
+	const n = 10_000
+	server, client := start(b)
+	sides := heartbeat(b, server, client)
+	took := map[string][]float64{}
+	for b.Loop() {
+		for i := range n {
+			for name, do := range sides {
+				began := time.Now()
+				if err := do(b.Context(), i); err != nil {
+					b.Fatal(err)
 				}
+				took[name] = append(took[name], float64(time.Since(began).Nanoseconds())/1e3)
 			}
-			for name := range sides {
-				b.Logf("%-8s %7.1f µs, %5.2f µs of Redis CPU", name, median(took[name]), median(costs[name]))
-			}
-			b.ReportMetric(median(took["known"])/median(took["evalsha"]), "×EVALSHA")
-			b.ReportMetric(median(took["known"])/median(took["trivial"]), "×trivial")
-			b.ReportMetric(median(costs["known"])/median(costs["trivial"]), "×trivial/cpu")
-			b.ReportMetric(median(took["comes"])/median(took["trivial"]), "×trivial(comes)")
-		})
+		}
 	}
+	for name := range sides {
+		b.Logf("%-8s %7.1f µs", name, median(took[name]))
+	}
+	b.ReportMetric(median(took["known"])/median(took["evalsha"]), "×EVALSHA")
+	b.ReportMetric(median(took["known"])/median(took["trivial"]), "×trivial")
+	b.ReportMetric(median(took["comes"])/median(took["trivial"]), "×trivial(comes)")
 }
 
 // heartbeats listens in on a known device's heartbeat, and gives the same call for each user.
