@@ -357,3 +357,68 @@ func TestALoadThatFailedRests(t *testing.T) {
 		}
 	}))
 }
+
+// TestAnInvalidationHasAReadLoadAtOnce though a load is under way.
+func TestAnInvalidationHasAReadLoadAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r.load = slowly
+		var wg sync.WaitGroup
+		wg.Go(func() { r.expect(1) })
+		time.Sleep(500 * time.Millisecond)
+		if err := r.Invalidate(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		began := time.Now()
+		r.expect(2)
+		if took := time.Since(began); took != time.Second {
+			t.Errorf("it took %v", took)
+		}
+		wg.Wait()
+	})
+}
+
+// TestWhoComesWhileALoadEnds that nobody waits for any more loads anew.
+func TestWhoComesWhileALoadEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := open(t, &slowStore{CacheStore: memory.NewCache(clock{}), put: time.Second}, cache.Kind{})
+		r.load = func(ctx context.Context, n int) (badge, error) {
+			if n == 1 {
+				<-ctx.Done()
+			}
+			return badge{N: n}, ctx.Err()
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			if _, err := r.Get(ctx, "a"); !errors.Is(err, context.Canceled) {
+				t.Errorf("who left is told %v", err)
+			}
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait() // its lease is being given back
+		r.expect(2)
+		wg.Wait()
+	})
+}
+
+// TestAnInvalidationWhileAnOldValueIsLookedAt guards against a read that began after it being given the old value because the load failed.
+func TestAnInvalidationWhileAnOldValueIsLookedAt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		shared := memory.NewCache(clock{})
+		store := &slowStore{CacheStore: shared}
+		r, other := open(t, store, cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute}), open(t, shared, cache.Kind{})
+		r.expect(1)
+		r.load, store.put = fail, time.Second
+		time.Sleep(time.Minute)
+		var wg sync.WaitGroup
+		wg.Go(func() { r.expect(1) })
+		synctest.Wait() // the lease is given back, and the value is still there
+		if err := other.Invalidate(t.Context(), "a"); err != nil {
+			t.Error(err)
+		}
+		r.refuses(errDown)
+		wg.Wait()
+	})
+}
