@@ -178,6 +178,10 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 		}
 		same(here)
 	}
+	client.Set(ctx, "message:m", `{"chatId":"d","messageId":"m","content":"forged"}`, time.Hour) // of no version that we know
+	if m := must[app.MessageView](t)(here.Queries.Message(ctx, "d", "m")); m.Content != "of d" {
+		t.Errorf("another program's: %+v", m)
+	}
 	if _, err := here.Queries.Message(ctx, "nowhere", "m"); !errors.Is(err, domain.ErrChatNotFound) {
 		t.Errorf("in no chat: %v", err)
 	}

@@ -194,9 +194,10 @@ func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.Typi
 
 func newPresence(
 	p parts, c Config, commands commandClient, keys redis.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
+	t *telemetry.Telemetry,
 ) (ports.PresenceStore, error) {
 	if p.presence != nil {
-		return p.presence, nil
+		return t.Presence(p.presence, wireformat.TypeUserStatus), nil
 	}
 	presence, err := redis.NewPresence(redis.PresenceConfig{
 		Client: commands.UniversalClient, Keys: keys, Codec: codec, IDs: ids, TTL: c.TTL.presence(), Meter: meter,
@@ -204,13 +205,10 @@ func newPresence(
 	if err != nil {
 		return nil, errors.Join(err, blocking.Close(), commands.Close())
 	}
-	return presence, nil
+	return t.Presence(presence, wireformat.TypeUserStatus), nil
 }
 
-// presenceUseCases have every transition carry on the trace in which it was made.
-func presenceUseCases(store ports.PresenceStore, t *telemetry.Telemetry) *app.Presence {
-	return app.NewPresence(t.Presence(store), store)
-}
+func presenceUseCases(store ports.PresenceStore) *app.Presence { return app.NewPresence(store, store) }
 
 func newSweeper(store ports.PresenceStore, clock ports.Clock, c Config) *app.Sweeper {
 	return app.NewSweeper(store, clock, c.Logger)
@@ -295,9 +293,10 @@ func newMemoryTyping(p parts, log *memory.Log) ports.TypingMarks {
 	return log.Typing()
 }
 
-func newMemoryPresence(p parts, c Config, clock ports.Clock, live ports.LiveBus) ports.PresenceStore {
+// newMemoryPresence tells transitions on the live bus, which traces them.
+func newMemoryPresence(p parts, c Config, clock ports.Clock, live ports.LiveBus, t *telemetry.Telemetry) ports.PresenceStore {
 	if p.presence != nil {
-		return p.presence
+		return t.Presence(p.presence, wireformat.TypeUserStatus)
 	}
 	return memory.NewPresence(clock, live, c.TTL.presence())
 }

@@ -276,3 +276,25 @@ func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 		t.Errorf("%v failures and %v unreadable values", got["chatcore.helpers.failures"], got["chatcore.helpers.unreadable"])
 	}
 }
+
+// TestTransitionsAreSends has a script tell what does not pass the live bus.
+func TestTransitionsAreSends(t *testing.T) {
+	o := observe(t)
+	ctx, parent := o.tracer.Start(t.Context(), "request")
+	for range 3 { // one of them is a transition
+		if err := o.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	must[bool](t)(o.Presence.SetStatus(ctx, "ada", domain.Busy))
+	parent.End()
+	spans := o.named(t, "send user:status", 2)
+	for _, s := range spans {
+		if s.Parent.SpanID() != parent.SpanContext().SpanID() || s.SpanKind != trace.SpanKindProducer || !s.EndTime.After(s.StartTime) {
+			t.Errorf("span %+v", s)
+		}
+	}
+	if sends := o.measured(t)["messaging.client.operation.duration"]; len(spans) != 2 || sends != 2 {
+		t.Errorf("%d spans, %d sends, want 2", len(spans), sends)
+	}
+}

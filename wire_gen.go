@@ -56,7 +56,12 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		clients:  chatcoreClients,
 	}
 	iDs := newIDs(p)
-	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter)
+	chatcoreOpening, err := newOpening(ctx, p, meter)
+	if err != nil {
+		return nil, err
+	}
+	telemetry := newTelemetry(chatcoreOpening)
+	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter, telemetry)
 	if err != nil {
 		return nil, err
 	}
@@ -73,11 +78,6 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		return nil, err
 	}
 	chatcoreProgress := newProgress()
-	chatcoreOpening, err := newOpening(ctx, p, meter)
-	if err != nil {
-		return nil, err
-	}
-	telemetry := newTelemetry(chatcoreOpening)
 	chatcoreMade := made{
 		config:     config,
 		backend:    chatcoreRedisBackend,
@@ -99,7 +99,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	limiter := newLimiter(p, chatcoreCommandClient, keys)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore, telemetry)
+	presence := presenceUseCases(presenceStore)
 	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
 	if err != nil {
 		return nil, err
@@ -138,7 +138,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
 	typingMarks := newMemoryTyping(p, log)
 	views := newMemoryViews(p, log, typingMarks)
@@ -171,7 +171,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	limiter := newMemoryLimiter(p, clock)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore, telemetry)
+	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
@@ -197,7 +197,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	telemetry := newTelemetry(chatcoreOpening)
 	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus)
+	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
 	typingMarks := newOwnTyping(p, clock)
 	views := ownViews(p, chatcoreOwnBackend, typingMarks)
@@ -234,7 +234,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	limiter := newMemoryLimiter(p, clock)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore, telemetry)
+	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)

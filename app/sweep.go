@@ -14,7 +14,7 @@ const (
 	sweepEvery  = time.Second
 	sweepLease  = 5 * time.Second
 	sweepPage   = 512
-	repairPage  = 128
+	repairPage  = 512
 	sweepPages  = 64              // in one go, so that the lease is renewed
 	resignLimit = 2 * time.Second // for giving the lease back
 )

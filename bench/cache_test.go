@@ -3,8 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"sync"
 	"testing"
 	"time"
 
@@ -72,56 +70,4 @@ func BenchmarkCacheHit(b *testing.B) {
 		}
 		b.Logf("%-14s %6.1f µs, %.2f × a bare GET, %.0f allocations", side.name, median(took[i])/1000, median(ratios), allocations[i])
 	}
-}
-
-// BenchmarkMissStorm has ten thousand callers miss one value: how many loads that makes, and how long after the load the last of them has it.
-func BenchmarkMissStorm(b *testing.B) {
-	const callers = 10_000
-	server, _ := start(b)
-	core := open(b, server, chatcore.Config{})
-	var mu sync.Mutex
-	var loads int
-	var ended time.Time
-	open := make(chan struct{})
-	cached, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "storm:"}, func(context.Context, string) (cachedValue, error) {
-		<-open
-		mu.Lock()
-		defer mu.Unlock()
-		loads++
-		ended = time.Now()
-		return cachedValue{Content: content}, nil
-	})
-	if err != nil {
-		b.Fatal(err)
-	}
-	var middle, last []float64
-	for b.Loop() {
-		for range rounds {
-			before := cached.Stats().Misses
-			open = make(chan struct{})
-			id := fmt.Sprint(before)
-			at := make([]time.Time, callers)
-			var wg sync.WaitGroup
-			for i := range callers {
-				wg.Go(func() {
-					if _, err := cached.Get(b.Context(), id); err != nil {
-						b.Error(err)
-					}
-					at[i] = time.Now()
-				})
-			}
-			for look := time.NewTicker(time.Millisecond); cached.Stats().Misses < before+callers; <-look.C {
-			}
-			close(open)
-			wg.Wait()
-			waited := make([]float64, callers)
-			most := 0.0
-			for i := range at {
-				waited[i] = at[i].Sub(ended).Seconds() * 1000
-				most = max(most, waited[i])
-			}
-			middle, last = append(middle, median(waited)), append(last, most)
-		}
-	}
-	b.Logf("%.2f loads a storm; of %d callers the median had the value %.2f ms after its load, the last %.2f ms", float64(loads)/float64(len(last)), callers, median(middle), median(last))
 }

@@ -3,6 +3,12 @@ package bench
 import (
 	"context"
 	"fmt"
+	"log"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -11,81 +17,286 @@ import (
 
 	"chatcore"
 	"chatcore/domain"
+	"chatcore/tests/child"
+	"chatcore/tests/redistest"
 )
 
-// BenchmarkHeartbeat is a heartbeat, of a device that is known to be there and of one that comes, beside a bare EVALSHA of a script that does nothing,
-// with the processor time that each costs Redis; with one caller for the time that it takes, and with 64.
-func BenchmarkHeartbeat(b *testing.B) {
+// heartbeat are a heartbeat of a device that is known to be there and of one that comes, a bare EVALSHA of the same script with the same arguments,
+// and one of a script that does nothing with them.
+func heartbeat(b *testing.B, server *redistest.Server, client goredis.UniversalClient) map[string]func(ctx context.Context, i int) error {
+	b.Helper()
 	const users = 1000
-	for _, callers := range []int{1, 64} {
-		b.Run(fmt.Sprintf("callers=%d", callers), func(b *testing.B) {
-			n := 5_000 * min(callers, 8)
-			server, client := start(b)
-			core := open(b, server, chatcore.Config{})
-			bare := goredis.NewScript("return 0")
-			fresh := 0
-			sides := map[string]func(ctx context.Context, i int) error{
-				"known": func(ctx context.Context, i int) error {
-					return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("user-%d", i%users)), "phone")
-				},
-				"comes": func(ctx context.Context, i int) error {
-					return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("fresh-%d-%d", fresh, i)), "phone")
-				},
-				"bare": func(ctx context.Context, i int) error {
-					return bare.Run(ctx, client, []string{fmt.Sprintf("user-%d", i%users)}).Err()
-				},
+	core := open(b, server, chatcore.Config{})
+	names := make([]domain.UserID, users)
+	for i := range names {
+		names[i] = beating(i)
+	}
+	nothing, err := goredis.NewScript("return 0").Load(b.Context(), client).Result()
+	if err != nil {
+		b.Fatal(err)
+	}
+	evalsha, trivial := heartbeats(b, server, names), heartbeats(b, server, names)
+	for _, call := range trivial {
+		call[1] = nothing
+	}
+	var fresh atomic.Int64
+	sides := map[string]func(ctx context.Context, i int) error{
+		"known": func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, names[i%users], "phone") },
+		"comes": func(ctx context.Context, _ int) error {
+			return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("fresh-%d", fresh.Add(1))), "phone")
+		},
+		"evalsha": func(ctx context.Context, i int) error { return client.Do(ctx, evalsha[i%users]...).Err() },
+		"trivial": func(ctx context.Context, i int) error { return client.Do(ctx, trivial[i%users]...).Err() },
+	}
+	together(b, 8, users, sides["known"])
+	before := calls(b, client, "evalsha")
+	together(b, 8, users, sides["known"])
+	if n := calls(b, client, "evalsha") - before; n != users {
+		b.Fatalf("%d heartbeats took %.0f round trips", users, n)
+	}
+	return sides
+}
+
+// BenchmarkHeartbeat is what 64 callers' heartbeats take, with the processor time that each costs Redis.
+func BenchmarkHeartbeat(b *testing.B) {
+	const callers, n = 64, 40_000
+	server, client := start(b)
+	sides := heartbeat(b, server, client)
+	took, costs := map[string][]float64{}, map[string][]float64{}
+	for b.Loop() {
+		for range rounds {
+			for name, do := range sides {
+				var d time.Duration
+				costs[name] = append(costs[name], perCall(b, client, func() { d = together(b, callers, n, do) }, n))
+				took[name] = append(took[name], n/d.Seconds())
 			}
-			together(b, callers, users, sides["known"])
-			took, costs := map[string][]float64{}, map[string][]float64{}
-			for b.Loop() {
-				for range rounds {
-					for name, do := range sides {
-						fresh++
-						var d time.Duration
-						costs[name] = append(costs[name], perCall(b, client, func() { d = together(b, callers, n, do) }, n))
-						took[name] = append(took[name], float64(d.Microseconds())*float64(callers)/float64(n))
-					}
+		}
+	}
+	for name := range sides {
+		b.Logf("%-8s %7.0f/s, %5.2f µs of Redis CPU", name, median(took[name]), median(costs[name]))
+	}
+	b.ReportMetric(median(took["evalsha"])/median(took["known"]), "×EVALSHA")
+	b.ReportMetric(median(took["trivial"])/median(took["known"]), "×trivial")
+	b.ReportMetric(median(costs["known"])/median(costs["trivial"]), "×trivial/cpu")
+}
+
+// BenchmarkHeartbeatAlone is what one caller's heartbeats take, the median of calls that take turns.
+func BenchmarkHeartbeatAlone(b *testing.B) {
+	const n = 10_000
+	server, client := start(b)
+	sides := heartbeat(b, server, client)
+	took := map[string][]float64{}
+	for b.Loop() {
+		for i := range n {
+			for name, do := range sides {
+				began := time.Now()
+				if err := do(b.Context(), i); err != nil {
+					b.Fatal(err)
 				}
+				took[name] = append(took[name], float64(time.Since(began).Nanoseconds())/1e3)
 			}
-			for name := range sides {
-				b.Logf("%-6s %7.1f µs, %5.2f µs of Redis CPU", name, median(took[name]), median(costs[name]))
-			}
-			b.ReportMetric(median(took["known"])/median(took["bare"]), "×bare")
-			b.ReportMetric(median(costs["known"])/median(costs["bare"]), "×bare/cpu")
-			b.ReportMetric(median(took["comes"])/median(took["bare"]), "×bare(comes)")
-		})
+		}
+	}
+	for name := range sides {
+		b.Logf("%-8s %7.1f µs", name, median(took[name]))
+	}
+	b.ReportMetric(median(took["known"])/median(took["evalsha"]), "×EVALSHA")
+	b.ReportMetric(median(took["known"])/median(took["trivial"]), "×trivial")
+	b.ReportMetric(median(took["comes"])/median(took["trivial"]), "×trivial(comes)")
+}
+
+// heartbeats listens in on a known device's heartbeat, and gives the same call for each user.
+func heartbeats(b *testing.B, server *redistest.Server, users []domain.UserID) [][]any {
+	b.Helper()
+	proxy := listen(b, server.Addr())
+	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + proxy.addr})
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer func() { _ = core.Close() }()
+	for range 2 { // the first one is a transition
+		if err := core.Presence.Heartbeat(b.Context(), "template", "phone"); err != nil {
+			b.Fatal(err)
+		}
+	}
+	call := proxy.last("evalsha", "template")
+	all := make([][]any, len(users))
+	for i, user := range users {
+		all[i] = make([]any, len(call))
+		for k, arg := range call {
+			all[i][k] = strings.ReplaceAll(arg, "template", string(user))
+		}
+	}
+	return all
+}
+
+// BenchmarkHeartbeatAllocations counts what a known device's heartbeat allocates.
+func BenchmarkHeartbeatAllocations(b *testing.B) {
+	server, _ := start(b)
+	core := open(b, server, chatcore.Config{})
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := core.Presence.Heartbeat(b.Context(), "user", "phone"); err != nil {
+			b.Fatal(err)
+		}
 	}
 }
 
-// BenchmarkSweep is what sweeping costs while 100,000 users are there: the share of a core of this process and of Redis. Nobody sends a
-// heartbeat meanwhile, as in the first half of a heartbeat's life. With -short there are 10,000.
+const (
+	beatsOf    = "BENCH_BEATS_OF" // how many users a child sends the heartbeats of, to REDIS_URL
+	beatEvery  = 30 * time.Second
+	beatRhythm = 10 * time.Millisecond
+)
+
+// BenchmarkSweep is what sweeping costs while 100,000 users are there, whose devices send heartbeats from another process: the share of a core of
+// this process, which does nothing else, and of Redis, as the difference between times with and without. With -short there are 10,000.
 func BenchmarkSweep(b *testing.B) {
-	users, watched := 100_000, 10*time.Second
+	users, watched := 100_000, 2*beatEvery // in which each user's keys are renewed once
 	if testing.Short() {
 		users, watched = 10_000, 2*time.Second
 	}
 	server, client := start(b)
-	core := open(b, server, chatcore.Config{TTL: chatcore.TTLs{Heartbeat: 10 * time.Minute, Presence: time.Hour, UserStatus: time.Hour}})
-	together(b, 64, users, func(ctx context.Context, i int) error {
-		return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("user-%d", i)), "phone")
-	})
+	core := open(b, server, chatcore.Config{})
+	together(b, 64, users, func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, beating(i), "phone") })
+	beat(b, server, users)
+	var mine, alone, swept []float64
+	for b.Loop() {
+		_, redis := shares(b, client, watched)
+		alone = append(alone, redis)
+		sweeping(b, server, func() {
+			own, redis := shares(b, client, watched)
+			mine, swept = append(mine, own), append(swept, redis)
+		})
+	}
+	b.Logf("Redis %.2f %% of a core with heartbeats alone, %.2f %% with sweeping", alone, swept)
+	b.ReportMetric(mean(mine), "%core")
+	b.ReportMetric(mean(swept)-mean(alone), "%core-redis")
+	b.ReportMetric(mean(alone), "%core-redis(heartbeats)")
+}
+
+func beating(i int) domain.UserID { return domain.UserID(fmt.Sprintf("user-%d", i)) }
+
+func mean(values []float64) (m float64) {
+	for _, v := range values {
+		m += v / float64(len(values))
+	}
+	return m
+}
+
+// shares are what this process and Redis use of a core for a while, in percent.
+func shares(b *testing.B, client goredis.UniversalClient, watched time.Duration) (mine, redis float64) {
+	b.Helper()
+	before, used, began := cpu(b, client), own(b), time.Now()
+	<-time.NewTimer(watched).C
+	took := time.Since(began).Seconds()
+	return 100 * (own(b) - used) / took, 100 * (cpu(b, client) - before) / took
+}
+
+// sweeping does something while a core sweeps.
+func sweeping(b *testing.B, server *redistest.Server, do func()) {
+	b.Helper()
+	core := open(b, server, chatcore.Config{})
 	ctx, cancel := context.WithCancel(b.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- core.Run(ctx) }()
 	<-core.Running()
-	var mine, redis []float64
-	for b.Loop() {
-		before, began, used := cpu(b, client), time.Now(), own(b)
-		time.Sleep(watched)
-		took := time.Since(began).Seconds()
-		mine, redis = append(mine, 100*(own(b)-used)/took), append(redis, 100*(cpu(b, client)-before)/took)
-	}
+	do()
 	cancel()
 	if err := <-ended; err != nil {
 		b.Fatal(err)
 	}
-	b.ReportMetric(median(mine), "%core")
-	b.ReportMetric(median(redis), "%core-redis")
+}
+
+// beat has a child send every user's heartbeats until the benchmark ends.
+func beat(b *testing.B, server *redistest.Server, users int) {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%d", beatsOf, users), "REDIS_URL="+server.URL())
+	cmd.Stderr = os.Stderr
+	process, err := child.Start(cmd)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { process.End(syscall.SIGKILL, time.Second) })
+}
+
+// beats is what that child does.
+func beats(users int) {
+	ctx := context.Background()
+	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: os.Getenv("REDIS_URL")})
+	if err != nil {
+		log.Fatal(err)
+	}
+	due := make(chan int, users)
+	for range 8 {
+		go func() {
+			for i := range due {
+				if err := core.Presence.Heartbeat(ctx, beating(i), "phone"); err != nil {
+					log.Fatal(err)
+				}
+			}
+		}()
+	}
+	began, sent := time.Now(), 0
+	for range time.Tick(beatRhythm) {
+		for want := int(time.Since(began) * time.Duration(users) / beatEvery); sent < want; sent++ {
+			due <- sent % users
+		}
+	}
+}
+
+// BenchmarkMassExpiry has the devices of 10,000 users end at once, and tells how long it takes until all of them are told offline, and how long another
+// one's heartbeats take meanwhile.
+func BenchmarkMassExpiry(b *testing.B) {
+	const users, life = 10_000, 5 * time.Second
+	var took, slowest, usual []float64
+	for b.Loop() {
+		server, client := start(b)
+		config := chatcore.Config{TTL: chatcore.TTLs{Heartbeat: life}}
+		core := open(b, server, config)
+		pubsub := client.Subscribe(b.Context(), "user:status")
+		told := pubsub.Channel(goredis.WithChannelSize(4 * users))
+		together(b, 64, users, func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, beating(i), "phone") })
+		<-time.NewTimer(life).C // of the last one
+		probe := func(until <-chan struct{}) (times []float64) {
+			for {
+				select {
+				case <-until:
+					return times
+				case <-time.After(time.Millisecond):
+				}
+				began := time.Now()
+				if err := core.Presence.Heartbeat(b.Context(), "other", "phone"); err != nil {
+					b.Error(err)
+				}
+				times = append(times, float64(time.Since(began).Microseconds())/1e3)
+			}
+		}
+		quiet, end := context.WithTimeout(b.Context(), time.Second)
+		usual = append(usual, probe(quiet.Done())...)
+		end()
+		all := make(chan struct{})
+		var wg sync.WaitGroup
+		var times []float64
+		wg.Go(func() { times = probe(all) })
+		began := time.Now()
+		sweeping(b, server, func() {
+			for n := 0; n < users; {
+				if msg := <-told; strings.Contains(msg.Payload, `"status":"offline"`) {
+					n++
+				}
+			}
+			took = append(took, time.Since(began).Seconds())
+			close(all)
+		})
+		wg.Wait()
+		slowest = append(slowest, percentile(times, 1))
+		b.Logf("all told in %.2f s; %d heartbeats of another took %.2f ms (median), %.2f ms (99 %%), %.2f ms at most; before, %.2f, %.2f and %.2f ms",
+			took[len(took)-1], len(times), median(times), percentile(times, 0.99), percentile(times, 1), median(usual), percentile(usual, 0.99), percentile(usual, 1))
+		_ = pubsub.Close()
+	}
+	b.ReportMetric(median(took), "s")
+	b.ReportMetric(median(slowest), "ms-slowest")
 }
 
 // own is the processor time that this process has used, in seconds.

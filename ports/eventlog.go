@@ -183,13 +183,14 @@ type Record struct {
 	Meta    Meta
 }
 
-// Sentinels of the event log. Each says whether the same call may be made again.
+// Sentinels of the event log; the other ports use ErrUnavailable too. Each says whether the same call may be made again.
 var (
 	// ErrConflict is a condition that no longer holds, or that may no longer mean what it did; load again and decide again. In the first
 	// case the error is a [*ConflictError].
 	ErrConflict = errors.New("conflict")
-	// ErrUnavailable is a log that could not be reached; nothing was appended; try again later.
-	ErrUnavailable = errors.New("event log unavailable")
+	// ErrUnavailable is a store that could not be reached; try again later. To a log nothing was appended. What is kept elsewhere may have been
+	// changed, if the answer was lost; each port says what the same call does then.
+	ErrUnavailable = errors.New("store unavailable")
 	// ErrOutcomeUnknown is an append whose answer was lost; a command with an id can safely be given again.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrLogLost is a log that is not the one it was at the start: it was flushed or replaced. Writes stop.

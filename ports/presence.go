@@ -10,7 +10,8 @@ import (
 
 // Presence keeps who is there, as [domain.Presence] says, by the store's own time. Each call is one step, of which all others see all or
 // nothing. A transition is told to live listeners in the same step, at most once, a user's in their order; it is given back too, nil if
-// there was none. With an error beside a transition, that was told. Of someone who is not there nothing need be known after
+// there was none. With an error beside a transition, that was told. Of a step that ended with [ErrUnavailable] nothing is known: made again, it
+// tells nothing twice. Of someone who is not there nothing need be known after
 // a while, the choice neither.
 type Presence interface {
 	// Beat records a heartbeat of one of the user's devices.
@@ -41,8 +42,8 @@ type PresenceSweep interface {
 	// Expire looks at about limit users whose heartbeats may have ended, those that end first in front. It gives the transitions told, and
 	// reports whether more are due. After an error others may have been told.
 	Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error)
-	// Repair looks at the next users who are said to be online, about limit of them, and makes right what is kept of each. Over many calls all
-	// come up.
+	// Repair looks at the next users who are said to be online, about limit of them, and makes right what is kept of those of whom it does not
+	// agree. Over many calls all come up.
 	Repair(ctx context.Context, limit int) (told []domain.UserStatus, err error)
 }
 

@@ -149,3 +149,42 @@ func TestCachesWhoseScriptsAreForgotten(t *testing.T) {
 		}
 	}
 }
+
+// testCacheInAMigratingSlot has some keys of a value there and others not, which is an error of the slot's: what was refused has changed nothing,
+// and a read is told so, or is given the value.
+func testCacheInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
+	keys := clusterKeys(t)
+	c := redis.NewCache(client, keys)
+	for _, key := range []ports.CacheKey{object, list} {
+		w := ports.CacheWrite{Value: []byte(`{"a":1}`), TTL: time.Hour, Meta: ports.CacheMeta{Version: 3}}
+		if _, kept, err := c.Put(t.Context(), key, w); !kept || err != nil {
+			t.Fatal(kept, err)
+		}
+		end := cluster.Migrate(t, keys.Prefix()+key.Prefix+key.ID)
+		seen, err := c.Get(t.Context(), key)
+		if err != nil || string(seen.Value) != `{"a":1}` || seen.Meta.Version != 3 {
+			t.Errorf("%s: got %+v, error %v", key.Prefix, seen, err)
+		}
+		before, refused := clusterDump(t, cluster), 0
+		w.Meta.Version = 4
+		_, state, leased := c.Lease(t.Context(), key, seen, "a", time.Minute)
+		_, kept, put := c.Put(t.Context(), key, w)
+		for what, err := range map[string]error{"lease": leased, "put": put, "invalidate": c.Invalidate(t.Context(), 0, time.Minute, key)} {
+			if !errors.Is(err, ports.ErrUnavailable) {
+				t.Errorf("%s%s: error %v", key.Prefix, what, err)
+				continue
+			}
+			refused++
+		}
+		if refused == 3 && (state == ports.LeaseTaken || kept || !maps.Equal(before, clusterDump(t, cluster))) {
+			t.Errorf("%s: state %v, kept is %v, and something has changed", key.Prefix, state, kept)
+		}
+		end()
+		if err := c.Invalidate(t.Context(), 0, time.Minute, key); err != nil {
+			t.Error(err)
+		}
+		if e, err := c.Get(t.Context(), key); err != nil || e.Value != nil {
+			t.Errorf("afterwards: %+v, error %v", e, err)
+		}
+	}
+}

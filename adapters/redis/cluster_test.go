@@ -51,6 +51,7 @@ func TestOnACluster(t *testing.T) {
 	})
 	t.Run("caches", func(t *testing.T) {
 		porttest.Caches(t, func(t *testing.T) porttest.CacheStore { return newCacheStore(t, client, clusterKeys(t)) })
+		testCacheInAMigratingSlot(t, cluster, client)
 	})
 	t.Run("effects", func(t *testing.T) {
 		porttest.Effects(t, func(t *testing.T) porttest.EffectStore { return newEffects(t, client, clusterKeys(t)) })

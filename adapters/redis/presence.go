@@ -25,6 +25,7 @@ type Presence struct {
 	codec  *wireformat.Codec
 	ids    ports.IDs
 	ttl    ports.PresenceTTL
+	lives  [3]any // ttl in milliseconds, as arguments
 	token  string // names the store in the lease
 
 	step, due, lead *goredis.Script
@@ -56,7 +57,8 @@ func NewPresence(c PresenceConfig) (*Presence, error) {
 		metric.WithUnit("{status}"), metric.WithDescription("Users' statuses in Redis that could not be read, and counted as offline."))
 	return &Presence{
 		client: c.Client, keys: c.Keys, codec: c.Codec, ids: c.IDs, ttl: c.TTL, token: c.IDs.NewID(), unreadable: unreadable,
-		step: goredis.NewScript(presenceSource), due: goredis.NewScript(dueSource), lead: goredis.NewScript(leadSource),
+		lives: [3]any{c.TTL.Heartbeat.Milliseconds(), c.TTL.Kept.Milliseconds(), c.TTL.Status.Milliseconds()},
+		step:  goredis.NewScript(presenceSource), due: goredis.NewScript(dueSource), lead: goredis.NewScript(leadSource),
 	}, err
 }
 
@@ -110,7 +112,7 @@ func (p *Presence) keysOf(user domain.UserID) []string {
 }
 
 func (p *Presence) arguments(op, what string, user domain.UserID) []any {
-	return append(make([]any, 0, 9), op, what, string(user), p.ttl.Heartbeat.Milliseconds(), p.ttl.Kept.Milliseconds(), p.ttl.Status.Milliseconds())
+	return append(make([]any, 0, 9), op, what, string(user), p.lives[0], p.lives[1], p.lives[2])
 }
 
 // telling adds to arguments how a transition is told.

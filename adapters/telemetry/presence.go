@@ -2,42 +2,99 @@ package telemetry
 
 import (
 	"context"
+	"time"
+
+	"go.opentelemetry.io/otel/metric"
+	semconv "go.opentelemetry.io/otel/semconv/v1.37.0"
+	"go.opentelemetry.io/otel/trace"
 
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// Presence has transitions carry on the trace in which they were made. Heartbeats are too many for spans of their own.
-type Presence struct{ inner ports.Presence }
-
-var _ ports.Presence = (*Presence)(nil)
-
-// Presence puts a decorator around presence.
-func (t *Telemetry) Presence(inner ports.Presence) ports.Presence {
-	if t.tracer == nil {
-		return inner
-	}
-	return &Presence{inner}
+// Presence has transitions carry on the trace in which they were made, and counts them among what is sent: the store tells them itself, past
+// the live bus. Heartbeats are too many for spans of their own; one that is a transition gets its span afterwards. What a sweep tells is nobody's
+// doing, and only counted.
+type Presence struct {
+	ports.PresenceStore
+	telemetry *Telemetry
+	typ       string
 }
 
-func traced(ctx context.Context, m ports.Meta) ports.Meta {
+var _ ports.PresenceStore = (*Presence)(nil)
+
+// Presence puts a decorator around a store of presence that tells transitions, as the given type, itself.
+func (t *Telemetry) Presence(inner ports.PresenceStore, typ string) *Presence {
+	return &Presence{PresenceStore: inner, telemetry: t, typ: typ}
+}
+
+// Beat implements [ports.Presence].
+func (p *Presence) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+	began := time.Now()
+	told, err := p.PresenceStore.Beat(ctx, user, device, p.traced(ctx, m))
+	return p.sent(ctx, began, told), err
+}
+
+// Leave implements [ports.Presence].
+func (p *Presence) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+	began := time.Now()
+	told, err := p.PresenceStore.Leave(ctx, user, device, p.traced(ctx, m))
+	return p.sent(ctx, began, told), err
+}
+
+// Choose implements [ports.Presence].
+func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
+	began := time.Now()
+	told, err := p.PresenceStore.Choose(ctx, user, s, p.traced(ctx, m))
+	return p.sent(ctx, began, told), err
+}
+
+// Expire implements [ports.PresenceSweep].
+func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {
+	began := time.Now()
+	told, more, err = p.PresenceStore.Expire(ctx, limit)
+	p.count(ctx, began, len(told))
+	return told, more, err
+}
+
+// Repair implements [ports.PresenceSweep].
+func (p *Presence) Repair(ctx context.Context, limit int) ([]domain.UserStatus, error) {
+	began := time.Now()
+	told, err := p.PresenceStore.Repair(ctx, limit)
+	p.count(ctx, began, len(told))
+	return told, err
+}
+
+func (p *Presence) traced(ctx context.Context, m ports.Meta) ports.Meta {
+	if p.telemetry.tracer == nil {
+		return m
+	}
 	if parent := traceParent(ctx); parent != "" {
 		m.TraceParent = parent
 	}
 	return m
 }
 
-// Beat implements [ports.Presence].
-func (p *Presence) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return p.inner.Beat(ctx, user, device, traced(ctx, m))
+func (p *Presence) sent(ctx context.Context, began time.Time, told *domain.UserStatus) *domain.UserStatus {
+	if told == nil {
+		return nil
+	}
+	if p.telemetry.tracer != nil {
+		_, span := p.telemetry.tracer.Start(ctx, "send "+p.typ, trace.WithSpanKind(trace.SpanKindProducer), trace.WithTimestamp(began),
+			trace.WithAttributes(operation(semconv.MessagingOperationTypeSend, "send", p.typ)...))
+		span.End()
+	}
+	p.count(ctx, began, 1)
+	return told
 }
 
-// Leave implements [ports.Presence].
-func (p *Presence) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return p.inner.Leave(ctx, user, device, traced(ctx, m))
-}
-
-// Choose implements [ports.Presence].
-func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
-	return p.inner.Choose(ctx, user, s, traced(ctx, m))
+func (p *Presence) count(ctx context.Context, began time.Time, n int) {
+	if n == 0 || !p.telemetry.sends.Enabled(ctx) {
+		return
+	}
+	took := time.Since(began).Seconds()
+	attributes := metric.WithAttributes(append(operation(semconv.MessagingOperationTypeSend, "send", p.typ), keyOutcome.String(Outcome(nil)))...)
+	for range n {
+		p.telemetry.sends.Record(ctx, took, attributes)
+	}
 }

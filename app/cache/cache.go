@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"chatcore/domain"
@@ -55,12 +56,13 @@ type Cache[K comparable, T any] struct {
 	flights sync.WaitGroup
 	loaders sync.WaitGroup
 
-	mu     sync.Mutex
-	flying map[K]*flight[T]        // those that can be joined
-	open   map[*flight[T]]struct{} // all
-	ahead  int                     // flights that nobody waits for
-	time   uint64                  // counts what the order of reads and loads is told by
-	closed bool
+	mu      sync.Mutex
+	flying  map[K]*flight[T]        // those that can be joined
+	open    map[*flight[T]]struct{} // all
+	ahead   int                     // flights that nobody waits for
+	time    uint64                  // counts what the order of reads and loads is told by
+	resting map[K]time.Time         // until when a load that failed is not tried again, if there is an older value
+	closed  bool
 }
 
 // New makes a cache over a store. [domain.ErrInvalid] for a kind that cannot be.
@@ -75,6 +77,7 @@ func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Ki
 	return &Cache[K, T]{
 		store: store, clock: clock, kind: kind, source: source, object: isObject(reflect.TypeFor[T]()),
 		slots: make(chan struct{}, kind.LoadLimit), flying: make(map[K]*flight[T]), open: make(map[*flight[T]]struct{}),
+		resting: make(map[K]time.Time),
 	}, nil
 }
 
@@ -84,9 +87,25 @@ func (c *Cache[K, T]) key(id K) ports.CacheKey {
 
 // Get gives a value: the one that is kept, or else as it is loaded. [ErrNotFound] if there is none; the loader's error if neither can be had.
 func (c *Cache[K, T]) Get(ctx context.Context, id K) (T, error) {
-	var none T
 	if err := ctx.Err(); err != nil {
+		var none T
 		return none, err
+	}
+	f, since := c.underWay(id)
+	if f != nil { // what it finds is right for this read, too, or it will be told to look for itself
+		c.counts.misses.Add(1)
+		return c.await(ctx, id, f, since)
+	}
+	return c.read(ctx, id, since, false)
+}
+
+// read looks into the store for a read that began at the given time, and waits for a load if nothing good is there. It is counted unless it has been.
+func (c *Cache[K, T]) read(ctx context.Context, id K, since uint64, counted bool) (T, error) {
+	var none T
+	count := func(n *atomic.Uint64) {
+		if !counted {
+			n.Add(1)
+		}
 	}
 	e, err := c.store.Get(ctx, c.key(id))
 	if err != nil {
@@ -97,21 +116,33 @@ func (c *Cache[K, T]) Get(ctx context.Context, id K) (T, error) {
 	} else {
 		switch value, v := c.judge(id, e); v {
 		case soft:
-			c.refresh(ctx, id, e)
+			if !c.rests(id) {
+				c.refresh(ctx, id, e)
+			}
 			fallthrough
 		case fresh:
-			c.counts.hits.Add(1)
+			count(&c.counts.hits)
 			return value, nil
 		case negative:
-			c.counts.negative.Add(1)
+			count(&c.counts.negative)
 			return none, ErrNotFound
+		case stale:
+			if c.rests(id) {
+				count(&c.counts.misses)
+				c.counts.stale.Add(1)
+				return value, nil
+			}
 		case foreign:
 			c.counts.undecodable.Add(1)
-		case missing, expired, stale:
+		case missing, expired:
 		}
 	}
-	c.counts.misses.Add(1)
-	return c.await(ctx, id, e, err != nil)
+	count(&c.counts.misses)
+	f := c.join(ctx, id, e, err != nil)
+	if f == nil {
+		return none, ErrClosed
+	}
+	return c.await(ctx, id, f, since)
 }
 
 // Put keeps a value that the caller knows to be the present one, and reports whether it did: a later version stays. A load under way is
@@ -134,6 +165,8 @@ func (c *Cache[K, T]) Put(ctx context.Context, id K, value T) (bool, error) {
 		c.counts.storeErrors.Add(1)
 	case !kept:
 		c.counts.refused.Add(1)
+	default:
+		c.forget(id)
 	}
 	return kept, err
 }
@@ -164,11 +197,7 @@ func (c *Cache[K, T]) invalidate(ctx context.Context, version uint64, ids []K) e
 	if err != nil {
 		c.counts.storeErrors.Add(1)
 	}
-	c.mu.Lock()
-	for _, id := range ids { // also where the store does not know: who comes now does not join what was under way
-		delete(c.flying, id)
-	}
-	c.mu.Unlock()
+	c.forget(ids...) // also where the store does not know
 	return err
 }
 

@@ -172,77 +172,6 @@ func TestUnreadableValuesAreMissesThatCount(t *testing.T) {
 	}
 }
 
-// TestAMissStormMakesOneLoad has four processes miss one value at once.
-func TestAMissStormMakesOneLoad(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memory.NewCache(clock{})
-		var loads atomic.Int64
-		var wg sync.WaitGroup
-		for range 4 {
-			r := open(t, store, cache.Kind{})
-			r.load = func(context.Context, int) (badge, error) {
-				time.Sleep(time.Second)
-				return badge{N: int(loads.Add(1))}, nil
-			}
-			for range 2500 {
-				wg.Go(func() {
-					began := time.Now()
-					b, err := r.Get(t.Context(), "a")
-					if err != nil || b.N != 1 {
-						t.Errorf("got %+v, error %v", b, err)
-					}
-					if took := time.Since(began); took > time.Second+50*time.Millisecond {
-						t.Errorf("it took %v", took)
-					}
-				})
-			}
-		}
-		wg.Wait()
-		if loads.Load() != 1 {
-			t.Errorf("%d loads", loads.Load())
-		}
-	})
-}
-
-// TestALeaseWhoseHolderDied is taken by another, after its time.
-func TestALeaseWhoseHolderDied(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memory.NewCache(clock{})
-		if _, state, _ := store.Lease(t.Context(), ports.CacheKey{Prefix: "badge:", ID: "a", Object: true}, ports.CacheEntry{}, "dead", 3*time.Second); state != ports.LeaseTaken {
-			t.Fatal(state)
-		}
-		r, began := open(t, store, cache.Kind{Lease: 4 * time.Second}), time.Now()
-		r.expect(1)
-		if took := time.Since(began); took < 3*time.Second || took > 4*time.Second {
-			t.Errorf("it took %v", took)
-		}
-		r.expect(1)
-	})
-}
-
-func TestAFillAfterAnInvalidation(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		store := memory.NewCache(clock{})
-		r, other := open(t, store, cache.Kind{}), open(t, store, cache.Kind{})
-		r.load = func(_ context.Context, n int) (badge, error) {
-			time.Sleep(time.Second)
-			return badge{N: n}, nil
-		}
-		var wg sync.WaitGroup
-		wg.Go(func() { r.expect(1) }) // it began before
-		time.Sleep(500 * time.Millisecond)
-		if err := other.Invalidate(t.Context(), "a"); err != nil { // by another process: this one is not told
-			t.Error(err)
-		}
-		wg.Go(func() { r.expect(2) }) // waits for the load under way, which is none for it
-		wg.Wait()
-		r.expect(2)
-		if s := r.Stats(); s.Refused != 1 || s.Loads != 2 {
-			t.Errorf("counts %+v", s)
-		}
-	})
-}
-
 func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
 	t.Run("panic", bubble(func(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), cache.Kind{})
@@ -295,47 +224,6 @@ func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
 			}
 		}
 	}))
-}
-
-// TestALoadEndsWithItsLastCaller and not before.
-func TestALoadEndsWithItsLastCaller(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
-		ended := make(chan struct{})
-		r.load = func(ctx context.Context, n int) (badge, error) {
-			if n > 1 {
-				return badge{N: n}, nil
-			}
-			<-ctx.Done()
-			close(ended)
-			return badge{}, ctx.Err()
-		}
-		var leave [2]context.CancelFunc
-		for i := range leave {
-			ctx, cancel := context.WithCancel(t.Context())
-			leave[i] = cancel
-			go func() {
-				if _, err := r.Get(ctx, "a"); !errors.Is(err, context.Canceled) {
-					t.Errorf("caller %d: %v", i, err)
-				}
-			}()
-		}
-		synctest.Wait()
-		leave[0]()
-		synctest.Wait()
-		select {
-		case <-ended:
-			t.Error("it ended with the first")
-		default:
-		}
-		leave[1]()
-		left := time.Now()
-		<-ended
-		if took := time.Since(left); took > 0 {
-			t.Errorf("it went on for %v", took)
-		}
-		r.expect(2)
-	})
 }
 
 // away is a store that can be switched off.
@@ -425,27 +313,6 @@ func TestTheStoreGoesAwayDuringALoad(t *testing.T) {
 	if s := r.Stats(); s.StoreErrors != 1 {
 		t.Errorf("counts %+v", s)
 	}
-}
-
-func TestAClosedCacheEndsItsLoads(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
-		r.load = func(ctx context.Context, _ int) (badge, error) {
-			<-ctx.Done()
-			return badge{}, ctx.Err()
-		}
-		told := make(chan error, 1)
-		go func() {
-			_, err := r.Get(t.Context(), "a")
-			told <- err
-		}()
-		synctest.Wait()
-		r.Close()
-		if err := <-told; !errors.Is(err, cache.ErrClosed) {
-			t.Errorf("who waited is told %v", err)
-		}
-		r.refuses(cache.ErrClosed)
-	})
 }
 
 func TestKindsThatCannotBe(t *testing.T) {

@@ -23,6 +23,9 @@ type Kind struct {
 	Soft time.Duration
 	// Stale is how long after TTL a value is given, and kept for it, if a new one cannot be loaded. Defaults to 0: not at all.
 	Stale time.Duration
+	// Retry is how long after a load that failed a process gives the value that is there without trying again. Defaults to 1 s; below 0 every read
+	// tries.
+	Retry time.Duration
 	// Negative is how long it is kept that there is no value. Defaults to 0: it is not.
 	Negative time.Duration
 
@@ -44,6 +47,9 @@ func (k Kind) withDefaults() Kind {
 		k.Jitter = 0.1
 	}
 	k.Jitter = max(k.Jitter, 0)
+	if k.Retry == 0 {
+		k.Retry = time.Second
+	}
 	if k.LoadTimeout == 0 {
 		k.LoadTimeout = 5 * time.Second
 	}

@@ -7,7 +7,7 @@ type Stats struct {
 	Hits        uint64 // reads that were given a kept value
 	Negative    uint64 // reads that were told from the store that there is none
 	Misses      uint64 // reads that found nothing good
-	Stale       uint64 // loads that failed, instead of which an older value was given
+	Stale       uint64 // older values that were given because a load failed: once a load, and for each read until the next try
 	Undecodable uint64 // values found of another schema, or that are no values of the type
 	Loads       uint64
 	LoadErrors  uint64 // loads that failed, timed out or panicked

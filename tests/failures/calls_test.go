@@ -15,7 +15,8 @@ import (
 // What calls can come to beside an error.
 const (
 	answers = "answers"
-	loads   = "loads" // what the loader gives
+	loads   = "loads"  // what the loader gives
+	misses  = "misses" // as if there were no value
 )
 
 // subject is a core that something happens to.
@@ -24,6 +25,7 @@ type subject struct {
 	ids   atomic.Uint64 // for what has to be another one each time
 	typed atomic.Uint64 // users whose next start of typing would be held back in the process
 	token app.SessionToken
+	cache *chatcore.Cache[int] // has a value of "kept"
 
 	handled, heard told
 }
@@ -38,7 +40,11 @@ func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 	}
 	opened, openErr := core.Sessions.Open(ctx, app.OpenSession{User: "eve"}) // not ada, whose sessions Helpers.DelPattern ends
 	s.token = opened.Token
-	return s, errors.Join(err, openErr, core.SubscribeBuiltins(), s.listen())
+	var cacheErr error
+	s.cache, cacheErr = chatcore.CacheOf(core, chatcore.Kind{Prefix: "failures:", LoadTimeout: 5 * timeout}, func(context.Context, string) (int, error) {
+		return 5, nil
+	})
+	return s, errors.Join(err, openErr, cacheErr, core.SubscribeBuiltins(), s.listen())
 }
 
 // calls are the rows of the table.
@@ -92,6 +98,40 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 	"Queries.UnreadOf": func(ctx context.Context, s *subject) (string, error) {
 		_, err := s.core.Queries.UnreadOf(ctx, "ada")
 		return answers, err
+	},
+	"Queries.Message": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Queries.Message(ctx, "room", "m")
+		return answers, err
+	},
+	"Queries.ChatList": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Queries.ChatList(ctx, "ada")
+		return answers, err
+	},
+	"Queries.Contacts": func(ctx context.Context, s *subject) (string, error) {
+		_, err := s.core.Queries.Contacts(ctx, "ada")
+		return answers, err
+	},
+	"Cache.Get": func(ctx context.Context, s *subject) (string, error) {
+		failed := s.core.Stats().Caches["failures:"].StoreErrors
+		_, err := s.cache.Get(ctx, "kept")
+		if s.core.Stats().Caches["failures:"].StoreErrors > failed {
+			return loads, err
+		}
+		return answers, err
+	},
+	"Cache.Invalidate": func(ctx context.Context, s *subject) (string, error) {
+		return answers, s.cache.Invalidate(ctx, "other")
+	},
+	"Core.Health": func(ctx context.Context, s *subject) (string, error) {
+		return answers, s.core.Health(ctx).NotReady
+	},
+	"Helpers.Lenient().Get": func(ctx context.Context, s *subject) (string, error) {
+		swallowed, value := s.core.Stats().HelperFailures, 0
+		s.core.Helpers.Lenient().Get(ctx, "value", &value)
+		if s.core.Stats().HelperFailures > swallowed {
+			return misses, nil
+		}
+		return answers, nil
 	},
 	"Once": func(ctx context.Context, s *subject) (string, error) {
 		id := chatcore.DeliveryID{Log: s.core.LogID(), Chat: "room", Seq: 1, Event: domain.EventID(s.next())}

@@ -1,0 +1,175 @@
+package redis_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+// TestPresenceAfterLostWrites has each master of a Cluster in turn die with the last of what it knew: that users have come, and that others have left.
+// A user's own keys are lost together, so one heartbeat makes them right; who is online may be another master's, and repair makes that right. Those who
+// have left are told offline again once their heartbeats would have ended.
+func TestPresenceAfterLostWrites(t *testing.T) {
+	cluster := redistest.StartReplicatedCluster(t, 3, 1)
+	client, keys := connect(t, cluster.URL()), clusterKeys(t)
+	s := agedStore(t.Context(), t, client, keys, newEar(t, client))
+	beatsOnce := func(users []domain.UserID) {
+		t.Helper()
+		for _, user := range users {
+			until(t, func() bool {
+				_, err := s.Beat(t.Context(), user, "phone", ports.Meta{})
+				return err == nil
+			})
+		}
+	}
+	lost := 0
+	for shard := range 3 {
+		var there, gone []domain.UserID
+		for i := range 20 {
+			gone = append(gone, domain.UserID(fmt.Sprintf("gone-%d-%d", shard, i)))
+			there = append(there, domain.UserID(fmt.Sprintf("there-%d-%d", shard, i)))
+		}
+		beatsOnce(gone)
+		cluster.Settle(t)
+		master, replica := cluster.Masters[shard], cluster.Replicas[shard][0]
+		if n := master.Client(t).Wait(t.Context(), 1, 10*time.Second).Val(); n != 1 {
+			t.Fatal("the replica has not caught up")
+		}
+		replica.Freeze()
+		if err := master.Client(t).ClientKillByFilter(t.Context(), "TYPE", "replica").Err(); err != nil { // nothing waits for it in a buffer
+			t.Fatal(err)
+		}
+		for _, user := range gone {
+			if told, err := s.Leave(t.Context(), user, "phone", ports.Meta{}); err != nil || told == nil {
+				t.Fatalf("told %+v, error %v", told, err)
+			}
+		}
+		beatsOnce(there)
+		master.Kill()
+		replica.Thaw()
+		cluster.AwaitPromotion(t, shard, master)
+
+		for i, user := range append(slices.Clone(there), gone...) {
+			var status domain.Status
+			until(t, func() bool {
+				statuses, err := s.Of(t.Context(), user)
+				if err == nil {
+					status = statuses[0].Status
+				}
+				return err == nil
+			})
+			if (i < len(there)) != (status == domain.Online) {
+				lost++
+			}
+		}
+		beatsOnce(there)
+		for _, user := range there {
+			if status := statusOf(t, s, user); status != domain.Online {
+				t.Errorf("shard %d: after a heartbeat %s is %d", shard, user, status)
+			}
+		}
+		for range 3 * redis.DefaultPartitions {
+			if _, err := s.Repair(t.Context(), 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if online, err := s.AreOnline(t.Context(), there...); err != nil || slices.Contains(online, false) {
+			t.Errorf("shard %d: after repair %v are online, error %v", shard, online, err)
+		}
+		s.Forward(60 * time.Second)
+		beatsOnce(there)
+		s.Forward(60 * time.Second) // but for one heartbeat
+		for more := true; more; {
+			told, again, err := s.Expire(t.Context(), 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, status := range told {
+				if status.Status != domain.Offline || slices.Contains(there, status.User) {
+					t.Errorf("shard %d: told %+v", shard, status)
+				}
+			}
+			more = again
+		}
+		for range 3 * redis.DefaultPartitions {
+			if _, err := s.Repair(t.Context(), 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for user, err := range s.Online(t.Context()) {
+			if err != nil || !slices.Contains(there, user) {
+				t.Errorf("shard %d: %s is online, error %v", shard, user, err)
+			}
+		}
+		if online, err := s.AreOnline(t.Context(), there...); err != nil || slices.Contains(online, false) {
+			t.Errorf("shard %d: %v are online, error %v", shard, online, err)
+		}
+		master.Restart(t)
+	}
+	if lost == 0 {
+		t.Error("nothing was lost")
+	}
+	t.Logf("%d statuses were lost", lost)
+}
+
+// TestEntriesAreRenewedBeforeTheyAreDue has a device send heartbeats as it should: the sweeper need not look at its user.
+func TestEntriesAreRenewedBeforeTheyAreDue(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	keys, ctx := newKeys(t, 1), t.Context()
+	s := agedStore(ctx, t, client, keys, newEar(t, client))
+	for range 8 {
+		now := client.Time(ctx).Val().UnixMilli()
+		if due := client.ZCount(ctx, keys.Prefix()+"cc:presence-due", "-inf", fmt.Sprint(now)).Val(); due != 0 {
+			t.Fatal("a user is due whose device has sent all its heartbeats")
+		}
+		beats(t, s, "ann", "phone")
+		s.Forward(porttest.PresenceTTL().Heartbeat/3 + time.Second)
+	}
+}
+
+// beforeTx has something happen before the first transaction.
+type beforeTx struct {
+	once sync.Once
+	do   func()
+}
+
+func (*beforeTx) DialHook(next goredis.DialHook) goredis.DialHook          { return next }
+func (*beforeTx) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook { return next }
+func (b *beforeTx) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+	return func(ctx context.Context, cmds []goredis.Cmder) error {
+		if cmds[0].Name() == "multi" {
+			b.once.Do(b.do)
+		}
+		return next(ctx, cmds)
+	}
+}
+
+// TestAlignmentsThatOvertakeEachOther has a user leave through another process after coming was told, and before who is online follows.
+func TestAlignmentsThatOvertakeEachOther(t *testing.T) {
+	server := redistest.Shared(t)
+	client, keys := connect(t, server.URL()), anyKeys(t, true) // a single server takes the keys of a Cluster too
+	others := newPresence(t, connect(t, server.URL()), keys)
+	overtaken := false
+	client.AddHook(&beforeTx{do: func() {
+		told, err := others.Leave(t.Context(), "ann", "phone", ports.Meta{})
+		overtaken = err == nil && told != nil
+	}})
+	p := newPresence(t, client, keys)
+	if told := beats(t, p, "ann", "phone"); told == nil || !overtaken {
+		t.Fatalf("told %+v, overtaken: %v", told, overtaken)
+	}
+	if online, err := p.AreOnline(t.Context(), "ann"); err != nil || online[0] {
+		t.Errorf("ann, who has left, is online: %v, error %v", online, err)
+	}
+}
