@@ -72,6 +72,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	universal.DialerRetries = 1
 	universal.PoolSize = o.PoolSize
 	universal.DisableIdentity = true
+	universal.Protocol = 2 // with RESP3 go-redis looks for push messages around each command, which is another read from the socket
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	w := newWatch(o.Purpose, o.Logger)
 	w.logger.InfoContext(ctx, "redis connect", "address", strings.Join(universal.Addrs, ","))
