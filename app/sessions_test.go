@@ -166,10 +166,7 @@ func TestTokensOfAnyShape(t *testing.T) {
 func TestTokensOfAnyUser(t *testing.T) {
 	s := newSessions(nil, false)
 	rapid.Check(t, func(rt *rapid.T) {
-		user := domain.UserID(rapid.StringMatching(`[ -~]{0,20}[|{}:*日%]{1,30}`).Draw(rt, "user"))
-		if _, err := domain.ParseUserID(string(user)); err != nil {
-			rt.Skip()
-		}
+		user := domain.UserID(rapid.StringMatching(`[!-~]{0,20}[|{}:*日%]{1,30}`).Draw(rt, "user"))
 		opened := login(rt, s, user, "")
 		if found, err := s.Get(rt.Context(), opened.Token); err != nil || found.User != user {
 			rt.Fatalf("found %+v, error %v", found, err)

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
-	"net"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -90,35 +88,13 @@ func BenchmarkWithoutRedis(b *testing.B) {
 // BenchmarkDials is how often a core connects in a second while 64 callers go on calling: at a port that takes connections and closes them at once, as a
 // load balancer in front of a stopped Redis does.
 func BenchmarkDials(b *testing.B) {
-	server := redistest.Start(b)
-	var dead atomic.Bool
+	proxy := redistest.StartProxy(b, redistest.Start(b))
 	var dials atomic.Int64
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
+	drop := func() bool {
+		dials.Add(1)
+		return false
 	}
-	defer func() { _ = l.Close() }()
-	go func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if dead.Load() {
-				dials.Add(1)
-				_ = in.Close()
-				continue
-			}
-			out, err := net.Dial("tcp", server.Addr())
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			go func() { _, _ = io.Copy(out, in); _ = out.Close() }()
-			go func() { _, _ = io.Copy(in, out); _ = in.Close() }()
-		}
-	}()
-	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + l.Addr().String(), CommandTimeout: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: proxy.URL(), CommandTimeout: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -127,8 +103,8 @@ func BenchmarkDials(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	dead.Store(true)
-	server.Kill()
+	proxy.Accept.Store(&drop)
+	proxy.Cut()
 	var calls, took float64
 	for b.Loop() {
 		ctx, cancel := context.WithTimeout(b.Context(), 2*time.Second)

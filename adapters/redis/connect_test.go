@@ -5,9 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
-	"io"
 	"log/slog"
-	"net"
 	"os"
 	"slices"
 	"strings"
@@ -190,55 +188,20 @@ func trusting(t *testing.T, files redistest.Certificates) *tls.Config {
 // every command. Once the server is back, so are they.
 func TestALostServerIsNotStormed(t *testing.T) {
 	const callers, calls, pool = 64, 400, 8
-	server := redistest.Start(t)
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	var down atomic.Bool
+	proxy := redistest.StartProxy(t, redistest.Start(t))
 	var dials atomic.Int64
-	var wg, relays sync.WaitGroup
-	var mu sync.Mutex
-	var open []net.Conn
-	cut := func() {
-		mu.Lock()
-		defer mu.Unlock()
-		for _, c := range open {
-			_ = c.Close()
-		}
-		open = nil
+	drop := func() bool {
+		dials.Add(1)
+		return false
 	}
-	relays.Go(func() {
-		for {
-			in, err := l.Accept()
-			if err != nil {
-				return
-			}
-			if down.Load() {
-				dials.Add(1)
-				_ = in.Close()
-				continue
-			}
-			out, err := net.Dial("tcp", server.Addr())
-			if err != nil {
-				_ = in.Close()
-				continue
-			}
-			mu.Lock()
-			open = append(open, in, out)
-			mu.Unlock()
-			relays.Go(func() { _, _ = io.Copy(out, in); _ = out.Close() })
-			relays.Go(func() { _, _ = io.Copy(in, out); _ = in.Close() })
-		}
-	})
-	t.Cleanup(func() { _ = l.Close(); cut(); relays.Wait() })
-	client, err := redis.Connect(t.Context(), redis.Options{URL: "redis://" + l.Addr().String(), PoolSize: pool, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
+	var wg sync.WaitGroup
+	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), PoolSize: pool, Timeout: 10 * time.Second, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	down.Store(true)
-	cut()
+	proxy.Accept.Store(&drop)
+	proxy.Cut()
 	began := time.Now()
 	for range callers {
 		wg.Go(func() {
@@ -254,7 +217,7 @@ func TestALostServerIsNotStormed(t *testing.T) {
 	if most := 2*pool + callers + pool + int(time.Since(began)/(10*time.Millisecond)); int(dials.Load()) > most {
 		t.Errorf("%d calls in %v made %d dials, want at most %d", callers*calls, time.Since(began), dials.Load(), most)
 	}
-	down.Store(false)
+	proxy.Accept.Store(nil)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for deadline := time.After(20 * time.Second); ; {

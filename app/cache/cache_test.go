@@ -57,6 +57,9 @@ func open(t *testing.T, store ports.CacheStore, kind cache.Kind) *rig {
 	return r
 }
 
+// pass has time go by on a bubble's clock; outside none does.
+func pass(d time.Duration) { time.Sleep(d) }
+
 // bubble runs a test by a clock that goes on when everyone waits.
 func bubble(test func(t *testing.T)) func(t *testing.T) {
 	return func(t *testing.T) { synctest.Test(t, test) }
@@ -84,9 +87,9 @@ func TestLifeOfAValue(t *testing.T) {
 	t.Run("fresh, then loaded anew", bubble(func(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: 0.5})
 		r.expect(1)
-		time.Sleep(30*time.Second - time.Millisecond)
+		pass(30*time.Second - time.Millisecond)
 		r.expect(1)
-		time.Sleep(30*time.Second + time.Millisecond)
+		pass(30*time.Second + time.Millisecond)
 		r.expect(2)
 		if s := r.Stats(); s.Hits != 1 || s.Misses != 2 || s.Loads != 2 {
 			t.Errorf("counts %+v", s)
@@ -95,42 +98,42 @@ func TestLifeOfAValue(t *testing.T) {
 	t.Run("refreshed ahead of time, without waiting", bubble(func(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Soft: 20 * time.Second})
 		r.expect(1)
-		time.Sleep(40*time.Second - time.Millisecond)
+		pass(40*time.Second - time.Millisecond)
 		r.expect(1)
 		synctest.Wait()
 		if r.loads.Load() != 1 {
 			t.Error("refreshed too soon")
 		}
-		time.Sleep(time.Millisecond)
+		pass(time.Millisecond)
 		r.load = func(_ context.Context, n int) (badge, error) {
-			time.Sleep(time.Second)
+			pass(time.Second)
 			return badge{N: n}, nil
 		}
 		for range 3 {
 			r.expect(1)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		synctest.Wait()
 		r.expect(2)
-		time.Sleep(30 * time.Second)
+		pass(30 * time.Second)
 		r.expect(2)
 	}))
 	t.Run("stale when no other can be had, within its bound", bubble(func(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
 		r.expect(1)
 		r.load = fail
-		time.Sleep(2*time.Minute - time.Millisecond)
+		pass(2*time.Minute - time.Millisecond)
 		r.expect(1)
 		if s := r.Stats(); s.Stale != 1 || s.LoadErrors != 1 {
 			t.Errorf("counts %+v", s)
 		}
-		time.Sleep(time.Millisecond)
+		pass(time.Millisecond)
 		r.refuses(errDown)
 	}))
 	t.Run("not stale after an invalidation", bubble(func(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
 		r.expect(1)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		r.load = func(ctx context.Context, _ int) (badge, error) {
 			return badge{}, errors.Join(r.Invalidate(ctx, "a"), errDown)
 		}
@@ -145,10 +148,10 @@ func TestLifeOfAValue(t *testing.T) {
 		if s := r.Stats(); s.Negative != 1 || s.Loads != 1 || s.LoadErrors != 0 {
 			t.Errorf("counts %+v", s)
 		}
-		time.Sleep(time.Second)
+		pass(time.Second)
 		r.load = func(context.Context, int) (badge, error) { return badge{N: 7}, nil }
 		r.expect(7)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		r.load = none
 		r.refuses(cache.ErrNotFound)
 	}))
@@ -275,7 +278,7 @@ func TestWithoutTheStoreLoadsAreLimited(t *testing.T) {
 			for n := now.Add(1); n > most.Load(); {
 				most.Store(n)
 			}
-			time.Sleep(time.Second)
+			pass(time.Second)
 			now.Add(-1)
 			return badge{}, nil
 		}

@@ -23,7 +23,7 @@ func TestAMissStormMakesOneLoad(t *testing.T) {
 		for range 4 {
 			r := open(t, store, cache.Kind{})
 			r.load = func(context.Context, int) (badge, error) {
-				time.Sleep(time.Second)
+				pass(time.Second)
 				return badge{N: int(loads.Add(1))}, nil
 			}
 			for range 2500 {
@@ -67,12 +67,12 @@ func TestAFillAfterAnInvalidation(t *testing.T) {
 		store := memory.NewCache(clock{})
 		r, other := open(t, store, cache.Kind{}), open(t, store, cache.Kind{})
 		r.load = func(_ context.Context, n int) (badge, error) {
-			time.Sleep(time.Second)
+			pass(time.Second)
 			return badge{N: n}, nil
 		}
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(1) }) // it began before
-		time.Sleep(500 * time.Millisecond)
+		pass(500 * time.Millisecond)
 		if err := other.Invalidate(t.Context(), "a"); err != nil { // by another process: this one is not told
 			t.Error(err)
 		}
@@ -157,18 +157,18 @@ type slowStore struct {
 func (s *slowStore) Get(ctx context.Context, key ports.CacheKey) (ports.CacheEntry, error) {
 	s.gets.Add(1)
 	e, err := s.CacheStore.Get(ctx, key)
-	time.Sleep(s.get)
+	pass(s.get)
 	return e, err
 }
 
 func (s *slowStore) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite) (ports.CacheEntry, bool, error) {
 	e, kept, err := s.CacheStore.Put(ctx, key, w)
-	time.Sleep(s.put)
+	pass(s.put)
 	return e, kept, err
 }
 
 func slowly(_ context.Context, n int) (badge, error) {
-	time.Sleep(time.Second)
+	pass(time.Second)
 	return badge{N: n}, nil
 }
 
@@ -187,7 +187,7 @@ func TestWhoComesDuringALoadAsksTheStoreNothing(t *testing.T) {
 		if s := r.Stats(); store.gets.Load() != 1 || s.Misses != 100 {
 			t.Errorf("%d reads of the store, counts %+v", store.gets.Load(), s)
 		}
-		time.Sleep(40 * time.Second)
+		pass(40 * time.Second)
 		began := time.Now()
 		for range 3 {
 			r.expect(1)
@@ -249,7 +249,7 @@ func (l *lateLease) Lease(ctx context.Context, key ports.CacheKey, seen ports.Ca
 		l.before()
 	}
 	e, state, err := l.CacheStore.Lease(ctx, key, seen, token, d)
-	time.Sleep(time.Second)
+	pass(time.Second)
 	return e, state, err
 }
 
@@ -292,11 +292,11 @@ func TestALoadThatFailedRests(t *testing.T) {
 			r := open(t, memory.NewCache(clock{}), kind)
 			r.expect(1)
 			r.load = fail
-			time.Sleep(at)
+			pass(at)
 			tries(t, r, 100, 1)
-			time.Sleep(kind.Retry - time.Millisecond)
+			pass(kind.Retry - time.Millisecond)
 			tries(t, r, 100, 0)
-			time.Sleep(time.Millisecond)
+			pass(time.Millisecond)
 			tries(t, r, 100, 1)
 			if at == time.Minute {
 				if s := r.Stats(); s.Stale != 300 {
@@ -304,7 +304,7 @@ func TestALoadThatFailedRests(t *testing.T) {
 				}
 			}
 			r.load = func(_ context.Context, n int) (badge, error) { return badge{N: 100 + n}, nil }
-			time.Sleep(kind.Retry)
+			pass(kind.Retry)
 			if at == time.Minute {
 				r.expect(104)
 				return
@@ -327,7 +327,7 @@ func TestALoadThatFailedRests(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), kind)
 		r.expect(1)
 		r.load = fail
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		tries(t, r, 3, 1)
 		if err := r.Invalidate(t.Context(), "a"); err != nil {
 			t.Error(err)
@@ -340,7 +340,7 @@ func TestALoadThatFailedRests(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), kind)
 		r.expect(1)
 		r.load = fail
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		tries(t, r, 3, 3)
 	}))
 	t.Run("other values do not", bubble(func(t *testing.T) {
@@ -350,7 +350,7 @@ func TestALoadThatFailedRests(t *testing.T) {
 			t.Error(err)
 		}
 		r.load = fail
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		tries(t, r, 3, 1)
 		if b, err := r.Get(t.Context(), "b"); err != nil || b.N != 2 || r.loads.Load() != 4 {
 			t.Errorf("got %+v, error %v, after %d loads", b, err, r.loads.Load())
@@ -365,7 +365,7 @@ func TestAnInvalidationHasAReadLoadAtOnce(t *testing.T) {
 		r.load = slowly
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(1) })
-		time.Sleep(500 * time.Millisecond)
+		pass(500 * time.Millisecond)
 		if err := r.Invalidate(t.Context(), "a"); err != nil {
 			t.Error(err)
 		}
@@ -411,7 +411,7 @@ func TestAnInvalidationWhileAnOldValueIsLookedAt(t *testing.T) {
 		r, other := open(t, store, cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute}), open(t, shared, cache.Kind{})
 		r.expect(1)
 		r.load, store.put = fail, time.Second
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(1) })
 		synctest.Wait() // the lease is given back, and the value is still there

@@ -14,6 +14,9 @@ import (
 type Proxy struct {
 	addr string
 
+	// Accept, unless nil, is asked about every connection that comes; if it returns false, the connection is closed at once, as by a load balancer in
+	// front of a server that is down.
+	Accept atomic.Pointer[func() bool]
 	// Request, unless nil, is given what a client sends; the piece is passed on when it returns, or the connection closed if it returns false.
 	Request atomic.Pointer[func(piece []byte) bool]
 	// Reply is the same for what the server sends.
@@ -44,6 +47,10 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 			client, err := l.Accept()
 			if err != nil {
 				return
+			}
+			if allowed := p.Accept.Load(); allowed != nil && !(*allowed)() {
+				_ = client.Close()
+				continue
 			}
 			running.Go(func() { p.connect(ctx, client, s.Addr()) })
 		}
