@@ -17,9 +17,8 @@ import (
 
 // Config is everything that can be set. The zero value of each field means its default.
 type Config struct {
-	// RedisURL is redis://[[user]:password@]host:port[/db], rediss:// for TLS, several separated by commas for a Cluster. Needed by
-	// New, not by NewInMemory.
-	// With master_name=NAME in its query it is that of a Sentinel, further ones as addr=host:port; see redis.ParseURL.
+	// RedisURL is redis://[[user]:password@]host:port[/db], rediss:// for TLS, several separated by commas for a Cluster, or unix:// for a Unix
+	// socket. With master_name=NAME in its query it is that of a Sentinel; see redis.ParseURL. New needs it, NewInMemory does not.
 	RedisURL string
 	// CacheURL is the same of the server for the caches, which may be evicted: those of messages, of lists of chats and contacts, and of CacheOf.
 	// What helpers are given, sessions, limits, presence and typing marks stay where RedisURL says: other programs count and look there. Defaults to

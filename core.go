@@ -34,7 +34,9 @@ type Core struct {
 	broken  atomic.Uint64 // live payloads that could not be read
 	told    atomic.Uint64 // live messages whose handlers have ended
 	answers bool          // queries are answered from the caches once the core runs
-	unwatch func() error
+
+	flushMetrics func() // exports the last metrics, while unwatch has not been called
+	unwatch      func() error
 
 	mu          sync.Mutex
 	groups      []*subscription
@@ -112,7 +114,7 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
-		made: m, running: make(chan struct{}),
+		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}),
 	}
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
@@ -300,6 +302,7 @@ func (c *Core) Close() error {
 	c.closing.Do(func() {
 		c.closed.Store(true)
 		c.Helpers.channels.close()
+		c.flushMetrics()
 		c.closeErr = c.unwatch()
 		c.closeCaches() // before what their loaders need
 		c.closeErr = errors.Join(c.closeErr, c.backend.Close())

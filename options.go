@@ -3,6 +3,7 @@ package chatcore
 import (
 	"context"
 	"encoding/json"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel"
@@ -132,17 +133,28 @@ func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } 
 // instrumentation is the name under which the core traces and measures.
 const instrumentation = "chatcore"
 
-func newMeter(p parts) metric.Meter { return p.meters.Meter(instrumentation) }
+func newMeter(p parts, c Config) metric.Meter {
+	return telemetry.NewMeter(p.meters.Meter(instrumentation), c.Logger)
+}
 
-// opening is the core's telemetry and what ends the span of its opening.
+// opening is the core's telemetry, what ends the span of its opening, and what exports its last metrics.
 type opening struct {
-	telemetry *telemetry.Telemetry
-	done      func(error)
+	telemetry    *telemetry.Telemetry
+	done         func(error)
+	flushMetrics func()
 }
 
 func newOpening(ctx context.Context, p parts, meter metric.Meter) (opening, error) {
 	t, done, err := telemetry.New(ctx, p.tracers.Tracer(instrumentation), meter, "open")
-	return opening{t, done}, err
+	flush := func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
+		defer cancel()
+		telemetry.Flush(ctx, p.meters)
+	}
+	return opening{t, done, flush}, err
 }
+
+// flushTimeout bounds how long Close waits for the export of the last metrics.
+const flushTimeout = time.Second
 
 func newTelemetry(o opening) *telemetry.Telemetry { return o.telemetry }

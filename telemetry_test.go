@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -12,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/metric/noop"
 	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdktrace "go.opentelemetry.io/otel/sdk/trace"
@@ -296,5 +299,72 @@ func TestTransitionsAreSends(t *testing.T) {
 	}
 	if sends := o.measured(t)["messaging.client.operation.duration"]; len(spans) != 2 || sends != 2 {
 		t.Errorf("%d spans, %d sends, want 2", len(spans), sends)
+	}
+}
+
+// stubbornMeters refuse every instrument and callback, and never end a flush.
+type stubbornMeters struct {
+	noop.MeterProvider
+	flushed chan struct{}
+}
+
+func (m stubbornMeters) Meter(string, ...metric.MeterOption) metric.Meter { return refusingMeter{} }
+
+func (m stubbornMeters) ForceFlush(ctx context.Context) error {
+	close(m.flushed)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+type refusingMeter struct{ noop.Meter }
+
+var errRefused = errors.New("no such instrument")
+
+func (refusingMeter) Float64Histogram(string, ...metric.Float64HistogramOption) (metric.Float64Histogram, error) {
+	return nil, errRefused
+}
+
+func (refusingMeter) Int64Histogram(string, ...metric.Int64HistogramOption) (metric.Int64Histogram, error) {
+	return nil, errRefused
+}
+
+func (refusingMeter) Int64Counter(string, ...metric.Int64CounterOption) (metric.Int64Counter, error) {
+	return nil, errRefused
+}
+
+func (refusingMeter) Int64ObservableCounter(string, ...metric.Int64ObservableCounterOption) (metric.Int64ObservableCounter, error) {
+	return nil, errRefused
+}
+
+func (refusingMeter) Int64ObservableGauge(string, ...metric.Int64ObservableGaugeOption) (metric.Int64ObservableGauge, error) {
+	return nil, errRefused
+}
+
+func (refusingMeter) RegisterCallback(metric.Callback, ...metric.Observable) (metric.Registration, error) {
+	return nil, errRefused
+}
+
+func TestTelemetry_FaultyMetersDecideNothing(t *testing.T) {
+	meters := stubbornMeters{flushed: make(chan struct{})}
+	var logged strings.Builder
+	core, err := chatcore.New(t.Context(), chatcore.Config{
+		RedisURL: redistest.Shared(t).URL(), Namespace: "faulty-meters-" + uuid.NewString(), Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+	}, chatcore.WithMeterProvider(meters))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada", Title: "Garden"}); err != nil {
+		t.Error(err)
+	}
+	if err := core.Close(); err != nil {
+		t.Error(err)
+	}
+	select {
+	case <-meters.flushed:
+	default:
+		t.Error("Close exported no last metrics")
+	}
+	if n := strings.Count(logged.String(), "metrics are incomplete"); n != 1 {
+		t.Errorf("%d warnings, want 1:\n%s", n, logged.String())
 	}
 }

@@ -36,7 +36,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	chatcoreClients := newClients(chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient, chatcoreCacheClient)
 	codec := newCodec(p)
-	meter := newMeter(p)
+	meter := newMeter(p, config)
 	chatcoreWatch := newWatch()
 	log, err := openLog(ctx, config, chatcoreClients, keys, codec, meter, chatcoreWatch)
 	if err != nil {
@@ -131,7 +131,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 		counters: counters,
 	}
 	iDs := newIDs(p)
-	meter := newMeter(p)
+	meter := newMeter(p, config)
 	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
@@ -190,7 +190,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	publisher := ownPublisher(chatcoreOwnBackend)
 	codec := newCodec(p)
 	iDs := newIDs(p)
-	meter := newMeter(p)
+	meter := newMeter(p, config)
 	chatcoreOpening, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err

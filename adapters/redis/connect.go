@@ -55,7 +55,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	if universal.TLSConfig, err = encrypted(universal.TLSConfig, o.TLS); err != nil {
+	if universal.TLSConfig, err = mergeTLS(universal.TLSConfig, o.TLS); err != nil {
 		return nil, err
 	}
 	timeout := 5 * time.Second

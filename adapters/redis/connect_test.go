@@ -269,30 +269,6 @@ func TestTLS(t *testing.T) {
 	}
 }
 
-func TestCredentials(t *testing.T) {
-	server := redistest.Start(t)
-	admin := server.Client(t)
-	for _, user := range [][]any{{"ada", "on", ">other", "~*", "&*", "+@all"}, {"default", ">secret"}} {
-		if err := admin.Do(t.Context(), append([]any{"acl", "setuser"}, user...)...).Err(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := admin.ConfigSet(t.Context(), "requirepass", "secret").Err(); err != nil {
-		t.Fatal(err)
-	}
-	for url, works := range map[string]bool{
-		"redis://:secret@": true, "redis://ada:other@": true, "redis://": false, "redis://:wrong@": false, "redis://ada:secret@": false,
-	} {
-		client, err := redis.Connect(t.Context(), redis.Options{URL: url + server.Addr(), Logger: slog.New(slog.DiscardHandler)})
-		if (err == nil) != works || err != nil && !errors.Is(err, redis.ErrUnreachable) {
-			t.Errorf("%s: %v", url, err)
-		}
-		if err := client.Close(); err != nil {
-			t.Error(err)
-		}
-	}
-}
-
 func TestAFailoverOfSentinelsIsFollowed(t *testing.T) {
 	sentinels := redistest.StartSentinels(t, "data-secret")
 	log := newDiary()
@@ -325,26 +301,6 @@ func TestAFailoverOfSentinelsIsFollowed(t *testing.T) {
 	for _, line := range log.entries {
 		if strings.Contains(line, "secret") {
 			t.Errorf("the line %q", line)
-		}
-	}
-}
-
-func TestURLsOfSentinels(t *testing.T) {
-	o, err := redis.ParseURL("rediss://watch:w@s1:26379/2?master_name=m&addr=s2:26380&username=u&password=p")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if o.MasterName != "m" || strings.Join(o.Addrs, " ") != "s1:26379 s2:26380" || o.DB != 2 || o.SentinelUsername != "watch" || o.SentinelPassword != "w" ||
-		o.Username != "u" || o.Password != "p" || o.TLSConfig == nil || o.TLSConfig.ServerName != "" || o.IsClusterMode {
-		t.Errorf("%+v", o)
-	}
-	for _, url := range []string{
-		"redis://s1:1?master_name=", "redis://s1:1?master_name=m&addr=secret", "redis://s1:1,s2:2?master_name=m", "redis://s1:1?master_name=m,s2:2",
-		"redis://a:1?max_retries=3", "redis://a:1?secret=secret", "redis://a:1,b:2?client_name=x", "redis://a:1,b:secret", "redis://a:1,:secret@b:2", "redis://a:1?db=secret",
-	} {
-		_, err := redis.ParseURL(url)
-		if !errors.Is(err, redis.ErrURL) || strings.Contains(strings.ReplaceAll(err.Error(), `setting "secret"`, ""), "secret") {
-			t.Errorf("%s: %v", url, err)
 		}
 	}
 }

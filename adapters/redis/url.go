@@ -4,156 +4,266 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// ErrURL is a REDIS_URL that cannot be understood.
+// ErrURL is returned for a Redis URL that cannot be used as it stands.
 var ErrURL = errors.New("unusable Redis URL")
 
-const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, several separated by commas for a Cluster, " +
-	"or redis://[[user]:password@]sentinel:26379[/db]?master_name=NAME[&addr=sentinel2:26379…][&username=…&password=…]"
+const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, several separated by commas for a Cluster; " +
+	"redis://[[user]:password@]sentinel:26379[/db]?master_name=NAME[&addr=sentinel2:26379…][&username=…&password=…]; " +
+	"unix://[[user]:password@]/path/to/socket[?db=N]; in a user or password, %XX stands for a character that a URL reserves, such as , / # ? @ : %"
 
-// ParseURL understands a REDIS_URL: one server, with commas the seeds of a Cluster, or with master_name a Sentinel of that master, as go-redis's
-// own failover URL has it: the credentials before the host are the Sentinels', username and password are Redis's. With rediss:// every
-// connection is encrypted; its certificate has to be for the host that is dialed. The error says what is allowed and never repeats the URL,
-// which may hold a password.
+// ParseURL parses a Redis URL: one server, several seeds of a Cluster separated by commas, a Sentinel if the query has master_name, or a
+// Unix socket. With master_name, the credentials before the host are those of the Sentinels; username and password in the query are those of
+// Redis. rediss:// encrypts every connection, and the certificate must be valid for the dialed host.
+//
+// Invariant: every part of an accepted URL takes effect. ParseURL returns ErrURL for a part that would be ignored, such as a user without a
+// password. The error lists what is allowed and never repeats the URL, which may hold a password.
 func ParseURL(s string) (*goredis.UniversalOptions, error) {
 	if strings.TrimSpace(s) == "" {
 		return nil, urlError("it is empty")
 	}
 	parts := strings.Split(s, ",")
-	var first *url.URL
-	var universal *goredis.UniversalOptions
+	addresses := make([]*address, len(parts))
 	for i, part := range parts {
 		part = strings.TrimSpace(part)
 		if i > 0 && !strings.Contains(part, "://") {
-			part = first.Scheme + "://" + part
+			part = addresses[0].scheme + "://" + part
 		}
-		u, err := parseAddress(part)
+		a, err := parseAddress(part)
+		if err == nil && i > 0 {
+			err = a.fits(addresses[0])
+		}
 		if err != nil {
 			return nil, urlError("address %d of %d %w", i+1, len(parts), err)
 		}
-		if i == 0 {
-			first = u
-			if universal, err = optionsOf(u); err != nil {
-				return nil, urlError("it %w", err)
-			}
-			continue
-		}
-		if err := fits(u, first); err != nil {
-			return nil, urlError("address %d of %d %w", i+1, len(parts), err)
-		}
-		node, err := optionsOf(u)
-		if err != nil {
-			return nil, urlError("address %d of %d %w", i+1, len(parts), err)
-		}
-		universal.Addrs = append(universal.Addrs, node.Addrs...)
+		addresses[i] = a
 	}
-	if len(parts) > 1 {
-		switch {
-		case universal.MasterName != "":
-			return nil, urlError("it has both commas and master_name; further Sentinels are given as addr")
-		case universal.DB != 0:
-			return nil, urlError("a Cluster has no database but 0")
-		}
-		universal.IsClusterMode = true
+	options := addresses[0].options()
+	if len(parts) == 1 {
+		return options, nil
 	}
-	return universal, nil
+	switch {
+	case options.MasterName != "":
+		return nil, urlError("it has both commas and master_name; further Sentinels are given as addr")
+	case addresses[0].scheme == "unix":
+		return nil, urlError("it has both commas and a Unix socket; a Cluster is reached by host and port")
+	case options.DB != 0:
+		return nil, urlError("a Cluster has no database but 0")
+	}
+	options.IsClusterMode = true
+	for _, a := range addresses[1:] {
+		options.Addrs = append(options.Addrs, a.dial...)
+	}
+	return options, nil
 }
 
 func urlError(format string, args ...any) error {
 	return fmt.Errorf("%w: %w; allowed: %s", ErrURL, fmt.Errorf(format, args...), allowedURL)
 }
 
-// settings are what may stand in the query: what is more would be ignored, or would undo what is promised of commands.
-func settings(sentinel bool) []string {
-	if sentinel {
-		return []string{"master_name", "addr", "username", "password", "db", "client_name", "skip_verify"}
-	}
-	return []string{"db", "client_name", "skip_verify"}
+// address is one URL of a list, taken apart.
+type address struct {
+	scheme     string
+	dial       []string // host:port of a server or of Sentinels, or the path of a Unix socket
+	user       *url.Userinfo
+	db         int
+	hasDB      bool
+	settings   map[string][]string
+	skipVerify bool
 }
 
-func parseAddress(s string) (*url.URL, error) {
+// allowedSettings are the names that the query may have. Any other would be ignored or would weaken what [Connect] promises of commands.
+func allowedSettings(sentinel bool) []string {
+	allowed := []string{"db", "client_name", "skip_verify"}
+	if sentinel {
+		allowed = append(allowed, "master_name", "addr", "username", "password")
+	}
+	return allowed
+}
+
+func parseAddress(s string) (*address, error) {
 	u, err := url.Parse(s)
 	if err != nil {
 		return nil, errors.New("is no URL") // url's own error repeats the password
 	}
-	if u.Scheme != "redis" && u.Scheme != "rediss" {
-		return nil, fmt.Errorf("has the scheme %q", u.Scheme)
+	a := &address{scheme: u.Scheme, user: u.User}
+	if err := a.parseHost(u); err != nil {
+		return nil, err
 	}
-	if u.Hostname() == "" {
-		return nil, errors.New("names no host")
+	if u.Fragment != "" || strings.Contains(s, "#") {
+		return nil, errors.New("has a #, which ends a URL")
 	}
-	query, err := url.ParseQuery(u.RawQuery)
-	if err != nil {
-		return nil, errors.New("has a query that cannot be read")
+	if err := a.parseSettings(u.RawQuery); err != nil {
+		return nil, err
 	}
-	taken := settings(query.Has("master_name"))
-	for name := range query {
-		if !slices.Contains(taken, name) {
-			return nil, fmt.Errorf("has the setting %q; those are taken: %s", name, strings.Join(taken, ", "))
-		}
-	}
-	return u, nil
+	return a, errors.Join(a.parseDB(u), checkUser(u.User), a.checkSentinelUser())
 }
 
-// fits says why an address cannot stand beside the first one of a list, or nil.
-func fits(u, first *url.URL) error {
-	if u.Scheme != first.Scheme {
-		return errors.New("mixes redis:// and rediss://")
+func (a *address) parseHost(u *url.URL) error {
+	switch {
+	case a.scheme == "unix":
+		if u.Host != "" || !strings.HasPrefix(u.Path, "/") || len(u.Path) == 1 {
+			return errors.New("names no absolute path of a Unix socket")
+		}
+		a.dial = []string{u.Path}
+		return nil
+	case a.scheme != "redis" && a.scheme != "rediss":
+		return fmt.Errorf("has the scheme %q", a.scheme)
+	case u.Hostname() == "":
+		return errors.New("names no host")
+	case strings.Contains(u.Hostname(), ":") && !strings.HasPrefix(u.Host, "["):
+		return errors.New("has a host with a colon; an IPv6 address stands in brackets")
 	}
-	if u.User != nil && (first.User == nil || u.User.String() != first.User.String()) {
-		return errors.New("has other credentials than the first, which count for all")
+	port := u.Port()
+	if port == "" {
+		port = "6379"
 	}
-	if u.RawQuery != "" && u.Query().Encode() != first.Query().Encode() || strings.Trim(u.Path, "/") != "" && u.Path != first.Path {
-		return errors.New("has other settings than the first, which count for all")
+	a.dial = []string{net.JoinHostPort(u.Hostname(), port)}
+	return checkPort(port)
+}
+
+func checkPort(port string) error {
+	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+		return errors.New("has a port that is not a number from 1 to 65535")
 	}
 	return nil
 }
 
-// optionsOf are what go-redis reads out of a URL.
-func optionsOf(u *url.URL) (*goredis.UniversalOptions, error) {
-	o := &goredis.UniversalOptions{}
-	if u.Query().Has("master_name") {
-		failover, err := goredis.ParseFailoverURL(u.String())
-		if err != nil {
-			return nil, unusable(err)
+// parseSettings reads the query. A plus stays a plus, as in the rest of a URL: it does not stand for a space as in an HTML form.
+func (a *address) parseSettings(query string) error {
+	settings, err := url.ParseQuery(strings.ReplaceAll(query, "+", "%2B"))
+	if err != nil {
+		return errors.New("has a query that cannot be read")
+	}
+	a.settings = settings
+	allowed := allowedSettings(settings.Has("master_name"))
+	for name, values := range settings {
+		switch {
+		case !slices.Contains(allowed, name):
+			return fmt.Errorf("has the setting %q; allowed: %s", name, strings.Join(allowed, ", "))
+		case len(values) > 1 && name != "addr":
+			return fmt.Errorf("has the setting %q more than once", name)
+		case slices.Contains(values, ""):
+			return fmt.Errorf("has the setting %q without a value", name)
 		}
-		if failover.MasterName == "" {
-			return nil, errors.New("has an empty master_name")
+	}
+	for _, addr := range settings["addr"] {
+		host, port, err := net.SplitHostPort(addr)
+		if err != nil || host == "" || checkPort(port) != nil {
+			return errors.New("has an addr that is no host:port")
 		}
-		o.Addrs, o.MasterName, o.DB, o.ClientName = failover.SentinelAddrs, failover.MasterName, failover.DB, failover.ClientName
-		o.SentinelUsername, o.SentinelPassword = failover.SentinelUsername, failover.SentinelPassword
-		o.Username, o.Password, o.TLSConfig = failover.Username, failover.Password, failover.TLSConfig
+		a.dial = append(a.dial, net.JoinHostPort(host, port))
+	}
+	if verify, ok := settings["skip_verify"]; ok {
+		if a.scheme != "rediss" {
+			return errors.New("has skip_verify without rediss://, so that there is nothing to verify")
+		}
+		if a.skipVerify, err = strconv.ParseBool(verify[0]); err != nil {
+			return errors.New("has a skip_verify that is neither true nor false")
+		}
+	}
+	return nil
+}
+
+// parseDB reads the database: the path of the URL, or the setting db.
+func (a *address) parseDB(u *url.URL) error {
+	text := ""
+	if a.scheme != "unix" {
+		text = strings.TrimPrefix(u.Path, "/")
+	}
+	if db, ok := a.settings["db"]; ok {
+		if text != "" {
+			return errors.New("has a database both in its path and as db")
+		}
+		text = db[0]
+	}
+	if text == "" {
+		return nil
+	}
+	db, err := strconv.ParseUint(text, 10, 31)
+	if err != nil {
+		return errors.New("has a database that is not a number from 0 up")
+	}
+	a.db, a.hasDB = int(db), true //nolint:gosec // 31 bits
+	return nil
+}
+
+// checkUser refuses a user without a password: go-redis then sends neither, and Redis takes the connection for its default user.
+func checkUser(user *url.Userinfo) error {
+	if user == nil {
+		return nil
+	}
+	password, _ := user.Password()
+	return checkCredentials(user.Username(), password)
+}
+
+func (a *address) checkSentinelUser() error {
+	return checkCredentials(a.setting("username"), a.setting("password"))
+}
+
+func checkCredentials(user, password string) error {
+	if user != "" && password == "" {
+		return errors.New("names a user without a password; give both, or neither for Redis's default user")
+	}
+	return nil
+}
+
+func (a *address) setting(name string) string {
+	if values := a.settings[name]; len(values) > 0 {
+		return values[0]
+	}
+	return ""
+}
+
+// fits returns an error if an address cannot stand behind first in a list: credentials and settings of the first apply to all.
+func (a *address) fits(first *address) error {
+	switch {
+	case a.scheme != first.scheme:
+		return errors.New("has another scheme than the first")
+	case a.user != nil && (first.user == nil || a.user.String() != first.user.String()):
+		return errors.New("has other credentials than the first, which count for all")
+	case a.hasDB && a.db != first.db:
+		return errors.New("has another database than the first, which counts for all")
+	}
+	for name, values := range a.settings {
+		if name != "db" && !slices.Equal(values, first.settings[name]) {
+			return errors.New("has other settings than the first, which count for all")
+		}
+	}
+	return nil
+}
+
+// options returns what the address says to go-redis.
+func (a *address) options() *goredis.UniversalOptions {
+	o := &goredis.UniversalOptions{Addrs: a.dial, DB: a.db, ClientName: a.setting("client_name"), MasterName: a.setting("master_name")}
+	user, password := "", ""
+	if a.user != nil {
+		user = a.user.Username()
+		password, _ = a.user.Password()
+	}
+	if o.MasterName == "" {
+		o.Username, o.Password = user, password
 	} else {
-		node, err := goredis.ParseURL(u.String())
-		if err != nil {
-			return nil, unusable(err)
-		}
-		o.Addrs, o.DB, o.ClientName = []string{node.Addr}, node.DB, node.ClientName
-		o.Username, o.Password, o.TLSConfig = node.Username, node.Password, node.TLSConfig
+		o.SentinelUsername, o.SentinelPassword = user, password
+		o.Username, o.Password = a.setting("username"), a.setting("password")
 	}
-	if o.TLSConfig != nil {
-		// Without a name the one that is dialed is asked for, which need not be the first.
-		o.TLSConfig.ServerName, o.TLSConfig.MinVersion = "", tls.VersionTLS12
+	if a.scheme == "rediss" {
+		// Without a ServerName, crypto/tls verifies the name that is dialed, which need not be the first.
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.skipVerify} //nolint:gosec // the URL asks for it
 	}
-	return o, nil
+	return o
 }
 
-// unusable tells what go-redis found wrong without what may be a password.
-func unusable(err error) error {
-	if strings.Contains(err.Error(), "database") {
-		return errors.New("has a database that is no number")
-	}
-	return errors.New("has a path, an addr or a setting that cannot be read")
-}
-
-// encrypted is the TLS that Options ask for, on what the URL says.
-func encrypted(fromURL, given *tls.Config) (*tls.Config, error) {
+// mergeTLS returns the TLS configuration of [Options] on top of the URL's.
+func mergeTLS(fromURL, given *tls.Config) (*tls.Config, error) {
 	if given == nil {
 		return fromURL, nil
 	}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -19,7 +20,23 @@ import (
 	"chatcore/tests/redistest"
 )
 
-func TestMain(m *testing.M) { redistest.Main(m) }
+// programVariable makes the test binary run as the program core.
+const programVariable = "CHATCORE_TEST_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(programVariable) != "" {
+		main()
+		os.Exit(0)
+	}
+	redistest.Main(m)
+}
+
+// program returns a command that runs the program core in a process of its own, in the shell's namespace.
+func (s *shell) program(args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(s.t.Context(), os.Args[0], append(args, s.base...)...) //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), programVariable+"=1")
+	return cmd
+}
 
 // shell runs command lines against one namespace.
 type shell struct {

@@ -67,7 +67,7 @@ func command(out, errs io.Writer) *cobra.Command {
 	root.SetOut(out)
 	root.SetErr(errs)
 	flags := root.PersistentFlags()
-	flags.StringVar(&c.redisURL, "redis-url", os.Getenv("REDIS_URL"), "where Redis is: redis://[[user]:password@]host:port[/db], rediss://…, several with commas for a Cluster, ?master_name=NAME for Sentinels (REDIS_URL)")
+	flags.StringVar(&c.redisURL, "redis-url", os.Getenv("REDIS_URL"), "URL of Redis: redis://[[user]:password@]host:port[/db], rediss://…, unix://…, several with commas for a Cluster, ?master_name=NAME for Sentinels (REDIS_URL)")
 	flags.Lookup("redis-url").DefValue = ""
 	flags.StringVar(&c.cacheURL, "redis-cache-url", os.Getenv("REDIS_CACHE_URL"), "where what other programs cache is, if it is elsewhere (REDIS_CACHE_URL)")
 	flags.Lookup("redis-cache-url").DefValue = ""
@@ -102,18 +102,20 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if url == "" {
 		return nil, nil, errNoRedis
 	}
-	options, flush, err := exporters(ctx)
-	if err != nil {
-		return nil, nil, errors.Join(err, closeServer())
-	}
+	telemetry := newExporters(ctx, c.errs)
 	config, err := c.config(url)
 	if err == nil {
-		core, err = chatcore.New(ctx, config, options...)
+		core, err = chatcore.New(ctx, config, telemetry.options()...)
 	}
 	if err != nil {
-		return nil, nil, errors.Join(err, flush(), closeServer())
+		telemetry.close(ctx)
+		return nil, nil, errors.Join(err, closeServer())
 	}
-	return core, func() error { return errors.Join(core.Close(), flush(), closeServer()) }, nil
+	return core, func() error {
+		err := core.Close()
+		telemetry.close(ctx)
+		return errors.Join(err, closeServer())
+	}, nil
 }
 
 // config are the settings of a core on a Redis.

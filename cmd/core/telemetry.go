@@ -3,11 +3,16 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/go-logr/logr/funcr"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
+	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
@@ -16,43 +21,50 @@ import (
 	"chatcore"
 )
 
-// exporters export what OpenTelemetry's standard variables ask for (OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER,
-// OTEL_EXPORTER_OTLP_ENDPOINT and the others); without them, nothing. flush sends what is left and ends them.
-func exporters(ctx context.Context) (options []chatcore.Option, flush func() error, err error) {
-	var ends []func(context.Context) error
-	flush = func() error {
-		const patience = 5 * time.Second
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
-		defer cancel()
-		var errs []error
-		for _, end := range ends {
-			errs = append(errs, end(ctx))
-		}
-		return errors.Join(errs...)
+// flushTimeout bounds how long a command waits in all for its last traces and metrics to be exported.
+const flushTimeout = time.Second
+
+var errNotExported = fmt.Errorf("the last of it was not exported within %v", flushTimeout)
+
+// exporters are the telemetry of one command. They never decide about it: a faulty setting, and a collector that refuses, fails or hangs, cost one
+// warning and at most flushTimeout.
+type exporters struct {
+	errs   io.Writer
+	traces *trace.TracerProvider // nil if none are asked for
+	meters *lastFlush            // nil likewise
+
+	mu     sync.Mutex
+	warned bool
+	ended  bool
+
+	began    sync.Once
+	deadline time.Time // of everything that is flushed
+}
+
+// newExporters exports what OpenTelemetry's standard variables ask for (OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER,
+// OTEL_EXPORTER_OTLP_ENDPOINT and the others). Without them it exports nothing.
+func newExporters(ctx context.Context, errs io.Writer) *exporters {
+	e := &exporters{errs: errs}
+	if !wanted("TRACES") && !wanted("METRICS") {
+		return e
 	}
+	otel.SetErrorHandler(e)
+	otel.SetLogger(funcr.New(func(_, text string) { e.Handle(errors.New(text)) }, funcr.Options{})) // its default is standard error
 	described, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "chatcore")), resource.WithTelemetrySDK(), resource.WithFromEnv())
-	if err != nil {
-		return nil, flush, err
-	}
+	e.Handle(err) // described has what could be read
 	if wanted("TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)
-		if err != nil {
-			return nil, flush, err
+		if e.Handle(err); err == nil {
+			e.traces = trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(described))
 		}
-		provider := trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(described))
-		ends = append(ends, provider.Shutdown)
-		options = append(options, chatcore.WithTracerProvider(provider))
 	}
 	if wanted("METRICS") {
 		reader, err := autoexport.NewMetricReader(ctx)
-		if err != nil {
-			return nil, flush, errors.Join(err, flush())
+		if e.Handle(err); err == nil {
+			e.meters = &lastFlush{MeterProvider: metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(described)), exporters: e}
 		}
-		provider := metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(described))
-		ends = append(ends, provider.Shutdown)
-		options = append(options, chatcore.WithMeterProvider(provider))
 	}
-	return options, flush, nil
+	return e
 }
 
 // wanted reports whether the environment asks for a signal: by naming an exporter, or where to export to.
@@ -64,4 +76,78 @@ func wanted(signal string) bool {
 		return exporter != "none"
 	}
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
+}
+
+// options returns what a core needs to be observed.
+func (e *exporters) options() []chatcore.Option {
+	var options []chatcore.Option
+	if e.traces != nil {
+		options = append(options, chatcore.WithTracerProvider(e.traces))
+	}
+	if e.meters != nil {
+		options = append(options, chatcore.WithMeterProvider(e.meters))
+	}
+	return options
+}
+
+// Handle implements otel.ErrorHandler: the first error of a command is a warning, the others say nothing new.
+func (e *exporters) Handle(err error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if err == nil || e.warned || e.ended {
+		return
+	}
+	e.warned = true
+	fmt.Fprintln(e.errs, "core: warning: telemetry is incomplete:", err)
+}
+
+// close exports what is left and ends the providers. The core has been closed before.
+func (e *exporters) close(ctx context.Context) {
+	ctx, cancel := e.flushContext(ctx)
+	defer cancel()
+	if e.traces != nil {
+		e.within(ctx, e.traces.Shutdown)
+	}
+	if e.meters != nil {
+		_ = e.meters.ForceFlush(ctx) // of a core that could not be opened
+	}
+	e.mu.Lock()
+	e.ended = true
+	e.mu.Unlock()
+}
+
+// flushContext returns a context that ends flushTimeout after the first call, and not with ctx: a command that was interrupted exports as well.
+func (e *exporters) flushContext(ctx context.Context) (context.Context, context.CancelFunc) {
+	e.began.Do(func() { e.deadline = time.Now().Add(flushTimeout) })
+	return context.WithDeadline(context.WithoutCancel(ctx), e.deadline)
+}
+
+// within calls shutdown and waits for it until ctx ends.
+func (e *exporters) within(ctx context.Context, shutdown func(context.Context) error) {
+	done := make(chan error, 1)
+	go func() { done <- shutdown(ctx) }()
+	select {
+	case err := <-done:
+		e.Handle(err)
+	case <-ctx.Done():
+		e.Handle(errNotExported)
+	}
+}
+
+// lastFlush is a meter provider that ends with its first flush. A core flushes when it closes, while its observable instruments are still
+// registered; the shutdown of the provider exports them once.
+type lastFlush struct {
+	*metric.MeterProvider
+	exporters *exporters
+	once      sync.Once
+}
+
+// ForceFlush exports everything and shuts the provider down, within what is left of flushTimeout. Later calls do nothing.
+func (l *lastFlush) ForceFlush(ctx context.Context) error {
+	l.once.Do(func() {
+		ctx, cancel := l.exporters.flushContext(ctx)
+		defer cancel()
+		l.exporters.within(ctx, l.Shutdown)
+	})
+	return nil
 }
