@@ -97,7 +97,7 @@ func (b *redisBackend) lanes() []pubsub.Lane {
 func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 	c := s.config(b.config, b.counters)
 	c.Client, c.Reader, c.Topic, c.Lanes = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.lanes()
-	c.LogID, c.Backlog, c.Codec = b.log.ID(), b.log, b.codec
+	c.LogID, c.Guard, c.Backlog, c.Codec = b.log.ID(), b.log, b.log, b.codec
 	return pubsub.NewSubscriber(c)
 }
 
@@ -110,7 +110,7 @@ func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.Subscr
 }
 
 func (b *redisBackend) Groups() Groups {
-	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID())
+	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log)
 }
 
 func (b *redisBackend) Forget(ctx context.Context, group string) error {

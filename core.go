@@ -83,7 +83,7 @@ var (
 	ErrUnreachable = redis.ErrUnreachable
 	// ErrTooOld is a Redis below version 7.0.
 	ErrTooOld = redis.ErrTooOld
-	// ErrLogDiffers is a log that was made with another number of partitions or another hash.
+	// ErrLogDiffers is a log with another number of partitions, another hash or other names.
 	ErrLogDiffers = redis.ErrLogDiffers
 	// ErrEvicting is a Redis that may evict keys of the log.
 	ErrEvicting = redis.ErrEvicting

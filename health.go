@@ -20,6 +20,8 @@ type Health struct {
 	Ready    bool    // the log takes events: a small write was made in every partition
 	NotReady error   // why not, or nil
 	LogID    string  // "" if there is no log yet
+	Level    int     // of the log, which all partitions have reached; 0 if there is none, or the log is not on Redis
+	Highest  int     // level that one of the partitions has reached: above Level while an upgrade is not finished
 	Log      []State // servers of the log: every master of a Cluster; none for a core that is not on Redis
 	Cache    []State // servers of CacheURL; none if there is none of its own
 	Pools    []Pool
@@ -86,9 +88,11 @@ func Examine(ctx context.Context, config Config) (_ Health, err error) {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
 	all.inspect(ctx, &h)
-	if h.LogID, err = redis.FindLog(ctx, commands.UniversalClient, keys); err != nil {
+	info, err := redis.FindLog(ctx, commands.UniversalClient, keys)
+	if err != nil {
 		h.NotReady, err = fmt.Errorf("the log was not found: %w", err), nil
 	}
+	h.LogID, h.Level, h.Highest = info.ID, info.Level, info.Highest
 	return h, nil
 }
 
@@ -127,6 +131,7 @@ func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
 	go func() { probed <- b.log.Probe(ctx) }()
 	b.clients.inspect(ctx, h)
 	h.NotReady = <-probed
+	h.Level, h.Highest = b.log.Levels()
 	h.Listed, _ = redis.IsCluster(b.config.RedisURL) // which was parsed before
 }
 

@@ -195,6 +195,12 @@ var (
 	ErrOutcomeUnknown = errors.New("outcome unknown")
 	// ErrLogLost is a log that is not the one it was at the start: it was flushed or replaced. Writes stop.
 	ErrLogLost = errors.New("event log lost")
+	// ErrNewerLog is returned when the log is at a level that this program does not know; the error is a [*LogLevelError]. Nothing was appended.
+	// A newer program can make the same call.
+	ErrNewerLog = errors.New("the log is newer than this program")
+	// ErrNewerVersion is returned when an answer or a decision depends on an event that a newer program wrote: of a type, or in a version, that
+	// this program does not know. The error is a [*NewerVersionError]. Nothing was appended. A newer program can make the same call.
+	ErrNewerVersion = errors.New("newer event version")
 	// ErrCorrupt is an entry of the log that cannot be read; the error is a [*CorruptError].
 	ErrCorrupt = errors.New("corrupt log entry")
 	// ErrOverloaded is a log with so many appends waiting that it takes no more; nothing was appended; try again later.
@@ -204,6 +210,35 @@ var (
 	// ErrTooLarge is an event of more than [domain.MaxEventBytes].
 	ErrTooLarge = errors.New("event too large")
 )
+
+// LogLevelError says which level a log is at.
+type LogLevelError struct {
+	Log   string // its id
+	Level int
+	Known int // the highest level that this program knows
+}
+
+func (e *LogLevelError) Error() string {
+	return fmt.Sprintf("%v: the log is at level %d, this program knows up to %d; upgrade it", ErrNewerLog, e.Level, e.Known)
+}
+
+// Is reports that a LogLevelError is [ErrNewerLog].
+func (e *LogLevelError) Is(target error) bool { return target == ErrNewerLog }
+
+// NewerVersionError names an event that only a newer program can read.
+type NewerVersionError struct {
+	Chat    domain.ChatID
+	Seq     domain.Seq
+	Type    string
+	Version int
+}
+
+func (e *NewerVersionError) Error() string {
+	return fmt.Sprintf("%v: chat %q, seq %d is %.64q v%d, which this program cannot read; a newer one can", ErrNewerVersion, e.Chat, e.Seq, e.Type, e.Version)
+}
+
+// Is reports that a NewerVersionError is [ErrNewerVersion].
+func (e *NewerVersionError) Is(target error) bool { return target == ErrNewerVersion }
 
 // ConflictError names the condition that no longer holds.
 type ConflictError struct {
@@ -259,8 +294,11 @@ func (a Append) Check() error {
 		if e.Event.ChatID() != a.Chat {
 			return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has one of chat %q", e.Event.ChatID()), Allowed: fmt.Sprintf("events of chat %q", a.Chat)}
 		}
-		var kinds [8]bool
+		var kinds [domain.Kinds + 1]bool
 		for _, m := range e.Moves {
+			if m.Kind == 0 || m.Kind > domain.Kinds {
+				return &domain.InvalidError{Field: "moves", Problem: fmt.Sprintf("has an entity of kind %d", m.Kind), Allowed: fmt.Sprintf("1 to %d", domain.Kinds)}
+			}
 			if kinds[m.Kind] {
 				return &domain.InvalidError{Field: "moves", Problem: "has two entities of the kind of " + m.String(), Allowed: "at most one of a kind for an event"}
 			}

@@ -21,17 +21,17 @@ import (
 type Groups struct {
 	client  goredis.UniversalClient
 	lanes   []Lane
-	logID   string
+	guard   LogGuard
 	scripts scripts
 }
 
-// NewGroups looks at the groups of lanes through a client, which it does not close.
-func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string) *Groups {
-	return &Groups{client: client, lanes: lanes, logID: logID, scripts: newScripts()}
+// NewGroups looks at the groups of lanes through a client, which it does not close. guard may be nil if no lane is a partition's.
+func NewGroups(client goredis.UniversalClient, lanes []Lane, guard LogGuard) *Groups {
+	return &Groups{client: client, lanes: lanes, guard: guard, scripts: newScripts()}
 }
 
 func (g *Groups) store(group string) *groupStore {
-	return &groupStore{client: g.client, group: group, logID: g.logID, lanes: g.lanes, scripts: g.scripts}
+	return &groupStore{client: g.client, group: group, guard: g.guard, lanes: g.lanes, scripts: g.scripts}
 }
 
 // LaneState is where a group stands on one lane.
@@ -251,11 +251,9 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 			continue
 		}
 		k := l.group(group)
-		status, err := s.scripts.rebuild.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, s.log(l)).Int64()
-		if err != nil {
-			return unavailable(err)
-		}
-		if err := s.verdict(ctx, l, status); err != nil {
+		if err := s.guarded(ctx, l, func(log string) (int64, error) {
+			return s.scripts.rebuild.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, log).Int64()
+		}); err != nil {
 			return err
 		}
 	}
@@ -355,14 +353,16 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 	}
 	s, l := g.store(group), g.lanes[lane]
 	k := l.group(group)
-	status, err := s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, s.log(l), entry, decision).Int64()
+	var status int64
+	err = s.guarded(ctx, l, func(log string) (_ int64, err error) {
+		status, err = s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, log, entry, decision).Int64()
+		return min(status, 0), err
+	})
 	switch {
-	case err != nil:
-		return unavailable(err)
-	case status == 0:
+	case err == nil && status == 0:
 		return noLetter(group, id)
-	case status == -3:
+	case err != nil && status == -3:
 		return g.absent(ctx, group)
 	}
-	return s.verdict(ctx, l, status)
+	return err
 }

@@ -115,7 +115,7 @@ type instance struct {
 // config is that of an instance of a group. Tests change it before they start one.
 func (r *rig) config(group string) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
-		Group: group, Topic: r.topic(), Lanes: r.lanes, LogID: r.log.ID(), Backlog: r.log, Codec: wireformat.New(),
+		Group: group, Topic: r.topic(), Lanes: r.lanes, LogID: r.log.ID(), Guard: r.log, Backlog: r.log, Codec: wireformat.New(),
 		Retry: pubsub.RetryPolicy{Attempts: 3, First: 10 * time.Millisecond, Max: 50 * time.Millisecond},
 		Lease: quick, Drain: 5 * time.Second, Counters: r.counters, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -174,7 +174,7 @@ func (i *instance) stop() {
 // crash takes its connections away for good: as far as Redis and other instances can tell it is gone.
 func (i *instance) crash() { _ = i.client.Close() }
 
-func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log.ID()) }
+func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log) }
 
 func (r *rig) letters(group string) []pubsub.DeadLetter {
 	r.t.Helper()

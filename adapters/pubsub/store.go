@@ -21,7 +21,7 @@ const controlTimeout = time.Second
 type groupStore struct {
 	client  goredis.UniversalClient
 	group   string
-	logID   string
+	guard   LogGuard
 	lanes   []Lane // of the topic that the log is delivered on
 	scripts scripts
 	*Reader
@@ -29,6 +29,18 @@ type groupStore struct {
 }
 
 var _ station = (*groupStore)(nil)
+
+// LogGuard says which log the partitions belong to. Scripts that change a group's state compare it first.
+type LogGuard interface {
+	// Guard returns the value that the id key of a partition must have.
+	Guard(partition int) string
+	// Recheck is called when a partition has another value than the one that was held. It returns nil if what Guard returns now is worth a try,
+	// and otherwise why the partition must be left alone: [ports.ErrLogLost], [ports.ErrNewerLog], [ports.ErrUnavailable].
+	Recheck(ctx context.Context, partition int, held string) error
+}
+
+// errGuardMoves is a partition that belongs to another log each time.
+var errGuardMoves = fmt.Errorf("%w: the log's identity changes", ports.ErrUnavailable)
 
 func (s *groupStore) close() error {
 	if s.own {
@@ -40,9 +52,65 @@ func (s *groupStore) close() error {
 // log is the id that a lane's scripts check, "" for one without a log.
 func (s *groupStore) log(l Lane) string {
 	if l.logged() {
-		return s.logID
+		return s.guard.Guard(l.Partition)
 	}
 	return ""
+}
+
+// guarded runs a script on a lane. If the lane's partition does not carry the log that it should (status -1), it finds out why, and runs the script
+// again if the log has only changed its level.
+func (s *groupStore) guarded(ctx context.Context, l Lane, run func(log string) (status int64, err error)) error {
+	for range 2 {
+		held := s.log(l)
+		status, err := run(held)
+		if err != nil {
+			return unavailable(err)
+		}
+		if status != -1 {
+			return s.verdict(ctx, l, status)
+		}
+		if err := s.guard.Recheck(ctx, l.Partition, held); err != nil {
+			return err
+		}
+	}
+	return errGuardMoves
+}
+
+// runGuarded runs one script for each lane as run does, and again on the lanes whose log has only changed its level. The errors are those of the
+// lanes, as guarded returns them; the replies of the others are there.
+func (s *groupStore) runGuarded(ctx context.Context, script *goredis.Script, lanes []Lane, build func(i int, log string) call) ([][]any, []error) {
+	replies, errs := make([][]any, len(lanes)), make([]error, len(lanes))
+	left := make([]int, len(lanes))
+	for i := range lanes {
+		left[i] = i
+	}
+	for round := 0; len(left) > 0; round++ {
+		calls, held := make([]call, len(left)), make([]string, len(left))
+		for n, i := range left {
+			held[n] = s.log(lanes[i])
+			calls[n] = build(i, held[n])
+		}
+		var again []int
+		for n, reply := range s.run(ctx, script, calls) {
+			i := left[n]
+			values, err := reply.Slice()
+			if err != nil {
+				errs[i] = unavailable(err)
+				continue
+			}
+			replies[i] = values
+			if status, _ := values[0].(int64); status != -1 {
+				errs[i] = s.verdict(ctx, lanes[i], status)
+			} else if errs[i] = s.guard.Recheck(ctx, lanes[i].Partition, held[n]); errs[i] == nil {
+				errs[i] = errGuardMoves
+				if round == 0 {
+					errs[i], again = nil, append(again, i)
+				}
+			}
+		}
+		left = again
+	}
+	return replies, errs
 }
 
 func timely(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -54,8 +122,6 @@ func unavailable(err error) error { return fmt.Errorf("%w: %w", ports.ErrUnavail
 // verdict translates the negative status of a script.
 func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
 	switch status {
-	case -1:
-		return s.lost(l)
 	case -2:
 		return ErrFenced
 	case -3:
@@ -64,10 +130,6 @@ func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
 		return errLostCommits
 	}
 	return nil
-}
-
-func (s *groupStore) lost(l Lane) error {
-	return fmt.Errorf("%w: %s no longer belongs to log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, l.Stream, s.logID)
 }
 
 // missing tells why a group is gone from a lane: somebody removed it, or the whole log has gone.
@@ -80,11 +142,11 @@ func (s *groupStore) missing(ctx context.Context, l Lane) error {
 
 // intact checks that every lane still carries the log. One that carries none cannot tell.
 func (s *groupStore) intact(ctx context.Context) error {
-	ids := make(map[Lane]*goredis.StringCmd)
+	ids, held := make(map[Lane]*goredis.StringCmd), make(map[Lane]string)
 	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for _, l := range s.lanes {
 			if l.logged() {
-				ids[l] = p.Get(ctx, l.group("").id)
+				held[l], ids[l] = s.log(l), p.Get(ctx, l.group("").id)
 			}
 		}
 		return nil
@@ -93,8 +155,10 @@ func (s *groupStore) intact(ctx context.Context) error {
 		return unavailable(err)
 	}
 	for _, l := range s.lanes {
-		if l.logged() && ids[l].Val() != s.logID {
-			return s.lost(l)
+		if l.logged() && ids[l].Val() != held[l] {
+			if err := s.guard.Recheck(ctx, l.Partition, held[l]); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -141,11 +205,15 @@ func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fr
 	if fromBeginning {
 		beginning = "1"
 	}
-	status, err := s.scripts.create.Run(ctx, s.client, []string{k.id, k.group, k.groups, l.Stream}, s.log(l), s.group, beginning).Int64Slice()
-	if err != nil {
-		return false, unavailable(err)
-	}
-	return status[0] == 2, s.verdict(ctx, l, status[0])
+	err = s.guarded(ctx, l, func(log string) (int64, error) {
+		status, err := s.scripts.create.Run(ctx, s.client, []string{k.id, k.group, k.groups, l.Stream}, log, s.group, beginning).Int64Slice()
+		if err != nil {
+			return 0, err
+		}
+		fresh = status[0] == 2
+		return status[0], nil
+	})
+	return fresh, err
 }
 
 func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error) {
@@ -156,15 +224,18 @@ func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, la
 		end = "1"
 	}
 	args := make([]any, 0, 2+2*len(heads))
-	args = append(args, s.logID, end)
+	args = append(args, nil, end)
 	for _, h := range heads {
 		args = append(args, string(h.Chat), uint64(h.Head))
 	}
-	status, err := s.scripts.lay.Run(ctx, s.client, []string{k.id, k.group, k.chats}, args...).Int64()
-	if err != nil {
-		return false, unavailable(err)
-	}
-	return status == 1 && !last, s.verdict(ctx, l, status)
+	more := false
+	err := s.guarded(ctx, l, func(log string) (int64, error) {
+		args[0] = log
+		status, err := s.scripts.lay.Run(ctx, s.client, []string{k.id, k.group, k.chats}, args...).Int64()
+		more = status == 1 && !last
+		return status, err
+	})
+	return more, err
 }
 
 func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
@@ -182,26 +253,20 @@ func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl 
 }
 
 func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error) {
-	calls := make([]call, len(lanes))
-	for i, l := range lanes {
-		k := l.group(s.group)
-		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream}, []any{s.log(l), instance, lease.Milliseconds(), lost[i]}}
-	}
-	tenures, errs := make([]*tenure, len(lanes)), make([]error, len(lanes))
+	tenures := make([]*tenure, len(lanes))
 	bounded, cancel := timely(ctx)
 	defer cancel()
-	for i, reply := range s.run(bounded, s.scripts.acquire, calls) {
-		values, err := reply.Slice()
-		if err != nil {
-			errs[i] = unavailable(err)
+	replies, errs := s.runGuarded(bounded, s.scripts.acquire, lanes, func(i int, log string) call {
+		k := lanes[i].group(s.group)
+		return call{[]string{k.id, k.group, k.left, k.failing, k.again, lanes[i].Stream}, []any{log, instance, lease.Milliseconds(), lost[i]}}
+	})
+	for i, values := range replies {
+		if errs[i] != nil {
 			continue
 		}
-		status, _ := values[0].(int64)
-		if status <= 0 {
-			errs[i] = s.verdict(ctx, lanes[i], status)
-			continue
+		if status, _ := values[0].(int64); status > 0 {
+			tenures[i], errs[i] = readTenure(values)
 		}
-		tenures[i], errs[i] = readTenure(values)
 	}
 	return tenures, errs
 }
@@ -241,25 +306,18 @@ func pairs(v any) map[string]string {
 
 // commit does so in one round trip.
 func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed {
-	calls := make([]call, len(lanes))
-	for i, l := range lanes {
-		k := l.group(s.group)
-		calls[i] = call{
-			[]string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, l.Stream},
-			changes[i].args(s.log(l), epochs[i], lease),
-		}
-	}
 	answers := make([]committed, len(lanes))
 	bounded, cancel := timely(ctx)
 	defer cancel()
-	for i, reply := range s.run(bounded, s.scripts.commit, calls) {
-		values, err := reply.Slice()
-		if err != nil {
-			answers[i].err = unavailable(err)
-			continue
+	replies, errs := s.runGuarded(bounded, s.scripts.commit, lanes, func(i int, log string) call {
+		k := lanes[i].group(s.group)
+		return call{
+			[]string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, lanes[i].Stream},
+			changes[i].args(log, epochs[i], lease),
 		}
-		if status, _ := values[0].(int64); status < 0 {
-			answers[i].err = s.verdict(ctx, lanes[i], status)
+	})
+	for i, values := range replies {
+		if answers[i].err = errs[i]; errs[i] != nil {
 			continue
 		}
 		answers[i].revision, _ = values[1].(string)
@@ -350,16 +408,19 @@ func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, 
 	ctx, cancel := timely(ctx)
 	defer cancel()
 	k := l.group("")
-	values, err := s.scripts.trim.Run(ctx, s.client, []string{k.id, l.Stream, k.groups}, s.log(l), k.group, bound).Slice()
-	if err != nil {
-		return 0, nil, unavailable(err)
-	}
-	taken, _ = values[0].(int64)
-	for _, v := range values[1:] {
-		name, _ := v.(string)
-		moved = append(moved, name)
-	}
-	return taken, moved, s.verdict(ctx, l, min(taken, 0))
+	err = s.guarded(ctx, l, func(log string) (int64, error) {
+		values, err := s.scripts.trim.Run(ctx, s.client, []string{k.id, l.Stream, k.groups}, log, k.group, bound).Slice()
+		if err != nil {
+			return 0, err
+		}
+		taken, _ = values[0].(int64)
+		for _, v := range values[1:] {
+			name, _ := v.(string)
+			moved = append(moved, name)
+		}
+		return min(taken, 0), nil
+	})
+	return taken, moved, err
 }
 
 func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error) {

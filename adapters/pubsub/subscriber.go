@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -48,8 +49,10 @@ type SubscriberConfig struct {
 	// Topic is read as Lanes. Any other topic is a stream of that name, which carries no chat's log.
 	Topic string
 	Lanes []Lane
-	// LogID is that of the log whose events the lanes carry, Backlog and Codec read it. All three are needed if a lane is a partition's.
+	// LogID is that of the log whose events the lanes carry, Backlog and Codec read it. All three are needed if a lane is a partition's, and Guard
+	// if the lanes are in Redis.
 	LogID   string
+	Guard   LogGuard
 	Backlog ports.Backlog
 	Codec   *wireformat.Codec
 
@@ -94,7 +97,10 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 	if c.Client == nil {
 		return nil, &domain.InvalidError{Field: "Client", Problem: "is missing", Allowed: "a client"}
 	}
-	store := &groupStore{client: c.Client, group: c.Group, logID: c.LogID, lanes: c.Lanes, scripts: newScripts(), Reader: c.Reader}
+	if c.Guard == nil && slices.ContainsFunc(c.Lanes, Lane.logged) {
+		return nil, &domain.InvalidError{Field: "Guard", Problem: "is missing", Allowed: "a guard where a lane carries a log"}
+	}
+	store := &groupStore{client: c.Client, group: c.Group, guard: c.Guard, lanes: c.Lanes, scripts: newScripts(), Reader: c.Reader}
 	if store.Reader == nil {
 		store.Reader, store.own = NewReader(c.Client), true
 	}
@@ -174,7 +180,7 @@ func (s *Subscriber) remove(sub *subscription) {
 	}
 }
 
-// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ErrForgotten]. nil if none has.
+// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ports.ErrNewerLog], [ErrForgotten]. nil if none has.
 func (s *Subscriber) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -74,7 +74,7 @@ func (c *carrier) send(m domain.MessageID) {
 func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) (stop func()) {
 	c.t.Helper()
 	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{
-		Client: c.client, Group: group, Topic: c.stream, Lanes: c.lanes, LogID: c.log.ID(), Backlog: c.log, Codec: wireformat.New(),
+		Client: c.client, Group: group, Topic: c.stream, Lanes: c.lanes, LogID: c.log.ID(), Guard: c.log, Backlog: c.log, Codec: wireformat.New(),
 		FromBeginning: true, Retry: pubsub.RetryPolicy{Attempts: 3, First: time.Millisecond}, Counters: c.counters, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -113,7 +113,7 @@ func (c *carrier) consumer(handlers map[string]pubsub.Handler) message.NoPublish
 	return pubsub.NewConsumer(wireformat.New(), c.log.ID(), fixedClock{}, handlers, c.counters)
 }
 
-func (c *carrier) groups() *pubsub.Groups { return pubsub.NewGroups(c.client, c.lanes, c.log.ID()) }
+func (c *carrier) groups() *pubsub.Groups { return pubsub.NewGroups(c.client, c.lanes, c.log) }
 
 func (c *carrier) letters(group string) []pubsub.DeadLetter {
 	c.t.Helper()

@@ -55,19 +55,19 @@ func (l *Log) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.
 // Encoded implements [ports.Backlog] in one round trip.
 func (l *Log) Encoded(ctx context.Context, partition int, earlier string, stretches []ports.Stretch) (pages []ports.EncodedPage, witness string, err error) {
 	args := make([]any, 0, 3+3*len(stretches))
-	args = append(args, l.id, backlogBytes, earlier)
+	args = append(args, nil, backlogBytes, earlier)
 	for _, s := range stretches {
 		args = append(args, escape(string(s.Chat)), uint64(s.From), s.Limit)
 	}
-	reply, err := l.scripts.backlog.Run(ctx, l.client, []string{l.keys.id(partition), l.keys.stream(partition)}, args...).Slice()
+	reply, err := l.guarded(ctx, partition, func(held *field) ([]any, error) {
+		args[0] = held
+		return l.scripts.backlog.Run(ctx, l.client, []string{l.keys.id(partition), l.keys.stream(partition)}, args...).Slice()
+	})
 	if err != nil {
-		return nil, "", unavailable(ctx, err)
+		return nil, "", err
 	}
 	if len(reply) == 0 {
 		return nil, "", nil
-	}
-	if status, _ := reply[0].(int64); status < 0 {
-		return nil, "", l.lost(partition)
 	}
 	witness, _ = reply[0].(string)
 	pages = make([]ports.EncodedPage, len(stretches))

@@ -107,7 +107,7 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 	if again {
 		resend = 1
 	}
-	b.args = append(b.args, l.header[2], history, &b.token, resend, len(b.requests))
+	b.args = append(b.args, l.held[b.partitions[0]].Load(), history, &b.token, resend, len(b.requests))
 	for _, r := range b.requests {
 		b.args = append(b.args, l.places[b.place(r.partition)-1])
 		start := 0
@@ -137,6 +137,14 @@ func (b *batch) send(ctx context.Context) {
 			b.read(reply, confirmed, unknown)
 			b.log.meters.committed(ctx, b, time.Since(began))
 			return
+		}
+		if other, ok := errors.AsType[*otherLogError](err); ok {
+			if unknown == nil {
+				b.fail(other.cause)
+			} else {
+				b.fail(fmt.Errorf("%w: %w: %w", ports.ErrOutcomeUnknown, other.cause, unknown))
+			}
+			break
 		}
 		if errors.Is(err, errHistory) { // versions may mean something else by now
 			if unknown == nil {
@@ -193,6 +201,13 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 			if reply, err = cmd.Text(); err != nil {
 				return "", 0, err
 			}
+			if place, other := strings.CutPrefix(reply, "-1 "); other {
+				if err = b.recheck(ctx, place); err != nil {
+					return "", 0, err
+				}
+				err = &otherLogError{errIdentityMoves}
+				continue
+			}
 			present, other := strings.CutPrefix(reply, "-3 ")
 			if !other {
 				return reply, confirmed, nil
@@ -207,6 +222,24 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 		}
 	}
 	return "", 0, err
+}
+
+// errIdentityMoves is a partition whose identity is another one each time.
+var errIdentityMoves = fmt.Errorf("%w: the log's identity changes", ports.ErrUnavailable)
+
+// otherLogError is why a batch was refused by a partition that does not carry the identity that this process holds. Nothing was appended.
+type otherLogError struct{ cause error }
+
+func (e *otherLogError) Error() string { return e.cause.Error() }
+
+// recheck is [Log.Recheck] for the partition at a place of the batch.
+func (b *batch) recheck(ctx context.Context, place string) error {
+	n, _ := strconv.Atoi(place)
+	held, _ := b.args[3+2*len(b.partitions)].(*field)
+	if err := b.log.Recheck(ctx, b.partitions[n-1], string(held.bytes)); err != nil {
+		return &otherLogError{err}
+	}
+	return nil
 }
 
 // process runs the script and, if replicas are to confirm, waits for them on the same connection.
@@ -226,11 +259,6 @@ func (b *batch) fail(err error) {
 
 // read gives every request its line of the reply.
 func (b *batch) read(reply string, confirmed int, unknown error) {
-	if rest, whole := strings.CutPrefix(reply, "-1 "); whole {
-		place, _ := strconv.Atoi(rest)
-		b.fail(b.log.lost(b.partitions[place-1]))
-		return
-	}
 	if reply == "-2" {
 		b.fail(fmt.Errorf("%w: the batch was sent again before it arrived", ports.ErrOutcomeUnknown))
 		return

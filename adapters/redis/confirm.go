@@ -61,7 +61,8 @@ func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
 		if l.epoch != nil && l.epoch() != found.Epoch {
 			return fmt.Errorf("%w: %w", ports.ErrConflict, errHistory)
 		}
-		cmd := goredis.NewCmd(ctx, "eval", confirmSource, 2, l.keys.id(p), l.keys.confirm(p), l.id, history)
+		held := l.held[p].Load()
+		cmd := goredis.NewCmd(ctx, "eval", confirmSource, 2, l.keys.id(p), l.keys.confirm(p), held, history)
 		confirmed, err := d.process(ctx, node, cmd)
 		if away = err; l.moved(ctx, err) {
 			continue
@@ -75,7 +76,11 @@ func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
 		case other:
 			lane.observe(present)
 		case reply == "-1":
-			return l.lost(p)
+			if err := l.Recheck(ctx, p, string(held.bytes)); err != nil {
+				return err
+			}
+			away = errIdentityMoves
+			continue
 		case confirmed < d.Replicas:
 			return &ports.UnconfirmedError{Appended: found.At, Confirmed: confirmed, Wanted: d.Replicas}
 		default:

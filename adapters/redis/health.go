@@ -21,34 +21,42 @@ func (l *Log) Probe(ctx context.Context) error {
 	if l.evicting != nil {
 		return l.evicting
 	}
-	probes := make([]*goredis.Cmd, len(l.keys.tags))
+	for range routes {
+		again, err := l.probeOnce(ctx)
+		if err != nil || !again {
+			return err
+		}
+	}
+	return errIdentityMoves
+}
+
+// probeOnce reports true if the log is at another level than this process held, and all is to be probed again.
+func (l *Log) probeOnce(ctx context.Context) (again bool, err error) {
+	probes, held := make([]*goredis.Cmd, len(l.keys.tags)), make([]string, len(l.keys.tags))
 	const lives = time.Minute
-	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+	_, err = l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for i := range probes {
-			probes[i] = p.Eval(ctx, probeSource, []string{l.keys.id(i), l.keys.confirm(i)}, l.id, lives.Milliseconds())
+			held[i] = l.Guard(i)
+			probes[i] = p.Eval(ctx, probeSource, []string{l.keys.id(i), l.keys.confirm(i)}, held[i], lives.Milliseconds())
 		}
 		return nil
 	})
 	if err != nil {
-		return unavailable(ctx, err)
+		return false, unavailable(ctx, err)
 	}
 	for i, probe := range probes {
-		if held, err := probe.Int(); err != nil {
-			return unavailable(ctx, err)
-		} else if held == 0 {
-			return l.lost(i)
+		taken, err := probe.Int()
+		if err != nil {
+			return false, unavailable(ctx, err)
+		}
+		if taken == 0 {
+			again = true
+			if err := l.Recheck(ctx, i, held[i]); err != nil {
+				return false, err
+			}
 		}
 	}
-	return nil
-}
-
-// FindLog gives the id of the log of a namespace, "" if there is none. It changes nothing.
-func FindLog(ctx context.Context, client goredis.UniversalClient, keys Keys) (string, error) {
-	id, err := client.HGet(ctx, keys.log(), "log_id").Result()
-	if errors.Is(err, goredis.Nil) {
-		return "", nil
-	}
-	return id, unavailable(ctx, err)
+	return again, nil
 }
 
 // Inspector asks the servers of a client how they are: all masters of a Cluster, or the one.

@@ -15,8 +15,9 @@ import (
 //
 // The log's own keys, where {p} is the tag of the chat's partition:
 //
-//	cc:log             HASH    log id, number of partitions, name of the hash
-//	cc:{p}:id          STRING  the log id again, so that each partition can be checked where it is
+//	cc:{p}:id          STRING  the log's identity: LOGID;LEVEL;PARTITIONS;HASH;NAMES, at level 1 the log id alone. Scripts compare all of it
+//	cc:log             HASH    a copy of it, by which a log is made and found: log_id, level, partitions, hash, names; ready is 1 once every
+//	                           partition has the identity
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
@@ -84,16 +85,22 @@ func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error
 			Field: "Partitions", Problem: "is " + strconv.Itoa(partitions), Allowed: "1 to " + strconv.Itoa(MaxPartitions),
 		}
 	}
-	k := Keys{cluster: cluster, names: &n}
+	prefix := ""
 	if namespace != "" {
-		k.prefix = namespace + ":"
+		prefix = namespace + ":"
 	}
-	k.tags = tags(partitions)
+	return n.keys(prefix, partitions, cluster), nil
+}
+
+// keys gives the names under a prefix, without checking anything.
+func (n Names) keys(prefix string, partitions int, cluster bool) Keys {
+	n = n.WithDefaults()
+	k := Keys{prefix: prefix, cluster: cluster, names: &n, tags: tags(partitions)}
 	if partitions == 1 {
 		// The bare stream's name, as a tag, hashes to the slot of the bare stream.
 		k.tags = []string{k.prefix + k.names.Stream}
 	}
-	return k, nil
+	return k
 }
 
 // Channel names the plain pub/sub channel of an event type.

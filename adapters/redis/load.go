@@ -90,7 +90,7 @@ func (l *Log) loadArgs(chat domain.ChatID, walks []walk, wants []ports.Want) []a
 		}
 	}
 	args := make([]any, 0, 5+6*len(walks))
-	args = append(args, l.id, escape(string(chat)), walkLimit, whole, len(walks))
+	args = append(args, nil, escape(string(chat)), walkLimit, whole, len(walks))
 	for _, w := range walks {
 		latest, cursor := "", ""
 		if w.want.Latest {
@@ -163,12 +163,12 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 		return err
 	}
 	p := l.keys.Partition(chat)
-	kept, err := l.run(ctx, l.scripts.snapshot, p,
-		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes)).Int()
-	if err == nil && kept < 0 {
-		return l.lost(p)
-	}
-	return unavailable(ctx, err)
+	_, err = l.guarded(ctx, p, func(held *field) ([]any, error) {
+		kept, err := l.run(ctx, l.scripts.snapshot, p,
+			held, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes)).Int64()
+		return []any{kept}, err
+	})
+	return err
 }
 
 // UnreadableSnapshots is how many snapshots could not be read and were rebuilt from the log.
@@ -183,7 +183,7 @@ func (l *Log) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (port
 	if r.Backward {
 		backward = "1"
 	}
-	reply, err := l.ask(ctx, l.scripts.read, chat, []any{l.id, escape(string(chat)), uint64(r.From), backward, r.Limit})
+	reply, err := l.ask(ctx, l.scripts.read, chat, []any{nil, escape(string(chat)), uint64(r.From), backward, r.Limit})
 	if err != nil {
 		return ports.Page{}, err
 	}
@@ -201,23 +201,43 @@ func (l *Log) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (port
 	return page, nil
 }
 
-// ask runs a script that reads one chat.
+// ask runs a script that reads one chat. It fills in the first of the arguments.
 func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatID, args []any) ([]any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	p := l.keys.Partition(chat)
-	reply, err := l.run(ctx, script, p, args...).Slice()
-	switch {
-	case err != nil && answered(err) && hasCode(err, "WRONGTYPE"):
-		return nil, &ports.CorruptError{Chat: chat, Cause: err}
-	case err != nil:
-		return nil, unavailable(ctx, err)
+	reply, err := l.guarded(ctx, p, func(held *field) ([]any, error) {
+		args[0] = held
+		return l.run(ctx, script, p, args...).Slice()
+	})
+	var refused goredis.Error
+	if errors.As(err, &refused) && hasCode(refused, "WRONGTYPE") {
+		return nil, &ports.CorruptError{Chat: chat, Cause: refused}
 	}
-	if head, _ := reply[0].(int64); head < 0 {
-		return nil, l.lost(p)
+	return reply, err
+}
+
+// guarded runs a script that answers with a negative number first if a partition does not carry the identity that it is given. Then it finds out
+// why, and runs the script again if the log is at another level that this program knows.
+func (l *Log) guarded(ctx context.Context, partition int, run func(held *field) ([]any, error)) ([]any, error) {
+	for range routes {
+		held := l.held[partition].Load()
+		reply, err := run(held)
+		if err != nil {
+			return nil, unavailable(ctx, err)
+		}
+		if len(reply) == 0 {
+			return reply, nil
+		}
+		if status, other := reply[0].(int64); !other || status >= 0 {
+			return reply, nil
+		}
+		if err := l.Recheck(ctx, partition, string(held.bytes)); err != nil {
+			return nil, err
+		}
 	}
-	return reply, nil
+	return nil, errIdentityMoves
 }
 
 // decode reads one stored entry: links to the events before it, then the event's JSON.

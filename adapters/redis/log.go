@@ -2,8 +2,6 @@ package redis
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -24,20 +22,25 @@ import (
 var (
 	// ErrTooOld is a Redis older than the log's scripts need.
 	ErrTooOld = errors.New("redis is too old")
-	// ErrLogDiffers is a log that was made with other settings; the error is a [*LogDiffersError].
-	ErrLogDiffers = errors.New("the log was made with other settings")
+	// ErrLogDiffers is returned when a log has other settings than this program; the error is a [*LogDiffersError].
+	ErrLogDiffers = errors.New("the log has other settings")
 	// ErrEvicting is a server that may throw the log away to make room. Durable writes are refused.
 	ErrEvicting = errors.New("redis evicts keys of the log")
 )
 
-// LogDiffersError names the setting that cannot be changed for a log that exists.
+// LogDiffersError names a setting on which all programs on a log must agree. The number of partitions and the hash are fixed for the log's life;
+// core upgrade changes names.
 type LogDiffersError struct {
-	Setting            string
+	Setting            string // a name as Names.Stream
 	Stored, Configured string
 }
 
 func (e *LogDiffersError) Error() string {
-	return fmt.Sprintf("%v: %s is %s in Redis and %s here; use the stored one, or another namespace", ErrLogDiffers, e.Setting, e.Stored, e.Configured)
+	remedy := "use the stored one, or another namespace"
+	if strings.HasPrefix(e.Setting, "Names.") {
+		remedy += ", or change it with core upgrade --name"
+	}
+	return fmt.Sprintf("%v: %s is %s in Redis and %s here; %s", ErrLogDiffers, e.Setting, e.Stored, e.Configured, remedy)
 }
 
 // Is reports that a LogDiffersError is [ErrLogDiffers].
@@ -54,6 +57,9 @@ type LogConfig struct {
 	// Forget ends the epoch. It is called when Redis answers out of another history than before, and may know less than it had told.
 	Forget func()
 
+	// KnownLevel is the highest level of a log that the program knows, for tests that stand for an older or a newer one. Defaults to [Level].
+	KnownLevel int
+
 	Durability Durability
 	Attempts   int           // of opening, while a part of Redis does not answer. Defaults to 10
 	Backoff    time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
@@ -68,7 +74,10 @@ type Log struct {
 	keys     Keys
 	announce bool
 	id       string
-	evicting error // why durable writes are refused, or nil
+	known    int                     // the highest level that this program knows
+	held     []atomic.Pointer[field] // the identity of each partition, as scripts compare it
+	adopting sync.Mutex              // over a change of held
+	evicting error                   // why durable writes are refused, or nil
 	scripts  scripts
 
 	epoch        func() uint64 // nil if there are none
@@ -76,7 +85,7 @@ type Log struct {
 	observing    sync.Mutex    // of histories
 	ids, streams []any         // keys of each partition
 	places       []any         // the numbers from 1 to that of partitions, as text
-	header       []any         // what every append begins with: evalsha, the script's hash, the log id
+	header       []any         // what every append begins with: evalsha, the script's hash
 	lanes        []*lane       // one, or one for each partition of a Cluster
 	tokens       *tokens
 	ctx          context.Context // of appends: no caller's, because a batch is many callers'
@@ -98,9 +107,10 @@ var (
 // minVersion is where SET with GET, EXPIRE with GT and scripts that replicate their effects are all there.
 func minVersion() version { return version{7, 0} }
 
-// Open finds the log of a namespace, or names a new one. It checks that the server is new enough ([ErrTooOld]), that partitions and
-// hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]). While a part of Redis does not answer it
-// tries again, a bounded number of times ([ErrUnreachable]).
+// Open finds the log of a namespace, or makes one. Partitions that carry a log's identity are that log, whatever else is lost. It returns
+// [ErrTooOld] if the server is too old, a [*LogDiffersError] if partitions, hash or names are not the log's, a [*ports.LogLevelError] if the log is
+// at a level that this program does not know, and a [*PartitionsError] if a partition does not belong to the log of the others. While a part of
+// Redis does not answer it tries again, a bounded number of times ([ErrUnreachable]).
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
 	client = bare(client)
 	logger := c.Logger
@@ -109,7 +119,8 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	}
 	l := &Log{
 		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
-		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger,
+		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, known: positive(c.KnownLevel, Level),
+		held: make([]atomic.Pointer[field], len(c.Keys.tags)),
 	}
 	l.durability.Timeout = c.Durability.Waits()
 	for p := range c.Keys.tags {
@@ -148,69 +159,12 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	case strings.HasPrefix(info.eviction, "volatile"):
 		logger.WarnContext(ctx, "redis evicts keys that expire; noeviction is safer", "maxmemory_policy", info.eviction)
 	}
-	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id}
+	l.header = []any{"evalsha", l.scripts.append.Hash()}
 	return l, nil
 }
 
 // ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.
 func (l *Log) ID() string { return l.id }
-
-func (l *Log) identify(ctx context.Context) error {
-	fresh := make([]byte, 16)
-	_, _ = rand.Read(fresh) // never fails since Go 1.24
-	stored, err := goredis.NewScript(identifySource).Run(ctx, l.client, []string{l.keys.log()},
-		hex.EncodeToString(fresh), len(l.keys.tags), hashName).StringSlice()
-	if err != nil {
-		return unavailable(ctx, err)
-	}
-	l.id = stored[0]
-	for _, setting := range []struct{ name, stored, configured string }{
-		{"the number of partitions", stored[1], strconv.Itoa(len(l.keys.tags))},
-		{"the partitions' hash", stored[2], hashName},
-	} {
-		if setting.stored != setting.configured {
-			return &LogDiffersError{Setting: setting.name, Stored: setting.stored, Configured: setting.configured}
-		}
-	}
-	return l.claimPartitions(ctx, stored[3] == "1")
-}
-
-// claimPartitions writes the log id into every partition of a new log, and checks it in those of one that was ready before. It takes down
-// the histories to begin with: a load of nothing tells.
-func (l *Log) claimPartitions(ctx context.Context, ready bool) error {
-	claims := make([]*goredis.Cmd, len(l.keys.tags))
-	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i := range claims {
-			if !ready {
-				p.SetNX(ctx, l.keys.id(i), l.id, 0)
-			}
-			claims[i] = l.scripts.load.Eval(ctx, p, []string{l.keys.id(i)}, l.id, "", 0, "", 0)
-		}
-		return nil
-	})
-	if err != nil {
-		return unavailable(ctx, err)
-	}
-	for i, claim := range claims {
-		reply, err := claim.Slice()
-		if err != nil {
-			return unavailable(ctx, err)
-		}
-		if len(reply) < 2 {
-			return l.lost(i)
-		}
-		history, _ := reply[1].(string)
-		l.laneOf(i).observe(history)
-	}
-	if ready {
-		return nil
-	}
-	return unavailable(ctx, l.client.HSet(ctx, l.keys.log(), "ready", "1").Err())
-}
-
-func (l *Log) lost(partition int) error {
-	return fmt.Errorf("%w: partition %d no longer holds log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, partition, l.id)
-}
 
 type version [2]int
 

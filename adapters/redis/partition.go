@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"slices"
 	"strconv"
 
 	"chatcore/domain"
@@ -33,13 +34,36 @@ func tags(partitions int) []string {
 		tag := strconv.Itoa(n)
 		slot := int(crc16(tag)) % slots
 		p := slot * partitions / slots
-		middle := (2*p + 1) * slots / (2 * partitions)
-		if off := slot - middle; out[p] == "" && max(off, -off) <= slots/(4*partitions) {
+		if out[p] == "" && inMiddle(slot, p, partitions) {
 			out[p] = tag
 			found++
 		}
 	}
 	return out
+}
+
+// firstTags returns the tags that a log's first partition can have, over all numbers of partitions.
+func firstTags() []string {
+	var found []string
+	left := make([]int, 0, MaxPartitions)
+	for partitions := range MaxPartitions {
+		left = append(left, partitions+1)
+	}
+	for n := 0; len(left) > 0; n++ {
+		tag := strconv.Itoa(n)
+		slot, before := int(crc16(tag))%slots, len(left)
+		left = slices.DeleteFunc(left, func(partitions int) bool { return slot*partitions/slots == 0 && inMiddle(slot, 0, partitions) })
+		if len(left) < before {
+			found = append(found, tag)
+		}
+	}
+	return found
+}
+
+// inMiddle reports whether a slot lies in the middle half of a partition's stretch.
+func inMiddle(slot, partition, partitions int) bool {
+	off := slot - (2*partition+1)*slots/(2*partitions)
+	return max(off, -off) <= slots/(4*partitions)
 }
 
 // slotOf is the slot of a key.

@@ -23,6 +23,8 @@ var (
 	probeSource string
 	//go:embed script/identify.lua
 	identifySource string
+	//go:embed script/raise.lua
+	raiseSource string
 	//go:embed script/typing.lua
 	typingSource string
 	//go:embed script/typing_list.lua

@@ -1,11 +1,8 @@
--- Names the log on first use and tells what it was named.
+-- Makes the record of a log, unless there is one, and returns it.
 --
--- KEYS  the log's record
--- ARGV  an id for the log if it has none, partitions, hash
--- Reply {log id, partitions, hash, '1' once every partition knows the log id}
+-- KEYS  cc:log
+-- ARGV  fields and values of a new record
+-- Reply fields and values of the record that is there now
 
-local record, fresh_id, partitions, hash = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
-if redis.call('EXISTS', record) == 0 then
-  redis.call('HSET', record, 'log_id', fresh_id, 'partitions', partitions, 'hash', hash, 'ready', '0')
-end
-return redis.call('HMGET', record, 'log_id', 'partitions', 'hash', 'ready')
+if redis.call('EXISTS', KEYS[1]) == 0 then redis.call('HSET', KEYS[1], unpack(ARGV)) end
+return redis.call('HGETALL', KEYS[1])

@@ -1,0 +1,359 @@
+package redis
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
+)
+
+// record is what cc:log says. It decides which of several processes makes a new log, and tells programs how a log is laid out that they do not
+// know yet. Where it and the partitions differ, the partitions are right.
+type record struct {
+	logIdentity
+
+	there bool
+	ready bool // every partition was given the log's identity
+}
+
+func recordOf(fields map[string]string) record {
+	r := record{there: len(fields) > 0, ready: fields["ready"] == "1"}
+	r.id, r.hash, r.names = fields["log_id"], fields["hash"], fields["names"]
+	r.partitions, _ = strconv.Atoi(fields["partitions"])
+	if r.level, _ = strconv.Atoi(fields["level"]); r.level == 0 {
+		r.level = bareLevel
+	}
+	return r
+}
+
+func (i logIdentity) fields() []any {
+	return []any{"log_id", i.id, "partitions", i.partitions, "hash", i.hash, "names", i.names, "level", i.level}
+}
+
+// sight is what a look at a log found.
+type sight struct {
+	values []string // of the id key of each partition, "" for none
+	record record
+}
+
+func (s sight) empty() bool {
+	return !slices.ContainsFunc(s.values, func(value string) bool { return value != "" })
+}
+
+// look reads the partitions' identities first and cc:log after them. A process that makes a log writes cc:log first, so partitions with an identity
+// and no cc:log are a log that has lost it.
+func look(ctx context.Context, client goredis.UniversalClient, k Keys) (sight, error) {
+	ids := make([]string, len(k.tags))
+	for p := range ids {
+		ids[p] = k.id(p)
+	}
+	values, err := identities(ctx, client, ids)
+	if err != nil {
+		return sight{}, err
+	}
+	fields, err := client.HGetAll(ctx, k.log()).Result()
+	if err != nil {
+		return sight{}, unavailable(ctx, err)
+	}
+	return sight{values, recordOf(fields)}, nil
+}
+
+// identities reads id keys in one round trip. A key that holds another type has a value that is no identity.
+func identities(ctx context.Context, client goredis.UniversalClient, keys []string) ([]string, error) {
+	replies := make([]*goredis.StringCmd, len(keys))
+	_, _ = client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply tells
+		for i, key := range keys {
+			replies[i] = p.Get(ctx, key)
+		}
+		return nil
+	})
+	values := make([]string, len(keys))
+	for i, reply := range replies {
+		switch err := reply.Err(); {
+		case err == nil:
+			values[i] = reply.Val()
+			if values[i] == "" {
+				values[i] = identityEnd
+			}
+		case errors.Is(err, goredis.Nil):
+		case answered(err) && hasCode(err, "WRONGTYPE"):
+			values[i] = identityEnd + "another type"
+		default:
+			return nil, unavailable(ctx, err)
+		}
+	}
+	return values, nil
+}
+
+// configured is the identity of a log as this program would make it.
+func (l *Log) configured() logIdentity {
+	return logIdentity{level: l.known, partitions: len(l.keys.tags), hash: hashName, names: l.keys.names.text()}
+}
+
+// identify finds out which log it is, or makes one, and checks that this program agrees with it.
+func (l *Log) identify(ctx context.Context) error {
+	seen, err := look(ctx, l.client, l.keys)
+	if err != nil {
+		return err
+	}
+	if seen, err = l.claim(ctx, seen); err != nil {
+		return err
+	}
+	found, level, err := agreed(seen.values, l.known)
+	if err != nil {
+		return l.explained(err, seen)
+	}
+	if err := found.differs(l.configured()); err != nil {
+		return err
+	}
+	if found.level <= bareLevel { // then only cc:log may know
+		if r := seen.record; r.id == found.id && r.partitions != len(l.keys.tags) {
+			return partitionsDiffer(r.partitions, len(l.keys.tags))
+		}
+		found.partitions, found.hash = len(l.keys.tags), hashName
+	}
+	l.id, found.level = found.id, level
+	if err := l.hold(seen.values); err != nil {
+		return err
+	}
+	if r := seen.record; r.logIdentity != found || !r.ready {
+		if r.ready || !r.there {
+			l.logger.WarnContext(ctx, "cc:log was lost or differs, it is restored from the partitions", "log_id", found.id)
+		}
+		if err := l.client.HSet(ctx, l.keys.log(), append(found.fields(), "ready", "1")...).Err(); err != nil {
+			return unavailable(ctx, err)
+		}
+	}
+	return l.learnHistories(ctx)
+}
+
+// explained returns a better reason for partitions that do not belong together: a log that is laid out otherwise, or a newer one.
+func (l *Log) explained(err error, seen sight) error {
+	wrong, ok := errors.AsType[*PartitionsError](err)
+	if !ok {
+		return err
+	}
+	known := []logIdentity{seen.record.logIdentity}
+	for _, value := range seen.values {
+		if i, ok := parseIdentity(value, l.known); ok && i.level > bareLevel {
+			known = append(known, i)
+		}
+	}
+	for _, i := range known {
+		switch {
+		case i.id == "":
+		case i.level > l.known:
+			return &ports.LogLevelError{Log: i.id, Level: i.level, Known: l.known}
+		case i.partitions != len(l.keys.tags):
+			return partitionsDiffer(i.partitions, len(l.keys.tags))
+		default:
+			if err := i.differs(l.configured()); err != nil {
+				return err
+			}
+		}
+	}
+	if wrong.Log == "" {
+		wrong.Log = seen.record.id
+	}
+	return wrong
+}
+
+// claim makes the log if there is none, or finishes what another process began, and looks again.
+func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
+	r := seen.record
+	if seen.empty() && !r.there {
+		if err := l.elsewhere(ctx); err != nil {
+			return seen, err
+		}
+		fresh := make([]byte, 16)
+		_, _ = rand.Read(fresh) // never fails since Go 1.24
+		made := l.configured()
+		made.id = hex.EncodeToString(fresh)
+		fields, err := goredis.NewScript(identifySource).Run(ctx, l.client, []string{l.keys.log()}, append(made.fields(), "ready", "0")...).StringSlice()
+		if err != nil {
+			return seen, unavailable(ctx, err)
+		}
+		all := make(map[string]string)
+		for i := 0; i+1 < len(fields); i += 2 {
+			all[fields[i]] = fields[i+1]
+		}
+		r = recordOf(all)
+	}
+	if !r.there || r.ready {
+		return seen, nil
+	}
+	for _, value := range seen.values {
+		if i, ok := parseIdentity(value, l.known); value != "" && (!ok || i.id != r.id) {
+			return seen, nil // what is there is another log, whose missing partitions must not become this one's
+		}
+	}
+	if r.level > l.known {
+		return seen, &ports.LogLevelError{Log: r.id, Level: r.level, Known: l.known}
+	}
+	if r.partitions != len(l.keys.tags) {
+		return seen, partitionsDiffer(r.partitions, len(l.keys.tags))
+	}
+	if err := r.differs(l.configured()); err != nil {
+		return seen, err
+	}
+	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i := range l.keys.tags {
+			p.SetNX(ctx, l.keys.id(i), r.logIdentity.String(), 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return seen, unavailable(ctx, err)
+	}
+	return look(ctx, l.client, l.keys)
+}
+
+// elsewhere looks for a log of the namespace with another number of partitions, before a new one is made: without cc:log nothing else tells of it.
+// Every log has a partition 0, whose tag takes few values over all numbers of partitions.
+func (l *Log) elsewhere(ctx context.Context) error {
+	other, found, err := stray(ctx, l.client, l.keys, l.known)
+	if err != nil || !found {
+		return err
+	}
+	if other.level > bareLevel && other.level <= l.known {
+		if err := other.differs(l.configured()); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w: cc:log is gone, and log %s of this namespace lies under other keys than those of %d partitions and the stream %s; configure what it was made with", ports.ErrLogLost, other.id, len(l.keys.tags), l.keys.names.Stream)
+}
+
+func stray(ctx context.Context, client goredis.UniversalClient, k Keys, known int) (logIdentity, bool, error) {
+	var keys []string
+	for _, tag := range append(firstTags(), k.prefix+k.names.Stream, k.prefix+Names{}.WithDefaults().Stream) {
+		keys = append(keys, k.prefix+ownPrefix+"{"+tag+"}:id")
+	}
+	values, err := identities(ctx, client, keys)
+	if err != nil {
+		return logIdentity{}, false, err
+	}
+	for _, value := range values {
+		if i, ok := parseIdentity(value, known); ok {
+			return i, true, nil
+		}
+	}
+	return logIdentity{}, false, nil
+}
+
+// hold takes over the partitions' identities as scripts compare them. On a single server, whose batches go to several partitions, they must be the
+// same.
+func (l *Log) hold(values []string) error {
+	if !l.keys.cluster && slices.ContainsFunc(values, func(value string) bool { return value != values[0] }) {
+		levels := make(map[int]int)
+		for p, value := range values {
+			i, _ := parseIdentity(value, l.known)
+			levels[p] = i.level
+		}
+		return &PartitionsError{Log: l.id, Levels: levels}
+	}
+	for p, value := range values {
+		l.held[p].Store(&field{[]byte(value)})
+	}
+	return nil
+}
+
+// Guard returns the identity of a partition that this process holds. Scripts compare it with the partition's.
+func (l *Log) Guard(partition int) string { return string(l.held[partition].Load().bytes) }
+
+// Recheck finds out why a script found another identity in a partition than the one that was held. It returns nil if the same log is at another
+// level, which this program knows: the caller then runs the script again with what [Log.Guard] returns. Otherwise it returns a
+// [*ports.LogLevelError], a [*LogDiffersError] or [ports.ErrLogLost]. It takes one round trip.
+func (l *Log) Recheck(ctx context.Context, partition int, held string) error {
+	l.adopting.Lock()
+	defer l.adopting.Unlock()
+	if l.Guard(partition) != held { // another caller was here
+		return nil
+	}
+	first, last := partition, partition+1
+	if !l.keys.cluster {
+		first, last = 0, len(l.keys.tags)
+	}
+	keys := make([]string, 0, last-first)
+	for p := first; p < last; p++ {
+		keys = append(keys, l.keys.id(p))
+	}
+	values, err := identities(ctx, l.client, keys)
+	if err != nil {
+		return err
+	}
+	here, ok := parseIdentity(values[partition-first], l.known)
+	if !ok || here.id != l.id {
+		return l.lost(partition)
+	}
+	found, _, err := agreed(values, l.known)
+	if err != nil {
+		return err
+	}
+	if err := found.differs(l.configured()); err != nil {
+		return err
+	}
+	if len(values) == len(l.keys.tags) {
+		return l.hold(values)
+	}
+	l.held[partition].Store(&field{[]byte(values[0])})
+	return nil
+}
+
+// Level returns the level that all partitions have reached, as far as this process knows: it learns of a higher one with the next append, load or
+// probe.
+func (l *Log) Level() int {
+	lowest, _ := l.Levels()
+	return lowest
+}
+
+// Levels returns the lowest and the highest level of the partitions, as Level does.
+func (l *Log) Levels() (lowest, highest int) {
+	for p := range l.held {
+		i, _ := parseIdentity(l.Guard(p), l.known)
+		highest = max(highest, i.level)
+		if lowest == 0 || i.level < lowest {
+			lowest = i.level
+		}
+	}
+	return lowest, highest
+}
+
+// learnHistories takes down the histories to begin with: a load of nothing tells.
+func (l *Log) learnHistories(ctx context.Context) error {
+	loads := make([]*goredis.Cmd, len(l.keys.tags))
+	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i := range loads {
+			loads[i] = l.scripts.load.Eval(ctx, p, []string{l.keys.id(i)}, l.Guard(i), "", 0, "", 0)
+		}
+		return nil
+	})
+	if err != nil {
+		return unavailable(ctx, err)
+	}
+	for i, load := range loads {
+		reply, err := load.Slice()
+		if err != nil {
+			return unavailable(ctx, err)
+		}
+		if len(reply) < 2 {
+			if err := l.Recheck(ctx, i, l.Guard(i)); err != nil {
+				return err
+			}
+			return fmt.Errorf("%w: partition %d changed while the log was opened", ports.ErrUnavailable, i)
+		}
+		history, _ := reply[1].(string)
+		l.laneOf(i).observe(history)
+	}
+	return nil
+}
+
+func (l *Log) lost(partition int) error {
+	return fmt.Errorf("%w: partition %d no longer holds log %s; Redis was flushed, restored or replaced", ports.ErrLogLost, partition, l.id)
+}

@@ -1,0 +1,285 @@
+package redis
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Level is the highest level of a log that this program knows. New logs are made at it. A level stands for rules that every program on the log
+// must know; "core upgrade" raises it.
+//
+//	1  partitions carry the log id alone; names are not compared
+//	2  partitions carry the whole identity
+const Level = 2
+
+const (
+	bareLevel   = 1 // of a partition that carries the log id alone
+	identityEnd = ";"
+)
+
+// logIdentity says which log a partition belongs to, and what every program on it must agree on. Each partition carries all of it, as the value of
+// its id key: the log id at level 1, and LOGID;LEVEL;PARTITIONS;HASH;NAMES from level 2 on. Scripts compare the value as a whole, so a program that
+// holds another one changes nothing and reads nothing.
+type logIdentity struct {
+	id         string
+	level      int
+	partitions int    // 0 at level 1
+	hash       string // "" at level 1
+	names      string // those that are not the default, as [Names.text] writes them; "" at level 1
+}
+
+// String returns the value of the id key.
+func (i logIdentity) String() string {
+	if i.level <= bareLevel {
+		return i.id
+	}
+	return strings.Join([]string{i.id, strconv.Itoa(i.level), strconv.Itoa(i.partitions), i.hash, i.names}, identityEnd)
+}
+
+// parseIdentity reads the value of an id key. Of a level above known it reads the log id and the level only: the rest may have another form.
+func parseIdentity(value string, known int) (logIdentity, bool) {
+	parts := strings.SplitN(value, identityEnd, 5)
+	i := logIdentity{id: parts[0], level: bareLevel}
+	if i.id == "" || len(parts) == 1 {
+		return i, i.id != ""
+	}
+	var err error
+	if i.level, err = strconv.Atoi(parts[1]); err != nil || i.level <= bareLevel {
+		return logIdentity{}, false
+	}
+	if i.level > known || i.level > Level && len(parts) != 5 {
+		return i, true
+	}
+	if len(parts) != 5 {
+		return logIdentity{}, false
+	}
+	i.partitions, err = strconv.Atoi(parts[2])
+	i.hash, i.names = parts[3], parts[4]
+	return i, err == nil && i.partitions > 0
+}
+
+// differs returns what two identities of one log do not agree on, or nil. What level 1 does not say is not compared.
+func (i logIdentity) differs(configured logIdentity) error {
+	if i.level <= bareLevel || configured.level <= bareLevel {
+		return nil
+	}
+	switch {
+	case i.partitions != configured.partitions:
+		return partitionsDiffer(i.partitions, configured.partitions)
+	case i.hash != configured.hash:
+		return &LogDiffersError{Setting: "the partitions' hash", Stored: i.hash, Configured: configured.hash}
+	case i.names == configured.names:
+		return nil
+	}
+	stored, used := parseNames(i.names), parseNames(configured.names)
+	all := maps.Clone(stored)
+	maps.Copy(all, used)
+	for _, name := range slices.Sorted(maps.Keys(all)) {
+		if stored[name] != used[name] {
+			or := func(value string) string {
+				if value == "" {
+					return "the default"
+				}
+				return strconv.Quote(value)
+			}
+			return &LogDiffersError{Setting: "Names." + name, Stored: or(stored[name]), Configured: or(used[name])}
+		}
+	}
+	return &LogDiffersError{Setting: "the form of the names", Stored: strconv.Quote(i.names), Configured: strconv.Quote(configured.names)}
+}
+
+func partitionsDiffer(stored, configured int) error {
+	return &LogDiffersError{Setting: "the number of partitions", Stored: strconv.Itoa(stored), Configured: strconv.Itoa(configured)}
+}
+
+// PartitionsError says which partitions do not belong to the log that the others belong to. It is [ports.ErrLogLost].
+type PartitionsError struct {
+	Log     string         // id of the log that most partitions belong to
+	Missing []int          // partitions without an id, from 0
+	Foreign map[int]string // partitions of another log, or with a value that is no identity, and that value
+	Levels  map[int]int    // partitions and their levels, if these differ where they must not
+}
+
+func (e *PartitionsError) Error() string {
+	var found []string
+	if len(e.Missing) > 0 {
+		found = append(found, "there is no log id in partitions "+some(e.Missing))
+	}
+	for _, p := range slices.Sorted(maps.Keys(e.Foreign)) {
+		found = append(found, fmt.Sprintf("partition %d carries %.80q", p, e.Foreign[p]))
+	}
+	for _, p := range slices.Sorted(maps.Keys(e.Levels)) {
+		found = append(found, fmt.Sprintf("partition %d is at level %d", p, e.Levels[p]))
+	}
+	const most = 8
+	if len(found) > most {
+		found = append(found[:most], fmt.Sprintf("and %d more", len(found)-most))
+	}
+	remedy := "a part of Redis was flushed, restored or replaced; restore it, or run core fsck"
+	if len(e.Levels) > 0 {
+		remedy = "run core upgrade to finish what was begun"
+	}
+	return fmt.Sprintf("%v: of log %s, %s; %s", ports.ErrLogLost, e.Log, strings.Join(found, ", "), remedy)
+}
+
+// some lists partitions, as many as a sentence takes.
+func some(partitions []int) string {
+	const most = 16
+	if len(partitions) <= most {
+		return strings.Trim(fmt.Sprint(partitions), "[]")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Trim(fmt.Sprint(partitions[:most]), "[]"), len(partitions)-most)
+}
+
+// Is reports that a PartitionsError is [ports.ErrLogLost].
+func (e *PartitionsError) Is(target error) bool { return target == ports.ErrLogLost }
+
+// agreed returns the identity that all partitions share, and the lowest level that one of them is at. values are those of the id keys, "" for none.
+// It returns a [*PartitionsError] if the partitions belong to several logs or some to none, and a [*ports.LogLevelError] for a level above known.
+func agreed(values []string, known int) (found logIdentity, level int, err error) {
+	parsed, wrong := make([]logIdentity, len(values)), &PartitionsError{Foreign: make(map[int]string)}
+	count := make(map[string]int)
+	for p, value := range values {
+		i, ok := parseIdentity(value, known)
+		switch {
+		case ok:
+			parsed[p] = i
+			if count[i.id]++; count[i.id] > count[wrong.Log] {
+				wrong.Log = i.id
+			}
+		case value == "":
+			wrong.Missing = append(wrong.Missing, p)
+		default:
+			wrong.Foreign[p] = value
+		}
+	}
+	for p, i := range parsed {
+		switch {
+		case i.id == "":
+		case i.id != wrong.Log:
+			wrong.Foreign[p] = values[p]
+		default:
+			if i.level > found.level {
+				found = i
+			}
+			if level == 0 || i.level < level {
+				level = i.level
+			}
+		}
+	}
+	switch {
+	case len(wrong.Missing)+len(wrong.Foreign) > 0:
+		return found, level, wrong
+	case found.level > known:
+		return found, level, &ports.LogLevelError{Log: found.id, Level: found.level, Known: known}
+	}
+	for _, i := range parsed {
+		if err := i.differs(found); err != nil {
+			return found, level, err
+		}
+	}
+	return found, level, nil
+}
+
+// text writes the names that are not the default, for an identity: NAME=VALUE with spaces between them, sorted. A name that is not set and one
+// that is set to the default are the same.
+func (n Names) text() string {
+	n = n.WithDefaults()
+	var set []string
+	for _, f := range n.identified() {
+		if *f.value != f.byDefault {
+			set = append(set, f.name+"="+*f.value)
+		}
+	}
+	for typ, channel := range n.Channels {
+		if channel != "" && channel != typ {
+			set = append(set, channelPrefix+typ+"="+channel)
+		}
+	}
+	slices.Sort(set)
+	return strings.Join(set, " ")
+}
+
+const channelPrefix = "Channels/"
+
+type identifiedName struct {
+	name, byDefault string
+	value           *string
+}
+
+// identified lists the names that all programs on a log must agree on: all but the channels, which text adds. Their own names stay, because they
+// are stored.
+func (n *Names) identified() []identifiedName {
+	byDefault := make(map[*string]string)
+	for name, field := range n.fields() {
+		byDefault[field] = name
+	}
+	named := []identifiedName{
+		{name: "Stream", value: &n.Stream}, {name: "Session", value: &n.Session}, {name: "UserStatus", value: &n.UserStatus},
+		{name: "UserOnline", value: &n.UserOnline}, {name: "ChatList", value: &n.ChatList}, {name: "ChatUnread", value: &n.ChatUnread},
+		{name: "Message", value: &n.Message}, {name: "ContactList", value: &n.ContactList}, {name: "Typing", value: &n.Typing},
+		{name: "Presence", value: &n.Presence}, {name: "RateLimit", value: &n.RateLimit},
+	}
+	for i := range named {
+		named[i].byDefault = byDefault[named[i].value]
+	}
+	return named
+}
+
+// With returns the names with one of them changed: a field such as Session, or Channels/ and an event type. An empty value is the default. The
+// error is a [*domain.InvalidError].
+func (n Names) With(name, value string) (Names, error) {
+	if err := n.set(name, value); err != nil {
+		return n, err
+	}
+	return n, n.WithDefaults().check()
+}
+
+func (n *Names) set(name, value string) error {
+	if typ, channel := strings.CutPrefix(name, channelPrefix); channel {
+		channels := maps.Clone(n.Channels)
+		if channels == nil {
+			channels = make(map[string]string)
+		}
+		channels[typ] = value
+		n.Channels = channels
+		return nil
+	}
+	var allowed []string
+	for _, f := range n.identified() {
+		if f.name == name {
+			*f.value = value
+			return nil
+		}
+		allowed = append(allowed, f.name)
+	}
+	return &domain.InvalidError{
+		Field: "name", Problem: fmt.Sprintf("is %.80q", name), Allowed: strings.Join(allowed, ", ") + ", or " + channelPrefix + " and an event type",
+	}
+}
+
+func parseNames(text string) map[string]string {
+	names := make(map[string]string)
+	for _, set := range strings.Fields(text) {
+		name, value, _ := strings.Cut(set, "=")
+		names[name] = value
+	}
+	return names
+}
+
+// namesOf returns the names that an identity tells.
+func namesOf(text string) (Names, error) {
+	var n Names
+	for name, value := range parseNames(text) {
+		if err := n.set(name, value); err != nil {
+			return n, err
+		}
+	}
+	return n, n.WithDefaults().check()
+}

@@ -1,0 +1,220 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// LogInfo is what a log says of itself.
+type LogInfo struct {
+	ID         string // "" if there is no log
+	Level      int    // that all partitions have reached
+	Highest    int    // that one of them has; above Level while an upgrade is under way, or was given up
+	Partitions int    // 0 if that is not known
+	Names      Names  // those that are stored. Of a log at level 1 none are
+}
+
+// FindLog finds the log of a namespace without opening it: by cc:log or, where that is lost, by the partitions. It changes nothing. keys need not
+// have the log's partitions and names. An ID of "" means that there is no log.
+func FindLog(ctx context.Context, client goredis.UniversalClient, keys Keys) (LogInfo, error) {
+	seen, keys, err := find(ctx, bare(client), keys)
+	if err != nil || keys.names == nil {
+		return LogInfo{}, err
+	}
+	found, level, err := agreed(seen.values, maxLevel)
+	if found.id == "" { // the partitions do not tell
+		found, level = seen.record.logIdentity, seen.record.level
+	}
+	info := LogInfo{ID: found.id, Level: level, Highest: found.level, Partitions: len(keys.tags), Names: *keys.names}
+	var apart *PartitionsError
+	if errors.As(err, &apart) {
+		err = nil // opening says so
+	}
+	return info, err
+}
+
+// maxLevel is above any level: whoever only looks reads the form of this program's levels, whatever the level is.
+const maxLevel = 1 << 30
+
+// find looks at the log with the partitions and names that it has, which the keys that it returns carry. They are zero if there is no log.
+func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight, Keys, error) {
+	seen, err := look(ctx, client, keys)
+	if err != nil {
+		return seen, Keys{}, err
+	}
+	stored := seen.record.logIdentity
+	if !seen.record.there {
+		found, _, err := agreed(seen.values, maxLevel)
+		switch {
+		case found.id != "":
+			stored = found
+		case err != nil && !seen.empty():
+			return seen, Keys{}, err
+		default:
+			there := false
+			if stored, there, err = stray(ctx, client, keys, maxLevel); err != nil || !there {
+				return seen, Keys{}, err
+			}
+		}
+	}
+	if stored.partitions < 1 || stored.partitions > MaxPartitions { // level 1 without cc:log
+		return seen, keys, nil
+	}
+	names := *keys.names
+	if stored.level > bareLevel {
+		if names, err = namesOf(stored.names); err != nil {
+			return seen, Keys{}, err
+		}
+	}
+	other := names.keys(keys.prefix, stored.partitions, keys.cluster)
+	if !slices.Equal(other.tags, keys.tags) {
+		if seen, err = look(ctx, client, other); err != nil {
+			return seen, Keys{}, err
+		}
+	}
+	if found, _, _ := agreed(seen.values, maxLevel); found.level > bareLevel && found.names != stored.names { // cc:log is behind
+		if names, err = namesOf(found.names); err != nil {
+			return seen, Keys{}, err
+		}
+		other = names.keys(keys.prefix, stored.partitions, keys.cluster)
+	}
+	return seen, other, nil
+}
+
+// UpgradeConfig says what is to become of a log.
+type UpgradeConfig struct {
+	To     int               // the level to reach. Defaults to [Level]
+	Names  map[string]string // names to change, as [Names.With] takes them
+	DryRun bool              // tells the steps and changes nothing
+}
+
+// UpgradeStep is one change of a partition's identity.
+type UpgradeStep struct {
+	Partition int // from 0
+	From, To  int // levels
+	Renamed   bool
+}
+
+// Upgrade raises the level of a log, or changes its names, in every partition. Programs that do not know the level, or have other names, can no
+// longer write to or read a partition from its step on; programs that know it go on. Each partition changes in one step, on a single server all of
+// them in one, so that an upgrade that was interrupted is finished by the next one: partitions that are there already are left as they are. It returns
+// the steps that it took, in order.
+//
+// It returns a [*ports.LogLevelError] for a log above the levels that this program knows, and a [*domain.InvalidError] for a level below the log's or
+// above [Level], and for names that cannot be.
+func Upgrade(ctx context.Context, client goredis.UniversalClient, keys Keys, c UpgradeConfig) ([]UpgradeStep, error) {
+	return upgrade(ctx, bare(client), keys, c, Level)
+}
+
+func upgrade(ctx context.Context, client goredis.UniversalClient, keys Keys, c UpgradeConfig, known int) (taken []UpgradeStep, err error) {
+	for range routes { // others may upgrade it meanwhile
+		var again bool
+		var steps []UpgradeStep
+		steps, again, err = upgradeOnce(ctx, client, keys, c, known)
+		if taken = append(taken, steps...); err != nil || !again {
+			return taken, err
+		}
+	}
+	return taken, fmt.Errorf("%w: partitions keep changing", ports.ErrConflict)
+}
+
+func upgradeOnce(ctx context.Context, client goredis.UniversalClient, keys Keys, c UpgradeConfig, known int) (steps []UpgradeStep, again bool, err error) {
+	seen, keys, err := find(ctx, client, keys)
+	switch {
+	case err != nil:
+		return nil, false, err
+	case keys.names == nil:
+		return nil, false, &domain.InvalidError{Field: "namespace", Problem: "has no log", Allowed: "the namespace of a log; the first program that opens a core makes one"}
+	}
+	found, level, err := agreed(seen.values, known)
+	if err != nil {
+		return nil, false, err
+	}
+	want, err := c.target(found, level, keys, known)
+	if err != nil {
+		return nil, false, err
+	}
+	var olds []string
+	for p, value := range seen.values {
+		i, _ := parseIdentity(value, known)
+		if value != want.String() {
+			steps = append(steps, UpgradeStep{p, i.level, want.level, i.level > bareLevel && i.names != want.names})
+			olds = append(olds, value)
+		}
+	}
+	if len(steps) == 0 || c.DryRun {
+		return steps, false, nil
+	}
+	done, again, err := want.write(ctx, client, keys, steps, olds)
+	if err != nil || again {
+		return steps[:done], again, err
+	}
+	err = client.HSet(ctx, keys.log(), append(want.fields(), "ready", "1")...).Err()
+	return steps, false, unavailable(ctx, err)
+}
+
+// target is the identity that all partitions are to carry.
+func (c UpgradeConfig) target(found logIdentity, level int, keys Keys, known int) (logIdentity, error) {
+	want := logIdentity{id: found.id, level: max(c.To, found.level), partitions: len(keys.tags), hash: hashName}
+	if c.To == 0 {
+		want.level = max(known, found.level)
+	}
+	if c.To != 0 && (c.To < level || c.To < found.level || c.To > known) {
+		return want, &domain.InvalidError{
+			Field: "level", Problem: "is " + strconv.Itoa(c.To),
+			Allowed: fmt.Sprintf("%d to %d: the level of the log, which cannot be lowered, to the highest that this program knows", found.level, known),
+		}
+	}
+	names := *keys.names
+	for name, value := range c.Names {
+		if err := names.set(name, value); err != nil {
+			return want, err
+		}
+	}
+	if err := names.WithDefaults().check(); err != nil {
+		return want, err
+	}
+	if len(c.Names) > 0 && want.level <= bareLevel {
+		return want, &domain.InvalidError{Field: "names", Problem: "cannot be stored at level 1", Allowed: "a change of names at level 2 or above"}
+	}
+	if len(keys.tags) == 1 && names.WithDefaults().Stream != keys.names.Stream {
+		return want, &domain.InvalidError{Field: "Names.Stream", Problem: "is part of every key of a log with one partition", Allowed: "its present value, " + strconv.Quote(keys.names.Stream)}
+	}
+	if want.names = names.text(); want.level <= bareLevel {
+		want.names = ""
+	}
+	return want, nil
+}
+
+// write changes the partitions of the steps: on a single server all at once. It returns how many were changed, and true if another process has
+// changed one meanwhile.
+func (i logIdentity) write(ctx context.Context, client goredis.UniversalClient, keys Keys, steps []UpgradeStep, olds []string) (done int, again bool, err error) {
+	together := len(steps)
+	if keys.cluster {
+		together = 1
+	}
+	script := goredis.NewScript(raiseSource)
+	for done < len(steps) {
+		ids, args := make([]string, 0, together), []any{i.String()}
+		for n := done; n < done+together; n++ {
+			ids, args = append(ids, keys.id(steps[n].Partition)), append(args, olds[n])
+		}
+		changed, err := script.Run(ctx, client, ids, args...).Int()
+		if err != nil {
+			return done, false, unavailable(ctx, err)
+		}
+		if changed == 0 {
+			return done, true, nil
+		}
+		done += together
+	}
+	return done, false, nil
+}
