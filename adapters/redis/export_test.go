@@ -1,7 +1,10 @@
 package redis
 
 import (
+	"context"
 	"time"
+
+	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/domain"
 )
@@ -16,3 +19,18 @@ func (s *Sessions) Skew(by time.Duration) {
 }
 
 func (k Keys) SessionsKey(user domain.UserID) string { return k.sessions(user) }
+
+// IDKey and LogKey name the keys of a log's identity.
+func (k Keys) IDKey(partition int) string { return k.id(partition) }
+
+func (k Keys) LogKey() string { return k.log() }
+
+// Namespaced is the names under the namespace of other keys.
+func (n Names) Namespaced(k Keys, partitions int) Keys {
+	return n.keys(k.prefix, partitions, k.cluster)
+}
+
+// UpgradeBy is Upgrade of a program that knows other levels.
+func UpgradeBy(ctx context.Context, client goredis.UniversalClient, keys Keys, c UpgradeConfig, known int) ([]UpgradeStep, error) {
+	return upgrade(ctx, bare(client), keys, c, known)
+}

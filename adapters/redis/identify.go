@@ -114,7 +114,10 @@ func (l *Log) identify(ctx context.Context) error {
 		return err
 	}
 	if found.level <= bareLevel { // then only cc:log may know
-		if r := seen.record; r.id == found.id && r.partitions != len(l.keys.tags) {
+		switch r := seen.record; {
+		case r.id != found.id:
+			return fmt.Errorf("%w: cc:log is gone, and at level 1 the partitions of log %s do not tell how many there are; core upgrade with the right --partitions restores it", ports.ErrLogLost, found.id)
+		case r.partitions != len(l.keys.tags):
 			return partitionsDiffer(r.partitions, len(l.keys.tags))
 		}
 		found.partitions, found.hash = len(l.keys.tags), hashName
@@ -170,6 +173,9 @@ func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
 	r := seen.record
 	if seen.empty() && !r.there {
 		if err := l.elsewhere(ctx); err != nil {
+			if seen, again := look(ctx, l.client, l.keys); again == nil && seen.record.there { // another process has made it meanwhile
+				return l.claim(ctx, seen)
+			}
 			return seen, err
 		}
 		fresh := make([]byte, 16)
@@ -186,7 +192,12 @@ func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
 		}
 		r = recordOf(all)
 	}
-	if !r.there || r.ready {
+	switch {
+	case !r.there:
+		return seen, nil
+	case r.ready && slices.Contains(seen.values, ""): // perhaps they were given it between the two reads
+		return look(ctx, l.client, l.keys)
+	case r.ready:
 		return seen, nil
 	}
 	for _, value := range seen.values {
