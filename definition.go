@@ -28,7 +28,8 @@ type Definition[T any] struct {
 }
 
 // Define names a type of events, such as "poll:created", and the version in which it is written, from 1 on. A name that is not allowed
-// (see [domain.OwnType]), one of the core's, and a version below 1 are mistakes of the program and panic.
+// (see [domain.OwnType]), one that is reserved for the core because it begins with chat:, member:, message:, read:, thread:, typing: or user:, and a
+// version below 1 are mistakes of the program and panic.
 func Define[T any](typ string, version int) Definition[T] {
 	if err := wireformat.OwnTypeFree(domain.OwnType(typ)); err != nil {
 		panic("chatcore.Define: " + err.Error())
@@ -101,7 +102,8 @@ func (d Definition[T]) check(data T) error {
 	return d.validate(data)
 }
 
-// Decode reads the data of a recorded event, brought up to the present version. An error is an [*OwnEventError].
+// Decode reads the data of a recorded event, brought up to the present version. An error is an [*OwnEventError]; for a version above the definition's
+// it is [ports.ErrNewerVersion] too.
 func (d Definition[T]) Decode(e domain.Own) (T, error) {
 	var data T
 	raw := []byte(e.Data)
@@ -109,7 +111,7 @@ func (d Definition[T]) Decode(e domain.Own) (T, error) {
 	case e.Type != d.typ:
 		return data, d.wrong(e.Version, "is of the type "+string(e.Type), nil)
 	case e.Version > d.version:
-		return data, d.wrong(e.Version, fmt.Sprintf("is of a later program; allowed: 1 to %d", d.version), nil)
+		return data, d.wrong(e.Version, fmt.Sprintf("is of a later program; allowed: 1 to %d", d.version), ports.ErrNewerVersion)
 	case e.Version < d.version:
 		var fields map[string]json.RawMessage
 		err := json.Unmarshal(raw, &fields)
@@ -178,12 +180,16 @@ type OwnDelivery[T any] struct {
 	Appended    time.Time
 }
 
-// On handles the events of the definition as [On] does those of the core. An event that cannot be read is set aside at once.
+// On handles the events of the definition as [On] does those of the core. An event that cannot be read becomes a dead letter at once, unless it is in a
+// newer version, which another process may know.
 func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) error) SubscribeOption {
 	return func(s *subscription) {
 		s.handle(string(d.typ), func(ctx context.Context, in ports.Delivery) error {
 			own, _ := in.Event.(domain.Own)
 			data, err := d.Decode(own)
+			if errors.Is(err, ports.ErrNewerVersion) {
+				return err
+			}
 			if err != nil {
 				return pubsub.Permanent(err)
 			}

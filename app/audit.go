@@ -87,6 +87,11 @@ func (a Audit) check(chat domain.ChatID) error {
 
 // concerns reports whether a user did something, or it was done to the user's membership.
 func concerns(e domain.Durable, user domain.UserID) bool {
-	u, ok := e.(domain.ChatUpdate)
-	return domain.Actor(e) == user || ok && u.User == user
+	switch e := e.(type) {
+	case domain.ChatUpdate:
+		return e.Actor == user || e.User == user
+	case domain.Unknown: // it is not known whom it concerns
+		return true
+	}
+	return domain.Actor(e) == user
 }

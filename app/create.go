@@ -19,10 +19,11 @@ type Create struct {
 	Command domain.CommandID
 }
 
-// Create starts a chat, with its owner and its first members in one step. [domain.ErrChatExists] if the id is taken.
+// Create starts a chat, with its owner and its first members in one step. It returns [domain.ErrChatExists] if the id is taken, and
+// [domain.ErrInvalid] if it is reserved ([domain.ReservedChatID]).
 func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.By), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
 	if n := len(cmd.Members); n > MaxInitialMembers {

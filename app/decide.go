@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -48,11 +49,10 @@ type state struct {
 func newState(cmd *command) *state {
 	s := &state{chat: cmd.chat}
 	s.slots = s.slotRoom[:0]
-	for _, e := range cmd.wants {
-		if e.Kind == 0 {
-			break
+	for _, entities := range [...][]domain.Entity{cmd.wants.room[:cmd.wants.n], cmd.wants.more} {
+		for _, e := range entities {
+			s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: e == cmd.latest})
 		}
-		s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: e == cmd.latest})
 	}
 	if cmd.id != "" {
 		s.slots = append(s.slots, slot{entity: domain.CommandEntity(cmd.id), expect: true})
@@ -238,11 +238,18 @@ func (s *state) readMark(id domain.UserID) domain.ReadMark {
 	return *as[*domain.ReadMark](s, domain.ReadEntity(id))
 }
 
-// wanted are the entities that a command needs, up to the first zero one.
-type wanted [4]domain.Entity
+// wanted are the entities that a command needs. The first few of them need no allocation.
+type wanted struct {
+	room [4]domain.Entity
+	n    int
+	more []domain.Entity
+}
 
 func want(entities ...domain.Entity) (w wanted) {
-	copy(w[:], entities)
+	w.n = copy(w.room[:], entities)
+	if rest := entities[w.n:]; len(rest) > 0 {
+		w.more = slices.Clone(rest)
+	}
 	return w
 }
 

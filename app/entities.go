@@ -54,6 +54,17 @@ type slot struct {
 	epoch   uint64         // of the cache when the slot was filled
 }
 
+// unreadable is an event that only a newer program can read.
+type unreadable struct {
+	ports.NewerVersionError
+
+	newer bool // its type is known
+}
+
+func unreadableOf(seq domain.Seq, e domain.Unknown) *unreadable {
+	return &unreadable{ports.NewerVersionError{Chat: e.Chat, Seq: seq, Type: e.Type, Version: e.Version}, e.Newer}
+}
+
 // blank is the slot as it was before anything was known.
 func (s slot) blank() slot { return slot{entity: s.entity, latest: s.latest} }
 
@@ -74,8 +85,19 @@ func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
 	return all
 }
 
-// load brings the slots up to date. head is the chat's last seq.
+// load brings the slots up to date, for a decision: an entity that an event moved which only a newer program can read is [ports.ErrNewerVersion].
+// head is the chat's last seq.
 func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (head domain.Seq, err error) {
+	head, unread, err := e.fill(ctx, chat, slots)
+	for _, u := range unread {
+		return 0, &u.NewerVersionError
+	}
+	return head, err
+}
+
+// fill brings the slots up to date as far as events can be read. unread has, by the place of the slot, an event that moved the entity and that only a
+// newer program can read: one in a later version or, if there is none, one of an unknown type. The state is then that of the other events.
+func (e *Entities) fill(ctx context.Context, chat domain.ChatID, slots []slot) (head domain.Seq, unread map[int]*unreadable, err error) {
 	wants := make([]ports.Want, len(slots))
 	for i, s := range slots {
 		wants[i] = ports.Want{Entity: s.entity, After: s.version, Latest: s.latest, Until: e.until}
@@ -85,7 +107,7 @@ func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (
 	}
 	loaded, err := e.log.Load(ctx, chat, wants...)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if e.lost(slots, loaded, wants) {
 		for i := range slots {
@@ -93,16 +115,21 @@ func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (
 			slots[i] = slots[i].blank()
 			slots[i].epoch = e.cache.now()
 		}
-		return e.load(ctx, chat, slots)
+		return e.fill(ctx, chat, slots)
 	}
 	for i := range slots {
-		e.fold(ctx, chat, &slots[i], loaded.Entities[i])
+		if u := e.fold(ctx, chat, &slots[i], loaded.Entities[i]); u != nil {
+			if unread == nil {
+				unread = make(map[int]*unreadable)
+			}
+			unread[i] = u
+		}
 	}
 	head = loaded.Head
 	if e.until > 0 {
 		head = min(head, e.until)
 	}
-	return head, nil
+	return head, unread, nil
 }
 
 // lost reports whether the log may have lost what the slots were filled from: it knows less than they do, or the cache was dropped meanwhile.
@@ -118,8 +145,9 @@ func (e *Entities) lost(slots []slot, loaded ports.Loaded, wants []ports.Want) b
 // manyEvents is so many that loading them once more would cost more than to keep a snapshot.
 const manyEvents = 512
 
-func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h ports.EntityHistory) {
+func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h ports.EntityHistory) *unreadable {
 	unchanged := s.state != nil && !s.latest && s.version == h.Version
+	unread := firstUnreadable(h.Events)
 	s.version = h.Version
 	base := s.state
 	switch {
@@ -130,7 +158,7 @@ func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h port
 	}
 	switch {
 	case unchanged && s.version > 0:
-		return
+		return nil
 	case base == nil:
 		base = domain.NewState(chat, s.entity)
 	default:
@@ -138,18 +166,29 @@ func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h port
 	}
 	if s.state = base; base == nil {
 		s.records = h.Events
-		return
+		return unread
 	}
 	for _, r := range h.Events {
 		s.state.Apply(r.Seq, r.Event)
 	}
-	if s.latest || s.version == 0 || e.until > 0 {
-		return
+	if s.latest || s.version == 0 || e.until > 0 || unread != nil {
+		return unread
 	}
 	e.cache.put(entityKey{chat, s.entity}, *s)
 	if len(h.Events) >= manyEvents {
 		e.keep(ctx, chat, *s)
 	}
+	return nil
+}
+
+// firstUnreadable returns the first event in a version that is not known, or else the first of an unknown type, or nil.
+func firstUnreadable(records []ports.Record) (found *unreadable) {
+	for _, r := range records {
+		if e, ok := r.Event.(domain.Unknown); ok && (found == nil || e.Newer && !found.newer) {
+			found = unreadableOf(r.Seq, e)
+		}
+	}
+	return found
 }
 
 // learn takes what an append has done to an entity that was one of its conditions.

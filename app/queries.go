@@ -138,10 +138,13 @@ func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span Span) ([]
 type MessageView struct {
 	domain.Message
 	Reactions []domain.ReactionGroup
+	// Unreadable is a [*ports.NewerVersionError] if a newer program sent or changed the message in a way that this one cannot read, and nil otherwise.
+	// Then only the chat, the seq, when it was sent and, as far as they are known, the message's id and its sender are there.
+	Unreadable error
 }
 
 // History gives a page of the chat's messages in their present state, tombstones among them, in the order of the span's
-// direction. [domain.ErrChatNotFound] if there is no such chat.
+// direction. A message that this program cannot read says so ([MessageView.Unreadable]). [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([]MessageView, error) {
 	r, err := span.ranged(MaxHistory)
 	if err := firstError(checkChat(chat), err); err != nil {
@@ -150,61 +153,95 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 	if r.Limit == 0 {
 		return nil, q.exists(ctx, chat)
 	}
-	ids, err := q.sentIn(ctx, chat, r)
-	if err != nil || len(ids) == 0 {
+	sends, err := q.sentIn(ctx, chat, r)
+	if err != nil || len(sends) == 0 {
 		return nil, err
 	}
-	slots := make([]slot, 0, 2*len(ids))
-	for _, id := range ids {
-		slots = append(slots, slot{entity: domain.MessageEntity(id)}, slot{entity: domain.ReactionsEntity(id)})
+	slots := make([]slot, 0, 2*len(sends))
+	for _, r := range sends {
+		if sent, ok := r.Event.(domain.MessageNew); ok {
+			slots = append(slots, slot{entity: domain.MessageEntity(sent.Message)}, slot{entity: domain.ReactionsEntity(sent.Message)})
+		}
 	}
-	if _, err := q.load(ctx, chat, slots); err != nil {
-		return nil, err
+	var unread map[int]*unreadable
+	if len(slots) > 0 {
+		if _, unread, err = q.fill(ctx, chat, slots); err != nil {
+			return nil, err
+		}
 	}
-	views := make([]MessageView, len(ids))
-	for i := range ids {
-		views[i] = viewOf(slots[2*i], slots[2*i+1])
+	views, at := make([]MessageView, len(sends)), 0
+	for i, r := range sends {
+		if e, ok := r.Event.(domain.Unknown); ok {
+			views[i].Message = domain.Message{Chat: chat, ID: e.Message, Seq: r.Seq, SentAt: e.At}
+			views[i].Unreadable = &unreadableOf(r.Seq, e).NewerVersionError
+			continue
+		}
+		views[i] = viewOf(slots[at], slots[at+1])
+		for _, u := range []*unreadable{unread[at], unread[at+1]} {
+			if u != nil && u.newer {
+				m := views[i].Message
+				views[i] = MessageView{Message: domain.Message{Chat: m.Chat, ID: m.ID, Seq: m.Seq, Sender: m.Sender, SentAt: m.SentAt}, Unreadable: &u.NewerVersionError}
+			}
+		}
+		at += 2
 	}
 	return views, nil
 }
 
-// load gives the states of entities, from the cache on.
+// load gives the states of entities, from the cache on. An entity that an event in a newer version moved is [ports.ErrNewerVersion]; events of
+// unknown types add to what this program knows of, and are left out.
 func (q *Queries) load(ctx context.Context, chat domain.ChatID, slots []slot) (domain.Seq, error) {
-	q.entities.cached(chat, slots)
-	head, err := q.entities.load(ctx, chat, slots)
-	if err == nil {
-		err = found(chat, head)
+	head, unread, err := q.fill(ctx, chat, slots)
+	for _, u := range unread {
+		if u.newer && err == nil {
+			err = &u.NewerVersionError
+		}
 	}
 	return head, err
 }
 
-// sentIn finds the messages of a range, reading on past other events until there are as many as its limit.
-func (q *Queries) sentIn(ctx context.Context, chat domain.ChatID, r ports.Range) ([]domain.MessageID, error) {
+// fill gives the states of entities as far as they can be read.
+func (q *Queries) fill(ctx context.Context, chat domain.ChatID, slots []slot) (domain.Seq, map[int]*unreadable, error) {
+	q.entities.cached(chat, slots)
+	head, unread, err := q.entities.fill(ctx, chat, slots)
+	if err == nil {
+		err = found(chat, head)
+	}
+	return head, unread, err
+}
+
+// sentIn returns the sends of a range, reading on past other events until there are as many as its limit.
+func (q *Queries) sentIn(ctx context.Context, chat domain.ChatID, r ports.Range) ([]ports.Record, error) {
 	const page = 256
 	messages := r.Limit
-	var ids []domain.MessageID
+	var sends []ports.Record
 	for r.Limit = min(2*messages, page); ; r.Limit = page {
 		p, err := q.read(ctx, chat, r)
 		if err != nil {
 			return nil, err
 		}
 		for _, record := range p.Records {
-			if sent, ok := record.Event.(domain.MessageNew); ok {
-				ids = append(ids, sent.Message)
+			switch e := record.Event.(type) {
+			case domain.MessageNew:
+				sends = append(sends, record)
+			case domain.Unknown:
+				if e.Sent {
+					sends = append(sends, record)
+				}
 			}
-			if len(ids) == messages {
-				return ids, nil
+			if len(sends) == messages {
+				return sends, nil
 			}
 		}
 		if len(p.Records) < r.Limit {
-			return ids, nil
+			return sends, nil
 		}
 		last := p.Records[len(p.Records)-1].Seq
 		switch {
 		case !r.Backward:
 			r.From = last + 1
 		case last == 1:
-			return ids, nil
+			return sends, nil
 		default:
 			r.From = last - 1
 		}
@@ -351,6 +388,10 @@ func (q *Queries) countUntil(ctx context.Context, chat domain.ChatID, after doma
 			case domain.MessageDelete:
 				if _, late := sent[e.Message]; late {
 					count.Deleted++
+				}
+			case domain.Unknown:
+				if e.Newer {
+					return ports.MessageCount{}, &unreadableOf(record.Seq, e).NewerVersionError
 				}
 			}
 		}

@@ -65,7 +65,7 @@ func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
 func checkConditions(conditions []ports.Condition) error {
 	for _, c := range conditions {
 		_, err := domain.ParseOwnID(c.Entity.ID)
-		if known := c.Entity.Kind >= domain.KindChat && c.Entity.Kind <= domain.KindOwn; !known || err != nil && c.Entity != domain.ChatEntity() {
+		if known := c.Entity.Kind >= domain.KindChat && c.Entity.Kind <= domain.Kinds; !known || err != nil && c.Entity != domain.ChatEntity() {
 			return &domain.InvalidError{Field: "conditions", Problem: fmt.Sprintf("names %q", c.Entity.String()), Allowed: "entities with a valid id"}
 		}
 	}

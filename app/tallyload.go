@@ -50,8 +50,13 @@ func (u *UnreadCounts) rosterUntil(ctx context.Context, d ports.Delivery, head d
 		return nil, err
 	}
 	take := func(seq domain.Seq, e domain.Durable) error {
-		if update, ok := e.(domain.ChatUpdate); ok && r.apply(seq, update) {
-			return u.scan(ctx, d.ID.Chat, seq, r)
+		switch e := e.(type) {
+		case domain.ChatUpdate:
+			if r.apply(seq, e) {
+				return u.scan(ctx, d.ID.Chat, seq, r)
+			}
+		case domain.Unknown:
+			return &unreadableOf(seq, e).NewerVersionError
 		}
 		return nil
 	}

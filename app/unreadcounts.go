@@ -120,6 +120,8 @@ func (u *UnreadCounts) apply(ctx context.Context, t *tally, seq domain.Seq, e do
 		if m, _ := slots[0].state.(*domain.Message); m.Exists() {
 			t.deleted(seq, m.Seq)
 		}
+	case domain.Unknown: // the counts would be wrong from here on
+		return &unreadableOf(seq, e).NewerVersionError
 	case domain.ReadReceipt:
 		if t.read(seq, e.User, e.ReadSeq) {
 			break

@@ -107,6 +107,19 @@ type Own struct {
 	At      time.Time
 }
 
+// Unknown is a durable event that this program cannot read, because a newer one recorded it: of a type that this program does not know, or in a later
+// version of a type that it knows. It is read from a log and never recorded. No state folds it.
+type Unknown struct {
+	Chat    ChatID
+	Type    string
+	Version int
+	Newer   bool      // the type is known, its version is not
+	Sent    bool      // it is a message that was sent
+	Message MessageID // the message that it names; "" if it names none
+	Data    string    // the whole event, one JSON object
+	At      time.Time
+}
+
 // Change is what a [ChatUpdate] changed.
 type Change uint8
 
@@ -189,6 +202,7 @@ func (e MessageReaction) OccurredAt() time.Time { return e.At }
 func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
 func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
 func (e Own) OccurredAt() time.Time             { return e.At }
+func (e Unknown) OccurredAt() time.Time         { return e.At }
 func (e TypingStart) OccurredAt() time.Time     { return e.At }
 func (e TypingStop) OccurredAt() time.Time      { return e.At }
 func (e UserStatus) OccurredAt() time.Time      { return e.At }
@@ -200,6 +214,7 @@ func (e MessageReaction) ChatID() ChatID { return e.Chat }
 func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
 func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
 func (e Own) ChatID() ChatID             { return e.Chat }
+func (e Unknown) ChatID() ChatID         { return e.Chat }
 
 func (MessageNew) isEvent()      {}
 func (MessageEdit) isEvent()     {}
@@ -208,6 +223,7 @@ func (MessageReaction) isEvent() {}
 func (ReadReceipt) isEvent()     {}
 func (ChatUpdate) isEvent()      {}
 func (Own) isEvent()             {}
+func (Unknown) isEvent()         {}
 func (TypingStart) isEvent()     {}
 func (TypingStop) isEvent()      {}
 func (UserStatus) isEvent()      {}
@@ -219,6 +235,7 @@ func (MessageReaction) isDurable() {}
 func (ReadReceipt) isDurable()     {}
 func (ChatUpdate) isDurable()      {}
 func (Own) isDurable()             {}
+func (Unknown) isDurable()         {}
 
 func (TypingStart) isEphemeral() {}
 func (TypingStop) isEphemeral()  {}

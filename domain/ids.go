@@ -40,6 +40,17 @@ const allowedID = "1 to 128 bytes of printable UTF-8 without spaces"
 // ParseChatID checks s as a chat id.
 func ParseChatID(s string) (ChatID, error) { return parseID[ChatID]("chatId", s) }
 
+// ReservedChatID returns an [*InvalidError] for an id that the core may give to a chat itself later: dm- and 64 hex digits. Chats that have such an id
+// already are chats like any other.
+func ReservedChatID(id ChatID) error {
+	const digits = 64
+	hex, direct := strings.CutPrefix(string(id), "dm-")
+	if !direct || len(hex) != digits || strings.Trim(hex, "0123456789abcdefABCDEF") != "" {
+		return nil
+	}
+	return &InvalidError{Field: "chatId", Problem: "is " + string(id) + ", which is reserved", Allowed: "any id but dm- and 64 hex digits"}
+}
+
 // ParseUserID checks s as a user id.
 func ParseUserID(s string) (UserID, error) { return parseID[UserID]("userId", s) }
 

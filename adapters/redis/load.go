@@ -240,7 +240,8 @@ func (l *Log) guarded(ctx context.Context, partition int, run func(held *field) 
 	return nil, errIdentityMoves
 }
 
-// decode reads one stored entry: links to the events before it, then the event's JSON.
+// decode reads one stored entry: links to the events before it, then the event's JSON. An event that only a newer program can read is a
+// [domain.Unknown].
 func (l *Log) decode(chat domain.ChatID, seq domain.Seq, element any) (ports.Record, error) {
 	text, _ := element.(string)
 	at := strings.IndexByte(text, '{')
@@ -248,6 +249,9 @@ func (l *Log) decode(chat domain.ChatID, seq domain.Seq, element any) (ports.Rec
 		return ports.Record{}, &ports.CorruptError{Chat: chat, Seq: seq, Cause: errors.New("there is no event in the entry")}
 	}
 	record, err := l.codec.Decode([]byte(text[at:]))
+	if errors.Is(err, wireformat.ErrNewerVersion) || errors.Is(err, wireformat.ErrUnknownType) {
+		record, err = l.codec.DecodeUnknown([]byte(text[at:]))
+	}
 	switch {
 	case err != nil:
 		return ports.Record{}, &ports.CorruptError{Chat: chat, Seq: seq, Cause: err}

@@ -37,6 +37,34 @@ func (c *Codec) Decode(payload []byte) (ports.Record, error) {
 	return ports.Record{ID: in.ID, Seq: in.Seq, Ordinal: in.Ordinal, Event: event, Meta: in.Meta}, nil
 }
 
+// DecodeUnknown reads what every program can read of a durable event of our own, for an event that Decode refuses with [ErrUnknownType] or
+// [ErrNewerVersion]: all versions of the core write the common fields and chatId alike. The event is a [domain.Unknown].
+func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
+	fields, err := open(payload)
+	if err != nil {
+		return ports.Record{}, err
+	}
+	r := &reader{fields: fields}
+	r.typ, _ = r.string("type", true)
+	r.v = r.integer("v", true)
+	record := ports.Record{
+		ID: id(r, "eventId", domain.ParseEventID), Seq: domain.Seq(r.unsigned("seq", 1, true)), Ordinal: domain.Ordinal(r.unsigned("ordinal", 0, true)),
+	}
+	record.Meta.CorrelationID, _ = r.string("correlationId", false)
+	cause, _ := r.string("causationId", false)
+	record.Meta.CausationID = domain.CommandID(cause)
+	record.Meta.TraceParent, _ = r.string("traceparent", false)
+	event := domain.Unknown{
+		Chat: id(r, "chatId", domain.ParseChatID), Type: r.typ, Version: r.v, Newer: c.knows(r.typ), Sent: r.typ == TypeMessageNew, Data: string(payload),
+		At: r.instant("timestamp", time.Time{}),
+	}
+	if message, ok := unquote(fields["messageId"]); ok {
+		event.Message = domain.MessageID(message)
+	}
+	record.Event = event
+	return record, r.err
+}
+
 // DecodeLenient reads an event from a live channel or from a stream that others write to. typ is the name of the channel, or what the
 // stream entry says; "" if only the payload can tell. A payload with an eventId is one of ours. Any other is foreign: what it
 // lacks is filled in (version 1, the present time, a typing's end in five seconds), and its ids and texts are held to the rules
@@ -53,7 +81,7 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 	if typ == "" {
 		r.typ, _ = r.string("type", true)
 	}
-	if !known(r.typ) {
+	if !c.knows(r.typ) {
 		return Incoming{}, unknown(r.typ, LiveTypes())
 	}
 	if err := c.upcast(r); err != nil {
@@ -69,8 +97,8 @@ func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incomi
 func (c *Codec) own(fields map[string]json.RawMessage, placed bool) (Incoming, error) {
 	r := &reader{fields: fields}
 	r.typ, _ = r.string("type", true)
-	own := r.err == nil && r.isOwn()
-	if r.err == nil && !known(r.typ) && !own {
+	own := r.err == nil && !c.knows(r.typ) && r.isOwn()
+	if r.err == nil && !c.knows(r.typ) && !own {
 		return Incoming{}, unknown(r.typ, LiveTypes())
 	}
 	r.v = r.integer("v", true)

@@ -13,8 +13,8 @@ import (
 var (
 	// ErrUnknownType is a type of event that this program does not have.
 	ErrUnknownType = errors.New("unknown event type")
-	// ErrNewerVersion is a version of an event that a later program wrote.
-	ErrNewerVersion = errors.New("newer event version")
+	// ErrNewerVersion is a version of an event that a later program wrote. It is [ports.ErrNewerVersion].
+	ErrNewerVersion = ports.ErrNewerVersion
 	// ErrMalformed is bytes that are no event, or a field with a value that it cannot have.
 	ErrMalformed = errors.New("malformed event")
 )

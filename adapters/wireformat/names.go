@@ -1,6 +1,11 @@
 package wireformat
 
-import "chatcore/domain"
+import (
+	"slices"
+	"strings"
+
+	"chatcore/domain"
+)
 
 // The types of events. Each is also the name of the channel on which the event is announced.
 const (
@@ -38,6 +43,8 @@ func Type(e domain.Event) string {
 		return TypeTypingStop
 	case domain.Own:
 		return string(e.Type)
+	case domain.Unknown:
+		return e.Type
 	}
 	return ""
 }
@@ -54,15 +61,25 @@ func LiveTypes() []string {
 	return append(DurableTypes(), TypeUserStatus, TypeTypingStart, TypeTypingStop)
 }
 
-// OwnTypeFree says what is wrong with a name for a team's own events, or nil.
+// OwnTypeFree returns what is wrong with a name for custom events, or nil. Names that begin as the core's own do are reserved, because a later version of
+// the core may have events of that name.
 func OwnTypeFree(typ domain.OwnType) error {
 	if _, err := domain.ParseOwnType(string(typ)); err != nil {
 		return err
 	}
-	if known(string(typ)) {
-		return &domain.InvalidError{Field: "type", Problem: "is " + string(typ) + ", which the core itself has", Allowed: "another name"}
+	first, _, _ := strings.Cut(string(typ), ":")
+	if slices.Contains(reservedParts(), first) {
+		return &domain.InvalidError{
+			Field: "type", Problem: "is " + string(typ) + ", and " + first + ": is reserved for the core",
+			Allowed: "a name that does not begin with " + strings.Join(reservedParts(), ":, ") + ":",
+		}
 	}
 	return nil
+}
+
+// reservedParts are what names of the core's events begin with, now and later.
+func reservedParts() []string {
+	return []string{"chat", "member", "message", "read", "thread", "typing", "user"}
 }
 
 func known(typ string) bool { return durable(typ) || ephemeral(typ) }

@@ -71,6 +71,8 @@ type messageView struct {
 	DeletedBy string              `json:"deletedBy,omitempty"`
 	Reason    string              `json:"reason,omitempty"`
 	Reactions map[string][]string `json:"reactions,omitempty"`
+
+	Unreadable string `json:"unreadable,omitempty"` // why a newer program is needed to read it
 }
 
 func viewOf(m app.MessageView) messageView {
@@ -80,6 +82,9 @@ func viewOf(m app.MessageView) messageView {
 	}
 	if !m.EditedAt.IsZero() {
 		v.EditedAt = &m.EditedAt
+	}
+	if m.Unreadable != nil {
+		v.Unreadable = m.Unreadable.Error()
 	}
 	for _, group := range m.Reactions {
 		if v.Reactions == nil {
@@ -94,6 +99,9 @@ func viewOf(m app.MessageView) messageView {
 
 func lineOf(m app.MessageView) string {
 	line := fmt.Sprintf("%5d  %s  %s: ", m.Seq, m.SentAt.Format("2006-01-02 15:04"), m.Sender)
+	if m.Unreadable != nil {
+		return line + "(a newer program can read this message)"
+	}
 	if m.Deleted() {
 		line += fmt.Sprintf("(deleted by %s)", m.DeletedBy)
 	} else {
@@ -110,6 +118,9 @@ func lineOf(m app.MessageView) string {
 
 // rawOf is an event as the log has it.
 func rawOf(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e domain.Event, m ports.Meta) (json.RawMessage, error) {
+	if unknown, ok := e.(domain.Unknown); ok {
+		return json.RawMessage(unknown.Data), nil
+	}
 	codec := wireformat.New()
 	if durable, ok := e.(domain.Durable); ok {
 		encoded, err := codec.Encode(id, durable, m)
@@ -137,6 +148,8 @@ func sentence(e domain.Event) string {
 		return fmt.Sprintf("%s has read up to seq %d", e.User, e.ReadSeq)
 	case domain.ChatUpdate:
 		return updated(e)
+	case domain.Unknown:
+		return fmt.Sprintf("v%d, which this program cannot read; a newer one can", e.Version)
 	case domain.Own:
 		if e.Entity != "" {
 			return fmt.Sprintf("%s records %s of %s", e.Actor, e.Type, e.Entity)
