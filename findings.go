@@ -231,6 +231,14 @@ func (f *findings) core(h Health) {
 	if h.NotReady != nil && !errors.Is(h.NotReady, errNotOpened) {
 		f.add(Danger, "not_ready", "", "the log takes no events: "+h.NotReady.Error(), "commands fail", "see what else is found")
 	}
+	switch {
+	case h.Highest > h.Level:
+		f.add(Warning, "upgrade_unfinished", "", fmt.Sprintf("some partitions are at level %d, others still at %d", h.Highest, h.Level),
+			"an upgrade is under way, or was interrupted; what the new level brings waits for the last partition", "core upgrade --yes")
+	case h.Level > 0 && h.Level < LogLevel:
+		f.add(Note, "level", "", fmt.Sprintf("the log is at level %d, this program knows %d", h.Level, LogLevel),
+			"what the new level brings is not used yet", "core upgrade, once every program on the log is of this version or newer; docs/upgrading.md")
+	}
 	for _, p := range h.Pools {
 		if p.Timeouts > 0 {
 			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.PoolSize")

@@ -69,7 +69,7 @@ func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight
 		return seen, keys, nil
 	}
 	names := *keys.names
-	if stored.level > bareLevel {
+	if stored.level > bareLevel && stored.level <= Level {
 		if names, err = namesOf(stored.names); err != nil {
 			return seen, Keys{}, err
 		}
@@ -80,7 +80,7 @@ func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight
 			return seen, Keys{}, err
 		}
 	}
-	if found, _, _ := agreed(seen.values, maxLevel); found.level > bareLevel && found.names != stored.names { // cc:log is behind
+	if found, _, _ := agreed(seen.values, maxLevel); found.level > bareLevel && found.level <= Level && found.names != stored.names { // cc:log is behind
 		if names, err = namesOf(found.names); err != nil {
 			return seen, Keys{}, err
 		}

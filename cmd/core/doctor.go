@@ -45,6 +45,12 @@ func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding,
 	if err != nil {
 		return chatcore.Health{}, nil, err
 	}
+	switch like, err := c.likeTheLog(ctx, config); {
+	case err == nil:
+		config = like
+	case errors.Is(err, chatcore.ErrUnreachable):
+		return chatcore.Health{}, nil, err
+	} // of others the servers tell
 	h, err := chatcore.Examine(ctx, config)
 	if err != nil {
 		return h, nil, err
@@ -114,6 +120,8 @@ type healthView struct {
 	Ready    bool          `json:"ready"`
 	NotReady string        `json:"notReady,omitempty"`
 	LogID    string        `json:"logId,omitempty"`
+	Level    int           `json:"level,omitempty"`
+	Known    int           `json:"knownLevel"`
 	Log      []serverView  `json:"log"`
 	Cache    []serverView  `json:"cache,omitempty"`
 	Pools    []poolView    `json:"pools"`
@@ -122,7 +130,7 @@ type healthView struct {
 }
 
 func healthViewOf(h chatcore.Health, found []chatcore.Finding) healthView {
-	v := healthView{Live: h.Live, Ready: h.Ready, LogID: h.LogID, Log: serverViews(h.Log), Cache: serverViews(h.Cache), Groups: []groupView{}, Findings: []findingView{}}
+	v := healthView{Live: h.Live, Ready: h.Ready, LogID: h.LogID, Level: h.Level, Known: chatcore.LogLevel, Log: serverViews(h.Log), Cache: serverViews(h.Cache), Groups: []groupView{}, Findings: []findingView{}}
 	if h.NotReady != nil {
 		v.NotReady = h.NotReady.Error()
 	}
@@ -190,6 +198,9 @@ func (c *cli) printHealth(h chatcore.Health, found []chatcore.Finding) error {
 	}
 	if err := c.table(rows); err != nil {
 		return err
+	}
+	if h.Level > 0 {
+		fmt.Fprintf(c.out, "\nlog %s at level %d; this program knows up to %d\n", h.LogID, h.Level, chatcore.LogLevel)
 	}
 	for _, f := range found {
 		where := ""

@@ -83,7 +83,7 @@ func command(out, errs io.Writer) *cobra.Command {
 		c.session(), c.status(), c.presence(), c.limit(),
 		c.history(), c.audit(), c.unread(), c.tail(),
 		c.groups(), c.rebuild(), c.deadLetters(),
-		c.doctor(),
+		c.doctor(), c.upgrade(),
 	)
 	return root
 }
@@ -104,6 +104,9 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	}
 	telemetry := newExporters(ctx, c.errs)
 	config, err := c.config(url)
+	if err == nil && !c.embedded {
+		config, err = c.likeTheLog(ctx, config)
+	}
 	if err == nil {
 		core, err = chatcore.New(ctx, config, telemetry.options()...)
 	}

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/domain"
+)
+
+var errNotConfirmed = errors.New("nothing was changed; give --yes once every program on the log is new enough")
+
+func (c *cli) upgrade() *cobra.Command {
+	var to int
+	var names []string
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "upgrade", Short: "Raise the level of a log, or change its names", Args: cobra.NoArgs,
+		Long: "Raise the level of a log to the highest that this program knows, or to --to, while programs use it. Programs that do not know the level stop:\n" +
+			"upgrade them first (docs/upgrading.md). Shows the steps, and takes them with --yes; one that was interrupted is finished by the next one.\n" +
+			"--name changes what keys or channels are called; programs with the old names stop, and what lies under old names stays there.",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config, err := c.located(cmd.Context())
+			if err != nil {
+				return err
+			}
+			changes := make(map[string]string)
+			for _, name := range names {
+				field, value, ok := strings.Cut(name, "=")
+				if !ok {
+					return &domain.InvalidError{Field: "name", Problem: fmt.Sprintf("is %.80q", name), Allowed: "NAME=VALUE, such as Session=s: or Channels/message:new=new; without a value it is the default"}
+				}
+				changes[field] = value
+			}
+			return c.raise(cmd.Context(), config, chatcore.UpgradeConfig{To: to, Names: changes}, yes)
+		},
+	}
+	cmd.Flags().IntVar(&to, "to", 0, fmt.Sprintf("level to reach (default %d, the highest that this program knows)", chatcore.LogLevel))
+	cmd.Flags().StringArrayVar(&names, "name", nil, "a name to change: NAME=VALUE, such as Session=s: or Channels/message:new=new")
+	cmd.Flags().BoolVar(&yes, "yes", false, "take the steps, which stop older programs")
+	return c.jsonFlag(cmd)
+}
+
+// raise shows the steps of an upgrade and, if they were agreed to, takes them.
+func (c *cli) raise(ctx context.Context, config chatcore.Config, u chatcore.UpgradeConfig, yes bool) error {
+	info, err := chatcore.FindLog(ctx, config)
+	if err != nil {
+		return err
+	}
+	u.DryRun = !yes
+	steps, err := chatcore.Upgrade(ctx, config, u)
+	for _, s := range steps {
+		what := fmt.Sprintf("level %d to %d", s.From, s.To)
+		if s.From == s.To {
+			what = fmt.Sprintf("level %d", s.To)
+		}
+		if s.Renamed {
+			what += ", other names"
+		}
+		if err := c.print(stepView{s.Partition, s.From, s.To, s.Renamed, yes}, fmt.Sprintf("partition %d: %s", s.Partition, what)); err != nil {
+			return err
+		}
+	}
+	switch {
+	case err != nil:
+		return err
+	case len(steps) == 0:
+		fmt.Fprintf(c.errs, "log %s is at level %d already, with these names\n", info.ID, info.Level)
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.Names)) {
+		fmt.Fprintf(c.errs, "%s becomes %q\n", name, u.Names[name])
+	}
+	if !yes {
+		fmt.Fprintf(c.errs, "programs that do not know level %d, or have other names, stop with these steps\n", steps[0].To)
+		return errNotConfirmed
+	}
+	return nil
+}
+
+type stepView struct {
+	Partition int  `json:"partition"`
+	From      int  `json:"from"`
+	To        int  `json:"to"`
+	Renamed   bool `json:"renamed"`
+	Done      bool `json:"done"`
+}
+
+// located are the settings of a core on the Redis that was named, with the partitions and names of the log that is there: the program has no
+// settings for names, and its number of partitions is a default.
+func (c *cli) located(ctx context.Context) (chatcore.Config, error) {
+	if c.redisURL == "" {
+		return chatcore.Config{}, errNoRedis
+	}
+	config, err := c.config(c.redisURL)
+	if err != nil {
+		return config, err
+	}
+	return c.likeTheLog(ctx, config)
+}
+
+func (c *cli) likeTheLog(ctx context.Context, config chatcore.Config) (chatcore.Config, error) {
+	info, err := chatcore.FindLog(ctx, config)
+	if err != nil || info.ID == "" {
+		return config, err
+	}
+	config.Names = info.Names
+	if config.Partitions == 0 {
+		config.Partitions = info.Partitions
+	}
+	return config, nil
+}
