@@ -53,7 +53,10 @@ func (q *Queries) standing(ctx context.Context, chat domain.ChatID, user domain.
 // base is after which seq messages count as unread for a member, and as of which seq that is so.
 func (q *Queries) base(ctx context.Context, chat domain.ChatID, user domain.UserID) (base, asOf domain.Seq, err error) {
 	slots := []slot{{entity: domain.MemberEntity(user)}, {entity: domain.ReadEntity(user), latest: true}}
-	head, err := q.load(ctx, chat, slots)
+	head, unread, err := q.fill(ctx, chat, slots)
+	for _, u := range unread { // a count that leaves it out may be wrong
+		return 0, 0, &u.NewerVersionError
+	}
 	if err != nil {
 		return 0, 0, err
 	}
