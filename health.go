@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"chatcore/adapters/redis"
@@ -89,8 +90,8 @@ func Examine(ctx context.Context, config Config) (_ Health, err error) {
 	defer cancel()
 	all.inspect(ctx, &h)
 	info, err := redis.FindLog(ctx, commands.UniversalClient, keys)
-	if err != nil {
-		h.NotReady, err = fmt.Errorf("the log was not found: %w", err), nil
+	if err != nil && (h.Listed || !slices.ContainsFunc(h.Log, func(s State) bool { return s.Cluster })) { // one node of a Cluster has a part only
+		h.NotReady = fmt.Errorf("the log was not found: %w", err)
 	}
 	h.LogID, h.Level, h.Highest = info.ID, info.Level, info.Highest
 	return h, nil

@@ -16,6 +16,7 @@ import (
 // Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
 // [Config.StopTimeout], and what they finished is taken down; live listeners and the presence sweeper; connections. When it returns nothing of the core runs any
 // more. It returns nil if it ended because ctx did, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
+// [ports.ErrNewerLog] if the log was raised to a level that this program does not know,
 // [ErrForgotten] if a group was removed.
 func (c *Core) Run(ctx context.Context) (err error) {
 	c.mu.Lock()

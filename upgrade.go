@@ -11,6 +11,8 @@ import (
 const LogLevel = redis.Level
 
 type (
+	// LogDiffersError names a setting on which all programs on a log must agree. It is [ErrLogDiffers].
+	LogDiffersError = redis.LogDiffersError
 	// LogInfo is what a log says of itself.
 	LogInfo = redis.LogInfo
 	// UpgradeConfig says what is to become of a log.
@@ -19,8 +21,8 @@ type (
 	UpgradeStep = redis.UpgradeStep
 )
 
-// FindLog finds the log of a configuration's namespace without opening a core, and whatever its partitions and names are. It changes nothing. An ID
-// of "" means that there is no log yet. It returns [ErrURL], [ErrUnreachable] or [ports.ErrUnavailable].
+// FindLog finds the log of a configuration's namespace without opening a core, whatever its partitions and names are. It changes nothing. An ID of ""
+// means that there is no log yet. It returns [ErrURL], [ErrUnreachable] or [ports.ErrUnavailable].
 func FindLog(ctx context.Context, config Config) (info LogInfo, err error) {
 	err = onLog(ctx, config, func(client commandClient, keys redis.Keys) error {
 		info, err = redis.FindLog(ctx, client.UniversalClient, keys)

@@ -18,14 +18,14 @@ import (
 	"chatcore/ports"
 )
 
-// build is a program with its own codec, on a log that it shares with others.
-type build struct {
+// program is a process with its own codec, on a log that it shares with others.
+type program struct {
 	chats   *app.Chats
 	queries *app.Queries
 	log     *redis.Log
 }
 
-func newBuild(t *testing.T, client goredis.UniversalClient, keys redis.Keys, ids *counted, options ...wireformat.Option) build {
+func newProgram(t *testing.T, client goredis.UniversalClient, keys redis.Keys, ids *counted, options ...wireformat.Option) program {
 	t.Helper()
 	log, err := redis.Open(t.Context(), client, wireformat.New(options...), redis.LogConfig{Keys: keys})
 	if err != nil {
@@ -34,7 +34,7 @@ func newBuild(t *testing.T, client goredis.UniversalClient, keys redis.Keys, ids
 	clock := chatcoretest.NewClock(time.Now())
 	entities := app.NewEntities(log, log, 1<<20)
 	chats := app.NewChats(log, entities, nil, memory.NewTyping(clock), clock, ids, nil, app.Policy{}, nil)
-	return build{chats, app.NewQueries(log, entities, app.Views{}), log}
+	return program{chats, app.NewQueries(log, entities, app.Views{}), log}
 }
 
 // next writes an event type in its next version.
@@ -47,9 +47,9 @@ func next(typ string) wireformat.Option {
 func TestTwoBuildsOfTheCodec(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		keys, ids, ctx := newKeys(t, 4), &counted{}, t.Context()
-		newer := newBuild(t, client, keys, ids, next(wireformat.TypeMessageNew), next(wireformat.TypeMessageEdit))
-		middle := newBuild(t, client, keys, ids, next(wireformat.TypeMessageEdit))
-		older := newBuild(t, client, keys, ids, wireformat.WithoutTypes(wireformat.TypeMessageReaction, wireformat.TypeReadReceipt))
+		newer := newProgram(t, client, keys, ids, next(wireformat.TypeMessageNew), next(wireformat.TypeMessageEdit))
+		middle := newProgram(t, client, keys, ids, next(wireformat.TypeMessageEdit))
+		older := newProgram(t, client, keys, ids, wireformat.WithoutTypes(wireformat.TypeMessageReaction, wireformat.TypeReadReceipt))
 		do := func(_ any, err error) {
 			t.Helper()
 			if err != nil {

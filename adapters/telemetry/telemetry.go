@@ -120,6 +120,8 @@ func Outcome(err error) string {
 		{domain.ErrNoSession, "no_session"},
 		{ports.ErrOverflow, "overflow"},
 		{ports.ErrLogLost, "log_lost"},
+		{ports.ErrNewerLog, "newer_log"},
+		{ports.ErrNewerVersion, "newer_version"},
 		{ports.ErrCorrupt, "corrupt"},
 		{domain.ErrInvalid, "invalid"},
 		{ports.ErrTooLarge, "invalid"},

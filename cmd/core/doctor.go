@@ -57,7 +57,7 @@ func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding,
 	}
 	found := h.Findings()
 	for _, f := range found {
-		if f.Code == "replica" || f.Code == "version" || f.Code == "no_answer" || f.Code == "cluster" {
+		if f.Code == "replica" || f.Code == "version" || f.Code == "no_answer" || f.Code == "cluster" || f.Code == "cluster_url" {
 			return h, found, nil
 		}
 	}
