@@ -21,12 +21,10 @@ const (
 	KindRead                            // how far one user has read
 	KindCommand                         // a command that was carried out
 	KindOwn                             // something of a team's own, which its own events move
-
-	kindsEnd // stays last
 )
 
-// Kinds is the number of kinds of entities. It is also the last kind.
-const Kinds = kindsEnd - 1
+// Kinds is the number of kinds of entities, and the last kind.
+const Kinds = KindOwn
 
 // ChatEntity is the chat itself.
 func ChatEntity() Entity { return Entity{Kind: KindChat} }

@@ -216,7 +216,7 @@ func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
 	}
 	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for i := range l.keys.tags {
-			p.SetNX(ctx, l.keys.id(i), r.logIdentity.String(), 0)
+			p.SetNX(ctx, l.keys.id(i), r.String(), 0)
 		}
 		return nil
 	})

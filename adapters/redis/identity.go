@@ -221,10 +221,17 @@ func (n *Names) identified() []identifiedName {
 		byDefault[field] = name
 	}
 	named := []identifiedName{
-		{name: "Stream", value: &n.Stream}, {name: "Session", value: &n.Session}, {name: "UserStatus", value: &n.UserStatus},
-		{name: "UserOnline", value: &n.UserOnline}, {name: "ChatList", value: &n.ChatList}, {name: "ChatUnread", value: &n.ChatUnread},
-		{name: "Message", value: &n.Message}, {name: "ContactList", value: &n.ContactList}, {name: "Typing", value: &n.Typing},
-		{name: "Presence", value: &n.Presence}, {name: "RateLimit", value: &n.RateLimit},
+		{name: "Stream", value: &n.Stream},
+		{name: "Session", value: &n.Session},
+		{name: "UserStatus", value: &n.UserStatus},
+		{name: "UserOnline", value: &n.UserOnline},
+		{name: "ChatList", value: &n.ChatList},
+		{name: "ChatUnread", value: &n.ChatUnread},
+		{name: "Message", value: &n.Message},
+		{name: "ContactList", value: &n.ContactList},
+		{name: "Typing", value: &n.Typing},
+		{name: "Presence", value: &n.Presence},
+		{name: "RateLimit", value: &n.RateLimit},
 	}
 	for i := range named {
 		named[i].byDefault = byDefault[named[i].value]
