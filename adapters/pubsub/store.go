@@ -76,39 +76,27 @@ func (s *groupStore) guarded(ctx context.Context, l Lane, run func(log string) (
 	return errGuardMoves
 }
 
-// runGuarded runs one script for each lane as run does, and again on the lanes whose log has only changed its level. The errors are those of the
-// lanes, as guarded returns them; the replies of the others are there.
+// runGuarded runs one script for each lane as run does. The errors are those of the lanes, as guarded returns them; the replies of the others are there.
+// A lane whose log has only changed its level is [ports.ErrUnavailable] this once: callers try again.
 func (s *groupStore) runGuarded(ctx context.Context, script *goredis.Script, lanes []Lane, build func(i int, log string) call) ([][]any, []error) {
 	replies, errs := make([][]any, len(lanes)), make([]error, len(lanes))
-	left := make([]int, len(lanes))
-	for i := range lanes {
-		left[i] = i
+	calls, held := make([]call, len(lanes)), make([]string, len(lanes))
+	for i, l := range lanes {
+		held[i] = s.log(l)
+		calls[i] = build(i, held[i])
 	}
-	for round := 0; len(left) > 0; round++ {
-		calls, held := make([]call, len(left)), make([]string, len(left))
-		for n, i := range left {
-			held[n] = s.log(lanes[i])
-			calls[n] = build(i, held[n])
+	for i, reply := range s.run(ctx, script, calls) {
+		values, err := reply.Slice()
+		if err != nil {
+			errs[i] = unavailable(err)
+			continue
 		}
-		var again []int
-		for n, reply := range s.run(ctx, script, calls) {
-			i := left[n]
-			values, err := reply.Slice()
-			if err != nil {
-				errs[i] = unavailable(err)
-				continue
-			}
-			replies[i] = values
-			if status, _ := values[0].(int64); status != -1 {
-				errs[i] = s.verdict(ctx, lanes[i], status)
-			} else if errs[i] = s.guard.Recheck(ctx, lanes[i].Partition, held[n]); errs[i] == nil {
-				errs[i] = errGuardMoves
-				if round == 0 {
-					errs[i], again = nil, append(again, i)
-				}
-			}
+		replies[i] = values
+		if status, _ := values[0].(int64); status != -1 {
+			errs[i] = s.verdict(ctx, lanes[i], status)
+		} else if errs[i] = s.guard.Recheck(ctx, lanes[i].Partition, held[i]); errs[i] == nil {
+			errs[i] = errGuardMoves
 		}
-		left = again
 	}
 	return replies, errs
 }

@@ -144,32 +144,40 @@ func TestOpen_NamesPartitionsThatAreApart(t *testing.T) {
 				return errors.Join(client.Del(t.Context(), k.IDKey(6)).Err(), client.RPush(t.Context(), k.IDKey(6), "x").Err())
 			}, redis.PartitionsError{Foreign: map[int]string{6: ";another type"}}},
 		} {
-			for _, recorded := range []bool{true, false} {
-				if !recorded && name == "all are missing" {
+			for _, recorded := range []string{"well", "not", "as another, which is being made"} {
+				if recorded != "well" && name == "all are missing" {
 					continue // nothing is left of that log
 				}
 				keys := newKeys(t)
 				log := opened(t, client, keys, 0)
 				must(t, damage.do(keys))
-				if !recorded {
+				switch recorded {
+				case "not":
 					must(t, client.Del(t.Context(), keys.LogKey()).Err())
+				case "as another, which is being made":
+					must(t, client.HSet(t.Context(), keys.LogKey(), "log_id", "another", "ready", "0").Err())
 				}
 				before := record(t, client, keys)
 				_, err := opening(t.Context(), client, keys, 0)
 				apart, ok := errors.AsType[*redis.PartitionsError](err)
 				if !ok || !errors.Is(err, ports.ErrLogLost) {
-					t.Fatalf("%s, recorded %t: %v", name, recorded, err)
+					t.Fatalf("%s, recorded %s: %v", name, recorded, err)
 				}
 				if apart.Log != log.ID() || !slices.Equal(apart.Missing, damage.want.Missing) || len(apart.Foreign) != len(damage.want.Foreign) {
-					t.Errorf("%s, recorded %t: %+v", name, recorded, apart)
+					t.Errorf("%s, recorded %s: %+v", name, recorded, apart)
 				}
 				for p, value := range damage.want.Foreign {
 					if apart.Foreign[p] != value || !strings.Contains(err.Error(), fmt.Sprintf("partition %d", p)) {
-						t.Errorf("%s, recorded %t: %v", name, recorded, err)
+						t.Errorf("%s, recorded %s: %v", name, recorded, err)
+					}
+				}
+				for _, p := range damage.want.Missing {
+					if n := client.Exists(t.Context(), keys.IDKey(p)).Val(); n > 0 {
+						t.Errorf("%s, recorded %s: partition %d was given an id", name, recorded, p)
 					}
 				}
 				if !strings.Contains(err.Error(), "core fsck") || !maps.Equal(before, record(t, client, keys)) {
-					t.Errorf("%s, recorded %t: %v; the record is %v", name, recorded, err, record(t, client, keys))
+					t.Errorf("%s, recorded %s: %v; the record is %v", name, recorded, err, record(t, client, keys))
 				}
 			}
 		}
