@@ -136,7 +136,7 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	confirmed := context.AfterFunc(ctx, stop)
 	messages, err := c.live.Subscribe(life, channel)
-	if !confirmed() && err == nil {
+	if !confirmed() { // ctx has ended, and with it life, whose error is another one
 		err = ctx.Err()
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
@@ -48,7 +49,7 @@ func (c *Core) Run(ctx context.Context) (err error) {
 
 // ended is nil for an error that only says that ctx ended.
 func ended(ctx context.Context, err error) error {
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	if cause := ports.Ended(ctx, err); cause != nil && errors.Is(err, cause) {
 		return nil
 	}
 	return err

@@ -16,7 +16,8 @@ type EventLog interface {
 	// Appends to one chat are linearizable. On success the events have also been handed to delivery and announced live.
 	//
 	// A condition that no longer holds is a [*ConflictError]. After a [ErrOutcomeUnknown] the events may or may not be there. A ctx
-	// that ends before the append was sent off leaves nothing behind; ends it later, the outcome may be unknown.
+	// that ends before the append was sent leaves nothing behind, and Append returns its error. An append that was sent is waited for: if its
+	// answer comes, Append returns it, although ctx may have ended; otherwise the error is [ErrOutcomeUnknown] and, if ctx has ended, ctx's as well.
 	Append(ctx context.Context, a Append) (Appended, error)
 
 	// Load reads entities of a chat with the events that moved them, oldest first, all as of one moment. An entity that
@@ -56,7 +57,7 @@ type MessageCount struct {
 // BatchAppender appends many commands in one step of the log: each with its own conditions and outcome, each seeing those before it.
 type BatchAppender interface {
 	// AppendBatch gives one outcome for each command, in order. The error is for a batch of which nothing was appended, or, if it
-	// is [ErrOutcomeUnknown], for one of which that is not known.
+	// is [ErrOutcomeUnknown], for one of which that is not known. ctx counts as for Append.
 	AppendBatch(ctx context.Context, batch []Append) ([]Outcome, error)
 }
 
@@ -190,6 +191,9 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrUnavailable is a store that could not be reached; try again later. To a log nothing was appended. What is kept elsewhere may have been
 	// changed, if the answer was lost; each port says what the same call does then.
+	//
+	// A caller whose own context has ended gets [context.Canceled] or [context.DeadlineExceeded] as well, from every port; an error that is
+	// neither came while the caller still waited. See [Unavailable].
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrOutcomeUnknown is an append whose answer was lost; a command with an id can safely be given again.
 	ErrOutcomeUnknown = errors.New("outcome unknown")

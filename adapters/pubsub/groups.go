@@ -14,6 +14,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Groups looks into consumer groups and their dead letters, and changes them, whoever runs them. Who owns a lane notices with its next
@@ -66,7 +67,7 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	for _, l := range g.lanes {
 		names, err := g.client.SMembers(ctx, l.group("").groups).Result()
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, ports.Unavailable(ctx, err)
 		}
 		for _, name := range names {
 			state, err := g.lane(ctx, l, name)
@@ -103,7 +104,7 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 		return nil
 	})
 	if fields.Err() != nil || now.Err() != nil || letters.Err() != nil { // there need be no stream
-		return LaneState{}, unavailable(err)
+		return LaneState{}, ports.Unavailable(ctx, err)
 	}
 	values := fields.Val()
 	number := func(name string) uint64 {
@@ -134,7 +135,7 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	}
 	oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
 	if err != nil {
-		return s, unavailable(err)
+		return s, ports.Unavailable(ctx, err)
 	}
 	if len(oldest) > 0 {
 		id, _ := parseStreamID(oldest[0].ID)
@@ -183,7 +184,7 @@ func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64
 	for n := uint64(0); ; {
 		entries, err := g.client.XRangeN(ctx, l.Stream, "("+position, "+", page).Result()
 		if err != nil {
-			return 0, unavailable(err)
+			return 0, ports.Unavailable(ctx, err)
 		}
 		n += uint64(len(entries))
 		if len(entries) < page {
@@ -203,7 +204,7 @@ func (g *Groups) exists(ctx context.Context, group string) error {
 	for _, l := range g.lanes {
 		n, err := g.client.Exists(ctx, l.group(group).group).Result()
 		if err != nil {
-			return unavailable(err)
+			return ports.Unavailable(ctx, err)
 		}
 		if n > 0 {
 			return nil
@@ -233,7 +234,7 @@ func (g *Groups) Forget(ctx context.Context, group string) error {
 			p.SRem(ctx, k.groups, group)
 			return nil
 		}); err != nil {
-			return unavailable(err)
+			return ports.Unavailable(ctx, err)
 		}
 	}
 	return nil
@@ -253,7 +254,7 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 		k := l.group(group)
 		status, err := s.scripts.rebuild.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, s.log(l)).Int64()
 		if err != nil {
-			return unavailable(err)
+			return ports.Unavailable(ctx, err)
 		}
 		if err := s.verdict(ctx, l, status); err != nil {
 			return err
@@ -290,7 +291,7 @@ func (g *Groups) Letters(ctx context.Context, group string) iter.Seq2[DeadLetter
 				from = "(" + found[page-1].ID
 			}
 			if err != nil {
-				yield(DeadLetter{}, unavailable(err))
+				yield(DeadLetter{}, ports.Unavailable(ctx, err))
 				return
 			}
 		}
@@ -322,7 +323,7 @@ func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 	k := g.lanes[lane].group(group)
 	found, err := g.client.XRange(ctx, k.dead, entry, entry).Result()
 	if err != nil {
-		return DeadLetter{}, unavailable(err)
+		return DeadLetter{}, ports.Unavailable(ctx, err)
 	}
 	if len(found) == 0 {
 		if err := g.exists(ctx, group); err != nil {
@@ -332,7 +333,7 @@ func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 	}
 	again, err := g.client.HExists(ctx, k.again, entry).Result()
 	if err != nil {
-		return DeadLetter{}, unavailable(err)
+		return DeadLetter{}, ports.Unavailable(ctx, err)
 	}
 	return openLetter(group, lane, found[0], again), nil
 }
@@ -358,7 +359,7 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 	status, err := s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, s.log(l), entry, decision).Int64()
 	switch {
 	case err != nil:
-		return unavailable(err)
+		return ports.Unavailable(ctx, err)
 	case status == 0:
 		return noLetter(group, id)
 	case status == -3:

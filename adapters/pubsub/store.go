@@ -49,7 +49,8 @@ func timely(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, controlTimeout)
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ports.ErrUnavailable, err) }
+// unavailable translates the error of a step that [timely] bounds. Its timeout is none of a caller's.
+func unavailable(err error) error { return ports.Unavailable(context.Background(), err) }
 
 // verdict translates the negative status of a script.
 func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
@@ -90,7 +91,7 @@ func (s *groupStore) intact(ctx context.Context) error {
 		return nil
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) {
-		return unavailable(err)
+		return ports.Unavailable(ctx, err)
 	}
 	for _, l := range s.lanes {
 		if l.logged() && ids[l].Val() != s.logID {

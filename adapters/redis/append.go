@@ -26,9 +26,9 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	defer r.free()
 	outcome, err := l.laneOf(r.partition).commit(ctx, r)
 	if err != nil {
-		return ports.Appended{}, err
+		return ports.Appended{}, outcomeFor(ctx, err)
 	}
-	return outcome.Appended, outcome.Err
+	return outcome.Appended, outcomeFor(ctx, outcome.Err)
 }
 
 func (l *Log) laneOf(partition int) *lane {
@@ -78,7 +78,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 		}
 	}
 	if failed != nil {
-		return nil, failed
+		return nil, outcomeFor(ctx, failed)
 	}
 	return outcomes, nil
 }

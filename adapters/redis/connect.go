@@ -11,6 +11,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"chatcore/ports"
 )
 
 // ErrUnreachable is a Redis that did not answer in any attempt.
@@ -78,7 +80,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	w.logger.InfoContext(ctx, "redis connect", "address", strings.Join(universal.Addrs, ","))
 	client := &Client{newClient(universal, w), w}
 
-	answer := func() error { return client.Ping(ctx).Err() }
+	answer := func() error { return unavailable(ctx, client.Ping(ctx).Err()) }
 	if err := newPatience(o.Attempts, o.Backoff, w.logger).try(ctx, answer, func(error) bool { return true }); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
@@ -188,11 +190,12 @@ func (p patience) try(ctx context.Context, call func() error, passes func(error)
 	wait := p.wait
 	for attempt := 1; ; attempt++ {
 		err := call()
+		ended := ports.Ended(ctx, err)
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		case ended != nil:
+			return fmt.Errorf("%w: %w", ErrUnreachable, ended)
 		case !passes(err):
 			return err
 		case attempt == p.attempts || refusesCredentials(err):

@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
 )
 
 // routes is how often at most a call is sent elsewhere.
@@ -35,7 +37,7 @@ func moved(ctx context.Context, client goredis.UniversalClient, err error) bool 
 	if answered(err) && !away {
 		return false
 	}
-	if ctx.Err() != nil { // nobody waits any more
+	if ports.Ended(ctx, err) != nil { // nobody waits any more
 		cluster.ReloadState(ctx)
 		return false
 	}

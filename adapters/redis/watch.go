@@ -10,6 +10,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
 )
 
 // How a server that was lost is asked whether it is back. One PING at a time is all that is sent for it, whatever the commands do.
@@ -143,10 +145,7 @@ func (l *link) answered(err error) {
 
 // after looks at what a command or a dial ended with. A caller whose own time was up tells nothing of Redis.
 func (l *link) after(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil || !l.watch.ready.Load() {
-		return
-	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) { // a connection may notice before ctx does
+	if err == nil || ports.Ended(ctx, err) != nil || !l.watch.ready.Load() {
 		return
 	}
 	var reply goredis.Error

@@ -164,7 +164,7 @@ func (r *rebuild) wait(ctx context.Context) error {
 	for seen := time.Now(); ; {
 		view, attended, err := r.look(ctx)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || ports.Ended(ctx, err) != nil:
 			return fmt.Errorf("the rebuilding of group %s goes on, and is no longer followed: %w", r.group, ctx.Err())
 		case err != nil && !errors.Is(err, ports.ErrUnavailable): // what is not reached now may be reached again
 			return err
