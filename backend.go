@@ -138,7 +138,12 @@ func (b *memoryBackend) LiveDropped() uint64             { return b.live.Dropped
 func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
 func (b *memoryBackend) Groups() Groups                  { return b.delivery }
-func (b *memoryBackend) Close() error                    { return b.live.Close() }
+
+// Close ends the log, and with it commands and queries.
+func (b *memoryBackend) Close() error {
+	b.log.Close()
+	return b.live.Close()
+}
 
 func (b *memoryBackend) Forget(ctx context.Context, group string) error {
 	return b.delivery.Forget(ctx, group)

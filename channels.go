@@ -3,7 +3,6 @@ package chatcore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -13,9 +12,6 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 )
-
-// ErrClosed is a subscription that comes after the end of its core.
-var ErrClosed = errors.New("the core is closed")
 
 // channels are those that helpers publish and subscribe on.
 type channels struct {
@@ -58,6 +54,12 @@ func (h *Helpers) Publish(ctx context.Context, channel string, payload any) erro
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	h.channels.mu.Lock()
+	closed := h.channels.closed
+	h.channels.mu.Unlock()
+	if closed {
+		return ErrClosed
 	}
 	return h.channels.live.Publish(channel, message.NewMessageWithContext(ctx, h.channels.ids.NewID(), encoded))
 }

@@ -20,8 +20,8 @@ import (
 	"chatcore/ports"
 )
 
-// Core is a running chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until
-// Run or Close has ended; all methods are safe for concurrent use.
+// Core is a chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until Run or Close has
+// ended; afterwards whatever needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
 type Core struct {
 	Chats    *app.Chats    // commands about chats
 	Presence *app.Presence // who is there
@@ -38,15 +38,18 @@ type Core struct {
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
 
-	mu          sync.Mutex
+	running chan struct{} // closed when every group and listener runs
+	ended   chan struct{} // closed when Run has ended, after runErr was set
+	runErr  error
+
+	mu          sync.Mutex // guards the fields below
 	groups      []*subscription
 	listeners   []LiveHandler
 	middlewares []message.HandlerMiddleware
 	teamCaches  map[string]teamCache // by prefix
-	started     bool
-	running     chan struct{}
+	stop        context.CancelFunc   // of Run; nil before it
+	closed      bool
 	closing     sync.Once
-	closed      atomic.Bool
 	closeErr    error
 }
 
@@ -71,8 +74,10 @@ type made struct {
 var (
 	// ErrDuplicateName is a subscription under a name that is taken.
 	ErrDuplicateName = errors.New("name taken")
-	// ErrRunning is a handler that comes after Run, or a second Run.
+	// ErrRunning is returned when a handler is added to a core that runs, or when such a core is started again.
 	ErrRunning = errors.New("already running")
+	// ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
+	ErrClosed = ports.ErrClosed
 )
 
 // Errors of opening a core on Redis.
@@ -114,7 +119,7 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
-		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}),
+		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
@@ -137,8 +142,8 @@ func newCore(
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
-// the same name. A new group starts with the next event, or see [FromBeginning]. It takes effect when Run starts; afterwards it is
-// [ErrRunning]. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
+// the same name. A new group starts with the next event, or see [FromBeginning]. It takes effect when the core starts; afterwards it is
+// [ErrRunning], and [ErrClosed] once the core has ended. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 	return c.subscribe(&subscription{group: group, handlers: make(map[string]pubsub.Handler)}, options)
 }
@@ -164,8 +169,8 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.started {
-		return ErrRunning
+	if err := c.fresh(); err != nil {
+		return err
 	}
 	for _, other := range c.groups {
 		if other.group == s.group {
@@ -177,30 +182,28 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 }
 
 // Use adds Watermill middlewares around the handlers of all groups, the first one outermost. A middleware is called for every
-// handler start.
+// handler start. The errors are those of [Core.Listen].
 func (c *Core) Use(middlewares ...message.HandlerMiddleware) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.started {
-		return ErrRunning
+	if err := c.fresh(); err != nil {
+		return err
 	}
 	c.middlewares = append(c.middlewares, middlewares...)
 	return nil
 }
 
-// Listen adds handlers of live events, which every process gets. It takes effect when Run starts; afterwards it is [ErrRunning].
+// Listen adds handlers of live events, which every process gets. It takes effect when the core starts; afterwards it is [ErrRunning], and
+// [ErrClosed] once the core has ended.
 func (c *Core) Listen(handlers ...LiveHandler) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.started {
-		return ErrRunning
+	if err := c.fresh(); err != nil {
+		return err
 	}
 	c.listeners = append(c.listeners, handlers...)
 	return nil
 }
-
-// Running is closed when Run has every group and listener in place: what is appended from then on reaches them.
-func (c *Core) Running() <-chan struct{} { return c.running }
 
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.LogID() }
@@ -297,10 +300,23 @@ func (c *Core) Stats() Stats {
 	}
 }
 
-// Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
+// Close ends the core: if it runs, Run is stopped and waited for. Run does the same by itself when it ends. From then on whatever needs Redis or the
+// log returns [ErrClosed]. Close may be called more than once, but not by a handler, which it waits for.
 func (c *Core) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	stop := c.stop
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-c.ended
+	}
+	return c.release()
+}
+
+// release closes what the core has opened, once.
+func (c *Core) release() error {
 	c.closing.Do(func() {
-		c.closed.Store(true)
 		c.Helpers.channels.close()
 		c.flushMetrics()
 		c.closeErr = c.unwatch()
@@ -308,4 +324,15 @@ func (c *Core) Close() error {
 		c.closeErr = errors.Join(c.closeErr, c.backend.Close())
 	})
 	return c.closeErr
+}
+
+// fresh returns why the core can no longer be changed or started, or nil. It is called with the mutex held.
+func (c *Core) fresh() error {
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.stop != nil:
+		return ErrRunning
+	}
+	return nil
 }

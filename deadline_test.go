@@ -31,7 +31,6 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	failure := func(_ any, err error) error { return err }
 	calls := map[string]func(context.Context) error{
 		"limit that fails open":   func(ctx context.Context) error { return failure(core.Limits.Allow(ctx, "open", "ada")) },
 		"limit that fails closed": func(ctx context.Context) error { return failure(core.Limits.Allow(ctx, "login", "ada")) },

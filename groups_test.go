@@ -61,10 +61,10 @@ func idle(t *testing.T, config chatcore.Config, groups ...string) (ended <-chan 
 			t.Fatal(err)
 		}
 	}
-	returned := make(chan error, 1)
-	go func() { returned <- core.Run(t.Context()) }()
-	receive(t, core.Running())
-	return returned
+	if err := core.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return end(core)
 }
 
 func TestRunTellsThatRedisLostTheLog(t *testing.T) {
@@ -243,13 +243,13 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		returned := make(chan error, 1)
-		go func() { returned <- core.Run(ctx) }()
-		receive(t, core.Running())
+		if err := core.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
 		if got := there(); !slices.Equal(got, []string{"passes", "stays"}) {
 			t.Errorf("while it runs there are %q", got)
 		}
-		return cancel, returned
+		return cancel, end(core)
 	}
 	gone := func(want ...string) {
 		t.Helper()
@@ -328,9 +328,10 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	first := open()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- first.Run(ctx) }()
-	receive(t, first.Running())
+	if err := first.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ended := end(first)
 	for i := range chats {
 		must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), By: "ada"}))
 	}

@@ -43,8 +43,11 @@ func (c *Core) Health(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
 	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Durability.Replicas}
-	if c.closed.Load() {
-		h.Live, h.Ready, h.NotReady = false, false, errClosed
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		h.Live, h.Ready, h.NotReady = false, false, ErrClosed
 		return h
 	}
 	c.backend.Inspect(ctx, &h)
@@ -56,8 +59,6 @@ func (c *Core) Health(ctx context.Context) Health {
 	}
 	return h
 }
-
-var errClosed = errors.New("the core is closed")
 
 // Examine looks at the servers of a configuration without opening a core: it changes nothing, and does it on servers, such as a replica, on
 // which no core can be opened. Whether the log is ready, and its groups, it does not tell. The error is [ErrURL] or [ErrUnreachable].

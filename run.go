@@ -1,6 +1,7 @@
 package chatcore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -14,27 +15,79 @@ import (
 	"chatcore/ports"
 )
 
-// Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
-// [Config.StopTimeout], and what they finished is taken down; live listeners and the presence sweeper; connections. When it returns nothing of the core runs any
-// more. It returns nil if it ended because ctx did, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
-// [ErrForgotten] if a group was removed.
-func (c *Core) Run(ctx context.Context) (err error) {
-	c.mu.Lock()
-	if c.started {
-		c.mu.Unlock()
-		return ErrRunning
+// Start runs the core in the background until ctx ends, as [Core.Run] does. It returns nil when every group and listener is in place: whatever is
+// appended from then on reaches them. Otherwise it returns why the core does not run, and the core has ended: the error that Run would return, or
+// ctx's if ctx ended before. [Core.Wait] returns how the core has ended later.
+func (c *Core) Start(ctx context.Context) error {
+	running, err := c.begin(ctx)
+	if err != nil {
+		return err
 	}
-	c.started = true
+	go func() { _ = c.run(running) }() // Wait returns its error
+	select {
+	case <-c.running:
+		return nil
+	case <-c.ended:
+		return cmp.Or(c.runErr, ctx.Err(), ErrClosed)
+	}
+}
+
+// Wait waits until a core that was started has ended, and returns what [Core.Run] returns. It returns nil at once if the core was not started.
+func (c *Core) Wait() error {
+	c.mu.Lock()
+	started := c.stop != nil
+	c.mu.Unlock()
+	if !started {
+		return nil
+	}
+	<-c.ended
+	return c.runErr
+}
+
+// Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, for at
+// most [Config.StopTimeout], and what they finished is committed; live listeners and the presence sweeper; connections. When it returns nothing
+// of the core runs any more.
+//
+// Run returns nil if it ended because ctx did, or by Close, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
+// [ErrForgotten] if a group was removed. A core runs once: it is [ErrRunning] while it runs, and [ErrClosed] afterwards.
+func (c *Core) Run(ctx context.Context) error {
+	ctx, err := c.begin(ctx)
+	if err != nil {
+		return err
+	}
+	return c.run(ctx)
+}
+
+// begin makes the core one that runs, under the context that it returns.
+func (c *Core) begin(ctx context.Context) (context.Context, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.fresh(); err != nil {
+		return nil, err
+	}
+	ctx, c.stop = context.WithCancel(ctx)
 	if c.answers {
 		c.caches.Answer(c.Queries)
 	}
-	c.mu.Unlock()
-	defer func() { err = errors.Join(err, c.Close()) }()
+	return ctx, nil
+}
 
-	ctx, stop := context.WithCancel(ctx)
+// run is Run of a core that has begun.
+func (c *Core) run(ctx context.Context) error {
+	err := c.deliver(ctx)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.runErr = errors.Join(err, c.release())
+	close(c.ended)
+	return c.runErr
+}
+
+// deliver runs listeners, the sweeper and the groups until ctx ends or one of them fails.
+func (c *Core) deliver(ctx context.Context) error {
 	var live sync.WaitGroup
 	defer live.Wait()
-	defer stop()
+	defer c.stop()
 	if err := c.listen(ctx, &live); err != nil {
 		return ended(ctx, err)
 	}

@@ -50,21 +50,17 @@ func New(t TB, options ...chatcore.Option) *Core {
 // them.
 func (c *Core) Start() {
 	c.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
+	if err := c.Core.Start(context.Background()); err != nil {
+		c.t.Fatalf("chatcoretest: start: %v", err)
+	}
 	c.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
+		if err := c.Close(); err != nil {
+			c.t.Fatalf("chatcoretest: close: %v", err)
+		}
+		if err := c.Wait(); err != nil {
 			c.t.Fatalf("chatcoretest: run: %v", err)
 		}
 	})
-	select {
-	case <-c.Running():
-	case err := <-ended:
-		ended <- nil
-		c.t.Fatalf("chatcoretest: run: %v", err)
-	}
 }
 
 // Settle waits until every group has finished what was appended and every listener what was announced, also by the handlers themselves.

@@ -17,9 +17,10 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	return outcomes[0].Appended, outcomes[0].Err
 }
 
-// AppendBatch implements [ports.BatchAppender]. Its error is that of ctx, which is looked at once, before anything is appended.
+// AppendBatch implements [ports.BatchAppender]. Its error is that of ctx, which is looked at once, before anything is appended, or
+// [ports.ErrClosed].
 func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Outcome, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.usable(ctx); err != nil {
 		return nil, err
 	}
 	outcomes := make([]ports.Outcome, len(batch))

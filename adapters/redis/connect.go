@@ -43,6 +43,7 @@ func (c *Client) Close() error {
 	if c == nil {
 		return nil
 	}
+	c.watch.closing.Store(true)
 	c.watch.cancel()
 	err := c.UniversalClient.Close() // wakes a probe that waits for an answer
 	c.watch.close()
@@ -107,7 +108,7 @@ func newClient(universal *goredis.UniversalOptions, w *watch) goredis.UniversalC
 	options := universal.Cluster()
 	options.ClusterStateReloadInterval = stateAge
 	cluster := goredis.NewClusterClient(options)
-	cluster.AddHook(lookAround{cluster})
+	cluster.AddHook(lookAround{cluster, w})
 	cluster.OnNewNode(func(client *goredis.Client) {
 		client.AddHook(briefly{})
 		client.AddHook(w.link(client, client.Options().Addr))
@@ -124,13 +125,16 @@ const (
 )
 
 // lookAround looks at the Cluster again after a command without an answer.
-type lookAround struct{ cluster *goredis.ClusterClient }
+type lookAround struct {
+	cluster *goredis.ClusterClient
+	watch   *watch
+}
 
 func (lookAround) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
 func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		err := next(ctx, cmd)
+		err := l.watch.named(next(ctx, cmd), cmd)
 		l.after(ctx, err)
 		return err
 	}
@@ -138,7 +142,7 @@ func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 
 func (l lookAround) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		err := next(ctx, cmds)
+		err := l.watch.named(next(ctx, cmds), cmds...)
 		l.after(ctx, err)
 		return err
 	}

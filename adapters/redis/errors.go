@@ -20,6 +20,9 @@ func unavailable(ctx context.Context, err error) error {
 	return ports.Unavailable(ctx, err)
 }
 
+// closed is the error of a client that was closed.
+func closed(err error) error { return fmt.Errorf("%w: %w", ports.ErrClosed, err) }
+
 // outcomeFor adds to an append's error that the caller's context has ended meanwhile. An append that was sent is waited for, so only an outcome
 // that is not known, and a log that was not reached, can have to do with that; what Redis answered stands alone.
 func outcomeFor(ctx context.Context, err error) error {

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -17,11 +18,20 @@ const routes = 4
 func (l *Log) node(ctx context.Context, partition int) (*goredis.Client, error) {
 	switch client := l.client.(type) {
 	case *goredis.ClusterClient:
-		return client.MasterForKey(ctx, l.keys.id(partition))
+		return masterFor(ctx, client, l.keys.id(partition))
 	case *goredis.Client:
 		return client, nil
 	}
 	return nil, fmt.Errorf("a log cannot be on a %T", l.client)
+}
+
+// masterFor is the node that has a key. A Cluster's client that was closed knows none.
+func masterFor(ctx context.Context, cluster *goredis.ClusterClient, key string) (*goredis.Client, error) {
+	node, err := cluster.MasterForKey(ctx, key)
+	if errors.Is(err, goredis.ErrClosed) {
+		err = closed(err)
+	}
+	return node, err
 }
 
 // moved reports whether another node is to be asked than one that gave this error, and finds out which: the slot is elsewhere, or the node is
@@ -73,7 +83,7 @@ func unrepeated[C goredis.Cmder](ctx context.Context, client goredis.UniversalCl
 	}
 	for range routes {
 		var node *goredis.Client
-		if node, err = cluster.MasterForKey(ctx, key); err != nil {
+		if node, err = masterFor(ctx, cluster, key); err != nil {
 			return reply, err
 		}
 		reply = do(node)

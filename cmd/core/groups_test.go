@@ -49,14 +49,13 @@ func (s *shell) run(subscribe func(core *chatcore.Core) error) *program {
 		s.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(s.t.Context())
-	p := &program{t: s.t, stop: stop, ended: make(chan error, 1)}
-	go func() { p.ended <- core.Run(ctx) }()
-	s.t.Cleanup(func() { stop(); _ = p.wait() })
-	select {
-	case <-core.Running():
-	case <-time.After(patience):
-		s.t.Fatal("the program does not run")
+	if err := core.Start(ctx); err != nil {
+		stop()
+		s.t.Fatal(err)
 	}
+	p := &program{t: s.t, stop: stop, ended: make(chan error, 1)}
+	go func() { p.ended <- core.Wait() }()
+	s.t.Cleanup(func() { stop(); _ = p.wait() })
 	return p
 }
 
