@@ -119,6 +119,7 @@ func (b *redisBackend) Forget(ctx context.Context, group string) error {
 
 // Close ends what uses the clients, and then them.
 func (b *redisBackend) Close() error {
+	b.log.Close()
 	return errors.Join(b.live.Close(), b.reader.Close(), b.clients.Close())
 }
 

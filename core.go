@@ -90,8 +90,12 @@ var (
 	ErrTooOld = redis.ErrTooOld
 	// ErrLogDiffers is a log that was made with another number of partitions or another hash.
 	ErrLogDiffers = redis.ErrLogDiffers
-	// ErrEvicting is a Redis that may evict keys of the log.
+	// ErrEvicting is returned by durable writes while Redis may evict keys of the log: within a second and the time of an answer after such a policy was
+	// switched on, and no longer once it is switched off.
 	ErrEvicting = redis.ErrEvicting
+	// ErrFull is returned by writes that Redis refuses because it is at its maxmemory, and by [Core.Health] as the reason not to be ready until less
+	// than 95 % of it is used.
+	ErrFull = redis.ErrFull
 )
 
 // subscription is one consumer group as it was asked for.

@@ -107,6 +107,10 @@ func (f *findings) eviction(s State) {
 	if s.Memory == nil {
 		return
 	}
+	if n := s.Memory.Evicted; n > 0 && !strings.HasPrefix(s.Memory.Policy, "volatile") {
+		f.add(Danger, "evicted", s.Address, fmt.Sprintf("%d keys have been evicted since the server's start", n), "some may have been the log's, whose chats then have holes",
+			"core fsck; once it finds nothing, CONFIG RESETSTAT")
+	}
 	const remedy = "CONFIG SET maxmemory-policy noeviction, and give caches a server of their own (REDIS_CACHE_URL)"
 	switch policy := s.Memory.Policy; {
 	case strings.HasPrefix(policy, "allkeys"):

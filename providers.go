@@ -178,6 +178,7 @@ func openLog(
 	if err != nil {
 		return nil, errors.Join(err, all.Close())
 	}
+	log.Watch()
 	return log, nil
 }
 

@@ -16,8 +16,8 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	if err := ctx.Err(); err != nil {
 		return ports.Appended{}, err
 	}
-	if l.evicting != nil {
-		return ports.Appended{}, l.evicting
+	if err := l.monitor.refusal(); err != nil {
+		return ports.Appended{}, err
 	}
 	r, err := l.newRequest(a)
 	if err != nil {
@@ -44,8 +44,8 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if l.evicting != nil {
-		return nil, l.evicting
+	if err := l.monitor.refusal(); err != nil {
+		return nil, err
 	}
 	outcomes := make([]ports.Outcome, len(appends))
 	sent := make([]*request, len(appends))

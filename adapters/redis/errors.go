@@ -14,6 +14,9 @@ import (
 
 // unavailable translates the error of a call as [ports.Unavailable] does. What Redis answered stands, also if the caller's context has ended since.
 func unavailable(ctx context.Context, err error) error {
+	if err != nil && goredis.HasErrorPrefix(err, "OOM") {
+		return fmt.Errorf("%w: %w: %w", ports.ErrUnavailable, ErrFull, err)
+	}
 	if err != nil && answered(err) {
 		return fmt.Errorf("%w: %w", ports.ErrUnavailable, err)
 	}

@@ -16,11 +16,27 @@ import (
 	"chatcore/ports"
 )
 
-// Probe implements [ports.Prober].
+// Probe implements [ports.Prober]. It looks at the servers first: the error is [ErrEvicting] as from an append, and [ErrFull] from when a server
+// was at its memory limit until it is below 95 % of it.
 func (l *Log) Probe(ctx context.Context) error {
-	if l.evicting != nil {
-		return l.evicting
+	if err := l.monitor.look(ctx); err != nil {
+		return err
 	}
+	if err := l.monitor.refusal(); err != nil {
+		return err
+	}
+	if err := l.monitor.full(); err != nil {
+		return err
+	}
+	err := l.probe(ctx)
+	if errors.Is(err, ErrFull) {
+		l.monitor.refused()
+	}
+	return err
+}
+
+// probe makes a small write in every partition.
+func (l *Log) probe(ctx context.Context) error {
 	probes := make([]*goredis.Cmd, len(l.keys.tags))
 	const lives = time.Minute
 	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {

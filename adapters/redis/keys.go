@@ -75,6 +75,9 @@ func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error
 	if namespace != "" && !plain(namespace) {
 		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
 	}
+	if strings.Contains(":"+namespace+":", ":"+ownPrefix) { // its keys would be those of a log without it
+		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "one without the part " + strconv.Quote(strings.TrimSuffix(ownPrefix, ":"))}
+	}
 	n = n.WithDefaults()
 	if err := n.check(); err != nil {
 		return Keys{}, err
@@ -102,25 +105,31 @@ func (k Keys) Channel(typ string) string { return k.prefix + k.names.channel(typ
 // of names a key, or a channel, of the caller's own.
 func (k Keys) of(key string) string { return k.prefix + key }
 
-// reserved reports whether a key, with its namespace, is of an event log: of this one, or of one under another namespace. What ends a
-// namespace is not known, but ids are escaped and have no braces, so that no key of a user looks like that.
+// checkKey returns the error about a whole key of a caller's own that only chatcore may use. Helpers, effects and whatever else takes keys from callers
+// ask it.
+func (k Keys) checkKey(field, key string) error {
+	if k.reserved(key) {
+		return &domain.InvalidError{Field: field, Problem: "is of an event log or of chatcore's own records", Allowed: "keys of other names"}
+	}
+	return nil
+}
+
+// reserved reports whether a key, with its namespace, is of an event log or of chatcore's own records: of this namespace, of none, or of another one.
+// What ends a namespace is not known, but ids are escaped, so that no key of a user's looks like that.
 func (k Keys) reserved(key string) bool {
 	if rest, ours := strings.CutPrefix(key, k.prefix); ours && k.ofLog(rest) {
 		return true
 	}
-	for rest := key; ; {
-		_, after, found := strings.Cut(rest, ":")
-		if !found {
-			return false
-		}
-		rest = after
+	for rest, found := key, true; found; _, rest, found = strings.Cut(rest, ":") {
 		switch {
-		case rest == ownPrefix+"log", strings.HasPrefix(rest, ownPrefix+"{"), strings.HasPrefix(rest, ownPrefix+"once:{"), strings.HasPrefix(rest, ownPrefix+"user-chats:"):
+		case rest == ownPrefix+"log", strings.HasPrefix(rest, ownPrefix+"{"), strings.HasPrefix(rest, ownPrefix+"once:{"),
+			strings.HasPrefix(rest, ownPrefix+"user-chats:"), strings.HasPrefix(rest, ownPrefix+"sessions:"), strings.HasPrefix(rest, ownPrefix+"presence"):
 			return true
 		case rest == k.names.Stream, strings.HasPrefix(rest, k.names.Stream+":{"):
 			return true
 		}
 	}
+	return false
 }
 
 // ofLog reports the same of what follows the namespace.

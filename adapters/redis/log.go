@@ -26,8 +26,6 @@ var (
 	ErrTooOld = errors.New("redis is too old")
 	// ErrLogDiffers is a log that was made with other settings; the error is a [*LogDiffersError].
 	ErrLogDiffers = errors.New("the log was made with other settings")
-	// ErrEvicting is a server that may throw the log away to make room. Durable writes are refused.
-	ErrEvicting = errors.New("redis evicts keys of the log")
 )
 
 // LogDiffersError names the setting that cannot be changed for a log that exists.
@@ -61,14 +59,17 @@ type LogConfig struct {
 	Logger     *slog.Logger
 }
 
-// Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given.
+// Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given. It watches its servers
+// every second from [Log.Watch] on until [Log.Close].
 type Log struct {
 	client   goredis.UniversalClient
 	codec    *wireformat.Codec
 	keys     Keys
 	announce bool
 	id       string
-	evicting error // why durable writes are refused, or nil
+	monitor  *serverMonitor
+	watching sync.WaitGroup
+	unwatch  context.CancelFunc
 	scripts  scripts
 
 	epoch        func() uint64 // nil if there are none
@@ -109,7 +110,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	}
 	l := &Log{
 		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
-		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger,
+		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, monitor: newServerMonitor(client, logger), unwatch: func() {},
 	}
 	l.durability.Timeout = c.Durability.Waits()
 	for p := range c.Keys.tags {
@@ -135,21 +136,31 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		if err := info.newEnough(minVersion()); err != nil {
 			return err
 		}
+		if err := l.monitor.look(ctx); err != nil {
+			return err
+		}
 		return l.identify(ctx)
 	}
 	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool { return errors.Is(err, ports.ErrUnavailable) })
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case strings.HasPrefix(info.eviction, "allkeys"):
-		l.evicting = fmt.Errorf("%w: maxmemory-policy is %s; set it to noeviction, or move caches to a server of their own", ErrEvicting, info.eviction)
-		logger.ErrorContext(ctx, "durable writes are refused: redis evicts keys of the log", "maxmemory_policy", info.eviction)
-	case strings.HasPrefix(info.eviction, "volatile"):
-		logger.WarnContext(ctx, "redis evicts keys that expire; noeviction is safer", "maxmemory_policy", info.eviction)
-	}
 	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id}
 	return l, nil
+}
+
+// Watch begins to watch the servers in the background: when an eviction policy that may take keys of the log is switched on, appends return
+// [ErrEvicting] within a second and the time of an answer, and work again as soon after it is switched off. Log.Close ends it. It is called once.
+func (l *Log) Watch() {
+	ctx, cancel := context.WithCancel(context.Background())
+	l.unwatch = cancel
+	l.watching.Go(func() { l.monitor.watch(ctx) })
+}
+
+// Close ends what Watch has begun. The client stays open.
+func (l *Log) Close() {
+	l.unwatch()
+	l.watching.Wait()
 }
 
 // ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.
@@ -216,10 +227,9 @@ type version [2]int
 
 func (v version) String() string { return fmt.Sprintf("%d.%d", v[0], v[1]) }
 
-// server is what matters of the servers behind a client: the oldest version, the most dangerous eviction policy.
+// server is what matters of the servers behind a client.
 type server struct {
-	version  version // zero if no server tells
-	eviction string  // "" if no server tells
+	version version // the oldest; zero if no server tells
 }
 
 func (s server) newEnough(least version) error {
@@ -247,10 +257,6 @@ func inspect(ctx context.Context, client goredis.UniversalClient) (server, error
 				var v version
 				if _, err := fmt.Sscanf(value, "%d.%d", &v[0], &v[1]); err == nil && (found.version == version{} || v[0] < found.version[0] || v[0] == found.version[0] && v[1] < found.version[1]) {
 					found.version = v
-				}
-			case "maxmemory_policy":
-				if found.eviction == "" || strings.HasPrefix(value, "allkeys") {
-					found.eviction = value
 				}
 			}
 		}
