@@ -178,7 +178,7 @@ func openLog(
 	if err != nil {
 		return nil, errors.Join(err, all.Close())
 	}
-	log.Watch()
+	log.Watch(context.WithoutCancel(ctx)) // until it is closed
 	return log, nil
 }
 

@@ -56,7 +56,7 @@ func TestUnavailable(t *testing.T) {
 				t.Errorf("%v is not ErrUnavailable", err)
 			}
 			for _, end := range []error{context.Canceled, context.DeadlineExceeded} {
-				if got := errors.Is(err, end); got != (end == test.want) {
+				if got := errors.Is(err, end); got != errors.Is(test.want, end) {
 					t.Errorf("%v: is %v: %t", err, end, got)
 				}
 			}

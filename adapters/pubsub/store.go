@@ -50,7 +50,9 @@ func timely(ctx context.Context) (context.Context, context.CancelFunc) {
 }
 
 // unavailable translates the error of a step that [timely] bounds. Its timeout is none of a caller's.
-func unavailable(err error) error { return ports.Unavailable(context.Background(), err) }
+func unavailable(err error) error {
+	return fmt.Errorf("%w: %w", ports.ErrUnavailable, ports.NotEnded(err))
+}
 
 // verdict translates the negative status of a script.
 func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {

@@ -150,9 +150,9 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 }
 
 // Watch begins to watch the servers in the background: when an eviction policy that may take keys of the log is switched on, appends return
-// [ErrEvicting] within a second and the time of an answer, and work again as soon after it is switched off. Log.Close ends it. It is called once.
-func (l *Log) Watch() {
-	ctx, cancel := context.WithCancel(context.Background())
+// [ErrEvicting] within a second and the time of an answer, and work again as soon after it is switched off. The end of ctx and [Log.Close] end it. Watch is called once.
+func (l *Log) Watch(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
 	l.unwatch = cancel
 	l.watching.Go(func() { l.monitor.watch(ctx) })
 }
