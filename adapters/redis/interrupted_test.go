@@ -15,7 +15,7 @@ import (
 // TestInterrupted_Ports keeps back replies. A socket's deadline, which is taken from the caller's context, often fires before the context ends.
 func TestInterrupted_Ports(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Start(t))
-	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: 500 * time.Millisecond, PoolSize: 1000})
+	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: time.Second, PoolSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
