@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Send posts a message.
@@ -24,10 +25,13 @@ type Sent struct {
 	MessageID domain.MessageID
 	Seq       domain.Seq
 	Duplicate bool // whether it was there already
+	// Differs reports, of a duplicate, whether the message that was first sent under the id is another one: its content, reply, mentions,
+	// attachments or client metadata. That message stands, and this one was not recorded.
+	Differs bool
 }
 
 // Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as
-// the chat exists: it gives the first result, whatever it says now. [domain.ErrMessageExists] if the id is someone else's.
+// the chat exists: it gives the first result, and Differs if it says something else now. [domain.ErrMessageExists] if the id is someone else's.
 //
 // [LimitSend] and [LimitSendInChat] are taken first if they are set, in one round trip, both or none; on a Cluster one after the other, and the
 // first stays taken if the second refuses. A send that is given again counts again, and one that its limit refuses may have been recorded when it
@@ -41,12 +45,13 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	if err := c.limits.take(ctx, taking{LimitSend, []string{string(by)}}, taking{LimitSendInChat, []string{string(by), string(cmd.Chat)}}); err != nil {
 		return Sent{}, err
 	}
+	var existing domain.Message
 	done, err := c.run(ctx, command{
 		name: "send", chat: cmd.Chat, by: by,
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
 		expect: domain.MessageEntity(draft.ID),
 		decide: func(s *state) ([]domain.Durable, error) {
-			existing := s.message(draft.ID)
+			existing = s.message(draft.ID)
 			s.found = existing.Seq
 			return s.theChat().Post(s.member(by), existing, draft, c.now())
 		},
@@ -55,7 +60,28 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	if err != nil {
 		return Sent{}, err
 	}
-	return Sent{MessageID: draft.ID, Seq: done.Seq, Duplicate: !done.Changed}, nil
+	sent := Sent{MessageID: draft.ID, Seq: done.Seq, Duplicate: !done.Changed}
+	if sent.Duplicate {
+		sent.Differs, err = c.differs(ctx, existing, draft)
+	}
+	return sent, err
+}
+
+// differs reports whether a draft is not what was first sent as an existing message. An edit or deletion since does not matter: then the log
+// says what was sent, in one more round trip.
+func (c *Chats) differs(ctx context.Context, existing domain.Message, draft domain.Draft) (bool, error) {
+	if existing.Revision == 0 && !existing.Deleted() {
+		return !draft.Equal(existing.Draft()), nil
+	}
+	page, err := c.log.Read(ctx, existing.Chat, ports.Range{From: existing.Seq, Limit: 1})
+	if err != nil {
+		return false, err
+	}
+	var first domain.Message
+	if len(page.Records) > 0 {
+		first.Apply(existing.Seq, page.Records[0].Event)
+	}
+	return !draft.Equal(first.Draft()), nil
 }
 
 func (c *Chats) draft(cmd Send) (domain.Draft, error) {
