@@ -167,6 +167,51 @@ func TestMarkRead_LeadersOwnTrouble(t *testing.T) {
 	}
 }
 
+// TestMarkRead_LeaderCancelled has the leader's caller give up while it waits for the mark's turn.
+func TestMarkRead_LeaderCancelled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		if first := <-r.mark(t.Context(), "m1", ""); first.err != nil {
+			t.Fatal(first.err)
+		}
+		ctx, cancel := context.WithCancel(t.Context())
+		leader := r.mark(ctx, "m4", "")
+		synctest.Wait()
+		follower := r.mark(t.Context(), "m2", "")
+		synctest.Wait()
+		cancel()
+		if got := <-leader; !errors.Is(got.err, context.Canceled) {
+			t.Errorf("the leader: %+v", got)
+		}
+		if got := <-follower; got.err != nil || !got.done.Changed || marked(t, r.log) != 4 {
+			t.Errorf("the follower, of 4: %+v, and the log says %d", got, marked(t, r.log))
+		}
+	})
+}
+
+// TestMarkRead_LeaderIsDuplicate has a leader wait for its turn with another's higher mark, when another process carries out the leader's own command.
+func TestMarkRead_LeaderIsDuplicate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		if first := <-r.mark(t.Context(), "m1", ""); first.err != nil {
+			t.Fatal(first.err)
+		}
+		leader := r.mark(t.Context(), "m2", "id")
+		synctest.Wait()
+		follower := r.mark(t.Context(), "m4", "")
+		r.log.before = func(ports.Append) error {
+			_, err := r.other.MarkRead(t.Context(), app.MarkRead{Chat: "c", By: "ann", MessageID: "m2", Command: "id"})
+			return err
+		}
+		if got := <-leader; got.err != nil || got.done != (app.Done{Seq: 9, Changed: true, Duplicate: true}) {
+			t.Errorf("the leader: %+v", got)
+		}
+		if got := <-follower; got.err != nil || marked(t, r.log) != 6 {
+			t.Errorf("the follower, of 6: %+v, and the log says %d", got, marked(t, r.log))
+		}
+	})
+}
+
 // TestMarkRead_LogFails has many calls wait for one that the log fails: they share its failure instead of trying one after the other.
 func TestMarkRead_LogFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -385,6 +430,14 @@ func (h *history) checkLog(t *testing.T) {
 	}
 }
 
+// slow is a log that is a round trip away: what was loaded may be stale by the time of an append.
+type slow struct{ *memory.Log }
+
+func (s slow) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	time.Sleep(20 * time.Millisecond)
+	return s.Log.Append(ctx, a)
+}
+
 // TestMarkRead_SeveralProcesses makes random calls in three processes over one log.
 func TestMarkRead_SeveralProcesses(t *testing.T) {
 	t.Run("memory", func(t *testing.T) {
@@ -392,7 +445,7 @@ func TestMarkRead_SeveralProcesses(t *testing.T) {
 			steps := rapid.SliceOfN(rapid.Custom(drawMarkStep), 1, 25).Draw(rt, "steps")
 			var faults []string
 			synctest.Test(t, func(t *testing.T) {
-				log := memory.New(wireformat.New(), clock{}, nil)
+				log := slow{memory.New(wireformat.New(), clock{}, nil)}
 				h := &history{log: log, clock: clock{}, speed: 1}
 				for range 3 {
 					h.chats = append(h.chats, process(log, clock{}))

@@ -12,6 +12,7 @@ import (
 	"pgregory.net/rapid"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 func mark(seq domain.Seq) domain.Message {
@@ -277,5 +278,35 @@ func TestReadCoalescer_KeepsNothing(t *testing.T) {
 	}
 	if n := r.groups(); n != 0 {
 		t.Errorf("%d groups are left", n)
+	}
+}
+
+// unaware is a context whose deadline has passed, and that does not know yet.
+type unaware struct{ context.Context }
+
+func (unaware) Deadline() (time.Time, bool) { return time.Now().Add(-time.Millisecond), true }
+
+func TestSharedFailure(t *testing.T) {
+	cancelled, cancel := context.WithCancel(t.Context())
+	cancel()
+	for _, test := range []struct {
+		name string
+		ctx  context.Context
+		err  error
+		want bool
+	}{
+		{"unavailable", t.Context(), ports.ErrUnavailable, true},
+		{"unknown", t.Context(), ports.ErrOutcomeUnknown, true},
+		{"unconfirmed", t.Context(), &ports.UnconfirmedError{}, true},
+		{"a deadline that the context does not know of", unaware{t.Context()}, ports.ErrUnavailable, false},
+		{"a cancelled context", cancelled, ports.ErrUnavailable, false},
+		{"a deadline of the leader", t.Context(), fmt.Errorf("%w: %w", ports.ErrUnavailable, context.DeadlineExceeded), false},
+		{"a refusal", t.Context(), &domain.Refusal{Reason: domain.ErrCommandReused}, false},
+		{"too soon", t.Context(), &domain.TooSoonError{}, false},
+		{"a conflict", t.Context(), fmt.Errorf("decided often: %w", &ports.ConflictError{}), false},
+	} {
+		if got := sharedFailure(test.ctx, test.err); got != test.want {
+			t.Errorf("%s: shared is %v", test.name, got)
+		}
 	}
 }
