@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"chatcore/domain"
@@ -45,13 +46,12 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	if err := c.limits.take(ctx, taking{LimitSend, []string{string(by)}}, taking{LimitSendInChat, []string{string(by), string(cmd.Chat)}}); err != nil {
 		return Sent{}, err
 	}
-	var existing domain.Message
 	done, err := c.run(ctx, command{
 		name: "send", chat: cmd.Chat, by: by,
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
 		expect: domain.MessageEntity(draft.ID),
 		decide: func(s *state) ([]domain.Durable, error) {
-			existing = s.message(draft.ID)
+			existing := s.message(draft.ID)
 			s.found = existing.Seq
 			return s.theChat().Post(s.member(by), existing, draft, c.now())
 		},
@@ -62,24 +62,24 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	}
 	sent := Sent{MessageID: draft.ID, Seq: done.Seq, Duplicate: !done.Changed}
 	if sent.Duplicate {
-		sent.Differs, err = c.differs(ctx, existing, draft)
+		sent.Differs, err = c.differs(ctx, cmd.Chat, done.Seq, draft)
 	}
 	return sent, err
 }
 
-// differs reports whether a draft is not what was first sent as an existing message. An edit or deletion since does not matter: then the log
-// says what was sent, in one more round trip.
-func (c *Chats) differs(ctx context.Context, existing domain.Message, draft domain.Draft) (bool, error) {
-	if existing.Revision == 0 && !existing.Deleted() {
-		return !draft.Equal(existing.Draft()), nil
-	}
-	page, err := c.log.Read(ctx, existing.Chat, ports.Range{From: existing.Seq, Limit: 1})
+// differs reports whether a draft is not the message that was sent at seq. What has become of that message since does not matter. It takes one
+// round trip.
+func (c *Chats) differs(ctx context.Context, chat domain.ChatID, seq domain.Seq, draft domain.Draft) (bool, error) {
+	page, err := c.log.Read(ctx, chat, ports.Range{From: seq, Limit: 1})
 	if err != nil {
 		return false, err
 	}
 	var first domain.Message
 	if len(page.Records) > 0 {
-		first.Apply(existing.Seq, page.Records[0].Event)
+		first.Apply(seq, page.Records[0].Event)
+	}
+	if !first.Exists() {
+		return false, &ports.CorruptError{Chat: chat, Seq: seq, Cause: fmt.Errorf("the log no longer has message %q", draft.ID)}
 	}
 	return !draft.Equal(first.Draft()), nil
 }
