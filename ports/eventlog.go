@@ -15,13 +15,17 @@ type EventLog interface {
 	// Append records the events of one command, all or none, if every condition still holds. They get consecutive seqs.
 	// Appends to one chat are linearizable. On success the events have also been handed to delivery and announced live.
 	//
+	// An append with a Command also records the command, in the same step. It has the condition that the command is at version 0. Without
+	// events it records the command alone and returns a zero [Appended]; if the chat does not exist, it returns [ErrConflict].
+	//
 	// A condition that no longer holds is a [*ConflictError]. After a [ErrOutcomeUnknown] the events may or may not be there. A ctx
 	// that ends before the append was sent leaves nothing behind, and Append returns its error. An append that was sent is waited for: if its
 	// answer comes, Append returns it, although ctx may have ended; otherwise the error is [ErrOutcomeUnknown] and, if ctx has ended, ctx's as well.
 	Append(ctx context.Context, a Append) (Appended, error)
 
 	// Load reads entities of a chat with the events that moved them, oldest first, all as of one moment. An entity that
-	// nothing moved has version 0 and no events; a chat that does not exist has only such.
+	// nothing moved has version 0 and no events; a chat that does not exist has only such. A command has a [CommandRecord] instead of
+	// events, and its Want has no other fields.
 	Load(ctx context.Context, chat domain.ChatID, wants ...Want) (Loaded, error)
 
 	// Read gives events of a chat by seq, in the order that the range asks for.
@@ -86,7 +90,10 @@ type Snapshots interface {
 type Append struct {
 	Chat       domain.ChatID
 	Conditions []Condition
-	Events     []NewEvent // at least one
+	Events     []NewEvent // at least one, or none with a Command
+	// Command is the command to record, of the kind [domain.KindCommand]; zero for a command without an id.
+	Command     domain.Entity
+	Fingerprint uint64 // of the command's name and arguments
 	// Epoch is the one in which what the decision was taken on was read. A log that knows of epochs refuses an append of another than the
 	// present with [ErrConflict]: since then it may have lost what it had told, and versions may mean something else.
 	Epoch      uint64
@@ -103,7 +110,7 @@ type Condition struct {
 type NewEvent struct {
 	ID    domain.EventID
 	Event domain.Durable
-	Moves []domain.Entity // at most one of a kind
+	Moves []domain.Entity // at most one of a kind, and no command
 	Meta  Meta
 }
 
@@ -148,6 +155,14 @@ type EntityHistory struct {
 	Version  domain.Seq
 	Snapshot Snapshot // what the events go on from; zero if they begin with the first, or after the version that was asked for
 	Events   []Record // oldest first
+	Command  CommandRecord
+}
+
+// CommandRecord is what the log keeps of a command with an id, for as long as the chat exists. The version of the command's entity is the
+// seq of its last event or, of a command without events, the chat's last seq when it was recorded.
+type CommandRecord struct {
+	Fingerprint uint64 // as in [Append]
+	Events      int    // how many events the command recorded
 }
 
 // Snapshot is the state of an entity at a version.
@@ -256,19 +271,27 @@ func (e *CorruptError) Unwrap() error { return e.Cause }
 
 // Check says what is wrong with an append that no log would take, or nil.
 func (a Append) Check() error {
-	if n := len(a.Events); n == 0 || n > MaxAppend {
-		return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has %d events", n), Allowed: fmt.Sprintf("1 to %d", MaxAppend)}
+	recorded := a.Command != domain.Entity{}
+	if n := len(a.Events); n == 0 && !recorded || n > MaxAppend {
+		return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has %d events", n), Allowed: fmt.Sprintf("1 to %d, or none with a command", MaxAppend)}
+	}
+	if recorded && a.Command.Kind != domain.KindCommand {
+		return &domain.InvalidError{Field: "command", Problem: "is " + a.Command.String(), Allowed: "the entity of a command"}
 	}
 	for _, e := range a.Events {
 		if e.Event.ChatID() != a.Chat {
 			return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has one of chat %q", e.Event.ChatID()), Allowed: fmt.Sprintf("events of chat %q", a.Chat)}
 		}
-		var kinds [8]bool
+		var kinds uint64
 		for _, m := range e.Moves {
-			if kinds[m.Kind] {
+			kind := uint64(1) << m.Kind
+			switch {
+			case m.Kind == domain.KindCommand:
+				return &domain.InvalidError{Field: "moves", Problem: "has " + m.String(), Allowed: "entities that are no commands; a command belongs to the append"}
+			case kinds&kind != 0:
 				return &domain.InvalidError{Field: "moves", Problem: "has two entities of the kind of " + m.String(), Allowed: "at most one of a kind for an event"}
 			}
-			kinds[m.Kind] = true
+			kinds |= kind
 		}
 	}
 	return nil

@@ -275,6 +275,8 @@ func (r *request) read(line string, unknown error) ports.Outcome {
 		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: condition, Version: domain.Seq(number())}}
 	case "2":
 		return ports.Outcome{Err: &ports.CorruptError{Chat: r.append.Chat, Cause: errors.New(rest)}}
+	case "4":
+		return ports.Outcome{Err: fmt.Errorf("%w: chat %q does not exist, it cannot record a command without events", ports.ErrConflict, r.append.Chat)}
 	}
 	return ports.Outcome{Err: fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, errors.Join(unknown, errors.New("the entity has moved too often since")))}
 }

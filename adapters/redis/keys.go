@@ -20,7 +20,8 @@ import (
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
-//	                           than one event : events : first seq
+//	                           than one event : events : first seq; " k" and a digest of actor and command id → version : events :
+//	                           fingerprint
 //	cc:{p}:CHAT:u      HASH    who is or was a member → nothing
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
 //	cc:{p}:CHAT:t      ZSET    the typing marks of the chat, by when they expire; as long as the last one

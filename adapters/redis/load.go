@@ -64,7 +64,7 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 	for i := range loaded.Entities {
 		e := &loaded.Entities[i]
 		slices.Reverse(e.Events)
-		if wants[i].Until > 0 { // the version now says nothing about then
+		if wants[i].Until > 0 && wants[i].Entity.Kind != domain.KindCommand { // the version now says nothing about then
 			e.Version = e.Snapshot.Version
 			if n := len(e.Events); n > 0 {
 				e.Version = e.Events[n-1].Seq
@@ -109,6 +109,9 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 	if w.cursor == 0 {
 		into.Version = seqOf(reply[0])
 	}
+	if w.want.Entity.Kind == domain.KindCommand {
+		return readCommandRecord(chat, reply, into)
+	}
 	w.cursor = seqOf(reply[1])
 	var undecoded bool
 	if version := seqOf(reply[2]); version > 0 {
@@ -132,6 +135,24 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 		return l.loadWhole(ctx, chat, w, into)
 	}
 	return nil
+}
+
+// readCommandRecord reads the index entry of a command: version, number of events, fingerprint.
+func readCommandRecord(chat domain.ChatID, reply []any, into *ports.EntityHistory) error {
+	entry, _ := reply[3].(string)
+	if entry == "" {
+		return nil
+	}
+	parts := strings.Split(entry, ":")
+	if len(parts) == 3 {
+		events, err := strconv.Atoi(parts[1])
+		fingerprint, err2 := strconv.ParseUint(parts[2], 16, 64)
+		if err == nil && err2 == nil && into.Version > 0 {
+			into.Command = ports.CommandRecord{Fingerprint: fingerprint, Events: events}
+			return nil
+		}
+	}
+	return &ports.CorruptError{Chat: chat, Seq: into.Version, Cause: fmt.Errorf("the index entry of a command is %.80q", entry)}
 }
 
 // loadWhole loads one entity without its snapshot. What moved it meanwhile is left out: all of a load is of one moment.

@@ -11,8 +11,9 @@
 -- ARGV  log id; history that the commands were decided on; token of the batch; '1' if it is sent again; number of commands; then for each
 --       command:
 --       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that it removes or '';
---       number of entities it looks at, each as a field of :x, and for each the version it must be at or '';
---       number of events and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
+--       number of entities it looks at, each as a field of :x, and for each the version it must be at, or '', or '=' and a fingerprint: that is
+--       the command itself, which must not be there yet and is recorded;
+--       number of events, which may be 0 for a command that is recorded, and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
 --       ordinal, '+' if it is a message, the place (from 1) among the entities of the message it deletes, or ''; number of moves and the
 --       places of the entities that it moves
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
@@ -21,6 +22,7 @@
 --       1 PLACE VERSION                            conflict; PLACE is that of the entity, from 1
 --       2 WHAT                                     the chat's keys contradict each other, or hold something else
 --       3                                          whether an earlier sending was appended cannot be told
+--       4                                          a command without events, of a chat that does not exist
 --       -1 PARTITION                               the partition belongs to another log
 --       -2                                         the batch was sent again before this sending arrived
 --       -3 HISTORY                                 the server is at another history
@@ -28,7 +30,8 @@
 -- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities: messages are many.
 --
 -- An entity is at VERSION or, after more than one event, at VERSION:EVENTS:FIRST, with the seqs of its last and its first event. Read marks
--- and commands do not count their events: nobody walks them.
+-- and receipts do not count their events: nobody walks them. A command is at VERSION:EVENTS:FINGERPRINT: the seq of its last event, how many it
+-- recorded, and the fingerprint in hexadecimal digits; without events VERSION is the head at that time.
 
 local SEGMENT, FIND, SNAPSHOT = 1024, 8192, 256
 local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, redis.pcall, unpack, tonumber, type
@@ -74,7 +77,7 @@ end
 local function version_in(entry)
   if not entry then return '0' end
   if tonumber(entry) then return entry end
-  local version = match(entry, '^(%d+):%d+:%d+$')
+  local version = match(entry, '^(%d+):%d+:%x+$')
   if not version then fault = fault or 'the index is unreadable' end
   return version or '0'
 end
@@ -137,6 +140,15 @@ local function find(chat, event, kind, version)
   return nil
 end
 
+-- The same for a command that is recorded, whose entry tells its events. Without events, the same command is there or not.
+local function find_recorded(chat, event, entry, fingerprint, events)
+  local version, count, recorded = match(entry or '', '^(%d+):(%d+):(%x+)$')
+  if not version or tonumber(count) ~= events then return 0 end
+  if events == 0 then return '=' .. recorded == fingerprint and tonumber(version) or 0 end
+  local first = tonumber(version) - events + 1
+  return plain(element(chat, first), '"eventId":"' .. event .. '"', 1, true) and first or 0
+end
+
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
 local marks = {} -- of typing, to be removed
 
@@ -178,8 +190,14 @@ local function plan(a)
   end
 
   if again then
-    local found = 0
-    if ARGV[first_event + 6] ~= '0' then
+    local found, recorded = 0, nil
+    for i = 1, n do
+      if sub(ARGV[f + n + i], 1, 1) == '=' then recorded = i end
+    end
+    if recorded then
+      found = find_recorded(chat, ARGV[first_event], entries[recorded + 1], ARGV[f + n + recorded], events)
+      if found > 0 and events == 0 then return '0 0 0 0 0' end
+    elseif ARGV[first_event + 6] ~= '0' then
       local i = small[ARGV[first_event + 7]]
       found = find(chat, ARGV[first_event], kind_of(ARGV[f + i]), version_in(entries[i + 1]))
     end
@@ -190,14 +208,21 @@ local function plan(a)
     end
   end
 
+  local command
   for i = 1, n do
     local entry, expected = entries[i + 1], ARGV[f + n + i]
     if expected ~= '' and entry ~= expected and (entry or expected ~= '0') then
       local version = version_in(entry)
-      if version ~= expected and not fault then return '1 ' .. i .. ' ' .. version end
+      if not entry and sub(expected, 1, 1) == '=' then
+        command = i
+      elseif version ~= expected and not fault then
+        return '1 ' .. i .. ' ' .. version
+      end
     end
     if not entry and sub(ARGV[f + i], 1, 2) == ' u' then joins = true end
   end
+
+  if events == 0 and chat.seq == 0 and not fault then return '4' end
 
   -- The keys that were not read yet and are going to be written; entries that are more than a version have to be readable.
   for i = 2, n + 1 do
@@ -247,7 +272,7 @@ local function plan(a)
           chat.joined[#chat.joined + 1] = sub(field, 3)
           chat.joined[#chat.joined + 1] = ''
         end
-      elseif kind == 'r' or kind == 'k' then
+      elseif kind == 'r' or kind == 'v' then
         links = links .. kind .. entry
       else
         local version, count, start = match(entry, '^(%d+):?(%d*):?(%d*)$')
@@ -281,8 +306,15 @@ local function plan(a)
     e = e + 7 + moves
   end
   if was_typing then marks[#marks + 1] = typing end
+  if events == 0 then seq = format('%d', chat.seq) end
+  if command then
+    local field, value = ARGV[f + command], seq .. ':' .. events .. ':' .. sub(ARGV[f + n + command], 2)
+    values[n_values + 1], values[n_values + 2] = field, value
+    if written then written[field] = value end
+  end
   chat.ordinal_text = ordinal
   values[2] = seq .. ':' .. ordinal
+  if events == 0 then return '0 0 0 0 0' end
   return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. (was_typing and ' 1' or ' 0') .. due
 end
 
