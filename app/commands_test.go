@@ -208,7 +208,7 @@ func (test commandCase) run(t *testing.T, log sharedLog, chats []*app.Chats, cha
 	want := app.Done{Seq: first.Seq, Changed: first.Changed, Duplicate: true}
 	check := func() {
 		t.Helper()
-		head := headOf(t, log, chat)
+		head := headOf(ctx, t, log, chat)
 		for i, c := range chats {
 			for _, use := range append([]use{test.first}, test.same...) {
 				if again, err := use(ctx, c, chat, "id"); err != nil || again != want {
@@ -221,7 +221,7 @@ func (test commandCase) run(t *testing.T, log sharedLog, chats []*app.Chats, cha
 				}
 			}
 		}
-		if after := headOf(t, log, chat); after != head {
+		if after := headOf(ctx, t, log, chat); after != head {
 			t.Errorf("the repetitions recorded events %d to %d", head+1, after)
 		}
 	}
@@ -251,9 +251,9 @@ func prepare(t *testing.T, c *app.Chats, chat domain.ChatID) {
 	do(c.Send(ctx, app.Send{Chat: chat, By: "ann", MessageID: "m3", Content: "m3"}))
 }
 
-func headOf(t *testing.T, log ports.EventLog, chat domain.ChatID) domain.Seq {
+func headOf(ctx context.Context, t *testing.T, log ports.EventLog, chat domain.ChatID) domain.Seq {
 	t.Helper()
-	page, err := log.Read(t.Context(), chat, ports.Range{From: 1, Limit: 1})
+	page, err := log.Read(ctx, chat, ports.Range{From: 1, Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -332,7 +332,7 @@ func TestCommandID_Concurrent(t *testing.T) {
 				t.Errorf("command %d was carried out %d times", n, firsts)
 			}
 		}
-		if head := headOf(t, log, "c"); head != 10 {
+		if head := headOf(t.Context(), t, log, "c"); head != 10 {
 			t.Errorf("the log ends at %d", head)
 		}
 	})

@@ -38,7 +38,7 @@ func TestSend_Differs(t *testing.T) {
 		}
 		check := func(since string) {
 			t.Helper()
-			head := headOf(t, log, "c")
+			head := headOf(t.Context(), t, log, "c")
 			for i, c := range chats {
 				same := app.Sent{MessageID: "m", Seq: 8, Duplicate: true}
 				if sent, err := c.Send(t.Context(), first); err != nil || sent != same {
@@ -53,7 +53,7 @@ func TestSend_Differs(t *testing.T) {
 					}
 				}
 			}
-			if after := headOf(t, log, "c"); after != head {
+			if after := headOf(t.Context(), t, log, "c"); after != head {
 				t.Errorf("%s: recorded events %d to %d", since, head+1, after)
 			}
 		}

@@ -15,8 +15,9 @@ type EventLog interface {
 	// Append records the events of one command, all or none, if every condition still holds. They get consecutive seqs.
 	// Appends to one chat are linearizable. On success the events have also been handed to delivery and announced live.
 	//
-	// An append with a Command also records the command, in the same step. It has the condition that the command is at version 0. Without
-	// events it records the command alone and returns a zero [Appended]; if the chat does not exist, it returns [ErrConflict].
+	// An append with a Command also records the command, in the same step. Its first condition is that the command is at version 0: if
+	// that does not hold, the error names it, whatever becomes of the others. Without events the append records the command alone and
+	// returns a zero [Appended]; if the chat does not exist, it returns [ErrConflict].
 	//
 	// A condition that no longer holds is a [*ConflictError]. After a [ErrOutcomeUnknown] the events may or may not be there. A ctx
 	// that ends before the append was sent leaves nothing behind, and Append returns its error. An append that was sent is waited for: if its

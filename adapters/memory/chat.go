@@ -60,16 +60,15 @@ func (c *chat) ordinal(at domain.Seq) domain.Ordinal {
 
 // conflict is the first condition that does not hold, or nil.
 func (c *chat) conflict(a ports.Append) error {
+	if a.Command != (domain.Entity{}) {
+		if version := c.version(a.Command); version != 0 {
+			return &ports.ConflictError{Chat: a.Chat, Condition: ports.Condition{Entity: a.Command}, Version: version}
+		}
+	}
 	for _, condition := range a.Conditions {
 		if version := c.version(condition.Entity); version != condition.Version {
 			return &ports.ConflictError{Chat: a.Chat, Condition: condition, Version: version}
 		}
-	}
-	if a.Command == (domain.Entity{}) {
-		return nil
-	}
-	if version := c.version(a.Command); version != 0 {
-		return &ports.ConflictError{Chat: a.Chat, Condition: ports.Condition{Entity: a.Command}, Version: version}
 	}
 	if len(a.Events) == 0 && c.head() == 0 {
 		return fmt.Errorf("%w: chat %q does not exist, it cannot record a command without events", ports.ErrConflict, a.Chat)

@@ -139,6 +139,9 @@ type entity struct {
 // collect finds the entities that conditions, moves and deletions name.
 func (r *request) collect() {
 	r.entities = r.entities[:0]
+	if r.append.Command != (domain.Entity{}) { // first, so that a repetition is told before what it no longer agrees with
+		r.entities = append(r.entities, entity{Entity: r.append.Command, command: true})
+	}
 	for _, c := range r.append.Conditions {
 		place := r.place(c.Entity)
 		if place == 0 || r.entities[place-1].version != c.Version { // two that contradict each other: one will not hold
@@ -152,9 +155,6 @@ func (r *request) collect() {
 		if deleted, ok := e.Event.(domain.MessageDelete); ok {
 			r.know(domain.MessageEntity(deleted.Message))
 		}
-	}
-	if r.append.Command != (domain.Entity{}) {
-		r.entities = append(r.entities, entity{Entity: r.append.Command, command: true})
 	}
 }
 

@@ -71,11 +71,11 @@ func (h *history) record(a ports.Append) {
 // stale are the conditions that do not hold, with the versions that do.
 func (h *history) stale(a ports.Append) map[ports.Condition]domain.Seq {
 	stale := make(map[ports.Condition]domain.Seq)
-	conditions := a.Conditions
-	if a.Command != (domain.Entity{}) {
-		conditions = append(slices.Clone(conditions), ports.Condition{Entity: a.Command})
+	if version := h.version(a.Command); version != 0 {
+		stale[ports.Condition{Entity: a.Command}] = version
+		return stale
 	}
-	for _, c := range conditions {
+	for _, c := range a.Conditions {
 		if version := h.version(c.Entity); version != c.Version {
 			stale[c] = version
 		}
