@@ -110,7 +110,7 @@ func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.Subscr
 }
 
 func (b *redisBackend) Groups() Groups {
-	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID())
+	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID(), b.log)
 }
 
 func (b *redisBackend) Forget(ctx context.Context, group string) error {

@@ -32,6 +32,7 @@ type Counters struct {
 	Fenced      atomic.Uint64 // lanes that another owner had taken when this one told what it had finished
 	Overrun     atomic.Uint64 // groups that were too far behind for a stream
 	Ghosts      atomic.Uint64 // events that a stream told of and the log does not have
+	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
 }
 
 // permanent marks an error that trying again will not mend.

@@ -23,12 +23,14 @@ type Groups struct {
 	client  goredis.UniversalClient
 	lanes   []Lane
 	logID   string
+	backlog ports.Backlog
 	scripts scripts
 }
 
-// NewGroups looks at the groups of lanes through a client, which it does not close.
-func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string) *Groups {
-	return &Groups{client: client, lanes: lanes, logID: logID, scripts: newScripts()}
+// NewGroups looks at the groups of lanes through a client, which it does not close. backlog reads the log whose id logID is; it may be nil where
+// no lane carries a log.
+func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string, backlog ports.Backlog) *Groups {
+	return &Groups{client: client, lanes: lanes, logID: logID, backlog: backlog, scripts: newScripts()}
 }
 
 func (g *Groups) store(group string) *groupStore {
@@ -43,7 +45,7 @@ type LaneState struct {
 	Until     time.Time     // when its lease ends unless it is renewed
 	Epoch     uint64        // of the last owner
 	Position  string        // stream id before which everything is finished, or waits in the log
-	Lag       uint64        // entries of the stream behind the position
+	Lag       uint64        // entries of the stream behind the position, and unfinished events of chats that catch up from the log
 	Oldest    time.Time     // append of the oldest of them; zero if there is none
 	Age       time.Duration // since then, by Redis's clock
 	Behind    int           // chats that catch up from the log
@@ -93,12 +95,12 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 
 func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
 	k := l.group(group)
-	var fields, left *goredis.MapStringStringCmd
+	var fields *goredis.MapStringStringCmd
 	var failing, letters *goredis.IntCmd
 	var now *goredis.TimeCmd
 	var stream *goredis.Cmd
 	_, err := g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, left, failing, letters = p.HGetAll(ctx, k.group), p.HGetAll(ctx, k.left), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
+		fields, failing, letters = p.HGetAll(ctx, k.group), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
 		stream = p.Do(ctx, "xinfo", "stream", l.Stream)
 		now = p.Time(ctx)
 		return nil
@@ -118,31 +120,28 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) { //nolint:gosec // a time
 		s.Owner, s.Until = values["owner"], until.UTC()
 	}
-	for _, as := range left.Val() {
-		if as == leftParked {
-			s.Parked++
-		} else {
-			s.Behind++
-		}
-	}
 	if s.CatchesUp {
 		walked, chats, _ := strings.Cut(values["walk"], ":")
 		s.Walked, _ = strconv.Atoi(walked)
 		s.Chats, _ = strconv.Atoi(chats)
 	}
-	if s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream); err != nil || s.Lag == 0 {
+	if s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream); err != nil {
 		return s, err
 	}
-	oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
-	if err != nil {
-		return s, ports.Unavailable(ctx, err)
+	if s.Lag > 0 {
+		oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
+		if err != nil {
+			return s, ports.Unavailable(ctx, err)
+		}
+		if len(oldest) == 0 { // what was behind the position was deleted
+			s.Lag = 0
+		} else {
+			id, _ := parseStreamID(oldest[0].ID)
+			s.Oldest = time.UnixMilli(int64(id.ms)).UTC() //nolint:gosec // a time
+			s.Age = max(now.Val().Sub(s.Oldest), 0)
+		}
 	}
-	if len(oldest) > 0 {
-		id, _ := parseStreamID(oldest[0].ID)
-		s.Oldest = time.UnixMilli(int64(id.ms)).UTC() //nolint:gosec // a time
-		s.Age = max(now.Val().Sub(s.Oldest), 0)
-	}
-	return s, nil
+	return s, g.countLeft(ctx, l, group, &s)
 }
 
 // lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is

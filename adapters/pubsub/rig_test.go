@@ -174,7 +174,7 @@ func (i *instance) stop() {
 // crash takes its connections away for good: as far as Redis and other instances can tell it is gone.
 func (i *instance) crash() { _ = i.client.Close() }
 
-func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log.ID()) }
+func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log.ID(), r.log) }
 
 func (r *rig) letters(group string) []pubsub.DeadLetter {
 	r.t.Helper()

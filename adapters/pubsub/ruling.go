@@ -123,6 +123,7 @@ func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, d
 	s.reading.Go(func() { s.follow(ctx, t) })
 	if l.logged() {
 		s.reading.Go(func() { s.catchUp(ctx, t) })
+		s.scans.wake()
 	}
 }
 

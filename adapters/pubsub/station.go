@@ -64,6 +64,8 @@ type tenure struct {
 	left     map[string]string   // chat → leftBehind or leftParked
 	failing  map[string]failure  // by chat
 	again    map[string]struct{} // ids of dead letters
+
+	deadLetters int // how many there are
 }
 
 // failure is how often handlers were started for the event after a chat's checkpoint.

@@ -113,7 +113,9 @@ func (c *carrier) consumer(handlers map[string]pubsub.Handler) message.NoPublish
 	return pubsub.NewConsumer(wireformat.New(), c.log.ID(), fixedClock{}, handlers, c.counters)
 }
 
-func (c *carrier) groups() *pubsub.Groups { return pubsub.NewGroups(c.client, c.lanes, c.log.ID()) }
+func (c *carrier) groups() *pubsub.Groups {
+	return pubsub.NewGroups(c.client, c.lanes, c.log.ID(), c.log)
+}
 
 func (c *carrier) letters(group string) []pubsub.DeadLetter {
 	c.t.Helper()

@@ -52,6 +52,7 @@ type term struct {
 	anew    bool // once the walk is over it begins again
 	walked  int  // chats
 	chats   int  // about how many there are
+	scan    headScan
 
 	read     streamID   // last entry
 	seen     []streamID // last entries at each reading since the last commit, and before: where one is not, Redis has lost what was read
