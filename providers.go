@@ -186,11 +186,11 @@ func newLive(c Config, pubSub pubSubClient, keys redis.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.TypingMarks {
+func newTypingMarks(p parts, c Config, commands commandClient, keys redis.Keys) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
-	return redis.NewTypingMarks(commands.UniversalClient, keys)
+	return redis.NewTypingMarks(commands.UniversalClient, keys, c.TTL.Typing)
 }
 
 func newPresence(
