@@ -179,7 +179,7 @@ func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lane
 func (r *rig) letters(group string) []pubsub.DeadLetter {
 	r.t.Helper()
 	var letters []pubsub.DeadLetter
-	for letter, err := range r.groups().Letters(r.t.Context(), group) {
+	for letter, err := range r.groups().DeadLetters(r.t.Context(), group) {
 		if err != nil {
 			r.t.Fatal(err)
 		}

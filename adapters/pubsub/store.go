@@ -78,7 +78,7 @@ func (s *groupStore) missing(ctx context.Context, l Lane) error {
 	if err := s.intact(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+	return fmt.Errorf("%w: %q on %s", ErrGroupDeleted, s.group, l.Stream)
 }
 
 // intact checks that every lane still carries the log. One that carries none cannot tell.
@@ -184,11 +184,11 @@ func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl 
 	return living, nil
 }
 
-func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error) {
+func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error) {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
 		k := l.group(s.group)
-		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream, k.dead}, []any{s.log(l), instance, lease.Milliseconds(), lost[i]}}
+		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream, k.dead}, []any{s.log(l), m.instance, m.lease.Milliseconds(), lost[i], m.deadLetters}}
 	}
 	tenures, errs := make([]*tenure, len(lanes)), make([]error, len(lanes))
 	bounded, cancel := timely(ctx)
@@ -280,6 +280,9 @@ func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, 
 			continue
 		}
 		answers[i].revision, _ = values[1].(string)
+		if n, counted := values[3].(int64); counted {
+			answers[i].deadLetters = int(n)
+		}
 		if first, _ := values[2].(string); first != "" {
 			answers[i].lost = true
 			answers[i].first, _ = parseStreamID(first) // "-" if nothing is left

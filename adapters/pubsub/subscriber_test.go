@@ -120,7 +120,7 @@ func (c *carrier) groups() *pubsub.Groups {
 func (c *carrier) letters(group string) []pubsub.DeadLetter {
 	c.t.Helper()
 	var letters []pubsub.DeadLetter
-	for letter, err := range c.groups().Letters(c.t.Context(), group) {
+	for letter, err := range c.groups().DeadLetters(c.t.Context(), group) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -304,10 +304,10 @@ func TestForgetRemovesAGroup(t *testing.T) {
 	c := newCarrier(t)
 	c.send("m1")
 	c.run("g", c.consumer(nil))()
-	if err := c.groups().Forget(t.Context(), "g"); err != nil {
+	if err := c.groups().Delete(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.groups().Forget(t.Context(), "g"); !errors.Is(err, pubsub.ErrNoGroup) {
+	if err := c.groups().Delete(t.Context(), "g"); !errors.Is(err, pubsub.ErrGroupNotFound) {
 		t.Errorf("forgotten twice: %v", err)
 	}
 	for _, key := range c.client.Keys(t.Context(), "*:g:*:g").Val() {

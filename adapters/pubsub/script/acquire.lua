@@ -1,7 +1,7 @@
 -- Takes a lane for an instance of a group, unless another one holds it.
 --
 -- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be given again, stream, its dead letters
--- ARGV  log id or '', instance, ms that the lease lasts, '1' if something was lost of what the instance had read
+-- ARGV  log id or '', instance, ms that the lease lasts, '1' if something was lost of what the instance had read, dead letters that it keeps
 -- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, dead letters, left, failing, again}: the
 --       last three as HGETALL gives them, or as the number of their fields if these are so many that they are to be read in pages;
 --       {0} if another instance holds it; {-1} if the lane belongs to another log; {-3} if there is no such group
@@ -52,9 +52,10 @@ end
 -- An epoch is a time, so that it grows even where a failover has lost the one before.
 local before = tonumber(epoch)
 epoch = string.format('%d', math.max(before + 1, now))
-redis.call('HSET', group, 'owner', instance, 'epoch', epoch, 'until', string.format('%d', now + ttl), 'lease', string.format('%d', ttl), 'commit', '0')
+redis.call('HSET', group, 'owner', instance, 'epoch', epoch, 'until', string.format('%d', now + ttl), 'lease', string.format('%d', ttl), 'bound', ARGV[5], 'commit', '0')
+local kept = redis.pcall('XLEN', dead)
 local function small(key)
   local n = redis.call('HLEN', key)
   return n > PAGE and n or redis.call('HGETALL', key)
 end
-return {1, epoch, position, walk, revision, before > 0 and '1' or '', last and last[1] or '0-0', redis.call('XLEN', dead), small(left), small(failing), small(again)}
+return {1, epoch, position, walk, revision, before > 0 and '1' or '', last and last[1] or '0-0', type(kept) == 'number' and kept or 0, small(left), small(failing), small(again)}
