@@ -347,7 +347,11 @@ for _, chat in ipairs(order) do
 end
 for o = 1, n_operations, 5 do
   local e, json = operations[o + 1], operations[o + 4]
-  call('XADD', operations[o], 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', json, 'chat', operations[o + 2], 'seq', operations[o + 3])
+  if o == 1 then -- once a batch is often enough, and each time costs 0.4 µs
+    call('XADD', operations[o], 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', json, 'chat', operations[o + 2], 'seq', operations[o + 3])
+  else
+    call('XADD', operations[o], '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', json, 'chat', operations[o + 2], 'seq', operations[o + 3])
+  end
   if ARGV[e + 1] ~= '' then call('PUBLISH', ARGV[e + 1], json) end
 end
 for _, mark in ipairs(marks) do call('DEL', mark) end
