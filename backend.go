@@ -28,7 +28,7 @@ type backend interface {
 	LiveDropped() uint64
 	LiveQueued() uint64 // handed to listeners so far
 	Groups() Groups     // nil if subscribers are not the core's own
-	DeleteGroup(ctx context.Context, group string) error // ErrGroupNotFound if it knows that there is none
+	DeleteGroup(ctx context.Context, group string) error
 	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
 	Close() error
 }

@@ -75,13 +75,13 @@ func (s *subscription) scanOnce(ctx context.Context) time.Duration {
 	}
 	switch {
 	case err == nil || ctx.Err() != nil:
-	case errors.Is(err, ports.ErrUnavailable):
+	case errors.Is(err, ports.ErrLogLost):
+		s.fail(err)
+	default:
 		s.config.Logger.Debug("heads not compared, trying again", "lane", t.String(), "group", s.group, "error", err)
 		s.mu.Lock()
 		t.scan.due = time.Now().Add(scanEvery)
 		s.mu.Unlock()
-	default:
-		s.lose(t, err)
 	}
 	return scanFirst
 }
