@@ -97,9 +97,11 @@ func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	if err := core.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	receive(t, core.Running())
+	go func() { ended <- core.Wait() }()
 	alone := idle(t, config, "g") // an instance need not own a partition to notice
 	other := opened(t)(chatcore.New(t.Context(), config))
 	groups := must[chatcore.Groups](t)(other.Groups())
@@ -158,9 +160,11 @@ func TestFindings_OfGroups(t *testing.T) {
 	}
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
+	if err := core.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
 	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	receive(t, core.Running())
+	go func() { ended <- core.Wait() }()
 	has := func(code string) func() bool {
 		return func() bool { return hasFinding(other.Health(t.Context()), code) }
 	}

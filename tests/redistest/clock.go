@@ -33,8 +33,8 @@ func SetClockBack(t testing.TB, client goredis.UniversalClient, d time.Duration)
 	}
 }
 
-// millis are numbers that may be milliseconds since 1970.
-var millis = regexp.MustCompile(`\b\d{13}\b`)
+// millis are numbers that may be milliseconds since 1970, or begin the id of a stream entry.
+var millis = regexp.MustCompile(`\b\d{13}\b(-\d+)?`)
 
 func later(text string, now time.Time, d time.Duration) string {
 	const year = 365 * 24 * time.Hour
@@ -43,7 +43,7 @@ func later(text string, now time.Time, d time.Duration) string {
 	}
 	return millis.ReplaceAllStringFunc(text, func(number string) string {
 		ms, _ := strconv.ParseInt(number, 10, 64)
-		if time.UnixMilli(ms).Sub(now).Abs() > year {
+		if len(number) > 13 || time.UnixMilli(ms).Sub(now).Abs() > year {
 			return number
 		}
 		return strconv.FormatInt(ms+d.Milliseconds(), 10)
@@ -72,7 +72,7 @@ func setKeyBack(ctx context.Context, client goredis.UniversalClient, key string,
 			return err
 		}
 		for field, value := range fields {
-			if after := later(value, now, d); after != value {
+			if after := later(value, now, d); after != value && field != "epoch" {
 				if err := client.HSet(ctx, key, field, after).Err(); err != nil {
 					return err
 				}
