@@ -28,7 +28,7 @@ type backend interface {
 	LiveDropped() uint64
 	LiveQueued() uint64 // handed to listeners so far
 	Groups() Groups     // nil if subscribers are not the core's own
-	Forget(ctx context.Context, group string) error
+	DeleteGroup(ctx context.Context, group string) error
 	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
 	Close() error
 }
@@ -105,16 +105,16 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
 		Group: s.group, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
-		Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, Counters: counters, Logger: c.Logger,
+		Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
 	}
 }
 
 func (b *redisBackend) Groups() Groups {
-	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID())
+	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log.ID(), b.log)
 }
 
-func (b *redisBackend) Forget(ctx context.Context, group string) error {
-	return b.Groups().Forget(ctx, group)
+func (b *redisBackend) DeleteGroup(ctx context.Context, group string) error {
+	return b.Groups().Delete(ctx, group)
 }
 
 // Close ends what uses the clients, and then them.
@@ -146,8 +146,8 @@ func (b *memoryBackend) Close() error {
 	return b.live.Close()
 }
 
-func (b *memoryBackend) Forget(ctx context.Context, group string) error {
-	return b.delivery.Forget(ctx, group)
+func (b *memoryBackend) DeleteGroup(ctx context.Context, group string) error {
+	return b.delivery.Delete(ctx, group)
 }
 
 func (b *memoryBackend) Subscriber(s *subscription) (message.Subscriber, error) {
@@ -174,11 +174,11 @@ func (b *ownBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 	return b.EventLog.Subscriber(s.group, s.fromBeginning)
 }
 
-func (b *ownBackend) Forget(ctx context.Context, group string) error {
-	if b.EventLog.Forget == nil {
+func (b *ownBackend) DeleteGroup(ctx context.Context, group string) error {
+	if b.EventLog.DeleteGroup == nil {
 		return nil
 	}
-	return b.EventLog.Forget(ctx, group)
+	return b.EventLog.DeleteGroup(ctx, group)
 }
 
 func (b *ownBackend) Close() error {

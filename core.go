@@ -49,6 +49,7 @@ type Core struct {
 	teamCaches  map[string]teamCache // by prefix
 	stop        context.CancelFunc   // of Run; nil before it
 	closed      bool
+	subscribers map[string]message.Subscriber // by group, from Run on
 	closing     sync.Once
 	closeErr    error
 }
@@ -212,9 +213,6 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.LogID() }
 
-// Forget removes a consumer group; what it had not finished is delivered to it no more. Processes that run it end with [ErrForgotten].
-func (c *Core) Forget(ctx context.Context, group string) error { return c.backend.Forget(ctx, group) }
-
 // Groups looks into the consumer groups and their dead letters, and changes them, whoever runs them. Who does notices within a third of
 // [Config.Lease].
 type Groups interface {
@@ -222,17 +220,19 @@ type Groups interface {
 	List(ctx context.Context) ([]GroupState, error)
 	// Rebuild has a group begin again with the first event of every chat; its dead letters go.
 	Rebuild(ctx context.Context, group string) error
-	// Letters yields a group's dead letters. Iteration stops at the first error.
-	Letters(ctx context.Context, group string) iter.Seq2[DeadLetter, error]
-	// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
-	Letter(ctx context.Context, group, id string) (DeadLetter, error)
+	// DeadLetters yields a group's dead letters. Iteration stops at the first error.
+	DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error]
+	// DeadLetter returns one dead letter, or [ErrDeadLetterNotFound] if there is none of that id.
+	DeadLetter(ctx context.Context, group, id string) (DeadLetter, error)
 	// Retry has a dead letter given to a handler again: in order if its chat is parked for it, which then flows again; otherwise out of
 	// order, and it stays a dead letter until a handler succeeds.
 	Retry(ctx context.Context, group, id string) error
 	// Drop removes a dead letter. A chat that is parked for it flows again, with the event after it.
 	Drop(ctx context.Context, group, id string) error
-	// Forget removes a group with its dead letters.
-	Forget(ctx context.Context, group string) error
+	// Delete removes a group with its dead letters: events that it has not finished are never delivered to it. Its subscriptions in running
+	// processes end with [ErrGroupDeleted]; a process subscribes to the group again, as a new one, when it is started again. [ErrGroupNotFound]
+	// is returned if there is none of that name.
+	Delete(ctx context.Context, group string) error
 }
 
 // What is known of consumer groups.
@@ -247,22 +247,22 @@ type (
 
 // Errors of consumer groups.
 var (
-	// ErrNoGroup is a consumer group that does not exist.
-	ErrNoGroup = pubsub.ErrNoGroup
-	// ErrNoLetter is a dead letter that does not exist.
-	ErrNoLetter = pubsub.ErrNoLetter
-	// ErrForgotten is a consumer group that was removed while it was run.
-	ErrForgotten = pubsub.ErrForgotten
-	// ErrNoGroups is a core whose groups cannot be looked into: it is not on Redis.
-	ErrNoGroups = errors.New("the core's groups are not in Redis")
+	// ErrGroupNotFound is returned when there is no consumer group of a name.
+	ErrGroupNotFound = pubsub.ErrGroupNotFound
+	// ErrDeadLetterNotFound is returned when there is no dead letter of an id.
+	ErrDeadLetterNotFound = pubsub.ErrDeadLetterNotFound
+	// ErrGroupDeleted is returned by Run when a consumer group was deleted while the process ran it.
+	ErrGroupDeleted = pubsub.ErrGroupDeleted
+	// ErrGroupsUnsupported is returned by Groups of a core on a custom event log, which keeps its groups elsewhere.
+	ErrGroupsUnsupported = errors.New("the consumer groups of a custom event log are kept elsewhere")
 )
 
-// Groups gives access to the consumer groups. [ErrNoGroups] if the core is in memory or on a log of the team's own.
+// Groups gives access to the consumer groups. [ErrGroupsUnsupported] is returned for a core on a custom event log.
 func (c *Core) Groups() (Groups, error) {
 	if g := c.backend.Groups(); g != nil {
 		return g, nil
 	}
-	return nil, ErrNoGroups
+	return nil, ErrGroupsUnsupported
 }
 
 // Stats are counts since the core was made.
@@ -274,6 +274,8 @@ type Stats struct {
 	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
 	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
 	Ghosts         uint64 // events that a stream told of and the log does not have
+	Unstreamed     uint64 // events that the log has and a stream did not tell of
+	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
 	LiveDropped    uint64 // live messages lost to slow listeners
 	LiveUnreadable uint64 // live payloads that are no event
 	CacheHits      uint64 // entities that were in the cache
@@ -298,6 +300,7 @@ func (c *Core) Stats() Stats {
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
+		Unstreamed: c.counters.Unstreamed.Load(), Held: c.counters.Held.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
 		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),

@@ -188,7 +188,7 @@ func firstLetter(groups chatcore.Groups, group string) chatcore.DeadLetter {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for range tick.C {
-		for letter, err := range groups.Letters(context.Background(), group) {
+		for letter, err := range groups.DeadLetters(context.Background(), group) {
 			if err != nil {
 				log.Fatal(err)
 			}

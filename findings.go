@@ -35,7 +35,6 @@ const (
 	fullClients               = 0.9       // of maxclients
 	slowPing, slowCommand     = 20 * time.Millisecond, 100 * time.Millisecond
 	staleReplica              = 10 * time.Second
-	staleGroup                = 5 * time.Minute
 	slotsOfACluster           = 16384
 )
 
@@ -243,17 +242,45 @@ func (f *findings) core(h Health) {
 	if h.Unlisted != nil {
 		f.add(Note, "groups_unknown", "", "the consumer groups are not known: "+h.Unlisted.Error(), "what they have not handled is not seen", "core groups list")
 	}
+	for _, s := range h.Stopped {
+		f.add(Warning, "group_stopped", "", fmt.Sprintf("this process delivers no more to group %s: %v", s.Group, s.Err), "its handlers are given nothing",
+			"start the process again if the group is to go on, as a new one")
+	}
 	for _, g := range h.Groups {
-		var oldest time.Duration
-		letters, parked := 0, 0
-		for _, lane := range g.Lanes {
-			oldest, letters, parked = max(oldest, lane.Age), letters+lane.Letters, parked+lane.Parked
+		f.group(g, h.Warn.withDefaults())
+	}
+}
+
+// group has the rules for a consumer group.
+func (f *findings) group(g GroupState, warn Thresholds) {
+	var sum LaneState
+	owned, full := false, 0
+	for _, lane := range g.Lanes {
+		sum.Age, sum.Lag = max(sum.Age, lane.Age), sum.Lag+lane.Lag
+		sum.Letters, sum.Parked, sum.Failing = sum.Letters+lane.Letters, sum.Parked+lane.Parked, sum.Failing+lane.Failing
+		owned = owned || lane.Owner != ""
+		if lane.LettersFull {
+			full++
 		}
-		if oldest >= staleGroup {
-			f.add(Warning, "group_behind", "", fmt.Sprintf("group %s has not handled what is %s old", g.Group, oldest.Round(time.Second)), "its handlers are too slow, or none runs", "core groups list --lanes; is the program running that subscribes under this name?")
-		}
-		if letters > 0 {
-			f.add(Warning, "dead_letters", "", fmt.Sprintf("group %s has %d dead letters, and %d chats wait for a decision about one", g.Group, letters, parked), "its handlers refused them for good", "core deadletters list "+g.Group)
-		}
+	}
+	behind := fmt.Sprintf("%d events wait for it, the oldest for %s", sum.Lag, sum.Age.Round(time.Second))
+	switch {
+	case g.Members == 0 && !owned:
+		f.add(Warning, "group_not_run", "", fmt.Sprintf("no process runs group %s; %s", g.Group, behind), "its handlers are given nothing, and its dead letters stay",
+			"start the program that subscribes under this name, or core groups delete "+g.Group+" --yes if there is none any more")
+	case sum.Age >= warn.LagAge || sum.Lag >= uint64(warn.Lag): //nolint:gosec // validated
+		f.add(Warning, "group_behind", "", fmt.Sprintf("group %s is behind: %s", g.Group, behind), "its handlers are too slow, or fail",
+			"core groups list --lanes; more processes, a larger InFlight, or faster handlers")
+	}
+	if sum.Letters > 0 {
+		f.add(Warning, "dead_letters", "", fmt.Sprintf("group %s has %d dead letters, and %d chats wait for a decision about one", g.Group, sum.Letters, sum.Parked), "its handlers refused them for good", "core deadletters list "+g.Group)
+	}
+	if full > 0 {
+		f.add(Danger, "dead_letters_full", "", fmt.Sprintf("group %s keeps no more dead letters on %d partitions", g.Group, full), "chats whose events its handlers refuse wait, with all that follows in them",
+			"core deadletters retry or drop, of "+g.Group+"; or a larger Config.DeadLetterBound")
+	}
+	if waiting := sum.Failing + sum.Parked; waiting >= warn.Waiting {
+		f.add(Warning, "chats_waiting", "", fmt.Sprintf("in group %s the next event of %d chats fails, and %d chats are parked", g.Group, sum.Failing, sum.Parked), "they go on when a handler succeeds, or somebody decides about a dead letter",
+			"core deadletters list "+g.Group+"; see what its handlers log")
 	}
 }

@@ -172,7 +172,7 @@ func openLog(
 	ctx context.Context, c Config, all clients, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter, w *watch,
 ) (*redis.Log, error) {
 	log, err := redis.Open(ctx, all.commands.UniversalClient, codec, redis.LogConfig{
-		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
+		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, StreamBound: 2 * c.StreamBound, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
 		Logger: c.Logger,
 	})
 	if err != nil {
@@ -186,11 +186,11 @@ func newLive(c Config, pubSub pubSubClient, keys redis.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.TypingMarks {
+func newTypingMarks(p parts, c Config, commands commandClient, keys redis.Keys) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
-	return redis.NewTypingMarks(commands.UniversalClient, keys)
+	return redis.NewTypingMarks(commands.UniversalClient, keys, c.TTL.Typing)
 }
 
 func newPresence(

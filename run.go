@@ -49,7 +49,8 @@ func (c *Core) Wait() error {
 // of the core runs any more.
 //
 // Run returns nil if it ended because ctx did, or by Close, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
-// [ErrForgotten] if a group was removed. A core runs once: it is [ErrRunning] while it runs, and [ErrClosed] afterwards.
+// [ErrGroupDeleted] if a group was deleted. A deleted group ends alone: the core goes on with the others, Health reports the group at once, and
+// Run returns the error when it ends, which it does at once if no group is left. A core runs once: it is [ErrRunning] while it runs, and [ErrClosed] afterwards.
 func (c *Core) Run(ctx context.Context) error {
 	ctx, err := c.begin(ctx)
 	if err != nil {
@@ -119,6 +120,7 @@ func (c *Core) route(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		c.keepSubscriber(s.group, subscriber)
 		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.traced(s), c.middlewares...); err != nil {
 			return err
 		}
@@ -141,7 +143,7 @@ func (c *Core) route(ctx context.Context) error {
 
 // pass removes a group that was of this run only. It need not have come to be.
 func (c *Core) pass(ctx context.Context, group string) error {
-	if err := c.backend.Forget(ctx, group); err != nil && !errors.Is(err, ErrNoGroup) {
+	if err := c.backend.DeleteGroup(ctx, group); err != nil && !errors.Is(err, ErrGroupNotFound) {
 		return err
 	}
 	return nil

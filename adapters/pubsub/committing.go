@@ -92,6 +92,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		s.mu.Unlock()
 		return
 	}
+	t.kept = a.deadLetters
 	t.answered(sent, s.config.Lease)
 	news := a.revision != t.revision
 	if a.lost {

@@ -28,10 +28,12 @@ type Counters struct {
 	Handled     atomic.Uint64 // finished by a handler
 	Unhandled   atomic.Uint64 // finished because the group has no handler for the type
 	DeadLetters atomic.Uint64 // set aside
+	Held        atomic.Uint64 // attempts after which a delivery was to be set aside, and was not for want of room
 	CaughtUp    atomic.Uint64 // events that were read back from the log
 	Fenced      atomic.Uint64 // lanes that another owner had taken when this one told what it had finished
 	Overrun     atomic.Uint64 // groups that were too far behind for a stream
 	Ghosts      atomic.Uint64 // events that a stream told of and the log does not have
+	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
 }
 
 // permanent marks an error that trying again will not mend.

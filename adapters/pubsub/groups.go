@@ -23,12 +23,14 @@ type Groups struct {
 	client  goredis.UniversalClient
 	lanes   []Lane
 	logID   string
+	backlog ports.Backlog
 	scripts scripts
 }
 
-// NewGroups looks at the groups of lanes through a client, which it does not close.
-func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string) *Groups {
-	return &Groups{client: client, lanes: lanes, logID: logID, scripts: newScripts()}
+// NewGroups looks at the groups of lanes through a client, which it does not close. backlog reads the log whose id logID is; it may be nil where
+// no lane carries a log.
+func NewGroups(client goredis.UniversalClient, lanes []Lane, logID string, backlog ports.Backlog) *Groups {
+	return &Groups{client: client, lanes: lanes, logID: logID, backlog: backlog, scripts: newScripts()}
 }
 
 func (g *Groups) store(group string) *groupStore {
@@ -43,7 +45,7 @@ type LaneState struct {
 	Until     time.Time     // when its lease ends unless it is renewed
 	Epoch     uint64        // of the last owner
 	Position  string        // stream id before which everything is finished, or waits in the log
-	Lag       uint64        // entries of the stream behind the position
+	Lag       uint64        // entries of the stream behind the position, and unfinished events of chats that catch up from the log
 	Oldest    time.Time     // append of the oldest of them; zero if there is none
 	Age       time.Duration // since then, by Redis's clock
 	Behind    int           // chats that catch up from the log
@@ -53,12 +55,15 @@ type LaneState struct {
 	Walked    int           // chats that were looked at, while all of them are
 	Chats     int           // to look at; 0 unless all of them are looked at
 	CatchesUp bool          // all chats are looked at, for those that are behind
+
+	LettersFull bool // its last owner keeps no more dead letters: what would become one is tried again, and its chat waits
 }
 
 // GroupState is where a group stands.
 type GroupState struct {
-	Group string
-	Lanes []LaneState
+	Group   string
+	Members int // processes that run it: their heartbeats have not expired
+	Lanes   []LaneState
 }
 
 // List tells where every group stands, by name.
@@ -85,20 +90,43 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	}
 	list := make([]GroupState, 0, len(states))
 	for _, s := range states {
+		var err error
+		if s.Members, err = g.members(ctx, s.Group); err != nil {
+			return nil, err
+		}
 		list = append(list, *s)
 	}
 	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
 	return list, nil
 }
 
+// members counts the members of a group whose heartbeats have not expired by Redis's clock.
+func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
+	var beats *goredis.ZSliceCmd
+	var now *goredis.TimeCmd
+	_, err = g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		beats, now = p.ZRangeWithScores(ctx, g.lanes[0].group(group).members, 0, -1), p.Time(ctx)
+		return nil
+	})
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	for _, beat := range beats.Val() {
+		if int64(beat.Score) > now.Val().UnixMilli() {
+			n++
+		}
+	}
+	return n, nil
+}
+
 func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
 	k := l.group(group)
-	var fields, left *goredis.MapStringStringCmd
+	var fields *goredis.MapStringStringCmd
 	var failing, letters *goredis.IntCmd
 	var now *goredis.TimeCmd
 	var stream *goredis.Cmd
 	_, err := g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, left, failing, letters = p.HGetAll(ctx, k.group), p.HGetAll(ctx, k.left), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
+		fields, failing, letters = p.HGetAll(ctx, k.group), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
 		stream = p.Do(ctx, "xinfo", "stream", l.Stream)
 		now = p.Time(ctx)
 		return nil
@@ -115,34 +143,32 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 		Stream: l.Stream, Partition: l.Partition, Epoch: number("epoch"), Position: values["position"],
 		Failing: int(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
 	}
-	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) { //nolint:gosec // a time
+	s.LettersFull = number("bound") > 0 && uint64(letters.Val()) >= number("bound") //nolint:gosec // a count
+	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) {    //nolint:gosec // a time
 		s.Owner, s.Until = values["owner"], until.UTC()
-	}
-	for _, as := range left.Val() {
-		if as == leftParked {
-			s.Parked++
-		} else {
-			s.Behind++
-		}
 	}
 	if s.CatchesUp {
 		walked, chats, _ := strings.Cut(values["walk"], ":")
 		s.Walked, _ = strconv.Atoi(walked)
 		s.Chats, _ = strconv.Atoi(chats)
 	}
-	if s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream); err != nil || s.Lag == 0 {
+	if s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream); err != nil {
 		return s, err
 	}
-	oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
-	if err != nil {
-		return s, ports.Unavailable(ctx, err)
+	if s.Lag > 0 {
+		oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
+		if err != nil {
+			return s, ports.Unavailable(ctx, err)
+		}
+		if len(oldest) == 0 { // what was behind the position was deleted
+			s.Lag = 0
+		} else {
+			id, _ := parseStreamID(oldest[0].ID)
+			s.Oldest = time.UnixMilli(int64(id.ms)).UTC() //nolint:gosec // a time
+			s.Age = max(now.Val().Sub(s.Oldest), 0)
+		}
 	}
-	if len(oldest) > 0 {
-		id, _ := parseStreamID(oldest[0].ID)
-		s.Oldest = time.UnixMilli(int64(id.ms)).UTC() //nolint:gosec // a time
-		s.Age = max(now.Val().Sub(s.Oldest), 0)
-	}
-	return s, nil
+	return s, g.countLeft(ctx, l, group, &s)
 }
 
 // lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is
@@ -194,11 +220,11 @@ func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64
 	}
 }
 
-// ErrNoGroup is a consumer group that does not exist.
-var ErrNoGroup = errors.New("no such consumer group")
+// ErrGroupNotFound is a consumer group that does not exist.
+var ErrGroupNotFound = errors.New("no such consumer group")
 
-// ErrNoLetter is a dead letter that does not exist.
-var ErrNoLetter = errors.New("no such dead letter")
+// ErrDeadLetterNotFound is a dead letter that does not exist.
+var ErrDeadLetterNotFound = errors.New("no such dead letter")
 
 func (g *Groups) exists(ctx context.Context, group string) error {
 	for _, l := range g.lanes {
@@ -218,12 +244,12 @@ func (g *Groups) absent(ctx context.Context, group string) error {
 	if err := g.store(group).intact(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %q", ErrNoGroup, group)
+	return fmt.Errorf("%w: %q", ErrGroupNotFound, group)
 }
 
-// Forget removes a group with its dead letters; what it had not finished is delivered to it no more. Processes that run it end with
-// [ErrForgotten]. A group of that name begins anew.
-func (g *Groups) Forget(ctx context.Context, group string) error {
+// Delete removes a group with its dead letters; events that it has not finished are never delivered to it. Subscriptions to it end with
+// [ErrGroupDeleted]. The next Subscribe under its name makes a new group.
+func (g *Groups) Delete(ctx context.Context, group string) error {
 	if err := g.exists(ctx, group); err != nil {
 		return err
 	}
@@ -263,8 +289,8 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 	return nil
 }
 
-// Letters yields a group's dead letters, those of a lane in the order in which they were set aside. Iteration stops at the first error.
-func (g *Groups) Letters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
+// DeadLetters yields a group's dead letters, those of a lane in the order in which they were set aside. Iteration stops at the first error.
+func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		if err := g.exists(ctx, group); err != nil {
 			yield(DeadLetter{}, err)
@@ -314,8 +340,8 @@ func (g *Groups) place(id string) (lane int, entry string, err error) {
 	return lane, entry, nil
 }
 
-// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
-func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, error) {
+// DeadLetter returns one dead letter. [ErrDeadLetterNotFound] if there is none of that id.
+func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
 	lane, entry, err := g.place(id)
 	if err != nil {
 		return DeadLetter{}, err

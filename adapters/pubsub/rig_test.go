@@ -174,12 +174,12 @@ func (i *instance) stop() {
 // crash takes its connections away for good: as far as Redis and other instances can tell it is gone.
 func (i *instance) crash() { _ = i.client.Close() }
 
-func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log.ID()) }
+func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log.ID(), r.log) }
 
 func (r *rig) letters(group string) []pubsub.DeadLetter {
 	r.t.Helper()
 	var letters []pubsub.DeadLetter
-	for letter, err := range r.groups().Letters(r.t.Context(), group) {
+	for letter, err := range r.groups().DeadLetters(r.t.Context(), group) {
 		if err != nil {
 			r.t.Fatal(err)
 		}

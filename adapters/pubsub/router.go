@@ -116,7 +116,8 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 	return nil
 }
 
-// Run reads until ctx ends, or until a [Subscriber] ends by itself: then all do, and it returns why.
+// Run reads until ctx ends, or until a [Subscriber] ends by itself. A group that was deleted ends alone: Run goes on as long as another one is
+// left, and returns [ErrGroupDeleted] with whatever else it returns at its end. Any other reason ends all groups.
 func (r *Router) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -133,7 +134,9 @@ func (r *Router) Run(ctx context.Context) error {
 			watching.Go(func() {
 				select {
 				case <-s.failed:
-					stop()
+					if err := s.Err(); !errors.Is(err, ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
+						stop()
+					}
 				case <-ctx.Done():
 				}
 			})

@@ -98,7 +98,7 @@ func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
 	}
 	s.mu.Unlock()
 	asked := time.Now()
-	tenures, errs := s.store.acquire(ctx, lanes, lost, s.instance, s.config.Lease)
+	tenures, errs := s.store.acquire(ctx, lanes, lost, memberInfo{s.instance, s.config.Lease, s.config.DeadLetterBound})
 	for i, found := range tenures {
 		switch err := errs[i]; {
 		case errors.Is(err, ports.ErrUnavailable):
@@ -123,6 +123,7 @@ func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, d
 	s.reading.Go(func() { s.follow(ctx, t) })
 	if l.logged() {
 		s.reading.Go(func() { s.catchUp(ctx, t) })
+		s.scans.wake()
 	}
 }
 

@@ -60,6 +60,10 @@ func (r RetryPolicy) delay(starts int) time.Duration {
 // setAside makes a dead letter of the head of a line, in the step in which it is finished or its chat parked.
 func (t *term) setAside(l *line, cause error) {
 	p, s := l.head, t.sub
+	if p.letter == "" && t.deadLettersFull() {
+		t.hold(l, cause)
+		return
+	}
 	d := letter{
 		Reason: cause.Error(), Attempts: p.starts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
 	}

@@ -12,8 +12,8 @@ import (
 
 // Reasons why a subscription ends by itself.
 var (
-	// ErrForgotten is a consumer group that was removed while it was read.
-	ErrForgotten = errors.New("consumer group forgotten")
+	// ErrGroupDeleted is returned when a consumer group was deleted while it was read.
+	ErrGroupDeleted = errors.New("consumer group deleted")
 	// ErrFenced is a change by an owner after which another came. It was not made.
 	ErrFenced = errors.New("another owner came since")
 	// errLostCommits is a Redis that no longer has what it acknowledged.
@@ -29,7 +29,7 @@ type station interface {
 	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
 	beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error)
 	// acquire takes lanes; lost tells of which something was lost that this instance had read. What is nil without an error is held by somebody else.
-	acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error)
+	acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error)
 	// commit makes the changes of several lanes. A change that was made before is found.
 	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
 	// release gives lanes back.
@@ -53,6 +53,13 @@ type station interface {
 	close() error
 }
 
+// memberInfo is what a member says of itself when it acquires.
+type memberInfo struct {
+	instance    string
+	lease       time.Duration
+	deadLetters int // that it keeps on a lane
+}
+
 // tenure is what an owner finds when it takes a lane.
 type tenure struct {
 	epoch    uint64
@@ -64,6 +71,8 @@ type tenure struct {
 	left     map[string]string   // chat → leftBehind or leftParked
 	failing  map[string]failure  // by chat
 	again    map[string]struct{} // ids of dead letters
+
+	deadLetters int // how many there are
 }
 
 // failure is how often handlers were started for the event after a chat's checkpoint.
@@ -99,6 +108,8 @@ type committed struct {
 	lost     bool     // the stream may have lost what was not finished
 	first    streamID // what is left of it then; zero if nothing is
 	err      error
+
+	deadLetters int // how many there are now
 }
 
 // storedLetter is a dead letter and its id.

@@ -78,7 +78,7 @@ func (s *groupStore) missing(ctx context.Context, l Lane) error {
 	if err := s.intact(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+	return fmt.Errorf("%w: %q on %s", ErrGroupDeleted, s.group, l.Stream)
 }
 
 // intact checks that every lane still carries the log. One that carries none cannot tell.
@@ -184,11 +184,11 @@ func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl 
 	return living, nil
 }
 
-func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error) {
+func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error) {
 	calls := make([]call, len(lanes))
 	for i, l := range lanes {
 		k := l.group(s.group)
-		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream}, []any{s.log(l), instance, lease.Milliseconds(), lost[i]}}
+		calls[i] = call{[]string{k.id, k.group, k.left, k.failing, k.again, l.Stream, k.dead}, []any{s.log(l), m.instance, m.lease.Milliseconds(), lost[i], m.deadLetters}}
 	}
 	tenures, errs := make([]*tenure, len(lanes)), make([]error, len(lanes))
 	bounded, cancel := timely(ctx)
@@ -204,27 +204,41 @@ func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, ins
 			errs[i] = s.verdict(ctx, lanes[i], status)
 			continue
 		}
-		tenures[i], errs[i] = readTenure(values)
+		if tenures[i], errs[i] = s.readTenure(ctx, lanes[i].group(s.group), values); errs[i] != nil {
+			tenures[i] = nil
+		}
 	}
 	return tenures, errs
 }
 
-func readTenure(values []any) (*tenure, error) {
+// readTenure reads the reply of the script, and in pages the hashes that are too large for it. Nobody but the owner adds to these.
+func (s *groupStore) readTenure(ctx context.Context, k groupKeys, values []any) (*tenure, error) {
 	text := func(i int) string {
 		t, _ := values[i].(string)
 		return t
 	}
 	t := &tenure{walk: text(3) != "", revision: text(4), before: text(5) != "", failing: make(map[string]failure)}
-	var errs [3]error
+	var errs [6]error
 	t.epoch, errs[0] = strconv.ParseUint(text(1), 10, 64)
 	t.position, errs[1] = parseStreamID(text(2))
 	t.end, errs[2] = parseStreamID(text(6))
-	t.left = pairs(values[7])
-	for chat, value := range pairs(values[8]) {
+	deadLetters, _ := values[7].(int64)
+	t.deadLetters = int(deadLetters)
+	hash := func(v any, key string) (map[string]string, error) {
+		if _, large := v.(int64); large {
+			return hashMap(ctx, s.client, key)
+		}
+		return pairs(v), nil
+	}
+	var failing, again map[string]string
+	t.left, errs[3] = hash(values[8], k.left)
+	failing, errs[4] = hash(values[9], k.failing)
+	again, errs[5] = hash(values[10], k.again)
+	for chat, value := range failing {
 		t.failing[chat] = parseFailure(value)
 	}
 	t.again = make(map[string]struct{})
-	for id := range pairs(values[9]) {
+	for id := range again {
 		t.again[id] = struct{}{}
 	}
 	return t, errors.Join(errs[:]...)
@@ -266,6 +280,9 @@ func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, 
 			continue
 		}
 		answers[i].revision, _ = values[1].(string)
+		if n, counted := values[3].(int64); counted {
+			answers[i].deadLetters = int(n)
+		}
 		if first, _ := values[2].(string); first != "" {
 			answers[i].lost = true
 			answers[i].first, _ = parseStreamID(first) // "-" if nothing is left
@@ -332,21 +349,19 @@ func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[stri
 	ctx, cancel := timely(ctx)
 	defer cancel()
 	k := l.group(s.group)
-	var lefts *goredis.MapStringStringCmd
-	var ids *goredis.StringSliceCmd
-	var walking *goredis.StringCmd
-	_, err = s.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		walking, lefts, ids = p.HGet(ctx, k.group, "walk"), p.HGetAll(ctx, k.left), p.HKeys(ctx, k.again)
-		return nil
-	})
+	walking, err := s.client.HGet(ctx, k.group, "walk").Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return false, nil, nil, unavailable(err)
 	}
-	again = make(map[string]struct{})
-	for _, id := range ids.Val() {
+	if left, err = hashMap(ctx, s.client, k.left); err != nil {
+		return false, nil, nil, err
+	}
+	ids, err := hashMap(ctx, s.client, k.again)
+	again = make(map[string]struct{}, len(ids))
+	for id := range ids {
 		again[id] = struct{}{}
 	}
-	return walking.Val() != "", lefts.Val(), again, nil
+	return walking != "", left, again, err
 }
 
 func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error) {

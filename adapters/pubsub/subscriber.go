@@ -63,6 +63,10 @@ type SubscriberConfig struct {
 	Drain time.Duration // how long handlers may still run at the end. Defaults to 30 s
 	Bound int           // entries that a stream keeps for groups that are behind; what is more they take from the log. Defaults to 100,000
 
+	// DeadLetterBound is how many dead letters the group keeps on a lane. Once it has them, what would become one is tried again instead, Retry.Max
+	// apart. Defaults to 10,000.
+	DeadLetterBound int
+
 	Counters *Counters    // Defaults to its own
 	Logger   *slog.Logger // Defaults to slog.Default
 }
@@ -119,6 +123,7 @@ func newSubscriber(c SubscriberConfig, store station) (*Subscriber, error) {
 	c.Lease = positive(c.Lease, 3*time.Second)
 	c.Drain = positive(c.Drain, 30*time.Second)
 	c.Bound = positive(c.Bound, 100_000)
+	c.DeadLetterBound = positive(c.DeadLetterBound, 10_000)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -174,7 +179,7 @@ func (s *Subscriber) remove(sub *subscription) {
 	}
 }
 
-// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ErrForgotten]. nil if none has.
+// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ErrGroupDeleted]. nil if none has.
 func (s *Subscriber) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

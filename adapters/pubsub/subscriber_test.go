@@ -113,12 +113,14 @@ func (c *carrier) consumer(handlers map[string]pubsub.Handler) message.NoPublish
 	return pubsub.NewConsumer(wireformat.New(), c.log.ID(), fixedClock{}, handlers, c.counters)
 }
 
-func (c *carrier) groups() *pubsub.Groups { return pubsub.NewGroups(c.client, c.lanes, c.log.ID()) }
+func (c *carrier) groups() *pubsub.Groups {
+	return pubsub.NewGroups(c.client, c.lanes, c.log.ID(), c.log)
+}
 
 func (c *carrier) letters(group string) []pubsub.DeadLetter {
 	c.t.Helper()
 	var letters []pubsub.DeadLetter
-	for letter, err := range c.groups().Letters(c.t.Context(), group) {
+	for letter, err := range c.groups().DeadLetters(c.t.Context(), group) {
 		if err != nil {
 			c.t.Fatal(err)
 		}
@@ -302,10 +304,10 @@ func TestForgetRemovesAGroup(t *testing.T) {
 	c := newCarrier(t)
 	c.send("m1")
 	c.run("g", c.consumer(nil))()
-	if err := c.groups().Forget(t.Context(), "g"); err != nil {
+	if err := c.groups().Delete(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.groups().Forget(t.Context(), "g"); !errors.Is(err, pubsub.ErrNoGroup) {
+	if err := c.groups().Delete(t.Context(), "g"); !errors.Is(err, pubsub.ErrGroupNotFound) {
 		t.Errorf("forgotten twice: %v", err)
 	}
 	for _, key := range c.client.Keys(t.Context(), "*:g:*:g").Val() {

@@ -13,9 +13,9 @@ import (
 	"chatcore/ports"
 )
 
-// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Three goroutines do its work, and two more for each
-// lane: run begins and ends it, commitLoop takes down what was finished, rule takes and gives back lanes; of each lane one follows the stream
-// and one catches up from the log.
+// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Four goroutines do its work, and two more for each
+// lane: run begins and ends it, commitLoop takes down what was finished, rule takes and gives back lanes, scanLoop compares heads with
+// checkpoints; of each lane one follows the stream and one catches up from the log.
 type subscription struct {
 	*Subscriber
 	group    string
@@ -28,6 +28,7 @@ type subscription struct {
 	once    sync.Once
 	commits *signal // there is something to take down
 	rules   *signal // there is something to decide about lanes
+	scans   *signal // a partition was acquired: its heads are to be compared
 
 	handlers context.Context // of messages: outlives the subscription by the drain
 	abandon  context.CancelFunc
@@ -81,7 +82,7 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
 		Subscriber: s, group: s.config.Group, instance: watermill.NewUUID(), counters: s.config.Counters,
 		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), halting: make(chan struct{}),
-		commits: newSignal(), rules: newSignal(),
+		commits: newSignal(), rules: newSignal(), scans: newSignal(),
 	}
 	for _, l := range lanes {
 		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int)})
@@ -189,6 +190,7 @@ func (s *subscription) run(ctx context.Context) {
 	defer stopControl()
 	var ruling, rest sync.WaitGroup
 	ruling.Go(func() { s.rule(reading) })
+	ruling.Go(func() { s.scanLoop(reading) })
 	rest.Go(func() { s.commitLoop(control) })
 	defer rest.Wait()
 

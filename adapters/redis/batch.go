@@ -117,6 +117,7 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 			start = end
 		}
 	}
+	b.args = append(b.args, l.bound)
 	return goredis.NewCmd(ctx, b.args...)
 }
 

@@ -7,6 +7,7 @@ import (
 
 	"chatcore/adapters/redis"
 	"chatcore/adapters/wireformat"
+	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
@@ -29,7 +30,7 @@ func TestInterrupted_Ports(t *testing.T) {
 	porttest.Interrupted(t, porttest.Stores{
 		Log: open(t, client, keys), Confirmer: confirming,
 		Effects: redis.NewEffects(client, keys, time.Hour), Effect: ports.Effect{Commands: []ports.Command{{"INCR", "interrupted"}}},
-		Values: redis.NewStore(client, keys), Limiter: redis.NewLimiter(client, keys), Typing: redis.NewTypingMarks(client, keys),
+		Values: redis.NewStore(client, keys), Limiter: redis.NewLimiter(client, keys), Typing: redis.NewTypingMarks(client, keys, domain.TypingTTL),
 		Presence: newPresence(t, client, keys), Sessions: redis.NewSessions(client, keys, porttest.SessionPolicy()),
 		Cache: redis.NewCache(client, keys), View: redis.NewUserChats(client, keys),
 		Hold: func() func() {

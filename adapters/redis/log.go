@@ -55,8 +55,11 @@ type LogConfig struct {
 	Durability Durability
 	Attempts   int           // of opening, while a part of Redis does not answer. Defaults to 10
 	Backoff    time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
-	Meter      metric.Meter  // Defaults to one that measures nothing
-	Logger     *slog.Logger
+	// StreamBound is about how many entries appends let a delivery stream have, for where no group runs that trims it. Groups that are further
+	// behind read the log. Defaults to 200,000.
+	StreamBound int
+	Meter       metric.Meter // Defaults to one that measures nothing
+	Logger      *slog.Logger
 }
 
 // Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given. It watches its servers
@@ -78,6 +81,7 @@ type Log struct {
 	ids, streams []any         // keys of each partition
 	places       []any         // the numbers from 1 to that of partitions, as text
 	header       []any         // what every append begins with: evalsha, the script's hash, the log id
+	bound        any           // what it ends with: entries that a delivery stream keeps
 	lanes        []*lane       // one, or one for each partition of a Cluster
 	tokens       *tokens
 	ctx          context.Context // of appends: no caller's, because a batch is many callers'
@@ -145,6 +149,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if err != nil {
 		return nil, err
 	}
+	l.bound = strconv.Itoa(positive(c.StreamBound, 200_000))
 	l.header = []any{"evalsha", l.scripts.append.Hash(), l.id}
 	return l, nil
 }

@@ -10,6 +10,7 @@ import (
 
 	"chatcore/adapters/redis"
 	"chatcore/adapters/wireformat"
+	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
@@ -67,7 +68,7 @@ func TestTypingMarks(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log, func(time.Duration)) {
 			keys := newKeys(t, redis.DefaultPartitions)
-			return redis.NewTypingMarks(client, keys), open(t, client, keys), forward(t, client, keys)
+			return redis.NewTypingMarks(client, keys, domain.TypingTTL), open(t, client, keys), forward(t, client, keys)
 		})
 	})
 }

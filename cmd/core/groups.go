@@ -15,7 +15,7 @@ import (
 
 func (c *cli) groups() *cobra.Command {
 	cmd := &cobra.Command{Use: "groups", Short: "See where consumer groups stand, and remove them"}
-	cmd.AddCommand(c.groupsList(), c.groupsForget())
+	cmd.AddCommand(c.groupsList(), c.groupsDelete())
 	return cmd
 }
 
@@ -34,9 +34,9 @@ func advised(err error) error {
 	switch {
 	case errors.Is(err, ports.ErrLogLost):
 		return fmt.Errorf("%w; run the command again if the log that is there now is the one you mean", err)
-	case errors.Is(err, chatcore.ErrNoGroup):
+	case errors.Is(err, chatcore.ErrGroupNotFound):
 		return fmt.Errorf("%w; core groups list shows those that there are", err)
-	case errors.Is(err, chatcore.ErrNoLetter):
+	case errors.Is(err, chatcore.ErrDeadLetterNotFound):
 		return fmt.Errorf("%w; it was handled or dropped meanwhile, or never was: core deadletters list shows those that there are", err)
 	}
 	return err
@@ -67,14 +67,15 @@ type laneView struct {
 }
 
 type groupView struct {
-	Group string `json:"group"`
+	Group   string `json:"group"`
+	Members int    `json:"members"` // processes that run it
 	standing
 	Owned int        `json:"owned"` // lanes that a process holds
 	Lanes []laneView `json:"lanes"`
 }
 
 func groupViewOf(g chatcore.GroupState) groupView {
-	v := groupView{Group: g.Group}
+	v := groupView{Group: g.Group, Members: g.Members}
 	for _, l := range g.Lanes {
 		lane := laneView{
 			Stream: l.Stream, Partition: l.Partition, Position: l.Position, Owner: l.Owner, LeaseUntil: l.Until, Epoch: l.Epoch,
@@ -201,21 +202,63 @@ func groupRows(list []chatcore.GroupState, lanes bool) [][]string {
 	return rows
 }
 
-func (c *cli) groupsForget() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
-		Use: "forget GROUP", Short: "Remove a group with its dead letters", Args: cobra.ExactArgs(1),
-		Long: "Remove a group with its dead letters: what it had not finished is delivered to it no more. Processes that run it end. The next\none that subscribes under its name begins anew.",
+// errUnsure is a command that cannot be undone and was not confirmed.
+var errUnsure = errors.New("nothing was changed: give --yes to do it")
+
+// yesFlag adds the confirmation of what cannot be undone.
+func yesFlag(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVar(yes, "yes", false, "do it; without this, what would happen is shown and nothing is changed")
+}
+
+// standingOf returns where a group stands on all lanes together.
+func standingOf(ctx context.Context, groups chatcore.Groups, group string) (groupView, error) {
+	list, err := groups.List(ctx)
+	if err != nil {
+		return groupView{}, err
+	}
+	for _, g := range list {
+		if g.Group == group {
+			return groupViewOf(g), nil
+		}
+	}
+	return groupView{}, fmt.Errorf("%w: %q", chatcore.ErrGroupNotFound, group)
+}
+
+func (c *cli) groupsDelete() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete GROUP --yes", Short: "Delete a group with its dead letters", Args: cobra.ExactArgs(1),
+		Long: "Delete a group with its dead letters: events that it has not finished are never delivered to it. Processes that run it go on with\n" +
+			"their other groups, and deliver nothing more to this one until they are started again; it is a new group then. Without --yes the\n" +
+			"command shows what would go, changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
-				if err := groups.Forget(cmd.Context(), args[0]); err != nil {
-					return err
-				}
-				view := struct {
-					Group     string `json:"group"`
-					Forgotten bool   `json:"forgotten"`
-				}{args[0], true}
-				return c.print(view, fmt.Sprintf("group %s is forgotten; processes that run it end", args[0]))
+				return c.deleteGroup(cmd.Context(), groups, args[0], yes)
 			})
 		},
-	})
+	}
+	yesFlag(cmd, &yes)
+	return c.jsonFlag(cmd)
+}
+
+func (c *cli) deleteGroup(ctx context.Context, groups chatcore.Groups, group string, yes bool) error {
+	if !yes {
+		v, err := standingOf(ctx, groups, group)
+		if err != nil {
+			return err
+		}
+		if !c.json {
+			fmt.Fprintf(c.out, "group %s would be deleted with its checkpoints and %s; %s would never be delivered to it, and %s would deliver to it no more\n",
+				group, count(v.DeadLetters, "dead letter"), count(int(v.Lag), "unfinished event"), count(v.Members, "running member")) //nolint:gosec // a count
+		}
+		return errUnsure
+	}
+	if err := groups.Delete(ctx, group); err != nil {
+		return err
+	}
+	view := struct {
+		Group   string `json:"group"`
+		Deleted bool   `json:"deleted"`
+	}{group, true}
+	return c.print(view, fmt.Sprintf("group %s is deleted; processes that run it deliver to it no more", group))
 }

@@ -119,6 +119,15 @@ func (s *shell) refused(want error, words string, args ...string) {
 	}
 }
 
+// unsure runs a command that cannot be undone without --yes: it says what would happen, and fails.
+func (s *shell) unsure(words string, args ...string) {
+	s.t.Helper()
+	out, _, err := s.try(args...)
+	if !errors.Is(err, errUnsure) || !strings.Contains(out, words) {
+		s.t.Errorf("core %s: %v, prints %q, want %q", strings.Join(args, " "), err, out, words)
+	}
+}
+
 // record is what a group was given, by chat in the order in which it came. It refuses messages that say "bad" until it is mended.
 type record struct {
 	mu     sync.Mutex
@@ -281,25 +290,30 @@ func TestAgesAreToldInTwoUnits(t *testing.T) {
 	}
 }
 
-func TestGroupsForgetRemovesAGroup(t *testing.T) {
+func TestGroupsDeleteRemovesAGroup(t *testing.T) {
 	s := newShell(t)
 	var r record
 	subscribe := func(core *chatcore.Core) error { return core.Subscribe("g", chatcore.On(r.take)) }
 	p := s.run(subscribe)
 	s.say("c", "bad", "after")
 	r.until(t, "c", "[1 3]")
-	if out := s.do("groups", "forget", "g"); !strings.Contains(out, "group g is forgotten") {
+	eventually(t, "the letter is there", func() bool { return len(s.letters("g")) == 1 })
+	s.unsure("group g would be deleted with its checkpoints and 1 dead letter", "groups", "delete", "g")
+	if after := s.group("g"); after["deadLetters"] != 1.0 || after["members"] != 1.0 {
+		t.Errorf("without --yes the group is %v", after)
+	}
+	if out := s.do("groups", "delete", "g", "--yes"); !strings.Contains(out, "group g is deleted") {
 		t.Errorf("it says %q", out)
 	}
-	if err := p.wait(); !errors.Is(err, chatcore.ErrForgotten) {
+	if err := p.wait(); !errors.Is(err, chatcore.ErrGroupDeleted) {
 		t.Errorf("the program ended with %v", err)
 	}
 	if g := s.group("g"); g != nil {
 		t.Errorf("there is %v", g)
 	}
-	s.refused(chatcore.ErrNoGroup, "core groups list", "groups", "forget", "g")
+	s.refused(chatcore.ErrGroupNotFound, "core groups list", "groups", "delete", "g", "--yes")
 	s.run(subscribe).end()
-	if got := s.json("groups", "forget", "g"); len(got) != 1 || got[0]["group"] != "g" || got[0]["forgotten"] != true {
+	if got := s.json("groups", "delete", "g", "--yes"); len(got) != 1 || got[0]["group"] != "g" || got[0]["deleted"] != true {
 		t.Errorf("it says %v", got)
 	}
 }

@@ -173,6 +173,10 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			_, _, _, err := s.Log.Heads(ctx, 0, 0)
 			return err
 		},
+		"Backlog.CompareHeads": func(ctx context.Context, _ int) error {
+			_, err := s.Log.CompareHeads(ctx, 0, "checkpoints", 0, 10)
+			return err
+		},
 		"Backlog.Encoded": func(ctx context.Context, _ int) error {
 			_, _, err := s.Log.Encoded(ctx, 0, "", []ports.Stretch{{Chat: a.chat, From: 1, Limit: 1}})
 			return err

@@ -1,5 +1,7 @@
 -- Uses a session: gives it if it is live, notes the use if that is due and, where there is another key for it, moves it there.
 --
+-- A session that was opened after now, because the clock was set back, is taken as opened now: it lives no longer than its lifetime from now on.
+--
 -- A session is live only with both its record and its field in the user's HASH, which names the record: to delete either is to close it, and
 -- a lost one brings nothing back. Its TTL ends it too; the times in the field hold where somebody has changed that.
 --
@@ -45,6 +47,10 @@ end
 local number, opened = string.match(field, ' (%d+) (%d+) %d+ %d+ %d+$')
 if due then
   seen = now
+  if tonumber(opened) > now then
+    ends = now + ends - tonumber(opened)
+    opened = string.format('%.0f', now)
+  end
   redis.call('PEXPIRE', record, string.format('%.0f', math.min(idle, ends - now)))
 end
 field = string.format('%s %s %s %.0f %.0f %.0f', key, number, opened, ends, seen, idle)
