@@ -77,7 +77,8 @@ type Config struct {
 	// EffectTTL is how long it is remembered that an effect was made (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
 
-	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
+	// Retry says how often, and when, a failed handler is started again. Defaults to 10 attempts over about three minutes: pauses from 500 ms,
+	// doubling up to 1 min. Transient failures are no attempts (see Transient).
 	Retry pubsub.RetryPolicy
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
 	LiveBuffer int

@@ -48,7 +48,9 @@ type LaneState struct {
 	Age       time.Duration // since then, by Redis's clock
 	Behind    int           // chats that catch up from the log
 	Parked    int           // chats that wait for a decision about a dead letter
-	Failing   int           // chats whose next event has failed
+	Failing   int           // chats whose next event has failed, or waits
+	Blocked   int           // chats that do not go on, though none of their events is a dead letter
+	Longest   []BlockedChat // the [MaxBlockedChats] of them that are blocked for the longest
 	Letters   int           // dead letters
 	Walked    int           // chats that were looked at, while all of them are
 	Chats     int           // to look at; 0 unless all of them are looked at
@@ -93,12 +95,12 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 
 func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
 	k := l.group(group)
-	var fields, left *goredis.MapStringStringCmd
-	var failing, letters *goredis.IntCmd
+	var fields, left, failing *goredis.MapStringStringCmd
+	var letters *goredis.IntCmd
 	var now *goredis.TimeCmd
 	var stream *goredis.Cmd
 	_, err := g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, left, failing, letters = p.HGetAll(ctx, k.group), p.HGetAll(ctx, k.left), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
+		fields, left, failing, letters = p.HGetAll(ctx, k.group), p.HGetAll(ctx, k.left), p.HGetAll(ctx, k.failing), p.XLen(ctx, k.dead)
 		stream = p.Do(ctx, "xinfo", "stream", l.Stream)
 		now = p.Time(ctx)
 		return nil
@@ -113,7 +115,7 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	}
 	s := LaneState{
 		Stream: l.Stream, Partition: l.Partition, Epoch: number("epoch"), Position: values["position"],
-		Failing: int(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
+		Failing: len(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
 	}
 	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) { //nolint:gosec // a time
 		s.Owner, s.Until = values["owner"], until.UTC()
@@ -125,6 +127,11 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 			s.Behind++
 		}
 	}
+	failures := make(map[string]failure, len(failing.Val()))
+	for chat, value := range failing.Val() {
+		failures[chat] = parseFailure(value)
+	}
+	s.Blocked, s.Longest = blockedChats(failures)
 	if s.CatchesUp {
 		walked, chats, _ := strings.Cut(values["walk"], ":")
 		s.Walked, _ = strconv.Atoi(walked)
@@ -230,7 +237,7 @@ func (g *Groups) Forget(ctx context.Context, group string) error {
 	for _, l := range g.lanes {
 		k := l.group(group)
 		if _, err := g.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members)
+			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members, k.declined)
 			p.SRem(ctx, k.groups, group)
 			return nil
 		}); err != nil {

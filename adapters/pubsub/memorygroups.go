@@ -18,6 +18,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 			Stream: memoryLane, Epoch: g.epoch, Position: g.position.String(), Lag: m.log.End() - g.position.n, Failing: len(g.failing),
 			Letters: len(g.letters), CatchesUp: g.walk != "",
 		}
+		s.Blocked, s.Longest = blockedChats(g.failing)
 		if g.running {
 			s.Owner = g.owner
 		}

@@ -25,6 +25,7 @@ const patience = 10 * time.Second
 // config is that of the shell's command lines, with a short lease and few attempts.
 func (s *shell) config() chatcore.Config {
 	c := chatcore.Config{RedisURL: os.Getenv("REDIS_URL"), Namespace: s.base[1], Partitions: 2, Lease: pubsub.MinLease, StopTimeout: time.Second}
+	c.Retry = pubsub.RetryPolicy{Attempts: 5, First: 10 * time.Millisecond}
 	c.Retry.Attempts, c.Retry.First = 2, time.Millisecond
 	return c
 }
