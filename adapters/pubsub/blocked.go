@@ -24,8 +24,6 @@ const (
 	BlockedSlow BlockReason = "slow"
 )
 
-var blockReasons = [...]BlockReason{BlockedTransient, BlockedNewer, BlockedSlow}
-
 // BlockedChat is a chat that does not go on, and why.
 type BlockedChat struct {
 	Chat   domain.ChatID // "" for entries of other programs
@@ -178,9 +176,10 @@ func parseFailure(s string) (f failure) {
 	f.seq = domain.Seq(seq)
 	f.starts, _ = strconv.Atoi(parts[1])
 	f.epoch, _ = strconv.ParseUint(parts[2], 10, 64)
-	if slices.Contains(blockReasons[:], BlockReason(parts[4])) {
+	switch reason := BlockReason(parts[4]); reason {
+	case BlockedTransient, BlockedNewer, BlockedSlow:
 		f.since, _ = strconv.ParseInt(parts[3], 10, 64)
-		f.reason, f.cause = BlockReason(parts[4]), parts[5]
+		f.reason, f.cause = reason, parts[5]
 	}
 	return f
 }

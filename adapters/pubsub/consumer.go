@@ -46,6 +46,7 @@ func (c *Counters) blocked(reason BlockReason) *atomic.Int64 {
 		return &c.BlockedNewer
 	case BlockedSlow:
 		return &c.BlockedSlow
+	case BlockedTransient:
 	}
 	return &c.BlockedTransient
 }

@@ -155,6 +155,10 @@ func otherPath(t *testing.T, letters pubsub.DeadLetters, handle message.NoPublis
 // TestOtherSubscribers_TransientFailuresAreNoAttempts has the same promise kept for a log with another delivery.
 func TestOtherSubscribers_TransientFailuresAreNoAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		pass := func(d time.Duration) {
+			time.Sleep(d)
+			synctest.Wait()
+		}
 		letters := &keptLetters{}
 		var starts, attempts atomic.Int64
 		down := atomic.Bool{}
@@ -173,27 +177,26 @@ func TestOtherSubscribers_TransientFailuresAreNoAttempts(t *testing.T) {
 			return nil
 		})
 		publish("held")
-		time.Sleep(20 * time.Minute)
-		synctest.Wait()
+		pass(20 * time.Minute)
 		if n := starts.Load(); n < 50 || attempts.Load() != 1 || letters.n.Load() != 0 {
 			t.Errorf("%d starts, the last was attempt %d; %d dead letters", n, attempts.Load(), letters.n.Load())
 		}
 		down.Store(false)
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		starts.Store(0)
 		publish("exits")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if n := starts.Load(); n != 3 || letters.n.Load() != 0 {
 			t.Errorf("a handler that exits is started %d times; %d dead letters", n, letters.n.Load())
 		}
 		publish("panics")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		if letters.n.Load() != 1 || letters.last.Attempts != 3 {
 			t.Errorf("dead letter %+v of %d", letters.last, letters.n.Load())
 		}
 		down.Store(true)
 		publish("at the end")
-		time.Sleep(time.Minute)
+		pass(time.Minute)
 		began := time.Now()
 		stop()
 		if took := time.Since(began); took > 10*time.Second || letters.n.Load() != 1 {
