@@ -116,7 +116,7 @@ func Permanent(err error) error { return pubsub.Permanent(err) }
 // stays nil.
 //
 // These errors are transient without the mark: [ports.ErrUnavailable], [ports.ErrOverloaded], [ports.ErrOutcomeUnknown],
-// [ports.ErrUnconfirmed], [ports.ErrConflict], [ports.ErrRateLimited] and [ports.ErrLogLost]. A handler that sends messages or records events must
+// [ports.ErrUnconfirmed], [ports.ErrConflict], [ports.ErrRateLimited], [ports.ErrEvicting], [ports.ErrLogLost] and [ports.ErrClosed]. A handler that sends messages or records events must
 // give them ids: after a lost outcome it is started again.
 func Transient(err error) error { return pubsub.Transient(err) }
 

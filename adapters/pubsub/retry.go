@@ -97,6 +97,8 @@ func IsTransient(err error) bool {
 	}
 	for _, known := range [...]error{
 		ports.ErrUnavailable, ports.ErrOverloaded, ports.ErrOutcomeUnknown, ports.ErrUnconfirmed, ports.ErrLogLost,
+		ports.ErrEvicting,    // until an operator changes the store's policy
+		ports.ErrClosed,      // this process ends; another one goes on
 		ports.ErrConflict,    // the entity was busy for longer than the command's own retries
 		ports.ErrRateLimited, // the limit's window passes
 	} {

@@ -106,6 +106,8 @@ func TestTransient_Classification(t *testing.T) {
 		{ports.ErrCorrupt, false},
 		{ports.ErrTooLarge, false},
 		{ports.ErrLogLost, true},
+		{ports.ErrEvicting, true},
+		{ports.Unavailable(context.Background(), ports.ErrClosed), true},
 		{pubsub.Transient(nil), false},
 		{fmt.Errorf("a: %w", pubsub.Transient(errDown)), true},
 		{errors.Join(errDown, ports.ErrUnavailable), true},
