@@ -105,8 +105,16 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
 		Group: s.group, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
-		Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
+		Slow: s.slow(), Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
 	}
+}
+
+// slow is how long a handler may run before its chat is reported, 0 for the default: a moment longer than its timeout.
+func (s *subscription) slow() time.Duration {
+	if s.timeout == 0 {
+		return 0
+	}
+	return s.timeout + time.Second
 }
 
 func (b *redisBackend) Groups() Groups {

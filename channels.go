@@ -21,6 +21,7 @@ type channels struct {
 	logger     *slog.Logger
 	unreadable *atomic.Uint64
 	told       atomic.Uint64 // messages that are dealt with
+	failed     atomic.Uint64 // calls of handlers that panicked or ended their goroutine
 
 	mu      sync.Mutex
 	going   map[*Subscription]struct{}
@@ -153,28 +154,31 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 		return nil, ErrClosed
 	}
 	c.going[s] = struct{}{}
-	c.running.Go(func() {
-		defer c.progress.made()
-		for msg := range messages {
-			c.tell(s, msg, handle)
-		}
-	})
+	eachMessage(&c.running, messages, func(msg *message.Message) { c.tell(s, msg, handle) }, c.progress.made)
 	return s, nil
 }
 
-// tell hands one message to the handler, whose panic does not end the process.
+// tell hands one message to the handler. Neither its panic nor its [runtime.Goexit] ends more than the call.
 func (c *channels) tell(s *Subscription, msg *message.Message, handle func(context.Context, []byte) bool) {
 	msg.Ack()
 	defer c.progress.made()
 	defer c.told.Add(1)
+	returned := false
 	defer func() {
+		if returned {
+			return
+		}
+		c.failed.Add(1)
 		if r := recover(); r != nil {
 			c.logger.ErrorContext(msg.Context(), "handler of a channel panicked", "channel", s.channel, "panic", r)
+			return
 		}
+		c.logger.ErrorContext(msg.Context(), "handler of a channel called runtime.Goexit", "channel", s.channel)
 	}()
 	if s.begin() && !handle(msg.Context(), msg.Payload) {
 		c.unreadable.Add(1)
 	}
+	returned = true
 }
 
 func (c *channels) all() []*Subscription {

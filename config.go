@@ -77,7 +77,8 @@ type Config struct {
 	// EffectTTL is how long it is remembered that an effect was made (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
 
-	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
+	// Retry says how often, and when, a failed handler is started again. Defaults to 10 attempts over about three minutes: pauses from 500 ms,
+	// doubling up to 1 min. Transient failures are no attempts (see Transient).
 	Retry pubsub.RetryPolicy
 	// DeadLetterBound is how many dead letters a group keeps on a partition. Where they are as many, what would become one more is tried again instead,
 	// Retry.Max apart: its chat waits until some are retried or dropped. Defaults to 10,000.

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/metric"
@@ -107,6 +108,7 @@ type subscription struct {
 	fromBeginning bool
 	poison        pubsub.Poison
 	inFlight      int
+	timeout       time.Duration // of a handler start; 0: none
 	passing       bool
 	err           error
 }
@@ -129,7 +131,9 @@ func newCore(
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
 		return telemetry.Counts{
-			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
+			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable, LiveFailed: s.LiveFailed,
+			Transient: s.Transient, Offered: s.Offered,
+			BlockedTransient: s.Blocked[BlockedTransient], BlockedNewer: s.Blocked[BlockedNewer], BlockedSlow: s.Blocked[BlockedSlow],
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked, SessionsUnreadable: s.SessionsUnreadable, SessionsNotLeft: s.SessionsNotLeft,
 			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
@@ -243,6 +247,20 @@ type (
 	LaneState = pubsub.LaneState
 	// DeadLetter is a delivery that was set aside.
 	DeadLetter = pubsub.DeadLetter
+	// BlockedChat is a chat that does not go on, though none of its events is a dead letter.
+	BlockedChat = pubsub.BlockedChat
+	// BlockReason says why.
+	BlockReason = pubsub.BlockReason
+)
+
+// Reasons why a chat is blocked.
+const (
+	// BlockedTransient is a chat whose handler keeps failing with transient errors.
+	BlockedTransient = pubsub.BlockedTransient
+	// BlockedNewer is a chat whose next event was written by a later version of the program.
+	BlockedNewer = pubsub.BlockedNewer
+	// BlockedSlow is a chat whose handler runs for long.
+	BlockedSlow = pubsub.BlockedSlow
 )
 
 // Errors of consumer groups.
@@ -270,6 +288,8 @@ type Stats struct {
 	Handled        uint64 // deliveries finished by a handler
 	Unhandled      uint64 // deliveries finished because their group has no handler for the type
 	DeadLetters    uint64 // deliveries set aside
+	Transient      uint64 // handler starts that failed transiently, which is no attempt
+	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
 	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
 	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
 	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
@@ -278,6 +298,7 @@ type Stats struct {
 	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
 	LiveDropped    uint64 // live messages lost to slow listeners
 	LiveUnreadable uint64 // live payloads that are no event
+	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
 	Limited        uint64 // calls that a limit refused
@@ -288,7 +309,15 @@ type Stats struct {
 	HelperFailures     uint64 // that a helper answered with a default
 	HelperUnreadable   uint64 // values and messages that helpers could not read and passed over
 
+	Blocked map[BlockReason]int64 // chats that this process delivers and that are blocked now
+
 	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
+}
+
+func (c *Core) blocked() map[BlockReason]int64 {
+	return map[BlockReason]int64{
+		BlockedTransient: c.counters.BlockedTransient.Load(), BlockedNewer: c.counters.BlockedNewer.Load(), BlockedSlow: c.counters.BlockedSlow.Load(),
+	}
 }
 
 // Stats gives the counts.
@@ -301,7 +330,8 @@ func (c *Core) Stats() Stats {
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		Unstreamed: c.counters.Unstreamed.Load(), Held: c.counters.Held.Load(),
-		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
+		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(), LiveFailed: c.counters.LiveFailed.Load() + c.Helpers.channels.failed.Load(),
+		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(),
 		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}

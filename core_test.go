@@ -17,7 +17,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // onEachBackend runs a test on Redis and in memory.
 func onEachBackend(t *testing.T, test func(t *testing.T, open func(chatcore.Config) *chatcore.Core)) {

@@ -109,7 +109,7 @@ func (d Definition[T]) Decode(e domain.Own) (T, error) {
 	case e.Type != d.typ:
 		return data, d.wrong(e.Version, "is of the type "+string(e.Type), nil)
 	case e.Version > d.version:
-		return data, d.wrong(e.Version, fmt.Sprintf("is of a later program; allowed: 1 to %d", d.version), nil)
+		return data, d.wrong(e.Version, fmt.Sprintf("is of a later program; allowed: 1 to %d", d.version), wireformat.ErrNewerVersion)
 	case e.Version < d.version:
 		var fields map[string]json.RawMessage
 		err := json.Unmarshal(raw, &fields)
@@ -178,13 +178,17 @@ type OwnDelivery[T any] struct {
 	Appended    time.Time
 }
 
-// On handles the events of the definition as [On] does those of the core. An event that cannot be read is set aside at once.
+// On handles the events of the definition as [On] does those of the core. An event that cannot be read becomes a dead letter at once, unless a later
+// version of the program wrote it: then its chat waits for a process that can read it.
 func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) error) SubscribeOption {
 	return func(s *subscription) {
 		s.handle(string(d.typ), func(ctx context.Context, in ports.Delivery) error {
 			own, _ := in.Event.(domain.Own)
 			data, err := d.Decode(own)
-			if err != nil {
+			switch {
+			case in.ID.Seq > 0 && errors.Is(err, wireformat.ErrNewerVersion):
+				return err
+			case err != nil:
 				return pubsub.Permanent(err)
 			}
 			return handle(ctx, OwnDelivery[T]{

@@ -272,6 +272,7 @@ func (f *findings) group(g GroupState, warn Thresholds) {
 		f.add(Warning, "group_behind", "", fmt.Sprintf("group %s is behind: %s", g.Group, behind), "its handlers are too slow, or fail",
 			"core groups list --lanes; more processes, a larger InFlight, or faster handlers")
 	}
+	f.blocked(g)
 	if sum.Letters > 0 {
 		f.add(Warning, "dead_letters", "", fmt.Sprintf("group %s has %d dead letters, and %d chats wait for a decision about one", g.Group, sum.Letters, sum.Parked), "its handlers refused them for good", "core deadletters list "+g.Group)
 	}
@@ -283,4 +284,47 @@ func (f *findings) group(g GroupState, warn Thresholds) {
 		f.add(Warning, "chats_waiting", "", fmt.Sprintf("in group %s the next event of %d chats fails, and %d chats are parked", g.Group, sum.Failing, sum.Parked), "they go on when a handler succeeds, or somebody decides about a dead letter",
 			"core deadletters list "+g.Group+"; see what its handlers log")
 	}
+}
+
+// blocked has the rules for chats that do not go on, one finding for each reason: it names the chat that is blocked for the longest.
+func (f *findings) blocked(g GroupState) {
+	for _, rule := range []struct {
+		reason            BlockReason
+		code, why, remedy string
+	}{
+		{BlockedTransient, "transient_failures", "the handler is started again until it succeeds; the chat's later events wait", "is what the handler needs reachable? the error names it"},
+		{BlockedNewer, "newer_event", "no running program that can read it has its partition; the chat's later events wait", "run the later version of the program"},
+		{BlockedSlow, "slow_handler", "order forbids another start beside it; the chat's later events wait", "bound it with HandlerTimeout, and have it heed its context; restart the process if it hangs"},
+	} {
+		var first *BlockedChat
+		named, blocked := 0, 0
+		for _, lane := range g.Lanes {
+			blocked += lane.Blocked
+			for i := range lane.Longest {
+				if chat := &lane.Longest[i]; chat.Reason == rule.reason {
+					if named++; first == nil || chat.Since.Before(first.Since) {
+						first = chat
+					}
+				}
+			}
+		}
+		if first == nil {
+			continue
+		}
+		f.add(Warning, rule.code, "", blockedText(g.Group, first, named, blocked), rule.why, rule.remedy)
+	}
+}
+
+func blockedText(group string, chat *BlockedChat, named, blocked int) string {
+	what := fmt.Sprintf("group %s: chat %s waits with seq %d since %s", group, chat.Chat, chat.Seq, chat.Since.UTC().Format(time.RFC3339))
+	if chat.Chat == "" {
+		what = fmt.Sprintf("group %s: the entries of other programs wait since %s", group, chat.Since.UTC().Format(time.RFC3339))
+	}
+	if chat.Error != "" {
+		what += ", the last error is: " + chat.Error
+	}
+	if blocked > 1 {
+		what += fmt.Sprintf("; %d of the group's chats are blocked, at least %d for this reason", blocked, named)
+	}
+	return what
 }

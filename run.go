@@ -121,7 +121,7 @@ func (c *Core) route(ctx context.Context) error {
 			return err
 		}
 		c.keepSubscriber(s.group, subscriber)
-		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.traced(s), c.middlewares...); err != nil {
+		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.bounded(s), c.middlewares...); err != nil {
 			return err
 		}
 	}
@@ -147,6 +147,14 @@ func (c *Core) pass(ctx context.Context, group string) error {
 		return err
 	}
 	return nil
+}
+
+// bounded is a group's handler with its timeout.
+func (c *Core) bounded(s *subscription) message.NoPublishHandlerFunc {
+	if s.timeout > 0 {
+		return pubsub.WithTimeout(s.timeout, c.traced(s))
+	}
+	return c.traced(s)
 }
 
 // traced is a group's handler, which continues the trace of each event.
@@ -187,11 +195,7 @@ func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
-		running.Go(func() {
-			for msg := range messages {
-				c.tell(ctx, typ, msg, handlers)
-			}
-		})
+		eachMessage(running, messages, func(msg *message.Message) { c.tell(ctx, typ, msg, handlers) }, func() {})
 	}
 	return nil
 }
@@ -208,17 +212,31 @@ func (c *Core) tell(ctx context.Context, typ string, msg *message.Message, handl
 	}
 	ctx, end := c.telemetry.Process(ctx, telemetry.Received{Type: typ, ID: in.ID, Seq: in.Seq, TraceParent: in.Meta.TraceParent})
 	defer end(nil)
-	for _, h := range handlers {
-		c.guard(ctx, typ, func() { h.handle(ctx, in) })
+	c.handleLive(ctx, typ, in, handlers)
+}
+
+// handleLive calls the handlers, one after another.
+func (c *Core) handleLive(ctx context.Context, typ string, in wireformat.Incoming, handlers []LiveHandler) {
+	for i, h := range handlers {
+		c.guard(ctx, typ, func() { h.handle(ctx, in) }, func() { c.handleLive(ctx, typ, in, handlers[i+1:]) })
 	}
 }
 
-// guard keeps a handler's panic from ending the process.
-func (c *Core) guard(ctx context.Context, typ string, call func()) {
+// guard keeps a handler's panic from ending the process. A handler that calls [runtime.Goexit] ends the goroutine: the rest is called before.
+func (c *Core) guard(ctx context.Context, typ string, call, rest func()) {
+	returned := false
 	defer func() {
+		if returned {
+			return
+		}
+		c.counters.LiveFailed.Add(1)
 		if r := recover(); r != nil {
 			c.config.Logger.ErrorContext(ctx, "live handler panicked", "channel", typ, "panic", r)
+			return
 		}
+		c.config.Logger.ErrorContext(ctx, "live handler called runtime.Goexit", "channel", typ)
+		rest()
 	}()
 	call()
+	returned = true
 }

@@ -221,6 +221,9 @@ var (
 	ErrOverloaded = errors.New("event log overloaded")
 	// ErrUnconfirmed is an append that not enough replicas have confirmed in time; the error is an [*UnconfirmedError].
 	ErrUnconfirmed = errors.New("append not confirmed by replicas")
+	// ErrEvicting is returned by durable writes while the store may evict keys of the log to make room; nothing was appended. They work again once its
+	// operator has changed that.
+	ErrEvicting = errors.New("store evicts keys of the log")
 	// ErrTooLarge is an event of more than [domain.MaxEventBytes].
 	ErrTooLarge = errors.New("event too large")
 )

@@ -132,6 +132,8 @@ func (s *subscription) lose(t *term, err error) {
 	for chat, l := range t.lines {
 		if l.flying {
 			t.earlier[chat]++
+		} else {
+			s.unreserve(l)
 		}
 	}
 	if t.others.flying && !s.config.Unordered {

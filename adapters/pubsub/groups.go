@@ -50,7 +50,9 @@ type LaneState struct {
 	Age       time.Duration // since then, by Redis's clock
 	Behind    int           // chats that catch up from the log
 	Parked    int           // chats that wait for a decision about a dead letter
-	Failing   int           // chats whose next event has failed
+	Failing   int           // chats whose next event has failed, or waits
+	Blocked   int           // chats that do not go on, though none of their events is a dead letter
+	Longest   []BlockedChat // the [MaxBlockedChats] of them that are blocked for the longest
 	Letters   int           // dead letters
 	Walked    int           // chats that were looked at, while all of them are
 	Chats     int           // to look at; 0 unless all of them are looked at
@@ -122,11 +124,11 @@ func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
 func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
 	k := l.group(group)
 	var fields *goredis.MapStringStringCmd
-	var failing, letters *goredis.IntCmd
+	var letters *goredis.IntCmd
 	var now *goredis.TimeCmd
 	var stream *goredis.Cmd
 	_, err := g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, failing, letters = p.HGetAll(ctx, k.group), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
+		fields, letters = p.HGetAll(ctx, k.group), p.XLen(ctx, k.dead)
 		stream = p.Do(ctx, "xinfo", "stream", l.Stream)
 		now = p.Time(ctx)
 		return nil
@@ -141,11 +143,14 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	}
 	s := LaneState{
 		Stream: l.Stream, Partition: l.Partition, Epoch: number("epoch"), Position: values["position"],
-		Failing: int(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
+		Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
 	}
 	s.LettersFull = number("bound") > 0 && uint64(letters.Val()) >= number("bound") //nolint:gosec // a count
 	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) {    //nolint:gosec // a time
 		s.Owner, s.Until = values["owner"], until.UTC()
+	}
+	if err := g.readFailing(ctx, k, &s); err != nil {
+		return s, err
 	}
 	if s.CatchesUp {
 		walked, chats, _ := strings.Cut(values["walk"], ":")
@@ -168,7 +173,23 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 			s.Age = max(now.Val().Sub(s.Oldest), 0)
 		}
 	}
-	return s, g.countLeft(ctx, l, group, &s)
+	err = g.countLeft(ctx, l, group, &s)
+	return s, err
+}
+
+// readFailing fills in how many chats fail and which of them are blocked for the longest. It reads the hash in pages.
+func (g *Groups) readFailing(ctx context.Context, k groupKeys, s *LaneState) error {
+	fields, err := hashMap(ctx, g.client, k.failing)
+	if err != nil {
+		return err
+	}
+	failures := make(map[string]failure, len(fields))
+	for chat, value := range fields {
+		failures[chat] = parseFailure(value)
+	}
+	s.Failing = len(failures)
+	s.Blocked, s.Longest = blockedChats(failures)
+	return nil
 }
 
 // lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is
@@ -256,7 +277,7 @@ func (g *Groups) Delete(ctx context.Context, group string) error {
 	for _, l := range g.lanes {
 		k := l.group(group)
 		if _, err := g.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members)
+			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members, k.declined)
 			p.SRem(ctx, k.groups, group)
 			return nil
 		}); err != nil {

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	redistest.Main(m, goleak.IgnoreTopFunction("github.com/ThreeDotsLabs/watermill/pubsub/tests.TestReconnect.func2")) // waits for a channel that is never closed
 }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()

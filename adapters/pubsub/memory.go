@@ -135,15 +135,15 @@ func (s *memoryStation) lay(_ context.Context, _ Lane, heads []ports.ChatHead, l
 	return !last, nil
 }
 
-func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl time.Duration) ([]string, error) {
+func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl time.Duration, _ []string, _ time.Duration) (members, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()
 	if g == nil {
-		return nil, s.forgotten()
+		return members{}, s.forgotten()
 	}
 	g.running = ttl > 0
-	return []string{instance}, nil
+	return members{living: []string{instance}}, nil
 }
 
 func (s *memoryStation) acquire(_ context.Context, _ []Lane, _ []bool, m memberInfo) ([]*tenure, []error) {

@@ -19,6 +19,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 			Letters: len(g.letters), LettersFull: g.bound > 0 && len(g.letters) >= g.bound, CatchesUp: g.walk != "",
 		}
 		members := 0
+		s.Blocked, s.Longest = blockedChats(g.failing)
 		if g.running {
 			s.Owner, members = g.owner, 1
 		}

@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"chatcore/domain"
@@ -26,8 +25,9 @@ type station interface {
 	create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error)
 	// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
 	lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error)
-	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
-	beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error)
+	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and returns the members. The instance declines the streams for
+	// coolDown.
+	beat(ctx context.Context, first Lane, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error)
 	// acquire takes lanes; lost tells of which something was lost that this instance had read. What is nil without an error is held by somebody else.
 	acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error)
 	// commit makes the changes of several lanes. A change that was made before is found.
@@ -73,19 +73,6 @@ type tenure struct {
 	again    map[string]struct{} // ids of dead letters
 
 	deadLetters int // how many there are
-}
-
-// failure is how often handlers were started for the event after a chat's checkpoint.
-type failure struct {
-	seq    domain.Seq
-	starts int
-}
-
-func (f failure) String() string { return fmt.Sprintf("%d:%d", f.seq, f.starts) }
-
-func parseFailure(s string) (f failure) {
-	_, _ = fmt.Sscanf(s, "%d:%d", &f.seq, &f.starts) // of somebody else's: as if it had not failed
-	return f
 }
 
 // change is what an owner has to take down, as one commit.

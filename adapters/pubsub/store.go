@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -170,18 +171,41 @@ func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, la
 	return status == 1 && !last, s.verdict(ctx, l, status)
 }
 
-func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
+func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
 	k := first.group(s.group)
-	living, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group}, instance, ttl.Milliseconds()).StringSlice()
-	switch {
-	case err != nil:
-		return nil, unavailable(err)
-	case len(living) == 0 && ttl > 0: // not even this one
-		return nil, s.missing(ctx, first)
+	args := []any{instance, ttl.Milliseconds(), coolDown.Milliseconds()}
+	for _, stream := range declined {
+		args = append(args, stream)
 	}
-	return living, nil
+	reply, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group, k.declined}, args...).Slice()
+	if err != nil {
+		return members{}, unavailable(err)
+	}
+	now := members{living: texts(reply[0])}
+	if len(now.living) == 0 && ttl > 0 { // not even this one
+		return members{}, s.missing(ctx, first)
+	}
+	for _, entry := range texts(reply[1]) {
+		member, stream, _ := strings.Cut(entry, " ")
+		if now.declined == nil {
+			now.declined = make(map[string][]string)
+		}
+		now.declined[stream] = append(now.declined[stream], member)
+	}
+	return now, nil
+}
+
+// texts reads a list of strings within a script's reply.
+func texts(v any) []string {
+	list, _ := v.([]any)
+	all := make([]string, 0, len(list))
+	for _, item := range list {
+		text, _ := item.(string)
+		all = append(all, text)
+	}
+	return all
 }
 
 func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error) {

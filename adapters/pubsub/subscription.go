@@ -38,6 +38,7 @@ type subscription struct {
 	lanes    []*laneState
 	ready    queue
 	flying   int
+	inFlight flightList
 	finished int // since the last commit
 	stopped  bool
 	failure  error
@@ -52,6 +53,10 @@ type laneState struct {
 	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
 	lost    bool           // of what the last term had read, and nobody knows what
 	trimmed time.Time
+
+	unreserved    map[string]failure // by chat: starts of earlier terms that Redis counts and that were no attempts
+	declinedUntil time.Time          // by this instance, because of an event that it cannot read
+	declines      bool               // the other members do not know yet
 }
 
 // queue is lines that are ready, first in, first out.
@@ -85,7 +90,7 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 		commits: newSignal(), rules: newSignal(), scans: newSignal(),
 	}
 	for _, l := range lanes {
-		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int)})
+		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int), unreserved: make(map[string]failure)})
 	}
 	return sub
 }
@@ -272,7 +277,7 @@ func (s *subscription) leave(ctx context.Context) {
 		return
 	}
 	err := s.store.release(ctx, lanes, epochs)
-	_, beatErr := s.store.beat(ctx, s.lanes[0].Lane, s.instance, 0)
+	_, beatErr := s.store.beat(ctx, s.lanes[0].Lane, s.instance, 0, nil, s.config.CoolDown)
 	if err := errors.Join(err, beatErr); err != nil {
 		s.config.Logger.Warn("lanes are given back by the end of their leases only", "group", s.group, "error", err)
 	}

@@ -98,7 +98,12 @@ func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time
 		room: newSignal(), more: newSignal(),
 	}
 	t.lapse = time.AfterFunc(time.Until(deadline), s.recall)
-	t.others = &line{term: t}
+	t.others = &line{term: t, key: ""}
+	if _, known := t.failing[""]; known { // of an earlier owner
+		delete(t.failing, "")
+		t.others.failed = true
+		t.touch(t.others)
+	}
 	if len(found.again) > 0 {
 		t.revision = "" // they are read with the first commit
 	}
@@ -245,8 +250,9 @@ func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 // enqueue adds the next event of a chat.
 func (t *term) enqueue(l *line, p *parcel) {
 	if f, failed := t.failing[l.chat]; failed && f.seq == p.seq {
-		p.starts, l.failed = f.starts, true
+		p.starts, p.reserved, l.failed = f.starts, f.epoch, true
 		delete(t.failing, l.chat)
+		t.inherit(l, f)
 	}
 	l.push(p)
 }

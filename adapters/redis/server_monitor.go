@@ -19,7 +19,7 @@ import (
 
 var (
 	// ErrEvicting is returned by appends while a server of the log may evict keys of it to make room.
-	ErrEvicting = errors.New("redis evicts keys of the log")
+	ErrEvicting = ports.ErrEvicting
 	// ErrFull is returned for writes that Redis refuses because it is at its maxmemory, and by [Log.Probe] until there is room again.
 	ErrFull = errors.New("redis is at its memory limit")
 )

@@ -50,6 +50,7 @@ type standing struct {
 	Parked      int       `json:"parked"`
 	Behind      int       `json:"behind"`
 	Failing     int       `json:"failing"`
+	Blocked     int       `json:"blocked"`
 	DeadLetters int       `json:"deadLetters"`
 	CatchesUp   bool      `json:"catchesUp"`
 	Walked      int       `json:"walked"`
@@ -60,10 +61,19 @@ type laneView struct {
 	Stream    string `json:"stream"`
 	Partition int    `json:"partition"` // -1: entries of other programs only
 	standing
-	Position   string    `json:"position"`
-	Owner      string    `json:"owner,omitempty"`
-	LeaseUntil time.Time `json:"leaseUntil,omitzero"`
-	Epoch      uint64    `json:"epoch"`
+	Longest    []blockedView `json:"longestBlocked,omitempty"`
+	Position   string        `json:"position"`
+	Owner      string        `json:"owner,omitempty"`
+	LeaseUntil time.Time     `json:"leaseUntil,omitzero"`
+	Epoch      uint64        `json:"epoch"`
+}
+
+type blockedView struct {
+	Chat   string    `json:"chat"` // "" for entries of other programs
+	Seq    uint64    `json:"seq"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	Error  string    `json:"error,omitempty"`
 }
 
 type groupView struct {
@@ -80,9 +90,12 @@ func groupViewOf(g chatcore.GroupState) groupView {
 		lane := laneView{
 			Stream: l.Stream, Partition: l.Partition, Position: l.Position, Owner: l.Owner, LeaseUntil: l.Until, Epoch: l.Epoch,
 			standing: standing{
-				Lag: l.Lag, Oldest: l.Oldest, AgeSeconds: l.Age.Seconds(), Parked: l.Parked, Behind: l.Behind, Failing: l.Failing, DeadLetters: l.Letters,
+				Lag: l.Lag, Oldest: l.Oldest, AgeSeconds: l.Age.Seconds(), Parked: l.Parked, Behind: l.Behind, Failing: l.Failing, Blocked: l.Blocked, DeadLetters: l.Letters,
 				CatchesUp: l.CatchesUp, Walked: l.Walked, Chats: l.Chats,
 			},
+		}
+		for _, b := range l.Longest {
+			lane.Longest = append(lane.Longest, blockedView{string(b.Chat), uint64(b.Seq), string(b.Reason), b.Since, b.Error})
 		}
 		v.Lanes = append(v.Lanes, lane)
 		v.add(lane.standing)
@@ -101,6 +114,7 @@ func (s *standing) add(more standing) {
 	s.Parked += more.Parked
 	s.Behind += more.Behind
 	s.Failing += more.Failing
+	s.Blocked += more.Blocked
 	s.DeadLetters += more.DeadLetters
 	s.CatchesUp = s.CatchesUp || more.CatchesUp
 	s.Walked += more.Walked
@@ -116,7 +130,7 @@ func (s *standing) cells() []string {
 		walk = fmt.Sprintf("%d/%d", s.Walked, s.Chats)
 	}
 	return []string{
-		strconv.FormatUint(s.Lag, 10), oldest, strconv.Itoa(s.Parked), strconv.Itoa(s.Behind), strconv.Itoa(s.Failing), strconv.Itoa(s.DeadLetters), walk,
+		strconv.FormatUint(s.Lag, 10), oldest, strconv.Itoa(s.Parked), strconv.Itoa(s.Behind), strconv.Itoa(s.Failing), strconv.Itoa(s.Blocked), strconv.Itoa(s.DeadLetters), walk,
 	}
 }
 
@@ -142,6 +156,7 @@ func (c *cli) groupsList() *cobra.Command {
 		Use: "list", Short: "Show where every group stands", Args: cobra.NoArgs,
 		Long: "Show where every group stands: how many entries of the delivery streams it has not finished and the age of the oldest, chats\n" +
 			"that are parked until somebody decides about a dead letter, chats that catch up from the log, chats whose next event has failed,\n" +
+			"chats that are blocked by transient failures, by an event of a later version or by a handler that runs for long (a second table names them),\n" +
 			"dead letters, chats that were looked at of all while it looks for those that are behind, and how many lanes a process holds.\n" +
 			"A lane is a partition's stream, or the one of other programs (\"others\"). --lanes shows each; --json always does.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -157,7 +172,10 @@ func (c *cli) groupsList() *cobra.Command {
 					fmt.Fprintln(c.out, "there is no consumer group yet; each begins with the first process that subscribes")
 					return nil
 				}
-				return c.table(groupRows(list, lanes))
+				if err := c.table(groupRows(list, lanes)); err != nil {
+					return err
+				}
+				return c.blockedTable(list)
 			})
 		},
 	}
@@ -175,7 +193,7 @@ func (c *cli) printGroups(list []chatcore.GroupState) error {
 }
 
 func groupRows(list []chatcore.GroupState, lanes bool) [][]string {
-	head := []string{"GROUP", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "DEAD", "WALKED", "OWNED"}
+	head := []string{"GROUP", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "BLOCKED", "DEAD", "WALKED", "OWNED"}
 	if lanes {
 		head = append(head, "POSITION", "EPOCH", "OWNER")
 	}
@@ -200,6 +218,27 @@ func groupRows(list []chatcore.GroupState, lanes bool) [][]string {
 		}
 	}
 	return rows
+}
+
+// blockedTable names the chats that are blocked for the longest.
+func (c *cli) blockedTable(list []chatcore.GroupState) error {
+	rows := [][]string{{"GROUP", "BLOCKED CHAT", "SEQ", "REASON", "SINCE", "ERROR"}}
+	for _, g := range list {
+		for _, l := range g.Lanes {
+			for _, b := range l.Longest {
+				chat := plain(string(b.Chat))
+				if b.Chat == "" {
+					chat = "(others)"
+				}
+				rows = append(rows, []string{g.Group, chat, strconv.FormatUint(uint64(b.Seq), 10), string(b.Reason), b.Since.Format(time.RFC3339), short(plain(b.Error))})
+			}
+		}
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	fmt.Fprintln(c.out)
+	return c.table(rows)
 }
 
 // errUnsure is a command that cannot be undone and was not confirmed.
