@@ -22,15 +22,16 @@ import (
 // interrupted is a log on which something happens just before an append.
 type interrupted struct {
 	*memory.Log
-	before  func(a ports.Append) error // once; its error is that of the append
+	before  atomic.Pointer[func(ports.Append) error] // once; its error is that of the append
 	appends atomic.Int64
 }
 
+func (l *interrupted) interrupt(before func(ports.Append) error) { l.before.Store(&before) }
+
 func (l *interrupted) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
 	l.appends.Add(1)
-	if before := l.before; before != nil {
-		l.before = nil
-		if err := before(a); err != nil {
+	if before := l.before.Swap(nil); before != nil {
+		if err := (*before)(a); err != nil {
 			return ports.Appended{}, err
 		}
 	}
@@ -100,11 +101,11 @@ func TestMarkRead_JoinsDuringAppend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
 		var late <-chan outcome
-		r.log.before = func(ports.Append) error {
+		r.log.interrupt(func(ports.Append) error {
 			late = r.mark(t.Context(), "m4", "")
 			time.Sleep(time.Second)
 			return nil
-		}
+		})
 		if first := <-r.mark(t.Context(), "m2", ""); first.err != nil || !first.done.Changed {
 			t.Errorf("the first mark: %+v", first)
 		}
@@ -143,11 +144,11 @@ func TestMarkRead_LeadersOwnTrouble(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRoom(t)
 				var follower, second <-chan outcome
-				r.log.before = func(ports.Append) error {
+				r.log.interrupt(func(ports.Append) error {
 					follower, second = r.mark(t.Context(), "m4", ""), r.mark(t.Context(), "m1", "")
 					synctest.Wait()
 					return test.before(t, r)
-				}
+				})
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
 				leader := <-r.mark(ctx, "m2", "id")
@@ -199,10 +200,10 @@ func TestMarkRead_LeaderIsDuplicate(t *testing.T) {
 		leader := r.mark(t.Context(), "m2", "id")
 		synctest.Wait()
 		follower := r.mark(t.Context(), "m4", "")
-		r.log.before = func(ports.Append) error {
+		r.log.interrupt(func(ports.Append) error {
 			_, err := r.other.MarkRead(t.Context(), app.MarkRead{Chat: "c", By: "ann", MessageID: "m2", Command: "id"})
 			return err
-		}
+		})
 		if got := <-leader; got.err != nil || got.done != (app.Done{Seq: 9, Changed: true, Duplicate: true}) {
 			t.Errorf("the leader: %+v", got)
 		}
@@ -217,13 +218,13 @@ func TestMarkRead_LogFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
 		var followers []<-chan outcome
-		r.log.before = func(ports.Append) error {
+		r.log.interrupt(func(ports.Append) error {
 			for range 50 {
 				followers = append(followers, r.mark(t.Context(), "m2", ""))
 			}
 			synctest.Wait()
 			return ports.ErrOutcomeUnknown
-		}
+		})
 		if leader := <-r.mark(t.Context(), "m2", ""); !errors.Is(leader.err, ports.ErrOutcomeUnknown) {
 			t.Errorf("the leader: %+v", leader)
 		}
