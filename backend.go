@@ -27,6 +27,7 @@ type backend interface {
 	Live() message.Subscriber
 	LiveDropped() uint64
 	LiveQueued() uint64 // handed to listeners so far
+	Refused() uint64    // announcements that Redis refused after the append
 	Groups() Groups     // nil if subscribers are not the core's own
 	DeleteGroup(ctx context.Context, group string) error
 	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
@@ -77,6 +78,7 @@ func (b *redisBackend) LogID() string            { return b.log.ID() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
 func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
 func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
+func (b *redisBackend) Refused() uint64          { return b.log.Refused() }
 
 func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
 
@@ -145,6 +147,7 @@ func (b *memoryBackend) Topics() []string                { return []string{b.del
 func (b *memoryBackend) Live() message.Subscriber        { return b.live }
 func (b *memoryBackend) LiveDropped() uint64             { return b.live.Dropped() }
 func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
+func (b *memoryBackend) Refused() uint64                 { return 0 }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
 func (b *memoryBackend) Groups() Groups                  { return b.delivery }
 
@@ -174,6 +177,7 @@ func (b *ownBackend) LogID() string                   { return b.ID }
 func (b *ownBackend) Topics() []string                { return b.Streams }
 func (b *ownBackend) Live() message.Subscriber        { return b.EventLog.Live }
 func (b *ownBackend) LiveDropped() uint64             { return 0 }
+func (b *ownBackend) Refused() uint64                 { return 0 }
 func (b *ownBackend) LiveQueued() uint64              { return 0 }
 func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
 func (b *ownBackend) Groups() Groups                  { return nil }

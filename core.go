@@ -98,7 +98,12 @@ var (
 	// ErrFull is returned by writes that Redis refuses because it is at its maxmemory, and by [Core.Health] as the reason not to be ready until less
 	// than 95 % of it is used.
 	ErrFull = redis.ErrFull
+	// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*RightsError].
+	ErrNoPermission = redis.ErrNoPermission
 )
+
+// RightsError names the rights that a Redis user lacks.
+type RightsError = redis.RightsError
 
 // subscription is one consumer group as it was asked for.
 type subscription struct {
@@ -299,6 +304,7 @@ type Stats struct {
 	LiveDropped    uint64 // live messages lost to slow listeners
 	LiveUnreadable uint64 // live payloads that are no event
 	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
+	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
 	Limited        uint64 // calls that a limit refused
@@ -331,7 +337,7 @@ func (c *Core) Stats() Stats {
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		Unstreamed: c.counters.Unstreamed.Load(), Held: c.counters.Held.Load(),
 		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(), LiveFailed: c.counters.LiveFailed.Load() + c.Helpers.channels.failed.Load(),
-		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(),
+		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(), Refused: c.backend.Refused(),
 		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}

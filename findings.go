@@ -234,6 +234,10 @@ func (f *findings) core(h Health) {
 	if h.NotReady != nil && !errors.Is(h.NotReady, errNotOpened) {
 		f.add(Danger, "not_ready", "", "the log takes no events: "+h.NotReady.Error(), "commands fail", "see what else is found")
 	}
+	if h.Refused > 0 {
+		f.add(Warning, "refused", "", fmt.Sprintf("Redis refused %d announcements of appended events", h.Refused), "listeners in other programs missed them; consumer groups did not",
+			"core acl prints the rights that the user needs")
+	}
 	for _, p := range h.Pools {
 		if p.Timeouts > 0 {
 			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.PoolSize")

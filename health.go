@@ -31,6 +31,7 @@ type Health struct {
 	Groups   []GroupState   // where the consumer groups stand
 	Unlisted error          // why they are not known, or nil
 	Stopped  []StoppedGroup // groups that this process runs no more
+	Refused  uint64         // announcements of durable events that Redis refused, since the core was made
 	Replicas int            // that Config.Durability has confirm an append
 	Warn     Thresholds     // of Findings; zero fields mean the defaults
 	Listed   bool           // the URL names several servers, as for a Cluster
@@ -64,7 +65,7 @@ func (c *Core) Health(ctx context.Context) Health {
 		return h
 	}
 	c.backend.Inspect(ctx, &h)
-	h.Ready, h.Stopped = h.NotReady == nil, c.stoppedGroups()
+	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
 	if h.Ready {
 		if groups := c.backend.Groups(); groups != nil {
 			h.Groups, h.Unlisted = groups.List(ctx)

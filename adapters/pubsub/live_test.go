@@ -54,9 +54,14 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+func options(addr string) *goredis.Options {
+	user, password := redistest.Credentials()
+	return &goredis.Options{Addr: addr, Username: user, Password: password, ContextTimeoutEnabled: true, MaxRetries: -1}
+}
+
 func connect(t *testing.T, addr string) *goredis.Client {
 	t.Helper()
-	client := goredis.NewClient(&goredis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	client := goredis.NewClient(options(addr))
 	t.Cleanup(func() {
 		if err := client.Close(); err != nil {
 			t.Errorf("the client was closed by somebody else: %v", err)

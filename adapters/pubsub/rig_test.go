@@ -131,7 +131,7 @@ func beginning(c pubsub.SubscriberConfig) pubsub.SubscriberConfig {
 func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler) *instance {
 	r.t.Helper()
 	if c.Client == nil {
-		c.Client = goredis.NewClient(&goredis.Options{Addr: r.server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
+		c.Client = goredis.NewClient(options(r.server.Addr()))
 	}
 	i := &instance{t: r.t, ended: make(chan error, 1)}
 	i.client, _ = c.Client.(*goredis.Client)

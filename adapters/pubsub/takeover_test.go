@@ -171,7 +171,7 @@ func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	config := r.config("g")
-	config.Client = goredis.NewClient(&goredis.Options{Addr: r.server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	config.Client = goredis.NewClient(options(r.server.Addr()))
 	late, err := pubsub.NewSubscriber(config)
 	if err != nil {
 		t.Fatal(err)

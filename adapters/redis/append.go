@@ -19,6 +19,9 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	if err := l.monitor.refusal(); err != nil {
 		return ports.Appended{}, err
 	}
+	if err := l.resume(ctx); err != nil {
+		return ports.Appended{}, err
+	}
 	r, err := l.newRequest(a)
 	if err != nil {
 		return ports.Appended{}, err
@@ -45,6 +48,9 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 		return nil, err
 	}
 	if err := l.monitor.refusal(); err != nil {
+		return nil, err
+	}
+	if err := l.resume(ctx); err != nil {
 		return nil, err
 	}
 	outcomes := make([]ports.Outcome, len(appends))

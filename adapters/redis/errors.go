@@ -18,7 +18,7 @@ func unavailable(ctx context.Context, err error) error {
 		return fmt.Errorf("%w: %w: %w", ports.ErrUnavailable, ErrFull, err)
 	}
 	if err != nil && answered(err) {
-		return fmt.Errorf("%w: %w", ports.ErrUnavailable, err)
+		return fmt.Errorf("%w: %w", ports.ErrUnavailable, denied(err))
 	}
 	return ports.Unavailable(ctx, err)
 }

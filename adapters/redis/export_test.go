@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"context"
 	"time"
 
 	"chatcore/domain"
@@ -16,3 +17,15 @@ func (s *Sessions) Skew(by time.Duration) {
 }
 
 func (k Keys) SessionsKey(user domain.UserID) string { return k.sessions(user) }
+
+// Commands returns the commands of the rights, as ACL rules spell them.
+func (r Rights) Commands() []string {
+	var names []string
+	for _, c := range r.commands {
+		names = append(names, c.command)
+	}
+	return names
+}
+
+// RaiseWitnesses does at once what a timer does a second after something was learned.
+func (l *Log) RaiseWitnesses(ctx context.Context) { l.witnesses.raiseAll(ctx) }

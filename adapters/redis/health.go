@@ -17,7 +17,7 @@ import (
 )
 
 // Probe implements [ports.Prober]. It looks at the servers first: the error is [ErrEvicting] as from an append, and [ErrFull] from when a server
-// was at its memory limit until it is below 95 % of it.
+// was at its memory limit until it is below 95 % of it. Then it proves all rights, which may be [ErrNoPermission].
 func (l *Log) Probe(ctx context.Context) error {
 	if err := l.monitor.look(ctx); err != nil {
 		return err
@@ -26,6 +26,9 @@ func (l *Log) Probe(ctx context.Context) error {
 		return err
 	}
 	if err := l.monitor.full(); err != nil {
+		return err
+	}
+	if err := l.rights.Check(ctx, l.client); err != nil {
 		return err
 	}
 	err := l.probe(ctx)

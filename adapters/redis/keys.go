@@ -27,6 +27,7 @@ import (
 //	cc:{p}:CHAT:t      ZSET    the typing marks of the chat, by when they expire; as long as the last one
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
+//	cc:{p}:witness:ID  STRING  what one process has seen of the partition is at least as new as this counter; 1 day
 //	cc:{p}:confirm     STRING  written so that replicas can be asked for what came before it; 1 min
 //
 // What is kept of deliveries, where {KEY} is the tag of the key in whose slot it is:
@@ -181,6 +182,10 @@ func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
 func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
 
 func (k Keys) confirm(p int) string { return k.partitionKey(p, "confirm") }
+
+func (k Keys) witness(p int, process string) string {
+	return k.partitionKey(p, "witness:"+process)
+}
 
 func (k Keys) chat(chat domain.ChatID, part string) string {
 	return k.partitionKey(k.Partition(chat), escape(string(chat))+":"+part)

@@ -38,7 +38,12 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 			return ports.Loaded{}, err
 		}
 		present, _ := reply[1].(string)
-		l.laneOf(l.keys.Partition(chat)).observe(present)
+		if present == "" {
+			return ports.Loaded{}, errNoHistory()
+		}
+		partition := l.keys.Partition(chat)
+		l.laneOf(partition).observe(present)
+		l.witnesses.learned(partition)
 		if first {
 			loaded.Head, history = seqOf(reply[0]), present
 		} else if present != history { // what there is so far may be gone
@@ -184,8 +189,9 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 		return err
 	}
 	p := l.keys.Partition(chat)
-	kept, err := l.run(ctx, l.scripts.snapshot, p,
-		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes)).Int()
+	w := &l.witnesses.list[p]
+	kept, err := l.run(ctx, l.scripts.snapshot, p, []string{w.key},
+		l.id, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes), w.known.Load()).Int()
 	if err == nil && kept < 0 {
 		return l.lost(p)
 	}
@@ -228,7 +234,7 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 		return nil, err
 	}
 	p := l.keys.Partition(chat)
-	reply, err := l.run(ctx, script, p, args...).Slice()
+	reply, err := l.run(ctx, script, p, nil, args...).Slice()
 	switch {
 	case err != nil && answered(err) && hasCode(err, "WRONGTYPE"):
 		return nil, &ports.CorruptError{Chat: chat, Cause: err}

@@ -75,20 +75,24 @@ type Log struct {
 	unwatch  context.CancelFunc
 	scripts  scripts
 
-	epoch        func() uint64 // nil if there are none
-	forget       func()        // nil if nothing is kept
-	observing    sync.Mutex    // of histories
-	ids, streams []any         // keys of each partition
-	places       []any         // the numbers from 1 to that of partitions, as text
-	header       []any         // what every append begins with: evalsha, the script's hash, the log id
-	bound        any           // what it ends with: entries that a delivery stream keeps
-	lanes        []*lane       // one, or one for each partition of a Cluster
-	tokens       *tokens
-	ctx          context.Context // of appends: no caller's, because a batch is many callers'
-	durability   Durability
-	meters       meters
-	logger       *slog.Logger
-	unreadable   atomic.Uint64 // snapshots
+	epoch               func() uint64 // nil if there are none
+	forget              func()        // nil if nothing is kept
+	observing           sync.Mutex    // of histories
+	ids, streams, marks []any         // keys of each partition; marks are this process's witnesses
+	places              []any         // the numbers from 1 to that of partitions, as text
+	header              []any         // what every append begins with: evalsha, the script's hash, the log id
+	bound               any           // what it ends with: entries that a delivery stream keeps
+	lanes               []*lane       // one, or one for each partition of a Cluster
+	tokens              *tokens
+	ctx                 context.Context // of appends: no caller's, because a batch is many callers'
+	durability          Durability
+	rights              Rights
+	witnesses           *witnesses
+	halted              atomic.Pointer[halt] // nil unless a batch was half written
+	refused             atomic.Uint64        // announcements, and removals of typing marks
+	meters              meters
+	logger              *slog.Logger
+	unreadable          atomic.Uint64 // snapshots
 }
 
 var (
@@ -104,8 +108,9 @@ var (
 func minVersion() version { return version{7, 0} }
 
 // Open finds the log of a namespace, or names a new one. It checks that the server is new enough ([ErrTooOld]), that partitions and
-// hash are the log's ([ErrLogDiffers]), and that no partition has lost its log ([ports.ErrLogLost]). While a part of Redis does not answer it
-// tries again, a bounded number of times ([ErrUnreachable]).
+// hash are the log's ([ErrLogDiffers]), that the Redis user has every right that the core needs ([ErrNoPermission]), and that no partition has
+// lost its log ([ports.ErrLogLost]). While a part of Redis does not answer it tries again, a bounded number of times ([ErrUnreachable]).
+// The caller must call Close when the log is no longer used.
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
 	client = bare(client)
 	logger := c.Logger
@@ -117,8 +122,11 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, monitor: newServerMonitor(client, logger), unwatch: func() {},
 	}
 	l.durability.Timeout = c.Durability.Waits()
+	l.rights = c.Keys.Rights().Database(database(client))
+	l.witnesses = newWitnesses(l, strings.TrimSuffix(l.tokens.process, "."))
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
+		l.marks = append(l.marks, l.witnesses.list[p].key)
 		l.places = append(l.places, strconv.Itoa(p+1))
 	}
 	lanes := 1
@@ -140,12 +148,17 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		if err := info.newEnough(minVersion()); err != nil {
 			return err
 		}
+		if err := l.rights.Check(ctx, client); err != nil {
+			return err
+		}
 		if err := l.monitor.look(ctx); err != nil {
 			return err
 		}
 		return l.identify(ctx)
 	}
-	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool { return errors.Is(err, ports.ErrUnavailable) })
+	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool {
+		return errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, ErrNoPermission)
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -162,14 +175,23 @@ func (l *Log) Watch(ctx context.Context) {
 	l.watching.Go(func() { l.monitor.watch(ctx) })
 }
 
-// Close ends what Watch has begun. The client stays open.
+// Close ends what Watch has begun, and the raising of witnesses. The client stays open.
 func (l *Log) Close() {
 	l.unwatch()
 	l.watching.Wait()
+	l.witnesses.close()
 }
 
 // ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.
 func (l *Log) ID() string { return l.id }
+
+// database returns the number of the database that a client uses.
+func database(client goredis.UniversalClient) int {
+	if single, ok := client.(*goredis.Client); ok {
+		return single.Options().DB
+	}
+	return 0
+}
 
 func (l *Log) identify(ctx context.Context) error {
 	fresh := make([]byte, 16)
@@ -216,6 +238,9 @@ func (l *Log) claimPartitions(ctx context.Context, ready bool) error {
 			return l.lost(i)
 		}
 		history, _ := reply[1].(string)
+		if history == "" {
+			return errNoHistory()
+		}
 		l.laneOf(i).observe(history)
 	}
 	if ready {

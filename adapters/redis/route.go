@@ -58,8 +58,9 @@ func moved(ctx context.Context, client goredis.UniversalClient, err error) bool 
 	return away || neverSent(err)
 }
 
-// run carries out a script for one partition that may be carried out twice.
-func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, args ...any) (reply *goredis.Cmd) {
+// run carries out a script for one partition that may be carried out twice. more are keys beside the partition's id key.
+func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, more []string, args ...any) (reply *goredis.Cmd) {
+	keys := append([]string{l.keys.id(partition)}, more...)
 	for range routes {
 		node, err := l.node(ctx, partition)
 		if err != nil {
@@ -67,7 +68,7 @@ func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, ar
 			reply.SetErr(err)
 			return reply
 		}
-		if reply = script.Run(ctx, node, []string{l.keys.id(partition)}, args...); !l.moved(ctx, reply.Err()) {
+		if reply = script.Run(ctx, node, keys, args...); !l.moved(ctx, reply.Err()) {
 			break
 		}
 	}

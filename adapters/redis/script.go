@@ -21,6 +21,8 @@ var (
 	snapshotSource string
 	//go:embed script/confirm.lua
 	confirmSource string
+	//go:embed script/witness.lua
+	witnessSource string
 	//go:embed script/probe.lua
 	probeSource string
 	//go:embed script/identify.lua
@@ -64,7 +66,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, backlog, heads, snapshot *goredis.Script
+	append, load, read, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -75,5 +77,6 @@ func newScripts() scripts {
 		backlog:  goredis.NewScript(backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
+		witness:  goredis.NewScript(witnessSource),
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
@@ -34,7 +33,7 @@ func TestStore(t *testing.T) {
 		porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, newKeys(t, 1)) }, pass, true)
 	})
 	t.Run("miniredis", func(t *testing.T) {
-		server := miniredis.RunT(t)
+		server := mini(t)
 		client := connect(t, "redis://"+server.Addr())
 		porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, newKeys(t, 1)) }, server.FastForward, false)
 	})

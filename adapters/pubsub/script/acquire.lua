@@ -37,7 +37,7 @@ local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
 local gone = not first or later(first[1], position)
 if first and position == '0-0' then -- unless it is the first that there ever was
-  local info = redis.pcall('XINFO', 'STREAM', stream)
+  local info = redis.call('XINFO', 'STREAM', stream)
   gone = false
   for i = 1, #info, 2 do
     if info[i] == 'entries-added' then gone = info[i + 1] > redis.call('XLEN', stream) end

@@ -13,7 +13,7 @@
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
 local log_id, epoch, number, ttl, position, passed, walk = unpack(ARGV, 1, 7)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
-local present, done, before, walking, revision = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk', 'revision'))
+local present, done, before, walking, revision, counted = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk', 'revision', 'passed'))
 if not present then return {-3} end
 if present ~= epoch then return {-2} end
 
@@ -106,6 +106,9 @@ if walk ~= '' then
   changes[#changes + 1] = 'walk'
   changes[#changes + 1] = walk == '-' and '' or walk
 end
+if passed ~= '0' then
+  changes[#changes + 1] = 'passed'
+  changes[#changes + 1] = string.format('%.0f', (tonumber(counted) or 0) + passed)
+end
 redis.call('HSET', group, unpack(changes))
-if passed ~= '0' then redis.call('HINCRBY', group, 'passed', passed) end
 return {1, revision, lost, kept()}
