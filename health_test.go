@@ -367,3 +367,9 @@ func TestEvictionAtRunTime_IsFound(t *testing.T) {
 		t.Errorf("after the loss: %q", found)
 	}
 }
+
+func TestFindings_RefusedAnnouncements(t *testing.T) {
+	if found := codes(chatcore.Health{Refused: 3}.Findings(), chatcore.Warning); !slices.Contains(found, "refused") {
+		t.Errorf("found %v", found)
+	}
+}

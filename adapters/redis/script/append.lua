@@ -383,15 +383,17 @@ if not written then
 end
 
 local refused, refusal = 0, nil
-local function after(...)
-  local reply = pcall(...)
-  if type(reply) == 'table' and reply.err then refused, refusal = refused + 1, reply.err end
-end
 for o = 1, n_operations, 5 do
   local channel = ARGV[operations[o + 1] + 1]
-  if channel ~= '' then after('PUBLISH', channel, operations[o + 4]) end
+  if channel ~= '' then
+    local reply = pcall('PUBLISH', channel, operations[o + 4])
+    if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
+  end
 end
-for _, mark in ipairs(marks) do after('DEL', mark) end
+for _, mark in ipairs(marks) do
+  local reply = pcall('DEL', mark)
+  if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
+end
 if refused > 0 then outcomes[#outcomes + 1] = '! ' .. refused .. ' ' .. refusal end
 
 return concat(outcomes, '\n')
