@@ -86,18 +86,20 @@ func TestAGroupBeginsOnceRedisIsThere(t *testing.T) {
 	server.Kill()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
+	started := make(chan error, 1)
+	go func() { started <- core.Start(ctx) }()
 	await(t, said, "group not ready, trying again")
 	server.Restart(t)
-	receive(t, core.Running())
+	if err := receive(t, started); err != nil {
+		t.Fatal(err)
+	}
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
 	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))
 	if e := receive(t, arrived); e.Content != "x" {
 		t.Errorf("%+v", e)
 	}
 	cancel()
-	if err := receive(t, ended); err != nil {
+	if err := receive(t, end(core)); err != nil {
 		t.Errorf("Run ended with %v", err)
 	}
 }

@@ -27,8 +27,9 @@ type backend interface {
 	Live() message.Subscriber
 	LiveDropped() uint64
 	LiveQueued() uint64 // handed to listeners so far
+	Refused() uint64    // announcements that Redis refused after the append
 	Groups() Groups     // nil if subscribers are not the core's own
-	Forget(ctx context.Context, group string) error
+	DeleteGroup(ctx context.Context, group string) error
 	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
 	Close() error
 }
@@ -77,6 +78,7 @@ func (b *redisBackend) LogID() string            { return b.log.ID() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
 func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
 func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
+func (b *redisBackend) Refused() uint64          { return b.log.Refused() }
 
 func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
 
@@ -105,20 +107,29 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
 		Group: s.group, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
-		Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, Counters: counters, Logger: c.Logger,
+		Slow: s.slow(), Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
 	}
 }
 
-func (b *redisBackend) Groups() Groups {
-	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log)
+// slow is how long a handler may run before its chat is reported, 0 for the default: a moment longer than its timeout.
+func (s *subscription) slow() time.Duration {
+	if s.timeout == 0 {
+		return 0
+	}
+	return s.timeout + time.Second
 }
 
-func (b *redisBackend) Forget(ctx context.Context, group string) error {
-	return b.Groups().Forget(ctx, group)
+func (b *redisBackend) Groups() Groups {
+	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log, b.log)
+}
+
+func (b *redisBackend) DeleteGroup(ctx context.Context, group string) error {
+	return b.Groups().Delete(ctx, group)
 }
 
 // Close ends what uses the clients, and then them.
 func (b *redisBackend) Close() error {
+	b.log.Close()
 	return errors.Join(b.live.Close(), b.reader.Close(), b.clients.Close())
 }
 
@@ -136,12 +147,18 @@ func (b *memoryBackend) Topics() []string                { return []string{b.del
 func (b *memoryBackend) Live() message.Subscriber        { return b.live }
 func (b *memoryBackend) LiveDropped() uint64             { return b.live.Dropped() }
 func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
+func (b *memoryBackend) Refused() uint64                 { return 0 }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
 func (b *memoryBackend) Groups() Groups                  { return b.delivery }
-func (b *memoryBackend) Close() error                    { return b.live.Close() }
 
-func (b *memoryBackend) Forget(ctx context.Context, group string) error {
-	return b.delivery.Forget(ctx, group)
+// Close ends the log, and with it commands and queries.
+func (b *memoryBackend) Close() error {
+	b.log.Close()
+	return b.live.Close()
+}
+
+func (b *memoryBackend) DeleteGroup(ctx context.Context, group string) error {
+	return b.delivery.Delete(ctx, group)
 }
 
 func (b *memoryBackend) Subscriber(s *subscription) (message.Subscriber, error) {
@@ -160,6 +177,7 @@ func (b *ownBackend) LogID() string                   { return b.ID }
 func (b *ownBackend) Topics() []string                { return b.Streams }
 func (b *ownBackend) Live() message.Subscriber        { return b.EventLog.Live }
 func (b *ownBackend) LiveDropped() uint64             { return 0 }
+func (b *ownBackend) Refused() uint64                 { return 0 }
 func (b *ownBackend) LiveQueued() uint64              { return 0 }
 func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
 func (b *ownBackend) Groups() Groups                  { return nil }
@@ -168,11 +186,11 @@ func (b *ownBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 	return b.EventLog.Subscriber(s.group, s.fromBeginning)
 }
 
-func (b *ownBackend) Forget(ctx context.Context, group string) error {
-	if b.EventLog.Forget == nil {
+func (b *ownBackend) DeleteGroup(ctx context.Context, group string) error {
+	if b.EventLog.DeleteGroup == nil {
 		return nil
 	}
-	return b.EventLog.Forget(ctx, group)
+	return b.EventLog.DeleteGroup(ctx, group)
 }
 
 func (b *ownBackend) Close() error {

@@ -3,7 +3,6 @@ package chatcore
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -14,9 +13,6 @@ import (
 	"chatcore/ports"
 )
 
-// ErrClosed is a subscription that comes after the end of its core.
-var ErrClosed = errors.New("the core is closed")
-
 // channels are those that helpers publish and subscribe on.
 type channels struct {
 	live       LiveTransport
@@ -25,6 +21,7 @@ type channels struct {
 	logger     *slog.Logger
 	unreadable *atomic.Uint64
 	told       atomic.Uint64 // messages that are dealt with
+	failed     atomic.Uint64 // calls of handlers that panicked or ended their goroutine
 
 	mu      sync.Mutex
 	going   map[*Subscription]struct{}
@@ -58,6 +55,12 @@ func (h *Helpers) Publish(ctx context.Context, channel string, payload any) erro
 	}
 	if err := ctx.Err(); err != nil {
 		return err
+	}
+	h.channels.mu.Lock()
+	closed := h.channels.closed
+	h.channels.mu.Unlock()
+	if closed {
+		return ErrClosed
 	}
 	return h.channels.live.Publish(channel, message.NewMessageWithContext(ctx, h.channels.ids.NewID(), encoded))
 }
@@ -136,7 +139,7 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	confirmed := context.AfterFunc(ctx, stop)
 	messages, err := c.live.Subscribe(life, channel)
-	if !confirmed() && err == nil {
+	if !confirmed() { // ctx has ended, and with it life, whose error is another one
 		err = ctx.Err()
 	}
 	if err != nil {
@@ -151,28 +154,31 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 		return nil, ErrClosed
 	}
 	c.going[s] = struct{}{}
-	c.running.Go(func() {
-		defer c.progress.made()
-		for msg := range messages {
-			c.tell(s, msg, handle)
-		}
-	})
+	eachMessage(&c.running, messages, func(msg *message.Message) { c.tell(s, msg, handle) }, c.progress.made)
 	return s, nil
 }
 
-// tell hands one message to the handler, whose panic does not end the process.
+// tell hands one message to the handler. Neither its panic nor its [runtime.Goexit] ends more than the call.
 func (c *channels) tell(s *Subscription, msg *message.Message, handle func(context.Context, []byte) bool) {
 	msg.Ack()
 	defer c.progress.made()
 	defer c.told.Add(1)
+	returned := false
 	defer func() {
+		if returned {
+			return
+		}
+		c.failed.Add(1)
 		if r := recover(); r != nil {
 			c.logger.ErrorContext(msg.Context(), "handler of a channel panicked", "channel", s.channel, "panic", r)
+			return
 		}
+		c.logger.ErrorContext(msg.Context(), "handler of a channel called runtime.Goexit", "channel", s.channel)
 	}()
 	if s.begin() && !handle(msg.Context(), msg.Payload) {
 		c.unreadable.Add(1)
 	}
+	returned = true
 }
 
 func (c *channels) all() []*Subscription {

@@ -72,13 +72,19 @@ type Config struct {
 	// Lease is how long a process that no longer answers keeps the partitions that it delivers; another takes them then. Defaults to 3 s.
 	Lease time.Duration
 	// StreamBound is how many entries a partition's stream keeps for groups that are behind; what is more they read from the log, in which
-	// everything stays. Defaults to 100,000.
+	// everything stays. Where no group runs, appends keep a stream at about twice as many. Defaults to 100,000.
 	StreamBound int
 	// EffectTTL is how long it is remembered that an effect was made (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
 
-	// Retry says how often and when a failed handler is tried again. Defaults to 5 attempts, 100 ms apart, doubling up to 10 s.
+	// Retry says how often, and when, a failed handler is started again. Defaults to 10 attempts over about three minutes: pauses from 500 ms,
+	// doubling up to 1 min. Transient failures are no attempts (see Transient).
 	Retry pubsub.RetryPolicy
+	// DeadLetterBound is how many dead letters a group keeps on a partition. Where they are as many, what would become one more is tried again instead,
+	// Retry.Max apart: its chat waits until some are retried or dropped. Defaults to 10,000.
+	DeadLetterBound int
+	// Warn says from when on Health.Findings warns about a consumer group.
+	Warn Thresholds
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
 	LiveBuffer int
 
@@ -93,6 +99,26 @@ type Config struct {
 
 	// Logger takes all logging; message contents and tokens are never logged. Defaults to slog.Default().
 	Logger *slog.Logger
+}
+
+// Thresholds say from when on [Health.Findings] warns about a consumer group. The zero value of each field means its default.
+type Thresholds struct {
+	Lag     int           // events that it has not finished. Defaults to 10,000
+	LagAge  time.Duration // age of the oldest of them that waits on a stream. Defaults to 5 min
+	Waiting int           // chats whose next event fails, or which are parked. Defaults to 1,000
+}
+
+func (t Thresholds) withDefaults() Thresholds {
+	if t.Lag == 0 {
+		t.Lag = 10_000
+	}
+	if t.LagAge == 0 {
+		t.LagAge = 5 * time.Minute
+	}
+	if t.Waiting == 0 {
+		t.Waiting = 1000
+	}
+	return t
 }
 
 // TTLs are how long things are kept.
@@ -165,6 +191,7 @@ func (c Config) Validate() error {
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
 		{"Lease", c.Lease},
+		{"Warn.LagAge", c.Warn.LagAge},
 		{"Retry.First", c.Retry.First},
 		{"Retry.Max", c.Retry.Max},
 		{"Durability.Timeout", c.Durability.Timeout},
@@ -198,6 +225,9 @@ func (c Config) Validate() error {
 		{"Retry.Attempts", c.Retry.Attempts},
 		{"Queue", c.Queue},
 		{"StreamBound", c.StreamBound},
+		{"DeadLetterBound", c.DeadLetterBound},
+		{"Warn.Lag", c.Warn.Lag},
+		{"Warn.Waiting", c.Warn.Waiting},
 		{"Durability.Replicas", c.Durability.Replicas},
 	} {
 		if n.value < 0 {
@@ -223,6 +253,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.EffectTTL == 0 {
 		c.EffectTTL = ports.EffectTTL
+	}
+	if c.DeadLetterBound == 0 {
+		c.DeadLetterBound = 10_000
 	}
 	if c.StopTimeout == 0 {
 		c.StopTimeout = 30 * time.Second

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/metric"
@@ -20,8 +21,8 @@ import (
 	"chatcore/ports"
 )
 
-// Core is a running chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until
-// Run or Close has ended; all methods are safe for concurrent use.
+// Core is a chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until Run or Close has
+// ended; afterwards whatever needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
 type Core struct {
 	Chats    *app.Chats    // commands about chats
 	Presence *app.Presence // who is there
@@ -38,15 +39,19 @@ type Core struct {
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
 
-	mu          sync.Mutex
+	running chan struct{} // closed when every group and listener runs
+	ended   chan struct{} // closed when Run has ended, after runErr was set
+	runErr  error
+
+	mu          sync.Mutex // guards the fields below
 	groups      []*subscription
 	listeners   []LiveHandler
 	middlewares []message.HandlerMiddleware
 	teamCaches  map[string]teamCache // by prefix
-	started     bool
-	running     chan struct{}
+	stop        context.CancelFunc   // of Run; nil before it
+	closed      bool
+	subscribers map[string]message.Subscriber // by group, from Run on
 	closing     sync.Once
-	closed      atomic.Bool
 	closeErr    error
 }
 
@@ -71,8 +76,10 @@ type made struct {
 var (
 	// ErrDuplicateName is a subscription under a name that is taken.
 	ErrDuplicateName = errors.New("name taken")
-	// ErrRunning is a handler that comes after Run, or a second Run.
+	// ErrRunning is returned when a handler is added to a core that runs, or when such a core is started again.
 	ErrRunning = errors.New("already running")
+	// ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
+	ErrClosed = ports.ErrClosed
 )
 
 // Errors of opening a core on Redis.
@@ -85,9 +92,18 @@ var (
 	ErrTooOld = redis.ErrTooOld
 	// ErrLogDiffers is a log with another number of partitions, another hash or other names.
 	ErrLogDiffers = redis.ErrLogDiffers
-	// ErrEvicting is a Redis that may evict keys of the log.
+	// ErrEvicting is returned by durable writes while Redis may evict keys of the log: within a second and the time of an answer after such a policy was
+	// switched on, and no longer once it is switched off.
 	ErrEvicting = redis.ErrEvicting
+	// ErrFull is returned by writes that Redis refuses because it is at its maxmemory, and by [Core.Health] as the reason not to be ready until less
+	// than 95 % of it is used.
+	ErrFull = redis.ErrFull
+	// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*RightsError].
+	ErrNoPermission = redis.ErrNoPermission
 )
+
+// RightsError names the rights that a Redis user lacks.
+type RightsError = redis.RightsError
 
 // subscription is one consumer group as it was asked for.
 type subscription struct {
@@ -97,6 +113,7 @@ type subscription struct {
 	fromBeginning bool
 	poison        pubsub.Poison
 	inFlight      int
+	timeout       time.Duration // of a handler start; 0: none
 	passing       bool
 	err           error
 }
@@ -114,12 +131,14 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
-		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}),
+		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
 		return telemetry.Counts{
-			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable,
+			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable, LiveFailed: s.LiveFailed,
+			Transient: s.Transient, Offered: s.Offered,
+			BlockedTransient: s.Blocked[BlockedTransient], BlockedNewer: s.Blocked[BlockedNewer], BlockedSlow: s.Blocked[BlockedSlow],
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked, SessionsUnreadable: s.SessionsUnreadable, SessionsNotLeft: s.SessionsNotLeft,
 			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
 		}
@@ -137,8 +156,8 @@ func newCore(
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
-// the same name. A new group starts with the next event, or see [FromBeginning]. It takes effect when Run starts; afterwards it is
-// [ErrRunning]. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
+// the same name. A new group starts with the next event, or see [FromBeginning]. It takes effect when the core starts; afterwards it is
+// [ErrRunning], and [ErrClosed] once the core has ended. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 	return c.subscribe(&subscription{group: group, handlers: make(map[string]pubsub.Handler)}, options)
 }
@@ -164,8 +183,8 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.started {
-		return ErrRunning
+	if err := c.fresh(); err != nil {
+		return err
 	}
 	for _, other := range c.groups {
 		if other.group == s.group {
@@ -177,36 +196,31 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 }
 
 // Use adds Watermill middlewares around the handlers of all groups, the first one outermost. A middleware is called for every
-// handler start.
+// handler start. The errors are those of [Core.Listen].
 func (c *Core) Use(middlewares ...message.HandlerMiddleware) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.started {
-		return ErrRunning
+	if err := c.fresh(); err != nil {
+		return err
 	}
 	c.middlewares = append(c.middlewares, middlewares...)
 	return nil
 }
 
-// Listen adds handlers of live events, which every process gets. It takes effect when Run starts; afterwards it is [ErrRunning].
+// Listen adds handlers of live events, which every process gets. It takes effect when the core starts; afterwards it is [ErrRunning], and
+// [ErrClosed] once the core has ended.
 func (c *Core) Listen(handlers ...LiveHandler) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.started {
-		return ErrRunning
+	if err := c.fresh(); err != nil {
+		return err
 	}
 	c.listeners = append(c.listeners, handlers...)
 	return nil
 }
 
-// Running is closed when Run has every group and listener in place: what is appended from then on reaches them.
-func (c *Core) Running() <-chan struct{} { return c.running }
-
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.LogID() }
-
-// Forget removes a consumer group; what it had not finished is delivered to it no more. Processes that run it end with [ErrForgotten].
-func (c *Core) Forget(ctx context.Context, group string) error { return c.backend.Forget(ctx, group) }
 
 // Groups looks into the consumer groups and their dead letters, and changes them, whoever runs them. Who does notices within a third of
 // [Config.Lease].
@@ -215,17 +229,19 @@ type Groups interface {
 	List(ctx context.Context) ([]GroupState, error)
 	// Rebuild has a group begin again with the first event of every chat; its dead letters go.
 	Rebuild(ctx context.Context, group string) error
-	// Letters yields a group's dead letters. Iteration stops at the first error.
-	Letters(ctx context.Context, group string) iter.Seq2[DeadLetter, error]
-	// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
-	Letter(ctx context.Context, group, id string) (DeadLetter, error)
+	// DeadLetters yields a group's dead letters. Iteration stops at the first error.
+	DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error]
+	// DeadLetter returns one dead letter, or [ErrDeadLetterNotFound] if there is none of that id.
+	DeadLetter(ctx context.Context, group, id string) (DeadLetter, error)
 	// Retry has a dead letter given to a handler again: in order if its chat is parked for it, which then flows again; otherwise out of
 	// order, and it stays a dead letter until a handler succeeds.
 	Retry(ctx context.Context, group, id string) error
 	// Drop removes a dead letter. A chat that is parked for it flows again, with the event after it.
 	Drop(ctx context.Context, group, id string) error
-	// Forget removes a group with its dead letters.
-	Forget(ctx context.Context, group string) error
+	// Delete removes a group with its dead letters: events that it has not finished are never delivered to it. Its subscriptions in running
+	// processes end with [ErrGroupDeleted]; a process subscribes to the group again, as a new one, when it is started again. [ErrGroupNotFound]
+	// is returned if there is none of that name.
+	Delete(ctx context.Context, group string) error
 }
 
 // What is known of consumer groups.
@@ -236,26 +252,40 @@ type (
 	LaneState = pubsub.LaneState
 	// DeadLetter is a delivery that was set aside.
 	DeadLetter = pubsub.DeadLetter
+	// BlockedChat is a chat that does not go on, though none of its events is a dead letter.
+	BlockedChat = pubsub.BlockedChat
+	// BlockReason says why.
+	BlockReason = pubsub.BlockReason
+)
+
+// Reasons why a chat is blocked.
+const (
+	// BlockedTransient is a chat whose handler keeps failing with transient errors.
+	BlockedTransient = pubsub.BlockedTransient
+	// BlockedNewer is a chat whose next event was written by a later version of the program.
+	BlockedNewer = pubsub.BlockedNewer
+	// BlockedSlow is a chat whose handler runs for long.
+	BlockedSlow = pubsub.BlockedSlow
 )
 
 // Errors of consumer groups.
 var (
-	// ErrNoGroup is a consumer group that does not exist.
-	ErrNoGroup = pubsub.ErrNoGroup
-	// ErrNoLetter is a dead letter that does not exist.
-	ErrNoLetter = pubsub.ErrNoLetter
-	// ErrForgotten is a consumer group that was removed while it was run.
-	ErrForgotten = pubsub.ErrForgotten
-	// ErrNoGroups is a core whose groups cannot be looked into: it is not on Redis.
-	ErrNoGroups = errors.New("the core's groups are not in Redis")
+	// ErrGroupNotFound is returned when there is no consumer group of a name.
+	ErrGroupNotFound = pubsub.ErrGroupNotFound
+	// ErrDeadLetterNotFound is returned when there is no dead letter of an id.
+	ErrDeadLetterNotFound = pubsub.ErrDeadLetterNotFound
+	// ErrGroupDeleted is returned by Run when a consumer group was deleted while the process ran it.
+	ErrGroupDeleted = pubsub.ErrGroupDeleted
+	// ErrGroupsUnsupported is returned by Groups of a core on a custom event log, which keeps its groups elsewhere.
+	ErrGroupsUnsupported = errors.New("the consumer groups of a custom event log are kept elsewhere")
 )
 
-// Groups gives access to the consumer groups. [ErrNoGroups] if the core is in memory or on a log of the team's own.
+// Groups gives access to the consumer groups. [ErrGroupsUnsupported] is returned for a core on a custom event log.
 func (c *Core) Groups() (Groups, error) {
 	if g := c.backend.Groups(); g != nil {
 		return g, nil
 	}
-	return nil, ErrNoGroups
+	return nil, ErrGroupsUnsupported
 }
 
 // Stats are counts since the core was made.
@@ -263,12 +293,18 @@ type Stats struct {
 	Handled        uint64 // deliveries finished by a handler
 	Unhandled      uint64 // deliveries finished because their group has no handler for the type
 	DeadLetters    uint64 // deliveries set aside
+	Transient      uint64 // handler starts that failed transiently, which is no attempt
+	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
 	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
 	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
 	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
 	Ghosts         uint64 // events that a stream told of and the log does not have
+	Unstreamed     uint64 // events that the log has and a stream did not tell of
+	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
 	LiveDropped    uint64 // live messages lost to slow listeners
 	LiveUnreadable uint64 // live payloads that are no event
+	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
+	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
 	Limited        uint64 // calls that a limit refused
@@ -279,7 +315,15 @@ type Stats struct {
 	HelperFailures     uint64 // that a helper answered with a default
 	HelperUnreadable   uint64 // values and messages that helpers could not read and passed over
 
+	Blocked map[BlockReason]int64 // chats that this process delivers and that are blocked now
+
 	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
+}
+
+func (c *Core) blocked() map[BlockReason]int64 {
+	return map[BlockReason]int64{
+		BlockedTransient: c.counters.BlockedTransient.Load(), BlockedNewer: c.counters.BlockedNewer.Load(), BlockedSlow: c.counters.BlockedSlow.Load(),
+	}
 }
 
 // Stats gives the counts.
@@ -291,16 +335,31 @@ func (c *Core) Stats() Stats {
 		CacheHits: cached.Hits, CacheMisses: cached.Misses,
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
-		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(),
+		Unstreamed: c.counters.Unstreamed.Load(), Held: c.counters.Held.Load(),
+		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(), LiveFailed: c.counters.LiveFailed.Load() + c.Helpers.channels.failed.Load(),
+		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(), Refused: c.backend.Refused(),
 		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}
 }
 
-// Close ends a core that does not run: commands fail from then on. Run does so itself when it ends.
+// Close ends the core: if it runs, Run is stopped and waited for. Run does the same by itself when it ends. From then on whatever needs Redis or the
+// log returns [ErrClosed]. Close may be called more than once, but not by a handler, which it waits for.
 func (c *Core) Close() error {
+	c.mu.Lock()
+	c.closed = true
+	stop := c.stop
+	c.mu.Unlock()
+	if stop != nil {
+		stop()
+		<-c.ended
+	}
+	return c.release()
+}
+
+// release closes what the core has opened, once.
+func (c *Core) release() error {
 	c.closing.Do(func() {
-		c.closed.Store(true)
 		c.Helpers.channels.close()
 		c.flushMetrics()
 		c.closeErr = c.unwatch()
@@ -308,4 +367,15 @@ func (c *Core) Close() error {
 		c.closeErr = errors.Join(c.closeErr, c.backend.Close())
 	})
 	return c.closeErr
+}
+
+// fresh returns why the core can no longer be changed or started, or nil. It is called with the mutex held.
+func (c *Core) fresh() error {
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.stop != nil:
+		return ErrRunning
+	}
+	return nil
 }

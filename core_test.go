@@ -17,7 +17,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // onEachBackend runs a test on Redis and in memory.
 func onEachBackend(t *testing.T, test func(t *testing.T, open func(chatcore.Config) *chatcore.Core)) {
@@ -48,17 +48,20 @@ func opened(t *testing.T) func(*chatcore.Core, error) *chatcore.Core {
 	}
 }
 
+// end gives what the core's Run returns.
+func end(core *chatcore.Core) <-chan error {
+	ended := make(chan error, 1)
+	go func() { ended <- core.Wait() }()
+	return ended
+}
+
 // start runs the core; stop ends it and fails the test if it ended badly.
 func start(t *testing.T, core *chatcore.Core) (stop func()) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	select {
-	case <-core.Running():
-	case err := <-ended:
+	if err := core.Start(ctx); err != nil {
 		cancel()
-		t.Fatalf("Run ended with %v", err)
+		t.Fatal(err)
 	}
 	stopped := false
 	stop = func() {
@@ -67,7 +70,7 @@ func start(t *testing.T, core *chatcore.Core) (stop func()) {
 		}
 		stopped = true
 		cancel()
-		if err := receive(t, ended); err != nil {
+		if err := receive(t, end(core)); err != nil {
 			t.Errorf("Run ended with %v", err)
 		}
 	}
@@ -170,6 +173,7 @@ func TestNothingIsAddedToARunningCore(t *testing.T) {
 		"listen":    core.Listen(),
 		"use":       core.Use(),
 		"run":       core.Run(t.Context()),
+		"start":     core.Start(t.Context()),
 	} {
 		if !errors.Is(err, chatcore.ErrRunning) {
 			t.Errorf("%s: %v", name, err)
@@ -215,14 +219,14 @@ func TestWhatAHandlerFinishesWhileStoppingIsNotDeliveredAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- first.Run(ctx) }()
-	<-first.Running()
+	if err := first.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
 	must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
 	receive(t, entered)
 	cancel()
 	close(release)
-	if err := receive(t, ended); err != nil {
+	if err := receive(t, end(first)); err != nil {
 		t.Fatal(err)
 	}
 

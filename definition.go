@@ -180,17 +180,17 @@ type OwnDelivery[T any] struct {
 	Appended    time.Time
 }
 
-// On handles the events of the definition as [On] does those of the core. An event that cannot be read becomes a dead letter at once, unless it is in a
-// newer version, which another process may know.
+// On handles the events of the definition as [On] does those of the core. An event that cannot be read becomes a dead letter at once, unless a later
+// version of the program wrote it: then its chat waits for a process that can read it.
 func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) error) SubscribeOption {
 	return func(s *subscription) {
 		s.handle(string(d.typ), func(ctx context.Context, in ports.Delivery) error {
 			own, _ := in.Event.(domain.Own)
 			data, err := d.Decode(own)
-			if errors.Is(err, ports.ErrNewerVersion) {
+			switch {
+			case in.ID.Seq > 0 && errors.Is(err, ports.ErrNewerVersion):
 				return err
-			}
-			if err != nil {
+			case err != nil:
 				return pubsub.Permanent(err)
 			}
 			return handle(ctx, OwnDelivery[T]{

@@ -4,8 +4,9 @@
 //	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: "redis://localhost:6379"})
 //	err = core.Subscribe("push", chatcore.On(push)) // durable: at least once, a chat's events in order
 //	err = core.Listen(chatcore.OnLive(showTyping))  // live: at most once, in every process
-//	go core.Run(ctx)
+//	err = core.Start(ctx)                           // in the background, until ctx ends
 //	sent, err := core.Chats.Send(ctx, app.Send{Chat: "general", By: "ada", Content: "hello"})
+//	err = core.Wait()                               // how it ended
 //
 // This package wires the layers and is the only one that knows them all.
 package chatcore

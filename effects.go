@@ -17,7 +17,7 @@ type Command = ports.Command
 // is told from others by its name, the delivery's ID, and what it is made on ([Effect].On, or the key of its first command).
 //
 // In Redis the commands of the effect and the marker that it was made are one step, so that no crash repeats or loses it. Commands are
-// those that write one key, with its whole name; on a Cluster all keys share a slot. A core in memory calls the effect's Func,
+// those that write one key, with its whole name; one of the event log or of chatcore's own records is refused with [domain.ErrInvalid]; on a Cluster all keys share a slot. A core in memory calls the effect's Func,
 // and counts it as made if it succeeds. Markers live for [Config].EffectTTL, a week by default: a delivery that comes again later
 // than that, from the dead letters say, makes the effect again.
 //

@@ -27,12 +27,12 @@ import (
 // run starts a core and gives what stops it.
 func run(core *chatcore.Core) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	<-core.Running()
+	if err := core.Start(ctx); err != nil {
+		log.Fatal(err)
+	}
 	return func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := core.Wait(); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -188,7 +188,7 @@ func firstLetter(groups chatcore.Groups, group string) chatcore.DeadLetter {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for range tick.C {
-		for letter, err := range groups.Letters(context.Background(), group) {
+		for letter, err := range groups.DeadLetters(context.Background(), group) {
 			if err != nil {
 				log.Fatal(err)
 			}

@@ -35,7 +35,6 @@ const (
 	fullClients               = 0.9       // of maxclients
 	slowPing, slowCommand     = 20 * time.Millisecond, 100 * time.Millisecond
 	staleReplica              = 10 * time.Second
-	staleGroup                = 5 * time.Minute
 	slotsOfACluster           = 16384
 )
 
@@ -106,6 +105,10 @@ func (f *findings) filling(used, limit int64, at, of, why, remedy string) {
 func (f *findings) eviction(s State) {
 	if s.Memory == nil {
 		return
+	}
+	if n := s.Memory.Evicted; n > 0 && !strings.HasPrefix(s.Memory.Policy, "volatile") {
+		f.add(Danger, "evicted", s.Address, fmt.Sprintf("%d keys have been evicted since the server's start", n), "some may have been the log's, whose chats then have holes",
+			"core fsck; once it finds nothing, CONFIG RESETSTAT")
 	}
 	const remedy = "CONFIG SET maxmemory-policy noeviction, and give caches a server of their own (REDIS_CACHE_URL)"
 	switch policy := s.Memory.Policy; {
@@ -239,6 +242,10 @@ func (f *findings) core(h Health) {
 		f.add(Note, "level", "", fmt.Sprintf("the log is at level %d, this program knows %d", h.Level, LogLevel),
 			"what the new level brings is not used yet", "core upgrade, once every program on the log is of this version or newer; docs/upgrading.md")
 	}
+	if h.Refused > 0 {
+		f.add(Warning, "refused", "", fmt.Sprintf("Redis refused %d announcements of appended events", h.Refused), "listeners in other programs missed them; consumer groups did not",
+			"core acl prints the rights that the user needs")
+	}
 	for _, p := range h.Pools {
 		if p.Timeouts > 0 {
 			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.PoolSize")
@@ -247,17 +254,89 @@ func (f *findings) core(h Health) {
 	if h.Unlisted != nil {
 		f.add(Note, "groups_unknown", "", "the consumer groups are not known: "+h.Unlisted.Error(), "what they have not handled is not seen", "core groups list")
 	}
+	for _, s := range h.Stopped {
+		f.add(Warning, "group_stopped", "", fmt.Sprintf("this process delivers no more to group %s: %v", s.Group, s.Err), "its handlers are given nothing",
+			"start the process again if the group is to go on, as a new one")
+	}
 	for _, g := range h.Groups {
-		var oldest time.Duration
-		letters, parked := 0, 0
-		for _, lane := range g.Lanes {
-			oldest, letters, parked = max(oldest, lane.Age), letters+lane.Letters, parked+lane.Parked
-		}
-		if oldest >= staleGroup {
-			f.add(Warning, "group_behind", "", fmt.Sprintf("group %s has not handled what is %s old", g.Group, oldest.Round(time.Second)), "its handlers are too slow, or none runs", "core groups list --lanes; is the program running that subscribes under this name?")
-		}
-		if letters > 0 {
-			f.add(Warning, "dead_letters", "", fmt.Sprintf("group %s has %d dead letters, and %d chats wait for a decision about one", g.Group, letters, parked), "its handlers refused them for good", "core deadletters list "+g.Group)
+		f.group(g, h.Warn.withDefaults())
+	}
+}
+
+// group has the rules for a consumer group.
+func (f *findings) group(g GroupState, warn Thresholds) {
+	var sum LaneState
+	owned, full := false, 0
+	for _, lane := range g.Lanes {
+		sum.Age, sum.Lag = max(sum.Age, lane.Age), sum.Lag+lane.Lag
+		sum.Letters, sum.Parked, sum.Failing = sum.Letters+lane.Letters, sum.Parked+lane.Parked, sum.Failing+lane.Failing
+		owned = owned || lane.Owner != ""
+		if lane.LettersFull {
+			full++
 		}
 	}
+	behind := fmt.Sprintf("%d events wait for it, the oldest for %s", sum.Lag, sum.Age.Round(time.Second))
+	switch {
+	case g.Members == 0 && !owned:
+		f.add(Warning, "group_not_run", "", fmt.Sprintf("no process runs group %s; %s", g.Group, behind), "its handlers are given nothing, and its dead letters stay",
+			"start the program that subscribes under this name, or core groups delete "+g.Group+" --yes if there is none any more")
+	case sum.Age >= warn.LagAge || sum.Lag >= uint64(warn.Lag): //nolint:gosec // validated
+		f.add(Warning, "group_behind", "", fmt.Sprintf("group %s is behind: %s", g.Group, behind), "its handlers are too slow, or fail",
+			"core groups list --lanes; more processes, a larger InFlight, or faster handlers")
+	}
+	f.blocked(g)
+	if sum.Letters > 0 {
+		f.add(Warning, "dead_letters", "", fmt.Sprintf("group %s has %d dead letters, and %d chats wait for a decision about one", g.Group, sum.Letters, sum.Parked), "its handlers refused them for good", "core deadletters list "+g.Group)
+	}
+	if full > 0 {
+		f.add(Danger, "dead_letters_full", "", fmt.Sprintf("group %s keeps no more dead letters on %d partitions", g.Group, full), "chats whose events its handlers refuse wait, with all that follows in them",
+			"core deadletters retry or drop, of "+g.Group+"; or a larger Config.DeadLetterBound")
+	}
+	if waiting := sum.Failing + sum.Parked; waiting >= warn.Waiting {
+		f.add(Warning, "chats_waiting", "", fmt.Sprintf("in group %s the next event of %d chats fails, and %d chats are parked", g.Group, sum.Failing, sum.Parked), "they go on when a handler succeeds, or somebody decides about a dead letter",
+			"core deadletters list "+g.Group+"; see what its handlers log")
+	}
+}
+
+// blocked has the rules for chats that do not go on, one finding for each reason: it names the chat that is blocked for the longest.
+func (f *findings) blocked(g GroupState) {
+	for _, rule := range []struct {
+		reason            BlockReason
+		code, why, remedy string
+	}{
+		{BlockedTransient, "transient_failures", "the handler is started again until it succeeds; the chat's later events wait", "is what the handler needs reachable? the error names it"},
+		{BlockedNewer, "newer_event", "no running program that can read it has its partition; the chat's later events wait", "run the later version of the program"},
+		{BlockedSlow, "slow_handler", "order forbids another start beside it; the chat's later events wait", "bound it with HandlerTimeout, and have it heed its context; restart the process if it hangs"},
+	} {
+		var first *BlockedChat
+		named, blocked := 0, 0
+		for _, lane := range g.Lanes {
+			blocked += lane.Blocked
+			for i := range lane.Longest {
+				if chat := &lane.Longest[i]; chat.Reason == rule.reason {
+					if named++; first == nil || chat.Since.Before(first.Since) {
+						first = chat
+					}
+				}
+			}
+		}
+		if first == nil {
+			continue
+		}
+		f.add(Warning, rule.code, "", blockedText(g.Group, first, named, blocked), rule.why, rule.remedy)
+	}
+}
+
+func blockedText(group string, chat *BlockedChat, named, blocked int) string {
+	what := fmt.Sprintf("group %s: chat %s waits with seq %d since %s", group, chat.Chat, chat.Seq, chat.Since.UTC().Format(time.RFC3339))
+	if chat.Chat == "" {
+		what = fmt.Sprintf("group %s: the entries of other programs wait since %s", group, chat.Since.UTC().Format(time.RFC3339))
+	}
+	if chat.Error != "" {
+		what += ", the last error is: " + chat.Error
+	}
+	if blocked > 1 {
+		what += fmt.Sprintf("; %d of the group's chats are blocked, at least %d for this reason", blocked, named)
+	}
+	return what
 }

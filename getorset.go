@@ -57,14 +57,15 @@ func (h *Helpers) fill(
 	ctx context.Context, key string, ttl time.Duration, to target, load func(context.Context) (any, error), tolerable func(error) bool,
 ) ([]byte, error) {
 	value, found, err := h.values.Get(ctx, key)
+	ended := ports.Ended(ctx, err)
 	switch {
 	case err == nil && found && !isNull(value):
 		if to.fits(value) {
 			return value, nil
 		}
 		h.unreadable.Add(1)
-	case err != nil && ctx.Err() != nil:
-		return nil, err
+	case ended != nil:
+		return nil, ended
 	case err != nil && !tolerable(err):
 		return nil, err
 	case err != nil:
@@ -149,6 +150,6 @@ func (f *flights) lead(ctx context.Context, key flightKey, going *flight, lead f
 		close(going.done)
 	}()
 	value, err := lead()
-	going.value, going.err, going.whole = value, err, err == nil || ctx.Err() == nil
+	going.value, going.err, going.whole = value, err, ports.Ended(ctx, err) == nil
 	return value, err
 }

@@ -61,10 +61,10 @@ func idle(t *testing.T, config chatcore.Config, groups ...string) (ended <-chan 
 			t.Fatal(err)
 		}
 	}
-	returned := make(chan error, 1)
-	go func() { returned <- core.Run(t.Context()) }()
-	receive(t, core.Running())
-	return returned
+	if err := core.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return end(core)
 }
 
 func TestRunTellsThatRedisLostTheLog(t *testing.T) {
@@ -75,36 +75,114 @@ func TestRunTellsThatRedisLostTheLog(t *testing.T) {
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, ended); !errors.Is(err, ports.ErrLogLost) || errors.Is(err, chatcore.ErrForgotten) {
+	if err := receive(t, ended); !errors.Is(err, ports.ErrLogLost) || errors.Is(err, chatcore.ErrGroupDeleted) {
 		t.Errorf("Run ended with %v", err)
 	}
 }
 
-func TestRunTellsThatAGroupWasForgotten(t *testing.T) {
-	namespace := "forget-" + uuid.NewString()
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 2}
+// TestGroupsDelete_EndsItsOwnSubscription and no other one of the process. Run reports it when it ends, Health at once.
+func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
+	namespace := "delete-" + uuid.NewString()
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 2, Lease: pubsub.MinLease}
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	first := idle(t, config, "g", "stays") // a group that stays does not hold the process up
-	second := idle(t, config, "g")         // nor need an instance have a lane to notice
-	other := opened(t)(chatcore.New(t.Context(), config))
-	if err := other.Forget(t.Context(), "g"); err != nil {
+	core := opened(t)(chatcore.New(t.Context(), config))
+	delivered := make(chan domain.ChatID, 16)
+	stays := chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
+		delivered <- d.ID.Chat
+		return nil
+	})
+	if err := errors.Join(core.Subscribe("g"), core.Subscribe("stays", stays)); err != nil {
 		t.Fatal(err)
 	}
-	for i, ended := range []<-chan error{first, second} {
-		if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) || errors.Is(err, ports.ErrLogLost) {
-			t.Errorf("Run %d ended with %v", i, err)
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	if err := core.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- core.Wait() }()
+	alone := idle(t, config, "g") // an instance need not own a partition to notice
+	other := opened(t)(chatcore.New(t.Context(), config))
+	groups := must[chatcore.Groups](t)(other.Groups())
+	if err := groups.Delete(t.Context(), "g"); err != nil {
+		t.Fatal(err)
+	}
+	if err := receive(t, alone); !errors.Is(err, chatcore.ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
+		t.Errorf("Run of a process without another group ended with %v", err)
+	}
+	eventually(t, "health tells of the group", func() bool {
+		h := core.Health(t.Context())
+		return len(h.Stopped) == 1 && h.Stopped[0].Group == "g" && errors.Is(h.Stopped[0].Err, chatcore.ErrGroupDeleted) && hasFinding(h, "group_stopped")
+	})
+	for _, chat := range []domain.ChatID{"a", "b", "c", "d"} {
+		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
+		if got := receive(t, delivered); got != chat {
+			t.Errorf("the other group is given %s, want %s", got, chat)
 		}
 	}
 	if left := must[[]string](t)(client.Keys(t.Context(), namespace+":*:g").Result()); len(left) > 0 {
 		t.Errorf("left are %q", left)
 	}
-	if err := other.Forget(t.Context(), "g"); !errors.Is(err, chatcore.ErrNoGroup) {
-		t.Errorf("forgotten twice: %v", err)
+	stop()
+	if err := receive(t, ended); !errors.Is(err, chatcore.ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
+		t.Errorf("Run ended with %v", err)
 	}
-	if err := other.Forget(t.Context(), "stays"); err != nil {
+	if err := groups.Delete(t.Context(), "g"); !errors.Is(err, chatcore.ErrGroupNotFound) {
+		t.Errorf("deleted twice: %v", err)
+	}
+	if err := groups.Delete(t.Context(), "stays"); err != nil {
 		t.Errorf("the other group: %v", err)
 	}
+}
+
+func hasFinding(h chatcore.Health, code string) bool {
+	return slices.ContainsFunc(h.Findings(), func(f chatcore.Finding) bool { return f.Code == code })
+}
+
+// TestFindings_OfGroups warns of a group that nobody runs, and of one that is behind by the thresholds of the settings.
+func TestFindings_OfGroups(t *testing.T) {
+	config := chatcore.Config{
+		RedisURL: redistest.Shared(t).URL(), Namespace: "lag-" + uuid.NewString(), Partitions: 1, Lease: pubsub.MinLease,
+		Warn: chatcore.Thresholds{Lag: 3, LagAge: time.Hour},
+	}
+	other := opened(t)(chatcore.New(t.Context(), config))
+	core := opened(t)(chatcore.New(t.Context(), config))
+	release := make(chan struct{})
+	if err := core.Subscribe("g", chatcore.On(func(ctx context.Context, _ chatcore.Delivery[domain.Durable]) error {
+		select {
+		case <-release:
+		case <-ctx.Done():
+		}
+		return ctx.Err()
+	})); err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	if err := core.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- core.Wait() }()
+	has := func(code string) func() bool {
+		return func() bool { return hasFinding(other.Health(t.Context()), code) }
+	}
+	eventually(t, "it is run", func() bool {
+		h := other.Health(t.Context())
+		return len(h.Groups) == 1 && h.Groups[0].Members == 1 && !hasFinding(h, "group_not_run") && !hasFinding(h, "group_behind")
+	})
+	for _, chat := range []domain.ChatID{"a", "b", "c", "d"} {
+		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
+	}
+	eventually(t, "it is behind", has("group_behind"))
+	close(release)
+	eventually(t, "it is not", func() bool { return !has("group_behind")() })
+	stop()
+	if err := receive(t, ended); err != nil {
+		t.Error(err)
+	}
+	eventually(t, "nobody runs it", has("group_not_run"))
 }
 
 func TestARunThatIsInterruptedWhileItStartsLeavesNothingBehind(t *testing.T) {
@@ -140,26 +218,26 @@ func TestGroupsTellWhatIsNotThere(t *testing.T) {
 	ctx := t.Context()
 	asked := func(group, letter string) map[string]error {
 		_, listErr := groups.List(ctx)
-		_, letterErr := groups.Letter(ctx, group, letter)
+		_, letterErr := groups.DeadLetter(ctx, group, letter)
 		var lettersErr error
-		for _, err := range groups.Letters(ctx, group) {
+		for _, err := range groups.DeadLetters(ctx, group) {
 			lettersErr = errors.Join(lettersErr, err)
 		}
 		return map[string]error{
 			"List": listErr, "Letters": lettersErr, "Letter": letterErr, "Retry": groups.Retry(ctx, group, letter), "Drop": groups.Drop(ctx, group, letter),
-			"Rebuild": groups.Rebuild(ctx, group), "Forget": groups.Forget(ctx, group),
+			"Rebuild": groups.Rebuild(ctx, group), "Delete": groups.Delete(ctx, group),
 		}
 	}
 	for what, err := range asked("nobody", "0/1-1") {
-		if what != "List" && !errors.Is(err, chatcore.ErrNoGroup) {
+		if what != "List" && !errors.Is(err, chatcore.ErrGroupNotFound) {
 			t.Errorf("%s of no group: %v", what, err)
 		}
 	}
-	_, letterErr := groups.Letter(ctx, "g", "0/1-1")
+	_, letterErr := groups.DeadLetter(ctx, "g", "0/1-1")
 	for what, err := range map[string]error{
 		"Letter": letterErr, "Retry": groups.Retry(ctx, "g", "2/1-1"), "Drop": groups.Drop(ctx, "g", "1/1-1"),
 	} {
-		if !errors.Is(err, chatcore.ErrNoLetter) {
+		if !errors.Is(err, chatcore.ErrDeadLetterNotFound) {
 			t.Errorf("%s of no letter: %v", what, err)
 		}
 	}
@@ -232,9 +310,10 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 		return names
 	}
 	delivered := make(chan domain.ChatID, 16)
+	var core *chatcore.Core
 	run := func() (stop func(), ended <-chan error) {
 		t.Helper()
-		core := opened(t)(chatcore.New(t.Context(), config))
+		core = opened(t)(chatcore.New(t.Context(), config))
 		handler := chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
 			delivered <- d.ID.Chat
 			return nil
@@ -243,13 +322,13 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
-		returned := make(chan error, 1)
-		go func() { returned <- core.Run(ctx) }()
-		receive(t, core.Running())
+		if err := core.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
 		if got := there(); !slices.Equal(got, []string{"passes", "stays"}) {
 			t.Errorf("while it runs there are %q", got)
 		}
-		return cancel, returned
+		return cancel, end(core)
 	}
 	gone := func(want ...string) {
 		t.Helper()
@@ -277,23 +356,26 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 	if chat := receive(t, delivered); chat != "second" {
 		t.Errorf("the next one is given %s", chat)
 	}
-	if err := other.Forget(t.Context(), "stays"); err != nil {
+	noticed := func() bool { return len(core.Health(t.Context()).Stopped) == 1 }
+	if err := groups.Delete(t.Context(), "stays"); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) {
+	eventually(t, "the deletion is noticed", noticed)
+	stop()
+	if err := receive(t, ended); !errors.Is(err, chatcore.ErrGroupDeleted) {
 		t.Errorf("Run ended with %v", err)
 	}
-	stop()
 	gone()
 
 	stop, ended = run()
-	if err := other.Forget(t.Context(), "passes"); err != nil {
+	if err := groups.Delete(t.Context(), "passes"); err != nil {
 		t.Fatal(err)
 	}
-	if err := receive(t, ended); !errors.Is(err, chatcore.ErrForgotten) || errors.Is(err, chatcore.ErrNoGroup) {
+	eventually(t, "the deletion is noticed", noticed)
+	stop()
+	if err := receive(t, ended); !errors.Is(err, chatcore.ErrGroupDeleted) || errors.Is(err, chatcore.ErrGroupNotFound) {
 		t.Errorf("Run ended with %v", err)
 	}
-	stop()
 	gone("stays")
 }
 
@@ -328,9 +410,10 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	first := open()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	ended := make(chan error, 1)
-	go func() { ended <- first.Run(ctx) }()
-	receive(t, first.Running())
+	if err := first.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	ended := end(first)
 	for i := range chats {
 		must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), By: "ada"}))
 	}
@@ -438,7 +521,7 @@ func TestGroupsOnACluster(t *testing.T) {
 		t.Errorf("the group that nobody runs stands at %+v", s)
 	}
 	mended.Store(true)
-	for letter, err := range groups.Letters(t.Context(), "g") {
+	for letter, err := range groups.DeadLetters(t.Context(), "g") {
 		if err == nil {
 			err = groups.Retry(t.Context(), "g", letter.ID)
 		}
@@ -462,7 +545,7 @@ func TestGroupsOnACluster(t *testing.T) {
 	}
 	eventually(t, "the rebuild is done", func() bool { s := total("g"); return !s.CatchesUp && s.Behind == 0 })
 	stop()
-	if err := errors.Join(groups.Forget(t.Context(), "g"), groups.Forget(t.Context(), "away")); err != nil {
+	if err := errors.Join(groups.Delete(t.Context(), "g"), groups.Delete(t.Context(), "away")); err != nil {
 		t.Error(err)
 	}
 	if list := must[[]chatcore.GroupState](t)(groups.List(t.Context())); len(list) > 0 {

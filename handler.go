@@ -33,8 +33,8 @@ type SubscribeOption func(*subscription)
 
 // On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does, and
 // that for [domain.Own] those of the team's own types (see [Definition.On] for one of them).
-// A handler that returns an error is called again after a while, up to the attempts of [Config.Retry]; then, or at once if the error is
-// [Permanent], the event is set aside in the group's dead letters and the next one follows.
+// A handler that returns an error, panics or calls [runtime.Goexit] is started again after a while, up to the attempts of [Config.Retry]; then, or
+// at once if the error is [Permanent], the event becomes a dead letter of the group and the next one follows. A [Transient] error is no attempt.
 func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error) SubscribeOption {
 	typed := func(ctx context.Context, d ports.Delivery) error {
 		event, ok := d.Event.(T)
@@ -88,13 +88,40 @@ func InFlight(n int) SubscribeOption {
 	}
 }
 
+// HandlerTimeout bounds each start of a handler: its context ends after d, and the error that it then returns counts as a failed attempt. A handler
+// that ignores its context keeps its chat waiting, because order forbids another start beside it; [Health.Findings] then names the chat. d should
+// be longer than [Config.CommandTimeout], or a Redis that does not answer counts as failed attempts too. Without this option handlers have no
+// timeout, and are named after 30 s.
+func HandlerTimeout(d time.Duration) SubscribeOption {
+	return func(s *subscription) {
+		if d <= 0 {
+			s.err = errors.Join(s.err, &domain.InvalidError{Field: "HandlerTimeout", Problem: "is " + d.String(), Allowed: "a duration above 0"})
+		}
+		s.timeout = d
+	}
+}
+
 // Passing makes the group one of this run only: it is removed when [Core.Run] ends. One that a crash leaves behind holds nothing up.
 func Passing() SubscribeOption {
 	return func(s *subscription) { s.passing = true }
 }
 
-// Permanent marks an error that trying again will not mend: the event becomes a dead letter at once.
+// Permanent marks an error that a retry does not mend: the event becomes a dead letter at once. The mark wins over a transient error that err
+// wraps, and over the mark of [Transient]. A nil error stays nil.
 func Permanent(err error) error { return pubsub.Permanent(err) }
+
+// Transient marks an error that passes by itself and says nothing about the event, such as that of a database that does not answer. It never
+// counts as an attempt: the handler is started again, for as long as it fails so, after pauses as [Config.Retry] says, but of 15 seconds at most.
+// Only the event's chat waits. A chat that waits for more than 10 seconds is named in its group's state and in [Health.Findings]. A nil error
+// stays nil.
+//
+// These errors are transient without the mark: [ports.ErrUnavailable], [ports.ErrOverloaded], [ports.ErrOutcomeUnknown],
+// [ports.ErrUnconfirmed], [ports.ErrConflict], [ports.ErrRateLimited], [ports.ErrEvicting], [ports.ErrLogLost] and [ports.ErrClosed]. A handler that sends messages or records events must
+// give them ids: after a lost outcome it is started again.
+func Transient(err error) error { return pubsub.Transient(err) }
+
+// IsTransient reports whether an error that a handler returns never counts as an attempt.
+func IsTransient(err error) bool { return pubsub.IsTransient(err) }
 
 // Live is an event as it reached this process on a live channel: at most once, without promises about order; seqs tell the order of
 // durable events, and what is missing between them.
@@ -114,7 +141,8 @@ type LiveHandler struct {
 }
 
 // OnLive handles the live events of one type, durable or ephemeral; OnLive for [domain.Event] itself handles them all. Calls are made
-// one after another for each type; while a handler is slow a bounded number waits and further ones are dropped and counted.
+// one after another for each type; while a handler is slow a bounded number waits and further ones are dropped and counted. A handler that panics
+// or calls [runtime.Goexit] is counted in [Stats.LiveFailed], and called with the next event.
 func OnLive[T domain.Event](handle func(ctx context.Context, l Live[T])) LiveHandler {
 	var zero T
 	types := []string{wireformat.Type(zero)}

@@ -4,9 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis"
 	"chatcore/ports"
 )
@@ -26,10 +30,19 @@ type Health struct {
 	Log      []State // servers of the log: every master of a Cluster; none for a core that is not on Redis
 	Cache    []State // servers of CacheURL; none if there is none of its own
 	Pools    []Pool
-	Groups   []GroupState // where the consumer groups stand
-	Unlisted error        // why they are not known, or nil
-	Replicas int          // that Config.Durability has confirm an append
-	Listed   bool         // the URL names several servers, as for a Cluster
+	Groups   []GroupState   // where the consumer groups stand
+	Unlisted error          // why they are not known, or nil
+	Stopped  []StoppedGroup // groups that this process runs no more
+	Refused  uint64         // announcements of durable events that Redis refused, since the core was made
+	Replicas int            // that Config.Durability has confirm an append
+	Warn     Thresholds     // of Findings; zero fields mean the defaults
+	Listed   bool           // the URL names several servers, as for a Cluster
+}
+
+// StoppedGroup is a consumer group to which this process delivers no more, though its Run goes on: somebody deleted the group.
+type StoppedGroup struct {
+	Group string
+	Err   error
 }
 
 // What is known of a server and of the connections to it.
@@ -45,13 +58,16 @@ type (
 func (c *Core) Health(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
-	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Durability.Replicas}
-	if c.closed.Load() {
-		h.Live, h.Ready, h.NotReady = false, false, errClosed
+	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Durability.Replicas, Warn: c.config.Warn}
+	c.mu.Lock()
+	closed := c.closed
+	c.mu.Unlock()
+	if closed {
+		h.Live, h.Ready, h.NotReady = false, false, ErrClosed
 		return h
 	}
 	c.backend.Inspect(ctx, &h)
-	h.Ready = h.NotReady == nil
+	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
 	if h.Ready {
 		if groups := c.backend.Groups(); groups != nil {
 			h.Groups, h.Unlisted = groups.List(ctx)
@@ -60,7 +76,27 @@ func (c *Core) Health(ctx context.Context) Health {
 	return h
 }
 
-var errClosed = errors.New("the core is closed")
+// keepSubscriber has Health look at a group's subscriber.
+func (c *Core) keepSubscriber(group string, s message.Subscriber) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.subscribers == nil {
+		c.subscribers = make(map[string]message.Subscriber)
+	}
+	c.subscribers[group] = s
+}
+
+// stoppedGroups returns the groups whose subscriptions have ended by themselves, by name.
+func (c *Core) stoppedGroups() (stopped []StoppedGroup) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for _, group := range slices.Sorted(maps.Keys(c.subscribers)) {
+		if s, ours := c.subscribers[group].(*pubsub.Subscriber); ours && s.Err() != nil {
+			stopped = append(stopped, StoppedGroup{group, s.Err()})
+		}
+	}
+	return stopped
+}
 
 // Examine looks at the servers of a configuration without opening a core: it changes nothing, and does it on servers, such as a replica, on
 // which no core can be opened. Whether the log is ready, and its groups, it does not tell. The error is [ErrURL] or [ErrUnreachable].
@@ -69,7 +105,7 @@ func Examine(ctx context.Context, config Config) (_ Health, err error) {
 	if err := config.Validate(); err != nil {
 		return Health{}, err
 	}
-	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Durability.Replicas}
+	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Durability.Replicas, Warn: config.Warn}
 	if h.Listed, err = redis.IsCluster(config.RedisURL); err != nil {
 		return Health{}, err
 	}

@@ -15,6 +15,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
@@ -289,6 +290,9 @@ func TestFindings(t *testing.T) {
 		{state(func(s *chatcore.State) { *s = chatcore.State{Address: "a:1"} }), "[]"}, // nothing is known
 		{state(func(s *chatcore.State) { s.Version = "6.2.14" }), "[danger version]"},
 		{state(func(s *chatcore.State) { s.Memory.Policy = "volatile-lru" }), "[warning eviction]"},
+		{state(func(s *chatcore.State) { s.Memory.Policy, s.Memory.Evicted = "volatile-lru", 1 }), "[warning eviction]"},
+		{state(func(s *chatcore.State) { s.Memory.Policy, s.Memory.Evicted = "allkeys-lru", 1 }), "[danger evicted danger eviction]"},
+		{state(func(s *chatcore.State) { s.Memory.Evicted = 1 }), "[danger evicted]"},
 		{state(func(s *chatcore.State) { s.Memory.Used = 75 }), "[warning memory]"},
 		{state(func(s *chatcore.State) { s.Memory.Used = 90 }), "[danger memory]"},
 		{state(func(s *chatcore.State) { s.Memory.Max, s.Memory.Used, s.Memory.System = 0, 90, 100 }), "[danger memory]"},
@@ -303,7 +307,11 @@ func TestFindings(t *testing.T) {
 		}), "[warning replica_behind]"},
 		{state(func(s *chatcore.State) { s.Slots = &ports.Slots{OK: true, Assigned: 16384, Up: 16000} }), "[danger cluster danger cluster_url]"},
 		{chatcore.Health{Pools: []chatcore.Pool{{Purpose: "commands", Timeouts: 1}}}, "[warning pool]"},
-		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Lanes: []chatcore.LaneState{{Age: time.Hour}, {Letters: 1}}}}}, "[warning group_behind warning dead_letters]"},
+		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.LaneState{{Age: time.Hour}, {Letters: 1}}}}}, "[warning group_behind warning dead_letters]"},
+		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.LaneState{
+			{Blocked: 2, Longest: []chatcore.BlockedChat{{Chat: "c", Reason: chatcore.BlockedTransient}, {Reason: chatcore.BlockedSlow}}},
+			{Blocked: 1, Longest: []chatcore.BlockedChat{{Chat: "d", Reason: chatcore.BlockedNewer}}},
+		}}}}, "[warning transient_failures warning newer_event warning slow_handler]"},
 		{chatcore.Health{Unlisted: errors.New("late"), NotReady: errors.New("full")}, "[danger not_ready note groups_unknown]"},
 	} {
 		var got []string
@@ -313,5 +321,55 @@ func TestFindings(t *testing.T) {
 		if fmt.Sprint(got) != c.want {
 			t.Errorf("found %v, want %s in %+v", got, c.want, c.health)
 		}
+	}
+}
+
+// TestEvictionAtRunTime_IsFound switches eviction on under a core until keys are lost, and off again.
+func TestEvictionAtRunTime_IsFound(t *testing.T) {
+	server := redistest.Start(t, durable()...)
+	client := server.Client(t)
+	config := chatcore.Config{RedisURL: server.URL(), Partitions: 1}
+	core := opened(t)(chatcore.New(t.Context(), config))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+	send := func() error {
+		return failure(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "x"}))
+	}
+	set := func(name, value string) {
+		t.Helper()
+		if err := client.ConfigSet(t.Context(), name, value).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	set("maxmemory", "12mb")
+	for i := range 60 { // of 100 kB each; written before, so that the log's keys are newer
+		if err := client.Set(t.Context(), fmt.Sprint("filler", i), strings.Repeat("x", 100_000), 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := send(); err != nil {
+		t.Fatal(err)
+	}
+	set("maxmemory-policy", "allkeys-lru")
+	eventually(t, "writes are refused", func() bool { return errors.Is(send(), chatcore.ErrEvicting) })
+	for i := range 60 {
+		if err := client.Set(t.Context(), fmt.Sprint("more", i), strings.Repeat("x", 100_000), 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	h := core.Health(t.Context())
+	if found := codes(h.Findings(), chatcore.Danger); h.Ready || !errors.Is(h.NotReady, chatcore.ErrEvicting) || !slices.Contains(found, "evicted") || !slices.Contains(found, "eviction") {
+		t.Errorf("while keys are evicted: %v, found %q", h.NotReady, found)
+	}
+	set("maxmemory-policy", "noeviction")
+	set("maxmemory", "1gb")
+	eventually(t, "writes are no longer refused", func() bool { return !errors.Is(send(), chatcore.ErrEvicting) })
+	if found := codes(examined(t, config), chatcore.Danger); !slices.Contains(found, "evicted") || slices.Contains(found, "eviction") {
+		t.Errorf("after the loss: %q", found)
+	}
+}
+
+func TestFindings_RefusedAnnouncements(t *testing.T) {
+	if found := codes(chatcore.Health{Refused: 3}.Findings(), chatcore.Warning); !slices.Contains(found, "refused") {
+		t.Errorf("found %v", found)
 	}
 }

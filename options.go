@@ -115,7 +115,7 @@ type EventLog struct {
 	Subscriber  func(group string, fromBeginning bool) (message.Subscriber, error)
 	DeadLetters pubsub.DeadLetters
 	Live        LiveTransport
-	Forget      func(ctx context.Context, group string) error // may be nil
+	DeleteGroup func(ctx context.Context, group string) error // may be nil
 	Close       func() error                                  // may be nil; called once, at the end
 }
 

@@ -171,25 +171,43 @@ func newKeys(c Config) (redis.Keys, error) {
 func openLog(
 	ctx context.Context, c Config, all clients, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter, w *watch,
 ) (*redis.Log, error) {
+	if all.cache.own {
+		if err := checkCacheRights(ctx, c, all.cache, keys); err != nil {
+			return nil, errors.Join(err, all.Close())
+		}
+	}
 	log, err := redis.Open(ctx, all.commands.UniversalClient, codec, redis.LogConfig{
-		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
+		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, StreamBound: 2 * c.StreamBound, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
 		Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, errors.Join(err, all.Close())
 	}
+	log.Watch(context.WithoutCancel(ctx)) // until it is closed
 	return log, nil
+}
+
+// checkCacheRights proves that the user of the caches' server may do what caches need.
+func checkCacheRights(ctx context.Context, c Config, cache cacheClient, keys redis.Keys) error {
+	cluster, err := redis.IsCluster(c.CacheURL)
+	if err != nil {
+		return err
+	}
+	if err := keys.CacheRights(cluster).Check(ctx, cache.UniversalClient); err != nil {
+		return fmt.Errorf("on the server of the caches: %w", err)
+	}
+	return nil
 }
 
 func newLive(c Config, pubSub pubSubClient, keys redis.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(p parts, commands commandClient, keys redis.Keys) ports.TypingMarks {
+func newTypingMarks(p parts, c Config, commands commandClient, keys redis.Keys) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
-	return redis.NewTypingMarks(commands.UniversalClient, keys)
+	return redis.NewTypingMarks(commands.UniversalClient, keys, c.TTL.Typing)
 }
 
 func newPresence(

@@ -1,6 +1,7 @@
 package chatcore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"sync"
@@ -11,30 +12,83 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
-// Run delivers events to the handlers until ctx ends, and then stops in this order: no new deliveries; handlers finish, for at most
-// [Config.StopTimeout], and what they finished is taken down; live listeners and the presence sweeper; connections. When it returns nothing of the core runs any
-// more. It returns nil if it ended because ctx did, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
-// [ports.ErrNewerLog] if the log was raised to a level that this program does not know,
-// [ErrForgotten] if a group was removed.
-func (c *Core) Run(ctx context.Context) (err error) {
-	c.mu.Lock()
-	if c.started {
-		c.mu.Unlock()
-		return ErrRunning
+// Start runs the core in the background until ctx ends, as [Core.Run] does. It returns nil when every group and listener is in place: whatever is
+// appended from then on reaches them. Otherwise it returns why the core does not run, and the core has ended: the error that Run would return, or
+// ctx's if ctx ended before. [Core.Wait] returns how the core has ended later.
+func (c *Core) Start(ctx context.Context) error {
+	running, err := c.begin(ctx)
+	if err != nil {
+		return err
 	}
-	c.started = true
+	go func() { _ = c.run(running) }() // Wait returns its error
+	select {
+	case <-c.running:
+		return nil
+	case <-c.ended:
+		return cmp.Or(c.runErr, ctx.Err(), ErrClosed)
+	}
+}
+
+// Wait waits until a core that was started has ended, and returns what [Core.Run] returns. It returns nil at once if the core was not started.
+func (c *Core) Wait() error {
+	c.mu.Lock()
+	started := c.stop != nil
+	c.mu.Unlock()
+	if !started {
+		return nil
+	}
+	<-c.ended
+	return c.runErr
+}
+
+// Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, for at
+// most [Config.StopTimeout], and what they finished is committed; live listeners and the presence sweeper; connections. When it returns nothing
+// of the core runs any more.
+//
+// Run returns nil if it ended because ctx did, or by Close, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
+// [ErrGroupDeleted] if a group was deleted. A deleted group ends alone: the core goes on with the others, Health reports the group at once, and
+// Run returns the error when it ends, which it does at once if no group is left. A core runs once: it is [ErrRunning] while it runs, and [ErrClosed] afterwards.
+func (c *Core) Run(ctx context.Context) error {
+	ctx, err := c.begin(ctx)
+	if err != nil {
+		return err
+	}
+	return c.run(ctx)
+}
+
+// begin makes the core one that runs, under the context that it returns.
+func (c *Core) begin(ctx context.Context) (context.Context, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if err := c.fresh(); err != nil {
+		return nil, err
+	}
+	ctx, c.stop = context.WithCancel(ctx)
 	if c.answers {
 		c.caches.Answer(c.Queries)
 	}
-	c.mu.Unlock()
-	defer func() { err = errors.Join(err, c.Close()) }()
+	return ctx, nil
+}
 
-	ctx, stop := context.WithCancel(ctx)
+// run is Run of a core that has begun.
+func (c *Core) run(ctx context.Context) error {
+	err := c.deliver(ctx)
+	c.mu.Lock()
+	c.closed = true
+	c.mu.Unlock()
+	c.runErr = errors.Join(err, c.release())
+	close(c.ended)
+	return c.runErr
+}
+
+// deliver runs listeners, the sweeper and the groups until ctx ends or one of them fails.
+func (c *Core) deliver(ctx context.Context) error {
 	var live sync.WaitGroup
 	defer live.Wait()
-	defer stop()
+	defer c.stop()
 	if err := c.listen(ctx, &live); err != nil {
 		return ended(ctx, err)
 	}
@@ -49,7 +103,7 @@ func (c *Core) Run(ctx context.Context) (err error) {
 
 // ended is nil for an error that only says that ctx ended.
 func ended(ctx context.Context, err error) error {
-	if errors.Is(err, context.Canceled) && ctx.Err() != nil {
+	if cause := ports.Ended(ctx, err); cause != nil && errors.Is(err, cause) {
 		return nil
 	}
 	return err
@@ -66,7 +120,8 @@ func (c *Core) route(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.traced(s), c.middlewares...); err != nil {
+		c.keepSubscriber(s.group, subscriber)
+		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.bounded(s), c.middlewares...); err != nil {
 			return err
 		}
 	}
@@ -88,10 +143,18 @@ func (c *Core) route(ctx context.Context) error {
 
 // pass removes a group that was of this run only. It need not have come to be.
 func (c *Core) pass(ctx context.Context, group string) error {
-	if err := c.backend.Forget(ctx, group); err != nil && !errors.Is(err, ErrNoGroup) {
+	if err := c.backend.DeleteGroup(ctx, group); err != nil && !errors.Is(err, ErrGroupNotFound) {
 		return err
 	}
 	return nil
+}
+
+// bounded is a group's handler with its timeout.
+func (c *Core) bounded(s *subscription) message.NoPublishHandlerFunc {
+	if s.timeout > 0 {
+		return pubsub.WithTimeout(s.timeout, c.traced(s))
+	}
+	return c.traced(s)
 }
 
 // traced is a group's handler, which continues the trace of each event.
@@ -132,11 +195,7 @@ func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
-		running.Go(func() {
-			for msg := range messages {
-				c.tell(ctx, typ, msg, handlers)
-			}
-		})
+		eachMessage(running, messages, func(msg *message.Message) { c.tell(ctx, typ, msg, handlers) }, func() {})
 	}
 	return nil
 }
@@ -153,17 +212,31 @@ func (c *Core) tell(ctx context.Context, typ string, msg *message.Message, handl
 	}
 	ctx, end := c.telemetry.Process(ctx, telemetry.Received{Type: typ, ID: in.ID, Seq: in.Seq, TraceParent: in.Meta.TraceParent})
 	defer end(nil)
-	for _, h := range handlers {
-		c.guard(ctx, typ, func() { h.handle(ctx, in) })
+	c.handleLive(ctx, typ, in, handlers)
+}
+
+// handleLive calls the handlers, one after another.
+func (c *Core) handleLive(ctx context.Context, typ string, in wireformat.Incoming, handlers []LiveHandler) {
+	for i, h := range handlers {
+		c.guard(ctx, typ, func() { h.handle(ctx, in) }, func() { c.handleLive(ctx, typ, in, handlers[i+1:]) })
 	}
 }
 
-// guard keeps a handler's panic from ending the process.
-func (c *Core) guard(ctx context.Context, typ string, call func()) {
+// guard keeps a handler's panic from ending the process. A handler that calls [runtime.Goexit] ends the goroutine: the rest is called before.
+func (c *Core) guard(ctx context.Context, typ string, call, rest func()) {
+	returned := false
 	defer func() {
+		if returned {
+			return
+		}
+		c.counters.LiveFailed.Add(1)
 		if r := recover(); r != nil {
 			c.config.Logger.ErrorContext(ctx, "live handler panicked", "channel", typ, "panic", r)
+			return
 		}
+		c.config.Logger.ErrorContext(ctx, "live handler called runtime.Goexit", "channel", typ)
+		rest()
 	}()
 	call()
+	returned = true
 }

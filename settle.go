@@ -10,7 +10,8 @@ import (
 var ErrNotInMemory = errors.New("the core is not in memory")
 
 // Settle waits until every group has finished what was appended, and every listener what was announced, also by the handlers
-// themselves: for tests, of a core in memory that runs. It returns the error of a ctx that ends before.
+// themselves: for tests, of a core in memory that runs. It returns the error of a ctx that ends before, and
+// [ErrClosed] if the core ended before it ran.
 func (c *Core) Settle(ctx context.Context) error {
 	idle, ok := c.backend.(interface{ idle() bool })
 	if !ok {
@@ -18,6 +19,8 @@ func (c *Core) Settle(ctx context.Context) error {
 	}
 	select {
 	case <-c.running:
+	case <-c.ended:
+		return ErrClosed
 	case <-ctx.Done():
 		return ctx.Err()
 	}

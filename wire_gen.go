@@ -67,7 +67,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	clock := newClock(p)
 	sweeper := newSweeper(presenceStore, clock, config)
-	typingMarks := newTypingMarks(p, chatcoreCommandClient, keys)
+	typingMarks := newTypingMarks(p, config, chatcoreCommandClient, keys)
 	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	entities := newEntities(log, log, config, chatcoreWatch)

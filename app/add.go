@@ -16,7 +16,7 @@ type Add struct {
 
 // Add makes a user a plain member. A member already, in whatever role: it changes nothing.
 func (c *Chats) Add(ctx context.Context, cmd Add) (Done, error) {
-	return c.about(ctx, "add", cmd.Chat, cmd.By, cmd.User, cmd.Command, domain.MemberAdded,
+	return c.about(ctx, "add", cmd.Chat, cmd.By, cmd.User, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
 			return chat.Add(by, target, cmd.User, c.now())
 		})

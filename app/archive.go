@@ -24,6 +24,5 @@ func (c *Chats) Archive(ctx context.Context, cmd Archive) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Archive(s.member(cmd.By), c.now())
 		},
-		repeats: update(cmd.By, domain.Archived, nil),
 	})
 }

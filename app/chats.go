@@ -9,7 +9,10 @@ import (
 )
 
 // Chats are the commands about chats and their messages. Every command is safe to give again: under the same message id or
-// command id it has its effect once and gives the first result again.
+// command id it has its effect once and gives the first result again, for as long as the chat exists, in every process, whatever has happened
+// since. That goes for a command that changed nothing, too. Command ids belong to the actor: two users may choose the same one. An id that the
+// actor has used for another command, or with other arguments, is [domain.ErrCommandReused]. A command that was refused is not remembered: given
+// again, it is decided again.
 //
 // Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with
 // [ports.ErrUnavailable] when the log could not be reached, with [ports.ErrOutcomeUnknown] when the answer was lost, and with
@@ -29,6 +32,8 @@ type Chats struct {
 	typists  *typists
 	limits   *Limits // nil: there are none
 	meta     ports.Meta
+
+	backdated bool // the clock stands in the past
 }
 
 // Policy is what a team may choose about the rules.
@@ -63,7 +68,7 @@ func unobserved(error) {}
 // Nothing limits them.
 func (c *Chats) Backdated(at time.Time) *Chats {
 	past := *c
-	past.clock = pastClock{at}
+	past.clock, past.backdated = pastClock{at}, true
 	past.reads, past.typists, past.limits = newReadCoalescer(), newTypists(), nil
 	return &past
 }
@@ -85,7 +90,7 @@ func (p pastClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Er
 type Done struct {
 	Seq       domain.Seq // of the last event recorded for the command; 0 if it changed nothing
 	Changed   bool       // whether there is such an event
-	Duplicate bool       // whether the event was recorded when the command was first given
+	Duplicate bool       // whether the command was given before; Seq and Changed are then those of the first time
 }
 
 func (c *Chats) now() time.Time { return domain.Instant(c.clock.Now()) }

@@ -3,6 +3,8 @@ package app
 import (
 	"context"
 	"fmt"
+	"slices"
+	"strings"
 
 	"chatcore/domain"
 )
@@ -37,6 +39,18 @@ func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Create(cmd.Chat, title, cmd.By, cmd.Members, c.now())
 		},
-		repeats: update(cmd.By, domain.Created, func(u domain.ChatUpdate) bool { return u.Title == title }),
+		args: arguments{string(title), userSet(cmd.By, cmd.Members)},
 	})
+}
+
+// userSet is the text of a set of users, without one of them. User ids have no spaces.
+func userSet(without domain.UserID, users []domain.UserID) string {
+	set := make([]string, 0, len(users))
+	for _, user := range users {
+		if user != without {
+			set = append(set, string(user))
+		}
+	}
+	slices.Sort(set)
+	return strings.Join(slices.Compact(set), " ")
 }

@@ -22,10 +22,8 @@ type command struct {
 
 	wants  wanted
 	expect domain.Entity // expected not to exist, if not zero
-	latest domain.Entity // only its last event matters, if not zero
 	decide func(s *state) ([]domain.Durable, error)
-	// repeats reports whether a recorded event is what this command would have recorded.
-	repeats func(e domain.Durable) bool
+	args   arguments // what id stands for, beside the name
 	// unconditional names loaded entities that are no conditions of the append.
 	unconditional func(domain.Entity) bool
 	conditions    []ports.Condition // of entities that are not loaded
@@ -51,18 +49,23 @@ func newState(cmd *command) *state {
 	s.slots = s.slotRoom[:0]
 	for _, entities := range [...][]domain.Entity{cmd.wants.room[:cmd.wants.n], cmd.wants.more} {
 		for _, e := range entities {
-			s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: e == cmd.latest})
+			latest := e.Kind == domain.KindRead || e.Kind == domain.KindReceipt // what came before does not matter
+			s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: latest})
 		}
 	}
 	if cmd.id != "" {
-		s.slots = append(s.slots, slot{entity: domain.CommandEntity(cmd.id), expect: true})
+		s.slots = append(s.slots, slot{entity: cmd.entity(), expect: true})
 	}
 	return s
 }
 
+// entity is the command as the log records it.
+func (c *command) entity() domain.Entity { return domain.CommandEntity(c.by, c.id) }
+
 // run decides and appends until the append holds. The first decision is taken on what is cached, if everything is: the append checks
 // the versions it was taken on. Only what it records counts; a refusal, or that nothing is to be done, is decided again on what the log
-// says. What was found recorded, or needs no record, is confirmed before it is acknowledged.
+// says. A command with an id is recorded even if it has no events, so that it gives the same answer when it is given again. What was found
+// recorded, or needs no record, is confirmed before it is acknowledged. A refusal is not recorded: the same command may succeed later.
 func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	ctx, end := c.observe(ctx, cmd.name, cmd.chat)
 	defer func() { end(err) }()
@@ -75,7 +78,7 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 			if s.head, err = c.entities.load(ctx, cmd.chat, s.slots); err != nil {
 				return Done{}, err
 			}
-			if done, repeated, err = s.repeated(cmd); err != nil {
+			if done, repeated, err = s.repeated(&cmd); err != nil {
 				return Done{}, err
 			}
 		}
@@ -90,10 +93,13 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 				return done, err
 			}
 		}
-		if len(events) == 0 {
-			err = c.confirm(ctx, s, done.Seq)
-		} else {
+		switch {
+		case len(events) > 0:
 			done, err = c.append(ctx, &cmd, s, events)
+		case cmd.id != "" && !repeated:
+			_, err = c.append(ctx, &cmd, s, nil)
+		default:
+			err = c.confirm(ctx, s, done.Seq)
 		}
 		switch {
 		case err == nil:
@@ -114,7 +120,7 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	return Done{}, fmt.Errorf("decided %d times: %w", decisions, conflict)
 }
 
-// append records what was decided.
+// append records what was decided: events, a command with an id, or both.
 func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
 	appended, err := c.log.Append(ctx, c.appendOf(cmd, s, events))
 	if err != nil {
@@ -160,7 +166,10 @@ func (c *Chats) learn(ctx context.Context, cmd *command, s *state, events []doma
 func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.Append {
 	a := ports.Append{Chat: cmd.chat, Epoch: s.slots[0].epoch, Conditions: s.conditionRoom[:0], Events: s.eventRoom[:0]}
 	for _, k := range s.slots {
-		if cmd.unconditional == nil || !cmd.unconditional(k.entity) {
+		switch {
+		case k.entity.Kind == domain.KindCommand:
+			a.Command, a.Fingerprint = k.entity, fingerprint(cmd.name, cmd.args)
+		case cmd.unconditional == nil || !cmd.unconditional(k.entity):
 			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Version: k.version})
 		}
 	}
@@ -171,9 +180,6 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 	for _, e := range events {
 		start := len(moved)
 		moved = domain.AppendMoves(moved, e)
-		if cmd.id != "" {
-			moved = append(moved, domain.CommandEntity(cmd.id))
-		}
 		a.Events = append(a.Events, ports.NewEvent{
 			ID: domain.EventID(c.ids.NewID()), Event: e, Moves: moved[start:len(moved):len(moved)], Meta: meta,
 		})
@@ -184,22 +190,25 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 	return a
 }
 
-// repeated tells what the command did when it was given before, if it was.
-func (s *state) repeated(cmd command) (Done, bool, error) {
+// repeated returns the first answer of a command that was given before, and reports whether it was. It returns
+// [domain.ErrCommandReused] if the id was another command's.
+func (s *state) repeated(cmd *command) (Done, bool, error) {
 	if cmd.id == "" {
 		return Done{}, false, nil
 	}
-	records := s.slot(domain.CommandEntity(cmd.id)).records
-	if len(records) == 0 {
+	recorded := s.slot(cmd.entity())
+	switch {
+	case recorded.version == 0:
 		return Done{}, false, nil
-	}
-	if !cmd.repeats(records[0].Event) {
+	case recorded.command.Fingerprint != fingerprint(cmd.name, cmd.args):
 		return Done{}, false, &domain.Refusal{
 			Reason: domain.ErrCommandReused,
-			Detail: fmt.Sprintf("command %q of chat %q recorded something else at seq %d", cmd.id, cmd.chat, records[0].Seq),
+			Detail: fmt.Sprintf("user %q gave commandId %q in chat %q to another command, or to %s with other arguments", cmd.by, cmd.id, cmd.chat, cmd.name),
 		}
+	case recorded.command.Events == 0:
+		return Done{Duplicate: true}, true, nil
 	}
-	return Done{Seq: records[len(records)-1].Seq, Changed: true, Duplicate: true}, true, nil
+	return Done{Seq: recorded.version, Changed: true, Duplicate: true}, true, nil
 }
 
 func (s *state) slot(e domain.Entity) *slot {
@@ -251,12 +260,4 @@ func want(entities ...domain.Entity) (w wanted) {
 		w.more = slices.Clone(rest)
 	}
 	return w
-}
-
-// update recognises a change of the chat by the same actor.
-func update(by domain.UserID, change domain.Change, also func(domain.ChatUpdate) bool) func(domain.Durable) bool {
-	return func(e domain.Durable) bool {
-		u, ok := e.(domain.ChatUpdate)
-		return ok && u.Actor == by && u.Change == change && (also == nil || also(u))
-	}
 }

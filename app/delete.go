@@ -27,9 +27,6 @@ func (c *Chats) Delete(ctx context.Context, cmd Delete) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.message(cmd.MessageID).Delete(s.member(cmd.By), reason, c.now())
 		},
-		repeats: func(e domain.Durable) bool {
-			m, ok := e.(domain.MessageDelete)
-			return ok && m.By == cmd.By && m.Message == cmd.MessageID
-		},
+		args: arguments{string(cmd.MessageID), string(reason)},
 	})
 }

@@ -17,7 +17,7 @@ type Demote struct {
 
 // Demote lowers a member's role. In that role already: it changes nothing.
 func (c *Chats) Demote(ctx context.Context, cmd Demote) (Done, error) {
-	return c.about(ctx, "demote", cmd.Chat, cmd.By, cmd.User, cmd.Command, domain.RoleChanged,
+	return c.about(ctx, "demote", cmd.Chat, cmd.By, cmd.User, cmd.Role, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
 			return chat.Demote(by, target, cmd.Role, c.now())
 		})

@@ -27,9 +27,6 @@ func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.message(cmd.MessageID).Edit(s.member(cmd.By), content, c.policy.EditWindow, c.now())
 		},
-		repeats: func(e domain.Durable) bool {
-			m, ok := e.(domain.MessageEdit)
-			return ok && m.Editor == cmd.By && m.Message == cmd.MessageID && m.Content == content
-		},
+		args: arguments{string(cmd.MessageID), string(content)},
 	})
 }

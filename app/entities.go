@@ -51,7 +51,8 @@ type slot struct {
 	version domain.Seq
 	state   domain.State   // nil for an entity that is only a version
 	records []ports.Record // of an entity that is only a version, since version 0
-	epoch   uint64         // of the cache when the slot was filled
+	command ports.CommandRecord
+	epoch   uint64 // of the cache when the slot was filled
 }
 
 // unreadable is an event that only a newer program can read.
@@ -77,7 +78,7 @@ func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
 		s.epoch = epoch
 		switch {
 		case s.expect:
-			s.version, s.state, s.records = 0, nil, nil
+			s.version, s.state, s.records, s.command = 0, nil, nil, ports.CommandRecord{}
 		case s.latest || !e.cache.get(entityKey{chat, s.entity}, s):
 			all = false
 		}
@@ -165,7 +166,7 @@ func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h port
 		base = base.Clone()
 	}
 	if s.state = base; base == nil {
-		s.records = h.Events
+		s.records, s.command = h.Events, h.Command
 		return unread
 	}
 	for _, r := range h.Events {

@@ -8,3 +8,6 @@ func (u *UnreadCounts) Small(most, members int) *UnreadCounts {
 
 // Tallied is how many tallies are kept.
 func (u *UnreadCounts) Tallied() int { return len(u.tallies.all) }
+
+// Fingerprint is what a log keeps of a command.
+func Fingerprint(name string, args [4]string) uint64 { return fingerprint(name, args) }

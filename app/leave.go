@@ -15,7 +15,7 @@ type Leave struct {
 
 // Leave ends the user's own membership. The last owner cannot leave: [domain.ErrLastOwner].
 func (c *Chats) Leave(ctx context.Context, cmd Leave) (Done, error) {
-	return c.about(ctx, "leave", cmd.Chat, cmd.By, cmd.By, cmd.Command, domain.MemberRemoved,
+	return c.about(ctx, "leave", cmd.Chat, cmd.By, cmd.By, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, who, _ domain.Member) ([]domain.Durable, error) {
 			return chat.Leave(who, c.now())
 		})

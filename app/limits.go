@@ -183,9 +183,14 @@ func (l *Limits) takeEach(ctx context.Context, all []taking) error {
 }
 
 // unasked is what becomes of a call whose limits could not be checked.
+//
+// A caller whose own time is up is never let through: its limit was not checked because the caller did not wait.
 func (l *Limits) unasked(ctx context.Context, err error, all []taking) error {
+	if ended := ports.Ended(ctx, err); ended != nil {
+		return fmt.Errorf("limit %q: %w", all[0].kind, ended)
+	}
 	for _, t := range all {
-		if ctx.Err() != nil || errors.Is(err, domain.ErrInvalid) || l.kinds[t.kind].closed(t.kind) {
+		if errors.Is(err, domain.ErrInvalid) || errors.Is(err, ports.ErrClosed) || l.kinds[t.kind].closed(t.kind) {
 			return fmt.Errorf("limit %q: %w", t.kind, err)
 		}
 	}

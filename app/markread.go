@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"chatcore/domain"
@@ -20,9 +19,12 @@ type MarkRead struct {
 	Command   domain.CommandID
 }
 
-// MarkRead moves the user's mark forward; read that far already, it changes nothing. Marks are recorded at most once a second for a
-// user and chat: one that comes too soon waits for its turn, and those that wait together are recorded as one, the highest. The
-// Done of a mark that a higher one covered is not Changed.
+// MarkRead moves the user's mark forward; read that far already, it changes nothing. It returns once the log has a mark of the user that is at
+// least as high.
+//
+// Marks of a user and chat are recorded at most once a second, by whatever process, and only ever forward: a mark that comes too soon waits for
+// its turn, and marks of one process that wait together are recorded as one, the highest. Then one of the calls is Changed, and the others are
+// not. A call waits only as long as its own ctx allows; what becomes of another call that it waits with is no concern of its.
 func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
@@ -37,89 +39,133 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	if err := checkMessage(cmd.MessageID); err != nil {
 		return Done{}, err
 	}
-	// Who may not mark, or marks nothing new, learns so at once and holds up nobody.
-	target, err := c.readTarget(ctx, cmd)
-	if err != nil || target.Seq == 0 {
-		return Done{}, err
-	}
-	key := readKey{cmd.Chat, cmd.By}
-	for {
-		flight, leader := c.reads.join(key, target)
-		if !leader {
-			select {
-			case <-flight.done:
-			case <-ctx.Done():
-				return Done{}, ctx.Err()
-			}
-			if flight.err == nil || ctx.Err() != nil || !errors.Is(flight.err, context.Canceled) && !errors.Is(flight.err, context.DeadlineExceeded) {
-				return Done{}, flight.err
-			}
-			continue // the one who went ahead gave up; take its place
-		}
-		done, err := c.recordRead(ctx, cmd, key)
-		c.reads.land(key, flight, err)
+	// A call that is refused, marks nothing new or was made before returns at once and delays no other.
+	mark, done, err := c.newMark(ctx, cmd)
+	if err != nil || mark.Seq == 0 {
 		return done, err
 	}
+	var failure error
+	led, err := c.reads.do(ctx, readKey{cmd.Chat, cmd.By}, mark, func(highest func() domain.Message) readOutcome {
+		var tried domain.Seq
+		done, tried, failure = c.recordMark(ctx, cmd, highest)
+		switch {
+		case failure != nil && sharedFailure(ctx, failure):
+			return readOutcome{failed: tried, err: failure}
+		case failure != nil || done.Duplicate: // the others' marks are not recorded by that
+			return readOutcome{}
+		}
+		return readOutcome{recorded: tried}
+	})
+	switch {
+	case led:
+		return done, failure
+	case err == nil && cmd.Command != "": // another call recorded the mark; this one's id is still to be recorded
+		done, _, err = c.recordMark(ctx, cmd, func() domain.Message { return mark })
+	}
+	return done, err
 }
 
-// readTarget gives the message to mark, a zero one if it is marked already.
-func (c *Chats) readTarget(ctx context.Context, cmd MarkRead) (domain.Message, error) {
-	wanted := readCommand(cmd)
-	s := newState(&wanted)
+// sharedFailure reports whether an error of a leading call is also that of the calls that wait for it: trouble of the log, but not what only
+// the leader's own command id or the end of its ctx has brought about.
+func sharedFailure(ctx context.Context, err error) bool {
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
+		return false
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= 0 { // a socket may notice before ctx does
+		return false
+	}
+	var refusal *domain.Refusal
+	var invalid *domain.InvalidError
+	return !errors.As(err, &refusal) && !errors.As(err, &invalid) && !errors.Is(err, domain.ErrTooSoon) && !errors.Is(err, ports.ErrConflict)
+}
+
+// newMark returns the message to mark; a zero one and the answer if there is nothing to wait for.
+func (c *Chats) newMark(ctx context.Context, cmd MarkRead) (domain.Message, Done, error) {
+	marking := markCommand(cmd, cmd.MessageID)
+	s := newState(&marking)
 	c.entities.cached(cmd.Chat, s.slots)
 	head, err := c.entities.load(ctx, cmd.Chat, s.slots)
 	if err != nil {
-		return domain.Message{}, err
+		return domain.Message{}, Done{}, err
 	}
-	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), s.message(cmd.MessageID), head, c.now())
+	if done, repeated, err := s.repeated(&marking); repeated || err != nil {
+		if err == nil {
+			err = c.confirm(ctx, s, done.Seq)
+		}
+		return domain.Message{}, done, err
+	}
+	mark := s.message(cmd.MessageID)
+	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), mark, head, c.now())
 	switch {
 	case err != nil && !errors.Is(err, domain.ErrTooSoon):
-		return domain.Message{}, err
-	case err == nil && len(events) == 0:
-		return domain.Message{}, c.confirm(ctx, s, s.slot(domain.ReadEntity(cmd.By)).version)
+		return domain.Message{}, Done{}, err
+	case err != nil || len(events) > 0:
+		return mark, Done{}, nil
+	case cmd.Command != "":
+		done, _, err := c.recordMark(ctx, cmd, func() domain.Message { return mark })
+		return domain.Message{}, done, err
 	}
-	return s.message(cmd.MessageID), nil
+	return domain.Message{}, Done{}, c.confirm(ctx, s, s.slot(domain.ReadEntity(cmd.By)).version)
 }
 
-// recordRead appends the highest mark that was asked for, when its time has come.
-func (c *Chats) recordRead(ctx context.Context, cmd MarkRead, key readKey) (Done, error) {
-	read := domain.ReadEntity(cmd.By)
+// recordMark appends the highest mark that was asked for, when its time has come. It also returns the seq of the mark that it tried last.
+func (c *Chats) recordMark(ctx context.Context, cmd MarkRead, highest func() domain.Message) (done Done, tried domain.Seq, err error) {
 	var tooSoon *domain.TooSoonError
+	var last receiptTime
 	for range decisions {
-		cmd.MessageID = c.reads.highest(key).ID
-		marking := readCommand(cmd)
+		target := highest()
+		marking := markCommand(cmd, target.ID)
 		marking.decide = func(s *state) ([]domain.Durable, error) {
-			mark := s.readMark(cmd.By)
-			if last := c.reads.last(key); last.After(mark.ReceiptAt) {
-				mark.ReceiptAt = last
+			mark, now := s.readMark(cmd.By), c.now()
+			mark.ReceiptAt = time.Time{}
+			if !c.backdated {
+				mark.ReceiptAt = last.of(s.slot(domain.ReceiptEntity(cmd.By)), now)
 			}
-			return mark.Advance(s.member(cmd.By), s.message(cmd.MessageID), s.head, c.now())
+			return mark.Advance(s.member(cmd.By), s.message(target.ID), s.head, now)
 		}
-		marking.unconditional = func(e domain.Entity) bool { return e == read || e.Kind == domain.KindMessage }
-		marking.repeats = func(e domain.Durable) bool {
-			r, ok := e.(domain.ReadReceipt)
-			return ok && r.User == cmd.By
-		}
-		done, err := c.run(ctx, marking)
+		done, err = c.run(ctx, marking)
 		if !errors.As(err, &tooSoon) {
-			if done.Changed && !done.Duplicate {
-				c.reads.recorded(key, c.now())
-			}
-			return done, err
+			return done, target.Seq, err
 		}
 		if err := c.clock.Sleep(ctx, tooSoon.Until); err != nil {
-			return Done{}, err
+			return Done{}, target.Seq, err
 		}
 	}
-	return Done{}, tooSoon
+	return Done{}, 0, tooSoon
 }
 
-// readCommand wants the read mark as its last event left it, which is never from the cache.
-func readCommand(cmd MarkRead) command {
+// receiptTime is when the last receipt of a user was recorded, by this process's clock.
+type receiptTime struct {
+	seq   domain.Seq // of a receipt whose time lies in the future
+	since time.Time  // when this process saw it first
+}
+
+// of returns the time of the last receipt, zero if there is none. A receipt of a process whose clock is ahead counts from when it was seen
+// first: it delays the next mark by a second, not by the difference of the clocks.
+func (r *receiptTime) of(receipts *slot, now time.Time) time.Time {
+	if len(receipts.records) == 0 {
+		return time.Time{}
+	}
+	last := receipts.records[len(receipts.records)-1]
+	at := last.Event.OccurredAt()
+	if !at.After(now) {
+		return at
+	}
+	if r.seq != last.Seq {
+		r.seq, r.since = last.Seq, now
+	}
+	return r.since
+}
+
+// markCommand marks a message, on behalf of a call that gave its command id for cmd.MessageID. The mark and the receipts are conditions of the
+// append: of two processes that decide at the same time, one decides again on what the other has recorded.
+func markCommand(cmd MarkRead, message domain.MessageID) command {
 	return command{
-		name: "read", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants:  want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID), domain.ReadEntity(cmd.By)),
-		latest: domain.ReadEntity(cmd.By),
+		name: "read", chat: cmd.Chat, by: cmd.By, id: cmd.Command, args: arguments{string(cmd.MessageID)},
+		wants: want(
+			domain.MemberEntity(cmd.By), domain.MessageEntity(message), domain.ReadEntity(cmd.By), domain.ReceiptEntity(cmd.By),
+		),
+		unconditional: func(e domain.Entity) bool { return e.Kind == domain.KindMessage },
 	}
 }
 
@@ -144,74 +190,4 @@ func (c *Chats) messageAt(ctx context.Context, chat domain.ChatID, seq domain.Se
 		}
 	}
 	return sent.Message, nil
-}
-
-type readKey struct {
-	chat domain.ChatID
-	user domain.UserID
-}
-
-// readCoalescer lets one mark of a user in a chat be recorded at a time; those that come meanwhile raise it.
-type readCoalescer struct {
-	mu      sync.Mutex
-	flights map[readKey]*readFlight
-	recent  map[readKey]time.Time // when a mark was recorded, kept for a while
-}
-
-type readFlight struct {
-	highest domain.Message
-	done    chan struct{}
-	err     error // readable once done is closed
-}
-
-func newReadCoalescer() *readCoalescer {
-	return &readCoalescer{flights: make(map[readKey]*readFlight), recent: make(map[readKey]time.Time)}
-}
-
-// join adds a mark to the flight of its user and chat; the first one leads it.
-func (r *readCoalescer) join(key readKey, m domain.Message) (flight *readFlight, leader bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	flight, there := r.flights[key]
-	if !there {
-		flight = &readFlight{highest: m, done: make(chan struct{})}
-		r.flights[key] = flight
-	} else if m.Seq > flight.highest.Seq {
-		flight.highest = m
-	}
-	return flight, !there
-}
-
-func (r *readCoalescer) land(key readKey, flight *readFlight, err error) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	delete(r.flights, key)
-	flight.err = err
-	close(flight.done)
-}
-
-func (r *readCoalescer) highest(key readKey) domain.Message {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.flights[key].highest
-}
-
-func (r *readCoalescer) last(key readKey) time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	return r.recent[key]
-}
-
-func (r *readCoalescer) recorded(key readKey, at time.Time) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	const many = 4096 // entries worth a look at which are still of use
-	if len(r.recent) >= many {
-		for k, t := range r.recent {
-			if at.Sub(t) >= domain.ReadCoalescing {
-				delete(r.recent, k)
-			}
-		}
-	}
-	r.recent[key] = at
 }

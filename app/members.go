@@ -7,9 +7,9 @@ import (
 	"chatcore/domain"
 )
 
-// about is a command by one member about another. The chat is a condition because its owners and whether it is archived decide.
+// about is a command by one member about another, whom it may give a role. The chat is a condition because its owners and whether it is archived decide.
 func (c *Chats) about(
-	ctx context.Context, name string, chat domain.ChatID, by, user domain.UserID, id domain.CommandID, change domain.Change,
+	ctx context.Context, name string, chat domain.ChatID, by, user domain.UserID, role domain.Role, id domain.CommandID,
 	decide func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error),
 ) (Done, error) {
 	if err := firstError(checkChat(chat, by, user), checkCommand(id)); err != nil {
@@ -22,6 +22,6 @@ func (c *Chats) about(
 		decide: func(s *state) ([]domain.Durable, error) {
 			return decide(s.theChat(), s.member(by), s.member(user))
 		},
-		repeats: update(by, change, func(u domain.ChatUpdate) bool { return u.User == user }),
+		args: arguments{string(user), role.String()},
 	})
 }

@@ -189,7 +189,7 @@ func (p *projected) command() {
 		_, _ = p.chats.MarkRead(ctx, app.MarkRead{Chat: chat, By: by, MessageID: message})
 	case "late read": // decided on before what came since, as two processes can
 		if m, err := p.workers[0].plain(p).Message(ctx, chat, message); err == nil && p.fold(ctx, chat, p.head(ctx, chat)).Member(by) {
-			p.append(domain.ReadReceipt{Chat: chat, User: by, Message: message, ReadSeq: m.Seq, At: time.Now()})
+			p.append(domain.ReadReceipt{Chat: chat, User: by, Message: message, ReadSeq: m.Seq, At: time.UnixMilli(1).UTC()})
 		}
 	case "delete":
 		_, _ = p.chats.Delete(ctx, app.Delete{Chat: chat, By: by, MessageID: message})

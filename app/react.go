@@ -23,13 +23,10 @@ type reactionRule func(
 
 // React puts a reaction. There already, it changes nothing.
 func (c *Chats) React(ctx context.Context, cmd React) (Done, error) {
-	return c.react(ctx, "react", cmd, domain.ReactionAdd, domain.Chat.React)
+	return c.react(ctx, "react", cmd, domain.Chat.React)
 }
 
-func (c *Chats) react(
-	ctx context.Context, name string, cmd React, action domain.ReactionAction,
-	decide reactionRule,
-) (Done, error) {
+func (c *Chats) react(ctx context.Context, name string, cmd React, decide reactionRule) (Done, error) {
 	emoji, err := domain.NewEmoji(cmd.Emoji)
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
@@ -44,9 +41,6 @@ func (c *Chats) react(
 		// Many react to the same message at once: a condition on its reactions would make nearly all of them conflict, while a
 		// reaction that was recorded twice folds to one.
 		unconditional: func(e domain.Entity) bool { return e == reactions },
-		repeats: func(e domain.Durable) bool {
-			r, ok := e.(domain.MessageReaction)
-			return ok && r.User == cmd.By && r.Message == cmd.MessageID && r.Emoji == emoji && r.Action == action
-		},
+		args:          arguments{string(cmd.MessageID), string(emoji)},
 	})
 }

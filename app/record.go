@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"strconv"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -55,10 +56,7 @@ func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Record(s.member(cmd.By), event, c.now())
 		},
-		repeats: func(e domain.Durable) bool {
-			o, ok := e.(domain.Own)
-			return ok && o.Actor == cmd.By && o.Type == event.Type && o.Entity == event.Entity && o.Data == event.Data
-		},
+		args: arguments{string(event.Type), strconv.Itoa(event.Version), string(event.Entity), event.Data},
 	})
 }
 

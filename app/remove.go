@@ -16,7 +16,7 @@ type Remove struct {
 
 // Remove ends a user's membership. Not a member: it changes nothing.
 func (c *Chats) Remove(ctx context.Context, cmd Remove) (Done, error) {
-	return c.about(ctx, "remove", cmd.Chat, cmd.By, cmd.User, cmd.Command, domain.MemberRemoved,
+	return c.about(ctx, "remove", cmd.Chat, cmd.By, cmd.User, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
 			return chat.Remove(by, target, c.now())
 		})

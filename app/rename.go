@@ -26,6 +26,6 @@ func (c *Chats) Rename(ctx context.Context, cmd Rename) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Rename(s.member(cmd.By), title, c.now())
 		},
-		repeats: update(cmd.By, domain.Renamed, func(u domain.ChatUpdate) bool { return u.Title == title }),
+		args: arguments{string(title)},
 	})
 }

@@ -2,9 +2,11 @@ package app
 
 import (
 	"context"
+	"fmt"
 	"slices"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Send posts a message.
@@ -24,10 +26,13 @@ type Sent struct {
 	MessageID domain.MessageID
 	Seq       domain.Seq
 	Duplicate bool // whether it was there already
+	// Differs reports, of a duplicate, whether the message that was first sent under the id is another one: its content, reply, mentions,
+	// attachments or client metadata. That message stands, and this one was not recorded.
+	Differs bool
 }
 
 // Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as
-// the chat exists: it gives the first result, whatever it says now. [domain.ErrMessageExists] if the id is someone else's.
+// the chat exists: it gives the first result, and Differs if it says something else now. [domain.ErrMessageExists] if the id is someone else's.
 //
 // [LimitSend] and [LimitSendInChat] are taken first if they are set, in one round trip, both or none; on a Cluster one after the other, and the
 // first stays taken if the second refuses. A send that is given again counts again, and one that its limit refuses may have been recorded when it
@@ -55,7 +60,28 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	if err != nil {
 		return Sent{}, err
 	}
-	return Sent{MessageID: draft.ID, Seq: done.Seq, Duplicate: !done.Changed}, nil
+	sent := Sent{MessageID: draft.ID, Seq: done.Seq, Duplicate: !done.Changed}
+	if sent.Duplicate {
+		sent.Differs, err = c.differs(ctx, cmd.Chat, done.Seq, draft)
+	}
+	return sent, err
+}
+
+// differs reports whether a draft is not the message that was sent at seq. What has become of that message since does not matter. It takes one
+// round trip.
+func (c *Chats) differs(ctx context.Context, chat domain.ChatID, seq domain.Seq, draft domain.Draft) (bool, error) {
+	page, err := c.log.Read(ctx, chat, ports.Range{From: seq, Limit: 1})
+	if err != nil {
+		return false, err
+	}
+	var first domain.Message
+	if len(page.Records) > 0 {
+		first.Apply(seq, page.Records[0].Event)
+	}
+	if !first.Exists() {
+		return false, &ports.CorruptError{Chat: chat, Seq: seq, Cause: fmt.Errorf("the log no longer has message %q", draft.ID)}
+	}
+	return !draft.Equal(first.Draft()), nil
 }
 
 func (c *Chats) draft(cmd Send) (domain.Draft, error) {

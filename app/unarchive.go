@@ -24,6 +24,5 @@ func (c *Chats) Unarchive(ctx context.Context, cmd Unarchive) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Unarchive(s.member(cmd.By), c.now())
 		},
-		repeats: update(cmd.By, domain.Unarchived, nil),
 	})
 }

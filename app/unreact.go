@@ -8,5 +8,5 @@ import (
 
 // Unreact takes a reaction back. Not there, it changes nothing.
 func (c *Chats) Unreact(ctx context.Context, cmd React) (Done, error) {
-	return c.react(ctx, "unreact", cmd, domain.ReactionRemove, domain.Chat.Unreact)
+	return c.react(ctx, "unreact", cmd, domain.Chat.Unreact)
 }

@@ -363,7 +363,7 @@ func TestEventsThatOthersHandledAreReadFromTheLog(t *testing.T) {
 	c.kept("cem")
 
 	c.read("dan", "m4")
-	late := domain.ReadReceipt{Chat: "c", User: "dan", Message: "m2", ReadSeq: 7, At: time.Now()} // decided on before, by another process
+	late := domain.ReadReceipt{Chat: "c", User: "dan", Message: "m2", ReadSeq: 7, At: time.UnixMilli(1).UTC()} // decided on before, by another process
 	if _, err := c.log.Append(t.Context(), ports.Append{Chat: "c", Events: []ports.NewEvent{{ID: "late", Event: late, Moves: domain.Moves(late)}}}); err != nil {
 		t.Fatal(err)
 	}

@@ -11,8 +11,8 @@ import (
 func TestWant_AnyNumber(t *testing.T) {
 	var entities []domain.Entity
 	for n := range 20 {
-		s := newState(&command{chat: "c", wants: want(entities...), id: "k", expect: domain.MemberEntity("user-0")})
-		if len(s.slots) != n+1 || s.slots[n].entity != domain.CommandEntity("k") {
+		s := newState(&command{chat: "c", wants: want(entities...), by: "ada", id: "k", expect: domain.MemberEntity("user-0")})
+		if len(s.slots) != n+1 || s.slots[n].entity != domain.CommandEntity("ada", "k") {
 			t.Fatalf("%d entities take %d slots", n, len(s.slots))
 		}
 		for i, e := range entities {

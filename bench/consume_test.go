@@ -77,14 +77,14 @@ func (d *delivered) ours(b *testing.B, url string, config chatcore.Config, group
 	}
 	ctx, cancel := context.WithCancel(b.Context())
 	defer cancel()
-	ended := make(chan error, 1)
 	began := time.Now()
-	go func() { ended <- core.Run(ctx) }()
-	<-core.Running()
+	if err := core.Start(ctx); err != nil {
+		b.Fatal(err)
+	}
 	handled.wait(b, group)
 	took := time.Since(began)
 	cancel()
-	if err := <-ended; err != nil {
+	if err := core.Wait(); err != nil {
 		b.Fatal(err)
 	}
 	return took
@@ -215,9 +215,10 @@ func BenchmarkDeliverAlone(b *testing.B) {
 		b.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(b.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	<-core.Running()
+	defer cancel()
+	if err := core.Start(ctx); err != nil {
+		b.Fatal(err)
+	}
 	payload, metadata := sample(b, core, client, all[0])
 	<-arrived
 	var ours, bare []float64
@@ -232,7 +233,7 @@ func BenchmarkDeliverAlone(b *testing.B) {
 		}
 	}
 	cancel()
-	if err := <-ended; err != nil {
+	if err := core.Wait(); err != nil {
 		b.Fatal(err)
 	}
 	b.Logf("send to handler %.0f µs, XADD to XREAD %.0f µs", median(ours)/1e3, median(bare)/1e3)
@@ -303,9 +304,10 @@ func BenchmarkFourGroups(b *testing.B) {
 			}
 		}
 		ctx, cancel := context.WithCancel(b.Context())
-		ended := make(chan error, 1)
-		go func() { ended <- core.Run(ctx) }()
-		<-core.Running()
+		defer cancel()
+		if err := core.Start(ctx); err != nil {
+			b.Fatal(err)
+		}
 		before := calls(b, client, "xread")
 		together(b, 8, n, func(ctx context.Context, i int) error {
 			_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], By: "ada", Content: content})
@@ -314,7 +316,7 @@ func BenchmarkFourGroups(b *testing.B) {
 		handled.wait(b, namespace)
 		after := calls(b, client, "xread")
 		cancel()
-		if err := <-ended; err != nil {
+		if err := core.Wait(); err != nil {
 			b.Fatal(err)
 		}
 		return after - before

@@ -192,12 +192,13 @@ func sweeping(b *testing.B, server *redistest.Server, do func()) {
 	b.Helper()
 	core := open(b, server, chatcore.Config{})
 	ctx, cancel := context.WithCancel(b.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	<-core.Running()
+	defer cancel()
+	if err := core.Start(ctx); err != nil {
+		b.Fatal(err)
+	}
 	do()
 	cancel()
-	if err := <-ended; err != nil {
+	if err := core.Wait(); err != nil {
 		b.Fatal(err)
 	}
 }

@@ -35,7 +35,7 @@ type Core struct {
 func New(t TB, options ...chatcore.Option) *Core {
 	t.Helper()
 	config := chatcore.Config{Logger: slog.New(slog.DiscardHandler)}
-	config.Retry.First = time.Millisecond
+	config.Retry.First, config.Retry.Max = time.Millisecond, 10*time.Millisecond
 	clock := NewClock(time.Date(2024, time.May, 6, 7, 8, 9, 0, time.UTC))
 	core, err := chatcore.NewInMemory(config, append([]chatcore.Option{chatcore.WithClock(clock)}, options...)...)
 	if err != nil {
@@ -50,21 +50,17 @@ func New(t TB, options ...chatcore.Option) *Core {
 // them.
 func (c *Core) Start() {
 	c.t.Helper()
-	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- c.Run(ctx) }()
+	if err := c.Core.Start(context.Background()); err != nil {
+		c.t.Fatalf("chatcoretest: start: %v", err)
+	}
 	c.t.Cleanup(func() {
-		cancel()
-		if err := <-ended; err != nil {
+		if err := c.Close(); err != nil {
+			c.t.Fatalf("chatcoretest: close: %v", err)
+		}
+		if err := c.Wait(); err != nil {
 			c.t.Fatalf("chatcoretest: run: %v", err)
 		}
 	})
-	select {
-	case <-c.Running():
-	case err := <-ended:
-		ended <- nil
-		c.t.Fatalf("chatcoretest: run: %v", err)
-	}
 }
 
 // Settle waits until every group has finished what was appended and every listener what was announced, also by the handlers themselves.

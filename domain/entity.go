@@ -19,12 +19,13 @@ const (
 	KindMessage                         // one message: content, revisions, tombstone
 	KindReactions                       // the reactions to one message
 	KindRead                            // how far one user has read
-	KindCommand                         // a command that was carried out
+	KindCommand                         // a command that was carried out; no event moves it
 	KindOwn                             // something of a team's own, which its own events move
+	KindReceipt                         // the read receipts of one user, without the messages that move the read mark too
 )
 
 // Kinds is the number of kinds of entities, and the last kind.
-const Kinds = KindOwn
+const Kinds = KindReceipt
 
 // ChatEntity is the chat itself.
 func ChatEntity() Entity { return Entity{Kind: KindChat} }
@@ -41,11 +42,17 @@ func ReactionsEntity(id MessageID) Entity { return Entity{KindReactions, string(
 // ReadEntity is one user's read mark.
 func ReadEntity(id UserID) Entity { return Entity{KindRead, string(id)} }
 
-// CommandEntity is a command that was carried out.
-func CommandEntity(id CommandID) Entity { return Entity{KindCommand, string(id)} }
+// CommandEntity is a command that was carried out. Command ids are scoped to the actor: two users may choose the same one. Neither id
+// has a space, so the entity's id is unambiguous.
+func CommandEntity(by UserID, id CommandID) Entity {
+	return Entity{KindCommand, string(by) + " " + string(id)}
+}
 
 // OwnEntity is something of a team's own: a poll, an order.
 func OwnEntity(id OwnID) Entity { return Entity{KindOwn, string(id)} }
+
+// ReceiptEntity is the read receipts of one user.
+func ReceiptEntity(id UserID) Entity { return Entity{KindReceipt, string(id)} }
 
 func (e Entity) String() string {
 	switch e.Kind {
@@ -63,6 +70,8 @@ func (e Entity) String() string {
 		return "cmd/" + e.ID
 	case KindOwn:
 		return "own/" + e.ID
+	case KindReceipt:
+		return "receipt/" + e.ID
 	}
 	return "unknown/" + e.ID
 }
@@ -82,7 +91,7 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 	case MessageReaction:
 		return append(dst, ReactionsEntity(e.Message))
 	case ReadReceipt:
-		return append(dst, ReadEntity(e.User))
+		return append(dst, ReadEntity(e.User), ReceiptEntity(e.User))
 	case ChatUpdate:
 		switch e.Change {
 		case Created:

@@ -36,7 +36,7 @@ var (
 	ErrSeqRange = errors.New("sequence number out of range")
 	// ErrTooSoon is a read mark within the coalescing window of the one before; the error is a [*TooSoonError].
 	ErrTooSoon = errors.New("too soon")
-	// ErrCommandReused is a commandId that was used for another command.
+	// ErrCommandReused is returned when the actor has used the commandId for another command, or for the same command with other arguments.
 	ErrCommandReused = errors.New("command id used for another command")
 	// ErrNoSession is a token that opens no session: unknown, malformed, expired, closed or rotated; it is not told which.
 	ErrNoSession = errors.New("no such session")

@@ -18,7 +18,7 @@ type (
 	UserID string
 	// MessageID names a message within its chat. Sending it again is the same send.
 	MessageID string
-	// CommandID names a command within its chat. Giving it again is the same command.
+	// CommandID names a command of one actor within its chat. Giving it again is the same command.
 	CommandID string
 	// EventID names one recorded event, everywhere and for ever.
 	EventID string

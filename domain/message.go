@@ -60,6 +60,19 @@ type Draft struct {
 	ClientMeta  ClientMeta
 }
 
+// Draft is what was sent as the message, if it was not edited or deleted since.
+func (m Message) Draft() Draft {
+	return Draft{
+		ID: m.ID, Content: m.Content, ReplyTo: m.ReplyTo, Mentions: m.Mentions, Attachments: m.Attachments, ClientMeta: m.ClientMeta,
+	}
+}
+
+// Equal reports whether two drafts are the same message.
+func (d Draft) Equal(other Draft) bool {
+	return d.ID == other.ID && d.Content == other.Content && d.ReplyTo == other.ReplyTo && d.ClientMeta == other.ClientMeta &&
+		slices.Equal(d.Mentions, other.Mentions) && slices.Equal(d.Attachments, other.Attachments)
+}
+
 // Check says what is wrong with the draft, or nil.
 func (d Draft) Check() error {
 	if d.Content == "" && len(d.Attachments) == 0 {

@@ -80,12 +80,16 @@ func (s Session) Alive(at time.Time) bool {
 }
 
 // Use is the session after a use. The use is noted if a tenth of the idle time has passed since the last one that was, so that most uses
-// write nothing; and if the clock has been put back, so that no session lives for longer than the idle time from now.
+// write nothing; and if the clock has been put back, so that no session lives for longer than the idle time from now. One that was opened after
+// now counts as opened now, so that none lives for longer than its lifetime from now either.
 func (s Session) Use(at time.Time) (used Session, noted bool) {
 	if since := at.Sub(s.SeenAt); since >= 0 && since < s.Idle/10 {
 		return s, false
 	}
 	s.SeenAt = at
+	if s.OpenedAt.After(at) {
+		s.EndsAt, s.OpenedAt = at.Add(s.EndsAt.Sub(s.OpenedAt)), at
+	}
 	return s, true
 }
 

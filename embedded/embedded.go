@@ -24,6 +24,7 @@ func Start() (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	Identify(redis)
 	s := &Server{redis: redis, stop: make(chan struct{}), done: make(chan struct{})}
 	go s.passTime()
 	return s, nil

@@ -57,6 +57,15 @@ type EncodedPage struct {
 	Head   domain.Seq
 }
 
+// HeadPage is one page of a comparison of chats with the checkpoints of a consumer group.
+type HeadPage struct {
+	Ahead    []ChatHead // chats whose head is beyond their checkpoint
+	Next     uint64     // cursor of the next page, 0 after the last one
+	Compared int        // chats on this page
+	Total    int        // chats of the partition, approximately
+	Tail     string     // last entry that was handed to delivery at that moment, "" if there is none
+}
+
 // Backlog reads a log by partition, for who has to catch up with it.
 type Backlog interface {
 	// Heads gives some of a partition's chats, where to go on, 0 at the end, and about how many chats there are. It begins with 0. From there
@@ -66,4 +75,8 @@ type Backlog interface {
 	// The witness is what was handed to delivery last at that moment, "" if nothing was: as long as that is there, all of the pages is. Where an
 	// earlier one, unless it is "", is no longer there, there are no pages: the log has lost something since.
 	Encoded(ctx context.Context, partition int, earlier string, stretches []Stretch) (pages []EncodedPage, witness string, err error)
+	// CompareHeads compares the heads of about count chats of a partition with the checkpoints that a consumer group keeps beside the log under
+	// a key. It begins at cursor 0. Every chat that has an event when a pass begins is compared once or more before Next is 0. A log whose
+	// deliveries cannot get lost returns an empty page.
+	CompareHeads(ctx context.Context, partition int, checkpoints string, cursor uint64, count int) (HeadPage, error)
 }

@@ -15,12 +15,18 @@ type EventLog interface {
 	// Append records the events of one command, all or none, if every condition still holds. They get consecutive seqs.
 	// Appends to one chat are linearizable. On success the events have also been handed to delivery and announced live.
 	//
+	// An append with a Command also records the command, in the same step. Its first condition is that the command is at version 0: if
+	// that does not hold, the error names it, whatever becomes of the others. Without events the append records the command alone and
+	// returns a zero [Appended]; if the chat does not exist, it returns [ErrConflict].
+	//
 	// A condition that no longer holds is a [*ConflictError]. After a [ErrOutcomeUnknown] the events may or may not be there. A ctx
-	// that ends before the append was sent off leaves nothing behind; ends it later, the outcome may be unknown.
+	// that ends before the append was sent leaves nothing behind, and Append returns its error. An append that was sent is waited for: if its
+	// answer comes, Append returns it, although ctx may have ended; otherwise the error is [ErrOutcomeUnknown] and, if ctx has ended, ctx's as well.
 	Append(ctx context.Context, a Append) (Appended, error)
 
 	// Load reads entities of a chat with the events that moved them, oldest first, all as of one moment. An entity that
-	// nothing moved has version 0 and no events; a chat that does not exist has only such.
+	// nothing moved has version 0 and no events; a chat that does not exist has only such. A command has a [CommandRecord] instead of
+	// events, and its Want has no other fields.
 	Load(ctx context.Context, chat domain.ChatID, wants ...Want) (Loaded, error)
 
 	// Read gives events of a chat by seq, in the order that the range asks for.
@@ -56,7 +62,7 @@ type MessageCount struct {
 // BatchAppender appends many commands in one step of the log: each with its own conditions and outcome, each seeing those before it.
 type BatchAppender interface {
 	// AppendBatch gives one outcome for each command, in order. The error is for a batch of which nothing was appended, or, if it
-	// is [ErrOutcomeUnknown], for one of which that is not known.
+	// is [ErrOutcomeUnknown], for one of which that is not known. ctx counts as for Append.
 	AppendBatch(ctx context.Context, batch []Append) ([]Outcome, error)
 }
 
@@ -85,7 +91,10 @@ type Snapshots interface {
 type Append struct {
 	Chat       domain.ChatID
 	Conditions []Condition
-	Events     []NewEvent // at least one
+	Events     []NewEvent // at least one, or none with a Command
+	// Command is the command to record, of the kind [domain.KindCommand]; zero for a command without an id.
+	Command     domain.Entity
+	Fingerprint uint64 // of the command's name and arguments
 	// Epoch is the one in which what the decision was taken on was read. A log that knows of epochs refuses an append of another than the
 	// present with [ErrConflict]: since then it may have lost what it had told, and versions may mean something else.
 	Epoch      uint64
@@ -102,7 +111,7 @@ type Condition struct {
 type NewEvent struct {
 	ID    domain.EventID
 	Event domain.Durable
-	Moves []domain.Entity // at most one of a kind
+	Moves []domain.Entity // at most one of a kind, and no command
 	Meta  Meta
 }
 
@@ -147,6 +156,14 @@ type EntityHistory struct {
 	Version  domain.Seq
 	Snapshot Snapshot // what the events go on from; zero if they begin with the first, or after the version that was asked for
 	Events   []Record // oldest first
+	Command  CommandRecord
+}
+
+// CommandRecord is what the log keeps of a command with an id, for as long as the chat exists. The version of the command's entity is the
+// seq of its last event or, of a command without events, the chat's last seq when it was recorded.
+type CommandRecord struct {
+	Fingerprint uint64 // as in [Append]
+	Events      int    // how many events the command recorded
 }
 
 // Snapshot is the state of an entity at a version.
@@ -190,6 +207,9 @@ var (
 	ErrConflict = errors.New("conflict")
 	// ErrUnavailable is a store that could not be reached; try again later. To a log nothing was appended. What is kept elsewhere may have been
 	// changed, if the answer was lost; each port says what the same call does then.
+	//
+	// A caller whose own context has ended gets [context.Canceled] or [context.DeadlineExceeded] as well, from every port; an error that is
+	// neither came while the caller still waited. See [Unavailable].
 	ErrUnavailable = errors.New("store unavailable")
 	// ErrOutcomeUnknown is an append whose answer was lost; a command with an id can safely be given again.
 	ErrOutcomeUnknown = errors.New("outcome unknown")
@@ -207,6 +227,9 @@ var (
 	ErrOverloaded = errors.New("event log overloaded")
 	// ErrUnconfirmed is an append that not enough replicas have confirmed in time; the error is an [*UnconfirmedError].
 	ErrUnconfirmed = errors.New("append not confirmed by replicas")
+	// ErrEvicting is returned by durable writes while the store may evict keys of the log to make room; nothing was appended. They work again once its
+	// operator has changed that.
+	ErrEvicting = errors.New("store evicts keys of the log")
 	// ErrTooLarge is an event of more than [domain.MaxEventBytes].
 	ErrTooLarge = errors.New("event too large")
 )
@@ -287,8 +310,12 @@ func (e *CorruptError) Unwrap() error { return e.Cause }
 
 // Check says what is wrong with an append that no log would take, or nil.
 func (a Append) Check() error {
-	if n := len(a.Events); n == 0 || n > MaxAppend {
-		return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has %d events", n), Allowed: fmt.Sprintf("1 to %d", MaxAppend)}
+	recorded := a.Command != domain.Entity{}
+	if n := len(a.Events); n == 0 && !recorded || n > MaxAppend {
+		return &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has %d events", n), Allowed: fmt.Sprintf("1 to %d, or none with a command", MaxAppend)}
+	}
+	if recorded && a.Command.Kind != domain.KindCommand {
+		return &domain.InvalidError{Field: "command", Problem: "is " + a.Command.String(), Allowed: "the entity of a command"}
 	}
 	for _, e := range a.Events {
 		if e.Event.ChatID() != a.Chat {
@@ -296,10 +323,12 @@ func (a Append) Check() error {
 		}
 		var kinds [domain.Kinds + 1]bool
 		for _, m := range e.Moves {
-			if m.Kind == 0 || m.Kind > domain.Kinds {
+			switch {
+			case m.Kind == 0 || m.Kind > domain.Kinds:
 				return &domain.InvalidError{Field: "moves", Problem: fmt.Sprintf("has an entity of kind %d", m.Kind), Allowed: fmt.Sprintf("1 to %d", domain.Kinds)}
-			}
-			if kinds[m.Kind] {
+			case m.Kind == domain.KindCommand:
+				return &domain.InvalidError{Field: "moves", Problem: "has " + m.String(), Allowed: "entities that are no commands; a command belongs to the append"}
+			case kinds[m.Kind]:
 				return &domain.InvalidError{Field: "moves", Problem: "has two entities of the kind of " + m.String(), Allowed: "at most one of a kind for an event"}
 			}
 			kinds[m.Kind] = true

@@ -17,9 +17,10 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	return outcomes[0].Appended, outcomes[0].Err
 }
 
-// AppendBatch implements [ports.BatchAppender]. Its error is that of ctx, which is looked at once, before anything is appended.
+// AppendBatch implements [ports.BatchAppender]. Its error is that of ctx, which is looked at once, before anything is appended, or
+// [ports.ErrClosed].
 func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Outcome, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.usable(ctx); err != nil {
 		return nil, err
 	}
 	outcomes := make([]ports.Outcome, len(batch))
@@ -93,13 +94,19 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		l.chats[c.Chat] = newChat()
 	}
 	chat := l.chats[c.Chat]
-	appended := ports.Appended{First: chat.head() + 1}
+	var appended ports.Appended
+	if len(c.Events) > 0 {
+		appended.First = chat.head() + 1
+	}
 	var notifications []notification
 	for i, e := range c.Events {
 		r := chat.add(e)
 		l.feed = append(l.feed, r)
 		appended.Last, appended.Ordinal = r.Seq, r.Ordinal
 		notifications = append(notifications, notification{wireformat.Type(e.Event), c.events[i].Splice(r.Seq, r.Ordinal)})
+	}
+	if c.Command != (domain.Entity{}) {
+		chat.commands[c.Command] = recordedCommand{ports.CommandRecord{Fingerprint: c.Fingerprint, Events: len(c.Events)}, chat.head()}
 	}
 	appended.Due = chat.due(c.Events)
 	appended.EndedTyping = c.EndsTyping != "" && l.typing.end(c.Chat, c.EndsTyping)
@@ -113,7 +120,7 @@ const manyEvents = 256
 func (c *chat) due(events []ports.NewEvent) domain.Entity {
 	for _, e := range events {
 		for _, m := range e.Moves {
-			if n := len(c.moves[m]); n > 0 && n%manyEvents == 0 && m.Kind != domain.KindRead && m.Kind != domain.KindCommand {
+			if n := len(c.moves[m]); n > 0 && n%manyEvents == 0 && m.Kind != domain.KindRead && m.Kind != domain.KindReceipt {
 				return m
 			}
 		}

@@ -104,6 +104,9 @@ func (c *Cache) Lease(
 	case k.token == "":
 		k.token, k.seen, k.leased = token, seen.Mark, c.clock.Now().Add(max(d, time.Millisecond))
 	case k.token != token || k.seen != seen.Mark:
+		if latest := c.clock.Now().Add(max(d, time.Millisecond)); k.leased.After(latest) { // the clock was set back
+			k.leased = latest
+		}
 		return seen, ports.LeaseHeld, nil
 	}
 	return seen, ports.LeaseTaken, nil

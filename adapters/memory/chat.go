@@ -1,6 +1,7 @@
 package memory
 
 import (
+	"fmt"
 	"slices"
 
 	"chatcore/domain"
@@ -14,10 +15,20 @@ type chat struct {
 	members    []domain.UserID                // present and former, in the order in which they came
 	tombstones map[domain.Seq]struct{}        // of the messages that were deleted, the seq of their send
 	snapshots  map[domain.Entity]ports.Snapshot
+	commands   map[domain.Entity]recordedCommand
+}
+
+// recordedCommand is a command with an id, and the entity's version.
+type recordedCommand struct {
+	ports.CommandRecord
+	version domain.Seq
 }
 
 func newChat() *chat {
-	return &chat{moves: make(map[domain.Entity][]domain.Seq), tombstones: make(map[domain.Seq]struct{}), snapshots: make(map[domain.Entity]ports.Snapshot)}
+	return &chat{
+		moves: make(map[domain.Entity][]domain.Seq), tombstones: make(map[domain.Seq]struct{}), snapshots: make(map[domain.Entity]ports.Snapshot),
+		commands: make(map[domain.Entity]recordedCommand),
+	}
 }
 
 func (c *chat) head() domain.Seq {
@@ -28,7 +39,12 @@ func (c *chat) head() domain.Seq {
 }
 
 func (c *chat) version(e domain.Entity) domain.Seq {
-	if c == nil || len(c.moves[e]) == 0 {
+	switch {
+	case c == nil:
+		return 0
+	case e.Kind == domain.KindCommand:
+		return c.commands[e].version
+	case len(c.moves[e]) == 0:
 		return 0
 	}
 	return c.moves[e][len(c.moves[e])-1]
@@ -44,10 +60,18 @@ func (c *chat) ordinal(at domain.Seq) domain.Ordinal {
 
 // conflict is the first condition that does not hold, or nil.
 func (c *chat) conflict(a ports.Append) error {
+	if a.Command != (domain.Entity{}) {
+		if version := c.version(a.Command); version != 0 {
+			return &ports.ConflictError{Chat: a.Chat, Condition: ports.Condition{Entity: a.Command}, Version: version}
+		}
+	}
 	for _, condition := range a.Conditions {
 		if version := c.version(condition.Entity); version != condition.Version {
 			return &ports.ConflictError{Chat: a.Chat, Condition: condition, Version: version}
 		}
+	}
+	if len(a.Events) == 0 && c.head() == 0 {
+		return fmt.Errorf("%w: chat %q does not exist, it cannot record a command without events", ports.ErrConflict, a.Chat)
 	}
 	return nil
 }
@@ -76,6 +100,10 @@ func (c *chat) history(w ports.Want) ports.EntityHistory {
 	var h ports.EntityHistory
 	if c == nil {
 		return h
+	}
+	if w.Entity.Kind == domain.KindCommand {
+		recorded := c.commands[w.Entity]
+		return ports.EntityHistory{Version: recorded.version, Command: recorded.CommandRecord}
 	}
 	seqs := c.moves[w.Entity]
 	if w.Until > 0 {

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -29,6 +30,7 @@ type Log struct {
 	codec    *wireformat.Codec
 	typing   *Typing
 	announce func(typ string, payload []byte)
+	closed   atomic.Bool
 
 	announcing sync.Mutex // held over an append and what it announces, taken before mu: announcements are in the order of appends
 
@@ -55,6 +57,17 @@ func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, p
 	}
 }
 
+// Close ends the log: calls return [ports.ErrClosed] from then on. Deliveries of what was appended before go on.
+func (l *Log) Close() { l.closed.Store(true) }
+
+// usable returns why a call may not begin or go on, or nil.
+func (l *Log) usable(ctx context.Context) error {
+	if l.closed.Load() {
+		return ports.ErrClosed
+	}
+	return ctx.Err()
+}
+
 // ID is the log's own random id.
 func (l *Log) ID() string { return l.id }
 
@@ -63,7 +76,7 @@ func (l *Log) Typing() *Typing { return l.typing }
 
 // Load implements [ports.EventLog].
 func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.usable(ctx); err != nil {
 		return ports.Loaded{}, err
 	}
 	l.mu.Lock()
@@ -78,7 +91,7 @@ func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.Want) (
 
 // Keep implements [ports.Snapshots].
 func (l *Log) Keep(ctx context.Context, id domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error {
-	if err := ctx.Err(); err != nil {
+	if err := l.usable(ctx); err != nil {
 		return err
 	}
 	l.mu.Lock()
@@ -91,7 +104,7 @@ func (l *Log) Keep(ctx context.Context, id domain.ChatID, e domain.Entity, versi
 
 // Read implements [ports.EventLog].
 func (l *Log) Read(ctx context.Context, id domain.ChatID, r ports.Range) (ports.Page, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.usable(ctx); err != nil {
 		return ports.Page{}, err
 	}
 	if err := r.Check(); err != nil {
@@ -105,7 +118,7 @@ func (l *Log) Read(ctx context.Context, id domain.ChatID, r ports.Range) (ports.
 
 // Members implements [ports.EventLog]. It yields the members as of when the iteration began.
 func (l *Log) Members(ctx context.Context, id domain.ChatID) iter.Seq2[domain.UserID, error] {
-	return each(ctx, func() []domain.UserID {
+	return each(ctx, l.usable, func() []domain.UserID {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if c := l.chats[id]; c != nil {
@@ -117,23 +130,23 @@ func (l *Log) Members(ctx context.Context, id domain.ChatID) iter.Seq2[domain.Us
 
 // Chats implements [ports.ChatIndex]. It yields the chats as of when the iteration began, in the order of their ids.
 func (l *Log) Chats(ctx context.Context) iter.Seq2[domain.ChatID, error] {
-	return each(ctx, func() []domain.ChatID {
+	return each(ctx, l.usable, func() []domain.ChatID {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		return slices.Sorted(maps.Keys(l.chats))
 	})
 }
 
-// each yields what list gives until ctx ends. Nothing is locked meanwhile.
-func each[ID any](ctx context.Context, list func() []ID) iter.Seq2[ID, error] {
+// each yields what list gives as long as that is usable. Nothing is locked meanwhile.
+func each[ID any](ctx context.Context, usable func(context.Context) error, list func() []ID) iter.Seq2[ID, error] {
 	return func(yield func(ID, error) bool) {
 		var none ID
-		if err := ctx.Err(); err != nil {
+		if err := usable(ctx); err != nil {
 			yield(none, err)
 			return
 		}
 		for _, id := range list() {
-			if err := ctx.Err(); err != nil {
+			if err := usable(ctx); err != nil {
 				yield(none, err)
 				return
 			}
@@ -146,7 +159,7 @@ func each[ID any](ctx context.Context, list func() []ID) iter.Seq2[ID, error] {
 
 // Count implements [ports.MessageCounter].
 func (l *Log) Count(ctx context.Context, id domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
-	if err := ctx.Err(); err != nil {
+	if err := l.usable(ctx); err != nil {
 		return nil, err
 	}
 	l.mu.Lock()

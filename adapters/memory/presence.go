@@ -3,6 +3,7 @@ package memory
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -87,6 +88,15 @@ func (p *Presence) step(ctx context.Context, user domain.UserID, m ports.Meta, s
 
 func (p *Presence) known(user domain.UserID, now time.Time) kept {
 	k, known := p.users[user]
+	if last := now.Add(p.ttl.Heartbeat); k.Ends().After(last) { // the clock was set back
+		k.Devices = maps.Clone(k.Devices)
+		for device, end := range k.Devices {
+			if end.After(last) {
+				k.Devices[device] = last
+			}
+		}
+		p.users[user] = k
+	}
 	if !known || !k.until.IsZero() && !now.Before(k.until) {
 		return kept{Presence: domain.Presence{User: user}}
 	}
@@ -161,7 +171,7 @@ func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserSta
 		switch {
 		case !k.until.IsZero() && !now.Before(k.until):
 			delete(p.users, user)
-		case k.until.IsZero() && !k.Ends().After(now):
+		case k.until.IsZero() && (!k.Ends().After(now) || k.Ends().After(now.Add(p.ttl.Heartbeat))):
 			due = append(due, user)
 		}
 	}

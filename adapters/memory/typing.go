@@ -92,6 +92,8 @@ func (t *Typing) standing(chat domain.ChatID) map[domain.UserID]domain.Typing {
 	for user, mark := range marks {
 		if !mark.Active(now) {
 			delete(marks, user)
+		} else if mark.ToldAt.After(now) { // the clock was set back
+			marks[user] = domain.Typing{ToldAt: now, ExpiresAt: now.Add(mark.ExpiresAt.Sub(mark.ToldAt))}
 		}
 	}
 	return marks

@@ -92,6 +92,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		s.mu.Unlock()
 		return
 	}
+	t.kept = a.deadLetters
 	t.answered(sent, s.config.Lease)
 	news := a.revision != t.revision
 	if a.lost {
@@ -131,6 +132,8 @@ func (s *subscription) lose(t *term, err error) {
 	for chat, l := range t.lines {
 		if l.flying {
 			t.earlier[chat]++
+		} else {
+			s.unreserve(l)
 		}
 	}
 	if t.others.flying && !s.config.Unordered {

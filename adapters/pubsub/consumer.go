@@ -28,29 +28,29 @@ type Counters struct {
 	Handled     atomic.Uint64 // finished by a handler
 	Unhandled   atomic.Uint64 // finished because the group has no handler for the type
 	DeadLetters atomic.Uint64 // set aside
+	Held        atomic.Uint64 // attempts after which a delivery was to be set aside, and was not for want of room
 	CaughtUp    atomic.Uint64 // events that were read back from the log
 	Fenced      atomic.Uint64 // lanes that another owner had taken when this one told what it had finished
 	Overrun     atomic.Uint64 // groups that were too far behind for a stream
 	Ghosts      atomic.Uint64 // events that a stream told of and the log does not have
+	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
+	Transient   atomic.Uint64 // handler starts that failed transiently: no attempts
+	Offered     atomic.Uint64 // partitions offered to other members because of an event that this program cannot read
+	LiveFailed  atomic.Uint64 // live handlers that panicked or called runtime.Goexit
+
+	// Chats of this process's partitions that are reported as blocked now.
+	BlockedTransient, BlockedNewer, BlockedSlow atomic.Int64
 }
 
-// permanent marks an error that trying again will not mend.
-type permanent struct{ error }
-
-func (p permanent) Unwrap() error { return p.error }
-
-// Permanent marks an error that trying again will not mend. A nil error stays nil.
-func Permanent(err error) error {
-	if err == nil {
-		return nil
+func (c *Counters) blocked(reason BlockReason) *atomic.Int64 {
+	switch reason {
+	case BlockedNewer:
+		return &c.BlockedNewer
+	case BlockedSlow:
+		return &c.BlockedSlow
+	case BlockedTransient:
 	}
-	return permanent{err}
-}
-
-// IsPermanent reports whether an error was marked by [Permanent].
-func IsPermanent(err error) bool {
-	var p permanent
-	return errors.As(err, &p)
+	return &c.BlockedTransient
 }
 
 // ErrBroken is an entry that cannot be read as an event.
@@ -72,12 +72,13 @@ const (
 )
 
 // NewConsumer makes the Watermill handler of a consumer group: it reads the event and calls the handler of its type. An event without
-// one is finished and counted. An entry that cannot be read is a permanent error.
+// one is finished and counted. It returns [ErrNewerEvent] for an event of the log that a later version of the program wrote, and a permanent
+// [ErrBroken] for any other entry that cannot be read.
 func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handlers map[string]Handler, counters *Counters) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		d, err := readDelivery(codec, logID, clock, msg)
 		if err != nil {
-			return Permanent(fmt.Errorf("%w: %w", ErrBroken, err))
+			return unreadable(seqOf(msg) > 0, err)
 		}
 		handle := handlers[wireformat.Type(d.Event)]
 		if _, own := d.Event.(domain.Own); own && handle == nil {
@@ -98,12 +99,20 @@ func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handl
 	}
 }
 
+// seqOf returns the place of a message's event in its chat's log, 0 for an entry of another program.
+func seqOf(msg *message.Message) domain.Seq {
+	if info, ours := InfoOf(msg.Context()); ours {
+		return info.Seq
+	}
+	seq, _ := strconv.ParseUint(msg.Metadata.Get(metaSeq), 10, 64)
+	return domain.Seq(seq)
+}
+
 func readDelivery(codec *wireformat.Codec, logID string, clock ports.Clock, msg *message.Message) (ports.Delivery, error) {
 	info, ours := InfoOf(msg.Context())
 	if !ours {
-		seq, _ := strconv.ParseUint(msg.Metadata.Get(metaSeq), 10, 64)
 		attempt := Attempt(msg)
-		info = Info{Seq: domain.Seq(seq), Attempt: attempt, Redelivered: attempt > 1}
+		info = Info{Seq: seqOf(msg), Attempt: attempt, Redelivered: attempt > 1}
 	}
 	d := ports.Delivery{Attempt: info.Attempt, Redelivered: info.Redelivered, Epoch: info.Epoch, Appended: info.Appended}
 	if info.Seq > 0 {

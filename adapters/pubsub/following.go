@@ -274,31 +274,7 @@ func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64
 	if err != nil {
 		return cursor, err
 	}
-	err = s.knowing(ctx, t, func(known map[string]domain.Seq) (unknown []string) {
-		for _, h := range heads {
-			chat := string(h.Chat)
-			if _, asked := known[chat]; !asked && t.lines[chat] == nil && t.left[chat] == "" {
-				known[chat] = 0
-				unknown = append(unknown, chat)
-			}
-		}
-		return unknown
-	}, func(known map[string]domain.Seq) {
-		for _, h := range heads {
-			chat := string(h.Chat)
-			l := t.lines[chat]
-			switch {
-			case l == nil && t.left[chat] != "": // it comes by its name
-				continue
-			case l == nil && known[chat] >= h.Head:
-				continue
-			case l == nil:
-				l = t.open(chat, known[chat])
-			}
-			if l.mode != parked && l.last < h.Head {
-				t.fallBehind(l, h.Head)
-			}
-		}
+	err = s.behindHeads(ctx, t, heads, func([]*line, uint64) {
 		t.evict()
 		t.walked += len(heads)
 		t.chats = max(total, t.walked)
@@ -314,6 +290,44 @@ func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64
 	return next, nil
 }
 
+// behindHeads has every chat whose head is beyond all that is queued of it fed from the log. Then it calls fn, the mutex held, with the chats that
+// were fed from the stream until now, and the number of their events that the stream has not given.
+func (s *subscription) behindHeads(ctx context.Context, t *term, heads []ports.ChatHead, fn func(behind []*line, events uint64)) error {
+	return s.knowing(ctx, t, func(known map[string]domain.Seq) (unknown []string) {
+		for _, h := range heads {
+			chat := string(h.Chat)
+			if _, asked := known[chat]; !asked && t.lines[chat] == nil && t.left[chat] == "" {
+				known[chat] = 0
+				unknown = append(unknown, chat)
+			}
+		}
+		return unknown
+	}, func(known map[string]domain.Seq) {
+		var behind []*line
+		events := uint64(0)
+		for _, h := range heads {
+			chat := string(h.Chat)
+			l := t.lines[chat]
+			switch {
+			case l == nil && t.left[chat] != "": // openLines begins with it
+				continue
+			case l == nil && known[chat] >= h.Head:
+				continue
+			case l == nil:
+				l = t.open(chat, known[chat])
+			}
+			if l.mode == parked || l.last >= h.Head {
+				continue
+			}
+			if l.mode == live {
+				behind, events = append(behind, l), events+uint64(h.Head-l.last)
+			}
+			t.fallBehind(l, h.Head)
+		}
+		fn(behind, events)
+	})
+}
+
 // endWalk is called when every chat was looked at. What was read of the log and is not finished need not be in the stream: from here on it is
 // known only by what its chat is left as.
 func (s *subscription) endWalk(t *term) {
@@ -327,7 +341,7 @@ func (s *subscription) endWalk(t *term) {
 	if t.anew {
 		t.progress = "0"
 	}
-	t.anew = false
+	t.anew, t.scan = false, headScan{passes: 1}
 	s.config.Logger.Info("every chat of the lane was looked at", "lane", t.String(), "group", s.group)
 }
 

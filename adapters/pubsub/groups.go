@@ -14,6 +14,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Groups looks into consumer groups and their dead letters, and changes them, whoever runs them. Who owns a lane notices with its next
@@ -22,12 +23,14 @@ type Groups struct {
 	client  goredis.UniversalClient
 	lanes   []Lane
 	guard   LogGuard
+	backlog ports.Backlog
 	scripts scripts
 }
 
-// NewGroups looks at the groups of lanes through a client, which it does not close. guard may be nil if no lane is a partition's.
-func NewGroups(client goredis.UniversalClient, lanes []Lane, guard LogGuard) *Groups {
-	return &Groups{client: client, lanes: lanes, guard: guard, scripts: newScripts()}
+// NewGroups looks at the groups of lanes through a client, which it does not close. guard says which log the lanes carry and backlog reads it; both
+// may be nil where no lane carries a log.
+func NewGroups(client goredis.UniversalClient, lanes []Lane, guard LogGuard, backlog ports.Backlog) *Groups {
+	return &Groups{client: client, lanes: lanes, guard: guard, backlog: backlog, scripts: newScripts()}
 }
 
 func (g *Groups) store(group string) *groupStore {
@@ -42,22 +45,27 @@ type LaneState struct {
 	Until     time.Time     // when its lease ends unless it is renewed
 	Epoch     uint64        // of the last owner
 	Position  string        // stream id before which everything is finished, or waits in the log
-	Lag       uint64        // entries of the stream behind the position
+	Lag       uint64        // entries of the stream behind the position, and unfinished events of chats that catch up from the log
 	Oldest    time.Time     // append of the oldest of them; zero if there is none
 	Age       time.Duration // since then, by Redis's clock
 	Behind    int           // chats that catch up from the log
 	Parked    int           // chats that wait for a decision about a dead letter
-	Failing   int           // chats whose next event has failed
+	Failing   int           // chats whose next event has failed, or waits
+	Blocked   int           // chats that do not go on, though none of their events is a dead letter
+	Longest   []BlockedChat // the [MaxBlockedChats] of them that are blocked for the longest
 	Letters   int           // dead letters
 	Walked    int           // chats that were looked at, while all of them are
 	Chats     int           // to look at; 0 unless all of them are looked at
 	CatchesUp bool          // all chats are looked at, for those that are behind
+
+	LettersFull bool // its last owner keeps no more dead letters: what would become one is tried again, and its chat waits
 }
 
 // GroupState is where a group stands.
 type GroupState struct {
-	Group string
-	Lanes []LaneState
+	Group   string
+	Members int // processes that run it: their heartbeats have not expired
+	Lanes   []LaneState
 }
 
 // List tells where every group stands, by name.
@@ -66,7 +74,7 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	for _, l := range g.lanes {
 		names, err := g.client.SMembers(ctx, l.group("").groups).Result()
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, ports.Unavailable(ctx, err)
 		}
 		for _, name := range names {
 			state, err := g.lane(ctx, l, name)
@@ -84,26 +92,49 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	}
 	list := make([]GroupState, 0, len(states))
 	for _, s := range states {
+		var err error
+		if s.Members, err = g.members(ctx, s.Group); err != nil {
+			return nil, err
+		}
 		list = append(list, *s)
 	}
 	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
 	return list, nil
 }
 
+// members counts the members of a group whose heartbeats have not expired by Redis's clock.
+func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
+	var beats *goredis.ZSliceCmd
+	var now *goredis.TimeCmd
+	_, err = g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		beats, now = p.ZRangeWithScores(ctx, g.lanes[0].group(group).members, 0, -1), p.Time(ctx)
+		return nil
+	})
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	for _, beat := range beats.Val() {
+		if int64(beat.Score) > now.Val().UnixMilli() {
+			n++
+		}
+	}
+	return n, nil
+}
+
 func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
 	k := l.group(group)
-	var fields, left *goredis.MapStringStringCmd
-	var failing, letters *goredis.IntCmd
+	var fields *goredis.MapStringStringCmd
+	var letters *goredis.IntCmd
 	var now *goredis.TimeCmd
 	var stream *goredis.Cmd
 	_, err := g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, left, failing, letters = p.HGetAll(ctx, k.group), p.HGetAll(ctx, k.left), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
+		fields, letters = p.HGetAll(ctx, k.group), p.XLen(ctx, k.dead)
 		stream = p.Do(ctx, "xinfo", "stream", l.Stream)
 		now = p.Time(ctx)
 		return nil
 	})
 	if fields.Err() != nil || now.Err() != nil || letters.Err() != nil { // there need be no stream
-		return LaneState{}, unavailable(err)
+		return LaneState{}, ports.Unavailable(ctx, err)
 	}
 	values := fields.Val()
 	number := func(name string) uint64 {
@@ -112,36 +143,53 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	}
 	s := LaneState{
 		Stream: l.Stream, Partition: l.Partition, Epoch: number("epoch"), Position: values["position"],
-		Failing: int(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
+		Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
 	}
-	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) { //nolint:gosec // a time
+	s.LettersFull = number("bound") > 0 && uint64(letters.Val()) >= number("bound") //nolint:gosec // a count
+	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) {    //nolint:gosec // a time
 		s.Owner, s.Until = values["owner"], until.UTC()
 	}
-	for _, as := range left.Val() {
-		if as == leftParked {
-			s.Parked++
-		} else {
-			s.Behind++
-		}
+	if err := g.readFailing(ctx, k, &s); err != nil {
+		return s, err
 	}
 	if s.CatchesUp {
 		walked, chats, _ := strings.Cut(values["walk"], ":")
 		s.Walked, _ = strconv.Atoi(walked)
 		s.Chats, _ = strconv.Atoi(chats)
 	}
-	if s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream); err != nil || s.Lag == 0 {
+	if s.Lag, err = g.lag(ctx, l, s.Position, number("passed"), stream); err != nil {
 		return s, err
 	}
-	oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
+	if s.Lag > 0 {
+		oldest, err := g.client.XRangeN(ctx, l.Stream, "("+s.Position, "+", 1).Result()
+		if err != nil {
+			return s, ports.Unavailable(ctx, err)
+		}
+		if len(oldest) == 0 { // what was behind the position was deleted
+			s.Lag = 0
+		} else {
+			id, _ := parseStreamID(oldest[0].ID)
+			s.Oldest = time.UnixMilli(int64(id.ms)).UTC() //nolint:gosec // a time
+			s.Age = max(now.Val().Sub(s.Oldest), 0)
+		}
+	}
+	err = g.countLeft(ctx, l, group, &s)
+	return s, err
+}
+
+// readFailing fills in how many chats fail and which of them are blocked for the longest. It reads the hash in pages.
+func (g *Groups) readFailing(ctx context.Context, k groupKeys, s *LaneState) error {
+	fields, err := hashMap(ctx, g.client, k.failing)
 	if err != nil {
-		return s, unavailable(err)
+		return err
 	}
-	if len(oldest) > 0 {
-		id, _ := parseStreamID(oldest[0].ID)
-		s.Oldest = time.UnixMilli(int64(id.ms)).UTC() //nolint:gosec // a time
-		s.Age = max(now.Val().Sub(s.Oldest), 0)
+	failures := make(map[string]failure, len(fields))
+	for chat, value := range fields {
+		failures[chat] = parseFailure(value)
 	}
-	return s, nil
+	s.Failing = len(failures)
+	s.Blocked, s.Longest = blockedChats(failures)
+	return nil
 }
 
 // lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is
@@ -183,7 +231,7 @@ func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64
 	for n := uint64(0); ; {
 		entries, err := g.client.XRangeN(ctx, l.Stream, "("+position, "+", page).Result()
 		if err != nil {
-			return 0, unavailable(err)
+			return 0, ports.Unavailable(ctx, err)
 		}
 		n += uint64(len(entries))
 		if len(entries) < page {
@@ -193,17 +241,17 @@ func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64
 	}
 }
 
-// ErrNoGroup is a consumer group that does not exist.
-var ErrNoGroup = errors.New("no such consumer group")
+// ErrGroupNotFound is a consumer group that does not exist.
+var ErrGroupNotFound = errors.New("no such consumer group")
 
-// ErrNoLetter is a dead letter that does not exist.
-var ErrNoLetter = errors.New("no such dead letter")
+// ErrDeadLetterNotFound is a dead letter that does not exist.
+var ErrDeadLetterNotFound = errors.New("no such dead letter")
 
 func (g *Groups) exists(ctx context.Context, group string) error {
 	for _, l := range g.lanes {
 		n, err := g.client.Exists(ctx, l.group(group).group).Result()
 		if err != nil {
-			return unavailable(err)
+			return ports.Unavailable(ctx, err)
 		}
 		if n > 0 {
 			return nil
@@ -217,23 +265,23 @@ func (g *Groups) absent(ctx context.Context, group string) error {
 	if err := g.store(group).intact(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %q", ErrNoGroup, group)
+	return fmt.Errorf("%w: %q", ErrGroupNotFound, group)
 }
 
-// Forget removes a group with its dead letters; what it had not finished is delivered to it no more. Processes that run it end with
-// [ErrForgotten]. A group of that name begins anew.
-func (g *Groups) Forget(ctx context.Context, group string) error {
+// Delete removes a group with its dead letters; events that it has not finished are never delivered to it. Subscriptions to it end with
+// [ErrGroupDeleted]. The next Subscribe under its name makes a new group.
+func (g *Groups) Delete(ctx context.Context, group string) error {
 	if err := g.exists(ctx, group); err != nil {
 		return err
 	}
 	for _, l := range g.lanes {
 		k := l.group(group)
 		if _, err := g.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members)
+			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members, k.declined)
 			p.SRem(ctx, k.groups, group)
 			return nil
 		}); err != nil {
-			return unavailable(err)
+			return ports.Unavailable(ctx, err)
 		}
 	}
 	return nil
@@ -252,7 +300,8 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 		}
 		k := l.group(group)
 		if err := s.guarded(ctx, l, func(log string) (int64, error) {
-			return s.scripts.rebuild.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, log).Int64()
+			status, err := s.scripts.rebuild.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, log).Int64()
+			return status, ports.Unavailable(ctx, err)
 		}); err != nil {
 			return err
 		}
@@ -260,8 +309,8 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 	return nil
 }
 
-// Letters yields a group's dead letters, those of a lane in the order in which they were set aside. Iteration stops at the first error.
-func (g *Groups) Letters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
+// DeadLetters yields a group's dead letters, those of a lane in the order in which they were set aside. Iteration stops at the first error.
+func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		if err := g.exists(ctx, group); err != nil {
 			yield(DeadLetter{}, err)
@@ -288,7 +337,7 @@ func (g *Groups) Letters(ctx context.Context, group string) iter.Seq2[DeadLetter
 				from = "(" + found[page-1].ID
 			}
 			if err != nil {
-				yield(DeadLetter{}, unavailable(err))
+				yield(DeadLetter{}, ports.Unavailable(ctx, err))
 				return
 			}
 		}
@@ -311,8 +360,8 @@ func (g *Groups) place(id string) (lane int, entry string, err error) {
 	return lane, entry, nil
 }
 
-// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
-func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, error) {
+// DeadLetter returns one dead letter. [ErrDeadLetterNotFound] if there is none of that id.
+func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
 	lane, entry, err := g.place(id)
 	if err != nil {
 		return DeadLetter{}, err
@@ -320,7 +369,7 @@ func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 	k := g.lanes[lane].group(group)
 	found, err := g.client.XRange(ctx, k.dead, entry, entry).Result()
 	if err != nil {
-		return DeadLetter{}, unavailable(err)
+		return DeadLetter{}, ports.Unavailable(ctx, err)
 	}
 	if len(found) == 0 {
 		if err := g.exists(ctx, group); err != nil {
@@ -330,7 +379,7 @@ func (g *Groups) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 	}
 	again, err := g.client.HExists(ctx, k.again, entry).Result()
 	if err != nil {
-		return DeadLetter{}, unavailable(err)
+		return DeadLetter{}, ports.Unavailable(ctx, err)
 	}
 	return openLetter(group, lane, found[0], again), nil
 }
@@ -356,7 +405,7 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 	var status int64
 	err = s.guarded(ctx, l, func(log string) (_ int64, err error) {
 		status, err = s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, log, entry, decision).Int64()
-		return min(status, 0), err
+		return min(status, 0), ports.Unavailable(ctx, err)
 	})
 	switch {
 	case err == nil && status == 0:

@@ -52,6 +52,7 @@ func (s *subscription) pick(into []*parcel) int {
 			t.show(l)
 		default:
 			l.flying, l.since, p.flying = true, now, true
+			s.inFlight.push(l)
 			p.flight++
 			t.flights++
 			s.flying++
@@ -73,7 +74,7 @@ func (s *subscription) hand(p *parcel) {
 	}
 	msg, err := p.message(s.handlers, false, s.config.Codec)
 	if err != nil {
-		s.land(p, p.flight, broken(err))
+		s.land(p, p.flight, unreadable(p.ofLog(), err))
 		return
 	}
 	s.out <- msg
@@ -85,14 +86,12 @@ func (s *subscription) handWithAcks(p *parcel) {
 	msg, err := p.message(ctx, true, s.config.Codec)
 	if err != nil {
 		end()
-		s.land(p, p.flight, broken(err))
+		s.land(p, p.flight, unreadable(p.ofLog(), err))
 		return
 	}
 	go s.await(p, p.flight, msg, end)
 	s.out <- msg
 }
-
-func broken(err error) error { return Permanent(errors.Join(ErrBroken, err)) }
 
 // recall takes back what nobody has taken, and hands out again what may still begin: a lane may have to be given away, or its lease have ended,
 // while nobody came.
@@ -152,16 +151,24 @@ func (s *subscription) land(p *parcel, flight int, err error) {
 	p.flying = false
 	l, t := p.line, p.term
 	l.flying = false
+	s.inFlight.remove(l)
 	s.flying--
 	t.flights--
+	uncounted := errors.Is(err, errNotBegun) || s.handlers.Err() != nil || IsTransient(err) || isNewer(err)
 	switch {
 	case t.over:
+		if err != nil && uncounted {
+			s.unreserve(l)
+		}
 		s.unbar(t, l)
 		return
 	case err == nil:
 		t.finish(l)
 	case errors.Is(err, errNotBegun) || s.handlers.Err() != nil:
 		t.unarrange(l)
+		if l.blocked != nil && l.blocked.reason == BlockedSlow {
+			t.unblock(l)
+		}
 	default:
 		t.fail(l, err)
 	}
@@ -176,10 +183,11 @@ func (s *subscription) unbar(t *term, l *line) {
 	if t.earlier[l.chat]--; t.earlier[l.chat] <= 0 {
 		delete(t.earlier, l.chat)
 	}
-	for _, lane := range s.lanes {
-		if lane.Stream == t.lane.Stream && lane.term != nil {
-			lane.term.unstall()
+	if now := s.laneOf(t).term; now != nil {
+		if l := s.successor(l); l != nil && l.blocked != nil && l.blocked.reason == BlockedSlow {
+			now.unblock(l)
 		}
+		now.unstall()
 	}
 }
 
@@ -195,7 +203,7 @@ func (s *subscription) retry(t *term, l *line) {
 		l.timer.Reset(held)
 		return
 	}
-	if l.foreign() || l.head.letter != "" {
+	if l.foreign() || l.head.letter != "" || l.head.starts == 0 { // a first start is never taken down before
 		l.waiting = false
 		t.show(l)
 		return

@@ -202,7 +202,7 @@ func TestOtherProgramsEntriesSideBySide(t *testing.T) {
 			msg.Ack()
 		}
 	}
-	groups := pubsub.NewGroups(client, []pubsub.Lane{pubsub.NewLane(stream)}, nil)
+	groups := pubsub.NewGroups(client, []pubsub.Lane{pubsub.NewLane(stream)}, nil, nil)
 	state := func() pubsub.LaneState {
 		list, err := groups.List(t.Context())
 		if err != nil {

@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"sync"
 	"sync/atomic"
 
@@ -11,10 +10,11 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/wireformat"
+	"chatcore/ports"
 )
 
 // ErrClosed is a call to a publisher or subscriber after its Close.
-var ErrClosed = errors.New("closed")
+var ErrClosed = ports.ErrClosed
 
 // Keys of metadata: the event's type, which is also the name of its live channel, and its chat.
 const (

@@ -33,15 +33,16 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //
 //	BASEid               STRING  the log's id, which the event log keeps
 //	BASEgroups           SET     names of the lane's groups
-//	BASEg:state:GROUP    HASH    owner, epoch, until (ms), commit, position, passed, walk, revision, lost, state
+//	BASEg:state:GROUP    HASH    owner, epoch, until (ms), lease (ms), bound, commit, position, passed, walk, revision, lost, state
 //	BASEg:chats:GROUP    HASH    chat → seq of the last finished event: its checkpoint
 //	BASEg:left:GROUP     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
-//	BASEg:failing:GROUP  HASH    chat → seq:handler starts of the event after its checkpoint
+//	BASEg:failing:GROUP  HASH    chat → seq:handler starts of the event after its checkpoint, and why the chat is blocked; see failure
 //	BASEg:dead:GROUP     STREAM  dead letters
 //	BASEg:again:GROUP    HASH    ids of dead letters that are to be given again
 //	BASEg:members:GROUP  ZSET    instances of the group → ms when they count no longer; on the first lane only
+//	BASEg:declined:GROUP ZSET    instance and stream that it offers to other members → ms until when; on the first lane only
 type groupKeys struct {
-	id, groups, group, chats, left, failing, dead, again, members string
+	id, groups, group, chats, left, failing, dead, again, members, declined string
 }
 
 func (l Lane) group(name string) groupKeys {
@@ -49,6 +50,7 @@ func (l Lane) group(name string) groupKeys {
 	return groupKeys{
 		id: l.Base + "id", groups: l.Base + "groups", group: g + "state:" + name, chats: g + "chats:" + name, left: g + "left:" + name,
 		failing: g + "failing:" + name, dead: g + "dead:" + name, again: g + "again:" + name, members: g + "members:" + name,
+		declined: g + "declined:" + name,
 	}
 }
 

@@ -79,7 +79,7 @@ func TestAParkedChatWaitsForADecision(t *testing.T) {
 				r.send(5, "c", "d")
 				e.complete(r)
 				until(t, "nothing is left", func() bool { l := r.lane("g"); return l.Parked+l.Behind+l.Letters+l.Failing == 0 && l.Lag == 0 })
-				if err := decide(t.Context(), "g", letters[0].ID); !errors.Is(err, pubsub.ErrNoLetter) {
+				if err := decide(t.Context(), "g", letters[0].ID); !errors.Is(err, pubsub.ErrDeadLetterNotFound) {
 					t.Errorf("decided again: %v", err)
 				}
 				e.once(t)

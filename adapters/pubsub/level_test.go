@@ -63,7 +63,7 @@ func TestRaisedLevel(t *testing.T) {
 	}
 
 	// What looks into groups and changes them compares the log too.
-	groups := pubsub.NewGroups(r.client, r.lanes, older)
+	groups := pubsub.NewGroups(r.client, r.lanes, older, older)
 	for name, err := range map[string]error{
 		"rebuild": groups.Rebuild(t.Context(), "older"), "drop": groups.Drop(t.Context(), "older", "0/1-1"), "list": second(groups.List(t.Context())),
 	} {
@@ -71,10 +71,10 @@ func TestRaisedLevel(t *testing.T) {
 			t.Errorf("%s of the older build: %v", name, err)
 		}
 	}
-	if _, err := pubsub.NewGroups(r.client, r.lanes, newer).List(t.Context()); err != nil {
+	if _, err := pubsub.NewGroups(r.client, r.lanes, newer, newer).List(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := pubsub.NewGroups(r.client, r.lanes, newer).Rebuild(t.Context(), "older"); err != nil {
+	if err := pubsub.NewGroups(r.client, r.lanes, newer, newer).Rebuild(t.Context(), "older"); err != nil {
 		t.Error(err)
 	}
 	// A group that begins on a log that was raised before, held at the level before.

@@ -44,6 +44,9 @@ type line struct {
 	slots    int    // of the window that are its
 	commit   uint64 // that took it down last
 	arranged bool   // the head's next start is taken down, or to be: it counts though its end is not known
+
+	blocked                *blockage // nil while it goes on
+	prevFlight, nextFlight *line     // in the subscription's flightList
 }
 
 func (l *line) foreign() bool { return l.chat == "" }

@@ -13,6 +13,8 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
 )
 
 // LiveConfig says how to reach the live channels.
@@ -80,7 +82,7 @@ func (l *Live) Publish(topic string, messages ...*message.Message) error {
 	}
 	for _, msg := range messages {
 		if err := l.config.Client.Publish(msg.Context(), l.config.Channel(topic), []byte(msg.Payload)).Err(); err != nil {
-			return fmt.Errorf("publishing on %s: %w", topic, unavailable(err))
+			return fmt.Errorf("publishing on %s: %w", topic, ports.Unavailable(msg.Context(), err))
 		}
 	}
 	return nil

@@ -27,7 +27,7 @@ func TestMain(m *testing.M) {
 	redistest.Main(m, goleak.IgnoreTopFunction("github.com/ThreeDotsLabs/watermill/pubsub/tests.TestReconnect.func2")) // waits for a channel that is never closed
 }
 
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()
@@ -54,9 +54,14 @@ func until(t *testing.T, what string, holds func() bool) {
 	}
 }
 
+func options(addr string) *goredis.Options {
+	user, password := redistest.Credentials()
+	return &goredis.Options{Addr: addr, Username: user, Password: password, ContextTimeoutEnabled: true, MaxRetries: -1}
+}
+
 func connect(t *testing.T, addr string) *goredis.Client {
 	t.Helper()
-	client := goredis.NewClient(&goredis.Options{Addr: addr, ContextTimeoutEnabled: true, MaxRetries: -1})
+	client := goredis.NewClient(options(addr))
 	t.Cleanup(func() {
 		if err := client.Close(); err != nil {
 			t.Errorf("the client was closed by somebody else: %v", err)

@@ -50,6 +50,7 @@ type memoryGroup struct {
 	numbered int // letters so far
 	again    map[string]struct{}
 	running  bool
+	bound    int // dead letters
 }
 
 // NewMemory keeps the groups of a log. moved, unless nil, is called when a group has taken something down.
@@ -102,7 +103,7 @@ var _ station = (*memoryStation)(nil)
 // group is the station's, nil if it was forgotten. The lock is held.
 func (s *memoryStation) group() *memoryGroup { return s.groups[s.name] }
 
-func (s *memoryStation) forgotten() error { return fmt.Errorf("%w: %q", ErrForgotten, s.name) }
+func (s *memoryStation) forgotten() error { return fmt.Errorf("%w: %q", ErrGroupDeleted, s.name) }
 
 func (s *memoryStation) create(_ context.Context, _ Lane, fromBeginning bool) (bool, error) {
 	s.mu.Lock()
@@ -134,18 +135,18 @@ func (s *memoryStation) lay(_ context.Context, _ Lane, heads []ports.ChatHead, l
 	return !last, nil
 }
 
-func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl time.Duration) ([]string, error) {
+func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl time.Duration, _ []string, _ time.Duration) (members, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()
 	if g == nil {
-		return nil, s.forgotten()
+		return members{}, s.forgotten()
 	}
 	g.running = ttl > 0
-	return []string{instance}, nil
+	return members{living: []string{instance}}, nil
 }
 
-func (s *memoryStation) acquire(_ context.Context, _ []Lane, _ []bool, instance string, _ time.Duration) ([]*tenure, []error) {
+func (s *memoryStation) acquire(_ context.Context, _ []Lane, _ []bool, m memberInfo) ([]*tenure, []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()
@@ -153,10 +154,11 @@ func (s *memoryStation) acquire(_ context.Context, _ []Lane, _ []bool, instance 
 		return []*tenure{nil}, []error{s.forgotten()}
 	}
 	before := g.epoch > 0
-	g.owner, g.commit, g.epoch = instance, 0, g.epoch+1
+	g.bound = m.deadLetters
+	g.owner, g.commit, g.epoch = m.instance, 0, g.epoch+1
 	return []*tenure{{
 		epoch: g.epoch, position: g.position, end: streamID{n: s.log.End()}, walk: g.walk != "", revision: strconv.FormatUint(g.revision, 10), before: before,
-		left: maps.Clone(g.left), failing: maps.Clone(g.failing), again: maps.Clone(g.again),
+		left: maps.Clone(g.left), failing: maps.Clone(g.failing), again: maps.Clone(g.again), deadLetters: len(g.letters),
 	}}, []error{nil}
 }
 
@@ -172,7 +174,7 @@ func (s *memoryStation) commit(_ context.Context, _ []Lane, epochs []uint64, cha
 		return []committed{{err: ErrFenced}}
 	}
 	s.apply(g, changes[0])
-	return []committed{{revision: strconv.FormatUint(g.revision, 10)}}
+	return []committed{{revision: strconv.FormatUint(g.revision, 10), deadLetters: len(g.letters)}}
 }
 
 func (s *memoryStation) apply(g *memoryGroup, c *change) {

@@ -16,10 +16,12 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 	for name, g := range m.groups {
 		s := LaneState{
 			Stream: memoryLane, Epoch: g.epoch, Position: g.position.String(), Lag: m.log.End() - g.position.n, Failing: len(g.failing),
-			Letters: len(g.letters), CatchesUp: g.walk != "",
+			Letters: len(g.letters), LettersFull: g.bound > 0 && len(g.letters) >= g.bound, CatchesUp: g.walk != "",
 		}
+		members := 0
+		s.Blocked, s.Longest = blockedChats(g.failing)
 		if g.running {
-			s.Owner = g.owner
+			s.Owner, members = g.owner, 1
 		}
 		for _, as := range g.left {
 			if as == leftParked {
@@ -28,7 +30,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 				s.Behind++
 			}
 		}
-		list = append(list, GroupState{Group: name, Lanes: []LaneState{s}})
+		list = append(list, GroupState{Group: name, Members: members, Lanes: []LaneState{s}})
 	}
 	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
 	return list, nil
@@ -40,13 +42,13 @@ func (m *Memory) with(group string, do func(g *memoryGroup) error) error {
 	defer m.mu.Unlock()
 	g := m.groups[group]
 	if g == nil {
-		return fmt.Errorf("%w: %q", ErrNoGroup, group)
+		return fmt.Errorf("%w: %q", ErrGroupNotFound, group)
 	}
 	return do(g)
 }
 
-// Forget removes a group with its dead letters.
-func (m *Memory) Forget(_ context.Context, group string) error {
+// Delete removes a group with its dead letters.
+func (m *Memory) Delete(_ context.Context, group string) error {
 	return m.with(group, func(*memoryGroup) error {
 		delete(m.groups, group)
 		return nil
@@ -66,8 +68,8 @@ func (m *Memory) Rebuild(_ context.Context, group string) error {
 	})
 }
 
-// Letters yields a group's dead letters, in the order in which they were set aside.
-func (m *Memory) Letters(_ context.Context, group string) iter.Seq2[DeadLetter, error] {
+// DeadLetters yields a group's dead letters, in the order in which they were set aside.
+func (m *Memory) DeadLetters(_ context.Context, group string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		var letters []DeadLetter
 		err := m.with(group, func(g *memoryGroup) error {
@@ -89,9 +91,9 @@ func (m *Memory) Letters(_ context.Context, group string) iter.Seq2[DeadLetter, 
 	}
 }
 
-// Letter gives one dead letter. [ErrNoLetter] if there is none of that id.
-func (m *Memory) Letter(ctx context.Context, group, id string) (DeadLetter, error) {
-	for d, err := range m.Letters(ctx, group) {
+// DeadLetter returns one dead letter. [ErrDeadLetterNotFound] if there is none of that id.
+func (m *Memory) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
+	for d, err := range m.DeadLetters(ctx, group) {
 		if err != nil || d.ID == id {
 			return d, err
 		}
@@ -99,7 +101,9 @@ func (m *Memory) Letter(ctx context.Context, group, id string) (DeadLetter, erro
 	return DeadLetter{}, noLetter(group, id)
 }
 
-func noLetter(group, id string) error { return fmt.Errorf("%w: %s of %q", ErrNoLetter, id, group) }
+func noLetter(group, id string) error {
+	return fmt.Errorf("%w: %s of %q", ErrDeadLetterNotFound, id, group)
+}
 
 // Retry has a dead letter given to a handler again, as [Groups.Retry] does.
 func (m *Memory) Retry(_ context.Context, group, id string) error {

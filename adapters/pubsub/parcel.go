@@ -53,6 +53,7 @@ type parcel struct {
 	letter   string // id of the dead letter that it was
 	again    bool   // may have been given to a handler under another owner
 	starts   int    // of handlers that have failed, in whatever process
+	reserved uint64 // epoch of an earlier owner of which the last of these starts was, and who did not say how it ended; 0 if there is none
 	settled  bool   // it holds up the position no longer; of other programs' entries only
 	flying   bool
 	flight   int // how often it was handed out
@@ -91,7 +92,7 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 		return nil, err
 	}
 	msg := &p.msg
-	if withAcks || p.starts > 0 { // one that was refused stays refused
+	if withAcks || p.flight > 1 { // one that was refused stays refused
 		msg = message.NewMessage(p.uuid, p.payload)
 	} else {
 		msg.UUID, msg.Payload = p.uuid, p.payload

@@ -9,8 +9,6 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
-
-	"chatcore/ports"
 )
 
 const (
@@ -239,7 +237,7 @@ func (r *Reader) read(ctx context.Context, stream string, after streamID, wait b
 		if cluster, ok := r.client.(*goredis.ClusterClient); ok { // the slot may be elsewhere by now
 			cluster.ReloadState(ctx)
 		}
-		return nil, fmt.Errorf("%w: reading %s: %w", ports.ErrUnavailable, stream, err)
+		return nil, fmt.Errorf("reading %s: %w", stream, unavailable(err))
 	}
 	b := &batch{after: after}
 	entries, err := parseRange(cmds[0].Val())

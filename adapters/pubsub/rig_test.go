@@ -131,7 +131,7 @@ func beginning(c pubsub.SubscriberConfig) pubsub.SubscriberConfig {
 func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler) *instance {
 	r.t.Helper()
 	if c.Client == nil {
-		c.Client = goredis.NewClient(&goredis.Options{Addr: r.server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1})
+		c.Client = goredis.NewClient(options(r.server.Addr()))
 	}
 	i := &instance{t: r.t, ended: make(chan error, 1)}
 	i.client, _ = c.Client.(*goredis.Client)
@@ -174,12 +174,12 @@ func (i *instance) stop() {
 // crash takes its connections away for good: as far as Redis and other instances can tell it is gone.
 func (i *instance) crash() { _ = i.client.Close() }
 
-func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log) }
+func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log, r.log) }
 
 func (r *rig) letters(group string) []pubsub.DeadLetter {
 	r.t.Helper()
 	var letters []pubsub.DeadLetter
-	for letter, err := range r.groups().Letters(r.t.Context(), group) {
+	for letter, err := range r.groups().DeadLetters(r.t.Context(), group) {
 		if err != nil {
 			r.t.Fatal(err)
 		}

@@ -11,7 +11,6 @@ import (
 
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
-	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -51,6 +50,7 @@ type Router struct {
 	logger   *slog.Logger
 	groups   map[string]struct{}
 	readings []*reading
+	stopping chan struct{} // closed when Run is told to end
 }
 
 // reading is a subscriber that has subscribed before Watermill's router runs. If that were to subscribe itself and could not, it would leave
@@ -80,12 +80,13 @@ func NewRouter(letters DeadLetters, counters *Counters, clock ports.Clock, retry
 	}
 	return &Router{
 		Router: router, letters: letters, counters: counters, clock: clock, retry: retry.withDefaults(), logger: logger, groups: make(map[string]struct{}),
+		stopping: make(chan struct{}),
 	}, nil
 }
 
 // AddGroup adds a consumer group that reads each of the topics. A [Subscriber] is told by the outermost middleware what became of a message,
 // the error included; it tries again and sets aside by itself. For others that is done here: around the handler stand, from outside,
-// setting aside as a dead letter, the router's middlewares, trying again, counting attempts. Panics count as errors.
+// setting aside as a dead letter, the router's middlewares, trying again. A handler that panics or calls [runtime.Goexit] has failed.
 func (r *Router) AddGroup(group string, topics []string, subscriber message.Subscriber, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) error {
 	if _, twice := r.groups[group]; twice {
 		return fmt.Errorf("%w: %q", ErrDuplicateGroup, group)
@@ -111,17 +112,19 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 		}
 		h.AddMiddleware(r.setAside(group))
 		h.AddMiddleware(middlewares...)
-		h.AddMiddleware(r.tryAgain(), countAttempts, recoverer)
+		h.AddMiddleware(r.tryAgain, apart)
 	}
 	return nil
 }
 
-// Run reads until ctx ends, or until a [Subscriber] ends by itself: then all do, and it returns why.
+// Run reads until ctx ends, or until a [Subscriber] ends by itself. A group that was deleted ends alone: Run goes on as long as another one is
+// left, and returns [ErrGroupDeleted] with whatever else it returns at its end. Any other reason ends all groups.
 func (r *Router) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	defer context.AfterFunc(ctx, func() { close(r.stopping) })()
 	for _, read := range r.readings {
 		if err := read.begin(ctx); err != nil {
 			stop()
@@ -133,7 +136,9 @@ func (r *Router) Run(ctx context.Context) error {
 			watching.Go(func() {
 				select {
 				case <-s.failed:
-					stop()
+					if err := s.Err(); !errors.Is(err, ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
+						stop()
+					}
 				case <-ctx.Done():
 				}
 			})
@@ -166,9 +171,16 @@ func settle(next message.HandlerFunc) message.HandlerFunc {
 			return nil, nil
 		}
 		defer func() {
-			if !told { // a middleware panicked
-				s.outcome(p, flight, errPanicked)
+			if told {
+				return
 			}
+			r := recover()
+			if r == nil { // nothing stops a Goexit, but others wait for no more than the outcome
+				s.outcome(p, flight, errExited)
+				return
+			}
+			s.outcome(p, flight, fmt.Errorf("%w: %v", errPanicked, r)) // a middleware
+			msg.Nack()
 		}()
 		produced, err = next(msg)
 		told = true
@@ -192,7 +204,47 @@ func nacked(msg *message.Message) bool {
 	}
 }
 
-var errPanicked = errors.New("the handler panicked")
+// Errors of handlers that did not return.
+var (
+	errPanicked = errors.New("the handler panicked")
+	errExited   = errors.New("the handler called runtime.Goexit")
+)
+
+// apart runs the handler on a goroutine of its own, so that a panic and a [runtime.Goexit] become errors that can be tried again.
+func apart(next message.HandlerFunc) message.HandlerFunc {
+	next = recoverer(next)
+	return func(msg *message.Message) (produced []*message.Message, err error) {
+		ended := make(chan struct{})
+		go func() {
+			defer close(ended)
+			err = errExited
+			produced, err = next(msg)
+		}()
+		<-ended
+		return produced, err
+	}
+}
+
+// ErrHandlerTimeout is returned for a handler that failed after its timeout. It is a failed attempt, also where the end of its context made a port
+// return an error such as [ports.ErrUnavailable].
+var ErrHandlerTimeout = errors.New("handler timeout")
+
+// WithTimeout ends the context of each start of a handler after d. A handler that returns nil has succeeded, however long it took. One that does
+// not heed its context keeps its chat waiting: order forbids another start beside it.
+func WithTimeout(d time.Duration, handle message.NoPublishHandlerFunc) message.NoPublishHandlerFunc {
+	return func(msg *message.Message) error {
+		before := msg.Context()
+		ctx, cancel := context.WithTimeout(before, d)
+		defer cancel()
+		msg.SetContext(ctx)
+		defer msg.SetContext(before)
+		err := handle(msg)
+		if err != nil && before.Err() == nil && errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return fmt.Errorf("%w: it has %v: %w", ErrHandlerTimeout, d, err)
+		}
+		return err
+	}
+}
 
 // recoverer makes an error of a panic.
 func recoverer(next message.HandlerFunc) message.HandlerFunc {
@@ -206,37 +258,54 @@ func recoverer(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// tryAgain starts a handler that failed again, save for permanent errors. (Retry's own ShouldRetry draws a delay each time it is asked,
-// and so would double the doubling.)
-func (r *Router) tryAgain() message.HandlerMiddleware {
-	again := middleware.Retry{
-		MaxRetries:          r.retry.Attempts - 1,
-		InitialInterval:     r.retry.First,
-		MaxInterval:         r.retry.Max,
-		Multiplier:          2,
-		RandomizationFactor: 0.5,
-	}
-	return func(next message.HandlerFunc) message.HandlerFunc {
-		return func(msg *message.Message) ([]*message.Message, error) {
-			var final error
-			produced, err := again.Middleware(func(msg *message.Message) ([]*message.Message, error) {
-				produced, err := next(msg)
-				if IsPermanent(err) {
-					final = err
-					return nil, nil
-				}
+// tryAgain starts a failed handler again, and counts the starts that are attempts. It returns the last error: a permanent one, that of the last
+// attempt, or with [errInterrupted] one after which the handler would have been started again, had the router not stopped. A transient failure,
+// and an event that only a later version of the program can read, are no attempts and have no last start.
+func (r *Router) tryAgain(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		for attempts, transients := 0, 0; ; {
+			msg.Metadata.Set(metaAttempt, strconv.Itoa(attempts+1))
+			produced, err := next(msg)
+			wait := time.Duration(0)
+			switch {
+			case err == nil, IsPermanent(err):
 				return produced, err
-			})(msg)
-			return produced, errors.Join(err, final)
+			case IsTransient(err), isNewer(err):
+				r.counters.Transient.Add(1)
+				transients++
+				wait = r.retry.holdDelay(transients)
+				if transients == 1 {
+					r.logger.WarnContext(msg.Context(), "handler failed transiently, and is started again until it does not", "event_id", msg.UUID, "error", err)
+				}
+			default:
+				attempts++
+				transients = 0
+				if attempts >= r.retry.Attempts {
+					return produced, err
+				}
+				wait = r.retry.delay(attempts)
+			}
+			if !r.after(msg.Context(), wait) {
+				return nil, errors.Join(errInterrupted, err)
+			}
 		}
 	}
 }
 
-func countAttempts(next message.HandlerFunc) message.HandlerFunc {
-	return func(msg *message.Message) ([]*message.Message, error) {
-		msg.Metadata.Set(metaAttempt, strconv.Itoa(Attempt(msg)+1))
-		return next(msg)
+// errInterrupted is a delivery that the end of the router interrupted. It is nacked, and delivered again.
+var errInterrupted = errors.New("the router stopped before the handler was started again")
+
+// after waits. It returns false if the router stops or ctx ends before.
+func (r *Router) after(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-r.stopping:
+	case <-ctx.Done():
 	}
+	return false
 }
 
 // setAside makes a dead letter of what failed for good and finishes it. What failed because the process stops comes again, and so does
@@ -244,8 +313,15 @@ func countAttempts(next message.HandlerFunc) message.HandlerFunc {
 func (r *Router) setAside(group string) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
+			returned := false
+			defer func() {
+				if !returned { // a middleware panicked, or called Goexit, of which Watermill would not know
+					msg.Nack()
+				}
+			}()
 			produced, err := next(msg)
-			if err == nil || msg.Context().Err() != nil {
+			returned = true
+			if err == nil || msg.Context().Err() != nil || errors.Is(err, errInterrupted) {
 				return produced, err
 			}
 			seq, _ := strconv.ParseUint(msg.Metadata.Get(metaSeq), 10, 64)

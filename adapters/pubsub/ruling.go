@@ -27,7 +27,9 @@ func (s *subscription) rule(ctx context.Context) {
 }
 
 func (s *subscription) ruleOnce(ctx context.Context) {
-	living, err := s.store.beat(ctx, s.lanes[0].Lane, s.instance, s.config.Lease)
+	s.reportSlow()
+	declines := s.declines()
+	now, err := s.store.beat(ctx, s.lanes[0].Lane, s.instance, s.config.Lease, declines, s.config.CoolDown)
 	switch {
 	case ctx.Err() != nil:
 		return
@@ -38,7 +40,8 @@ func (s *subscription) ruleOnce(ctx context.Context) {
 		s.fail(err)
 		return
 	}
-	wanted := s.share(living)
+	s.declined(declines)
+	wanted := s.share(now)
 	s.recall()
 	s.giveBack(ctx)
 	s.takeLanes(ctx, wanted)
@@ -46,12 +49,12 @@ func (s *subscription) ruleOnce(ctx context.Context) {
 }
 
 // share finds the lanes that are to be taken, and begins to drain those that are others'.
-func (s *subscription) share(living []string) []*laneState {
+func (s *subscription) share(now members) []*laneState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var wanted []*laneState
 	for _, l := range s.lanes {
-		mine := assigned(l.Lane, living) == s.instance
+		mine := now.owner(l.Lane) == s.instance
 		switch {
 		case mine && l.term == nil:
 			wanted = append(wanted, l)
@@ -98,7 +101,7 @@ func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
 	}
 	s.mu.Unlock()
 	asked := time.Now()
-	tenures, errs := s.store.acquire(ctx, lanes, lost, s.instance, s.config.Lease)
+	tenures, errs := s.store.acquire(ctx, lanes, lost, memberInfo{s.instance, s.config.Lease, s.config.DeadLetterBound})
 	for i, found := range tenures {
 		switch err := errs[i]; {
 		case errors.Is(err, ports.ErrUnavailable):
@@ -118,11 +121,16 @@ func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, d
 	t := newTerm(s, l, found, deadline, stop)
 	s.mu.Lock()
 	l.term, l.lost = t, false
+	for chat, f := range l.unreserved {
+		t.restore(chat, f)
+	}
+	clear(l.unreserved)
 	s.mu.Unlock()
 	s.config.Logger.Debug("lane taken", "lane", t.String(), "group", s.group)
 	s.reading.Go(func() { s.follow(ctx, t) })
 	if l.logged() {
 		s.reading.Go(func() { s.catchUp(ctx, t) })
+		s.scans.wake()
 	}
 }
 

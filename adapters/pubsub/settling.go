@@ -3,7 +3,6 @@ package pubsub
 import (
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"chatcore/domain"
@@ -12,6 +11,7 @@ import (
 // finish takes the head of a line as done.
 func (t *term) finish(l *line) {
 	p := l.head
+	t.unblock(l)
 	if l.pop(); t.loaded == windowSize-1 {
 		t.more.wake()
 	}
@@ -22,6 +22,9 @@ func (t *term) finish(l *line) {
 	case l.foreign():
 		p.settled = true
 		t.note()
+		if l.failed {
+			t.touch(l)
+		}
 	default:
 		l.finished = p.seq
 		t.feed(l)
@@ -30,10 +33,22 @@ func (t *term) finish(l *line) {
 	t.sub.finished++
 }
 
-// fail decides what becomes of the head of a line whose handler has failed.
+// fail decides what becomes of the head of a line whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
 func (t *term) fail(l *line, cause error) {
+	switch {
+	case isNewer(cause):
+		t.hold(l, BlockedNewer, cause)
+		t.sub.offer(t, l, cause)
+		return
+	case IsTransient(cause):
+		t.sub.counters.Transient.Add(1)
+		t.hold(l, BlockedTransient, cause)
+		return
+	}
 	p := l.head
 	p.starts++
+	t.unblock(l)
+	p.reserved = 0
 	policy := t.sub.config.Retry
 	if IsPermanent(cause) || p.starts >= policy.Attempts {
 		t.setAside(l, cause)
@@ -47,19 +62,14 @@ func (t *term) fail(l *line, cause error) {
 	l.timer = time.AfterFunc(policy.delay(p.starts), func() { t.sub.retry(t, l) })
 }
 
-// delay is how long to wait after so many starts: doubled each time, give or take a half, so that what failed together does not come
-// together again.
-func (r RetryPolicy) delay(starts int) time.Duration {
-	wait := r.First << min(starts-1, 30)
-	if wait <= 0 || wait > r.Max {
-		wait = r.Max
-	}
-	return wait/2 + rand.N(wait) //nolint:gosec // jitter
-}
-
 // setAside makes a dead letter of the head of a line, in the step in which it is finished or its chat parked.
 func (t *term) setAside(l *line, cause error) {
 	p, s := l.head, t.sub
+	if p.letter == "" && t.deadLettersFull() {
+		t.keepTrying(l, cause)
+		return
+	}
+	t.unblock(l)
 	d := letter{
 		Reason: cause.Error(), Attempts: p.starts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
 	}
@@ -129,6 +139,7 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 // save adds what a line has to say to a commit.
 func (t *term) save(l *line, c *change) {
 	if l.foreign() {
+		t.saveFailure(l, c)
 		return
 	}
 	if finished := uint64(l.finished); finished != l.saved {
@@ -142,20 +153,35 @@ func (t *term) save(l *line, c *change) {
 		c.left = append(c.left, l.key, wanted)
 		l.mark = wanted
 	}
-	switch p := l.next(); {
-	case l.mode != parked && p != nil && p.starts > 0:
-		starts := p.starts
+	t.saveFailure(l, c)
+	if l.waiting && l.arranged {
+		t.arranged = append(t.arranged, l)
+	}
+}
+
+// saveFailure adds what is known of the next event's failed starts, and of a blockage of its chat.
+func (t *term) saveFailure(l *line, c *change) {
+	p := l.next()
+	f := failure{}
+	switch {
+	case l.mode == parked || p == nil || l.foreign() && l != t.others:
+	case p.starts > 0 && !l.foreign():
+		f = failure{seq: p.seq, starts: p.starts}
 		if l.arranged { // the start to come counts, should nobody be there to tell how it ended
-			starts++
+			f.starts++
+			f.epoch = t.epoch
 		}
-		c.failing = append(c.failing, l.key, failure{p.seq, starts}.String())
+	}
+	if b := l.blocked; b != nil && b.reported && p != nil && p == l.head {
+		f.seq, f.since, f.reason, f.cause = p.seq, b.since.UnixMilli(), b.reason, b.cause
+	}
+	switch {
+	case f != failure{}:
+		c.failing = append(c.failing, l.key, f.String())
 		l.failed = true
 	case l.failed:
 		c.failing = append(c.failing, l.key, "")
 		l.failed = false
-	}
-	if l.waiting && l.arranged {
-		t.arranged = append(t.arranged, l)
 	}
 }
 
@@ -215,6 +241,7 @@ func (t *term) quietButFlights() bool {
 // end closes the term. Handlers of it may still run.
 func (t *term) close() {
 	t.over = true
+	t.closeBlocked()
 	t.stop()
 	t.lapse.Stop()
 	for _, l := range t.lines {

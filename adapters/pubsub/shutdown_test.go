@@ -235,7 +235,7 @@ func TestALostLogEndsTheSubscription(t *testing.T) {
 func TestAForgottenGroupEndsTheSubscription(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 2)
-	testEnd(t, r, pubsub.ErrForgotten, func() error { return r.groups().Forget(t.Context(), "g") })
+	testEnd(t, r, pubsub.ErrGroupDeleted, func() error { return r.groups().Delete(t.Context(), "g") })
 	until(t, "nothing of it is left", func() bool { return len(r.client.Keys(t.Context(), "*g:g*").Val()) == 0 })
 }
 

@@ -3,7 +3,6 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"chatcore/domain"
@@ -12,8 +11,8 @@ import (
 
 // Reasons why a subscription ends by itself.
 var (
-	// ErrForgotten is a consumer group that was removed while it was read.
-	ErrForgotten = errors.New("consumer group forgotten")
+	// ErrGroupDeleted is returned when a consumer group was deleted while it was read.
+	ErrGroupDeleted = errors.New("consumer group deleted")
 	// ErrFenced is a change by an owner after which another came. It was not made.
 	ErrFenced = errors.New("another owner came since")
 	// errLostCommits is a Redis that no longer has what it acknowledged.
@@ -26,10 +25,11 @@ type station interface {
 	create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error)
 	// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
 	lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error)
-	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and gives those that live.
-	beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error)
+	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and returns the members. The instance declines the streams for
+	// coolDown.
+	beat(ctx context.Context, first Lane, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error)
 	// acquire takes lanes; lost tells of which something was lost that this instance had read. What is nil without an error is held by somebody else.
-	acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error)
+	acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error)
 	// commit makes the changes of several lanes. A change that was made before is found.
 	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
 	// release gives lanes back.
@@ -53,6 +53,13 @@ type station interface {
 	close() error
 }
 
+// memberInfo is what a member says of itself when it acquires.
+type memberInfo struct {
+	instance    string
+	lease       time.Duration
+	deadLetters int // that it keeps on a lane
+}
+
 // tenure is what an owner finds when it takes a lane.
 type tenure struct {
 	epoch    uint64
@@ -64,19 +71,8 @@ type tenure struct {
 	left     map[string]string   // chat → leftBehind or leftParked
 	failing  map[string]failure  // by chat
 	again    map[string]struct{} // ids of dead letters
-}
 
-// failure is how often handlers were started for the event after a chat's checkpoint.
-type failure struct {
-	seq    domain.Seq
-	starts int
-}
-
-func (f failure) String() string { return fmt.Sprintf("%d:%d", f.seq, f.starts) }
-
-func parseFailure(s string) (f failure) {
-	_, _ = fmt.Sscanf(s, "%d:%d", &f.seq, &f.starts) // of somebody else's: as if it had not failed
-	return f
+	deadLetters int // how many there are
 }
 
 // change is what an owner has to take down, as one commit.
@@ -99,6 +95,8 @@ type committed struct {
 	lost     bool     // the stream may have lost what was not finished
 	first    streamID // what is left of it then; zero if nothing is
 	err      error
+
+	deadLetters int // how many there are now
 }
 
 // storedLetter is a dead letter and its id.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -58,13 +59,13 @@ func (s *groupStore) log(l Lane) string {
 }
 
 // guarded runs a script on a lane. If the lane's partition does not carry the log that it should (status -1), it finds out why, and runs the script
-// again if the log has only changed its level.
+// again if the log has only changed its level. It returns the errors of run as they are.
 func (s *groupStore) guarded(ctx context.Context, l Lane, run func(log string) (status int64, err error)) error {
 	for range 2 {
 		held := s.log(l)
 		status, err := run(held)
 		if err != nil {
-			return unavailable(err)
+			return err
 		}
 		if status != -1 {
 			return s.verdict(ctx, l, status)
@@ -105,7 +106,10 @@ func timely(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, controlTimeout)
 }
 
-func unavailable(err error) error { return fmt.Errorf("%w: %w", ports.ErrUnavailable, err) }
+// unavailable translates the error of a step that [timely] bounds. Its timeout is none of a caller's.
+func unavailable(err error) error {
+	return fmt.Errorf("%w: %w", ports.ErrUnavailable, ports.NotEnded(err))
+}
 
 // verdict translates the negative status of a script.
 func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
@@ -125,7 +129,7 @@ func (s *groupStore) missing(ctx context.Context, l Lane) error {
 	if err := s.intact(ctx); err != nil {
 		return err
 	}
-	return fmt.Errorf("%w: %q on %s", ErrForgotten, s.group, l.Stream)
+	return fmt.Errorf("%w: %q on %s", ErrGroupDeleted, s.group, l.Stream)
 }
 
 // intact checks that every lane still carries the log. One that carries none cannot tell.
@@ -140,7 +144,7 @@ func (s *groupStore) intact(ctx context.Context) error {
 		return nil
 	})
 	if err != nil && !errors.Is(err, goredis.Nil) {
-		return unavailable(err)
+		return ports.Unavailable(ctx, err)
 	}
 	for _, l := range s.lanes {
 		if l.logged() && ids[l].Val() != held[l] {
@@ -196,7 +200,7 @@ func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fr
 	err = s.guarded(ctx, l, func(log string) (int64, error) {
 		status, err := s.scripts.create.Run(ctx, s.client, []string{k.id, k.group, k.groups, l.Stream}, log, s.group, beginning).Int64Slice()
 		if err != nil {
-			return 0, err
+			return 0, unavailable(err)
 		}
 		fresh = status[0] == 2
 		return status[0], nil
@@ -220,61 +224,104 @@ func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, la
 	err := s.guarded(ctx, l, func(log string) (int64, error) {
 		args[0] = log
 		status, err := s.scripts.lay.Run(ctx, s.client, []string{k.id, k.group, k.chats}, args...).Int64()
+		if err != nil {
+			return 0, unavailable(err)
+		}
 		more = status == 1 && !last
-		return status, err
+		return status, nil
 	})
 	return more, err
 }
 
-func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration) ([]string, error) {
+func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
 	k := first.group(s.group)
-	living, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group}, instance, ttl.Milliseconds()).StringSlice()
-	switch {
-	case err != nil:
-		return nil, unavailable(err)
-	case len(living) == 0 && ttl > 0: // not even this one
-		return nil, s.missing(ctx, first)
+	args := []any{instance, ttl.Milliseconds(), coolDown.Milliseconds()}
+	for _, stream := range declined {
+		args = append(args, stream)
 	}
-	return living, nil
+	reply, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group, k.declined}, args...).Slice()
+	if err != nil {
+		return members{}, unavailable(err)
+	}
+	now := members{living: texts(reply[0])}
+	if len(now.living) == 0 && ttl > 0 { // not even this one
+		return members{}, s.missing(ctx, first)
+	}
+	for _, entry := range texts(reply[1]) {
+		member, stream, _ := strings.Cut(entry, " ")
+		if now.declined == nil {
+			now.declined = make(map[string][]string)
+		}
+		now.declined[stream] = append(now.declined[stream], member)
+	}
+	return now, nil
 }
 
-func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, instance string, lease time.Duration) ([]*tenure, []error) {
+// texts reads a list of strings within a script's reply.
+func texts(v any) []string {
+	list, _ := v.([]any)
+	all := make([]string, 0, len(list))
+	for _, item := range list {
+		text, _ := item.(string)
+		all = append(all, text)
+	}
+	return all
+}
+
+func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error) {
 	tenures := make([]*tenure, len(lanes))
 	bounded, cancel := timely(ctx)
 	defer cancel()
 	replies, errs := s.runGuarded(bounded, s.scripts.acquire, lanes, func(i int, log string) call {
 		k := lanes[i].group(s.group)
-		return call{[]string{k.id, k.group, k.left, k.failing, k.again, lanes[i].Stream}, []any{log, instance, lease.Milliseconds(), lost[i]}}
+		return call{
+			[]string{k.id, k.group, k.left, k.failing, k.again, lanes[i].Stream, k.dead}, []any{log, m.instance, m.lease.Milliseconds(), lost[i], m.deadLetters},
+		}
 	})
 	for i, values := range replies {
 		if errs[i] != nil {
 			continue
 		}
-		if status, _ := values[0].(int64); status > 0 {
-			tenures[i], errs[i] = readTenure(values)
+		if status, _ := values[0].(int64); status <= 0 {
+			continue
+		}
+		if tenures[i], errs[i] = s.readTenure(ctx, lanes[i].group(s.group), values); errs[i] != nil {
+			tenures[i] = nil
 		}
 	}
 	return tenures, errs
 }
 
-func readTenure(values []any) (*tenure, error) {
+// readTenure reads the reply of the script, and in pages the hashes that are too large for it. Nobody but the owner adds to these.
+func (s *groupStore) readTenure(ctx context.Context, k groupKeys, values []any) (*tenure, error) {
 	text := func(i int) string {
 		t, _ := values[i].(string)
 		return t
 	}
 	t := &tenure{walk: text(3) != "", revision: text(4), before: text(5) != "", failing: make(map[string]failure)}
-	var errs [3]error
+	var errs [6]error
 	t.epoch, errs[0] = strconv.ParseUint(text(1), 10, 64)
 	t.position, errs[1] = parseStreamID(text(2))
 	t.end, errs[2] = parseStreamID(text(6))
-	t.left = pairs(values[7])
-	for chat, value := range pairs(values[8]) {
+	deadLetters, _ := values[7].(int64)
+	t.deadLetters = int(deadLetters)
+	hash := func(v any, key string) (map[string]string, error) {
+		if _, large := v.(int64); large {
+			return hashMap(ctx, s.client, key)
+		}
+		return pairs(v), nil
+	}
+	var failing, again map[string]string
+	t.left, errs[3] = hash(values[8], k.left)
+	failing, errs[4] = hash(values[9], k.failing)
+	again, errs[5] = hash(values[10], k.again)
+	for chat, value := range failing {
 		t.failing[chat] = parseFailure(value)
 	}
 	t.again = make(map[string]struct{})
-	for id := range pairs(values[9]) {
+	for id := range again {
 		t.again[id] = struct{}{}
 	}
 	return t, errors.Join(errs[:]...)
@@ -309,6 +356,9 @@ func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, 
 			continue
 		}
 		answers[i].revision, _ = values[1].(string)
+		if n, counted := values[3].(int64); counted {
+			answers[i].deadLetters = int(n)
+		}
 		if first, _ := values[2].(string); first != "" {
 			answers[i].lost = true
 			answers[i].first, _ = parseStreamID(first) // "-" if nothing is left
@@ -375,21 +425,19 @@ func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[stri
 	ctx, cancel := timely(ctx)
 	defer cancel()
 	k := l.group(s.group)
-	var lefts *goredis.MapStringStringCmd
-	var ids *goredis.StringSliceCmd
-	var walking *goredis.StringCmd
-	_, err = s.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		walking, lefts, ids = p.HGet(ctx, k.group, "walk"), p.HGetAll(ctx, k.left), p.HKeys(ctx, k.again)
-		return nil
-	})
+	walking, err := s.client.HGet(ctx, k.group, "walk").Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return false, nil, nil, unavailable(err)
 	}
-	again = make(map[string]struct{})
-	for _, id := range ids.Val() {
+	if left, err = hashMap(ctx, s.client, k.left); err != nil {
+		return false, nil, nil, err
+	}
+	ids, err := hashMap(ctx, s.client, k.again)
+	again = make(map[string]struct{}, len(ids))
+	for id := range ids {
 		again[id] = struct{}{}
 	}
-	return walking.Val() != "", lefts.Val(), again, nil
+	return walking != "", left, again, err
 }
 
 func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error) {
@@ -399,7 +447,7 @@ func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, 
 	err = s.guarded(ctx, l, func(log string) (int64, error) {
 		values, err := s.scripts.trim.Run(ctx, s.client, []string{k.id, l.Stream, k.groups}, log, k.group, bound).Slice()
 		if err != nil {
-			return 0, err
+			return 0, unavailable(err)
 		}
 		taken, _ = values[0].(int64)
 		for _, v := range values[1:] {

@@ -17,26 +17,6 @@ import (
 	"chatcore/ports"
 )
 
-// RetryPolicy says how often and when a failed handler is tried again. Only its chat waits meanwhile.
-type RetryPolicy struct {
-	Attempts int           // handler starts before a delivery is set aside. Defaults to 5
-	First    time.Duration // before the second start; doubles, give or take a half. Defaults to 100 ms
-	Max      time.Duration // between two starts at most. Defaults to 10 s
-}
-
-func (r RetryPolicy) withDefaults() RetryPolicy {
-	if r.Attempts <= 0 {
-		r.Attempts = 5
-	}
-	if r.First <= 0 {
-		r.First = 100 * time.Millisecond
-	}
-	if r.Max <= 0 {
-		r.Max = 10 * time.Second
-	}
-	return r
-}
-
 // MinLease is the shortest lease: what is shorter ends by itself when a machine is busy.
 const MinLease = 300 * time.Millisecond
 
@@ -62,9 +42,19 @@ type SubscriberConfig struct {
 	InFlight      int  // messages with handlers at a time; of one chat never more than one. Defaults to 64
 	Unordered     bool // entries of other programs, which have no chat, may be with handlers side by side. Defaults to false: one after another
 
+	// Slow is how long a handler may run before its chat is reported as blocked. Defaults to 30 s
+	Slow time.Duration
+	// CoolDown is how long a partition is offered to other members when it has an event that only a later version of the program can read.
+	// Defaults to 2 min
+	CoolDown time.Duration
+
 	Lease time.Duration // how long an owner that does not answer keeps a lane. Defaults to 3 s, at least [MinLease]
 	Drain time.Duration // how long handlers may still run at the end. Defaults to 30 s
 	Bound int           // entries that a stream keeps for groups that are behind; what is more they take from the log. Defaults to 100,000
+
+	// DeadLetterBound is how many dead letters the group keeps on a lane. Once it has them, what would become one is tried again instead, Retry.Max
+	// apart. Defaults to 10,000.
+	DeadLetterBound int
 
 	Counters *Counters    // Defaults to its own
 	Logger   *slog.Logger // Defaults to slog.Default
@@ -76,8 +66,11 @@ type SubscriberConfig struct {
 // owner at a time, under a lease. An owner that has been replaced can change nothing: every change carries its epoch. What a handler finishes
 // stays finished once it is taken down, some milliseconds later; a crash before that has it delivered again.
 //
-// What a handler refuses is given to it again, after a while that holds up its chat only, and set aside after the last attempt. It closes
-// neither client nor reader that it was given.
+// A failed handler is started again after a pause that holds up its chat only, and the delivery becomes a dead letter after the last attempt.
+// A transient failure ([IsTransient]) is no attempt: the handler is started again for as long as it lasts. An event that only a later version of
+// the program can read is no attempt either: its chat waits, and the partition is offered to other members.
+//
+// The subscriber closes neither client nor reader that it was given.
 type Subscriber struct {
 	config  SubscriberConfig
 	store   station
@@ -124,7 +117,10 @@ func newSubscriber(c SubscriberConfig, store station) (*Subscriber, error) {
 	c.InFlight = positive(c.InFlight, 64)
 	c.Lease = positive(c.Lease, 3*time.Second)
 	c.Drain = positive(c.Drain, 30*time.Second)
+	c.Slow = positive(c.Slow, 30*time.Second)
+	c.CoolDown = positive(c.CoolDown, 2*time.Minute)
 	c.Bound = positive(c.Bound, 100_000)
+	c.DeadLetterBound = positive(c.DeadLetterBound, 10_000)
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -180,7 +176,7 @@ func (s *Subscriber) remove(sub *subscription) {
 	}
 }
 
-// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ports.ErrNewerLog], [ErrForgotten]. nil if none has.
+// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ports.ErrNewerLog], [ErrGroupDeleted]. nil if none has.
 func (s *Subscriber) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -13,9 +13,9 @@ import (
 	"chatcore/ports"
 )
 
-// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Three goroutines do its work, and two more for each
-// lane: run begins and ends it, commitLoop takes down what was finished, rule takes and gives back lanes; of each lane one follows the stream
-// and one catches up from the log.
+// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Four goroutines do its work, and two more for each
+// lane: run begins and ends it, commitLoop takes down what was finished, rule takes and gives back lanes, scanLoop compares heads with
+// checkpoints; of each lane one follows the stream and one catches up from the log.
 type subscription struct {
 	*Subscriber
 	group    string
@@ -28,6 +28,7 @@ type subscription struct {
 	once    sync.Once
 	commits *signal // there is something to take down
 	rules   *signal // there is something to decide about lanes
+	scans   *signal // a partition was acquired: its heads are to be compared
 
 	handlers context.Context // of messages: outlives the subscription by the drain
 	abandon  context.CancelFunc
@@ -37,6 +38,7 @@ type subscription struct {
 	lanes    []*laneState
 	ready    queue
 	flying   int
+	inFlight flightList
 	finished int // since the last commit
 	stopped  bool
 	failure  error
@@ -51,6 +53,10 @@ type laneState struct {
 	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
 	lost    bool           // of what the last term had read, and nobody knows what
 	trimmed time.Time
+
+	unreserved    map[string]failure // by chat: starts of earlier terms that Redis counts and that were no attempts
+	declinedUntil time.Time          // by this instance, because of an event that it cannot read
+	declines      bool               // the other members do not know yet
 }
 
 // queue is lines that are ready, first in, first out.
@@ -81,10 +87,10 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
 		Subscriber: s, group: s.config.Group, instance: watermill.NewUUID(), counters: s.config.Counters,
 		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), halting: make(chan struct{}),
-		commits: newSignal(), rules: newSignal(),
+		commits: newSignal(), rules: newSignal(), scans: newSignal(),
 	}
 	for _, l := range lanes {
-		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int)})
+		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int), unreserved: make(map[string]failure)})
 	}
 	return sub
 }
@@ -189,6 +195,7 @@ func (s *subscription) run(ctx context.Context) {
 	defer stopControl()
 	var ruling, rest sync.WaitGroup
 	ruling.Go(func() { s.rule(reading) })
+	ruling.Go(func() { s.scanLoop(reading) })
 	rest.Go(func() { s.commitLoop(control) })
 	defer rest.Wait()
 
@@ -270,7 +277,7 @@ func (s *subscription) leave(ctx context.Context) {
 		return
 	}
 	err := s.store.release(ctx, lanes, epochs)
-	_, beatErr := s.store.beat(ctx, s.lanes[0].Lane, s.instance, 0)
+	_, beatErr := s.store.beat(ctx, s.lanes[0].Lane, s.instance, 0, nil, s.config.CoolDown)
 	if err := errors.Join(err, beatErr); err != nil {
 		s.config.Logger.Warn("lanes are given back by the end of their leases only", "group", s.group, "error", err)
 	}

@@ -52,6 +52,7 @@ type term struct {
 	anew    bool // once the walk is over it begins again
 	walked  int  // chats
 	chats   int  // about how many there are
+	scan    headScan
 
 	read     streamID   // last entry
 	seen     []streamID // last entries at each reading since the last commit, and before: where one is not, Redis has lost what was read
@@ -61,6 +62,7 @@ type term struct {
 	changed  bool // there is something to take down beside the lines
 	letters  []letter
 	settled  []any
+	kept     int // dead letters, as of the last answer
 	progress string
 
 	pending  *change // the commit under way
@@ -92,11 +94,16 @@ func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time
 		sub: s, lane: lane.Lane, stop: stop, earlier: lane.earlier,
 		epoch: found.epoch, deadline: deadline, end: found.end, before: found.before,
 		lines: make(map[string]*line), left: found.left, failing: found.failing, again: make(map[string]struct{}),
-		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(),
+		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(), kept: found.deadLetters,
 		room: newSignal(), more: newSignal(),
 	}
 	t.lapse = time.AfterFunc(time.Until(deadline), s.recall)
-	t.others = &line{term: t}
+	t.others = &line{term: t, key: ""}
+	if _, known := t.failing[""]; known { // of an earlier owner
+		delete(t.failing, "")
+		t.others.failed = true
+		t.touch(t.others)
+	}
 	if len(found.again) > 0 {
 		t.revision = "" // they are read with the first commit
 	}
@@ -243,8 +250,9 @@ func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 // enqueue adds the next event of a chat.
 func (t *term) enqueue(l *line, p *parcel) {
 	if f, failed := t.failing[l.chat]; failed && f.seq == p.seq {
-		p.starts, l.failed = f.starts, true
+		p.starts, p.reserved, l.failed = f.starts, f.epoch, true
 		delete(t.failing, l.chat)
+		t.inherit(l, f)
 	}
 	l.push(p)
 }

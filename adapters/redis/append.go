@@ -16,8 +16,11 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	if err := ctx.Err(); err != nil {
 		return ports.Appended{}, err
 	}
-	if l.evicting != nil {
-		return ports.Appended{}, l.evicting
+	if err := l.monitor.refusal(); err != nil {
+		return ports.Appended{}, err
+	}
+	if err := l.resume(ctx); err != nil {
+		return ports.Appended{}, err
 	}
 	r, err := l.newRequest(a)
 	if err != nil {
@@ -26,9 +29,9 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	defer r.free()
 	outcome, err := l.laneOf(r.partition).commit(ctx, r)
 	if err != nil {
-		return ports.Appended{}, err
+		return ports.Appended{}, outcomeFor(ctx, err)
 	}
-	return outcome.Appended, outcome.Err
+	return outcome.Appended, outcomeFor(ctx, outcome.Err)
 }
 
 func (l *Log) laneOf(partition int) *lane {
@@ -44,8 +47,11 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if l.evicting != nil {
-		return nil, l.evicting
+	if err := l.monitor.refusal(); err != nil {
+		return nil, err
+	}
+	if err := l.resume(ctx); err != nil {
+		return nil, err
 	}
 	outcomes := make([]ports.Outcome, len(appends))
 	sent := make([]*request, len(appends))
@@ -78,7 +84,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 		}
 	}
 	if failed != nil {
-		return nil, failed
+		return nil, outcomeFor(ctx, failed)
 	}
 	return outcomes, nil
 }

@@ -20,6 +20,7 @@ type batch struct {
 	log        *Log
 	requests   []*request
 	partitions []int
+	witnesses  []field // least value that each partition's witness must have, as text
 	bytes      int
 	token      field
 
@@ -83,31 +84,51 @@ func (b *batch) place(partition int) int {
 	return len(b.partitions)
 }
 
+// look numbers the partitions and notes what their witnesses must be. It comes before the epoch is compared: whoever lowers the values ends
+// the epoch first.
+func (b *batch) look() {
+	b.partitions = b.partitions[:0]
+	for _, r := range b.requests {
+		b.place(r.partition)
+	}
+	for len(b.witnesses) < len(b.partitions) {
+		b.witnesses = append(b.witnesses, field{})
+	}
+	for i, p := range b.partitions {
+		w := &b.witnesses[i]
+		w.bytes = strconv.AppendUint(w.bytes[:0], b.log.witnesses.list[p].known.Load(), 10)
+	}
+}
+
 // marshal gives the command that sends the batch to a server at this history: by the script's hash, or with its text. Numbers below 256, texts that never change and
 // pointers become arguments without an allocation.
 func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.Cmd {
-	b.partitions = b.partitions[:0]
 	fields := 0
 	for _, r := range b.requests {
-		b.place(r.partition)
 		fields += len(r.ends)
 	}
 	if cap(b.fields) < fields {
 		b.fields = make([]field, 0, fields)
 	}
 	l := b.log
-	b.fields, b.args = b.fields[:0], append(b.args[:0], l.header[0], l.header[1], 2*len(b.partitions))
+	b.fields, b.args = b.fields[:0], append(b.args[:0], l.header[0], l.header[1], 3*len(b.partitions))
 	if withText {
 		b.args[0], b.args[1] = "eval", appendSource
 	}
 	for _, p := range b.partitions {
-		b.args = append(b.args, l.ids[p], l.streams[p])
+		b.args = append(b.args, l.ids[p], l.marks[p])
+	}
+	for _, p := range b.partitions {
+		b.args = append(b.args, l.streams[p])
 	}
 	resend := 0
 	if again {
 		resend = 1
 	}
 	b.args = append(b.args, l.held[b.partitions[0]].Load(), history, &b.token, resend, len(b.requests))
+	for i := range b.partitions {
+		b.args = append(b.args, &b.witnesses[i])
+	}
 	for _, r := range b.requests {
 		b.args = append(b.args, l.places[b.place(r.partition)-1])
 		start := 0
@@ -117,6 +138,7 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 			start = end
 		}
 	}
+	b.args = append(b.args, l.bound)
 	return goredis.NewCmd(ctx, b.args...)
 }
 
@@ -191,6 +213,7 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 			return "", 0, err
 		}
 		history := lane.history.Load() // before the epoch, which ends before another history is known
+		b.look()
 		if !b.present() {
 			return "", 0, errHistory
 		}
@@ -208,11 +231,13 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 				err = &otherLogError{errIdentityMoves}
 				continue
 			}
-			present, other := strings.CutPrefix(reply, "-3 ")
-			if !other {
+			if present, other := strings.CutPrefix(reply, "-3 "); other {
+				lane.observe(present)
+			} else if strings.HasPrefix(reply, "-5 ") {
+				b.log.witnesses.outdated()
+			} else {
 				return reply, confirmed, nil
 			}
-			lane.observe(present)
 			err = errHistory
 		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
 			withText = true
@@ -235,7 +260,7 @@ func (e *otherLogError) Error() string { return e.cause.Error() }
 // recheck is [Log.Recheck] for the partition at a place of the batch.
 func (b *batch) recheck(ctx context.Context, place string) error {
 	n, _ := strconv.Atoi(place)
-	held, _ := b.args[3+2*len(b.partitions)].(*field)
+	held, _ := b.args[3+3*len(b.partitions)].(*field)
 	if err := b.log.Recheck(ctx, b.partitions[n-1], string(held.bytes)); err != nil {
 		return &otherLogError{err}
 	}
@@ -263,6 +288,15 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 		b.fail(fmt.Errorf("%w: the batch was sent again before it arrived", ports.ErrOutcomeUnknown))
 		return
 	}
+	if cause, half := strings.CutPrefix(reply, "-4 "); half {
+		err := errors.New(cause)
+		if isDenial(cause) {
+			err = &RightsError{Cause: err}
+		}
+		b.log.halt(err)
+		b.fail(fmt.Errorf("%w: a write after the first one was refused: %w", ports.ErrOutcomeUnknown, err))
+		return
+	}
 	for _, r := range b.requests {
 		line := reply
 		if end := strings.IndexByte(reply, '\n'); end >= 0 {
@@ -271,9 +305,15 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 			reply = ""
 		}
 		r.outcome = r.read(line, unknown)
+		if r.outcome.Err == nil {
+			b.log.witnesses.learned(r.partition)
+		}
 		if d := b.log.durability; r.outcome.Err == nil && confirmed < d.Replicas {
 			r.outcome.Err = &ports.UnconfirmedError{Appended: r.outcome.Appended, Confirmed: confirmed, Wanted: d.Replicas}
 		}
+	}
+	if counted, some := strings.CutPrefix(reply, "! "); some {
+		b.log.countRefused(counted)
 	}
 }
 
@@ -303,6 +343,8 @@ func (r *request) read(line string, unknown error) ports.Outcome {
 		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: condition, Version: domain.Seq(number())}}
 	case "2":
 		return ports.Outcome{Err: &ports.CorruptError{Chat: r.append.Chat, Cause: errors.New(rest)}}
+	case "4":
+		return ports.Outcome{Err: fmt.Errorf("%w: chat %q does not exist, it cannot record a command without events", ports.ErrConflict, r.append.Chat)}
 	}
 	return ports.Outcome{Err: fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, errors.Join(unknown, errors.New("the entity has moved too often since")))}
 }

@@ -35,7 +35,7 @@ func TestOnACluster(t *testing.T) {
 	t.Run("typing marks", func(t *testing.T) {
 		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log, func(time.Duration)) {
 			keys := clusterKeys(t)
-			return redis.NewTypingMarks(client, keys), open(t, client, keys), forward(t, client, keys)
+			return redis.NewTypingMarks(client, keys, domain.TypingTTL), open(t, client, keys), forward(t, client, keys)
 		})
 	})
 	for i := range cluster.Masters { // the marks would expire while others compare all that there is

@@ -57,12 +57,12 @@ func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
 		if err != nil {
 			return unavailable(ctx, err)
 		}
-		history := lane.history.Load() // before the epoch, as for an append
+		history, known := lane.history.Load(), l.witnesses.list[p].known.Load() // before the epoch, as for an append
 		if l.epoch != nil && l.epoch() != found.Epoch {
 			return fmt.Errorf("%w: %w", ports.ErrConflict, errHistory)
 		}
 		held := l.held[p].Load()
-		cmd := goredis.NewCmd(ctx, "eval", confirmSource, 2, l.keys.id(p), l.keys.confirm(p), held, history)
+		cmd := goredis.NewCmd(ctx, "eval", confirmSource, 3, l.keys.id(p), l.keys.confirm(p), l.witnesses.list[p].key, held, history, known)
 		confirmed, err := d.process(ctx, node, cmd)
 		if away = err; l.moved(ctx, err) {
 			continue
@@ -75,6 +75,8 @@ func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
 		switch {
 		case other:
 			lane.observe(present)
+		case reply == "-5":
+			l.witnesses.outdated()
 		case reply == "-1":
 			if err := l.Recheck(ctx, p, string(held.bytes)); err != nil {
 				return err

@@ -11,6 +11,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"chatcore/ports"
 )
 
 // ErrUnreachable is a Redis that did not answer in any attempt.
@@ -41,6 +43,7 @@ func (c *Client) Close() error {
 	if c == nil {
 		return nil
 	}
+	c.watch.closing.Store(true)
 	c.watch.cancel()
 	err := c.UniversalClient.Close() // wakes a probe that waits for an answer
 	c.watch.close()
@@ -78,7 +81,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	w.logger.InfoContext(ctx, "redis connect", "address", strings.Join(universal.Addrs, ","))
 	client := &Client{newClient(universal, w), w}
 
-	answer := func() error { return client.Ping(ctx).Err() }
+	answer := func() error { return unavailable(ctx, client.Ping(ctx).Err()) }
 	if err := newPatience(o.Attempts, o.Backoff, w.logger).try(ctx, answer, func(error) bool { return true }); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
@@ -105,7 +108,7 @@ func newClient(universal *goredis.UniversalOptions, w *watch) goredis.UniversalC
 	options := universal.Cluster()
 	options.ClusterStateReloadInterval = stateAge
 	cluster := goredis.NewClusterClient(options)
-	cluster.AddHook(lookAround{cluster})
+	cluster.AddHook(lookAround{cluster, w})
 	cluster.OnNewNode(func(client *goredis.Client) {
 		client.AddHook(briefly{})
 		client.AddHook(w.link(client, client.Options().Addr))
@@ -122,13 +125,16 @@ const (
 )
 
 // lookAround looks at the Cluster again after a command without an answer.
-type lookAround struct{ cluster *goredis.ClusterClient }
+type lookAround struct {
+	cluster *goredis.ClusterClient
+	watch   *watch
+}
 
 func (lookAround) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
 func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		err := next(ctx, cmd)
+		err := l.watch.named(next(ctx, cmd), cmd)
 		l.after(ctx, err)
 		return err
 	}
@@ -136,7 +142,7 @@ func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 
 func (l lookAround) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		err := next(ctx, cmds)
+		err := l.watch.named(next(ctx, cmds), cmds...)
 		l.after(ctx, err)
 		return err
 	}
@@ -188,11 +194,12 @@ func (p patience) try(ctx context.Context, call func() error, passes func(error)
 	wait := p.wait
 	for attempt := 1; ; attempt++ {
 		err := call()
+		ended := ports.Ended(ctx, err)
 		switch {
 		case err == nil:
 			return nil
-		case ctx.Err() != nil:
-			return fmt.Errorf("%w: %w", ErrUnreachable, ctx.Err())
+		case ended != nil:
+			return fmt.Errorf("%w: %w", ErrUnreachable, ended)
 		case !passes(err):
 			return err
 		case attempt == p.attempts || refusesCredentials(err):

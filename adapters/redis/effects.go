@@ -17,7 +17,7 @@ import (
 // Effects carries out an effect's commands in the script that sets its marker, a key that expires. The commands are those of a list
 // (SET, INCRBY, HSET, ZADD, XADD, …) of which it can be told beforehand that they will not fail half-way.
 //
-// Keys are taken as they are given, without the namespace. On a Cluster all of them have to lie in one slot.
+// Keys are taken as they are given, without the namespace. Those of event logs and of chatcore's own records are refused. On a Cluster all of them have to lie in one slot.
 type Effects struct {
 	client goredis.UniversalClient
 	keys   Keys
@@ -71,7 +71,7 @@ func (e *Effects) arguments(name string, id ports.DeliveryID, place string, comm
 	}
 	keys = append(keys, marker)
 	args = append(args, strconv.FormatInt(max(e.ttl.Milliseconds(), 1), 10), len(commands))
-	for _, c := range commands {
+	for i, c := range commands {
 		args = append(args, len(c.Command), c.needs, c.leaves, c.counts)
 		for _, word := range c.Command {
 			args = append(args, word)
@@ -80,6 +80,9 @@ func (e *Effects) arguments(name string, id ports.DeliveryID, place string, comm
 			continue
 		}
 		key := c.Command[1]
+		if err := e.keys.checkKey(fmt.Sprintf("key of command %d", i+1), key); err != nil {
+			return nil, nil, err
+		}
 		if e.keys.cluster && slotOf(key) != slotOf(marker) {
 			return nil, nil, &domain.InvalidError{
 				Field: "effect", Problem: fmt.Sprintf("is made on %q and changes %q, which lies in another slot of the Cluster", place, key),

@@ -12,16 +12,30 @@ import (
 	"chatcore/ports"
 )
 
-// unavailable translates what a call ran into. A context that ended is told as such; anything else is [ports.ErrUnavailable],
-// with the cause kept.
+// unavailable translates the error of a call as [ports.Unavailable] does. What Redis answered stands, also if the caller's context has ended since.
 func unavailable(ctx context.Context, err error) error {
-	if err == nil {
-		return nil
+	if err != nil && goredis.HasErrorPrefix(err, "OOM") {
+		return fmt.Errorf("%w: %w: %w", ports.ErrUnavailable, ErrFull, err)
 	}
-	if cause := ctx.Err(); cause != nil && !answered(err) {
-		return fmt.Errorf("%w: %w", ports.ErrUnavailable, cause)
+	if err != nil && answered(err) {
+		return fmt.Errorf("%w: %w", ports.ErrUnavailable, denied(err))
 	}
-	return fmt.Errorf("%w: %w", ports.ErrUnavailable, err)
+	return ports.Unavailable(ctx, err)
+}
+
+// closed is the error of a client that was closed.
+func closed(err error) error { return fmt.Errorf("%w: %w", ports.ErrClosed, err) }
+
+// outcomeFor adds to an append's error that the caller's context has ended meanwhile. An append that was sent is waited for, so only an outcome
+// that is not known, and a log that was not reached, can have to do with that; what Redis answered stands alone.
+func outcomeFor(ctx context.Context, err error) error {
+	if err == nil || !errors.Is(err, ports.ErrOutcomeUnknown) && (!errors.Is(err, ports.ErrUnavailable) || answered(err)) {
+		return err
+	}
+	if ended := ports.Ended(ctx, err); ended != nil {
+		return fmt.Errorf("%w: %w", ports.NotEnded(err), ended)
+	}
+	return ports.NotEnded(err)
 }
 
 // answered reports whether Redis itself refused: the command had no effect.

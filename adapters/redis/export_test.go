@@ -34,3 +34,15 @@ func (n Names) Namespaced(k Keys, partitions int) Keys {
 func UpgradeBy(ctx context.Context, client goredis.UniversalClient, keys Keys, c UpgradeConfig, known int) ([]UpgradeStep, error) {
 	return upgrade(ctx, bare(client), keys, c, known)
 }
+
+// Commands returns the commands of the rights, as ACL rules spell them.
+func (r Rights) Commands() []string {
+	var names []string
+	for _, c := range r.commands {
+		names = append(names, c.command)
+	}
+	return names
+}
+
+// RaiseWitnesses does at once what a timer does a second after something was learned.
+func (l *Log) RaiseWitnesses(ctx context.Context) { l.witnesses.raiseAll(ctx) }

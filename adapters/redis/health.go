@@ -16,11 +16,30 @@ import (
 	"chatcore/ports"
 )
 
-// Probe implements [ports.Prober].
+// Probe implements [ports.Prober]. It looks at the servers first: the error is [ErrEvicting] as from an append, and [ErrFull] from when a server
+// was at its memory limit until it is below 95 % of it. Then it proves all rights, which may be [ErrNoPermission].
 func (l *Log) Probe(ctx context.Context) error {
-	if l.evicting != nil {
-		return l.evicting
+	if err := l.monitor.look(ctx); err != nil {
+		return err
 	}
+	if err := l.monitor.refusal(); err != nil {
+		return err
+	}
+	if err := l.monitor.full(); err != nil {
+		return err
+	}
+	if err := l.rights.Check(ctx, l.client); err != nil {
+		return err
+	}
+	err := l.probe(ctx)
+	if errors.Is(err, ErrFull) {
+		l.monitor.refused()
+	}
+	return err
+}
+
+// probe makes a small write in every partition.
+func (l *Log) probe(ctx context.Context) error {
 	for range routes {
 		again, err := l.probeOnce(ctx)
 		if err != nil || !again {

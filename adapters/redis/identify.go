@@ -360,6 +360,9 @@ func (l *Log) learnHistories(ctx context.Context) error {
 			return fmt.Errorf("%w: partition %d changed while the log was opened", ports.ErrUnavailable, i)
 		}
 		history, _ := reply[1].(string)
+		if history == "" {
+			return errNoHistory()
+		}
 		l.laneOf(i).observe(history)
 	}
 	return nil

@@ -21,12 +21,14 @@ import (
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
-//	                           than one event : events : first seq
+//	                           than one event : events : first seq; " k" and a digest of actor and command id → version : events :
+//	                           fingerprint
 //	cc:{p}:CHAT:u      HASH    who is or was a member → nothing
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
 //	cc:{p}:CHAT:t      ZSET    the typing marks of the chat, by when they expire; as long as the last one
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
 //	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
+//	cc:{p}:witness:ID  STRING  what one process has seen of the partition is at least as new as this counter; 1 day
 //	cc:{p}:confirm     STRING  written so that replicas can be asked for what came before it; 1 min
 //
 // What is kept of deliveries, where {KEY} is the tag of the key in whose slot it is:
@@ -76,6 +78,9 @@ func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error
 	if namespace != "" && !plain(namespace) {
 		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
 	}
+	if strings.Contains(":"+namespace+":", ":"+ownPrefix) { // its keys would be those of a log without it
+		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "one without the part " + strconv.Quote(strings.TrimSuffix(ownPrefix, ":"))}
+	}
 	n = n.WithDefaults()
 	if err := n.check(); err != nil {
 		return Keys{}, err
@@ -109,25 +114,31 @@ func (k Keys) Channel(typ string) string { return k.prefix + k.names.channel(typ
 // of names a key, or a channel, of the caller's own.
 func (k Keys) of(key string) string { return k.prefix + key }
 
-// reserved reports whether a key, with its namespace, is of an event log: of this one, or of one under another namespace. What ends a
-// namespace is not known, but ids are escaped and have no braces, so that no key of a user looks like that.
+// checkKey returns the error about a whole key of a caller's own that only chatcore may use. Helpers, effects and whatever else takes keys from callers
+// ask it.
+func (k Keys) checkKey(field, key string) error {
+	if k.reserved(key) {
+		return &domain.InvalidError{Field: field, Problem: "is of an event log or of chatcore's own records", Allowed: "keys of other names"}
+	}
+	return nil
+}
+
+// reserved reports whether a key, with its namespace, is of an event log or of chatcore's own records: of this namespace, of none, or of another one.
+// What ends a namespace is not known, but ids are escaped, so that no key of a user's looks like that.
 func (k Keys) reserved(key string) bool {
 	if rest, ours := strings.CutPrefix(key, k.prefix); ours && k.ofLog(rest) {
 		return true
 	}
-	for rest := key; ; {
-		_, after, found := strings.Cut(rest, ":")
-		if !found {
-			return false
-		}
-		rest = after
+	for rest, found := key, true; found; _, rest, found = strings.Cut(rest, ":") {
 		switch {
-		case rest == ownPrefix+"log", strings.HasPrefix(rest, ownPrefix+"{"), strings.HasPrefix(rest, ownPrefix+"once:{"), strings.HasPrefix(rest, ownPrefix+"user-chats:"):
+		case rest == ownPrefix+"log", strings.HasPrefix(rest, ownPrefix+"{"), strings.HasPrefix(rest, ownPrefix+"once:{"),
+			strings.HasPrefix(rest, ownPrefix+"user-chats:"), strings.HasPrefix(rest, ownPrefix+"sessions:"), strings.HasPrefix(rest, ownPrefix+"presence"):
 			return true
 		case rest == k.names.Stream, strings.HasPrefix(rest, k.names.Stream+":{"):
 			return true
 		}
 	}
+	return false
 }
 
 // ofLog reports the same of what follows the namespace.
@@ -178,6 +189,10 @@ func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
 func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
 
 func (k Keys) confirm(p int) string { return k.partitionKey(p, "confirm") }
+
+func (k Keys) witness(p int, process string) string {
+	return k.partitionKey(p, "witness:"+process)
+}
 
 func (k Keys) chat(chat domain.ChatID, part string) string {
 	return k.partitionKey(k.Partition(chat), escape(string(chat))+":"+part)

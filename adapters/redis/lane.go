@@ -63,6 +63,7 @@ func (l *lane) observe(history string) {
 	}
 	if len(known.bytes) > 0 && l.log.forget != nil {
 		l.log.forget()
+		l.log.witnesses.reset() // the new history may not have them
 	}
 	l.history.Store(&field{[]byte(history)})
 }

@@ -304,7 +304,7 @@ func TestLimitsWithoutRedis(t *testing.T) {
 func TestTypingMarksBesideForeignValues(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	keys := plainKeys(t)
-	log, marks := open(t, client, keys), redis.NewTypingMarks(client, keys)
+	log, marks := open(t, client, keys), redis.NewTypingMarks(client, keys, domain.TypingTTL)
 	appended(t, log, created("c"))
 	start := domain.TypingStart{Chat: "c", User: "ada", At: time.Now(), ExpiresAt: time.Now().Add(domain.TypingTTL)}
 	began := func(want bool) {

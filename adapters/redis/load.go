@@ -38,7 +38,12 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 			return ports.Loaded{}, err
 		}
 		present, _ := reply[1].(string)
-		l.laneOf(l.keys.Partition(chat)).observe(present)
+		if present == "" {
+			return ports.Loaded{}, errNoHistory()
+		}
+		partition := l.keys.Partition(chat)
+		l.laneOf(partition).observe(present)
+		l.witnesses.learned(partition)
 		if first {
 			loaded.Head, history = seqOf(reply[0]), present
 		} else if present != history { // what there is so far may be gone
@@ -64,7 +69,7 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 	for i := range loaded.Entities {
 		e := &loaded.Entities[i]
 		slices.Reverse(e.Events)
-		if wants[i].Until > 0 { // the version now says nothing about then
+		if wants[i].Until > 0 && wants[i].Entity.Kind != domain.KindCommand { // the version now says nothing about then
 			e.Version = e.Snapshot.Version
 			if n := len(e.Events); n > 0 {
 				e.Version = e.Events[n-1].Seq
@@ -109,6 +114,9 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 	if w.cursor == 0 {
 		into.Version = seqOf(reply[0])
 	}
+	if w.want.Entity.Kind == domain.KindCommand {
+		return readCommandRecord(chat, reply, into)
+	}
 	w.cursor = seqOf(reply[1])
 	var undecoded bool
 	if version := seqOf(reply[2]); version > 0 {
@@ -132,6 +140,24 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 		return l.loadWhole(ctx, chat, w, into)
 	}
 	return nil
+}
+
+// readCommandRecord reads the index entry of a command: version, number of events, fingerprint.
+func readCommandRecord(chat domain.ChatID, reply []any, into *ports.EntityHistory) error {
+	entry, _ := reply[3].(string)
+	if entry == "" {
+		return nil
+	}
+	parts := strings.Split(entry, ":")
+	if len(parts) == 3 {
+		events, err := strconv.Atoi(parts[1])
+		fingerprint, err2 := strconv.ParseUint(parts[2], 16, 64)
+		if err == nil && err2 == nil && into.Version > 0 {
+			into.Command = ports.CommandRecord{Fingerprint: fingerprint, Events: events}
+			return nil
+		}
+	}
+	return &ports.CorruptError{Chat: chat, Seq: into.Version, Cause: fmt.Errorf("the index entry of a command is %.80q", entry)}
 }
 
 // loadWhole loads one entity without its snapshot. What moved it meanwhile is left out: all of a load is of one moment.
@@ -163,9 +189,10 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 		return err
 	}
 	p := l.keys.Partition(chat)
+	w := &l.witnesses.list[p]
 	_, err = l.guarded(ctx, p, func(held *field) ([]any, error) {
-		kept, err := l.run(ctx, l.scripts.snapshot, p,
-			held, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes)).Int64()
+		kept, err := l.run(ctx, l.scripts.snapshot, p, []string{w.key},
+			held, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes), w.known.Load()).Int64()
 		return []any{kept}, err
 	})
 	return err
@@ -209,7 +236,7 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 	p := l.keys.Partition(chat)
 	reply, err := l.guarded(ctx, p, func(held *field) ([]any, error) {
 		args[0] = held
-		return l.run(ctx, script, p, args...).Slice()
+		return l.run(ctx, script, p, nil, args...).Slice()
 	})
 	var refused goredis.Error
 	if errors.As(err, &refused) && hasCode(refused, "WRONGTYPE") {

@@ -24,8 +24,6 @@ var (
 	ErrTooOld = errors.New("redis is too old")
 	// ErrLogDiffers is returned when a log has other settings than this program; the error is a [*LogDiffersError].
 	ErrLogDiffers = errors.New("the log has other settings")
-	// ErrEvicting is a server that may throw the log away to make room. Durable writes are refused.
-	ErrEvicting = errors.New("redis evicts keys of the log")
 )
 
 // LogDiffersError names a setting on which all programs on a log must agree. The number of partitions and the hash are fixed for the log's life;
@@ -63,11 +61,15 @@ type LogConfig struct {
 	Durability Durability
 	Attempts   int           // of opening, while a part of Redis does not answer. Defaults to 10
 	Backoff    time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
-	Meter      metric.Meter  // Defaults to one that measures nothing
-	Logger     *slog.Logger
+	// StreamBound is about how many entries appends let a delivery stream have, for where no group runs that trims it. Groups that are further
+	// behind read the log. Defaults to 200,000.
+	StreamBound int
+	Meter       metric.Meter // Defaults to one that measures nothing
+	Logger      *slog.Logger
 }
 
-// Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given.
+// Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given. It watches its servers
+// every second from [Log.Watch] on until [Log.Close].
 type Log struct {
 	client   goredis.UniversalClient
 	codec    *wireformat.Codec
@@ -77,22 +79,29 @@ type Log struct {
 	known    int                     // the highest level that this program knows
 	held     []atomic.Pointer[field] // the identity of each partition, as scripts compare it
 	adopting sync.Mutex              // over a change of held
-	evicting error                   // why durable writes are refused, or nil
+	monitor  *serverMonitor
+	watching sync.WaitGroup
+	unwatch  context.CancelFunc
 	scripts  scripts
 
-	epoch        func() uint64 // nil if there are none
-	forget       func()        // nil if nothing is kept
-	observing    sync.Mutex    // of histories
-	ids, streams []any         // keys of each partition
-	places       []any         // the numbers from 1 to that of partitions, as text
-	header       []any         // what every append begins with: evalsha, the script's hash
-	lanes        []*lane       // one, or one for each partition of a Cluster
-	tokens       *tokens
-	ctx          context.Context // of appends: no caller's, because a batch is many callers'
-	durability   Durability
-	meters       meters
-	logger       *slog.Logger
-	unreadable   atomic.Uint64 // snapshots
+	epoch               func() uint64 // nil if there are none
+	forget              func()        // nil if nothing is kept
+	observing           sync.Mutex    // of histories
+	ids, streams, marks []any         // keys of each partition; marks are this process's witnesses
+	places              []any         // the numbers from 1 to that of partitions, as text
+	header              []any         // what every append begins with: evalsha, the script's hash
+	bound               any           // what it ends with: entries that a delivery stream keeps
+	lanes               []*lane       // one, or one for each partition of a Cluster
+	tokens              *tokens
+	ctx                 context.Context // of appends: no caller's, because a batch is many callers'
+	durability          Durability
+	rights              Rights
+	witnesses           *witnesses
+	halted              atomic.Pointer[halt] // nil unless a batch was half written
+	refused             atomic.Uint64        // announcements, and removals of typing marks
+	meters              meters
+	logger              *slog.Logger
+	unreadable          atomic.Uint64 // snapshots
 }
 
 var (
@@ -108,9 +117,10 @@ var (
 func minVersion() version { return version{7, 0} }
 
 // Open finds the log of a namespace, or makes one. Partitions that carry a log's identity are that log, whatever else is lost. It returns
-// [ErrTooOld] if the server is too old, a [*LogDiffersError] if partitions, hash or names are not the log's, a [*ports.LogLevelError] if the log is
-// at a level that this program does not know, and a [*PartitionsError] if a partition does not belong to the log of the others. While a part of
-// Redis does not answer it tries again, a bounded number of times ([ErrUnreachable]).
+// [ErrTooOld] if the server is too old, [ErrNoPermission] if the Redis user lacks a right that the core needs, a [*LogDiffersError] if partitions,
+// hash or names are not the log's, a [*ports.LogLevelError] if the log is at a level that this program does not know, and a [*PartitionsError] if a
+// partition does not belong to the log of the others. While a part of Redis does not answer it tries again, a bounded number of times
+// ([ErrUnreachable]). The caller must call Close when the log is no longer used.
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
 	client = bare(client)
 	logger := c.Logger
@@ -119,12 +129,15 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	}
 	l := &Log{
 		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
-		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, known: positive(c.KnownLevel, Level),
-		held: make([]atomic.Pointer[field], len(c.Keys.tags)),
+		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, monitor: newServerMonitor(client, logger), unwatch: func() {},
+		known: positive(c.KnownLevel, Level), held: make([]atomic.Pointer[field], len(c.Keys.tags)),
 	}
 	l.durability.Timeout = c.Durability.Waits()
+	l.rights = c.Keys.Rights().Database(database(client))
+	l.witnesses = newWitnesses(l, strings.TrimSuffix(l.tokens.process, "."))
 	for p := range c.Keys.tags {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
+		l.marks = append(l.marks, l.witnesses.list[p].key)
 		l.places = append(l.places, strconv.Itoa(p+1))
 	}
 	lanes := 1
@@ -146,34 +159,58 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		if err := info.newEnough(minVersion()); err != nil {
 			return err
 		}
+		if err := l.rights.Check(ctx, client); err != nil {
+			return err
+		}
+		if err := l.monitor.look(ctx); err != nil {
+			return err
+		}
 		return l.identify(ctx)
 	}
-	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool { return errors.Is(err, ports.ErrUnavailable) })
+	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool {
+		return errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, ErrNoPermission)
+	})
 	if err != nil {
 		return nil, err
 	}
-	switch {
-	case strings.HasPrefix(info.eviction, "allkeys"):
-		l.evicting = fmt.Errorf("%w: maxmemory-policy is %s; set it to noeviction, or move caches to a server of their own", ErrEvicting, info.eviction)
-		logger.ErrorContext(ctx, "durable writes are refused: redis evicts keys of the log", "maxmemory_policy", info.eviction)
-	case strings.HasPrefix(info.eviction, "volatile"):
-		logger.WarnContext(ctx, "redis evicts keys that expire; noeviction is safer", "maxmemory_policy", info.eviction)
-	}
+	l.bound = strconv.Itoa(positive(c.StreamBound, 200_000))
 	l.header = []any{"evalsha", l.scripts.append.Hash()}
 	return l, nil
+}
+
+// Watch begins to watch the servers in the background: when an eviction policy that may take keys of the log is switched on, appends return
+// [ErrEvicting] within a second and the time of an answer, and work again as soon after it is switched off. The end of ctx and [Log.Close] end it. Watch is called once.
+func (l *Log) Watch(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	l.unwatch = cancel
+	l.watching.Go(func() { l.monitor.watch(ctx) })
+}
+
+// Close ends what Watch has begun, and the raising of witnesses. The client stays open.
+func (l *Log) Close() {
+	l.unwatch()
+	l.watching.Wait()
+	l.witnesses.close()
 }
 
 // ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.
 func (l *Log) ID() string { return l.id }
 
+// database returns the number of the database that a client uses.
+func database(client goredis.UniversalClient) int {
+	if single, ok := client.(*goredis.Client); ok {
+		return single.Options().DB
+	}
+	return 0
+}
+
 type version [2]int
 
 func (v version) String() string { return fmt.Sprintf("%d.%d", v[0], v[1]) }
 
-// server is what matters of the servers behind a client: the oldest version, the most dangerous eviction policy.
+// server is what matters of the servers behind a client.
 type server struct {
-	version  version // zero if no server tells
-	eviction string  // "" if no server tells
+	version version // the oldest; zero if no server tells
 }
 
 func (s server) newEnough(least version) error {
@@ -201,10 +238,6 @@ func inspect(ctx context.Context, client goredis.UniversalClient) (server, error
 				var v version
 				if _, err := fmt.Sscanf(value, "%d.%d", &v[0], &v[1]); err == nil && (found.version == version{} || v[0] < found.version[0] || v[0] == found.version[0] && v[1] < found.version[1]) {
 					found.version = v
-				}
-			case "maxmemory_policy":
-				if found.eviction == "" || strings.HasPrefix(value, "allkeys") {
-					found.eviction = value
 				}
 			}
 		}

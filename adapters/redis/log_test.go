@@ -10,6 +10,8 @@ import (
 
 	"chatcore/adapters/redis"
 	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/embedded"
 	"chatcore/ports"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
@@ -20,7 +22,40 @@ func TestMain(m *testing.M) { redistest.Main(m) }
 // servers are what every adapter here is tested on.
 func servers(t *testing.T, test func(t *testing.T, client goredis.UniversalClient)) {
 	t.Run("redis", func(t *testing.T) { test(t, connect(t, redistest.Shared(t).URL())) })
-	t.Run("miniredis", func(t *testing.T) { test(t, connect(t, "redis://"+miniredis.RunT(t).Addr())) })
+	t.Run("miniredis", func(t *testing.T) { test(t, connect(t, "redis://"+mini(t).Addr())) })
+}
+
+// plainMini is a server in the process that tells no replication ID.
+func plainMini(t *testing.T) *miniredis.Miniredis {
+	t.Helper()
+	return miniredis.RunT(t)
+}
+
+func testTime() time.Time { return time.Now().Truncate(time.Millisecond) }
+
+// eventually calls until there is no error, and returns the last error after 30 s.
+func eventually(t *testing.T, call func() error) (err error) {
+	t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(30 * time.Second); ; {
+		if err = call(); err == nil {
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			return err
+		}
+	}
+}
+
+// mini is a server in the process that a log can be opened on.
+func mini(t *testing.T) *miniredis.Miniredis {
+	t.Helper()
+	server := miniredis.RunT(t)
+	embedded.Identify(server)
+	return server
 }
 
 func connect(t *testing.T, url string) goredis.UniversalClient {
@@ -67,7 +102,7 @@ func TestTypingMarks(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log, func(time.Duration)) {
 			keys := newKeys(t, redis.DefaultPartitions)
-			return redis.NewTypingMarks(client, keys), open(t, client, keys), forward(t, client, keys)
+			return redis.NewTypingMarks(client, keys, domain.TypingTTL), open(t, client, keys), forward(t, client, keys)
 		})
 	})
 }

@@ -70,8 +70,8 @@ func (n Names) check() error {
 		if !plain(value) {
 			refuse(name, "is "+strconv.Quote(value), allowedName)
 		}
-		if strings.HasPrefix(value, ownPrefix) {
-			refuse(name, "is "+strconv.Quote(value), "what does not begin with "+ownPrefix)
+		if strings.Contains(":"+value+":", ":"+ownPrefix) {
+			refuse(name, "is "+strconv.Quote(value), "what has no part "+ownPrefix)
 		}
 		for _, other := range slices.Sorted(maps.Keys(fields)) {
 			if name != other && strings.HasPrefix(value, *fields[other]) {
@@ -122,8 +122,8 @@ func (n Names) CheckPrefix(prefix string) error {
 	if !plain(prefix) || !strings.HasSuffix(prefix, ":") {
 		return errors.New(allowedName + ", the last of them a colon")
 	}
-	if strings.HasPrefix(prefix, ownPrefix) {
-		return fmt.Errorf("what does not begin with %q", ownPrefix)
+	if strings.Contains(":"+prefix, ":"+ownPrefix) {
+		return fmt.Errorf("what has no part %q", ownPrefix)
 	}
 	n = n.WithDefaults()
 	fields := n.fields()

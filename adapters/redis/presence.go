@@ -30,6 +30,7 @@ type Presence struct {
 
 	step, due, lead *goredis.Script
 	unreadable      metric.Int64Counter
+	refused         metric.Int64Counter
 
 	mu    sync.Mutex // of what follows: where Repair goes on
 	pages pages
@@ -55,8 +56,13 @@ func NewPresence(c PresenceConfig) (*Presence, error) {
 	}
 	unreadable, err := meter.Int64Counter("chatcore.statuses.unreadable",
 		metric.WithUnit("{status}"), metric.WithDescription("Users' statuses in Redis that could not be read, and counted as offline."))
+	if err != nil {
+		return nil, err
+	}
+	refused, err := meter.Int64Counter("chatcore.statuses.refused",
+		metric.WithUnit("{status}"), metric.WithDescription("Transitions of users' statuses whose announcement Redis refused."))
 	return &Presence{
-		client: c.Client, keys: c.Keys, codec: c.Codec, ids: c.IDs, ttl: c.TTL, token: c.IDs.NewID(), unreadable: unreadable,
+		client: c.Client, keys: c.Keys, codec: c.Codec, ids: c.IDs, ttl: c.TTL, token: c.IDs.NewID(), unreadable: unreadable, refused: refused,
 		lives: [3]any{c.TTL.Heartbeat.Milliseconds(), c.TTL.Kept.Milliseconds(), c.TTL.Status.Milliseconds()},
 		step:  goredis.NewScript(presenceSource), due: goredis.NewScript(dueSource), lead: goredis.NewScript(leadSource),
 	}, err
@@ -150,6 +156,9 @@ func (p *Presence) outcome(ctx context.Context, user domain.UserID, keys []strin
 		return outcome{unknown: true}
 	case 3:
 		return outcome{mute: true}
+	}
+	if len(words) > 4 {
+		p.refused.Add(ctx, 1)
 	}
 	return outcome{told: number(words, 0) == 1, status: domain.UserStatus{
 		User: user, Status: domain.Status(number(words, 1)), LastSeen: time.UnixMilli(number(words, 2)).UTC(), At: time.UnixMilli(number(words, 3)).UTC(),

@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
@@ -109,7 +108,7 @@ func sameAsTheCodec(t porttest.T, payloads []string) {
 
 // TestToldInstantsAreRedisTime has a calendar in Lua say what Go's says.
 func TestToldInstantsAreRedisTime(t *testing.T) {
-	server := miniredis.RunT(t)
+	server := mini(t)
 	client := connect(t, "redis://"+server.Addr())
 	e := newEar(t, client)
 	rapid.Check(t, func(rt *rapid.T) {
@@ -134,7 +133,7 @@ func TestToldInstantsAreRedisTime(t *testing.T) {
 
 // TestPresenceAfterTheClockWentBack guards against ends that lie hours away because Redis's clock was ahead when they were written.
 func TestPresenceAfterTheClockWentBack(t *testing.T) {
-	server := miniredis.RunT(t)
+	server := mini(t)
 	client := connect(t, "redis://"+server.Addr())
 	e, keys := newEar(t, client), newKeys(t, 1)
 	s := miniStore(t.Context(), t, server, client, keys, e)

@@ -278,7 +278,7 @@ func TestPresence(t *testing.T) {
 		})
 	})
 	t.Run("miniredis", func(t *testing.T) {
-		server := miniredis.RunT(t)
+		server := mini(t)
 		client := connect(t, "redis://"+server.Addr())
 		e := newEar(t, client)
 		porttest.Presence(t, func(t *testing.T) porttest.PresenceStore {
@@ -296,7 +296,7 @@ func TestPresenceOverRandomHistories(t *testing.T) {
 		})
 	})
 	t.Run("miniredis", func(t *testing.T) {
-		server := miniredis.RunT(t)
+		server := mini(t)
 		client := connect(t, "redis://"+server.Addr())
 		e := newEar(t, client)
 		porttest.PresenceHistories(t, func(rt porttest.T) porttest.PresenceStore {

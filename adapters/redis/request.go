@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"crypto/sha256"
 	"strconv"
 	"sync"
 
@@ -132,11 +133,15 @@ type entity struct {
 	domain.Entity
 	conditional bool
 	version     domain.Seq
+	command     bool // the command itself, which the append records
 }
 
 // collect finds the entities that conditions, moves and deletions name.
 func (r *request) collect() {
 	r.entities = r.entities[:0]
+	if r.append.Command != (domain.Entity{}) { // first, so that a repetition is told before what it no longer agrees with
+		r.entities = append(r.entities, entity{Entity: r.append.Command, command: true})
+	}
 	for _, c := range r.append.Conditions {
 		place := r.place(c.Entity)
 		if place == 0 || r.entities[place-1].version != c.Version { // two that contradict each other: one will not hold
@@ -176,7 +181,10 @@ func (r *request) writeEntities() {
 		r.end()
 	}
 	for _, e := range r.entities {
-		if e.conditional {
+		switch {
+		case e.command:
+			r.buf = strconv.AppendUint(append(r.buf, '='), r.append.Fingerprint, 16)
+		case e.conditional:
 			r.buf = strconv.AppendUint(r.buf, uint64(e.version), 10)
 		}
 		r.end()
@@ -184,9 +192,17 @@ func (r *request) writeEntities() {
 }
 
 // appendField adds the field of an entity in a chat's index. Messages are many, so theirs is as short as can be: a UUID in its canonical
-// form takes a byte that no id has and its 16, any other id is written as it is. The others begin with a space, which no id does.
+// form takes a byte that no id has and its 16, any other id is written as it is. The others begin with a space, which no id does. The field of
+// a command is a digest, because a field of more than 64 bytes makes Redis keep the whole index in the larger encoding.
 func appendField(b []byte, e domain.Entity) []byte {
-	if e.Kind != domain.KindMessage {
+	switch e.Kind {
+	case domain.KindMessage:
+	case domain.KindCommand:
+		b = append(append(b, ' '), kindCode(e.Kind)...)
+		start := len(b)
+		digest := sha256.Sum256(append(b, e.ID...)[start:])
+		return append(b, digest[:commandDigest]...)
+	default:
 		return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
 	}
 	if id, err := uuid.Parse(e.ID); err == nil && len(e.ID) == 36 && id.String() == e.ID {
@@ -194,6 +210,9 @@ func appendField(b []byte, e domain.Entity) []byte {
 	}
 	return append(b, e.ID...)
 }
+
+// commandDigest is how many bytes of a digest name a command.
+const commandDigest = 16
 
 // kindCode is how the scripts and the links of an entry call a kind of entity.
 func kindCode(k domain.EntityKind) string {
@@ -212,6 +231,8 @@ func kindCode(k domain.EntityKind) string {
 		return "k"
 	case domain.KindOwn:
 		return "o"
+	case domain.KindReceipt:
+		return "v"
 	}
 	return "?"
 }

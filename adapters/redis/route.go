@@ -2,9 +2,12 @@ package redis
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
 )
 
 // routes is how often at most a call is sent elsewhere.
@@ -15,11 +18,20 @@ const routes = 4
 func (l *Log) node(ctx context.Context, partition int) (*goredis.Client, error) {
 	switch client := l.client.(type) {
 	case *goredis.ClusterClient:
-		return client.MasterForKey(ctx, l.keys.id(partition))
+		return masterFor(ctx, client, l.keys.id(partition))
 	case *goredis.Client:
 		return client, nil
 	}
 	return nil, fmt.Errorf("a log cannot be on a %T", l.client)
+}
+
+// masterFor is the node that has a key. A Cluster's client that was closed knows none.
+func masterFor(ctx context.Context, cluster *goredis.ClusterClient, key string) (*goredis.Client, error) {
+	node, err := cluster.MasterForKey(ctx, key)
+	if errors.Is(err, goredis.ErrClosed) {
+		err = closed(err)
+	}
+	return node, err
 }
 
 // moved reports whether another node is to be asked than one that gave this error, and finds out which: the slot is elsewhere, or the node is
@@ -35,7 +47,7 @@ func moved(ctx context.Context, client goredis.UniversalClient, err error) bool 
 	if answered(err) && !away {
 		return false
 	}
-	if ctx.Err() != nil { // nobody waits any more
+	if ports.Ended(ctx, err) != nil { // nobody waits any more
 		cluster.ReloadState(ctx)
 		return false
 	}
@@ -46,8 +58,9 @@ func moved(ctx context.Context, client goredis.UniversalClient, err error) bool 
 	return away || neverSent(err)
 }
 
-// run carries out a script for one partition that may be carried out twice.
-func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, args ...any) (reply *goredis.Cmd) {
+// run carries out a script for one partition that may be carried out twice. more are keys beside the partition's id key.
+func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, more []string, args ...any) (reply *goredis.Cmd) {
+	keys := append([]string{l.keys.id(partition)}, more...)
 	for range routes {
 		node, err := l.node(ctx, partition)
 		if err != nil {
@@ -55,7 +68,7 @@ func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, ar
 			reply.SetErr(err)
 			return reply
 		}
-		if reply = script.Run(ctx, node, []string{l.keys.id(partition)}, args...); !l.moved(ctx, reply.Err()) {
+		if reply = script.Run(ctx, node, keys, args...); !l.moved(ctx, reply.Err()) {
 			break
 		}
 	}
@@ -71,7 +84,7 @@ func unrepeated[C goredis.Cmder](ctx context.Context, client goredis.UniversalCl
 	}
 	for range routes {
 		var node *goredis.Client
-		if node, err = cluster.MasterForKey(ctx, key); err != nil {
+		if node, err = masterFor(ctx, cluster, key); err != nil {
 			return reply, err
 		}
 		reply = do(node)

@@ -15,10 +15,14 @@ var (
 	readSource string
 	//go:embed script/backlog.lua
 	backlogSource string
+	//go:embed script/heads.lua
+	headsSource string
 	//go:embed script/snapshot.lua
 	snapshotSource string
 	//go:embed script/confirm.lua
 	confirmSource string
+	//go:embed script/witness.lua
+	witnessSource string
 	//go:embed script/probe.lua
 	probeSource string
 	//go:embed script/identify.lua
@@ -64,7 +68,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, backlog, snapshot *goredis.Script
+	append, load, read, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -73,6 +77,8 @@ func newScripts() scripts {
 		load:     goredis.NewScript(loadSource),
 		read:     goredis.NewScript(readSource),
 		backlog:  goredis.NewScript(backlogSource),
+		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
+		witness:  goredis.NewScript(witnessSource),
 	}
 }

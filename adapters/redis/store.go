@@ -11,7 +11,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -40,8 +39,8 @@ func (s *Store) name(ctx context.Context, key string) (string, error) {
 		return "", err
 	}
 	name := s.keys.of(key)
-	if s.keys.reserved(name) {
-		return "", &domain.InvalidError{Field: "key", Problem: "is of an event log", Allowed: "keys of other names"}
+	if err := s.keys.checkKey("key", name); err != nil {
+		return "", err
 	}
 	return name, ctx.Err()
 }
@@ -118,8 +117,8 @@ func (s *Store) DeletePattern(ctx context.Context, pattern string) (int, error) 
 	if meaning < 0 {
 		return s.Delete(ctx, pattern)
 	}
-	if s.keys.reserved(s.keys.of(pattern[:meaning])) {
-		return 0, &domain.InvalidError{Field: "pattern", Problem: "is of keys of an event log", Allowed: "keys of other names"}
+	if err := s.keys.checkKey("pattern", s.keys.of(pattern[:meaning])); err != nil {
+		return 0, err
 	}
 	cluster, ok := s.client.(*goredis.ClusterClient)
 	if !ok {

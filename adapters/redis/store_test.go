@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/alicebob/miniredis/v2"
 	goredis "github.com/redis/go-redis/v9"
 	"pgregory.net/rapid"
 
@@ -34,7 +33,7 @@ func TestStore(t *testing.T) {
 		porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, newKeys(t, 1)) }, pass, true)
 	})
 	t.Run("miniredis", func(t *testing.T) {
-		server := miniredis.RunT(t)
+		server := mini(t)
 		client := connect(t, "redis://"+server.Addr())
 		porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, newKeys(t, 1)) }, server.FastForward, false)
 	})
@@ -69,6 +68,7 @@ func TestAStoresKeysAreThoseGiven(t *testing.T) {
 func ofLogs(prefix string) []string {
 	return []string{
 		prefix + "cc:log", prefix + "cc:{18}:id", prefix + "cc:{18}:room:x", prefix + "cc:once:{a}:n:i", prefix + "cc:user-chats:ada",
+		prefix + "cc:sessions:ada", prefix + "cc:sessions:{ada}", prefix + "cc:presence:ada",
 		prefix + "message-delivery-stream", prefix + "message-delivery-stream:{18}",
 	}
 }
@@ -116,6 +116,7 @@ func TestNoPatternRemovesALog(t *testing.T) {
 func TestALogsKeysAreNotTheCallers(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	s := redis.NewStore(client, plainKeys(t))
+	effects, others := redis.NewEffects(client, plainKeys(t), time.Hour), redis.NewEffects(client, newKeys(t, 1), time.Hour)
 	ctx := t.Context()
 	for _, key := range append(ofLogs(""), ofLogs("other:")...) {
 		for name, call := range map[string]func() error{
@@ -127,6 +128,14 @@ func TestALogsKeysAreNotTheCallers(t *testing.T) {
 			"with expiry": func() error { _, err := s.IncrWithExpiry(ctx, key, time.Hour); return err },
 			"add":         func() error { _, err := s.Add(ctx, key, "m"); return err },
 			"remove":      func() error { _, err := s.Remove(ctx, key, "m"); return err },
+			"effect": func() error {
+				_, err := effects.Once(ctx, "n", one, ports.Effect{Commands: []ports.Command{{"SET", "a", "1"}, {"DEL", key}}})
+				return err
+			},
+			"effect in another namespace": func() error {
+				_, err := others.Once(ctx, "n", one, ports.Effect{Commands: []ports.Command{{"HSET", key, "f", "v"}}})
+				return err
+			},
 		} {
 			if err := call(); !errors.Is(err, domain.ErrInvalid) {
 				t.Errorf("%s of %q: %v", name, key, err)

@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"fmt"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -15,14 +16,15 @@ import (
 type TypingMarks struct {
 	client      goredis.UniversalClient
 	keys        Keys
+	ttl         time.Duration // of a mark at most
 	start, list *goredis.Script
 }
 
 var _ ports.TypingMarks = (*TypingMarks)(nil)
 
-// NewTypingMarks keeps the marks under the names of keys.
-func NewTypingMarks(client goredis.UniversalClient, keys Keys) *TypingMarks {
-	return &TypingMarks{client: client, keys: keys, start: goredis.NewScript(typingSource), list: goredis.NewScript(typingListSource)}
+// NewTypingMarks keeps the marks under the names of keys. ttl is the longest that a mark lives.
+func NewTypingMarks(client goredis.UniversalClient, keys Keys, ttl time.Duration) *TypingMarks {
+	return &TypingMarks{client: client, keys: keys, ttl: ttl, start: goredis.NewScript(typingSource), list: goredis.NewScript(typingListSource)}
 }
 
 // Start implements [ports.TypingMarks] in one round trip. Time is Redis's own.
@@ -39,7 +41,7 @@ func (t *TypingMarks) Stop(ctx context.Context, chat domain.ChatID, user domain.
 
 // Of implements [ports.TypingMarks] in one round trip.
 func (t *TypingMarks) Of(ctx context.Context, chat domain.ChatID) ([]domain.UserID, error) {
-	marks, err := t.list.Run(ctx, t.client, []string{t.keys.typists(chat)}, ports.MaxTyping).StringSlice()
+	marks, err := t.list.Run(ctx, t.client, []string{t.keys.typists(chat)}, ports.MaxTyping, t.ttl.Milliseconds()).StringSlice()
 	if err != nil {
 		return nil, t.failed(ctx, err, chat)
 	}

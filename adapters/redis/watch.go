@@ -10,6 +10,8 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
 )
 
 // How a server that was lost is asked whether it is back. One PING at a time is all that is sent for it, whatever the commands do.
@@ -30,6 +32,7 @@ type watch struct {
 
 	ctx     context.Context // of probes: no caller's, because the client outlives them
 	cancel  context.CancelFunc
+	closing atomic.Bool // the client is being closed, or is
 	ready   atomic.Bool // the first connection stands: what comes before it, Connect tells
 	mu      sync.Mutex
 	closed  bool
@@ -63,6 +66,23 @@ func (w *watch) close() {
 	if first {
 		w.logger.InfoContext(w.ctx, "redis end")
 	}
+}
+
+// named makes the errors of commands that come after the client's end [ports.ErrClosed]. go-redis gives the same error for a node that has left the
+// Cluster, which the rest of the client outlives.
+func (w *watch) named(err error, cmds ...goredis.Cmder) error {
+	if !w.closing.Load() {
+		return err
+	}
+	for _, cmd := range cmds {
+		if errors.Is(cmd.Err(), goredis.ErrClosed) && !errors.Is(cmd.Err(), ports.ErrClosed) {
+			cmd.SetErr(closed(cmd.Err()))
+		}
+	}
+	if errors.Is(err, goredis.ErrClosed) && !errors.Is(err, ports.ErrClosed) {
+		return closed(err)
+	}
+	return err
 }
 
 // link is one server of a client: the only one, the master that Sentinels name, or a node of a Cluster. It is a hook of go-redis's.
@@ -118,7 +138,7 @@ func (l *link) DialHook(next goredis.DialHook) goredis.DialHook {
 
 func (l *link) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
-		err := next(ctx, cmd)
+		err := l.watch.named(next(ctx, cmd), cmd)
 		l.answered(err)
 		l.after(ctx, err)
 		return err
@@ -127,7 +147,7 @@ func (l *link) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 
 func (l *link) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
-		err := next(ctx, cmds)
+		err := l.watch.named(next(ctx, cmds), cmds...)
 		l.answered(err)
 		l.after(ctx, err)
 		return err
@@ -143,10 +163,7 @@ func (l *link) answered(err error) {
 
 // after looks at what a command or a dial ended with. A caller whose own time was up tells nothing of Redis.
 func (l *link) after(ctx context.Context, err error) {
-	if err == nil || ctx.Err() != nil || !l.watch.ready.Load() {
-		return
-	}
-	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) { // a connection may notice before ctx does
+	if err == nil || ports.Ended(ctx, err) != nil || !l.watch.ready.Load() {
 		return
 	}
 	var reply goredis.Error

@@ -115,6 +115,8 @@ func Outcome(err error) string {
 		{ports.ErrConflict, "conflict"},
 		{ports.ErrOutcomeUnknown, "unknown"},
 		{ports.ErrOverloaded, "overloaded"},
+		{context.Canceled, "cancelled"}, // of the caller: also where a store has not answered by then
+		{context.DeadlineExceeded, "cancelled"},
 		{ports.ErrUnavailable, "unavailable"},
 		{ports.ErrForeignValue, "foreign_value"},
 		{domain.ErrNoSession, "no_session"},
@@ -125,8 +127,6 @@ func Outcome(err error) string {
 		{ports.ErrCorrupt, "corrupt"},
 		{domain.ErrInvalid, "invalid"},
 		{ports.ErrTooLarge, "invalid"},
-		{context.Canceled, "cancelled"},
-		{context.DeadlineExceeded, "cancelled"},
 	} {
 		if errors.Is(err, o.reason) {
 			return o.word

@@ -20,7 +20,7 @@ var (
 	// ErrLoadTimeout is a load that took longer than [Kind.LoadTimeout].
 	ErrLoadTimeout = errors.New("the load took too long")
 	// ErrClosed is a read or a write after Close.
-	ErrClosed = errors.New("the cache is closed")
+	ErrClosed = ports.ErrClosed
 )
 
 // PanicError is a loader that panicked.
@@ -109,8 +109,8 @@ func (c *Cache[K, T]) read(ctx context.Context, id K, since uint64, counted bool
 	}
 	e, err := c.store.Get(ctx, c.key(id))
 	if err != nil {
-		if ctx.Err() != nil {
-			return none, ctx.Err()
+		if ended := ports.Ended(ctx, err); ended != nil {
+			return none, ended
 		}
 		c.counts.storeErrors.Add(1)
 	} else {

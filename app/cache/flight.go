@@ -212,7 +212,7 @@ func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e por
 		asOf := c.tick()
 		now, state, err := c.store.Lease(ctx, key, e, token, c.kind.Lease)
 		if err != nil {
-			if ctx.Err() != nil {
+			if ports.Ended(ctx, err) != nil {
 				return ended()
 			}
 			c.counts.storeErrors.Add(1)

@@ -51,7 +51,7 @@ func (c *Cache[K, T]) load(flight context.Context, id K) loaded[T] {
 	case <-ctx.Done():
 		l.err = ctx.Err()
 	}
-	if l.err != nil && ctx.Err() != nil {
+	if ports.Ended(ctx, l.err) != nil {
 		l.err = context.Cause(ctx)
 	}
 	if l.err != nil && flight.Err() == nil { // otherwise nobody waits for it

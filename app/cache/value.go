@@ -96,6 +96,8 @@ func (c *Cache[K, T]) judge(id K, e ports.CacheEntry) (value T, v verdict) {
 		return value, fresh
 	}
 	switch left := e.Meta.Fresh.Sub(c.clock.Now()); {
+	case left > c.kind.TTL: // the clock was set back
+		return value, soft
 	case left > c.kind.Soft:
 		return value, fresh
 	case left > 0:

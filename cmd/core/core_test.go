@@ -127,6 +127,13 @@ func TestAChatsLifeOnTheCommandLine(t *testing.T) {
 	if sent["duplicate"] != false || again["duplicate"] != true || sent["seq"] != again["seq"] || sent["messageId"] != "m1" {
 		t.Errorf("sent %v, again %v", sent, again)
 	}
+	other := []string{"send", "--chat", "c", "--user", "ben", "--text", "The tomatoes are ripe", "--id", "m1"}
+	if differs := s.json(other...)[0]; again["differs"] != false || differs["differs"] != true || differs["duplicate"] != true {
+		t.Errorf("again %v, with another text %v", again, differs)
+	}
+	if text := s.do(other...); !strings.Contains(text, "differs: ") {
+		t.Errorf("with another text: %q", text)
+	}
 	s.do("edit", "--chat", "c", "--user", "ben", "--message", "m1", "--text", "The tomatoes are ripe")
 	s.do("react", "--chat", "c", "--user", "cem", "--message", "m1", "--emoji", "🍅")
 	s.do("react", "--chat", "c", "--user", "ada", "--message", "m1", "--emoji", "👍")

@@ -69,17 +69,13 @@ func (s *show) run(ctx context.Context) error {
 		return err
 	}
 	running, stop := context.WithCancel(ctx)
-	ended := make(chan error, 1)
-	go func() { ended <- s.core.Run(running) }()
-	select {
-	case <-s.core.Running():
-	case err := <-ended:
-		stop()
+	defer stop()
+	if err := s.core.Start(running); err != nil {
 		return err
 	}
 	err = errors.Join(s.play(ctx), s.settle(ctx), s.fold(ctx))
 	stop()
-	return errors.Join(err, <-ended)
+	return errors.Join(err, s.core.Wait())
 }
 
 // play is the chat's life.

@@ -97,14 +97,10 @@ func (c *cli) serve() *cobra.Command {
 					}
 					defer end()
 				}
-				go func() {
-					select {
-					case <-core.Running():
-						fmt.Fprintf(c.errs, "serving log %s (pid %d)\n", core.LogID(), os.Getpid())
-					case <-cmd.Context().Done():
-					}
-				}()
-				return core.Run(cmd.Context())
+				if err := core.Start(cmd.Context()); err == nil {
+					fmt.Fprintf(c.errs, "serving log %s (pid %d)\n", core.LogID(), os.Getpid())
+				}
+				return core.Wait() // nil for a signal, also while it starts
 			})
 		},
 	}

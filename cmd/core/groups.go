@@ -15,7 +15,7 @@ import (
 
 func (c *cli) groups() *cobra.Command {
 	cmd := &cobra.Command{Use: "groups", Short: "See where consumer groups stand, and remove them"}
-	cmd.AddCommand(c.groupsList(), c.groupsForget())
+	cmd.AddCommand(c.groupsList(), c.groupsDelete())
 	return cmd
 }
 
@@ -34,9 +34,9 @@ func advised(err error) error {
 	switch {
 	case errors.Is(err, ports.ErrLogLost):
 		return fmt.Errorf("%w; run the command again if the log that is there now is the one you mean", err)
-	case errors.Is(err, chatcore.ErrNoGroup):
+	case errors.Is(err, chatcore.ErrGroupNotFound):
 		return fmt.Errorf("%w; core groups list shows those that there are", err)
-	case errors.Is(err, chatcore.ErrNoLetter):
+	case errors.Is(err, chatcore.ErrDeadLetterNotFound):
 		return fmt.Errorf("%w; it was handled or dropped meanwhile, or never was: core deadletters list shows those that there are", err)
 	}
 	return err
@@ -50,6 +50,7 @@ type standing struct {
 	Parked      int       `json:"parked"`
 	Behind      int       `json:"behind"`
 	Failing     int       `json:"failing"`
+	Blocked     int       `json:"blocked"`
 	DeadLetters int       `json:"deadLetters"`
 	CatchesUp   bool      `json:"catchesUp"`
 	Walked      int       `json:"walked"`
@@ -60,28 +61,41 @@ type laneView struct {
 	Stream    string `json:"stream"`
 	Partition int    `json:"partition"` // -1: entries of other programs only
 	standing
-	Position   string    `json:"position"`
-	Owner      string    `json:"owner,omitempty"`
-	LeaseUntil time.Time `json:"leaseUntil,omitzero"`
-	Epoch      uint64    `json:"epoch"`
+	Longest    []blockedView `json:"longestBlocked,omitempty"`
+	Position   string        `json:"position"`
+	Owner      string        `json:"owner,omitempty"`
+	LeaseUntil time.Time     `json:"leaseUntil,omitzero"`
+	Epoch      uint64        `json:"epoch"`
+}
+
+type blockedView struct {
+	Chat   string    `json:"chat"` // "" for entries of other programs
+	Seq    uint64    `json:"seq"`
+	Reason string    `json:"reason"`
+	Since  time.Time `json:"since"`
+	Error  string    `json:"error,omitempty"`
 }
 
 type groupView struct {
-	Group string `json:"group"`
+	Group   string `json:"group"`
+	Members int    `json:"members"` // processes that run it
 	standing
 	Owned int        `json:"owned"` // lanes that a process holds
 	Lanes []laneView `json:"lanes"`
 }
 
 func groupViewOf(g chatcore.GroupState) groupView {
-	v := groupView{Group: g.Group}
+	v := groupView{Group: g.Group, Members: g.Members}
 	for _, l := range g.Lanes {
 		lane := laneView{
 			Stream: l.Stream, Partition: l.Partition, Position: l.Position, Owner: l.Owner, LeaseUntil: l.Until, Epoch: l.Epoch,
 			standing: standing{
-				Lag: l.Lag, Oldest: l.Oldest, AgeSeconds: l.Age.Seconds(), Parked: l.Parked, Behind: l.Behind, Failing: l.Failing, DeadLetters: l.Letters,
+				Lag: l.Lag, Oldest: l.Oldest, AgeSeconds: l.Age.Seconds(), Parked: l.Parked, Behind: l.Behind, Failing: l.Failing, Blocked: l.Blocked, DeadLetters: l.Letters,
 				CatchesUp: l.CatchesUp, Walked: l.Walked, Chats: l.Chats,
 			},
+		}
+		for _, b := range l.Longest {
+			lane.Longest = append(lane.Longest, blockedView{string(b.Chat), uint64(b.Seq), string(b.Reason), b.Since, b.Error})
 		}
 		v.Lanes = append(v.Lanes, lane)
 		v.add(lane.standing)
@@ -100,6 +114,7 @@ func (s *standing) add(more standing) {
 	s.Parked += more.Parked
 	s.Behind += more.Behind
 	s.Failing += more.Failing
+	s.Blocked += more.Blocked
 	s.DeadLetters += more.DeadLetters
 	s.CatchesUp = s.CatchesUp || more.CatchesUp
 	s.Walked += more.Walked
@@ -115,7 +130,7 @@ func (s *standing) cells() []string {
 		walk = fmt.Sprintf("%d/%d", s.Walked, s.Chats)
 	}
 	return []string{
-		strconv.FormatUint(s.Lag, 10), oldest, strconv.Itoa(s.Parked), strconv.Itoa(s.Behind), strconv.Itoa(s.Failing), strconv.Itoa(s.DeadLetters), walk,
+		strconv.FormatUint(s.Lag, 10), oldest, strconv.Itoa(s.Parked), strconv.Itoa(s.Behind), strconv.Itoa(s.Failing), strconv.Itoa(s.Blocked), strconv.Itoa(s.DeadLetters), walk,
 	}
 }
 
@@ -141,6 +156,7 @@ func (c *cli) groupsList() *cobra.Command {
 		Use: "list", Short: "Show where every group stands", Args: cobra.NoArgs,
 		Long: "Show where every group stands: how many entries of the delivery streams it has not finished and the age of the oldest, chats\n" +
 			"that are parked until somebody decides about a dead letter, chats that catch up from the log, chats whose next event has failed,\n" +
+			"chats that are blocked by transient failures, by an event of a later version or by a handler that runs for long (a second table names them),\n" +
 			"dead letters, chats that were looked at of all while it looks for those that are behind, and how many lanes a process holds.\n" +
 			"A lane is a partition's stream, or the one of other programs (\"others\"). --lanes shows each; --json always does.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -156,7 +172,10 @@ func (c *cli) groupsList() *cobra.Command {
 					fmt.Fprintln(c.out, "there is no consumer group yet; each begins with the first process that subscribes")
 					return nil
 				}
-				return c.table(groupRows(list, lanes))
+				if err := c.table(groupRows(list, lanes)); err != nil {
+					return err
+				}
+				return c.blockedTable(list)
 			})
 		},
 	}
@@ -174,7 +193,7 @@ func (c *cli) printGroups(list []chatcore.GroupState) error {
 }
 
 func groupRows(list []chatcore.GroupState, lanes bool) [][]string {
-	head := []string{"GROUP", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "DEAD", "WALKED", "OWNED"}
+	head := []string{"GROUP", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "BLOCKED", "DEAD", "WALKED", "OWNED"}
 	if lanes {
 		head = append(head, "POSITION", "EPOCH", "OWNER")
 	}
@@ -201,21 +220,84 @@ func groupRows(list []chatcore.GroupState, lanes bool) [][]string {
 	return rows
 }
 
-func (c *cli) groupsForget() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
-		Use: "forget GROUP", Short: "Remove a group with its dead letters", Args: cobra.ExactArgs(1),
-		Long: "Remove a group with its dead letters: what it had not finished is delivered to it no more. Processes that run it end. The next\none that subscribes under its name begins anew.",
+// blockedTable names the chats that are blocked for the longest.
+func (c *cli) blockedTable(list []chatcore.GroupState) error {
+	rows := [][]string{{"GROUP", "BLOCKED CHAT", "SEQ", "REASON", "SINCE", "ERROR"}}
+	for _, g := range list {
+		for _, l := range g.Lanes {
+			for _, b := range l.Longest {
+				chat := plain(string(b.Chat))
+				if b.Chat == "" {
+					chat = "(others)"
+				}
+				rows = append(rows, []string{g.Group, chat, strconv.FormatUint(uint64(b.Seq), 10), string(b.Reason), b.Since.Format(time.RFC3339), short(plain(b.Error))})
+			}
+		}
+	}
+	if len(rows) == 1 {
+		return nil
+	}
+	fmt.Fprintln(c.out)
+	return c.table(rows)
+}
+
+// errUnsure is a command that cannot be undone and was not confirmed.
+var errUnsure = errors.New("nothing was changed: give --yes to do it")
+
+// yesFlag adds the confirmation of what cannot be undone.
+func yesFlag(cmd *cobra.Command, yes *bool) {
+	cmd.Flags().BoolVar(yes, "yes", false, "do it; without this, what would happen is shown and nothing is changed")
+}
+
+// standingOf returns where a group stands on all lanes together.
+func standingOf(ctx context.Context, groups chatcore.Groups, group string) (groupView, error) {
+	list, err := groups.List(ctx)
+	if err != nil {
+		return groupView{}, err
+	}
+	for _, g := range list {
+		if g.Group == group {
+			return groupViewOf(g), nil
+		}
+	}
+	return groupView{}, fmt.Errorf("%w: %q", chatcore.ErrGroupNotFound, group)
+}
+
+func (c *cli) groupsDelete() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use: "delete GROUP --yes", Short: "Delete a group with its dead letters", Args: cobra.ExactArgs(1),
+		Long: "Delete a group with its dead letters: events that it has not finished are never delivered to it. Processes that run it go on with\n" +
+			"their other groups, and deliver nothing more to this one until they are started again; it is a new group then. Without --yes the\n" +
+			"command shows what would go, changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
-				if err := groups.Forget(cmd.Context(), args[0]); err != nil {
-					return err
-				}
-				view := struct {
-					Group     string `json:"group"`
-					Forgotten bool   `json:"forgotten"`
-				}{args[0], true}
-				return c.print(view, fmt.Sprintf("group %s is forgotten; processes that run it end", args[0]))
+				return c.deleteGroup(cmd.Context(), groups, args[0], yes)
 			})
 		},
-	})
+	}
+	yesFlag(cmd, &yes)
+	return c.jsonFlag(cmd)
+}
+
+func (c *cli) deleteGroup(ctx context.Context, groups chatcore.Groups, group string, yes bool) error {
+	if !yes {
+		v, err := standingOf(ctx, groups, group)
+		if err != nil {
+			return err
+		}
+		if !c.json {
+			fmt.Fprintf(c.out, "group %s would be deleted with its checkpoints and %s; %s would never be delivered to it, and %s would deliver to it no more\n",
+				group, count(v.DeadLetters, "dead letter"), count(int(v.Lag), "unfinished event"), count(v.Members, "running member")) //nolint:gosec // a count
+		}
+		return errUnsure
+	}
+	if err := groups.Delete(ctx, group); err != nil {
+		return err
+	}
+	view := struct {
+		Group   string `json:"group"`
+		Deleted bool   `json:"deleted"`
+	}{group, true}
+	return c.print(view, fmt.Sprintf("group %s is deleted; processes that run it deliver to it no more", group))
 }

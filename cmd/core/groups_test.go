@@ -25,6 +25,7 @@ const patience = 10 * time.Second
 // config is that of the shell's command lines, with a short lease and few attempts.
 func (s *shell) config() chatcore.Config {
 	c := chatcore.Config{RedisURL: os.Getenv("REDIS_URL"), Namespace: s.base[1], Partitions: 2, Lease: pubsub.MinLease, StopTimeout: time.Second}
+	c.Retry = pubsub.RetryPolicy{Attempts: 5, First: 10 * time.Millisecond}
 	c.Retry.Attempts, c.Retry.First = 2, time.Millisecond
 	return c
 }
@@ -49,14 +50,13 @@ func (s *shell) run(subscribe func(core *chatcore.Core) error) *program {
 		s.t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(s.t.Context())
-	p := &program{t: s.t, stop: stop, ended: make(chan error, 1)}
-	go func() { p.ended <- core.Run(ctx) }()
-	s.t.Cleanup(func() { stop(); _ = p.wait() })
-	select {
-	case <-core.Running():
-	case <-time.After(patience):
-		s.t.Fatal("the program does not run")
+	if err := core.Start(ctx); err != nil {
+		stop()
+		s.t.Fatal(err)
 	}
+	p := &program{t: s.t, stop: stop, ended: make(chan error, 1)}
+	go func() { p.ended <- core.Wait() }()
+	s.t.Cleanup(func() { stop(); _ = p.wait() })
 	return p
 }
 
@@ -117,6 +117,15 @@ func (s *shell) refused(want error, words string, args ...string) {
 	}
 	if out != "" {
 		s.t.Errorf("core %s fails and prints %q", strings.Join(args, " "), out)
+	}
+}
+
+// unsure runs a command that cannot be undone without --yes: it says what would happen, and fails.
+func (s *shell) unsure(words string, args ...string) {
+	s.t.Helper()
+	out, _, err := s.try(args...)
+	if !errors.Is(err, errUnsure) || !strings.Contains(out, words) {
+		s.t.Errorf("core %s: %v, prints %q, want %q", strings.Join(args, " "), err, out, words)
 	}
 }
 
@@ -251,13 +260,13 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 	}
 
 	rows := strings.Split(strings.TrimSpace(s.do("groups", "list")), "\n")
-	if len(rows) != 4 || fmt.Sprint(strings.Fields(rows[0])) != "[GROUP LAG OLDEST PARKED BEHIND FAILING DEAD WALKED OWNED]" {
+	if len(rows) != 4 || fmt.Sprint(strings.Fields(rows[0])) != "[GROUP LAG OLDEST PARKED BEHIND FAILING BLOCKED DEAD WALKED OWNED]" {
 		t.Errorf("the table is\n%s", strings.Join(rows, "\n"))
 	}
-	if cells := strings.Fields(rows[1]); cells[0] != "away" || cells[1] != "4" || cells[2] == "-" || cells[8] != "0/3" {
+	if cells := strings.Fields(rows[1]); cells[0] != "away" || cells[1] != "4" || cells[2] == "-" || cells[9] != "0/3" {
 		t.Errorf("the first row is %q", rows[1])
 	}
-	if got := fmt.Sprint(strings.Fields(rows[2])); got != "[parks 0 - 1 0 0 1 - 3/3]" {
+	if got := fmt.Sprint(strings.Fields(rows[2])); got != "[parks 0 - 1 0 0 0 1 - 3/3]" {
 		t.Errorf("the second row is %q", rows[2])
 	}
 	if at := strings.Index(rows[0], "PARKED"); rows[2][at:at+1] != "1" {
@@ -267,9 +276,34 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 	if len(rows) != 13 || !strings.HasSuffix(rows[0], "OWNER") || !strings.HasPrefix(rows[5], "parks") || !strings.HasPrefix(rows[8], "  others") {
 		t.Errorf("with lanes it is\n%s", strings.Join(rows, "\n"))
 	}
-	if cells := strings.Fields(rows[6]); len(cells) != 12 || cells[0] != "0" || cells[8] != "yes" {
+	if cells := strings.Fields(rows[6]); len(cells) != 13 || cells[0] != "0" || cells[9] != "yes" {
 		t.Errorf("a lane's row is %q", rows[6])
 	}
+}
+
+// TestGroupsList_NamesBlockedChats has a handler that hangs in another process.
+func TestGroupsList_NamesBlockedChats(t *testing.T) {
+	s := newShell(t)
+	var r record
+	release := make(chan struct{})
+	r.held = release
+	s.run(func(core *chatcore.Core) error {
+		return core.Subscribe("hangs", chatcore.On(r.take), chatcore.HandlerTimeout(10*time.Millisecond))
+	})
+	s.say("c", "first")
+	eventually(t, "the chat is named", func() bool {
+		return strings.Contains(s.do("groups", "list"), "BLOCKED CHAT")
+	})
+	out := s.do("groups", "list")
+	rows := strings.Split(strings.TrimSpace(out), "\n")
+	if cells := strings.Fields(rows[len(rows)-1]); len(cells) < 5 || fmt.Sprint(cells[:4]) != "[hangs c 1 slow]" {
+		t.Errorf("it says\n%s", out)
+	}
+	if g := s.group("hangs"); g["blocked"] != 1.0 || !strings.Contains(fmt.Sprint(g["lanes"]), "reason:slow") {
+		t.Errorf("as JSON it is %v", g)
+	}
+	close(release)
+	eventually(t, "it is named no more", func() bool { return !strings.Contains(s.do("groups", "list"), "BLOCKED CHAT") })
 }
 
 func TestAgesAreToldInTwoUnits(t *testing.T) {
@@ -282,25 +316,30 @@ func TestAgesAreToldInTwoUnits(t *testing.T) {
 	}
 }
 
-func TestGroupsForgetRemovesAGroup(t *testing.T) {
+func TestGroupsDeleteRemovesAGroup(t *testing.T) {
 	s := newShell(t)
 	var r record
 	subscribe := func(core *chatcore.Core) error { return core.Subscribe("g", chatcore.On(r.take)) }
 	p := s.run(subscribe)
 	s.say("c", "bad", "after")
 	r.until(t, "c", "[1 3]")
-	if out := s.do("groups", "forget", "g"); !strings.Contains(out, "group g is forgotten") {
+	eventually(t, "the letter is there", func() bool { return len(s.letters("g")) == 1 })
+	s.unsure("group g would be deleted with its checkpoints and 1 dead letter", "groups", "delete", "g")
+	if after := s.group("g"); after["deadLetters"] != 1.0 || after["members"] != 1.0 {
+		t.Errorf("without --yes the group is %v", after)
+	}
+	if out := s.do("groups", "delete", "g", "--yes"); !strings.Contains(out, "group g is deleted") {
 		t.Errorf("it says %q", out)
 	}
-	if err := p.wait(); !errors.Is(err, chatcore.ErrForgotten) {
+	if err := p.wait(); !errors.Is(err, chatcore.ErrGroupDeleted) {
 		t.Errorf("the program ended with %v", err)
 	}
 	if g := s.group("g"); g != nil {
 		t.Errorf("there is %v", g)
 	}
-	s.refused(chatcore.ErrNoGroup, "core groups list", "groups", "forget", "g")
+	s.refused(chatcore.ErrGroupNotFound, "core groups list", "groups", "delete", "g", "--yes")
 	s.run(subscribe).end()
-	if got := s.json("groups", "forget", "g"); len(got) != 1 || got[0]["group"] != "g" || got[0]["forgotten"] != true {
+	if got := s.json("groups", "delete", "g", "--yes"); len(got) != 1 || got[0]["group"] != "g" || got[0]["deleted"] != true {
 		t.Errorf("it says %v", got)
 	}
 }

@@ -78,11 +78,7 @@ func (r *importRun) run(ctx context.Context, path string) error {
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
-	ended := make(chan error, 1)
-	go func() { ended <- r.core.Run(running) }()
-	select {
-	case <-r.core.Running():
-	case err := <-ended:
+	if err := r.core.Start(running); err != nil {
 		return err
 	}
 	err := r.read(ctx, path)
@@ -90,7 +86,7 @@ func (r *importRun) run(ctx context.Context, path string) error {
 		err = r.settle(ctx)
 	}
 	stop()
-	if err := errors.Join(err, <-ended); err != nil {
+	if err := errors.Join(err, r.core.Wait()); err != nil {
 		return err
 	}
 	r.mu.Lock()

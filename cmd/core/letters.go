@@ -102,7 +102,7 @@ func (c *cli) lettersList() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				rows := [][]string{{"ID", "CHAT", "SEQ", "TYPE", "ATTEMPTS", "AGE", "STATE", "REASON"}}
-				for d, err := range groups.Letters(cmd.Context(), args[0]) {
+				for d, err := range groups.DeadLetters(cmd.Context(), args[0]) {
 					if err != nil {
 						return err
 					}
@@ -133,7 +133,7 @@ func (c *cli) lettersShow() *cobra.Command {
 		Use: "show GROUP ID", Short: "Show all of a dead letter, with what it says", Args: cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
-				d, err := groups.Letter(cmd.Context(), args[0], args[1])
+				d, err := groups.DeadLetter(cmd.Context(), args[0], args[1])
 				if err != nil {
 					return err
 				}
@@ -229,7 +229,7 @@ func (c *cli) decide(d decision, short, long string) *cobra.Command {
 				if all {
 					return c.decideAll(cmd.Context(), groups, d, args[0], yes || !d.asked)
 				}
-				letter, err := groups.Letter(cmd.Context(), args[0], args[1])
+				letter, err := groups.DeadLetter(cmd.Context(), args[0], args[1])
 				if err != nil {
 					return err
 				}
@@ -259,7 +259,7 @@ func (c *cli) decideOne(ctx context.Context, groups chatcore.Groups, d decision,
 // decideAll decides about the letters that are there to begin with: what is given again may come back as another.
 func (c *cli) decideAll(ctx context.Context, groups chatcore.Groups, d decision, group string, sure bool) error {
 	var letters []letterView
-	for letter, err := range groups.Letters(ctx, group) {
+	for letter, err := range groups.DeadLetters(ctx, group) {
 		if err != nil {
 			return err
 		}
@@ -269,7 +269,7 @@ func (c *cli) decideAll(ctx context.Context, groups chatcore.Groups, d decision,
 		return fmt.Errorf("%s of group %s would be gone for good; give --yes if that is meant", count(len(letters), "dead letter"), group)
 	}
 	for _, v := range letters {
-		if err := c.decideOne(ctx, groups, d, v); err != nil && !errors.Is(err, chatcore.ErrNoLetter) { // which somebody else has decided about
+		if err := c.decideOne(ctx, groups, d, v); err != nil && !errors.Is(err, chatcore.ErrDeadLetterNotFound) { // which somebody else has decided about
 			return err
 		}
 	}

@@ -202,7 +202,7 @@ func TestADroppedLetterLetsItsChatFlow(t *testing.T) {
 	}
 	parks.until(t, chat, "[1 2 4]")
 	eventually(t, "the chat is not parked", func() bool { return s.group("parks")["parked"] == 2.0 })
-	s.refused(chatcore.ErrNoLetter, "core deadletters list", "deadletters", "drop", "parks", l["id"].(string))
+	s.refused(chatcore.ErrDeadLetterNotFound, "core deadletters list", "deadletters", "drop", "parks", l["id"].(string))
 
 	s.refused(nil, "2 dead letters of group parks would be gone for good; give --yes", "deadletters", "drop", "parks", "--all")
 	if n := len(s.letters("parks")); n != 2 {
@@ -229,15 +229,15 @@ func TestLettersThatAreNotThereAreRefusedByName(t *testing.T) {
 	s := newShell(t)
 	s.run(func(core *chatcore.Core) error { return core.Subscribe("g") })
 	for _, verb := range []string{"show", "retry", "drop"} {
-		s.refused(chatcore.ErrNoGroup, `"nobody"; core groups list`, "deadletters", verb, "nobody", "0/1-1")
-		s.refused(chatcore.ErrNoLetter, "core deadletters list", "deadletters", verb, "g", "0/1-1")
+		s.refused(chatcore.ErrGroupNotFound, `"nobody"; core groups list`, "deadletters", verb, "nobody", "0/1-1")
+		s.refused(chatcore.ErrDeadLetterNotFound, "core deadletters list", "deadletters", verb, "g", "0/1-1")
 		for _, id := range []string{"1-1", "9/1-1", "0/x"} {
 			s.refused(domain.ErrInvalid, "such as 3/1764057600000-0", "deadletters", verb, "g", id)
 		}
 	}
-	s.refused(chatcore.ErrNoGroup, `"nobody"; core groups list`, "deadletters", "list", "nobody")
+	s.refused(chatcore.ErrGroupNotFound, `"nobody"; core groups list`, "deadletters", "list", "nobody")
 	for _, verb := range []string{"retry", "drop"} {
-		s.refused(chatcore.ErrNoGroup, `"nobody"; core groups list`, "deadletters", verb, "nobody", "--all")
+		s.refused(chatcore.ErrGroupNotFound, `"nobody"; core groups list`, "deadletters", verb, "nobody", "--all")
 		s.refused(nil, "by its id, or give --all", "deadletters", verb, "g")
 		s.refused(nil, "by its id, or give --all", "deadletters", verb, "g", "0/1-1", "--all")
 	}

@@ -83,7 +83,7 @@ func command(out, errs io.Writer) *cobra.Command {
 		c.session(), c.status(), c.presence(), c.limit(),
 		c.history(), c.audit(), c.unread(), c.tail(),
 		c.groups(), c.rebuild(), c.deadLetters(),
-		c.doctor(), c.upgrade(),
+		c.doctor(), c.acl(), c.upgrade(),
 	)
 	return root
 }

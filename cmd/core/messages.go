@@ -65,8 +65,13 @@ func (c *cli) send() *cobra.Command {
 					MessageID domain.MessageID `json:"messageId"`
 					Seq       domain.Seq       `json:"seq"`
 					Duplicate bool             `json:"duplicate"`
+					Differs   bool             `json:"differs"`
 				}(sent)
-				return c.print(view, fmt.Sprintf("messageId %s  seq %d  duplicate %t", sent.MessageID, sent.Seq, sent.Duplicate))
+				text := fmt.Sprintf("messageId %s  seq %d  duplicate %t", sent.MessageID, sent.Seq, sent.Duplicate)
+				if sent.Differs {
+					text += "  differs: the message that was first sent under this id says something else, and stands"
+				}
+				return c.print(view, text)
 			})
 		},
 	}

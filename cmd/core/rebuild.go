@@ -14,17 +14,18 @@ import (
 )
 
 func (c *cli) rebuild() *cobra.Command {
-	var wait bool
+	var wait, yes bool
 	cmd := &cobra.Command{
-		Use: "rebuild GROUP", Short: "Have a group begin again with the first event of every chat", Args: cobra.ExactArgs(1),
+		Use: "rebuild GROUP --yes", Short: "Have a group begin again with the first event of every chat", Args: cobra.ExactArgs(1),
 		Long: "Have a group begin again with the first event of every chat, for a projection that is to be made anew: its handlers are given\n" +
-			"everything once more, and its dead letters go. Who runs it notices by itself; if nobody does, the next one begins there. With\n--wait it is followed until no chat is behind.",
+			"everything once more, and its dead letters go. Who runs it notices by itself; if nobody does, the next one begins there. With\n--wait it is followed until no chat is behind. Without --yes the command shows what would happen, changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
-				return newRebuild(c, groups, args[0]).run(cmd.Context(), wait)
+				return newRebuild(c, groups, args[0]).run(cmd.Context(), wait, yes)
 			})
 		},
 	}
+	yesFlag(cmd, &yes)
 	cmd.Flags().BoolVar(&wait, "wait", false, "show the progress until it is done")
 	return c.jsonFlag(cmd)
 }
@@ -87,7 +88,7 @@ func (r *rebuild) look(ctx context.Context) (v rebuildView, attended bool, err e
 	}
 	i := slices.IndexFunc(list, func(g chatcore.GroupState) bool { return g.Group == r.group })
 	if i < 0 {
-		return v, false, fmt.Errorf("%w: %q", chatcore.ErrNoGroup, r.group)
+		return v, false, fmt.Errorf("%w: %q", chatcore.ErrGroupNotFound, r.group)
 	}
 	v = rebuildView{Group: r.group, State: rebuildUnderway}
 	for _, l := range list[i].Lanes {
@@ -113,10 +114,15 @@ func (r *rebuild) look(ctx context.Context) (v rebuildView, attended bool, err e
 	return v, attended, nil
 }
 
-func (r *rebuild) run(ctx context.Context, wait bool) error {
+func (r *rebuild) run(ctx context.Context, wait, yes bool) error {
 	before, attended, err := r.look(ctx)
 	if err != nil {
 		return err
+	}
+	if !yes {
+		r.say("group %s would begin again with the first event of every chat: its handlers would be given all of them once more", r.group)
+		r.say("what it has set aside would go: %s", count(before.DeadLetters, "dead letter"))
+		return errUnsure
 	}
 	r.say("group %s begins again with the first event of every chat: its handlers are given all of them once more", r.group)
 	if before.DeadLetters > 0 {
@@ -164,7 +170,7 @@ func (r *rebuild) wait(ctx context.Context) error {
 	for seen := time.Now(); ; {
 		view, attended, err := r.look(ctx)
 		switch {
-		case ctx.Err() != nil:
+		case ctx.Err() != nil || ports.Ended(ctx, err) != nil:
 			return fmt.Errorf("the rebuilding of group %s goes on, and is no longer followed: %w", r.group, ctx.Err())
 		case err != nil && !errors.Is(err, ports.ErrUnavailable): // what is not reached now may be reached again
 			return err

@@ -32,7 +32,11 @@ func TestRebuildGivesEverythingAgain(t *testing.T) {
 		r.until(t, chat, "[1 2 3 4]")
 	}
 	eventually(t, "the letter is there", func() bool { return len(s.letters("g")) == 1 })
-	out := s.do("rebuild", "g", "--wait")
+	s.unsure("group g would begin again with the first event of every chat", "rebuild", "g")
+	if n := len(s.letters("g")); n != 1 {
+		t.Errorf("without --yes there are %d dead letters", n)
+	}
+	out := s.do("rebuild", "g", "--yes", "--wait")
 	for _, text := range []string{
 		"group g begins again with the first event of every chat", "what it set aside goes: 1 dead letter, 1 chat parked",
 		"done: 2 of 2 partitions looked through, 0 chats behind, 0 failing, 1 parked, 1 dead letter", "core deadletters list g shows",
@@ -43,7 +47,7 @@ func TestRebuildGivesEverythingAgain(t *testing.T) {
 	}
 	r.mend()
 
-	progress := s.json("rebuild", "g", "--wait")
+	progress := s.json("rebuild", "g", "--yes", "--wait")
 	for _, v := range progress {
 		if v["group"] != "g" || v["partitions"] != 2.0 {
 			t.Errorf("progress %v", v)
@@ -61,14 +65,14 @@ func TestRebuildGivesEverythingAgain(t *testing.T) {
 		t.Errorf("of the parked chat came %s", got)
 	}
 
-	if out := s.do("rebuild", "g", "--wait"); !strings.Contains(out, "done: 2 of 2 partitions") || strings.Contains(out, "dead letter") {
+	if out := s.do("rebuild", "g", "--yes", "--wait"); !strings.Contains(out, "done: 2 of 2 partitions") || strings.Contains(out, "dead letter") {
 		t.Errorf("without dead letters it says\n%s", out)
 	}
-	if out := s.do("rebuild", "g"); !strings.Contains(out, "core groups list shows how far it is") {
+	if out := s.do("rebuild", "g", "--yes"); !strings.Contains(out, "core groups list shows how far it is") {
 		t.Errorf("without waiting it says\n%s", out)
 	}
 	r.until(t, "a", "[1 2 3 4 1 2 3 4 1 2 3 4 1 2 3 4 1 2 3 4]")
-	s.refused(chatcore.ErrNoGroup, "core groups list", "rebuild", "nobody")
+	s.refused(chatcore.ErrGroupNotFound, "core groups list", "rebuild", "nobody", "--yes")
 }
 
 func TestRebuildOfAGroupThatNobodyRunsIsLeftToTheNext(t *testing.T) {
@@ -83,13 +87,17 @@ func TestRebuildOfAGroupThatNobodyRunsIsLeftToTheNext(t *testing.T) {
 	r.until(t, "c", "[1 2]")
 	eventually(t, "the letter is there", func() bool { return len(s.letters("g")) == 1 })
 	p.end()
-	out := s.do("rebuild", "g", "--wait")
+	s.unsure("group g would begin again with the first event of every chat", "rebuild", "g")
+	if n := len(s.letters("g")); n != 1 {
+		t.Errorf("without --yes there are %d dead letters", n)
+	}
+	out := s.do("rebuild", "g", "--yes", "--wait")
 	for _, text := range []string{"what it set aside goes: 1 dead letter, 1 chat parked", "no process runs it now"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("%q is not said:\n%s", text, out)
 		}
 	}
-	if got := s.json("rebuild", "g"); len(got) != 1 || got[0]["state"] != "left" || got[0]["group"] != "g" || got[0]["partitions"] != 2.0 {
+	if got := s.json("rebuild", "g", "--yes"); len(got) != 1 || got[0]["state"] != "left" || got[0]["group"] != "g" || got[0]["partitions"] != 2.0 {
 		t.Errorf("it says %v", got)
 	}
 	if g := s.group("g"); g["catchesUp"] != true || g["deadLetters"] != 0.0 || g["parked"] != 0.0 {
@@ -120,7 +128,7 @@ func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
 		words string
 	}{
 		{"interrupted", func(sc scene) { sc.interrupt() }, context.Canceled, "goes on"},
-		{"forgotten", func(sc scene) { sc.s.do("groups", "forget", "g") }, chatcore.ErrNoGroup, "core groups list"},
+		{"deleted", func(sc scene) { sc.s.do("groups", "delete", "g", "--yes") }, chatcore.ErrGroupNotFound, "core groups list"},
 		{"flushed", func(sc scene) { sc.client.FlushAll(sc.s.t.Context()) }, ports.ErrLogLost, "run the command again"},
 		{"left alone", func(sc scene) { sc.p.stop() }, errLeft, "the next one that does"},
 	} {
@@ -144,7 +152,7 @@ func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
 			ended := make(chan error, 1)
-			go func() { ended <- advised(following.run(ctx, true)) }()
+			go func() { ended <- advised(following.run(ctx, true, true)) }()
 			out.until(t, "2 of 2 partitions looked through, 1 chat behind")
 			tc.upset(scene{s, client, p, interrupt})
 			select {
@@ -209,7 +217,7 @@ func TestARebuildIsFollowedThroughAnOutage(t *testing.T) {
 	groups := watched{s.groups(), make(chan error, 1)}
 	following := newRebuild(&cli{out: &out}, groups, "g")
 	ended := make(chan error, 1)
-	go func() { ended <- following.run(t.Context(), true) }()
+	go func() { ended <- following.run(t.Context(), true, true) }()
 	out.until(t, "1 chat behind")
 	server.Stop()
 	select {

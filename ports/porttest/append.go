@@ -33,7 +33,7 @@ func testConditions(t *testing.T, log Log) {
 
 	// What one entity moves leaves the others of the same id alone.
 	h.append(given{at(domain.MessageEntity("x"), 0)}.then(sent(c, "x", "x")))
-	for _, entity := range []domain.Entity{domain.MemberEntity("x"), domain.ReactionsEntity("x"), domain.CommandEntity("x")} {
+	for _, entity := range []domain.Entity{domain.MemberEntity("x"), domain.ReactionsEntity("x"), domain.CommandEntity("x", "x")} {
 		h.append(given{at(entity, h.history(c).version(domain.MessageEntity("x")))}.then(renamed(c, "x")))
 		h.append(given{at(entity, 0)}.then(renamed(c, "x")))
 	}
@@ -65,16 +65,20 @@ func testInvalid(t *testing.T, log Log) {
 	h.append(then(created(c)))
 	twice := sent(c, "m", ann)
 	twice.Moves = append(twice.Moves, domain.MessageEntity("other"))
+	moved := sent(c, "m", ann)
+	moved.Moves = append(moved.Moves, domain.CommandEntity(ann, "cmd"))
 	invalid := []ports.Append{
 		{Chat: c},
 		{Chat: c, Events: []ports.NewEvent{sent(c, "m", ann), sent(NewChatID(), "m", ann)}},
 		then(sent(c, "m0", ann), twice),
+		then(moved),
+		{Chat: c, Command: domain.MessageEntity("m")},
 	}
 	for _, a := range invalid {
 		h.append(a)
 	}
 	h.verify()
-	h.appendBatch(invalid[0], then(sent(c, "before", ann)), invalid[1], invalid[2], then(sent(c, "after", ann)))
+	h.appendBatch(invalid[0], then(sent(c, "before", ann)), invalid[1], invalid[2], invalid[3], invalid[4], then(sent(c, "after", ann)))
 	h.verify()
 }
 
@@ -100,14 +104,58 @@ func testIdempotency(t *testing.T, log Log) {
 	}
 
 	add := func() ports.Append {
-		return given{at(domain.CommandEntity("add"), 0)}.then(withCommand("add", added(c, bob), added(c, "eve"))...)
+		return recorded("add", then(added(c, bob), added(c, "eve")))
 	}
 	once := h.append(add())
 	h.append(then(sent(c, "m2", ann)))
 	h.append(add())
-	command := h.load(c, ports.Want{Entity: domain.CommandEntity("add")}).Entities[0]
-	if command.Version != once.Last || len(command.Events) != 2 || command.Events[0].Seq != once.First {
-		t.Errorf("the command is %+v, want its events %d and %d", command, once.First, once.Last)
+	command := h.load(c, ports.Want{Entity: domain.CommandEntity(ann, "add")}).Entities[0]
+	if command.Version != once.Last || command.Command != (ports.CommandRecord{Fingerprint: 1<<63 + 7, Events: 2}) {
+		t.Errorf("the command is %+v, want two events, the last at %d", command, once.Last)
+	}
+	h.verify()
+}
+
+// testCommands records commands with and without events, alone and in batches, under conditions right and wrong.
+func testCommands(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	h.append(recorded("early", given{}.nothing(c))) // of a chat that does not exist: a conflict, and the chat does not exist afterwards
+	h.append(recorded("early", given{at(domain.ChatEntity(), 4)}.nothing(c)))
+	h.verify()
+	h.append(recorded("create", then(created(c), added(c, bob))))
+	other := recorded("create", then(sent(c, "m1", bob)))
+	other.Command = domain.CommandEntity(bob, "create")
+	h.append(other) // the same id, another actor
+	for range 2 {
+		h.append(recorded("idle", given{at(domain.ChatEntity(), 1), at(domain.MessageEntity("absent"), 0)}.nothing(c)))
+		h.append(recorded("stale", given{at(domain.ChatEntity(), 0)}.nothing(c)))
+		h.verify()
+	}
+	zero := recorded("zero", given{}.nothing(c))
+	zero.Fingerprint = 0
+	h.append(zero)
+	h.append(recorded("told", given{at(domain.CommandEntity(ann, "idle"), 3), at(domain.CommandEntity(ann, "told"), 0)}.then(sent(c, "m2", ann))))
+	h.append(recorded("wrong", given{at(domain.CommandEntity(ann, "idle"), 2)}.then(sent(c, "m3", ann))))
+	h.append(recorded("told", then(sent(c, "m4", ann))))
+	h.verify()
+	fresh := NewChatID()
+	h.appendBatch(
+		recorded("b1", given{}.nothing(fresh)),
+		recorded("b1", then(created(fresh))),
+		recorded("b1", given{}.nothing(fresh)),
+		recorded("b2", given{}.nothing(fresh)),
+		recorded("b2", then(sent(fresh, "m", ann))),
+		recorded("b3", given{at(domain.CommandEntity(ann, "b2"), 1)}.then(sent(fresh, "m", ann), sent(fresh, "n", ann))),
+		recorded("b3", given{}.nothing(fresh)),
+		recorded("b3", given{}.nothing(c)),
+		then(sent(c, "m5", ann)),
+	)
+	h.verify()
+	for i := range 1100 - int(h.history(c).head()) { // over the end of a segment, and at it
+		if i%64 == 0 || h.history(c).head()%1024 < 2 || h.history(c).head()%1024 > 1021 {
+			h.append(recorded(domain.CommandID(fmt.Sprint("idle-", i)), given{}.nothing(c)))
+		}
+		h.append(then(reacted(c, "m1", ann)))
 	}
 	h.verify()
 }
@@ -118,7 +166,7 @@ func testManyEvents(t *testing.T, log Log) {
 	for i := range 300 {
 		events = append(events, added(c, domain.UserID(fmt.Sprintf("user-%d", i))))
 	}
-	h.append(given{at(domain.CommandEntity("create"), 0)}.then(withCommand("create", events...)...))
+	h.append(recorded("create", then(events...)))
 	h.verify()
 }
 

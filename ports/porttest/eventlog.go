@@ -27,6 +27,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"an invalid append leaves nothing", testInvalid},
 		{"an event too large leaves nothing", testTooLarge},
 		{"a message or command is appended once", testIdempotency},
+		{"commands with an id are recorded", testCommands},
 		{"an append has many events", testManyEvents},
 		{"a batch has an outcome for each command", testBatch},
 		{"an ended context appends nothing", testEndedContext},

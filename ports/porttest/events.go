@@ -86,11 +86,14 @@ func huge(c domain.ChatID, m domain.MessageID) ports.NewEvent {
 	return NewEvent(domain.MessageNew{Chat: c, Message: m, Sender: ann, Content: content, At: now()})
 }
 
-// withCommand makes each event move the command's entity too, as the events of a command with an id do.
-func withCommand(id domain.CommandID, events ...ports.NewEvent) []ports.NewEvent {
-	for i := range events {
-		events[i].Moves = append(events[i].Moves, domain.CommandEntity(id))
-		events[i].Meta.CausationID = id
+// recorded is an append that records a command of ann's with an id.
+func recorded(id domain.CommandID, a ports.Append) ports.Append {
+	a.Command, a.Fingerprint = domain.CommandEntity(ann, id), 1<<63+7
+	for i := range a.Events {
+		a.Events[i].Meta.CausationID = id
 	}
-	return events
+	return a
 }
+
+// nothing is an append without events.
+func (g given) nothing(c domain.ChatID) ports.Append { return ports.Append{Chat: c, Conditions: g} }

@@ -58,12 +58,19 @@ func (h *harness) expect(a ports.Append) expectation {
 	if a.Check() != nil {
 		return expectation{chat: a.Chat, err: domain.ErrInvalid}
 	}
-	if stale := history.stale(a.Conditions); len(stale) > 0 {
+	if stale := history.stale(a); len(stale) > 0 {
 		return expectation{chat: a.Chat, err: ports.ErrConflict, stale: stale}
+	}
+	if len(a.Events) == 0 && history.head() == 0 {
+		return expectation{chat: a.Chat, err: ports.ErrConflict}
 	}
 	first := history.head() + 1
 	for _, e := range a.Events {
 		history.add(e)
+	}
+	history.record(a)
+	if len(a.Events) == 0 {
+		return expectation{chat: a.Chat}
 	}
 	head := history.head()
 	return expectation{chat: a.Chat, appended: ports.Appended{First: first, Last: head, Ordinal: history.ordinal(head)}}
@@ -86,6 +93,12 @@ func (h *harness) check(want expectation, got ports.Outcome) {
 		return
 	}
 	var conflict *ports.ConflictError
+	if len(want.stale) == 0 {
+		if errors.As(got.Err, &conflict) {
+			h.t.Fatalf("append gave the error %v, want one without a condition", got.Err)
+		}
+		return
+	}
 	if !errors.As(got.Err, &conflict) {
 		h.t.Fatalf("append gave the error %v, want a ConflictError", got.Err)
 	}
@@ -192,6 +205,9 @@ func (h *harness) checkLoad(c domain.ChatID, wants ...ports.Want) {
 		want := h.history(c).entity(w)
 		if got.Entities[i].Version != want.Version {
 			h.t.Fatalf("%s of chat %q has version %d, want %d", w.Entity, c, got.Entities[i].Version, want.Version)
+		}
+		if got.Entities[i].Command != want.Command {
+			h.t.Fatalf("%s of chat %q has the record %+v, want %+v", w.Entity, c, got.Entities[i].Command, want.Command)
 		}
 		h.checkRecords(got.Entities[i].Events, want.Events)
 	}

@@ -1,6 +1,7 @@
 package porttest
 
 import (
+	"maps"
 	"slices"
 
 	"chatcore/domain"
@@ -10,13 +11,17 @@ import (
 // history is a chat as the port describes it, in its simplest form: what the log under test is compared with.
 type history struct {
 	records []ports.Record
-	moved   map[domain.Entity][]domain.Seq
+	moved   map[domain.Entity][]domain.Seq // also of commands, whose version is not always that of an event
+	command map[domain.Entity]ports.CommandRecord
 }
 
-func newHistory() *history { return &history{moved: make(map[domain.Entity][]domain.Seq)} }
+func newHistory() *history {
+	return &history{moved: make(map[domain.Entity][]domain.Seq), command: make(map[domain.Entity]ports.CommandRecord)}
+}
 
 func (h *history) clone() *history {
-	c := &history{records: slices.Clone(h.records), moved: make(map[domain.Entity][]domain.Seq)}
+	c := newHistory()
+	c.records, c.command = slices.Clone(h.records), maps.Clone(h.command)
 	for e, seqs := range h.moved {
 		c.moved[e] = slices.Clone(seqs)
 	}
@@ -55,10 +60,22 @@ func (h *history) add(e ports.NewEvent) {
 	}
 }
 
+// record adds the command of an append whose events are there.
+func (h *history) record(a ports.Append) {
+	if a.Command != (domain.Entity{}) {
+		h.moved[a.Command] = []domain.Seq{h.head()}
+		h.command[a.Command] = ports.CommandRecord{Fingerprint: a.Fingerprint, Events: len(a.Events)}
+	}
+}
+
 // stale are the conditions that do not hold, with the versions that do.
-func (h *history) stale(conditions []ports.Condition) map[ports.Condition]domain.Seq {
+func (h *history) stale(a ports.Append) map[ports.Condition]domain.Seq {
 	stale := make(map[ports.Condition]domain.Seq)
-	for _, c := range conditions {
+	if version := h.version(a.Command); version != 0 {
+		stale[ports.Condition{Entity: a.Command}] = version
+		return stale
+	}
+	for _, c := range a.Conditions {
 		if version := h.version(c.Entity); version != c.Version {
 			stale[c] = version
 		}
@@ -89,7 +106,10 @@ func (h *history) page(r ports.Range) ports.Page {
 }
 
 func (h *history) entity(w ports.Want) ports.EntityHistory {
-	found := ports.EntityHistory{Version: h.version(w.Entity)}
+	found := ports.EntityHistory{Version: h.version(w.Entity), Command: h.command[w.Entity]}
+	if w.Entity.Kind == domain.KindCommand {
+		return found
+	}
 	if w.Until > 0 {
 		found.Version = h.versionBefore(w.Entity, w.Until+1)
 	}

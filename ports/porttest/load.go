@@ -27,7 +27,7 @@ func testEntities(t *testing.T, log Log) {
 	h.verify()
 	entities := []domain.Entity{
 		domain.MessageEntity("absent"), domain.ReadEntity(ann), domain.MessageEntity("m1"), domain.ChatEntity(), domain.MemberEntity(bob),
-		domain.ReactionsEntity("m1"), domain.ReactionsEntity("absent"), domain.MessageEntity("m1"), domain.CommandEntity("absent"),
+		domain.ReactionsEntity("m1"), domain.ReactionsEntity("absent"), domain.MessageEntity("m1"), domain.CommandEntity(ann, "absent"),
 	}
 	for after := range h.history(c).head() + 2 {
 		var wants []ports.Want
@@ -61,9 +61,10 @@ func testLateReceipt(t *testing.T, log Log) {
 	expect(4, 3)
 	h.append(then(sent(c, "m4", ann))) // 8
 	expect(8, 1)
-	h.append(then(NewEvent(domain.ReadReceipt{Chat: c, User: ann, Message: "m3", ReadSeq: 4, At: now()}, domain.CommandEntity("late"))))
+	h.append(then(NewEvent(domain.ReadReceipt{Chat: c, User: ann, Message: "m3", ReadSeq: 4, At: now()}, domain.OwnEntity("late"))))
 	expect(8, 2)
-	h.checkLoad(c, ports.Want{Entity: domain.CommandEntity("late"), Latest: true})
+	h.checkLoad(c, ports.Want{Entity: domain.OwnEntity("late"), Latest: true})
+	h.checkLoad(c, ports.Want{Entity: domain.ReceiptEntity(ann), Latest: true}, ports.Want{Entity: domain.ReceiptEntity(ann)})
 	h.append(then(read(c, "m4", ann, 8), read(c, "m4", ann, 8)))
 	expect(8, 3)
 }

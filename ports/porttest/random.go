@@ -48,11 +48,23 @@ func drawCommand(rt *rapid.T, c domain.ChatID, known *history) ports.Append {
 		}
 		conditions = append(conditions, at(e, version))
 	}
-	var events []ports.NewEvent
-	for range rapid.IntRange(1, 3).Draw(rt, "events") {
-		events = append(events, drawEvent(rt, c, known, events))
+	a := conditions.nothing(c)
+	least := 1
+	if rapid.IntRange(0, 2).Draw(rt, "with an id") == 0 {
+		least = 0
+		a.Command = rapid.SampledFrom(someCommands()).Draw(rt, "command")
+		a.Fingerprint = rapid.Uint64().Draw(rt, "fingerprint")
 	}
-	return conditions.then(events...)
+	for range rapid.IntRange(least, 3).Draw(rt, "events") {
+		a.Events = append(a.Events, drawEvent(rt, c, known, a.Events))
+	}
+	return a
+}
+
+func someCommands() []domain.Entity {
+	return []domain.Entity{
+		domain.CommandEntity(ann, "1"), domain.CommandEntity(bob, "1"), domain.CommandEntity(ann, "2"), domain.CommandEntity("an", "n1"), domain.CommandEntity("odd:=", ":=0"),
+	}
 }
 
 // drawEvent gives one that can happen: what is done to a message comes after it, and it is deleted once.
@@ -108,6 +120,9 @@ func drawReads(rt *rapid.T, h *harness, c domain.ChatID) {
 			w.After = domain.Seq(seq.Draw(rt, "after"))
 		}
 		wants = append(wants, w)
+	}
+	for _, e := range someCommands() {
+		wants = append(wants, ports.Want{Entity: e})
 	}
 	h.checkLoad(c, wants...)
 	h.checkCount(c, domain.Seq(seq.Draw(rt, "counted")))

@@ -98,10 +98,10 @@ func testOddIDs(t *testing.T, log Log) {
 		odd.ID += domain.EventID(id[:min(len(id), domain.MaxIDBytes-len(odd.ID))])
 		h.appendBatch(
 			given{at(domain.MemberEntity(user), 0)}.then(added(c, user)),
-			given{at(domain.MessageEntity(m), 0), at(domain.CommandEntity(command), 0)}.then(withCommand(command, odd)...),
+			recorded(command, given{at(domain.MessageEntity(m), 0)}.then(odd)),
 			given{at(domain.ReactionsEntity(m), 0)}.then(reacted(c, m, user)),
 			given{at(domain.ReadEntity(user), h.history(c).head()+2)}.then(read(c, m, user, 1)),
-			given{at(domain.MessageEntity(m), 0), at(domain.CommandEntity(command), 0)}.then(sent(c, m, user)),
+			recorded(command, given{at(domain.MessageEntity(m), 0)}.then(sent(c, m, user))),
 		)
 	}
 	h.verify()

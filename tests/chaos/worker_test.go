@@ -93,15 +93,11 @@ func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err 
 	if err := errors.Join(core.Subscribe(group, chatcore.On(w.handle), chatcore.FromBeginning()), core.SubscribeBuiltins()); err != nil {
 		return false, errors.Join(err, core.Close())
 	}
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	select {
-	case <-core.Running():
-		fmt.Println(running)
-	case err := <-ended:
+	if err := core.Start(ctx); err != nil {
 		return false, err
 	}
-	err = <-ended
+	fmt.Println(running)
+	err = core.Wait()
 	stats := core.Stats()
 	logger.Info("worker has stopped", "handled", stats.Handled, "dead_letters", stats.DeadLetters)
 	return true, err

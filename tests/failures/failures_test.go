@@ -185,14 +185,14 @@ func open(t *testing.T, config chatcore.Config) *subject {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil && !errors.Is(err, ports.ErrLogLost) {
+		if err := core.Wait(); err != nil && !errors.Is(err, ports.ErrLogLost) {
 			t.Errorf("Run ended with %v", err)
 		}
 	})
-	<-core.Running()
+	if err := core.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
 	return s
 }

@@ -124,12 +124,13 @@ func onRedis(t *testing.T, namespace string) (core *chatcore.Core, stop func()) 
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
-	<-core.Running()
+	if err := core.Start(ctx); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
 	stop = sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := core.Wait(); err != nil {
 			t.Errorf("run: %v", err)
 		}
 	})

@@ -40,19 +40,14 @@ func bothWith(t *testing.T, config chatcore.Config) (*chatcore.Core, *peer) {
 func run(t *testing.T, core *chatcore.Core) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
-	ended := make(chan error, 1)
-	go func() { ended <- core.Run(ctx) }()
 	t.Cleanup(func() {
 		cancel()
-		if err := <-ended; err != nil {
+		if err := core.Wait(); err != nil {
 			t.Errorf("Run ended with %v", err)
 		}
 	})
-	select {
-	case <-core.Running():
-	case err := <-ended:
-		ended <- nil
-		t.Fatalf("Run ended with %v", err)
+	if err := core.Start(ctx); err != nil {
+		t.Fatal(err)
 	}
 }
 

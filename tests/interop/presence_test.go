@@ -69,7 +69,6 @@ func TestTheOnlineSetIsTheirsToo(t *testing.T) {
 	core, p := both(t)
 	ctx := t.Context()
 	run(t, core)
-	<-core.Running()
 	is := func(user domain.UserID) bool {
 		t.Helper()
 		return must[[]bool](t)(core.Presence.IsOnline(ctx, user))[0]

@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"sync"
 	"syscall"
@@ -63,7 +64,12 @@ func Start(t testing.TB, args ...string) *Server {
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
 // URL is the server's redis:// URL.
-func (s *Server) URL() string { return "redis://" + s.Addr() }
+func (s *Server) URL() string {
+	if os.Getenv(ACL) != "" {
+		return "redis://core:core@" + s.Addr()
+	}
+	return "redis://" + s.Addr()
+}
 
 // Stop ends the server with SIGTERM and waits until it has exited. It need not run.
 func (s *Server) Stop() { s.end(syscall.SIGTERM) }
@@ -113,10 +119,14 @@ func (s *Server) Client(t testing.TB) *goredis.Client {
 }
 
 func (s *Server) client() *goredis.Client {
-	return goredis.NewClient(&goredis.Options{
+	options := &goredis.Options{
 		Addr: s.Addr(), MaxRetries: -1, DialerRetries: 1, ContextTimeoutEnabled: true,
 		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
+	}
+	if os.Getenv(ACL) != "" {
+		options.Username, options.Password = "admin", "admin"
+	}
+	return goredis.NewClient(options)
 }
 
 func (s *Server) end(sig os.Signal) {
@@ -169,7 +179,7 @@ func (s *Server) launch(path string, deadline <-chan time.Time) error {
 	defer func() { _ = log.Close() }()
 	cmd := exec.Command(path, append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.Dir, "--save", "", "--appendonly", "no",
-	}, s.args...)...)
+	}, append(slices.Clip(s.args), accounts()...)...)...)
 	cmd.Stdout, cmd.Stderr = log, log
 	process, err := child.Start(cmd)
 	if err != nil {

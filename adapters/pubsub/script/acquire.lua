@@ -1,19 +1,30 @@
 -- Takes a lane for an instance of a group, unless another one holds it.
 --
--- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be given again, stream
--- ARGV  log id or '', instance, ms that the lease lasts, '1' if something was lost of what the instance had read
--- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, left, failing, again}: the last three as
---       HGETALL gives them; {0} if another instance holds it; {-1} if the lane belongs to another log; {-3} if there is no such group
+-- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be given again, stream, its dead letters
+-- ARGV  log id or '', instance, ms that the lease lasts, '1' if something was lost of what the instance had read, dead letters that it keeps
+-- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, dead letters, left, failing, again}: the
+--       last three as HGETALL gives them, or as the number of their fields if these are so many that they are to be read in pages;
+--       {0} if another instance holds it; {-1} if the lane belongs to another log; {-3} if there is no such group
+--
+-- A lease that ends later than it can, because the clock was set back, is cut to what its owner asked for last: its owner, if it lives, renews it
+-- long before.
 
-local id, group, left, failing, again, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5], KEYS[6]
+local PAGE = 1000
+local id, group, left, failing, again, stream, dead = unpack(KEYS)
 local log_id, instance, ttl, lost = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
-local owner, expires, epoch, position, walk, revision, state = unpack(redis.call('HMGET', group, 'owner', 'until', 'epoch', 'position', 'walk', 'revision', 'state'))
+local owner, expires, epoch, position, walk, revision, state, lease =
+  unpack(redis.call('HMGET', group, 'owner', 'until', 'epoch', 'position', 'walk', 'revision', 'state', 'lease'))
 if not owner then return {-3} end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-if state ~= 'ready' or owner ~= instance and tonumber(expires) > now then return {0} end
+if state ~= 'ready' then return {0} end
+if owner ~= instance and tonumber(expires) > now then
+  local most = now + (tonumber(lease or ttl) or ttl)
+  if tonumber(expires) > most then redis.call('HSET', group, 'until', string.format('%d', most)) end
+  return {0}
+end
 
 local function later(a, b)
   local a1, a2 = string.match(a, '^(%d+)-(%d+)$')
@@ -26,7 +37,7 @@ local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
 local gone = not first or later(first[1], position)
 if first and position == '0-0' then -- unless it is the first that there ever was
-  local info = redis.pcall('XINFO', 'STREAM', stream)
+  local info = redis.call('XINFO', 'STREAM', stream)
   gone = false
   for i = 1, #info, 2 do
     if info[i] == 'entries-added' then gone = info[i + 1] > redis.call('XLEN', stream) end
@@ -41,6 +52,10 @@ end
 -- An epoch is a time, so that it grows even where a failover has lost the one before.
 local before = tonumber(epoch)
 epoch = string.format('%d', math.max(before + 1, now))
-redis.call('HSET', group, 'owner', instance, 'epoch', epoch, 'until', string.format('%d', now + ttl), 'commit', '0')
-return {1, epoch, position, walk, revision, before > 0 and '1' or '', last and last[1] or '0-0',
-  redis.call('HGETALL', left), redis.call('HGETALL', failing), redis.call('HGETALL', again)}
+redis.call('HSET', group, 'owner', instance, 'epoch', epoch, 'until', string.format('%d', now + ttl), 'lease', string.format('%d', ttl), 'bound', ARGV[5], 'commit', '0')
+local kept = redis.pcall('XLEN', dead)
+local function small(key)
+  local n = redis.call('HLEN', key)
+  return n > PAGE and n or redis.call('HGETALL', key)
+end
+return {1, epoch, position, walk, revision, before > 0 and '1' or '', last and last[1] or '0-0', type(kept) == 'number' and kept or 0, small(left), small(failing), small(again)}

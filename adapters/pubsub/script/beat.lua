@@ -1,18 +1,29 @@
--- Tells that an instance of a group lives, or that it leaves, and which do.
+-- Tells that an instance of a group lives, or that it leaves, and returns the members. An instance may decline streams for a while.
 --
--- KEYS  the group's members, the group
--- ARGV  instance, how long it counts in ms, or 0 if it leaves
--- Reply the instances that live; none if there is no such group, of which nothing is to be left
+-- KEYS  the group's members, the group, the streams that members decline
+-- ARGV  instance, how long it counts in ms, or 0 if it leaves, how long it declines a stream in ms, streams that it declines from now on
+-- Reply {instances that live, "instance stream" for each stream that one declines}; {{}, {}} if there is no such group, of which nothing is to be left
+--
+-- An instance that counts for longer than it can, because the clock was set back, is cut to the caller's time, or to LEAST if that is shorter:
+-- another one may have a longer lease, and sends its heartbeat twice a second.
 
-local members, group, instance, ttl = KEYS[1], KEYS[2], ARGV[1], tonumber(ARGV[2])
-if redis.call('EXISTS', group) == 0 then return {} end
+local LEAST = 3000
+local members, group, declined, instance, ttl, cool_down = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
+if redis.call('EXISTS', group) == 0 then return {{}, {}} end
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-redis.call('ZREMRANGEBYSCORE', members, '-inf', string.format('%d', now))
+local function until_(ms) return string.format('%d', now + ms) end
+redis.call('ZREMRANGEBYSCORE', members, '-inf', until_(0))
+local most = until_(math.max(ttl, LEAST))
+for _, other in ipairs(redis.call('ZRANGEBYSCORE', members, '(' .. most, '+inf')) do redis.call('ZADD', members, 'XX', most, other) end
+redis.call('ZREMRANGEBYSCORE', declined, '-inf', until_(0))
+redis.call('ZREMRANGEBYSCORE', declined, '(' .. until_(cool_down), '+inf') -- the clock was set back
 if ttl > 0 then
-  redis.call('ZADD', members, string.format('%d', now + ttl), instance)
+  redis.call('ZADD', members, until_(ttl), instance)
   if redis.call('PTTL', members) < ttl then redis.call('PEXPIRE', members, ttl) end -- of a group that is gone nothing stays
 else
   redis.call('ZREM', members, instance)
 end
-return redis.call('ZRANGE', members, 0, -1)
+for i = 4, #ARGV do redis.call('ZADD', declined, until_(cool_down), instance .. ' ' .. ARGV[i]) end
+if #ARGV > 3 then redis.call('PEXPIRE', declined, cool_down) end
+return {redis.call('ZRANGE', members, 0, -1), redis.call('ZRANGE', declined, 0, -1)}

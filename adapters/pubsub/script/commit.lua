@@ -6,23 +6,27 @@
 --       has ended or '' if there is nothing to say, number and ids of entries that were read, number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their
 --       seq:starts, '' if no more; number of letters settled and their ids; number of new letters and for each the number of its fields and
 --       values and these
--- Reply {1, revision, lost}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
+-- Reply {1, revision, lost, dead letters}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
 --       Redis has lost an earlier commit, or what was read. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
 --       it is empty
 
 local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
 local log_id, epoch, number, ttl, position, passed, walk = unpack(ARGV, 1, 7)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
-local present, done, before, walking, revision = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk', 'revision'))
+local present, done, before, walking, revision, counted = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk', 'revision', 'passed'))
 if not present then return {-3} end
 if present ~= epoch then return {-2} end
 
 local time = redis.call('TIME')
 local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local expires = string.format('%d', now + tonumber(ttl))
+local function kept()
+  local n = redis.pcall('XLEN', dead)
+  return type(n) == 'number' and n or 0
+end
 if done == number then -- its answer was lost
   redis.call('HSET', group, 'until', expires)
-  return {1, revision, redis.call('HGET', group, 'lost')}
+  return {1, revision, redis.call('HGET', group, 'lost'), kept()}
 end
 if tonumber(done) ~= tonumber(number) - 1 then return {-4} end
 
@@ -102,6 +106,9 @@ if walk ~= '' then
   changes[#changes + 1] = 'walk'
   changes[#changes + 1] = walk == '-' and '' or walk
 end
+if passed ~= '0' then
+  changes[#changes + 1] = 'passed'
+  changes[#changes + 1] = string.format('%.0f', (tonumber(counted) or 0) + passed)
+end
 redis.call('HSET', group, unpack(changes))
-if passed ~= '0' then redis.call('HINCRBY', group, 'passed', passed) end
-return {1, revision, lost}
+return {1, revision, lost, kept()}

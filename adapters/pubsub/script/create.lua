@@ -10,7 +10,7 @@ if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
 
 if redis.call('EXISTS', group) == 0 then
   local position, added = '0-0', redis.call('XLEN', stream)
-  local info = redis.pcall('XINFO', 'STREAM', stream) -- an error where there is no stream
+  local info = redis.call('EXISTS', stream) == 1 and redis.call('XINFO', 'STREAM', stream) or {}
   for i = 1, #info, 2 do
     if info[i] == 'entries-added' then added = info[i + 1] end
   end

@@ -12,19 +12,21 @@ if redis.call('EXISTS', group) == 0 then return -3 end
 local letter = redis.call('XRANGE', dead, letter_id, letter_id)[1]
 if not letter then return 0 end
 
+redis.call('HINCRBY', group, 'revision', '1') -- has the owner look again; nothing is lost if it finds the same
 local fields = {}
 for i = 1, #letter[2], 2 do fields[letter[2][i]] = letter[2][i + 1] end
 local chat = fields['chat']
 if fields['parked'] == '1' and redis.call('HGET', left, chat) == 'parked' then
+  -- The chat stays parked until everything else is done: after a refused write the same decision can be made again.
   if decision == 'drop' then redis.call('HSET', checkpoints, chat, fields['seq']) end
+  redis.call('HSET', left, chat, 'parked')
   redis.call('HDEL', failing, chat)
+  redis.call('XDEL', dead, letter_id)
   redis.call('HSET', left, chat, 'behind')
-  redis.call('XDEL', dead, letter_id)
 elseif decision == 'drop' then
-  redis.call('XDEL', dead, letter_id)
   redis.call('HDEL', again, letter_id)
+  redis.call('XDEL', dead, letter_id)
 else
   redis.call('HSET', again, letter_id, '1')
 end
-redis.call('HINCRBY', group, 'revision', '1')
 return 1

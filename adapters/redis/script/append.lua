@@ -4,49 +4,69 @@
 -- tables. Phase 2 only writes. So nothing can fail between two writes but the server itself: a wrong type, a key that
 -- left for another node and a full memory all show before the first write.
 --
+-- A right that the Redis user lost since the rights were last checked shows at the first command that needs it. If that is after the first
+-- write, the reply is -4: the batch may be half written. What follows the log's own writes, PUBLISH and the removal of typing marks,
+-- never changes the outcome: a refusal is counted in the reply.
+--
 -- A batch whose answer was lost is sent again under the same token. That leaves a fence, so that the first sending, should it still be on
 -- its way, finds it and does nothing.
 --
--- KEYS  for each partition of the batch: its id key, its delivery stream
--- ARGV  log id; history that the commands were decided on; token of the batch; '1' if it is sent again; number of commands; then for each
---       command:
+-- KEYS  for each partition of the batch: its id key, this process's witness; then for each its delivery stream
+-- ARGV  log id; history that the commands were decided on; token of the batch; '1' if it is sent again; number of commands; for each
+--       partition the least value that its witness must have; then for each command:
 --       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that it removes or '';
---       number of entities it looks at, each as a field of :x, and for each the version it must be at or '';
---       number of events and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
+--       number of entities it looks at, each as a field of :x, and for each the version it must be at, or '', or '=' and a fingerprint: that is
+--       the command itself, which must not be there yet and is recorded;
+--       number of events, which may be 0 for a command that is recorded, and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
 --       ordinal, '+' if it is a message, the place (from 1) among the entities of the message it deletes, or ''; number of moves and the
 --       places of the entities that it moves
+--       and last, about how many entries each stream keeps: those that trim streams keep fewer, but may not run
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
 --       0 FIRST LAST ORDINAL TYPED [EVENT.MOVE …]  appended now, or found to have been appended before; TYPED is 1 if there was a typing
 --                                                  mark; EVENT.MOVE (from 1) is an entity whose events have become a multiple of 256
 --       1 PLACE VERSION                            conflict; PLACE is that of the entity, from 1
 --       2 WHAT                                     the chat's keys contradict each other, or hold something else
 --       3                                          whether an earlier sending was appended cannot be told
+--       4                                          a command without events, of a chat that does not exist
 --       -1 PARTITION                               the partition belongs to another log
 --       -2                                         the batch was sent again before this sending arrived
 --       -3 HISTORY                                 the server is at another history
+--       -4 ERROR                                   a write after the first one was refused
+--       -5 PARTITION                               the partition's data is older than what this process has seen of it
+--       A line "! COUNT ERROR" after the outcomes counts refused PUBLISH and DEL.
 --
 -- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities: messages are many.
 --
 -- An entity is at VERSION or, after more than one event, at VERSION:EVENTS:FIRST, with the seqs of its last and its first event. Read marks
--- and commands do not count their events: nobody walks them.
+-- and receipts do not count their events: nobody walks them. A command is at VERSION:EVENTS:FINGERPRINT: the seq of its last event, how many it
+-- recorded, and the fingerprint in hexadecimal digits; without events VERSION is the head at that time.
 
 local SEGMENT, FIND, SNAPSHOT = 1024, 8192, 256
+local try = pcall -- Lua's own
 local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, redis.pcall, unpack, tonumber, type
 local floor, format, match, concat, sub, plain = math.floor, string.format, string.match, table.concat, string.sub, string.find
 
+local bound = ARGV[#ARGV]
 local log_id, history, again, commands = ARGV[1], ARGV[2], ARGV[4] == '1', tonumber(ARGV[5])
 
-local prefixes = {}
-for p = 1, #KEYS, 2 do
-  if call('GET', KEYS[p]) ~= log_id then return '-1 ' .. (p + 1) / 2 end
-  prefixes[(p + 1) / 2] = sub(KEYS[p], 1, -3)
+local partitions = #KEYS / 3
+local prefixes, behind = {}, nil
+local found = call('MGET', unpack(KEYS, 1, 2 * partitions))
+for p = 1, partitions do
+  if found[2 * p - 1] ~= log_id then return '-1 ' .. p end
+  local witness, least = found[2 * p], ARGV[5 + p]
+  if witness ~= least and (tonumber(witness or 0) or 0) < tonumber(least) then behind = p end
+  prefixes[p] = sub(KEYS[2 * p - 1], 1, -3)
 end
 
--- The server's replication id names the history of its data: it is another one after a restart or a promotion, when it may know less than
--- was told.
+-- The server's replication id names the history of its data. A restart or a promotion begins another history, which may know less than this
+-- process has seen. Without the id a stale cache would go unnoticed, so nothing is appended.
 local told = pcall('INFO', 'replication')
-local present = type(told) == 'string' and match(told, 'master_replid:(%x+)') or ''
+if type(told) ~= 'string' then return told end
+local present = match(told, 'master_replid:(%x+)')
+if not present then return redis.error_reply('NOHISTORY INFO replication has no master_replid') end
 if present ~= history then return '-3 ' .. present end
+if behind then return '-5 ' .. behind end
 
 local fence = prefixes[1] .. 'fence:' .. ARGV[3]
 if call('EXISTS', fence) == 1 and not again then return '-2' end
@@ -74,7 +94,7 @@ end
 local function version_in(entry)
   if not entry then return '0' end
   if tonumber(entry) then return entry end
-  local version = match(entry, '^(%d+):%d+:%d+$')
+  local version = match(entry, '^(%d+):%d+:%x+$')
   if not version then fault = fault or 'the index is unreadable' end
   return version or '0'
 end
@@ -137,6 +157,15 @@ local function find(chat, event, kind, version)
   return nil
 end
 
+-- The same for a command that is recorded, whose entry tells its events. Without events, the same command is there or not.
+local function find_recorded(chat, event, entry, fingerprint, events)
+  local version, count, recorded = match(entry or '', '^(%d+):(%d+):(%x+)$')
+  if not version or tonumber(count) ~= events then return 0 end
+  if events == 0 then return '=' .. recorded == fingerprint and tonumber(version) or 0 end
+  local first = tonumber(version) - events + 1
+  return plain(element(chat, first), '"eventId":"' .. event .. '"', 1, true) and first or 0
+end
+
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
 local marks = {} -- of typing, to be removed
 
@@ -178,8 +207,14 @@ local function plan(a)
   end
 
   if again then
-    local found = 0
-    if ARGV[first_event + 6] ~= '0' then
+    local found, recorded = 0, nil
+    for i = 1, n do
+      if sub(ARGV[f + n + i], 1, 1) == '=' then recorded = i end
+    end
+    if recorded then
+      found = find_recorded(chat, ARGV[first_event], entries[recorded + 1], ARGV[f + n + recorded], events)
+      if found > 0 and events == 0 then return '0 0 0 0 0' end
+    elseif ARGV[first_event + 6] ~= '0' then
       local i = small[ARGV[first_event + 7]]
       found = find(chat, ARGV[first_event], kind_of(ARGV[f + i]), version_in(entries[i + 1]))
     end
@@ -190,14 +225,21 @@ local function plan(a)
     end
   end
 
+  local command
   for i = 1, n do
     local entry, expected = entries[i + 1], ARGV[f + n + i]
     if expected ~= '' and entry ~= expected and (entry or expected ~= '0') then
       local version = version_in(entry)
-      if version ~= expected and not fault then return '1 ' .. i .. ' ' .. version end
+      if not entry and sub(expected, 1, 1) == '=' then
+        command = i
+      elseif version ~= expected and not fault then
+        return '1 ' .. i .. ' ' .. version
+      end
     end
     if not entry and sub(ARGV[f + i], 1, 2) == ' u' then joins = true end
   end
+
+  if events == 0 and chat.seq == 0 and not fault then return '4' end
 
   -- The keys that were not read yet and are going to be written; entries that are more than a version have to be readable.
   for i = 2, n + 1 do
@@ -209,7 +251,7 @@ local function plan(a)
   if chat.seq == 0 then read('SISMEMBER', prefix .. 'chats', '') end
   if joins then read('HLEN', base .. ':u') end
   if deletes then read('ZCARD', base .. ':d') end
-  local stream = KEYS[partition * 2]
+  local stream = KEYS[2 * partitions + partition]
   if not streams[stream] then
     read('XLEN', stream)
     streams[stream] = not fault
@@ -247,7 +289,7 @@ local function plan(a)
           chat.joined[#chat.joined + 1] = sub(field, 3)
           chat.joined[#chat.joined + 1] = ''
         end
-      elseif kind == 'r' or kind == 'k' then
+      elseif kind == 'r' or kind == 'v' then
         links = links .. kind .. entry
       else
         local version, count, start = match(entry, '^(%d+):?(%d*):?(%d*)$')
@@ -281,13 +323,20 @@ local function plan(a)
     e = e + 7 + moves
   end
   if was_typing then marks[#marks + 1] = typing end
+  if events == 0 then seq = format('%d', chat.seq) end
+  if command then
+    local field, value = ARGV[f + command], seq .. ':' .. events .. ':' .. sub(ARGV[f + n + command], 2)
+    values[n_values + 1], values[n_values + 2] = field, value
+    if written then written[field] = value end
+  end
   chat.ordinal_text = ordinal
   values[2] = seq .. ':' .. ordinal
+  if events == 0 then return '0 0 0 0 0' end
   return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. (was_typing and ' 1' or ' 0') .. due
 end
 
 local outcomes = {}
-at = 6
+at = 6 + partitions
 for c = 1, commands do
   local outcome = plan(at)
   if fault and not plain(fault, 'WRONGTYPE', 1, true) and not plain(fault, '^the ') then
@@ -302,20 +351,49 @@ local function hset(key, values)
   for from = 1, n, 4000 do call('HSET', key, unpack(values, from, from + 3999 < n and from + 3999 or n)) end
 end
 
-if again then call('SET', fence, '1', 'EX', 600) end
-for _, chat in ipairs(order) do
-  local base = chat.base
-  for _, push in ipairs(chat.pushes) do call('RPUSH', base .. ':' .. push.segment, unpack(push)) end
-  hset(base .. ':x', chat.values)
-  if chat.joined then hset(base .. ':u', chat.joined) end
-  if chat.deleted then for _, first in ipairs(chat.deleted) do call('ZADD', base .. ':d', first, first) end end
-  if chat.created then call('SADD', chat.created, chat.name) end
+local begun = false -- the first write of the log was carried out
+local written, cause = try(function()
+  if again then call('SET', fence, '1', 'EX', 600) end
+  for _, chat in ipairs(order) do
+    local base = chat.base
+    for _, push in ipairs(chat.pushes) do
+      call('RPUSH', base .. ':' .. push.segment, unpack(push))
+      begun = true
+    end
+    hset(base .. ':x', chat.values)
+    begun = true
+    if chat.joined then hset(base .. ':u', chat.joined) end
+    if chat.deleted then for _, first in ipairs(chat.deleted) do call('ZADD', base .. ':d', first, first) end end
+    if chat.created then call('SADD', chat.created, chat.name) end
+  end
+  for o = 1, n_operations, 5 do
+    local e = operations[o + 1]
+    if o == 1 then -- bounds the stream once a batch, which is often enough: each time costs 0.4 µs
+      call('XADD', operations[o], 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
+    else
+      call('XADD', operations[o], '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
+    end
+  end
+end)
+if not written then
+  if type(cause) == 'table' then cause = cause.err end
+  cause = tostring(cause)
+  if begun then return '-4 ' .. cause end
+  return redis.error_reply(cause)
 end
+
+local refused, refusal = 0, nil
 for o = 1, n_operations, 5 do
-  local e, json = operations[o + 1], operations[o + 4]
-  call('XADD', operations[o], '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', json, 'chat', operations[o + 2], 'seq', operations[o + 3])
-  if ARGV[e + 1] ~= '' then call('PUBLISH', ARGV[e + 1], json) end
+  local channel = ARGV[operations[o + 1] + 1]
+  if channel ~= '' then
+    local reply = pcall('PUBLISH', channel, operations[o + 4])
+    if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
+  end
 end
-for _, mark in ipairs(marks) do call('DEL', mark) end
+for _, mark in ipairs(marks) do
+  local reply = pcall('DEL', mark)
+  if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
+end
+if refused > 0 then outcomes[#outcomes + 1] = '! ' .. refused .. ' ' .. refusal end
 
 return concat(outcomes, '\n')

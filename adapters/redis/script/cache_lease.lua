@@ -13,6 +13,9 @@ local known = beside and redis.call('GET', beside) or ''
 local mark = value and redis.sha1hex(value .. '\n' .. known) or ''
 if mark ~= seen then return {2, value or '', value and known or ''} end
 local mine = token .. ' ' .. seen
-if held then return {held == mine and 1 or 0} end
+if held then
+  if redis.call('PTTL', lease) > tonumber(ms) then redis.call('PEXPIRE', lease, ms) end -- the clock was set back
+  return {held == mine and 1 or 0}
+end
 redis.call('SET', lease, mine, 'PX', ms)
 return {1}

@@ -28,15 +28,17 @@ local function refused() return {0, value or '', value and known or ''} end
 
 if token ~= '' then
   local mine = held and string.sub(held, 1, #token + 1) == token .. ' '
-  if mine then redis.call('DEL', lease) end
+  if mine and release then redis.call('DEL', lease) end
   if release then return refused() end
   local untouched = mine and string.sub(held, #token + 2) == (value and redis.sha1hex(value .. '\n' .. known) or '')
   local k = kept()
-  if not untouched and not (k > 0 and k < version) or version < least then return refused() end
+  if not untouched and not (k > 0 and k < version) or version < least then
+    if mine then redis.call('DEL', lease) end
+    return refused()
+  end
 elseif version < least or version < kept() then
   return refused()
 end
-redis.call('DEL', lease)
 if new == '' then
   redis.call('DEL', key)
 else
@@ -45,4 +47,5 @@ end
 if beside then
   if about == '' then redis.call('DEL', beside) else redis.call('SET', beside, about, 'PX', ms) end
 end
+redis.call('DEL', lease) -- last: after a refused write the same call can be made again
 return {1}

@@ -1,4 +1,5 @@
--- Takes, renews or gives back a lease. One without an end was written by someone else, and is taken.
+-- Takes, renews or gives back a lease. One without an end was written by someone else, and is taken. One that lives longer than a lease can,
+-- because the clock was set back, is cut.
 --
 -- KEYS  the lease
 -- ARGV  token of who asks; how long the lease lives in milliseconds, 0 to give it back
@@ -6,7 +7,11 @@
 
 local lease, token, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local holder = redis.call('GET', lease)
-if holder and holder ~= token and redis.call('PTTL', lease) > 0 then return 0 end
+local left = holder and redis.call('PTTL', lease) or 0
+if holder ~= token and left > 0 then
+  if ttl > 0 and left > ttl then redis.call('PEXPIRE', lease, ttl) end
+  return 0
+end
 if ttl > 0 then
   redis.call('SET', lease, token, 'PX', ttl)
 elseif holder == token then

@@ -21,6 +21,7 @@ local function exact(number) return string.format('%.17g', number) end
 for i, key in ipairs(KEYS) do
   local n, most, step = tonumber(ARGV[4 * i - 2]), tonumber(ARGV[4 * i - 1]), tonumber(ARGV[4 * i])
   local value = redis.pcall('GET', key)
+  if type(value) == 'table' and not string.find(value.err, 'WRONGTYPE', 1, true) then return value end
   local number = type(value) == 'string' and tonumber(value)
   if value and not number then
     say(-1, '', '')

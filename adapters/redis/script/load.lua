@@ -9,7 +9,7 @@
 --       message of the same user
 -- Reply {head, history of the server's data, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq,
 --       event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that
---       of the first event given, or 0.
+--       of the first event given, or 0. A command has no events: its entry in :x stands in the place of the snapshot.
 
 local SEGMENT, SNAPSHOT = 1024, 256
 
@@ -24,17 +24,19 @@ local reply = {tonumber(string.match(head or '0', '^%d+')), type(told) == 'strin
 -- The version of an entity and how many events it has.
 local function version_of(field)
   local value = redis.call('HGET', base .. ':x', field)
-  if not value then return 0, 0 end
+  if not value then return 0, 0, '' end
   local version, events = string.match(value, '^(%d+):?(%d*)')
-  return tonumber(version or 0), tonumber(events) or 1
+  return tonumber(version or 0), tonumber(events) or 1, value
 end
 
 for e = 1, entities do
   local at = 5 + (e - 1) * 6
   local kind, field, known, last, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6]
-  local version, events = version_of(field)
+  local version, events, entry = version_of(field)
   local entity = {version, 0, 0, ''}
-  if events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
+  if kind == 'k' then
+    entity[4], known = entry, version
+  elseif events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
     local at = tonumber(redis.call('HGET', base .. ':s', field) or 0) or 0
     if at > known and at <= version and (last == 0 or at <= last) then
       entity[3], entity[4], known = at, redis.call('HGET', base .. ':s', '=' .. field) or '', at

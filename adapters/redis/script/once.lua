@@ -1,17 +1,21 @@
 -- Carries out commands once: together with them it sets a marker, and with the marker there it does nothing.
 --
 -- Phase 1 looks at every key: what it holds must do for the commands, as earlier commands of the same call leave it. Phase 2 writes, the
--- marker first, which a full memory refuses. A command that fails nevertheless takes the marker with it, so that the effect counts
--- as not made.
+-- marker first, which a full memory refuses. If a command fails nevertheless, because the Redis user lacks a right, the marker says how many
+-- commands were carried out: the same call goes on behind them and repeats none.
 --
--- KEYS  the marker; the keys of the commands
+-- KEYS  the marker, '1' or "done COUNT"; the keys of the commands
 -- ARGV  how long the marker lives in milliseconds, number of commands, and for each: number of its words, what its key must hold ('' for
 --       anything), what its key holds after it ('' for nothing, '-' if it has no key), where it needs a whole number: 'k' in the
 --       key, 'f' in the field that is its third word, or ''; the words
 -- Reply {1} if they were carried out, {0} if they were before, {-1, which command from 1, what its key holds} if they cannot be
 
 local marker, ttl, commands = KEYS[1], ARGV[1], tonumber(ARGV[2])
-if redis.call('EXISTS', marker) == 1 then return {0} end
+local held = redis.pcall('GET', marker)
+if type(held) == 'table' and not string.find(held.err, 'WRONGTYPE', 1, true) then return held end
+local progress = type(held) == 'string' and string.match(held, '^done (%d+)$')
+if held and not progress then return {0} end
+local done = tonumber(progress or 0)
 
 local kinds, fresh = {}, {} -- what the keys hold after the commands so far; whether these have emptied them
 local function counts(text)
@@ -22,7 +26,7 @@ local first, at = {}, 3
 for c = 1, commands do
   local words, needs, leaves, number = tonumber(ARGV[at]), ARGV[at + 1], ARGV[at + 2], ARGV[at + 3]
   first[c] = at + 4
-  if leaves ~= '-' then
+  if c > done and leaves ~= '-' then
     local key = ARGV[at + 5]
     local kind = kinds[key] or redis.call('TYPE', key).ok
     if kind ~= 'none' and needs ~= '' and kind ~= needs then return {-1, c, 'a ' .. kind} end
@@ -45,10 +49,10 @@ end
 first[commands + 1] = at + 4
 
 redis.call('SET', marker, '1', 'PX', ttl)
-for c = 1, commands do
+for c = done + 1, commands do
   local reply = redis.pcall(unpack(ARGV, first[c], first[c + 1] - 5))
   if type(reply) == 'table' and reply.err then
-    redis.call('DEL', marker)
+    redis.call('SET', marker, 'done ' .. c - 1, 'PX', ttl)
     return redis.error_reply(reply.err)
   end
 end

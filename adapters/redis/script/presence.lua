@@ -9,8 +9,8 @@
 -- ARGV  beat, leave, set or expire; the device, or the status chosen; user; how long a heartbeat, the devices and the status live, in
 --       milliseconds; and what a transition is told by, which a heartbeat seldom needs and may leave out: channel; the event's JSON up
 --       to the time, and from there up to the status
--- Reply 0 if only an end moved; {1 if a transition was told or 0, status, last seen, now}; {2} if nothing is known of a user who
---       leaves or expires; {3} if it were a transition and is not said how to tell it: nothing was done; {-1, which key, what it holds} if that is
+-- Reply 0 if only an end moved; {1 if a transition was told or 0, status, last seen, now, why PUBLISH was refused if it was}; {2} if nothing is
+--       known of a user who leaves or expires; {3} if it were a transition and is not said how to tell it: nothing was done; {-1, which key, what it holds} if that is
 --       something else: nothing was done
 --
 -- Statuses are 0 offline, 1 online, 2 away, 3 busy. Instants are milliseconds since 1970.
@@ -129,43 +129,68 @@ local function show()
   call('SET', status_key, '{"userId":' .. quoted(user) .. ',"status":"' .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}', 'PX', status_ttl)
 end
 
-for i = 1, #gone, 1000 do
-  call('HDEL', record, unpack(gone, i, math.min(i + 999, #gone)))
+-- The record is written last, and ' told' with it: if a write is refused, the same step can be taken again and tells the transition then.
+-- Better told twice than not. PUBLISH changes nothing of the outcome.
+local list, last = {}, 0
+for device, at in pairs(ends) do
+  list[#list + 1] = quoted(device)
+  last = math.max(last, at)
 end
 if count > 0 then
-  local list, last = {}, 0
-  for device, at in pairs(ends) do
-    list[#list + 1] = quoted(device)
-    last = math.max(last, at)
-  end
   table.sort(list)
-  local set = {' chosen', chosen, ' told', status, ' seen', seen, ' due', last}
+  call('SET', devices, '{"userId":' .. quoted(user) .. ',"devices":[' .. table.concat(list, ',') .. ']}', 'PX', devices_ttl)
+  show()
+  call('ZADD', due, last, user)
+  if online then call(status > 0 and 'SADD' or 'SREM', online, user) end
+else
+  if told ~= 0 or op ~= 'expire' then call('DEL', devices) end
+  if told ~= 0 then show() end
+  if online then call('SREM', online, user) end
+end
+
+local refusal
+if status ~= told then
+  local reply = redis.pcall('PUBLISH', channel, head .. instant(now) .. middle .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}')
+  refusal = type(reply) == 'table' and reply.err or nil
+end
+
+-- The record loses its devices in the write that changes it; HDEL only clears them. PEXPIRE comes once more before that, so that a record
+-- never stays for ever.
+local over, set = {}, {' chosen', chosen, ' told', status, ' seen', seen}
+for _, device in ipairs(gone) do
+  if not ends[device] then -- it has not come back in this step
+    over[#over + 1] = device
+    set[#set + 1] = device
+    set[#set + 1] = 0
+  end
+end
+local function remember(ttl)
+  call('PEXPIRE', record, ttl)
+  for i = 1, #set, 1000 do
+    call('HSET', record, unpack(set, i, math.min(i + 999, #set)))
+  end
+  call('PEXPIRE', record, ttl)
+end
+if count > 0 then
+  set[#set + 1] = ' due'
+  set[#set + 1] = last
   for _, device in ipairs(changed) do
     if ends[device] then
       set[#set + 1] = device
       set[#set + 1] = ends[device]
     end
   end
-  for i = 1, #set, 1000 do
-    call('HSET', record, unpack(set, i, math.min(i + 999, #set)))
-  end
-  call('PEXPIRE', record, DAY)
-  call('SET', devices, '{"userId":' .. quoted(user) .. ',"devices":[' .. table.concat(list, ',') .. ']}', 'PX', devices_ttl)
-  show()
-  call('ZADD', due, last, user)
-  if online then call(status > 0 and 'SADD' or 'SREM', online, user) end
+  remember(DAY)
 else
   if told ~= 0 or op ~= 'expire' then
-    call('HSET', record, ' chosen', chosen, ' told', 0, ' seen', seen)
-    call('PEXPIRE', record, devices_ttl)
+    remember(devices_ttl)
     call('HDEL', record, ' due')
-    call('DEL', devices)
   end
-  if told ~= 0 then show() end
-  call('ZREM', due, user)
-  if online then call('SREM', online, user) end
+  call('ZREM', due, user) -- as long as the user is in there, the sweep takes the step again
+end
+for i = 1, #over, 1000 do
+  call('HDEL', record, unpack(over, i, math.min(i + 999, #over)))
 end
 
 if status == told then return {0, status, seen, now} end
-call('PUBLISH', channel, head .. instant(now) .. middle .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}')
-return {1, status, seen, now}
+return {1, status, seen, now, refusal}

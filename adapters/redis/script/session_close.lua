@@ -13,7 +13,7 @@ else
   local field = redis.pcall('HGET', sessions, id)
   if type(field) == 'string' then all = {id, field} else all = field or {} end
 end
-if all.err then return {-1} end
+if all.err then return string.find(all.err, 'WRONGTYPE', 1, true) and {-1} or all end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 

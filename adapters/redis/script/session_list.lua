@@ -6,7 +6,7 @@
 
 local sessions, prefix = KEYS[1], ARGV[1]
 local all = redis.pcall('HGETALL', sessions)
-if all.err then return {-1} end
+if all.err then return string.find(all.err, 'WRONGTYPE', 1, true) and {-1} or all end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local reply = {1}

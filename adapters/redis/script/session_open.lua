@@ -12,7 +12,7 @@ local record, sessions = KEYS[1], KEYS[2]
 local id, key, prefix, head, idle, lifetime, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 
 local all = redis.pcall('HGETALL', sessions)
-if all.err then return {} end
+if all.err then return string.find(all.err, 'WRONGTYPE', 1, true) and {} or all end
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local function text(number) return string.format('%.0f', number) end

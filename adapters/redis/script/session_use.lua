@@ -1,5 +1,7 @@
 -- Uses a session: gives it if it is live, notes the use if that is due and, where there is another key for it, moves it there.
 --
+-- A session that was opened after now, because the clock was set back, is taken as opened now: it lives no longer than its lifetime from now on.
+--
 -- A session is live only with both its record and its field in the user's HASH, which names the record: to delete either is to close it, and
 -- a lost one brings nothing back. Its TTL ends it too; the times in the field hold where somebody has changed that.
 --
@@ -16,12 +18,12 @@ local key, shared, about, other = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), AR
 
 local value = redis.pcall('GET', record)
 if not value then return {0} end
-if type(value) ~= 'string' then return {-1} end
+if type(value) ~= 'string' then return string.find(value.err, 'WRONGTYPE', 1, true) and {-1} or value end
 local id = string.match(value, '^{"_cc":{"id":"([%w_-]+)"')
 if not id then return shared and {2, value} or {-1} end
 local field = redis.pcall('HGET', sessions, id)
 if not field then return {0} end
-if type(field) ~= 'string' then return {-1} end
+if type(field) ~= 'string' then return string.find(field.err, 'WRONGTYPE', 1, true) and {-1} or field end
 if string.sub(field, 1, #key + 1) ~= key .. ' ' then return {0} end
 local ends, seen, idle = string.match(field, '^%d+ %d+ (%d+) (%d+) (%d+)$', #key + 2)
 ends, seen, idle = tonumber(ends), tonumber(seen), tonumber(idle)
@@ -38,15 +40,24 @@ end
 local due = now < seen or (now - seen) * 10 >= idle
 if not due and not moved then return {1, value, id, field} end
 
-if moved then
-  redis.call('RENAME', record, moved)
-  record, key = moved, other
-end
 local number, opened = string.match(field, ' (%d+) (%d+) %d+ %d+ %d+$')
+if moved then key = other end
 if due then
   seen = now
-  redis.call('PEXPIRE', record, string.format('%.0f', math.min(idle, ends - now)))
+  if tonumber(opened) > now then
+    ends = now + ends - tonumber(opened)
+    opened = string.format('%.0f', now)
+  end
 end
-field = string.format('%s %s %s %.0f %.0f %.0f', key, number, opened, ends, seen, idle)
-redis.call('HSET', sessions, id, field)
-return {1, value, id, field}
+local fresh = string.format('%s %s %s %.0f %.0f %.0f', key, number, opened, ends, seen, idle)
+redis.call('HSET', sessions, id, fresh)
+if moved then
+  local renamed = redis.pcall('RENAME', record, moved)
+  if renamed.err then -- the session stays where it was
+    redis.call('HSET', sessions, id, field)
+    return renamed
+  end
+  record = moved
+end
+if due then redis.call('PEXPIRE', record, string.format('%.0f', math.min(idle, ends - now))) end
+return {1, value, id, fresh}

@@ -1,18 +1,21 @@
 -- Keeps a snapshot of one entity, unless a later one is there.
 --
--- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, field of the entity in :x, its version, the snapshot, the history of which it is or '' if that is not known
--- Reply 1 if it was kept, 0 if a later one is there, the chat has not come so far or the server is at another history, -1 if the partition
---       belongs to another log
+-- KEYS  the partition's id key, this process's witness
+-- ARGV  log id, chat as in keys, field of the entity in :x, its version, the snapshot, the history of which it is, least value that the witness
+--       must have
+-- Reply 1 if it was kept, 0 if a later one is there, the chat has not come so far, the server is at another history or its data is older than
+--       what this process has seen, -1 if the partition belongs to another log
 --
 -- The version has a field of its own, so that looking at it does not take hold of the whole snapshot.
 
 local log_id, chat, field, version, snapshot = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
-if redis.call('GET', KEYS[1]) ~= log_id then return -1 end
+local found = redis.call('MGET', KEYS[1], KEYS[2])
+if found[1] ~= log_id then return -1 end
+if (tonumber(found[2] or 0) or 0) < tonumber(ARGV[7]) then return 0 end
 
 local told = redis.pcall('INFO', 'replication')
-local present = type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''
-if ARGV[6] ~= '' and present ~= ARGV[6] then return 0 end
+if type(told) ~= 'string' then return told end
+if string.match(told, 'master_replid:(%x+)') ~= ARGV[6] then return 0 end
 
 local base = string.sub(KEYS[1], 1, -3) .. chat
 local head = tonumber(string.match(redis.call('HGET', base .. ':x', ' ') or '0', '^%d+'))

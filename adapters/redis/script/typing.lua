@@ -10,7 +10,7 @@ if left >= 0 and left > ttl - interval and left <= ttl then return 0 end -- more
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', list, '-inf', string.format('%d', now)) -- first: it fails if the list is something else
-redis.call('SET', mark, 'true', 'PX', ttl)
 redis.call('ZADD', list, string.format('%d', now + ttl), mark)
 if redis.call('PTTL', list) < ttl then redis.call('PEXPIRE', list, ttl) end
+redis.call('SET', mark, 'true', 'PX', ttl) -- last: a listed mark that is not there does not count
 return 1

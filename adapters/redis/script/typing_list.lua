@@ -1,13 +1,18 @@
 -- Tells which of a chat's typing marks stand, those that stand longest first. A mark that a stop, a send or another program has removed is still
--- listed, until its time has passed.
+-- listed, until its time has passed. A mark that stands for longer than one can, because the clock was set back, is cut.
 --
 -- KEYS  the list of the chat's marks, by when they expire
--- ARGV  how many to tell at most
+-- ARGV  how many to tell at most, how long a mark lives at most in milliseconds
 -- Reply the marks; they lie in the list's slot
 
-local list, most, looks = KEYS[1], tonumber(ARGV[1]), 4 * tonumber(ARGV[1])
+local list, most, looks, ttl = KEYS[1], tonumber(ARGV[1]), 4 * tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')
-local now = string.format('(%d', time[1] * 1000 + math.floor(time[2] / 1000))
+local ms = time[1] * 1000 + math.floor(time[2] / 1000)
+local now, last = string.format('(%d', ms), string.format('%d', ms + ttl)
+for _, mark in ipairs(redis.call('ZREVRANGEBYSCORE', list, '+inf', '(' .. last, 'LIMIT', 0, looks)) do
+  redis.call('ZADD', list, 'XX', last, mark)
+  if redis.call('PTTL', mark) > ttl then redis.call('PEXPIRE', mark, ttl) end
+end
 local marks = {}
 for _, mark in ipairs(redis.call('ZREVRANGEBYSCORE', list, '+inf', now, 'LIMIT', 0, looks)) do
   if redis.call('EXISTS', mark) == 1 then marks[#marks + 1] = mark end

@@ -4,7 +4,8 @@
 -- ARGV  log id, chat, version, the number or '' for none
 -- Reply 1 if it was taken, 0 if not
 --
--- Both keys are read before one is written: a value of another kind, or a key that has left for another node, shows then.
+-- Both keys are read before one is written: a value of another kind, or a key that has left for another node, shows then. The version is
+-- written last: if a write is refused, the same call takes the number again.
 
 local numbers, versions, log, chat, version, number = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
 local known = redis.call('HMGET', versions, ' ', chat)
@@ -15,10 +16,10 @@ if known[1] ~= log then
 elseif (tonumber(known[2] or 0) or 0) >= tonumber(version) then
   return 0
 end
-redis.call('HSET', versions, chat, version)
 if number == '' then
   redis.call('HDEL', numbers, chat)
 else
   redis.call('HSET', numbers, chat, number)
 end
+redis.call('HSET', versions, chat, version)
 return 1

@@ -1,0 +1,39 @@
+package chatcore
+
+import (
+	"chatcore/adapters/redis"
+)
+
+// ACL holds the least rights of the Redis users of a core, as rules of ACL SETUSER. Add the patterns of keys and channels that the core's helpers,
+// effects and custom caches use.
+type ACL struct {
+	Log   []string // on the server of RedisURL
+	Cache []string // on the server of CacheURL; nil without one
+}
+
+// ACLOf returns the least rights of a configuration. With doctor they also allow the commands that only `core doctor` sends; CONFIG GET is among
+// them, which also shows passwords of the server. It returns [ErrURL] or a [domain.InvalidError] if the configuration is not valid.
+func ACLOf(config Config, doctor bool) (ACL, error) {
+	config = config.withDefaults()
+	if err := config.Validate(); err != nil {
+		return ACL{}, err
+	}
+	keys, err := newKeys(config)
+	if err != nil {
+		return ACL{}, err
+	}
+	options, err := redis.ParseURL(config.RedisURL)
+	if err != nil {
+		return ACL{}, err
+	}
+	acl := ACL{Log: keys.Rights().Database(options.DB).Rules(doctor)}
+	if config.CacheURL == "" {
+		return acl, nil
+	}
+	cluster, err := redis.IsCluster(config.CacheURL)
+	if err != nil {
+		return ACL{}, err
+	}
+	acl.Cache = keys.CacheRights(cluster).Rules(doctor)
+	return acl, nil
+}

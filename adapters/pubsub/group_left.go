@@ -1,0 +1,116 @@
+package pubsub
+
+import (
+	"context"
+	"strconv"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+const (
+	hashPage   = 1000 // fields of one HSCAN
+	leftMost   = 4000 // chats left to the log that one look at a lane tells apart
+	headsAsked = 500  // chats of one question for heads
+)
+
+// scanHash calls fn with the fields of a hash, a page at a time, until it returns false. A field may come twice.
+func scanHash(ctx context.Context, client goredis.Cmdable, key string, fn func(fields []string) bool) error {
+	for cursor := uint64(0); ; {
+		bounded, cancel := timely(ctx)
+		fields, next, err := client.HScan(bounded, key, cursor, "", hashPage).Result()
+		cancel()
+		if err != nil {
+			return ports.Unavailable(ctx, err)
+		}
+		if !fn(fields) || next == 0 {
+			return nil
+		}
+		cursor = next
+	}
+}
+
+// hashMap reads a whole hash in pages, so that a large one does not block Redis.
+func hashMap(ctx context.Context, client goredis.Cmdable, key string) (map[string]string, error) {
+	m := make(map[string]string)
+	err := scanHash(ctx, client, key, func(fields []string) bool {
+		for i := 0; i+1 < len(fields); i += 2 {
+			m[fields[i]] = fields[i+1]
+		}
+		return true
+	})
+	return m, err
+}
+
+// countLeft fills in how many chats of a lane are parked, how many catch up from the log, and adds the events that the latter have not finished to
+// the lag. Beyond leftMost it counts a chat as one that catches up with one event.
+func (g *Groups) countLeft(ctx context.Context, l Lane, group string, s *LaneState) error {
+	k := l.group(group)
+	total, err := g.client.HLen(ctx, k.left).Result()
+	if err != nil {
+		return ports.Unavailable(ctx, err)
+	}
+	if total == 0 {
+		return nil
+	}
+	left := make(map[string]string)
+	err = scanHash(ctx, g.client, k.left, func(fields []string) bool {
+		for i := 0; i+1 < len(fields); i += 2 {
+			left[fields[i]] = fields[i+1]
+		}
+		return len(left) < leftMost
+	})
+	if err != nil {
+		return err
+	}
+	var behind []string
+	for chat, as := range left {
+		if as == leftParked {
+			s.Parked++
+		} else {
+			behind = append(behind, chat)
+		}
+	}
+	others := max(int(total)-len(left), 0)
+	s.Behind = len(behind) + others
+	s.Lag += uint64(others) //nolint:gosec // a count
+	for len(behind) > 0 {
+		n := min(len(behind), headsAsked)
+		events, err := g.unfinished(ctx, l, k, behind[:n])
+		if err != nil {
+			return err
+		}
+		s.Lag += events
+		behind = behind[n:]
+	}
+	return nil
+}
+
+// unfinished counts the events of chats after their checkpoints.
+func (g *Groups) unfinished(ctx context.Context, l Lane, k groupKeys, chats []string) (events uint64, err error) {
+	if g.backlog == nil || !l.logged() {
+		return 0, nil
+	}
+	saved, err := g.client.HMGet(ctx, k.chats, chats...).Result()
+	if err != nil {
+		return 0, ports.Unavailable(ctx, err)
+	}
+	asked := make([]ports.Stretch, len(chats))
+	for i, chat := range chats {
+		asked[i] = ports.Stretch{Chat: domain.ChatID(chat), From: 1} // no events, the head alone
+	}
+	pages, _, err := g.backlog.Encoded(ctx, l.Partition, "", asked)
+	if err != nil {
+		return 0, err
+	}
+	for i, page := range pages {
+		text, _ := saved[i].(string)
+		checkpoint, _ := strconv.ParseUint(text, 10, 64)
+		if head := uint64(page.Head); head > checkpoint {
+			events += head - checkpoint
+		}
+	}
+	return events, nil
+}

@@ -1,0 +1,187 @@
+package pubsub_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// unstreamed adds an event to a chat's log and not to the stream, as an append does that fails after its first writes.
+func (r *rig) unstreamed(chat domain.ChatID) {
+	r.t.Helper()
+	base := r.lanes[r.keys.Partition(chat)].Base + string(chat)
+	head, err := r.client.HGet(r.t.Context(), base+":x", " ").Result()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	last, ordinal, _ := strings.Cut(head, ":")
+	seq, err1 := strconv.Atoi(last)
+	number, err2 := strconv.Atoi(ordinal)
+	event, err3 := r.client.LIndex(r.t.Context(), base+":0", int64(seq-1)).Result()
+	if err1 != nil || err2 != nil || err3 != nil {
+		r.t.Fatal(err1, err2, err3)
+	}
+	event = regexp.MustCompile(`"seq":\d+,"ordinal":\d+`).ReplaceAllString(event, fmt.Sprintf(`"seq":%d,"ordinal":%d`, seq+1, number+1))
+	event = strings.ReplaceAll(event, fmt.Sprintf(`%s-%d"`, chat, seq), fmt.Sprintf(`%s-%d"`, chat, seq+1))
+	if _, err := r.client.TxPipelined(r.t.Context(), func(p goredis.Pipeliner) error {
+		p.RPush(r.t.Context(), base+":0", event)
+		p.HSet(r.t.Context(), base+":x", " ", fmt.Sprintf("%d:%d", seq+1, number+1), fmt.Sprintf("%s-%d", chat, seq+1), seq+1)
+		return nil
+	}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.mu.Lock()
+	r.sent[chat]++
+	r.mu.Unlock()
+}
+
+// TestHeadScan_TailWithoutStreamEntry guards against a chat whose last events wait for its next event, because only the log has them.
+func TestHeadScan_TailWithoutStreamEntry(t *testing.T) {
+	t.Parallel()
+	for name, prepare := range map[string]func(r *rig, start func()){
+		"while a member owns the partition": func(r *rig, start func()) {
+			start()
+			r.reading("g")
+			r.unstreamed("c")
+			r.unstreamed("c")
+		},
+		"before a member acquires it": func(r *rig, start func()) {
+			r.unstreamed("c")
+			start()
+		},
+		"with the stream empty": func(r *rig, start func()) {
+			start()
+			r.reading("g")
+			if err := r.client.Del(r.t.Context(), r.topic()).Err(); err != nil {
+				r.t.Fatal(err)
+			}
+			r.unstreamed("c")
+		},
+		"after the deletion of an entry": func(r *rig, start func()) {
+			r.send(1, "c")
+			last, err := r.client.XRevRangeN(r.t.Context(), r.topic(), "+", "-", 1).Result()
+			if err != nil || len(last) != 1 {
+				r.t.Fatal(last, err)
+			}
+			if err := r.client.XDel(r.t.Context(), r.topic(), last[0].ID).Err(); err != nil {
+				r.t.Fatal(err)
+			}
+			start()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, redistest.Shared(t), 1)
+			effects := map[string]*effects{"g": newEffects(), "other": newEffects()}
+			var running []*instance
+			start := func() {
+				for group, e := range effects {
+					running = append(running, r.start(beginning(r.config(group)), e.around(nothing)))
+				}
+			}
+			start() // the groups exist
+			r.send(5, "c")
+			r.send(2, "d")
+			for group, e := range effects {
+				e.complete(r)
+				r.idle(group)
+			}
+			for _, i := range running {
+				i.stop()
+			}
+			prepare(r, start)
+			for group, e := range effects {
+				e.complete(r)
+				r.idle(group)
+			}
+			if n := r.counters.Unstreamed.Load(); n == 0 && name != "with the stream empty" {
+				t.Error("nothing is counted")
+			}
+			r.send(1, "c", "d")
+			for _, e := range effects {
+				e.complete(r)
+			}
+		})
+	}
+}
+
+// TestHeadScan_LagCountsTheTail until a handler has finished it.
+func TestHeadScan_LagCountsTheTail(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	e := newEffects()
+	release := make(chan struct{})
+	r.start(beginning(r.config("g")), e.around(func(_ context.Context, d ports.Delivery) error {
+		if d.ID.Seq > 3 {
+			<-release
+		}
+		return nil
+	}))
+	r.send(3, "c")
+	e.complete(r)
+	r.idle("g")
+	r.unstreamed("c")
+	r.unstreamed("c")
+	until(t, "the lag tells of both events", func() bool { l := r.lane("g"); return l.Lag == 2 && l.Behind == 1 })
+	close(release)
+	e.complete(r)
+	r.idle("g")
+}
+
+// TestHeadScan_LeavesTheRestAlone checks that chats whose entries are read or wait for handlers, a decision or the next attempt are not taken for
+// such as lack entries.
+func TestHeadScan_LeavesTheRestAlone(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 2)
+	log := &comparedLog{Backlog: r.log}
+	config := beginning(r.config("g"))
+	config.OnPoison, config.Backlog = pubsub.Park, log
+	e := newEffects()
+	i := r.start(config, func(ctx context.Context, d ports.Delivery) error {
+		if d.ID.Chat == "refused" {
+			return pubsub.Permanent(errRefused)
+		}
+		return e.around(nothing)(ctx, d)
+	})
+	r.send(2, "refused")
+	e.skip("refused", 2)
+	all := chats(50)
+	for round := domain.Seq(0); log.pages.Load() < 8; round++ {
+		if round == 20_000 {
+			t.Fatalf("%d pages of heads are compared", log.pages.Load())
+		}
+		r.send(3, all...)
+		until(t, "a good part is handled", func() bool { return e.done(all[0])+30 >= 3*round })
+	}
+	e.complete(r)
+	e.once(t)
+	i.stop()
+	if n := r.counters.Unstreamed.Load(); n != 0 {
+		t.Errorf("%d events are said to have no entry", n)
+	}
+}
+
+var errRefused = errors.New("refused")
+
+// comparedLog counts pages of compared heads.
+type comparedLog struct {
+	ports.Backlog
+	pages atomic.Int64
+}
+
+func (l *comparedLog) CompareHeads(ctx context.Context, partition int, checkpoints string, cursor uint64, count int) (ports.HeadPage, error) {
+	l.pages.Add(1)
+	return l.Backlog.CompareHeads(ctx, partition, checkpoints, cursor, count)
+}

@@ -1,0 +1,74 @@
+package pubsub
+
+import "time"
+
+// flightList is the lines whose heads are with handlers, the longest running first. The subscription's mutex guards it.
+type flightList struct{ first, last *line }
+
+func (f *flightList) push(l *line) {
+	l.prevFlight, l.nextFlight = f.last, nil
+	if f.last == nil {
+		f.first = l
+	} else {
+		f.last.nextFlight = l
+	}
+	f.last = l
+}
+
+func (f *flightList) remove(l *line) {
+	if l.prevFlight == nil {
+		f.first = l.nextFlight
+	} else {
+		l.prevFlight.nextFlight = l.nextFlight
+	}
+	if l.nextFlight == nil {
+		f.last = l.prevFlight
+	} else {
+		l.nextFlight.prevFlight = l.prevFlight
+	}
+	l.prevFlight, l.nextFlight = nil, nil
+}
+
+// reportSlow reports the chats whose handlers run for longer than the bound. A handler of an earlier lease blocks the chat that is delivered
+// under the present one.
+func (s *subscription) reportSlow() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := time.Now()
+	for running := s.inFlight.first; running != nil && now.Sub(running.since) >= s.config.Slow; running = running.nextFlight {
+		l := running
+		if l.term.over {
+			if l = s.successor(l); l == nil {
+				continue
+			}
+		}
+		l.term.block(l, BlockedSlow, running.since, "")
+		l.term.report(l)
+	}
+}
+
+// successor returns the line of the same chat under the present lease, or nil if another process delivers it.
+func (s *subscription) successor(l *line) *line {
+	lane := s.laneOf(l.term)
+	if lane.term == nil {
+		return nil
+	}
+	now := lane.term.others
+	if !l.foreign() {
+		now = lane.term.lines[l.chat]
+	}
+	if now == nil || now.head == nil || now.flying || now.head.letter != "" {
+		return nil
+	}
+	return now
+}
+
+// laneOf returns the state of a term's lane.
+func (s *subscription) laneOf(t *term) *laneState {
+	for _, l := range s.lanes {
+		if l.Stream == t.lane.Stream {
+			return l
+		}
+	}
+	return nil // a term is made for one of them
+}

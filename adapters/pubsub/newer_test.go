@@ -1,0 +1,207 @@
+package pubsub_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// newerCodec writes messages as the next version of the program does.
+func newerCodec() *wireformat.Codec {
+	return wireformat.New(wireformat.WithUpcaster(wireformat.TypeMessageNew, 1, func(map[string]json.RawMessage) error { return nil }))
+}
+
+// newerLog has a rig append with another codec.
+func (r *rig) newerLog(codec *wireformat.Codec) {
+	r.t.Helper()
+	log, err := redis.Open(r.t.Context(), r.client, codec, redis.LogConfig{Keys: r.keys})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.log = log
+}
+
+// TestNewerEvents_GoToTheMemberThatReadsThem runs an old and a new version of one group side by side while the new one appends. It guards against
+// dead letters of the old one.
+func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 4)
+	r.send(1, chats(16)...)
+	e := newEffects()
+	var mu sync.Mutex
+	by := make(map[string]int)
+	handle := func(version string) pubsub.Handler {
+		return e.around(func(context.Context, ports.Delivery) error {
+			mu.Lock()
+			defer mu.Unlock()
+			by[version]++
+			return nil
+		})
+	}
+	config := beginning(r.config("g"))
+	config.OnPoison = pubsub.Park
+	config.CoolDown = time.Minute
+	old := config
+	old.Counters = &pubsub.Counters{}
+	r.start(old, handle("old"))
+	until(t, "the old version delivers", func() bool { return e.all(r) })
+
+	r.newerLog(newerCodec())
+	r.send(2, chats(16)...) // nobody can read these
+	until(t, "every chat waits and is named", func() bool {
+		list, err := r.groups().List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		blocked := 0
+		for _, lane := range list[0].Lanes {
+			blocked += lane.Blocked
+			for _, chat := range lane.Longest {
+				if chat.Seq != 2 || chat.Reason != pubsub.BlockedNewer || !strings.Contains(chat.Error, `"message:new" v2`) {
+					t.Fatalf("blocked: %+v", chat)
+				}
+			}
+		}
+		return blocked == 16
+	})
+	if n := old.Counters.BlockedNewer.Load(); n != 16 {
+		t.Errorf("the gauge is at %d", n)
+	}
+
+	r.newerLog(wireformat.New())
+	r.send(1, "old-kind") // what the old version can read flows beside them
+	until(t, "other chats flow", func() bool { return e.done("old-kind") == 1 })
+
+	fresh := config
+	fresh.Codec, fresh.Counters = newerCodec(), &pubsub.Counters{}
+	r.start(fresh, handle("new"))
+	e.complete(r)
+	r.newerLog(newerCodec())
+	r.send(5, chats(16)...)
+	e.complete(r)
+	e.once(t)
+	if n := len(r.letters("g")); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+	if by["new"] != 16*7 {
+		t.Errorf("handler starts are %v", by)
+	}
+	until(t, "nothing is left blocked", func() bool {
+		list, err := r.groups().List(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		left := 0
+		for _, lane := range list[0].Lanes {
+			left += lane.Blocked + lane.Failing + lane.Parked + lane.Behind
+		}
+		return left == 0 && old.Counters.BlockedNewer.Load()+fresh.Counters.BlockedNewer.Load() == 0
+	})
+}
+
+// TestNewerEvents_ComeBackAfterTheCoolDown has two old versions, which offer a partition to each other, and then one that is upgraded.
+func TestNewerEvents_ComeBackAfterTheCoolDown(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	r.newerLog(newerCodec())
+	r.send(2, "c")
+	r.newerLog(wireformat.New())
+	e := newEffects()
+	config := beginning(r.config("g"))
+	config.CoolDown = 300 * time.Millisecond
+	r.start(config, e.around(nothing))
+	r.start(config, e.around(nothing))
+	until(t, "both have offered the partition, more than once", func() bool { return r.counters.Offered.Load() >= 4 })
+	r.send(20, "d", "e")
+	until(t, "other chats flow", func() bool { return e.done("d") == 20 && e.done("e") == 20 })
+	config.Codec = newerCodec()
+	r.start(config, e.around(nothing))
+	e.complete(r)
+	r.idle("g")
+	if n := len(r.letters("g")); n != 0 {
+		t.Errorf("%d dead letters", n)
+	}
+}
+
+// TestUnknownCoreTypes_Wait has a type in the log that a later version of the core writes.
+func TestUnknownCoreTypes_Wait(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Start(t), 1)
+	r.send(2, "c")
+	r.send(1, "d")
+	ctx := t.Context()
+	retype := func(from, to string) {
+		t.Helper()
+		for _, key := range r.client.Keys(ctx, "*").Val() {
+			if r.client.Type(ctx, key).Val() != "list" {
+				continue
+			}
+			entry := r.client.LIndex(ctx, key, 0).Val()
+			if !strings.Contains(entry, `"eventId":"e-c-1"`) {
+				continue
+			}
+			changed := bytes.Replace([]byte(entry), []byte(from), []byte(to), 1)
+			if string(changed) == entry {
+				t.Fatalf("%q has no %q", entry, from)
+			}
+			if err := r.client.LSet(ctx, key, 0, changed).Err(); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+		t.Fatal("the event is in no list")
+	}
+	retype(`"message:new"`, `"message:pin"`)
+	if err := r.client.XTrimMaxLen(ctx, r.lanes[0].Stream, 0).Err(); err != nil { // the events are read from the log
+		t.Fatal(err)
+	}
+	e := newEffects()
+	config := beginning(r.config("g"))
+	config.Retry = pubsub.RetryPolicy{First: 10 * time.Millisecond, Max: 20 * time.Millisecond}
+	r.start(config, e.around(nothing))
+	until(t, "the chat waits", func() bool {
+		l := r.lane("g")
+		return l.Blocked == 1 && l.Longest[0].Reason == pubsub.BlockedNewer && strings.Contains(l.Longest[0].Error, `"message:pin"`)
+	})
+	until(t, "the other chat flows", func() bool { return e.done("d") == 1 })
+	if n := len(r.letters("g")); n != 0 || e.done("c") != 0 {
+		t.Errorf("%d dead letters, %d events are handled", n, e.done("c"))
+	}
+}
+
+// TestForeignEntriesOfUnknownTypes_AreDeadLetters keeps what they mean on the stream of other programs.
+func TestForeignEntriesOfUnknownTypes_AreDeadLetters(t *testing.T) {
+	t.Parallel()
+	c := newCarrier(t)
+	publisher, err := pubsub.NewPublisher(c.client)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for typ, payload := range map[string]string{
+		"message:pin": `{"chatId":"c"}`,
+		"message:new": `{"eventId":"e","type":"message:new","v":99,"timestamp":"2026-01-02T03:04:05Z","chatId":"c"}`,
+	} {
+		msg := message.NewMessage(typ, []byte(payload))
+		msg.Metadata.Set(wireformat.MetaType, typ)
+		if err := publisher.Publish(c.lanes[len(c.lanes)-1].Stream, msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.run("g", c.consumer(map[string]pubsub.Handler{pubsub.AnyType: nothing}))
+	until(t, "they are dead letters", func() bool { return len(c.letters("g")) == 2 })
+	if n := c.counters.Offered.Load(); n != 0 {
+		t.Errorf("%d partitions were offered", n)
+	}
+}

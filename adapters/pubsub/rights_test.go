@@ -1,0 +1,21 @@
+package pubsub_test
+
+import (
+	"slices"
+	"testing"
+
+	"chatcore/adapters/redis"
+	"chatcore/tests/redistest"
+)
+
+// TestGroups_UnderTheLeastRights runs the main paths again on servers whose user has the required commands and no others.
+func TestGroups_UnderTheLeastRights(t *testing.T) {
+	keys, err := redis.NewKeys("", 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := slices.DeleteFunc(keys.Rights().Rules(false), func(rule string) bool { return rule[0] != '+' })
+	redistest.RunUnderACL(t, append([]string{"~*", "&*"}, commands...),
+		"TestOrderWhileInstancesComeAndGo", "TestAParkedChatWaitsForADecision", "TestFromTheBeginningWhileEventsGoOn", "TestRebuildBeginsAgain",
+		"TestLettersAreGivenAgainOnce", "TestWhatIsPublishedAfterSubscribeArrives", "TestForgetRemovesAGroup", "TestLanesAreReleasedAtOnce")
+}

@@ -1,0 +1,71 @@
+package redis_test
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// TestCompareHeads_FindsChatsBeyondTheirCheckpoints whatever their ids are, and no others.
+func TestCompareHeads_FindsChatsBeyondTheirCheckpoints(t *testing.T) {
+	t.Parallel()
+	servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		keys := newKeys(t, 1)
+		log := open(t, client, keys)
+		checkpoints := keys.Lanes()[0].Base + "g:chats:g"
+		want := make(map[domain.ChatID]domain.Seq)
+		names := []domain.ChatID{`a:b`, `{tag}`, `100%`, `a*b?c[d]\e`, "café", "日本", "-x^$()."}
+		for i := range 1200 {
+			names = append(names, domain.ChatID(fmt.Sprint("c", i)))
+		}
+		for i, chat := range names {
+			outcomes, err := log.AppendBatch(t.Context(), []ports.Append{created(chat), sent(chat, "m")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			head := outcomes[1].Appended.Last
+			switch i % 3 {
+			case 0:
+				want[chat] = head
+			case 1:
+				err = client.HSet(t.Context(), checkpoints, string(chat), uint64(head)-1).Err()
+				want[chat] = head
+			default:
+				err = client.HSet(t.Context(), checkpoints, string(chat), uint64(head)).Err()
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := client.Set(t.Context(), keys.Lanes()[0].Base+"odd:x", "no index", 0).Err(); err != nil {
+			t.Fatal(err)
+		}
+		if err := client.SAdd(t.Context(), keys.Lanes()[0].Base+"chats", "odd", "gone").Err(); err != nil {
+			t.Fatal(err)
+		}
+		got, compared := make(map[domain.ChatID]domain.Seq), 0
+		for cursor := uint64(0); ; {
+			page, err := log.CompareHeads(t.Context(), 0, checkpoints, cursor, 100)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, h := range page.Ahead {
+				got[h.Chat] = h.Head
+			}
+			if compared += page.Compared; page.Total != len(names)+2 || page.Tail == "" {
+				t.Fatalf("page %+v", page)
+			}
+			if cursor = page.Next; cursor == 0 {
+				break
+			}
+		}
+		if !maps.Equal(got, want) || compared < len(names) {
+			t.Errorf("%d chats are beyond their checkpoints of %d compared, want %d", len(got), compared, len(want))
+		}
+	})
+}

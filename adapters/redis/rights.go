@@ -1,0 +1,426 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/wireformat"
+	"chatcore/ports"
+)
+
+// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*RightsError].
+var ErrNoPermission = errors.New("the redis user lacks rights")
+
+// RightsError names the rights that a Redis user lacks.
+type RightsError struct {
+	Commands []string // as ACL rules spell them, such as xadd or xinfo|stream
+	Keys     []string // that may not be read and written
+	Channels []string // that may not be published to and subscribed to
+	Cause    error    // the reply of Redis; nil if Redis hides something without an error
+}
+
+func (e *RightsError) Error() string {
+	var parts []string
+	for _, missing := range []struct {
+		kind  string
+		names []string
+	}{{"commands", e.Commands}, {"keys", e.Keys}, {"channels", e.Channels}} {
+		if len(missing.names) > 0 {
+			parts = append(parts, missing.kind+" "+strings.Join(missing.names, ", "))
+		}
+	}
+	text := ErrNoPermission.Error()
+	if len(parts) > 0 {
+		text += ": " + strings.Join(parts, "; ")
+	}
+	text += "; `core acl` prints the rights that are needed"
+	if e.Cause != nil {
+		text += ": " + e.Cause.Error()
+	}
+	return text
+}
+
+// Is reports that a RightsError is [ErrNoPermission].
+func (e *RightsError) Is(target error) bool { return target == ErrNoPermission }
+
+// Unwrap returns the reply of Redis.
+func (e *RightsError) Unwrap() error { return e.Cause }
+
+// denied turns a reply about a missing right into a [*RightsError], and returns any other error as it is.
+func denied(err error) error {
+	if err == nil || !answered(err) || errors.Is(err, ErrNoPermission) {
+		return err
+	}
+	if !isDenial(err.Error()) {
+		return err
+	}
+	return &RightsError{Cause: err}
+}
+
+// isDenial recognizes the replies of Redis 7.0 and later, to commands and within scripts. A script's text also says where it failed.
+func isDenial(text string) bool {
+	for _, phrase := range []string{"NOPERM", "The user executing the script can't", "ACL failure in script", "NOHISTORY"} {
+		if strings.Contains(text, phrase) {
+			return true
+		}
+	}
+	return false
+}
+
+// errNoHistory is returned when Redis does not tell the replication ID. Without it a cache that is older than the data would go unnoticed.
+func errNoHistory() error {
+	return fmt.Errorf("%w: %w", ports.ErrUnavailable, &RightsError{Commands: []string{"info"}, Cause: errors.New("INFO replication tells no master_replid")})
+}
+
+// right is a command that the core sends, with arguments that suit it: K is a key, C a channel.
+type right struct {
+	command string // as ACL rules spell it
+	args    string
+}
+
+// required are the commands of all scripts and of the Go code, on the server of the log.
+//
+//nolint:gochecknoglobals // never changes
+var required = []right{
+	// Connections, transactions and scripts.
+	{"ping", ""},
+	{"multi", ""},
+	{"exec", ""},
+	{"discard", ""},
+	{"eval", "x 1 K"},
+	{"evalsha", "x 1 K"},
+	{"info", "replication"},
+	{"time", ""},
+	{"scan", "0"},
+	{"wait", "0 0"},
+	// Any key.
+	{"del", "K"},
+	{"exists", "K"},
+	{"expire", "K 1"},
+	{"persist", "K"},
+	{"pexpire", "K 1"},
+	{"pttl", "K"},
+	{"rename", "K K"},
+	{"type", "K"},
+	{"unlink", "K"},
+	// Strings.
+	{"append", "K v"},
+	{"decr", "K"},
+	{"decrby", "K 1"},
+	{"get", "K"},
+	{"incr", "K"},
+	{"incrby", "K 1"},
+	{"mget", "K"},
+	{"set", "K v"},
+	{"setnx", "K v"},
+	{"strlen", "K"},
+	// Hashes.
+	{"hdel", "K f"},
+	{"hexists", "K f"},
+	{"hget", "K f"},
+	{"hgetall", "K"},
+	{"hincrby", "K f 1"},
+	{"hkeys", "K"},
+	{"hlen", "K"},
+	{"hmget", "K f"},
+	{"hscan", "K 0"},
+	{"hset", "K f v"},
+	{"hsetnx", "K f v"},
+	{"hstrlen", "K f"},
+	// Lists.
+	{"lindex", "K 0"},
+	{"llen", "K"},
+	{"lpush", "K v"},
+	{"lrange", "K 0 0"},
+	{"ltrim", "K 0 0"},
+	{"rpush", "K v"},
+	// Sets.
+	{"sadd", "K v"},
+	{"scard", "K"},
+	{"sismember", "K v"},
+	{"smembers", "K"},
+	{"smismember", "K v"},
+	{"srem", "K v"},
+	{"sscan", "K 0"},
+	// Sorted sets.
+	{"zadd", "K 1 v"},
+	{"zcard", "K"},
+	{"zcount", "K 0 0"},
+	{"zincrby", "K 1 v"},
+	{"zrange", "K 0 0"},
+	{"zrem", "K v"},
+	{"zremrangebyscore", "K 0 0"},
+	{"zrevrangebyscore", "K 0 0"},
+	{"zscan", "K 0"},
+	{"zscore", "K v"},
+	// Streams.
+	{"xadd", "K * f v"},
+	{"xdel", "K 0-1"},
+	{"xinfo|groups", "K"},
+	{"xinfo|stream", "K"},
+	{"xlen", "K"},
+	{"xpending", "K g"},
+	{"xrange", "K - +"},
+	{"xread", "COUNT 1 STREAMS K 0"},
+	{"xrevrange", "K + -"},
+	{"xtrim", "K MAXLEN 1"},
+	// Channels.
+	{"publish", "C v"},
+	{"subscribe", "C"},
+	{"unsubscribe", "C"},
+}
+
+// requiredOnCluster are further commands on the nodes of a Cluster.
+//
+//nolint:gochecknoglobals // never changes
+var requiredOnCluster = []right{{"asking", ""}, {"cluster|slots", ""}, {"command", ""}}
+
+// requiredOfCaches are the commands on a server of the caches alone.
+//
+//nolint:gochecknoglobals // never changes
+var requiredOfCaches = []string{"ping", "multi", "exec", "discard", "eval", "evalsha", "info", "del", "get", "mget", "set", "type"}
+
+// doctors are commands that only `core doctor` and Inspect send. What is refused is named in the findings.
+//
+//nolint:gochecknoglobals // never changes
+var doctors = []string{"config|get", "slowlog|get", "slowlog|len"}
+
+// Rights are what a Redis user has to be allowed: commands, and patterns of keys and channels.
+type Rights struct {
+	commands []right
+	database bool     // SELECT is needed
+	keys     []string // for each pattern a key that nothing keeps
+	channels []string // that the core publishes and subscribes to
+
+	keyPatterns, channelPatterns []string
+}
+
+// Rights returns what the core needs on the log's server.
+func (k Keys) Rights() Rights {
+	r := Rights{commands: required, keyPatterns: k.patterns(), channelPatterns: []string{k.prefix + "*"}}
+	if k.cluster {
+		r.commands = slices.Concat(required, requiredOnCluster)
+	}
+	for _, typ := range wireformat.LiveTypes() {
+		r.channels = append(r.channels, k.Channel(typ))
+	}
+	if k.prefix == "" {
+		r.channelPatterns = r.channels
+	}
+	for p := range k.tags {
+		r.keys = append(r.keys, k.id(p), k.stream(p), k.chats(p), k.partitionKey(p, scratch))
+	}
+	r.keys = append(r.keys, k.log())
+	for _, name := range k.names.fields() {
+		r.keys = append(r.keys, k.prefix+*name+scratch)
+	}
+	return r
+}
+
+// CacheRights returns what the core needs on a server of the caches alone.
+func (k Keys) CacheRights(cluster bool) Rights {
+	var r Rights
+	for _, name := range []string{k.names.Message, k.names.ChatList, k.names.ContactList} {
+		r.keys = append(r.keys, k.prefix+name+scratch, k.prefix+ownPrefix+"{"+k.prefix+name+scratch+"}:l")
+		r.keyPatterns = append(r.keyPatterns, k.prefix+name+"*")
+	}
+	r.keyPatterns = append(r.keyPatterns, k.prefix+ownPrefix+"{*")
+	if k.prefix != "" {
+		r.keyPatterns = []string{k.prefix + "*"}
+	}
+	for _, needed := range required {
+		if slices.Contains(requiredOfCaches, needed.command) {
+			r.commands = append(r.commands, needed)
+		}
+	}
+	if cluster {
+		r.commands = append(r.commands, requiredOnCluster...)
+	}
+	return r
+}
+
+// scratch ends the names of keys that are never written: ids in keys have no colon.
+const scratch = ":rights"
+
+// patterns cover every key of the log and of the configured names.
+func (k Keys) patterns() []string {
+	if k.prefix != "" {
+		return []string{k.prefix + "*"}
+	}
+	patterns := []string{ownPrefix + "*"}
+	for _, name := range k.names.fields() {
+		patterns = append(patterns, *name+"*")
+	}
+	slices.Sort(patterns)
+	return patterns
+}
+
+// Rules returns the rules of ACL SETUSER that allow these rights and nothing else. With doctor they also allow what only `core doctor` reads.
+func (r Rights) Rules(doctor bool) []string {
+	rules := make([]string, 0, len(r.commands)+len(r.keyPatterns)+len(r.channelPatterns)+8)
+	for _, pattern := range r.keyPatterns {
+		rules = append(rules, "~"+pattern)
+	}
+	for _, pattern := range r.channelPatterns {
+		rules = append(rules, "&"+pattern)
+	}
+	for _, c := range r.commands {
+		rules = append(rules, "+"+c.command)
+	}
+	if r.database {
+		rules = append(rules, "+select")
+	}
+	if doctor {
+		for _, command := range doctors {
+			rules = append(rules, "+"+command)
+		}
+		if slices.ContainsFunc(r.commands, func(c right) bool { return c.command == "cluster|slots" }) {
+			rules = append(rules, "+cluster|info")
+		}
+	}
+	return rules
+}
+
+// Database returns the rights with SELECT, which a URL with a database other than 0 needs.
+func (r Rights) Database(db int) Rights {
+	r.database = db != 0
+	return r
+}
+
+// Check proves the rights on every master of a client without any effect: Redis checks rights when a transaction queues a command, and the
+// transaction is discarded. It returns a [*RightsError] that names everything that is missing. Cost: two round trips.
+func (r Rights) Check(ctx context.Context, client goredis.UniversalClient) error {
+	switch client := bare(client).(type) {
+	case *goredis.ClusterClient:
+		return client.ForEachMaster(ctx, r.check)
+	case *goredis.Client:
+		return r.check(ctx, client)
+	}
+	return fmt.Errorf("rights cannot be checked on a %T", client)
+}
+
+// trial is a command that was queued to see whether it is allowed.
+type trial struct {
+	reply                 *goredis.Cmd
+	command, key, channel string
+}
+
+func (r Rights) check(ctx context.Context, node *goredis.Client) error {
+	conn := node.Conn()
+	defer func() { _ = conn.Close() }()
+	missing := &RightsError{}
+	open, err := begin(ctx, conn, missing)
+	if err != nil {
+		return err
+	}
+	if open {
+		if err := r.try(ctx, conn, missing); err != nil {
+			return err
+		}
+	}
+	if missing.Cause == nil {
+		return nil
+	}
+	return fmt.Errorf("%w: %w", ports.ErrUnavailable, missing)
+}
+
+// begin proves MULTI and EXEC, and leaves the connection in a transaction if MULTI is allowed.
+func begin(ctx context.Context, conn *goredis.Conn, missing *RightsError) (open bool, err error) {
+	pipe := conn.Pipeline()
+	multi, exec, again := pipe.Do(ctx, "multi"), pipe.Do(ctx, "exec"), pipe.Do(ctx, "multi")
+	_, _ = pipe.Exec(ctx) // each reply has its own error
+	if err := multi.Err(); err != nil && !answered(err) || again.Err() != nil && !answered(again.Err()) {
+		return false, unavailable(ctx, errors.Join(multi.Err(), again.Err()))
+	}
+	missing.take(trial{reply: multi, command: "multi"})
+	missing.take(trial{reply: exec, command: "exec"})
+	return multi.Err() == nil, nil
+}
+
+// try queues everything and discards it.
+func (r Rights) try(ctx context.Context, conn *goredis.Conn, missing *RightsError) error {
+	pipe := conn.Pipeline()
+	trials := make([]trial, 0, len(r.commands)+2*len(r.keys)+2*len(r.channels)+2)
+	queue := func(t trial, words ...any) {
+		t.reply = pipe.Do(ctx, words...)
+		trials = append(trials, t)
+	}
+	var some trial
+	if len(r.keys) > 0 {
+		some.key = r.keys[0]
+	}
+	if len(r.channels) > 0 {
+		some.channel = r.channels[0]
+	}
+	for _, c := range r.commands {
+		if !slices.Contains([]string{"multi", "exec", "discard"}, c.command) { // which are proved by being sent
+			some.command = c.command
+			queue(some, c.words(some.key, some.channel)...)
+		}
+	}
+	if r.database {
+		queue(trial{command: "select"}, "select", "0")
+	}
+	for _, k := range r.keys {
+		queue(trial{command: "get", key: k}, "get", k)
+		queue(trial{command: "set", key: k}, "set", k, "x", "xx")
+	}
+	for _, c := range r.channels {
+		queue(trial{command: "publish", channel: c}, "publish", c, "")
+		queue(trial{command: "subscribe", channel: c}, "subscribe", c)
+	}
+	discard := trial{reply: pipe.Do(ctx, "discard"), command: "discard"}
+	_, _ = pipe.Exec(ctx) // each reply has its own error
+	if err := discard.reply.Err(); err != nil && !answered(err) {
+		return unavailable(ctx, err)
+	}
+	for _, t := range append(trials, discard) {
+		missing.take(t)
+	}
+	if discard.reply.Err() != nil {
+		_ = conn.Do(ctx, "quit").Err() // nobody else can use the connection
+	}
+	return nil
+}
+
+// words are the command with a key and a channel in their places.
+func (r right) words(key, channel string) []any {
+	var words []any
+	for _, word := range append(strings.Split(r.command, "|"), strings.Fields(r.args)...) {
+		switch word {
+		case "K":
+			word = key
+		case "C":
+			word = channel
+		}
+		words = append(words, word)
+	}
+	return words
+}
+
+// take adds what Redis denied to a trial. Redis tells in its text whether it is the command, a key or a channel.
+func (e *RightsError) take(t trial) {
+	err := t.reply.Err()
+	if err == nil || !isDenial(err.Error()) {
+		return
+	}
+	list, name := &e.Commands, t.command
+	switch text := err.Error(); {
+	case strings.Contains(text, "command"):
+	case t.channel != "" && strings.Contains(text, "channel"):
+		list, name = &e.Channels, t.channel
+	case t.key != "" && strings.Contains(text, "key"):
+		list, name = &e.Keys, t.key
+	}
+	if !slices.Contains(*list, name) {
+		*list = append(*list, name)
+	}
+	if e.Cause == nil {
+		e.Cause = err
+	}
+}

@@ -1,0 +1,334 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// setUser gives the user "core" these rights and no others.
+func setUser(t *testing.T, admin goredis.UniversalClient, rules ...string) {
+	t.Helper()
+	words := []any{"acl", "setuser", "core", "reset", "on", ">secret"}
+	for _, rule := range rules {
+		words = append(words, rule)
+	}
+	if err := admin.Do(t.Context(), words...).Err(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// asCore is the URL of a server for the user "core".
+func asCore(server *redistest.Server) string {
+	return strings.Replace(server.URL(), "redis://", "redis://core:secret@", 1)
+}
+
+// luaCommands finds the commands in the scripts of a folder.
+func luaCommands(t *testing.T, pattern string) map[string][]string {
+	t.Helper()
+	files, err := filepath.Glob(pattern)
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%s: %v, error %v", pattern, files, err)
+	}
+	commands := make(map[string][]string)
+	for _, file := range files {
+		source, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := commandsOf(string(source))
+		if len(found) == 0 {
+			t.Errorf("%s has no commands", file)
+		}
+		commands[file] = found
+	}
+	return commands
+}
+
+func commandsOf(source string) []string {
+	code := regexp.MustCompile(`(?m)^\s*--.*$`).ReplaceAllString(source, "")
+	code = regexp.MustCompile(`'(GROUPS|STREAM)'`).ReplaceAllString(code, "")
+	calls := regexp.MustCompile(`(?:call|pcall|read|after)\((?:[a-z_ >0]*and )?'([A-Z]+)'(?: or '([A-Z]+)')?|\{'(PEXPIRE|INCRBY|SET)'`)
+	var found []string
+	for _, m := range calls.FindAllStringSubmatch(code, -1) {
+		for _, name := range m[1:] {
+			if name != "" && !slices.Contains(found, name) {
+				found = append(found, name)
+			}
+		}
+	}
+	return found
+}
+
+func TestRights_CoverTheScripts(t *testing.T) {
+	known := newKeys(t, 1).Rights().Commands()
+	for _, folder := range []string{"script/*.lua", "../pubsub/script/*.lua"} {
+		for file, commands := range luaCommands(t, folder) {
+			for _, command := range commands {
+				name := strings.ToLower(command)
+				if !slices.ContainsFunc(known, func(k string) bool { return k == name || strings.HasPrefix(k, name+"|") }) {
+					t.Errorf("%s uses %s, which is not among the required rights", file, command)
+				}
+			}
+		}
+	}
+}
+
+// TestRights_AreMinimal takes one right after another away: the log is not opened, and the error names the right.
+func TestRights_AreMinimal(t *testing.T) {
+	server := redistest.Start(t)
+	admin := connect(t, server.URL())
+	keys, err := redis.NewKeys("", 2, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	opening := func() error {
+		client, err := redis.Connect(t.Context(), redis.Options{URL: asCore(server), Attempts: 1})
+		if err != nil {
+			return err
+		}
+		defer func() { _ = client.Close() }()
+		log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys, Attempts: 1})
+		if err == nil {
+			log.Close()
+		}
+		return err
+	}
+	rules := keys.Rights().Rules(false)
+	setUser(t, admin, rules...)
+	if err := opening(); err != nil {
+		t.Fatalf("with all rights: %v", err)
+	}
+	for i, rule := range rules {
+		setUser(t, admin, slices.Delete(slices.Clone(rules), i, i+1)...)
+		err := opening()
+		var missing *redis.RightsError
+		if !errors.Is(err, redis.ErrNoPermission) || !errors.As(err, &missing) {
+			t.Errorf("without %s: %v", rule, err)
+			continue
+		}
+		named := append(append(slices.Clone(missing.Commands), missing.Keys...), missing.Channels...)
+		if rule == "+ping" || rule[0] == '~' && strings.HasPrefix(rule, "~cc:") { // fails before, or at every key
+			continue
+		}
+		if !slices.ContainsFunc(named, func(name string) bool { return strings.HasPrefix(name, strings.TrimSuffix(rule[1:], "*")) }) {
+			t.Errorf("without %s the error names %q: %v", rule, named, err)
+		}
+	}
+	for _, usual := range [][]string{{"~*", "&*", "+@all", "-@dangerous"}, {"~*", "+@all"}} { // the second one is without channels
+		setUser(t, admin, usual...)
+		if err := opening(); !errors.Is(err, redis.ErrNoPermission) {
+			t.Errorf("%v: %v", usual, err)
+		}
+	}
+}
+
+// TestProbe_NoticesRightsTakenAway, and that they are back.
+func TestProbe_NoticesRightsTakenAway(t *testing.T) {
+	server := redistest.Start(t)
+	admin := connect(t, server.URL())
+	keys := newKeys(t, 2)
+	rules := keys.Rights().Rules(false)
+	setUser(t, admin, rules...)
+	log := open(t, connect(t, asCore(server)), keys)
+	if err := log.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	before := dump(t, admin)
+	if err := log.Probe(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if after := dump(t, admin); len(after) != len(before) {
+		t.Errorf("a probe left keys: %d before, %d after", len(before), len(after))
+	}
+	for _, rule := range []string{"-publish", "-xadd", "-info", "resetchannels", "resetkeys"} {
+		setUser(t, admin, append(slices.Clone(rules), rule)...)
+		if err := log.Probe(t.Context()); !errors.Is(err, redis.ErrNoPermission) {
+			t.Errorf("with %s: %v", rule, err)
+		}
+		setUser(t, admin, rules...)
+		if err := log.Probe(t.Context()); err != nil {
+			t.Errorf("with all rights again: %v", err)
+		}
+	}
+}
+
+// TestAppend_IsTruthfulWithoutARight takes one command that the script uses away from a running log. An append that says "not done" has done
+// nothing; one that cannot say stops the appends until the right is back, so that no other chat is left half written.
+func TestAppend_IsTruthfulWithoutARight(t *testing.T) {
+	source, err := os.ReadFile("script/append.lua")
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := commandsOf(string(source))
+	for _, needed := range []string{"RPUSH", "HSET", "ZADD", "SADD", "XADD", "PUBLISH", "DEL", "INFO", "MGET"} {
+		if !slices.Contains(commands, needed) {
+			t.Fatalf("%s is not among %v", needed, commands)
+		}
+	}
+	for _, command := range commands {
+		t.Run(command, func(t *testing.T) { appendWithout(t, strings.ToLower(command)) })
+	}
+}
+
+func appendWithout(t *testing.T, command string) {
+	server := redistest.Shared(t)
+	admin := connect(t, server.URL())
+	keys := newKeys(t, 2)
+	rules := keys.Rights().Rules(false)
+	user := "core-" + command
+	grant := func(more ...string) {
+		t.Helper()
+		words := []any{"acl", "setuser", user, "reset", "on", ">secret"}
+		for _, rule := range append(slices.Clone(rules), more...) {
+			words = append(words, rule)
+		}
+		if err := admin.Do(t.Context(), words...).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	grant()
+	log := open(t, connect(t, strings.Replace(server.URL(), "redis://", "redis://"+user+":secret@", 1)), keys)
+	appended(t, log, created("c"))
+	appended(t, log, sent("c", "m"))
+	grant("-" + command)
+	before := contents(t, admin, keys)
+
+	// A batch that needs every command of the script: a new chat with a member, a deletion, and a typing mark to remove.
+	typing := deleted("c", "m")
+	typing.EndsTyping = "ada"
+	marks := redis.NewTypingMarks(admin, keys, domain.TypingTTL)
+	if _, err := marks.Start(t.Context(), typingStart("c")); err != nil {
+		t.Fatal(err)
+	}
+	outcomes, err := log.AppendBatch(t.Context(), []ports.Append{created("new"), typing})
+	after := contents(t, admin, keys)
+	switch {
+	case err == nil:
+		for _, outcome := range outcomes {
+			if outcome.Err != nil {
+				t.Errorf("outcome: %v", outcome.Err)
+			}
+		}
+		if after == before {
+			t.Error("acknowledged, and nothing is there")
+		}
+		if refused := log.Refused(); (refused > 0) != (command == "publish" || command == "del") {
+			t.Errorf("%d refusals are counted", refused)
+		}
+		if command != "publish" && command != "del" && command != "lindex" && command != "set" && command != "exists" {
+			t.Errorf("acknowledged without %s", command)
+		}
+	case errors.Is(err, ports.ErrOutcomeUnknown):
+		if after == before {
+			t.Errorf("nothing was written, and the error is %v", err)
+		}
+		if _, err := log.Append(t.Context(), created("another")); !errors.Is(err, redis.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
+			t.Errorf("the next append: %v", err)
+		}
+		if now := contents(t, admin, keys); now != after {
+			t.Error("the next append wrote something")
+		}
+	case errors.Is(err, ports.ErrUnavailable) && errors.Is(err, redis.ErrNoPermission):
+		if after != before {
+			t.Errorf("the error says not done, and something was written: %v\nbefore %s\nafter  %s", err, before, after)
+		}
+	default:
+		t.Errorf("error %v", err)
+	}
+	grant()
+	if err := eventually(t, func() error {
+		_, err := log.Append(t.Context(), created("later"))
+		return err
+	}); err != nil {
+		t.Errorf("with the right again: %v", err)
+	}
+}
+
+// contents is what the keys of a log hold, without witnesses and typing marks.
+func contents(t *testing.T, admin goredis.UniversalClient, keys redis.Keys) string {
+	t.Helper()
+	names, err := admin.Keys(t.Context(), keys.Prefix()+"*").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(names)
+	var b strings.Builder
+	for _, name := range names {
+		if !strings.Contains(name, ":witness:") && !strings.Contains(name, "typing") && !strings.HasSuffix(name, ":t") && !strings.HasSuffix(name, ":confirm") {
+			fmt.Fprintf(&b, "%s=%x\n", name, admin.Dump(t.Context(), name).Val())
+		}
+	}
+	return b.String()
+}
+
+func typingStart(chat domain.ChatID) domain.TypingStart {
+	now := testTime()
+	return domain.TypingStart{Chat: chat, User: "ada", At: now, ExpiresAt: now.Add(domain.TypingTTL)}
+}
+
+// TestOpen_NeedsAHistory opens logs on servers that do not tell their replication ID.
+func TestOpen_NeedsAHistory(t *testing.T) {
+	server := redistest.Start(t)
+	setUser(t, connect(t, server.URL()), "~*", "&*", "+@all", "-info")
+	for name, url := range map[string]string{"without the right": asCore(server), "a server that does not have it": "redis://" + plainMini(t).Addr()} {
+		_, err := redis.Open(t.Context(), connect(t, url), wireformat.New(), redis.LogConfig{Keys: newKeys(t, 1), Attempts: 1})
+		var missing *redis.RightsError
+		if !errors.Is(err, redis.ErrNoPermission) || !errors.As(err, &missing) || !slices.Contains(missing.Commands, "info") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// TestAppend_FailsClosedWithoutInfo takes INFO away from a running log whose cache may be stale.
+func TestAppend_FailsClosedWithoutInfo(t *testing.T) {
+	server := redistest.Start(t)
+	admin := connect(t, server.URL())
+	keys := newKeys(t, 1)
+	setUser(t, admin, keys.Rights().Rules(false)...)
+	log := open(t, connect(t, asCore(server)), keys)
+	appended(t, log, created("c"))
+	setUser(t, admin, append(keys.Rights().Rules(false), "-info")...)
+	for what, do := range map[string]func(context.Context) error{
+		"append": func(ctx context.Context) error { _, err := log.Append(ctx, sent("c", "m")); return err },
+		"load": func(ctx context.Context) error {
+			_, err := log.Load(ctx, "c", ports.Want{Entity: domain.ChatEntity()})
+			return err
+		},
+	} {
+		if err := do(t.Context()); !errors.Is(err, redis.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if page, err := log.Read(t.Context(), "c", ports.Range{From: 1, Limit: 10}); err != nil || len(page.Records) != 1 {
+		t.Errorf("%d events, error %v", len(page.Records), err)
+	}
+}
+
+// TestSuites_UnderTheLeastRights runs the suites of the ports again, on servers whose user has the required commands and no others. What moves
+// the time of a server, or looks at what is kept, needs more and is not among them.
+func TestSuites_UnderTheLeastRights(t *testing.T) {
+	if os.Getenv(redistest.ACL) != "" {
+		t.Fatal("this test runs itself")
+	}
+	redistest.RunUnderACL(t, append([]string{"~*", "&*"}, rulesOfCommands(t)...),
+		"TestEventLog", "TestEventLogInOnePartition", "TestCaches", "TestEffects", "TestEveryCommandOfAnEffect", "TestSessions", "TestStore", "TestUserViews")
+}
+
+func rulesOfCommands(t *testing.T) []string {
+	return slices.DeleteFunc(newKeys(t, 1).Rights().Rules(false), func(rule string) bool { return rule[0] != '+' })
+}

@@ -1,0 +1,254 @@
+package redis_test
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/tests/redistest"
+)
+
+// scriptCase is one call of a script that writes with every write command it has, as far as one call can.
+type scriptCase struct {
+	seed  []string // commands, words separated by |
+	keys  string   // separated by spaces
+	args  string   // separated by |; $HISTORY is the replication ID, $NOW the time in milliseconds
+	uses  []string // commands that come with the arguments
+	spare string   // what a half done call may leave behind for good, because nothing reads it: a pattern
+	loose bool     // a repeated call may count what was counted before: too much, never too little
+}
+
+const ready = "HSET|g|owner||until|0|epoch|5|commit|0|revision|0|position|0-0|passed|0|walk||state|ready"
+
+// scriptCases are the cases of all scripts that write more than once, by file. append.lua has tests of its own.
+func scriptCases() map[string][]scriptCase {
+	letter := []string{ready, "SET|id|log", "XADD|dead|1-1|chat|c1|seq|7|parked|1", "HSET|left|c1|parked", "HSET|failing|c1|7:5", "HSET|again|1-1|1"}
+	const groupKeys, never = "id g cp left failing again dead", "9999999999999"
+	return map[string][]scriptCase{
+		"cache_invalidate": {
+			{seed: []string{`SET|v|{"_cc":{"s":1,"v":3}}`, "SET|l|tok"}, keys: "v l f", args: "5|60000"},
+			{seed: []string{"SET|v|x", "SET|l|tok", "SET|m|y"}, keys: "v l f m", args: "0|60000"},
+		},
+		"cache_lease": {{keys: "v l", args: "tok|60000|"}},
+		"cache_put": {
+			{seed: []string{"SET|l|tok "}, keys: "v l f m", args: "tok||1|60000|{}|about"},
+			{seed: []string{"SET|v|x", "SET|m|y", "SET|l|tok"}, keys: "v l f m", args: "||9|60000||"},
+		},
+		"confirm":  {{seed: []string{"SET|id|log"}, keys: "id c w", args: "log|$HISTORY|0"}},
+		"count":    {{keys: "k", args: "60000", loose: true}},
+		"identify": {{keys: "r", args: "id|4|hash"}},
+		"lead":     {{keys: "l", args: "tok|60000"}, {seed: []string{"SET|l|tok"}, keys: "l", args: "tok|0"}},
+		"limit": {
+			{keys: "k", args: "10|60000|1", loose: true},
+			{seed: []string{"SET|k|10|PX|50000"}, keys: "k", args: "10|60000|1", loose: true},
+			{seed: []string{"SET|k|1"}, keys: "k", args: "10|60000|1", loose: true},
+		},
+		"limits": {{keys: "a b", args: "window|1|10|60000|gcra|1|10|6", loose: true}},
+		"once": {{
+			keys: "m a b", args: "60000|2|2|string|string|k|INCR|a|4|hash|hash|f|HINCRBY|b|f|1", uses: []string{"INCR", "HINCRBY"},
+		}, {
+			seed: []string{"SET|a|1"},
+			keys: "m a a b", args: "60000|3|2||||DEL|a|3|set|set||SADD|a|x|3|list|list||RPUSH|b|x", uses: []string{"DEL", "SADD", "RPUSH"},
+		}},
+		"presence": {
+			{keys: "r d s due on", args: "beat|d1|u|90000|300000|300000|ch|{|,"},
+			{seed: []string{"HSET|r|d1|1|d2|$SOON| told|1| seen|1| due|$SOON", "ZADD|due|$SOON|u", "SADD|on|u"}, keys: "r d s due on", args: "beat|d3|u|90000|300000|300000|ch|{|,", spare: ` d1:0`},
+			{seed: []string{"HSET|r|d1|$SOON| told|1| seen|1| due|$SOON", "ZADD|due|$SOON|u", "SADD|on|u", "SET|d|x"}, keys: "r d s due on", args: "leave|d1|u|90000|300000|300000|ch|{|,", spare: ` d1:0| due:TIME`},
+			{seed: []string{"HSET|r|d1|1| told|1| seen|1| due|1", "ZADD|due|1|u", "SADD|on|u", "SET|d|x"}, keys: "r d s due on", args: "expire||u|90000|300000|300000|ch|{|,", spare: `d1:0|due:1 +`},
+		},
+		"probe": {{seed: []string{"SET|id|log"}, keys: "id w", args: "log|60000"}},
+		"session_close": {
+			{seed: []string{"HSET|ss|s1|k1 1 1 " + never + " $NOW " + never, "SET|rec:k1|x"}, keys: "ss", args: "rec:|s1", spare: ` *rec:k1 .*\n`},
+			{seed: []string{"HSET|ss|s1|k1 1 1 " + never + " $NOW " + never, "SET|rec:k1|x"}, keys: "ss", args: "rec:|", spare: ` *rec:k1 .*\n`},
+		},
+		"session_open": {{
+			seed: []string{"HSET|ss|s0|k0 1 1 " + never + " $NOW " + never, "SET|rec:k0|x"},
+			keys: "rec:k1 ss", args: `s1|k1|rec:|{"u":1|1000000|2000000|1`,
+		}},
+		"session_use": {
+			{seed: []string{`SET|rec:k1|{"_cc":{"id":"s1"}}|PX|90000`, "HSET|ss|s1|k1 1 1 " + never + " 1 " + never}, keys: "rec:k1 ss rec:k2", args: "k1|0|$NOW|k2"},
+			{seed: []string{`SET|rec:k1|{"_cc":{"id":"s1"}}`, "HSET|ss|s1|k1 1 1 5 1 9"}, keys: "rec:k1 ss", args: "k1|0|$NOW|", spare: ` *ss = .*\n`},
+		},
+		"snapshot": {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1"}, keys: "p:id w", args: "log|c|f|3|snap|$HISTORY|0"}},
+		"typing":   {{seed: []string{"ZADD|l|1|old"}, keys: "m l", args: "5000|2000"}},
+		"view": {
+			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7"},
+			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|"},
+			{seed: []string{"HSET|v| |other|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7"},
+		},
+		"witness": {{seed: []string{"SET|id|log"}, keys: "id w", args: "log|0|1|60"}},
+
+		"acquire": {{seed: []string{ready, "SET|id|log"}, keys: "id g left failing again stream", args: "log|me|60000|1"}},
+		"beat": {
+			{seed: []string{ready, "ZADD|ms|1|old"}, keys: "ms g", args: "me|60000"},
+			{seed: []string{ready, "ZADD|ms|" + never + "|me"}, keys: "ms g", args: "me|0"},
+		},
+		"commit": {{
+			seed: append(slices.Clone(letter), "HSET|left|c1|behind"), keys: "id g cp left failing again dead stream",
+			args: "log|5|1|60000||2||0|1|c1|7|2|c1||c2|behind|1|c1||1|1-1|1|4|chat|c1|seq|7",
+		}},
+		"create": {{seed: []string{"SET|id|log"}, keys: "id g gs stream", args: "log|name|"}},
+		"lay":    {{seed: []string{"SET|id|log", "HSET|g|state|new"}, keys: "id g cp", args: "log|1|c1|5|c2|6"}},
+		"rebuild": {{
+			seed: append(slices.Clone(letter), "HSET|cp|c1|6"), keys: groupKeys, args: "log",
+		}},
+		"release": {{seed: []string{ready}, keys: "g", args: "5"}},
+		"settle": {
+			{seed: letter, keys: groupKeys, args: "log|1-1|drop"},
+			{seed: letter, keys: groupKeys, args: "log|1-1|retry"},
+			{seed: append(slices.Clone(letter), "DEL|left"), keys: groupKeys, args: "log|1-1|drop"},
+			{seed: append(slices.Clone(letter), "DEL|left", "DEL|again"), keys: groupKeys, args: "log|1-1|retry"},
+		},
+		"trim": {{
+			seed: []string{"SET|id|log", "SADD|gs|g", "HSET|g|position|1-0", "EVAL|for i=1,300 do redis.call('XADD',KEYS[1],i..'-0','f','v') end return 1|1|stream"},
+			keys: "id stream gs", args: "log||10", loose: true, // an owner finds out what was cut by itself
+		}},
+	}
+}
+
+// TestScripts_AreTruthfulWithoutARight takes each command of each script away in turn. A call that succeeds has done everything, and one that
+// fails has done nothing, or what the same call completes later.
+func TestScripts_AreTruthfulWithoutARight(t *testing.T) {
+	server := redistest.Start(t)
+	admin := connect(t, server.URL())
+	setUser(t, admin, "~*", "&*", "+@all")
+	user := connect(t, asCore(server))
+	cases := scriptCases()
+	for _, folder := range []string{"script/*.lua", "../pubsub/script/*.lua"} {
+		found := luaCommands(t, folder)
+		for _, file := range slices.Sorted(maps.Keys(found)) {
+			name := strings.TrimSuffix(filepath.Base(file), ".lua")
+			source, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(cases[name]) == 0 && name != "append" && slices.ContainsFunc(found[file], writes) {
+				t.Errorf("%s writes and has no case", file)
+			}
+			done := make(map[string]bool)
+			for i, c := range cases[name] {
+				for _, command := range append(slices.Clone(found[file]), c.uses...) {
+					t.Run(fmt.Sprintf("%s/%d/%s", name, i, command), func(t *testing.T) {
+						done[command] = scriptWithout(t, admin, user, string(source), c, command) || done[command]
+					})
+				}
+			}
+			for command, needed := range done {
+				if !needed && writes(command) {
+					t.Errorf("no case of %s needs %s", file, command)
+				}
+			}
+		}
+	}
+}
+
+// writes reports whether a command changes something.
+func writes(command string) bool {
+	return regexp.MustCompile(`^(SET|SETNX|DEL|UNLINK|INCR|INCRBY|DECRBY|P?EXPIRE|RENAME|HSET|HSETNX|HDEL|HINCRBY|RPUSH|SADD|SREM|ZADD|ZREM|ZREMRANGEBYSCORE|XADD|XDEL|XTRIM)$`).MatchString(command)
+}
+
+// scriptWithout reports whether the call needs the command.
+func scriptWithout(t *testing.T, admin, user goredis.UniversalClient, source string, c scriptCase, command string) (needed bool) {
+	history := regexp.MustCompile(`master_replid:(\w+)`).FindStringSubmatch(admin.Info(t.Context(), "replication").Val())[1]
+	now := time.Now().UnixMilli()
+	fill := strings.NewReplacer("$HISTORY", history, "$NOW", strconv.FormatInt(now, 10), "$SOON", strconv.FormatInt(now+80000, 10))
+	words := func(line string) (list []any) {
+		for word := range strings.SplitSeq(fill.Replace(line), "|") {
+			list = append(list, word)
+		}
+		return list
+	}
+	seed := func() {
+		if err := admin.FlushAll(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+		for _, line := range c.seed {
+			if err := admin.Do(t.Context(), words(line)...).Err(); err != nil {
+				t.Fatalf("%s: %v", line, err)
+			}
+		}
+	}
+	call := func(client goredis.UniversalClient) error {
+		err := client.Eval(t.Context(), source, strings.Fields(c.keys), words(c.args)...).Err()
+		if err == goredis.Nil { //nolint:errorlint // an empty reply
+			return nil
+		}
+		return err
+	}
+	seed()
+	before := state(t, admin)
+	if err := call(admin); err != nil {
+		t.Fatalf("with all rights: %v", err)
+	}
+	clean := state(t, admin)
+
+	seed()
+	setUser(t, admin, "~*", "&*", "+@all", "-"+command)
+	defer setUser(t, admin, "~*", "&*", "+@all")
+	err := call(user)
+	after := state(t, admin)
+	switch {
+	case err == nil && after != clean:
+		t.Errorf("it answered, and left\n%swant\n%s", after, clean)
+	case err == nil || after == before:
+		return err != nil
+	}
+	if err := call(admin); err != nil {
+		t.Errorf("the same call with all rights: %v", err)
+	}
+	spared := func(state string) string {
+		return regexp.MustCompile(cmp.Or(c.spare, "$^")).ReplaceAllString(state, "")
+	}
+	clean = spared(clean)
+	if again := spared(state(t, admin)); !c.loose && again != clean {
+		t.Errorf("half done, and the same call completes it to\n%swant\n%s", again, clean)
+	} else if c.loose && strings.Count(again, "expires") < strings.Count(clean, "expires") {
+		t.Errorf("something no longer expires:\n%swant\n%s", again, clean)
+	}
+	return true
+}
+
+// state is what a server holds, without the times in it.
+func state(t *testing.T, admin goredis.UniversalClient) string {
+	t.Helper()
+	ctx := t.Context()
+	names := admin.Keys(ctx, "*").Val()
+	slices.Sort(names)
+	var b strings.Builder
+	for _, name := range names {
+		expires := ""
+		if admin.PTTL(ctx, name).Val() > 0 {
+			expires = " expires"
+		}
+		var value any
+		switch kind := admin.Type(ctx, name).Val(); kind {
+		case "string":
+			value = admin.Get(ctx, name).Val()
+		case "hash":
+			value = admin.HGetAll(ctx, name).Val()
+		case "set":
+			members := admin.SMembers(ctx, name).Val()
+			slices.Sort(members)
+			value = members
+		case "zset":
+			value = admin.ZRange(ctx, name, 0, -1).Val()
+		case "list":
+			value = admin.LRange(ctx, name, 0, -1).Val()
+		case "stream":
+			value = admin.XRange(ctx, name, "-", "+").Val()
+		}
+		fmt.Fprintf(&b, "  %s%s = %v\n", name, expires, value)
+	}
+	masked := regexp.MustCompile(`\d{12,}(-\d+)?|\d{9}\.\d+|\d{4}-\d\d-\d\dT[\d:.]+Z|(epoch|revision):\d+`).ReplaceAllString(b.String(), "TIME")
+	return regexp.MustCompile(`map\[ +`).ReplaceAllString(masked, "map[")
+}

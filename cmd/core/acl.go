@@ -1,0 +1,66 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+)
+
+// acl prints the least rights of the Redis user.
+func (c *cli) acl() *cobra.Command {
+	user, password := "chatcore", ""
+	var keys, channels []string
+	var cache, doctor bool
+	cmd := &cobra.Command{
+		Use: "acl", Short: "Print the ACL SETUSER line with the least rights that a core needs", Args: cobra.NoArgs,
+		Long: "Print the ACL SETUSER line of a Redis user with the rights that a core needs under the given namespace, and no others. A core that lacks one\n" +
+			"of them does not open, and names it. Nothing is sent to Redis; --redis-url tells a Cluster or a database from a single server.\n" +
+			"Without a namespace, keys and channels of your own need --key and --channel.",
+		RunE: func(*cobra.Command, []string) error {
+			config, err := c.config(c.redisURL)
+			if err != nil {
+				return err
+			}
+			if config.RedisURL == "" {
+				config.RedisURL = "redis://localhost:6379"
+			}
+			if cache && config.CacheURL == "" {
+				config.CacheURL = "redis://localhost:6379"
+			}
+			acl, err := chatcore.ACLOf(config, doctor)
+			if err != nil {
+				return err
+			}
+			rules := acl.Log
+			if cache {
+				rules = acl.Cache
+			}
+			fmt.Fprintln(c.out, setUser(user, password, keys, channels, rules))
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", user, "name of the Redis user")
+	cmd.Flags().StringVar(&password, "password", "", "password of the Redis user (default: none, add one with >PASSWORD)")
+	cmd.Flags().StringSliceVar(&keys, "key", nil, "further pattern of keys: of helpers, effects and custom caches")
+	cmd.Flags().StringSliceVar(&channels, "channel", nil, "further pattern of channels: of helpers")
+	cmd.Flags().BoolVar(&cache, "cache", false, "print the rights on the server of the caches instead")
+	cmd.Flags().BoolVar(&doctor, "doctor", false, "allow also what only `core doctor` reads; CONFIG GET is among it, which shows the server's passwords")
+	return cmd
+}
+
+func setUser(user, password string, keys, channels, rules []string) string {
+	words := []string{"ACL SETUSER", user, "reset", "on"}
+	if password != "" {
+		words = append(words, ">"+password)
+	}
+	for _, pattern := range keys {
+		words = append(words, "~"+pattern)
+	}
+	for _, pattern := range channels {
+		words = append(words, "&"+pattern)
+	}
+	return strings.Join(append(words, rules...), " ")
+}

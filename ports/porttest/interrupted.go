@@ -1,0 +1,285 @@
+package porttest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"reflect"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Stores are the ports of one store, which can be kept from answering.
+type Stores struct {
+	Log interface {
+		Log
+		ports.Backlog
+		ports.Prober
+	}
+	Confirmer ports.Confirmer // of a log that has replicas to ask
+	Effects   ports.Effects
+	Effect    ports.Effect // that Effects carries out
+	Values    Store
+	Limiter   ports.Limiter
+	Typing    ports.TypingMarks
+	Presence  ports.PresenceStore
+	Sessions  ports.SessionStore
+	Cache     ports.CacheStore
+	View      ports.UserView
+
+	// Hold keeps back every reply of the store until the function that it returns is called. A call whose reply is kept back must end by itself,
+	// but not within the deadlines of the test, which are below 200 ms.
+	Hold func() (release func())
+}
+
+// interruptedCalls is how often each method is called at once, interruptedMethods how many methods are.
+const interruptedCalls, interruptedMethods = 100, 8
+
+// Interrupted tests that a caller whose context ends while the reply is under way is always told so, by every method of every port, and that
+// appends tell the truth about what is in the log.
+func Interrupted(t *testing.T, s Stores) {
+	t.Run("every method is tested", func(t *testing.T) { s.complete(t) })
+	for _, end := range []struct {
+		name  string
+		want  error
+		other error
+		begin func(ctx context.Context, i int) (context.Context, context.CancelFunc)
+	}{
+		{"deadline", context.DeadlineExceeded, context.Canceled, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
+			return context.WithTimeout(ctx, time.Duration(50+i)*time.Millisecond)
+		}},
+		{"cancellation", context.Canceled, context.DeadlineExceeded, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
+			ctx, cancel := context.WithCancel(ctx)
+			time.AfterFunc(time.Duration(50+i)*time.Millisecond, cancel)
+			return ctx, cancel
+		}},
+	} {
+		t.Run(end.name, func(t *testing.T) {
+			h, appends := newHarness(t, s.Log), newInterruptedAppends()
+			h.append(then(created(appends.chat)))
+			release := s.Hold()
+			defer release()
+			var mu sync.Mutex
+			wrong := make(map[string][]error)
+			calls := s.calls(appends)
+			for names := range slices.Chunk(slices.Sorted(maps.Keys(calls)), interruptedMethods) {
+				var running sync.WaitGroup
+				for _, name := range names {
+					for i := range interruptedCalls {
+						running.Go(func() {
+							ctx, cancel := end.begin(t.Context(), i)
+							defer cancel()
+							if err := calls[name](ctx, i); !errors.Is(err, end.want) || errors.Is(err, end.other) {
+								mu.Lock()
+								defer mu.Unlock()
+								wrong[name] = append(wrong[name], err)
+							}
+						})
+					}
+				}
+				running.Wait()
+			}
+			release()
+			for name, errs := range wrong {
+				t.Errorf("%s: %d of %d calls gave other errors than %v, such as %v", name, len(errs), interruptedCalls, end.want, errs[0])
+			}
+			appends.check(h)
+		})
+	}
+}
+
+// interruptedAppends are appends, each of one message of its own, with what they gave.
+type interruptedAppends struct {
+	chat domain.ChatID
+
+	mu     sync.Mutex
+	events map[domain.EventID]ports.NewEvent
+	errs   map[domain.MessageID]error
+}
+
+func newInterruptedAppends() *interruptedAppends {
+	return &interruptedAppends{chat: NewChatID(), events: make(map[domain.EventID]ports.NewEvent), errs: make(map[domain.MessageID]error)}
+}
+
+func (a *interruptedAppends) do(m domain.MessageID, do func(ports.Append) error) error {
+	e := then(sent(a.chat, m, ann))
+	a.mu.Lock()
+	a.events[e.Events[0].ID] = e.Events[0]
+	a.mu.Unlock()
+	err := do(e)
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.errs[m] = err
+	return err
+}
+
+// check looks into the log: an append that succeeded is there, and one that failed is not, unless its outcome is unknown.
+func (a *interruptedAppends) check(h *harness) {
+	h.t.Helper()
+	found := make(map[domain.MessageID]bool)
+	for page := h.read(a.chat, ports.Range{From: 2, Limit: ports.MaxPage}); len(page.Records) > 0; {
+		for _, r := range page.Records {
+			if e, known := a.events[r.ID]; !known || !reflect.DeepEqual(e.Event, r.Event) {
+				h.t.Fatalf("the log has the event %+v, which nobody appended", r)
+			}
+			if m, ok := r.Event.(domain.MessageNew); ok {
+				found[m.Message] = true
+			}
+		}
+		page = h.read(a.chat, ports.Range{From: page.Records[len(page.Records)-1].Seq + 1, Limit: ports.MaxPage})
+	}
+	for m, err := range a.errs {
+		if !errors.Is(err, ports.ErrOutcomeUnknown) && found[m] != (err == nil) {
+			h.t.Fatalf("the append of %s gave %v; in the log: %v", m, err, found[m])
+		}
+	}
+}
+
+// calls has a call for every method.
+func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context, i int) error {
+	device, status := domain.DeviceID("phone"), domain.Online
+	key := ports.CacheKey{Prefix: "interrupted:", ID: "i"}
+	limit := ports.Limit{Rate: 1000, Per: time.Minute}
+	session := domain.Session{ID: "i", User: ann, Device: domain.Device{ID: device}}
+	return map[string]func(ctx context.Context, i int) error{
+		"EventLog.Append": func(ctx context.Context, i int) error {
+			return a.do(domain.MessageID(fmt.Sprint("single", i)), func(e ports.Append) error { return failure(s.Log.Append(ctx, e)) })
+		},
+		"BatchAppender.AppendBatch": func(ctx context.Context, i int) error {
+			return a.do(domain.MessageID(fmt.Sprint("batch", i)), func(e ports.Append) error { return failure(s.Log.AppendBatch(ctx, []ports.Append{e})) })
+		},
+		"EventLog.Load": func(ctx context.Context, _ int) error {
+			return failure(s.Log.Load(ctx, a.chat, ports.Want{Entity: domain.ChatEntity()}))
+		},
+		"EventLog.Read": func(ctx context.Context, _ int) error {
+			return failure(s.Log.Read(ctx, a.chat, ports.Range{Limit: 1}))
+		},
+		"EventLog.Members":     func(ctx context.Context, _ int) error { return firstError(s.Log.Members(ctx, a.chat)) },
+		"ChatIndex.Chats":      func(ctx context.Context, _ int) error { return firstError(s.Log.Chats(ctx)) },
+		"MessageCounter.Count": func(ctx context.Context, _ int) error { return failure(s.Log.Count(ctx, a.chat, 0)) },
+		"Prober.Probe":         func(ctx context.Context, _ int) error { return s.Log.Probe(ctx) },
+		"Snapshots.Keep": func(ctx context.Context, _ int) error {
+			return s.Log.Keep(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
+		},
+		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.Found{Chat: a.chat}) },
+		"Backlog.Heads": func(ctx context.Context, _ int) error {
+			_, _, _, err := s.Log.Heads(ctx, 0, 0)
+			return err
+		},
+		"Backlog.CompareHeads": func(ctx context.Context, _ int) error {
+			_, err := s.Log.CompareHeads(ctx, 0, "checkpoints", 0, 10)
+			return err
+		},
+		"Backlog.Encoded": func(ctx context.Context, _ int) error {
+			_, _, err := s.Log.Encoded(ctx, 0, "", []ports.Stretch{{Chat: a.chat, From: 1, Limit: 1}})
+			return err
+		},
+		"Effects.Once": func(ctx context.Context, i int) error {
+			id := ports.DeliveryID{Log: "l", Chat: a.chat, Seq: domain.Seq(i) + 1, Event: "e"} //nolint:gosec // an index
+			return failure(s.Effects.Once(ctx, "interrupted", id, s.Effect))
+		},
+		"KeyValues.Get": func(ctx context.Context, _ int) error {
+			_, _, err := s.Values.Get(ctx, "interrupted")
+			return err
+		},
+		"KeyValues.Set":           func(ctx context.Context, _ int) error { return s.Values.Set(ctx, "interrupted", []byte("1"), 0) },
+		"KeyValues.Delete":        func(ctx context.Context, _ int) error { return failure(s.Values.Delete(ctx, "interrupted")) },
+		"KeyValues.DeletePattern": func(ctx context.Context, _ int) error { return failure(s.Values.DeletePattern(ctx, "interrupted*")) },
+		"Counters.Incr":           func(ctx context.Context, _ int) error { return failure(s.Values.Incr(ctx, "interrupted:n")) },
+		"Counters.IncrWithExpiry": func(ctx context.Context, _ int) error {
+			return failure(s.Values.IncrWithExpiry(ctx, "interrupted:e", time.Minute))
+		},
+		"Sets.Add":      func(ctx context.Context, _ int) error { return failure(s.Values.Add(ctx, "interrupted:s", "m")) },
+		"Sets.Remove":   func(ctx context.Context, _ int) error { return failure(s.Values.Remove(ctx, "interrupted:s", "m")) },
+		"Sets.Members":  func(ctx context.Context, _ int) error { return failure(s.Values.Members(ctx, "interrupted:s")) },
+		"Sets.Contains": func(ctx context.Context, _ int) error { return failure(s.Values.Contains(ctx, "interrupted:s", "m")) },
+		"Limiter.Allow": func(ctx context.Context, _ int) error { return failure(s.Limiter.Allow(ctx, limit, 1, "interrupted")) },
+		"Limiter.AllowAll": func(ctx context.Context, _ int) error {
+			return failure(s.Limiter.AllowAll(ctx, ports.Take{Limit: limit, N: 1, Name: []string{"interrupted"}}))
+		},
+		"TypingMarks.Start": func(ctx context.Context, _ int) error {
+			at := time.Now()
+			return failure(s.Typing.Start(ctx, domain.TypingStart{Chat: a.chat, User: ann, At: at, ExpiresAt: at.Add(time.Minute)}))
+		},
+		"TypingMarks.Stop": func(ctx context.Context, _ int) error { return s.Typing.Stop(ctx, a.chat, ann) },
+		"TypingMarks.Of":   func(ctx context.Context, _ int) error { return failure(s.Typing.Of(ctx, a.chat)) },
+		"Presence.Beat": func(ctx context.Context, _ int) error {
+			return failure(s.Presence.Beat(ctx, ann, device, ports.Meta{}))
+		},
+		"Presence.Leave": func(ctx context.Context, _ int) error {
+			return failure(s.Presence.Leave(ctx, ann, device, ports.Meta{}))
+		},
+		"Presence.Choose": func(ctx context.Context, _ int) error {
+			return failure(s.Presence.Choose(ctx, ann, status, ports.Meta{}))
+		},
+		"Statuses.Of":          func(ctx context.Context, _ int) error { return failure(s.Presence.Of(ctx, ann)) },
+		"Statuses.AreOnline":   func(ctx context.Context, _ int) error { return failure(s.Presence.AreOnline(ctx, ann)) },
+		"Statuses.Online":      func(ctx context.Context, _ int) error { return firstError(s.Presence.Online(ctx)) },
+		"PresenceSweep.Lead":   func(ctx context.Context, _ int) error { return failure(s.Presence.Lead(ctx, time.Second)) },
+		"PresenceSweep.Repair": func(ctx context.Context, _ int) error { return failure(s.Presence.Repair(ctx, 10)) },
+		"PresenceSweep.Expire": func(ctx context.Context, _ int) error {
+			_, _, err := s.Presence.Expire(ctx, 10)
+			return err
+		},
+		"Sessions.Open": func(ctx context.Context, _ int) error {
+			_, _, err := s.Sessions.Open(ctx, session, "KEY")
+			return err
+		},
+		"Sessions.Find":         func(ctx context.Context, _ int) error { return failure(s.Sessions.Find(ctx, ann, "KEY")) },
+		"Sessions.Rotate":       func(ctx context.Context, _ int) error { return failure(s.Sessions.Rotate(ctx, ann, "KEY", "OTHER")) },
+		"UserSessions.List":     func(ctx context.Context, _ int) error { return failure(s.Sessions.List(ctx, ann)) },
+		"UserSessions.Close":    func(ctx context.Context, _ int) error { return failure(s.Sessions.Close(ctx, ann, "i")) },
+		"UserSessions.CloseAll": func(ctx context.Context, _ int) error { return failure(s.Sessions.CloseAll(ctx, ann)) },
+		"CacheStore.Get":        func(ctx context.Context, _ int) error { return failure(s.Cache.Get(ctx, key)) },
+		"CacheStore.Lease": func(ctx context.Context, _ int) error {
+			_, _, err := s.Cache.Lease(ctx, key, ports.CacheEntry{}, "token", time.Second)
+			return err
+		},
+		"CacheStore.Put": func(ctx context.Context, _ int) error {
+			_, _, err := s.Cache.Put(ctx, key, ports.CacheWrite{Value: []byte("1"), TTL: time.Minute})
+			return err
+		},
+		"CacheStore.Invalidate": func(ctx context.Context, _ int) error { return s.Cache.Invalidate(ctx, 0, time.Minute, key) },
+		"UserView.Put": func(ctx context.Context, _ int) error {
+			return s.View.Put(ctx, "l", a.chat, ports.UserEntry{User: ann, Version: 1, Number: 1})
+		},
+		"UserView.Of": func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
+	}
+}
+
+// complete checks that no method of a port that may wait for its store is left out.
+func (s Stores) complete(t *testing.T) {
+	calls := s.calls(newInterruptedAppends())
+	for _, port := range []reflect.Type{
+		reflect.TypeFor[ports.EventLog](), reflect.TypeFor[ports.ChatIndex](), reflect.TypeFor[ports.MessageCounter](), reflect.TypeFor[ports.BatchAppender](),
+		reflect.TypeFor[ports.Snapshots](), reflect.TypeFor[ports.Confirmer](), reflect.TypeFor[ports.Backlog](), reflect.TypeFor[ports.Prober](),
+		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
+		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
+		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
+		reflect.TypeFor[ports.UserView](),
+	} {
+		for i := range port.NumMethod() {
+			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {
+				t.Errorf("there is no call of %s", name)
+			}
+		}
+	}
+}
+
+// failure is the error of a call whose result is not needed.
+func failure[T any](_ T, err error) error { return err }
+
+// firstError is the error that an iteration begins with.
+func firstError[T any](all iter.Seq2[T, error]) error {
+	for _, err := range all {
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,46 @@
+package redistest
+
+import (
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// ACL is the environment variable with rules of ACL SETUSER, separated by spaces. If it is set, URL of a server is that of a user with these
+// rights, the default user is off, and Client is one of an administrator.
+const ACL = "CHATCORE_TEST_ACL"
+
+// accounts are the arguments of a server with an administrator, a user with the rules of [ACL], and no default user.
+func accounts() []string {
+	rules := strings.Fields(os.Getenv(ACL))
+	if len(rules) == 0 {
+		return nil
+	}
+	args := []string{"--user", "admin", "on", ">admin", "~*", "&*", "+@all", "--masteruser", "admin", "--masterauth", "admin"}
+	args = append(append(args, "--user", "core", "on", ">core"), rules...)
+	return append(args, "--user", "default", "off")
+}
+
+// Credentials returns the user and the password of the servers' URLs, empty without [ACL].
+func Credentials() (user, password string) {
+	if os.Getenv(ACL) == "" {
+		return "", ""
+	}
+	return "core", "core"
+}
+
+// RunUnderACL runs tests of this test program once more, in a process of its own whose servers give their user these rules only.
+func RunUnderACL(t testing.TB, rules []string, tests ...string) {
+	t.Helper()
+	for _, test := range tests {
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.count=1", "-test.run=^"+test+"$", "-test.v")
+		cmd.Env = append(os.Environ(), ACL+"="+strings.Join(rules, " "))
+		out, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Errorf("%s: %v\n%s", test, err, out)
+		} else if !strings.Contains(string(out), "--- PASS: "+test) {
+			t.Errorf("%s did not run:\n%s", test, out)
+		}
+	}
+}
