@@ -140,7 +140,7 @@ func (s *StaleCaches) chatChanged(ctx context.Context, d ports.Delivery, e domai
 // subscriber was first.
 func (s *StaleCaches) membershipChanged(ctx context.Context, d ports.Delivery, e domain.ChatUpdate) error {
 	if s.chats != nil {
-		if err := s.chats.Handle(ctx, d); err != nil {
+		if err := s.chats.apply(ctx, d); err != nil {
 			return err
 		}
 	}
