@@ -50,8 +50,8 @@ import (
 // What lies beside a cached value:
 //
 //	cc:{KEY}:l  STRING  who loads it: token, and digest of what was there then; Kind.Lease
-//	cc:{KEY}:f  STRING  the version that was invalidated last; Kind.Remember
-//	cc:{KEY}:m  STRING  of a value that is no object: schema, version, until when it is fresh, digest of the value; as long as the value
+//	cc:{KEY}:f  STRING  the version that was invalidated last, and its origin; Kind.Remember
+//	cc:{KEY}:m  STRING  of a value that is no object: schema, version, until when it is fresh, digest of the value, and its origin; as long as the value
 //
 // Of limits:
 //

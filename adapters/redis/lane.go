@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -27,7 +28,8 @@ const (
 type lane struct {
 	log      *Log
 	capacity int
-	history  atomic.Pointer[field] // that the server of this lane was at when it last answered; empty before it did
+	history  atomic.Pointer[field]     // that the server of this lane was at when it last answered; empty before it did
+	seen     atomic.Pointer[time.Time] // when it last answered; nil before it did
 
 	mu     sync.Mutex
 	flying int
@@ -57,14 +59,22 @@ func newLane(l *Log, capacity int) *lane {
 func (l *lane) observe(history string) {
 	l.log.observing.Lock()
 	defer l.log.observing.Unlock()
+	if now := time.Now(); l.seen.Load() == nil || now.Sub(*l.seen.Load()) > historyAge/16 { // often enough, and an allocation now and then
+		l.seen.Store(&now)
+	}
 	known := l.history.Load()
 	if string(known.bytes) == history {
+		if l.log.historyName.lost.CompareAndSwap(true, false) {
+			l.log.nameHistory()
+		}
 		return
 	}
 	if len(known.bytes) > 0 && l.log.forget != nil {
 		l.log.forget()
 	}
 	l.history.Store(&field{[]byte(history)})
+	l.log.historyName.lost.Store(false)
+	l.log.nameHistory()
 }
 
 // commit has the request appended and gives its outcome. A request that still waits when ctx ends leaves the queue; one that was sent is
