@@ -10,6 +10,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestAnAppendWaitsForReplicas(t *testing.T) {
@@ -21,7 +22,7 @@ func TestAnAppendWaitsForReplicas(t *testing.T) {
 		t.Helper()
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
-		for deadline := time.After(20 * time.Second); !strings.Contains(client.Info(t.Context(), "replication").Val(), "state=online"); {
+		for deadline := time.After(wait.Limit); !strings.Contains(client.Info(t.Context(), "replication").Val(), "state=online"); {
 			select {
 			case <-tick.C:
 			case <-deadline:

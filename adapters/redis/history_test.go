@@ -10,12 +10,13 @@ import (
 	"chatcore/adapters/redis"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // historyUntil asks for the history until it is as wanted.
 func historyUntil(t *testing.T, what string, log *redis.Log, wanted func(string) bool) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	poll := time.NewTicker(5 * time.Millisecond)
 	defer poll.Stop()

@@ -11,7 +11,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/pubsub"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -148,7 +147,7 @@ func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
 
 			var out buffer
 			following := newRebuild(&cli{out: &out}, s.groups(), "g")
-			following.every, following.patience = 5*time.Millisecond, 2*pubsub.MinLease
+			following.every, following.patience = 5*time.Millisecond, 2*lease
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
 			ended := make(chan error, 1)

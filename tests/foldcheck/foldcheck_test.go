@@ -19,6 +19,7 @@ import (
 	"chatcore/domain"
 	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -140,7 +141,7 @@ func onRedis(t *testing.T, namespace string) (core *chatcore.Core, stop func()) 
 
 func awaitNone(t *testing.T, core *chatcore.Core) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	differences, err := foldcheck.Await(ctx, core)
 	if err != nil {

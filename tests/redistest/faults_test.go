@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // soon is how long the tests look whether nothing comes.
@@ -87,7 +88,7 @@ func TestAFrozenServerCanBeStoppedAndKilled(t *testing.T) {
 		s.Freeze()
 		began := time.Now()
 		end()
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > wait.Limit/4 {
 			t.Errorf("took %v", took)
 		}
 		s.Freeze() // need not run
@@ -166,7 +167,7 @@ func TestWhatTheServerSendsIsSwallowedToo(t *testing.T) {
 // counted waits until something holds.
 func counted(t *testing.T, holds func() bool, otherwise string) {
 	t.Helper()
-	again, late := time.NewTicker(5*time.Millisecond), time.After(10*time.Second)
+	again, late := time.NewTicker(5*time.Millisecond), time.After(wait.Limit)
 	defer again.Stop()
 	for !holds() {
 		select {
