@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -147,5 +148,58 @@ func TestCachedValues_OfALostLogAreMisses(t *testing.T) {
 	must[app.MessageView](t)(core.Queries.Message(ctx, "c", "m"))
 	if core.Stats().Caches["message"].Hits != hits+1 {
 		t.Error("what the new log says is not kept")
+	}
+}
+
+// TestAFrozenCacheServer_SkipsNoInvalidation lasts for more tries than an event has that fails for other reasons.
+func TestAFrozenCacheServer_SkipsNoInvalidation(t *testing.T) {
+	server, other := redistest.Start(t), redistest.Start(t)
+	ctx, cache := t.Context(), other.Client(t)
+	config := chatcore.Config{RedisURL: server.URL(), CacheURL: other.URL(), Partitions: 2, CommandTimeout: 500 * time.Millisecond}
+	config.Retry.First, config.Retry.Max = 5*time.Millisecond, 20*time.Millisecond
+	here, there := withBuiltins(t, config), withBuiltins(t, config)
+	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Title: "Before", Members: []domain.UserID{"ben", "cem"}}))
+	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m", Content: "before"}))
+	cachedAll(t, here, cache, answers{message: "before", title: "Before", contacts: []domain.UserID{"ben", "cem"}})
+
+	errors := func() uint64 {
+		n := uint64(0)
+		for _, core := range []*chatcore.Core{here, there} {
+			for _, s := range core.Stats().Caches {
+				n += s.StoreErrors
+			}
+		}
+		return n
+	}
+	other.Freeze()
+	t.Cleanup(other.Thaw)
+	must[app.Done](t)(here.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ada", MessageID: "m"}))
+	must[app.Done](t)(here.Chats.Rename(ctx, app.Rename{Chat: "c", By: "ada", Title: "After"}))
+	must[app.Done](t)(here.Chats.Remove(ctx, app.Remove{Chat: "c", By: "ada", User: "cem"}))
+	seen := errors()
+	eventually(t, "the invalidation was tried again and again", func() bool { return errors() >= seen+10 })
+	after := answers{deleted: true, title: "After", contacts: []domain.UserID{"ben"}}
+	other.Thaw()
+
+	groups := must[chatcore.Groups](t)(here.Groups())
+	eventually(t, "the group of the caches has caught up", func() bool {
+		for _, g := range must[[]chatcore.GroupState](t)(groups.List(ctx)) {
+			for _, l := range g.Lanes {
+				if l.Letters > 0 {
+					t.Fatalf("group %s has set %d deliveries aside", g.Group, l.Letters)
+				}
+				if l.Lag > 0 || l.Behind > 0 || l.Failing > 0 {
+					return false
+				}
+			}
+		}
+		return true
+	})
+	for range 20 {
+		for name, core := range map[string]*chatcore.Core{"the process that changed it": here, "another": there} {
+			if got, err := ask(t, core); err != nil || !got.equal(after) {
+				t.Fatalf("%s answers %+v, error %v, want %+v", name, got, err, after)
+			}
+		}
 	}
 }
