@@ -42,7 +42,7 @@ func TestAnAppendWaitsForReplicas(t *testing.T) {
 		}
 		return log
 	}
-	patient, hasty := confirmed(20*time.Second), confirmed(50*time.Millisecond)
+	patient, hasty := confirmed(wait.Limit), confirmed(50*time.Millisecond)
 	appended(t, patient, created("c"))
 	if n := connect(t, replica.URL()).DBSize(t.Context()).Val(); n == 0 {
 		t.Error("confirmed, and the replica has nothing")

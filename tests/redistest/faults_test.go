@@ -48,7 +48,7 @@ func (b bare) reply(within time.Duration) (string, error) {
 func (b bare) answers(command, want string) {
 	b.t.Helper()
 	b.send(command)
-	if got, err := b.reply(10 * time.Second); err != nil || got != want {
+	if got, err := b.reply(wait.Limit); err != nil || got != want {
 		b.t.Fatalf("%s: %q, %v; want %q", command, got, err, want)
 	}
 }
@@ -64,7 +64,7 @@ func (b bare) silent() {
 
 func (b bare) closed() {
 	b.t.Helper()
-	if got, err := b.reply(10 * time.Second); got != "" || err == nil || errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
+	if got, err := b.reply(wait.Limit); got != "" || err == nil || errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
 		b.t.Fatalf("%q, %v; want it closed", got, err)
 	}
 }
@@ -77,7 +77,7 @@ func TestAFrozenServerGoesOnWhereItWas(t *testing.T) {
 	conn.send("INCR n")
 	conn.silent()
 	s.Thaw()
-	if got, err := conn.reply(10 * time.Second); err != nil || got != ":2\r\n" {
+	if got, err := conn.reply(wait.Limit); err != nil || got != ":2\r\n" {
 		t.Fatalf("thawed: %q, %v", got, err)
 	}
 }
@@ -185,7 +185,7 @@ func TestAProxyStillLosesWhatItsHooksSay(t *testing.T) {
 	p.Reply.Store(&lose)
 	conn := dial(t, p.URL())
 	conn.send("INCR n")
-	if _, err := conn.reply(10 * time.Second); !errors.Is(err, io.EOF) {
+	if _, err := conn.reply(wait.Limit); !errors.Is(err, io.EOF) {
 		t.Fatalf("the reply is lost: %v", err)
 	}
 	p.Reply.Store(nil)
@@ -219,7 +219,7 @@ func TestFailovers(t *testing.T) {
 	count(2)
 	end := c.Migrate(t, "k")
 	end()
-	must(t, second.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
+	must(t, second.Client(t).Wait(t.Context(), 1, wait.Limit).Err())
 
 	if killed := c.KillMaster(t, shard); killed != second {
 		t.Fatalf("killed %s", killed.Addr())
