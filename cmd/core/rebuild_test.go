@@ -292,11 +292,11 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 		client.Del(t.Context(), keys...)
 	}
 	for _, group := range []string{chatcore.UserChatsGroup, chatcore.UnreadGroup} {
-		s.do("rebuild", group)
+		s.do("rebuild", group, "--yes")
 	}
 	close(stop)
 	<-stopped
 	same("after the rebuild")
-	s.do("rebuild", chatcore.UnreadGroup, "--wait")
+	s.do("rebuild", chatcore.UnreadGroup, "--yes", "--wait")
 	same("after another")
 }
