@@ -12,6 +12,7 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestACoreOverTLS sends, delivers and hears live over encrypted connections: every client of the core has the certificate.
@@ -69,7 +70,7 @@ func testEverythingConnects(t *testing.T, config chatcore.Config) {
 			if user != "ada" {
 				t.Errorf("heard of %q", user)
 			}
-		case <-time.After(20 * time.Second):
+		case <-time.After(wait.Limit):
 			t.Fatal("it is not delivered, or not heard of")
 		}
 	}

@@ -15,9 +15,10 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
-const patience = 30 * time.Second
+const patience = wait.Limit
 
 // onEachBackend runs a test on Redis and in memory.
 func onEachBackend(t *testing.T, test func(t *testing.T, open func(chatcore.Config) *chatcore.Core)) {

@@ -17,7 +17,7 @@ import (
 func TestARepetitionIsAsConfirmedAsTheFirst(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{
-		RedisURL: cluster.URL(), Durability: redis.Durability{Replicas: 1, Timeout: 200 * time.Millisecond},
+		RedisURL: cluster.URL(), Durability: redis.Durability{Replicas: 1, Timeout: 2 * time.Second},
 	}))
 	ctx := t.Context()
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"bob"}}))

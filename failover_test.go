@@ -11,6 +11,7 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestCommandsGoOnAfterAPromotion loses each master in turn, by a crash and by silence: what is given within five seconds of the promotion
@@ -41,7 +42,7 @@ func TestCommandsGoOnAfterAPromotion(t *testing.T) {
 		lose.lose(master)
 		cluster.AwaitPromotion(t, lose.shard, master)
 		promoted := time.Now()
-		bounded, cancel := context.WithTimeout(ctx, 5*time.Second)
+		bounded, cancel := context.WithTimeout(ctx, wait.Limit)
 		var all sync.WaitGroup
 		for _, c := range cores {
 			all.Go(func() {

@@ -20,6 +20,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestAGroupsNameIsNobodyElsesKey guards against keys in which a group's name and a chat's, or two groups', could be taken for one another.
@@ -299,7 +300,7 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 	server := redistest.Start(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2, Lease: pubsub.MinLease}
+	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2, Lease: 2 * time.Second}
 	other := opened(t)(chatcore.New(t.Context(), config))
 	groups := must[chatcore.Groups](t)(other.Groups())
 	there := func() (names []string) {
@@ -383,7 +384,7 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 // position of the stream, and nobody walks for them again.
 func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	const chats = 600 // more than are looked at in one step
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "read-" + uuid.NewString(), Partitions: 1, Lease: pubsub.MinLease, StopTimeout: 50 * time.Millisecond}
+	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "read-" + uuid.NewString(), Partitions: 1, Lease: 2 * time.Second, StopTimeout: 50 * time.Millisecond}
 	release := make(chan struct{})
 	var blocks atomic.Bool
 	var handled sync.Map
@@ -442,16 +443,7 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 // eventually waits for something to hold.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s: not within %s", what, patience)
-		}
-	}
+	wait.Until(t, what, holds)
 }
 
 // lane is where the only group stands on the only lane.
@@ -465,7 +457,7 @@ func lane(t *testing.T, groups chatcore.Groups) chatcore.LaneState {
 }
 
 func TestGroupsOnACluster(t *testing.T) {
-	config := chatcore.Config{RedisURL: redistest.StartCluster(t, 3).URL(), Partitions: 6, Lease: pubsub.MinLease}
+	config := chatcore.Config{RedisURL: redistest.StartCluster(t, 3).URL(), Partitions: 6, Lease: 2 * time.Second}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	var mended atomic.Bool
 	given := make(chan chatcore.DeliveryID, 64)

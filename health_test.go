@@ -18,6 +18,7 @@ import (
 	"chatcore/app"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // durable are the arguments of a server in which nothing is to be found.
@@ -163,7 +164,7 @@ func TestTheServersOfAClusterAreTold(t *testing.T) {
 	cluster.Masters[2].Freeze()
 	began := time.Now()
 	h = core.Health(t.Context())
-	if took := time.Since(began); h.Ready || took > 8*time.Second {
+	if took := time.Since(began); h.Ready || took > wait.Limit/4 {
 		t.Errorf("with one frozen: ready %v after %v", h.Ready, took)
 	}
 	if found := codes(h.Findings(), chatcore.Danger); !slices.Contains(found, "no_answer") || !slices.Contains(found, "not_ready") {
@@ -254,7 +255,7 @@ func TestClientsAreSeparateAndClosed(t *testing.T) {
 	if err := core.Close(); err != nil {
 		t.Error(err)
 	}
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(wait.Limit)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for clients(admin) != 1 || clients(other) != 1 {

@@ -12,6 +12,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestLimitsAreTakenByCommands(t *testing.T) {
@@ -62,12 +63,12 @@ func TestWhoIsTyping(t *testing.T) {
 // TestLimitsWithoutRedis stops and freezes the server: a login fails closed, an upload open, each counted as it is.
 func TestLimitsWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), CommandTimeout: 300 * time.Millisecond, Limits: map[string]app.Limit{
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), CommandTimeout: time.Second, Limits: map[string]app.Limit{
 		app.LimitLogin: {Rate: 5, Per: time.Hour}, "upload": {Rate: 5, Per: time.Hour},
 	}}))
 	check := func(what string) {
 		t.Helper()
-		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 		defer cancel()
 		if d, err := core.Limits.Allow(ctx, app.LimitLogin, "ada"); d.Allowed || !errors.Is(err, ports.ErrUnavailable) {
 			t.Errorf("%s, a login: %+v, error %v", what, d, err)

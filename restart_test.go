@@ -12,6 +12,7 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestWhatRedisLostAuthorisesNothing has Redis lose what it acknowledged, and write something else under the same seq: what a process had
@@ -83,7 +84,7 @@ func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 	if err := bobSends("on the second"); err != nil {
 		t.Fatal(err)
 	}
-	if n := second.Client(t).Wait(ctx, 1, 10*time.Second).Val(); n != 1 {
+	if n := second.Client(t).Wait(ctx, 1, wait.Limit).Val(); n != 1 {
 		t.Fatal("the first has not caught up")
 	}
 

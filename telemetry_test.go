@@ -27,6 +27,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // observed is a core on Redis whose spans and measurements stay in the test.
@@ -57,7 +58,7 @@ func (o *observed) named(t *testing.T, name string, n int) tracetest.SpanStubs {
 	t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(10 * time.Second); ; {
+	for deadline := time.After(wait.Limit); ; {
 		spans := slices.DeleteFunc(slices.Clone(o.spans.GetSpans()), func(s tracetest.SpanStub) bool { return s.Name != name })
 		if len(spans) >= n {
 			return spans

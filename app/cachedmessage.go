@@ -125,6 +125,15 @@ func (m *moves) of(key messageKey) domain.Seq {
 	return m.latest[key]
 }
 
+// clear is for when the seqs may mean something else.
+func (m *moves) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.latest)
+	clear(m.order[:])
+	m.next = 0
+}
+
 func (m *moves) note(e domain.Durable, seq domain.Seq) {
 	var key messageKey
 	switch e := e.(type) {

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"sync"
 
@@ -33,15 +35,20 @@ func NewCaches(store ports.CacheStore, clock ports.Clock, kinds CacheKinds, quer
 	}
 	user := func(id domain.UserID) string { return string(id) }
 	c := &Caches{queries: queries}
+	origin := queries.origin()
+	contactsOrigin := origin
+	if queries.views.Contacts != nil { // they are not made from the log
+		contactsOrigin = nil
+	}
 	var errs [3]error
 	c.messages, errs[0] = cache.New(store, clock, kinds.Message, cache.Source[messageKey, cachedMessage]{
-		Load: queries.cacheable, Key: func(id messageKey) string { return string(id.id) },
+		Load: queries.cacheable, Key: func(id messageKey) string { return string(id.id) }, Origin: origin,
 		Belongs: func(id messageKey, m cachedMessage) bool {
 			return m.ChatID == id.chat && m.MessageID == id.id && m.Version > 0
 		},
 	})
 	c.lists, errs[1] = cache.New(store, clock, kinds.ChatList, cache.Source[domain.UserID, []cachedChat]{
-		Load: queries.listed, Key: user,
+		Load: queries.listed, Key: user, Origin: origin,
 		Belongs: func(_ domain.UserID, list []cachedChat) bool {
 			for _, chat := range list {
 				if _, known := roleOf(chat.Role); chat.ChatID == "" || !known {
@@ -59,9 +66,19 @@ func NewCaches(store ports.CacheStore, clock ports.Clock, kinds CacheKinds, quer
 			}
 			return found, err
 		},
-		Key: user,
+		Key: user, Origin: contactsOrigin,
 	})
 	return c, errors.Join(errs[:]...)
+}
+
+// origin names what is made from the log: the log's history or, where the log tells of none, the log.
+func (q *Queries) origin() func(context.Context) string {
+	if log, ok := q.log.(ports.Histories); ok {
+		return log.History
+	}
+	id := sha256.Sum256([]byte(q.views.Log)) // which may be any text
+	name := hex.EncodeToString(id[:16])
+	return func(context.Context) string { return name }
 }
 
 // Answer has the queries answer from the caches: for when what makes them stale is handled ([StaleCaches]).
@@ -128,7 +145,7 @@ func (s *StaleCaches) chatChanged(ctx context.Context, d ports.Delivery, e domai
 		return s.caches.lists.Invalidate(ctx, e.User)
 	case domain.Renamed, domain.Archived, domain.Unarchived:
 		members, err := s.caches.queries.Members(ctx, e.Chat)
-		if err != nil {
+		if err != nil && !errors.Is(err, domain.ErrChatNotFound) { // a chat that is lost is in no list
 			return err
 		}
 		return s.caches.lists.Invalidate(ctx, usersOf(members)...)
@@ -140,7 +157,7 @@ func (s *StaleCaches) chatChanged(ctx context.Context, d ports.Delivery, e domai
 // subscriber was first.
 func (s *StaleCaches) membershipChanged(ctx context.Context, d ports.Delivery, e domain.ChatUpdate) error {
 	if s.chats != nil {
-		if err := s.chats.Handle(ctx, d); err != nil {
+		if err := s.chats.apply(ctx, d); err != nil {
 			return err
 		}
 	}
@@ -155,6 +172,7 @@ func (s *StaleCaches) membershipChanged(ctx context.Context, d ports.Delivery, e
 	users := []domain.UserID{user}
 	members, err := s.caches.queries.membersUpTo(ctx, e.Chat, MaxKeptUnread)
 	switch {
+	case errors.Is(err, domain.ErrChatNotFound): // nor is a chat that is lost
 	case errors.Is(err, errTooMany): // they are nobody's contacts by this chat, or will not be when their lists have had their time
 	case err != nil:
 		return err

@@ -27,7 +27,10 @@ func NewEntities(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes)
 }
 
 // Forget drops all that is cached: for when the log may have lost what it acknowledged, and versions may come to mean something else.
-func (e *Entities) Forget() { e.cache.clear() }
+func (e *Entities) Forget() {
+	e.cache.clear()
+	e.moves.clear()
+}
 
 // Epoch counts the calls of Forget.
 func (e *Entities) Epoch() uint64 { return e.cache.now() }

@@ -112,7 +112,7 @@ func newProjected(t *rapid.T) *projected {
 	p.chats = app.NewChats(p.log, app.NewEntities(p.log, p.log, 1<<20), silent{}, p.log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
 	p.views = []*faulty{
 		{UserView: memory.NewUserView(), p: p, check: func(c *foldcheck.Chat, e ports.UserEntry) bool {
-			return e.Gone != c.Member(e.User) && (e.Gone || e.Number == uint64(e.Version))
+			return e.Gone != c.Member(e.User) && (e.Gone || e.Number == uint64(c.Joined(e.User)))
 		}},
 		{UserView: memory.NewUserView(), p: p, check: func(c *foldcheck.Chat, e ports.UserEntry) bool {
 			return e.Gone != (c.Member(e.User) && c.Kept(p.most)) && (e.Gone || e.Number == uint64(c.Unread(e.User)))

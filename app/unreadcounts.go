@@ -25,12 +25,16 @@ func NewUnreadCounts(queries *Queries) *UnreadCounts {
 	return &UnreadCounts{queries: queries, tallies: newTallies(members), most: MaxKeptUnread}
 }
 
-// Handle counts an event. One that is in no log counts nothing.
+// Handle counts an event. One that is in no log counts nothing. At the first event of a chat, with which a rebuild begins, Handle writes all counts
+// of the chat as the log says, whatever is written already.
 func (u *UnreadCounts) Handle(ctx context.Context, d ports.Delivery) error {
 	if d.ID.Seq == 0 {
 		return nil
 	}
 	t, written := u.tallies.take(d.ID.Chat, u.queries.entities.Epoch())
+	if d.ID.Seq == 1 {
+		return u.rebuild(ctx, d)
+	}
 	if !counted(d.Event) {
 		if t != nil && t.seq+1 == d.ID.Seq {
 			t.seq++
@@ -43,10 +47,23 @@ func (u *UnreadCounts) Handle(ctx context.Context, d ports.Delivery) error {
 	}
 	t, err := u.upTo(ctx, t, d)
 	if err == nil && t != nil {
-		err = u.write(ctx, d.ID.Log, t)
+		err = u.write(ctx, d.ID.Log, t, 0)
 	}
 	if err != nil {
 		return err // the tally is not kept: what it had to write is found again from the log
+	}
+	u.tallies.put(t)
+	return nil
+}
+
+// rebuild loads the tally of a chat anew and writes all of it.
+func (u *UnreadCounts) rebuild(ctx context.Context, d ports.Delivery) error {
+	t, err := u.upTo(ctx, nil, d)
+	if err == nil && t != nil {
+		err = u.write(ctx, d.ID.Log, t, d.Epoch)
+	}
+	if err != nil {
+		return err
 	}
 	u.tallies.put(t)
 	return nil
@@ -146,11 +163,14 @@ func (u *UnreadCounts) apply(ctx context.Context, t *tally, seq domain.Seq, e do
 	return nil
 }
 
-// write puts down what has changed.
-func (u *UnreadCounts) write(ctx context.Context, log string, t *tally) error {
+// write puts down what has changed, in a rebuild under its lease epoch.
+func (u *UnreadCounts) write(ctx context.Context, log string, t *tally, rebuild uint64) error {
 	entries := t.changes()
 	if len(entries) == 0 {
 		return nil
+	}
+	for i := range entries {
+		entries[i].Rebuild = rebuild
 	}
 	if err := u.queries.views.Unread.Put(ctx, log, t.chat, entries...); err != nil {
 		return err

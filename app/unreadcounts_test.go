@@ -437,7 +437,7 @@ func TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain(t *testing.T) {
 	if n := c.counts.Tallied(); n != 0 {
 		t.Fatalf("%d tallies are kept", n)
 	}
-	c.log.calls = 0
+	c.log.calls, c.fed = 0, 1
 	c.feed(0)
 	if c.log.calls != 0 {
 		t.Errorf("%d calls of the log for what was counted before", c.log.calls)
@@ -523,8 +523,11 @@ func TestFailuresAreReturned(t *testing.T) {
 	c.kept("bob", 2)
 	users := app.NewUserChats(app.NewQueries(c.log, c.entities, app.Views{Log: "log", Chats: c.view, Unread: c.view}))
 	c.view.failing = oops
-	if err := users.Handle(t.Context(), ports.Delivery{ID: ports.DeliveryID{Seq: 1}, Event: domain.ChatUpdate{Change: domain.Created}}); !errors.Is(err, oops) {
+	if err := users.Handle(t.Context(), ports.Delivery{ID: ports.DeliveryID{Seq: 2}, Event: domain.ChatUpdate{Change: domain.MemberAdded}}); !errors.Is(err, oops) {
 		t.Errorf("the view of chats fails: %v", err)
+	}
+	if err := users.Handle(t.Context(), ports.Delivery{ID: ports.DeliveryID{Chat: "c", Seq: 1}, Event: domain.ChatUpdate{Change: domain.Created}}); !errors.Is(err, oops) {
+		t.Errorf("the view of chats fails in a rebuild: %v", err)
 	}
 }
 

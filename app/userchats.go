@@ -24,13 +24,61 @@ type Views struct {
 var ErrNoViews = errors.New("no such view is kept")
 
 // UserChats keeps which chats each user is in, for [Queries.ChatsOf]. Handling an event again, or late, changes nothing.
-type UserChats struct{ views Views }
+type UserChats struct {
+	queries *Queries
+	views   Views
+}
 
 // NewUserChats keeps them in the views of the queries.
-func NewUserChats(queries *Queries) *UserChats { return &UserChats{views: queries.views} }
+func NewUserChats(queries *Queries) *UserChats {
+	return &UserChats{queries: queries, views: queries.views}
+}
 
-// Handle takes a change of membership. An event that is in no log changes none.
+// Handle takes a change of membership. An event that is in no log changes none. At the first event of a chat, with which a rebuild begins, Handle
+// puts what the log says of everyone who is or was a member, whatever is kept of them.
 func (u *UserChats) Handle(ctx context.Context, d ports.Delivery) error {
+	if d.ID.Seq == 1 {
+		return u.rebuild(ctx, d)
+	}
+	return u.apply(ctx, d)
+}
+
+// rebuild puts the memberships of a chat as of its head. The events up to there then change nothing, so that no membership goes back in time while
+// they are delivered again. A chat that the log does not have is left alone.
+func (u *UserChats) rebuild(ctx context.Context, d ports.Delivery) error {
+	var slots []slot
+	put := func() error {
+		u.queries.entities.cached(d.ID.Chat, slots)
+		head, err := u.queries.entities.load(ctx, d.ID.Chat, slots)
+		if err != nil || head == 0 {
+			return err
+		}
+		entries := make([]ports.UserEntry, len(slots))
+		for i, s := range slots {
+			entries[i] = ports.UserEntry{User: domain.UserID(s.entity.ID), Version: head, Gone: true, Rebuild: d.Epoch}
+			if m, _ := s.state.(*domain.Member); m.Current() {
+				entries[i].Number, entries[i].Gone = uint64(m.Since), false
+			}
+		}
+		slots = slots[:0]
+		return u.views.Chats.Put(ctx, d.ID.Log, d.ID.Chat, entries...)
+	}
+	for user, err := range u.queries.log.Members(ctx, d.ID.Chat) {
+		if err != nil {
+			return err
+		}
+		if slots = append(slots, slot{entity: domain.MemberEntity(user)}); len(slots) < together {
+			continue
+		}
+		if err := put(); err != nil {
+			return err
+		}
+	}
+	return put()
+}
+
+// apply takes a change of membership as of its event.
+func (u *UserChats) apply(ctx context.Context, d ports.Delivery) error {
 	e, ok := d.Event.(domain.ChatUpdate)
 	if !ok || d.ID.Seq == 0 {
 		return nil

@@ -67,7 +67,7 @@ func (c *Core) Start() {
 // A core that does not settle within ten seconds fails the test.
 func (c *Core) Settle() {
 	c.t.Helper()
-	const patience = 10 * time.Second
+	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := c.Core.Settle(ctx); err != nil {

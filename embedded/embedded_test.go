@@ -9,6 +9,7 @@ import (
 
 	"chatcore/embedded"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -25,7 +26,7 @@ func TestKeysExpireByThemselves(t *testing.T) {
 	}
 	client := goredis.NewClient(options)
 	defer func() { _ = client.Close() }()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	if err := client.Set(ctx, "mark", "true", 100*time.Millisecond).Err(); err != nil {
 		t.Fatal(err)

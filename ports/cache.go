@@ -29,12 +29,17 @@ type CacheKey struct {
 	Prefix string
 	ID     string
 	Object bool // its values are JSON objects: the same in every use of the prefix
+	// Origin names what values are made from, letters and digits only; "" for nothing that is told apart. It is no part of the name: Get gives a value
+	// of any origin. Versions are compared within an origin only. A value of another origin counts as one of no version, and a version that was
+	// invalidated in another origin refuses nothing.
+	Origin string
 }
 
 // CacheMeta is what is known of a value beside it.
 type CacheMeta struct {
 	Schema  uint32
 	Version uint64    // 0: none; at most [MaxCacheVersion]
+	Origin  string    // of the key that it was put under
 	Fresh   time.Time // until when it is, in milliseconds
 }
 

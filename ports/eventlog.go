@@ -81,6 +81,16 @@ type Found struct {
 	Epoch uint64   // as of an [Append]
 }
 
+// Histories is an event log that may lose what it had acknowledged and go on, as a server does that comes back without its last writes. A log that
+// never does, or ends then, need not be one.
+type Histories interface {
+	// History returns a name, of letters and digits, for the log and the present history of its data: another name after every moment at which the log
+	// may have lost something, by when seqs may mean something else. What was made from the log under another name must not be given. History may ask
+	// the log, and returns the name that was known last where the log does not answer. A new name is known a second after the log answers again, at the
+	// latest.
+	History(ctx context.Context) string
+}
+
 // Snapshots keep what entities had folded into, so that a load need not walk all of their events. They can be lost at any time.
 type Snapshots interface {
 	// Keep remembers the state of an entity at a version, unless a later one is known. Loads begin with it from then on.

@@ -12,7 +12,7 @@ import (
 //
 // Numbers belong to an event log. When a user's are put for another log, those of the log before are forgotten, versions and all.
 type UserView interface {
-	// Put takes each entry unless one of at least its version was taken of that user and chat. Each is taken in one step, all of them in
+	// Put takes each entry unless one of at least its version was taken of that user and chat; see [UserEntry] for those of a rebuild. Each is taken in one step, all of them in
 	// none: after an error some may have been taken, and the same call can be made again. There need be no entry.
 	Put(ctx context.Context, log string, chat domain.ChatID, entries ...UserEntry) error
 	// Of gives a user's numbers by chat, as of one moment.
@@ -25,4 +25,8 @@ type UserEntry struct {
 	Version domain.Seq // as of which it is so
 	Number  uint64
 	Gone    bool // there is no number, instead
+	// Rebuild is the lease epoch of a rebuild, or 0. An entry of a rebuild replaces every entry that no rebuild, or one with a lower epoch, has put,
+	// whatever their versions: a version is worth nothing where the number was deleted, or where the log has lost the event. Among entries of the same
+	// epoch, and for an entry without one, versions decide.
+	Rebuild uint64
 }

@@ -1,13 +1,14 @@
 #!/bin/sh
-# ensure.sh redis | node sees to it that there is a program which tests run: the private redis-servers that they start, or the other side of the
-# interop tests. It installs one where it may (root, or sudo without a password), and otherwise says the one command that does.
+# ensure.sh redis | node | compiler sees to it that there is a program which tests need: the private redis-servers that they start, the other side of
+# the interop tests, or the C compiler of the race detector. It installs one where it may (root, or sudo without a password), and otherwise says the one command that does.
 set -eu
 
 case "$1" in
 redis) programs="redis-server" deb="redis-server" rpm="redis" apk="redis" brew="redis" ;;
 node) programs="node npm" deb="nodejs npm" rpm="nodejs npm" apk="nodejs npm" brew="node" ;;
+compiler) programs="gcc" deb="gcc libc6-dev" rpm="gcc" apk="gcc musl-dev" brew="gcc" ;;
 *)
-	echo "usage: ensure.sh redis | node" >&2
+	echo "usage: ensure.sh redis | node | compiler" >&2
 	exit 2
 	;;
 esac

@@ -21,6 +21,7 @@ import (
 	"chatcore/embedded"
 	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -286,7 +287,7 @@ func (s site) awaitChat(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = core.Close() }()
-	tick, deadline := time.NewTicker(time.Millisecond), time.After(30*time.Second)
+	tick, deadline := time.NewTicker(time.Millisecond), time.After(wait.Limit)
 	defer tick.Stop()
 	for {
 		chats, err := core.Queries.Chats(t.Context())

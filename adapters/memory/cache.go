@@ -31,6 +31,7 @@ type cached struct {
 	seen       string // mark of what was there when the lease was taken
 	leased     time.Time
 	floor      uint64 // the version that was invalidated
+	origin     string // in which that was
 	remembered time.Time
 }
 
@@ -42,6 +43,7 @@ func NewCache(clock ports.Clock) *Cache {
 // at is what is kept under a key now.
 func (c *Cache) at(key ports.CacheKey) *cached {
 	now := c.clock.Now()
+	key.Origin = ""
 	k := c.kept[key]
 	if k == nil {
 		if len(c.kept) >= c.most {
@@ -67,8 +69,19 @@ func (k *cached) expire(now time.Time) {
 		k.token, k.seen, k.leased = "", "", time.Time{}
 	}
 	if !now.Before(k.remembered) {
-		k.floor, k.remembered = 0, time.Time{}
+		k.floor, k.origin, k.remembered = 0, "", time.Time{}
 	}
+}
+
+// versions are those of what is kept and of what was invalidated, as far as they are of the origin.
+func (k *cached) versions(origin string) (kept, floor uint64) {
+	if k.entry.Meta.Origin == origin {
+		kept = k.entry.Meta.Version
+	}
+	if k.origin == origin {
+		floor = k.floor
+	}
+	return kept, floor
 }
 
 // Get implements [ports.CacheStore].
@@ -121,14 +134,15 @@ func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite)
 	if key.Object && len(w.Value) > 0 && w.Value[0] != '{' && !null {
 		return ports.CacheEntry{}, false, &domain.InvalidError{Field: "value", Problem: "is no JSON object", Allowed: "an object, or null"}
 	}
+	w.Meta.Origin = key.Origin
 	if null {
 		w.Meta = ports.CacheMeta{}
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	k := c.at(key)
-	before := k.entry.Meta.Version
-	refused := w.Meta.Version < k.floor || w.Meta.Version < before
+	before, floor := k.versions(key.Origin)
+	refused := w.Meta.Version < floor || w.Meta.Version < before
 	if w.Token != "" {
 		mine := k.token == w.Token
 		untouched := mine && k.seen == k.entry.Mark
@@ -136,7 +150,7 @@ func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite)
 			k.token, k.seen, k.leased = "", "", time.Time{}
 		}
 		later := before > 0 && before < w.Meta.Version
-		refused = w.Release || !untouched && !later || w.Meta.Version < k.floor
+		refused = w.Release || !untouched && !later || w.Meta.Version < floor
 	}
 	if refused {
 		return k.given(), false, nil
@@ -164,10 +178,11 @@ func (c *Cache) Invalidate(ctx context.Context, version uint64, remember time.Du
 		if version == 0 {
 			k.token, k.seen, k.leased = "", "", time.Time{}
 		} else {
-			if version >= k.floor {
-				k.floor, k.remembered = version, c.clock.Now().Add(max(remember, time.Millisecond))
+			kept, floor := k.versions(key.Origin)
+			if version >= floor {
+				k.floor, k.origin, k.remembered = version, key.Origin, c.clock.Now().Add(max(remember, time.Millisecond))
 			}
-			if k.entry.Meta.Version >= version {
+			if kept >= version {
 				continue
 			}
 		}

@@ -6,17 +6,17 @@ import (
 	"fmt"
 	"sync"
 	"testing"
-	"time"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/tests/wait"
 )
 
 // TestFeedFollowsTheLog has followers of different appetites wait for what writers append.
 func TestFeedFollowsTheLog(t *testing.T) {
 	log := New(wireformat.New(), newClock(), nil)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	const writers, each = 4, 50
 	seen := make([][]ports.Record, 3)
@@ -65,7 +65,7 @@ func TestFeedFollowsTheLog(t *testing.T) {
 
 func TestFeedWaits(t *testing.T) {
 	log := New(wireformat.New(), newClock(), nil)
-	bounded, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	bounded, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	ctx, stop := context.WithCancel(bounded)
 	ended := make(chan error)

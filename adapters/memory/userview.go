@@ -37,7 +37,11 @@ func (v *UserView) Put(ctx context.Context, log string, chat domain.ChatID, entr
 			numbers = userNumbers{log: log, chats: make(map[domain.ChatID]ports.UserEntry)}
 			v.users[e.User] = numbers
 		}
-		if e.Version > numbers.chats[chat].Version {
+		known := numbers.chats[chat]
+		if e.Rebuild == 0 {
+			e.Rebuild = known.Rebuild
+		}
+		if e.Rebuild > known.Rebuild || e.Rebuild == known.Rebuild && e.Version > known.Version {
 			numbers.chats[chat] = e
 		}
 	}

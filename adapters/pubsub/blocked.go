@@ -49,8 +49,8 @@ type blockage struct {
 	reported bool // it is counted, and is in Redis or will be with the next commit
 }
 
-// hold keeps the head of a line for another start that does not count as an attempt.
-func (t *term) hold(l *line, reason BlockReason, cause error) {
+// wait keeps the head of a line for another start that does not count as an attempt.
+func (t *term) wait(l *line, reason BlockReason, cause error) {
 	p := l.head
 	p.again = true
 	l.waiting, l.arranged = true, false

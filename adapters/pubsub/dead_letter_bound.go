@@ -11,8 +11,8 @@ func (t *term) deadLettersFull() bool {
 	return n >= t.sub.config.DeadLetterBound
 }
 
-// keepTrying has the head of a line tried again, because it cannot become a dead letter. Its chat waits meanwhile: an event is neither lost nor passed.
-func (t *term) keepTrying(l *line, cause error) {
+// hold has the head of a line tried again, because it cannot become a dead letter. Its chat waits meanwhile: an event is neither lost nor passed.
+func (t *term) hold(l *line, cause error) {
 	p, s := l.head, t.sub
 	p.starts = max(s.config.Retry.Attempts-1, 0)
 	l.waiting, l.arranged = true, false

@@ -114,3 +114,16 @@ func (g *Groups) unfinished(ctx context.Context, l Lane, k groupKeys, chats []st
 	}
 	return events, nil
 }
+
+// blocked returns how many chats of a lane are blocked, as [blockedChats] does, of the first leftMost failing ones.
+func (g *Groups) blocked(ctx context.Context, k groupKeys) (n int, longest []BlockedChat, err error) {
+	failing := make(map[string]failure)
+	err = scanHash(ctx, g.client, k.failing, func(fields []string) bool {
+		for i := 0; i+1 < len(fields); i += 2 {
+			failing[fields[i]] = parseFailure(fields[i+1])
+		}
+		return len(failing) < leftMost
+	})
+	n, longest = blockedChats(failing)
+	return n, longest, err
+}

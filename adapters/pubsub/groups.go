@@ -124,11 +124,11 @@ func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
 func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
 	k := l.group(group)
 	var fields *goredis.MapStringStringCmd
-	var letters *goredis.IntCmd
+	var failing, letters *goredis.IntCmd
 	var now *goredis.TimeCmd
 	var stream *goredis.Cmd
 	_, err := g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, letters = p.HGetAll(ctx, k.group), p.XLen(ctx, k.dead)
+		fields, failing, letters = p.HGetAll(ctx, k.group), p.HLen(ctx, k.failing), p.XLen(ctx, k.dead)
 		stream = p.Do(ctx, "xinfo", "stream", l.Stream)
 		now = p.Time(ctx)
 		return nil
@@ -143,14 +143,11 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	}
 	s := LaneState{
 		Stream: l.Stream, Partition: l.Partition, Epoch: number("epoch"), Position: values["position"],
-		Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
+		Failing: int(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
 	}
 	s.LettersFull = number("bound") > 0 && uint64(letters.Val()) >= number("bound") //nolint:gosec // a count
 	if until := time.UnixMilli(int64(number("until"))); until.After(now.Val()) {    //nolint:gosec // a time
 		s.Owner, s.Until = values["owner"], until.UTC()
-	}
-	if err := g.readFailing(ctx, k, &s); err != nil {
-		return s, err
 	}
 	if s.CatchesUp {
 		walked, chats, _ := strings.Cut(values["walk"], ":")
@@ -173,23 +170,13 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 			s.Age = max(now.Val().Sub(s.Oldest), 0)
 		}
 	}
+	if s.Failing > 0 {
+		if s.Blocked, s.Longest, err = g.blocked(ctx, k); err != nil {
+			return s, err
+		}
+	}
 	err = g.countLeft(ctx, l, group, &s)
 	return s, err
-}
-
-// readFailing fills in how many chats fail and which of them are blocked for the longest. It reads the hash in pages.
-func (g *Groups) readFailing(ctx context.Context, k groupKeys, s *LaneState) error {
-	fields, err := hashMap(ctx, g.client, k.failing)
-	if err != nil {
-		return err
-	}
-	failures := make(map[string]failure, len(fields))
-	for chat, value := range fields {
-		failures[chat] = parseFailure(value)
-	}
-	s.Failing = len(failures)
-	s.Blocked, s.Longest = blockedChats(failures)
-	return nil
 }
 
 // lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is

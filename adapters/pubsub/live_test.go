@@ -18,6 +18,7 @@ import (
 
 	"chatcore/adapters/pubsub"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -27,7 +28,7 @@ func TestMain(m *testing.M) {
 	redistest.Main(m, goleak.IgnoreTopFunction("github.com/ThreeDotsLabs/watermill/pubsub/tests.TestReconnect.func2")) // waits for a channel that is never closed
 }
 
-const patience = 30 * time.Second
+const patience = wait.Limit
 
 func receive[T any](t *testing.T, from <-chan T) T {
 	t.Helper()

@@ -37,12 +37,12 @@ func (t *term) finish(l *line) {
 func (t *term) fail(l *line, cause error) {
 	switch {
 	case isNewer(cause):
-		t.hold(l, BlockedNewer, cause)
+		t.wait(l, BlockedNewer, cause)
 		t.sub.offer(t, l, cause)
 		return
 	case IsTransient(cause):
 		t.sub.counters.Transient.Add(1)
-		t.hold(l, BlockedTransient, cause)
+		t.wait(l, BlockedTransient, cause)
 		return
 	}
 	p := l.head
@@ -65,11 +65,11 @@ func (t *term) fail(l *line, cause error) {
 // setAside makes a dead letter of the head of a line, in the step in which it is finished or its chat parked.
 func (t *term) setAside(l *line, cause error) {
 	p, s := l.head, t.sub
+	t.unblock(l)
 	if p.letter == "" && t.deadLettersFull() {
-		t.keepTrying(l, cause)
+		t.hold(l, cause)
 		return
 	}
-	t.unblock(l)
 	d := letter{
 		Reason: cause.Error(), Attempts: p.starts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
 	}

@@ -14,7 +14,6 @@ import (
 	"pgregory.net/rapid"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -205,7 +204,7 @@ func TestAttempts_Model(t *testing.T) {
 			case failsTransiently:
 				return ports.ErrUnavailable
 			case failsOnNewer:
-				return fmt.Errorf("loading: %w", &ports.CorruptError{Cause: &wireformat.Error{Reason: wireformat.ErrUnknownType}})
+				return fmt.Errorf("loading: %w", &ports.NewerVersionError{Type: "message:later", Version: 1})
 			case isPermanent:
 				return pubsub.Permanent(ports.ErrUnavailable)
 			case fails:

@@ -86,7 +86,11 @@ func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite)
 	if err := ctx.Err(); err != nil {
 		return ports.CacheEntry{}, false, err
 	}
+	if err := checkOrigin(key); err != nil {
+		return ports.CacheEntry{}, false, err
+	}
 	value, beside, version := w.Value, "", w.Meta.Version
+	w.Meta.Origin = key.Origin
 	switch null := string(value) == "null"; {
 	case null:
 		version = 0
@@ -101,7 +105,7 @@ func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite)
 	if w.Release {
 		release = 1
 	}
-	reply, err := c.put.Run(ctx, c.client, c.keys.cached(key), w.Token, release, version, millis(w.TTL), value, beside).Slice()
+	reply, err := c.put.Run(ctx, c.client, c.keys.cached(key), w.Token, release, version, millis(w.TTL), value, beside, key.Origin).Slice()
 	if err != nil {
 		return ports.CacheEntry{}, false, c.failed(ctx, key, err)
 	}
@@ -115,6 +119,11 @@ func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite)
 func (c *Cache) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
 	if err := ctx.Err(); err != nil || len(keys) == 0 {
 		return err
+	}
+	for _, key := range keys {
+		if err := checkOrigin(key); err != nil {
+			return err
+		}
 	}
 	again, err := c.invalidateBy(ctx, c.invalidate.EvalSha, version, remember, keys)
 	if len(again) > 0 && err == nil {
@@ -130,7 +139,7 @@ func (c *Cache) invalidateBy(
 	replies := make([]*goredis.Cmd, len(keys))
 	_, _ = c.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
 		for i, key := range keys {
-			replies[i] = run(ctx, p, c.keys.cached(key), version, millis(remember))
+			replies[i] = run(ctx, p, c.keys.cached(key), version, millis(remember), key.Origin)
 		}
 		return nil
 	})
@@ -144,6 +153,13 @@ func (c *Cache) invalidateBy(
 		}
 	}
 	return unknown, nil
+}
+
+func checkOrigin(key ports.CacheKey) error {
+	if !plainOrigin(key.Origin) {
+		return &domain.InvalidError{Field: "origin", Problem: "is " + strconv.Quote(key.Origin), Allowed: "letters and digits"}
+	}
+	return nil
 }
 
 func (c *Cache) failed(ctx context.Context, key ports.CacheKey, err error) error {

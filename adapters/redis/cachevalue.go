@@ -13,9 +13,9 @@ import (
 
 // What is known of a cached object is its first member, where a script finds it without reading JSON:
 //
-//	{"_cc":{"s":1,"v":12,"f":1735689600000},…}
+//	{"_cc":{"s":1,"v":12,"f":1735689600000,"o":"8c5a…"},…}
 //
-// with schema, version (0: none) and until when it is fresh, in milliseconds since 1970. Of any other value it lies beside it, with the digest
+// with schema, version (0: none), until when it is fresh, in milliseconds since 1970, and origin, if it has one. Of any other value it lies beside it, with the digest
 // of the value that it is about: another program that writes the value does not know of it.
 
 const memberStart = `{"_cc":{"s":`
@@ -26,6 +26,9 @@ func appendMember(b, object []byte, m ports.CacheMeta) []byte {
 	b = strconv.AppendUint(b, uint64(m.Schema), 10)
 	b = strconv.AppendUint(append(b, `,"v":`...), m.Version, 10)
 	b = strconv.AppendInt(append(b, `,"f":`...), m.Fresh.UnixMilli(), 10)
+	if m.Origin != "" {
+		b = append(append(append(b, `,"o":"`...), m.Origin...), '"')
+	}
 	b = append(b, '}')
 	if rest := bytes.TrimLeft(object[1:], " \t\r\n"); len(rest) > 0 && rest[0] != '}' {
 		b = append(b, ',')
@@ -45,8 +48,10 @@ func splitMember(stored string) (object []byte, m ports.CacheMeta, ok bool) {
 	if !ok1 || !ok2 || !ok3 || rest == "" || rest[0] != ',' && rest[0] != '}' {
 		return nil, m, false
 	}
-	if m, ok = metaOf(schema, version, fresh); !ok {
-		return nil, m, false
+	fresh, origin, tagged := strings.Cut(fresh, `,"o":"`)
+	origin, ended := strings.CutSuffix(origin, `"`)
+	if m, ok = metaOf(schema, version, fresh, origin); !ok || tagged != ended || tagged && origin == "" {
+		return nil, ports.CacheMeta{}, false
 	}
 	object = make([]byte, 0, len(rest)+1)
 	object = append(object, '{')
@@ -58,26 +63,38 @@ func splitMember(stored string) (object []byte, m ports.CacheMeta, ok bool) {
 
 // besideOf is what is known of a value that is no object.
 func besideOf(value []byte, m ports.CacheMeta) string {
-	return strconv.FormatUint(uint64(m.Schema), 10) + " " + strconv.FormatUint(m.Version, 10) + " " + strconv.FormatInt(m.Fresh.UnixMilli(), 10) +
+	beside := strconv.FormatUint(uint64(m.Schema), 10) + " " + strconv.FormatUint(m.Version, 10) + " " + strconv.FormatInt(m.Fresh.UnixMilli(), 10) +
 		" " + digest(string(value))
+	if m.Origin != "" {
+		beside += " " + m.Origin
+	}
+	return beside
 }
 
 func parseBeside(value, beside string) (m ports.CacheMeta, ok bool) {
 	words := strings.Split(beside, " ")
-	if len(words) != 4 || words[3] != digest(value) {
+	if len(words) == 4 {
+		words = append(words, "")
+	}
+	if len(words) != 5 || words[3] != digest(value) {
 		return m, false
 	}
-	return metaOf(words[0], words[1], words[2])
+	return metaOf(words[0], words[1], words[2], words[4])
 }
 
-func metaOf(schema, version, fresh string) (m ports.CacheMeta, ok bool) {
+func metaOf(schema, version, fresh, origin string) (m ports.CacheMeta, ok bool) {
 	s, err1 := strconv.ParseUint(schema, 10, 32)
 	v, err2 := strconv.ParseUint(version, 10, 53)
 	f, err3 := strconv.ParseInt(fresh, 10, 64)
-	if err1 != nil || err2 != nil || err3 != nil {
+	if err1 != nil || err2 != nil || err3 != nil || !plainOrigin(origin) {
 		return m, false
 	}
-	return ports.CacheMeta{Schema: uint32(s), Version: v, Fresh: time.UnixMilli(f)}, true
+	return ports.CacheMeta{Schema: uint32(s), Version: v, Origin: origin, Fresh: time.UnixMilli(f)}, true
+}
+
+// plainOrigin reports whether an origin has nothing in it that JSON or a script would read otherwise.
+func plainOrigin(origin string) bool {
+	return !strings.ContainsFunc(origin, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') })
 }
 
 // entryOf reads what is stored. A value's mark is all that is stored of it.

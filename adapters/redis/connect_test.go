@@ -16,6 +16,7 @@ import (
 
 	"chatcore/adapters/redis"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // diary keeps what is logged.
@@ -73,7 +74,7 @@ func (d *diary) messages() []string {
 
 func (d *diary) until(t *testing.T, message string, times int) {
 	t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(wait.Limit)
 	for {
 		n := 0
 		for _, m := range d.messages() {
@@ -135,7 +136,7 @@ func TestWhatHappensToAConnectionIsLoggedInOrder(t *testing.T) {
 func TestClosingEndsTheWaitForRedis(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Shared(t))
 	log := newDiary()
-	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: 300 * time.Millisecond, Logger: slog.New(log)})
+	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: time.Second, Logger: slog.New(log)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -220,7 +221,7 @@ func TestALostServerIsNotStormed(t *testing.T) {
 	proxy.Accept.Store(nil)
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(wait.Limit); ; {
 		if err = client.Set(t.Context(), "k", "v", 0).Err(); err == nil {
 			break
 		}
@@ -286,7 +287,7 @@ func TestAFailoverOfSentinelsIsFollowed(t *testing.T) {
 	sentinels.Master.Kill()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(wait.Limit)
 	for err = errors.New("not tried"); err != nil; err = client.Set(t.Context(), "l", "after", 0).Err() {
 		select {
 		case <-tick.C:

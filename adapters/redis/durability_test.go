@@ -10,6 +10,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestAnAppendWaitsForReplicas(t *testing.T) {
@@ -21,7 +22,7 @@ func TestAnAppendWaitsForReplicas(t *testing.T) {
 		t.Helper()
 		tick := time.NewTicker(5 * time.Millisecond)
 		defer tick.Stop()
-		for deadline := time.After(20 * time.Second); !strings.Contains(client.Info(t.Context(), "replication").Val(), "state=online"); {
+		for deadline := time.After(wait.Limit); !strings.Contains(client.Info(t.Context(), "replication").Val(), "state=online"); {
 			select {
 			case <-tick.C:
 			case <-deadline:
@@ -41,7 +42,7 @@ func TestAnAppendWaitsForReplicas(t *testing.T) {
 		}
 		return log
 	}
-	patient, hasty := confirmed(20*time.Second), confirmed(50*time.Millisecond)
+	patient, hasty := confirmed(wait.Limit), confirmed(50*time.Millisecond)
 	appended(t, patient, created("c"))
 	if n := connect(t, replica.URL()).DBSize(t.Context()).Val(); n == 0 {
 		t.Error("confirmed, and the replica has nothing")

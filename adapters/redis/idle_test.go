@@ -11,7 +11,7 @@ import (
 
 // TestConnectionsThatWereSwallowedAreNotTriedOneByOne guards against a caller that waits out a timeout for each of them.
 func TestConnectionsThatWereSwallowedAreNotTriedOneByOne(t *testing.T) {
-	const timeout = 300 * time.Millisecond
+	const timeout = 1500 * time.Millisecond
 	proxy := redistest.StartProxy(t, redistest.Shared(t))
 	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: timeout})
 	if err != nil {

@@ -38,7 +38,7 @@ import (
 //	cc:sessions:USER             HASH    id of a session that is not closed → what its key ends with, its number, and in milliseconds when it was
 //	                                     opened, when it ends, when it was last used, and its idle time; for as long as one may live
 //	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
-//	                                     there; " " → log id
+//	                                     there, and after a rebuild : the epoch of that; " " → log id
 //
 // What is kept of presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua); on a Cluster, {p}: goes before
 // each USER, where p is the tag of a partition:
@@ -52,8 +52,8 @@ import (
 // What lies beside a cached value:
 //
 //	cc:{KEY}:l  STRING  who loads it: token, and digest of what was there then; Kind.Lease
-//	cc:{KEY}:f  STRING  the version that was invalidated last; Kind.Remember
-//	cc:{KEY}:m  STRING  of a value that is no object: schema, version, until when it is fresh, digest of the value; as long as the value
+//	cc:{KEY}:f  STRING  the version that was invalidated last, and its origin; Kind.Remember
+//	cc:{KEY}:m  STRING  of a value that is no object: schema, version, until when it is fresh, digest of the value, and its origin; as long as the value
 //
 // Of limits:
 //

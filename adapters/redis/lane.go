@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -27,7 +28,8 @@ const (
 type lane struct {
 	log      *Log
 	capacity int
-	history  atomic.Pointer[field] // that the server of this lane was at when it last answered; empty before it did
+	history  atomic.Pointer[field]     // that the server of this lane was at when it last answered; empty before it did
+	seen     atomic.Pointer[time.Time] // when it last answered; nil before it did
 
 	mu     sync.Mutex
 	flying int
@@ -57,8 +59,14 @@ func newLane(l *Log, capacity int) *lane {
 func (l *lane) observe(history string) {
 	l.log.observing.Lock()
 	defer l.log.observing.Unlock()
+	if now := time.Now(); l.seen.Load() == nil || now.Sub(*l.seen.Load()) > historyAge/16 { // often enough, and an allocation now and then
+		l.seen.Store(&now)
+	}
 	known := l.history.Load()
 	if string(known.bytes) == history {
+		if l.log.historyName.lost.CompareAndSwap(true, false) {
+			l.log.nameHistory()
+		}
 		return
 	}
 	if len(known.bytes) > 0 && l.log.forget != nil {
@@ -66,6 +74,8 @@ func (l *lane) observe(history string) {
 		l.log.witnesses.reset() // the new history may not have them
 	}
 	l.history.Store(&field{[]byte(history)})
+	l.log.historyName.lost.Store(false)
+	l.log.nameHistory()
 }
 
 // commit has the request appended and gives its outcome. A request that still waits when ctx ends leaves the queue; one that was sent is

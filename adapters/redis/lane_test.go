@@ -18,6 +18,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // bench is a log behind a proxy that can hold back Redis's answers, with a look at how many appends wait.
@@ -77,7 +78,7 @@ func (b *bench) await(queued, entries int64) {
 	b.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for deadline := time.After(20 * time.Second); ; {
+	for deadline := time.After(wait.Limit); ; {
 		if b.queued() == queued && b.direct.XLen(b.t.Context(), b.stream).Val() == entries {
 			return
 		}

@@ -16,6 +16,7 @@ import (
 	"chatcore/ports"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // forward has time pass for what expires under the keys' prefix, by bringing that forward: each key's end, the ends that lists of typing marks
@@ -261,9 +262,9 @@ func TestLimitsWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	client := connect(t, server.URL())
 	l := redis.NewLimiter(client, plainKeys(t))
-	take := func() (errs []error) {
+	take := func(limited time.Duration) (errs []error) {
 		for _, limit := range []ports.Limit{fiveLogins, fivePaced} {
-			ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+			ctx, cancel := context.WithTimeout(t.Context(), limited)
 			_, err := l.Allow(ctx, limit, 1, "a")
 			cancel()
 			errs = append(errs, err)
@@ -272,7 +273,11 @@ func TestLimitsWithoutRedis(t *testing.T) {
 	}
 	expect := func(what string, want error) {
 		t.Helper()
-		for _, err := range take() {
+		limited := wait.Limit
+		if want != nil { // it may wait for the end
+			limited = 300 * time.Millisecond
+		}
+		for _, err := range take(limited) {
 			if !errors.Is(err, want) {
 				t.Errorf("%s: %v, want %v", what, err, want)
 			}
@@ -285,7 +290,7 @@ func TestLimitsWithoutRedis(t *testing.T) {
 	server.Kill()
 	expect("killed", ports.ErrUnavailable)
 	server.Restart(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	for client.Ping(ctx).Err() != nil && ctx.Err() == nil { //nolint:revive // until it is back
 	}

@@ -87,11 +87,12 @@ type Log struct {
 	epoch               func() uint64 // nil if there are none
 	forget              func()        // nil if nothing is kept
 	observing           sync.Mutex    // of histories
-	ids, streams, marks []any         // keys of each partition; marks are this process's witnesses
-	places              []any         // the numbers from 1 to that of partitions, as text
-	header              []any         // what every append begins with: evalsha, the script's hash
-	bound               any           // what it ends with: entries that a delivery stream keeps
-	lanes               []*lane       // one, or one for each partition of a Cluster
+	historyName         *historyName
+	ids, streams, marks []any   // keys of each partition; marks are this process's witnesses
+	places              []any   // the numbers from 1 to that of partitions, as text
+	header              []any   // what every append begins with: evalsha, the script's hash
+	bound               any     // what it ends with: entries that a delivery stream keeps
+	lanes               []*lane // one, or one for each partition of a Cluster
 	tokens              *tokens
 	ctx                 context.Context // of appends: no caller's, because a batch is many callers'
 	durability          Durability
@@ -111,6 +112,7 @@ var (
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
 	_ ports.Confirmer      = (*Log)(nil)
+	_ ports.Histories      = (*Log)(nil)
 )
 
 // minVersion is where SET with GET, EXPIRE with GT and scripts that replicate their effects are all there.
@@ -130,7 +132,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	l := &Log{
 		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
 		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, monitor: newServerMonitor(client, logger), unwatch: func() {},
-		known: positive(c.KnownLevel, Level), held: make([]atomic.Pointer[field], len(c.Keys.tags)),
+		known: positive(c.KnownLevel, Level), held: make([]atomic.Pointer[field], len(c.Keys.tags)), historyName: newHistoryName(),
 	}
 	l.durability.Timeout = c.Durability.Waits()
 	l.rights = c.Keys.Rights().Database(database(client))
@@ -174,6 +176,9 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		return nil, err
 	}
 	l.bound = strconv.Itoa(positive(c.StreamBound, 200_000))
+	l.observing.Lock()
+	l.nameHistory()
+	l.observing.Unlock()
 	l.header = []any{"evalsha", l.scripts.append.Hash()}
 	return l, nil
 }

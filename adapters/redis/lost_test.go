@@ -17,6 +17,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // attempt is what a writer asked for and what it was told.
@@ -218,7 +219,7 @@ func await(t *testing.T, client goredis.UniversalClient, keys redis.Keys, more i
 func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
-	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: 200 * time.Millisecond})
+	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: time.Second})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -250,7 +251,7 @@ func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 		if !bytes.Contains(said, []byte("-2")) {
 			t.Errorf("the late sending was answered with %q", said)
 		}
-	case <-time.After(10 * time.Second):
+	case <-time.After(wait.Limit):
 		t.Fatal("the late sending was not answered")
 	}
 	proxy.Reply.Store(nil)

@@ -15,6 +15,7 @@ import (
 	"chatcore/ports"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestPresenceAfterLostWrites has each master of a Cluster in turn die with the last of what it knew: that users have come, and that others have left.
@@ -43,7 +44,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 		beatsOnce(gone)
 		cluster.Settle(t)
 		master, replica := cluster.Masters[shard], cluster.Replicas[shard][0]
-		if n := master.Client(t).Wait(t.Context(), 1, 10*time.Second).Val(); n != 1 {
+		if n := master.Client(t).Wait(t.Context(), 1, wait.Limit).Val(); n != 1 {
 			t.Fatal("the replica has not caught up")
 		}
 		replica.Freeze()

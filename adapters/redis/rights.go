@@ -153,6 +153,7 @@ var required = []right{
 	{"zcount", "K 0 0"},
 	{"zincrby", "K 1 v"},
 	{"zrange", "K 0 0"},
+	{"zrangebyscore", "K 0 0"},
 	{"zrem", "K v"},
 	{"zremrangebyscore", "K 0 0"},
 	{"zrevrangebyscore", "K 0 0"},

@@ -39,15 +39,26 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{`SET|v|{"_cc":{"s":1,"v":3}}`, "SET|l|tok"}, keys: "v l f", args: "5|60000"},
 			{seed: []string{"SET|v|x", "SET|l|tok", "SET|m|y"}, keys: "v l f m", args: "0|60000"},
 		},
-		"cache_lease": {{keys: "v l", args: "tok|60000|"}},
+		"cache_lease": {
+			{keys: "v l", args: "tok|60000|"},
+			{seed: []string{"SET|l|other|PX|900000"}, keys: "v l", args: "tok|60000|"},
+		},
 		"cache_put": {
 			{seed: []string{"SET|l|tok "}, keys: "v l f m", args: "tok||1|60000|{}|about"},
 			{seed: []string{"SET|v|x", "SET|m|y", "SET|l|tok"}, keys: "v l f m", args: "||9|60000||"},
 		},
 		"confirm":  {{seed: []string{"SET|id|log"}, keys: "id c w", args: "log|$HISTORY|0"}},
 		"count":    {{keys: "k", args: "60000", loose: true}},
-		"identify": {{keys: "r", args: "id|4|hash"}},
-		"lead":     {{keys: "l", args: "tok|60000"}, {seed: []string{"SET|l|tok"}, keys: "l", args: "tok|0"}},
+		"identify": {{keys: "r", args: "log_id|id|partitions|4|ready|0"}},
+		"raise": {
+			{seed: []string{"SET|id|old", "SET|a|old2"}, keys: "id a", args: "new|old|old2"},
+			{seed: []string{"SET|id|old", "SET|a|other"}, keys: "id a", args: "new|old|old2"},
+		},
+		"lead": {
+			{keys: "l", args: "tok|60000"},
+			{seed: []string{"SET|l|tok"}, keys: "l", args: "tok|0"},
+			{seed: []string{"SET|l|other|PX|900000"}, keys: "l", args: "tok|60000"},
+		},
 		"limit": {
 			{keys: "k", args: "10|60000|1", loose: true},
 			{seed: []string{"SET|k|10|PX|50000"}, keys: "k", args: "10|60000|1", loose: true},
@@ -79,8 +90,9 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{`SET|rec:k1|{"_cc":{"id":"s1"}}|PX|90000`, "HSET|ss|s1|k1 1 1 " + never + " 1 " + never}, keys: "rec:k1 ss rec:k2", args: "k1|0|$NOW|k2"},
 			{seed: []string{`SET|rec:k1|{"_cc":{"id":"s1"}}`, "HSET|ss|s1|k1 1 1 5 1 9"}, keys: "rec:k1 ss", args: "k1|0|$NOW|", spare: ` *ss = .*\n`},
 		},
-		"snapshot": {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1"}, keys: "p:id w", args: "log|c|f|3|snap|$HISTORY|0"}},
-		"typing":   {{seed: []string{"ZADD|l|1|old"}, keys: "m l", args: "5000|2000"}},
+		"snapshot":    {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1"}, keys: "p:id w", args: "log|c|f|3|snap|$HISTORY|0"}},
+		"typing":      {{seed: []string{"ZADD|l|1|old"}, keys: "m l", args: "5000|2000"}},
+		"typing_list": {{seed: []string{"ZADD|l|" + never + "|m", "SET|m|true|PX|900000"}, keys: "l", args: "10|5000"}},
 		"view": {
 			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7"},
 			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|"},
@@ -88,10 +100,13 @@ func scriptCases() map[string][]scriptCase {
 		},
 		"witness": {{seed: []string{"SET|id|log"}, keys: "id w", args: "log|0|1|60"}},
 
-		"acquire": {{seed: []string{ready, "SET|id|log"}, keys: "id g left failing again stream", args: "log|me|60000|1"}},
+		"acquire": {
+			{seed: []string{ready, "SET|id|log"}, keys: "id g left failing again stream dead", args: "log|me|60000|1|1000"},
+			{seed: []string{ready, "SET|id|log", "HSET|g|owner|other|until|" + never}, keys: "id g left failing again stream dead", args: "log|me|60000||1000"},
+		},
 		"beat": {
-			{seed: []string{ready, "ZADD|ms|1|old"}, keys: "ms g", args: "me|60000"},
-			{seed: []string{ready, "ZADD|ms|" + never + "|me"}, keys: "ms g", args: "me|0"},
+			{seed: []string{ready, "ZADD|ms|1|old|" + never + "|far", "ZADD|declined|1|old"}, keys: "ms g declined", args: "me|60000|60000|s"},
+			{seed: []string{ready, "ZADD|ms|" + never + "|me"}, keys: "ms g declined", args: "me|0|60000"},
 		},
 		"commit": {{
 			seed: append(slices.Clone(letter), "HSET|left|c1|behind"), keys: "id g cp left failing again dead stream",

@@ -15,6 +15,7 @@ import (
 	"chatcore/ports"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestSessionsInAFailover has users log in, look and log out while a master of the Cluster dies: each is given their own session, none, or an
@@ -81,7 +82,7 @@ func TestSessionsInAFailover(t *testing.T) {
 		for i := range before {
 			before[i] = opened[i].Load()
 		}
-		deadline, tick := time.After(20*time.Second), time.NewTicker(10*time.Millisecond)
+		deadline, tick := time.After(wait.Limit), time.NewTicker(10*time.Millisecond)
 		defer tick.Stop()
 		for i := range before {
 			for opened[i].Load() < before[i]+3 {

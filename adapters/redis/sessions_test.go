@@ -330,7 +330,7 @@ func TestSessionsWithoutRedis(t *testing.T) {
 		t.Run(how, func(t *testing.T) {
 			t.Parallel()
 			server := redistest.Start(t)
-			client, err := redis.Connect(t.Context(), redis.Options{URL: server.URL(), Timeout: 200 * time.Millisecond})
+			client, err := redis.Connect(t.Context(), redis.Options{URL: server.URL(), Timeout: time.Second})
 			if err != nil {
 				t.Fatal(err)
 			}

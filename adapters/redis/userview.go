@@ -55,7 +55,7 @@ func (v *UserView) put(
 				number = strconv.FormatUint(e.Number, 10)
 			}
 			numbers := v.key(e.User)
-			replies[i] = run(ctx, p, []string{numbers, v.keys.versions(numbers)}, log, string(chat), uint64(e.Version), number)
+			replies[i] = run(ctx, p, []string{numbers, v.keys.versions(numbers)}, log, string(chat), uint64(e.Version), number, e.Rebuild)
 		}
 		return nil
 	})

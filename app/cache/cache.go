@@ -40,6 +40,10 @@ type Source[K comparable, T any] struct {
 	Key func(id K) string
 	// Belongs reports whether a value that was found under an id's key is the id's. May be nil: it is.
 	Belongs func(id K, value T) bool
+	// Origin names what Load's values are made from, in letters and digits. A value of another origin is a miss, and its version says nothing. It is
+	// asked for by every call. May be nil: values are told apart by nothing. Not together with [Kind.Negative]: that there is no value is kept without
+	// an origin.
+	Origin func(ctx context.Context) string
 }
 
 // Cache gives values of one kind. All methods are safe for concurrent use. Those who wait for the same load are given the same value, which they
@@ -73,6 +77,9 @@ func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Ki
 	if source.Load == nil || source.Key == nil {
 		return nil, &domain.InvalidError{Field: "loader", Problem: "is nil", Allowed: "a function"}
 	}
+	if source.Origin != nil && kind.Negative > 0 {
+		return nil, &domain.InvalidError{Field: "Kind.Negative", Problem: fmt.Sprintf("is %v", kind.Negative), Allowed: "0, because values have an origin"}
+	}
 	kind = kind.withDefaults()
 	return &Cache[K, T]{
 		store: store, clock: clock, kind: kind, source: source, object: isObject(reflect.TypeFor[T]()),
@@ -81,8 +88,15 @@ func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Ki
 	}, nil
 }
 
-func (c *Cache[K, T]) key(id K) ports.CacheKey {
-	return ports.CacheKey{Prefix: c.kind.Prefix, ID: c.source.Key(id), Object: c.object}
+func (c *Cache[K, T]) key(id K, origin string) ports.CacheKey {
+	return ports.CacheKey{Prefix: c.kind.Prefix, ID: c.source.Key(id), Object: c.object, Origin: origin}
+}
+
+func (c *Cache[K, T]) origin(ctx context.Context) string {
+	if c.source.Origin == nil {
+		return ""
+	}
+	return c.source.Origin(ctx)
 }
 
 // Get gives a value: the one that is kept, or else as it is loaded. [ErrNotFound] if there is none; the loader's error if neither can be had.
@@ -107,14 +121,15 @@ func (c *Cache[K, T]) read(ctx context.Context, id K, since uint64, counted bool
 			n.Add(1)
 		}
 	}
-	e, err := c.store.Get(ctx, c.key(id))
+	key := c.key(id, c.origin(ctx))
+	e, err := c.store.Get(ctx, key)
 	if err != nil {
 		if ended := ports.Ended(ctx, err); ended != nil {
 			return none, ended
 		}
 		c.counts.storeErrors.Add(1)
 	} else {
-		switch value, v := c.judge(id, e); v {
+		switch value, v := c.judge(id, key.Origin, e); v {
 		case soft:
 			if !c.rests(id) {
 				c.refresh(ctx, id, e)
@@ -159,7 +174,7 @@ func (c *Cache[K, T]) Put(ctx context.Context, id K, value T) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	_, kept, err := c.store.Put(ctx, c.key(id), c.write(encoded, version))
+	_, kept, err := c.store.Put(ctx, c.key(id, c.origin(ctx)), c.write(encoded, version))
 	switch {
 	case err != nil:
 		c.counts.storeErrors.Add(1)
@@ -189,9 +204,9 @@ func (c *Cache[K, T]) invalidate(ctx context.Context, version uint64, ids []K) e
 	if len(ids) == 0 {
 		return ctx.Err()
 	}
-	keys := make([]ports.CacheKey, len(ids))
+	keys, origin := make([]ports.CacheKey, len(ids)), c.origin(ctx)
 	for i, id := range ids {
-		keys[i] = c.key(id)
+		keys[i] = c.key(id, origin)
 	}
 	err := c.store.Invalidate(ctx, version, c.kind.Remember, keys...)
 	if err != nil {

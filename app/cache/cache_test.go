@@ -175,6 +175,67 @@ func TestUnreadableValuesAreMissesThatCount(t *testing.T) {
 	}
 }
 
+// versioned is a value with a version.
+type versioned badge
+
+func (v versioned) CacheVersion() uint64 { return v.Version }
+
+// TestOrigin_ValuesOfAnotherAreMisses: neither a value of another origin nor its version counts, as of a log that was lost or has lost its end.
+func TestOrigin_ValuesOfAnotherAreMisses(t *testing.T) {
+	store, origin := memory.NewCache(clock{}), atomic.Pointer[string]{}
+	set := func(name string) { origin.Store(&name) }
+	kind := cache.Kind{Prefix: "badge:", TTL: time.Hour, Stale: time.Hour}
+	source := func(load func() (versioned, error)) cache.Source[string, versioned] {
+		return cache.Source[string, versioned]{
+			Key: func(id string) string { return id }, Origin: func(context.Context) string { return *origin.Load() },
+			Load: func(context.Context, string) (versioned, error) { return load() },
+		}
+	}
+	value, err := versioned{N: 1, Version: 9}, error(nil)
+	during := func() {}
+	c, made := cache.New(store, clock{}, kind, source(func() (versioned, error) {
+		during()
+		return value, err
+	}))
+	if made != nil {
+		t.Fatal(made)
+	}
+	t.Cleanup(c.Close)
+	expect := func(what string, n int, hits uint64) {
+		t.Helper()
+		before := c.Stats().Hits
+		if got, err := c.Get(t.Context(), "a"); err != nil || got.N != n || c.Stats().Hits-before != hits {
+			t.Errorf("%s: got %+v with %d hits, error %v, want %d with %d", what, got, c.Stats().Hits-before, err, n, hits)
+		}
+	}
+	set("one")
+	expect("loaded", 1, 0)
+	expect("kept", 1, 1)
+	set("two")
+	err = errDown
+	if got, failed := c.Get(t.Context(), "a"); !errors.Is(failed, errDown) {
+		t.Errorf("a value of another origin is given as stale: %+v, error %v", got, failed)
+	}
+	value, err = versioned{N: 2, Version: 3}, nil
+	expect("loaded anew", 2, 0)
+	expect("kept though its version is lower", 2, 1)
+	if err := c.InvalidateBefore(t.Context(), 4, "a"); err != nil {
+		t.Fatal(err)
+	}
+	value = versioned{N: 3, Version: 4}
+	during = func() { set("three") } // while it is loaded
+	expect("loaded from either", 3, 0)
+	during = func() {}
+	value = versioned{N: 4, Version: 1}
+	expect("what was loaded from either is not kept, and an invalidation of another origin refuses nothing", 4, 0)
+	expect("kept", 4, 1)
+
+	kind.Negative = time.Second
+	if _, err := cache.New(store, clock{}, kind, source(func() (versioned, error) { return value, nil })); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("with Negative: %v", err)
+	}
+}
+
 func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
 	t.Run("panic", bubble(func(t *testing.T) {
 		r := open(t, memory.NewCache(clock{}), cache.Kind{})

@@ -169,7 +169,7 @@ type ground struct {
 
 // fly finds a value in the store after all, or loads and keeps it.
 func (c *Cache[K, T]) fly(ctx context.Context, id K, e ports.CacheEntry, away bool) result[T] {
-	key, g := c.key(id), ground{seen: e, away: away}
+	key, g := c.key(id, c.origin(ctx)), ground{seen: e, away: away}
 	if !away {
 		var done bool
 		var r result[T]
@@ -223,7 +223,7 @@ func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e por
 			return r, ground{seen: e, asOf: asOf, token: token}, false
 		case ports.LeaseChanged:
 			e = now
-			if r, good := c.found(id, e, asOf); good {
+			if r, good := c.found(id, key.Origin, e, asOf); good {
 				return r, ground{}, true
 			}
 			if ctx.Err() != nil {
@@ -247,8 +247,8 @@ func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e por
 }
 
 // found is the result that a good entry is.
-func (c *Cache[K, T]) found(id K, e ports.CacheEntry, asOf uint64) (result[T], bool) {
-	value, v := c.judge(id, e)
+func (c *Cache[K, T]) found(id K, origin string, e ports.CacheEntry, asOf uint64) (result[T], bool) {
+	value, v := c.judge(id, origin, e)
 	if v == negative {
 		return result[T]{err: ErrNotFound, asOf: asOf, seen: e}, true
 	}

@@ -70,7 +70,11 @@ func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g grou
 	if err != nil {
 		own.err = err
 	}
-	old, v := c.judge(id, g.seen)
+	old, v := c.judge(id, key.Origin, g.seen)
+	if err == nil && c.origin(ctx) != key.Origin { // the load may have read either
+		c.release(ctx, key, g)
+		return own
+	}
 	behind := err == nil && !l.missing && v >= expired && v != negative && g.seen.Known && g.seen.Meta.Version > version
 	if err != nil || behind {
 		return c.fallBack(ctx, id, key, g, own, old, v, behind)
@@ -96,12 +100,24 @@ func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g grou
 		return own
 	}
 	c.counts.refused.Add(1)
-	if r, good := c.found(id, now, asOf); good { // what came meanwhile is newer
+	if r, good := c.found(id, key.Origin, now, asOf); good { // what came meanwhile is newer
 		return r
 	}
 	own.seen = now
 	c.forward(ctx, key, version)
 	return own
+}
+
+// release ends the lease, if there is one, and writes nothing.
+func (c *Cache[K, T]) release(ctx context.Context, key ports.CacheKey, g ground) {
+	if g.token == "" {
+		return
+	}
+	ctx, cancel := c.aside(ctx)
+	defer cancel()
+	if _, _, err := c.store.Put(ctx, key, ports.CacheWrite{Token: g.token, Release: true}); err != nil {
+		c.counts.storeErrors.Add(1)
+	}
 }
 
 // forward sees to it that nothing of an earlier version comes after a value that is given and not kept.
@@ -129,7 +145,7 @@ func (c *Cache[K, T]) fallBack(
 			c.counts.storeErrors.Add(1)
 		} else {
 			asOf, own.seen = at, now
-			old, v = c.judge(id, now)
+			old, v = c.judge(id, key.Origin, now)
 		}
 	}
 	switch {

@@ -78,7 +78,7 @@ const (
 func (v verdict) good() bool { return v >= soft }
 
 // judge reads what is kept under an id.
-func (c *Cache[K, T]) judge(id K, e ports.CacheEntry) (value T, v verdict) {
+func (c *Cache[K, T]) judge(id K, origin string, e ports.CacheEntry) (value T, v verdict) {
 	var none T
 	switch {
 	case len(e.Value) == 0:
@@ -87,6 +87,8 @@ func (c *Cache[K, T]) judge(id K, e ports.CacheEntry) (value T, v verdict) {
 		if c.kind.Negative > 0 {
 			return none, negative
 		}
+		return none, missing
+	case e.Known && e.Meta.Origin != origin:
 		return none, missing
 	case e.Known && e.Meta.Schema != c.kind.Schema, json.Unmarshal(e.Value, &value) != nil:
 		return none, foreign

@@ -102,7 +102,7 @@ func (b *buffer) String() string {
 // until waits for text to be printed.
 func (b *buffer) until(t *testing.T, text string) {
 	t.Helper()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for !strings.Contains(b.String(), text) {
@@ -369,7 +369,7 @@ func TestTailOfAGroupGoesOnWhereItWas(t *testing.T) {
 	s.do("chat", "create", "--chat", "c", "--user", "ada")
 	wake := func(out *buffer, text string) { // until the group stands, sends are not for it
 		t.Helper()
-		deadline := time.After(10 * time.Second)
+		deadline := time.After(patience)
 		for !strings.Contains(out.String(), text) {
 			s.do("send", "--chat", "c", "--user", "ada", "--text", text)
 			select {
@@ -396,7 +396,7 @@ func TestTailOfLiveChannels(t *testing.T) {
 	s.do("chat", "create", "--chat", "c", "--user", "ada")
 	out, _, stop := s.follow("tail", "--live", "--json")
 	defer stop()
-	deadline := time.After(10 * time.Second)
+	deadline := time.After(patience)
 	for !strings.Contains(out.String(), `"type":"typing:stop"`) {
 		s.do("typing", "--chat", "c", "--user", "ada", "--stop")
 		select {
@@ -417,6 +417,37 @@ func TestServeRunsUntilASignal(t *testing.T) {
 	stop()
 }
 
+// TestServe_EndsWellByASignalBeforeItServes, wherever it is by then.
+func TestServe_EndsWellByASignalBeforeItServes(t *testing.T) {
+	s := newShell(t)
+	for _, args := range [][]string{{"serve"}, {"serve", "--embedded"}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		var out, errs buffer
+		cmd := command(&out, &errs)
+		cmd.SetArgs(append(args, s.base...))
+		if err := cmd.ExecuteContext(ctx); err != nil {
+			t.Errorf("core %s: %v", strings.Join(args, " "), err)
+		}
+	}
+}
+
+// TestSignals_AreHandledBeforeOtherModulesAreInitialized has Go trace what it initializes, and when: all but what needs next to nothing itself.
+func TestSignals_AreHandledBeforeOtherModulesAreInitialized(t *testing.T) {
+	cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // this program
+	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")
+	trace, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, trace)
+	}
+	at := bytes.Index(trace, []byte("init chatcore/cmd/core/signals "))
+	for _, later := range []string{"init github.com/redis/", "init go.opentelemetry.io/otel/sdk/", "init google.golang.org/grpc @"} {
+		if first := bytes.Index(trace, []byte(later)); at < 0 || first < at {
+			t.Errorf("signals are handled after %q:\n%s", later, trace)
+		}
+	}
+}
+
 // TestServeProjectsWhatUsersAskFor asks about users before and while the built-in subscribers run.
 func TestServeProjectsWhatUsersAskFor(t *testing.T) {
 	s := newShell(t)
@@ -429,7 +460,7 @@ func TestServeProjectsWhatUsersAskFor(t *testing.T) {
 	_, _, stop := s.follow("serve")
 	defer stop()
 	text := ""
-	for deadline := time.After(10 * time.Second); text != "       0  allotment\n       1  garden\n"; {
+	for deadline := time.After(patience); text != "       0  allotment\n       1  garden\n"; {
 		text = s.do("unread", "--user", "ben")
 		select {
 		case <-deadline:

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 
@@ -86,7 +87,7 @@ func (c *cli) serve() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the router and the built-in subscribers until a signal", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+			err := c.with(cmd.Context(), func(core *chatcore.Core) error {
 				if err := core.SubscribeBuiltins(); err != nil {
 					return err
 				}
@@ -102,6 +103,10 @@ func (c *cli) serve() *cobra.Command {
 				}
 				return core.Wait() // nil for a signal, also while it starts
 			})
+			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil { // a signal came before it served
+				return nil
+			}
+			return err
 		},
 	}
 	cmd.Flags().StringVar(&health, "health", "", "an address such as :8080 at which /livez and /readyz answer")

@@ -15,17 +15,21 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/pubsub"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
-const patience = 10 * time.Second
+// patience is how long to wait for something that has to happen, lease for how long an owner has its partitions: longer than a busy machine makes a
+// process wait.
+const (
+	patience = wait.Limit
+	lease    = 2 * time.Second
+)
 
 // config is that of the shell's command lines, with a short lease and few attempts.
 func (s *shell) config() chatcore.Config {
-	c := chatcore.Config{RedisURL: os.Getenv("REDIS_URL"), Namespace: s.base[1], Partitions: 2, Lease: pubsub.MinLease, StopTimeout: time.Second}
-	c.Retry = pubsub.RetryPolicy{Attempts: 5, First: 10 * time.Millisecond}
+	c := chatcore.Config{RedisURL: os.Getenv("REDIS_URL"), Namespace: s.base[1], Partitions: 2, Lease: lease, StopTimeout: 2 * time.Second}
 	c.Retry.Attempts, c.Retry.First = 2, time.Millisecond
 	return c
 }
@@ -85,16 +89,7 @@ func (p *program) end() {
 // eventually waits for something to hold.
 func eventually(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.After(patience)
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s: not within %s", what, patience)
-		}
-	}
+	wait.Until(t, what, holds)
 }
 
 // group gives what groups list tells of one, nil if it is not there.

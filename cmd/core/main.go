@@ -8,19 +8,18 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	goredis "github.com/redis/go-redis/v9"
 	"github.com/spf13/cobra"
 
 	"chatcore"
+	"chatcore/cmd/core/signals"
 	"chatcore/embedded"
 )
 
 func main() {
 	goredis.SetLogger(redisLog{})
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signals.Context()
 	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
 	stop()
 	if err != nil {

@@ -11,9 +11,10 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/pubsub"
+	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
 )
 
@@ -148,7 +149,7 @@ func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
 
 			var out buffer
 			following := newRebuild(&cli{out: &out}, s.groups(), "g")
-			following.every, following.patience = 5*time.Millisecond, 2*pubsub.MinLease
+			following.every, following.patience = 5*time.Millisecond, 2*lease
 			ctx, interrupt := context.WithCancel(t.Context())
 			defer interrupt()
 			ended := make(chan error, 1)
@@ -239,4 +240,63 @@ func TestARebuildIsFollowedThroughAnOutage(t *testing.T) {
 		t.Error("it does not end")
 	}
 	out.until(t, "done")
+}
+
+// TestRebuild_RestoresDeletedViews by the command line, under two programs that run the built-in subscribers, while messages are sent.
+func TestRebuild_RestoresDeletedViews(t *testing.T) {
+	s := newShell(t)
+	builtins := func(core *chatcore.Core) error { return core.SubscribeBuiltins() }
+	s.run(builtins)
+	s.run(builtins)
+	checked, err := chatcore.New(t.Context(), s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = checked.Close() })
+	client := redistest.Shared(t).Client(t)
+	namespace := s.base[1]
+	same := func(what string) {
+		t.Helper()
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		defer cancel()
+		differences, err := foldcheck.Await(ctx, checked)
+		if err != nil || len(differences) > 0 {
+			t.Fatalf("%s: %q, error %v", what, differences, err)
+		}
+	}
+	for i := range 6 {
+		s.do("chat", "create", "--chat", fmt.Sprint("c", i), "--user", "ada", "--member", "ben")
+		s.do("send", "--chat", fmt.Sprint("c", i), "--user", "ada", "--text", "x")
+	}
+	same("at first")
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+				if _, err := checked.Chats.Send(t.Context(), app.Send{Chat: "c0", By: "ada", Content: "more"}); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		}
+	}()
+	for _, pattern := range []string{":cc:user-chats:*", ":chat:unread:*", ":cc:{*:cc:user-chats:*}:v", ":cc:{*:chat:unread:*}:v"} {
+		keys, err := client.Keys(t.Context(), namespace+pattern).Result()
+		if err != nil || len(keys) == 0 {
+			t.Errorf("%s: keys %q, error %v", pattern, keys, err)
+		}
+		client.Del(t.Context(), keys...)
+	}
+	for _, group := range []string{chatcore.UserChatsGroup, chatcore.UnreadGroup} {
+		s.do("rebuild", group, "--yes")
+	}
+	close(stop)
+	<-stopped
+	same("after the rebuild")
+	s.do("rebuild", chatcore.UnreadGroup, "--yes", "--wait")
+	same("after another")
 }

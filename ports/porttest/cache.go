@@ -34,6 +34,7 @@ func Caches(t *testing.T, open func(t *testing.T) CacheStore) {
 		{"a fill needs its lease", testCacheFill},
 		{"a fill after an invalidation", testCacheInvalidated},
 		{"an invalidated version", testCacheFloor},
+		{"versions are compared within an origin", testCacheOrigins},
 		{"what others write stays", testCacheForeign},
 		{"of concurrent leases one is taken", testCacheConcurrent},
 		{"an ended context does nothing", testCacheEnded},
@@ -264,6 +265,44 @@ func testCacheFloor(_ *testing.T, c cacheRig) {
 	c.expect(key, c.value(9), 9)
 }
 
+func testCacheOrigins(_ *testing.T, c cacheRig) {
+	old := c.key()
+	old.Origin = "0a1B"
+	now, none := old, old
+	now.Origin, none.Origin = "0a1Bc2", ""
+	origin := func(want string) {
+		c.t.Helper()
+		if e := c.get(none); e.Meta.Origin != want || !e.Known {
+			c.t.Fatalf("kept is %+v, want origin %q", e.Meta, want)
+		}
+	}
+	for _, tagged := range []ports.CacheKey{now, none} { // a value without an origin is of another, too
+		c.put(old, c.write(9, 9), true)
+		c.drop(8, old)
+		origin(old.Origin)
+		c.put(tagged, c.write(4, 4), true) // neither what is kept nor what was invalidated counts
+		c.expect(old, c.value(4), 4)
+		origin(tagged.Origin)
+		c.drop(4, tagged)
+		c.expect(tagged, c.value(4), 4)
+		c.put(tagged, c.write(3, 3), false)
+		c.drop(0, old)
+	}
+	c.put(old, c.write(9, 9), true)
+	seen := c.take(now, c.get(now), "a", ports.LeaseTaken)
+	w := c.write(2, 2)
+	w.Token = "a"
+	c.put(now, w, true)
+	c.expect(now, c.value(2), 2)
+	c.take(now, seen, "a", ports.LeaseChanged)
+	c.put(old, c.write(9, 9), true)
+	c.drop(1, now) // what is of another origin goes, whatever its version
+	c.expect(now, "", 0)
+	c.put(old, c.write(9, 9), true)
+	c.drop(0, now)
+	c.expect(old, "", 0)
+}
+
 func testCacheForeign(_ *testing.T, c cacheRig) {
 	if c.Write == nil {
 		return // nobody else can
@@ -293,7 +332,7 @@ func testCacheForeign(_ *testing.T, c cacheRig) {
 	c.Write(key, foreign)
 	c.drop(1, key)
 	c.expect(key, "", 0)
-	for _, odd := range []string{``, ` `, `nonsense`, `{"_cc":{"s":1`, `{"_cc":{"s":1,"v":x,"f":1}}`, `{"_cc":{"s":1,"v":2,"f":3}x`, `{"_cc":{"s":99999999999,"v":2,"f":3},"a":1}`, `{"_cc":1}`} {
+	for _, odd := range []string{``, ` `, `nonsense`, `{"_cc":{"s":1`, `{"_cc":{"s":1,"v":x,"f":1}}`, `{"_cc":{"s":1,"v":2,"f":3}x`, `{"_cc":{"s":99999999999,"v":2,"f":3},"a":1}`, `{"_cc":{"s":1,"v":2,"f":3,"o":""}}`, `{"_cc":{"s":1,"v":2,"f":3,"o":"a b"}}`, `{"_cc":{"s":1,"v":2,"f":3,"o":"a},"a":1}`, `{"_cc":1}`} {
 		c.Write(key, odd)
 		if e := c.expect(key, odd, 0); e.Known {
 			c.t.Fatalf("%q is known as %+v", odd, e.Meta)

@@ -12,7 +12,7 @@ import (
 )
 
 // patience is how long one call may take before its test fails.
-const patience = 30 * time.Second
+const patience = 2 * time.Minute
 
 // tb is what the suites need of a *testing.T or a *rapid.T.
 type tb interface {

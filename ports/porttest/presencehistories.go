@@ -53,7 +53,7 @@ func PresenceHistories(t *testing.T, open func(t T) PresenceStore) {
 			}
 			if got != nil {
 				heard[user] = append(heard[user], got.Status)
-				if !after.LastSeen.IsZero() && got.At.Sub(got.LastSeen)-now.Sub(after.LastSeen) > 5*time.Second {
+				if !after.LastSeen.IsZero() && got.At.Sub(got.LastSeen)-now.Sub(after.LastSeen) > 9*time.Second {
 					t.Fatalf("%s of %s: seen %v before, in the model %v", what, user, got.At.Sub(got.LastSeen), now.Sub(after.LastSeen))
 				}
 			}

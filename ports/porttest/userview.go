@@ -21,6 +21,7 @@ func UserView(t *testing.T, open func(t *testing.T) ports.UserView) {
 	}{
 		{"versions only move forward", testViewVersions},
 		{"what is gone comes back by a later version only", testViewGone},
+		{"a rebuild replaces whatever was put before", testViewRebuild},
 		{"users and chats are apart", testViewApart},
 		{"many users at once", testViewMany},
 		{"another log begins anew", testViewLogs},
@@ -86,6 +87,31 @@ func testViewGone(_ *testing.T, v view) {
 	v.put("log", chat, gone(user, 6))
 	v.put("log", chat, entry(user, 5, 3))
 	v.expect("log", user, nil)
+}
+
+func testViewRebuild(_ *testing.T, v view) {
+	user, chat, other := newUserID(), NewChatID(), NewChatID()
+	rebuilt := func(e ports.UserEntry, epoch uint64) ports.UserEntry {
+		e.Rebuild = epoch
+		return e
+	}
+	const epoch = 1_764_057_600_000
+	v.put("log", chat, entry(user, 9, 1))
+	v.put("log", other, entry(user, 9, 1))
+	v.put("log", chat, rebuilt(entry(user, 9, 2), epoch))
+	v.expect("log", user, map[domain.ChatID]uint64{chat: 2, other: 1})
+	v.put("log", chat, rebuilt(entry(user, 4, 3), epoch+1)) // the log has lost what was beyond
+	v.expect("log", user, map[domain.ChatID]uint64{chat: 3, other: 1})
+	v.put("log", chat, rebuilt(entry(user, 8, 4), epoch), rebuilt(entry(user, 4, 5), epoch+1), entry(user, 4, 6)) // late ones
+	v.expect("log", user, map[domain.ChatID]uint64{chat: 3, other: 1})
+	v.put("log", chat, entry(user, 5, 7))
+	v.put("log", chat, rebuilt(entry(user, 8, 8), epoch), rebuilt(entry(user, 5, 9), epoch+1))
+	v.expect("log", user, map[domain.ChatID]uint64{chat: 7, other: 1})
+	v.put("log", chat, rebuilt(gone(user, 6), epoch+1), entry(user, 6, 9))
+	v.expect("log", user, map[domain.ChatID]uint64{other: 1})
+	v.put("log", chat, rebuilt(entry(user, 3, 10), epoch+2))
+	v.put("log", chat, gone(user, 3))
+	v.expect("log", user, map[domain.ChatID]uint64{chat: 10, other: 1})
 }
 
 func testViewApart(_ *testing.T, v view) {
@@ -182,12 +208,19 @@ func testViewRandom(t *testing.T, v view) {
 				if e.Gone = rapid.Bool().Draw(rt, "gone"); !e.Gone {
 					e.Number = rapid.Uint64Range(0, 99).Draw(rt, "number")
 				}
+				if rapid.IntRange(0, 3).Draw(rt, "rebuild") == 0 {
+					e.Rebuild = rapid.Uint64Range(1, 3).Draw(rt, "epoch")
+				}
 				entries = append(entries, e)
 				if owner[e.User] != log {
 					owner[e.User] = log
 					maps.DeleteFunc(kept, func(k key, _ ports.UserEntry) bool { return k.user == e.User })
 				}
-				if k := (key{e.User, chat}); e.Version > kept[k].Version {
+				k := key{e.User, chat}
+				if e.Rebuild == 0 {
+					e.Rebuild = kept[k].Rebuild
+				}
+				if e.Rebuild > kept[k].Rebuild || e.Rebuild == kept[k].Rebuild && e.Version > kept[k].Version {
 					kept[k] = e
 				}
 			}

@@ -26,6 +26,7 @@ import (
 	"chatcore/ports"
 	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 const posts = 3
@@ -198,7 +199,7 @@ func (r *run) check(url string, lossy bool) {
 // views compares each user's chats and unread counts with what the logs say. Where Redis may have lost what was written of a user, the
 // projections first begin again.
 func (r *run) views(url string, lossy bool) []string {
-	const patience = 20 * time.Second
+	const patience = wait.Limit
 	t := r.t
 	core := open(t, chatcore.Config{RedisURL: url})
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -221,7 +222,7 @@ func (r *run) views(url string, lossy bool) []string {
 
 // catchUp waits until every event has had its effect, or nothing has happened for a while.
 func (r *run) catchUp(log map[domain.ChatID][]Logged) {
-	const patience = 20 * time.Second
+	const patience = wait.Limit
 	missing := make(map[Place]struct{})
 	for _, chat := range log {
 		for _, l := range chat {

@@ -14,10 +14,11 @@ import (
 	"time"
 
 	"chatcore/tests/child"
+	"chatcore/tests/wait"
 )
 
 // stopPatience is how long a worker that is told to stop may take; its handlers may finish meanwhile.
-const stopPatience = 40 * time.Second
+const stopPatience = wait.Limit
 
 // crew are the workers of a run. Each has a post, with its own way to Redis, where another one takes its place when it has gone. One
 // goroutine at a time may command them.
@@ -37,6 +38,7 @@ type post struct {
 	workers int    // it has had
 	name    string // of the one who is there
 	process *child.Process
+	heeding chan struct{} // closed when it heeds SIGTERM
 	running chan struct{}
 	leaves  *atomic.Bool // whether the one who is there is meant to go
 }
@@ -84,7 +86,7 @@ func (p *post) start() {
 		return
 	}
 	defer func() { _ = log.Close() }()
-	said := &says{word: []byte(running + "\n"), heard: make(chan struct{})}
+	said := newSays(heeding, running)
 	cmd := exec.Command(os.Args[0]) //nolint:gosec // this program
 	cmd.Env = append(os.Environ(), workerVariable+"="+string(encoded))
 	cmd.Stdout, cmd.Stderr = said, log
@@ -94,7 +96,7 @@ func (p *post) start() {
 		return
 	}
 	name, leaves := p.name, &atomic.Bool{}
-	p.process, p.running, p.leaves = process, said.heard, leaves
+	p.process, p.heeding, p.running, p.leaves = process, said.heard[heeding], said.heard[running], leaves
 	p.crew.watchers.Go(func() {
 		if err := process.Err(); !leaves.Load() {
 			p.crew.t.Errorf("worker %s ended by itself: %v\n%s", name, err, p.crew.logOf(name))
@@ -113,6 +115,12 @@ func (p *post) stop() {
 	default:
 	}
 	began := time.Now()
+	select { // before that, the signal would end it as a kill does
+	case <-p.heeding:
+	case <-p.process.Exited():
+	case <-time.After(stopPatience):
+		p.crew.t.Errorf("worker %s does not begin:\n%s", p.name, p.log())
+	}
 	p.end(syscall.SIGTERM)
 	if err := p.process.Err(); err != nil {
 		p.crew.t.Errorf("worker %s was told to stop and ended after %v: %v\n%s", p.name, time.Since(began), err, p.log())
@@ -141,18 +149,34 @@ func (c *crew) logOf(name string) string {
 	return string(bytes.Join(all[max(0, len(all)-lines):], nil))
 }
 
-// says hears when a word has been written to it.
+// says hears which words have been written to it, each on a line of its own.
 type says struct {
-	word  []byte
 	got   []byte
-	heard chan struct{}
-	once  sync.Once
+	heard map[string]chan struct{}
+}
+
+func newSays(words ...string) *says {
+	s := &says{heard: make(map[string]chan struct{})}
+	for _, word := range words {
+		s.heard[word] = make(chan struct{})
+	}
+	return s
 }
 
 func (s *says) Write(piece []byte) (int, error) {
 	s.got = append(s.got, piece...)
-	if bytes.Contains(s.got, s.word) {
-		s.once.Do(func() { close(s.heard) })
+	for {
+		line, rest, whole := bytes.Cut(s.got, []byte("\n"))
+		if !whole {
+			return len(piece), nil
+		}
+		s.got = rest
+		if heard := s.heard[string(line)]; heard != nil {
+			select {
+			case <-heard:
+			default:
+				close(heard)
+			}
+		}
 	}
-	return len(piece), nil
 }

@@ -27,7 +27,8 @@ const lease = 3 * time.Second
 
 const (
 	group   = "chaos"
-	running = "running" // what a worker says when it is
+	heeding = "heeding" // what a worker says once it heeds SIGTERM
+	running = "running" // and when it runs
 )
 
 type workerConfig struct {
@@ -43,6 +44,7 @@ func work(encoded string) int {
 	if err == nil {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
+		fmt.Println(heeding)
 		err = c.run(ctx, logger)
 	}
 	if err != nil {

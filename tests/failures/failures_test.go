@@ -17,6 +17,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) {
@@ -30,10 +31,10 @@ type silent struct{}
 func (silent) Printf(context.Context, string, ...any) {}
 
 // patience is how long a call may take, and the coming back after a fault.
-const patience = 20 * time.Second
+const patience = wait.Limit
 
 // timeout is the core's CommandTimeout here, so that what waits it out does not take long.
-const timeout = 300 * time.Millisecond
+const timeout = time.Second
 
 // fault is something that happens to Redis.
 type fault struct {

@@ -55,6 +55,9 @@ func (c *Chat) Apply(seq domain.Seq, e domain.Durable) {
 	}
 }
 
+// Joined is the seq with which a user's present membership began, 0 for a user who is not in the chat.
+func (c *Chat) Joined(user domain.UserID) domain.Seq { return c.members[user] }
+
 // Member reports whether a user is in the chat.
 func (c *Chat) Member(user domain.UserID) bool {
 	_, member := c.members[user]

@@ -19,6 +19,7 @@ import (
 	"chatcore/domain"
 	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
@@ -140,7 +141,7 @@ func onRedis(t *testing.T, namespace string) (core *chatcore.Core, stop func()) 
 
 func awaitNone(t *testing.T, core *chatcore.Core) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	differences, err := foldcheck.Await(ctx, core)
 	if err != nil {
@@ -166,6 +167,52 @@ func TestOnRedisWithAnotherProcessEachTime(t *testing.T) {
 	busy(t, other, 2, 60)
 	awaitNone(t, core)
 	awaitNone(t, other)
+}
+
+// TestRebuild_RestoresDeletedViews under two running processes, which have the tallies of all chats in memory, while one writes: all keys
+// of the views, and the numbers alone, whose versions then say that everything was put.
+func TestRebuild_RestoresDeletedViews(t *testing.T) {
+	for name, patterns := range map[string][]string{
+		"all keys": {":cc:user-chats:*", ":chat:unread:*", ":cc:{*:cc:user-chats:*}:v", ":cc:{*:chat:unread:*}:v"},
+		"numbers":  {":cc:user-chats:*", ":chat:unread:*"},
+		"versions": {":cc:{*:cc:user-chats:*}:v", ":cc:{*:chat:unread:*}:v"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			namespace := "fold-" + uuid.NewString()
+			core, _ := onRedis(t, namespace)
+			other, _ := onRedis(t, namespace)
+			create(t, core, 12)
+			busy(t, core, 12, 60)
+			awaitNone(t, other)
+
+			client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
+			t.Cleanup(func() { _ = client.Close() })
+			var writing sync.WaitGroup
+			defer writing.Wait()
+			writing.Go(func() { busy(t, other, 2, 100) })
+			for _, pattern := range patterns {
+				keys, err := client.Keys(t.Context(), namespace+pattern).Result()
+				if err != nil || len(keys) == 0 {
+					t.Fatalf("%s: keys %q, error %v", pattern, keys, err)
+				}
+				if err := client.Del(t.Context(), keys...).Err(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			groups, err := core.Groups()
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, group := range []string{chatcore.UserChatsGroup, chatcore.UnreadGroup} {
+				if err := groups.Rebuild(t.Context(), group); err != nil {
+					t.Fatal(err)
+				}
+			}
+			writing.Wait()
+			awaitNone(t, core)
+			awaitNone(t, other)
+		})
+	}
 }
 
 // TestAPlantedDifferenceIsFound changes what is kept behind the core's back.

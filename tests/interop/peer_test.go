@@ -14,12 +14,13 @@ import (
 	"time"
 
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
 // patience is how long something may take that happens at once on an idle machine.
-const patience = 20 * time.Second
+const patience = wait.Limit
 
 // peer is a service in TypeScript: the Node program in node/peer.mjs.
 type peer struct {

@@ -8,11 +8,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"chatcore/tests/wait"
 )
 
 const (
 	// failoverTimeout leaves room for an election that has to be held again, and for a node that loads what it had.
-	failoverTimeout = 60 * time.Second
+	failoverTimeout = wait.Limit
 	pollCluster     = 20 * time.Millisecond // all nodes are asked each time
 )
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // soon is how long the tests look whether nothing comes.
@@ -47,7 +48,7 @@ func (b bare) reply(within time.Duration) (string, error) {
 func (b bare) answers(command, want string) {
 	b.t.Helper()
 	b.send(command)
-	if got, err := b.reply(10 * time.Second); err != nil || got != want {
+	if got, err := b.reply(wait.Limit); err != nil || got != want {
 		b.t.Fatalf("%s: %q, %v; want %q", command, got, err, want)
 	}
 }
@@ -63,7 +64,7 @@ func (b bare) silent() {
 
 func (b bare) closed() {
 	b.t.Helper()
-	if got, err := b.reply(10 * time.Second); got != "" || err == nil || errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
+	if got, err := b.reply(wait.Limit); got != "" || err == nil || errors.Is(err, context.DeadlineExceeded) || strings.Contains(err.Error(), "timeout") {
 		b.t.Fatalf("%q, %v; want it closed", got, err)
 	}
 }
@@ -76,7 +77,7 @@ func TestAFrozenServerGoesOnWhereItWas(t *testing.T) {
 	conn.send("INCR n")
 	conn.silent()
 	s.Thaw()
-	if got, err := conn.reply(10 * time.Second); err != nil || got != ":2\r\n" {
+	if got, err := conn.reply(wait.Limit); err != nil || got != ":2\r\n" {
 		t.Fatalf("thawed: %q, %v", got, err)
 	}
 }
@@ -87,7 +88,7 @@ func TestAFrozenServerCanBeStoppedAndKilled(t *testing.T) {
 		s.Freeze()
 		began := time.Now()
 		end()
-		if took := time.Since(began); took > 5*time.Second {
+		if took := time.Since(began); took > wait.Limit/4 {
 			t.Errorf("took %v", took)
 		}
 		s.Freeze() // need not run
@@ -166,7 +167,7 @@ func TestWhatTheServerSendsIsSwallowedToo(t *testing.T) {
 // counted waits until something holds.
 func counted(t *testing.T, holds func() bool, otherwise string) {
 	t.Helper()
-	again, late := time.NewTicker(5*time.Millisecond), time.After(10*time.Second)
+	again, late := time.NewTicker(5*time.Millisecond), time.After(wait.Limit)
 	defer again.Stop()
 	for !holds() {
 		select {
@@ -184,7 +185,7 @@ func TestAProxyStillLosesWhatItsHooksSay(t *testing.T) {
 	p.Reply.Store(&lose)
 	conn := dial(t, p.URL())
 	conn.send("INCR n")
-	if _, err := conn.reply(10 * time.Second); !errors.Is(err, io.EOF) {
+	if _, err := conn.reply(wait.Limit); !errors.Is(err, io.EOF) {
 		t.Fatalf("the reply is lost: %v", err)
 	}
 	p.Reply.Store(nil)
@@ -218,7 +219,7 @@ func TestFailovers(t *testing.T) {
 	count(2)
 	end := c.Migrate(t, "k")
 	end()
-	must(t, second.Client(t).Wait(t.Context(), 1, 10*time.Second).Err())
+	must(t, second.Client(t).Wait(t.Context(), 1, wait.Limit).Err())
 
 	if killed := c.KillMaster(t, shard); killed != second {
 		t.Fatalf("killed %s", killed.Addr())

@@ -22,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9/maintnotifications"
 
 	"chatcore/tests/child"
+	"chatcore/tests/wait"
 )
 
 const (
@@ -29,8 +30,8 @@ const (
 		"sudo apt-get install -y redis-server   (macOS: brew install redis)"
 
 	minMajor     = 7
-	startTimeout = 30 * time.Second
-	stopTimeout  = 10 * time.Second
+	startTimeout = wait.Limit
+	stopTimeout  = wait.Limit / 2
 	pollInterval = 5 * time.Millisecond
 
 	// Ports are taken from below the range that systems use for outgoing connections: there, a client that redials a stopped

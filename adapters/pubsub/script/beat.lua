@@ -5,7 +5,7 @@
 -- Reply {instances that live, "instance stream" for each stream that one declines}; {{}, {}} if there is no such group, of which nothing is to be left
 --
 -- An instance that counts for longer than it can, because the clock was set back, is cut to the caller's time, or to LEAST if that is shorter:
--- another one may have a longer lease, and sends its heartbeat twice a second.
+-- another one may have a longer lease, and tells that it lives twice a second. A stream that is declined for longer than it can be is no longer.
 
 local LEAST = 3000
 local members, group, declined, instance, ttl, cool_down = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -17,7 +17,7 @@ redis.call('ZREMRANGEBYSCORE', members, '-inf', until_(0))
 local most = until_(math.max(ttl, LEAST))
 for _, other in ipairs(redis.call('ZRANGEBYSCORE', members, '(' .. most, '+inf')) do redis.call('ZADD', members, 'XX', most, other) end
 redis.call('ZREMRANGEBYSCORE', declined, '-inf', until_(0))
-redis.call('ZREMRANGEBYSCORE', declined, '(' .. until_(cool_down), '+inf') -- the clock was set back
+redis.call('ZREMRANGEBYSCORE', declined, '(' .. until_(cool_down), '+inf')
 if ttl > 0 then
   redis.call('ZADD', members, until_(ttl), instance)
   if redis.call('PTTL', members) < ttl then redis.call('PEXPIRE', members, ttl) end -- of a group that is gone nothing stays

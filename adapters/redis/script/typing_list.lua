@@ -10,8 +10,8 @@ local time = redis.call('TIME')
 local ms = time[1] * 1000 + math.floor(time[2] / 1000)
 local now, last = string.format('(%d', ms), string.format('%d', ms + ttl)
 for _, mark in ipairs(redis.call('ZREVRANGEBYSCORE', list, '+inf', '(' .. last, 'LIMIT', 0, looks)) do
-  redis.call('ZADD', list, 'XX', last, mark)
   if redis.call('PTTL', mark) > ttl then redis.call('PEXPIRE', mark, ttl) end
+  redis.call('ZADD', list, 'XX', last, mark)
 end
 local marks = {}
 for _, mark in ipairs(redis.call('ZREVRANGEBYSCORE', list, '+inf', now, 'LIMIT', 0, looks)) do

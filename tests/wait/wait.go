@@ -1,0 +1,29 @@
+// Package wait has the deadline of all tests. A test waits for a condition, and fails when it does not hold after [Limit]: by then nothing would make
+// it hold, however busy the machine is.
+package wait
+
+import (
+	"testing"
+	"time"
+)
+
+// Limit is how long a test waits for something that has to happen. A test that passes never waits that long.
+const Limit = 2 * time.Minute
+
+const interval = 5 * time.Millisecond
+
+// Until waits until a condition holds. It fails the test after [Limit].
+func Until(t testing.TB, what string, holds func() bool) {
+	t.Helper()
+	deadline := time.NewTimer(Limit)
+	defer deadline.Stop()
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("%s: not within %s", what, Limit)
+		}
+	}
+}
