@@ -35,7 +35,7 @@ func (c *Core) SubscribeBuiltins() error {
 		return nil
 	}
 	stale := app.NewStaleCaches(c.caches)
-	if err := c.Subscribe(CachedViewsGroup, On(handling(stale.Handle))); err != nil {
+	if err := c.Subscribe(CachedViewsGroup, builtin(), On(handling(stale.Handle))); err != nil {
 		return err
 	}
 	c.mu.Lock()
@@ -47,7 +47,7 @@ func (c *Core) SubscribeBuiltins() error {
 // project adds a projection: what the log says from its first event on is what it has to come to. An event that cannot be handled holds up its
 // chat: what followed would not make good for it.
 func (c *Core) project(group string, handle func(context.Context, ports.Delivery) error) error {
-	return c.Subscribe(group, FromBeginning(), OnPoison(Park), On(handling(handle)))
+	return c.Subscribe(group, builtin(), FromBeginning(), OnPoison(Park), On(handling(handle)))
 }
 
 func handling(handle func(context.Context, ports.Delivery) error) func(context.Context, Delivery[domain.Durable]) error {

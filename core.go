@@ -115,6 +115,8 @@ type subscription struct {
 	inFlight      int
 	timeout       time.Duration // of a handler start; 0: none
 	passing       bool
+	builtin       bool                        // a group of the core's own
+	middlewares   []message.HandlerMiddleware // of this group, inside those of all groups
 	err           error
 }
 
@@ -195,9 +197,13 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 	return nil
 }
 
-// Use adds Watermill middlewares around the handlers of all groups, the first one outermost. A middleware is called for every
-// handler start. The errors are those of [Core.Listen].
+// Use adds Watermill middlewares around the handlers of all groups but the built-in ones, as [WithMiddleware] does for one group, the first one
+// outermost. All groups share the state of such a middleware: one circuit breaker opens for all of them. The errors are those of [Core.Listen],
+// and a [*domain.InvalidError] for a nil.
 func (c *Core) Use(middlewares ...message.HandlerMiddleware) error {
+	if err := checkMiddlewares("Use", middlewares); err != nil {
+		return err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.fresh(); err != nil {

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -101,6 +103,35 @@ func HandlerTimeout(d time.Duration) SubscribeOption {
 	}
 }
 
+// WithMiddleware surrounds every start of the group's handler by Watermill middlewares, the first one outermost, inside of those of [Core.Use]. A
+// middleware sees each start and its error, may give the message another context, other metadata or another payload, and may wait or call the handler
+// again. It does not decide that an event is finished: a start has succeeded if the handler's last call returned nil and the middlewares did
+// too. If they return nil for a handler that failed, the handler's error counts, and if they did not call it, [ErrHandlerSkipped]. State of a middleware,
+// such as that of a circuit breaker, is the group's own if no other group is given the same middleware.
+func WithMiddleware(middlewares ...message.HandlerMiddleware) SubscribeOption {
+	return func(s *subscription) {
+		s.err = errors.Join(s.err, checkMiddlewares("WithMiddleware", middlewares))
+		s.middlewares = append(s.middlewares, middlewares...)
+	}
+}
+
+// ErrHandlerSkipped is the failure of a start in which a middleware returned nil without a call of the handler. It counts as an attempt.
+var ErrHandlerSkipped = pubsub.ErrHandlerSkipped
+
+func checkMiddlewares(field string, middlewares []message.HandlerMiddleware) error {
+	for i, m := range middlewares {
+		if m == nil {
+			return &domain.InvalidError{Field: field, Problem: fmt.Sprintf("has nil as middleware %d", i+1), Allowed: "middlewares"}
+		}
+	}
+	return nil
+}
+
+// builtin marks a group of the core's own: no middleware surrounds its handlers.
+func builtin() SubscribeOption {
+	return func(s *subscription) { s.builtin = true }
+}
+
 // Passing makes the group one of this run only: it is removed when [Core.Run] ends. One that a crash leaves behind holds nothing up.
 func Passing() SubscribeOption {
 	return func(s *subscription) { s.passing = true }
@@ -116,7 +147,8 @@ func Permanent(err error) error { return pubsub.Permanent(err) }
 // stays nil.
 //
 // These errors are transient without the mark: [ports.ErrUnavailable], [ports.ErrOverloaded], [ports.ErrOutcomeUnknown],
-// [ports.ErrUnconfirmed], [ports.ErrConflict], [ports.ErrRateLimited], [ports.ErrEvicting], [ports.ErrLogLost] and [ports.ErrClosed]. A handler that sends messages or records events must
+// [ports.ErrUnconfirmed], [ports.ErrConflict], [ports.ErrRateLimited], [ports.ErrEvicting], [ports.ErrLogLost] and [ports.ErrClosed],
+// and the errors of Watermill's CircuitBreaker: gobreaker.ErrOpenState and gobreaker.ErrTooManyRequests. A handler that sends messages or records events must
 // give them ids: after a lost outcome it is started again.
 func Transient(err error) error { return pubsub.Transient(err) }
 

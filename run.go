@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -121,7 +122,7 @@ func (c *Core) route(ctx context.Context) error {
 			return err
 		}
 		c.keepSubscriber(s.group, subscriber)
-		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.bounded(s), c.middlewares...); err != nil {
+		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.bounded(s), c.surrounding(s)...); err != nil {
 			return err
 		}
 	}
@@ -147,6 +148,14 @@ func (c *Core) pass(ctx context.Context, group string) error {
 		return err
 	}
 	return nil
+}
+
+// surrounding returns the middlewares of a group. A built-in group has none.
+func (c *Core) surrounding(s *subscription) []message.HandlerMiddleware {
+	if s.builtin {
+		return nil
+	}
+	return slices.Concat(c.middlewares, s.middlewares)
 }
 
 // bounded is a group's handler with its timeout.
@@ -175,7 +184,9 @@ func (c *Core) traced(s *subscription) message.NoPublishHandlerFunc {
 			Chat: domain.ChatID(msg.Metadata.Get(wireformat.MetaChatID)), TraceParent: msg.Metadata.Get(wireformat.MetaTraceParent),
 			Attempt: pubsub.Attempt(msg),
 		})
+		before := msg.Context()
 		msg.SetContext(ctx)
+		defer msg.SetContext(before)
 		err := s.plain(msg)
 		end(err)
 		return err

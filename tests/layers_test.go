@@ -23,6 +23,7 @@ const (
 	stock     = "github.com/ThreeDotsLabs/watermill-redisstream"
 	otelAPI   = "go.opentelemetry.io/otel"
 	uuids     = "github.com/google/uuid"
+	breaker   = "github.com/sony/gobreaker"
 	everyone  = "*"
 )
 
@@ -36,7 +37,7 @@ var layers = map[string][]string{
 	"app/cache":           {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
 	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", goRedis, otelAPI, uuids},
-	"adapters/pubsub":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids},
+	"adapters/pubsub":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids, breaker},
 	"adapters/memory":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/telemetry":  {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
 	".": {

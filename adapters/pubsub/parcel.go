@@ -3,6 +3,7 @@ package pubsub
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -58,15 +59,14 @@ type parcel struct {
 	flying   bool
 	flight   int // how often it was handed out
 
-	record *ports.Record // the payload, where it had to be decoded before
+	record *ports.Record                 // the payload, where it had to be decoded before
+	result atomic.Pointer[handlerResult] // of the present start, if middlewares surround it
 	msg    message.Message
 }
 
-type parcelKey struct{}
-
 // Value gives the parcel itself, so that message and delivery find each other without an allocation.
 func (p *parcel) Value(key any) any {
-	if _, mine := key.(parcelKey); mine {
+	if _, mine := key.(startKey); mine {
 		return p
 	}
 	return p.Context.Value(key)
@@ -81,7 +81,7 @@ func decoded(codec *wireformat.Codec, msg *message.Message) (ports.Record, error
 }
 
 func parcelOf(ctx context.Context) *parcel {
-	p, _ := ctx.Value(parcelKey{}).(*parcel)
+	p, _ := ctx.Value(startKey{}).(*parcel)
 	return p
 }
 
@@ -99,7 +99,7 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 	}
 	msg.Metadata = metadata
 	if withAcks { // its context ends with it, and not with the next one of the same parcel
-		msg.SetContext(context.WithValue(handlers, parcelKey{}, p))
+		msg.SetContext(context.WithValue(handlers, startKey{}, p))
 		return msg, nil
 	}
 	if p.Context == nil {

@@ -7,6 +7,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/sony/gobreaker"
+
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
 )
@@ -84,7 +86,7 @@ func Transient(err error) error {
 }
 
 // IsTransient reports whether an error says nothing about the event: [Transient] marked it, or it is one of the ports' errors about the
-// infrastructure or about contention. An error that [Permanent] marked never is.
+// infrastructure or about contention, or Watermill's CircuitBreaker returned it without a call of the handler. An error that [Permanent] marked never is.
 func IsTransient(err error) bool {
 	if err == nil || IsPermanent(err) {
 		return false
@@ -96,6 +98,7 @@ func IsTransient(err error) bool {
 		return false // the handler took too long, whatever it was waiting for when its context ended
 	}
 	for _, known := range [...]error{
+		gobreaker.ErrOpenState, gobreaker.ErrTooManyRequests, // Watermill's CircuitBreaker did not call the handler
 		ports.ErrUnavailable, ports.ErrOverloaded, ports.ErrOutcomeUnknown, ports.ErrUnconfirmed, ports.ErrLogLost,
 		ports.ErrNewerLog,    // this process is too old for the log; another one goes on
 		ports.ErrEvicting,    // until an operator changes the store's policy

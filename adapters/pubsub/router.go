@@ -43,14 +43,15 @@ var ErrDuplicateGroup = errors.New("consumer group added twice")
 // Router runs consumer groups with a Watermill router.
 type Router struct {
 	*message.Router
-	letters  DeadLetters
-	counters *Counters
-	clock    ports.Clock
-	retry    RetryPolicy
-	logger   *slog.Logger
-	groups   map[string]struct{}
-	readings []*reading
-	stopping chan struct{} // closed when Run is told to end
+	letters    DeadLetters
+	counters   *Counters
+	clock      ports.Clock
+	retry      RetryPolicy
+	logger     *slog.Logger
+	groups     map[string]struct{}
+	readings   []*reading
+	stopping   chan struct{} // closed when Run is told to end
+	deliveries deliveries    // of the groups of other subscribers
 }
 
 // reading is a subscriber that has subscribed before Watermill's router runs. If that were to subscribe itself and could not, it would leave
@@ -80,13 +81,14 @@ func NewRouter(letters DeadLetters, counters *Counters, clock ports.Clock, retry
 	}
 	return &Router{
 		Router: router, letters: letters, counters: counters, clock: clock, retry: retry.withDefaults(), logger: logger, groups: make(map[string]struct{}),
-		stopping: make(chan struct{}),
+		stopping: make(chan struct{}), deliveries: deliveries{all: make(map[*delivery]struct{})},
 	}, nil
 }
 
-// AddGroup adds a consumer group that reads each of the topics. A [Subscriber] is told by the outermost middleware what became of a message,
-// the error included; it tries again and sets aside by itself. For others that is done here: around the handler stand, from outside,
-// setting aside as a dead letter, the router's middlewares, trying again. A handler that panics or calls [runtime.Goexit] has failed.
+// AddGroup adds a consumer group that reads each of the topics. The middlewares surround every start of the handler, the first one outermost; the
+// start has succeeded if the handler returned nil and they did too. A handler or middleware that panics or calls [runtime.Goexit] has failed.
+//
+// A [Subscriber] retries and keeps dead letters by itself. For another subscriber AddGroup does both, outside of the middlewares.
 func (r *Router) AddGroup(group string, topics []string, subscriber message.Subscriber, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) error {
 	if _, twice := r.groups[group]; twice {
 		return fmt.Errorf("%w: %q", ErrDuplicateGroup, group)
@@ -106,13 +108,13 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 		h := r.AddConsumerHandler(name, topic, read, handle)
 		if ours != nil {
 			h.AddMiddleware(settle)
-			h.AddMiddleware(middlewares...)
+			h.AddMiddleware(surround(ours.startOf, middlewares)...)
 			h.AddMiddleware(recoverer)
 			continue
 		}
-		h.AddMiddleware(r.setAside(group))
-		h.AddMiddleware(middlewares...)
-		h.AddMiddleware(r.tryAgain, apart)
+		h.AddMiddleware(r.deliveries.track(group), r.setAside(group), r.tryAgain, apart)
+		h.AddMiddleware(surround(r.deliveries.find(group), middlewares)...)
+		h.AddMiddleware(recoverer)
 	}
 	return nil
 }
