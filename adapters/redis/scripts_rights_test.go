@@ -36,16 +36,16 @@ func scriptCases() map[string][]scriptCase {
 	const groupKeys, never = "id g cp left failing again dead", "9999999999999"
 	return map[string][]scriptCase{
 		"cache_invalidate": {
-			{seed: []string{`SET|v|{"_cc":{"s":1,"v":3}}`, "SET|l|tok"}, keys: "v l f", args: "5|60000"},
-			{seed: []string{"SET|v|x", "SET|l|tok", "SET|m|y"}, keys: "v l f m", args: "0|60000"},
+			{seed: []string{`SET|v|{"_cc":{"s":1,"v":3}}`, "SET|l|tok"}, keys: "v l f", args: "5|60000|"},
+			{seed: []string{"SET|v|x", "SET|l|tok", "SET|m|y"}, keys: "v l f m", args: "0|60000|"},
 		},
 		"cache_lease": {
 			{keys: "v l", args: "tok|60000|"},
 			{seed: []string{"SET|l|other|PX|900000"}, keys: "v l", args: "tok|60000|"},
 		},
 		"cache_put": {
-			{seed: []string{"SET|l|tok "}, keys: "v l f m", args: "tok||1|60000|{}|about"},
-			{seed: []string{"SET|v|x", "SET|m|y", "SET|l|tok"}, keys: "v l f m", args: "||9|60000||"},
+			{seed: []string{"SET|l|tok "}, keys: "v l f m", args: "tok||1|60000|{}|about|"},
+			{seed: []string{"SET|v|x", "SET|m|y", "SET|l|tok"}, keys: "v l f m", args: "||9|60000|||"},
 		},
 		"confirm":  {{seed: []string{"SET|id|log"}, keys: "id c w", args: "log|$HISTORY|0"}},
 		"count":    {{keys: "k", args: "60000", loose: true}},
@@ -94,9 +94,9 @@ func scriptCases() map[string][]scriptCase {
 		"typing":      {{seed: []string{"ZADD|l|1|old"}, keys: "m l", args: "5000|2000"}},
 		"typing_list": {{seed: []string{"ZADD|l|" + never + "|m", "SET|m|true|PX|900000"}, keys: "l", args: "10|5000"}},
 		"view": {
-			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7"},
-			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|"},
-			{seed: []string{"HSET|v| |other|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7"},
+			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7|0"},
+			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5||0"},
+			{seed: []string{"HSET|v| |other|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7|0"},
 		},
 		"witness": {{seed: []string{"SET|id|log"}, keys: "id w", args: "log|0|1|60"}},
 
