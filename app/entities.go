@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -100,6 +101,9 @@ func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (
 		return e.load(ctx, chat, slots)
 	}
 	for i := range slots {
+		if slots[i].entity == domain.ChatEntity() && loaded.Entities[i].Version == 0 && loaded.Head > 0 {
+			return 0, &ports.CorruptError{Chat: chat, Cause: errors.New("the chat has events, and none of them created it")}
+		}
 		e.fold(ctx, chat, &slots[i], loaded.Entities[i])
 	}
 	head = loaded.Head

@@ -9,6 +9,8 @@ import (
 var (
 	//go:embed script/append.lua
 	appendSource string
+	//go:embed script/chat.lua
+	chatSource string
 	//go:embed script/load.lua
 	loadSource string
 	//go:embed script/read.lua
@@ -72,9 +74,9 @@ type scripts struct {
 func newScripts() scripts {
 	return scripts{
 		append:   goredis.NewScript(appendSource),
-		load:     goredis.NewScript(loadSource),
-		read:     goredis.NewScript(readSource),
-		backlog:  goredis.NewScript(backlogSource),
+		load:     goredis.NewScript(chatSource + loadSource),
+		read:     goredis.NewScript(chatSource + readSource),
+		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
 		witness:  goredis.NewScript(witnessSource),

@@ -131,7 +131,11 @@ func (c *cli) with(ctx context.Context, run func(core *chatcore.Core) error) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(run(core), closeAll())
+	err = run(core)
+	if errors.Is(err, chatcore.ErrNoViews) {
+		err = fmt.Errorf("%w; start \"core serve\", which runs them, and ask again", err)
+	}
+	return errors.Join(err, closeAll())
 }
 
 func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {
