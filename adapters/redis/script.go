@@ -61,6 +61,16 @@ var (
 	sessionListSource string
 	//go:embed script/session_close.lua
 	sessionCloseSource string
+	//go:embed script/fsck_page.lua
+	fsckPageSource string
+	//go:embed script/fsck_fix.lua
+	fsckFixSource string
+	//go:embed script/fsck_list.lua
+	fsckListSource string
+	//go:embed script/fsck_stream.lua
+	fsckStreamSource string
+	//go:embed script/fsck_view.lua
+	fsckViewSource string
 	//go:embed script/count.lua
 	countSource string
 )

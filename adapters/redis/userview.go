@@ -99,7 +99,7 @@ func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[
 	if v.whole && !known && len(all.Val()) > 0 {
 		return nil, &ports.CorruptError{Key: v.keys.versions(v.key(user)), Cause: errors.New("the versions of the user's chats are missing")}
 	}
-	if of != log {
+	if !known || of != log {
 		return found, nil
 	}
 	for chat, text := range all.Val() {
@@ -108,8 +108,8 @@ func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[
 		}
 	}
 	text, _ := owner.Val()[1].(string)
-	if count, _ := strconv.Atoi(text); v.whole && len(found) < count {
-		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, by the versions beside it %d", len(found), count)}
+	if count, err := strconv.Atoi(text); v.whole && (err != nil || len(found) < count) {
+		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, by the versions beside it %q", len(found), text)}
 	}
 	return found, nil
 }

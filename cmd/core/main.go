@@ -82,7 +82,7 @@ func command(out, errs io.Writer) *cobra.Command {
 		c.session(), c.status(), c.presence(), c.limit(),
 		c.history(), c.audit(), c.unread(), c.tail(),
 		c.groups(), c.rebuild(), c.deadLetters(),
-		c.doctor(), c.acl(),
+		c.doctor(), c.acl(), c.fsck(),
 	)
 	return root
 }
