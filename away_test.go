@@ -42,7 +42,7 @@ func await(t *testing.T, said <-chan string, message string) {
 
 // TestACoreOpensOnceAllOfAClusterIsThere opens a core while one shard is away. The first answer comes from another one.
 func TestACoreOpensOnceAllOfAClusterIsThere(t *testing.T) {
-	cluster := redistest.StartCluster(t, 3, "--appendonly", "yes")
+	cluster := redistest.StartCluster(t, 3, "--appendonly", "yes", "--appendfsync", "always") // a crash right after a write must not lose it
 	ctx := t.Context()
 	before := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()}))
 	must[app.Done](t)(before.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))

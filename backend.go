@@ -88,9 +88,11 @@ func (b *redisBackend) Topics() []string {
 	return []string{lanes[len(lanes)-1].Stream}
 }
 
-func (b *redisBackend) lanes() []pubsub.Lane {
+func (b *redisBackend) lanes() []pubsub.Lane { return lanesOf(b.keys) }
+
+func lanesOf(keys redis.Keys) []pubsub.Lane {
 	var lanes []pubsub.Lane
-	for _, l := range b.keys.Lanes() {
+	for _, l := range keys.Lanes() {
 		lanes = append(lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	return lanes

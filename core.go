@@ -102,6 +102,14 @@ var (
 	ErrNoPermission = redis.ErrNoPermission
 )
 
+// Errors of queries.
+var (
+	// ErrNoViews is returned by queries about a user where no process has ever run the built-in subscribers ([Core.SubscribeBuiltins]).
+	ErrNoViews = app.ErrNoViews
+	// ErrCorrupt is returned where something of the log or of a view is missing. It is never taken for nothing that was there.
+	ErrCorrupt = ports.ErrCorrupt
+)
+
 // RightsError names the rights that a Redis user lacks.
 type RightsError = redis.RightsError
 

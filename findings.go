@@ -246,6 +246,9 @@ func (f *findings) core(h Health) {
 		f.add(Warning, "refused", "", fmt.Sprintf("Redis refused %d announcements of appended events", h.Refused), "listeners in other programs missed them; consumer groups did not",
 			"core acl prints the rights that the user needs")
 	}
+	for _, hole := range h.Holes {
+		f.add(Danger, "hole", "", fmt.Sprintf("group %s cannot read what it has to deliver: %v", hole.Group, hole.Err), "it waits until that is repaired", "core fsck, then core fsck --repair")
+	}
 	for _, p := range h.Pools {
 		if p.Timeouts > 0 {
 			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.PoolSize")

@@ -32,6 +32,7 @@ type Health struct {
 	Pools    []Pool
 	Groups   []GroupState   // where the consumer groups stand
 	Unlisted error          // why they are not known, or nil
+	Holes    []Hole         // parts of the log that groups of this process have to read and cannot, because something is missing
 	Stopped  []StoppedGroup // groups that this process runs no more
 	Refused  uint64         // announcements of durable events that Redis refused, since the core was made
 	Replicas int            // that Config.Durability has confirm an append
@@ -51,6 +52,8 @@ type (
 	State = ports.Server
 	// Pool is a client's connections.
 	Pool = ports.Pool
+	// Hole is a part of the log that a group cannot read.
+	Hole = pubsub.Hole
 )
 
 // Health looks at the core and at every server of it, within three seconds. It never fails: what cannot be asked is told as unknown. A
@@ -66,6 +69,7 @@ func (c *Core) Health(ctx context.Context) Health {
 		h.Live, h.Ready, h.NotReady = false, false, ErrClosed
 		return h
 	}
+	h.Holes = c.counters.Holes.List()
 	c.backend.Inspect(ctx, &h)
 	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
 	if h.Ready {

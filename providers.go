@@ -249,7 +249,27 @@ func newLimiter(p parts, commands commandClient, keys redis.Keys) ports.Limiter 
 func newLimits(c Config, limiter ports.Limiter) *app.Limits { return app.NewLimits(limiter, c.Limits) }
 
 func newViews(p parts, log *redis.Log, typing ports.TypingMarks, commands commandClient, keys redis.Keys) app.Views {
-	return p.viewsOr(log.ID(), typing, redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
+	views := p.viewsOr(log.ID(), typing, redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
+	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, lanesOf(keys), log, log))
+	return views
+}
+
+// keptBy reports whether the built-in subscriber of users' chats has ever run. Once it has, nobody is asked again.
+func keptBy(groups interface {
+	Exists(ctx context.Context, group string) (bool, error)
+},
+) func(context.Context) (bool, error) {
+	var known atomic.Bool
+	return func(ctx context.Context) (bool, error) {
+		if known.Load() {
+			return true, nil
+		}
+		exists, err := groups.Exists(ctx, UserChatsGroup)
+		if exists {
+			known.Store(true)
+		}
+		return exists, err
+	}
 }
 
 // viewsOr are the views of the options or, where there are none, those given.
@@ -351,8 +371,10 @@ func ownCacheStore(p parts) ports.CacheStore { return p.caches }
 
 func newMemoryStored(p parts, clock ports.Clock) stored { return p.storedOr(memory.NewStore(clock)) }
 
-func newMemoryViews(p parts, log *memory.Log, typing ports.TypingMarks) app.Views {
-	return p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
+func newMemoryViews(p parts, log *memory.Log, typing ports.TypingMarks, delivery *pubsub.Memory) app.Views {
+	views := p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
+	views.Kept = keptBy(delivery)
+	return views
 }
 
 // A log of the team's own comes with everything but typing, presence and limits.

@@ -141,7 +141,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
 	typingMarks := newMemoryTyping(p, log)
-	views := newMemoryViews(p, log, typingMarks)
+	views := newMemoryViews(p, log, typingMarks, memory)
 	effects := newMemoryEffects(p, config, clock)
 	chatcoreWatch := newWatch()
 	entities := newEntities(log, log, config, chatcoreWatch)

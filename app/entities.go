@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -122,6 +123,9 @@ func (e *Entities) fill(ctx context.Context, chat domain.ChatID, slots []slot) (
 		return e.fill(ctx, chat, slots)
 	}
 	for i := range slots {
+		if slots[i].entity == domain.ChatEntity() && loaded.Entities[i].Version == 0 && loaded.Head > 0 {
+			return 0, nil, &ports.CorruptError{Chat: chat, Cause: errors.New("the chat has events, and none of them created it")}
+		}
 		if u := e.fold(ctx, chat, &slots[i], loaded.Entities[i]); u != nil {
 			if unread == nil {
 				unread = make(map[int]*unreadable)

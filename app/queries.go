@@ -87,8 +87,8 @@ func (q *Queries) read(ctx context.Context, chat domain.ChatID, r ports.Range) (
 
 // Span selects a page of a chat by seq. At most one of Before and After is given; with neither it is the chat's last page.
 type Span struct {
-	Before domain.Seq // backwards from below this seq
-	After  domain.Seq // forwards from above this seq
+	Before domain.Seq // backwards from below this seq, or from the last if the chat has not come so far
+	After  domain.Seq // forwards from above this seq; nothing if the chat has not gone beyond it
 	First  bool       // forwards from the beginning
 	Limit  int        // from 1. Defaults to 50
 }
@@ -109,6 +109,8 @@ func (s Span) ranged(most int) (ports.Range, error) {
 	switch {
 	case given > 1:
 		return ports.Range{}, &domain.InvalidError{Field: "before and after", Problem: "are given together", Allowed: "one of them, or neither"}
+	case s.After == math.MaxUint64:
+		return ports.Range{}, nil // nothing is after the last there can be
 	case s.After > 0:
 		return ports.Range{From: s.After + 1, Limit: s.Limit}, nil
 	case s.First:
@@ -176,7 +178,9 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 			views[i].Unreadable = &unreadableOf(r.Seq, e).NewerVersionError
 			continue
 		}
-		views[i] = viewOf(slots[at], slots[at+1])
+		if views[i] = viewOf(slots[at], slots[at+1]); !views[i].Exists() && unread[at] == nil {
+			return nil, &ports.CorruptError{Chat: chat, Seq: r.Seq, Cause: errors.New("a message was sent here, and the index does not have it")}
+		}
 		for _, u := range []*unreadable{unread[at], unread[at+1]} {
 			if u != nil && u.newer {
 				m := views[i].Message

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 
@@ -18,10 +19,26 @@ type Views struct {
 	Typing ports.TypingMarks // who is typing; nil if it is not kept
 
 	Contacts ContactsOf // nil: who shares a chat
+
+	// Kept reports whether a process has ever run the built-in subscriber that keeps Chats. It is asked where a user has no chats. nil: yes.
+	Kept func(ctx context.Context) (bool, error)
 }
 
-// ErrNoViews is a query for what is not kept: as of a seq, or because a log of the team's own came without it.
+// ErrNoViews is returned by a query for what is not kept: as of a seq, because a log of the team's own came without it, or because no process
+// has ever run the built-in subscribers on the log.
 var ErrNoViews = errors.New("no such view is kept")
+
+// none returns ErrNoViews if a user has no chats because nobody keeps them.
+func (v Views) none(ctx context.Context) error {
+	if v.Kept == nil {
+		return nil
+	}
+	kept, err := v.Kept(ctx)
+	if err == nil && !kept {
+		return fmt.Errorf("%w: no process has run the built-in subscribers on this log; Core.SubscribeBuiltins adds them", ErrNoViews)
+	}
+	return err
+}
 
 // UserChats keeps which chats each user is in, for [Queries.ChatsOf]. Handling an event again, or late, changes nothing.
 type UserChats struct {
@@ -97,7 +114,7 @@ func (u *UserChats) apply(ctx context.Context, d ports.Delivery) error {
 }
 
 // ChatsOf names the chats that a user is in, in the order of their ids, as far as the built-in subscriber has come: a moment behind the
-// log, and nothing where no process runs it.
+// log. It returns [ErrNoViews] where no process has ever run that, and [ports.ErrCorrupt] where the user's view has lost chats.
 func (q *Queries) ChatsOf(ctx context.Context, user domain.UserID) ([]domain.ChatID, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
@@ -106,6 +123,9 @@ func (q *Queries) ChatsOf(ctx context.Context, user domain.UserID) ([]domain.Cha
 		return nil, ErrNoViews
 	}
 	chats, err := q.views.Chats.Of(ctx, q.views.Log, user)
+	if err == nil && len(chats) == 0 {
+		err = q.views.none(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

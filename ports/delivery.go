@@ -42,6 +42,7 @@ type Feed interface {
 type ChatHead struct {
 	Chat domain.ChatID
 	Head domain.Seq
+	Err  error // a [*CorruptError] if the head is missing; Head is 0 then
 }
 
 // Stretch asks for a chat's events from a seq on.
@@ -55,11 +56,13 @@ type Stretch struct {
 type EncodedPage struct {
 	Events [][]byte // from the seq that was asked for, without a gap
 	Head   domain.Seq
+	Err    error // a [*CorruptError] if something of the chat is missing from the seq that was asked for on; the page is empty then
 }
 
 // HeadPage is one page of a comparison of chats with the checkpoints of a consumer group.
 type HeadPage struct {
-	Ahead    []ChatHead // chats whose head is beyond their checkpoint
+	Ahead    []ChatHead // chats whose head is beyond their checkpoint, or is missing
+	Err      error      // a [*CorruptError] if the partition has lost chats; of the last page only
 	Next     uint64     // cursor of the next page, 0 after the last one
 	Compared int        // chats on this page
 	Total    int        // chats of the partition, approximately
@@ -69,9 +72,11 @@ type HeadPage struct {
 // Backlog reads a log by partition, for who has to catch up with it.
 type Backlog interface {
 	// Heads gives some of a partition's chats, where to go on, 0 at the end, and about how many chats there are. It begins with 0. From there
-	// to the end every chat comes that had an event at the beginning; one may come twice.
+	// to the end every chat comes that had an event at the beginning; one may come twice. Where chats are missing the last call returns
+	// [ErrCorrupt]: what came before it is not all there is.
 	Heads(ctx context.Context, partition int, cursor uint64) (heads []ChatHead, next uint64, total int, err error)
-	// Encoded gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one is at the end.
+	// Encoded gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one without an error
+	// is at the end.
 	// The witness is what was handed to delivery last at that moment, "" if nothing was: as long as that is there, all of the pages is. Where an
 	// earlier one, unless it is "", is no longer there, there are no pages: the log has lost something since.
 	Encoded(ctx context.Context, partition int, earlier string, stretches []Stretch) (pages []EncodedPage, witness string, err error)

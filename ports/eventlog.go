@@ -231,8 +231,9 @@ var (
 	// ErrNewerVersion is returned when an answer or a decision depends on an event that a newer program wrote: of a type, or in a version, that
 	// this program does not know. The error is a [*NewerVersionError]. Nothing was appended. A newer program can make the same call.
 	ErrNewerVersion = errors.New("newer event version")
-	// ErrCorrupt is an entry of the log that cannot be read; the error is a [*CorruptError].
-	ErrCorrupt = errors.New("corrupt log entry")
+	// ErrCorrupt is returned when something of the log or of a view of it is missing or cannot be read; the error is a [*CorruptError]. Nothing
+	// that is missing is taken for nothing that was there. "core fsck" names what is wrong, and repairs what follows from the log.
+	ErrCorrupt = errors.New("corrupt log")
 	// ErrOverloaded is a log with so many appends waiting that it takes no more; nothing was appended; try again later.
 	ErrOverloaded = errors.New("event log overloaded")
 	// ErrUnconfirmed is an append that not enough replicas have confirmed in time; the error is an [*UnconfirmedError].
@@ -301,15 +302,26 @@ func (e *UnconfirmedError) Error() string {
 // Is reports that an UnconfirmedError is [ErrUnconfirmed].
 func (e *UnconfirmedError) Is(target error) bool { return target == ErrUnconfirmed }
 
-// CorruptError names the entry that cannot be read.
+// CorruptError names what is missing or cannot be read: an entry of a chat's log, or a key.
 type CorruptError struct {
-	Chat  domain.ChatID
-	Seq   domain.Seq
+	Chat  domain.ChatID // "" if it is of no one chat
+	Seq   domain.Seq    // of the entry; 0 if it is no entry
+	Key   string        // of what has lost something; "" if it is the entry, or follows from Cause
 	Cause error
 }
 
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("%v: chat %q, seq %d: %v", ErrCorrupt, e.Chat, e.Seq, e.Cause)
+	text := ErrCorrupt.Error()
+	if e.Chat != "" {
+		text += fmt.Sprintf(": chat %q", e.Chat)
+	}
+	if e.Seq > 0 {
+		text += fmt.Sprintf(", seq %d", e.Seq)
+	}
+	if e.Key != "" {
+		text += ", key " + e.Key
+	}
+	return fmt.Sprintf("%s: %v", text, e.Cause)
 }
 
 // Is reports that a CorruptError is [ErrCorrupt].

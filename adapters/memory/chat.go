@@ -107,7 +107,10 @@ func (c *chat) history(w ports.Want) ports.EntityHistory {
 	}
 	seqs := c.moves[w.Entity]
 	if w.Until > 0 {
-		n, _ := slices.BinarySearch(seqs, w.Until+1)
+		n, found := slices.BinarySearch(seqs, w.Until)
+		if found {
+			n++
+		}
 		seqs = seqs[:n]
 	}
 	if len(seqs) > 0 {

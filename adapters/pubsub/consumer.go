@@ -34,6 +34,7 @@ type Counters struct {
 	Overrun     atomic.Uint64 // groups that were too far behind for a stream
 	Ghosts      atomic.Uint64 // events that a stream told of and the log does not have
 	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
+	Holes       Holes         // what cannot be read back from the log now
 	Transient   atomic.Uint64 // handler starts that failed transiently: no attempts
 	Offered     atomic.Uint64 // partitions offered to other members because of an event that this program cannot read
 	LiveFailed  atomic.Uint64 // live handlers that panicked or called runtime.Goexit

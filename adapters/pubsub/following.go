@@ -184,6 +184,13 @@ func (s *subscription) catchUp(ctx context.Context, t *term) {
 			wait.reset()
 			continue
 		}
+		if isCorrupt(err) {
+			s.hole(t, "", err)
+			cursor, wait.next = 0, holePause // once it is repaired, all chats are looked at
+			s.mu.Lock()
+			t.walked = 0
+			s.mu.Unlock()
+		}
 		s.config.Logger.Debug("log not read, trying again", "lane", t.String(), "group", s.group, "error", err)
 		if !wait.after(ctx) {
 			return
@@ -244,6 +251,12 @@ func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) er
 		t.saw(id)
 	}
 	for i, l := range lines {
+		if err := pages[i].Err; err != nil {
+			s.hole(t, domain.ChatID(l.chat), err)
+			t.feedLater(l)
+			continue
+		}
+		t.closeHole(l)
 		t.fill(l, pages[i], stretches[i].From, seen[i])
 	}
 	return nil
@@ -287,6 +300,7 @@ func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64
 	if err != nil {
 		return cursor, err
 	}
+	s.counters.Holes.remove(t, "")
 	return next, nil
 }
 
@@ -311,18 +325,19 @@ func (s *subscription) behindHeads(ctx context.Context, t *term, heads []ports.C
 			switch {
 			case l == nil && t.left[chat] != "": // openLines begins with it
 				continue
-			case l == nil && known[chat] >= h.Head:
+			case l == nil && known[chat] >= h.Head && h.Err == nil:
 				continue
 			case l == nil:
 				l = t.open(chat, known[chat])
 			}
-			if l.mode == parked || l.last >= h.Head {
+			if l.mode == parked || l.last >= h.Head && h.Err == nil {
 				continue
 			}
+			head := max(l.last, h.Head) // of a chat whose head is missing nobody knows
 			if l.mode == live {
-				behind, events = append(behind, l), events+uint64(h.Head-l.last)
+				behind, events = append(behind, l), events+uint64(head-l.last)
 			}
-			t.fallBehind(l, h.Head)
+			t.fallBehind(l, head)
 		}
 		fn(behind, events)
 	})

@@ -126,6 +126,12 @@ func (s *subscription) compareHeads(ctx context.Context, t *term) error {
 			return err
 		}
 	}
+	switch {
+	case page.Err != nil:
+		s.hole(t, "", page.Err)
+	case page.Next == 0:
+		s.counters.Holes.remove(t, "")
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.scan.took(page, tail, count)

@@ -40,6 +40,7 @@ type line struct {
 	failed   bool   // Redis knows of failed starts, or will with the commit under way
 	dirty    bool   // something of it is to be taken down
 	filling  bool   // more of the log was asked for
+	hole     bool   // its next events cannot be read from the log
 	ready    bool   // waits to be picked
 	slots    int    // of the window that are its
 	commit   uint64 // that took it down last
@@ -133,7 +134,7 @@ func (l *line) cut() {
 
 // idle reports whether nothing is known of the line that Redis does not know.
 func (l *line) idle(acked uint64) bool {
-	return l.head == nil && !l.flying && !l.waiting && !l.dirty && l.slots == 0 && l.mode == live && !l.filling && l.mark == "" && l.commit <= acked
+	return l.head == nil && !l.flying && !l.waiting && !l.dirty && l.slots == 0 && l.mode == live && !l.filling && !l.hole && l.mark == "" && l.commit <= acked
 }
 
 // wanted is what the line should be left as.

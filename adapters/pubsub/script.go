@@ -23,25 +23,28 @@ var (
 	trimSource string
 	//go:embed script/settle.lua
 	settleSource string
+	//go:embed script/fsck_mark.lua
+	fsckMarkSource string
 	//go:embed script/rebuild.lua
 	rebuildSource string
 )
 
 // scripts are the steps that change a group's state, each as a whole.
 type scripts struct {
-	create, lay, beat, acquire, commit, release, trim, settle, rebuild *goredis.Script
+	create, lay, beat, acquire, commit, release, trim, settle, rebuild, fsckMark *goredis.Script
 }
 
 func newScripts() scripts {
 	return scripts{
-		create:  goredis.NewScript(createSource),
-		lay:     goredis.NewScript(laySource),
-		beat:    goredis.NewScript(beatSource),
-		acquire: goredis.NewScript(acquireSource),
-		commit:  goredis.NewScript(commitSource),
-		release: goredis.NewScript(releaseSource),
-		trim:    goredis.NewScript(trimSource),
-		settle:  goredis.NewScript(settleSource),
-		rebuild: goredis.NewScript(rebuildSource),
+		create:   goredis.NewScript(createSource),
+		lay:      goredis.NewScript(laySource),
+		beat:     goredis.NewScript(beatSource),
+		acquire:  goredis.NewScript(acquireSource),
+		commit:   goredis.NewScript(commitSource),
+		release:  goredis.NewScript(releaseSource),
+		trim:     goredis.NewScript(trimSource),
+		settle:   goredis.NewScript(settleSource),
+		rebuild:  goredis.NewScript(rebuildSource),
+		fsckMark: goredis.NewScript(fsckMarkSource),
 	}
 }

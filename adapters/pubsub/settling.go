@@ -87,6 +87,7 @@ func (t *term) setAside(l *line, cause error) {
 		t.finish(l)
 		return
 	}
+	t.closeHole(l)
 	if l.mode == behind {
 		t.behind--
 	}
@@ -242,6 +243,7 @@ func (t *term) quietButFlights() bool {
 func (t *term) close() {
 	t.over = true
 	t.closeBlocked()
+	t.sub.counters.Holes.removeAll(t)
 	t.stop()
 	t.lapse.Stop()
 	for _, l := range t.lines {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -146,13 +147,20 @@ func (s *subscription) create(ctx context.Context) error {
 	return nil
 }
 
-// lay gives a new group the heads of all chats as checkpoints.
+// lay gives a new group the heads of all chats as checkpoints. A chat whose head is missing gets none: once it is repaired it is delivered from
+// its first event on.
 func (s *subscription) lay(ctx context.Context, l Lane) error {
 	for cursor := uint64(0); ; {
 		heads, next, _, err := s.config.Backlog.Heads(ctx, l.Partition, cursor)
 		if err != nil {
 			return err
 		}
+		heads = slices.DeleteFunc(heads, func(h ports.ChatHead) bool {
+			if h.Err != nil {
+				s.config.Logger.ErrorContext(ctx, "the log has a hole, the group begins with the chat's first event", "group", s.group, "chat", h.Chat, "error", h.Err)
+			}
+			return h.Err != nil
+		})
 		goOn, err := s.store.lay(ctx, l, heads, next == 0)
 		if err != nil || !goOn {
 			return err

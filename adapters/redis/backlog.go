@@ -18,18 +18,26 @@ const backlogBytes = 1 << 20
 
 var _ ports.Backlog = (*Log)(nil)
 
-// Heads implements [ports.Backlog] in two round trips.
+// Heads implements [ports.Backlog] in two round trips. The last page comes with a [*ports.CorruptError] instead if the partition's set has lost
+// chats.
 func (l *Log) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.ChatHead, uint64, int, error) {
 	var page *goredis.ScanCmd
 	var total *goredis.IntCmd
-	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		page, total = p.SScan(ctx, l.keys.chats(partition), cursor, "", scanCount), p.SCard(ctx, l.keys.chats(partition))
+	var count *goredis.StringCmd
+	_, err := l.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		page = p.SScan(ctx, l.keys.chats(partition), cursor, "", scanCount)
+		total, count = p.SCard(ctx, l.keys.chats(partition)), p.Get(ctx, l.keys.count(partition))
 		return nil
 	})
-	if err != nil {
-		return nil, 0, 0, unavailable(ctx, err)
+	if err != nil && !errors.Is(err, goredis.Nil) {
+		return nil, 0, 0, readError(ctx, "", err)
 	}
 	names, next := page.Val()
+	if next == 0 {
+		if _, err := l.chatsOf(partition, total, count); err != nil {
+			return nil, 0, 0, err
+		}
+	}
 	if len(names) == 0 {
 		return nil, next, int(total.Val()), nil
 	}
@@ -45,9 +53,16 @@ func (l *Log) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.
 	}
 	heads := make([]ports.ChatHead, len(names))
 	for i, name := range names {
-		seq, _, _ := strings.Cut(values[i].Val(), ":") // of a chat whose keys hold something else: none
-		head, _ := strconv.ParseUint(seq, 10, 64)
-		heads[i] = ports.ChatHead{Chat: domain.ChatID(name), Head: domain.Seq(head)}
+		heads[i].Chat = domain.ChatID(name)
+		err := values[i].Err()
+		if err == nil {
+			heads[i].Head, _, err = parseHead(values[i].Val())
+		} else if errors.Is(err, goredis.Nil) {
+			err = errors.New("the head is missing")
+		}
+		if err != nil {
+			heads[i].Err = &ports.CorruptError{Chat: heads[i].Chat, Cause: err}
+		}
 	}
 	return heads, next, int(total.Val()), nil
 }
@@ -76,6 +91,9 @@ func (l *Log) Encoded(ctx context.Context, partition int, earlier string, stretc
 		if len(page) == 0 {
 			return nil, "", fmt.Errorf("%w: a reply without a page", ports.ErrUnavailable)
 		}
+		if pages[i].Err = missingIn(stretches[i].Chat, page); pages[i].Err != nil {
+			continue
+		}
 		pages[i].Head = seqOf(page[0])
 		for _, element := range page[1:] {
 			text, _ := element.(string)
@@ -94,7 +112,7 @@ func (l *Log) CompareHeads(ctx context.Context, partition int, checkpoints strin
 	if err != nil {
 		return ports.HeadPage{}, err
 	}
-	if len(reply) < 4 || len(reply)%2 != 0 {
+	if len(reply) < 5 || len(reply)%2 != 1 {
 		return ports.HeadPage{}, fmt.Errorf("%w: comparing heads gave a reply of %d elements", ports.ErrUnavailable, len(reply))
 	}
 	text := func(i int) string { t, _ := reply[i].(string); return t }
@@ -103,8 +121,17 @@ func (l *Log) CompareHeads(ctx context.Context, partition int, checkpoints strin
 	if page.Next, err = strconv.ParseUint(text(0), 10, 64); err != nil {
 		return ports.HeadPage{}, fmt.Errorf("%w: comparing heads gave the cursor %q", ports.ErrUnavailable, text(0))
 	}
-	for i := 4; i < len(reply); i += 2 {
-		page.Ahead = append(page.Ahead, ports.ChatHead{Chat: domain.ChatID(text(i)), Head: seqOf(reply[i+1])})
+	if page.Next == 0 && strconv.Itoa(page.Total) != text(4) {
+		page.Err = l.listError(partition, page.Total, text(4))
+	}
+	for i := 5; i < len(reply); i += 2 {
+		head := ports.ChatHead{Chat: domain.ChatID(text(i))}
+		if number(i+1) < 0 {
+			head.Err = &ports.CorruptError{Chat: head.Chat, Cause: errors.New("the head is missing or unreadable")}
+		} else {
+			head.Head = seqOf(reply[i+1])
+		}
+		page.Ahead = append(page.Ahead, head)
 	}
 	return page, nil
 }

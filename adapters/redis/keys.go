@@ -19,10 +19,11 @@ import (
 //	cc:log             HASH    a copy of it, by which a log is made and found: log_id, level, partitions, hash, names; ready is 1 once every
 //	                           partition has the identity
 //	cc:{p}:chats       SET     the ids of the partition's chats
+//	cc:{p}:count       STRING  how many there are
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
 //	                           than one event : events : first seq; " k" and a digest of actor and command id → version : events :
-//	                           fingerprint
+//	                           fingerprint; " #u" and " #d" → how many elements :u and :d have
 //	cc:{p}:CHAT:u      HASH    who is or was a member → nothing
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
 //	cc:{p}:CHAT:t      ZSET    the typing marks of the chat, by when they expire; as long as the last one
@@ -37,8 +38,9 @@ import (
 //	cc:user-chats:USER           HASH    a chat that the user is in → the seq of the user's join
 //	cc:sessions:USER             HASH    id of a session that is not closed → what its key ends with, its number, and in milliseconds when it was
 //	                                     opened, when it ends, when it was last used, and its idle time; for as long as one may live
-//	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is, or is not,
-//	                                     there, and after a rebuild : the epoch of that; " " → log id
+//	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is there, after a
+//	                                     rebuild : the epoch of that, and with a minus behind it if the field is not there; " " → log id;
+//	                                     " #" → how many fields are there
 //
 // What is kept of presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua); on a Cluster, {p}: goes before
 // each USER, where p is the tag of a partition:
@@ -187,6 +189,8 @@ func (k Keys) partitionKey(p int, name string) string {
 
 func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
 func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
+
+func (k Keys) count(p int) string { return k.partitionKey(p, "count") }
 
 func (k Keys) confirm(p int) string { return k.partitionKey(p, "confirm") }
 

@@ -17,6 +17,8 @@ import (
 )
 
 const (
+	statusMissing = -2 // of a reply: something of the chat is missing
+
 	segmentSize = 1024 // events of a chat in one list; as in the scripts
 	walkLimit   = 256  // links that one script call walks; 1,000 hold up every other client for 1.9 ms
 	headField   = " "  // of a chat's index: last seq : ordinal
@@ -242,7 +244,19 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 	if errors.As(err, &refused) && hasCode(refused, "WRONGTYPE") {
 		return nil, &ports.CorruptError{Chat: chat, Cause: refused}
 	}
-	return reply, err
+	if err != nil {
+		return nil, err
+	}
+	return reply, missingIn(chat, reply)
+}
+
+// missingIn returns the error that a script's reply about a chat stands for, or nil.
+func missingIn(chat domain.ChatID, reply []any) error {
+	if len(reply) < 3 || reply[0] != int64(statusMissing) {
+		return nil
+	}
+	what, _ := reply[2].(string)
+	return &ports.CorruptError{Chat: chat, Seq: seqOf(reply[1]), Cause: errors.New(what)}
 }
 
 // guarded runs a script that answers with a negative number first if a partition does not carry the identity that it is given. Then it finds out
@@ -257,7 +271,7 @@ func (l *Log) guarded(ctx context.Context, partition int, run func(held *field) 
 		if len(reply) == 0 {
 			return reply, nil
 		}
-		if status, other := reply[0].(int64); !other || status >= 0 {
+		if status, other := reply[0].(int64); !other || status >= 0 || status == statusMissing {
 			return reply, nil
 		}
 		if err := l.Recheck(ctx, partition, string(held.bytes)); err != nil {
@@ -293,94 +307,6 @@ func (l *Log) decode(chat domain.ChatID, seq domain.Seq, element any) (ports.Rec
 func seqOf(v any) domain.Seq {
 	n, _ := v.(int64)
 	return domain.Seq(n) //nolint:gosec // seqs are not negative
-}
-
-// Count implements [ports.MessageCounter] in one round trip, whatever the chat's length.
-func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	var head *goredis.StringCmd
-	events, deleted := make([]*goredis.StringCmd, len(after)), make([]*goredis.IntCmd, len(after))
-	_, err := l.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		head = p.HGet(ctx, l.keys.chat(chat, "x"), headField)
-		for i, seq := range after {
-			if seq > 0 {
-				segment := strconv.FormatUint(uint64(seq-1)/segmentSize, 10)
-				events[i] = p.LIndex(ctx, l.keys.chat(chat, segment), int64(uint64(seq-1)%segmentSize)) //nolint:gosec // below segmentSize
-			}
-			deleted[i] = p.ZCount(ctx, l.keys.chat(chat, "d"), "("+strconv.FormatUint(uint64(seq), 10), "+inf")
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return nil, unavailable(ctx, err)
-	}
-	last, ordinal, _ := strings.Cut(head.Val(), ":")
-	seq, _ := strconv.ParseUint(last, 10, 64)
-	messages, _ := strconv.ParseUint(ordinal, 10, 64)
-	counts := make([]ports.MessageCount, len(after))
-	for i := range counts {
-		c := &counts[i]
-		*c = ports.MessageCount{Last: domain.Seq(seq), Head: domain.Ordinal(messages), Deleted: domain.Ordinal(deleted[i].Val())} //nolint:gosec // not negative
-		switch {
-		case deleted[i].Err() != nil:
-			return nil, unavailable(ctx, deleted[i].Err())
-		case after[i] == 0:
-		case errors.Is(events[i].Err(), goredis.Nil): // beyond the last event
-			c.At = c.Head
-		case events[i].Err() != nil:
-			return nil, unavailable(ctx, events[i].Err())
-		default:
-			record, err := l.decode(chat, after[i], events[i].Val())
-			if err != nil {
-				return nil, err
-			}
-			c.At = record.Ordinal
-		}
-	}
-	return counts, nil
-}
-
-// Members implements [ports.EventLog] by scanning the chat's members, in steps that each look at some hundreds.
-func (l *Log) Members(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.UserID, error] {
-	return func(yield func(domain.UserID, error) bool) {
-		seen := make(map[domain.UserID]struct{}) // a scan may give a field twice
-		step := func(cursor uint64) ([]string, uint64, error) {
-			fields, next, err := l.client.HScan(ctx, l.keys.chat(chat, "u"), cursor, "", scanCount).Result()
-			users := fields[:0] // every other one is a value
-			for i := 0; i < len(fields); i += 2 {
-				users = append(users, fields[i])
-			}
-			return users, next, err
-		}
-		for user, err := range scan(ctx, step) {
-			id := domain.UserID(user)
-			if _, twice := seen[id]; twice && err == nil {
-				continue
-			}
-			seen[id] = struct{}{}
-			if !yield(id, err) {
-				return
-			}
-		}
-	}
-}
-
-// Chats implements [ports.ChatIndex] by scanning each partition's set.
-func (l *Log) Chats(ctx context.Context) iter.Seq2[domain.ChatID, error] {
-	return func(yield func(domain.ChatID, error) bool) {
-		for p := range l.keys.tags {
-			step := func(cursor uint64) ([]string, uint64, error) {
-				return l.client.SScan(ctx, l.keys.chats(p), cursor, "", scanCount).Result()
-			}
-			for chat, err := range scan(ctx, step) {
-				if !yield(domain.ChatID(chat), err) {
-					return
-				}
-			}
-		}
-	}
 }
 
 func scan(ctx context.Context, step func(cursor uint64) ([]string, uint64, error)) iter.Seq2[string, error] {

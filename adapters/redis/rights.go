@@ -137,6 +137,7 @@ var required = []right{
 	{"llen", "K"},
 	{"lpush", "K v"},
 	{"lrange", "K 0 0"},
+	{"lset", "K 0 v"},
 	{"ltrim", "K 0 0"},
 	{"rpush", "K v"},
 	// Sets.

@@ -9,6 +9,8 @@ import (
 var (
 	//go:embed script/append.lua
 	appendSource string
+	//go:embed script/chat.lua
+	chatSource string
 	//go:embed script/load.lua
 	loadSource string
 	//go:embed script/read.lua
@@ -61,6 +63,16 @@ var (
 	sessionListSource string
 	//go:embed script/session_close.lua
 	sessionCloseSource string
+	//go:embed script/fsck_page.lua
+	fsckPageSource string
+	//go:embed script/fsck_fix.lua
+	fsckFixSource string
+	//go:embed script/fsck_list.lua
+	fsckListSource string
+	//go:embed script/fsck_stream.lua
+	fsckStreamSource string
+	//go:embed script/fsck_view.lua
+	fsckViewSource string
 	//go:embed script/count.lua
 	countSource string
 )
@@ -74,9 +86,9 @@ type scripts struct {
 func newScripts() scripts {
 	return scripts{
 		append:   goredis.NewScript(appendSource),
-		load:     goredis.NewScript(loadSource),
-		read:     goredis.NewScript(readSource),
-		backlog:  goredis.NewScript(backlogSource),
+		load:     goredis.NewScript(chatSource + loadSource),
+		read:     goredis.NewScript(chatSource + readSource),
+		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
 		witness:  goredis.NewScript(witnessSource),

@@ -112,6 +112,23 @@ func scriptCases() map[string][]scriptCase {
 			seed: append(slices.Clone(letter), "HSET|left|c1|behind"), keys: "id g cp left failing again dead stream",
 			args: "log|5|1|60000||2||0|1|c1|7|2|c1||c2|behind|1|c1||1|1-1|1|4|chat|c1|seq|7",
 		}},
+		"fsck_fix": {
+			{
+				seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1|a|1", "HSET|p:c:u|eve|", "RPUSH|p:c:0|x", "ZADD|p:c:d|2|2"}, keys: "p:id stream",
+				args: "log|c|c|5:1|1|6|h|x|b|-|+2|h|x|a|+1|-|l|0|0|+x|+y|z|d|3|-|+3|z|d|2|+2|-|h|x| |+5:1|+6:1|1|e|m|{}|6", loose: true,
+			},
+			{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1| #u|9| #d|9"}, keys: "p:id stream", args: "log|c|c||1|0|0"},
+		},
+		"fsck_list": {{seed: []string{"SET|p:id|log"}, keys: "p:id", args: "log|c|1"}},
+		"fsck_mark": {
+			{seed: append(slices.Clone(letter), "HSET|cp|c1|9"), keys: groupKeys, args: "log|c1|9|parked|6|1-1", loose: true},
+		},
+		"fsck_stream": {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1", "XADD|stream|1-1|payload|{}"}, keys: "p:id stream", args: "log|c|0|8|9|1-1|{}"}},
+		"fsck_view": {
+			{seed: []string{"HSET|v| |log|c|4| #|1", "HSET|n|c|1"}, keys: "n v", args: "log|c|4|1|5|7"},
+			{seed: []string{"HSET|v| |log|c|4| #|1", "HSET|n|c|1"}, keys: "n v", args: "log|c|4|1|5|"},
+			{seed: []string{"HSET|v| |log|c|4| #|7", "HSET|n|c|1"}, keys: "n v", args: "log||||0|"},
+		},
 		"create": {{seed: []string{"SET|id|log"}, keys: "id g gs stream", args: "log|name|"}},
 		"lay":    {{seed: []string{"SET|id|log", "HSET|g|state|new"}, keys: "id g cp", args: "log|1|c1|5|c2|6"}},
 		"rebuild": {{
@@ -169,7 +186,7 @@ func TestScripts_AreTruthfulWithoutARight(t *testing.T) {
 
 // writes reports whether a command changes something.
 func writes(command string) bool {
-	return regexp.MustCompile(`^(SET|SETNX|DEL|UNLINK|INCR|INCRBY|DECRBY|P?EXPIRE|RENAME|HSET|HSETNX|HDEL|HINCRBY|RPUSH|SADD|SREM|ZADD|ZREM|ZREMRANGEBYSCORE|XADD|XDEL|XTRIM)$`).MatchString(command)
+	return regexp.MustCompile(`^(SET|SETNX|DEL|UNLINK|INCR|INCRBY|DECRBY|P?EXPIRE|RENAME|HSET|HSETNX|HDEL|HINCRBY|LSET|RPUSH|SADD|SREM|ZADD|ZREM|ZREMRANGEBYSCORE|XADD|XDEL|XTRIM)$`).MatchString(command)
 }
 
 // scriptWithout reports whether the call needs the command.

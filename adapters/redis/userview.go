@@ -3,6 +3,7 @@ package redis
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strconv"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -16,6 +17,7 @@ type UserView struct {
 	client goredis.UniversalClient
 	keys   Keys
 	key    func(domain.UserID) string
+	whole  bool // what is missing cannot be computed: a loss is an error
 	script *goredis.Script
 }
 
@@ -28,7 +30,7 @@ func NewUnreadCounts(client goredis.UniversalClient, keys Keys) *UserView {
 
 // NewUserChats keeps which chats users are in.
 func NewUserChats(client goredis.UniversalClient, keys Keys) *UserView {
-	return &UserView{client: client, keys: keys, key: keys.userChats, script: goredis.NewScript(viewSource)}
+	return &UserView{client: client, keys: keys, key: keys.userChats, whole: true, script: goredis.NewScript(viewSource)}
 }
 
 // Put implements [ports.UserView]: one script a user, because users lie in different slots, all in one pipeline.
@@ -73,32 +75,41 @@ func (v *UserView) put(
 	return unknown, nil
 }
 
-// Of implements [ports.UserView] in one round trip. What is no number is someone else's, and is left out.
+// Of implements [ports.UserView] in one round trip. What is no number is someone else's, and is left out. Of the chats that a user is in, all
+// have to be there: it returns a [*ports.CorruptError] if some are missing. A loss of both keys of a user cannot be told from a user without chats.
 func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var owner *goredis.StringCmd
+	var owner *goredis.SliceCmd
 	var all *goredis.MapStringStringCmd
 	_, err := v.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
 		numbers := v.key(user)
-		owner, all = p.HGet(ctx, v.keys.versions(numbers), " "), p.HGetAll(ctx, numbers)
+		owner, all = p.HMGet(ctx, v.keys.versions(numbers), " ", " #"), p.HGetAll(ctx, numbers)
 		return nil
 	})
-	if errors.Is(err, goredis.Nil) {
-		err = all.Err()
-	}
 	if err != nil {
+		if answered(err) && hasCode(err, "WRONGTYPE") {
+			return nil, &ports.ForeignValueError{Key: v.key(user), Holds: "no hash, or has none beside it", For: "a view by user"}
+		}
 		return nil, unavailable(ctx, err)
 	}
 	found := make(map[domain.ChatID]uint64, len(all.Val()))
-	if owner.Val() != log {
+	of, known := owner.Val()[0].(string)
+	if v.whole && !known && len(all.Val()) > 0 {
+		return nil, &ports.CorruptError{Key: v.keys.versions(v.key(user)), Cause: errors.New("the versions of the user's chats are missing")}
+	}
+	if !known || of != log {
 		return found, nil
 	}
 	for chat, text := range all.Val() {
 		if number, err := strconv.ParseUint(text, 10, 64); err == nil {
 			found[domain.ChatID(chat)] = number
 		}
+	}
+	text, _ := owner.Val()[1].(string)
+	if count, err := strconv.Atoi(text); v.whole && (err != nil || len(found) < count) {
+		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, by the versions beside it %q", len(found), text)}
 	}
 	return found, nil
 }

@@ -16,6 +16,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
+	"chatcore"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 )
@@ -454,14 +455,17 @@ func TestServeProjectsWhatUsersAskFor(t *testing.T) {
 	s.do("chat", "create", "--chat", "garden", "--user", "ada", "--member", "ben")
 	s.do("chat", "create", "--chat", "allotment", "--user", "ben")
 	s.do("send", "--chat", "garden", "--user", "ada", "--text", "x")
-	if chats := s.json("chat", "list", "--user", "ben"); len(chats) != 0 {
-		t.Errorf("nobody has projected %v", chats)
+	for _, ask := range [][]string{{"chat", "list"}, {"unread"}} {
+		_, _, err := s.try(append(ask, "--user", "ben")...)
+		if !errors.Is(err, chatcore.ErrNoViews) || !strings.Contains(err.Error(), `start "core serve"`) {
+			t.Errorf("%v where nobody has projected: %v", ask, err)
+		}
 	}
 	_, _, stop := s.follow("serve")
 	defer stop()
 	text := ""
 	for deadline := time.After(patience); text != "       0  allotment\n       1  garden\n"; {
-		text = s.do("unread", "--user", "ben")
+		text, _, _ = s.try("unread", "--user", "ben") // before it has begun: that nobody has projected
 		select {
 		case <-deadline:
 			t.Fatalf("ben has unread\n%s", text)

@@ -82,7 +82,7 @@ func command(out, errs io.Writer) *cobra.Command {
 		c.session(), c.status(), c.presence(), c.limit(),
 		c.history(), c.audit(), c.unread(), c.tail(),
 		c.groups(), c.rebuild(), c.deadLetters(),
-		c.doctor(), c.acl(), c.upgrade(),
+		c.doctor(), c.fsck(), c.acl(), c.upgrade(),
 	)
 	return root
 }
@@ -134,7 +134,11 @@ func (c *cli) with(ctx context.Context, run func(core *chatcore.Core) error) err
 	if err != nil {
 		return err
 	}
-	return errors.Join(run(core), closeAll())
+	err = run(core)
+	if errors.Is(err, chatcore.ErrNoViews) {
+		err = fmt.Errorf("%w; start \"core serve\", which runs them, and ask again", err)
+	}
+	return errors.Join(err, closeAll())
 }
 
 func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {

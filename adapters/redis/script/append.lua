@@ -124,6 +124,7 @@ local function chat_of(base, head)
   chat = {
     base = base, seq = 0, ordinal = 0, ordinal_text = '0', stored = 0, touched = -1,
     values = false, entries = false, pushes = false, created = false, name = false, joined = false, deleted = false,
+    members = false, tombstones = false, buried = false,
   }
   if head then
     local seq, ordinal = match(head, '^(%d+):(%d+)$')
@@ -133,6 +134,9 @@ local function chat_of(base, head)
     end
     chat.seq, chat.ordinal, chat.ordinal_text = tonumber(seq), tonumber(ordinal), ordinal
     chat.stored = chat.seq
+  elseif read('EXISTS', base .. ':x', base .. ':u', base .. ':d') ~= 0 then
+    fault = fault or 'the head is missing'
+    return chat
   end
   if chat.stored > 0 then touch_segment(chat, floor((chat.stored - 1) / SEGMENT)) end
   if not fault then chats[base] = chat end
@@ -151,6 +155,7 @@ local function find(chat, event, kind, version)
   for _ = 1, FIND do
     if seq == 0 or seq > chat.stored then return 0 end
     local stored = element(chat, seq)
+    if stored == '' then return nil end
     if plain(stored, needle, 1, true) then return seq end
     seq = tonumber(match(stored, '^[^{]*' .. kind .. '(%d+)') or 0)
   end
@@ -164,6 +169,13 @@ local function find_recorded(chat, event, entry, fingerprint, events)
   if events == 0 then return '=' .. recorded == fingerprint and tonumber(version) or 0 end
   local first = tonumber(version) - events + 1
   return plain(element(chat, first), '"eventId":"' .. event .. '"', 1, true) and first or 0
+end
+
+-- counted returns how many elements a key of the chat has. That has to be what the index says.
+local function counted(chat, part, command, field)
+  local length, count = read(command, chat.base .. part), read('HGET', chat.base .. ':x', field) or '0'
+  if not fault and format('%d', length) ~= count then fault = 'the count of ' .. part .. ' is not what the index says' end
+  return not fault and length
 end
 
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
@@ -248,9 +260,13 @@ local function plan(a)
   for segment = floor(chat.seq / SEGMENT), floor((chat.seq + events - 1) / SEGMENT) do
     if segment > chat.touched then touch_segment(chat, segment) end
   end
-  if chat.seq == 0 then read('SISMEMBER', prefix .. 'chats', '') end
-  if joins then read('HLEN', base .. ':u') end
-  if deletes then read('ZCARD', base .. ':d') end
+  if chat.seq == 0 then
+    local listed, count = read('SISMEMBER', prefix .. 'chats', name), read('GET', prefix .. 'count')
+    if listed == 1 then fault = fault or 'the head is missing' end
+    if count and not match(count, '^%d+$') then fault = fault or 'the count of chats is unreadable' end
+  end
+  if joins and not chat.members then chat.members = counted(chat, ':u', 'HLEN', ' #u') end
+  if deletes and not chat.tombstones then chat.tombstones = counted(chat, ':d', 'ZCARD', ' #d') end
   local stream = KEYS[2 * partitions + partition]
   if not streams[stream] then
     read('XLEN', stream)
@@ -262,7 +278,7 @@ local function plan(a)
   if not chat.values then
     order[#order + 1] = chat
     chat.values, chat.pushes = {' ', '', nil, nil, nil, nil}, {}
-    if chat.stored == 0 then chat.created, chat.name = prefix .. 'chats', name end
+    if chat.stored == 0 then chat.created, chat.name = prefix, name end
   end
   local values, written, pushes = chat.values, chat.entries, chat.pushes
   local n_values = #values
@@ -288,6 +304,7 @@ local function plan(a)
           chat.joined = chat.joined or {}
           chat.joined[#chat.joined + 1] = sub(field, 3)
           chat.joined[#chat.joined + 1] = ''
+          chat.members = chat.members + 1
         end
       elseif kind == 'r' or kind == 'v' then
         links = links .. kind .. entry
@@ -306,8 +323,11 @@ local function plan(a)
     end
     if what ~= '' and what ~= '+' then
       local entry = entries[tonumber(what) + 1]
-      chat.deleted = chat.deleted or {}
-      chat.deleted[#chat.deleted + 1] = match(entry, ':(%d+)$') or entry
+      chat.deleted, chat.buried = chat.deleted or {}, chat.buried or {}
+      local start = match(entry, ':(%d+)$') or entry
+      chat.deleted[#chat.deleted + 1] = start
+      if not chat.buried[start] and not call('ZSCORE', chat.base .. ':d', start) then chat.tombstones = chat.tombstones + 1 end
+      chat.buried[start] = true
     end
     local json = ARGV[e + 3] .. seq .. ',"ordinal":' .. ordinal .. ARGV[e + 4]
     local segment = floor((position - 1) / SEGMENT)
@@ -326,11 +346,13 @@ local function plan(a)
   if events == 0 then seq = format('%d', chat.seq) end
   if command then
     local field, value = ARGV[f + command], seq .. ':' .. events .. ':' .. sub(ARGV[f + n + command], 2)
-    values[n_values + 1], values[n_values + 2] = field, value
+    values[n_values + 1], values[n_values + 2], n_values = field, value, n_values + 2
     if written then written[field] = value end
   end
   chat.ordinal_text = ordinal
   values[2] = seq .. ':' .. ordinal
+  if joins then values[n_values + 1], values[n_values + 2], n_values = ' #u', format('%d', chat.members), n_values + 2 end
+  if deletes then values[n_values + 1], values[n_values + 2] = ' #d', format('%d', chat.tombstones) end
   if events == 0 then return '0 0 0 0 0' end
   return '0 ' .. (events == 1 and seq or format('%d', first)) .. ' ' .. seq .. ' ' .. ordinal .. (was_typing and ' 1' or ' 0') .. due
 end
@@ -364,7 +386,10 @@ local written, cause = try(function()
     begun = true
     if chat.joined then hset(base .. ':u', chat.joined) end
     if chat.deleted then for _, first in ipairs(chat.deleted) do call('ZADD', base .. ':d', first, first) end end
-    if chat.created then call('SADD', chat.created, chat.name) end
+    if chat.created then
+      call('SADD', chat.created .. 'chats', chat.name)
+      call('INCR', chat.created .. 'count')
+    end
   end
   for o = 1, n_operations, 5 do
     local e = operations[o + 1]

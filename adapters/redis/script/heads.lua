@@ -5,10 +5,9 @@
 --
 -- KEYS  the partition's id key, its chats, its delivery stream, the group's checkpoints: HASH chat → seq
 -- ARGV  log id, cursor, about how many chats to compare
--- Reply {next cursor, 0 after the last page; chats of the partition; chats compared; id of the stream's last entry or ''; then chat and head of
---       each chat whose head is beyond its checkpoint}, or {-1} if the partition belongs to another log
---
--- A chat whose head cannot be read is not compared.
+-- Reply {next cursor, 0 after the last page; chats of the partition; chats compared; id of the stream's last entry or ''; how many chats the
+--       partition should have; then chat and head of each chat whose head is beyond its checkpoint, -1 for a head that is missing or cannot be
+--       read}, or {-1} if the partition belongs to another log
 
 local id, chats, stream, checkpoints = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local log_id, cursor, count = ARGV[1], ARGV[2], ARGV[3]
@@ -19,7 +18,7 @@ local function hex(c) return string.format('%%%02X', string.byte(c)) end
 local scan = redis.call('SSCAN', chats, cursor, 'COUNT', count)
 local names = scan[2]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
-local reply = {scan[1], redis.call('SCARD', chats), #names, last and last[1] or ''}
+local reply = {scan[1], redis.call('SCARD', chats), #names, last and last[1] or '', redis.call('GET', base .. 'count') or '0'}
 for from = 1, #names, 1000 do
   local to = math.min(from + 999, #names)
   local saved = redis.call('HMGET', checkpoints, unpack(names, from, to))
@@ -27,8 +26,8 @@ for from = 1, #names, 1000 do
     local name = names[i]
     local escaped = string.gsub(name, '[%c %%:{}*?%[%]\\]', hex)
     local head = redis.pcall('HGET', base .. escaped .. ':x', ' ')
-    head = type(head) == 'string' and tonumber(string.match(head, '^%d+'))
-    if head and head > (tonumber(saved[i - from + 1] or 0) or 0) then
+    head = type(head) == 'string' and tonumber(string.match(head, '^(%d+):%d+$')) or -1
+    if head < 1 or head > (tonumber(saved[i - from + 1] or 0) or 0) then
       reply[#reply + 1] = name
       reply[#reply + 1] = head
     end

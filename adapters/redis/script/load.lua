@@ -9,37 +9,50 @@
 --       message of the same user
 -- Reply {head, history of the server's data, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq,
 --       event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that
---       of the first event given, or 0. A command has no events: its entry in :x stands in the place of the snapshot.
+--       of the first event given, or 0. A command has no events: its entry in :x stands in the place of the snapshot. {-2, seq, what} if
+--       something of the chat is missing at that seq.
 
-local SEGMENT, SNAPSHOT = 1024, 256
+local SNAPSHOT = 256
 
 local log_id, chat, budget, whole, entities = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
-if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
+if call('GET', KEYS[1]) ~= log_id then return {-1} end
 
-local base = string.sub(KEYS[1], 1, -3) .. chat
-local head = redis.call('HGET', base .. ':x', ' ')
+local prefix = string.sub(KEYS[1], 1, -3)
+local base = prefix .. chat
+local head, missing = head_of(prefix, chat)
+if not head then return {-2, 0, missing} end
 local told = redis.pcall('INFO', 'replication')
-local reply = {tonumber(string.match(head or '0', '^%d+')), type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''}
+local reply = {head, type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''}
 
--- The version of an entity and how many events it has.
-local function version_of(field)
-  local value = redis.call('HGET', base .. ':x', field)
-  if not value then return 0, 0, '' end
-  local version, events = string.match(value, '^(%d+):?(%d*)')
-  return tonumber(version or 0), tonumber(events) or 1, value
+-- entry_of returns the version of an entity, how many events it has, the seq of the first one, nil if that is not counted, and the entry. A
+-- missing entry means that nothing has moved the entity. It returns nil and what is wrong if other keys contradict that.
+local function entry_of(kind, field)
+  local value = call('HGET', base .. ':x', field)
+  if value then
+    local version, events, first = string.match(value, '^(%d+):?(%d*):?(%d*)')
+    version = tonumber(version)
+    if not version or version > head then return nil, 'the index entry is unreadable or ahead of the head' end
+    if first ~= '' and kind ~= 'k' then return version, tonumber(events), tonumber(first), value end
+    return version, 1, nil, value
+  end
+  if kind == 'u' and head > 0 and call('HEXISTS', base .. ':u', string.sub(field, 3)) == 1 then
+    return nil, 'the index has no entry of member ' .. string.sub(field, 3)
+  end
+  return 0, 0, nil, ''
 end
 
 for e = 1, entities do
   local at = 5 + (e - 1) * 6
   local kind, field, known, last, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6]
-  local version, events, entry = version_of(field)
+  local version, events, first, entry = entry_of(kind, field)
+  if not version then return {-2, 0, events} end
   local entity = {version, 0, 0, ''}
   if kind == 'k' then
     entity[4], known = entry, version
   elseif events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
-    local at = tonumber(redis.call('HGET', base .. ':s', field) or 0) or 0
+    local at = tonumber(call('HGET', base .. ':s', field) or 0) or 0
     if at > known and at <= version and (last == 0 or at <= last) then
-      entity[3], entity[4], known = at, redis.call('HGET', base .. ':s', '=' .. field) or '', at
+      entity[3], entity[4], known = at, call('HGET', base .. ':s', '=' .. field) or '', at
     end
   end
   local seq, told = from == '' and version or tonumber(from), 0
@@ -49,8 +62,12 @@ for e = 1, entities do
       break
     end
     budget = budget - 1
-    local here, event = seq, redis.call('LINDEX', base .. ':' .. math.floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT) or ''
+    local segment, index = segment_of(seq)
+    missing = incomplete(base, segment, head)
+    if missing then return {-2, seq, missing} end
+    local here, event = seq, call('LINDEX', base .. ':' .. segment, index)
     seq = tonumber(string.match(event, '^[^{]*' .. kind .. '(%d+)') or 0)
+    if seq >= here or seq == 0 and first and here ~= first then return {-2, here, 'the link to the event before is missing'} end
     if last == 0 or here <= last then
       entity[#entity + 1] = here
       entity[#entity + 1] = event

@@ -1,16 +1,17 @@
--- Reads a stretch of one chat's log.
+-- Reads a range of one chat's log.
 --
 -- KEYS  the partition's id key
 -- ARGV  log id, chat as in keys, first seq or 0 for the end that the direction starts at, '1' to go backwards, events at most
--- Reply {head, seq of the first event given, event, event, … oldest first}, or {-1} if the partition belongs to another log
-
-local SEGMENT = 1024
+-- Reply {head, seq of the first event given, event, event, … oldest first}, {-1} if the partition belongs to another log, or
+--       {-2, seq, what} if something of the chat is missing at that seq
 
 local log_id, chat, from, backward, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
-if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end
+if call('GET', KEYS[1]) ~= log_id then return {-1} end
 
-local base = string.sub(KEYS[1], 1, -3) .. chat
-local head = tonumber(string.match(redis.call('HGET', base .. ':x', ' ') or '0', '^%d+'))
+local prefix = string.sub(KEYS[1], 1, -3)
+local base = prefix .. chat
+local head, missing = head_of(prefix, chat)
+if not head then return {-2, 0, missing} end
 
 local first, last
 if backward then
@@ -20,14 +21,16 @@ else
   first = math.max(1, from)
   last = math.min(head, first + limit - 1)
 end
+if first > last then return {head, 0} end
 
 local reply = {head, first}
 local seq = first
 while seq <= last do
-  local segment = math.floor((seq - 1) / SEGMENT)
+  local segment, index = segment_of(seq)
+  missing = incomplete(base, segment, head)
+  if missing then return {-2, seq, missing} end
   local stop = math.min(last, (segment + 1) * SEGMENT)
-  local events = redis.call('LRANGE', base .. ':' .. segment, (seq - 1) % SEGMENT, (stop - 1) % SEGMENT)
-  for _, event in ipairs(events) do reply[#reply + 1] = event end
+  for _, event in ipairs(call('LRANGE', base .. ':' .. segment, index, (stop - 1) % SEGMENT)) do reply[#reply + 1] = event end
   seq = stop + 1
 end
 return reply

@@ -1,0 +1,124 @@
+package pubsub
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// holePause is between two attempts to read what is missing from the log. Somebody has to repair the log meanwhile.
+const holePause = 2 * time.Second
+
+// maxHoles bounds how many holes are listed.
+const maxHoles = 1000
+
+// Hole is a part of the log that a group has to read and cannot, because something of it is missing. The group tries again until it can.
+type Hole struct {
+	Group string
+	Chat  domain.ChatID // "" for the list of a partition's chats
+	Err   error         // a [*ports.CorruptError]
+}
+
+// Holes lists the holes that the subscribers of a process have found and that are still there. The zero value is an empty list. All methods are
+// safe for concurrent use.
+type Holes struct {
+	mu  sync.Mutex
+	all map[holeKey]Hole // mu guards all
+}
+
+// holeKey tells a partition's holes apart: they end when its owner's term does.
+type holeKey struct {
+	term *term
+	chat domain.ChatID
+}
+
+// List returns the holes by group and chat, at most a thousand.
+func (h *Holes) List() []Hole {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]Hole, 0, len(h.all))
+	for _, hole := range h.all {
+		list = append(list, hole)
+	}
+	slices.SortFunc(list, func(a, b Hole) int {
+		return cmp.Or(strings.Compare(a.Group, b.Group), strings.Compare(string(a.Chat), string(b.Chat)))
+	})
+	return list
+}
+
+// add reports whether the hole was not listed yet.
+func (h *Holes) add(t *term, chat domain.ChatID, err error) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	key := holeKey{t, chat}
+	_, known := h.all[key]
+	if !known && len(h.all) >= maxHoles {
+		return true
+	}
+	if h.all == nil {
+		h.all = make(map[holeKey]Hole)
+	}
+	h.all[key] = Hole{Group: t.sub.group, Chat: chat, Err: err}
+	return !known
+}
+
+func (h *Holes) remove(t *term, chat domain.ChatID) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.all, holeKey{t, chat})
+}
+
+// removeAll removes the holes of a term that is over.
+func (h *Holes) removeAll(t *term) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for key := range h.all {
+		if key.term == t {
+			delete(h.all, key)
+		}
+	}
+}
+
+// hole lists and logs what cannot be read. The caller tries again after [holePause].
+func (s *subscription) hole(t *term, chat domain.ChatID, err error) {
+	if s.counters.Holes.add(t, chat, err) {
+		s.config.Logger.Error("the log has a hole, trying until it is repaired", "lane", t.String(), "group", s.group, "chat", chat, "error", err)
+	}
+}
+
+// feedLater asks for more of the log again after a pause, for a line whose next events cannot be read. The line does not count among those
+// that catch up, or lines with holes would keep others from it. The caller holds the lock.
+func (t *term) feedLater(l *line) {
+	if l.mode == behind && !l.hole {
+		l.hole = true
+		t.behind--
+		t.more.wake()
+	}
+	time.AfterFunc(holePause, func() {
+		t.sub.mu.Lock()
+		defer t.sub.mu.Unlock()
+		if l.filling = false; !t.over {
+			t.feed(l)
+		}
+	})
+}
+
+// closeHole undoes that. The caller holds the lock.
+func (t *term) closeHole(l *line) {
+	if !l.hole {
+		return
+	}
+	l.hole = false
+	t.sub.counters.Holes.remove(t, domain.ChatID(l.chat))
+	if l.mode == behind {
+		t.behind++
+	}
+}
+
+func isCorrupt(err error) bool { return errors.Is(err, ports.ErrCorrupt) }

@@ -1,0 +1,41 @@
+-- Shared by the scripts that read a chat's log: each read compares what it got with what the chat's head says.
+
+local SEGMENT = 1024
+local call = redis.call
+
+-- segment_of returns the segment of a seq and the seq's index in it.
+local function segment_of(seq)
+  return math.floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT
+end
+
+-- head_of returns the last seq of a chat, 0 if the chat does not exist. It returns nil and what is wrong if the head is missing
+-- although other keys of the chat exist, or is unreadable.
+local function head_of(prefix, chat)
+  local base = prefix .. chat
+  local head = call('HGET', base .. ':x', ' ')
+  if head then
+    local seq = tonumber(string.match(head, '^(%d+):%d+$'))
+    if seq and seq > 0 then return seq end
+    return nil, 'the head is unreadable'
+  end
+  if chat == '' then return 0 end
+  local plain = string.gsub(chat, '%%(%x%x)', function(hex) return string.char(tonumber(hex, 16)) end)
+  if call('EXISTS', base .. ':x', base .. ':u', base .. ':d', base .. ':0') > 0 or call('SISMEMBER', prefix .. 'chats', plain) == 1 then
+    return nil, 'the head is missing'
+  end
+  return 0
+end
+
+-- lengths holds the segments that this call has checked: '' for a complete one, or what is wrong with it.
+local lengths = {}
+
+-- incomplete returns what is wrong with a segment, or nil if it has as many entries as the head says.
+local function incomplete(base, segment, head)
+  local key = base .. ':' .. segment
+  if not lengths[key] then
+    local expected = math.min(head - segment * SEGMENT, SEGMENT)
+    local length = call('LLEN', key)
+    lengths[key] = length == expected and '' or string.format('segment %d has %d entries, by the head %d', segment, length, expected)
+  end
+  return lengths[key] ~= '' and lengths[key] or nil
+end

@@ -1,0 +1,69 @@
+package main
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+// TestFsck checks a log from the command line, before and after it is damaged.
+func TestFsck(t *testing.T) {
+	s := newShell(t)
+	for _, chat := range []string{"garden", "attic"} {
+		s.do("chat", "create", "--chat", chat, "--user", "ada", "--member", "ben")
+		s.do("send", "--chat", chat, "--user", "ada", "--text", "x")
+	}
+	if out := s.do("fsck"); out != "no contradictions\n" {
+		t.Errorf("a sound log: %q", out)
+	}
+	if found := s.json("fsck"); len(found) != 0 {
+		t.Errorf("a sound log: %v", found)
+	}
+	if _, _, err := s.try("fsck", "--chat", "nowhere"); !errors.Is(err, domain.ErrChatNotFound) {
+		t.Errorf("a chat that is not there: %v", err)
+	}
+	if _, _, err := s.try("fsck", "--chat", "a b"); err == nil {
+		t.Error("an id that no chat has is taken")
+	}
+	options, err := goredis.ParseURL(redistest.Shared(t).URL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := goredis.NewClient(options)
+	defer func() { _ = client.Close() }()
+	damage := func(suffix string) {
+		t.Helper()
+		keys, err := client.Keys(t.Context(), s.base[1]+":*"+suffix).Result()
+		if err == nil && len(keys) == 1 {
+			err = client.Del(t.Context(), keys...).Err()
+		}
+		if err != nil || len(keys) != 1 {
+			t.Fatal(keys, err)
+		}
+	}
+	damage(":garden:u")
+	out, _, err := s.try("fsck")
+	if !errors.Is(err, errContradictions) || !strings.Contains(out, `members in chat "garden"`) || !strings.Contains(out, "--repair: ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out := s.do("fsck", "--chat", "attic"); out != "no contradictions\n" {
+		t.Errorf("the other chat: %q", out)
+	}
+	out, _, err = s.try("fsck", "--chat", "garden", "--repair", "--json")
+	if !errors.Is(err, errContradictions) || !strings.Contains(out, `"kind":"members"`) || !strings.Contains(out, `"repaired":true`) {
+		t.Errorf("%v\n%s", err, out)
+	}
+	if out := s.do("fsck"); out != "no contradictions\n" {
+		t.Errorf("after the repair: %q", out)
+	}
+	damage(":attic:0")
+	out, _, err = s.try("fsck", "--repair")
+	if !errors.Is(err, errContradictions) || !strings.Contains(out, "cannot be repaired: ") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

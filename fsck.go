@@ -1,0 +1,90 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"iter"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Contradiction is a structure of the log, or of what is kept beside it, that contradicts another one.
+type Contradiction = ports.Contradiction
+
+// FsckConfig says what [Core.Fsck] checks.
+type FsckConfig struct {
+	Repair bool          // correct what follows from the log. Defaults to false: nothing is changed
+	Chat   domain.ChatID // only this chat. Defaults to all of the log
+}
+
+// ErrNoFsck is returned by [Core.Fsck] of a core that is not on Redis.
+var ErrNoFsck = errors.New("the core's log is not in Redis")
+
+// errStopped ends a check whose caller wants no more.
+var errStopped = errors.New("stopped")
+
+// Fsck checks every structure of the log against the others, and yields each contradiction: segments, indexes, sets of chats, delivery streams,
+// consumer groups with their dead letters, and the views of the built-in subscribers. With Repair it corrects first what follows from the log;
+// what is lost it names, with the consequences, and never invents. Iteration stops at the first error, which says that the check could not
+// finish. [domain.ErrChatNotFound] if there is no such chat.
+//
+// It runs beside everything else: what changes meanwhile is no contradiction. It reads in small steps and rests between them as long as each
+// took. Its time follows the size of the log: about 20 µs an event.
+func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradiction, error] {
+	return func(yield func(Contradiction, error) bool) {
+		backend, ok := c.backend.(*redisBackend)
+		if !ok {
+			yield(Contradiction{}, ErrNoFsck)
+			return
+		}
+		report := func(found Contradiction) error {
+			if !yield(found, nil) {
+				return errStopped
+			}
+			return nil
+		}
+		if err := c.fsck(ctx, backend, config, report); err != nil && !errors.Is(err, errStopped) {
+			yield(Contradiction{}, err)
+		}
+	}
+}
+
+// fsck checks the log first, because the rest is checked against it.
+func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(Contradiction) error) error {
+	if err := b.log.Fsck(ctx, redis.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
+		return err
+	}
+	groups := pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log, b.log)
+	err := groups.Fsck(ctx, pubsub.FsckConfig{
+		Backlog: b.log, Codec: b.codec, Chat: config.Chat, Partition: b.keys.Partition(config.Chat), Repair: config.Repair, Report: report,
+	})
+	if err != nil {
+		return err
+	}
+	check := app.ViewsCheck{Repair: config.Repair, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (chats, unread domain.Seq, err error) {
+		p := b.keys.Partition(chat)
+		if chats, err = groups.Checkpoint(ctx, UserChatsGroup, p, chat); err == nil {
+			unread, err = groups.Checkpoint(ctx, UnreadGroup, p, chat)
+		}
+		return chats, unread, err
+	}}
+	if config.Chat != "" {
+		return c.Queries.CheckViews(ctx, config.Chat, check)
+	}
+	for chat, err := range b.log.Chats(ctx) {
+		if errors.Is(err, ports.ErrCorrupt) { // a contradiction of the log; the chats that are there were checked
+			break
+		}
+		if err == nil {
+			err = c.Queries.CheckViews(ctx, chat, check)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return c.Queries.CheckUsers(ctx, check)
+}
