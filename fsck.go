@@ -53,6 +53,26 @@ func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradict
 	}
 }
 
+// FsckIdentity checks that every partition of a configuration's log carries the log's identity, without opening a core: a partition that does not
+// keeps [New] from opening one ([ports.ErrLogLost]). It yields contradictions as [Core.Fsck] does, and nothing if there is no log. A partition that still
+// has keys of the log can be repaired; the chats of one without any are lost. FsckConfig.Chat has no effect.
+func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq2[Contradiction, error] {
+	return func(yield func(Contradiction, error) bool) {
+		report := func(found Contradiction) error {
+			if !yield(found, nil) {
+				return errStopped
+			}
+			return nil
+		}
+		err := onLog(ctx, config, func(client commandClient, keys redis.Keys) error {
+			return redis.FsckIdentity(ctx, client.UniversalClient, keys, redis.FsckConfig{Repair: check.Repair, Report: report})
+		})
+		if err != nil && !errors.Is(err, errStopped) {
+			yield(Contradiction{}, err)
+		}
+	}
+}
+
 // fsck checks the log first, because the rest is checked against it.
 func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(Contradiction) error) error {
 	if err := b.log.Fsck(ctx, redis.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {

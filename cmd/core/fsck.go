@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/spf13/cobra"
 
@@ -40,7 +42,7 @@ func (c *cli) fsck() *cobra.Command {
 					return err
 				}
 			}
-			return c.with(cmd.Context(), func(core *chatcore.Core) error { return c.check(cmd, core, config) })
+			return c.check(cmd.Context(), config)
 		},
 	}
 	cmd.Flags().BoolVar(&config.Repair, "repair", false, "correct what follows from the log")
@@ -48,29 +50,54 @@ func (c *cli) fsck() *cobra.Command {
 	return c.jsonFlag(cmd)
 }
 
-func (c *cli) check(cmd *cobra.Command, core *chatcore.Core, config chatcore.FsckConfig) error {
-	found, repaired := 0, 0
-	for f, err := range core.Fsck(cmd.Context(), config) {
+// check checks the partitions' identity first: without it no core can be opened to check the rest.
+func (c *cli) check(ctx context.Context, config chatcore.FsckConfig) error {
+	settings, err := c.config(c.redisURL)
+	if err != nil {
+		return err
+	}
+	if c.redisURL == "" {
+		return errNoRedis
+	}
+	var found tally
+	if err := c.contradictions(chatcore.FsckIdentity(ctx, settings, config), config, &found); err != nil {
+		return err
+	}
+	if found.all == found.repaired {
+		err := c.with(ctx, func(core *chatcore.Core) error { return c.contradictions(core.Fsck(ctx, config), config, &found) })
 		if err != nil {
 			return err
 		}
-		found++
+	}
+	if found.all > 0 {
+		return fmt.Errorf("%w: %s, %d repaired", errContradictions, count(found.all, "contradiction"), found.repaired)
+	}
+	if c.json {
+		return nil
+	}
+	_, err = fmt.Fprintln(c.out, "no contradictions")
+	return err
+}
+
+// tally counts contradictions.
+type tally struct{ all, repaired int }
+
+// contradictions prints and counts what a check finds.
+func (c *cli) contradictions(check iter.Seq2[chatcore.Contradiction, error], config chatcore.FsckConfig, found *tally) error {
+	for f, err := range check {
+		if err != nil {
+			return err
+		}
+		found.all++
 		if f.Repaired {
-			repaired++
+			found.repaired++
 		}
 		view := contradictionView{f.Kind, f.Chat, f.Seq, f.Group, f.Key, f.What, f.Repair, f.Lost, f.Repaired}
 		if err := c.print(view, contradictionLine(f, config.Repair)); err != nil {
 			return err
 		}
 	}
-	if found == 0 {
-		if c.json {
-			return nil
-		}
-		_, err := fmt.Fprintln(c.out, "no contradictions")
-		return err
-	}
-	return fmt.Errorf("%w: %s, %d repaired", errContradictions, count(found, "contradiction"), repaired)
+	return nil
 }
 
 // contradictionLine tells a contradiction to people: what, where, and what becomes of it.

@@ -1,0 +1,65 @@
+package redis
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
+)
+
+// FsckIdentity checks that every partition carries the log's identity, and that cc:log has it too. It needs no open log: a partition without
+// an identity keeps [Open] from opening it. A partition that still has keys of the log gets its identity back. One without any is named only: its
+// chats are lost, and a log that goes on without them would take them for chats that never were. It finds nothing where there is no log.
+//
+// It returns an error if it could not finish, and for partitions of several logs or of a newer one, which no repair brings together.
+func FsckIdentity(ctx context.Context, client goredis.UniversalClient, keys Keys, c FsckConfig) error {
+	client = bare(client)
+	seen, err := look(ctx, client, keys)
+	if err != nil || seen.empty() {
+		return err
+	}
+	found, _, err := agreed(seen.values, Level)
+	var apart *PartitionsError
+	if errors.As(err, &apart) && len(apart.Foreign)+len(apart.Levels) == 0 {
+		for _, p := range apart.Missing {
+			if err := restoreIdentity(ctx, client, keys, p, found, c); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if err != nil || found.level <= bareLevel || seen.record.logIdentity == found && seen.record.ready {
+		return err
+	}
+	return c.found(ports.Contradiction{
+		Kind: "identity", Key: keys.log(), What: "the record of the log is missing, or is not what the partitions carry", Repair: "it is written anew",
+	}, func() error { return client.HSet(ctx, keys.log(), append(found.fields(), "ready", "1")...).Err() })
+}
+
+func restoreIdentity(ctx context.Context, client goredis.UniversalClient, keys Keys, p int, found logIdentity, c FsckConfig) error {
+	n, err := client.Exists(ctx, keys.chats(p), keys.count(p), keys.stream(p)).Result()
+	if err != nil {
+		return unavailable(ctx, err)
+	}
+	missing := ports.Contradiction{Kind: "identity", Key: keys.id(p), What: fmt.Sprintf("partition %d does not carry the identity of log %s", p, found.id)}
+	if n == 0 {
+		missing.Lost = "the partition has no key of the log: its chats are lost; restore it from a backup"
+		return c.found(missing, nil)
+	}
+	missing.Repair = "it gets the identity that the other partitions carry"
+	return c.found(missing, func() error { return client.SetNX(ctx, keys.id(p), found.String(), 0).Err() })
+}
+
+// found reports a contradiction, and corrects it first where that is wanted and something follows.
+func (c FsckConfig) found(found ports.Contradiction, correct func() error) error {
+	if correct != nil && c.Repair {
+		if err := correct(); err != nil {
+			return fmt.Errorf("repairing %s: %w: %w", found.Key, ports.ErrUnavailable, err)
+		}
+		found.Repaired = true
+	}
+	return c.Report(found)
+}
