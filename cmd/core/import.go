@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"os"
 	"sync"
@@ -17,62 +18,96 @@ import (
 	"golang.org/x/term"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
-// importActor creates and owns the chats of an import.
-const importActor = domain.UserID("importer")
+// Bounds of an import, whatever the file holds.
+const (
+	importWorkers  = 64   // chats that are imported at the same time
+	importAhead    = 2048 // lines that are read and not yet recorded
+	importProblems = 20   // lines that are reported one by one
+)
 
 var errMalformed = errors.New("the transcript has malformed lines; they were skipped")
 
 func (c *cli) importer() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "import FILE", Short: "Import a transcript (.jsonl or .jsonl.gz)", Args: cobra.ExactArgs(1),
-		Long: "Import a transcript, one JSON object a line: chat, at (RFC 3339), kind (message, action, join, leave, rename), user, text.\n" +
-			"Importing the same file again adds nothing; an import that was cut off goes on where it was.",
+		Long: importHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				run := &importRun{c: c, core: core, id: "import-" + uuid.NewString(), chats: make(map[domain.ChatID]chan entry)}
-				return run.run(cmd.Context(), args[0])
+				return newImportRun(c, core).run(cmd.Context(), args[0])
 			})
 		},
 	}
 	return c.embeddedFlag(c.jsonFlag(cmd))
 }
 
-// importRun is one import. Each chat is imported line by line, the chats side by side.
+const importHelp = `Import a transcript, one JSON object a line:
+
+  {"chat": "garden", "at": "2021-05-01T09:00:00Z", "kind": "message", "user": "ada", "text": "Morning!"}
+
+kind is message, action, join, leave or rename (text is then the user's new name); at is RFC 3339. Other fields are ignored. Lines may end with
+CR LF and the file may begin with a byte order mark. Blank lines are counted and skipped.
+
+A line is identified by its chat, time, kind, user and text, and by its number among the lines of the file that say the same. So a file that
+overlaps one that was imported before adds only its new lines, at the end of their chats with their own times; the same file adds nothing, and
+an import that was cut off is completed by another. If such a line makes its user join or leave, that is taken back when a line of the same
+user that comes after it in the file was imported before.
+
+A malformed line, one of more than 1 MiB, or one that breaks a rule of chats (a text of more than 16 KiB, for example) is skipped. The first 20
+such lines are reported with their numbers, all of them are counted. The command ends with 1 if a line was malformed or too long. Chats that
+were not created by an import take no lines. The file is read twice and must be a regular file.`
+
+// importRun is one import. The lines of a chat are imported in their order by one worker, those of different chats at the same time.
 type importRun struct {
-	c     *cli
-	core  *chatcore.Core
-	id    string // consumer group, and what every event of this run carries
-	chats map[domain.ChatID]chan entry
+	c        *cli
+	core     *chatcore.Core
+	id       string        // consumer group, and correlation id of every event of the run
+	patience time.Duration // how long it goes on while no command succeeds
 
-	lines, malformed                       int
-	messages, duplicates, rejected, events atomic.Int64
+	lines, blank, malformed                         int // of the reading goroutine
+	messages, duplicates, rejected, events, retries atomic.Int64
+	chats                                           atomic.Int64
+	succeeded                                       atomic.Int64 // when a command succeeded last, in ns
 
-	mu        sync.Mutex
-	delivered map[domain.EventID]struct{}
+	mu        sync.Mutex                   // guards what follows
+	delivered map[domain.ChatID]domain.Seq // the last event of each chat that was delivered
+	arrivals  int64                        // delivered events of the run
+	problems  int                          // lines that were not recorded
 	arrived   chan struct{}
+}
+
+func newImportRun(c *cli, core *chatcore.Core) *importRun {
+	return &importRun{
+		c: c, core: core, id: "import-" + uuid.NewString(), patience: importPatience,
+		delivered: make(map[domain.ChatID]domain.Seq), arrived: make(chan struct{}, 1),
+	}
 }
 
 type importSummary struct {
 	Lines      int     `json:"lines"`
+	Blank      int     `json:"blank"`
+	Malformed  int     `json:"malformed"`
 	Messages   int64   `json:"messages"`
 	Duplicates int64   `json:"duplicates"`
 	Rejected   int64   `json:"rejected"`
 	Events     int64   `json:"events"`
-	Delivered  int     `json:"delivered"`
-	Chats      int     `json:"chats"`
+	Delivered  int64   `json:"delivered"`
+	Chats      int64   `json:"chats"`
+	Retries    int64   `json:"retries"`
 	Seconds    float64 `json:"seconds"`
 }
 
 func (r *importRun) run(ctx context.Context, path string) error {
-	if _, err := os.Stat(path); err != nil {
+	info, err := os.Stat(path)
+	if err != nil {
 		return err
 	}
+	if !info.Mode().IsRegular() {
+		return &domain.InvalidError{Field: "FILE", Problem: path + " is not a regular file", Allowed: "a regular file: it is read twice"}
+	}
 	started := time.Now()
-	r.delivered, r.arrived = make(map[domain.EventID]struct{}), make(chan struct{}, 1)
 	if err := r.core.Subscribe(r.id, chatcore.Passing(), chatcore.On(r.count)); err != nil {
 		return err
 	}
@@ -81,22 +116,33 @@ func (r *importRun) run(ctx context.Context, path string) error {
 	if err := r.core.Start(running); err != nil {
 		return err
 	}
-	err := r.read(ctx, path)
-	if err == nil {
+	r.succeeded.Store(time.Now().UnixNano())
+	if err = r.read(ctx, path); err == nil {
 		err = r.settle(ctx)
 	}
 	stop()
 	if err := errors.Join(err, r.core.Wait()); err != nil {
 		return err
 	}
+	return r.summarize(time.Since(started))
+}
+
+// summarize prints what the run has done. It returns errMalformed if a line was malformed.
+func (r *importRun) summarize(took time.Duration) error {
 	r.mu.Lock()
 	summary := importSummary{
-		Lines: r.lines, Messages: r.messages.Load(), Duplicates: r.duplicates.Load(), Rejected: r.rejected.Load(),
-		Events: r.events.Load(), Delivered: len(r.delivered), Chats: len(r.chats), Seconds: time.Since(started).Seconds(),
+		Lines: r.lines, Blank: r.blank, Malformed: r.malformed, Messages: r.messages.Load(), Duplicates: r.duplicates.Load(),
+		Rejected: r.rejected.Load(), Events: r.events.Load(), Delivered: r.arrivals, Chats: r.chats.Load(), Retries: r.retries.Load(),
+		Seconds: took.Seconds(),
 	}
+	unreported := r.problems - importProblems
 	r.mu.Unlock()
-	text := fmt.Sprintf("%d lines: %d messages, %d duplicates, %d rejected; %d events appended, %d delivered; %d chats; %.1f s",
-		summary.Lines, summary.Messages, summary.Duplicates, summary.Rejected, summary.Events, summary.Delivered, summary.Chats, summary.Seconds)
+	if unreported > 0 {
+		fmt.Fprintf(r.c.errs, "%s more not recorded\n", count(unreported, "line"))
+	}
+	text := fmt.Sprintf("%d lines: %d messages, %d duplicates, %d rejected, %d malformed, %d blank; %d events appended, %d delivered; %d chats; %.1f s",
+		summary.Lines, summary.Messages, summary.Duplicates, summary.Rejected, summary.Malformed, summary.Blank, summary.Events, summary.Delivered,
+		summary.Chats, summary.Seconds)
 	if err := r.c.print(summary, text); err != nil {
 		return err
 	}
@@ -106,13 +152,28 @@ func (r *importRun) run(ctx context.Context, path string) error {
 	return nil
 }
 
-// count takes what a durable subscriber of this run receives of what the run appended.
+// report tells of a line that is not recorded.
+func (r *importRun) report(line int, what string, err error) {
+	r.mu.Lock()
+	r.problems++
+	reported := r.problems <= importProblems
+	r.mu.Unlock()
+	if reported {
+		fmt.Fprintf(r.c.errs, "line %d is %s: %s\n", line, what, clip(plain(err.Error()), 300))
+	}
+}
+
+// count counts an event of the run that its consumer group has received. A chat's events come in their order, so one that comes again is known by
+// its seq.
 func (r *importRun) count(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
 	if d.Meta.CorrelationID != r.id {
 		return nil
 	}
 	r.mu.Lock()
-	r.delivered[d.ID.Event] = struct{}{}
+	if d.ID.Seq > r.delivered[d.ID.Chat] {
+		r.delivered[d.ID.Chat] = d.ID.Seq
+		r.arrivals++
+	}
 	r.mu.Unlock()
 	select {
 	case r.arrived <- struct{}{}:
@@ -128,7 +189,7 @@ func (r *importRun) settle(ctx context.Context) error {
 	defer timer.Stop()
 	for {
 		r.mu.Lock()
-		missing := r.events.Load() - int64(len(r.delivered))
+		missing := r.events.Load() - r.arrivals
 		r.mu.Unlock()
 		if missing <= 0 {
 			return nil
@@ -144,38 +205,78 @@ func (r *importRun) settle(ctx context.Context) error {
 	}
 }
 
+// read reads the file and has its lines recorded. It returns when all of them are.
 func (r *importRun) read(ctx context.Context, path string) error {
+	counter, err := newLineCounter(ctx, path)
+	if err != nil && (counter.lines == 0 || ctx.Err() != nil) {
+		return err // otherwise the second reading finds it, behind the lines that can be read
+	}
 	group, ctx := errgroup.WithContext(ctx)
-	err := readTranscript(path, r.progress(path), func(e entry, malformed error) error {
+	room := make(chan struct{}, importAhead)
+	var queues [importWorkers]chan *entry
+	for i := range queues {
+		queues[i] = make(chan *entry, importAhead) // a full queue holds up nobody: room bounds them all
+		group.Go(func() error { return r.work(ctx, queues[i], room) })
+	}
+	seed := maphash.MakeSeed()
+	err = readTranscript(path, r.progress(path), func(e entry, malformed error) error {
+		if r.lines == counter.lines {
+			return errAppended
+		}
 		r.lines++
-		if malformed != nil {
+		switch {
+		case errors.Is(malformed, errBlank):
+			r.blank++
+			return nil
+		case malformed != nil:
 			r.malformed++
-			fmt.Fprintf(r.c.errs, "line %d is malformed: %v\n", e.line, malformed)
+			r.report(e.line, "malformed", malformed)
 			return nil
 		}
-		chat := domain.ChatID(e.Chat)
-		lines := r.chats[chat]
-		if lines == nil {
-			const ahead = 1024 // lines read before they are imported
-			lines = make(chan entry, ahead)
-			r.chats[chat] = lines
-			group.Go(func() error { return r.importChat(ctx, chat, lines) })
+		e.id = counter.identify(e)
+		if e.refused != nil {
+			e.Text = "" // it may be long
 		}
 		select {
-		case lines <- e:
+		case room <- struct{}{}:
+			queues[maphash.String(seed, e.Chat)%importWorkers] <- &e
 			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	})
-	for _, lines := range r.chats {
-		close(lines)
+	for _, queue := range queues {
+		close(queue)
 	}
 	// The workers' error is the cause, where there is one.
 	if werr := group.Wait(); werr != nil {
 		return werr
 	}
+	if errors.Is(err, errAppended) {
+		return nil
+	}
 	return err
+}
+
+// errAppended ends the second reading of a file that has grown since the first. The next import records the rest.
+var errAppended = errors.New("the file has grown")
+
+// work records the lines of a worker's chats.
+func (r *importRun) work(ctx context.Context, lines <-chan *entry, room <-chan struct{}) error {
+	chats := make(map[string]*chatImport)
+	for e := range lines {
+		chat := chats[e.Chat]
+		if chat == nil {
+			chat = &chatImport{run: r, chat: domain.ChatID(e.Chat)}
+			chats[e.Chat] = chat
+			r.chats.Add(1)
+		}
+		if err := chat.line(ctx, e); err != nil {
+			return fmt.Errorf("line %d: %w", e.line, err)
+		}
+		<-room
+	}
+	return nil
 }
 
 // progress shows a bar on a terminal.
@@ -191,117 +292,3 @@ func (r *importRun) progress(path string) func(io.Reader) io.Reader {
 		return &reader
 	}
 }
-
-// chatImport turns the lines of one chat into commands. Which commands follows from the lines alone, never from what the log holds
-// already: so another run gives the same commands under the same ids, and each has its effect once.
-type chatImport struct {
-	run     *importRun
-	chat    domain.ChatID
-	members map[domain.UserID]struct{}
-}
-
-func (r *importRun) importChat(ctx context.Context, chat domain.ChatID, lines <-chan entry) error {
-	c := &chatImport{run: r, chat: chat, members: map[domain.UserID]struct{}{importActor: {}}}
-	created := false
-	for e := range lines {
-		chats := r.core.Chats.Backdated(e.At).Correlated(r.id)
-		if !created {
-			created = true
-			id := domain.CommandID("import:create")
-			if err := c.did(chats.Create(ctx, app.Create{Chat: chat, By: importActor, Title: string(chat), Command: id})); err != nil {
-				if errors.Is(err, domain.ErrInvalid) {
-					return c.rejectAll(lines)
-				}
-				return err
-			}
-		}
-		if err := c.line(ctx, chats, e); err != nil {
-			return fmt.Errorf("line %d: %w", e.line, err)
-		}
-	}
-	return nil
-}
-
-// rejectAll is for a chat that cannot be: its id is not valid.
-func (c *chatImport) rejectAll(lines <-chan entry) error {
-	c.run.rejected.Add(1)
-	for range lines {
-		c.run.rejected.Add(1)
-	}
-	return nil
-}
-
-func (c *chatImport) line(ctx context.Context, chats *app.Chats, e entry) error {
-	user := domain.UserID(e.User)
-	if _, err := domain.ParseUserID(e.User); err != nil {
-		c.reject(e, err)
-		return nil
-	}
-	switch e.Kind {
-	case "message", "action":
-		content, err := domain.NewContent(e.Text)
-		if err != nil {
-			c.reject(e, err)
-			return nil
-		}
-		if err := c.join(ctx, chats, e, user); err != nil {
-			return err
-		}
-		sent, err := chats.Send(ctx, app.Send{Chat: c.chat, By: user, MessageID: domain.MessageID(e.id("message")), Content: string(content)})
-		if err != nil {
-			return err
-		}
-		if sent.Duplicate {
-			c.run.duplicates.Add(1)
-			return nil
-		}
-		c.run.messages.Add(1)
-		c.run.events.Add(1)
-		return nil
-	case "join":
-		return c.join(ctx, chats, e, user)
-	case "leave":
-		return c.leave(ctx, chats, e, user)
-	default: // rename
-		name, err := domain.ParseUserID(e.Text)
-		if err != nil {
-			c.reject(e, err)
-			return nil
-		}
-		if err := c.leave(ctx, chats, e, user); err != nil {
-			return err
-		}
-		return c.join(ctx, chats, e, name)
-	}
-}
-
-func (c *chatImport) join(ctx context.Context, chats *app.Chats, e entry, user domain.UserID) error {
-	if _, there := c.members[user]; there {
-		return nil
-	}
-	c.members[user] = struct{}{}
-	return c.did(chats.Add(ctx, app.Add{Chat: c.chat, By: importActor, User: user, Command: domain.CommandID(e.id("join"))}))
-}
-
-func (c *chatImport) leave(ctx context.Context, chats *app.Chats, e entry, user domain.UserID) error {
-	if _, there := c.members[user]; !there || user == importActor {
-		return nil
-	}
-	delete(c.members, user)
-	return c.did(chats.Remove(ctx, app.Remove{Chat: c.chat, By: importActor, User: user, Command: domain.CommandID(e.id("leave"))}))
-}
-
-func (c *chatImport) did(done app.Done, err error) error {
-	if done.Changed && !done.Duplicate {
-		c.run.events.Add(1)
-	}
-	return err
-}
-
-func (c *chatImport) reject(e entry, err error) {
-	c.run.rejected.Add(1)
-	c.run.c.logger.Info("line rejected", "line", e.line, "error", err)
-}
-
-// id names a command by the line's place in the file; ids are a chat's own, so the chat need not be in it.
-func (e entry) id(what string) string { return fmt.Sprintf("import:%s:%d", what, e.line) }

@@ -87,8 +87,10 @@ func plain(s string) string {
 }
 
 // short cuts what is too long for a table.
-func short(s string) string {
-	const most = 80
+func short(s string) string { return clip(s, 80) }
+
+// clip cuts text after so many characters.
+func clip(s string, most int) string {
 	if runes := []rune(s); len(runes) > most {
 		return string(runes[:most-1]) + "…"
 	}
