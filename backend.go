@@ -108,7 +108,7 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 // config is what a subscriber has to know beside where it reads.
 func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
-		Group: s.group, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
+		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
 		Slow: s.slow(), Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
 	}
 }

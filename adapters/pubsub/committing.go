@@ -93,6 +93,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		return
 	}
 	t.kept = a.deadLetters
+	s.counters.DeadLetters.Add(uint64(a.written)) //nolint:gosec // a count
 	t.answered(sent, s.config.Lease)
 	news := a.revision != t.revision
 	if a.lost {

@@ -98,7 +98,7 @@ func (r *replyReader) list() int {
 		return 0
 	case kind == '*':
 		return n
-	case kind == '%':
+	case kind == '%' && n <= len(r.raw):
 		return 2 * n
 	}
 	r.fail("no list")
@@ -111,7 +111,7 @@ func (r *replyReader) span() (from, to int) {
 	if r.err != nil || n < 0 {
 		return 0, 0
 	}
-	if kind != '$' || r.at+n+2 > len(r.raw) {
+	if kind != '$' || n > len(r.raw)-r.at-2 {
 		r.fail("no string")
 		return 0, 0
 	}
@@ -128,7 +128,7 @@ func (r *replyReader) string() string {
 // entries reads what XRANGE gives.
 func (r *replyReader) entries() []entry {
 	n := r.list()
-	entries := make([]entry, 0, n)
+	entries := make([]entry, 0, min(n, len(r.raw)))
 	for range n {
 		if r.list() != 2 {
 			r.fail("no entry")
@@ -150,8 +150,8 @@ func (r *replyReader) entry(e *entry) {
 		return
 	}
 	e.id = id
-	seq := ""
-	for range r.list() / 2 {
+	seq, typ := "", ""
+	for n := r.list() / 2; n > 0 && r.err == nil; n-- {
 		switch r.string() {
 		case wireformat.FieldUUID:
 			e.uuid = r.string()
@@ -164,22 +164,49 @@ func (r *replyReader) entry(e *entry) {
 			e.chat = r.string()
 		case wireformat.FieldSeq:
 			seq = r.string()
+		case wireformat.FieldType:
+			typ = r.string()
 		default:
 			r.string()
 		}
 	}
-	if e.uuid == "" {
-		e.broken = "the entry has no " + wireformat.FieldUUID
-	}
 	if seq == "" && e.chat == "" {
+		e.complete(typ)
 		return
 	}
 	n, err := strconv.ParseUint(seq, 10, 64)
-	if err != nil || n == 0 || e.chat == "" {
+	if err != nil || n == 0 || e.chat == "" || len(e.chat) > domain.MaxIDBytes {
 		e.half, e.chat = true, ""
+		e.complete(typ)
 		return
 	}
+	if e.uuid == "" {
+		e.broken = "the entry has no " + wireformat.FieldUUID
+	}
 	e.seq = domain.Seq(n)
+}
+
+// maxForeign is how many bytes the known fields of an entry of another program may have together.
+const maxForeign = 1 << 20
+
+// complete makes an entry of another program what watermill-redisstream would have written: one without a UUID is named by its stream id, and
+// without metadata it has the type in a field of its own or in its payload.
+func (e *entry) complete(typ string) {
+	if n := len(e.uuid) + len(e.metadata) + len(e.payload) + len(typ); n > maxForeign {
+		e.broken = fmt.Sprintf("the entry has %d bytes; allowed: %d", n, maxForeign)
+		return
+	}
+	switch {
+	case len(e.payload) == 0 && e.uuid == "":
+		e.broken = "the entry has no " + wireformat.FieldPayload
+	case len(e.uuid) > domain.MaxIDBytes:
+		e.broken = fmt.Sprintf("the entry's %s has %d bytes; allowed: %d", wireformat.FieldUUID, len(e.uuid), domain.MaxIDBytes)
+	case e.uuid == "":
+		e.uuid = "entry:" + e.id.String()
+	}
+	if e.metadata == "" && typ != "" {
+		e.metadata = string(wireformat.EncodeMetadata(map[string]string{wireformat.MetaType: typ}))
+	}
 }
 
 // parseRange reads the reply to XRANGE.

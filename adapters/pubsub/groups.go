@@ -372,7 +372,8 @@ func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, 
 }
 
 // Retry has a dead letter given to a handler again. Where its chat is parked the chat flows again, in order, beginning with it; otherwise it
-// comes out of order, and stays a dead letter until a handler succeeds.
+// comes out of order, and stays a dead letter until a handler succeeds. An unreadable entry of another program ([DeadLetter.Entry]) is added to the
+// stream again, for all groups; [domain.ErrInvalid] if not all of it was kept.
 func (g *Groups) Retry(ctx context.Context, group, id string) error {
 	return g.decide(ctx, group, id, "retry")
 }
@@ -391,7 +392,7 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 	k := l.group(group)
 	var status int64
 	err = s.guarded(ctx, l, func(log string) (_ int64, err error) {
-		status, err = s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, log, entry, decision).Int64()
+		status, err = s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, l.Stream}, log, entry, decision).Int64()
 		return min(status, 0), ports.Unavailable(ctx, err)
 	})
 	switch {
@@ -399,6 +400,8 @@ func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
 		return noLetter(group, id)
 	case err != nil && status == -3:
 		return g.absent(ctx, group)
+	case err == nil && status == -5:
+		return &domain.InvalidError{Field: "letter", Problem: fmt.Sprintf("%s has no whole entry: it was too large to be kept, or had no field that is known", id), Allowed: "to drop it"}
 	}
 	return err
 }

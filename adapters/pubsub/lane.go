@@ -33,6 +33,7 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //
 //	BASEid               STRING  the log's id, which the event log keeps
 //	BASEgroups           SET     names of the lane's groups
+//	BASEunreadable       ZSET    entries of the stream that are dead letters of some group → ms; the newest [sharedLetters] of them
 //	BASEg:state:GROUP    HASH    owner, epoch, until (ms), lease (ms), bound, commit, position, passed, walk, revision, lost, state
 //	BASEg:chats:GROUP    HASH    chat → seq of the last finished event: its checkpoint
 //	BASEg:left:GROUP     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
@@ -42,13 +43,13 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //	BASEg:members:GROUP  ZSET    instances of the group → ms when they count no longer; on the first lane only
 //	BASEg:declined:GROUP ZSET    instance and stream that it offers to other members → ms until when; on the first lane only
 type groupKeys struct {
-	id, groups, group, chats, left, failing, dead, again, members, declined string
+	id, groups, unreadable, group, chats, left, failing, dead, again, members, declined string
 }
 
 func (l Lane) group(name string) groupKeys {
 	g := l.Base + "g:"
 	return groupKeys{
-		id: l.Base + "id", groups: l.Base + "groups", group: g + "state:" + name, chats: g + "chats:" + name, left: g + "left:" + name,
+		id: l.Base + "id", groups: l.Base + "groups", unreadable: l.Base + "unreadable", group: g + "state:" + name, chats: g + "chats:" + name, left: g + "left:" + name,
 		failing: g + "failing:" + name, dead: g + "dead:" + name, again: g + "again:" + name, members: g + "members:" + name,
 		declined: g + "declined:" + name,
 	}

@@ -29,6 +29,27 @@ type letter struct {
 	Chat     string     // "" for an entry of another program
 	Seq      domain.Seq // 0 for such
 	Parked   bool       // its chat waits for a decision
+	Entry    string     // id of an unreadable entry of another program, which is one letter in all groups; "" for any other
+	Cut      bool       // not all of the entry is kept
+}
+
+// Bounds of what is kept of unreadable entries of other programs.
+const (
+	sharedLetters = 10_000   // ids of entries on a stream that are remembered as dead letters of some group
+	letterBytes   = 64 << 10 // of a field of such an entry; of a longer one the beginning is kept
+)
+
+// ofEntry makes the letter that of an unreadable entry of another program: the first group that meets the entry keeps it, for all groups.
+func (l *letter) ofEntry(id streamID) {
+	l.Entry = id.String()
+	if len(l.Payload) > letterBytes {
+		l.Payload, l.Cut = l.Payload[:letterBytes], true
+	}
+	for _, field := range [...]*string{&l.UUID, &l.Metadata} {
+		if len(*field) > letterBytes {
+			*field, l.Cut = (*field)[:letterBytes], true
+		}
+	}
 }
 
 // The fields of a dead letter before those of the entry that it was.
@@ -36,6 +57,8 @@ const (
 	fieldReason   = "reason"
 	fieldAttempts = "attempts"
 	fieldParked   = "parked"
+	fieldEntry    = "entry"
+	fieldCut      = "cut"
 )
 
 func (l letter) fields() []any {
@@ -48,6 +71,12 @@ func (l letter) fields() []any {
 	}
 	if l.Parked {
 		fields = append(fields, fieldParked, "1")
+	}
+	if l.Entry != "" {
+		fields = append(fields, fieldEntry, l.Entry)
+	}
+	if l.Cut {
+		fields = append(fields, fieldCut, "1")
 	}
 	return fields
 }
@@ -63,6 +92,7 @@ type DeadLetter struct {
 	Again    bool          // it is about to be given again
 	Chat     domain.ChatID // "" for an entry of another program
 	Seq      domain.Seq    // 0 for such
+	Entry    string        // id in the stream of an unreadable entry of another program, of which there is this letter only in all groups; "" for any other
 	EventID  domain.EventID
 	Metadata map[string]string
 	Payload  []byte
@@ -80,6 +110,7 @@ func readLetter(values map[string]any) letter {
 	return letter{
 		Reason: text(fieldReason), Attempts: attempts, UUID: text(wireformat.FieldUUID), Metadata: text(wireformat.FieldMetadata),
 		Payload: []byte(text(wireformat.FieldPayload)), Chat: text(wireformat.FieldChat), Seq: domain.Seq(seq), Parked: text(fieldParked) == "1",
+		Entry: text(fieldEntry), Cut: text(fieldCut) == "1",
 	}
 }
 
@@ -88,7 +119,7 @@ func (l letter) opened(group, id string, at time.Time, again bool) DeadLetter {
 	metadata, _ := wireformat.ParseMetadata(l.Metadata)
 	return DeadLetter{
 		ID: id, Group: group, Reason: l.Reason, Attempts: l.Attempts, At: at, Parked: l.Parked, Again: again,
-		Chat: domain.ChatID(l.Chat), Seq: l.Seq, EventID: domain.EventID(l.UUID), Metadata: metadata, Payload: l.Payload,
+		Chat: domain.ChatID(l.Chat), Seq: l.Seq, Entry: l.Entry, EventID: domain.EventID(l.UUID), Metadata: metadata, Payload: l.Payload,
 	}
 }
 
@@ -96,6 +127,6 @@ func (l letter) opened(group, id string, at time.Time, again bool) DeadLetter {
 func (d DeadLetter) closed() letter {
 	return letter{
 		Reason: d.Reason, Attempts: d.Attempts, UUID: string(d.EventID), Metadata: packMetadata(d.Metadata), Payload: d.Payload,
-		Chat: string(d.Chat), Seq: d.Seq, Parked: d.Parked,
+		Chat: string(d.Chat), Seq: d.Seq, Parked: d.Parked, Entry: d.Entry,
 	}
 }

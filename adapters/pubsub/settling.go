@@ -79,8 +79,16 @@ func (t *term) setAside(l *line, cause error) {
 		}
 	}
 	d.Parked = s.config.OnPoison == Park && !l.foreign() && p.letter == ""
+	if l.foreign() && p.letter == "" && errors.Is(cause, ErrBroken) {
+		if s.config.Ephemeral { // its dead letters go with it, and other groups meet the entry too
+			t.finish(l)
+			return
+		}
+		d.ofEntry(p.id)
+	} else {
+		s.counters.DeadLetters.Add(1) // of the others the commit tells
+	}
 	t.letters = append(t.letters, d)
-	s.counters.DeadLetters.Add(1)
 	s.config.Logger.Warn("delivery set aside",
 		"group", s.group, "stream", t.lane.Stream, "chat", l.chat, "seq", uint64(p.seq), "event_id", d.UUID, "attempts", p.starts, "parked", d.Parked, "error", cause)
 	if !d.Parked {

@@ -97,6 +97,7 @@ type committed struct {
 	err      error
 
 	deadLetters int // how many there are now
+	written     int // dead letters of the change that are of unreadable entries which no group had met before
 }
 
 // storedLetter is a dead letter and its id.

@@ -347,7 +347,7 @@ func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, 
 	replies, errs := s.runGuarded(bounded, s.scripts.commit, lanes, func(i int, log string) call {
 		k := lanes[i].group(s.group)
 		return call{
-			[]string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, lanes[i].Stream},
+			[]string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, lanes[i].Stream, k.unreadable},
 			changes[i].args(log, epochs[i], lease),
 		}
 	})
@@ -358,6 +358,9 @@ func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, 
 		answers[i].revision, _ = values[1].(string)
 		if n, counted := values[3].(int64); counted {
 			answers[i].deadLetters = int(n)
+		}
+		if n, counted := values[4].(int64); counted {
+			answers[i].written = int(n)
 		}
 		if first, _ := values[2].(string); first != "" {
 			answers[i].lost = true
@@ -382,10 +385,10 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 		args = append(append(args, len(list)/2), list...)
 	}
 	args = append(append(args, len(c.settled)), c.settled...)
-	args = append(args, len(c.letters))
+	args = append(args, len(c.letters), sharedLetters)
 	for _, l := range c.letters {
 		fields := l.fields()
-		args = append(append(args, len(fields)), fields...)
+		args = append(append(args, l.Entry, len(fields)), fields...)
 	}
 	return args
 }

@@ -36,6 +36,7 @@ type SubscriberConfig struct {
 	Backlog ports.Backlog
 	Codec   *wireformat.Codec
 
+	Ephemeral     bool // the group is deleted when it has been read: it keeps no dead letter that would be the only one of all groups
 	FromBeginning bool // a new group starts with the first event there is instead of the next one
 	OnPoison      Poison
 	Retry         RetryPolicy

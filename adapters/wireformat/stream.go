@@ -17,6 +17,7 @@ const (
 	FieldPayload  = "payload"
 	FieldChat     = "chat"
 	FieldSeq      = "seq"
+	FieldType     = "type" // of another program's entry without metadata
 )
 
 // The keys of a message's metadata.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"hash/maphash"
 	"io"
 	"os"
 	"sync"
@@ -24,7 +23,7 @@ import (
 // Bounds of an import, whatever the file holds.
 const (
 	importWorkers  = 64   // chats that are imported at the same time
-	importAhead    = 2048 // lines that are read and not yet recorded
+	importAhead    = 4096 // lines that are read and not yet recorded
 	importProblems = 20   // lines that are reported one by one
 )
 
@@ -66,9 +65,8 @@ type importRun struct {
 	id       string        // consumer group, and correlation id of every event of the run
 	patience time.Duration // how long it goes on while no command succeeds
 
-	lines, blank, malformed                         int // of the reading goroutine
+	lines, blank, malformed, chats                  int // of the reading goroutine
 	messages, duplicates, rejected, events, retries atomic.Int64
-	chats                                           atomic.Int64
 	succeeded                                       atomic.Int64 // when a command succeeded last, in ns
 
 	mu        sync.Mutex                   // guards what follows
@@ -94,7 +92,7 @@ type importSummary struct {
 	Rejected   int64   `json:"rejected"`
 	Events     int64   `json:"events"`
 	Delivered  int64   `json:"delivered"`
-	Chats      int64   `json:"chats"`
+	Chats      int     `json:"chats"`
 	Retries    int64   `json:"retries"`
 	Seconds    float64 `json:"seconds"`
 }
@@ -132,7 +130,7 @@ func (r *importRun) summarize(took time.Duration) error {
 	r.mu.Lock()
 	summary := importSummary{
 		Lines: r.lines, Blank: r.blank, Malformed: r.malformed, Messages: r.messages.Load(), Duplicates: r.duplicates.Load(),
-		Rejected: r.rejected.Load(), Events: r.events.Load(), Delivered: r.arrivals, Chats: r.chats.Load(), Retries: r.retries.Load(),
+		Rejected: r.rejected.Load(), Events: r.events.Load(), Delivered: r.arrivals, Chats: r.chats, Retries: r.retries.Load(),
 		Seconds: took.Seconds(),
 	}
 	unreported := r.problems - importProblems
@@ -212,13 +210,11 @@ func (r *importRun) read(ctx context.Context, path string) error {
 		return err // otherwise the second reading finds it, behind the lines that can be read
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	room := make(chan struct{}, importAhead)
-	var queues [importWorkers]chan *entry
-	for i := range queues {
-		queues[i] = make(chan *entry, importAhead) // a full queue holds up nobody: room bounds them all
-		group.Go(func() error { return r.work(ctx, queues[i], room) })
+	queue := newImportQueue()
+	for range importWorkers {
+		group.Go(func() error { return r.work(ctx, queue) })
 	}
-	seed := maphash.MakeSeed()
+	chats := make(map[string]*chatImport)
 	err = readTranscript(path, r.progress(path), func(e entry, malformed error) error {
 		if r.lines == counter.lines {
 			return errAppended
@@ -237,17 +233,15 @@ func (r *importRun) read(ctx context.Context, path string) error {
 		if e.refused != nil {
 			e.Text = "" // it may be long
 		}
-		select {
-		case room <- struct{}{}:
-			queues[maphash.String(seed, e.Chat)%importWorkers] <- &e
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
+		chat := chats[e.Chat]
+		if chat == nil {
+			chat = &chatImport{run: r, chat: domain.ChatID(e.Chat)}
+			chats[e.Chat] = chat
+			r.chats++
 		}
+		return queue.push(ctx, chat, &e)
 	})
-	for _, queue := range queues {
-		close(queue)
-	}
+	queue.close()
 	// The workers' error is the cause, where there is one.
 	if werr := group.Wait(); werr != nil {
 		return werr
@@ -261,20 +255,15 @@ func (r *importRun) read(ctx context.Context, path string) error {
 // errAppended ends the second reading of a file that has grown since the first. The next import records the rest.
 var errAppended = errors.New("the file has grown")
 
-// work records the lines of a worker's chats.
-func (r *importRun) work(ctx context.Context, lines <-chan *entry, room <-chan struct{}) error {
-	chats := make(map[string]*chatImport)
-	for e := range lines {
-		chat := chats[e.Chat]
-		if chat == nil {
-			chat = &chatImport{run: r, chat: domain.ChatID(e.Chat)}
-			chats[e.Chat] = chat
-			r.chats.Add(1)
+// work records the lines of one chat after another.
+func (r *importRun) work(ctx context.Context, queue *importQueue) error {
+	for chat := range queue.ready {
+		for e := queue.next(chat); e != nil; e = queue.next(chat) {
+			if err := chat.line(ctx, e); err != nil {
+				return fmt.Errorf("line %d: %w", e.line, err)
+			}
+			<-queue.room
 		}
-		if err := chat.line(ctx, e); err != nil {
-			return fmt.Errorf("line %d: %w", e.line, err)
-		}
-		<-room
 	}
 	return nil
 }

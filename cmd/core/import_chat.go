@@ -23,7 +23,9 @@ type chatImport struct {
 	run     *importRun
 	chat    domain.ChatID
 	created bool
-	refused error // why no line of the chat can be recorded, nil if they can
+	lines   []*entry // to be recorded; guarded by the queue, as is busy
+	busy    bool     // a worker has the chat, or will
+	refused error    // why no line of the chat can be recorded, nil if they can
 
 	// earlier reports whether the chat was there before the run. Then lines of the file may be in the log already, behind lines that are not.
 	earlier bool

@@ -40,12 +40,13 @@ type letterView struct {
 	AgeSeconds float64    `json:"ageSeconds"`
 	Parked     bool       `json:"parked"`
 	Again      bool       `json:"again"`
+	Entry      string     `json:"entry,omitempty"`
 }
 
 func letterViewOf(d chatcore.DeadLetter) letterView {
 	return letterView{
 		Group: d.Group, ID: d.ID, ChatID: string(d.Chat), Seq: d.Seq, Type: d.Metadata[wireformat.MetaType], EventID: string(d.EventID),
-		Attempts: d.Attempts, Reason: d.Reason, At: d.At, AgeSeconds: max(time.Since(d.At), 0).Seconds(), Parked: d.Parked, Again: d.Again,
+		Attempts: d.Attempts, Reason: d.Reason, At: d.At, AgeSeconds: max(time.Since(d.At), 0).Seconds(), Parked: d.Parked, Again: d.Again, Entry: d.Entry,
 	}
 }
 
@@ -71,6 +72,9 @@ func (v letterView) cells() []string {
 }
 
 func (v letterView) where() string {
+	if v.Entry != "" {
+		return "entry " + v.Entry + " of another program"
+	}
 	if v.ChatID == "" {
 		return "of another program"
 	}
@@ -190,6 +194,9 @@ func (c *cli) lettersRetry() *cobra.Command {
 	return c.decide(decision{
 		name: "retry", act: chatcore.Groups.Retry,
 		says: func(v letterView) string {
+			if v.Entry != "" {
+				return "is added to the stream again, for all groups"
+			}
 			if v.Parked {
 				return "is given again, and the chat flows on from it"
 			}
@@ -197,7 +204,8 @@ func (c *cli) lettersRetry() *cobra.Command {
 		},
 	}, "Have dead letters given to a handler again",
 		"Have a dead letter given to a handler again, or --all of them that are there now. A chat that is parked for it flows again, in order,\n"+
-			"beginning with it. Otherwise the chat has gone on, and the letter comes out of order; it stays until a handler succeeds.")
+			"beginning with it. Otherwise the chat has gone on, and the letter comes out of order; it stays until a handler succeeds.\n"+
+			"An unreadable entry of another program is added to the stream again, for all groups: only one of them has its letter.")
 }
 
 func (c *cli) lettersDrop() *cobra.Command {

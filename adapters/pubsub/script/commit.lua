@@ -1,16 +1,16 @@
 -- Takes down what the owner of a lane has finished, and renews its lease.
 --
 -- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
---       letters, stream
+--       letters, stream, entries of the stream that are dead letters of some group
 -- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
 --       has ended or '' if there is nothing to say, number and ids of entries that were read, number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their
---       seq:starts, '' if no more; number of letters settled and their ids; number of new letters and for each the number of its fields and
---       values and these
--- Reply {1, revision, lost, dead letters}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
+--       seq:starts, '' if no more; number of letters settled and their ids; number of new letters, how many entries of such letters are remembered, and for each letter the id of the
+--       entry that makes one letter in all groups or '', the number of its fields and values, and these
+-- Reply {1, revision, lost, dead letters, letters of such entries that were written}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
 --       Redis has lost an earlier commit, or what was read. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
 --       it is empty
 
-local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
+local id, group, checkpoints, left, failing, again, dead, stream, shared = unpack(KEYS)
 local log_id, epoch, number, ttl, position, passed, walk = unpack(ARGV, 1, 7)
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
 local present, done, before, walking, revision, counted = unpack(redis.call('HMGET', group, 'epoch', 'commit', 'position', 'walk', 'revision', 'passed'))
@@ -26,7 +26,7 @@ local function kept()
 end
 if done == number then -- its answer was lost
   redis.call('HSET', group, 'until', expires)
-  return {1, revision, redis.call('HGET', group, 'lost'), kept()}
+  return {1, revision, redis.call('HGET', group, 'lost'), kept(), 0}
 end
 if tonumber(done) ~= tonumber(number) - 1 then return {-4} end
 
@@ -71,6 +71,7 @@ local settled = tonumber(ARGV[at])
 local letters = tonumber(ARGV[at + settled + 1])
 if settled > 0 then redis.call('HLEN', again) end
 if settled + letters > 0 then redis.call('XLEN', dead) end
+if letters > 0 then redis.call('ZCARD', shared) end
 
 for p = 1, n_parts do
   local key, from, n = unpack(parts[p])
@@ -90,12 +91,22 @@ for i = at + 1, at + settled do
   redis.call('XDEL', dead, ARGV[i])
   redis.call('HDEL', again, ARGV[i])
 end
-at = at + settled + 2
+local remembered = tonumber(ARGV[at + settled + 2])
+at = at + settled + 3
+local written = 0
 for _ = 1, letters do
-  local fields = tonumber(ARGV[at])
-  redis.call('XADD', dead, '*', unpack(ARGV, at + 1, at + fields))
-  at = at + 1 + fields
+  local entry, fields = ARGV[at], tonumber(ARGV[at + 1])
+  if entry == '' or not redis.call('ZSCORE', shared, entry) then
+    redis.call('XADD', dead, '*', unpack(ARGV, at + 2, at + 1 + fields))
+    if entry ~= '' then
+      redis.call('ZADD', shared, now, entry)
+      written = written + 1
+    end
+  end
+  at = at + 2 + fields
 end
+local excess = letters > 0 and redis.call('ZCARD', shared) - remembered or 0
+if excess > 0 then redis.call('ZREM', shared, unpack(redis.call('ZRANGE', shared, 0, excess - 1))) end
 
 local changes = {'commit', number, 'until', expires, 'lost', lost}
 if position ~= '' then
@@ -111,4 +122,4 @@ if passed ~= '0' then
   changes[#changes + 1] = string.format('%.0f', (tonumber(counted) or 0) + passed)
 end
 redis.call('HSET', group, unpack(changes))
-return {1, revision, lost, kept()}
+return {1, revision, lost, kept(), written}

@@ -1,11 +1,12 @@
--- Decides about a dead letter: it is given again, or dropped. A chat that was parked for it flows again.
+-- Decides about a dead letter: it is given again, or dropped. A chat that was parked for it flows again. The letter of an entry that is one letter in
+-- all groups is given again as a new entry of the stream, to all groups.
 --
 -- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
---       letters
+--       letters, stream
 -- ARGV  log id or '', id of the letter, 'retry' or 'drop'
--- Reply 1, 0 if there is no such letter, -1 if the lane belongs to another log, -3 if there is no such group
+-- Reply 1, 0 if there is no such letter, -5 if it is to be given again and its payload was not kept, -1 if the lane belongs to another log, -3 if there is no such group
 
-local id, group, checkpoints, left, failing, again, dead = unpack(KEYS)
+local id, group, checkpoints, left, failing, again, dead, stream = unpack(KEYS)
 local log_id, letter_id, decision = ARGV[1], ARGV[2], ARGV[3]
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return -1 end
 if redis.call('EXISTS', group) == 0 then return -3 end
@@ -23,6 +24,19 @@ if fields['parked'] == '1' and redis.call('HGET', left, chat) == 'parked' then
   redis.call('HDEL', failing, chat)
   redis.call('XDEL', dead, letter_id)
   redis.call('HSET', left, chat, 'behind')
+elseif decision == 'retry' and fields['entry'] then
+  if fields['cut'] then return -5 end
+  local entry = {}
+  for _, name in ipairs({'_watermill_message_uuid', 'metadata', 'payload'}) do
+    if (fields[name] or '') ~= '' then
+      entry[#entry + 1] = name
+      entry[#entry + 1] = fields[name]
+    end
+  end
+  if #entry == 0 then return -5 end
+  redis.call('XLEN', stream)
+  redis.call('XADD', stream, '*', unpack(entry))
+  redis.call('XDEL', dead, letter_id)
 elseif decision == 'drop' then
   redis.call('HDEL', again, letter_id)
   redis.call('XDEL', dead, letter_id)
