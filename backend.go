@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -107,9 +108,10 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 
 // config is what a subscriber has to know beside where it reads.
 func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.SubscriberConfig {
+	plan := c.stopPlan()
 	return pubsub.SubscriberConfig{
 		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
-		Slow: s.slow(), Lease: c.Lease, Drain: c.StopTimeout, Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
+		Slow: s.slow(), Lease: c.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
 	}
 }
 
@@ -131,8 +133,11 @@ func (b *redisBackend) DeleteGroup(ctx context.Context, group string) error {
 
 // Close ends what uses the clients, and then them.
 func (b *redisBackend) Close() error {
-	b.log.Close()
-	return errors.Join(b.live.Close(), b.reader.Close(), b.clients.Close())
+	var ending sync.WaitGroup
+	ending.Go(b.log.Close)
+	err := errors.Join(b.live.Close(), b.reader.Close())
+	ending.Wait()
+	return errors.Join(err, b.clients.Close())
 }
 
 // memoryBackend keeps everything in the process; it ends with it.

@@ -23,6 +23,8 @@ type channels struct {
 	told       atomic.Uint64 // messages that are dealt with
 	failed     atomic.Uint64 // calls of handlers that panicked or ended their goroutine
 
+	calls liveCalls
+
 	mu      sync.Mutex
 	going   map[*Subscription]struct{}
 	closed  bool
@@ -163,6 +165,7 @@ func (c *channels) tell(s *Subscription, msg *message.Message, handle func(conte
 	msg.Ack()
 	defer c.progress.made()
 	defer c.told.Add(1)
+	defer c.calls.begin(AbandonedHandler{Channel: s.channel, Event: domain.EventID(msg.UUID)})()
 	returned := false
 	defer func() {
 		if returned {
@@ -191,7 +194,7 @@ func (c *channels) all() []*Subscription {
 	return all
 }
 
-// close ends every subscription and waits until its handler has ended.
+// close ends every subscription. Handlers that run go on, with contexts that have ended, and running waits for them.
 func (c *channels) close() {
 	c.mu.Lock()
 	c.closed = true
@@ -199,5 +202,4 @@ func (c *channels) close() {
 	for _, s := range c.all() {
 		s.Unsubscribe()
 	}
-	c.running.Wait()
 }

@@ -33,6 +33,7 @@ type Core struct {
 
 	made
 	broken  atomic.Uint64 // live payloads that could not be read
+	live    liveCalls
 	told    atomic.Uint64 // live messages whose handlers have ended
 	answers bool          // queries are answered from the caches once the core runs
 
@@ -51,6 +52,7 @@ type Core struct {
 	stop        context.CancelFunc   // of Run; nil before it
 	closed      bool
 	subscribers map[string]message.Subscriber // by group, from Run on
+	router      *pubsub.Router                // of the groups, from Run on; nil before
 	closing     sync.Once
 	closeErr    error
 }
@@ -358,7 +360,8 @@ func (c *Core) Stats() Stats {
 }
 
 // Close ends the core: if it runs, Run is stopped and waited for. Run does the same by itself when it ends. From then on whatever needs Redis or the
-// log returns [ErrClosed]. Close may be called more than once, but not by a handler, which it waits for.
+// log returns [ErrClosed]. Close takes at most [Config.StopTimeout], and returns an [*AbandonedError] if handlers have outlasted that. It may be called
+// more than once, but not by a handler, which it waits for.
 func (c *Core) Close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -368,19 +371,11 @@ func (c *Core) Close() error {
 		stop()
 		<-c.ended
 	}
-	return c.release()
-}
-
-// release closes what the core has opened, once.
-func (c *Core) release() error {
-	c.closing.Do(func() {
-		c.Helpers.channels.close()
-		c.flushMetrics()
-		c.closeErr = c.unwatch()
-		c.closeCaches() // before what their loaders need
-		c.closeErr = errors.Join(c.closeErr, c.backend.Close())
-	})
-	return c.closeErr
+	stopped, end := context.WithCancel(context.Background())
+	end()
+	limits, release := c.config.stopPlan().limits(stopped)
+	defer release()
+	return c.release(limits)
 }
 
 // fresh returns why the core can no longer be changed or started, or nil. It is called with the mutex held.

@@ -170,10 +170,10 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 		"a wrong count of chats":     {kind: "chat_count", damage: func(ctx context.Context) { c.Set(ctx, base+"count", "9", 0) }},
 		"a wrong snapshot":           {kind: "snapshot", damage: func(ctx context.Context) { c.HSet(ctx, base+"big:s", "= xm0", "{}") }},
 		"a snapshot of nothing":      {kind: "snapshot", damage: func(ctx context.Context) { c.HSet(ctx, base+"big:s", " xm1", "5", "= xm1", "{}") }},
-		"an append that was cut off": {kind: "cut_off", damage: func(ctx context.Context) { d.cutOff("small", 3) }},
-		"a chat that was begun":      {kind: "chat_unlisted head members", damage: func(ctx context.Context) { d.begun() }, keeps: true},
-		"an entry of nothing":        {kind: "phantom", damage: func(ctx context.Context) { d.phantom("small", "9", "{}") }},
-		"an entry of another event":  {kind: "phantom", damage: func(ctx context.Context) { d.phantom("small", "2", "{}") }},
+		"an append that was cut off": {kind: "cut_off", damage: func(ctx context.Context) { d.cutOff(ctx, "small", 3) }},
+		"a chat that was begun":      {kind: "chat_unlisted head members", damage: func(ctx context.Context) { d.begun(ctx) }, keeps: true},
+		"an entry of nothing":        {kind: "phantom", damage: func(ctx context.Context) { d.phantom(ctx, "small", "9", "{}") }},
+		"an entry of another event":  {kind: "phantom", damage: func(ctx context.Context) { d.phantom(ctx, "small", "2", "{}") }},
 		"a group without state":      {kind: "group_state", damage: func(ctx context.Context) { c.Del(ctx, base+"g:state:"+chatcore.UnreadGroup) }},
 		"a group that is not listed": {kind: "group_unlisted", damage: func(ctx context.Context) {
 			c.SRem(ctx, base+"groups", chatcore.UnreadGroup)
@@ -182,8 +182,8 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 		"a checkpoint that is missing":   {kind: "undelivered", damage: func(ctx context.Context) { c.HDel(ctx, base+"g:chats:"+chatcore.UnreadGroup, "small") }},
 		"a checkpoint behind":            {kind: "undelivered", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:chats:"+chatcore.UnreadGroup, "small", "2") }},
 		"a chat parked for nothing":      {kind: "parked", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:left:"+chatcore.UnreadGroup, "small", "parked") }},
-		"a dead letter of nothing":       {kind: "letter", damage: func(ctx context.Context) { d.letter("small", "9", "x") }},
-		"a dead letter of another event": {kind: "letter", damage: func(ctx context.Context) { d.letter("small", "2", "x") }},
+		"a dead letter of nothing":       {kind: "letter", damage: func(ctx context.Context) { d.letter(ctx, "small", "9", "x") }},
+		"a dead letter of another event": {kind: "letter", damage: func(ctx context.Context) { d.letter(ctx, "small", "2", "x") }},
 		"a repetition of nothing":        {kind: "letter", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:again:"+chatcore.UnreadGroup, "5-0", "1") }},
 		"a chat that a user was never in": {kind: "user_chats", damage: func(ctx context.Context) {
 			c.HSet(ctx, "cc:user-chats:dan", "small", "1")
@@ -223,23 +223,22 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 }
 
 // cutOff takes away what the end of an append of a chat's last events wrote: the index and the stream's entries, not the log's.
-func (d *damaged) cutOff(chat domain.ChatID, n int) {
+func (d *damaged) cutOff(ctx context.Context, chat domain.ChatID, n int) {
 	d.t.Helper()
 	before := d.dump()
 	for i := range n {
-		must[app.Sent](d.t)(d.core.Chats.Send(d.t.Context(), app.Send{Chat: chat, By: "ben", Content: fmt.Sprint("cut off ", i)}))
+		must[app.Sent](d.t)(d.core.Chats.Send(ctx, app.Send{Chat: chat, By: "ben", Content: fmt.Sprint("cut off ", i)}))
 	}
 	for key, value := range before {
 		if !strings.HasSuffix(key, ":"+string(chat)+":0") {
-			must[string](d.t)(d.client.RestoreReplace(d.t.Context(), key, 0, value).Result())
+			must[string](d.t)(d.client.RestoreReplace(ctx, key, 0, value).Result())
 		}
 	}
 }
 
 // begun leaves only the events of a new chat.
-func (d *damaged) begun() {
+func (d *damaged) begun(ctx context.Context) {
 	d.t.Helper()
-	ctx := d.t.Context()
 	must[app.Done](d.t)(d.core.Chats.Create(ctx, app.Create{Chat: "begun", By: "ada"}))
 	const base = "cc:{message-delivery-stream}:"
 	d.client.Del(ctx, base+"begun:x", base+"begun:u")
@@ -247,14 +246,14 @@ func (d *damaged) begun() {
 	d.client.Decr(ctx, base+"count")
 }
 
-func (d *damaged) phantom(chat, seq, payload string) {
-	d.client.XAdd(d.t.Context(), &goredis.XAddArgs{Stream: "message-delivery-stream", Values: []any{
+func (d *damaged) phantom(ctx context.Context, chat, seq, payload string) {
+	d.client.XAdd(ctx, &goredis.XAddArgs{Stream: "message-delivery-stream", Values: []any{
 		"_watermill_message_uuid", "x", "metadata", "", "payload", payload, "chat", chat, "seq", seq,
 	}})
 }
 
-func (d *damaged) letter(chat, seq, uuid string) {
-	d.client.XAdd(d.t.Context(), &goredis.XAddArgs{Stream: "cc:{message-delivery-stream}:g:dead:" + chatcore.UnreadGroup, Values: []any{
+func (d *damaged) letter(ctx context.Context, chat, seq, uuid string) {
+	d.client.XAdd(ctx, &goredis.XAddArgs{Stream: "cc:{message-delivery-stream}:g:dead:" + chatcore.UnreadGroup, Values: []any{
 		"reason", "r", "attempts", "5", "_watermill_message_uuid", uuid, "metadata", "", "payload", "{}", "chat", chat, "seq", seq,
 	}})
 }
@@ -263,7 +262,7 @@ func (d *damaged) letter(chat, seq, uuid string) {
 func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	d := newDamaged(t, filled(20))
 	ctx := t.Context()
-	d.cutOff("small", 2)
+	d.cutOff(ctx, "small", 2)
 	if _, err := d.core.Chats.Send(ctx, app.Send{Chat: "small", By: "ben", Content: "x"}); err == nil {
 		t.Fatal("a chat whose last append was cut off takes a message")
 	}

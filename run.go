@@ -45,9 +45,10 @@ func (c *Core) Wait() error {
 	return c.runErr
 }
 
-// Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, for at
-// most [Config.StopTimeout], and what they finished is committed; live listeners and the presence sweeper; connections. When it returns nothing
-// of the core runs any more.
+// Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, and
+// what they finished is committed; live listeners and the presence sweeper; handlers of the helpers' channels; connections. All of it together takes at
+// most [Config.StopTimeout], counted from the end of ctx. The contexts of handlers end shortly before; a handler that runs on is left behind and named by
+// the [*AbandonedError] that Run then returns. Otherwise no handler runs any more when Run returns.
 //
 // Run returns nil if it ended because ctx did, or by Close, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
 // [ErrGroupDeleted] if a group was deleted. A deleted group ends alone: the core goes on with the others, Health reports the group at once, and
@@ -76,21 +77,34 @@ func (c *Core) begin(ctx context.Context) (context.Context, error) {
 
 // run is Run of a core that has begun.
 func (c *Core) run(ctx context.Context) error {
-	err := c.deliver(ctx)
+	limits, release := c.config.stopPlan().limits(ctx)
+	defer release()
+	delivered, quiet := make(chan error, 1), make(chan struct{})
+	go func() {
+		defer close(quiet)
+		var live sync.WaitGroup
+		err := c.deliver(ctx, &live)
+		c.stop()
+		delivered <- err
+		live.Wait()
+	}()
+	waitFor(limits.delivery, quiet)
+	var err error
+	select {
+	case err = <-delivered:
+	default: // Redis does not answer, or a subscriber of a custom log does not end
+	}
 	c.mu.Lock()
 	c.closed = true
 	c.mu.Unlock()
-	c.runErr = errors.Join(err, c.release())
+	c.runErr = errors.Join(err, c.release(limits))
 	close(c.ended)
 	return c.runErr
 }
 
 // deliver runs listeners, the sweeper and the groups until ctx ends or one of them fails.
-func (c *Core) deliver(ctx context.Context) error {
-	var live sync.WaitGroup
-	defer live.Wait()
-	defer c.stop()
-	if err := c.listen(ctx, &live); err != nil {
+func (c *Core) deliver(ctx context.Context, live *sync.WaitGroup) error {
+	if err := c.listen(ctx, live); err != nil {
 		return ended(ctx, err)
 	}
 	live.Go(func() { c.sweeper.Run(ctx) })
@@ -112,10 +126,14 @@ func ended(ctx context.Context, err error) error {
 
 // route runs the consumer groups until ctx ends.
 func (c *Core) route(ctx context.Context) error {
-	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters, c.clock, c.config.Retry, c.config.StopTimeout, c.config.Logger)
+	plan := c.config.stopPlan()
+	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters, c.clock, c.config.Retry, plan.handlers, c.config.Logger)
 	if err != nil {
 		return err
 	}
+	c.mu.Lock()
+	c.router = router
+	c.mu.Unlock()
 	for _, s := range c.groups {
 		subscriber, err := c.backend.Subscriber(s)
 		if err != nil {
@@ -131,12 +149,20 @@ func (c *Core) route(ctx context.Context) error {
 		case <-router.Running():
 			close(c.running)
 		case <-ctx.Done():
+			return
+		}
+		select { // everything stops at once when a group fails
+		case <-router.Stopping():
+			c.stop()
+		case <-ctx.Done():
 		}
 	}()
 	err = router.Run(ctx)
+	finish, end := context.WithTimeout(context.WithoutCancel(ctx), plan.finish())
+	defer end()
 	for _, s := range c.groups {
 		if s.passing {
-			err = errors.Join(err, c.pass(context.WithoutCancel(ctx), s.group))
+			err = errors.Join(err, c.pass(finish, s.group))
 		}
 	}
 	return err
@@ -229,8 +255,19 @@ func (c *Core) tell(ctx context.Context, typ string, msg *message.Message, handl
 // handleLive calls the handlers, one after another.
 func (c *Core) handleLive(ctx context.Context, typ string, in wireformat.Incoming, handlers []LiveHandler) {
 	for i, h := range handlers {
-		c.guard(ctx, typ, func() { h.handle(ctx, in) }, func() { c.handleLive(ctx, typ, in, handlers[i+1:]) })
+		c.guard(ctx, typ, func() {
+			defer c.live.begin(AbandonedHandler{Channel: typ, Chat: chatOf(in.Event), Seq: in.Seq, Event: in.ID})()
+			h.handle(ctx, in)
+		}, func() { c.handleLive(ctx, typ, in, handlers[i+1:]) })
 	}
+}
+
+// chatOf returns the chat of an event, or "" for one that belongs to none.
+func chatOf(e domain.Event) domain.ChatID {
+	if durable, ok := e.(domain.Durable); ok {
+		return durable.ChatID()
+	}
+	return ""
 }
 
 // guard keeps a handler's panic from ending the process. A handler that calls [runtime.Goexit] ends the goroutine: the rest is called before.

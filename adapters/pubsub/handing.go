@@ -72,7 +72,7 @@ func (s *subscription) hand(p *parcel) {
 		s.handWithAcks(p)
 		return
 	}
-	msg, err := p.message(s.handlers, false, s.config.Codec)
+	msg, err := s.message(p, s.handlers, false)
 	if err != nil {
 		s.land(p, p.flight, unreadable(p.ofLog(), err))
 		return
@@ -80,10 +80,21 @@ func (s *subscription) hand(p *parcel) {
 	s.out <- msg
 }
 
+// message makes a parcel's message. From then on the parcel's event is known.
+func (s *subscription) message(p *parcel, handlers context.Context, withAcks bool) (*message.Message, error) {
+	msg, err := p.message(handlers, withAcks, s.config.Codec)
+	if err == nil && p.ofLog() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		p.event = msg.UUID
+	}
+	return msg, err
+}
+
 // handWithAcks does so without a router. The message's context ends with its ack.
 func (s *subscription) handWithAcks(p *parcel) {
 	ctx, end := context.WithCancel(s.handlers)
-	msg, err := p.message(ctx, true, s.config.Codec)
+	msg, err := s.message(p, ctx, true)
 	if err != nil {
 		end()
 		s.land(p, p.flight, unreadable(p.ofLog(), err))

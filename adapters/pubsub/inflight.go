@@ -1,6 +1,10 @@
 package pubsub
 
-import "time"
+import (
+	"time"
+
+	"chatcore/domain"
+)
 
 // flightList is the lines whose heads are with handlers, the longest running first. The subscription's mutex guards it.
 type flightList struct{ first, last *line }
@@ -27,6 +31,25 @@ func (f *flightList) remove(l *line) {
 		l.nextFlight.prevFlight = l.prevFlight
 	}
 	l.prevFlight, l.nextFlight = nil, nil
+}
+
+// running returns the handlers that run, or are about to.
+func (s *subscription) running() []RunningHandler {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var running []RunningHandler
+	for l := s.inFlight.first; l != nil; l = l.nextFlight {
+		p := l.head
+		if p == nil {
+			continue
+		}
+		event := p.event
+		if !p.ofLog() {
+			event = p.uuid
+		}
+		running = append(running, RunningHandler{Group: s.group, Chat: domain.ChatID(l.chat), Seq: p.seq, Event: domain.EventID(event)})
+	}
+	return running
 }
 
 // reportSlow reports the chats whose handlers run for longer than the bound. A handler of an earlier lease blocks the chat that is delivered

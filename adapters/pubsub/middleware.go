@@ -161,10 +161,7 @@ func (s *Subscriber) startOf(msg *message.Message) handlerStart {
 	if start := startOf(msg.Context()); start != nil {
 		return start
 	}
-	s.mu.Lock()
-	subs := append([]*subscription(nil), s.subs...)
-	s.mu.Unlock()
-	for _, sub := range subs {
+	for _, sub := range s.subscriptions() {
 		if p := sub.withPayload(msg.Payload); p != nil {
 			return p
 		}
@@ -244,7 +241,7 @@ func (c *deliveries) running() []RunningHandler {
 	return running
 }
 
-// RunningHandler names a call of a handler that has not returned.
+// RunningHandler names a call of a handler that has not returned, or one that a middleware has not let begin.
 type RunningHandler struct {
 	Group   string // of a consumer group; "" for a handler of a live channel
 	Channel string // of a handler of a live channel; "" for one of a consumer group

@@ -46,6 +46,7 @@ type parcel struct {
 
 	id       streamID // zero if it was read from the log
 	uuid     string
+	event    string           // the uuid, of one that was read from the log and handed out; the subscription\'s mutex guards it
 	metadata string           // packed; "" if it follows from the payload
 	headers  message.Metadata // the same unpacked, for the first time that it is handed out
 	payload  []byte

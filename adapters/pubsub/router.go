@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill"
@@ -121,6 +122,8 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 
 // Run reads until ctx ends, or until a [Subscriber] ends by itself. A group that was deleted ends alone: Run goes on as long as another one is
 // left, and returns [ErrGroupDeleted] with whatever else it returns at its end. Any other reason ends all groups.
+//
+// Handlers that outlast the drain of their [Subscriber], or the router's closeTimeout, are left behind when Run returns: [Router.InFlight] names them.
 func (r *Router) Run(ctx context.Context) error {
 	var watching sync.WaitGroup
 	defer watching.Wait()
@@ -133,12 +136,14 @@ func (r *Router) Run(ctx context.Context) error {
 			return errors.Join(err, r.end())
 		}
 	}
+	var left atomic.Int64 // groups that have not failed
+	left.Store(int64(len(r.readings)))
 	for _, read := range r.readings {
 		if s, ours := read.Subscriber.(*Subscriber); ours {
 			watching.Go(func() {
 				select {
 				case <-s.failed:
-					if err := s.Err(); !errors.Is(err, ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
+					if err := s.Err(); left.Add(-1) == 0 || !errors.Is(err, ErrGroupDeleted) || errors.Is(err, ports.ErrLogLost) {
 						stop()
 					}
 				case <-ctx.Done():
@@ -146,13 +151,67 @@ func (r *Router) Run(ctx context.Context) error {
 			})
 		}
 	}
-	err := r.Router.Run(ctx)
+	err := r.run(ctx)
 	for _, read := range r.readings {
 		if s, ours := read.Subscriber.(*Subscriber); ours {
 			err = errors.Join(err, s.Err())
 		}
 	}
 	return err
+}
+
+// Stopping is closed when the router begins to stop: because the context of Run has ended, or because a subscriber has failed.
+func (r *Router) Stopping() <-chan struct{} { return r.stopping }
+
+// InFlight returns the handlers that run now.
+func (r *Router) InFlight() []RunningHandler {
+	running := r.deliveries.running()
+	for _, read := range r.readings {
+		if s, ours := read.Subscriber.(*Subscriber); ours {
+			running = append(running, s.Running()...)
+		}
+	}
+	return running
+}
+
+// run runs Watermill's router. That would wait for its closeTimeout once more for handlers that the subscribers have left behind.
+func (r *Router) run(ctx context.Context) error {
+	ended, abandoned, finished := make(chan error, 1), make(chan struct{}), make(chan struct{})
+	go func() { ended <- r.Router.Run(ctx) }()
+	var watching sync.WaitGroup
+	defer watching.Wait()
+	defer close(finished)
+	watching.Go(func() {
+		if r.subscribersEnd(finished) && len(r.InFlight()) > 0 {
+			close(abandoned)
+		}
+	})
+	select {
+	case err := <-ended:
+		return err
+	case <-abandoned:
+		return nil
+	}
+}
+
+// subscribersEnd waits until every subscription has ended. It returns false if finished is closed before.
+func (r *Router) subscribersEnd(finished <-chan struct{}) bool {
+	var subs []*subscription
+	for _, read := range r.readings {
+		s, ours := read.Subscriber.(*Subscriber)
+		if !ours { // Watermill's router bounds the wait for its handlers
+			return false
+		}
+		subs = append(subs, s.subscriptions()...)
+	}
+	for _, sub := range subs {
+		select {
+		case <-sub.done:
+		case <-finished:
+			return false
+		}
+	}
+	return true
 }
 
 func (r *Router) end() error {
@@ -358,7 +417,11 @@ func (l routerLog) log(level slog.Level, msg string, fields watermill.LogFields,
 }
 
 func (l routerLog) Error(msg string, err error, fields watermill.LogFields) {
-	l.log(slog.LevelError, msg, fields, slog.Any("error", err))
+	level := slog.LevelError
+	if msg == "Cannot close router" { // handlers were left behind: [Router.InFlight] names them
+		level = slog.LevelDebug
+	}
+	l.log(level, msg, fields, slog.Any("error", err))
 }
 
 func (l routerLog) Info(msg string, fields watermill.LogFields) { l.log(slog.LevelDebug, msg, fields) }

@@ -51,7 +51,9 @@ type SubscriberConfig struct {
 
 	Lease time.Duration // how long an owner that does not answer keeps a lane. Defaults to 3 s, at least [MinLease]
 	Drain time.Duration // how long handlers may still run at the end. Defaults to 30 s
-	Bound int           // entries that a stream keeps for groups that are behind; what is more they take from the log. Defaults to 100,000
+	// Finish is how long the last commits and the release of the lanes may take after the drain. Defaults to 2 s
+	Finish time.Duration
+	Bound  int // entries that a stream keeps for groups that are behind; what is more they take from the log. Defaults to 100,000
 
 	// DeadLetterBound is how many dead letters the group keeps on a lane. Once it has them, what would become one is tried again instead, Retry.Max
 	// apart. Defaults to 10,000.
@@ -118,6 +120,7 @@ func newSubscriber(c SubscriberConfig, store station) (*Subscriber, error) {
 	c.InFlight = positive(c.InFlight, 64)
 	c.Lease = positive(c.Lease, 3*time.Second)
 	c.Drain = positive(c.Drain, 30*time.Second)
+	c.Finish = positive(c.Finish, 2*time.Second)
 	c.Slow = positive(c.Slow, 30*time.Second)
 	c.CoolDown = positive(c.CoolDown, 2*time.Minute)
 	c.Bound = positive(c.Bound, 100_000)
@@ -166,7 +169,11 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
+// remove drops a subscription that has ended, unless handlers of it still run.
 func (s *Subscriber) remove(sub *subscription) {
+	if len(sub.running()) > 0 {
+		return
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for i := range s.subs {
@@ -193,13 +200,28 @@ func (s *Subscriber) ended(err error) {
 	s.err = errors.Join(s.err, err)
 }
 
-// Close stops reading, waits for the handlers that run, takes down what they finish and gives the lanes back. When it returns nothing of
-// it runs any more.
+// Running returns the handlers that run now, those included that an ended subscription left behind.
+func (s *Subscriber) Running() []RunningHandler {
+	var running []RunningHandler
+	for _, sub := range s.subscriptions() {
+		running = append(running, sub.running()...)
+	}
+	return running
+}
+
+func (s *Subscriber) subscriptions() []*subscription {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append([]*subscription(nil), s.subs...)
+}
+
+// Close stops reading, waits for the handlers that run, for at most [SubscriberConfig].Drain, commits what they finished and releases the lanes. The
+// handlers that it leaves behind are those of [Subscriber.Running].
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true
-	subs := append([]*subscription(nil), s.subs...)
 	s.mu.Unlock()
+	subs := s.subscriptions()
 	for _, sub := range subs {
 		sub.halt()
 	}

@@ -189,7 +189,7 @@ func (s *subscription) fail(err error) {
 
 // run does everything until ctx ends or the subscription is halted. It stops in this order: no reading and no new handlers; handlers end,
 // for as long as the drain lasts, under leases that are still renewed, and with contexts that end shortly before it; what they finished is
-// taken down; lanes are given back.
+// taken down; lanes are given back, within the finish. Handlers that outlast the drain are left behind.
 func (s *subscription) run(ctx context.Context) {
 	defer s.remove(s)
 	defer close(s.done)
@@ -225,18 +225,21 @@ func (s *subscription) run(ctx context.Context) {
 	}
 	s.mu.Unlock()
 	ruling.Wait()
-	s.drain(base, time.Until(end))
+	drain, endDrain := context.WithDeadline(base, end)
+	defer endDrain()
+	s.until(drain, func() bool { return s.flying == 0 })
+	finish, endFinish := context.WithTimeout(base, s.config.Finish)
+	defer endFinish()
+	s.flush(finish)
 	stopControl()
 	rest.Wait()
 	s.reading.Wait() // for what was asked of Redis; it comes to nothing
-	s.leave(base)
+	s.leave(finish)
 }
 
-// drain waits until handlers have ended, and then until what they finished is taken down.
-func (s *subscription) drain(ctx context.Context, most time.Duration) {
-	const flush = 2 * time.Second
-	s.until(ctx, most, func() bool { return s.flying == 0 })
-	s.until(ctx, flush, func() bool {
+// flush waits until what handlers finished is committed.
+func (s *subscription) flush(ctx context.Context) {
+	s.until(ctx, func() bool {
 		for _, l := range s.lanes {
 			if l.term != nil && !l.term.quietButFlights() {
 				return false
@@ -246,10 +249,8 @@ func (s *subscription) drain(ctx context.Context, most time.Duration) {
 	})
 }
 
-// until waits for something to hold, at most so long.
-func (s *subscription) until(ctx context.Context, most time.Duration, holds func() bool) {
-	ctx, cancel := context.WithTimeout(ctx, most)
-	defer cancel()
+// until waits for something to hold, or for ctx to end.
+func (s *subscription) until(ctx context.Context, holds func() bool) {
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
 	for {

@@ -185,7 +185,7 @@ func (c *chatCheck) end(ctx context.Context, segment uint64, whole bool) (bool, 
 		if whole && (page.length > expected || page.next > 0 && page.length == expected && expected == segmentSize) {
 			c.head = page.head
 			c.last = head
-			return true, c.cutOff(ctx, segment, head)
+			return true, c.cutOff(ctx, head)
 		}
 	}
 	if page.length != expected {
@@ -263,11 +263,11 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 }
 
 // cutOff finishes an append that wrote its events and not its index. The chat takes nothing else until then.
-func (c *chatCheck) cutOff(ctx context.Context, segment uint64, head domain.Seq) error {
+func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 	c.entries = make(map[domain.Seq]string)
 	var order []domain.Seq
 	for seq := head + 1; ; {
-		segment = uint64(seq-1) / segmentSize
+		segment := uint64(seq-1) / segmentSize
 		page, err := c.pageAt(ctx, segment, int(uint64(seq-1)%segmentSize), fsckPage) //nolint:gosec // below segmentSize
 		if err != nil {
 			return err

@@ -35,6 +35,7 @@ func TestMain(m *testing.M) {
 // program returns a command that runs the program core in a process of its own, in the shell's namespace.
 func (s *shell) program(args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(s.t.Context(), os.Args[0], append(args, s.base...)...) //nolint:gosec // this program
+	cmd.Args[0] = "core"                                                              // by a name of a test it would leave signals alone
 	cmd.Env = append(os.Environ(), programVariable+"=1")
 	return cmd
 }
@@ -421,7 +422,7 @@ func TestServeRunsUntilASignal(t *testing.T) {
 // TestServe_EndsWellByASignalBeforeItServes, wherever it is by then.
 func TestServe_EndsWellByASignalBeforeItServes(t *testing.T) {
 	s := newShell(t)
-	for _, args := range [][]string{{"serve"}, {"serve", "--embedded"}} {
+	for _, args := range [][]string{{"serve"}, {"serve", "--embedded"}, {"tail"}, {"tail", "--live"}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		var out, errs buffer

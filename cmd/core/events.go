@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 
@@ -32,7 +31,7 @@ func (c *cli) tail() *cobra.Command {
 		Use: "tail", Short: "Show events as they come, until interrupted", Args: cobra.NoArgs,
 		Long: "Show events as they come, until interrupted: durable ones as a consumer group of its own, under --group as a lasting one\nthat goes on where it was, or with --live everything on the live channels.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+			return untilSignal(cmd.Context(), c.with(cmd.Context(), func(core *chatcore.Core) error {
 				if live {
 					if err := core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.Event]) {
 						c.show(l.ID, l.Seq, l.Ordinal, l.Event, l.Meta)
@@ -42,7 +41,7 @@ func (c *cli) tail() *cobra.Command {
 					return core.Run(cmd.Context())
 				}
 				return c.tailGroup(cmd.Context(), core, group)
-			})
+			}))
 		},
 	}
 	cmd.Flags().StringVar(&group, "group", "", "consumer group; kept, so that the next tail goes on where this one ends")
@@ -103,10 +102,7 @@ func (c *cli) serve() *cobra.Command {
 				}
 				return core.Wait() // nil for a signal, also while it starts
 			})
-			if errors.Is(err, context.Canceled) && cmd.Context().Err() != nil { // a signal came before it served
-				return nil
-			}
-			return err
+			return untilSignal(cmd.Context(), err)
 		},
 	}
 	cmd.Flags().StringVar(&health, "health", "", "an address such as :8080 at which /livez and /readyz answer")

@@ -20,7 +20,9 @@ import (
 func main() {
 	goredis.SetLogger(redisLog{})
 	ctx, stop := signals.Context()
+	quiet := context.AfterFunc(ctx, func() { fmt.Fprintln(os.Stderr, "core: stopping; a second signal ends it at once") })
 	err := command(os.Stdout, os.Stderr).ExecuteContext(ctx)
+	quiet()
 	stop()
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "core:", err)
@@ -139,6 +141,15 @@ func (c *cli) with(ctx context.Context, run func(core *chatcore.Core) error) err
 		err = fmt.Errorf("%w; start \"core serve\", which runs them, and ask again", err)
 	}
 	return errors.Join(err, closeAll())
+}
+
+// untilSignal returns the error of a command that a signal ends. A signal that came while the command started is no error, handlers that were left
+// running are one.
+func untilSignal(ctx context.Context, err error) error {
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) && !errors.Is(err, chatcore.ErrAbandoned) {
+		return nil
+	}
+	return err
 }
 
 func (c *cli) jsonFlag(cmd *cobra.Command) *cobra.Command {

@@ -21,13 +21,19 @@ func register() chan os.Signal {
 	return c
 }
 
-// Context returns a context that ends with the first SIGINT or SIGTERM since the program began. stop ends it, and gives signals their usual effect back.
-// There is one context for the program.
+// Context returns a context that ends with the first SIGINT or SIGTERM since the program began. A second one ends the program at once: signals have
+// their usual effect by the time that the context ends. stop ends the context without a signal. There is one context for the program.
 func Context() (ctx context.Context, stop context.CancelFunc) {
 	ctx, cancel := context.WithCancel(context.Background())
 	go func() {
 		select {
 		case <-received:
+			signal.Stop(received)
+			select {
+			case second := <-received: // it came before Stop
+				os.Exit(exitCode(second))
+			default:
+			}
 			cancel()
 		case <-ctx.Done():
 		}
@@ -36,4 +42,12 @@ func Context() (ctx context.Context, stop context.CancelFunc) {
 		signal.Stop(received)
 		cancel()
 	}
+}
+
+// exitCode returns the exit code of a program that a signal ends, as shells report it.
+func exitCode(s os.Signal) int {
+	if number, is := s.(syscall.Signal); is {
+		return 128 + int(number)
+	}
+	return 1
 }
