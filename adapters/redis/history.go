@@ -116,12 +116,11 @@ func (l *Log) askHistories(ctx context.Context, now time.Time) error {
 }
 
 func (l *Log) askHistory(ctx context.Context, partition int) error {
-	reply, err := l.run(ctx, l.scripts.load, partition, nil, l.id, "", 0, "", 0).Slice()
+	reply, err := l.guarded(ctx, partition, func(held *field) ([]any, error) {
+		return l.run(ctx, l.scripts.load, partition, nil, held, "", 0, "", 0).Slice()
+	})
 	if err != nil {
-		return unavailable(ctx, err)
-	}
-	if len(reply) < 2 {
-		return l.lost(partition)
+		return err
 	}
 	present, _ := reply[1].(string)
 	l.laneOf(partition).observe(present)
