@@ -77,7 +77,7 @@ func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq
 func (l *Log) head(ctx context.Context, chat domain.ChatID, index []any) (domain.Seq, domain.Ordinal, error) {
 	text, found := index[0].(string)
 	if !found {
-		_, err := l.ask(ctx, l.scripts.load, chat, []any{l.id, escape(string(chat)), 0, "", 0})
+		_, err := l.ask(ctx, l.scripts.load, chat, []any{nil, escape(string(chat)), 0, "", 0})
 		return 0, 0, err
 	}
 	seq, ordinal, err := parseHead(text)
