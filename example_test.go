@@ -280,7 +280,7 @@ func ExampleCore_SubscribeMessages() {
 	// message:new of chat garden
 }
 
-// Watermill middlewares go around the handlers of all groups.
+// Watermill middlewares surround the handlers of all groups that are subscribed here.
 func ExampleCore_Use() {
 	core, err := chatcore.NewInMemory(chatcore.Config{})
 	if err != nil {
