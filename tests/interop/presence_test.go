@@ -16,7 +16,7 @@ func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 	ctx := t.Context()
 	beat := func(user domain.UserID, device domain.DeviceID) {
 		t.Helper()
-		if err := core.Presence.Heartbeat(ctx, user, device); err != nil {
+		if err := core.Presence.Heartbeat(ctx, user, device, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -52,7 +52,7 @@ func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 	}
 
 	for _, device := range []domain.DeviceID{"phone", `lap"top`} {
-		if err := core.Presence.Leave(ctx, "ada", device); err != nil {
+		if err := core.Presence.Leave(ctx, "ada", device, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -74,11 +74,11 @@ func TestTheOnlineSetIsTheirsToo(t *testing.T) {
 		return must[[]bool](t)(core.Presence.IsOnline(ctx, user))[0]
 	}
 	for _, user := range []domain.UserID{"ada", "ben"} {
-		if err := core.Presence.Heartbeat(ctx, user, "phone"); err != nil {
+		if err := core.Presence.Heartbeat(ctx, user, "phone", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := core.Presence.Leave(ctx, "ben", "phone"); err != nil {
+	if err := core.Presence.Leave(ctx, "ben", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
 
@@ -102,7 +102,7 @@ func TestTheOnlineSetIsTheirsToo(t *testing.T) {
 	if is("ada") {
 		t.Error("ada is there, whom they have removed")
 	}
-	if err := core.Presence.Heartbeat(ctx, "ada", "laptop"); err != nil {
+	if err := core.Presence.Heartbeat(ctx, "ada", "laptop", ""); err != nil {
 		t.Fatal(err)
 	}
 	if !is("ada") {
