@@ -137,6 +137,9 @@ func (p Presence) expired(at time.Time) Presence {
 	if len(live) == 0 && len(p.Connections) > 0 {
 		p.AbsentSince = ends
 	}
+	if p.AbsentSince.After(at) { // the clock was set back
+		p.AbsentSince = at
+	}
 	p.Connections = live
 	return p
 }

@@ -67,6 +67,10 @@ func TestPresence(t *testing.T) {
 	if p.Forgotten(kept, at.Add(2*time.Hour+kept-1)) || !p.Forgotten(kept, at.Add(2*time.Hour+kept)) {
 		t.Error("the choice of an absent user does not count from the choice")
 	}
+	p, _ = p.Leave(phone, noon)
+	if !p.Forgotten(kept, noon.Add(kept)) {
+		t.Error("the choice outlives a clock that was set back")
+	}
 }
 
 func TestPresence_Connections(t *testing.T) {

@@ -77,18 +77,15 @@ func (p *Presence) step(ctx context.Context, user domain.UserID, m ports.Meta, s
 	return &status, p.live.Publish(ctx, status, m)
 }
 
-// known returns what is stored of a user. Times that a clock set back has put into the future are cut to those of now.
+// known returns what is stored of a user. Heartbeats whose ends a clock set back has put too far into the future are cut to those of now.
 func (p *Presence) known(user domain.UserID, now time.Time) domain.Presence {
 	known, ok := p.users[user]
-	if last := now.Add(p.ttl.Heartbeat); known.Ends().After(last) || known.AbsentSince.After(now) {
+	if last := now.Add(p.ttl.Heartbeat); known.Ends().After(last) {
 		known.Connections = maps.Clone(known.Connections)
 		for c, end := range known.Connections {
 			if end.After(last) {
 				known.Connections[c] = last
 			}
-		}
-		if known.AbsentSince.After(now) {
-			known.AbsentSince = now
 		}
 		p.users[user] = known
 	}

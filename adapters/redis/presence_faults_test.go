@@ -161,6 +161,27 @@ func TestPresenceAfterTheClockWentBack(t *testing.T) {
 	}
 }
 
+// TestPresence_ChoiceAfterTheClockWentBack guards against a choice that lives for as long as the clock was ahead.
+func TestPresence_ChoiceAfterTheClockWentBack(t *testing.T) {
+	server := mini(t)
+	client, keys := connect(t, "redis://"+server.Addr()), newKeys(t, 1)
+	s := miniStore(t.Context(), t, server, client, keys, newEar(t, client))
+	if _, err := s.Choose(t.Context(), "ann", domain.Busy, ports.Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Forward(-time.Hour)
+	if _, err := s.Leave(t.Context(), "ann", phone, ports.Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := client.PTTL(t.Context(), keys.RecordKey("ann")).Val(); ttl <= 0 || ttl > porttest.PresenceTTL().Kept {
+		t.Errorf("the record lives for %v", ttl)
+	}
+	s.Forward(porttest.PresenceTTL().Kept)
+	if told := beats(t, s, "ann", "phone"); told == nil || told.Status != domain.Online {
+		t.Errorf("after the choice has ended: %+v", told)
+	}
+}
+
 func TestForeignValuesUnderPresenceKeys(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		ctx := t.Context()

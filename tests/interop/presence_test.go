@@ -28,6 +28,9 @@ func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 	beat("ada", "phone")
 	beat("ada", `lap"top`)
 	beat("ben", "phone")
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone", "c1"); err != nil { // a second connection is no second device
+		t.Fatal(err)
+	}
 	must[bool](t)(core.Presence.SetStatus(ctx, "ben", domain.Busy))
 
 	if online := does[[]string](p, "smembers", "user:online:"); len(online) != 2 || !slices.Contains(online, "ada") || !slices.Contains(online, "ben") {
@@ -55,6 +58,12 @@ func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 		if err := core.Presence.Leave(ctx, "ada", device, ""); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if d := does[devices](p, "get", "presence:ada"); !slices.Equal(d.Devices, []string{"phone"}) || !does[bool](p, "sismember", "user:online:", "ada") {
+		t.Errorf("to them ada, who has another connection, has the devices %+v", d)
+	}
+	if err := core.Presence.Leave(ctx, "ada", "phone", "c1"); err != nil {
+		t.Fatal(err)
 	}
 	if does[bool](p, "sismember", "user:online:", "ada") || does[status](p, "get", "user:status:ada").Status != "offline" {
 		t.Error("to them ada is still there")
