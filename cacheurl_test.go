@@ -21,7 +21,7 @@ func TestOnlyCachesLieOnTheCacheServer(t *testing.T) {
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
 	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"}))
 	must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
-	if err := core.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
 	if err := core.Helpers.Set(ctx, "profile:ada", "x", time.Hour); err != nil {

@@ -130,7 +130,7 @@ type TTLs struct {
 	Message     time.Duration // cached. Defaults to 30 min
 	ContactList time.Duration // cached. Defaults to 10 min
 	Typing      time.Duration // of a start that no stop follows. Defaults to 5 s
-	Presence    time.Duration // which devices of a user are there and, after the last one, what the user chose to show. Defaults to 5 min
+	Presence    time.Duration // of the list of a user's devices and, after the last heartbeat has ended, of the chosen status. Defaults to 5 min
 	// Heartbeat is how long a device is there after a heartbeat: three times as long as devices wait between two. At most half of UserStatus and of
 	// Presence; the same in all processes. Defaults to 90 s.
 	Heartbeat time.Duration

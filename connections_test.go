@@ -57,7 +57,7 @@ func testEverythingConnects(t *testing.T, config chatcore.Config) {
 	defer run(core)()
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
 	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "hello"}))
-	if err := core.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Error(err)
 	}
 	for range 2 {

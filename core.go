@@ -327,7 +327,7 @@ type Stats struct {
 	Unchecked      uint64 // calls that were allowed because their limit could not be checked
 
 	SessionsUnreadable uint64 // tokens under which something else is kept than a session
-	SessionsNotLeft    uint64 // devices of closed sessions whose presence could not be ended
+	SessionsNotLeft    uint64 // closed sessions whose heartbeat could not be ended
 	HelperFailures     uint64 // that a helper answered with a default
 	HelperUnreadable   uint64 // values and messages that helpers could not read and passed over
 

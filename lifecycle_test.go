@@ -80,7 +80,7 @@ func TestClosed_EveryPart(t *testing.T) {
 		"pattern":               failure(core.Helpers.DelPattern(ctx, "k*")),
 		"limit that fails open": failure(core.Limits.Allow(ctx, "open", "ada")),
 		"session":               failure(core.Sessions.List(ctx, "ada")),
-		"presence":              core.Presence.Heartbeat(ctx, "ada", "phone"),
+		"presence":              core.Presence.Heartbeat(ctx, "ada", "phone", ""),
 		"statuses":              failure(core.Presence.Statuses(ctx, "ada")),
 		"effect":                failure(core.Once(ctx, "n", chatcore.DeliveryID{Log: "l", Chat: "c", Seq: 1, Event: "e"}, chatcore.Effect{Commands: []chatcore.Command{{"INCR", "k"}}})),
 	} {

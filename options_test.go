@@ -74,7 +74,7 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 		t.Errorf("it was sent at %v", m.SentAt)
 	}
 	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"}))
-	if err := core.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "it is kept", func() bool {

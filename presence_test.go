@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
@@ -35,7 +36,7 @@ func hear(t *testing.T, heard <-chan domain.UserStatus, user domain.UserID, want
 
 func heartbeat(t *testing.T, core *chatcore.Core, user domain.UserID, device domain.DeviceID) {
 	t.Helper()
-	if err := core.Presence.Heartbeat(t.Context(), user, device); err != nil {
+	if err := core.Presence.Heartbeat(t.Context(), user, device, ""); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -87,6 +88,88 @@ func TestPresenceByTheClock(t *testing.T) {
 	}
 }
 
+// TestPresence_SessionsOfOneDevice guards against a user who goes offline because an old session of a device that has a newer one is closed, in any way
+// there is, or because an old connection leaves late.
+func TestPresence_SessionsOfOneDevice(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core, ctx := open(chatcore.Config{SessionsPerUser: 2}), t.Context()
+		login := func(device domain.DeviceID) domain.SessionID {
+			t.Helper()
+			opened := must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ann", Device: domain.Device{ID: device}}))
+			if err := core.Presence.Heartbeat(ctx, "ann", device, domain.ConnectionID(opened.ID)); err != nil {
+				t.Fatal(err)
+			}
+			return opened.ID
+		}
+		expect := func(when string, online bool) {
+			t.Helper()
+			if got := must[[]bool](t)(core.Presence.IsOnline(ctx, "ann")); got[0] != online {
+				t.Fatalf("%s: online %v", when, got[0])
+			}
+		}
+		older, newer := login("phone"), login("phone")
+		if err := core.Sessions.Close(ctx, "ann", older); err != nil {
+			t.Fatal(err)
+		}
+		expect("the older session is closed", true)
+		if err := core.Presence.Leave(ctx, "ann", "phone", domain.ConnectionID(older)); err != nil {
+			t.Fatal(err)
+		}
+		expect("the older connection leaves late", true)
+		login("phone")
+		newest := login("phone") // beyond the cap: newer is closed
+		expect("a session is closed beyond the cap", true)
+		if err := core.Presence.Leave(ctx, "ann", "phone", domain.ConnectionID(newer)); err != nil {
+			t.Fatal(err)
+		}
+		expect("its connection leaves late", true)
+		for _, session := range must[[]domain.Session](t)(core.Sessions.List(ctx, "ann")) {
+			if session.ID != newest {
+				if err := core.Sessions.Close(ctx, "ann", session.ID); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		expect("all but one are closed", true)
+		if n := must[int](t)(core.Sessions.CloseAll(ctx, "ann")); n != 1 {
+			t.Errorf("closed %d", n)
+		}
+		expect("all are closed", false)
+		if s := must[[]domain.UserStatus](t)(core.Presence.Statuses(ctx, "ann")); s[0].Status != domain.Offline {
+			t.Errorf("the status is %+v", s)
+		}
+	})
+}
+
+// TestPresence_WithoutRun has no process that sweeps: users are offline nevertheless when their last heartbeat has ended, and users whom other programs
+// put there are as they say.
+func TestPresence_WithoutRun(t *testing.T) {
+	server, namespace := redistest.Shared(t), "core-"+uuid.NewString()
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: namespace, TTL: chatcore.TTLs{Heartbeat: time.Second}}))
+	ctx, client := t.Context(), server.Client(t)
+	heartbeat(t, core, "ann", "phone")
+	must[bool](t)(core.Presence.SetStatus(ctx, "ann", domain.Busy))
+	client.SAdd(ctx, namespace+":user:online:", "theirs")
+	client.Set(ctx, namespace+":user:status:theirs", `{"status":"away"}`, 0)
+	eventually(t, "ann is offline", func() bool { return !must[[]bool](t)(core.Presence.IsOnline(ctx, "ann"))[0] })
+	if s := must[[]domain.UserStatus](t)(core.Presence.Statuses(ctx, "ann", "theirs")); s[0].Status != domain.Offline || s[0].LastSeen.IsZero() || s[1].Status != domain.Away {
+		t.Errorf("statuses %+v", s)
+	}
+	var online []domain.UserID
+	for user, err := range core.Presence.Online(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		online = append(online, user)
+	}
+	if !slices.Equal(online, []domain.UserID{"theirs"}) {
+		t.Errorf("online %v", online)
+	}
+	if !client.SIsMember(ctx, namespace+":user:online:", "ann").Val() {
+		t.Error("reading changed the set")
+	}
+}
+
 // TestPresenceComesBackWithRedis stops a Redis that keeps nothing.
 func TestPresenceComesBackWithRedis(t *testing.T) {
 	server := redistest.Start(t)
@@ -101,7 +184,7 @@ func TestPresenceComesBackWithRedis(t *testing.T) {
 	server.Restart(t)
 	await(t, said, "presence sweep works again")
 	eventually(t, "the listener is back", func() bool { // what is told meanwhile is lost to it
-		if err := core.Presence.Heartbeat(t.Context(), domain.UserID("user-"+uuid.NewString()), "phone"); err != nil {
+		if err := core.Presence.Heartbeat(t.Context(), domain.UserID("user-"+uuid.NewString()), "phone", ""); err != nil {
 			t.Fatal(err)
 		}
 		return len(statuses) > 0
@@ -119,15 +202,17 @@ func TestPresenceRefusesBadInput(t *testing.T) {
 		core, ctx := open(chatcore.Config{}), t.Context()
 		second := func(_ any, err error) error { return err }
 		for what, err := range map[string]error{
-			"a heartbeat of nobody":    core.Presence.Heartbeat(ctx, "", "phone"),
-			"a heartbeat of no device": core.Presence.Heartbeat(ctx, "ann", ""),
-			"a device with a space":    core.Presence.Heartbeat(ctx, "ann", " told"),
-			"a long device":            core.Presence.Leave(ctx, "ann", domain.DeviceID(strings.Repeat("x", 129))),
-			"a leave of nobody":        core.Presence.Leave(ctx, "a\x00", "phone"),
-			"a status of nobody":       second(core.Presence.SetStatus(ctx, "a b", domain.Away)),
-			"a status there is not":    second(core.Presence.SetStatus(ctx, "ann", 9)),
-			"statuses":                 second(core.Presence.Statuses(ctx, "ann", "\xff")),
-			"online":                   second(core.Presence.IsOnline(ctx, "ann", "")),
+			"a heartbeat of nobody":     core.Presence.Heartbeat(ctx, "", "phone", ""),
+			"a heartbeat of no device":  core.Presence.Heartbeat(ctx, "ann", "", ""),
+			"a device with a space":     core.Presence.Heartbeat(ctx, "ann", " told", ""),
+			"a connection with a space": core.Presence.Heartbeat(ctx, "ann", "phone", "c 1"),
+			"a long connection":         core.Presence.Leave(ctx, "ann", "phone", domain.ConnectionID(strings.Repeat("x", 129))),
+			"a long device":             core.Presence.Leave(ctx, "ann", domain.DeviceID(strings.Repeat("x", 129)), ""),
+			"a leave of nobody":         core.Presence.Leave(ctx, "a\x00", "phone", ""),
+			"a status of nobody":        second(core.Presence.SetStatus(ctx, "a b", domain.Away)),
+			"a status there is not":     second(core.Presence.SetStatus(ctx, "ann", 9)),
+			"statuses":                  second(core.Presence.Statuses(ctx, "ann", "\xff")),
+			"online":                    second(core.Presence.IsOnline(ctx, "ann", "")),
 		} {
 			var invalid *domain.InvalidError
 			if !errors.As(err, &invalid) {

@@ -286,7 +286,7 @@ func TestTransitionsAreSends(t *testing.T) {
 	o := observe(t)
 	ctx, parent := o.tracer.Start(t.Context(), "request")
 	for range 3 { // one of them is a transition
-		if err := o.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+		if err := o.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 			t.Fatal(err)
 		}
 	}

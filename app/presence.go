@@ -9,7 +9,7 @@ import (
 	"chatcore/ports"
 )
 
-// Presence is who is there: what devices and users say of it, and questions about it.
+// Presence records heartbeats and chosen statuses, and answers who is online.
 type Presence struct {
 	presence ports.Presence
 	statuses ports.Statuses
@@ -20,35 +20,41 @@ func NewPresence(presence ports.Presence, statuses ports.Statuses) *Presence {
 	return &Presence{presence: presence, statuses: statuses}
 }
 
-// Heartbeat says that one of a user's devices is there. It is to be repeated within a third of the time that a heartbeat lives; when the
-// last one of a user has ended, the user is offline.
-func (p *Presence) Heartbeat(ctx context.Context, user domain.UserID, device domain.DeviceID) error {
-	if err := checkDevice(user, device); err != nil {
+// Heartbeat records that a connection of one of the user's devices is alive. conn distinguishes connections of one device that live
+// independently, such as the old and the new one during a reconnect; it may be empty, which stands for the device itself. Callers must repeat the
+// heartbeat within a third of its lifetime. A device is online while one of its connections has a live heartbeat; a user is offline when the last
+// heartbeat has ended. It returns a [domain.InvalidError] for malformed ids.
+func (p *Presence) Heartbeat(ctx context.Context, user domain.UserID, device domain.DeviceID, conn domain.ConnectionID) error {
+	c := domain.Connection{Device: device, ID: conn}
+	if err := checkConnection(user, c); err != nil {
 		return err
 	}
-	_, err := p.presence.Beat(ctx, user, device, ports.Meta{})
+	_, err := p.presence.Beat(ctx, user, c, ports.Meta{})
 	return err
 }
 
-// Leave says that a device is there no longer; it need not have been.
-func (p *Presence) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID) error {
-	if err := checkDevice(user, device); err != nil {
+// Leave ends the heartbeat of exactly this connection at once. Other connections of the device keep theirs, so that the late leave of an
+// old connection does not take a device offline. Leave does nothing if the connection has no live heartbeat.
+func (p *Presence) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, conn domain.ConnectionID) error {
+	c := domain.Connection{Device: device, ID: conn}
+	if err := checkConnection(user, c); err != nil {
 		return err
 	}
-	_, err := p.presence.Leave(ctx, user, device, ports.Meta{})
+	_, err := p.presence.Leave(ctx, user, c, ports.Meta{})
 	return err
 }
 
-func checkDevice(user domain.UserID, device domain.DeviceID) error {
+func checkConnection(user domain.UserID, c domain.Connection) error {
 	if _, err := domain.ParseUserID(string(user)); err != nil {
 		return err
 	}
-	_, err := domain.ParseDeviceID(string(device))
-	return err
+	return c.Check()
 }
 
-// SetStatus chooses what a user shows while there; [domain.Offline] hides the user until the last device is gone. It reports whether that
-// was a transition, and told: of someone who is not there it is not, and shows when a device comes.
+// SetStatus chooses what a user shows while online; [domain.Offline] hides the user. The choice survives an absence that is shorter than
+// TTL.Presence, counted from the end of the last heartbeat or from the choice if that was later; after that the user shows
+// [domain.Online] again. SetStatus reports whether it published a transition: for a user who is not online there is none, and the choice shows
+// with the next heartbeat.
 func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, status domain.Status) (bool, error) {
 	if _, err := domain.ParseUserID(string(user)); err != nil {
 		return false, err
@@ -60,7 +66,7 @@ func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, status dom
 	return told != nil, err
 }
 
-// Statuses gives users' statuses in the order of users, in one round trip; see [ports.Statuses].
+// Statuses returns the users' statuses in the order of users, in one round trip; see [ports.Statuses].
 func (p *Presence) Statuses(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
 	if err := checkUsers(users); err != nil {
 		return nil, err
@@ -68,7 +74,7 @@ func (p *Presence) Statuses(ctx context.Context, users ...domain.UserID) ([]doma
 	return p.statuses.Of(ctx, users...)
 }
 
-// IsOnline reports for each user, in the order of users, whether it is there and not hidden, in one round trip.
+// IsOnline reports for each user, in the order of users, whether the user is online and not hidden, in one round trip.
 func (p *Presence) IsOnline(ctx context.Context, users ...domain.UserID) ([]bool, error) {
 	if err := checkUsers(users); err != nil {
 		return nil, err
@@ -76,7 +82,7 @@ func (p *Presence) IsOnline(ctx context.Context, users ...domain.UserID) ([]bool
 	return p.statuses.AreOnline(ctx, users...)
 }
 
-// Online yields who is there and not hidden; see [ports.Statuses].
+// Online yields the users who are online and not hidden; see [ports.Statuses].
 func (p *Presence) Online(ctx context.Context) iter.Seq2[domain.UserID, error] {
 	return p.statuses.Online(ctx)
 }

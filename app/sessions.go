@@ -20,9 +20,9 @@ type Sessions struct {
 	notLeft    atomic.Uint64
 }
 
-// Presences is told of devices that are there no more.
+// Presences ends heartbeats. [Presence] implements it.
 type Presences interface {
-	Leave(ctx context.Context, user domain.UserID, device domain.DeviceID) error
+	Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, conn domain.ConnectionID) error
 }
 
 // SessionMode says how tokens are taken.
@@ -60,7 +60,7 @@ func (s *Sessions) Open(ctx context.Context, cmd OpenSession) (OpenedSession, er
 	if err != nil {
 		return OpenedSession{}, err
 	}
-	s.leave(ctx, cmd.User, closed, cmd.Device.ID)
+	s.leave(ctx, cmd.User, closed)
 	return OpenedSession{opened, token}, nil
 }
 
@@ -107,7 +107,8 @@ func (s *Sessions) List(ctx context.Context, user domain.UserID) ([]domain.Sessi
 	return s.store.List(ctx, user)
 }
 
-// Close ends a session of a user, and its device's presence. [domain.ErrNoSession] if it is not live.
+// Close ends a session of a user, and the heartbeat that names the session's device and, as its connection, the session's id. Other
+// heartbeats of the device stay. It returns [domain.ErrNoSession] if the session is not live.
 func (s *Sessions) Close(ctx context.Context, user domain.UserID, id domain.SessionID) error {
 	_, err := domain.ParseSessionID(string(id))
 	if err := firstError(checkUsers([]domain.UserID{user}), err); err != nil {
@@ -117,12 +118,12 @@ func (s *Sessions) Close(ctx context.Context, user domain.UserID, id domain.Sess
 	if err != nil {
 		return err
 	}
-	s.leave(ctx, user, []domain.Session{closed}, "")
+	s.leave(ctx, user, []domain.Session{closed})
 	return nil
 }
 
-// CloseAll ends all sessions of a user, and their devices' presence, and tells how many there were. A session that is opened meanwhile is
-// closed, or is opened after it.
+// CloseAll ends all sessions of a user, and the heartbeats that name them as Close does. It returns the number of sessions. A session that is
+// opened meanwhile is closed, or is opened after it.
 func (s *Sessions) CloseAll(ctx context.Context, user domain.UserID) (int, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return 0, err
@@ -131,25 +132,22 @@ func (s *Sessions) CloseAll(ctx context.Context, user domain.UserID) (int, error
 	if err != nil {
 		return 0, err
 	}
-	s.leave(ctx, user, closed, "")
+	s.leave(ctx, user, closed)
 	return len(closed), nil
 }
 
-// leave ends the presence of the devices of closed sessions, except for one. The sessions are closed whatever becomes of it, also if the caller has
-// gone: a presence that cannot be ended expires by itself.
-func (s *Sessions) leave(ctx context.Context, user domain.UserID, closed []domain.Session, except domain.DeviceID) {
+// leave ends the heartbeats whose connections are the closed sessions. A newer session on the same device has another id, so its heartbeat stays. The
+// sessions are closed whatever leave does, also if the caller has gone: a heartbeat that cannot be ended expires.
+func (s *Sessions) leave(ctx context.Context, user domain.UserID, closed []domain.Session) {
 	if s.presence == nil {
 		return
 	}
 	ctx = context.WithoutCancel(ctx)
-	left := map[domain.DeviceID]bool{"": true, except: true}
 	for _, session := range closed {
-		device := session.Device.ID
-		if left[device] {
+		if session.Device.ID == "" || session.ID == "" { // its client sends no heartbeats in its name
 			continue
 		}
-		left[device] = true
-		if err := s.presence.Leave(ctx, user, device); err != nil {
+		if err := s.presence.Leave(ctx, user, session.Device.ID, domain.ConnectionID(session.ID)); err != nil {
 			s.notLeft.Add(1)
 		}
 	}
@@ -158,7 +156,7 @@ func (s *Sessions) leave(ctx context.Context, user domain.UserID, closed []domai
 // SessionStats are counts since the start.
 type SessionStats struct {
 	Unreadable uint64 // tokens under which something else is kept than a session
-	NotLeft    uint64 // devices of closed sessions whose presence could not be ended
+	NotLeft    uint64 // closed sessions whose heartbeat could not be ended
 }
 
 // Stats gives the counts.

@@ -19,15 +19,15 @@ import (
 	"chatcore/ports"
 )
 
-// devices are what a presence was told of.
-type devices struct {
-	left []domain.DeviceID
+// leaves are the connections whose heartbeats were ended.
+type leaves struct {
+	left []domain.Connection
 	err  error
 }
 
-func (d *devices) Leave(ctx context.Context, _ domain.UserID, device domain.DeviceID) error {
-	d.left = append(d.left, device)
-	return errors.Join(ctx.Err(), d.err)
+func (l *leaves) Leave(ctx context.Context, _ domain.UserID, device domain.DeviceID, conn domain.ConnectionID) error {
+	l.left = append(l.left, domain.Connection{Device: device, ID: conn})
+	return errors.Join(ctx.Err(), l.err)
 }
 
 // foreignStore keeps something else under every key.
@@ -187,11 +187,16 @@ func TestATokenIsHiddenInLogs(t *testing.T) {
 	}
 }
 
-func TestClosingEndsTheDevicesPresence(t *testing.T) {
-	presence := &devices{}
+// TestSessions_CloseEndsItsHeartbeat has each way of closing a session end the heartbeat that names the session, and no other.
+func TestSessions_CloseEndsItsHeartbeat(t *testing.T) {
+	presence := &leaves{}
 	s := newSessions(presence, false)
-	expect := func(when string, want ...domain.DeviceID) {
+	expect := func(when string, closed ...app.OpenedSession) {
 		t.Helper()
+		var want []domain.Connection
+		for _, session := range closed {
+			want = append(want, domain.Connection{Device: session.Device.ID, ID: domain.ConnectionID(session.ID)})
+		}
 		if !slices.Equal(presence.left, want) {
 			t.Errorf("%s: %q left, want %q", when, presence.left, want)
 		}
@@ -202,16 +207,17 @@ func TestClosingEndsTheDevicesPresence(t *testing.T) {
 	if err := s.Close(ctx, "ada", phone.ID); err != nil {
 		t.Error(err)
 	}
-	expect("closed", "phone")
+	expect("closed", phone)
+	var opened []app.OpenedSession
 	for _, device := range []domain.DeviceID{"phone", "laptop", "", "phone", "tv"} {
-		login(t, s, "ada", device)
+		opened = append(opened, login(t, s, "ada", device))
 	}
-	expect("beyond the cap, the phone having logged in again", "laptop")
+	expect("beyond the cap", opened[0], opened[1])
 	presence.err = errors.New("no presence")
 	if n, err := s.CloseAll(ctx, "ada"); n != 3 || err != nil {
 		t.Errorf("closed %d, error %v", n, err)
 	}
-	expect("all closed", "phone", "tv")
+	expect("all closed", opened[3], opened[4])
 	if list, err := s.List(ctx, "ada"); err != nil || len(list) > 0 || s.Stats().NotLeft != 2 {
 		t.Errorf("there are %+v, error %v; stats %+v", list, err, s.Stats())
 	}

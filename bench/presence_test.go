@@ -41,9 +41,11 @@ func heartbeat(b *testing.B, server *redistest.Server, client goredis.UniversalC
 	}
 	var fresh atomic.Int64
 	sides := map[string]func(ctx context.Context, i int) error{
-		"known": func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, names[i%users], "phone") },
+		"known": func(ctx context.Context, i int) error {
+			return core.Presence.Heartbeat(ctx, names[i%users], "phone", "")
+		},
 		"comes": func(ctx context.Context, _ int) error {
-			return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("fresh-%d", fresh.Add(1))), "phone")
+			return core.Presence.Heartbeat(ctx, domain.UserID(fmt.Sprintf("fresh-%d", fresh.Add(1))), "phone", "")
 		},
 		"evalsha": func(ctx context.Context, i int) error { return client.Do(ctx, evalsha[i%users]...).Err() },
 		"trivial": func(ctx context.Context, i int) error { return client.Do(ctx, trivial[i%users]...).Err() },
@@ -115,7 +117,7 @@ func heartbeats(b *testing.B, server *redistest.Server, users []domain.UserID) [
 	}
 	defer func() { _ = core.Close() }()
 	for range 2 { // the first one is a transition
-		if err := core.Presence.Heartbeat(b.Context(), "template", "phone"); err != nil {
+		if err := core.Presence.Heartbeat(b.Context(), "template", "phone", ""); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -136,7 +138,7 @@ func BenchmarkHeartbeatAllocations(b *testing.B) {
 	core := open(b, server, chatcore.Config{})
 	b.ReportAllocs()
 	for b.Loop() {
-		if err := core.Presence.Heartbeat(b.Context(), "user", "phone"); err != nil {
+		if err := core.Presence.Heartbeat(b.Context(), "user", "phone", ""); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -157,7 +159,7 @@ func BenchmarkSweep(b *testing.B) {
 	}
 	server, client := start(b)
 	core := open(b, server, chatcore.Config{})
-	together(b, 64, users, func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, beating(i), "phone") })
+	together(b, 64, users, func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, beating(i), "phone", "") })
 	beat(b, server, users)
 	var mine, alone, swept []float64
 	for b.Loop() {
@@ -227,7 +229,7 @@ func beats(users int) {
 	for range 8 {
 		go func() {
 			for i := range due {
-				if err := core.Presence.Heartbeat(ctx, beating(i), "phone"); err != nil {
+				if err := core.Presence.Heartbeat(ctx, beating(i), "phone", ""); err != nil {
 					log.Fatal(err)
 				}
 			}
@@ -252,7 +254,7 @@ func BenchmarkMassExpiry(b *testing.B) {
 		core := open(b, server, config)
 		pubsub := client.Subscribe(b.Context(), "user:status")
 		told := pubsub.Channel(goredis.WithChannelSize(4 * users))
-		together(b, 64, users, func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, beating(i), "phone") })
+		together(b, 64, users, func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, beating(i), "phone", "") })
 		<-time.NewTimer(life).C // of the last one
 		probe := func(until <-chan struct{}) (times []float64) {
 			for {
@@ -262,7 +264,7 @@ func BenchmarkMassExpiry(b *testing.B) {
 				case <-time.After(time.Millisecond):
 				}
 				began := time.Now()
-				if err := core.Presence.Heartbeat(b.Context(), "other", "phone"); err != nil {
+				if err := core.Presence.Heartbeat(b.Context(), "other", "phone", ""); err != nil {
 					b.Error(err)
 				}
 				times = append(times, float64(time.Since(began).Microseconds())/1e3)

@@ -24,6 +24,8 @@ type (
 	EventID string
 	// DeviceID names one of a user's devices.
 	DeviceID string
+	// ConnectionID names one of a device's connections.
+	ConnectionID string
 	// OwnID names something of a team's own within a chat: what its own events are about.
 	OwnID string
 )
@@ -65,6 +67,11 @@ func ParseEventID(s string) (EventID, error) { return parseID[EventID]("eventId"
 
 // ParseDeviceID checks s as a device id.
 func ParseDeviceID(s string) (DeviceID, error) { return parseID[DeviceID]("deviceId", s) }
+
+// ParseConnectionID returns s as a connection id.
+func ParseConnectionID(s string) (ConnectionID, error) {
+	return parseID[ConnectionID]("connectionId", s)
+}
 
 // ParseOwnID checks s as the id of something of a team's own.
 func ParseOwnID(s string) (OwnID, error) { return parseID[OwnID]("entity", s) }

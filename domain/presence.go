@@ -2,64 +2,104 @@ package domain
 
 import (
 	"maps"
+	"slices"
 	"time"
 )
 
-// MaxDevices is how many of a user's devices are kept track of. With one more, the one whose heartbeat would end first counts as gone.
-const MaxDevices = 100
+// MaxConnections is the number of heartbeats that are kept for a user. Beyond it, the heartbeat that would end first is dropped.
+const MaxConnections = 100
 
-// Presence is whether one user is there, folded from the heartbeats of the user's devices. A user is there while any device's
-// heartbeat lives; a device that crashed ends its by silence. The zero value of all but User is someone of whom nothing is known.
-type Presence struct {
-	User     UserID
-	Chosen   Status // Online, Away or Busy: what the user shows while there; Offline hides the user until the last device is gone
-	Told     Status // what was published last
-	LastSeen time.Time
-	Devices  map[DeviceID]time.Time // when each heartbeat ends; not to be changed by who was given the Presence
+// Connection names one source of a user's heartbeats: a device, and one of its connections. An empty ID stands for the device
+// itself; it is a connection like any other.
+type Connection struct {
+	Device DeviceID
+	ID     ConnectionID
 }
 
-// Beat records a heartbeat that lives for life. It returns the presence from then on and the transition made, if any.
-func (p Presence) Beat(device DeviceID, life time.Duration, at time.Time) (Presence, []Ephemeral) {
-	p.Devices = p.live(at)
-	if len(p.Devices) == 0 && p.Chosen == Offline {
+// Check returns an [InvalidError] if an id of the connection is malformed.
+func (c Connection) Check() error {
+	if _, err := ParseDeviceID(string(c.Device)); err != nil {
+		return err
+	}
+	if c.ID == "" {
+		return nil
+	}
+	_, err := ParseConnectionID(string(c.ID))
+	return err
+}
+
+func (c Connection) before(d Connection) bool {
+	return c.Device < d.Device || c.Device == d.Device && c.ID < d.ID
+}
+
+// Presence is the presence of one user, folded from the heartbeats of the user's connections. A device is online while at least one of
+// its connections has a live heartbeat, and a user while at least one device is. The zero value of all fields but User is the
+// presence of a user who was never seen.
+type Presence struct {
+	User        UserID
+	Chosen      Status // what the user shows while online: Online, Away, Busy, or Offline, which hides the user
+	Told        Status // what was published last
+	LastSeen    time.Time
+	Connections map[Connection]time.Time // when each heartbeat ends; read-only for callers
+	AbsentSince time.Time                // when the last heartbeat ended, or the last choice after that; zero while there are heartbeats
+}
+
+// Beat records a heartbeat that lives for life. It forgets the choice of a user who was absent for kept or longer: the user shows
+// Online. Beat returns the presence from then on, and the transition if there was one.
+func (p Presence) Beat(c Connection, life, kept time.Duration, at time.Time) (Presence, []Ephemeral) {
+	p = p.expired(at)
+	if len(p.Connections) == 0 && p.choiceEnded(kept, at) {
 		p.Chosen = Online
 	}
-	p.Devices[device] = at.Add(life)
-	for len(p.Devices) > MaxDevices {
-		delete(p.Devices, p.first(device))
+	p.Connections[c] = at.Add(life)
+	for len(p.Connections) > MaxConnections {
+		delete(p.Connections, p.first(c))
 	}
-	p.LastSeen = at
+	p.LastSeen, p.AbsentSince = at, time.Time{}
 	return p.tell(at)
 }
 
-// Leave ends a device's heartbeat at once.
-func (p Presence) Leave(device DeviceID, at time.Time) (Presence, []Ephemeral) {
-	p.Devices = p.live(at)
-	if _, there := p.Devices[device]; there {
+// Leave ends the heartbeat of one connection at once. The other connections of its device keep theirs.
+func (p Presence) Leave(c Connection, at time.Time) (Presence, []Ephemeral) {
+	p = p.expired(at)
+	if _, live := p.Connections[c]; live {
+		delete(p.Connections, c)
 		p.LastSeen = at
-		delete(p.Devices, device)
+		if len(p.Connections) == 0 {
+			p.AbsentSince = at
+		}
 	}
 	return p.tell(at)
 }
 
-// Set chooses what the user shows while there.
+// Set chooses what the user shows while online.
 func (p Presence) Set(s Status, at time.Time) (Presence, []Ephemeral) {
-	p.Devices, p.Chosen = p.live(at), s
-	if len(p.Devices) > 0 {
+	p = p.expired(at)
+	p.Chosen = s
+	if len(p.Connections) > 0 {
 		p.LastSeen = at
+	} else {
+		p.AbsentSince = at
 	}
 	return p.tell(at)
 }
 
-// Expire drops the devices whose heartbeats have ended.
+// Expire drops the heartbeats that have ended.
 func (p Presence) Expire(at time.Time) (Presence, []Ephemeral) {
-	p.Devices = p.live(at)
-	return p.tell(at)
+	return p.expired(at).tell(at)
 }
 
-// Ends is when the last heartbeat does, the zero time if there is none.
+// StatusAt returns what was published last, or Offline if the last heartbeat has ended since.
+func (p Presence) StatusAt(at time.Time) Status {
+	if !p.Ends().After(at) {
+		return Offline
+	}
+	return p.Told
+}
+
+// Ends returns when the last heartbeat ends, or the zero time if there is none.
 func (p Presence) Ends() (last time.Time) {
-	for _, end := range p.Devices {
+	for _, end := range p.Connections {
 		if end.After(last) {
 			last = end
 		}
@@ -67,33 +107,61 @@ func (p Presence) Ends() (last time.Time) {
 	return last
 }
 
-// live are the devices whose heartbeats have not ended, to be changed by the caller.
-func (p Presence) live(at time.Time) map[DeviceID]time.Time {
-	live := maps.Clone(p.Devices)
-	if live == nil {
-		live = make(map[DeviceID]time.Time)
+// Devices returns the devices that have heartbeats, sorted.
+func (p Presence) Devices() (devices []DeviceID) {
+	for c := range p.Connections {
+		devices = append(devices, c.Device)
 	}
-	maps.DeleteFunc(live, func(_ DeviceID, end time.Time) bool { return !end.After(at) })
-	return live
+	slices.Sort(devices)
+	return slices.Compact(devices)
 }
 
-// first is the device that ends before all others, but for the given one; of those that end together, the one with the smallest id.
-func (p Presence) first(but DeviceID) (first DeviceID) {
-	for device, end := range p.Devices {
-		if device == but {
+// Forgotten reports whether the presence equals that of a user who was never seen, but for LastSeen: the user is absent, this was
+// published, and the choice has ended.
+func (p Presence) Forgotten(kept time.Duration, at time.Time) bool {
+	return p.Told == Offline && len(p.Connections) == 0 && p.choiceEnded(kept, at)
+}
+
+// choiceEnded must be asked of an absent user without heartbeats.
+func (p Presence) choiceEnded(kept time.Duration, at time.Time) bool {
+	return p.AbsentSince.IsZero() || !p.AbsentSince.Add(kept).After(at)
+}
+
+// expired returns the presence without the heartbeats that have ended. Its Connections belong to the caller.
+func (p Presence) expired(at time.Time) Presence {
+	ends, live := p.Ends(), maps.Clone(p.Connections)
+	if live == nil {
+		live = make(map[Connection]time.Time)
+	}
+	maps.DeleteFunc(live, func(_ Connection, end time.Time) bool { return !end.After(at) })
+	if len(live) == 0 && len(p.Connections) > 0 {
+		p.AbsentSince = ends
+	}
+	if p.AbsentSince.After(at) { // the clock was set back
+		p.AbsentSince = at
+	}
+	p.Connections = live
+	return p
+}
+
+// first returns the connection whose heartbeat ends before all others except the given one's. Of those that end together it returns
+// the one that sorts first.
+func (p Presence) first(except Connection) (first Connection) {
+	for c, end := range p.Connections {
+		if c == except {
 			continue
 		}
-		if before := p.Devices[first]; first == "" || end.Before(before) || end.Equal(before) && device < first {
-			first = device
+		if before := p.Connections[first]; first == (Connection{}) || end.Before(before) || end.Equal(before) && c.before(first) {
+			first = c
 		}
 	}
 	return first
 }
 
-// tell gives the status if it is not the one told last.
+// tell returns the status as a transition if it is not the one published last.
 func (p Presence) tell(at time.Time) (Presence, []Ephemeral) {
 	now := p.Chosen
-	if len(p.Devices) == 0 {
+	if len(p.Connections) == 0 {
 		now = Offline
 	}
 	if now == p.Told {

@@ -3,7 +3,6 @@ package domain_test
 import (
 	"errors"
 	"reflect"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -382,67 +381,5 @@ func TestUnread(t *testing.T) {
 		if got := domain.Unread(tc.head, tc.mark, tc.deleted); got != tc.want {
 			t.Errorf("head %d, mark %d, deleted %d: %d, want %d", tc.head, tc.mark, tc.deleted, got, tc.want)
 		}
-	}
-}
-
-func TestPresence(t *testing.T) {
-	told := func(events []domain.Ephemeral) (statuses []domain.Status) {
-		for _, e := range events {
-			statuses = append(statuses, e.(domain.UserStatus).Status)
-		}
-		return statuses
-	}
-	expect := func(what string, events []domain.Ephemeral, want ...domain.Status) {
-		t.Helper()
-		if got := told(events); !reflect.DeepEqual(got, want) && len(got)+len(want) > 0 {
-			t.Errorf("%s told %v, want %v", what, got, want)
-		}
-	}
-	p := domain.Presence{User: "ann"}
-	p, events := p.Beat("phone", time.Minute, noon)
-	expect("the first heartbeat", events, domain.Online)
-	p, events = p.Beat("laptop", time.Minute, noon.Add(30*time.Second))
-	expect("a second device", events)
-	p, events = p.Set(domain.Away, noon.Add(31*time.Second))
-	expect("away", events, domain.Away)
-	p, events = p.Expire(noon.Add(61 * time.Second))
-	expect("the end of one device", events)
-	p, events = p.Expire(noon.Add(91 * time.Second))
-	expect("the end of the last", events, domain.Offline)
-	if !p.LastSeen.Equal(noon.Add(31 * time.Second)) {
-		t.Errorf("last seen %s", p.LastSeen)
-	}
-	p, events = p.Expire(noon.Add(time.Hour))
-	expect("silence", events)
-	at := noon.Add(2 * time.Hour)
-	p, events = p.Beat("phone", time.Minute, at)
-	expect("a return", events, domain.Away) // what was chosen lasts
-	p, events = p.Set(domain.Offline, at)
-	expect("hiding", events, domain.Offline)
-	p, events = p.Beat("laptop", time.Minute, at)
-	expect("a heartbeat while hidden", events)
-	p, events = p.Beat("phone", time.Minute, at.Add(time.Hour))
-	expect("a return after hiding", events, domain.Online) // though nobody noticed that the user was gone
-	p, events = p.Leave("laptop", at.Add(time.Hour))
-	expect("the leave of a device that is gone", events)
-	p, events = p.Leave("phone", at.Add(time.Hour+time.Second))
-	expect("the leave of the last device", events, domain.Offline)
-	if !p.LastSeen.Equal(at.Add(time.Hour + time.Second)) {
-		t.Errorf("last seen %s", p.LastSeen)
-	}
-	_, events = p.Set(domain.Busy, at.Add(2*time.Hour))
-	expect("a choice of someone who is not there", events)
-}
-
-func TestPresenceOfTooManyDevices(t *testing.T) {
-	p := domain.Presence{User: "ann"}
-	for i := range domain.MaxDevices {
-		p, _ = p.Beat(domain.DeviceID("d"+strconv.Itoa(i)), time.Minute, noon.Add(time.Duration((i+7)%domain.MaxDevices)*time.Millisecond))
-	}
-	p, _ = p.Beat("one more", time.Second, noon.Add(time.Second))
-	_, first := p.Devices["d93"] // beat 0 ms after noon; the one more ends before it, and came last
-	_, more := p.Devices["one more"]
-	if len(p.Devices) != domain.MaxDevices || first || !more {
-		t.Errorf("%d devices, the first %v, the last %v", len(p.Devices), first, more)
 	}
 }

@@ -8,29 +8,31 @@ import (
 	"chatcore/domain"
 )
 
-// Presence keeps who is there, as [domain.Presence] says, by the store's own time. Each call is one step, of which all others see all or
-// nothing. A transition is told to live listeners in the same step, at most once, a user's in their order; it is given back too, nil if
-// there was none. With an error beside a transition, that was told. Of a step that ended with [ErrUnavailable] nothing is known: made again, it
-// tells nothing twice. Of someone who is not there nothing need be known after
-// a while, the choice neither.
+// Presence stores who is online, as [domain.Presence] defines it, by the store's own clock. Each call is one atomic step. It publishes a
+// transition to live listeners in the same step, at most once and in the user's order, and returns it; it returns nil if there was
+// none. An error beside a transition does not undo the transition. After [ErrUnavailable] the step may have been done or not; repeating it
+// publishes nothing twice. A choice ends when the user was absent for [PresenceTTL].Kept: since the last heartbeat ended, or since the
+// choice if that was later.
 type Presence interface {
-	// Beat records a heartbeat of one of the user's devices.
-	Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m Meta) (*domain.UserStatus, error)
-	// Leave ends a device's heartbeat; there need be none.
-	Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m Meta) (*domain.UserStatus, error)
-	// Choose sets what the user shows while there.
+	// Beat records a heartbeat of one connection of the user.
+	Beat(ctx context.Context, user domain.UserID, c domain.Connection, m Meta) (*domain.UserStatus, error)
+	// Leave ends the heartbeat of one connection. It does nothing if there is none.
+	Leave(ctx context.Context, user domain.UserID, c domain.Connection, m Meta) (*domain.UserStatus, error)
+	// Choose sets what the user shows while online.
 	Choose(ctx context.Context, user domain.UserID, s domain.Status, m Meta) (*domain.UserStatus, error)
 }
 
-// Statuses tells who is there, as it was told last: also what other programs stored. Questions about many users are one round trip.
+// Statuses answers who is online. The answers include what other programs stored. A user whose last heartbeat has ended is offline from
+// then on, also if no process sweeps and nothing was published yet; a user who has no heartbeats here is as other programs stored it.
+// Of and AreOnline take one round trip for any number of users.
 type Statuses interface {
-	// Of gives the users' last statuses, in the order of users. One who is not known, or of whom something unreadable is kept, is Offline
-	// and was never seen. At is zero: when it became so is not kept. While someone is there, LastSeen may be half a heartbeat's life old.
+	// Of returns the users' statuses, in the order of users. A user who is not known, or whose stored status is unreadable, is Offline
+	// and has no LastSeen. At is zero: the store does not keep it.
 	Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error)
-	// AreOnline reports for each user, in the order of users, whether it is there and not hidden.
+	// AreOnline reports for each user, in the order of users, whether the user is online and not hidden.
 	AreOnline(ctx context.Context, users ...domain.UserID) ([]bool, error)
-	// Online yields who is there and not hidden, in no order. Who is for all of the time is yielded, maybe twice; who is for a part of
-	// it may be. Iteration stops at the first error.
+	// Online yields the users who are online and not hidden, in no order and a page at a time. A user who is online all the time is yielded
+	// once or twice; a user who is online for a part of it may be. Iteration stops at the first error.
 	Online(ctx context.Context) iter.Seq2[domain.UserID, error]
 }
 
@@ -47,11 +49,11 @@ type PresenceSweep interface {
 	Repair(ctx context.Context, limit int) (told []domain.UserStatus, err error)
 }
 
-// PresenceTTL says how long what is kept of presence lives. Processes that share a store have to agree.
+// PresenceTTL holds the lifetimes of presence. All processes that share a store must use the same values.
 type PresenceTTL struct {
-	Heartbeat time.Duration // a device is there after a heartbeat
-	Kept      time.Duration // the devices that are there, and a choice after the last one; at least twice Heartbeat
-	Status    time.Duration // a status that is not told anew; at least twice Heartbeat
+	Heartbeat time.Duration // of a heartbeat
+	Kept      time.Duration // of a choice, after the last heartbeat has ended, and of the list of online devices; at least twice Heartbeat
+	Status    time.Duration // of a status that is not renewed; at least twice Heartbeat
 }
 
 // PresenceStore is all that a core needs of presence.

@@ -22,7 +22,7 @@ func TestClockSetBack(t *testing.T) {
 	_, err := typing.Start(t.Context(), domain.TypingStart{Chat: "c", User: "ada", At: c.Now(), ExpiresAt: c.Now().Add(life)})
 	check(err)
 	presence := NewPresence(c, &heard{}, ports.PresenceTTL{Heartbeat: life, Kept: 2 * life, Status: 2 * life})
-	_, err = presence.Beat(t.Context(), "ada", "phone", ports.Meta{})
+	_, err = presence.Beat(t.Context(), "ada", phone, ports.Meta{})
 	check(err)
 	cache, key := NewCache(c), ports.CacheKey{Prefix: "profile:", ID: "ada"}
 	_, _, err = cache.Lease(t.Context(), key, ports.CacheEntry{}, "dead", life)

@@ -14,50 +14,45 @@ import (
 
 var _ ports.PresenceStore = (*Presence)(nil)
 
-// Presence keeps who is there, by a clock.
+// Presence stores presence in memory, by a clock.
 type Presence struct {
 	clock ports.Clock
 	live  ports.LiveBus
 	ttl   ports.PresenceTTL
 
 	mu    sync.Mutex
-	users map[domain.UserID]kept
+	users map[domain.UserID]domain.Presence // but for users of whom nothing need be known
 }
 
-type kept struct {
-	domain.Presence
-	until time.Time // when nothing is known any more; zero while a device is there
-}
-
-// NewPresence knows nobody yet. It tells transitions on the bus.
+// NewPresence returns an empty store that publishes transitions on the bus.
 func NewPresence(clock ports.Clock, live ports.LiveBus, ttl ports.PresenceTTL) *Presence {
-	return &Presence{clock: clock, live: live, ttl: ttl, users: make(map[domain.UserID]kept)}
+	return &Presence{clock: clock, live: live, ttl: ttl, users: make(map[domain.UserID]domain.Presence)}
 }
 
 // Beat implements [ports.Presence].
-func (p *Presence) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return p.move(ctx, user, m, func(p domain.Presence, life time.Duration, at time.Time) (domain.Presence, []domain.Ephemeral) {
-		return p.Beat(device, life, at)
+func (p *Presence) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+	return p.move(ctx, user, m, func(before domain.Presence, at time.Time) (domain.Presence, []domain.Ephemeral) {
+		return before.Beat(c, p.ttl.Heartbeat, p.ttl.Kept, at)
 	})
 }
 
 // Leave implements [ports.Presence].
-func (p *Presence) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return p.move(ctx, user, m, func(p domain.Presence, _ time.Duration, at time.Time) (domain.Presence, []domain.Ephemeral) {
-		return p.Leave(device, at)
+func (p *Presence) Leave(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+	return p.move(ctx, user, m, func(before domain.Presence, at time.Time) (domain.Presence, []domain.Ephemeral) {
+		return before.Leave(c, at)
 	})
 }
 
 // Choose implements [ports.Presence].
 func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
-	return p.move(ctx, user, m, func(p domain.Presence, _ time.Duration, at time.Time) (domain.Presence, []domain.Ephemeral) {
-		return p.Set(s, at)
+	return p.move(ctx, user, m, func(before domain.Presence, at time.Time) (domain.Presence, []domain.Ephemeral) {
+		return before.Set(s, at)
 	})
 }
 
-type move func(p domain.Presence, life time.Duration, at time.Time) (domain.Presence, []domain.Ephemeral)
+type move func(before domain.Presence, at time.Time) (domain.Presence, []domain.Ephemeral)
 
-// move tells under the lock, so that a user's transitions are told in their order.
+// move publishes while it holds the mutex, so that a user's transitions are published in their order.
 func (p *Presence) move(ctx context.Context, user domain.UserID, m ports.Meta, step move) (*domain.UserStatus, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -69,15 +64,11 @@ func (p *Presence) move(ctx context.Context, user domain.UserID, m ports.Meta, s
 
 func (p *Presence) step(ctx context.Context, user domain.UserID, m ports.Meta, step move) (*domain.UserStatus, error) {
 	now := domain.Instant(p.clock.Now())
-	before := p.known(user, now)
-	after, told := step(before.Presence, p.ttl.Heartbeat, now)
-	switch {
-	case len(after.Devices) > 0:
-		p.users[user] = kept{Presence: after}
-	case after.Told == before.Told && after.Chosen == before.Chosen && before.until.IsZero() && len(before.Devices) == 0:
-		delete(p.users, user) // nothing was known, and is not now
-	default:
-		p.users[user] = kept{Presence: after, until: now.Add(p.ttl.Kept)}
+	after, told := step(p.known(user, now), now)
+	if after.Forgotten(p.ttl.Kept, now) {
+		delete(p.users, user)
+	} else {
+		p.users[user] = after
 	}
 	if len(told) == 0 {
 		return nil, nil
@@ -86,21 +77,22 @@ func (p *Presence) step(ctx context.Context, user domain.UserID, m ports.Meta, s
 	return &status, p.live.Publish(ctx, status, m)
 }
 
-func (p *Presence) known(user domain.UserID, now time.Time) kept {
-	k, known := p.users[user]
-	if last := now.Add(p.ttl.Heartbeat); k.Ends().After(last) { // the clock was set back
-		k.Devices = maps.Clone(k.Devices)
-		for device, end := range k.Devices {
+// known returns what is stored of a user. Heartbeats whose ends a clock set back has put too far into the future are cut to those of now.
+func (p *Presence) known(user domain.UserID, now time.Time) domain.Presence {
+	known, ok := p.users[user]
+	if last := now.Add(p.ttl.Heartbeat); known.Ends().After(last) {
+		known.Connections = maps.Clone(known.Connections)
+		for c, end := range known.Connections {
 			if end.After(last) {
-				k.Devices[device] = last
+				known.Connections[c] = last
 			}
 		}
-		p.users[user] = k
+		p.users[user] = known
 	}
-	if !known || !k.until.IsZero() && !now.Before(k.until) {
-		return kept{Presence: domain.Presence{User: user}}
+	if !ok || known.Forgotten(p.ttl.Kept, now) {
+		return domain.Presence{User: user}
 	}
-	return k
+	return known
 }
 
 // Of implements [ports.Statuses].
@@ -110,11 +102,11 @@ func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.Use
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	now := p.clock.Now()
+	now := domain.Instant(p.clock.Now())
 	statuses := make([]domain.UserStatus, len(users))
 	for i, user := range users {
-		k := p.known(user, now)
-		statuses[i] = domain.UserStatus{User: user, Status: k.Told, LastSeen: k.LastSeen}
+		known := p.known(user, now)
+		statuses[i] = domain.UserStatus{User: user, Status: known.StatusAt(now), LastSeen: known.LastSeen}
 	}
 	return statuses, nil
 }
@@ -140,9 +132,10 @@ func (p *Presence) Online(ctx context.Context) iter.Seq2[domain.UserID, error] {
 			return
 		}
 		p.mu.Lock()
+		now := domain.Instant(p.clock.Now())
 		var online []domain.UserID
-		for user, k := range p.users {
-			if k.Told != domain.Offline {
+		for user := range p.users {
+			if p.known(user, now).StatusAt(now) != domain.Offline {
 				online = append(online, user)
 			}
 		}
@@ -167,19 +160,17 @@ func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserSta
 	defer p.mu.Unlock()
 	now := domain.Instant(p.clock.Now())
 	var due []domain.UserID
-	for user, k := range p.users {
-		switch {
-		case !k.until.IsZero() && !now.Before(k.until):
+	for user := range p.users {
+		switch known := p.known(user, now); {
+		case known.Forgotten(p.ttl.Kept, now):
 			delete(p.users, user)
-		case k.until.IsZero() && (!k.Ends().After(now) || k.Ends().After(now.Add(p.ttl.Heartbeat))):
+		case len(known.Connections) > 0 && !known.Ends().After(now):
 			due = append(due, user)
 		}
 	}
 	slices.SortFunc(due, func(a, b domain.UserID) int { return p.users[a].Ends().Compare(p.users[b].Ends()) })
 	for _, user := range due[:min(limit, len(due))] {
-		status, err := p.step(ctx, user, ports.Meta{}, func(p domain.Presence, _ time.Duration, at time.Time) (domain.Presence, []domain.Ephemeral) {
-			return p.Expire(at)
-		})
+		status, err := p.step(ctx, user, ports.Meta{}, domain.Presence.Expire)
 		if status != nil {
 			told = append(told, *status)
 		}

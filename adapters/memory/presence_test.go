@@ -33,6 +33,8 @@ func (h *heard) all() []domain.UserStatus {
 	return slices.Clone(h.told)
 }
 
+var phone = domain.Connection{Device: "phone"}
+
 func newPresence() porttest.PresenceStore {
 	clock, bus := newClock(), &heard{}
 	return porttest.PresenceStore{
@@ -54,14 +56,14 @@ func TestPresenceIsForgotten(t *testing.T) {
 	clock := newClock()
 	p := NewPresence(clock, &heard{}, porttest.PresenceTTL())
 	for _, user := range []domain.UserID{"ann", "ben", "cem"} {
-		if _, err := p.Leave(t.Context(), user, "phone", ports.Meta{}); err != nil {
+		if _, err := p.Leave(t.Context(), user, phone, ports.Meta{}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	if len(p.users) > 0 {
 		t.Errorf("leaves of users who were not there left %v", p.users)
 	}
-	if _, err := p.Beat(t.Context(), "ann", "phone", ports.Meta{}); err != nil {
+	if _, err := p.Beat(t.Context(), "ann", phone, ports.Meta{}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -78,7 +80,7 @@ func TestPresenceIsForgotten(t *testing.T) {
 func TestATransitionThatWasNotToldIsAnError(t *testing.T) {
 	down := errors.New("down")
 	p := NewPresence(newClock(), &heard{err: down}, porttest.PresenceTTL())
-	if told, err := p.Beat(t.Context(), "ann", "phone", ports.Meta{}); told == nil || !errors.Is(err, down) {
+	if told, err := p.Beat(t.Context(), "ann", phone, ports.Meta{}); told == nil || !errors.Is(err, down) {
 		t.Errorf("told %v, error %v", told, err)
 	}
 }

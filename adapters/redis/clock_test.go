@@ -41,7 +41,7 @@ func TestClockSetBack(t *testing.T) {
 		},
 		"a heartbeat": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
 			p := presence(t, client, keys)
-			_, err := p.Beat(t.Context(), "ada", "phone", ports.Meta{})
+			_, err := p.Beat(t.Context(), "ada", phone, ports.Meta{})
 			check(t, err)
 			return func(ctx context.Context) (bool, error) {
 				if _, _, err := p.Expire(ctx, 10); err != nil {

@@ -46,3 +46,9 @@ func (r Rights) Commands() []string {
 
 // RaiseWitnesses does at once what a timer does a second after something was learned.
 func (l *Log) RaiseWitnesses(ctx context.Context) { l.witnesses.raiseAll(ctx) }
+
+// DevicesKey names the list of a user's devices.
+func (k Keys) DevicesKey(user domain.UserID) string { return k.presence(user) }
+
+// RecordKey names the record of a user's presence.
+func (k Keys) RecordKey(user domain.UserID) string { return k.record(user) }

@@ -45,9 +45,9 @@ import (
 // What is kept of presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua); on a Cluster, {p}: goes before
 // each USER, where p is the tag of a partition:
 //
-//	cc:presence:USER             HASH    device → when its heartbeat ends; and what was chosen, told, seen; a day, or Config.TTL.Presence
-//	                                     after the last device is gone
-//	cc:presence-due              ZSET    user → when the last heartbeat ends, or before it; on a Cluster cc:presence-due:{p}
+//	cc:presence:USER             HASH    connection → when its heartbeat ends, and more; a day (or longer, as TTL.Presence), and from the end
+//	                                     of the last heartbeat on for TTL.Presence
+//	cc:presence-due              ZSET    user → when the last heartbeat ends, or before it; removed then; on a Cluster cc:presence-due:{p}
 //	cc:presence-sweeper          STRING  token of the process that sweeps; a few seconds
 //	cc:{user:online:}:added      SET     on a Cluster, whom of user:online: a core has put there
 //

@@ -28,9 +28,9 @@ type Presence struct {
 	lives  [3]any // ttl in milliseconds, as arguments
 	token  string // names the store in the lease
 
-	step, due, lead *goredis.Script
-	unreadable      metric.Int64Counter
-	refused         metric.Int64Counter
+	step, ends, due, lead *goredis.Script
+	unreadable            metric.Int64Counter
+	refused               metric.Int64Counter
 
 	mu    sync.Mutex // of what follows: where Repair goes on
 	pages pages
@@ -64,18 +64,26 @@ func NewPresence(c PresenceConfig) (*Presence, error) {
 	return &Presence{
 		client: c.Client, keys: c.Keys, codec: c.Codec, ids: c.IDs, ttl: c.TTL, token: c.IDs.NewID(), unreadable: unreadable, refused: refused,
 		lives: [3]any{c.TTL.Heartbeat.Milliseconds(), c.TTL.Kept.Milliseconds(), c.TTL.Status.Milliseconds()},
-		step:  goredis.NewScript(presenceSource), due: goredis.NewScript(dueSource), lead: goredis.NewScript(leadSource),
+		step:  goredis.NewScript(presenceSource), ends: goredis.NewScript(presenceEndsSource), due: goredis.NewScript(dueSource), lead: goredis.NewScript(leadSource),
 	}, err
 }
 
 // Beat implements [ports.Presence] in one round trip. A transition takes another one, and on a Cluster two more.
-func (p *Presence) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return p.move(ctx, "beat", string(device), user, m)
+func (p *Presence) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+	return p.move(ctx, "beat", connectionField(c), user, m)
 }
 
 // Leave implements [ports.Presence].
-func (p *Presence) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return p.move(ctx, "leave", string(device), user, m)
+func (p *Presence) Leave(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+	return p.move(ctx, "leave", connectionField(c), user, m)
+}
+
+// connectionField returns the field of a connection in its user's record. Ids have no spaces.
+func connectionField(c domain.Connection) string {
+	if c.ID == "" {
+		return string(c.Device)
+	}
+	return string(c.Device) + " " + string(c.ID)
 }
 
 // Choose implements [ports.Presence].

@@ -29,7 +29,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 		t.Helper()
 		for _, user := range users {
 			until(t, func() bool {
-				_, err := s.Beat(t.Context(), user, "phone", ports.Meta{})
+				_, err := s.Beat(t.Context(), user, phone, ports.Meta{})
 				return err == nil
 			})
 		}
@@ -52,7 +52,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, user := range gone {
-			if told, err := s.Leave(t.Context(), user, "phone", ports.Meta{}); err != nil || told == nil {
+			if told, err := s.Leave(t.Context(), user, phone, ports.Meta{}); err != nil || told == nil {
 				t.Fatalf("told %+v, error %v", told, err)
 			}
 		}
@@ -163,7 +163,7 @@ func TestAlignmentsThatOvertakeEachOther(t *testing.T) {
 	others := newPresence(t, connect(t, server.URL()), keys)
 	overtaken := false
 	client.AddHook(&beforeTx{do: func() {
-		told, err := others.Leave(t.Context(), "ann", "phone", ports.Meta{})
+		told, err := others.Leave(t.Context(), "ann", phone, ports.Meta{})
 		overtaken = err == nil && told != nil
 	}})
 	p := newPresence(t, client, keys)

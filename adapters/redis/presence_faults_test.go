@@ -23,9 +23,11 @@ import (
 	"chatcore/tests/wait"
 )
 
+var phone = domain.Connection{Device: "phone"}
+
 func beats(t *testing.T, p ports.Presence, user domain.UserID, device domain.DeviceID) *domain.UserStatus {
 	t.Helper()
-	told, err := p.Beat(t.Context(), user, device, ports.Meta{})
+	told, err := p.Beat(t.Context(), user, domain.Connection{Device: device}, ports.Meta{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +75,7 @@ func TestPresenceIsAsTheWireContractSays(t *testing.T) {
 		t.Errorf("online: %v", got)
 	}
 	for _, device := range []domain.DeviceID{"phone", `lap"top`} {
-		if _, err := p.Leave(ctx, "user-789", device, ports.Meta{TraceParent: "00-1-2-01"}); err != nil {
+		if _, err := p.Leave(ctx, "user-789", domain.Connection{Device: device}, ports.Meta{TraceParent: "00-1-2-01"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -118,7 +120,7 @@ func TestToldInstantsAreRedisTime(t *testing.T) {
 		keys := anyKeys(rt, false)
 		p := newPresence(rt, client, keys)
 		user := domain.UserID(rapid.SampledFrom([]string{"ann", `b"\`, "日本", "%s%1"}).Draw(rt, "user"))
-		told, err := p.Beat(t.Context(), user, "phone", ports.Meta{CorrelationID: "c"})
+		told, err := p.Beat(t.Context(), user, phone, ports.Meta{CorrelationID: "c"})
 		if err != nil || told == nil || !told.At.Equal(at) || !told.LastSeen.Equal(at) {
 			rt.Fatalf("told %+v, error %v, at %v", told, err, at)
 		}
@@ -159,6 +161,27 @@ func TestPresenceAfterTheClockWentBack(t *testing.T) {
 	}
 }
 
+// TestPresence_ChoiceAfterTheClockWentBack guards against a choice that lives for as long as the clock was ahead.
+func TestPresence_ChoiceAfterTheClockWentBack(t *testing.T) {
+	server := mini(t)
+	client, keys := connect(t, "redis://"+server.Addr()), newKeys(t, 1)
+	s := miniStore(t.Context(), t, server, client, keys, newEar(t, client))
+	if _, err := s.Choose(t.Context(), "ann", domain.Busy, ports.Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	s.Forward(-time.Hour)
+	if _, err := s.Leave(t.Context(), "ann", phone, ports.Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	if ttl := client.PTTL(t.Context(), keys.RecordKey("ann")).Val(); ttl <= 0 || ttl > porttest.PresenceTTL().Kept {
+		t.Errorf("the record lives for %v", ttl)
+	}
+	s.Forward(porttest.PresenceTTL().Kept)
+	if told := beats(t, s, "ann", "phone"); told == nil || told.Status != domain.Online {
+		t.Errorf("after the choice has ended: %+v", told)
+	}
+}
+
 func TestForeignValuesUnderPresenceKeys(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		ctx := t.Context()
@@ -178,8 +201,8 @@ func TestForeignValuesUnderPresenceKeys(t *testing.T) {
 				if err := put(keys.Prefix() + suffix); err != nil {
 					t.Fatal(err)
 				}
-				_, beat := p.Beat(ctx, "u", "phone", ports.Meta{})
-				_, leave := p.Leave(ctx, "u", "phone", ports.Meta{})
+				_, beat := p.Beat(ctx, "u", phone, ports.Meta{})
+				_, leave := p.Leave(ctx, "u", phone, ports.Meta{})
 				_, choice := p.Choose(ctx, "u", domain.Away, ports.Meta{})
 				for what, err := range map[string]error{"a heartbeat": beat, "a leave": leave, "a choice": choice} {
 					var foreign *ports.ForeignValueError
@@ -388,7 +411,7 @@ func TestPresenceWithoutRedis(t *testing.T) {
 		t.Fatal("nothing was told")
 	}
 	all := func(ctx context.Context) map[string]error {
-		_, beat := p.Beat(ctx, "ann", "phone", ports.Meta{})
+		_, beat := p.Beat(ctx, "ann", phone, ports.Meta{})
 		_, of := p.Of(ctx, "ann")
 		_, online := p.AreOnline(ctx, "ann")
 		_, lead := p.Lead(ctx, time.Second)
@@ -486,7 +509,7 @@ func TestPresenceWhileAMasterFails(t *testing.T) {
 	killed.Kill()
 	failed := 0
 	for _, user := range users {
-		if _, err := s.Beat(t.Context(), user, "phone", ports.Meta{}); errors.Is(err, ports.ErrUnavailable) {
+		if _, err := s.Beat(t.Context(), user, phone, ports.Meta{}); errors.Is(err, ports.ErrUnavailable) {
 			failed++
 		} else if err != nil {
 			t.Errorf("a heartbeat: %v", err)
@@ -501,7 +524,7 @@ func TestPresenceWhileAMasterFails(t *testing.T) {
 	cluster.AwaitPromotion(t, 1, killed)
 	for _, user := range users {
 		until(t, func() bool {
-			_, err := s.Beat(t.Context(), user, "phone", ports.Meta{})
+			_, err := s.Beat(t.Context(), user, phone, ports.Meta{})
 			return err == nil
 		})
 	}

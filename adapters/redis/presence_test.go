@@ -2,6 +2,8 @@ package redis_test
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -139,12 +141,12 @@ func (a *aged) later(s *domain.UserStatus, err error) (*domain.UserStatus, error
 	return s, err
 }
 
-func (a *aged) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return a.later(a.Presence.Beat(ctx, user, device, m))
+func (a *aged) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Beat(ctx, user, c, m))
 }
 
-func (a *aged) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
-	return a.later(a.Presence.Leave(ctx, user, device, m))
+func (a *aged) Leave(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Leave(ctx, user, c, m))
 }
 
 func (a *aged) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
@@ -228,6 +230,21 @@ if left > 0 then redis.call('PEXPIRE', key, left - d) end
 return 1
 `)
 
+// devicesIn reads users' devices as other programs do.
+func devicesIn(t porttest.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context, domain.UserID) []domain.DeviceID {
+	return func(ctx context.Context, user domain.UserID) []domain.DeviceID {
+		text, err := client.Get(ctx, keys.DevicesKey(user)).Result()
+		if errors.Is(err, goredis.Nil) {
+			return nil
+		}
+		var kept struct{ Devices []domain.DeviceID }
+		if err := errors.Join(err, json.Unmarshal([]byte(text), &kept)); err != nil {
+			t.Fatalf("the devices of %s: %q, %v", user, text, err)
+		}
+		return kept.Devices
+	}
+}
+
 // agedStore is presence on a real Redis.
 func agedStore(ctx context.Context, t porttest.T, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
 	a := &aged{Presence: newPresence(t, client, keys)}
@@ -242,6 +259,7 @@ func agedStore(ctx context.Context, t porttest.T, client goredis.UniversalClient
 			now := client.Time(ctx).Val()
 			return domain.Instant(now.Add(a.passed))
 		},
+		Devices: devicesIn(t, client, keys),
 	}
 }
 
@@ -256,8 +274,9 @@ func miniStore(ctx context.Context, t porttest.T, server *miniredis.Miniredis, c
 			server.SetTime(now)
 			server.FastForward(d)
 		},
-		Told: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
-		Now:  func(context.Context) time.Time { return domain.Instant(now) },
+		Told:    func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
+		Now:     func(context.Context) time.Time { return domain.Instant(now) },
+		Devices: devicesIn(t, client, keys),
 	}
 }
 

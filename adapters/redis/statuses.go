@@ -13,12 +13,17 @@ import (
 	"chatcore/domain"
 )
 
-// Of implements [ports.Statuses]. A status that cannot be read is counted.
+// Of implements [ports.Statuses] in one round trip. A status that cannot be read is counted.
 func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
 	if len(users) == 0 {
 		return nil, ctx.Err()
 	}
-	values, err := p.values(ctx, users)
+	var values func() ([]any, error)
+	known, err := p.known(ctx, users, func(pipe goredis.Pipeliner) { values = p.values(ctx, pipe, users) })
+	if err != nil {
+		return nil, err
+	}
+	stored, err := values()
 	if err != nil {
 		return nil, unavailable(ctx, err)
 	}
@@ -26,7 +31,7 @@ func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.Use
 	var unreadable int64
 	for i, user := range users {
 		statuses[i].User = user
-		switch value := values[i].(type) {
+		switch value := stored[i].(type) {
 		case string:
 			status, seen, ok := readStatus(value)
 			if !ok {
@@ -36,6 +41,7 @@ func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.Use
 		case error:
 			unreadable++
 		}
+		known[i].apply(&statuses[i], p.ttl.Heartbeat)
 	}
 	if unreadable > 0 {
 		p.unreadable.Add(ctx, unreadable)
@@ -43,35 +49,35 @@ func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.Use
 	return statuses, nil
 }
 
-// values gives what is kept as each user's status: a string, nil for nothing, an error for what is no string.
-func (p *Presence) values(ctx context.Context, users []domain.UserID) ([]any, error) {
+// values queues the reads of the users' stored statuses. Once the pipeline has run, the function that it returns gives them: a string,
+// nil for nothing, an error for a value that is no string.
+func (p *Presence) values(ctx context.Context, pipe goredis.Pipeliner, users []domain.UserID) func() ([]any, error) {
 	if !p.keys.cluster {
 		keys := make([]string, len(users))
 		for i, user := range users {
 			keys[i] = p.keys.status(user)
 		}
-		return p.client.MGet(ctx, keys...).Result()
+		return pipe.MGet(ctx, keys...).Result
 	}
 	cmds := make([]*goredis.StringCmd, len(users))
-	_, _ = p.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each reply has its own error
-		for i, user := range users {
-			cmds[i] = pipe.Get(ctx, p.keys.status(user))
-		}
-		return nil
-	})
-	values := make([]any, len(users))
-	for i, cmd := range cmds {
-		switch err := cmd.Err(); {
-		case err == nil:
-			values[i] = cmd.Val()
-		case errors.Is(err, goredis.Nil):
-		case answered(err) && hasCode(err, "WRONGTYPE"):
-			values[i] = err
-		default:
-			return nil, err
-		}
+	for i, user := range users {
+		cmds[i] = pipe.Get(ctx, p.keys.status(user))
 	}
-	return values, nil
+	return func() ([]any, error) {
+		values := make([]any, len(users))
+		for i, cmd := range cmds {
+			switch err := cmd.Err(); {
+			case err == nil:
+				values[i] = cmd.Val()
+			case errors.Is(err, goredis.Nil):
+			case answered(err) && hasCode(err, "WRONGTYPE"):
+				values[i] = err
+			default:
+				return nil, err
+			}
+		}
+		return values, nil
+	}
 }
 
 // readStatus reads a status as this or another program stored it; lastSeen may be an instant, milliseconds since 1970, or missing.
@@ -99,35 +105,51 @@ func readStatus(value string) (status domain.Status, seen time.Time, ok bool) {
 	return status, seen, true
 }
 
-// AreOnline implements [ports.Statuses].
+// AreOnline implements [ports.Statuses] in one round trip.
 func (p *Presence) AreOnline(ctx context.Context, users ...domain.UserID) ([]bool, error) {
 	if len(users) == 0 {
 		return nil, ctx.Err()
 	}
-	members := make([]any, len(users))
-	for i, user := range users {
-		members[i] = string(user)
-	}
-	online, err := p.client.SMIsMember(ctx, p.keys.online(), members...).Result()
+	var online *goredis.BoolSliceCmd
+	gone, err := p.gone(ctx, users, func(pipe goredis.Pipeliner) { online = pipe.SMIsMember(ctx, p.keys.online(), members(users)...) })
 	if err != nil {
+		return nil, err
+	}
+	if err := online.Err(); err != nil {
 		return nil, p.alignment(ctx, err)
 	}
-	return online, nil
+	are := online.Val()
+	for i := range are {
+		are[i] = are[i] && !gone[i]
+	}
+	return are, nil
 }
 
-// Online implements [ports.Statuses], a page at a time. What is no user id was put there by someone else, and is left out.
+// Online implements [ports.Statuses] in two round trips a page. Members of the set that are no user ids were put there by other
+// programs, and are left out.
 func (p *Presence) Online(ctx context.Context) iter.Seq2[domain.UserID, error] {
 	const page = 1000
 	return func(yield func(domain.UserID, error) bool) {
 		var cursor uint64
 		for {
-			members, next, err := p.client.SScan(ctx, p.keys.online(), cursor, "", page).Result()
+			found, next, err := p.client.SScan(ctx, p.keys.online(), cursor, "", page).Result()
 			if err != nil {
 				yield("", p.alignment(ctx, err))
 				return
 			}
-			for _, member := range members {
-				if user, err := domain.ParseUserID(member); err == nil && !yield(user, nil) {
+			users := make([]domain.UserID, 0, len(found))
+			for _, member := range found {
+				if user, err := domain.ParseUserID(member); err == nil {
+					users = append(users, user)
+				}
+			}
+			gone, err := p.gone(ctx, users, func(goredis.Pipeliner) {})
+			if err != nil {
+				yield("", err)
+				return
+			}
+			for i, user := range users {
+				if !gone[i] && !yield(user, nil) {
 					return
 				}
 			}

@@ -29,16 +29,16 @@ func (t *Telemetry) Presence(inner ports.PresenceStore, typ string) *Presence {
 }
 
 // Beat implements [ports.Presence].
-func (p *Presence) Beat(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+func (p *Presence) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.Beat(ctx, user, device, p.traced(ctx, m))
+	told, err := p.PresenceStore.Beat(ctx, user, c, p.traced(ctx, m))
 	return p.sent(ctx, began, told), err
 }
 
 // Leave implements [ports.Presence].
-func (p *Presence) Leave(ctx context.Context, user domain.UserID, device domain.DeviceID, m ports.Meta) (*domain.UserStatus, error) {
+func (p *Presence) Leave(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.Leave(ctx, user, device, p.traced(ctx, m))
+	told, err := p.PresenceStore.Leave(ctx, user, c, p.traced(ctx, m))
 	return p.sent(ctx, began, told), err
 }
 

@@ -138,7 +138,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 	_, err = core.Queries.Members(ctx, "c")
 	check("members", err)
 
-	check("heartbeat", core.Presence.Heartbeat(ctx, "ada", "phone"))
+	check("heartbeat", core.Presence.Heartbeat(ctx, "ada", "phone", ""))
 	_, err = core.Presence.IsOnline(ctx, "ada")
 	check("online", err)
 	session, err := core.Sessions.Open(ctx, app.OpenSession{User: "ada"})

@@ -171,7 +171,11 @@ func TestAChatsLifeOnTheCommandLine(t *testing.T) {
 	if online := s.json("presence", "online"); len(online) != 1 || online[0]["userId"] != "ada" {
 		t.Errorf("online: %v", online)
 	}
-	s.do("presence", "leave", "--user", "ada", "--device", "phone")
+	s.do("presence", "beat", "--user", "ada", "--device", "phone", "--connection", "c1")
+	if status := s.json("presence", "leave", "--user", "ada", "--device", "phone")[0]["status"]; status != "busy" {
+		t.Errorf("ada, who has another connection, is %v", status)
+	}
+	s.do("presence", "leave", "--user", "ada", "--device", "phone", "--connection", "c1")
 	if statuses := s.json("presence", "status", "ada", "ben"); len(statuses) != 2 || statuses[0]["status"] != "offline" || statuses[0]["lastSeen"] == nil || statuses[1]["lastSeen"] != nil {
 		t.Errorf("statuses: %v", statuses)
 	}

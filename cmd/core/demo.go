@@ -93,7 +93,7 @@ func (s *show) play(ctx context.Context) error {
 	}
 	for _, sc := range []scene{
 		{"ada comes online", func() error {
-			return s.core.Presence.Heartbeat(ctx, "ada", "phone")
+			return s.core.Presence.Heartbeat(ctx, "ada", "phone", "")
 		}},
 		{"ada creates the chat with ben", func() error {
 			_, err := chats.Create(ctx, app.Create{Chat: demoChat, By: "ada", Title: "Garden", Members: []domain.UserID{"ben"}})

@@ -19,28 +19,29 @@ func (c *cli) presence() *cobra.Command {
 }
 
 func (c *cli) presenceBeat() *cobra.Command {
-	return c.ofDevice("beat", "Say that a user's device is there, until its heartbeat ends", "heartbeat taken",
-		func(ctx context.Context, core *chatcore.Core, user domain.UserID, device domain.DeviceID) error {
-			return core.Presence.Heartbeat(ctx, user, device)
+	return c.ofConnection("beat", "Record a heartbeat of a user's connection, which ends by itself", "heartbeat recorded",
+		func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error {
+			return core.Presence.Heartbeat(ctx, user, conn.Device, conn.ID)
 		})
 }
 
 func (c *cli) presenceLeave() *cobra.Command {
-	return c.ofDevice("leave", "Say that a user's device is there no longer", "left",
-		func(ctx context.Context, core *chatcore.Core, user domain.UserID, device domain.DeviceID) error {
-			return core.Presence.Leave(ctx, user, device)
+	return c.ofConnection("leave", "End the heartbeat of a user's connection; other connections keep theirs", "left",
+		func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error {
+			return core.Presence.Leave(ctx, user, conn.Device, conn.ID)
 		})
 }
 
-func (c *cli) ofDevice(
-	name, short, done string, do func(ctx context.Context, core *chatcore.Core, user domain.UserID, device domain.DeviceID) error,
+func (c *cli) ofConnection(
+	name, short, done string, do func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error,
 ) *cobra.Command {
-	var user, device string
+	var user, device, connection string
 	cmd := &cobra.Command{
 		Use: name, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				if err := do(cmd.Context(), core, domain.UserID(user), domain.DeviceID(device)); err != nil {
+				conn := domain.Connection{Device: domain.DeviceID(device), ID: domain.ConnectionID(connection)}
+				if err := do(cmd.Context(), core, domain.UserID(user), conn); err != nil {
 					return err
 				}
 				statuses, err := core.Presence.Statuses(cmd.Context(), domain.UserID(user))
@@ -53,6 +54,7 @@ func (c *cli) ofDevice(
 	}
 	cmd.Flags().StringVar(&user, "user", "", "whose")
 	cmd.Flags().StringVar(&device, "device", "", "which of the user's devices")
+	cmd.Flags().StringVar(&connection, "connection", "", "which of the device's connections, such as a session's id (default: the device itself)")
 	_ = cmd.MarkFlagRequired("user")
 	_ = cmd.MarkFlagRequired("device")
 	return c.jsonFlag(cmd)

@@ -144,10 +144,10 @@ func (a *interruptedAppends) check(h *harness) {
 
 // calls has a call for every method.
 func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context, i int) error {
-	device, status := domain.DeviceID("phone"), domain.Online
+	conn, status := domain.Connection{Device: "phone", ID: "c1"}, domain.Online
 	key := ports.CacheKey{Prefix: "interrupted:", ID: "i"}
 	limit := ports.Limit{Rate: 1000, Per: time.Minute}
-	session := domain.Session{ID: "i", User: ann, Device: domain.Device{ID: device}}
+	session := domain.Session{ID: "i", User: ann, Device: domain.Device{ID: conn.Device}}
 	return map[string]func(ctx context.Context, i int) error{
 		"EventLog.Append": func(ctx context.Context, i int) error {
 			return a.do(domain.MessageID(fmt.Sprint("single", i)), func(e ports.Append) error { return failure(s.Log.Append(ctx, e)) })
@@ -211,10 +211,10 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"TypingMarks.Stop": func(ctx context.Context, _ int) error { return s.Typing.Stop(ctx, a.chat, ann) },
 		"TypingMarks.Of":   func(ctx context.Context, _ int) error { return failure(s.Typing.Of(ctx, a.chat)) },
 		"Presence.Beat": func(ctx context.Context, _ int) error {
-			return failure(s.Presence.Beat(ctx, ann, device, ports.Meta{}))
+			return failure(s.Presence.Beat(ctx, ann, conn, ports.Meta{}))
 		},
 		"Presence.Leave": func(ctx context.Context, _ int) error {
-			return failure(s.Presence.Leave(ctx, ann, device, ports.Meta{}))
+			return failure(s.Presence.Leave(ctx, ann, conn, ports.Meta{}))
 		},
 		"Presence.Choose": func(ctx context.Context, _ int) error {
 			return failure(s.Presence.Choose(ctx, ann, status, ports.Meta{}))

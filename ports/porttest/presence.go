@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -16,7 +17,7 @@ import (
 
 // PresenceTTL is what stores under test keep presence by.
 func PresenceTTL() ports.PresenceTTL {
-	return ports.PresenceTTL{Heartbeat: 95 * time.Second, Kept: 305 * time.Second, Status: 305 * time.Second}
+	return ports.PresenceTTL{Heartbeat: 99 * time.Second, Kept: 309 * time.Second, Status: 309 * time.Second}
 }
 
 // PresenceStore is a store under test. It has [PresenceTTL].
@@ -26,6 +27,9 @@ type PresenceStore struct {
 	Others  ports.PresenceStore             // the same store, as another process has it; nil if there can be none
 	Told    func() []domain.UserStatus      // what live listeners have been told so far, of all users
 	Now     func(context.Context) time.Time // the store's time
+	// Devices returns the devices that other programs find listed for a user; nil if the store shows them to nobody. A device may be listed for
+	// a while after its last heartbeat has ended.
+	Devices func(context.Context, domain.UserID) []domain.DeviceID
 }
 
 // Presence tests who is there. open gives a store of which nothing is known.
@@ -37,9 +41,13 @@ func Presence(t *testing.T, open func(t *testing.T) PresenceStore) {
 		{"a user is there while a device is", testThere},
 		{"silence ends it, and is told once", testSilence},
 		{"only transitions are told", testTransitionsOnly},
+		{"a device is online while one of its connections is", testConnections},
+		{"nobody is online for ever without a sweeper", testUnswept},
 		{"what is chosen lasts, and hides", testChosen},
+		{"a choice survives a short absence", testChoiceKept},
+		{"a choice ends with a long absence", testChoiceForgotten},
 		{"odd ids are ids like others", testOddPresence},
-		{"devices by the thousand are bounded", testManyDevices},
+		{"connections by the hundred are bounded", testManyConnections},
 		{"statuses and who is online, of many at once", testManyStatuses},
 		{"who leads, leads alone", testLead},
 		{"pages of those who are due", testDuePages},
@@ -58,16 +66,22 @@ func oddUsers() []domain.UserID {
 	return []domain.UserID{base, base + ":", base + "|[]{}^\\`-:%*?\"", "{" + base + "}", "日本" + base, base + "</x>&'", base + "%d%s\\u0000"}
 }
 
-func (s PresenceStore) beat(t *testing.T, user domain.UserID, device domain.DeviceID, want ...domain.Status) {
-	t.Helper()
-	told, err := s.Beat(t.Context(), user, device, ports.Meta{})
-	wantTold(t, "a heartbeat of "+string(device), told, err, want)
+// on returns a connection by its device and, after a space, its id.
+func on(name string) domain.Connection {
+	device, id, _ := strings.Cut(name, " ")
+	return domain.Connection{Device: domain.DeviceID(device), ID: domain.ConnectionID(id)}
 }
 
-func (s PresenceStore) leave(t *testing.T, user domain.UserID, device domain.DeviceID, want ...domain.Status) {
+func (s PresenceStore) beat(t *testing.T, user domain.UserID, connection string, want ...domain.Status) {
 	t.Helper()
-	told, err := s.Leave(t.Context(), user, device, ports.Meta{})
-	wantTold(t, "the leave of "+string(device), told, err, want)
+	told, err := s.Beat(t.Context(), user, on(connection), ports.Meta{})
+	wantTold(t, "a heartbeat of "+connection, told, err, want)
+}
+
+func (s PresenceStore) leave(t *testing.T, user domain.UserID, connection string, want ...domain.Status) {
+	t.Helper()
+	told, err := s.Leave(t.Context(), user, on(connection), ports.Meta{})
+	wantTold(t, "the leave of "+connection, told, err, want)
 }
 
 func (s PresenceStore) choose(t *testing.T, user domain.UserID, status domain.Status, want ...domain.Status) {
@@ -216,43 +230,256 @@ func testChosen(t *testing.T, s PresenceStore) {
 	s.is(t, user, domain.Offline)
 	s.beat(t, user, "laptop")
 	s.is(t, user, domain.Offline)
+	s.choose(t, user, domain.Online, domain.Online)
 	s.leave(t, user, "phone")
-	s.leave(t, user, "laptop")
-	s.beat(t, user, "phone", domain.Online) // who hid is shown when coming anew
-	s.choose(t, user, domain.Busy, domain.Busy)
-	s.leave(t, user, "phone", domain.Offline)
-	s.Forward(400 * time.Second) // nothing is known any more
+	s.leave(t, user, "laptop", domain.Offline)
 	s.beat(t, user, "phone", domain.Online)
+}
+
+// choices are what a user may choose, with what it shows: nothing for the user who hides.
+func choices() map[domain.Status][]domain.Status {
+	return map[domain.Status][]domain.Status{
+		domain.Offline: nil, domain.Online: {domain.Online}, domain.Away: {domain.Away}, domain.Busy: {domain.Busy},
+	}
+}
+
+// absences end a user's last heartbeat in every way there is, and return how long ago that was.
+func absences(t *testing.T, s PresenceStore) map[string]func(user domain.UserID, shown []domain.Status) time.Duration {
+	offline := func(shown []domain.Status) []domain.Status {
+		if len(shown) == 0 {
+			return nil
+		}
+		return []domain.Status{domain.Offline}
+	}
+	sweep := func(times int) {
+		for range times {
+			s.sweep(t)
+			if _, err := s.Repair(t.Context(), 100); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	return map[string]func(domain.UserID, []domain.Status) time.Duration{
+		"leave": func(user domain.UserID, shown []domain.Status) time.Duration {
+			s.leave(t, user, "phone", offline(shown)...)
+			return 0
+		},
+		"silence, swept at once": func(domain.UserID, []domain.Status) time.Duration {
+			s.Forward(100 * time.Second)
+			sweep(2)
+			return time.Second
+		},
+		"silence, swept late": func(domain.UserID, []domain.Status) time.Duration {
+			s.Forward(295 * time.Second)
+			sweep(2)
+			return 196 * time.Second
+		},
+		"silence that nobody noticed": func(domain.UserID, []domain.Status) time.Duration {
+			s.Forward(100 * time.Second)
+			return time.Second
+		},
+		"leave, and leave again": func(user domain.UserID, shown []domain.Status) time.Duration {
+			s.leave(t, user, "phone", offline(shown)...)
+			s.Forward(100 * time.Second)
+			s.leave(t, user, "phone")
+			s.leave(t, user, "laptop c1")
+			sweep(2)
+			return 100 * time.Second
+		},
+	}
+}
+
+// testChoiceKept guards against a hidden user who becomes visible by a lost connection, and against a choice that ends early.
+func testChoiceKept(t *testing.T, s PresenceStore) {
+	for name, absence := range absences(t, s) {
+		for choice, shown := range choices() {
+			user := newUserID()
+			s.beat(t, user, "phone", domain.Online)
+			var changed []domain.Status
+			if choice != domain.Online {
+				changed = []domain.Status{choice}
+			}
+			s.choose(t, user, choice, changed...)
+			gone := absence(user, shown)
+			s.Forward(PresenceTTL().Kept - gone - 10*time.Second)
+			if s.is(t, user, domain.Offline); name != "silence that nobody noticed" {
+				s.beat(t, user, "laptop", shown...)
+			} else {
+				s.beat(t, user, "laptop") // nobody has heard that the user was away
+			}
+			s.is(t, user, choice)
+			s.Forward(60 * time.Second)
+			s.beat(t, user, "laptop") // the choice has no end while the user is online
+			s.is(t, user, choice)
+		}
+	}
+}
+
+// testChoiceForgotten guards against a choice that survives for ever.
+func testChoiceForgotten(t *testing.T, s PresenceStore) {
+	for _, absence := range absences(t, s) {
+		for choice, shown := range choices() {
+			user := newUserID()
+			s.beat(t, user, "phone", domain.Online)
+			if _, err := s.Choose(t.Context(), user, choice, ports.Meta{}); err != nil {
+				t.Fatal(err)
+			}
+			gone := absence(user, shown)
+			s.Forward(PresenceTTL().Kept - gone + 10*time.Second)
+			s.is(t, user, domain.Offline)
+			if _, err := s.Beat(t.Context(), user, on("laptop"), ports.Meta{}); err != nil {
+				t.Fatal(err)
+			}
+			s.is(t, user, domain.Online)
+		}
+	}
+	user := newUserID() // a choice of an absent user counts from the choice
+	s.choose(t, user, domain.Away)
+	s.Forward(200 * time.Second)
+	s.choose(t, user, domain.Offline)
+	s.Forward(200 * time.Second)
+	s.beat(t, user, "phone")
+	s.leave(t, user, "phone")
+	s.choose(t, user, domain.Busy)
+	s.Forward(310 * time.Second)
+	s.beat(t, user, "phone", domain.Online)
+}
+
+// testConnections guards against an old connection that takes a device offline which a newer one keeps alive.
+func testConnections(t *testing.T, s PresenceStore) {
+	user := newUserID()
+	devices := func(want ...domain.DeviceID) {
+		t.Helper()
+		if s.Devices == nil {
+			return
+		}
+		if got := s.Devices(t.Context(), user); !slices.Equal(got, want) {
+			t.Fatalf("the devices are %q, want %q", got, want)
+		}
+	}
+	s.beat(t, user, "phone old", domain.Online)
+	s.Forward(10 * time.Second)
+	s.beat(t, user, "phone new")
+	devices("phone")
+	s.leave(t, user, "phone old")
+	s.leave(t, user, "phone old")
+	s.is(t, user, domain.Online)
+	devices("phone")
+	s.beat(t, user, "laptop")
+	s.leave(t, user, "laptop new")
+	s.leave(t, user, "phone") // the device itself has no heartbeat
+	devices("laptop", "phone")
+	s.leave(t, user, "phone new")
+	devices("laptop")
+	s.beat(t, user, "laptop c1")
+	s.leave(t, user, "laptop") // its connection stays
+	s.is(t, user, domain.Online)
+	devices("laptop")
+	s.Forward(50 * time.Second)
+	s.beat(t, user, "laptop c2")
+	s.Forward(50 * time.Second) // c1 has ended
+	s.leave(t, user, "laptop c1")
+	s.is(t, user, domain.Online)
+	s.Forward(50 * time.Second)
+	s.is(t, user, domain.Offline)
+	s.beat(t, user, "laptop c3")
+	s.leave(t, user, "laptop c2")
+	s.is(t, user, domain.Online)
+	devices("laptop")
+	s.leave(t, user, "laptop c3", domain.Offline)
+	devices()
+}
+
+// testUnswept guards against users who stay online for ever where no process sweeps.
+func testUnswept(t *testing.T, s PresenceStore) {
+	const n = 600 // more than one page of any kind
+	silent, live := make([]domain.UserID, n), make([]domain.UserID, n)
+	for i := range silent {
+		silent[i], live[i] = newUserID(), newUserID()
+		s.beat(t, silent[i], "phone", domain.Online)
+		s.beat(t, live[i], "phone c1", domain.Online)
+		if i%2 == 0 { // the index entry of such a user is early
+			s.choose(t, silent[i], domain.Busy, domain.Busy)
+		}
+	}
+	s.Forward(30 * time.Second)
+	for _, user := range live {
+		s.beat(t, user, "phone c1")
+	}
+	check := func(when string, online bool) {
+		t.Helper()
+		want := make([]domain.UserID, 0, n)
+		if online {
+			want = append(want, live...)
+		}
+		got := s.online(t)
+		slices.Sort(got)
+		slices.Sort(want)
+		if got = slices.Compact(got); !slices.Equal(got, want) {
+			t.Fatalf("%s: %d are online, want %d", when, len(got), len(want))
+		}
+		all := append(slices.Clone(silent), live...)
+		statuses, err := s.Of(t.Context(), all...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		are, err := s.AreOnline(t.Context(), all...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, user := range all {
+			is := online && i >= n
+			if statuses[i].User != user || (statuses[i].Status != domain.Offline) != is || are[i] != is {
+				t.Fatalf("%s: status %+v, online %v", when, statuses[i], are[i])
+			}
+		}
+	}
+	s.Forward(80 * time.Second)
+	check("after the last heartbeat", true)
+	if got := s.heard(silent[0]); slices.Contains(got, domain.Offline) {
+		t.Errorf("reading published %v", got)
+	}
+	s.Forward(80 * time.Second)
+	check("after the last heartbeat of all", false)
+	s.Forward(time.Hour)
+	check("long after", false)
+	s.Forward(30 * 24 * time.Hour) // no record lives so long
+	check("very long after", false)
 }
 
 func testOddPresence(t *testing.T, s PresenceStore) {
 	for i, user := range oddUsers() {
-		device := domain.DeviceID(oddUsers()[i])
+		device := string(oddUsers()[i])
+		s.beat(t, user, device+" "+device, domain.Online)
+		s.beat(t, user, device)
+		s.leave(t, user, device+" "+device)
+		s.leave(t, user, device, domain.Offline)
 		s.beat(t, user, device, domain.Online)
 		s.is(t, user, domain.Online)
 		s.choose(t, user, domain.Busy, domain.Busy)
 		s.is(t, user, domain.Busy)
 		s.leave(t, user, device, domain.Offline)
-		if got := s.heard(user); !slices.Equal(got, []domain.Status{domain.Online, domain.Busy, domain.Offline}) {
+		if got := s.heard(user); !slices.Equal(got, []domain.Status{domain.Online, domain.Offline, domain.Online, domain.Busy, domain.Offline}) {
 			t.Errorf("listeners heard %v of %q", got, user)
 		}
 	}
 }
 
-// testManyDevices has only those devices leave that are still known.
-func testManyDevices(t *testing.T, s PresenceStore) {
+// testManyConnections has only those connections leave that are still known.
+func testManyConnections(t *testing.T, s PresenceStore) {
 	user := newUserID()
-	s.beat(t, user, "d0", domain.Online)
-	for i := 1; i < 3*domain.MaxDevices; i++ {
-		if i%domain.MaxDevices == 0 {
+	name := func(i int) string { return fmt.Sprintf("d%d c%d", i%7, i) }
+	s.beat(t, user, name(0), domain.Online)
+	for i := 1; i < 3*domain.MaxConnections; i++ {
+		if i%domain.MaxConnections == 0 {
 			s.Forward(time.Second)
 		}
-		s.beat(t, user, domain.DeviceID(fmt.Sprintf("d%d", i)))
+		s.beat(t, user, name(i))
 	}
-	for i := 2 * domain.MaxDevices; i < 3*domain.MaxDevices-1; i++ {
-		s.leave(t, user, domain.DeviceID(fmt.Sprintf("d%d", i)))
+	for i := 2 * domain.MaxConnections; i < 3*domain.MaxConnections-1; i++ {
+		s.leave(t, user, name(i))
 	}
-	s.leave(t, user, domain.DeviceID(fmt.Sprintf("d%d", 3*domain.MaxDevices-1)), domain.Offline)
+	s.leave(t, user, name(3*domain.MaxConnections-1), domain.Offline)
 }
 
 func testManyStatuses(t *testing.T, s PresenceStore) {
@@ -346,14 +573,14 @@ func testConcurrentPresence(t *testing.T, s PresenceStore) {
 	errs := make([]error, 16)
 	for g := range errs {
 		wg.Go(func() {
-			store, device := stores[g%2], domain.DeviceID(fmt.Sprintf("d%d", g%4))
+			store, c := stores[g%2], on(fmt.Sprintf("d%d c%d", g%2, g%4))
 			for i := range 25 {
 				var err error
 				switch (g + i) % 4 {
 				case 0, 1:
-					_, err = store.Beat(t.Context(), user, device, ports.Meta{})
+					_, err = store.Beat(t.Context(), user, c, ports.Meta{})
 				case 2:
-					_, err = store.Leave(t.Context(), user, device, ports.Meta{})
+					_, err = store.Leave(t.Context(), user, c, ports.Meta{})
 				case 3:
 					_, err = store.Choose(t.Context(), user, domain.Status(1+i%3), ports.Meta{})
 				}
@@ -381,8 +608,8 @@ func testEndedPresence(t *testing.T, s PresenceStore) {
 	cancel()
 	user := newUserID()
 	for name, call := range map[string]func() error{
-		"a heartbeat": func() error { _, err := s.Beat(ctx, user, "phone", ports.Meta{}); return err },
-		"a leave":     func() error { _, err := s.Leave(ctx, user, "phone", ports.Meta{}); return err },
+		"a heartbeat": func() error { _, err := s.Beat(ctx, user, on("phone"), ports.Meta{}); return err },
+		"a leave":     func() error { _, err := s.Leave(ctx, user, on("phone"), ports.Meta{}); return err },
 		"a choice":    func() error { _, err := s.Choose(ctx, user, domain.Away, ports.Meta{}); return err },
 		"statuses":    func() error { _, err := s.Of(ctx, user); return err },
 		"online":      func() error { _, err := s.AreOnline(ctx, user); return err },

@@ -1,7 +1,7 @@
 package porttest
 
 import (
-	"fmt"
+	"context"
 	"maps"
 	"slices"
 	"testing"
@@ -20,141 +20,174 @@ type T interface {
 	Fatalf(format string, args ...any)
 }
 
-// silent is how long someone who is not there is known; see [PresenceTTL].
-type silent struct {
-	domain.Presence
-	until time.Time
+// presenceHistory is one random history, held against [domain.Presence].
+type presenceHistory struct {
+	store PresenceStore
+	ctx   context.Context
+	now   time.Time
+	users []domain.UserID
+	model map[domain.UserID]domain.Presence
+	heard map[domain.UserID][]domain.Status
 }
 
-// PresenceHistories holds random histories of heartbeats, leaves, choices, crashes, sweeps and time against [domain.Presence]: what
-// each step tells, what listeners hear, who is online and what the statuses are. Time goes in steps of ten seconds and ends fall between
-// them, so that a store may take up to five seconds of its own.
+// PresenceHistories holds random histories of heartbeats, leaves, choices, crashes, sweeps and time against [domain.Presence]: the transition of each
+// step, the published transitions, the statuses and who is online at each point, swept or not. Devices have several connections, which leave and end in any
+// order. Time goes in steps of ten seconds and ends fall late between them, so that a store may take up to eight seconds of its own.
 func PresenceHistories(t *testing.T, open func(t T) PresenceStore) {
 	users := []domain.UserID{"ann", "b:{e}n", `c"e\m`}
-	devices := []domain.DeviceID{"phone", "laptop", `"d\`}
-	ttl := PresenceTTL()
+	connections := []string{"phone", "phone c1", "phone c2", "laptop c1", `"d\`, `"d\ "c\`}
 	rapid.Check(t, func(t *rapid.T) {
-		s := open(t)
-		ctx, now, swept := t.Context(), time.Unix(0, 0), time.Unix(0, 0)
-		model, heard := map[domain.UserID]silent{}, map[domain.UserID][]domain.Status{}
-		known := func(user domain.UserID) domain.Presence {
-			if p, ok := model[user]; ok && (p.until.IsZero() || now.Before(p.until)) {
-				return p.Presence
-			}
-			return domain.Presence{User: user}
+		h := &presenceHistory{
+			store: open(t), ctx: t.Context(), now: time.Unix(0, 0), users: users,
+			model: map[domain.UserID]domain.Presence{}, heard: map[domain.UserID][]domain.Status{},
 		}
-		// stepped compares what a step told, in the store and in the model.
-		stepped := func(what string, user domain.UserID, after domain.Presence, want []domain.Ephemeral, got *domain.UserStatus, err error) {
-			if err != nil {
-				t.Fatalf("%s of %s: %v", what, user, err)
-			}
-			if (got != nil) != (len(want) > 0) || got != nil && got.Status != after.Told {
-				t.Fatalf("%s of %s told %+v, the model %+v", what, user, got, want)
-			}
-			if got != nil {
-				heard[user] = append(heard[user], got.Status)
-				if !after.LastSeen.IsZero() && got.At.Sub(got.LastSeen)-now.Sub(after.LastSeen) > 9*time.Second {
-					t.Fatalf("%s of %s: seen %v before, in the model %v", what, user, got.At.Sub(got.LastSeen), now.Sub(after.LastSeen))
-				}
-			}
-			next := silent{Presence: after}
-			if len(after.Devices) == 0 {
-				next.until = now.Add(ttl.Kept)
-			}
-			model[user] = next
-		}
-		user, device := rapid.SampledFrom(users), rapid.SampledFrom(devices)
-		beat := func(t *rapid.T) {
-			u, d := user.Draw(t, "user"), device.Draw(t, "device")
-			after, want := known(u).Beat(d, ttl.Heartbeat, now)
-			got, err := s.Beat(ctx, u, d, ports.Meta{})
-			stepped("a heartbeat", u, after, want, got, err)
-		}
-		sweep := func(told []domain.UserStatus, expired func(silent) bool) {
-			for _, e := range told {
-				before := model[e.User]
-				after, want := before.Expire(now)
-				stepped("silence", e.User, after, want, &e, nil)
-			}
-			for u, p := range model {
-				if after, want := p.Expire(now); expired(p) && len(want) > 0 {
-					t.Fatalf("the silence of %s was not told, in the model it becomes %d", u, after.Told)
-				}
-			}
-		}
+		user, connection := rapid.SampledFrom(users), rapid.Map(rapid.SampledFrom(connections), on)
+		beat := func(t *rapid.T) { h.beat(t, user.Draw(t, "user"), connection.Draw(t, "connection")) }
+		leave := func(t *rapid.T) { h.leave(t, user.Draw(t, "user"), connection.Draw(t, "connection")) }
 		t.Repeat(map[string]func(*rapid.T){
-			"beat": beat, "beat again": beat,
-			"leave": func(t *rapid.T) {
-				u, d := user.Draw(t, "user"), device.Draw(t, "device")
-				before := known(u)
-				after, want := before.Leave(d, now)
-				got, err := s.Leave(ctx, u, d, ports.Meta{})
-				if _, ok := model[u]; !ok || !model[u].until.IsZero() && !now.Before(model[u].until) {
-					if got != nil || err != nil {
-						t.Fatalf("the leave of someone unknown told %v, error %v", got, err)
-					}
-					return
-				}
-				stepped("a leave", u, after, want, got, err)
-			},
+			"beat": beat, "beat again": beat, "leave": leave, "leave again": leave,
 			"choose": func(t *rapid.T) {
-				u, c := user.Draw(t, "user"), domain.Status(rapid.IntRange(0, 3).Draw(t, "status"))
-				after, want := known(u).Set(c, now)
-				got, err := s.Choose(ctx, u, c, ports.Meta{})
-				stepped("a choice", u, after, want, got, err)
+				h.choose(t, user.Draw(t, "user"), domain.Status(rapid.IntRange(0, 3).Draw(t, "status")))
 			},
 			"time": func(t *rapid.T) {
 				d := time.Duration(rapid.IntRange(1, 12).Draw(t, "tens")) * 10 * time.Second
 				if rapid.IntRange(0, 9).Draw(t, "long") == 0 {
 					d *= 10
 				}
-				now = now.Add(d)
-				s.Forward(d)
+				h.now = h.now.Add(d)
+				h.store.Forward(d)
 			},
-			"sweep": func(*rapid.T) {
-				told, more, err := s.Expire(ctx, 100)
-				if err != nil || more {
-					t.Fatalf("a sweep: more %v, error %v", more, err)
-				}
-				sweep(told, func(silent) bool { return true })
-				swept = now
-				for u, p := range model { // who hides and is gone tells nothing, and counts as gone from then on
-					if after, _ := p.Expire(now); p.until.IsZero() && len(after.Devices) == 0 {
-						model[u] = silent{after, now.Add(ttl.Kept)}
-					}
-				}
-			},
-			"repair": func(*rapid.T) {
-				told, err := s.Repair(ctx, 100)
-				if err != nil {
-					t.Fatalf("a repair: %v", err)
-				}
-				sweep(told, func(silent) bool { return false })
-			},
-			"": func(*rapid.T) {
-				statuses, err := s.Of(ctx, users...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				online, err := s.AreOnline(ctx, users...)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for i, u := range users {
-					p := known(u)
-					expires := now.Sub(swept) > 100*time.Second // a status need not outlast a sweeper that does not sweep
-					if statuses[i].Status != p.Told && !expires || online[i] != (p.Told != domain.Offline) {
-						t.Fatalf("%s: %+v, online %v, in the model %s", u, statuses[i], online[i], fmt.Sprintf("%+v", p))
-					}
-				}
-			},
+			"sweep":  func(t *rapid.T) { h.sweep(t) },
+			"repair": func(t *rapid.T) { h.repair(t) },
+			"":       func(t *rapid.T) { h.check(t) },
 		})
 		got := map[domain.UserID][]domain.Status{}
-		for _, e := range s.Told() {
+		for _, e := range h.store.Told() {
 			got[e.User] = append(got[e.User], e.Status)
 		}
-		if !maps.EqualFunc(got, heard, slices.Equal) {
-			t.Fatalf("listeners heard %v, in the model %v", got, heard)
+		if !maps.EqualFunc(got, h.heard, slices.Equal) {
+			t.Fatalf("listeners heard %v, in the model %v", got, h.heard)
 		}
 	})
+}
+
+func (h *presenceHistory) known(user domain.UserID) domain.Presence {
+	p, ok := h.model[user]
+	if !ok || p.Forgotten(PresenceTTL().Kept, h.now) {
+		return domain.Presence{User: user}
+	}
+	return p
+}
+
+func (h *presenceHistory) beat(t *rapid.T, u domain.UserID, c domain.Connection) {
+	after, want := h.known(u).Beat(c, PresenceTTL().Heartbeat, PresenceTTL().Kept, h.now)
+	got, err := h.store.Beat(h.ctx, u, c, ports.Meta{})
+	h.stepped(t, "a heartbeat", after, want, got, err)
+}
+
+func (h *presenceHistory) leave(t *rapid.T, u domain.UserID, c domain.Connection) {
+	after, want := h.known(u).Leave(c, h.now)
+	got, err := h.store.Leave(h.ctx, u, c, ports.Meta{})
+	h.stepped(t, "a leave", after, want, got, err)
+}
+
+func (h *presenceHistory) choose(t *rapid.T, u domain.UserID, s domain.Status) {
+	after, want := h.known(u).Set(s, h.now)
+	got, err := h.store.Choose(h.ctx, u, s, ports.Meta{})
+	h.stepped(t, "a choice", after, want, got, err)
+}
+
+// stepped compares the transition of a step in the store with the one in the model.
+func (h *presenceHistory) stepped(t *rapid.T, what string, after domain.Presence, want []domain.Ephemeral, got *domain.UserStatus, err error) {
+	if err != nil {
+		t.Fatalf("%s of %s: %v", what, after.User, err)
+	}
+	if (got != nil) != (len(want) > 0) || got != nil && got.Status != after.Told {
+		t.Fatalf("%s of %s published %+v, the model %+v", what, after.User, got, want)
+	}
+	if got != nil {
+		h.heard[after.User] = append(h.heard[after.User], got.Status)
+		if !after.LastSeen.IsZero() && got.At.Sub(got.LastSeen)-h.now.Sub(after.LastSeen) > 8*time.Second {
+			t.Fatalf("%s of %s: seen %v before, in the model %v", what, after.User, got.At.Sub(got.LastSeen), h.now.Sub(after.LastSeen))
+		}
+	}
+	h.model[after.User] = after
+}
+
+func (h *presenceHistory) sweep(t *rapid.T) {
+	told, more, err := h.store.Expire(h.ctx, 100)
+	if err != nil || more {
+		t.Fatalf("a sweep: more %v, error %v", more, err)
+	}
+	h.swept(t, told)
+	for u, p := range h.model {
+		after, want := p.Expire(h.now)
+		if len(want) > 0 {
+			t.Fatalf("the silence of %s was not published, in the model it becomes %d", u, after.Told)
+		}
+		h.model[u] = after
+	}
+}
+
+func (h *presenceHistory) repair(t *rapid.T) {
+	told, err := h.store.Repair(h.ctx, 100)
+	if err != nil {
+		t.Fatalf("a repair: %v", err)
+	}
+	h.swept(t, told)
+}
+
+func (h *presenceHistory) swept(t *rapid.T, told []domain.UserStatus) {
+	for _, e := range told {
+		after, want := h.model[e.User].Expire(h.now)
+		h.stepped(t, "silence", after, want, &e, nil)
+	}
+}
+
+// check compares everything that can be asked.
+func (h *presenceHistory) check(t *rapid.T) {
+	statuses, err := h.store.Of(h.ctx, h.users...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	online, err := h.store.AreOnline(h.ctx, h.users...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := map[domain.UserID]bool{}
+	for user, err := range h.store.Online(h.ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		listed[user] = true
+	}
+	for i, u := range h.users {
+		p := h.known(u)
+		want := p.StatusAt(h.now)
+		there := want != domain.Offline
+		if statuses[i].Status != want || online[i] != there || listed[u] != there {
+			t.Fatalf("%s: %+v, online %v, listed %v; in the model %d of %+v", u, statuses[i], online[i], listed[u], want, p)
+		}
+		h.checkDevices(t, p)
+	}
+}
+
+// checkDevices compares the devices that other programs see. A device whose last heartbeat has ended may still be listed.
+func (h *presenceHistory) checkDevices(t *rapid.T, p domain.Presence) {
+	if h.store.Devices == nil {
+		return
+	}
+	live, _ := p.Expire(h.now)
+	got, want := h.store.Devices(h.ctx, p.User), live.Devices()
+	if len(slices.Compact(slices.Sorted(slices.Values(got)))) != len(got) {
+		t.Fatalf("the devices of %s are %q", p.User, got)
+	}
+	for _, device := range want {
+		if !slices.Contains(got, device) {
+			t.Fatalf("the devices of %s are %q, in the model %q", p.User, got, want)
+		}
+	}
+	if len(p.Connections) == 0 && len(got) > 0 {
+		t.Fatalf("%s has the devices %q, in the model none", p.User, got)
+	}
 }

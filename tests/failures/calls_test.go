@@ -56,7 +56,7 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 	"Chats.Send, handled":    sendAndHandle,
 	"Chats.Send, heard live": sendAndHear,
 	"Presence.Heartbeat": func(ctx context.Context, s *subject) (string, error) {
-		return answers, s.core.Presence.Heartbeat(ctx, "ada", "phone")
+		return answers, s.core.Presence.Heartbeat(ctx, "ada", "phone", "")
 	},
 	"Presence.SetStatus": func(ctx context.Context, s *subject) (string, error) {
 		_, err := s.core.Presence.SetStatus(ctx, "ada", domain.Busy)

@@ -98,7 +98,7 @@ func TestThePeerHearsEveryEvent(t *testing.T) {
 	must[app.Done](t)(chats.React(ctx, app.React{Chat: "room", By: "ben", MessageID: "m", Emoji: "👍"}))
 	must[app.Done](t)(chats.MarkRead(ctx, app.MarkRead{Chat: "room", By: "ben", MessageID: "m"}))
 	must[app.Done](t)(chats.Delete(ctx, app.Delete{Chat: "room", By: "ada", MessageID: "m"}))
-	if err := core.Presence.Heartbeat(ctx, "ada", "phone"); err != nil {
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
 	must[bool](t)(core.Presence.SetStatus(ctx, "ada", domain.Busy))

@@ -16,7 +16,7 @@ func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 	ctx := t.Context()
 	beat := func(user domain.UserID, device domain.DeviceID) {
 		t.Helper()
-		if err := core.Presence.Heartbeat(ctx, user, device); err != nil {
+		if err := core.Presence.Heartbeat(ctx, user, device, ""); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -28,6 +28,9 @@ func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 	beat("ada", "phone")
 	beat("ada", `lap"top`)
 	beat("ben", "phone")
+	if err := core.Presence.Heartbeat(ctx, "ada", "phone", "c1"); err != nil { // a second connection is no second device
+		t.Fatal(err)
+	}
 	must[bool](t)(core.Presence.SetStatus(ctx, "ben", domain.Busy))
 
 	if online := does[[]string](p, "smembers", "user:online:"); len(online) != 2 || !slices.Contains(online, "ada") || !slices.Contains(online, "ben") {
@@ -52,9 +55,15 @@ func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 	}
 
 	for _, device := range []domain.DeviceID{"phone", `lap"top`} {
-		if err := core.Presence.Leave(ctx, "ada", device); err != nil {
+		if err := core.Presence.Leave(ctx, "ada", device, ""); err != nil {
 			t.Fatal(err)
 		}
+	}
+	if d := does[devices](p, "get", "presence:ada"); !slices.Equal(d.Devices, []string{"phone"}) || !does[bool](p, "sismember", "user:online:", "ada") {
+		t.Errorf("to them ada, who has another connection, has the devices %+v", d)
+	}
+	if err := core.Presence.Leave(ctx, "ada", "phone", "c1"); err != nil {
+		t.Fatal(err)
 	}
 	if does[bool](p, "sismember", "user:online:", "ada") || does[status](p, "get", "user:status:ada").Status != "offline" {
 		t.Error("to them ada is still there")
@@ -74,11 +83,11 @@ func TestTheOnlineSetIsTheirsToo(t *testing.T) {
 		return must[[]bool](t)(core.Presence.IsOnline(ctx, user))[0]
 	}
 	for _, user := range []domain.UserID{"ada", "ben"} {
-		if err := core.Presence.Heartbeat(ctx, user, "phone"); err != nil {
+		if err := core.Presence.Heartbeat(ctx, user, "phone", ""); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := core.Presence.Leave(ctx, "ben", "phone"); err != nil {
+	if err := core.Presence.Leave(ctx, "ben", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
 
@@ -102,7 +111,7 @@ func TestTheOnlineSetIsTheirsToo(t *testing.T) {
 	if is("ada") {
 		t.Error("ada is there, whom they have removed")
 	}
-	if err := core.Presence.Heartbeat(ctx, "ada", "laptop"); err != nil {
+	if err := core.Presence.Heartbeat(ctx, "ada", "laptop", ""); err != nil {
 		t.Fatal(err)
 	}
 	if !is("ada") {

@@ -1,19 +1,27 @@
--- Moves one user's presence on: a heartbeat, a leave, a choice, or time alone. What it makes visible is told in the same step, so that
--- transitions of a user are told in their order. Time is Redis's own.
+-- Moves one user's presence on: a heartbeat, a leave, a choice, or time alone. It publishes the transition in the same step, so that
+-- transitions of a user are published in their order. Time is Redis's own.
 --
--- A heartbeat of a device that is known to be there only moves its end, as long as the user's entry in the due index is not close. So
--- an entry may be early: whoever takes it from there looks at the devices' ends. The keys that expire are renewed when the entry is.
+-- A heartbeat of a connection that is known only moves its end, as long as the user's entry in the due index is not close. So an entry may be
+-- early: a reader of the index looks at ' last', which is exact. The keys that expire are renewed when the entry is.
 --
--- KEYS  the record, HASH device → end, ' chosen', ' told', ' seen' but for heartbeats since, ' due'; the live devices, JSON; the status, JSON; the due index, ZSET
---       user → end of the last device; who is online, SET, or none where that lies in another slot
--- ARGV  beat, leave, set or expire; the device, or the status chosen; user; how long a heartbeat, the devices and the status live, in
---       milliseconds; and what a transition is told by, which a heartbeat seldom needs and may leave out: channel; the event's JSON up
---       to the time, and from there up to the status
--- Reply 0 if only an end moved; {1 if a transition was told or 0, status, last seen, now, why PUBLISH was refused if it was}; {2} if nothing is
---       known of a user who leaves or expires; {3} if it were a transition and is not said how to tell it: nothing was done; {-1, which key, what it holds} if that is
+-- KEYS  the record, HASH; the devices that have live heartbeats, JSON; the status, JSON; the due index, ZSET user → end of the last heartbeat;
+--       who is online, SET, or none where that lies in another slot
+-- ARGV  beat, leave, set or expire; the connection, or the status chosen; user; lifetimes in milliseconds: of a heartbeat, of a choice after
+--       the last heartbeat and of the devices' key, of the status; and what a transition is published by, which a heartbeat seldom needs and may leave out:
+--       channel; the event's JSON up to the time, and from there up to the status
+-- Reply 0 if only an end moved; {1 if a transition was published or 0, status, last seen, now, why PUBLISH was refused if it was}; {2} if nothing is
+--       known of a user who leaves or expires; {3} if it were a transition and is not said how to publish it: nothing was done; {-1, which key, what it holds} if that is
 --       something else: nothing was done
 --
--- Statuses are 0 offline, 1 online, 2 away, 3 busy. Instants are milliseconds since 1970.
+-- A connection is a device, or a device, a space and the connection's id. Statuses are 0 offline, 1 online, 2 away, 3 busy. Instants are
+-- milliseconds since 1970. Fields of the record:
+--   CONNECTION  when its heartbeat ends
+--   ' chosen'   the status that the user chose
+--   ' told'     the status that was published last
+--   ' seen'     the last sign of life but for heartbeats since
+--   ' due'      the user's entry in the due index      } only while
+--   ' last'     when the last heartbeat ends, exactly  } there are heartbeats
+--   ' absent'   only while there are none: when the last heartbeat ended, or the last choice after that
 
 local call, floor, tonumber = redis.call, math.floor, tonumber
 local record, op, what, life = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -24,16 +32,16 @@ if op == 'beat' then
   local known = call('HMGET', record, what, ' due')
   local left, index = (tonumber(known[1] or 0) or 0) - now, (tonumber(known[2] or 0) or 0) - now
   if left > 0 and left <= life and index > life / 2 and index <= life then
-    call('HSET', record, what, now + life)
+    call('HSET', record, what, now + life, ' last', now + life)
     return 0
   end
 end
 
 local devices, status_key, due, online = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local user, devices_ttl, status_ttl, channel, head, middle = ARGV[3], ARGV[5], ARGV[6], ARGV[7], ARGV[8], ARGV[9]
+local user, kept, status_ttl, channel, head, middle = ARGV[3], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local NAMES = {[0] = 'offline', 'online', 'away', 'busy'}
-local MAX_DEVICES = 100
-local DAY = 86400000 -- how long a record outlives heartbeats that nobody has found to be over
+local MAX_CONNECTIONS = 100
+local RECORD_TTL = math.max(86400000, life + kept) -- of a record whose heartbeats nobody finds to be over; the choice must not end before
 
 local function number(text) return tonumber(text or 0) or 0 end
 
@@ -49,7 +57,7 @@ for i = 1, #KEYS do
 end
 
 -- The present state. An end that is too far away was written by a clock that has gone back since.
-local own, ends, gone, changed, count, beat = {}, {}, {}, {}, 0, 0
+local own, ends, gone, changed, count, beat, ended = {}, {}, {}, {}, 0, 0, nil
 local fields = call('HGETALL', record)
 for i = 1, #fields, 2 do
   local field, value = fields[i], fields[i + 1]
@@ -67,9 +75,12 @@ for i = 1, #fields, 2 do
       count = count + 1
     else
       gone[#gone + 1] = field
+      ended = math.max(ended or 0, last)
     end
   end
 end
+local absent = number(own[' absent'])
+absent = math.min(absent > 0 and absent or ended or now, now)
 local chosen, told, seen = tonumber(own[' chosen'] or 1) or 1, number(own[' told']), math.min(math.max(number(own[' seen']), beat), now)
 if not NAMES[chosen] then chosen = 1 end
 if #fields == 0 and (op == 'leave' or op == 'expire') then
@@ -78,31 +89,31 @@ if #fields == 0 and (op == 'leave' or op == 'expire') then
   told, seen = -1, math.max(0, math.min(tonumber(last), now) - life) -- the record is lost: better told twice than not
 end
 
-local function drop(device)
-  ends[device] = nil
-  gone[#gone + 1] = device
+local function drop(connection)
+  ends[connection] = nil
+  gone[#gone + 1] = connection
   count = count - 1
 end
 
 if op == 'beat' then
-  if count == 0 and chosen == 0 then chosen = 1 end
+  if count == 0 and now - absent >= kept then chosen = 1 end
   if not ends[what] then count = count + 1 end
   ends[what], seen = now + life, now
   changed[#changed + 1] = what
-  while count > MAX_DEVICES do
+  while count > MAX_CONNECTIONS do
     local first
-    for device, last in pairs(ends) do
-      if device ~= what and (not first or last < ends[first] or last == ends[first] and device < first) then first = device end
+    for connection, last in pairs(ends) do
+      if connection ~= what and (not first or last < ends[first] or last == ends[first] and connection < first) then first = connection end
     end
     drop(first)
   end
 elseif op == 'leave' then
   if ends[what] then
     drop(what)
-    seen = now
+    seen, absent = now, now
   end
 elseif op == 'set' then
-  chosen = tonumber(what)
+  chosen, absent = tonumber(what), now
   if count > 0 then seen = now end
 end
 local status = count > 0 and chosen or 0
@@ -131,19 +142,23 @@ end
 
 -- The record is written last, and ' told' with it: if a write is refused, the same step can be taken again and tells the transition then.
 -- Better told twice than not. PUBLISH changes nothing of the outcome.
-local list, last = {}, 0
-for device, at in pairs(ends) do
-  list[#list + 1] = quoted(device)
+local list, listed, last = {}, {}, 0
+for connection, at in pairs(ends) do
+  local device = string.match(connection, '^[^ ]+')
+  if not listed[device] then
+    listed[device] = true
+    list[#list + 1] = quoted(device)
+  end
   last = math.max(last, at)
 end
 if count > 0 then
   table.sort(list)
-  call('SET', devices, '{"userId":' .. quoted(user) .. ',"devices":[' .. table.concat(list, ',') .. ']}', 'PX', devices_ttl)
+  call('SET', devices, '{"userId":' .. quoted(user) .. ',"devices":[' .. table.concat(list, ',') .. ']}', 'PX', ARGV[5])
   show()
   call('ZADD', due, last, user)
   if online then call(status > 0 and 'SADD' or 'SREM', online, user) end
 else
-  if told ~= 0 or op ~= 'expire' then call('DEL', devices) end
+  call('DEL', devices)
   if told ~= 0 then show() end
   if online then call('SREM', online, user) end
 end
@@ -154,15 +169,16 @@ if status ~= told then
   refusal = type(reply) == 'table' and reply.err or nil
 end
 
--- The record loses its devices in the write that changes it; HDEL only clears them. PEXPIRE comes once more before that, so that a record
+-- The record loses its fields in the write that changes it; HDEL only clears them. PEXPIRE comes once more before that, so that a record
 -- never stays for ever.
 local over, set = {}, {' chosen', chosen, ' told', status, ' seen', seen}
-for _, device in ipairs(gone) do
-  if not ends[device] then -- it has not come back in this step
-    over[#over + 1] = device
-    set[#set + 1] = device
-    set[#set + 1] = 0
-  end
+local function put(field, value)
+  set[#set + 1] = field
+  set[#set + 1] = value
+end
+local function take(field)
+  over[#over + 1] = field
+  put(field, 0)
 end
 local function remember(ttl)
   call('PEXPIRE', record, ttl)
@@ -170,26 +186,32 @@ local function remember(ttl)
     call('HSET', record, unpack(set, i, math.min(i + 999, #set)))
   end
   call('PEXPIRE', record, ttl)
+  for i = 1, #over, 1000 do
+    call('HDEL', record, unpack(over, i, math.min(i + 999, #over)))
+  end
+end
+for _, connection in ipairs(gone) do
+  if not ends[connection] then take(connection) end -- it has not come back in this step
 end
 if count > 0 then
-  set[#set + 1] = ' due'
-  set[#set + 1] = last
-  for _, device in ipairs(changed) do
-    if ends[device] then
-      set[#set + 1] = device
-      set[#set + 1] = ends[device]
-    end
+  put(' due', last)
+  put(' last', last)
+  if own[' absent'] then take(' absent') end
+  for _, connection in ipairs(changed) do
+    if ends[connection] then put(connection, ends[connection]) end
   end
-  remember(DAY)
+  remember(RECORD_TTL)
 else
-  if told ~= 0 or op ~= 'expire' then
-    remember(devices_ttl)
-    call('HDEL', record, ' due')
+  local left = absent + kept - now -- of the choice; a record without one says no more than none does
+  if left > 0 then
+    put(' absent', absent)
+    if own[' due'] then take(' due') end
+    if own[' last'] then take(' last') end
+    remember(left)
+  else
+    call('DEL', record)
   end
   call('ZREM', due, user) -- as long as the user is in there, the sweep takes the step again
-end
-for i = 1, #over, 1000 do
-  call('HDEL', record, unpack(over, i, math.min(i + 999, #over)))
 end
 
 if status == told then return {0, status, seen, now} end
