@@ -146,7 +146,7 @@ func newCore(
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
 		return telemetry.Counts{
-			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveUnreadable: s.LiveUnreadable, LiveFailed: s.LiveFailed,
+			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveReconnects: s.LiveReconnects, LiveUnreadable: s.LiveUnreadable, LiveFailed: s.LiveFailed,
 			Transient: s.Transient, Offered: s.Offered,
 			BlockedTransient: s.Blocked[BlockedTransient], BlockedNewer: s.Blocked[BlockedNewer], BlockedSlow: s.Blocked[BlockedSlow],
 			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked, SessionsUnreadable: s.SessionsUnreadable, SessionsNotLeft: s.SessionsNotLeft,
@@ -315,7 +315,10 @@ type Stats struct {
 	Ghosts         uint64 // events that a stream told of and the log does not have
 	Unstreamed     uint64 // events that the log has and a stream did not tell of
 	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
-	LiveDropped    uint64 // live messages lost to slow listeners
+	LiveReceived   uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
+	LiveHandled    uint64 // live messages that listeners have finished, the unreadable ones included
+	LiveDropped    uint64 // live messages that never reached their listener: it was slow, or ended before
+	LiveReconnects uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
 	LiveUnreadable uint64 // live payloads that are no event
 	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
 	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
@@ -343,6 +346,7 @@ func (c *Core) blocked() map[BlockReason]int64 {
 // Stats gives the counts.
 func (c *Core) Stats() Stats {
 	cached, limits, sessions := c.entities.Stats(), c.Limits.Stats(), c.Sessions.Stats()
+	liveHandled, liveDropped := c.told.Load()+c.Helpers.channels.told.Load(), c.backend.LiveDropped() // before LiveQueued, which is at least as much
 	return Stats{
 		Caches:  c.cacheStats(),
 		Limited: limits.Refused, Unchecked: limits.Unchecked,
@@ -350,7 +354,8 @@ func (c *Core) Stats() Stats {
 		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
 		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
 		Unstreamed: c.counters.Unstreamed.Load(), Held: c.counters.Held.Load(),
-		LiveDropped: c.backend.LiveDropped(), LiveUnreadable: c.broken.Load(), LiveFailed: c.counters.LiveFailed.Load() + c.Helpers.channels.failed.Load(),
+		LiveReceived: c.backend.LiveQueued() + liveDropped, LiveHandled: liveHandled, LiveDropped: liveDropped, LiveReconnects: c.backend.LiveLost(),
+		LiveUnreadable: c.broken.Load(), LiveFailed: c.counters.LiveFailed.Load() + c.Helpers.channels.failed.Load(),
 		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(), Refused: c.backend.Refused(),
 		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
