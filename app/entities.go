@@ -17,7 +17,7 @@ type Entities struct {
 	cache     *stateCache
 	moves     *moves
 	worker    *snapshotWorker // nil without snapshots
-	until     domain.Seq // as of this seq; 0: as of now
+	until     domain.Seq      // as of this seq; 0: as of now
 }
 
 // CacheBytes is about how much memory a cache may take.
