@@ -27,6 +27,7 @@ type backend interface {
 	DeadLetters() pubsub.DeadLetters // nil if subscribers keep their own
 	Live() message.Subscriber
 	LiveDropped() uint64
+	LiveLost() uint64 // connections
 	LiveQueued() uint64 // handed to listeners so far
 	Refused() uint64    // announcements that Redis refused after the append
 	Groups() Groups     // nil if subscribers are not the core's own
@@ -78,6 +79,7 @@ func (c clients) Close() error {
 func (b *redisBackend) LogID() string            { return b.log.ID() }
 func (b *redisBackend) Live() message.Subscriber { return b.live }
 func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
+func (b *redisBackend) LiveLost() uint64         { return b.live.Reconnects() }
 func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
 func (b *redisBackend) Refused() uint64          { return b.log.Refused() }
 
@@ -153,6 +155,7 @@ func (b *memoryBackend) LogID() string                   { return b.log.ID() }
 func (b *memoryBackend) Topics() []string                { return []string{b.delivery.Topic()} }
 func (b *memoryBackend) Live() message.Subscriber        { return b.live }
 func (b *memoryBackend) LiveDropped() uint64             { return b.live.Dropped() }
+func (b *memoryBackend) LiveLost() uint64                { return 0 }
 func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
 func (b *memoryBackend) Refused() uint64                 { return 0 }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
@@ -184,6 +187,7 @@ func (b *ownBackend) LogID() string                   { return b.ID }
 func (b *ownBackend) Topics() []string                { return b.Streams }
 func (b *ownBackend) Live() message.Subscriber        { return b.EventLog.Live }
 func (b *ownBackend) LiveDropped() uint64             { return 0 }
+func (b *ownBackend) LiveLost() uint64                { return 0 }
 func (b *ownBackend) Refused() uint64                 { return 0 }
 func (b *ownBackend) LiveQueued() uint64              { return 0 }
 func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }

@@ -142,6 +142,7 @@ func (c *Core) closeConnections() error {
 	c.flushMetrics()
 	err := c.unwatch()
 	c.closeCaches() // before what their loaders need
+	c.entities.Close()
 	return errors.Join(err, c.backend.Close())
 }
 

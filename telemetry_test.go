@@ -260,7 +260,7 @@ func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 	}
 	got := o.measured(t)
 	for _, name := range []string{
-		"chatcore.deliveries{chatcore.outcome=handled}", "chatcore.deliveries{chatcore.outcome=dead_letter}", "chatcore.live.dropped",
+		"chatcore.deliveries{chatcore.outcome=handled}", "chatcore.deliveries{chatcore.outcome=dead_letter}", "chatcore.live.dropped", "chatcore.live.reconnects",
 		"chatcore.live.unreadable", "chatcore.snapshots.unreadable", "chatcore.entities.cache{chatcore.outcome=hit}",
 		"chatcore.helpers.failures", "chatcore.helpers.unreadable",
 	} {

@@ -105,6 +105,8 @@ func (c *Caches) Close() {
 type StaleCaches struct {
 	caches *Caches
 	chats  *UserChats // nil if it is not kept which chats users are in
+
+	interrupted interrupted
 }
 
 // NewStaleCaches forgets from the given caches.
@@ -144,11 +146,7 @@ func (s *StaleCaches) chatChanged(ctx context.Context, d ports.Delivery, e domai
 	case domain.RoleChanged:
 		return s.caches.lists.Invalidate(ctx, e.User)
 	case domain.Renamed, domain.Archived, domain.Unarchived:
-		members, err := s.caches.queries.Members(ctx, e.Chat)
-		if err != nil && !errors.Is(err, domain.ErrChatNotFound) { // a chat that is lost is in no list
-			return err
-		}
-		return s.caches.lists.Invalidate(ctx, usersOf(members)...)
+		return s.invalidateLists(ctx, d.ID, e.Chat)
 	}
 	return nil
 }

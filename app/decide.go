@@ -126,7 +126,7 @@ func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []dom
 	if err != nil {
 		return Done{}, err
 	}
-	c.learn(ctx, cmd, s, events, appended)
+	c.learn(cmd, s, events, appended)
 	if cmd.endsTyping {
 		c.typists.leave(Typing{Chat: cmd.chat, By: cmd.by})
 	}
@@ -145,7 +145,7 @@ func (c *Chats) confirm(ctx context.Context, s *state, at domain.Seq) error {
 }
 
 // learn takes the command's own doing into the cache. Only what was a condition is known for certain.
-func (c *Chats) learn(ctx context.Context, cmd *command, s *state, events []domain.Durable, at ports.Appended) {
+func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.Appended) {
 	for i, e := range events {
 		c.entities.moves.note(e, at.First+domain.Seq(i)) //nolint:gosec // an index
 		for k := range s.slots {
@@ -159,7 +159,7 @@ func (c *Chats) learn(ctx context.Context, cmd *command, s *state, events []doma
 		}
 	}
 	if at.Due.Kind != 0 {
-		c.entities.snapshot(ctx, cmd.chat, at.Due)
+		c.entities.requestSnapshot(cmd.chat, at.Due, nil)
 	}
 }
 

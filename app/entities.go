@@ -16,7 +16,8 @@ type Entities struct {
 	snapshots ports.Snapshots
 	cache     *stateCache
 	moves     *moves
-	until     domain.Seq // as of this seq; 0: as of now
+	worker    *snapshotWorker // nil without snapshots
+	until     domain.Seq      // as of this seq; 0: as of now
 }
 
 // CacheBytes is about how much memory a cache may take.
@@ -24,7 +25,18 @@ type CacheBytes int
 
 // NewEntities loads from a log. Without snapshots (nil) an entity is folded from all of its events, unless it is cached.
 func NewEntities(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes) *Entities {
-	return &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size)), moves: &moves{}}
+	e := &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size)), moves: &moves{}}
+	if snapshots != nil {
+		e.worker = newSnapshotWorker(e.snapshot)
+	}
+	return e
+}
+
+// Close ends the writing of snapshots and waits for it. Entities can still be loaded afterwards.
+func (e *Entities) Close() {
+	if e.worker != nil {
+		e.worker.close()
+	}
 }
 
 // Forget drops all that is cached: for when the log may have lost what it acknowledged, and versions may come to mean something else.
@@ -37,10 +49,20 @@ func (e *Entities) Forget() {
 func (e *Entities) Epoch() uint64 { return e.cache.now() }
 
 // CacheStats are counts since the start.
-type CacheStats struct{ Hits, Misses uint64 }
+type CacheStats struct {
+	Hits, Misses     uint64 // wanted entities that were in the cache, or not
+	SnapshotsPending int    // snapshots that are queued or being written now
+	SnapshotsSkipped uint64 // snapshots that were due and not written, because too many were queued or the entities were closed
+}
 
-// Stats tells how often a wanted entity was in the cache.
-func (e *Entities) Stats() CacheStats { return e.cache.stats() }
+// Stats returns the counts.
+func (e *Entities) Stats() CacheStats {
+	s := e.cache.stats()
+	if e.worker != nil {
+		s.SnapshotsPending, s.SnapshotsSkipped = e.worker.counts()
+	}
+	return s
+}
 
 // at gives the entities as of a seq. They are not cached.
 func (e *Entities) at(seq domain.Seq) *Entities {
@@ -57,6 +79,7 @@ type slot struct {
 	records []ports.Record // of an entity that is only a version, since version 0
 	command ports.CommandRecord
 	epoch   uint64 // of the cache when the slot was filled
+	quiet   bool   // loading it requests no snapshot
 }
 
 // unreadable is an event that only a newer program can read.
@@ -71,7 +94,7 @@ func unreadableOf(seq domain.Seq, e domain.Unknown) *unreadable {
 }
 
 // blank is the slot as it was before anything was known.
-func (s slot) blank() slot { return slot{entity: s.entity, latest: s.latest} }
+func (s slot) blank() slot { return slot{entity: s.entity, latest: s.latest, quiet: s.quiet} }
 
 // cached fills the slots from the cache, as far as that has them, and reports whether all are filled.
 func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
@@ -126,7 +149,7 @@ func (e *Entities) fill(ctx context.Context, chat domain.ChatID, slots []slot) (
 		if slots[i].entity == domain.ChatEntity() && loaded.Entities[i].Version == 0 && loaded.Head > 0 {
 			return 0, nil, &ports.CorruptError{Chat: chat, Cause: errors.New("the chat has events, and none of them created it")}
 		}
-		if u := e.fold(ctx, chat, &slots[i], loaded.Entities[i]); u != nil {
+		if u := e.fold(chat, &slots[i], loaded.Entities[i]); u != nil {
 			if unread == nil {
 				unread = make(map[int]*unreadable)
 			}
@@ -153,7 +176,7 @@ func (e *Entities) lost(slots []slot, loaded ports.Loaded, wants []ports.Want) b
 // manyEvents is so many that loading them once more would cost more than to keep a snapshot.
 const manyEvents = 512
 
-func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h ports.EntityHistory) *unreadable {
+func (e *Entities) fold(chat domain.ChatID, s *slot, h ports.EntityHistory) *unreadable {
 	unchanged := s.state != nil && !s.latest && s.version == h.Version
 	unread := firstUnreadable(h.Events)
 	s.version = h.Version
@@ -183,8 +206,9 @@ func (e *Entities) fold(ctx context.Context, chat domain.ChatID, s *slot, h port
 		return unread
 	}
 	e.cache.put(entityKey{chat, s.entity}, *s)
-	if len(h.Events) >= manyEvents {
-		e.keep(ctx, chat, *s)
+	if len(h.Events) >= manyEvents && !s.quiet {
+		loaded := *s
+		e.requestSnapshot(chat, s.entity, &loaded)
 	}
 	return nil
 }
@@ -207,20 +231,25 @@ func (e *Entities) learn(chat domain.ChatID, s *slot, seq domain.Seq, event doma
 	e.cache.put(entityKey{chat, s.entity}, *s)
 }
 
-// snapshot keeps the present state of an entity. It is worth a try only: whoever loads it later does so without.
-func (e *Entities) snapshot(ctx context.Context, chat domain.ChatID, entity domain.Entity) {
-	if e.snapshots == nil || domain.NewState(chat, entity) == nil {
-		return
-	}
-	slots := []slot{{entity: entity}}
-	e.cached(chat, slots)
-	if _, err := e.load(ctx, chat, slots); err == nil {
-		e.keep(ctx, chat, slots[0])
+// requestSnapshot has a snapshot of an entity written in the background: of the loaded state or, if that is nil, of the state then.
+func (e *Entities) requestSnapshot(chat domain.ChatID, entity domain.Entity, loaded *slot) {
+	if e.worker != nil && domain.NewState(chat, entity) != nil {
+		e.worker.request(entityKey{chat, entity}, loaded)
 	}
 }
 
-func (e *Entities) keep(ctx context.Context, chat domain.ChatID, s slot) {
-	if e.snapshots != nil {
-		_ = e.snapshots.Keep(ctx, chat, s.entity, s.version, s.state) // counted by who keeps them
+// snapshot writes the state of an entity, which it loads if loaded is nil. It is worth a try only: without a snapshot, the next load of the
+// entity takes longer.
+func (e *Entities) snapshot(ctx context.Context, key entityKey, loaded *slot) {
+	if loaded == nil {
+		slots := []slot{{entity: key.entity, quiet: true}}
+		e.cached(key.chat, slots)
+		if _, err := e.load(ctx, key.chat, slots); err != nil {
+			return
+		}
+		loaded = &slots[0]
+	}
+	if loaded.epoch == e.cache.now() { // otherwise the log may have lost what the state was made of
+		_ = e.snapshots.Keep(ctx, key.chat, loaded.entity, loaded.version, loaded.state) // counted by the store
 	}
 }

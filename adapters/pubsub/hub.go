@@ -50,8 +50,8 @@ func newHub(buffer int) *hub {
 	return &hub{buffer: buffer, topics: make(map[string]map[*listener]struct{})}
 }
 
-// attach adds a subscriber. When ctx ends or the hub closes, left is called, once, and its channel is closed; what it had not been handed by
-// then does not count as queued any more.
+// attach adds a subscriber. When ctx ends or the hub closes, left is called once and the returned channel is closed; messages that the
+// subscriber has not received by then count as dropped instead of queued.
 func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *message.Message, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -76,7 +76,9 @@ func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *me
 			if len(h.topics[topic]) == 0 {
 				delete(h.topics, topic)
 			}
-			h.queued.Add(-uint64(len(l.queue) + lost)) //nolint:gosec // wraps around: a subtraction
+			unread := uint64(len(l.queue) + lost) //nolint:gosec // not negative
+			h.queued.Add(-unread)
+			h.dropped.Add(unread)
 			h.mu.Unlock()
 			left()
 		}()
@@ -106,8 +108,12 @@ func (l *listener) hand(ctx context.Context, out chan<- *message.Message) (lost 
 func (h *hub) dispatch(topic string, payload []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	id := ""
 	for l := range h.topics[topic] {
-		msg := message.NewMessage(messageID(payload), payload)
+		if id == "" {
+			id = messageID(payload)
+		}
+		msg := message.NewMessage(id, payload)
 		msg.Metadata.Set(MetaType, topic)
 		select {
 		case l.queue <- msg:
@@ -177,10 +183,10 @@ func (l *Local) Subscribe(ctx context.Context, topic string) (<-chan *message.Me
 	return l.hub.attach(ctx, topic, func() {})
 }
 
-// Dropped is how many messages slow subscribers lost.
+// Dropped returns how many messages never reached their subscriber: it was slow, or ended before.
 func (l *Local) Dropped() uint64 { return l.hub.dropped.Load() }
 
-// Queued is how many messages were taken for subscribers that have not left them.
+// Queued returns how many messages were queued for subscribers and not dropped.
 func (l *Local) Queued() uint64 { return l.hub.queued.Load() }
 
 // Close ends every subscription.

@@ -2,11 +2,9 @@ package pubsub
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
-	"net"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,30 +25,22 @@ type LiveConfig struct {
 }
 
 // Live is a Watermill publisher and subscriber over plain Redis pub/sub: at most once, without order between publishers. All
-// subscriptions of the process share one connection, which is opened by the first and closed by Close. It is watched: what is
-// dead or silent is replaced, for ever, and what was published meanwhile is lost.
+// subscriptions of the process share one connection. The first Subscribe opens it and Close closes it. A connection that is dead or
+// silent is replaced, without limit; messages published meanwhile are lost, and each lost connection is counted.
 //
-// Acks mean nothing here. A subscriber that is slow loses messages, which are counted, and holds up nobody.
+// Acks have no meaning. A slow subscriber loses messages, which are counted, and does not delay other subscribers.
 type Live struct {
-	config LiveConfig
-	hub    *hub
+	config   LiveConfig
+	hub      *hub
+	channels *channelSet
 
 	reconnects atomic.Uint64
 
-	mu       sync.Mutex
-	channels map[string]*channel // by full name
-	conn     *goredis.PubSub     // nil while there is none
-	stop     context.CancelFunc  // nil while nobody subscribed
-	done     chan struct{}
-	closed   bool
-}
-
-// channel is one that somebody in the process subscribes to.
-type channel struct {
-	topic     string
-	users     int
-	confirmed chan struct{} // closed when the server confirmed it for the first time
-	once      sync.Once
+	// mu guards: stop, done and closed. Invariant: nobody does I/O while holding it.
+	mu     sync.Mutex
+	stop   context.CancelFunc // nil before the first Subscribe
+	done   chan struct{}
+	closed bool
 }
 
 var (
@@ -69,7 +59,7 @@ func NewLive(config LiveConfig) *Live {
 	if config.Channel == nil {
 		config.Channel = func(topic string) string { return topic }
 	}
-	return &Live{config: config, hub: newHub(config.Buffer), channels: make(map[string]*channel)}
+	return &Live{config: config, hub: newHub(config.Buffer), channels: newChannelSet()}
 }
 
 // Publish sends the payloads, one after another, with each message's context.
@@ -88,32 +78,37 @@ func (l *Live) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// Subscribe gives what is published from its return on, until ctx ends. It returns when the server has confirmed.
+// Subscribe returns a channel of the messages that are published after it has returned, until ctx ends. It returns when the server has
+// processed the subscription on the present connection. It returns ctx's error if ctx ends before, and [ErrClosed] after Close.
 func (l *Live) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	ch, err := l.join(topic)
+	ch, confirmed, err := l.join(topic)
 	if err != nil {
 		return nil, err
 	}
 	select {
-	case <-ch.confirmed:
+	case <-confirmed:
+	case <-l.done:
+		return nil, ErrClosed
 	case <-ctx.Done():
-		l.leave(ch)
+		l.channels.leave(ch)
 		return nil, ctx.Err()
 	}
-	messages, err := l.hub.attach(ctx, ch.topic, func() { l.leave(ch) }) // another topic may have the same channel
+	messages, err := l.hub.attach(ctx, ch.topic, func() { l.channels.leave(ch) }) // another topic may have the same channel
 	if err != nil {
-		l.leave(ch)
+		l.channels.leave(ch)
 	}
 	return messages, err
 }
 
-// Dropped is how many messages slow subscribers lost.
+// Dropped returns how many messages were received for subscribers and never reached them: they were slow, or ended before.
 func (l *Live) Dropped() uint64 { return l.hub.dropped.Load() }
 
-// Queued is how many messages were taken for subscribers that have not left them.
+// Queued returns how many messages were received for subscribers and not dropped. Queued and Dropped together are all messages that
+// Redis has sent to this process, counted once for each subscriber of their channel.
 func (l *Live) Queued() uint64 { return l.hub.queued.Load() }
 
-// Reconnects is how often the connection was replaced.
+// Reconnects returns how often a working connection was lost. Messages that are published before the next one is subscribed are lost and
+// cannot be counted; Redis itself closes the connection of a process that does not read (client-output-buffer-limit).
 func (l *Live) Reconnects() uint64 { return l.reconnects.Load() }
 
 // Close ends every subscription and the connection.
@@ -130,43 +125,21 @@ func (l *Live) Close() error {
 	return nil
 }
 
-func (l *Live) join(topic string) (*channel, error) {
+// join adds a subscriber to the topic's channel, and starts the connection if this is the first one.
+func (l *Live) join(topic string) (*channel, <-chan struct{}, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.closed {
-		return nil, ErrClosed
+		return nil, nil, ErrClosed
 	}
-	name := l.config.Channel(topic)
-	ch := l.channels[name]
-	if ch == nil {
-		ch = &channel{topic: topic, confirmed: make(chan struct{})}
-		l.channels[name] = ch
-		if l.conn != nil {
-			// A failure shows in the receiving loop, which subscribes anew.
-			_ = l.conn.Subscribe(context.Background(), name)
-		}
-	}
-	ch.users++
+	ch, confirmed := l.channels.join(l.config.Channel(topic), topic)
 	if l.stop == nil {
 		var ctx context.Context
 		ctx, l.stop = context.WithCancel(context.Background())
 		l.done = make(chan struct{})
 		go l.supervise(ctx, l.done)
 	}
-	return ch, nil
-}
-
-func (l *Live) leave(ch *channel) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if ch.users--; ch.users > 0 {
-		return
-	}
-	name := l.config.Channel(ch.topic)
-	delete(l.channels, name)
-	if l.conn != nil {
-		_ = l.conn.Unsubscribe(context.Background(), name)
-	}
+	return ch, confirmed, nil
 }
 
 // supervise keeps one connection subscribed to all channels until ctx ends.
@@ -175,11 +148,14 @@ func (l *Live) supervise(ctx context.Context, done chan<- struct{}) {
 	const first, most = 50 * time.Millisecond, 2 * time.Second
 	for wait := first; ; {
 		started := time.Now()
-		err := l.receive(ctx)
+		conn := &liveConn{live: l}
+		err := conn.run(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		l.reconnects.Add(1)
+		if conn.worked {
+			l.reconnects.Add(1)
+		}
 		l.config.Logger.WarnContext(ctx, "live connection lost, subscribing anew", "error", err)
 		if time.Since(started) > most {
 			wait = first
@@ -192,67 +168,5 @@ func (l *Live) supervise(ctx context.Context, done chan<- struct{}) {
 			return
 		}
 		wait = min(2*wait, most)
-	}
-}
-
-// receive subscribes to all channels and hands messages out until the connection fails, or is silent although it was asked.
-func (l *Live) receive(ctx context.Context) error {
-	conn := l.open(ctx)
-	defer l.shut(conn)
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
-	defer stop()
-	asked := false
-	for {
-		received, err := conn.ReceiveTimeout(ctx, l.config.Probe)
-		var timeout net.Error
-		switch {
-		case err == nil:
-			asked = false
-			l.take(received)
-		case errors.As(err, &timeout) && timeout.Timeout() && !asked:
-			asked = true
-			if err := conn.Ping(ctx); err != nil {
-				return err
-			}
-		default:
-			return err
-		}
-	}
-}
-
-func (l *Live) open(ctx context.Context) *goredis.PubSub {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	names := make([]string, 0, len(l.channels))
-	for name := range l.channels {
-		names = append(names, name)
-	}
-	l.conn = l.config.Client.Subscribe(ctx, names...)
-	return l.conn
-}
-
-func (l *Live) shut(conn *goredis.PubSub) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.conn = nil
-	_ = conn.Close()
-}
-
-func (l *Live) take(received any) {
-	switch m := received.(type) {
-	case *goredis.Subscription:
-		l.mu.Lock()
-		ch := l.channels[m.Channel]
-		l.mu.Unlock()
-		if ch != nil && m.Kind == "subscribe" {
-			ch.once.Do(func() { close(ch.confirmed) })
-		}
-	case *goredis.Message:
-		l.mu.Lock()
-		ch := l.channels[m.Channel]
-		l.mu.Unlock()
-		if ch != nil {
-			l.hub.dispatch(ch.topic, []byte(m.Payload))
-		}
 	}
 }

@@ -35,6 +35,8 @@ func reacting(t *testing.T, log *redis.Log, users int) *app.Queries {
 		must(chats.Add(t.Context(), app.Add{Chat: "c", By: "ada", User: user}))
 		must(chats.React(t.Context(), app.React{Chat: "c", By: user, MessageID: "hot", Emoji: "👍"}))
 	}
+	for tick := time.NewTicker(time.Millisecond); entities.Stats().SnapshotsPending > 0; <-tick.C { // the writing is bounded
+	}
 	return app.NewQueries(log, app.NewEntities(log, log, 0), app.Views{}) // of a process that has nothing cached
 }
 

@@ -1,0 +1,72 @@
+package app
+
+import (
+	"context"
+	"sync"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+const (
+	stalePage      = 256 // cached lists that are invalidated in one step
+	maxInterrupted = 64  // chats whose interrupted invalidation is remembered
+)
+
+// interrupted remembers which users an interrupted invalidation had not come to, so that the next attempt at the same event goes on there.
+// Another process begins anew, which does no harm.
+type interrupted struct {
+	// mu guards: left.
+	mu   sync.Mutex
+	left map[ports.DeliveryID][]domain.UserID
+}
+
+// take returns what an earlier attempt has left, and forgets it.
+func (i *interrupted) take(id ports.DeliveryID) ([]domain.UserID, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	users, known := i.left[id]
+	delete(i.left, id)
+	return users, known
+}
+
+func (i *interrupted) put(id ports.DeliveryID, users []domain.UserID) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.left == nil {
+		i.left = make(map[ports.DeliveryID][]domain.UserID)
+	}
+	if len(i.left) >= maxInterrupted {
+		for other := range i.left { // any: it begins anew
+			delete(i.left, other)
+			break
+		}
+	}
+	i.left[id] = users
+}
+
+// invalidateLists forgets the chat lists of everyone who is or was a member of the delivery's chat. It loads no member's state: the list of a
+// former member is forgotten in vain, which is cheaper than to know. It ends within one page after ctx has, and goes on there when it is
+// called again for the same delivery.
+func (s *StaleCaches) invalidateLists(ctx context.Context, id ports.DeliveryID, chat domain.ChatID) error {
+	users, resumed := s.interrupted.take(id)
+	if !resumed {
+		for user, err := range s.caches.queries.log.Members(ctx, chat) {
+			if err != nil {
+				return err
+			}
+			users = append(users, user)
+		}
+	}
+	for len(users) > 0 {
+		page := users[:min(len(users), stalePage)]
+		if err := s.caches.lists.Invalidate(ctx, page...); err != nil {
+			if id.Seq > 0 { // otherwise another event may have the same id
+				s.interrupted.put(id, users)
+			}
+			return err
+		}
+		users = users[len(page):]
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/app/cache"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// countedStore counts invalidations, and fails those beyond an allowance.
+type countedStore struct {
+	ports.CacheStore
+	calls, largest int
+	keys           map[string]int
+	allowed        int // calls that succeed from now on
+}
+
+func (s *countedStore) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
+	if s.allowed == 0 {
+		return ports.ErrUnavailable
+	}
+	s.allowed--
+	s.calls++
+	s.largest = max(s.largest, len(keys))
+	for _, key := range keys {
+		s.keys[key.ID]++
+	}
+	return s.CacheStore.Invalidate(ctx, version, remember, keys...)
+}
+
+// countedLoads counts the loads of a log.
+type countedLoads struct {
+	*memory.Log
+	loads int
+}
+
+func (l *countedLoads) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	l.loads++
+	return l.Log.Load(ctx, chat, wants...)
+}
+
+// TestStaleCaches_LargeChat renames a chat of 20,000 members, with a store that becomes unavailable now and then.
+func TestStaleCaches_LargeChat(t *testing.T) {
+	const members, page = 20_000, 256
+	clock, ctx := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}, t.Context()
+	log := &countedLoads{Log: memory.New(wireformat.New(), clock, nil)}
+	entities := app.NewEntities(log, nil, 1<<20)
+	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
+	queries := app.NewQueries(log, entities, app.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView()})
+	store := &countedStore{CacheStore: memory.NewCache(clock), keys: make(map[string]int), allowed: 1 << 30}
+	caches, err := app.NewCaches(store, clock, app.CacheKinds{
+		Message: cache.Kind{Prefix: "m:", TTL: 24 * time.Hour}, ChatList: cache.Kind{Prefix: "l:", TTL: 24 * time.Hour}, ContactList: cache.Kind{Prefix: "c:", TTL: 24 * time.Hour},
+	}, queries)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(caches.Close)
+	must := func(done app.Done, err error) app.Done {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return done
+	}
+	must(chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
+	for i := range members - 1 {
+		must(chats.Add(ctx, app.Add{Chat: "c", By: "ada", User: domain.UserID(fmt.Sprint("user-", i))}))
+	}
+	stale := app.NewStaleCaches(caches)
+	for _, change := range []struct {
+		do       func() (app.Done, error)
+		event    domain.Change
+		attempts []int // pages that the store takes in each attempt before it fails
+	}{
+		{func() (app.Done, error) { return chats.Rename(ctx, app.Rename{Chat: "c", By: "ada", Title: "T"}) }, domain.Renamed, nil},
+		{func() (app.Done, error) { return chats.Archive(ctx, app.Archive{Chat: "c", By: "ada"}) }, domain.Archived, []int{10, 0, 30, 1}},
+	} {
+		done := must(change.do())
+		d := ports.Delivery{
+			ID: ports.DeliveryID{Log: log.ID(), Chat: "c", Seq: done.Seq, Event: "e"}, Event: domain.ChatUpdate{Chat: "c", Actor: "ada", Change: change.event},
+		}
+		log.loads, store.calls, store.largest = 0, 0, 0
+		clear(store.keys)
+		for _, store.allowed = range change.attempts {
+			if err := stale.Handle(ctx, d); !errors.Is(err, ports.ErrUnavailable) {
+				t.Fatalf("%v: %v", change.event, err)
+			}
+		}
+		store.allowed = 1 << 30
+		if err := stale.Handle(ctx, d); err != nil {
+			t.Fatal(err)
+		}
+		if log.loads > 0 || store.largest > page || store.calls != (members+page-1)/page || len(store.keys) != members {
+			t.Errorf("%v: %d loads, %d invalidations of up to %d lists, %d lists in all", change.event, log.loads, store.calls, store.largest, len(store.keys))
+		}
+		for user, n := range store.keys {
+			if n != 1 {
+				t.Fatalf("%v: the list of %s was invalidated %d times", change.event, user, n)
+			}
+		}
+	}
+}
