@@ -27,7 +27,7 @@ type backend interface {
 	DeadLetters() pubsub.DeadLetters // nil if subscribers keep their own
 	Live() message.Subscriber
 	LiveDropped() uint64
-	LiveLost() uint64 // connections
+	LiveLost() uint64   // connections
 	LiveQueued() uint64 // handed to listeners so far
 	Refused() uint64    // announcements that Redis refused after the append
 	Groups() Groups     // nil if subscribers are not the core's own
