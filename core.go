@@ -306,30 +306,30 @@ func (c *Core) Groups() (Groups, error) {
 
 // Stats are counts since the core was made.
 type Stats struct {
-	Handled          uint64 // deliveries finished by a handler
-	Unhandled        uint64 // deliveries finished because their group has no handler for the type
-	DeadLetters      uint64 // deliveries set aside
-	Transient        uint64 // handler starts that failed transiently, which is no attempt
-	Offered          uint64 // partitions that were offered to other processes because of an event that this program cannot read
-	CaughtUp         uint64 // events that groups read back from the log instead of from a stream
-	Fenced           uint64 // partitions that another process had taken before this one told what it had finished
-	Overrun          uint64 // groups that were too far behind for a stream, each time that one was cut
-	Ghosts           uint64 // events that a stream told of and the log does not have
-	Unstreamed       uint64 // events that the log has and a stream did not tell of
-	Held             uint64 // attempts after which a delivery would have become a dead letter, had there been room
-	LiveReceived     uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
-	LiveHandled      uint64 // live messages that listeners have finished, the unreadable ones included
-	LiveDropped      uint64 // live messages that never reached their listener: it was slow, or ended before
-	LiveReconnects   uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
-	LiveUnreadable   uint64 // live payloads that are no event
-	LiveFailed       uint64 // calls of live handlers that panicked or ended their goroutine
-	Refused          uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
-	CacheHits        uint64 // entities that were in the cache
-	CacheMisses      uint64 // entities that were not
-	SnapshotsSkipped uint64 // snapshots of hot entities that were due and not written, because too many were queued or the core was closed
-	Limited          uint64 // calls that a limit refused
-	Unchecked        uint64 // calls that were allowed because their limit could not be checked
+	Handled        uint64 // deliveries finished by a handler
+	Unhandled      uint64 // deliveries finished because their group has no handler for the type
+	DeadLetters    uint64 // deliveries set aside
+	Transient      uint64 // handler starts that failed transiently, which is no attempt
+	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
+	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
+	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
+	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
+	Ghosts         uint64 // events that a stream told of and the log does not have
+	Unstreamed     uint64 // events that the log has and a stream did not tell of
+	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
+	LiveReceived   uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
+	LiveHandled    uint64 // live messages that listeners have finished, the unreadable ones included
+	LiveDropped    uint64 // live messages that never reached their listener: it was slow, or ended before
+	LiveReconnects uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
+	LiveUnreadable uint64 // live payloads that are no event
+	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
+	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
+	CacheHits      uint64 // entities that were in the cache
+	CacheMisses    uint64 // entities that were not
+	Limited        uint64 // calls that a limit refused
+	Unchecked      uint64 // calls that were allowed because their limit could not be checked
 
+	SnapshotsSkipped   uint64 // snapshots of hot entities that were due and not written, because too many were queued or the core was closed
 	SessionsUnreadable uint64 // tokens under which something else is kept than a session
 	SessionsNotLeft    uint64 // closed sessions whose heartbeat could not be ended
 	HelperFailures     uint64 // that a helper answered with a default

@@ -1,0 +1,50 @@
+package pubsub_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"chatcore/tests/redistest"
+)
+
+// TestLargeHashes_AreReadInPages has a member acquire a partition, and look at it again, while the group has many chats left to the log, failing
+// chats and dead letters to be redelivered. No command may read one of these hashes whole, which would block Redis.
+func TestLargeHashes_AreReadInPages(t *testing.T) {
+	const n, page = 3000, 1000
+	r := newRig(t, redistest.Start(t), 1)
+	first := r.start(beginning(r.config("g")), nothing)
+	r.reading("g")
+	first.stop()
+	ctx, lane := t.Context(), ""
+	for _, key := range r.client.Keys(ctx, "*g:state:g").Val() {
+		lane = strings.TrimSuffix(key, "state:g")
+		for hash, value := range map[string]string{"left": "parked", "failing": "1:1", "again": ""} {
+			var fields []any
+			for i := range n {
+				fields = append(fields, fmt.Sprintf("%d-%d", i+1, i), value)
+			}
+			if err := r.client.HSet(ctx, lane+hash+":g", fields...).Err(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	calls := func(command string) (n int) {
+		stats := r.client.InfoMap(ctx, "commandstats").Val()["Commandstats"]["cmdstat_"+command]
+		_, _ = fmt.Sscanf(stats, "calls=%d,", &n)
+		return n
+	}
+	if err := r.client.ConfigResetStat(ctx).Err(); err != nil {
+		t.Fatal(err)
+	}
+	r.start(r.config("g"), nothing)
+	until(t, "a member has read all three", func() bool { return calls("hscan") >= 3*n/page || calls("hgetall") > 0 })
+	acquired := calls("hscan")
+	if err := r.client.HIncrBy(ctx, lane+"state:g", "revision", 1).Err(); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the member has looked again", func() bool { return calls("hscan") >= acquired+2*n/page || calls("hgetall") > 0 })
+	if n := calls("hgetall"); n > 0 {
+		t.Errorf("HGETALL was called %d times", n)
+	}
+}
