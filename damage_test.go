@@ -243,7 +243,7 @@ func (d *damaged) answers() map[string]string {
 
 // ofLog reports whether a key is of the log or of a view of it.
 func ofLog(key string) bool {
-	return strings.HasPrefix(key, "cc:{message-delivery-stream}:") && !strings.Contains(key, "}:g:") && !strings.HasSuffix(key, "}:groups") && !strings.Contains(key, ":fence:") ||
+	return strings.HasPrefix(key, "cc:{message-delivery-stream}:") && !strings.Contains(key, "}:g:") && !strings.HasSuffix(key, "}:groups") && !strings.Contains(key, ":fence:") && !strings.Contains(key, "}:witness:") ||
 		strings.HasPrefix(key, "chat:unread:") || strings.HasPrefix(key, "cc:user-chats:") || strings.HasSuffix(key, ":v")
 }
 

@@ -41,13 +41,18 @@ func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradict
 			yield(Contradiction{}, ErrNoFsck)
 			return
 		}
+		newer := make(map[domain.ChatID]bool)
 		report := func(found Contradiction) error {
+			if found.Kind == "newer" {
+				newer[found.Chat] = true
+			}
 			if !yield(found, nil) {
 				return errStopped
 			}
 			return nil
 		}
-		if err := c.fsck(ctx, backend, config, report); err != nil && !errors.Is(err, errStopped) {
+		skip := func(chat domain.ChatID) bool { return newer[chat] }
+		if err := c.fsck(ctx, backend, config, report, skip); err != nil && !errors.Is(err, errStopped) {
 			yield(Contradiction{}, err)
 		}
 	}
@@ -74,7 +79,7 @@ func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq
 }
 
 // fsck checks the log first, because the rest is checked against it.
-func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(Contradiction) error) error {
+func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(Contradiction) error, skip func(domain.ChatID) bool) error {
 	if err := b.log.Fsck(ctx, redis.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
 		return err
 	}
@@ -85,7 +90,7 @@ func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, rep
 	if err != nil {
 		return err
 	}
-	check := app.ViewsCheck{Repair: config.Repair, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (chats, unread domain.Seq, err error) {
+	check := app.ViewsCheck{Repair: config.Repair, Skip: skip, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (chats, unread domain.Seq, err error) {
 		p := b.keys.Partition(chat)
 		if chats, err = groups.Checkpoint(ctx, UserChatsGroup, p, chat); err == nil {
 			unread, err = groups.Checkpoint(ctx, UnreadGroup, p, chat)

@@ -301,6 +301,31 @@ func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	}
 }
 
+// TestFsck_LeavesNewerEvents checks a chat with an event of a newer program: what follows from it is not known, so that nothing is repaired.
+func TestFsck_LeavesNewerEvents(t *testing.T) {
+	d := newDamaged(t, filled(20))
+	ctx := t.Context()
+	const key = "cc:{message-delivery-stream}:small:0"
+	entry := must[string](t)(d.client.LIndex(ctx, key, -1).Result())
+	newer := strings.Replace(entry, `"message:new"`, `"message:poll"`, 1)
+	if newer == entry {
+		t.Fatal(entry)
+	}
+	if err := d.client.LSet(ctx, key, -1, newer).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.client.Del(ctx, "message-delivery-stream").Err(); err != nil {
+		t.Fatal(err)
+	}
+	before := d.contents()
+	if found := checked(t, d.core, chatcore.FsckConfig{Repair: true}); kinds(found) != "newer" {
+		t.Errorf("found %+v", found)
+	}
+	if after := d.contents(); !maps.Equal(after, before) {
+		t.Error("something was changed")
+	}
+}
+
 // TestFsck_BesideWriters finds nothing in a sound log that several writers and all built-in groups change meanwhile.
 func TestFsck_BesideWriters(t *testing.T) {
 	d := newDamaged(t, filled(200))

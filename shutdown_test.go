@@ -132,6 +132,26 @@ func TestStop_Clean(t *testing.T) {
 	}
 }
 
+// TestStop_HungGroup ends once the handlers' time is over: nobody waits for an abandoned handler again.
+func TestStop_HungGroup(t *testing.T) {
+	inBubble(t, chatcore.Config{}, func(b *bubbleCore) {
+		t := b.t
+		release := make(chan struct{})
+		if err := b.Subscribe("g", hang(release)); err != nil {
+			t.Fatal(err)
+		}
+		stop := b.run()
+		must[app.Done](t)(b.Chats.Create(t.Context(), app.Create{Chat: "x", By: "ada"}))
+		b.pass(time.Second)
+		took, err := stop()
+		if got := fmt.Sprint(named(t, err)); got != "[g x]" || took > 22*time.Second {
+			t.Errorf("abandoned after %v are %s", took, got)
+		}
+		close(release)
+		b.closed = true
+	})
+}
+
 // TestStop_ByAFailure counts the timeout from the failure that stops the core.
 func TestStop_ByAFailure(t *testing.T) {
 	inBubble(t, chatcore.Config{}, func(b *bubbleCore) {

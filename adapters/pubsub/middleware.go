@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -57,6 +58,22 @@ func surround(find func(*message.Message) handlerStart, middlewares []message.Ha
 	}
 	layers := append([]message.HandlerMiddleware{judge(find)}, middlewares...)
 	return append(layers, record(find))
+}
+
+// surrounded returns a handler with its layers around it. They are put together here, one after the other: Watermill would do it for all groups at
+// once, and a middleware that several of them share need not be ready for that.
+func surrounded(handle message.NoPublishHandlerFunc, layers []message.HandlerMiddleware) message.NoPublishHandlerFunc {
+	start := recoverer(func(msg *message.Message) ([]*message.Message, error) { return nil, handle(msg) })
+	for _, layer := range slices.Backward(layers) {
+		start = layer(start)
+	}
+	return func(msg *message.Message) error {
+		produced, err := start(msg)
+		if err == nil && len(produced) > 0 {
+			return message.ErrOutputInNoPublisherHandler
+		}
+		return err
+	}
 }
 
 // handlerStart is the start of a handler as its middlewares leave it in place.

@@ -106,16 +106,12 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 		}
 		read := &reading{Subscriber: subscriber, topic: topic}
 		r.readings = append(r.readings, read)
-		h := r.AddConsumerHandler(name, topic, read, handle)
 		if ours != nil {
-			h.AddMiddleware(settle)
-			h.AddMiddleware(surround(ours.startOf, middlewares)...)
-			h.AddMiddleware(recoverer)
+			r.AddConsumerHandler(name, topic, read, surrounded(handle, surround(ours.startOf, middlewares))).AddMiddleware(settle)
 			continue
 		}
-		h.AddMiddleware(r.deliveries.track(group), r.setAside(group), r.tryAgain, apart)
-		h.AddMiddleware(surround(r.deliveries.find(group), middlewares)...)
-		h.AddMiddleware(recoverer)
+		r.AddConsumerHandler(name, topic, read, surrounded(handle, surround(r.deliveries.find(group), middlewares))).
+			AddMiddleware(r.deliveries.track(group), r.setAside(group), r.tryAgain, apart)
 	}
 	return nil
 }

@@ -231,6 +231,16 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 	}
 	key := c.keys.chat(c.chat, strconv.FormatUint(uint64(seq-1)/segmentSize, 10))
 	record, err := c.decode(c.chat, seq, entry)
+	if _, unknown := record.Event.(domain.Unknown); unknown {
+		c.unfolded = true
+		if !report {
+			return nil
+		}
+		return c.found(ctx, ports.Contradiction{
+			Kind: "newer", Chat: c.chat, Seq: seq, Key: key, What: "a newer program recorded the event, and this one cannot read it",
+			Lost: "nothing: what follows from it was not checked; check with the newer program",
+		}, nil)
+	}
 	if err == nil {
 		if _, sent := record.Event.(domain.MessageNew); sent {
 			c.ordinal++
@@ -319,7 +329,7 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 	fields := make(map[string]struct{})
 	for _, seq := range order {
 		record, err := c.decode(c.chat, seq, c.entries[seq])
-		if err != nil {
+		if _, unknown := record.Event.(domain.Unknown); err != nil || unknown {
 			return nil, nil, errUnfolded
 		}
 		records = append(records, record)

@@ -1,6 +1,7 @@
 package redis_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"testing"
@@ -48,14 +49,21 @@ func TestCompareHeads_FindsChatsBeyondTheirCheckpoints(t *testing.T) {
 		if err := client.SAdd(t.Context(), keys.Lanes()[0].Base+"chats", "odd", "gone").Err(); err != nil {
 			t.Fatal(err)
 		}
-		got, compared := make(map[domain.ChatID]domain.Seq), 0
+		got, holes, compared := make(map[domain.ChatID]domain.Seq), make(map[domain.ChatID]error), 0
 		for cursor := uint64(0); ; {
 			page, err := log.CompareHeads(t.Context(), 0, checkpoints, cursor, 100)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, h := range page.Ahead {
-				got[h.Chat] = h.Head
+				if h.Err != nil {
+					holes[h.Chat] = h.Err
+				} else {
+					got[h.Chat] = h.Head
+				}
+			}
+			if (page.Err != nil) != (page.Next == 0) { // the set has two chats more than were counted
+				t.Errorf("the page that ends at %d: %v", page.Next, page.Err)
 			}
 			if compared += page.Compared; page.Total != len(names)+2 || page.Tail == "" {
 				t.Fatalf("page %+v", page)
@@ -66,6 +74,9 @@ func TestCompareHeads_FindsChatsBeyondTheirCheckpoints(t *testing.T) {
 		}
 		if !maps.Equal(got, want) || compared < len(names) {
 			t.Errorf("%d chats are beyond their checkpoints of %d compared, want %d", len(got), compared, len(want))
+		}
+		if !errors.Is(holes["odd"], ports.ErrCorrupt) || !errors.Is(holes["gone"], ports.ErrCorrupt) || len(holes) != 2 {
+			t.Errorf("without a head are %v", holes)
 		}
 	})
 }
