@@ -75,7 +75,7 @@ func scriptCases() map[string][]scriptCase {
 			{keys: "r d s due on", args: "beat|d1|u|90000|300000|300000|ch|{|,"},
 			{seed: []string{"HSET|r|d1|1|d2|$SOON| told|1| seen|1| due|$SOON", "ZADD|due|$SOON|u", "SADD|on|u"}, keys: "r d s due on", args: "beat|d3|u|90000|300000|300000|ch|{|,", spare: ` d1:0`},
 			{seed: []string{"HSET|r|d1|$SOON| told|1| seen|1| due|$SOON", "ZADD|due|$SOON|u", "SADD|on|u", "SET|d|x"}, keys: "r d s due on", args: "leave|d1|u|90000|300000|300000|ch|{|,", spare: ` d1:0| due:TIME`},
-			{seed: []string{"HSET|r|d1|1| told|1| seen|1| due|1", "ZADD|due|1|u", "SADD|on|u", "SET|d|x"}, keys: "r d s due on", args: "expire||u|90000|300000|300000|ch|{|,", spare: `d1:0|due:1 +`},
+			{seed: []string{"HSET|r|d1|1| told|1| seen|1| due|1", "ZADD|due|1|u", "SADD|on|u", "SET|d|x"}, keys: "r d s due on", args: "expire||u|90000|300000|300000|ch|{|,", spare: `d1:0|due:1 +| *r expires = map\[absent:TIME .*\n`},
 		},
 		"probe": {{seed: []string{"SET|id|log"}, keys: "id w", args: "log|60000"}},
 		"session_close": {
@@ -109,8 +109,8 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{ready, "ZADD|ms|" + never + "|me"}, keys: "ms g declined", args: "me|0|60000"},
 		},
 		"commit": {{
-			seed: append(slices.Clone(letter), "HSET|left|c1|behind"), keys: "id g cp left failing again dead stream",
-			args: "log|5|1|60000||2||0|1|c1|7|2|c1||c2|behind|1|c1||1|1-1|1|4|chat|c1|seq|7",
+			seed: append(slices.Clone(letter), "HSET|left|c1|behind"), keys: "id g cp left failing again dead stream shared",
+			args: "log|5|1|60000||2||0|1|c1|7|2|c1||c2|behind|1|c1||1|1-1|1|0|9-9|4|chat|c1|seq|7",
 		}},
 		"fsck_fix": {
 			{
@@ -140,6 +140,10 @@ func scriptCases() map[string][]scriptCase {
 			{seed: letter, keys: groupKeys, args: "log|1-1|retry"},
 			{seed: append(slices.Clone(letter), "DEL|left"), keys: groupKeys, args: "log|1-1|drop"},
 			{seed: append(slices.Clone(letter), "DEL|left", "DEL|again"), keys: groupKeys, args: "log|1-1|retry"},
+			{
+				seed: []string{ready, "SET|id|log", "XADD|dead|1-1|entry|5-5|_watermill_message_uuid|u|payload|{}"},
+				keys: groupKeys + " stream", args: "log|1-1|retry",
+			},
 		},
 		"trim": {{
 			seed: []string{"SET|id|log", "SADD|gs|g", "HSET|g|position|1-0", "EVAL|for i=1,300 do redis.call('XADD',KEYS[1],i..'-0','f','v') end return 1|1|stream"},

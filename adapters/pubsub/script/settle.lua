@@ -35,6 +35,7 @@ elseif decision == 'retry' and fields['entry'] then
   end
   if #entry == 0 then return -5 end
   redis.call('XLEN', stream)
+  redis.call('XDEL', dead, '0-1') -- no effect: if the right is missing, the entry is not added again with each try
   redis.call('XADD', stream, '*', unpack(entry))
   redis.call('XDEL', dead, letter_id)
 elseif decision == 'drop' then
