@@ -7,9 +7,11 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Exists reports whether a consumer group exists: whether a process has run it since it was last deleted. One round trip.
+// It returns [ports.ErrLogLost] if it does not, and the log is gone as well.
 func (g *Groups) Exists(ctx context.Context, group string) (bool, error) {
 	pipe := g.client.Pipeline()
 	for _, l := range g.lanes {
@@ -17,14 +19,14 @@ func (g *Groups) Exists(ctx context.Context, group string) (bool, error) {
 	}
 	replies, err := pipe.Exec(ctx)
 	if err != nil {
-		return false, unavailable(err)
+		return false, ports.Unavailable(ctx, err)
 	}
 	for _, reply := range replies {
 		if n, ok := reply.(interface{ Val() int64 }); ok && n.Val() > 0 {
 			return true, nil
 		}
 	}
-	return false, nil
+	return false, g.store(group).intact(ctx)
 }
 
 // Exists reports whether a consumer group exists.
