@@ -389,7 +389,12 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	var blocks atomic.Bool
 	var handled sync.Map
 	open := func() *chatcore.Core {
-		core := opened(t)(chatcore.New(t.Context(), config))
+		core := must[*chatcore.Core](t)(chatcore.New(t.Context(), config))
+		t.Cleanup(func() {
+			if err := core.Close(); err != nil && !errors.Is(err, chatcore.ErrAbandoned) {
+				t.Error(err)
+			}
+		})
 		err := core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
 			if blocks.Load() {
 				<-release
