@@ -234,8 +234,13 @@ func (s *subscription) run(ctx context.Context) {
 	stopControl()
 	rest.Wait()
 	s.reading.Wait() // for what was asked of Redis; it comes to nothing
-	s.leave(finish)
+	leave, endLeave := context.WithTimeout(base, leaveTimeout)
+	defer endLeave()
+	s.leave(leave)
 }
+
+// leaveTimeout bounds the release of the partitions, whatever the commits before it took: otherwise others would wait for the leases to expire.
+const leaveTimeout = time.Second
 
 // flush waits until what handlers finished is committed.
 func (s *subscription) flush(ctx context.Context) {
