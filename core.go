@@ -368,6 +368,8 @@ func (c *Core) Stats() Stats {
 // Close ends the core: if it runs, Run is stopped and waited for. Run does the same by itself when it ends. From then on whatever needs Redis or the
 // log returns [ErrClosed]. Close takes at most [Config.StopTimeout], and returns an [*AbandonedError] if handlers have outlasted that. It may be called
 // more than once, but not by a handler, which it waits for.
+//
+//nolint:contextcheck // a close has no caller's context
 func (c *Core) Close() error {
 	c.mu.Lock()
 	c.closed = true

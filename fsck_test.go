@@ -225,7 +225,7 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 // cutOff takes away what the end of an append of a chat's last events wrote: the index and the stream's entries, not the log's.
 func (d *damaged) cutOff(ctx context.Context, chat domain.ChatID, n int) {
 	d.t.Helper()
-	before := d.dump()
+	before := d.dump() //nolint:contextcheck // the context of the test
 	for i := range n {
 		must[app.Sent](d.t)(d.core.Chats.Send(ctx, app.Send{Chat: chat, By: "ben", Content: fmt.Sprint("cut off ", i)}))
 	}

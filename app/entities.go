@@ -232,6 +232,8 @@ func (e *Entities) learn(chat domain.ChatID, s *slot, seq domain.Seq, event doma
 }
 
 // requestSnapshot has a snapshot of an entity written in the background: of the loaded state or, if that is nil, of the state then.
+//
+//nolint:contextcheck // the worker outlives its callers
 func (e *Entities) requestSnapshot(chat domain.ChatID, entity domain.Entity, loaded *slot) {
 	if e.worker != nil && domain.NewState(chat, entity) != nil {
 		e.worker.request(entityKey{chat, entity}, loaded)

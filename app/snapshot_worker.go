@@ -74,7 +74,7 @@ func (w *snapshotWorker) run(ctx context.Context) {
 		bounded, cancel := context.WithTimeout(ctx, snapshotTimeout)
 		w.write(bounded, key, loaded)
 		cancel()
-		w.finish(key)
+		w.finish(key) //nolint:contextcheck // the worker outlives its callers
 	}
 }
 

@@ -72,7 +72,7 @@ func (s *subscription) hand(p *parcel) {
 		s.handWithAcks(p)
 		return
 	}
-	msg, err := s.message(p, s.handlers, false)
+	msg, err := s.message(s.handlers, p, false)
 	if err != nil {
 		s.land(p, p.flight, unreadable(p.ofLog(), err))
 		return
@@ -81,7 +81,7 @@ func (s *subscription) hand(p *parcel) {
 }
 
 // message makes a parcel's message. From then on the parcel's event is known.
-func (s *subscription) message(p *parcel, handlers context.Context, withAcks bool) (*message.Message, error) {
+func (s *subscription) message(handlers context.Context, p *parcel, withAcks bool) (*message.Message, error) {
 	msg, err := p.message(handlers, withAcks, s.config.Codec)
 	if err == nil && p.ofLog() {
 		s.mu.Lock()
@@ -94,7 +94,7 @@ func (s *subscription) message(p *parcel, handlers context.Context, withAcks boo
 // handWithAcks does so without a router. The message's context ends with its ack.
 func (s *subscription) handWithAcks(p *parcel) {
 	ctx, end := context.WithCancel(s.handlers)
-	msg, err := s.message(p, ctx, true)
+	msg, err := s.message(ctx, p, true)
 	if err != nil {
 		end()
 		s.land(p, p.flight, unreadable(p.ofLog(), err))
