@@ -62,7 +62,7 @@ func TestRaisedLevel(t *testing.T) {
 		t.Errorf("the older build's group has handled %d", n)
 	}
 
-	// What looks into groups and changes them compares the log too.
+	// Reads and changes of groups compare the log too.
 	groups := pubsub.NewGroups(r.client, r.lanes, older, older)
 	for name, err := range map[string]error{
 		"rebuild": groups.Rebuild(t.Context(), "older"), "drop": groups.Drop(t.Context(), "older", "0/1-1"), "list": second(groups.List(t.Context())),

@@ -458,7 +458,7 @@ func TestUpgrade_Names(t *testing.T) {
 	}
 	other := redis.Names{Session: "s:", Channels: map[string]string{"message:new": "new"}}.Namespaced(keys, 4)
 	appended(t, opened(t, client, other, 0), sent("c", "m"))
-	// What the upgrade is told of the log may be wrong in everything but the namespace.
+	// The upgrade's settings may be wrong in everything but the namespace.
 	if _, err := redis.Upgrade(t.Context(), client, redis.Names{Typing: "t:"}.Namespaced(keys, 64), redis.UpgradeConfig{Names: map[string]string{"Session": "", "Channels/message:new": ""}}); err != nil {
 		t.Fatal(err)
 	}
