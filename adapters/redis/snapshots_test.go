@@ -81,7 +81,8 @@ func TestAHotMessageIsLoadedInOneStep(t *testing.T) {
 func TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	log := open(t, client, newKeys(t, 2))
-	queries := reacting(t, log, 600)
+	reacting(t, log, 600)
+	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{}) // writes no snapshot over those that are broken here
 	want, err := queries.Message(t.Context(), "c", "hot")
 	if err != nil {
 		t.Fatal(err)
