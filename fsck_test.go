@@ -294,7 +294,7 @@ func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	if found := checked(t, d.core, chatcore.FsckConfig{}); len(found) > 0 {
 		t.Errorf("after all there is %+v", found)
 	}
-	// What a command recorded under its id went with the index. It is not carried out again.
+	// The record of a command under its id went with the index. It is not carried out again.
 	again := app.Create{Chat: "big", By: "ada", Title: "big", Members: []domain.UserID{"ben", "cyd", "dan"}, Command: "make"}
 	if _, err := d.core.Chats.Create(ctx, again); !errors.Is(err, domain.ErrCommandReused) {
 		t.Errorf("the command given again: %v", err)

@@ -126,7 +126,7 @@ func (k Keys) checkKey(field, key string) error {
 }
 
 // reserved reports whether a key, with its namespace, is of an event log or of chatcore's own records: of this namespace, of none, or of another one.
-// What ends a namespace is not known, but ids are escaped, so that no key of a user's looks like that.
+// The end of a namespace is not known, but ids are escaped, so that no key of a user's looks like that.
 func (k Keys) reserved(key string) bool {
 	if rest, ours := strings.CutPrefix(key, k.prefix); ours && k.ofLog(rest) {
 		return true
