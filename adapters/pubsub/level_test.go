@@ -14,18 +14,23 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// raise puts the log at the next level, as a newer program's core upgrade does.
-func (r *rig) raise() {
+// raise puts the log from one level to another, in all partitions at once, as a newer program's core upgrade does on a single server.
+func (r *rig) raise(from, to string) {
 	r.t.Helper()
+	var values []any
 	for _, l := range r.lanes {
 		if l.Partition < 0 {
 			continue
 		}
 		key := l.Base + "id"
-		value := strings.Replace(r.client.Get(r.t.Context(), key).Val(), ";2;", ";3;", 1)
-		if err := r.client.Set(r.t.Context(), key, value, 0).Err(); err != nil || !strings.Contains(value, ";3;") {
-			r.t.Fatalf("%q: %v", value, err)
+		value := strings.Replace(r.client.Get(r.t.Context(), key).Val(), ";"+from+";", ";"+to+";", 1)
+		if !strings.Contains(value, ";"+to+";") {
+			r.t.Fatalf("%s holds %q", key, value)
 		}
+		values = append(values, key, value)
+	}
+	if err := r.client.MSet(r.t.Context(), values...).Err(); err != nil {
+		r.t.Fatal(err)
 	}
 }
 
@@ -49,7 +54,7 @@ func TestRaisedLevel(t *testing.T) {
 	r.send(10, chats(8)...)
 	until(t, "both groups have handled all", func() bool { return handled[0].Load() == 80 && handled[1].Load() == 80 })
 
-	r.raise()
+	r.raise("2", "3")
 	if err := receive(t, old.ended); !errors.Is(err, ports.ErrNewerLog) || errors.Is(err, ports.ErrLogLost) {
 		t.Errorf("the older build's group ended with %v", err)
 	}
@@ -84,11 +89,7 @@ func TestRaisedLevel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, l := range r.lanes {
-		if l.Partition >= 0 {
-			r.client.Set(t.Context(), l.Base+"id", strings.Replace(r.client.Get(t.Context(), l.Base+"id").Val(), ";3;", ";4;", 1), 0)
-		}
-	}
+	r.raise("3", "4")
 	var late atomic.Int64
 	c := beginning(r.config("late"))
 	c.Guard, c.Backlog = stale, stale
