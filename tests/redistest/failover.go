@@ -22,7 +22,10 @@ const (
 // them has a replica elected about two seconds after its master is gone. It returns when every replica has caught up.
 func StartReplicatedCluster(t testing.TB, masters, replicas int, args ...string) *Cluster {
 	t.Helper()
-	args = append([]string{"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"}, args...)
+	args = append([]string{
+		"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0",
+		"--cluster-replica-validity-factor", "0", // a replica is also elected if a busy machine kept it from its master for longer than 20 s
+	}, args...)
 	c := startMasters(t, masters, args)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
