@@ -22,6 +22,7 @@ type command struct {
 
 	wants  wanted
 	expect domain.Entity // expected not to exist, if not zero
+	exists domain.Entity // expected to exist, if not zero: its state does not matter
 	decide func(s *state) ([]domain.Durable, error)
 	args   arguments // what id stands for, beside the name
 	// unconditional names loaded entities that are no conditions of the append.
@@ -50,7 +51,7 @@ func newState(cmd *command) *state {
 	for _, entities := range [...][]domain.Entity{cmd.wants.room[:cmd.wants.n], cmd.wants.more} {
 		for _, e := range entities {
 			latest := e.Kind == domain.KindRead || e.Kind == domain.KindReceipt // what came before does not matter
-			s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, latest: latest})
+			s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, exists: e == cmd.exists, latest: latest || e == cmd.exists})
 		}
 	}
 	if cmd.id != "" {
@@ -75,7 +76,7 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	for range decisions {
 		repeated := false
 		if fresh {
-			if s.head, err = c.entities.load(ctx, cmd.chat, s.slots); err != nil {
+			if err = c.load(ctx, &cmd, s); err != nil {
 				return Done{}, err
 			}
 			if done, repeated, err = s.repeated(&cmd); err != nil {
@@ -120,6 +121,42 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	return Done{}, fmt.Errorf("decided %d times: %w", decisions, conflict)
 }
 
+// load brings the slots up to date. An entity that an event moved which only a newer program can read is [ports.ErrNewerVersion], but not to someone who
+// is no member: outsiders learn nothing about a message. Whether an entity exists is known however its events read.
+func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
+	head, unread, err := c.entities.fill(ctx, cmd.chat, s.slots)
+	if err != nil {
+		return err
+	}
+	s.head = head
+	for i := range s.slots {
+		u := unread[i]
+		switch {
+		case u == nil || s.slots[i].exists:
+		case s.slots[i].entity.Kind != domain.KindMember && s.outsider(cmd.by, unread):
+			return notMember(cmd.chat, cmd.by)
+		default:
+			return &u.NewerVersionError
+		}
+	}
+	return nil
+}
+
+// outsider reports whether the command needs the actor's membership, and the actor is no member.
+func (s *state) outsider(by domain.UserID, unread map[int]*unreadable) bool {
+	for i := range s.slots {
+		if s.slots[i].entity == domain.MemberEntity(by) {
+			m, _ := s.slots[i].state.(*domain.Member)
+			return unread[i] == nil && !m.Current()
+		}
+	}
+	return false
+}
+
+func notMember(chat domain.ChatID, user domain.UserID) error {
+	return &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
+}
+
 // append records what was decided: events, a command with an id, or both.
 func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
 	appended, err := c.log.Append(ctx, c.appendOf(cmd, s, events))
@@ -150,7 +187,7 @@ func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.
 		c.entities.moves.note(e, at.First+domain.Seq(i)) //nolint:gosec // an index
 		for k := range s.slots {
 			known := &s.slots[k]
-			if known.state == nil || known.expect || known.latest || cmd.unconditional != nil && cmd.unconditional(known.entity) {
+			if known.state == nil || known.expect || known.exists || known.latest || cmd.unconditional != nil && cmd.unconditional(known.entity) {
 				continue
 			}
 			if domain.MovesEntity(e, known.entity) {
@@ -169,6 +206,8 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 		switch {
 		case k.entity.Kind == domain.KindCommand:
 			a.Command, a.Fingerprint = k.entity, fingerprint(cmd.name, cmd.args)
+		case k.exists:
+			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Exists: true})
 		case cmd.unconditional == nil || !cmd.unconditional(k.entity):
 			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Version: k.version})
 		}
@@ -239,6 +278,19 @@ func (s *state) message(id domain.MessageID) domain.Message {
 	return domain.Message{Chat: s.chat, ID: id} // expected not to exist
 }
 
+// referred gives what was found of the things that a draft or an edit names. A reply's message is taken to exist until the log was asked.
+func (s *state) referred(replyTo domain.MessageID, mentions []domain.UserID) domain.Referred {
+	var r domain.Referred
+	if replyTo != "" {
+		found := s.slot(domain.MessageEntity(replyTo))
+		r.ReplyTo = found.version > 0 || found.state == nil
+	}
+	for _, user := range mentions {
+		r.Members = append(r.Members, s.member(user))
+	}
+	return r
+}
+
 func (s *state) reactions(id domain.MessageID) *domain.Reactions {
 	return as[*domain.Reactions](s, domain.ReactionsEntity(id))
 }
@@ -252,6 +304,25 @@ type wanted struct {
 	room [4]domain.Entity
 	n    int
 	more []domain.Entity
+}
+
+// add adds an entity that is not there yet.
+func (w *wanted) add(e domain.Entity) {
+	if w.n < len(w.room) {
+		w.room[w.n] = e
+		w.n++
+		return
+	}
+	w.more = append(w.more, e)
+}
+
+// addMembers adds the memberships of users, each of whom must be there once, except for the actor's, which is there already.
+func (w *wanted) addMembers(by domain.UserID, users []domain.UserID) {
+	for _, user := range users {
+		if user != by {
+			w.add(domain.MemberEntity(user))
+		}
+	}
 }
 
 func want(entities ...domain.Entity) (w wanted) {

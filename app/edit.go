@@ -2,31 +2,57 @@ package app
 
 import (
 	"context"
+	"encoding/json"
+	"slices"
 
 	"chatcore/domain"
 )
 
-// Edit gives a message new content.
+// Edit gives a message new content and, if they are not nil, new mentions and attachments.
 type Edit struct {
-	Chat      domain.ChatID
-	By        domain.UserID
-	MessageID domain.MessageID
-	Content   string
-	Command   domain.CommandID
+	Chat        domain.ChatID
+	By          domain.UserID
+	MessageID   domain.MessageID
+	Content     string              // may be empty if the message has attachments
+	Mentions    []domain.UserID     // nil leaves them as they are, an empty list removes them; those of users who are no members are not recorded
+	Attachments []domain.Attachment // nil leaves them as they are, an empty list removes them
+	Command     domain.CommandID
 }
 
-// Edit gives a message new content. The same content again changes nothing.
+// Edit gives a message new content, mentions and attachments. The same ones again change nothing.
 func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
-	content, err := domain.NewContent(cmd.Content)
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
+	to, err := cmd.revision()
+	if err := firstError(
+		checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), checkUsers(cmd.Mentions), err,
+	); err != nil {
 		return Done{}, err
 	}
-	return c.run(ctx, command{
+	edit := command{
 		name: "edit", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID)),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.message(cmd.MessageID).Edit(s.member(cmd.By), content, c.policy.EditWindow, c.now())
+			return s.message(cmd.MessageID).Edit(s.member(cmd.By), to, s.referred("", to.Mentions), c.policy.EditWindow, c.now())
 		},
-		args: arguments{string(cmd.MessageID), string(content)},
-	})
+		args: arguments{string(cmd.MessageID), string(to.Content), listText(to.Mentions), listText(to.Attachments)},
+	}
+	edit.wants.addMembers(cmd.By, to.Mentions)
+	return c.run(ctx, edit)
+}
+
+func (cmd Edit) revision() (domain.Revision, error) {
+	to := domain.Revision{Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments)}
+	var err error
+	if cmd.Content != "" {
+		to.Content, err = domain.NewContent(cmd.Content)
+	}
+	return to, firstError(err, to.Check())
+}
+
+// listText is the text of a list for a fingerprint: "" for nil, which is what commands without the list had.
+func listText[T any](list []T) string {
+	if list == nil {
+		return ""
+	}
+	text, _ := json.Marshal(list) // strings and numbers
+	return string(text)
 }

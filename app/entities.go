@@ -74,6 +74,7 @@ type slot struct {
 	entity  domain.Entity
 	latest  bool // only its last event matters
 	expect  bool // expected not to exist: version 0 is worth a try
+	exists  bool // only whether it exists matters; expected to
 	version domain.Seq
 	state   domain.State   // nil for an entity that is only a version
 	records []ports.Record // of an entity that is only a version, since version 0
@@ -104,7 +105,7 @@ func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
 		s := &slots[i]
 		s.epoch = epoch
 		switch {
-		case s.expect:
+		case s.expect, s.exists:
 			s.version, s.state, s.records, s.command = 0, nil, nil, ports.CommandRecord{}
 		case s.latest || !e.cache.get(entityKey{chat, s.entity}, s):
 			all = false

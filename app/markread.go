@@ -30,7 +30,7 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 		return Done{}, err
 	}
 	if cmd.MessageID == "" {
-		id, err := c.messageAt(ctx, cmd.Chat, cmd.Seq)
+		id, err := c.messageAt(ctx, cmd)
 		if err != nil {
 			return Done{}, err
 		}
@@ -84,8 +84,7 @@ func (c *Chats) newMark(ctx context.Context, cmd MarkRead) (domain.Message, Done
 	marking := markCommand(cmd, cmd.MessageID)
 	s := newState(&marking)
 	c.entities.cached(cmd.Chat, s.slots)
-	head, err := c.entities.load(ctx, cmd.Chat, s.slots)
-	if err != nil {
+	if err := c.load(ctx, &marking, s); err != nil {
 		return domain.Message{}, Done{}, err
 	}
 	if done, repeated, err := s.repeated(&marking); repeated || err != nil {
@@ -95,7 +94,7 @@ func (c *Chats) newMark(ctx context.Context, cmd MarkRead) (domain.Message, Done
 		return domain.Message{}, done, err
 	}
 	mark := s.message(cmd.MessageID)
-	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), mark, head, c.now())
+	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), mark, s.head, c.now())
 	switch {
 	case err != nil && !errors.Is(err, domain.ErrTooSoon):
 		return domain.Message{}, Done{}, err
@@ -169,8 +168,9 @@ func markCommand(cmd MarkRead, message domain.MessageID) command {
 	}
 }
 
-// messageAt finds the message that was sent at seq.
-func (c *Chats) messageAt(ctx context.Context, chat domain.ChatID, seq domain.Seq) (domain.MessageID, error) {
+// messageAt finds the message that was sent at the command's seq. What else is there, only members are told.
+func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, error) {
+	chat, seq := cmd.Chat, cmd.Seq
 	if seq == 0 {
 		return "", &domain.InvalidError{Field: "seq", Problem: "is 0 and there is no messageId", Allowed: "the id or the seq of a message"}
 	}
@@ -178,16 +178,25 @@ func (c *Chats) messageAt(ctx context.Context, chat domain.ChatID, seq domain.Se
 	if err != nil {
 		return "", err
 	}
-	if len(page.Records) == 0 {
-		return "", &domain.Refusal{
-			Reason: domain.ErrSeqRange, Detail: fmt.Sprintf("chat %q has not reached seq %d, its last is %d", chat, seq, page.Head),
+	if len(page.Records) > 0 {
+		if sent, ok := page.Records[0].Event.(domain.MessageNew); ok {
+			return sent.Message, nil
 		}
 	}
-	sent, ok := page.Records[0].Event.(domain.MessageNew)
-	if !ok {
-		return "", &domain.Refusal{
-			Reason: domain.ErrSeqRange, Detail: fmt.Sprintf("seq %d of chat %q is no message; give that of the last message read", seq, chat),
-		}
+	membership := command{chat: chat, by: cmd.By, wants: want(domain.MemberEntity(cmd.By))}
+	s := newState(&membership)
+	c.entities.cached(chat, s.slots)
+	if err := c.load(ctx, &membership, s); err != nil {
+		return "", err
 	}
-	return sent.Message, nil
+	refusal := &domain.Refusal{
+		Reason: domain.ErrSeqRange, Detail: fmt.Sprintf("seq %d of chat %q is no message; give that of the last message read", seq, chat),
+	}
+	switch {
+	case !s.member(cmd.By).Current():
+		return "", notMember(chat, cmd.By)
+	case len(page.Records) == 0:
+		refusal.Detail = fmt.Sprintf("chat %q has not reached seq %d, its last is %d", chat, seq, page.Head)
+	}
+	return "", refusal
 }

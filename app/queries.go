@@ -139,7 +139,9 @@ func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span Span) ([]
 // MessageView is a message in its present state, with its reactions.
 type MessageView struct {
 	domain.Message
-	Reactions []domain.ReactionGroup
+	Reactions []domain.ReactionGroup // none of a tombstone
+	// ReplyDeleted reports whether the message that ReplyTo names was deleted.
+	ReplyDeleted bool
 	// Unreadable is a [*ports.NewerVersionError] if a newer program sent or changed the message in a way that this one cannot read, and nil otherwise.
 	// Then only the chat, the seq, when it was sent and, as far as they are known, the message's id and its sender are there.
 	Unreadable error
@@ -165,6 +167,8 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 			slots = append(slots, slot{entity: domain.MessageEntity(sent.Message)}, slot{entity: domain.ReactionsEntity(sent.Message)})
 		}
 	}
+	replies := repliesOf(sends)
+	slots = append(slots, replies...)
 	var unread map[int]*unreadable
 	if len(slots) > 0 {
 		if _, unread, err = q.fill(ctx, chat, slots); err != nil {
@@ -189,6 +193,7 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 		}
 		at += 2
 	}
+	markReplies(views, slots[at:])
 	return views, nil
 }
 
@@ -257,6 +262,20 @@ func (q *Queries) Message(ctx context.Context, chat domain.ChatID, id domain.Mes
 	if err := firstError(checkChat(chat), checkMessage(id)); err != nil {
 		return MessageView{}, err
 	}
+	view, err := q.single(ctx, chat, id)
+	if err != nil || view.ReplyTo == "" {
+		return view, err
+	}
+	replied, err := q.single(ctx, chat, view.ReplyTo)
+	if errors.Is(err, domain.ErrMessageNotFound) || errors.Is(err, ports.ErrNewerVersion) {
+		return view, nil
+	}
+	view.ReplyDeleted = replied.Deleted()
+	return view, err
+}
+
+// single gives a message from the caches or, without them, from the log.
+func (q *Queries) single(ctx context.Context, chat domain.ChatID, id domain.MessageID) (MessageView, error) {
 	if c := q.caches.Load(); c != nil {
 		return q.cachedMessage(ctx, c, chat, id)
 	}
@@ -284,6 +303,9 @@ func noMessage(chat domain.ChatID, id domain.MessageID) error {
 func viewOf(message, reactions slot) MessageView {
 	m, _ := message.state.(*domain.Message)
 	r, _ := reactions.state.(*domain.Reactions)
+	if m.Deleted() { // the reactions went with the deletion
+		return MessageView{Message: *m}
+	}
 	return MessageView{Message: *m, Reactions: r.Groups()}
 }
 

@@ -12,7 +12,7 @@ type React struct {
 	Chat      domain.ChatID
 	By        domain.UserID
 	MessageID domain.MessageID
-	Emoji     string
+	Emoji     string // one emoji, or a :shortcode:
 	Command   domain.CommandID
 }
 
@@ -21,13 +21,15 @@ type reactionRule func(
 	c domain.Chat, by domain.Member, m domain.Message, r *domain.Reactions, emoji domain.Emoji, at time.Time,
 ) ([]domain.Durable, error)
 
-// React puts a reaction. There already, it changes nothing.
+// React puts a reaction, in the emoji's normal form ([domain.NewEmoji]). There already, in whichever spelling, it changes nothing.
 func (c *Chats) React(ctx context.Context, cmd React) (Done, error) {
-	return c.react(ctx, "react", cmd, domain.Chat.React)
+	return c.react(ctx, "react", cmd, domain.NewEmoji, domain.Chat.React)
 }
 
-func (c *Chats) react(ctx context.Context, name string, cmd React, decide reactionRule) (Done, error) {
-	emoji, err := domain.NewEmoji(cmd.Emoji)
+func (c *Chats) react(
+	ctx context.Context, name string, cmd React, parse func(string) (domain.Emoji, error), decide reactionRule,
+) (Done, error) {
+	emoji, err := parse(cmd.Emoji)
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
@@ -41,6 +43,6 @@ func (c *Chats) react(ctx context.Context, name string, cmd React, decide reacti
 		// Many react to the same message at once: a condition on its reactions would make nearly all of them conflict, while a
 		// reaction that was recorded twice folds to one.
 		unconditional: func(e domain.Entity) bool { return e == reactions },
-		args:          arguments{string(cmd.MessageID), string(emoji)},
+		args:          arguments{string(cmd.MessageID), cmd.Emoji},
 	})
 }

@@ -15,10 +15,10 @@ type Send struct {
 	By          domain.UserID
 	MessageID   domain.MessageID // names the send; "" for a new id, but then a repetition is another message
 	Content     string
-	ReplyTo     domain.MessageID
-	Mentions    []domain.UserID
+	ReplyTo     domain.MessageID    // a message of the chat, or the tombstone of one; "" for none
+	Mentions    []domain.UserID     // those of users who are no members are not recorded
 	Attachments []domain.Attachment
-	ClientMeta  string // a JSON object, carried as it is
+	ClientMeta  string // a JSON object, carried without white space
 }
 
 // Sent is where a message is.
@@ -32,7 +32,11 @@ type Sent struct {
 }
 
 // Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as
-// the chat exists: it gives the first result, and Differs if it says something else now. [domain.ErrMessageExists] if the id is someone else's.
+// the chat exists: it gives the first result, and Differs if it says something else now. [domain.ErrMessageExists] if the id is someone else's, and
+// [domain.ErrMessageNotFound] if ReplyTo names no message of the chat. Someone who is no member gets [domain.ErrNotMember] instead of either; a
+// repetition of the sender's own message is one also after the sender has left.
+//
+// A send takes one round trip to the log. Mentions of users whose membership this process does not know yet take one more.
 //
 // [LimitSend] and [LimitSendInChat] are taken first if they are set, in one round trip, both or none; on a Cluster one after the other, and the
 // first stays taken if the second refuses. A send that is given again counts again, and one that its limit refuses may have been recorded when it
@@ -46,17 +50,23 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	if err := c.limits.take(ctx, taking{LimitSend, []string{string(by)}}, taking{LimitSendInChat, []string{string(by), string(cmd.Chat)}}); err != nil {
 		return Sent{}, err
 	}
-	done, err := c.run(ctx, command{
+	send := command{
 		name: "send", chat: cmd.Chat, by: by,
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
 		expect: domain.MessageEntity(draft.ID),
 		decide: func(s *state) ([]domain.Durable, error) {
 			existing := s.message(draft.ID)
 			s.found = existing.Seq
-			return s.theChat().Post(s.member(by), existing, draft, c.now())
+			return s.theChat().Post(s.member(by), existing, draft, s.referred(draft.ReplyTo, draft.Mentions), c.now())
 		},
 		endsTyping: true,
-	})
+	}
+	if draft.ReplyTo != "" {
+		send.exists = domain.MessageEntity(draft.ReplyTo)
+		send.wants.add(send.exists)
+	}
+	send.wants.addMembers(by, draft.Mentions)
+	done, err := c.run(ctx, send)
 	if err != nil {
 		return Sent{}, err
 	}
@@ -67,8 +77,8 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	return sent, err
 }
 
-// differs reports whether a draft is not the message that was sent at seq. What has become of that message since does not matter. It takes one
-// round trip.
+// differs reports whether a draft is not the message that was sent at seq. What has become of that message, and of memberships, since does not matter.
+// It takes one round trip, and one more if the mentions differ.
 func (c *Chats) differs(ctx context.Context, chat domain.ChatID, seq domain.Seq, draft domain.Draft) (bool, error) {
 	page, err := c.log.Read(ctx, chat, ports.Range{From: seq, Limit: 1})
 	if err != nil {
@@ -81,7 +91,33 @@ func (c *Chats) differs(ctx context.Context, chat domain.ChatID, seq domain.Seq,
 	if !first.Exists() {
 		return false, &ports.CorruptError{Chat: chat, Seq: seq, Cause: fmt.Errorf("the log no longer has message %q", draft.ID)}
 	}
-	return !draft.Equal(first.Draft()), nil
+	sent := first.Draft()
+	if !slices.Equal(sent.Mentions, draft.Mentions) {
+		if draft.Mentions, sent.Mentions, err = c.mentionsAsOf(ctx, chat, seq, draft.Mentions, sent.Mentions); err != nil {
+			return false, err
+		}
+	}
+	return !draft.Equal(sent), nil
+}
+
+// mentionsAsOf returns of each list the users who were members as of seq: a send records only those.
+func (c *Chats) mentionsAsOf(
+	ctx context.Context, chat domain.ChatID, seq domain.Seq, drafted, recorded []domain.UserID,
+) (draftedThen, recordedThen []domain.UserID, err error) {
+	var slots []slot
+	for _, user := range domain.EachOnce(slices.Concat(drafted, recorded)) {
+		slots = append(slots, slot{entity: domain.MemberEntity(user)})
+	}
+	if _, err := c.entities.at(seq).load(ctx, chat, slots); err != nil {
+		return nil, nil, err
+	}
+	was := make(map[domain.UserID]bool)
+	for _, s := range slots {
+		m, _ := s.state.(*domain.Member)
+		was[m.User] = m.Current()
+	}
+	outside := func(user domain.UserID) bool { return !was[user] }
+	return slices.DeleteFunc(slices.Clone(drafted), outside), slices.DeleteFunc(slices.Clone(recorded), outside), nil
 }
 
 func (c *Chats) draft(cmd Send) (domain.Draft, error) {
@@ -89,7 +125,7 @@ func (c *Chats) draft(cmd Send) (domain.Draft, error) {
 		cmd.MessageID = domain.MessageID(c.ids.NewID())
 	}
 	draft := domain.Draft{
-		ID: cmd.MessageID, ReplyTo: cmd.ReplyTo, Mentions: slices.Clone(cmd.Mentions), Attachments: slices.Clone(cmd.Attachments),
+		ID: cmd.MessageID, ReplyTo: cmd.ReplyTo, Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments),
 	}
 	err := checkMessage(cmd.MessageID)
 	if err == nil && cmd.ReplyTo != "" {

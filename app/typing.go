@@ -81,10 +81,10 @@ func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
 func (c *Chats) typed(
 	ctx context.Context, cmd Typing, decide func(domain.Chat, domain.Member, time.Time) ([]domain.Ephemeral, error),
 ) ([]domain.Ephemeral, error) {
-	wanted := command{chat: cmd.Chat, wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By))}
+	wanted := command{chat: cmd.Chat, by: cmd.By, wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By))}
 	s := newState(&wanted)
 	c.entities.cached(cmd.Chat, s.slots)
-	if _, err := c.entities.load(ctx, cmd.Chat, s.slots); err != nil {
+	if err := c.load(ctx, &wanted, s); err != nil {
 		return nil, err
 	}
 	return decide(s.theChat(), s.member(cmd.By), c.now())

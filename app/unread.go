@@ -63,7 +63,7 @@ func (q *Queries) base(ctx context.Context, chat domain.ChatID, user domain.User
 	member, _ := slots[0].state.(*domain.Member)
 	mark, _ := slots[1].state.(*domain.ReadMark)
 	if !member.Current() {
-		return 0, head, &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
+		return 0, head, notMember(chat, user)
 	}
 	return max(member.Since, mark.Seq), head, nil
 }

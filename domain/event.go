@@ -37,14 +37,16 @@ type MessageNew struct {
 	At          time.Time
 }
 
-// MessageEdit is new content for a message.
+// MessageEdit is new content for a message, and new mentions and attachments if it has them.
 type MessageEdit struct {
-	Chat     ChatID
-	Message  MessageID
-	Editor   UserID
-	Content  Content
-	Revision int // 1 for the first edit
-	At       time.Time
+	Chat        ChatID
+	Message     MessageID
+	Editor      UserID
+	Content     Content
+	Mentions    []UserID     // all of them from now on; nil if they stay as they were
+	Attachments []Attachment // all of them from now on; nil if they stay as they were
+	Revision    int          // 1 for the first edit
+	At          time.Time
 }
 
 // MessageDelete leaves a tombstone in a message's place.

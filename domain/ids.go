@@ -10,7 +10,8 @@ import (
 // MaxIDBytes is the longest id of any kind, in bytes.
 const MaxIDBytes = 128
 
-// Ids are 1 to 128 bytes of printable UTF-8 without spaces. They are compared byte by byte; no normalisation is done.
+// Ids are 1 to 128 bytes of printable UTF-8 without spaces and without invisible characters, such as joiners and variation selectors, by which two ids
+// could look the same. They are compared byte by byte; no normalisation is done.
 type (
 	// ChatID names a chat.
 	ChatID string
@@ -37,7 +38,7 @@ type Seq uint64
 // Ordinal counts the messages of a chat: a message's ordinal is its place among them, any other event's the number before it.
 type Ordinal uint64
 
-const allowedID = "1 to 128 bytes of printable UTF-8 without spaces"
+const allowedID = "1 to 128 bytes of printable UTF-8 without spaces and invisible characters"
 
 // ParseChatID checks s as a chat id.
 func ParseChatID(s string) (ChatID, error) { return parseID[ChatID]("chatId", s) }
@@ -92,8 +93,8 @@ func idProblem(s string) string {
 	case !utf8.ValidString(s):
 		return "is not valid UTF-8"
 	}
-	if i := strings.IndexFunc(s, func(r rune) bool { return unicode.IsSpace(r) || !unicode.IsPrint(r) }); i >= 0 {
-		return fmt.Sprintf("has a space or an unprintable character at byte %d", i)
+	if i := strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || invisible(r) }); i >= 0 {
+		return fmt.Sprintf("has a space, an unprintable or an invisible character at byte %d", i)
 	}
 	return ""
 }

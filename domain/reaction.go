@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Reactions are the reactions to one message: a set over user and emoji. A reaction that was recorded twice counts once.
+// Reactions are the reactions to one message: a set over user and emoji. A reaction that was recorded twice counts once, also in two spellings of the
+// emoji: emoji are in their normal form ([Emoji.Normal]), however they were recorded.
 type Reactions struct {
 	shared map[Reaction]Seq // never changed once a clone has it too
 	recent map[Reaction]Seq // over shared; 0 for what is no longer there
@@ -21,7 +22,7 @@ type Reaction struct {
 	Emoji Emoji
 }
 
-// ReactionsOf are the given reactions with the seqs of their events.
+// ReactionsOf are the given reactions, whose emoji must be in their normal form, with the seqs of their events.
 func ReactionsOf(set map[Reaction]Seq) *Reactions {
 	return &Reactions{shared: maps.Clone(set), n: len(set)}
 }
@@ -32,7 +33,7 @@ func (r *Reactions) Apply(seq Seq, e Durable) {
 	if !ok {
 		return
 	}
-	key := Reaction{ev.User, ev.Emoji}
+	key := Reaction{ev.User, ev.Emoji.Normal()}
 	there := r.seqOf(key) > 0
 	if r.recent == nil {
 		r.recent = make(map[Reaction]Seq)
@@ -88,7 +89,9 @@ func (r *Reactions) All() iter.Seq2[Reaction, Seq] {
 }
 
 // Has reports whether the user's reaction is there.
-func (r *Reactions) Has(user UserID, emoji Emoji) bool { return r.seqOf(Reaction{user, emoji}) > 0 }
+func (r *Reactions) Has(user UserID, emoji Emoji) bool {
+	return r.seqOf(Reaction{user, emoji.Normal()}) > 0
+}
 
 // Len is the number of reactions.
 func (r *Reactions) Len() int { return r.n }
@@ -128,15 +131,24 @@ func (r *Reactions) Groups() []ReactionGroup {
 
 // React puts a reaction. There already: no event.
 func (c Chat) React(by Member, m Message, r *Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
-	if err := c.mayReact(by, m); err != nil || r.Has(by.User, emoji) {
+	if err := c.seesMessage(by, m); err != nil {
 		return nil, err
+	}
+	switch {
+	case c.Archived:
+		return nil, refuse(ErrArchived, "chat %q takes no reactions until it is unarchived", c.ID)
+	case m.Deleted():
+		return nil, refuse(ErrMessageDeleted, "message %q was deleted by %q", m.ID, m.DeletedBy)
+	case r.Has(by.User, emoji):
+		return nil, nil
 	}
 	return c.reacted(by, m, emoji, ReactionAdd, at), nil
 }
 
-// Unreact takes a reaction back. Not there: no event.
+// Unreact takes the member's own reaction back, also in an archived chat. Not there: no event. A deletion has taken all reactions of the message
+// with it, so of a tombstone there is none.
 func (c Chat) Unreact(by Member, m Message, r *Reactions, emoji Emoji, at time.Time) ([]Durable, error) {
-	if err := c.mayReact(by, m); err != nil || !r.Has(by.User, emoji) {
+	if err := c.seesMessage(by, m); err != nil || m.Deleted() || !r.Has(by.User, emoji) {
 		return nil, err
 	}
 	return c.reacted(by, m, emoji, ReactionRemove, at), nil
@@ -146,17 +158,10 @@ func (c Chat) reacted(by Member, m Message, emoji Emoji, action ReactionAction, 
 	return []Durable{MessageReaction{Chat: c.ID, Message: m.ID, User: by.User, Emoji: emoji, Action: action, At: at}}
 }
 
-func (c Chat) mayReact(by Member, m Message) error {
+// seesMessage refuses when the actor is no member, or the message does not exist: in this order, so that outsiders learn nothing.
+func (c Chat) seesMessage(by Member, m Message) error {
 	if err := c.permit(by, RoleMember, "react in"); err != nil {
 		return err
 	}
-	switch {
-	case c.Archived:
-		return refuse(ErrArchived, "chat %q takes no reactions until it is unarchived", c.ID)
-	case !m.Exists():
-		return refuse(ErrMessageNotFound, "chat %q has no message %q", c.ID, m.ID)
-	case m.Deleted():
-		return refuse(ErrMessageDeleted, "message %q was deleted by %q", m.ID, m.DeletedBy)
-	}
-	return nil
+	return m.permit(by)
 }

@@ -63,6 +63,13 @@ func (w *world) member(id domain.UserID) domain.Member {
 	return *entry(w.members, id, domain.Member{User: id})
 }
 
+func (w *world) all(ids []domain.UserID) (members []domain.Member) {
+	for _, id := range ids {
+		members = append(members, w.member(id))
+	}
+	return members
+}
+
 func (w *world) message(id domain.MessageID) domain.Message {
 	return *entry(w.messages, id, domain.Message{Chat: "c", ID: id})
 }
@@ -151,12 +158,12 @@ func TestRules(t *testing.T) {
 	}
 	post := func(by domain.UserID, id domain.MessageID, content domain.Content) decision {
 		return func(w *world) ([]domain.Durable, error) {
-			return w.chat.Post(w.member(by), w.message(id), domain.Draft{ID: id, Content: content}, noon)
+			return w.chat.Post(w.member(by), w.message(id), domain.Draft{ID: id, Content: content}, domain.Referred{}, noon)
 		}
 	}
 	edit := func(by domain.UserID, id domain.MessageID, content domain.Content, window, late time.Duration) decision {
 		return func(w *world) ([]domain.Durable, error) {
-			return w.message(id).Edit(w.member(by), content, window, noon.Add(late))
+			return w.message(id).Edit(w.member(by), domain.Revision{Content: content}, domain.Referred{}, window, noon.Add(late))
 		}
 	}
 	remove1 := func(by domain.UserID, id domain.MessageID) decision {
@@ -171,6 +178,30 @@ func TestRules(t *testing.T) {
 		return func(w *world) ([]domain.Durable, error) {
 			return w.chat.Unreact(w.member(by), w.message(id), w.reacted(id), "👍", noon)
 		}
+	}
+	reply := func(by domain.UserID, there bool, mentions ...domain.UserID) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			d := domain.Draft{ID: "m2", Content: "hi", ReplyTo: "m", Mentions: mentions}
+			return w.chat.Post(w.member(by), w.message("m2"), d, domain.Referred{ReplyTo: there, Members: w.all(mentions)}, noon)
+		}
+	}
+	revise := func(content domain.Content, mentions []domain.UserID, files []domain.Attachment) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			to := domain.Revision{Content: content, Mentions: mentions, Attachments: files}
+			return w.message("m").Edit(w.member("ann"), to, domain.Referred{Members: w.all(mentions)}, 0, noon)
+		}
+	}
+	file := domain.Attachment{Name: "a.png", URL: "https://example.org/a.png"}
+	full := sent("m", "ann")
+	full.Mentions, full.Attachments = []domain.UserID{"bob"}, []domain.Attachment{file}
+	bare := sent("m", "ann")
+	bare.Content, bare.Attachments = "", []domain.Attachment{file}
+	replied := sent("m2", "ann")
+	replied.ReplyTo, replied.Mentions = "m", []domain.UserID{"own", "bob"}
+	reviseTo := func(mentions []domain.UserID, files []domain.Attachment) []domain.Durable {
+		return []domain.Durable{domain.MessageEdit{
+			Chat: "c", Message: "m", Editor: "ann", Content: "hi", Mentions: mentions, Attachments: files, Revision: 1, At: noon,
+		}}
 	}
 	read := func(by domain.UserID, id domain.MessageID, at time.Time) decision {
 		return func(w *world) ([]domain.Durable, error) {
@@ -234,6 +265,10 @@ func TestRules(t *testing.T) {
 		{"sent again is no event", usual(sent("m", "ann")), post("ann", "m", "other words"), nil, nil},
 		{"sent again after leaving is no event", usual(sent("m", "ann"), removed("ann", "ann", domain.RoleMember)), post("ann", "m", "hi"), nil, nil},
 		{"an id of someone else is taken", usual(sent("m", "ann")), post("bob", "m", "hi"), nil, domain.ErrMessageExists},
+		{"an outsider does not learn which ids are taken", usual(sent("m", "ann")), post("eve", "m", "hi"), nil, domain.ErrNotMember},
+		{"mentions are of members, each once", usual(sent("m", "ann")), reply("ann", true, "own", "eve", "bob", "own"), []domain.Durable{replied}, nil},
+		{"a reply needs its message", usual(), reply("ann", false), nil, domain.ErrMessageNotFound},
+		{"an outsider does not learn what there is to reply to", usual(), reply("eve", false), nil, domain.ErrNotMember},
 		{"a message says something", usual(), post("ann", "m", ""), nil, domain.ErrInvalid},
 
 		{"the author edits", usual(sent("m", "ann")), edit("ann", "m", "ho", 0, 0), []domain.Durable{edited}, nil},
@@ -245,6 +280,15 @@ func TestRules(t *testing.T) {
 		{"after the window it is not", usual(sent("m", "ann")), edit("ann", "m", "ho", time.Minute, time.Minute+1), nil, domain.ErrEditWindow},
 		{"no message, no edit", usual(), edit("ann", "m", "ho", 0, 0), nil, domain.ErrMessageNotFound},
 		{"an author who left does not edit", usual(sent("m", "ann"), removed("ann", "ann", domain.RoleMember)), edit("ann", "m", "ho", 0, 0), nil, domain.ErrNotMember},
+
+		{"an edit changes mentions", usual(full), revise("hi", []domain.UserID{"own", "eve", "own"}, nil), reviseTo([]domain.UserID{"own"}, nil), nil},
+		{"an edit removes mentions", usual(full), revise("hi", []domain.UserID{"eve"}, nil), reviseTo([]domain.UserID{}, nil), nil},
+		{"an edit removes attachments", usual(full), revise("hi", nil, []domain.Attachment{}), reviseTo(nil, []domain.Attachment{}), nil},
+		{"an edit adds attachments", usual(full), revise("hi", nil, []domain.Attachment{file, file}), reviseTo(nil, []domain.Attachment{file, file}), nil},
+		{"the same mentions and attachments are no event", usual(full), revise("hi", []domain.UserID{"bob", "bob"}, []domain.Attachment{file}), nil, nil},
+		{"an edit leaves something", usual(bare), revise("", nil, []domain.Attachment{}), nil, domain.ErrInvalid},
+		{"attachments alone stay without content", usual(bare), revise("", []domain.UserID{}, nil), nil, nil},
+		{"content alone is not edited away", usual(sent("m", "ann")), revise("", nil, nil), nil, domain.ErrInvalid},
 
 		{"the author deletes", usual(sent("m", "ann")), remove1("ann", "m"), []domain.Durable{deleted("m", "ann")}, nil},
 		{"an admin deletes", usual(sent("m", "ann")), remove1("adm", "m"), []domain.Durable{deleted("m", "adm")}, nil},
@@ -258,6 +302,10 @@ func TestRules(t *testing.T) {
 		{"a deleted message takes no reactions", usual(sent("m", "ann"), deleted("m", "ann")), react("bob", "m"), nil, domain.ErrMessageDeleted},
 		{"an archived chat takes no reactions", usual(sent("m", "ann"), change("own", domain.Archived)), react("bob", "m"), nil, domain.ErrArchived},
 		{"a reaction is taken back", usual(sent("m", "ann"), reaction("m", "bob", domain.ReactionAdd)), unreact("bob", "m"), []domain.Durable{reaction("m", "bob", domain.ReactionRemove)}, nil},
+		{"in an archived chat a reaction is taken back", usual(sent("m", "ann"), reaction("m", "bob", domain.ReactionAdd), change("own", domain.Archived)), unreact("bob", "m"), []domain.Durable{reaction("m", "bob", domain.ReactionRemove)}, nil},
+		{"a deletion took the reactions along", usual(sent("m", "ann"), reaction("m", "bob", domain.ReactionAdd), deleted("m", "ann")), unreact("bob", "m"), nil, nil},
+		{"an outsider takes nothing back", usual(change("own", domain.Archived)), unreact("eve", "m"), nil, domain.ErrNotMember},
+		{"an outsider does not learn what there is to react to", usual(), react("eve", "m"), nil, domain.ErrNotMember},
 		{"none to take back is no event", usual(sent("m", "ann")), unreact("bob", "m"), nil, nil},
 
 		{"a member reads", usual(sent("m", "ann")), read("bob", "m", noon), []domain.Durable{receipt}, nil},
@@ -349,7 +397,7 @@ func TestContent(t *testing.T) {
 			t.Errorf("%.20q: %v", text, err)
 		}
 	}
-	for _, text := range []string{"", " \t\n", strings.Repeat("x", 16<<10+1), "\xc3", "bell\a", "\r", "\x7f", "\u0085"} {
+	for _, text := range []string{"", " \t\n", strings.Repeat("x", 16<<10+1), "\xc3", "bell\a", "\r", "a\rb", "\x7f", "\u0085"} {
 		if _, err := domain.NewContent(text); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("%.20q: %v", text, err)
 		}

@@ -148,12 +148,10 @@ func TestRandomCommandsAgreeWithAPlainModel(t *testing.T) {
 			"send": func(*rapid.T) {
 				by, id := user.Draw(t, "by"), message.Draw(t, "message")
 				there := p.messages[id]
-				events, err := w.chat.Post(w.member(by), w.message(id), domain.Draft{ID: id, Content: "hi"}, noon)
+				events, err := w.chat.Post(w.member(by), w.message(id), domain.Draft{ID: id, Content: "hi"}, domain.Referred{}, noon)
 				var refusal error
-				if there != nil {
-					refusal = when(there.by != by, domain.ErrMessageExists)
-				} else {
-					refusal = first(needs(by, domain.RoleMember), when(p.archived, domain.ErrArchived))
+				if there == nil || there.by != by {
+					refusal = first(needs(by, domain.RoleMember), when(there != nil, domain.ErrMessageExists), when(p.archived, domain.ErrArchived))
 				}
 				if decided("send", events, err, there == nil, refusal) {
 					p.messages[id] = &note{seq: w.head, by: by, text: "hi", liked: map[domain.UserID]bool{}}
@@ -168,7 +166,7 @@ func TestRandomCommandsAgreeWithAPlainModel(t *testing.T) {
 				if refusal == nil {
 					refusal = first(when(n.by != by, domain.ErrNotAuthor), when(n.deleted, domain.ErrMessageDeleted))
 				}
-				events, err := w.message(id).Edit(w.member(by), text, 0, noon)
+				events, err := w.message(id).Edit(w.member(by), domain.Revision{Content: text}, domain.Referred{}, 0, noon)
 				if decided("edit", events, err, n != nil && n.text != text, refusal) {
 					n.text = text
 					n.revisions++
@@ -189,16 +187,16 @@ func TestRandomCommandsAgreeWithAPlainModel(t *testing.T) {
 			"react or not": func(*rapid.T) {
 				by, id, on := user.Draw(t, "by"), message.Draw(t, "message"), rapid.Bool().Draw(t, "add")
 				n := p.messages[id]
-				refusal := first(needs(by, domain.RoleMember), when(p.archived, domain.ErrArchived), when(n == nil, domain.ErrMessageNotFound))
-				if refusal == nil {
-					refusal = when(n.deleted, domain.ErrMessageDeleted)
-				}
-				decide := w.chat.Unreact
+				refusal := first(needs(by, domain.RoleMember), when(n == nil, domain.ErrMessageNotFound))
+				decide, changes := w.chat.Unreact, n != nil && !n.deleted && n.liked[by]
 				if on {
-					decide = w.chat.React
+					decide, changes = w.chat.React, n != nil && !n.liked[by]
+					if refusal == nil {
+						refusal = first(when(p.archived, domain.ErrArchived), when(n.deleted, domain.ErrMessageDeleted))
+					}
 				}
 				events, err := decide(w.member(by), w.message(id), w.reacted(id), "👍", noon)
-				if decided("react", events, err, n != nil && n.liked[by] != on, refusal) {
+				if decided("react", events, err, changes, refusal) {
 					n.liked[by] = on
 				}
 			},

@@ -1,7 +1,6 @@
 package domain
 
 import (
-	"encoding/json"
 	"fmt"
 	"strings"
 	"unicode"
@@ -23,13 +22,15 @@ const (
 // Content is a message's text: valid UTF-8 without control characters other than tab and newline.
 type Content string
 
-// NewContent checks s as the text of a message: 1 byte to 16 KiB and more than white space.
+// NewContent returns s as the text of a message, with LF where s has CRLF. The text must have 1 byte to 16 KiB and show something: text of only white
+// space and invisible characters is blank.
 func NewContent(s string) (Content, error) {
-	const allowed = "1 byte to 16 KiB of valid UTF-8 that is not blank, without control characters other than tab and newline"
+	const allowed = "1 byte to 16 KiB of valid UTF-8 that shows something, without control characters other than tab and newline"
+	s = unixLines(s)
 	if problem := textProblem(s, MaxContentBytes); problem != "" {
 		return "", &InvalidError{Field: "content", Problem: problem, Allowed: allowed}
 	}
-	if strings.TrimSpace(s) == "" {
+	if showsNothing(s) {
 		return "", &InvalidError{Field: "content", Problem: "is blank", Allowed: allowed}
 	}
 	return Content(s), nil
@@ -49,8 +50,9 @@ func NewTitle(s string) (Title, error) {
 // Reason says why a message was deleted; it may be empty.
 type Reason string
 
-// NewReason checks s as the reason of a deletion.
+// NewReason returns s as the reason of a deletion, with LF where s has CRLF.
 func NewReason(s string) (Reason, error) {
+	s = unixLines(s)
 	if problem := textProblem(s, MaxReasonBytes); problem != "" {
 		return "", &InvalidError{
 			Field: "reason", Problem: problem,
@@ -58,45 +60,6 @@ func NewReason(s string) (Reason, error) {
 		}
 	}
 	return Reason(s), nil
-}
-
-// Emoji is what someone reacts with: an emoji, or a short name of one.
-type Emoji string
-
-// NewEmoji checks s as a reaction.
-func NewEmoji(s string) (Emoji, error) {
-	problem := lineProblem(s, MaxEmojiBytes)
-	switch {
-	case s == "":
-		problem = "is empty"
-	case problem == "" && strings.IndexFunc(s, unicode.IsSpace) >= 0:
-		problem = "has a space"
-	}
-	if problem != "" {
-		return "", &InvalidError{Field: "emoji", Problem: problem, Allowed: "1 to 64 bytes of valid UTF-8 without spaces and control characters"}
-	}
-	return Emoji(s), nil
-}
-
-// ClientMeta is a JSON object that a client attached to its message. chatcore carries it and never looks inside.
-type ClientMeta string
-
-// NewClientMeta checks s as a client's own JSON object; an empty s is none.
-func NewClientMeta(s string) (ClientMeta, error) {
-	problem := ""
-	switch {
-	case s == "":
-	case len(s) > MaxClientMetaBytes:
-		problem = fmt.Sprintf("has %d bytes", len(s))
-	case !utf8.ValidString(s):
-		problem = "is not valid UTF-8"
-	case !json.Valid([]byte(s)) || strings.TrimLeft(s, " \t\r\n")[0] != '{':
-		problem = "is not a JSON object"
-	}
-	if problem != "" {
-		return "", &InvalidError{Field: "clientMeta", Problem: problem, Allowed: "one JSON object of at most 4 KiB"}
-	}
-	return ClientMeta(s), nil
 }
 
 // Attachment refers to a file that is kept elsewhere.
@@ -134,6 +97,9 @@ func (a Attachment) Check() error {
 	}
 	return nil
 }
+
+// unixLines returns s with LF where it has CRLF.
+func unixLines(s string) string { return strings.ReplaceAll(s, "\r\n", "\n") }
 
 // textProblem checks text of several lines, lineProblem that of one.
 func textProblem(s string, limit int) string {

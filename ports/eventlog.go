@@ -111,10 +111,19 @@ type Append struct {
 	EndsTyping domain.UserID // whose typing mark it removes, if there is one; "" for nobody's
 }
 
-// Condition says at which version a decision saw an entity.
+// Condition says at which version a decision saw an entity, or only that the entity exists.
 type Condition struct {
 	Entity  domain.Entity
 	Version domain.Seq // 0: nothing has moved it
+	Exists  bool       // something has moved it; Version does not count then
+}
+
+// Holds reports whether the condition holds for an entity at a version.
+func (c Condition) Holds(version domain.Seq) bool {
+	if c.Exists {
+		return version != 0
+	}
+	return version == c.Version
 }
 
 // NewEvent is an event about to be recorded.
@@ -282,6 +291,9 @@ type ConflictError struct {
 }
 
 func (e *ConflictError) Error() string {
+	if e.Condition.Exists {
+		return fmt.Sprintf("%v: chat %q has no %s", ErrConflict, e.Chat, e.Condition.Entity)
+	}
 	return fmt.Sprintf("%v: %s of chat %q is at version %d, not %d", ErrConflict, e.Condition.Entity, e.Chat, e.Version, e.Condition.Version)
 }
 

@@ -24,13 +24,14 @@ const (
 	otelAPI   = "go.opentelemetry.io/otel"
 	uuids     = "github.com/google/uuid"
 	breaker   = "github.com/sony/gobreaker"
+	uniseg    = "github.com/rivo/uniseg" // grapheme clusters
 	everyone  = "*"
 )
 
 // layers say what the files of a folder may import beside the standard library and their own folder, as prefixes of whole path
 // elements. A folder belongs to the longest entry that it is under.
 var layers = map[string][]string{
-	"domain":              {},
+	"domain":              {"golang.org/x/text", uniseg},
 	"ports":               {"chatcore/domain"},
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
 	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "golang.org/x/sync"},

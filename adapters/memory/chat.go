@@ -66,7 +66,7 @@ func (c *chat) conflict(a ports.Append) error {
 		}
 	}
 	for _, condition := range a.Conditions {
-		if version := c.version(condition.Entity); version != condition.Version {
+		if version := c.version(condition.Entity); !condition.Holds(version) {
 			return &ports.ConflictError{Chat: a.Chat, Condition: condition, Version: version}
 		}
 	}

@@ -133,6 +133,7 @@ type entity struct {
 	domain.Entity
 	conditional bool
 	version     domain.Seq
+	exists      bool // it must be at some version, whichever
 	command     bool // the command itself, which the append records
 }
 
@@ -144,8 +145,8 @@ func (r *request) collect() {
 	}
 	for _, c := range r.append.Conditions {
 		place := r.place(c.Entity)
-		if place == 0 || r.entities[place-1].version != c.Version { // two that contradict each other: one will not hold
-			r.entities = append(r.entities, entity{Entity: c.Entity, conditional: true, version: c.Version})
+		if place == 0 || r.entities[place-1].version != c.Version || r.entities[place-1].exists != c.Exists { // two that contradict each other: one will not hold
+			r.entities = append(r.entities, entity{Entity: c.Entity, conditional: true, version: c.Version, exists: c.Exists})
 		}
 	}
 	for _, e := range r.append.Events {
@@ -184,6 +185,8 @@ func (r *request) writeEntities() {
 		switch {
 		case e.command:
 			r.buf = strconv.AppendUint(append(r.buf, '='), r.append.Fingerprint, 16)
+		case e.exists:
+			r.buf = append(r.buf, '!')
 		case e.conditional:
 			r.buf = strconv.AppendUint(r.buf, uint64(e.version), 10)
 		}

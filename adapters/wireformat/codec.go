@@ -188,7 +188,7 @@ func sizeHint(e domain.Event) int {
 	case domain.MessageNew:
 		return plain + len(e.Content) + len(e.Content)/16 + len(e.ClientMeta) + 48*len(e.Mentions) + 256*len(e.Attachments)
 	case domain.MessageEdit:
-		return plain + len(e.Content) + len(e.Content)/16
+		return plain + len(e.Content) + len(e.Content)/16 + 48*len(e.Mentions) + 256*len(e.Attachments)
 	case domain.Own:
 		return plain + len(e.Data)
 	}

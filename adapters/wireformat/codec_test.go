@@ -42,7 +42,14 @@ func samples() map[string]domain.Event {
 			Chat: "room-1", Message: "m-2", Sender: "[ada]{x}", Content: "tab\t \"quoted\" \\ <b>&amp; \u2028 🍅", ReplyTo: "m-1", Mentions: []domain.UserID{"ben", "cem^"},
 			Attachments: []domain.Attachment{{Name: "a.png", Type: "image/png", Size: 7, URL: "https://example.org/a.png"}}, ClientMeta: `{"app": {"v": 2}}`, At: at,
 		},
-		"message_edit":     domain.MessageEdit{Chat: "room-1", Message: "m-1", Editor: "ada", Content: "ho", Revision: 2, At: at},
+		"message_edit": domain.MessageEdit{Chat: "room-1", Message: "m-1", Editor: "ada", Content: "ho", Revision: 2, At: at},
+		"message_edit_full": domain.MessageEdit{
+			Chat: "room-1", Message: "m-1", Editor: "ada", Content: "ho", Mentions: []domain.UserID{"ben"},
+			Attachments: []domain.Attachment{{Name: "a.png", Type: "image/png", Size: 3, URL: "https://example.org/a.png"}}, Revision: 2, At: at,
+		},
+		"message_edit_empty": domain.MessageEdit{
+			Chat: "room-1", Message: "m-1", Editor: "ada", Content: "ho", Mentions: []domain.UserID{}, Attachments: []domain.Attachment{}, Revision: 3, At: at,
+		},
 		"message_delete":   domain.MessageDelete{Chat: "room-1", Message: "m-1", By: "ben", Reason: "spam", At: at},
 		"message_reaction": domain.MessageReaction{Chat: "room-1", Message: "m-1", User: "ben", Emoji: "👍", Action: domain.ReactionAdd, At: at},
 		"message_unreact":  domain.MessageReaction{Chat: "room-1", Message: "m-1", User: "ben", Emoji: "👍", Action: domain.ReactionRemove, At: at},

@@ -26,20 +26,10 @@ func (w *writer) durable(e domain.Durable) {
 		w.text("content", string(e.Content))
 		w.optional("replyTo", string(e.ReplyTo))
 		if len(e.Mentions) > 0 {
-			w.key("mentions")
-			for i, mention := range e.Mentions {
-				w.element(i)
-				w.quoted("mentions", string(mention))
-			}
-			w.buf = append(w.buf, ']')
+			w.mentions(e.Mentions)
 		}
 		if len(e.Attachments) > 0 {
-			w.key("attachments")
-			for i, a := range e.Attachments {
-				w.element(i)
-				w.attachment(a)
-			}
-			w.buf = append(w.buf, ']')
+			w.attachments(e.Attachments)
 		}
 		w.object("clientMeta", string(e.ClientMeta))
 	case domain.MessageEdit:
@@ -47,6 +37,12 @@ func (w *writer) durable(e domain.Durable) {
 		w.id("chatId", string(e.Chat))
 		w.id("editorId", string(e.Editor))
 		w.text("content", string(e.Content))
+		if e.Mentions != nil {
+			w.mentions(e.Mentions)
+		}
+		if e.Attachments != nil {
+			w.attachments(e.Attachments)
+		}
 		w.number("revision", int64(e.Revision))
 	case domain.MessageDelete:
 		w.id("messageId", string(e.Message))
@@ -112,11 +108,29 @@ func (w *writer) ephemeral(e domain.Ephemeral) {
 	}
 }
 
-// element begins the i-th element of an array.
-func (w *writer) element(i int) {
-	if i == 0 {
-		w.buf = append(w.buf, '[')
-	} else {
+func (w *writer) mentions(users []domain.UserID) {
+	w.key("mentions")
+	w.buf = append(w.buf, '[')
+	for i, user := range users {
+		w.comma(i)
+		w.quoted("mentions", string(user))
+	}
+	w.buf = append(w.buf, ']')
+}
+
+func (w *writer) attachments(all []domain.Attachment) {
+	w.key("attachments")
+	w.buf = append(w.buf, '[')
+	for i, a := range all {
+		w.comma(i)
+		w.attachment(a)
+	}
+	w.buf = append(w.buf, ']')
+}
+
+// comma separates the i-th element of an array from the one before.
+func (w *writer) comma(i int) {
+	if i > 0 {
 		w.buf = append(w.buf, ',')
 	}
 }
@@ -142,17 +156,16 @@ func (r *reader) event(at, now time.Time) domain.Event {
 	case TypeMessageNew:
 		return r.messageNew(domain.MessageNew{Chat: chat(), Message: message(), Sender: user("senderId"), At: at})
 	case TypeMessageEdit:
-		return domain.MessageEdit{
-			Chat: chat(), Message: message(), Editor: user("editorId"),
-			Content: text(r, "content", domain.NewContent), Revision: r.integer("revision", !r.foreign), At: at,
-		}
+		return r.messageEdit(domain.MessageEdit{
+			Chat: chat(), Message: message(), Editor: user("editorId"), Revision: r.integer("revision", !r.foreign), At: at,
+		})
 	case TypeMessageDelete:
 		return domain.MessageDelete{
 			Chat: chat(), Message: message(), By: user("deletedBy"), Reason: optional(r, "reason", domain.NewReason), At: at,
 		}
 	case TypeMessageReaction:
 		return domain.MessageReaction{
-			Chat: chat(), Message: message(), User: user("userId"), Emoji: text(r, "emoji", domain.NewEmoji),
+			Chat: chat(), Message: message(), User: user("userId"), Emoji: text(r, "emoji", domain.RecordedEmoji),
 			Action: enum(r, "action", true, domain.ReactionAdd, actionName), At: at,
 		}
 	case TypeReadReceipt:
@@ -198,15 +211,35 @@ func (r *reader) messageNew(e domain.MessageNew) domain.MessageNew {
 		e.Content = checked(r, "content", content, domain.NewContent)
 	}
 	e.ReplyTo = optional(r, "replyTo", domain.ParseMessageID)
-	for _, mention := range array[string](r, "mentions") {
-		e.Mentions = append(e.Mentions, checked(r, "mentions", mention, domain.ParseUserID))
-	}
+	e.Mentions = r.mentions()
 	meta, err := r.object("clientMeta")
 	if err != nil {
 		r.absent("clientMeta", true, false, "an object")
 	}
 	e.ClientMeta = checked(r, "clientMeta", meta, domain.NewClientMeta)
 	return e
+}
+
+func (r *reader) messageEdit(e domain.MessageEdit) domain.MessageEdit {
+	e.Mentions, e.Attachments = r.mentions(), r.attachments()
+	if e.Mentions == nil && r.emptyArray("mentions") {
+		e.Mentions = []domain.UserID{}
+	}
+	if e.Attachments == nil && r.emptyArray("attachments") {
+		e.Attachments = []domain.Attachment{}
+	}
+	content, _ := r.string("content", true)
+	if content != "" || len(e.Attachments) == 0 && r.foreign {
+		e.Content = checked(r, "content", content, domain.NewContent)
+	}
+	return e
+}
+
+func (r *reader) mentions() (all []domain.UserID) {
+	for _, mention := range array[string](r, "mentions") {
+		all = append(all, checked(r, "mentions", mention, domain.ParseUserID))
+	}
+	return all
 }
 
 func (r *reader) attachments() []domain.Attachment {

@@ -207,6 +207,12 @@ func array[T any](r *reader, field string) []T {
 	return all
 }
 
+// emptyArray reports whether a field is an array without elements.
+func (r *reader) emptyArray(field string) bool {
+	raw, there := r.raw(field)
+	return there && raw[0] == '[' && len(bytes.TrimSpace(raw[1:len(raw)-1])) == 0
+}
+
 var errNoObject = errors.New("not an object")
 
 // object reads a JSON object as it stands.

@@ -8,8 +8,20 @@ import (
 	"chatcore/domain"
 )
 
-// stateVersion is that of the shapes below. A snapshot of another version cannot be read; the log tells the same.
-const stateVersion = 1
+// The versions of the shapes below. A snapshot of another version cannot be read; the state is folded from the log then.
+const (
+	stateVersion = 1
+	// reactionsVersion is that of reactions whose emoji are in their normal form. Version 1 had them as they were recorded, and folded two spellings of one
+	// emoji as two reactions.
+	reactionsVersion = 2
+)
+
+func stateVersionOf(k domain.EntityKind) int {
+	if k == domain.KindReactions {
+		return reactionsVersion
+	}
+	return stateVersion
+}
 
 // state is a snapshot as it is written: one of its fields is there.
 type state struct {
@@ -41,11 +53,19 @@ func EncodeState(s domain.State) ([]byte, error) {
 			}
 			all[r.Emoji][r.User] = seq
 		}
-		out.Reactions = &all
+		out.V, out.Reactions = reactionsVersion, &all
 	default:
 		return nil, &Error{Reason: ErrMalformed, Problem: fmt.Sprintf("a snapshot of %T", s), Allowed: "chat, member, message, reactions"}
 	}
 	return json.Marshal(out)
+}
+
+// OutdatedState reports whether a snapshot of an entity of kind k has a version that older programs wrote and this one does not read.
+func OutdatedState(k domain.EntityKind, raw []byte) bool {
+	var in struct {
+		V int `json:"v"`
+	}
+	return json.Unmarshal(raw, &in) == nil && in.V >= 1 && in.V < stateVersionOf(k)
 }
 
 // DecodeState reads the state of an entity from a snapshot. It must be of that entity.
@@ -59,7 +79,7 @@ func DecodeState(chat domain.ChatID, e domain.Entity, raw []byte) (domain.State,
 	if err := decoder.Decode(&in); err != nil {
 		return nil, wrong("is not readable", err)
 	}
-	if in.V != stateVersion {
+	if in.V != stateVersionOf(e.Kind) {
 		return nil, wrong(fmt.Sprintf("is of version %d", in.V), nil)
 	}
 	switch {

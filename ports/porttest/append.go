@@ -31,6 +31,14 @@ func testConditions(t *testing.T, log Log) {
 	}
 	h.verify()
 
+	for _, entity := range []domain.Entity{domain.ChatEntity(), domain.MemberEntity(bob), domain.MemberEntity("nobody"), domain.MessageEntity("absent")} {
+		h.append(given{{Entity: entity, Exists: true}}.then(renamed(c, "exists")))
+	}
+	h.append(given{{Entity: domain.MessageEntity("m"), Exists: true}, at(domain.MessageEntity("m"), 0)}.then(sent(c, "m", ann))) // contradict each other
+	h.append(given{at(domain.MessageEntity("m"), 0)}.then(sent(c, "m", ann)))
+	h.append(given{{Entity: domain.MessageEntity("m"), Exists: true}}.then(reacted(c, "m", bob)))
+	h.verify()
+
 	// What one entity moves leaves the others of the same id alone.
 	h.append(given{at(domain.MessageEntity("x"), 0)}.then(sent(c, "x", "x")))
 	for _, entity := range []domain.Entity{domain.MemberEntity("x"), domain.ReactionsEntity("x"), domain.CommandEntity("x", "x")} {

@@ -76,7 +76,7 @@ func (h *history) stale(a ports.Append) map[ports.Condition]domain.Seq {
 		return stale
 	}
 	for _, c := range a.Conditions {
-		if version := h.version(c.Entity); version != c.Version {
+		if version := h.version(c.Entity); !c.Holds(version) {
 			stale[c] = version
 		}
 	}

@@ -46,7 +46,9 @@ func drawCommand(rt *rapid.T, c domain.ChatID, known *history) ports.Append {
 		if rapid.IntRange(0, 5).Draw(rt, "wrong") == 5 {
 			version = domain.Seq(rapid.IntRange(0, int(known.head())+1).Draw(rt, "version"))
 		}
-		conditions = append(conditions, at(e, version))
+		condition := at(e, version)
+		condition.Exists = rapid.IntRange(0, 3).Draw(rt, "exists") == 0
+		conditions = append(conditions, condition)
 	}
 	a := conditions.nothing(c)
 	least := 1

@@ -44,6 +44,7 @@ func testRecords(t *testing.T, log Log) {
 		},
 		domain.MessageNew{Chat: c, Message: "long", Sender: bob, Content: domain.Content(strings.Repeat("é", domain.MaxContentBytes/2)), At: when},
 		domain.MessageEdit{Chat: c, Message: "full", Editor: ann, Content: oddText, Revision: 1, At: when},
+		domain.MessageEdit{Chat: c, Message: "full", Editor: ann, Content: "short", Mentions: []domain.UserID{bob}, Attachments: []domain.Attachment{}, Revision: 2, At: when},
 		domain.MessageEdit{Chat: c, Message: "full", Editor: ann, Content: "short", Revision: 1000, At: when.Truncate(time.Second)},
 		domain.MessageReaction{Chat: c, Message: "full", User: bob, Emoji: "👩‍👩‍👧", Action: domain.ReactionAdd, At: when},
 		domain.MessageReaction{Chat: c, Message: "full", User: bob, Emoji: "👩‍👩‍👧", Action: domain.ReactionRemove, At: when},

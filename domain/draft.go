@@ -1,0 +1,137 @@
+package domain
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Draft is a message about to be sent.
+type Draft struct {
+	ID          MessageID
+	Content     Content // may be empty if there are attachments
+	ReplyTo     MessageID
+	Mentions    []UserID
+	Attachments []Attachment
+	ClientMeta  ClientMeta
+}
+
+// Draft is what was sent as the message, if it was not edited or deleted since.
+func (m Message) Draft() Draft {
+	return Draft{
+		ID: m.ID, Content: m.Content, ReplyTo: m.ReplyTo, Mentions: m.Mentions, Attachments: m.Attachments, ClientMeta: m.ClientMeta,
+	}
+}
+
+// Equal reports whether two drafts are the same message, in whichever form older programs recorded one: with mentions twice, or client
+// metadata with white space.
+func (d Draft) Equal(other Draft) bool {
+	return d.ID == other.ID && d.Content == other.Content && d.ReplyTo == other.ReplyTo && d.ClientMeta.compact() == other.ClientMeta.compact() &&
+		slices.Equal(EachOnce(d.Mentions), EachOnce(other.Mentions)) && slices.Equal(d.Attachments, other.Attachments)
+}
+
+// Check says what is wrong with the draft, or nil.
+func (d Draft) Check() error {
+	if d.Content == "" && len(d.Attachments) == 0 {
+		return emptyMessage()
+	}
+	if d.ReplyTo != "" && d.ReplyTo == d.ID {
+		return &InvalidError{Field: "replyTo", Problem: "names the message itself", Allowed: "an earlier message of the chat"}
+	}
+	return firstOf(checkMentions(d.Mentions), checkAttachments(d.Attachments))
+}
+
+func emptyMessage() error {
+	return &InvalidError{Field: "content", Problem: "is empty and there are no attachments", Allowed: "content, attachments or both"}
+}
+
+func checkMentions(users []UserID) error {
+	if n := len(users); n > MaxMentions {
+		return &InvalidError{Field: "mentions", Problem: fmt.Sprintf("has %d users", n), Allowed: fmt.Sprintf("at most %d", MaxMentions)}
+	}
+	return nil
+}
+
+func checkAttachments(all []Attachment) error {
+	if n := len(all); n > MaxAttachments {
+		return &InvalidError{Field: "attachments", Problem: fmt.Sprintf("has %d references", n), Allowed: fmt.Sprintf("at most %d", MaxAttachments)}
+	}
+	for _, a := range all {
+		if err := a.Check(); err != nil {
+			return err
+		}
+		if showsNothing(a.Name) { // an older program recorded such names, so Check allows them
+			return &InvalidError{Field: "attachments.name", Problem: "is blank", Allowed: "a name that shows something"}
+		}
+	}
+	return nil
+}
+
+func firstOf(errs ...error) error {
+	for _, err := range errs {
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// EachOnce returns the users without repetitions, in their order.
+func EachOnce(users []UserID) []UserID {
+	if len(users) < 2 {
+		return users
+	}
+	seen := make(map[UserID]struct{}, len(users))
+	once := make([]UserID, 0, len(users))
+	for _, user := range users {
+		if _, twice := seen[user]; !twice {
+			seen[user] = struct{}{}
+			once = append(once, user)
+		}
+	}
+	return once
+}
+
+// Referred is what the chat has of the things that a draft or an edit names.
+type Referred struct {
+	ReplyTo bool     // whether the chat has the message that ReplyTo names, or its tombstone
+	Members []Member // of the users whom it mentions
+}
+
+// mentioned returns the users who are mentioned: each once, and members only. A mention of anyone else is no mention, only text.
+func (r Referred) mentioned(users []UserID) []UserID {
+	var kept []UserID
+	for _, user := range EachOnce(users) {
+		if slices.ContainsFunc(r.Members, func(m Member) bool { return m.User == user && m.Current() }) {
+			kept = append(kept, user)
+		}
+	}
+	return kept
+}
+
+// Post sends a message. existing is what the chat has under the draft's id: the same sender's message makes the send a repetition,
+// without an event, also if the sender is no member any more. Of the mentions it keeps those of members.
+func (c Chat) Post(by Member, existing Message, d Draft, r Referred, at time.Time) ([]Durable, error) {
+	if existing.Exists() && existing.Sender == by.User {
+		return nil, nil
+	}
+	if err := c.permit(by, RoleMember, "post in"); err != nil {
+		return nil, err
+	}
+	if existing.Exists() {
+		return nil, refuse(ErrMessageExists, "message %q of chat %q was sent by someone else", d.ID, c.ID)
+	}
+	if c.Archived {
+		return nil, refuse(ErrArchived, "chat %q takes no messages until it is unarchived", c.ID)
+	}
+	if err := d.Check(); err != nil {
+		return nil, err
+	}
+	if d.ReplyTo != "" && !r.ReplyTo {
+		return nil, refuse(ErrMessageNotFound, "chat %q has no message %q to reply to", c.ID, d.ReplyTo)
+	}
+	return []Durable{MessageNew{
+		Chat: c.ID, Message: d.ID, Sender: by.User, Content: d.Content, ReplyTo: d.ReplyTo,
+		Mentions: r.mentioned(d.Mentions), Attachments: slices.Clone(d.Attachments), ClientMeta: d.ClientMeta, At: at,
+	}}, nil
+}
