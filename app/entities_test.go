@@ -41,6 +41,7 @@ func drawStep(t *rapid.T, n int) step {
 	}
 	by, about := user("by"), user("about")
 	message := domain.MessageID(fmt.Sprint("m", rapid.IntRange(0, 3).Draw(t, "message")))
+	replyTo := domain.MessageID(fmt.Sprint("m", rapid.IntRange(0, 3).Draw(t, "reply to")))
 	text := fmt.Sprint("text ", n)
 	id := domain.CommandID("")
 	if rapid.IntRange(0, 3).Draw(t, "with id") == 0 {
@@ -52,6 +53,12 @@ func drawStep(t *rapid.T, n int) step {
 	steps := []step{
 		func(ctx context.Context, c *app.Chats) (any, error) {
 			return c.Send(ctx, app.Send{Chat: "c", By: by, MessageID: message, Content: text})
+		},
+		func(ctx context.Context, c *app.Chats) (any, error) {
+			return c.Send(ctx, app.Send{Chat: "c", By: by, MessageID: message, Content: text, ReplyTo: replyTo, Mentions: []domain.UserID{about}})
+		},
+		func(ctx context.Context, c *app.Chats) (any, error) {
+			return done(c.Edit(ctx, app.Edit{Chat: "c", By: by, MessageID: message, Content: text, Mentions: []domain.UserID{about}, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
 			return done(c.Edit(ctx, app.Edit{Chat: "c", By: by, MessageID: message, Content: "edited", Command: id}))

@@ -102,7 +102,7 @@ func TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted(t *testing.T) {
 		if !strings.HasPrefix(field, "=") {
 			continue
 		}
-		for _, bad := range []string{"", "{", `{"v":1}`, strings.Replace(value, `"v":1`, `"v":99`, 1), `{"v":1,"chat":{"ID":"c"}}`} {
+		for _, bad := range []string{"", "{", `{"v":1}`, strings.Replace(value, `"v":2`, `"v":99`, 1), strings.Replace(value, `"v":2`, `"v":1`, 1), `{"v":1,"chat":{"ID":"c"}}`} {
 			if err := client.HSet(t.Context(), key, field, bad).Err(); err != nil {
 				t.Fatal(err)
 			}

@@ -311,3 +311,36 @@ func BenchmarkDecode(b *testing.B) {
 		}
 	}
 }
+
+// TestSnapshotsOfOldReactions folds anew what an older program folded by the spelling of the emoji.
+func TestSnapshotsOfOldReactions(t *testing.T) {
+	entity := domain.ReactionsEntity("m")
+	old := []byte(`{"v":1,"reactions":{"❤":{"ann":5},"❤️":{"ann":9}}}`)
+	if _, err := wireformat.DecodeState("c", entity, old); err == nil || !wireformat.OutdatedState(entity.Kind, old) {
+		t.Errorf("a snapshot of version 1 is read: %v", err)
+	}
+	var r domain.Reactions
+	r.Apply(5, domain.MessageReaction{User: "ann", Emoji: "❤", Action: domain.ReactionAdd})
+	raw, err := wireformat.EncodeState(&r)
+	if err != nil || wireformat.OutdatedState(entity.Kind, raw) {
+		t.Fatalf("%s, error %v", raw, err)
+	}
+	state, err := wireformat.DecodeState("c", entity, raw)
+	if got, _ := state.(*domain.Reactions); err != nil || !got.Has("ann", "❤️") || !got.Has("ann", "❤") {
+		t.Errorf("%s is %+v, error %v", raw, state, err)
+	}
+	if message := []byte(`{"v":1,"message":{"Chat":"c","ID":"m"}}`); wireformat.OutdatedState(domain.KindMessage, message) {
+		t.Error("a snapshot of a message is outdated")
+	}
+}
+
+// TestReactionsOfOtherPrograms reads any text without spaces as an emoji, as before, and gives its normal form.
+func TestReactionsOfOtherPrograms(t *testing.T) {
+	for text, want := range map[string]domain.Emoji{"❤": "❤️", "like": "like", ":+1:": ":+1:"} {
+		payload := fmt.Sprintf(`{"messageId":"m","chatId":"c","userId":"u","emoji":%q,"action":"add"}`, text)
+		in, err := wireformat.New().DecodeLenient(wireformat.TypeMessageReaction, []byte(payload), time.Time{})
+		if got, _ := in.Event.(domain.MessageReaction); err != nil || got.Emoji != want {
+			t.Errorf("%q is %q, error %v", text, got.Emoji, err)
+		}
+	}
+}

@@ -1,0 +1,228 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"reflect"
+	"testing"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+)
+
+// try is a command of someone, about one thing that the chat has or does not have.
+type try func(ctx context.Context, c *app.Chats, by domain.UserID) error
+
+// outsiderTries are the commands by the name of their method. Those of one method differ in what they name: messages m1 (present), gone (deleted)
+// and none, seqs of a message and of none, users inside and outside.
+func outsiderTries() map[string][]try {
+	tries := make(map[string][]try)
+	add := func(method string, all ...try) { tries[method] = append(tries[method], all...) }
+	for _, m := range []domain.MessageID{"m1", "gone", "none"} {
+		add("Edit", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Edit(ctx, app.Edit{Chat: "c", By: by, MessageID: m, Content: "x", Mentions: []domain.UserID{"own", "nobody"}, Command: "1"})
+			return err
+		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Edit(ctx, app.Edit{Chat: "c", By: by, MessageID: m})
+			return err
+		})
+		add("Delete", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Delete(ctx, app.Delete{Chat: "c", By: by, MessageID: m})
+			return err
+		})
+		add("React", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.React(ctx, app.React{Chat: "c", By: by, MessageID: m, Emoji: "👍", Command: "1"})
+			return err
+		})
+		add("Unreact", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Unreact(ctx, app.React{Chat: "c", By: by, MessageID: m, Emoji: "👍"})
+			return err
+		})
+		add("MarkRead", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", By: by, MessageID: m, Command: "1"})
+			return err
+		})
+		add("Send", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Send(ctx, app.Send{Chat: "c", By: by, MessageID: m, Content: "x"})
+			return err
+		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Send(ctx, app.Send{Chat: "c", By: by, Content: "x", ReplyTo: m, Mentions: []domain.UserID{"own", "nobody"}})
+			return err
+		})
+	}
+	for _, seq := range []domain.Seq{1, 5, 8, 9, 1000} {
+		add("MarkRead", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", By: by, Seq: seq})
+			return err
+		})
+	}
+	for _, user := range []domain.UserID{"own", "ann", "nobody"} {
+		add("Add", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Add(ctx, app.Add{Chat: "c", By: by, User: user})
+			return err
+		})
+		add("Remove", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Remove(ctx, app.Remove{Chat: "c", By: by, User: user})
+			return err
+		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Remove(ctx, app.Remove{Chat: "c", By: by, User: by})
+			return err
+		})
+		add("Promote", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Promote(ctx, app.Promote{Chat: "c", By: by, User: user, Role: domain.RoleAdmin})
+			return err
+		})
+		add("Demote", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Demote(ctx, app.Demote{Chat: "c", By: by, User: user, Role: domain.RoleMember})
+			return err
+		})
+	}
+	for _, title := range []string{"", "new"} {
+		add("Rename", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+			_, err := c.Rename(ctx, app.Rename{Chat: "c", By: by, Title: title})
+			return err
+		})
+	}
+	add("Archive", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.Archive(ctx, app.Archive{Chat: "c", By: by, Command: "1"})
+		return err
+	})
+	add("Unarchive", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.Unarchive(ctx, app.Unarchive{Chat: "c", By: by})
+		return err
+	})
+	add("Leave", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.Leave(ctx, app.Leave{Chat: "c", By: by})
+		return err
+	})
+	add("Record", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.Record(ctx, app.Record{Chat: "c", By: by, Event: custom{"{}"}, Entity: "poll"})
+		return err
+	})
+	add("StartTyping", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		_, err := c.StartTyping(ctx, app.Typing{Chat: "c", By: by})
+		return err
+	})
+	add("StopTyping", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
+		return c.StopTyping(ctx, app.Typing{Chat: "c", By: by})
+	})
+	return tries
+}
+
+// TestOutsiders gives every command as someone who never was a member and as someone who no longer is, in an open and in an archived chat. The answer
+// must be the same to the letter, whatever the command names.
+func TestOutsiders(t *testing.T) {
+	tries := outsiderTries()
+	commands := reflect.TypeFor[*app.Chats]()
+	for i := range commands.NumMethod() {
+		m := commands.Method(i)
+		if m.Type.NumIn() != 3 || m.Type.In(1) != reflect.TypeFor[context.Context]() || m.Name == "Create" { // anyone may create a chat
+			continue
+		}
+		if tries[m.Name] == nil {
+			t.Errorf("command %s is not tried", m.Name)
+		}
+	}
+	onEachLog(t, func(t *testing.T, open func() sharedLog) {
+		c := process(open(), clock{})
+		prepareOutsiders(t, c)
+		for _, archived := range []bool{false, true} {
+			if archived {
+				if _, err := c.Archive(t.Context(), app.Archive{Chat: "c", By: "own"}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			for _, fresh := range []bool{false, true} {
+				if fresh {
+					c = process(open(), clock{})
+				}
+				for _, by := range []domain.UserID{"eve", "bob"} {
+					for method, all := range tries {
+						checkOutsider(t, c, by, fmt.Sprintf("%s, archived %t", method, archived), all)
+					}
+				}
+			}
+		}
+	})
+}
+
+// prepareOutsiders makes a chat in which bob was a member and eve never was.
+func prepareOutsiders(t *testing.T, c *app.Chats) {
+	t.Helper()
+	prepare(t, c, "c") // seqs 1 to 7
+	do := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx := t.Context()
+	do(c.Send(ctx, app.Send{Chat: "c", By: "ann", MessageID: "gone", Content: "x"})) // seq 8
+	do(c.Delete(ctx, app.Delete{Chat: "c", By: "ann", MessageID: "gone"}))
+	do(c.Add(ctx, app.Add{Chat: "c", By: "own", User: "bob"}))
+	do(c.React(ctx, app.React{Chat: "c", By: "bob", MessageID: "m1", Emoji: "👍"}))
+	do(c.Leave(ctx, app.Leave{Chat: "c", By: "bob"}))
+}
+
+func checkOutsider(t *testing.T, c *app.Chats, by domain.UserID, what string, all []try) {
+	t.Helper()
+	want := fmt.Sprintf(`not a member: user %q is not a member of chat "c"`, by)
+	for i, command := range all {
+		if err := command(t.Context(), c, by); !errors.Is(err, domain.ErrNotMember) || err.Error() != want {
+			t.Errorf("%s, try %d of %s: %v; want %s", what, i, by, err, want)
+		}
+	}
+}
+
+// TestOutsiders_NewerVersion has messages that only a newer program can read: members are told so, outsiders are not.
+func TestOutsiders_NewerVersion(t *testing.T) {
+	server := redistest.Start(t)
+	keys, err := redis.NewKeys("", 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := redis.Connect(t.Context(), redis.Options{URL: server.URL()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = client.Close() })
+	open := func(codec *wireformat.Codec) *app.Chats {
+		log, err := redis.Open(t.Context(), client.UniversalClient, codec, redis.LogConfig{Keys: keys})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return process(log, clock{})
+	}
+	newer, older := open(wireformat.New()), open(wireformat.New(wireformat.WithoutTypes(wireformat.TypeMessageEdit)))
+	prepareOutsiders(t, newer)
+	if _, err := newer.Edit(t.Context(), app.Edit{Chat: "c", By: "own", MessageID: "m1", Content: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []string{"Edit", "Delete", "React", "Unreact", "MarkRead", "Send"} {
+		checkOutsider(t, older, "eve", method, outsiderTries()[method])
+	}
+	if _, err := older.Delete(t.Context(), app.Delete{Chat: "c", By: "own", MessageID: "m1"}); err == nil || errors.Is(err, domain.ErrNotMember) {
+		t.Errorf("a member's deletion: %v", err)
+	}
+	if _, err := older.Send(t.Context(), app.Send{Chat: "c", By: "ann", Content: "x", ReplyTo: "m1"}); err != nil {
+		t.Errorf("a reply to a message that exists: %v", err)
+	}
+}
+
+// TestSend_RepeatedAfterLeaving keeps a repetition one for its sender: it tells nobody else's doings.
+func TestSend_RepeatedAfterLeaving(t *testing.T) {
+	log := memory.New(wireformat.New(), clock{}, nil)
+	c := process(log, clock{})
+	prepare(t, c, "c")
+	if _, err := c.Leave(t.Context(), app.Leave{Chat: "c", By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	if sent, err := c.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m2", Content: "m2"}); err != nil || !sent.Duplicate || sent.Seq != 6 {
+		t.Errorf("%+v, error %v", sent, err)
+	}
+}

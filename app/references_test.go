@@ -1,0 +1,214 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync/atomic"
+	"testing"
+
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// counted counts the calls of a log that take a round trip.
+type counted struct {
+	sharedLog
+	calls atomic.Int64
+}
+
+func (c *counted) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	c.calls.Add(1)
+	return c.sharedLog.Load(ctx, chat, wants...)
+}
+
+func (c *counted) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	c.calls.Add(1)
+	return c.sharedLog.Append(ctx, a)
+}
+
+// queriesOn gives the queries of one more process, which count nothing.
+func queriesOn(log sharedLog) *app.Queries {
+	return app.NewQueries(struct {
+		sharedLog
+		ports.ChatIndex
+		ports.MessageCounter
+	}{sharedLog: log}, app.NewEntities(log, nil, 1<<20), app.Views{})
+}
+
+func TestSend_ReplyTo(t *testing.T) {
+	onEachLog(t, func(t *testing.T, open func() sharedLog) {
+		ctx, log := t.Context(), &counted{sharedLog: open()}
+		c := process(log, clock{})
+		prepare(t, c, "c")
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", Content: "x"}); err != nil { // caches the memberships
+			t.Fatal(err)
+		}
+		before := log.calls.Load()
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", MessageID: "r1", Content: "x", ReplyTo: "m1"}); err != nil || log.calls.Load() != before+1 {
+			t.Errorf("a reply took %d round trips, error %v", log.calls.Load()-before, err)
+		}
+		head := headOf(ctx, t, log, "c")
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", Content: "x", ReplyTo: "none"}); !errors.Is(err, domain.ErrMessageNotFound) {
+			t.Errorf("a reply to nothing: %v", err)
+		}
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", MessageID: "r", Content: "x", ReplyTo: "r"}); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("a reply to itself: %v", err)
+		}
+		if after := headOf(ctx, t, log, "c"); after != head {
+			t.Errorf("recorded events %d to %d", head+1, after)
+		}
+
+		queries := queriesOn(open())
+		check := func(when string, want bool) {
+			t.Helper()
+			pages := make(map[string][]app.MessageView)
+			var err error
+			if pages["with its message"], err = queries.History(ctx, "c", app.Span{}); err != nil {
+				t.Fatal(err)
+			}
+			if pages["alone"], err = queries.History(ctx, "c", app.Span{After: 8}); err != nil {
+				t.Fatal(err)
+			}
+			one, err := queries.Message(ctx, "c", "r1")
+			if err != nil {
+				t.Fatal(err)
+			}
+			pages["one message"] = []app.MessageView{one}
+			for name, page := range pages {
+				i := slices.IndexFunc(page, func(m app.MessageView) bool { return m.ID == "r1" })
+				if i < 0 || page[i].ReplyTo != "m1" || page[i].ReplyDeleted != want {
+					t.Errorf("%s, %s: %+v", when, name, page)
+				}
+			}
+		}
+		check("as sent", false)
+		if _, err := c.Delete(ctx, app.Delete{Chat: "c", By: "own", MessageID: "m1"}); err != nil {
+			t.Fatal(err)
+		}
+		check("deleted", true)
+		before = log.calls.Load()
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", Content: "x", ReplyTo: "m1"}); err != nil || log.calls.Load() != before+1 {
+			t.Errorf("a reply to a tombstone took %d round trips, error %v", log.calls.Load()-before, err)
+		}
+	})
+}
+
+func TestMentions(t *testing.T) {
+	onEachLog(t, func(t *testing.T, open func() sharedLog) {
+		ctx, log := t.Context(), &counted{sharedLog: open()}
+		c, other, queries := process(log, clock{}), process(open(), clock{}), queriesOn(open())
+		prepare(t, c, "c")
+		mentioned := func(m domain.MessageID, want ...domain.UserID) {
+			t.Helper()
+			if view, err := queries.Message(ctx, "c", m); err != nil || !slices.Equal(view.Mentions, want) {
+				t.Errorf("message %s mentions %q, want %q, error %v", m, view.Mentions, want, err)
+			}
+		}
+		first := app.Send{Chat: "c", By: "ann", MessageID: "x", Content: "x", Mentions: []domain.UserID{"two", "bob", "ann", "two", "own"}}
+		if _, err := c.Send(ctx, first); err != nil {
+			t.Fatal(err)
+		}
+		mentioned("x", "two", "ann", "own")
+		before := log.calls.Load()
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", Content: "x", Mentions: []domain.UserID{"two", "own"}}); err != nil || log.calls.Load() != before+1 {
+			t.Errorf("mentions of known members took %d round trips, error %v", log.calls.Load()-before, err)
+		}
+
+		// The repetition is the same send, whoever came and went since.
+		for _, err := range []error{
+			failure(other.Add(ctx, app.Add{Chat: "c", By: "own", User: "bob"})), failure(other.Remove(ctx, app.Remove{Chat: "c", By: "own", User: "two"})),
+		} {
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		if sent, err := c.Send(ctx, first); err != nil || !sent.Duplicate || sent.Differs {
+			t.Errorf("the repetition: %+v, error %v", sent, err)
+		}
+		again := first
+		again.Mentions = []domain.UserID{"bob", "ann", "own"} // without two, who was a member
+		if sent, err := c.Send(ctx, again); err != nil || !sent.Duplicate || !sent.Differs {
+			t.Errorf("with other mentions: %+v, error %v", sent, err)
+		}
+
+		// This process has cached that two is a member and bob is none.
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", MessageID: "y", Content: "y", Mentions: []domain.UserID{"two", "bob"}}); err != nil {
+			t.Fatal(err)
+		}
+		mentioned("y", "bob")
+		edit := app.Edit{Chat: "c", By: "ann", MessageID: "y", Content: "z", Mentions: []domain.UserID{"own", "two", "own"}, Attachments: []domain.Attachment{{Name: "a", URL: "u"}}, Command: "1"}
+		if done, err := c.Edit(ctx, edit); err != nil || !done.Changed {
+			t.Fatalf("%+v, error %v", done, err)
+		}
+		mentioned("y", "own")
+		if done, err := c.Edit(ctx, edit); err != nil || !done.Duplicate {
+			t.Errorf("the edit again: %+v, error %v", done, err)
+		}
+		for name, change := range map[string]func(*app.Edit){
+			"no mentions":     func(e *app.Edit) { e.Mentions = nil },
+			"mentions away":   func(e *app.Edit) { e.Mentions = []domain.UserID{} },
+			"no attachments":  func(e *app.Edit) { e.Attachments = nil },
+			"other file":      func(e *app.Edit) { e.Attachments = []domain.Attachment{{Name: "b", URL: "u"}} },
+			"other mentions":  func(e *app.Edit) { e.Mentions = []domain.UserID{"own"} },
+			"only attachment": func(e *app.Edit) { e.Content = "" },
+		} {
+			reused := edit
+			change(&reused)
+			if _, err := c.Edit(ctx, reused); name != "other mentions" && !errors.Is(err, domain.ErrCommandReused) {
+				t.Errorf("the command id with %s: %v", name, err)
+			}
+		}
+		if done, err := c.Edit(ctx, app.Edit{Chat: "c", By: "ann", MessageID: "y", Mentions: []domain.UserID{}}); err != nil || !done.Changed {
+			t.Errorf("to an attachment alone: %+v, error %v", done, err)
+		}
+		mentioned("y")
+		if view, err := queries.Message(ctx, "c", "y"); err != nil || view.Content != "" || len(view.Attachments) != 1 {
+			t.Errorf("%+v, error %v", view, err)
+		}
+	})
+}
+
+func failure(_ any, err error) error { return err }
+
+func TestReactions_ArchivedAndDeleted(t *testing.T) {
+	onEachLog(t, func(t *testing.T, open func() sharedLog) {
+		ctx := t.Context()
+		c, queries := process(open(), clock{}), queriesOn(open())
+		prepare(t, c, "c")
+		for _, emoji := range []string{"❤", "❤\ufe0f", "👍"} {
+			for _, m := range []domain.MessageID{"m1", "m2"} {
+				done, err := c.React(ctx, app.React{Chat: "c", By: "ann", MessageID: m, Emoji: emoji})
+				if err != nil || done.Changed != (emoji != "❤\ufe0f") {
+					t.Errorf("%+q: %+v, error %v", emoji, done, err)
+				}
+			}
+		}
+		if _, err := c.Delete(ctx, app.Delete{Chat: "c", By: "ann", MessageID: "m2"}); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := c.Archive(ctx, app.Archive{Chat: "c", By: "own"}); err != nil {
+			t.Fatal(err)
+		}
+		if done, err := c.Unreact(ctx, app.React{Chat: "c", By: "ann", MessageID: "m1", Emoji: "❤\ufe0e"}); err != nil || !done.Changed {
+			t.Errorf("in an archived chat: %+v, error %v", done, err)
+		}
+		if done, err := c.Unreact(ctx, app.React{Chat: "c", By: "ann", MessageID: "m2", Emoji: "👍"}); err != nil || done.Changed {
+			t.Errorf("of a tombstone: %+v, error %v", done, err)
+		}
+		if _, err := c.React(ctx, app.React{Chat: "c", By: "ann", MessageID: "m1", Emoji: "🍅"}); !errors.Is(err, domain.ErrArchived) {
+			t.Errorf("a new one in an archived chat: %v", err)
+		}
+		if _, err := c.Unreact(ctx, app.React{Chat: "c", By: "ann", MessageID: "m1", Emoji: "like"}); err != nil {
+			t.Errorf("one that an older program may have recorded: %v", err)
+		}
+		page, err := queries.History(ctx, "c", app.Span{})
+		if err != nil || len(page) != 3 || len(page[2].Reactions) != 1 || page[2].Reactions[0].Emoji != "👍" || page[1].Reactions != nil {
+			t.Errorf("%+v, error %v", page, err)
+		}
+		if m, err := queries.Message(ctx, "c", "m2"); err != nil || !m.Deleted() || m.Reactions != nil {
+			t.Errorf("%+v, error %v", m, err)
+		}
+	})
+}
