@@ -334,7 +334,7 @@ func TestDemoShowsAChatsLife(t *testing.T) {
 	}
 	for _, text := range []string{
 		"delivered seq  1", "delivered seq 10", "ben is typing", "ben stopped typing", "ada is online", "refused",
-		"folded from its log", "What shall I bring? (edited)", "(deleted by cem)", "🍅 1", "ada (owner) has 0 unread",
+		"folded from its log", "ben (edited): I do! What shall I bring?", "(deleted by cem)", "🍅 1", "ada (owner) has 0 unread",
 	} {
 		if !strings.Contains(out.String(), text) {
 			t.Errorf("%q is not shown", text)

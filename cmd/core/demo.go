@@ -181,7 +181,7 @@ func (s *show) fold(ctx context.Context) error {
 	defer s.mu.Unlock()
 	fmt.Fprintf(s.c.out, "\nThe chat %q, folded from its log:\n", chat.Title)
 	for _, m := range messages {
-		fmt.Fprintln(s.c.out, lineOf(m))
+		fmt.Fprintln(s.c.out, s.c.row(messageRow(m)))
 	}
 	for _, m := range members {
 		unread, err := s.core.Queries.Unread(ctx, demoChat, m.User)

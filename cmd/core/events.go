@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
-	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -21,7 +20,7 @@ func (h *history) printEvent(r ports.Record) error {
 	if err != nil {
 		return err
 	}
-	return h.c.print(raw, fmt.Sprintf("%5d  %s  %-16s %s", r.Seq, r.Event.OccurredAt().Format("2006-01-02 15:04"), wireformat.Type(r.Event), sentence(r.Event)))
+	return h.c.print(raw, h.c.row(eventRow(r)))
 }
 
 func (c *cli) tail() *cobra.Command {
@@ -70,11 +69,7 @@ func (c *cli) show(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e 
 	}
 	raw, err := rawOf(id, seq, ordinal, e, m)
 	if err == nil {
-		where := ""
-		if durable, ok := e.(domain.Durable); ok {
-			where = fmt.Sprintf("%s %d", durable.ChatID(), seq)
-		}
-		err = c.print(raw, fmt.Sprintf("%-16s %-24s %s", wireformat.Type(e), where, sentence(e)))
+		err = c.print(raw, c.row(tailRow(seq, e)))
 	}
 	if err != nil {
 		fmt.Fprintln(c.errs, "core:", err)

@@ -102,7 +102,9 @@ func paged[T any](
 	return nil
 }
 
-func (h *history) printMessage(m app.MessageView) error { return h.c.print(viewOf(m), lineOf(m)) }
+func (h *history) printMessage(m app.MessageView) error {
+	return h.c.print(viewOf(m), h.c.row(messageRow(m)))
+}
 
 func messageSeq(m app.MessageView) domain.Seq { return m.Seq }
 

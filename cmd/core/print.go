@@ -3,20 +3,19 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"strings"
-	"text/tabwriter"
 	"time"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/cmd/core/terminal"
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// print gives v as one line of JSON, or as text.
+// print gives v as one line of JSON, or as text, of which no line can move the cursor or reorder what it shows.
 func (c *cli) print(v any, text string) error {
 	if !c.json {
-		_, err := fmt.Fprintln(c.out, text)
+		_, err := fmt.Fprintln(c.out, terminal.EscapeLines(text))
 		return err
 	}
 	encoder := json.NewEncoder(c.out)
@@ -32,13 +31,9 @@ func count(n int, thing string) string {
 	return fmt.Sprintf("%d %s", n, thing)
 }
 
-// table shows rows in columns to people.
+// table shows rows in columns to people, one line each.
 func (c *cli) table(rows [][]string) error {
-	w := tabwriter.NewWriter(c.out, 0, 0, 2, ' ', 0)
-	for _, row := range rows {
-		fmt.Fprintln(w, strings.Join(row, "\t"))
-	}
-	return w.Flush()
+	return terminal.Table(c.out, rows)
 }
 
 type doneView struct {
@@ -64,6 +59,7 @@ type messageView struct {
 	SenderID  string              `json:"senderId"`
 	Content   string              `json:"content"`
 	ReplyTo   string              `json:"replyTo,omitempty"`
+	ReplyGone bool                `json:"replyDeleted,omitempty"` // the message that replyTo names was deleted
 	SentAt    time.Time           `json:"sentAt"`
 	Revision  int                 `json:"revision,omitempty"`
 	EditedAt  *time.Time          `json:"editedAt,omitempty"`
@@ -77,7 +73,7 @@ type messageView struct {
 
 func viewOf(m app.MessageView) messageView {
 	v := messageView{
-		MessageID: string(m.ID), Seq: m.Seq, SenderID: string(m.Sender), Content: string(m.Content), ReplyTo: string(m.ReplyTo),
+		MessageID: string(m.ID), Seq: m.Seq, SenderID: string(m.Sender), Content: string(m.Content), ReplyTo: string(m.ReplyTo), ReplyGone: m.ReplyDeleted,
 		SentAt: m.SentAt, Revision: m.Revision, Deleted: m.Deleted(), DeletedBy: string(m.DeletedBy), Reason: string(m.Reason),
 	}
 	if !m.EditedAt.IsZero() {
@@ -95,25 +91,6 @@ func viewOf(m app.MessageView) messageView {
 		}
 	}
 	return v
-}
-
-func lineOf(m app.MessageView) string {
-	line := fmt.Sprintf("%5d  %s  %s: ", m.Seq, m.SentAt.Format("2006-01-02 15:04"), m.Sender)
-	if m.Unreadable != nil {
-		return line + "(a newer program can read this message)"
-	}
-	if m.Deleted() {
-		line += fmt.Sprintf("(deleted by %s)", m.DeletedBy)
-	} else {
-		line += string(m.Content)
-	}
-	if m.Revision > 0 && !m.Deleted() {
-		line += " (edited)"
-	}
-	for _, group := range m.Reactions {
-		line += fmt.Sprintf("  %s %d", group.Emoji, len(group.Users))
-	}
-	return line
 }
 
 // rawOf is an event as the log has it.
