@@ -117,6 +117,8 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	ctx := t.Context()
 	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"ben"}}))
 	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "d", By: "ada"}))
+	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "c", By: "ben", MessageID: "r", Content: "x"}))
+	must[app.Done](t)(here.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ben", MessageID: "r"}))
 	sent := must[app.Sent](t)(here.Chats.Send(ctx, app.Send{
 		Chat: "c", By: "ada", MessageID: "m", Content: "<a> & b", ReplyTo: "r", Mentions: []domain.UserID{"ben"}, ClientMeta: `{"k":1}`,
 		Attachments: []domain.Attachment{{Name: "n", Type: "t/x", Size: 5, URL: "u"}},
@@ -129,7 +131,9 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 		}
 		return got
 	}
-	same(here)
+	if got := same(here); !got.ReplyDeleted {
+		t.Error("the reply does not show that its message was deleted")
+	}
 	same(here)
 	hits := here.Stats().Caches["message"].Hits
 	if hits == 0 {
