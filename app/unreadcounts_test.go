@@ -325,6 +325,22 @@ func TestUnreadIsOfOneMoment(t *testing.T) {
 	}
 }
 
+// TestUnread_DeletedBeforeTheLookup marks a message read while a later one is deleted already: the count that is looked up for the mark has
+// the deletion in it, and the event of the deletion changes it no more.
+func TestUnread_DeletedBeforeTheLookup(t *testing.T) {
+	c := newCounting(t)
+	c.create("bob")
+	c.send("ann", "m1")
+	c.send("ann", "m2")
+	c.send("ann", "m3")
+	c.feed(0)
+	c.kept("bob", 3)
+	c.read("bob", "m1")
+	c.did(c.chats.Delete(t.Context(), app.Delete{Chat: "c", By: "ann", MessageID: "m3"}))
+	c.feed(0)
+	c.kept("bob", 1)
+}
+
 func TestWhoWritesAllTheWhileIsToldSo(t *testing.T) {
 	c := newCounting(t)
 	c.create("bob")

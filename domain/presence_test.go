@@ -113,6 +113,68 @@ func TestConnection_Check(t *testing.T) {
 	}
 }
 
+// TestPresence_Absence compares the fields from which a presence is forgotten, and its ends and devices.
+func TestPresence_Absence(t *testing.T) {
+	a, b, other := domain.Connection{Device: "a", ID: "2"}, domain.Connection{Device: "b", ID: "1"}, domain.Connection{Device: "a", ID: "1"}
+	const kept = time.Hour
+	p, _ := domain.Presence{User: "ann"}.Beat(b, time.Minute, kept, noon)
+	if !p.AbsentSince.IsZero() || p.Forgotten(kept, noon) {
+		t.Errorf("while a heartbeat lives: %+v", p)
+	}
+	p, _ = p.Beat(a, 2*time.Minute, kept, noon.Add(time.Second))
+	p, _ = p.Beat(other, time.Minute, kept, noon.Add(2*time.Second))
+	if got := p.Devices(); !slices.Equal(got, []domain.DeviceID{"a", "b"}) || !p.Ends().Equal(noon.Add(121*time.Second)) {
+		t.Errorf("the devices are %v and end at %s", got, p.Ends())
+	}
+	p, _ = p.Set(domain.Busy, noon.Add(3*time.Second))
+	p, _ = p.Expire(noon.Add(70 * time.Second))
+	if !p.AbsentSince.IsZero() || len(p.Connections) != 1 {
+		t.Errorf("one heartbeat is left: %+v", p)
+	}
+	left, _ := p.Leave(a, noon.Add(80*time.Second))
+	if !left.AbsentSince.Equal(noon.Add(80*time.Second)) || !left.LastSeen.Equal(noon.Add(80*time.Second)) {
+		t.Errorf("after the last leave: %+v", left)
+	}
+	ended, _ := p.Expire(noon.Add(10 * time.Minute))
+	if !ended.AbsentSince.Equal(noon.Add(121*time.Second)) || !ended.LastSeen.Equal(noon.Add(3*time.Second)) {
+		t.Errorf("after the end of the last heartbeat: %+v", ended)
+	}
+	if again, _ := ended.Leave(a, noon.Add(11*time.Minute)); !again.LastSeen.Equal(ended.LastSeen) || !again.AbsentSince.Equal(ended.AbsentSince) {
+		t.Errorf("a leave without a heartbeat: %+v", again)
+	}
+	back, _ := ended.Beat(a, time.Minute, kept, noon.Add(12*time.Minute))
+	if !back.AbsentSince.IsZero() || back.Chosen != domain.Busy || !back.LastSeen.Equal(noon.Add(12*time.Minute)) {
+		t.Errorf("back after a short absence: %+v", back)
+	}
+	if p := (domain.Presence{Told: domain.Online}); p.Forgotten(kept, noon) {
+		t.Error("a presence that was told as online is forgotten")
+	}
+	if p := (domain.Presence{Connections: map[domain.Connection]time.Time{a: noon}}); p.Forgotten(kept, noon) {
+		t.Error("a presence with a heartbeat is forgotten")
+	}
+	late, _ := domain.Presence{User: "ann", Told: domain.Online, Connections: map[domain.Connection]time.Time{a: noon}}.Set(domain.Away, noon.Add(time.Minute))
+	if len(late.Connections) != 0 || late.Told != domain.Offline {
+		t.Errorf("a choice after the last heartbeat has ended: %+v", late)
+	}
+}
+
+// TestPresence_MaxConnectionsTogether has more heartbeats than are kept end together: those that sort first are dropped.
+func TestPresence_MaxConnectionsTogether(t *testing.T) {
+	p := domain.Presence{User: "ann"}
+	for i := range domain.MaxConnections + 3 {
+		c := domain.Connection{Device: domain.DeviceID(rune('c' - i%3)), ID: domain.ConnectionID(strconv.Itoa(1000 + i))}
+		p, _ = p.Beat(c, time.Minute, time.Hour, noon)
+	}
+	for _, dropped := range []domain.Connection{{Device: "a", ID: "1002"}, {Device: "a", ID: "1005"}, {Device: "a", ID: "1008"}} {
+		if _, kept := p.Connections[dropped]; kept {
+			t.Errorf("%v is kept", dropped)
+		}
+	}
+	if len(p.Connections) != domain.MaxConnections {
+		t.Errorf("%d connections are kept", len(p.Connections))
+	}
+}
+
 func TestPresence_MaxConnections(t *testing.T) {
 	p := domain.Presence{User: "ann"}
 	on := func(i int) domain.Connection {

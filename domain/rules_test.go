@@ -208,6 +208,11 @@ func TestRules(t *testing.T) {
 			return w.mark(by).Advance(w.member(by), w.message(id), w.head, at)
 		}
 	}
+	record := func(by domain.UserID) decision {
+		return func(w *world) ([]domain.Durable, error) {
+			return w.chat.Record(w.member(by), domain.Own{Type: "poll:created", Entity: "p", Chat: "x", Actor: "x"}, noon)
+		}
+	}
 	renamed := change("adm", domain.Renamed)
 	renamed.Title = "Allotment"
 	receipt := domain.ReadReceipt{Chat: "c", User: "bob", Message: "m", ReadSeq: 6, At: noon}
@@ -240,6 +245,8 @@ func TestRules(t *testing.T) {
 
 		{"an admin removes a member", usual(), remove("adm", "ann"), []domain.Durable{removed("adm", "ann", domain.RoleMember)}, nil},
 		{"an admin does not remove an owner", usual(), remove("adm", "own"), nil, domain.ErrForbidden},
+		{"an admin does not remove an admin", usual(madeRole("ann", domain.RoleAdmin, domain.RoleMember)), remove("adm", "ann"), nil, domain.ErrForbidden},
+		{"an owner removes an owner", usual(madeRole("adm", domain.RoleOwner, domain.RoleAdmin)), remove("own", "adm"), []domain.Durable{removed("own", "adm", domain.RoleOwner)}, nil},
 		{"an owner removes an admin", usual(), remove("own", "adm"), []domain.Durable{removed("own", "adm", domain.RoleAdmin)}, nil},
 		{"removing nobody is no event", usual(), remove("adm", "eve"), nil, nil},
 		{"a member does not remove", usual(), remove("ann", "bob"), nil, domain.ErrForbidden},
@@ -256,6 +263,8 @@ func TestRules(t *testing.T) {
 		{"promotion to member is none", usual(), promote("own", "ann", domain.RoleMember), nil, domain.ErrInvalid},
 		{"an owner demotes", usual(), demote("own", "adm", domain.RoleMember), []domain.Durable{madeRole("adm", domain.RoleMember, domain.RoleAdmin)}, nil},
 		{"the last owner is not demoted", usual(), demote("own", "own", domain.RoleMember), nil, domain.ErrLastOwner},
+		{"demoted already is no event", usual(), demote("own", "adm", domain.RoleAdmin), nil, nil},
+		{"demotion to owner is none", usual(), demote("own", "adm", domain.RoleOwner), nil, domain.ErrInvalid},
 		{"nobody is demoted up", usual(), demote("own", "ann", domain.RoleAdmin), nil, domain.ErrInvalid},
 
 		{"a member posts", usual(), post("ann", "m", "hi"), []domain.Durable{sent("m", "ann")}, nil},
@@ -308,6 +317,16 @@ func TestRules(t *testing.T) {
 		{"an outsider does not learn what there is to react to", usual(), react("eve", "m"), nil, domain.ErrNotMember},
 		{"none to take back is no event", usual(sent("m", "ann")), unreact("bob", "m"), nil, nil},
 
+		{"a member records a custom event", usual(), record("ann"), []domain.Durable{domain.Own{Chat: "c", Actor: "ann", At: noon, Type: "poll:created", Entity: "p"}}, nil},
+		{"an outsider records nothing", usual(), record("eve"), nil, domain.ErrNotMember},
+		{"an archived chat takes no custom events", usual(change("own", domain.Archived)), record("ann"), nil, domain.ErrArchived},
+
+		{"a chat that has not come so far is not read", usual(sent("m", "ann")), func(w *world) ([]domain.Durable, error) {
+			return w.mark("bob").Advance(w.member("bob"), w.message("m"), w.head-1, noon)
+		}, nil, domain.ErrSeqRange},
+		{"a mark before the last one's time does not wait", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon.Add(-time.Second)), []domain.Durable{domain.ReadReceipt{Chat: "c", User: "bob", Message: "m2", ReadSeq: 8, At: noon.Add(-time.Second)}}, nil},
+		{"a mark at the last one's time waits", usual(sent("m", "ann"), receipt, sent("m2", "ann")), read("bob", "m2", noon), nil, domain.ErrTooSoon},
+		{"a first mark at any time does not wait", usual(sent("m", "ann")), read("bob", "m", time.Time{}.Add(time.Millisecond)), []domain.Durable{domain.ReadReceipt{Chat: "c", User: "bob", Message: "m", ReadSeq: 6, At: time.Time{}.Add(time.Millisecond)}}, nil},
 		{"a member reads", usual(sent("m", "ann")), read("bob", "m", noon), []domain.Durable{receipt}, nil},
 		{"a sender has read what was sent", usual(sent("m", "ann")), read("ann", "m", noon), nil, nil},
 		{"read already is no event", usual(sent("m", "ann"), receipt), read("bob", "m", noon.Add(time.Hour)), nil, nil},
@@ -374,6 +393,13 @@ func TestTyping(t *testing.T) {
 	if _, err := typing.Start(w.chat, w.member("eve"), noon); !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("an outsider types: %v", err)
 	}
+	if _, err := typing.Stop(w.chat, w.member("eve"), noon); !errors.Is(err, domain.ErrNotMember) {
+		t.Errorf("an outsider stops: %v", err)
+	}
+	w.apply(change("own", domain.Archived))
+	if _, err := typing.Start(w.chat, w.member("ann"), noon); !errors.Is(err, domain.ErrArchived) {
+		t.Errorf("in an archived chat: %v", err)
+	}
 }
 
 func TestIDs(t *testing.T) {
@@ -429,5 +455,92 @@ func TestUnread(t *testing.T) {
 		if got := domain.Unread(tc.head, tc.mark, tc.deleted); got != tc.want {
 			t.Errorf("head %d, mark %d, deleted %d: %d, want %d", tc.head, tc.mark, tc.deleted, got, tc.want)
 		}
+	}
+}
+
+// TestChat_ApplyLeavesCopiesAlone folds changes of owners into one of two copies of a chat.
+func TestChat_ApplyLeavesCopiesAlone(t *testing.T) {
+	w := given(usual()...)
+	before := w.chat
+	w.apply(madeRole("adm", domain.RoleOwner, domain.RoleAdmin))
+	w.apply(removed("own", "own", domain.RoleOwner))
+	if _, owns := before.Owners["own"]; len(before.Owners) != 1 || !owns {
+		t.Errorf("the copy has the owners %v", before.Owners)
+	}
+	if _, owns := w.chat.Owners["adm"]; len(w.chat.Owners) != 1 || !owns {
+		t.Errorf("the chat has the owners %v", w.chat.Owners)
+	}
+}
+
+// TestMoves_Membership has a join move the member alone, and a change of owners the chat as well: joins must not conflict with sends.
+func TestMoves_Membership(t *testing.T) {
+	for _, tc := range []struct {
+		e     domain.Durable
+		moves []domain.Entity
+	}{
+		{joined("ann"), []domain.Entity{domain.MemberEntity("ann")}},
+		{madeRole("ann", domain.RoleAdmin, domain.RoleMember), []domain.Entity{domain.MemberEntity("ann")}},
+		{removed("own", "ann", domain.RoleAdmin), []domain.Entity{domain.MemberEntity("ann")}},
+		{madeRole("ann", domain.RoleOwner, domain.RoleAdmin), []domain.Entity{domain.ChatEntity(), domain.MemberEntity("ann")}},
+		{madeRole("ann", domain.RoleAdmin, domain.RoleOwner), []domain.Entity{domain.ChatEntity(), domain.MemberEntity("ann")}},
+		{removed("own", "own", domain.RoleOwner), []domain.Entity{domain.ChatEntity(), domain.MemberEntity("own")}},
+		{domain.Own{Chat: "c", Type: "poll:created", Entity: "p"}, []domain.Entity{domain.OwnEntity("p")}},
+		{domain.Own{Chat: "c", Type: "poll:created"}, nil},
+	} {
+		if got := domain.Moves(tc.e); !reflect.DeepEqual(got, tc.moves) {
+			t.Errorf("%+v moves %v, want %v", tc.e, got, tc.moves)
+		}
+		for _, entity := range []domain.Entity{domain.ChatEntity(), domain.MemberEntity("ann"), domain.MemberEntity("own"), domain.OwnEntity("p")} {
+			moves := false
+			for _, e := range tc.moves {
+				moves = moves || e == entity
+			}
+			if domain.MovesEntity(tc.e, entity) != moves {
+				t.Errorf("%+v moves %s: %t", tc.e, entity, !moves)
+			}
+		}
+	}
+}
+
+// TestReadMark_OnlyMovesForward folds receipts that come late: a mark goes back neither in seqs nor in time.
+func TestReadMark_OnlyMovesForward(t *testing.T) {
+	receipt := func(message domain.MessageID, seq domain.Seq, at time.Time) domain.ReadReceipt {
+		return domain.ReadReceipt{Chat: "c", User: "bob", Message: message, ReadSeq: seq, At: at}
+	}
+	var mark domain.ReadMark
+	mark.Apply(10, receipt("m9", 9, noon))
+	mark.Apply(11, receipt("m5", 5, noon.Add(-time.Minute)))
+	mark.Apply(12, receipt("other", 9, noon))
+	mark.Apply(8, sent("m8", "bob"))
+	if want := (domain.ReadMark{Seq: 9, Message: "m9", ReceiptAt: noon}); mark != want {
+		t.Errorf("the mark is %+v, want %+v", mark, want)
+	}
+	mark.Apply(13, sent("m13", "bob"))
+	if want := (domain.ReadMark{Seq: 13, Message: "m13", ReceiptAt: noon}); mark != want {
+		t.Errorf("the mark is %+v, want %+v", mark, want)
+	}
+}
+
+// TestMessage_AfterDeletion folds an edit after the deletion, as a command that was decided before may be recorded: the tombstone stays one.
+func TestMessage_AfterDeletion(t *testing.T) {
+	w := given(usual(sent("m", "ann"), deleted("m", "ann"))...)
+	w.apply(domain.MessageEdit{Chat: "c", Message: "m", Editor: "ann", Content: "again", Revision: 1, At: noon})
+	if m := w.message("m"); m.Content != "" || m.Revision != 0 || !m.Deleted() {
+		t.Errorf("the message is %+v", m)
+	}
+}
+
+// TestReactions_Groups lists reactions of several emojis, in the order in which they came.
+func TestReactions_Groups(t *testing.T) {
+	var r domain.Reactions
+	for i, reacted := range []domain.Reaction{{User: "bob", Emoji: "🍅"}, {User: "cem", Emoji: "👍"}, {User: "ann", Emoji: "🍅"}, {User: "ann", Emoji: "👍"}} {
+		r.Apply(domain.Seq(i+1), domain.MessageReaction{User: reacted.User, Emoji: reacted.Emoji, Action: domain.ReactionAdd}) //nolint:gosec // an index
+	}
+	want := []domain.ReactionGroup{{Emoji: "🍅", Users: []domain.UserID{"bob", "ann"}}, {Emoji: "👍", Users: []domain.UserID{"cem", "ann"}}}
+	if got := r.Groups(); !reflect.DeepEqual(got, want) || r.Len() != 4 {
+		t.Errorf("%d in the groups %v, want %v", r.Len(), got, want)
+	}
+	for range r.All() {
+		break // a caller may stop
 	}
 }

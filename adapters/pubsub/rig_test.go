@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
@@ -127,8 +128,8 @@ func beginning(c pubsub.SubscriberConfig) pubsub.SubscriberConfig {
 	return c
 }
 
-// start runs an instance on a router, until it is stopped or the test ends.
-func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler) *instance {
+// start runs an instance on a router, with middlewares around the handler, until it is stopped or the test ends.
+func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler, around ...message.HandlerMiddleware) *instance {
 	r.t.Helper()
 	if c.Client == nil {
 		c.Client = goredis.NewClient(options(r.server.Addr()))
@@ -145,7 +146,7 @@ func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler) *instance 
 		r.t.Fatal(err)
 	}
 	consume := pubsub.NewConsumer(c.Codec, c.LogID, fixedClock{}, map[string]pubsub.Handler{pubsub.AnyType: handle}, c.Counters)
-	if err := router.AddGroup(c.Group, []string{c.Topic}, i.subscriber, consume); err != nil {
+	if err := router.AddGroup(c.Group, []string{c.Topic}, i.subscriber, consume, around...); err != nil {
 		r.t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(r.t.Context())

@@ -198,6 +198,40 @@ func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
 	}
 }
 
+// TestMiddlewares_LeaseExpires holds a delivery in a middleware until another member has handled it. The first member has lost its
+// connections and does not know of the other: its handler must not start after the lease's deadline.
+func TestMiddlewares_LeaseExpires(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Shared(t), 1)
+	held, release, returned := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	wait := func(next message.HandlerFunc) message.HandlerFunc {
+		return func(msg *message.Message) ([]*message.Message, error) {
+			close(held)
+			<-release
+			defer close(returned)
+			return next(msg)
+		}
+	}
+	started := make(chan struct{}, 1)
+	first := r.start(r.config("g"), func(context.Context, ports.Delivery) error {
+		started <- struct{}{}
+		return nil
+	}, wait)
+	r.send(1, "c")
+	receive(t, held)
+	first.crash()
+	e := newEffects()
+	r.start(r.config("g"), e.around(nothing))
+	e.complete(r)
+	close(release)
+	receive(t, returned)
+	select {
+	case <-started:
+		t.Error("the handler started after the lease's deadline")
+	default:
+	}
+}
+
 // TestWhatRedisLostIsDeliveredAnew has Redis restart with an older state, and the seqs of what it lost used again.
 func TestWhatRedisLostIsDeliveredAnew(t *testing.T) {
 	t.Parallel()

@@ -30,10 +30,11 @@ func appendMember(b, object []byte, m ports.CacheMeta) []byte {
 		b = append(append(append(b, `,"o":"`...), m.Origin...), '"')
 	}
 	b = append(b, '}')
-	if rest := bytes.TrimLeft(object[1:], " \t\r\n"); len(rest) > 0 && rest[0] != '}' {
+	rest := bytes.TrimLeft(object[1:], " \t\r\n") // splitMember expects none
+	if len(rest) > 0 && rest[0] != '}' {
 		b = append(b, ',')
 	}
-	return append(b, object[1:]...)
+	return append(b, rest...)
 }
 
 // splitMember gives an object without what is known of it, if that is in it.

@@ -134,7 +134,8 @@ func (k Keys) reserved(key string) bool {
 	for rest, found := key, true; found; _, rest, found = strings.Cut(rest, ":") {
 		switch {
 		case rest == ownPrefix+"log", strings.HasPrefix(rest, ownPrefix+"{"), strings.HasPrefix(rest, ownPrefix+"once:{"),
-			strings.HasPrefix(rest, ownPrefix+"user-chats:"), strings.HasPrefix(rest, ownPrefix+"sessions:"), strings.HasPrefix(rest, ownPrefix+"presence"):
+			strings.HasPrefix(rest, ownPrefix+"user-chats:"), strings.HasPrefix(rest, ownPrefix+"sessions:"), strings.HasPrefix(rest, ownPrefix+"presence"),
+			strings.HasPrefix(rest, ownPrefix+"gcra:"):
 			return true
 		case rest == k.names.Stream, strings.HasPrefix(rest, k.names.Stream+":{"):
 			return true

@@ -154,7 +154,7 @@ func readCommandRecord(chat domain.ChatID, reply []any, into *ports.EntityHistor
 	if len(parts) == 3 {
 		events, err := strconv.Atoi(parts[1])
 		fingerprint, err2 := strconv.ParseUint(parts[2], 16, 64)
-		if err == nil && err2 == nil && into.Version > 0 {
+		if err == nil && err2 == nil && events >= 0 && into.Version > 0 {
 			into.Command = ports.CommandRecord{Fingerprint: fingerprint, Events: events}
 			return nil
 		}

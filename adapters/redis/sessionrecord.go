@@ -3,6 +3,7 @@ package redis
 import (
 	"cmp"
 	"encoding/json"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -114,6 +115,9 @@ func parseSessionField(s string) (f sessionField, ok bool) {
 			return f, false
 		}
 		numbers[i] = n
+	}
+	if numbers[4] > math.MaxInt64/int64(time.Millisecond) {
+		return f, false
 	}
 	at := func(ms int64) time.Time { return time.UnixMilli(ms).UTC() }
 	return sessionField{

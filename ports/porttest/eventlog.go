@@ -39,6 +39,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"a long history is loaded whole", testLongHistory},
 		{"loads are of one moment", testLoadMoment},
 		{"loads go on from snapshots", testSnapshots},
+		{"snapshots ahead of the chat are not kept", testEarlySnapshots},
 		{"reads select by seq", testRead},
 		{"members, present and former", testMembers},
 		{"chats", testChats},

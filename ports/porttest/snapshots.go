@@ -50,6 +50,30 @@ func testSnapshots(t *testing.T, log Log) {
 	h.verify() // loads by entity are told as whole ones
 }
 
+// testEarlySnapshots offers a snapshot of a version that the chat has not reached: the log may have lost the events that it was made of. It
+// must not be there when other events have reached that version.
+func testEarlySnapshots(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	e := domain.ChatEntity()
+	h.append(then(created(c)))
+	for i := range 260 { // so many that loads look for snapshots
+		h.append(then(renamed(c, domain.Title(fmt.Sprint(i)))))
+	}
+	all := h.history(c).entity(ports.Want{Entity: e}).Events
+	early := all[len(all)-1].Seq + 1
+	h.keep(c, e, early, folded(c, e, append(all, ports.Record{Seq: early, Event: renamed(c, "lost").Event})))
+	h.append(then(renamed(c, "kept"), renamed(c, "last")))
+	got := h.load(c, ports.Want{Entity: e}).Entities[0]
+	if got.Snapshot.State != nil || len(got.Events) != len(all)+2 {
+		t.Errorf("the chat is loaded from %+v and %d events, want no snapshot and %d events", got.Snapshot, len(got.Events), len(all)+2)
+	}
+	h.keep(c, e, early, folded(c, e, h.history(c).entity(ports.Want{Entity: e}).Events[:len(all)+1]))
+	if got := h.load(c, ports.Want{Entity: e}).Entities[0]; got.Snapshot.Version != early || len(got.Events) != 1 {
+		t.Errorf("the chat is loaded from version %d and %d events, want %d and 1", got.Snapshot.Version, len(got.Events), early)
+	}
+	h.verify()
+}
+
 func (h *harness) keep(c domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) {
 	h.t.Helper()
 	ctx, cancel := h.bounded()

@@ -1,0 +1,112 @@
+package app_test
+
+import (
+	"context"
+	"testing"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// replaced is a log whose history can be replaced by another one around a load, as when a server comes back with older data.
+type replaced struct {
+	*memory.Log
+	before, after func() // called once, before or after the next load
+}
+
+func (r *replaced) Load(ctx context.Context, c domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	once(&r.before)
+	loaded, err := r.Log.Load(ctx, c, wants...)
+	once(&r.after)
+	return loaded, err
+}
+
+func once(f *func()) {
+	if call := *f; call != nil {
+		*f = nil
+		call()
+	}
+}
+
+// titled is a log with one chat, which has one event.
+func titled(t *testing.T, title string) *memory.Log {
+	t.Helper()
+	log := memory.New(wireformat.New(), clock{}, nil)
+	if _, err := chatsOn(log, app.NewEntities(log, nil, 0)).Create(t.Context(), app.Create{Chat: "c", By: "ann", Title: title}); err != nil {
+		t.Fatal(err)
+	}
+	return log
+}
+
+func chatsOn(log ports.EventLog, entities *app.Entities) *app.Chats {
+	typing := memory.New(wireformat.New(), clock{}, nil).Typing()
+	return app.NewChats(log, entities, silent{}, typing, clock{}, ids{}, nil, app.Policy{}, nil)
+}
+
+// TestForget_WhileLoading replaces the history by one of the same length, and calls Forget, while the chat is loaded. Nothing of the earlier
+// history may come into the cache afterwards, and nothing that was taken from the cache before may be combined with the later one.
+func TestForget_WhileLoading(t *testing.T) {
+	for name, test := range map[string]struct {
+		cached bool // the chat is in the cache before
+		around func(r *replaced, lose func())
+		loads  int // in how many the earlier history may be given
+	}{
+		"before the answer of a first load": {false, func(r *replaced, lose func()) { r.after = lose }, 1},
+		"after the chat came from a cache":  {true, func(r *replaced, lose func()) { r.before = lose }, 0},
+	} {
+		t.Run(name, func(t *testing.T) {
+			earlier, later := titled(t, "earlier"), titled(t, "later")
+			log := &replaced{Log: earlier}
+			entities := app.NewEntities(log, nil, 1<<20)
+			queries := app.NewQueries(log, entities, app.Views{})
+			title := func() domain.Title {
+				chat, err := queries.Chat(t.Context(), "c")
+				if err != nil {
+					t.Fatal(err)
+				}
+				return chat.Title
+			}
+			if test.cached && title() != "earlier" {
+				t.Fatal("the chat is another one")
+			}
+			test.around(log, func() {
+				log.Log = later
+				entities.Forget()
+			})
+			for range test.loads {
+				title()
+			}
+			if got := title(); got != "later" {
+				t.Errorf("the title is %q of the history that was replaced", got)
+			}
+		})
+	}
+}
+
+// TestReact_LearnsNoReactions has another process react between two reactions of this one. A reaction is no condition of the next, so this
+// process must not take its own as all that happened.
+func TestReact_LearnsNoReactions(t *testing.T) {
+	w := newWorld(2, 1<<20)
+	here, there := w.chats[0], w.chats[1]
+	did := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	did(here.Create(t.Context(), app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}}))
+	did(here.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m", Content: "x"}))
+	react := func(by domain.UserID, emoji string) app.React {
+		return app.React{Chat: "c", By: by, MessageID: "m", Emoji: emoji}
+	}
+	did(here.Unreact(t.Context(), react("ann", "👍"))) // the reactions are in the cache now
+	did(there.React(t.Context(), react("bob", "👍")))
+	did(here.React(t.Context(), react("ann", "👍")))
+	m, err := w.queries[0].Message(t.Context(), "c", "m")
+	if err != nil || len(m.Reactions) != 1 || len(m.Reactions[0].Users) != 2 {
+		t.Errorf("the reactions are %+v, error %v; want one of two users", m.Reactions, err)
+	}
+}

@@ -1,0 +1,67 @@
+// Command mutants runs the tests of packages against mutants of their code and lists the mutants that survive.
+//
+// All mutants of a package are compiled into one test binary. Each is a change behind a switch, and an environment variable turns one of
+// them on, so a mutant costs the run of a few tests and no build. A first run of each test records the switches that it reaches; a mutant
+// meets only the tests that reach it. The source tree is not changed: the builds use overlays.
+package main
+
+import (
+	"bufio"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+)
+
+func main() {
+	root := flag.String("root", "..", "directory of the module chatcore")
+	parallel := flag.Int("parallel", 2, "mutants at a time")
+	limit := flag.Duration("limit", time.Minute, "the longest that the tests of one mutant may take; a mutant that takes longer is killed")
+	only := flag.String("only", "", "part of a file name: mutants of such files only")
+	out := flag.String("out", "", "file that the survivors are also written to")
+	flag.Parse()
+	if flag.NArg() == 0 {
+		fmt.Fprintln(os.Stderr, "usage: mutants [flags] package ...; a package with a directory script/ has its Lua scripts changed")
+		os.Exit(2)
+	}
+	r := &runner{root: *root, parallel: *parallel, limit: *limit, only: *only, out: os.Stdout}
+	if *out != "" {
+		f, err := os.Create(*out)
+		if err != nil {
+			fail(err)
+		}
+		defer f.Close()
+		r.list = bufio.NewWriter(f)
+	}
+	for _, p := range flag.Args() {
+		if err := r.pkg(filepath.ToSlash(filepath.Clean(p))); err != nil {
+			fail(err)
+		}
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "mutants:", err)
+	os.Exit(1)
+}
+
+// mutant is one change of the code.
+type mutant struct {
+	file   string // relative to the root of the module
+	line   int
+	what   string // the kind of change and the text that it changes
+	script string // the whole text of the changed script, "" for a change of Go
+}
+
+func (m mutant) String() string { return fmt.Sprintf("%s:%d: %s", m.file, m.line, m.what) }
+
+// oneLine shortens source text for a list.
+func oneLine(text string) string {
+	text = strings.Join(strings.Fields(text), " ")
+	if r := []rune(text); len(r) > 90 {
+		text = string(r[:90]) + "…"
+	}
+	return text
+}

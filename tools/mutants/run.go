@@ -1,0 +1,267 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+)
+
+// runner runs the tests of packages against their mutants.
+type runner struct {
+	root     string
+	parallel int
+	limit    time.Duration
+	only     string
+	out      io.Writer
+	list     *bufio.Writer
+	mu       sync.Mutex // guards out and list
+}
+
+// build is a test binary with the mutants of one package.
+type build struct {
+	dir     string // of the package
+	binary  string
+	temp    string
+	mutants []mutant
+}
+
+func (r *runner) pkg(name string) error {
+	temp, err := os.MkdirTemp("", "mutants")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temp)
+	b := &build{dir: filepath.Join(r.root, name), binary: filepath.Join(temp, "mutants.test"), temp: temp}
+	if scripts, _ := filepath.Glob(filepath.Join(b.dir, "script", "*.lua")); len(scripts) > 0 {
+		return r.lua(name, b)
+	}
+	return r.golang(name, b)
+}
+
+// golang runs the mutants of a package's Go files.
+func (r *runner) golang(name string, b *build) error {
+	if err := r.compileGo(name, b); err != nil {
+		return err
+	}
+	reach, slow, err := r.trace(b)
+	if err != nil {
+		return err
+	}
+	r.each(name, b.mutants, func(n int) string {
+		tests := reach[n]
+		if len(tests) == 0 {
+			return "no test reaches it"
+		}
+		slices.SortFunc(tests, func(x, y string) int { return int(slow[x] - slow[y]) })
+		for len(tests) > 0 { // the quickest alone, the rest together
+			some := min(len(tests), 2)
+			if len(tests) < len(reach[n]) {
+				some = len(tests)
+			}
+			if r.killed(b, tests[:some], "CHATCORE_MUTANT="+strconv.Itoa(n)) {
+				return ""
+			}
+			tests = tests[some:]
+		}
+		return "survives"
+	})
+	return nil
+}
+
+// compileGo builds the package's tests with all mutants. A line whose mutants do not compile gets none.
+func (r *runner) compileGo(name string, b *build) error {
+	skip := map[string]map[int]bool{}
+	for range 10 {
+		overlay := map[string]string{}
+		b.mutants = nil
+		files, err := filepath.Glob(filepath.Join(b.dir, "*.go"))
+		if err != nil {
+			return err
+		}
+		pkg := ""
+		for _, f := range files {
+			if strings.HasSuffix(f, "_test.go") || !strings.Contains(f, r.only) {
+				continue
+			}
+			src, err := os.ReadFile(f)
+			if err != nil {
+				return err
+			}
+			base := filepath.Base(f)
+			text, found, err := goMutants(name+"/"+base, src, len(b.mutants), skip[base])
+			if err != nil {
+				return err
+			}
+			pkg = packageName(src)
+			b.mutants = append(b.mutants, found...)
+			if err := b.replace(overlay, f, text); err != nil {
+				return err
+			}
+		}
+		if err := b.replace(overlay, filepath.Join(b.dir, "zz_mutants.go"), fmt.Appendf(nil, switches, pkg, len(b.mutants)+1)); err != nil {
+			return err
+		}
+		message, err := b.compile(overlay)
+		if err == nil {
+			return nil
+		}
+		bad := regexp.MustCompile(`([a-z0-9_]+\.go):(\d+):`).FindAllStringSubmatch(message, -1)
+		if len(bad) == 0 {
+			return fmt.Errorf("%s: %w\n%s", name, err, message)
+		}
+		for _, m := range bad {
+			if skip[m[1]] == nil {
+				skip[m[1]] = map[int]bool{}
+			}
+			line, _ := strconv.Atoi(m[2])
+			skip[m[1]][line] = true
+			fmt.Fprintf(r.out, "# no mutants on a line that does not compile with them: %s/%s:%d\n", name, m[1], line)
+		}
+	}
+	return fmt.Errorf("%s: the mutants do not compile", name)
+}
+
+var packageClause = regexp.MustCompile(`(?m)^package (\w+)`)
+
+func packageName(src []byte) string { return string(packageClause.FindSubmatch(src)[1]) }
+
+// replace has the overlay give another text for a file.
+func (b *build) replace(overlay map[string]string, file string, text []byte) error {
+	absolute, err := filepath.Abs(file)
+	if err != nil {
+		return err
+	}
+	to := filepath.Join(b.temp, filepath.Base(file))
+	overlay[absolute] = to
+	return os.WriteFile(to, text, 0o600)
+}
+
+func (b *build) compile(overlay map[string]string) (string, error) {
+	text, err := json.Marshal(map[string]any{"Replace": overlay})
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(b.temp, "overlay.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		return "", err
+	}
+	c := exec.Command("go", "test", "-c", "-vet=off", "-gcflags=-e", "-overlay", file, "-o", b.binary, ".")
+	c.Dir = b.dir
+	message, err := c.CombinedOutput()
+	return string(message), err
+}
+
+// trace runs each test once and returns the tests that reach each mutant, and how long each test takes.
+func (r *runner) trace(b *build) (reach map[int][]string, slow map[string]time.Duration, err error) {
+	reach, slow = map[int][]string{}, map[string]time.Duration{}
+	tests, err := b.tests()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, t := range tests {
+		file := filepath.Join(b.temp, "trace")
+		start := time.Now()
+		if message, err := r.test(b, []string{t}, "CHATCORE_MUTANT_TRACE="+file); err != nil {
+			return nil, nil, fmt.Errorf("%s fails without a mutant: %w\n%s", t, err, message)
+		}
+		slow[t] = time.Since(start)
+		reached, err := os.ReadFile(file)
+		if err != nil {
+			return nil, nil, err
+		}
+		for n := range reached {
+			if reached[n] == 1 {
+				reach[n] = append(reach[n], t)
+			}
+		}
+	}
+	return reach, slow, nil
+}
+
+func (b *build) tests() ([]string, error) {
+	c := exec.Command(b.binary, "-test.list", "^(Test|Fuzz|Example)")
+	c.Dir = b.dir
+	out, err := c.Output()
+	if err != nil {
+		return nil, err
+	}
+	var tests []string
+	for name := range strings.FieldsSeq(string(out)) {
+		if name != "TestMain" && regexp.MustCompile(`^(Test|Fuzz|Example)`).MatchString(name) {
+			tests = append(tests, name)
+		}
+	}
+	return tests, nil
+}
+
+var errTooLong = errors.New("takes too long")
+
+// test runs tests.
+func (r *runner) test(b *build, tests []string, env ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), r.limit, errTooLong)
+	defer cancel()
+	c := exec.CommandContext(ctx, b.binary, "-test.failfast", "-test.count=1", "-test.run", "^("+strings.Join(tests, "|")+")$")
+	c.Dir, c.Env = b.dir, append(os.Environ(), env...)
+	c.WaitDelay = time.Second
+	var out bytes.Buffer
+	c.Stdout, c.Stderr = &out, &out
+	err := c.Run()
+	if err != nil && ctx.Err() != nil {
+		err = errTooLong
+	}
+	return out.String(), err
+}
+
+func (r *runner) killed(b *build, tests []string, env ...string) bool {
+	_, err := r.test(b, tests, env...)
+	return err != nil
+}
+
+// each has try look at all mutants, some at a time, and lists those that survive. try returns "" for a mutant that was killed.
+func (r *runner) each(name string, mutants []mutant, try func(n int) string) {
+	var wg sync.WaitGroup
+	next := make(chan int)
+	survivors := 0
+	for range r.parallel {
+		wg.Go(func() {
+			for n := range next {
+				if result := try(n); result != "" {
+					r.mu.Lock()
+					survivors++
+					r.say(fmt.Sprintf("%s (%s)", mutants[n], result))
+					r.mu.Unlock()
+				}
+			}
+		})
+	}
+	for n := range mutants {
+		next <- n
+		if n%100 == 99 {
+			fmt.Fprintf(r.out, "# %s: %d of %d\n", name, n+1, len(mutants))
+		}
+	}
+	close(next)
+	wg.Wait()
+	r.say(fmt.Sprintf("# %s: %d of %d mutants survive", name, survivors, len(mutants)))
+}
+
+func (r *runner) say(line string) {
+	fmt.Fprintln(r.out, line)
+	if r.list != nil {
+		fmt.Fprintln(r.list, line)
+		_ = r.list.Flush()
+	}
+}
