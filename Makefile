@@ -1,4 +1,4 @@
-.PHONY: test race race-ci vet chaos interop lint check bench run generate redis compiler
+.PHONY: test race race-ci vet chaos interop lint check bench mutants run generate redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 
@@ -38,6 +38,11 @@ check: lint vet race
 # Side by side with others, in a module of its own: docs/benchmarks.md. About five minutes.
 bench: redis
 	cd bench && go test -run '^$$' -bench . -benchtime 1x -timeout 30m -v
+
+# Runs tests against changed code and lists the changes that no test notices: of Go files in packages, of Lua scripts in adapters. Hours for all of it.
+mutants: MUTANTS ?= domain app app/cache adapters/redis adapters/pubsub
+mutants: redis
+	cd tools && go run ./mutants -root .. $(MUTANTS)
 
 run:
 	go run ./cmd/core demo

@@ -82,6 +82,9 @@ func TestPresence_Connections(t *testing.T) {
 	if len(events) > 0 || !slices.Equal(p.Devices(), []domain.DeviceID{"phone"}) || len(before.Connections) != 2 {
 		t.Errorf("the leave of the old connection: %v, devices %v", events, p.Devices())
 	}
+	if !p.AbsentSince.IsZero() {
+		t.Errorf("one connection is left, and the user absent since %s", p.AbsentSince)
+	}
 	if p, events = p.Leave(on(""), noon.Add(21*time.Second)); len(events) > 0 {
 		t.Errorf("the leave of the device itself, which sent no heartbeat: %v", events)
 	}

@@ -286,6 +286,7 @@ func TestRules(t *testing.T) {
 		{"an owner does not edit what others wrote", usual(sent("m", "ann")), edit("own", "m", "ho", 0, 0), nil, domain.ErrNotAuthor},
 		{"a deleted message is not edited", usual(sent("m", "ann"), deleted("m", "ann")), edit("ann", "m", "ho", 0, 0), nil, domain.ErrMessageDeleted},
 		{"at the end of the window it is edited", usual(sent("m", "ann")), edit("ann", "m", "hi", time.Minute, time.Minute), nil, nil},
+		{"without a window it is edited at any time", usual(sent("m", "ann")), edit("ann", "m", "hi", 0, 1000*time.Hour), nil, nil},
 		{"after the window it is not", usual(sent("m", "ann")), edit("ann", "m", "ho", time.Minute, time.Minute+1), nil, domain.ErrEditWindow},
 		{"no message, no edit", usual(), edit("ann", "m", "ho", 0, 0), nil, domain.ErrMessageNotFound},
 		{"an author who left does not edit", usual(sent("m", "ann"), removed("ann", "ann", domain.RoleMember)), edit("ann", "m", "ho", 0, 0), nil, domain.ErrNotMember},
@@ -510,7 +511,7 @@ func TestReadMark_OnlyMovesForward(t *testing.T) {
 	var mark domain.ReadMark
 	mark.Apply(10, receipt("m9", 9, noon))
 	mark.Apply(11, receipt("m5", 5, noon.Add(-time.Minute)))
-	mark.Apply(12, receipt("other", 9, noon))
+	mark.Apply(12, receipt("other", 9, noon.Add(-time.Second)))
 	mark.Apply(8, sent("m8", "bob"))
 	if want := (domain.ReadMark{Seq: 9, Message: "m9", ReceiptAt: noon}); mark != want {
 		t.Errorf("the mark is %+v, want %+v", mark, want)

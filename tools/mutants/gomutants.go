@@ -7,7 +7,6 @@ import (
 	"go/parser"
 	"go/token"
 	"slices"
-	"sort"
 	"strings"
 )
 
@@ -228,13 +227,3 @@ func mutantSum[T ~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uin
 	return sum
 }
 `
-
-// sortedLines is for messages.
-func sortedLines(skip map[int]bool) []int {
-	var lines []int
-	for l := range skip {
-		lines = append(lines, l)
-	}
-	sort.Ints(lines)
-	return lines
-}

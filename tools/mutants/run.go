@@ -24,7 +24,7 @@ type runner struct {
 	root     string
 	parallel int
 	limit    time.Duration
-	only     string
+	only     *regexp.Regexp // of files
 	out      io.Writer
 	list     *bufio.Writer
 	mu       sync.Mutex // guards out and list
@@ -93,7 +93,7 @@ func (r *runner) compileGo(name string, b *build) error {
 		}
 		pkg := ""
 		for _, f := range files {
-			if strings.HasSuffix(f, "_test.go") || !strings.Contains(f, r.only) {
+			if strings.HasSuffix(f, "_test.go") || !r.only.MatchString(filepath.Base(f)) {
 				continue
 			}
 			src, err := os.ReadFile(f)

@@ -1,0 +1,83 @@
+package app_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// TestAudit_Selections yields all that was done in a chat, about a message and about a user, in the order of the log.
+func TestAudit_Selections(t *testing.T) {
+	w := newWorld(1, 1<<20)
+	chats, queries, ctx := w.chats[0], w.queries[0], t.Context()
+	did := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	did(chats.Create(ctx, app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}})) // 1, 2
+	did(chats.Send(ctx, app.Send{Chat: "c", By: "bob", MessageID: "m", Content: "x"}))        // 3
+	did(chats.React(ctx, app.React{Chat: "c", By: "ann", MessageID: "m", Emoji: "👍"}))        // 4
+	did(chats.Edit(ctx, app.Edit{Chat: "c", By: "bob", MessageID: "m", Content: "y"}))        // 5
+	did(chats.Add(ctx, app.Add{Chat: "c", By: "ann", User: "cem"}))                           // 6
+	did(chats.Leave(ctx, app.Leave{Chat: "c", By: "bob"}))                                    // 7
+	did(chats.Delete(ctx, app.Delete{Chat: "c", By: "ann", MessageID: "m"}))                  // 8
+	did(chats.Create(ctx, app.Create{Chat: "long", By: "ann"}))                               // another chat, of more than a page
+	for range ports.MaxPage {
+		did(chats.Send(ctx, app.Send{Chat: "long", By: "ann", Content: "x"}))
+	}
+	list := func(q *app.Queries, chat domain.ChatID, about app.Audit) (seqs []domain.Seq, err error) {
+		for r, err := range q.Audit(ctx, chat, about) {
+			if err != nil {
+				return seqs, err
+			}
+			seqs = append(seqs, r.Seq)
+		}
+		return seqs, nil
+	}
+	for what, test := range map[string]struct {
+		about app.Audit
+		want  []domain.Seq
+	}{
+		"the chat":     {app.Audit{}, []domain.Seq{1, 2, 3, 4, 5, 6, 7, 8}},
+		"the message":  {app.Audit{Message: "m"}, []domain.Seq{3, 4, 5, 8}},
+		"a member":     {app.Audit{User: "bob"}, []domain.Seq{2, 3, 5, 7}},
+		"a new member": {app.Audit{User: "cem"}, []domain.Seq{6}},
+		"an outsider":  {app.Audit{User: "eve"}, nil},
+	} {
+		if got, err := list(queries, "c", test.about); err != nil || !slices.Equal(got, test.want) {
+			t.Errorf("%s: %v, error %v, want %v", what, got, err, test.want)
+		}
+		for range queries.Audit(ctx, "c", test.about) {
+			break // a caller may stop
+		}
+	}
+	if got, err := list(queries.At(5), "c", app.Audit{Message: "m"}); err != nil || !slices.Equal(got, []domain.Seq{3, 4, 5}) {
+		t.Errorf("the message as of seq 5: %v, error %v", got, err)
+	}
+	if got, err := list(queries, "long", app.Audit{}); err != nil || len(got) != ports.MaxPage+1 || !slices.IsSorted(got) {
+		t.Errorf("%d events of a chat of more than a page, error %v", len(got), err)
+	}
+	for _, test := range []struct {
+		chat  domain.ChatID
+		about app.Audit
+		err   error
+	}{
+		{"none", app.Audit{}, domain.ErrChatNotFound},
+		{"none", app.Audit{Message: "m"}, domain.ErrChatNotFound},
+		{"c", app.Audit{Message: "none"}, domain.ErrMessageNotFound},
+		{"c", app.Audit{Message: "m", User: "ann"}, domain.ErrInvalid},
+		{"c", app.Audit{User: "a b"}, domain.ErrInvalid},
+		{"c", app.Audit{Message: "a b"}, domain.ErrInvalid},
+		{"a b", app.Audit{User: "ann"}, domain.ErrInvalid},
+	} {
+		if got, err := list(queries, test.chat, test.about); !errors.Is(err, test.err) || len(got) > 0 {
+			t.Errorf("%q, %+v: %v, error %v, want %v", test.chat, test.about, got, err, test.err)
+		}
+	}
+}
