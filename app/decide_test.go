@@ -1,0 +1,189 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"reflect"
+	"testing"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// confirming is a log that counts loads and appends, records what it is asked to confirm, and can refuse both.
+type confirming struct {
+	*memory.Log
+	loads, appends int
+	found          []ports.Found
+	refuse         error // of confirmations
+	conflict       error // of the next append
+}
+
+func (c *confirming) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	c.loads++
+	return c.Log.Load(ctx, chat, wants...)
+}
+
+func (c *confirming) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	c.appends++
+	if err := c.conflict; err != nil {
+		c.conflict = nil
+		return ports.Appended{}, err
+	}
+	return c.Log.Append(ctx, a)
+}
+
+func (c *confirming) Confirm(_ context.Context, found ports.Found) error {
+	c.found = append(c.found, found)
+	return c.refuse
+}
+
+// heard is a live bus that keeps what is published.
+type heard struct{ events []domain.Ephemeral }
+
+func (h *heard) Publish(_ context.Context, e domain.Ephemeral, _ ports.Meta) error {
+	h.events = append(h.events, e)
+	return nil
+}
+
+type deciding struct {
+	t        *testing.T
+	log      *confirming
+	entities *app.Entities
+	live     *heard
+	chats    *app.Chats
+}
+
+func newDeciding(t *testing.T) *deciding {
+	t.Helper()
+	d := &deciding{t: t, log: &confirming{Log: memory.New(wireformat.New(), clock{}, nil)}, live: &heard{}}
+	d.entities = app.NewEntities(d.log, nil, 1<<20)
+	d.chats = app.NewChats(d.log, d.entities, d.live, d.log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
+	d.did(d.chats.Create(t.Context(), app.Create{Chat: "c", By: "ann", Title: "A", Members: []domain.UserID{"bob"}}))
+	return d
+}
+
+func (d *deciding) did(_ any, err error) {
+	d.t.Helper()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+func (d *deciding) send(id domain.MessageID) (app.Sent, error) {
+	return d.chats.Send(d.t.Context(), app.Send{Chat: "c", By: "ann", MessageID: id, Content: "x"})
+}
+
+// TestRun_ConfirmsWhatItFound has a command that records nothing be acknowledged only once what it found is confirmed, and one that records
+// something not be confirmed a second time.
+func TestRun_ConfirmsWhatItFound(t *testing.T) {
+	d := newDeciding(t)
+	sent, err := d.send("m")
+	d.did(nil, err)
+	if len(d.log.found) != 0 {
+		t.Errorf("a send had %v confirmed", d.log.found)
+	}
+	again, err := d.send("m")
+	d.did(nil, err)
+	want := []ports.Found{{Chat: "c", At: ports.Appended{First: sent.Seq, Last: sent.Seq}}}
+	if !again.Duplicate || again.Seq != sent.Seq || !reflect.DeepEqual(d.log.found, want) {
+		t.Errorf("the repetition gave %+v and had %+v confirmed, want %+v", again, d.log.found, want)
+	}
+	d.log.refuse = ports.ErrUnconfirmed
+	if _, err := d.send("m"); !errors.Is(err, ports.ErrUnconfirmed) {
+		t.Errorf("a repetition that cannot be confirmed: %v", err)
+	}
+	if _, err := d.chats.Rename(t.Context(), app.Rename{Chat: "c", By: "ann", Title: "A"}); !errors.Is(err, ports.ErrUnconfirmed) {
+		t.Errorf("a command that changes nothing and cannot be confirmed: %v", err)
+	}
+}
+
+// TestRun_DecidesOnTheCache counts loads: what a command has recorded need not be loaded for the next one.
+func TestRun_DecidesOnTheCache(t *testing.T) {
+	d := newDeciding(t)
+	ctx := t.Context()
+	edit := func(text string) {
+		d.did(d.chats.Edit(ctx, app.Edit{Chat: "c", By: "ann", MessageID: "m", Content: text}))
+	}
+	rename := func(title string) { d.did(d.chats.Rename(ctx, app.Rename{Chat: "c", By: "ann", Title: title})) }
+	d.did(d.send("m"))
+	edit("a")
+	rename("B")
+	d.log.loads = 0
+	d.did(d.send("m2"))
+	for _, text := range []string{"b", "c", "d"} {
+		edit(text)
+		rename(text)
+	}
+	if d.log.loads != 0 {
+		t.Errorf("%d loads for commands about what is in the cache", d.log.loads)
+	}
+	m, err := app.NewQueries(d.log, d.entities, app.Views{}).Message(ctx, "c", "m")
+	if err != nil || m.Revision != 4 || m.Content != "d" {
+		t.Errorf("the message is %+v, error %v", m, err)
+	}
+}
+
+// TestRun_ConflictWithoutAVersion has the log refuse an append because its history is another one: the command is decided anew on that.
+func TestRun_ConflictWithoutAVersion(t *testing.T) {
+	d := newDeciding(t)
+	d.did(d.send("m"))
+	d.entities.Forget() // as the watcher of the history does
+	d.log.conflict = ports.ErrConflict
+	d.log.appends = 0
+	if sent, err := d.send("m2"); err != nil || sent.Seq != 4 || d.log.appends != 2 {
+		t.Errorf("after a conflict without a version: %+v, error %v, %d appends", sent, err, d.log.appends)
+	}
+}
+
+// poll is a custom event.
+type poll struct{}
+
+func (poll) Own() (domain.Own, error) {
+	return domain.Own{Type: "poll:created", Version: 1, Data: "{}"}, nil
+}
+
+// TestRecord_ConditionOfTheCaller has a condition that the caller gave not hold: deciding again does not help.
+func TestRecord_ConditionOfTheCaller(t *testing.T) {
+	d := newDeciding(t)
+	ctx := t.Context()
+	first, err := d.chats.Record(ctx, app.Record{Chat: "c", By: "ann", Event: poll{}, Entity: "p", Conditions: []ports.Condition{{Entity: domain.OwnEntity("p")}}})
+	d.did(nil, err)
+	d.log.appends = 0
+	_, err = d.chats.Record(ctx, app.Record{Chat: "c", By: "ann", Event: poll{}, Entity: "p", Conditions: []ports.Condition{{Entity: domain.OwnEntity("p")}}})
+	var conflict *ports.ConflictError
+	if !errors.As(err, &conflict) || conflict.Condition.Entity != domain.OwnEntity("p") || conflict.Version != first.Seq || d.log.appends != 1 {
+		t.Errorf("%v after %d appends", err, d.log.appends)
+	}
+}
+
+// TestSend_EndsTyping publishes one stop for a send of a user who types, and none otherwise. The user may start again at once; no other command
+// ends the interval between two starts.
+func TestSend_EndsTyping(t *testing.T) {
+	d := newDeciding(t)
+	ctx, typing := t.Context(), app.Typing{Chat: "c", By: "ann"}
+	start := func(want bool) {
+		t.Helper()
+		if told, err := d.chats.StartTyping(ctx, typing); err != nil || told != want {
+			t.Errorf("a start is told: %t, error %v, want %t", told, err, want)
+		}
+	}
+	d.did(d.send("m"))
+	start(true)
+	d.did(d.chats.React(ctx, app.React{Chat: "c", By: "ann", MessageID: "m", Emoji: "👍"}))
+	start(false)
+	d.did(d.send("m2"))
+	start(true)
+	var stops []domain.TypingStop
+	for _, e := range d.live.events {
+		if stop, ok := e.(domain.TypingStop); ok {
+			stops = append(stops, stop)
+		}
+	}
+	if len(d.live.events) != 3 || len(stops) != 1 || stops[0].Chat != "c" || stops[0].User != "ann" || stops[0].At.IsZero() {
+		t.Errorf("published were %+v", d.live.events)
+	}
+}
