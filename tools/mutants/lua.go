@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -55,12 +56,14 @@ var focus = map[string]map[string]string{
 	},
 }
 
-// lua runs the mutants of a package's scripts. The package has each in a variable: name.lua in nameSource.
+// lua runs the mutants of a package's scripts. The scripts are embedded in the test binary as they are, so that a mutant is a copy of the binary with
+// another text in the place of the script.
 func (r *runner) lua(name string, b *build) error {
 	scripts, err := filepath.Glob(filepath.Join(b.dir, "script", "*.lua"))
 	if err != nil {
 		return err
 	}
+	originals := map[string][]byte{}
 	for _, file := range scripts {
 		if !r.only.MatchString(filepath.Base(file)) {
 			continue
@@ -69,9 +72,19 @@ func (r *runner) lua(name string, b *build) error {
 		if err != nil {
 			return err
 		}
-		b.mutants = append(b.mutants, luaMutants(name+"/script/"+filepath.Base(file), string(src))...)
+		found := luaMutants(name+"/script/"+filepath.Base(file), string(src))
+		b.mutants = append(b.mutants, found...)
+		for _, m := range found {
+			originals[m.file] = src
+		}
 	}
-	if err := r.compileLua(b); err != nil {
+	if r.binary != "" {
+		b.binary = r.binary
+	} else if message, err := b.compile(nil); err != nil {
+		return fmt.Errorf("%w\n%s", err, message)
+	}
+	binary, err := os.ReadFile(b.binary)
+	if err != nil {
 		return err
 	}
 	all, err := b.tests()
@@ -89,11 +102,18 @@ func (r *runner) lua(name string, b *build) error {
 	}
 	r.each(name+"/script", b.mutants, func(n int) string {
 		m := b.mutants[n]
-		text := filepath.Join(b.temp, fmt.Sprintf("mutant%d.lua", n))
-		if err := os.WriteFile(text, []byte(m.script), 0o600); err != nil {
+		text := luaWithoutComments(m.script)
+		original := originals[m.file]
+		if !bytes.Contains(binary, original) || len(text) > len(original) {
+			return "not tried: the binary has no room for it"
+		}
+		changed := &build{dir: b.dir, binary: filepath.Join(b.temp, fmt.Sprintf("mutant%d.test", n))}
+		text += strings.Repeat(" ", len(original)-len(text))
+		if err := os.WriteFile(changed.binary, bytes.ReplaceAll(binary, original, []byte(text)), 0o700); err != nil { //nolint:gosec // it is run
 			return err.Error()
 		}
-		if r.killed(b, b.focused(name, m, all), "CHATCORE_MUTANT_SCRIPT="+m.base(), "CHATCORE_MUTANT_TEXT="+text) {
+		defer os.Remove(changed.binary)
+		if r.killed(changed, b.focused(name, m, all)) {
 			return ""
 		}
 		return "survives"
@@ -116,43 +136,4 @@ func (b *build) focused(name string, m mutant, all []string) (tests []string) {
 		}
 	}
 	return tests
-}
-
-const replacing = `package %s
-
-import "os"
-
-func init() {
-	switch os.Getenv("CHATCORE_MUTANT_SCRIPT") {
-%s	}
-}
-
-func mutantText() string {
-	text, err := os.ReadFile(os.Getenv("CHATCORE_MUTANT_TEXT"))
-	if err != nil { panic(err) }
-	return string(text)
-}
-`
-
-var embedded = regexp.MustCompile(`//go:embed script/(\w+)\.lua\s+(\w+) string`)
-
-// compileLua builds the package's tests with a file that replaces one script.
-func (r *runner) compileLua(b *build) error {
-	src, err := os.ReadFile(filepath.Join(b.dir, "script.go"))
-	if err != nil {
-		return err
-	}
-	var cases strings.Builder
-	for _, m := range embedded.FindAllStringSubmatch(string(src), -1) {
-		fmt.Fprintf(&cases, "\tcase %q:\n\t\t%s = mutantText()\n", m[1], m[2])
-	}
-	overlay := map[string]string{}
-	if err := b.replace(overlay, filepath.Join(b.dir, "zz_mutants.go"), fmt.Appendf(nil, replacing, packageName(src), cases.String())); err != nil {
-		return err
-	}
-	message, err := b.compile(overlay)
-	if err != nil {
-		return fmt.Errorf("%w\n%s", err, message)
-	}
-	return nil
 }

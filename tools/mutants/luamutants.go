@@ -23,6 +23,16 @@ func luaScan(src string) (tokens []luaToken) {
 	return tokens
 }
 
+// luaWithoutComments leaves out comments; lines stay lines.
+func luaWithoutComments(src string) string {
+	return luaTokens.ReplaceAllStringFunc(src, func(token string) string {
+		if strings.HasPrefix(token, "--") {
+			return ""
+		}
+		return token
+	})
+}
+
 // luaWrites are the commands of the scripts that change something.
 var luaWrites = []string{
 	"SET", "DEL", "UNLINK", "HSET", "HDEL", "HINCRBY", "INCRBY", "INCR", "EXPIRE", "PEXPIRE", "PEXPIREAT", "PERSIST", "RPUSH", "LPUSH", "LTRIM", "LPOP", "RPOP",

@@ -24,6 +24,7 @@ type runner struct {
 	root     string
 	parallel int
 	limit    time.Duration
+	binary   string         // of scripts' tests, "" to build one
 	only     *regexp.Regexp // of files
 	out      io.Writer
 	list     *bufio.Writer
