@@ -27,6 +27,7 @@ func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.message(cmd.MessageID).Edit(s.member(cmd.By), content, c.policy.EditWindow, c.now())
 		},
-		args: arguments{string(cmd.MessageID), string(content)},
+		limits: c.limitsOf(cmd.By, cmd.Chat, LimitEdit),
+		args:   arguments{string(cmd.MessageID), string(content)},
 	})
 }

@@ -34,18 +34,15 @@ type Sent struct {
 // Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as
 // the chat exists: it gives the first result, and Differs if it says something else now. [domain.ErrMessageExists] if the id is someone else's.
 //
-// [LimitSend] and [LimitSendInChat] are taken first if they are set, in one round trip, both or none; on a Cluster one after the other, and the
-// first stays taken if the second refuses. A send that is given again counts again, and one that its limit refuses may have been recorded when it
-// was given before.
+// [LimitSend] and [LimitSendInChat] are taken if they are set, both or none, as [Chats] says; on a Cluster one after the other, and the first stays
+// taken if the second refuses. A send that is given again counts again, and one that its limit or the gate refuses may have been recorded when it was
+// given before.
 func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	draft, err := c.draft(cmd)
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Mentions), err); err != nil {
 		return Sent{}, err
 	}
 	by := cmd.By
-	if err := c.limits.take(ctx, taking{LimitSend, []string{string(by)}}, taking{LimitSendInChat, []string{string(by), string(cmd.Chat)}}); err != nil {
-		return Sent{}, err
-	}
 	done, err := c.run(ctx, command{
 		name: "send", chat: cmd.Chat, by: by,
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
@@ -56,6 +53,8 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 			return s.theChat().Post(s.member(by), existing, draft, c.now())
 		},
 		endsTyping: true,
+		limits:     c.limitsOf(by, cmd.Chat, LimitSend, LimitSendInChat),
+		gate:       GateQuestion{Kind: GateSend, Actor: by, Chat: cmd.Chat, Targets: draft.Mentions},
 	})
 	if err != nil {
 		return Sent{}, err
