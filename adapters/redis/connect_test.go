@@ -261,7 +261,7 @@ func TestTLS(t *testing.T) {
 	nameless.Certificates = nil
 	elsewhere.ServerName = "redis.example.org"
 	for problem, config := range map[string]*tls.Config{"no authority": nil, "no certificate of one's own": nameless, "another server's name": elsewhere} {
-		if err := try(url, config); !errors.Is(err, redis.ErrUnreachable) {
+		if err := try(url, config); !errors.Is(err, redis.ErrRejected) {
 			t.Errorf("%s: %v", problem, err)
 		}
 	}

@@ -20,7 +20,7 @@ func (c *cli) acl() *cobra.Command {
 			"of them does not open, and names it. Nothing is sent to Redis; --redis-url tells a Cluster or a database from a single server.\n" +
 			"Without a namespace, keys and channels of your own need --key and --channel.",
 		RunE: func(*cobra.Command, []string) error {
-			config, err := c.config(c.redisURL)
+			config, err := c.config()
 			if err != nil {
 				return err
 			}

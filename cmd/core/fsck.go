@@ -52,12 +52,9 @@ func (c *cli) fsck() *cobra.Command {
 
 // check checks the partitions' identity first: without it no core can be opened to check the rest.
 func (c *cli) check(ctx context.Context, config chatcore.FsckConfig) error {
-	settings, err := c.config(c.redisURL)
+	settings, err := c.named()
 	if err != nil {
 		return err
-	}
-	if c.redisURL == "" {
-		return errNoRedis
 	}
 	var found tally
 	if err := c.contradictions(chatcore.FsckIdentity(ctx, settings, config), config, &found); err != nil {
