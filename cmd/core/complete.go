@@ -27,6 +27,13 @@ func (c *cli) completeArguments(arguments ...argument) completions {
 	}
 }
 
+// completeFlag offers candidates of a kind for a flag's value.
+func (c *cli) completeFlag(kind argument) completions {
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		return c.candidates(cmd, kind, args)
+	}
+}
+
 func (c *cli) candidates(cmd *cobra.Command, kind argument, args []string) ([]string, cobra.ShellCompDirective) {
 	switch kind {
 	case roleArg:

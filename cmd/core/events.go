@@ -45,9 +45,7 @@ func (c *cli) tail() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&group, "group", "", "consumer group, which is kept: the next tail goes on where this one ends")
-	_ = cmd.RegisterFlagCompletionFunc("group", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return c.ask(cmd, groupNames)
-	})
+	_ = cmd.RegisterFlagCompletionFunc("group", c.completeFlag(groupArg))
 	cmd.Flags().BoolVar(&live, "live", false, "show the live channels: typing and status too, but nothing from before")
 	cmd.MarkFlagsMutuallyExclusive("group", "live")
 	return c.jsonFlag(cmd)

@@ -141,6 +141,7 @@ func (c *cli) audit() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&message, "message", "", "only what was done to this message")
 	cmd.Flags().StringVar(&user, "user", "", "only what this user did, and had done to their membership")
+	_ = cmd.RegisterFlagCompletionFunc("user", c.completeUsers)
 	cmd.MarkFlagsMutuallyExclusive("message", "user")
 	return c.takes(c.jsonFlag(cmd), chatArg)
 }

@@ -57,6 +57,8 @@ finding, 2 the command line or a setting is wrong, 3 refused by a rule, 4 not fo
 	root.SetOut(c.out)
 	root.SetErr(c.errs)
 	c.settings = newSettings(root.PersistentFlags())
+	_ = root.RegisterFlagCompletionFunc("log-level", fixed("debug", "info", "warn", "error"))
+	_ = root.RegisterFlagCompletionFunc("log-format", fixed("text", "json"))
 	root.PersistentFlags().BoolVarP(&c.verbose, "verbose", "v", false, "log at level debug")
 	root.AddGroup(
 		&cobra.Group{ID: groupRun, Title: "Running:"}, &cobra.Group{ID: groupChats, Title: "Chats and messages:"},

@@ -49,8 +49,6 @@ func (c *cli) unread() *cobra.Command {
 	}
 	c.takes(cmd, userArg)
 	cmd.Flags().StringVar(&chat, "chat", "", "only this chat")
-	_ = cmd.RegisterFlagCompletionFunc("chat", func(cmd *cobra.Command, _ []string, _ string) ([]string, cobra.ShellCompDirective) {
-		return c.ask(cmd, chatIDs)
-	})
+	_ = cmd.RegisterFlagCompletionFunc("chat", c.completeFlag(chatArg))
 	return c.jsonFlag(cmd)
 }
