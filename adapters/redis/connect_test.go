@@ -66,6 +66,9 @@ func (d *diary) messages() []string {
 	defer d.mu.Unlock()
 	var messages []string
 	for _, line := range d.entries {
+		if strings.HasPrefix(line, "go-redis ") {
+			continue // its own lines vary
+		}
 		words := strings.SplitN(line, " ", 3)
 		messages = append(messages, words[0]+" "+strings.TrimSuffix(words[1], ","))
 	}
@@ -126,7 +129,7 @@ func TestWhatHappensToAConnectionIsLoggedInOrder(t *testing.T) {
 		t.Errorf("logged %q, want %q", got, want)
 	}
 	for _, line := range log.entries {
-		if !strings.Contains(line, "purpose=commands") || strings.Contains(line, "secret-word") {
+		if !strings.HasPrefix(line, "go-redis ") && !strings.Contains(line, "purpose=commands") || strings.Contains(line, "secret-word") {
 			t.Errorf("the line %q", line)
 		}
 	}

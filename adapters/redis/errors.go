@@ -65,15 +65,19 @@ func refusesCredentials(err error) bool {
 	return answered(err) && hasCode(err, "WRONGPASS", "NOAUTH")
 }
 
+// opTLSAlert is the operation of the error with which crypto/tls reports that the server ended the handshake, for want of a certificate for example.
+const opTLSAlert = "remote error"
+
 // rejected marks the error of a connection attempt as [ErrRejected] if another attempt would get the same answer.
 func rejected(err error) error {
 	var notVerified *tls.CertificateVerificationError
 	var noTLS tls.RecordHeaderError
-	var alert tls.AlertError
+	var remote *net.OpError
 	switch {
 	case err == nil:
 		return nil
-	case answered(err) && !passesByItself(err), errors.As(err, &notVerified), errors.As(err, &noTLS), errors.As(err, &alert):
+	case answered(err) && !passesByItself(err), errors.As(err, &notVerified), errors.As(err, &noTLS),
+		errors.As(err, &remote) && remote.Op == opTLSAlert:
 		return fmt.Errorf("%w: %w", ErrRejected, err)
 	}
 	return err
