@@ -47,7 +47,7 @@ func (c *cli) acl() *cobra.Command {
 	cmd.Flags().StringSliceVar(&keys, "key", nil, "further pattern of keys: of helpers, effects and custom caches")
 	cmd.Flags().StringSliceVar(&channels, "channel", nil, "further pattern of channels: of helpers")
 	cmd.Flags().BoolVar(&cache, "cache", false, "print the rights on the server of the caches instead")
-	cmd.Flags().BoolVar(&doctor, "doctor", false, "allow also what only `core doctor` reads; CONFIG GET is among it, which shows the server's passwords")
+	cmd.Flags().BoolVar(&doctor, "doctor", false, "allow also what only \"core doctor\" reads; CONFIG GET is among it, which shows the server's passwords")
 	return cmd
 }
 

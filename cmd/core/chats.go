@@ -72,6 +72,7 @@ func (c *cli) chatCreate() *cobra.Command {
 		}
 		return core.Chats.Create(cmd.Context(), create)
 	})
+	cmd.Example = "  core chat create garden --as ada --title Garden --member ben --member cem"
 	cmd.ValidArgsFunction = c.completeArguments() // the id is new
 	cmd.Flags().StringVar(&title, "title", "", "title of the chat")
 	cmd.Flags().StringArrayVar(&members, "member", nil, "first member; may be given several times")

@@ -40,6 +40,7 @@ func (c *cli) history() *cobra.Command {
 			})
 		},
 	}
+	cmd.Example = "  core history garden --limit 20\n  core history garden --after 0 --limit 20   the first ones\n  core history garden --at 100               as it was at seq 100"
 	cmd.Flags().BoolVar(&raw, "raw", false, "the events of the log instead of the messages")
 	cmd.Flags().Uint64Var(&before, "before", 0, "only messages below this seq")
 	cmd.Flags().Uint64Var(&after, "after", 0, "only messages above this seq")

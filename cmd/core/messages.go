@@ -23,7 +23,8 @@ func (c *cli) send() *cobra.Command {
 	var sender, id, replyTo string
 	cmd := &cobra.Command{
 		Use: "send", Short: "Send a message",
-		Long: "Send a message. The same --id again is the same send: after a lost answer, send again.",
+		Long:    "Send a message. The same --id again is the same send: after a lost answer, send again.",
+		Example: "  core send garden \"Who comes on Sunday?\" --as ada\n  core send garden \"I do\" --as ben --reply-to MESSAGE",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				send := app.Send{Chat: domain.ChatID(args[0]), By: domain.UserID(sender), MessageID: domain.MessageID(id), Content: args[1], ReplyTo: domain.MessageID(replyTo)}

@@ -137,7 +137,7 @@ func (b binder) names(c *chatcore.Config) {
 		{"presence", &c.Names.Presence},
 		{"rate-limit", &c.Names.RateLimit},
 	} {
-		b.add("names."+n.key, n.target, "name in Redis in place of "+nameOf(n.key)+"; a log that exists keeps its own")
+		b.add("names."+n.key, n.target, "name in Redis of the keys or the stream; a log that exists keeps its own")
 	}
 	b.add("names.channels", &b.settings.aliases, "channel of an event type, such as message:new=new; may be given several times")
 }

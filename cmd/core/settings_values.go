@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"chatcore/adapters/redis"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -193,13 +192,4 @@ func (n *channelNames) shown() map[string]shownEntry {
 		shown[typ] = shownEntry{channel, n.sources[typ]}
 	}
 	return shown
-}
-
-// nameOf returns the default of a name in Redis.
-func nameOf(key string) string {
-	n := redis.Names{}.WithDefaults()
-	return map[string]string{
-		"stream": n.Stream, "session": n.Session, "user-status": n.UserStatus, "user-online": n.UserOnline, "chat-list": n.ChatList, "chat-unread": n.ChatUnread,
-		"message": n.Message, "contact-list": n.ContactList, "typing": n.Typing, "presence": n.Presence, "rate-limit": n.RateLimit,
-	}[key]
 }
