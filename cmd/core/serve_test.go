@@ -15,7 +15,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// lines waits until serve serves, and returns what it has logged.
+// serving waits until serve serves, and returns what it has logged.
 func serving(t *testing.T, errs *buffer) []string {
 	t.Helper()
 	errs.until(t, "serving log")
@@ -39,7 +39,7 @@ func TestServe_StartsWithoutNoise(t *testing.T) {
 
 // TestServe_LogsOutagesAndReconnects stops the server of a service and starts it again.
 func TestServe_LogsOutagesAndReconnects(t *testing.T) {
-	server := redistest.Start(t)
+	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	s := &shell{t: t, base: []string{"--redis-url", server.URL(), "--partitions", "2", "--log-format", "json"}}
 	_, errs, stop := s.follow("serve")
 	serving(t, errs)
