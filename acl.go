@@ -14,7 +14,7 @@ type ACL struct {
 // ACLOf returns the least rights of a configuration. With doctor they also allow the commands that only `core doctor` sends; CONFIG GET is among
 // them, which also shows passwords of the server. It returns [ErrURL] or a [domain.InvalidError] if the configuration is not valid.
 func ACLOf(config Config, doctor bool) (ACL, error) {
-	config = config.withDefaults()
+	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return ACL{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"time"
 
@@ -94,13 +95,14 @@ type Config struct {
 	// is then asked its successor.
 	CommandTimeout time.Duration
 	// ConnectAttempts is how often the first connection is tried, and then the opening of the log, for which all of a Cluster has to be there;
-	// from 100 ms apart, doubling up to 3 s. Defaults to 10.
+	// from 100 ms apart, doubling up to 3 s. An error that no attempt changes (ErrRejected) ends them at once. Defaults to 10.
 	ConnectAttempts int
 	// StopTimeout is how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for what
 	// follows the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
 	StopTimeout time.Duration
 
-	// Logger takes all logging; message contents and tokens are never logged. Defaults to slog.Default().
+	// Logger takes all logging; message contents and tokens are never logged. go-redis has one log per process, which goes to the Logger of the core
+	// that was opened last, at debug level. Defaults to slog.Default().
 	Logger *slog.Logger
 }
 
@@ -172,7 +174,7 @@ func (c Config) Validate() error {
 	refuse := func(field string, problem any, allowed string) {
 		errs = append(errs, &domain.InvalidError{Field: field, Problem: fmt.Sprintf("is %v", problem), Allowed: allowed})
 	}
-	if _, err := c.Names.Keys(c.Namespace, c.withDefaults().Partitions, false); err != nil {
+	if _, err := c.Names.Keys(c.Namespace, c.WithDefaults().Partitions, false); err != nil {
 		errs = append(errs, err)
 	}
 	errs = append(errs, app.CheckLimits(c.Limits), c.Caps.Check())
@@ -240,28 +242,47 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
-func (c Config) withDefaults() Config {
-	if c.Partitions == 0 {
-		c.Partitions = redis.DefaultPartitions
-	}
-	if c.EntityCache == 0 {
-		c.EntityCache = 64 << 20
-	}
+// WithDefaults returns the configuration with the default of every field that is zero. CommandTimeout stays 0 where the kind of server decides it.
+func (c Config) WithDefaults() Config {
+	c.Names = c.Names.WithDefaults()
 	c.TTL = c.TTL.withDefaults()
-	if c.SessionLifetime == 0 {
-		c.SessionLifetime = 30 * 24 * time.Hour
+	c.Warn = c.Warn.withDefaults()
+	c.Caps = c.Caps.WithDefaults()
+	retry := pubsub.RetryPolicy{}.WithDefaults()
+	for _, d := range []struct {
+		field    *time.Duration
+		fallback time.Duration
+	}{
+		{&c.SessionLifetime, 30 * 24 * time.Hour},
+		{&c.Durability.Timeout, time.Second},
+		{&c.Lease, pubsub.DefaultLease},
+		{&c.EffectTTL, ports.EffectTTL},
+		{&c.Retry.First, retry.First},
+		{&c.Retry.Max, retry.Max},
+		{&c.StopTimeout, 25 * time.Second},
+	} {
+		if *d.field == 0 {
+			*d.field = d.fallback
+		}
 	}
-	if c.SessionsPerUser == 0 {
-		c.SessionsPerUser = 32
-	}
-	if c.EffectTTL == 0 {
-		c.EffectTTL = ports.EffectTTL
-	}
-	if c.DeadLetterBound == 0 {
-		c.DeadLetterBound = 10_000
-	}
-	if c.StopTimeout == 0 {
-		c.StopTimeout = 25 * time.Second
+	for _, n := range []struct {
+		field    *int
+		fallback int
+	}{
+		{&c.PoolSize, 10 * runtime.GOMAXPROCS(0)},
+		{&c.Partitions, redis.DefaultPartitions},
+		{&c.SessionsPerUser, 32},
+		{&c.Queue, 4096},
+		{&c.EntityCache, 64 << 20},
+		{&c.StreamBound, 100_000},
+		{&c.DeadLetterBound, 10_000},
+		{&c.Retry.Attempts, retry.Attempts},
+		{&c.LiveBuffer, 256},
+		{&c.ConnectAttempts, 10},
+	} {
+		if *n.field == 0 {
+			*n.field = n.fallback
+		}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()

@@ -88,8 +88,11 @@ var (
 var (
 	// ErrURL is a Config.RedisURL that cannot be understood.
 	ErrURL = redis.ErrURL
-	// ErrUnreachable is a Redis that did not answer in any attempt.
+	// ErrUnreachable is returned when Redis did not answer in any attempt.
 	ErrUnreachable = redis.ErrUnreachable
+	// ErrRejected is returned when Redis answers a connection with an error that another attempt does not change: no or wrong credentials, a database
+	// that the server does not have, or TLS that does not fit. It is not tried again.
+	ErrRejected = redis.ErrRejected
 	// ErrTooOld is a Redis below version 7.0.
 	ErrTooOld = redis.ErrTooOld
 	// ErrLogDiffers is a log with another number of partitions, another hash or other names.

@@ -285,7 +285,7 @@ func (f *findings) group(g GroupState, warn Thresholds) {
 			"start the program that subscribes under this name, or core groups delete "+g.Group+" --yes if there is none any more")
 	case sum.Age >= warn.LagAge || sum.Lag >= uint64(warn.Lag): //nolint:gosec // validated
 		f.add(Warning, "group_behind", "", fmt.Sprintf("group %s is behind: %s", g.Group, behind), "its handlers are too slow, or fail",
-			"core groups list --lanes; more processes, a larger InFlight, or faster handlers")
+			"core groups list --per-partition; more processes, a larger InFlight, or faster handlers")
 	}
 	f.blocked(g)
 	if sum.Letters > 0 {

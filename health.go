@@ -103,9 +103,9 @@ func (c *Core) stoppedGroups() (stopped []StoppedGroup) {
 }
 
 // Examine looks at the servers of a configuration without opening a core: it changes nothing, and does it on servers, such as a replica, on
-// which no core can be opened. Whether the log is ready, and its groups, it does not tell. The error is [ErrURL] or [ErrUnreachable].
+// which no core can be opened. Whether the log is ready, and its groups, it does not tell. It returns [ErrURL], [ErrUnreachable] or [ErrRejected].
 func Examine(ctx context.Context, config Config) (_ Health, err error) {
-	config = config.withDefaults()
+	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return Health{}, err
 	}

@@ -22,7 +22,7 @@ import (
 // New opens a core on Redis. It waits until Redis answers, for a bounded number of attempts, and checks that the log there is one that
 // it can work with. The caller ends it with Run or Close.
 func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
-	config = config.withDefaults()
+	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
@@ -38,7 +38,7 @@ func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
 
 // NewInMemory opens a core in memory: for tests, and for a look. What it holds ends with the process.
 func NewInMemory(config Config, options ...Option) (*Core, error) {
-	config = config.withDefaults()
+	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}

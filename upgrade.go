@@ -22,7 +22,8 @@ type (
 )
 
 // FindLog finds the log of a configuration's namespace without opening a core, whatever its partitions and names are. It changes nothing. An ID of ""
-// means that there is no log yet. It returns [ErrURL], [ErrUnreachable] or [ports.ErrUnavailable].
+// means that there is no log yet. It returns [ErrURL], [ErrUnreachable], [ErrRejected] or
+// [ports.ErrUnavailable].
 func FindLog(ctx context.Context, config Config) (info LogInfo, err error) {
 	err = onLog(ctx, config, func(client commandClient, keys redis.Keys) error {
 		info, err = redis.FindLog(ctx, client.UniversalClient, keys)
@@ -44,7 +45,7 @@ func Upgrade(ctx context.Context, config Config, upgrade UpgradeConfig) (steps [
 
 // onLog calls use with a client and the keys of a configuration.
 func onLog(ctx context.Context, config Config, use func(client commandClient, keys redis.Keys) error) error {
-	config = config.withDefaults()
+	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return err
 	}

@@ -357,7 +357,7 @@ func (s *subscription) endWalk(t *term) {
 		t.progress = "0"
 	}
 	t.anew, t.scan = false, headScan{passes: 1}
-	s.config.Logger.Info("every chat of the lane was looked at", "lane", t.String(), "group", s.group)
+	s.config.Logger.Debug("every chat of the lane was looked at", "lane", t.String(), "group", s.group)
 }
 
 // pauses are between attempts, each twice as long as the one before.

@@ -23,7 +23,8 @@ type RetryPolicy struct {
 	Max      time.Duration // longest pause between two starts. Defaults to 1 min
 }
 
-func (r RetryPolicy) withDefaults() RetryPolicy {
+// WithDefaults returns the policy with the default of every field that is not positive.
+func (r RetryPolicy) WithDefaults() RetryPolicy {
 	if r.Attempts <= 0 {
 		r.Attempts = 10
 	}

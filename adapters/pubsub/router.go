@@ -81,7 +81,7 @@ func NewRouter(letters DeadLetters, counters *Counters, clock ports.Clock, retry
 		return nil, err
 	}
 	return &Router{
-		Router: router, letters: letters, counters: counters, clock: clock, retry: retry.withDefaults(), logger: logger, groups: make(map[string]struct{}),
+		Router: router, letters: letters, counters: counters, clock: clock, retry: retry.WithDefaults(), logger: logger, groups: make(map[string]struct{}),
 		stopping: make(chan struct{}), deliveries: deliveries{all: make(map[*delivery]struct{})},
 	}, nil
 }

@@ -17,6 +17,9 @@ import (
 	"chatcore/ports"
 )
 
+// DefaultLease is how long an owner that does not answer keeps a lane, where nothing else is set.
+const DefaultLease = 3 * time.Second
+
 // MinLease is the shortest lease: what is shorter ends by itself when a machine is busy.
 const MinLease = 300 * time.Millisecond
 
@@ -116,9 +119,9 @@ func newSubscriber(c SubscriberConfig, store station) (*Subscriber, error) {
 	case c.Lease != 0 && c.Lease < MinLease:
 		return nil, &domain.InvalidError{Field: "Lease", Problem: "is " + c.Lease.String(), Allowed: "at least " + MinLease.String()}
 	}
-	c.Retry = c.Retry.withDefaults()
+	c.Retry = c.Retry.WithDefaults()
 	c.InFlight = positive(c.InFlight, 64)
-	c.Lease = positive(c.Lease, 3*time.Second)
+	c.Lease = positive(c.Lease, DefaultLease)
 	c.Drain = positive(c.Drain, 30*time.Second)
 	c.Finish = positive(c.Finish, 2*time.Second)
 	c.Slow = positive(c.Slow, 30*time.Second)

@@ -15,8 +15,14 @@ import (
 	"chatcore/ports"
 )
 
-// ErrUnreachable is a Redis that did not answer in any attempt.
-var ErrUnreachable = errors.New("no answer from Redis")
+// Errors of [Connect].
+var (
+	// ErrUnreachable is returned when Redis did not answer in any attempt.
+	ErrUnreachable = errors.New("no answer from Redis")
+	// ErrRejected is returned when the server answers, and another attempt would be answered the same: no or wrong credentials, a database that the
+	// server does not have, or TLS that does not fit. Connect makes one attempt then.
+	ErrRejected = errors.New("the connection is rejected")
+)
 
 // Options say how to reach a Redis.
 type Options struct {
@@ -77,12 +83,13 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	universal.DisableIdentity = true
 	universal.Protocol = 2 // with RESP3 go-redis looks for push messages around each command, which is another read from the socket
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
+	logDriverTo(o.Logger)
 	w := newWatch(o.Purpose, o.Logger)
-	w.logger.InfoContext(ctx, "redis connect", "address", strings.Join(universal.Addrs, ","))
+	w.logger.DebugContext(ctx, "redis connect", "address", strings.Join(universal.Addrs, ","))
 	client := &Client{newClient(universal, w), w}
 
-	answer := func() error { return unavailable(ctx, client.Ping(ctx).Err()) }
-	if err := newPatience(o.Attempts, o.Backoff, w.logger).try(ctx, answer, func(error) bool { return true }); err != nil {
+	answer := func() error { return rejected(unavailable(ctx, client.Ping(ctx).Err())) }
+	if err := newPatience(o.Attempts, o.Backoff, w.logger).try(ctx, answer, func(err error) bool { return !errors.Is(err, ErrRejected) }); err != nil {
 		return nil, errors.Join(err, client.Close())
 	}
 	w.begin(ctx, strings.Join(universal.Addrs, ","))
@@ -202,7 +209,7 @@ func (p patience) try(ctx context.Context, call func() error, passes func(error)
 			return fmt.Errorf("%w: %w", ErrUnreachable, ended)
 		case !passes(err):
 			return err
-		case attempt == p.attempts || refusesCredentials(err):
+		case attempt == p.attempts:
 			return fmt.Errorf("%w in %d attempts; is it running, all of it, and is the URL right? %w", ErrUnreachable, attempt, err)
 		}
 		p.logger.WarnContext(ctx, "redis not reached, trying again", "attempt", attempt, "wait", wait, "error", err)

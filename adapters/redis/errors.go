@@ -2,6 +2,7 @@ package redis
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -61,5 +62,29 @@ func hasCode(err error, codes ...string) bool {
 }
 
 func refusesCredentials(err error) bool {
-	return answered(err) && hasCode(err, "WRONGPASS", "NOAUTH", "NOPERM")
+	return answered(err) && hasCode(err, "WRONGPASS", "NOAUTH")
+}
+
+// opTLSAlert is the operation of the error with which crypto/tls reports that the server ended the handshake, for want of a certificate for example.
+const opTLSAlert = "remote error"
+
+// rejected marks the error of a connection attempt as [ErrRejected] if another attempt would get the same answer.
+func rejected(err error) error {
+	var notVerified *tls.CertificateVerificationError
+	var noTLS tls.RecordHeaderError
+	var remote *net.OpError
+	switch {
+	case err == nil:
+		return nil
+	case answered(err) && !passesByItself(err), errors.As(err, &notVerified), errors.As(err, &noTLS),
+		errors.As(err, &remote) && remote.Op == opTLSAlert:
+		return fmt.Errorf("%w: %w", ErrRejected, err)
+	}
+	return err
+}
+
+// passesByItself reports whether Redis answers otherwise after a while: it loads its data, waits for its master, or has no connection left.
+func passesByItself(err error) bool {
+	return hasCode(err, "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "READONLY", "OOM", "MISCONF", "NOREPLICAS",
+		"max number of clients")
 }

@@ -171,7 +171,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		return l.identify(ctx)
 	}
 	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool {
-		return errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, ErrNoPermission)
+		return errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, ErrNoPermission) && !refusesCredentials(err)
 	})
 	if err != nil {
 		return nil, err

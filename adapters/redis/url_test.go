@@ -68,13 +68,13 @@ func TestParseURL_Credentials(t *testing.T) {
 		"redis://" + escaped + "@HOST":         {user: "with:colon@"},
 		"unix://" + socket:                     {user: "default"},
 		"unix://ada:other@" + socket + "?db=4": {user: "ada", db: 4},
-		"redis://ada:wrong@HOST":               {err: redis.ErrUnreachable},
-		"redis://nosuchuser:x@HOST":            {err: redis.ErrUnreachable},
+		"redis://ada:wrong@HOST":               {err: redis.ErrRejected},
+		"redis://nosuchuser:x@HOST":            {err: redis.ErrRejected},
 		"redis://nosuchuser@HOST":              {err: redis.ErrURL},
 		"redis://nosuchuser:@HOST":             {err: redis.ErrURL},
 		"redis://open@HOST":                    {err: redis.ErrURL},
 		"unix://nosuchuser@" + socket:          {err: redis.ErrURL},
-		"redis://HOST/99":                      {err: redis.ErrUnreachable}, // the server has 16
+		"redis://HOST/99":                      {err: redis.ErrRejected}, // the server has 16
 	} {
 		t.Run(prefix, func(t *testing.T) {
 			user, db, err := connectAs(t, strings.Replace(prefix, "HOST", server.Addr(), 1))
@@ -86,7 +86,7 @@ func TestParseURL_Credentials(t *testing.T) {
 	if err := admin.ConfigSet(t.Context(), "requirepass", "secret").Err(); err != nil {
 		t.Fatal(err)
 	}
-	for prefix, want := range map[string]error{"redis://:secret@": nil, "redis://": redis.ErrUnreachable, "redis://:wrong@": redis.ErrUnreachable} {
+	for prefix, want := range map[string]error{"redis://:secret@": nil, "redis://": redis.ErrRejected, "redis://:wrong@": redis.ErrRejected} {
 		if _, _, err := connectAs(t, prefix+server.Addr()); !errors.Is(err, want) {
 			t.Errorf("%s: %v", prefix, err)
 		}

@@ -52,7 +52,7 @@ func newWatch(purpose string, logger *slog.Logger) *watch {
 }
 
 func (w *watch) begin(ctx context.Context, address string) {
-	w.logger.InfoContext(ctx, "redis ready", "address", address)
+	w.logger.DebugContext(ctx, "redis ready", "address", address)
 	w.ready.Store(true)
 }
 
@@ -64,7 +64,7 @@ func (w *watch) close() {
 	w.mu.Unlock()
 	w.running.Wait()
 	if first {
-		w.logger.InfoContext(w.ctx, "redis end")
+		w.logger.DebugContext(w.ctx, "redis end")
 	}
 }
 

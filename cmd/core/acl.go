@@ -20,7 +20,7 @@ func (c *cli) acl() *cobra.Command {
 			"of them does not open, and names it. Nothing is sent to Redis; --redis-url tells a Cluster or a database from a single server.\n" +
 			"Without a namespace, keys and channels of your own need --key and --channel.",
 		RunE: func(*cobra.Command, []string) error {
-			config, err := c.config(c.redisURL)
+			config, err := c.config()
 			if err != nil {
 				return err
 			}
@@ -47,7 +47,7 @@ func (c *cli) acl() *cobra.Command {
 	cmd.Flags().StringSliceVar(&keys, "key", nil, "further pattern of keys: of helpers, effects and custom caches")
 	cmd.Flags().StringSliceVar(&channels, "channel", nil, "further pattern of channels: of helpers")
 	cmd.Flags().BoolVar(&cache, "cache", false, "print the rights on the server of the caches instead")
-	cmd.Flags().BoolVar(&doctor, "doctor", false, "allow also what only `core doctor` reads; CONFIG GET is among it, which shows the server's passwords")
+	cmd.Flags().BoolVar(&doctor, "doctor", false, "allow also what only \"core doctor\" reads; CONFIG GET is among it, which shows the server's passwords")
 	return cmd
 }
 

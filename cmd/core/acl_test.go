@@ -207,7 +207,7 @@ func TestDoctor_KnowsTheLeastRights(t *testing.T) {
 	for _, more := range [][]string{nil, {"--doctor"}} {
 		obey(t, server, aclLine(t, more...)...)
 		s := &shell{t: t, base: []string{"--redis-url", least(server.URL())}}
-		s.do("chat", "create", "--chat", fmt.Sprint("c", len(more)), "--user", "ada")
+		s.do("chat", "create", fmt.Sprint("c", len(more)), "--as", "ada")
 		out := &buffer{}
 		cmd := command(out, &buffer{})
 		cmd.SetArgs([]string{"doctor", "--redis-url", least(server.URL())})

@@ -14,119 +14,104 @@ import (
 )
 
 func (c *cli) chat() *cobra.Command {
-	cmd := &cobra.Command{Use: "chat", Short: "Create and change chats, and who is in them"}
-	cmd.AddCommand(
-		c.chatCreate(), c.chatRename(), c.chatMembers(), c.chatList(),
-		c.ofChat("archive", "Close a chat to new messages, reactions and members", func(cmd *cobra.Command, core *chatcore.Core, t target) (app.Done, error) {
-			return core.Chats.Archive(cmd.Context(), app.Archive{Chat: domain.ChatID(t.chat), By: domain.UserID(t.user), Command: domain.CommandID(t.command)})
+	one, member, role := []argument{chatArg}, []argument{chatArg, userArg}, []argument{chatArg, userArg, roleArg}
+	cmd := parent("chat", "Create, list and change chats and their members",
+		c.chatCreate(), c.chatList(), c.chatMembers(),
+		c.change("rename", "Give a chat another title", []argument{chatArg, titleArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			return core.Chats.Rename(cmd.Context(), app.Rename{Chat: ch.chat(), By: ch.by(), Title: ch.text(titleArg), Command: ch.commandID()})
 		}),
-		c.ofChat("unarchive", "Open an archived chat again", func(cmd *cobra.Command, core *chatcore.Core, t target) (app.Done, error) {
-			return core.Chats.Unarchive(cmd.Context(), app.Unarchive{Chat: domain.ChatID(t.chat), By: domain.UserID(t.user), Command: domain.CommandID(t.command)})
+		c.change("archive", "Close a chat to new messages, reactions and members", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			return core.Chats.Archive(cmd.Context(), app.Archive{Chat: ch.chat(), By: ch.by(), Command: ch.commandID()})
 		}),
-		c.ofChat("leave", "End one's own membership", func(cmd *cobra.Command, core *chatcore.Core, t target) (app.Done, error) {
-			return core.Chats.Leave(cmd.Context(), app.Leave{Chat: domain.ChatID(t.chat), By: domain.UserID(t.user), Command: domain.CommandID(t.command)})
+		c.change("unarchive", "Open an archived chat again", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			return core.Chats.Unarchive(cmd.Context(), app.Unarchive{Chat: ch.chat(), By: ch.by(), Command: ch.commandID()})
 		}),
-		c.ofMember("add", "Make a user a member", false, func(cmd *cobra.Command, core *chatcore.Core, m member) (app.Done, error) {
-			return core.Chats.Add(cmd.Context(), app.Add{Chat: m.chat, By: m.by, User: m.user, Command: m.command})
+		c.change("leave", "End the membership of the user of --as", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			return core.Chats.Leave(cmd.Context(), app.Leave{Chat: ch.chat(), By: ch.by(), Command: ch.commandID()})
 		}),
-		c.ofMember("remove", "End a user's membership", false, func(cmd *cobra.Command, core *chatcore.Core, m member) (app.Done, error) {
-			return core.Chats.Remove(cmd.Context(), app.Remove{Chat: m.chat, By: m.by, User: m.user, Command: m.command})
+		c.change("add", "Make a user a member", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			return core.Chats.Add(cmd.Context(), app.Add{Chat: ch.chat(), By: ch.by(), User: ch.user(), Command: ch.commandID()})
 		}),
-		c.ofMember("promote", "Raise a member's role", true, func(cmd *cobra.Command, core *chatcore.Core, m member) (app.Done, error) {
-			return core.Chats.Promote(cmd.Context(), app.Promote{Chat: m.chat, By: m.by, User: m.user, Role: m.role, Command: m.command})
+		c.change("remove", "End a user's membership", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			return core.Chats.Remove(cmd.Context(), app.Remove{Chat: ch.chat(), By: ch.by(), User: ch.user(), Command: ch.commandID()})
 		}),
-		c.ofMember("demote", "Lower a member's role", true, func(cmd *cobra.Command, core *chatcore.Core, m member) (app.Done, error) {
-			return core.Chats.Demote(cmd.Context(), app.Demote{Chat: m.chat, By: m.by, User: m.user, Role: m.role, Command: m.command})
+		c.change("promote", "Raise a member's role to admin or owner", role, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			to, err := parseRole(ch.text(roleArg))
+			if err != nil {
+				return app.Done{}, err
+			}
+			return core.Chats.Promote(cmd.Context(), app.Promote{Chat: ch.chat(), By: ch.by(), User: ch.user(), Role: to, Command: ch.commandID()})
+		}),
+		c.change("demote", "Lower a member's role to admin or member", role, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+			to, err := parseRole(ch.text(roleArg))
+			if err != nil {
+				return app.Done{}, err
+			}
+			return core.Chats.Demote(cmd.Context(), app.Demote{Chat: ch.chat(), By: ch.by(), User: ch.user(), Role: to, Command: ch.commandID()})
 		}),
 	)
+	cmd.Aliases = []string{"chats"}
 	return cmd
 }
 
-func (c *cli) ofChat(use, short string, run func(cmd *cobra.Command, core *chatcore.Core, t target) (app.Done, error)) *cobra.Command {
-	var t target
-	return c.change(use, short, &t, false, func(cmd *cobra.Command, core *chatcore.Core) (app.Done, error) { return run(cmd, core, t) })
-}
-
-// member is a command by one member about another user.
-type member struct {
-	chat     domain.ChatID
-	by, user domain.UserID
-	role     domain.Role
-	command  domain.CommandID
-}
-
-func (c *cli) ofMember(use, short string, role bool, run func(cmd *cobra.Command, core *chatcore.Core, m member) (app.Done, error)) *cobra.Command {
-	var t target
-	var about, name string
-	cmd := c.change(use, short, &t, false, func(cmd *cobra.Command, core *chatcore.Core) (app.Done, error) {
-		m := member{chat: domain.ChatID(t.chat), by: domain.UserID(t.user), user: domain.UserID(about), command: domain.CommandID(t.command)}
-		if role {
-			var ok bool
-			if m.role, ok = wireformat.ParseRole(name); !ok {
-				return app.Done{}, &domain.InvalidError{Field: "role", Problem: fmt.Sprintf("is %q", name), Allowed: "member, admin, owner"}
-			}
-		}
-		return run(cmd, core, m)
-	})
-	cmd.Flags().StringVar(&about, "member", "", "whom it is about")
-	_ = cmd.MarkFlagRequired("member")
-	if role {
-		cmd.Flags().StringVar(&name, "role", "", "member, admin or owner")
-		_ = cmd.MarkFlagRequired("role")
+func parseRole(name string) (domain.Role, error) {
+	role, ok := wireformat.ParseRole(name)
+	if !ok {
+		return role, &domain.InvalidError{Field: "role", Problem: fmt.Sprintf("is %q", name), Allowed: "member, admin, owner"}
 	}
-	return cmd
+	return role, nil
 }
 
 func (c *cli) chatCreate() *cobra.Command {
-	var t target
 	var title string
 	var members []string
-	cmd := c.change("create", "Start a chat", &t, false, func(cmd *cobra.Command, core *chatcore.Core) (app.Done, error) {
-		create := app.Create{Chat: domain.ChatID(t.chat), By: domain.UserID(t.user), Title: title, Command: domain.CommandID(t.command)}
+	cmd := c.change("create", "Create a chat, owned by the user of --as", []argument{chatArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		create := app.Create{Chat: ch.chat(), By: ch.by(), Title: title, Command: ch.commandID()}
 		for _, m := range members {
 			create.Members = append(create.Members, domain.UserID(m))
 		}
 		return core.Chats.Create(cmd.Context(), create)
 	})
-	cmd.Flags().StringVar(&title, "title", "", "its title")
-	cmd.Flags().StringArrayVar(&members, "member", nil, "a first member; may be given several times")
+	cmd.Example = "  core chat create garden --as ada --title Garden --member ben --member cem"
+	cmd.ValidArgsFunction = c.completeArguments() // the id is new
+	cmd.Flags().StringVar(&title, "title", "", "title of the chat")
+	cmd.Flags().StringArrayVar(&members, "member", nil, "first member; may be given several times")
 	return cmd
 }
 
-func (c *cli) chatRename() *cobra.Command {
-	var t target
-	var title string
-	cmd := c.change("rename", "Give a chat a title", &t, false, func(cmd *cobra.Command, core *chatcore.Core) (app.Done, error) {
-		return core.Chats.Rename(cmd.Context(), app.Rename{Chat: domain.ChatID(t.chat), By: domain.UserID(t.user), Title: title, Command: domain.CommandID(t.command)})
-	})
-	cmd.Flags().StringVar(&title, "title", "", "its title from now on")
-	_ = cmd.MarkFlagRequired("title")
-	return cmd
+type memberView struct {
+	ChatID   domain.ChatID `json:"chatId"`
+	UserID   domain.UserID `json:"userId"`
+	Role     string        `json:"role"`
+	JoinedAt time.Time     `json:"joinedAt"`
 }
 
 func (c *cli) chatMembers() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
-		Use: "members CHAT", Short: "List a chat's members", Args: cobra.ExactArgs(1),
+	return c.takes(c.jsonFlag(&cobra.Command{
+		Use: "members", Short: "List a chat's members",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				members, err := core.Queries.Members(cmd.Context(), domain.ChatID(args[0]))
+				chat := domain.ChatID(args[0])
+				members, err := core.Queries.Members(cmd.Context(), chat)
 				if err != nil {
 					return err
 				}
+				l := c.list(fmt.Sprintf("chat %s has no members", chat), "USER", "ROLE", "JOINED")
 				for _, m := range members {
-					view := struct {
-						UserID   domain.UserID `json:"userId"`
-						Role     string        `json:"role"`
-						JoinedAt time.Time     `json:"joinedAt"`
-					}{m.User, m.Role.String(), m.JoinedAt}
-					if err := c.print(view, fmt.Sprintf("%-8s %s", m.Role, m.User)); err != nil {
+					if err := l.add(memberView{chat, m.User, m.Role.String(), m.JoinedAt}, string(m.User), m.Role.String(), m.JoinedAt.Format(time.DateTime)); err != nil {
 						return err
 					}
 				}
-				return nil
+				return l.end()
 			})
 		},
-	})
+	}), chatArg)
+}
+
+// chatRow is a chat of a list, with the user whose list it is.
+type chatRow struct {
+	ChatID domain.ChatID `json:"chatId"`
+	UserID domain.UserID `json:"userId,omitempty"`
 }
 
 func (c *cli) chatList() *cobra.Command {
@@ -136,25 +121,27 @@ func (c *cli) chatList() *cobra.Command {
 		Long: "List all chats, or with --user those that one user is in, as far as a running \"core serve\" has projected them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				list := core.Queries.Chats
+				query, empty := core.Queries.Chats, "there are no chats"
 				if cmd.Flags().Changed("user") {
-					list = func(ctx context.Context) ([]domain.ChatID, error) {
+					empty = user + " is in no chats"
+					query = func(ctx context.Context) ([]domain.ChatID, error) {
 						return core.Queries.ChatsOf(ctx, domain.UserID(user))
 					}
 				}
-				chats, err := list(cmd.Context())
+				chats, err := query(cmd.Context())
 				if err != nil {
 					return err
 				}
+				l := c.list(empty, "CHAT")
 				for _, chat := range chats {
-					if err := c.print(map[string]domain.ChatID{"chatId": chat}, string(chat)); err != nil {
+					if err := l.add(chatRow{chat, domain.UserID(user)}, string(chat)); err != nil {
 						return err
 					}
 				}
-				return nil
+				return l.end()
 			})
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "", "whose")
+	cmd.Flags().StringVar(&user, "user", "", "only chats that this user is in")
 	return c.jsonFlag(cmd)
 }

@@ -25,8 +25,8 @@ func TestTheProgramByTheNameThatSentinelsKnow(t *testing.T) {
 func testSendAndRead(t *testing.T, base ...string) {
 	t.Helper()
 	s := &shell{t: t, base: base}
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
-	s.do("send", "--chat", "c", "--user", "ada", "--text", "hello")
+	s.do("chat", "create", "c", "--as", "ada")
+	s.do("send", "c", "hello", "--as", "ada")
 	if out := s.do("history", "c"); !strings.Contains(out, "hello") {
 		t.Errorf("the history is %q", out)
 	}

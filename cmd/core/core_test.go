@@ -118,70 +118,70 @@ func (b *buffer) until(t *testing.T, text string) {
 
 func TestAChatsLifeOnTheCommandLine(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada", "--title", "Garden", "--member", "ben")
-	s.do("chat", "add", "--chat", "c", "--user", "ada", "--member", "cem")
-	s.do("chat", "promote", "--chat", "c", "--user", "ada", "--member", "ben", "--role", "admin")
-	s.do("chat", "demote", "--chat", "c", "--user", "ada", "--member", "ben", "--role", "member")
-	s.do("chat", "rename", "--chat", "c", "--user", "ada", "--title", "Allotment")
+	s.do("chat", "create", "c", "--as", "ada", "--title", "Garden", "--member", "ben")
+	s.do("chat", "add", "c", "cem", "--as", "ada")
+	s.do("chat", "promote", "c", "ben", "admin", "--as", "ada")
+	s.do("chat", "demote", "c", "ben", "member", "--as", "ada")
+	s.do("chat", "rename", "c", "Allotment", "--as", "ada")
 
-	sent := s.json("send", "--chat", "c", "--user", "ben", "--text", "The tomatos are ripe", "--id", "m1")[0]
-	again := s.json("send", "--chat", "c", "--user", "ben", "--text", "The tomatos are ripe", "--id", "m1")[0]
+	sent := s.json("send", "c", "The tomatos are ripe", "--as", "ben", "--id", "m1")[0]
+	again := s.json("send", "c", "The tomatos are ripe", "--as", "ben", "--id", "m1")[0]
 	if sent["duplicate"] != false || again["duplicate"] != true || sent["seq"] != again["seq"] || sent["messageId"] != "m1" {
 		t.Errorf("sent %v, again %v", sent, again)
 	}
-	other := []string{"send", "--chat", "c", "--user", "ben", "--text", "The tomatoes are ripe", "--id", "m1"}
+	other := []string{"send", "c", "The tomatoes are ripe", "--as", "ben", "--id", "m1"}
 	if differs := s.json(other...)[0]; again["differs"] != false || differs["differs"] != true || differs["duplicate"] != true {
 		t.Errorf("again %v, with another text %v", again, differs)
 	}
 	if text := s.do(other...); !strings.Contains(text, "differs: ") {
 		t.Errorf("with another text: %q", text)
 	}
-	s.do("edit", "--chat", "c", "--user", "ben", "--message", "m1", "--text", "The tomatoes are ripe")
-	s.do("react", "--chat", "c", "--user", "cem", "--message", "m1", "--emoji", "🍅")
-	s.do("react", "--chat", "c", "--user", "ada", "--message", "m1", "--emoji", "👍")
-	s.do("unreact", "--chat", "c", "--user", "ada", "--message", "m1", "--emoji", "👍")
-	s.do("send", "--chat", "c", "--user", "cem", "--text", "oops", "--id", "m2", "--reply-to", "m1")
-	if n := s.json("unread", "--chat", "c", "--user", "ada")[0]["unread"]; n != 2.0 {
+	s.do("edit", "c", "m1", "The tomatoes are ripe", "--as", "ben")
+	s.do("react", "c", "m1", "🍅", "--as", "cem")
+	s.do("react", "c", "m1", "👍", "--as", "ada")
+	s.do("unreact", "c", "m1", "👍", "--as", "ada")
+	s.do("send", "c", "oops", "--as", "cem", "--id", "m2", "--reply-to", "m1")
+	if n := s.json("unread", "ada", "--chat", "c")[0]["unread"]; n != 2.0 {
 		t.Errorf("ada has %v unread, want 2", n)
 	}
-	s.do("read", "--chat", "c", "--user", "ada", "--message", "m1")
-	s.do("delete", "--chat", "c", "--user", "cem", "--message", "m2", "--reason", "wrong chat")
-	if n := s.json("unread", "--chat", "c", "--user", "ada")[0]["unread"]; n != 0.0 {
+	s.do("read", "c", "m1", "--as", "ada")
+	s.do("delete", "c", "m2", "--as", "cem", "--reason", "wrong chat")
+	if n := s.json("unread", "ada", "--chat", "c")[0]["unread"]; n != 0.0 {
 		t.Errorf("ada has %v unread, want 0", n)
 	}
-	if told := s.json("typing", "--chat", "c", "--user", "ada")[0]["told"]; told != true {
-		t.Errorf("typing was not told")
+	if published := s.json("typing", "start", "c", "--as", "ada")[0]["published"]; published != true {
+		t.Errorf("typing was not published")
 	}
-	if typing := s.json("typing", "--chat", "c", "--list"); len(typing) != 1 || typing[0]["userId"] != "ada" {
+	if typing := s.json("typing", "list", "c"); len(typing) != 1 || typing[0]["userId"] != "ada" {
 		t.Errorf("typing are %v", typing)
 	}
-	s.do("typing", "--chat", "c", "--user", "ada", "--stop")
-	if out := s.do("typing", "--chat", "c", "--list"); out != "nobody is typing\n" {
+	s.do("typing", "stop", "c", "--as", "ada")
+	if out := s.do("typing", "list", "c"); out != "nobody is typing in c\n" {
 		t.Errorf("after the stop: %q", out)
 	}
-	if told := s.json("status", "--user", "ada", "--status", "away")[0]["told"]; told != false {
-		t.Errorf("the status of someone who is not there was told")
+	if published := s.json("presence", "set", "ada", "away")[0]["published"]; published != false {
+		t.Errorf("the status of someone who is not there was published")
 	}
-	if status := s.json("presence", "beat", "--user", "ada", "--device", "phone")[0]["status"]; status != "away" {
+	if status := s.json("presence", "beat", "ada", "--device", "phone")[0]["status"]; status != "away" {
 		t.Errorf("with a device the user is %v", status)
 	}
-	if told := s.json("status", "--user", "ada", "--status", "busy")[0]["told"]; told != true {
-		t.Errorf("status was not told")
+	if published := s.json("presence", "set", "ada", "busy")[0]["published"]; published != true {
+		t.Errorf("status was not published")
 	}
 	if online := s.json("presence", "online"); len(online) != 1 || online[0]["userId"] != "ada" {
 		t.Errorf("online: %v", online)
 	}
-	s.do("presence", "beat", "--user", "ada", "--device", "phone", "--connection", "c1")
-	if status := s.json("presence", "leave", "--user", "ada", "--device", "phone")[0]["status"]; status != "busy" {
+	s.do("presence", "beat", "ada", "--device", "phone", "--connection", "c1")
+	if status := s.json("presence", "leave", "ada", "--device", "phone")[0]["status"]; status != "busy" {
 		t.Errorf("ada, who has another connection, is %v", status)
 	}
-	s.do("presence", "leave", "--user", "ada", "--device", "phone", "--connection", "c1")
-	if statuses := s.json("presence", "status", "ada", "ben"); len(statuses) != 2 || statuses[0]["status"] != "offline" || statuses[0]["lastSeen"] == nil || statuses[1]["lastSeen"] != nil {
+	s.do("presence", "leave", "ada", "--device", "phone", "--connection", "c1")
+	if statuses := s.json("presence", "get", "ada", "ben"); len(statuses) != 2 || statuses[0]["status"] != "offline" || statuses[0]["lastSeen"] == nil || statuses[1]["lastSeen"] != nil {
 		t.Errorf("statuses: %v", statuses)
 	}
-	s.do("chat", "remove", "--chat", "c", "--user", "ada", "--member", "cem")
-	s.do("chat", "leave", "--chat", "c", "--user", "ben")
-	s.do("chat", "archive", "--chat", "c", "--user", "ada")
+	s.do("chat", "remove", "c", "cem", "--as", "ada")
+	s.do("chat", "leave", "c", "--as", "ben")
+	s.do("chat", "archive", "c", "--as", "ada")
 
 	messages := s.json("history", "c")
 	if len(messages) != 2 || messages[0]["content"] != "The tomatoes are ripe" || messages[0]["revision"] != 1.0 || messages[1]["deleted"] != true || messages[1]["content"] != "" {
@@ -202,18 +202,18 @@ func TestAChatsLifeOnTheCommandLine(t *testing.T) {
 	if chats := s.json("chat", "list"); len(chats) != 1 || chats[0]["chatId"] != "c" {
 		t.Errorf("chats: %v", chats)
 	}
-	if _, _, err := s.try("send", "--chat", "c", "--user", "ada", "--text", "too late"); !errors.Is(err, domain.ErrArchived) {
+	if _, _, err := s.try("send", "c", "too late", "--as", "ada"); !errors.Is(err, domain.ErrArchived) {
 		t.Errorf("a send to an archived chat: %v", err)
 	}
-	s.do("chat", "unarchive", "--chat", "c", "--user", "ada")
-	s.do("send", "--chat", "c", "--user", "ada", "--text", "just in time")
+	s.do("chat", "unarchive", "c", "--as", "ada")
+	s.do("send", "c", "just in time", "--as", "ada")
 }
 
 func TestHistoryIsCutByFlags(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	s.do("chat", "create", "c", "--as", "ada")
 	for range 6 { // seqs 2 to 7
-		s.do("send", "--chat", "c", "--user", "ada", "--text", "x")
+		s.do("send", "c", "x", "--as", "ada")
 	}
 	for _, tc := range []struct {
 		flags string
@@ -263,23 +263,23 @@ func equal(a, b []float64) bool {
 
 func TestBadInputIsRefusedByName(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	s.do("chat", "create", "c", "--as", "ada")
 	for _, tc := range []struct {
 		args []string
 		want error
 	}{
-		{[]string{"send", "--chat", "c", "--user", "ada", "--text", ""}, domain.ErrInvalid},
-		{[]string{"send", "--chat", "c", "--user", "ada", "--text", "bell\a"}, domain.ErrInvalid},
-		{[]string{"send", "--chat", "c", "--user", "ada", "--text", "\xff"}, domain.ErrInvalid},
-		{[]string{"send", "--chat", "c d", "--user", "ada", "--text", "x"}, domain.ErrInvalid},
-		{[]string{"send", "--chat", "nowhere", "--user", "ada", "--text", "x"}, domain.ErrChatNotFound},
-		{[]string{"send", "--chat", "c", "--user", "eve", "--text", "x"}, domain.ErrNotMember},
-		{[]string{"edit", "--chat", "c", "--user", "ada", "--message", "m9", "--text", "x"}, domain.ErrMessageNotFound},
-		{[]string{"read", "--chat", "c", "--user", "ada", "--seq", "99"}, domain.ErrSeqRange},
-		{[]string{"chat", "create", "--chat", "c", "--user", "eve"}, domain.ErrChatExists},
-		{[]string{"chat", "leave", "--chat", "c", "--user", "ada"}, domain.ErrLastOwner},
-		{[]string{"chat", "promote", "--chat", "c", "--user", "ada", "--member", "ada", "--role", "king"}, domain.ErrInvalid},
-		{[]string{"status", "--user", "ada", "--status", "asleep"}, domain.ErrInvalid},
+		{[]string{"send", "c", "", "--as", "ada"}, domain.ErrInvalid},
+		{[]string{"send", "c", "bell\a", "--as", "ada"}, domain.ErrInvalid},
+		{[]string{"send", "c", "\xff", "--as", "ada"}, domain.ErrInvalid},
+		{[]string{"send", "c d", "x", "--as", "ada"}, domain.ErrInvalid},
+		{[]string{"send", "nowhere", "x", "--as", "ada"}, domain.ErrChatNotFound},
+		{[]string{"send", "c", "x", "--as", "eve"}, domain.ErrNotMember},
+		{[]string{"edit", "c", "m9", "x", "--as", "ada"}, domain.ErrMessageNotFound},
+		{[]string{"read", "c", "--as", "ada", "--seq", "99"}, domain.ErrSeqRange},
+		{[]string{"chat", "create", "c", "--as", "eve"}, domain.ErrChatExists},
+		{[]string{"chat", "leave", "c", "--as", "ada"}, domain.ErrLastOwner},
+		{[]string{"chat", "promote", "c", "ada", "king", "--as", "ada"}, domain.ErrInvalid},
+		{[]string{"presence", "set", "ada", "asleep"}, domain.ErrInvalid},
 	} {
 		if _, _, err := s.try(tc.args...); !errors.Is(err, tc.want) {
 			t.Errorf("core %q: %v, want %v", tc.args, err, tc.want)
@@ -372,12 +372,12 @@ func (s *shell) follow(args ...string) (out, errs *buffer, stop func()) {
 
 func TestTailOfAGroupGoesOnWhereItWas(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	s.do("chat", "create", "c", "--as", "ada")
 	wake := func(out *buffer, text string) { // until the group stands, sends are not for it
 		t.Helper()
 		deadline := time.After(patience)
 		for !strings.Contains(out.String(), text) {
-			s.do("send", "--chat", "c", "--user", "ada", "--text", text)
+			s.do("send", "c", text, "--as", "ada")
 			select {
 			case <-deadline:
 				t.Fatal("the tail shows nothing")
@@ -388,7 +388,7 @@ func TestTailOfAGroupGoesOnWhereItWas(t *testing.T) {
 	out, _, stop := s.follow("tail", "--group", "g")
 	wake(out, "first")
 	stop()
-	s.do("send", "--chat", "c", "--user", "ada", "--text", "meanwhile")
+	s.do("send", "c", "meanwhile", "--as", "ada")
 	out, _, stop = s.follow("tail", "--group", "g")
 	out.until(t, "meanwhile")
 	stop()
@@ -399,12 +399,12 @@ func TestTailOfAGroupGoesOnWhereItWas(t *testing.T) {
 
 func TestTailOfLiveChannels(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	s.do("chat", "create", "c", "--as", "ada")
 	out, _, stop := s.follow("tail", "--live", "--json")
 	defer stop()
 	deadline := time.After(patience)
 	for !strings.Contains(out.String(), `"type":"typing:stop"`) {
-		s.do("typing", "--chat", "c", "--user", "ada", "--stop")
+		s.do("typing", "stop", "c", "--as", "ada")
 		select {
 		case <-deadline:
 			t.Fatal("the tail shows nothing")
@@ -457,11 +457,11 @@ func TestSignals_AreHandledBeforeOtherModulesAreInitialized(t *testing.T) {
 // TestServeProjectsWhatUsersAskFor asks about users before and while the built-in subscribers run.
 func TestServeProjectsWhatUsersAskFor(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "garden", "--user", "ada", "--member", "ben")
-	s.do("chat", "create", "--chat", "allotment", "--user", "ben")
-	s.do("send", "--chat", "garden", "--user", "ada", "--text", "x")
-	for _, ask := range [][]string{{"chat", "list"}, {"unread"}} {
-		_, _, err := s.try(append(ask, "--user", "ben")...)
+	s.do("chat", "create", "garden", "--as", "ada", "--member", "ben")
+	s.do("chat", "create", "allotment", "--as", "ben")
+	s.do("send", "garden", "x", "--as", "ada")
+	for _, ask := range [][]string{{"chat", "list", "--user", "ben"}, {"unread", "ben"}} {
+		_, _, err := s.try(ask...)
 		if !errors.Is(err, chatcore.ErrNoViews) || !strings.Contains(err.Error(), `start "core serve"`) {
 			t.Errorf("%v where nobody has projected: %v", ask, err)
 		}
@@ -469,18 +469,18 @@ func TestServeProjectsWhatUsersAskFor(t *testing.T) {
 	_, _, stop := s.follow("serve")
 	defer stop()
 	text := ""
-	for deadline := time.After(patience); text != "       0  allotment\n       1  garden\n"; {
-		text, _, _ = s.try("unread", "--user", "ben") // before it has begun: that nobody has projected
+	for deadline := time.After(patience); text != "CHAT       UNREAD\nallotment  0\ngarden     1\n"; {
+		text, _, _ = s.try("unread", "ben") // before it has begun: that nobody has projected
 		select {
 		case <-deadline:
 			t.Fatalf("ben has unread\n%s", text)
 		default:
 		}
 	}
-	if chats := s.do("chat", "list", "--user", "ben"); chats != "allotment\ngarden\n" {
+	if chats := s.do("chat", "list", "--user", "ben"); chats != "CHAT\nallotment\ngarden\n" {
 		t.Errorf("ben is in\n%s", chats)
 	}
-	if counts := s.json("unread", "--user", "ben"); len(counts) != 2 || counts[1]["chatId"] != "garden" || counts[1]["unread"] != 1.0 {
+	if counts := s.json("unread", "ben"); len(counts) != 2 || counts[1]["chatId"] != "garden" || counts[1]["unread"] != 1.0 {
 		t.Errorf("ben has unread %v", counts)
 	}
 }
@@ -525,10 +525,10 @@ func TestImportReportsMalformedLinesByNumber(t *testing.T) {
 
 func TestAsOfASeqAndWhoDidWhat(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada", "--title", "Garden", "--member", "ben")
-	s.do("send", "--chat", "c", "--user", "ben", "--text", "first", "--id", "m")
-	s.do("edit", "--chat", "c", "--user", "ben", "--message", "m", "--text", "second")
-	s.do("delete", "--chat", "c", "--user", "ada", "--message", "m")
+	s.do("chat", "create", "c", "--as", "ada", "--title", "Garden", "--member", "ben")
+	s.do("send", "c", "first", "--as", "ben", "--id", "m")
+	s.do("edit", "c", "m", "second", "--as", "ben")
+	s.do("delete", "c", "m", "--as", "ada")
 	for at, want := range map[string]string{"3": "first", "4": "second"} {
 		if got := s.json("history", "c", "--at", at); len(got) != 1 || got[0]["content"] != want {
 			t.Errorf("as of %s: %v, want %q", at, got, want)

@@ -4,9 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,19 +13,17 @@ import (
 var errDanger = errors.New("there is danger; see the findings")
 
 func (c *cli) doctor() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
+	var partitions bool
+	cmd := &cobra.Command{
 		Use: "doctor", Short: "Look for what can lose data or stop the service, and say what to do", Args: cobra.NoArgs,
 		Long: "Look at the servers, the log and the consumer groups, and say of each danger, warning and note what is so, why it matters and what to\n" +
 			"do. Ends with 1 if there is a danger. A log that does not exist yet is not made.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if c.redisURL == "" {
-				return errNoRedis
-			}
 			h, found, err := c.examine(cmd.Context())
 			if err != nil {
 				return err
 			}
-			if err := c.printHealth(h, found); err != nil {
+			if err := c.printHealth(h, found, partitions); err != nil {
 				return err
 			}
 			if len(found) > 0 && found[0].Severity == chatcore.Danger {
@@ -36,19 +31,21 @@ func (c *cli) doctor() *cobra.Command {
 			}
 			return nil
 		},
-	})
+	}
+	cmd.Flags().BoolVar(&partitions, "per-partition", false, "with --json: show each partition of the consumer groups too")
+	return c.jsonFlag(cmd)
 }
 
 // examine looks at the servers first: a core cannot be opened on each of those that need a doctor.
 func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding, error) {
-	config, err := c.config(c.redisURL)
+	config, err := c.named()
 	if err != nil {
 		return chatcore.Health{}, nil, err
 	}
 	switch like, err := c.likeTheLog(ctx, config); {
 	case err == nil:
 		config = like
-	case errors.Is(err, chatcore.ErrUnreachable):
+	case errors.Is(err, chatcore.ErrUnreachable), errors.Is(err, chatcore.ErrRejected):
 		return chatcore.Health{}, nil, err
 	} // of others the servers tell
 	h, err := chatcore.Examine(ctx, config)
@@ -129,7 +126,7 @@ type healthView struct {
 	Findings []findingView `json:"findings"`
 }
 
-func healthViewOf(h chatcore.Health, found []chatcore.Finding) healthView {
+func healthViewOf(h chatcore.Health, found []chatcore.Finding, partitions bool) healthView {
 	v := healthView{Live: h.Live, Ready: h.Ready, LogID: h.LogID, Level: h.Level, Known: chatcore.LogLevel, Log: serverViews(h.Log), Cache: serverViews(h.Cache), Groups: []groupView{}, Findings: []findingView{}}
 	if h.NotReady != nil {
 		v.NotReady = h.NotReady.Error()
@@ -138,7 +135,7 @@ func healthViewOf(h chatcore.Health, found []chatcore.Finding) healthView {
 		v.Pools = append(v.Pools, poolView{p.Purpose, p.Total, p.Idle, p.Hits, p.Misses, p.Timeouts})
 	}
 	for _, g := range h.Groups {
-		v.Groups = append(v.Groups, groupViewOf(g))
+		v.Groups = append(v.Groups, viewOfGroup(g, partitions))
 	}
 	for _, f := range found {
 		v.Findings = append(v.Findings, findingView(f))
@@ -179,8 +176,8 @@ func serverViews(servers []chatcore.State) []serverView {
 	return views
 }
 
-func (c *cli) printHealth(h chatcore.Health, found []chatcore.Finding) error {
-	v := healthViewOf(h, found)
+func (c *cli) printHealth(h chatcore.Health, found []chatcore.Finding, partitions bool) error {
+	v := healthViewOf(h, found, partitions)
 	if c.json {
 		return c.print(v, "")
 	}
@@ -213,35 +210,4 @@ func (c *cli) printHealth(h chatcore.Health, found []chatcore.Finding) error {
 		fmt.Fprintln(c.out, "\nnothing was found")
 	}
 	return nil
-}
-
-// serveHealth answers /livez and /readyz at an address until end is called.
-func (c *cli) serveHealth(ctx context.Context, core *chatcore.Core, address string) (end func(), err error) {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "live") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if h := core.Health(r.Context()); !h.Ready {
-			c.logger.WarnContext(r.Context(), "not ready", "error", h.NotReady)
-			http.Error(w, "not ready", http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ready")
-	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
-			c.logger.ErrorContext(ctx, "health is not served", "error", err)
-		}
-	}()
-	fmt.Fprintf(c.errs, "health at http://%s\n", listener.Addr())
-	return func() {
-		_ = server.Close()
-		<-done
-	}, nil
 }

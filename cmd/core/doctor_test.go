@@ -29,7 +29,7 @@ func TestTheDoctorEndsWithADanger(t *testing.T) {
 		t.Errorf("the doctor made %d keys", n)
 	}
 	s := &shell{t: t, base: []string{"--redis-url", server.URL()}}
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	s.do("chat", "create", "c", "--as", "ada")
 	if err := server.Client(t).ConfigSet(t.Context(), "appendonly", "no").Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestServingAnswersProbes(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 	errs.until(t, "serving log")
-	_, rest, _ := strings.Cut(errs.String(), "health at ")
+	_, rest, _ := strings.Cut(errs.String(), "msg=\"health served\" address=")
 	url, _, _ := strings.Cut(rest, "\n")
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	get := func(path string) int {

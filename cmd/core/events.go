@@ -3,13 +3,11 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
 
 	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -21,6 +19,7 @@ func (h *history) printEvent(r ports.Record) error {
 	if err != nil {
 		return err
 	}
+	h.shown++
 	return h.c.print(raw, h.c.row(eventRow(r)))
 }
 
@@ -31,6 +30,7 @@ func (c *cli) tail() *cobra.Command {
 		Use: "tail", Short: "Show events as they come, until interrupted", Args: cobra.NoArgs,
 		Long: "Show events as they come, until interrupted: durable ones as a consumer group of its own, under --group as a lasting one\nthat goes on where it was, or with --live everything on the live channels.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.patient = true
 			return untilSignal(cmd.Context(), c.with(cmd.Context(), func(core *chatcore.Core) error {
 				if live {
 					if err := core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.Event]) {
@@ -44,8 +44,9 @@ func (c *cli) tail() *cobra.Command {
 			}))
 		},
 	}
-	cmd.Flags().StringVar(&group, "group", "", "consumer group; kept, so that the next tail goes on where this one ends")
-	cmd.Flags().BoolVar(&live, "live", false, "the live channels instead: typing and status too, nothing is caught up")
+	cmd.Flags().StringVar(&group, "group", "", "consumer group, which is kept: the next tail goes on where this one ends")
+	_ = cmd.RegisterFlagCompletionFunc("group", c.completeFlag(groupArg))
+	cmd.Flags().BoolVar(&live, "live", false, "show the live channels: typing and status too, but nothing from before")
 	cmd.MarkFlagsMutuallyExclusive("group", "live")
 	return c.jsonFlag(cmd)
 }
@@ -75,34 +76,4 @@ func (c *cli) show(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e 
 	if err != nil {
 		fmt.Fprintln(c.errs, "core:", err)
 	}
-}
-
-func (c *cli) serve() *cobra.Command {
-	var health string
-	cmd := &cobra.Command{
-		Use: "serve", Short: "Run the router and the built-in subscribers until a signal", Args: cobra.NoArgs,
-		Long: "Run the router and the built-in subscribers until a signal. Commands of its users are limited: " + limitTexts(app.ServiceLimits()) + ". --limit replaces one of them.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			c.defaults = app.ServiceLimits()
-			err := c.with(cmd.Context(), func(core *chatcore.Core) error {
-				if err := core.SubscribeBuiltins(); err != nil {
-					return err
-				}
-				if health != "" {
-					end, err := c.serveHealth(cmd.Context(), core, health)
-					if err != nil {
-						return err
-					}
-					defer end()
-				}
-				if err := core.Start(cmd.Context()); err == nil {
-					fmt.Fprintf(c.errs, "serving log %s (pid %d)\n", core.LogID(), os.Getpid())
-				}
-				return core.Wait() // nil for a signal, also while it starts
-			})
-			return untilSignal(cmd.Context(), err)
-		},
-	}
-	cmd.Flags().StringVar(&health, "health", "", "an address such as :8080 at which /livez and /readyz answer")
-	return c.embeddedFlag(cmd)
 }

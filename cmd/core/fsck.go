@@ -47,17 +47,15 @@ func (c *cli) fsck() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&config.Repair, "repair", false, "correct what follows from the log")
 	cmd.Flags().StringVar(&chat, "chat", "", "check only this chat")
+	_ = cmd.RegisterFlagCompletionFunc("chat", c.completeFlag(chatArg))
 	return c.jsonFlag(cmd)
 }
 
 // check checks the partitions' identity first: without it no core can be opened to check the rest.
 func (c *cli) check(ctx context.Context, config chatcore.FsckConfig) error {
-	settings, err := c.config(c.redisURL)
+	settings, err := c.named()
 	if err != nil {
 		return err
-	}
-	if c.redisURL == "" {
-		return errNoRedis
 	}
 	var found tally
 	if err := c.contradictions(chatcore.FsckIdentity(ctx, settings, config), config, &found); err != nil {

@@ -16,8 +16,8 @@ import (
 func TestFsck(t *testing.T) {
 	s := newShell(t)
 	for _, chat := range []string{"garden", "attic"} {
-		s.do("chat", "create", "--chat", chat, "--user", "ada", "--member", "ben")
-		s.do("send", "--chat", chat, "--user", "ada", "--text", "x")
+		s.do("chat", "create", chat, "--as", "ada", "--member", "ben")
+		s.do("send", chat, "x", "--as", "ada")
 	}
 	if out := s.do("fsck"); out != "no contradictions\n" {
 		t.Errorf("a sound log: %q", out)
@@ -73,7 +73,7 @@ func TestFsck(t *testing.T) {
 func TestFsck_Identity(t *testing.T) {
 	s := newShell(t)
 	for _, chat := range []string{"a", "b", "c", "d", "e", "f", "g", "h"} { // in both partitions
-		s.do("chat", "create", "--chat", chat, "--user", "ada")
+		s.do("chat", "create", chat, "--as", "ada")
 	}
 	options, err := goredis.ParseURL(redistest.Shared(t).URL())
 	if err != nil {

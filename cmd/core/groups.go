@@ -14,8 +14,8 @@ import (
 )
 
 func (c *cli) groups() *cobra.Command {
-	cmd := &cobra.Command{Use: "groups", Short: "See where consumer groups stand, and remove them"}
-	cmd.AddCommand(c.groupsList(), c.groupsDelete())
+	cmd := parent("groups", "List consumer groups with their progress, and delete them", c.groupsList(), c.groupsDelete())
+	cmd.Aliases = []string{"group"}
 	return cmd
 }
 
@@ -69,7 +69,7 @@ type laneView struct {
 }
 
 type blockedView struct {
-	Chat   string    `json:"chat"` // "" for entries of other programs
+	ChatID string    `json:"chatId"` // "" for entries of other programs
 	Seq    uint64    `json:"seq"`
 	Reason string    `json:"reason"`
 	Since  time.Time `json:"since"`
@@ -80,8 +80,9 @@ type groupView struct {
 	Group   string `json:"group"`
 	Members int    `json:"members"` // processes that run it
 	standing
-	Owned int        `json:"owned"` // lanes that a process holds
-	Lanes []laneView `json:"lanes"`
+	Owned int        `json:"owned"`          // partitions that a process holds
+	Total int        `json:"partitionCount"` // in all, with the stream of other programs
+	Lanes []laneView `json:"partitions,omitempty"`
 }
 
 func groupViewOf(g chatcore.GroupState) groupView {
@@ -99,10 +100,17 @@ func groupViewOf(g chatcore.GroupState) groupView {
 		}
 		v.Lanes = append(v.Lanes, lane)
 		v.add(lane.standing)
+		v.Total++
 		if l.Owner != "" {
 			v.Owned++
 		}
 	}
+	return v
+}
+
+// summary is the view without its partitions.
+func (v groupView) summary() groupView {
+	v.Lanes = nil
 	return v
 }
 
@@ -150,58 +158,16 @@ func age(d time.Duration) string {
 	return fmt.Sprintf("%dms", d/time.Millisecond)
 }
 
-func (c *cli) groupsList() *cobra.Command {
-	var lanes bool
-	cmd := &cobra.Command{
-		Use: "list", Short: "Show where every group stands", Args: cobra.NoArgs,
-		Long: "Show where every group stands: how many entries of the delivery streams it has not finished and the age of the oldest, chats\n" +
-			"that are parked until somebody decides about a dead letter, chats that catch up from the log, chats whose next event has failed,\n" +
-			"chats that are blocked by transient failures, by an event of a later version or by a handler that runs for long (a second table names them),\n" +
-			"dead letters, chats that were looked at of all while it looks for those that are behind, and how many lanes a process holds.\n" +
-			"A lane is a partition's stream, or the one of other programs (\"others\"). --lanes shows each; --json always does.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
-				list, err := groups.List(cmd.Context())
-				if err != nil {
-					return err
-				}
-				if c.json {
-					return c.printGroups(list)
-				}
-				if len(list) == 0 {
-					fmt.Fprintln(c.out, "there is no consumer group yet; each begins with the first process that subscribes")
-					return nil
-				}
-				if err := c.table(groupRows(list, lanes)); err != nil {
-					return err
-				}
-				return c.blockedTable(list)
-			})
-		},
-	}
-	cmd.Flags().BoolVar(&lanes, "lanes", false, "each lane too, with its position, owner and epoch")
-	return c.jsonFlag(cmd)
-}
-
-func (c *cli) printGroups(list []chatcore.GroupState) error {
-	for _, g := range list {
-		if err := c.print(groupViewOf(g), ""); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func groupRows(list []chatcore.GroupState, lanes bool) [][]string {
+func groupRows(list []chatcore.GroupState, partitions bool) [][]string {
 	head := []string{"GROUP", "LAG", "OLDEST", "PARKED", "BEHIND", "FAILING", "BLOCKED", "DEAD", "WALKED", "OWNED"}
-	if lanes {
+	if partitions {
 		head = append(head, "POSITION", "EPOCH", "OWNER")
 	}
 	rows := [][]string{head}
 	for _, g := range list {
 		v := groupViewOf(g)
-		row := append(append([]string{v.Group}, v.cells()...), fmt.Sprintf("%d/%d", v.Owned, len(v.Lanes)))
-		if !lanes {
+		row := append(append([]string{v.Group}, v.cells()...), fmt.Sprintf("%d/%d", v.Owned, v.Total))
+		if !partitions {
 			rows = append(rows, row)
 			continue
 		}
@@ -266,7 +232,7 @@ func standingOf(ctx context.Context, groups chatcore.Groups, group string) (grou
 func (c *cli) groupsDelete() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
-		Use: "delete GROUP --yes", Short: "Delete a group with its dead letters", Args: cobra.ExactArgs(1),
+		Use: "delete", Short: "Delete a group with its dead letters",
 		Long: "Delete a group with its dead letters: events that it has not finished are never delivered to it. Processes that run it go on with\n" +
 			"their other groups, and deliver nothing more to this one until they are started again; it is a new group then. Without --yes the\n" +
 			"command shows what would go, changes nothing and ends with 1.",
@@ -277,7 +243,7 @@ func (c *cli) groupsDelete() *cobra.Command {
 		},
 	}
 	yesFlag(cmd, &yes)
-	return c.jsonFlag(cmd)
+	return c.takes(c.jsonFlag(cmd), groupArg)
 }
 
 func (c *cli) deleteGroup(ctx context.Context, groups chatcore.Groups, group string, yes bool) error {

@@ -95,7 +95,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 // group gives what groups list tells of one, nil if it is not there.
 func (s *shell) group(name string) map[string]any {
 	s.t.Helper()
-	for _, g := range s.json("groups", "list") {
+	for _, g := range s.json("groups", "list", "--per-partition") {
 		if g["group"] == name {
 			return g
 		}
@@ -187,9 +187,9 @@ func (r *record) until(t *testing.T, chat domain.ChatID, want string) {
 // say has ada create a chat and write into it.
 func (s *shell) say(chat string, texts ...string) {
 	s.t.Helper()
-	s.do("chat", "create", "--chat", chat, "--user", "ada")
+	s.do("chat", "create", chat, "--as", "ada")
 	for _, text := range texts {
-		s.do("send", "--chat", chat, "--user", "ada", "--text", text)
+		s.do("send", chat, text, "--as", "ada")
 	}
 }
 
@@ -198,7 +198,7 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 	if out := s.do("groups", "list"); !strings.Contains(out, "no consumer group") || strings.Count(out, "\n") != 1 {
 		t.Errorf("without a group:\n%s", out)
 	}
-	if got := s.json("groups", "list"); len(got) != 0 {
+	if got := s.json("groups", "list", "--per-partition"); len(got) != 0 {
 		t.Errorf("without a group: %v", got)
 	}
 	s.run(func(core *chatcore.Core) error { return core.Subscribe("away") }).end()
@@ -220,7 +220,7 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 		"parks": {"lag": 0.0, "parked": 1.0, "deadLetters": 1.0, "owned": 3.0},
 		"skips": {"lag": 0.0, "parked": 0.0, "deadLetters": 1.0, "owned": 3.0},
 	}
-	list := s.json("groups", "list")
+	list := s.json("groups", "list", "--per-partition")
 	if len(list) != len(want) {
 		t.Fatalf("groups %v", list)
 	}
@@ -238,7 +238,7 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 		if waits := name == "away"; hasOldest != waits || (g["ageSeconds"].(float64) > 0) != waits {
 			t.Errorf("the oldest of %s is of %v, %v s", name, g["oldest"], g["ageSeconds"])
 		}
-		lanes := g["lanes"].([]any)
+		lanes := g["partitions"].([]any)
 		var partitions []float64
 		for _, l := range lanes {
 			lane := l.(map[string]any)
@@ -267,7 +267,7 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 	if at := strings.Index(rows[0], "PARKED"); rows[2][at:at+1] != "1" {
 		t.Errorf("the columns do not stand one below the other:\n%s", strings.Join(rows, "\n"))
 	}
-	rows = strings.Split(strings.TrimSpace(s.do("groups", "list", "--lanes")), "\n")
+	rows = strings.Split(strings.TrimSpace(s.do("groups", "list", "--per-partition")), "\n")
 	if len(rows) != 13 || !strings.HasSuffix(rows[0], "OWNER") || !strings.HasPrefix(rows[5], "parks") || !strings.HasPrefix(rows[8], "  others") {
 		t.Errorf("with lanes it is\n%s", strings.Join(rows, "\n"))
 	}
@@ -294,7 +294,7 @@ func TestGroupsList_NamesBlockedChats(t *testing.T) {
 	if cells := strings.Fields(rows[len(rows)-1]); len(cells) < 5 || fmt.Sprint(cells[:4]) != "[hangs c 1 slow]" {
 		t.Errorf("it says\n%s", out)
 	}
-	if g := s.group("hangs"); g["blocked"] != 1.0 || !strings.Contains(fmt.Sprint(g["lanes"]), "reason:slow") {
+	if g := s.group("hangs"); g["blocked"] != 1.0 || !strings.Contains(fmt.Sprint(g["partitions"]), "reason:slow") {
 		t.Errorf("as JSON it is %v", g)
 	}
 	close(release)
@@ -342,13 +342,13 @@ func TestGroupsDeleteRemovesAGroup(t *testing.T) {
 // TestAPassingTailLeavesNoGroup has it end at all times.
 func TestAPassingTailLeavesNoGroup(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	s.do("chat", "create", "c", "--as", "ada")
 	out, _, stop := s.follow("tail")
 	eventually(t, "the tail shows something", func() bool {
-		s.do("send", "--chat", "c", "--user", "ada", "--text", "hello")
+		s.do("send", "c", "hello", "--as", "ada")
 		return strings.Contains(out.String(), "hello")
 	})
-	if list := s.json("groups", "list"); len(list) != 1 || !strings.HasPrefix(list[0]["group"].(string), "tail-") {
+	if list := s.json("groups", "list", "--per-partition"); len(list) != 1 || !strings.HasPrefix(list[0]["group"].(string), "tail-") {
 		t.Errorf("while it runs there are %v", list)
 	}
 	stop()
@@ -370,7 +370,7 @@ func TestAPassingTailLeavesNoGroup(t *testing.T) {
 // noGroup checks that nothing of a group is left.
 func (s *shell) noGroup(after string) {
 	s.t.Helper()
-	if list := s.json("groups", "list"); len(list) > 0 {
+	if list := s.json("groups", "list", "--per-partition"); len(list) > 0 {
 		s.t.Errorf("after the %s there are %v", after, list)
 	}
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(s.t).Addr()})
@@ -407,7 +407,7 @@ func TestAnImportLeavesNoGroup(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 	eventually(t, "the import is under way", func() bool {
-		return slices.ContainsFunc(s.json("groups", "list"), func(g map[string]any) bool { return strings.HasPrefix(g["group"].(string), "import-") })
+		return slices.ContainsFunc(s.json("groups", "list", "--per-partition"), func(g map[string]any) bool { return strings.HasPrefix(g["group"].(string), "import-") })
 	})
 	cancel()
 	if err := <-ended; !errors.Is(err, context.Canceled) {

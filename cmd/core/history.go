@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"maps"
 	"slices"
 
 	"github.com/spf13/cobra"
@@ -18,7 +17,7 @@ func (c *cli) history() *cobra.Command {
 	var before, after, at uint64
 	var limit int
 	cmd := &cobra.Command{
-		Use: "history CHAT", Short: "Show a chat's messages as they are now, or with --raw its events", Args: cobra.ExactArgs(1),
+		Use: "history", Short: "Show a chat's messages as they are now, or with --raw its events",
 		Long: "Show a chat's messages as they are now, or with --raw its events, oldest first: the last ones, those --before a seq, or those\n--after it. --limit 0 shows all of that direction.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
@@ -35,19 +34,20 @@ func (c *cli) history() *cobra.Command {
 				}
 				queries := core.Queries.At(domain.Seq(at))
 				if raw {
-					return paged(cmd.Context(), &h, app.MaxEvents, queries.Events, eventSeq, h.printEvent)
+					return h.ended("events", paged(cmd.Context(), &h, app.MaxEvents, queries.Events, eventSeq, h.printEvent))
 				}
-				return paged(cmd.Context(), &h, app.MaxHistory, queries.History, messageSeq, h.printMessage)
+				return h.ended("messages", paged(cmd.Context(), &h, app.MaxHistory, queries.History, messageSeq, h.printMessage))
 			})
 		},
 	}
+	cmd.Example = "  core history garden --limit 20\n  core history garden --after 0 --limit 20   the first ones\n  core history garden --at 100               as it was at seq 100"
 	cmd.Flags().BoolVar(&raw, "raw", false, "the events of the log instead of the messages")
-	cmd.Flags().Uint64Var(&before, "before", 0, "only below this seq")
-	cmd.Flags().Uint64Var(&after, "after", 0, "only above this seq")
-	cmd.Flags().Uint64Var(&at, "at", 0, "as the chat was at this seq")
-	cmd.Flags().IntVar(&limit, "limit", 0, "how many at most; 0 is all")
+	cmd.Flags().Uint64Var(&before, "before", 0, "only messages below this seq")
+	cmd.Flags().Uint64Var(&after, "after", 0, "only messages above this seq")
+	cmd.Flags().Uint64Var(&at, "at", 0, "show the chat as it was at this seq")
+	cmd.Flags().IntVar(&limit, "limit", 0, "number of messages at most; 0 is all")
 	cmd.MarkFlagsMutuallyExclusive("before", "after")
-	return c.jsonFlag(cmd)
+	return c.takes(c.jsonFlag(cmd), chatArg)
 }
 
 type history struct {
@@ -56,6 +56,16 @@ type history struct {
 	chat  domain.ChatID
 	span  app.Span
 	limit int
+	shown int // items
+}
+
+// ended says that there was nothing to show.
+func (h *history) ended(things string, err error) error {
+	if err != nil || h.shown > 0 || h.c.json {
+		return err
+	}
+	_, err = fmt.Fprintf(h.c.out, "chat %s has no such %s\n", h.chat, things)
+	return err
 }
 
 // paged shows as many pages as the limit takes, oldest first.
@@ -103,7 +113,8 @@ func paged[T any](
 }
 
 func (h *history) printMessage(m app.MessageView) error {
-	return h.c.print(viewOf(m), h.c.row(messageRow(m)))
+	h.shown++
+	return h.c.print(viewOf(h.chat, m), h.c.row(messageRow(m)))
 }
 
 func messageSeq(m app.MessageView) domain.Seq { return m.Seq }
@@ -111,13 +122,13 @@ func messageSeq(m app.MessageView) domain.Seq { return m.Seq }
 func (c *cli) audit() *cobra.Command {
 	var message, user string
 	cmd := &cobra.Command{
-		Use: "audit CHAT", Short: "Show who did what in a chat, oldest first", Args: cobra.ExactArgs(1),
+		Use: "audit", Short: "Show who did what in a chat, oldest first",
 		Long: "Show who did what in a chat, oldest first: all of it, what was done to one --message, or what one --user did and had done to\ntheir membership. It tells what was edited or deleted later too.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				h := history{c: c}
+				h := history{c: c, chat: domain.ChatID(args[0])}
 				about := app.Audit{Message: domain.MessageID(message), User: domain.UserID(user)}
-				for r, err := range core.Queries.Audit(cmd.Context(), domain.ChatID(args[0]), about) {
+				for r, err := range core.Queries.Audit(cmd.Context(), h.chat, about) {
 					if err == nil {
 						err = h.printEvent(r)
 					}
@@ -125,53 +136,13 @@ func (c *cli) audit() *cobra.Command {
 						return err
 					}
 				}
-				return nil
+				return h.ended("events", nil)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&message, "message", "", "only what was done to this message")
 	cmd.Flags().StringVar(&user, "user", "", "only what this user did, and had done to their membership")
+	_ = cmd.RegisterFlagCompletionFunc("user", c.completeUsers)
 	cmd.MarkFlagsMutuallyExclusive("message", "user")
-	return c.jsonFlag(cmd)
-}
-
-func (c *cli) unread() *cobra.Command {
-	var chat, user string
-	cmd := &cobra.Command{
-		Use: "unread", Short: "Count the messages that a user has not read, in one chat or in each", Args: cobra.NoArgs,
-		Long: "Count the messages that a user has not read: in one chat or, without --chat, in each chat that the user is in, as far as a running\n\"core serve\" has projected them.",
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				if !cmd.Flags().Changed("chat") {
-					return c.unreadOf(cmd.Context(), core, domain.UserID(user))
-				}
-				n, err := core.Queries.Unread(cmd.Context(), domain.ChatID(chat), domain.UserID(user))
-				if err != nil {
-					return err
-				}
-				return c.print(map[string]domain.Ordinal{"unread": n}, fmt.Sprint(n))
-			})
-		},
-	}
-	cmd.Flags().StringVar(&chat, "chat", "", "chat id")
-	cmd.Flags().StringVar(&user, "user", "", "whose")
-	_ = cmd.MarkFlagRequired("user")
-	return c.jsonFlag(cmd)
-}
-
-func (c *cli) unreadOf(ctx context.Context, core *chatcore.Core, user domain.UserID) error {
-	counts, err := core.Queries.UnreadOf(ctx, user)
-	if err != nil {
-		return err
-	}
-	for _, chat := range slices.Sorted(maps.Keys(counts)) {
-		view := struct {
-			ChatID domain.ChatID  `json:"chatId"`
-			Unread domain.Ordinal `json:"unread"`
-		}{chat, counts[chat]}
-		if err := c.print(view, fmt.Sprintf("%8d  %s", counts[chat], chat)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return c.takes(c.jsonFlag(cmd), chatArg)
 }

@@ -31,15 +31,16 @@ var errMalformed = errors.New("the transcript has malformed lines; they were ski
 
 func (c *cli) importer() *cobra.Command {
 	cmd := &cobra.Command{
-		Use: "import FILE", Short: "Import a transcript (.jsonl or .jsonl.gz)", Args: cobra.ExactArgs(1),
+		Use: "import", Short: "Import a transcript (.jsonl or .jsonl.gz)",
 		Long: importHelp,
 		RunE: func(cmd *cobra.Command, args []string) error {
+			c.patient = true
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				return newImportRun(c, core).run(cmd.Context(), args[0])
 			})
 		},
 	}
-	return c.embeddedFlag(c.jsonFlag(cmd))
+	return c.takes(c.embeddedFlag(c.jsonFlag(cmd)), fileArg)
 }
 
 const importHelp = `Import a transcript, one JSON object a line:
@@ -84,6 +85,8 @@ func newImportRun(c *cli, core *chatcore.Core) *importRun {
 }
 
 type importSummary struct {
+	RunID      string  `json:"runId"` // correlation id of the events of the run
+	File       string  `json:"file"`
 	Lines      int     `json:"lines"`
 	Blank      int     `json:"blank"`
 	Malformed  int     `json:"malformed"`
@@ -122,14 +125,14 @@ func (r *importRun) run(ctx context.Context, path string) error {
 	if err := errors.Join(err, r.core.Wait()); err != nil {
 		return err
 	}
-	return r.summarize(time.Since(started))
+	return r.summarize(path, time.Since(started))
 }
 
 // summarize prints what the run has done. It returns errMalformed if a line was malformed.
-func (r *importRun) summarize(took time.Duration) error {
+func (r *importRun) summarize(path string, took time.Duration) error {
 	r.mu.Lock()
 	summary := importSummary{
-		Lines: r.lines, Blank: r.blank, Malformed: r.malformed, Messages: r.messages.Load(), Duplicates: r.duplicates.Load(),
+		RunID: r.id, File: path, Lines: r.lines, Blank: r.blank, Malformed: r.malformed, Messages: r.messages.Load(), Duplicates: r.duplicates.Load(),
 		Rejected: r.rejected.Load(), Events: r.events.Load(), Delivered: r.arrivals, Chats: r.chats, Retries: r.retries.Load(),
 		Seconds: took.Seconds(),
 	}

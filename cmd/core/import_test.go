@@ -248,9 +248,9 @@ func TestImport_SkipsWhatItCannotRead(t *testing.T) {
 // TestImport_RefusedChats end neither the import nor each other.
 func TestImport_RefusedChats(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "theirs", "--user", "zoe")
+	s.do("chat", "create", "theirs", "--as", "zoe")
 	s.imports(said("01-01T10:00", "message", "ada", "one"))
-	s.do("chat", "archive", "--chat", "c", "--user", "importer")
+	s.do("chat", "archive", "c", "--as", "importer")
 	other := strings.Replace(said("01-01T10:01", "message", "ada", "two"), `"c"`, `"d"`, 1)
 	theirs := strings.Replace(other, `"d"`, `"theirs"`, 1)
 	sum := s.imports(theirs, said("01-01T10:00", "message", "ada", "one"), said("01-01T10:01", "message", "ada", "two"), theirs, other)

@@ -21,8 +21,9 @@ import (
 )
 
 func (c *cli) deadLetters() *cobra.Command {
-	cmd := &cobra.Command{Use: "deadletters", Short: "See what handlers refused for good, and decide about it"}
-	cmd.AddCommand(c.lettersList(), c.lettersShow(), c.lettersRetry(), c.lettersDrop())
+	cmd := parent("deadletters", "List deliveries that handlers refused for good, and retry or drop them",
+		c.lettersList(), c.lettersShow(), c.lettersRetry(), c.lettersDrop())
+	cmd.Aliases = []string{"deadletter"}
 	return cmd
 }
 
@@ -102,41 +103,30 @@ func clip(s string, most int) string {
 }
 
 func (c *cli) lettersList() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
-		Use: "list GROUP", Short: "Show a group's dead letters", Args: cobra.ExactArgs(1),
+	return c.takes(c.jsonFlag(&cobra.Command{
+		Use: "list", Short: "Show a group's dead letters",
 		Long: "Show a group's dead letters, each without what it says: deliveries that its handlers refused for good. The chat of one that is\n\"parked\" waits for a decision about it; one that is to be given \"again\" waits for a process that runs the group.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
-				rows := [][]string{{"ID", "CHAT", "SEQ", "TYPE", "ATTEMPTS", "AGE", "STATE", "REASON"}}
+				l := c.list(fmt.Sprintf("group %s has no dead letters", args[0]), "ID", "CHAT", "SEQ", "TYPE", "ATTEMPTS", "AGE", "STATE", "REASON")
 				for d, err := range groups.DeadLetters(cmd.Context(), args[0]) {
 					if err != nil {
 						return err
 					}
 					v := letterViewOf(d)
-					if c.json {
-						if err := c.print(v, ""); err != nil {
-							return err
-						}
-						continue
+					if err := l.add(v, v.cells()...); err != nil {
+						return err
 					}
-					rows = append(rows, v.cells())
 				}
-				switch {
-				case c.json:
-					return nil
-				case len(rows) == 1:
-					fmt.Fprintf(c.out, "group %s has no dead letters\n", args[0])
-					return nil
-				}
-				return c.table(rows)
+				return l.end()
 			})
 		},
-	})
+	}), groupArg)
 }
 
 func (c *cli) lettersShow() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
-		Use: "show GROUP ID", Short: "Show all of a dead letter, with what it says", Args: cobra.ExactArgs(2),
+	return c.takes(c.jsonFlag(&cobra.Command{
+		Use: "show", Short: "Show all of a dead letter, with what it says",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				d, err := groups.DeadLetter(cmd.Context(), args[0], args[1])
@@ -146,7 +136,7 @@ func (c *cli) lettersShow() *cobra.Command {
 				return c.printLetter(d)
 			})
 		},
-	})
+	}), groupArg, letterArg)
 }
 
 // printLetter shows all of a dead letter. A payload that is no JSON may hold anything: programs get it as base64, people quoted.
@@ -224,16 +214,7 @@ func (c *cli) lettersDrop() *cobra.Command {
 func (c *cli) decide(d decision, short, long string) *cobra.Command {
 	var all, yes bool
 	cmd := &cobra.Command{
-		Use: d.name + " GROUP [ID]", Short: short, Long: long,
-		Args: func(cmd *cobra.Command, args []string) error {
-			if err := cobra.RangeArgs(1, 2)(cmd, args); err != nil {
-				return err
-			}
-			if all == (len(args) == 2) {
-				return errors.New("name a dead letter by its id, or give --all")
-			}
-			return nil
-		},
+		Use: d.name, Short: short, Long: long,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				if all {
@@ -246,6 +227,17 @@ func (c *cli) decide(d decision, short, long string) *cobra.Command {
 				return c.decideOne(cmd.Context(), groups, d, letterViewOf(letter))
 			})
 		},
+	}
+	c.mayTake(cmd, groupArg, letterArg)
+	counted := cmd.Args
+	cmd.Args = func(cmd *cobra.Command, args []string) error {
+		if err := counted(cmd, args); err != nil {
+			return err
+		}
+		if all == (len(args) == 2) {
+			return usageErrorf("name a dead letter by its ID, or give --all: %s", cmd.UseLine())
+		}
+		return nil
 	}
 	cmd.Flags().BoolVar(&all, "all", false, "all that are there now")
 	if d.asked {
@@ -276,7 +268,7 @@ func (c *cli) decideAll(ctx context.Context, groups chatcore.Groups, d decision,
 		letters = append(letters, letterViewOf(letter))
 	}
 	if !sure && len(letters) > 0 {
-		return fmt.Errorf("%s of group %s would be gone for good; give --yes if that is meant", count(len(letters), "dead letter"), group)
+		return fmt.Errorf("%s of group %s would be gone for good: %w", count(len(letters), "dead letter"), group, errUnsure)
 	}
 	for _, v := range letters {
 		if err := c.decideOne(ctx, groups, d, v); err != nil && !errors.Is(err, chatcore.ErrDeadLetterNotFound) { // which somebody else has decided about

@@ -211,7 +211,7 @@ func TestADroppedLetterLetsItsChatFlow(t *testing.T) {
 	eventually(t, "the chat is not parked", func() bool { return s.group("parks")["parked"] == 2.0 })
 	s.refused(chatcore.ErrDeadLetterNotFound, "core deadletters list", "deadletters", "drop", "parks", l["id"].(string))
 
-	s.refused(nil, "2 dead letters of group parks would be gone for good; give --yes", "deadletters", "drop", "parks", "--all")
+	s.refused(nil, "2 dead letters of group parks would be gone for good: nothing was changed", "deadletters", "drop", "parks", "--all")
 	if n := len(s.letters("parks")); n != 2 {
 		t.Errorf("without --yes %d letters are left", n)
 	}
@@ -245,7 +245,7 @@ func TestLettersThatAreNotThereAreRefusedByName(t *testing.T) {
 	s.refused(chatcore.ErrGroupNotFound, `"nobody"; core groups list`, "deadletters", "list", "nobody")
 	for _, verb := range []string{"retry", "drop"} {
 		s.refused(chatcore.ErrGroupNotFound, `"nobody"; core groups list`, "deadletters", verb, "nobody", "--all")
-		s.refused(nil, "by its id, or give --all", "deadletters", verb, "g")
-		s.refused(nil, "by its id, or give --all", "deadletters", verb, "g", "0/1-1", "--all")
+		s.refused(nil, "by its ID, or give --all", "deadletters", verb, "g")
+		s.refused(nil, "by its ID, or give --all", "deadletters", verb, "g", "0/1-1", "--all")
 	}
 }

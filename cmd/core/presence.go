@@ -13,49 +13,47 @@ import (
 )
 
 func (c *cli) presence() *cobra.Command {
-	cmd := &cobra.Command{Use: "presence", Short: "See who is there, and say that a device is"}
-	cmd.AddCommand(c.presenceBeat(), c.presenceLeave(), c.presenceStatus(), c.presenceOnline())
-	return cmd
-}
-
-func (c *cli) presenceBeat() *cobra.Command {
-	return c.ofConnection("beat", "Record a heartbeat of a user's connection, which ends by itself", "heartbeat recorded",
-		func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error {
-			return core.Presence.Heartbeat(ctx, user, conn.Device, conn.ID)
-		})
-}
-
-func (c *cli) presenceLeave() *cobra.Command {
-	return c.ofConnection("leave", "End the heartbeat of a user's connection; other connections keep theirs", "left",
-		func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error {
-			return core.Presence.Leave(ctx, user, conn.Device, conn.ID)
-		})
+	return parent("presence", "Show and set users' statuses, and record heartbeats of their devices",
+		c.presenceGet(), c.presenceSet(), c.presenceOnline(),
+		c.ofConnection("beat", "Record a heartbeat of a user's connection, which ends by itself", "heartbeat recorded",
+			func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error {
+				return core.Presence.Heartbeat(ctx, user, conn.Device, conn.ID)
+			}),
+		c.ofConnection("leave", "End the heartbeat of a user's connection; other connections keep theirs", "left",
+			func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error {
+				return core.Presence.Leave(ctx, user, conn.Device, conn.ID)
+			}),
+	)
 }
 
 func (c *cli) ofConnection(
 	name, short, done string, do func(ctx context.Context, core *chatcore.Core, user domain.UserID, conn domain.Connection) error,
 ) *cobra.Command {
-	var user, device, connection string
+	var device, connection string
 	cmd := &cobra.Command{
-		Use: name, Short: short, Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Use: name, Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				conn := domain.Connection{Device: domain.DeviceID(device), ID: domain.ConnectionID(connection)}
-				if err := do(cmd.Context(), core, domain.UserID(user), conn); err != nil {
+				if err := do(cmd.Context(), core, domain.UserID(args[0]), conn); err != nil {
 					return err
 				}
-				statuses, err := core.Presence.Statuses(cmd.Context(), domain.UserID(user))
+				statuses, err := core.Presence.Statuses(cmd.Context(), domain.UserID(args[0]))
 				if err != nil {
 					return err
 				}
-				return c.print(statusViewOf(statuses[0]), done+"; "+statusLine(statuses[0]))
+				view := struct {
+					statusView
+					DeviceID     domain.DeviceID     `json:"deviceId"`
+					ConnectionID domain.ConnectionID `json:"connectionId,omitempty"`
+				}{statusViewOf(statuses[0]), conn.Device, conn.ID}
+				return c.print(view, done+"; "+statusLine(statuses[0]))
 			})
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "", "whose")
-	cmd.Flags().StringVar(&device, "device", "", "which of the user's devices")
-	cmd.Flags().StringVar(&connection, "connection", "", "which of the device's connections, such as a session's id (default: the device itself)")
-	_ = cmd.MarkFlagRequired("user")
+	c.takes(cmd, userArg)
+	cmd.Flags().StringVar(&device, "device", "", "id of the user's device")
+	cmd.Flags().StringVar(&connection, "connection", "", "id of the device's connection, such as a session's (default: the device itself)")
 	_ = cmd.MarkFlagRequired("device")
 	return c.jsonFlag(cmd)
 }
@@ -73,14 +71,17 @@ func statusViewOf(s domain.UserStatus) statusView {
 func statusLine(s domain.UserStatus) string {
 	line := fmt.Sprintf("%s is %s", s.User, wireformat.StatusName(s.Status))
 	if !s.LastSeen.IsZero() {
-		line += ", last seen " + s.LastSeen.Format("2006-01-02 15:04:05")
+		line += ", last seen " + s.LastSeen.Format(time.DateTime)
 	}
 	return line
 }
 
-func (c *cli) presenceStatus() *cobra.Command {
+func (c *cli) presenceGet() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
-		Use: "status USER…", Short: "Show users' statuses", Args: cobra.MinimumNArgs(1),
+		Use: "get USER...", Short: "Show users' statuses",
+		Args: func(cmd *cobra.Command, args []string) error {
+			return checkArguments(cmd, args[:min(len(args), 1)], []argument{userArg})
+		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			users := make([]domain.UserID, len(args))
 			for i, arg := range args {
@@ -91,12 +92,17 @@ func (c *cli) presenceStatus() *cobra.Command {
 				if err != nil {
 					return err
 				}
+				l := c.list("", "USER", "STATUS", "LAST SEEN")
 				for _, s := range statuses {
-					if err := c.print(statusViewOf(s), statusLine(s)); err != nil {
+					v, seen := statusViewOf(s), "-"
+					if !v.LastSeen.IsZero() {
+						seen = v.LastSeen.Format(time.DateTime)
+					}
+					if err := l.add(v, v.UserID, v.Status, seen); err != nil {
 						return err
 					}
 				}
-				return nil
+				return l.end()
 			})
 		},
 	})
@@ -104,9 +110,10 @@ func (c *cli) presenceStatus() *cobra.Command {
 
 func (c *cli) presenceOnline() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
-		Use: "online", Short: "List who is there and not hidden", Args: cobra.NoArgs,
+		Use: "online", Short: "List the users who are online and not hidden", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				l := c.list("nobody is online", "USER")
 				for user, err := range core.Presence.Online(cmd.Context()) {
 					if err != nil {
 						return err
@@ -114,37 +121,32 @@ func (c *cli) presenceOnline() *cobra.Command {
 					view := struct {
 						UserID string `json:"userId"`
 					}{string(user)}
-					if err := c.print(view, string(user)); err != nil {
+					if err := l.add(view, string(user)); err != nil {
 						return err
 					}
 				}
-				return nil
+				return l.end()
 			})
 		},
 	})
 }
 
-func (c *cli) status() *cobra.Command {
-	var user, name string
-	cmd := &cobra.Command{
-		Use: "status", Short: "Choose what a user shows while there", Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			status, ok := wireformat.ParseStatus(name)
+func (c *cli) presenceSet() *cobra.Command {
+	return c.takes(c.jsonFlag(&cobra.Command{
+		Use: "set", Short: "Choose the status that a user shows while online",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			status, ok := wireformat.ParseStatus(args[1])
 			if !ok {
-				return &domain.InvalidError{Field: "status", Problem: fmt.Sprintf("is %q", name), Allowed: "online, away, busy, offline"}
+				return &domain.InvalidError{Field: "status", Problem: fmt.Sprintf("is %q", args[1]), Allowed: "online, away, busy, offline"}
 			}
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				told, err := core.Presence.SetStatus(cmd.Context(), domain.UserID(user), status)
+				user := domain.UserID(args[0])
+				published, err := core.Presence.SetStatus(cmd.Context(), user, status)
 				if err != nil {
 					return err
 				}
-				return c.printTold(told)
+				return c.printPublished(publishedView{UserID: user, Published: published})
 			})
 		},
-	}
-	cmd.Flags().StringVar(&user, "user", "", "whose")
-	cmd.Flags().StringVar(&name, "status", "", "online, away, busy or offline")
-	_ = cmd.MarkFlagRequired("user")
-	_ = cmd.MarkFlagRequired("status")
-	return c.jsonFlag(cmd)
+	}), userArg, statusArg)
 }

@@ -36,24 +36,8 @@ func (c *cli) table(rows [][]string) error {
 	return terminal.Table(c.out, rows)
 }
 
-type doneView struct {
-	Seq       domain.Seq `json:"seq,omitempty"`
-	Changed   bool       `json:"changed"`
-	Duplicate bool       `json:"duplicate"`
-}
-
-func (c *cli) printDone(d app.Done) error {
-	text := "nothing to change"
-	if d.Changed {
-		text = fmt.Sprintf("seq %d", d.Seq)
-	}
-	if d.Duplicate {
-		text += " (was done before)"
-	}
-	return c.print(doneView(d), text)
-}
-
 type messageView struct {
+	ChatID    string              `json:"chatId"`
 	MessageID string              `json:"messageId"`
 	Seq       domain.Seq          `json:"seq"`
 	SenderID  string              `json:"senderId"`
@@ -71,9 +55,9 @@ type messageView struct {
 	Unreadable string `json:"unreadable,omitempty"` // why a newer program is needed to read it
 }
 
-func viewOf(m app.MessageView) messageView {
+func viewOf(chat domain.ChatID, m app.MessageView) messageView {
 	v := messageView{
-		MessageID: string(m.ID), Seq: m.Seq, SenderID: string(m.Sender), Content: string(m.Content), ReplyTo: string(m.ReplyTo), ReplyGone: m.ReplyDeleted,
+		ChatID: string(chat), MessageID: string(m.ID), Seq: m.Seq, SenderID: string(m.Sender), Content: string(m.Content), ReplyTo: string(m.ReplyTo), ReplyGone: m.ReplyDeleted,
 		SentAt: m.SentAt, Revision: m.Revision, Deleted: m.Deleted(), DeletedBy: string(m.DeletedBy), Reason: string(m.Reason),
 	}
 	if !m.EditedAt.IsZero() {

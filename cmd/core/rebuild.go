@@ -16,9 +16,9 @@ import (
 func (c *cli) rebuild() *cobra.Command {
 	var wait, yes bool
 	cmd := &cobra.Command{
-		Use: "rebuild GROUP --yes", Short: "Have a group begin again with the first event of every chat", Args: cobra.ExactArgs(1),
+		Use: "rebuild", Short: "Have a group begin again with the first event of every chat",
 		Long: "Have a group begin again with the first event of every chat, for a projection that is to be made anew: its handlers are given\n" +
-			"everything once more, and its dead letters go. Who runs it notices by itself; if nobody does, the next one begins there. With\n--wait it is followed until no chat is behind. Without --yes the command shows what would happen, changes nothing and ends with 1.",
+			"everything once more, and its dead letters go. Processes that run it notice by themselves; if none does, the next one begins there. With\n--wait it is followed until no chat is behind. Without --yes the command shows what would happen, changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				return newRebuild(c, groups, args[0]).run(cmd.Context(), wait, yes)
@@ -27,7 +27,7 @@ func (c *cli) rebuild() *cobra.Command {
 	}
 	yesFlag(cmd, &yes)
 	cmd.Flags().BoolVar(&wait, "wait", false, "show the progress until it is done")
-	return c.jsonFlag(cmd)
+	return c.takes(c.jsonFlag(cmd), groupArg)
 }
 
 // rebuild is one rebuilding of a group, as far as it is seen from here.

@@ -265,8 +265,8 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 		}
 	}
 	for i := range 6 {
-		s.do("chat", "create", "--chat", fmt.Sprint("c", i), "--user", "ada", "--member", "ben")
-		s.do("send", "--chat", fmt.Sprint("c", i), "--user", "ada", "--text", "x")
+		s.do("chat", "create", fmt.Sprint("c", i), "--as", "ada", "--member", "ben")
+		s.do("send", fmt.Sprint("c", i), "x", "--as", "ada")
 	}
 	same("at first")
 	stop, stopped := make(chan struct{}), make(chan struct{})

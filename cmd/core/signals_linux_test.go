@@ -42,7 +42,7 @@ func unread(t *testing.T, pipe *os.File) int {
 // TestSignals_TheSecondEndsAtOnce sends two signals to a tail whose handler hangs, because nobody reads what it prints.
 func TestSignals_TheSecondEndsAtOnce(t *testing.T) {
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada")
+	s.do("chat", "create", "c", "--as", "ada")
 	read, write := smallPipe(t)
 	defer func() { _ = read.Close() }()
 	var errs buffer
@@ -53,7 +53,7 @@ func TestSignals_TheSecondEndsAtOnce(t *testing.T) {
 	}
 	_ = write.Close()
 	wait.Until(t, "the tail prints", func() bool {
-		s.do("send", "--chat", "c", "--user", "ada", "--text", strings.Repeat("x", 2*os.Getpagesize()))
+		s.do("send", "c", strings.Repeat("x", 2*os.Getpagesize()), "--as", "ada")
 		return unread(t, read) > 0
 	})
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil {

@@ -21,7 +21,7 @@ func TestTheEnvironmentSaysWhatIsExported(t *testing.T) {
 	}))
 	t.Cleanup(collector.Close)
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada", "--title", "Garden")
+	s.do("chat", "create", "c", "--as", "ada", "--title", "Garden")
 	if len(received) != 0 {
 		t.Errorf("exported without being asked: %v", received)
 	}
@@ -30,7 +30,7 @@ func TestTheEnvironmentSaysWhatIsExported(t *testing.T) {
 	t.Setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf")
 	t.Setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
 	t.Setenv("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment.name=test-of-it")
-	s.do("send", "--chat", "c", "--user", "ada", "--text", "unspeakable")
+	s.do("send", "c", "unspeakable", "--as", "ada")
 	for path, wants := range map[string][]string{
 		"/v1/traces": {"chatcore", "send message:new", "test-of-it"},
 		// chatcore.entities.cache is observable: it is exported only if the last export comes before its callback is unregistered.
@@ -48,7 +48,7 @@ func TestTheEnvironmentSaysWhatIsExported(t *testing.T) {
 
 	clear(received)
 	t.Setenv("OTEL_SDK_DISABLED", "true")
-	s.do("send", "--chat", "c", "--user", "ada", "--text", "hello")
+	s.do("send", "c", "hello", "--as", "ada")
 	if len(received) != 0 {
 		t.Errorf("exported although disabled: %v", received)
 	}
@@ -71,7 +71,7 @@ func TestTelemetry_NeverDecides(t *testing.T) {
 	t.Cleanup(healthy.Close)
 
 	s := newShell(t)
-	s.do("chat", "create", "--chat", "c", "--user", "ada", "--title", "Garden")
+	s.do("chat", "create", "c", "--as", "ada", "--title", "Garden")
 	const grpc, http1 = "grpc", "http/protobuf"
 	for name, env := range map[string]map[string]string{
 		"refused, HTTP":       {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://" + refused.Addr().String(), "OTEL_EXPORTER_OTLP_PROTOCOL": http1},
@@ -94,7 +94,7 @@ func TestTelemetry_NeverDecides(t *testing.T) {
 				t.Setenv(variable, value)
 			}
 			var errs strings.Builder
-			command := s.program("send", "--chat", "c", "--user", "ada", "--text", name)
+			command := s.program("send", "c", name, "--as", "ada")
 			command.Stderr = &errs
 			if out, err := command.Output(); err != nil || len(out) == 0 {
 				t.Errorf("printed %q, error %v", out, err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -14,7 +13,7 @@ import (
 	"chatcore/domain"
 )
 
-var errNotConfirmed = errors.New("nothing was changed; give --yes once every program on the log is new enough")
+var errNotConfirmed = fmt.Errorf("%w once every program on the log is new enough", errUnsure)
 
 func (c *cli) upgrade() *cobra.Command {
 	var to int
@@ -63,7 +62,7 @@ func (c *cli) raise(ctx context.Context, config chatcore.Config, u chatcore.Upgr
 		if s.Renamed {
 			what += ", other names"
 		}
-		if err := c.print(stepView{s.Partition, s.From, s.To, s.Renamed, yes}, fmt.Sprintf("partition %d: %s", s.Partition, what)); err != nil {
+		if err := c.print(stepView{info.ID, s.Partition, s.From, s.To, s.Renamed, yes}, fmt.Sprintf("partition %d: %s", s.Partition, what)); err != nil {
 			return err
 		}
 	}
@@ -85,34 +84,10 @@ func (c *cli) raise(ctx context.Context, config chatcore.Config, u chatcore.Upgr
 }
 
 type stepView struct {
-	Partition int  `json:"partition"`
-	From      int  `json:"from"`
-	To        int  `json:"to"`
-	Renamed   bool `json:"renamed"`
-	Done      bool `json:"done"`
-}
-
-// located are the settings of a core on the Redis that was named, with the partitions and names of the log that is there: the program has no
-// settings for names, and its number of partitions is a default.
-func (c *cli) located(ctx context.Context) (chatcore.Config, error) {
-	if c.redisURL == "" {
-		return chatcore.Config{}, errNoRedis
-	}
-	config, err := c.config(c.redisURL)
-	if err != nil {
-		return config, err
-	}
-	return c.likeTheLog(ctx, config)
-}
-
-func (c *cli) likeTheLog(ctx context.Context, config chatcore.Config) (chatcore.Config, error) {
-	info, err := chatcore.FindLog(ctx, config)
-	if err != nil || info.ID == "" {
-		return config, err
-	}
-	config.Names = info.Names
-	if config.Partitions == 0 {
-		config.Partitions = info.Partitions
-	}
-	return config, nil
+	LogID     string `json:"logId"`
+	Partition int    `json:"partition"`
+	From      int    `json:"from"`
+	To        int    `json:"to"`
+	Renamed   bool   `json:"renamed"`
+	Done      bool   `json:"done"`
 }

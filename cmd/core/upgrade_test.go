@@ -33,7 +33,7 @@ func TestUpgrade_OnTheCommandLine(t *testing.T) {
 	if _, _, err := s.try("upgrade"); !errors.Is(err, domain.ErrInvalid) || client.DBSize(t.Context()).Val() > 0 {
 		t.Errorf("without a log: %v", err)
 	}
-	s.do("chat", "create", "--chat", "c", "--user", "ada", "--partitions", "2")
+	s.do("chat", "create", "c", "--as", "ada", "--partitions", "2")
 	keys := client.Keys(t.Context(), "cc:{*}:id").Val()
 	var tags []string
 	for _, key := range keys {
@@ -44,7 +44,7 @@ func TestUpgrade_OnTheCommandLine(t *testing.T) {
 	if out := s.do("doctor"); !strings.Contains(out, "at level 1; this program knows up to 2") || !strings.Contains(out, "core upgrade, once every program") {
 		t.Errorf("the doctor says:\n%s", out)
 	}
-	s.do("send", "--chat", "c", "--user", "ada", "--text", "on level 1") // it finds the number of partitions
+	s.do("send", "c", "on level 1", "--as", "ada") // it finds the number of partitions
 	out, errs, err := s.try("upgrade")
 	if !errors.Is(err, errNotConfirmed) || !strings.Contains(out, "partition 1: level 1 to 2") || !strings.Contains(errs, "do not know level 2") {
 		t.Errorf("%v\n%s%s", err, out, errs)
@@ -73,8 +73,8 @@ func TestUpgrade_OnTheCommandLine(t *testing.T) {
 		t.Errorf("a name without a value: %v", err)
 	}
 	s.do("upgrade", "--name", "Session=s:", "--name", "Stream=events", "--yes")
-	s.do("session", "open", "--user", "ada")
-	s.do("send", "--chat", "c", "--user", "ada", "--text", "on other names")
+	s.do("session", "open", "ada")
+	s.do("send", "c", "on other names", "--as", "ada")
 	if n := len(client.Keys(t.Context(), "s:ada:*").Val()); n != 1 || len(client.Keys(t.Context(), "events:*").Val()) == 0 {
 		t.Errorf("%d sessions; keys %v", n, client.Keys(t.Context(), "*").Val())
 	}

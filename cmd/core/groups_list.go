@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/domain"
+)
+
+const groupsHelp = `Show where every group stands: events that it has not finished and the age of the oldest, chats that are parked until somebody decides about
+a dead letter, chats that catch up from the log, chats whose next event has failed, chats that are blocked by transient failures, by an event
+of a later version or by a handler that runs for long (a second table names them), dead letters, chats that were looked at of all while it
+looks for those that are behind, and how many partitions a process holds.
+
+--per-partition shows each partition too; "others" is the stream of other programs. --watch shows it again and again until interrupted.`
+
+// groupsList is one listing of the groups, or with watch many.
+type groupsList struct {
+	c          *cli
+	groups     chatcore.Groups
+	partitions bool
+}
+
+func (c *cli) groupsList() *cobra.Command {
+	var partitions, watch bool
+	var interval time.Duration
+	cmd := &cobra.Command{
+		Use: "list", Short: "Show where every group stands", Args: cobra.NoArgs, Long: groupsHelp,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if interval < minInterval {
+				return &domain.InvalidError{Field: "interval", Problem: "is " + interval.String(), Allowed: "at least " + minInterval.String()}
+			}
+			err := c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
+				l := &groupsList{c: c, groups: groups, partitions: partitions}
+				if watch {
+					return l.watch(cmd.Context(), interval)
+				}
+				return l.show(cmd.Context())
+			})
+			if watch {
+				return untilSignal(cmd.Context(), err)
+			}
+			return err
+		},
+	}
+	cmd.Flags().BoolVar(&partitions, "per-partition", false, "show each partition too, with its position, owner and epoch")
+	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again each --interval until interrupted")
+	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "time between two listings of --watch")
+	return c.jsonFlag(cmd)
+}
+
+// minInterval is the shortest time between two listings: each asks every partition.
+const minInterval = 100 * time.Millisecond
+
+// watch shows the groups until ctx ends.
+func (l *groupsList) watch(ctx context.Context, interval time.Duration) error {
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for {
+		if !l.c.json {
+			fmt.Fprintf(l.c.out, "%s\n", time.Now().Format(time.DateTime))
+		}
+		if err := l.show(ctx); err != nil {
+			return err
+		}
+		if !l.c.json {
+			fmt.Fprintln(l.c.out)
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+func (l *groupsList) show(ctx context.Context) error {
+	list, err := l.groups.List(ctx)
+	if err != nil {
+		return err
+	}
+	if l.c.json {
+		for _, g := range list {
+			if err := l.c.print(viewOfGroup(g, l.partitions), ""); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(l.c.out, "there are no consumer groups; each begins with the first process that subscribes")
+		return nil
+	}
+	if err := l.c.table(groupRows(list, l.partitions)); err != nil {
+		return err
+	}
+	return l.c.blockedTable(list)
+}
+
+func viewOfGroup(g chatcore.GroupState, partitions bool) groupView {
+	v := groupViewOf(g)
+	if !partitions {
+		v = v.summary()
+	}
+	return v
+}

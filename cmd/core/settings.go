@@ -1,0 +1,211 @@
+package main
+
+import (
+	"slices"
+	"time"
+
+	"github.com/spf13/pflag"
+
+	"chatcore"
+)
+
+// settings hold everything that can be set for the program. A flag wins over an environment variable, which wins over the file of --config.
+type settings struct {
+	file    string          // of --config
+	config  chatcore.Config // as it is set: a zero field means its default
+	tls     tlsFiles
+	log     logSettings
+	health  string
+	limits  limits
+	aliases channelNames
+
+	list   []*setting
+	loaded bool
+}
+
+// setting is one value that can be set: by the flag that the key names with dashes instead of dots, by the variable CHATCORE_ and the key in capitals
+// with underscores, and under the key in the file.
+type setting struct {
+	key       string
+	target    any      // pointer to what it sets
+	variables []string // of the environment, the first that is set counts
+	flag      string   // name of its flag
+	value     pflag.Value
+	usage     string
+	zero      string      // what the zero value means, if it is not to be shown as it is
+	secret    bool        // it may hold a password
+	source    string      // where its value comes from
+	local     *pflag.Flag // if only one command has it
+}
+
+// sourceDefault is the source of a setting that nothing sets.
+const sourceDefault = "default"
+
+// newSettings defines all settings. Those flags that most commands need are shown in every help, the others in those of serve and config.
+func newSettings(flags *pflag.FlagSet) *settings {
+	s := &settings{}
+	s.limits.target, s.aliases.target = &s.config.Limits, &s.config.Names.Channels
+	flags.StringVar(&s.file, "config", "", "YAML file of settings, see core config --help (CHATCORE_CONFIG)")
+	b := binder{settings: s, flags: flags}
+	b.connection(&s.config)
+	b.log()
+	b.names(&s.config)
+	b.times(&s.config)
+	b.bounds(&s.config)
+	return s
+}
+
+// binder defines settings.
+type binder struct {
+	settings *settings
+	flags    *pflag.FlagSet
+}
+
+// local defines a setting whose flag only one command has.
+func (b binder) local(key string, target any, usage string) *setting {
+	b.flags = pflag.NewFlagSet("", pflag.ContinueOnError)
+	s := b.add(key, target, usage)
+	s.local = b.flags.Lookup(s.flag)
+	s.local.Hidden, s.local.Usage = false, usage+" ("+s.variables[0]+")"
+	return s
+}
+
+// localFlag returns the flag of a setting that only one command has.
+func (s *settings) localFlag(key string) *pflag.Flag {
+	i := slices.IndexFunc(s.list, func(s *setting) bool { return s.key == key })
+	return s.list[i].local
+}
+
+// add defines a setting and its flag, which is hidden unless [setting.show] is called.
+func (b binder) add(key string, target any, usage string) *setting {
+	s := &setting{key: key, target: target, variables: []string{variableOf(key)}, flag: flagOf(key), usage: usage, source: sourceDefault}
+	switch target := target.(type) {
+	case *string:
+		b.flags.StringVar(target, s.flag, "", usage)
+	case *int:
+		b.flags.IntVar(target, s.flag, 0, usage)
+	case *bool:
+		b.flags.BoolVar(target, s.flag, false, usage)
+	case *time.Duration:
+		b.flags.DurationVar(target, s.flag, 0, usage)
+	case pflag.Value:
+		b.flags.Var(target, s.flag, usage)
+	}
+	flag := b.flags.Lookup(s.flag)
+	flag.Hidden, s.value = true, flag.Value
+	b.settings.list = append(b.settings.list, s)
+	return s
+}
+
+// connection defines what says where Redis is.
+func (b binder) connection(c *chatcore.Config) {
+	b.add("redis.url", &c.RedisURL, "Redis of the log: redis://[[user]:password@]host:port[/db], rediss:// for TLS, unix://, several with commas for a Cluster, ?master_name=NAME for Sentinels").also("REDIS_URL").hidesPassword().show(b)
+	b.add("namespace", &c.Namespace, "prefix of every key and channel").show(b)
+	b.add("redis.cache-url", &c.CacheURL, "Redis of the caches, which may evict").also("REDIS_CACHE_URL").hidesPassword().means("the one of redis.url")
+	b.add("redis.pool-size", &c.PoolSize, "connections to each server for each of commands, pub/sub and caches")
+	b.add("redis.command-timeout", &c.CommandTimeout, "limit of a dial, and of each write and read").means("5s, on a Cluster 2s")
+	b.add("redis.connect-attempts", &c.ConnectAttempts, "attempts to connect and to open the log").means("10 for serve, tail and import, otherwise 1")
+	b.add("redis.tls.ca", &b.settings.tls.ca, "PEM file of the certificate authorities of rediss:// servers").also("REDIS_TLS_CA").means("the system's")
+	b.add("redis.tls.cert", &b.settings.tls.cert, "PEM file of this program's certificate").also("REDIS_TLS_CERT")
+	b.add("redis.tls.key", &b.settings.tls.key, "PEM file of the certificate's private key").also("REDIS_TLS_KEY")
+	b.add("redis.tls.server-name", &b.settings.tls.serverName, "name that servers' certificates have to be for").also("REDIS_TLS_SERVER_NAME").means("the one in the URL")
+	b.add("partitions", &c.Partitions, "partitions of a new log, 1 to 1024; a log that exists keeps its own")
+}
+
+// log defines how the program logs, and where a service answers probes.
+func (b binder) log() {
+	b.add("log.level", &b.settings.log.level, "least level that is logged to standard error: debug, info, warn or error").means("info for serve, otherwise error").show(b)
+	b.add("log.format", &b.settings.log.format, "text or json").means("text").show(b)
+	b.local("health", &b.settings.health, "address at which serve answers /livez and /readyz, such as :8080; without a host it is loopback only, 0.0.0.0:8080 is every interface").means("none")
+}
+
+// names defines what keys and channels are called.
+func (b binder) names(c *chatcore.Config) {
+	for _, n := range []struct {
+		key    string
+		target *string
+	}{
+		{"stream", &c.Names.Stream},
+		{"session", &c.Names.Session},
+		{"user-status", &c.Names.UserStatus},
+		{"user-online", &c.Names.UserOnline},
+		{"chat-list", &c.Names.ChatList},
+		{"chat-unread", &c.Names.ChatUnread},
+		{"message", &c.Names.Message},
+		{"contact-list", &c.Names.ContactList},
+		{"typing", &c.Names.Typing},
+		{"presence", &c.Names.Presence},
+		{"rate-limit", &c.Names.RateLimit},
+	} {
+		b.add("names."+n.key, n.target, "name in Redis of the keys or the stream; a log that exists keeps its own")
+	}
+	b.add("names.channels", &b.settings.aliases, "channel of an event type, such as message:new=new; may be given several times")
+}
+
+// times defines how long things last.
+func (b binder) times(c *chatcore.Config) {
+	b.add("ttl.session", &c.TTL.Session, "life of a session that is not used")
+	b.add("ttl.user-status", &c.TTL.UserStatus, "life of a user's status")
+	b.add("ttl.chat-list", &c.TTL.ChatList, "life of a cached list of chats")
+	b.add("ttl.message", &c.TTL.Message, "life of a cached message")
+	b.add("ttl.contact-list", &c.TTL.ContactList, "life of a cached list of contacts")
+	b.add("ttl.typing", &c.TTL.Typing, "life of a typing mark that no stop ends")
+	b.add("ttl.presence", &c.TTL.Presence, "life of a user's list of devices and, after the last heartbeat, of a chosen status")
+	b.add("ttl.heartbeat", &c.TTL.Heartbeat, "life of a device after a heartbeat")
+	b.add("session.lifetime", &c.SessionLifetime, "life of a session however much it is used")
+	b.add("edit-window", &c.EditWindow, "time after its send in which a message may be edited").means("no end")
+	b.add("effect-ttl", &c.EffectTTL, "time for which it is remembered that an effect was made")
+	b.add("lease", &c.Lease, "time after which a process that no longer answers loses its partitions")
+	b.add("retry.first", &c.Retry.First, "pause before a failed handler starts again; doubles")
+	b.add("retry.max", &c.Retry.Max, "longest such pause")
+	b.add("warn.lag-age", &c.Warn.LagAge, "age of the oldest unfinished event from which doctor warns")
+	b.add("durability.timeout", &c.Durability.Timeout, "time to wait for replicas")
+	b.add("stop-timeout", &c.StopTimeout, "time in which serve stops, in all")
+}
+
+// bounds defines how much of something there may be.
+func (b binder) bounds(c *chatcore.Config) {
+	b.settings.list = append(b.settings.list, &setting{ // its flag is --rate, of the commands that heed limits
+		key: "limits", target: &b.settings.limits, value: &b.settings.limits, variables: []string{variableOf("limits")}, source: sourceDefault,
+	})
+	b.add("session.per-user", &c.SessionsPerUser, "sessions of a user, 1 to 1000; one more closes the oldest")
+	b.add("session.compat", &c.SessionCompat, "keep sessions under their tokens, as the TypeScript services do")
+	b.add("disable-pubsub", &c.Unannounced, "do not publish durable events on the channels of their types")
+	b.add("queue", &c.Queue, "appends that wait for their turn")
+	b.add("entity-cache", &c.EntityCache, "bytes of entity states in the process; below 0 none")
+	b.add("durability.replicas", &c.Durability.Replicas, "replicas that confirm an append before it is acknowledged")
+	b.add("stream-bound", &c.StreamBound, "entries that a partition's stream keeps for groups that are behind")
+	b.add("retry.attempts", &c.Retry.Attempts, "starts of a handler before its delivery becomes a dead letter")
+	b.add("dead-letter-bound", &c.DeadLetterBound, "dead letters of a group on a partition")
+	b.add("warn.lag", &c.Warn.Lag, "unfinished events of a group from which doctor warns")
+	b.add("warn.waiting", &c.Warn.Waiting, "failing or parked chats of a group from which doctor warns")
+	b.add("caps.emojis-per-message", &c.Caps.EmojisPerMessage, "distinct emojis among a message's reactions")
+	b.add("caps.reactions-per-user", &c.Caps.ReactionsPerUser, "reactions of a user to a message")
+	b.add("caps.chats-per-user", &c.Caps.ChatsPerUser, "chats that a user may be in")
+	b.add("caps.members-per-command", &c.Caps.MembersPerCommand, "users that one create or add makes members")
+	b.add("live-buffer", &c.LiveBuffer, "messages that wait for a slow live listener")
+}
+
+// also names a further variable of the environment.
+func (s *setting) also(variable string) *setting {
+	s.variables = append(s.variables, variable)
+	return s
+}
+
+// means says what the zero value means.
+func (s *setting) means(zero string) *setting {
+	s.zero = zero
+	return s
+}
+
+func (s *setting) hidesPassword() *setting {
+	s.secret = true
+	return s
+}
+
+// show has the flag in the help of every command.
+func (s *setting) show(b binder) *setting {
+	flag := b.flags.Lookup(s.flag)
+	flag.Hidden, flag.Usage = false, s.usage+" ("+s.variables[len(s.variables)-1]+")"
+	return s
+}

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+func (c *cli) typing() *cobra.Command {
+	return parent("typing", "Say that a member is typing, and show who is",
+		c.typingChange("start", "Say that the user of --as is typing", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
+			return core.Chats.StartTyping(ctx, t)
+		}),
+		c.typingChange("stop", "Say that the user of --as is no longer typing", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
+			return true, core.Chats.StopTyping(ctx, t)
+		}),
+		c.typingList(),
+	)
+}
+
+type publishedView struct {
+	ChatID    domain.ChatID `json:"chatId,omitempty"`
+	UserID    domain.UserID `json:"userId"`
+	Published bool          `json:"published"`
+}
+
+// printPublished prints whether something ephemeral was published.
+func (c *cli) printPublished(v publishedView) error {
+	text := "published"
+	if !v.Published {
+		text = "not published: nothing new"
+	}
+	return c.print(v, text)
+}
+
+func (c *cli) typingChange(use, short string, run func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error)) *cobra.Command {
+	var actor string
+	cmd := &cobra.Command{
+		Use: use, Short: short,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				t := app.Typing{Chat: domain.ChatID(args[0]), By: domain.UserID(actor)}
+				published, err := run(cmd.Context(), core, t)
+				if err != nil {
+					return err
+				}
+				return c.printPublished(publishedView{t.Chat, t.By, published})
+			})
+		},
+	}
+	c.takes(cmd, chatArg)
+	c.asFlag(cmd, &actor)
+	return c.rateFlag(c.jsonFlag(cmd))
+}
+
+func (c *cli) typingList() *cobra.Command {
+	return c.takes(c.jsonFlag(&cobra.Command{
+		Use: "list", Short: "Show who is typing in a chat",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				chat := domain.ChatID(args[0])
+				users, err := core.Queries.Typing(cmd.Context(), chat)
+				if err != nil {
+					return err
+				}
+				l := c.list(fmt.Sprintf("nobody is typing in %s", chat), "USER")
+				for _, user := range users {
+					view := struct {
+						ChatID domain.ChatID `json:"chatId"`
+						UserID domain.UserID `json:"userId"`
+					}{chat, user}
+					if err := l.add(view, string(user)); err != nil {
+						return err
+					}
+				}
+				return l.end()
+			})
+		},
+	}), chatArg)
+}

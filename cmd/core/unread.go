@@ -1,0 +1,54 @@
+package main
+
+import (
+	"maps"
+	"slices"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/domain"
+)
+
+type unreadView struct {
+	UserID domain.UserID  `json:"userId"`
+	ChatID domain.ChatID  `json:"chatId"`
+	Unread domain.Ordinal `json:"unread"`
+}
+
+func (c *cli) unread() *cobra.Command {
+	var chat string
+	cmd := &cobra.Command{
+		Use: "unread", Short: "Count the messages that a user has not read, in one chat or in each",
+		Long: "Count the messages that a user has not read: in one chat or, without --chat, in each chat that the user is in, as far as a running\n\"core serve\" has projected them.",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				user := domain.UserID(args[0])
+				var counts map[domain.ChatID]domain.Ordinal
+				var err error
+				if cmd.Flags().Changed("chat") {
+					var n domain.Ordinal
+					n, err = core.Queries.Unread(cmd.Context(), domain.ChatID(chat), user)
+					counts = map[domain.ChatID]domain.Ordinal{domain.ChatID(chat): n}
+				} else {
+					counts, err = core.Queries.UnreadOf(cmd.Context(), user)
+				}
+				if err != nil {
+					return err
+				}
+				l := c.list(args[0]+" is in no chats", "CHAT", "UNREAD")
+				for _, chat := range slices.Sorted(maps.Keys(counts)) {
+					if err := l.add(unreadView{user, chat, counts[chat]}, string(chat), strconv.FormatUint(uint64(counts[chat]), 10)); err != nil {
+						return err
+					}
+				}
+				return l.end()
+			})
+		},
+	}
+	c.takes(cmd, userArg)
+	cmd.Flags().StringVar(&chat, "chat", "", "only this chat")
+	_ = cmd.RegisterFlagCompletionFunc("chat", c.completeFlag(chatArg))
+	return c.jsonFlag(cmd)
+}

@@ -1,0 +1,62 @@
+package main
+
+import (
+	"runtime"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+)
+
+// versionView is what the program is built from.
+type versionView struct {
+	Module   string `json:"module"`
+	Version  string `json:"version"`
+	Commit   string `json:"commit,omitempty"`
+	Modified bool   `json:"modified,omitempty"` // the build had changes that are in no commit
+	Go       string `json:"go"`
+	Platform string `json:"platform"`
+	LogLevel int    `json:"logLevel"` // highest level of a log that the program knows
+}
+
+func versionOf() versionView {
+	v := versionView{Module: "chatcore", Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, LogLevel: chatcore.LogLevel}
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return v
+	}
+	if info.Main.Version != "" {
+		v.Module, v.Version = info.Main.Path, info.Main.Version
+	}
+	for _, s := range info.Settings {
+		switch s.Key {
+		case "vcs.revision":
+			v.Commit = s.Value
+		case "vcs.modified":
+			v.Modified = s.Value == "true"
+		}
+	}
+	return v
+}
+
+func (v versionView) String() string {
+	commit := ""
+	if v.Commit != "" {
+		commit = " commit " + v.Commit
+	}
+	if v.Modified {
+		commit += " with changes"
+	}
+	return v.Version + commit + " " + v.Go + " " + v.Platform
+}
+
+func (c *cli) version() *cobra.Command {
+	return c.jsonFlag(&cobra.Command{
+		Use: "version", Short: "Show the program's version, commit and Go version", Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			v := versionOf()
+			return c.print(v, "core "+v.String())
+		},
+	})
+}
