@@ -68,7 +68,7 @@ type made struct {
 	cacheStore ports.CacheStore // nil: there is nowhere to keep what is cached
 	caches     *app.Caches      // nil as well then
 	codec      *wireformat.Codec
-	clock      ports.Clock
+	clock      ports.LogClock
 	counters   *pubsub.Counters
 	progress   *progress
 	telemetry  *telemetry.Telemetry

@@ -72,8 +72,9 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	entities := newEntities(log, log, config, chatcoreWatch)
 	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
+	logClock := redisClock(log)
 	queries := app.NewQueries(log, entities, views)
-	caches, err := newCaches(config, cacheStore, clock, queries)
+	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
@@ -88,7 +89,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		cacheStore: cacheStore,
 		caches:     caches,
 		codec:      codec,
-		clock:      clock,
+		clock:      logClock,
 		counters:   counters,
 		progress:   chatcoreProgress,
 		telemetry:  telemetry,
@@ -98,7 +99,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	policy := newPolicy(config)
 	limiter := newLimiter(p, chatcoreCommandClient, keys)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
 	if err != nil {
@@ -146,8 +147,9 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreWatch := newWatch()
 	entities := newEntities(log, log, config, chatcoreWatch)
 	cacheStore := newMemoryCacheStore(p, clock)
+	logClock := memoryClock(clock)
 	queries := app.NewQueries(log, entities, views)
-	caches, err := newCaches(config, cacheStore, clock, queries)
+	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
@@ -161,7 +163,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 		cacheStore: cacheStore,
 		caches:     caches,
 		codec:      codec,
-		clock:      clock,
+		clock:      logClock,
 		counters:   counters,
 		progress:   chatcoreProgress,
 		telemetry:  telemetry,
@@ -170,7 +172,7 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	policy := newPolicy(config)
 	limiter := newMemoryLimiter(p, clock)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
@@ -207,8 +209,9 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreWatch := newWatch()
 	entities := newEntities(log, snapshots, config, chatcoreWatch)
 	cacheStore := ownCacheStore(p)
+	logClock := ownClock(chatcoreOwnBackend, clock)
 	queries := app.NewQueries(log, entities, views)
-	caches, err := newCaches(config, cacheStore, clock, queries)
+	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
@@ -224,7 +227,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 		cacheStore: cacheStore,
 		caches:     caches,
 		codec:      codec,
-		clock:      clock,
+		clock:      logClock,
 		counters:   counters,
 		progress:   chatcoreProgress,
 		telemetry:  telemetry,
@@ -233,7 +236,7 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	policy := newPolicy(config)
 	limiter := newMemoryLimiter(p, clock)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
