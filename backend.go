@@ -33,6 +33,7 @@ type backend interface {
 	Groups() Groups     // nil if subscribers are not the core's own
 	DeleteGroup(ctx context.Context, group string) error
 	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
+	Probe(ctx context.Context) error        // nil if the log takes events
 	Close() error
 }
 

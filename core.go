@@ -40,6 +40,8 @@ type Core struct {
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
 
+	readiness readiness // of the log
+
 	running chan struct{} // closed when every group and listener runs
 	ended   chan struct{} // closed when Run has ended, after runErr was set
 	runErr  error
@@ -143,7 +145,7 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
-		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}), ended: make(chan struct{}),
+		made: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
