@@ -69,7 +69,7 @@ func (c *Core) Health(ctx context.Context) Health {
 		h.Live, h.Ready, h.NotReady = false, false, ErrClosed
 		return h
 	}
-	h.Holes = c.counters.Holes.List()
+	h.Holes = c.holes()
 	c.backend.Inspect(ctx, &h)
 	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
 	if h.Ready {
@@ -78,6 +78,15 @@ func (c *Core) Health(ctx context.Context) Health {
 		}
 	}
 	return h
+}
+
+// holes returns the holes that the groups of this process have found, by group and chat.
+func (c *Core) holes() (holes []Hole) {
+	groups := c.counters.All()
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		holes = append(holes, groups[group].Holes.List()...)
+	}
+	return holes
 }
 
 // keepSubscriber has Health look at a group's subscriber.

@@ -76,7 +76,7 @@ func newIDs(p parts) ports.IDs {
 
 func newProgress() *progress { return &progress{} }
 
-func newCounters() *pubsub.Counters { return &pubsub.Counters{} }
+func newCounters() *pubsub.GroupCounters { return &pubsub.GroupCounters{} }
 
 func newReader(blocking blockingClient) *pubsub.Reader {
 	return pubsub.NewReader(blocking.UniversalClient)

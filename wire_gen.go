@@ -44,14 +44,14 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	live := newLive(config, chatcorePubSubClient, keys)
 	reader := newReader(chatcoreBlockingClient)
-	counters := newCounters()
+	groupCounters := newCounters()
 	chatcoreRedisBackend := &redisBackend{
 		config:   config,
 		keys:     keys,
 		log:      log,
 		live:     live,
 		reader:   reader,
-		counters: counters,
+		counters: groupCounters,
 		codec:    codec,
 		clients:  chatcoreClients,
 	}
@@ -80,19 +80,20 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	chatcoreProgress := newProgress()
 	chatcoreMade := made{
-		config:     config,
-		backend:    chatcoreRedisBackend,
-		sweeper:    sweeper,
-		kept:       views,
-		effects:    effects,
-		entities:   entities,
-		cacheStore: cacheStore,
-		caches:     caches,
-		codec:      codec,
-		clock:      logClock,
-		counters:   counters,
-		progress:   chatcoreProgress,
-		telemetry:  telemetry,
+		config:        config,
+		backend:       chatcoreRedisBackend,
+		sweeper:       sweeper,
+		presenceStore: presenceStore,
+		kept:          views,
+		effects:       effects,
+		entities:      entities,
+		cacheStore:    cacheStore,
+		caches:        caches,
+		codec:         codec,
+		clock:         logClock,
+		counters:      groupCounters,
+		progress:      chatcoreProgress,
+		telemetry:     telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
@@ -123,13 +124,13 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	log := newMemoryLog(config, codec, clock, local)
 	chatcoreProgress := newProgress()
 	memory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	counters := newCounters()
+	groupCounters := newCounters()
 	chatcoreMemoryBackend := &memoryBackend{
 		config:   config,
 		log:      log,
 		live:     local,
 		delivery: memory,
-		counters: counters,
+		counters: groupCounters,
 	}
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
@@ -154,19 +155,20 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 		return nil, err
 	}
 	chatcoreMade := made{
-		config:     config,
-		backend:    chatcoreMemoryBackend,
-		sweeper:    sweeper,
-		kept:       views,
-		effects:    effects,
-		entities:   entities,
-		cacheStore: cacheStore,
-		caches:     caches,
-		codec:      codec,
-		clock:      logClock,
-		counters:   counters,
-		progress:   chatcoreProgress,
-		telemetry:  telemetry,
+		config:        config,
+		backend:       chatcoreMemoryBackend,
+		sweeper:       sweeper,
+		presenceStore: presenceStore,
+		kept:          views,
+		effects:       effects,
+		entities:      entities,
+		cacheStore:    cacheStore,
+		caches:        caches,
+		codec:         codec,
+		clock:         logClock,
+		counters:      groupCounters,
+		progress:      chatcoreProgress,
+		telemetry:     telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
 	policy := newPolicy(config)
@@ -215,22 +217,23 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	counters := newCounters()
+	groupCounters := newCounters()
 	chatcoreProgress := newProgress()
 	chatcoreMade := made{
-		config:     config,
-		backend:    chatcoreOwnBackend,
-		sweeper:    sweeper,
-		kept:       views,
-		effects:    effects,
-		entities:   entities,
-		cacheStore: cacheStore,
-		caches:     caches,
-		codec:      codec,
-		clock:      logClock,
-		counters:   counters,
-		progress:   chatcoreProgress,
-		telemetry:  telemetry,
+		config:        config,
+		backend:       chatcoreOwnBackend,
+		sweeper:       sweeper,
+		presenceStore: presenceStore,
+		kept:          views,
+		effects:       effects,
+		entities:      entities,
+		cacheStore:    cacheStore,
+		caches:        caches,
+		codec:         codec,
+		clock:         logClock,
+		counters:      groupCounters,
+		progress:      chatcoreProgress,
+		telemetry:     telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
 	policy := newPolicy(config)

@@ -102,6 +102,19 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	return list, nil
 }
 
+// Owned tells where the group of a subscriber stands on the lanes that the subscriber owns now.
+func (g *Groups) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
+	state := GroupState{Group: s.config.Group}
+	for _, l := range s.owned() {
+		lane, err := g.lane(ctx, l, s.config.Group)
+		if err != nil {
+			return GroupState{}, err
+		}
+		state.Lanes = append(state.Lanes, lane)
+	}
+	return state, nil
+}
+
 // members counts the members of a group whose heartbeats have not expired by Redis's clock.
 func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
 	var beats *goredis.ZSliceCmd

@@ -36,6 +36,20 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 	return list, nil
 }
 
+// Owned tells where the group of a subscriber stands, as [Groups.Owned] does.
+func (m *Memory) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
+	if len(s.owned()) == 0 {
+		return GroupState{Group: s.config.Group}, nil
+	}
+	all, err := m.List(ctx)
+	for _, state := range all {
+		if state.Group == s.config.Group {
+			return state, err
+		}
+	}
+	return GroupState{Group: s.config.Group}, err
+}
+
 // with does something to a group.
 func (m *Memory) with(group string, do func(g *memoryGroup) error) error {
 	m.mu.Lock()
