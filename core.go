@@ -162,7 +162,7 @@ func newCore(
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
-// the same name. A new group starts with the next event, or see [FromBeginning]. It takes effect when the core starts; afterwards it is
+// the same name. A new group starts with the next event, or see [FromBeginning]. [ErrTooManyGroups] if the process has [Config.MaxGroups] already. It takes effect when the core starts; afterwards it is
 // [ErrRunning], and [ErrClosed] once the core has ended. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 	return c.subscribe(&subscription{group: group, handlers: make(map[string]pubsub.Handler)}, options)
@@ -196,6 +196,9 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 		if other.group == s.group {
 			return fmt.Errorf("%w: there is a group %q", ErrDuplicateName, s.group)
 		}
+	}
+	if most := c.maxGroups(); len(c.groups) >= most {
+		return &TooManyGroupsError{Group: s.group, Allowed: most}
 	}
 	c.groups = append(c.groups, s)
 	c.counters.Of(s.group) // exported from now on
