@@ -32,7 +32,10 @@ type backend interface {
 	Refused() uint64    // announcements that Redis refused after the append
 	Groups() Groups     // nil if subscribers are not the core's own
 	DeleteGroup(ctx context.Context, group string) error
+	// Owned returns where the group of a subscriber stands on the partitions that it owns, none if that is not known.
+	Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error)
 	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
+	Probe(ctx context.Context) error        // nil if the log takes events
 	Close() error
 }
 
@@ -43,7 +46,7 @@ type redisBackend struct {
 	log      *redis.Log
 	live     *pubsub.Live
 	reader   *pubsub.Reader
-	counters *pubsub.Counters
+	counters *pubsub.GroupCounters
 	codec    *wireformat.Codec
 	clients  clients
 }
@@ -109,11 +112,11 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 }
 
 // config is what a subscriber has to know beside where it reads.
-func (s *subscription) config(c Config, counters *pubsub.Counters) pubsub.SubscriberConfig {
+func (s *subscription) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
 	plan := c.stopPlan()
 	return pubsub.SubscriberConfig{
 		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
-		Slow: s.slow(), Lease: c.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, Counters: counters, Logger: c.Logger,
+		Slow: s.slow(), Lease: c.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
 	}
 }
 
@@ -127,6 +130,13 @@ func (s *subscription) slow() time.Duration {
 
 func (b *redisBackend) Groups() Groups {
 	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log, b.log)
+}
+
+func (b *redisBackend) Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error) {
+	if s, ours := subscriber.(*pubsub.Subscriber); ours {
+		return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log, b.log).Owned(ctx, s)
+	}
+	return GroupState{}, nil
 }
 
 func (b *redisBackend) DeleteGroup(ctx context.Context, group string) error {
@@ -148,7 +158,7 @@ type memoryBackend struct {
 	log      *memory.Log
 	live     *pubsub.Local
 	delivery *pubsub.Memory
-	counters *pubsub.Counters
+	counters *pubsub.GroupCounters
 }
 
 func (b *memoryBackend) LogID() string                   { return b.log.ID() }
@@ -165,6 +175,13 @@ func (b *memoryBackend) Groups() Groups                  { return b.delivery }
 func (b *memoryBackend) Close() error {
 	b.log.Close()
 	return b.live.Close()
+}
+
+func (b *memoryBackend) Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error) {
+	if s, ours := subscriber.(*pubsub.Subscriber); ours {
+		return b.delivery.Owned(ctx, s)
+	}
+	return GroupState{}, nil
 }
 
 func (b *memoryBackend) DeleteGroup(ctx context.Context, group string) error {
@@ -192,6 +209,10 @@ func (b *ownBackend) Refused() uint64                 { return 0 }
 func (b *ownBackend) LiveQueued() uint64              { return 0 }
 func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
 func (b *ownBackend) Groups() Groups                  { return nil }
+
+func (b *ownBackend) Owned(context.Context, message.Subscriber) (GroupState, error) {
+	return GroupState{}, nil
+}
 
 func (b *ownBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 	return b.EventLog.Subscriber(s.group, s.fromBeginning)

@@ -104,7 +104,7 @@ func (c *Core) closeCaches() {
 }
 
 // newCaches is nil if there is no store.
-func newCaches(c Config, store ports.CacheStore, clock ports.Clock, queries *app.Queries) (*app.Caches, error) {
+func newCaches(c Config, store ports.CacheStore, clock ports.LogClock, queries *app.Queries) (*app.Caches, error) {
 	if store == nil {
 		return nil, nil
 	}

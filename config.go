@@ -80,6 +80,11 @@ type Config struct {
 	// EffectTTL is how long it is remembered that an effect was made (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
 
+	// MaxGroups is how many consumer groups this process may run, the built-in ones included; one more is ErrTooManyGroups. On Redis each group costs
+	// the server about 11 commands a second for each partition, also when nothing happens. Defaults to as many as have 4,352 partitions together (256 groups
+	// with 16 partitions), at least 16; in memory and on a custom log to no bound.
+	MaxGroups int
+
 	// Retry says how often, and when, a failed handler is started again. Defaults to 10 attempts over about three minutes: pauses from 500 ms,
 	// doubling up to 1 min. Transient failures are no attempts (see Transient).
 	Retry pubsub.RetryPolicy
@@ -230,6 +235,7 @@ func (c Config) Validate() error {
 		{"Retry.Attempts", c.Retry.Attempts},
 		{"Queue", c.Queue},
 		{"StreamBound", c.StreamBound},
+		{"MaxGroups", c.MaxGroups},
 		{"DeadLetterBound", c.DeadLetterBound},
 		{"Warn.Lag", c.Warn.Lag},
 		{"Warn.Waiting", c.Warn.Waiting},

@@ -32,13 +32,18 @@ type Core struct {
 	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
 	made
-	broken  atomic.Uint64 // live payloads that could not be read
-	live    liveCalls
-	told    atomic.Uint64 // live messages whose handlers have ended
-	answers bool          // queries are answered from the caches once the core runs
+	broken     atomic.Uint64 // live payloads that could not be read
+	live       liveCalls
+	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
+	told       atomic.Uint64 // live messages whose handlers have ended
+	answers    bool          // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
+	counts       []count
+	levels       levels
+
+	readiness readiness // of the log
 
 	running chan struct{} // closed when every group and listener runs
 	ended   chan struct{} // closed when Run has ended, after runErr was set
@@ -59,19 +64,20 @@ type Core struct {
 
 // made is what a core is made of.
 type made struct {
-	config     Config
-	backend    backend
-	sweeper    *app.Sweeper
-	kept       app.Views     // what is kept of users
-	effects    ports.Effects // nil: there is nowhere to remember them
-	entities   *app.Entities
-	cacheStore ports.CacheStore // nil: there is nowhere to keep what is cached
-	caches     *app.Caches      // nil as well then
-	codec      *wireformat.Codec
-	clock      ports.Clock
-	counters   *pubsub.Counters
-	progress   *progress
-	telemetry  *telemetry.Telemetry
+	config        Config
+	backend       backend
+	sweeper       *app.Sweeper
+	presenceStore ports.PresenceStore
+	kept          app.Views     // what is kept of users
+	effects       ports.Effects // nil: there is nowhere to remember them
+	entities      *app.Entities
+	cacheStore    ports.CacheStore // nil: there is nowhere to keep what is cached
+	caches        *app.Caches      // nil as well then
+	codec         *wireformat.Codec
+	clock         ports.LogClock
+	counters      *pubsub.GroupCounters
+	progress      *progress
+	telemetry     *telemetry.Telemetry
 }
 
 // Errors of registering handlers.
@@ -146,23 +152,11 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
-		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}), ended: make(chan struct{}),
+		made: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
-	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
-		s := core.Stats()
-		return telemetry.Counts{
-			Handled: s.Handled, Unhandled: s.Unhandled, DeadLetters: s.DeadLetters, CaughtUp: s.CaughtUp, Fenced: s.Fenced, LiveDropped: s.LiveDropped, LiveReconnects: s.LiveReconnects, LiveUnreadable: s.LiveUnreadable, LiveFailed: s.LiveFailed,
-			Transient: s.Transient, Offered: s.Offered,
-			BlockedTransient: s.Blocked[BlockedTransient], BlockedNewer: s.Blocked[BlockedNewer], BlockedSlow: s.Blocked[BlockedSlow],
-			CacheHits: s.CacheHits, CacheMisses: s.CacheMisses, Limited: s.Limited, Unchecked: s.Unchecked, SessionsUnreadable: s.SessionsUnreadable, SessionsNotLeft: s.SessionsNotLeft,
-			HelperFailures: s.HelperFailures, HelperUnreadable: s.HelperUnreadable,
-		}
-	})
-	if err == nil {
-		var unwatchCaches func() error
-		unwatchCaches, err = telemetry.WatchCaches(meter, core.cacheStats)
-		core.unwatch = func() error { return errors.Join(unwatch(), unwatchCaches()) }
-	}
+	core.counts = counts()
+	var err error
+	core.unwatch, err = core.watchMetrics(meter)
 	o.done(err)
 	if err != nil {
 		return nil, errors.Join(err, m.backend.Close())
@@ -171,7 +165,7 @@ func newCore(
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
-// the same name. A new group starts with the next event, or see [FromBeginning]. It takes effect when the core starts; afterwards it is
+// the same name. A new group starts with the next event, or see [FromBeginning]. [ErrTooManyGroups] if the process has [Config.MaxGroups] already. It takes effect when the core starts; afterwards it is
 // [ErrRunning], and [ErrClosed] once the core has ended. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 	return c.subscribe(&subscription{group: group, handlers: make(map[string]pubsub.Handler)}, options)
@@ -206,7 +200,11 @@ func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
 			return fmt.Errorf("%w: there is a group %q", ErrDuplicateName, s.group)
 		}
 	}
+	if most := c.maxGroups(); len(c.groups) >= most {
+		return &TooManyGroupsError{Group: s.group, Allowed: most}
+	}
 	c.groups = append(c.groups, s)
+	c.counters.Of(s.group) // exported from now on
 	return nil
 }
 
@@ -305,67 +303,6 @@ func (c *Core) Groups() (Groups, error) {
 		return g, nil
 	}
 	return nil, ErrGroupsUnsupported
-}
-
-// Stats are counts since the core was made.
-type Stats struct {
-	Handled        uint64 // deliveries finished by a handler
-	Unhandled      uint64 // deliveries finished because their group has no handler for the type
-	DeadLetters    uint64 // deliveries set aside
-	Transient      uint64 // handler starts that failed transiently, which is no attempt
-	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
-	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
-	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
-	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
-	Ghosts         uint64 // events that a stream told of and the log does not have
-	Unstreamed     uint64 // events that the log has and a stream did not tell of
-	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
-	LiveReceived   uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
-	LiveHandled    uint64 // live messages that listeners have finished, the unreadable ones included
-	LiveDropped    uint64 // live messages that never reached their listener: it was slow, or ended before
-	LiveReconnects uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
-	LiveUnreadable uint64 // live payloads that are no event
-	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
-	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
-	CacheHits      uint64 // entities that were in the cache
-	CacheMisses    uint64 // entities that were not
-	Limited        uint64 // calls that a limit refused
-	Unchecked      uint64 // calls that were allowed because their limit could not be checked
-
-	SnapshotsSkipped   uint64 // snapshots of hot entities that were due and not written, because too many were queued or the core was closed
-	SessionsUnreadable uint64 // tokens under which something else is kept than a session
-	SessionsNotLeft    uint64 // closed sessions whose heartbeat could not be ended
-	HelperFailures     uint64 // that a helper answered with a default
-	HelperUnreadable   uint64 // values and messages that helpers could not read and passed over
-
-	Blocked map[BlockReason]int64 // chats that this process delivers and that are blocked now
-
-	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
-}
-
-func (c *Core) blocked() map[BlockReason]int64 {
-	return map[BlockReason]int64{
-		BlockedTransient: c.counters.BlockedTransient.Load(), BlockedNewer: c.counters.BlockedNewer.Load(), BlockedSlow: c.counters.BlockedSlow.Load(),
-	}
-}
-
-// Stats gives the counts.
-func (c *Core) Stats() Stats {
-	cached, limits, sessions := c.entities.Stats(), c.Limits.Stats(), c.Sessions.Stats()
-	liveHandled, liveDropped := c.told.Load()+c.Helpers.channels.told.Load(), c.backend.LiveDropped() // before LiveQueued, which is at least as much
-	return Stats{
-		Caches:  c.cacheStats(),
-		Limited: limits.Refused, Unchecked: limits.Unchecked,
-		CacheHits: cached.Hits, CacheMisses: cached.Misses, SnapshotsSkipped: cached.SnapshotsSkipped,
-		Handled: c.counters.Handled.Load(), Unhandled: c.counters.Unhandled.Load(), DeadLetters: c.counters.DeadLetters.Load(),
-		CaughtUp: c.counters.CaughtUp.Load(), Fenced: c.counters.Fenced.Load(), Overrun: c.counters.Overrun.Load(), Ghosts: c.counters.Ghosts.Load(),
-		Unstreamed: c.counters.Unstreamed.Load(), Held: c.counters.Held.Load(),
-		LiveReceived: c.backend.LiveQueued() + liveDropped, LiveHandled: liveHandled, LiveDropped: liveDropped, LiveReconnects: c.backend.LiveLost(),
-		LiveUnreadable: c.broken.Load(), LiveFailed: c.counters.LiveFailed.Load() + c.Helpers.channels.failed.Load(),
-		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(), Refused: c.backend.Refused(),
-		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
-		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
-	}
 }
 
 // Close ends the core: if it runs, Run is stopped and waited for. Run does the same by itself when it ends. From then on whatever needs Redis or the

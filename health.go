@@ -69,7 +69,7 @@ func (c *Core) Health(ctx context.Context) Health {
 		h.Live, h.Ready, h.NotReady = false, false, ErrClosed
 		return h
 	}
-	h.Holes = c.counters.Holes.List()
+	h.Holes = c.holes()
 	c.backend.Inspect(ctx, &h)
 	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
 	if h.Ready {
@@ -78,6 +78,15 @@ func (c *Core) Health(ctx context.Context) Health {
 		}
 	}
 	return h
+}
+
+// holes returns the holes that the groups of this process have found, by group and chat.
+func (c *Core) holes() (holes []Hole) {
+	groups := c.counters.All()
+	for _, group := range slices.Sorted(maps.Keys(groups)) {
+		holes = append(holes, groups[group].Holes.List()...)
+	}
+	return holes
 }
 
 // keepSubscriber has Health look at a group's subscriber.
@@ -169,12 +178,17 @@ func (c clients) inspect(ctx context.Context, h *Health) {
 // Inspect fills in how the servers are and whether the log takes events.
 func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
 	probed := make(chan error, 1)
-	go func() { probed <- b.log.Probe(ctx) }()
+	go func() { probed <- b.Probe(ctx) }()
 	b.clients.inspect(ctx, h)
 	h.NotReady = <-probed
 	h.Level, h.Highest = b.log.Levels()
 	h.Listed, _ = redis.IsCluster(b.config.RedisURL) // which was parsed before
 }
 
+// Probe proves all rights, and makes a small write in every partition.
+func (b *redisBackend) Probe(ctx context.Context) error { return b.log.Probe(ctx) }
+
 func (*memoryBackend) Inspect(context.Context, *Health) {}
+func (*memoryBackend) Probe(context.Context) error      { return nil }
 func (*ownBackend) Inspect(context.Context, *Health)    {}
+func (*ownBackend) Probe(context.Context) error         { return nil }

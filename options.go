@@ -55,7 +55,9 @@ func newParts(options []Option) parts {
 	return p
 }
 
-// WithClock tells the time to the rules, and has what they wait for wait by it.
+// WithClock replaces the process's clock. In memory, and on a custom event log without a clock, it stamps events and decides edit windows, and what
+// waits waits by it. On Redis it only paces the presence sweeper: there Redis's clock stamps and decides ([ports.LogClock]), so that a process whose
+// clock is wrong neither gains nor loses time. [app.Chats.Backdated] stamps events with a time of the past.
 func WithClock(clock ports.Clock) Option { return func(p *parts) { p.clock = clock } }
 
 // WithIDs makes the ids of events, and of messages and commands that come without.
@@ -116,6 +118,7 @@ type EventLog struct {
 	ID          string // names the log: another id is another log
 	Log         app.Log
 	Snapshots   ports.Snapshots // may be nil: entities are folded from all of their events
+	Clock       ports.LogClock  // stamps events and decides edit windows; nil: the clock of [WithClock]
 	Streams     []string        // the topics of Subscriber: each group reads all of them
 	Subscriber  func(group string, fromBeginning bool) (message.Subscriber, error)
 	DeadLetters pubsub.DeadLetters

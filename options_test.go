@@ -70,8 +70,8 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	if !strings.HasPrefix(string(sent.MessageID), "id-") {
 		t.Errorf("the message's id is %s", sent.MessageID)
 	}
-	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", sent.MessageID)); !m.SentAt.Equal(clock.Now()) {
-		t.Errorf("it was sent at %v", m.SentAt)
+	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", sent.MessageID)); m.SentAt.Before(clock.Now().AddDate(20, 0, 0)) {
+		t.Errorf("it was sent at %v, by a clock that is not the log's", m.SentAt)
 	}
 	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {

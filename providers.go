@@ -54,6 +54,19 @@ func newClock(p parts) ports.Clock {
 	return systemClock{}
 }
 
+// The log's clock: Redis's, the process's in memory, and what a custom log says.
+
+func redisClock(log *redis.Log) ports.LogClock { return log.Clock() }
+
+func memoryClock(clock ports.Clock) ports.LogClock { return clock }
+
+func ownClock(b *ownBackend, clock ports.Clock) ports.LogClock {
+	if b.EventLog.Clock != nil {
+		return b.EventLog.Clock
+	}
+	return clock
+}
+
 func newIDs(p parts) ports.IDs {
 	if p.ids != nil {
 		return p.ids
@@ -63,7 +76,7 @@ func newIDs(p parts) ports.IDs {
 
 func newProgress() *progress { return &progress{} }
 
-func newCounters() *pubsub.Counters { return &pubsub.Counters{} }
+func newCounters() *pubsub.GroupCounters { return &pubsub.GroupCounters{} }
 
 func newReader(blocking blockingClient) *pubsub.Reader {
 	return pubsub.NewReader(blocking.UniversalClient)

@@ -127,7 +127,7 @@ func ended(ctx context.Context, err error) error {
 // route runs the consumer groups until ctx ends.
 func (c *Core) route(ctx context.Context) error {
 	plan := c.config.stopPlan()
-	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters, c.clock, c.config.Retry, plan.handlers, c.config.Logger)
+	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters.Of, c.clock, c.config.Retry, plan.handlers, c.config.Logger)
 	if err != nil {
 		return err
 	}
@@ -199,7 +199,7 @@ func (c *Core) traced(s *subscription) message.NoPublishHandlerFunc {
 		for typ, h := range s.handlers {
 			handlers[typ] = c.telemetry.Handler(s.group, wireformat.Type, h)
 		}
-		return pubsub.NewConsumer(c.codec, c.LogID(), c.clock, handlers, c.counters)
+		return pubsub.NewConsumer(c.codec, c.LogID(), c.clock, handlers, c.counters.Of(s.group))
 	}
 	return func(msg *message.Message) error {
 		if !c.telemetry.Processes(msg.Context()) {
@@ -277,7 +277,7 @@ func (c *Core) guard(ctx context.Context, typ string, call, rest func()) {
 		if returned {
 			return
 		}
-		c.counters.LiveFailed.Add(1)
+		c.liveFailed.Add(1)
 		if r := recover(); r != nil {
 			c.config.Logger.ErrorContext(ctx, "live handler panicked", "channel", typ, "panic", r)
 			return

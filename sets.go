@@ -25,21 +25,21 @@ var (
 	)
 	redisSet = wire.NewSet(
 		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,
-		newTypingMarks, newEffects, newViews, newStored, newPresence, newCacheStore, newLimiter, newSessionStore,
+		newTypingMarks, newEffects, newViews, newStored, newPresence, newCacheStore, newLimiter, newSessionStore, redisClock,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
 		newLocal, newMemoryLog, newMemoryTyping, newMemoryPresence, newMemoryEffects, newMemoryViews, newMemoryStored, newMemoryDelivery,
-		newMemoryCacheStore, newMemoryLimiter, newMemorySessionStore,
+		newMemoryCacheStore, newMemoryLimiter, newMemorySessionStore, memoryClock,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
 	ownSet = wire.NewSet(
 		newOwnBackend, ownLog, ownSnapshots, ownPublisher, ownTransport, newOwnTyping, newMemoryPresence, newMemoryStored, ownEffects,
-		ownViews, ownCacheStore, newOwnLimiter, newMemorySessionStore,
+		ownViews, ownCacheStore, newOwnLimiter, newMemorySessionStore, ownClock,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

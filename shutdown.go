@@ -139,6 +139,7 @@ func (c *Core) release(limits stopLimits) error {
 
 // closeConnections closes what needs no handler any more.
 func (c *Core) closeConnections() error {
+	c.readiness.close()
 	c.flushMetrics()
 	err := c.unwatch()
 	c.closeCaches() // before what their loaders need

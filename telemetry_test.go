@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"strings"
 	"testing"
@@ -192,6 +193,10 @@ func (o *observed) measured(t *testing.T) map[string]int64 {
 				for _, p := range data.DataPoints {
 					add(m.Name, p.Attributes, p.Value)
 				}
+			case metricdata.Gauge[float64]:
+				for _, p := range data.DataPoints {
+					add(m.Name, p.Attributes, int64(math.Ceil(p.Value)))
+				}
 			case metricdata.Gauge[int64]:
 				for _, p := range data.DataPoints {
 					add(m.Name, p.Attributes, p.Value)
@@ -253,6 +258,9 @@ func TestWhatIsMeasured(t *testing.T) {
 
 func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 	o := observe(t)
+	if err := o.Subscribe("push"); err != nil {
+		t.Fatal(err)
+	}
 	ctx := t.Context()
 	must[app.Done](t)(o.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
 	for range 3 {
@@ -260,7 +268,8 @@ func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 	}
 	got := o.measured(t)
 	for _, name := range []string{
-		"chatcore.deliveries{chatcore.outcome=handled}", "chatcore.deliveries{chatcore.outcome=dead_letter}", "chatcore.live.dropped", "chatcore.live.reconnects",
+		"chatcore.deliveries{chatcore.outcome=handled,messaging.consumer.group.name=push}",
+		"chatcore.deliveries{chatcore.outcome=dead_letter,messaging.consumer.group.name=push}", "chatcore.live.dropped", "chatcore.live.reconnects",
 		"chatcore.live.unreadable", "chatcore.snapshots.unreadable", "chatcore.entities.cache{chatcore.outcome=hit}",
 		"chatcore.helpers.failures", "chatcore.helpers.unreadable",
 	} {
@@ -338,6 +347,14 @@ func (refusingMeter) Int64ObservableCounter(string, ...metric.Int64ObservableCou
 }
 
 func (refusingMeter) Int64ObservableGauge(string, ...metric.Int64ObservableGaugeOption) (metric.Int64ObservableGauge, error) {
+	return nil, errRefused
+}
+
+func (refusingMeter) Int64ObservableUpDownCounter(string, ...metric.Int64ObservableUpDownCounterOption) (metric.Int64ObservableUpDownCounter, error) {
+	return nil, errRefused
+}
+
+func (refusingMeter) Float64ObservableGauge(string, ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
 	return nil, errRefused
 }
 

@@ -44,14 +44,14 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	live := newLive(config, chatcorePubSubClient, keys)
 	reader := newReader(chatcoreBlockingClient)
-	counters := newCounters()
+	groupCounters := newCounters()
 	chatcoreRedisBackend := &redisBackend{
 		config:   config,
 		keys:     keys,
 		log:      log,
 		live:     live,
 		reader:   reader,
-		counters: counters,
+		counters: groupCounters,
 		codec:    codec,
 		clients:  chatcoreClients,
 	}
@@ -72,33 +72,35 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	entities := newEntities(log, log, config, chatcoreWatch)
 	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
+	logClock := redisClock(log)
 	queries := app.NewQueries(log, entities, views)
-	caches, err := newCaches(config, cacheStore, clock, queries)
+	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
 	chatcoreProgress := newProgress()
 	chatcoreMade := made{
-		config:     config,
-		backend:    chatcoreRedisBackend,
-		sweeper:    sweeper,
-		kept:       views,
-		effects:    effects,
-		entities:   entities,
-		cacheStore: cacheStore,
-		caches:     caches,
-		codec:      codec,
-		clock:      clock,
-		counters:   counters,
-		progress:   chatcoreProgress,
-		telemetry:  telemetry,
+		config:        config,
+		backend:       chatcoreRedisBackend,
+		sweeper:       sweeper,
+		presenceStore: presenceStore,
+		kept:          views,
+		effects:       effects,
+		entities:      entities,
+		cacheStore:    cacheStore,
+		caches:        caches,
+		codec:         codec,
+		clock:         logClock,
+		counters:      groupCounters,
+		progress:      chatcoreProgress,
+		telemetry:     telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
 	policy := newPolicy(config, p, views)
 	limiter := newLimiter(p, chatcoreCommandClient, keys)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
 	if err != nil {
@@ -122,13 +124,13 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	log := newMemoryLog(config, codec, clock, local)
 	chatcoreProgress := newProgress()
 	memory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	counters := newCounters()
+	groupCounters := newCounters()
 	chatcoreMemoryBackend := &memoryBackend{
 		config:   config,
 		log:      log,
 		live:     local,
 		delivery: memory,
-		counters: counters,
+		counters: groupCounters,
 	}
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
@@ -146,31 +148,33 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreWatch := newWatch()
 	entities := newEntities(log, log, config, chatcoreWatch)
 	cacheStore := newMemoryCacheStore(p, clock)
+	logClock := memoryClock(clock)
 	queries := app.NewQueries(log, entities, views)
-	caches, err := newCaches(config, cacheStore, clock, queries)
+	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
 	chatcoreMade := made{
-		config:     config,
-		backend:    chatcoreMemoryBackend,
-		sweeper:    sweeper,
-		kept:       views,
-		effects:    effects,
-		entities:   entities,
-		cacheStore: cacheStore,
-		caches:     caches,
-		codec:      codec,
-		clock:      clock,
-		counters:   counters,
-		progress:   chatcoreProgress,
-		telemetry:  telemetry,
+		config:        config,
+		backend:       chatcoreMemoryBackend,
+		sweeper:       sweeper,
+		presenceStore: presenceStore,
+		kept:          views,
+		effects:       effects,
+		entities:      entities,
+		cacheStore:    cacheStore,
+		caches:        caches,
+		codec:         codec,
+		clock:         logClock,
+		counters:      groupCounters,
+		progress:      chatcoreProgress,
+		telemetry:     telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
 	policy := newPolicy(config, p, views)
 	limiter := newMemoryLimiter(p, log)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
@@ -207,33 +211,35 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	chatcoreWatch := newWatch()
 	entities := newEntities(log, snapshots, config, chatcoreWatch)
 	cacheStore := ownCacheStore(p)
+	logClock := ownClock(chatcoreOwnBackend, clock)
 	queries := app.NewQueries(log, entities, views)
-	caches, err := newCaches(config, cacheStore, clock, queries)
+	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
-	counters := newCounters()
+	groupCounters := newCounters()
 	chatcoreProgress := newProgress()
 	chatcoreMade := made{
-		config:     config,
-		backend:    chatcoreOwnBackend,
-		sweeper:    sweeper,
-		kept:       views,
-		effects:    effects,
-		entities:   entities,
-		cacheStore: cacheStore,
-		caches:     caches,
-		codec:      codec,
-		clock:      clock,
-		counters:   counters,
-		progress:   chatcoreProgress,
-		telemetry:  telemetry,
+		config:        config,
+		backend:       chatcoreOwnBackend,
+		sweeper:       sweeper,
+		presenceStore: presenceStore,
+		kept:          views,
+		effects:       effects,
+		entities:      entities,
+		cacheStore:    cacheStore,
+		caches:        caches,
+		codec:         codec,
+		clock:         logClock,
+		counters:      groupCounters,
+		progress:      chatcoreProgress,
+		telemetry:     telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
 	policy := newPolicy(config, p, views)
 	limiter := newOwnLimiter(p, clock)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)

@@ -27,7 +27,7 @@ type Chats struct {
 	entities *Entities
 	live     ports.LiveBus
 	typing   ports.TypingMarks
-	clock    ports.Clock
+	clock    ports.LogClock
 	ids      ports.IDs
 	observer ports.Observer
 	policy   Policy
@@ -52,7 +52,7 @@ type Policy struct {
 
 // NewChats puts the use cases on the given ports. Nobody observes them if observer is nil, and nothing is limited if limits is.
 func NewChats(
-	log ports.EventLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.Clock, ids ports.IDs,
+	log ports.EventLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.LogClock, ids ports.IDs,
 	observer ports.Observer, policy Policy, limits *Limits,
 ) *Chats {
 	confirms, _ := log.(ports.Confirmer)

@@ -49,6 +49,13 @@ type PresenceSweep interface {
 	Repair(ctx context.Context, limit int) (told []domain.UserStatus, err error)
 }
 
+// OnlineCounter is a store of presence that can count. It costs one round trip.
+type OnlineCounter interface {
+	// CountOnline returns how many users are published as online and not hidden. A user whose last heartbeat has ended is counted until that is
+	// published, or swept.
+	CountOnline(ctx context.Context) (int, error)
+}
+
 // PresenceTTL holds the lifetimes of presence. All processes that share a store must use the same values.
 type PresenceTTL struct {
 	Heartbeat time.Duration // of a heartbeat

@@ -148,6 +148,17 @@ func (p *Presence) Online(ctx context.Context) iter.Seq2[domain.UserID, error] {
 	}
 }
 
+// CountOnline implements [ports.OnlineCounter].
+func (p *Presence) CountOnline(ctx context.Context) (n int, err error) {
+	for _, err := range p.Online(ctx) {
+		if err != nil {
+			return 0, err
+		}
+		n++
+	}
+	return n, nil
+}
+
 // Lead implements [ports.PresenceSweep]: there is no other process.
 func (p *Presence) Lead(ctx context.Context, _ time.Duration) (bool, error) { return true, ctx.Err() }
 

@@ -54,7 +54,7 @@ func inBubble(t *testing.T, c pubsub.SubscriberConfig, handle pubsub.Handler, ti
 		if err != nil {
 			t.Fatal(err)
 		}
-		router, err := pubsub.NewRouter(nil, b.counters, machine{}, pubsub.RetryPolicy{}, time.Minute, slog.New(slog.DiscardHandler))
+		router, err := pubsub.NewRouter(nil, func(string) *pubsub.Counters { return b.counters }, machine{}, pubsub.RetryPolicy{}, time.Minute, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}

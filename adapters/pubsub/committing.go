@@ -167,7 +167,7 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 		}
 	}
 	var letters []string
-	for id := range again {
+	for _, id := range t.retries(again) {
 		if _, known := t.again[id]; !known {
 			letters = append(letters, id)
 		}
@@ -211,7 +211,7 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 		}
 	}
 	for i, d := range found {
-		s.giveAgain(t, d, places[i])
+		s.giveAgain(t, d, places[i], parseRetryMark(again[d.id]))
 	}
 	if walk && !t.walking {
 		t.walk()
@@ -221,12 +221,12 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 }
 
 // giveAgain puts a dead letter before what its chat has not begun. The chat has left it behind: it comes out of order.
-func (s *subscription) giveAgain(t *term, d storedLetter, checkpoint domain.Seq) {
+func (s *subscription) giveAgain(t *term, d storedLetter, checkpoint domain.Seq, m retryMark) {
 	t.again[d.id] = struct{}{}
 	l := t.others
 	if d.Chat != "" {
 		l = t.open(d.Chat, checkpoint)
 	}
-	l.pushBehindHead(&parcel{uuid: d.UUID, metadata: d.Metadata, payload: d.Payload, seq: d.Seq, letter: d.id, again: true})
+	l.pushBehindHead(&parcel{uuid: d.UUID, metadata: d.Metadata, payload: d.Payload, seq: d.Seq, letter: d.id, again: true, earlier: max(d.Attempts, m.attempts)})
 	t.show(l)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -22,37 +21,6 @@ const AnyType = "*"
 
 // AnyOwn registers a handler for the types of a team's own that have none.
 const AnyOwn = "own:*"
-
-// Counters count what became of deliveries, over all groups of a process.
-type Counters struct {
-	Handled     atomic.Uint64 // finished by a handler
-	Unhandled   atomic.Uint64 // finished because the group has no handler for the type
-	DeadLetters atomic.Uint64 // set aside
-	Held        atomic.Uint64 // attempts after which a delivery was to be set aside, and was not for want of room
-	CaughtUp    atomic.Uint64 // events that were read back from the log
-	Fenced      atomic.Uint64 // lanes that another owner had taken when this one told what it had finished
-	Overrun     atomic.Uint64 // groups that were too far behind for a stream
-	Ghosts      atomic.Uint64 // events that a stream told of and the log does not have
-	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
-	Holes       Holes         // what cannot be read back from the log now
-	Transient   atomic.Uint64 // handler starts that failed transiently: no attempts
-	Offered     atomic.Uint64 // partitions offered to other members because of an event that this program cannot read
-	LiveFailed  atomic.Uint64 // live handlers that panicked or called runtime.Goexit
-
-	// Chats of this process's partitions that are reported as blocked now.
-	BlockedTransient, BlockedNewer, BlockedSlow atomic.Int64
-}
-
-func (c *Counters) blocked(reason BlockReason) *atomic.Int64 {
-	switch reason {
-	case BlockedNewer:
-		return &c.BlockedNewer
-	case BlockedSlow:
-		return &c.BlockedSlow
-	case BlockedTransient:
-	}
-	return &c.BlockedTransient
-}
 
 // ErrBroken is an entry that cannot be read as an event.
 var ErrBroken = errors.New("unreadable entry")

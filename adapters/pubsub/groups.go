@@ -102,6 +102,19 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	return list, nil
 }
 
+// Owned tells where the group of a subscriber stands on the lanes that the subscriber owns now.
+func (g *Groups) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
+	state := GroupState{Group: s.config.Group}
+	for _, l := range s.owned() {
+		lane, err := g.lane(ctx, l, s.config.Group)
+		if err != nil {
+			return GroupState{}, err
+		}
+		state.Lanes = append(state.Lanes, lane)
+	}
+	return state, nil
+}
+
 // members counts the members of a group whose heartbeats have not expired by Redis's clock.
 func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
 	var beats *goredis.ZSliceCmd
@@ -313,8 +326,7 @@ func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLe
 					break
 				}
 				for _, m := range found {
-					_, soon := again[m.ID]
-					if !yield(openLetter(group, i, m, soon), nil) {
+					if !yield(openLetter(group, i, m, again[m.ID]), nil) {
 						return
 					}
 				}
@@ -331,9 +343,13 @@ func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLe
 	}
 }
 
-func openLetter(group string, lane int, m goredis.XMessage, again bool) DeadLetter {
+func openLetter(group string, lane int, m goredis.XMessage, mark string) DeadLetter {
 	id, _ := parseStreamID(m.ID)
-	return readLetter(m.Values).opened(group, strconv.Itoa(lane)+"/"+m.ID, time.UnixMilli(int64(id.ms)).UTC(), again) //nolint:gosec // a time
+	d := readLetter(m.Values).opened(group, strconv.Itoa(lane)+"/"+m.ID, time.UnixMilli(int64(id.ms)).UTC()) //nolint:gosec // a time
+	if mark != "" {
+		parseRetryMark(mark).apply(&d)
+	}
+	return d
 }
 
 // place finds the lane and the entry that a letter's id names.
@@ -364,15 +380,15 @@ func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, 
 		}
 		return DeadLetter{}, noLetter(group, id)
 	}
-	again, err := g.client.HExists(ctx, k.again, entry).Result()
-	if err != nil {
+	mark, err := g.client.HGet(ctx, k.again, entry).Result()
+	if err != nil && !errors.Is(err, goredis.Nil) {
 		return DeadLetter{}, ports.Unavailable(ctx, err)
 	}
-	return openLetter(group, lane, found[0], again), nil
+	return openLetter(group, lane, found[0], mark), nil
 }
 
 // Retry has a dead letter given to a handler again. Where its chat is parked the chat flows again, in order, beginning with it; otherwise it
-// comes out of order, and stays a dead letter until a handler succeeds. An unreadable entry of another program ([DeadLetter.Entry]) is added to the
+// comes out of order. It stays a dead letter until a handler succeeds, under the same id and with the attempts of both. An unreadable entry of another program ([DeadLetter.Entry]) is added to the
 // stream again, for all groups; [domain.ErrInvalid] if not all of it was kept.
 func (g *Groups) Retry(ctx context.Context, group, id string) error {
 	return g.decide(ctx, group, id, "retry")

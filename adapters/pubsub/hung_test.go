@@ -125,7 +125,7 @@ func otherPath(t *testing.T, letters pubsub.DeadLetters, handle message.NoPublis
 	t.Helper()
 	channel := gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: 8}, watermill.NopLogger{})
 	counters = &pubsub.Counters{}
-	router, err := pubsub.NewRouter(letters, counters, machine{}, pubsub.RetryPolicy{Attempts: 3}, time.Minute, slog.New(slog.DiscardHandler))
+	router, err := pubsub.NewRouter(letters, func(string) *pubsub.Counters { return counters }, machine{}, pubsub.RetryPolicy{Attempts: 3}, time.Minute, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -39,7 +39,7 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //	BASEg:left:GROUP     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
 //	BASEg:failing:GROUP  HASH    chat → seq:handler starts of the event after its checkpoint, and why the chat is blocked; see failure
 //	BASEg:dead:GROUP     STREAM  dead letters
-//	BASEg:again:GROUP    HASH    ids of dead letters that are to be given again
+//	BASEg:again:GROUP    HASH    ids of dead letters that were retried → [retryMark]
 //	BASEg:members:GROUP  ZSET    instances of the group → ms when they count no longer; on the first lane only
 //	BASEg:declined:GROUP ZSET    instance and stream that it offers to other members → ms until when; on the first lane only
 type groupKeys struct {

@@ -31,6 +31,9 @@ type letter struct {
 	Parked   bool       // its chat waits for a decision
 	Entry    string     // id of an unreadable entry of another program, which is one letter in all groups; "" for any other
 	Cut      bool       // not all of the entry is kept
+	Of       string     // id of the letter whose retry has failed, which stays; "" for a new one
+	Mark     retryMark  // that it gets
+	InOrder  bool       // that retry was in order
 }
 
 // Bounds of what is kept of unreadable entries of other programs.
@@ -81,13 +84,15 @@ func (l letter) fields() []any {
 	return fields
 }
 
-// DeadLetter is a delivery that was set aside.
+// DeadLetter is a delivery that was set aside. A retry keeps it until a handler succeeds: id, At and First stay, and attempts add up.
 type DeadLetter struct {
 	ID       string // within its group
 	Group    string
-	Reason   string
-	Attempts int           // handler starts
-	At       time.Time     // when it was set aside
+	Reason   string        // of the last failure
+	Attempts int           // handler starts, those of retries included
+	At       time.Time     // when it was set aside first
+	FailedAt time.Time     // when its last retry failed; zero if none has
+	First    string        // reason why it was set aside first
 	Parked   bool          // its chat waits until it is given again or dropped
 	Again    bool          // it is about to be given again
 	Chat     domain.ChatID // "" for an entry of another program
@@ -115,10 +120,10 @@ func readLetter(values map[string]any) letter {
 }
 
 // opened is the letter for who looks at it. Metadata that was unreadable stays so.
-func (l letter) opened(group, id string, at time.Time, again bool) DeadLetter {
+func (l letter) opened(group, id string, at time.Time) DeadLetter {
 	metadata, _ := wireformat.ParseMetadata(l.Metadata)
 	return DeadLetter{
-		ID: id, Group: group, Reason: l.Reason, Attempts: l.Attempts, At: at, Parked: l.Parked, Again: again,
+		ID: id, Group: group, Reason: l.Reason, First: l.Reason, Attempts: l.Attempts, At: at, Parked: l.Parked,
 		Chat: domain.ChatID(l.Chat), Seq: l.Seq, Entry: l.Entry, EventID: domain.EventID(l.UUID), Metadata: metadata, Payload: l.Payload,
 	}
 }

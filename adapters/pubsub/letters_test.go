@@ -71,7 +71,11 @@ func TestAParkedChatWaitsForADecision(t *testing.T) {
 					t.Fatal(err)
 				}
 				if when == "while nobody runs" {
-					if l := r.lane("g"); l.Parked != 0 || l.Behind != 1 || l.Letters != 0 {
+					kept := 1 // until a handler succeeds
+					if decision == "drop" {
+						kept = 0
+					}
+					if l := r.lane("g"); l.Parked != 0 || l.Behind != 1 || l.Letters != kept {
 						t.Errorf("decided, the lane is %+v", l)
 					}
 					r.start(config, handle)
@@ -105,11 +109,18 @@ func TestARetryThatFailsParksAgain(t *testing.T) {
 		return errors.New("no answer")
 	}))
 	r.send(6, "c")
+	var first pubsub.DeadLetter
 	for round := range int64(3) {
 		until(t, "it is parked", func() bool { return r.lane("g").Parked == 1 })
 		letters := r.letters("g")
-		if len(letters) != 1 || letters[0].Attempts != 3 || starts.Load() != 3*(round+1) {
+		if len(letters) != 1 || letters[0].Attempts != int(3*(round+1)) || starts.Load() != 3*(round+1) {
 			t.Fatalf("round %d: %d starts, dead letters %+v", round, starts.Load(), letters)
+		}
+		if round == 0 {
+			first = letters[0]
+		}
+		if l := letters[0]; l.ID != first.ID || !l.At.Equal(first.At) || !l.Parked || l.Again || l.FailedAt.IsZero() != (round == 0) {
+			t.Errorf("round %d: dead letter %+v, at first %+v", round, l, first)
 		}
 		succeed.Store(round == 2)
 		if err := r.groups().Retry(t.Context(), "g", letters[0].ID); err != nil {
@@ -188,7 +199,10 @@ func TestALetterOfAChatThatWentOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	expect(2, 2, 2)
-	until(t, "it is one again", func() bool { l := r.letters("g"); return len(l) == 1 && l[0].ID != before.ID && !l[0].Again })
+	until(t, "it is one again", func() bool {
+		l := r.letters("g")
+		return len(l) == 1 && l[0].ID == before.ID && l[0].At.Equal(before.At) && !l[0].Again && l[0].Attempts == 6 && !l[0].FailedAt.IsZero()
+	})
 	first.stop()
 	letter := r.letters("g")[0]
 	if err := r.groups().Retry(t.Context(), "g", letter.ID); err != nil {

@@ -48,7 +48,7 @@ type memoryGroup struct {
 	failing  map[string]failure
 	letters  []DeadLetter
 	numbered int // letters so far
-	again    map[string]struct{}
+	again    map[string]string
 	running  bool
 	bound    int // dead letters
 }
@@ -114,7 +114,7 @@ func (s *memoryStation) create(_ context.Context, _ Lane, fromBeginning bool) (b
 	}
 	g := &memoryGroup{
 		running: true,
-		chats:   make(map[string]domain.Seq), left: make(map[string]string), failing: make(map[string]failure), again: make(map[string]struct{}),
+		chats:   make(map[string]domain.Seq), left: make(map[string]string), failing: make(map[string]failure), again: make(map[string]string),
 	}
 	s.groups[s.name] = g
 	if fromBeginning {
@@ -218,8 +218,16 @@ func (s *memoryStation) apply(g *memoryGroup, c *change) {
 		delete(g.again, fmt.Sprint(id))
 	}
 	for _, l := range c.letters {
-		g.numbered++
-		g.letters = append(g.letters, l.opened(s.name, strconv.Itoa(g.numbered), s.clock.Now(), false))
+		i := slices.IndexFunc(g.letters, func(d DeadLetter) bool { return d.ID == l.Of })
+		switch {
+		case i >= 0:
+			delete(g.again, l.Of)
+			l.Mark.at = s.clock.Now()
+			l.Mark.apply(&g.letters[i])
+		case l.Of == "" || l.InOrder:
+			g.numbered++
+			g.letters = append(g.letters, l.opened(s.name, strconv.Itoa(g.numbered), s.clock.Now()))
+		}
 	}
 }
 
@@ -237,7 +245,7 @@ func (s *memoryStation) checkpoints(_ context.Context, _ Lane, chats []string) (
 	return seqs, nil
 }
 
-func (s *memoryStation) look(context.Context, Lane) (walk bool, left map[string]string, again map[string]struct{}, err error) {
+func (s *memoryStation) look(context.Context, Lane) (walk bool, left, again map[string]string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()

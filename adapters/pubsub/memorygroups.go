@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"slices"
+	"strconv"
+	"time"
 )
 
 // List tells where every group stands, by name.
@@ -34,6 +36,20 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 	}
 	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
 	return list, nil
+}
+
+// Owned tells where the group of a subscriber stands, as [Groups.Owned] does.
+func (m *Memory) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
+	if len(s.owned()) == 0 {
+		return GroupState{Group: s.config.Group}, nil
+	}
+	all, err := m.List(ctx)
+	for _, state := range all {
+		if state.Group == s.config.Group {
+			return state, err
+		}
+	}
+	return GroupState{Group: s.config.Group}, err
 }
 
 // with does something to a group.
@@ -74,7 +90,11 @@ func (m *Memory) DeadLetters(_ context.Context, group string) iter.Seq2[DeadLett
 		var letters []DeadLetter
 		err := m.with(group, func(g *memoryGroup) error {
 			for _, d := range g.letters {
-				_, d.Again = g.again[d.ID]
+				if mark := g.again[d.ID]; mark != "" {
+					m := parseRetryMark(mark)
+					m.at = time.Time{} // the letter has it
+					m.apply(&d)
+				}
 				letters = append(letters, d)
 			}
 			return nil
@@ -107,7 +127,11 @@ func noLetter(group, id string) error {
 
 // Retry has a dead letter given to a handler again, as [Groups.Retry] does.
 func (m *Memory) Retry(_ context.Context, group, id string) error {
-	return m.decide(group, id, func(g *memoryGroup, _ DeadLetter) { g.again[id] = struct{}{} }, false)
+	return m.decide(group, id, func(g *memoryGroup, _ DeadLetter) {
+		if g.again[id] == "" {
+			g.again[id] = strconv.Itoa(retryOutOfOrder)
+		}
+	}, false)
 }
 
 // Drop removes a dead letter, as [Groups.Drop] does.
@@ -132,12 +156,14 @@ func (m *Memory) decide(group, id string, otherwise func(g *memoryGroup, d DeadL
 			otherwise(g, d)
 			return nil
 		}
-		if drop {
-			g.chats[chat] = d.Seq
-		}
 		delete(g.failing, chat)
 		g.left[chat] = leftBehind
-		g.letters = slices.Delete(g.letters, i, i+1)
+		if drop {
+			g.chats[chat] = d.Seq
+			g.letters = slices.Delete(g.letters, i, i+1)
+			return nil
+		}
+		g.again[id] = retryMark{state: retryInOrder, attempts: d.Attempts, parked: true, seq: d.Seq, chat: chat}.String()
 		return nil
 	})
 }

@@ -20,7 +20,7 @@ import (
 func routeOther(t *testing.T, letters pubsub.DeadLetters, handle message.NoPublishHandlerFunc, around ...message.HandlerMiddleware) (router *pubsub.Router, publish func(uuid string), stop func() time.Duration) {
 	t.Helper()
 	channel := gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: 8}, watermill.NopLogger{})
-	router, err := pubsub.NewRouter(letters, &pubsub.Counters{}, machine{}, pubsub.RetryPolicy{Attempts: 3}, 20*time.Second, slog.New(slog.DiscardHandler))
+	router, err := pubsub.NewRouter(letters, func(string) *pubsub.Counters { return &pubsub.Counters{} }, machine{}, pubsub.RetryPolicy{Attempts: 3}, 20*time.Second, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -141,7 +141,7 @@ func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler, around ...
 	if i.subscriber, err = pubsub.NewSubscriber(c); err != nil {
 		r.t.Fatal(err)
 	}
-	router, err := pubsub.NewRouter(nil, c.Counters, fixedClock{}, pubsub.RetryPolicy{}, patience, slog.New(slog.DiscardHandler))
+	router, err := pubsub.NewRouter(nil, func(string) *pubsub.Counters { return c.Counters }, fixedClock{}, pubsub.RetryPolicy{}, patience, slog.New(slog.DiscardHandler))
 	if err != nil {
 		r.t.Fatal(err)
 	}

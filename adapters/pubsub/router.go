@@ -45,7 +45,7 @@ var ErrDuplicateGroup = errors.New("consumer group added twice")
 type Router struct {
 	*message.Router
 	letters    DeadLetters
-	counters   *Counters
+	counters   func(group string) *Counters
 	clock      ports.Clock
 	retry      RetryPolicy
 	logger     *slog.Logger
@@ -73,9 +73,9 @@ func (r *reading) Subscribe(context.Context, string) (<-chan *message.Message, e
 	return r.messages, nil
 }
 
-// NewRouter makes a router. closeTimeout is how long handlers may still run when it is closed. letters may be nil if every group has a
+// NewRouter makes a router. counters returns those of a group, closeTimeout is how long handlers may still run when it is closed. letters may be nil if every group has a
 // [Subscriber].
-func NewRouter(letters DeadLetters, counters *Counters, clock ports.Clock, retry RetryPolicy, closeTimeout time.Duration, logger *slog.Logger) (*Router, error) {
+func NewRouter(letters DeadLetters, counters func(group string) *Counters, clock ports.Clock, retry RetryPolicy, closeTimeout time.Duration, logger *slog.Logger) (*Router, error) {
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, routerLog{logger})
 	if err != nil {
 		return nil, err
@@ -111,7 +111,7 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 			continue
 		}
 		r.AddConsumerHandler(name, topic, read, surrounded(handle, surround(r.deliveries.find(group), middlewares))).
-			AddMiddleware(r.deliveries.track(group), r.setAside(group), r.tryAgain, apart)
+			AddMiddleware(r.deliveries.track(group), r.setAside(group), r.tryAgain(group), apart)
 	}
 	return nil
 }
@@ -318,32 +318,35 @@ func recoverer(next message.HandlerFunc) message.HandlerFunc {
 // tryAgain starts a failed handler again, and counts the starts that are attempts. It returns the last error: a permanent one, that of the last
 // attempt, or with [errInterrupted] one after which the handler would have been started again, had the router not stopped. A transient failure,
 // and an event that only a later version of the program can read, are no attempts and have no last start.
-func (r *Router) tryAgain(next message.HandlerFunc) message.HandlerFunc {
-	return func(msg *message.Message) ([]*message.Message, error) {
-		for attempts, transients := 0, 0; ; {
-			msg.Metadata.Set(metaAttempt, strconv.Itoa(attempts+1))
-			produced, err := next(msg)
-			wait := time.Duration(0)
-			switch {
-			case err == nil, IsPermanent(err):
-				return produced, err
-			case IsTransient(err), isNewer(err):
-				r.counters.Transient.Add(1)
-				transients++
-				wait = r.retry.holdDelay(transients)
-				if transients == 1 {
-					r.logger.WarnContext(msg.Context(), "handler failed transiently, and is started again until it does not", "event_id", msg.UUID, "error", err)
-				}
-			default:
-				attempts++
-				transients = 0
-				if attempts >= r.retry.Attempts {
+func (r *Router) tryAgain(group string) message.HandlerMiddleware {
+	counters := r.counters(group)
+	return func(next message.HandlerFunc) message.HandlerFunc {
+		return func(msg *message.Message) ([]*message.Message, error) {
+			for attempts, transients := 0, 0; ; {
+				msg.Metadata.Set(metaAttempt, strconv.Itoa(attempts+1))
+				produced, err := next(msg)
+				wait := time.Duration(0)
+				switch {
+				case err == nil, IsPermanent(err):
 					return produced, err
+				case IsTransient(err), isNewer(err):
+					counters.Transient.Add(1)
+					transients++
+					wait = r.retry.holdDelay(transients)
+					if transients == 1 {
+						r.logger.WarnContext(msg.Context(), "handler failed transiently, and is started again until it does not", "event_id", msg.UUID, "error", err)
+					}
+				default:
+					attempts++
+					transients = 0
+					if attempts >= r.retry.Attempts {
+						return produced, err
+					}
+					wait = r.retry.delay(attempts)
 				}
-				wait = r.retry.delay(attempts)
-			}
-			if !r.after(msg.Context(), wait) {
-				return nil, errors.Join(errInterrupted, err)
+				if !r.after(msg.Context(), wait) {
+					return nil, errors.Join(errInterrupted, err)
+				}
 			}
 		}
 	}
@@ -368,6 +371,7 @@ func (r *Router) after(ctx context.Context, wait time.Duration) bool {
 // setAside makes a dead letter of what failed for good and finishes it. What failed because the process stops comes again, and so does
 // what could not be set aside.
 func (r *Router) setAside(group string) message.HandlerMiddleware {
+	counters := r.counters(group)
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
 			returned := false
@@ -389,7 +393,7 @@ func (r *Router) setAside(group string) message.HandlerMiddleware {
 			if putErr := r.letters.Put(msg.Context(), letter); putErr != nil {
 				return nil, errors.Join(err, fmt.Errorf("setting it aside: %w", putErr))
 			}
-			r.counters.DeadLetters.Add(1)
+			counters.DeadLetters.Add(1)
 			r.logger.WarnContext(msg.Context(), "delivery set aside",
 				"group", group, "chat", letter.Chat, "event_id", msg.UUID, "attempts", letter.Attempts, "error", err)
 			return nil, nil

@@ -152,7 +152,9 @@ func (s *subscription) trimLanes(ctx context.Context) {
 		case err != nil && ctx.Err() == nil:
 			s.config.Logger.Debug("stream not trimmed, trying again", "stream", l.Stream, "error", err)
 		case len(moved) > 0:
-			s.counters.Overrun.Add(uint64(len(moved)))
+			for _, group := range moved {
+				s.config.CountersOf(group).Overrun.Add(1)
+			}
 			s.config.Logger.Warn("groups were too far behind for the stream: chats catch up from the log, entries of other programs are lost", "stream", l.Stream, "groups", moved)
 		}
 	}

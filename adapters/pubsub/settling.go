@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"time"
@@ -17,7 +18,9 @@ func (t *term) finish(l *line) {
 	}
 	switch {
 	case p.letter != "":
-		t.settled = append(t.settled, p.letter)
+		if !p.settled {
+			t.settled = append(t.settled, p.letter)
+		}
 		t.note()
 	case l.foreign():
 		p.settled = true
@@ -26,6 +29,13 @@ func (t *term) finish(l *line) {
 			t.touch(l)
 		}
 	default:
+		if p.ordered != "" {
+			delete(t.ordered, l.chat)
+			if !p.settled {
+				t.settled = append(t.settled, p.ordered)
+				t.note()
+			}
+		}
 		l.finished = p.seq
 		t.feed(l)
 		t.touch(l)
@@ -66,12 +76,12 @@ func (t *term) fail(l *line, cause error) {
 func (t *term) setAside(l *line, cause error) {
 	p, s := l.head, t.sub
 	t.unblock(l)
-	if p.letter == "" && t.deadLettersFull() {
+	if p.letter == "" && p.ordered == "" && t.deadLettersFull() {
 		t.hold(l, cause)
 		return
 	}
 	d := letter{
-		Reason: cause.Error(), Attempts: p.starts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
+		Reason: cause.Error(), Attempts: p.earlier + p.starts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
 	}
 	if p.metadata == "" && p.broken == "" {
 		if metadata, err := p.unpack(s.config.Codec); err == nil {
@@ -88,6 +98,10 @@ func (t *term) setAside(l *line, cause error) {
 	} else {
 		s.counters.DeadLetters.Add(1) // of the others the commit tells
 	}
+	if d.Of = cmp.Or(p.letter, p.ordered); d.Of != "" {
+		p.settled, d.InOrder = true, p.ordered != "" // the letter stays
+		d.Mark = retryMark{state: retryFailed, attempts: d.Attempts, parked: d.Parked, seq: p.seq, chat: l.chat, reason: d.Reason}
+	}
 	t.letters = append(t.letters, d)
 	s.config.Logger.Warn("delivery set aside",
 		"group", s.group, "stream", t.lane.Stream, "chat", l.chat, "seq", uint64(p.seq), "event_id", d.UUID, "attempts", p.starts, "parked", d.Parked, "error", cause)
@@ -99,6 +113,7 @@ func (t *term) setAside(l *line, cause error) {
 	if l.mode == behind {
 		t.behind--
 	}
+	delete(t.ordered, l.chat)
 	l.mode = parked
 	l.pop()
 	l.cut()
@@ -214,6 +229,9 @@ func (t *term) unarrange(l *line) {
 
 // answered takes the answer to the commit under way.
 func (t *term) answered(sent time.Time, lease time.Duration) {
+	for _, d := range t.pending.letters {
+		delete(t.again, d.Of) // from now on another retry counts
+	}
 	t.acked, t.pending, t.sent = t.pending.number, nil, sent
 	t.deadline = sent.Add(lease - margin(lease))
 	t.lapse.Reset(time.Until(t.deadline))

@@ -37,7 +37,7 @@ type station interface {
 	// checkpoints gives the last finished seq of each chat, 0 if there is none.
 	checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error)
 	// look gives what others may have changed of a lane: whether all chats are to be looked at, chats left, letters to be given again.
-	look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error)
+	look(ctx context.Context, l Lane) (walk bool, left, again map[string]string, err error)
 	// letters gives dead letters by their ids, without those that are gone.
 	letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error)
 	// trimmed tells whether an entry that is gone from a lane's stream was trimmed, and what the stream begins with; if not, Redis has lost it.
@@ -67,10 +67,10 @@ type tenure struct {
 	end      streamID // of the stream
 	walk     bool
 	revision string
-	before   bool                // there was an owner before
-	left     map[string]string   // chat → leftBehind or leftParked
-	failing  map[string]failure  // by chat
-	again    map[string]struct{} // ids of dead letters
+	before   bool               // there was an owner before
+	left     map[string]string  // chat → leftBehind or leftParked
+	failing  map[string]failure // by chat
+	again    map[string]string  // marks of dead letters, by id
 
 	deadLetters int // how many there are
 }

@@ -320,10 +320,7 @@ func (s *groupStore) readTenure(ctx context.Context, k groupKeys, values []any) 
 	for chat, value := range failing {
 		t.failing[chat] = parseFailure(value)
 	}
-	t.again = make(map[string]struct{})
-	for id := range again {
-		t.again[id] = struct{}{}
-	}
+	t.again = again
 	return t, errors.Join(errs[:]...)
 }
 
@@ -387,8 +384,14 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	args = append(append(args, len(c.settled)), c.settled...)
 	args = append(args, len(c.letters), sharedLetters)
 	for _, l := range c.letters {
-		fields := l.fields()
-		args = append(append(args, l.Entry, len(fields)), fields...)
+		fields, mark := l.fields(), ""
+		if l.Of != "" {
+			mark = l.Mark.String()
+		}
+		if l.Of != "" && !l.InOrder { // who has dropped it meanwhile does not want it back
+			fields = nil
+		}
+		args = append(append(args, l.Entry, l.Of, mark, len(fields)), fields...)
 	}
 	return args
 }
@@ -424,7 +427,7 @@ func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([
 	return seqs, nil
 }
 
-func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[string]string, again map[string]struct{}, err error) {
+func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left, again map[string]string, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
 	k := l.group(s.group)
@@ -435,11 +438,7 @@ func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left map[stri
 	if left, err = hashMap(ctx, s.client, k.left); err != nil {
 		return false, nil, nil, err
 	}
-	ids, err := hashMap(ctx, s.client, k.again)
-	again = make(map[string]struct{}, len(ids))
-	for id := range ids {
-		again[id] = struct{}{}
-	}
+	again, err = hashMap(ctx, s.client, k.again)
 	return walking != "", left, again, err
 }
 

@@ -62,8 +62,10 @@ type SubscriberConfig struct {
 	// apart. Defaults to 10,000.
 	DeadLetterBound int
 
-	Counters *Counters    // Defaults to its own
-	Logger   *slog.Logger // Defaults to slog.Default
+	Counters *Counters // Defaults to what CountersOf returns for the group, or its own
+	// CountersOf returns the counters of any group: trimming moves others, which is counted there. Defaults to Counters for all.
+	CountersOf func(group string) *Counters
+	Logger     *slog.Logger // Defaults to slog.Default
 }
 
 // Subscriber reads delivery streams as a consumer group: at least once, a chat's events in the order of their seqs, one at a time.
@@ -131,8 +133,15 @@ func newSubscriber(c SubscriberConfig, store station) (*Subscriber, error) {
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
+	if c.CountersOf == nil {
+		own := c.Counters
+		if own == nil {
+			own = &Counters{}
+		}
+		c.CountersOf = func(string) *Counters { return own }
+	}
 	if c.Counters == nil {
-		c.Counters = &Counters{}
+		c.Counters = c.CountersOf(c.Group)
 	}
 	if c.Codec == nil {
 		c.Codec = wireformat.New()
@@ -210,6 +219,20 @@ func (s *Subscriber) Running() []RunningHandler {
 		running = append(running, sub.running()...)
 	}
 	return running
+}
+
+// owned returns the lanes that the subscriber owns now.
+func (s *Subscriber) owned() (lanes []Lane) {
+	for _, sub := range s.subscriptions() {
+		sub.mu.Lock()
+		for _, l := range sub.lanes {
+			if l.term != nil && !l.term.over {
+				lanes = append(lanes, l.Lane)
+			}
+		}
+		sub.mu.Unlock()
+	}
+	return lanes
 }
 
 func (s *Subscriber) subscriptions() []*subscription {

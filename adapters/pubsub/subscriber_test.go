@@ -80,7 +80,7 @@ func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlew
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	router, err := pubsub.NewRouter(nil, c.counters, fixedClock{}, pubsub.RetryPolicy{}, patience, slog.New(slog.DiscardHandler))
+	router, err := pubsub.NewRouter(nil, func(string) *pubsub.Counters { return c.counters }, fixedClock{}, pubsub.RetryPolicy{}, patience, slog.New(slog.DiscardHandler))
 	if err != nil {
 		c.t.Fatal(err)
 	}

@@ -40,10 +40,11 @@ type term struct {
 
 	evictions int // of lines
 
-	left    map[string]string   // chats left, of which there is no line
-	names   []string            // those of them that are behind and whose turn has not come
-	failing map[string]failure  // of chats without a line
-	again   map[string]struct{} // dead letters that were given again, or are to be
+	left    map[string]string       // chats left, of which there is no line
+	names   []string                // those of them that are behind and whose turn has not come
+	failing map[string]failure      // of chats without a line
+	again   map[string]struct{}     // dead letters that are given again out of order, until a commit says how that ended
+	ordered map[string]orderedRetry // by chat: dead letters that are given again in order
 
 	catchup []*line // want more of the log
 	behind  int     // lines that catch up
@@ -104,7 +105,7 @@ func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time
 		t.others.failed = true
 		t.touch(t.others)
 	}
-	if len(found.again) > 0 {
+	if len(t.retries(found.again)) > 0 {
 		t.revision = "" // they are read with the first commit
 	}
 	for chat, as := range found.left {
@@ -253,6 +254,9 @@ func (t *term) enqueue(l *line, p *parcel) {
 		p.starts, p.reserved, l.failed = f.starts, f.epoch, true
 		delete(t.failing, l.chat)
 		t.inherit(l, f)
+	}
+	if r, retried := t.ordered[l.chat]; retried && r.seq == p.seq {
+		p.ordered, p.earlier = r.id, r.attempts
 	}
 	l.push(p)
 }

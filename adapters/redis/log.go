@@ -80,6 +80,7 @@ type Log struct {
 	held     []atomic.Pointer[field] // the identity of each partition, as scripts compare it
 	adopting sync.Mutex              // over a change of held
 	monitor  *serverMonitor
+	clock    *Clock
 	watching sync.WaitGroup
 	unwatch  context.CancelFunc
 	scripts  scripts
@@ -132,7 +133,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	}
 	l := &Log{
 		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
-		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, monitor: newServerMonitor(client, logger), unwatch: func() {},
+		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, monitor: newServerMonitor(client, logger), clock: newClock(client, c.Keys.id(0), logger), unwatch: func() {},
 		known: positive(c.KnownLevel, Level), held: make([]atomic.Pointer[field], len(c.Keys.tags)), historyName: newHistoryName(),
 	}
 	l.durability.Timeout = c.Durability.Waits()
@@ -168,6 +169,9 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		if err := l.monitor.look(ctx); err != nil {
 			return err
 		}
+		if err := l.clock.sample(ctx); err != nil {
+			return err
+		}
 		return l.identify(ctx)
 	}
 	err = newPatience(c.Attempts, c.Backoff, c.Logger).try(ctx, find, func(err error) bool {
@@ -185,11 +189,12 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 }
 
 // Watch begins to watch the servers in the background: when an eviction policy that may take keys of the log is switched on, appends return
-// [ErrEvicting] within a second and the time of an answer, and work again as soon after it is switched off. The end of ctx and [Log.Close] end it. Watch is called once.
+// [ErrEvicting] within a second and the time of an answer, and work again as soon after it is switched off. Watch also keeps [Log.Clock] exact. The end of
+// ctx and [Log.Close] end it. Watch is called once.
 func (l *Log) Watch(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.unwatch = cancel
-	l.watching.Go(func() { l.monitor.watch(ctx) })
+	l.watching.Go(func() { l.monitor.watch(ctx, l.clock) })
 }
 
 // Close ends what Watch has begun, and the raising of witnesses. The client stays open.
@@ -204,6 +209,9 @@ func (l *Log) TakesFrom(limiter ports.Limiter) bool {
 	other, ok := limiter.(*Limiter)
 	return ok && !l.keys.cluster && other.client == l.client && other.keys.prefix == l.keys.prefix && other.keys.names.RateLimit == l.keys.names.RateLimit
 }
+
+// Clock returns the log's clock. It is sampled when the log is opened and, from [Log.Watch] on, every second.
+func (l *Log) Clock() *Clock { return l.clock }
 
 // ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.
 func (l *Log) ID() string { return l.id }

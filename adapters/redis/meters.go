@@ -28,7 +28,7 @@ func newMeters(meter metric.Meter, l *Log) (meters, error) {
 		ok:  metric.WithAttributeSet(attribute.NewSet(attribute.String("chatcore.outcome", "ok"))),
 		bad: metric.WithAttributeSet(attribute.NewSet(attribute.String("chatcore.outcome", "error"))),
 	}
-	var errs [6]error
+	var errs [5]error
 	m.duration, errs[0] = meter.Float64Histogram("chatcore.append.duration",
 		metric.WithUnit("s"), metric.WithDescription("Time from sending a batch of appends to its answer."),
 		metric.WithExplicitBucketBoundaries(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 5))
@@ -47,12 +47,6 @@ func newMeters(meter metric.Meter, l *Log) (meters, error) {
 		metric.WithUnit("{snapshot}"), metric.WithDescription("Snapshots that could not be read and were rebuilt from the log."),
 		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
 			o.Observe(int64(l.unreadable.Load())) //nolint:gosec // a count
-			return nil
-		}))
-	_, errs[5] = meter.Int64ObservableCounter("chatcore.append.refused",
-		metric.WithUnit("{command}"), metric.WithDescription("Announcements of appended events, and removals of typing marks, that Redis refused."),
-		metric.WithInt64Callback(func(_ context.Context, o metric.Int64Observer) error {
-			o.Observe(int64(l.refused.Load())) //nolint:gosec // a count
 			return nil
 		}))
 	return m, errors.Join(errs[:]...)

@@ -194,11 +194,12 @@ func (m *serverMonitor) refused() {
 	}
 }
 
-// watch looks until ctx ends or the client is closed.
-func (m *serverMonitor) watch(ctx context.Context) {
+// watch looks, and samples the log's clock, every second until ctx ends or the client is closed.
+func (m *serverMonitor) watch(ctx context.Context, clock *Clock) {
 	for pause(ctx, monitorEvery) == nil {
 		bounded, cancel := context.WithTimeout(ctx, monitorLimit)
 		err := m.look(bounded)
+		_ = clock.sample(bounded) // the estimate that there is goes on
 		cancel()
 		if errors.Is(err, ports.ErrClosed) {
 			return

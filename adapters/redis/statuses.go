@@ -11,6 +11,7 @@ import (
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // Of implements [ports.Statuses] in one round trip. A status that cannot be read is counted.
@@ -47,6 +48,17 @@ func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.Use
 		p.unreadable.Add(ctx, unreadable)
 	}
 	return statuses, nil
+}
+
+var _ ports.OnlineCounter = (*Presence)(nil)
+
+// CountOnline implements [ports.OnlineCounter].
+func (p *Presence) CountOnline(ctx context.Context) (int, error) {
+	n, err := p.client.SCard(ctx, p.keys.online()).Result()
+	if err != nil {
+		return 0, unavailable(ctx, err)
+	}
+	return int(n), nil
 }
 
 // values queues the reads of the users' stored statuses. Once the pipeline has run, the function that it returns gives them: a string,

@@ -69,6 +69,22 @@ func (m *safeMeter) Int64ObservableGauge(name string, options ...metric.Int64Obs
 	return i, nil
 }
 
+func (m *safeMeter) Int64ObservableUpDownCounter(name string, options ...metric.Int64ObservableUpDownCounterOption) (metric.Int64ObservableUpDownCounter, error) {
+	i, err := m.Meter.Int64ObservableUpDownCounter(name, options...)
+	if m.refused(err, name) {
+		return noop.Int64ObservableUpDownCounter{}, nil
+	}
+	return i, nil
+}
+
+func (m *safeMeter) Float64ObservableGauge(name string, options ...metric.Float64ObservableGaugeOption) (metric.Float64ObservableGauge, error) {
+	i, err := m.Meter.Float64ObservableGauge(name, options...)
+	if m.refused(err, name) {
+		return noop.Float64ObservableGauge{}, nil
+	}
+	return i, nil
+}
+
 func (m *safeMeter) RegisterCallback(f metric.Callback, instruments ...metric.Observable) (metric.Registration, error) {
 	r, err := m.Meter.RegisterCallback(f, instruments...)
 	if m.refused(err, "callback") {

@@ -2,6 +2,7 @@ package telemetry
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.opentelemetry.io/otel/metric"
@@ -48,6 +49,17 @@ func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Stat
 	told, err := p.PresenceStore.Choose(ctx, user, s, p.traced(ctx, m))
 	return p.sent(ctx, began, told), err
 }
+
+// CountOnline implements [ports.OnlineCounter] if the store does, and returns an error otherwise.
+func (p *Presence) CountOnline(ctx context.Context) (int, error) {
+	if counter, ok := p.PresenceStore.(ports.OnlineCounter); ok {
+		return counter.CountOnline(ctx)
+	}
+	return 0, errUncounted
+}
+
+// errUncounted is returned for a store of presence that cannot count.
+var errUncounted = errors.New("the store of presence does not count")
 
 // Expire implements [ports.PresenceSweep].
 func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestTheDoctorEndsWithADanger(t *testing.T) {
@@ -79,8 +80,9 @@ func TestServingAnswersProbes(t *testing.T) {
 	if err := server.Client(t).ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if live, ready := get("/livez"), get("/readyz"); live != 200 || ready != 503 {
-		t.Errorf("out of memory: live %d, ready %d", live, ready)
+	wait.Until(t, "the full server to be noticed", func() bool { return get("/readyz") == 503 })
+	if live := get("/livez"); live != 200 {
+		t.Errorf("out of memory: live %d", live)
 	}
 	stop()
 	if err := <-ended; err != nil {

@@ -53,8 +53,8 @@ func (c *cli) serveHealth(ctx context.Context, core *chatcore.Core, address stri
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "live") })
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
-		if h := core.Health(r.Context()); !h.Ready {
-			c.logger.WarnContext(r.Context(), "not ready", "error", h.NotReady)
+		if err := core.Ready(r.Context()); err != nil {
+			c.logger.WarnContext(r.Context(), "not ready", "error", err)
 			http.Error(w, "not ready", http.StatusServiceUnavailable)
 			return
 		}

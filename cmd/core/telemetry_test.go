@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -8,6 +9,9 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestTheEnvironmentSaysWhatIsExported(t *testing.T) {
@@ -106,6 +110,54 @@ func TestTelemetry_NeverDecides(t *testing.T) {
 	}
 	if history := s.do("history", "c"); strings.Count(history, "\n") != 10 {
 		t.Errorf("the history:\n%s", history)
+	}
+}
+
+// TestTelemetry_Prometheus scrapes a program that serves.
+func TestTelemetry_Prometheus(t *testing.T) {
+	free, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := free.Addr().String()
+	if err := free.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("OTEL_METRICS_EXPORTER", "prometheus")
+	t.Setenv("OTEL_EXPORTER_PROMETHEUS_HOST", "127.0.0.1")
+	t.Setenv("OTEL_EXPORTER_PROMETHEUS_PORT", portOf(t, address))
+	ctx, stop := context.WithCancel(t.Context())
+	defer stop()
+	cmd := command(&buffer{}, &buffer{})
+	cmd.SetArgs([]string{"serve", "--redis-url", redistest.Start(t).URL()})
+	ended := make(chan error, 1)
+	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	var page string
+	wait.Until(t, "the metrics of the groups", func() bool {
+		request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+address+"/metrics", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		response, err := http.DefaultClient.Do(request)
+		if err != nil {
+			return false
+		}
+		body, _ := io.ReadAll(response.Body)
+		_ = response.Body.Close()
+		page = string(body)
+		return strings.Contains(page, "chatcore_group_lag{")
+	})
+	for _, want := range []string{"chatcore_group_lag_age_seconds{", "chatcore_deliveries_total{", `messaging_consumer_group_name="`, "chatcore_presence_online"} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page has no %s", want)
+		}
+	}
+	if t.Failed() {
+		t.Log(page)
+	}
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -29,10 +29,13 @@ type Stores struct {
 	Values    Store
 	Limiter   ports.Limiter
 	Typing    ports.TypingMarks
-	Presence  ports.PresenceStore
-	Sessions  ports.SessionStore
-	Cache     ports.CacheStore
-	View      ports.UserView
+	Presence  interface {
+		ports.PresenceStore
+		ports.OnlineCounter
+	}
+	Sessions ports.SessionStore
+	Cache    ports.CacheStore
+	View     ports.UserView
 
 	// Hold keeps back every reply of the store until the function that it returns is called. A call whose reply is kept back must end by itself,
 	// but not within the deadlines of the test, which are below 200 ms.
@@ -219,11 +222,12 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"Presence.Choose": func(ctx context.Context, _ int) error {
 			return failure(s.Presence.Choose(ctx, ann, status, ports.Meta{}))
 		},
-		"Statuses.Of":          func(ctx context.Context, _ int) error { return failure(s.Presence.Of(ctx, ann)) },
-		"Statuses.AreOnline":   func(ctx context.Context, _ int) error { return failure(s.Presence.AreOnline(ctx, ann)) },
-		"Statuses.Online":      func(ctx context.Context, _ int) error { return firstError(s.Presence.Online(ctx)) },
-		"PresenceSweep.Lead":   func(ctx context.Context, _ int) error { return failure(s.Presence.Lead(ctx, time.Second)) },
-		"PresenceSweep.Repair": func(ctx context.Context, _ int) error { return failure(s.Presence.Repair(ctx, 10)) },
+		"Statuses.Of":               func(ctx context.Context, _ int) error { return failure(s.Presence.Of(ctx, ann)) },
+		"Statuses.AreOnline":        func(ctx context.Context, _ int) error { return failure(s.Presence.AreOnline(ctx, ann)) },
+		"Statuses.Online":           func(ctx context.Context, _ int) error { return firstError(s.Presence.Online(ctx)) },
+		"PresenceSweep.Lead":        func(ctx context.Context, _ int) error { return failure(s.Presence.Lead(ctx, time.Second)) },
+		"OnlineCounter.CountOnline": func(ctx context.Context, _ int) error { return failure(s.Presence.CountOnline(ctx)) },
+		"PresenceSweep.Repair":      func(ctx context.Context, _ int) error { return failure(s.Presence.Repair(ctx, 10)) },
 		"PresenceSweep.Expire": func(ctx context.Context, _ int) error {
 			_, _, err := s.Presence.Expire(ctx, 10)
 			return err
@@ -263,7 +267,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
-		reflect.TypeFor[ports.UserView](),
+		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.OnlineCounter](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {

@@ -508,6 +508,11 @@ func testManyStatuses(t *testing.T, s PresenceStore) {
 	if all := s.online(t); len(all) != n*3/4 {
 		t.Errorf("%d are listed", len(all))
 	}
+	if counter, ok := s.PresenceStore.(ports.OnlineCounter); !ok {
+		t.Error("the store does not count")
+	} else if counted, err := counter.CountOnline(t.Context()); err != nil || counted != n*3/4 {
+		t.Errorf("%d are counted, error %v", counted, err)
+	}
 	if none, err := s.Of(t.Context()); err != nil || len(none) != 0 {
 		t.Errorf("of nobody: %v, %v", none, err)
 	}

@@ -4,8 +4,9 @@
 --       letters, stream, entries of the stream that are dead letters of some group
 -- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
 --       has ended or '' if there is nothing to say, number and ids of entries that were read, number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their
---       seq:starts, '' if no more; number of letters settled and their ids; number of new letters, how many entries of such letters are remembered, and for each letter the id of the
---       entry that makes one letter in all groups or '', the number of its fields and values, and these
+--       seq:starts, '' if no more; number of letters settled and their ids; number of letters, how many entries of such letters are remembered, and for each letter the id of the
+--       entry that makes one letter in all groups or '', the id of the letter whose retry it was or '' and the mark that this one gets then, with 0 for the time, the number of its
+--       fields and values, 0 if it is not to be written anew, and these
 -- Reply {1, revision, lost, dead letters, letters of such entries that were written}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
 --       Redis has lost an earlier commit, or what was read. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
 --       it is empty
@@ -69,7 +70,7 @@ for _, key in ipairs({checkpoints, left, failing}) do
 end
 local settled = tonumber(ARGV[at])
 local letters = tonumber(ARGV[at + settled + 1])
-if settled > 0 then redis.call('HLEN', again) end
+if settled + letters > 0 then redis.call('HLEN', again) end
 if settled + letters > 0 then redis.call('XLEN', dead) end
 if letters > 0 then -- no effect: a right that is missing shows before a letter is written
   redis.call('ZADD', shared, 'XX', now, '')
@@ -101,15 +102,18 @@ local remembered = tonumber(ARGV[at + settled + 2])
 at = at + settled + 3
 local written = 0
 for _ = 1, letters do
-  local entry, fields = ARGV[at], tonumber(ARGV[at + 1])
-  if entry == '' or not redis.call('ZSCORE', shared, entry) then
-    redis.call('XADD', dead, '*', unpack(ARGV, at + 2, at + 1 + fields))
+  local entry, of, fields = ARGV[at], ARGV[at + 1], tonumber(ARGV[at + 3])
+  if of ~= '' and #redis.call('XRANGE', dead, of, of) > 0 then
+    local mark = string.gsub(ARGV[at + 2], '^(%d) (%d+) 0 ', '%1 %2 ' .. string.format('%d', now) .. ' ', 1)
+    redis.call('HSET', again, of, mark)
+  elseif fields > 0 and (entry == '' or not redis.call('ZSCORE', shared, entry)) then
+    redis.call('XADD', dead, '*', unpack(ARGV, at + 4, at + 3 + fields))
     if entry ~= '' then
       redis.call('ZADD', shared, now, entry)
       written = written + 1
     end
   end
-  at = at + 2 + fields
+  at = at + 4 + fields
 end
 local excess = letters > 0 and redis.call('ZCARD', shared) - remembered or 0
 if excess > 0 then redis.call('ZREM', shared, unpack(redis.call('ZRANGE', shared, 0, excess - 1))) end

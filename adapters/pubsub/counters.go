@@ -1,0 +1,68 @@
+package pubsub
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+)
+
+// Counters are the counts of one consumer group in a process. The zero value is ready to use.
+type Counters struct {
+	Handled     atomic.Uint64 // finished by a handler
+	Unhandled   atomic.Uint64 // finished because the group has no handler for the type
+	DeadLetters atomic.Uint64 // set aside
+	Held        atomic.Uint64 // attempts after which a delivery was to be set aside, and was not for want of room
+	CaughtUp    atomic.Uint64 // events that were read back from the log
+	Fenced      atomic.Uint64 // partitions that another owner had taken when this one reported what it had finished
+	Overrun     atomic.Uint64 // times that the group was too far behind for a stream that this process trimmed
+	Ghosts      atomic.Uint64 // events that a stream named and the log does not have
+	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
+	Transient   atomic.Uint64 // handler starts that failed transiently: no attempts
+	Offered     atomic.Uint64 // partitions offered to other members because of an event that this program cannot read
+	Holes       Holes         // what cannot be read back from the log now
+
+	// Chats of this process's partitions that are reported as blocked now.
+	BlockedTransient, BlockedNewer, BlockedSlow atomic.Int64
+}
+
+// Blocked returns the number of chats that are blocked for a reason now.
+func (c *Counters) Blocked(reason BlockReason) int64 { return c.blocked(reason).Load() }
+
+func (c *Counters) blocked(reason BlockReason) *atomic.Int64 {
+	switch reason {
+	case BlockedNewer:
+		return &c.BlockedNewer
+	case BlockedSlow:
+		return &c.BlockedSlow
+	case BlockedTransient:
+	}
+	return &c.BlockedTransient
+}
+
+// GroupCounters are the counters of all consumer groups of a process. The zero value has none. All methods are safe for concurrent use.
+type GroupCounters struct {
+	mu     sync.Mutex // guards: groups
+	groups map[string]*Counters
+}
+
+// Of returns the counters of a group, and makes them if there are none.
+func (g *GroupCounters) Of(group string) *Counters {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	c := g.groups[group]
+	if c == nil {
+		if g.groups == nil {
+			g.groups = make(map[string]*Counters)
+		}
+		c = &Counters{}
+		g.groups[group] = c
+	}
+	return c
+}
+
+// All returns the counters of every group, by its name.
+func (g *GroupCounters) All() map[string]*Counters {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return maps.Clone(g.groups)
+}

@@ -1,0 +1,66 @@
+package redis_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/alicebob/miniredis/v2"
+
+	"chatcore/embedded"
+	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
+)
+
+// TestClock_Server opens a log on a server whose clock is wrong, and moves it.
+func TestClock_Server(t *testing.T) {
+	server := miniredis.RunT(t)
+	embedded.Identify(server)
+	ahead := func(d time.Duration) time.Time {
+		at := time.Now().Add(d)
+		server.SetTime(at)
+		return at
+	}
+	at := ahead(time.Hour)
+	log := open(t, connect(t, "redis://"+server.Addr()), newKeys(t, 4))
+	if now := log.Clock().Now(); now.Before(at) || now.After(at.Add(wait.Limit)) {
+		t.Errorf("the log's clock says %v, Redis's %v", now, at)
+	}
+	log.Watch(t.Context())
+	t.Cleanup(log.Close)
+	at = ahead(3 * time.Hour)
+	wait.Until(t, "the log's clock to follow Redis's forward", func() bool { return !log.Clock().Now().Before(at) })
+	at = ahead(-24 * time.Hour)
+	wait.Until(t, "the log's clock to follow Redis's far back", func() bool { return log.Clock().Now().Before(at.Add(time.Hour)) })
+}
+
+// TestClock_Sleep waits by the log's clock.
+func TestClock_Sleep(t *testing.T) {
+	clock := open(t, connect(t, redistest.Shared(t).URL()), newKeys(t, 1)).Clock()
+	until := clock.Now().Add(20 * time.Millisecond)
+	if err := clock.Sleep(t.Context(), until); err != nil || clock.Now().Before(until) {
+		t.Errorf("it sleeps until %v instead of %v: %v", clock.Now(), until, err)
+	}
+}
+
+// TestClock_Cluster shows that one server tells the time of all partitions: the master of the first one.
+func TestClock_Cluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	keys := clusterKeys(t)
+	for range 8 { // opening asks once; a random node would not be the same one eight times
+		open(t, connect(t, cluster.URL()), keys)
+	}
+	asked := 0
+	for i := range cluster.Masters {
+		stats := cluster.Client(t, i).Info(t.Context(), "commandstats").Val()
+		if strings.Contains(stats, "cmdstat_time:calls=") {
+			asked++
+			if !strings.Contains(stats, "cmdstat_time:calls=8,") {
+				t.Errorf("master %d: %s", i, stats)
+			}
+		}
+	}
+	if asked != 1 {
+		t.Errorf("%d masters were asked for the time", asked)
+	}
+}

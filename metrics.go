@@ -1,0 +1,192 @@
+package chatcore
+
+import (
+	"context"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/ThreeDotsLabs/watermill/message"
+	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/metric"
+
+	"chatcore/adapters/telemetry"
+	"chatcore/ports"
+)
+
+// How long what Redis has said of groups and presence is exported before it is asked again, and how long that may take. So metrics cost Redis the
+// same, however many readers there are and however often they read.
+const (
+	levelsFor   = 5 * time.Second
+	levelsLimit = 2 * time.Second
+)
+
+// Names of the metrics that are no counts.
+const (
+	metricBlocked     = "chatcore.chats.blocked"
+	metricInFlight    = "chatcore.group.in_flight"
+	metricLag         = "chatcore.group.lag"
+	metricLagAge      = "chatcore.group.lag_age"
+	metricBehind      = "chatcore.group.behind"
+	metricParked      = "chatcore.group.parked"
+	metricDeadLetters = "chatcore.group.dead_letters"
+	metricOnline      = "chatcore.presence.online"
+)
+
+// instruments returns those of all counts, and of the levels.
+func (c *Core) instruments() []telemetry.Instrument {
+	list := []telemetry.Instrument{
+		{Name: metricBlocked, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats of this process that do not go on now, by why."},
+		{Name: metricInFlight, Unit: "{delivery}", Kind: telemetry.Level, Description: "Deliveries of this process that are with handlers now."},
+		{Name: metricLag, Unit: "{event}", Kind: telemetry.Level, Description: "Unfinished events on the partitions that this process owns."},
+		{Name: metricLagAge, Unit: "s", Kind: telemetry.Gauge, Description: "Age of the oldest of them on a stream."},
+		{Name: metricBehind, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats on these partitions that catch up from the log."},
+		{Name: metricParked, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats on these partitions that wait for a decision about a dead letter."},
+		{Name: metricDeadLetters, Unit: "{letter}", Kind: telemetry.Level, Description: "Dead letters on these partitions."},
+		{Name: metricOnline, Unit: "{user}", Kind: telemetry.Gauge, Description: "Users who are published as online, in all processes."},
+	}
+	for _, n := range c.counts {
+		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
+			list = append(list, telemetry.Instrument{Name: n.name, Unit: n.unit, Description: n.description})
+		}
+	}
+	return list
+}
+
+// watchMetrics exports the core's counts and levels until the function that it returns is called.
+func (c *Core) watchMetrics(meter metric.Meter) (unwatch func() error, err error) {
+	stop, err := telemetry.Watch(meter, c.instruments(), c.points)
+	if err != nil {
+		return nil, err
+	}
+	stopCaches, err := telemetry.WatchCaches(meter, c.cacheStats)
+	if err != nil {
+		return nil, errors.Join(err, stop())
+	}
+	return func() error { return errors.Join(stop(), stopCaches()) }, nil
+}
+
+// points measures everything once.
+func (c *Core) points(ctx context.Context) []telemetry.Point {
+	var points []telemetry.Point
+	add := func(name string, value float64, by ...attribute.KeyValue) {
+		points = append(points, telemetry.Point{Name: name, Value: value, By: telemetry.By(by...)})
+	}
+	s, groups := c.Stats(), c.counters.All()
+	for _, n := range c.counts {
+		if n.ofGroup == nil {
+			add(n.name, float64(*n.field(&s)), n.by...)
+			continue
+		}
+		for group, counters := range groups {
+			add(n.name, float64(n.ofGroup(counters).Load()), append([]attribute.KeyValue{telemetry.Group(group)}, n.by...)...)
+		}
+	}
+	running := c.inFlight()
+	for group, counters := range groups {
+		for _, reason := range blockReasons() {
+			add(metricBlocked, float64(counters.Blocked(reason)), telemetry.Group(group), telemetry.Reason(string(reason)))
+		}
+		add(metricInFlight, float64(running[group]), telemetry.Group(group))
+	}
+	return append(points, c.levels.read(ctx, c)...)
+}
+
+// inFlight returns how many deliveries are with handlers now, by group.
+func (c *Core) inFlight() map[string]int {
+	c.mu.Lock()
+	router := c.router
+	c.mu.Unlock()
+	n := make(map[string]int)
+	if router != nil {
+		for _, h := range router.InFlight() {
+			n[h.Group]++
+		}
+	}
+	return n
+}
+
+// levels is what Redis has said last of this process's groups and of presence.
+type levels struct {
+	mu     sync.Mutex // guards the fields below, and that one reader at a time asks
+	asked  time.Time
+	points []telemetry.Point
+}
+
+func (l *levels) read(ctx context.Context, c *Core) []telemetry.Point {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.asked.IsZero() || time.Since(l.asked) >= levelsFor {
+		ctx, cancel := context.WithTimeout(ctx, levelsLimit)
+		defer cancel()
+		l.points = append(c.groupLevels(ctx), c.onlineLevel(ctx)...)
+		l.asked = time.Now()
+	}
+	return l.points
+}
+
+// groupLevels asks where the groups of this process stand on the partitions that it owns. A group that cannot be asked is left out.
+func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
+	c.mu.Lock()
+	subscribers := maps.Clone(c.subscribers)
+	c.mu.Unlock()
+	for _, state := range c.owned(ctx, subscribers) {
+		if len(state.Lanes) == 0 {
+			continue
+		}
+		var lag, behind, parked, letters float64
+		var age time.Duration
+		for _, l := range state.Lanes {
+			lag, behind = lag+float64(l.Lag), behind+float64(l.Behind)
+			parked, letters = parked+float64(l.Parked), letters+float64(l.Letters)
+			age = max(age, l.Age)
+		}
+		group := telemetry.By(telemetry.Group(state.Group))
+		points = append(
+			points,
+			telemetry.Point{Name: metricLag, Value: lag, By: group},
+			telemetry.Point{Name: metricLagAge, Value: age.Seconds(), By: group},
+			telemetry.Point{Name: metricBehind, Value: behind, By: group},
+			telemetry.Point{Name: metricParked, Value: parked, By: group},
+			telemetry.Point{Name: metricDeadLetters, Value: letters, By: group},
+		)
+	}
+	return points
+}
+
+// owned asks where the groups of subscribers stand on the partitions that these own, some groups at a time.
+func (c *Core) owned(ctx context.Context, subscribers map[string]message.Subscriber) map[string]GroupState {
+	const atATime = 8
+	var mu sync.Mutex // guards: states
+	states := make(map[string]GroupState, len(subscribers))
+	var asking sync.WaitGroup
+	slots := make(chan struct{}, atATime)
+	for group, s := range subscribers {
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			if state, err := c.backend.Owned(ctx, s); err == nil {
+				mu.Lock()
+				defer mu.Unlock()
+				states[group] = state
+			}
+		})
+	}
+	asking.Wait()
+	return states
+}
+
+// onlineLevel asks how many users are online, if the store can tell.
+func (c *Core) onlineLevel(ctx context.Context) []telemetry.Point {
+	counter, ok := c.presenceStore.(ports.OnlineCounter)
+	if !ok {
+		return nil
+	}
+	n, err := counter.CountOnline(ctx)
+	if err != nil {
+		return nil
+	}
+	return []telemetry.Point{{Name: metricOnline, Value: float64(n)}}
+}

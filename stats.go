@@ -1,0 +1,150 @@
+package chatcore
+
+import (
+	"sync/atomic"
+
+	"go.opentelemetry.io/otel/attribute"
+
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/telemetry"
+)
+
+// Stats are counts since the core was made. Each is exported as a metric as well; see docs/operating.md.
+type Stats struct {
+	Handled        uint64 // deliveries finished by a handler
+	Unhandled      uint64 // deliveries finished because their group has no handler for the type
+	DeadLetters    uint64 // deliveries set aside
+	Transient      uint64 // handler starts that failed transiently, which is no attempt
+	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
+	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
+	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
+	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
+	Ghosts         uint64 // events that a stream told of and the log does not have
+	Unstreamed     uint64 // events that the log has and a stream did not tell of
+	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
+	LiveReceived   uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
+	LiveHandled    uint64 // live messages that listeners have finished, the unreadable ones included
+	LiveDropped    uint64 // live messages that never reached their listener: it was slow, or ended before
+	LiveReconnects uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
+	LiveUnreadable uint64 // live payloads that are no event
+	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
+	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
+	CacheHits      uint64 // entities that were in the cache
+	CacheMisses    uint64 // entities that were not
+	Limited        uint64 // calls that a limit refused
+	Unchecked      uint64 // calls that were allowed because their limit could not be checked
+
+	SnapshotsSkipped   uint64 // snapshots of hot entities that were due and not written, because too many were queued or the core was closed
+	SessionsUnreadable uint64 // tokens under which something else is kept than a session
+	SessionsNotLeft    uint64 // closed sessions whose heartbeat could not be ended
+	HelperFailures     uint64 // that a helper answered with a default
+	HelperUnreadable   uint64 // values and messages that helpers could not read and passed over
+
+	Blocked map[BlockReason]int64 // chats that this process delivers and that are blocked now
+
+	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
+}
+
+// count defines one field of Stats and the metric that exports it. The count is either a group's, of which Stats has the sum, or the core's.
+type count struct {
+	field   func(*Stats) *uint64
+	ofGroup func(*pubsub.Counters) *atomic.Uint64
+	ofCore  func(*Core, *Stats) uint64 // the Stats have the counts before it
+
+	name, unit, description string
+	by                      []attribute.KeyValue
+}
+
+// counts returns the definition of every count. Those of one metric share its description.
+func counts() []count {
+	const (
+		deliveries = "Deliveries that are finished, by how."
+		cached     = "Lookups of entities in the cache, by whether they were there."
+		limited    = "Calls that a limit refused, or that were allowed because it could not be checked."
+		sessions   = "Tokens under which no session is kept but something else, and devices of closed sessions whose presence went on."
+	)
+	as := func(word string) []attribute.KeyValue { return []attribute.KeyValue{telemetry.Result(word)} }
+	return []count{
+		{func(s *Stats) *uint64 { return &s.Handled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Handled }, nil,
+			"chatcore.deliveries", "{delivery}", deliveries, as("handled")},
+		{func(s *Stats) *uint64 { return &s.Unhandled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unhandled }, nil,
+			"chatcore.deliveries", "{delivery}", deliveries, as("unhandled")},
+		{func(s *Stats) *uint64 { return &s.DeadLetters }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.DeadLetters }, nil,
+			"chatcore.deliveries", "{delivery}", deliveries, as("dead_letter")},
+		{func(s *Stats) *uint64 { return &s.Transient }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Transient }, nil,
+			"chatcore.deliveries.transient_failures", "{start}", "Handler starts that failed transiently and are no attempts.", nil},
+		{func(s *Stats) *uint64 { return &s.Offered }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Offered }, nil,
+			"chatcore.partitions.offered", "{partition}", "Partitions offered to other members because of an event of a later version of the program.", nil},
+		{func(s *Stats) *uint64 { return &s.CaughtUp }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.CaughtUp }, nil,
+			"chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.", nil},
+		{func(s *Stats) *uint64 { return &s.Fenced }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Fenced }, nil,
+			"chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one reported what it had finished.", nil},
+		{func(s *Stats) *uint64 { return &s.Overrun }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Overrun }, nil,
+			"chatcore.streams.overruns", "{overrun}", "Times that a group was too far behind for a stream when it was cut.", nil},
+		{func(s *Stats) *uint64 { return &s.Ghosts }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Ghosts }, nil,
+			"chatcore.deliveries.phantom_entries", "{event}", "Events that a stream names and the log does not have.", nil},
+		{func(s *Stats) *uint64 { return &s.Unstreamed }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unstreamed }, nil,
+			"chatcore.deliveries.unstreamed", "{event}", "Events that the log has and a stream does not name.", nil},
+		{func(s *Stats) *uint64 { return &s.Held }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Held }, nil,
+			"chatcore.deliveries.held", "{attempt}", "Attempts after which a delivery would have become a dead letter, had there been room.", nil},
+
+		{func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.told.Load() + c.Helpers.channels.told.Load() },
+			"chatcore.live.handled", "{message}", "Live messages that listeners have finished.", nil},
+		{func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveDropped() },
+			"chatcore.live.dropped", "{message}", "Live messages that never reached their listener, because it was slow or ended before.", nil},
+		// After the two above: what was queued is then at least what was handled.
+		{func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.backend.LiveQueued() + s.LiveDropped },
+			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil},
+		{func(s *Stats) *uint64 { return &s.LiveReconnects }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveLost() },
+			"chatcore.live.reconnects", "{connection}", "Working live connections that were lost.", nil},
+		{func(s *Stats) *uint64 { return &s.LiveUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.broken.Load() },
+			"chatcore.live.unreadable", "{message}", "Live messages that are no event.", nil},
+		{func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.liveFailed.Load() + c.Helpers.channels.failed.Load() },
+			"chatcore.live.failed", "{call}", "Calls of live handlers that panicked or ended their goroutine.", nil},
+		{func(s *Stats) *uint64 { return &s.Refused }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.Refused() },
+			"chatcore.append.refused", "{command}", "Announcements of appended events, and removals of typing marks, that Redis refused.", nil},
+
+		{func(s *Stats) *uint64 { return &s.CacheHits }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().Hits },
+			"chatcore.entities.cache", "{lookup}", cached, as("hit")},
+		{func(s *Stats) *uint64 { return &s.CacheMisses }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().Misses },
+			"chatcore.entities.cache", "{lookup}", cached, as("miss")},
+		{func(s *Stats) *uint64 { return &s.SnapshotsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().SnapshotsSkipped },
+			"chatcore.snapshots.skipped", "{snapshot}", "Snapshots of hot entities that were due and not written.", nil},
+		{func(s *Stats) *uint64 { return &s.Limited }, nil, func(c *Core, _ *Stats) uint64 { return c.Limits.Stats().Refused },
+			"chatcore.limits", "{call}", limited, as("refused")},
+		{func(s *Stats) *uint64 { return &s.Unchecked }, nil, func(c *Core, _ *Stats) uint64 { return c.Limits.Stats().Unchecked },
+			"chatcore.limits", "{call}", limited, as("unchecked")},
+		{func(s *Stats) *uint64 { return &s.SessionsUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Sessions.Stats().Unreadable },
+			"chatcore.sessions.faults", "{session}", sessions, as("unreadable")},
+		{func(s *Stats) *uint64 { return &s.SessionsNotLeft }, nil, func(c *Core, _ *Stats) uint64 { return c.Sessions.Stats().NotLeft },
+			"chatcore.sessions.faults", "{session}", sessions, as("not_left")},
+		{func(s *Stats) *uint64 { return &s.HelperFailures }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.failures.Load() },
+			"chatcore.helpers.failures", "{call}", "Failures that a helper answered with a default.", nil},
+		{func(s *Stats) *uint64 { return &s.HelperUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.unreadable.Load() },
+			"chatcore.helpers.unreadable", "{value}", "Values and messages that helpers could not read and passed over.", nil},
+	}
+}
+
+// Stats returns the counts.
+func (c *Core) Stats() Stats {
+	s := Stats{Caches: c.cacheStats(), Blocked: make(map[BlockReason]int64)}
+	groups := c.counters.All()
+	for _, n := range c.counts {
+		if n.ofGroup == nil {
+			*n.field(&s) = n.ofCore(c, &s)
+			continue
+		}
+		for _, counters := range groups {
+			*n.field(&s) += n.ofGroup(counters).Load()
+		}
+	}
+	for _, reason := range blockReasons() {
+		s.Blocked[reason] = 0
+		for _, counters := range groups {
+			s.Blocked[reason] += counters.Blocked(reason)
+		}
+	}
+	return s
+}
+
+func blockReasons() []BlockReason { return []BlockReason{BlockedTransient, BlockedNewer, BlockedSlow} }
