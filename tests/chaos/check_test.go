@@ -23,7 +23,7 @@ const (
 
 // logged begins with so many events of chat c in the log, all of them acknowledged.
 func logged(n int) *story {
-	s := &story{Evidence: Evidence{LogID: "log", Log: make(map[domain.ChatID][]Logged)}}
+	s := &story{Evidence: Evidence{LogID: "log", Log: make(map[domain.ChatID][]Logged), Groups: []string{""}}}
 	for seq := range n {
 		l := Logged{Place: place(seq + 1), Ref: fmt.Sprint("m", seq+1)}
 		s.Log["c"] = append(s.Log["c"], l)

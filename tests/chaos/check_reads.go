@@ -1,0 +1,167 @@
+package chaos
+
+import (
+	"time"
+
+	"chatcore/domain"
+)
+
+// Promises about reads.
+const (
+	ReadReal Rule = "a read gives what the log has or had"
+	ReadLate Rule = "a read gives at least what had been acknowledged, and what its reader had read, before it was asked for"
+)
+
+// Read is the end of a chat as a query gave it.
+type Read struct {
+	Reader    string
+	Chat      domain.ChatID
+	Asked, At time.Time
+	Events    []Seen        // of the log, the newest first
+	Messages  []SeenMessage // in their present state, the newest first
+}
+
+// Seen is an event that a read gave.
+type Seen struct {
+	Place
+	Content string
+}
+
+// SeenMessage is a message that a read gave.
+type SeenMessage struct {
+	ID   domain.MessageID
+	Seq  domain.Seq
+	Text string // "" if it is deleted
+}
+
+// reads holds reads against the log. A state that the log has had is a beginning of it: an event that was read is in the log, at its place.
+func (c *checker) reads() {
+	acked := make(map[domain.ChatID][]Ack)
+	for _, a := range c.Acks {
+		if a.Answer == Acknowledged && !c.goneOrUnknown(a) {
+			acked[a.Chat] = append(acked[a.Chat], a)
+		}
+	}
+	type readerOf struct {
+		reader string
+		chat   domain.ChatID
+	}
+	seen := make(map[readerOf]Read) // the read that went furthest
+	for _, r := range c.Reads {
+		c.pageOfEvents(r)
+		c.pageOfMessages(r, acked[r.Chat])
+		if len(r.Events) == 0 {
+			continue
+		}
+		c.behind(r, acked[r.Chat])
+		key := readerOf{r.Reader, r.Chat}
+		before, was := seen[key]
+		switch {
+		case !was || r.Events[0].Seq >= before.Events[0].Seq:
+			seen[key] = r
+		case !c.mayBeGone(before.Events[0].Place, before.Asked, before.At) && !c.stale(r):
+			c.violated(ReadLate, r.Chat, r.Events[0].Seq, "%s read up to seq %d at %s, and to seq %d before", r.Reader, r.Events[0].Seq, r.At.Format("15:04:05.000"), before.Events[0].Seq)
+		default:
+			seen[key] = r
+		}
+	}
+}
+
+// goneOrUnknown reports whether an acknowledged event is not in the log at the end.
+func (c *checker) goneOrUnknown(a Ack) bool {
+	there, found := c.at(a.Chat, a.Seq)
+	return !found || there.Ref != a.Ref
+}
+
+// stale reports whether a server that is no longer master may have answered, or keys were missing.
+func (c *checker) stale(r Read) bool { return overlap(c.Stale, r.Asked, r.At) }
+
+// pageOfEvents looks for each event that was read in the log.
+func (c *checker) pageOfEvents(r Read) {
+	for i, s := range r.Events {
+		if i > 0 && s.Seq != r.Events[i-1].Seq-1 {
+			c.violated(ReadReal, r.Chat, s.Seq, "%s read seq %d behind seq %d", r.Reader, s.Seq, r.Events[i-1].Seq)
+		}
+		l, there := c.byID[s.Event]
+		switch {
+		case there && l.Place == s.Place && digest(l.What) == s.Content:
+		case there && l.Place == s.Place:
+			c.violated(ReadReal, r.Chat, s.Seq, "%s read seq %d with content %s, the log has %s", r.Reader, s.Seq, s.Content, digest(l.What))
+		case !c.mayBeGone(s.Place, r.Asked, r.At):
+			c.violated(ReadReal, r.Chat, s.Seq, "%s read %s at %s, which the log does not have", r.Reader, s.Place, r.At.Format("15:04:05.000"))
+		}
+	}
+}
+
+// behind compares how far a read went with what had been acknowledged before it was asked for.
+func (c *checker) behind(r Read, acked []Ack) {
+	for _, a := range acked {
+		if a.At.Before(r.Asked) && a.Seq > r.Events[0].Seq && !c.stale(r) {
+			c.violated(ReadLate, r.Chat, a.Seq, "%s read up to seq %d at %s, and seq %d was acknowledged at %s",
+				r.Reader, r.Events[0].Seq, r.At.Format("15:04:05.000"), a.Seq, a.At.Format("15:04:05.000"))
+			return
+		}
+	}
+}
+
+// pageOfMessages compares what messages say with what they have said since the latest acknowledged event about them.
+func (c *checker) pageOfMessages(r Read, acked []Ack) {
+	for _, m := range r.Messages {
+		known := domain.Seq(0)
+		for _, a := range acked {
+			if l, there := c.at(r.Chat, a.Seq); there && a.At.Before(r.Asked) && about(l.What) == m.ID {
+				known = max(known, a.Seq)
+			}
+		}
+		if latest, said := c.latest(r.Chat, m); !said && !c.lostMeanwhile(r) {
+			c.violated(ReadReal, r.Chat, m.Seq, "%s read message %q as %q at %s, which it never said", r.Reader, m.ID, m.Text, r.At.Format("15:04:05.000"))
+		} else if said && latest < known && !c.stale(r) {
+			c.violated(ReadLate, r.Chat, m.Seq, "%s read message %q at %s as %q, and seq %d, which changed it, was acknowledged before", r.Reader, m.ID, r.At.Format("15:04:05.000"), m.Text, known)
+		}
+	}
+}
+
+// latest is the last seq up to which a message says what was read. An event that changes nothing of its text belongs to the text before.
+func (c *checker) latest(chat domain.ChatID, m SeenMessage) (latest domain.Seq, said bool) {
+	says := false
+	for _, l := range c.Log[chat] {
+		if about(l.What) != m.ID {
+			continue
+		}
+		switch e := l.What.(type) {
+		case domain.MessageNew, domain.MessageEdit:
+			says = text(e) == m.Text && (m.Seq <= l.Seq)
+		case domain.MessageDelete:
+			says = m.Text == ""
+		}
+		if says {
+			latest, said = l.Seq, true
+		}
+	}
+	return latest, said
+}
+
+// lostMeanwhile reports whether what was read may have been lost since. Folded states may live in a process until it has noticed a restore.
+func (c *checker) lostMeanwhile(r Read) bool {
+	for _, x := range c.Restores {
+		if (Window{x.Dumped, x.Noticed}).overlaps(r.Asked, r.At) {
+			return true
+		}
+	}
+	return c.Lossy
+}
+
+// about is the message that an event is about, "" if it is about none.
+func about(e domain.Durable) domain.MessageID {
+	switch e := e.(type) {
+	case domain.MessageNew:
+		return e.Message
+	case domain.MessageEdit:
+		return e.Message
+	case domain.MessageDelete:
+		return e.Message
+	case domain.MessageReaction:
+		return e.Message
+	}
+	return ""
+}
