@@ -125,13 +125,13 @@ type attendance struct {
 var ( //nolint:gochecknoglobals // never change
 	staying = []domain.UserID{"stays.1", "stays.2", "stays.3"}
 	leaving = []domain.UserID{"leaves.1", "leaves.2"}
-	silent_ = []domain.UserID{"silent.1", "silent.2"}
+	quiet   = []domain.UserID{"silent.1", "silent.2"}
 )
 
 func (a *attendance) run(ctx context.Context) {
 	const every = 500 * time.Millisecond
 	for pause(ctx, every) == nil {
-		for _, user := range slices.Concat(staying, leaving, silent_) {
+		for _, user := range slices.Concat(staying, leaving, quiet) {
 			a.mu.Lock()
 			ended := a.ended[user]
 			a.mu.Unlock()
@@ -151,7 +151,7 @@ func (a *attendance) run(ctx context.Context) {
 func (a *attendance) thin() {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	for _, user := range slices.Concat(leaving, silent_) {
+	for _, user := range slices.Concat(leaving, quiet) {
 		a.ended[user] = true
 	}
 }
