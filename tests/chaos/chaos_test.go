@@ -239,7 +239,11 @@ func (r *run) check(url string) {
 	}
 	found, lost := Check(e)
 	long := func(p Place) bool { return moodOf(r.seed, p).long() }
-	t.Logf("seed %d\n%s", r.seed, Sum(e, lost, r.nemesis.faults, long))
+	var faults strings.Builder
+	for _, f := range r.nemesis.faults {
+		fmt.Fprintln(&faults, f)
+	}
+	t.Logf("seed %d\n%s%s", r.seed, &faults, Sum(e, lost, r.nemesis.faults, long))
 	r.compare(differences, lost)
 	for _, reason := range slices.Sorted(maps.Keys(r.writers.refused)) {
 		fail := t.Errorf
@@ -344,6 +348,7 @@ func (p *pending) record(r Record) {
 		p.starts[r.Group] = p.all()
 	case Restored:
 		clear(p.starts)
+	case Already, Fenced, Resumed:
 	}
 }
 
@@ -429,11 +434,6 @@ func (r *run) tell(e Evidence, found []Violation) {
 			t.Logf("%s\n%s", v, &led)
 		}
 	}
-	var faults strings.Builder
-	for _, f := range r.nemesis.faults {
-		fmt.Fprintln(&faults, f)
-	}
-	t.Logf("faults:\n%s", &faults)
 	for _, p := range r.crew.posts {
 		t.Logf("the end of the log of %s:\n%s", p.name, p.log())
 	}

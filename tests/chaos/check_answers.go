@@ -47,7 +47,7 @@ func (c *checker) ack(a Ack) {
 func (c *checker) restored(a Ack) bool {
 	for _, r := range c.Restores {
 		dumped, there := find(r.Log[a.Chat], a.Seq)
-		if (Window{r.Dumped, r.Done}).overlaps(a.Asked, a.At) && !(there && dumped.Ref == a.Ref) {
+		if (Window{r.Dumped, r.Done}).overlaps(a.Asked, a.At) && (!there || dumped.Ref != a.Ref) {
 			return true
 		}
 	}
