@@ -176,6 +176,7 @@ func (s settings) begin(t *testing.T, of system) *run {
 	r.crew = hire(t, workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}, of.workers...)
 	r.operator.crew = r.crew
 	r.writers = write(t, s.seed, readTranscript(t), cores...)
+	r.restorer.writers = r.writers
 	r.audience = attend(t, s.seed, r.writers, cores, open(t, of.writers), open(t, of.writers))
 	var tending context.Context
 	tending, r.tending = context.WithCancel(r.operator.ctx)

@@ -1,6 +1,8 @@
 package chaos
 
 import (
+	"fmt"
+
 	"chatcore/domain"
 )
 
@@ -65,7 +67,7 @@ func (c *checker) corrupt() {
 
 // ruling is what the rules of a chat need of the events before.
 type ruling struct {
-	members  map[domain.UserID]bool
+	members  map[domain.UserID]domain.Role
 	messages map[domain.MessageID]*posted
 	marks    map[domain.UserID]domain.Seq
 }
@@ -79,7 +81,7 @@ type posted struct {
 
 // lawful folds a chat by rules as plain as can be. An event that was decided on a state that the log does not have breaks one of them.
 func (c *checker) lawful(chat domain.ChatID, log []Logged) {
-	r := ruling{make(map[domain.UserID]bool), make(map[domain.MessageID]*posted), make(map[domain.UserID]domain.Seq)}
+	r := ruling{make(map[domain.UserID]domain.Role), make(map[domain.MessageID]*posted), make(map[domain.UserID]domain.Seq)}
 	for i, l := range log {
 		if l.What == nil {
 			return
@@ -143,24 +145,31 @@ func (r ruling) next(i int, l Logged) string {
 
 func (r ruling) update(e domain.ChatUpdate) string {
 	if e.Change == domain.Created {
-		r.members[e.Actor] = true
+		r.members[e.Actor] = domain.RoleOwner
 		return ""
 	}
-	if e.Change == domain.MemberAdded && r.members[e.User] {
-		return "adds a member that is there"
-	}
-	if e.Change == domain.MemberRemoved && !r.members[e.User] {
-		return "removes a member that is not there"
-	}
+	role, there := r.members[e.User]
 	why := r.member(e.Actor)
-	if e.Change == domain.MemberAdded || e.Change == domain.MemberRemoved {
-		r.members[e.User] = e.Change == domain.MemberAdded
+	switch e.Change {
+	case domain.MemberAdded:
+		if r.members[e.User] = e.Role; there {
+			return "adds a member that is there"
+		}
+	case domain.MemberRemoved:
+		if delete(r.members, e.User); !there {
+			return "removes a member that is not there"
+		}
+	case domain.RoleChanged:
+		if r.members[e.User] = e.Role; !there || role != e.Previous {
+			return fmt.Sprintf("changes the role of a member who was %s", role)
+		}
+	case domain.Created, domain.Renamed, domain.Archived, domain.Unarchived:
 	}
 	return why
 }
 
 func (r ruling) member(user domain.UserID) string {
-	if !r.members[user] {
+	if _, there := r.members[user]; !there {
 		return "is of someone who is not a member"
 	}
 	return ""

@@ -1,6 +1,7 @@
 package chaos
 
 import (
+	"slices"
 	"time"
 
 	"chatcore/domain"
@@ -36,41 +37,75 @@ type SeenMessage struct {
 
 // reads holds reads against the log. A state that the log has had is a beginning of it: an event that was read is in the log, at its place.
 func (c *checker) reads() {
-	acked := make(map[domain.ChatID][]Ack)
-	for _, a := range c.Acks {
-		if a.Answer == Acknowledged && !c.goneOrUnknown(a) {
-			acked[a.Chat] = append(acked[a.Chat], a)
-		}
-	}
+	known := c.knowledge()
 	type readerOf struct {
 		reader string
 		chat   domain.ChatID
 	}
-	seen := make(map[readerOf]Read) // the read that went furthest
+	seen := make(map[readerOf]Read) // the read before
 	for _, r := range c.Reads {
 		c.pageOfEvents(r)
-		c.pageOfMessages(r, acked[r.Chat])
+		c.pageOfMessages(r, known)
 		if len(r.Events) == 0 {
 			continue
 		}
-		c.behind(r, acked[r.Chat])
-		key := readerOf{r.Reader, r.Chat}
-		before, was := seen[key]
-		switch {
-		case !was || r.Events[0].Seq >= before.Events[0].Seq:
-			seen[key] = r
-		case !c.mayBeGone(before.Events[0].Place, before.Asked, before.At) && !c.stale(r):
-			c.violated(ReadLate, r.Chat, r.Events[0].Seq, "%s read up to seq %d at %s, and to seq %d before", r.Reader, r.Events[0].Seq, r.At.Format("15:04:05.000"), before.Events[0].Seq)
-		default:
-			seen[key] = r
+		if a, behind := known.behind(r); behind && !c.stale(r) {
+			c.violated(ReadLate, r.Chat, a.Seq, "%s read up to seq %d at %s, and seq %d was acknowledged at %s",
+				r.Reader, r.Events[0].Seq, r.At.Format("15:04:05.000"), a.Seq, a.At.Format("15:04:05.000"))
 		}
+		key := readerOf{r.Reader, r.Chat}
+		if before, was := seen[key]; was && r.Events[0].Seq < before.Events[0].Seq && !c.mayBeGone(before.Events[0].Place, before.Asked, before.At) && !c.stale(r) {
+			c.violated(ReadLate, r.Chat, r.Events[0].Seq, "%s read up to seq %d at %s, and to seq %d before", r.Reader, r.Events[0].Seq, r.At.Format("15:04:05.000"), before.Events[0].Seq)
+		}
+		seen[key] = r
 	}
 }
 
-// goneOrUnknown reports whether an acknowledged event is not in the log at the end.
-func (c *checker) goneOrUnknown(a Ack) bool {
-	there, found := c.at(a.Chat, a.Seq)
-	return !found || there.Ref != a.Ref
+// knowledge is what readers may rely on: events that were acknowledged and are in the log, and the log by messages.
+type knowledge struct {
+	acked    map[domain.ChatID][]Ack // by time, each the highest so far
+	at       map[Place]time.Time     // of the first acknowledgment
+	messages map[messageOf][]Logged
+}
+
+type messageOf struct {
+	chat    domain.ChatID
+	message domain.MessageID
+}
+
+func (c *checker) knowledge() knowledge {
+	k := knowledge{make(map[domain.ChatID][]Ack), make(map[Place]time.Time), make(map[messageOf][]Logged)}
+	for chat, log := range c.Log {
+		for _, l := range log {
+			if message := about(l.What); message != "" {
+				key := messageOf{chat, message}
+				k.messages[key] = append(k.messages[key], l)
+			}
+		}
+	}
+	for _, a := range slices.SortedStableFunc(slices.Values(c.Acks), func(a, b Ack) int { return a.At.Compare(b.At) }) {
+		l, there := c.at(a.Chat, a.Seq)
+		if a.Answer != Acknowledged || !there || l.Ref != a.Ref {
+			continue
+		}
+		if _, twice := k.at[l.Place]; !twice {
+			k.at[l.Place] = a.At
+		}
+		if acked := k.acked[a.Chat]; len(acked) == 0 || acked[len(acked)-1].Seq < a.Seq {
+			k.acked[a.Chat] = append(acked, a)
+		}
+	}
+	return k
+}
+
+// behind returns an event that was acknowledged before a read was asked for and that the read did not reach.
+func (k knowledge) behind(r Read) (Ack, bool) {
+	acked := k.acked[r.Chat]
+	n, _ := slices.BinarySearchFunc(acked, r.Asked, func(a Ack, asked time.Time) int { return a.At.Compare(asked) })
+	if n == 0 || acked[n-1].Seq <= r.Events[0].Seq {
+		return Ack{}, false
+	}
+	return acked[n-1], true
 }
 
 // stale reports whether a server that is no longer master may have answered, or keys were missing.
@@ -93,44 +128,34 @@ func (c *checker) pageOfEvents(r Read) {
 	}
 }
 
-// behind compares how far a read went with what had been acknowledged before it was asked for.
-func (c *checker) behind(r Read, acked []Ack) {
-	for _, a := range acked {
-		if a.At.Before(r.Asked) && a.Seq > r.Events[0].Seq && !c.stale(r) {
-			c.violated(ReadLate, r.Chat, a.Seq, "%s read up to seq %d at %s, and seq %d was acknowledged at %s",
-				r.Reader, r.Events[0].Seq, r.At.Format("15:04:05.000"), a.Seq, a.At.Format("15:04:05.000"))
-			return
-		}
-	}
-}
-
 // pageOfMessages compares what messages say with what they have said since the latest acknowledged event about them.
-func (c *checker) pageOfMessages(r Read, acked []Ack) {
+func (c *checker) pageOfMessages(r Read, known knowledge) {
 	for _, m := range r.Messages {
-		known := domain.Seq(0)
-		for _, a := range acked {
-			if l, there := c.at(r.Chat, a.Seq); there && a.At.Before(r.Asked) && about(l.What) == m.ID {
-				known = max(known, a.Seq)
+		log := known.messages[messageOf{r.Chat, m.ID}]
+		least := domain.Seq(0)
+		for _, l := range log {
+			if at, acked := known.at[l.Place]; acked && at.Before(r.Asked) {
+				least = max(least, l.Seq)
 			}
 		}
-		if latest, said := c.latest(r.Chat, m); !said && !c.lostMeanwhile(r) {
+		if latest, said := m.latest(log); !said && !c.lostMeanwhile(r) {
 			c.violated(ReadReal, r.Chat, m.Seq, "%s read message %q as %q at %s, which it never said", r.Reader, m.ID, m.Text, r.At.Format("15:04:05.000"))
-		} else if said && latest < known && !c.stale(r) {
-			c.violated(ReadLate, r.Chat, m.Seq, "%s read message %q at %s as %q, and seq %d, which changed it, was acknowledged before", r.Reader, m.ID, r.At.Format("15:04:05.000"), m.Text, known)
+		} else if said && latest < least && !c.stale(r) {
+			c.violated(ReadLate, r.Chat, m.Seq, "%s read message %q at %s as %q, and seq %d, which changed it, was acknowledged before", r.Reader, m.ID, r.At.Format("15:04:05.000"), m.Text, least)
 		}
 	}
 }
 
-// latest is the last seq up to which a message says what was read. An event that changes nothing of its text belongs to the text before.
-func (c *checker) latest(chat domain.ChatID, m SeenMessage) (latest domain.Seq, said bool) {
+// latest is the last seq up to which a message says what was read, of the events about it. An event that changes nothing of its text belongs to the
+// text before.
+func (m SeenMessage) latest(log []Logged) (latest domain.Seq, said bool) {
 	says := false
-	for _, l := range c.Log[chat] {
-		if about(l.What) != m.ID {
-			continue
-		}
+	for _, l := range log {
 		switch e := l.What.(type) {
-		case domain.MessageNew, domain.MessageEdit:
-			says = text(e) == m.Text && (m.Seq <= l.Seq)
+		case domain.MessageNew:
+			says = text(e) == m.Text && m.Seq == l.Seq
+		case domain.MessageEdit:
+			says = text(e) == m.Text
 		case domain.MessageDelete:
 			says = m.Text == ""
 		}

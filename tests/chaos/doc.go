@@ -7,5 +7,5 @@
 // against the log. planted_test.go shows for each rule that it can be broken.
 //
 // go test runs a short form; make chaos one of minutes, for as long as CHATCORE_CHAOS says. CHATCORE_CHAOS_SEED gives the same faults again,
-// though not the same timing.
+// though not the same timing. CHATCORE_CHAOS_FAULTS limits a run to some attacks, by their names with commas between them.
 package chaos

@@ -28,6 +28,9 @@ var lostGroupKeys = []string{ //nolint:gochecknoglobals // never changes
 // onKeys deletes keys, and has the operator repair the log: while workers run or, if a group lost its state, after they were stopped.
 func onKeys(t *testing.T, o *operator, servers func() []*redistest.Server) []attack {
 	return []attack{
+		{"lose stream", func(d dice) (string, func()) { // groups find its events by comparing the heads of chats
+			return deleteOne(t, d, lostKeys[:1], servers()), nil
+		}},
 		{vanish, func(d dice) (string, func()) {
 			on := deleteOne(t, d, lostKeys, servers())
 			d.between(0, time.Second)

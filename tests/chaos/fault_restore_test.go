@@ -31,7 +31,8 @@ type restorer struct {
 	t        *testing.T
 	ctx      context.Context
 	operator *operator
-	deciding []*chatcore.Core  // cores of writers
+	writers  *writers
+	deciding []*chatcore.Core  // their cores
 	ids      []string          // of their witnesses
 	probes   []domain.ChatID   // one of each partition, none of which exists
 	scratch  *redistest.Server // where a dump is read
@@ -77,8 +78,12 @@ func newRestorer(t *testing.T, o *operator, deciding []*chatcore.Core, servers f
 // attack restores what was dumped a while before.
 func (r *restorer) attack() attack {
 	return attack{"restore in place", func(d dice) (string, func()) {
+		traps := setTraps(r.writers, r.deciding[0], r.deciding[1], fmt.Sprint(len(r.restores)))
 		one := Restore{Dumped: time.Now()}
 		dumps := r.dump()
+		for _, t := range traps {
+			t.bait()
+		}
 		one.Log = r.read(dumps)
 		d.between(500*time.Millisecond, 3*time.Second)
 		r.operator.whileStopped(Restored, func() {
@@ -89,6 +94,9 @@ func (r *restorer) attack() attack {
 				}
 			}
 			one.Done = time.Now()
+			for _, t := range traps {
+				t.spring()
+			}
 			r.awaitRaised()
 			one.Noticed = time.Now()
 			r.restores = append(r.restores, one)

@@ -19,7 +19,7 @@ type Fault struct {
 }
 
 func (f Fault) String() string {
-	return strings.TrimSpace(fmt.Sprintf("%s to %s %s %s", f.Began.Format("15:04:05.000"), f.Ended.Format("15:04:05.000"), f.Kind, f.On))
+	return strings.TrimSpace(fmt.Sprintf("%s to %s %s %s", f.Began.Format("15:04:05.000"), f.Healed.Format("15:04:05.000"), f.Kind, f.On))
 }
 
 // Figures are what a run came to.

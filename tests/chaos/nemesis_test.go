@@ -3,7 +3,9 @@ package chaos
 import (
 	"context"
 	"math/rand/v2"
+	"os"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -42,8 +44,8 @@ func (d dice) between(least, most time.Duration) {
 // hand does one harm after another, each kind once before one comes again.
 func (n *nemesis) hand(number uint64, attacks ...attack) {
 	d := dice{rand.New(rand.NewPCG(n.seed, number)), n.ctx} //nolint:gosec // dice
-	deck := slices.Clone(attacks)
-	for {
+	deck := chosen(attacks)
+	for len(deck) > 0 {
 		d.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
 		for _, a := range deck {
 			d.between(0, n.calm)
@@ -62,6 +64,14 @@ func (n *nemesis) hand(number uint64, attacks ...attack) {
 			n.mu.Unlock()
 		}
 	}
+}
+
+// chosen are the attacks that CHATCORE_CHAOS_FAULTS names, with commas between them, or all.
+func chosen(attacks []attack) []attack {
+	names := os.Getenv("CHATCORE_CHAOS_FAULTS")
+	return slices.DeleteFunc(slices.Clone(attacks), func(a attack) bool {
+		return names != "" && !slices.Contains(strings.Split(names, ","), a.kind)
+	})
 }
 
 // windows are the times of faults of a kind, until what they broke was mended.

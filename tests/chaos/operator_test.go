@@ -28,13 +28,22 @@ type operator struct {
 
 // untilDone tries an action until it succeeds. Redis may be away for a while.
 func (o *operator) untilDone(what string, act func(context.Context) error) {
-	const rest = 100 * time.Millisecond
-	limit := time.Now().Add(wait.Limit)
+	const (
+		rest = 100 * time.Millisecond
+		long = 10 * time.Second
+	)
+	began := time.Now()
+	limit := began.Add(wait.Limit)
+	var last error
 	for {
 		err := act(o.ctx)
 		if err == nil || o.ctx.Err() != nil {
+			if took := time.Since(began); took > long {
+				o.t.Logf("%s took %v, at last because of %v", what, took, last)
+			}
 			return
 		}
+		last = err
 		if time.Now().After(limit) {
 			o.t.Errorf("%s: not within %s: %v", what, wait.Limit, err)
 			return

@@ -85,7 +85,9 @@ type order struct {
 	chat domain.ChatID
 	ref  string // message id or command id
 	text string // of the message that it sends; "" for others
-	give func(context.Context, *app.Chats) (app.Done, error)
+
+	mayBeRefused bool
+	give         func(context.Context, *app.Chats) (app.Done, error)
 }
 
 // answered gives a command until its answer is known, and remembers that. Each attempt has a correlation id of its own. The error is a refusal, or
@@ -112,6 +114,9 @@ func (w *writers) answered(core *chatcore.Core, o order) error {
 		w.failed(o, attempt, ack.Asked, err)
 		switch {
 		case errors.As(err, &refusal):
+			if o.mayBeRefused {
+				return err
+			}
 			w.mu.Lock()
 			reason := refusal.Reason.Error()
 			w.refused[reason] = append(w.refused[reason], fmt.Errorf("%s %q: %w", o.chat, o.ref, err))
