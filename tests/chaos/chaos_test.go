@@ -267,7 +267,7 @@ func (r *run) evidence(url string) Evidence {
 	e := Evidence{
 		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Restores: r.restorer.restores, Lossy: r.cluster,
 		Freezes: len(n.windows(freezeWorker)), Jumps: n.windows(jumpClock), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
-		Poison: toxinOf(r.seed), Attempts: attempts,
+		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}
 	if r.crew.lateBegun() {
 		e.Groups = append(e.Groups, late)

@@ -19,7 +19,8 @@ type Heard struct {
 	Listener string
 	Place
 	Content string
-	At      time.Time
+	Said    time.Time // when the event says that it happened
+	At      time.Time // when it was heard, which may be long after it was published
 }
 
 // Presence is who was online when everything was quiet.
@@ -46,7 +47,7 @@ func (c *checker) heard() {
 		case there && l.Place == h.Place && digest(l.What) == h.Content:
 		case there:
 			c.violated(HeardReal, h.Chat, h.Seq, "%s heard %s with content %s, the log has %s with %s", h.Listener, h.Place, h.Content, l.Place, digest(l.What))
-		case !c.mayBeGone(h.Place, h.At, h.At):
+		case !c.mayBeGone(h.Place, h.Said, h.At):
 			c.violated(HeardReal, h.Chat, h.Seq, "%s heard %s at %s, which the log does not have", h.Listener, h.Place, h.At.Format("15:04:05.000"))
 		}
 	}

@@ -67,7 +67,7 @@ func (a *audience) hears(name string, l chatcore.Live[domain.Event]) {
 	if !is {
 		return
 	}
-	h := Heard{Listener: name, Place: Place{Chat: durable.ChatID(), Seq: l.Seq, Event: l.ID}, Content: digest(durable), At: time.Now()}
+	h := Heard{Listener: name, Place: Place{Chat: durable.ChatID(), Seq: l.Seq, Event: l.ID}, Content: digest(durable), Said: durable.OccurredAt(), At: time.Now()}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.heard = append(a.heard, h)

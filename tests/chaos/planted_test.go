@@ -278,7 +278,7 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 		s.record(Started, first, gone).record(Made, first, gone)
 		s.Restores = []Restore{{Dumped: at(10), Done: at(20), Noticed: at(25), Log: map[domain.ChatID][]Logged{"c": s.Log["c"]}}}
 		s.Acks = append(s.Acks, Ack{Answer: Acknowledged, Chat: "c", Seq: 3, Ref: "m3", Asked: at(asked), At: at(answered)})
-		s.Heard = []Heard{{Listener: "a", Place: gone, At: at(answered)}}
+		s.Heard = []Heard{{Listener: "a", Place: gone, Said: at(asked), At: at(answered)}}
 		s.Reads = []Read{{Reader: "A", Chat: "c", Asked: at(asked), At: at(answered), Events: []Seen{{Place: gone}}}}
 		s.Records = append(s.Records, Record{Outcome: Restored, At: at(20)})
 		return s
@@ -286,6 +286,9 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 	late := func(s *story) *story { return s.record(Started, second, place(3)).record(Made, second, place(3)) }
 	finds(t, map[string]planted{
 		"lost between dump and restore": {restored(12, 13), nil},
+		"heard long after the restore": {
+			restored(12, 13).but(func(e *Evidence) { e.Heard[0].At = at(90) }), nil,
+		},
 		"lost though it was acknowledged before the dump": {
 			restored(7, 9),
 			[]string{

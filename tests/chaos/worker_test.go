@@ -164,7 +164,7 @@ func (w *worker) handler(group string) func(context.Context, chatcore.Delivery[d
 
 // poison fails for good, unless the event is harmless or pardoned.
 func (w *worker) poison(ctx context.Context, given Delivery) error {
-	toxin := toxinOf(w.config.Seed)(given.Group, given.Chat, given.Seq)
+	toxin := toxinOf(w.config.Seed, w.config.Patient)(given.Group, given.Chat, given.Seq)
 	if toxin == Harmless {
 		return nil
 	}
@@ -211,15 +211,27 @@ func countersKey(chat domain.ChatID) string { return countersPrefix + string(cha
 
 const countersPrefix = "effects:"
 
-// toxinOf says which events are poisoned, by the seed: about one in 200 of one group.
-func toxinOf(seed uint64) func(string, domain.ChatID, domain.Seq) Toxin {
+// toxinOf says which events of one group are poisoned, by the seed: about one in 400 deadly, and as many lasting ones. With the default pauses a lasting one
+// holds its chat for three minutes, so that a third of the chats have one, early.
+func toxinOf(seed uint64, patient bool) func(string, domain.ChatID, domain.Seq) Toxin {
+	const rare, early = 400, 50
+	hash := func(format string, args ...any) uint64 {
+		h := fnv.New64a()
+		_, _ = fmt.Fprintf(h, format, args...)
+		return h.Sum64()
+	}
 	return func(group string, chat domain.ChatID, seq domain.Seq) Toxin {
 		if group != parking {
 			return Harmless
 		}
-		h := fnv.New64a()
-		_, _ = fmt.Fprintf(h, "%d toxin %s %d", seed, chat, seq)
-		switch h.Sum64() % 400 {
+		dice := hash("%d toxin %s %d", seed, chat, seq) % rare
+		if patient && dice == 0 {
+			dice = 2
+		}
+		if chosen := hash("%d toxin %s", seed, chat); patient && chosen%3 == 0 && chosen%early == uint64(seq) {
+			dice = 0
+		}
+		switch dice {
 		case 0:
 			return Lasting
 		case 1:
