@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -192,7 +193,12 @@ func (s settings) begin(t *testing.T, of system) *run {
 func open(t *testing.T, config chatcore.Config) *chatcore.Core {
 	t.Helper()
 	config.Logger = slog.New(slog.DiscardHandler)
-	core, err := chatcore.New(t.Context(), config)
+	var core *chatcore.Core
+	var err error
+	wait.Until(t, "a core opens", func() bool {
+		core, err = chatcore.New(t.Context(), config)
+		return !errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, chatcore.ErrUnreachable)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -229,7 +235,10 @@ func (r *run) check(url string) {
 	r.crew.mu.Lock()
 	r.crew.stopAll()
 	r.crew.mu.Unlock()
-	r.operator.repaired(r.cluster)
+	if r.cluster { // what a failover lost may contradict what it did not
+		r.operator.repair()
+	}
+	r.operator.checkLog()
 	e.Effects = r.counters()
 	e.Unmended = r.operator.unmended
 	e.Reads, e.Heard = r.audience.reads, r.audience.heard
@@ -302,23 +311,25 @@ func (r *run) views(url string) []string {
 }
 
 // counters are what Core.Once has counted.
-func (r *run) counters() map[domain.ChatID]map[string]string {
-	t := r.t
-	all := make(map[domain.ChatID]map[string]string)
-	for _, s := range r.servers() {
-		client := s.Client(t)
-		keys, err := client.Keys(t.Context(), countersPrefix+"*").Result()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, key := range keys {
-			fields, err := client.HGetAll(t.Context(), key).Result()
+func (r *run) counters() (all map[domain.ChatID]map[string]string) {
+	r.operator.untilDone("reading what was counted", func(ctx context.Context) error {
+		all = make(map[domain.ChatID]map[string]string)
+		for _, s := range r.servers() {
+			client := s.Client(r.t)
+			keys, err := client.Keys(ctx, countersPrefix+"*").Result()
 			if err != nil {
-				t.Fatal(err)
+				return err
 			}
-			all[domain.ChatID(strings.TrimPrefix(key, countersPrefix))] = fields
+			for _, key := range keys {
+				fields, err := client.HGetAll(ctx, key).Result()
+				if err != nil {
+					return err
+				}
+				all[domain.ChatID(strings.TrimPrefix(key, countersPrefix))] = fields
+			}
 		}
-	}
+		return nil
+	})
 	return all
 }
 
@@ -473,20 +484,33 @@ func (r *run) keep(e Evidence) string {
 	return file.Name()
 }
 
-// readLog reads all chats, with a core that knows nothing of what was before.
+// readLog reads all chats, with a core that knows nothing of what was before. It tries again while Redis does not answer.
 func readLog(t *testing.T, url string) (string, map[domain.ChatID][]Logged) {
 	t.Helper()
 	core := open(t, chatcore.Config{RedisURL: url, TTL: ttls})
-	log := make(map[domain.ChatID][]Logged)
-	chats, err := core.Queries.Chats(t.Context())
+	var log map[domain.ChatID][]Logged
+	var err error
+	wait.Until(t, "the log is read", func() bool {
+		log, err = logOf(t.Context(), core.Queries)
+		return !errors.Is(err, ports.ErrUnavailable)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return core.LogID(), log
+}
+
+func logOf(ctx context.Context, queries *app.Queries) (map[domain.ChatID][]Logged, error) {
+	log := make(map[domain.ChatID][]Logged)
+	chats, err := queries.Chats(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, chat := range chats {
 		for page := (app.Span{First: true, Limit: app.MaxEvents}); ; page = (app.Span{After: log[chat][len(log[chat])-1].Seq, Limit: app.MaxEvents}) {
-			records, err := core.Queries.Events(t.Context(), chat, page)
+			records, err := queries.Events(ctx, chat, page)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			for _, r := range records {
 				log[chat] = append(log[chat], Logged{Place: Place{Chat: chat, Seq: r.Seq, Event: r.ID}, Ref: refOf(r), Attempt: r.Meta.CorrelationID, What: r.Event})
@@ -496,7 +520,7 @@ func readLog(t *testing.T, url string) (string, map[domain.ChatID][]Logged) {
 			}
 		}
 	}
-	return core.LogID(), log
+	return log, nil
 }
 
 // refOf is what the command that recorded an event was named by.

@@ -23,7 +23,7 @@ type operator struct {
 	mu       sync.Mutex
 	letters  []Letter
 	seen     map[string]bool // ids of letters
-	unmended []string        // contradictions that a repair left
+	unmended []string        // contradictions at the end
 }
 
 // untilDone tries an action until it succeeds. Redis may be away for a while.
@@ -104,23 +104,18 @@ func (o *operator) fsck(ctx context.Context, repair bool) (found []string, err e
 	return found, nil
 }
 
-// repair corrects what can be, and looks again.
-func (o *operator) repair() { o.repaired(true) }
-
-// repaired notes what a check finds, after a repair if there is to be one.
-func (o *operator) repaired(first bool) {
+// repair corrects what can be. That nothing is left to correct is looked at when all is quiet.
+func (o *operator) repair() {
 	o.untilDone("repair", func(ctx context.Context) error {
-		if first {
-			if _, err := o.fsck(ctx, true); err != nil {
-				return err
-			}
-		}
-		left, err := o.fsck(ctx, false)
-		if err == nil {
-			o.mu.Lock()
-			o.unmended = append(o.unmended, left...)
-			o.mu.Unlock()
-		}
+		_, err := o.fsck(ctx, true)
+		return err
+	})
+}
+
+// checkLog notes what a check finds.
+func (o *operator) checkLog() {
+	o.untilDone("check of the log", func(ctx context.Context) (err error) {
+		o.unmended, err = o.fsck(ctx, false)
 		return err
 	})
 }
