@@ -27,6 +27,9 @@ const (
 	Again        Rule = "a rebuild gives every event again"
 )
 
+// lease is how long an owner has a partition after its last heartbeat: the default.
+const lease = 3 * time.Second
+
 // numbered is a record with its place among all.
 type numbered struct {
 	Record

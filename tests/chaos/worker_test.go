@@ -22,9 +22,6 @@ import (
 // workerVariable makes the test binary a worker. It holds a workerConfig.
 const workerVariable = "CHATCORE_CHAOS_WORKER"
 
-// lease is for how long an owner has a partition when nothing is heard of it: the default.
-const lease = 3 * time.Second
-
 // Consumer groups of the workers.
 const (
 	skipping = "chaos" // its handlers fail only now and then
