@@ -54,6 +54,7 @@ type parcel struct {
 	broken   string
 	letter   string // id of the dead letter that it was
 	again    bool   // may have been given to a handler under another owner
+	tried    bool   // a handler of this owner failed transiently; again then
 	starts   int    // of handlers that have failed, in whatever process
 	reserved uint64 // epoch of an earlier owner of which the last of these starts was, and who did not say how it ended; 0 if there is none
 	settled  bool   // it holds up the position no longer; of other programs' entries only
