@@ -58,7 +58,7 @@ func TestASingleServerUnderAttack(t *testing.T) {
 	}
 	servers := func() []*redistest.Server { return []*redistest.Server{server} }
 	r := s.begin(t, system{url: server.URL(), writers: chatcore.Config{RedisURL: urls[posts]}, workers: urls[:posts], nodes: servers, servers: servers})
-	attacks := slices.Concat(onServer(t, server, ways), []attack{onRights(t, rules, servers), r.restorer.attack()}, onKeys(t, r.operator, servers), onLimits(t, r.writers, servers))
+	attacks := slices.Concat(onServer(t, server, ways), []attack{onRights(t, rules, r.operator, servers), r.restorer.attack()}, onKeys(t, r.operator, servers), onLimits(t, r.writers, servers))
 	if len(clock) > 0 {
 		attacks = slices.Concat(attacks, []attack{onClocks(t, servers)}, onLogDisk(t, server))
 	}
@@ -83,7 +83,7 @@ func TestAClusterUnderAttack(t *testing.T) {
 		url: cluster.URL(), writers: chatcore.Config{RedisURL: url, Durability: redis.Durability{Replicas: 1}}, workers: slices.Repeat([]string{url}, posts),
 		nodes: cluster.Nodes, servers: masters, cluster: true,
 	})
-	attacks := slices.Concat(onCluster(t, cluster), []attack{onRights(t, rules, cluster.Nodes), r.restorer.attack()}, onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
+	attacks := slices.Concat(onCluster(t, cluster), []attack{onRights(t, rules, r.operator, cluster.Nodes), r.restorer.attack()}, onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
 	if len(clock) > 0 {
 		attacks = append(attacks, onClocks(t, cluster.Nodes), onSnapshotDisk(t, masters))
 	}
@@ -275,8 +275,14 @@ func (r *run) evidence(url string) Evidence {
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
 		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Restores: r.restorer.restores, Lossy: r.cluster,
-		Freezes: len(n.windows(freezeWorker)), Jumps: n.windows(jumpClock), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
+		Freezes: len(n.windows(freezeWorker)), Jumps: n.windows(jumpClock), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup, takeRights),
 		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
+	}
+	for _, x := range e.Restores { // a read in two steps may see newer data and then older
+		e.Damaged = append(e.Damaged, Window{x.Begun, x.Noticed})
+	}
+	if r.cluster { // a failover may lose the event that it has seen
+		e.Damaged = append(e.Damaged, n.windows(killMaster, freezeMaster)...)
 	}
 	if r.crew.lateBegun() {
 		e.Groups = append(e.Groups, late)

@@ -81,6 +81,7 @@ func overlap(windows []Window, from, to time.Time) bool {
 // Restore is a restore in place. What was appended after the dump is a declared loss.
 type Restore struct {
 	Dumped  time.Time                  // before the dump began
+	Begun   time.Time                  // before the older data was put in place
 	Done    time.Time                  // when the older data was there
 	Noticed time.Time                  // when every process had noticed
 	Log     map[domain.ChatID][]Logged // the log as it was dumped
@@ -108,7 +109,7 @@ type Evidence struct {
 	Freezes int
 	Jumps   []Window // of Redis's clock: leases may end early
 	Stale   []Window // a server that was no longer master may have answered reads
-	Damaged []Window // keys were missing
+	Damaged []Window // keys were missing, or an append was half done
 
 	Reads    []Read
 	Heard    []Heard

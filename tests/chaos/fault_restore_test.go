@@ -80,14 +80,20 @@ func (r *restorer) attack() attack {
 	return attack{"restore in place", func(d dice) (string, func()) {
 		traps := setTraps(r.writers, r.deciding[0], r.deciding[1], fmt.Sprint(len(r.restores)))
 		one := Restore{Dumped: time.Now()}
-		dumps := r.dump()
+		var dumps [][]any
+		wait.Until(r.t, "a dump whose log is whole", func() bool { // an append may be half done where rights were taken
+			dumps = r.dump()
+			var err error
+			one.Log, err = r.read(dumps)
+			return err == nil
+		})
 		for _, t := range traps {
 			t.bait()
 		}
-		one.Log = r.read(dumps)
 		d.between(500*time.Millisecond, 3*time.Second)
 		r.operator.whileStopped(Restored, func() {
 			r.awaitRaised()
+			one.Begun = time.Now()
 			for i, s := range r.servers() {
 				if err := s.Client(r.t).Eval(r.ctx, restoreSource, nil, dumps[i]...).Err(); err != nil {
 					r.t.Errorf("restoring %s: %v", s.Addr(), err)
@@ -129,17 +135,16 @@ func (r *restorer) dump() [][]any {
 }
 
 // read reads the log that a dump has, on a server of its own.
-func (r *restorer) read(dumps [][]any) map[domain.ChatID][]Logged {
+func (r *restorer) read(dumps [][]any) (map[domain.ChatID][]Logged, error) {
 	var all []any
 	for _, dump := range dumps {
 		all = append(all, dump...)
 	}
 	if err := r.scratch.Client(r.t).Eval(r.ctx, restoreSource, nil, all...).Err(); err != nil {
-		r.t.Errorf("reading the dump: %v", err)
-		return nil
+		return nil, err
 	}
-	_, log := readLog(r.t, r.scratch.URL())
-	return log
+	core := open(r.t, chatcore.Config{RedisURL: r.scratch.URL(), TTL: ttls})
+	return logOf(r.ctx, core.Queries)
 }
 
 // touch has every writer's core read something of each partition, which it will bear witness of.

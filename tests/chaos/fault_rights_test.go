@@ -33,8 +33,10 @@ func asUser(url string) string {
 	return strings.ReplaceAll(url, "redis://", "redis://"+user+":"+user+"@")
 }
 
-// onRights takes rights from the user on all servers and gives them back.
-func onRights(t *testing.T, rules []string, nodes func() []*redistest.Server) attack {
+const takeRights = "take rights"
+
+// onRights takes rights from the user on all servers and gives them back. An append that lacked one of them may be half done until it is tried again.
+func onRights(t *testing.T, rules []string, o *operator, nodes func() []*redistest.Server) attack {
 	set := func(rules ...string) {
 		args := []any{"acl", "setuser", user}
 		for _, rule := range rules {
@@ -47,11 +49,11 @@ func onRights(t *testing.T, rules []string, nodes func() []*redistest.Server) at
 		}
 	}
 	taken := []string{"-@all", "-xadd", "-publish", "-rpush", "-hset", "-evalsha", "-xrange", "resetchannels", "resetkeys"}
-	return attack{"take rights", func(d dice) (string, func()) {
+	return attack{takeRights, func(d dice) (string, func()) {
 		one := taken[d.IntN(len(taken))]
 		set(one)
 		d.between(500*time.Millisecond, lease+time.Second)
 		set(append([]string{"-@all", "resetkeys", "resetchannels"}, rules...)...)
-		return one, nil
+		return one, o.awaitWhole
 	}}
 }

@@ -112,6 +112,14 @@ func (o *operator) repair() {
 	})
 }
 
+// awaitWhole waits until all of the log can be read.
+func (o *operator) awaitWhole() {
+	o.untilDone("reading the log", func(ctx context.Context) error {
+		_, err := logOf(ctx, o.core.Queries)
+		return err
+	})
+}
+
 // checkLog notes what a check finds.
 func (o *operator) checkLog() {
 	o.untilDone("check of the log", func(ctx context.Context) (err error) {
