@@ -2,8 +2,8 @@
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 
-# All tests. They start private redis-servers on free loopback ports.
-test: redis
+# All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
+test: redis compiler
 	go test -timeout 20m ./...
 
 race: redis compiler
@@ -17,10 +17,11 @@ vet:
 	go vet ./...
 	go vet -tags interop ./tests/interop
 
-# Processes, Redis and the network fail while events are written and handled, for so long on a single server and on a Cluster each.
+# Processes, Redis, its data, disk, clock and rights, and the network fail while events are written and handled, for so long on a single server and on
+# a Cluster each.
 # CHATCORE_CHAOS_SEED gives the faults of an earlier run again.
 chaos: export CHATCORE_CHAOS ?= 3m
-chaos: redis
+chaos: redis compiler
 	go test -count 1 -timeout 60m -v ./tests/chaos
 
 # Beside services in TypeScript: a Node program (18 or newer) with node-redis and Socket.IO.
@@ -54,6 +55,6 @@ generate:
 redis:
 	@sh scripts/ensure.sh redis
 
-# The race detector needs a C compiler.
+# The race detector and tests/redistest need a C compiler.
 compiler:
 	@sh scripts/ensure.sh compiler

@@ -1,6 +1,6 @@
 #!/bin/sh
 # ensure.sh redis | node | compiler sees to it that there is a program which tests need: the private redis-servers that they start, the other side of
-# the interop tests, or the C compiler of the race detector. It installs one where it may (root, or sudo without a password), and otherwise says the one command that does.
+# the interop tests, or the C compiler of the race detector and of tests/redistest. It installs one where it may (root, or sudo without a password), and otherwise says the one command that does.
 set -eu
 
 case "$1" in

@@ -52,7 +52,7 @@ type blockage struct {
 // wait keeps the head of a line for another start that does not count as an attempt.
 func (t *term) wait(l *line, reason BlockReason, cause error) {
 	p := l.head
-	p.again = true
+	p.again, p.tried = true, true
 	l.waiting, l.arranged = true, false
 	t.block(l, reason, time.Now(), clipCause(cause))
 	b := l.blocked

@@ -117,7 +117,8 @@ func (l *line) pop() {
 	l.queued--
 }
 
-// cut drops what has not begun; it can be read from the log. Dead letters stay, and an event of which Redis counts starts.
+// cut drops the events that no handler has begun; they can be read from the log. Dead letters stay, an event of which Redis counts starts, and one whose
+// handler failed transiently: read back from the log it would look as if it had never been delivered.
 func (l *line) cut() {
 	kept, begun := l.head, l.begun()
 	l.head, l.tail, l.queued, l.last = nil, nil, 0, l.finished
@@ -125,7 +126,7 @@ func (l *line) cut() {
 		next := kept.next
 		kept.next = nil
 		l.count(kept, -1)
-		if first && begun || kept.letter != "" || kept.starts > 0 {
+		if first && begun || kept.letter != "" || kept.starts > 0 || kept.tried {
 			l.link(kept) // its handler may be looking at it
 		}
 		kept = next

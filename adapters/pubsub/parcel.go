@@ -56,6 +56,7 @@ type parcel struct {
 	ordered  string // id of the dead letter that is retried with it, in order; "" if none is
 	earlier  int    // handler starts before the retry
 	again    bool   // may have been given to a handler under another owner
+	tried    bool   // a handler of this owner failed transiently; again then
 	starts   int    // of handlers that have failed, in whatever process
 	reserved uint64 // epoch of an earlier owner of which the last of these starts was, and who did not say how it ended; 0 if there is none
 	settled  bool   // it holds up the position no longer, of other programs' entries; of a dead letter: its retry has failed, and it stays

@@ -10,6 +10,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -46,30 +47,72 @@ func (silent) Printf(context.Context, string, ...any) {}
 
 func TestASingleServerUnderAttack(t *testing.T) {
 	s := set(t)
-	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
+	rules := rightsOf(t, "redis://single")
+	clock := clockArgs(t)
+	server := redistest.Start(t, slices.Concat(clock, []string{"--appendonly", "yes", "--appendfsync", "always"}, accounts(rules))...)
 	var ways []*redistest.Proxy
 	var urls []string
 	for range posts + 1 {
 		way := redistest.StartProxy(t, server)
-		ways, urls = append(ways, way), append(urls, way.URL())
+		ways, urls = append(ways, way), append(urls, asUser(way.URL()))
 	}
-	r := s.begin(t, chatcore.Config{RedisURL: urls[posts]}, urls[:posts]...)
-	r.attack(onServer(t, server, ways)...)
-	r.check(server.URL(), false)
+	servers := func() []*redistest.Server { return []*redistest.Server{server} }
+	r := s.begin(t, system{url: server.URL(), writers: chatcore.Config{RedisURL: urls[posts]}, workers: urls[:posts], nodes: servers, servers: servers})
+	attacks := slices.Concat(onServer(t, server, ways), []attack{onRights(t, rules, r.operator, servers), r.restorer.attack()}, onKeys(t, r.operator, servers), onLimits(t, r.writers, servers))
+	if len(clock) > 0 {
+		attacks = slices.Concat(attacks, []attack{onClocks(t, servers)}, onLogDisk(t, server))
+	}
+	r.attack(attacks...)
+	r.check(server.URL())
 }
 
 func TestAClusterUnderAttack(t *testing.T) {
 	s := set(t)
-	cluster := redistest.StartReplicatedCluster(t, 3, 1, "--cluster-require-full-coverage", "no")
-	r := s.begin(t, chatcore.Config{RedisURL: cluster.URL(), Durability: redis.Durability{Replicas: 1}},
-		slices.Repeat([]string{cluster.URL()}, posts)...)
-	r.attack(onCluster(t, cluster)...)
-	r.check(cluster.URL(), true)
+	rules := rightsOf(t, "redis://one,two")
+	clock := clockArgs(t)
+	cluster := redistest.StartReplicatedCluster(t, 3, 1, slices.Concat(clock, []string{"--cluster-require-full-coverage", "no"}, accounts(rules))...)
+	masters := func() []*redistest.Server {
+		var all []*redistest.Server
+		for shard := range cluster.Masters {
+			all = append(all, cluster.Master(t, shard))
+		}
+		return all
+	}
+	url := asUser(cluster.URL())
+	r := s.begin(t, system{
+		url: cluster.URL(), writers: chatcore.Config{RedisURL: url, Durability: redis.Durability{Replicas: 1}}, workers: slices.Repeat([]string{url}, posts),
+		nodes: cluster.Nodes, servers: masters, cluster: true,
+	})
+	attacks := slices.Concat(onCluster(t, cluster), []attack{onRights(t, rules, r.operator, cluster.Nodes), r.restorer.attack()}, onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
+	if len(clock) > 0 {
+		attacks = append(attacks, onClocks(t, cluster.Nodes), onSnapshotDisk(t, masters))
+	}
+	r.attack(attacks...)
+	r.check(cluster.URL())
+}
+
+// clockArgs are the arguments of servers whose clock can jump, which they can on Linux.
+func clockArgs(t *testing.T) []string {
+	t.Helper()
+	if runtime.GOOS != "linux" {
+		return nil
+	}
+	return []string{redistest.NewClock(t).Arg()}
+}
+
+// system is what a run attacks.
+type system struct {
+	url            string          // for operators
+	writers        chatcore.Config // of those who write, read and listen
+	workers        []string        // their URLs
+	nodes, servers func() []*redistest.Server
+	cluster        bool // masters can be lost
 }
 
 // settings of a run.
 type settings struct {
 	seed     uint64
+	long     bool          // whether it is the long form
 	duration time.Duration // of the attack
 	calm     time.Duration // between two faults at most
 }
@@ -90,7 +133,7 @@ func set(t *testing.T) settings {
 		if err != nil {
 			t.Fatalf("CHATCORE_CHAOS: %v", err)
 		}
-		s.duration, s.calm = d, 5*time.Second
+		s.duration, s.calm, s.long = d, 3*time.Second, true
 	} else {
 		t.Parallel()
 	}
@@ -101,15 +144,20 @@ func set(t *testing.T) settings {
 // run is a system at work.
 type run struct {
 	settings
-	t       *testing.T
-	history *History
-	crew    *crew
-	writers *writers
-	nemesis *nemesis
+	system
+	t        *testing.T
+	history  *History
+	crew     *crew
+	writers  *writers
+	audience *audience
+	operator *operator
+	restorer *restorer
+	nemesis  *nemesis
+	tending  context.CancelFunc
 }
 
-// begin starts writers and, for each URL, a worker.
-func (s settings) begin(t *testing.T, config chatcore.Config, urls ...string) *run {
+// begin starts writers, who decide, read and listen, an operator and, for each URL, a worker.
+func (s settings) begin(t *testing.T, of system) *run {
 	t.Helper()
 	server := redistest.Start(t)
 	history, err := OpenHistory(server.URL())
@@ -117,22 +165,40 @@ func (s settings) begin(t *testing.T, config chatcore.Config, urls ...string) *r
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = history.Close() })
+	r := &run{settings: s, system: of, t: t, history: history, nemesis: &nemesis{t: t, seed: s.seed, ctx: t.Context(), calm: s.calm}}
+	of.writers.TTL = ttls
 	var cores []*chatcore.Core
 	for range 2 {
-		cores = append(cores, open(t, config))
+		cores = append(cores, open(t, of.writers))
 	}
-	return &run{
-		settings: s, t: t, history: history,
-		crew:    hire(t, s.seed, server.URL(), urls...),
-		writers: write(t, s.seed, readTranscript(t), cores...),
-		nemesis: &nemesis{t: t, seed: s.seed, ctx: t.Context(), calm: s.calm},
-	}
+	r.operator = &operator{t: t, ctx: context.WithoutCancel(t.Context()), history: history, seen: make(map[string]bool)}
+	r.restorer = newRestorer(t, r.operator, cores, of.servers, of.cluster)
+	r.operator.core = open(t, chatcore.Config{RedisURL: of.url, TTL: ttls})
+	r.crew = hire(t, workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}, of.workers...)
+	r.operator.crew = r.crew
+	r.writers = write(t, s.seed, readTranscript(t), cores...)
+	r.restorer.writers = r.writers
+	r.audience = attend(t, s.seed, r.writers, cores, open(t, of.writers), open(t, of.writers))
+	var tending context.Context
+	tending, r.tending = context.WithCancel(r.operator.ctx)
+	var tended sync.WaitGroup
+	tended.Go(func() { r.operator.tendLetters(tending) })
+	t.Cleanup(func() {
+		r.tending()
+		tended.Wait()
+	})
+	return r
 }
 
 func open(t *testing.T, config chatcore.Config) *chatcore.Core {
 	t.Helper()
 	config.Logger = slog.New(slog.DiscardHandler)
-	core, err := chatcore.New(t.Context(), config)
+	var core *chatcore.Core
+	var err error
+	wait.Until(t, "a core opens", func() bool {
+		core, err = chatcore.New(t.Context(), config)
+		return !errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, chatcore.ErrUnreachable)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +210,11 @@ func open(t *testing.T, config chatcore.Config) *chatcore.Core {
 func (r *run) attack(onRedis ...attack) {
 	r.nemesis.until = time.Now().Add(r.duration)
 	var both sync.WaitGroup
-	both.Go(func() { r.nemesis.hand(1, onWorkers(r.crew)...) })
+	both.Go(func() { r.nemesis.hand(1, append(onWorkers(r.crew), r.operator.rebuilds())...) })
+	both.Go(func() {
+		_ = pause(r.t.Context(), r.duration/2)
+		r.audience.present.thin()
+	})
 	func() {
 		defer both.Wait()
 		r.nemesis.hand(2, onRedis...)
@@ -153,38 +223,41 @@ func (r *run) attack(onRedis ...attack) {
 }
 
 // check waits until the workers have caught up, stops them, and holds what they did against the log.
-func (r *run) check(url string, lossy bool) {
+func (r *run) check(url string) {
 	t := r.t
-	e := Evidence{Acks: r.writers.acks, Lossy: lossy}
-	e.LogID, e.Log = readLog(t, url)
-	r.catchUp(e.Log)
-	differences := r.views(url, lossy)
-	for _, p := range r.crew.posts {
-		p.stop()
+	e := r.evidence(url)
+	r.catchUp(e)
+	e.Presence = r.audience.present.settled(t)
+	differences := r.views(url)
+	r.audience.finish()
+	e.Letters = r.operator.allLetters()
+	r.tending()
+	r.crew.mu.Lock()
+	r.crew.stopAll()
+	r.crew.mu.Unlock()
+	if r.cluster { // what a failover lost may contradict what it did not
+		r.operator.repair()
 	}
+	r.operator.checkLog()
+	e.Effects = r.counters()
+	e.Unmended = r.operator.unmended
+	e.Reads, e.Heard = r.audience.reads, r.audience.heard
+	e.Corrupt = append(r.writers.corrupt, r.audience.corrupt...)
 	var err error
 	if e.Records, err = r.history.Records(t.Context(), 0); err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(r.nemesis.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
-	for _, f := range r.nemesis.faults {
-		if f.Kind == freezeWorker {
-			e.Freezes++
-		}
-	}
 	found, lost := Check(e)
 	long := func(p Place) bool { return moodOf(r.seed, p).long() }
-	t.Logf("seed %d\n%s", r.seed, Sum(e, lost, r.nemesis.faults, long))
-	fail := t.Errorf
-	if len(lost.Unconfirmed) > 0 || len(lost.Effects) > 0 { // a user's count may have been of what is gone, and lies elsewhere than the chat
-		fail = t.Logf
+	var faults strings.Builder
+	for _, f := range r.nemesis.faults {
+		fmt.Fprintln(&faults, f)
 	}
-	if len(differences) > 0 {
-		fail("what is kept of users is not what the logs say:\n%s", strings.Join(differences, "\n"))
-	}
+	t.Logf("seed %d\n%s%s", r.seed, &faults, Sum(e, lost, r.nemesis.faults, long))
+	r.compare(differences, lost)
 	for _, reason := range slices.Sorted(maps.Keys(r.writers.refused)) {
 		fail := t.Errorf
-		if lossy { // who was added may be gone again
+		if r.cluster || len(e.Restores) > 0 { // who was added may be gone again
 			fail = t.Logf
 		}
 		all := r.writers.refused[reason]
@@ -196,23 +269,46 @@ func (r *run) check(url string, lossy bool) {
 	r.tell(e, found)
 }
 
-// views compares each user's chats and unread counts with what the logs say. Where Redis may have lost what was written of a user, the
-// projections first begin again.
-func (r *run) views(url string, lossy bool) []string {
-	const patience = wait.Limit
-	t := r.t
-	core := open(t, chatcore.Config{RedisURL: url})
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	if lossy {
-		groups, err := core.Groups()
-		if err == nil {
-			err = errors.Join(groups.Rebuild(ctx, chatcore.UserChatsGroup), groups.Rebuild(ctx, chatcore.UnreadGroup))
-		}
-		if err != nil {
-			t.Fatal(err)
-		}
+// evidence is what is known once the writing has ended, but for what still has to happen.
+func (r *run) evidence(url string) Evidence {
+	w, n := r.writers, r.nemesis
+	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
+	e := Evidence{
+		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Restores: r.restorer.restores, Lossy: r.cluster,
+		Freezes: len(n.windows(freezeWorker)), Jumps: n.windows(jumpClock), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup, takeRights),
+		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}
+	for _, x := range e.Restores { // a read in two steps may see newer data and then older
+		e.Damaged = append(e.Damaged, Window{x.Begun, x.Noticed})
+	}
+	if r.cluster { // a failover may lose the event that it has seen
+		e.Damaged = append(e.Damaged, n.windows(killMaster, freezeMaster)...)
+	}
+	if r.crew.lateBegun() {
+		e.Groups = append(e.Groups, late)
+	}
+	e.LogID, e.Log = readLog(r.t, url)
+	return e
+}
+
+// compare looks at the views as they were found. Where a master was lost, a view may have lost what another server has it down as handled.
+func (r *run) compare(differences []string, lost Losses) {
+	if len(differences) == 0 {
+		return
+	}
+	fail := r.t.Errorf
+	if r.cluster && len(r.nemesis.windows(killMaster, freezeMaster)) > 0 || len(lost.Unconfirmed) > 0 {
+		fail = r.t.Logf
+	}
+	fail("what is kept of users is not what the logs say:\n%s", strings.Join(differences, "\n"))
+}
+
+// views compares each user's chats and unread counts, as they are, with what the logs say.
+func (r *run) views(url string) []string {
+	t := r.t
+	core := open(t, chatcore.Config{RedisURL: url, TTL: ttls})
+	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
+	defer cancel()
 	differences, err := foldcheck.Await(ctx, core)
 	if err != nil {
 		t.Fatal(err)
@@ -220,17 +316,81 @@ func (r *run) views(url string, lossy bool) []string {
 	return differences
 }
 
-// catchUp waits until every event has had its effect, or nothing has happened for a while.
-func (r *run) catchUp(log map[domain.ChatID][]Logged) {
-	const patience = wait.Limit
-	missing := make(map[Place]struct{})
-	for _, chat := range log {
+// counters are what Core.Once has counted.
+func (r *run) counters() (all map[domain.ChatID]map[string]string) {
+	r.operator.untilDone("reading what was counted", func(ctx context.Context) error {
+		all = make(map[domain.ChatID]map[string]string)
+		for _, s := range r.servers() {
+			client := s.Client(r.t)
+			keys, err := client.Keys(ctx, countersPrefix+"*").Result()
+			if err != nil {
+				return err
+			}
+			for _, key := range keys {
+				fields, err := client.HGetAll(ctx, key).Result()
+				if err != nil {
+					return err
+				}
+				all[domain.ChatID(strings.TrimPrefix(key, countersPrefix))] = fields
+			}
+		}
+		return nil
+	})
+	return all
+}
+
+// pending are the events that a group has still to handle.
+type pending struct {
+	effects map[string]map[Place]struct{} // by group
+	starts  map[string]map[Place]struct{} // since a rebuild
+	log     map[domain.ChatID][]Logged
+}
+
+func (p *pending) all() map[Place]struct{} {
+	all := make(map[Place]struct{})
+	for _, chat := range p.log {
 		for _, l := range chat {
-			missing[l.Place] = struct{}{}
+			all[l.Place] = struct{}{}
 		}
 	}
-	seen := 0
-	idle := time.NewTimer(patience)
+	return all
+}
+
+func (p *pending) record(r Record) {
+	switch r.Outcome {
+	case Made:
+		delete(p.effects[r.Group], r.Place)
+	case Started:
+		delete(p.starts[r.Group], r.Place)
+	case Rebuilt:
+		p.starts[r.Group] = p.all()
+	case Restored:
+		clear(p.starts)
+	case Already, Fenced, Resumed:
+	}
+}
+
+func (p *pending) count() int {
+	n := 0
+	for _, places := range p.effects {
+		n += len(places)
+	}
+	for group, places := range p.starts {
+		if p.effects[group] != nil {
+			n += len(places)
+		}
+	}
+	return n
+}
+
+// catchUp waits until every event has had its effect in every group, and again where a group was rebuilt, or nothing has happened for a while.
+func (r *run) catchUp(e Evidence) {
+	const patience = wait.Limit
+	p := pending{effects: make(map[string]map[Place]struct{}), starts: make(map[string]map[Place]struct{}), log: e.Log}
+	for _, group := range e.Groups {
+		p.effects[group] = p.all()
+	}
+	seen, idle := 0, time.NewTimer(patience)
 	defer idle.Stop()
 	look := time.NewTicker(50 * time.Millisecond)
 	defer look.Stop()
@@ -241,21 +401,32 @@ func (r *run) catchUp(log map[domain.ChatID][]Logged) {
 		}
 		seen += len(records)
 		for _, record := range records {
-			if _, waited := missing[record.Place]; waited && record.Outcome == Made {
-				delete(missing, record.Place)
-				idle.Reset(patience)
-			}
+			p.record(record)
 		}
-		if len(missing) == 0 {
+		if len(records) > 0 {
+			idle.Reset(patience)
+		}
+		if p.count() == 0 && (r.cluster || r.countedAll(e.Log)) {
 			return
 		}
 		select {
 		case <-look.C:
 		case <-idle.C:
-			r.t.Logf("no effect for %v, and %d events have had none", patience, len(missing))
+			r.t.Logf("nothing has happened for %v, and %d deliveries are missing", patience, p.count())
 			return
 		}
 	}
+}
+
+// countedAll reports whether Core.Once has counted every event.
+func (r *run) countedAll(log map[domain.ChatID][]Logged) bool {
+	counted := r.counters()
+	for chat, events := range log {
+		if len(counted[chat]) < len(events) {
+			return false
+		}
+	}
+	return true
 }
 
 // tell says what was found, and if the test fails, all that led to it.
@@ -281,11 +452,6 @@ func (r *run) tell(e Evidence, found []Violation) {
 			t.Logf("%s\n%s", v, &led)
 		}
 	}
-	var faults strings.Builder
-	for _, f := range r.nemesis.faults {
-		fmt.Fprintln(&faults, f)
-	}
-	t.Logf("faults:\n%s", &faults)
 	for _, p := range r.crew.posts {
 		t.Logf("the end of the log of %s:\n%s", p.name, p.log())
 	}
@@ -324,30 +490,43 @@ func (r *run) keep(e Evidence) string {
 	return file.Name()
 }
 
-// readLog reads all chats, with a core that knows nothing of what was before.
+// readLog reads all chats, with a core that knows nothing of what was before. It tries again while Redis does not answer.
 func readLog(t *testing.T, url string) (string, map[domain.ChatID][]Logged) {
 	t.Helper()
-	core := open(t, chatcore.Config{RedisURL: url})
-	log := make(map[domain.ChatID][]Logged)
-	chats, err := core.Queries.Chats(t.Context())
+	core := open(t, chatcore.Config{RedisURL: url, TTL: ttls})
+	var log map[domain.ChatID][]Logged
+	var err error
+	wait.Until(t, "the log is read", func() bool {
+		log, err = logOf(t.Context(), core.Queries)
+		return !errors.Is(err, ports.ErrUnavailable)
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
+	return core.LogID(), log
+}
+
+func logOf(ctx context.Context, queries *app.Queries) (map[domain.ChatID][]Logged, error) {
+	log := make(map[domain.ChatID][]Logged)
+	chats, err := queries.Chats(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, chat := range chats {
 		for page := (app.Span{First: true, Limit: app.MaxEvents}); ; page = (app.Span{After: log[chat][len(log[chat])-1].Seq, Limit: app.MaxEvents}) {
-			records, err := core.Queries.Events(t.Context(), chat, page)
+			records, err := queries.Events(ctx, chat, page)
 			if err != nil {
-				t.Fatal(err)
+				return nil, err
 			}
 			for _, r := range records {
-				log[chat] = append(log[chat], Logged{Place: Place{Chat: chat, Seq: r.Seq, Event: r.ID}, Ref: refOf(r)})
+				log[chat] = append(log[chat], Logged{Place: Place{Chat: chat, Seq: r.Seq, Event: r.ID}, Ref: refOf(r), Attempt: r.Meta.CorrelationID, What: r.Event})
 			}
 			if len(records) < page.Limit {
 				break
 			}
 		}
 	}
-	return core.LogID(), log
+	return log, nil
 }
 
 // refOf is what the command that recorded an event was named by.

@@ -20,15 +20,15 @@ import (
 // stopPatience is how long a worker that is told to stop may take; its handlers may finish meanwhile.
 const stopPatience = wait.Limit
 
-// crew are the workers of a run. Each has a post, with its own way to Redis, where another one takes its place when it has gone. One
-// goroutine at a time may command them.
+// crew are the workers of a run. Each has a post, with its own way to Redis, where another one takes its place when it has gone. Who commands them
+// holds mu meanwhile.
 type crew struct {
-	t          *testing.T
-	dir        string // of their logs
-	seed       uint64
-	historyURL string
-	posts      []*post
-	watchers   sync.WaitGroup
+	t        *testing.T
+	dir      string // of their logs
+	config   workerConfig
+	posts    []*post
+	watchers sync.WaitGroup
+	mu       sync.Mutex // guards: config.Late, the posts' workers
 }
 
 type post struct {
@@ -40,13 +40,13 @@ type post struct {
 	process *child.Process
 	heeding chan struct{} // closed when it heeds SIGTERM
 	running chan struct{}
-	leaves  *atomic.Bool // whether the one who is there is meant to go
+	leaves  *atomic.Bool // whether the one who is there may go, and with an error
 }
 
 // hire puts a worker on a post of its own for each URL. They are killed when the test ends.
-func hire(t *testing.T, seed uint64, historyURL string, urls ...string) *crew {
+func hire(t *testing.T, config workerConfig, urls ...string) *crew {
 	t.Helper()
-	c := &crew{t: t, dir: t.TempDir(), seed: seed, historyURL: historyURL}
+	c := &crew{t: t, dir: t.TempDir(), config: config}
 	t.Cleanup(func() {
 		for _, p := range c.posts {
 			p.kill()
@@ -75,7 +75,9 @@ func hire(t *testing.T, seed uint64, historyURL string, urls ...string) *crew {
 func (p *post) start() {
 	p.workers++
 	p.name = fmt.Sprintf("w%d.%d", p.place, p.workers)
-	encoded, err := json.Marshal(workerConfig{Name: p.name, RedisURL: p.url, HistoryURL: p.crew.historyURL, Seed: p.crew.seed})
+	config := p.crew.config
+	config.Name, config.RedisURL = p.name, p.url
+	encoded, err := json.Marshal(config)
 	if err != nil {
 		p.crew.t.Error(err)
 		return
@@ -121,9 +123,31 @@ func (p *post) stop() {
 	case <-time.After(stopPatience):
 		p.crew.t.Errorf("worker %s does not begin:\n%s", p.name, p.log())
 	}
+	excused := p.leaves.Load()
 	p.end(syscall.SIGTERM)
-	if err := p.process.Err(); err != nil {
+	if err := p.process.Err(); err != nil && !excused {
 		p.crew.t.Errorf("worker %s was told to stop and ended after %v: %v\n%s", p.name, time.Since(began), err, p.log())
+	}
+}
+
+// stopAll has all workers stop, and returns what puts others in their places.
+func (c *crew) stopAll() (start func()) {
+	var all sync.WaitGroup
+	for _, p := range c.posts {
+		all.Go(p.stop)
+	}
+	all.Wait()
+	return func() {
+		for _, p := range c.posts {
+			p.start()
+		}
+	}
+}
+
+// excuse allows the workers that are there to end by themselves, with an error.
+func (c *crew) excuse() {
+	for _, p := range c.posts {
+		p.leaves.Store(true)
 	}
 }
 

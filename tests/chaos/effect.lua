@@ -1,6 +1,6 @@
 -- A handler has its effect: once for each event, and not if a later owner of the chat has had one.
--- KEYS  1 records, a list; 2 identities of events with an effect, a set; 3 chat → epoch of its latest effect, a hash
--- ARGV  1 the delivery; 2 identity; 3 chat; 4 epoch
+-- KEYS  1 records, a list; 2 identities of events with an effect, a set; 3 group and chat → epoch of its latest effect, a hash
+-- ARGV  1 the delivery; 2 identity; 3 group and chat; 4 epoch
 -- gives made, already or fenced
 local records, identities, epochs = KEYS[1], KEYS[2], KEYS[3]
 local delivery, identity, chat, epoch = ARGV[1], ARGV[2], ARGV[3], ARGV[4]

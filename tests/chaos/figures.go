@@ -15,23 +15,27 @@ type Fault struct {
 	Kind         string
 	On           string // what it was done to
 	Began, Ended time.Time
+	Healed       time.Time // when what it had broken was mended
 }
 
 func (f Fault) String() string {
-	return strings.TrimSpace(fmt.Sprintf("%s to %s %s %s", f.Began.Format("15:04:05.000"), f.Ended.Format("15:04:05.000"), f.Kind, f.On))
+	return strings.TrimSpace(fmt.Sprintf("%s to %s %s %s", f.Began.Format("15:04:05.000"), f.Healed.Format("15:04:05.000"), f.Kind, f.On))
 }
 
 // Figures are what a run came to.
 type Figures struct {
 	Events, Chats, Acknowledged int
 	Unconfirmed, Unknown        int // answers
+	NotDone                     int // attempts
 	LostUnconfirmed             int
+	LostRestored                int // acknowledged, and gone with a restore
 	LostEffects                 int // made by events that Redis lost
 	Effects, Starts             int
 	Failed                      int // starts after a failure
 	Again                       int // other starts of an event whose handler had been started
 	Late                        int // starts by an owner that was superseded
 	Already, Fenced             int
+	Reads, Heard, Letters       int
 	Faults                      map[string]int
 	Recoveries                  map[string][]Recovery // by kind of fault
 }
@@ -48,6 +52,7 @@ func Sum(e Evidence, lost Losses, faults []Fault, long func(Place) bool) Figures
 	f := Figures{
 		Chats: len(e.Log), Faults: make(map[string]int), Recoveries: make(map[string][]Recovery),
 		LostUnconfirmed: len(lost.Unconfirmed), LostEffects: len(lost.Effects),
+		NotDone: len(e.NotDone), LostRestored: len(lost.Restored), Reads: len(e.Reads), Heard: len(e.Heard), Letters: len(e.Letters),
 	}
 	for _, log := range e.Log {
 		f.Events += len(log)
@@ -63,7 +68,7 @@ func Sum(e Evidence, lost Losses, faults []Fault, long func(Place) bool) Figures
 		}
 	}
 	f.deliveries(e.Records)
-	effects := timesOf(e.Records)
+	effects := timesOf(e)
 	for _, fault := range faults {
 		f.Faults[fault.Kind]++
 		if r, waited := effects.recovery(e, fault.Ended, long); waited {
@@ -77,8 +82,12 @@ func Sum(e Evidence, lost Losses, faults []Fault, long func(Place) bool) Figures
 }
 
 func (f *Figures) deliveries(records []Record) {
-	started := make(map[Place]bool)
-	highest := make(map[domain.ChatID]uint64)
+	type given struct {
+		group string
+		Place
+	}
+	started := make(map[given]bool)
+	highest := make(map[stream]uint64)
 	for _, r := range records {
 		switch r.Outcome {
 		case Made:
@@ -87,12 +96,16 @@ func (f *Figures) deliveries(records []Record) {
 			f.Already++
 		case Fenced:
 			f.Fenced++
+		case Restored, Resumed:
+			clear(highest)
+		case Rebuilt:
 		case Started:
 			f.Starts++
-			late := r.Epoch < highest[r.Chat]
-			highest[r.Chat] = max(highest[r.Chat], r.Epoch)
-			before := started[r.Place]
-			started[r.Place] = true
+			in, place := stream{r.Group, r.Chat}, given{r.Group, r.Place}
+			late := r.Epoch < highest[in]
+			highest[in] = max(highest[in], r.Epoch)
+			before := started[place]
+			started[place] = true
 			switch {
 			case late:
 				f.Late++
@@ -112,10 +125,11 @@ type effects struct {
 	of   map[Place]time.Time
 }
 
-func timesOf(records []Record) effects {
+// timesOf looks at the first group.
+func timesOf(run Evidence) effects {
 	e := effects{chat: make(map[domain.ChatID][]Record), of: make(map[Place]time.Time)}
-	for _, r := range records {
-		if r.Outcome == Made {
+	for _, r := range run.Records {
+		if r.Outcome == Made && r.Group == run.Groups[0] {
 			e.all, e.chat[r.Chat], e.of[r.Place] = append(e.all, r), append(e.chat[r.Chat], r), r.At
 		}
 	}
@@ -166,6 +180,8 @@ func (f Figures) String() string {
 	line("%d faults: %s", faults, strings.Join(kinds, ", "))
 	line("%d events in %d chats; commands: %d acknowledged, %d unconfirmed (%d lost by Redis), %d with an unknown outcome",
 		f.Events, f.Chats, f.Acknowledged, f.Unconfirmed, f.LostUnconfirmed, f.Unknown)
+	line("%d attempts were refused or not done; a restore took %d acknowledged commands back", f.NotDone, f.LostRestored)
+	line("%d reads, %d live events, %d dead letters", f.Reads, f.Heard, f.Letters)
 	line("%d effects (%d of events that Redis lost), %d handler starts", f.Effects, f.LostEffects, f.Starts)
 	line("started again: %d after a failure, %d after a fault, %d by an owner that was superseded", f.Failed, f.Again, f.Late)
 	line("effects that were not made: %d had been, %d fenced off", f.Already, f.Fenced)

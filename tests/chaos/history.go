@@ -25,6 +25,8 @@ func (p Place) String() string { return fmt.Sprintf("%s #%d %s", p.Chat, p.Seq, 
 // Delivery is what a worker was given.
 type Delivery struct {
 	Place
+	Group       string // consumer group
+	Content     string // digest of the event
 	Log         string
 	Attempt     int
 	Redelivered bool
@@ -44,6 +46,16 @@ const (
 	Fenced  Outcome = "fenced"  // a later owner of the chat has had an effect
 )
 
+// Marks are records of what an operator does to all workers or to a group. They are of no chat.
+const (
+	Restored Outcome = "restored" // older data was restored while no worker ran; epochs may begin anew
+	Resumed  Outcome = "resumed"  // no worker ran, and a group may have lost its state; epochs may begin anew
+	Rebuilt  Outcome = "rebuilt"  // a group is about to begin again with the first event of every chat
+)
+
+// ofChat reports whether an outcome is one of a handler.
+func (o Outcome) ofChat() bool { return o != Restored && o != Resumed && o != Rebuilt }
+
 // Record is one thing that a worker did. The order of records is that in which they happened.
 type Record struct {
 	Outcome Outcome
@@ -56,13 +68,13 @@ func (r Record) String() string {
 	if r.Redelivered {
 		again = ", redelivered"
 	}
-	return fmt.Sprintf("%s %-7s %s (%s, epoch %d, attempt %d%s)", r.At.Format("15:04:05.000"), r.Outcome, r.Place, r.Worker, r.Epoch, r.Attempt, again)
+	return fmt.Sprintf("%s %-7s %s %s (%s, epoch %d, attempt %d%s)", r.At.Format("15:04:05.000"), r.Outcome, r.Group, r.Place, r.Worker, r.Epoch, r.Attempt, again)
 }
 
 // History is where workers record what they do. It is the one Redis that nothing happens to.
 type History struct {
-	client        *goredis.Client
-	start, effect *goredis.Script
+	client              *goredis.Client
+	start, effect, mark *goredis.Script
 }
 
 var (
@@ -70,12 +82,15 @@ var (
 	startSource string
 	//go:embed effect.lua
 	effectSource string
+	//go:embed mark.lua
+	markSource string
 )
 
 const (
 	recordsKey    = "records"
 	identitiesKey = "identities"
 	epochsKey     = "epochs"
+	pardonsKey    = "pardons"
 )
 
 // OpenHistory opens the history on a server.
@@ -84,7 +99,7 @@ func OpenHistory(url string) (*History, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &History{client: goredis.NewClient(options), start: goredis.NewScript(startSource), effect: goredis.NewScript(effectSource)}, nil
+	return &History{client: goredis.NewClient(options), start: goredis.NewScript(startSource), effect: goredis.NewScript(effectSource), mark: goredis.NewScript(markSource)}, nil
 }
 
 // Close closes the connections.
@@ -97,9 +112,32 @@ func (h *History) Start(ctx context.Context, d Delivery) error {
 
 // Effect has the effect of a delivery, unless there has been one or it comes too late, and says which.
 func (h *History) Effect(ctx context.Context, d Delivery) (Outcome, error) {
-	identity := strings.Join([]string{d.Log, string(d.Chat), strconv.FormatUint(uint64(d.Seq), 10), string(d.Event)}, "\t")
-	outcome, err := h.effect.Run(ctx, h.client, []string{recordsKey, identitiesKey, epochsKey}, d.encode(), identity, string(d.Chat), d.Epoch).Text()
+	identity := strings.Join([]string{d.Group, d.Log, string(d.Chat), strconv.FormatUint(uint64(d.Seq), 10), string(d.Event)}, "\t")
+	outcome, err := h.effect.Run(ctx, h.client, []string{recordsKey, identitiesKey, epochsKey}, d.encode(), identity, d.Group+"\t"+string(d.Chat), d.Epoch).Text()
 	return Outcome(outcome), err
+}
+
+// Mark records what an operator does. After [Restored] and [Resumed] effects are taken under any epoch.
+func (h *History) Mark(ctx context.Context, o Outcome, group string) error {
+	anew := 0
+	if o != Rebuilt {
+		anew = 1
+	}
+	return h.mark.Run(ctx, h.client, []string{recordsKey, epochsKey}, string(o), Delivery{Group: group}.encode(), anew).Err()
+}
+
+// Pardon has the handler of a poisoned event succeed from now on.
+func (h *History) Pardon(ctx context.Context, group string, chat domain.ChatID, seq domain.Seq) error {
+	return h.client.SAdd(ctx, pardonsKey, pardon(group, chat, seq)).Err()
+}
+
+// Pardoned reports whether it does.
+func (h *History) Pardoned(ctx context.Context, group string, chat domain.ChatID, seq domain.Seq) (bool, error) {
+	return h.client.SIsMember(ctx, pardonsKey, pardon(group, chat, seq)).Result()
+}
+
+func pardon(group string, chat domain.ChatID, seq domain.Seq) string {
+	return strings.Join([]string{group, string(chat), strconv.FormatUint(uint64(seq), 10)}, "\t")
 }
 
 // Records gives the records from a place on, from 0.
@@ -119,21 +157,22 @@ func (h *History) Records(ctx context.Context, from int) ([]Record, error) {
 
 // encode gives one line; no field holds a tab.
 func (d Delivery) encode() string {
-	return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%t\t%d\t%s\t%d", d.Chat, d.Seq, d.Event, d.Log, d.Attempt, d.Redelivered, d.Epoch, d.Worker, d.Entered.UnixMicro())
+	return fmt.Sprintf("%s\t%d\t%s\t%s\t%d\t%t\t%d\t%s\t%d\t%s\t%s",
+		d.Chat, d.Seq, d.Event, d.Log, d.Attempt, d.Redelivered, d.Epoch, d.Worker, d.Entered.UnixMicro(), d.Group, d.Content)
 }
 
 func decodeRecord(line string) (Record, error) {
 	fields := strings.Split(line, "\t")
-	if len(fields) != 11 {
+	if len(fields) != 13 {
 		return Record{}, fmt.Errorf("%q has %d fields", line, len(fields))
 	}
 	var failed error
 	number := func(field string) uint64 {
-		n, err := strconv.ParseUint(field, 10, 64)
+		n, err := strconv.ParseInt(field, 10, 64)
 		if err != nil {
 			failed = fmt.Errorf("%q: %w", line, err)
 		}
-		return n
+		return uint64(n) //nolint:gosec // times before 1970 are those of marks
 	}
 	r := Record{
 		Outcome: Outcome(fields[0]),
@@ -143,6 +182,7 @@ func decodeRecord(line string) (Record, error) {
 			Log:     fields[5],
 			Attempt: int(number(fields[6])), Redelivered: fields[7] == "true", Epoch: number(fields[8]), Worker: fields[9], //nolint:gosec // small
 			Entered: time.UnixMicro(int64(number(fields[10]))), //nolint:gosec // a time
+			Group:   fields[11], Content: fields[12],
 		},
 	}
 	return r, failed

@@ -22,18 +22,29 @@ import (
 // workerVariable makes the test binary a worker. It holds a workerConfig.
 const workerVariable = "CHATCORE_CHAOS_WORKER"
 
-// lease is for how long an owner has a partition when nothing is heard of it: the default.
-const lease = 3 * time.Second
+// Consumer groups of the workers.
+const (
+	skipping = "chaos" // its handlers fail only now and then
+	parking  = "park"  // some of its handlers fail until an operator gives the dead letter again; its effects are made by Core.Once as well
+	late     = "late"  // begins while the others work
+)
+
+// attempts is after how many failures an event is a dead letter: the default.
+const attempts = 10
 
 const (
-	group   = "chaos"
 	heeding = "heeding" // what a worker says once it heeds SIGTERM
 	running = "running" // and when it runs
 )
 
+// ttls are those of all cores, short enough for presence to end within a run.
+var ttls = chatcore.TTLs{Heartbeat: 6 * time.Second} //nolint:gochecknoglobals // never changes
+
 type workerConfig struct {
 	Name, RedisURL, HistoryURL string
 	Seed                       uint64
+	Late                       bool // whether there is the group late
+	Patient                    bool // whether pauses between attempts are the default ones
 }
 
 // work is the body of a worker. It gives the exit code.
@@ -68,7 +79,7 @@ func (c workerConfig) run(ctx context.Context, logger *slog.Logger) error {
 			return err
 		case ctx.Err() != nil: // told to stop before it could begin
 			return nil
-		case !errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, chatcore.ErrUnreachable):
+		case !mayBegin(err):
 			return err
 		}
 		// A core does not open, and does not begin to run, while a part of Redis is away: that is for its program to try again.
@@ -80,19 +91,39 @@ func (c workerConfig) run(ctx context.Context, logger *slog.Logger) error {
 type worker struct {
 	config  workerConfig
 	history *History
+	core    *chatcore.Core
+}
+
+// mayBegin reports whether a worker that cannot begin tries again.
+func mayBegin(err error) bool {
+	for _, passing := range []error{ports.ErrUnavailable, chatcore.ErrUnreachable, chatcore.ErrNoPermission, chatcore.ErrEvicting, ports.ErrCorrupt, ports.ErrOutcomeUnknown} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
 }
 
 // serve opens a core and runs it until ctx ends. It reports whether it ran at all.
 func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err error) {
-	core, err := chatcore.New(ctx, chatcore.Config{
-		RedisURL: w.config.RedisURL, Logger: logger,
-		// No event may end as a dead letter: each has to have its effect.
-		Retry: pubsub.RetryPolicy{Attempts: 1000, First: 20 * time.Millisecond, Max: 500 * time.Millisecond},
-	})
+	var policy pubsub.RetryPolicy // the default
+	if !w.config.Patient {
+		policy.First, policy.Max = 20*time.Millisecond, 500*time.Millisecond
+	}
+	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: w.config.RedisURL, Logger: logger, Retry: policy, TTL: ttls})
 	if err != nil {
 		return false, err
 	}
-	if err := errors.Join(core.Subscribe(group, chatcore.On(w.handle), chatcore.FromBeginning()), core.SubscribeBuiltins()); err != nil {
+	w.core = core
+	err = errors.Join(
+		core.Subscribe(skipping, chatcore.On(w.handler(skipping)), chatcore.FromBeginning()),
+		core.Subscribe(parking, chatcore.On(w.handler(parking)), chatcore.FromBeginning(), chatcore.OnPoison(chatcore.Park)),
+		core.SubscribeBuiltins(),
+	)
+	if w.config.Late {
+		err = errors.Join(err, core.Subscribe(late, chatcore.On(w.handler(late)), chatcore.FromBeginning()))
+	}
+	if err != nil {
 		return false, errors.Join(err, core.Close())
 	}
 	if err := core.Start(ctx); err != nil {
@@ -107,20 +138,48 @@ func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err 
 
 var (
 	errTransient = errors.New("it fails at first")
-	errLate      = errors.New("a later owner was before")
+	errLate      = chatcore.Transient(errors.New("a later owner was before"))
+	errPoison    = errors.New("it fails until it is pardoned")
 )
 
-// handle has the effect of an event, sooner or later.
-func (w *worker) handle(ctx context.Context, d chatcore.Delivery[domain.Durable]) error {
-	given := Delivery{
-		Place: Place{Chat: d.ID.Chat, Seq: d.ID.Seq, Event: d.ID.Event}, Log: d.ID.Log,
-		Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Worker: w.config.Name, Entered: time.Now(),
+// handler has the effect of an event for a group, sooner or later.
+func (w *worker) handler(group string) func(context.Context, chatcore.Delivery[domain.Durable]) error {
+	return func(ctx context.Context, d chatcore.Delivery[domain.Durable]) error {
+		given := Delivery{
+			Place: Place{Chat: d.ID.Chat, Seq: d.ID.Seq, Event: d.ID.Event}, Group: group, Content: digest(d.Event), Log: d.ID.Log,
+			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Worker: w.config.Name, Entered: time.Now(),
+		}
+		if err := w.history.Start(context.WithoutCancel(ctx), given); err != nil {
+			return chatcore.Transient(err)
+		}
+		if err := w.poison(ctx, given); err != nil {
+			return err
+		}
+		return w.handle(ctx, given, d.ID)
 	}
-	if err := w.history.Start(context.WithoutCancel(ctx), given); err != nil {
-		return err
+}
+
+// poison fails for good, unless the event is harmless or pardoned.
+func (w *worker) poison(ctx context.Context, given Delivery) error {
+	toxin := toxinOf(w.config.Seed, w.config.Patient)(given.Group, given.Chat, given.Seq)
+	if toxin == Harmless {
+		return nil
 	}
+	pardoned, err := w.history.Pardoned(context.WithoutCancel(ctx), given.Group, given.Chat, given.Seq)
+	switch {
+	case err != nil:
+		return chatcore.Transient(err)
+	case pardoned:
+		return nil
+	case toxin == Deadly:
+		return chatcore.Permanent(errPoison)
+	}
+	return errPoison
+}
+
+func (w *worker) handle(ctx context.Context, given Delivery, id chatcore.DeliveryID) error {
 	mood := moodOf(w.config.Seed, given.Place)
-	if d.Attempt <= mood.fails {
+	if given.Attempt <= mood.fails {
 		return errTransient
 	}
 	if mood.deaf {
@@ -130,10 +189,53 @@ func (w *worker) handle(ctx context.Context, d chatcore.Delivery[domain.Durable]
 		return err
 	}
 	outcome, err := w.history.Effect(ctx, given)
-	if err == nil && outcome == Fenced {
+	switch {
+	case err != nil:
+		return chatcore.Transient(err)
+	case outcome == Fenced:
 		return errLate
+	case given.Group != parking:
+		return nil
 	}
+	_, err = w.core.Once(ctx, "count", id, chatcore.Effect{Commands: []chatcore.Command{
+		{"HINCRBY", countersKey(given.Chat), given.field(), "1"},
+	}})
 	return err
+}
+
+// countersKey is where [chatcore.Core.Once] counts the effects of a chat's events.
+func countersKey(chat domain.ChatID) string { return countersPrefix + string(chat) }
+
+const countersPrefix = "effects:"
+
+// toxinOf says which events of one group are poisoned, by the seed: about one in 400 deadly, and as many lasting ones. With the default pauses a lasting one
+// holds its chat for three minutes, so that a third of the chats have one, early.
+func toxinOf(seed uint64, patient bool) func(string, domain.ChatID, domain.Seq) Toxin {
+	const rare, early = 400, 50
+	hash := func(format string, args ...any) uint64 {
+		h := fnv.New64a()
+		_, _ = fmt.Fprintf(h, format, args...)
+		return h.Sum64()
+	}
+	return func(group string, chat domain.ChatID, seq domain.Seq) Toxin {
+		if group != parking {
+			return Harmless
+		}
+		dice := hash("%d toxin %s %d", seed, chat, seq) % rare
+		if patient && dice == 0 {
+			dice = 2
+		}
+		if chosen := hash("%d toxin %s", seed, chat); patient && chosen%3 == 0 && chosen%early == uint64(seq) {
+			dice = 0
+		}
+		switch dice {
+		case 0:
+			return Lasting
+		case 1:
+			return Deadly
+		}
+		return Harmless
+	}
 }
 
 // mood is how a handler takes an event.

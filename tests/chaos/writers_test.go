@@ -33,6 +33,10 @@ type writers struct {
 
 	mu         sync.Mutex
 	acks       []Ack
+	notDone    []NotDone
+	corrupt    []Failure
+	attempts   int
+	evicting   int                // answers
 	refused    map[string][]error // by reason
 	unexpected []error
 	latest     [authors]said // what each has written last
@@ -76,49 +80,113 @@ func (w *writers) finish(patience time.Duration) {
 	w.end()
 }
 
-// answered gives a command until its answer is known, and remembers that. The error is a refusal, or an answer that never came.
-func (w *writers) answered(chat domain.ChatID, ref string, give func(context.Context) (app.Done, error)) error {
+// order is one command.
+type order struct {
+	chat domain.ChatID
+	ref  string // message id or command id
+	text string // of the message that it sends; "" for others
+
+	mayBeRefused bool
+	give         func(context.Context, *app.Chats) (app.Done, error)
+}
+
+// answered gives a command until its answer is known, and remembers that. Each attempt has a correlation id of its own. The error is a refusal, or
+// an answer that never came.
+func (w *writers) answered(core *chatcore.Core, o order) error {
 	const most = 500 * time.Millisecond
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, most) {
-		done, err := give(w.ctx)
+		attempt := w.attempt()
+		ack := Ack{Answer: Acknowledged, Chat: o.chat, Ref: o.ref, Text: o.text, Asked: time.Now()}
+		done, err := o.give(w.ctx, core.Chats.Correlated(attempt))
 		var unconfirmed *ports.UnconfirmedError
 		var refusal *domain.Refusal
 		switch {
 		case err == nil:
-			if done.Changed {
-				w.acknowledged(Ack{Answer: Acknowledged, Chat: chat, Seq: done.Seq, Ref: ref})
+			if ack.Seq = done.Seq; done.Changed {
+				w.acknowledged(ack)
 			}
 			return nil
 		case errors.As(err, &unconfirmed):
-			w.acknowledged(Ack{Answer: Unconfirmed, Chat: chat, Seq: unconfirmed.Appended.Last, Ref: ref})
+			ack.Answer, ack.Seq = Unconfirmed, unconfirmed.Appended.Last
+			w.acknowledged(ack)
 			return nil
+		}
+		w.failed(o, attempt, ack.Asked, err)
+		switch {
 		case errors.As(err, &refusal):
+			if o.mayBeRefused {
+				return err
+			}
 			w.mu.Lock()
 			reason := refusal.Reason.Error()
-			w.refused[reason] = append(w.refused[reason], fmt.Errorf("%s %q: %w", chat, ref, err))
+			w.refused[reason] = append(w.refused[reason], fmt.Errorf("%s %q: %w", o.chat, o.ref, err))
 			w.mu.Unlock()
 			return err
 		case w.ctx.Err() == nil && !again(err):
 			w.mu.Lock()
-			w.unexpected = append(w.unexpected, fmt.Errorf("%s %q: %w", chat, ref, err))
+			w.unexpected = append(w.unexpected, fmt.Errorf("%s %q: %w", o.chat, o.ref, err))
 			w.mu.Unlock()
 			return err
 		}
 		if err := pause(w.ctx, wait); err != nil {
-			w.acknowledged(Ack{Answer: Unknown, Chat: chat, Ref: ref})
+			w.acknowledged(Ack{Answer: Unknown, Chat: o.chat, Ref: o.ref})
 			return err
 		}
 	}
 }
 
+// attempt names an attempt.
+func (w *writers) attempt() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.attempts++
+	return fmt.Sprint("attempt-", w.attempts)
+}
+
+// failed remembers what an error says about what was done.
+func (w *writers) failed(o order, attempt string, asked time.Time, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if errors.Is(err, chatcore.ErrEvicting) {
+		w.evicting++
+	}
+	if errors.Is(err, ports.ErrCorrupt) {
+		w.corrupt = append(w.corrupt, Failure{Asked: asked, At: time.Now(), Err: err.Error()})
+	}
+	if saysNotDone(err) {
+		w.notDone = append(w.notDone, NotDone{Chat: o.chat, Ref: o.ref, Attempt: attempt, Err: err.Error()})
+	}
+}
+
+// saysNotDone reports whether an error promises that nothing was appended.
+func saysNotDone(err error) bool {
+	if errors.Is(err, ports.ErrOutcomeUnknown) {
+		return false
+	}
+	for _, clear := range []error{ports.ErrUnavailable, ports.ErrOverloaded, ports.ErrConflict, ports.ErrEvicting, ports.ErrCorrupt, ports.ErrLogLost} {
+		if errors.Is(err, clear) {
+			return true
+		}
+	}
+	var refusal *domain.Refusal
+	return errors.As(err, &refusal)
+}
+
 // again reports whether the same command may be given again.
 func again(err error) bool {
-	for _, passing := range []error{ports.ErrUnavailable, ports.ErrOutcomeUnknown, ports.ErrOverloaded, ports.ErrConflict} {
+	for _, passing := range []error{ports.ErrUnavailable, ports.ErrOutcomeUnknown, ports.ErrOverloaded, ports.ErrConflict, ports.ErrEvicting, ports.ErrCorrupt} {
 		if errors.Is(err, passing) {
 			return true
 		}
 	}
 	return false
+}
+
+// refusedForEviction is how often a writer was told that Redis evicts.
+func (w *writers) refusedForEviction() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.evicting
 }
 
 func (w *writers) acknowledged(a Ack) {
@@ -210,9 +278,9 @@ func (r *room) create() error {
 		return nil
 	}
 	id := r.command("create")
-	err := r.author.answered(r.id, string(id), func(ctx context.Context) (app.Done, error) {
-		return r.author.core.Chats.Create(ctx, app.Create{Chat: r.id, By: owner, Title: string(r.id), Members: []domain.UserID{"first", "second"}, Command: id})
-	})
+	err := r.author.answered(r.author.core, order{chat: r.id, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+		return chats.Create(ctx, app.Create{Chat: r.id, By: owner, Title: string(r.id), Members: []domain.UserID{"first", "second"}, Command: id})
+	}})
 	if err != nil && !errors.Is(err, domain.ErrChatExists) {
 		return err
 	}
@@ -225,9 +293,9 @@ func (r *room) join(user domain.UserID) error {
 		return nil
 	}
 	id := r.command("join")
-	err := r.author.answered(r.id, string(id), func(ctx context.Context) (app.Done, error) {
-		return r.author.core.Chats.Add(ctx, app.Add{Chat: r.id, By: owner, User: user, Command: id})
-	})
+	err := r.author.answered(r.author.core, order{chat: r.id, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+		return chats.Add(ctx, app.Add{Chat: r.id, By: owner, User: user, Command: id})
+	}})
 	if err == nil {
 		r.members[user] = struct{}{}
 	}
@@ -240,9 +308,9 @@ func (r *room) leave(user domain.UserID) error {
 	}
 	delete(r.members, user)
 	id := r.command("leave")
-	return r.author.answered(r.id, string(id), func(ctx context.Context) (app.Done, error) {
-		return r.author.core.Chats.Remove(ctx, app.Remove{Chat: r.id, By: owner, User: user, Command: id})
-	})
+	return r.author.answered(r.author.core, order{chat: r.id, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+		return chats.Remove(ctx, app.Remove{Chat: r.id, By: owner, User: user, Command: id})
+	}})
 }
 
 // say posts a message. One in ten is edited, one in five gets a reaction, one in ten is read, and now and then there is one to what
@@ -250,10 +318,14 @@ func (r *room) leave(user domain.UserID) error {
 func (r *room) say(user domain.UserID, text string) error {
 	a := r.author
 	m := said{chat: r.id, by: user, message: domain.MessageID(r.command("message"))}
-	err := a.answered(r.id, string(m.message), func(ctx context.Context) (app.Done, error) {
-		sent, err := a.core.Chats.Send(ctx, app.Send{Chat: r.id, By: user, MessageID: m.message, Content: text})
+	content, err := domain.NewContent(text)
+	if err != nil {
+		return err
+	}
+	err = a.answered(a.core, order{chat: r.id, ref: string(m.message), text: string(content), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+		sent, err := chats.Send(ctx, app.Send{Chat: r.id, By: user, MessageID: m.message, Content: text})
 		return app.Done{Seq: sent.Seq, Changed: err == nil}, err
-	})
+	}})
 	if err != nil {
 		return err
 	}
@@ -284,17 +356,17 @@ func (r *room) say(user domain.UserID, text string) error {
 
 func (r *room) edit(m said, text string) error {
 	id := r.command("edit")
-	return r.author.answered(m.chat, string(id), func(ctx context.Context) (app.Done, error) {
-		return r.author.core.Chats.Edit(ctx, app.Edit{Chat: m.chat, By: m.by, MessageID: m.message, Content: text + " (edited)", Command: id})
-	})
+	return r.author.answered(r.author.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+		return chats.Edit(ctx, app.Edit{Chat: m.chat, By: m.by, MessageID: m.message, Content: text + " (edited)", Command: id})
+	}})
 }
 
 func (r *room) react(m said, by domain.UserID) error {
 	emoji := []string{"👍", "🍅", "🎉", "👀"}[r.author.dice.IntN(4)]
 	id := domain.CommandID(fmt.Sprintf("%s:from:%s", r.command("react"), r.id)) // the chat may be another one
-	return r.author.answered(m.chat, string(id), func(ctx context.Context) (app.Done, error) {
-		return r.author.core.Chats.React(ctx, app.React{Chat: m.chat, By: by, MessageID: m.message, Emoji: emoji, Command: id})
-	})
+	return r.author.answered(r.author.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+		return chats.React(ctx, app.React{Chat: m.chat, By: by, MessageID: m.message, Emoji: emoji, Command: id})
+	}})
 }
 
 // read marks a message as read, unless the author still waits for a mark.
@@ -308,8 +380,8 @@ func (r *room) read(m said) {
 	id := r.command("read")
 	a.done.Go(func() {
 		defer func() { <-a.marking }()
-		_ = a.answered(m.chat, string(id), func(ctx context.Context) (app.Done, error) {
-			return a.core.Chats.MarkRead(ctx, app.MarkRead{Chat: m.chat, By: owner, MessageID: m.message, Command: id})
-		})
+		_ = a.answered(a.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
+			return chats.MarkRead(ctx, app.MarkRead{Chat: m.chat, By: owner, MessageID: m.message, Command: id})
+		}})
 	})
 }

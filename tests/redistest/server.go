@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -178,10 +179,15 @@ func (s *Server) launch(path string, deadline <-chan time.Time) error {
 		return err
 	}
 	defer func() { _ = log.Close() }()
+	args, env, err := s.clockEnv(s.args)
+	if err != nil {
+		return err
+	}
 	cmd := exec.Command(path, append([]string{
 		"--bind", "127.0.0.1", "--port", strconv.Itoa(s.port), "--dir", s.Dir, "--save", "", "--appendonly", "no",
-	}, append(slices.Clip(s.args), accounts()...)...)...)
-	cmd.Stdout, cmd.Stderr = log, log
+	}, append(slices.Clip(args), accounts()...)...)...)
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, log, log
+	signal.Ignore(syscall.SIGXFSZ) // children inherit it: for LimitFiles, so that a write beyond the limit fails and does not kill
 	process, err := child.Start(cmd)
 	if err != nil {
 		return err

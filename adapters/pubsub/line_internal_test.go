@@ -1,0 +1,25 @@
+package pubsub
+
+import (
+	"errors"
+	"testing"
+	"time"
+)
+
+// TestCut_KeepsAnEventThatWasTried is about a chat that falls behind between a transient failure and the next start: the event must still say that it
+// was delivered before.
+func TestCut_KeepsAnEventThatWasTried(t *testing.T) {
+	own := &term{sub: &subscription{Subscriber: &Subscriber{}}}
+	l := &line{term: own, chat: "c"}
+	first, second := &parcel{seq: 1}, &parcel{seq: 2}
+	l.push(first)
+	l.push(second)
+	own.sub.config.Retry.First, own.sub.config.Retry.Max = time.Hour, time.Hour
+	own.wait(l, BlockedTransient, errors.New("away"))
+	l.timer.Stop()
+	l.waiting = false // as [subscription.retry] leaves it
+	l.cut()
+	if l.head != first || l.head.next != nil || !l.head.again || l.last != 1 {
+		t.Errorf("kept %+v, last %d", l.head, l.last)
+	}
+}

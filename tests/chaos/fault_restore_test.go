@@ -1,0 +1,195 @@
+package chaos
+
+import (
+	"context"
+	_ "embed" // the scripts
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/adapters/redis"
+	"chatcore/domain"
+	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
+)
+
+var (
+	//go:embed dump.lua
+	dumpSource string
+	//go:embed restore.lua
+	restoreSource string
+)
+
+// restorer puts older data in the place of newer data while writers decide. Workers are stopped meanwhile, as docs/operating.md asks for; writers are
+// not, and have to notice.
+type restorer struct {
+	t        *testing.T
+	ctx      context.Context
+	operator *operator
+	writers  *writers
+	deciding []*chatcore.Core  // their cores
+	ids      []string          // of their witnesses
+	probes   []domain.ChatID   // one of each partition, none of which exists
+	scratch  *redistest.Server // where a dump is read
+	cluster  bool
+	servers  func() []*redistest.Server
+	restores []Restore
+}
+
+func newRestorer(t *testing.T, o *operator, deciding []*chatcore.Core, servers func() []*redistest.Server, cluster bool) *restorer {
+	t.Helper()
+	r := &restorer{
+		t: t, ctx: context.WithoutCancel(t.Context()), operator: o, deciding: deciding, cluster: cluster, servers: servers,
+		scratch: redistest.Start(t),
+	}
+	const partitions = 16
+	keys, err := redis.NewKeys("", partitions, cluster)
+	if err != nil {
+		t.Fatal(err)
+	}
+	covered := make(map[int]bool)
+	for i := 0; len(covered) < partitions; i++ {
+		chat := domain.ChatID(fmt.Sprint("probe.", i))
+		if p := keys.Partition(chat); !covered[p] {
+			covered[p] = true
+			r.probes = append(r.probes, chat)
+		}
+	}
+	known := make(map[string]bool)
+	wait.Until(t, "writers have witnesses", func() bool {
+		r.touch()
+		for key := range r.witnesses() {
+			_, id, _ := strings.Cut(key, ":witness:")
+			known[id] = true
+		}
+		return len(known) >= len(deciding)
+	})
+	for id := range known {
+		r.ids = append(r.ids, id)
+	}
+	return r
+}
+
+// attack restores what was dumped a while before.
+func (r *restorer) attack() attack {
+	return attack{"restore in place", func(d dice) (string, func()) {
+		traps := setTraps(r.writers, r.deciding[0], r.deciding[1], fmt.Sprint(len(r.restores)))
+		one := Restore{Dumped: time.Now()}
+		var dumps [][]any
+		wait.Until(r.t, "a dump whose log is whole", func() bool { // an append may be half done where rights were taken
+			dumps = r.dump()
+			var err error
+			one.Log, err = r.read(dumps)
+			return err == nil
+		})
+		for _, t := range traps {
+			t.bait()
+		}
+		d.between(500*time.Millisecond, 3*time.Second)
+		r.operator.whileStopped(Restored, func() {
+			r.awaitRaised()
+			one.Begun = time.Now()
+			for i, s := range r.servers() {
+				if err := s.Client(r.t).Eval(r.ctx, restoreSource, nil, dumps[i]...).Err(); err != nil {
+					r.t.Errorf("restoring %s: %v", s.Addr(), err)
+				}
+			}
+			one.Done = time.Now()
+			for _, t := range traps {
+				t.spring()
+			}
+			r.awaitRaised()
+			one.Noticed = time.Now()
+			r.restores = append(r.restores, one)
+		})
+		return "", nil
+	}}
+}
+
+// dump reads all servers as of one moment: no server writes meanwhile.
+func (r *restorer) dump() [][]any {
+	servers := r.servers()
+	each := func(what string, do func(*goredis.Client) error) {
+		for _, s := range servers {
+			if err := do(s.Client(r.t)); err != nil {
+				r.t.Errorf("%s on %s: %v", what, s.Addr(), err)
+			}
+		}
+	}
+	each("pausing writes", func(c *goredis.Client) error {
+		return c.Do(r.ctx, "client", "pause", wait.Limit.Milliseconds(), "write").Err()
+	})
+	var dumps [][]any
+	each("dumping", func(c *goredis.Client) error {
+		all, err := c.EvalRO(r.ctx, dumpSource, nil).Slice()
+		dumps = append(dumps, all)
+		return err
+	})
+	each("going on", func(c *goredis.Client) error { return c.Do(r.ctx, "client", "unpause").Err() })
+	return dumps
+}
+
+// read reads the log that a dump has, on a server of its own.
+func (r *restorer) read(dumps [][]any) (map[domain.ChatID][]Logged, error) {
+	var all []any
+	for _, dump := range dumps {
+		all = append(all, dump...)
+	}
+	if err := r.scratch.Client(r.t).Eval(r.ctx, restoreSource, nil, all...).Err(); err != nil {
+		return nil, err
+	}
+	core := open(r.t, chatcore.Config{RedisURL: r.scratch.URL(), TTL: ttls})
+	return logOf(r.ctx, core.Queries)
+}
+
+// touch has every writer's core read something of each partition, which it will bear witness of.
+func (r *restorer) touch() {
+	for _, core := range r.deciding {
+		for _, chat := range r.probes {
+			if _, err := core.Queries.Chat(r.ctx, chat); err != nil && !errors.Is(err, domain.ErrChatNotFound) {
+				r.t.Logf("reading chat %s: %v", chat, err)
+			}
+		}
+	}
+}
+
+// witnesses are the values of all witnesses that Redis has.
+func (r *restorer) witnesses() map[string]string {
+	found := make(map[string]string)
+	for _, s := range r.servers() {
+		client := s.Client(r.t)
+		keys, err := client.Keys(r.ctx, "cc:{*}:witness:*").Result()
+		if err != nil {
+			continue
+		}
+		for _, key := range keys {
+			if value, err := client.Get(r.ctx, key).Result(); err == nil {
+				found[key] = value
+			}
+		}
+	}
+	return found
+}
+
+// awaitRaised waits until every writer's process has raised its witness in every partition: what it knows now, it can miss.
+func (r *restorer) awaitRaised() {
+	before := r.witnesses()
+	r.touch()
+	wait.Until(r.t, "writers raise their witnesses", func() bool {
+		raised := 0
+		for key, value := range r.witnesses() {
+			_, id, _ := strings.Cut(key, ":witness:")
+			for _, known := range r.ids {
+				if id == known && value != before[key] {
+					raised++
+				}
+			}
+		}
+		return raised == len(r.ids)*len(r.probes)
+	})
+}

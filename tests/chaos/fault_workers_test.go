@@ -1,0 +1,57 @@
+package chaos
+
+import (
+	"time"
+)
+
+const freezeWorker = "freeze worker"
+
+// onWorkers are the attacks on a crew. They need no test to fail, and so may come from any goroutine.
+func onWorkers(c *crew) []attack {
+	return c.alone([]attack{
+		{"kill worker", func(d dice) (string, func()) {
+			p := c.posts[d.IntN(len(c.posts))]
+			p.kill()
+			return p.name, func() {
+				d.between(0, time.Second)
+				p.start()
+			}
+		}},
+		{freezeWorker, func(d dice) (string, func()) {
+			p := c.posts[d.IntN(len(c.posts))]
+			p.process.Freeze()
+			d.between(lease+500*time.Millisecond, lease+2*time.Second)
+			p.process.Thaw()
+			return p.name, nil
+		}},
+		{"restart worker", func(d dice) (string, func()) {
+			p := c.posts[d.IntN(len(c.posts))]
+			p.stop()
+			return p.name, p.start
+		}},
+		{"new group", func(d dice) (string, func()) {
+			p := c.posts[d.IntN(len(c.posts))]
+			c.config.Late = true
+			p.stop()
+			return p.name, p.start
+		}},
+	})
+}
+
+// alone has each attack command the crew alone, until it has healed.
+func (c *crew) alone(attacks []attack) []attack {
+	for i := range attacks {
+		do := attacks[i].do
+		attacks[i].do = func(d dice) (string, func()) {
+			c.mu.Lock()
+			on, heal := do(d)
+			return on, func() {
+				defer c.mu.Unlock()
+				if heal != nil {
+					heal()
+				}
+			}
+		}
+	}
+	return attacks
+}
