@@ -94,7 +94,7 @@ func TestMessageRow(t *testing.T) {
 			Message: message, Reactions: []domain.ReactionGroup{{Emoji: "👍", Users: []domain.UserID{"a", "b"}}},
 		},
 		"    5  2026-01-02 12:00  ada (reply to m1, which was deleted; edited): one\n                         | two": {Message: message, ReplyDeleted: true},
-		"    5  2026-01-02 12:00  ada (deleted by cem)": {Message: gone},
+		"    5  2026-01-02 12:00  ada (deleted by cem)":                                                              {Message: gone},
 	} {
 		if got := messageRow(view).Format(0); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
