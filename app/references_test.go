@@ -133,7 +133,11 @@ func TestMentions(t *testing.T) {
 			t.Errorf("with other mentions: %+v, error %v", sent, err)
 		}
 
-		// This process has cached that two is a member and bob is none.
+		// This process has cached that two is a member.
+		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", MessageID: "late", Content: "x", Mentions: []domain.UserID{"two"}}); err != nil {
+			t.Fatal(err)
+		}
+		mentioned("late")
 		if _, err := c.Send(ctx, app.Send{Chat: "c", By: "ann", MessageID: "y", Content: "y", Mentions: []domain.UserID{"two", "bob"}}); err != nil {
 			t.Fatal(err)
 		}

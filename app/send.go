@@ -15,8 +15,8 @@ type Send struct {
 	By          domain.UserID
 	MessageID   domain.MessageID // names the send; "" for a new id, but then a repetition is another message
 	Content     string
-	ReplyTo     domain.MessageID    // a message of the chat, or the tombstone of one; "" for none
-	Mentions    []domain.UserID     // those of users who are no members are not recorded
+	ReplyTo     domain.MessageID // a message of the chat, or the tombstone of one; "" for none
+	Mentions    []domain.UserID  // those of users who are no members are not recorded
 	Attachments []domain.Attachment
 	ClientMeta  string // a JSON object, carried without white space
 }

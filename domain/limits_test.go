@@ -14,8 +14,13 @@ import (
 func TestText_Limits(t *testing.T) {
 	x := func(n int) string { return strings.Repeat("x", n) }
 	for field, test := range map[string]struct{ accepted, refused []string }{
-		"title":        {[]string{"", "Garden", x(domain.MaxTitleBytes)}, []string{"a\nb", x(domain.MaxTitleBytes + 1), "\xff"}},
-		"reason":       {[]string{"", "spam\nand more", x(domain.MaxReasonBytes)}, []string{"\x00", x(domain.MaxReasonBytes + 1), "\xff"}},
+		"title":  {[]string{"", "Garden", x(domain.MaxTitleBytes)}, []string{"a\nb", x(domain.MaxTitleBytes + 1), "\xff"}},
+		"reason": {[]string{"", "spam\nand more", x(domain.MaxReasonBytes)}, []string{"\x00", x(domain.MaxReasonBytes + 1), "\xff"}},
+		"emoji":  {[]string{"👍", ":+1:", ":" + x(domain.MaxEmojiBytes-2) + ":"}, []string{"", "a b", " ", "\u00a0", ":" + x(domain.MaxEmojiBytes-1) + ":", "+1", "\xff", "\n"}},
+		"clientMeta": {
+			[]string{"", "{}", `{"a":[1]}`, `{"a":"` + x(domain.MaxClientMetaBytes-8) + `"}`},
+			[]string{"[]", "1", "null", "{", `{"a":"` + x(domain.MaxClientMetaBytes-7) + `"}`, "{\"a\":\"\xff\"}", `{}{}`, "x"},
+		},
 		"type":         {[]string{"poll:created", "a:b:c", "0.a-b_c:x", "a:" + x(62)}, []string{"", "poll", "poll:", ":a", "Poll:created", "a:" + x(63), "a:b\n"}},
 		"sessionId":    {[]string{"aA09zZ-_", x(64)}, []string{"", x(65), "a/b", "a:b", "`{", "@["}},
 		"chatId":       {[]string{"a", x(domain.MaxIDBytes)}, []string{"", x(domain.MaxIDBytes + 1), "a b"}},
