@@ -56,9 +56,11 @@ type Config struct {
 	// EditWindow is how long after the send a message may be edited. Defaults to 0: at any time.
 	EditWindow time.Duration
 
-	// Limits are how often something may be done, by kind: app.LimitSend, app.LimitSendInChat and app.LimitTyping are taken by the commands,
-	// app.LimitLogin and kinds of the team's own by who calls Core.Limits. Defaults to none: nothing is limited.
+	// Limits are how often something may be done, by kind. The commands take those of app.LimitSend, app.LimitReact and the like; app.LimitLogin and
+	// kinds of the team's own are taken by calls of Core.Limits. Defaults to none: nothing is limited. A service may begin with app.ServiceLimits.
 	Limits map[string]app.Limit
+	// Caps bound what one user, message or command may have. Processes on a log should agree on them.
+	Caps app.Caps
 
 	// Queue is how many appends may wait for their turn, per server, or per partition of a Cluster; one chat may take a quarter. Beyond
 	// it appends fail with ports.ErrOverloaded. Defaults to 4,096.
@@ -173,7 +175,7 @@ func (c Config) Validate() error {
 	if _, err := c.Names.Keys(c.Namespace, c.withDefaults().Partitions, false); err != nil {
 		errs = append(errs, err)
 	}
-	errs = append(errs, app.CheckLimits(c.Limits))
+	errs = append(errs, app.CheckLimits(c.Limits), c.Caps.Check())
 	for _, d := range []struct {
 		field string
 		value time.Duration
@@ -272,5 +274,5 @@ func (c Config) sessions() domain.SessionPolicy {
 }
 
 func (c Config) policy() app.Policy {
-	return app.Policy{EditWindow: c.EditWindow, TypingTTL: c.TTL.Typing}
+	return app.Policy{EditWindow: c.EditWindow, TypingTTL: c.TTL.Typing, Caps: c.Caps}
 }

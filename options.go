@@ -31,6 +31,7 @@ type parts struct {
 	contacts  app.ContactsOf
 	effects   ports.Effects
 	limiter   ports.Limiter
+	gate      app.Gate
 	sessions  ports.SessionStore
 	userChats ports.UserView
 	unread    ports.UserView
@@ -77,6 +78,10 @@ func WithContacts(of app.ContactsOf) Option { return func(p *parts) { p.contacts
 
 // WithLimiter counts what [Config.Limits] limits.
 func WithLimiter(limiter ports.Limiter) Option { return func(p *parts) { p.limiter = limiter } }
+
+// WithGate asks gate before a command creates a chat, adds a member, sends a message or records a custom event; see [app.Gate]. Imports
+// ([app.Chats.Backdated]) ask no gate.
+func WithGate(gate app.Gate) Option { return func(p *parts) { p.gate = gate } }
 
 // WithSessions keeps the users' sessions, by a policy of its own.
 func WithSessions(sessions ports.SessionStore) Option {

@@ -104,7 +104,11 @@ func (w *watch) epoch() uint64 {
 	return 0
 }
 
-func newPolicy(c Config) app.Policy { return c.policy() }
+func newPolicy(c Config, p parts, views app.Views) app.Policy {
+	policy := c.policy()
+	policy.Gate, policy.Views = p.gate, views
+	return policy
+}
 
 // connect opens a client for one purpose.
 func connect(ctx context.Context, c Config, purpose string, o redis.Options) (*redis.Client, error) {
@@ -346,11 +350,11 @@ func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
 	return memory.NewEffects(clock, c.EffectTTL)
 }
 
-func newMemoryLimiter(p parts, clock ports.Clock) ports.Limiter {
+func newMemoryLimiter(p parts, log *memory.Log) ports.Limiter {
 	if p.limiter != nil {
 		return p.limiter
 	}
-	return memory.NewLimiter(clock)
+	return log.Limiter()
 }
 
 func newCacheStore(p parts, cache cacheClient, keys redis.Keys) ports.CacheStore {
@@ -400,4 +404,11 @@ func newOwnTyping(p parts, clock ports.Clock) ports.TypingMarks {
 		return p.typing
 	}
 	return memory.NewTyping(clock)
+}
+
+func newOwnLimiter(p parts, clock ports.Clock) ports.Limiter {
+	if p.limiter != nil {
+		return p.limiter
+	}
+	return memory.NewLimiter(clock)
 }

@@ -39,7 +39,7 @@ var (
 	)
 	ownSet = wire.NewSet(
 		newOwnBackend, ownLog, ownSnapshots, ownPublisher, ownTransport, newOwnTyping, newMemoryPresence, newMemoryStored, ownEffects,
-		ownViews, ownCacheStore, newMemoryLimiter, newMemorySessionStore,
+		ownViews, ownCacheStore, newOwnLimiter, newMemorySessionStore,
 		wire.Bind(new(backend), new(*ownBackend)),
 	)
 )

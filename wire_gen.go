@@ -95,7 +95,7 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	eventLog := tracedLog(log, telemetry)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
-	policy := newPolicy(config)
+	policy := newPolicy(config, p, views)
 	limiter := newLimiter(p, chatcoreCommandClient, keys)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
@@ -167,8 +167,8 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 		telemetry:  telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
-	policy := newPolicy(config)
-	limiter := newMemoryLimiter(p, clock)
+	policy := newPolicy(config, p, views)
+	limiter := newMemoryLimiter(p, log)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
@@ -230,8 +230,8 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 		telemetry:  telemetry,
 	}
 	eventLog := tracedLog(log, telemetry)
-	policy := newPolicy(config)
-	limiter := newMemoryLimiter(p, clock)
+	policy := newPolicy(config, p, views)
+	limiter := newOwnLimiter(p, clock)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, clock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)

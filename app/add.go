@@ -14,10 +14,16 @@ type Add struct {
 	Command domain.CommandID
 }
 
-// Add makes a user a plain member. A member already, in whatever role: it changes nothing.
+// Add makes a user a plain member. A member already, in whatever role: it changes nothing. It returns a
+// [*domain.CapError] if the user is in [Caps.ChatsPerUser] chats.
 func (c *Chats) Add(ctx context.Context, cmd Add) (Done, error) {
 	return c.about(ctx, "add", cmd.Chat, cmd.By, cmd.User, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
 			return chat.Add(by, target, cmd.User, c.now())
+		},
+		func(add *command) {
+			add.joins = []domain.UserID{cmd.User}
+			add.limits = c.limitsOf(cmd.By, cmd.Chat, LimitAdd)
+			add.gate = GateQuestion{Kind: GateAdd, Actor: cmd.By, Chat: cmd.Chat, Targets: add.joins}
 		})
 }

@@ -17,7 +17,10 @@ import (
 // Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with
 // [ports.ErrUnavailable] when the log could not be reached, with [ports.ErrOutcomeUnknown] when the answer was lost, and with
 // [ports.ErrUnconfirmed] when too few replicas have it: also one that is given again, as long as that is so. What is limited fails with
-// [ports.ErrRateLimited], a [*ports.LimitedError] that tells when to try again; it has recorded nothing.
+// [ports.ErrRateLimited], a [*ports.LimitedError] that tells when to try again; it has recorded nothing. Each call of a command counts against the
+// limit of its kind ([LimitSend], [LimitReact] and so on) if that is set, also one that is refused or changes nothing. Where the limits are kept with
+// the log, an append takes from them in its own round trip; otherwise they are taken first. What exceeds one of [Policy.Caps] fails with a
+// [*domain.CapError], what [Policy.Gate] refuses with a [*GateError].
 type Chats struct {
 	log      ports.EventLog
 	confirms ports.Confirmer // nil if the log has no need of it
@@ -30,16 +33,21 @@ type Chats struct {
 	policy   Policy
 	reads    *readCoalescer
 	typists  *typists
+	reacting *keyLocks
 	limits   *Limits // nil: there are none
 	meta     ports.Meta
 
-	backdated bool // the clock stands in the past
+	takesTogether bool // appends take from the limits
+	backdated     bool // the clock stands in the past
 }
 
 // Policy is what a team may choose about the rules.
 type Policy struct {
 	EditWindow time.Duration // how long after the send a message may be edited. Defaults to 0: at any time
 	TypingTTL  time.Duration // how long who typed is seen typing without typing on. Defaults to domain.TypingTTL
+	Caps       Caps
+	Gate       Gate  // nil allows everything
+	Views      Views // in whose Chats the chats of a user are counted
 }
 
 // NewChats puts the use cases on the given ports. Nobody observes them if observer is nil, and nothing is limited if limits is.
@@ -48,9 +56,12 @@ func NewChats(
 	observer ports.Observer, policy Policy, limits *Limits,
 ) *Chats {
 	confirms, _ := log.(ports.Confirmer)
+	policy.Caps = policy.Caps.WithDefaults()
+	taker, ok := log.(ports.LimitTaker)
 	return &Chats{
 		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
 		reads: newReadCoalescer(), typists: newTypists(), limits: limits,
+		reacting: newKeyLocks(), takesTogether: ok && limits != nil && taker.TakesFrom(limits.limiter),
 	}
 }
 
@@ -65,11 +76,12 @@ func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (c
 func unobserved(error) {}
 
 // Backdated gives the same commands with a time of the past, for imports: what they record happened at that time.
-// Nothing limits them.
+// No limit, cap or gate applies to them: what is imported was accepted elsewhere. Only whoever imports may have them.
 func (c *Chats) Backdated(at time.Time) *Chats {
 	past := *c
 	past.clock, past.backdated = pastClock{at}, true
 	past.reads, past.typists, past.limits = newReadCoalescer(), newTypists(), nil
+	past.policy.Gate, past.policy.Caps = nil, Caps{}
 	return &past
 }
 

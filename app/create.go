@@ -2,15 +2,11 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 
 	"chatcore/domain"
 )
-
-// MaxInitialMembers is how many members a chat can be created with; more are added afterwards.
-const MaxInitialMembers = 256
 
 // Create starts a chat.
 type Create struct {
@@ -22,24 +18,26 @@ type Create struct {
 }
 
 // Create starts a chat, with its owner and its first members in one step. It returns [domain.ErrChatExists] if the id is taken, and
-// [domain.ErrInvalid] if it is reserved ([domain.ReservedChatID]).
+// [domain.ErrInvalid] if it is reserved ([domain.ReservedChatID]). It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand]
+// members, or if one of them or the owner is in [Caps.ChatsPerUser] chats.
 func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
 	if err := firstError(checkChat(cmd.Chat, cmd.By), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
-	if n := len(cmd.Members); n > MaxInitialMembers {
-		return Done{}, &domain.InvalidError{
-			Field: "members", Problem: fmt.Sprintf("has %d users", n), Allowed: fmt.Sprintf("at most %d; add more afterwards", MaxInitialMembers),
-		}
+	if err := c.policy.Caps.checkMembers(cmd.Chat, cmd.By, cmd.Members); err != nil {
+		return Done{}, err
 	}
 	return c.run(ctx, command{
 		name: "create", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.ChatEntity()),
+		joins: append([]domain.UserID{cmd.By}, cmd.Members...),
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Create(cmd.Chat, title, cmd.By, cmd.Members, c.now())
 		},
-		args: arguments{string(title), userSet(cmd.By, cmd.Members)},
+		limits: c.limitsOf(cmd.By, cmd.Chat, LimitCreate),
+		gate:   GateQuestion{Kind: GateCreate, Actor: cmd.By, Chat: cmd.Chat, Targets: cmd.Members},
+		args:   arguments{string(title), userSet(cmd.By, cmd.Members)},
 	})
 }
 

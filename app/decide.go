@@ -26,9 +26,14 @@ type command struct {
 	decide func(s *state) ([]domain.Durable, error)
 	args   arguments // what id stands for, beside the name
 	// unconditional names loaded entities that are no conditions of the append.
-	unconditional func(domain.Entity) bool
-	conditions    []ports.Condition // of entities that are not loaded
-	endsTyping    bool
+	unconditional func(s *state, e domain.Entity) bool
+	// queue waits until no other call of this process decides a contended command on the same thing. It may be nil.
+	queue      func(ctx context.Context) (release func(), err error)
+	limits     *callLimits       // nil for a command without limits
+	gate       GateQuestion      // without a kind for a command that no gate is asked about
+	joins      []domain.UserID   // whom the command makes members, if they are none
+	conditions []ports.Condition // of entities that are not loaded
+	endsTyping bool
 }
 
 // state is what a command found: a slot for each entity that it wants.
@@ -37,6 +42,8 @@ type state struct {
 	slots []slot
 	head  domain.Seq // 0 if all came from the cache
 	found domain.Seq // what a decision without events was about
+
+	conflicts int // how often an append found an entity moved
 
 	// Room for what nearly every command needs, so that it takes one allocation.
 	slotRoom      [6]slot
@@ -70,22 +77,38 @@ func (c *command) entity() domain.Entity { return domain.CommandEntity(c.by, c.i
 func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	ctx, end := c.observe(ctx, cmd.name, cmd.chat)
 	defer func() { end(err) }()
-	s := newState(&cmd)
+	if err = cmd.limits.before(ctx); err != nil {
+		return Done{}, err
+	}
+	if cmd.gate.Kind != "" {
+		err = c.policy.Gate.ask(ctx, cmd.gate)
+	}
+	if err == nil {
+		done, err = c.attempt(ctx, &cmd)
+	}
+	return cmd.limits.settle(ctx, done, err)
+}
+
+func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error) {
+	s := newState(cmd)
 	fresh := !c.entities.cached(cmd.chat, s.slots)
 	var conflict error
 	for range decisions {
 		repeated := false
 		if fresh {
-			if err = c.load(ctx, &cmd, s); err != nil {
+			if err = c.load(ctx, cmd, s); err != nil {
 				return Done{}, err
 			}
-			if done, repeated, err = s.repeated(&cmd); err != nil {
+			if done, repeated, err = s.repeated(cmd); err != nil {
 				return Done{}, err
 			}
 		}
 		var events []domain.Durable
 		if !repeated {
 			events, err = cmd.decide(s)
+			if err == nil && len(events) > 0 && len(cmd.joins) > 0 {
+				err = c.checkChats(ctx, cmd.joins, events)
+			}
 			if (err != nil || len(events) == 0) && !fresh {
 				fresh = true
 				continue
@@ -94,11 +117,20 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 				return done, err
 			}
 		}
+		if len(events) > 0 && s.contended(cmd) {
+			release, err := cmd.queue(ctx)
+			if err != nil {
+				return Done{}, err
+			}
+			defer release() //nolint:revive // once: queue is nil from here on
+			cmd.queue, fresh = nil, true
+			continue
+		}
 		switch {
 		case len(events) > 0:
-			done, err = c.append(ctx, &cmd, s, events)
+			done, err = c.append(ctx, cmd, s, events)
 		case cmd.id != "" && !repeated:
-			_, err = c.append(ctx, &cmd, s, nil)
+			_, err = c.append(ctx, cmd, s, nil)
 		default:
 			err = c.confirm(ctx, s, done.Seq)
 		}
@@ -109,10 +141,13 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 			return Done{}, err
 		}
 		conflict, fresh = err, true
+		s.conflicts++
 		var stale *ports.ConflictError
 		switch {
 		case !errors.As(err, &stale): // what the versions mean may have changed
-			s = newState(&cmd)
+			conflicts := s.conflicts
+			s = newState(cmd)
+			s.conflicts = conflicts
 			c.entities.cached(cmd.chat, s.slots)
 		case s.slot(stale.Condition.Entity) == nil: // one that the caller gave: deciding again does not help
 			return Done{}, err
@@ -159,7 +194,7 @@ func notMember(chat domain.ChatID, user domain.UserID) error {
 
 // append records what was decided: events, a command with an id, or both.
 func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
-	appended, err := c.log.Append(ctx, c.appendOf(cmd, s, events))
+	appended, err := cmd.limits.append(ctx, c.log, c.appendOf(cmd, s, events))
 	if err != nil {
 		return Done{}, err
 	}
@@ -187,10 +222,12 @@ func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.
 		c.entities.moves.note(e, at.First+domain.Seq(i)) //nolint:gosec // an index
 		for k := range s.slots {
 			known := &s.slots[k]
-			if known.state == nil || known.expect || known.exists || known.latest || cmd.unconditional != nil && cmd.unconditional(known.entity) {
+			if known.state == nil || known.expect || known.exists || known.latest || !domain.MovesEntity(e, known.entity) {
 				continue
 			}
-			if domain.MovesEntity(e, known.entity) {
+			if s.free(cmd, known.entity) {
+				c.entities.forget(cmd.chat, known.entity)
+			} else {
 				c.entities.learn(cmd.chat, known, at.First+domain.Seq(i), e) //nolint:gosec // an index
 			}
 		}
@@ -208,7 +245,7 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 			a.Command, a.Fingerprint = k.entity, fingerprint(cmd.name, cmd.args)
 		case k.exists:
 			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Exists: true})
-		case cmd.unconditional == nil || !cmd.unconditional(k.entity):
+		case !s.free(cmd, k.entity):
 			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Version: k.version})
 		}
 	}
@@ -227,6 +264,19 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 		a.EndsTyping = cmd.by
 	}
 	return a
+}
+
+// free reports whether an entity is no condition of the append.
+func (s *state) free(cmd *command, e domain.Entity) bool {
+	return cmd.unconditional != nil && cmd.unconditional(s, e)
+}
+
+// contended reports whether the next append may conflict with other calls of this process again, and could wait for them.
+func (s *state) contended(cmd *command) bool {
+	if s.conflicts == 0 || cmd.queue == nil {
+		return false
+	}
+	return !slices.ContainsFunc(s.slots, func(k slot) bool { return s.free(cmd, k.entity) })
 }
 
 // repeated returns the first answer of a command that was given before, and reports whether it was. It returns

@@ -27,6 +27,7 @@ func (c *Chats) Delete(ctx context.Context, cmd Delete) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.message(cmd.MessageID).Delete(s.member(cmd.By), reason, c.now())
 		},
-		args: arguments{string(cmd.MessageID), string(reason)},
+		limits: c.limitsOf(cmd.By, cmd.Chat, LimitDelete),
+		args:   arguments{string(cmd.MessageID), string(reason)},
 	})
 }

@@ -33,7 +33,8 @@ func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.message(cmd.MessageID).Edit(s.member(cmd.By), to, s.referred("", to.Mentions), c.policy.EditWindow, c.now())
 		},
-		args: arguments{string(cmd.MessageID), string(to.Content), listText(to.Mentions), listText(to.Attachments)},
+		limits: c.limitsOf(cmd.By, cmd.Chat, LimitEdit),
+		args:   arguments{string(cmd.MessageID), string(to.Content), listText(to.Mentions), listText(to.Attachments)},
 	}
 	edit.wants.addMembers(cmd.By, to.Mentions)
 	return c.run(ctx, edit)

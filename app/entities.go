@@ -232,6 +232,11 @@ func (e *Entities) learn(chat domain.ChatID, s *slot, seq domain.Seq, event doma
 	e.cache.put(entityKey{chat, s.entity}, *s)
 }
 
+// forget drops what is cached of an entity that has moved to a state that is not known.
+func (e *Entities) forget(chat domain.ChatID, entity domain.Entity) {
+	e.cache.drop(entityKey{chat, entity})
+}
+
 // requestSnapshot has a snapshot of an entity written in the background: of the loaded state or, if that is nil, of the state then.
 //
 //nolint:contextcheck // the worker outlives its callers

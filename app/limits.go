@@ -14,13 +14,45 @@ import (
 	"chatcore/ports"
 )
 
-// Kinds of limits that have a meaning here. A team's own kinds have other names.
+// Kinds of limits that have a meaning here. A team's own kinds have other names. All but LimitLogin are taken by the commands of [Chats], of the
+// user who acts.
 const (
 	LimitSend       = "send"         // messages of a user; taken by Chats.Send
 	LimitSendInChat = "send-in-chat" // messages of a user in one chat; taken by Chats.Send
 	LimitTyping     = "typing"       // starts of a user that are not held back already; taken by Chats.StartTyping
+	LimitReact      = "react"        // taken by Chats.React and Chats.Unreact
+	LimitEdit       = "edit"         // taken by Chats.Edit
+	LimitDelete     = "delete"       // taken by Chats.Delete
+	LimitRead       = "read"         // taken by Chats.MarkRead
+	LimitRecord     = "record"       // taken by Chats.Record
+	LimitCreate     = "create"       // taken by Chats.Create
+	LimitAdd        = "add"          // taken by Chats.Add
 	LimitLogin      = "login"        // attempts, by whatever the team counts them by
 )
+
+// ServiceLimits returns limits for a service whose users are people: several times what a busy person does, and little enough that no user takes a
+// notable part of a server. Each call returns a map of its own, which may be changed. LimitLogin counts by what the caller of Limits.Allow names.
+func ServiceLimits() map[string]Limit {
+	perMinute := func(rate, burst int) Limit {
+		return Limit{Algorithm: ports.GCRA, Rate: rate, Per: time.Minute, Burst: burst}
+	}
+	perHour := func(rate, burst int) Limit {
+		return Limit{Algorithm: ports.GCRA, Rate: rate, Per: time.Hour, Burst: burst}
+	}
+	return map[string]Limit{
+		LimitSend:       perMinute(120, 30),
+		LimitSendInChat: perMinute(60, 20),
+		LimitTyping:     perMinute(120, 30),
+		LimitReact:      perMinute(120, 30),
+		LimitEdit:       perMinute(60, 20),
+		LimitDelete:     perMinute(60, 60),
+		LimitRead:       perMinute(240, 60),
+		LimitRecord:     perMinute(120, 30),
+		LimitCreate:     perHour(60, 20),
+		LimitAdd:        perHour(600, 100),
+		LimitLogin:      {Rate: 10, Per: 15 * time.Minute},
+	}
+}
 
 // Failure is what becomes of a call when its limit cannot be checked.
 type Failure uint8
@@ -147,11 +179,7 @@ func (l *Limits) take(ctx context.Context, all ...taking) error {
 	if len(all) < 2 {
 		return l.takeEach(ctx, all)
 	}
-	takes := make([]ports.Take, len(all))
-	for i, t := range all {
-		takes[i] = ports.Take{Limit: l.kinds[t.kind].limit(), N: 1, Name: append([]string{t.kind}, t.subject...)}
-	}
-	decisions, err := l.limiter.AllowAll(ctx, takes...)
+	decisions, err := l.limiter.AllowAll(ctx, l.takesOf(all)...)
 	switch {
 	case errors.Is(err, ports.ErrForeignValue): // of one of them, and each has its own way to fail
 		return l.takeEach(ctx, all)
@@ -163,6 +191,15 @@ func (l *Limits) take(ctx context.Context, all ...taking) error {
 		return &ports.LimitedError{Kind: all[last].kind, RetryAfter: decisions[last].RetryAfter}
 	}
 	return nil
+}
+
+// takesOf returns what takes from limits that are set.
+func (l *Limits) takesOf(all []taking) []ports.Take {
+	takes := make([]ports.Take, len(all))
+	for i, t := range all {
+		takes[i] = ports.Take{Limit: l.kinds[t.kind].limit(), N: 1, Name: append([]string{t.kind}, t.subject...)}
+	}
+	return takes
 }
 
 // takeEach takes those first that may fail the call because they cannot be checked.

@@ -17,6 +17,8 @@ type MarkRead struct {
 	MessageID domain.MessageID // or
 	Seq       domain.Seq       // of a message
 	Command   domain.CommandID
+
+	limits *callLimits
 }
 
 // MarkRead moves the user's mark forward; read that far already, it changes nothing. It returns once the log has a mark of the user that is at
@@ -29,6 +31,15 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}
+	cmd.limits = c.limitsOf(cmd.By, cmd.Chat, LimitRead)
+	if err := cmd.limits.before(ctx); err != nil {
+		return Done{}, err
+	}
+	done, err := c.markRead(ctx, cmd)
+	return cmd.limits.settle(ctx, done, err)
+}
+
+func (c *Chats) markRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	if cmd.MessageID == "" {
 		id, err := c.messageAt(ctx, cmd)
 		if err != nil {
@@ -45,7 +56,7 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 		return done, err
 	}
 	var failure error
-	led, err := c.reads.do(ctx, readKey{cmd.Chat, cmd.By}, mark, func(highest func() domain.Message) readOutcome {
+	led, err := c.reads.do(ctx, readKey{cmd.Chat, cmd.By}, mark, cmd.limits.take, func(highest func() domain.Message) readOutcome {
 		var tried domain.Seq
 		done, tried, failure = c.recordMark(ctx, cmd, highest)
 		switch {
@@ -59,6 +70,7 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	switch {
 	case led:
 		return done, failure
+	case errors.Is(err, ports.ErrRateLimited):
 	case err == nil && cmd.Command != "": // another call recorded the mark; this one's id is still to be recorded
 		done, _, err = c.recordMark(ctx, cmd, func() domain.Message { return mark })
 	}
@@ -76,7 +88,8 @@ func sharedFailure(ctx context.Context, err error) bool {
 	}
 	var refusal *domain.Refusal
 	var invalid *domain.InvalidError
-	return !errors.As(err, &refusal) && !errors.As(err, &invalid) && !errors.Is(err, domain.ErrTooSoon) && !errors.Is(err, ports.ErrConflict)
+	return !errors.As(err, &refusal) && !errors.As(err, &invalid) && !errors.Is(err, domain.ErrTooSoon) && !errors.Is(err, ports.ErrConflict) &&
+		!errors.Is(err, ports.ErrRateLimited)
 }
 
 // newMark returns the message to mark; a zero one and the answer if there is nothing to wait for.
@@ -160,11 +173,11 @@ func (r *receiptTime) of(receipts *slot, now time.Time) time.Time {
 // append: of two processes that decide at the same time, one decides again on what the other has recorded.
 func markCommand(cmd MarkRead, message domain.MessageID) command {
 	return command{
-		name: "read", chat: cmd.Chat, by: cmd.By, id: cmd.Command, args: arguments{string(cmd.MessageID)},
+		name: "read", chat: cmd.Chat, by: cmd.By, id: cmd.Command, args: arguments{string(cmd.MessageID)}, limits: cmd.limits,
 		wants: want(
 			domain.MemberEntity(cmd.By), domain.MessageEntity(message), domain.ReadEntity(cmd.By), domain.ReceiptEntity(cmd.By),
 		),
-		unconditional: func(e domain.Entity) bool { return e.Kind == domain.KindMessage },
+		unconditional: func(_ *state, e domain.Entity) bool { return e.Kind == domain.KindMessage },
 	}
 }
 

@@ -21,7 +21,8 @@ type reactionRule func(
 	c domain.Chat, by domain.Member, m domain.Message, r *domain.Reactions, emoji domain.Emoji, at time.Time,
 ) ([]domain.Durable, error)
 
-// React puts a reaction, in the emoji's normal form ([domain.NewEmoji]). There already, in whichever spelling, it changes nothing.
+// React puts a reaction, in the emoji's normal form ([domain.NewEmoji]). There already, in whichever spelling, it changes nothing. It returns a
+// [*domain.CapError] if the message has [Caps.EmojisPerMessage] other emojis, or the user has [Caps.ReactionsPerUser] reactions to it.
 func (c *Chats) React(ctx context.Context, cmd React) (Done, error) {
 	return c.react(ctx, "react", cmd, domain.NewEmoji, domain.Chat.React)
 }
@@ -34,15 +35,50 @@ func (c *Chats) react(
 		return Done{}, err
 	}
 	reactions := domain.ReactionsEntity(cmd.MessageID)
+	caps := c.policy.Caps.reactions()
 	return c.run(ctx, command{
 		name: name, chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID), reactions),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return decide(s.theChat(), s.member(cmd.By), s.message(cmd.MessageID), s.reactions(cmd.MessageID), emoji, c.now())
+			known := s.reactions(cmd.MessageID)
+			events, err := decide(s.theChat(), s.member(cmd.By), s.message(cmd.MessageID), known, emoji, c.now())
+			if err == nil && adds(events) {
+				err = known.Allow(caps, cmd.MessageID, cmd.By, emoji)
+			}
+			if err != nil {
+				return nil, err
+			}
+			return events, nil
 		},
-		// Many react to the same message at once: a condition on its reactions would make nearly all of them conflict, while a
-		// reaction that was recorded twice folds to one.
-		unconditional: func(e domain.Entity) bool { return e == reactions },
-		args:          arguments{string(cmd.MessageID), cmd.Emoji},
+		// The first append has the reactions as a condition, so that caps hold and the cache stays exact. Where many react at once, further ones have
+		// them only if a cap could be exceeded: a reaction that was recorded twice folds to one.
+		unconditional: func(s *state, e domain.Entity) bool {
+			return e == reactions && s.conflicts > 0 && withinCaps(s.reactions(cmd.MessageID), caps, cmd.By, emoji)
+		},
+		queue: func(ctx context.Context) (func(), error) {
+			return c.reacting.acquire(ctx, lockKey{cmd.Chat, cmd.MessageID})
+		},
+		limits: c.limitsOf(cmd.By, cmd.Chat, LimitReact),
+		args:   arguments{string(cmd.MessageID), cmd.Emoji},
 	})
+}
+
+func adds(events []domain.Durable) bool {
+	if len(events) == 0 {
+		return false
+	}
+	reaction, ok := events[0].(domain.MessageReaction)
+	return ok && reaction.Action == domain.ReactionAdd
+}
+
+// withinCaps reports whether a change of a user's reaction keeps the caps whatever others do at the same time: it takes one back, or it is the
+// user's first and brings no new emoji to the message.
+func withinCaps(r *domain.Reactions, caps domain.ReactionCaps, user domain.UserID, emoji domain.Emoji) bool {
+	switch {
+	case caps == domain.ReactionCaps{} || r.Has(user, emoji):
+		return true
+	case caps.PerUser == 1 || r.Emojis() >= caps.Emojis:
+		return false
+	}
+	return r.HasEmoji(emoji) && r.Of(user) == 0
 }

@@ -54,15 +54,23 @@ func (r *readCoalescer) shard(key readKey) *readShard {
 }
 
 // do returns when the mark is in the log, or with the error why it may not be. It calls lead if no other call leads, or if the leader before
-// left without recording as much as this mark: because it joined too late, or because of the leader's context or command id. highest returns
+// left without recording as much as this mark: because it joined too late, or because of the leader's context or command id. Before the call
+// joins another one for the first time it calls admit, whose error it returns. highest returns
 // the highest mark of the group so far. led reports whether lead was called; its errors are then the caller's to know. do returns ctx's
 // error when ctx ends while it waits for a leader.
 func (r *readCoalescer) do(
-	ctx context.Context, key readKey, mark domain.Message, lead func(highest func() domain.Message) readOutcome,
+	ctx context.Context, key readKey, mark domain.Message, admit func(context.Context) error, lead func(highest func() domain.Message) readOutcome,
 ) (led bool, err error) {
-	for {
-		group, leads := r.join(key, mark)
-		if leads {
+	for admitted := false; ; {
+		group, leads := r.join(key, mark, admitted)
+		switch {
+		case group == nil:
+			if err := admit(ctx); err != nil {
+				return false, err
+			}
+			admitted = true
+			continue
+		case leads:
 			r.lead(key, group, lead)
 			return true, nil
 		}
@@ -82,16 +90,19 @@ func (r *readCoalescer) do(
 	}
 }
 
-// join adds a mark to the group of its user and chat. Without a group it begins one, which the caller leads.
-func (r *readCoalescer) join(key readKey, mark domain.Message) (group *readGroup, leads bool) {
+// join adds a mark to the group of its user and chat, if it is admitted; otherwise it returns nil. Without a group it begins one, which the caller leads.
+func (r *readCoalescer) join(key readKey, mark domain.Message, admitted bool) (group *readGroup, leads bool) {
 	shard := r.shard(key)
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	group, there := shard.groups[key]
-	if !there {
+	switch {
+	case there && !admitted:
+		return nil, false
+	case !there:
 		group = &readGroup{highest: mark, done: make(chan struct{})}
 		shard.groups[key] = group
-	} else if mark.Seq > group.highest.Seq {
+	case mark.Seq > group.highest.Seq:
 		group.highest = mark
 	}
 	return group, !there

@@ -53,6 +53,8 @@ func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
 		name: "record", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
 		wants:      want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
 		conditions: cmd.Conditions,
+		limits:     c.limitsOf(cmd.By, cmd.Chat, LimitRecord),
+		gate:       GateQuestion{Kind: GateRecord, Actor: cmd.By, Chat: cmd.Chat},
 		decide: func(s *state) ([]domain.Durable, error) {
 			return s.theChat().Record(s.member(cmd.By), event, c.now())
 		},

@@ -15,8 +15,8 @@ type Send struct {
 	By          domain.UserID
 	MessageID   domain.MessageID // names the send; "" for a new id, but then a repetition is another message
 	Content     string
-	ReplyTo     domain.MessageID    // a message of the chat, or the tombstone of one; "" for none
-	Mentions    []domain.UserID     // those of users who are no members are not recorded
+	ReplyTo     domain.MessageID // a message of the chat, or the tombstone of one; "" for none
+	Mentions    []domain.UserID  // those of users who are no members are not recorded
 	Attachments []domain.Attachment
 	ClientMeta  string // a JSON object, carried without white space
 }
@@ -38,18 +38,15 @@ type Sent struct {
 //
 // A send takes one round trip to the log. Mentions of users whose membership this process does not know yet take one more.
 //
-// [LimitSend] and [LimitSendInChat] are taken first if they are set, in one round trip, both or none; on a Cluster one after the other, and the
-// first stays taken if the second refuses. A send that is given again counts again, and one that its limit refuses may have been recorded when it
-// was given before.
+// [LimitSend] and [LimitSendInChat] are taken if they are set, both or none, as [Chats] says; on a Cluster one after the other, and the first stays
+// taken if the second refuses. A send that is given again counts again, and one that its limit or the gate refuses may have been recorded when it was
+// given before.
 func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	draft, err := c.draft(cmd)
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Mentions), err); err != nil {
 		return Sent{}, err
 	}
 	by := cmd.By
-	if err := c.limits.take(ctx, taking{LimitSend, []string{string(by)}}, taking{LimitSendInChat, []string{string(by), string(cmd.Chat)}}); err != nil {
-		return Sent{}, err
-	}
 	send := command{
 		name: "send", chat: cmd.Chat, by: by,
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),
@@ -60,6 +57,8 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 			return s.theChat().Post(s.member(by), existing, draft, s.referred(draft.ReplyTo, draft.Mentions), c.now())
 		},
 		endsTyping: true,
+		limits:     c.limitsOf(by, cmd.Chat, LimitSend, LimitSendInChat),
+		gate:       GateQuestion{Kind: GateSend, Actor: by, Chat: cmd.Chat, Targets: draft.Mentions},
 	}
 	if draft.ReplyTo != "" {
 		send.exists = domain.MessageEntity(draft.ReplyTo)

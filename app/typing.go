@@ -43,7 +43,7 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 }
 
 func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
-	if err := c.limits.take(ctx, taking{LimitTyping, []string{string(cmd.By)}}); err != nil {
+	if err := c.limitsOf(cmd.By, cmd.Chat, LimitTyping).take(ctx); err != nil {
 		return false, err
 	}
 	events, err := c.typed(ctx, cmd, domain.Typing{}.Start)

@@ -38,6 +38,8 @@ var (
 	ErrTooSoon = errors.New("too soon")
 	// ErrCommandReused is returned when the actor has used the commandId for another command, or for the same command with other arguments.
 	ErrCommandReused = errors.New("command id used for another command")
+	// ErrRefused is returned when a gate refuses a command.
+	ErrRefused = errors.New("refused by the gate")
 	// ErrNoSession is a token that opens no session: unknown, malformed, expired, closed or rotated; it is not told which.
 	ErrNoSession = errors.New("no such session")
 )

@@ -2,6 +2,7 @@ package domain
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 type Reactions struct {
 	shared map[Reaction]Seq // never changed once a clone has it too
 	recent map[Reaction]Seq // over shared; 0 for what is no longer there
+	emojis map[Emoji]int    // how many reactions have each emoji
 	n      int
 }
 
@@ -24,7 +26,11 @@ type Reaction struct {
 
 // ReactionsOf are the given reactions, whose emoji must be in their normal form, with the seqs of their events.
 func ReactionsOf(set map[Reaction]Seq) *Reactions {
-	return &Reactions{shared: maps.Clone(set), n: len(set)}
+	emojis := make(map[Emoji]int)
+	for key := range set {
+		emojis[key.Emoji]++
+	}
+	return &Reactions{shared: maps.Clone(set), emojis: emojis, n: len(set)}
 }
 
 // Apply folds an event that moved the reactions.
@@ -42,13 +48,23 @@ func (r *Reactions) Apply(seq Seq, e Durable) {
 	case ReactionAdd:
 		if !there {
 			r.recent[key] = seq
-			r.n++
+			r.count(ev.Emoji, 1)
 		}
 	case ReactionRemove:
 		if there {
 			r.recent[key] = 0
-			r.n--
+			r.count(ev.Emoji, -1)
 		}
+	}
+}
+
+func (r *Reactions) count(emoji Emoji, by int) {
+	if r.emojis == nil {
+		r.emojis = make(map[Emoji]int)
+	}
+	r.n += by
+	if r.emojis[emoji] += by; r.emojis[emoji] == 0 {
+		delete(r.emojis, emoji)
 	}
 }
 
@@ -63,13 +79,13 @@ func (r *Reactions) seqOf(key Reaction) Seq {
 // cloned with every reaction.
 func (r *Reactions) Clone() State {
 	if len(r.recent) < 16 || len(r.recent)*len(r.recent) < len(r.shared) {
-		return &Reactions{shared: r.shared, recent: maps.Clone(r.recent), n: r.n}
+		return &Reactions{shared: r.shared, recent: maps.Clone(r.recent), emojis: maps.Clone(r.emojis), n: r.n}
 	}
 	all := make(map[Reaction]Seq, r.n)
 	for key, seq := range r.All() {
 		all[key] = seq
 	}
-	return &Reactions{shared: all, n: r.n}
+	return &Reactions{shared: all, emojis: maps.Clone(r.emojis), n: r.n}
 }
 
 // All yields each reaction with the seq of its event, in no particular order.
@@ -95,6 +111,40 @@ func (r *Reactions) Has(user UserID, emoji Emoji) bool {
 
 // Len is the number of reactions.
 func (r *Reactions) Len() int { return r.n }
+
+// Emojis is the number of distinct emojis.
+func (r *Reactions) Emojis() int { return len(r.emojis) }
+
+// HasEmoji reports whether anyone's reaction has the emoji.
+func (r *Reactions) HasEmoji(emoji Emoji) bool { return r.emojis[emoji] > 0 }
+
+// Of is the number of a user's reactions. It looks at each distinct emoji.
+func (r *Reactions) Of(user UserID) int {
+	n := 0
+	for emoji := range r.emojis {
+		if r.Has(user, emoji) {
+			n++
+		}
+	}
+	return n
+}
+
+// ReactionCaps bound the reactions to one message. 0 is no bound.
+type ReactionCaps struct {
+	Emojis  int // distinct emojis
+	PerUser int // reactions of one user
+}
+
+// Allow returns a [*CapError] if a further reaction of the user with the emoji to a message exceeds a cap.
+func (r *Reactions) Allow(caps ReactionCaps, m MessageID, user UserID, emoji Emoji) error {
+	if caps.Emojis > 0 && r.Emojis() >= caps.Emojis && !r.HasEmoji(emoji) {
+		return &CapError{Cap: CapEmojis, Max: caps.Emojis, Detail: fmt.Sprintf("message %q has %d distinct emojis", m, r.Emojis())}
+	}
+	if n := r.Of(user); caps.PerUser > 0 && n >= caps.PerUser {
+		return &CapError{Cap: CapReactions, Max: caps.PerUser, Detail: fmt.Sprintf("user %q has %d reactions to message %q", user, n, m)}
+	}
+	return nil
+}
 
 // ReactionGroup is everyone who reacted with one emoji.
 type ReactionGroup struct {

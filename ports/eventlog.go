@@ -74,6 +74,12 @@ type Confirmer interface {
 	Confirm(ctx context.Context, found Found) error
 }
 
+// LimitTaker is an event log whose appends take from limits in the same step ([Append.Takes]). A log that cannot need not be one.
+type LimitTaker interface {
+	// TakesFrom reports whether appends count where the limiter counts. It asks no store.
+	TakesFrom(l Limiter) bool
+}
+
 // Found is what a load has found.
 type Found struct {
 	Chat  domain.ChatID
@@ -109,6 +115,9 @@ type Append struct {
 	// present with [ErrConflict]: since then it may have lost what it had told, and versions may mean something else.
 	Epoch      uint64
 	EndsTyping domain.UserID // whose typing mark it removes, if there is one; "" for nobody's
+	// Takes are the limits that the append takes from. They are decided last: an append that fails takes nothing. Only a log that is a [LimitTaker]
+	// accepts them.
+	Takes []Take
 }
 
 // Condition says at which version a decision saw an entity, or only that the entity exists.
@@ -350,6 +359,11 @@ func (a Append) Check() error {
 	}
 	if recorded && a.Command.Kind != domain.KindCommand {
 		return &domain.InvalidError{Field: "command", Problem: "is " + a.Command.String(), Allowed: "the entity of a command"}
+	}
+	for _, t := range a.Takes {
+		if err := CheckTake(t.Limit, t.N, t.Name); err != nil {
+			return err
+		}
 	}
 	for _, e := range a.Events {
 		if e.Event.ChatID() != a.Chat {

@@ -145,3 +145,24 @@ func (e *LimitedError) Error() string {
 
 // Is reports that a LimitedError is [ErrRateLimited].
 func (e *LimitedError) Is(target error) bool { return target == ErrRateLimited }
+
+// TakeError is returned by an append that one of its limits did not let, or that a limit could not be checked for. Nothing was appended, and
+// nothing taken.
+type TakeError struct {
+	Place    int      // in [Append.Takes]
+	Decision Decision // of the limit that refused
+	Cause    error    // of a limit that could not be checked: a [*ForeignValueError] or [ErrUnavailable]; nil if the limit refused
+}
+
+func (e *TakeError) Error() string {
+	if e.Cause != nil {
+		return fmt.Sprintf("limit %d of the append: %v", e.Place, e.Cause)
+	}
+	return fmt.Sprintf("%v by limit %d of the append; try again in %v", ErrRateLimited, e.Place, e.Decision.RetryAfter.Round(time.Millisecond))
+}
+
+// Is reports that a TakeError without a cause is [ErrRateLimited].
+func (e *TakeError) Is(target error) bool { return e.Cause == nil && target == ErrRateLimited }
+
+// Unwrap returns the cause.
+func (e *TakeError) Unwrap() error { return e.Cause }

@@ -19,6 +19,12 @@ type UserView interface {
 	Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error)
 }
 
+// UserViewCounter is a [UserView] that counts a user's numbers without reading them.
+type UserViewCounter interface {
+	// Count returns how many numbers each user has, in the order of the users, as of different moments. It reports no loss; Of does.
+	Count(ctx context.Context, log string, users ...domain.UserID) ([]int, error)
+}
+
 // UserEntry is the number of one user in a chat.
 type UserEntry struct {
 	User    domain.UserID

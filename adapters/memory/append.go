@@ -30,7 +30,7 @@ func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Ou
 	}
 	l.announcing.Lock()
 	defer l.announcing.Unlock()
-	for _, n := range l.commit(commands, outcomes) {
+	for _, n := range l.commit(context.WithoutCancel(ctx), commands, outcomes) {
 		l.announce(n.typ, n.payload)
 	}
 	return outcomes, nil
@@ -63,7 +63,7 @@ func (l *Log) encode(a ports.Append) (command, error) {
 }
 
 // commit appends the commands that have no error yet, as far as their conditions hold, and gives what is to be announced.
-func (l *Log) commit(commands []command, outcomes []ports.Outcome) []notification {
+func (l *Log) commit(ctx context.Context, commands []command, outcomes []ports.Outcome) []notification {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var notifications []notification
@@ -73,6 +73,9 @@ func (l *Log) commit(commands []command, outcomes []ports.Outcome) []notificatio
 			continue
 		}
 		if outcomes[i].Err = l.chats[c.Chat].conflict(c.Append); outcomes[i].Err != nil {
+			continue
+		}
+		if outcomes[i].Err = l.take(ctx, c.Takes); outcomes[i].Err != nil {
 			continue
 		}
 		var made []notification
@@ -87,6 +90,18 @@ func (l *Log) commit(commands []command, outcomes []ports.Outcome) []notificatio
 		return nil
 	}
 	return notifications
+}
+
+// take takes from the limits of a command, from all or from none.
+func (l *Log) take(ctx context.Context, takes []ports.Take) error {
+	if len(takes) == 0 {
+		return nil
+	}
+	decisions, err := l.limiter.AllowAll(ctx, takes...)
+	if last := len(decisions) - 1; err == nil && !decisions[last].Allowed {
+		return &ports.TakeError{Place: last, Decision: decisions[last]}
+	}
+	return err
 }
 
 func (l *Log) apply(c command) (ports.Appended, []notification) {

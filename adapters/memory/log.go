@@ -20,6 +20,7 @@ var (
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
 	_ ports.BatchAppender  = (*Log)(nil)
+	_ ports.LimitTaker     = (*Log)(nil)
 	_ ports.Snapshots      = (*Log)(nil)
 	_ ports.Feed           = (*Log)(nil)
 )
@@ -29,6 +30,7 @@ type Log struct {
 	id       string
 	codec    *wireformat.Codec
 	typing   *Typing
+	limiter  *Limiter
 	announce func(typ string, payload []byte)
 	closed   atomic.Bool
 
@@ -51,6 +53,7 @@ func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, p
 		id:       hex.EncodeToString(id[:]),
 		codec:    codec,
 		typing:   NewTyping(clock),
+		limiter:  NewLimiter(clock),
 		announce: announce,
 		chats:    make(map[domain.ChatID]*chat),
 		grown:    make(chan struct{}),
@@ -73,6 +76,12 @@ func (l *Log) ID() string { return l.id }
 
 // Typing is the typing marks that the log's appends remove.
 func (l *Log) Typing() *Typing { return l.typing }
+
+// Limiter is the limiter that the log's appends take from.
+func (l *Log) Limiter() *Limiter { return l.limiter }
+
+// TakesFrom implements [ports.LimitTaker]: of [Log.Limiter].
+func (l *Log) TakesFrom(limiter ports.Limiter) bool { return limiter == ports.Limiter(l.limiter) }
 
 // Load implements [ports.EventLog].
 func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {

@@ -58,6 +58,8 @@ func TestLimiter(t *testing.T) {
 	})
 	clock := newClock()
 	porttest.LimitsTogether(t, NewLimiter(clock), clock.forward)
+	log := New(wireformat.New(), clock, nil)
+	porttest.LimitTaker(t, log, log.Limiter())
 }
 
 // TestLimitsAtTheEdge looks at the last nanosecond before a window ends and before an interval has passed, and at the first one after.

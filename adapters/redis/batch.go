@@ -113,7 +113,7 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 	l := b.log
 	b.fields, b.args = b.fields[:0], append(b.args[:0], l.header[0], l.header[1], 3*len(b.partitions))
 	if withText {
-		b.args[0], b.args[1] = "eval", appendSource
+		b.args[0], b.args[1] = "eval", takeSource+appendSource
 	}
 	for _, p := range b.partitions {
 		b.args = append(b.args, l.ids[p], l.marks[p])
@@ -304,7 +304,7 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 		} else {
 			reply = ""
 		}
-		r.outcome = r.read(line, unknown)
+		r.outcome = r.read(b.log.keys, line, unknown)
 		if r.outcome.Err == nil {
 			b.log.witnesses.learned(r.partition)
 		}
@@ -317,7 +317,7 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 	}
 }
 
-func (r *request) read(line string, unknown error) ports.Outcome {
+func (r *request) read(keys Keys, line string, unknown error) ports.Outcome {
 	status, rest, _ := strings.Cut(line, " ")
 	number := func() uint64 {
 		var text string
@@ -343,8 +343,28 @@ func (r *request) read(line string, unknown error) ports.Outcome {
 		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: condition, Version: domain.Seq(number())}}
 	case "2":
 		return ports.Outcome{Err: &ports.CorruptError{Chat: r.append.Chat, Cause: errors.New(rest)}}
+	case "5", "6":
+		place := int(number()) //nolint:gosec // a place
+		return ports.Outcome{Err: r.takeError(keys, status, place, rest)}
 	case "4":
 		return ports.Outcome{Err: fmt.Errorf("%w: chat %q does not exist, it cannot record a command without events", ports.ErrConflict, r.append.Chat)}
 	}
 	return ports.Outcome{Err: fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, errors.Join(unknown, errors.New("the entity has moved too often since")))}
+}
+
+// takeError reads the outcome of a command that one of its limits refused (status 5), or that a limit could not be decided for.
+func (r *request) takeError(keys Keys, status string, place int, rest string) error {
+	take := r.append.Takes[place-1]
+	failed := &ports.TakeError{Place: place - 1}
+	switch first, second, _ := strings.Cut(rest, " "); {
+	case status == "5":
+		failed.Decision, failed.Cause = decision(take.Limit, false, first, second)
+	case rest == "":
+		failed.Cause = foreignLimit(keys.limit(take))
+	case isDenial(rest):
+		failed.Cause = fmt.Errorf("%w: %w", ports.ErrUnavailable, &RightsError{Cause: errors.New(rest)})
+	default:
+		failed.Cause = fmt.Errorf("%w: %s", ports.ErrUnavailable, rest)
+	}
+	return failed
 }

@@ -44,6 +44,7 @@ func TestOnACluster(t *testing.T) {
 	t.Run("limiter", func(t *testing.T) {
 		testLimiter(t, client, clusterKeys(t))
 		testLimitsOnACluster(t, client)
+		testTakesOnCluster(t, client, clusterKeys(t))
 	})
 	t.Run("views by user", func(t *testing.T) {
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })

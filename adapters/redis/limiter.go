@@ -24,7 +24,7 @@ var _ ports.Limiter = (*Limiter)(nil)
 
 // NewLimiter counts under the names of keys.
 func NewLimiter(client goredis.UniversalClient, keys Keys) *Limiter {
-	return &Limiter{client: client, keys: keys, window: goredis.NewScript(limitSource), all: goredis.NewScript(limitsSource)}
+	return &Limiter{client: client, keys: keys, window: goredis.NewScript(limitSource), all: goredis.NewScript(takeSource + limitsSource)}
 }
 
 // Allow implements [ports.Limiter] in one round trip. Time is Redis's own.
@@ -109,13 +109,9 @@ func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Se
 func (l *Limiter) take(ctx context.Context, takes []ports.Take) ([]ports.Decision, error) {
 	keys, args := make([]string, len(takes)), make([]any, 0, 4*len(takes))
 	for i, t := range takes {
-		if t.Limit.Algorithm == ports.GCRA {
-			keys[i] = l.keys.gcra(t.Name)
-			args = append(args, "gcra", t.N, t.Limit.Capacity(), strconv.FormatFloat(interval(t.Limit), 'g', -1, 64))
-		} else {
-			keys[i] = l.keys.rateLimit(t.Name)
-			args = append(args, "window", t.N, t.Limit.Rate, t.Limit.Per.Milliseconds())
-		}
+		keys[i] = l.keys.limit(t)
+		most, step := takeArgs(t.Limit)
+		args = append(args, algorithm(t.Limit), t.N, most, step)
 	}
 	reply, err := l.all.Run(ctx, l.client, keys, args...).Slice()
 	if err != nil {
@@ -127,21 +123,52 @@ func (l *Limiter) take(ctx context.Context, takes []ports.Take) ([]ports.Decisio
 		if outcome < 0 {
 			return nil, foreignLimit(keys[i])
 		}
-		first, err := strconv.ParseFloat(text(reply[1]), 64)
+		d, err := decision(takes[i].Limit, outcome == 1, text(reply[1]), text(reply[2]))
 		if err != nil {
-			return nil, fmt.Errorf("a limit's script: %w", err)
+			return nil, err
 		}
-		second, err := strconv.ParseFloat(text(reply[2]), 64)
-		if err != nil {
-			return nil, fmt.Errorf("a limit's script: %w", err)
-		}
-		if limit := takes[i].Limit; limit.Algorithm == ports.GCRA {
-			decisions = append(decisions, inGCRA(limit, outcome == 1, first, second))
-		} else {
-			decisions = append(decisions, inWindow(limit, outcome == 1, int64(first), time.Duration(second)*time.Millisecond))
-		}
+		decisions = append(decisions, d)
 	}
 	return decisions, nil
+}
+
+// limit names what is kept of a limit.
+func (k Keys) limit(t ports.Take) string {
+	if t.Limit.Algorithm == ports.GCRA {
+		return k.gcra(t.Name)
+	}
+	return k.rateLimit(t.Name)
+}
+
+// algorithm and takeArgs are the values of a limit that take.lua takes.
+func algorithm(limit ports.Limit) string {
+	if limit.Algorithm == ports.GCRA {
+		return "gcra"
+	}
+	return "window"
+}
+
+func takeArgs(limit ports.Limit) (most int, step string) {
+	if limit.Algorithm == ports.GCRA {
+		return limit.Capacity(), strconv.FormatFloat(interval(limit), 'g', -1, 64)
+	}
+	return limit.Rate, strconv.FormatInt(limit.Per.Milliseconds(), 10)
+}
+
+// decision reads a decision of take.lua.
+func decision(limit ports.Limit, allowed bool, first, second string) (ports.Decision, error) {
+	one, err := strconv.ParseFloat(first, 64)
+	if err != nil {
+		return ports.Decision{}, fmt.Errorf("a limit's script: %w", err)
+	}
+	two, err := strconv.ParseFloat(second, 64)
+	if err != nil {
+		return ports.Decision{}, fmt.Errorf("a limit's script: %w", err)
+	}
+	if limit.Algorithm == ports.GCRA {
+		return inGCRA(limit, allowed, one, two), nil
+	}
+	return inWindow(limit, allowed, int64(one), time.Duration(two)*time.Millisecond), nil
 }
 
 func foreignLimit(key string) error {

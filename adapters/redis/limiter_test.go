@@ -69,6 +69,7 @@ func TestLimiter(t *testing.T) {
 		testLimiter(t, client, newKeys(t, 1))
 		keys := newKeys(t, 1)
 		porttest.LimitsTogether(t, redis.NewLimiter(client, keys), forward(t, client, keys))
+		porttest.LimitTaker(t, open(t, client, keys), redis.NewLimiter(client, keys))
 	})
 }
 

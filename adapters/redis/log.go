@@ -108,6 +108,7 @@ type Log struct {
 var (
 	_ ports.EventLog       = (*Log)(nil)
 	_ ports.BatchAppender  = (*Log)(nil)
+	_ ports.LimitTaker     = (*Log)(nil)
 	_ ports.Snapshots      = (*Log)(nil)
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
@@ -196,6 +197,12 @@ func (l *Log) Close() {
 	l.unwatch()
 	l.watching.Wait()
 	l.witnesses.close()
+}
+
+// TakesFrom implements [ports.LimitTaker]: of a [Limiter] with the same client and names, unless they are on a Cluster.
+func (l *Log) TakesFrom(limiter ports.Limiter) bool {
+	other, ok := limiter.(*Limiter)
+	return ok && !l.keys.cluster && other.client == l.client && other.keys.prefix == l.keys.prefix && other.keys.names.RateLimit == l.keys.names.RateLimit
 }
 
 // ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"crypto/sha256"
+	"fmt"
 	"strconv"
 	"sync"
 
@@ -41,6 +42,9 @@ var requests = sync.Pool{New: func() any { return &request{wake: make(chan signa
 func (l *Log) newRequest(a ports.Append) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
+	}
+	if len(a.Takes) > 0 && l.keys.cluster {
+		return nil, &domain.InvalidError{Field: "takes", Problem: fmt.Sprintf("has %d limits", len(a.Takes)), Allowed: "none on a Cluster, where limits lie in other slots"}
 	}
 	r, _ := requests.Get().(*request)
 	r.append, r.partition = a, l.keys.Partition(a.Chat)
@@ -88,6 +92,15 @@ func (l *Log) write(r *request) error {
 		r.buf = l.keys.appendTyping(r.buf, a.Chat, a.EndsTyping)
 	}
 	r.end()
+	r.number(uint64(len(a.Takes)))
+	for _, t := range a.Takes {
+		most, step := takeArgs(t.Limit)
+		r.text(algorithm(t.Limit))
+		r.text(l.keys.limit(t))
+		r.number(uint64(t.N))  //nolint:gosec // checked
+		r.number(uint64(most)) //nolint:gosec // checked
+		r.text(step)
+	}
 	r.collect()
 	r.writeEntities()
 	r.number(uint64(len(a.Events)))

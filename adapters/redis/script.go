@@ -9,6 +9,8 @@ import (
 var (
 	//go:embed script/append.lua
 	appendSource string
+	//go:embed script/take.lua
+	takeSource string
 	//go:embed script/chat.lua
 	chatSource string
 	//go:embed script/load.lua
@@ -87,7 +89,7 @@ type scripts struct {
 
 func newScripts() scripts {
 	return scripts{
-		append:   goredis.NewScript(appendSource),
+		append:   goredis.NewScript(takeSource + appendSource),
 		load:     goredis.NewScript(chatSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
 		backlog:  goredis.NewScript(chatSource + backlogSource),

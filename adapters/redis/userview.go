@@ -21,7 +21,10 @@ type UserView struct {
 	script *goredis.Script
 }
 
-var _ ports.UserView = (*UserView)(nil)
+var (
+	_ ports.UserView        = (*UserView)(nil)
+	_ ports.UserViewCounter = (*UserView)(nil)
+)
 
 // NewUnreadCounts keeps how many messages users have not read, where the wire contract says.
 func NewUnreadCounts(client goredis.UniversalClient, keys Keys) *UserView {
@@ -112,4 +115,33 @@ func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[
 		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, by the versions beside it %q", len(found), text)}
 	}
 	return found, nil
+}
+
+// Count implements [ports.UserViewCounter] in one pipeline, from the counts beside the numbers.
+func (v *UserView) Count(ctx context.Context, log string, users ...domain.UserID) ([]int, error) {
+	if err := ctx.Err(); err != nil || len(users) == 0 {
+		return nil, err
+	}
+	replies := make([]*goredis.SliceCmd, len(users))
+	_, _ = v.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
+		for i, user := range users {
+			replies[i] = p.HMGet(ctx, v.keys.versions(v.key(user)), " ", " #")
+		}
+		return nil
+	})
+	counts := make([]int, len(users))
+	for i, reply := range replies {
+		if err := reply.Err(); err != nil {
+			if answered(err) && hasCode(err, "WRONGTYPE") {
+				return nil, &ports.ForeignValueError{Key: v.keys.versions(v.key(users[i])), Holds: "no hash", For: "a view by user"}
+			}
+			return nil, unavailable(ctx, err)
+		}
+		if of, _ := reply.Val()[0].(string); of != log {
+			continue
+		}
+		count, _ := reply.Val()[1].(string)
+		counts[i], _ = strconv.Atoi(count) // 0 if there is none
+	}
+	return counts, nil
 }

@@ -32,6 +32,12 @@ func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
 	return nil
 }
 
+// TakesFrom implements [ports.LimitTaker].
+func (l *Log) TakesFrom(limiter ports.Limiter) bool {
+	inner, ok := l.EventLog.(ports.LimitTaker)
+	return ok && inner.TakesFrom(limiter)
+}
+
 // Append implements [ports.EventLog].
 func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
 	if len(a.Events) == 0 || l.telemetry.tracer == nil && !l.telemetry.sends.Enabled(ctx) {

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -80,7 +81,9 @@ func (c *cli) serve() *cobra.Command {
 	var health string
 	cmd := &cobra.Command{
 		Use: "serve", Short: "Run the router and the built-in subscribers until a signal", Args: cobra.NoArgs,
+		Long: "Run the router and the built-in subscribers until a signal. Commands of its users are limited: " + limitTexts(app.ServiceLimits()) + ". --limit replaces one of them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			c.defaults = app.ServiceLimits()
 			err := c.with(cmd.Context(), func(core *chatcore.Core) error {
 				if err := core.SubscribeBuiltins(); err != nil {
 					return err

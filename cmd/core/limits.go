@@ -16,8 +16,19 @@ import (
 	"chatcore/ports"
 )
 
-// limits are those of the command line, by kind.
+// limits are those of the command line, by kind. The zero limit is off.
 type limits map[string]app.Limit
+
+// over returns the limits with defaults for the kinds that they do not name.
+func (l limits) over(defaults map[string]app.Limit) map[string]app.Limit {
+	all := maps.Clone(defaults)
+	if all == nil {
+		all = make(map[string]app.Limit)
+	}
+	maps.Copy(all, l)
+	maps.DeleteFunc(all, func(_ string, limit app.Limit) bool { return limit == app.Limit{} })
+	return all
+}
 
 // Type implements pflag.Value.
 func (*limits) Type() string { return "kind=rate/period[/burst]" }
@@ -27,8 +38,15 @@ func (l *limits) String() string { return strings.Join(slices.Sorted(maps.Keys(*
 
 // Set implements pflag.Value. Whether there can be such a limit is checked with the other settings.
 func (l *limits) Set(text string) error {
-	wrong := &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %q", text), Allowed: "kind=rate/period[/burst], for example send=30/1m or send=30/1m/5"}
+	wrong := &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %q", text), Allowed: "kind=rate/period[/burst], for example send=30/1m or send=30/1m/5, or kind=off"}
 	kind, rest, _ := strings.Cut(text, "=")
+	if *l == nil {
+		*l = make(limits)
+	}
+	if rest == "off" {
+		(*l)[kind] = app.Limit{}
+		return nil
+	}
 	parts := strings.Split(rest, "/")
 	if len(parts) < 2 || len(parts) > 3 {
 		return wrong
@@ -47,11 +65,29 @@ func (l *limits) Set(text string) error {
 			return wrong
 		}
 	}
-	if *l == nil {
-		*l = make(limits)
-	}
 	(*l)[kind] = limit
 	return nil
+}
+
+// limitTexts are limits as --limit takes them, in the order of their kinds.
+func limitTexts(all map[string]app.Limit) string {
+	var texts []string
+	for _, kind := range slices.Sorted(maps.Keys(all)) {
+		l := all[kind]
+		period := l.Per.String()
+		switch {
+		case l.Per%time.Hour == 0:
+			period = strconv.Itoa(int(l.Per/time.Hour)) + "h"
+		case l.Per%time.Minute == 0:
+			period = strconv.Itoa(int(l.Per/time.Minute)) + "m"
+		}
+		text := fmt.Sprintf("%s=%d/%s", kind, l.Rate, period)
+		if l.Algorithm == ports.GCRA {
+			text += fmt.Sprintf("/%d", l.Burst)
+		}
+		texts = append(texts, text)
+	}
+	return strings.Join(texts, ", ")
 }
 
 type decisionView struct {

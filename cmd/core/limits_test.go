@@ -2,8 +2,12 @@ package main
 
 import (
 	"errors"
+	"maps"
+	"strings"
 	"testing"
+	"time"
 
+	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -71,5 +75,34 @@ func TestALimitThatFailsOpenOnTheCommandLine(t *testing.T) {
 	}
 	if _, _, err := s.try(append(args, "--on-failure", "ajar")...); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("ajar: %v", err)
+	}
+}
+
+// TestLimits_OfTheService are the library's, except those that the command line names; the help shows them as flags take them.
+func TestLimits_OfTheService(t *testing.T) {
+	var shown limits
+	for text := range strings.SplitSeq(limitTexts(app.ServiceLimits()), ", ") {
+		if err := shown.Set(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if !maps.Equal(map[string]app.Limit(shown), app.ServiceLimits()) {
+		t.Errorf("the help shows %v", limitTexts(app.ServiceLimits()))
+	}
+	var given limits
+	for _, text := range []string{"send=off", "edit=1/1m", "upload=2/1h"} {
+		if err := given.Set(text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := app.ServiceLimits()
+	delete(want, app.LimitSend)
+	want[app.LimitEdit], want["upload"] = app.Limit{Rate: 1, Per: time.Minute}, app.Limit{Rate: 2, Per: time.Hour}
+	if got := given.over(app.ServiceLimits()); !maps.Equal(got, want) {
+		t.Errorf("the service has %v, want %v", got, want)
+	}
+	out, _, err := newShell(t).try("serve", "--help")
+	if err != nil || !strings.Contains(out, "react=120/1m/30") {
+		t.Errorf("help is %q, error %v", out, err)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/cmd/core/signals"
 	"chatcore/embedded"
 )
@@ -46,6 +47,7 @@ type cli struct {
 	json       bool
 	verbose    bool
 	limits     limits
+	defaults   map[string]app.Limit // of kinds that limits does not name
 	logger     *slog.Logger
 }
 
@@ -76,7 +78,7 @@ func command(out, errs io.Writer) *cobra.Command {
 	c.tls.flags(flags)
 	flags.StringVar(&c.namespace, "namespace", os.Getenv("CHATCORE_NAMESPACE"), "goes before every key and channel (CHATCORE_NAMESPACE)")
 	flags.IntVar(&c.partitions, "partitions", 0, "partitions of the log, fixed for its life (default 16)")
-	flags.Var(&c.limits, "limit", "how often a user may do something: send=30/1m, send-in-chat, typing, or a kind of your own; with a burst (send=30/1m/5) one after the other instead of so many in a window")
+	flags.Var(&c.limits, "limit", "how often a user may do something: send=30/1m, send-in-chat, typing, react, edit, delete, read, record, create, add, or a kind of your own; with a burst (send=30/1m/5) one after the other instead of so many in a window; send=off for no limit")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "log what happens, to standard error")
 	root.AddCommand(
 		c.demo(), c.serve(), c.importer(),
@@ -126,7 +128,7 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 func (c *cli) config(url string) (chatcore.Config, error) {
 	tls, err := c.tls.load()
 	return chatcore.Config{
-		RedisURL: url, CacheURL: c.cacheURL, TLS: tls, PoolSize: c.poolSize, Namespace: c.namespace, Partitions: c.partitions, Limits: c.limits, Logger: c.logger,
+		RedisURL: url, CacheURL: c.cacheURL, TLS: tls, PoolSize: c.poolSize, Namespace: c.namespace, Partitions: c.partitions, Limits: c.limits.over(c.defaults), Logger: c.logger,
 	}, err
 }
 

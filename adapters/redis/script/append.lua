@@ -15,6 +15,7 @@
 -- ARGV  log id; history that the commands were decided on; token of the batch; '1' if it is sent again; number of commands; for each
 --       partition the least value that its witness must have; then for each command:
 --       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that it removes or '';
+--       number of limits that it takes from, and for each five values as take_limits has them;
 --       number of entities it looks at, each as a field of :x, and for each the version it must be at, or '!' if it must be at any, or '', or '=' and a fingerprint:
 --       that is the command itself, which must not be there yet and is recorded;
 --       number of events, which may be 0 for a command that is recorded, and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
@@ -28,6 +29,8 @@
 --       2 WHAT                                     the chat's keys contradict each other, or hold something else
 --       3                                          whether an earlier sending was appended cannot be told
 --       4                                          a command without events, of a chat that does not exist
+--       5 PLACE FIRST SECOND                       the limit at PLACE refuses; the rest is its decision, as take_limits has it
+--       6 PLACE CAUSE                              the limit at PLACE cannot be decided; without CAUSE its key holds something else
 --       -1 PARTITION                               the partition belongs to another log
 --       -2                                         the batch was sent again before this sending arrived
 --       -3 HISTORY                                 the server is at another history
@@ -186,7 +189,8 @@ local at
 local function plan(a)
   fault = nil
   local partition, name, escaped, typing = small[ARGV[a]], ARGV[a + 1], ARGV[a + 2], ARGV[a + 3]
-  local f = a + 4 -- entities at f + 1 …
+  local limits = small[ARGV[a + 4]]
+  local f = a + 5 + 5 * limits -- entities at f + 1 …
   local n = small[ARGV[f]]
   local events = small[ARGV[f + 1 + 2 * n]]
   local first_event = f + 2 + 2 * n
@@ -274,6 +278,14 @@ local function plan(a)
   end
   local was_typing = typing ~= '' and read('EXISTS', typing) == 1
   if fault then return '2 ' .. fault end
+  if limits > 0 then
+    local takes = {}
+    for i = 1, limits do takes[i] = {unpack(ARGV, a + 5 * i, a + 5 * i + 4)} end
+    local decisions, place, cause = take_limits(takes)
+    if place then return '6 ' .. place .. ' ' .. cause end
+    local last = decisions[limits] or decisions[#decisions]
+    if last[1] == 0 then return '5 ' .. #decisions .. ' ' .. last[2] .. ' ' .. last[3] end
+  end
 
   if not chat.values then
     order[#order + 1] = chat
@@ -375,6 +387,7 @@ end
 
 local begun = false -- the first write of the log was carried out
 local written, cause = try(function()
+  write_limits()
   if again then call('SET', fence, '1', 'EX', 600) end
   for _, chat in ipairs(order) do
     local base = chat.base

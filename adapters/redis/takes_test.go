@@ -1,0 +1,169 @@
+package redis_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/redis"
+	"chatcore/app"
+	"chatcore/chatcoretest"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+// limitedChats are use cases on a log and a limiter, in a chat with a message.
+func limitedChats(t *testing.T, log *redis.Log, limiter ports.Limiter, limits map[string]app.Limit) *app.Chats {
+	t.Helper()
+	clock := chatcoretest.NewClock(time.Now())
+	chats := app.NewChats(log, app.NewEntities(log, log, 1<<20), silent{}, nil, clock, randomIDs{}, nil, app.Policy{}, app.NewLimits(limiter, limits))
+	past := chats.Backdated(clock.Now())
+	if _, err := past.Create(t.Context(), app.Create{Chat: "c", By: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := past.Send(t.Context(), app.Send{Chat: "c", By: "ada", MessageID: "m", Content: "x"}); err != nil {
+		t.Fatal(err)
+	}
+	return chats
+}
+
+// silent is a live bus that nobody listens to.
+type silent struct{}
+
+func (silent) Publish(context.Context, domain.Ephemeral, ports.Meta) error { return nil }
+
+// limitedCommands are commands of ada's, each of which is decided on the cache once it has been carried out.
+func limitedCommands(ctx context.Context, chats *app.Chats, n int) map[string]func() error {
+	return map[string]func() error{
+		app.LimitSend: func() error {
+			_, err := chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"})
+			return err
+		},
+		app.LimitReact: func() error {
+			_, err := chats.React(ctx, app.React{Chat: "c", By: "ada", MessageID: "m", Emoji: fmt.Sprintf(":e%d:", n)})
+			return err
+		},
+		app.LimitEdit: func() error {
+			_, err := chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m", Content: fmt.Sprint(n)})
+			return err
+		},
+		app.LimitAdd: func() error {
+			_, err := chats.Add(ctx, app.Add{Chat: "c", By: "ada", User: domain.UserID(fmt.Sprint(n))})
+			return err
+		},
+	}
+}
+
+// TestTakes_AreInTheRoundTripOfTheAppend compares the round trips of commands with limits with those of the same commands without.
+func TestTakes_AreInTheRoundTripOfTheAppend(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	trips := &pipelines{}
+	client.AddHook(trips)
+	cost := func(limits map[string]app.Limit) map[string]int {
+		keys := newKeys(t, 2)
+		chats := limitedChats(t, open(t, client, keys), redis.NewLimiter(client, keys), limits)
+		costs := make(map[string]int)
+		for n := range 3 {
+			for kind, call := range limitedCommands(t.Context(), chats, n) {
+				*trips = pipelines{}
+				if err := call(); err != nil {
+					t.Fatalf("%s: %v", kind, err)
+				}
+				costs[kind] = trips.calls + trips.pipelines
+			}
+		}
+		for kind, call := range limitedCommands(t.Context(), chats, 3) {
+			*trips = pipelines{}
+			if err := call(); limits != nil && !errors.Is(err, ports.ErrRateLimited) {
+				t.Errorf("%s, the fourth: %v", kind, err)
+			}
+			if n := trips.calls + trips.pipelines; n != costs[kind] {
+				t.Errorf("%s: the fourth took %d round trips, the third %d", kind, n, costs[kind])
+			}
+		}
+		return costs
+	}
+	free := cost(nil)
+	limited := cost(map[string]app.Limit{
+		app.LimitSend: {Rate: 3, Per: time.Hour}, app.LimitSendInChat: {Algorithm: ports.GCRA, Rate: 3, Per: time.Hour, Burst: 5},
+		app.LimitReact: {Rate: 3, Per: time.Hour}, app.LimitEdit: {Algorithm: ports.GCRA, Rate: 3, Per: time.Hour}, app.LimitAdd: {Rate: 3, Per: time.Hour},
+	})
+	for kind, want := range free {
+		if limited[kind] != want {
+			t.Errorf("%s took %d round trips with its limit, %d without", kind, limited[kind], want)
+		}
+	}
+	if free[app.LimitSend] != 1 {
+		t.Errorf("a send without a limit took %d round trips", free[app.LimitSend])
+	}
+}
+
+// TestTakes_OfKeysThatAreNoLimits goes as the limit says: on without it, or not at all.
+func TestTakes_OfKeysThatAreNoLimits(t *testing.T) {
+	for _, mode := range []app.Failure{app.FailOpen, app.FailClosed} {
+		client, keys := connect(t, redistest.Shared(t).URL()), newKeys(t, 2)
+		log := open(t, client, keys)
+		limiter := redis.NewLimiter(client, keys)
+		chats := limitedChats(t, log, limiter, map[string]app.Limit{app.LimitSend: {Rate: 3, Per: time.Hour, OnFailure: mode}})
+		client.Set(t.Context(), keys.Prefix()+"ratelimit:send:ada", "nonsense", 0)
+		before, _ := log.Read(t.Context(), "c", ports.Range{Limit: 1})
+		_, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "x"})
+		after, _ := log.Read(t.Context(), "c", ports.Range{Limit: 1})
+		if mode == app.FailOpen && (err != nil || after.Head != before.Head+1) {
+			t.Errorf("open: %v, from %d to %d", err, before.Head, after.Head)
+		}
+		if mode == app.FailClosed && (!errors.Is(err, ports.ErrForeignValue) || after.Head != before.Head) {
+			t.Errorf("closed: %v, from %d to %d", err, before.Head, after.Head)
+		}
+		take := ports.Take{Limit: ports.Limit{Rate: 3, Per: time.Hour}, N: 1, Name: []string{"send", "ada"}}
+		event := porttest.NewEvent(domain.ChatUpdate{Chat: "c", Actor: "ada", Change: domain.Renamed, Title: "x", At: testTime()})
+		_, err = log.Append(t.Context(), ports.Append{Chat: "c", Events: []ports.NewEvent{event}, Takes: []ports.Take{take}})
+		var failed *ports.TakeError
+		if !errors.As(err, &failed) || !errors.Is(err, ports.ErrForeignValue) || errors.Is(err, ports.ErrRateLimited) {
+			t.Errorf("the append: %v", err)
+		}
+	}
+}
+
+func TestTakes_OnlyOfTheLogsOwnLimiter(t *testing.T) {
+	client := connect(t, redistest.Shared(t).URL())
+	keys := newKeys(t, 2)
+	log := open(t, client, keys)
+	for what, limiter := range map[string]ports.Limiter{
+		"of another client": redis.NewLimiter(connect(t, redistest.Shared(t).URL()), keys), "of another namespace": redis.NewLimiter(client, newKeys(t, 2)),
+		"of another kind": memory.NewLimiter(chatcoretest.NewClock(time.Now())),
+	} {
+		if log.TakesFrom(limiter) {
+			t.Errorf("appends take from a limiter %s", what)
+		}
+	}
+	if !log.TakesFrom(redis.NewLimiter(client, keys)) {
+		t.Error("appends take from no limiter")
+	}
+}
+
+// testTakesOnCluster has a log on a Cluster take from no limiter, because limits lie in other slots, and refuse an append that should.
+func testTakesOnCluster(t *testing.T, client goredis.UniversalClient, keys redis.Keys) {
+	log, limiter := open(t, client, keys), redis.NewLimiter(client, keys)
+	if log.TakesFrom(limiter) {
+		t.Error("appends take from the limiter")
+	}
+	a := created("c")
+	a.Takes = []ports.Take{{Limit: fiveLogins, N: 1, Name: []string{"send", "ada"}}}
+	if _, err := log.Append(t.Context(), a); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("an append that takes: %v", err)
+	}
+	chats := limitedChats(t, log, limiter, map[string]app.Limit{app.LimitEdit: {Rate: 1, Per: time.Hour}})
+	for n, want := range []error{nil, ports.ErrRateLimited} {
+		if err := limitedCommands(t.Context(), chats, n)[app.LimitEdit](); !errors.Is(err, want) {
+			t.Errorf("edit %d: %v, want %v", n, err, want)
+		}
+	}
+}

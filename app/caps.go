@@ -1,0 +1,122 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// MaxMembersPerCommand is the highest cap on the users that one command makes members: with the creation of the chat they are one append.
+const MaxMembersPerCommand = ports.MaxAppend - 1
+
+// Caps bound what one user, message or command may have. Commands that would exceed one fail with a [*domain.CapError]. The zero value of each
+// field means its default.
+type Caps struct {
+	// EmojisPerMessage is how many distinct emojis a message may have among its reactions. Defaults to 50.
+	EmojisPerMessage int
+	// ReactionsPerUser is how many reactions one user may have on a message. Defaults to 20.
+	ReactionsPerUser int
+	// ChatsPerUser is how many chats a user may be in. It is counted in the view of users' chats, a moment behind the log: users may exceed it by as many
+	// chats as they join at the same moment. Nothing is refused for it where no process keeps that view. Defaults to 10,000.
+	ChatsPerUser int
+	// MembersPerCommand is how many users one Create or Add makes members, beside the actor; at most [MaxMembersPerCommand]. Defaults to 256.
+	MembersPerCommand int
+}
+
+// Check returns what is wrong with the caps, or nil.
+func (c Caps) Check() error {
+	var errs []error
+	for _, f := range []struct {
+		field       string
+		value, most int
+	}{
+		{"Caps.EmojisPerMessage", c.EmojisPerMessage, math.MaxInt},
+		{"Caps.ReactionsPerUser", c.ReactionsPerUser, math.MaxInt},
+		{"Caps.ChatsPerUser", c.ChatsPerUser, math.MaxInt},
+		{"Caps.MembersPerCommand", c.MembersPerCommand, MaxMembersPerCommand},
+	} {
+		if f.value < 0 || f.value > f.most {
+			allowed := "a number from 0"
+			if f.most < math.MaxInt {
+				allowed = fmt.Sprintf("0 to %d", f.most)
+			}
+			errs = append(errs, &domain.InvalidError{Field: f.field, Problem: fmt.Sprintf("is %d", f.value), Allowed: allowed})
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// WithDefaults returns the caps with defaults in the place of zeros.
+func (c Caps) WithDefaults() Caps {
+	for _, f := range []struct {
+		field    *int
+		fallback int
+	}{
+		{&c.EmojisPerMessage, 50}, {&c.ReactionsPerUser, 20}, {&c.ChatsPerUser, 10_000}, {&c.MembersPerCommand, 256},
+	} {
+		if *f.field == 0 {
+			*f.field = f.fallback
+		}
+	}
+	return c
+}
+
+func (c Caps) reactions() domain.ReactionCaps {
+	return domain.ReactionCaps{Emojis: c.EmojisPerMessage, PerUser: c.ReactionsPerUser}
+}
+
+// checkMembers returns an error if one command has too many users to make members. Users that it has twice count once.
+func (c Caps) checkMembers(chat domain.ChatID, by domain.UserID, users []domain.UserID) error {
+	if c.MembersPerCommand == 0 || len(users) <= c.MembersPerCommand {
+		return nil
+	}
+	distinct := slices.Clone(users)
+	slices.Sort(distinct)
+	distinct = slices.DeleteFunc(slices.Compact(distinct), func(u domain.UserID) bool { return u == by })
+	if len(distinct) <= c.MembersPerCommand {
+		return nil
+	}
+	return &domain.CapError{
+		Cap: domain.CapMembers, Max: c.MembersPerCommand,
+		Detail: fmt.Sprintf("the command has %d members for chat %q; add more afterwards", len(distinct), chat),
+	}
+}
+
+// checkChats returns a [*domain.CapError] if events make one of the users a member who is in as many chats as a user may be. It takes one round trip if
+// the view can count.
+func (c *Chats) checkChats(ctx context.Context, joins []domain.UserID, events []domain.Durable) error {
+	view, most := c.policy.Views.Chats, c.policy.Caps.ChatsPerUser
+	if view == nil || most == 0 {
+		return nil
+	}
+	counts, err := countChats(ctx, view, c.policy.Views.Log, joins)
+	if err != nil {
+		return err
+	}
+	for i, n := range counts {
+		if n >= most && slices.ContainsFunc(events, func(e domain.Durable) bool { return domain.MovesEntity(e, domain.MemberEntity(joins[i])) }) {
+			return &domain.CapError{Cap: domain.CapChats, Max: most, Detail: fmt.Sprintf("user %q is in %d chats", joins[i], n)}
+		}
+	}
+	return nil
+}
+
+func countChats(ctx context.Context, view ports.UserView, log string, users []domain.UserID) ([]int, error) {
+	if counter, ok := view.(ports.UserViewCounter); ok {
+		return counter.Count(ctx, log, users...)
+	}
+	counts := make([]int, len(users))
+	for i, user := range users {
+		chats, err := view.Of(ctx, log, user)
+		if err != nil {
+			return nil, err
+		}
+		counts[i] = len(chats)
+	}
+	return counts, nil
+}

@@ -1,0 +1,95 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+func TestGate_IsAskedBeforeTheCommandDecides(t *testing.T) {
+	var asked []app.GateQuestion
+	var answer error
+	gate := func(_ context.Context, q app.GateQuestion) error {
+		asked = append(asked, q)
+		return answer
+	}
+	chats, log, clock := limitedStage(t, true, nil, app.Policy{Gate: gate})
+	calls := limitedCalls()
+	calls[app.LimitCreate] = func(ctx context.Context, c *app.Chats, n int) error {
+		_, err := c.Create(ctx, app.Create{Chat: domain.ChatID(fmt.Sprint("new", n)), By: "own", Members: []domain.UserID{"ann", "bob"}})
+		return err
+	}
+	calls[app.LimitSend] = func(ctx context.Context, c *app.Chats, _ int) error {
+		_, err := c.Send(ctx, app.Send{Chat: "c", By: "own", Content: "x", Mentions: []domain.UserID{"ann"}})
+		return err
+	}
+	questions := map[string]app.GateQuestion{
+		app.LimitCreate: {Kind: app.GateCreate, Actor: "own", Chat: "new1", Targets: []domain.UserID{"ann", "bob"}},
+		app.LimitAdd:    {Kind: app.GateAdd, Actor: "own", Chat: "c", Targets: []domain.UserID{"new1"}},
+		app.LimitSend:   {Kind: app.GateSend, Actor: "own", Chat: "c", Targets: []domain.UserID{"ann"}},
+		app.LimitRecord: {Kind: app.GateRecord, Actor: "own", Chat: "c"},
+	}
+	broken := errors.New("the directory is down")
+	for kind, call := range calls {
+		question, gated := questions[kind]
+		before := lastSeq(t, log, "c")
+		for _, answers := range []error{app.Refuse("too new"), fmt.Errorf("%w: by hand", domain.ErrRefused), broken} {
+			asked, answer = nil, answers
+			err := call(t.Context(), chats, 1)
+			switch {
+			case !gated:
+				if len(asked) != 0 || errors.Is(err, domain.ErrRefused) || errors.Is(err, app.ErrGateFailed) {
+					t.Errorf("%s asked %v: %v", kind, asked, err)
+				}
+				continue
+			case len(asked) != 1 || !sameQuestion(asked[0], question):
+				t.Errorf("%s asked %+v, want %+v", kind, asked, question)
+			}
+			var refusal *app.GateError
+			var rule *domain.Refusal
+			if errors.Is(answers, broken) {
+				if !errors.Is(err, app.ErrGateFailed) || !errors.Is(err, broken) || errors.Is(err, domain.ErrRefused) || errors.As(err, &rule) {
+					t.Errorf("%s with a broken gate: %v", kind, err)
+				}
+			} else if !errors.Is(err, domain.ErrRefused) || !errors.Is(err, answers) && !errors.As(answers, new(*app.GateError)) ||
+				!errors.As(err, &refusal) || refusal.Reason == "" || !sameQuestion(refusal.Question, question) || !errors.As(err, &rule) || errors.Is(err, app.ErrGateFailed) {
+				t.Errorf("%s that is refused: %v", kind, err)
+			}
+			if after := lastSeq(t, log, "c"); after != before {
+				t.Errorf("%s recorded something", kind)
+			}
+		}
+		asked, answer = nil, nil
+		if err := call(t.Context(), chats, 1); gated && (err != nil || len(asked) != 1) {
+			t.Errorf("%s that the gate lets: %v", kind, err)
+		}
+		asked, answer = nil, app.Refuse("no")
+		if err := call(t.Context(), chats.Backdated(clock.Now()), 2); errors.Is(err, domain.ErrRefused) || len(asked) != 0 {
+			t.Errorf("%s of an import: %v", kind, err)
+		}
+	}
+}
+
+func sameQuestion(a, b app.GateQuestion) bool {
+	return a.Kind == b.Kind && a.Actor == b.Actor && a.Chat == b.Chat && slices.Equal(a.Targets, b.Targets)
+}
+
+// TestGate_RefusalsCount against the limit of the command, wherever that is kept.
+func TestGate_RefusalsCount(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		gate := func(context.Context, app.GateQuestion) error { return app.Refuse("no") }
+		chats, _, _ := limitedStage(t, together, map[string]app.Limit{app.LimitSend: {Rate: 1, Per: time.Minute}}, app.Policy{Gate: gate})
+		for _, want := range []error{domain.ErrRefused, ports.ErrRateLimited} {
+			if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "own", Content: "x"}); !errors.Is(err, want) {
+				t.Errorf("together %v: %v, want %v", together, err, want)
+			}
+		}
+	}
+}
