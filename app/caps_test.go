@@ -46,7 +46,7 @@ func TestCaps_OfReactions(t *testing.T) {
 	if err := react(chats, "ann", "1"); err != nil {
 		t.Errorf("another user with an emoji that is there: %v", err)
 	}
-	if _, err := chats.Unreact(t.Context(), app.React{Chat: "c", By: "own", MessageID: "m0", Emoji: "2"}); err != nil {
+	if _, err := chats.Unreact(t.Context(), app.React{Chat: "c", By: "own", MessageID: "m0", Emoji: ":e2:"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := react(chats, "own", "4"); err != nil {
