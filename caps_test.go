@@ -44,7 +44,7 @@ func TestCaps_HoldUnderConcurrency(t *testing.T) {
 			}
 			all.Wait()
 		}
-		together(len(members), func(i int) { _ = react(i, members[i], fmt.Sprint("emoji", i)) })
+		together(len(members), func(i int) { _ = react(i, members[i], fmt.Sprintf(":e%d:", i)) })
 		found := must[app.MessageView](t)(cores[0].Queries.Message(ctx, "c", "m"))
 		if len(found.Reactions) != 8 {
 			t.Fatalf("the message has %d emojis, want 8", len(found.Reactions))

@@ -16,10 +16,11 @@ import (
 // TestARepetitionIsAsConfirmedAsTheFirst gives commands again that no replica has confirmed: while none has, neither are those.
 func TestARepetitionIsAsConfirmedAsTheFirst(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{
-		RedisURL: cluster.URL(), Durability: redis.Durability{Replicas: 1, Timeout: 2 * time.Second},
-	}))
-	ctx := t.Context()
+	patient, impatient := time.Minute, 100*time.Millisecond
+	open := func(timeout time.Duration) *chatcore.Core {
+		return opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: cluster.URL(), Durability: redis.Durability{Replicas: 1, Timeout: timeout}}))
+	}
+	core, ctx := open(patient), t.Context()
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"bob"}}))
 	before := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "before", Content: "x"}))
 	commands := map[string]func() (domain.Seq, error){
@@ -43,6 +44,8 @@ func TestARepetitionIsAsConfirmedAsTheFirst(t *testing.T) {
 	for _, replicas := range cluster.Replicas {
 		replicas[0].Freeze()
 	}
+	waits := core
+	core = open(impatient) // no replica will confirm anything
 	appended := make(map[string]domain.Seq)
 	for name, give := range commands {
 		for range 2 {
@@ -61,6 +64,7 @@ func TestARepetitionIsAsConfirmedAsTheFirst(t *testing.T) {
 		replicas[0].Thaw()
 	}
 	cluster.Settle(t)
+	core = waits
 	for name, give := range commands {
 		if seq, err := give(); err != nil || seq != 0 && seq != appended[name] {
 			t.Errorf("%s with a replica: seq %d, was %d; error %v", name, seq, appended[name], err)

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -360,7 +361,10 @@ func TestFsck_BesideWriters(t *testing.T) {
 	for w := range 3 {
 		writers.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(w), 7)) //nolint:gosec // a test's
+			pace := time.NewTicker(2 * time.Millisecond)  // what is written meanwhile has to be checked in the end
+			defer pace.Stop()
 			for i := 0; ctx.Err() == nil; i++ {
+				<-pace.C
 				chat := domain.ChatID(fmt.Sprint("w", w, "-", random.IntN(5)))
 				id := domain.MessageID(fmt.Sprint("x", w, "-", i))
 				_, _ = running.Chats.Create(ctx, app.Create{Chat: chat, By: "ada", Members: []domain.UserID{"ben"}})
@@ -380,7 +384,7 @@ func TestFsck_BesideWriters(t *testing.T) {
 			}
 		})
 	}
-	for range 4 {
+	for range 3 {
 		if found := checked(t, running, chatcore.FsckConfig{Repair: true}); len(found) > 0 {
 			t.Errorf("found %+v", found)
 		}
@@ -401,9 +405,9 @@ func TestFsck_RandomLogs(t *testing.T) {
 			fillChats(t, core, 5+random.IntN(30))
 			randomChats(t, core, random)
 		})
-		for round := range 10 {
+		for round := range 6 {
 			var damages []string
-			for range 1 + random.IntN(4) {
+			for range 1 + random.IntN(7) {
 				keys := slices.DeleteFunc(d.keys(), func(key string) bool { return !ofLog(key) || !repairable("DEL "+key) || strings.HasSuffix(key, "}:id") })
 				ways := d.damages(keys[random.IntN(len(keys))])
 				names := slices.Sorted(maps.Keys(ways))

@@ -23,36 +23,36 @@ func capped(err error, which domain.Cap, most int) bool {
 func TestCaps_OfReactions(t *testing.T) {
 	chats, _, clock := limitedStage(t, true, nil, app.Policy{Caps: app.Caps{EmojisPerMessage: 3, ReactionsPerUser: 2}})
 	react := func(chats *app.Chats, by domain.UserID, emoji string) error {
-		_, err := chats.React(t.Context(), app.React{Chat: "c", By: by, MessageID: "m0", Emoji: emoji})
+		_, err := chats.React(t.Context(), app.React{Chat: "c", By: by, MessageID: "m0", Emoji: ":e" + emoji + ":"})
 		return err
 	}
-	for _, emoji := range []string{":1:", ":2:"} {
+	for _, emoji := range []string{"1", "2"} {
 		if err := react(chats, "own", emoji); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if err := react(chats, "own", ":3:"); !capped(err, domain.CapReactions, 2) {
+	if err := react(chats, "own", "3"); !capped(err, domain.CapReactions, 2) {
 		t.Errorf("the user's third: %v", err)
 	}
-	if err := react(chats, "own", ":2:"); err != nil {
+	if err := react(chats, "own", "2"); err != nil {
 		t.Errorf("one that is there: %v", err)
 	}
-	if err := react(chats, "ann", ":3:"); err != nil {
+	if err := react(chats, "ann", "3"); err != nil {
 		t.Errorf("the third emoji: %v", err)
 	}
-	if err := react(chats, "ann", ":4:"); !capped(err, domain.CapEmojis, 3) {
+	if err := react(chats, "ann", "4"); !capped(err, domain.CapEmojis, 3) {
 		t.Errorf("the fourth emoji: %v", err)
 	}
-	if err := react(chats, "ann", ":1:"); err != nil {
+	if err := react(chats, "ann", "1"); err != nil {
 		t.Errorf("another user with an emoji that is there: %v", err)
 	}
-	if _, err := chats.Unreact(t.Context(), app.React{Chat: "c", By: "own", MessageID: "m0", Emoji: ":2:"}); err != nil {
+	if _, err := chats.Unreact(t.Context(), app.React{Chat: "c", By: "own", MessageID: "m0", Emoji: ":e2:"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := react(chats, "own", ":4:"); err != nil {
+	if err := react(chats, "own", "4"); err != nil {
 		t.Errorf("after one was taken back: %v", err)
 	}
-	if err := react(chats.Backdated(clock.Now()), "own", ":5:"); err != nil {
+	if err := react(chats.Backdated(clock.Now()), "own", "5"); err != nil {
 		t.Errorf("an import: %v", err)
 	}
 }

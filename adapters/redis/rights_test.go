@@ -338,7 +338,7 @@ func TestSuites_UnderTheLeastRights(t *testing.T) {
 		t.Fatal("this test runs itself")
 	}
 	redistest.RunUnderACL(t, append([]string{"~*", "&*"}, rulesOfCommands(t)...),
-		"TestEventLog", "TestEventLogInOnePartition", "TestCaches", "TestEffects", "TestEveryCommandOfAnEffect", "TestSessions", "TestStore", "TestUserViews")
+		"TestEventLog", "TestCaches", "TestEffects", "TestEveryCommandOfAnEffect", "TestSessions", "TestStore", "TestUserViews")
 }
 
 func rulesOfCommands(t *testing.T) []string {

@@ -47,7 +47,7 @@ func limitedCommands(ctx context.Context, chats *app.Chats, n int) map[string]fu
 			return err
 		},
 		app.LimitReact: func() error {
-			_, err := chats.React(ctx, app.React{Chat: "c", By: "ada", MessageID: "m", Emoji: fmt.Sprint(n)})
+			_, err := chats.React(ctx, app.React{Chat: "c", By: "ada", MessageID: "m", Emoji: fmt.Sprintf(":e%d:", n)})
 			return err
 		},
 		app.LimitEdit: func() error {

@@ -43,7 +43,7 @@ type Stores struct {
 }
 
 // interruptedCalls is how often each method is called at once, interruptedMethods how many methods are.
-const interruptedCalls, interruptedMethods = 100, 8
+const interruptedCalls, interruptedMethods = 50, 16
 
 // Interrupted tests that a caller whose context ends while the reply is under way is always told so, by every method of every port, and that
 // appends tell the truth about what is in the log.
@@ -56,11 +56,11 @@ func Interrupted(t *testing.T, s Stores) {
 		begin func(ctx context.Context, i int) (context.Context, context.CancelFunc)
 	}{
 		{"deadline", context.DeadlineExceeded, context.Canceled, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
-			return context.WithTimeout(ctx, time.Duration(50+i)*time.Millisecond)
+			return context.WithTimeout(ctx, time.Duration(50+2*i)*time.Millisecond)
 		}},
 		{"cancellation", context.Canceled, context.DeadlineExceeded, func(ctx context.Context, i int) (context.Context, context.CancelFunc) {
 			ctx, cancel := context.WithCancel(ctx)
-			time.AfterFunc(time.Duration(50+i)*time.Millisecond, cancel)
+			time.AfterFunc(time.Duration(50+2*i)*time.Millisecond, cancel)
 			return ctx, cancel
 		}},
 	} {
