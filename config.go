@@ -71,6 +71,8 @@ type Config struct {
 
 	// Lease is how long a process that no longer answers keeps the partitions that it delivers; another takes them then. Defaults to 3 s.
 	Lease time.Duration
+	// BuiltinPace is how often the built-in subscribers read the streams and write unread counts for other programs, at most a minute. Defaults to 1 s.
+	BuiltinPace time.Duration
 	// StreamBound is how many entries a partition's stream keeps for groups that are behind; what is more they read from the log, in which
 	// everything stays. Where no group runs, appends keep a stream at about twice as many. Defaults to 100,000.
 	StreamBound int
@@ -192,6 +194,7 @@ func (c Config) Validate() error {
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
 		{"Lease", c.Lease},
+		{"BuiltinPace", c.BuiltinPace},
 		{"Warn.LagAge", c.Warn.LagAge},
 		{"Retry.First", c.Retry.First},
 		{"Retry.Max", c.Retry.Max},
@@ -209,6 +212,9 @@ func (c Config) Validate() error {
 	}
 	if c.Lease > 0 && c.Lease < pubsub.MinLease {
 		refuse("Lease", c.Lease, "at least "+pubsub.MinLease.String())
+	}
+	if c.BuiltinPace > maxBuiltinPace {
+		refuse("BuiltinPace", c.BuiltinPace, "at most "+maxBuiltinPace.String())
 	}
 	if c.SessionsPerUser < 0 || c.SessionsPerUser > domain.MaxSessionsPerUser {
 		refuse("SessionsPerUser", c.SessionsPerUser, "1 to "+strconv.Itoa(domain.MaxSessionsPerUser))
@@ -238,6 +244,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// maxBuiltinPace is the longest pace of the built-in subscribers.
+const maxBuiltinPace = time.Minute
+
 func (c Config) withDefaults() Config {
 	if c.Partitions == 0 {
 		c.Partitions = redis.DefaultPartitions
@@ -254,6 +263,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.EffectTTL == 0 {
 		c.EffectTTL = ports.EffectTTL
+	}
+	if c.BuiltinPace == 0 {
+		c.BuiltinPace = time.Second
 	}
 	if c.DeadLetterBound == 0 {
 		c.DeadLetterBound = 10_000

@@ -34,6 +34,9 @@ type Core struct {
 	made
 	broken  atomic.Uint64 // live payloads that could not be read
 	live    liveCalls
+
+	builtins *app.Builtins      // the handler of the built-in group
+	after    *app.AppendEffects // what it does, right after this process's appends
 	told    atomic.Uint64 // live messages whose handlers have ended
 	answers bool          // queries are answered from the caches once the core runs
 
@@ -126,6 +129,7 @@ type subscription struct {
 	timeout       time.Duration // of a handler start; 0: none
 	passing       bool
 	builtin       bool                        // a group of the core's own
+	batch         pubsub.BatchHandler         // of a group of the core's own, where the backend can do that
 	middlewares   []message.HandlerMiddleware // of this group, inside those of all groups
 	err           error
 }
@@ -144,6 +148,12 @@ func newCore(
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
 		made: m, flushMetrics: o.flushMetrics, running: make(chan struct{}), ended: make(chan struct{}),
+	}
+	_, onRedis := m.backend.(*redisBackend)
+	core.builtins = app.NewBuiltins(queries, m.caches, onRedis)
+	core.after = app.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
+	if m.kept.Kept != nil {
+		chats.ApplyAfterAppend(core.after)
 	}
 	unwatch, err := telemetry.Watch(meter, func() telemetry.Counts {
 		s := core.Stats()
@@ -323,6 +333,7 @@ type Stats struct {
 	LiveReconnects uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
 	LiveUnreadable uint64 // live payloads that are no event
 	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
+	EffectsSkipped uint64 // changes of memberships and invalidations after an append that were left to the built-in group: Redis failed, or too many waited
 	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
@@ -359,7 +370,7 @@ func (c *Core) Stats() Stats {
 		Unstreamed: c.counters.Unstreamed.Load(), Held: c.counters.Held.Load(),
 		LiveReceived: c.backend.LiveQueued() + liveDropped, LiveHandled: liveHandled, LiveDropped: liveDropped, LiveReconnects: c.backend.LiveLost(),
 		LiveUnreadable: c.broken.Load(), LiveFailed: c.counters.LiveFailed.Load() + c.Helpers.channels.failed.Load(),
-		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(), Refused: c.backend.Refused(),
+		Transient: c.counters.Transient.Load(), Offered: c.counters.Offered.Load(), Blocked: c.blocked(), Refused: c.backend.Refused(), EffectsSkipped: c.after.Skipped(),
 		SessionsUnreadable: sessions.Unreadable, SessionsNotLeft: sessions.NotLeft,
 		HelperFailures: c.Helpers.failures.Load(), HelperUnreadable: c.Helpers.unreadable.Load(),
 	}

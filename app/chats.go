@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"chatcore/domain"
@@ -32,6 +33,7 @@ type Chats struct {
 	typists  *typists
 	limits   *Limits // nil: there are none
 	meta     ports.Meta
+	effects  *atomic.Pointer[AppendEffects] // nil in it: none
 
 	backdated bool // the clock stands in the past
 }
@@ -50,9 +52,12 @@ func NewChats(
 	confirms, _ := log.(ports.Confirmer)
 	return &Chats{
 		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
-		reads: newReadCoalescer(), typists: newTypists(), limits: limits,
+		reads: newReadCoalescer(), typists: newTypists(), limits: limits, effects: new(atomic.Pointer[AppendEffects]),
 	}
 }
+
+// ApplyAfterAppend has the effects of what these commands, and those derived from them, append be applied right after it.
+func (c *Chats) ApplyAfterAppend(effects *AppendEffects) { c.effects.Store(effects) }
 
 // observe tells the observer that a command begins; what it gives is called with the command's error when it ends.
 func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {

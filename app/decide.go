@@ -122,11 +122,15 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 
 // append records what was decided: events, a command with an id, or both.
 func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
-	appended, err := c.log.Append(ctx, c.appendOf(cmd, s, events))
+	a := c.appendOf(cmd, s, events)
+	appended, err := c.log.Append(ctx, a)
 	if err != nil {
 		return Done{}, err
 	}
 	c.learn(cmd, s, events, appended)
+	if effects := c.effects.Load(); effects != nil {
+		effects.Appended(cmd.chat, appended.First, a.Events)
+	}
 	if cmd.endsTyping {
 		c.typists.leave(Typing{Chat: cmd.chat, By: cmd.by})
 	}

@@ -13,6 +13,8 @@ var (
 	chatSource string
 	//go:embed script/load.lua
 	loadSource string
+	//go:embed script/unread.lua
+	unreadSource string
 	//go:embed script/read.lua
 	readSource string
 	//go:embed script/backlog.lua
@@ -82,7 +84,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, backlog, heads, snapshot, witness *goredis.Script
+	append, load, read, unread, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -90,6 +92,7 @@ func newScripts() scripts {
 		append:   goredis.NewScript(appendSource),
 		load:     goredis.NewScript(chatSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
+		unread:   goredis.NewScript(chatSource + unreadSource),
 		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),
