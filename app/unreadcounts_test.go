@@ -57,6 +57,7 @@ func (w *watched) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain
 type broken struct {
 	*memory.UserView
 	failing error
+	refuse  map[domain.ChatID]error
 	calls   int
 	puts    int // entries
 }
@@ -65,6 +66,11 @@ func (b *broken) Put(ctx context.Context, log string, puts ...ports.ChatEntries)
 	b.calls++
 	for _, p := range puts {
 		b.puts += len(p.Entries)
+	}
+	for _, p := range puts {
+		if err := b.refuse[p.Chat]; err != nil {
+			return err
+		}
 	}
 	if b.failing != nil {
 		return b.failing

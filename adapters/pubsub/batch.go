@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"chatcore/ports"
@@ -140,16 +141,40 @@ func (s *subscription) landBatch(b *chatBatch) {
 		s.landBatchLate(b, l, t)
 		return
 	}
-	for _, p := range b.parcels[:b.Done] {
-		if l.head != p { // the rest was dropped meanwhile, and comes again from the log
-			break
-		}
-		t.finish(l)
+	if b.Done > 0 {
+		t.finishTo(l, b.parcels[b.Done-1])
 	}
 	s.settleNext(b, l, t)
 	t.show(l)
 	if t.draining && t.flights == 0 {
 		s.rules.wake()
+	}
+}
+
+// finishTo finishes a chat's queued events up to the last one that was handled. Some of them may have been dropped from the queue meanwhile, because the
+// log has them, or read from there once more. Dead letters that were put between them stay.
+func (t *term) finishTo(l *line, last *parcel) {
+	if last.seq == 0 || last.letter != "" {
+		t.finish(l)
+		return
+	}
+	var letters []*parcel
+	for l.head != nil && (l.head.letter != "" || l.head.seq <= last.seq) {
+		if p := l.head; p.letter != "" {
+			letters = append(letters, p)
+			l.pop()
+			continue
+		}
+		t.finish(l)
+	}
+	for _, p := range slices.Backward(letters) {
+		p.next = nil
+		l.pushBehindHead(p)
+	}
+	if l.finished < last.seq {
+		l.finished, l.last = last.seq, max(l.last, last.seq)
+		t.feed(l)
+		t.touch(l)
 	}
 }
 
