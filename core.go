@@ -32,13 +32,13 @@ type Core struct {
 	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
 	made
-	broken  atomic.Uint64 // live payloads that could not be read
-	live    liveCalls
+	broken atomic.Uint64 // live payloads that could not be read
+	live   liveCalls
 
 	builtins *app.Builtins      // the handler of the built-in group
 	after    *app.AppendEffects // what it does, right after this process's appends
-	told    atomic.Uint64 // live messages whose handlers have ended
-	answers bool          // queries are answered from the caches once the core runs
+	told     atomic.Uint64      // live messages whose handlers have ended
+	answers  bool               // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error

@@ -137,6 +137,36 @@ func TestUnreadCounts_LargeChats(t *testing.T) {
 	c.kept("dan")
 }
 
+// TestUnreadCounts_AForgottenTallyThatWasNotWritten is loaded anew when its events come again.
+func TestUnreadCounts_AForgottenTallyThatWasNotWritten(t *testing.T) {
+	c := newCounting(t)
+	now := time.Unix(0, 0)
+	counts := app.NewUnreadCounts(c.queries).Small(keptHere, 6).Large(3, func() time.Time { return now })
+	handle := func(b *ports.ChatBatch) *ports.ChatBatch {
+		b.Done, b.Later = len(b.Deliveries), 0
+		counts.HandleBatch(t.Context(), []*ports.ChatBatch{b})
+		return b
+	}
+	c.create("bob", "cem", "dan")
+	done(t, handle(c.batch("c", 1)))
+	c.send("ann", "m1")
+	held := c.batch("c", 5)
+	if handle(held).Later == 0 {
+		t.Fatal("the chat is written at once")
+	}
+	c.did(c.chats.Create(t.Context(), app.Create{Chat: "other", By: "ann", Members: []domain.UserID{"bob"}}))
+	done(t, handle(c.batch("other", 1)))
+	if n := counts.Tallied(); n != 1 {
+		t.Fatalf("%d tallies are kept, want 1", n)
+	}
+	now = now.Add(time.Hour)
+	done(t, handle(held))
+	got, err := c.view.Of(t.Context(), "log", "bob")
+	if err != nil || got["c"] != 1 {
+		t.Errorf("bob has %v, error %v", got, err)
+	}
+}
+
 // TestAppendEffects_ApplyWhatWasAppended in order, once a built-in group exists.
 func TestAppendEffects_ApplyWhatWasAppended(t *testing.T) {
 	c := newCounting(t)

@@ -129,7 +129,7 @@ func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []dom
 	}
 	c.learn(cmd, s, events, appended)
 	if effects := c.effects.Load(); effects != nil {
-		effects.Appended(cmd.chat, appended.First, a.Events)
+		effects.Appended(cmd.chat, appended.First, a.Events) //nolint:contextcheck // effects outlive the command
 	}
 	if cmd.endsTyping {
 		c.typists.leave(Typing{Chat: cmd.chat, By: cmd.by})

@@ -350,7 +350,7 @@ func TestProjectionsComeToWhatTheLogsSay(t *testing.T) {
 				p.deliver(from, rapid.IntRange(1, 9).Draw(t, "events"))
 			},
 			"a time passes": func(*rapid.T) { p.now = p.now.Add(time.Hour) },
-			"thaw": func(*rapid.T) { p.thaw() },
+			"thaw":          func(*rapid.T) { p.thaw() },
 			"end a process": func(*rapid.T) {
 				p.workers[rapid.IntRange(0, len(p.workers)-1).Draw(t, "worker")] = p.newWorker()
 			},

@@ -48,7 +48,9 @@ func (u *UnreadCounts) Handle(ctx context.Context, d ports.Delivery) error {
 
 // HandleBatch counts, of each chat, the deliveries that the batch says are done, and writes everything that they changed in one step. It takes back
 // Done, and sets Err, where it could not; and it sets Later for a large chat that was written less than a minute ago.
-func (u *UnreadCounts) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) { u.handle(ctx, batches, true) }
+func (u *UnreadCounts) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
+	u.handle(ctx, batches, true)
+}
 
 // foldedBatch is a tally with counts to write down.
 type foldedBatch struct {

@@ -191,6 +191,9 @@ func (s *subscription) settleNext(b *chatBatch, l *line, t *term) {
 	if b.Done >= len(b.parcels) || l.head != b.parcels[b.Done] {
 		return
 	}
+	if b := l.blocked; b != nil && b.reason == BlockedSlow {
+		t.unblock(l)
+	}
 	switch {
 	case s.handlers.Err() != nil:
 		t.unarrange(l)

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync"
 
 	goredis "github.com/redis/go-redis/v9"
-	"golang.org/x/sync/errgroup"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -15,7 +15,7 @@ import (
 
 const (
 	unreadChats = 128 // chats of one script call: about 1.5 ms of Redis
-	unreadCalls = 8   // script calls at a time, on a Cluster
+	unreadCalls = 8   // script calls at a time
 )
 
 var _ ports.UnreadCounter = (*Log)(nil)
@@ -33,12 +33,18 @@ func (l *Log) CountUnread(ctx context.Context, user domain.UserID, chats ...doma
 		return nil, err
 	}
 	counts := make([]ports.UnreadCount, len(chats))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(unreadCalls)
-	for _, call := range l.unreadCalls(chats) {
-		group.Go(func() error { return l.countUnread(ctx, user, chats, call, counts) })
+	calls := l.unreadCalls(chats)
+	errs, slots := make([]error, len(calls)), make(chan struct{}, unreadCalls)
+	var asking sync.WaitGroup
+	for i, call := range calls {
+		slots <- struct{}{}
+		asking.Go(func() {
+			defer func() { <-slots }()
+			errs[i] = l.countUnread(ctx, user, chats, call, counts)
+		})
 	}
-	if err := group.Wait(); err != nil {
+	asking.Wait()
+	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return counts, nil
