@@ -16,12 +16,14 @@ type Builtins struct {
 	chats   *UserChats    // nil: not kept
 	unread  *UnreadCounts // nil: not kept
 	stale   *StaleCaches  // nil: nothing is cached
+
+	together int // chats whose memberships and caches change at a time
 }
 
 // NewBuiltins returns a handler for the views of the queries that are kept, and for the caches unless they are nil. With defers, unread counts of large
 // chats are written once a minute.
 func NewBuiltins(queries *Queries, caches *Caches, defers bool) *Builtins {
-	b := &Builtins{queries: queries}
+	b := &Builtins{queries: queries, together: chatsTogether}
 	if queries.views.Chats != nil {
 		b.chats = NewUserChats(queries)
 	}
@@ -52,26 +54,35 @@ func (b *Builtins) Handle(ctx context.Context, d ports.Delivery) error {
 // all chats in one write.
 func (b *Builtins) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
 	var group errgroup.Group
-	group.SetLimit(chatsTogether)
+	group.SetLimit(b.together)
 	for _, batch := range batches {
 		batch.Done = 0
 		if !b.affects(batch) {
 			batch.Done = len(batch.Deliveries)
 			continue
 		}
+		if b.together == 1 {
+			b.applyAll(ctx, batch)
+			continue
+		}
 		group.Go(func() error {
-			for _, d := range batch.Deliveries {
-				if batch.Err = b.apply(ctx, d); batch.Err != nil {
-					break
-				}
-				batch.Done++
-			}
+			b.applyAll(ctx, batch)
 			return nil
 		})
 	}
 	_ = group.Wait() // each batch has its own error
 	if b.unread != nil {
 		b.unread.HandleBatch(ctx, batches)
+	}
+}
+
+// applyAll applies one event of a chat after another, until one fails.
+func (b *Builtins) applyAll(ctx context.Context, batch *ports.ChatBatch) {
+	for _, d := range batch.Deliveries {
+		if batch.Err = b.apply(ctx, d); batch.Err != nil {
+			return
+		}
+		batch.Done++
 	}
 }
 

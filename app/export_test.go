@@ -14,6 +14,12 @@ func (u *UnreadCounts) Large(small int, now func() time.Time) *UnreadCounts {
 	return u
 }
 
+// Alone has one chat handled after another, on the caller's goroutine.
+func (b *Builtins) Alone() *Builtins {
+	b.together = 1
+	return b
+}
+
 // Unread returns the unread counts of the built-in group.
 func (b *Builtins) Unread() *UnreadCounts { return b.unread }
 

