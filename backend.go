@@ -108,6 +108,9 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 	c := s.config(b.config, b.counters)
 	c.Client, c.Reader, c.Topic, c.Lanes = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.lanes()
 	c.LogID, c.Guard, c.Backlog, c.Codec = b.log.ID(), b.log, b.log, b.codec
+	if s.batch != nil {
+		c.Pace = b.config.BuiltinPace
+	}
 	return pubsub.NewSubscriber(c)
 }
 
@@ -115,7 +118,7 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 func (s *subscription) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
 	plan := c.stopPlan()
 	return pubsub.SubscriberConfig{
-		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight,
+		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight, Batch: s.batch,
 		Slow: s.slow(), Lease: c.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
 	}
 }

@@ -8,53 +8,43 @@ import (
 	"chatcore/ports"
 )
 
-// The consumer groups of [Core.SubscribeBuiltins].
-const (
-	CachedViewsGroup = "chatcore.cached-views"
-	UserChatsGroup   = "chatcore.user-chats"
-	UnreadGroup      = "chatcore.unread"
-)
+// BuiltinGroup is the consumer group of [Core.SubscribeBuiltins].
+const BuiltinGroup = "chatcore.builtin"
 
-// SubscribeBuiltins adds the subscribers that a service runs beside its own, each a consumer group: one that keeps which chats each user is
-// in, for [app.Queries.ChatsOf]; one that keeps how many messages each has not read, for [app.Queries.UnreadOf] and for other programs;
-// and one that forgets, for every event, what the event makes stale of the messages, chat lists and contacts that are cached, also by other
-// programs in the same Redis. Once the core runs, its queries are answered from these caches. A core on a log of the team's own keeps of users,
-// and caches, only where options say.
+// SubscribeBuiltins adds the subscriber that a service runs beside its own. It is one consumer group, which keeps which chats each user is in, for
+// [app.Queries.ChatsOf], and how many messages each user has not read, in chat:unread: for other programs; and which invalidates, for every event, what
+// the event makes stale of the messages, chat lists and contacts that are cached, also by other programs in the same Redis. Once the core runs, its
+// queries are answered from these caches. A core on a custom event log keeps views of users, and caches, only where options say.
+//
+// The group reads the streams once in a [Config.BuiltinPace], without being woken by appends, and writes the unread counts of all chats that have
+// changed in one step. Memberships and caches need not wait for it: every process changes them right after its own appends, and the group repeats that,
+// for what a process could not do before it ended.
 func (c *Core) SubscribeBuiltins() error {
-	if c.kept.Chats != nil {
-		if err := c.project(UserChatsGroup, app.NewUserChats(c.Queries).Handle); err != nil {
-			return err
-		}
-	}
-	if c.kept.Unread != nil {
-		if err := c.project(UnreadGroup, app.NewUnreadCounts(c.Queries).Handle); err != nil {
-			return err
-		}
-	}
-	if c.caches == nil {
+	b := c.builtins
+	if !b.Handles() {
 		return nil
 	}
-	stale := app.NewStaleCaches(c.caches)
-	if err := c.Subscribe(CachedViewsGroup, builtin(), On(handling(stale.Handle))); err != nil {
+	one := On(func(ctx context.Context, d Delivery[domain.Durable]) error {
+		return b.Handle(ctx, ports.Delivery{
+			ID: d.ID, Event: d.Event, Ordinal: d.Ordinal, Meta: d.Meta,
+			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
+		})
+	})
+	// An event that cannot be handled holds up its chat: what followed would not make good for it.
+	if err := c.Subscribe(BuiltinGroup, builtin(b), FromBeginning(), OnPoison(Park), one); err != nil {
 		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.answers = true
+	c.answers = c.caches != nil
+	c.Chats.ApplyAfterAppend(c.after)
 	return nil
 }
 
-// project adds a projection: what the log says from its first event on is what it has to come to. An event that cannot be handled holds up its
-// chat: what followed would not make good for it.
-func (c *Core) project(group string, handle func(context.Context, ports.Delivery) error) error {
-	return c.Subscribe(group, builtin(), FromBeginning(), OnPoison(Park), On(handling(handle)))
+// builtin marks a group of the core's own: no middleware surrounds its handler, which takes several chats in one call where the backend can do that.
+func builtin(b *app.Builtins) SubscribeOption {
+	return func(s *subscription) { s.builtin, s.batch, s.inFlight = true, b.HandleBatch, builtinChats }
 }
 
-func handling(handle func(context.Context, ports.Delivery) error) func(context.Context, Delivery[domain.Durable]) error {
-	return func(ctx context.Context, d Delivery[domain.Durable]) error {
-		return handle(ctx, ports.Delivery{
-			ID: d.ID, Event: d.Event, Ordinal: d.Ordinal, Meta: d.Meta,
-			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
-		})
-	}
-}
+// builtinChats is how many chats of a process the built-in group handles at a time.
+const builtinChats = 128

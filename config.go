@@ -74,6 +74,8 @@ type Config struct {
 
 	// Lease is how long a process that no longer answers keeps the partitions that it delivers; another takes them then. Defaults to 3 s.
 	Lease time.Duration
+	// BuiltinPace is how often the built-in subscribers read the streams and write unread counts for other programs, at most a minute. Defaults to 1 s.
+	BuiltinPace time.Duration
 	// StreamBound is how many entries a partition's stream keeps for groups that are behind; what is more they read from the log, in which
 	// everything stays. Where no group runs, appends keep a stream at about twice as many. Defaults to 100,000.
 	StreamBound int
@@ -201,6 +203,7 @@ func (c Config) Validate() error {
 		{"CommandTimeout", c.CommandTimeout},
 		{"StopTimeout", c.StopTimeout},
 		{"Lease", c.Lease},
+		{"BuiltinPace", c.BuiltinPace},
 		{"Warn.LagAge", c.Warn.LagAge},
 		{"Retry.First", c.Retry.First},
 		{"Retry.Max", c.Retry.Max},
@@ -218,6 +221,9 @@ func (c Config) Validate() error {
 	}
 	if c.Lease > 0 && c.Lease < pubsub.MinLease {
 		refuse("Lease", c.Lease, "at least "+pubsub.MinLease.String())
+	}
+	if c.BuiltinPace > maxBuiltinPace {
+		refuse("BuiltinPace", c.BuiltinPace, "at most "+maxBuiltinPace.String())
 	}
 	if c.SessionsPerUser < 0 || c.SessionsPerUser > domain.MaxSessionsPerUser {
 		refuse("SessionsPerUser", c.SessionsPerUser, "1 to "+strconv.Itoa(domain.MaxSessionsPerUser))
@@ -248,6 +254,9 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// maxBuiltinPace is the longest pace of the built-in subscribers.
+const maxBuiltinPace = time.Minute
+
 // WithDefaults returns the configuration with the default of every field that is zero. CommandTimeout stays 0 where the kind of server decides it.
 func (c Config) WithDefaults() Config {
 	c.Names = c.Names.WithDefaults()
@@ -266,6 +275,7 @@ func (c Config) WithDefaults() Config {
 		{&c.Retry.First, retry.First},
 		{&c.Retry.Max, retry.Max},
 		{&c.StopTimeout, 25 * time.Second},
+		{&c.BuiltinPace, time.Second},
 	} {
 		if *d.field == 0 {
 			*d.field = d.fallback

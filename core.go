@@ -35,8 +35,11 @@ type Core struct {
 	broken     atomic.Uint64 // live payloads that could not be read
 	live       liveCalls
 	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
-	told       atomic.Uint64 // live messages whose handlers have ended
-	answers    bool          // queries are answered from the caches once the core runs
+
+	builtins *app.Builtins      // the handler of the built-in group
+	after    *app.AppendEffects // what it does, right after this process's appends
+	told     atomic.Uint64      // live messages whose handlers have ended
+	answers  bool               // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -135,6 +138,7 @@ type subscription struct {
 	timeout       time.Duration // of a handler start; 0: none
 	passing       bool
 	builtin       bool                        // a group of the core's own
+	batch         pubsub.BatchHandler         // of a group of the core's own, where the backend can do that
 	middlewares   []message.HandlerMiddleware // of this group, inside those of all groups
 	err           error
 }
@@ -153,6 +157,12 @@ func newCore(
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
 		made: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
+	}
+	_, onRedis := m.backend.(*redisBackend)
+	core.builtins = app.NewBuiltins(queries, m.caches, onRedis)
+	core.after = app.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
+	if m.kept.Kept != nil {
+		chats.ApplyAfterAppend(core.after)
 	}
 	core.counts = counts()
 	var err error

@@ -90,12 +90,8 @@ func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, rep
 	if err != nil {
 		return err
 	}
-	check := app.ViewsCheck{Repair: config.Repair, Skip: skip, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (chats, unread domain.Seq, err error) {
-		p := b.keys.Partition(chat)
-		if chats, err = groups.Checkpoint(ctx, UserChatsGroup, p, chat); err == nil {
-			unread, err = groups.Checkpoint(ctx, UnreadGroup, p, chat)
-		}
-		return chats, unread, err
+	check := app.ViewsCheck{Repair: config.Repair, Skip: skip, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (domain.Seq, error) {
+		return groups.Checkpoint(ctx, BuiltinGroup, b.keys.Partition(chat), chat)
 	}}
 	if config.Chat != "" {
 		return c.Queries.CheckViews(ctx, config.Chat, check)

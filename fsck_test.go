@@ -196,17 +196,17 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 		"a chat that was begun":      {kind: "chat_unlisted head members", damage: func(ctx context.Context) { d.begun(ctx) }, keeps: true},
 		"an entry of nothing":        {kind: "phantom", damage: func(ctx context.Context) { d.phantom(ctx, "small", "9", "{}") }},
 		"an entry of another event":  {kind: "phantom", damage: func(ctx context.Context) { d.phantom(ctx, "small", "2", "{}") }},
-		"a group without state":      {kind: "group_state", damage: func(ctx context.Context) { c.Del(ctx, base+"g:state:"+chatcore.UnreadGroup) }},
+		"a group without state":      {kind: "group_state", damage: func(ctx context.Context) { c.Del(ctx, base+"g:state:"+chatcore.BuiltinGroup) }},
 		"a group that is not listed": {kind: "group_unlisted", damage: func(ctx context.Context) {
-			c.SRem(ctx, base+"groups", chatcore.UnreadGroup)
+			c.SRem(ctx, base+"groups", chatcore.BuiltinGroup)
 		}},
-		"a checkpoint beyond the end":    {kind: "checkpoint", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:chats:"+chatcore.UnreadGroup, "small", "9") }},
-		"a checkpoint that is missing":   {kind: "undelivered", damage: func(ctx context.Context) { c.HDel(ctx, base+"g:chats:"+chatcore.UnreadGroup, "small") }},
-		"a checkpoint behind":            {kind: "undelivered", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:chats:"+chatcore.UnreadGroup, "small", "2") }},
-		"a chat parked for nothing":      {kind: "parked", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:left:"+chatcore.UnreadGroup, "small", "parked") }},
+		"a checkpoint beyond the end":    {kind: "checkpoint", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:chats:"+chatcore.BuiltinGroup, "small", "9") }},
+		"a checkpoint that is missing":   {kind: "undelivered", damage: func(ctx context.Context) { c.HDel(ctx, base+"g:chats:"+chatcore.BuiltinGroup, "small") }},
+		"a checkpoint behind":            {kind: "undelivered", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:chats:"+chatcore.BuiltinGroup, "small", "2") }},
+		"a chat parked for nothing":      {kind: "parked", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:left:"+chatcore.BuiltinGroup, "small", "parked") }},
 		"a dead letter of nothing":       {kind: "letter", damage: func(ctx context.Context) { d.letter(ctx, "small", "9", "x") }},
 		"a dead letter of another event": {kind: "letter", damage: func(ctx context.Context) { d.letter(ctx, "small", "2", "x") }},
-		"a repetition of nothing":        {kind: "letter", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:again:"+chatcore.UnreadGroup, "5-0", "1") }},
+		"a repetition of nothing":        {kind: "letter", damage: func(ctx context.Context) { c.HSet(ctx, base+"g:again:"+chatcore.BuiltinGroup, "5-0", "1") }},
 		"a chat that a user was never in": {kind: "user_chats", damage: func(ctx context.Context) {
 			c.HSet(ctx, "cc:user-chats:dan", "small", "1")
 			c.HSet(ctx, "cc:{cc:user-chats:dan}:v", "small", "1", " #", "2")
@@ -275,7 +275,7 @@ func (d *damaged) phantom(ctx context.Context, chat, seq, payload string) {
 }
 
 func (d *damaged) letter(ctx context.Context, chat, seq, uuid string) {
-	d.client.XAdd(ctx, &goredis.XAddArgs{Stream: "cc:{message-delivery-stream}:g:dead:" + chatcore.UnreadGroup, Values: []any{
+	d.client.XAdd(ctx, &goredis.XAddArgs{Stream: "cc:{message-delivery-stream}:g:dead:" + chatcore.BuiltinGroup, Values: []any{
 		"reason", "r", "attempts", "5", "_watermill_message_uuid", uuid, "metadata", "", "payload", "{}", "chat", chat, "seq", seq,
 	}})
 }
@@ -288,7 +288,7 @@ func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	if _, err := d.core.Chats.Send(ctx, app.Send{Chat: "small", By: "ben", Content: "x"}); err == nil {
 		t.Fatal("a chat whose last append was cut off takes a message")
 	}
-	d.client.HDel(ctx, "cc:{message-delivery-stream}:g:chats:"+chatcore.UnreadGroup, "left")
+	d.client.HDel(ctx, "cc:{message-delivery-stream}:g:chats:"+chatcore.BuiltinGroup, "left")
 	d.client.Del(ctx, "cc:{message-delivery-stream}:big:x")
 	running := opened(t)(chatcore.New(ctx, d.config))
 	if err := running.SubscribeBuiltins(); err != nil {

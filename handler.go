@@ -127,11 +127,6 @@ func checkMiddlewares(field string, middlewares []message.HandlerMiddleware) err
 	return nil
 }
 
-// builtin marks a group of the core's own: no middleware surrounds its handlers.
-func builtin() SubscribeOption {
-	return func(s *subscription) { s.builtin = true }
-}
-
 // Passing makes the group one of this run only: it is removed when [Core.Run] ends. One that a crash leaves behind holds nothing up.
 func Passing() SubscribeOption {
 	return func(s *subscription) { s.passing = true }

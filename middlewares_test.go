@@ -160,7 +160,7 @@ func TestMiddleware_SparesBuiltins(t *testing.T) {
 		if n := len(b.deadLetters("team")); n != 4 {
 			t.Errorf("%d dead letters of the team's group, want all 4", n)
 		}
-		for _, group := range []string{chatcore.CachedViewsGroup, chatcore.UserChatsGroup, chatcore.UnreadGroup} {
+		for _, group := range []string{chatcore.BuiltinGroup} {
 			if letters := b.deadLetters(group); len(letters) > 0 {
 				t.Errorf("%s has the dead letters %q", group, letters)
 			}
@@ -212,7 +212,7 @@ func TestMiddleware_CircuitBreaker(t *testing.T) {
 				b.pass(10 * time.Minute)
 				down.Store(false)
 				b.pass(10 * time.Minute)
-				for _, group := range []string{"broken", "healthy", chatcore.CachedViewsGroup, chatcore.UserChatsGroup, chatcore.UnreadGroup} {
+				for _, group := range []string{"broken", "healthy", chatcore.BuiltinGroup} {
 					if letters := b.deadLetters(group); len(letters) > 0 {
 						t.Errorf("%s has %d dead letters: %s", group, len(letters), letters[0])
 					}

@@ -271,7 +271,7 @@ func newViews(p parts, log *redis.Log, typing ports.TypingMarks, commands comman
 	return views
 }
 
-// keptBy reports whether the built-in subscriber of users' chats has ever run. Once it has, nobody is asked again.
+// keptBy reports whether the built-in subscriber has ever run. Once it has, nobody is asked again.
 func keptBy(groups interface {
 	Exists(ctx context.Context, group string) (bool, error)
 },
@@ -281,7 +281,7 @@ func keptBy(groups interface {
 		if known.Load() {
 			return true, nil
 		}
-		exists, err := groups.Exists(ctx, UserChatsGroup)
+		exists, err := groups.Exists(ctx, BuiltinGroup)
 		if exists {
 			known.Store(true)
 		}

@@ -25,7 +25,7 @@ func (c *Core) Settle(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return c.progress.until(ctx, func() bool {
-		return idle.idle() && c.told.Load()+c.Helpers.channels.told.Load() == c.backend.LiveQueued()
+		return idle.idle() && c.after.Idle() && c.told.Load()+c.Helpers.channels.told.Load() == c.backend.LiveQueued()
 	})
 }
 

@@ -120,9 +120,15 @@ func inBackground(f func()) <-chan struct{} {
 	return done
 }
 
+// effectsDrain is how long the effects of the last appends may take. The built-in group makes up for the others.
+const effectsDrain = time.Second
+
 // release closes what the core has opened, once, within the limits.
 func (c *Core) release(limits stopLimits) error {
 	c.closing.Do(func() {
+		applying, applied := context.WithTimeout(limits.channels, effectsDrain)
+		c.after.Close(applying)
+		applied()
 		c.Helpers.channels.close()
 		waitFor(limits.channels, inBackground(c.Helpers.channels.running.Wait))
 		closed := make(chan error, 1)

@@ -28,6 +28,7 @@ type Stats struct {
 	LiveReconnects uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
 	LiveUnreadable uint64 // live payloads that are no event
 	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
+	EffectsSkipped uint64 // changes of memberships and invalidations after an append that were left to the built-in group: Redis failed, or too many waited
 	Refused        uint64 // announcements of durable events, and removals of typing marks, that Redis refused after the append
 	CacheHits      uint64 // entities that were in the cache
 	CacheMisses    uint64 // entities that were not
@@ -101,6 +102,8 @@ func counts() []count {
 			"chatcore.live.unreadable", "{message}", "Live messages that are no event.", nil},
 		{func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.liveFailed.Load() + c.Helpers.channels.failed.Load() },
 			"chatcore.live.failed", "{call}", "Calls of live handlers that panicked or ended their goroutine.", nil},
+		{func(s *Stats) *uint64 { return &s.EffectsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.after.Skipped() },
+			"chatcore.append.effects_skipped", "{event}", "Changes of memberships and invalidations after an append that were left to the built-in group.", nil},
 		{func(s *Stats) *uint64 { return &s.Refused }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.Refused() },
 			"chatcore.append.refused", "{command}", "Announcements of appended events, and removals of typing marks, that Redis refused.", nil},
 

@@ -168,7 +168,7 @@ func (s *StaleCaches) membershipChanged(ctx context.Context, d ports.Delivery, e
 		return err
 	}
 	users := []domain.UserID{user}
-	members, err := s.caches.queries.membersUpTo(ctx, e.Chat, MaxKeptUnread)
+	members, err := s.caches.queries.membersUpTo(ctx, e.Chat, maxContactChat)
 	switch {
 	case errors.Is(err, domain.ErrChatNotFound): // nor is a chat that is lost
 	case errors.Is(err, errTooMany): // they are nobody's contacts by this chat, or will not be when their lists have had their time

@@ -86,7 +86,9 @@ func TestCaps_OfChats(t *testing.T) {
 	view := &views{UserView: memory.NewUserView()}
 	chats, log, _ := limitedStage(t, true, nil, app.Policy{Caps: app.Caps{ChatsPerUser: 2}, Views: app.Views{Log: "l", Chats: view}})
 	for n := range 2 {
-		if err := view.Put(t.Context(), "l", domain.ChatID(fmt.Sprint("other", n)), ports.UserEntry{User: "bob", Version: 1, Number: 1}); err != nil {
+		if err := view.Put(t.Context(), "l", ports.ChatEntries{
+			Chat: domain.ChatID(fmt.Sprint("other", n)), Entries: []ports.UserEntry{{User: "bob", Version: 1, Number: 1}},
+		}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -46,14 +46,14 @@ func roleOf(name string) (domain.Role, bool) {
 // ChatList gives the chats that a user is in, in the order of their ids, as far as the built-in subscribers have come: a moment behind the
 // log.
 func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedChat, error) {
-	unread, err := q.KeptUnread(ctx, user)
-	if err != nil {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
 	}
 	if q.views.Chats == nil {
 		return nil, ErrNoViews
 	}
 	var cached []cachedChat
+	var err error
 	if c := q.caches.Load(); c != nil {
 		cached, err = c.lists.Get(ctx, user)
 	} else {
@@ -66,7 +66,8 @@ func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedCha
 	for i, chat := range cached {
 		ids[i] = chat.ChatID
 	}
-	if unread, err = q.addUnread(ctx, user, ids, unread); err != nil {
+	unread, err := q.unreadIn(ctx, user, ids)
+	if err != nil {
 		return nil, err
 	}
 	list := make([]ListedChat, len(cached))
@@ -108,6 +109,9 @@ func (q *Queries) listed(ctx context.Context, user domain.UserID) ([]cachedChat,
 	return slices.DeleteFunc(list, func(c cachedChat) bool { return c.ChatID == "" }), nil
 }
 
+// maxContactChat is how many members a chat has at most for its members to be each other's contacts.
+const maxContactChat = 256
+
 // MaxContacts is how many contacts are given of a user.
 const MaxContacts = 1000
 
@@ -121,7 +125,7 @@ type Contact struct {
 // ContactsOf says who a user's contacts are.
 type ContactsOf func(ctx context.Context, user domain.UserID) ([]Contact, error)
 
-// Contacts gives a user's contacts: who shares a chat of up to [MaxKeptUnread] members, those who share most first, at most [MaxContacts]; or
+// Contacts gives a user's contacts: who shares a chat of up to 256 members, those who share most first, at most [MaxContacts]; or
 // what the team's own source says. They are as far as the built-in subscribers have come; the team's own are forgotten by [Queries.ForgetContacts].
 func (q *Queries) Contacts(ctx context.Context, user domain.UserID) ([]Contact, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
@@ -158,7 +162,7 @@ func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, e
 	group.SetLimit(chatsTogether)
 	for i, chat := range chats {
 		group.Go(func() (err error) {
-			members[i], err = q.membersUpTo(ctx, chat, MaxKeptUnread)
+			members[i], err = q.membersUpTo(ctx, chat, maxContactChat)
 			if errors.Is(err, errTooMany) || errors.Is(err, domain.ErrChatNotFound) {
 				return nil
 			}

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"sync/atomic"
 	"time"
 
 	"chatcore/domain"
@@ -36,6 +37,7 @@ type Chats struct {
 	reacting *keyLocks
 	limits   *Limits // nil: there are none
 	meta     ports.Meta
+	effects  *atomic.Pointer[AppendEffects] // nil in it: none
 
 	takesTogether bool // appends take from the limits
 	backdated     bool // the clock stands in the past
@@ -60,10 +62,13 @@ func NewChats(
 	taker, ok := log.(ports.LimitTaker)
 	return &Chats{
 		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
-		reads: newReadCoalescer(), typists: newTypists(), limits: limits,
+		reads: newReadCoalescer(), typists: newTypists(), limits: limits, effects: new(atomic.Pointer[AppendEffects]),
 		reacting: newKeyLocks(), takesTogether: ok && limits != nil && taker.TakesFrom(limits.limiter),
 	}
 }
+
+// ApplyAfterAppend has the effects of what these commands, and those derived from them, append be applied right after it.
+func (c *Chats) ApplyAfterAppend(effects *AppendEffects) { c.effects.Store(effects) }
 
 // observe tells the observer that a command begins; what it gives is called with the command's error when it ends.
 func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {

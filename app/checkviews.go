@@ -12,8 +12,8 @@ import (
 
 // ViewsCheck says how views are checked against the log.
 type ViewsCheck struct {
-	// Handled returns up to which seq of a chat the subscriber of the chats' view, and that of the unread counts, have come.
-	Handled func(ctx context.Context, chat domain.ChatID) (chats, unread domain.Seq, err error)
+	// Handled returns up to which seq of a chat the built-in subscriber has come.
+	Handled func(ctx context.Context, chat domain.ChatID) (domain.Seq, error)
 	Repair  bool
 	// Skip reports whether a chat is not checked, because its events are not all known. nil: none.
 	Skip func(chat domain.ChatID) bool
@@ -115,12 +115,9 @@ func (v *viewsCheck) compare(ctx context.Context, view checkedView, users []doma
 
 // look gives entries and the seq up to which they have been kept at least.
 func (v *viewsCheck) look(ctx context.Context, view checkedView, users ...domain.UserID) ([]ports.UserViewEntry, domain.Seq, error) {
-	handled, unread, err := v.Handled(ctx, v.chat)
+	handled, err := v.Handled(ctx, v.chat)
 	if err != nil {
 		return nil, 0, err
-	}
-	if view.unread {
-		handled = unread
 	}
 	entries, err := view.Look(ctx, v.queries.views.Log, v.chat, users...)
 	return entries, handled, err

@@ -194,11 +194,15 @@ func notMember(chat domain.ChatID, user domain.UserID) error {
 
 // append records what was decided: events, a command with an id, or both.
 func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
-	appended, err := cmd.limits.append(ctx, c.log, c.appendOf(cmd, s, events))
+	a := c.appendOf(cmd, s, events)
+	appended, err := cmd.limits.append(ctx, c.log, a)
 	if err != nil {
 		return Done{}, err
 	}
 	c.learn(cmd, s, events, appended)
+	if effects := c.effects.Load(); effects != nil {
+		effects.Appended(cmd.chat, appended.First, a.Events) //nolint:contextcheck // effects outlive the command
+	}
 	if cmd.endsTyping {
 		c.typists.leave(Typing{Chat: cmd.chat, By: cmd.by})
 	}

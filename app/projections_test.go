@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -67,25 +68,31 @@ type faulty struct {
 }
 
 // Put first looks whether each entry is what the log says as of its version.
-func (f *faulty) Put(ctx context.Context, log string, chat domain.ChatID, entries ...ports.UserEntry) error {
-	for _, e := range entries {
-		if e.Version > f.p.head(ctx, chat) || !f.check(f.p.fold(ctx, chat, e.Version), e) {
-			f.p.t.Fatalf("chat %q: put %+v, which is not so as of then", chat, e)
+func (f *faulty) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
+	var all []ports.ChatEntries // of one entry each
+	for _, p := range puts {
+		for _, e := range p.Entries {
+			if e.Version > f.p.head(ctx, p.Chat) || !f.check(f.p.fold(ctx, p.Chat, e.Version), e) {
+				f.p.t.Fatalf("chat %q: put %+v, which is not so as of then", p.Chat, e)
+			}
+			all = append(all, ports.ChatEntries{Chat: p.Chat, Entries: []ports.UserEntry{e}})
 		}
 	}
-	slices.SortFunc(entries, func(a, b ports.UserEntry) int { return len(a.User) - len(b.User) }) // so that a run can be repeated
-	if !f.p.faults || len(entries) == 0 || rapid.IntRange(0, 3).Draw(f.p.t, "fault") > 0 {
-		return f.UserView.Put(ctx, log, chat, entries...)
+	slices.SortFunc(all, func(a, b ports.ChatEntries) int { // so that a run can be repeated
+		return cmp.Or(cmp.Compare(a.Chat, b.Chat), len(a.Entries[0].User)-len(b.Entries[0].User))
+	})
+	if !f.p.faults || len(all) == 0 || rapid.IntRange(0, 3).Draw(f.p.t, "fault") > 0 {
+		return f.UserView.Put(ctx, log, all...)
 	}
-	n := rapid.IntRange(0, len(entries)).Draw(f.p.t, "reached")
+	n := rapid.IntRange(0, len(all)).Draw(f.p.t, "reached")
 	if rapid.Bool().Draw(f.p.t, "late") {
-		rest := slices.Clone(entries[n:])
-		f.late = append(f.late, func() error { return f.UserView.Put(context.WithoutCancel(ctx), log, chat, rest...) })
+		rest := slices.Clone(all[n:])
+		f.late = append(f.late, func() error { return f.UserView.Put(context.WithoutCancel(ctx), log, rest...) })
 	}
-	return errors.Join(f.UserView.Put(ctx, log, chat, entries[:n]...), errCrash)
+	return errors.Join(f.UserView.Put(ctx, log, all[:n]...), errCrash)
 }
 
-// projected is a log with the processes of two consumer groups, in a test that decides what goes wrong.
+// projected is a log with the processes of the built-in group, in a test that decides what goes wrong.
 type projected struct {
 	t       *rapid.T
 	most    int
@@ -93,7 +100,8 @@ type projected struct {
 	chats   *app.Chats
 	views   []*faulty // of users' chats, of unread counts
 	workers []worker
-	next    []map[domain.ChatID]domain.Seq // for each group the first seq that is not finished
+	next    map[domain.ChatID]domain.Seq // the first seq that is not finished
+	now     time.Time                    // by which large chats are written
 	faults  bool
 	sent    int
 }
@@ -102,11 +110,11 @@ type projected struct {
 type worker struct {
 	entities *app.Entities
 	queries  *app.Queries
-	handlers []func(context.Context, ports.Delivery) error
+	builtins *app.Builtins
 }
 
 func newProjected(t *rapid.T) *projected {
-	p := &projected{t: t, most: rapid.IntRange(1, 4).Draw(t, "most"), next: []map[domain.ChatID]domain.Seq{{}, {}}}
+	p := &projected{t: t, most: rapid.IntRange(1, 4).Draw(t, "most"), next: map[domain.ChatID]domain.Seq{}, now: time.Unix(0, 0)}
 	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	p.log = memory.New(wireformat.New(), clock, nil)
 	p.chats = app.NewChats(p.log, app.NewEntities(p.log, p.log, 1<<20), silent{}, p.log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
@@ -129,9 +137,9 @@ func (p *projected) newWorker() worker {
 	entities := app.NewEntities(log, log, 1<<20)
 	queries := app.NewQueries(log, entities, app.Views{Log: p.log.ID(), Chats: p.views[0], Unread: p.views[1]})
 	room := rapid.SampledFrom([]int{1, 5, 1000}).Draw(p.t, "members of tallies")
-	return worker{entities, queries, []func(context.Context, ports.Delivery) error{
-		app.NewUserChats(queries).Handle, app.NewUnreadCounts(queries).Small(p.most, room).Handle,
-	}}
+	builtins := app.NewBuiltins(queries, nil, true).Alone()
+	builtins.Unread().Small(p.most, room).Large(rapid.IntRange(0, 4).Draw(p.t, "large above"), func() time.Time { return p.now })
+	return worker{entities, queries, builtins}
 }
 
 // meddle has something happen while a handler looks at the log.
@@ -220,33 +228,57 @@ func (p *projected) append(e domain.Durable) {
 	}
 }
 
-// deliver gives a worker the event at a seq, and reports whether it was finished.
-func (p *projected) deliver(group int, chat domain.ChatID, seq domain.Seq) bool {
+// deliver gives a worker up to so many events of each chat, from the given seqs on, and returns how many of each were finished.
+func (p *projected) deliver(from map[domain.ChatID]domain.Seq, most int) map[domain.ChatID]int {
 	i := rapid.IntRange(0, len(p.workers)-1).Draw(p.t, "worker")
-	r := p.records(p.t.Context(), chat)[seq-1]
-	err := p.workers[i].handlers[group](p.t.Context(), ports.Delivery{
-		ID: ports.DeliveryID{Log: p.log.ID(), Chat: chat, Seq: r.Seq, Event: r.ID}, Event: r.Event, Ordinal: r.Ordinal,
-	})
-	switch {
-	case err == nil:
-		return true
-	case !errors.Is(err, errCrash) && !errors.Is(err, ports.ErrConflict):
-		p.t.Fatalf("seq %d of chat %q: %v", seq, chat, err)
-	case rapid.Bool().Draw(p.t, "the process ends"):
+	var batches []*ports.ChatBatch
+	for _, chat := range theChats() {
+		records := p.records(p.t.Context(), chat)
+		if from[chat] == 0 || int(from[chat]) > len(records) { //nolint:gosec // small
+			continue
+		}
+		records = records[from[chat]-1:]
+		b := &ports.ChatBatch{}
+		for _, r := range records[:min(most, len(records))] {
+			b.Deliveries = append(b.Deliveries, ports.Delivery{
+				ID: ports.DeliveryID{Log: p.log.ID(), Chat: chat, Seq: r.Seq, Event: r.ID}, Event: r.Event, Ordinal: r.Ordinal,
+			})
+		}
+		batches = append(batches, b)
+	}
+	p.workers[i].builtins.HandleBatch(p.t.Context(), batches)
+	done, crashed := make(map[domain.ChatID]int), false
+	for _, b := range batches {
+		chat := b.Deliveries[0].ID.Chat
+		done[chat] = b.Done
+		switch {
+		case b.Err != nil && !errors.Is(b.Err, errCrash) && !errors.Is(b.Err, ports.ErrConflict):
+			p.t.Fatalf("chat %q from seq %d on: %v", chat, b.Deliveries[0].ID.Seq, b.Err)
+		case b.Err == nil && b.Later == 0 && b.Done < len(b.Deliveries):
+			p.t.Fatalf("chat %q: %d of %d are done, without a reason", chat, b.Done, len(b.Deliveries))
+		case b.Later > 0 && b.Done > 0:
+			p.t.Fatalf("chat %q: %d are done and to be delivered again", chat, b.Done)
+		}
+		crashed = crashed || b.Err != nil
+	}
+	if crashed && rapid.Bool().Draw(p.t, "the process ends") {
 		p.workers[i] = p.newWorker()
 	}
-	return false
+	return done
 }
 
-func (p *projected) deliverNext(group int, chat domain.ChatID) bool {
-	next := max(p.next[group][chat], 1)
-	if next > p.head(p.t.Context(), chat) {
-		return false
+// deliverNext delivers what is not finished of some chats.
+func (p *projected) deliverNext(most int, chats ...domain.ChatID) bool {
+	from := make(map[domain.ChatID]domain.Seq)
+	for _, chat := range chats {
+		if next := max(p.next[chat], 1); next <= p.head(p.t.Context(), chat) {
+			from[chat] = next
+		}
 	}
-	if p.deliver(group, chat, next) {
-		p.next[group][chat] = next + 1
+	for chat, done := range p.deliver(from, most) {
+		p.next[chat] = from[chat] + domain.Seq(done) //nolint:gosec // a count
 	}
-	return true
+	return len(from) > 0
 }
 
 func (p *projected) thaw() {
@@ -305,21 +337,20 @@ func TestProjectionsComeToWhatTheLogsSay(t *testing.T) {
 			"command":  func(*rapid.T) { p.command() },
 			"commands": func(*rapid.T) { p.command(); p.command(); p.command() },
 			"deliver": func(*rapid.T) {
-				p.deliverNext(rapid.IntRange(0, 1).Draw(t, "group"), rapid.SampledFrom(theChats()).Draw(t, "chat"))
+				p.deliverNext(rapid.IntRange(1, 9).Draw(t, "events"), rapid.SampledFrom(theChats()).Draw(t, "chat"))
 			},
-			"deliver some": func(*rapid.T) {
-				group, chat := rapid.IntRange(0, 1).Draw(t, "group"), rapid.SampledFrom(theChats()).Draw(t, "chat")
-				for range rapid.IntRange(1, 9).Draw(t, "events") {
-					p.deliverNext(group, chat)
-				}
-			},
+			"deliver all": func(*rapid.T) { p.deliverNext(rapid.IntRange(1, 40).Draw(t, "events"), theChats()...) },
 			"deliver again": func(*rapid.T) {
-				group, chat := rapid.IntRange(0, 1).Draw(t, "group"), rapid.SampledFrom(theChats()).Draw(t, "chat")
-				if next := p.next[group][chat]; next > 1 {
-					p.deliver(group, chat, domain.Seq(rapid.Uint64Range(1, uint64(next)-1).Draw(t, "seq")))
+				from := make(map[domain.ChatID]domain.Seq)
+				for _, chat := range theChats() {
+					if next := p.next[chat]; next > 1 {
+						from[chat] = domain.Seq(rapid.Uint64Range(1, uint64(next)-1).Draw(t, "seq"))
+					}
 				}
+				p.deliver(from, rapid.IntRange(1, 9).Draw(t, "events"))
 			},
-			"thaw": func(*rapid.T) { p.thaw() },
+			"a time passes": func(*rapid.T) { p.now = p.now.Add(time.Hour) },
+			"thaw":          func(*rapid.T) { p.thaw() },
 			"end a process": func(*rapid.T) {
 				p.workers[rapid.IntRange(0, len(p.workers)-1).Draw(t, "worker")] = p.newWorker()
 			},
@@ -328,11 +359,8 @@ func TestProjectionsComeToWhatTheLogsSay(t *testing.T) {
 			},
 		})
 		p.faults = false
-		for group := range p.next {
-			for _, chat := range theChats() {
-				for p.deliverNext(group, chat) {
-				}
-			}
+		for p.deliverNext(100, theChats()...) {
+			p.now = p.now.Add(time.Hour)
 		}
 		for len(p.views[0].late)+len(p.views[1].late) > 0 {
 			p.thaw()

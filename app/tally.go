@@ -3,6 +3,7 @@ package app
 import (
 	"container/list"
 	"sync"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -23,6 +24,7 @@ type tally struct {
 	atLeast int                        // so many members there are, if members is nil
 	shrunk  bool                       // whether there were few enough again, who are not known by name
 	gone    map[domain.UserID]struct{} // whose counts are to be removed
+	next    time.Time                  // when a large chat is written again
 }
 
 // reader is a member's standing.
@@ -139,6 +141,16 @@ func (t *tally) changes() []ports.UserEntry {
 	return entries
 }
 
+// clean reports whether everything is written down.
+func (t *tally) clean() bool {
+	for _, r := range t.members {
+		if r.dirty {
+			return false
+		}
+	}
+	return len(t.gone) == 0
+}
+
 func (t *tally) written() {
 	for _, r := range t.members {
 		r.dirty = false
@@ -184,7 +196,7 @@ func (k *tallies) take(chat domain.ChatID, epoch uint64) (*tally, domain.Seq) {
 	return nil, 0
 }
 
-// put keeps a tally that is written down, unless it is nil or one that knows more is there.
+// put keeps a tally, unless it is nil or one that knows more is there.
 func (k *tallies) put(t *tally) {
 	if t == nil {
 		return
@@ -211,8 +223,11 @@ func (k *tallies) remove(e *list.Element) *tally {
 	return t
 }
 
-// forget leaves of a tally how far it was.
+// forget leaves of a tally how far it was written down.
 func (k *tallies) forget(t *tally) {
+	if !t.clean() {
+		return
+	}
 	for chat := range k.before { // in no particular order
 		if len(k.before) < k.size {
 			break

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"golang.org/x/sync/errgroup"
 
@@ -12,9 +11,9 @@ import (
 	"chatcore/ports"
 )
 
-// MaxKeptUnread is how many members a chat has at most for its unread counts to be kept. Those of larger chats are computed when they are
-// asked for.
-const MaxKeptUnread = 256
+// MaxKeptUnread is how many members a chat has at most for its unread counts to be kept for other programs. What queries return is counted when they
+// are asked, whatever the size of the chat.
+const MaxKeptUnread = 20_000
 
 // standing is how a member stands in a chat as of a seq.
 type standing struct {
@@ -75,6 +74,12 @@ func (q *Queries) Unread(ctx context.Context, chat domain.ChatID, user domain.Us
 		return 0, err
 	}
 	if q.until == 0 {
+		if counter, ok := q.log.(ports.UnreadCounter); ok {
+			counts, err := counter.CountUnread(ctx, user, chat)
+			if err != nil || counts[0].Outcome == ports.UnreadCounted {
+				return firstCount(counts), err
+			}
+		}
 		s, err := q.standing(ctx, chat, user)
 		return s.count, err
 	}
@@ -86,54 +91,75 @@ func (q *Queries) Unread(ctx context.Context, chat domain.ChatID, user domain.Us
 	return domain.Unread(count.Head, count.At, count.Deleted), err
 }
 
-// UnreadOf gives a user's unread messages in every chat the user is in, as far as the built-in subscribers have come: a moment behind the
-// log. What is kept is read in one step; what is not, of chats of more than [MaxKeptUnread] members, is computed as by
-// [Queries.Unread].
-func (q *Queries) UnreadOf(ctx context.Context, user domain.UserID) (map[domain.ChatID]domain.Ordinal, error) {
-	counts, err := q.KeptUnread(ctx, user)
-	if err != nil {
-		return nil, err
+func firstCount(counts []ports.UnreadCount) domain.Ordinal {
+	if len(counts) == 0 {
+		return 0
 	}
+	return counts[0].Messages
+}
+
+// UnreadOf returns a user's unread messages in every chat that the user is in. The counts are exact as of now, whatever the size of the chats: one
+// round trip for each 128 chats. Which chats these are the built-in subscribers keep: a moment behind the log.
+func (q *Queries) UnreadOf(ctx context.Context, user domain.UserID) (map[domain.ChatID]domain.Ordinal, error) {
 	chats, err := q.ChatsOf(ctx, user)
 	if err != nil {
 		return nil, err
 	}
-	return q.addUnread(ctx, user, chats, counts)
+	return q.unreadIn(ctx, user, chats)
 }
 
-// addUnread computes the counts that are missing.
-func (q *Queries) addUnread(
-	ctx context.Context, user domain.UserID, chats []domain.ChatID, counts map[domain.ChatID]domain.Ordinal,
-) (map[domain.ChatID]domain.Ordinal, error) {
-	chats = slices.DeleteFunc(chats, func(chat domain.ChatID) bool {
-		_, kept := counts[chat]
-		return kept
-	})
-	computed, left := make([]domain.Ordinal, len(chats)), make([]bool, len(chats))
+// unreadIn counts in some chats. Those that the user is not in any more are left out.
+func (q *Queries) unreadIn(ctx context.Context, user domain.UserID, chats []domain.ChatID) (map[domain.ChatID]domain.Ordinal, error) {
+	found := make(map[domain.ChatID]domain.Ordinal, len(chats))
+	counter, ok := q.log.(ports.UnreadCounter)
+	if !ok {
+		return found, q.loadUnread(ctx, user, chats, found)
+	}
+	counts, err := counter.CountUnread(ctx, user, chats...)
+	if err != nil {
+		return nil, err
+	}
+	var unknown []domain.ChatID
+	for i, c := range counts {
+		switch c.Outcome {
+		case ports.UnreadCounted:
+			found[chats[i]] = c.Messages
+		case ports.UnreadUnknown:
+			unknown = append(unknown, chats[i])
+		case ports.UnreadNotMember:
+		}
+	}
+	return found, q.loadUnread(ctx, user, unknown, found)
+}
+
+// loadUnread counts in some chats by loading what the counts follow from, several chats at a time.
+func (q *Queries) loadUnread(ctx context.Context, user domain.UserID, chats []domain.ChatID, into map[domain.ChatID]domain.Ordinal) error {
+	counts, left := make([]domain.Ordinal, len(chats)), make([]bool, len(chats))
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(chatsTogether)
 	for i, chat := range chats {
-		group.Go(func() (err error) {
-			computed[i], err = q.Unread(ctx, chat, user)
+		group.Go(func() error {
+			s, err := q.standing(ctx, chat, user)
 			left[i] = errors.Is(err, domain.ErrNotMember) || errors.Is(err, domain.ErrChatNotFound)
 			if left[i] { // or lost, and the view of chats does not know yet
 				return nil
 			}
+			counts[i] = s.count
 			return err
 		})
 	}
 	if err := group.Wait(); err != nil {
-		return nil, err
+		return err
 	}
 	for i, chat := range chats {
 		if !left[i] {
-			counts[chat] = computed[i]
+			into[chat] = counts[i]
 		}
 	}
-	return counts, nil
+	return nil
 }
 
-// KeptUnread gives those of a user's unread counts that are kept, and computes none.
+// KeptUnread returns a user's unread counts as they are kept for other programs, up to a second behind the log; see [MaxKeptUnread].
 func (q *Queries) KeptUnread(ctx context.Context, user domain.UserID) (map[domain.ChatID]domain.Ordinal, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err

@@ -3,70 +3,150 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// UnreadCounts keeps how many messages each member of a chat has not read, for chats of up to [MaxKeptUnread] members.
+// Of chats of more members than eachPace, counts are written down at intervals of largeEvery only: 20,000 members take Redis about 50 ms.
+const (
+	eachPace   = 256
+	largeEvery = time.Minute
+)
+
+// UnreadCounts keeps how many messages each member of a chat has not read, for chats of up to [MaxKeptUnread] members. Those of more than 256
+// members are written once a minute at most, the others with every batch.
 //
-// It folds a chat's events into a tally, which it keeps in the process from one event to the next, and writes down the counts that an event
-// has changed: whole counts as of a seq, which only later ones replace. Nothing is added to what is written. So handling an event
+// It folds a chat's events into a tally, which it keeps in the process from one batch to the next, and writes down the counts that the
+// batch has changed: whole counts as of a seq, which only later ones replace. Nothing is added to what is written. So handling an event
 // again, late, or without those before it changes no count for good: what a tally has not seen it reads from the log.
 type UnreadCounts struct {
 	queries *Queries
 	tallies *tallies
 	most    int // members of a chat whose counts are kept
+	small   int // members of a chat whose counts are written with every batch
+	every   time.Duration
+	now     func() time.Time
 }
 
 // NewUnreadCounts keeps the counts in the views of the queries.
 func NewUnreadCounts(queries *Queries) *UnreadCounts {
 	const members = 1 << 17 // of all tallies that are kept: about 15 MB
-	return &UnreadCounts{queries: queries, tallies: newTallies(members), most: MaxKeptUnread}
+	return &UnreadCounts{queries: queries, tallies: newTallies(members), most: MaxKeptUnread, small: eachPace, every: largeEvery, now: time.Now}
 }
 
-// Handle counts an event. One that is in no log counts nothing. At the first event of a chat, with which a rebuild begins, Handle writes all counts
-// of the chat as the log says, whatever is written already.
+// Handle counts one event and writes what it has changed, whatever the size of the chat. One that is in no log counts nothing. At the first event of
+// a chat, with which a rebuild begins, all counts of the chat are written as the log says, whatever is written already.
 func (u *UnreadCounts) Handle(ctx context.Context, d ports.Delivery) error {
-	if d.ID.Seq == 0 {
-		return nil
-	}
-	t, written := u.tallies.take(d.ID.Chat, u.queries.entities.Epoch())
-	if d.ID.Seq == 1 {
-		return u.rebuild(ctx, d)
-	}
-	if !counted(d.Event) {
-		if t != nil && t.seq+1 == d.ID.Seq {
-			t.seq++
-		}
-		u.tallies.put(t)
-		return nil
-	}
-	if t == nil && d.ID.Seq <= written {
-		return nil
-	}
-	t, err := u.upTo(ctx, t, d)
-	if err == nil && t != nil {
-		err = u.write(ctx, d.ID.Log, t, 0)
-	}
-	if err != nil {
-		return err // the tally is not kept: what it had to write is found again from the log
-	}
-	u.tallies.put(t)
-	return nil
+	batch := &ports.ChatBatch{Deliveries: []ports.Delivery{d}, Done: 1}
+	u.handle(ctx, []*ports.ChatBatch{batch}, false)
+	return batch.Err
 }
 
-// rebuild loads the tally of a chat anew and writes all of it.
-func (u *UnreadCounts) rebuild(ctx context.Context, d ports.Delivery) error {
-	t, err := u.upTo(ctx, nil, d)
-	if err == nil && t != nil {
-		err = u.write(ctx, d.ID.Log, t, d.Epoch)
+// HandleBatch counts, of each chat, the deliveries that the batch says are done, and writes everything that they changed in one step. It takes back
+// Done, and sets Err, where it could not; and it sets Later for a large chat that was written less than a minute ago.
+func (u *UnreadCounts) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
+	u.handle(ctx, batches, true)
+}
+
+// foldedBatch is a tally with counts to write down.
+type foldedBatch struct {
+	*tally
+	batch   *ports.ChatBatch
+	log     string
+	rebuild uint64 // lease epoch of a rebuild, or 0
+}
+
+func (u *UnreadCounts) handle(ctx context.Context, batches []*ports.ChatBatch, defers bool) {
+	var folded []foldedBatch
+	for _, b := range batches {
+		if b.Done == 0 || b.Deliveries[0].ID.Seq == 0 {
+			continue
+		}
+		f := u.fold(ctx, b)
+		switch now := u.now(); {
+		case f.tally == nil:
+		case f.clean():
+			u.tallies.put(f.tally)
+		case defers && f.rebuild == 0 && len(f.members) > u.small && now.Before(f.next):
+			u.tallies.put(f.tally)
+			b.Done, b.Err, b.Later = 0, nil, f.next.Sub(now)
+		default:
+			f.next = now.Add(u.every)
+			folded = append(folded, f)
+		}
 	}
-	if err != nil {
-		return err
+	u.write(ctx, folded)
+}
+
+// fold brings a chat's tally to the last delivery that is done. There is none if nothing is to be written or kept.
+func (u *UnreadCounts) fold(ctx context.Context, b *ports.ChatBatch) (f foldedBatch) {
+	first := b.Deliveries[0].ID
+	f = foldedBatch{batch: b, log: first.Log}
+	t, written := u.tallies.take(first.Chat, u.queries.entities.Epoch())
+	for i, d := range b.Deliveries[:b.Done] {
+		var err error
+		switch {
+		case d.ID.Seq == 1:
+			f.rebuild = d.Epoch
+			t, err = u.upTo(ctx, nil, d)
+		case !counted(d.Event):
+			if t != nil && t.seq+1 == d.ID.Seq {
+				t.seq++
+			}
+		case t != nil || d.ID.Seq > written:
+			t, err = u.upTo(ctx, t, d)
+		}
+		if err == nil {
+			continue
+		}
+		b.Err, b.Later = err, 0
+		if b.Done = i; i == 0 || t == nil || t.seq < t.ahead { // the tally is not kept: what it had to write is found again from the log
+			b.Done = 0
+			return foldedBatch{}
+		}
+		break
 	}
-	u.tallies.put(t)
-	return nil
+	f.tally = t
+	return f
+}
+
+// write puts down what has changed, of all chats in one step. Where that fails, and Redis is there, each chat is written by itself.
+func (u *UnreadCounts) write(ctx context.Context, folded []foldedBatch) {
+	epoch := u.queries.entities.Epoch()
+	folded = slices.DeleteFunc(folded, func(f foldedBatch) bool {
+		if f.epoch == epoch {
+			return false
+		}
+		f.batch.Done, f.batch.Err = 0, fmt.Errorf("%w: the log may have lost what was counted in chat %q", ports.ErrConflict, f.chat)
+		return true
+	})
+	if len(folded) == 0 {
+		return
+	}
+	puts := make([]ports.ChatEntries, len(folded))
+	for i, f := range folded {
+		puts[i] = ports.ChatEntries{Chat: f.chat, Entries: f.changes()}
+		for k := range puts[i].Entries {
+			puts[i].Entries[k].Rebuild = f.rebuild
+		}
+	}
+	err := u.queries.views.Unread.Put(ctx, folded[0].log, puts...)
+	alone := err != nil && len(folded) > 1 && !errors.Is(err, ports.ErrUnavailable)
+	for i, f := range folded {
+		if alone {
+			err = u.queries.views.Unread.Put(ctx, f.log, puts[i])
+		}
+		if err != nil { // the tally is not kept: what it had to write is found again from the log
+			f.batch.Done, f.batch.Err = 0, err
+			continue
+		}
+		f.written()
+		u.tallies.put(f.tally)
+	}
 }
 
 // counted reports whether an event may change a count.
@@ -160,21 +240,5 @@ func (u *UnreadCounts) apply(ctx context.Context, t *tally, seq domain.Seq, e do
 		}
 	}
 	t.seq = seq
-	return nil
-}
-
-// write puts down what has changed, in a rebuild under its lease epoch.
-func (u *UnreadCounts) write(ctx context.Context, log string, t *tally, rebuild uint64) error {
-	entries := t.changes()
-	if len(entries) == 0 {
-		return nil
-	}
-	for i := range entries {
-		entries[i].Rebuild = rebuild
-	}
-	if err := u.queries.views.Unread.Put(ctx, log, t.chat, entries...); err != nil {
-		return err
-	}
-	t.written()
 	return nil
 }

@@ -57,16 +57,29 @@ func (w *watched) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain
 type broken struct {
 	*memory.UserView
 	failing error
+	refuse  map[domain.ChatID]error
+	calls   int
 	puts    int // entries
 }
 
-func (b *broken) Put(ctx context.Context, log string, chat domain.ChatID, entries ...ports.UserEntry) error {
-	b.puts += len(entries)
+func (b *broken) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
+	b.calls++
+	for _, p := range puts {
+		b.puts += len(p.Entries)
+	}
+	for _, p := range puts {
+		if err := b.refuse[p.Chat]; err != nil {
+			return err
+		}
+	}
 	if b.failing != nil {
 		return b.failing
 	}
-	return b.UserView.Put(ctx, log, chat, entries...)
+	return b.UserView.Put(ctx, log, puts...)
 }
+
+// keptHere is how many members a chat has at most for its counts to be kept.
+const keptHere = 256
 
 // counting is the projection of one chat, fed by hand.
 type counting struct {
@@ -98,7 +111,7 @@ func (c *counting) on(log *memory.Log) {
 func (c *counting) restart() {
 	c.entities = app.NewEntities(c.log, c.log, 1<<20)
 	c.queries = app.NewQueries(c.log, c.entities, app.Views{Log: "log", Chats: c.view.UserView, Unread: c.view})
-	c.counts = app.NewUnreadCounts(c.queries)
+	c.counts = app.NewUnreadCounts(c.queries).Small(keptHere, 1<<17)
 }
 
 func (c *counting) did(_ any, err error) {
@@ -212,7 +225,7 @@ func TestWhatIsKeptOfAChatThatGrowsAndShrinks(t *testing.T) {
 			}
 			user := func(i int) domain.UserID { return domain.UserID(fmt.Sprint("user-", i)) }
 			var members []domain.UserID
-			for i := range app.MaxKeptUnread - 1 {
+			for i := range keptHere - 1 {
 				members = append(members, user(i))
 			}
 			c.create(members...) // with ann as many as may be
@@ -290,7 +303,7 @@ func TestABigChatIsNotLoadedWhole(t *testing.T) {
 	c.restart()
 	c.log.loaded = 0
 	c.feed(0)
-	if c.log.loaded > 3*app.MaxKeptUnread {
+	if c.log.loaded > 3*keptHere {
 		t.Errorf("%d entities loaded to see that the chat is big", c.log.loaded)
 	}
 	c.log.loaded, c.log.calls = 0, 0
@@ -298,7 +311,7 @@ func TestABigChatIsNotLoadedWhole(t *testing.T) {
 		c.leave(domain.UserID(fmt.Sprint("user-", i)))
 	}
 	c.feed(0)
-	if c.log.loaded > 8*3*app.MaxKeptUnread {
+	if c.log.loaded > 8*3*keptHere {
 		t.Errorf("%d entities loaded in %d calls while a quarter of the members left", c.log.loaded, c.log.calls)
 	}
 }
@@ -417,7 +430,7 @@ func TestALoadThatIsOvertakenWritesEveryCount(t *testing.T) {
 
 func TestTalliesAreBounded(t *testing.T) {
 	c := newCounting(t)
-	c.counts.Small(app.MaxKeptUnread, 10)
+	c.counts.Small(keptHere, 10)
 	most := 0
 	for i := range 20 {
 		chat := domain.ChatID(fmt.Sprint("c", i))
@@ -446,7 +459,7 @@ func TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain(t *testing.T) {
 	for range 20 {
 		c.send("ann", "")
 	}
-	c.counts.Small(app.MaxKeptUnread, 1)
+	c.counts.Small(keptHere, 1)
 	if err := c.handle(1); err != nil { // as of the log's end
 		t.Fatal(err)
 	}

@@ -78,7 +78,7 @@ func (u *UserChats) rebuild(ctx context.Context, d ports.Delivery) error {
 			}
 		}
 		slots = slots[:0]
-		return u.views.Chats.Put(ctx, d.ID.Log, d.ID.Chat, entries...)
+		return u.views.Chats.Put(ctx, d.ID.Log, ports.ChatEntries{Chat: d.ID.Chat, Entries: entries})
 	}
 	for user, err := range u.queries.log.Members(ctx, d.ID.Chat) {
 		if err != nil {
@@ -110,7 +110,7 @@ func (u *UserChats) apply(ctx context.Context, d ports.Delivery) error {
 	case domain.Renamed, domain.RoleChanged, domain.Archived, domain.Unarchived:
 		return nil
 	}
-	return u.views.Chats.Put(ctx, d.ID.Log, e.Chat, entry)
+	return u.views.Chats.Put(ctx, d.ID.Log, ports.ChatEntries{Chat: e.Chat, Entries: []ports.UserEntry{entry}})
 }
 
 // ChatsOf names the chats that a user is in, in the order of their ids, as far as the built-in subscriber has come: a moment behind the

@@ -20,6 +20,16 @@ type Delivery struct {
 	Appended    time.Time // when the event was appended, by Redis's clock; by the event's own time where it was read back from the log
 }
 
+// ChatBatch is what is queued of one chat, for a handler that takes several chats in one call.
+type ChatBatch struct {
+	Deliveries []Delivery // at least one, in the order of their seqs and without a gap; an event that is in no log comes alone
+
+	// The handler sets:
+	Done  int           // how many of the deliveries, from the first on, are finished
+	Err   error         // why the next one is not; it is delivered again as after a call of its own
+	Later time.Duration // without Err: the rest is delivered again after this time, together with what follows
+}
+
 // DeliveryID is an event's identity, the same in every delivery of it. Seq and Log are zero for an event that another program put
 // on the stream and that is in no log.
 type DeliveryID struct {

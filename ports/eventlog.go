@@ -51,6 +51,30 @@ type MessageCounter interface {
 	Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]MessageCount, error)
 }
 
+// UnreadCounter is an event log that counts what a user has not read in many chats at once. A log that is not one is asked chat by chat.
+type UnreadCounter interface {
+	// CountUnread returns for each of the chats, in their order, how many messages of others the user has not read, without tombstones. Each count is of
+	// one moment. It returns [UnreadUnknown] for a chat that it cannot tell of, because of an event in an unusual form or because something is missing:
+	// the caller then loads the chat.
+	CountUnread(ctx context.Context, user domain.UserID, chats ...domain.ChatID) ([]UnreadCount, error)
+}
+
+// UnreadCount is what CountUnread found for one chat.
+type UnreadCount struct {
+	Messages domain.Ordinal // 0 unless Outcome is UnreadCounted
+	Outcome  UnreadOutcome
+}
+
+// UnreadOutcome says what is known of an unread count.
+type UnreadOutcome uint8
+
+// Outcomes of CountUnread.
+const (
+	UnreadUnknown UnreadOutcome = iota
+	UnreadCounted
+	UnreadNotMember // the user is not a member of the chat any more
+)
+
 // MessageCount is what Count found for one seq.
 type MessageCount struct {
 	Last    domain.Seq     // the chat's last seq: as of then it is

@@ -13,8 +13,9 @@ import (
 // Numbers belong to an event log. When a user's are put for another log, those of the log before are forgotten, versions and all.
 type UserView interface {
 	// Put takes each entry unless one of at least its version was taken of that user and chat; see [UserEntry] for those of a rebuild. Each is taken in one step, all of them in
-	// none: after an error some may have been taken, and the same call can be made again. There need be no entry.
-	Put(ctx context.Context, log string, chat domain.ChatID, entries ...UserEntry) error
+	// none: after an error some may have been taken, and the same call can be made again. There need be no entry. It returns a [*ForeignValueError] if
+	// a user's numbers cannot be kept because something else is there; those of other users are taken.
+	Put(ctx context.Context, log string, puts ...ChatEntries) error
 	// Of gives a user's numbers by chat, as of one moment.
 	Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error)
 }
@@ -23,6 +24,12 @@ type UserView interface {
 type UserViewCounter interface {
 	// Count returns how many numbers each user has, in the order of the users, as of different moments. It reports no loss; Of does.
 	Count(ctx context.Context, log string, users ...domain.UserID) ([]int, error)
+}
+
+// ChatEntries are entries of one chat.
+type ChatEntries struct {
+	Chat    domain.ChatID
+	Entries []UserEntry
 }
 
 // UserEntry is the number of one user in a chat.

@@ -25,27 +25,34 @@ type userNumbers struct {
 func NewUserView() *UserView { return &UserView{users: make(map[domain.UserID]userNumbers)} }
 
 // Put implements [ports.UserView].
-func (v *UserView) Put(ctx context.Context, log string, chat domain.ChatID, entries ...ports.UserEntry) error {
+func (v *UserView) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, e := range entries {
-		numbers := v.users[e.User]
-		if numbers.log != log || numbers.chats == nil {
-			numbers = userNumbers{log: log, chats: make(map[domain.ChatID]ports.UserEntry)}
-			v.users[e.User] = numbers
-		}
-		known := numbers.chats[chat]
-		if e.Rebuild == 0 {
-			e.Rebuild = known.Rebuild
-		}
-		if e.Rebuild > known.Rebuild || e.Rebuild == known.Rebuild && e.Version > known.Version {
-			numbers.chats[chat] = e
+	for _, p := range puts {
+		for _, e := range p.Entries {
+			v.put(log, p.Chat, e)
 		}
 	}
 	return nil
+}
+
+// put takes one entry. The caller holds mu.
+func (v *UserView) put(log string, chat domain.ChatID, e ports.UserEntry) {
+	numbers := v.users[e.User]
+	if numbers.log != log || numbers.chats == nil {
+		numbers = userNumbers{log: log, chats: make(map[domain.ChatID]ports.UserEntry)}
+		v.users[e.User] = numbers
+	}
+	known := numbers.chats[chat]
+	if e.Rebuild == 0 {
+		e.Rebuild = known.Rebuild
+	}
+	if e.Rebuild > known.Rebuild || e.Rebuild == known.Rebuild && e.Version > known.Version {
+		numbers.chats[chat] = e
+	}
 }
 
 // Of implements [ports.UserView].

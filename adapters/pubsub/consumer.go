@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -45,7 +46,7 @@ const (
 // [ErrBroken] for any other entry that cannot be read.
 func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handlers map[string]Handler, counters *Counters) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
-		d, err := readDelivery(codec, logID, clock, msg)
+		d, err := readDelivery(codec, logID, clock.Now, msg)
 		if err != nil {
 			return unreadable(seqOf(msg) > 0, err)
 		}
@@ -77,7 +78,7 @@ func seqOf(msg *message.Message) domain.Seq {
 	return domain.Seq(seq)
 }
 
-func readDelivery(codec *wireformat.Codec, logID string, clock ports.Clock, msg *message.Message) (ports.Delivery, error) {
+func readDelivery(codec *wireformat.Codec, logID string, now func() time.Time, msg *message.Message) (ports.Delivery, error) {
 	info, ours := InfoOf(msg.Context())
 	if !ours {
 		attempt := Attempt(msg)
@@ -96,7 +97,7 @@ func readDelivery(codec *wireformat.Codec, logID string, clock ports.Clock, msg 
 		}
 		return d, nil
 	}
-	in, err := codec.DecodeLenient(msg.Metadata.Get(MetaType), msg.Payload, clock.Now())
+	in, err := codec.DecodeLenient(msg.Metadata.Get(MetaType), msg.Payload, now())
 	if err != nil {
 		return ports.Delivery{}, err
 	}

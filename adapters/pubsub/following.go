@@ -13,7 +13,7 @@ import (
 func (s *subscription) follow(ctx context.Context, t *term) {
 	cursor := t.position
 	for wait := newPause(); s.roomFor(ctx, t); {
-		b, err := s.store.next(ctx, t.lane.Stream, cursor)
+		b, err := s.store.next(ctx, t.lane.Stream, cursor, s.config.Pace == 0)
 		if err == nil && b.hole {
 			err = s.doubt(ctx, t, b)
 		}
@@ -30,6 +30,9 @@ func (s *subscription) follow(ctx context.Context, t *term) {
 		wait.reset()
 		if cursor = b.last(); b.hole && len(b.entries) == 0 {
 			cursor = streamID{} // nothing is left
+		}
+		if s.config.Pace > 0 && !b.full && !s.untilPace(ctx) {
+			return
 		}
 	}
 }

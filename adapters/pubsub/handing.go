@@ -11,6 +11,10 @@ import (
 // dispatch hands out what is ready. Whoever made something ready does it, because waking another goroutine would take longer than all the rest;
 // unless somebody is at it, who then goes on.
 func (s *subscription) dispatch() {
+	if s.config.Batch != nil {
+		s.batches.wake()
+		return
+	}
 	var picked [16]*parcel
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -165,10 +169,9 @@ func (s *subscription) land(p *parcel, flight int, err error) {
 	s.inFlight.remove(l)
 	s.flying--
 	t.flights--
-	uncounted := errors.Is(err, errNotBegun) || s.handlers.Err() != nil || IsTransient(err) || isNewer(err)
 	switch {
 	case t.over:
-		if err != nil && uncounted {
+		if err != nil && s.uncounted(err) {
 			s.unreserve(l)
 		}
 		s.unbar(t, l)

@@ -64,7 +64,7 @@ func NewMemory(log MemoryLog, codec *wireformat.Codec, clock ports.Clock, moved 
 // Subscriber makes a subscriber of a consumer group of the log. Of the settings those count that are not about Redis.
 func (m *Memory) Subscriber(c SubscriberConfig) (*Subscriber, error) {
 	c.Topic, c.Lanes = memoryLane, []Lane{{Stream: memoryLane}}
-	c.LogID, c.Backlog, c.Codec = m.log.ID(), m.log, m.codec
+	c.LogID, c.Backlog, c.Codec, c.Pace = m.log.ID(), m.log, m.codec, 0
 	return newSubscriber(c, &memoryStation{Memory: m, name: c.Group})
 }
 
@@ -275,7 +275,7 @@ func (s *memoryStation) trimmed(context.Context, Lane, streamID) (bool, streamID
 
 func (s *memoryStation) trim(context.Context, Lane, int) (int64, []string, error) { return 0, nil, nil }
 
-func (s *memoryStation) next(ctx context.Context, _ string, after streamID) (*batch, error) {
+func (s *memoryStation) next(ctx context.Context, _ string, after streamID, _ bool) (*batch, error) {
 	records, next, err := s.log.Next(ctx, after.n, readCount)
 	if err != nil {
 		return nil, err

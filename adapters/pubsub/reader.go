@@ -101,9 +101,12 @@ func (r *Reader) drop(stream string) {
 	t.batches, t.more = nil, false
 }
 
-// next gives what comes after an id, in order. It waits until there is something or ctx ends, whose error it then returns; an empty stretch
-// means that it is worth asking again.
-func (r *Reader) next(ctx context.Context, stream string, after streamID) (*batch, error) {
+// next returns what comes after an id, in order. With wait it returns when there is something, or ctx's error when that ends; an empty stretch
+// means that it is worth asking again. Without wait it asks once, for this group alone.
+func (r *Reader) next(ctx context.Context, stream string, after streamID, wait bool) (*batch, error) {
+	if !wait {
+		return r.poll(ctx, stream, after)
+	}
 	t := r.tail(stream)
 	for {
 		t.mu.Lock()
@@ -191,6 +194,15 @@ func (r *Reader) took(t *tail, after streamID, b *batch, err error) {
 	if len(t.batches) > keepBatches {
 		t.batches = t.batches[1:]
 	}
+}
+
+// poll reads once without waiting.
+func (r *Reader) poll(ctx context.Context, stream string, after streamID) (*batch, error) {
+	if !r.begin() {
+		return nil, ErrClosed
+	}
+	defer r.active.Done()
+	return r.read(ctx, stream, after, false)
 }
 
 // private reads for a group that is not where the others are. Where nothing is behind it, the stream is not the one that the others read:

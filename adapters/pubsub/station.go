@@ -44,9 +44,9 @@ type station interface {
 	trimmed(ctx context.Context, l Lane, gone streamID) (bool, streamID, error)
 	// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
 	trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error)
-	// next gives what comes after an id in a stream, in order. It waits until there is something or ctx ends, whose error it then returns; an
-	// empty stretch means that it is worth asking again.
-	next(ctx context.Context, stream string, after streamID) (*batch, error)
+	// next returns what comes after an id in a stream, in order. With wait it returns when there is something, or ctx's error when that ends; an
+	// empty stretch means that it is worth asking again. Without wait it asks once.
+	next(ctx context.Context, stream string, after streamID, wait bool) (*batch, error)
 	// drop forgets what was read of a stream.
 	drop(stream string)
 	// close ends what it has opened.

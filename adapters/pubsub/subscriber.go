@@ -39,6 +39,12 @@ type SubscriberConfig struct {
 	Backlog ports.Backlog
 	Codec   *wireformat.Codec
 
+	// Batch handles what is delivered, instead of a router; nil for none. Nothing is sent to the channel that Subscribe returns.
+	Batch BatchHandler
+	// Pace is the time between two reads of a stream that has nothing more: it is read without waiting for entries, so that appends wake nobody.
+	// Groups in memory have none. Defaults to 0: reads wait for entries.
+	Pace time.Duration
+
 	Ephemeral     bool // the group is deleted when it has been read: it keeps no dead letter that would be the only one of all groups
 	FromBeginning bool // a new group starts with the first event there is instead of the next one
 	OnPoison      Poison

@@ -30,6 +30,7 @@ type subscription struct {
 	commits *signal // there is something to take down
 	rules   *signal // there is something to decide about lanes
 	scans   *signal // a partition was acquired: its heads are to be compared
+	batches *signal // for a batch handler: chats may be ready
 
 	handlers context.Context // of messages: outlives the subscription by the drain
 	abandon  context.CancelFunc
@@ -88,7 +89,7 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	sub := &subscription{
 		Subscriber: s, group: s.config.Group, instance: watermill.NewUUID(), counters: s.config.Counters,
 		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), halting: make(chan struct{}),
-		commits: newSignal(), rules: newSignal(), scans: newSignal(),
+		commits: newSignal(), rules: newSignal(), scans: newSignal(), batches: newSignal(),
 	}
 	for _, l := range lanes {
 		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int), unreserved: make(map[string]failure)})
@@ -205,6 +206,9 @@ func (s *subscription) run(ctx context.Context) {
 	ruling.Go(func() { s.rule(reading) })
 	ruling.Go(func() { s.scanLoop(reading) })
 	rest.Go(func() { s.commitLoop(control) })
+	if s.config.Batch != nil {
+		go s.batchLoop(control) // a handler that does not return is left behind
+	}
 	defer rest.Wait()
 
 	select {

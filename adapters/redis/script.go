@@ -15,6 +15,8 @@ var (
 	chatSource string
 	//go:embed script/load.lua
 	loadSource string
+	//go:embed script/unread.lua
+	unreadSource string
 	//go:embed script/read.lua
 	readSource string
 	//go:embed script/backlog.lua
@@ -84,7 +86,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, backlog, heads, snapshot, witness *goredis.Script
+	append, load, read, unread, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -92,6 +94,7 @@ func newScripts() scripts {
 		append:   goredis.NewScript(takeSource + appendSource),
 		load:     goredis.NewScript(chatSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
+		unread:   goredis.NewScript(chatSource + unreadSource),
 		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),

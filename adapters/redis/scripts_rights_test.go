@@ -96,6 +96,7 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7|0"},
 			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5||0"},
 			{seed: []string{"HSET|v| |other|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7|0"},
+			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1", "HSET|v2| |log|c|4", "HSET|n2|c|1"}, keys: "n v n2 v2", args: "log|c|5|7|0|c|5||0"},
 		},
 		"witness": {{seed: []string{"SET|id|log"}, keys: "id w", args: "log|0|1|60"}},
 

@@ -36,46 +36,104 @@ func NewUserChats(client goredis.UniversalClient, keys Keys) *UserView {
 	return &UserView{client: client, keys: keys, key: keys.userChats, whole: true, script: goredis.NewScript(viewSource)}
 }
 
-// Put implements [ports.UserView]: one script a user, because users lie in different slots, all in one pipeline.
-func (v *UserView) Put(ctx context.Context, log string, chat domain.ChatID, entries ...ports.UserEntry) error {
-	if err := ctx.Err(); err != nil || len(entries) == 0 {
+// viewEntry is one number that is put, and its keys.
+type viewEntry struct {
+	chat domain.ChatID
+	ports.UserEntry
+	numbers string
+}
+
+// viewEntries is how many entries one script call puts: about half a millisecond of Redis.
+const viewEntries = 200
+
+// Put implements [ports.UserView] in one round trip, with a script call for each 200 entries, or on a Cluster for each user, because users lie in
+// different slots.
+func (v *UserView) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	again, err := v.put(ctx, v.script.EvalSha, log, chat, entries)
+	calls := v.calls(puts)
+	if len(calls) == 0 {
+		return nil
+	}
+	again, err := v.put(ctx, v.script.EvalSha, log, calls)
 	if len(again) > 0 && err == nil {
-		_, err = v.put(ctx, v.script.Eval, log, chat, again)
+		_, err = v.put(ctx, v.script.Eval, log, again)
 	}
 	return err
 }
 
-// put runs the script for each entry, and gives those back for which Redis did not know it by its hash.
-func (v *UserView) put(
-	ctx context.Context, run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd, log string, chat domain.ChatID, entries []ports.UserEntry,
-) (unknown []ports.UserEntry, err error) {
-	replies := make([]*goredis.Cmd, len(entries))
-	_, _ = v.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
-		for i, e := range entries {
-			number := ""
-			if !e.Gone {
-				number = strconv.FormatUint(e.Number, 10)
+// calls divides the entries among script calls.
+func (v *UserView) calls(puts []ports.ChatEntries) [][]viewEntry {
+	var calls [][]viewEntry
+	place := make(map[domain.UserID]int) // of a user's call, on a Cluster
+	for _, p := range puts {
+		for _, e := range p.Entries {
+			at := len(calls) - 1
+			if v.keys.cluster {
+				known := false
+				if at, known = place[e.User]; !known {
+					at = -1
+				}
 			}
-			numbers := v.key(e.User)
-			replies[i] = run(ctx, p, []string{numbers, v.keys.versions(numbers)}, log, string(chat), uint64(e.Version), number, e.Rebuild)
+			if at < 0 || len(calls[at]) == viewEntries {
+				calls = append(calls, nil)
+				at = len(calls) - 1
+				place[e.User] = at
+			}
+			calls[at] = append(calls[at], viewEntry{p.Chat, e, v.key(e.User)})
+		}
+	}
+	return calls
+}
+
+// put runs the script for each call, and returns those for which Redis did not know it by its hash.
+func (v *UserView) put(
+	ctx context.Context, run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd, log string, calls [][]viewEntry,
+) (unknown [][]viewEntry, err error) {
+	replies := make([]*goredis.Cmd, len(calls))
+	_, _ = v.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
+		for i, entries := range calls {
+			keys, args := make([]string, 0, 2*len(entries)), make([]any, 1, 1+4*len(entries))
+			args[0] = log
+			for _, e := range entries {
+				number := ""
+				if !e.Gone {
+					number = strconv.FormatUint(e.Number, 10)
+				}
+				keys = append(keys, e.numbers, v.keys.versions(e.numbers))
+				args = append(args, string(e.chat), uint64(e.Version), number, e.Rebuild)
+			}
+			replies[i] = run(ctx, p, keys, args...)
 		}
 		return nil
 	})
+	var foreign error
 	for i, reply := range replies {
 		switch err := reply.Err(); {
 		case err == nil:
 		case answered(err) && hasCode(err, "NOSCRIPT"):
-			unknown = append(unknown, entries[i])
+			unknown = append(unknown, calls[i])
 		case answered(err) && hasCode(err, "WRONGTYPE"):
-			return nil, &ports.ForeignValueError{Key: v.key(entries[i].User), Holds: "no hash, or has none beside it", For: "a view by user"}
+			foreign = errors.Join(foreign, v.putEach(ctx, log, calls[i]))
 		default:
 			return nil, unavailable(ctx, err)
 		}
 	}
-	return unknown, nil
+	return unknown, foreign
+}
+
+// putEach puts entries one by one, among which is one whose key holds something else: the others are put.
+func (v *UserView) putEach(ctx context.Context, log string, entries []viewEntry) error {
+	if len(entries) == 1 {
+		return &ports.ForeignValueError{Key: entries[0].numbers, Holds: "no hash, or has none beside it", For: "a view by user"}
+	}
+	single := make([][]viewEntry, len(entries))
+	for i := range entries {
+		single[i] = entries[i : i+1]
+	}
+	_, err := v.put(ctx, v.script.Eval, log, single)
+	return err
 }
 
 // Of implements [ports.UserView] in one round trip. What is no number is someone else's, and is left out. Of the chats that a user is in, all

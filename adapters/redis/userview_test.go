@@ -53,7 +53,7 @@ func TestUnreadCountsAreAsTheWireContractSays(t *testing.T) {
 	put := func(log string, chat domain.ChatID, e ports.UserEntry) {
 		t.Helper()
 		e.User = "user-789"
-		if err := v.Put(t.Context(), log, chat, e); err != nil {
+		if err := v.Put(t.Context(), log, ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{e}}); err != nil {
 			t.Error(err)
 		}
 	}
@@ -84,7 +84,7 @@ func TestAForgottenScriptIsSentAgain(t *testing.T) {
 		for _, user := range []domain.UserID{"a", "b", "c"} {
 			entries = append(entries, ports.UserEntry{User: user, Version: version + 1, Number: uint64(version)})
 		}
-		if err := v.Put(t.Context(), "log", "c", entries...); err != nil {
+		if err := v.Put(t.Context(), "log", ports.ChatEntries{Chat: "c", Entries: entries}); err != nil {
 			t.Error(err)
 		}
 		for _, e := range entries {
@@ -102,7 +102,7 @@ func TestAForeignValueWhereAUsersNumbersWouldBe(t *testing.T) {
 		client.FlushAll(t.Context())
 		client.Set(t.Context(), key, "foreign", 0)
 		before := dump(t, client)
-		err := v.Put(t.Context(), "log", "c", ports.UserEntry{User: "a", Version: 1, Number: 1})
+		err := v.Put(t.Context(), "log", ports.ChatEntries{Chat: "c", Entries: []ports.UserEntry{{User: "a", Version: 1, Number: 1}}})
 		if !errors.Is(err, ports.ErrForeignValue) || !maps.Equal(before, dump(t, client)) {
 			t.Errorf("%s: %v", key, err)
 		}
@@ -118,7 +118,7 @@ func TestUsersWhoseServerIsGoneAreToldOf(t *testing.T) {
 	client := connect(t, server.URL())
 	v := redis.NewUnreadCounts(client, plainKeys(t))
 	server.Kill()
-	if err := v.Put(t.Context(), "log", "c", ports.UserEntry{User: "a", Version: 1}); !errors.Is(err, ports.ErrUnavailable) {
+	if err := v.Put(t.Context(), "log", ports.ChatEntries{Chat: "c", Entries: []ports.UserEntry{{User: "a", Version: 1}}}); !errors.Is(err, ports.ErrUnavailable) {
 		t.Errorf("put: %v", err)
 	}
 	if _, err := v.Of(t.Context(), "log", "a"); !errors.Is(err, ports.ErrUnavailable) {

@@ -68,6 +68,9 @@ func (c *Codec) knows(typ string) bool {
 // version is the version of a type that is written.
 func (c *Codec) version(typ string) int { return c.raised[typ] + 1 }
 
+// Version returns the version of a type that this codec writes, which is the highest that it reads.
+func (c *Codec) Version(typ string) int { return c.version(typ) }
+
 // Encoded is a durable event as JSON without the numbers that only the log knows:
 // Head + seq + `,"ordinal":` + ordinal + Tail.
 type Encoded struct{ Head, Tail []byte }

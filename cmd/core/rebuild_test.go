@@ -291,12 +291,12 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 		}
 		client.Del(t.Context(), keys...)
 	}
-	for _, group := range []string{chatcore.UserChatsGroup, chatcore.UnreadGroup} {
+	for _, group := range []string{chatcore.BuiltinGroup} {
 		s.do("rebuild", group, "--yes")
 	}
 	close(stop)
 	<-stopped
 	same("after the rebuild")
-	s.do("rebuild", chatcore.UnreadGroup, "--yes", "--wait")
+	s.do("rebuild", chatcore.BuiltinGroup, "--yes", "--wait")
 	same("after another")
 }

@@ -64,7 +64,7 @@ func TestServe_LogLevel(t *testing.T) {
 		if want {
 			errs.until(t, "lane taken")
 		} else {
-			wait.Until(t, "it runs", func() bool { return s.group(chatcore.UnreadGroup) != nil })
+			wait.Until(t, "it runs", func() bool { return s.group(chatcore.BuiltinGroup) != nil })
 		}
 		stop()
 		if got := strings.Contains(errs.String(), "level=DEBUG"); got != want || !want && errs.String() != "" {

@@ -160,6 +160,7 @@ func (b binder) times(c *chatcore.Config) {
 	b.add("retry.max", &c.Retry.Max, "longest such pause")
 	b.add("warn.lag-age", &c.Warn.LagAge, "age of the oldest unfinished event from which doctor warns")
 	b.add("durability.timeout", &c.Durability.Timeout, "time to wait for replicas")
+	b.add("builtin-pace", &c.BuiltinPace, "time between two reads of the streams by the built-in subscribers, at most 1m")
 	b.add("stop-timeout", &c.StopTimeout, "time in which serve stops, in all")
 }
 

@@ -252,7 +252,7 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		},
 		"CacheStore.Invalidate": func(ctx context.Context, _ int) error { return s.Cache.Invalidate(ctx, 0, time.Minute, key) },
 		"UserView.Put": func(ctx context.Context, _ int) error {
-			return s.View.Put(ctx, "l", a.chat, ports.UserEntry{User: ann, Version: 1, Number: 1})
+			return s.View.Put(ctx, "l", one(a.chat, ports.UserEntry{User: ann, Version: 1, Number: 1}))
 		},
 		"UserView.Of": func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
 	}

@@ -24,6 +24,7 @@ func UserView(t *testing.T, open func(t *testing.T) ports.UserView) {
 		{"a rebuild replaces whatever was put before", testViewRebuild},
 		{"users and chats are apart", testViewApart},
 		{"many users at once", testViewMany},
+		{"many chats at once", testViewChats},
 		{"another log begins anew", testViewLogs},
 		{"of concurrent puts the latest is left", testViewConcurrent},
 		{"an ended context puts nothing", testViewEnded},
@@ -40,7 +41,7 @@ type view struct {
 
 func (v view) put(log string, chat domain.ChatID, entries ...ports.UserEntry) {
 	v.t.Helper()
-	if err := v.Put(v.t.Context(), log, chat, entries...); err != nil {
+	if err := v.Put(v.t.Context(), log, ports.ChatEntries{Chat: chat, Entries: entries}); err != nil {
 		v.t.Fatalf("put: %v", err)
 	}
 }
@@ -55,6 +56,10 @@ func (v view) expect(log string, user domain.UserID, want map[domain.ChatID]uint
 
 func entry(user domain.UserID, version domain.Seq, number uint64) ports.UserEntry {
 	return ports.UserEntry{User: user, Version: version, Number: number}
+}
+
+func one(chat domain.ChatID, e ports.UserEntry) ports.ChatEntries {
+	return ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{e}}
 }
 
 func gone(user domain.UserID, version domain.Seq) ports.UserEntry {
@@ -144,6 +149,31 @@ func testViewMany(_ *testing.T, v view) {
 	}
 }
 
+func testViewChats(_ *testing.T, v view) {
+	base := newUserID()
+	chats, want := make([]ports.ChatEntries, 150), make(map[domain.UserID]map[domain.ChatID]uint64)
+	for i := range chats {
+		c := &chats[i]
+		c.Chat = NewChatID()
+		for j := range 3 {
+			user, number := base+domain.UserID(fmt.Sprint("-", (i+j)%7)), uint64(10*i+j) //nolint:gosec // indexes
+			c.Entries = append(c.Entries, entry(user, 5, number), entry(user, 4, 99))
+			if want[user] == nil {
+				want[user] = make(map[domain.ChatID]uint64)
+			}
+			want[user][c.Chat] = number
+		}
+	}
+	for range 2 { // the second time changes nothing
+		if err := v.Put(v.t.Context(), "log", chats...); err != nil {
+			v.t.Fatalf("put: %v", err)
+		}
+		for user, numbers := range want {
+			v.expect("log", user, numbers)
+		}
+	}
+}
+
 func testViewLogs(_ *testing.T, v view) {
 	user, a, b := newUserID(), NewChatID(), NewChatID()
 	v.put("log", a, entry(user, 50, 1))
@@ -163,7 +193,7 @@ func testViewConcurrent(t *testing.T, v view) {
 	var wg sync.WaitGroup
 	for i := range errs {
 		wg.Go(func() {
-			errs[i] = v.Put(t.Context(), "log", chat, entry(user, domain.Seq(1+i*7%len(errs)), uint64(i*7%len(errs)))) //nolint:gosec // from 0
+			errs[i] = v.Put(t.Context(), "log", one(chat, entry(user, domain.Seq(1+i*7%len(errs)), uint64(i*7%len(errs))))) //nolint:gosec // from 0
 		})
 	}
 	wg.Wait()
@@ -179,7 +209,7 @@ func testViewEnded(t *testing.T, v view) {
 	user, chat := newUserID(), NewChatID()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := v.Put(ctx, "log", chat, entry(user, 1, 1)); err == nil {
+	if err := v.Put(ctx, "log", one(chat, entry(user, 1, 1))); err == nil {
 		t.Error("put gave no error")
 	}
 	if _, err := v.Of(ctx, "log", user); err == nil {

@@ -203,7 +203,7 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, group := range []string{chatcore.UserChatsGroup, chatcore.UnreadGroup} {
+			for _, group := range []string{chatcore.BuiltinGroup} {
 				if err := groups.Rebuild(t.Context(), group); err != nil {
 					t.Fatal(err)
 				}

@@ -1,0 +1,224 @@
+package pubsub
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"chatcore/ports"
+)
+
+const (
+	batchChats  = 128 // chats of one call of a batch handler
+	batchEvents = 512 // events of one chat in it
+)
+
+// BatchHandler handles what is queued of several chats in one call. It sets [ports.ChatBatch].Done, Err and Later of each batch. A chat is in at
+// most one call at a time.
+type BatchHandler func(ctx context.Context, batches []*ports.ChatBatch)
+
+// chatBatch is one chat's part of a call of the batch handler.
+type chatBatch struct {
+	ports.ChatBatch
+	parcels  []*parcel
+	dispatch int // of the first parcel
+}
+
+// batchLoop calls the batch handler until ctx ends. One call is made at a time, so that what becomes ready during one goes into the next.
+func (s *subscription) batchLoop(ctx context.Context) {
+	for {
+		select {
+		case <-s.batches.c:
+		case <-ctx.Done():
+			return
+		}
+		for s.handleBatch() { //nolint:contextcheck // the handlers' context outlives the loop's
+		}
+	}
+}
+
+// handleBatch makes one call with the chats that are ready. It reports whether there were any.
+func (s *subscription) handleBatch() bool {
+	batches := s.takeBatches()
+	if len(batches) == 0 {
+		return false
+	}
+	given := make([]*ports.ChatBatch, 0, len(batches))
+	for _, b := range batches {
+		b.Err = s.decodeBatch(b)
+		if len(b.Deliveries) > 0 {
+			given = append(given, &b.ChatBatch)
+		}
+	}
+	unread := make([]error, len(batches)) // why the event behind the last delivery is not among them
+	for i, b := range batches {
+		unread[i], b.Err = b.Err, nil
+	}
+	s.callBatch(given)
+	for i, b := range batches {
+		if b.Err == nil && b.Later == 0 && b.Done == len(b.Deliveries) {
+			b.Err = unread[i]
+		}
+		s.config.Counters.Handled.Add(uint64(b.Done)) //nolint:gosec // a count
+		s.landBatch(b)
+	}
+	s.dispatch()
+	return true
+}
+
+// takeBatches marks the chats that are ready as in flight and returns what is queued of them.
+func (s *subscription) takeBatches() []*chatBatch {
+	var picked [batchChats]*parcel
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	n := s.pick(picked[:])
+	batches := make([]*chatBatch, n)
+	for i, p := range picked[:n] {
+		b := &chatBatch{parcels: []*parcel{p}, dispatch: p.flight}
+		for p.seq > 0 && p.letter == "" && len(b.parcels) < batchEvents {
+			next := p.next
+			if next == nil || next.letter != "" || next.seq != p.seq+1 {
+				break
+			}
+			b.parcels, p = append(b.parcels, next), next
+		}
+		batches[i] = b
+	}
+	return batches
+}
+
+// decodeBatch fills in the deliveries up to the first event that cannot be read, whose error it returns.
+func (s *subscription) decodeBatch(b *chatBatch) error {
+	b.Deliveries = make([]ports.Delivery, 0, len(b.parcels))
+	for _, p := range b.parcels {
+		msg, err := s.message(s.handlers, p, false)
+		if err != nil {
+			return unreadable(p.ofLog(), err)
+		}
+		d, err := readDelivery(s.config.Codec, s.config.LogID, time.Now, msg)
+		if err != nil {
+			return unreadable(p.seq > 0, err)
+		}
+		b.Deliveries = append(b.Deliveries, d)
+	}
+	return nil
+}
+
+// callBatch calls the handler. A panic is the failure of every chat that the handler has not finished.
+func (s *subscription) callBatch(given []*ports.ChatBatch) {
+	if len(given) == 0 {
+		return
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			for _, b := range given {
+				if b.Err == nil && b.Done < len(b.Deliveries) {
+					b.Err = fmt.Errorf("the handler panicked: %v", r)
+				}
+			}
+		}
+	}()
+	s.config.Batch(s.handlers, given)
+}
+
+// landBatch finishes the events that the handler finished, and decides about the next one.
+func (s *subscription) landBatch(b *chatBatch) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	head := b.parcels[0]
+	if !head.flying || head.flight != b.dispatch {
+		return
+	}
+	head.flying = false
+	l, t := head.line, head.term
+	l.flying = false
+	s.inFlight.remove(l)
+	s.flying--
+	t.flights--
+	if t.over {
+		s.landBatchLate(b, l, t)
+		return
+	}
+	if b.Done > 0 {
+		t.finishTo(l, b.parcels[b.Done-1])
+	}
+	s.settleNext(b, l, t)
+	t.show(l)
+	if t.draining && t.flights == 0 {
+		s.rules.wake()
+	}
+}
+
+// finishTo finishes a chat's queued events up to the last one that was handled. Some of them may have been dropped from the queue meanwhile, because the
+// log has them, or read from there once more. Dead letters that were put between them stay.
+func (t *term) finishTo(l *line, last *parcel) {
+	if last.seq == 0 || last.letter != "" {
+		t.finish(l)
+		return
+	}
+	var letters []*parcel
+	for l.head != nil && (l.head.letter != "" || l.head.seq <= last.seq) {
+		if p := l.head; p.letter != "" {
+			letters = append(letters, p)
+			l.pop()
+			continue
+		}
+		t.finish(l)
+	}
+	for _, p := range slices.Backward(letters) {
+		p.next = nil
+		l.pushBehindHead(p)
+	}
+	if l.finished < last.seq {
+		l.finished, l.last = last.seq, max(l.last, last.seq)
+		t.feed(l)
+		t.touch(l)
+	}
+}
+
+// landBatchLate takes the outcome of a batch whose partition another member has by now: nothing of it counts.
+func (s *subscription) landBatchLate(b *chatBatch, l *line, t *term) {
+	if b.Done == 0 && b.Err != nil && s.uncounted(b.Err) {
+		s.unreserve(l)
+	}
+	s.unbar(t, l)
+}
+
+// settleNext decides about the event behind those that were finished, if the handler had it.
+func (s *subscription) settleNext(b *chatBatch, l *line, t *term) {
+	if b.Done >= len(b.parcels) || l.head != b.parcels[b.Done] {
+		return
+	}
+	if b := l.blocked; b != nil && b.reason == BlockedSlow {
+		t.unblock(l)
+	}
+	switch {
+	case s.handlers.Err() != nil:
+		t.unarrange(l)
+	case b.Err != nil:
+		t.fail(l, b.Err)
+	case b.Later > 0:
+		l.waiting = true
+		l.timer = time.AfterFunc(b.Later, func() { t.sub.retry(t, l) })
+	}
+}
+
+// uncounted reports whether a failure is no attempt.
+func (s *subscription) uncounted(err error) bool {
+	return errors.Is(err, errNotBegun) || s.handlers.Err() != nil || IsTransient(err) || isNewer(err)
+}
+
+// untilPace waits until the next multiple of the group's pace. It returns false if ctx ends before.
+func (s *subscription) untilPace(ctx context.Context) bool {
+	now := time.Now()
+	timer := time.NewTimer(now.Truncate(s.config.Pace).Add(s.config.Pace).Sub(now))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

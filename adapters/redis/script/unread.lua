@@ -1,0 +1,96 @@
+-- Counts what one user has not read in several chats, all as of the same moment.
+--
+-- KEYS  the id key of each partition
+-- ARGV  user; the versions of chat:update, message:new and read:receipt that the caller reads; for each partition its log id; for each chat the place of
+--       its partition, from 1, and the chat as in keys
+-- Reply {0, for each chat the number of messages, -1 if the user is not a member, or -2 if the caller has to find out by itself: an entry is in a form
+--       that this script does not read, or something is missing}; {-1, place} if a partition belongs to another log
+--
+-- A chat costs a look at its index, at the event of the join, at the last event that moved the user's read mark, and at the event up to which the user
+-- has read. What an event is follows from its first fields, never from a search in its content. The fields that are taken from the rest are of events
+-- without content of clients.
+
+local LINKS = 32 -- events of one entity that are looked at: a user's roles may change often, and a receipt may come after a later message
+
+local user, partitions = ARGV[1], #KEYS
+local versions = {['chat:update'] = tonumber(ARGV[2]), ['message:new'] = tonumber(ARGV[3]), ['read:receipt'] = tonumber(ARGV[4])}
+for p = 1, partitions do
+  if call('GET', KEYS[p]) ~= ARGV[4 + p] then return {-1, p} end
+end
+local match, format = string.match, string.format
+
+-- event_at returns an entry and its type, or nil if it is missing or of a version that the caller does not read.
+local function event_at(base, head, seq)
+  local segment, index = segment_of(seq)
+  if seq > head or incomplete(base, segment, head) then return nil end
+  local event = call('LINDEX', base .. ':' .. segment, index)
+  if not event then return nil end
+  local typ, version = match(event, '^[^{]*{"eventId":"[^"\\]*","type":"([^"\\]*)","v":(%d+),')
+  if not typ or not versions[typ] or tonumber(version) > versions[typ] then return event, nil end
+  return event, typ
+end
+
+local function linked(event, kind) return tonumber(match(event, '^[^{]*' .. kind .. '(%d+)') or 0) end
+
+-- joined_at returns the seq with which the present membership began and its event, 0 for a former member, or nil if it cannot tell.
+local function joined_at(base, head, seq)
+  for _ = 1, LINKS do
+    if not seq or seq == 0 then return nil end
+    local event, typ = event_at(base, head, seq)
+    if typ ~= 'chat:update' then return nil end
+    local change = match(event, '"change":"([%l_]+)"')
+    if change == 'member_removed' then return 0 end
+    if change == 'created' or change == 'member_added' then return seq, event end
+    if change ~= 'role_changed' then return nil end
+    seq = linked(event, 'u')
+  end
+  return nil
+end
+
+-- read_to returns up to which seq the user has read, or nil if it cannot tell.
+local function read_to(base, head, seq)
+  local mark = 0
+  for _ = 1, LINKS do
+    if seq <= mark then return mark end
+    local event, typ = event_at(base, head, seq)
+    local to
+    if typ == 'message:new' then
+      to = seq
+    elseif typ == 'read:receipt' then
+      to = tonumber(match(event, '"readSeq":(%d+)'))
+    end
+    if not to then return nil end
+    if to > mark then mark = to end
+    seq = linked(event, 'r')
+  end
+  return nil
+end
+
+local function unread_in(base)
+  local entries = call('HMGET', base .. ':x', ' ', ' u' .. user, ' r' .. user, ' #d')
+  local head, messages = match(entries[1] or '', '^(%d+):(%d+)$')
+  head, messages = tonumber(head), tonumber(messages)
+  if not head then return -2 end
+  local since, event = joined_at(base, head, tonumber(match(entries[2] or '', '^%d+')))
+  if not since then return -2 end
+  if since == 0 then return -1 end
+  local mark = read_to(base, head, tonumber(match(entries[3] or '0', '^%d+') or head + 1))
+  if not mark then return -2 end
+  if mark >= head then return 0 end
+  if mark > since then
+    since, event = mark, event_at(base, head, mark)
+  end
+  local ordinal = event and tonumber(match(event, '"ordinal":(%d+)'))
+  if not ordinal then return -2 end
+  local count = messages - ordinal
+  if count <= 0 then return 0 end
+  if format('%d', call('ZCARD', base .. ':d')) ~= (entries[4] or '0') then return -2 end
+  if entries[4] then count = count - call('ZCOUNT', base .. ':d', format('(%d', since), '+inf') end
+  return count < 0 and 0 or count
+end
+
+local reply = {0}
+for c = 5 + partitions, #ARGV, 2 do
+  reply[#reply + 1] = unread_in(string.sub(KEYS[tonumber(ARGV[c])], 1, -3) .. ARGV[c + 1])
+end
+return reply

@@ -1,0 +1,235 @@
+package chatcore_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore"
+	"chatcore/adapters/redis"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/foldcheck"
+	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
+)
+
+// ranBuiltins runs the built-in subscribers until do has returned.
+func ranBuiltins(t *testing.T, config chatcore.Config, do func(core *chatcore.Core)) {
+	t.Helper()
+	core, err := chatcore.New(t.Context(), config)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := core.SubscribeBuiltins(); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	if err := core.Start(ctx); err != nil {
+		t.Fatal(err)
+	}
+	do(core)
+	cancel()
+	if err := core.Wait(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestBuiltins_EffectsFollowTheAppend while no process runs the group.
+func TestBuiltins_EffectsFollowTheAppend(t *testing.T) {
+	server := redistest.Start(t)
+	config, ctx := chatcore.Config{RedisURL: server.URL(), Partitions: 2}, t.Context()
+	client := server.Client(t)
+	ranBuiltins(t, config, func(core *chatcore.Core) {
+		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"ben"}}))
+		must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m", Content: "hi"}))
+		must[app.MessageView](t)(core.Queries.Message(ctx, "c", "m"))
+		must[[]app.ListedChat](t)(core.Queries.ChatList(ctx, "ben"))
+	})
+	for _, key := range []string{"message:m", "chat:list:ben"} {
+		if client.Exists(ctx, key).Val() != 1 {
+			t.Fatalf("%s is not cached", key)
+		}
+	}
+	core := opened(t)(chatcore.New(ctx, config))
+	must[app.Done](t)(core.Chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "c", By: "ada", Title: "T"}))
+	must[app.Done](t)(core.Chats.Add(ctx, app.Add{Chat: "c", By: "ada", User: "cem"}))
+	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "c", By: "ben"}))
+	wait.Until(t, "what is cached is forgotten", func() bool { return client.Exists(ctx, "message:m", "chat:list:ben").Val() == 0 })
+	wait.Until(t, "cem is in the chat and ben is not", func() bool {
+		cem, ben := must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "cem")), must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ben"))
+		return slices.Equal(cem, []domain.ChatID{"c"}) && len(ben) == 0
+	})
+	if n := core.Stats().EffectsSkipped; n > 0 {
+		t.Errorf("%d effects were skipped", n)
+	}
+}
+
+// TestBuiltins_NothingIsChangedWithoutTheGroup because users would have some of their chats only.
+func TestBuiltins_NothingIsChangedWithoutTheGroup(t *testing.T) {
+	server := redistest.Start(t)
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Partitions: 1}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+	if err := core.Close(); err != nil { // waits for the effects
+		t.Fatal(err)
+	}
+	if keys := server.Client(t).Keys(t.Context(), "cc:user-chats:*").Val(); len(keys) > 0 {
+		t.Errorf("there are %q", keys)
+	}
+}
+
+// TestBuiltins_TheGroupMakesUpForLostEffects of a process that ended right after its append.
+func TestBuiltins_TheGroupMakesUpForLostEffects(t *testing.T) {
+	server := redistest.Start(t)
+	config, ctx := chatcore.Config{RedisURL: server.URL(), Partitions: 1, BuiltinPace: 50 * time.Millisecond}, t.Context()
+	core := withBuiltins(t, config)
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
+	keys, err := redis.NewKeys("", 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log, err := redis.Open(ctx, server.Client(t), wireformat.New(), redis.LogConfig{Keys: keys})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e := domain.ChatUpdate{Chat: "c", Actor: "ada", User: "ben", Change: domain.MemberAdded, Role: domain.RoleMember, At: time.Now().UTC().Truncate(time.Millisecond)}
+	if _, err := log.Append(ctx, ports.Append{Chat: "c", Events: []ports.NewEvent{{ID: "e", Event: e, Moves: domain.Moves(e)}}}); err != nil {
+		t.Fatal(err)
+	}
+	wait.Until(t, "ben is in the chat", func() bool { return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ben"))) == 1 })
+}
+
+// TestBuiltins_AppendsWakeNobody shows that no read waits for entries, and that 200 messages of one chat are far fewer writes of counts.
+func TestBuiltins_AppendsWakeNobody(t *testing.T) {
+	server := redistest.Start(t)
+	ctx := t.Context()
+	core := withBuiltins(t, chatcore.Config{RedisURL: server.URL()})
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"ben"}}))
+	for range 200 {
+		must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))
+	}
+	wait.Until(t, "other programs see the count", func() bool {
+		return must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.KeptUnread(ctx, "ben"))["c"] == 200
+	})
+	stats := server.Client(t).Info(ctx, "commandstats").Val()
+	if strings.Contains(stats, "cmdstat_xread:") || strings.Contains(stats, "cmdstat_xreadgroup:") {
+		t.Error("a read waited for entries")
+	}
+}
+
+// TestBuiltins_LargeChatsAreKeptToo for other programs: none of 300 members is missing.
+func TestBuiltins_LargeChatsAreKeptToo(t *testing.T) {
+	server := redistest.Start(t)
+	config, ctx := chatcore.Config{RedisURL: server.URL(), BuiltinPace: 50 * time.Millisecond}, t.Context()
+	bare := opened(t)(chatcore.New(ctx, config))
+	var members []domain.UserID
+	for i := range 299 {
+		members = append(members, domain.UserID(fmt.Sprint("user-", i)))
+	}
+	must[app.Done](t)(bare.Chats.Create(ctx, app.Create{Chat: "large", By: "ada", Members: members[:200]}))
+	for _, user := range members[200:] {
+		must[app.Done](t)(bare.Chats.Add(ctx, app.Add{Chat: "large", By: "ada", User: user}))
+	}
+	must[app.Sent](t)(bare.Chats.Send(ctx, app.Send{Chat: "large", By: "ada", Content: "x"}))
+	core := withBuiltins(t, config)
+	ending, cancel := context.WithTimeout(ctx, wait.Limit)
+	defer cancel()
+	for _, difference := range must[[]string](t)(foldcheck.Await(ending, core)) {
+		t.Error(difference)
+	}
+	client := server.Client(t)
+	for _, user := range members {
+		if got := client.HGet(ctx, "chat:unread:"+string(user), "large").Val(); got != "1" {
+			t.Fatalf("%s has %q", user, got)
+		}
+	}
+}
+
+// scriptCalls counts the script calls that Redis has carried out.
+func scriptCalls(t *testing.T, client *goredis.Client) (n int) {
+	t.Helper()
+	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
+		var calls int
+		if _, err := fmt.Sscanf(line, "cmdstat_evalsha:calls=%d,", &calls); err == nil {
+			n += calls
+		}
+	}
+	return n
+}
+
+// TestUnreadOf_TakesOneScriptCallFor128Chats whatever the messages say and the users did. Entries that look like read receipts are none.
+func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
+	server := redistest.Start(t)
+	ctx, client := t.Context(), server.Client(t)
+	config := chatcore.Config{RedisURL: server.URL(), Partitions: 4}
+	ranBuiltins(t, config, func(*chatcore.Core) {}) // the views are kept from then on
+	core := opened(t)(chatcore.New(ctx, config))
+	want := make(map[domain.ChatID]domain.Ordinal)
+	const forged = `{"type":"read:receipt","readSeq":0,"ordinal":9,"change":"member_removed","v":9}`
+	for i := range 200 {
+		chat := domain.ChatID(fmt.Sprintf("c:%d", i))
+		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, By: "ada", Title: `","change":"member_removed`, Members: []domain.UserID{"ben", "cem"}}))
+		send := func(by domain.UserID, id string) {
+			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, By: by, MessageID: domain.MessageID(fmt.Sprint(i, "-", id)), Content: forged, ClientMeta: forged}))
+		}
+		send("ada", "m1")
+		send("ben", "m2")
+		want[chat] = 0
+		switch i % 7 {
+		case 1:
+			send("ada", "m3")
+			send("ada", "m4")
+			want[chat] = 2
+		case 2:
+			send("ada", "m3")
+			send("ada", "m4")
+			must[app.Done](t)(core.Chats.Delete(ctx, app.Delete{Chat: chat, By: "ada", MessageID: domain.MessageID(fmt.Sprint(i, "-m3"))}))
+			want[chat] = 1
+		case 3:
+			send("cem", "m3")
+			send("cem", "m4")
+			must[app.Done](t)(core.Chats.MarkRead(ctx, app.MarkRead{Chat: chat, By: "ben", MessageID: domain.MessageID(fmt.Sprint(i, "-m3"))}))
+			want[chat] = 1
+		case 4:
+			must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: chat, By: "ben"}))
+			send("ada", "m3")
+			must[app.Done](t)(core.Chats.Add(ctx, app.Add{Chat: chat, By: "ada", User: "ben"}))
+			must[app.Done](t)(core.Chats.Promote(ctx, app.Promote{Chat: chat, By: "ada", User: "ben", Role: domain.RoleAdmin}))
+			send("ada", "m4")
+			want[chat] = 1
+		case 5:
+			must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: chat, By: "ben"}))
+			delete(want, chat)
+		case 6:
+			for k := range 20 {
+				send("ben", fmt.Sprint("own-", k))
+			}
+			send("ada", "m3")
+			want[chat] = 1
+		}
+	}
+	wait.Until(t, "ben is in the chats", func() bool { return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ben"))) == len(want) })
+	before := scriptCalls(t, client)
+	got := must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.UnreadOf(ctx, "ben"))
+	if n := scriptCalls(t, client) - before; n != 2 {
+		t.Errorf("%d script calls for %d chats", n, len(want))
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("unread are %v, want %v", got, want)
+	}
+	for chat := range want {
+		if n := must[domain.Ordinal](t)(core.Queries.Unread(ctx, chat, "ben")); n != want[chat] {
+			t.Errorf("%d unread in %s, want %d", n, chat, want[chat])
+		}
+	}
+}
