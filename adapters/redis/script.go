@@ -15,6 +15,10 @@ var (
 	loadSource string
 	//go:embed script/read.lua
 	readSource string
+	//go:embed script/search.lua
+	searchSource string
+	//go:embed script/last.lua
+	lastSource string
 	//go:embed script/backlog.lua
 	backlogSource string
 	//go:embed script/heads.lua
@@ -82,7 +86,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, backlog, heads, snapshot, witness *goredis.Script
+	append, load, read, search, last, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -90,6 +94,8 @@ func newScripts() scripts {
 		append:   goredis.NewScript(appendSource),
 		load:     goredis.NewScript(chatSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
+		search:   goredis.NewScript(chatSource + searchSource),
+		last:     goredis.NewScript(chatSource + lastSource),
 		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strconv"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -105,37 +106,86 @@ func (c *cli) chatRename() *cobra.Command {
 }
 
 func (c *cli) chatMembers() *cobra.Command {
-	return c.jsonFlag(&cobra.Command{
+	var page app.Page
+	cmd := c.jsonFlag(&cobra.Command{
 		Use: "members CHAT", Short: "List a chat's members", Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				if cmd.Flags().Changed("limit") || page.Cursor != "" {
+					list, err := core.Queries.MemberPage(cmd.Context(), domain.ChatID(args[0]), page)
+					return c.printPage(list.Next, err, printEach(list.Items, c.printMember))
+				}
 				members, err := core.Queries.Members(cmd.Context(), domain.ChatID(args[0]))
 				if err != nil {
 					return err
 				}
-				for _, m := range members {
-					view := struct {
-						UserID   domain.UserID `json:"userId"`
-						Role     string        `json:"role"`
-						JoinedAt time.Time     `json:"joinedAt"`
-					}{m.User, m.Role.String(), m.JoinedAt}
-					if err := c.print(view, fmt.Sprintf("%-8s %s", m.Role, m.User)); err != nil {
-						return err
-					}
-				}
-				return nil
+				return printEach(members, c.printMember)()
 			})
 		},
 	})
+	pageFlags(cmd, &page)
+	return cmd
+}
+
+func (c *cli) printMember(m domain.Member) error {
+	view := struct {
+		UserID   domain.UserID `json:"userId"`
+		Role     string        `json:"role"`
+		JoinedAt time.Time     `json:"joinedAt"`
+	}{m.User, m.Role.String(), m.JoinedAt}
+	return c.print(view, fmt.Sprintf("%-8s %s", m.Role, m.User))
+}
+
+func (c *cli) printChat(chat domain.ChatID) error {
+	return c.print(map[string]domain.ChatID{"chatId": chat}, string(chat))
+}
+
+// pageFlags adds the flags of a list that is printed in pages.
+func pageFlags(cmd *cobra.Command, page *app.Page) {
+	cmd.Flags().IntVar(&page.Limit, "limit", 0, fmt.Sprintf("print a page of so many at most, 1 to %d; without it, all", app.MaxList))
+	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "print the page behind the one that named this cursor")
+}
+
+func printEach[T any](items []T, show func(T) error) func() error {
+	return func() error {
+		for _, item := range items {
+			if err := show(item); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
+// printPage prints the items of a page and how to get the next one.
+func (c *cli) printPage(next string, err error, items func() error) error {
+	if err != nil {
+		return err
+	}
+	if err := items(); err != nil || next == "" {
+		return err
+	}
+	return c.print(map[string]string{"next": next}, "more: --cursor "+strconv.Quote(next))
 }
 
 func (c *cli) chatList() *cobra.Command {
 	var user string
+	var page app.Page
 	cmd := &cobra.Command{
 		Use: "list", Short: "List all chats, or those that one user is in", Args: cobra.NoArgs,
 		Long: "List all chats, or with --user those that one user is in, as far as a running \"core serve\" has projected them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				if cmd.Flags().Changed("limit") || page.Cursor != "" {
+					pageOf := core.Queries.ChatPage
+					if cmd.Flags().Changed("user") {
+						pageOf = func(ctx context.Context, page app.Page) (app.List[domain.ChatID], error) {
+							return core.Queries.ChatsOfPage(ctx, domain.UserID(user), page)
+						}
+					}
+					some, err := pageOf(cmd.Context(), page)
+					return c.printPage(some.Next, err, printEach(some.Items, c.printChat))
+				}
 				list := core.Queries.Chats
 				if cmd.Flags().Changed("user") {
 					list = func(ctx context.Context) ([]domain.ChatID, error) {
@@ -146,15 +196,11 @@ func (c *cli) chatList() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				for _, chat := range chats {
-					if err := c.print(map[string]domain.ChatID{"chatId": chat}, string(chat)); err != nil {
-						return err
-					}
-				}
-				return nil
+				return printEach(chats, c.printChat)()
 			})
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "whose")
+	pageFlags(cmd, &page)
 	return c.jsonFlag(cmd)
 }
