@@ -133,6 +133,9 @@ func (q *Queries) OwnPage(ctx context.Context, chat domain.ChatID, id domain.Own
 			return List[ports.Record]{}, badCursor(page.Cursor)
 		}
 		want.From = domain.Seq(n)
+		if err := q.checkOwnCursor(ctx, chat, id, want.From); err != nil {
+			return List[ports.Record]{}, err
+		}
 	}
 	loaded, err := q.log.Load(ctx, chat, want)
 	if err == nil {
@@ -144,13 +147,24 @@ func (q *Queries) OwnPage(ctx context.Context, chat domain.ChatID, id domain.Own
 	h := loaded.Entities[0]
 	list := List[ports.Record]{}
 	for i := len(h.Events) - 1; i >= 0; i-- {
-		if e, ok := h.Events[i].Event.(domain.Own); ok && e.Entity != id {
-			return List[ports.Record]{}, badCursor(page.Cursor)
-		}
 		list.Items = append(list.Items, h.Events[i])
 	}
 	if h.Older > 0 {
 		list.Next = strconv.FormatUint(uint64(h.Older), 10)
 	}
 	return list, nil
+}
+
+// checkOwnCursor returns an error unless the event of a seq is about something of a team's own: a cursor may come from outside.
+func (q *Queries) checkOwnCursor(ctx context.Context, chat domain.ChatID, id domain.OwnID, seq domain.Seq) error {
+	page, err := q.read(ctx, chat, ports.Range{From: seq, Limit: 1})
+	if err != nil {
+		return err
+	}
+	for _, r := range page.Records {
+		if e, ok := r.Event.(domain.Own); ok && e.Entity == id {
+			return nil
+		}
+	}
+	return badCursor(strconv.FormatUint(uint64(seq), 10))
 }

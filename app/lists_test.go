@@ -100,6 +100,7 @@ func TestMessage_FromTheCache(t *testing.T) {
 		return both(l, func(q *app.Queries) (app.MessageView, error) { return q.Message(ctx, "c", "m") })
 	}
 	message() // there is none
+	l.did(l.chats.Send(ctx, app.Send{Chat: "c", By: "bob", MessageID: "r", Content: "?"}))
 	l.did(l.chats.Send(ctx, app.Send{
 		Chat: "c", By: "ann", MessageID: "m", Content: "x", ReplyTo: "r", Mentions: []domain.UserID{"bob"}, ClientMeta: `{"k":1}`,
 		Attachments: []domain.Attachment{{Name: "n", Type: "t/x", Size: 5, URL: "u"}, {Name: "o", URL: "v"}},
