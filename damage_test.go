@@ -242,6 +242,9 @@ func (d *damaged) answers() map[string]string {
 			}
 		}
 		say(fmt.Sprintf("Events(%s)", chat), pages, err)
+		few, err := q.MemberPage(ctx, chat, app.Page{})
+		slices.SortFunc(few.Items, func(a, b domain.Member) int { return strings.Compare(string(a.User), string(b.User)) })
+		say(fmt.Sprintf("MemberPage(%s)", chat), few, err)
 		then, err := q.At(5).Members(ctx, chat)
 		say(fmt.Sprintf("At(5).Members(%s)", chat), then, err)
 	}
@@ -262,6 +265,11 @@ func (d *damaged) answers() map[string]string {
 		say(fmt.Sprintf("UnreadOf(%s)", user), unread, err)
 		list, err := q.ChatList(ctx, user)
 		say(fmt.Sprintf("ChatList(%s)", user), list, err)
+		page, err := q.ChatListPage(ctx, user, app.Page{})
+		say(fmt.Sprintf("ChatListPage(%s)", user), page, err)
+		some, err := q.ChatsOfPage(ctx, user, app.Page{})
+		slices.Sort(some.Items)
+		say(fmt.Sprintf("ChatsOfPage(%s)", user), some, err)
 	}
 	return answers
 }

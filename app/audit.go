@@ -28,22 +28,31 @@ func (q *Queries) Audit(ctx context.Context, chat domain.ChatID, about Audit) it
 			q.auditMessage(ctx, chat, about.Message, yield)
 			return
 		}
-		for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; r.From += ports.MaxPage {
-			page, err := q.read(ctx, chat, r)
+		for r := (ports.Range{From: 1, Limit: ports.MaxPage}); ; {
+			page, err := q.auditPage(ctx, chat, about.User, r)
 			if err != nil {
 				yield(ports.Record{}, err)
 				return
 			}
 			for _, record := range page.Records {
-				if (about.User == "" || concerns(record.Event, about.User)) && !yield(record, nil) {
+				if !yield(record, nil) {
 					return
 				}
+				r.From = record.Seq + 1
 			}
-			if len(page.Records) < ports.MaxPage {
+			if len(page.Records) < r.Limit {
 				return
 			}
 		}
 	}
+}
+
+// auditPage returns a page of all events, or of those that concern a user.
+func (q *Queries) auditPage(ctx context.Context, chat domain.ChatID, user domain.UserID, r ports.Range) (ports.Page, error) {
+	if user == "" {
+		return q.read(ctx, chat, r)
+	}
+	return q.search(ctx, chat, ports.Filter{User: user}, r)
 }
 
 // auditMessage follows the links of the message and of its reactions.
@@ -83,15 +92,4 @@ func (a Audit) check(chat domain.ChatID) error {
 		return checkUsers([]domain.UserID{a.User})
 	}
 	return checkMessage(a.Message)
-}
-
-// concerns reports whether a user did something, or it was done to the user's membership.
-func concerns(e domain.Durable, user domain.UserID) bool {
-	switch e := e.(type) {
-	case domain.ChatUpdate:
-		return e.Actor == user || e.User == user
-	case domain.Unknown: // it is not known whom it concerns
-		return true
-	}
-	return domain.Actor(e) == user
 }

@@ -23,6 +23,9 @@ type ListedChat struct {
 	Role     domain.Role // the user's
 	JoinedAt time.Time
 	Unread   domain.Ordinal // messages
+	// LastAt and Last are filled in by [Queries.ChatListPage]: when the last message was sent, or the chat created if there is none, and the message.
+	LastAt time.Time
+	Last   *MessageView // nil if there is no message
 }
 
 // cachedChat is the same as other programs see it. What is unread changes with every message, and is kept elsewhere.

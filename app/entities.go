@@ -114,6 +114,26 @@ func (e *Entities) cached(chat domain.ChatID, slots []slot) bool {
 	return all
 }
 
+// seed fills the slots of messages that are not cached with the events that sent them, so that a load need not return these again.
+func (e *Entities) seed(chat domain.ChatID, slots []slot, sends []ports.Record) {
+	if e.until > 0 { // a load as of a seq begins with the first event
+		return
+	}
+	seqs := make(map[domain.Entity]ports.Record, len(sends))
+	for _, r := range sends {
+		if sent, ok := r.Event.(domain.MessageNew); ok {
+			seqs[domain.MessageEntity(sent.Message)] = r
+		}
+	}
+	for i := range slots {
+		s := &slots[i]
+		if r, sent := seqs[s.entity]; sent && s.state == nil {
+			s.state, s.version = domain.NewState(chat, s.entity), r.Seq
+			s.state.Apply(r.Seq, r.Event)
+		}
+	}
+}
+
 // load brings the slots up to date, for a decision: an entity that an event moved which only a newer program can read is [ports.ErrNewerVersion].
 // head is the chat's last seq.
 func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (head domain.Seq, err error) {
@@ -129,7 +149,7 @@ func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (
 func (e *Entities) fill(ctx context.Context, chat domain.ChatID, slots []slot) (head domain.Seq, unread map[int]*unreadable, err error) {
 	wants := make([]ports.Want, len(slots))
 	for i, s := range slots {
-		wants[i] = ports.Want{Entity: s.entity, After: s.version, Latest: s.latest, Until: e.until}
+		wants[i] = ports.Want{Entity: s.entity, After: s.version, Latest: s.latest, Until: e.until, Net: s.entity.Kind == domain.KindReactions && !s.latest}
 		if s.latest || s.state == nil {
 			wants[i].After = 0
 		}
@@ -207,7 +227,7 @@ func (e *Entities) fold(chat domain.ChatID, s *slot, h ports.EntityHistory) *unr
 		return unread
 	}
 	e.cache.put(entityKey{chat, s.entity}, *s)
-	if len(h.Events) >= manyEvents && !s.quiet {
+	if len(h.Events)+h.Undone >= manyEvents && !s.quiet {
 		loaded := *s
 		e.requestSnapshot(chat, s.entity, &loaded)
 	}

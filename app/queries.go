@@ -24,6 +24,8 @@ type Log interface {
 	ports.EventLog
 	ports.ChatIndex
 	ports.MessageCounter
+	ports.EventSearch
+	ports.Lister
 }
 
 // Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq.
@@ -52,33 +54,20 @@ func (q *Queries) At(seq domain.Seq) *Queries {
 	return &Queries{log: q.log, entities: q.entities.at(seq), caches: new(atomic.Pointer[Caches]), until: seq}
 }
 
-// clipped is a range as of the queries' seq; false if there is nothing in it.
-func (q *Queries) clipped(r ports.Range) (ports.Range, bool) {
-	if q.until == 0 {
-		return r, true
+// read returns a page as of the queries' seq. It returns [domain.ErrChatNotFound] if there is no such chat.
+func (q *Queries) read(ctx context.Context, chat domain.ChatID, r ports.Range) (ports.Page, error) {
+	r.Until = q.until
+	page, err := q.log.Read(ctx, chat, r)
+	if err == nil {
+		err = found(chat, page.Head)
 	}
-	if r.Backward {
-		if r.From == 0 || r.From > q.until {
-			r.From = q.until
-		}
-		return r, true
-	}
-	if r.From > q.until {
-		return r, false
-	}
-	if left := q.until - max(r.From, 1) + 1; left < domain.Seq(r.Limit) { //nolint:gosec // at most MaxPage
-		r.Limit = int(left) //nolint:gosec // as above
-	}
-	return r, true
+	return page, err
 }
 
-// read gives a page as of the queries' seq.
-func (q *Queries) read(ctx context.Context, chat domain.ChatID, r ports.Range) (ports.Page, error) {
-	r, some := q.clipped(r)
-	if !some {
-		return ports.Page{}, q.exists(ctx, chat)
-	}
-	page, err := q.log.Read(ctx, chat, r)
+// search is read of the events that a filter selects.
+func (q *Queries) search(ctx context.Context, chat domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
+	r.Until = q.until
+	page, err := q.log.Search(ctx, chat, f, r)
 	if err == nil {
 		err = found(chat, page.Head)
 	}
@@ -157,21 +146,28 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 	if r.Limit == 0 {
 		return nil, q.exists(ctx, chat)
 	}
-	sends, err := q.sentIn(ctx, chat, r)
-	if err != nil || len(sends) == 0 {
+	page, err := q.search(ctx, chat, ports.Filter{Messages: true}, r)
+	if err != nil || len(page.Records) == 0 {
 		return nil, err
 	}
+	return q.viewsOf(ctx, chat, page.Records)
+}
+
+// viewsOf returns the messages that the given events sent, in one round trip unless they have many edits and reactions.
+func (q *Queries) viewsOf(ctx context.Context, chat domain.ChatID, sends []ports.Record) ([]MessageView, error) {
 	slots := make([]slot, 0, 2*len(sends))
 	for _, r := range sends {
 		if sent, ok := r.Event.(domain.MessageNew); ok {
 			slots = append(slots, slot{entity: domain.MessageEntity(sent.Message)}, slot{entity: domain.ReactionsEntity(sent.Message)})
 		}
 	}
-	replies := repliesOf(sends)
-	slots = append(slots, replies...)
+	slots = append(slots, repliesOf(sends)...)
+	q.entities.cached(chat, slots)
+	q.entities.seed(chat, slots, sends)
 	var unread map[int]*unreadable
 	if len(slots) > 0 {
-		if _, unread, err = q.fill(ctx, chat, slots); err != nil {
+		var err error
+		if _, unread, err = q.refresh(ctx, chat, slots); err != nil {
 			return nil, err
 		}
 	}
@@ -212,49 +208,16 @@ func (q *Queries) load(ctx context.Context, chat domain.ChatID, slots []slot) (d
 // fill gives the states of entities as far as they can be read.
 func (q *Queries) fill(ctx context.Context, chat domain.ChatID, slots []slot) (domain.Seq, map[int]*unreadable, error) {
 	q.entities.cached(chat, slots)
+	return q.refresh(ctx, chat, slots)
+}
+
+// refresh brings slots up to date that were filled from a cache.
+func (q *Queries) refresh(ctx context.Context, chat domain.ChatID, slots []slot) (domain.Seq, map[int]*unreadable, error) {
 	head, unread, err := q.entities.fill(ctx, chat, slots)
 	if err == nil {
 		err = found(chat, head)
 	}
 	return head, unread, err
-}
-
-// sentIn returns the sends of a range, reading on past other events until there are as many as its limit.
-func (q *Queries) sentIn(ctx context.Context, chat domain.ChatID, r ports.Range) ([]ports.Record, error) {
-	const page = 256
-	messages := r.Limit
-	var sends []ports.Record
-	for r.Limit = min(2*messages, page); ; r.Limit = page {
-		p, err := q.read(ctx, chat, r)
-		if err != nil {
-			return nil, err
-		}
-		for _, record := range p.Records {
-			switch e := record.Event.(type) {
-			case domain.MessageNew:
-				sends = append(sends, record)
-			case domain.Unknown:
-				if e.Sent {
-					sends = append(sends, record)
-				}
-			}
-			if len(sends) == messages {
-				return sends, nil
-			}
-		}
-		if len(p.Records) < r.Limit {
-			return sends, nil
-		}
-		last := p.Records[len(p.Records)-1].Seq
-		switch {
-		case !r.Backward:
-			r.From = last + 1
-		case last == 1:
-			return sends, nil
-		default:
-			r.From = last - 1
-		}
-	}
 }
 
 // Message gives one message in its present state. [domain.ErrMessageNotFound] if the chat has none of that id.
@@ -391,40 +354,6 @@ func (q *Queries) membersUpTo(ctx context.Context, chat domain.ChatID, most int)
 		return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.User, b.User))
 	})
 	return members, nil
-}
-
-// countUntil is the log's count as of the queries' seq, which the events since then tell.
-func (q *Queries) countUntil(ctx context.Context, chat domain.ChatID, after domain.Seq) (ports.MessageCount, error) {
-	var count ports.MessageCount
-	sent := make(map[domain.MessageID]struct{})
-	for r := (ports.Range{From: max(after, 1), Limit: ports.MaxPage}); ; r.From += ports.MaxPage {
-		page, err := q.read(ctx, chat, r)
-		if err != nil {
-			return ports.MessageCount{}, err
-		}
-		for _, record := range page.Records {
-			count.Head = record.Ordinal
-			if record.Seq <= after {
-				count.At = record.Ordinal
-				continue
-			}
-			switch e := record.Event.(type) {
-			case domain.MessageNew:
-				sent[e.Message] = struct{}{}
-			case domain.MessageDelete:
-				if _, late := sent[e.Message]; late {
-					count.Deleted++
-				}
-			case domain.Unknown:
-				if e.Newer {
-					return ports.MessageCount{}, &unreadableOf(record.Seq, e).NewerVersionError
-				}
-			}
-		}
-		if len(page.Records) < ports.MaxPage {
-			return count, nil
-		}
-	}
 }
 
 func (q *Queries) exists(ctx context.Context, chat domain.ChatID) error {

@@ -9,8 +9,9 @@ import (
 )
 
 const (
-	stalePage      = 256 // cached lists that are invalidated in one step
-	maxInterrupted = 64  // chats whose interrupted invalidation is remembered
+	maxStaleLists  = 1024 // members of a chat whose cached lists a change of the chat makes stale
+	stalePage      = 256  // cached lists that are invalidated in one step
+	maxInterrupted = 64   // chats whose interrupted invalidation is remembered
 )
 
 // interrupted remembers which users an interrupted invalidation had not come to, so that the next attempt at the same event goes on there.
@@ -45,7 +46,9 @@ func (i *interrupted) put(id ports.DeliveryID, users []domain.UserID) {
 	i.left[id] = users
 }
 
-// invalidateLists forgets the chat lists of everyone who is or was a member of the delivery's chat. It loads no member's state: the list of a
+// invalidateLists forgets the chat lists of everyone who is or was a member of the delivery's chat, of the first 1,024 that the log names if they are
+// more: the lists of the others have the old title until their time is up. Only other programs see it; the pages of [Queries.ChatListPage] have the
+// title of the log. It loads no member's state: the list of a
 // former member is forgotten in vain, which is cheaper than to know. It ends within one page after ctx has, and goes on there when it is
 // called again for the same delivery.
 func (s *StaleCaches) invalidateLists(ctx context.Context, id ports.DeliveryID, chat domain.ChatID) error {
@@ -55,7 +58,9 @@ func (s *StaleCaches) invalidateLists(ctx context.Context, id ports.DeliveryID, 
 			if err != nil {
 				return err
 			}
-			users = append(users, user)
+			if users = append(users, user); len(users) == maxStaleLists {
+				break
+			}
 		}
 	}
 	for len(users) > 0 {

@@ -20,3 +20,15 @@ func Actor(e Durable) UserID {
 	}
 	return ""
 }
+
+// Concerns reports whether a user did something, or it was done to the user's membership. It reports true for an event that the program cannot
+// read.
+func Concerns(e Durable, user UserID) bool {
+	switch e := e.(type) {
+	case ChatUpdate:
+		return e.Actor == user || e.User == user
+	case Unknown:
+		return true
+	}
+	return Actor(e) == user
+}

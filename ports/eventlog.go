@@ -83,6 +83,38 @@ type MessageCount struct {
 	Deleted domain.Ordinal // messages after the given seq that are tombstones
 }
 
+// EventSearch reads those events of a chat that a caller asks for. The cost of a page follows the events that it returns, not what else happened in
+// the chat between them.
+type EventSearch interface {
+	// Search returns a page of the events that the filter selects, in the order that the range asks for. It returns fewer than the range's limit only
+	// if the range has no more. An event with a schema that the program does not know is returned where it may be meant.
+	//
+	// Messages and tombstones cost about log2(d) steps of the log each, where d is how many events lie between two of them. Events of a user are
+	// found by looking at every event of the range, where the log is; only those of the user are transferred.
+	Search(ctx context.Context, chat domain.ChatID, f Filter, r Range) (Page, error)
+}
+
+// Filter selects events of a chat. Exactly one field is set.
+type Filter struct {
+	Messages   bool          // events that sent messages: [domain.MessageNew], and [domain.Unknown] with Sent
+	Tombstones bool          // of these, the ones whose message is deleted now
+	User       domain.UserID // events by and about a user, see [domain.Concerns]
+}
+
+// Check returns what is wrong with a filter, or nil.
+func (f Filter) Check() error {
+	set := 0
+	for _, field := range []bool{f.Messages, f.Tombstones, f.User != ""} {
+		if field {
+			set++
+		}
+	}
+	if set != 1 {
+		return &domain.InvalidError{Field: "filter", Problem: fmt.Sprintf("has %d fields", set), Allowed: "one of messages, tombstones, user"}
+	}
+	return nil
+}
+
 // BatchAppender appends many commands in one step of the log: each with its own conditions and outcome, each seeing those before it.
 type BatchAppender interface {
 	// AppendBatch gives one outcome for each command, in order. The error is for a batch of which nothing was appended, or, if it
@@ -195,6 +227,15 @@ type Want struct {
 	Latest bool       // only the last event; of a read mark the last ones, until those before cannot tell more
 	Until  domain.Seq // as of this seq: later events do not count. 0: as of now. Not together with After
 	Whole  bool       // all events, and no snapshot instead of the first ones
+	// Net leaves out events whose effect a later event of the same load undoes, as far as the log can tell: of reactions, those before a removal of the
+	// same reaction. The state that the events fold into is the same. Not together with Latest.
+	Net bool
+	// Last is how many events are returned at most, the newest ones; 0 is all. [EntityHistory.Older] then is where the next page begins. Not together with
+	// Latest, and only for entities without snapshots.
+	Last int
+	// From is the seq of an event that moved the entity, as Older named it: later events do not count, and are not looked at. An event of another
+	// entity gives a history that means nothing.
+	From domain.Seq
 }
 
 // Loaded is what Load found.
@@ -206,8 +247,10 @@ type Loaded struct {
 // EntityHistory is an entity's version and the events behind it.
 type EntityHistory struct {
 	Version  domain.Seq
-	Snapshot Snapshot // what the events go on from; zero if they begin with the first, or after the version that was asked for
-	Events   []Record // oldest first
+	Snapshot Snapshot   // what the events go on from; zero if they begin with the first, or after the version that was asked for
+	Events   []Record   // oldest first
+	Undone   int        // events that Net left out
+	Older    domain.Seq // of the newest event that Last left out, 0 if there is none
 	Command  CommandRecord
 }
 
@@ -228,7 +271,23 @@ type Snapshot struct {
 type Range struct {
 	From     domain.Seq // the first seq to give; 0: from the chat's first. Backwards, 0 and any seq above the last: from the last
 	Backward bool
-	Limit    int // 1 to MaxPage
+	Limit    int        // 1 to MaxPage
+	Until    domain.Seq // as of this seq: later events do not count. 0: as of now
+}
+
+// Clip returns the first and the last seq of the range in a chat whose last seq is head, and without regard to the limit. first is above last if the
+// range has no event.
+func (r Range) Clip(head domain.Seq) (first, last domain.Seq) {
+	first, last = max(r.From, 1), head
+	if r.Until > 0 {
+		last = min(last, r.Until)
+	}
+	if r.Backward {
+		if first = 1; r.From > 0 {
+			last = min(last, r.From)
+		}
+	}
+	return first, last
 }
 
 // MaxPage is the most events that one Read gives.

@@ -106,6 +106,13 @@ func (c *chat) history(w ports.Want) ports.EntityHistory {
 		return ports.EntityHistory{Version: recorded.version, Command: recorded.CommandRecord}
 	}
 	seqs := c.moves[w.Entity]
+	if w.From > 0 {
+		n, found := slices.BinarySearch(seqs, w.From)
+		if found {
+			n++
+		}
+		seqs = seqs[:n]
+	}
 	if w.Until > 0 {
 		n, found := slices.BinarySearch(seqs, w.Until)
 		if found {
@@ -123,11 +130,36 @@ func (c *chat) history(w ports.Want) ports.EntityHistory {
 	if w.Latest && len(seqs) > 0 {
 		seqs = seqs[c.telling(w.Entity.Kind, seqs):]
 	}
+	if n := len(seqs) - w.Last; w.Last > 0 && n > 0 {
+		h.Older, seqs = seqs[n-1], seqs[n:]
+	}
 	for _, seq := range seqs {
 		if seq > w.After {
 			h.Events = append(h.Events, c.records[seq-1])
 		}
 	}
+	if w.Net {
+		h = withoutUndone(h)
+	}
+	return h
+}
+
+// withoutUndone leaves out reactions that were removed later.
+func withoutUndone(h ports.EntityHistory) ports.EntityHistory {
+	undone := make(map[domain.Reaction]bool)
+	var kept []ports.Record
+	for _, r := range slices.Backward(h.Events) {
+		e, reaction := r.Event.(domain.MessageReaction)
+		key := domain.Reaction{User: e.User, Emoji: e.Emoji}
+		if reaction && undone[key] {
+			h.Undone++
+			continue
+		}
+		undone[key] = undone[key] || e.Action == domain.ReactionRemove
+		kept = append(kept, r)
+	}
+	slices.Reverse(kept)
+	h.Events = kept
 	return h
 }
 
@@ -147,21 +179,32 @@ func (c *chat) telling(kind domain.EntityKind, seqs []domain.Seq) int {
 	return i
 }
 
-func (c *chat) page(r ports.Range) []ports.Record {
-	first, head := r.From, c.head()
-	if head == 0 || first > head && !r.Backward {
-		return nil
+// page returns the events of a range that are wanted, which nil says of all.
+func (c *chat) page(r ports.Range, wanted func(ports.Record) bool) (records []ports.Record) {
+	for first, last := r.Clip(c.head()); first <= last && len(records) < r.Limit; {
+		var record ports.Record
+		if r.Backward {
+			record, last = c.records[last-1], last-1
+		} else {
+			record, first = c.records[first-1], first+1
+		}
+		if wanted == nil || wanted(record) {
+			records = append(records, record)
+		}
 	}
-	if !r.Backward {
-		first = max(first, 1)
-		return slices.Clone(c.records[first-1 : min(first-1+domain.Seq(r.Limit), head)])
-	}
-	if first == 0 || first > head {
-		first = head
-	}
-	records := slices.Clone(c.records[first-min(first, domain.Seq(r.Limit)) : first])
-	slices.Reverse(records)
 	return records
+}
+
+// search returns the events of a range that a filter selects.
+func (c *chat) search(f ports.Filter, r ports.Range) []ports.Record {
+	return c.page(r, func(record ports.Record) bool {
+		if f.User != "" {
+			return domain.Concerns(record.Event, f.User)
+		}
+		_, sent := record.Event.(domain.MessageNew)
+		_, deleted := c.tombstones[record.Seq]
+		return sent && (f.Messages || deleted)
+	})
 }
 
 func (c *chat) count(after domain.Seq) ports.MessageCount {

@@ -19,6 +19,7 @@ var (
 	_ ports.EventLog       = (*Log)(nil)
 	_ ports.ChatIndex      = (*Log)(nil)
 	_ ports.MessageCounter = (*Log)(nil)
+	_ ports.EventSearch    = (*Log)(nil)
 	_ ports.BatchAppender  = (*Log)(nil)
 	_ ports.LimitTaker     = (*Log)(nil)
 	_ ports.Snapshots      = (*Log)(nil)
@@ -122,7 +123,24 @@ func (l *Log) Read(ctx context.Context, id domain.ChatID, r ports.Range) (ports.
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	c := l.chats[id]
-	return ports.Page{Records: c.page(r), Head: c.head()}, nil
+	return ports.Page{Records: c.page(r, nil), Head: c.head()}, nil
+}
+
+// Search implements [ports.EventSearch].
+func (l *Log) Search(ctx context.Context, id domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
+	if err := l.usable(ctx); err != nil {
+		return ports.Page{}, err
+	}
+	if err := f.Check(); err != nil {
+		return ports.Page{}, err
+	}
+	if err := r.Check(); err != nil {
+		return ports.Page{}, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	c := l.chats[id]
+	return ports.Page{Records: c.search(f, r), Head: c.head()}, nil
 }
 
 // Members implements [ports.EventLog]. It yields the members as of when the iteration began.

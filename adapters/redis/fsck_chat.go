@@ -72,7 +72,22 @@ func (c *chatCheck) check(ctx context.Context) error {
 	if err := c.counts(ctx); err != nil {
 		return err
 	}
+	if err := c.addPad(ctx); err != nil {
+		return err
+	}
 	return c.snapshots(ctx)
+}
+
+// addPad writes the pad of an index that should have one. A chat without it is sound: an older program recorded its events.
+func (c *chatCheck) addPad(ctx context.Context) error {
+	if !c.config.Repair {
+		return nil
+	}
+	corrections, err := c.pad(ctx)
+	if err == nil && len(corrections) > 0 {
+		_, err = c.correct(ctx, c.chat, "", false, corrections)
+	}
+	return err
 }
 
 // shares is in how many parts the index is folded, to bound the memory that takes.

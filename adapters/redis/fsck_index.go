@@ -396,7 +396,26 @@ func (c *chatCheck) rewrite(ctx context.Context) (bool, error) {
 			}
 		}
 	}
-	return c.correct(ctx, c.chat, "", true, []correction{{ofHash, "x", headField, was, present(fmt.Sprintf("%d:%d", c.last, c.ordinal))}})
+	corrections, err := c.pad(ctx)
+	if err != nil {
+		return false, err
+	}
+	return c.correct(ctx, c.chat, "", true, append(corrections, correction{ofHash, "x", headField, was, present(fmt.Sprintf("%d:%d", c.last, c.ordinal))}))
+}
+
+// pad returns the correction that writes the pad of an index that should have one.
+func (c *chatCheck) pad(ctx context.Context) ([]correction, error) {
+	if c.last < padEvery {
+		return nil, nil
+	}
+	kept, err := c.index(ctx, []string{padField})
+	if err != nil {
+		return nil, err
+	}
+	if _, there := kept[0].(string); there {
+		return nil, nil
+	}
+	return []correction{{ofHash, "x", padField, none, present(strings.Repeat("-", padBytes))}}, nil
 }
 
 // writeIndex writes the entries that are missing or wrong, some hundreds in each step.

@@ -20,6 +20,13 @@ const (
 	tombstonesField = " #d"
 )
 
+// The pad of a chat's index, see append.lua. A chat that has passed a multiple of padEvery events may lack it, if an older program recorded them.
+const (
+	padField = " #p"
+	padEvery = 128
+	padBytes = 65
+)
+
 // Count implements [ports.MessageCounter] in one round trip, whatever the chat's length. It compares the tombstones with their count.
 func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
 	if err := ctx.Err(); err != nil {

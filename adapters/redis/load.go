@@ -30,7 +30,7 @@ const (
 func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
 	walks := make([]walk, len(wants))
 	for i, w := range wants {
-		walks[i] = walk{want: w, known: w.After}
+		walks[i] = walk{want: w, known: w.After, cursor: w.From}
 	}
 	loaded := ports.Loaded{Entities: make([]ports.EntityHistory, len(wants))}
 	pending, history := walks, ""
@@ -87,6 +87,7 @@ type walk struct {
 	place  int        // in what was asked for
 	known  domain.Seq // where it ends: the version that the caller has, or that of the snapshot
 	cursor domain.Seq // where it goes on, 0 at the start and at the end
+	events int        // that it has found
 }
 
 func (l *Log) loadArgs(chat domain.ChatID, walks []walk, wants []ports.Want) []any {
@@ -96,30 +97,37 @@ func (l *Log) loadArgs(chat domain.ChatID, walks []walk, wants []ports.Want) []a
 			whole = "1"
 		}
 	}
-	args := make([]any, 0, 5+6*len(walks))
+	args := make([]any, 0, 5+7*len(walks))
 	args = append(args, nil, escape(string(chat)), walkLimit, whole, len(walks))
 	for _, w := range walks {
 		latest, cursor := "", ""
-		if w.want.Latest {
+		switch {
+		case w.want.Latest:
 			latest = "1"
+		case w.want.Net:
+			latest = "2"
 		}
 		if w.cursor > 0 {
 			cursor = strconv.FormatUint(uint64(w.cursor), 10)
 		}
-		args = append(args, kindCode(w.want.Entity.Kind), appendField(nil, w.want.Entity), uint64(w.known), uint64(w.want.Until), latest, cursor)
+		args = append(args, kindCode(w.want.Entity.Kind), appendField(nil, w.want.Entity), uint64(w.known), uint64(w.want.Until), latest, cursor, max(w.want.Last-w.events, 0))
 	}
 	return args
 }
 
 // step takes what one call found of an entity. A snapshot that cannot be read is counted and left aside: the events tell the same.
 func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk, into *ports.EntityHistory) error {
-	if w.cursor == 0 {
+	if into.Version == 0 {
 		into.Version = seqOf(reply[0])
 	}
 	if w.want.Entity.Kind == domain.KindCommand {
 		return readCommandRecord(chat, reply, into)
 	}
-	w.cursor = seqOf(reply[1])
+	if next, _ := reply[1].(int64); next < 0 {
+		w.cursor, into.Older = 0, domain.Seq(-next)
+	} else {
+		w.cursor = domain.Seq(next)
+	}
 	var undecoded bool
 	if version := seqOf(reply[2]); version > 0 {
 		stored, _ := reply[3].(string)
@@ -131,12 +139,14 @@ func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk
 			into.Snapshot, w.known = snapshot, snapshot.Version
 		}
 	}
-	for i := 4; i+1 < len(reply); i += 2 {
+	into.Undone += int(seqOf(reply[4])) //nolint:gosec // at most walkLimit
+	for i := 5; i+1 < len(reply); i += 2 {
 		record, err := l.decode(chat, seqOf(reply[i]), reply[i+1])
 		if err != nil {
 			return err
 		}
 		into.Events = append(into.Events, record)
+		w.events++
 	}
 	if undecoded {
 		return l.loadWhole(ctx, chat, w, into)
@@ -173,7 +183,7 @@ func (l *Log) loadWhole(ctx context.Context, chat domain.ChatID, w *walk, into *
 	if err != nil {
 		return err
 	}
-	into.Events = loaded.Entities[0].Events
+	into.Events, into.Undone = loaded.Entities[0].Events, loaded.Entities[0].Undone
 	slices.Reverse(into.Events) // newest first, until all is there
 	w.cursor = 0
 	return nil
@@ -212,7 +222,7 @@ func (l *Log) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (port
 	if r.Backward {
 		backward = "1"
 	}
-	reply, err := l.ask(ctx, l.scripts.read, chat, []any{nil, escape(string(chat)), uint64(r.From), backward, r.Limit})
+	reply, err := l.ask(ctx, l.scripts.read, chat, []any{nil, escape(string(chat)), uint64(r.From), backward, r.Limit, uint64(r.Until)})
 	if err != nil {
 		return ports.Page{}, err
 	}

@@ -262,3 +262,26 @@ func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 		t.Errorf("%d events after the late sending, error %v", len(page.Records), err)
 	}
 }
+
+// TestContentIsNoEarlierSending cuts the connection before an append arrives. The message that it edits has content that names the edit's event id.
+func TestContentIsNoEarlierSending(t *testing.T) {
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server)
+	log := open(t, connect(t, proxy.URL()), newKeys(t, 1))
+	appended(t, log, created("chat-0"))
+	victim := sent("chat-0", "m")
+	e, _ := victim.Events[0].Event.(domain.MessageNew)
+	e.ClientMeta = `{"eventId":"edit-1"}`
+	victim.Events[0].Event = e
+	appended(t, log, victim)
+	var cut atomic.Bool
+	once := func(piece []byte) bool {
+		return !bytes.Contains(piece, []byte("edit-1")) || !cut.CompareAndSwap(false, true)
+	}
+	proxy.Request.Store(&once)
+	edit := domain.MessageEdit{Chat: "chat-0", Message: "m", Editor: e.Sender, Content: "edited", Revision: 1, At: time.Now()}
+	got, err := log.Append(t.Context(), ports.Append{Chat: "chat-0", Events: []ports.NewEvent{{ID: "edit-1", Event: edit, Moves: domain.Moves(edit)}}})
+	if err != nil || !cut.Load() || got.First != 3 {
+		t.Fatalf("cut %v, appended %+v, error %v", cut.Load(), got, err)
+	}
+}

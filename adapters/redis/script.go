@@ -19,6 +19,10 @@ var (
 	unreadSource string
 	//go:embed script/read.lua
 	readSource string
+	//go:embed script/search.lua
+	searchSource string
+	//go:embed script/last.lua
+	lastSource string
 	//go:embed script/backlog.lua
 	backlogSource string
 	//go:embed script/heads.lua
@@ -86,7 +90,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, unread, backlog, heads, snapshot, witness *goredis.Script
+	append, load, read, search, last, unread, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -95,6 +99,8 @@ func newScripts() scripts {
 		load:     goredis.NewScript(chatSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
 		unread:   goredis.NewScript(chatSource + unreadSource),
+		search:   goredis.NewScript(chatSource + searchSource),
+		last:     goredis.NewScript(chatSource + lastSource),
 		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),

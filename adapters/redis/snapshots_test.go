@@ -13,6 +13,7 @@ import (
 	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -119,4 +120,42 @@ func TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted(t *testing.T) {
 	if err != nil || len(early.Reactions[0].Users) != 149 { // seqs 4, 6, …, 300
 		t.Errorf("as of 300: %d, error %v", len(early.Reactions[0].Users), err)
 	}
+}
+
+// TestALatestReadMarkCostsOneEvent counts the events that Redis looks at, whatever clients put into their messages.
+func TestALatestReadMarkCostsOneEvent(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	log := open(t, client, newKeys(t, 1))
+	appended(t, log, created("c"))
+	for i := range 500 {
+		a := sent("c", domain.MessageID(fmt.Sprint("m", i)))
+		e, _ := a.Events[0].Event.(domain.MessageNew)
+		e.ClientMeta = `{"type":"read:receipt","v":1,"timestamp":"x","seq":1,"ordinal":1,"readSeq":0}`
+		a.Events[0].Event = e
+		appended(t, log, a)
+	}
+	sender := domain.Actor(sent("c", "x").Events[0].Event)
+	before := calls(t, client, "lindex")
+	loaded, err := log.Load(t.Context(), "c", ports.Want{Entity: domain.ReadEntity(sender), Latest: true})
+	if err != nil || len(loaded.Entities[0].Events) != 1 {
+		t.Fatalf("%+v, error %v", loaded, err)
+	}
+	if n := calls(t, client, "lindex") - before; n != 1 {
+		t.Errorf("it looked at %d events", n)
+	}
+}
+
+// calls is how often a server has carried out a command, also in scripts.
+func calls(t *testing.T, client goredis.UniversalClient, command string) (n int) {
+	t.Helper()
+	stats, err := client.InfoMap(t.Context(), "commandstats").Result()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if line := stats["Commandstats"]["cmdstat_"+command]; line != "" {
+		if _, err := fmt.Sscanf(line, "calls=%d,", &n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return n
 }

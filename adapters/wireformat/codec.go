@@ -65,6 +65,17 @@ func (c *Codec) knows(typ string) bool {
 	return known(typ) && !without
 }
 
+// Versions returns the types of durable events that the codec reads, each followed by the version that it writes.
+func (c *Codec) Versions() []string {
+	var versions []string
+	for _, typ := range DurableTypes() {
+		if c.knows(typ) {
+			versions = append(versions, typ, strconv.Itoa(c.version(typ)))
+		}
+	}
+	return versions
+}
+
 // version is the version of a type that is written.
 func (c *Codec) version(typ string) int { return c.raised[typ] + 1 }
 

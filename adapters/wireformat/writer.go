@@ -119,6 +119,9 @@ func (w *writer) quoted(name, s string) {
 	w.buf = appendQuoted(w.buf, s)
 }
 
+// AppendQuoted appends s, which must be valid UTF-8, as the JSON string that events have it as.
+func AppendQuoted(dst []byte, s string) []byte { return appendQuoted(dst, s) }
+
 // appendQuoted writes s, valid UTF-8, as JSON.stringify does. The encoder of encoding/json would also escape U+2028 and U+2029.
 func appendQuoted(b []byte, s string) []byte {
 	const hex = "0123456789abcdef"

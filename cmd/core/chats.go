@@ -87,25 +87,32 @@ type memberView struct {
 }
 
 func (c *cli) chatMembers() *cobra.Command {
-	return c.takes(c.jsonFlag(&cobra.Command{
+	var page app.Page
+	cmd := c.takes(c.jsonFlag(&cobra.Command{
 		Use: "members", Short: "List a chat's members",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				chat := domain.ChatID(args[0])
-				members, err := core.Queries.Members(cmd.Context(), chat)
+				members, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page app.Page) (app.List[domain.Member], error) {
+					return core.Queries.MemberPage(ctx, chat, page)
+				}, func(ctx context.Context) ([]domain.Member, error) {
+					return core.Queries.Members(ctx, chat)
+				})
 				if err != nil {
 					return err
 				}
 				l := c.list(fmt.Sprintf("chat %s has no members", chat), "USER", "ROLE", "JOINED")
-				for _, m := range members {
+				for _, m := range members.Items {
 					if err := l.add(memberView{chat, m.User, m.Role.String(), m.JoinedAt}, string(m.User), m.Role.String(), m.JoinedAt.Format(time.DateTime)); err != nil {
 						return err
 					}
 				}
-				return l.end()
+				return l.endPage(members.Next)
 			})
 		},
 	}), chatArg)
+	pageFlags(cmd, &page)
+	return cmd
 }
 
 // chatRow is a chat of a list, with the user whose list it is.
@@ -116,32 +123,37 @@ type chatRow struct {
 
 func (c *cli) chatList() *cobra.Command {
 	var user string
+	var page app.Page
 	cmd := &cobra.Command{
-		Use: "list", Short: "List all chats, or those that one user is in", Args: cobra.NoArgs,
+		Use: "list", Short: "List chats", Args: cobra.NoArgs,
 		Long: "List all chats, or with --user those that one user is in, as far as a running \"core serve\" has projected them.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				query, empty := core.Queries.Chats, "there are no chats"
+				pageOf, all, empty := core.Queries.ChatPage, core.Queries.Chats, "there are no chats"
 				if cmd.Flags().Changed("user") {
 					empty = user + " is in no chats"
-					query = func(ctx context.Context) ([]domain.ChatID, error) {
+					pageOf = func(ctx context.Context, page app.Page) (app.List[domain.ChatID], error) {
+						return core.Queries.ChatsOfPage(ctx, domain.UserID(user), page)
+					}
+					all = func(ctx context.Context) ([]domain.ChatID, error) {
 						return core.Queries.ChatsOf(ctx, domain.UserID(user))
 					}
 				}
-				chats, err := query(cmd.Context())
+				chats, err := pageOrAll(cmd.Context(), page, pageOf, all)
 				if err != nil {
 					return err
 				}
 				l := c.list(empty, "CHAT")
-				for _, chat := range chats {
+				for _, chat := range chats.Items {
 					if err := l.add(chatRow{chat, domain.UserID(user)}, string(chat)); err != nil {
 						return err
 					}
 				}
-				return l.end()
+				return l.endPage(chats.Next)
 			})
 		},
 	}
 	cmd.Flags().StringVar(&user, "user", "", "only chats that this user is in")
+	pageFlags(cmd, &page)
 	return c.jsonFlag(cmd)
 }

@@ -11,6 +11,8 @@ type Log interface {
 	ports.EventLog
 	ports.ChatIndex
 	ports.MessageCounter
+	ports.EventSearch
+	ports.Lister
 	ports.BatchAppender
 	ports.Snapshots
 }
@@ -36,11 +38,17 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"odd ids", testOddIDs},
 		{"entities have versions and histories", testEntities},
 		{"a read mark is told in spite of late receipts", testLateReceipt},
+		{"content is no receipt", testContentIsNoReceipt},
+		{"net reactions", testNetReactions},
 		{"a long history is loaded whole", testLongHistory},
 		{"loads are of one moment", testLoadMoment},
 		{"loads go on from snapshots", testSnapshots},
 		{"snapshots ahead of the chat are not kept", testEarlySnapshots},
 		{"reads select by seq", testRead},
+		{"searches select by what happened", testSearch},
+		{"lists in pages", testPages},
+		{"last messages", testLastMessages},
+		{"an entity's events in pages", testEntityPages},
 		{"members, present and former", testMembers},
 		{"chats", testChats},
 		{"messages are counted", testCount},

@@ -195,6 +195,21 @@ func (h *harness) checkRead(c domain.ChatID, r ports.Range) {
 	h.checkRecords(got.Records, want.Records)
 }
 
+func (h *harness) checkSearch(c domain.ChatID, f ports.Filter, r ports.Range) {
+	h.t.Helper()
+	ctx, cancel := h.bounded()
+	defer cancel()
+	got, err := h.log.Search(ctx, c, f, r)
+	if err != nil {
+		h.t.Fatalf("searching %+v in %+v of chat %q: %v", f, r, c, err)
+	}
+	want := h.history(c).search(f, r)
+	if got.Head != want.Head {
+		h.t.Fatalf("searching %+v in %+v of chat %q gave the head %d, want %d", f, r, c, got.Head, want.Head)
+	}
+	h.checkRecords(got.Records, want.Records)
+}
+
 func (h *harness) checkLoad(c domain.ChatID, wants ...ports.Want) {
 	h.t.Helper()
 	got := h.load(c, wants...)

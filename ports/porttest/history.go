@@ -84,25 +84,46 @@ func (h *history) stale(a ports.Append) map[ports.Condition]domain.Seq {
 }
 
 func (h *history) page(r ports.Range) ports.Page {
+	return h.selected(r, func(ports.Record) bool { return true })
+}
+
+// selected is the plain form of a page: all events in the range's order, and of these the wanted ones.
+func (h *history) selected(r ports.Range, wanted func(ports.Record) bool) ports.Page {
 	p := ports.Page{Head: h.head()}
-	seqs := make([]domain.Seq, 0, h.head())
-	for _, r := range h.records {
-		seqs = append(seqs, r.Seq)
-	}
+	records := slices.Clone(h.records)
 	if r.Backward {
-		slices.Reverse(seqs)
+		slices.Reverse(records)
 	}
-	first := 0
-	if beyond := r.From > h.head(); r.From != 0 && (!beyond || !r.Backward) {
-		first = slices.Index(seqs, r.From)
-	}
-	if first < 0 {
-		return p
-	}
-	for _, seq := range seqs[first:min(len(seqs), first+r.Limit)] {
-		p.Records = append(p.Records, h.records[seq-1])
+	for _, record := range records {
+		before := record.Seq < r.From
+		if r.Backward {
+			before = r.From > 0 && record.Seq > r.From
+		}
+		if !before && (r.Until == 0 || record.Seq <= r.Until) && wanted(record) && len(p.Records) < r.Limit {
+			p.Records = append(p.Records, record)
+		}
 	}
 	return p
+}
+
+func (h *history) search(f ports.Filter, r ports.Range) ports.Page {
+	deleted := make(map[domain.MessageID]bool)
+	for _, record := range h.records {
+		if d, ok := record.Event.(domain.MessageDelete); ok {
+			deleted[d.Message] = true
+		}
+	}
+	return h.selected(r, func(record ports.Record) bool {
+		message, sent := record.Event.(domain.MessageNew)
+		update, _ := record.Event.(domain.ChatUpdate)
+		switch {
+		case f.Messages:
+			return sent
+		case f.Tombstones:
+			return sent && deleted[message.Message]
+		}
+		return domain.Actor(record.Event) == f.User || update.User == f.User
+	})
 }
 
 func (h *history) entity(w ports.Want) ports.EntityHistory {

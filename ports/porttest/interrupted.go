@@ -167,7 +167,10 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"EventLog.Members":     func(ctx context.Context, _ int) error { return firstError(s.Log.Members(ctx, a.chat)) },
 		"ChatIndex.Chats":      func(ctx context.Context, _ int) error { return firstError(s.Log.Chats(ctx)) },
 		"MessageCounter.Count": func(ctx context.Context, _ int) error { return failure(s.Log.Count(ctx, a.chat, 0)) },
-		"Prober.Probe":         func(ctx context.Context, _ int) error { return s.Log.Probe(ctx) },
+		"EventSearch.Search": func(ctx context.Context, _ int) error {
+			return failure(s.Log.Search(ctx, a.chat, ports.Filter{Messages: true}, ports.Range{Limit: 1}))
+		},
+		"Prober.Probe": func(ctx context.Context, _ int) error { return s.Log.Probe(ctx) },
 		"Snapshots.Keep": func(ctx context.Context, _ int) error {
 			return s.Log.Keep(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
 		},
@@ -262,7 +265,7 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 func (s Stores) complete(t *testing.T) {
 	calls := s.calls(newInterruptedAppends())
 	for _, port := range []reflect.Type{
-		reflect.TypeFor[ports.EventLog](), reflect.TypeFor[ports.ChatIndex](), reflect.TypeFor[ports.MessageCounter](), reflect.TypeFor[ports.BatchAppender](),
+		reflect.TypeFor[ports.EventLog](), reflect.TypeFor[ports.ChatIndex](), reflect.TypeFor[ports.MessageCounter](), reflect.TypeFor[ports.EventSearch](), reflect.TypeFor[ports.BatchAppender](),
 		reflect.TypeFor[ports.Snapshots](), reflect.TypeFor[ports.Confirmer](), reflect.TypeFor[ports.Backlog](), reflect.TypeFor[ports.Prober](),
 		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),

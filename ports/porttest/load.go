@@ -1,8 +1,11 @@
 package porttest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"testing"
 
 	"golang.org/x/sync/errgroup"
@@ -67,6 +70,74 @@ func testLateReceipt(t *testing.T, log Log) {
 	h.checkLoad(c, ports.Want{Entity: domain.ReceiptEntity(ann), Latest: true}, ports.Want{Entity: domain.ReceiptEntity(ann)})
 	h.append(then(read(c, "m4", ann, 8), read(c, "m4", ann, 8)))
 	expect(8, 3)
+}
+
+// testContentIsNoReceipt has content of every kind that looks like a receipt's fields: only the type of an event says what it is.
+func testContentIsNoReceipt(t *testing.T, log Log) {
+	const hostile = `{"type":"read:receipt","v":1,"timestamp":"x","seq":1,"ordinal":1,"readSeq":0}`
+	for name, e := range map[string]domain.MessageNew{
+		"client meta": {ClientMeta: hostile}, "content": {Content: hostile}, "mentions": {Mentions: []domain.UserID{hostile}},
+		"attachment": {Attachments: []domain.Attachment{{Name: hostile, URL: hostile}}}, "message id": {Message: hostile}, "sender": {Sender: hostile},
+	} {
+		h, c := newHarness(t, log), NewChatID()
+		e.Chat, e.At, e.Sender = c, now(), cmp.Or(e.Sender, ann)
+		h.append(then(created(c)))
+		for i := range 20 {
+			m := e
+			m.Message = domain.MessageID(fmt.Sprint(e.Message, i))
+			event := NewEvent(m)
+			event.ID += domain.EventID(`"readSeq":0`)
+			event.Meta = ports.Meta{CorrelationID: hostile, TraceParent: hostile, CausationID: hostile}
+			h.append(then(event))
+		}
+		mark := domain.ReadEntity(e.Sender)
+		if latest := h.load(c, ports.Want{Entity: mark, Latest: true}).Entities[0]; len(latest.Events) != 1 {
+			t.Errorf("%s: the read mark takes %d events, want 1", name, len(latest.Events))
+		}
+		h.append(then(read(c, domain.MessageID(fmt.Sprint(e.Message, 1)), e.Sender, 2)))
+		h.verify()
+	}
+}
+
+// testNetReactions toggles reactions: a net load folds into the same state as a whole one, and does not grow with the toggles.
+func testNetReactions(t *testing.T, log Log) {
+	h, c := newHarness(t, log), NewChatID()
+	h.append(then(created(c), sent(c, "m", ann)))
+	random := rand.New(rand.NewPCG(3, 4)) //nolint:gosec // reproducible
+	users, emoji := []domain.UserID{ann, bob, `odd|"action":"remove"`}, []domain.Emoji{"👍", "🎉"}
+	reactions := domain.ReactionsEntity("m")
+	var batch []ports.Append
+	for i := range 200 {
+		e := domain.MessageReaction{Chat: c, Message: "m", User: users[random.IntN(3)], Emoji: emoji[random.IntN(2)], Action: domain.ReactionAdd, At: now()}
+		if random.IntN(2) == 0 {
+			e.Action = domain.ReactionRemove
+		}
+		if batch = append(batch, then(NewEvent(e))); i%20 == 19 {
+			h.appendBatch(batch...)
+			batch = nil
+		}
+	}
+	for _, after := range []domain.Seq{0, 50, 199, 202} {
+		whole := h.load(c, ports.Want{Entity: reactions, After: after}).Entities[0]
+		net := h.load(c, ports.Want{Entity: reactions, After: after, Net: true}).Entities[0]
+		base := folded(c, reactions, h.history(c).entity(ports.Want{Entity: reactions, Until: max(after, 1)}).Events)
+		a, b := base.Clone(), base.Clone()
+		for _, r := range whole.Events {
+			a.Apply(r.Seq, r.Event)
+		}
+		for _, r := range net.Events {
+			b.Apply(r.Seq, r.Event)
+		}
+		x, _ := a.(*domain.Reactions)
+		y, _ := b.(*domain.Reactions)
+		if !reflect.DeepEqual(x.Groups(), y.Groups()) || net.Version != whole.Version {
+			t.Errorf("after %d: %+v, want %+v", after, y.Groups(), x.Groups())
+		}
+		if len(net.Events)+net.Undone != len(whole.Events) || after == 0 && len(net.Events) > 60 {
+			t.Errorf("after %d: %d events and %d left out of %d", after, len(net.Events), net.Undone, len(whole.Events))
+		}
+	}
+	h.verify()
 }
 
 func testLongHistory(t *testing.T, log Log) {

@@ -113,6 +113,13 @@ func drawReads(rt *rapid.T, h *harness, c domain.ChatID) {
 	h.checkRead(c, ports.Range{
 		From: domain.Seq(seq.Draw(rt, "from")), Backward: rapid.Bool().Draw(rt, "backward"), Limit: rapid.IntRange(1, 9).Draw(rt, "limit"),
 	})
+	filter := rapid.SampledFrom([]ports.Filter{{Messages: true}, {Tombstones: true}, {User: ann}, {User: `odd|"{user}`}, {User: "absent"}}).Draw(rt, "filter")
+	r := ports.Range{
+		From: domain.Seq(seq.Draw(rt, "searched from")), Backward: rapid.Bool().Draw(rt, "searched backward"),
+		Limit: rapid.IntRange(1, 9).Draw(rt, "found"), Until: domain.Seq(seq.Draw(rt, "searched until")),
+	}
+	h.checkSearch(c, filter, r)
+	h.checkRead(c, r)
 	var wants []ports.Want
 	for _, e := range rapid.SliceOfN(rapid.SampledFrom(someEntities()), 0, 4).Draw(rt, "wants") {
 		w := ports.Want{Entity: e, Latest: rapid.Bool().Draw(rt, "latest")}

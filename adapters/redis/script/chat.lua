@@ -8,6 +8,13 @@ local function segment_of(seq)
   return math.floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT
 end
 
+-- event_of returns the seq, the ordinal and the type of a stored event, or nil. The log writes these fields before everything that a caller
+-- chose but the event id, and no string has an unescaped quote: so the first match is never content.
+local function event_of(entry)
+  local kind, seq, ordinal = string.match(entry, '"type":"([^"]*)","v":%d+,"timestamp":"[^"]*","seq":(%d+),"ordinal":(%d+)')
+  if kind then return tonumber(seq), tonumber(ordinal), kind end
+end
+
 -- head_of returns the last seq of a chat, 0 if the chat does not exist. It returns nil and what is wrong if the head is missing
 -- although other keys of the chat exist, or is unreadable.
 local function head_of(prefix, chat)

@@ -4,11 +4,12 @@
 --
 -- KEYS  the partition's id key
 -- ARGV  log id, chat as in keys, links to walk at most, '1' to leave snapshots aside, number of entities and for each: kind, field in :x, the
---       version already known, the last seq that counts or 0 for all, '1' if only its last event is wanted, seq to go on from or ''
---       to start. Of a read mark the last events are given until those before cannot tell more: a receipt may come after a later
+--       version already known, the last seq that counts or 0 for all, '1' if only its last event is wanted, or
+--       '2' for reactions without the events that a later removal of the same reaction makes void, seq to go on from or ''
+--       to start, events at most or 0 for all. Of a read mark the last events are given until those before cannot tell more: a receipt may come after a later
 --       message of the same user
--- Reply {head, history of the server's data, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, seq,
---       event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that
+-- Reply {head, history of the server's data, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, events
+--       that were left out, seq, event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that
 --       of the first event given, or 0. A command has no events: its entry in :x stands in the place of the snapshot. {-2, seq, what} if
 --       something of the chat is missing at that seq.
 
@@ -41,12 +42,31 @@ local function entry_of(kind, field)
   return 0, 0, nil, ''
 end
 
+-- mark_of returns how far a user had read by an event that moved the read mark: as far as a receipt says, or the event's own seq. Only a receipt
+-- is asked: other events carry fields of the caller's choice. A receipt has no such field.
+local function mark_of(event, here)
+  local seq, _, kind = event_of(event)
+  if seq ~= here then return nil end
+  if kind ~= 'read:receipt' then return here end
+  return tonumber(string.match(event, '"readSeq":(%d+)'))
+end
+
+-- reaction_in returns a reaction and what became of it, or nil for an event that is not one of the first version.
+local function reaction_in(event)
+  local _, _, kind = event_of(event)
+  if kind == 'message:reaction' and string.find(event, '","v":1,"timestamp":"', 1, true) then
+    return string.match(event, ',("userId":"[^{}]*"),"action":"(%a+)"}$')
+  end
+end
+
 for e = 1, entities do
-  local at = 5 + (e - 1) * 6
-  local kind, field, known, last, latest, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5] == '1', ARGV[at + 6]
+  local at = 5 + (e - 1) * 7
+  local kind, field, known, last, form, from = ARGV[at + 1], ARGV[at + 2], tonumber(ARGV[at + 3]), tonumber(ARGV[at + 4]), ARGV[at + 5], ARGV[at + 6]
+  local most = tonumber(ARGV[at + 7])
+  local latest, void = form == '1', form == '2' and {}
   local version, events, first, entry = entry_of(kind, field)
   if not version then return {-2, 0, events} end
-  local entity = {version, 0, 0, ''}
+  local entity = {version, 0, 0, '', 0}
   if kind == 'k' then
     entity[4], known = entry, version
   elseif events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
@@ -56,7 +76,12 @@ for e = 1, entities do
     end
   end
   local seq, told = from == '' and version or tonumber(from), 0
+  if seq > head then seq = 0 end -- a caller's own start
   while seq > known do
+    if most > 0 and #entity == 5 + 2 * most then
+      entity[2] = -seq
+      break
+    end
     if budget == 0 then
       entity[2] = seq
       break
@@ -68,12 +93,19 @@ for e = 1, entities do
     local here, event = seq, call('LINDEX', base .. ':' .. segment, index)
     seq = tonumber(string.match(event, '^[^{]*' .. kind .. '(%d+)') or 0)
     if seq >= here or seq == 0 and first and here ~= first then return {-2, here, 'the link to the event before is missing'} end
-    if last == 0 or here <= last then
+    local reaction, action
+    if void and (last == 0 or here <= last) then reaction, action = reaction_in(event) end
+    if reaction and void[reaction] then
+      entity[5] = entity[5] + 1
+    elseif last == 0 or here <= last then
+      if action == 'remove' then void[reaction] = true end
       entity[#entity + 1] = here
       entity[#entity + 1] = event
       if latest then
-        local mark = kind == 'r' and tonumber(string.match(event, '"readSeq":(%d+)') or here) or here
-        if mark > told then told = mark end
+        local mark = here
+        if kind == 'r' then mark = mark_of(event, here) end
+        if not mark then return {-2, here, 'the entry is not that of an event that moves a read mark'} end
+        told = math.max(told, mark)
         if seq <= told then break end
       end
     end

@@ -1,11 +1,12 @@
 -- Reads a range of one chat's log.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, first seq or 0 for the end that the direction starts at, '1' to go backwards, events at most
+-- ARGV  log id, chat as in keys, first seq or 0 for the end that the direction starts at, '1' to go backwards, events at most, last seq that counts or 0
+--       for all
 -- Reply {head, seq of the first event given, event, event, … oldest first}, {-1} if the partition belongs to another log, or
 --       {-2, seq, what} if something of the chat is missing at that seq
 
-local log_id, chat, from, backward, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
+local log_id, chat, from, backward, limit, until_seq = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5]), tonumber(ARGV[6])
 if call('GET', KEYS[1]) ~= log_id then return {-1} end
 
 local prefix = string.sub(KEYS[1], 1, -3)
@@ -13,13 +14,14 @@ local base = prefix .. chat
 local head, missing = head_of(prefix, chat)
 if not head then return {-2, 0, missing} end
 
-local first, last
+local first, last = nil, head
+if until_seq > 0 and until_seq < last then last = until_seq end
 if backward then
-  last = (from == 0 or from > head) and head or from
+  if from > 0 and from < last then last = from end
   first = math.max(1, last - limit + 1)
 else
   first = math.max(1, from)
-  last = math.min(head, first + limit - 1)
+  last = math.min(last, first + limit - 1)
 end
 if first > last then return {head, 0} end
 

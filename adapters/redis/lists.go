@@ -1,0 +1,268 @@
+package redis
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// scanCursor is where a list goes on. A hash or set that Redis keeps in one piece is returned whole by every scan, in the order in which it grew: there
+// Last is the element that the page before ended with. Of any other, Rest is what the last scan returned beyond the page before: a few elements.
+type scanCursor struct {
+	Partition int      `json:"p,omitempty"`
+	Scan      uint64   `json:"s,omitempty"`
+	Last      string   `json:"l,omitempty"`
+	Rest      []string `json:"r,omitempty"`
+	Ended     bool     `json:"e,omitempty"` // the scan has ended, Rest is left
+}
+
+// maxRest is how many elements of a hash table a scan may return beyond those that it was asked for, with a wide margin.
+const maxRest = 64
+
+func parseCursor(text string, partitions int) (c scanCursor, err error) {
+	if text == "" {
+		return c, nil
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		err = json.Unmarshal(raw, &c)
+	}
+	if err != nil || c.Partition < 0 || c.Partition >= partitions || len(c.Rest) > maxRest+ports.MaxPage {
+		return c, &domain.InvalidError{Field: "cursor", Problem: fmt.Sprintf("is %.80q", text), Allowed: "what the page before returned, or nothing"}
+	}
+	return c, nil
+}
+
+func (c scanCursor) String() string {
+	raw, _ := json.Marshal(c) // cannot fail
+	return base64.RawURLEncoding.EncodeToString(raw)
+}
+
+// page takes elements until there are limit of them or the scan has ended. step makes one scan that looks at about count elements. It reports
+// whether the scan has ended; otherwise the cursor is where to go on.
+func (c *scanCursor) page(limit int, step func(scan uint64, count int) ([]string, uint64, error)) (page []string, ended bool, err error) {
+	for {
+		n := min(limit-len(page), len(c.Rest))
+		page, c.Rest = append(page, c.Rest[:n]...), c.Rest[n:]
+		if c.Ended && len(c.Rest) == 0 {
+			return page, true, nil
+		}
+		if len(page) == limit {
+			return page, false, nil
+		}
+		names, next, err := step(c.Scan, limit)
+		if err != nil {
+			return nil, false, err
+		}
+		if c.Scan == 0 && next == 0 {
+			names = names[slices.Index(names, c.Last)+1:]
+			if n := limit - len(page); len(names) > n+maxRest { // a hash table returns little more than it was asked for
+				c.Last = names[n-1]
+				return append(page, names[:n]...), false, nil
+			}
+		}
+		c.Scan, c.Last, c.Rest, c.Ended = next, "", names, next == 0
+	}
+}
+
+// MemberPage implements [ports.Lister] in two or three round trips. It compares the number of members with the index's count.
+func (l *Log) MemberPage(ctx context.Context, chat domain.ChatID, cursor string, limit int) ([]domain.UserID, string, error) {
+	c, err := parseCursor(cursor, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	if n, err := l.countMembers(ctx, chat); err != nil || n == 0 {
+		return nil, "", err
+	}
+	page, ended, err := c.page(limit, func(scan uint64, count int) ([]string, uint64, error) {
+		fields, next, err := l.client.HScan(ctx, l.keys.chat(chat, "u"), scan, "", int64(count)).Result()
+		return firstOfPairs(fields), next, readError(ctx, chat, err)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	users := make([]domain.UserID, len(page))
+	for i, user := range page {
+		users[i] = domain.UserID(user)
+	}
+	return users, nextCursor(c, ended), nil
+}
+
+func nextCursor(c scanCursor, ended bool) string {
+	if ended {
+		return ""
+	}
+	return c.String()
+}
+
+// firstOfPairs returns the names of scanned fields without their values.
+func firstOfPairs(fields []string) []string {
+	names := fields[:0]
+	for i := 0; i < len(fields); i += 2 {
+		names = append(names, fields[i])
+	}
+	return names
+}
+
+// ChatPage implements [ports.Lister] in two or three round trips, and two more for each partition that ends with the page. It compares the number of
+// chats of a partition with the partition's count.
+func (l *Log) ChatPage(ctx context.Context, cursor string, limit int) ([]domain.ChatID, string, error) {
+	c, err := parseCursor(cursor, len(l.keys.tags))
+	if err != nil {
+		return nil, "", err
+	}
+	var chats []domain.ChatID
+	for {
+		if _, err := l.countChats(ctx, c.Partition); err != nil {
+			return nil, "", err
+		}
+		page, ended, err := c.page(limit-len(chats), func(scan uint64, count int) ([]string, uint64, error) {
+			names, next, err := l.client.SScan(ctx, l.keys.chats(c.Partition), scan, "", int64(count)).Result()
+			return names, next, readError(ctx, "", err)
+		})
+		if err != nil {
+			return nil, "", err
+		}
+		for _, chat := range page {
+			chats = append(chats, domain.ChatID(chat))
+		}
+		if !ended {
+			return chats, c.String(), nil
+		}
+		if c = (scanCursor{Partition: c.Partition + 1}); c.Partition == len(l.keys.tags) {
+			return chats, "", nil
+		}
+		if len(chats) == limit {
+			return chats, c.String(), nil
+		}
+	}
+}
+
+// lastTogether is how many chats one script call looks into.
+const lastTogether = 128
+
+// LastMessages implements [ports.Lister]: a script for each 128 chats of a partition, more if many events followed the last messages.
+func (l *Log) LastMessages(ctx context.Context, chats ...domain.ChatID) ([]ports.LastMessage, error) {
+	places := make([][]int, len(l.keys.tags))
+	for i, chat := range chats {
+		p := l.keys.Partition(chat)
+		places[p] = append(places[p], i)
+	}
+	found := make([]ports.LastMessage, len(chats))
+	for p, of := range places {
+		for len(of) > 0 {
+			n, err := l.lastMessages(ctx, p, chats, of[:min(len(of), lastTogether)], found)
+			if err != nil {
+				return nil, err
+			}
+			of = of[n:]
+		}
+	}
+	return found, nil
+}
+
+// lastMessages fills in the chats at some places, all of one partition. It returns how many it has come to.
+func (l *Log) lastMessages(ctx context.Context, partition int, chats []domain.ChatID, places []int, found []ports.LastMessage) (int, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
+	args := make([]any, 1, 1+len(places))
+	for _, i := range places {
+		args = append(args, escape(string(chats[i])))
+	}
+	reply, err := l.guarded(ctx, partition, func(held *field) ([]any, error) {
+		args[0] = held
+		return l.run(ctx, l.scripts.last, partition, nil, args...).Slice()
+	})
+	if err != nil {
+		return 0, err
+	}
+	n := len(reply) / 2
+	for k := range n {
+		chat, what := chats[places[k]], ""
+		what, _ = reply[2*k+1].(string)
+		switch seq, _ := reply[2*k].(int64); {
+		case seq == statusMissing:
+			return 0, &ports.CorruptError{Chat: chat, Cause: errors.New(what)}
+		case seq > 0:
+			at, err := time.Parse(time.RFC3339Nano, what)
+			if err != nil {
+				return 0, &ports.CorruptError{Chat: chat, Seq: seqOf(seq), Cause: err}
+			}
+			found[places[k]] = ports.LastMessage{Seq: seqOf(seq), At: at}
+		}
+	}
+	return n, nil
+}
+
+// Page implements [ports.UserViewPager] in two or three round trips. Of the chats that a user is in, all have to be there, as for Of.
+func (v *UserView) Page(ctx context.Context, log string, user domain.UserID, cursor string, limit int) ([]domain.ChatID, string, error) {
+	c, err := parseCursor(cursor, 1)
+	if err != nil {
+		return nil, "", err
+	}
+	numbers := v.key(user)
+	if known, err := v.complete(ctx, log, user); err != nil || !known {
+		return nil, "", err
+	}
+	page, ended, err := c.page(limit, func(scan uint64, count int) ([]string, uint64, error) {
+		pairs, next, err := v.client.HScan(ctx, numbers, scan, "", int64(count)).Result()
+		chats := pairs[:0]
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if _, err := strconv.ParseUint(pairs[i+1], 10, 64); err == nil {
+				chats = append(chats, pairs[i])
+			}
+		}
+		return chats, next, unavailable(ctx, err)
+	})
+	if err != nil {
+		return nil, "", err
+	}
+	chats := make([]domain.ChatID, len(page))
+	for i, chat := range page {
+		chats[i] = domain.ChatID(chat)
+	}
+	return chats, nextCursor(c, ended), nil
+}
+
+// complete reports whether the log has put numbers of a user. It returns a [*ports.CorruptError] if some are missing of a view that must be whole.
+func (v *UserView) complete(ctx context.Context, log string, user domain.UserID) (bool, error) {
+	if err := ctx.Err(); err != nil {
+		return false, err
+	}
+	numbers := v.key(user)
+	var owner *goredis.SliceCmd
+	var length *goredis.IntCmd
+	_, err := v.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		owner, length = p.HMGet(ctx, v.keys.versions(numbers), " ", " #"), p.HLen(ctx, numbers)
+		return nil
+	})
+	if err != nil {
+		if answered(err) && hasCode(err, "WRONGTYPE") {
+			return false, &ports.ForeignValueError{Key: numbers, Holds: "no hash, or has none beside it", For: "a view by user"}
+		}
+		return false, unavailable(ctx, err)
+	}
+	of, known := owner.Val()[0].(string)
+	if v.whole && !known && length.Val() > 0 {
+		return false, &ports.CorruptError{Key: v.keys.versions(numbers), Cause: errors.New("the versions of the user's chats are missing")}
+	}
+	if !known || of != log {
+		return false, nil
+	}
+	text, _ := owner.Val()[1].(string)
+	if count, err := strconv.ParseInt(text, 10, 64); v.whole && (err != nil || length.Val() < count) {
+		return false, &ports.CorruptError{Key: numbers, Cause: fmt.Errorf("it has %d chats, by the versions beside it %q", length.Val(), text)}
+	}
+	return true, nil
+}

@@ -1,0 +1,200 @@
+-- Reads those events of one chat that a caller asks for: events that sent messages, those of them whose messages are deleted, or events by and
+-- about a user. A call looks at a bounded number of entries and says where to go on.
+--
+-- Every entry has its ordinal, the number of messages up to it. So the entries that sent messages are found by bisection: about log2 of the
+-- distance between two messages for each message, whatever lies between them. Where all entries of a range sent messages, the range is read at once.
+--
+-- KEYS  the partition's id key
+-- ARGV  log id, chat as in keys, what ('messages', 'tombstones' or 'user'), first seq or 0 for the end that the direction starts at, '1' to go
+--       backwards, last seq that counts or 0 for all, events at most, and for 'user': the user, the user as a JSON string, then type and version of
+--       each event that the caller knows
+-- Reply {head, seq to go on from or 0 at the end, seq, event, seq, event, … in the direction's order}, {-1} if the partition belongs to another log, or
+--       {-2, seq, what} if something of the chat is missing at that seq
+
+local PROBES, WEIGHT, SCANNED = 512, 4096, 2 -- an entry counts one more for each WEIGHT bytes; of entries that are read in a row SCANNED count as one
+
+local log_id, chat, what, from, backward = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
+local until_seq, limit, user, quoted = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
+if call('GET', KEYS[1]) ~= log_id then return {-1} end
+
+local prefix = string.sub(KEYS[1], 1, -3)
+local base = prefix .. chat
+local head, missing = head_of(prefix, chat)
+if not head then return {-2, 0, missing} end
+
+local first, last = math.max(1, from), head
+if until_seq > 0 and until_seq < last then last = until_seq end
+if backward then
+  first = 1
+  if from > 0 and from < last then last = from end
+end
+if first > last then return {head, 0} end
+
+local spent, wrong, stopped = 0, nil, false
+local found, count, entries = {head, 0}, 0, {}
+
+local function take(seq, entry)
+  count = count + 1
+  found[#found + 1], found[#found + 2] = seq, entry
+end
+
+-- placed returns the ordinal of an entry. It notes what is wrong if the entry is not the one of that seq.
+local function placed(seq, entry)
+  spent = spent + math.floor(#entry / WEIGHT)
+  local here, ordinal = event_of(entry)
+  if here == seq then return ordinal end
+  wrong = {-2, seq, 'the entry is not that of this seq'}
+end
+
+-- ordinal_at returns the number of messages up to a seq, and keeps the entry.
+local function ordinal_at(seq)
+  if seq == 0 then return 0 end
+  local segment, index = segment_of(seq)
+  local fault = incomplete(base, segment, head)
+  if fault then
+    wrong = {-2, seq, fault}
+    return
+  end
+  spent = spent + 1
+  local entry = call('LINDEX', base .. ':' .. segment, index)
+  entries[seq] = entry
+  return placed(seq, entry)
+end
+
+-- each calls fn with the entries of a range, in the direction's order, until fn returns true or the call has looked at enough. It returns the
+-- last seq that it gave to fn.
+local function each(lowest, highest, fn)
+  local seq, given = backward and highest or lowest, nil
+  while seq >= lowest and seq <= highest do
+    local segment, index = segment_of(seq)
+    local fault = incomplete(base, segment, head)
+    if fault then
+      wrong = {-2, seq, fault}
+      return given
+    end
+    local start, stop = index, math.min(index + 15, index + highest - seq, SEGMENT - 1)
+    if backward then start, stop = math.max(0, index - 15, index - (seq - lowest)), index end
+    local piece = call('LRANGE', base .. ':' .. segment, start, stop)
+    for i = 1, #piece do
+      local n = backward and #piece + 1 - i or i
+      given = segment * SEGMENT + start + n
+      spent = spent + 1 / SCANNED
+      if fn(given, piece[n]) or wrong then return given end
+    end
+    if spent >= PROBES then return given end
+    seq = backward and given - 1 or given + 1
+  end
+  return given
+end
+
+-- dense takes the entries of a range in which every one sent a message.
+local function dense(lo, before, hi)
+  local final = each(lo + 1, hi, function(seq, entry)
+    local ordinal = placed(seq, entry)
+    if wrong then return true end
+    if ordinal ~= before + seq - lo then wrong = {-2, seq, 'the ordinal is not that of a message after the one before'} return true end
+    take(seq, entry)
+    return count == limit
+  end)
+  if not wrong and final ~= (backward and lo + 1 or hi) then stopped = true end
+end
+
+-- bisect takes the entries that sent messages of those behind lo, up to hi. before and upto are the ordinals at lo and hi.
+local function bisect(lo, before, hi, upto)
+  if wrong or stopped or count == limit or before == upto then return end
+  if upto < before or upto - before > hi - lo then
+    wrong = {-2, hi, 'the ordinals contradict each other'}
+    return
+  end
+  if count > 0 and spent >= PROBES then
+    stopped = true
+    return
+  end
+  if upto - before == hi - lo then
+    if hi - lo == 1 and entries[hi] then return take(hi, entries[hi]) end
+    return dense(lo, before, hi)
+  end
+  local mid = lo + math.floor((hi - lo) / 2)
+  local ordinal = ordinal_at(mid)
+  if wrong then return end
+  if backward then
+    bisect(mid, ordinal, hi, upto)
+    bisect(lo, before, mid, ordinal)
+  else
+    bisect(lo, before, mid, ordinal)
+    bisect(mid, ordinal, hi, upto)
+  end
+end
+
+-- messages steps away from the start with doubling steps until there are as many messages as asked for, and bisects what lies between.
+local function messages()
+  local lo, hi, step = first - 1, last, limit
+  if backward then
+    local upto = ordinal_at(hi)
+    local before
+    repeat
+      lo = math.max(hi - step, 0)
+      before = not wrong and ordinal_at(lo)
+      step = step * 2
+    until wrong or lo == 0 or upto - before >= limit
+    if not wrong then bisect(lo, before, hi, upto) end
+  else
+    local before = ordinal_at(lo)
+    local upto
+    repeat
+      hi = math.min(lo + step, last)
+      upto = not wrong and ordinal_at(hi)
+      step = step * 2
+    until wrong or hi == last or upto - before >= limit
+    if not wrong then bisect(lo, before, hi, upto) end
+  end
+  if stopped then found[2] = found[#found - 1] + (backward and -1 or 1) end
+end
+
+local function tombstones()
+  local deleted = string.format('%d', call('ZCARD', base .. ':d'))
+  if deleted ~= (call('HGET', base .. ':x', ' #d') or '0') then
+    wrong = {-2, 0, 'the count of :d is not what the index says'}
+    return
+  end
+  local seqs
+  local most = math.min(limit, PROBES)
+  if backward then
+    seqs = call('ZREVRANGEBYSCORE', base .. ':d', last, first, 'LIMIT', 0, most)
+  else
+    seqs = call('ZRANGEBYSCORE', base .. ':d', first, last, 'LIMIT', 0, most)
+  end
+  for i, text in ipairs(seqs) do
+    local seq = tonumber(text)
+    ordinal_at(seq)
+    if wrong then return end
+    take(seq, entries[seq])
+    if i == most and count < limit or spent >= PROBES and i < #seqs then
+      found[2] = seq + (backward and -1 or 1)
+      return
+    end
+  end
+end
+
+-- events_of_user takes the events whose own fields name the user. An event of a type or version that the caller does not know is taken as well,
+-- unless it is a custom event, whose fields are the same in all versions.
+local function events_of_user()
+  local known = {}
+  for i = 10, #ARGV, 2 do known[ARGV[i]] = ARGV[i + 1] end
+  local final = each(first, last, function(seq, entry)
+    placed(seq, entry)
+    if wrong then return true end
+    local kind, version = string.match(entry, '"type":"([^"]*)","v":(%d+),')
+    local readable = known[kind] == version
+    if readable and not string.find(entry, quoted, 1, true) then return end
+    local ok, event = pcall(cjson.decode, string.sub(entry, string.find(entry, '{', 1, true), -1))
+    if ok and type(event) == 'table' and (readable or not known[kind] and type(event.data) == 'table')
+      and event.actorId ~= user and event.userId ~= user and event.senderId ~= user and event.editorId ~= user and event.deletedBy ~= user then return end
+    take(seq, entry)
+    return count == limit
+  end)
+  if final and count < limit and final ~= (backward and first or last) then found[2] = final + (backward and -1 or 1) end
+end
+
+if what == 'messages' then messages() elseif what == 'tombstones' then tombstones() else events_of_user() end
+return wrong or found

@@ -1,0 +1,199 @@
+package redis_test
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
+)
+
+// metered is a log whose round trips and bytes are counted.
+type metered struct {
+	t      *testing.T
+	direct goredis.UniversalClient // does not count
+	filler *redis.Log              // does not count
+	log    *redis.Log
+	bytes  atomic.Int64 // that the server has sent
+}
+
+func newMetered(t *testing.T) *metered {
+	t.Helper()
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server)
+	m := &metered{t: t, direct: connect(t, server.URL())}
+	keys := newKeys(t, 1)
+	m.filler, m.log = open(t, m.direct, keys), open(t, connect(t, proxy.URL()), keys)
+	count := func(piece []byte) bool {
+		m.bytes.Add(int64(len(piece)))
+		return true
+	}
+	proxy.Reply.Store(&count)
+	return m
+}
+
+// queries are those of a process that has nothing cached.
+func (m *metered) queries() *app.Queries {
+	return app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), app.Views{})
+}
+
+// cost is what a call of a query takes.
+type cost struct{ scripts, lookups, bytes int }
+
+func (m *metered) cost(query func(q *app.Queries) error) cost {
+	m.t.Helper()
+	scriptsBefore, lookups, bytes := scripts(m.t, m.direct), calls(m.t, m.direct, "lindex")+calls(m.t, m.direct, "lrange"), m.bytes.Load()
+	if err := query(m.queries()); err != nil {
+		m.t.Fatal(err)
+	}
+	return cost{
+		scripts(m.t, m.direct) - scriptsBefore, calls(m.t, m.direct, "lindex") + calls(m.t, m.direct, "lrange") - lookups, int(m.bytes.Load() - bytes),
+	}
+}
+
+// fill appends events in large batches.
+func (m *metered) fill(c domain.ChatID, events ...domain.Durable) {
+	m.t.Helper()
+	for len(events) > 0 {
+		n := min(500, len(events))
+		a := ports.Append{Chat: c}
+		for _, e := range events[:n] {
+			m.t.Helper()
+			a.Events = append(a.Events, ports.NewEvent{ID: domain.EventID(fmt.Sprintf("e-%p-%d", &a, len(a.Events))), Event: e, Moves: domain.Moves(e)})
+		}
+		appended(m.t, m.filler, a)
+		events = events[n:]
+	}
+}
+
+func messageIn(c domain.ChatID, i int) domain.Durable {
+	return domain.MessageNew{Chat: c, Message: domain.MessageID(fmt.Sprint("m", i)), Sender: "ada", Content: "hello", At: time.Now()}
+}
+
+func receiptIn(c domain.ChatID, user int, seq domain.Seq) domain.Durable {
+	return domain.ReadReceipt{Chat: c, User: domain.UserID(fmt.Sprint("user-", user)), Message: "m0", ReadSeq: seq, At: time.Now()}
+}
+
+func toggles(c domain.ChatID, m domain.MessageID, n int) (events []domain.Durable) {
+	for i := range n {
+		events = append(events, domain.MessageReaction{
+			Chat: c, Message: m, User: "ben", Emoji: "👍", Action: []domain.ReactionAction{domain.ReactionAdd, domain.ReactionRemove}[i%2], At: time.Now(),
+		})
+	}
+	return events
+}
+
+func history(t *testing.T, c domain.ChatID, span app.Span, want int) func(q *app.Queries) error {
+	return func(q *app.Queries) error {
+		views, err := q.History(t.Context(), c, span)
+		if err == nil && len(views) != want {
+			err = fmt.Errorf("%d messages, want %d", len(views), want)
+		}
+		return err
+	}
+}
+
+// TestAPageCostsWhatItsMessagesCost compares pages of history with the same pages of a chat in which nothing happened between the messages.
+func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
+	m := newMetered(t)
+	created := func(c domain.ChatID) domain.Durable {
+		return domain.ChatUpdate{Chat: c, Actor: "ada", Change: domain.Created, Title: "t", At: time.Now()}
+	}
+	plain, read, toggled := []domain.Durable{created("plain")}, []domain.Durable{created("read")}, []domain.Durable{created("toggled")}
+	for i := range 60 {
+		plain = append(plain, messageIn("plain", i))
+		read = append(read, messageIn("read", i))
+		for user := range 255 {
+			read = append(read, receiptIn("read", user, domain.Seq(len(read))))
+		}
+	}
+	reacted := []domain.Durable{created("reacted"), messageIn("reacted", 0), messageIn("reacted", 1)}
+	reacted = append(append(reacted, toggles("reacted", "m0", 1)...), toggles("reacted", "m1", 1)...)
+	toggled = append(toggled, messageIn("toggled", 0))
+	toggled = append(toggled, toggles("toggled", "m0", 15_000)...)
+	toggled = append(toggled, messageIn("toggled", 1))
+	toggled = append(toggled, toggles("toggled", "m0", 7_501)...)
+	toggled = append(toggled, toggles("toggled", "m1", 7_501)...)
+	m.fill("plain", plain...)
+	m.fill("read", read...)
+	m.fill("reacted", reacted...)
+	m.fill("toggled", toggled...)
+	entities := app.NewEntities(m.filler, m.filler, 0) // keeps the snapshots that the processes which recorded the reactions would keep
+	for _, id := range []domain.MessageID{"m0", "m1"} {
+		if _, err := app.NewQueries(m.filler, entities, app.Views{}).Message(t.Context(), "toggled", id); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait.Until(t, "snapshots", func() bool { return entities.Stats().SnapshotsPending == 0 })
+	entities.Close()
+	m.fill("toggled", toggles("toggled", "m0", 201)...)
+	middle := domain.Seq(len(read) / 2)
+	for _, test := range []struct {
+		name     string
+		chat     domain.ChatID
+		span     app.Span
+		until    domain.Seq
+		messages int
+		like     domain.ChatID
+	}{
+		{"the last page between receipts", "read", app.Span{Limit: 50}, 0, 50, "plain"},
+		{"the first page between receipts", "read", app.Span{First: true, Limit: 50}, 0, 50, "plain"},
+		{"before a seq", "read", app.Span{Before: domain.Seq(len(read) - 100), Limit: 50}, 0, 50, "plain"},
+		{"after a seq", "read", app.Span{After: 100, Limit: 50}, 0, 50, "plain"},
+		{"as of a seq", "read", app.Span{Limit: 20}, middle, 20, "plain"},
+		{"forwards as of a seq", "read", app.Span{First: true, Limit: 20}, middle, 20, "plain"},
+		{"between toggles of reactions", "toggled", app.Span{Limit: 2}, 0, 2, "reacted"},
+		{"forwards between toggles of reactions", "toggled", app.Span{First: true, Limit: 2}, 0, 2, "reacted"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			least := m.cost(history(t, test.like, app.Span{Limit: test.messages}, test.messages))
+			got := m.cost(func(q *app.Queries) error { return history(t, test.chat, test.span, test.messages)(q.At(test.until)) })
+			t.Logf("%+v; %+v without anything between", got, least)
+			if got.scripts > 3 || got.bytes > 2*least.bytes {
+				t.Errorf("%+v; want at most 3 scripts and twice the bytes of %+v", got, least)
+			}
+		})
+	}
+	t.Run("without anything between", func(t *testing.T) {
+		if got := m.cost(history(t, "plain", app.Span{Limit: 50}, 50)); got.scripts > 2 || got.lookups > 10 {
+			t.Errorf("%+v; want at most 2 scripts and 10 reads of lists", got)
+		}
+	})
+	t.Run("unread as of a seq", func(t *testing.T) {
+		got := m.cost(func(q *app.Queries) error {
+			_, err := q.At(middle).Unread(t.Context(), "read", "ada")
+			return err
+		})
+		t.Logf("%+v", got)
+		if got.scripts > 6 || got.bytes > 6000 {
+			t.Errorf("%+v; want at most 6 scripts and 6,000 bytes", got)
+		}
+	})
+	t.Run("audit of a user", func(t *testing.T) {
+		got := m.cost(func(q *app.Queries) error {
+			n := 0
+			for _, err := range q.Audit(t.Context(), "read", app.Audit{User: "user-7"}) {
+				if err != nil {
+					return err
+				}
+				n++
+			}
+			if n != 60 {
+				return fmt.Errorf("%d events, want 60", n)
+			}
+			return nil
+		})
+		t.Logf("%+v", got)
+		if most := 60 * 400; got.bytes > most || got.scripts > len(read)/1000+1 {
+			t.Errorf("%+v; want at most %d bytes and a script for each 1,000 events", got, most)
+		}
+	})
+}

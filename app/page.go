@@ -1,0 +1,41 @@
+package app
+
+import (
+	"fmt"
+
+	"chatcore/domain"
+)
+
+// Limits of one page of a list.
+const (
+	MaxList     = 256 // items
+	defaultList = 50
+)
+
+// Page selects a part of a list.
+type Page struct {
+	Limit  int    // items at most, 1 to [MaxList]. Defaults to 50
+	Cursor string // "" for the first page, and [List.Next] of the page before for a later one
+}
+
+// List is a page of a list. It may have fewer items than the limit although more follow.
+type List[T any] struct {
+	Items []T
+	Next  string // the cursor of the next page, "" if this is the last one
+}
+
+// checked returns the page with its default limit, or an error that names what is wrong with it.
+func (p Page) checked() (Page, error) {
+	if p.Limit == 0 {
+		p.Limit = defaultList
+	}
+	if p.Limit < 1 || p.Limit > MaxList {
+		return p, &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", p.Limit), Allowed: fmt.Sprintf("1 to %d", MaxList)}
+	}
+	return p, nil
+}
+
+// badCursor is the error for a cursor that no page has returned.
+func badCursor(cursor string) error {
+	return &domain.InvalidError{Field: "cursor", Problem: fmt.Sprintf("is %.80q", cursor), Allowed: "what the page before returned, or nothing"}
+}

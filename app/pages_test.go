@@ -1,0 +1,227 @@
+package app_test
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"chatcore/adapters/memory"
+	"chatcore/adapters/wireformat"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// listed is a log in memory with the chats of users.
+type listed struct {
+	t       *testing.T
+	log     *memory.Log
+	chats   *app.Chats
+	queries *app.Queries
+	view    *memory.UserView
+}
+
+func newListed(t *testing.T) *listed {
+	t.Helper()
+	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
+	log := memory.New(wireformat.New(), clock, nil)
+	entities := app.NewEntities(log, nil, 1<<20)
+	view := memory.NewUserView()
+	return &listed{
+		t, log, app.NewChats(log, entities, silent{}, log.Typing(), clock, ids{}, nil, app.Policy{}, nil),
+		app.NewQueries(log, entities, app.Views{Log: log.ID(), Chats: view, Unread: memory.NewUserView()}), view,
+	}
+}
+
+// create starts a chat of ada's and puts it into the view of its members.
+func (l *listed) create(chat domain.ChatID, members ...domain.UserID) {
+	l.t.Helper()
+	done, err := l.chats.Create(l.t.Context(), app.Create{Chat: chat, By: "ada", Title: "Title of " + string(chat), Members: members})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for _, user := range slices.Concat(members, []domain.UserID{"ada"}) {
+		if err := l.view.Put(l.t.Context(), l.log.ID(), ports.ChatEntries{
+			Chat: chat, Entries: []ports.UserEntry{{User: user, Version: done.Seq, Number: uint64(done.Seq)}},
+		}); err != nil {
+			l.t.Fatal(err)
+		}
+	}
+}
+
+func (l *listed) send(chat domain.ChatID, by domain.UserID, text string) {
+	l.t.Helper()
+	if _, err := l.chats.Send(l.t.Context(), app.Send{Chat: chat, By: by, Content: text}); err != nil {
+		l.t.Fatal(err)
+	}
+}
+
+// pages collects all pages of a list.
+func pages[T any](t *testing.T, limit int, list func(app.Page) (app.List[T], error)) (all []T) {
+	t.Helper()
+	for cursor, first := "", true; first || cursor != ""; first = false {
+		page, err := list(app.Page{Limit: limit, Cursor: cursor})
+		if err != nil || len(page.Items) > limit {
+			t.Fatalf("%d items by %d, error %v", len(page.Items), limit, err)
+		}
+		all, cursor = append(all, page.Items...), page.Next
+	}
+	return all
+}
+
+func TestChatListPage_LatestMessageFirst(t *testing.T) {
+	l := newListed(t)
+	const chats = 30
+	for i := range chats {
+		l.create(domain.ChatID(fmt.Sprint("c", i)), "ben", "cyd")
+	}
+	for i := range chats {
+		if i%7 != 3 { // the others have no message
+			l.send(domain.ChatID(fmt.Sprint("c", i*11%chats)), "ada", fmt.Sprint("message ", i))
+		}
+	}
+	last, err := l.queries.History(t.Context(), "c5", app.Span{Limit: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range []domain.ChatID{"c5", "c6"} { // no activity
+		if _, err := l.chats.Rename(t.Context(), app.Rename{Chat: id, By: "ada", Title: "renamed"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := l.chats.React(t.Context(), app.React{Chat: "c5", By: "ben", MessageID: last[0].ID, Emoji: "👍"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c8", By: "ben"}); err != nil { // and the view does not know yet
+		t.Fatal(err)
+	}
+	var want []app.ListedChat
+	for limit := range 4 {
+		got := pages(t, []int{1, 4, 29, 50}[limit], func(p app.Page) (app.List[app.ListedChat], error) {
+			return l.queries.ChatListPage(t.Context(), "ben", p)
+		})
+		if want == nil {
+			want = got
+		}
+		if len(got) != chats-1 || !slices.IsSortedFunc(got, func(a, b app.ListedChat) int {
+			return cmp.Or(b.LastAt.Compare(a.LastAt), cmp.Compare(a.ID, b.ID))
+		}) {
+			t.Fatalf("%d chats: %+v", len(got), got)
+		}
+		for i, c := range got {
+			if c.ID != want[i].ID {
+				t.Errorf("place %d is %s, and %s by another limit", i, c.ID, want[i].ID)
+			}
+			history, err := l.queries.History(t.Context(), c.ID, app.Span{Limit: 1})
+			if err != nil {
+				t.Fatal(err)
+			}
+			unread, err := l.queries.Unread(t.Context(), c.ID, "ben")
+			if err != nil {
+				t.Fatal(err)
+			}
+			title := domain.Title("Title of " + string(c.ID))
+			if c.ID == "c5" || c.ID == "c6" {
+				title = "renamed"
+			}
+			if c.Title != title || c.Role != domain.RoleMember || c.Unread != unread || (c.Last != nil) != (len(history) > 0) {
+				t.Errorf("%+v; want the title %q, %d unread and %d messages", c, title, unread, len(history))
+			}
+			if c.Last != nil && (c.Last.Content != history[0].Content || len(c.Last.Reactions) != len(history[0].Reactions) || !c.LastAt.Equal(c.Last.SentAt)) {
+				t.Errorf("%s ends with %+v, want %+v", c.ID, c.Last, history[0])
+			}
+		}
+	}
+}
+
+func TestListsInPages(t *testing.T) {
+	l := newListed(t)
+	var members []domain.UserID
+	for i := range 60 {
+		members = append(members, domain.UserID(fmt.Sprint("user-", i)))
+	}
+	l.create("c", members...)
+	for i := range 20 {
+		l.create(domain.ChatID(fmt.Sprint("d", i)), members[i%3:20+i%3]...)
+	}
+	for _, user := range members[:30] {
+		if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c", By: user}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q, ctx := l.queries, t.Context()
+	all, err := q.Members(ctx, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	contacts, err := q.Contacts(ctx, "ada")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, limit := range []int{1, 7, app.MaxList} {
+		got := pages(t, limit, func(p app.Page) (app.List[domain.Member], error) { return q.MemberPage(ctx, "c", p) })
+		slices.SortFunc(got, func(a, b domain.Member) int { return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.User, b.User)) })
+		if !slices.Equal(got, all) {
+			t.Errorf("by %d: %d members, want %d", limit, len(got), len(all))
+		}
+		if chats := pages(t, limit, func(p app.Page) (app.List[domain.ChatID], error) { return q.ChatPage(ctx, p) }); len(chats) != 21 {
+			t.Errorf("by %d: %d chats", limit, len(chats))
+		}
+		if chats := pages(t, limit, func(p app.Page) (app.List[domain.ChatID], error) { return q.ChatsOfPage(ctx, "ada", p) }); len(chats) != 21 {
+			t.Errorf("by %d: %d chats of a user", limit, len(chats))
+		}
+		if some := pages(t, limit, func(p app.Page) (app.List[app.Contact], error) { return q.ContactPage(ctx, "ada", p) }); !slices.Equal(some, contacts) {
+			t.Errorf("by %d: %+v, want %+v", limit, some, contacts)
+		}
+	}
+	if m, err := q.Member(ctx, "c", "user-40"); err != nil || m.User != "user-40" {
+		t.Errorf("%+v, error %v", m, err)
+	}
+	if _, err := q.Member(ctx, "c", "user-4"); !errors.Is(err, domain.ErrNotMember) {
+		t.Errorf("a former member: error %v", err)
+	}
+	if _, err := q.MemberPage(ctx, "none", app.Page{}); !errors.Is(err, domain.ErrChatNotFound) {
+		t.Errorf("no chat: error %v", err)
+	}
+	for name, call := range map[string]func(p app.Page) error{
+		"members":   func(p app.Page) error { _, err := q.MemberPage(ctx, "c", p); return err },
+		"chats":     func(p app.Page) error { _, err := q.ChatPage(ctx, p); return err },
+		"chats of":  func(p app.Page) error { _, err := q.ChatsOfPage(ctx, "ada", p); return err },
+		"contacts":  func(p app.Page) error { _, err := q.ContactPage(ctx, "ada", p); return err },
+		"chat list": func(p app.Page) error { _, err := q.ChatListPage(ctx, "ada", p); return err },
+		"own":       func(p app.Page) error { _, err := q.OwnPage(ctx, "c", "poll", p); return err },
+	} {
+		for _, p := range []app.Page{{Limit: -1}, {Limit: app.MaxList + 1}, {Cursor: "no cursor"}} {
+			var invalid *domain.InvalidError
+			if err := call(p); !errors.As(err, &invalid) {
+				t.Errorf("%s %+v gave the error %v, want an InvalidError", name, p, err)
+			}
+		}
+	}
+}
+
+func TestOwnPage_NewestFirst(t *testing.T) {
+	l := newListed(t)
+	l.create("c")
+	for i := range 25 {
+		for _, entity := range []domain.OwnID{"poll", "other"} {
+			if _, err := l.chats.Record(t.Context(), app.Record{Chat: "c", By: "ada", Event: custom{fmt.Sprintf(`{"n":%d}`, i)}, Entity: entity}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	whole, err := l.queries.Own(t.Context(), "c", "poll")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Reverse(whole.Events)
+	for _, limit := range []int{1, 10, 25, 26} {
+		got := pages(t, limit, func(p app.Page) (app.List[ports.Record], error) { return l.queries.OwnPage(t.Context(), "c", "poll", p) })
+		if fmt.Sprint(got) != fmt.Sprint(whole.Events) {
+			t.Errorf("by %d: %d events, want %d", limit, len(got), len(whole.Events))
+		}
+	}
+}

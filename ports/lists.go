@@ -1,0 +1,34 @@
+package ports
+
+import (
+	"context"
+	"time"
+
+	"chatcore/domain"
+)
+
+// Lister lists the members and the chats of an event log in pages, and says when chats had their last message.
+//
+// A cursor is "" for the first page and what the page before returned for a later one; the page that returns "" is the last. A method returns a
+// [*domain.InvalidError] for a cursor that is none of its own. What is in the list from the first page to the last comes at least once; it may come
+// twice if the list grows meanwhile.
+type Lister interface {
+	// MemberPage returns up to limit users who are or were members of a chat, in no particular order.
+	MemberPage(ctx context.Context, chat domain.ChatID, cursor string, limit int) (users []domain.UserID, next string, err error)
+	// ChatPage returns up to limit chats, in no particular order.
+	ChatPage(ctx context.Context, cursor string, limit int) (chats []domain.ChatID, next string, err error)
+	// LastMessages returns the place of the last message of each of the chats, in their order. It costs a few steps of the log for each chat.
+	LastMessages(ctx context.Context, chats ...domain.ChatID) ([]LastMessage, error)
+}
+
+// LastMessage is where a chat's last message is. In a chat without messages it is where the chat was created.
+type LastMessage struct {
+	Seq domain.Seq // 0 if there is no such chat
+	At  time.Time
+}
+
+// UserViewPager is a [UserView] whose chats can be listed in pages, with cursors as those of a [Lister].
+type UserViewPager interface {
+	// Page returns up to limit chats in which the user has a number, in no particular order.
+	Page(ctx context.Context, log string, user domain.UserID, cursor string, limit int) (chats []domain.ChatID, next string, err error)
+}
