@@ -163,7 +163,9 @@ func TestListsInPages(t *testing.T) {
 	}
 	for _, limit := range []int{1, 7, app.MaxList} {
 		got := pages(t, limit, func(p app.Page) (app.List[domain.Member], error) { return q.MemberPage(ctx, "c", p) })
-		slices.SortFunc(got, func(a, b domain.Member) int { return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.User, b.User)) })
+		slices.SortFunc(got, func(a, b domain.Member) int {
+			return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.User, b.User))
+		})
 		if !slices.Equal(got, all) {
 			t.Errorf("by %d: %d members, want %d", limit, len(got), len(all))
 		}
@@ -219,7 +221,9 @@ func TestOwnPage_NewestFirst(t *testing.T) {
 	}
 	slices.Reverse(whole.Events)
 	for _, limit := range []int{1, 10, 25, 26} {
-		got := pages(t, limit, func(p app.Page) (app.List[ports.Record], error) { return l.queries.OwnPage(t.Context(), "c", "poll", p) })
+		got := pages(t, limit, func(p app.Page) (app.List[ports.Record], error) {
+			return l.queries.OwnPage(t.Context(), "c", "poll", p)
+		})
 		if fmt.Sprint(got) != fmt.Sprint(whole.Events) {
 			t.Errorf("by %d: %d events, want %d", limit, len(got), len(whole.Events))
 		}
