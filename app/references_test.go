@@ -34,6 +34,7 @@ func queriesOn(log sharedLog) *app.Queries {
 		sharedLog
 		ports.ChatIndex
 		ports.MessageCounter
+		ports.Lister
 	}{sharedLog: log}, app.NewEntities(log, nil, 1<<20), app.Views{})
 }
 
