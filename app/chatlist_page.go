@@ -23,7 +23,8 @@ type activity struct {
 // subscribers have come; title, role, unread count and last message are as of now. A chat that the user has left is not listed; so a page may have
 // fewer items than its limit. A chat that gets a message meanwhile moves to the first page, and may be missing from a later one.
 //
-// The order takes about 3 µs of the log's time for each of the user's chats. The rest follows the page: a few round trips for each chat of it.
+// The order takes about 10 µs of the log's time for each of the user's chats: for thousands of chats [Queries.ChatsOfPage] is the list that stays
+// fast. The rest follows the page: a few round trips for each chat of it.
 func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page Page) (List[ListedChat], error) {
 	page, err := page.checked()
 	if err != nil {

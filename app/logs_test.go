@@ -16,6 +16,7 @@ import (
 // sharedLog is an event log as several processes open it.
 type sharedLog interface {
 	ports.EventLog
+	ports.EventSearch
 	ports.Snapshots
 }
 
