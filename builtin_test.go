@@ -161,9 +161,9 @@ func TestBuiltins_LargeChatsAreKeptToo(t *testing.T) {
 }
 
 // scriptCalls counts the script calls that Redis has carried out.
-func scriptCalls(t *testing.T, client *goredis.Client) (n int) {
+func scriptCalls(ctx context.Context, t *testing.T, client *goredis.Client) (n int) {
 	t.Helper()
-	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
+	for line := range strings.Lines(client.Info(ctx, "commandstats").Val()) {
 		var calls int
 		if _, err := fmt.Sscanf(line, "cmdstat_evalsha:calls=%d,", &calls); err == nil {
 			n += calls
@@ -226,9 +226,9 @@ func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
 	wait.Until(t, "ben is in the chats", func() bool { return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ben"))) == len(want) })
 	var got map[domain.ChatID]domain.Ordinal
 	wait.Until(t, "two script calls, once the effects of the last appends are applied", func() bool {
-		before := scriptCalls(t, client)
+		before := scriptCalls(ctx, t, client)
 		got = must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.UnreadOf(ctx, "ben"))
-		return scriptCalls(t, client)-before == 2
+		return scriptCalls(ctx, t, client)-before == 2
 	})
 	if !maps.Equal(got, want) {
 		t.Errorf("unread are %v, want %v", got, want)

@@ -155,9 +155,9 @@ func (d *damaged) idle(core *chatcore.Core) {
 	}
 }
 
-func (d *damaged) keys() []string {
+func (d *damaged) keys(ctx context.Context) []string {
 	d.t.Helper()
-	keys := must[[]string](d.t)(d.client.Keys(d.t.Context(), "*").Result())
+	keys := must[[]string](d.t)(d.client.Keys(ctx, "*").Result())
 	slices.Sort(keys)
 	return keys
 }
@@ -166,7 +166,7 @@ func (d *damaged) dump() map[string]string {
 	d.t.Helper()
 	ctx, dumps, replies := d.t.Context(), make(map[string]string), make(map[string]*goredis.StringCmd)
 	d.pipelined(func(p goredis.Pipeliner) {
-		for _, key := range d.keys() {
+		for _, key := range d.keys(ctx) {
 			replies[key] = p.Dump(ctx, key)
 		}
 	})
@@ -335,7 +335,7 @@ func invisible(damage string) bool {
 func TestWhatIsMissingIsNeverTakenForNothing(t *testing.T) {
 	d := newDamaged(t, filled(twoSegments))
 	noticed := 0
-	for _, key := range d.keys() {
+	for _, key := range d.keys(t.Context()) {
 		if !exemplary(key) {
 			continue
 		}

@@ -55,7 +55,7 @@ func TestFsck_FindsAndRepairsEveryDamage(t *testing.T) {
 	if found := checked(t, d.core, chatcore.FsckConfig{}); len(found) > 0 {
 		t.Fatalf("a sound log has %+v", found)
 	}
-	for _, key := range d.keys() {
+	for _, key := range d.keys(d.t.Context()) {
 		if !exemplary(key) || strings.HasSuffix(key, "}:id") {
 			continue
 		}
@@ -119,7 +119,7 @@ func (d *damaged) sound() map[string]string {
 
 // contents gives what the log's keys hold, in an order that does not depend on how they came to be.
 func (d *damaged) contents() map[string]string {
-	ctx, keys := d.t.Context(), d.keys()
+	ctx, keys := d.t.Context(), d.keys(d.t.Context())
 	types := make([]*goredis.StatusCmd, len(keys))
 	d.pipelined(func(p goredis.Pipeliner) {
 		for i, key := range keys {
@@ -409,7 +409,7 @@ func TestFsck_RandomLogs(t *testing.T) {
 		for round := range 6 {
 			var damages []string
 			for range 1 + random.IntN(7) {
-				keys := slices.DeleteFunc(d.keys(), func(key string) bool { return !ofLog(key) || !repairable("DEL "+key) || strings.HasSuffix(key, "}:id") })
+				keys := slices.DeleteFunc(d.keys(d.t.Context()), func(key string) bool { return !ofLog(key) || !repairable("DEL "+key) || strings.HasSuffix(key, "}:id") })
 				ways := d.damages(keys[random.IntN(len(keys))])
 				names := slices.Sorted(maps.Keys(ways))
 				damage := names[random.IntN(len(names))]

@@ -109,10 +109,10 @@ func TestMetrics_Groups(t *testing.T) {
 	release := make(chan struct{})
 	if err := errors.Join(
 		o.Subscribe("push", chatcore.On(func(ctx context.Context, d chatcore.Delivery[domain.MessageNew]) error {
-			switch {
-			case d.Event.Content == "bad":
+			switch d.Event.Content {
+			case "bad":
 				return chatcore.Permanent(errors.New("refused"))
-			case d.Event.Content == "slow":
+			case "slow":
 				select {
 				case <-release:
 				case <-ctx.Done():

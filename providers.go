@@ -61,8 +61,8 @@ func redisClock(log *redis.Log) ports.LogClock { return log.Clock() }
 func memoryClock(clock ports.Clock) ports.LogClock { return clock }
 
 func ownClock(b *ownBackend, clock ports.Clock) ports.LogClock {
-	if b.EventLog.Clock != nil {
-		return b.EventLog.Clock
+	if b.Clock != nil {
+		return b.Clock
 	}
 	return clock
 }

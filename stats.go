@@ -66,65 +66,121 @@ func counts() []count {
 	)
 	as := func(word string) []attribute.KeyValue { return []attribute.KeyValue{telemetry.Result(word)} }
 	return []count{
-		{func(s *Stats) *uint64 { return &s.Handled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Handled }, nil,
-			"chatcore.deliveries", "{delivery}", deliveries, as("handled")},
-		{func(s *Stats) *uint64 { return &s.Unhandled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unhandled }, nil,
-			"chatcore.deliveries", "{delivery}", deliveries, as("unhandled")},
-		{func(s *Stats) *uint64 { return &s.DeadLetters }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.DeadLetters }, nil,
-			"chatcore.deliveries", "{delivery}", deliveries, as("dead_letter")},
-		{func(s *Stats) *uint64 { return &s.Transient }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Transient }, nil,
-			"chatcore.deliveries.transient_failures", "{start}", "Handler starts that failed transiently and are no attempts.", nil},
-		{func(s *Stats) *uint64 { return &s.Offered }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Offered }, nil,
-			"chatcore.partitions.offered", "{partition}", "Partitions offered to other members because of an event of a later version of the program.", nil},
-		{func(s *Stats) *uint64 { return &s.CaughtUp }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.CaughtUp }, nil,
-			"chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.", nil},
-		{func(s *Stats) *uint64 { return &s.Fenced }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Fenced }, nil,
-			"chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one reported what it had finished.", nil},
-		{func(s *Stats) *uint64 { return &s.Overrun }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Overrun }, nil,
-			"chatcore.streams.overruns", "{overrun}", "Times that a group was too far behind for a stream when it was cut.", nil},
-		{func(s *Stats) *uint64 { return &s.Ghosts }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Ghosts }, nil,
-			"chatcore.deliveries.phantom_entries", "{event}", "Events that a stream names and the log does not have.", nil},
-		{func(s *Stats) *uint64 { return &s.Unstreamed }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unstreamed }, nil,
-			"chatcore.deliveries.unstreamed", "{event}", "Events that the log has and a stream does not name.", nil},
-		{func(s *Stats) *uint64 { return &s.Held }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Held }, nil,
-			"chatcore.deliveries.held", "{attempt}", "Attempts after which a delivery would have become a dead letter, had there been room.", nil},
+		{
+			func(s *Stats) *uint64 { return &s.Handled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Handled }, nil,
+			"chatcore.deliveries", "{delivery}", deliveries, as("handled"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Unhandled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unhandled }, nil,
+			"chatcore.deliveries", "{delivery}", deliveries, as("unhandled"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.DeadLetters }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.DeadLetters }, nil,
+			"chatcore.deliveries", "{delivery}", deliveries, as("dead_letter"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Transient }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Transient }, nil,
+			"chatcore.deliveries.transient_failures", "{start}", "Handler starts that failed transiently and are no attempts.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Offered }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Offered }, nil,
+			"chatcore.partitions.offered", "{partition}", "Partitions offered to other members because of an event of a later version of the program.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.CaughtUp }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.CaughtUp }, nil,
+			"chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Fenced }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Fenced }, nil,
+			"chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one reported what it had finished.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Overrun }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Overrun }, nil,
+			"chatcore.streams.overruns", "{overrun}", "Times that a group was too far behind for a stream when it was cut.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Ghosts }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Ghosts }, nil,
+			"chatcore.deliveries.phantom_entries", "{event}", "Events that a stream names and the log does not have.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Unstreamed }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unstreamed }, nil,
+			"chatcore.deliveries.unstreamed", "{event}", "Events that the log has and a stream does not name.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Held }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Held }, nil,
+			"chatcore.deliveries.held", "{attempt}", "Attempts after which a delivery would have become a dead letter, had there been room.", nil,
+		},
 
-		{func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.told.Load() + c.Helpers.channels.told.Load() },
-			"chatcore.live.handled", "{message}", "Live messages that listeners have finished.", nil},
-		{func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveDropped() },
-			"chatcore.live.dropped", "{message}", "Live messages that never reached their listener, because it was slow or ended before.", nil},
+		{
+			func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.told.Load() + c.Helpers.channels.told.Load() },
+			"chatcore.live.handled", "{message}", "Live messages that listeners have finished.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveDropped() },
+			"chatcore.live.dropped", "{message}", "Live messages that never reached their listener, because it was slow or ended before.", nil,
+		},
 		// After the two above: what was queued is then at least what was handled.
-		{func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.backend.LiveQueued() + s.LiveDropped },
-			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil},
-		{func(s *Stats) *uint64 { return &s.LiveReconnects }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveLost() },
-			"chatcore.live.reconnects", "{connection}", "Working live connections that were lost.", nil},
-		{func(s *Stats) *uint64 { return &s.LiveUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.broken.Load() },
-			"chatcore.live.unreadable", "{message}", "Live messages that are no event.", nil},
-		{func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.liveFailed.Load() + c.Helpers.channels.failed.Load() },
-			"chatcore.live.failed", "{call}", "Calls of live handlers that panicked or ended their goroutine.", nil},
-		{func(s *Stats) *uint64 { return &s.EffectsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.after.Skipped() },
-			"chatcore.append.effects_skipped", "{event}", "Changes of memberships and invalidations after an append that were left to the built-in group.", nil},
-		{func(s *Stats) *uint64 { return &s.Refused }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.Refused() },
-			"chatcore.append.refused", "{command}", "Announcements of appended events, and removals of typing marks, that Redis refused.", nil},
+		{
+			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.backend.LiveQueued() + s.LiveDropped },
+			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.LiveReconnects }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveLost() },
+			"chatcore.live.reconnects", "{connection}", "Working live connections that were lost.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.LiveUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.broken.Load() },
+			"chatcore.live.unreadable", "{message}", "Live messages that are no event.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.liveFailed.Load() + c.Helpers.channels.failed.Load() },
+			"chatcore.live.failed", "{call}", "Calls of live handlers that panicked or ended their goroutine.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.EffectsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.after.Skipped() },
+			"chatcore.append.effects_skipped", "{event}", "Changes of memberships and invalidations after an append that were left to the built-in group.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Refused }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.Refused() },
+			"chatcore.append.refused", "{command}", "Announcements of appended events, and removals of typing marks, that Redis refused.", nil,
+		},
 
-		{func(s *Stats) *uint64 { return &s.CacheHits }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().Hits },
-			"chatcore.entities.cache", "{lookup}", cached, as("hit")},
-		{func(s *Stats) *uint64 { return &s.CacheMisses }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().Misses },
-			"chatcore.entities.cache", "{lookup}", cached, as("miss")},
-		{func(s *Stats) *uint64 { return &s.SnapshotsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().SnapshotsSkipped },
-			"chatcore.snapshots.skipped", "{snapshot}", "Snapshots of hot entities that were due and not written.", nil},
-		{func(s *Stats) *uint64 { return &s.Limited }, nil, func(c *Core, _ *Stats) uint64 { return c.Limits.Stats().Refused },
-			"chatcore.limits", "{call}", limited, as("refused")},
-		{func(s *Stats) *uint64 { return &s.Unchecked }, nil, func(c *Core, _ *Stats) uint64 { return c.Limits.Stats().Unchecked },
-			"chatcore.limits", "{call}", limited, as("unchecked")},
-		{func(s *Stats) *uint64 { return &s.SessionsUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Sessions.Stats().Unreadable },
-			"chatcore.sessions.faults", "{session}", sessions, as("unreadable")},
-		{func(s *Stats) *uint64 { return &s.SessionsNotLeft }, nil, func(c *Core, _ *Stats) uint64 { return c.Sessions.Stats().NotLeft },
-			"chatcore.sessions.faults", "{session}", sessions, as("not_left")},
-		{func(s *Stats) *uint64 { return &s.HelperFailures }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.failures.Load() },
-			"chatcore.helpers.failures", "{call}", "Failures that a helper answered with a default.", nil},
-		{func(s *Stats) *uint64 { return &s.HelperUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.unreadable.Load() },
-			"chatcore.helpers.unreadable", "{value}", "Values and messages that helpers could not read and passed over.", nil},
+		{
+			func(s *Stats) *uint64 { return &s.CacheHits }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().Hits },
+			"chatcore.entities.cache", "{lookup}", cached, as("hit"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.CacheMisses }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().Misses },
+			"chatcore.entities.cache", "{lookup}", cached, as("miss"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.SnapshotsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.entities.Stats().SnapshotsSkipped },
+			"chatcore.snapshots.skipped", "{snapshot}", "Snapshots of hot entities that were due and not written.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Limited }, nil, func(c *Core, _ *Stats) uint64 { return c.Limits.Stats().Refused },
+			"chatcore.limits", "{call}", limited, as("refused"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Unchecked }, nil, func(c *Core, _ *Stats) uint64 { return c.Limits.Stats().Unchecked },
+			"chatcore.limits", "{call}", limited, as("unchecked"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.SessionsUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Sessions.Stats().Unreadable },
+			"chatcore.sessions.faults", "{session}", sessions, as("unreadable"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.SessionsNotLeft }, nil, func(c *Core, _ *Stats) uint64 { return c.Sessions.Stats().NotLeft },
+			"chatcore.sessions.faults", "{session}", sessions, as("not_left"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.HelperFailures }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.failures.Load() },
+			"chatcore.helpers.failures", "{call}", "Failures that a helper answered with a default.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.HelperUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.unreadable.Load() },
+			"chatcore.helpers.unreadable", "{value}", "Values and messages that helpers could not read and passed over.", nil,
+		},
 	}
 }
 

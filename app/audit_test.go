@@ -53,7 +53,10 @@ func TestAudit_Selections(t *testing.T) {
 		if got, err := list(queries, "c", test.about); err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, error %v, want %v", what, got, err, test.want)
 		}
-		for range queries.Audit(ctx, "c", test.about) {
+		for _, err := range queries.Audit(ctx, "c", test.about) {
+			if err != nil {
+				t.Errorf("%s: %v", what, err)
+			}
 			break // a caller may stop
 		}
 	}

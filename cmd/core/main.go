@@ -22,7 +22,7 @@ func main() {
 // run runs one command line. It prints the command's error and returns the exit code of its class.
 func run(ctx context.Context, args []string, out, errs io.Writer) int {
 	c := newCLI(out, errs)
-	root := c.root()
+	root := c.root() //nolint:contextcheck // commands have the context that executes them
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

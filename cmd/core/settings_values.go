@@ -155,6 +155,7 @@ func limitText(l app.Limit) string {
 		text += "/open"
 	case app.FailClosed:
 		text += "/closed"
+	case app.FailByKind:
 	}
 	return text
 }
