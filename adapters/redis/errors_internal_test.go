@@ -18,7 +18,6 @@ type reply string
 func (r reply) Error() string { return string(r) }
 func (reply) RedisError()     {}
 
-// TestRejected_IsWhatAnotherAttemptDoesNotChange.
 func TestRejected_IsWhatAnotherAttemptDoesNotChange(t *testing.T) {
 	for _, tc := range []struct {
 		err  error

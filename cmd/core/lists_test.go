@@ -9,7 +9,6 @@ import (
 	"chatcore"
 )
 
-// TestLists_SayThatTheyAreEmpty.
 func TestLists_SayThatTheyAreEmpty(t *testing.T) {
 	s := newShell(t)
 	for _, tc := range []struct{ args, want string }{
@@ -38,7 +37,6 @@ func TestLists_SayThatTheyAreEmpty(t *testing.T) {
 	}
 }
 
-// TestTables_HaveHeaders.
 func TestTables_HaveHeaders(t *testing.T) {
 	s := newShell(t)
 	s.do("chat", "create", "c", "--as", "ada")
@@ -62,7 +60,6 @@ func TestTables_HaveHeaders(t *testing.T) {
 	}
 }
 
-// TestJSON_CarriesTheIDsToUseItAlone.
 func TestJSON_CarriesTheIDsToUseItAlone(t *testing.T) {
 	s := newShell(t)
 	chat, user, actor, message := "chatId=c", "userId=ben", "actorId=ada", "messageId=m"
@@ -227,9 +224,8 @@ func TestCompletion_OffersWhatThereIs(t *testing.T) {
 	}
 }
 
-// TestRate_IsAFlagOnlyWhereItIsHeeded.
 func TestRate_IsAFlagOnlyWhereItIsHeeded(t *testing.T) {
-	heeded := map[string]bool{"core limit": true, "core send": true}
+	heeded := map[string]bool{"core limit": true, "core send": true, "core serve": true}
 	var visit func(cmd *cobra.Command)
 	visit = func(cmd *cobra.Command) {
 		changes := cmd.Flags().Lookup("as") != nil

@@ -73,7 +73,6 @@ func TestServe_LogLevel(t *testing.T) {
 	}
 }
 
-// TestHealthAddress_IsLoopbackUnlessNamed.
 func TestHealthAddress_IsLoopbackUnlessNamed(t *testing.T) {
 	for address, want := range map[string]string{
 		":8080": "127.0.0.1:8080", "0.0.0.0:8080": "0.0.0.0:8080", "[::]:1": "[::]:1", "localhost:0": "localhost:0", "8080": "", "": "", "a:b:c": "",

@@ -175,6 +175,7 @@ func (b binder) bounds(c *chatcore.Config) {
 	b.add("queue", &c.Queue, "appends that wait for their turn")
 	b.add("entity-cache", &c.EntityCache, "bytes of entity states in the process; below 0 none")
 	b.add("durability.replicas", &c.Durability.Replicas, "replicas that confirm an append before it is acknowledged")
+	b.add("max-groups", &c.MaxGroups, "consumer groups that one process runs").means("by the number of partitions, at least 16")
 	b.add("stream-bound", &c.StreamBound, "entries that a partition's stream keeps for groups that are behind")
 	b.add("retry.attempts", &c.Retry.Attempts, "starts of a handler before its delivery becomes a dead letter")
 	b.add("dead-letter-bound", &c.DeadLetterBound, "dead letters of a group on a partition")

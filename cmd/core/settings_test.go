@@ -33,7 +33,7 @@ func leaves(prefix string, v reflect.Value) map[string]any {
 	return found
 }
 
-// target returns the address of the field of Config that a setting sets.
+// targetField returns the address of the field of Config that a setting sets.
 func (s *setting) targetField() any {
 	switch target := s.target.(type) {
 	case *limits:
@@ -102,7 +102,7 @@ func (s *settings) find(key string) *setting {
 	return s.list[slices.IndexFunc(s.list, func(s *setting) bool { return s.key == key })]
 }
 
-// source returns where a setting comes from; of one with entries, where its entry does.
+// from returns where a setting comes from; of one with entries, where its entry does.
 func (s *setting) from() string {
 	if e, several := s.target.(entries); several {
 		for _, entry := range e.shown() {
@@ -300,7 +300,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 	for name, address := range leaves("", reflect.ValueOf(&c).Elem()) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
-			"RedisURL", "CacheURL", "TLS", "Namespace", "Names.Channels", "Unannounced", "SessionCompat", "EditWindow", "Limits", "Durability.Replicas", "CommandTimeout",
+			"RedisURL", "CacheURL", "TLS", "Namespace", "Names.Channels", "Unannounced", "SessionCompat", "EditWindow", "Limits", "Durability.Replicas", "CommandTimeout", "MaxGroups",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)

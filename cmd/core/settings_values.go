@@ -151,6 +151,7 @@ func limitText(l app.Limit) string {
 		text += fmt.Sprintf("/%d", l.Burst)
 	}
 	switch l.OnFailure {
+	case app.FailByKind:
 	case app.FailOpen:
 		text += "/open"
 	case app.FailClosed:
