@@ -156,7 +156,6 @@ func limitText(l app.Limit) string {
 		text += "/open"
 	case app.FailClosed:
 		text += "/closed"
-	case app.FailByKind:
 	}
 	return text
 }
