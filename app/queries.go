@@ -146,6 +146,15 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 	if r.Limit == 0 {
 		return nil, q.exists(ctx, chat)
 	}
+	views, err := q.messages(ctx, chat, r)
+	if errors.Is(err, ports.ErrCorrupt) { // the log may have lost events between the two reads of a page, by a failover or a restore
+		views, err = q.messages(ctx, chat, r)
+	}
+	return views, err
+}
+
+// messages returns a page of messages in two reads: which messages there are, and their states.
+func (q *Queries) messages(ctx context.Context, chat domain.ChatID, r ports.Range) ([]MessageView, error) {
 	page, err := q.search(ctx, chat, ports.Filter{Messages: true}, r)
 	if err != nil || len(page.Records) == 0 {
 		return nil, err
