@@ -48,11 +48,13 @@ func TestCommandsGoOnAfterAPromotion(t *testing.T) {
 			all.Go(func() {
 				for _, chat := range chats {
 					_, err := c.Chats.Send(bounded, app.Send{Chat: chat, By: "ada", Content: "x"})
+					before := err
 					for err != nil && bounded.Err() == nil {
+						before = err
 						_, err = c.Chats.Send(bounded, app.Send{Chat: chat, By: "ada", Content: "x"})
 					}
 					if err != nil {
-						t.Errorf("%s: %v after the promotion nothing is sent to %s: %v", lose.how, time.Since(promoted), chat, err)
+						t.Errorf("%s: %v after the promotion nothing is sent to %s: %v; before: %v", lose.how, time.Since(promoted), chat, err, before)
 						return
 					}
 				}

@@ -109,8 +109,8 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{ready, "ZADD|ms|" + never + "|me"}, keys: "ms g declined", args: "me|0|60000"},
 		},
 		"commit": {{
-			seed: append(slices.Clone(letter), "HSET|left|c1|behind"), keys: "id g cp left failing again dead stream shared",
-			args: "log|5|1|60000||2||0|1|c1|7|2|c1||c2|behind|1|c1||1|1-1|1|0|9-9|4|chat|c1|seq|7",
+			seed: append(slices.Clone(letter), "HSET|left|c1|behind", "XADD|dead|2-2|chat|c2"), keys: "id g cp left failing again dead stream shared",
+			args: "log|5|1|60000||2||0|1|c1|7|2|c1||c2|behind|1|c1||1|1-1|2|0|9-9|||4|chat|c1|seq|7||2-2|1 1 0 refused|0",
 		}},
 		"fsck_fix": {
 			{

@@ -29,22 +29,21 @@ func StartReplicatedCluster(t testing.TB, masters, replicas int, args ...string)
 	c := startMasters(t, masters, args)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
+	for shard := range c.Masters {
+		for range replicas {
+			c.Replicas[shard] = append(c.Replicas[shard], Start(t, append([]string{"--cluster-enabled", "yes"}, args...)...))
+		}
+	}
+	c.introduce(ctx, t)
 	for shard, master := range c.Masters {
 		id, err := master.Client(t).Do(ctx, "cluster", "myid").Text()
 		if err != nil {
 			t.Fatal(err)
 		}
-		host, port, _ := strings.Cut(master.Addr(), ":")
-		for range replicas {
-			s := Start(t, append([]string{"--cluster-enabled", "yes"}, args...)...)
-			c.Replicas[shard] = append(c.Replicas[shard], s)
-			client := s.Client(t)
-			if err := client.ClusterMeet(ctx, host, port).Err(); err != nil {
-				t.Fatalf("cluster: %s meets: %v", s.Addr(), err)
+		for _, replica := range c.Replicas[shard] {
+			if err := replica.Client(t).ClusterReplicate(ctx, id).Err(); err != nil {
+				t.Fatalf("cluster: %s replicates %s: %v", replica.Addr(), master.Addr(), err)
 			}
-			poll(ctx, t, func() string { // refused until the two have met
-				return problem(client.ClusterReplicate(ctx, id).Err())
-			})
 		}
 	}
 	c.Settle(t)
