@@ -116,7 +116,7 @@ func FuzzLoadEntry(f *testing.F) {
 		}
 		for _, kind := range []domain.EntityKind{domain.KindChat, domain.KindMessage, domain.KindReactions, domain.KindMember, domain.KindRead} {
 			w, into := walk{want: ports.Want{Entity: domain.Entity{Kind: kind, ID: "x"}}}, ports.EntityHistory{}
-			reply := []any{int64(seq), int64(0), int64(0), "", int64(seq), entry} //nolint:gosec // 53 bits
+			reply := []any{int64(seq), int64(0), int64(0), "", int64(0), int64(seq), entry} //nolint:gosec // 53 bits
 			if err := l.step(t.Context(), domain.ChatID(chat), reply, &w, &into); err != nil {
 				corrupt("step", err)
 			} else if into.Version != domain.Seq(seq) || len(into.Events) != 1 {

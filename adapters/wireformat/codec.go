@@ -79,8 +79,13 @@ func (c *Codec) Versions() []string {
 // version is the version of a type that is written.
 func (c *Codec) version(typ string) int { return c.raised[typ] + 1 }
 
-// Version returns the version of a type that this codec writes, which is the highest that it reads.
-func (c *Codec) Version(typ string) int { return c.version(typ) }
+// Version returns the version of a type that this codec writes, which is the highest that it reads. It returns 0 for a type that it does not read.
+func (c *Codec) Version(typ string) int {
+	if !c.knows(typ) {
+		return 0
+	}
+	return c.version(typ)
+}
 
 // Encoded is a durable event as JSON without the numbers that only the log knows:
 // Head + seq + `,"ordinal":` + ordinal + Tail.

@@ -39,16 +39,22 @@ type letterView struct {
 	Reason     string     `json:"reason"`
 	At         time.Time  `json:"at"`
 	AgeSeconds float64    `json:"ageSeconds"`
+	First      string     `json:"first,omitempty"`    // reason before its retries
+	FailedAt   *time.Time `json:"failedAt,omitempty"` // of the last retry
 	Parked     bool       `json:"parked"`
 	Again      bool       `json:"again"`
 	Entry      string     `json:"entry,omitempty"`
 }
 
 func letterViewOf(d chatcore.DeadLetter) letterView {
-	return letterView{
+	v := letterView{
 		Group: d.Group, ID: d.ID, ChatID: string(d.Chat), Seq: d.Seq, Type: d.Metadata[wireformat.MetaType], EventID: string(d.EventID),
 		Attempts: d.Attempts, Reason: d.Reason, At: d.At, AgeSeconds: max(time.Since(d.At), 0).Seconds(), Parked: d.Parked, Again: d.Again, Entry: d.Entry,
 	}
+	if !d.FailedAt.IsZero() {
+		v.First, v.FailedAt = d.First, &d.FailedAt
+	}
+	return v
 }
 
 // state says what the letter waits for.
@@ -160,7 +166,12 @@ func (c *cli) printLetter(d chatcore.DeadLetter) error {
 	line := func(name, value string) { fmt.Fprintf(&text, "%-9s  %s\n", name, value) }
 	line("id", v.ID)
 	line("event", plain(v.EventID)+", "+v.where())
-	line("set aside", fmt.Sprintf("%s, %s ago, after %s", v.At.Format(time.RFC3339), v.age(), count(v.Attempts, "attempt")))
+	line("set aside", fmt.Sprintf("%s, %s ago", v.At.Format(time.RFC3339), v.age()))
+	line("attempts", strconv.Itoa(v.Attempts))
+	if v.FailedAt != nil {
+		line("retried", "without success, last at "+v.FailedAt.Format(time.RFC3339))
+		line("at first", plain(v.First))
+	}
 	line("state", v.state())
 	for reason := range strings.Lines(v.Reason) {
 		line("reason", plain(reason))
