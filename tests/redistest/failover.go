@@ -215,13 +215,6 @@ func poll(ctx context.Context, t testing.TB, problem func() string) {
 	}
 }
 
-func problem(err error) string {
-	if err == nil {
-		return ""
-	}
-	return err.Error()
-}
-
 // ask asks a node that may not answer.
 func (s *Server) ask(ctx context.Context, args ...any) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
