@@ -13,7 +13,7 @@ import (
 // focus names the tests that run a script, by directory and script. A script that is not here meets all tests of its package.
 var focus = map[string]map[string]string{
 	"adapters/redis": {
-		"append":           "TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*|TestAppend_FailsClosedWithoutInfo",
+		"append":           "TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*|TestAppend_FailsClosedWithoutInfo",
 		"take":             "TestTakes_.*|TestForeignValuesWhereALimitWouldBe|TestEventLogInOnePartition",
 		"unread":           "TestEventLogInOnePartition",
 		"search":           "TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost",

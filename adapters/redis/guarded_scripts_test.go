@@ -42,7 +42,7 @@ func guardedCalls() map[string]guardedCall {
 // TestScripts_RefuseOtherData calls each script that checks the data's identity, history and age. A refused call writes nothing.
 func TestScripts_RefuseOtherData(t *testing.T) {
 	client := redistest.Start(t).Client(t)
-	history := regexp.MustCompile(`master_replid:(\w+)`).FindStringSubmatch(client.Info(t.Context(), "replication").Val())[1]
+	history := historyOf(t, client)
 	for name, c := range guardedCalls() {
 		for situation, s := range map[string]struct{ id, witness, history, want string }{
 			"the data it has seen": {"log", "2", history, c.ok},
@@ -73,7 +73,7 @@ func TestScripts_RefuseOtherData(t *testing.T) {
 // TestSnapshot_Versions keeps a snapshot up to the chat's head, and only one that is newer than the stored one.
 func TestSnapshot_Versions(t *testing.T) {
 	client := redistest.Start(t).Client(t)
-	history := regexp.MustCompile(`master_replid:(\w+)`).FindStringSubmatch(client.Info(t.Context(), "replication").Val())[1]
+	history := historyOf(t, client)
 	for _, test := range []struct{ stored, version, want string }{
 		{"", "4", "1"}, {"", "5", "1"}, {"", "6", "0"}, {"", "10", "0"}, {"3", "5", "1"}, {"3", "4", "1"}, {"5", "4", "0"},
 	} {
@@ -119,4 +119,76 @@ func callScript(t *testing.T, client goredis.UniversalClient, c guardedCall, his
 		t.Fatal(err)
 	}
 	return fmt.Sprint(reply)
+}
+
+// TestAppendScript_DamagedChat appends to chats whose keys contradict each other. Nothing is written.
+func TestAppendScript_DamagedChat(t *testing.T) {
+	client := redistest.Start(t).Client(t)
+	const join = `log|$HISTORY|token||1|2|1|c|||0|1| ubob||1|e1||{}|{"type":"chat.update","seq":|}||1|1|1000`
+	for name, test := range map[string]struct {
+		seed []any
+		args string
+		want string
+	}{
+		"a full last segment that is short": {[]any{"HSET", "p:c:x", " ", "1024:1024"}, join, "2 the last segment does not end at the head"},
+		"a last segment that is short":      {[]any{"HSET", "p:c:x", " ", "6:6"}, join, "2 the last segment does not end at the head"},
+		"a count of members that differs":   {[]any{"HSET", "p:c:x", " #u", "1"}, join, "2 the count of :u is not what the index says"},
+		"a count of tombstones that differs": {
+			[]any{"ZADD", "p:c:d", "1", "1"}, `log|$HISTORY|token||1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.delete","seq":|}|1|1|1|1000`,
+			"2 the count of :d is not what the index says",
+		},
+		"an entry of the index that is unreadable": {[]any{"HSET", "p:c:x", " ubob", "x"}, join, "2 the index is unreadable"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seedGuarded(t, client, "log", "2")
+			if err := client.Do(t.Context(), test.seed...).Err(); err != nil {
+				t.Fatal(err)
+			}
+			before := state(t, client)
+			if reply := callScript(t, client, guardedCall{script: "append", keys: "p:id p:w stream", args: test.args}, historyOf(t, client)); reply != test.want {
+				t.Errorf("the reply is %q, want %q", reply, test.want)
+			}
+			if after := state(t, client); after != before {
+				t.Errorf("a refused call left\n%swant\n%s", after, before)
+			}
+		})
+	}
+}
+
+// TestAppendScript_SentAgain sends a command again. The first sending is found by its own event and never by one that only looks like it.
+func TestAppendScript_SentAgain(t *testing.T) {
+	client := redistest.Start(t).Client(t)
+	const (
+		plain    = `log|$HISTORY|token|1|1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.new","seq":|}|+|1|1|1000`
+		recorded = `log|$HISTORY|token|1|1|2|1|c|||0|1| Ccmd|=ab|1|e1||{}|{"type":"message.new","seq":|}|+|0|1000`
+		ours     = `{"type":"message.new","seq":5,"ordinal":5}`
+		others   = `{"type":"message.old","seq":5,"ordinal":5}`
+	)
+	for name, test := range map[string]struct{ args, field, entry, event, want string }{
+		"found by its message":                {plain, "m1", "5", ours, "^0 5 5 5 0$"},
+		"an event of the same length":         {plain, "m1", "5", others, "^0 6 6 6 0"},
+		"no event of the message":             {plain, "", "", others, "^0 6 6 6 0"},
+		"an event that the log lost":          {plain, "m1", "5", "", "^3$"},
+		"found by its command":                {recorded, " Ccmd", "5:1:ab", ours, "^0 5 5 5 0$"},
+		"no such command":                     {recorded, "", "", others, "^0 6 6 6 0"},
+		"a command with more events":          {recorded, " Ccmd", "5:2:ab", ours, "^1 1 5$"},
+		"a command whose event is not theirs": {recorded, " Ccmd", "5:1:ab", others, "^1 1 5$"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			seedGuarded(t, client, "log", "2")
+			client.LSet(t.Context(), "p:c:0", 4, test.event)
+			if test.field != "" {
+				client.HSet(t.Context(), "p:c:x", test.field, test.entry)
+			}
+			reply := callScript(t, client, guardedCall{script: "append", keys: "p:id p:w stream", args: test.args}, historyOf(t, client))
+			if !regexp.MustCompile(test.want).MatchString(reply) {
+				t.Errorf("the reply is %q, want %s", reply, test.want)
+			}
+		})
+	}
+}
+
+func historyOf(t *testing.T, client goredis.UniversalClient) string {
+	t.Helper()
+	return regexp.MustCompile(`master_replid:(\w+)`).FindStringSubmatch(client.Info(t.Context(), "replication").Val())[1]
 }
