@@ -75,7 +75,7 @@ func TestSnapshot_Versions(t *testing.T) {
 	client := redistest.Start(t).Client(t)
 	history := historyOf(t, client)
 	for _, test := range []struct{ stored, version, want string }{
-		{"", "4", "1"}, {"", "5", "1"}, {"", "6", "0"}, {"", "10", "0"}, {"3", "5", "1"}, {"3", "4", "1"}, {"5", "4", "0"},
+		{"", "4", "1"}, {"", "5", "1"}, {"", "6", "0"}, {"", "10", "0"}, {"3", "5", "1"}, {"3", "4", "1"}, {"5", "4", "0"}, {"5", "5", "0"},
 	} {
 		seedGuarded(t, client, "log", "2")
 		if test.stored != "" {
