@@ -52,3 +52,8 @@ func (k Keys) DevicesKey(user domain.UserID) string { return k.presence(user) }
 
 // RecordKey names the record of a user's presence.
 func (k Keys) RecordKey(user domain.UserID) string { return k.record(user) }
+
+// GuardedSources returns the scripts that check the identity, history and age of the data, as this program holds them.
+func GuardedSources() map[string]string {
+	return map[string]string{"append": takeSource + appendSource, "confirm": confirmSource, "snapshot": snapshotSource, "witness": witnessSource}
+}

@@ -21,6 +21,7 @@ func main() {
 	parallel := flag.Int("parallel", 2, "mutants at a time")
 	limit := flag.Duration("limit", time.Minute, "the longest that the tests of one mutant may take; a mutant that takes longer is killed")
 	only := flag.String("only", "", "pattern of file names: mutants of such files only")
+	every := flag.Int("every", 1, "try the first of so many mutants only, for a sample")
 	binary := flag.String("binary", "", "test binary of a package with scripts that is there already")
 	out := flag.String("out", "", "file that the survivors are also written to")
 	flag.Parse()
@@ -28,7 +29,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: mutants [flags] package ...; a package with a directory script/ has its Lua scripts changed")
 		os.Exit(2)
 	}
-	r := &runner{root: *root, parallel: *parallel, limit: *limit, binary: *binary, out: os.Stdout}
+	r := &runner{root: *root, parallel: *parallel, limit: *limit, every: max(1, *every), binary: *binary, out: os.Stdout}
 	var err error
 	if r.only, err = regexp.Compile(*only); err != nil {
 		fail(err)

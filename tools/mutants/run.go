@@ -16,6 +16,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -24,11 +25,13 @@ type runner struct {
 	root     string
 	parallel int
 	limit    time.Duration
+	every    int
 	binary   string         // of scripts' tests, "" to build one
 	only     *regexp.Regexp // of files
 	out      io.Writer
 	list     *bufio.Writer
-	mu       sync.Mutex // guards out and list
+	tooLong  atomic.Int64 // mutants of a package that were killed by the time limit
+	mu       sync.Mutex   // guards out and list
 }
 
 // build is a test binary with the mutants of one package.
@@ -66,20 +69,36 @@ func (r *runner) golang(name string, b *build) error {
 		if len(tests) == 0 {
 			return "no test reaches it"
 		}
-		slices.SortFunc(tests, func(x, y string) int { return int(slow[x] - slow[y]) })
-		for len(tests) > 0 { // the quickest alone, the rest together
-			some := min(len(tests), 2)
-			if len(tests) < len(reach[n]) {
-				some = len(tests)
-			}
-			if r.killed(b, tests[:some], "CHATCORE_MUTANT="+strconv.Itoa(n)) {
-				return ""
-			}
-			tests = tests[some:]
-		}
-		return "survives"
+		return r.meets(b, tests, slow, "CHATCORE_MUTANT="+strconv.Itoa(n))
 	})
 	return nil
+}
+
+// meets runs the tests of a mutant, the quickest that take a second first, and then the rest. It returns "" if one fails or takes much longer than without a mutant.
+func (r *runner) meets(b *build, tests []string, took map[string]time.Duration, env ...string) string {
+	tests = slices.Clone(tests)
+	slices.SortStableFunc(tests, func(x, y string) int { return int(took[x] - took[y]) })
+	for first := true; len(tests) > 0; first = false {
+		some, total := len(tests), time.Duration(0)
+		if first {
+			for some = 0; some < len(tests) && (some < 2 || total+took[tests[some]] < time.Second); some++ {
+				total += took[tests[some]]
+			}
+		}
+		limit := 10 * time.Second
+		for _, t := range tests[:some] {
+			limit += 4 * took[t]
+		}
+		_, err := r.test(b, min(limit, r.limit), tests[:some], env...)
+		if errors.Is(err, errTooLong) {
+			r.tooLong.Add(1)
+		}
+		if err != nil {
+			return ""
+		}
+		tests = tests[some:]
+	}
+	return "survives"
 }
 
 // compileGo builds the package's tests with all mutants. A line whose mutants do not compile gets none.
@@ -175,7 +194,7 @@ func (r *runner) trace(b *build) (reach map[int][]string, slow map[string]time.D
 	for _, t := range tests {
 		file := filepath.Join(b.temp, "trace")
 		start := time.Now()
-		if message, err := r.test(b, []string{t}, "CHATCORE_MUTANT_TRACE="+file); err != nil {
+		if message, err := r.test(b, r.limit, []string{t}, "CHATCORE_MUTANT_TRACE="+file); err != nil {
 			return nil, nil, fmt.Errorf("%s fails without a mutant: %w\n%s", t, err, message)
 		}
 		slow[t] = time.Since(start)
@@ -210,9 +229,9 @@ func (b *build) tests() ([]string, error) {
 
 var errTooLong = errors.New("takes too long")
 
-// test runs tests.
-func (r *runner) test(b *build, tests []string, env ...string) (string, error) {
-	ctx, cancel := context.WithTimeoutCause(context.Background(), r.limit, errTooLong)
+// test runs tests. Tests that take longer than limit are ended.
+func (r *runner) test(b *build, limit time.Duration, tests []string, env ...string) (string, error) {
+	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, errTooLong)
 	defer cancel()
 	c := exec.CommandContext(ctx, b.binary, "-test.failfast", "-test.count=1", "-test.run", "^("+strings.Join(tests, "|")+")$")
 	c.Dir, c.Env = b.dir, append(os.Environ(), env...)
@@ -224,11 +243,6 @@ func (r *runner) test(b *build, tests []string, env ...string) (string, error) {
 		err = errTooLong
 	}
 	return out.String(), err
-}
-
-func (r *runner) killed(b *build, tests []string, env ...string) bool {
-	_, err := r.test(b, tests, env...)
-	return err != nil
 }
 
 // each has try look at all mutants, some at a time, and lists those that survive. try returns "" for a mutant that was killed.
@@ -248,15 +262,16 @@ func (r *runner) each(name string, mutants []mutant, try func(n int) string) {
 			}
 		})
 	}
-	for n := range mutants {
+	tried := 0
+	for n := 0; n < len(mutants); n += r.every {
 		next <- n
-		if n%100 == 99 {
-			fmt.Fprintf(r.out, "# %s: %d of %d\n", name, n+1, len(mutants))
+		if tried++; tried%20 == 0 {
+			fmt.Fprintf(r.out, "# %s: %d tried, mutant %d of %d\n", name, tried, n+1, len(mutants))
 		}
 	}
 	close(next)
 	wg.Wait()
-	r.say(fmt.Sprintf("# %s: %d of %d mutants survive", name, survivors, len(mutants)))
+	r.say(fmt.Sprintf("# %s: %d of %d mutants tried, %d survive; the time limit killed %d", name, tried, len(mutants), survivors, r.tooLong.Swap(0)))
 }
 
 func (r *runner) say(line string) {
