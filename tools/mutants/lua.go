@@ -19,6 +19,7 @@ var focus = map[string]map[string]string{
 		"backlog":          "TestEventLogInOnePartition",
 		"heads":            "TestEventLogInOnePartition|TestCompareHeads_FindsChatsBeyondTheirCheckpoints",
 		"snapshot":         "TestEventLogInOnePartition|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|TestSnapshot.*",
+		"activity":         "TestActivityIndex.*",
 		"confirm":          "TestEventLogInOnePartition|TestHistory_.*|TestLostReplies_.*",
 		"witness":          "TestHistory_.*|TestEventLogInOnePartition",
 		"identify":         "TestOpen_.*|TestLevels_.*",
