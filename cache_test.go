@@ -214,7 +214,7 @@ func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 	list := func(user domain.UserID) []app.ListedChat {
 		chats := must[[]app.ListedChat](t)(core.Queries.ChatList(ctx, user))
 		for i := range chats {
-			chats[i].JoinedAt = time.Time{}
+			chats[i].JoinedAt, chats[i].LastAt = time.Time{}, time.Time{}
 		}
 		return chats
 	}
@@ -240,9 +240,9 @@ func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 	is("promoted", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "d", By: "cyd", Members: []domain.UserID{"ada", "ben"}}))
 	d := app.ListedChat{ID: "d", Role: domain.RoleMember}
-	is("another", "ada", []app.ListedChat{c, d}, app.Contact{User: "ben", Chats: 2}, app.Contact{User: "cyd", Chats: 1})
+	is("another", "ada", []app.ListedChat{d, c}, app.Contact{User: "ben", Chats: 2}, app.Contact{User: "cyd", Chats: 1})
 	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "d", By: "ben"}))
-	is("one left", "ada", []app.ListedChat{c, d}, app.Contact{User: "ben", Chats: 1}, app.Contact{User: "cyd", Chats: 1})
+	is("one left", "ada", []app.ListedChat{d, c}, app.Contact{User: "ben", Chats: 1}, app.Contact{User: "cyd", Chats: 1})
 	is("who left", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
 	for key, want := range map[string]string{
 		"chat:list:ben":    `[{"chatId":"c","title":"D","archived":false,"role":"admin","joinedAt":"`,

@@ -9,13 +9,14 @@ import (
 	"chatcore/ports"
 )
 
-// Builtins is the handler of the built-in consumer group. It keeps which chats each user is in and how many messages each user has not read, and
-// invalidates the cached values that an event makes stale. Handling an event again, or late, does no harm.
+// Builtins is the handler of the built-in consumer group. It keeps which chats each user is in, how many messages each user has not read and when
+// each chat had its last message, and invalidates the cached values that an event makes stale. Handling an event again, or late, does no harm.
 type Builtins struct {
 	queries *Queries
 	chats   *UserChats    // nil: not kept
 	unread  *UnreadCounts // nil: not kept
 	stale   *StaleCaches  // nil: nothing is cached
+	active  *ChatActivity // nil: the log has no index of last messages
 
 	together int // chats whose memberships and caches change at a time
 }
@@ -25,7 +26,7 @@ type Builtins struct {
 func NewBuiltins(queries *Queries, caches *Caches, defers bool) *Builtins {
 	b := &Builtins{queries: queries, together: chatsTogether}
 	if queries.views.Chats != nil {
-		b.chats = NewUserChats(queries)
+		b.chats, b.active = NewUserChats(queries), newChatActivity(queries.log)
 	}
 	if queries.views.Unread != nil {
 		b.unread = NewUnreadCounts(queries)
@@ -44,14 +45,23 @@ func (b *Builtins) Handles() bool { return b.chats != nil || b.unread != nil || 
 
 // Handle handles one event.
 func (b *Builtins) Handle(ctx context.Context, d ports.Delivery) error {
-	if err := b.apply(ctx, d); err != nil || b.unread == nil {
+	if err := b.apply(ctx, d); err != nil {
 		return err
+	}
+	if b.active != nil {
+		batch := &ports.ChatBatch{Deliveries: []ports.Delivery{d}, Done: 1}
+		if b.active.HandleBatch(ctx, []*ports.ChatBatch{batch}); batch.Err != nil {
+			return batch.Err
+		}
+	}
+	if b.unread == nil {
+		return nil
 	}
 	return b.unread.Handle(ctx, d)
 }
 
-// HandleBatch handles what is queued of several chats: memberships and caches event by event, several chats at a time, and then the unread counts of
-// all chats in one write.
+// HandleBatch handles what is queued of several chats: memberships and caches event by event, several chats at a time, and then the last
+// messages and the unread counts of all chats in one write each.
 func (b *Builtins) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
 	var group errgroup.Group
 	group.SetLimit(b.together)
@@ -71,6 +81,9 @@ func (b *Builtins) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) 
 		})
 	}
 	_ = group.Wait() // each batch has its own error
+	if b.active != nil {
+		b.active.HandleBatch(ctx, batches)
+	}
 	if b.unread != nil {
 		b.unread.HandleBatch(ctx, batches)
 	}

@@ -23,9 +23,8 @@ type ListedChat struct {
 	Role     domain.Role // the user's
 	JoinedAt time.Time
 	Unread   domain.Ordinal // messages
-	// LastAt and Last are filled in by [Queries.ChatListPage]: when the last message was sent, or the chat created if there is none, and the message.
-	LastAt time.Time
-	Last   *MessageView // nil if there is no message
+	LastAt   time.Time      // when the last message was sent, or the chat created if there is none
+	Last     *MessageView   // the last message, filled in by [Queries.ChatListPage]; nil if there is none
 }
 
 // cachedChat is the same as other programs see it. What is unread changes with every message, and is kept elsewhere.
@@ -46,8 +45,8 @@ func roleOf(name string) (domain.Role, bool) {
 	return domain.NoRole, false
 }
 
-// ChatList gives the chats that a user is in, in the order of their ids, as far as the built-in subscribers have come: a moment behind the
-// log.
+// ChatList returns all chats that a user is in with title, role and unread count, the chat with the latest message first, as far as the built-in
+// subscribers have come: a moment behind the log. Unread counts are as of now. [Queries.ChatListPage] has the last messages too, and costs what it shows.
 func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedChat, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
@@ -73,11 +72,16 @@ func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedCha
 	if err != nil {
 		return nil, err
 	}
+	last, err := q.lastMessages(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
 	list := make([]ListedChat, len(cached))
 	for i, chat := range cached {
 		role, _ := roleOf(chat.Role)
-		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID]}
+		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID], LastAt: last[i].At}
 	}
+	slices.SortFunc(list, newerChat)
 	return list, nil
 }
 

@@ -164,7 +164,7 @@ func TestChatList_FromTheCache(t *testing.T) {
 	l.deliver(all...)
 	lists, contacts := check()
 	bob := lists["bob"]
-	if len(bob) != 3 || bob[0].Role != domain.RoleAdmin || bob[1].Role != domain.RoleOwner || bob[1].Title != "C" || !bob[2].Archived || bob[2].Role != domain.RoleMember || bob[0].JoinedAt.IsZero() {
+	if len(bob) != 3 || bob[0].Role != domain.RoleAdmin || bob[2].Role != domain.RoleOwner || bob[2].Title != "C" || !bob[1].Archived || bob[1].Role != domain.RoleMember || bob[0].JoinedAt.IsZero() {
 		t.Errorf("bob's chats are %+v", bob)
 	}
 	if cem := lists["cem"]; len(cem) != 1 || cem[0].Unread != 1 || cem[0].Title != "A" {

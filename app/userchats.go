@@ -116,6 +116,13 @@ func (u *UserChats) apply(ctx context.Context, d ports.Delivery) error {
 // ChatsOf names the chats that a user is in, in the order of their ids, as far as the built-in subscriber has come: a moment behind the
 // log. It returns [ErrNoViews] where no process has ever run that, and [ports.ErrCorrupt] where the user's view has lost chats.
 func (q *Queries) ChatsOf(ctx context.Context, user domain.UserID) ([]domain.ChatID, error) {
+	chats, err := q.unorderedChatsOf(ctx, user)
+	slices.Sort(chats)
+	return chats, err
+}
+
+// unorderedChatsOf is ChatsOf in no particular order.
+func (q *Queries) unorderedChatsOf(ctx context.Context, user domain.UserID) ([]domain.ChatID, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
 	}
@@ -129,5 +136,5 @@ func (q *Queries) ChatsOf(ctx context.Context, user domain.UserID) ([]domain.Cha
 	if err != nil {
 		return nil, err
 	}
-	return slices.Sorted(maps.Keys(chats)), nil
+	return slices.Collect(maps.Keys(chats)), nil
 }

@@ -46,6 +46,7 @@ func TestOnACluster(t *testing.T) {
 		testLimitsOnACluster(t, client)
 		testTakesOnCluster(t, client, clusterKeys(t))
 	})
+	t.Run("activity index", func(t *testing.T) { testActivityIndex(t, client, clusterKeys(t)) })
 	t.Run("views by user", func(t *testing.T) {
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })
 		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUserChats(client, clusterKeys(t)) })

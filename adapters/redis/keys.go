@@ -20,6 +20,7 @@ import (
 //	                           partition has the identity
 //	cc:{p}:chats       SET     the ids of the partition's chats
 //	cc:{p}:count       STRING  how many there are
+//	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or behind
 //	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
 //	                           than one event : events : first seq; " k" and a digest of actor and command id → version : events :
@@ -192,6 +193,8 @@ func (k Keys) id(p int) string    { return k.partitionKey(p, "id") }
 func (k Keys) chats(p int) string { return k.partitionKey(p, "chats") }
 
 func (k Keys) count(p int) string { return k.partitionKey(p, "count") }
+
+func (k Keys) last(p int) string { return k.partitionKey(p, "last") }
 
 func (k Keys) confirm(p int) string { return k.partitionKey(p, "confirm") }
 

@@ -39,6 +39,7 @@ func TestNames(t *testing.T) {
 		"acme:cc:{" + tag + "}:room-1:0":                    spaced.chat("room-1", "0"),
 		"cc:{18}:id":                                        plain.id(0),
 		"cc:{18}:chats":                                     plain.chats(0),
+		"cc:{18}:last":                                      plain.last(0),
 		"cc:{18}:confirm":                                   plain.confirm(0),
 		"message-delivery-stream:{18}":                      plain.stream(0),
 		"acme:message-delivery-stream:{18}":                 spaced.stream(0),

@@ -23,6 +23,8 @@ var (
 	searchSource string
 	//go:embed script/last.lua
 	lastSource string
+	//go:embed script/activity.lua
+	activitySource string
 	//go:embed script/backlog.lua
 	backlogSource string
 	//go:embed script/heads.lua
@@ -90,7 +92,7 @@ var (
 // scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
 // forgotten it.
 type scripts struct {
-	append, load, read, search, last, unread, backlog, heads, snapshot, witness *goredis.Script
+	append, load, read, search, last, activity, unread, backlog, heads, snapshot, witness *goredis.Script
 }
 
 func newScripts() scripts {
@@ -101,6 +103,7 @@ func newScripts() scripts {
 		unread:   goredis.NewScript(chatSource + unreadSource),
 		search:   goredis.NewScript(chatSource + searchSource),
 		last:     goredis.NewScript(chatSource + lastSource),
+		activity: goredis.NewScript(activitySource),
 		backlog:  goredis.NewScript(chatSource + backlogSource),
 		heads:    goredis.NewScript(headsSource),
 		snapshot: goredis.NewScript(snapshotSource),

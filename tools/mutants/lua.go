@@ -24,6 +24,7 @@ var focus = map[string]map[string]string{
 		"backlog":          "TestEventLogInOnePartition",
 		"heads":            "TestEventLogInOnePartition|TestCompareHeads_FindsChatsBeyondTheirCheckpoints",
 		"snapshot":         "TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|TestSnapshot_Versions",
+		"activity":         "TestActivityIndex.*",
 		"confirm":          "TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestHistory_.*|TestLostReplies_.*",
 		"witness":          "TestScripts_RefuseOtherData|TestHistory_.*|TestEventLogInOnePartition",
 		"identify":         "TestOpen_.*|TestLevels_.*",

@@ -1,0 +1,172 @@
+package redis_test
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+func activity(chat domain.ChatID, seq domain.Seq) ports.ActivityEntry {
+	return ports.ActivityEntry{Chat: chat, LastMessage: ports.LastMessage{Seq: seq, At: time.UnixMilli(1_700_000_000_000 + int64(seq)).UTC()}} //nolint:gosec // small
+}
+
+// TestActivityIndex writes entries late, again, by a rebuild, and over values that are none, in chats of several partitions.
+func TestActivityIndex(t *testing.T) {
+	servers(t, func(t *testing.T, client goredis.UniversalClient) { testActivityIndex(t, client, newKeys(t, 4)) })
+}
+
+func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys redis.Keys) {
+	t.Helper()
+	lanes := slices.DeleteFunc(keys.Lanes(), func(l redis.Lane) bool { return l.Partition < 0 })
+	log, ctx := open(t, client, keys), t.Context()
+	chats := make([]domain.ChatID, 1200)
+	entries := make([]ports.ActivityEntry, len(chats))
+	for i := range chats {
+		chats[i] = domain.ChatID(fmt.Sprint("c", i))
+		entries[i] = activity(chats[i], 10)
+	}
+	check := func(want domain.Seq) {
+		t.Helper()
+		found, err := log.IndexedLastMessages(ctx, append([]domain.ChatID{"none"}, chats...)...)
+		if err != nil || len(found) != len(chats)+1 || found[0].Seq != 0 {
+			t.Fatalf("%d entries, error %v", len(found), err)
+		}
+		for i, m := range found[1:] {
+			if m != activity(chats[i], want).LastMessage && (want > 0 || m.Seq != 0) {
+				t.Fatalf("chat %d has %+v, want seq %d", i, m, want)
+			}
+		}
+	}
+	put := func(seq domain.Seq, replace bool) {
+		t.Helper()
+		for i := range entries {
+			entries[i] = activity(chats[i], seq)
+			entries[i].Replace = replace
+		}
+		if err := log.IndexLastMessages(ctx, entries...); err != nil {
+			t.Fatal(err)
+		}
+	}
+	check(0)
+	put(10, false)
+	check(10)
+	put(9, false) // a late batch
+	check(10)
+	put(11, false)
+	check(11)
+	put(5, true)
+	check(5)
+	for _, lane := range lanes {
+		client.Del(ctx, lane.Base+"last")
+		client.Set(ctx, lane.Base+"last", "foreign", 0)
+	}
+	check(0)
+	put(3, false)
+	check(3)
+	for _, lane := range lanes {
+		for i := range chats {
+			client.HSet(ctx, lane.Base+"last", string(chats[i]), "7")
+		}
+	}
+	check(0)
+	put(4, false)
+	check(4)
+	for _, lane := range lanes {
+		client.Set(ctx, lane.Base+"id", "another log", 0)
+	}
+	if err := log.IndexLastMessages(ctx, entries...); !errors.Is(err, ports.ErrLogLost) {
+		t.Errorf("on another log: error %v", err)
+	}
+}
+
+// TestActivityIndex_PageOfManyChats counts what the first page of a user in 20,000 chats costs beyond what it cost when the user was in the page's chats only.
+func TestActivityIndex_PageOfManyChats(t *testing.T) {
+	const many, limit = 20_000, 50
+	server := redistest.Start(t)
+	proxy := redistest.StartProxy(t, server)
+	m := &metered{t: t, direct: connect(t, server.URL())}
+	keys := newKeys(t, 1)
+	client := connect(t, proxy.URL())
+	m.filler, m.log = open(t, m.direct, keys), open(t, client, keys)
+	count := func(piece []byte) bool {
+		m.bytes.Add(int64(len(piece)))
+		return true
+	}
+	proxy.Reply.Store(&count)
+	last := keys.Lanes()[0].Base + "last"
+	view := redis.NewUserChats(m.direct, keys)
+	builtins := app.NewBuiltins(app.NewQueries(m.filler, app.NewEntities(m.filler, nil, 0), app.Views{Log: m.log.ID(), Chats: view}), nil, true)
+	var want []domain.ChatID
+	for i := range limit {
+		chat := domain.ChatID(fmt.Sprint("top-", limit-i))
+		m.fill(chat, domain.ChatUpdate{Chat: chat, Actor: "ada", Change: domain.Created, Title: "t", At: time.Now()})
+		sentAt := domain.MessageNew{Chat: chat, Message: "m", Sender: "ada", Content: "x", At: time.Now().Add(-time.Duration(i) * time.Minute)}
+		m.fill(chat, sentAt)
+		batch := &ports.ChatBatch{}
+		page, err := m.filler.Read(t.Context(), chat, ports.Range{Limit: 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range page.Records {
+			batch.Deliveries = append(batch.Deliveries, ports.Delivery{ID: ports.DeliveryID{Log: m.log.ID(), Chat: chat, Seq: r.Seq, Event: r.ID}, Event: r.Event})
+		}
+		if builtins.HandleBatch(t.Context(), []*ports.ChatBatch{batch}); batch.Err != nil || batch.Done != 2 {
+			t.Fatalf("%d handled, error %v", batch.Done, batch.Err)
+		}
+		want = append(want, chat)
+	}
+	reading := redis.NewUserChats(client, keys)
+	page := func(more bool) (c cost, hmgets int) {
+		t.Helper()
+		hmgets = calls(t, m.direct, "hmget")
+		c = m.cost(func(*app.Queries) error {
+			q := app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), app.Views{Log: m.log.ID(), Chats: reading})
+			list, err := q.ChatListPage(t.Context(), "ada", app.Page{Limit: limit})
+			for i, chat := range list.Items {
+				if chat.ID != want[i] || chat.Last == nil || !chat.LastAt.Equal(chat.Last.SentAt) {
+					t.Errorf("place %d has %+v, want %s", i, chat, want[i])
+				}
+			}
+			if len(list.Items) != limit || (list.Next != "") != more {
+				t.Errorf("%d items, cursor %q", len(list.Items), list.Next)
+			}
+			return err
+		})
+		return c, calls(t, m.direct, "hmget") - hmgets
+	}
+	few, hmgetsOfFew := page(false)
+	old := make([]ports.ActivityEntry, many-limit)
+	puts := make([]ports.ChatEntries, len(old))
+	for i := range old { // they are in no log: existence does not follow from the index, and nothing of the log is read for the order
+		chat := domain.ChatID("chat-" + strconv.Itoa(i))
+		old[i], puts[i] = activity(chat, 2), ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{{User: "ada", Version: 1, Number: 1}}}
+	}
+	if err := errors.Join(m.filler.IndexLastMessages(t.Context(), old...), view.Put(t.Context(), m.log.ID(), puts...)); err != nil {
+		t.Fatal(err)
+	}
+	all, hmgets := page(true)
+	if all.scripts != few.scripts || all.lookups != few.lookups || hmgets != hmgetsOfFew+many/1000-1 || all.bytes > few.bytes+60*many {
+		t.Errorf("a user in %d chats: %+v and %d HMGETs, in %d chats: %+v and %d", many, all, hmgets, limit, few, hmgetsOfFew)
+	}
+	for _, chat := range want[10:20] {
+		m.direct.HDel(t.Context(), last, string(chat))
+	}
+	some, _ := page(true)
+	if some.scripts != all.scripts+2 { // one that looks for the last messages and one that writes them
+		t.Errorf("with 10 chats missing: %d scripts, before %d", some.scripts, all.scripts)
+	}
+	if again, _ := page(true); again.scripts != all.scripts {
+		t.Errorf("after that: %d scripts, before %d", again.scripts, all.scripts)
+	}
+}

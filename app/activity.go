@@ -1,0 +1,104 @@
+package app
+
+import (
+	"context"
+	"errors"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// ChatActivity writes the last messages of chats into the log's [ports.ActivityIndex], once for each chat of a batch. Handling an event again, or late,
+// changes nothing.
+type ChatActivity struct {
+	log   Log
+	index ports.ActivityIndex
+}
+
+// newChatActivity returns nil if the log has no index.
+func newChatActivity(log Log) *ChatActivity {
+	index, ok := log.(ports.ActivityIndex)
+	if !ok {
+		return nil
+	}
+	return &ChatActivity{log, index}
+}
+
+// HandleBatch writes the last message among the deliveries that are done of each chat, in one step. It takes back Done, and sets Err, if that fails. At
+// the first event of a chat, with which a rebuild begins, it replaces what the index has by the last message in the log.
+func (a *ChatActivity) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
+	var entries []ports.ActivityEntry
+	var first []domain.ChatID
+	for _, b := range batches {
+		if e := lastActivity(b.Deliveries[:b.Done]); e.Seq > 0 {
+			entries = append(entries, e)
+			if e.Replace {
+				first = append(first, e.Chat)
+			}
+		}
+	}
+	if len(entries) == 0 {
+		return
+	}
+	err := a.readFirst(ctx, first, entries)
+	if err == nil {
+		err = a.index.IndexLastMessages(ctx, entries...)
+	}
+	if err == nil {
+		return
+	}
+	for _, b := range batches {
+		if lastActivity(b.Deliveries[:b.Done]).Seq > 0 {
+			b.Done, b.Err = 0, err
+		}
+	}
+}
+
+// readFirst brings the entries of some chats to the last message in the log. What the log has lost or cannot read keeps the message of its delivery:
+// later deliveries bring it forward.
+func (a *ChatActivity) readFirst(ctx context.Context, chats []domain.ChatID, entries []ports.ActivityEntry) error {
+	if len(chats) == 0 {
+		return nil
+	}
+	last, err := a.log.LastMessages(ctx, chats...)
+	if errors.Is(err, ports.ErrCorrupt) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	at := 0
+	for i := range entries {
+		if !entries[i].Replace {
+			continue
+		}
+		if last[at].Seq > entries[i].Seq {
+			entries[i].LastMessage = last[at]
+		}
+		at++
+	}
+	return nil
+}
+
+// lastActivity returns the entry that deliveries of one chat lead to. Its seq is 0 if there is neither a message nor the chat's first event among them.
+func lastActivity(deliveries []ports.Delivery) (e ports.ActivityEntry) {
+	for _, d := range deliveries {
+		if d.ID.Seq == 0 || d.ID.Seq > 1 && !isMessage(d.Event) {
+			continue
+		}
+		e.Chat, e.LastMessage = d.ID.Chat, ports.LastMessage{Seq: d.ID.Seq, At: domain.Instant(d.Event.OccurredAt())}
+		e.Replace = e.Replace || d.ID.Seq == 1
+	}
+	return e
+}
+
+// isMessage reports whether an event sent a message, also if only a newer program can read it.
+func isMessage(e domain.Durable) bool {
+	switch e := e.(type) {
+	case domain.MessageNew:
+		return true
+	case domain.Unknown:
+		return e.Sent
+	}
+	return false
+}
