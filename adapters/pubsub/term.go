@@ -256,7 +256,7 @@ func (t *term) enqueue(l *line, p *parcel) {
 		t.inherit(l, f)
 	}
 	if r, retried := t.ordered[l.chat]; retried && r.seq == p.seq {
-		p.ordered, p.earlier = r.id, r.attempts
+		p.ordered, p.earlier, p.again = r.id, r.attempts, true
 	}
 	l.push(p)
 }

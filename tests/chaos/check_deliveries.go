@@ -204,9 +204,6 @@ func (d *deliveries) inLog(r numbered) bool {
 }
 
 func (d *deliveries) start(r numbered) {
-	if _, twice := d.starts[r.Delivery]; twice { // its first reply was lost, and the client recorded it once more
-		return
-	}
 	d.starts[r.Delivery] = r
 	d.started[r.Seq] = r.place
 	d.repeated(r)
