@@ -18,8 +18,10 @@ type confirming struct {
 	*memory.Log
 	loads, appends int
 	found          []ports.Found
-	refuse         error // of confirmations
-	conflict       error // of the next append
+	refuse         error  // of confirmations
+	conflict       error  // of the next append
+	before         func() // called once before the next append
+	epoch          uint64 // of the last append
 }
 
 func (c *confirming) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
@@ -28,7 +30,9 @@ func (c *confirming) Load(ctx context.Context, chat domain.ChatID, wants ...port
 }
 
 func (c *confirming) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	once(&c.before)
 	c.appends++
+	c.epoch = a.Epoch
 	if err := c.conflict; err != nil {
 		c.conflict = nil
 		return ports.Appended{}, err
@@ -137,6 +141,37 @@ func TestRun_ConflictWithoutAVersion(t *testing.T) {
 	if sent, err := d.send("m2"); err != nil || sent.Seq != 4 || d.log.appends != 2 {
 		t.Errorf("after a conflict without a version: %+v, error %v, %d appends", sent, err, d.log.appends)
 	}
+	if d.log.epoch != d.entities.Epoch() {
+		t.Errorf("the second append is of epoch %d, want %d", d.log.epoch, d.entities.Epoch())
+	}
+}
+
+// TestRun_DecidesOnTheNewHistory replaces the history between a decision and its append. Bob is an admin in the earlier one, was removed in the later
+// one, and both have his membership at the same version: he must not send.
+func TestRun_DecidesOnTheNewHistory(t *testing.T) {
+	d, later := newDeciding(t), newDeciding(t)
+	ctx := t.Context()
+	d.did(d.chats.Promote(ctx, app.Promote{Chat: "c", By: "ann", User: "bob", Role: domain.RoleAdmin}))
+	d.did(later.chats.Remove(ctx, app.Remove{Chat: "c", By: "ann", User: "bob"}))
+	d.log.conflict = ports.ErrConflict
+	d.log.before = func() {
+		d.log.Log = later.log.Log
+		d.entities.Forget()
+	}
+	if sent, err := d.chats.Send(ctx, app.Send{Chat: "c", By: "bob", MessageID: "m", Content: "x"}); !errors.Is(err, domain.ErrNotMember) {
+		t.Errorf("bob's message is %+v, error %v", sent, err)
+	}
+}
+
+// TestRun_RecordsItsCommand has each event name the command that caused it.
+func TestRun_RecordsItsCommand(t *testing.T) {
+	d := newDeciding(t)
+	done, err := d.chats.Rename(t.Context(), app.Rename{Chat: "c", By: "ann", Title: "B", Command: "cmd-1"})
+	d.did(nil, err)
+	page, err := d.log.Read(t.Context(), "c", ports.Range{From: done.Seq, Limit: 1})
+	if err != nil || len(page.Records) != 1 || page.Records[0].Meta.CausationID != "cmd-1" {
+		t.Errorf("the event is %+v, error %v", page.Records, err)
+	}
 }
 
 // poll is a custom event.
@@ -186,4 +221,67 @@ func TestSend_EndsTyping(t *testing.T) {
 	if len(d.live.events) != 3 || len(stops) != 1 || stops[0].Chat != "c" || stops[0].User != "ann" || stops[0].At.IsZero() {
 		t.Errorf("published were %+v", d.live.events)
 	}
+}
+
+// stepped is a log that calls a function before each append. Its error is that of the append; beyond the last one appends go on.
+type stepped struct {
+	*memory.Log
+	steps   []func(ports.Append) error
+	loaded  func() // called once after the next load
+	appends int
+}
+
+func (s *stepped) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	defer once(&s.loaded)
+	return s.Log.Load(ctx, chat, wants...)
+}
+
+func (s *stepped) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	s.appends++
+	if len(s.steps) > 0 {
+		step := s.steps[0]
+		s.steps = s.steps[1:]
+		if err := step(a); err != nil {
+			return ports.Appended{}, err
+		}
+	}
+	return s.Log.Append(ctx, a)
+}
+
+// TestReact_QueuesAfterAConflict has a reaction that conflicted hold up another one of this process that conflicts too, to the same message: that one
+// ends with its context and does not append again meanwhile. The next reaction finds the queue free.
+func TestReact_QueuesAfterAConflict(t *testing.T) {
+	log := &stepped{Log: memory.New(wireformat.New(), clock{}, nil)}
+	policy := app.Policy{Caps: app.Caps{ReactionsPerUser: 1}} // every reaction then depends on those before
+	chats := app.NewChats(log, app.NewEntities(log, nil, 1<<20), silent{}, log.Typing(), clock{}, ids{}, nil, policy, nil)
+	did := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	did(chats.Create(t.Context(), app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}}))
+	did(chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m", Content: "x"}))
+	conflict := func(a ports.Append) error {
+		return &ports.ConflictError{Chat: a.Chat, Condition: a.Conditions[0], Version: 99}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	log.appends = 0
+	log.steps = []func(ports.Append) error{
+		conflict, // ann's first
+		func(ports.Append) error { // ann's second, which she makes while she holds the queue
+			_, err := chats.React(ctx, app.React{Chat: "c", By: "bob", MessageID: "m", Emoji: "👍"})
+			if !errors.Is(err, context.Canceled) || log.appends != 3 {
+				t.Errorf("bob's reaction ended with %v after %d appends of both, want %v after 3", err, log.appends, context.Canceled)
+			}
+			return nil
+		},
+		func(a ports.Append) error { // bob's
+			log.loaded = cancel
+			return conflict(a)
+		},
+	}
+	did(chats.React(t.Context(), app.React{Chat: "c", By: "ann", MessageID: "m", Emoji: "👍"}))
+	log.steps = []func(ports.Append) error{conflict}
+	did(chats.React(t.Context(), app.React{Chat: "c", By: "bob", MessageID: "m", Emoji: "👍"}))
 }
