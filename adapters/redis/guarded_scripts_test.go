@@ -134,7 +134,8 @@ func TestAppendScript_DamagedChat(t *testing.T) {
 		"a last segment that is short":      {[]any{"HSET", "p:c:x", " ", "6:6"}, join, "2 the last segment does not end at the head"},
 		"a count of members that differs":   {[]any{"HSET", "p:c:x", " #u", "1"}, join, "2 the count of :u is not what the index says"},
 		"a count of tombstones that differs": {
-			[]any{"ZADD", "p:c:d", "1", "1"}, `log|$HISTORY|token||1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.delete","seq":|}|1|1|1|1000`,
+			[]any{"ZADD", "p:c:d", "1", "1"},
+			`log|$HISTORY|token||1|2|1|c|||0|1|m1||1|e1||{}|{"type":"message.delete","seq":|}|1|1|1|1000`,
 			"2 the count of :d is not what the index says",
 		},
 		"an entry of the index that is unreadable": {[]any{"HSET", "p:c:x", " ubob", "x"}, join, "2 the index is unreadable"},
