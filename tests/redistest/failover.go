@@ -3,6 +3,7 @@ package redistest
 import (
 	"context"
 	"fmt"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,10 +23,7 @@ const (
 // them has a replica elected about two seconds after its master is gone. It returns when every replica has caught up.
 func StartReplicatedCluster(t testing.TB, masters, replicas int, args ...string) *Cluster {
 	t.Helper()
-	args = append([]string{
-		"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0",
-		"--cluster-replica-validity-factor", "0", // a replica is also elected if a busy machine kept it from its master for longer than 20 s
-	}, args...)
+	args = append([]string{"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"}, args...)
 	c := startMasters(t, masters, args)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
@@ -170,6 +168,7 @@ func (c *Cluster) Settle(t testing.TB) {
 
 func (c *Cluster) settle(ctx context.Context, t testing.TB) {
 	t.Helper()
+	reached := make(map[*Server]uint64) // by master, the offset that its replicas have to confirm: where it was when it was asked first
 	poll(ctx, t, func() string {
 		for _, s := range c.Nodes() {
 			if why := s.knows(ctx, len(c.Nodes())); why != "" {
@@ -184,7 +183,13 @@ func (c *Cluster) settle(ctx context.Context, t testing.TB) {
 				}
 			}
 			for _, s := range c.shard(shard) {
-				if why := s.follows(ctx, master); s != master && why != "" {
+				if s == master {
+					continue
+				}
+				if why := s.follows(ctx, master); why != "" {
+					return why
+				}
+				if why := master.confirmedBy(ctx, s, reached); why != "" {
 					return why
 				}
 			}
@@ -231,6 +236,32 @@ func (s *Server) follows(ctx context.Context, master *Server) string {
 		if !strings.Contains(info, line) {
 			return fmt.Sprintf("%s does not follow %s: %s, %v", s.Addr(), master.Addr(), info, err)
 		}
+	}
+	return ""
+}
+
+// confirmedBy says why a replica has not confirmed what its master had when it was asked first, or nothing. A replica's own view is not enough: its
+// link is up from the end of the synchronization on, and its master streams to it from its first confirmation on.
+func (s *Server) confirmedBy(ctx context.Context, replica *Server, reached map[*Server]uint64) string {
+	info, err := s.ask(ctx, "info", "replication")
+	if err != nil {
+		return err.Error()
+	}
+	number := func(pattern string) (n uint64, ok bool) {
+		m := regexp.MustCompile(pattern).FindStringSubmatch(info)
+		if m == nil {
+			return 0, false
+		}
+		n, err := strconv.ParseUint(m[1], 10, 64)
+		return n, err == nil
+	}
+	if _, asked := reached[s]; !asked {
+		if offset, ok := number(`master_repl_offset:(\d+)`); ok {
+			reached[s] = offset
+		}
+	}
+	if offset, ok := number(fmt.Sprintf(`slave\d+:ip=[^,]*,port=%d,state=online,offset=(\d+)`, replica.port)); !ok || offset < reached[s] {
+		return fmt.Sprintf("%s has not confirmed offset %d of %s: %s", replica.Addr(), reached[s], s.Addr(), info)
 	}
 	return ""
 }
