@@ -289,6 +289,9 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 		"heard long after the restore": {
 			restored(12, 13).but(func(e *Evidence) { e.Heard[0].At = at(90) }), nil,
 		},
+		"heard of a log whose clock had jumped ahead": {
+			restored(12, 13).but(func(e *Evidence) { e.Heard[0].Said, e.Jumps = at(12).Add(10*time.Second), []Window{{at(0), at(1)}} }), nil,
+		},
 		"lost though it was acknowledged before the dump": {
 			restored(7, 9),
 			[]string{
