@@ -11,6 +11,7 @@ import (
 const (
 	vanish      = "vanish"
 	vanishGroup = "vanish from group"
+	loseStream  = "lose stream"
 )
 
 // lostKeys are patterns of keys that follow from the log, or that nothing needs.
@@ -28,7 +29,7 @@ var lostGroupKeys = []string{ //nolint:gochecknoglobals // never changes
 // onKeys deletes keys, and has the operator repair the log: while workers run or, if a group lost its state, after they were stopped.
 func onKeys(t *testing.T, o *operator, servers func() []*redistest.Server) []attack {
 	return []attack{
-		{"lose stream", func(d dice) (string, func()) { // groups find its events by comparing the heads of chats
+		{loseStream, func(d dice) (string, func()) { // groups find its events by comparing the heads of chats
 			return deleteOne(t, d, lostKeys[:1], servers()), nil
 		}},
 		{vanish, func(d dice) (string, func()) {

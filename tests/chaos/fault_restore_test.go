@@ -75,9 +75,11 @@ func newRestorer(t *testing.T, o *operator, deciding []*chatcore.Core, servers f
 	return r
 }
 
+const restoreInPlace = "restore in place"
+
 // attack restores what was dumped a while before.
 func (r *restorer) attack() attack {
-	return attack{"restore in place", func(d dice) (string, func()) {
+	return attack{restoreInPlace, func(d dice) (string, func()) {
 		traps := setTraps(r.writers, r.deciding[0], r.deciding[1], fmt.Sprint(len(r.restores)))
 		one := Restore{Dumped: time.Now()}
 		var dumps [][]any
