@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"sync"
 	"testing"
 	"time"
 
@@ -19,15 +20,23 @@ import (
 // watched is a log that counts what is asked of it, and of which the next answer can be preceded or prevented.
 type watched struct {
 	*memory.Log
+	mu      sync.Mutex // mu guards: calls, loaded, while several goroutines call
 	calls   int
 	loaded  int    // entities
 	before  func() // the next count
 	failing error
 }
 
-func (w *watched) Load(ctx context.Context, c domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+// called counts a call that loads so many entities.
+func (w *watched) called(entities int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.calls++
-	w.loaded += len(wants)
+	w.loaded += entities
+}
+
+func (w *watched) Load(ctx context.Context, c domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	w.called(len(wants))
 	if w.failing != nil {
 		return ports.Loaded{}, w.failing
 	}
@@ -35,12 +44,12 @@ func (w *watched) Load(ctx context.Context, c domain.ChatID, wants ...ports.Want
 }
 
 func (w *watched) Read(ctx context.Context, c domain.ChatID, r ports.Range) (ports.Page, error) {
-	w.calls++
+	w.called(0)
 	return w.Log.Read(ctx, c, r)
 }
 
 func (w *watched) Count(ctx context.Context, c domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
-	w.calls++
+	w.called(0)
 	if before := w.before; before != nil {
 		w.before = nil
 		before()
@@ -49,7 +58,7 @@ func (w *watched) Count(ctx context.Context, c domain.ChatID, after ...domain.Se
 }
 
 func (w *watched) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain.UserID, error] {
-	w.calls++
+	w.called(0)
 	return w.Log.Members(ctx, c)
 }
 
@@ -58,15 +67,18 @@ type broken struct {
 	*memory.UserView
 	failing error
 	refuse  map[domain.ChatID]error
+	mu      sync.Mutex // mu guards: calls, puts, while several goroutines put
 	calls   int
 	puts    int // entries
 }
 
 func (b *broken) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
+	b.mu.Lock()
 	b.calls++
 	for _, p := range puts {
 		b.puts += len(p.Entries)
 	}
+	b.mu.Unlock()
 	for _, p := range puts {
 		if err := b.refuse[p.Chat]; err != nil {
 			return err
