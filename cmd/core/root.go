@@ -46,7 +46,7 @@ func (c *cli) root() *cobra.Command {
   core send garden "Hello!" --as ada
   core history garden
 
-What a command is about comes first, --as says who does it, and --json prints an object a line. Exit codes: 0 done, 1 another failure or a
+A command takes its object first, --as names the actor, and --json prints an object a line. Exit codes: 0 done, 1 another failure or a
 finding, 2 the command line or a setting is wrong, 3 refused by a rule, 4 not found, 5 unavailable (try again), 6 the outcome is unknown.`,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
