@@ -35,7 +35,8 @@ func asUser(url string) string {
 
 const takeRights = "take rights"
 
-// onRights takes rights from the user on all servers and gives them back. An append that lacked one of them may be half done until it is tried again.
+// onRights revokes rights of the user on all servers and grants them again. An append that lacks one of them is done wholly or not at all, so that
+// the log can be read afterwards.
 func onRights(t *testing.T, rules []string, o *operator, nodes func() []*redistest.Server) attack {
 	set := func(rules ...string) {
 		args := []any{"acl", "setuser", user}

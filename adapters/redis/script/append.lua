@@ -4,9 +4,10 @@
 -- tables. Phase 2 only writes. So nothing can fail between two writes but the server itself: a wrong type, a key that
 -- left for another node and a full memory all show before the first write.
 --
--- A right that the Redis user lost since the rights were last checked shows at the first command that needs it. If that is after the first
--- write, the reply is -4: the batch may be half written. What follows the log's own writes, PUBLISH and the removal of typing marks,
--- never changes the outcome: a refusal is counted in the reply.
+-- A right that the Redis user lost since the rights were last checked shows at the first command that needs it. Phase 2 then reverts its writes and
+-- the script returns the refusal as an error: nothing was appended. The heads of the chats are written last, so that they never have to be
+-- reverted. The reply is -4, half written, only if a command of the reversal is refused as well, or a head after another head. What follows
+-- the log's own writes, PUBLISH and the removal of typing marks, never changes the outcome: a refusal is counted in the reply.
 --
 -- A batch whose answer was lost is sent again under the same token. That leaves a fence, so that the first sending, should it still be on
 -- its way, finds it and does nothing.
@@ -34,7 +35,7 @@
 --       -1 PARTITION                               the partition belongs to another log
 --       -2                                         the batch was sent again before this sending arrived
 --       -3 HISTORY                                 the server is at another history
---       -4 ERROR                                   a write after the first one was refused
+--       -4 ERROR                                   a write was refused, and earlier ones could not be reverted
 --       -5 PARTITION                               the partition's data is older than what this process has seen of it
 --       A line "! COUNT ERROR" after the outcomes counts refused PUBLISH and DEL.
 --
@@ -129,7 +130,7 @@ local function chat_of(base, head)
   if chat then return chat end
   chat = {
     base = base, seq = 0, ordinal = 0, ordinal_text = '0', stored = 0, touched = -1,
-    values = false, entries = false, pushes = false, created = false, name = false, joined = false, deleted = false,
+    values = false, entries = false, pushes = false, created = false, name = false, counted = false, joined = false, deleted = false,
     members = false, tombstones = false, buried = false,
   }
   if head then
@@ -346,8 +347,10 @@ local function plan(a)
       local entry = entries[tonumber(what) + 1]
       chat.deleted, chat.buried = chat.deleted or {}, chat.buried or {}
       local start = match(entry, ':(%d+)$') or entry
-      chat.deleted[#chat.deleted + 1] = start
-      if not chat.buried[start] and not call('ZSCORE', chat.base .. ':d', start) then chat.tombstones = chat.tombstones + 1 end
+      if not chat.buried[start] and not call('ZSCORE', chat.base .. ':d', start) then
+        chat.tombstones = chat.tombstones + 1
+        chat.deleted[#chat.deleted + 1] = start
+      end
       chat.buried[start] = true
     end
     local json = ARGV[e + 3] .. seq .. ',"ordinal":' .. ordinal .. ARGV[e + 4]
@@ -394,42 +397,66 @@ local function hset(key, values)
   for from = 1, n, 4000 do call('HSET', key, unpack(values, from, from + 3999 < n and from + 3999 or n)) end
 end
 
-local begun = false -- the first write of the log was carried out
+local begun, added, headed = false, {}, false -- the log was written to; ids of added stream entries, each after its stream; a head was written
 local written, cause = try(function()
   write_limits()
   if again then call('SET', fence, '1', 'EX', 600) end
   for _, chat in ipairs(order) do
-    local base = chat.base
     for _, push in ipairs(chat.pushes) do
-      call('RPUSH', base .. ':' .. push.segment, unpack(push))
+      call('RPUSH', chat.base .. ':' .. push.segment, unpack(push))
       begun = true
     end
+    if chat.deleted then for _, first in ipairs(chat.deleted) do call('ZADD', chat.base .. ':d', first, first) end end
+    if chat.created then
+      call('SADD', chat.created .. 'chats', chat.name)
+      call('INCR', chat.created .. 'count')
+      chat.counted = true
+    end
+  end
+  for o = 1, n_operations, 5 do
+    local stream, e, id = operations[o], operations[o + 1], nil
+    if o == 1 then -- bounds the stream once a batch, which is often enough: each time costs 0.4 µs
+      id = call('XADD', stream, 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
+    else
+      id = call('XADD', stream, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
+    end
+    added[#added + 1], added[#added + 2] = stream, id
+  end
+  for _, chat in ipairs(order) do
     if floor(chat.stored / PAD_EVERY) < floor(chat.seq / PAD_EVERY) then
       local n = #chat.values
       chat.values[n + 1], chat.values[n + 2] = ' #p', PAD
     end
-    hset(base .. ':x', chat.values)
-    begun = true
-    if chat.joined then hset(base .. ':u', chat.joined) end
-    if chat.deleted then for _, first in ipairs(chat.deleted) do call('ZADD', base .. ':d', first, first) end end
-    if chat.created then
-      call('SADD', chat.created .. 'chats', chat.name)
-      call('INCR', chat.created .. 'count')
-    end
-  end
-  for o = 1, n_operations, 5 do
-    local e = operations[o + 1]
-    if o == 1 then -- bounds the stream once a batch, which is often enough: each time costs 0.4 µs
-      call('XADD', operations[o], 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
-    else
-      call('XADD', operations[o], '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
-    end
+    hset(chat.base .. ':x', chat.values)
+    begun, headed = true, true
+    if chat.joined then hset(chat.base .. ':u', chat.joined) end
   end
 end)
+
+-- revert takes back all writes of phase 2 before the first head. It fails with the first command that is refused.
+local function revert()
+  for i = 1, #added, 2 do call('XDEL', added[i], added[i + 1]) end
+  for _, chat in ipairs(order) do
+    if chat.created then
+      if chat.counted and call('DECR', chat.created .. 'count') == 0 then call('DEL', chat.created .. 'count') end
+      call('SREM', chat.created .. 'chats', chat.name)
+    end
+    if chat.deleted then for _, first in ipairs(chat.deleted) do call('ZREM', chat.base .. ':d', first) end end
+    for _, push in ipairs(chat.pushes) do
+      local length = chat.stored - push.segment * SEGMENT
+      if length > 0 then
+        call('LTRIM', chat.base .. ':' .. push.segment, 0, length - 1)
+      else
+        call('LTRIM', chat.base .. ':' .. push.segment, 1, 0)
+      end
+    end
+  end
+end
+
 if not written then
   if type(cause) == 'table' then cause = cause.err end
   cause = tostring(cause)
-  if begun then return '-4 ' .. cause end
+  if headed or begun and not try(revert) then return '-4 ' .. cause end
   return redis.error_reply(cause)
 end
 
