@@ -23,7 +23,7 @@ func (c *Clock) Now() time.Time {
 	return c.now
 }
 
-// Advance moves the clock on, and wakes who waited for a time until then. A negative duration moves it back.
+// Advance moves the clock forward and wakes all waiters whose time has come. A negative duration moves it back.
 func (c *Clock) Advance(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

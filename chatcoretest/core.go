@@ -1,4 +1,4 @@
-// Package chatcoretest gives a core for the tests of those who use chatcore: in memory, with a clock that the test moves. It takes
+// Package chatcoretest provides a core for the tests of programs that use chatcore: in memory, with a clock that the test moves. It takes
 // milliseconds and needs no Redis.
 //
 //	core := chatcoretest.New(t)
@@ -16,7 +16,7 @@ import (
 	"chatcore"
 )
 
-// TB is what a core needs of a *testing.T.
+// TB is the part of a *testing.T that a core needs.
 type TB interface {
 	Helper()
 	Cleanup(func())
@@ -46,8 +46,7 @@ func New(t TB, options ...chatcore.Option) *Core {
 	return c
 }
 
-// Start runs the core until the test ends, with the groups and listeners that it has by now. What is appended from its return on reaches
-// them.
+// Start runs the core until the test ends, with the groups and listeners that it has by now. Events appended after it returns reach them.
 func (c *Core) Start() {
 	c.t.Helper()
 	if err := c.Core.Start(context.Background()); err != nil {
@@ -63,8 +62,8 @@ func (c *Core) Start() {
 	})
 }
 
-// Settle waits until every group has finished what was appended and every listener what was announced, also by the handlers themselves.
-// A core that does not settle within ten seconds fails the test.
+// Settle waits until every group has handled all appended events and every listener all live events, including those that handlers cause. A core that
+// does not settle within ten seconds fails the test.
 func (c *Core) Settle() {
 	c.t.Helper()
 	const patience = time.Minute

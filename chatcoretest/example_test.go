@@ -10,7 +10,7 @@ import (
 	"chatcore/domain"
 )
 
-// A handler that greets who creates a chat, and its test.
+// A handler that greets the creator of a chat, and its test.
 func Example() {
 	greet := func(core *chatcoretest.Core) func(context.Context, chatcore.Delivery[domain.ChatUpdate]) error {
 		return func(ctx context.Context, d chatcore.Delivery[domain.ChatUpdate]) error {

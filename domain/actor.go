@@ -1,6 +1,6 @@
 package domain
 
-// Actor is who did what an event says.
+// Actor returns the user that caused an event.
 func Actor(e Durable) UserID {
 	switch e := e.(type) {
 	case MessageNew:

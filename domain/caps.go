@@ -5,7 +5,7 @@ import (
 	"fmt"
 )
 
-// Cap names a bound on what one message, user or command may have.
+// Cap names a bound on one message, user or command.
 type Cap string
 
 // The caps.
@@ -19,7 +19,7 @@ const (
 // ErrCapReached is returned when a command would exceed a cap; the error is a [*CapError].
 var ErrCapReached = errors.New("cap reached")
 
-// CapError names the cap that a command would exceed, and what it allows. It is a [*Refusal] for [errors.As]; of [CapMembers] it is [ErrInvalid] too,
+// CapError names the cap that a command would exceed, and its value. It is a [*Refusal] for [errors.As]; of [CapMembers] it is [ErrInvalid] too,
 // because no state would make the command acceptable.
 type CapError struct {
 	Cap    Cap

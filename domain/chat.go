@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// Chat is a conversation: its title, whether it is archived, and who owns it. Its other members are entities of their own, so that
-// a join does not disturb a send.
+// Chat is a conversation: its title, its owners, and whether it is archived. Its other members are separate entities, so that a join does not
+// conflict with a send.
 //
-// Who may do what: a member leaves; an admin renames, adds members and removes plain members; an owner also removes admins and
-// owners, changes roles, archives and unarchives. A chat always has an owner.
+// Rights by role: a member leaves; an admin renames, adds members and removes plain members; an owner also removes admins and owners, changes roles,
+// archives and unarchives. A chat always has an owner.
 type Chat struct {
 	ID        ChatID
 	Title     Title
 	Archived  bool
 	CreatedBy UserID
 	CreatedAt time.Time
-	Owners    map[UserID]struct{} // not to be changed by who was given the Chat
+	Owners    map[UserID]struct{} // read-only
 }
 
 // Exists reports whether the chat was created.

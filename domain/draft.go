@@ -16,7 +16,7 @@ type Draft struct {
 	ClientMeta  ClientMeta
 }
 
-// Draft is what was sent as the message, if it was not edited or deleted since.
+// Draft returns the message as it was sent, if it was not edited or deleted since.
 func (m Message) Draft() Draft {
 	return Draft{
 		ID: m.ID, Content: m.Content, ReplyTo: m.ReplyTo, Mentions: m.Mentions, Attachments: m.Attachments, ClientMeta: m.ClientMeta,
@@ -30,7 +30,7 @@ func (d Draft) Equal(other Draft) bool {
 		slices.Equal(EachOnce(d.Mentions), EachOnce(other.Mentions)) && slices.Equal(d.Attachments, other.Attachments)
 }
 
-// Check says what is wrong with the draft, or nil.
+// Check returns an [*InvalidError] if the draft is not valid.
 func (d Draft) Check() error {
 	if d.Content == "" && len(d.Attachments) == 0 {
 		return emptyMessage()
@@ -92,13 +92,13 @@ func EachOnce(users []UserID) []UserID {
 	return once
 }
 
-// Referred is what the chat has of the things that a draft or an edit names.
+// Referred holds the messages and members of the chat that a draft or an edit refers to.
 type Referred struct {
 	ReplyTo bool     // whether the chat has the message that ReplyTo names, or its tombstone
-	Members []Member // of the users whom it mentions
+	Members []Member // the mentioned users
 }
 
-// mentioned returns the users who are mentioned: each once, and members only. A mention of anyone else is no mention, only text.
+// mentioned returns the mentioned users: each once, and members only. A mention of any other user is only text.
 func (r Referred) mentioned(users []UserID) []UserID {
 	var kept []UserID
 	for _, user := range EachOnce(users) {
@@ -109,8 +109,8 @@ func (r Referred) mentioned(users []UserID) []UserID {
 	return kept
 }
 
-// Post sends a message. existing is what the chat has under the draft's id: the same sender's message makes the send a repetition,
-// without an event, also if the sender is no member any more. Of the mentions it keeps those of members.
+// Post sends a message. existing is the chat's message with the draft's id. If it has the same sender, the send is a repetition and causes no event,
+// even after the sender left the chat. Of the mentions it keeps those of members.
 func (c Chat) Post(by Member, existing Message, d Draft, r Referred, at time.Time) ([]Durable, error) {
 	if existing.Exists() && existing.Sender == by.User {
 		return nil, nil

@@ -8,7 +8,7 @@ import (
 	"github.com/rivo/uniseg"
 )
 
-// Emoji is what a user reacts with: one emoji, or the :shortcode: of one. Events may have other text, which older programs recorded.
+// Emoji is the symbol of a reaction: one emoji, or the :shortcode: of one. Events may have other text, which older programs recorded.
 type Emoji string
 
 // NewEmoji returns the normal form of s, which must be one emoji or one :shortcode:. Spellings that show the same emoji have one normal form (see
@@ -121,7 +121,7 @@ func (p *emojiParser) skipSelector() {
 	}
 }
 
-// element reads what joiners stand between: a flag, a keycap, or a character with its modifier or tags.
+// element reads one element of a joined sequence: a flag, a keycap, or a character with its modifier or tags.
 func (p *emojiParser) element() bool {
 	r := p.peek()
 	switch {

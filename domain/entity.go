@@ -9,18 +9,18 @@ type Entity struct {
 	ID   string // "" for the chat itself
 }
 
-// EntityKind says what an [Entity] is.
+// EntityKind is the kind of an [Entity].
 type EntityKind uint8
 
 // The kinds of entities.
 const (
-	KindChat      EntityKind = iota + 1 // title, archived or not, who owns it
+	KindChat      EntityKind = iota + 1 // title, owners, archived or not
 	KindMember                          // one user's membership and role
 	KindMessage                         // one message: content, revisions, tombstone
 	KindReactions                       // the reactions to one message
 	KindRead                            // how far one user has read
 	KindCommand                         // a command that was carried out; no event moves it
-	KindOwn                             // something of a team's own, which its own events move
+	KindOwn                             // a custom entity, which custom events move
 	KindReceipt                         // the read receipts of one user, without the messages that move the read mark too
 )
 
@@ -79,11 +79,11 @@ func (e Entity) String() string {
 // Moves names the entities that a durable event moves, at most one of a kind.
 func Moves(e Durable) []Entity { return AppendMoves(nil, e) }
 
-// AppendMoves adds to dst what Moves gives.
+// AppendMoves appends the result of [Moves] to dst.
 func AppendMoves(dst []Entity, e Durable) []Entity {
 	switch e := e.(type) {
 	case MessageNew:
-		return append(dst, MessageEntity(e.Message), ReadEntity(e.Sender)) // who writes has read what came before
+		return append(dst, MessageEntity(e.Message), ReadEntity(e.Sender)) // a sender has read the messages before
 	case MessageEdit:
 		return append(dst, MessageEntity(e.Message))
 	case MessageDelete:

@@ -5,8 +5,7 @@ import (
 	"fmt"
 )
 
-// Reasons for which a command is refused. Branch on them with [errors.Is]; the error itself is a [*Refusal] that says in a
-// sentence what was refused.
+// Reasons for which a command is refused. Branch on them with [errors.Is]; the error itself is a [*Refusal], whose text names the refused command.
 var (
 	// ErrInvalid is input that no state would make acceptable; the error is an [*InvalidError].
 	ErrInvalid = errors.New("invalid input")
@@ -16,7 +15,7 @@ var (
 	ErrChatExists = errors.New("chat exists")
 	// ErrArchived is a command that an archived chat does not take.
 	ErrArchived = errors.New("chat is archived")
-	// ErrNotMember is a command by, or about, someone who is not a current member of the chat.
+	// ErrNotMember is returned for a command by, or about, a user that is not a current member of the chat.
 	ErrNotMember = errors.New("not a member")
 	// ErrForbidden is a command for which the actor's role is too low.
 	ErrForbidden = errors.New("role too low")
@@ -40,15 +39,16 @@ var (
 	ErrCommandReused = errors.New("command id used for another command")
 	// ErrRefused is returned when a gate refuses a command.
 	ErrRefused = errors.New("refused by the gate")
-	// ErrNoSession is a token that opens no session: unknown, malformed, expired, closed or rotated; it is not told which.
+	// ErrNoSession is returned for a token that opens no session: unknown, malformed, expired, closed or rotated. The error does not distinguish
+	// these.
 	ErrNoSession = errors.New("no such session")
 )
 
-// InvalidError says which input was wrong and what is allowed.
+// InvalidError names the wrong input, the problem and the allowed values.
 type InvalidError struct {
-	Field   string // what the value was given for, "chatId" or "content" for example
-	Problem string // what was wrong with it
-	Allowed string // what would be accepted
+	Field   string // name of the input, such as "chatId" or "content"
+	Problem string // such as "is empty"
+	Allowed string // accepted values
 }
 
 func (e *InvalidError) Error() string {

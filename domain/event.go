@@ -18,7 +18,7 @@ type Durable interface {
 	isDurable()
 }
 
-// Ephemeral is an event that reaches who listens at the moment, at most once, and is kept nowhere.
+// Ephemeral is an event that current listeners receive at most once and that is not stored.
 type Ephemeral interface {
 	Event
 	isEphemeral()
@@ -86,7 +86,7 @@ type ReadReceipt struct {
 	At      time.Time
 }
 
-// ChatUpdate is a change of a chat itself or of who is in it.
+// ChatUpdate is a change of a chat or of its members.
 type ChatUpdate struct {
 	Chat     ChatID
 	Actor    UserID
@@ -98,13 +98,13 @@ type ChatUpdate struct {
 	At       time.Time
 }
 
-// Own is a durable event of a team's own. The core records, orders and delivers it, and knows nothing of what it says.
+// Own is a custom durable event. The core records, orders and delivers it, and does not interpret its data.
 type Own struct {
 	Chat    ChatID
 	Actor   UserID
 	Type    OwnType
 	Version int    // of the data, from 1
-	Entity  OwnID  // what it moves; "" if nothing but the command
+	Entity  OwnID  // the entity that it moves; "" if it moves only the command
 	Data    string // one JSON object
 	At      time.Time
 }
@@ -122,7 +122,7 @@ type Unknown struct {
 	At      time.Time
 }
 
-// Change is what a [ChatUpdate] changed.
+// Change is the kind of change of a [ChatUpdate].
 type Change uint8
 
 // The changes of a chat.
@@ -136,10 +136,10 @@ const (
 	Unarchived
 )
 
-// Role is what a member may do. A higher role may do all that a lower one may.
+// Role is the set of rights of a member. A higher role includes the rights of all lower ones.
 type Role uint8
 
-// The roles; NoRole is someone who is not a member.
+// The roles. NoRole means not a member.
 const (
 	NoRole Role = iota
 	RoleMember

@@ -11,8 +11,8 @@ import (
 	"chatcore/domain"
 )
 
-// FuzzText gives any text to everything that checks text. What is accepted is unchanged or in its normal form, and within its bounds, what is refused has an
-// [domain.InvalidError] that names the field, the problem and what is allowed.
+// FuzzText passes any text to all checks of text. Accepted text is unchanged or in its normal form, and within its bounds. Refused text has a
+// [domain.InvalidError] that names the field, the problem and the allowed values.
 func FuzzText(f *testing.F) {
 	for _, seed := range []string{
 		"", "x", " ", "a b", "a\tb\nc", "äöü 🍅", "\xff", "\x00", "\u200b", "\u2028", "\ufeff", "\u202e", "\u0085", "👍🏽", "{}", ` {"a":1}`, "{\"a\":\"\xff\"}", "null",

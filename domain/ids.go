@@ -27,7 +27,7 @@ type (
 	DeviceID string
 	// ConnectionID names one of a device's connections.
 	ConnectionID string
-	// OwnID names something of a team's own within a chat: what its own events are about.
+	// OwnID names a custom entity within a chat.
 	OwnID string
 )
 

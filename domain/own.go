@@ -15,7 +15,7 @@ const (
 	allowedOwnType = `at most 64 bytes, two or more parts of a-z, 0-9, ".", "-" and "_" with colons between them, such as poll:created`
 )
 
-// ParseOwnType checks s as the name of a type. The types of the core's events are for whoever writes them to refuse.
+// ParseOwnType checks s as the name of a type. The codec refuses the types of the core's events.
 func ParseOwnType(s string) (OwnType, error) {
 	const part = `[a-z0-9._-]+`
 	if len(s) > maxOwnType || !regexp.MustCompile(`^`+part+`(:`+part+`)+$`).MatchString(s) {

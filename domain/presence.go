@@ -32,20 +32,20 @@ func (c Connection) before(d Connection) bool {
 	return c.Device < d.Device || c.Device == d.Device && c.ID < d.ID
 }
 
-// Presence is the presence of one user, folded from the heartbeats of the user's connections. A device is online while at least one of
-// its connections has a live heartbeat, and a user while at least one device is. The zero value of all fields but User is the
-// presence of a user who was never seen.
+// Presence is the presence of one user, folded from the heartbeats of the user's connections. A device is online while at least one of its
+// connections has a live heartbeat, and a user while at least one device is. The zero value of all fields but User is the presence of a user that was
+// never seen.
 type Presence struct {
 	User        UserID
-	Chosen      Status // what the user shows while online: Online, Away, Busy, or Offline, which hides the user
-	Told        Status // what was published last
+	Chosen      Status // shown while online: Online, Away, Busy, or Offline, which hides the user
+	Told        Status // published last
 	LastSeen    time.Time
 	Connections map[Connection]time.Time // when each heartbeat ends; read-only for callers
 	AbsentSince time.Time                // when the last heartbeat ended, or the last choice after that; zero while there are heartbeats
 }
 
-// Beat records a heartbeat that lives for life. It forgets the choice of a user who was absent for kept or longer: the user shows
-// Online. Beat returns the presence from then on, and the transition if there was one.
+// Beat records a heartbeat that lives for life. It discards the chosen status of a user that was absent for kept or longer: the user shows Online.
+// Beat returns the presence from then on, and the transition if there was one.
 func (p Presence) Beat(c Connection, life, kept time.Duration, at time.Time) (Presence, []Ephemeral) {
 	p = p.expired(at)
 	if len(p.Connections) == 0 && p.choiceEnded(kept, at) {
@@ -72,7 +72,7 @@ func (p Presence) Leave(c Connection, at time.Time) (Presence, []Ephemeral) {
 	return p.tell(at)
 }
 
-// Set chooses what the user shows while online.
+// Set chooses the status that the user shows while online.
 func (p Presence) Set(s Status, at time.Time) (Presence, []Ephemeral) {
 	p = p.expired(at)
 	p.Chosen = s
@@ -89,7 +89,7 @@ func (p Presence) Expire(at time.Time) (Presence, []Ephemeral) {
 	return p.expired(at).tell(at)
 }
 
-// StatusAt returns what was published last, or Offline if the last heartbeat has ended since.
+// StatusAt returns the status published last, or Offline if the last heartbeat has ended since.
 func (p Presence) StatusAt(at time.Time) Status {
 	if !p.Ends().After(at) {
 		return Offline
@@ -116,8 +116,8 @@ func (p Presence) Devices() (devices []DeviceID) {
 	return slices.Compact(devices)
 }
 
-// Forgotten reports whether the presence equals that of a user who was never seen, but for LastSeen: the user is absent, this was
-// published, and the choice has ended.
+// Forgotten reports whether the presence equals that of a user that was never seen, but for LastSeen: the user is absent, this was published, and the
+// choice has ended.
 func (p Presence) Forgotten(kept time.Duration, at time.Time) bool {
 	return p.Told == Offline && len(p.Connections) == 0 && p.choiceEnded(kept, at)
 }

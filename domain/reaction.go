@@ -13,7 +13,7 @@ import (
 // emoji: emoji are in their normal form ([Emoji.Normal]), however they were recorded.
 type Reactions struct {
 	shared map[Reaction]Seq // never changed once a clone has it too
-	recent map[Reaction]Seq // over shared; 0 for what is no longer there
+	recent map[Reaction]Seq // over shared; 0 for removed reactions
 	emojis map[Emoji]int    // how many reactions have each emoji
 	n      int
 }
@@ -75,8 +75,8 @@ func (r *Reactions) seqOf(key Reaction) Seq {
 	return r.shared[key]
 }
 
-// Clone implements [State]. It copies what is recent, and everything once that has become about the root of it: a hot message is
-// cloned with every reaction.
+// Clone implements [State]. It copies the recent reactions only, and merges them into a new shared map once their number reaches about the square
+// root of the shared ones: a hot message is cloned with every reaction.
 func (r *Reactions) Clone() State {
 	if len(r.recent) < 16 || len(r.recent)*len(r.recent) < len(r.shared) {
 		return &Reactions{shared: r.shared, recent: maps.Clone(r.recent), emojis: maps.Clone(r.emojis), n: r.n}
@@ -118,7 +118,7 @@ func (r *Reactions) Emojis() int { return len(r.emojis) }
 // HasEmoji reports whether anyone's reaction has the emoji.
 func (r *Reactions) HasEmoji(emoji Emoji) bool { return r.emojis[emoji] > 0 }
 
-// Of is the number of a user's reactions. It looks at each distinct emoji.
+// Of returns the number of a user's reactions. Its cost grows with the number of distinct emoji.
 func (r *Reactions) Of(user UserID) int {
 	n := 0
 	for emoji := range r.emojis {
@@ -146,7 +146,7 @@ func (r *Reactions) Allow(caps ReactionCaps, m MessageID, user UserID, emoji Emo
 	return nil
 }
 
-// ReactionGroup is everyone who reacted with one emoji.
+// ReactionGroup lists the users that reacted with one emoji.
 type ReactionGroup struct {
 	Emoji Emoji
 	Users []UserID // in the order in which they reacted

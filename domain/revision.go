@@ -5,14 +5,14 @@ import (
 	"time"
 )
 
-// Revision is what an edit makes of a message.
+// Revision is the new content of an edited message.
 type Revision struct {
 	Content     Content      // may be empty if the message has attachments then
 	Mentions    []UserID     // nil leaves them as they are; an empty list removes them
 	Attachments []Attachment // nil leaves them as they are; an empty list removes them
 }
 
-// Check says what is wrong with the revision, or nil.
+// Check returns an [*InvalidError] if the revision is not valid.
 func (r Revision) Check() error {
 	if r.Content == "" && r.Attachments != nil && len(r.Attachments) == 0 {
 		return emptyMessage()

@@ -12,7 +12,7 @@ import (
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC) // when commands are given, if a test does not say otherwise
 
-// world is a chat folded from given events: what a decision is taken on.
+// world is a chat folded from given events, as input of a decision.
 type world struct {
 	chat      domain.Chat
 	members   map[domain.UserID]*domain.Member

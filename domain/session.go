@@ -17,7 +17,7 @@ const (
 // SessionID names a session of a user, for the user to close it from elsewhere. It is no secret.
 type SessionID string
 
-// Device is what is known of the device that a session was opened on. All of it may be empty, and all but the id is free text.
+// Device describes the device that a session was opened on. All of it may be empty, and all but the id is free text.
 type Device struct {
 	ID        DeviceID
 	Name      string // at most 128 bytes
@@ -25,7 +25,7 @@ type Device struct {
 	IP        string // at most 64 bytes
 }
 
-// Check says what is wrong with the device, or nil.
+// Check returns an [*InvalidError] if the device is not valid.
 func (d Device) Check() error {
 	if d.ID != "" {
 		if _, err := ParseDeviceID(string(d.ID)); err != nil {
@@ -50,15 +50,15 @@ func (d Device) Check() error {
 	return nil
 }
 
-// Session is one login of a user. Who has its secret is the user, until it is closed, was not used for the idle time, or ends.
-// A session that another program opened (in compat mode) has neither id nor times.
+// Session is one login of a user. The bearer of its secret acts as the user until the session is closed, is unused for the idle time, or ends. A
+// session that another program opened (in compat mode) has neither id nor times.
 type Session struct {
 	ID       SessionID
 	User     UserID
 	Device   Device
 	OpenedAt time.Time
 	SeenAt   time.Time // of the last use that was noted
-	EndsAt   time.Time // whatever the use
+	EndsAt   time.Time // regardless of use
 	Idle     time.Duration
 }
 

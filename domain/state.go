@@ -1,6 +1,6 @@
 package domain
 
-// State is what the events of an entity fold into: a [*Chat], [*Member], [*Message], [*Reactions] or [*ReadMark].
+// State is the folded state of an entity: a [*Chat], [*Member], [*Message], [*Reactions] or [*ReadMark].
 type State interface {
 	// Apply folds an event that moved the entity. Events are given in the order of their seqs.
 	Apply(seq Seq, e Durable)

@@ -11,7 +11,7 @@ import (
 	"chatcore/domain"
 )
 
-// TestReactionsAndTheirClones applies events to states and to clones of them, each with a plain map beside it: none may see what was
+// TestReactionsAndTheirClones applies events to states and to clones of them, each with a plain map beside it. No state may see an event that was
 // applied to another.
 func TestReactionsAndTheirClones(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {

@@ -9,7 +9,7 @@ import (
 	"chatcore/domain"
 )
 
-// plain is a chat kept as simply as can be: what the folded state is compared with.
+// plain is a chat in the simplest form, as the model that the folded state is compared with.
 type plain struct {
 	title    domain.Title
 	archived bool
@@ -36,7 +36,7 @@ func (p *plain) owners() (n int) {
 	return n
 }
 
-// TestRandomCommandsAgreeWithAPlainModel gives random commands to the rules and to the model, and compares what both make of them.
+// TestRandomCommandsAgreeWithAPlainModel gives random commands to the rules and to the model, and compares their results.
 func TestRandomCommandsAgreeWithAPlainModel(t *testing.T) {
 	users := []domain.UserID{"own", "adm", "ann", "bob", "eve"}
 	ids := []domain.MessageID{"m1", "m2", "m3"}
@@ -47,7 +47,7 @@ func TestRandomCommandsAgreeWithAPlainModel(t *testing.T) {
 			roles: map[domain.UserID]domain.Role{"own": domain.RoleOwner, "adm": domain.RoleAdmin, "ann": domain.RoleMember, "bob": domain.RoleMember},
 		}
 		user, message := rapid.SampledFrom(users), rapid.SampledFrom(ids)
-		// decided applies what was decided and compares its acceptance with the model's.
+		// decided applies the decided events and compares their acceptance with the model's.
 		decided := func(what string, events []domain.Durable, err error, changes bool, refusal error) bool {
 			if !errors.Is(err, refusal) || (err == nil) != (refusal == nil) {
 				t.Fatalf("%s: %v, the model says %v", what, err, refusal)

@@ -7,7 +7,7 @@ import (
 	"unicode/utf8"
 )
 
-// Limits of what an event carries, in bytes unless said otherwise.
+// Limits of the data of an event, in bytes unless said otherwise.
 const (
 	MaxContentBytes    = 16 << 10
 	MaxTitleBytes      = 256
@@ -70,7 +70,7 @@ type Attachment struct {
 	URL  string // where it is kept, 1 to 2,048 bytes
 }
 
-// Check says what is wrong with the reference, or nil.
+// Check returns an [*InvalidError] if the reference is not valid.
 func (a Attachment) Check() error {
 	for _, part := range []struct {
 		field, value string

@@ -41,7 +41,7 @@ func TestContentThatShowsNothing(t *testing.T) {
 	}
 }
 
-// TestDefaultIgnorable compares with what the tables say of every code point.
+// TestDefaultIgnorable compares the result for every code point with the Unicode tables.
 func TestDefaultIgnorable(t *testing.T) {
 	for r := range rune(unicode.MaxRune + 1) {
 		if r >= 0xd800 && r <= 0xdfff {

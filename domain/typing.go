@@ -2,13 +2,13 @@ package domain
 
 import "time"
 
-// How often a user's typing is told, and how long it lasts without being told again.
+// The least interval between two typing starts of a user, and the lifetime of one.
 const (
 	TypingInterval = 2 * time.Second
 	TypingTTL      = 5 * time.Second
 )
 
-// Typing is whether one user types in one chat. The zero value is someone who does not.
+// Typing is whether one user types in one chat. The zero value means not typing.
 type Typing struct {
 	ToldAt    time.Time // when the last start was published
 	ExpiresAt time.Time // when it ends by itself; zero if the user does not type
@@ -27,7 +27,7 @@ func (t *Typing) Apply(e Event) {
 	}
 }
 
-// Start tells that a member types. Within [TypingInterval] of the start before: no event.
+// Start publishes that a member types. It returns no event within [TypingInterval] of the start before.
 func (t Typing) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
 	if err := c.permit(by, RoleMember, "type in"); err != nil {
 		return nil, err
@@ -41,7 +41,7 @@ func (t Typing) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
 	return []Ephemeral{TypingStart{Chat: c.ID, User: by.User, ExpiresAt: at.Add(TypingTTL), At: at}}, nil
 }
 
-// Stop tells that a member no longer types; a stop always passes.
+// Stop publishes that a member no longer types. It always returns an event.
 func (t Typing) Stop(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
 	if err := c.permit(by, RoleMember, "type in"); err != nil {
 		return nil, err

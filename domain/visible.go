@@ -32,7 +32,7 @@ func defaultIgnorable(r rune) bool {
 		unicode.Is(unicode.Cf, r) && !unicode.Is(unicode.Prepended_Concatenation_Mark, r)
 }
 
-// blankGlyph reports whether a character is a symbol or letter whose glyph is empty. No property of Unicode has these; only their names tell.
+// blankGlyph reports whether a character is a symbol or letter whose glyph is empty. No Unicode property covers these, only their names.
 func blankGlyph(r rune) bool {
 	switch r {
 	case 0x2800, // BRAILLE PATTERN BLANK

@@ -1,5 +1,5 @@
-// Package embedded runs a Redis in the process, for a look and for demos: nothing to install, and nothing kept when it ends.
-// It is never chosen silently; who wants it starts it.
+// Package embedded runs a Redis in the process, for a look and for demos: nothing to install, and nothing kept when it ends. It is never chosen
+// silently: a program starts it explicitly.
 package embedded
 
 import (

@@ -8,7 +8,7 @@ import (
 	"github.com/alicebob/miniredis/v2/server"
 )
 
-// Identify makes a miniredis answer INFO replication, which a log needs to tell one history of the data from another. The replication ID lasts
+// Identify makes a miniredis answer INFO replication, which a log needs to distinguish one history of the data from another. The replication ID lasts
 // as long as the server, as its data does. It replaces the server's pre-hook.
 func Identify(redis *miniredis.Miniredis) {
 	id := make([]byte, 20)

@@ -17,7 +17,7 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 	return outcomes[0].Appended, outcomes[0].Err
 }
 
-// AppendBatch implements [ports.BatchAppender]. Its error is that of ctx, which is looked at once, before anything is appended, or
+// AppendBatch implements [ports.BatchAppender]. It returns the error of ctx, which is checked once, before anything is appended, or
 // [ports.ErrClosed].
 func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Outcome, error) {
 	if err := l.usable(ctx); err != nil {
@@ -62,7 +62,7 @@ func (l *Log) encode(a ports.Append) (command, error) {
 	return c, nil
 }
 
-// commit appends the commands that have no error yet, as far as their conditions hold, and gives what is to be announced.
+// commit appends the commands that have no error yet, as far as their conditions hold, and returns the notifications to publish.
 func (l *Log) commit(ctx context.Context, commands []command, outcomes []ports.Outcome) []notification {
 	l.mu.Lock()
 	defer l.mu.Unlock()

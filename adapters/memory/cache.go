@@ -20,15 +20,15 @@ type Cache struct {
 	mu     sync.Mutex
 	kept   map[ports.CacheKey]*cached
 	writes uint64 // each value has another mark
-	most   int    // kept before what has expired is looked for
+	most   int    // entries before expired ones are removed
 }
 
-// cached is what is known of a key. Each part lives for its own time.
+// cached is the state of one key. Each part has its own lifetime.
 type cached struct {
 	entry      ports.CacheEntry
 	until      time.Time
 	token      string
-	seen       string // mark of what was there when the lease was taken
+	seen       string // mark of the value at the time of the lease
 	leased     time.Time
 	floor      uint64 // the version that was invalidated
 	origin     string // in which that was
@@ -40,7 +40,7 @@ func NewCache(clock ports.Clock) *Cache {
 	return &Cache{clock: clock, kept: make(map[ports.CacheKey]*cached), most: 1024}
 }
 
-// at is what is kept under a key now.
+// at returns the live state of a key.
 func (c *Cache) at(key ports.CacheKey) *cached {
 	now := c.clock.Now()
 	key.Origin = ""
@@ -73,7 +73,7 @@ func (k *cached) expire(now time.Time) {
 	}
 }
 
-// versions are those of what is kept and of what was invalidated, as far as they are of the origin.
+// versions returns the versions of the value and of the last invalidation, 0 for those of another origin.
 func (k *cached) versions(origin string) (kept, floor uint64) {
 	if k.entry.Meta.Origin == origin {
 		kept = k.entry.Meta.Version
@@ -94,7 +94,7 @@ func (c *Cache) Get(ctx context.Context, key ports.CacheKey) (ports.CacheEntry, 
 	return c.at(key).given(), nil
 }
 
-// given is a copy of the entry, so that what a caller does to it stays with the caller.
+// given returns a copy of the entry, so that callers may change it.
 func (k *cached) given() ports.CacheEntry {
 	e := k.entry
 	e.Value = slices.Clone(e.Value)

@@ -163,8 +163,8 @@ func withoutUndone(h ports.EntityHistory) ports.EntityHistory {
 	return h
 }
 
-// telling is from where on the events of an entity tell as much as its last one should: of a read mark that can be more than the last,
-// because a receipt may come after a later message of the same user.
+// telling returns the index of the first event that [ports.Want.Latest] needs. A read mark may need more than the last event, because a receipt may
+// follow a later message of the same user.
 func (c *chat) telling(kind domain.EntityKind, seqs []domain.Seq) int {
 	i, told := len(seqs)-1, domain.Seq(0)
 	for ; i > 0; i-- {

@@ -11,8 +11,7 @@ import (
 
 var _ ports.Effects = (*Effects)(nil)
 
-// Effects remembers by a clock what was made. An effect is its Func, which may take its time: calls for the same effect wait for it,
-// others do not.
+// Effects records by a clock which effects were made. An effect is its Func, which may be slow: calls for the same effect wait for it, others do not.
 type Effects struct {
 	clock ports.Clock
 	ttl   time.Duration
@@ -23,13 +22,13 @@ type Effects struct {
 	running map[effect]chan struct{}
 }
 
-// effect is what one is told from others by.
+// effect is the identity of an effect.
 type effect struct {
 	name, place string
 	id          ports.DeliveryID
 }
 
-// NewEffects remembers nothing yet. What it is told it forgets after ttl.
+// NewEffects returns an empty store, which discards a record after ttl.
 func NewEffects(clock ports.Clock, ttl time.Duration) *Effects {
 	return &Effects{clock: clock, ttl: ttl, made: make(map[effect]time.Time), running: make(map[effect]chan struct{})}
 }
@@ -40,7 +39,7 @@ func (e *Effects) Once(ctx context.Context, name string, id ports.DeliveryID, wh
 		return false, err
 	}
 	if what.Func == nil {
-		return false, &domain.InvalidError{Field: "effect", Problem: "has no Func", Allowed: "a function, which is what effects in memory are"}
+		return false, &domain.InvalidError{Field: "effect", Problem: "has no Func", Allowed: "a function, which effects in memory are"}
 	}
 	key := effect{name: name, place: what.Place(), id: id}
 	if before, err := e.begin(ctx, key); before || err != nil {

@@ -12,7 +12,7 @@ import (
 	"chatcore/ports/porttest"
 )
 
-// counters are what effects in memory add to.
+// counters are the targets of effects in memory.
 type counters struct {
 	mu     sync.Mutex
 	counts map[string]int

@@ -36,7 +36,7 @@ func (l *Log) End() uint64 {
 	return uint64(len(l.feed))
 }
 
-// after gives a copy of what comes after the position, and what is closed when there is more.
+// after returns a copy of the records after the position, and a channel that is closed when there are more.
 func (l *Log) after(position uint64, limit int) ([]ports.Record, <-chan struct{}) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -13,7 +13,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestFeedFollowsTheLog has followers of different appetites wait for what writers append.
+// TestFeedFollowsTheLog has readers with different page sizes wait for the events that writers append.
 func TestFeedFollowsTheLog(t *testing.T) {
 	log := New(wireformat.New(), newClock(), nil)
 	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)

@@ -1,8 +1,8 @@
 package memory
 
-// matches reports whether a text matches a pattern as Redis reads it: byte by byte, with no error for what is left open.
+// matches reports whether a text matches a pattern as Redis reads it: byte by byte, with no error for an unclosed bracket.
 func matches(pattern, text string) bool {
-	star, again := -1, 0 // after the last *, and what of the text is to be tried from there next
+	star, again := -1, 0 // after the last *, and the place in the text to try next from there
 	p, t := 0, 0
 	for t < len(text) {
 		if p < len(pattern) && pattern[p] == '*' {

@@ -11,7 +11,7 @@ import (
 
 var _ ports.Limiter = (*Limiter)(nil)
 
-// Limiter counts by a clock. What it holds of a name goes when it no longer matters.
+// Limiter counts by a clock. It removes the state of a name that no longer affects a decision.
 type Limiter struct {
 	clock ports.Clock
 
@@ -25,7 +25,7 @@ type limited struct {
 	name      string
 }
 
-// taken is what was taken under a name.
+// taken is the state of a limit for one name.
 type taken struct {
 	count int       // in a fixed window
 	until time.Time // the end of the window, or when GCRA has all of it back

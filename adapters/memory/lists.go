@@ -18,7 +18,7 @@ var (
 func pageAfter[ID ~string](ids []ID, cursor string, limit int) ([]ID, string, error) {
 	if cursor != "" {
 		if cursor[0] != '=' {
-			return nil, "", &domain.InvalidError{Field: "cursor", Problem: "is " + cursor, Allowed: "what the page before returned, or nothing"}
+			return nil, "", &domain.InvalidError{Field: "cursor", Problem: "is " + cursor, Allowed: "the cursor of the page before, or empty"}
 		}
 		i, found := slices.BinarySearch(ids, ID(cursor[1:]))
 		if found {

@@ -35,7 +35,7 @@ type Log struct {
 	announce func(typ string, payload []byte)
 	closed   atomic.Bool
 
-	announcing sync.Mutex // held over an append and what it announces, taken before mu: announcements are in the order of appends
+	announcing sync.Mutex // held during an append and its notifications, acquired before mu: notifications are in the order of appends
 
 	mu    sync.Mutex
 	chats map[domain.ChatID]*chat
@@ -61,7 +61,7 @@ func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, p
 	}
 }
 
-// Close ends the log: calls return [ports.ErrClosed] from then on. Deliveries of what was appended before go on.
+// Close ends the log: calls return [ports.ErrClosed] from then on. Deliveries of events that were appended before continue.
 func (l *Log) Close() { l.closed.Store(true) }
 
 // usable returns why a call may not begin or go on, or nil.
@@ -164,7 +164,7 @@ func (l *Log) Chats(ctx context.Context) iter.Seq2[domain.ChatID, error] {
 	})
 }
 
-// each yields what list gives as long as that is usable. Nothing is locked meanwhile.
+// each yields the items of list while the log is usable. No lock is held meanwhile.
 func each[ID any](ctx context.Context, usable func(context.Context) error, list func() []ID) iter.Seq2[ID, error] {
 	return func(yield func(ID, error) bool) {
 		var none ID

@@ -62,7 +62,7 @@ func TestLimiter(t *testing.T) {
 	porttest.LimitTaker(t, log, log.Limiter())
 }
 
-// TestLimitsAtTheEdge looks at the last nanosecond before a window ends and before an interval has passed, and at the first one after.
+// TestLimitsAtTheEdge checks the last nanosecond before a window ends and before an interval has passed, and at the first one after.
 func TestLimitsAtTheEdge(t *testing.T) {
 	for _, limit := range []ports.Limit{{Rate: 1, Per: time.Second}, {Algorithm: ports.GCRA, Rate: 1, Per: time.Second}} {
 		clock := newClock()
@@ -139,7 +139,7 @@ func TestIDsDiffer(t *testing.T) {
 	}
 }
 
-// TestRecordsAreCopies changes what was given out and looks whether the log has changed.
+// TestRecordsAreCopies changes returned records and checks that the log has not changed.
 func TestRecordsAreCopies(t *testing.T) {
 	log, entity := New(wireformat.New(), newClock(), nil), domain.MessageEntity("m")
 	if _, err := log.Append(t.Context(), message("c", "m")); err != nil {

@@ -21,7 +21,7 @@ type Presence struct {
 	ttl   ports.PresenceTTL
 
 	mu    sync.Mutex
-	users map[domain.UserID]domain.Presence // but for users of whom nothing need be known
+	users map[domain.UserID]domain.Presence // without users whose presence is the zero value
 }
 
 // NewPresence returns an empty store that publishes transitions on the bus.
@@ -77,7 +77,7 @@ func (p *Presence) step(ctx context.Context, user domain.UserID, m ports.Meta, s
 	return &status, p.live.Publish(ctx, status, m)
 }
 
-// known returns what is stored of a user. Heartbeats whose ends a clock set back has put too far into the future are cut to those of now.
+// known returns the stored presence of a user. Heartbeats that end too late because the clock was set back are cut to those of now.
 func (p *Presence) known(user domain.UserID, now time.Time) domain.Presence {
 	known, ok := p.users[user]
 	if last := now.Add(p.ttl.Heartbeat); known.Ends().After(last) {

@@ -31,7 +31,7 @@ func NewSessions(clock ports.Clock, policy domain.SessionPolicy) *Sessions {
 	return &Sessions{clock: clock, policy: policy, users: make(map[domain.UserID][]keptSession)}
 }
 
-// live takes the lock, forgets what has expired of a user and gives the rest.
+// live acquires the lock, removes a user's expired sessions and returns the others.
 func (s *Sessions) live(user domain.UserID) []keptSession {
 	s.mu.Lock()
 	now := s.clock.Now()

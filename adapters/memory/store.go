@@ -55,7 +55,7 @@ func (s *Store) enter(ctx context.Context, key string) error {
 	return nil
 }
 
-// at gives what a key holds, nil if it is nothing.
+// at returns the value of a key, nil if there is none.
 func (s *Store) at(key string) *item {
 	i := s.kept[key]
 	if i != nil && s.ended(i) {

@@ -17,7 +17,7 @@ func TestStore(t *testing.T) {
 	porttest.Stored(t, func(*testing.T) porttest.Store { return NewStore(clock) }, clock.forward, true)
 }
 
-// TestWhatHasEndedIsLetGo stores what nobody asks for again.
+// TestWhatHasEndedIsLetGo stores values that nothing reads again.
 func TestWhatHasEndedIsLetGo(t *testing.T) {
 	clock := newClock()
 	s := NewStore(clock)

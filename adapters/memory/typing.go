@@ -11,7 +11,7 @@ import (
 
 var _ ports.TypingMarks = (*Typing)(nil)
 
-// Typing remembers who is typing, by a clock. Every [Log] has one.
+// Typing holds the typing marks of users, by a clock. Every [Log] has one.
 type Typing struct {
 	clock ports.Clock
 

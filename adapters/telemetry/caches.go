@@ -12,10 +12,10 @@ import (
 
 const keyCache = attribute.Key("chatcore.cache")
 
-// WatchCaches measures what caches count, by name, whenever a reader asks, until stop is called.
+// WatchCaches exports the counts of caches by name, at each collection, until stop is called.
 func WatchCaches(meter metric.Meter, stats func() map[string]cache.Stats) (stop func() error, err error) {
 	lookups, err1 := meter.Int64ObservableCounter("chatcore.cache.lookups", metric.WithUnit("{lookup}"),
-		metric.WithDescription("Reads of caches, by what was found: a value, that there is none, nothing good; and values found that could not be read."))
+		metric.WithDescription("Cache lookups by result: value, known absence, miss; and values that could not be decoded."))
 	loads, err2 := meter.Int64ObservableCounter("chatcore.cache.loads", metric.WithUnit("{load}"),
 		metric.WithDescription("Loads of values, by whether they failed, and those that failed without harm because an older value could be given."))
 	writes, err3 := meter.Int64ObservableCounter("chatcore.cache.refused", metric.WithUnit("{write}"), metric.WithDescription("Writes that came too late."))

@@ -40,7 +40,7 @@ func By(attributes ...attribute.KeyValue) attribute.Set { return attribute.NewSe
 // Group returns the attribute of a consumer group.
 func Group(name string) attribute.KeyValue { return semconv.MessagingConsumerGroupName(name) }
 
-// Result returns the attribute that says what became of something.
+// Result returns the attribute of an outcome.
 func Result(word string) attribute.KeyValue { return keyOutcome.String(word) }
 
 // Reason returns the attribute that says why something is so.
@@ -77,7 +77,7 @@ func Watch(meter metric.Meter, instruments []Instrument, points func(context.Con
 	return registration.Unregister, nil
 }
 
-// make makes the instrument, and what observes a point of it.
+// make returns the instrument, and a function that observes a point of it.
 func (i Instrument) make(meter metric.Meter) (metric.Observable, func(metric.Observer, Point), error) {
 	whole := func(m metric.Int64Observable) func(metric.Observer, Point) {
 		return func(o metric.Observer, p Point) { o.ObserveInt64(m, int64(p.Value), metric.WithAttributeSet(p.By)) }

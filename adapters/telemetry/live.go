@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// LiveBus traces what is told to who listens.
+// LiveBus traces the publishing of live events.
 type LiveBus struct {
 	inner     ports.LiveBus
 	telemetry *Telemetry

@@ -15,7 +15,7 @@ func NewMeter(meter metric.Meter, logger *slog.Logger) metric.Meter {
 	return &safeMeter{Meter: meter, logger: logger}
 }
 
-// safeMeter replaces what the embedded meter refuses.
+// safeMeter replaces instruments that the embedded meter refuses.
 type safeMeter struct {
 	metric.Meter
 	logger *slog.Logger
@@ -98,8 +98,8 @@ type flusher interface {
 	ForceFlush(ctx context.Context) error
 }
 
-// Flush has a meter provider export what it has measured, if it can. It returns when that is done or ctx has ended, also if the provider ignores
-// ctx. An error is the exporter's to report.
+// Flush has a meter provider export its measurements, if it can. It returns when that is done or ctx has ended, also if the provider ignores ctx. An
+// error is the exporter's to report.
 func Flush(ctx context.Context, meters metric.MeterProvider) {
 	f, ok := meters.(flusher)
 	if !ok {

@@ -13,9 +13,9 @@ import (
 	"chatcore/ports"
 )
 
-// Presence has transitions carry on the trace in which they were made, and counts them among what is sent: the store tells them itself, past
-// the live bus. Heartbeats are too many for spans of their own; one that is a transition gets its span afterwards. What a sweep tells is nobody's
-// doing, and only counted.
+// Presence continues the trace of the call that caused a transition, and counts transitions among sent events: the store publishes them itself, not
+// by the live bus. Heartbeats are too many for a span each; one that causes a transition gets its span afterwards. Transitions of a sweep belong to
+// no call and are only counted.
 type Presence struct {
 	ports.PresenceStore
 	telemetry *Telemetry
@@ -24,7 +24,7 @@ type Presence struct {
 
 var _ ports.PresenceStore = (*Presence)(nil)
 
-// Presence puts a decorator around a store of presence that tells transitions, as the given type, itself.
+// Presence decorates a presence store that publishes transitions itself, as events of the given type.
 func (t *Telemetry) Presence(inner ports.PresenceStore, typ string) *Presence {
 	return &Presence{PresenceStore: inner, telemetry: t, typ: typ}
 }

@@ -28,7 +28,7 @@ func (t *Telemetry) Processes(ctx context.Context) bool {
 	return t.tracer != nil || t.processes.Enabled(ctx)
 }
 
-// Process begins the handling of a message, within the trace that it carries; what it gives ends it.
+// Process begins the handling of a message, within the message's trace. The returned function ends it.
 func (t *Telemetry) Process(ctx context.Context, r Received) (context.Context, func(error)) {
 	if !t.Processes(ctx) {
 		return ctx, unobserved

@@ -7,7 +7,7 @@ import (
 	"chatcore/ports"
 )
 
-// Sessions has a span for every call and takes its time, as of commands. Neither users nor keys are told: a key may be a token.
+// Sessions records a span and the duration of every call, as for commands. It records neither users nor keys: a key may be a token.
 type Sessions struct {
 	inner ports.SessionStore
 	t     *Telemetry

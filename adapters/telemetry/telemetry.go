@@ -26,10 +26,10 @@ const (
 	keyAttempt = attribute.Key("chatcore.delivery.attempt")
 )
 
-// system is what carries the messages.
+// system is the messaging system.
 const system = "redis"
 
-// Telemetry traces and meters what a core does.
+// Telemetry traces and meters a core.
 type Telemetry struct {
 	tracer trace.Tracer // nil if nobody traces
 
@@ -41,8 +41,7 @@ type Telemetry struct {
 
 var _ ports.Observer = (*Telemetry)(nil)
 
-// New makes the instruments. The first span, of the given name, tells whether anybody traces; if not, no other is begun. opened ends
-// it.
+// New makes the instruments. The first span, of the given name, shows whether a tracer records; if not, no other span is begun. opened ends it.
 func New(ctx context.Context, tracer trace.Tracer, meter metric.Meter, open string) (t *Telemetry, opened func(error), err error) {
 	t = &Telemetry{}
 	_, span := tracer.Start(ctx, open)
@@ -75,7 +74,7 @@ func (t *Telemetry) Command(ctx context.Context, name string, chat domain.ChatID
 	return t.call(ctx, name, keyChat.String(string(chat)))
 }
 
-// call begins the span and the time of a command, or of what is observed as one.
+// call begins the span and the duration of a command, or of a call that is observed as one.
 func (t *Telemetry) call(ctx context.Context, name string, about ...attribute.KeyValue) (context.Context, func(error)) {
 	if t.tracer == nil && !t.commands.Enabled(ctx) {
 		return ctx, unobserved
@@ -95,7 +94,7 @@ func (t *Telemetry) call(ctx context.Context, name string, about ...attribute.Ke
 
 func unobserved(error) {}
 
-// finish ends a span. Errors tell no contents: they name ids and what is allowed.
+// finish ends a span. Errors contain no contents: they name ids and allowed values.
 func finish(span trace.Span, err error) {
 	if err != nil && span.IsRecording() {
 		span.SetAttributes(semconv.ErrorTypeKey.String(Outcome(err)))
@@ -104,7 +103,7 @@ func finish(span trace.Span, err error) {
 	span.End()
 }
 
-// Outcome is a word for what became of a command or a delivery.
+// Outcome returns the name of the outcome of a command or a delivery.
 func Outcome(err error) string {
 	for _, o := range [...]struct {
 		reason error

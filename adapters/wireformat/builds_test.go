@@ -42,7 +42,7 @@ func TestOwnTypeFree_ReservedNames(t *testing.T) {
 	}
 }
 
-// TestCodec_DecodeUnknown reads of every durable event what a build reads that does not know it, and refuses to write it again.
+// TestCodec_DecodeUnknown decodes every durable event as a build does that does not know its type, and checks that writing it is refused.
 func TestCodec_DecodeUnknown(t *testing.T) {
 	for _, typ := range wireformat.DurableTypes() {
 		newer := wireformat.New(wireformat.WithUpcaster(typ, 1, func(map[string]json.RawMessage) error { return nil }))

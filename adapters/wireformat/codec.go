@@ -13,7 +13,7 @@ import (
 // Codec writes events and reads them, those of older versions too. It never changes after [New] and is safe for concurrent use.
 type Codec struct {
 	upcasters map[string]map[int]Upcaster // by type and the version they start from
-	raised    map[string]int              // the highest version with an upcaster; what is written is one above
+	raised    map[string]int              // the highest version with an upcaster; written events are one above
 	without   map[string]struct{}         // types that are not known
 }
 
@@ -121,8 +121,8 @@ func (c *Codec) Encode(id domain.EventID, e domain.Durable, m ports.Meta) (Encod
 	return Encoded{Head: buf[:cut:cut], Tail: buf[cut:]}, nil
 }
 
-// AppendDurable adds what Encode gives to dst, the head and behind it the tail, which begins at the index it gives. Errors are those
-// of Encode; with one dst is given back as it was.
+// AppendDurable appends the head and the tail of [Codec.Encode] to dst and returns the index of the tail. It returns the errors of Encode, and dst
+// unchanged then.
 func (c *Codec) AppendDurable(dst []byte, id domain.EventID, e domain.Durable, m ports.Meta) (buf []byte, tail int, err error) {
 	typ := Type(e)
 	w := writer{buf: dst, typ: typ, v: c.version(typ)}
@@ -152,7 +152,7 @@ func (c *Codec) EncodeLive(id domain.EventID, e domain.Ephemeral, m ports.Meta) 
 	return c.AppendLive(make([]byte, 0, sizeHint(e)), id, e, m)
 }
 
-// AppendLive adds what EncodeLive gives to dst. With an error dst is given back as it was.
+// AppendLive appends the result of EncodeLive to dst. It returns dst unchanged with an error.
 func (c *Codec) AppendLive(dst []byte, id domain.EventID, e domain.Ephemeral, m ports.Meta) ([]byte, error) {
 	typ := Type(e)
 	if !ephemeral(typ) {
@@ -172,8 +172,8 @@ func (c *Codec) AppendLive(dst []byte, id domain.EventID, e domain.Ephemeral, m 
 	return w.buf, nil
 }
 
-// Told is the JSON of a status event in pieces, because when it is told, and of what, is decided in the store: after Head come the time,
-// Middle, the status's name, `","lastSeen":"`, when that was, and `"}`.
+// Told is the JSON of a status event in pieces, because the store decides time and status: after Head come the time, Middle, the status's name,
+// `","lastSeen":"`, that time, and `"}`.
 type Told struct{ Head, Middle []byte }
 
 // EncodeTold writes a status event but for its time and its status. Errors are those of Encode.

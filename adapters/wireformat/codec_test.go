@@ -85,7 +85,7 @@ func encode(t testing.TB, e domain.Event, m ports.Meta) []byte {
 	return payload
 }
 
-// TestGoldenFiles fixes what events look like, and that what was written once can be read.
+// TestGoldenFiles pins the JSON of events, and that events written by earlier versions can be read.
 func TestGoldenFiles(t *testing.T) {
 	meta := ports.Meta{CorrelationID: "request-1", CausationID: "cmd-1", TraceParent: "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
 	for name, e := range samples() {
@@ -184,7 +184,7 @@ func TestWhatIsNoEventIsRefused(t *testing.T) {
 	}
 }
 
-// TestForeignPayloads reads what programs with the TypeScript module publish: no eventId, v, type or expiresAt.
+// TestForeignPayloads decodes payloads of programs with the TypeScript module: no eventId, v, type or expiresAt.
 func TestForeignPayloads(t *testing.T) {
 	now := at.Add(time.Hour)
 	for _, tc := range []struct {
@@ -313,7 +313,7 @@ func BenchmarkDecode(b *testing.B) {
 	}
 }
 
-// TestSnapshotsOfOldReactions folds anew what an older program folded by the spelling of the emoji.
+// TestSnapshotsOfOldReactions folds snapshots again that an older program folded by the spelling of the emoji.
 func TestSnapshotsOfOldReactions(t *testing.T) {
 	entity := domain.ReactionsEntity("m")
 	old := []byte(`{"v":1,"reactions":{"❤":{"ann":5},"❤️":{"ann":9}}}`)

@@ -37,7 +37,7 @@ func (c *Codec) Decode(payload []byte) (ports.Record, error) {
 	return ports.Record{ID: in.ID, Seq: in.Seq, Ordinal: in.Ordinal, Event: event, Meta: in.Meta}, nil
 }
 
-// DecodeUnknown reads what every program can read of a durable event of our own, for an event that Decode refuses with [ErrUnknownType] or
+// DecodeUnknown decodes the fields of a durable event of the core that every program knows, for an event that Decode refuses with [ErrUnknownType] or
 // [ErrNewerVersion]: all versions of the core write the common fields and chatId alike. The event is a [domain.Unknown].
 func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
 	fields, err := open(payload)
@@ -65,10 +65,9 @@ func (c *Codec) DecodeUnknown(payload []byte) (ports.Record, error) {
 	return record, r.err
 }
 
-// DecodeLenient reads an event from a live channel or from a stream that others write to. typ is the name of the channel, or what the
-// stream entry says; "" if only the payload can tell. A payload with an eventId is one of ours. Any other is foreign: what it
-// lacks is filled in (version 1, the present time, a typing's end in five seconds), and its ids and texts are held to the rules
-// of the domain.
+// DecodeLenient reads an event from a live channel or from a stream that others write to. typ is the name of the channel, or the type in the stream
+// entry; "" if only the payload has it. A payload with an eventId is the core's. Any other is foreign: missing fields get defaults (version 1, the
+// present time, a typing's end in five seconds), and its ids and texts must meet the rules of the domain.
 func (c *Codec) DecodeLenient(typ string, payload []byte, now time.Time) (Incoming, error) {
 	fields, err := open(payload)
 	if err != nil {

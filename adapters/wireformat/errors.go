@@ -19,7 +19,7 @@ var (
 	ErrMalformed = errors.New("malformed event")
 )
 
-// Error says what is wrong with an event and what would be right. It never has the contents of a message.
+// Error names the problem of an event and the allowed values. It never has the contents of a message.
 type Error struct {
 	Reason  error  // [ErrUnknownType], [ErrNewerVersion] or [ErrMalformed]
 	Type    string // "" if not known
@@ -80,7 +80,7 @@ func unknown(typ string, allowed []string) error {
 	return &Error{Reason: ErrUnknownType, Type: typ, Field: "type", Problem: "is not known here", Allowed: strings.Join(allowed, ", ")}
 }
 
-// invalid puts what a check of package domain found into e: its words if it has them, and itself as the cause.
+// invalid copies the error of a check of package domain into e: its problem if it has one, and itself as the cause.
 func (e *Error) invalid(err error) *Error {
 	if i, ok := errors.AsType[*domain.InvalidError](err); ok {
 		e.Problem, e.Allowed = i.Problem, i.Allowed
@@ -89,7 +89,7 @@ func (e *Error) invalid(err error) *Error {
 	return e
 }
 
-// clip keeps what others sent from filling a log.
+// clip bounds foreign text in error messages.
 func clip(s string) string {
 	const most = 64
 	if len(s) <= most {

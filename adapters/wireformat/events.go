@@ -78,7 +78,7 @@ func (w *writer) durable(e domain.Durable) {
 	}
 }
 
-// own refuses what could not be told from the core's own events, or not be read back.
+// own refuses events that could be mistaken for the core's own, or could not be decoded.
 func (w *writer) own(e domain.Own) {
 	if err := OwnTypeFree(e.Type); err != nil {
 		w.err = (&Error{Reason: ErrMalformed, Type: w.typ, Field: "type"}).invalid(err)

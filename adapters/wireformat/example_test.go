@@ -9,8 +9,8 @@ import (
 	"chatcore/domain"
 )
 
-// Version 1 of a deletion once called the one who deleted "userId". The upcaster gives the field its present name, so that the code
-// knows one shape only, and the log keeps what it has.
+// Version 1 of a deletion named its actor "userId". The upcaster gives the field its present name: the code knows one shape only, and the log stays
+// as it is.
 func ExampleWithUpcaster() {
 	codec := wireformat.New(wireformat.WithUpcaster(wireformat.TypeMessageDelete, 1, func(fields map[string]json.RawMessage) error {
 		fields["deletedBy"] = fields["userId"]

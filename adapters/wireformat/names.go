@@ -61,8 +61,8 @@ func LiveTypes() []string {
 	return append(DurableTypes(), TypeUserStatus, TypeTypingStart, TypeTypingStop)
 }
 
-// OwnTypeFree returns what is wrong with a name for custom events, or nil. Names that begin as the core's own do are reserved, because a later version of
-// the core may have events of that name.
+// OwnTypeFree returns an error if a name cannot be that of custom events. Names that begin as the core's own do are reserved, because a later version
+// of the core may have events of that name.
 func OwnTypeFree(typ domain.OwnType) error {
 	if _, err := domain.ParseOwnType(string(typ)); err != nil {
 		return err
@@ -77,7 +77,7 @@ func OwnTypeFree(typ domain.OwnType) error {
 	return nil
 }
 
-// reservedParts are what names of the core's events begin with, now and later.
+// reservedParts are the first parts of names that the core's events have now and may have later.
 func reservedParts() []string {
 	return []string{"chat", "member", "message", "read", "thread", "typing", "user"}
 }

@@ -51,7 +51,7 @@ func (r *reader) refuse(e *Error) {
 	}
 }
 
-// kind is what a field must be made of.
+// kind is the JSON type of a field.
 type kind string
 
 const (
@@ -98,7 +98,7 @@ func unquote(raw json.RawMessage) (string, bool) {
 	return s, err == nil
 }
 
-// checked is s as a T. Only what others wrote is held to the rules.
+// checked returns s as a T. Only foreign values are checked.
 func checked[T ~string](r *reader, field, s string, check func(string) (T, error)) T {
 	if !r.foreign {
 		return T(s)

@@ -30,8 +30,7 @@ const (
 	MetaTraceParent   = "traceparent"
 )
 
-// Metadata is what travels beside an event's payload. It follows from the recorded event, so that a later reading of the log gives
-// the same.
+// Metadata returns the metadata of an event's message. It depends on the recorded event only, so that a later read of the log gives the same.
 func Metadata(_ domain.EventID, e domain.Durable, m ports.Meta) map[string]string {
 	metadata := map[string]string{
 		MetaType:       Type(e),
@@ -76,7 +75,7 @@ func appendPacked(b []byte, s string) []byte {
 	return append(b, s...)
 }
 
-// AppendMetadata adds to dst what EncodeMetadata makes of [Metadata].
+// AppendMetadata appends the encoded [Metadata] to dst.
 func AppendMetadata(dst []byte, e domain.Durable, m ports.Meta) []byte {
 	n := byte(3)
 	for _, value := range [...]string{m.CorrelationID, string(m.CausationID), m.TraceParent} {

@@ -164,5 +164,5 @@ const (
 // spellable reports whether RFC 3339 has the year of an instant.
 func spellable(t time.Time) bool { return t.Year() >= 0 && t.Year() <= 9999 }
 
-// clean makes valid UTF-8 of what came from outside and no rule of the domain has checked.
+// clean makes text valid UTF-8 that came from outside and that no rule of the domain has checked.
 func clean(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
