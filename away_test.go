@@ -13,7 +13,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// heard gives a logger, and what it is told. It discards what nobody takes.
+// heard returns a logger and a channel of its records. Records that are not received are discarded.
 func heard() (*slog.Logger, <-chan string) {
 	said := make(chan string, 64)
 	return slog.New(hearing{slog.DiscardHandler, said}), said

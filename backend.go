@@ -34,7 +34,7 @@ type backend interface {
 	DeleteGroup(ctx context.Context, group string) error
 	// Owned returns where the group of a subscriber stands on the partitions that it owns, none if that is not known.
 	Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error)
-	Inspect(ctx context.Context, h *Health) // fills in what is known of servers, pools and readiness
+	Inspect(ctx context.Context, h *Health) // fills in the state of servers, pools and readiness
 	Probe(ctx context.Context) error        // nil if the log takes events
 	Close() error
 }
@@ -51,7 +51,7 @@ type redisBackend struct {
 	clients  clients
 }
 
-// The clients that a core opens, told apart by what they are for.
+// The clients that a core opens, by purpose.
 type (
 	commandClient  struct{ *redis.Client }
 	blockingClient struct{ *redis.Client }
@@ -114,7 +114,7 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 	return pubsub.NewSubscriber(c)
 }
 
-// config is what a subscriber has to know beside where it reads.
+// config returns a subscriber's settings beside its source.
 func (s *subscription) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
 	plan := c.stopPlan()
 	return pubsub.SubscriberConfig{
@@ -146,7 +146,7 @@ func (b *redisBackend) DeleteGroup(ctx context.Context, group string) error {
 	return b.Groups().Delete(ctx, group)
 }
 
-// Close ends what uses the clients, and then them.
+// Close ends the users of the clients, and then the clients.
 func (b *redisBackend) Close() error {
 	var ending sync.WaitGroup
 	ending.Go(b.log.Close)
@@ -195,7 +195,7 @@ func (b *memoryBackend) Subscriber(s *subscription) (message.Subscriber, error) 
 	return b.delivery.Subscriber(s.config(b.config, b.counters))
 }
 
-// idle reports whether every group has finished what was appended.
+// idle reports whether every group has handled all appended events.
 func (b *memoryBackend) idle() bool { return b.delivery.Idle() }
 
 // ownBackend is an event log of the team's own.
@@ -235,7 +235,7 @@ func (b *ownBackend) Close() error {
 	return b.EventLog.Close()
 }
 
-// check says what is missing, or nil.
+// check returns an error that names a missing field.
 func (e EventLog) check() error {
 	missing := ""
 	switch {

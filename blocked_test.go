@@ -200,7 +200,7 @@ func eventuallyWithin(t *testing.T, most time.Duration, what string, holds func(
 	}
 }
 
-// TestHandlerTimeout_IsChecked refuses what is no timeout.
+// TestHandlerTimeout_IsChecked refuses invalid timeouts.
 func TestHandlerTimeout_IsChecked(t *testing.T) {
 	core := opened(t)(chatcore.NewInMemory(chatcore.Config{}))
 	var invalid *domain.InvalidError

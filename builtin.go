@@ -11,14 +11,14 @@ import (
 // BuiltinGroup is the consumer group of [Core.SubscribeBuiltins].
 const BuiltinGroup = "chatcore.builtin"
 
-// SubscribeBuiltins adds the subscriber that a service runs beside its own. It is one consumer group, which keeps which chats each user is in, for
-// [app.Queries.ChatsOf], and how many messages each user has not read, in chat:unread: for other programs; and which invalidates, for every event, what
-// the event makes stale of the messages, chat lists and contacts that are cached, also by other programs in the same Redis. Once the core runs, its
-// queries are answered from these caches. A core on a custom event log keeps views of users, and caches, only where options say.
+// SubscribeBuiltins adds the subscriber that a service runs beside its own. It is one consumer group. It keeps the chats of each user, for
+// [app.Queries.ChatsOf], and the number of unread messages of each user, in chat:unread: for other programs. It also invalidates the cached messages,
+// chat lists and contacts that an event makes stale, also those of other programs in the same Redis. Once the core runs, its queries use these
+// caches. A core on a custom event log has read models and caches only if options provide their stores.
 //
 // The group reads the streams once in a [Config.BuiltinPace], without being woken by appends, and writes the unread counts of all chats that have
-// changed in one step. Memberships and caches need not wait for it: every process changes them right after its own appends, and the group repeats that,
-// for what a process could not do before it ended.
+// changed in one step. Memberships and caches need not wait for it: every process changes them right after its own appends, and the group repeats
+// that, in case a process ended before it did.
 func (c *Core) SubscribeBuiltins() error {
 	b := c.builtins
 	if !b.Handles() {
@@ -30,7 +30,7 @@ func (c *Core) SubscribeBuiltins() error {
 			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
 		})
 	})
-	// An event that cannot be handled holds up its chat: what followed would not make good for it.
+	// An event that cannot be handled blocks its chat: later events would not repair the read models.
 	if err := c.Subscribe(BuiltinGroup, builtin(b), FromBeginning(), OnPoison(Park), one); err != nil {
 		return err
 	}

@@ -13,7 +13,7 @@ import (
 	"chatcore/ports"
 )
 
-// What caches are made of.
+// The types of caches.
 type (
 	// Cache gives values of one kind by their ids: the one that is kept, or else as the loader loads it.
 	Cache[T any] = cache.Cache[string, T]
@@ -25,17 +25,17 @@ type (
 
 // Errors of caches.
 var (
-	// ErrNoValue is what a loader returns, and a read gives, if there is no such value.
+	// ErrNoValue is returned by a loader, and by a read, if there is no such value.
 	ErrNoValue = cache.ErrNotFound
 	// ErrNoCacheStore is a cache of a core on a log of the team's own, which has nowhere to keep values unless [WithCacheStore] says where.
 	ErrNoCacheStore = errors.New("the core has no store for caches")
 )
 
-// CacheOf gives a cache of the core for values that load gets: in Redis, which all processes share, or in memory with a core in memory. It ends with
-// the core. The kind's prefix is the team's own: it ends in a colon, has no meaning in patterns, and is none of the core's names.
+// CacheOf returns a cache of the core for values that load reads: in Redis, which all processes share, or in memory with a core in memory. It ends
+// with the core. The kind's prefix ends in a colon, has no character that is special in patterns, and is none of the core's names.
 //
-// Values are kept as JSON. A value of which a type says its version ([cache.Versioned]) is replaced by later ones only. See package cache for
-// what is promised, and for what cannot be.
+// Values are stored as JSON. A value whose type has a version ([cache.Versioned]) is replaced by later ones only. See package cache for the
+// guarantees and their limits.
 func CacheOf[T any](core *Core, kind Kind, load func(ctx context.Context, id string) (T, error)) (*Cache[T], error) {
 	if err := core.checkPrefix(kind.Prefix); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func CacheOf[T any](core *Core, kind Kind, load func(ctx context.Context, id str
 	return made, core.addCache(kind.Prefix, made)
 }
 
-// teamCache is what a core knows of a cache whatever its values are.
+// teamCache is a custom cache, independent of the type of its values.
 type teamCache interface {
 	Stats() cache.Stats
 	Close()

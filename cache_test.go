@@ -149,7 +149,7 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	if ttl := client.PTTL(ctx, "message:m").Val(); ttl <= 29*time.Minute || ttl > 30*time.Minute {
 		t.Errorf("it lives for %v", ttl)
 	}
-	// What a process does itself it sees at once, others a moment later.
+	// A process sees its own changes at once, others a moment later.
 	same(there)
 	for i, change := range []func() (app.Done, error){
 		func() (app.Done, error) {
@@ -189,7 +189,7 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	if _, err := here.Queries.Message(ctx, "nowhere", "m"); !errors.Is(err, domain.ErrChatNotFound) {
 		t.Errorf("in no chat: %v", err)
 	}
-	// The past is never cached, and what is no message is none.
+	// The past is never cached, and an id of no message has no value.
 	before := here.Stats().Caches["message"]
 	must[app.MessageView](t)(here.Queries.At(sent.Seq).Message(ctx, "c", "m"))
 	if after := here.Stats().Caches["message"]; after != before {
@@ -284,7 +284,7 @@ func TestContactsOfATeamsOwn(t *testing.T) {
 	}
 }
 
-// TestWithoutTheCacheQueriesAreAnswered from the log: what is cached is never needed.
+// TestWithoutTheCacheQueriesAreAnswered from the log: caches are never needed.
 func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 	cacheServer := redistest.Start(t)
 	keys, err := redis.NewKeys("", 1, false)

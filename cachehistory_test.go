@@ -14,7 +14,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// answers are what a core's queries say that may come from caches.
+// answers are the results of a core's queries that may come from caches.
 type answers struct {
 	message  string
 	deleted  bool
@@ -26,7 +26,7 @@ func (a answers) equal(b answers) bool {
 	return a.message == b.message && a.deleted == b.deleted && a.title == b.title && slices.Equal(a.contacts, b.contacts)
 }
 
-// ask reads what is cached of chat c, message m and user ada.
+// ask reads the cached values of chat c, message m and user ada.
 func ask(t *testing.T, core *chatcore.Core) (a answers, err error) {
 	t.Helper()
 	m, err := core.Queries.Message(t.Context(), "c", "m")
@@ -60,7 +60,7 @@ func says(t *testing.T, what string, core *chatcore.Core, want answers) {
 	})
 }
 
-// cachedAll waits until the cache holds what a core answers.
+// cachedAll waits until the cache holds a core's answers.
 func cachedAll(t *testing.T, core *chatcore.Core, cache *goredis.Client, want answers) {
 	t.Helper()
 	says(t, "the answers are right", core, want)
@@ -77,7 +77,7 @@ func cachedAll(t *testing.T, core *chatcore.Core, cache *goredis.Client, want an
 	})
 }
 
-// TestCachedValues_OfALostHistoryAreMisses has the log's server come back without its last writes, while the cache has what they led to, and under
+// TestCachedValues_OfALostHistoryAreMisses has the log's server come back without its last writes, while the cache has values made from them, under
 // versions that the log has not reached: for a process that goes on and for one that is new.
 func TestCachedValues_OfALostHistoryAreMisses(t *testing.T) {
 	for _, apart := range []bool{true, false} {
@@ -118,7 +118,7 @@ func TestCachedValues_OfALostHistoryAreMisses(t *testing.T) {
 	}
 }
 
-// TestCachedValues_OfALostLogAreMisses begins a new log under the same names, beside a cache that has what was made from the one before.
+// TestCachedValues_OfALostLogAreMisses begins a new log under the same names, beside a cache with values made from the one before.
 func TestCachedValues_OfALostLogAreMisses(t *testing.T) {
 	server, other := redistest.Start(t), redistest.Start(t)
 	ctx, cache := t.Context(), other.Client(t)

@@ -11,7 +11,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestOnlyCachesLieOnTheCacheServer has everything else where other programs look for it: sessions, counters, presence and what helpers are given.
+// TestOnlyCachesLieOnTheCacheServer has all other keys where other programs use them: sessions, counters, presence and values of helpers.
 func TestOnlyCachesLieOnTheCacheServer(t *testing.T) {
 	shared, cache := redistest.Start(t), redistest.Start(t)
 	ctx, client, cached := t.Context(), shared.Client(t), cache.Client(t)

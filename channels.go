@@ -20,7 +20,7 @@ type channels struct {
 	progress   *progress
 	logger     *slog.Logger
 	unreadable *atomic.Uint64
-	told       atomic.Uint64 // messages that are dealt with
+	told       atomic.Uint64 // handled messages
 	failed     atomic.Uint64 // calls of handlers that panicked or ended their goroutine
 
 	calls liveCalls
@@ -31,7 +31,7 @@ type channels struct {
 	running sync.WaitGroup
 }
 
-// Subscription is what [Helpers.Subscribe] gives.
+// Subscription is a subscription of [Helpers.Subscribe].
 type Subscription struct {
 	channels *channels
 	channel  string
@@ -45,7 +45,7 @@ func newChannels(live LiveTransport, ids ports.IDs, moved *progress, logger *slo
 	return &channels{live: live, ids: ids, progress: moved, logger: logger, unreadable: unreadable, going: make(map[*Subscription]struct{})}
 }
 
-// Publish sends a payload, as JSON, to who subscribes to the channel now, in any process and language; at most once. The channel of an event
+// Publish sends a payload, as JSON, to the current subscribers of the channel, in any process and language; at most once. The channel of an event
 // type is the one that [Config].Names gives it.
 func (h *Helpers) Publish(ctx context.Context, channel string, payload any) error {
 	encoded, err := encodeValue(payload)
@@ -74,10 +74,10 @@ func checkChannel(channel string) error {
 	return nil
 }
 
-// Subscribe has handle called, one at a time, with what is published on a channel from its return on, until Unsubscribe or the end of the
-// core. It returns once Redis has confirmed, or with an error if ctx ends before; later ctx has no meaning. What is no JSON is counted and
-// passed over. A handler that is slow loses messages beyond [Config].LiveBuffer, which are counted, and holds up nobody; what is published while
-// the connection is replaced is lost. handle must not close the core, which waits for it.
+// Subscribe calls handle, one call at a time, for the messages published on a channel after it returned, until Unsubscribe or the end of the core. It
+// returns once Redis has confirmed the subscription, or with an error if ctx ends before; later ctx has no effect. Messages that are not JSON are
+// counted and skipped. A slow handler loses messages beyond [Config].LiveBuffer, which are counted, and delays no other; messages published while the
+// connection is replaced are lost. handle must not close the core, which waits for it.
 func (h *Helpers) Subscribe(ctx context.Context, channel string, handle func(ctx context.Context, payload json.RawMessage)) (*Subscription, error) {
 	return h.channels.subscribe(ctx, channel, func(ctx context.Context, payload []byte) bool {
 		if !json.Valid(payload) {
@@ -88,7 +88,7 @@ func (h *Helpers) Subscribe(ctx context.Context, channel string, handle func(ctx
 	})
 }
 
-// SubscribeTo is [Helpers.Subscribe] to payloads of a type. What does not decode is counted and passed over.
+// SubscribeTo is [Helpers.Subscribe] to payloads of a type. Messages that do not decode are counted and skipped.
 func SubscribeTo[T any](ctx context.Context, h *Helpers, channel string, handle func(ctx context.Context, payload T)) (*Subscription, error) {
 	return h.channels.subscribe(ctx, channel, func(ctx context.Context, payload []byte) bool {
 		var value T
@@ -160,7 +160,7 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 	return s, nil
 }
 
-// tell hands one message to the handler. Neither its panic nor its [runtime.Goexit] ends more than the call.
+// tell calls the handler with one message. Neither its panic nor its [runtime.Goexit] ends more than the call.
 func (c *channels) tell(s *Subscription, msg *message.Message, handle func(context.Context, []byte) bool) {
 	msg.Ack()
 	defer c.progress.made()

@@ -21,8 +21,8 @@ type Config struct {
 	// RedisURL is redis://[[user]:password@]host:port[/db], rediss:// for TLS, several separated by commas for a Cluster, or unix:// for a Unix
 	// socket. With master_name=NAME in its query it is that of a Sentinel; see redis.ParseURL. New needs it, NewInMemory does not.
 	RedisURL string
-	// CacheURL is the same of the server for the caches, which may be evicted: those of messages, of lists of chats and contacts, and of CacheOf.
-	// What helpers are given, sessions, limits, presence and typing marks stay where RedisURL says: other programs count and look there. Defaults to
+	// CacheURL is the URL of the server for the caches, which may be evicted: those of messages, of lists of chats and contacts, and of CacheOf.
+	// Values of helpers, sessions, limits, presence and typing marks stay on the server of RedisURL: other programs use them there. Defaults to
 	// RedisURL: they share its connections.
 	CacheURL string
 	// TLS has the certificate authorities, a client certificate and the server's name for rediss:// URLs. Defaults to the system's authorities,
@@ -33,7 +33,7 @@ type Config struct {
 	PoolSize int
 	// Namespace and a colon go before every key and channel. Defaults to "": nothing does.
 	Namespace string
-	// Names are what keys, channels and the delivery stream are called after the namespace. Defaults to the names of the wire contract, which the
+	// Names are the names of keys, channels and the delivery stream, after the namespace. Defaults to the names of the wire contract, which the
 	// TypeScript services use.
 	Names redis.Names
 	// Partitions is the number of partitions of the log, 1 to 1,024; fixed for the life of a log. Defaults to 16.
@@ -42,7 +42,7 @@ type Config struct {
 	// are published.
 	Unannounced bool
 
-	// TTL is how long what is kept for a time is kept. Defaults to the guide's times.
+	// TTL holds the lifetimes of sessions, caches, typing marks and presence. Defaults to the guide's times.
 	TTL TTLs
 
 	// SessionLifetime is how long a session lives however much it is used; TTL.Session is how long it does unused. Defaults to 30 days.
@@ -50,8 +50,8 @@ type Config struct {
 	// SessionsPerUser is how many sessions a user may have, 1 to 1,000; one more closes the one that was opened first. Defaults to 32.
 	SessionsPerUser int
 	// SessionCompat keeps sessions under session: and their tokens, as the TypeScript guide does, and takes the tokens of its programs, whose
-	// sessions have to tell a userId. Whoever can read the names of keys, in a backup or a log of slow commands too, can then be any user. Not
-	// on a Cluster. Defaults to false: Redis knows no more than the hashes of tokens.
+	// sessions must have a userId. A reader of the names of keys, also of those in a backup or a log of slow commands, can then act as any user. Not
+	// on a Cluster. Defaults to false: Redis holds only the hashes of tokens.
 	SessionCompat bool
 
 	// EditWindow is how long after the send a message may be edited. Defaults to 0: at any time.
@@ -60,7 +60,7 @@ type Config struct {
 	// Limits are how often something may be done, by kind. The commands take those of app.LimitSend, app.LimitReact and the like; app.LimitLogin and
 	// kinds of the team's own are taken by calls of Core.Limits. Defaults to none: nothing is limited. A service may begin with app.ServiceLimits.
 	Limits map[string]app.Limit
-	// Caps bound what one user, message or command may have. Processes on a log should agree on them.
+	// Caps are bounds on one user, message or command. Processes on a log should agree on them.
 	Caps app.Caps
 
 	// Queue is how many appends may wait for their turn, per server, or per partition of a Cluster; one chat may take a quarter. Beyond
@@ -76,8 +76,8 @@ type Config struct {
 	Lease time.Duration
 	// BuiltinPace is how often the built-in subscribers read the streams and write unread counts for other programs, at most a minute. Defaults to 1 s.
 	BuiltinPace time.Duration
-	// StreamBound is how many entries a partition's stream keeps for groups that are behind; what is more they read from the log, in which
-	// everything stays. Where no group runs, appends keep a stream at about twice as many. Defaults to 100,000.
+	// StreamBound is how many entries a partition's stream keeps for groups that are behind; older events they read from the log, which keeps all.
+	// Where no group runs, appends keep a stream at about twice as many. Defaults to 100,000.
 	StreamBound int
 	// EffectTTL is how long it is remembered that an effect was made (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
@@ -90,22 +90,22 @@ type Config struct {
 	// Retry says how often, and when, a failed handler is started again. Defaults to 10 attempts over about three minutes: pauses from 500 ms,
 	// doubling up to 1 min. Transient failures are no attempts (see Transient).
 	Retry pubsub.RetryPolicy
-	// DeadLetterBound is how many dead letters a group keeps on a partition. Where they are as many, what would become one more is tried again instead,
-	// Retry.Max apart: its chat waits until some are retried or dropped. Defaults to 10,000.
+	// DeadLetterBound is how many dead letters a group keeps on a partition. At that number, a delivery that would become one more is retried
+	// instead, Retry.Max apart: its chat waits until some are retried or dropped. Defaults to 10,000.
 	DeadLetterBound int
 	// Warn says from when on Health.Findings warns about a consumer group.
 	Warn Thresholds
 	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
 	LiveBuffer int
 
-	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s, on a Cluster to 2 s: what a silent master was asked
-	// is then asked its successor.
+	// CommandTimeout bounds a dial, and each write and read of a command. Defaults to 5 s, on a Cluster to 2 s: a command to a silent master then
+	// goes to its successor.
 	CommandTimeout time.Duration
 	// ConnectAttempts is how often the first connection is tried, and then the opening of the log, for which all of a Cluster has to be there;
 	// from 100 ms apart, doubling up to 3 s. An error that no attempt changes (ErrRejected) ends them at once. Defaults to 10.
 	ConnectAttempts int
-	// StopTimeout is how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for what
-	// follows the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
+	// StopTimeout is how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for the
+	// steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
 	StopTimeout time.Duration
 
 	// Logger takes all logging; message contents and tokens are never logged. go-redis has one log per process, which goes to the Logger of the core
@@ -168,7 +168,7 @@ func (t TTLs) withDefaults() TTLs {
 	return t
 }
 
-// minHeartbeat is the shortest life of a heartbeat; who sweeps looks once a second.
+// minHeartbeat is the shortest lifetime of a heartbeat; the sweeper runs once a second.
 const minHeartbeat = time.Second
 
 func (t TTLs) presence() ports.PresenceTTL {

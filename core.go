@@ -22,7 +22,7 @@ import (
 )
 
 // Core is a chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until Run or Close has
-// ended; afterwards whatever needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
+// ended; afterwards every call that needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
 type Core struct {
 	Chats    *app.Chats    // commands about chats
 	Presence *app.Presence // who is there
@@ -37,8 +37,8 @@ type Core struct {
 	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
 
 	builtins *app.Builtins      // the handler of the built-in group
-	after    *app.AppendEffects // what it does, right after this process's appends
-	told     atomic.Uint64      // live messages whose handlers have ended
+	after    *app.AppendEffects // its effects, right after this process's appends
+	told     atomic.Uint64      // live messages whose handlers returned
 	answers  bool               // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
@@ -65,16 +65,16 @@ type Core struct {
 	closeErr    error
 }
 
-// made is what a core is made of.
+// made holds the parts of a core.
 type made struct {
 	config        Config
 	backend       backend
 	sweeper       *app.Sweeper
 	presenceStore ports.PresenceStore
-	kept          app.Views     // what is kept of users
+	kept          app.Views     // the read models
 	effects       ports.Effects // nil: there is nowhere to remember them
 	entities      *app.Entities
-	cacheStore    ports.CacheStore // nil: there is nowhere to keep what is cached
+	cacheStore    ports.CacheStore // nil without a store for caches
 	caches        *app.Caches      // nil as well then
 	codec         *wireformat.Codec
 	clock         ports.LogClock
@@ -249,10 +249,10 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.LogID() }
 
-// Groups looks into the consumer groups and their dead letters, and changes them, whoever runs them. Who does notices within a third of
-// [Config.Lease].
+// Groups returns the administration of consumer groups and their dead letters, also of groups that other processes run. Their members notice a change
+// within a third of [Config.Lease].
 type Groups interface {
-	// List tells where every group stands.
+	// List returns the state of every group.
 	List(ctx context.Context) ([]GroupState, error)
 	// Rebuild has a group begin again with the first event of every chat; its dead letters go.
 	Rebuild(ctx context.Context, group string) error
@@ -271,13 +271,13 @@ type Groups interface {
 	Delete(ctx context.Context, group string) error
 }
 
-// What is known of consumer groups.
+// The state of consumer groups.
 type (
 	// GroupState is where a group stands.
 	GroupState = pubsub.GroupState
 	// LaneState is where a group stands on one delivery stream.
 	LaneState = pubsub.LaneState
-	// DeadLetter is a delivery that was set aside.
+	// DeadLetter is a delivery that failed for good.
 	DeadLetter = pubsub.DeadLetter
 	// BlockedChat is a chat that does not go on, though none of its events is a dead letter.
 	BlockedChat = pubsub.BlockedChat
@@ -315,9 +315,9 @@ func (c *Core) Groups() (Groups, error) {
 	return nil, ErrGroupsUnsupported
 }
 
-// Close ends the core: if it runs, Run is stopped and waited for. Run does the same by itself when it ends. From then on whatever needs Redis or the
-// log returns [ErrClosed]. Close takes at most [Config.StopTimeout], and returns an [*AbandonedError] if handlers have outlasted that. It may be called
-// more than once, but not by a handler, which it waits for.
+// Close ends the core: if it runs, Close stops Run and waits for it. Run does the same by itself when it ends. From then on every call that needs
+// Redis or the log returns [ErrClosed]. Close takes at most [Config.StopTimeout], and returns an [*AbandonedError] if handlers have outlasted that.
+// It may be called more than once, but not by a handler, which it waits for.
 //
 //nolint:contextcheck // a close has no caller's context
 func (c *Core) Close() error {

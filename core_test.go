@@ -49,7 +49,7 @@ func opened(t *testing.T) func(*chatcore.Core, error) *chatcore.Core {
 	}
 }
 
-// end gives what the core's Run returns.
+// end returns the result of the core's Run.
 func end(core *chatcore.Core) <-chan error {
 	ended := make(chan error, 1)
 	go func() { ended <- core.Wait() }()
@@ -392,7 +392,7 @@ func TestASlowListenerIsNotNoticedByTheDurablePath(t *testing.T) {
 			t.Fatal(err)
 		}
 		start(t, core)
-		t.Cleanup(func() { close(release) }) // before the core is told to stop
+		t.Cleanup(func() { close(release) }) // before the core stops
 		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
 		const n = 20
 		for i := range n {

@@ -29,7 +29,7 @@ type damaged struct {
 	before map[string]string // dumps of all keys
 	truth  map[string]string // answers of all queries
 	chats  []domain.ChatID
-	users  []domain.UserID   // of whom a view is kept
+	users  []domain.UserID   // that have a view
 	whole  map[string]string // contents of all keys, once they were asked for
 }
 
@@ -122,7 +122,7 @@ func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "big", By: "ben", MessageID: "last", Content: "the last"}))
 }
 
-// settle waits until the views are what the logs say and every group has finished everything.
+// settle waits until the views agree with the logs and every group has handled all events.
 func (d *damaged) settle(core *chatcore.Core) {
 	d.t.Helper()
 	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
@@ -201,7 +201,7 @@ func (d *damaged) restore() {
 	}
 }
 
-// answers gives what each query answers, as text.
+// answers returns the result of each query, as text.
 func (d *damaged) answers() map[string]string {
 	ctx, q := d.t.Context(), d.core.Queries
 	answers := make(map[string]string)
@@ -312,7 +312,7 @@ func (d *damaged) damages(key string) map[string]func() {
 				kind = field[:2]
 			}
 			if kinds[kind]++; strings.HasSuffix(key, ":x") && field != " " && kind != " #" && kinds[kind] > 2 && field != "m0" && field != " xm0" && field != " rdan" {
-				continue // one or two of a kind tell
+				continue // one or two of a kind suffice
 			}
 			damages["HDEL "+key+" "+field] = func() { c.HDel(ctx, key, field) }
 		}

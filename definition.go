@@ -46,8 +46,8 @@ func (d Definition[T]) Validated(check func(T) error) Definition[T] {
 	return d
 }
 
-// Upcast gives the same definition with a way from the data of an older version to that of the next, in place: what is recorded stays as
-// it is and is read as the present version.
+// Upcast returns the definition with a conversion of an older version's data to that of the next, in place: recorded events stay as they are and are
+// read as the present version.
 func (d Definition[T]) Upcast(from int, up func(fields map[string]json.RawMessage) error) Definition[T] {
 	d.upcasters = maps.Clone(d.upcasters)
 	if d.upcasters == nil {
@@ -85,7 +85,7 @@ func (e ownEvent[T]) Own() (domain.Own, error) {
 	return domain.Own{Type: d.typ, Version: d.version, Data: string(data)}, nil
 }
 
-// encode makes an error of what an encoder of the team's own panics with.
+// encode turns the panic of a custom encoder into an error.
 func encode(v any) (data []byte, err error) {
 	defer func() {
 		if r := recover(); r != nil {
@@ -137,7 +137,7 @@ func (d Definition[T]) Decode(e domain.Own) (T, error) {
 // ErrOwnEvent is an event of a team's own that cannot be recorded or read; the error is an [*OwnEventError].
 var ErrOwnEvent = errors.New("event of one's own")
 
-// OwnEventError says what is wrong with an event of a team's own.
+// OwnEventError names the problem of a custom event.
 type OwnEventError struct {
 	Type    string
 	Version int
@@ -168,7 +168,7 @@ type OwnDelivery[T any] struct {
 	ID      DeliveryID
 	Chat    domain.ChatID
 	By      domain.UserID
-	Entity  domain.OwnID // what it moved, "" if nothing
+	Entity  domain.OwnID // the moved entity, "" if none
 	Event   T
 	At      time.Time
 	Ordinal domain.Ordinal
@@ -202,7 +202,7 @@ func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) err
 	}
 }
 
-// OnLive handles the events of the definition as they are announced, as [OnLive] does those of the core. What cannot be read is left out.
+// OnLive handles the live events of the definition, as [OnLive] does those of the core. Events that cannot be read are left out.
 func (d Definition[T]) OnLive(handle func(ctx context.Context, l OwnDelivery[T])) LiveHandler {
 	return LiveHandler{types: []string{string(d.typ)}, handle: func(ctx context.Context, in wireformat.Incoming) {
 		own, _ := in.Event.(domain.Own)

@@ -18,7 +18,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// order is data of one's own; what it does when it is encoded is up to the test.
+// order is custom data; the test sets its behavior when it is encoded.
 type order struct {
 	Item  string `json:"item"`
 	Count int    `json:"count"`

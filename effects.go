@@ -7,14 +7,14 @@ import (
 	"chatcore/ports"
 )
 
-// Effect is what [Core.Once] makes: commands for a core on Redis, a function for one in memory.
+// Effect is an effect of [Core.Once]: commands for a core on Redis, a function for one in memory.
 type Effect = ports.Effect
 
 // Command is a command of Redis: its name, its key and its other arguments.
 type Command = ports.Command
 
-// Once makes a handler's effect once for each event, however often the event is delivered, and reports whether this call made it. An effect
-// is told from others by its name, the delivery's ID, and what it is made on ([Effect].On, or the key of its first command).
+// Once makes a handler's effect once for each event, however often the event is delivered, and reports whether this call made it. An effect is
+// identified by its name, the delivery's ID, and its target ([Effect].On, or the key of its first command).
 //
 // In Redis the commands of the effect and the marker that it was made are one step, so that no crash repeats or loses it. Commands are
 // those that write one key, with its whole name; one of the event log or of chatcore's own records is refused with [domain.ErrInvalid]; on a Cluster all keys share a slot. A core in memory calls the effect's Func,
@@ -29,5 +29,5 @@ func (c *Core) Once(ctx context.Context, name string, id DeliveryID, e Effect) (
 	return c.effects.Once(ctx, name, id, e)
 }
 
-// WithEffects remembers for [Core.Once] what was made.
+// WithEffects replaces the store of the effects that [Core.Once] made.
 func WithEffects(effects ports.Effects) Option { return func(p *parts) { p.effects = effects } }

@@ -24,7 +24,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// run starts a core and gives what stops it.
+// run starts a core and returns a function that stops it.
 func run(core *chatcore.Core) (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	if err := core.Start(ctx); err != nil {
@@ -120,7 +120,7 @@ func ExampleOn() {
 	// seq 3: ada: Who comes on Sunday?
 }
 
-// Every process is given live events, at most once: what a gateway forwards to the sockets that it holds.
+// Every process receives live events, at most once: a gateway forwards them to its sockets.
 func ExampleOnLive() {
 	core, err := chatcore.NewInMemory(chatcore.Config{})
 	if err != nil {
@@ -198,8 +198,8 @@ func firstLetter(groups chatcore.Groups, group string) chatcore.DeadLetter {
 	panic("unreachable")
 }
 
-// A chat is parked when one of its events is refused for good: the ones after it wait, those of other chats do not. Once what it failed for
-// is mended, the dead letter is given again and the chat flows on, in order.
+// A chat is parked when one of its events is refused for good: the ones after it wait, those of other chats do not. Once the cause is mended, the
+// dead letter is retried and the chat continues, in order.
 func ExampleCore_Groups() {
 	ctx := context.Background()
 	config := chatcore.Config{RedisURL: redisURL(), Namespace: "example-" + uuid.NewString()}
@@ -398,7 +398,7 @@ func ExampleDefine() {
 	// true
 }
 
-// A log of one's own comes with what delivers and announces its events.
+// A custom log comes with the transports of its events.
 func ExampleWithEventLog() {
 	codec, live := wireformat.New(), pubsub.NewLocal(0)
 	clock := chatcoretest.NewClock(time.Now())

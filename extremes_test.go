@@ -13,7 +13,7 @@ import (
 	"chatcore/ports"
 )
 
-// TestQueries_Extremes asks for pages and moments at the ends of what a seq can be. A seq beyond the last is after everything.
+// TestQueries_Extremes asks for pages and moments at the ends of the range of seqs. A seq beyond the last is after everything.
 func TestQueries_Extremes(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})

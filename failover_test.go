@@ -14,8 +14,8 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestCommandsGoOnAfterAPromotion loses each master in turn, by a crash and by silence: what is given within five seconds of the promotion
-// is done, also to chats of which nothing is cached.
+// TestCommandsGoOnAfterAPromotion loses each master in turn, by a crash and by silence: commands given within five seconds of the promotion succeed,
+// also in chats that are not cached.
 func TestCommandsGoOnAfterAPromotion(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	ctx := t.Context()

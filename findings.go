@@ -9,12 +9,12 @@ import (
 	"time"
 )
 
-// Severity is how bad what was found is.
+// Severity is the severity of a finding.
 type Severity string
 
 // Severities, the worst first.
 const (
-	Danger  Severity = "danger"  // what was acknowledged can be lost, or nothing can be written, now or soon
+	Danger  Severity = "danger"  // acknowledged data can be lost, or nothing can be written, now or soon
 	Warning Severity = "warning" // something will not go well
 	Note    Severity = "note"    // good to know
 )
@@ -23,10 +23,10 @@ const (
 type Finding struct {
 	Severity Severity
 	Code     string // names the rule; lasts across versions
-	Server   string // address; "" for what is not of one
+	Server   string // address; "" if it concerns none
 	What     string // is so
 	Why      string // it matters
-	Remedy   string // a command, or what to do
+	Remedy   string // a command or an action
 }
 
 // Rules' thresholds.
@@ -38,7 +38,7 @@ const (
 	slotsOfACluster           = 16384
 )
 
-// Findings judges what is known, the worst first. It asks nothing, and what is unknown it takes to be fine, but says so.
+// Findings judges the values in Health, the worst first. It makes no calls. Unknown values count as fine and are reported as unknown.
 func (h Health) Findings() []Finding {
 	var f findings
 	for _, s := range h.Log {
@@ -62,14 +62,14 @@ func (f *findings) add(s Severity, code, server, what, why, remedy string) {
 	*f = append(*f, Finding{s, code, server, what, why, remedy})
 }
 
-// log has the rules for what must not be lost.
+// log has the rules for the server of the log, whose data must not be lost.
 func (f *findings) log(s State, h Health) {
 	if s.Err != nil {
 		return
 	}
 	at := s.Address
 	if s.Replica {
-		f.add(Danger, "replica", at, "it is a replica", "it refuses every write, and what it has may be old", "point REDIS_URL at the master, or at the Sentinels with master_name")
+		f.add(Danger, "replica", at, "it is a replica", "it refuses every write, and its data may be old", "point REDIS_URL at the master, or at the Sentinels with master_name")
 	}
 	f.eviction(s)
 	f.persistence(s)
@@ -115,7 +115,7 @@ func (f *findings) eviction(s State) {
 	case strings.HasPrefix(policy, "allkeys"):
 		f.add(Danger, "eviction", s.Address, "maxmemory-policy is "+policy, "it throws parts of the log away to make room; durable writes are refused", remedy)
 	case strings.HasPrefix(policy, "volatile"):
-		f.add(Warning, "eviction", s.Address, "maxmemory-policy is "+policy, "it throws away what expires: that an effect was made, sessions, presence", remedy)
+		f.add(Warning, "eviction", s.Address, "maxmemory-policy is "+policy, "it evicts keys with a time to live: markers of effects, sessions, presence", remedy)
 	}
 }
 
@@ -127,14 +127,14 @@ func (f *findings) persistence(s State) {
 	if !p.AppendOnly {
 		lost := "with the server's memory everything is lost"
 		if s.Settings != nil && s.Settings.SavePoints != "" {
-			lost = "what came after the last snapshot is lost with the server's memory"
+			lost = "writes after the last snapshot are lost with the server's memory"
 		}
 		f.add(Danger, "no_aof", at, "the append-only file is off", lost, "CONFIG SET appendonly yes, then CONFIG REWRITE")
 	}
 	if s.Settings != nil && p.AppendOnly {
 		switch s.Settings.Fsync {
 		case "no":
-			f.add(Danger, "fsync", at, "appendfsync is no", "what the system has not written yet, of half a minute and more, is lost when the machine stops", "CONFIG SET appendfsync everysec, or always")
+			f.add(Danger, "fsync", at, "appendfsync is no", "writes of the last half minute and more, which the system has not written to disk, are lost when the machine stops", "CONFIG SET appendfsync everysec, or always")
 		case "everysec":
 			f.add(Note, "fsync", at, "appendfsync is everysec", "the last second or two is lost when the machine stops", "CONFIG SET appendfsync always, or replicas and Config.Durability")
 		}
@@ -147,7 +147,7 @@ func (f *findings) persistence(s State) {
 		f.add(Warning, "aof_rewrite_failed", at, "the last rewrite of the append-only file failed", "it grows until the disk is full", disk+"; then BGREWRITEAOF")
 	}
 	if p.SaveFailed {
-		why := "there is no snapshot of what came since " + p.LastSave.UTC().Format(time.RFC3339)
+		why := "there is no snapshot of the writes since " + p.LastSave.UTC().Format(time.RFC3339)
 		if s.Settings != nil && s.Settings.StopWrites && s.Settings.SavePoints != "" {
 			why = "writes are refused until one succeeds (stop-writes-on-bgsave-error)"
 		}
@@ -167,7 +167,7 @@ func (f *findings) replication(s State, h Health) {
 		}
 		if !replica.Online || replica.Lag > staleReplica {
 			f.add(Warning, "replica_behind", at, fmt.Sprintf("the replica %s is not up to date: %d bytes behind, last heard of %s ago", replica.Address, replica.Behind, replica.Lag),
-				"a failover to it loses what it does not have", "see the replica's log and the network to it")
+				"a failover to it loses the writes that it lacks", "see the replica's log and the network to it")
 		}
 	}
 	if online < h.Replicas {
@@ -188,10 +188,10 @@ func (f *findings) server(s State, at string) {
 	}
 	var major int
 	if _, err := fmt.Sscanf(s.Version, "%d.", &major); err == nil && major < 7 {
-		f.add(Danger, "version", at, "it is Redis "+s.Version, "the log's scripts need 7.0: earlier ones repeat them on replicas instead of what they did", "upgrade to Redis 7.0 or newer")
+		f.add(Danger, "version", at, "it is Redis "+s.Version, "the log's scripts need 7.0: earlier ones replicate the scripts instead of their effects", "upgrade to Redis 7.0 or newer")
 	}
 	if s.Loading {
-		f.add(Warning, "loading", at, "it reads its data from disk", "it answers nothing until it has", "wait; INFO persistence tells how far it is")
+		f.add(Warning, "loading", at, "it reads its data from disk", "it answers nothing until it has", "wait; INFO persistence shows the progress")
 	}
 	if c := s.Clients; c != nil && c.Max > 0 && float64(c.Connected) >= fullClients*float64(c.Max) {
 		f.add(Danger, "maxclients", at, fmt.Sprintf("%d of %d connections are taken", c.Connected, c.Max), "further ones are refused: a program that restarts does not come back",
@@ -211,43 +211,43 @@ func (f *findings) server(s State, at string) {
 			"all other clients waited meanwhile", "SLOWLOG GET 32 shows them, SLOWLOG RESET forgets them")
 	}
 	if len(s.Unknown) > 0 {
-		f.add(Note, "unknown", at, "it does not tell this user: "+strings.Join(s.Unknown, ", "), "dangers that these would show are not seen", "ACL SETUSER USER +info +config|get +slowlog|get +slowlog|len +cluster|info")
+		f.add(Note, "unknown", at, "this user cannot read: "+strings.Join(s.Unknown, ", "), "dangers that these would show are not seen", "ACL SETUSER USER +info +config|get +slowlog|get +slowlog|len +cluster|info")
 	}
 }
 
-// cache has the rules for what may be lost.
+// cache has the rules for the server of the caches, whose data may be lost.
 func (f *findings) cache(s State) {
 	m := s.Memory
 	if m == nil {
 		return
 	}
 	if m.Max == 0 {
-		f.add(Note, "cache_limit", s.Address, "the cache server has no maxmemory", "caches grow until the machine has no memory left", "CONFIG SET maxmemory 1gb, or what there is")
+		f.add(Note, "cache_limit", s.Address, "the cache server has no maxmemory", "caches grow until the machine has no memory left", "CONFIG SET maxmemory 1gb, or the memory available")
 	}
 	if m.Policy == "noeviction" {
-		f.add(Note, "cache_eviction", s.Address, "the cache server's maxmemory-policy is noeviction", "when it is full it refuses instead of dropping what is old", "CONFIG SET maxmemory-policy allkeys-lfu")
+		f.add(Note, "cache_eviction", s.Address, "the cache server's maxmemory-policy is noeviction", "when it is full it refuses writes instead of evicting old values", "CONFIG SET maxmemory-policy allkeys-lfu")
 	}
 }
 
 // core has the rules for the core itself.
 func (f *findings) core(h Health) {
 	if h.NotReady != nil && !errors.Is(h.NotReady, errNotOpened) {
-		f.add(Danger, "not_ready", "", "the log takes no events: "+h.NotReady.Error(), "commands fail", "see what else is found")
+		f.add(Danger, "not_ready", "", "the log takes no events: "+h.NotReady.Error(), "commands fail", "see the other findings")
 	}
 	switch {
 	case h.Highest > h.Level:
 		f.add(Warning, "upgrade_unfinished", "", fmt.Sprintf("some partitions are at level %d, others still at %d", h.Highest, h.Level),
-			"an upgrade is under way, or was interrupted; what the new level brings waits for the last partition", "core upgrade --yes")
+			"an upgrade is under way, or was interrupted; features of the new level wait for the last partition", "core upgrade --yes")
 	case h.Level > 0 && h.Level < LogLevel:
 		f.add(Note, "level", "", fmt.Sprintf("the log is at level %d, this program knows %d", h.Level, LogLevel),
-			"what the new level brings is not used yet", "core upgrade, once every program on the log is of this version or newer; docs/upgrading.md")
+			"features of the new level are not used yet", "core upgrade, once every program on the log is of this version or newer; docs/upgrading.md")
 	}
 	if h.Refused > 0 {
 		f.add(Warning, "refused", "", fmt.Sprintf("Redis refused %d announcements of appended events", h.Refused), "listeners in other programs missed them; consumer groups did not",
 			"core acl prints the rights that the user needs")
 	}
 	for _, hole := range h.Holes {
-		f.add(Danger, "hole", "", fmt.Sprintf("group %s cannot read what it has to deliver: %v", hole.Group, hole.Err), "it waits until that is repaired", "core fsck, then core fsck --repair")
+		f.add(Danger, "hole", "", fmt.Sprintf("group %s cannot read events that it has to deliver: %v", hole.Group, hole.Err), "it waits until that is repaired", "core fsck, then core fsck --repair")
 	}
 	for _, p := range h.Pools {
 		if p.Timeouts > 0 {
@@ -255,7 +255,7 @@ func (f *findings) core(h Health) {
 		}
 	}
 	if h.Unlisted != nil {
-		f.add(Note, "groups_unknown", "", "the consumer groups are not known: "+h.Unlisted.Error(), "what they have not handled is not seen", "core groups list")
+		f.add(Note, "groups_unknown", "", "the consumer groups are not known: "+h.Unlisted.Error(), "their lag is not seen", "core groups list")
 	}
 	for _, s := range h.Stopped {
 		f.add(Warning, "group_stopped", "", fmt.Sprintf("this process delivers no more to group %s: %v", s.Group, s.Err), "its handlers are given nothing",
@@ -297,7 +297,7 @@ func (f *findings) group(g GroupState, warn Thresholds) {
 	}
 	if waiting := sum.Failing + sum.Parked; waiting >= warn.Waiting {
 		f.add(Warning, "chats_waiting", "", fmt.Sprintf("in group %s the next event of %d chats fails, and %d chats are parked", g.Group, sum.Failing, sum.Parked), "they go on when a handler succeeds, or somebody decides about a dead letter",
-			"core deadletters list "+g.Group+"; see what its handlers log")
+			"core deadletters list "+g.Group+"; see its handlers' logs")
 	}
 }
 
@@ -307,7 +307,7 @@ func (f *findings) blocked(g GroupState) {
 		reason            BlockReason
 		code, why, remedy string
 	}{
-		{BlockedTransient, "transient_failures", "the handler is started again until it succeeds; the chat's later events wait", "is what the handler needs reachable? the error names it"},
+		{BlockedTransient, "transient_failures", "the handler is started again until it succeeds; the chat's later events wait", "check that the service that the handler calls is reachable; the error names it"},
 		{BlockedNewer, "newer_event", "no running program that can read it has its partition; the chat's later events wait", "run the later version of the program"},
 		{BlockedSlow, "slow_handler", "order forbids another start beside it; the chat's later events wait", "bound it with HandlerTimeout, and have it heed its context; restart the process if it hangs"},
 	} {

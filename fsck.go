@@ -12,12 +12,12 @@ import (
 	"chatcore/ports"
 )
 
-// Contradiction is a structure of the log, or of what is kept beside it, that contradicts another one.
+// Contradiction is a structure of the log, or of a view of it, that contradicts another one.
 type Contradiction = ports.Contradiction
 
-// FsckConfig says what [Core.Fsck] checks.
+// FsckConfig configures [Core.Fsck].
 type FsckConfig struct {
-	Repair bool          // correct what follows from the log. Defaults to false: nothing is changed
+	Repair bool          // correct structures that follow from the log. Defaults to false: nothing is changed
 	Chat   domain.ChatID // only this chat. Defaults to all of the log
 }
 
@@ -28,12 +28,12 @@ var ErrNoFsck = errors.New("the core's log is not in Redis")
 var errStopped = errors.New("stopped")
 
 // Fsck checks every structure of the log against the others, and yields each contradiction: segments, indexes, sets of chats, delivery streams,
-// consumer groups with their dead letters, and the views of the built-in subscribers. With Repair it corrects first what follows from the log;
-// what is lost it names, with the consequences, and never invents. Iteration stops at the first error, which says that the check could not
+// consumer groups with their dead letters, and the views of the built-in subscribers. With Repair it corrects first all structures that follow from
+// the log. It names lost data with the consequences, and invents none. Iteration stops at the first error, which means that the check could not
 // finish. [domain.ErrChatNotFound] if there is no such chat.
 //
-// It runs beside everything else: what changes meanwhile is no contradiction. It reads in small steps and rests between them as long as each
-// took. Its time follows the size of the log: about 20 µs an event.
+// It runs beside all other calls: concurrent changes are no contradiction. It reads in small steps and rests between them as long as each took. Its
+// time follows the size of the log: about 20 µs an event.
 func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradiction, error] {
 	return func(yield func(Contradiction, error) bool) {
 		backend, ok := c.backend.(*redisBackend)

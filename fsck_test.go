@@ -19,7 +19,7 @@ import (
 	"chatcore/domain"
 )
 
-// checked gives what a check of the log finds.
+// checked returns the contradictions that a check of the log finds.
 func checked(t *testing.T, core *chatcore.Core, config chatcore.FsckConfig) (found []chatcore.Contradiction) {
 	t.Helper()
 	for c, err := range core.Fsck(t.Context(), config) {
@@ -39,7 +39,7 @@ func kinds(found []chatcore.Contradiction) string {
 	return strings.Join(slices.Sorted(maps.Keys(names)), " ")
 }
 
-// repairable reports whether what a damage took away follows from the log.
+// repairable reports whether the damaged data follows from the log.
 func repairable(damage string) bool {
 	command, key, _ := strings.Cut(damage, " ")
 	key, _, _ = strings.Cut(key, " ")
@@ -47,9 +47,9 @@ func repairable(damage string) bool {
 	return strings.Trim(part, "0123456789") != "" && (command != "" || part != "id")
 }
 
-// TestFsck_FindsAndRepairsEveryDamage damages every key of a log and of its views in every way. Each damage is found; what follows from the log
-// is repaired: then all answers are the true ones, the keys of the log are as they were, and a second check finds nothing. What does not follow
-// is named with its consequences, and nothing is invented.
+// TestFsck_FindsAndRepairsEveryDamage damages every key of a log and of its views in every way. Each damage is found. Damaged data that follows from
+// the log is repaired: then all answers are the true ones, the keys of the log are as they were, and a second check finds nothing. Other damage is
+// named with its consequences, and nothing is invented.
 func TestFsck_FindsAndRepairsEveryDamage(t *testing.T) {
 	d := newDamaged(t, filled(twoSegments))
 	if found := checked(t, d.core, chatcore.FsckConfig{}); len(found) > 0 {
@@ -118,7 +118,7 @@ func (d *damaged) sound() map[string]string {
 	return d.whole
 }
 
-// contents gives what the log's keys hold, in an order that does not depend on how they came to be.
+// contents returns the values of the log's keys, in an order that does not depend on their history.
 func (d *damaged) contents() map[string]string {
 	ctx, keys := d.t.Context(), d.keys(d.t.Context())
 	types := make([]*goredis.StatusCmd, len(keys))
@@ -179,7 +179,7 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 	for name, test := range map[string]struct {
 		kind   string
 		damage func(ctx context.Context)
-		keeps  bool // what it adds to streams or groups stays
+		keeps  bool // its additions to streams or groups stay
 	}{
 		"an index behind the log":    {kind: "index", damage: func(ctx context.Context) { c.HSet(ctx, base+"big:x", "m1", "3") }},
 		"an index ahead of the log":  {kind: "index", damage: func(ctx context.Context) { c.HSet(ctx, base+"big:x", "m1", "99999") }},
@@ -246,7 +246,7 @@ func TestFsck_KindsOfContradictions(t *testing.T) {
 	}
 }
 
-// cutOff takes away what the end of an append of a chat's last events wrote: the index and the stream's entries, not the log's.
+// cutOff removes the last writes of an append of a chat's last events: the index and the stream's entries, not the log's.
 func (d *damaged) cutOff(ctx context.Context, chat domain.ChatID, n int) {
 	d.t.Helper()
 	before := d.dump() //nolint:contextcheck // the context of the test
@@ -282,7 +282,7 @@ func (d *damaged) letter(ctx context.Context, chat, seq, uuid string) {
 	}})
 }
 
-// TestFsck_RepairedChatsGoOn repairs a chat, and everything that was held up goes on: commands, and the groups that run meanwhile.
+// TestFsck_RepairedChatsGoOn repairs a chat, and all that was blocked continues: commands, and the groups that run meanwhile.
 func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	d := newDamaged(t, filled(20))
 	ctx := t.Context()
@@ -325,7 +325,7 @@ func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	}
 }
 
-// TestFsck_LeavesNewerEvents checks a chat with an event of a newer program: what follows from it is not known, so that nothing is repaired.
+// TestFsck_LeavesNewerEvents checks a chat with an event of a newer program: its consequences are not known, so that nothing is repaired.
 func TestFsck_LeavesNewerEvents(t *testing.T) {
 	d := newDamaged(t, filled(20))
 	ctx := t.Context()
@@ -363,7 +363,7 @@ func TestFsck_BesideWriters(t *testing.T) {
 	for w := range 3 {
 		writers.Go(func() {
 			random := rand.New(rand.NewPCG(uint64(w), 7)) //nolint:gosec // a test's
-			pace := time.NewTicker(2 * time.Millisecond)  // what is written meanwhile has to be checked in the end
+			pace := time.NewTicker(2 * time.Millisecond)  // events written meanwhile must be checked in the end
 			defer pace.Stop()
 			for i := 0; ctx.Err() == nil; i++ {
 				<-pace.C

@@ -24,11 +24,11 @@ func GetOrSet[T any](ctx context.Context, h *Helpers, key string, ttl time.Durat
 	return value, err
 }
 
-// GetOrSet reads the value of a key into what into points to. If there is none (see [Helpers.Get]) it has load make one, and keeps that for as
-// long as ttl says. Of callers in this process at the same time, for the same key and type, one loads, with its own ctx, and all get what
-// it loaded; if that one's ctx ends another takes over. What comes from load is given as it would be read back, by way of its JSON; nil is not kept.
+// GetOrSet reads the value of a key into the target of into. If there is none (see [Helpers.Get]) it calls load, and stores the result for ttl. Of
+// callers in this process at the same time, for the same key and type, one loads, with its own ctx, and all get the result; if that one's ctx ends
+// another takes over. The result of load is returned as it would be read back, by way of its JSON; nil is not stored.
 //
-// An error of load is returned, and nothing is kept. Without Redis values are loaded and not kept, which is counted.
+// An error of load is returned, and nothing is stored. Without Redis values are loaded and not stored, which is counted.
 func (h *Helpers) GetOrSet(ctx context.Context, key string, ttl time.Duration, into any, load func(context.Context) (any, error)) error {
 	to, err := targetOf(into)
 	if err != nil {
@@ -90,7 +90,7 @@ func (h *Helpers) fill(
 	return value, nil
 }
 
-// take decodes what was loaded.
+// take decodes the loaded value.
 func (t target) take(value []byte) error {
 	if !t.decode(value) {
 		return &domain.InvalidError{Field: "value", Problem: fmt.Sprintf("does not come back from its JSON as a %s", t.Type()), Allowed: "what does"}
@@ -98,13 +98,13 @@ func (t target) take(value []byte) error {
 	return nil
 }
 
-// flights have one of several callers do what all of them want.
+// flights run a function once for several concurrent callers.
 type flights struct {
 	mu    sync.Mutex
 	going map[flightKey]*flight
 }
 
-// flightKey is what callers share a flight by.
+// flightKey identifies a flight.
 type flightKey struct {
 	key     string
 	typ     reflect.Type
@@ -118,8 +118,8 @@ type flight struct {
 	whole bool // it came to its end; otherwise its leader left
 }
 
-// do calls lead, unless another caller is at it: then it waits, and gives what that one got. lead runs in the goroutine of its caller, so that
-// a panic is its caller's.
+// do calls lead, unless another caller runs it: then it waits, and returns that caller's result. lead runs in the goroutine of its caller, so that a
+// panic is its caller's.
 func (f *flights) do(ctx context.Context, key flightKey, lead func() ([]byte, error)) ([]byte, error) {
 	for {
 		f.mu.Lock()

@@ -52,7 +52,7 @@ func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
 	}
 }
 
-// idle runs a group that does nothing, on a core of its own with a short lease, and gives what Run returns.
+// idle runs a group that does nothing, on its own core with a short lease, and returns the result of Run.
 func idle(t *testing.T, config chatcore.Config, groups ...string) (ended <-chan error) {
 	t.Helper()
 	config.Lease = pubsub.MinLease
@@ -261,7 +261,7 @@ func TestGroupsTellWhatIsNotThere(t *testing.T) {
 	}
 }
 
-// TestWhatNobodyReadsGrowsOld guards against an age that only a running owner tells: it matters most where there is none.
+// TestWhatNobodyReadsGrowsOld guards against an age that only a running owner reports: it matters most where there is none.
 func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
@@ -383,7 +383,7 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 // TestWhatARebuildHasReadIsNotForgotten has a process end between reading chats from the log and handling them: the events are behind the
 // position of the stream, and nobody walks for them again.
 func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
-	const chats = 600 // more than are looked at in one step
+	const chats = 600 // more than are read in one step
 	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "read-" + uuid.NewString(), Partitions: 1, Lease: 2 * time.Second, StopTimeout: 50 * time.Millisecond}
 	release := make(chan struct{})
 	var blocks atomic.Bool

@@ -16,7 +16,7 @@ import (
 
 // Delivery is a durable event given to a handler of a consumer group: at least once, a chat's events in the order of their seqs.
 type Delivery[T domain.Durable] struct {
-	ID      DeliveryID // the same in every delivery of the event: what an effect is made once by
+	ID      DeliveryID // the same in every delivery of the event: the identity of an effect
 	Event   T
 	Ordinal domain.Ordinal // of the chat's last message as of this event
 	Meta    ports.Meta
@@ -65,16 +65,16 @@ func FromBeginning() SubscribeOption {
 	return func(s *subscription) { s.fromBeginning = true }
 }
 
-// Poison says what becomes of a chat when one of its events is set aside, because its handler failed for good.
+// Poison is the treatment of a chat when one of its events becomes a dead letter, because its handler failed for good.
 type Poison = pubsub.Poison
 
-// What to do about an event that cannot be handled.
+// The treatments of a chat whose event cannot be handled.
 const (
 	Skip = pubsub.Skip // the chat goes on with its next event
 	Park = pubsub.Park // the chat waits, and others go on, until the dead letter is given again or dropped
 )
 
-// OnPoison says what becomes of a chat when one of its events is set aside. Defaults to [Skip].
+// OnPoison sets the treatment of a chat when one of its events becomes a dead letter. Defaults to [Skip].
 func OnPoison(p Poison) SubscribeOption {
 	return func(s *subscription) { s.poison = p }
 }
@@ -150,8 +150,8 @@ func Transient(err error) error { return pubsub.Transient(err) }
 // IsTransient reports whether an error that a handler returns never counts as an attempt.
 func IsTransient(err error) bool { return pubsub.IsTransient(err) }
 
-// Live is an event as it reached this process on a live channel: at most once, without promises about order; seqs tell the order of
-// durable events, and what is missing between them.
+// Live is an event as it reached this process on a live channel: at most once, without promises about order; seqs give the order of durable events,
+// and show gaps between them.
 type Live[T domain.Event] struct {
 	Event   T
 	ID      domain.EventID // "" if another program published the event without one

@@ -15,10 +15,10 @@ import (
 	"chatcore/ports"
 )
 
-// healthLimit bounds how long health is looked at; what has not answered by then is told as such.
+// healthLimit bounds the inspection; servers that have not answered by then are reported as such.
 const healthLimit = 3 * time.Second
 
-// Health is how a core and what it stands on are at a moment. [Health.Findings] says what of it is dangerous, and what to do.
+// Health is the state of a core and its servers at a moment. [Health.Findings] names dangers in it, and remedies.
 type Health struct {
 	At       time.Time
 	Live     bool    // the process answers, and the core is not closed
@@ -46,7 +46,7 @@ type StoppedGroup struct {
 	Err   error
 }
 
-// What is known of a server and of the connections to it.
+// The state of a server and of the connections to it.
 type (
 	// State is a server as it was when it was asked.
 	State = ports.Server
@@ -56,8 +56,8 @@ type (
 	Hole = pubsub.Hole
 )
 
-// Health looks at the core and at every server of it, within three seconds. It never fails: what cannot be asked is told as unknown. A
-// core in memory, or on a log of the team's own, is ready as long as it is not closed.
+// Health inspects the core and all of its servers, within three seconds. It never fails: values that cannot be read are reported as unknown. A core
+// in memory, or on a custom log, is ready as long as it is not closed.
 func (c *Core) Health(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
@@ -89,7 +89,7 @@ func (c *Core) holes() (holes []Hole) {
 	return holes
 }
 
-// keepSubscriber has Health look at a group's subscriber.
+// keepSubscriber adds a group's subscriber to the state that Health reports.
 func (c *Core) keepSubscriber(group string, s message.Subscriber) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,8 +111,8 @@ func (c *Core) stoppedGroups() (stopped []StoppedGroup) {
 	return stopped
 }
 
-// Examine looks at the servers of a configuration without opening a core: it changes nothing, and does it on servers, such as a replica, on
-// which no core can be opened. Whether the log is ready, and its groups, it does not tell. It returns [ErrURL], [ErrUnreachable] or [ErrRejected].
+// Examine inspects the servers of a configuration without opening a core: it changes nothing, and works on servers, such as a replica, on which no
+// core can be opened. It reports neither whether the log is ready, nor its groups. It returns [ErrURL], [ErrUnreachable] or [ErrRejected].
 func Examine(ctx context.Context, config Config) (_ Health, err error) {
 	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {

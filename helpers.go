@@ -13,13 +13,13 @@ import (
 	"chatcore/ports"
 )
 
-// Helpers are what the guide of the TypeScript services calls so: values, counters and sets of the caller's own, and messages on channels.
-// The namespace goes before keys and channels; for the rest they are as the caller says, because other programs know them by it. Ids go into a
-// key by [EscapeKey]. What belongs to the event log is refused.
+// Helpers are the helpers of the TypeScript services' guide: values, counters and sets of the caller, and messages on channels. The namespace goes
+// before keys and channels; otherwise names are unchanged, because other programs use them. Ids go into a key by [EscapeKey]. Keys of the event log
+// are refused.
 //
-// Values are JSON, as JSON.stringify writes it. Methods return their errors: [domain.ErrInvalid] for what no store takes,
-// [ports.ErrForeignValue] for a key that holds another kind of value, [ports.ErrUnavailable] without Redis. [Helpers.Lenient] returns
-// defaults instead, as the guide's helpers do. See also [Get], [GetOrSet] and [SubscribeTo].
+// Values are JSON, as JSON.stringify writes it. Methods return their errors: [domain.ErrInvalid] for values that no store accepts,
+// [ports.ErrForeignValue] for a key that holds another kind of value, [ports.ErrUnavailable] without Redis. [Helpers.Lenient] returns defaults
+// instead, as the guide's helpers do. See also [Get], [GetOrSet] and [SubscribeTo].
 type Helpers struct {
 	values   ports.KeyValues
 	counters ports.Counters
@@ -29,10 +29,10 @@ type Helpers struct {
 	channels *channels
 
 	failures   atomic.Uint64 // that were answered with a default
-	unreadable atomic.Uint64 // values and messages that are not what was asked for
+	unreadable atomic.Uint64 // values and messages of another type than expected
 }
 
-// stored is where helpers keep what they are given.
+// stored holds the stores of helpers.
 type stored struct {
 	values   ports.KeyValues
 	counters ports.Counters
@@ -46,7 +46,7 @@ type store interface {
 	ports.Sets
 }
 
-// WithHelpers keeps elsewhere what [Core.Helpers] are given. nil leaves the core's own.
+// WithHelpers replaces the stores of [Core.Helpers]. nil leaves the core's own.
 func WithHelpers(values ports.KeyValues, counters ports.Counters, sets ports.Sets) Option {
 	return func(p *parts) { p.stored = stored{values, counters, sets} }
 }
@@ -73,11 +73,11 @@ func newHelpers(c Config, s stored, live LiveTransport, ids ports.IDs, moved *pr
 	return h
 }
 
-// EscapeKey makes a part of a key, or of a pattern, of any text: it percent-encodes what has a meaning in either, the colon too. Plain ids
-// stand unchanged.
+// EscapeKey turns any text into a part of a key, or of a pattern: it percent-encodes characters that are special in either, the colon too. Plain ids
+// stay unchanged.
 func EscapeKey(part string) string { return redis.Escape(part) }
 
-// Get reads the value of a key into what into points to, and reports whether there is one. JSON null is none, and neither is what does not
+// Get reads the value of a key into the target of into, and reports whether there is one. JSON null is none, and neither is a value that does not
 // decode, from an old schema or another program; that is counted. into is then left as it was.
 func (h *Helpers) Get(ctx context.Context, key string, into any) (bool, error) {
 	to, err := targetOf(into)
@@ -121,18 +121,18 @@ func (h *Helpers) set(ctx context.Context, key string, value any, ttl time.Durat
 	return h.values.Set(ctx, key, encoded, ttl)
 }
 
-// Del removes keys with whatever they hold, and says how many there were.
+// Del removes keys of any type of value, and returns how many there were.
 func (h *Helpers) Del(ctx context.Context, keys ...string) (int, error) {
 	return h.values.Delete(ctx, keys...)
 }
 
-// DelPattern removes every key that a pattern matches, on each master of a Cluster, and says how many, also along with an error. In the pattern *, ?,
-// [a-c] and \ have the meaning that Redis gives them; ids go in by [EscapeKey], and then match themselves only:
+// DelPattern removes every key that a pattern matches, on each master of a Cluster, and returns how many, also along with an error. In the pattern *,
+// ?, [a-c] and \ have the meaning that Redis gives them; ids go in by [EscapeKey], and then match themselves only:
 //
 //	core.Helpers.DelPattern(ctx, "session:"+chatcore.EscapeKey(userID)+":*")
 //
-// A pattern has to begin with something that has no meaning. Keys of event logs are never removed. It goes through all keys of Redis, a
-// few hundred at a time so that others are not held up, and takes its time with that; it ends early with ctx.
+// A pattern must begin with a literal character. Keys of event logs are never removed. It scans all keys of Redis, a few hundred at a time so that
+// other calls are not delayed, and takes long with many keys; it ends early with ctx.
 func (h *Helpers) DelPattern(ctx context.Context, pattern string) (int, error) {
 	return h.values.DeletePattern(ctx, pattern)
 }
@@ -171,7 +171,7 @@ func (h *Helpers) SIsMember(ctx context.Context, key, member string) (bool, erro
 // Lenient is a view of the helpers that returns defaults instead of errors.
 func (h *Helpers) Lenient() Lenient { return Lenient{h} }
 
-// swallow counts and logs a failure that the caller is not told of. Neither keys nor values are logged: there may be secrets in them.
+// swallow counts and logs a failure that the caller does not receive. Neither keys nor values are logged: there may be secrets in them.
 func (h *Helpers) swallow(ctx context.Context, helper string, err error) {
 	h.failures.Add(1)
 	if errors.Is(err, ports.ErrUnavailable) || errors.Is(err, domain.ErrInvalid) {

@@ -73,7 +73,7 @@ func ExampleHelpers_IncrWithExpiry() {
 	// 3 false <nil>
 }
 
-// Who is online, in the set that the guide has for it.
+// The online users, in the guide's set.
 func ExampleHelpers_SAdd() {
 	core := inMemory()
 	defer func() { _ = core.Close() }()
@@ -88,7 +88,7 @@ func ExampleHelpers_SAdd() {
 	// Output: [ada eve] false
 }
 
-// A message to every process, in whatever language.
+// A message to every process, in any language.
 func ExampleSubscribeTo() {
 	type notice struct {
 		Text string `json:"text"`

@@ -75,7 +75,7 @@ func TestValuesComeBack(t *testing.T) {
 	})
 }
 
-// TestValuesAreAsJSONStringifyWritesThem looks at what the guide's get will read. The texts are node's.
+// TestValuesAreAsJSONStringifyWritesThem checks the text that the guide's get will read. The texts are node's.
 func TestValuesAreAsJSONStringifyWritesThem(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
@@ -100,7 +100,7 @@ func TestValuesAreAsJSONStringifyWritesThem(t *testing.T) {
 	}
 }
 
-// TestWhatDoesNotDecodeIsAMissThatCounts reads what another program, or an older one, has stored.
+// TestWhatDoesNotDecodeIsAMissThatCounts reads values of another program, or an older one.
 func TestWhatDoesNotDecodeIsAMissThatCounts(t *testing.T) {
 	helpers(t, func(t *testing.T, core *chatcore.Core) {
 		h, ctx := core.Helpers, t.Context()
@@ -251,7 +251,7 @@ func TestAFailedLoadIsTheCallersAndKeepsNothing(t *testing.T) {
 		if _, err := chatcore.GetOrSet(ctx, h, "p", time.Minute, func(context.Context) (int, error) { return 5, broken }); !errors.Is(err, broken) {
 			t.Errorf("error %v", err)
 		}
-		nothing, err := chatcore.GetOrSet(ctx, h, "p", time.Minute, func(context.Context) (*int, error) { return nil, nil }) //nolint:nilnil // what it is about
+		nothing, err := chatcore.GetOrSet(ctx, h, "p", time.Minute, func(context.Context) (*int, error) { return nil, nil }) //nolint:nilnil // the subject
 		if nothing != nil || err != nil {
 			t.Errorf("nil came as %v, %v", nothing, err)
 		}
@@ -272,7 +272,7 @@ func TestAFailedLoadIsTheCallersAndKeepsNothing(t *testing.T) {
 	})
 }
 
-// TestLenientHelpersGoOnWithoutRedis stops it. What is logged must hold no key and no value.
+// TestLenientHelpersGoOnWithoutRedis stops it. Log records must hold no key and no value.
 func TestLenientHelpersGoOnWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	var text lockedBuffer
@@ -489,7 +489,7 @@ func TestNoCallBeginsAfterUnsubscribe(t *testing.T) {
 			s.Unsubscribe()
 			ended.Store(true)
 		}
-		core.Settle() // also with what was left unread
+		core.Settle() // also with unread messages
 		s.Unsubscribe()
 	}
 }

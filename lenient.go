@@ -29,8 +29,8 @@ func (l Lenient) Get(ctx context.Context, key string, into any) bool {
 	return answer(ctx, l.helpers, "get", found, err)
 }
 
-// GetOrSet is [Helpers.GetOrSet], but loads whatever is the matter with the key, its value or Redis. It reports whether there is a value: if not,
-// load has failed, which is logged without its error, because that is not ours to log.
+// GetOrSet is [Helpers.GetOrSet], but it also loads on any error of the key, its value or Redis. It reports whether there is a value: if not, load
+// has failed, which is logged without its error, because that may hold private data.
 func (l Lenient) GetOrSet(ctx context.Context, key string, ttl time.Duration, into any, load func(context.Context) (any, error)) bool {
 	to, err := targetOf(into)
 	if err = errors.Join(err, checkLoad(load)); err != nil {

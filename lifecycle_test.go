@@ -16,7 +16,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestClosed_Core shows what a core returns after its end, be it closed or run to its end.
+// TestClosed_Core checks the errors of a core after its end, by Close or by the end of Run.
 func TestClosed_Core(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		for name, finish := range map[string]func(core *chatcore.Core) error{

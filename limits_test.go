@@ -49,7 +49,7 @@ func TestWhoIsTyping(t *testing.T) {
 		if users := must[[]domain.UserID](t)(one.Queries.Typing(ctx, "c")); !slices.Equal(users, []domain.UserID{"ada", "b:e%n"}) {
 			t.Errorf("typing are %q", users)
 		}
-		if one.LogID() == other.LogID() { // they share a store: what one does ends what the other shows
+		if one.LogID() == other.LogID() { // they share a store: a send by one ends the typing that the other shows
 			must[app.Sent](t)(other.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))
 		} else {
 			must[app.Sent](t)(one.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))

@@ -19,7 +19,7 @@ func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 	arrived := make(chan domain.MessageNew, 8)
 	err := core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
 		if d.Event.Content == "lost" {
-			server.Kill() // before what is finished can be taken down
+			server.Kill() // before finished deliveries can be committed
 		}
 		arrived <- d.Event
 		return nil
@@ -33,7 +33,7 @@ func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "first"}))
 	receive(t, arrived)
 	groups := must[chatcore.Groups](t)(core.Groups())
-	for lag := uint64(1); lag > 0; { // until both events are taken down
+	for lag := uint64(1); lag > 0; { // until both events are committed
 		lag = 0
 		for _, lane := range must[[]chatcore.GroupState](t)(groups.List(ctx))[0].Lanes {
 			lag += lane.Lag

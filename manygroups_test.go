@@ -16,7 +16,8 @@ import (
 	"chatcore/tests/wait"
 )
 
-// subscribeMany subscribes n groups, and returns how many were accepted and what each group was given. The others are refused, as those behind the last accepted one.
+// subscribeMany subscribes n groups, and returns how many were accepted and the deliveries of each. The others are refused, as those behind the last
+// accepted one.
 func subscribeMany(t *testing.T, core *chatcore.Core, n int) (accepted int, given func() int) {
 	t.Helper()
 	var mu sync.Mutex

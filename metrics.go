@@ -16,8 +16,8 @@ import (
 	"chatcore/ports"
 )
 
-// How long what Redis has said of groups and presence is exported before it is asked again, and how long that may take. So metrics cost Redis the
-// same, however many readers there are and however often they read.
+// The age at which values of groups and presence are read from Redis again, and the time limit of that. Metrics cost Redis the same for any number of
+// readers and any interval.
 const (
 	levelsFor   = 5 * time.Second
 	levelsLimit = 2 * time.Second
@@ -45,7 +45,7 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricBehind, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats on these partitions that catch up from the log."},
 		{Name: metricParked, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats on these partitions that wait for a decision about a dead letter."},
 		{Name: metricDeadLetters, Unit: "{letter}", Kind: telemetry.Level, Description: "Dead letters on these partitions."},
-		{Name: metricOnline, Unit: "{user}", Kind: telemetry.Gauge, Description: "Users who are published as online, in all processes."},
+		{Name: metricOnline, Unit: "{user}", Kind: telemetry.Gauge, Description: "Users that are published as online, in all processes."},
 	}
 	for _, n := range c.counts {
 		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
@@ -108,7 +108,7 @@ func (c *Core) inFlight() map[string]int {
 	return n
 }
 
-// levels is what Redis has said last of this process's groups and of presence.
+// levels holds the values last read from Redis of this process's groups and of presence.
 type levels struct {
 	mu     sync.Mutex // guards the fields below, and that one reader at a time asks
 	asked  time.Time
@@ -178,7 +178,7 @@ func (c *Core) owned(ctx context.Context, subscribers map[string]message.Subscri
 	return states
 }
 
-// onlineLevel asks how many users are online, if the store can tell.
+// onlineLevel reads how many users are online, if the store can count them.
 func (c *Core) onlineLevel(ctx context.Context) []telemetry.Point {
 	counter, ok := c.presenceStore.(ports.OnlineCounter)
 	if !ok {

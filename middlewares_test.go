@@ -27,7 +27,7 @@ import (
 type bubbleCore struct {
 	*chatcore.Core
 	t      *testing.T
-	closed bool // by the test, which has looked at the error
+	closed bool // by the test, which has checked the error
 }
 
 // inBubble runs a test with a core of the settings.
@@ -171,7 +171,7 @@ func TestMiddleware_SparesBuiltins(t *testing.T) {
 	})
 }
 
-// TestMiddleware_CircuitBreaker opens a breaker by one broken group. What it refuses is no attempt, of any group.
+// TestMiddleware_CircuitBreaker opens a breaker by one broken group. A refused call is no attempt, of any group.
 func TestMiddleware_CircuitBreaker(t *testing.T) {
 	breaker := func() message.HandlerMiddleware {
 		return middleware.NewCircuitBreaker(gobreaker.Settings{Timeout: 2 * time.Minute, ReadyToTrip: func(c gobreaker.Counts) bool { return c.ConsecutiveFailures >= 3 }}).Middleware
@@ -225,8 +225,8 @@ func TestMiddleware_CircuitBreaker(t *testing.T) {
 	}
 }
 
-// TestMiddleware_Deduplicator shows why a Deduplicator does not belong here: it remembers what failed, and what another group was given. Neither is
-// lost: the start is a failed attempt.
+// TestMiddleware_Deduplicator shows why a Deduplicator does not belong here: it remembers failed messages, and those of other groups. None is lost:
+// the start is a failed attempt.
 func TestMiddleware_Deduplicator(t *testing.T) {
 	t.Run("after a failed start", func(t *testing.T) {
 		inBubble(t, chatcore.Config{}, func(b *bubbleCore) {
@@ -283,7 +283,7 @@ func TestMiddleware_Deduplicator(t *testing.T) {
 	})
 }
 
-// publishing counts what a PoisonQueue publishes.
+// publishing counts the messages that a PoisonQueue publishes.
 type publishing struct{ n atomic.Int64 }
 
 func (p *publishing) Publish(_ string, messages ...*message.Message) error {
@@ -355,7 +355,7 @@ func TestMiddleware_Retry(t *testing.T) {
 	})
 }
 
-// TestMiddleware_Throttle slows its own group down only. What waits for its turn when the core stops is not begun, and comes again.
+// TestMiddleware_Throttle slows its own group down only. Deliveries that wait when the core stops are not begun, and are redelivered.
 func TestMiddleware_Throttle(t *testing.T) {
 	inBubble(t, chatcore.Config{}, func(b *bubbleCore) {
 		t := b.t
@@ -415,7 +415,7 @@ func TestMiddleware_Timeout(t *testing.T) {
 	})
 }
 
-// TestMiddleware_Duplicator calls a handler twice with one delivery, which an effect tells from two.
+// TestMiddleware_Duplicator calls a handler twice with one delivery. An effect distinguishes that from two deliveries.
 func TestMiddleware_Duplicator(t *testing.T) {
 	core := opened(t)(chatcore.NewInMemory(chatcore.Config{}))
 	made := make(chan bool, 2)
@@ -469,7 +469,7 @@ func TestMiddleware_Correlation(t *testing.T) {
 	}
 }
 
-// TestMiddleware_MayReplaceTheMessage has handlers know their delivery, and end with the core, whatever a middleware does to context and metadata.
+// TestMiddleware_MayReplaceTheMessage has handlers know their delivery, and end with the core, although a middleware replaces context and metadata.
 func TestMiddleware_MayReplaceTheMessage(t *testing.T) {
 	type key struct{}
 	for name, replace := range map[string]func(*message.Message) *message.Message{

@@ -20,7 +20,7 @@ import (
 // Option replaces a part of a core.
 type Option func(*parts)
 
-// parts are what options have replaced; nil is what the core brings along.
+// parts are the ports that options have replaced; nil is the core's own.
 type parts struct {
 	log       *EventLog
 	clock     ports.Clock
@@ -55,30 +55,30 @@ func newParts(options []Option) parts {
 	return p
 }
 
-// WithClock replaces the process's clock. In memory, and on a custom event log without a clock, it stamps events and decides edit windows, and what
-// waits waits by it. On Redis it only paces the presence sweeper: there Redis's clock stamps and decides ([ports.LogClock]), so that a process whose
-// clock is wrong neither gains nor loses time. [app.Chats.Backdated] stamps events with a time of the past.
+// WithClock replaces the process's clock. In memory, and on a custom event log without a clock, it stamps events and decides edit windows, and all
+// waits use it. On Redis it only paces the presence sweeper: there Redis's clock stamps and decides ([ports.LogClock]), so that a process whose clock
+// is wrong neither gains nor loses time. [app.Chats.Backdated] stamps events with a time of the past.
 func WithClock(clock ports.Clock) Option { return func(p *parts) { p.clock = clock } }
 
 // WithIDs makes the ids of events, and of messages and commands that come without.
 func WithIDs(ids ports.IDs) Option { return func(p *parts) { p.ids = ids } }
 
-// WithTypingMarks remembers who is typing. A send ends the sender's typing in the log's own marks only; others expire.
+// WithTypingMarks replaces the store of typing marks. A send ends the sender's typing in the log's own marks only; others expire.
 func WithTypingMarks(marks ports.TypingMarks) Option { return func(p *parts) { p.typing = marks } }
 
-// WithPresence keeps who is there, and tells it.
+// WithPresence replaces the presence store, which also publishes transitions.
 func WithPresence(presence ports.PresenceStore) Option {
 	return func(p *parts) { p.presence = presence }
 }
 
-// WithCacheStore keeps what is cached. All processes have to share it.
+// WithCacheStore replaces the store of caches. All processes must share it.
 func WithCacheStore(store ports.CacheStore) Option { return func(p *parts) { p.caches = store } }
 
-// WithContacts says who a user's contacts are, for [app.Queries.Contacts]: from a directory, say. They are cached; [app.Queries.ForgetContacts]
-// has them asked for anew.
+// WithContacts provides a user's contacts, for [app.Queries.Contacts]: from a directory, for example. They are cached; [app.Queries.ForgetContacts]
+// invalidates them.
 func WithContacts(of app.ContactsOf) Option { return func(p *parts) { p.contacts = of } }
 
-// WithLimiter counts what [Config.Limits] limits.
+// WithLimiter replaces the limiter of [Config.Limits].
 func WithLimiter(limiter ports.Limiter) Option { return func(p *parts) { p.limiter = limiter } }
 
 // WithGate asks gate before a command creates a chat, adds a member, sends a message or records a custom event; see [app.Gate]. Imports
@@ -112,8 +112,8 @@ func WithUpcaster(typ string, from int, up func(fields map[string]json.RawMessag
 	return func(p *parts) { p.upcasters = append(p.upcasters, wireformat.WithUpcaster(typ, from, up)) }
 }
 
-// EventLog is an event log with what carries its events: the three belong together, because what was appended must be delivered and
-// announced by the same step. All fields without another word are needed.
+// EventLog is an event log with the transports of its events: the three belong together, because an append must deliver and announce its events in
+// the same step. Fields without a comment are required.
 type EventLog struct {
 	ID          string // names the log: another id is another log
 	Log         app.Log
@@ -133,9 +133,9 @@ type LiveTransport interface {
 	message.Subscriber
 }
 
-// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, presence, limits and
-// sessions are kept in memory unless other options say where, and what [Core.Once] makes, and what built-in subscribers keep of
-// users, only where [WithEffects] and [WithUserViews] say. What is cached needs [WithCacheStore]. It closes what it was given when it ends.
+// WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, presence, limits and sessions are in
+// memory unless other options replace them. [Core.Once] needs [WithEffects], read models need [WithUserViews], and caches need [WithCacheStore]. The
+// core closes these ports when it ends.
 func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
 
 // instrumentation is the name under which the core traces and measures.
@@ -145,7 +145,7 @@ func newMeter(p parts, c Config) metric.Meter {
 	return telemetry.NewMeter(p.meters.Meter(instrumentation), c.Logger)
 }
 
-// opening is the core's telemetry, what ends the span of its opening, and what exports its last metrics.
+// opening holds the core's telemetry, and the functions that end the span of its opening and export its last metrics.
 type opening struct {
 	telemetry    *telemetry.Telemetry
 	done         func(error)

@@ -29,7 +29,7 @@ type numbered struct{ n atomic.Int64 }
 
 func (n *numbered) NewID() string { return fmt.Sprint("id-", n.n.Add(1)) }
 
-// told is a store of cached values that tells what is invalidated.
+// told is a cache store that reports invalidations.
 type told struct {
 	ports.CacheStore
 	keys chan ports.CacheKey

@@ -88,8 +88,8 @@ func TestPresenceByTheClock(t *testing.T) {
 	}
 }
 
-// TestPresence_SessionsOfOneDevice guards against a user who goes offline because an old session of a device that has a newer one is closed, in any way
-// there is, or because an old connection leaves late.
+// TestPresence_SessionsOfOneDevice guards against a user that goes offline because an old session of a device that has a newer one is closed, in any
+// way there is, or because an old connection leaves late.
 func TestPresence_SessionsOfOneDevice(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core, ctx := open(chatcore.Config{SessionsPerUser: 2}), t.Context()
@@ -141,8 +141,8 @@ func TestPresence_SessionsOfOneDevice(t *testing.T) {
 	})
 }
 
-// TestPresence_WithoutRun has no process that sweeps: users are offline nevertheless when their last heartbeat has ended, and users whom other programs
-// put there are as they say.
+// TestPresence_WithoutRun has no process that sweeps: users are offline nevertheless when their last heartbeat has ended, and users of other programs
+// have the status that those stored.
 func TestPresence_WithoutRun(t *testing.T) {
 	server, namespace := redistest.Shared(t), "core-"+uuid.NewString()
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: namespace, TTL: chatcore.TTLs{Heartbeat: time.Second}}))
@@ -183,7 +183,7 @@ func TestPresenceComesBackWithRedis(t *testing.T) {
 	await(t, said, "presence sweep failed, trying again")
 	server.Restart(t)
 	await(t, said, "presence sweep works again")
-	eventually(t, "the listener is back", func() bool { // what is told meanwhile is lost to it
+	eventually(t, "the listener is back", func() bool { // events published meanwhile are lost to it
 		if err := core.Presence.Heartbeat(t.Context(), domain.UserID("user-"+uuid.NewString()), "phone", ""); err != nil {
 			t.Fatal(err)
 		}

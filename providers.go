@@ -36,7 +36,7 @@ func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
 	return initOwn(ctx, config, p)
 }
 
-// NewInMemory opens a core in memory: for tests, and for a look. What it holds ends with the process.
+// NewInMemory opens a core in memory: for tests and demos. Its data ends with the process.
 func NewInMemory(config Config, options ...Option) (*Core, error) {
 	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
@@ -54,7 +54,7 @@ func newClock(p parts) ports.Clock {
 	return systemClock{}
 }
 
-// The log's clock: Redis's, the process's in memory, and what a custom log says.
+// The log's clock: Redis's, the process's in memory, or that of a custom log.
 
 func redisClock(log *redis.Log) ports.LogClock { return log.Clock() }
 
@@ -97,7 +97,7 @@ func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *watch) *ap
 	return entities
 }
 
-// watch has what is cached of the log forgotten when Redis may know less than it had told.
+// watch invalidates cached data of the log when Redis may have lost acknowledged writes.
 type watch struct {
 	entities atomic.Pointer[app.Entities] // nil as long as nothing is cached
 }
@@ -204,7 +204,7 @@ func openLog(
 	return log, nil
 }
 
-// checkCacheRights proves that the user of the caches' server may do what caches need.
+// checkCacheRights checks that the user of the caches' server has the rights that caches need.
 func checkCacheRights(ctx context.Context, c Config, cache cacheClient, keys redis.Keys) error {
 	cluster, err := redis.IsCluster(c.CacheURL)
 	if err != nil {
@@ -348,7 +348,7 @@ func newMemoryTyping(p parts, log *memory.Log) ports.TypingMarks {
 	return log.Typing()
 }
 
-// newMemoryPresence tells transitions on the live bus, which traces them.
+// newMemoryPresence publishes transitions on the live bus, which traces them.
 func newMemoryPresence(p parts, c Config, clock ports.Clock, live ports.LiveBus, t *telemetry.Telemetry) ports.PresenceStore {
 	if p.presence != nil {
 		return t.Presence(p.presence, wireformat.TypeUserStatus)

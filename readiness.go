@@ -25,9 +25,9 @@ type readiness struct {
 	closed  bool
 }
 
-// Ready returns nil if the log takes events, as [Health].Ready says, and otherwise why not. It probes every right, and makes a small write in
+// Ready returns nil if the log accepts events, as [Health].Ready says, and otherwise the reason. It probes every right, and makes a small write in
 // every partition, at most once a second: all callers share the probe in flight and then its result, also a failure, for a second. Servers and groups
-// are not looked at. A probe takes at most three seconds; ctx bounds only how long this caller waits for it. It returns [ErrClosed] from Close on.
+// are not inspected. A probe takes at most three seconds; ctx bounds only how long this caller waits for it. It returns [ErrClosed] from Close on.
 func (c *Core) Ready(ctx context.Context) error {
 	c.mu.Lock()
 	closed := c.closed

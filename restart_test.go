@@ -15,8 +15,8 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestWhatRedisLostAuthorisesNothing has Redis lose what it acknowledged, and write something else under the same seq: what a process had
-// cached of the lost history must not count for the new one.
+// TestWhatRedisLostAuthorisesNothing has Redis lose acknowledged events, and write others under the same seq: a process's cached state of the lost
+// history must not count for the new one.
 func TestWhatRedisLostAuthorisesNothing(t *testing.T) {
 	server := redistest.Start(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
@@ -53,8 +53,8 @@ func TestWhatRedisLostAuthorisesNothing(t *testing.T) {
 	}
 }
 
-// TestAServerThatComesBackAuthorisesNothing has a shard go from one server to another and back, which loses what the other one alone knew:
-// what a process had cached of that must not count, though it has met both before.
+// TestAServerThatComesBackAuthorisesNothing has a shard go from one server to another and back, which loses the events that only the other one had: a
+// process's cached state of those must not count, though it has seen both histories before.
 func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	ctx := t.Context()
@@ -109,8 +109,8 @@ func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 	}
 }
 
-// TestAServerThatFollowedAnotherMeanwhileAuthorisesNothing has a server follow another one for a while, which costs it what it had acknowledged,
-// and then lead again: it is the same process, and connections to it have lasted.
+// TestAServerThatFollowedAnotherMeanwhileAuthorisesNothing has a server follow another one for a while, which costs it its acknowledged events, and
+// then lead again: it is the same process, and connections to it have lasted.
 func TestAServerThatFollowedAnotherMeanwhileAuthorisesNothing(t *testing.T) {
 	first, second := redistest.Start(t), redistest.Start(t)
 	ctx := t.Context()

@@ -60,7 +60,7 @@ type dumped struct {
 	ttl  time.Duration
 }
 
-// dumpAll is what each server holds, as DUMP gives it.
+// dumpAll returns the data of each server, as DUMP returns it.
 func dumpAll(t *testing.T, servers []*redistest.Server) []map[string]dumped {
 	t.Helper()
 	all := make([]map[string]dumped, len(servers))

@@ -16,9 +16,9 @@ import (
 	"chatcore/ports"
 )
 
-// Start runs the core in the background until ctx ends, as [Core.Run] does. It returns nil when every group and listener is in place: whatever is
-// appended from then on reaches them. Otherwise it returns why the core does not run, and the core has ended: the error that Run would return, or
-// ctx's if ctx ended before. [Core.Wait] returns how the core has ended later.
+// Start runs the core in the background until ctx ends, as [Core.Run] does. It returns nil when every group and listener is in place: all events
+// appended from then on reach them. Otherwise it returns why the core does not run, and the core has ended: the error that Run would return, or ctx's
+// if ctx ended before. [Core.Wait] returns how the core has ended later.
 func (c *Core) Start(ctx context.Context) error {
 	running, err := c.begin(ctx)
 	if err != nil {
@@ -45,14 +45,15 @@ func (c *Core) Wait() error {
 	return c.runErr
 }
 
-// Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, and
-// what they finished is committed; live listeners and the presence sweeper; handlers of the helpers' channels; connections. All of it together takes at
-// most [Config.StopTimeout], counted from the end of ctx. The contexts of handlers end shortly before; a handler that runs on is left behind and named by
+// Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, and their
+// results are committed; live listeners and the presence sweeper; handlers of the helpers' channels; connections. All of it together takes at most
+// [Config.StopTimeout], counted from the end of ctx. The contexts of handlers end shortly before; a handler that runs on is left behind and named by
 // the [*AbandonedError] that Run then returns. Otherwise no handler runs any more when Run returns.
 //
-// Run returns nil if it ended because ctx did, or by Close, and otherwise what ended it: [ports.ErrLogLost] if Redis no longer holds the log,
-// [ErrGroupDeleted] if a group was deleted. A deleted group ends alone: the core goes on with the others, Health reports the group at once, and
-// Run returns the error when it ends, which it does at once if no group is left. A core runs once: it is [ErrRunning] while it runs, and [ErrClosed] afterwards.
+// Run returns nil if it ended because ctx did, or by Close, and otherwise the cause: [ports.ErrLogLost] if Redis no longer holds the log,
+// [ErrGroupDeleted] if a group was deleted. A deleted group ends alone: the core goes on with the others, Health reports the group at once, and Run
+// returns the error when it ends, which it does at once if no group is left. A core runs once: it is [ErrRunning] while it runs, and [ErrClosed]
+// afterwards.
 func (c *Core) Run(ctx context.Context) error {
 	ctx, err := c.begin(ctx)
 	if err != nil {
@@ -168,7 +169,7 @@ func (c *Core) route(ctx context.Context) error {
 	return err
 }
 
-// pass removes a group that was of this run only. It need not have come to be.
+// pass removes a group of this run only, if it was created.
 func (c *Core) pass(ctx context.Context, group string) error {
 	if err := c.backend.DeleteGroup(ctx, group); err != nil && !errors.Is(err, ErrGroupNotFound) {
 		return err

@@ -20,7 +20,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestSessionsOfACore has two processes know the same sessions, and settings of one hold for what it has opened.
+// TestSessionsOfACore has two processes share sessions; the settings of each apply to the sessions that it opened.
 func TestSessionsOfACore(t *testing.T) {
 	server := redistest.Start(t)
 	ctx, client := t.Context(), server.Client(t)
@@ -84,7 +84,7 @@ func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 			t.Errorf("rotated: %v", err)
 		}
 	}
-	// What is kept under hashes is not open to whoever knows the hash.
+	// A hash of a token, which is the key, opens no session.
 	hashed := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL()}))
 	must[app.OpenedSession](t)(hashed.Sessions.Open(ctx, app.OpenSession{User: "eve"}))
 	for _, key := range client.Keys(ctx, "session:eve:*").Val() {
@@ -97,7 +97,7 @@ func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 	}
 }
 
-// TestSessionsAreTraced has a span and a time for every call, which tell no secret.
+// TestSessionsAreTraced records a span and a duration for every call, without secrets.
 func TestSessionsAreTraced(t *testing.T) {
 	o := observe(t)
 	ctx := t.Context()

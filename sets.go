@@ -14,7 +14,7 @@ import (
 	"chatcore/ports"
 )
 
-// What every core is made of, and what it stands on: Redis, memory, or a log of the team's own.
+// Provider sets: the parts of every core, and its base: Redis, memory, or a custom log.
 var (
 	coreSet = wire.NewSet(
 		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,

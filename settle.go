@@ -9,9 +9,8 @@ import (
 // ErrNotInMemory is a Settle of a core that is not in memory: others may append to its log at any time.
 var ErrNotInMemory = errors.New("the core is not in memory")
 
-// Settle waits until every group has finished what was appended, and every listener what was announced, also by the handlers
-// themselves: for tests, of a core in memory that runs. It returns the error of a ctx that ends before, and
-// [ErrClosed] if the core ended before it ran.
+// Settle waits until every group has handled all appended events and every listener all live events, including those that handlers cause: for tests,
+// of a running core in memory. It returns the error of a ctx that ends before, and [ErrClosed] if the core ended before it ran.
 func (c *Core) Settle(ctx context.Context) error {
 	idle, ok := c.backend.(interface{ idle() bool })
 	if !ok {
@@ -29,7 +28,7 @@ func (c *Core) Settle(ctx context.Context) error {
 	})
 }
 
-// progress wakes who waits for something to have happened.
+// progress wakes waiters when something has happened.
 type progress struct {
 	mu    sync.Mutex
 	moved chan struct{} // nil if nobody waits

@@ -47,12 +47,12 @@ func (e *AbandonedError) Is(target error) bool { return target == ErrAbandoned }
 // stopPlan divides [Config.StopTimeout]. All times count from the end of Run's context, or the call of Close.
 type stopPlan struct {
 	handlers time.Duration // handlers of consumer groups may run
-	delivery time.Duration // what they finished is committed, partitions are released, live handlers have returned
+	delivery time.Duration // results are committed, partitions are released, live handlers have returned
 	channels time.Duration // handlers of channels of the helpers have returned
 	all      time.Duration // connections are closed
 }
 
-// stopReserve is the most that is kept of the StopTimeout for what follows the handlers.
+// stopReserve is the most of the StopTimeout that is reserved for the steps after the handlers.
 const stopReserve = 4 * time.Second
 
 func (c Config) stopPlan() stopPlan {
@@ -123,7 +123,7 @@ func inBackground(f func()) <-chan struct{} {
 // effectsDrain is how long the effects of the last appends may take. The built-in group makes up for the others.
 const effectsDrain = time.Second
 
-// release closes what the core has opened, once, within the limits.
+// release closes the connections and stores that the core has opened, once, within the limits.
 func (c *Core) release(limits stopLimits) error {
 	c.closing.Do(func() {
 		applying, applied := context.WithTimeout(limits.channels, effectsDrain)
@@ -143,12 +143,12 @@ func (c *Core) release(limits stopLimits) error {
 	return c.closeErr
 }
 
-// closeConnections closes what needs no handler any more.
+// closeConnections closes the connections that no handler needs any more.
 func (c *Core) closeConnections() error {
 	c.readiness.close()
 	c.flushMetrics()
 	err := c.unwatch()
-	c.closeCaches() // before what their loaders need
+	c.closeCaches() // before their loaders' connections
 	c.entities.Close()
 	return errors.Join(err, c.backend.Close())
 }

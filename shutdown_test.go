@@ -213,7 +213,7 @@ func TestStop_RedisGone(t *testing.T) {
 				RedisURL: proxy.URL(), Namespace: "gone-" + uuid.NewString(), Partitions: 2, StopTimeout: timeout, CommandTimeout: time.Minute,
 			}))
 			release, begun := make(chan struct{}), make(chan struct{}, 8)
-			t.Cleanup(proxy.Cut) // ends what still waits for Redis
+			t.Cleanup(proxy.Cut) // ends calls that still wait for Redis
 			defer close(release)
 			if err := errors.Join(core.Subscribe("g", chatcore.On(func(context.Context, chatcore.Delivery[domain.Durable]) error {
 				begun <- struct{}{}

@@ -13,14 +13,14 @@ import (
 type Stats struct {
 	Handled        uint64 // deliveries finished by a handler
 	Unhandled      uint64 // deliveries finished because their group has no handler for the type
-	DeadLetters    uint64 // deliveries set aside
+	DeadLetters    uint64 // deliveries that became dead letters
 	Transient      uint64 // handler starts that failed transiently, which is no attempt
 	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
 	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
-	Fenced         uint64 // partitions that another process had taken before this one told what it had finished
+	Fenced         uint64 // partitions that another member had acquired before this one committed
 	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
-	Ghosts         uint64 // events that a stream told of and the log does not have
-	Unstreamed     uint64 // events that the log has and a stream did not tell of
+	Ghosts         uint64 // entries of a stream whose events the log does not have
+	Unstreamed     uint64 // events of the log that were missing in a stream
 	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
 	LiveReceived   uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
 	LiveHandled    uint64 // live messages that listeners have finished, the unreadable ones included
@@ -92,7 +92,7 @@ func counts() []count {
 		},
 		{
 			func(s *Stats) *uint64 { return &s.Fenced }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Fenced }, nil,
-			"chatcore.partitions.fenced", "{partition}", "Partitions that another process had taken before this one reported what it had finished.", nil,
+			"chatcore.partitions.fenced", "{partition}", "Partitions that another member had acquired before this one committed.", nil,
 		},
 		{
 			func(s *Stats) *uint64 { return &s.Overrun }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Overrun }, nil,
@@ -119,7 +119,7 @@ func counts() []count {
 			func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveDropped() },
 			"chatcore.live.dropped", "{message}", "Live messages that never reached their listener, because it was slow or ended before.", nil,
 		},
-		// After the two above: what was queued is then at least what was handled.
+		// After the two above: queued is then at least handled.
 		{
 			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.backend.LiveQueued() + s.LiveDropped },
 			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil,

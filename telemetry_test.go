@@ -162,7 +162,7 @@ func attributeOf(s tracetest.SpanStub, key attribute.Key) (attribute.Value, bool
 	return attribute.Value{}, false
 }
 
-// measured are the sums, or the counts of what was recorded, by name and attributes.
+// measured are the sums, or the counts of recorded values, by name and attributes.
 func (o *observed) measured(t *testing.T) map[string]int64 {
 	t.Helper()
 	var all metricdata.ResourceMetrics
@@ -290,7 +290,7 @@ func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 	}
 }
 
-// TestTransitionsAreSends has a script tell what does not pass the live bus.
+// TestTransitionsAreSends has a script publish events that do not pass the live bus.
 func TestTransitionsAreSends(t *testing.T) {
 	o := observe(t)
 	ctx, parent := o.tracer.Start(t.Context(), "request")

@@ -13,17 +13,16 @@ const LogLevel = redis.Level
 type (
 	// LogDiffersError names a setting on which all programs on a log must agree. It is [ErrLogDiffers].
 	LogDiffersError = redis.LogDiffersError
-	// LogInfo is what a log says of itself.
+	// LogInfo is the identity record of a log.
 	LogInfo = redis.LogInfo
-	// UpgradeConfig says what is to become of a log.
+	// UpgradeConfig configures [Upgrade].
 	UpgradeConfig = redis.UpgradeConfig
 	// UpgradeStep is one change of a partition.
 	UpgradeStep = redis.UpgradeStep
 )
 
-// FindLog finds the log of a configuration's namespace without opening a core, whatever its partitions and names are. It changes nothing. An ID of ""
-// means that there is no log yet. It returns [ErrURL], [ErrUnreachable], [ErrRejected] or
-// [ports.ErrUnavailable].
+// FindLog finds the log of a configuration's namespace without opening a core, for any number of partitions and any names. It changes nothing. An ID
+// of "" means that there is no log yet. It returns [ErrURL], [ErrUnreachable], [ErrRejected] or [ports.ErrUnavailable].
 func FindLog(ctx context.Context, config Config) (info LogInfo, err error) {
 	err = onLog(ctx, config, func(client commandClient, keys redis.Keys) error {
 		info, err = redis.FindLog(ctx, client.UniversalClient, keys)

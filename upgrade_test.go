@@ -123,7 +123,7 @@ func TestOpen_ComparesNames(t *testing.T) {
 	config := chatcore.Config{RedisURL: redistest.Start(t).URL(), Partitions: 4}
 	opened(t)(chatcore.New(t.Context(), config))
 	partial := config
-	partial.Names.Session = "session:" // what is not set is the default
+	partial.Names.Session = "session:" // names that are not set have the default
 	opened(t)(chatcore.New(t.Context(), partial))
 	other := config
 	other.Names.Stream = "events"

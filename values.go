@@ -15,7 +15,7 @@ func encodeValue(value any) ([]byte, error) {
 	encoder := json.NewEncoder(&b)
 	encoder.SetEscapeHTML(false)
 	if err := encoder.Encode(value); err != nil {
-		return nil, &domain.InvalidError{Field: "value", Problem: fmt.Sprintf("has no JSON: %v", err), Allowed: "what encoding/json can write"}
+		return nil, &domain.InvalidError{Field: "value", Problem: fmt.Sprintf("has no JSON: %v", err), Allowed: "a value that encoding/json can encode"}
 	}
 	return plainSeparators(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
@@ -59,7 +59,7 @@ func targetOf(into any) (target, error) {
 	return target{v.Elem()}, nil
 }
 
-// decode sets the target to a value as a whole, with nothing of what it was before, or leaves it as it is.
+// decode replaces the whole target by a value, or leaves it unchanged.
 func (t target) decode(value []byte) bool {
 	fresh := reflect.New(t.Type())
 	if json.Unmarshal(value, fresh.Interface()) != nil {

@@ -12,7 +12,7 @@ import (
 type ActivityIndex interface {
 	// IndexLastMessages writes the last messages of chats. A message replaces only those with a lower seq, unless its entry says otherwise.
 	IndexLastMessages(ctx context.Context, entries ...ActivityEntry) error
-	// IndexedLastMessages returns what the index has of each of the chats, in their order. The seq is 0 for a chat that the index lacks.
+	// IndexedLastMessages returns the index entries of the chats, in their order. The seq is 0 for a chat that the index lacks.
 	IndexedLastMessages(ctx context.Context, chats ...domain.ChatID) ([]LastMessage, error)
 }
 

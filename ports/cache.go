@@ -5,37 +5,37 @@ import (
 	"time"
 )
 
-// CacheStore keeps values of caches for a time, and leases: whoever holds the lease of a key is the one who loads its value. Nothing kept here is the
-// only copy of anything, and a store may forget what it likes. Other programs may write and delete the values behind its back.
+// CacheStore stores values of caches for a time, and leases: the holder of a key's lease loads its value. Nothing stored here is the only copy, and a
+// store may evict any of it. Other programs may write and delete the values too.
 type CacheStore interface {
-	// Get reads what is kept under a key, in one plain read. What is not there is the zero entry. [ErrForeignValue] if it is no value of
-	// a cache at all.
+	// Get reads the entry of a key, in one plain read. It returns the zero entry if there is none, and [ErrForeignValue] if the key holds another
+	// type of value.
 	Get(ctx context.Context, key CacheKey) (CacheEntry, error)
-	// Lease takes the lease of a key under a token of the caller's, for at most the given time, if what is kept is still what the caller has
-	// seen and nobody else holds the lease: all in one step. Taking it again under the same token takes it.
+	// Lease acquires the lease of a key under the caller's token, for at most the given time, if the entry is still the one that the caller has seen
+	// and no other token holds the lease: all in one step. Acquiring it again under the same token succeeds.
 	Lease(ctx context.Context, key CacheKey, seen CacheEntry, token string, d time.Duration) (CacheEntry, LeaseState, error)
-	// Put writes or refuses in one step, and gives what is kept afterwards. A write under a token takes place only if that still holds the
-	// lease and what is kept is still what had been seen then, or if an earlier version is kept; the token's lease ends in any case. A
-	// write without a token takes place unless a later version is kept. A write that takes place ends whichever lease there is. None does
-	// below a version that was invalidated.
+	// Put writes or refuses in one step, and returns the entry after that. A write under a token takes place only if the token still holds the lease
+	// and the entry is still the one seen then, or if the entry has an earlier version; the token's lease ends in any case. A write without a token
+	// takes place unless the entry has a later version. A write that takes place ends any lease. No write takes place below a version that was
+	// invalidated.
 	Put(ctx context.Context, key CacheKey, w CacheWrite) (CacheEntry, bool, error)
-	// Invalidate removes values and ends leases, key by key: each in one step, all of them in none. With a version it removes what is of an
-	// earlier version or of none, leaves leases alone, and has Put refuse what is of an earlier version or of none for as long as remember.
+	// Invalidate removes values and ends leases, key by key: each in one step, all of them in none. With a version it removes entries of an earlier
+	// version or of none, leaves leases alone, and has Put refuse such entries for the duration of remember.
 	Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...CacheKey) error
 }
 
-// CacheKey names a value. Different prefixes and ids are different values, whatever they hold.
+// CacheKey names a value. Different prefixes and ids are different values.
 type CacheKey struct {
 	Prefix string
 	ID     string
 	Object bool // its values are JSON objects: the same in every use of the prefix
-	// Origin names what values are made from, letters and digits only; "" for nothing that is told apart. It is no part of the name: Get gives a value
-	// of any origin. Versions are compared within an origin only. A value of another origin counts as one of no version, and a version that was
+	// Origin names the source of values, in letters and digits only; "" if sources are not distinguished. It is no part of the name: Get gives a
+	// value of any origin. Versions are compared within an origin only. A value of another origin counts as one of no version, and a version that was
 	// invalidated in another origin refuses nothing.
 	Origin string
 }
 
-// CacheMeta is what is known of a value beside it.
+// CacheMeta holds the metadata of a value.
 type CacheMeta struct {
 	Schema  uint32
 	Version uint64    // 0: none; at most [MaxCacheVersion]
@@ -46,19 +46,19 @@ type CacheMeta struct {
 // MaxCacheVersion is the largest version that every store can compare.
 const MaxCacheVersion = 1<<53 - 1
 
-// CacheEntry is what is kept under a key.
+// CacheEntry is the stored entry of a key.
 type CacheEntry struct {
 	Value []byte    // JSON; nil if there is nothing
-	Known bool      // it was put, and Meta is what is known of it; otherwise it is null or another program's
+	Known bool      // it was put and has Meta; otherwise it is null or another program's
 	Meta  CacheMeta // with Known
-	Mark  string    // tells it from what was or will be there; for the store only
+	Mark  string    // distinguishes it from earlier and later entries; for the store only
 }
 
-// CacheWrite is what to write.
+// CacheWrite is a write.
 type CacheWrite struct {
 	Token   string    // of the lease that it is written under, or "" for none
 	Release bool      // end the lease and write nothing
-	Value   []byte    // JSON; nil removes what is there. For a key of objects an object or null, which is kept without Meta
+	Value   []byte    // JSON; nil removes the entry. For a key of objects an object or null, which is stored without Meta
 	Meta    CacheMeta // of Value
 	TTL     time.Duration
 }
@@ -70,5 +70,5 @@ type LeaseState int
 const (
 	LeaseHeld    LeaseState = iota // by someone else
 	LeaseTaken                     // by the caller
-	LeaseChanged                   // nobody has asked: what is kept is not what was seen, and given instead
+	LeaseChanged                   // not acquired: the entry is not the one that was seen, and is returned instead
 )

@@ -20,14 +20,14 @@ type Delivery struct {
 	Appended    time.Time // when the event was appended, by Redis's clock; by the event's own time where it was read back from the log
 }
 
-// ChatBatch is what is queued of one chat, for a handler that takes several chats in one call.
+// ChatBatch holds the queued records of one chat, for a handler that takes several chats in one call.
 type ChatBatch struct {
 	Deliveries []Delivery // at least one, in the order of their seqs and without a gap; an event that is in no log comes alone
 
 	// The handler sets:
 	Done  int           // how many of the deliveries, from the first on, are finished
 	Err   error         // why the next one is not; it is delivered again as after a call of its own
-	Later time.Duration // without Err: the rest is delivered again after this time, together with what follows
+	Later time.Duration // without Err: the rest is delivered again after this time, together with later records
 }
 
 // DeliveryID is an event's identity, the same in every delivery of it. Seq and Log are zero for an event that another program put
@@ -39,7 +39,7 @@ type DeliveryID struct {
 	Event domain.EventID
 }
 
-// Feed hands out what a log appended, for logs that have no stream of their own.
+// Feed returns appended records, for logs that have no stream of their own.
 type Feed interface {
 	// Next gives up to limit records that were appended after the given position, in the order of their append, and the position
 	// after them. It waits until there is one or ctx ends, whose error it then returns. Position 0 is before the first.
@@ -79,16 +79,15 @@ type HeadPage struct {
 	Tail     string     // last entry that was handed to delivery at that moment, "" if there is none
 }
 
-// Backlog reads a log by partition, for who has to catch up with it.
+// Backlog reads a log by partition, for groups that are behind.
 type Backlog interface {
-	// Heads gives some of a partition's chats, where to go on, 0 at the end, and about how many chats there are. It begins with 0. From there
-	// to the end every chat comes that had an event at the beginning; one may come twice. Where chats are missing the last call returns
-	// [ErrCorrupt]: what came before it is not all there is.
+	// Heads gives some of a partition's chats, where to go on, 0 at the end, and about how many chats there are. It begins with 0. From there to the
+	// end every chat comes that had an event at the beginning; one may come twice. If chats are missing, the last call returns [ErrCorrupt]: the
+	// earlier results are incomplete.
 	Heads(ctx context.Context, partition int, cursor uint64) (heads []ChatHead, next uint64, total int, err error)
-	// Encoded gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one without an error
-	// is at the end.
-	// The witness is what was handed to delivery last at that moment, "" if nothing was: as long as that is there, all of the pages is. Where an
-	// earlier one, unless it is "", is no longer there, there are no pages: the log has lost something since.
+	// Encoded gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one without an error is
+	// at the end. The witness is the id of the last record handed to delivery at that moment, "" if there was none: while that exists, all of the
+	// pages exists. Where an earlier one, unless it is "", is no longer there, there are no pages: the log has lost something since.
 	Encoded(ctx context.Context, partition int, earlier string, stretches []Stretch) (pages []EncodedPage, witness string, err error)
 	// CompareHeads compares the heads of about count chats of a partition with the checkpoints that a consumer group keeps beside the log under
 	// a key. It begins at cursor 0. Every chat that has an event when a pass begins is compared once or more before Next is 0. A log whose

@@ -17,20 +17,17 @@ type Effects interface {
 	// concurrent calls for one effect one makes it. An error means that it was not made, or that this is not known; the same call
 	// may be made again in either case.
 	//
-	// What was made is remembered for [EffectTTL], or as long as the store was told to; a delivery that comes again later than that
-	// makes the effect again.
+	// A store remembers an effect for [EffectTTL] or its configured time; a delivery that is repeated later makes the effect again.
 	Once(ctx context.Context, name string, id DeliveryID, e Effect) (bool, error)
 }
 
-// EffectTTL is how long effects are remembered unless the store is told otherwise.
+// EffectTTL is the default time for which stores remember effects.
 const EffectTTL = 7 * 24 * time.Hour
 
-// Effect is what is to be made, in the forms that stores carry out in one step with remembering it: each store takes its own and leaves
-// the other.
+// Effect is an effect in the forms that stores carry out in one step with remembering it: each store uses its own form and ignores the other.
 type Effect struct {
-	// On is what the effect is made on, a user's counter for example: the same name and delivery on something else is another effect.
-	// In a store that is spread over servers it says where: all keys of the commands must lie where On as a key would. Defaults
-	// to the key of the first command.
+	// On names the target of the effect, such as a user's counter: the same name and delivery on another target is another effect. In a store on
+	// several servers it selects the server: all keys of the commands must have the slot of On. Defaults to the key of the first command.
 	On string
 	// Commands are carried out by a store that has commands, in their order, all or none.
 	Commands []Command
@@ -41,7 +38,7 @@ type Effect struct {
 // Command is a command of the store: its name and its arguments, the first of which is its key.
 type Command []string
 
-// Place is what the effect is made on.
+// Place returns the target of the effect.
 func (e Effect) Place() string {
 	if e.On == "" && len(e.Commands) > 0 && len(e.Commands[0]) > 1 {
 		return e.Commands[0][1]
@@ -49,7 +46,7 @@ func (e Effect) Place() string {
 	return e.On
 }
 
-// CheckEffect says what no store takes of a name and an identity, or nil.
+// CheckEffect returns an error for a name or an identity that no store accepts.
 func CheckEffect(name string, id DeliveryID) error {
 	if _, err := domain.ParseEventID(name); err != nil {
 		return &domain.InvalidError{Field: "name", Problem: fmt.Sprintf("is %q", name), Allowed: "1 to 128 bytes of printable UTF-8 without spaces"}
@@ -63,11 +60,11 @@ func CheckEffect(name string, id DeliveryID) error {
 // ErrForeignValue is a write where something of another kind is than it needs; the error is a [*ForeignValueError]. Nothing was written.
 var ErrForeignValue = errors.New("foreign value")
 
-// ForeignValueError names what holds something else.
+// ForeignValueError names a key that holds another type of value.
 type ForeignValueError struct {
 	Key   string
-	Holds string // what it holds
-	For   string // what it does not do for: a command, a view
+	Holds string // the type found
+	For   string // the command or view that needs another type
 }
 
 func (e *ForeignValueError) Error() string {

@@ -15,9 +15,9 @@ type EventLog interface {
 	// Append records the events of one command, all or none, if every condition still holds. They get consecutive seqs.
 	// Appends to one chat are linearizable. On success the events have also been handed to delivery and announced live.
 	//
-	// An append with a Command also records the command, in the same step. Its first condition is that the command is at version 0: if
-	// that does not hold, the error names it, whatever becomes of the others. Without events the append records the command alone and
-	// returns a zero [Appended]; if the chat does not exist, it returns [ErrConflict].
+	// An append with a Command also records the command, in the same step. Its first condition is that the command is at version 0: if that does not
+	// hold, the error names it, regardless of the others. Without events the append records the command alone and returns a zero [Appended]; if the
+	// chat does not exist, it returns [ErrConflict].
 	//
 	// A condition that no longer holds is a [*ConflictError]. After a [ErrOutcomeUnknown] the events may or may not be there. A ctx
 	// that ends before the append was sent leaves nothing behind, and Append returns its error. An append that was sent is waited for: if its
@@ -32,8 +32,8 @@ type EventLog interface {
 	// Read gives events of a chat by seq, in the order that the range asks for.
 	Read(ctx context.Context, chat domain.ChatID, r Range) (Page, error)
 
-	// Members yields who is or was a member of the chat, each once, in no particular order. Iteration stops at the first error.
-	// Memberships that change meanwhile may be seen before or after the change.
+	// Members yields all present and former members of the chat, each once, in no particular order. Iteration stops at the first error. Memberships
+	// that change meanwhile may be seen before or after the change.
 	Members(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.UserID, error]
 }
 
@@ -46,26 +46,26 @@ type ChatIndex interface {
 
 // MessageCounter counts a chat's messages without reading them.
 type MessageCounter interface {
-	// Count tells for each of the given seqs where the chat's messages stand and how many after it are tombstones, in the order of the
-	// seqs and all as of one moment. A chat that does not exist has zeros. A seq above the chat's last counts as the last.
+	// Count returns for each of the given seqs its ordinal and the number of tombstones after it, in the order of the seqs and all as of one moment.
+	// A chat that does not exist has zeros. A seq above the chat's last counts as the last.
 	Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]MessageCount, error)
 }
 
-// UnreadCounter is an event log that counts what a user has not read in many chats at once. A log that is not one is asked chat by chat.
+// UnreadCounter is an event log that counts a user's unread messages in many chats at once. Other logs are asked chat by chat.
 type UnreadCounter interface {
-	// CountUnread returns for each of the chats, in their order, how many messages of others the user has not read, without tombstones. Each count is of
-	// one moment. It returns [UnreadUnknown] for a chat that it cannot tell of, because of an event in an unusual form or because something is missing:
+	// CountUnread returns for each of the chats, in their order, how many messages of others the user has not read, without tombstones. Each count is
+	// of one moment. It returns [UnreadUnknown] for a chat that it cannot count, because of an event in an unusual form or because data is missing:
 	// the caller then loads the chat.
 	CountUnread(ctx context.Context, user domain.UserID, chats ...domain.ChatID) ([]UnreadCount, error)
 }
 
-// UnreadCount is what CountUnread found for one chat.
+// UnreadCount is the result of CountUnread for one chat.
 type UnreadCount struct {
 	Messages domain.Ordinal // 0 unless Outcome is UnreadCounted
 	Outcome  UnreadOutcome
 }
 
-// UnreadOutcome says what is known of an unread count.
+// UnreadOutcome is the status of an unread count.
 type UnreadOutcome uint8
 
 // Outcomes of CountUnread.
@@ -75,7 +75,7 @@ const (
 	UnreadNotMember // the user is not a member of the chat any more
 )
 
-// MessageCount is what Count found for one seq.
+// MessageCount is the result of Count for one seq.
 type MessageCount struct {
 	Last    domain.Seq     // the chat's last seq: as of then it is
 	Head    domain.Ordinal // of the chat's last message
@@ -83,14 +83,14 @@ type MessageCount struct {
 	Deleted domain.Ordinal // messages after the given seq that are tombstones
 }
 
-// EventSearch reads those events of a chat that a caller asks for. The cost of a page follows the events that it returns, not what else happened in
-// the chat between them.
+// EventSearch reads those events of a chat that a caller asks for. The cost of a page follows the events that it returns, not the events between
+// them.
 type EventSearch interface {
 	// Search returns a page of the events that the filter selects, in the order that the range asks for. It returns fewer than the range's limit only
 	// if the range has no more. An event with a schema that the program does not know is returned where it may be meant.
 	//
 	// Messages and tombstones cost about log2(d) steps of the log each, where d is how many events lie between two of them. Events of a user are
-	// found by looking at every event of the range, where the log is; only those of the user are transferred.
+	// found by scanning every event of the range, where the log is; only those of the user are transferred.
 	Search(ctx context.Context, chat domain.ChatID, f Filter, r Range) (Page, error)
 }
 
@@ -101,7 +101,7 @@ type Filter struct {
 	User       domain.UserID // events by and about a user, see [domain.Concerns]
 }
 
-// Check returns what is wrong with a filter, or nil.
+// Check returns an error if the filter is not valid.
 func (f Filter) Check() error {
 	set := 0
 	for _, field := range []bool{f.Messages, f.Tombstones, f.User != ""} {
@@ -125,8 +125,8 @@ type BatchAppender interface {
 // Confirmer is an event log that acknowledges an append only once it is as safe as was asked for. A log that knows no such degrees need not
 // be one.
 type Confirmer interface {
-	// Confirm does the same for what a load has found, before a repetition is acknowledged on the strength of it: the load says nothing of
-	// how safe it is. It is an [*UnconfirmedError] as from Append, and [ErrConflict] if the log may have lost what was found.
+	// Confirm does the same for the result of a load, before a repetition is acknowledged because of it: a load does not show how safe its result is.
+	// It returns an [*UnconfirmedError] as Append does, and [ErrConflict] if the log may have lost that result.
 	Confirm(ctx context.Context, found Found) error
 }
 
@@ -136,30 +136,29 @@ type LimitTaker interface {
 	TakesFrom(l Limiter) bool
 }
 
-// Found is what a load has found.
+// Found identifies the result of a load.
 type Found struct {
 	Chat  domain.ChatID
 	At    Appended // for the error
 	Epoch uint64   // as of an [Append]
 }
 
-// Histories is an event log that may lose what it had acknowledged and go on, as a server does that comes back without its last writes. A log that
-// never does, or ends then, need not be one.
+// Histories is an event log that may lose acknowledged events and go on, as a server does that restarts without its last writes. A log that never
+// does, or ends then, need not be one.
 type Histories interface {
-	// History returns a name, of letters and digits, for the log and the present history of its data: another name after every moment at which the log
-	// may have lost something, by when seqs may mean something else. What was made from the log under another name must not be given. History may ask
-	// the log, and returns the name that was known last where the log does not answer. A new name is known a second after the log answers again, at the
-	// latest.
+	// History returns a name, of letters and digits, for the log and the present history of its data: another name after every moment at which the
+	// log may have lost something: seqs may then name other events. Values made from the log under another name must not be used. History may ask the
+	// log, and returns the last known name if the log does not answer. A new name is known a second after the log answers again, at the latest.
 	History(ctx context.Context) string
 }
 
-// Snapshots keep what entities had folded into, so that a load need not walk all of their events. They can be lost at any time.
+// Snapshots keep folded states of entities, so that a load need not walk all of their events. They can be lost at any time.
 type Snapshots interface {
 	// Keep remembers the state of an entity at a version, unless a later one is known. Loads begin with it from then on.
 	Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error
 }
 
-// Append is one command's events and what they depend on.
+// Append holds one command's events and the conditions that they depend on.
 type Append struct {
 	Chat       domain.ChatID
 	Conditions []Condition
@@ -167,8 +166,8 @@ type Append struct {
 	// Command is the command to record, of the kind [domain.KindCommand]; zero for a command without an id.
 	Command     domain.Entity
 	Fingerprint uint64 // of the command's name and arguments
-	// Epoch is the one in which what the decision was taken on was read. A log that knows of epochs refuses an append of another than the
-	// present with [ErrConflict]: since then it may have lost what it had told, and versions may mean something else.
+	// Epoch is the epoch of the reads that the decision depends on. A log with epochs refuses an append of another than the present one with
+	// [ErrConflict]: it may have lost events since, and versions may name others.
 	Epoch      uint64
 	EndsTyping domain.UserID // whose typing mark it removes, if there is one; "" for nobody's
 	// Takes are the limits that the append takes from. They are decided last: an append that fails takes nothing. Only a log that is a [LimitTaker]
@@ -199,9 +198,9 @@ type NewEvent struct {
 	Meta  Meta
 }
 
-// Meta goes with an event from the command that caused it to those who handle it.
+// Meta travels with an event from the command that caused it to its handlers.
 type Meta struct {
-	CorrelationID string           // what the event belongs to: a request, an import
+	CorrelationID string           // the request or import that the event belongs to
 	CausationID   domain.CommandID // the command the event was recorded for
 	TraceParent   string           // W3C trace context
 }
@@ -214,7 +213,7 @@ type Appended struct {
 	Due         domain.Entity  // an entity that has got so many events that a snapshot pays; zero if there is none
 }
 
-// Outcome is what became of one command of a batch.
+// Outcome is the outcome of one command of a batch.
 type Outcome struct {
 	Appended Appended
 	Err      error // as from Append
@@ -224,7 +223,7 @@ type Outcome struct {
 type Want struct {
 	Entity domain.Entity
 	After  domain.Seq // only events after this version
-	Latest bool       // only the last event; of a read mark the last ones, until those before cannot tell more
+	Latest bool       // only the last event; of a read mark the last ones, as far as they can move it
 	Until  domain.Seq // as of this seq: later events do not count. 0: as of now. Not together with After
 	Whole  bool       // all events, and no snapshot instead of the first ones
 	// Net leaves out events whose effect a later event of the same load undoes, as far as the log can tell: of reactions, those before a removal of the
@@ -233,12 +232,12 @@ type Want struct {
 	// Last is how many events are returned at most, the newest ones; 0 is all. [EntityHistory.Older] then is where the next page begins. Not together with
 	// Latest, and only for entities without snapshots.
 	Last int
-	// From is the seq of an event that moved the entity, as Older named it: later events do not count, and are not looked at. An event of another
-	// entity gives a history that means nothing.
+	// From is the seq of an event that moved the entity, as Older named it: later events do not count, and are not read. An event of another entity
+	// gives a history that means nothing.
 	From domain.Seq
 }
 
-// Loaded is what Load found.
+// Loaded is the result of Load.
 type Loaded struct {
 	Entities []EntityHistory // in the order they were asked for
 	Head     domain.Seq      // the chat's last seq, 0 if it has none
@@ -247,15 +246,15 @@ type Loaded struct {
 // EntityHistory is an entity's version and the events behind it.
 type EntityHistory struct {
 	Version  domain.Seq
-	Snapshot Snapshot   // what the events go on from; zero if they begin with the first, or after the version that was asked for
+	Snapshot Snapshot   // the state before the events; zero if they begin with the first, or after the requested version
 	Events   []Record   // oldest first
 	Undone   int        // events that Net left out
 	Older    domain.Seq // of the newest event that Last left out, 0 if there is none
 	Command  CommandRecord
 }
 
-// CommandRecord is what the log keeps of a command with an id, for as long as the chat exists. The version of the command's entity is the
-// seq of its last event or, of a command without events, the chat's last seq when it was recorded.
+// CommandRecord is the log's record of a command with an id, which lasts as long as the chat. The version of the command's entity is the seq of its
+// last event or, of a command without events, the chat's last seq when it was recorded.
 type CommandRecord struct {
 	Fingerprint uint64 // as in [Append]
 	Events      int    // how many events the command recorded
@@ -313,11 +312,11 @@ type Record struct {
 
 // Sentinels of the event log; the other ports use ErrUnavailable too. Each says whether the same call may be made again.
 var (
-	// ErrConflict is a condition that no longer holds, or that may no longer mean what it did; load again and decide again. In the first
+	// ErrConflict is returned when a condition no longer holds, or may no longer have the same meaning; load again and decide again. In the first
 	// case the error is a [*ConflictError].
 	ErrConflict = errors.New("conflict")
-	// ErrUnavailable is a store that could not be reached; try again later. To a log nothing was appended. What is kept elsewhere may have been
-	// changed, if the answer was lost; each port says what the same call does then.
+	// ErrUnavailable is returned when a store could not be reached; try again later. To a log nothing was appended. Other stores may have been
+	// changed, if the answer was lost; each port states the effect of the same call then.
 	//
 	// A caller whose own context has ended gets [context.Canceled] or [context.DeadlineExceeded] as well, from every port; an error that is
 	// neither came while the caller still waited. See [Unavailable].
@@ -332,8 +331,8 @@ var (
 	// ErrNewerVersion is returned when an answer or a decision depends on an event that a newer program wrote: of a type, or in a version, that
 	// this program does not know. The error is a [*NewerVersionError]. Nothing was appended. A newer program can make the same call.
 	ErrNewerVersion = errors.New("newer event version")
-	// ErrCorrupt is returned when something of the log or of a view of it is missing or cannot be read; the error is a [*CorruptError]. Nothing
-	// that is missing is taken for nothing that was there. "core fsck" names what is wrong, and repairs what follows from the log.
+	// ErrCorrupt is returned when something of the log or of a view of it is missing or cannot be read; the error is a [*CorruptError]. Missing data
+	// is never taken for absent data. "core fsck" names what is wrong, and repairs what follows from the log.
 	ErrCorrupt = errors.New("corrupt log")
 	// ErrOverloaded is a log with so many appends waiting that it takes no more; nothing was appended; try again later.
 	ErrOverloaded = errors.New("event log overloaded")
@@ -406,11 +405,11 @@ func (e *UnconfirmedError) Error() string {
 // Is reports that an UnconfirmedError is [ErrUnconfirmed].
 func (e *UnconfirmedError) Is(target error) bool { return target == ErrUnconfirmed }
 
-// CorruptError names what is missing or cannot be read: an entry of a chat's log, or a key.
+// CorruptError names the missing or unreadable part: an entry of a chat's log, or a key.
 type CorruptError struct {
 	Chat  domain.ChatID // "" if it is of no one chat
 	Seq   domain.Seq    // of the entry; 0 if it is no entry
-	Key   string        // of what has lost something; "" if it is the entry, or follows from Cause
+	Key   string        // of the damaged key; "" if it is the entry, or follows from Cause
 	Cause error
 }
 
@@ -434,7 +433,7 @@ func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
 // Unwrap gives the cause.
 func (e *CorruptError) Unwrap() error { return e.Cause }
 
-// Check says what is wrong with an append that no log would take, or nil.
+// Check returns an error if no log would accept the append.
 func (a Append) Check() error {
 	recorded := a.Command != domain.Entity{}
 	if n := len(a.Events); n == 0 && !recorded || n > MaxAppend {
@@ -468,7 +467,7 @@ func (a Append) Check() error {
 	return nil
 }
 
-// Check says what is wrong with a range, or nil.
+// Check returns an error if the range is not valid.
 func (r Range) Check() error {
 	if r.Limit < 1 || r.Limit > MaxPage {
 		return &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", r.Limit), Allowed: fmt.Sprintf("1 to %d", MaxPage)}

@@ -7,7 +7,7 @@ import (
 	"chatcore/domain"
 )
 
-// Contradiction is a structure of the log, or of what is kept beside it, that contradicts another one.
+// Contradiction is a structure of the log, or of a view of it, that contradicts another one.
 type Contradiction struct {
 	Kind     string        // names the rule: "segment", "head", …; stable across versions
 	Chat     domain.ChatID // "" if it is of no one chat
@@ -15,12 +15,12 @@ type Contradiction struct {
 	Group    string        // consumer group; "" for the log itself
 	Key      string        // that is wrong
 	What     string        // is wrong
-	Repair   string        // what a repair does; "" if nothing follows from the log
-	Lost     string        // what is lost, and the consequence, where no repair brings it back
+	Repair   string        // effect of a repair; "" if the log does not determine one
+	Lost     string        // data that no repair restores, and the consequence
 	Repaired bool
 }
 
-// UserViewEntry is what a view keeps of one user and chat.
+// UserViewEntry is a view's entry of one user and chat.
 type UserViewEntry struct {
 	Version domain.Seq // as of which the entry is; 0 if the view knows nothing
 	Present bool       // whether there is a number
@@ -36,7 +36,7 @@ type UserViewRepairer interface {
 	Look(ctx context.Context, log string, chat domain.ChatID, users ...domain.UserID) ([]UserViewEntry, error)
 	// Replace puts an entry in the place of another one, whatever their versions. It reports whether the other one was still there.
 	Replace(ctx context.Context, log string, chat domain.ChatID, was UserViewEntry, is UserEntry) (bool, error)
-	// Recount counts a user's numbers anew. It is for users of whom every entry was checked.
+	// Recount counts a user's numbers anew. It is for users whose entries were all checked.
 	Recount(ctx context.Context, log string, user domain.UserID) error
 	// Users yields the users that have entries, in no particular order, some twice. Iteration stops at the first error.
 	Users(ctx context.Context) iter.Seq2[domain.UserID, error]

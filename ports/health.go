@@ -5,19 +5,19 @@ import (
 	"time"
 )
 
-// Prober tells whether the event log takes events.
+// Prober checks whether the event log accepts events.
 type Prober interface {
-	// Probe is nil if every partition is there and takes a write now. It makes a small one, which expires, on each. The error is what an append
-	// would have met: [ErrUnavailable], [ErrLogLost], or what has durable writes refused.
+	// Probe returns nil if every partition exists and accepts a write now. It makes a small write, which expires, on each. The error is the one that
+	// an append would return: [ErrUnavailable], [ErrLogLost], or the reason for which durable writes are refused.
 	Probe(ctx context.Context) error
 }
 
-// Inspector tells how the servers are on which state is kept.
+// Inspector reports on the servers that hold state.
 type Inspector interface {
-	// Inspect asks all servers at once, by ctx's deadline; one that does not answer is told with its Err. What a server does not tell, or not to
-	// this user, is named in Unknown and nil.
+	// Inspect asks all servers at once, by ctx's deadline; one that does not answer is returned with its Err. Values that a server does not report,
+	// or not to this user, are nil and named in Unknown.
 	Inspect(ctx context.Context) []Server
-	// Pool tells of the client's connections, since it was opened.
+	// Pool counts the client's connections, since it was opened.
 	Pool() Pool
 }
 
@@ -63,7 +63,7 @@ type Clients struct {
 	Connected, Max, Rejected int64
 }
 
-// Replication is who follows a master.
+// Replication lists the replicas of a master.
 type Replication struct {
 	Replicas []Replica
 	Good     int // online, and heard of within 10 s; where min-replicas-to-write is set, as the server counts
@@ -77,7 +77,7 @@ type Replica struct {
 	Lag     time.Duration // since it was last heard of, in seconds
 }
 
-// Settings are those of the server's that INFO does not tell.
+// Settings are the server's settings that INFO does not report.
 type Settings struct {
 	Fsync       string // of the append-only file: always, everysec or no
 	SavePoints  string // when snapshots are made; "" for never
@@ -85,7 +85,7 @@ type Settings struct {
 	MinReplicas int    // below which writes are refused
 }
 
-// SlowLog is what took the server long.
+// SlowLog summarizes the server's slow commands.
 type SlowLog struct {
 	Entries int64
 	Slowest time.Duration // of the last 32

@@ -10,23 +10,22 @@ import (
 	"chatcore/domain"
 )
 
-// Limiter counts what is done under a name and says when it is too much.
+// Limiter counts actions per name and refuses those beyond a limit.
 type Limiter interface {
-	// Allow takes n from what the limit leaves under a name, in one step: of concurrent calls no more succeed than the limit lets. A call
-	// that is refused takes nothing, and with n = 0 it only looks. Time is the store's own. The parts of the name are kept apart: ("a:b")
-	// is another name than ("a", "b"). A name has as many states as there are algorithms; a limit that changes goes on with what the
-	// one before it has counted.
+	// Allow takes n of a name's remaining limit, in one step: no more concurrent calls succeed than the limit allows. A refused call takes nothing.
+	// With n = 0 it only reports. Time is the store's own. The parts of the name are kept apart: ("a:b") is another name than ("a", "b"). A name has
+	// as many states as there are algorithms; a changed limit continues with the counts of the one before.
 	//
-	// Errors: a [*domain.InvalidError] for what [CheckTake] refuses, [ErrUnavailable], [ErrForeignValue]. With any of them nothing is known to
+	// Errors: a [*domain.InvalidError] for takes that [CheckTake] refuses, [ErrUnavailable], [ErrForeignValue]. With any of them nothing is known to
 	// have been taken.
 	Allow(ctx context.Context, limit Limit, n int, name ...string) (Decision, error)
 	// AllowAll is Allow for several limits of different names, in one step: it takes from all of them or from none. It gives a decision for each, up
-	// to the first that refuses. A store that has the names in different places, as a Cluster does, may take them one after another: then what was
-	// taken before a refusal, or an error, stays taken.
+	// to the first that refuses. A store with the names on different servers, as a Cluster has them, may take them one after another: takes before a
+	// refusal, or an error, then stay.
 	AllowAll(ctx context.Context, takes ...Take) ([]Decision, error)
 }
 
-// Take is what is taken from one of several limits.
+// Take is the take of one of several limits.
 type Take struct {
 	Limit Limit
 	N     int
@@ -52,10 +51,10 @@ type Limit struct {
 	Burst     int           // GCRA only: calls at once. Defaults to Rate
 }
 
-// Decision is what a limiter says.
+// Decision is the decision of a limiter.
 type Decision struct {
 	Allowed    bool
-	Remaining  int           // what could be taken now
+	Remaining  int           // of the limit, after this take
 	RetryAfter time.Duration // after which the same call is allowed, unless others come before it; 0 if it was allowed
 	ResetAfter time.Duration // after which all is as if nothing had been taken
 }
@@ -76,7 +75,7 @@ func (l Limit) Capacity() int {
 	return l.Rate
 }
 
-// Check says what is wrong with a limit, or nil.
+// Check returns an error if the limit is not valid.
 func (l Limit) Check() error {
 	refuse := func(what string, problem any, allowed string) error {
 		return &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("has the %s %v", what, problem), Allowed: allowed}
@@ -98,7 +97,7 @@ func (l Limit) Check() error {
 	return nil
 }
 
-// CheckTake says what no limiter takes, or nil.
+// CheckTake returns an error for a take that no limiter accepts.
 func CheckTake(limit Limit, n int, name []string) error {
 	if err := limit.Check(); err != nil {
 		return err

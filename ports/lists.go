@@ -7,13 +7,13 @@ import (
 	"chatcore/domain"
 )
 
-// Lister lists the members and the chats of an event log in pages, and says when chats had their last message.
+// Lister lists the members and the chats of an event log in pages, and returns the times of last messages.
 //
-// A cursor is "" for the first page and what the page before returned for a later one; the page that returns "" is the last. A method returns a
-// [*domain.InvalidError] for a cursor that is none of its own. What is in the list from the first page to the last comes at least once; it may come
+// A cursor is "" for the first page, and the one that the page before returned for a later one; the page that returns "" is the last. A method
+// returns a [*domain.InvalidError] for a foreign cursor. An item that is in the list from the first page to the last comes at least once; it may come
 // twice if the list grows meanwhile.
 type Lister interface {
-	// MemberPage returns up to limit users who are or were members of a chat, in no particular order.
+	// MemberPage returns up to limit present or former members of a chat, in no particular order.
 	MemberPage(ctx context.Context, chat domain.ChatID, cursor string, limit int) (users []domain.UserID, next string, err error)
 	// ChatPage returns up to limit chats, in no particular order.
 	ChatPage(ctx context.Context, cursor string, limit int) (chats []domain.ChatID, next string, err error)

@@ -6,16 +6,16 @@ import (
 	"chatcore/domain"
 )
 
-// LiveBus tells ephemeral events to who listens right now.
+// LiveBus publishes ephemeral events to the current listeners.
 type LiveBus interface {
-	// Publish hands the event on, at most once and without order between publishers. An error means that nobody was told.
+	// Publish sends the event, at most once and without order between publishers. An error means that no listener received it.
 	Publish(ctx context.Context, e domain.Ephemeral, m Meta) error
 }
 
-// MaxTyping is how many of those who type in a chat are told.
+// MaxTyping is the most typing users of a chat that are listed.
 const MaxTyping = 256
 
-// TypingMarks remembers who is typing, each mark for as long as the event says.
+// TypingMarks stores the marks of typing users, each for the lifetime in its event.
 type TypingMarks interface {
 	// Start sets the mark of the event's user and chat until its ExpiresAt, unless one was set within [domain.TypingInterval]; it
 	// reports whether it set it. Of concurrent starts one sets it.

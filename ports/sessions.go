@@ -6,8 +6,8 @@ import (
 	"chatcore/domain"
 )
 
-// Sessions keeps users' sessions under what tells their secrets, by a [domain.SessionPolicy]. The store tells the time, not the
-// caller: the clocks of those who ask differ. Without an answer of the store there is no session: [ErrUnavailable].
+// Sessions stores users' sessions by the keys of their secrets, under a [domain.SessionPolicy]. The store's clock decides, not the caller's: the
+// clocks of callers differ. Without an answer of the store there is no session: [ErrUnavailable].
 type Sessions interface {
 	// Open keeps a session of the given id, user and device under a key, and gives it with its times. Where the user has as many as
 	// allowed, those opened first are closed in the same step, and given too.
@@ -36,6 +36,5 @@ type SessionStore interface {
 	UserSessions
 }
 
-// SessionKey is what a session is kept under: the hash of its secret or, in compat mode, its token. It has no character with a meaning in
-// names of keys.
+// SessionKey is the key of a session: the hash of its secret or, in compat mode, its token. It has no character that is special in names of keys.
 type SessionKey string

@@ -17,8 +17,8 @@ const deadlineSlack = 100 * time.Millisecond
 // Ended returns the error of the caller's own context, ctx, if the call that returned err came back because ctx ended: [context.Canceled] or
 // [context.DeadlineExceeded]. It returns nil while the caller still waits, also if err is a timeout of something else, and if err is nil.
 //
-// A socket's timeout may come back shortly before the context's deadline, which it was taken from. Ended then waits until ctx has ended, for at
-// most a tenth of a second, so that ctx.Err tells the same to everyone who looks at it afterwards.
+// A socket's timeout may come back shortly before the context's deadline, which it was derived from. Ended then waits until ctx has ended, for at
+// most a tenth of a second, so that every later call of ctx.Err returns the same.
 func Ended(ctx context.Context, err error) error {
 	if err == nil {
 		return nil

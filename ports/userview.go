@@ -39,7 +39,7 @@ type UserEntry struct {
 	Number  uint64
 	Gone    bool // there is no number, instead
 	// Rebuild is the lease epoch of a rebuild, or 0. An entry of a rebuild replaces every entry that no rebuild, or one with a lower epoch, has put,
-	// whatever their versions: a version is worth nothing where the number was deleted, or where the log has lost the event. Among entries of the same
-	// epoch, and for an entry without one, versions decide.
+	// whatever their versions: a version means nothing if the number was deleted, or if the log has lost the event. Among entries of the same epoch,
+	// and for an entry without one, versions decide.
 	Rebuild uint64
 }

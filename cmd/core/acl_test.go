@@ -212,7 +212,7 @@ func TestDoctor_KnowsTheLeastRights(t *testing.T) {
 		cmd := command(out, &buffer{})
 		cmd.SetArgs([]string{"doctor", "--redis-url", least(server.URL())})
 		_ = cmd.ExecuteContext(t.Context()) // whatever else there is to find
-		if unknown := strings.Contains(out.String(), "it does not tell this user"); unknown != (more == nil) || strings.Contains(out.String(), "cannot be opened") {
+		if unknown := strings.Contains(out.String(), "this user cannot read"); unknown != (more == nil) || strings.Contains(out.String(), "cannot be opened") {
 			t.Errorf("%v:\n%s", more, out.String())
 		}
 	}
