@@ -15,7 +15,7 @@ import (
 
 // Errors of reads.
 var (
-	// ErrNotFound is what a loader returns, and a read gives, if there is no such value.
+	// ErrNotFound is returned by a loader, and by a read, if there is no such value.
 	ErrNotFound = errors.New("no such value")
 	// ErrLoadTimeout is a load that took longer than [Kind.LoadTimeout].
 	ErrLoadTimeout = errors.New("the load took too long")
@@ -40,14 +40,13 @@ type Source[K comparable, T any] struct {
 	Key func(id K) string
 	// Belongs reports whether a value that was found under an id's key is the id's. May be nil: it is.
 	Belongs func(id K, value T) bool
-	// Origin names what Load's values are made from, in letters and digits. A value of another origin is a miss, and its version says nothing. It is
-	// asked for by every call. May be nil: values are told apart by nothing. Not together with [Kind.Negative]: that there is no value is kept without
-	// an origin.
+	// Origin names the source of Load's values, in letters and digits. A value of another origin is a miss, and its version means nothing. Every call
+	// reads it. May be nil: sources are not distinguished. Not together with [Kind.Negative]: an absence is stored without an origin.
 	Origin func(ctx context.Context) string
 }
 
-// Cache gives values of one kind. All methods are safe for concurrent use. Those who wait for the same load are given the same value, which they
-// must not change.
+// Cache reads values of one kind. All methods are safe for concurrent use. Callers that wait for the same load get the same value, which they must
+// not change.
 type Cache[K comparable, T any] struct {
 	store  ports.CacheStore
 	clock  ports.Clock
@@ -64,7 +63,7 @@ type Cache[K comparable, T any] struct {
 	flying  map[K]*flight[T]        // those that can be joined
 	open    map[*flight[T]]struct{} // all
 	ahead   int                     // flights that nobody waits for
-	time    uint64                  // counts what the order of reads and loads is told by
+	time    uint64                  // a logical clock that orders reads and loads
 	resting map[K]time.Time         // until when a load that failed is not tried again, if there is an older value
 	closed  bool
 }
@@ -106,7 +105,7 @@ func (c *Cache[K, T]) Get(ctx context.Context, id K) (T, error) {
 		return none, err
 	}
 	f, since := c.underWay(id)
-	if f != nil { // what it finds is right for this read, too, or it will be told to look for itself
+	if f != nil { // its result is valid for this read too, or await makes the read start another
 		c.counts.misses.Add(1)
 		return c.await(ctx, id, f, since)
 	}

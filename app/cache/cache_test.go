@@ -33,7 +33,7 @@ type badge struct {
 	Version uint64 `json:"version,omitempty"`
 }
 
-// rig is a cache with what its loader does.
+// rig is a cache and its loader's behavior.
 type rig struct {
 	*cache.Cache[string, badge]
 	t     *testing.T
@@ -268,7 +268,7 @@ func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
 			hung := make(chan struct{})
 			r.load = func(_ context.Context, n int) (badge, error) {
 				if n == 1 {
-					<-hung // whatever its context says
+					<-hung // regardless of its context
 				}
 				return badge{N: n}, nil
 			}

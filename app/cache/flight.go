@@ -10,7 +10,7 @@ import (
 	"chatcore/ports"
 )
 
-// flight gets one value for everyone in the process who waits for it.
+// flight loads one value for all callers in the process that wait for it.
 type flight[T any] struct {
 	cancel  context.CancelCauseFunc
 	waiters int
@@ -22,17 +22,17 @@ type flight[T any] struct {
 type result[T any] struct {
 	value T
 	err   error
-	// asOf is when the result was asked for, of the store or the loader. An invalidation may have come and gone since: who began to read
-	// later looks for itself.
+	// asOf is the time at which the store or the loader was asked for the result. An invalidation may have happened since: a read that began later
+	// reads again.
 	asOf uint64
-	seen ports.CacheEntry // what was kept at the end
+	seen ports.CacheEntry // the entry at the end
 	away bool             // the store did not answer
 }
 
 // forAll is when a result was asked for that is right for everyone.
 const forAll = math.MaxUint64
 
-// await waits for what a flight finds, for a read that began at the given time.
+// await waits for the result of a flight, for a read that began at the given time.
 func (c *Cache[K, T]) await(ctx context.Context, id K, f *flight[T], since uint64) (T, error) {
 	for {
 		select {
@@ -64,8 +64,8 @@ func (c *Cache[K, T]) tick() uint64 {
 	return c.time
 }
 
-// underWay joins a read that begins now to the flight of an id, if there is one that somebody waits for: with 10,000 callers that saves as many
-// round trips. Who might be served without waiting, from a value that is refreshed, does not join.
+// underWay joins a read that begins now to the flight of an id, if there is one with waiters: with 10,000 callers that saves as many round trips. A
+// read that may be served without waiting, from a value that is refreshed, does not join.
 func (c *Cache[K, T]) underWay(id K) (f *flight[T], since uint64) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -92,7 +92,7 @@ func (c *Cache[K, T]) join(ctx context.Context, id K, e ports.CacheEntry, away b
 	return f
 }
 
-// forget has reads that begin now not join what is under way for ids.
+// forget keeps reads that begin now from joining the flights of ids.
 func (c *Cache[K, T]) forget(ids ...K) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -123,7 +123,7 @@ func (c *Cache[K, T]) refresh(ctx context.Context, id K, e ports.CacheEntry) {
 	}
 }
 
-// begin is called with the lock held. What the first caller's context carries goes along, but not its end.
+// begin is called with the lock held. The flight has the values of the first caller's context, but not its end.
 func (c *Cache[K, T]) begin(ctx context.Context, id K, e ports.CacheEntry, away, ahead bool) *flight[T] {
 	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	f := &flight[T]{cancel: cancel, ahead: ahead, done: make(chan struct{})}
@@ -159,9 +159,9 @@ func (c *Cache[K, T]) end() {
 	}
 }
 
-// ground is what a load begins on.
+// ground is the state at the start of a load.
 type ground struct {
-	seen  ports.CacheEntry // what is kept
+	seen  ports.CacheEntry // the stored entry
 	asOf  uint64           // when it was asked for
 	token string           // of the lease, or "" if there is none
 	away  bool             // the store does not answer
@@ -201,7 +201,7 @@ const (
 	lastWait  = 25 * time.Millisecond
 )
 
-// lease takes the lease of a value, unless the value is there meanwhile. It waits for others who load it, and gives no token if that is no use.
+// lease acquires the lease of a value, unless the value exists meanwhile. It waits for other loaders, and returns no token if a lease is of no use.
 func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e ports.CacheEntry) (r result[T], g ground, done bool) {
 	token := rand.Text()
 	until, wait := time.Now().Add(c.kind.Lease), firstWait

@@ -73,7 +73,7 @@ func TestAFillAfterAnInvalidation(t *testing.T) {
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(1) }) // it began before
 		pass(500 * time.Millisecond)
-		if err := other.Invalidate(t.Context(), "a"); err != nil { // by another process: this one is not told
+		if err := other.Invalidate(t.Context(), "a"); err != nil { // by another process: this one does not learn of it
 			t.Error(err)
 		}
 		wg.Go(func() { r.expect(2) }) // waits for the load under way, which is none for it
@@ -172,7 +172,7 @@ func slowly(_ context.Context, n int) (badge, error) {
 	return badge{N: n}, nil
 }
 
-// TestWhoComesDuringALoadAsksTheStoreNothing and who comes while a value is refreshed is given what is there.
+// TestWhoComesDuringALoadAsksTheStoreNothing and a read while a value is refreshed gets the present value.
 func TestWhoComesDuringALoadAsksTheStoreNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowStore{CacheStore: memory.NewCache(clock{})}
@@ -199,7 +199,7 @@ func TestWhoComesDuringALoadAsksTheStoreNothing(t *testing.T) {
 	})
 }
 
-// TestAnInvalidationWhileAFillIsAnswered guards against a read that began after it being given what was filled before.
+// TestAnInvalidationWhileAFillIsAnswered guards against a read that began after it getting a value filled before.
 func TestAnInvalidationWhileAFillIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memory.NewCache(clock{})
@@ -397,7 +397,7 @@ func TestWhoComesWhileALoadEnds(t *testing.T) {
 		})
 		synctest.Wait()
 		cancel()
-		synctest.Wait() // its lease is being given back
+		synctest.Wait() // its lease is being released
 		r.expect(2)
 		wg.Wait()
 	})
@@ -414,7 +414,7 @@ func TestAnInvalidationWhileAnOldValueIsLookedAt(t *testing.T) {
 		pass(time.Minute)
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(1) })
-		synctest.Wait() // the lease is given back, and the value is still there
+		synctest.Wait() // the lease is released, and the value still exists
 		if err := other.Invalidate(t.Context(), "a"); err != nil {
 			t.Error(err)
 		}

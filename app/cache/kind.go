@@ -16,7 +16,7 @@ type Kind struct {
 
 	// TTL is how long a value is fresh at most. Defaults to 10 min.
 	TTL time.Duration
-	// Jitter is how much earlier its freshness may end, as a part of TTL, so that what was loaded together does not end together. Defaults to
+	// Jitter is how much earlier its freshness may end, as a part of TTL, so that values loaded together do not expire together. Defaults to
 	// 0.1; below 0 there is none.
 	Jitter float64
 	// Soft is how long before its freshness ends a value that is read is loaded anew, without the reader waiting for it. Defaults to 0: it is not.
@@ -65,13 +65,13 @@ func (k Kind) withDefaults() Kind {
 	return k
 }
 
-// check says what is wrong with a kind, or nil.
+// check returns an error if the kind is not valid.
 func (k Kind) check() error {
 	refuse := func(field string, problem any, allowed string) error {
 		return &domain.InvalidError{Field: "Kind." + field, Problem: fmt.Sprintf("is %v", problem), Allowed: allowed}
 	}
 	if k.Prefix == "" {
-		return refuse("Prefix", "empty", "what goes before the ids")
+		return refuse("Prefix", "empty", "the part of keys before the ids")
 	}
 	for _, d := range []struct {
 		field string

@@ -9,7 +9,7 @@ import (
 	"chatcore/ports"
 )
 
-// loaded is what a load gave: a value, or that there is none, or an error.
+// loaded is the result of a load: a value, its absence, or an error.
 type loaded[T any] struct {
 	value   T
 	encoded []byte
@@ -60,7 +60,7 @@ func (c *Cache[K, T]) load(flight context.Context, id K) loaded[T] {
 	return l
 }
 
-// keep writes what was loaded from the given time on, under the lease if there is one, and tells who waits.
+// keep stores the result of a load that began at the given time, under the lease if there is one, and completes the flight.
 func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g ground, began uint64, l loaded[T]) result[T] {
 	own := result[T]{value: l.value, err: l.err, asOf: began, seen: g.seen, away: g.token == ""}
 	if l.missing {
@@ -100,7 +100,7 @@ func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g grou
 		return own
 	}
 	c.counts.refused.Add(1)
-	if r, good := c.found(id, key.Origin, now, asOf); good { // what came meanwhile is newer
+	if r, good := c.found(id, key.Origin, now, asOf); good { // a newer entry exists
 		return r
 	}
 	own.seen = now
@@ -130,8 +130,8 @@ func (c *Cache[K, T]) forward(ctx context.Context, key ports.CacheKey, version u
 	}
 }
 
-// fallBack ends the lease and gives what is kept instead of what was loaded: as long as that may be given, or because what was loaded is of an
-// earlier version.
+// fallBack ends the lease and returns the stored value instead of the loaded one: while that may be served, or because the loaded one has an earlier
+// version.
 func (c *Cache[K, T]) fallBack(
 	ctx context.Context, id K, key ports.CacheKey, g ground, own result[T], old T, v verdict, behind bool,
 ) result[T] {
@@ -165,7 +165,7 @@ func (c *Cache[K, T]) fallBack(
 	return result[T]{value: old, asOf: asOf, seen: own.seen, away: own.away}
 }
 
-// aside is for what has to be done at the end also when nobody waits any more.
+// aside returns a context for the final steps, which are needed even without waiters.
 func (c *Cache[K, T]) aside(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(ctx), c.kind.Lease)
 }

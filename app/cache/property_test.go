@@ -10,8 +10,7 @@ import (
 	"chatcore/tests/cachecheck"
 )
 
-// TestWhatReadsMayGive has processes read, invalidate and put one value while it expires, in a time that the test decides, and judges by what
-// each read was given.
+// TestWhatReadsMayGive has processes read, invalidate and put one value while it expires, in virtual time, and judges the result of each read.
 func TestWhatReadsMayGive(t *testing.T) {
 	for name, versioned := range map[string]bool{"no old values": false, "versions move forward": true} {
 		t.Run(name, func(t *testing.T) {

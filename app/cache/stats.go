@@ -5,7 +5,7 @@ import "sync/atomic"
 // Stats are counts since the cache was made.
 type Stats struct {
 	Hits        uint64 // reads that were given a kept value
-	Negative    uint64 // reads that were told from the store that there is none
+	Negative    uint64 // reads that found a stored absence
 	Misses      uint64 // reads that found nothing good
 	Stale       uint64 // older values that were given because a load failed: once a load, and for each read until the next try
 	Undecodable uint64 // values found of another schema, or that are no values of the type

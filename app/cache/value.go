@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// Versioned values tell as of which version of what they were made from they are: a later value has a higher one. From 1.
+// Versioned values have the version of their source, from 1: a later value has a higher one.
 type Versioned interface{ CacheVersion() uint64 }
 
 // isObject reports whether values of a type encode as JSON objects, or null.
@@ -62,7 +62,7 @@ func checkVersion(version uint64) error {
 	return nil
 }
 
-// verdict is what is thought of what is kept.
+// verdict is the judgment of an entry.
 type verdict int
 
 const (
@@ -77,7 +77,7 @@ const (
 
 func (v verdict) good() bool { return v >= soft }
 
-// judge reads what is kept under an id.
+// judge reads the entry of an id.
 func (c *Cache[K, T]) judge(id K, origin string, e ports.CacheEntry) (value T, v verdict) {
 	var none T
 	switch {
@@ -94,7 +94,7 @@ func (c *Cache[K, T]) judge(id K, origin string, e ports.CacheEntry) (value T, v
 		return none, foreign
 	case c.source.Belongs != nil && !c.source.Belongs(id, value):
 		return none, missing
-	case !e.Known: // for as long as who wrote it has it last
+	case !e.Known: // for the lifetime that its writer set
 		return value, fresh
 	}
 	switch left := e.Meta.Fresh.Sub(c.clock.Now()); {
@@ -110,7 +110,7 @@ func (c *Cache[K, T]) judge(id K, origin string, e ports.CacheEntry) (value T, v
 	return value, expired
 }
 
-// write is what to keep of a value.
+// write returns the write of a value.
 func (c *Cache[K, T]) write(value []byte, version uint64) ports.CacheWrite {
 	ttl := c.kind.TTL - time.Duration(rand.Float64()*c.kind.Jitter*float64(c.kind.TTL)) //nolint:gosec // spreads load
 	return ports.CacheWrite{
@@ -119,7 +119,7 @@ func (c *Cache[K, T]) write(value []byte, version uint64) ports.CacheWrite {
 	}
 }
 
-// writeOf is what to keep of what a load gave.
+// writeOf returns the write of a load's result.
 func (c *Cache[K, T]) writeOf(l loaded[T]) (w ports.CacheWrite, version uint64, err error) {
 	if l.err != nil {
 		return w, 0, l.err
