@@ -72,20 +72,17 @@ func (s *subscription) share(now members) []*laneState {
 // giveBack releases what is drained.
 func (s *subscription) giveBack(ctx context.Context) {
 	s.mu.Lock()
-	var lanes []Lane
-	var epochs []uint64
+	var held []released
 	for _, l := range s.lanes {
 		if l.term != nil && l.term.draining && l.term.quiet() {
-			l.term.close()
-			lanes, epochs = append(lanes, l.Lane), append(epochs, l.term.epoch)
-			l.term = nil
+			held = append(held, l.release())
 		}
 	}
 	s.mu.Unlock()
-	if len(lanes) == 0 {
+	if len(held) == 0 {
 		return
 	}
-	if err := s.store.release(ctx, lanes, epochs); err != nil {
+	if err := s.store.release(ctx, held); err != nil {
 		s.config.Logger.Debug("lanes are given back by the end of their leases only", "group", s.group, "error", err)
 	}
 }
@@ -128,6 +125,9 @@ func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, d
 	s.mu.Unlock()
 	s.config.Logger.Debug("lane taken", "lane", t.String(), "group", s.group)
 	s.reading.Go(func() { s.follow(ctx, t) })
+	if t.overlap > 0 {
+		s.reading.Go(func() { s.endOverlap(ctx, t) })
+	}
 	if l.logged() {
 		s.reading.Go(func() { s.catchUp(ctx, t) })
 		s.scans.wake()

@@ -33,7 +33,9 @@ type station interface {
 	// commit makes the changes of several lanes. A change that was made before is found.
 	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
 	// release gives lanes back.
-	release(ctx context.Context, lanes []Lane, epochs []uint64) error
+	release(ctx context.Context, held []released) error
+	// last returns the id of a lane's last entry, or zero if its stream is empty.
+	last(ctx context.Context, l Lane) (streamID, error)
 	// checkpoints gives the last finished seq of each chat, 0 if there is none.
 	checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error)
 	// look gives what others may have changed of a lane: whether all chats are to be looked at, chats left, letters to be given again.
@@ -68,11 +70,19 @@ type tenure struct {
 	walk     bool
 	revision string
 	before   bool               // there was an owner before
+	overlap  time.Duration      // for which an earlier owner may still start handlers: its lease may have ended early
 	left     map[string]string  // chat → leftBehind or leftParked
 	failing  map[string]failure // by chat
 	again    map[string]string  // marks of dead letters, by id
 
 	deadLetters int // how many there are
+}
+
+// released is a lane that its owner gives back.
+type released struct {
+	lane    Lane
+	epoch   uint64
+	overlap time.Duration // for which an owner before it may still start handlers
 }
 
 // change is what an owner has to take down, as one commit.

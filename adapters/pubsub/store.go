@@ -307,6 +307,8 @@ func (s *groupStore) readTenure(ctx context.Context, k groupKeys, values []any) 
 	t.end, errs[2] = parseStreamID(text(6))
 	deadLetters, _ := values[7].(int64)
 	t.deadLetters = int(deadLetters)
+	overlap, _ := values[11].(int64)
+	t.overlap = time.Duration(overlap) * time.Millisecond
 	hash := func(v any, key string) (map[string]string, error) {
 		if _, large := v.(int64); large {
 			return hashMap(ctx, s.client, key)
@@ -396,10 +398,10 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 	return args
 }
 
-func (s *groupStore) release(ctx context.Context, lanes []Lane, epochs []uint64) error {
-	calls := make([]call, len(lanes))
-	for i, l := range lanes {
-		calls[i] = call{[]string{l.group(s.group).group}, []any{epochs[i]}}
+func (s *groupStore) release(ctx context.Context, held []released) error {
+	calls := make([]call, len(held))
+	for i, r := range held {
+		calls[i] = call{[]string{r.lane.group(s.group).group}, []any{r.epoch, r.overlap.Milliseconds()}}
 	}
 	ctx, cancel := timely(ctx)
 	defer cancel()
@@ -484,6 +486,19 @@ func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]store
 		}
 	}
 	return found, nil
+}
+
+func (s *groupStore) last(ctx context.Context, l Lane) (streamID, error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	entries, err := s.client.XRevRangeN(ctx, l.Stream, "+", "-", 1).Result()
+	switch {
+	case err != nil:
+		return streamID{}, unavailable(err)
+	case len(entries) == 0:
+		return streamID{}, nil
+	}
+	return parseStreamID(entries[0].ID)
 }
 
 // trimmed finds out as the script of a commit does.

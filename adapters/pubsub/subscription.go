@@ -281,20 +281,17 @@ func (s *subscription) until(ctx context.Context, holds func() bool) {
 // leave gives back the lanes, and tells the others that this instance goes.
 func (s *subscription) leave(ctx context.Context) {
 	s.mu.Lock()
-	var lanes []Lane
-	var epochs []uint64
+	var held []released
 	for _, l := range s.lanes {
 		if l.term != nil {
-			l.term.close()
-			lanes, epochs = append(lanes, l.Lane), append(epochs, l.term.epoch)
-			l.term = nil
+			held = append(held, l.release())
 		}
 	}
 	s.mu.Unlock()
 	if s.failure != nil {
 		return
 	}
-	err := s.store.release(ctx, lanes, epochs)
+	err := s.store.release(ctx, held)
 	_, beatErr := s.store.beat(ctx, s.lanes[0].Lane, s.instance, 0, nil, s.config.CoolDown)
 	if err := errors.Join(err, beatErr); err != nil {
 		s.config.Logger.Warn("lanes are given back by the end of their leases only", "group", s.group, "error", err)

@@ -25,10 +25,11 @@ type term struct {
 	stop context.CancelFunc // of its reading
 
 	epoch    uint64
-	deadline time.Time   // when handing out has to stop unless the lease was renewed
-	lapse    *time.Timer // says so
-	end      streamID    // of the stream when it began
-	before   bool        // others had the lane before
+	deadline time.Time     // when handing out has to stop unless the lease was renewed
+	lapse    *time.Timer   // says so
+	end      streamID      // last entry that an earlier owner may have read, once overlap is 0
+	overlap  time.Duration // for which an earlier owner could still start handlers when it began; 0 once it cannot
+	before   bool          // others had the lane before
 	over     bool
 	draining bool
 	flights  int            // parcels with handlers
@@ -93,7 +94,7 @@ func (s *signal) wake() {
 func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time, stop context.CancelFunc) *term {
 	t := &term{
 		sub: s, lane: lane.Lane, stop: stop, earlier: lane.earlier,
-		epoch: found.epoch, deadline: deadline, end: found.end, before: found.before,
+		epoch: found.epoch, deadline: deadline, end: found.end, before: found.before, overlap: found.overlap,
 		lines: make(map[string]*line), left: found.left, failing: found.failing, again: make(map[string]struct{}),
 		walking: found.walk, position: found.position, revision: found.revision, sent: time.Now(), kept: found.deadLetters,
 		room: newSignal(), more: newSignal(),
@@ -316,8 +317,10 @@ func (t *term) admitForeign(e *entry, p *parcel) {
 	t.show(l)
 }
 
-// mayHaveBegun tells whether an earlier owner may have handed out an entry.
-func (t *term) mayHaveBegun(id streamID) bool { return t.before && id.compare(t.end) <= 0 }
+// mayHaveBegun reports whether an earlier owner may have started a handler for an entry.
+func (t *term) mayHaveBegun(id streamID) bool {
+	return t.before && (t.overlap > 0 || id.compare(t.end) <= 0)
+}
 
 // passBy lets the position pass a line's entries: they wait in the log.
 func (t *term) passBy(l *line) {

@@ -138,7 +138,7 @@ func scriptCases() map[string][]scriptCase {
 		"rebuild": {{
 			seed: append(slices.Clone(letter), "HSET|cp|c1|6"), keys: groupKeys, args: "log",
 		}},
-		"release": {{seed: []string{ready}, keys: "g", args: "5"}},
+		"release": {{seed: []string{ready}, keys: "g", args: "5|0"}},
 		"settle": {
 			{seed: letter, keys: groupKeys, args: "log|1-1|drop"},
 			{seed: letter, keys: groupKeys, args: "log|1-1|retry"},

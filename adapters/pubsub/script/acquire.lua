@@ -2,19 +2,23 @@
 --
 -- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be given again, stream, its dead letters
 -- ARGV  log id or '', instance, ms that the lease lasts, '1' if something was lost of what the instance had read, dead letters that it keeps
--- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, dead letters, left, failing, again}: the
---       last three as HGETALL gives them, or as the number of their fields if these are so many that they are to be read in pages;
+-- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, dead letters, left, failing, again, overlap}:
+--       left, failing and again as HGETALL gives them, or as the number of their fields if these are so many that they are to be read in pages;
 --       {0} if another instance holds it; {-1} if the lane belongs to another log; {-3} if there is no such group
 --
 -- A lease that ends later than it can, because the clock was set back, is cut to what its owner asked for last: its owner, if it lives, renews it
 -- long before.
+--
+-- overlap is for how many ms from now on an earlier owner may still start handlers: its lease, unless it has released the lane or is this instance. The
+-- lease may have ended early, by a clock that was set forward, by a rebuild or a repair, and the owner learns of that with its next commit only. An owner
+-- that releases the lane while an earlier one may still start handlers leaves the overlap to the next.
 
 local PAGE = 1000
 local id, group, left, failing, again, stream, dead = unpack(KEYS)
 local log_id, instance, ttl, lost = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1'
 if log_id ~= '' and redis.call('GET', id) ~= log_id then return {-1} end
-local owner, expires, epoch, position, walk, revision, state, lease =
-  unpack(redis.call('HMGET', group, 'owner', 'until', 'epoch', 'position', 'walk', 'revision', 'state', 'lease'))
+local owner, expires, epoch, position, walk, revision, state, lease, overlap =
+  unpack(redis.call('HMGET', group, 'owner', 'until', 'epoch', 'position', 'walk', 'revision', 'state', 'lease', 'overlap'))
 if not owner then return {-3} end
 
 local time = redis.call('TIME')
@@ -52,10 +56,12 @@ end
 -- An epoch is a time, so that it grows even where a failover has lost the one before.
 local before = tonumber(epoch)
 epoch = string.format('%d', math.max(before + 1, now))
-redis.call('HSET', group, 'owner', instance, 'epoch', epoch, 'until', string.format('%d', now + ttl), 'lease', string.format('%d', ttl), 'bound', ARGV[5], 'commit', '0')
+overlap = tonumber(overlap) or 0
+if owner ~= '' and owner ~= instance then overlap = math.max(overlap, tonumber(lease) or ttl) end
+redis.call('HSET', group, 'owner', instance, 'epoch', epoch, 'until', string.format('%d', now + ttl), 'lease', string.format('%d', ttl), 'overlap', string.format('%d', overlap), 'bound', ARGV[5], 'commit', '0')
 local kept = redis.pcall('XLEN', dead)
 local function small(key)
   local n = redis.call('HLEN', key)
   return n > PAGE and n or redis.call('HGETALL', key)
 end
-return {1, epoch, position, walk, revision, before > 0 and '1' or '', last and last[1] or '0-0', type(kept) == 'number' and kept or 0, small(left), small(failing), small(again)}
+return {1, epoch, position, walk, revision, before > 0 and '1' or '', last and last[1] or '0-0', type(kept) == 'number' and kept or 0, small(left), small(failing), small(again), overlap}

@@ -19,7 +19,7 @@ redis.call('HLEN', failing)
 redis.call('HLEN', again)
 redis.call('XLEN', dead)
 
-redis.call('HSET', group, 'owner', '', 'until', '0', 'epoch', string.format('%d', tonumber(epoch) + 1))
+redis.call('HSET', group, 'until', '0', 'epoch', string.format('%d', tonumber(epoch) + 1))
 redis.call('HINCRBY', group, 'revision', '1')
 redis.call('HDEL', failing, chat)
 if letter ~= '' then

@@ -10,7 +10,8 @@ if redis.call('GET', id) ~= ARGV[1] then return -1 end
 local epoch = redis.call('HGET', group, 'epoch')
 if not epoch then return -3 end
 
--- The owner is fenced off before the checkpoints go. If UNLINK is refused the group goes on from where it was, and the same call may be made again.
-redis.call('HSET', group, 'walk', '0', 'state', 'ready', 'owner', '', 'until', '0', 'epoch', string.format('%d', tonumber(epoch) + 1))
+-- The owner is fenced off before the checkpoints go. Its name stays until another one acquires the lane: it may still start handlers.
+-- If UNLINK is refused the group goes on from where it was, and the same call may be made again.
+redis.call('HSET', group, 'walk', '0', 'state', 'ready', 'until', '0', 'epoch', string.format('%d', tonumber(epoch) + 1))
 redis.call('UNLINK', checkpoints, left, failing, again, dead)
 return 1

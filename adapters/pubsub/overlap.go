@@ -1,0 +1,44 @@
+package pubsub
+
+import (
+	"context"
+	"time"
+)
+
+// endOverlap waits until no earlier owner of a lane can start handlers any more, and reads which entries it may have started them for. Until then every
+// entry counts as one of them.
+//
+// A lease ends early where Redis's clock is set forward, or a rebuild or a repair ends it. Its owner starts handlers for new events until its next commit, or
+// until its lease ends by its own clock: that is at most its lease after this instance has acquired the lane.
+func (s *subscription) endOverlap(ctx context.Context, t *term) {
+	timer := time.NewTimer(t.overlap)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+		return
+	}
+	for wait := newPause(); ; {
+		end, err := s.store.last(ctx, t.lane)
+		if err == nil {
+			s.mu.Lock()
+			defer s.mu.Unlock()
+			if t.overlap = 0; end.compare(t.end) > 0 {
+				t.end = end
+			}
+			return
+		}
+		s.config.Logger.Debug("end of the stream not read, trying again", "lane", t.String(), "group", s.group, "error", err)
+		if !wait.after(ctx) {
+			return
+		}
+	}
+}
+
+// release closes the term of a lane, and returns what is to be given back. The subscription's mutex is held.
+func (l *laneState) release() released {
+	t := l.term
+	t.close()
+	l.term = nil
+	return released{l.Lane, t.epoch, t.overlap}
+}
