@@ -206,15 +206,8 @@ func open(t *testing.T, config chatcore.Config) *chatcore.Core {
 	return core
 }
 
-// onlyLong are the attacks of the long form alone. With them a run of the short form still finds events that a later owner is given as new; until that is
-// explained, it would fail at random beside all other tests.
-var onlyLong = []string{jumpClock, restoreInPlace, vanish, vanishGroup, loseStream}
-
 // attack lets the nemesis do its work, with one hand on the workers and the other on Redis, and then ends the writing.
 func (r *run) attack(onRedis ...attack) {
-	if !r.long {
-		onRedis = slices.DeleteFunc(onRedis, func(a attack) bool { return slices.Contains(onlyLong, a.kind) })
-	}
 	r.nemesis.until = time.Now().Add(r.duration)
 	var both sync.WaitGroup
 	both.Go(func() { r.nemesis.hand(1, append(onWorkers(r.crew), r.operator.rebuilds())...) })
