@@ -1,8 +1,12 @@
 package chaos
 
 import (
+	"errors"
+	"fmt"
 	"slices"
 	"time"
+
+	"github.com/google/uuid"
 
 	"chatcore/domain"
 )
@@ -19,7 +23,7 @@ type Heard struct {
 	Listener string
 	Place
 	Content string
-	Said    time.Time // when the event says that it happened
+	Decided time.Time // when its command was decided, by the clock of the process that did: before it was published
 	At      time.Time // when it was heard, which may be long after it was published
 }
 
@@ -29,12 +33,17 @@ type Presence struct {
 	Online  []domain.UserID
 }
 
-// published returns a time at or before the publication of a live event. Events carry the time of Redis's clock, which faults shift by up to a minute.
-func (c *checker) published(h Heard) time.Time {
-	if len(c.Jumps) > 0 {
-		return h.Said.Add(-time.Minute)
+// decided returns when the command of an event was decided, by the event's id. Ids have the time of the process, which no fault shifts; the time that the
+// event carries is that of Redis's clock.
+func decided(event domain.EventID) (time.Time, error) {
+	id, err := uuid.Parse(string(event))
+	if err == nil && id.Version() != 7 {
+		err = errors.New("not of version 7")
 	}
-	return h.Said
+	if err != nil {
+		return time.Time{}, fmt.Errorf("event id %q: %w", event, err)
+	}
+	return time.Unix(id.Time().UnixTime()), nil
 }
 
 // heard holds live events against the log. That some are missing, and in which order they come, is no violation.
@@ -55,7 +64,7 @@ func (c *checker) heard() {
 		case there && l.Place == h.Place && digest(l.What) == h.Content:
 		case there:
 			c.violated(HeardReal, h.Chat, h.Seq, "%s heard %s with content %s, the log has %s with %s", h.Listener, h.Place, h.Content, l.Place, digest(l.What))
-		case !c.mayBeGone(h.Place, c.published(h), h.At):
+		case !c.mayBeGone(h.Place, h.Decided, h.At):
 			c.violated(HeardReal, h.Chat, h.Seq, "%s heard %s at %s, which the log does not have", h.Listener, h.Place, h.At.Format("15:04:05.000"))
 		}
 	}

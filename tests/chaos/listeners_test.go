@@ -18,6 +18,7 @@ import (
 
 // audience reads, listens and is present while everything else goes on.
 type audience struct {
+	t    *testing.T
 	ctx  context.Context
 	end  context.CancelFunc
 	done sync.WaitGroup
@@ -34,7 +35,7 @@ type audience struct {
 func attend(t *testing.T, seed uint64, w *writers, cores []*chatcore.Core, listening ...*chatcore.Core) *audience {
 	t.Helper()
 	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
-	a := &audience{ctx: ctx, end: end}
+	a := &audience{t: t, ctx: ctx, end: end}
 	t.Cleanup(a.finish)
 	for i, core := range listening {
 		name := string(rune('a' + i))
@@ -67,7 +68,11 @@ func (a *audience) hears(name string, l chatcore.Live[domain.Event]) {
 	if !is {
 		return
 	}
-	h := Heard{Listener: name, Place: Place{Chat: durable.ChatID(), Seq: l.Seq, Event: l.ID}, Content: digest(durable), Said: durable.OccurredAt(), At: time.Now()}
+	h := Heard{Listener: name, Place: Place{Chat: durable.ChatID(), Seq: l.Seq, Event: l.ID}, Content: digest(durable), At: time.Now()}
+	var err error
+	if h.Decided, err = decided(l.ID); err != nil {
+		a.t.Error(err)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.heard = append(a.heard, h)

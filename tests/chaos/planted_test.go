@@ -278,7 +278,7 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 		s.record(Started, first, gone).record(Made, first, gone)
 		s.Restores = []Restore{{Dumped: at(10), Done: at(20), Noticed: at(25), Log: map[domain.ChatID][]Logged{"c": s.Log["c"]}}}
 		s.Acks = append(s.Acks, Ack{Answer: Acknowledged, Chat: "c", Seq: 3, Ref: "m3", Asked: at(asked), At: at(answered)})
-		s.Heard = []Heard{{Listener: "a", Place: gone, Said: at(asked), At: at(answered)}}
+		s.Heard = []Heard{{Listener: "a", Place: gone, Decided: at(asked), At: at(answered)}}
 		s.Reads = []Read{{Reader: "A", Chat: "c", Asked: at(asked), At: at(answered), Events: []Seen{{Place: gone}}}}
 		s.Records = append(s.Records, Record{Outcome: Restored, At: at(20)})
 		return s
@@ -289,8 +289,9 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 		"heard long after the restore": {
 			restored(12, 13).but(func(e *Evidence) { e.Heard[0].At = at(90) }), nil,
 		},
-		"heard of a log whose clock had jumped ahead": {
-			restored(12, 13).but(func(e *Evidence) { e.Heard[0].Said, e.Jumps = at(12).Add(10*time.Second), []Window{{at(0), at(1)}} }), nil,
+		"decided after the restore, beside a clock that had jumped": {
+			restored(12, 13).but(func(e *Evidence) { e.Heard[0].Decided, e.Heard[0].At, e.Jumps = at(21), at(22), []Window{{at(0), at(25)}} }),
+			[]string{"a heard c #3 e3 at 00:00:00.022, which the log does not have"},
 		},
 		"lost though it was acknowledged before the dump": {
 			restored(7, 9),
@@ -321,4 +322,17 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 			},
 		},
 	})
+}
+
+// TestDecided reads the time of an event's id.
+func TestDecided(t *testing.T) {
+	want := time.UnixMilli(1_795_943_104_384)
+	for id, readable := range map[domain.EventID]bool{
+		"01a2268c-ff80-775f-aee3-b0504e389944": true, "01a2268c-ff80-475f-aee3-b0504e389944": false, "import:1": false, "": false,
+	} {
+		got, err := decided(id)
+		if readable != (err == nil) || readable && !got.Equal(want) {
+			t.Errorf("%q: %v, %v", id, got, err)
+		}
+	}
 }
