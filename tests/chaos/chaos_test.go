@@ -275,7 +275,7 @@ func (r *run) evidence(url string) Evidence {
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
 		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Restores: r.restorer.restores, Lossy: r.cluster,
-		Freezes: len(n.windows(freezeWorker)), Jumps: n.windows(jumpClock), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
+		Freezes: len(n.windows(freezeWorker)), Endings: n.endings(), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
 		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}
 	for _, x := range e.Restores { // a read in two steps may see newer data and then older
@@ -289,6 +289,21 @@ func (r *run) evidence(url string) Evidence {
 	}
 	e.LogID, e.Log = readLog(r.t, url)
 	return e
+}
+
+// endings are the times in which leases were ended early. After a clock has jumped, by less than a lease, they may end within a lease.
+func (n *nemesis) endings() (all []Ending) {
+	for _, f := range n.faults {
+		switch f.Kind {
+		case jumpClock:
+			all = append(all, Ending{Window: Window{f.Began, f.Healed.Add(lease)}})
+		case rebuild:
+			all = append(all, Ending{Window{f.Began, f.Healed}, f.On})
+		case vanish: // and a repair
+			all = append(all, Ending{Window: Window{f.Began, f.Healed}})
+		}
+	}
+	return all
 }
 
 // compare looks at the views as they were found. Where a master was lost, a view may have lost what another server has it down as handled.

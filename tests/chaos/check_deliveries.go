@@ -290,7 +290,7 @@ func (d *deliveries) superseded(r numbered) {
 	if _, there := d.first[r.Epoch]; !there {
 		d.first[r.Epoch] = r.At
 	}
-	if overlap(d.Jumps, r.Entered.Add(-2*lease), r.Entered) {
+	if d.endedEarly(r) {
 		return
 	}
 	for epoch, since := range d.first {
@@ -302,6 +302,14 @@ func (d *deliveries) superseded(r numbered) {
 			return
 		}
 	}
+}
+
+// endedEarly reports whether the lease of a start may have ended before its owner could know. The owner learns of it with its next commit, and stops at the
+// latest when the lease ends by its own clock.
+func (d *deliveries) endedEarly(r numbered) bool {
+	return slices.ContainsFunc(d.Endings, func(e Ending) bool {
+		return (e.Group == "" || e.Group == d.group) && e.overlaps(r.Entered.Add(-lease), r.Entered)
+	})
 }
 
 // takingTurns looks at the starts of handlers whose effects were made: once a later epoch has begun, an earlier one starts nothing more.

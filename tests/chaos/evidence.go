@@ -70,6 +70,12 @@ type NotDone struct {
 // Window is a time in which something was so.
 type Window struct{ From, To time.Time }
 
+// Ending is a time in which something else than an owner or the end of its lease ended leases: a clock that jumped, a rebuild of the group, a repair.
+type Ending struct {
+	Window
+	Group string // "" for all groups
+}
+
 // overlaps reports whether anything of a time lies in the window.
 func (w Window) overlaps(from, to time.Time) bool { return !from.After(w.To) && !to.Before(w.From) }
 
@@ -107,7 +113,7 @@ type Evidence struct {
 	Lossy bool
 	// Freezes is how often a worker was frozen. Each time it may have been just about to call a handler.
 	Freezes int
-	Jumps   []Window // of Redis's clock: leases may end early
+	Endings []Ending // of leases, before their time
 	Stale   []Window // a server that was no longer master may have answered reads
 	Damaged []Window // keys were missing, or an append was half done
 

@@ -107,6 +107,7 @@ func (r *restorer) attack() attack {
 			}
 			r.awaitRaised()
 			one.Noticed = time.Now()
+			r.operator.repair() // a process may have written views of lost events after the older data was there
 			r.restores = append(r.restores, one)
 		})
 		return "", nil

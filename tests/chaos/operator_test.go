@@ -64,9 +64,11 @@ func (o *operator) whileStopped(mark Outcome, do func()) {
 	start()
 }
 
+const rebuild = "rebuild"
+
 // rebuilds is the attack that has a group begin again while everything goes on.
 func (o *operator) rebuilds() attack {
-	return attack{"rebuild", func(d dice) (string, func()) {
+	return attack{rebuild, func(d dice) (string, func()) {
 		groups := []string{skipping, parking, chatcore.BuiltinGroup}
 		if o.crew.lateBegun() {
 			groups = append(groups, late)

@@ -238,6 +238,16 @@ func (s *story) again(worker string, seq int) *story {
 	return s.record(Already, worker, place(seq))
 }
 
+// overtaken is a story in which an owner starts a handler after the next owner has started one, and leases were ended early.
+func overtaken(e Ending) *story {
+	s := logged(2).starts(first, 1).starts(second, 1).handles(first, 1).record(Already, second, place(1)).handles(second, 2)
+	s.Groups, s.Endings = []string{"g"}, []Ending{e}
+	for i := range s.Records {
+		s.Records[i].Group = "g"
+	}
+	return s
+}
+
 func TestPlantedViolationsAroundOperatorsAreFound(t *testing.T) {
 	finds(t, map[string]planted{
 		"a rebuild that gives everything again": {operated(Rebuilt, "").again(second, 1).again(second, 2).handles(second, 3), nil},
@@ -264,9 +274,10 @@ func TestPlantedViolationsAroundOperatorsAreFound(t *testing.T) {
 			logged(2).handles(second, 1).handles(first, 2),
 			[]string{"no effect under a lower epoch after one under a higher", "no handlers of two epochs take turns", "an owner calls no handler once a later one has"},
 		},
-		"early by a jump": {
-			logged(2).starts(first, 1).starts(second, 1).handles(first, 1).record(Already, second, place(1)).handles(second, 2).but(func(e *Evidence) { e.Jumps = []Window{{at(0), at(1)}} }), nil,
-		},
+		"a lease that a jump ended":                       {overtaken(Ending{Window: Window{at(0), at(1)}}), nil},
+		"a lease that a rebuild ended":                    {overtaken(Ending{Window{at(0), at(1)}, "g"}), nil},
+		"a lease, and a rebuild of another group":         {overtaken(Ending{Window{at(0), at(1)}, "other"}), []string{"an owner calls no handler once a later one has"}},
+		"a lease, and a rebuild more than a lease before": {overtaken(Ending{Window{at(-5000), at(-2998)}, "g"}), []string{"an owner calls no handler once a later one has"}},
 	})
 }
 
@@ -290,7 +301,9 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 			restored(12, 13).but(func(e *Evidence) { e.Heard[0].At = at(90) }), nil,
 		},
 		"decided after the restore, beside a clock that had jumped": {
-			restored(12, 13).but(func(e *Evidence) { e.Heard[0].Decided, e.Heard[0].At, e.Jumps = at(21), at(22), []Window{{at(0), at(25)}} }),
+			restored(12, 13).but(func(e *Evidence) {
+				e.Heard[0].Decided, e.Heard[0].At, e.Endings = at(21), at(22), []Ending{{Window: Window{at(0), at(25)}}}
+			}),
 			[]string{"a heard c #3 e3 at 00:00:00.022, which the log does not have"},
 		},
 		"lost though it was acknowledged before the dump": {
