@@ -34,7 +34,7 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //	BASEid               STRING  the log's id, which the event log keeps
 //	BASEgroups           SET     names of the lane's groups
 //	BASEunreadable       ZSET    entries of the stream that are dead letters of some group → ms; the newest [sharedLetters] of them
-//	BASEg:state:GROUP    HASH    owner, epoch, until (ms), lease (ms), bound, commit, position, passed, walk, revision, lost, state
+//	BASEg:state:GROUP    HASH    owner, epoch, until (ms), lease (ms), overlap (ms), bound, commit, position, passed, walk, revision, lost, state
 //	BASEg:chats:GROUP    HASH    chat → seq of the last finished event: its checkpoint
 //	BASEg:left:GROUP     HASH    chat → "behind" or "parked": the position has passed events of it that are not finished
 //	BASEg:failing:GROUP  HASH    chat → seq:handler starts of the event after its checkpoint, and why the chat is blocked; see failure

@@ -233,7 +233,9 @@ func (s *memoryStation) apply(g *memoryGroup, c *change) {
 
 func (s *memoryStation) release(context.Context, []released) error { return nil }
 
-func (s *memoryStation) last(context.Context, Lane) (streamID, error) { return streamID{n: s.log.End()}, nil }
+func (s *memoryStation) last(context.Context, Lane) (streamID, error) {
+	return streamID{n: s.log.End()}, nil
+}
 
 func (s *memoryStation) checkpoints(_ context.Context, _ Lane, chats []string) ([]domain.Seq, error) {
 	s.mu.Lock()

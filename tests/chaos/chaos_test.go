@@ -58,7 +58,7 @@ func TestASingleServerUnderAttack(t *testing.T) {
 	}
 	servers := func() []*redistest.Server { return []*redistest.Server{server} }
 	r := s.begin(t, system{url: server.URL(), writers: chatcore.Config{RedisURL: urls[posts]}, workers: urls[:posts], nodes: servers, servers: servers})
-	attacks := slices.Concat(onServer(t, server, ways), []attack{onRights(t, rules, r.operator, servers), r.restorer.attack()}, onKeys(t, r.operator, servers), onLimits(t, r.writers, servers))
+	attacks := slices.Concat(onServer(t, server, ways), []attack{onRights(t, rules, r.operator, servers)}, r.restorer.attacks(), onKeys(t, r.operator, servers), onLimits(t, r.writers, servers))
 	if len(clock) > 0 {
 		attacks = slices.Concat(attacks, []attack{onClocks(t, servers)}, onLogDisk(t, server))
 	}
@@ -83,7 +83,7 @@ func TestAClusterUnderAttack(t *testing.T) {
 		url: cluster.URL(), writers: chatcore.Config{RedisURL: url, Durability: redis.Durability{Replicas: 1}}, workers: slices.Repeat([]string{url}, posts),
 		nodes: cluster.Nodes, servers: masters, cluster: true,
 	})
-	attacks := slices.Concat(onCluster(t, cluster), []attack{onRights(t, rules, r.operator, cluster.Nodes), r.restorer.attack()}, onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
+	attacks := slices.Concat(onCluster(t, cluster), []attack{onRights(t, rules, r.operator, cluster.Nodes)}, r.restorer.attacks(), onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
 	if len(clock) > 0 {
 		attacks = append(attacks, onClocks(t, cluster.Nodes), onSnapshotDisk(t, masters))
 	}
@@ -280,6 +280,9 @@ func (r *run) evidence(url string) Evidence {
 	}
 	for _, x := range e.Restores { // a read in two steps may see newer data and then older
 		e.Damaged = append(e.Damaged, Window{x.Begun, x.Noticed})
+		if x.Evicted { // a chat whose head is gone looks as if it had never been
+			e.Stale = append(e.Stale, Window{x.Begun, x.Noticed})
+		}
 	}
 	if r.cluster { // a failover may lose the event that it has seen
 		e.Damaged = append(e.Damaged, n.windows(killMaster, freezeMaster)...)
@@ -299,7 +302,7 @@ func (n *nemesis) endings() (all []Ending) {
 			all = append(all, Ending{Window: Window{f.Began, f.Healed.Add(lease)}})
 		case rebuild:
 			all = append(all, Ending{Window{f.Began, f.Healed}, f.On})
-		case vanish: // and a repair
+		case vanish, loseLetters: // and a repair
 			all = append(all, Ending{Window: Window{f.Began, f.Healed}})
 		}
 	}

@@ -90,6 +90,7 @@ type Restore struct {
 	Begun   time.Time                  // before the older data was put in place
 	Done    time.Time                  // when the older data was there
 	Noticed time.Time                  // when every process had noticed
+	Evicted bool                       // keys were evicted between Begun and Done
 	Log     map[domain.ChatID][]Logged // the log as it was dumped
 }
 
@@ -114,7 +115,7 @@ type Evidence struct {
 	// Freezes is how often a worker was frozen. Each time it may have been just about to call a handler.
 	Freezes int
 	Endings []Ending // of leases, before their time
-	Stale   []Window // a server that was no longer master may have answered reads
+	Stale   []Window // a server that was no longer master, or from which keys were evicted, may have answered reads
 	Damaged []Window // keys were missing, or an append was half done
 
 	Reads    []Read

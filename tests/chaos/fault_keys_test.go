@@ -12,6 +12,7 @@ const (
 	vanish      = "vanish"
 	vanishGroup = "vanish from group"
 	loseStream  = "lose stream"
+	loseLetters = "lose dead letters"
 )
 
 // lostKeys are patterns of keys that follow from the log, or that nothing needs.
@@ -26,11 +27,25 @@ var lostGroupKeys = []string{ //nolint:gochecknoglobals // never changes
 	"cc:{*}:g:state:" + parking, "cc:{*}:g:chats:" + parking,
 }
 
+const nothing = "nothing"
+
 // onKeys deletes keys, and has the operator repair the log: while workers run or, if a group lost its state, after they were stopped.
 func onKeys(t *testing.T, o *operator, servers func() []*redistest.Server) []attack {
 	return []attack{
 		{loseStream, func(d dice) (string, func()) { // groups find its events by comparing the heads of chats
 			return deleteOne(t, d, lostKeys[:1], servers()), nil
+		}},
+		{loseLetters, func(d dice) (string, func()) { // a chat that is parked for one flows again once that is repaired
+			o.tending.Lock() // until there is one
+			defer o.tending.Unlock()
+			on := nothing
+			for range 40 {
+				if on = deleteOne(t, d, []string{"cc:{*}:g:dead:" + parking}, servers()); on != nothing {
+					break
+				}
+				d.between(50*time.Millisecond, 50*time.Millisecond)
+			}
+			return on, o.repair
 		}},
 		{vanish, func(d dice) (string, func()) {
 			on := deleteOne(t, d, lostKeys, servers())
@@ -69,5 +84,5 @@ func deleteOne(t *testing.T, d dice, patterns []string, servers []*redistest.Ser
 			return key
 		}
 	}
-	return "nothing"
+	return nothing
 }

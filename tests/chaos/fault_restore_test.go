@@ -5,6 +5,7 @@ import (
 	_ "embed" // the scripts
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -75,13 +76,24 @@ func newRestorer(t *testing.T, o *operator, deciding []*chatcore.Core, servers f
 	return r
 }
 
-const restoreInPlace = "restore in place"
+const (
+	restoreInPlace = "restore in place"
+	evict          = "evict"
+)
 
-// attack restores what was dumped a while before.
-func (r *restorer) attack() attack {
-	return attack{restoreInPlace, func(d dice) (string, func()) {
+// attacks restore what was dumped a while before, as it is or after keys were evicted.
+func (r *restorer) attacks() []attack {
+	return []attack{
+		r.attack(restoreInPlace, func(dice) string { return "" }),
+		r.attack(evict, r.evict),
+	}
+}
+
+// attack does harm while writers decide and no worker runs, and restores what was dumped a while before.
+func (r *restorer) attack(kind string, harm func(dice) string) attack {
+	return attack{kind, func(d dice) (on string, heal func()) {
 		traps := setTraps(r.writers, r.deciding[0], r.deciding[1], fmt.Sprint(len(r.restores)))
-		one := Restore{Dumped: time.Now()}
+		one := Restore{Dumped: time.Now(), Evicted: kind == evict}
 		var dumps [][]any
 		wait.Until(r.t, "a dump whose log is whole", func() bool { // an append may be half done where rights were taken
 			dumps = r.dump()
@@ -96,6 +108,7 @@ func (r *restorer) attack() attack {
 		r.operator.whileStopped(Restored, func() {
 			r.awaitRaised()
 			one.Begun = time.Now()
+			on = harm(d)
 			for i, s := range r.servers() {
 				if err := s.Client(r.t).Eval(r.ctx, restoreSource, nil, dumps[i]...).Err(); err != nil {
 					r.t.Errorf("restoring %s: %v", s.Addr(), err)
@@ -110,8 +123,39 @@ func (r *restorer) attack() attack {
 			r.operator.repair() // a process may have written views of lost events after the older data was there
 			r.restores = append(r.restores, one)
 		})
-		return "", nil
+		return on, nil
 	}}
+}
+
+// evict has a server evict half of its data, whatever it is, until a writer is refused for that.
+func (r *restorer) evict(d dice) string {
+	all := r.servers()
+	s := all[d.IntN(len(all))]
+	one := []*redistest.Server{s}
+	number := func(section, field string) int {
+		info, err := s.Client(r.t).InfoMap(r.ctx, section).Result()
+		if err != nil {
+			r.t.Errorf("%s: %v", s.Addr(), err)
+			return 0
+		}
+		for _, fields := range info {
+			if n, err := strconv.Atoi(fields[field]); err == nil {
+				return n
+			}
+		}
+		r.t.Errorf("%s does not say %s", s.Addr(), field)
+		return 0
+	}
+	refused, evicted := r.writers.refusedForEviction(), number("stats", "evicted_keys")
+	configure(r.t, one, "maxmemory-policy", "allkeys-lru")
+	configure(r.t, one, "maxmemory", strconv.Itoa(number("memory", "used_memory")-number("memory", "used_memory_dataset")/2))
+	wait.Until(r.t, "keys are evicted and a writer is refused for that", func() bool {
+		return number("stats", "evicted_keys") > evicted && r.writers.refusedForEviction() > refused
+	})
+	n := number("stats", "evicted_keys") - evicted
+	configure(r.t, one, "maxmemory-policy", "noeviction")
+	configure(r.t, one, "maxmemory", "0")
+	return fmt.Sprintf("%d keys of %s", n, s.Addr())
 }
 
 // dump reads all servers as of one moment: no server writes meanwhile.

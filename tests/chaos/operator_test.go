@@ -20,6 +20,8 @@ type operator struct {
 	history *History
 	crew    *crew
 
+	tending sync.Mutex // held while dead letters are given again, or must not be
+
 	mu       sync.Mutex
 	letters  []Letter
 	seen     map[string]bool // ids of letters
@@ -134,22 +136,28 @@ func (o *operator) checkLog() {
 func (o *operator) tendLetters(ctx context.Context) {
 	const every = 200 * time.Millisecond
 	for pause(ctx, every) == nil {
-		groups, err := o.core.Groups()
+		o.retryLetters(ctx)
+	}
+}
+
+func (o *operator) retryLetters(ctx context.Context) {
+	o.tending.Lock()
+	defer o.tending.Unlock()
+	groups, err := o.core.Groups()
+	if err != nil {
+		return
+	}
+	var found []chatcore.DeadLetter
+	for l, err := range groups.DeadLetters(ctx, parking) {
 		if err != nil {
-			continue
+			break
 		}
-		var found []chatcore.DeadLetter
-		for l, err := range groups.DeadLetters(ctx, parking) {
-			if err != nil {
-				break
-			}
-			found = append(found, l)
-		}
-		for _, l := range found {
-			o.note(l)
-			if o.history.Pardon(ctx, parking, l.Chat, l.Seq) == nil {
-				_ = groups.Retry(ctx, parking, l.ID) // the next look tries again
-			}
+		found = append(found, l)
+	}
+	for _, l := range found {
+		o.note(l)
+		if o.history.Pardon(ctx, parking, l.Chat, l.Seq) == nil {
+			_ = groups.Retry(ctx, parking, l.ID) // the next look tries again
 		}
 	}
 }

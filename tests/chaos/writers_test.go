@@ -150,7 +150,7 @@ func (w *writers) failed(o order, attempt string, asked time.Time, err error) {
 	if errors.Is(err, chatcore.ErrEvicting) {
 		w.evicting++
 	}
-	if errors.Is(err, ports.ErrCorrupt) {
+	if errors.Is(err, ports.ErrCorrupt) || errors.Is(err, ports.ErrLogLost) {
 		w.corrupt = append(w.corrupt, Failure{Asked: asked, At: time.Now(), Err: err.Error()})
 	}
 	if saysNotDone(err) {
@@ -174,7 +174,7 @@ func saysNotDone(err error) bool {
 
 // again reports whether the same command may be given again.
 func again(err error) bool {
-	for _, passing := range []error{ports.ErrUnavailable, ports.ErrOutcomeUnknown, ports.ErrOverloaded, ports.ErrConflict, ports.ErrEvicting, ports.ErrCorrupt} {
+	for _, passing := range []error{ports.ErrUnavailable, ports.ErrOutcomeUnknown, ports.ErrOverloaded, ports.ErrConflict, ports.ErrEvicting, ports.ErrCorrupt, ports.ErrLogLost} {
 		if errors.Is(err, passing) {
 			return true
 		}
