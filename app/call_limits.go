@@ -15,6 +15,7 @@ type callLimits struct {
 	takes    []taking
 	together bool // an append may take from them
 	taken    bool
+	err      error // of take
 }
 
 // limitsOf returns the limits of a call by a user: those of the kinds that are set, of the user and, for [LimitSendInChat], of the chat.
@@ -45,7 +46,13 @@ func (l *callLimits) take(ctx context.Context) error {
 		return nil
 	}
 	l.taken = true
-	return l.limits.take(ctx, l.takes...)
+	l.err = l.limits.take(ctx, l.takes...)
+	return l.err
+}
+
+// returned reports whether err is what take has returned.
+func (l *callLimits) returned(err error) bool {
+	return l != nil && l.err != nil && errors.Is(err, l.err)
 }
 
 // before takes from limits that no append takes from.
@@ -62,7 +69,7 @@ func (l *callLimits) settle(ctx context.Context, done Done, err error) (Done, er
 	if l == nil || l.taken || err != nil && !decided(err) {
 		return done, err
 	}
-	if limited := l.take(ctx); limited != nil {
+	if limited := l.take(ctx); limited != nil && !refusesOutsider(err) {
 		return Done{}, limited
 	}
 	return done, err

@@ -20,7 +20,8 @@ import (
 // [ports.ErrUnconfirmed] when too few replicas have it: also one that is given again, as long as that is so. What is limited fails with
 // [ports.ErrRateLimited], a [*ports.LimitedError] that tells when to try again; it has recorded nothing. Each call of a command counts against the
 // limit of its kind ([LimitSend], [LimitReact] and so on) if that is set, also one that is refused or changes nothing. Where the limits are kept with
-// the log, an append takes from them in its own round trip; otherwise they are taken first. What exceeds one of [Policy.Caps] fails with a
+// the log, an append takes from them in its own round trip; otherwise they are taken first. Outsiders learn of no limit and of no gate: what they give is
+// [domain.ErrNotMember], or [domain.ErrChatNotFound] where no chat has that id, and counts against their own limits. What exceeds one of [Policy.Caps] fails with a
 // [*domain.CapError], what [Policy.Gate] refuses with a [*GateError].
 type Chats struct {
 	log      ports.EventLog

@@ -34,6 +34,10 @@ type command struct {
 	joins      []domain.UserID   // whom the command makes members, if they are none
 	conditions []ports.Condition // of entities that are not loaded
 	endsTyping bool
+
+	gateAsked  bool
+	gateAnswer error // the gate's error, or nil
+	loaded     bool  // whether a decision was taken on what the log says: it refuses outsiders
 }
 
 // state is what a command found: a slot for each entity that it wants.
@@ -77,16 +81,14 @@ func (c *command) entity() domain.Entity { return domain.CommandEntity(c.by, c.i
 func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	ctx, end := c.observe(ctx, cmd.name, cmd.chat)
 	defer func() { end(err) }()
-	if err = cmd.limits.before(ctx); err != nil {
-		return Done{}, err
-	}
-	if cmd.gate.Kind != "" {
-		err = c.policy.Gate.ask(ctx, cmd.gate)
-	}
-	if err == nil {
+	if err = cmd.limits.before(ctx); err == nil {
 		done, err = c.attempt(ctx, &cmd)
+		done, err = cmd.limits.settle(ctx, done, err)
 	}
-	return cmd.limits.settle(ctx, done, err)
+	if cmd.limits.returned(err) && !cmd.loaded {
+		err = c.hideFromOutsider(ctx, &cmd, err)
+	}
+	return done, err
 }
 
 func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error) {
@@ -101,6 +103,17 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 			}
 			if done, repeated, err = s.repeated(cmd); err != nil {
 				return Done{}, err
+			}
+			cmd.loaded = true
+		}
+		if cmd.gate.Kind != "" && c.policy.Gate != nil {
+			reload, err := c.askGate(ctx, cmd, s, fresh)
+			if err != nil {
+				return Done{}, err
+			}
+			if reload {
+				fresh = true
+				continue
 			}
 		}
 		var events []domain.Durable
@@ -175,21 +188,6 @@ func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
 		}
 	}
 	return nil
-}
-
-// outsider reports whether the command needs the actor's membership, and the actor is no member.
-func (s *state) outsider(by domain.UserID, unread map[int]*unreadable) bool {
-	for i := range s.slots {
-		if s.slots[i].entity == domain.MemberEntity(by) {
-			m, _ := s.slots[i].state.(*domain.Member)
-			return unread[i] == nil && !m.Current()
-		}
-	}
-	return false
-}
-
-func notMember(chat domain.ChatID, user domain.UserID) error {
-	return &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
 }
 
 // append records what was decided: events, a command with an id, or both.

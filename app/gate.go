@@ -9,7 +9,8 @@ import (
 )
 
 // Gate says whether a user may create a chat, add a member, send a message or record a custom event. It is asked before the command decides, once for
-// each call: also for one that is given again, and for one that a rule then refuses. It returns nil to allow the command. To refuse it, it returns a
+// each call: also for one that is given again, and for one that a rule then refuses. It is not asked about an actor who is no member of the chat, except
+// for GateCreate: such a command is refused as if there were no gate. It returns nil to allow the command. To refuse it, it returns a
 // [*GateError] (see [Refuse]) or another error that is [domain.ErrRefused]. Any other error is a failure of the gate: the command fails with
 // [ErrGateFailed] and that error, and is not refused. Nothing is recorded in either case. ctx is the caller's. Several calls may come at once.
 type Gate func(ctx context.Context, q GateQuestion) error
@@ -17,8 +18,8 @@ type Gate func(ctx context.Context, q GateQuestion) error
 // GateQuestion is what a gate is asked.
 type GateQuestion struct {
 	Kind  GateKind
-	Actor domain.UserID // need not be a member, or known to anybody
-	Chat  domain.ChatID // need not exist
+	Actor domain.UserID // of GateCreate need not be known to anybody; otherwise a member, as far as this process knew
+	Chat  domain.ChatID // of GateCreate may be taken
 	// Targets are the users that the command is about, beside the actor: of GateCreate the first members, of GateAdd the new member, of GateSend the
 	// users whom the message mentions. The gate must not change them.
 	Targets []domain.UserID

@@ -33,7 +33,7 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	}
 	cmd.limits = c.limitsOf(cmd.By, cmd.Chat, LimitRead)
 	if err := cmd.limits.before(ctx); err != nil {
-		return Done{}, err
+		return Done{}, c.hideFromOutsider(ctx, membership(cmd.Chat, cmd.By), err)
 	}
 	done, err := c.markRead(ctx, cmd)
 	return cmd.limits.settle(ctx, done, err)
@@ -181,6 +181,14 @@ func markCommand(cmd MarkRead, message domain.MessageID) command {
 	}
 }
 
+// membership only needs the actor's membership.
+func membership(chat domain.ChatID, by domain.UserID) *command {
+	return &command{
+		chat: chat, by: by, wants: want(domain.MemberEntity(by)),
+		decide: func(*state) ([]domain.Durable, error) { return nil, notMember(chat, by) },
+	}
+}
+
 // messageAt finds the message that was sent at the command's seq. What else is there, only members are told.
 func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, error) {
 	chat, seq := cmd.Chat, cmd.Seq
@@ -196,10 +204,10 @@ func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, 
 			return sent.Message, nil
 		}
 	}
-	membership := command{chat: chat, by: cmd.By, wants: want(domain.MemberEntity(cmd.By))}
-	s := newState(&membership)
+	needed := membership(chat, cmd.By)
+	s := newState(needed)
 	c.entities.cached(chat, s.slots)
-	if err := c.load(ctx, &membership, s); err != nil {
+	if err := c.load(ctx, needed, s); err != nil {
 		return "", err
 	}
 	refusal := &domain.Refusal{

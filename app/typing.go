@@ -43,10 +43,11 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 }
 
 func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
-	if err := c.limitsOf(cmd.By, cmd.Chat, LimitTyping).take(ctx); err != nil {
-		return false, err
-	}
+	limited := c.limitsOf(cmd.By, cmd.Chat, LimitTyping).take(ctx)
 	events, err := c.typed(ctx, cmd, domain.Typing{}.Start)
+	if limited != nil && !refusesOutsider(err) {
+		return false, limited
+	}
 	if err != nil {
 		return false, err
 	}

@@ -1,0 +1,65 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"chatcore/domain"
+)
+
+// outsider reports whether the command needs the actor's membership, and the actor is no member.
+func (s *state) outsider(by domain.UserID, unread map[int]*unreadable) bool {
+	for i := range s.slots {
+		if s.slots[i].entity == domain.MemberEntity(by) {
+			m, _ := s.slots[i].state.(*domain.Member)
+			return unread[i] == nil && !m.Current()
+		}
+	}
+	return false
+}
+
+func notMember(chat domain.ChatID, user domain.UserID) error {
+	return &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
+}
+
+// askGate asks the gate about a call, once, unless the actor is an outsider: the command's rules refuse those. It returns the gate's error. It reports
+// whether the slots must be loaded before anything is decided: cached slots may be stale, and a former member must not learn of the gate.
+func (c *Chats) askGate(ctx context.Context, cmd *command, s *state, fresh bool) (reload bool, err error) {
+	if s.outsider(cmd.by, nil) {
+		return !fresh, nil
+	}
+	if !cmd.gateAsked {
+		cmd.gateAsked, cmd.gateAnswer = true, c.policy.Gate.ask(ctx, cmd.gate)
+	}
+	if cmd.gateAnswer != nil && !fresh && s.slot(domain.MemberEntity(cmd.by)) != nil {
+		return true, nil
+	}
+	return false, cmd.gateAnswer
+}
+
+// hideFromOutsider returns the command's refusal if the actor is an outsider, and err otherwise: limits that were taken by themselves have looked at no
+// membership. It is one round trip.
+func (c *Chats) hideFromOutsider(ctx context.Context, cmd *command, err error) error {
+	s := newState(cmd)
+	if s.slot(domain.MemberEntity(cmd.by)) == nil {
+		return err
+	}
+	c.entities.cached(cmd.chat, s.slots)
+	switch loadErr := c.load(ctx, cmd, s); {
+	case errors.Is(loadErr, domain.ErrNotMember):
+		return loadErr
+	case loadErr != nil || !s.outsider(cmd.by, nil):
+		return err
+	}
+	if _, refusal := cmd.decide(s); refusal != nil {
+		return refusal
+	}
+	return err
+}
+
+// refusesOutsider reports whether an error is how a command with limits refuses an outsider. None of these commands is refused because another user is
+// no member.
+func refusesOutsider(err error) bool {
+	return errors.Is(err, domain.ErrNotMember) || errors.Is(err, domain.ErrChatNotFound)
+}
