@@ -24,7 +24,16 @@ type ListedChat struct {
 	JoinedAt time.Time
 	Unread   domain.Ordinal // messages
 	LastAt   time.Time      // when the last message was sent, or the chat created if there is none
-	Last     *MessageView   // the last message, filled in by [Queries.ChatListPage]; nil if there is none
+	Last     *MessageView   // the last message, also a deleted one; nil if there is none
+}
+
+func noSlots(domain.ChatID) []slot { return nil }
+
+// setLast sets the last message, if there is one.
+func (c *ListedChat) setLast(last *MessageView) {
+	if last != nil {
+		c.Last, c.LastAt = last, domain.Instant(last.SentAt)
+	}
 }
 
 // cachedChat is the same as other programs see it. What is unread changes with every message, and is kept elsewhere.
@@ -45,8 +54,9 @@ func roleOf(name string) (domain.Role, bool) {
 	return domain.NoRole, false
 }
 
-// ChatList returns all chats that a user is in with title, role and unread count, the chat with the latest message first, as far as the built-in
-// subscribers have come: a moment behind the log. Unread counts are as of now. [Queries.ChatListPage] has the last messages too, and costs what it shows.
+// ChatList returns all chats that a user is in with title, role, unread count and last message, the chat with the latest message first. Which chats these
+// are, with title and role, is as far as the built-in subscribers have come: a moment behind the log. Unread counts and last messages are as of now. It
+// takes a few round trips for each 64 chats, and about 40 µs of the log's time for each chat. [Queries.ChatListPage] costs what it shows.
 func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedChat, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
@@ -81,39 +91,11 @@ func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedCha
 		role, _ := roleOf(chat.Role)
 		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID], LastAt: last[i].At}
 	}
+	if err := q.lastViews(ctx, ids, noSlots, func(i int, last *MessageView, _ []slot) { list[i].setLast(last) }); err != nil {
+		return nil, err
+	}
 	slices.SortFunc(list, newerChat)
 	return list, nil
-}
-
-// listed makes a user's list from the log.
-func (q *Queries) listed(ctx context.Context, user domain.UserID) ([]cachedChat, error) {
-	chats, err := q.ChatsOf(ctx, user)
-	if err != nil {
-		return nil, err
-	}
-	list := make([]cachedChat, len(chats))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(chatsTogether)
-	for i, chat := range chats {
-		group.Go(func() error {
-			slots := []slot{{entity: domain.ChatEntity()}, {entity: domain.MemberEntity(user)}}
-			if _, err := q.load(ctx, chat, slots); err != nil {
-				if errors.Is(err, domain.ErrChatNotFound) { // lost, and the view does not know yet
-					return nil
-				}
-				return err
-			}
-			c, _ := slots[0].state.(*domain.Chat)
-			if m, _ := slots[1].state.(*domain.Member); m.Current() {
-				list[i] = cachedChat{ChatID: chat, Title: c.Title, Archived: c.Archived, Role: m.Role.String(), JoinedAt: m.JoinedAt}
-			}
-			return nil
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	return slices.DeleteFunc(list, func(c cachedChat) bool { return c.ChatID == "" }), nil
 }
 
 // maxContactChat is how many members a chat has at most for its members to be each other's contacts.

@@ -147,6 +147,60 @@ func (e *Entities) load(ctx context.Context, chat domain.ChatID, slots []slot) (
 // fill brings the slots up to date as far as events can be read. unread has, by the place of the slot, an event that moved the entity and that only a
 // newer program can read: one in a later version or, if there is none, one of an unknown type. The state is then that of the other events.
 func (e *Entities) fill(ctx context.Context, chat domain.ChatID, slots []slot) (head domain.Seq, unread map[int]*unreadable, err error) {
+	for {
+		wants := e.wantsOf(slots)
+		loaded, err := e.log.Load(ctx, chat, wants...)
+		if err != nil {
+			return 0, nil, err
+		}
+		if head, unread, again, err := e.take(chat, slots, wants, loaded); !again {
+			return head, unread, err
+		}
+	}
+}
+
+// chatSlots are the entities of one chat that a load of many chats fills.
+type chatSlots struct {
+	chat   domain.ChatID
+	slots  []slot
+	head   domain.Seq          // the chat's last seq, 0 if there is no such chat
+	unread map[int]*unreadable // as fill returns it
+}
+
+// newer returns an error if an event in a newer version moved an entity of the slots from a place on.
+func (c chatSlots) newer(from int) error {
+	for place, u := range c.unread {
+		if place >= from && u.newer {
+			return &u.NewerVersionError
+		}
+	}
+	return nil
+}
+
+// fillChats is fill of many chats, in a few round trips.
+func (e *Entities) fillChats(ctx context.Context, log ports.BulkReader, chats []chatSlots) error {
+	loads := make([]ports.ChatLoad, len(chats))
+	for i, c := range chats {
+		loads[i] = ports.ChatLoad{Chat: c.chat, Wants: e.wantsOf(c.slots)}
+	}
+	loaded, err := log.LoadChats(ctx, loads...)
+	if err != nil {
+		return err
+	}
+	for i := range chats {
+		c, again := &chats[i], false
+		if c.head, c.unread, again, err = e.take(c.chat, c.slots, loads[i].Wants, loaded[i]); again {
+			c.head, c.unread, err = e.fill(ctx, c.chat, c.slots)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// wantsOf returns what a load of the slots asks for.
+func (e *Entities) wantsOf(slots []slot) []ports.Want {
 	wants := make([]ports.Want, len(slots))
 	for i, s := range slots {
 		wants[i] = ports.Want{Entity: s.entity, After: s.version, Latest: s.latest, Until: e.until, Net: s.entity.Kind == domain.KindReactions && !s.latest}
@@ -154,21 +208,25 @@ func (e *Entities) fill(ctx context.Context, chat domain.ChatID, slots []slot) (
 			wants[i].After = 0
 		}
 	}
-	loaded, err := e.log.Load(ctx, chat, wants...)
-	if err != nil {
-		return 0, nil, err
-	}
+	return wants
+}
+
+// take folds what a load found into the slots. If the log may have lost what the slots were filled from, take empties them and reports that they must be
+// loaded again.
+func (e *Entities) take(
+	chat domain.ChatID, slots []slot, wants []ports.Want, loaded ports.Loaded,
+) (head domain.Seq, unread map[int]*unreadable, again bool, err error) {
 	if e.lost(slots, loaded, wants) {
 		for i := range slots {
 			e.cache.drop(entityKey{chat, slots[i].entity})
 			slots[i] = slots[i].blank()
 			slots[i].epoch = e.cache.now()
 		}
-		return e.fill(ctx, chat, slots)
+		return 0, nil, true, nil
 	}
 	for i := range slots {
 		if slots[i].entity == domain.ChatEntity() && loaded.Entities[i].Version == 0 && loaded.Head > 0 {
-			return 0, nil, &ports.CorruptError{Chat: chat, Cause: errors.New("the chat has events, and none of them created it")}
+			return 0, nil, false, &ports.CorruptError{Chat: chat, Cause: errors.New("the chat has events, and none of them created it")}
 		}
 		if u := e.fold(chat, &slots[i], loaded.Entities[i]); u != nil {
 			if unread == nil {
@@ -181,7 +239,7 @@ func (e *Entities) fill(ctx context.Context, chat domain.ChatID, slots []slot) (
 	if e.until > 0 {
 		head = min(head, e.until)
 	}
-	return head, unread, nil
+	return head, unread, false, nil
 }
 
 // lost reports whether the log may have lost what the slots were filled from: it knows less than they do, or the cache was dropped meanwhile.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 	"time"
@@ -133,6 +134,37 @@ func TestChatListPage_LatestMessageFirst(t *testing.T) {
 			if c.Last != nil && (c.Last.Content != history[0].Content || len(c.Last.Reactions) != len(history[0].Reactions) || !c.LastAt.Equal(c.Last.SentAt)) {
 				t.Errorf("%s ends with %+v, want %+v", c.ID, c.Last, history[0])
 			}
+		}
+	}
+}
+
+// TestChatList_HasWhatThePageHas compares the whole list with a page of it. Some chats have no message, some last messages have reactions or are deleted.
+func TestChatList_HasWhatThePageHas(t *testing.T) {
+	l := newListed(t)
+	for i := range 30 {
+		chat := domain.ChatID(fmt.Sprint("c", i))
+		if l.create(chat, "ben"); i%4 == 0 {
+			continue
+		}
+		sent, err := l.chats.Send(t.Context(), app.Send{Chat: chat, By: "ada", Content: "hello"})
+		if err == nil && i%3 == 0 {
+			_, err = l.chats.React(t.Context(), app.React{Chat: chat, By: "ben", MessageID: sent.MessageID, Emoji: "👍"})
+		}
+		if err == nil && i%5 == 0 {
+			_, err = l.chats.Delete(t.Context(), app.Delete{Chat: chat, By: "ada", MessageID: sent.MessageID})
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	page, err := l.queries.ChatListPage(t.Context(), "ben", app.Page{})
+	whole, wholeErr := l.queries.ChatList(t.Context(), "ben")
+	if err != nil || wholeErr != nil || len(whole) != 30 || len(page.Items) != 30 {
+		t.Fatalf("%d chats and %d, errors %v and %v", len(whole), len(page.Items), wholeErr, err)
+	}
+	for i, want := range page.Items {
+		if !reflect.DeepEqual(whole[i], want) {
+			t.Errorf("place %d has\n%+v %+v, want\n%+v %+v", i, whole[i], whole[i].Last, want, want.Last)
 		}
 	}
 }

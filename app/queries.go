@@ -26,6 +26,7 @@ type Log interface {
 	ports.MessageCounter
 	ports.EventSearch
 	ports.Lister
+	ports.BulkReader
 }
 
 // Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq.
@@ -164,6 +165,20 @@ func (q *Queries) messages(ctx context.Context, chat domain.ChatID, r ports.Rang
 
 // viewsOf returns the messages that the given events sent, in one round trip unless they have many edits and reactions.
 func (q *Queries) viewsOf(ctx context.Context, chat domain.ChatID, sends []ports.Record) ([]MessageView, error) {
+	slots := q.messageSlots(chat, sends)
+	var unread map[int]*unreadable
+	if len(slots) > 0 {
+		var err error
+		if _, unread, err = q.refresh(ctx, chat, slots); err != nil {
+			return nil, err
+		}
+	}
+	return viewsIn(chat, sends, slots, unread)
+}
+
+// messageSlots returns slots for the messages that the given events sent, for their reactions, and for other messages that they reply to. The slots are
+// filled from the cache and from the events.
+func (q *Queries) messageSlots(chat domain.ChatID, sends []ports.Record) []slot {
 	slots := make([]slot, 0, 2*len(sends))
 	for _, r := range sends {
 		if sent, ok := r.Event.(domain.MessageNew); ok {
@@ -173,13 +188,11 @@ func (q *Queries) viewsOf(ctx context.Context, chat domain.ChatID, sends []ports
 	slots = append(slots, repliesOf(sends)...)
 	q.entities.cached(chat, slots)
 	q.entities.seed(chat, slots, sends)
-	var unread map[int]*unreadable
-	if len(slots) > 0 {
-		var err error
-		if _, unread, err = q.refresh(ctx, chat, slots); err != nil {
-			return nil, err
-		}
-	}
+	return slots
+}
+
+// viewsIn returns the messages that the given events sent. The slots begin with those of [Queries.messageSlots], loaded; unread is by their place.
+func viewsIn(chat domain.ChatID, sends []ports.Record, slots []slot, unread map[int]*unreadable) ([]MessageView, error) {
 	views, at := make([]MessageView, len(sends)), 0
 	for i, r := range sends {
 		if e, ok := r.Event.(domain.Unknown); ok {

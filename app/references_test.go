@@ -35,6 +35,7 @@ func queriesOn(log sharedLog) *app.Queries {
 		ports.ChatIndex
 		ports.MessageCounter
 		ports.Lister
+		ports.BulkReader
 	}{sharedLog: log}, app.NewEntities(log, nil, 1<<20), app.Views{})
 }
 

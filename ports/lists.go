@@ -32,3 +32,19 @@ type UserViewPager interface {
 	// Page returns up to limit chats in which the user has a number, in no particular order.
 	Page(ctx context.Context, log string, user domain.UserID, cursor string, limit int) (chats []domain.ChatID, next string, err error)
 }
+
+// BulkReader is an event log that reads from many chats at once: its round trips follow what one chat takes, not how many chats there are.
+type BulkReader interface {
+	// LastRecords returns the event that sent the last message of each of the chats, in their order, also one that [EventSearch] returns as
+	// [domain.Unknown]. The record is zero, with seq 0, for a chat that has no message or does not exist.
+	LastRecords(ctx context.Context, chats ...domain.ChatID) ([]Record, error)
+	// LoadChats is [EventLog.Load] of many chats. It returns what was found in the order of the loads, each as of a moment of its own. An error of one
+	// chat is the error of all.
+	LoadChats(ctx context.Context, loads ...ChatLoad) ([]Loaded, error)
+}
+
+// ChatLoad names entities of one chat to load.
+type ChatLoad struct {
+	Chat  domain.ChatID
+	Wants []Want
+}

@@ -76,6 +76,33 @@ func (l *Log) LastMessages(ctx context.Context, chats ...domain.ChatID) ([]ports
 	return found, nil
 }
 
+// LastRecords implements [ports.BulkReader].
+func (l *Log) LastRecords(ctx context.Context, chats ...domain.ChatID) ([]ports.Record, error) {
+	found := make([]ports.Record, len(chats))
+	for i, chat := range chats {
+		page, err := l.Search(ctx, chat, ports.Filter{Messages: true}, ports.Range{Backward: true, Limit: 1})
+		if err != nil {
+			return nil, err
+		}
+		if len(page.Records) > 0 {
+			found[i] = page.Records[0]
+		}
+	}
+	return found, nil
+}
+
+// LoadChats implements [ports.BulkReader].
+func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
+	found := make([]ports.Loaded, len(loads))
+	for i, load := range loads {
+		var err error
+		if found[i], err = l.Load(ctx, load.Chat, load.Wants...); err != nil {
+			return nil, err
+		}
+	}
+	return found, nil
+}
+
 // Page implements [ports.UserViewPager]. Its order is that of the ids.
 func (v *UserView) Page(ctx context.Context, log string, user domain.UserID, cursor string, limit int) ([]domain.ChatID, string, error) {
 	numbers, err := v.Of(ctx, log, user)

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -146,63 +145,6 @@ func (l *Log) ChatPage(ctx context.Context, cursor string, limit int) ([]domain.
 			return chats, c.String(), nil
 		}
 	}
-}
-
-// lastTogether is how many chats one script call looks into.
-const lastTogether = 128
-
-// LastMessages implements [ports.Lister]: a script for each 128 chats of a partition, more if many events followed the last messages.
-func (l *Log) LastMessages(ctx context.Context, chats ...domain.ChatID) ([]ports.LastMessage, error) {
-	places := make([][]int, len(l.keys.tags))
-	for i, chat := range chats {
-		p := l.keys.Partition(chat)
-		places[p] = append(places[p], i)
-	}
-	found := make([]ports.LastMessage, len(chats))
-	for p, of := range places {
-		for len(of) > 0 {
-			n, err := l.lastMessages(ctx, p, chats, of[:min(len(of), lastTogether)], found)
-			if err != nil {
-				return nil, err
-			}
-			of = of[n:]
-		}
-	}
-	return found, nil
-}
-
-// lastMessages fills in the chats at some places, all of one partition. It returns how many it has come to.
-func (l *Log) lastMessages(ctx context.Context, partition int, chats []domain.ChatID, places []int, found []ports.LastMessage) (int, error) {
-	if err := ctx.Err(); err != nil {
-		return 0, err
-	}
-	args := make([]any, 1, 1+len(places))
-	for _, i := range places {
-		args = append(args, escape(string(chats[i])))
-	}
-	reply, err := l.guarded(ctx, partition, func(held *field) ([]any, error) {
-		args[0] = held
-		return l.run(ctx, l.scripts.last, partition, nil, args...).Slice()
-	})
-	if err != nil {
-		return 0, err
-	}
-	n := len(reply) / 2
-	for k := range n {
-		chat, what := chats[places[k]], ""
-		what, _ = reply[2*k+1].(string)
-		switch seq, _ := reply[2*k].(int64); {
-		case seq == statusMissing:
-			return 0, &ports.CorruptError{Chat: chat, Cause: errors.New(what)}
-		case seq > 0:
-			at, err := time.Parse(time.RFC3339Nano, what)
-			if err != nil {
-				return 0, &ports.CorruptError{Chat: chat, Seq: seqOf(seq), Cause: err}
-			}
-			found[places[k]] = ports.LastMessage{Seq: seqOf(seq), At: at}
-		}
-	}
-	return n, nil
 }
 
 // Page implements [ports.UserViewPager] in two or three round trips. Of the chats that a user is in, all have to be there, as for Of.

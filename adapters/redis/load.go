@@ -9,8 +9,6 @@ import (
 	"strconv"
 	"strings"
 
-	goredis "github.com/redis/go-redis/v9"
-
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -21,64 +19,70 @@ const (
 
 	segmentSize = 1024 // events of a chat in one list; as in the scripts
 	walkLimit   = 256  // links that one script call walks; 1,000 hold up every other client for 1.9 ms
-	headField   = " "  // of a chat's index: last seq : ordinal
-	scanCount   = 500  // fields or members that one scan step looks at
+
+	bulkWalkLimit = 64  // the same for a call of LoadChats
+	headField     = " " // of a chat's index: last seq : ordinal
+	scanCount     = 500 // fields or members that one scan step looks at
 )
 
 // Load implements [ports.EventLog]: one round trip, and one more for each 256 events beyond the first. The log only grows, so
 // the later steps see what the first saw.
 func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
-	walks := make([]walk, len(wants))
-	for i, w := range wants {
-		walks[i] = walk{want: w, known: w.After, cursor: w.From}
-	}
-	loaded := ports.Loaded{Entities: make([]ports.EntityHistory, len(wants))}
-	pending, history := walks, ""
-	for first := true; first || len(pending) > 0; first = false {
-		reply, err := l.ask(ctx, l.scripts.load, chat, l.loadArgs(chat, pending, wants))
+	ld := l.newLoading(chat, wants)
+	for !ld.ended {
+		reply, err := l.ask(ctx, l.scripts.load, chat, ld.args(walkLimit))
+		if err == nil {
+			err = ld.take(ctx, reply)
+		}
 		if err != nil {
 			return ports.Loaded{}, err
 		}
-		present, _ := reply[1].(string)
-		if present == "" {
-			return ports.Loaded{}, errNoHistory()
-		}
-		partition := l.keys.Partition(chat)
-		l.laneOf(partition).observe(present)
-		l.witnesses.learned(partition)
-		if first {
-			loaded.Head, history = seqOf(reply[0]), present
-		} else if present != history { // what there is so far may be gone
-			return l.Load(ctx, chat, wants...)
-		}
-		var open []walk
-		for n, w := range pending {
-			i := w.place
-			if first {
-				i = n
-				w.place = n
-			}
-			entity, _ := reply[n+2].([]any)
-			if err := l.step(ctx, chat, entity, &w, &loaded.Entities[i]); err != nil {
-				return ports.Loaded{}, err
-			}
-			if w.cursor > 0 {
-				open = append(open, w)
-			}
-		}
-		pending = open
 	}
-	for i := range loaded.Entities {
-		e := &loaded.Entities[i]
-		slices.Reverse(e.Events)
-		if wants[i].Until > 0 && wants[i].Entity.Kind != domain.KindCommand { // the version now says nothing about then
-			e.Version = e.Snapshot.Version
-			if n := len(e.Events); n > 0 {
-				e.Version = e.Events[n-1].Seq
+	return ld.loaded, nil
+}
+
+// LoadChats implements [ports.BulkReader]: one round trip for each 64 chats, and one more for each 64 events of one chat.
+func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
+	loadings := make([]*loading, len(loads))
+	for i, load := range loads {
+		loadings[i] = l.newLoading(load.Chat, load.Wants)
+	}
+	for open := loadings; len(open) > 0; {
+		chats, questions := make([]domain.ChatID, len(open)), make([]question, len(open))
+		for i, ld := range open {
+			chats[i], questions[i] = ld.chat, question{l.keys.Partition(ld.chat), ld.args(bulkWalkLimit)}
+		}
+		replies, err := l.askChats(ctx, l.scripts.load, chats, questions)
+		if err != nil {
+			return nil, err
+		}
+		var again []*loading
+		for i, ld := range open {
+			if err := ld.take(ctx, replies[i]); err != nil {
+				return nil, err
+			}
+			if !ld.ended {
+				again = append(again, ld)
 			}
 		}
+		open = again
 	}
-	return loaded, nil
+	found := make([]ports.Loaded, len(loads))
+	for i, ld := range loadings {
+		found[i] = ld.loaded
+	}
+	return found, nil
+}
+
+// loading is the load of one chat, which takes one or more steps.
+type loading struct {
+	log     *Log
+	chat    domain.ChatID
+	wants   []ports.Want
+	pending []walk // of entities that are not complete
+	history string // of the server's data as of the first step, "" before it
+	loaded  ports.Loaded
+	ended   bool
 }
 
 // walk is the loading of one entity, newest event first.
@@ -90,16 +94,26 @@ type walk struct {
 	events int        // that it has found
 }
 
-func (l *Log) loadArgs(chat domain.ChatID, walks []walk, wants []ports.Want) []any {
+func (l *Log) newLoading(chat domain.ChatID, wants []ports.Want) *loading {
+	ld := &loading{log: l, chat: chat, wants: wants, pending: make([]walk, len(wants))}
+	for i, w := range wants {
+		ld.pending[i] = walk{want: w, place: i, known: w.After, cursor: w.From}
+	}
+	ld.loaded.Entities = make([]ports.EntityHistory, len(wants))
+	return ld
+}
+
+// args returns the arguments of the next step, which walks at most limit links. The first one is left for the partition's identity.
+func (ld *loading) args(limit int) []any {
 	whole := ""
-	for _, w := range wants {
+	for _, w := range ld.wants {
 		if w.Whole {
 			whole = "1"
 		}
 	}
-	args := make([]any, 0, 5+7*len(walks))
-	args = append(args, nil, escape(string(chat)), walkLimit, whole, len(walks))
-	for _, w := range walks {
+	args := make([]any, 0, 5+7*len(ld.pending))
+	args = append(args, nil, escape(string(ld.chat)), limit, whole, len(ld.pending))
+	for _, w := range ld.pending {
 		latest, cursor := "", ""
 		switch {
 		case w.want.Latest:
@@ -113,6 +127,55 @@ func (l *Log) loadArgs(chat domain.ChatID, walks []walk, wants []ports.Want) []a
 		args = append(args, kindCode(w.want.Entity.Kind), appendField(nil, w.want.Entity), uint64(w.known), uint64(w.want.Until), latest, cursor, max(w.want.Last-w.events, 0))
 	}
 	return args
+}
+
+// take takes the reply of a step. The load begins anew if the server's data has another history than at the first step: what there is so far may be gone.
+func (ld *loading) take(ctx context.Context, reply []any) error {
+	present, _ := reply[1].(string)
+	if present == "" {
+		return errNoHistory()
+	}
+	l := ld.log
+	partition := l.keys.Partition(ld.chat)
+	l.laneOf(partition).observe(present)
+	l.witnesses.learned(partition)
+	switch ld.history {
+	case "":
+		ld.loaded.Head, ld.history = seqOf(reply[0]), present
+	case present:
+	default:
+		*ld = *l.newLoading(ld.chat, ld.wants)
+		return nil
+	}
+	var open []walk
+	for n, w := range ld.pending {
+		entity, _ := reply[n+2].([]any)
+		if err := l.step(ctx, ld.chat, entity, &w, &ld.loaded.Entities[w.place]); err != nil {
+			return err
+		}
+		if w.cursor > 0 {
+			open = append(open, w)
+		}
+	}
+	if ld.pending = open; len(open) == 0 {
+		ld.finish()
+	}
+	return nil
+}
+
+// finish puts the events into their order.
+func (ld *loading) finish() {
+	ld.ended = true
+	for i := range ld.loaded.Entities {
+		e := &ld.loaded.Entities[i]
+		slices.Reverse(e.Events)
+		if ld.wants[i].Until > 0 && ld.wants[i].Entity.Kind != domain.KindCommand { // the version now says nothing about then
+			e.Version = e.Snapshot.Version
+			if n := len(e.Events); n > 0 {
+				e.Version = e.Events[n-1].Seq
+			}
+		}
+	}
 }
 
 // step takes what one call found of an entity. A snapshot that cannot be read is counted and left aside: the events tell the same.
@@ -240,26 +303,6 @@ func (l *Log) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (port
 	return page, nil
 }
 
-// ask runs a script that reads one chat. It fills in the first of the arguments.
-func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatID, args []any) ([]any, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	p := l.keys.Partition(chat)
-	reply, err := l.guarded(ctx, p, func(held *field) ([]any, error) {
-		args[0] = held
-		return l.run(ctx, script, p, nil, args...).Slice()
-	})
-	var refused goredis.Error
-	if errors.As(err, &refused) && hasCode(refused, "WRONGTYPE") {
-		return nil, &ports.CorruptError{Chat: chat, Cause: refused}
-	}
-	if err != nil {
-		return nil, err
-	}
-	return reply, missingIn(chat, reply)
-}
-
 // missingIn returns the error that a script's reply about a chat stands for, or nil.
 func missingIn(chat domain.ChatID, reply []any) error {
 	if len(reply) < 3 || reply[0] != int64(statusMissing) {
@@ -278,10 +321,7 @@ func (l *Log) guarded(ctx context.Context, partition int, run func(held *field) 
 		if err != nil {
 			return nil, unavailable(ctx, err)
 		}
-		if len(reply) == 0 {
-			return reply, nil
-		}
-		if status, other := reply[0].(int64); !other || status >= 0 || status == statusMissing {
+		if !foreign(reply) {
 			return reply, nil
 		}
 		if err := l.Recheck(ctx, partition, string(held.bytes)); err != nil {

@@ -13,6 +13,7 @@ type Log interface {
 	ports.MessageCounter
 	ports.EventSearch
 	ports.Lister
+	ports.BulkReader
 	ports.BatchAppender
 	ports.Snapshots
 }
@@ -48,6 +49,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"searches select by what happened", testSearch},
 		{"lists in pages", testPages},
 		{"last messages", testLastMessages},
+		{"many chats at once", testManyChats},
 		{"an entity's events in pages", testEntityPages},
 		{"members, present and former", testMembers},
 		{"chats", testChats},

@@ -1,8 +1,10 @@
 package porttest
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -112,6 +114,70 @@ func testLastMessages(t *testing.T, log Log) {
 		if got := found[i]; got.Seq != want.Seq || !got.At.Equal(want.At) {
 			t.Errorf("chat %d: %+v, want %+v", i, got, want)
 		}
+	}
+}
+
+// testManyChats reads many chats at once, some of which have long histories, and compares with what each has by itself.
+func testManyChats(t *testing.T, log Log) {
+	h := newHarness(t, log)
+	loads := []ports.ChatLoad{{Chat: NewChatID(), Wants: []ports.Want{{Entity: domain.ChatEntity()}}}} // does not exist
+	for i := range 150 {
+		c := NewChatID()
+		h.append(then(created(c)))
+		if i%5 > 0 {
+			h.append(then(sent(c, "m0", ann), sent(c, "m1", bob)))
+		}
+		for range i % 5 / 2 * (i % 3) { // up to 1000 events behind the last message
+			var events []ports.NewEvent
+			for range 250 {
+				events = append(events, reacted(c, "m1", bob))
+			}
+			h.append(then(events...))
+		}
+		load := ports.ChatLoad{Chat: c, Wants: []ports.Want{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity(ann)}, {Entity: domain.MessageEntity("m1")}}}
+		if i%2 == 0 {
+			load.Wants = append(load.Wants, ports.Want{Entity: domain.ReactionsEntity("m1")}, ports.Want{Entity: domain.ReadEntity(bob), Latest: true})
+		}
+		if i%7 == 0 {
+			load.Wants = nil
+		}
+		loads = append(loads, load)
+	}
+	chats := make([]domain.ChatID, len(loads))
+	for i, load := range loads {
+		chats[i] = load.Chat
+	}
+	ctx, cancel := h.bounded()
+	defer cancel()
+	loaded, err := log.LoadChats(ctx, loads...)
+	if err != nil || len(loaded) != len(loads) {
+		t.Fatalf("%d of %d, error %v", len(loaded), len(loads), err)
+	}
+	last, err := log.LastRecords(ctx, chats...)
+	if err != nil || len(last) != len(chats) {
+		t.Fatalf("%d of %d, error %v", len(last), len(chats), err)
+	}
+	for i, load := range loads {
+		if want := h.load(load.Chat, load.Wants...); !reflect.DeepEqual(loaded[i], want) {
+			t.Errorf("chat %d with %d events: loaded\n%+v, want\n%+v", i, want.Head, loaded[i], want)
+		}
+		want := h.history(load.Chat).search(ports.Filter{Messages: true}, ports.Range{Backward: true, Limit: 1}).Records
+		if len(want) == 0 {
+			want = []ports.Record{{}}
+		}
+		if !reflect.DeepEqual(last[i], want[0]) {
+			t.Errorf("chat %d ends with\n%+v, want\n%+v", i, last[i], want[0])
+		}
+	}
+	if loaded, err := log.LoadChats(ctx); len(loaded) > 0 || err != nil {
+		t.Errorf("no chats: %d, error %v", len(loaded), err)
+	}
+	cancel()
+	if _, err := log.LoadChats(ctx, loads...); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context gave the error %v", err)
+	}
+	if _, err := log.LastRecords(ctx, chats...); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context gave the error %v", err)
 	}
 }
 

@@ -2,11 +2,11 @@
 -- first entry, which created the chat.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chats as in keys
--- Reply {for each chat: seq, timestamp; 0, '' for a chat that does not exist, and -2, WHAT if something of the chat is missing}, fewer than asked
---       for if the call has looked at enough entries, or {-1} if the partition belongs to another log
+-- ARGV  log id, '1' for entries or '' for timestamps, chats as in keys
+-- Reply {for each chat: seq, timestamp or entry; 0, '' for a chat that does not exist, and -2, WHAT if something of the chat is missing}, fewer than
+--       asked for if the call has looked at enough entries, or {-1} if the partition belongs to another log
 
-local PROBES = 512
+local PROBES, WEIGHT = 512, 4096 -- an entry counts one more for each WEIGHT bytes
 if call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
 
 local prefix = string.sub(KEYS[1], 1, -3)
@@ -17,8 +17,8 @@ local function entry_at(base, seq, head)
   local segment, index = segment_of(seq)
   local fault = incomplete(base, segment, head)
   if fault then return nil, fault end
-  spent = spent + 1
   local entry = call('LINDEX', base .. ':' .. segment, index)
+  spent = spent + 1 + math.floor(#entry / WEIGHT)
   local here, ordinal, kind = event_of(entry)
   if here ~= seq then return nil, 'an entry is not that of its seq' end
   return ordinal, entry, kind
@@ -43,12 +43,18 @@ local function last_of(chat)
       low = probe
     end
   end
-  return high, string.match(found, '"timestamp":"([^"]*)"')
+  return high, ARGV[2] == '1' and found or string.match(found, '"timestamp":"([^"]*)"')
 end
 
 local reply = {}
-for i = 2, #ARGV do
+for i = 3, #ARGV do
   if spent >= PROBES then break end
-  reply[#reply + 1], reply[#reply + 2] = last_of(ARGV[i])
+  local ok, seq, text = pcall(last_of, ARGV[i])
+  if not ok then
+    text = type(seq) == 'table' and seq.err or tostring(seq)
+    if not string.find(text, 'WRONGTYPE', 1, true) then error(seq) end
+    seq = -2
+  end
+  reply[#reply + 1], reply[#reply + 2] = seq, text
 end
 return reply
