@@ -35,7 +35,7 @@ func (s *subscription) endOverlap(ctx context.Context, t *term) {
 	}
 }
 
-// release closes the term of a lane, and returns what is to be given back. The subscription's mutex is held.
+// release closes the term of a lane, and returns the lane for the store to release. The subscription's mutex is held.
 func (l *laneState) release() released {
 	t := l.term
 	t.close()

@@ -32,7 +32,7 @@ type station interface {
 	acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error)
 	// commit makes the changes of several lanes. A change that was made before is found.
 	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
-	// release gives lanes back.
+	// release frees lanes for other instances.
 	release(ctx context.Context, held []released) error
 	// last returns the id of a lane's last entry, or zero if its stream is empty.
 	last(ctx context.Context, l Lane) (streamID, error)
@@ -78,7 +78,7 @@ type tenure struct {
 	deadLetters int // how many there are
 }
 
-// released is a lane that its owner gives back.
+// released is a lane that its owner releases.
 type released struct {
 	lane    Lane
 	epoch   uint64
