@@ -83,7 +83,6 @@ type deliveries struct {
 	starts   map[Delivery]numbered // the latest of each
 	early    map[domain.Seq]bool   // reported
 	begun    map[domain.Seq]uint64 // the epoch of the first start
-	anew     map[domain.Seq]int    // starts as new, by owners that were not superseded
 	accepted []numbered            // starts whose effects were made
 	last     numbered              // the effect of the latest seq
 	term
@@ -104,7 +103,7 @@ func (c *checker) newDeliveries(s stream) *deliveries {
 	return &deliveries{
 		checker: c, stream: s, term: newTerm(),
 		made: make(map[domain.Seq]bool), taken: make(map[domain.Seq]bool), started: make(map[domain.Seq]int), starts: make(map[Delivery]numbered),
-		early: make(map[domain.Seq]bool), begun: make(map[domain.Seq]uint64), anew: make(map[domain.Seq]int),
+		early: make(map[domain.Seq]bool), begun: make(map[domain.Seq]uint64),
 	}
 }
 
@@ -138,25 +137,14 @@ func (d *deliveries) check(records []numbered) {
 	}
 }
 
-// mark notes what an operator did.
+// mark notes that older data was restored, or that a group may have lost its state. After a rebuild events still say that they were started before.
 func (d *deliveries) mark(m numbered) {
-	switch {
-	case m.Outcome == Rebuilt && m.Group != d.group:
-	case m.Outcome == Rebuilt:
-		d.allowAgain()
-	default:
-		d.takingTurns()
-		d.accepted, d.term = nil, newTerm()
-		d.allowAgain()
-		clear(d.begun)
+	if m.Outcome == Rebuilt {
+		return
 	}
-}
-
-// allowAgain has every event come as new once more.
-func (d *deliveries) allowAgain() {
-	for seq := range d.anew {
-		d.anew[seq]--
-	}
+	d.takingTurns()
+	d.accepted, d.term = nil, newTerm()
+	clear(d.begun)
 }
 
 // rebuilt is the place of the latest rebuild of the group, 0 if there is none that counts: older data that came back knows of none.
@@ -274,13 +262,9 @@ func (d *deliveries) repeated(r numbered) {
 	epoch, before := d.begun[r.Seq]
 	if !before {
 		d.begun[r.Seq] = r.Epoch
-		d.anew[r.Seq]++
 		return
 	}
-	if r.Epoch < epoch || r.Attempt != 1 || r.Redelivered {
-		return
-	}
-	if d.anew[r.Seq]++; d.anew[r.Seq] > 1 {
+	if r.Epoch >= epoch && r.Attempt == 1 && !r.Redelivered {
 		d.violated(Announced, r.Seq, r.place, "seq %d was started before, under epoch %d, and is given to %s under epoch %d as new", r.Seq, epoch, r.Worker, r.Epoch)
 	}
 }
