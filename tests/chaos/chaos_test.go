@@ -280,9 +280,6 @@ func (r *run) evidence(url string) Evidence {
 	}
 	for _, x := range e.Restores { // a read in two steps may see newer data and then older
 		e.Damaged = append(e.Damaged, Window{x.Begun, x.Noticed})
-		if x.Evicted { // a chat whose head is gone looks as if it had never been
-			e.Stale = append(e.Stale, Window{x.Begun, x.Noticed})
-		}
 	}
 	if r.cluster { // a failover may lose the event that it has seen
 		e.Damaged = append(e.Damaged, n.windows(killMaster, freezeMaster)...)

@@ -20,7 +20,7 @@ const (
 	Nothing Rule = "an attempt whose error says that nothing was appended has appended nothing"
 	Lawful  Rule = "an event follows from the events before it"
 	Sound   Rule = "a check of the log finds nothing after a repair, and at the end"
-	Whole   Rule = "the log is corrupt only while keys of it are missing"
+	Whole   Rule = "the log is corrupt or lost only while keys of it are missing"
 )
 
 // Violation is a broken promise.

@@ -108,8 +108,11 @@ func (k knowledge) behind(r Read) (Ack, bool) {
 	return acked[n-1], true
 }
 
-// stale reports whether a server that is no longer master may have answered, or keys were missing.
-func (c *checker) stale(r Read) bool { return overlap(c.Stale, r.Asked, r.At) }
+// stale reports whether a server may have answered that is no longer master, or from which keys were evicted: a chat whose head is gone looks as if it had
+// never been.
+func (c *checker) stale(r Read) bool {
+	return overlap(c.Stale, r.Asked, r.At) || c.evicted(r.Asked, r.At)
+}
 
 // pageOfEvents looks for each event that was read in the log.
 func (c *checker) pageOfEvents(r Read) {

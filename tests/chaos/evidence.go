@@ -115,7 +115,7 @@ type Evidence struct {
 	// Freezes is how often a worker was frozen. Each time it may have been just about to call a handler.
 	Freezes int
 	Endings []Ending // of leases, before their time
-	Stale   []Window // a server that was no longer master, or from which keys were evicted, may have answered reads
+	Stale   []Window // a server that was no longer master may have answered reads
 	Damaged []Window // keys were missing, or an append was half done
 
 	Reads    []Read
@@ -133,6 +133,12 @@ type Evidence struct {
 type Failure struct {
 	Asked, At time.Time
 	Err       string
+	Lost      bool // it says that the log is another one; otherwise that it is corrupt
+}
+
+// evicted reports whether keys were missing, for being evicted, at some moment of a time.
+func (e *Evidence) evicted(from, to time.Time) bool {
+	return slices.ContainsFunc(e.Restores, func(r Restore) bool { return r.Evicted && Window{r.Begun, r.Noticed}.overlaps(from, to) })
 }
 
 // mayBeGone reports whether an event that was there at a time may be missing from the log at the end.

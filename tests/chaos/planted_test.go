@@ -88,9 +88,22 @@ func TestPlantedAnswersAreFound(t *testing.T) {
 		"corrupt though nothing was missing": {
 			conversation().but(func(e *Evidence) {
 				e.Damaged = []Window{{at(10), at(20)}}
-				e.Corrupt = []Failure{{at(5), at(10), "corrupt log"}, {at(30), at(40), "corrupt log"}}
+				e.Corrupt = []Failure{{at(5), at(10), "corrupt log", false}, {at(30), at(40), "corrupt log", false}}
 			}),
-			[]string{"the log is corrupt only while keys of it are missing: chat : at 00:00:00.040 a call returned"},
+			[]string{"the log is corrupt or lost only while keys of it are missing: chat : at 00:00:00.040 a call returned"},
+		},
+		"lost though no key was evicted": {
+			conversation().but(func(e *Evidence) {
+				e.Damaged = []Window{{at(10), at(20)}}
+				e.Corrupt = []Failure{{at(12), at(13), "event log lost", true}}
+			}),
+			[]string{"the log is corrupt or lost only while keys of it are missing: chat : at 00:00:00.013 a call returned"},
+		},
+		"lost and corrupt while keys were evicted": {
+			conversation().but(func(e *Evidence) {
+				e.Restores = []Restore{{Dumped: at(60), Begun: at(70), Done: at(80), Noticed: at(90), Evicted: true}}
+				e.Corrupt = []Failure{{at(72), at(73), "event log lost", true}, {at(72), at(73), "corrupt log", false}}
+			}), nil,
 		},
 		"a contradiction after a repair": {
 			conversation().but(func(e *Evidence) { e.Unmended = []string{"head of c"} }),
@@ -153,6 +166,19 @@ func TestPlantedReadsAreFound(t *testing.T) {
 		"a text that was corrected before": {
 			conversation().says(100, "hi"),
 			[]string{`A read message "m3" at 00:00:00.101 as "hi", and seq 5, which changed it, was acknowledged before`},
+		},
+		"behind while keys were evicted": {
+			conversation().reads(72, 3).but(func(e *Evidence) {
+				e.Restores = []Restore{{Dumped: at(60), Begun: at(70), Done: at(80), Noticed: at(90), Evicted: true}}
+			}), nil,
+		},
+		"behind before keys were evicted, and while others were restored": {
+			conversation().reads(65, 3).reads(112, 3).but(func(e *Evidence) {
+				e.Restores = []Restore{
+					{Dumped: at(60), Begun: at(70), Done: at(80), Noticed: at(90), Evicted: true}, {Dumped: at(100), Begun: at(110), Done: at(120), Noticed: at(130)},
+				}
+			}),
+			[]string{"A read up to seq 3 at 00:00:00.066, and seq 5 was", "A read up to seq 3 at 00:00:00.113, and seq 5 was"},
 		},
 		"lost, but not by the restore that there was": {
 			conversation().reads(46, 5).but(func(e *Evidence) {

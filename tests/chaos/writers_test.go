@@ -150,8 +150,8 @@ func (w *writers) failed(o order, attempt string, asked time.Time, err error) {
 	if errors.Is(err, chatcore.ErrEvicting) {
 		w.evicting++
 	}
-	if errors.Is(err, ports.ErrCorrupt) || errors.Is(err, ports.ErrLogLost) {
-		w.corrupt = append(w.corrupt, Failure{Asked: asked, At: time.Now(), Err: err.Error()})
+	if lost := errors.Is(err, ports.ErrLogLost); lost || errors.Is(err, ports.ErrCorrupt) {
+		w.corrupt = append(w.corrupt, Failure{Asked: asked, At: time.Now(), Err: err.Error(), Lost: lost})
 	}
 	if saysNotDone(err) {
 		w.notDone = append(w.notDone, NotDone{Chat: o.chat, Ref: o.ref, Attempt: attempt, Err: err.Error()})
