@@ -214,7 +214,7 @@ func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 	list := func(user domain.UserID) []app.ListedChat {
 		chats := must[[]app.ListedChat](t)(core.Queries.ChatList(ctx, user))
 		for i := range chats {
-			chats[i].JoinedAt, chats[i].LastAt = time.Time{}, time.Time{}
+			chats[i].JoinedAt, chats[i].LastAt, chats[i].Last = time.Time{}, time.Time{}, nil
 		}
 		return chats
 	}
@@ -237,6 +237,9 @@ func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))
 	c.Title, of.Title, of.Role, of.Unread = "D", "D", domain.RoleAdmin, 1
 	is("renamed", "ada", []app.ListedChat{c}, app.Contact{User: "ben", Chats: 1})
+	if last := must[[]app.ListedChat](t)(core.Queries.ChatList(ctx, "ada"))[0].Last; last == nil || last.Content != "x" {
+		t.Errorf("the last message is %+v", last)
+	}
 	is("promoted", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "d", By: "cyd", Members: []domain.UserID{"ada", "ben"}}))
 	d := app.ListedChat{ID: "d", Role: domain.RoleMember}
@@ -250,6 +253,9 @@ func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 	} {
 		if got := client.Get(ctx, namespace+":"+key).Val(); !strings.HasPrefix(got, want) {
 			t.Errorf("%s is %s, want %s", key, got, want)
+		}
+		if got := client.Get(ctx, namespace+":"+key).Val(); strings.Contains(got, "last") || strings.Contains(got, "content") {
+			t.Errorf("%s has last messages: %s", key, got)
 		}
 		if ttl := client.PTTL(ctx, namespace+":"+key).Val(); ttl <= 9*time.Minute || ttl > 10*time.Minute {
 			t.Errorf("%s lives for %v", key, ttl)
