@@ -10,8 +10,8 @@ import (
 	"chatcore/ports"
 )
 
-// Append implements [ports.EventLog] in one round trip, together with the appends that others make at the same time. When so many wait
-// that there is no room, or so many of one chat, it is [ports.ErrOverloaded].
+// Append implements [ports.EventLog] in one round trip, which concurrent appends share. It returns [ports.ErrOverloaded] if the queue of the server
+// or the chat's share of it is full.
 func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
 	if err := ctx.Err(); err != nil {
 		return ports.Appended{}, err
@@ -41,8 +41,8 @@ func (l *Log) laneOf(partition int) *lane {
 	return l.lanes[partition]
 }
 
-// AppendBatch implements [ports.BatchAppender]: in one round trip on a single server, in one for each partition on a Cluster, where
-// an error may then leave the commands of other partitions appended. It goes beside the queue of Append.
+// AppendBatch implements [ports.BatchAppender]. It takes one round trip on a single server. On a Cluster it takes one round trip for each partition,
+// and an error may leave the commands of other partitions appended. It bypasses the queue of Append.
 func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.Outcome, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -89,7 +89,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	return outcomes, nil
 }
 
-// tokens name batches, each differently.
+// tokens generates a unique name for each batch.
 type tokens struct {
 	process string
 	last    atomic.Uint64

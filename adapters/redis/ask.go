@@ -11,28 +11,28 @@ import (
 	"chatcore/ports"
 )
 
-// questionsAtOnce is how many script calls one pipeline has: about 1.5 ms of Redis.
+// questionsAtOnce is the number of script calls in one pipeline: about 1.5 ms of Redis.
 const questionsAtOnce = 64
 
-// question is a call of a script that reads one partition. The first of its arguments is left for the partition's identity.
+// question is a call of a script that reads one partition. Its first argument is left for the partition's identity.
 type question struct {
 	partition int
 	args      []any
 }
 
-// answer is the reply to a question, or why there is none.
+// answer is the reply to a question, or an error.
 type answer struct {
 	reply []any
 	err   error
 }
 
-// askEach asks questions in pipelines of 64, those to different servers side by side. It returns the answers in the order of the questions.
+// askEach asks questions in pipelines of 64, concurrently on different servers. It returns the answers in the order of the questions.
 func (l *Log) askEach(ctx context.Context, script *goredis.Script, questions []question) []answer {
 	answers := make([]answer, len(questions))
 	of := make(map[*goredis.Client][]int) // places of questions, by server
 	for i, q := range questions {
 		node, err := l.node(ctx, q.partition)
-		if err != nil { // the call by itself finds out why
+		if err != nil { // the separate call reports the error
 			node = nil
 		}
 		of[node] = append(of[node], i)
@@ -51,8 +51,8 @@ func (l *Log) askEach(ctx context.Context, script *goredis.Script, questions []q
 	return answers
 }
 
-// askTogether asks the questions at some places in one pipeline. Each question that got no answer of the right partition is asked again by itself, which
-// follows a partition that has moved.
+// askTogether asks the questions at some places in one pipeline. It asks each question without an answer of the right partition again in a separate
+// call, which follows a partition that has moved.
 func (l *Log) askTogether(ctx context.Context, script *goredis.Script, node *goredis.Client, questions []question, places []int, answers []answer) {
 	open := places
 	if node != nil && len(places) > 1 {
@@ -67,7 +67,7 @@ func (l *Log) askTogether(ctx context.Context, script *goredis.Script, node *gor
 			q.args[0] = held
 			return l.run(ctx, script, q.partition, nil, q.args...).Slice()
 		})
-		if err := answers[i].err; err != nil && !answered(err) { // the others would each wait as long
+		if err := answers[i].err; err != nil && !answered(err) { // each other question would wait as long
 			for _, i := range open[k:] {
 				answers[i] = answer{err: err}
 			}
@@ -76,7 +76,7 @@ func (l *Log) askTogether(ctx context.Context, script *goredis.Script, node *gor
 	}
 }
 
-// askPipeline makes one round trip. It returns the places of the questions that have no answer; their errors are those of the calls.
+// askPipeline makes one round trip. It returns the places of the questions without an answer, and sets their errors.
 func (l *Log) askPipeline(
 	ctx context.Context, script *goredis.Script, node *goredis.Client, questions []question, places []int, answers []answer,
 ) (open []int) {
@@ -100,7 +100,7 @@ func (l *Log) askPipeline(
 
 func noScript(err error) bool { return answered(err) && hasCode(err, "NOSCRIPT") }
 
-// foreign reports whether a script found another identity in the partition than it was given.
+// foreign reports whether the partition of a reply has another identity than the given one.
 func foreign(reply []any) bool {
 	if len(reply) == 0 {
 		return false
@@ -109,7 +109,7 @@ func foreign(reply []any) bool {
 	return is && status < 0 && status != statusMissing
 }
 
-// ask runs a script that reads one chat. It fills in the first of the arguments.
+// ask runs a script that reads one chat. It sets the first argument.
 func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatID, args []any) ([]any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -122,7 +122,7 @@ func (l *Log) ask(ctx context.Context, script *goredis.Script, chat domain.ChatI
 	return replyOf(chat, reply, err)
 }
 
-// askChats is ask of many chats, in the order of the questions. It returns the first error.
+// askChats is ask for many chats, in the order of the questions. It returns the first error.
 func (l *Log) askChats(ctx context.Context, script *goredis.Script, chats []domain.ChatID, questions []question) ([][]any, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -137,7 +137,7 @@ func (l *Log) askChats(ctx context.Context, script *goredis.Script, chats []doma
 	return replies, nil
 }
 
-// replyOf returns the reply of a script about a chat, or the error that it stands for.
+// replyOf returns a script's reply about a chat, or the error that the reply reports.
 func replyOf(chat domain.ChatID, reply []any, err error) ([]any, error) {
 	var refused goredis.Error
 	if errors.As(err, &refused) && hasCode(refused, "WRONGTYPE") {

@@ -13,7 +13,7 @@ import (
 	"chatcore/ports"
 )
 
-// backlogBytes is about how much one reading of a backlog gives.
+// backlogBytes is the approximate size of one reply of Encoded.
 const backlogBytes = 1 << 20
 
 var _ ports.Backlog = (*Log)(nil)
@@ -103,7 +103,7 @@ func (l *Log) Encoded(ctx context.Context, partition int, earlier string, stretc
 	return pages, witness, nil
 }
 
-// CompareHeads implements [ports.Backlog] in one round trip. It takes Redis 3 to 4 µs a chat.
+// CompareHeads implements [ports.Backlog] in one round trip. Redis spends 3 to 4 µs on each chat.
 func (l *Log) CompareHeads(ctx context.Context, partition int, checkpoints string, cursor uint64, count int) (ports.HeadPage, error) {
 	keys := []string{l.keys.id(partition), l.keys.chats(partition), l.keys.stream(partition), checkpoints}
 	reply, err := l.guarded(ctx, partition, func(held *field) ([]any, error) {

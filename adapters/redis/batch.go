@@ -28,16 +28,16 @@ type batch struct {
 	args   []any
 }
 
-// field is an argument that lies in a request's buffer. A pointer to it needs no allocation to become an argument.
+// field is an argument in a request's buffer. A pointer to it becomes an argument without an allocation.
 type field struct{ bytes []byte }
 
 // MarshalBinary implements encoding.BinaryMarshaler for go-redis.
 func (f *field) MarshalBinary() ([]byte, error) { return f.bytes, nil }
 
-// errHistory is a batch with commands that were decided on what Redis may no longer know. It was not appended.
-var errHistory = errors.New("redis may know less than it had told")
+// errHistory is the cause if a batch has commands that were validated against events that Redis may have lost. The batch was not appended.
+var errHistory = errors.New("redis may have lost events that this process has read")
 
-// present reports whether all commands were decided in the present epoch.
+// present reports whether all commands were validated in the current epoch.
 func (b *batch) present() bool {
 	if b.log.epoch == nil {
 		return true
@@ -73,7 +73,7 @@ func (b *batch) add(r *request) {
 	b.bytes += len(r.buf)
 }
 
-// place numbers the partitions of the batch from 1, in the order in which they come.
+// place returns the number of a partition in the batch, from 1, in the order of first use.
 func (b *batch) place(partition int) int {
 	for i, p := range b.partitions {
 		if p == partition {
@@ -84,8 +84,8 @@ func (b *batch) place(partition int) int {
 	return len(b.partitions)
 }
 
-// look numbers the partitions and notes what their witnesses must be. It comes before the epoch is compared: whoever lowers the values ends
-// the epoch first.
+// look numbers the partitions and copies the least values of their witnesses. It must run before the epoch is compared: outdated and observe end the
+// epoch before they lower the values.
 func (b *batch) look() {
 	b.partitions = b.partitions[:0]
 	for _, r := range b.requests {
@@ -100,8 +100,8 @@ func (b *batch) look() {
 	}
 }
 
-// marshal gives the command that sends the batch to a server at this history: by the script's hash, or with its text. Numbers below 256, texts that never change and
-// pointers become arguments without an allocation.
+// marshal returns the command that sends the batch to a server at the given history, as EVALSHA or, if withText is set, as EVAL. Numbers below 256,
+// constant texts and pointers become arguments without an allocation.
 func (b *batch) marshal(ctx context.Context, history *field, withText, again bool) *goredis.Cmd {
 	fields := 0
 	for _, r := range b.requests {
@@ -142,14 +142,15 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 	return goredis.NewCmd(ctx, b.args...)
 }
 
-// Attempts to bring back a lost answer: soon, and then for as long as a restart may take without holding up who waits.
+// resends are the pauses before further attempts after a lost reply. The first attempt follows at once; the last pauses cover a restart without
+// blocking callers for long.
 //
 //nolint:gochecknoglobals // never changes
 var resends = [...]time.Duration{0, 20 * time.Millisecond, 100 * time.Millisecond, 400 * time.Millisecond}
 
-// send has the batch appended and gives every request its outcome, or the error of the whole. An answer that was lost is asked for
-// again with the same event ids, which Redis then either finds or appends, so that nothing is there twice. What certainly was not
-// carried out is told at once.
+// send sends the batch and sets the outcome of every request, or one error for all of them. After a lost reply it sends the batch again with the same
+// event ids. Redis then finds the events or appends them, so that no event is appended twice. A batch that certainly was not carried out fails at
+// once.
 func (b *batch) send(ctx context.Context) {
 	began := time.Now()
 	var unknown error
@@ -168,7 +169,7 @@ func (b *batch) send(ctx context.Context) {
 			}
 			break
 		}
-		if errors.Is(err, errHistory) { // versions may mean something else by now
+		if errors.Is(err, errHistory) { // versions may have another meaning in another history
 			if unknown == nil {
 				b.fail(fmt.Errorf("%w: %w", ports.ErrConflict, err))
 			} else {
@@ -203,7 +204,7 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// call sends the batch once, by the script's hash and, where Redis does not know it, by its text.
+// call sends the batch once: by the script's hash or, if Redis does not have the script, by its text.
 func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
 	withText := false
 	lane := b.log.laneOf(b.requests[0].partition)
@@ -212,7 +213,7 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 		if node, err = b.log.node(ctx, b.requests[0].partition); err != nil {
 			return "", 0, err
 		}
-		history := lane.history.Load() // before the epoch, which ends before another history is known
+		history := lane.history.Load() // before the epoch, which ends before a new history is stored
 		b.look()
 		if !b.present() {
 			return "", 0, errHistory
@@ -249,15 +250,15 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 	return "", 0, err
 }
 
-// errIdentityMoves is a partition whose identity is another one each time.
+// errIdentityMoves is returned when a partition's identity differs at every attempt.
 var errIdentityMoves = fmt.Errorf("%w: the log's identity changes", ports.ErrUnavailable)
 
-// otherLogError is why a batch was refused by a partition that does not carry the identity that this process holds. Nothing was appended.
+// otherLogError is the error of a batch that a partition refused because its identity is not the one this process holds. Nothing was appended.
 type otherLogError struct{ cause error }
 
 func (e *otherLogError) Error() string { return e.cause.Error() }
 
-// recheck is [Log.Recheck] for the partition at a place of the batch.
+// recheck calls [Log.Recheck] for the partition at a place of the batch.
 func (b *batch) recheck(ctx context.Context, place string) error {
 	n, _ := strconv.Atoi(place)
 	held, _ := b.args[3+3*len(b.partitions)].(*field)
@@ -267,7 +268,7 @@ func (b *batch) recheck(ctx context.Context, place string) error {
 	return nil
 }
 
-// process runs the script and, if replicas are to confirm, waits for them on the same connection.
+// process runs the script and, if replicas must confirm, waits for them on the same connection.
 func (b *batch) process(ctx context.Context, node *goredis.Client, cmd *goredis.Cmd) (confirmed int, err error) {
 	d := b.log.durability
 	if d.Replicas == 0 {
@@ -282,7 +283,7 @@ func (b *batch) fail(err error) {
 	}
 }
 
-// read gives every request its line of the reply.
+// read sets the outcome of every request from its line of the reply.
 func (b *batch) read(reply string, confirmed int, unknown error) {
 	if reply == "-2" {
 		b.fail(fmt.Errorf("%w: the batch was sent again before it arrived", ports.ErrOutcomeUnknown))
@@ -352,7 +353,7 @@ func (r *request) read(keys Keys, line string, unknown error) ports.Outcome {
 	return ports.Outcome{Err: fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, errors.Join(unknown, errors.New("the entity has moved too often since")))}
 }
 
-// takeError reads the outcome of a command that one of its limits refused (status 5), or that a limit could not be decided for.
+// takeError reads the outcome of a command that one of its limits refused (status 5), or whose limit could not be decided (status 6).
 func (r *request) takeError(keys Keys, status string, place int, rest string) error {
 	take := r.append.Takes[place-1]
 	failed := &ports.TakeError{Place: place - 1}

@@ -12,8 +12,8 @@ import (
 	"chatcore/ports"
 )
 
-// Cache keeps cached values as bare JSON, so that other programs read them as they read their own: what is known of a value is the member _cc of an
-// object, and lies beside anything else. Keys are those of [Names] and of a team's own prefixes, under the namespace.
+// Cache stores cached values as plain JSON, so that other programs can read them. The metadata of an object is its member _cc; that of any other
+// value is in a second key. The keys are under the namespace, with prefixes from [Names] or custom ones.
 type Cache struct {
 	client                 goredis.UniversalClient
 	keys                   Keys
@@ -22,7 +22,7 @@ type Cache struct {
 
 var _ ports.CacheStore = (*Cache)(nil)
 
-// NewCache keeps values under the names of keys.
+// NewCache returns a Cache with the given keys.
 func NewCache(client goredis.UniversalClient, keys Keys) *Cache {
 	return &Cache{
 		client: client, keys: keys,
@@ -30,7 +30,7 @@ func NewCache(client goredis.UniversalClient, keys Keys) *Cache {
 	}
 }
 
-// Get implements [ports.CacheStore]: a GET of an object, an MGET of anything else.
+// Get implements [ports.CacheStore]: by GET for an object, by MGET for any other value.
 func (c *Cache) Get(ctx context.Context, key ports.CacheKey) (ports.CacheEntry, error) {
 	if err := ctx.Err(); err != nil {
 		return ports.CacheEntry{}, err
@@ -63,7 +63,7 @@ func (c *Cache) Lease(
 		return ports.CacheEntry{}, ports.LeaseHeld, err
 	}
 	keys := c.keys.cached(key)
-	if !key.Object { // what is known of it comes after the lease
+	if !key.Object { // the metadata follows the lease
 		keys = []string{keys[0], keys[1], keys[3]}
 	} else {
 		keys = keys[:2]
@@ -115,7 +115,7 @@ func (c *Cache) Put(ctx context.Context, key ports.CacheKey, w ports.CacheWrite)
 	return entryIn(key, reply), false, nil
 }
 
-// Invalidate implements [ports.CacheStore]: one script a key, because keys lie in different slots, all in one pipeline.
+// Invalidate implements [ports.CacheStore] with one script call per key in one pipeline, because keys are in different slots.
 func (c *Cache) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
 	if err := ctx.Err(); err != nil || len(keys) == 0 {
 		return err
@@ -132,7 +132,7 @@ func (c *Cache) Invalidate(ctx context.Context, version uint64, remember time.Du
 	return err
 }
 
-// invalidateBy runs the script for each key, and gives those back for which Redis did not know it by its hash.
+// invalidateBy runs the script for each key, and returns the keys for which Redis did not have the script.
 func (c *Cache) invalidateBy(
 	ctx context.Context, run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd, version uint64, remember time.Duration, keys []ports.CacheKey,
 ) (unknown []ports.CacheKey, err error) {
@@ -169,12 +169,12 @@ func (c *Cache) failed(ctx context.Context, key ports.CacheKey, err error) error
 	return unavailable(ctx, err)
 }
 
-// entryIn reads what a script found instead of what it was to find.
+// entryIn decodes the entry in the reply of a script that found another one than expected.
 func entryIn(key ports.CacheKey, reply []any) ports.CacheEntry {
 	stored, _ := reply[1].(string)
 	beside, _ := reply[2].(string)
 	return entryOf(key, stored, beside)
 }
 
-// millis is a duration for PX, which takes no less than 1.
+// millis returns a duration as an argument of PX, which must be at least 1.
 func millis(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }

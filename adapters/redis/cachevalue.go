@@ -2,7 +2,7 @@ package redis
 
 import (
 	"bytes"
-	"crypto/sha1" //nolint:gosec // tells values apart, as Redis's own scripts do; nothing is proved by it
+	"crypto/sha1" //nolint:gosec // compares values, as Redis's own script hashes do; security does not depend on it
 	"encoding/hex"
 	"strconv"
 	"strings"
@@ -11,16 +11,16 @@ import (
 	"chatcore/ports"
 )
 
-// What is known of a cached object is its first member, where a script finds it without reading JSON:
+// The metadata of a cached object is its first member, where a script finds it without parsing JSON:
 //
 //	{"_cc":{"s":1,"v":12,"f":1735689600000,"o":"8c5a…"},…}
 //
-// with schema, version (0: none), until when it is fresh, in milliseconds since 1970, and origin, if it has one. Of any other value it lies beside it, with the digest
-// of the value that it is about: another program that writes the value does not know of it.
+// with the schema, the version (0: none), the end of freshness in milliseconds since 1970, and the origin, if there is one. The metadata of any other
+// value is in a second key. It contains the digest of its value, because other programs that write the value do not update it.
 
 const memberStart = `{"_cc":{"s":`
 
-// appendMember puts what is known of an object into it.
+// appendMember adds the metadata to an object.
 func appendMember(b, object []byte, m ports.CacheMeta) []byte {
 	b = append(b, memberStart...)
 	b = strconv.AppendUint(b, uint64(m.Schema), 10)
@@ -30,14 +30,14 @@ func appendMember(b, object []byte, m ports.CacheMeta) []byte {
 		b = append(append(append(b, `,"o":"`...), m.Origin...), '"')
 	}
 	b = append(b, '}')
-	rest := bytes.TrimLeft(object[1:], " \t\r\n") // splitMember expects none
+	rest := bytes.TrimLeft(object[1:], " \t\r\n") // splitMember expects no spaces
 	if len(rest) > 0 && rest[0] != '}' {
 		b = append(b, ',')
 	}
 	return append(b, rest...)
 }
 
-// splitMember gives an object without what is known of it, if that is in it.
+// splitMember splits an object into its metadata and the rest. It returns false if there is no metadata.
 func splitMember(stored string) (object []byte, m ports.CacheMeta, ok bool) {
 	rest, ok := strings.CutPrefix(stored, memberStart)
 	if !ok {
@@ -62,7 +62,7 @@ func splitMember(stored string) (object []byte, m ports.CacheMeta, ok bool) {
 	return append(object, rest...), m, true
 }
 
-// besideOf is what is known of a value that is no object.
+// besideOf returns the metadata of a value that is no object.
 func besideOf(value []byte, m ports.CacheMeta) string {
 	beside := strconv.FormatUint(uint64(m.Schema), 10) + " " + strconv.FormatUint(m.Version, 10) + " " + strconv.FormatInt(m.Fresh.UnixMilli(), 10) +
 		" " + digest(string(value))
@@ -93,14 +93,14 @@ func metaOf(schema, version, fresh, origin string) (m ports.CacheMeta, ok bool) 
 	return ports.CacheMeta{Schema: uint32(s), Version: v, Origin: origin, Fresh: time.UnixMilli(f)}, true
 }
 
-// plainOrigin reports whether an origin has nothing in it that JSON or a script would read otherwise.
+// plainOrigin reports whether an origin has only letters and digits, which need no escapes in JSON and in scripts.
 func plainOrigin(origin string) bool {
 	return !strings.ContainsFunc(origin, func(r rune) bool { return (r < '0' || r > '9') && (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') })
 }
 
-// entryOf reads what is stored. A value's mark is all that is stored of it.
+// entryOf decodes a stored value. The mark of a value consists of everything that is stored of it.
 func entryOf(key ports.CacheKey, stored, beside string) ports.CacheEntry {
-	if stored == "" { // no JSON; to scripts the same as nothing
+	if stored == "" { // not JSON; scripts treat it like a missing value
 		return ports.CacheEntry{}
 	}
 	e := ports.CacheEntry{Mark: stored + "\n" + beside}
@@ -115,7 +115,7 @@ func entryOf(key ports.CacheKey, stored, beside string) ports.CacheEntry {
 	return e
 }
 
-// digestOf tells a script what an entry's reader has seen.
+// digestOf returns the digest by which a script recognizes the entry that a caller has read.
 func digestOf(e ports.CacheEntry) string {
 	if e.Mark == "" {
 		return ""

@@ -10,12 +10,11 @@ import (
 	"chatcore/ports"
 )
 
-// form is what is known of a command before it is sent: once every word is of the right form and every key holds the right kind of value,
-// it cannot fail but for the server's own trouble.
+// form describes a command. If all words have the right form and all keys hold the right type, the command can fail only because of the server.
 type form struct {
-	needs  string // what its key must hold: a type of Redis, "" for anything
-	leaves string // what its key holds afterwards: a type, "" for nothing, "=" for what it held, "-" if the command has no key
-	counts string // where it needs a whole number: "k" in the key, "f" in the field named by its third word
+	needs  string // required type of the key's value, "" for any
+	leaves string // type of the value afterwards, "" for none, "=" for unchanged, "-" if the command has no key
+	counts string // where a whole number is required: "k" in the key, "f" in the field named by the third word
 	usage  string // the words after the name
 	fits   func(args []string) bool
 }
@@ -24,7 +23,7 @@ type form struct {
 const knownCommands = "SET, INCR, INCRBY, DECR, DECRBY, APPEND, HSET, HDEL, HINCRBY, SADD, SREM, ZADD, ZINCRBY, ZREM, RPUSH, LPUSH, LTRIM, XADD, " +
 	"DEL, UNLINK, EXPIRE, PEXPIRE, PERSIST, PUBLISH"
 
-// maxWords is how many words a command of an effect may have; a script cannot hand on arbitrarily many.
+// maxWords is the maximum number of words of a command in an effect: a script cannot pass on arbitrarily many.
 const maxWords = 1000
 
 func formOf(name string) (form, bool) {
@@ -77,7 +76,7 @@ func pairsAfter(n int) func([]string) bool {
 	return func(args []string) bool { return len(args) >= n+2 && (len(args)-n)%2 == 0 }
 }
 
-// whole is a number that stays one when another such is added to it.
+// whole reports whether s is an integer that cannot overflow when another one is added.
 func whole(s string) bool {
 	n, err := strconv.ParseInt(s, 10, 64)
 	return err == nil && n < 1e18 && n > -1e18 && strconv.FormatInt(n, 10) == s
@@ -88,7 +87,7 @@ func finite(s string) bool {
 	return err == nil && !math.IsInf(f, 0) && !math.IsNaN(f) && !strings.ContainsAny(s, "_xXpP")
 }
 
-// lifetime is a time to live that no unit makes too long.
+// lifetime reports whether s is a valid TTL in any unit.
 func lifetime(s string) bool {
 	n, err := strconv.ParseInt(s, 10, 64)
 	return err == nil && n > 0 && n < 1e13 && whole(s)
@@ -143,10 +142,10 @@ func plan(commands []ports.Command) ([]planned, error) {
 		return &domain.InvalidError{Field: fmt.Sprintf("command %d", i+1), Problem: problem, Allowed: allowed}
 	}
 	if n := len(commands); n == 0 || n > maxWords {
-		return nil, &domain.InvalidError{Field: "effect", Problem: fmt.Sprintf("has %d commands", n), Allowed: fmt.Sprintf("1 to %d commands, which is what effects in Redis are", maxWords)}
+		return nil, &domain.InvalidError{Field: "effect", Problem: fmt.Sprintf("has %d commands", n), Allowed: fmt.Sprintf("1 to %d commands", maxWords)}
 	}
 	plans := make([]planned, len(commands))
-	set := make(map[string]string) // keys to the command that sets their text or fields
+	set := make(map[string]string) // key → the command that sets its text or fields
 	for i, c := range commands {
 		if len(c) == 0 {
 			return nil, refuse(i, "is empty", knownCommands)

@@ -11,13 +11,13 @@ import (
 	"chatcore/ports"
 )
 
-// Durability says how many replicas have to confirm an append before it is acknowledged.
+// Durability is the number of replicas that must confirm an append before it is acknowledged.
 type Durability struct {
 	Replicas int           // Defaults to 0: the server's own persistence decides
 	Timeout  time.Duration // how long to wait for them. Defaults to 1 s
 }
 
-// Waits is how long a command may wait for replicas.
+// Waits returns how long a command may wait for replicas.
 func (d Durability) Waits() time.Duration {
 	if d.Replicas == 0 {
 		return 0
@@ -25,7 +25,7 @@ func (d Durability) Waits() time.Duration {
 	return positive(d.Timeout, time.Second)
 }
 
-// process carries out a command that writes and then, on the same connection, waits for replicas to have that.
+// process executes a command that writes, and then waits for replicas on the same connection.
 func (d Durability) process(ctx context.Context, node *goredis.Client, cmd *goredis.Cmd) (confirmed int, err error) {
 	var wait *goredis.Cmd
 	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
@@ -37,14 +37,14 @@ func (d Durability) process(ctx context.Context, node *goredis.Client, cmd *gore
 		return 0, cmd.Err()
 	}
 	confirmed, err = wait.Int()
-	if err != nil { // what was written is there; who has it is not known
-		return 0, nil //nolint:nilerr // told as unconfirmed
+	if err != nil { // the write was executed; the number of replicas that have it is unknown
+		return 0, nil //nolint:nilerr // reported as unconfirmed
 	}
 	return confirmed, nil
 }
 
-// Confirm implements [ports.Confirmer]. Redis confirms only what a connection itself has written; so something small is, in the same
-// history, and replicas get everything in order.
+// Confirm implements [ports.Confirmer]. WAIT confirms only writes of its own connection. So Confirm writes a small value in the same history:
+// replicas receive all writes in order.
 func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
 	d := l.durability
 	if d.Replicas == 0 {

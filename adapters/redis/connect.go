@@ -19,26 +19,26 @@ import (
 var (
 	// ErrUnreachable is returned when Redis did not answer in any attempt.
 	ErrUnreachable = errors.New("no answer from Redis")
-	// ErrRejected is returned when the server answers, and another attempt would be answered the same: no or wrong credentials, a database that the
-	// server does not have, or TLS that does not fit. Connect makes one attempt then.
+	// ErrRejected is returned when the server answers and another attempt would get the same answer: missing or wrong credentials, a database that
+	// the server does not have, or mismatching TLS. Connect then makes only one attempt.
 	ErrRejected = errors.New("the connection is rejected")
 )
 
-// Options say how to reach a Redis.
+// Options are the settings of a client.
 type Options struct {
-	URL      string        // as [ParseURL] takes it
-	TLS      *tls.Config   // of a rediss:// URL. Defaults to the system's certificate authorities and no certificate of one's own
-	Purpose  string        // what the client is for, told in the log. Defaults to "redis"
-	Timeout  time.Duration // of a dial, and of a command's write and its read. Defaults to 5 s, on a Cluster to 2 s
-	Waits    time.Duration // that a command may take beyond that because it waits for replicas. Defaults to 0
-	Attempts int           // of the first connection. Defaults to 10
+	URL      string        // in the form of [ParseURL]
+	TLS      *tls.Config   // of a rediss:// URL. Defaults to the system's certificate authorities and no client certificate
+	Purpose  string        // purpose of the client, for the log. Defaults to "redis"
+	Timeout  time.Duration // of a dial, of a write and of a read. Defaults to 5 s, on a Cluster to 2 s
+	Waits    time.Duration // additional read timeout for commands that wait for replicas. Defaults to 0
+	Attempts int           // for the first connection. Defaults to 10
 	Backoff  time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
-	PoolSize int           // connections per server. Defaults to go-redis's own, 10 × GOMAXPROCS
+	PoolSize int           // connections per server. Defaults to go-redis's default, 10 × GOMAXPROCS
 	Logger   *slog.Logger  // Defaults to slog.Default
 }
 
-// Client is a go-redis client whose connections are told of in the log: that it connects, is ready, has lost Redis, tries again, is ready
-// again, and is closed. Of each server it tells these changes only, however many connections there are.
+// Client is a go-redis client that logs the state of its connections: connect, ready, lost, reconnecting, ready again, and closed. It logs each
+// change once per server, not per connection.
 type Client struct {
 	goredis.UniversalClient
 	watch *watch
@@ -51,14 +51,13 @@ func (c *Client) Close() error {
 	}
 	c.watch.closing.Store(true)
 	c.watch.cancel()
-	err := c.UniversalClient.Close() // wakes a probe that waits for an answer
+	err := c.UniversalClient.Close() // interrupts a probe that waits for a reply
 	c.watch.close()
 	return err
 }
 
-// Connect opens a client and waits until Redis answers, in a bounded number of attempts. From then on the client reconnects by
-// itself for ever, and commands meanwhile fail fast: none is retried, because the reply to one that was carried out may have been
-// lost. Whoever calls Connect closes the client.
+// Connect opens a client and waits until Redis answers, for a bounded number of attempts. After that the client reconnects by itself without end.
+// Meanwhile commands fail fast. None is retried, because a command whose reply was lost may have been executed. The caller must close the client.
 func Connect(ctx context.Context, o Options) (*Client, error) {
 	universal, err := ParseURL(o.URL)
 	if err != nil {
@@ -68,20 +67,20 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 		return nil, err
 	}
 	timeout := 5 * time.Second
-	if universal.IsClusterMode { // another node may have taken over from one that is silent
+	if universal.IsClusterMode { // another node may have replaced a silent one
 		timeout = 2 * time.Second
 	}
 	timeout = positive(o.Timeout, timeout)
 	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout+o.Waits, timeout
-	// What was idle for as long as a command may take is not trusted: where connections swallow what they are given, a caller would otherwise wait
-	// out one after another.
+	// A connection that was idle for as long as a command's timeout is not trusted. Networks may silently drop packets, and a caller would otherwise
+	// wait for one timeout after another.
 	universal.ConnMaxIdleTime = timeout
 	universal.ContextTimeoutEnabled = true
 	universal.MaxRetries = -1
 	universal.DialerRetries = 1
 	universal.PoolSize = o.PoolSize
 	universal.DisableIdentity = true
-	universal.Protocol = 2 // with RESP3 go-redis looks for push messages around each command, which is another read from the socket
+	universal.Protocol = 2 // with RESP3 go-redis checks for push messages around each command, which is another read from the socket
 	universal.MaintNotificationsConfig = &maintnotifications.Config{Mode: maintnotifications.ModeDisabled}
 	logDriverTo(o.Logger)
 	w := newWatch(o.Purpose, o.Logger)
@@ -96,7 +95,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	return client, nil
 }
 
-// bare is a client without what [Connect] puts around it, so that a Cluster can be told from a single server.
+// bare returns the client without the wrapper of [Connect], so that a Cluster can be distinguished from a single server.
 func bare(client goredis.UniversalClient) goredis.UniversalClient {
 	if c, ok := client.(*Client); ok {
 		return c.UniversalClient
@@ -123,15 +122,15 @@ func newClient(universal *goredis.UniversalOptions, w *watch) goredis.UniversalC
 	return cluster
 }
 
-// How a Cluster is followed. go-redis alone looks at it again after a minute, or when a node sends it elsewhere, which a dead one does not;
-// and a node that is silent holds up the look for as long as a command may take.
+// Reloads of a Cluster's topology. By default go-redis reloads it after a minute or a redirection, which a dead node does not send, and a silent node
+// blocks the reload for the timeout of a command.
 const (
-	stateAge  = time.Second     // after which a command has the Cluster looked at again, beside it
-	nodeTells = time.Second     // within which a node has to say how the Cluster is; then another one is asked
-	lookLimit = 3 * time.Second // of one look
+	stateAge  = time.Second     // age after which a command starts a reload in the background
+	nodeTells = time.Second     // timeout for a node's reply; then another node is asked
+	lookLimit = 3 * time.Second // timeout of one reload
 )
 
-// lookAround looks at the Cluster again after a command without an answer.
+// lookAround starts a reload of the topology after an unanswered command.
 type lookAround struct {
 	cluster *goredis.ClusterClient
 	watch   *watch
@@ -161,7 +160,7 @@ func (l lookAround) after(ctx context.Context, err error) {
 	}
 }
 
-// briefly bounds how long a node may take to say how the Cluster is.
+// briefly bounds the time a node may take to return the topology.
 type briefly struct{}
 
 func (briefly) DialHook(next goredis.DialHook) goredis.DialHook { return next }
@@ -181,7 +180,7 @@ func (briefly) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-// patience is how often something is tried that needs Redis, and how far apart.
+// patience is a retry policy: the number of attempts and the pause between them.
 type patience struct {
 	attempts int
 	wait     time.Duration
@@ -195,7 +194,7 @@ func newPatience(attempts int, backoff time.Duration, logger *slog.Logger) patie
 	return patience{attempts: positive(attempts, 10), wait: positive(backoff, 100*time.Millisecond), logger: logger}
 }
 
-// try calls until there is no error, or one that another attempt does not change. Then, at the last attempt, the error is [ErrUnreachable] with the
+// try repeats call until it succeeds or returns an error for which passes is false. After the last attempt it returns [ErrUnreachable] with the
 // cause.
 func (p patience) try(ctx context.Context, call func() error, passes func(error) bool) error {
 	wait := p.wait

@@ -8,7 +8,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// driverLog writes go-redis's own log lines to a logger, at debug level: the changes of a connection that matter are logged by the client's watch.
+// driverLog writes go-redis's log lines to a logger, at debug level. The client's watch logs the relevant changes of connections.
 type driverLog struct{ to *slog.Logger }
 
 // Printf implements go-redis's logging interface.
@@ -18,7 +18,7 @@ func (l driverLog) Printf(ctx context.Context, format string, v ...any) {
 	}
 }
 
-// logDriverTo has go-redis log to a logger. go-redis has one log per process, so the client that was opened last decides.
+// logDriverTo redirects go-redis's log to a logger. go-redis has one log per process, so the last call counts.
 func logDriverTo(logger *slog.Logger) {
 	if logger == nil {
 		logger = slog.Default()

@@ -14,10 +14,11 @@ import (
 	"chatcore/ports"
 )
 
-// Effects carries out an effect's commands in the script that sets its marker, a key that expires. The commands are those of a list
-// (SET, INCRBY, HSET, ZADD, XADD, …) of which it can be told beforehand that they will not fail half-way.
+// Effects executes the commands of an effect in the script that sets its marker, a key with a TTL. Only commands of a list are allowed (SET, INCRBY,
+// HSET, ZADD, XADD, …): those that cannot fail half way once the script has checked them.
 //
-// Keys are taken as they are given, without the namespace. Those of event logs and of chatcore's own records are refused. On a Cluster all of them have to lie in one slot.
+// Keys are used unchanged, without the namespace. Keys of event logs and of chatcore's own records are refused. On a Cluster all keys must share one
+// slot.
 type Effects struct {
 	client goredis.UniversalClient
 	keys   Keys
@@ -27,7 +28,7 @@ type Effects struct {
 
 var _ ports.Effects = (*Effects)(nil)
 
-// NewEffects keeps markers under the names of keys for ttl, a millisecond or more.
+// NewEffects returns Effects with the given keys. Markers live for ttl, at least one millisecond.
 func NewEffects(client goredis.UniversalClient, keys Keys, ttl time.Duration) *Effects {
 	return &Effects{client: client, keys: keys, ttl: ttl, script: goredis.NewScript(onceSource)}
 }
@@ -85,7 +86,7 @@ func (e *Effects) arguments(name string, id ports.DeliveryID, place string, comm
 		}
 		if e.keys.cluster && slotOf(key) != slotOf(marker) {
 			return nil, nil, &domain.InvalidError{
-				Field: "effect", Problem: fmt.Sprintf("is made on %q and changes %q, which lies in another slot of the Cluster", place, key),
+				Field: "effect", Problem: fmt.Sprintf("is made on %q and changes %q, which is in another slot of the Cluster", place, key),
 				Allowed: "keys that share a hash tag",
 			}
 		}
@@ -94,7 +95,7 @@ func (e *Effects) arguments(name string, id ports.DeliveryID, place string, comm
 	return keys, args, nil
 }
 
-// identity is that of a delivery and of what its effect is made on, in 22 characters: places with one tag are places nevertheless.
+// identity returns a digest of a delivery and of the place of its effect, in 22 characters. The place is included because places may share a tag.
 func identity(place string, id ports.DeliveryID) string {
 	hash := sha256.New()
 	for _, part := range []string{place, id.Log, string(id.Chat), strconv.FormatUint(uint64(id.Seq), 10), string(id.Event)} {

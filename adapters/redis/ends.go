@@ -9,20 +9,20 @@ import (
 	"chatcore/domain"
 )
 
-// knowledge is what presence_ends.lua says of a user.
+// knowledge is the reply of presence_ends.lua about a user.
 type knowledge struct {
 	state int64
 	end   time.Time // of the last heartbeat; zero if there is none
 }
 
-// The states of presence_ends.lua that mean that a user is not online, whatever is stored elsewhere.
+// The states of presence_ends.lua in which a user is not online, regardless of the stored status.
 const (
 	stateEnded   = 2
 	stateOffline = 3
 )
 
-// apply corrects a stored status: a user whose last heartbeat has ended is offline though nobody has published it yet. The last heartbeat
-// is a sign of life that the stored status may lack.
+// apply corrects a stored status. A user whose last heartbeat has ended is offline even if that is not yet published. The last heartbeat may be newer
+// than the stored time of the last activity.
 func (k knowledge) apply(s *domain.UserStatus, life time.Duration) {
 	if k.state == stateEnded {
 		s.Status = domain.Offline
@@ -42,7 +42,7 @@ const endsPage = 256
 type endsCall struct {
 	keys   []string
 	args   []any
-	places []int // of its users in the question
+	places []int // of its users in the caller's list
 }
 
 func (p *Presence) endsCalls(users []domain.UserID) []*endsCall {
@@ -60,8 +60,8 @@ func (p *Presence) endsCalls(users []domain.UserID) []*endsCall {
 	return calls
 }
 
-// known returns what is known of the users' heartbeats, in their order and in one round trip, which carries what beside queues too. The caller looks at
-// the errors of those commands itself.
+// known returns the knowledge about the users in their order. It takes one round trip, which also carries the commands that beside queues. The caller
+// must check the errors of those commands.
 func (p *Presence) known(ctx context.Context, users []domain.UserID, beside func(goredis.Pipeliner)) ([]knowledge, error) {
 	calls := p.endsCalls(users)
 	run := func(script func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd, beside func(goredis.Pipeliner)) []*goredis.Cmd {
@@ -98,8 +98,8 @@ func (p *Presence) known(ctx context.Context, users []domain.UserID, beside func
 	return known, ctx.Err()
 }
 
-// gone reports for each user whether it is known not to be online or to be hidden, whatever the set of who is online says. On a Cluster this
-// includes users of whom a core put them there and nothing else is known any more: the set is another slot's, and may have been left behind.
+// gone reports for each user whether it is known to be offline or hidden, regardless of the set of online users. On a Cluster this includes users
+// that a core has added to the set but that have no record any more: the set has another slot and may be outdated.
 func (p *Presence) gone(ctx context.Context, users []domain.UserID, beside func(goredis.Pipeliner)) ([]bool, error) {
 	var added *goredis.BoolSliceCmd
 	known, err := p.known(ctx, users, func(pipe goredis.Pipeliner) {

@@ -13,7 +13,8 @@ import (
 	"chatcore/ports"
 )
 
-// unavailable translates the error of a call as [ports.Unavailable] does. What Redis answered stands, also if the caller's context has ended since.
+// unavailable translates the error of a call like [ports.Unavailable]. A reply of Redis remains the error, even if the caller's context has ended
+// since.
 func unavailable(ctx context.Context, err error) error {
 	if err != nil && goredis.HasErrorPrefix(err, "OOM") {
 		return fmt.Errorf("%w: %w: %w", ports.ErrUnavailable, ErrFull, err)
@@ -24,11 +25,11 @@ func unavailable(ctx context.Context, err error) error {
 	return ports.Unavailable(ctx, err)
 }
 
-// closed is the error of a client that was closed.
+// closed returns the error of a closed client.
 func closed(err error) error { return fmt.Errorf("%w: %w", ports.ErrClosed, err) }
 
-// outcomeFor adds to an append's error that the caller's context has ended meanwhile. An append that was sent is waited for, so only an outcome
-// that is not known, and a log that was not reached, can have to do with that; what Redis answered stands alone.
+// outcomeFor adds to an append's error that the caller's context has ended. Append waits for a request that was sent, so only an unknown outcome and
+// an unreachable log can result from the end of ctx. A reply of Redis is returned alone.
 func outcomeFor(ctx context.Context, err error) error {
 	if err == nil || !errors.Is(err, ports.ErrOutcomeUnknown) && (!errors.Is(err, ports.ErrUnavailable) || answered(err)) {
 		return err
@@ -51,7 +52,7 @@ func neverSent(err error) bool {
 	return errors.As(err, &op) && op.Op == "dial" || errors.Is(err, errHistory) || errors.Is(err, goredis.ErrClosed) || errors.Is(err, goredis.ErrPoolTimeout)
 }
 
-// Redis tells these apart by a prefix only.
+// hasCode reports whether the error contains one of the codes. Redis distinguishes its errors only by such prefixes.
 func hasCode(err error, codes ...string) bool {
 	for _, code := range codes {
 		if strings.Contains(err.Error(), code) {
@@ -65,10 +66,11 @@ func refusesCredentials(err error) bool {
 	return answered(err) && hasCode(err, "WRONGPASS", "NOAUTH")
 }
 
-// opTLSAlert is the operation of the error with which crypto/tls reports that the server ended the handshake, for want of a certificate for example.
+// opTLSAlert is the operation of the error with which crypto/tls reports that the server ended the handshake, for example because a certificate is
+// missing.
 const opTLSAlert = "remote error"
 
-// rejected marks the error of a connection attempt as [ErrRejected] if another attempt would get the same answer.
+// rejected wraps the error of a connection attempt in [ErrRejected] if another attempt would get the same answer.
 func rejected(err error) error {
 	var notVerified *tls.CertificateVerificationError
 	var noTLS tls.RecordHeaderError
@@ -83,7 +85,7 @@ func rejected(err error) error {
 	return err
 }
 
-// passesByItself reports whether Redis answers otherwise after a while: it loads its data, waits for its master, or has no connection left.
+// passesByItself reports whether the error is temporary: Redis loads its data, waits for its master, or has no free connection.
 func passesByItself(err error) bool {
 	return hasCode(err, "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "MOVED", "ASK", "READONLY", "OOM", "MISCONF", "NOREPLICAS",
 		"max number of clients")

@@ -12,22 +12,23 @@ import (
 	"chatcore/ports"
 )
 
-// fsckPage is how many entries, fields or members one step of a check reads. It holds up other clients for less than a millisecond.
+// fsckPage is the number of entries, fields or members that one step of a check reads. A step blocks other clients for less than a millisecond.
 const fsckPage = 256
 
-// FsckConfig says what Fsck checks.
+// FsckConfig is the configuration of Fsck.
 type FsckConfig struct {
-	Chat   domain.ChatID // only this chat; "" for all of the log
-	Repair bool          // correct what follows from the log
-	// Report takes each contradiction. An error of it ends the check.
+	Chat   domain.ChatID // only this chat; "" for the whole log
+	Repair bool          // correct contradictions that the log resolves
+	// Report is called for each contradiction. If it returns an error, the check ends.
 	Report func(ports.Contradiction) error
 }
 
 // Fsck checks the structures of the log against each other: each chat's segments, links, index, members, tombstones and snapshots, the partitions'
-// sets of chats and their delivery streams. It returns an error only if it could not finish.
+// sets of chats and their delivery streams. It returns an error only if it cannot finish.
 //
-// It runs beside writers: what is appended meanwhile is no contradiction, and a correction is made only where nothing has changed since. It reads
-// in small steps, rests as long as each took, and keeps in memory what one chat of 200,000 events folds into; longer ones are read several times.
+// Fsck may run beside writers: concurrent appends are no contradictions, and a correction is made only if the element has not changed since. It reads
+// in small steps and pauses after each for as long as it took. Its memory holds the folded index of 200,000 events of one chat; it reads longer chats
+// several times.
 func (l *Log) Fsck(ctx context.Context, c FsckConfig) error {
 	f := &fsck{
 		Log: l, config: c,
@@ -58,7 +59,7 @@ type fsck struct {
 	page, fix, list, stream *goredis.Script
 }
 
-// step runs one step, and rests for as long as it took.
+// step runs one step, and then pauses for as long as the step took.
 func (f *fsck) step(ctx context.Context, do func() error) error {
 	const longest = 100 * time.Millisecond
 	if err := ctx.Err(); err != nil {
@@ -78,7 +79,7 @@ func (f *fsck) step(ctx context.Context, do func() error) error {
 	return nil
 }
 
-// pipelined runs one step of several commands.
+// pipelined runs several commands as one step.
 func (f *fsck) pipelined(ctx context.Context, do func(p goredis.Pipeliner)) error {
 	return f.step(ctx, func() error {
 		_, err := f.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
@@ -89,7 +90,7 @@ func (f *fsck) pipelined(ctx context.Context, do func(p goredis.Pipeliner)) erro
 	})
 }
 
-// script runs one step of a script that replies with a number, and reports whether it has done something.
+// script runs a script that replies with a number as one step. It reports whether the script changed something.
 func (f *fsck) script(ctx context.Context, script *goredis.Script, partition int, args ...any) (done bool, err error) {
 	err = f.step(ctx, func() error {
 		reply, err := f.guarded(ctx, partition, func(held *field) ([]any, error) {
@@ -105,7 +106,7 @@ func (f *fsck) script(ctx context.Context, script *goredis.Script, partition int
 	return done, err
 }
 
-// found reports a contradiction, and corrects it first where that is wanted and something follows.
+// found reports a contradiction. If repairs are enabled and correct is not nil, it corrects the contradiction first.
 func (f *fsck) found(ctx context.Context, c ports.Contradiction, correct func() (bool, error)) error {
 	if correct != nil && f.config.Repair {
 		done, err := correct()
@@ -123,7 +124,7 @@ func (f *fsck) found(ctx context.Context, c ports.Contradiction, correct func() 
 // correction is a change of one element of a chat's keys.
 type correction struct {
 	kind, part, element string
-	was, is             string // as in fsck_fix.lua
+	was, is             string // in the form of fsck_fix.lua
 }
 
 const (
@@ -141,8 +142,8 @@ type delivery struct {
 	seq                      domain.Seq
 }
 
-// correct makes corrections of a chat in one step, all or none, where the chat has the given head, if one is given. It may count members and
-// tombstones anew, once all of them were checked.
+// correct makes corrections of a chat in one step, all or none. If head is not "", the chat must still have that head. recount recomputes the counts
+// of members and tombstones; the caller must have checked all of them.
 func (f *fsck) correct(
 	ctx context.Context, chat domain.ChatID, head string, recount bool, corrections []correction, deliveries ...delivery,
 ) (bool, error) {

@@ -14,28 +14,28 @@ import (
 	"chatcore/ports"
 )
 
-// chatCheck checks one chat.
+// chatCheck is the check of one chat.
 type chatCheck struct {
 	*fsck
 	chat domain.ChatID
-	id   string     // as in keys
-	head string     // as the index has it; "" if there is none
-	last domain.Seq // that of the head, or of the last entry where that is missing
+	id   string     // the chat in keys
+	head string     // in the index; "" if there is none
+	last domain.Seq // of the head, or of the last entry if the head is missing
 
-	ordinal   domain.Ordinal        // of the last event that was read
-	quiet     bool                  // contradictions are corrected and not reported
-	unfolded  bool                  // entries are missing or unreadable: what follows from them is not known
-	entries   map[domain.Seq]string // behind the head
-	commanded bool                  // commands with ids recorded them
+	ordinal   domain.Ordinal        // of the last event read
+	quiet     bool                  // correct contradictions without a report
+	unfolded  bool                  // entries are missing or unreadable: the rest cannot be checked
+	entries   map[domain.Seq]string // beyond the head
+	commanded bool                  // some of those entries are of recorded commands
 }
 
 var errUnfolded = errors.New("the log is not whole")
 
-// chat checks one chat: its segments first, and what follows from them if they are whole.
+// chat checks one chat: first its segments and, if these are complete, the structures derived from them.
 func (f *fsck) chat(ctx context.Context, chat domain.ChatID) error {
 	c := &chatCheck{fsck: f, chat: chat, id: escape(string(chat))}
 	err := c.check(ctx)
-	if isCorrupt(err) { // a key that holds another kind of value
+	if isCorrupt(err) { // a key has another type
 		return f.found(ctx, ports.Contradiction{
 			Kind: "foreign", Chat: chat, Key: f.keys.chat(chat, "*"), What: err.Error(), Lost: "reads and commands of the chat fail; delete or rename the key that is not the log's",
 		}, nil)
@@ -78,7 +78,7 @@ func (c *chatCheck) check(ctx context.Context) error {
 	return c.snapshots(ctx)
 }
 
-// addPad writes the pad of an index that should have one. A chat without it is sound: an older program recorded its events.
+// addPad writes the pad of an index that lacks it. A chat without it is sound: an older program appended its events.
 func (c *chatCheck) addPad(ctx context.Context) error {
 	if !c.config.Repair {
 		return nil
@@ -90,16 +90,16 @@ func (c *chatCheck) addPad(ctx context.Context) error {
 	return err
 }
 
-// shares is in how many parts the index is folded, to bound the memory that takes.
+// shares is the number of parts in which the index is folded, which bounds the memory.
 func (c *chatCheck) shares() uint64 { return uint64(c.last)/eventsAtOnce + 1 }
 
-// refold folds the events from the first on.
+// refold folds the events from the first one on.
 func (c *chatCheck) refold(ctx context.Context, fold *chatFold, report bool) error {
 	c.ordinal, c.unfolded = 0, false
 	return c.read(ctx, fold, 1, c.last, report)
 }
 
-// found reports a contradiction of the chat; a quiet check only corrects it.
+// found reports a contradiction of the chat, or only corrects it if the check is quiet.
 func (c *chatCheck) found(ctx context.Context, contradiction ports.Contradiction, correct func() (bool, error)) error {
 	if c.quiet && correct != nil {
 		_, err := correct()
@@ -108,7 +108,7 @@ func (c *chatCheck) found(ctx context.Context, contradiction ports.Contradiction
 	return c.fsck.found(ctx, contradiction, correct)
 }
 
-// pageOf is what fsck_page.lua tells of a segment.
+// pageOf is the reply of fsck_page.lua about a segment.
 type pageOf struct {
 	head         string
 	length, next int
@@ -136,8 +136,8 @@ func (c *chatCheck) pageAt(ctx context.Context, segment uint64, index, limit int
 	return page, err
 }
 
-// segments checks that there are as many entries as the head says. It reports false where entries are missing: nothing follows from the rest.
-// Entries behind the head are an append that was cut off.
+// segments checks that there are as many entries as the head says. It returns false if entries are missing: then nothing can be derived from the
+// rest. Entries beyond the head belong to an interrupted append.
 func (c *chatCheck) segments(ctx context.Context) (whole bool, err error) {
 	first, err := c.pageAt(ctx, 0, 0, 0)
 	if err != nil {
@@ -151,13 +151,13 @@ func (c *chatCheck) segments(ctx context.Context) (whole bool, err error) {
 	}
 	whole = true
 	segment := uint64(0)
-	for ; c.last == 0 || segment < uint64(c.last-1)/segmentSize; segment++ { // those that are full
+	for ; c.last == 0 || segment < uint64(c.last-1)/segmentSize; segment++ { // the full ones
 		page, err := c.pageAt(ctx, segment, 0, 0)
 		if err != nil {
 			return false, err
 		}
 		if c.last == 0 && page.next == 0 {
-			break // without a head the last one is that behind which there is none
+			break // without a head, the last segment is the one with no successor
 		}
 		if page.length != segmentSize {
 			whole = false
@@ -190,9 +190,9 @@ func (c *chatCheck) end(ctx context.Context, segment uint64, whole bool) (bool, 
 			Lost: "its events are lost; every read and command of it fails with ErrCorrupt",
 		}, nil)
 	}
-	head, _, err := parseHead(page.head) // of the same moment as the lengths
+	head, _, err := parseHead(page.head) // of the same moment as the length
 	if err != nil {
-		return false, nil //nolint:nilerr // it went meanwhile; the next check sees it
+		return false, nil //nolint:nilerr // the head was removed meanwhile; the next check sees that
 	}
 	expected := segmentSize
 	if uint64(head-1)/segmentSize == segment {
@@ -217,7 +217,7 @@ func (c *chatCheck) missing(ctx context.Context, segment uint64, length, expecte
 	}, nil)
 }
 
-// read reads the events from a seq to another, folds them, and checks each: that it is the one of its place, and its links.
+// read reads a range of events and folds them. It checks that each event is in its place, and its links.
 func (c *chatCheck) read(ctx context.Context, fold *chatFold, from, to domain.Seq, report bool) error {
 	for seq := from; seq <= to && !c.unfolded; {
 		segment, index := uint64(seq-1)/segmentSize, int(uint64(seq-1)%segmentSize) //nolint:gosec // below segmentSize
@@ -226,7 +226,7 @@ func (c *chatCheck) read(ctx context.Context, fold *chatFold, from, to domain.Se
 		if err != nil {
 			return err
 		}
-		if len(page.entries) < limit { // it went meanwhile
+		if len(page.entries) < limit { // removed meanwhile
 			c.unfolded = true
 			return nil
 		}
@@ -253,7 +253,7 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 		}
 		return c.found(ctx, ports.Contradiction{
 			Kind: "newer", Chat: c.chat, Seq: seq, Key: key, What: "a newer program recorded the event, and this one cannot read it",
-			Lost: "nothing: what follows from it was not checked; check with the newer program",
+			Lost: "nothing, but the rest of the chat was not checked; check with the newer program",
 		}, nil)
 	}
 	if err == nil {
@@ -272,7 +272,7 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 		}
 		return c.found(ctx, ports.Contradiction{
 			Kind: "entry", Chat: c.chat, Seq: seq, Key: key, What: err.Error(),
-			Lost: "reads that need the event fail with ErrCorrupt; restore the key from a backup. What follows from the events behind it was not checked",
+			Lost: "reads that need the event fail with ErrCorrupt; restore the key from a backup. The rest of the chat was not checked",
 		}, nil)
 	}
 	at := strings.IndexByte(entry, '{')
@@ -287,7 +287,7 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 	})
 }
 
-// cutOff finishes an append that wrote its events and not its index. The chat takes nothing else until then.
+// cutOff finishes an append that wrote its events but not its index. Until then the chat accepts no append.
 func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 	c.entries = make(map[domain.Seq]string)
 	var order []domain.Seq
@@ -298,7 +298,7 @@ func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 			return err
 		}
 		if page.head != c.head {
-			return nil // somebody else has finished it
+			return nil // another process has finished it
 		}
 		if len(page.entries) == 0 {
 			break
@@ -311,7 +311,7 @@ func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 	}
 	found := ports.Contradiction{
 		Kind: "cut_off", Chat: c.chat, Seq: head + 1, Key: c.keys.chat(c.chat, "x"),
-		What: fmt.Sprintf("the log has %d events behind the head, seq %d: an append was cut off", len(order), head), Repair: "the index is brought up to them, and they are delivered",
+		What: fmt.Sprintf("the log has %d events behind the head, seq %d: an append was cut off", len(order), head), Repair: "they are added to the index and delivered",
 	}
 	last := order[len(order)-1]
 	corrections, deliveries, err := c.finish(ctx, head, last, order)
@@ -334,7 +334,7 @@ func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 	})
 }
 
-// finish gives what the end of an append would have written for events behind the head.
+// finish returns the writes that are missing after an interrupted append: corrections of the index, and deliveries.
 func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []domain.Seq) ([]correction, []delivery, error) {
 	_, ordinal, err := parseHead(c.head)
 	if err != nil {
@@ -384,11 +384,11 @@ func (c *chatCheck) finish(ctx context.Context, head, last domain.Seq, order []d
 	for first := range fold.tombstones {
 		corrections = append(corrections, correction{ofSortedSet, "d", strconv.FormatUint(first, 10), none, present(strconv.FormatUint(first, 10))})
 	}
-	corrections = append(corrections, correction{ofHash, "x", headField, present(c.head), present(fmt.Sprintf("%d:%d", last, ordinal))}) // last: it makes the others count
+	corrections = append(corrections, correction{ofHash, "x", headField, present(c.head), present(fmt.Sprintf("%d:%d", last, ordinal))}) // last, because it makes the others count
 	return corrections, deliveries, nil
 }
 
-// seed begins a fold with what the index has of some fields, and gives that.
+// seed initializes a fold with some fields of the index, and returns their values.
 func (c *chatCheck) seed(ctx context.Context, fold *chatFold, fields map[string]struct{}) (map[string]string, error) {
 	names := make([]string, 0, len(fields))
 	for field := range fields {

@@ -11,12 +11,12 @@ import (
 	"chatcore/ports"
 )
 
-// indexEntry is what a chat's index keeps of an entity.
+// indexEntry is the entry of an entity in a chat's index.
 type indexEntry struct {
 	version, events, first uint64
 }
 
-// text is the entry as the append script writes it. Read marks and receipts do not count their events.
+// text returns the entry in the form of the append script. Entries of read marks and receipts do not count events.
 func (e indexEntry) text(kind string) string {
 	version := strconv.FormatUint(e.version, 10)
 	if kind == "r" || kind == "v" || e.events == 1 {
@@ -25,8 +25,8 @@ func (e indexEntry) text(kind string) string {
 	return version + ":" + strconv.FormatUint(e.events, 10) + ":" + strconv.FormatUint(e.first, 10)
 }
 
-// commandText is the index's entry of a command. Its fingerprint does not follow from the events: one that was lost becomes 0, with which the command
-// given again is refused as another one, and not carried out again.
+// commandText returns the index entry of a command. Its fingerprint cannot be derived from the events. A lost one becomes 0: a repetition of the
+// command is then refused as another command and not executed again.
 func (e indexEntry) commandText(kept string) string {
 	fingerprint := "0"
 	if parts := strings.Split(kept, ":"); len(parts) == 3 {
@@ -37,7 +37,7 @@ func (e indexEntry) commandText(kept string) string {
 	return strconv.FormatUint(e.version, 10) + ":" + strconv.FormatUint(e.events, 10) + ":" + fingerprint
 }
 
-// wanted is the index's entry of a field, where the field has another one now.
+// wanted returns the correct entry of a field whose present entry is kept.
 func (e indexEntry) wanted(field, kept string) string {
 	if recorded(field) {
 		return e.commandText(kept)
@@ -45,10 +45,10 @@ func (e indexEntry) wanted(field, kept string) string {
 	return e.text(fieldKind(field))
 }
 
-// recorded reports whether an index's field is that of a command.
+// recorded reports whether an index field is that of a command.
 func recorded(field string) bool { return fieldKind(field) == "k" }
 
-// versionOf reads the version of an index's entry.
+// versionOf parses the version of an index entry.
 func versionOf(kept string) (uint64, bool) {
 	end := strings.IndexFunc(kept, func(r rune) bool { return r < '0' || r > '9' })
 	if end < 0 {
@@ -58,7 +58,7 @@ func versionOf(kept string) (uint64, bool) {
 	return version, err == nil
 }
 
-// fieldKind is the kind's code of an index's field.
+// fieldKind returns the letter of an index field's kind.
 func fieldKind(field string) string {
 	if strings.HasPrefix(field, " ") && len(field) > 1 {
 		return field[1:2]
@@ -66,7 +66,7 @@ func fieldKind(field string) string {
 	return "m"
 }
 
-// fieldEntity is the entity of an index's field: the reverse of appendField.
+// fieldEntity returns the entity of an index field. It is the inverse of appendField.
 func fieldEntity(field string) domain.Entity {
 	kinds := map[string]domain.EntityKind{
 		"c": domain.KindChat, "u": domain.KindMember, "x": domain.KindReactions, "r": domain.KindRead, "k": domain.KindCommand, "o": domain.KindOwn,
@@ -81,21 +81,21 @@ func fieldEntity(field string) domain.Entity {
 	return domain.MessageEntity(domain.MessageID(field))
 }
 
-// chatFold is what the index of a chat has to be, folded from its events up to a seq: of all entities, or of a share of them.
+// chatFold is the index that follows from a chat's events up to a seq, for all entities or for a share of them.
 type chatFold struct {
-	share, shares uint64 // which of how many
+	share, shares uint64 // share number and number of shares
 	entries       map[string]indexEntry
 	tombstones    map[uint64]struct{} // first seqs of deleted messages
 }
 
-// eventsAtOnce is how many events are folded into one share of the index.
+// eventsAtOnce is the number of events per share of the index.
 const eventsAtOnce = 200_000
 
 func newChatFold(share, shares uint64) *chatFold {
 	return &chatFold{share: share, shares: shares, entries: make(map[string]indexEntry), tombstones: make(map[uint64]struct{})}
 }
 
-// has reports whether an entity is of the share.
+// has reports whether an entity belongs to the share.
 func (c *chatFold) has(field string) bool {
 	if c.shares == 1 {
 		return true
@@ -105,7 +105,7 @@ func (c *chatFold) has(field string) bool {
 	return h.Sum64()%c.shares == c.share
 }
 
-// apply folds the next event. It returns the links that the event's entry has to have, corrected where they are not.
+// apply folds the next event. It returns the correct links of the event's entry.
 func (c *chatFold) apply(r ports.Record, links string) string {
 	seq := uint64(r.Seq)
 	if id := r.Meta.CausationID; id != "" {
@@ -134,7 +134,7 @@ func (c *chatFold) apply(r ports.Record, links string) string {
 	return links
 }
 
-// linked gives links in which that of one kind leads to a seq, or in which there is none if it is 0.
+// linked returns links with the link of one kind set to a seq, or removed if the seq is 0.
 func linked(links, kind string, to uint64) string {
 	before, after, found := strings.Cut(links, kind)
 	end := 0

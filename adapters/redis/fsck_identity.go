@@ -10,11 +10,11 @@ import (
 	"chatcore/ports"
 )
 
-// FsckIdentity checks that every partition carries the log's identity, and that cc:log has it too. It needs no open log: a partition without
-// an identity keeps [Open] from opening it. A partition that still has keys of the log gets its identity back. One without any is named only: its
-// chats are lost, and a log that goes on without them would take them for chats that never were. It finds nothing where there is no log.
+// FsckIdentity checks that every partition and cc:log have the log's identity. It needs no open log, because [Open] refuses a log with a partition
+// that lacks its identity. A partition that still has keys of the log gets its identity again. A partition without keys is only reported: its chats
+// are lost, and a log that continues without them would treat them as chats that never existed. FsckIdentity finds nothing if there is no log.
 //
-// It returns an error if it could not finish, and for partitions of several logs or of a newer one, which no repair brings together.
+// It returns an error if it cannot finish, if the partitions belong to several logs, or if the log has a newer level.
 func FsckIdentity(ctx context.Context, client goredis.UniversalClient, keys Keys, c FsckConfig) error {
 	client = bare(client)
 	seen, err := look(ctx, client, keys)
@@ -35,7 +35,7 @@ func FsckIdentity(ctx context.Context, client goredis.UniversalClient, keys Keys
 		return err
 	}
 	return c.found(ports.Contradiction{
-		Kind: "identity", Key: keys.log(), What: "the record of the log is missing, or is not what the partitions carry", Repair: "it is written anew",
+		Kind: "identity", Key: keys.log(), What: "the record of the log is missing, or differs from the partitions", Repair: "it is written anew",
 	}, func() error { return client.HSet(ctx, keys.log(), append(found.fields(), "ready", "1")...).Err() })
 }
 
@@ -53,7 +53,7 @@ func restoreIdentity(ctx context.Context, client goredis.UniversalClient, keys K
 	return c.found(missing, func() error { return client.SetNX(ctx, keys.id(p), found.String(), 0).Err() })
 }
 
-// found reports a contradiction, and corrects it first where that is wanted and something follows.
+// found reports a contradiction. If repairs are enabled and correct is not nil, it corrects the contradiction first.
 func (c FsckConfig) found(found ports.Contradiction, correct func() error) error {
 	if correct != nil && c.Repair {
 		if err := correct(); err != nil {

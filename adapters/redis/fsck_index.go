@@ -15,8 +15,8 @@ import (
 	"chatcore/ports"
 )
 
-// compare compares the index, the members and the tombstones of a chat with what its events fold into. What was moved after the fold is
-// folded too and compared once more, a bounded number of times; what is still on the move then is no contradiction.
+// compare compares the index, the members and the tombstones of a chat with the fold of its events. Entities that were moved after the fold are
+// folded and compared again, a bounded number of times. Entities that still change after that are no contradictions.
 func (c *chatCheck) compare(ctx context.Context, fold *chatFold) error {
 	fields := make([]string, 0, len(fold.entries))
 	for field := range fold.entries {
@@ -45,7 +45,7 @@ func (c *chatCheck) compare(ctx context.Context, fold *chatFold) error {
 	return c.phantomFields(ctx, fold)
 }
 
-// grow folds what was appended meanwhile.
+// grow folds the events appended since.
 func (c *chatCheck) grow(ctx context.Context, fold *chatFold) error {
 	head, err := c.present(ctx)
 	if err != nil || head <= c.last {
@@ -56,7 +56,7 @@ func (c *chatCheck) grow(ctx context.Context, fold *chatFold) error {
 	return c.read(ctx, fold, from, head, false)
 }
 
-// present is the chat's last seq now, 0 if the head is missing.
+// present returns the chat's current last seq, or 0 if the head is missing.
 func (c *chatCheck) present(ctx context.Context) (domain.Seq, error) {
 	page, err := c.pageAt(ctx, 0, 0, 0)
 	if err != nil {
@@ -64,18 +64,18 @@ func (c *chatCheck) present(ctx context.Context) (domain.Seq, error) {
 	}
 	head, _, err := parseHead(page.head)
 	if err != nil {
-		return 0, nil //nolint:nilerr // a missing head is a contradiction of its own
+		return 0, nil //nolint:nilerr // a missing head is another contradiction
 	}
 	return head, nil
 }
 
-// compareFields compares entries of the index. It returns those that were moved after the fold.
+// compareFields compares entries of the index. It returns the fields that were moved after the fold.
 func (c *chatCheck) compareFields(ctx context.Context, fold *chatFold, fields []string) (moved []string, err error) {
 	kept, err := c.index(ctx, fields)
 	if err != nil {
 		return nil, err
 	}
-	head, err := c.present(ctx) // after the index: what is at a later seq is wrong
+	head, err := c.present(ctx) // after the index: an entry with a later seq is wrong
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +111,7 @@ func (c *chatCheck) compareFields(ctx context.Context, fold *chatFold, fields []
 	return moved, nil
 }
 
-// phantomFields looks for entries of the index that no event has moved. Commands are passed over: not every one has events.
+// phantomFields reports entries of the index that no event has moved. It ignores commands, which may have no events.
 func (c *chatCheck) phantomFields(ctx context.Context, fold *chatFold) error {
 	return c.scanHash(ctx, "x", func(field, value string) error {
 		if field == headField || strings.HasPrefix(field, " #") || !fold.has(field) || recorded(field) {
@@ -122,7 +122,7 @@ func (c *chatCheck) phantomFields(ctx context.Context, fold *chatFold) error {
 		}
 		if version, ok := versionOf(value); ok && version > uint64(c.last) {
 			if head, err := c.present(ctx); err != nil || version <= uint64(head) {
-				return err // since the fold
+				return err // moved since the fold
 			}
 		}
 		return c.found(ctx, ports.Contradiction{
@@ -134,7 +134,7 @@ func (c *chatCheck) phantomFields(ctx context.Context, fold *chatFold) error {
 	})
 }
 
-// scanHash visits the fields of one of the chat's hashes.
+// scanHash visits all fields of one of the chat's hashes.
 func (c *chatCheck) scanHash(ctx context.Context, part string, visit func(field, value string) error) error {
 	for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 		var pairs []string
@@ -268,7 +268,7 @@ func (c *chatCheck) phantomTombstone(ctx context.Context, fold *chatFold, member
 	})
 }
 
-// sentAt gives the index's field of the message that was sent at a seq.
+// sentAt returns the index field of the message that was sent at a seq.
 func (c *chatCheck) sentAt(ctx context.Context, seq domain.Seq) (field string, sent bool, err error) {
 	if seq == 0 {
 		return "", false, nil
@@ -279,7 +279,7 @@ func (c *chatCheck) sentAt(ctx context.Context, seq domain.Seq) (field string, s
 	}
 	record, err := c.decode(c.chat, seq, page.entries[0])
 	if err != nil {
-		return "", false, nil //nolint:nilerr // no message
+		return "", false, nil //nolint:nilerr // not a message
 	}
 	message, sent := record.Event.(domain.MessageNew)
 	return string(appendField(nil, domain.MessageEntity(message.Message))), sent, nil
@@ -294,7 +294,7 @@ func (c *chatCheck) heads(ctx context.Context) error {
 	text, _ := head[0].(string)
 	last, ordinal, err := parseHead(text)
 	if err != nil || last != c.last || ordinal == c.ordinal {
-		return nil //nolint:nilerr // it has grown, or went, meanwhile
+		return nil //nolint:nilerr // the head has changed meanwhile
 	}
 	return c.found(ctx, ports.Contradiction{
 		Kind: "head", Chat: c.chat, Seq: last, Key: c.keys.chat(c.chat, "x"), What: fmt.Sprintf("the head counts %d messages, the log has %d", ordinal, c.ordinal), Repair: "the count is corrected",
@@ -303,7 +303,7 @@ func (c *chatCheck) heads(ctx context.Context) error {
 	})
 }
 
-// counts compares the numbers of members and of tombstones with what the index says.
+// counts compares the numbers of members and tombstones with the counts in the index.
 func (c *chatCheck) counts(ctx context.Context) error {
 	var index *goredis.SliceCmd
 	var members, tombstones *goredis.IntCmd
@@ -335,7 +335,7 @@ func (c *chatCheck) counts(ctx context.Context) error {
 	return nil
 }
 
-// rebuild writes the index of a chat that has no head. Until the head is there, which comes last, the chat takes no append.
+// rebuild writes the index of a chat that has no head. The head is written last; until then the chat accepts no append.
 func (c *chatCheck) rebuild(ctx context.Context) error {
 	beyond, commands := uint64(0), false
 	err := c.scanHash(ctx, "x", func(field, value string) error {
@@ -360,10 +360,10 @@ func (c *chatCheck) rebuild(ctx context.Context) error {
 	}
 	lost := ""
 	if !commands {
-		lost = "commands with ids are refused with ErrCommandReused when they are given again, and those that changed nothing are decided anew"
+		lost = "commands with ids are refused with ErrCommandReused when they are given again, and those that changed nothing are validated again"
 	}
 	return c.found(ctx, ports.Contradiction{
-		Kind: "head", Chat: c.chat, Seq: c.last, Key: c.keys.chat(c.chat, "x"), What: "the chat's head is missing or unreadable", Repair: "the index is folded from the log anew", Lost: lost,
+		Kind: "head", Chat: c.chat, Seq: c.last, Key: c.keys.chat(c.chat, "x"), What: "the chat's head is missing or unreadable", Repair: "the index is rebuilt from the log", Lost: lost,
 	}, func() (bool, error) {
 		c.quiet = true
 		defer func() { c.quiet = false }()
@@ -371,7 +371,7 @@ func (c *chatCheck) rebuild(ctx context.Context) error {
 	})
 }
 
-// rewrite writes all of the index, then the head.
+// rewrite writes the whole index, and then the head.
 func (c *chatCheck) rewrite(ctx context.Context) (bool, error) {
 	page, err := c.pageAt(ctx, 0, 0, 0)
 	if err != nil {
@@ -403,7 +403,7 @@ func (c *chatCheck) rewrite(ctx context.Context) (bool, error) {
 	return c.correct(ctx, c.chat, "", true, append(corrections, correction{ofHash, "x", headField, was, present(fmt.Sprintf("%d:%d", c.last, c.ordinal))}))
 }
 
-// pad returns the correction that writes the pad of an index that should have one.
+// pad returns the correction that writes the pad of an index that lacks it.
 func (c *chatCheck) pad(ctx context.Context) ([]correction, error) {
 	if c.last < padEvery {
 		return nil, nil
@@ -418,7 +418,7 @@ func (c *chatCheck) pad(ctx context.Context) ([]correction, error) {
 	return []correction{{ofHash, "x", padField, none, present(strings.Repeat("-", padBytes))}}, nil
 }
 
-// writeIndex writes the entries that are missing or wrong, some hundreds in each step.
+// writeIndex writes the entries that are missing or wrong, some hundreds per step.
 func (c *chatCheck) writeIndex(ctx context.Context, fold *chatFold) error {
 	fields := make([]string, 0, len(fold.entries))
 	for field := range fold.entries {
@@ -452,7 +452,7 @@ func (c *chatCheck) writeIndex(ctx context.Context, fold *chatFold) error {
 	return nil
 }
 
-// snapshots compares every snapshot with what the entity's events fold into.
+// snapshots compares every snapshot with the fold of the entity's events.
 func (c *chatCheck) snapshots(ctx context.Context) error {
 	kept := make(map[string]string)
 	err := c.scanHash(ctx, "s", func(field, value string) error {
@@ -494,7 +494,7 @@ func (c *chatCheck) snapshots(ctx context.Context) error {
 	return nil
 }
 
-// snapshot says what is wrong with a snapshot, if anything.
+// snapshot returns the fault of a snapshot, or "".
 func (c *chatCheck) snapshot(ctx context.Context, field, version, kept string) (problem string, err error) {
 	n, err := strconv.ParseUint(version, 10, 64)
 	if err != nil || n == 0 {
@@ -509,7 +509,7 @@ func (c *chatCheck) snapshot(ctx context.Context, field, version, kept string) (
 		return "", err
 	}
 	if wireformat.OutdatedState(entity.Kind, []byte(kept)) {
-		return "", nil // loads leave it aside
+		return "", nil // loads ignore it
 	}
 	state := domain.NewState(c.chat, entity)
 	if state == nil || loaded.Entities[0].Version != domain.Seq(n) {
@@ -519,7 +519,7 @@ func (c *chatCheck) snapshot(ctx context.Context, field, version, kept string) (
 		state.Apply(r.Seq, r.Event)
 	}
 	if folded, err := wireformat.EncodeState(state); err != nil || !bytes.Equal(folded, []byte(kept)) {
-		return "it is not what the events up to seq " + version + " fold into", nil
+		return "it differs from the state after the events up to seq " + version, nil
 	}
 	return "", nil
 }

@@ -37,7 +37,7 @@ func (f *fsck) partition(ctx context.Context, p int) error {
 	return f.phantoms(ctx, p)
 }
 
-// counted compares how many chats a partition has with their count.
+// counted compares the number of chats of a partition with the stored count.
 func (f *fsck) counted(ctx context.Context, p int) error {
 	n, err := f.countChats(ctx, p)
 	if !isCorrupt(err) {
@@ -48,7 +48,7 @@ func (f *fsck) counted(ctx context.Context, p int) error {
 	}, func() (bool, error) { return f.script(ctx, f.list, p, "", "1") })
 }
 
-// listed checks that a partition's set has a chat that has a head or a first segment.
+// listed checks that a chat with a head or a first segment is in its partition's set.
 func (f *fsck) listed(ctx context.Context, p int, chat domain.ChatID) error {
 	var listed *goredis.BoolCmd
 	var exists *goredis.IntCmd
@@ -64,7 +64,7 @@ func (f *fsck) listed(ctx context.Context, p int, chat domain.ChatID) error {
 	}, func() (bool, error) { return f.script(ctx, f.list, p, string(chat), "") })
 }
 
-// unlisted looks through all keys for chats that are not in their partition's set, and for segments beyond their chat's end.
+// unlisted scans all keys for chats that are missing from their partition's set, and for segments beyond the end of their chat.
 func (f *fsck) unlisted(ctx context.Context) error {
 	pattern := globbed(f.keys.prefix) + "cc:{*}:*:*"
 	scan := func(ctx context.Context, node goredis.Cmdable) error {
@@ -108,7 +108,7 @@ func (f *fsck) unlisted(ctx context.Context) error {
 	return nil
 }
 
-// ofChat takes apart the key of a chat's index, members, tombstones, snapshots or segment.
+// ofChat parses the key of a chat's index, members, tombstones, snapshots or segment.
 func (f *fsck) ofChat(key string) (chat domain.ChatID, partition int, part string, ok bool) {
 	rest, ours := strings.CutPrefix(key, f.keys.prefix+"cc:{")
 	tag, rest, closed := strings.Cut(rest, "}:")
@@ -128,27 +128,27 @@ func (f *fsck) ofChat(key string) (chat domain.ChatID, partition int, part strin
 	return chat, f.keys.Partition(chat), part, true
 }
 
-// stray checks that a segment is not beyond the one behind a chat's last.
+// stray reports a segment that is beyond the one after a chat's last.
 func (f *fsck) stray(ctx context.Context, chat domain.ChatID, key, part string) error {
 	segment, err := strconv.ParseUint(part, 10, 32)
 	if err != nil || segment == 0 {
-		return nil //nolint:nilerr // no segment
+		return nil //nolint:nilerr // not a segment
 	}
 	var head *goredis.StringCmd
 	if err := f.pipelined(ctx, func(p goredis.Pipeliner) { head = p.HGet(ctx, f.keys.chat(chat, "x"), headField) }); err != nil {
 		return err
 	}
 	last, _, err := parseHead(head.Val())
-	if err != nil || uint64(last-1)/segmentSize+1 >= segment { // a missing head is a contradiction of its own, as is an append that was cut off
+	if err != nil || uint64(last-1)/segmentSize+1 >= segment { // a missing head and an interrupted append are other contradictions
 		return nil
 	}
 	return f.found(ctx, ports.Contradiction{
 		Kind: "segment", Chat: chat, Key: key, What: fmt.Sprintf("the segment is beyond the chat's end, seq %d", last),
-		Lost: "nobody reads its events; the segments between are missing, or the index was put back to an older one",
+		Lost: "its events are not read; the segments in between are missing, or an older index was restored",
 	}, nil)
 }
 
-// phantoms looks through a delivery stream for entries whose events the log does not have, or has others in their places.
+// phantoms scans a delivery stream for entries whose events are missing from the log or differ from it.
 func (f *fsck) phantoms(ctx context.Context, p int) error {
 	for from := "-"; ; {
 		var entries []goredis.XMessage
@@ -166,7 +166,7 @@ func (f *fsck) phantoms(ctx context.Context, p int) error {
 	}
 }
 
-// entryOf is the event that an entry of a stream is of. It reports false for other programs' entries.
+// entryOf returns the chat and the seq of a stream entry. It returns false for entries of other programs.
 func (f *fsck) entryOf(p int, m goredis.XMessage) (chat domain.ChatID, seq domain.Seq, ok bool) {
 	name, _ := m.Values[wireformat.FieldChat].(string)
 	number, _ := m.Values[wireformat.FieldSeq].(string)
@@ -198,7 +198,7 @@ func (f *fsck) phantomsOf(ctx context.Context, p int, entries []goredis.XMessage
 		event, payload := events[i].Val(), text(m.Values[wireformat.FieldPayload])
 		what := ""
 		switch {
-		case err != nil: // the chat's head is missing, which is a contradiction of its own
+		case err != nil: // a missing head is another contradiction
 		case seq > head:
 			what = fmt.Sprintf("it is of seq %d, and the chat ends with %d", seq, head)
 		case event != "" && event[max(strings.IndexByte(event, '{'), 0):] != payload:

@@ -16,7 +16,7 @@ import (
 
 var _ ports.UserViewRepairer = (*UserView)(nil)
 
-// Look implements [ports.UserViewRepairer] in one round trip. Of a single user version and number are of one moment.
+// Look implements [ports.UserViewRepairer] in one round trip. For a single user, version and number are read atomically.
 func (v *UserView) Look(ctx context.Context, log string, chat domain.ChatID, users ...domain.UserID) ([]ports.UserViewEntry, error) {
 	versions, numbers := make([]*goredis.SliceCmd, len(users)), make([]*goredis.StringCmd, len(users))
 	together := v.client.Pipelined
@@ -105,7 +105,7 @@ func (v *UserView) Users(ctx context.Context) iter.Seq2[domain.UserID, error] {
 	}
 }
 
-// masters are the servers behind a client.
+// masters returns the clients of all master servers.
 func masters(ctx context.Context, client goredis.UniversalClient) ([]goredis.Cmdable, error) {
 	cluster, ok := client.(*goredis.ClusterClient)
 	if !ok {
@@ -120,7 +120,7 @@ func masters(ctx context.Context, client goredis.UniversalClient) ([]goredis.Cmd
 	return <-found, err
 }
 
-// globbed takes the meaning from what has one in a pattern.
+// globbed escapes the special characters of a pattern.
 func globbed(text string) string {
 	return strings.NewReplacer(`\`, `\\`, "*", `\*`, "?", `\?`, "[", `\[`, "]", `\]`).Replace(text)
 }

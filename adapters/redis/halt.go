@@ -11,14 +11,14 @@ import (
 	"chatcore/ports"
 )
 
-// haltCheck is the least time between two looks at the rights of a halted log.
+// haltCheck is the minimum time between two checks of the rights of a halted log.
 const haltCheck = time.Second
 
-// halt stops appends after a batch that was half written, until the Redis user has all rights again: otherwise every further append would leave
-// another chat half written.
+// halt stops appends after a half-written batch until the Redis user has all rights again. Otherwise every further append would leave another chat
+// half written.
 type halt struct {
 	cause error
-	next  atomic.Int64 // when the rights may be looked at, in Unix nanoseconds
+	next  atomic.Int64 // when the next check may start, in Unix nanoseconds
 }
 
 func (l *Log) halt(cause error) {
@@ -27,7 +27,7 @@ func (l *Log) halt(cause error) {
 	l.halted.Store(h)
 }
 
-// resume returns nil unless the log is halted. One caller in haltCheck looks whether the rights are back.
+// resume returns nil unless the log is halted. At most one caller per haltCheck checks whether the rights are complete again.
 func (l *Log) resume(ctx context.Context) error {
 	h := l.halted.Load()
 	if h == nil {
@@ -44,7 +44,7 @@ func (l *Log) resume(ctx context.Context) error {
 	return nil
 }
 
-// countRefused counts what an append did after its own writes and Redis refused: "COUNT ERROR". The append stands.
+// countRefused counts commands after an append's own writes that Redis refused: "COUNT ERROR". The append remains valid.
 func (l *Log) countRefused(text string) {
 	count, cause, _ := strings.Cut(text, " ")
 	n, _ := strconv.ParseUint(count, 10, 64)
@@ -53,5 +53,5 @@ func (l *Log) countRefused(text string) {
 	}
 }
 
-// Refused returns how many announcements of durable events, and removals of typing marks, Redis refused after the append.
+// Refused returns the number of refused commands after appends: publications of durable events, and removals of typing marks.
 func (l *Log) Refused() uint64 { return l.refused.Load() }

@@ -16,8 +16,8 @@ import (
 	"chatcore/ports"
 )
 
-// Probe implements [ports.Prober]. It looks at the servers first: the error is [ErrEvicting] as from an append, and [ErrFull] from when a server
-// was at its memory limit until it is below 95 % of it. Then it proves all rights, which may be [ErrNoPermission].
+// Probe implements [ports.Prober]. It checks the servers first: it returns [ErrEvicting] like an append, and [ErrFull] if a server has been at its
+// memory limit and is not below 95 % of it again. Then it proves all rights, and may return [ErrNoPermission].
 func (l *Log) Probe(ctx context.Context) error {
 	if err := l.monitor.look(ctx); err != nil {
 		return err
@@ -49,7 +49,7 @@ func (l *Log) probe(ctx context.Context) error {
 	return errIdentityMoves
 }
 
-// probeOnce reports true if the log is at another level than this process held, and all is to be probed again.
+// probeOnce probes every partition once. It returns true if the log is at another level than this process had stored and the caller must probe again.
 func (l *Log) probeOnce(ctx context.Context) (again bool, err error) {
 	probes, held := make([]*goredis.Cmd, len(l.keys.tags)), make([]string, len(l.keys.tags))
 	const lives = time.Minute
@@ -78,7 +78,7 @@ func (l *Log) probeOnce(ctx context.Context) (again bool, err error) {
 	return again, nil
 }
 
-// Inspector asks the servers of a client how they are: all masters of a Cluster, or the one.
+// Inspector asks the servers of a client for their state: all masters of a Cluster, or the single server.
 type Inspector struct {
 	client  goredis.UniversalClient
 	purpose string
@@ -89,7 +89,7 @@ var (
 	_ ports.Prober    = (*Log)(nil)
 )
 
-// NewInspector asks through a client, which it does not close.
+// NewInspector returns an Inspector that uses the client. It does not close the client.
 func NewInspector(client goredis.UniversalClient, purpose string) *Inspector {
 	return &Inspector{bare(client), purpose}
 }
@@ -123,7 +123,7 @@ func (i *Inspector) Inspect(ctx context.Context) []ports.Server {
 	})
 	if err != nil || len(servers) == 0 {
 		if err == nil {
-			err = errors.New("no node tells of a master")
+			err = errors.New("no node reports a master")
 		}
 		return []ports.Server{{Address: "cluster", Err: unavailable(ctx, err)}}
 	}
@@ -131,7 +131,7 @@ func (i *Inspector) Inspect(ctx context.Context) []ports.Server {
 	return servers
 }
 
-// examine asks one server.
+// examine asks one server for its state.
 func examine(ctx context.Context, node goredis.Cmdable, address string) ports.Server {
 	s := ports.Server{Address: address}
 	var took [3]time.Duration
@@ -150,7 +150,7 @@ func examine(ctx context.Context, node goredis.Cmdable, address string) ports.Se
 	var settings *goredis.MapStringStringCmd
 	var entries *goredis.IntCmd
 	var slow *goredis.SlowLogCmd
-	// One that is refused says so itself.
+	// Each reply has its own error.
 	_, _ = node.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		info = p.Info(ctx)
 		settings = goredis.NewMapStringStringCmd(ctx, "config", "get", "appendfsync", "save", "stop-writes-on-bgsave-error", "min-replicas-to-write")
@@ -182,7 +182,7 @@ func examine(ctx context.Context, node goredis.Cmdable, address string) ports.Se
 	return s
 }
 
-// report is what INFO tells.
+// report is the reply of INFO by field.
 type report map[string]string
 
 func parse(text string) report {
@@ -195,7 +195,7 @@ func parse(text string) report {
 	return r
 }
 
-// number is 0 for what is not told.
+// number returns the number in a field, or 0 if the field is missing.
 func (r report) number(name string) int64 {
 	n, err := strconv.ParseInt(r[name], 10, 64)
 	if err != nil {
@@ -206,7 +206,7 @@ func (r report) number(name string) int64 {
 
 func (r report) failed(name string) bool { return r[name] != "" && r[name] != "ok" }
 
-// fill takes the sections that are there: not every Redis has all.
+// fill copies the sections that the server reports: some servers omit some.
 func (r report) fill(s *ports.Server) {
 	if port := r["tcp_port"]; s.Address == "FailoverClient" && port != "" {
 		s.Address = "master on port " + port

@@ -13,25 +13,25 @@ import (
 )
 
 const (
-	historyAge      = time.Second            // for which an answer of the log is taken to be of the present history
-	historyPatience = 250 * time.Millisecond // with a server that did not answer the last time
-	historyChecks   = 8                      // partitions that are asked side by side
+	historyAge      = time.Second            // how long a reply of the log is proof of the current history
+	historyPatience = 250 * time.Millisecond // to wait for a server that did not answer the last time
+	historyChecks   = 8                      // partitions that are asked concurrently
 )
 
-// historyName is the name that [Log.History] gives.
+// historyName is the state of [Log.History].
 type historyName struct {
 	name  atomic.Pointer[string]
-	lost  atomic.Bool   // the server no longer holds the log
-	slot  chan struct{} // taken by the caller that asks
+	lost  atomic.Bool   // the server no longer has the log
+	slot  chan struct{} // held by the caller that asks the servers
 	mu    sync.Mutex
-	tried time.Time // when the log was last asked in vain; zero if it has answered since. mu guards it
+	tried time.Time // time of the last failed attempt; zero if the log has answered since. mu guards it
 }
 
 func newHistoryName() *historyName { return &historyName{slot: make(chan struct{}, 1)} }
 
-// History implements [ports.Histories]: the log's id and a digest of the replication ids of all partitions' servers. It costs nothing while the log
-// has answered anything within the last second, and one round trip otherwise. While a server does not answer, History returns the name that was known
-// last, and one caller a second waits up to 250 ms to find out.
+// History implements [ports.Histories]. The name consists of the log's id and a digest of the replication IDs of all partitions' servers. It takes no
+// round trip if the log has answered anything within the last second, and one otherwise. While a server does not answer, History returns the last
+// known name, and one caller per second waits up to 250 ms for the server.
 func (l *Log) History(ctx context.Context) string {
 	if l.historyDue(time.Now()) {
 		l.refreshHistory(ctx)
@@ -39,7 +39,7 @@ func (l *Log) History(ctx context.Context) string {
 	return *l.historyName.name.Load()
 }
 
-// historyDue reports whether a partition's server was last heard too long ago.
+// historyDue reports whether the last reply of a partition's server is too old.
 func (l *Log) historyDue(now time.Time) bool {
 	for _, lane := range l.lanes {
 		if seen := lane.seen.Load(); seen == nil || now.Sub(*seen) >= historyAge {
@@ -49,19 +49,19 @@ func (l *Log) historyDue(now time.Time) bool {
 	return false
 }
 
-// refreshHistory asks those servers for their history that have not told it lately.
+// refreshHistory asks the servers without a recent reply for their history.
 func (l *Log) refreshHistory(ctx context.Context) {
 	h := l.historyName
 	h.mu.Lock()
 	tried := h.tried
 	h.mu.Unlock()
-	if tried.IsZero() { // everyone waits for the answer
+	if tried.IsZero() { // every caller waits for the answer
 		select {
 		case h.slot <- struct{}{}:
 		case <-ctx.Done():
 			return
 		}
-	} else { // the caller whose turn it is waits a little
+	} else { // one caller waits for a short time
 		if time.Since(tried) < historyAge {
 			return
 		}
@@ -91,17 +91,17 @@ func (l *Log) refreshHistory(ctx context.Context) {
 		h.tried = now
 	case err == nil:
 		h.tried = time.Time{}
-	case tried.IsZero() && ctx.Err() != nil: // the caller's own end says nothing
+	case tried.IsZero() && ctx.Err() != nil: // the end of the caller's context is no failure of the server
 	default:
 		h.tried = time.Now()
 	}
 }
 
-// askHistories asks the servers of the partitions of which nothing was heard lately.
+// askHistories asks the servers of the partitions without a recent reply.
 func (l *Log) askHistories(ctx context.Context, now time.Time) error {
 	errs, slots := make([]error, len(l.lanes)), make(chan struct{}, historyChecks)
 	var asking sync.WaitGroup
-	for p, lane := range l.lanes { // the only server's lane is that of partition 0, too
+	for p, lane := range l.lanes { // the lane of a single server has index 0, which is also the number of a partition
 		if seen := lane.seen.Load(); seen != nil && now.Sub(*seen) < historyAge {
 			continue
 		}
@@ -127,7 +127,7 @@ func (l *Log) askHistory(ctx context.Context, partition int) error {
 	return nil
 }
 
-// nameHistory makes the name anew. The caller holds observing.
+// nameHistory computes the name. The caller must hold Log.observing.
 func (l *Log) nameHistory() {
 	digest := sha256.New()
 	for _, lane := range l.lanes {
@@ -135,7 +135,7 @@ func (l *Log) nameHistory() {
 	}
 	name := l.id + hex.EncodeToString(digest.Sum(nil)[:6])
 	if l.historyName.lost.Load() {
-		name = l.id + "lost" // nothing that was made under another name counts
+		name = l.id + "lost" // no value stored under another name is valid
 	}
 	l.historyName.name.Store(&name)
 }

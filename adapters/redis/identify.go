@@ -14,13 +14,13 @@ import (
 	"chatcore/ports"
 )
 
-// record is what cc:log says. It decides which of several processes makes a new log, and tells programs how a log is laid out that they do not
-// know yet. Where it and the partitions differ, the partitions are right.
+// record is the content of the hash cc:log. It decides which of several processes creates a new log, and describes the log to programs that do not
+// know it yet. If it differs from the partitions, the partitions are right.
 type record struct {
 	logIdentity
 
 	there bool
-	ready bool // every partition was given the log's identity
+	ready bool // every partition has the log's identity
 }
 
 func recordOf(fields map[string]string) record {
@@ -37,7 +37,7 @@ func (i logIdentity) fields() []any {
 	return []any{"log_id", i.id, "partitions", i.partitions, "hash", i.hash, "names", i.names, "level", i.level}
 }
 
-// sight is what a look at a log found.
+// sight is the state of a log in Redis: the partitions' identities and cc:log.
 type sight struct {
 	values []string // of the id key of each partition, "" for none
 	record record
@@ -47,8 +47,8 @@ func (s sight) empty() bool {
 	return !slices.ContainsFunc(s.values, func(value string) bool { return value != "" })
 }
 
-// look reads the partitions' identities first and cc:log after them. A process that makes a log writes cc:log first, so partitions with an identity
-// and no cc:log are a log that has lost it.
+// look reads the partitions' identities first and then cc:log. A process that creates a log writes cc:log first, so partitions with an identity but
+// without cc:log are a log that has lost it.
 func look(ctx context.Context, client goredis.UniversalClient, k Keys) (sight, error) {
 	ids := make([]string, len(k.tags))
 	for p := range ids {
@@ -65,10 +65,10 @@ func look(ctx context.Context, client goredis.UniversalClient, k Keys) (sight, e
 	return sight{values, recordOf(fields)}, nil
 }
 
-// identities reads id keys in one round trip. A key that holds another type has a value that is no identity.
+// identities reads id keys in one round trip. For a key of another type it returns a value that is no identity.
 func identities(ctx context.Context, client goredis.UniversalClient, keys []string) ([]string, error) {
 	replies := make([]*goredis.StringCmd, len(keys))
-	_, _ = client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply tells
+	_, _ = client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
 		for i, key := range keys {
 			replies[i] = p.Get(ctx, key)
 		}
@@ -92,12 +92,12 @@ func identities(ctx context.Context, client goredis.UniversalClient, keys []stri
 	return values, nil
 }
 
-// configured is the identity of a log as this program would make it.
+// configured returns the identity that a log created by this program would have.
 func (l *Log) configured() logIdentity {
 	return logIdentity{level: l.known, partitions: len(l.keys.tags), hash: hashName, names: l.keys.names.text()}
 }
 
-// identify finds out which log it is, or makes one, and checks that this program agrees with it.
+// identify finds the log or creates it, and compares its identity with this program's.
 func (l *Log) identify(ctx context.Context) error {
 	seen, err := look(ctx, l.client, l.keys)
 	if err != nil {
@@ -113,10 +113,10 @@ func (l *Log) identify(ctx context.Context) error {
 	if err := found.differs(l.configured()); err != nil {
 		return err
 	}
-	if found.level <= bareLevel { // then only cc:log may know
+	if found.level <= bareLevel { // then only cc:log may have the number of partitions
 		switch r := seen.record; {
 		case r.id != found.id:
-			return fmt.Errorf("%w: cc:log is gone, and at level 1 the partitions of log %s do not tell how many there are; core upgrade with the right --partitions restores it", ports.ErrLogLost, found.id)
+			return fmt.Errorf("%w: cc:log is gone, and at level 1 the partitions of log %s do not contain their number; core upgrade with the right --partitions restores it", ports.ErrLogLost, found.id)
 		case r.partitions != len(l.keys.tags):
 			return partitionsDiffer(r.partitions, len(l.keys.tags))
 		}
@@ -137,7 +137,7 @@ func (l *Log) identify(ctx context.Context) error {
 	return l.learnHistories(ctx)
 }
 
-// explained returns a better reason for partitions that do not belong together: a log that is laid out otherwise, or a newer one.
+// explained replaces a [*PartitionsError] by a more precise error if the log has other settings or a newer level.
 func (l *Log) explained(err error, seen sight) error {
 	wrong, ok := errors.AsType[*PartitionsError](err)
 	if !ok {
@@ -168,12 +168,12 @@ func (l *Log) explained(err error, seen sight) error {
 	return wrong
 }
 
-// claim makes the log if there is none, or finishes what another process began, and looks again.
+// claim creates the log if there is none, or finishes a creation that another process began. It returns the state after that.
 func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
 	r := seen.record
 	if seen.empty() && !r.there {
 		if err := l.elsewhere(ctx); err != nil {
-			if seen, again := look(ctx, l.client, l.keys); again == nil && seen.record.there { // another process has made it meanwhile
+			if seen, again := look(ctx, l.client, l.keys); again == nil && seen.record.there { // another process has created it meanwhile
 				return l.claim(ctx, seen)
 			}
 			return seen, err
@@ -195,14 +195,14 @@ func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
 	switch {
 	case !r.there:
 		return seen, nil
-	case r.ready && slices.Contains(seen.values, ""): // perhaps they were given it between the two reads
+	case r.ready && slices.Contains(seen.values, ""): // perhaps they were set between the two reads
 		return look(ctx, l.client, l.keys)
 	case r.ready:
 		return seen, nil
 	}
 	for _, value := range seen.values {
 		if i, ok := parseIdentity(value, l.known); value != "" && (!ok || i.id != r.id) {
-			return seen, nil // what is there is another log, whose missing partitions must not become this one's
+			return seen, nil // another log, whose missing partitions must not become this one's
 		}
 	}
 	if r.level > l.known {
@@ -226,8 +226,8 @@ func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
 	return look(ctx, l.client, l.keys)
 }
 
-// elsewhere looks for a log of the namespace with another number of partitions, before a new one is made: without cc:log nothing else tells of it.
-// Every log has a partition 0, whose tag takes few values over all numbers of partitions.
+// elsewhere checks for a log of the namespace with another number of partitions, before a new log is created: without cc:log nothing else reveals it.
+// Every log has a partition 0, whose tag has few values over all numbers of partitions.
 func (l *Log) elsewhere(ctx context.Context) error {
 	other, found, err := stray(ctx, l.client, l.keys, l.known)
 	if err != nil || !found {
@@ -238,7 +238,7 @@ func (l *Log) elsewhere(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: cc:log is gone, and log %s of this namespace lies under other keys than those of %d partitions and the stream %s; configure what it was made with", ports.ErrLogLost, other.id, len(l.keys.tags), l.keys.names.Stream)
+	return fmt.Errorf("%w: cc:log is gone, and log %s of this namespace has other keys than those of %d partitions and the stream %s; configure the values with which it was created", ports.ErrLogLost, other.id, len(l.keys.tags), l.keys.names.Stream)
 }
 
 func stray(ctx context.Context, client goredis.UniversalClient, k Keys, known int) (logIdentity, bool, error) {
@@ -258,8 +258,7 @@ func stray(ctx context.Context, client goredis.UniversalClient, k Keys, known in
 	return logIdentity{}, false, nil
 }
 
-// hold takes over the partitions' identities as scripts compare them. On a single server, whose batches go to several partitions, they must be the
-// same.
+// hold stores the partitions' identities, which scripts compare. On a single server they must be equal, because a batch covers several partitions.
 func (l *Log) hold(values []string) error {
 	if !l.keys.cluster && slices.ContainsFunc(values, func(value string) bool { return value != values[0] }) {
 		levels := make(map[int]int)
@@ -275,16 +274,16 @@ func (l *Log) hold(values []string) error {
 	return nil
 }
 
-// Guard returns the identity of a partition that this process holds. Scripts compare it with the partition's.
+// Guard returns the identity of a partition that this process has stored. Scripts compare it with the partition's.
 func (l *Log) Guard(partition int) string { return string(l.held[partition].Load().bytes) }
 
-// Recheck finds out why a script found another identity in a partition than the one that was held. It returns nil if the same log is at another
-// level, which this program knows: the caller then runs the script again with what [Log.Guard] returns. Otherwise it returns a
-// [*ports.LogLevelError], a [*LogDiffersError] or [ports.ErrLogLost]. It takes one round trip.
+// Recheck returns the reason for which a script found another identity in a partition than held. It returns nil if the same log is at another level,
+// which this program knows: the caller then runs the script again with the result of [Log.Guard]. Otherwise it returns a [*ports.LogLevelError], a
+// [*LogDiffersError] or [ports.ErrLogLost]. It takes one round trip.
 func (l *Log) Recheck(ctx context.Context, partition int, held string) error {
 	l.adopting.Lock()
 	defer l.adopting.Unlock()
-	if l.Guard(partition) != held { // another caller was here
+	if l.Guard(partition) != held { // another caller has already rechecked
 		return nil
 	}
 	first, last := partition, partition+1
@@ -317,14 +316,14 @@ func (l *Log) Recheck(ctx context.Context, partition int, held string) error {
 	return nil
 }
 
-// Level returns the level that all partitions have reached, as far as this process knows: it learns of a higher one with the next append, load or
+// Level returns the level that all partitions have reached, as far as this process knows. It learns of a higher one with the next append, load or
 // probe.
 func (l *Log) Level() int {
 	lowest, _ := l.Levels()
 	return lowest
 }
 
-// Levels returns the lowest and the highest level of the partitions, as Level does.
+// Levels returns the lowest and the highest level of the partitions, with the same limits as Level.
 func (l *Log) Levels() (lowest, highest int) {
 	for p := range l.held {
 		i, _ := parseIdentity(l.Guard(p), l.known)
@@ -336,7 +335,7 @@ func (l *Log) Levels() (lowest, highest int) {
 	return lowest, highest
 }
 
-// learnHistories takes down the histories to begin with: a load of nothing tells.
+// learnHistories stores the initial histories, which empty loads return.
 func (l *Log) learnHistories(ctx context.Context) error {
 	loads := make([]*goredis.Cmd, len(l.keys.tags))
 	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {

@@ -11,7 +11,7 @@ import (
 	"chatcore/ports"
 )
 
-// Level is the highest level of a log that this program knows. New logs are made at it. A level stands for rules that every program on the log
+// Level is the highest level of a log that this program knows. New logs are created at it. A level is a set of rules that every program on the log
 // must know; "core upgrade" raises it.
 //
 //	1  partitions carry the log id alone; names are not compared
@@ -23,15 +23,15 @@ const (
 	identityEnd = ";"
 )
 
-// logIdentity says which log a partition belongs to, and what every program on it must agree on. Each partition carries all of it, as the value of
-// its id key: the log id at level 1, and LOGID;LEVEL;PARTITIONS;HASH;NAMES from level 2 on. Scripts compare the value as a whole, so a program that
-// holds another one changes nothing and reads nothing.
+// logIdentity identifies the log that a partition belongs to, with the settings that every program on it must share. Each partition has all of it, as
+// the value of its id key: the log id at level 1, and LOGID;LEVEL;PARTITIONS;HASH;NAMES from level 2 on. Scripts compare the whole value, so a
+// program with another one changes nothing and reads nothing.
 type logIdentity struct {
 	id         string
 	level      int
 	partitions int    // 0 at level 1
 	hash       string // "" at level 1
-	names      string // those that are not the default, as [Names.text] writes them; "" at level 1
+	names      string // names that are not the default, in the form of [Names.text]; "" at level 1
 }
 
 // String returns the value of the id key.
@@ -42,7 +42,7 @@ func (i logIdentity) String() string {
 	return strings.Join([]string{i.id, strconv.Itoa(i.level), strconv.Itoa(i.partitions), i.hash, i.names}, identityEnd)
 }
 
-// parseIdentity reads the value of an id key. Of a level above known it reads the log id and the level only: the rest may have another form.
+// parseIdentity parses the value of an id key. If the level is above known, it parses only the log id and the level: the rest may have another form.
 func parseIdentity(value string, known int) (logIdentity, bool) {
 	parts := strings.SplitN(value, identityEnd, 5)
 	i := logIdentity{id: parts[0], level: bareLevel}
@@ -64,7 +64,7 @@ func parseIdentity(value string, known int) (logIdentity, bool) {
 	return i, err == nil && i.partitions > 0
 }
 
-// differs returns what two identities of one log do not agree on, or nil. What level 1 does not say is not compared.
+// differs returns the first setting in which two identities of one log differ, or nil. Settings that level 1 does not contain are not compared.
 func (i logIdentity) differs(configured logIdentity) error {
 	if i.level <= bareLevel || configured.level <= bareLevel {
 		return nil
@@ -98,12 +98,12 @@ func partitionsDiffer(stored, configured int) error {
 	return &LogDiffersError{Setting: "the number of partitions", Stored: strconv.Itoa(stored), Configured: strconv.Itoa(configured)}
 }
 
-// PartitionsError says which partitions do not belong to the log that the others belong to. It is [ports.ErrLogLost].
+// PartitionsError is returned when some partitions do not belong to the log of the others. It is [ports.ErrLogLost].
 type PartitionsError struct {
 	Log     string         // id of the log that most partitions belong to
 	Missing []int          // partitions without an id, from 0
 	Foreign map[int]string // partitions of another log, or with a value that is no identity, and that value
-	Levels  map[int]int    // partitions and their levels, if these differ where they must not
+	Levels  map[int]int    // partitions and their levels, if these differ and must not
 }
 
 func (e *PartitionsError) Error() string {
@@ -123,12 +123,12 @@ func (e *PartitionsError) Error() string {
 	}
 	remedy := "a part of Redis was flushed, restored or replaced; restore it, or run core fsck"
 	if len(e.Levels) > 0 {
-		remedy = "run core upgrade to finish what was begun"
+		remedy = "run core upgrade to finish the interrupted one"
 	}
 	return fmt.Sprintf("%v: of log %s, %s; %s", ports.ErrLogLost, e.Log, strings.Join(found, ", "), remedy)
 }
 
-// some lists partitions, as many as a sentence takes.
+// some lists partitions, at most 16 of them.
 func some(partitions []int) string {
 	const most = 16
 	if len(partitions) <= most {
@@ -140,8 +140,8 @@ func some(partitions []int) string {
 // Is reports that a PartitionsError is [ports.ErrLogLost].
 func (e *PartitionsError) Is(target error) bool { return target == ports.ErrLogLost }
 
-// agreed returns the identity that all partitions share, and the lowest level that one of them is at. values are those of the id keys, "" for none.
-// It returns a [*PartitionsError] if the partitions belong to several logs or some to none, and a [*ports.LogLevelError] for a level above known.
+// agreed returns the identity that all partitions share, and the lowest level of any partition. values are those of the id keys, "" for none. It
+// returns a [*PartitionsError] if the partitions belong to several logs or some to none, and a [*ports.LogLevelError] for a level above known.
 func agreed(values []string, known int) (found logIdentity, level int, err error) {
 	parsed, wrong := make([]logIdentity, len(values)), &PartitionsError{Foreign: make(map[int]string)}
 	count := make(map[string]int)
@@ -187,8 +187,8 @@ func agreed(values []string, known int) (found logIdentity, level int, err error
 	return found, level, nil
 }
 
-// text writes the names that are not the default, for an identity: NAME=VALUE with spaces between them, sorted. A name that is not set and one
-// that is set to the default are the same.
+// text returns the names that are not the default, for an identity: NAME=VALUE, sorted and separated by spaces. An unset name and one set to the
+// default are the same.
 func (n Names) text() string {
 	n = n.WithDefaults()
 	var set []string
@@ -213,8 +213,8 @@ type identifiedName struct {
 	value           *string
 }
 
-// identified lists the names that all programs on a log must agree on: all but the channels, which text adds. Their own names stay, because they
-// are stored.
+// identified lists the names that all programs on a log must agree on: all but the channels, which text adds. The strings in it must not change,
+// because they are stored.
 func (n *Names) identified() []identifiedName {
 	byDefault := make(map[*string]string)
 	for name, field := range n.fields() {
@@ -239,8 +239,8 @@ func (n *Names) identified() []identifiedName {
 	return named
 }
 
-// With returns the names with one of them changed: a field such as Session, or Channels/ and an event type. An empty value is the default. The
-// error is a [*domain.InvalidError].
+// With returns the names with one of them changed: a field such as Session, or Channels/ followed by an event type. An empty value selects the
+// default. The error is a [*domain.InvalidError].
 func (n Names) With(name, value string) (Names, error) {
 	if err := n.set(name, value); err != nil {
 		return n, err
@@ -280,7 +280,7 @@ func parseNames(text string) map[string]string {
 	return names
 }
 
-// namesOf returns the names that an identity tells.
+// namesOf parses the names of an identity.
 func namesOf(text string) (Names, error) {
 	var n Names
 	for name, value := range parseNames(text) {

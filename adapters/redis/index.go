@@ -20,7 +20,7 @@ const (
 	tombstonesField = " #d"
 )
 
-// The pad of a chat's index, see append.lua. A chat that has passed a multiple of padEvery events may lack it, if an older program recorded them.
+// The pad of a chat's index, see append.lua. A chat with padEvery or more events may lack it if an older program appended them.
 const (
 	padField = " #p"
 	padEvery = 128
@@ -79,8 +79,8 @@ func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq
 	return counts, nil
 }
 
-// head returns the last seq of a chat and its last message's ordinal, as the index's first field says. Both are 0 if the chat does not exist,
-// which takes one more round trip to know.
+// head returns the last seq of a chat and the ordinal of its last message, from the index's first field. Both are 0 if the chat does not exist, which
+// takes one more round trip to verify.
 func (l *Log) head(ctx context.Context, chat domain.ChatID, index []any) (domain.Seq, domain.Ordinal, error) {
 	text, found := index[0].(string)
 	if !found {
@@ -105,7 +105,7 @@ func parseHead(text string) (domain.Seq, domain.Ordinal, error) {
 	return domain.Seq(seq), domain.Ordinal(ordinal), nil
 }
 
-// counted compares how many elements a key has with what the index says, in a field that may be missing for none.
+// counted compares the number of elements of a key with the count in the index. A missing field is a count of 0.
 func counted(chat domain.ChatID, key string, field any, elements int64) error {
 	text, found := field.(string)
 	if !found {
@@ -114,7 +114,7 @@ func counted(chat domain.ChatID, key string, field any, elements int64) error {
 	if strconv.FormatInt(elements, 10) == text {
 		return nil
 	}
-	return &ports.CorruptError{Chat: chat, Key: key, Cause: fmt.Errorf("it has %d elements, by the index %q", elements, text)}
+	return &ports.CorruptError{Chat: chat, Key: key, Cause: fmt.Errorf("it has %d elements, and the index says %q", elements, text)}
 }
 
 // readError translates the error of a command that reads a chat.
@@ -125,8 +125,7 @@ func readError(ctx context.Context, chat domain.ChatID, err error) error {
 	return unavailable(ctx, err)
 }
 
-// Members implements [ports.EventLog] by scanning the chat's members, in steps that each look at some hundreds. It compares their number
-// with the index's count.
+// Members implements [ports.EventLog] by scanning the chat's members, some hundreds per step. It compares their number with the index's count.
 func (l *Log) Members(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.UserID, error] {
 	return func(yield func(domain.UserID, error) bool) {
 		count, err := l.countMembers(ctx, chat)
@@ -134,7 +133,7 @@ func (l *Log) Members(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.
 			yield("", err)
 			return
 		}
-		seen := make(map[domain.UserID]struct{}, count) // a scan may give a field twice
+		seen := make(map[domain.UserID]struct{}, count) // a scan may return a field twice
 		step := func(cursor uint64) ([]string, uint64, error) {
 			fields, next, err := l.client.HScan(ctx, l.keys.chat(chat, "u"), cursor, "", scanCount).Result()
 			users := fields[:0] // every other one is a value
@@ -159,7 +158,7 @@ func (l *Log) Members(ctx context.Context, chat domain.ChatID) iter.Seq2[domain.
 	}
 }
 
-// countMembers returns how many users are or were members, by the index and by the members' own key.
+// countMembers returns the number of users that are or were members. It compares the index's count with the members' key.
 func (l *Log) countMembers(ctx context.Context, chat domain.ChatID) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -179,7 +178,7 @@ func (l *Log) countMembers(ctx context.Context, chat domain.ChatID) (int, error)
 	return int(members.Val()), counted(chat, l.keys.chat(chat, "u"), index.Val()[1], members.Val())
 }
 
-// Chats implements [ports.ChatIndex] by scanning each partition's set. It compares their number with the partition's count, before and after.
+// Chats implements [ports.ChatIndex] by scanning each partition's set. It compares the size of the set with the partition's count, before and after.
 func (l *Log) Chats(ctx context.Context) iter.Seq2[domain.ChatID, error] {
 	return func(yield func(domain.ChatID, error) bool) {
 		for p := range l.keys.tags {
@@ -203,7 +202,7 @@ func (l *Log) Chats(ctx context.Context) iter.Seq2[domain.ChatID, error] {
 	}
 }
 
-// countChats returns how many chats a partition has, by its set and by its count.
+// countChats returns the number of chats of a partition. It compares the set with the count.
 func (l *Log) countChats(ctx context.Context, partition int) (int, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
@@ -220,7 +219,7 @@ func (l *Log) countChats(ctx context.Context, partition int) (int, error) {
 	return l.chatsOf(partition, chats, count)
 }
 
-// chatsOf compares the two.
+// chatsOf returns the number of chats, or an error if the set and the count differ.
 func (l *Log) chatsOf(partition int, chats *goredis.IntCmd, count *goredis.StringCmd) (int, error) {
 	n, text := int(chats.Val()), count.Val()
 	if text == "" {
@@ -232,7 +231,7 @@ func (l *Log) chatsOf(partition int, chats *goredis.IntCmd, count *goredis.Strin
 	return n, l.listError(partition, n, text)
 }
 
-// listError is the error of a partition that has lost chats, or their count.
+// listError returns the error of a partition that has lost chats or their count.
 func (l *Log) listError(partition, chats int, count string) error {
-	return &ports.CorruptError{Key: l.keys.chats(partition), Cause: fmt.Errorf("it has %d chats, by the partition's count %q", chats, count)}
+	return &ports.CorruptError{Key: l.keys.chats(partition), Cause: fmt.Errorf("it has %d chats, and the partition's count is %q", chats, count)}
 }

@@ -11,56 +11,56 @@ import (
 	"chatcore/ports"
 )
 
-// Keys names everything that chatcore keeps in Redis.
+// Keys builds the names of all keys that chatcore has in Redis.
 //
 // The log's own keys, where {p} is the tag of the chat's partition:
 //
-//	cc:{p}:id          STRING  the log's identity: LOGID;LEVEL;PARTITIONS;HASH;NAMES, at level 1 the log id alone. Scripts compare all of it
-//	cc:log             HASH    a copy of it, by which a log is made and found: log_id, level, partitions, hash, names; ready is 1 once every
+//	cc:{p}:id          STRING  the log's identity: LOGID;LEVEL;PARTITIONS;HASH;NAMES, at level 1 only the log id. Scripts compare the whole value
+//	cc:log             HASH    a copy of it, to create and find the log: log_id, level, partitions, hash, names; ready is 1 once every
 //	                           partition has the identity
 //	cc:{p}:chats       SET     the ids of the partition's chats
-//	cc:{p}:count       STRING  how many there are
-//	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or behind
-//	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 a segment: links to the events before, then the event's JSON
+//	cc:{p}:count       STRING  the number of these chats
+//	cc:{p}:last        HASH    chat → seq:time of its last message, in Unix milliseconds. It is a cache: chats may be missing or outdated
+//	cc:{p}:CHAT:0 …    LIST    the chat's events, 1,024 per segment: links to earlier events, then the event's JSON
 //	cc:{p}:CHAT:x      HASH    " " → last seq : ordinal; a message's id, or " ", kind and id of another entity → its version, after more
 //	                           than one event : events : first seq; " k" and a digest of actor and command id → version : events :
-//	                           fingerprint; " #u" and " #d" → how many elements :u and :d have
-//	cc:{p}:CHAT:u      HASH    who is or was a member → nothing
+//	                           fingerprint; " #u" and " #d" → number of elements of :u and :d
+//	cc:{p}:CHAT:u      HASH    present or former member → ""
 //	cc:{p}:CHAT:d      ZSET    first seqs of deleted messages
-//	cc:{p}:CHAT:t      ZSET    the typing marks of the chat, by when they expire; as long as the last one
+//	cc:{p}:CHAT:t      ZSET    the typing marks of the chat by expiry; expires with the last one
 //	cc:{p}:CHAT:s      HASH    field of an entity in :x → version of its snapshot; "=" and the field → the snapshot
-//	cc:{p}:fence:TOKEN STRING  a batch that was sent again; 10 min
-//	cc:{p}:witness:ID  STRING  what one process has seen of the partition is at least as new as this counter; 1 day
-//	cc:{p}:confirm     STRING  written so that replicas can be asked for what came before it; 1 min
+//	cc:{p}:fence:TOKEN STRING  marks a batch that was sent again; 10 min
+//	cc:{p}:witness:ID  STRING  a counter that a process raises as it reads newer data; a lower value reveals older data; 1 day
+//	cc:{p}:confirm     STRING  written before replicas are asked to confirm all earlier writes; 1 min
 //
-// What is kept of deliveries, where {KEY} is the tag of the key in whose slot it is:
+// Deliveries and read models, where {KEY} is the hash tag of the key whose slot they share:
 //
-//	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect that was made on KEY; a week, or Config.EffectTTL
-//	cc:user-chats:USER           HASH    a chat that the user is in → the seq of the user's join
-//	cc:sessions:USER             HASH    id of a session that is not closed → what its key ends with, its number, and in milliseconds when it was
-//	                                     opened, when it ends, when it was last used, and its idle time; for as long as one may live
-//	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → the seq as of which the field is there, after a
-//	                                     rebuild : the epoch of that, and with a minus behind it if the field is not there; " " → log id;
-//	                                     " #" → how many fields are there
+//	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect on KEY; a week, or Config.EffectTTL
+//	cc:user-chats:USER           HASH    chat of the user → seq of the user's join
+//	cc:sessions:USER             HASH    id of an open session → end of its key, its number, and in milliseconds the times at which it was opened,
+//	                                     ends and was last used, and its idle time; expires after the longest lifetime
+//	cc:{KEY}:v                   HASH    beside chat:unread:USER and cc:user-chats:USER: chat → seq of the field's value, after a rebuild
+//	                                     : epoch of the rebuild, and a minus at the end if there is no field; " " → log id; " #" → number
+//	                                     of fields
 //
-// What is kept of presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua); on a Cluster, {p}: goes before
-// each USER, where p is the tag of a partition:
+// Presence, beside user:status:USER, presence:USER and user:online: (see script/presence.lua). On a Cluster, {p}: precedes each USER, where p is the
+// tag of a partition:
 //
-//	cc:presence:USER             HASH    connection → when its heartbeat ends, and more; a day (or longer, as TTL.Presence), and from the end
-//	                                     of the last heartbeat on for TTL.Presence
-//	cc:presence-due              ZSET    user → when the last heartbeat ends, or before it; removed then; on a Cluster cc:presence-due:{p}
-//	cc:presence-sweeper          STRING  token of the process that sweeps; a few seconds
-//	cc:{user:online:}:added      SET     on a Cluster, whom of user:online: a core has put there
+//	cc:presence:USER             HASH    connection → end of its heartbeat, and further fields; expires after a day, or longer depending on
+//	                                     TTL.Presence, and after the end of the last heartbeat TTL.Presence later
+//	cc:presence-due              ZSET    user → end of the last heartbeat, or earlier; removed then; on a Cluster cc:presence-due:{p}
+//	cc:presence-sweeper          STRING  token of the sweeping process; a few seconds
+//	cc:{user:online:}:added      SET     on a Cluster, the members of user:online: that a core has added
 //
-// What lies beside a cached value:
+// Beside a cached value:
 //
-//	cc:{KEY}:l  STRING  who loads it: token, and digest of what was there then; Kind.Lease
-//	cc:{KEY}:f  STRING  the version that was invalidated last, and its origin; Kind.Remember
-//	cc:{KEY}:m  STRING  of a value that is no object: schema, version, until when it is fresh, digest of the value, and its origin; as long as the value
+//	cc:{KEY}:l  STRING  the lease of its loader: token, and digest of the value at that time; Kind.Lease
+//	cc:{KEY}:f  STRING  the last invalidated version, and its origin; Kind.Remember
+//	cc:{KEY}:m  STRING  metadata of a value that is no object: schema, version, end of freshness, digest of the value, origin; as long as the value
 //
-// Of limits:
+// Rate limits:
 //
-//	cc:gcra:NAME                 STRING  when a limit has what was taken of it back; until then
+//	cc:gcra:NAME                 STRING  the time at which the limit is full again; until then
 //
 // The other names are [Names].
 type Keys struct {
@@ -70,18 +70,18 @@ type Keys struct {
 	cluster bool
 }
 
-// NewKeys gives the names of the wire contract.
+// NewKeys returns the keys of the wire contract.
 func NewKeys(namespace string, partitions int, cluster bool) (Keys, error) {
 	return Names{}.Keys(namespace, partitions, cluster)
 }
 
-// Keys gives the names under a namespace, which may be empty, for a number of partitions. In cluster mode a typing mark shares
-// its chat's hash tag, because a send ends it, and what is kept of a user's presence one of the log's.
+// Keys returns the keys under a namespace, which may be empty, for a number of partitions. In cluster mode a typing mark shares its chat's hash tag,
+// because a send removes it, and the presence of a user shares the tag of a partition.
 func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error) {
 	if namespace != "" && !plain(namespace) {
 		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
 	}
-	if strings.Contains(":"+namespace+":", ":"+ownPrefix) { // its keys would be those of a log without it
+	if strings.Contains(":"+namespace+":", ":"+ownPrefix) { // its keys would be those of a log without this namespace
 		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "one without the part " + strconv.Quote(strings.TrimSuffix(ownPrefix, ":"))}
 	}
 	n = n.WithDefaults()
@@ -100,7 +100,7 @@ func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error
 	return n.keys(prefix, partitions, cluster), nil
 }
 
-// keys gives the names under a prefix, without checking anything.
+// keys returns the keys under a prefix, without validation.
 func (n Names) keys(prefix string, partitions int, cluster bool) Keys {
 	n = n.WithDefaults()
 	k := Keys{prefix: prefix, cluster: cluster, names: &n, tags: tags(partitions)}
@@ -114,11 +114,11 @@ func (n Names) keys(prefix string, partitions int, cluster bool) Keys {
 // Channel names the plain pub/sub channel of an event type.
 func (k Keys) Channel(typ string) string { return k.prefix + k.names.channel(typ) }
 
-// of names a key, or a channel, of the caller's own.
+// of returns the name of a custom key or channel.
 func (k Keys) of(key string) string { return k.prefix + key }
 
-// checkKey returns the error about a whole key of a caller's own that only chatcore may use. Helpers, effects and whatever else takes keys from callers
-// ask it.
+// checkKey returns an error if a caller may not use a key because it is reserved for chatcore. It must be called for every key that a caller
+// provides, for example to helpers and effects.
 func (k Keys) checkKey(field, key string) error {
 	if k.reserved(key) {
 		return &domain.InvalidError{Field: field, Problem: "is of an event log or of chatcore's own records", Allowed: "keys of other names"}
@@ -126,8 +126,8 @@ func (k Keys) checkKey(field, key string) error {
 	return nil
 }
 
-// reserved reports whether a key, with its namespace, is of an event log or of chatcore's own records: of this namespace, of none, or of another one.
-// The end of a namespace is not known, but ids are escaped, so that no key of a user's looks like that.
+// reserved reports whether a key, including its namespace, belongs to an event log or to chatcore's own records: in this namespace, in none, or in
+// another one. The end of another namespace is unknown, but ids are escaped, so that no key with a user's id looks like a reserved one.
 func (k Keys) reserved(key string) bool {
 	if rest, ours := strings.CutPrefix(key, k.prefix); ours && k.ofLog(rest) {
 		return true
@@ -145,22 +145,22 @@ func (k Keys) reserved(key string) bool {
 	return false
 }
 
-// ofLog reports the same of what follows the namespace.
+// ofLog reports whether a name without the namespace is reserved in this namespace.
 func (k Keys) ofLog(rest string) bool {
 	return strings.HasPrefix(rest, ownPrefix) || rest == k.names.Stream || strings.HasPrefix(rest, k.names.Stream+":")
 }
 
-// Prefix is what every key and channel begins with.
+// Prefix returns the prefix of every key and channel.
 func (k Keys) Prefix() string { return k.prefix }
 
-// Lane names a delivery stream, and what the keys of its groups begin with; package pubsub has the rest of their names.
+// Lane names a delivery stream, and the prefix of its groups' keys. Package pubsub defines the rest of their names.
 type Lane struct {
 	Stream    string
 	Base      string
-	Partition int // below 0 for the bare stream, to which other programs add
+	Partition int // below 0 for the bare stream, which other programs write
 }
 
-// Lanes are the streams that a group reads: each partition's, and the bare one if that is none of them.
+// Lanes returns the streams that a group reads: each partition's, and the bare stream if it is none of these.
 func (k Keys) Lanes() []Lane {
 	lanes := make([]Lane, 0, len(k.tags)+1)
 	for p := range k.tags {
@@ -180,7 +180,7 @@ func (k Keys) stream(p int) string {
 	return k.prefix + k.names.Stream + ":{" + k.tags[p] + "}"
 }
 
-// Partition is the place of the partition that a chat is in, from 0.
+// Partition returns the number of the chat's partition, from 0.
 func (k Keys) Partition(chat domain.ChatID) int { return partitionOf(chat, len(k.tags)) }
 
 func (k Keys) log() string { return k.prefix + "cc:log" }
@@ -212,7 +212,7 @@ func (k Keys) typing(chat domain.ChatID, user domain.UserID) string {
 
 func (k Keys) typists(chat domain.ChatID) string { return k.chat(chat, "t") }
 
-// typist is the user of a chat's typing mark.
+// typist returns the user of a chat's typing mark.
 func (k Keys) typist(chat domain.ChatID, mark string) (domain.UserID, bool) {
 	user, ours := strings.CutPrefix(mark, k.typing(chat, ""))
 	if !ours {
@@ -239,10 +239,11 @@ func (k Keys) status(user domain.UserID) string { return k.presenceKey(k.names.U
 
 func (k Keys) presence(user domain.UserID) string { return k.presenceKey(k.names.Presence, user) }
 
-// record names what is known of a user's presence.
+// record returns the key of a user's presence record.
 func (k Keys) record(user domain.UserID) string { return k.presenceKey("cc:presence:", user) }
 
-// presenceKey puts users on a Cluster under the tags of the log's partitions, which are spread evenly: so they share a slot with their due index.
+// presenceKey returns a presence key of a user. On a Cluster it has the tag of a partition: these tags are spread evenly, and the key shares a slot
+// with its due index.
 func (k Keys) presenceKey(name string, user domain.UserID) string {
 	if k.cluster {
 		name += "{" + k.tags[k.shard(user)] + "}:"
@@ -250,7 +251,7 @@ func (k Keys) presenceKey(name string, user domain.UserID) string {
 	return k.prefix + name + escape(string(user))
 }
 
-// shards is how many due indexes there are.
+// shards returns the number of due indexes.
 func (k Keys) shards() int {
 	if k.cluster {
 		return len(k.tags)
@@ -260,7 +261,7 @@ func (k Keys) shards() int {
 
 func (k Keys) shard(user domain.UserID) int { return partitionOf(domain.ChatID(user), k.shards()) }
 
-// due names an index of users by when their last heartbeat ends.
+// due returns the key of an index of users by the end of their last heartbeat.
 func (k Keys) due(shard int) string {
 	if k.cluster {
 		return k.prefix + "cc:presence-due:{" + k.tags[shard] + "}"
@@ -270,7 +271,7 @@ func (k Keys) due(shard int) string {
 
 func (k Keys) sweeper() string { return k.prefix + "cc:presence-sweeper" }
 
-// online names who is online, added who of them was added by a core. They share a slot.
+// online returns the key of the set of online users, added that of the users in it that a core has added. They share a slot.
 func (k Keys) online() string { return k.prefix + k.names.UserOnline }
 func (k Keys) added() string  { return k.prefix + "cc:{" + k.online() + "}:added" }
 
@@ -280,7 +281,7 @@ func (k Keys) rateLimit(name []string) string {
 
 func (k Keys) gcra(name []string) string { return k.prefix + "cc:gcra:" + joined(name) }
 
-// joined keeps the parts of a name apart.
+// joined joins the parts of a name by colons, escaped so that different parts give different names.
 func joined(name []string) string {
 	var b []byte
 	for i, part := range name {
@@ -300,10 +301,10 @@ func (k Keys) userChats(user domain.UserID) string {
 	return k.prefix + "cc:user-chats:" + escape(string(user))
 }
 
-// versions names what lies beside a user's numbers.
+// versions returns the key of the versions of a user's numbers.
 func (k Keys) versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }
 
-// cached are the keys of a cached value: itself, its lease, what was invalidated and, unless it is an object, what is known of it.
+// cached returns the keys of a cached value: the value, its lease, its last invalidation and, unless it is an object, its metadata.
 func (k Keys) cached(c ports.CacheKey) []string {
 	value := k.cachedValue(c)
 	beside := k.prefix + ownPrefix + "{" + value + "}:"
@@ -316,19 +317,19 @@ func (k Keys) cached(c ports.CacheKey) []string {
 
 func (k Keys) cachedValue(c ports.CacheKey) string { return k.prefix + c.Prefix + escape(c.ID) }
 
-// session names a session's record by the hash of its secret. On a Cluster the user is a hash tag.
+// session returns the key of a session record, which contains the hash of the session's secret. On a Cluster the user is a hash tag.
 func (k Keys) session(user domain.UserID, key string) string { return k.sessionPrefix(user) + key }
 
 func (k Keys) sessionPrefix(user domain.UserID) string {
 	return k.prefix + k.names.Session + k.tagged(user) + ":"
 }
 
-// guideSession names a session's record by its token, as the guide does.
+// guideSession returns the key of a session record by its token, in the form of the guide.
 func (k Keys) guideSession(token string) string { return k.prefix + k.names.Session + token }
 
 func (k Keys) sessions(user domain.UserID) string { return k.prefix + "cc:sessions:" + k.tagged(user) }
 
-// tagged is a user's id as a part of keys that lie in one slot of a Cluster.
+// tagged returns a user's id as a part of keys that share a slot of a Cluster.
 func (k Keys) tagged(user domain.UserID) string {
 	if k.cluster {
 		return "{" + escape(string(user)) + "}"
@@ -336,8 +337,8 @@ func (k Keys) tagged(user domain.UserID) string {
 	return escape(string(user))
 }
 
-// marker names what remembers that an effect was made on a key: {KEY} lies where the key does. It reports false for a key of which that
-// cannot be said. An effect on no key lies anywhere.
+// marker returns the key of the marker of an effect on a key. Both have the same slot. It returns false for a key without a determinable slot. The
+// marker of an effect without a key may be in any slot.
 func (k Keys) marker(on, name, identity string) (string, bool) {
 	tag, ok := tagOf(on)
 	if on == "" {
@@ -346,8 +347,8 @@ func (k Keys) marker(on, name, identity string) (string, bool) {
 	return k.prefix + "cc:once:{" + tag + "}:" + escape(name) + ":" + identity, ok
 }
 
-// tagOf is the part of a key that tells its slot: the first braces' content or, without braces, all of it. It reports false for a key whose
-// braces make no tag: then there is no other key of which it is known that it lies in the same slot.
+// tagOf returns the part of a key that determines its slot: the content of the first braces or, without braces, the whole key. It returns false if
+// the braces of a key form no tag: then no other key certainly has the same slot.
 func tagOf(key string) (string, bool) {
 	if _, after, open := strings.Cut(key, "{"); open {
 		if tag, _, closed := strings.Cut(after, "}"); closed {
@@ -357,10 +358,10 @@ func tagOf(key string) (string, bool) {
 	return key, key != "" && !strings.Contains(key, "}")
 }
 
-// Escape makes a part of a key of any text: it percent-encodes what has a meaning in keys and patterns. Plain ids stand unchanged.
+// Escape makes any text usable as a part of a key: it percent-encodes characters with a meaning in keys and patterns. Plain ids remain unchanged.
 func Escape(part string) string { return escape(part) }
 
-// escape percent-encodes what has a meaning in keys and patterns; plain ids stand unchanged.
+// escape percent-encodes characters with a meaning in keys and patterns. Plain ids remain unchanged.
 func escape(s string) string {
 	if strings.IndexFunc(s, special) < 0 && utf8.ValidString(s) {
 		return s

@@ -13,34 +13,34 @@ import (
 
 // Bounds of a batch and of a lane.
 const (
-	batchCommands = 128       // a script of so many holds up every other client for about 2 ms
+	batchCommands = 128       // a script of this size blocks every other client for about 2 ms
 	batchBytes    = 512 << 10 // of arguments
-	flights       = 2         // batches on their way at once: one travels while Redis carries out the other
-	queueBytes    = 64 << 20  // of arguments that wait
-	chatShare     = 4         // one part in so many of the queue is the most that one chat may take
+	flights       = 2         // batches in flight at once: one is on the network while Redis executes the other
+	queueBytes    = 64 << 20  // of arguments in the queue
+	chatShare     = 4         // one chat may use at most this fraction of the queue: a quarter
 )
 
-// lane commits the appends that are in flight together as batches: all of a server, or those of one partition on a Cluster.
+// lane is the queue of appends of one server, or of one partition on a Cluster. It commits concurrent appends in batches (group commit).
 //
-// It has no goroutine of its own. An append that finds fewer than two batches on their way is sent at once by its caller. Others wait;
-// whoever brings back an answer wakes one of them, which takes what has gathered by then and sends it. So nothing is delayed to wait for
-// company, and the batches grow as far as the load does.
+// It has no goroutine of its own. If fewer than two batches are in flight, the caller of an append sends it at once. Other appends wait in the queue.
+// When a reply arrives, its receiver wakes one waiting caller, which sends a batch of all queued requests that fit. So no append is delayed to fill a
+// batch, and batches grow with the load.
 type lane struct {
 	log      *Log
 	capacity int
-	history  atomic.Pointer[field]     // that the server of this lane was at when it last answered; empty before it did
-	seen     atomic.Pointer[time.Time] // when it last answered; nil before it did
+	history  atomic.Pointer[field]     // replication ID of the server at its last reply; empty before the first one
+	seen     atomic.Pointer[time.Time] // time of the last reply; nil before the first one
 
 	mu     sync.Mutex
 	flying int
-	count  int // requests that wait
+	count  int // queued requests
 	bytes  int
 	chats  map[domain.ChatID]*waiting
-	turns  []*waiting // chats with waiting requests, in the order of their turns
+	turns  []*waiting // chats with queued requests, in the order of their turns
 	spare  []*waiting
 }
 
-// waiting are the requests of one chat, in the order in which they came.
+// waiting holds the queued requests of one chat, first in first out.
 type waiting struct {
 	chat        domain.ChatID
 	first, last *request
@@ -53,13 +53,13 @@ func newLane(l *Log, capacity int) *lane {
 	return lane
 }
 
-// observe takes down which history an answer was of. If it is another one than before, what others said is void: the server was restarted,
-// or another one has been promoted, or the same one again after that, and may know less than was told. What is decided on is dropped first,
-// so that nothing of the one history is sent as if it were of the other.
+// observe records the history that a reply belongs to. A change of the history means that the server was restarted, or that another one was promoted.
+// The new history may lack events that earlier replies contained. observe ends the epoch before it stores the new history, so that no command
+// validated against the old history is sent with the new one.
 func (l *lane) observe(history string) {
 	l.log.observing.Lock()
 	defer l.log.observing.Unlock()
-	if now := time.Now(); l.seen.Load() == nil || now.Sub(*l.seen.Load()) > historyAge/16 { // often enough, and an allocation now and then
+	if now := time.Now(); l.seen.Load() == nil || now.Sub(*l.seen.Load()) > historyAge/16 { // often enough, and rarely allocates
 		l.seen.Store(&now)
 	}
 	known := l.history.Load()
@@ -71,15 +71,15 @@ func (l *lane) observe(history string) {
 	}
 	if len(known.bytes) > 0 && l.log.forget != nil {
 		l.log.forget()
-		l.log.witnesses.reset() // the new history may not have them
+		l.log.witnesses.reset() // the new history may not have the values
 	}
 	l.history.Store(&field{[]byte(history)})
 	l.log.historyName.lost.Store(false)
 	l.log.nameHistory()
 }
 
-// commit has the request appended and gives its outcome. A request that still waits when ctx ends leaves the queue; one that was sent is
-// waited for.
+// commit appends the request and returns its outcome. A request that is still queued when ctx ends leaves the queue; commit waits for a request that
+// was sent.
 func (l *lane) commit(ctx context.Context, r *request) (ports.Outcome, error) {
 	l.mu.Lock()
 	if l.flying < flights && l.count == 0 {
@@ -112,7 +112,7 @@ func (l *lane) woken(r *request, s signal) {
 	}
 }
 
-// fly sends a batch that the leader is part of, and then lets another one lead. It is others' batch too, so no caller's context ends it.
+// fly sends a batch with the leader's request, and then wakes the next leader. The batch belongs to several callers, so no caller's context ends it.
 func (l *lane) fly(leader *request) {
 	b := newBatch(l.log)
 	l.mu.Lock()
@@ -136,7 +136,7 @@ func (l *lane) fly(leader *request) {
 	b.free()
 }
 
-// enqueue takes a request into the queue, or says that there is no room.
+// enqueue adds a request to the queue. It returns [ports.ErrOverloaded] if there is no room.
 func (l *lane) enqueue(r *request) error {
 	w := l.chats[r.append.Chat]
 	switch {
@@ -168,7 +168,7 @@ func (l *lane) enqueue(r *request) error {
 	return nil
 }
 
-// withdraw takes a request out of the queue; false if it is no longer there.
+// withdraw removes a request from the queue. It returns false if the request is not in it.
 func (l *lane) withdraw(r *request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,7 +201,7 @@ func (l *lane) withdraw(r *request) bool {
 	return true
 }
 
-// take gives the next request: one of the chat whose turn it is. nil if none waits.
+// take removes the next request from the queue and returns it: the first one of the chat whose turn it is. It returns nil if the queue is empty.
 func (l *lane) take() *request {
 	if len(l.turns) == 0 {
 		return nil
@@ -222,7 +222,7 @@ func (l *lane) take() *request {
 	return r
 }
 
-// left counts a request that is no longer queued.
+// left updates the counts for a request that left the queue.
 func (l *lane) left(w *waiting, r *request) {
 	r.queued, r.next = false, nil
 	w.count--
@@ -230,7 +230,7 @@ func (l *lane) left(w *waiting, r *request) {
 	l.bytes -= len(r.buf)
 }
 
-// forget drops a chat for which nothing waits.
+// forget removes a chat without queued requests.
 func (l *lane) forget(w *waiting) {
 	delete(l.chats, w.chat)
 	*w = waiting{}
@@ -239,7 +239,7 @@ func (l *lane) forget(w *waiting) {
 	}
 }
 
-// fill adds to the batch what waits, chat by chat in turn, as far as there is room.
+// fill adds queued requests to the batch, chat by chat in turn, until the batch is full.
 func (l *lane) fill(b *batch) {
 	for len(l.turns) > 0 && len(b.requests) < batchCommands && b.bytes+len(l.turns[0].first.buf) <= batchBytes {
 		b.add(l.take())

@@ -10,11 +10,11 @@ import (
 )
 
 const (
-	lastTogether = 128 // chats that one script call looks into
+	lastTogether = 128 // chats that one script call reads
 	lastAtOnce   = 512 // chats of all calls of a pipeline: about 4 ms of Redis
 )
 
-// LastMessages implements [ports.Lister]: one round trip for each 512 chats, more if many events followed the last messages.
+// LastMessages implements [ports.Lister] in one round trip for each 512 chats, and more if many events followed the last messages.
 func (l *Log) LastMessages(ctx context.Context, chats ...domain.ChatID) ([]ports.LastMessage, error) {
 	found := make([]ports.LastMessage, len(chats))
 	return found, l.lastOf(ctx, "", chats, func(i int, seq domain.Seq, timestamp string) error {
@@ -27,19 +27,19 @@ func (l *Log) LastMessages(ctx context.Context, chats ...domain.ChatID) ([]ports
 	})
 }
 
-// LastRecords implements [ports.BulkReader] as LastMessages does.
+// LastRecords implements [ports.BulkReader] with the cost of LastMessages.
 func (l *Log) LastRecords(ctx context.Context, chats ...domain.ChatID) ([]ports.Record, error) {
 	found := make([]ports.Record, len(chats))
 	return found, l.lastOf(ctx, "1", chats, func(i int, seq domain.Seq, entry string) error {
 		record, err := l.decode(chats[i], seq, entry)
-		if err == nil && record.Ordinal > 0 { // otherwise it created a chat without messages
+		if err == nil && record.Ordinal > 0 { // otherwise the event created a chat without messages
 			found[i] = record
 		}
 		return err
 	})
 }
 
-// lastOf calls fn with what the script for last messages returns of each chat that exists. form is the script's.
+// lastOf calls fn with the reply of last.lua for each chat that exists. form is an argument of that script.
 func (l *Log) lastOf(ctx context.Context, form string, chats []domain.ChatID, fn func(place int, seq domain.Seq, text string) error) error {
 	left := make([][]int, len(l.keys.tags)) // places of chats, by partition
 	for i, chat := range chats {
@@ -72,7 +72,7 @@ func (l *Log) lastOf(ctx context.Context, form string, chats []domain.ChatID, fn
 	}
 }
 
-// lastCalls returns the next script calls for the chats that are left, at most one for each partition, and the places of their chats.
+// lastCalls returns the next script calls for the remaining chats, at most one for each partition, and the places of their chats.
 func lastCalls(left [][]int, form string, chats []domain.ChatID) (calls []question, places [][]int) {
 	open := 0
 	for _, of := range left {

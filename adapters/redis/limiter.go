@@ -12,8 +12,8 @@ import (
 	"chatcore/ports"
 )
 
-// Limiter counts fixed windows where the wire contract says, in plain counters that other programs count on too, and the state of GCRA in
-// keys of its own, so that neither takes the other's for its own.
+// Limiter is a rate limiter. It counts fixed windows under the keys of the wire contract, in plain counters that other programs also use. The state
+// of GCRA has separate keys, so that neither algorithm reads the other's values.
 type Limiter struct {
 	client      goredis.UniversalClient
 	keys        Keys
@@ -22,12 +22,12 @@ type Limiter struct {
 
 var _ ports.Limiter = (*Limiter)(nil)
 
-// NewLimiter counts under the names of keys.
+// NewLimiter returns a Limiter with the given keys.
 func NewLimiter(client goredis.UniversalClient, keys Keys) *Limiter {
 	return &Limiter{client: client, keys: keys, window: goredis.NewScript(limitSource), all: goredis.NewScript(takeSource + limitsSource)}
 }
 
-// Allow implements [ports.Limiter] in one round trip. Time is Redis's own.
+// Allow implements [ports.Limiter] in one round trip. It uses Redis's clock.
 func (l *Limiter) Allow(ctx context.Context, limit ports.Limit, n int, name ...string) (ports.Decision, error) {
 	if err := ports.CheckTake(limit, n, name); err != nil {
 		return ports.Decision{}, err
@@ -48,8 +48,8 @@ func one(decisions []ports.Decision, err error) (ports.Decision, error) {
 	return decisions[0], nil
 }
 
-// AllowAll implements [ports.Limiter] in one round trip. On a Cluster the names are in different slots: they are taken one after another, and
-// what was taken before a refusal stays taken.
+// AllowAll implements [ports.Limiter] in one round trip. On a Cluster the names are in different slots: they are taken one after another, and a
+// refusal does not return the earlier ones.
 func (l *Limiter) AllowAll(ctx context.Context, takes ...ports.Take) ([]ports.Decision, error) {
 	if err := ports.CheckTakes(takes); err != nil {
 		return nil, err
@@ -87,7 +87,7 @@ func (l *Limiter) allowWindow(ctx context.Context, limit ports.Limit, n int, key
 func inWindow(limit ports.Limit, allowed bool, count int64, left time.Duration) ports.Decision {
 	d := ports.Decision{Allowed: allowed, Remaining: int(max(int64(limit.Rate)-count, 0)), ResetAfter: left}
 	if !d.Allowed {
-		d.RetryAfter = max(left, time.Millisecond) // it ends within the present one
+		d.RetryAfter = max(left, time.Millisecond) // the window ends within this millisecond
 	}
 	return d
 }
@@ -132,7 +132,7 @@ func (l *Limiter) take(ctx context.Context, takes []ports.Take) ([]ports.Decisio
 	return decisions, nil
 }
 
-// limit names what is kept of a limit.
+// limit returns the key of a limit.
 func (k Keys) limit(t ports.Take) string {
 	if t.Limit.Algorithm == ports.GCRA {
 		return k.gcra(t.Name)
@@ -140,7 +140,7 @@ func (k Keys) limit(t ports.Take) string {
 	return k.rateLimit(t.Name)
 }
 
-// algorithm and takeArgs are the values of a limit that take.lua takes.
+// algorithm and takeArgs return the arguments of take.lua for a limit.
 func algorithm(limit ports.Limit) string {
 	if limit.Algorithm == ports.GCRA {
 		return "gcra"
@@ -155,7 +155,7 @@ func takeArgs(limit ports.Limit) (most int, step string) {
 	return limit.Rate, strconv.FormatInt(limit.Per.Milliseconds(), 10)
 }
 
-// decision reads a decision of take.lua.
+// decision decodes a decision of take.lua.
 func decision(limit ports.Limit, allowed bool, first, second string) (ports.Decision, error) {
 	one, err := strconv.ParseFloat(first, 64)
 	if err != nil {
@@ -175,7 +175,7 @@ func foreignLimit(key string) error {
 	return &ports.ForeignValueError{Key: key, Holds: "something else", For: "a limit"}
 }
 
-// unlimited translates an error of a script whose only reason to fail on a key is what that holds.
+// unlimited translates the error of a script that fails on a key only because of its value.
 func unlimited(ctx context.Context, err error, key string) error {
 	if answered(err) && hasCode(err, "WRONGTYPE", "number expected", "not an integer", "would overflow") {
 		return fmt.Errorf("%w: %w", foreignLimit(key), err)

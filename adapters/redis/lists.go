@@ -15,17 +15,17 @@ import (
 	"chatcore/ports"
 )
 
-// scanCursor is where a list goes on. A hash or set that Redis keeps in one piece is returned whole by every scan, in the order in which it grew: there
-// Last is the element that the page before ended with. Of any other, Rest is what the last scan returned beyond the page before: a few elements.
+// scanCursor is the position in a list. A hash or set in a compact encoding is returned whole by every scan, in a stable order: Last is then
+// the last element of the previous page. For any other encoding, Rest holds the few elements that the last scan returned beyond the previous page.
 type scanCursor struct {
 	Partition int      `json:"p,omitempty"`
 	Scan      uint64   `json:"s,omitempty"`
 	Last      string   `json:"l,omitempty"`
 	Rest      []string `json:"r,omitempty"`
-	Ended     bool     `json:"e,omitempty"` // the scan has ended, Rest is left
+	Ended     bool     `json:"e,omitempty"` // the scan has ended, and only Rest remains
 }
 
-// maxRest is how many elements of a hash table a scan may return beyond those that it was asked for, with a wide margin.
+// maxRest is the number of elements that a scan of a hash table may return beyond the requested count, with a wide margin.
 const maxRest = 64
 
 func parseCursor(text string, partitions int) (c scanCursor, err error) {
@@ -37,7 +37,7 @@ func parseCursor(text string, partitions int) (c scanCursor, err error) {
 		err = json.Unmarshal(raw, &c)
 	}
 	if err != nil || c.Partition < 0 || c.Partition >= partitions || len(c.Rest) > maxRest+ports.MaxPage {
-		return c, &domain.InvalidError{Field: "cursor", Problem: fmt.Sprintf("is %.80q", text), Allowed: "what the page before returned, or nothing"}
+		return c, &domain.InvalidError{Field: "cursor", Problem: fmt.Sprintf("is %.80q", text), Allowed: "the cursor of the page before, or nothing"}
 	}
 	return c, nil
 }
@@ -47,8 +47,8 @@ func (c scanCursor) String() string {
 	return base64.RawURLEncoding.EncodeToString(raw)
 }
 
-// page takes elements until there are limit of them or the scan has ended. step makes one scan that looks at about count elements. It reports
-// whether the scan has ended; otherwise the cursor is where to go on.
+// page takes elements until it has limit of them or the scan has ended. step makes one scan that reads about count elements. page reports whether the
+// scan has ended; otherwise the cursor is the next position.
 func (c *scanCursor) page(limit int, step func(scan uint64, count int) ([]string, uint64, error)) (page []string, ended bool, err error) {
 	for {
 		n := min(limit-len(page), len(c.Rest))
@@ -65,7 +65,7 @@ func (c *scanCursor) page(limit int, step func(scan uint64, count int) ([]string
 		}
 		if c.Scan == 0 && next == 0 {
 			names = names[slices.Index(names, c.Last)+1:]
-			if n := limit - len(page); len(names) > n+maxRest { // a hash table returns little more than it was asked for
+			if n := limit - len(page); len(names) > n+maxRest { // a hash table returns few more than requested
 				c.Last = names[n-1]
 				return append(page, names[:n]...), false, nil
 			}
@@ -147,7 +147,7 @@ func (l *Log) ChatPage(ctx context.Context, cursor string, limit int) ([]domain.
 	}
 }
 
-// Page implements [ports.UserViewPager] in two or three round trips. Of the chats that a user is in, all have to be there, as for Of.
+// Page implements [ports.UserViewPager] in two or three round trips. If the view of a user's chats is incomplete, it returns an error like Of.
 func (v *UserView) Page(ctx context.Context, log string, user domain.UserID, cursor string, limit int) ([]domain.ChatID, string, error) {
 	c, err := parseCursor(cursor, 1)
 	if err != nil {
@@ -177,7 +177,8 @@ func (v *UserView) Page(ctx context.Context, log string, user domain.UserID, cur
 	return chats, nextCursor(c, ended), nil
 }
 
-// complete reports whether the log has put numbers of a user. It returns a [*ports.CorruptError] if some are missing of a view that must be whole.
+// complete reports whether the log has stored numbers of a user. It returns a [*ports.CorruptError] if the view must be whole and numbers are
+// missing.
 func (v *UserView) complete(ctx context.Context, log string, user domain.UserID) (bool, error) {
 	if err := ctx.Err(); err != nil {
 		return false, err

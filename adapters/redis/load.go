@@ -15,18 +15,18 @@ import (
 )
 
 const (
-	statusMissing = -2 // of a reply: something of the chat is missing
+	statusMissing = -2 // of a reply: a key or an element of the chat is missing
 
-	segmentSize = 1024 // events of a chat in one list; as in the scripts
-	walkLimit   = 256  // links that one script call walks; 1,000 hold up every other client for 1.9 ms
+	segmentSize = 1024 // events of a chat in one list; the scripts have the same number
+	walkLimit   = 256  // links that one script call walks; 1,000 block every other client for 1.9 ms
 
 	bulkWalkLimit = 64  // the same for a call of LoadChats
 	headField     = " " // of a chat's index: last seq : ordinal
-	scanCount     = 500 // fields or members that one scan step looks at
+	scanCount     = 500 // fields or members that one scan step reads
 )
 
-// Load implements [ports.EventLog]: one round trip, and one more for each 256 events beyond the first. The log only grows, so
-// the later steps see what the first saw.
+// Load implements [ports.EventLog] in one round trip, and one more for each 256 events beyond the first. The log only grows, so the later steps see
+// the state of the first.
 func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
 	ld := l.newLoading(chat, wants)
 	for !ld.ended {
@@ -41,7 +41,7 @@ func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want)
 	return ld.loaded, nil
 }
 
-// LoadChats implements [ports.BulkReader]: one round trip for each 64 chats, and one more for each 64 events of one chat.
+// LoadChats implements [ports.BulkReader] in one round trip for each 64 chats, and one more for each 64 events of one chat.
 func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
 	loadings := make([]*loading, len(loads))
 	for i, load := range loads {
@@ -74,24 +74,24 @@ func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.L
 	return found, nil
 }
 
-// loading is the load of one chat, which takes one or more steps.
+// loading is the state of the load of one chat, which takes one or more steps.
 type loading struct {
 	log     *Log
 	chat    domain.ChatID
 	wants   []ports.Want
-	pending []walk // of entities that are not complete
-	history string // of the server's data as of the first step, "" before it
+	pending []walk // of incomplete entities
+	history string // replication ID at the first step, "" before it
 	loaded  ports.Loaded
 	ended   bool
 }
 
-// walk is the loading of one entity, newest event first.
+// walk is the state of loading one entity, newest event first.
 type walk struct {
 	want   ports.Want
-	place  int        // in what was asked for
-	known  domain.Seq // where it ends: the version that the caller has, or that of the snapshot
-	cursor domain.Seq // where it goes on, 0 at the start and at the end
-	events int        // that it has found
+	place  int        // of the entity in the request
+	known  domain.Seq // where the walk ends: the version that the caller has, or that of the snapshot
+	cursor domain.Seq // where the walk continues; 0 at the start and at the end
+	events int        // events found so far
 }
 
 func (l *Log) newLoading(chat domain.ChatID, wants []ports.Want) *loading {
@@ -129,7 +129,7 @@ func (ld *loading) args(limit int) []any {
 	return args
 }
 
-// take takes the reply of a step. The load begins anew if the server's data has another history than at the first step: what there is so far may be gone.
+// take adds the reply of a step. The load starts again if the history has changed since the first step: the events read so far may be gone.
 func (ld *loading) take(ctx context.Context, reply []any) error {
 	present, _ := reply[1].(string)
 	if present == "" {
@@ -163,13 +163,13 @@ func (ld *loading) take(ctx context.Context, reply []any) error {
 	return nil
 }
 
-// finish puts the events into their order.
+// finish sorts the events.
 func (ld *loading) finish() {
 	ld.ended = true
 	for i := range ld.loaded.Entities {
 		e := &ld.loaded.Entities[i]
 		slices.Reverse(e.Events)
-		if ld.wants[i].Until > 0 && ld.wants[i].Entity.Kind != domain.KindCommand { // the version now says nothing about then
+		if ld.wants[i].Until > 0 && ld.wants[i].Entity.Kind != domain.KindCommand { // the current version is not the one at Until
 			e.Version = e.Snapshot.Version
 			if n := len(e.Events); n > 0 {
 				e.Version = e.Events[n-1].Seq
@@ -178,7 +178,8 @@ func (ld *loading) finish() {
 	}
 }
 
-// step takes what one call found of an entity. A snapshot that cannot be read is counted and left aside: the events tell the same.
+// step adds the events and the snapshot of one reply to the history of an entity. An unreadable snapshot is counted and ignored: the events yield the
+// same state.
 func (l *Log) step(ctx context.Context, chat domain.ChatID, reply []any, w *walk, into *ports.EntityHistory) error {
 	if into.Version == 0 {
 		into.Version = seqOf(reply[0])
@@ -235,7 +236,7 @@ func readCommandRecord(chat domain.ChatID, reply []any, into *ports.EntityHistor
 	return &ports.CorruptError{Chat: chat, Seq: into.Version, Cause: fmt.Errorf("the index entry of a command is %.80q", entry)}
 }
 
-// loadWhole loads one entity without its snapshot. What moved it meanwhile is left out: all of a load is of one moment.
+// loadWhole loads one entity without its snapshot, up to the version of the first reply, so that the whole load is of one moment.
 func (l *Log) loadWhole(ctx context.Context, chat domain.ChatID, w *walk, into *ports.EntityHistory) error {
 	want := w.want
 	want.Whole = true
@@ -247,7 +248,7 @@ func (l *Log) loadWhole(ctx context.Context, chat domain.ChatID, w *walk, into *
 		return err
 	}
 	into.Events, into.Undone = loaded.Entities[0].Events, loaded.Entities[0].Undone
-	slices.Reverse(into.Events) // newest first, until all is there
+	slices.Reverse(into.Events) // newest first, until the load is complete
 	w.cursor = 0
 	return nil
 }
@@ -273,7 +274,7 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 	return err
 }
 
-// UnreadableSnapshots is how many snapshots could not be read and were rebuilt from the log.
+// UnreadableSnapshots returns the number of snapshots that could not be decoded and were rebuilt from the log.
 func (l *Log) UnreadableSnapshots() uint64 { return l.unreadable.Load() }
 
 // Read implements [ports.EventLog] in one round trip.
@@ -303,7 +304,7 @@ func (l *Log) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (port
 	return page, nil
 }
 
-// missingIn returns the error that a script's reply about a chat stands for, or nil.
+// missingIn returns a [*ports.CorruptError] if a script's reply reports a damaged chat, or nil.
 func missingIn(chat domain.ChatID, reply []any) error {
 	if len(reply) < 3 || reply[0] != int64(statusMissing) {
 		return nil
@@ -312,8 +313,8 @@ func missingIn(chat domain.ChatID, reply []any) error {
 	return &ports.CorruptError{Chat: chat, Seq: seqOf(reply[1]), Cause: errors.New(what)}
 }
 
-// guarded runs a script that answers with a negative number first if a partition does not carry the identity that it is given. Then it finds out
-// why, and runs the script again if the log is at another level that this program knows.
+// guarded runs a script that compares the partition's identity with the given one. If they differ, the reply begins with a negative number. Then
+// guarded calls [Log.Recheck], and runs the script again if the log is at another level that this program knows.
 func (l *Log) guarded(ctx context.Context, partition int, run func(held *field) ([]any, error)) ([]any, error) {
 	for range routes {
 		held := l.held[partition].Load()
@@ -331,7 +332,7 @@ func (l *Log) guarded(ctx context.Context, partition int, run func(held *field) 
 	return nil, errIdentityMoves
 }
 
-// decode reads one stored entry: links to the events before it, then the event's JSON. An event that only a newer program can read is a
+// decode decodes one stored entry: links to earlier events, then the event's JSON. An event that only a newer program can decode becomes a
 // [domain.Unknown].
 func (l *Log) decode(chat domain.ChatID, seq domain.Seq, element any) (ports.Record, error) {
 	text, _ := element.(string)

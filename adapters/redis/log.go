@@ -18,9 +18,9 @@ import (
 	"chatcore/ports"
 )
 
-// Sentinels of opening a log.
+// Errors of opening a log.
 var (
-	// ErrTooOld is a Redis older than the log's scripts need.
+	// ErrTooOld is returned when a Redis server is older than the log's scripts need.
 	ErrTooOld = errors.New("redis is too old")
 	// ErrLogDiffers is returned when a log has other settings than this program; the error is a [*LogDiffersError].
 	ErrLogDiffers = errors.New("the log has other settings")
@@ -29,7 +29,7 @@ var (
 // LogDiffersError names a setting on which all programs on a log must agree. The number of partitions and the hash are fixed for the log's life;
 // core upgrade changes names.
 type LogDiffersError struct {
-	Setting            string // a name as Names.Stream
+	Setting            string // for example Names.Stream
 	Stored, Configured string
 }
 
@@ -44,32 +44,32 @@ func (e *LogDiffersError) Error() string {
 // Is reports that a LogDiffersError is [ErrLogDiffers].
 func (e *LogDiffersError) Is(target error) bool { return target == ErrLogDiffers }
 
-// LogConfig says which log to open.
+// LogConfig is the configuration of a log.
 type LogConfig struct {
 	Keys     Keys
 	Announce bool // publish each event on the plain pub/sub channel of its type
-	Queue    int  // appends that wait, per server or per partition of a Cluster; one chat may take a quarter. Defaults to 4,096
+	Queue    int  // queued appends per server, or per partition of a Cluster; one chat may use a quarter. Defaults to 4,096
 
-	// Epoch is the present one of what appends are decided on; an append of another is refused. Defaults to none: no append is.
+	// Epoch returns the current epoch of the caller's caches. An append with another epoch is refused. Defaults to none: no append is refused.
 	Epoch func() uint64
-	// Forget ends the epoch. It is called when Redis answers out of another history than before, and may know less than it had told.
+	// Forget ends the epoch. It is called when Redis replies from another history than before, which may lack events of earlier replies.
 	Forget func()
 
-	// KnownLevel is the highest level of a log that the program knows, for tests that stand for an older or a newer one. Defaults to [Level].
+	// KnownLevel is the highest level of a log that the program knows. Tests set it to simulate an older or a newer program. Defaults to [Level].
 	KnownLevel int
 
 	Durability Durability
-	Attempts   int           // of opening, while a part of Redis does not answer. Defaults to 10
+	Attempts   int           // to open the log while a part of Redis does not answer. Defaults to 10
 	Backoff    time.Duration // before the second attempt; doubles up to 3 s. Defaults to 100 ms
-	// StreamBound is about how many entries appends let a delivery stream have, for where no group runs that trims it. Groups that are further
-	// behind read the log. Defaults to 200,000.
+	// StreamBound is the approximate number of entries to which an append trims a delivery stream, in case no running group trims it. Groups that lag
+	// further behind read the log. Defaults to 200,000.
 	StreamBound int
-	Meter       metric.Meter // Defaults to one that measures nothing
+	Meter       metric.Meter // Defaults to a meter that measures nothing
 	Logger      *slog.Logger
 }
 
-// Log is the event log in Redis. See the package's keys for how it is laid out. It does not close the client it was given. It watches its servers
-// every second from [Log.Watch] on until [Log.Close].
+// Log is the event log in Redis. keys.go describes its keys. The caller owns the client: Log does not close it. Log checks its servers every second
+// from [Log.Watch] until [Log.Close].
 type Log struct {
 	client   goredis.UniversalClient
 	codec    *wireformat.Codec
@@ -77,30 +77,30 @@ type Log struct {
 	announce bool
 	id       string
 	known    int                     // the highest level that this program knows
-	held     []atomic.Pointer[field] // the identity of each partition, as scripts compare it
-	adopting sync.Mutex              // over a change of held
+	held     []atomic.Pointer[field] // the identity of each partition, which scripts compare
+	adopting sync.Mutex              // serializes changes of held
 	monitor  *serverMonitor
 	clock    *Clock
 	watching sync.WaitGroup
 	unwatch  context.CancelFunc
 	scripts  scripts
 
-	epoch               func() uint64 // nil if there are none
-	forget              func()        // nil if nothing is kept
-	observing           sync.Mutex    // of histories
+	epoch               func() uint64 // nil: no append is refused
+	forget              func()        // nil: there are no caches to drop
+	observing           sync.Mutex    // guards the histories of all lanes and historyName
 	historyName         *historyName
 	ids, streams, marks []any   // keys of each partition; marks are this process's witnesses
-	places              []any   // the numbers from 1 to that of partitions, as text
-	header              []any   // what every append begins with: evalsha, the script's hash
-	bound               any     // what it ends with: entries that a delivery stream keeps
+	places              []any   // the numbers from 1 to the number of partitions, as text
+	header              []any   // the first words of every append: evalsha and the script's hash
+	bound               any     // its last argument: the number of entries that a delivery stream keeps
 	lanes               []*lane // one, or one for each partition of a Cluster
 	tokens              *tokens
-	ctx                 context.Context // of appends: no caller's, because a batch is many callers'
+	ctx                 context.Context // of appends: not a caller's, because a batch has many callers
 	durability          Durability
 	rights              Rights
 	witnesses           *witnesses
 	halted              atomic.Pointer[halt] // nil unless a batch was half written
-	refused             atomic.Uint64        // announcements, and removals of typing marks
+	refused             atomic.Uint64        // publications, and removals of typing marks
 	meters              meters
 	logger              *slog.Logger
 	unreadable          atomic.Uint64 // snapshots
@@ -120,12 +120,12 @@ var (
 	_ ports.Histories      = (*Log)(nil)
 )
 
-// minVersion is where SET with GET, EXPIRE with GT and scripts that replicate their effects are all there.
+// minVersion is the first version with SET with GET, EXPIRE with GT and effects replication of scripts.
 func minVersion() version { return version{7, 0} }
 
-// Open finds the log of a namespace, or makes one. Partitions that carry a log's identity are that log, whatever else is lost. It returns
-// [ErrTooOld] if the server is too old, [ErrNoPermission] if the Redis user lacks a right that the core needs, a [*LogDiffersError] if partitions,
-// hash or names are not the log's, a [*ports.LogLevelError] if the log is at a level that this program does not know, and a [*PartitionsError] if a
+// Open opens the log of a namespace, or creates it. Partitions with a log's identity are that log, whatever else is lost. It returns [ErrTooOld] if a
+// server is too old, [ErrNoPermission] if the Redis user lacks a right that the core needs, a [*LogDiffersError] if the partitions, the hash or the
+// names differ from the log's, a [*ports.LogLevelError] if the log is at a level that this program does not know, and a [*PartitionsError] if a
 // partition does not belong to the log of the others. While a part of Redis does not answer it tries again, a bounded number of times
 // ([ErrUnreachable]). The caller must call Close when the log is no longer used.
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
@@ -191,23 +191,23 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	return l, nil
 }
 
-// Watch begins to watch the servers in the background: when an eviction policy that may take keys of the log is switched on, appends return
-// [ErrEvicting] within a second and the time of an answer, and work again as soon after it is switched off. Watch also keeps [Log.Clock] exact. The end of
-// ctx and [Log.Close] end it. Watch is called once.
+// Watch starts to check the servers in the background. If an eviction policy is set that may remove keys of the log, appends return [ErrEvicting]
+// within a second and the time of a reply. They work again as soon after the policy is reset. Watch also keeps [Log.Clock] exact. It ends with ctx or
+// [Log.Close]. Watch must be called at most once.
 func (l *Log) Watch(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.unwatch = cancel
 	l.watching.Go(func() { l.monitor.watch(ctx, l.clock) })
 }
 
-// Close ends what Watch has begun, and the raising of witnesses. The client stays open.
+// Close stops the work of Watch and the raises of witnesses. The client remains open.
 func (l *Log) Close() {
 	l.unwatch()
 	l.watching.Wait()
 	l.witnesses.close()
 }
 
-// TakesFrom implements [ports.LimitTaker]: of a [Limiter] with the same client and names, unless they are on a Cluster.
+// TakesFrom implements [ports.LimitTaker]: it reports whether limiter is a [Limiter] with the same client and names. On a Cluster it returns false.
 func (l *Log) TakesFrom(limiter ports.Limiter) bool {
 	other, ok := limiter.(*Limiter)
 	return ok && !l.keys.cluster && other.client == l.client && other.keys.prefix == l.keys.prefix && other.keys.names.RateLimit == l.keys.names.RateLimit
@@ -216,7 +216,7 @@ func (l *Log) TakesFrom(limiter ports.Limiter) bool {
 // Clock returns the log's clock. It is sampled when the log is opened and, from [Log.Watch] on, every second.
 func (l *Log) Clock() *Clock { return l.clock }
 
-// ID is the log's own id, made when the log was. Another id means another log, whose seqs have nothing to do with this one's.
+// ID returns the log's id, which is generated when the log is created. A log with another id is another log, and its seqs are unrelated.
 func (l *Log) ID() string { return l.id }
 
 // database returns the number of the database that a client uses.
@@ -231,9 +231,9 @@ type version [2]int
 
 func (v version) String() string { return fmt.Sprintf("%d.%d", v[0], v[1]) }
 
-// server is what matters of the servers behind a client.
+// server is the relevant state of the servers behind a client.
 type server struct {
-	version version // the oldest; zero if no server tells
+	version version // the oldest; zero if no server reports its version
 }
 
 func (s server) newEnough(least version) error {
@@ -246,7 +246,7 @@ func (s server) newEnough(least version) error {
 func inspect(ctx context.Context, client goredis.UniversalClient) (server, error) {
 	var found server
 	look := func(ctx context.Context, node goredis.Cmdable) error {
-		// Not every Redis tells everything: what is missing is taken to be fine.
+		// Some servers do not support INFO: a missing version counts as new enough.
 		text, err := node.Info(ctx).Result()
 		if err != nil {
 			if answered(err) {
@@ -267,7 +267,7 @@ func inspect(ctx context.Context, client goredis.UniversalClient) (server, error
 		return nil
 	}
 	if cluster, ok := client.(*goredis.ClusterClient); ok {
-		// ForEachMaster looks at several nodes at once.
+		// ForEachMaster calls the function concurrently.
 		results := make(chan server, 1)
 		results <- found
 		err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {

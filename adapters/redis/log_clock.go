@@ -12,19 +12,19 @@ import (
 	"chatcore/ports"
 )
 
-// clockDrift bounds how far the process's monotonic clock and the server's clock drift apart in a second: what NTP may correct, 500 ppm.
+// clockDrift bounds the drift between the process's monotonic clock and the server's clock per second: NTP corrects at most 500 ppm.
 const clockDrift = 500 * time.Microsecond
 
-// clockStep is how far the log's clock may be ahead of the server's and still approach it without going back. From more than that the server's
-// clock was set back, and the log's clock follows at once: approaching an hour would take two.
+// clockStep is the largest lead of the log's clock over the server's that is reduced gradually. A larger lead means that the server's clock was set
+// back, and the log's clock follows at once: an hour would take two to reduce.
 const clockStep = time.Minute
 
-// Clock is the clock of an event log: the clock of one of its Redis servers, as this process estimates it. All processes on the log ask the same
-// server, which is the master of the first partition, so that they agree whatever their own clocks say. Between two samples the clock advances
-// with the process's monotonic clock, which no change of the machine's time moves.
+// Clock is the clock of an event log: this process's estimate of the clock of one Redis server. All processes on the log ask the same server, the
+// master of the first partition, so that they agree whatever their machines' clocks say. Between two samples the clock advances with the process's
+// monotonic clock, which does not follow changes of the machine's time.
 //
-// The estimate is off by at most half a round trip of TIME and by the drift since. It never goes back by less than a minute: where a newer
-// sample is behind, the clock advances at half speed until both agree. A server's clock that was set back further is followed at once.
+// The estimate is off by at most half a round trip of TIME plus the drift since the sample. It never goes back by less than a minute: if a newer
+// sample is behind, the clock advances at half speed until both agree. If the server's clock was set back further, the estimate follows at once.
 type Clock struct {
 	client goredis.UniversalClient
 	key    string // of the first partition
@@ -36,12 +36,12 @@ type Clock struct {
 
 var _ ports.LogClock = (*Clock)(nil)
 
-// clockEstimate is the result of one sample. It is never changed.
+// clockEstimate is the result of one sample. It is immutable.
 type clockEstimate struct {
 	at     time.Time     // of the process, monotonic
 	server time.Time     // of the server at that time
-	within time.Duration // how far server may be off
-	ahead  time.Duration // how far the log's clock was ahead of server at that time
+	within time.Duration // maximum error of server
+	ahead  time.Duration // lead of the log's clock over server at that time
 }
 
 // serverTime returns the server's time at a time of the process.
@@ -52,7 +52,7 @@ func (e *clockEstimate) now(at time.Time) time.Time {
 	return e.serverTime(at).Add(max(0, e.ahead-at.Sub(e.at)/2))
 }
 
-// uncertainty returns how far serverTime may be off at a time of the process.
+// uncertainty returns the maximum error of serverTime at a time of the process.
 func (e *clockEstimate) uncertainty(at time.Time) time.Duration {
 	return e.within + time.Duration(at.Sub(e.at).Seconds()*float64(clockDrift))
 }
@@ -61,7 +61,7 @@ func newClock(client goredis.UniversalClient, key string, logger *slog.Logger) *
 	return &Clock{client: client, key: key, logger: logger}
 }
 
-// Now returns the log's time. It asks nobody.
+// Now returns the log's time, without a round trip.
 func (c *Clock) Now() time.Time {
 	at := time.Now()
 	if e := c.present.Load(); e != nil {
@@ -98,7 +98,7 @@ func (c *Clock) sample(ctx context.Context) error {
 	return nil
 }
 
-// server returns the client of the server whose time counts. [goredis.ClusterClient.Time] would ask any node.
+// server returns the client of the server whose clock is the log's. [goredis.ClusterClient.Time] would ask any node.
 func (c *Clock) server(ctx context.Context) (goredis.Cmdable, error) {
 	if cluster, ok := c.client.(*goredis.ClusterClient); ok {
 		return cluster.MasterForKey(ctx, c.key)
@@ -106,8 +106,8 @@ func (c *Clock) server(ctx context.Context) (goredis.Cmdable, error) {
 	return c.client, nil
 }
 
-// observe takes a sample: the server's time was read between sent and received. A sample that is less exact than the present estimate, and does
-// not contradict it, is ignored.
+// observe adds a sample: the server's time, read between sent and received. It ignores a sample that is less exact than the current estimate and does
+// not contradict it.
 func (c *Clock) observe(ctx context.Context, sent, received, server time.Time) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// meters measure the log.
+// meters holds the instruments of a log.
 type meters struct {
 	duration  metric.Float64Histogram
 	size      metric.Int64Histogram
@@ -52,7 +52,7 @@ func newMeters(meter metric.Meter, l *Log) (meters, error) {
 	return m, errors.Join(errs[:]...)
 }
 
-// committed measures a batch that has its answer, or an error.
+// committed measures a batch that has been answered or has failed.
 func (m *meters) committed(ctx context.Context, b *batch, took time.Duration) {
 	if !m.size.Enabled(ctx) {
 		return
@@ -70,7 +70,7 @@ func (m *meters) committed(ctx context.Context, b *batch, took time.Duration) {
 	}
 }
 
-// queued is how many appends wait.
+// queued returns the number of queued appends.
 func (l *Log) queued() int {
 	n := 0
 	for _, lane := range l.lanes {

@@ -13,8 +13,9 @@ import (
 	"chatcore/domain"
 )
 
-// Names are what other programs know keys, channels and the delivery stream by: prefixes of keys, which end before the id that follows. The zero
-// value of each field means the default. Whoever shares the Redis has to be told of a change, and a log's stream is not renamed with it.
+// Names are the names under which other programs know keys, channels and the delivery stream. They are prefixes of keys and end before the id that
+// follows. The zero value of each field selects the default. All programs that share the Redis must use the same names. Changing the name of a log's
+// stream does not rename the stream.
 type Names struct {
 	Stream      string // Defaults to message-delivery-stream
 	Session     string // Defaults to session:
@@ -28,7 +29,7 @@ type Names struct {
 	Presence    string // Defaults to presence:
 	RateLimit   string // Defaults to ratelimit:
 
-	// Channels are those of event types: message:new and so on. A type that is not there has the channel of its own name.
+	// Channels are those of event types: message:new and so on. A type that is missing uses its own name.
 	Channels map[string]string
 }
 
@@ -48,7 +49,7 @@ func (n *Names) fields() map[string]*string {
 	}
 }
 
-// WithDefaults are the names with those of the wire contract where nothing else was said.
+// WithDefaults returns the names with the wire contract's defaults for empty ones.
 func (n Names) WithDefaults() Names {
 	for name, field := range n.fields() {
 		if *field == "" {
@@ -58,7 +59,7 @@ func (n Names) WithDefaults() Names {
 	return n
 }
 
-// check reports everything that is wrong: a name that has a meaning in patterns, one that another one begins with, an unknown type.
+// check reports all invalid names: a name with special characters of patterns, one that is a prefix of another, or an unknown event type.
 func (n Names) check() error {
 	var errs []error
 	refuse := func(name, problem, allowed string) {
@@ -71,7 +72,7 @@ func (n Names) check() error {
 			refuse(name, "is "+strconv.Quote(value), allowedName)
 		}
 		if strings.Contains(":"+value+":", ":"+ownPrefix) {
-			refuse(name, "is "+strconv.Quote(value), "what has no part "+ownPrefix)
+			refuse(name, "is "+strconv.Quote(value), "a name without the part "+ownPrefix)
 		}
 		for _, other := range slices.Sorted(maps.Keys(fields)) {
 			if name != other && strings.HasPrefix(value, *fields[other]) {
@@ -108,28 +109,28 @@ func (n Names) channel(typ string) string {
 const (
 	maxName     = 64 // bytes
 	allowedName = `1 to 64 printable characters without spaces and {}*?[]\%`
-	ownPrefix   = "cc:" // of what only chatcore knows
+	ownPrefix   = "cc:" // of keys that are internal to chatcore
 )
 
-// plain reports whether a name has no meaning in patterns and hash tags.
+// plain reports whether a name has no special characters of patterns and hash tags.
 func plain(s string) bool {
 	return s != "" && len(s) <= maxName &&
 		!strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) || strings.ContainsRune(" {}*?[]\\%", r) })
 }
 
-// CheckPrefix says what the prefix of a team's own keys has to be, if this one is not.
+// CheckPrefix returns an error with the allowed form if a prefix is not valid for custom keys.
 func (n Names) CheckPrefix(prefix string) error {
 	if !plain(prefix) || !strings.HasSuffix(prefix, ":") {
 		return errors.New(allowedName + ", the last of them a colon")
 	}
 	if strings.Contains(":"+prefix, ":"+ownPrefix) {
-		return fmt.Errorf("what has no part %q", ownPrefix)
+		return fmt.Errorf("a prefix without the part %q", ownPrefix)
 	}
 	n = n.WithDefaults()
 	fields := n.fields()
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
 		if own := *fields[name]; strings.HasPrefix(prefix, own) || strings.HasPrefix(own, prefix) {
-			return fmt.Errorf("what does not begin with %q, nor it with that", own)
+			return fmt.Errorf("a prefix that does not begin with %q and is no beginning of it", own)
 		}
 	}
 	return nil

@@ -25,9 +25,9 @@ func partitionOf(chat domain.ChatID, partitions int) int {
 	return int(h % uint64(partitions)) //nolint:gosec // below partitions, which is an int
 }
 
-// tags gives each partition a hash tag. Masters hold ranges of slots, so the slots are cut into as many stretches as there are
-// partitions and each partition takes the smallest number whose slot lies in the middle half of its stretch: spread evenly
-// over any number of masters up to the number of partitions.
+// tags returns a hash tag for each partition. Masters have ranges of slots. So the slots are divided into as many ranges as there are partitions, and
+// each partition gets the smallest number whose slot is in the middle half of its range. The partitions are then spread evenly over any number of
+// masters up to the number of partitions.
 func tags(partitions int) []string {
 	out := make([]string, partitions)
 	for found, n := 0, 0; found < partitions; n++ {
@@ -60,13 +60,13 @@ func firstTags() []string {
 	return found
 }
 
-// inMiddle reports whether a slot lies in the middle half of a partition's stretch.
+// inMiddle reports whether a slot is in the middle half of a partition's range.
 func inMiddle(slot, partition, partitions int) bool {
 	off := slot - (2*partition+1)*slots/(2*partitions)
 	return max(off, -off) <= slots/(4*partitions)
 }
 
-// slotOf is the slot of a key.
+// slotOf returns the slot of a key.
 func slotOf(key string) int {
 	if tag, ok := tagOf(key); ok {
 		key = tag
@@ -74,7 +74,7 @@ func slotOf(key string) int {
 	return int(crc16(key)) % slots
 }
 
-// crc16 is the checksum that Redis Cluster assigns slots by: CRC-16/XMODEM
+// crc16 is the checksum by which Redis Cluster assigns slots: CRC-16/XMODEM
 // (https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/).
 func crc16(s string) uint16 {
 	var crc uint16

@@ -16,9 +16,9 @@ import (
 	"chatcore/ports"
 )
 
-// Presence keeps a record of each user's devices with an index of when they end and, for whom it concerns, the keys of the wire contract. A
-// step is one script, which tells the transition too. On a Cluster who is online lies in a slot of its own: there the set follows the
-// step, when there was a transition, and Repair makes it right should the process end in between.
+// Presence stores a record of each user's devices, an index of the ends of their heartbeats, and the keys of the wire contract for other programs. A
+// step is one script, which also publishes the transition. On a Cluster the set of online users has another slot: it is updated after a step with a
+// transition, and Repair corrects it if the process ends in between.
 type Presence struct {
 	client goredis.UniversalClient
 	keys   Keys
@@ -26,19 +26,19 @@ type Presence struct {
 	ids    ports.IDs
 	ttl    ports.PresenceTTL
 	lives  [3]any // ttl in milliseconds, as arguments
-	token  string // names the store in the lease
+	token  string // identifies the store in the lease
 
 	step, ends, due, lead *goredis.Script
 	unreadable            metric.Int64Counter
 	refused               metric.Int64Counter
 
-	mu    sync.Mutex // of what follows: where Repair goes on
+	mu    sync.Mutex // guards: pages
 	pages pages
 }
 
 var _ ports.PresenceStore = (*Presence)(nil)
 
-// PresenceConfig says where presence is kept, and for how long. All fields but Meter are needed.
+// PresenceConfig is the configuration of Presence. All fields but Meter are required.
 type PresenceConfig struct {
 	Client goredis.UniversalClient
 	Keys   Keys
@@ -48,7 +48,7 @@ type PresenceConfig struct {
 	Meter  metric.Meter
 }
 
-// NewPresence keeps presence as configured.
+// NewPresence returns a Presence with the given configuration.
 func NewPresence(c PresenceConfig) (*Presence, error) {
 	meter := c.Meter
 	if meter == nil {
@@ -68,7 +68,7 @@ func NewPresence(c PresenceConfig) (*Presence, error) {
 	}, err
 }
 
-// Beat implements [ports.Presence] in one round trip. A transition takes another one, and on a Cluster two more.
+// Beat implements [ports.Presence] in one round trip. A transition takes one more, and on a Cluster two further ones.
 func (p *Presence) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	return p.move(ctx, "beat", connectionField(c), user, m)
 }
@@ -94,7 +94,7 @@ func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Stat
 func (p *Presence) move(ctx context.Context, op, what string, user domain.UserID, m ports.Meta) (*domain.UserStatus, error) {
 	keys, args := p.keysOf(user), p.arguments(op, what, user)
 	var err error
-	if op != "beat" { // which is seldom a transition, and is asked again if it is
+	if op != "beat" { // a heartbeat is seldom a transition, and is sent again if it is
 		if args, err = p.telling(args, user, m); err != nil {
 			return nil, err
 		}
@@ -115,7 +115,7 @@ func (p *Presence) move(ctx context.Context, op, what string, user domain.UserID
 	return &o.status, err
 }
 
-// keysOf and arguments are those of the script presence.lua.
+// keysOf and arguments return the keys and arguments of presence.lua.
 func (p *Presence) keysOf(user domain.UserID) []string {
 	keys := make([]string, 4, 5)
 	keys[0], keys[1], keys[2], keys[3] = p.keys.record(user), p.keys.presence(user), p.keys.status(user), p.keys.due(p.keys.shard(user))
@@ -129,25 +129,25 @@ func (p *Presence) arguments(op, what string, user domain.UserID) []any {
 	return append(make([]any, 0, 9), op, what, string(user), p.lives[0], p.lives[1], p.lives[2])
 }
 
-// telling adds to arguments how a transition is told.
+// telling appends the arguments for the publication of a transition.
 func (p *Presence) telling(args []any, user domain.UserID, m ports.Meta) ([]any, error) {
 	told, err := p.codec.EncodeTold(domain.EventID(p.ids.NewID()), user, m)
 	return append(args, p.keys.Channel(wireformat.TypeUserStatus), told.Head, told.Middle), err
 }
 
-// outcome is what a step came to.
+// outcome is the result of a step.
 type outcome struct {
 	status  domain.UserStatus
-	told    bool // it is a transition
-	unknown bool // nothing is known of the user
-	mute    bool // it would be a transition, and it was not said how to tell it
+	told    bool // the step is a transition
+	unknown bool // there is no record of the user
+	mute    bool // the step would be a transition, but its arguments have no publication
 	err     error
 }
 
 func (p *Presence) outcome(ctx context.Context, user domain.UserID, keys []string, cmd *goredis.Cmd) outcome {
 	reply, err := cmd.Result()
 	if err != nil {
-		if answered(err) && hasCode(err, "WRONGTYPE") { // at the one key that is read before all are looked at
+		if answered(err) && hasCode(err, "WRONGTYPE") { // for the first key, which is read before the types of all are checked
 			return outcome{err: &ports.ForeignValueError{Key: keys[0], Holds: "no hash", For: "a user's presence"}}
 		}
 		return outcome{err: unavailable(ctx, err)}
@@ -178,7 +178,7 @@ func number(words []any, i int) int64 {
 	return n
 }
 
-// settle lets time alone move users' presence on, all in one pipeline, and gives what became of each in their order.
+// settle expires the users' heartbeats in one pipeline, and returns the outcomes in the order of the users.
 func (p *Presence) settle(ctx context.Context, users []domain.UserID) ([]outcome, error) {
 	outcomes, again := make([]outcome, len(users)), make([]int, len(users))
 	for i := range users {
@@ -196,7 +196,7 @@ func (p *Presence) settle(ctx context.Context, users []domain.UserID) ([]outcome
 			cmds[j], keysOf[j] = run(ctx, pipeline, keys, args...), keys
 		}
 		_, _ = pipeline.Exec(ctx) // each reply has its own error
-		var unknown []int         // to whom the script is
+		var unknown []int         // users for whom the server did not have the script
 		for j, i := range again {
 			if err := cmds[j].Err(); err != nil && answered(err) && hasCode(err, "NOSCRIPT") {
 				unknown = append(unknown, i)
@@ -210,7 +210,7 @@ func (p *Presence) settle(ctx context.Context, users []domain.UserID) ([]outcome
 	return outcomes, nil
 }
 
-// toldOf are the transitions among outcomes, and what went wrong, the same trouble once.
+// toldOf returns the transitions among outcomes, and their errors without duplicates.
 func toldOf(outcomes []outcome) (told []domain.UserStatus, err error) {
 	var errs []error
 	seen := make(map[string]bool)
@@ -226,11 +226,11 @@ func toldOf(outcomes []outcome) (told []domain.UserStatus, err error) {
 	return told, errors.Join(errs...)
 }
 
-// maxTroubles is how many different errors one sweep tells.
+// maxTroubles is the maximum number of different errors that one sweep reports.
 const maxTroubles = 3
 
-// align makes the set of who is online, on a Cluster, as was told. Statuses may have become others meanwhile, and their own alignment may have
-// come before this one: so it looks again afterwards, until nothing has changed.
+// align adds online users to the set of online users on a Cluster and removes offline ones. A status may have changed meanwhile, and the alignment
+// for the newer status may have run before this one. So align reads the statuses again afterwards, until none has changed.
 func (p *Presence) align(ctx context.Context, statuses map[domain.UserID]domain.Status) error {
 	for len(statuses) > 0 {
 		var in, out []any
@@ -264,12 +264,12 @@ func (p *Presence) align(ctx context.Context, statuses map[domain.UserID]domain.
 
 func (p *Presence) alignment(ctx context.Context, err error) error {
 	if answered(err) && hasCode(err, "WRONGTYPE") {
-		return &ports.ForeignValueError{Key: p.keys.online(), Holds: "no set, or has none beside it", For: "who is online"}
+		return &ports.ForeignValueError{Key: p.keys.online(), Holds: "no set, or has none beside it", For: "the set of online users"}
 	}
 	return unavailable(ctx, err)
 }
 
-// differing are the statuses that are others by now, as they are.
+// differing returns the statuses that have changed, with their current values.
 func (p *Presence) differing(ctx context.Context, statuses map[domain.UserID]domain.Status) (map[domain.UserID]domain.Status, error) {
 	told := make(map[domain.UserID]*goredis.StringCmd, len(statuses))
 	_, _ = p.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each reply has its own error
@@ -284,7 +284,7 @@ func (p *Presence) differing(ctx context.Context, statuses map[domain.UserID]dom
 			return nil, unavailable(ctx, err)
 		}
 		status := domain.Offline
-		if n, err := strconv.Atoi(cmd.Val()); err == nil && n != int(domain.Offline) { // what is lost, or someone else's, is offline
+		if n, err := strconv.Atoi(cmd.Val()); err == nil && n != int(domain.Offline) { // a lost record and one of another program are offline
 			status = domain.Online
 		}
 		if (status == domain.Offline) != (statuses[user] == domain.Offline) {

@@ -11,16 +11,16 @@ import (
 	"chatcore/ports"
 )
 
-// pages are where Repair goes on.
+// pages is the position of Repair.
 type pages struct {
-	online uint64 // in the set of who is online
-	shard  int    // in which due index
-	due    uint64 // where in it
+	online uint64 // in the set of online users
+	shard  int    // number of the due index
+	due    uint64 // in that index
 }
 
-// Repair implements [ports.PresenceSweep]. On a single server it goes through who is online: those of whom nothing is known were put
-// there by another program, and stay. On a Cluster it goes through those whom a core has put there, and through the due indexes for
-// those who are missing. It reads first, which costs a twentieth of a step, and takes a step only for those of whom something is wrong.
+// Repair implements [ports.PresenceSweep]. On a single server it scans the set of online users. Users without a record were added by another program,
+// and remain. On a Cluster it scans the users that a core has added, and the due indexes for users that are missing. It reads first, which costs a
+// twentieth of a step, and makes a step only for users with a contradiction.
 func (p *Presence) Repair(ctx context.Context, limit int) ([]domain.UserStatus, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -64,7 +64,7 @@ func (p *Presence) nextIndexed(ctx context.Context, limit int) ([]domain.UserID,
 	shard := p.pages.shard
 	scored, next, err := p.client.ZScan(ctx, p.keys.due(shard), p.pages.due, "", int64(limit)).Result()
 	if err != nil {
-		p.pages.shard = (shard + 1) % p.keys.shards() // the others need not wait
+		p.pages.shard = (shard + 1) % p.keys.shards() // the next call scans the next shard
 		p.pages.due = 0
 		if answered(err) && hasCode(err, "WRONGTYPE") {
 			return nil, &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "when heartbeats end"}
@@ -81,8 +81,8 @@ func (p *Presence) nextIndexed(ctx context.Context, limit int) ([]domain.UserID,
 	return p.valid(ctx, shard, members)
 }
 
-// suspects are the users of whom the record, the due index and who is online do not agree, or cannot be read. Reading takes one round trip. It is a
-// hint only, as they may change meanwhile: what is right is for a step to say.
+// suspects returns the users whose record, due index and set of online users contradict each other or cannot be read. Reading takes one round trip.
+// The result is a hint only, because the values may change meanwhile: a step decides.
 func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspects []domain.UserID) {
 	if len(users) == 0 {
 		return nil
@@ -107,7 +107,7 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 			agree = agree && set.Err() == nil && set.Val()[i] == online
 		}
 		if !p.keys.cluster && errors.Is(told[i].Err(), goredis.Nil) && errors.Is(due[i].Err(), goredis.Nil) {
-			agree = true // nothing is known: another program's
+			agree = true // no record: the user was added by another program
 		}
 		if !agree {
 			suspects = append(suspects, user)
@@ -116,7 +116,7 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 	return suspects
 }
 
-// there reports whether a record says that its user is there and not hidden, and whether it says anything.
+// there reports whether a record says that its user is online and not hidden, and whether it has a valid status.
 func there(told *goredis.StringCmd) (online, known bool) {
 	n, err := strconv.Atoi(told.Val())
 	return n != int(domain.Offline), err == nil

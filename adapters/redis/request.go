@@ -13,38 +13,38 @@ import (
 	"chatcore/ports"
 )
 
-// request is one append on its way: its arguments to the script, written once by its caller, and its outcome.
+// request is an append in flight: its arguments to the script, encoded once by its caller, and its outcome.
 type request struct {
 	append    ports.Append
 	partition int
-	buf       []byte   // the arguments, one after the other
-	ends      []int    // of each argument in buf
-	entities  []entity // that the command looks at
+	buf       []byte   // the arguments, concatenated
+	ends      []int    // end of each argument in buf
+	entities  []entity // that the command names
 	outcome   ports.Outcome
-	err       error // of the whole batch that it went with
+	err       error // of the whole batch
 
-	wake   chan signal // has room for one
-	queued bool        // waits in a lane; guarded by the lane
-	next   *request    // behind it in its chat's queue
+	wake   chan signal // has a buffer of one
+	queued bool        // in the queue of a lane; lane.mu guards it
+	next   *request    // the next request of the chat in the queue
 }
 
 type signal uint8
 
 const (
-	lead signal = iota + 1 // take a batch and send it
-	done                   // the outcome is there
+	lead signal = iota + 1 // send a batch
+	done                   // the outcome is set
 )
 
 //nolint:gochecknoglobals // a pool has no state of its own
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
 
-// newRequest encodes an append. What cannot be encoded gives an error and leaves nothing behind.
+// newRequest encodes an append. It returns an error if the append is invalid or cannot be encoded.
 func (l *Log) newRequest(a ports.Append) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
 	if len(a.Takes) > 0 && l.keys.cluster {
-		return nil, &domain.InvalidError{Field: "takes", Problem: fmt.Sprintf("has %d limits", len(a.Takes)), Allowed: "none on a Cluster, where limits lie in other slots"}
+		return nil, &domain.InvalidError{Field: "takes", Problem: fmt.Sprintf("has %d limits", len(a.Takes)), Allowed: "none on a Cluster, where limits are in other slots"}
 	}
 	r, _ := requests.Get().(*request)
 	r.append, r.partition = a, l.keys.Partition(a.Chat)
@@ -56,7 +56,7 @@ func (l *Log) newRequest(a ports.Append) (*request, error) {
 	return r, nil
 }
 
-// free gives the request back. Nobody may know of it any more.
+// free puts the request back into the pool. No reference to it may remain.
 func (r *request) free() {
 	const large = 1 << 16
 	if cap(r.buf) > large {
@@ -66,7 +66,7 @@ func (r *request) free() {
 	requests.Put(r)
 }
 
-// end closes the argument that was written last.
+// end ends the current argument.
 func (r *request) end() { r.ends = append(r.ends, len(r.buf)) }
 
 func (r *request) text(s string) {
@@ -79,7 +79,7 @@ func (r *request) number(n uint64) {
 	r.end()
 }
 
-// write encodes everything but the partition's place, which only the batch knows.
+// write encodes all arguments but the partition's place, which depends on the batch.
 func (l *Log) write(r *request) error {
 	a := r.append
 	r.text(string(a.Chat))
@@ -141,24 +141,24 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 	return nil
 }
 
-// entity is one that a command looks at, and where it must be.
+// entity is an entity that a command names, with its condition.
 type entity struct {
 	domain.Entity
 	conditional bool
 	version     domain.Seq
-	exists      bool // it must be at some version, whichever
+	exists      bool // it must exist, at any version
 	command     bool // the command itself, which the append records
 }
 
-// collect finds the entities that conditions, moves and deletions name.
+// collect collects the entities of conditions, moves and deletions.
 func (r *request) collect() {
 	r.entities = r.entities[:0]
-	if r.append.Command != (domain.Entity{}) { // first, so that a repetition is told before what it no longer agrees with
+	if r.append.Command != (domain.Entity{}) { // first, so that a repetition is reported before any conflict
 		r.entities = append(r.entities, entity{Entity: r.append.Command, command: true})
 	}
 	for _, c := range r.append.Conditions {
 		place := r.place(c.Entity)
-		if place == 0 || r.entities[place-1].version != c.Version || r.entities[place-1].exists != c.Exists { // two that contradict each other: one will not hold
+		if place == 0 || r.entities[place-1].version != c.Version || r.entities[place-1].exists != c.Exists { // of two contradicting conditions one will fail
 			r.entities = append(r.entities, entity{Entity: c.Entity, conditional: true, version: c.Version, exists: c.Exists})
 		}
 	}
@@ -178,7 +178,7 @@ func (r *request) know(e domain.Entity) {
 	}
 }
 
-// place is that of an entity, from 1; 0 if it is not there.
+// place returns the place of an entity, from 1, or 0 if it is missing.
 func (r *request) place(e domain.Entity) int {
 	for i := range r.entities {
 		if r.entities[i].Entity == e {
@@ -207,9 +207,9 @@ func (r *request) writeEntities() {
 	}
 }
 
-// appendField adds the field of an entity in a chat's index. Messages are many, so theirs is as short as can be: a UUID in its canonical
-// form takes a byte that no id has and its 16, any other id is written as it is. The others begin with a space, which no id does. The field of
-// a command is a digest, because a field of more than 64 bytes makes Redis keep the whole index in the larger encoding.
+// appendField appends the field of an entity in a chat's index. Messages are many, so their fields are short: a UUID in canonical form is a byte 1
+// and its 16 bytes, any other id is written unchanged. Fields of other kinds begin with a space, which no id contains. The field of a command is a
+// digest: a field of more than 64 bytes makes Redis store the whole index in the larger encoding.
 func appendField(b []byte, e domain.Entity) []byte {
 	switch e.Kind {
 	case domain.KindMessage:
@@ -227,10 +227,10 @@ func appendField(b []byte, e domain.Entity) []byte {
 	return append(b, e.ID...)
 }
 
-// commandDigest is how many bytes of a digest name a command.
+// commandDigest is the number of digest bytes that name a command.
 const commandDigest = 16
 
-// kindCode is how the scripts and the links of an entry call a kind of entity.
+// kindCode returns the letter of a kind of entity in scripts and in the links of entries.
 func kindCode(k domain.EntityKind) string {
 	switch k {
 	case domain.KindChat:

@@ -18,9 +18,9 @@ var ErrNoPermission = errors.New("the redis user lacks rights")
 
 // RightsError names the rights that a Redis user lacks.
 type RightsError struct {
-	Commands []string // as ACL rules spell them, such as xadd or xinfo|stream
-	Keys     []string // that may not be read and written
-	Channels []string // that may not be published to and subscribed to
+	Commands []string // in the form of ACL rules, such as xadd or xinfo|stream
+	Keys     []string // that the user may not read and write
+	Channels []string // that the user may not publish to and subscribe to
 	Cause    error    // the reply of Redis; nil if Redis hides something without an error
 }
 
@@ -62,7 +62,8 @@ func denied(err error) error {
 	return &RightsError{Cause: err}
 }
 
-// isDenial recognizes the replies of Redis 7.0 and later, to commands and within scripts. A script's text also says where it failed.
+// isDenial reports whether a text is a denial by Redis 7.0 or later, of a command or within a script. Errors of scripts also contain the place of the
+// failure.
 func isDenial(text string) bool {
 	for _, phrase := range []string{"NOPERM", "The user executing the script can't", "ACL failure in script", "NOHISTORY"} {
 		if strings.Contains(text, phrase) {
@@ -72,18 +73,18 @@ func isDenial(text string) bool {
 	return false
 }
 
-// errNoHistory is returned when Redis does not tell the replication ID. Without it a cache that is older than the data would go unnoticed.
+// errNoHistory is returned when Redis does not report its replication ID. Without it a cache that does not match the data would go unnoticed.
 func errNoHistory() error {
-	return fmt.Errorf("%w: %w", ports.ErrUnavailable, &RightsError{Commands: []string{"info"}, Cause: errors.New("INFO replication tells no master_replid")})
+	return fmt.Errorf("%w: %w", ports.ErrUnavailable, &RightsError{Commands: []string{"info"}, Cause: errors.New("INFO replication has no master_replid")})
 }
 
-// right is a command that the core sends, with arguments that suit it: K is a key, C a channel.
+// right is a command that the core sends, with valid arguments: K is a key, C a channel.
 type right struct {
-	command string // as ACL rules spell it
+	command string // in the form of ACL rules
 	args    string
 }
 
-// required are the commands of all scripts and of the Go code, on the server of the log.
+// required lists the commands of all scripts and of the Go code, on the server of the log.
 //
 //nolint:gochecknoglobals // never changes
 var required = []right{
@@ -177,32 +178,32 @@ var required = []right{
 	{"unsubscribe", "C"},
 }
 
-// requiredOnCluster are further commands on the nodes of a Cluster.
+// requiredOnCluster lists further commands on the nodes of a Cluster.
 //
 //nolint:gochecknoglobals // never changes
 var requiredOnCluster = []right{{"asking", ""}, {"cluster|slots", ""}, {"command", ""}}
 
-// requiredOfCaches are the commands on a server of the caches alone.
+// requiredOfCaches lists the commands on a server that has only caches.
 //
 //nolint:gochecknoglobals // never changes
 var requiredOfCaches = []string{"ping", "multi", "exec", "discard", "eval", "evalsha", "info", "del", "get", "mget", "set", "type"}
 
-// doctors are commands that only `core doctor` and Inspect send. What is refused is named in the findings.
+// doctors lists commands that only `core doctor` and Inspect send. The findings name those that are refused.
 //
 //nolint:gochecknoglobals // never changes
 var doctors = []string{"config|get", "slowlog|get", "slowlog|len"}
 
-// Rights are what a Redis user has to be allowed: commands, and patterns of keys and channels.
+// Rights are the rights that a Redis user needs: commands, and patterns of keys and channels.
 type Rights struct {
 	commands []right
 	database bool     // SELECT is needed
-	keys     []string // for each pattern a key that nothing keeps
+	keys     []string // for each pattern a key that is never written
 	channels []string // that the core publishes and subscribes to
 
 	keyPatterns, channelPatterns []string
 }
 
-// Rights returns what the core needs on the log's server.
+// Rights returns the rights that the core needs on the log's server.
 func (k Keys) Rights() Rights {
 	r := Rights{commands: required, keyPatterns: k.patterns(), channelPatterns: []string{k.prefix + "*"}}
 	if k.cluster {
@@ -224,7 +225,7 @@ func (k Keys) Rights() Rights {
 	return r
 }
 
-// CacheRights returns what the core needs on a server of the caches alone.
+// CacheRights returns the rights that the core needs on a server that has only caches.
 func (k Keys) CacheRights(cluster bool) Rights {
 	var r Rights
 	for _, name := range []string{k.names.Message, k.names.ChatList, k.names.ContactList} {
@@ -249,7 +250,7 @@ func (k Keys) CacheRights(cluster bool) Rights {
 // scratch ends the names of keys that are never written: ids in keys have no colon.
 const scratch = ":rights"
 
-// patterns cover every key of the log and of the configured names.
+// patterns returns patterns for every key of the log and of the configured names.
 func (k Keys) patterns() []string {
 	if k.prefix != "" {
 		return []string{k.prefix + "*"}
@@ -262,7 +263,7 @@ func (k Keys) patterns() []string {
 	return patterns
 }
 
-// Rules returns the rules of ACL SETUSER that allow these rights and nothing else. With doctor they also allow what only `core doctor` reads.
+// Rules returns the rules of ACL SETUSER that allow these rights and nothing else. With doctor they also allow the commands of `core doctor`.
 func (r Rights) Rules(doctor bool) []string {
 	rules := make([]string, 0, len(r.commands)+len(r.keyPatterns)+len(r.channelPatterns)+8)
 	for _, pattern := range r.keyPatterns {
@@ -294,8 +295,8 @@ func (r Rights) Database(db int) Rights {
 	return r
 }
 
-// Check proves the rights on every master of a client without any effect: Redis checks rights when a transaction queues a command, and the
-// transaction is discarded. It returns a [*RightsError] that names everything that is missing. Cost: two round trips.
+// Check proves the rights on every master without any effect: Redis checks the rights for a command when a transaction queues it, and Check discards
+// the transaction. It returns a [*RightsError] that names all missing rights. It takes two round trips.
 func (r Rights) Check(ctx context.Context, client goredis.UniversalClient) error {
 	switch client := bare(client).(type) {
 	case *goredis.ClusterClient:
@@ -306,7 +307,7 @@ func (r Rights) Check(ctx context.Context, client goredis.UniversalClient) error
 	return fmt.Errorf("rights cannot be checked on a %T", client)
 }
 
-// trial is a command that was queued to see whether it is allowed.
+// trial is a command that was queued to check its rights.
 type trial struct {
 	reply                 *goredis.Cmd
 	command, key, channel string
@@ -331,7 +332,7 @@ func (r Rights) check(ctx context.Context, node *goredis.Client) error {
 	return fmt.Errorf("%w: %w", ports.ErrUnavailable, missing)
 }
 
-// begin proves MULTI and EXEC, and leaves the connection in a transaction if MULTI is allowed.
+// begin proves MULTI and EXEC. If MULTI is allowed, the connection is in a transaction afterwards.
 func begin(ctx context.Context, conn *goredis.Conn, missing *RightsError) (open bool, err error) {
 	pipe := conn.Pipeline()
 	multi, exec, again := pipe.Do(ctx, "multi"), pipe.Do(ctx, "exec"), pipe.Do(ctx, "multi")
@@ -344,7 +345,7 @@ func begin(ctx context.Context, conn *goredis.Conn, missing *RightsError) (open 
 	return multi.Err() == nil, nil
 }
 
-// try queues everything and discards it.
+// try queues all commands and discards the transaction.
 func (r Rights) try(ctx context.Context, conn *goredis.Conn, missing *RightsError) error {
 	pipe := conn.Pipeline()
 	trials := make([]trial, 0, len(r.commands)+2*len(r.keys)+2*len(r.channels)+2)
@@ -360,7 +361,7 @@ func (r Rights) try(ctx context.Context, conn *goredis.Conn, missing *RightsErro
 		some.channel = r.channels[0]
 	}
 	for _, c := range r.commands {
-		if !slices.Contains([]string{"multi", "exec", "discard"}, c.command) { // which are proved by being sent
+		if !slices.Contains([]string{"multi", "exec", "discard"}, c.command) { // these are proved by being sent
 			some.command = c.command
 			queue(some, c.words(some.key, some.channel)...)
 		}
@@ -385,12 +386,12 @@ func (r Rights) try(ctx context.Context, conn *goredis.Conn, missing *RightsErro
 		missing.take(t)
 	}
 	if discard.reply.Err() != nil {
-		_ = conn.Do(ctx, "quit").Err() // nobody else can use the connection
+		_ = conn.Do(ctx, "quit").Err() // no other caller can use the connection
 	}
 	return nil
 }
 
-// words are the command with a key and a channel in their places.
+// words returns the command with a key and a channel in place of K and C.
 func (r right) words(key, channel string) []any {
 	var words []any
 	for _, word := range append(strings.Split(r.command, "|"), strings.Fields(r.args)...) {
@@ -405,7 +406,7 @@ func (r right) words(key, channel string) []any {
 	return words
 }
 
-// take adds what Redis denied to a trial. Redis tells in its text whether it is the command, a key or a channel.
+// take adds the denial of a trial. The text of the reply says whether the command, a key or a channel is denied.
 func (e *RightsError) take(t trial) {
 	err := t.reply.Err()
 	if err == nil || !isDenial(err.Error()) {

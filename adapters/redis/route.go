@@ -10,11 +10,11 @@ import (
 	"chatcore/ports"
 )
 
-// routes is how often at most a call is sent elsewhere.
+// routes is the maximum number of nodes that a call is sent to.
 const routes = 4
 
-// node is the server that has a partition. What is about one partition goes there by ourselves, because go-redis's own way through a Cluster
-// repeats what had no answer, and asks a node that is gone over and over.
+// node returns the client of the partition's server. Commands for one partition are sent to it directly: go-redis's routing in a Cluster repeats
+// unanswered commands and keeps asking a failed node.
 func (l *Log) node(ctx context.Context, partition int) (*goredis.Client, error) {
 	switch client := l.client.(type) {
 	case *goredis.ClusterClient:
@@ -25,7 +25,7 @@ func (l *Log) node(ctx context.Context, partition int) (*goredis.Client, error) 
 	return nil, fmt.Errorf("a log cannot be on a %T", l.client)
 }
 
-// masterFor is the node that has a key. A Cluster's client that was closed knows none.
+// masterFor returns the client of the node that has a key. It returns [ports.ErrClosed] after the client was closed.
 func masterFor(ctx context.Context, cluster *goredis.ClusterClient, key string) (*goredis.Client, error) {
 	node, err := cluster.MasterForKey(ctx, key)
 	if errors.Is(err, goredis.ErrClosed) {
@@ -34,8 +34,8 @@ func masterFor(ctx context.Context, cluster *goredis.ClusterClient, key string) 
 	return node, err
 }
 
-// moved reports whether another node is to be asked than one that gave this error, and finds out which: the slot is elsewhere, or the node is
-// gone. If the error leaves open what happened, it only finds out.
+// moved reports whether the call must be sent to another node, because the slot has moved or the node could not be reached. It reloads the Cluster's
+// topology. It returns false if the command may have been executed.
 func (l *Log) moved(ctx context.Context, err error) bool { return moved(ctx, l.client, err) }
 
 func moved(ctx context.Context, client goredis.UniversalClient, err error) bool {
@@ -47,18 +47,18 @@ func moved(ctx context.Context, client goredis.UniversalClient, err error) bool 
 	if answered(err) && !away {
 		return false
 	}
-	if ports.Ended(ctx, err) != nil { // nobody waits any more
+	if ports.Ended(ctx, err) != nil { // no caller waits any more
 		cluster.ReloadState(ctx)
 		return false
 	}
 	ctx, cancel := context.WithTimeout(ctx, lookLimit)
 	defer cancel()
-	// Looks at the Cluster now, where ReloadState only has it looked at.
+	// ForEachMaster reloads the topology now; ReloadState would only start that.
 	_ = cluster.ForEachMaster(ctx, func(context.Context, *goredis.Client) error { return nil })
 	return away || neverSent(err)
 }
 
-// run carries out a script for one partition that may be carried out twice. more are keys beside the partition's id key.
+// run runs a script on one partition. The script may be executed twice. more are further keys after the partition's id key.
 func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, more []string, args ...any) (reply *goredis.Cmd) {
 	keys := append([]string{l.keys.id(partition)}, more...)
 	for range routes {
@@ -75,7 +75,7 @@ func (l *Log) run(ctx context.Context, script *goredis.Script, partition int, mo
 	return reply
 }
 
-// unrepeated carries out a command on a key that must not be carried out twice: on a Cluster it goes to the node by ourselves.
+// unrepeated executes a command on a key at most once: on a Cluster it is sent directly to the key's node.
 func unrepeated[C goredis.Cmder](ctx context.Context, client goredis.UniversalClient, key string, do func(goredis.UniversalClient) C) (reply C, err error) {
 	cluster, ok := client.(*goredis.ClusterClient)
 	if !ok {

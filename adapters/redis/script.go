@@ -89,8 +89,7 @@ var (
 	countSource string
 )
 
-// scripts are the operations that Redis carries out in one step. Each runs by its hash, and by its text where Redis has
-// forgotten it.
+// scripts holds the scripts of the log. Each is called by its hash, and by its text if Redis does not have it.
 type scripts struct {
 	append, load, read, search, last, activity, unread, backlog, heads, snapshot, witness *goredis.Script
 }

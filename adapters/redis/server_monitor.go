@@ -24,35 +24,36 @@ var (
 	ErrFull = errors.New("redis is at its memory limit")
 )
 
-// The monitor's period, and how long one look may take.
+// Period and timeout of the monitor's checks.
 const (
 	monitorEvery = time.Second
 	monitorLimit = 2 * time.Second
 )
 
-// roomAgain is the share of maxmemory below which a server that was full counts as one with room. What is between it and the limit changes
-// nothing: a server that hovers at its limit would otherwise be ready and not ready by turns.
+// roomAgain is the fraction of maxmemory below which a full server counts as having room again. Between it and the limit the state does not change,
+// so that readiness does not flap at the limit.
 const roomAgain = 0.95
 
-// serverMonitor watches what makes servers of a log lose or refuse events and can be changed while they run: the eviction policy and the
-// memory limit. It belongs to a [Log], which looks once when it is opened, then every second until [Log.Close], and with each [Log.Probe].
+// serverMonitor checks the settings that can make the servers of a log lose or refuse events and can change at run time: the eviction policy and the
+// memory limit. It belongs to a [Log], which checks once when it is opened, every second from [Log.Watch] until [Log.Close], and with each
+// [Log.Probe].
 type serverMonitor struct {
 	client goredis.UniversalClient
 	logger *slog.Logger
 
-	evicting atomic.Pointer[error] // why appends are refused, or nil
+	evicting atomic.Pointer[error] // the reason for which appends are refused, or nil
 
 	mu      sync.Mutex // guards: servers
 	servers map[string]serverMemory
 }
 
-// serverMemory is what is known of one server.
+// serverMemory is the known state of one server.
 type serverMemory struct {
 	run      string // id of the server's process
 	policy   string
-	evicted  int64 // keys, since the start of the process or CONFIG RESETSTAT
-	lost     int64 // of them, those that may have been the log's and went since the monitor first looked
-	used     int64 // that counts for the limit
+	evicted  int64 // evicted keys since the start of the process or CONFIG RESETSTAT
+	lost     int64 // evicted keys since the first check that may have been the log's
+	used     int64 // that counts toward the limit
 	limit    int64 // 0: none
 	full     bool
 	volatile bool // the warning was logged
@@ -62,8 +63,8 @@ func newServerMonitor(client goredis.UniversalClient, logger *slog.Logger) *serv
 	return &serverMonitor{client: client, logger: logger, servers: make(map[string]serverMemory)}
 }
 
-// look asks every server once. It returns an error if one of them did not answer, whose state then stays as it was. Whatever a server does not
-// say, because its user may not INFO, is taken to be fine.
+// look asks every server once. It returns an error if a server did not answer; the state of that server remains. If a server refuses INFO, its state
+// counts as fine.
 func (m *serverMonitor) look(ctx context.Context) error {
 	var mu sync.Mutex
 	found := make(map[string]report)
@@ -92,7 +93,7 @@ func (m *serverMonitor) look(ctx context.Context) error {
 	return err
 }
 
-// observe takes what servers have answered; all says that there are no others.
+// observe stores the servers' replies. If all is true, there are no other servers.
 func (m *serverMonitor) observe(ctx context.Context, found map[string]report, all bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -121,7 +122,7 @@ func (m *serverMonitor) observe(ctx context.Context, found map[string]report, al
 	}
 }
 
-// next is what is known of a server after its answer.
+// next returns the state of a server after a reply.
 func (m *serverMonitor) next(ctx context.Context, address string, before serverMemory, known bool, r report) serverMemory {
 	s := serverMemory{
 		run: r["run_id"], policy: r["maxmemory_policy"], evicted: r.number("evicted_keys"), lost: before.lost,
@@ -131,10 +132,10 @@ func (m *serverMonitor) next(ctx context.Context, address string, before serverM
 	if s.run == before.run && s.evicted >= before.evicted {
 		since -= before.evicted
 	}
-	// Under a volatile policy only keys that expire go, and none of the log's do.
+	// A volatile policy evicts only keys with a TTL, and no key of the log has one.
 	if expiring := strings.HasPrefix(s.policy, "volatile") && !before.evicts() || strings.HasPrefix(before.policy, "volatile") && !s.evicts(); known && since > 0 && !expiring {
 		s.lost += since
-		m.logger.ErrorContext(ctx, "redis has evicted keys, perhaps of the log: core fsck finds what is missing", "address", address, "keys", since)
+		m.logger.ErrorContext(ctx, "redis has evicted keys, perhaps of the log: core fsck finds missing ones", "address", address, "keys", since)
 	}
 	if s.volatile = strings.HasPrefix(s.policy, "volatile"); s.volatile && !before.volatile {
 		m.logger.WarnContext(ctx, "redis evicts keys that expire; noeviction is safer", "address", address, "maxmemory_policy", s.policy)
@@ -151,18 +152,18 @@ func (m *serverMonitor) next(ctx context.Context, address string, before serverM
 	return s
 }
 
-// evicts reports whether any key may go.
+// evicts reports whether the policy may evict any key.
 func (s serverMemory) evicts() bool { return strings.HasPrefix(s.policy, "allkeys") }
 
-// losses says in an error what is gone already.
+// losses returns the number of evicted keys as a part of an error text.
 func (s serverMemory) losses() string {
 	if s.lost == 0 {
 		return ""
 	}
-	return fmt.Sprintf(", and %d keys have been evicted, which may have been the log's (core fsck finds what is missing)", s.lost)
+	return fmt.Sprintf(", and %d keys have been evicted, which may have been the log's (core fsck finds missing ones)", s.lost)
 }
 
-// refusal returns why appends are refused, or nil.
+// refusal returns the reason for which appends are refused, or nil.
 func (m *serverMonitor) refusal() error {
 	if err := m.evicting.Load(); err != nil {
 		return *err
@@ -170,7 +171,7 @@ func (m *serverMonitor) refusal() error {
 	return nil
 }
 
-// full returns which server was at its limit and has no room again, or nil.
+// full returns an error that names a server without memory, or nil.
 func (m *serverMonitor) full() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -182,7 +183,7 @@ func (m *serverMonitor) full() error {
 	return nil
 }
 
-// refused notes that a write was refused for want of memory, on a server of those that have no room to spare.
+// refused marks the servers near their memory limit as full after a write was refused.
 func (m *serverMonitor) refused() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -194,12 +195,12 @@ func (m *serverMonitor) refused() {
 	}
 }
 
-// watch looks, and samples the log's clock, every second until ctx ends or the client is closed.
+// watch checks the servers and samples the log's clock every second until ctx ends or the client is closed.
 func (m *serverMonitor) watch(ctx context.Context, clock *Clock) {
 	for pause(ctx, monitorEvery) == nil {
 		bounded, cancel := context.WithTimeout(ctx, monitorLimit)
 		err := m.look(bounded)
-		_ = clock.sample(bounded) // the estimate that there is goes on
+		_ = clock.sample(bounded) // on an error the present estimate remains
 		cancel()
 		if errors.Is(err, ports.ErrClosed) {
 			return

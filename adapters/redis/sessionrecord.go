@@ -12,9 +12,9 @@ import (
 	"chatcore/domain"
 )
 
-// sessionRecord is a session as it is kept. Compat mode reads no more than userId and deviceId of what others keep.
+// sessionRecord is a stored session. In compat mode only userId and deviceId of other programs' records are read.
 type sessionRecord struct {
-	Own       *sessionOwn `json:"_cc,omitempty"` // first: the script looks for it there
+	Own       *sessionOwn `json:"_cc,omitempty"` // first: the script expects it there
 	User      string      `json:"userId"`
 	Device    string      `json:"deviceId,omitempty"`
 	Name      string      `json:"deviceName,omitempty"`
@@ -34,8 +34,8 @@ func parseSessionRecord(s string) (r sessionRecord, ok bool) {
 	return r, json.Unmarshal([]byte(s), &r) == nil
 }
 
-// plainSessionRecord reads a record as we write it whose texts need no escapes, as most do, in a tenth of the time that JSON takes. Of
-// anything else it says no.
+// plainSessionRecord parses a record as this package writes it if its texts need no escapes, as most do. It takes a tenth of the time of
+// encoding/json. It returns false for any other text.
 func plainSessionRecord(s string) (r sessionRecord, ok bool) {
 	s, ok = strings.CutPrefix(s, `{"_cc":{"id":`)
 	id, s, is := plainText(s)
@@ -80,7 +80,7 @@ func plainSessionRecord(s string) (r sessionRecord, ok bool) {
 	return r, ok
 }
 
-// plainText takes a JSON string of printable ASCII without escapes off the front.
+// plainText splits a leading JSON string of printable ASCII without escapes from s.
 func plainText(s string) (text, rest string, ok bool) {
 	if s == "" || s[0] != '"' {
 		return "", "", false
@@ -96,7 +96,7 @@ func plainText(s string) (text, rest string, ok bool) {
 	return "", "", false
 }
 
-// sessionField is what the hash of a user's sessions says of one.
+// sessionField is the entry of a session in the hash of its user's sessions.
 type sessionField struct {
 	key                string
 	number             uint64
@@ -126,7 +126,7 @@ func parseSessionField(s string) (f sessionField, ok bool) {
 	}, rest == ""
 }
 
-// parseSession reads one session from its record and its field, which have to agree on whose it is. at is the key that the field tells.
+// parseSession parses a session from its record and its field, which must name the same session and user. at is the key in the field.
 func parseSession(user domain.UserID, record, id, field string) (s domain.Session, at string, ok bool) {
 	f, ok := parseSessionField(field)
 	r, readable := parseSessionRecord(record)
@@ -138,7 +138,7 @@ func parseSession(user domain.UserID, record, id, field string) (s domain.Sessio
 	}, f.key, true
 }
 
-// device leaves out what no device of ours could have, if somebody else has changed the record.
+// device returns the device of the record. It drops invalid fields, which another program may have written.
 func (r sessionRecord) device() domain.Device {
 	d := domain.Device{ID: domain.DeviceID(r.Device), Name: r.Name, UserAgent: r.UserAgent, IP: r.IP}
 	if d.Check() == nil {
@@ -150,7 +150,7 @@ func (r sessionRecord) device() domain.Device {
 	return domain.Device{}
 }
 
-// foreignSession reads what the guide's programs keep: an object with a userId.
+// foreignSession parses a record of the guide's programs: an object with a userId.
 func foreignSession(record string) (domain.Session, bool) {
 	var r struct {
 		User   string `json:"userId"`
@@ -163,7 +163,7 @@ func foreignSession(record string) (domain.Session, bool) {
 	return domain.Session{User: user, Device: sessionRecord{Device: text(r.Device)}.device()}, err == nil
 }
 
-// several reads records, ids and fields, one after another, in the order in which the sessions were opened. What is no session is left out.
+// several parses a sequence of records, ids and fields. It returns the valid sessions in the order in which they were opened.
 func several(user domain.UserID, reply []any) []domain.Session {
 	type numbered struct {
 		domain.Session

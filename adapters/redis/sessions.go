@@ -13,8 +13,9 @@ import (
 	"chatcore/ports"
 )
 
-// Sessions keeps each session's record under the hash of its secret, with a TTL, and beside a user's records a hash that names those that are
-// not closed. A session is live as long as both say so. Redis's clock decides; the process's only tells it when there is nothing to decide.
+// Sessions stores each session's record under the hash of its secret, with a TTL, and for each user a hash of the sessions that are not closed. A
+// session is live if both exist. Redis's clock decides. The process's clock is passed along, so that the script reads Redis's clock only when it may
+// matter.
 type Sessions struct {
 	client                 goredis.UniversalClient
 	keys                   Keys
@@ -26,7 +27,7 @@ type Sessions struct {
 
 var _ ports.SessionStore = (*Sessions)(nil)
 
-// NewSessions keeps sessions where only their secrets' hashes are known.
+// NewSessions returns a store that contains only hashes of the sessions' secrets.
 func NewSessions(client goredis.UniversalClient, keys Keys, policy domain.SessionPolicy) *Sessions {
 	return &Sessions{
 		client: client, keys: keys, policy: policy, now: time.Now,
@@ -35,8 +36,8 @@ func NewSessions(client goredis.UniversalClient, keys Keys, policy domain.Sessio
 	}
 }
 
-// NewGuideSessions keeps sessions under their tokens, as the guide does, and finds those that its programs have opened. Whoever can read the
-// names of keys can use every session. Not for a Cluster, where a token does not lie in its user's slot.
+// NewGuideSessions returns a store that keeps sessions under their tokens, like the guide, and finds sessions opened by its programs. Anyone who can
+// list keys can use every session. It does not work on a Cluster, where a token and its user have different slots.
 func NewGuideSessions(client goredis.UniversalClient, keys Keys, policy domain.SessionPolicy) (*Sessions, error) {
 	if keys.cluster {
 		return nil, &domain.InvalidError{Field: "SessionCompat", Problem: "is set for a Cluster", Allowed: "a single server, or sessions under their hashes"}
@@ -109,14 +110,14 @@ func (s *Sessions) find(ctx context.Context, user domain.UserID, key ports.Sessi
 		if ok && subtle.ConstantTimeCompare([]byte(at), []byte(then)) == 1 {
 			return session, nil
 		}
-	case status == 2 && key != then: // it is not ours to move
+	case status == 2 && key != then: // a foreign session cannot be moved
 		return domain.Session{}, domain.ErrNoSession
 	case status == 2:
 		if session, ok := foreignSession(text(reply[1])); ok {
 			return session, nil
 		}
 	}
-	// The rest of the key's name may be a token.
+	// The error omits the rest of the key's name, which may be a token.
 	return domain.Session{}, &ports.ForeignValueError{Key: s.keys.guideSession("…"), Holds: "no session, or none that can be read", For: "a session"}
 }
 
@@ -174,7 +175,7 @@ func text(v any) string {
 	return s
 }
 
-// milliseconds is a duration as the scripts take it, at least 1: 0 ms is no TTL.
+// milliseconds returns a duration as an argument of the scripts. It is at least 1: 0 ms is no TTL.
 func milliseconds(d time.Duration) string {
 	return strconv.FormatInt(max(d.Milliseconds(), 1), 10)
 }

@@ -14,7 +14,7 @@ import (
 	"chatcore/ports"
 )
 
-// Of implements [ports.Statuses] in one round trip. A status that cannot be read is counted.
+// Of implements [ports.Statuses] in one round trip. It counts statuses that cannot be parsed.
 func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
 	if len(users) == 0 {
 		return nil, ctx.Err()
@@ -61,8 +61,8 @@ func (p *Presence) CountOnline(ctx context.Context) (int, error) {
 	return int(n), nil
 }
 
-// values queues the reads of the users' stored statuses. Once the pipeline has run, the function that it returns gives them: a string,
-// nil for nothing, an error for a value that is no string.
+// values queues the reads of the users' stored statuses. After the pipeline has run, the returned function returns the values: a string, nil for a
+// missing one, an error for a value that is no string.
 func (p *Presence) values(ctx context.Context, pipe goredis.Pipeliner, users []domain.UserID) func() ([]any, error) {
 	if !p.keys.cluster {
 		keys := make([]string, len(users))
@@ -92,7 +92,7 @@ func (p *Presence) values(ctx context.Context, pipe goredis.Pipeliner, users []d
 	}
 }
 
-// readStatus reads a status as this or another program stored it; lastSeen may be an instant, milliseconds since 1970, or missing.
+// readStatus parses a status stored by this or another program. lastSeen may be an instant, milliseconds since 1970, or missing.
 func readStatus(value string) (status domain.Status, seen time.Time, ok bool) {
 	var stored struct {
 		Status   string `json:"status"`
@@ -137,8 +137,7 @@ func (p *Presence) AreOnline(ctx context.Context, users ...domain.UserID) ([]boo
 	return are, nil
 }
 
-// Online implements [ports.Statuses] in two round trips a page. Members of the set that are no user ids were put there by other
-// programs, and are left out.
+// Online implements [ports.Statuses] in two round trips per page. It skips members of the set that are no user ids: other programs added them.
 func (p *Presence) Online(ctx context.Context) iter.Seq2[domain.UserID, error] {
 	const page = 1000
 	return func(yield func(domain.UserID, error) bool) {

@@ -14,8 +14,8 @@ import (
 	"chatcore/ports"
 )
 
-// Store keeps values, counters and sets of the caller's own under the namespace, with the rest of their keys as it is given: other programs
-// know them by it. The keys of an event log are refused, and no pattern removes them.
+// Store keeps custom values, counters and sets under the namespace. The rest of their keys is used unchanged, because other programs know them by it.
+// Keys of an event log are refused, and no pattern removes them.
 type Store struct {
 	client goredis.UniversalClient
 	keys   Keys
@@ -28,12 +28,12 @@ var (
 	_ ports.Sets      = (*Store)(nil)
 )
 
-// NewStore keeps things under the namespace of keys.
+// NewStore returns a Store under the namespace of keys.
 func NewStore(client goredis.UniversalClient, keys Keys) *Store {
 	return &Store{client: bare(client), keys: keys, count: goredis.NewScript(countSource)}
 }
 
-// name is the key in Redis, if it may be used.
+// name returns the key in Redis, or an error if it may not be used.
 func (s *Store) name(ctx context.Context, key string) (string, error) {
 	if err := ports.CheckKey(key); err != nil {
 		return "", err
@@ -104,8 +104,8 @@ func (s *Store) Delete(ctx context.Context, keys ...string) (int, error) {
 	return s.unlink(ctx, names)
 }
 
-// page is how many keys one SCAN looks at and one UNLINK removes, in less than a millisecond each. SCAN passes up to ten times as
-// many empty buckets for them, and in a table that is shrinking each of these stands for several.
+// page is the number of keys that one SCAN reads and one UNLINK removes, in less than a millisecond each. For them SCAN may visit ten times as many
+// empty buckets, and several buckets for each of these in a table that shrinks.
 const page = 250
 
 // DeletePattern implements [ports.KeyValues]: on each master of a Cluster, in pages.
@@ -136,7 +136,7 @@ func (s *Store) DeletePattern(ctx context.Context, pattern string) (int, error) 
 	return int(removed.Load()), err
 }
 
-// sweep removes what the pattern matches of one node's keys.
+// sweep removes the keys of one node that match the pattern.
 func (s *Store) sweep(ctx context.Context, node goredis.Cmdable, pattern string) (removed int, err error) {
 	for cursor := uint64(0); ; {
 		found, next, err := node.Scan(ctx, cursor, s.keys.of(pattern), page).Result()
@@ -153,7 +153,7 @@ func (s *Store) sweep(ctx context.Context, node goredis.Cmdable, pattern string)
 	}
 }
 
-// free leaves out the keys of event logs.
+// free returns the names without those of event logs.
 func (s *Store) free(names []string) []string {
 	kept := names[:0]
 	for _, name := range names {
@@ -164,7 +164,7 @@ func (s *Store) free(names []string) []string {
 	return kept
 }
 
-// unlink removes keys in pages, on a Cluster each by a command of its own, which goes where the key is.
+// unlink removes keys in pages. On a Cluster each key has a separate command, which go-redis routes.
 func (s *Store) unlink(ctx context.Context, names []string) (removed int, err error) {
 	chunk := page
 	if s.keys.cluster {

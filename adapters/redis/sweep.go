@@ -11,7 +11,7 @@ import (
 	"chatcore/ports"
 )
 
-// Lead implements [ports.PresenceSweep] by a key that expires.
+// Lead implements [ports.PresenceSweep] with a key that expires.
 func (p *Presence) Lead(ctx context.Context, lease time.Duration) (bool, error) {
 	leads, err := p.lead.Run(ctx, p.client, []string{p.keys.sweeper()}, p.token, lease.Milliseconds()).Int()
 	if err != nil && answered(err) && hasCode(err, "WRONGTYPE") {
@@ -20,8 +20,8 @@ func (p *Presence) Lead(ctx context.Context, lease time.Duration) (bool, error) 
 	return leads == 1, unavailable(ctx, err)
 }
 
-// Expire implements [ports.PresenceSweep] in two round trips: every shard's users who are due, then a step for each. A shard that does not
-// answer holds up no other.
+// Expire implements [ports.PresenceSweep] in two round trips: it reads the due users of every shard and then makes a step for each of them. A shard
+// that does not answer does not block the others.
 func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {
 	found, more, err := p.dueUsers(ctx, max(1, limit/p.keys.shards()))
 	if len(found) == 0 {
@@ -31,7 +31,8 @@ func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserSta
 	return told, more, errors.Join(err, failed)
 }
 
-// dueUsers are no more than limit of each shard; there are more if one has as many. With an error they are those of the shards that answered.
+// dueUsers returns at most limit due users of each shard. more is true if a shard has reached limit. With an error, the users are those of the shards
+// that answered.
 func (p *Presence) dueUsers(ctx context.Context, limit int) (users []domain.UserID, more bool, err error) {
 	shards := p.keys.shards()
 	ask := func(run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd) []*goredis.Cmd {
@@ -72,7 +73,7 @@ func (p *Presence) dueUsers(ctx context.Context, limit int) (users []domain.User
 	return users, more, errors.Join(errs...)
 }
 
-// valid are the members of a due index that are users of it. Others were put there by someone else, and go.
+// valid returns the members of a due index that are users of its shard, and removes others, which another program added.
 func (p *Presence) valid(ctx context.Context, shard int, members []string) ([]domain.UserID, error) {
 	users := make([]domain.UserID, 0, len(members))
 	var foreign []any
@@ -89,7 +90,7 @@ func (p *Presence) valid(ctx context.Context, shard int, members []string) ([]do
 	return users, unavailable(ctx, p.client.ZRem(ctx, p.keys.due(shard), foreign...).Err())
 }
 
-// sweep lets time move users on, and on a Cluster aligns who is online.
+// sweep expires the users' heartbeats, and on a Cluster aligns the set of online users.
 func (p *Presence) sweep(ctx context.Context, users []domain.UserID) ([]domain.UserStatus, error) {
 	outcomes, err := p.settle(ctx, users)
 	if err != nil {
@@ -102,7 +103,7 @@ func (p *Presence) sweep(ctx context.Context, users []domain.UserID) ([]domain.U
 	statuses := make(map[domain.UserID]domain.Status, len(users))
 	for i, o := range outcomes {
 		if o.err == nil {
-			statuses[users[i]] = o.status.Status // offline, if nothing is known: the record is lost
+			statuses[users[i]] = o.status.Status // offline if there is no record: the record is lost
 		}
 	}
 	return told, errors.Join(err, p.align(ctx, statuses))

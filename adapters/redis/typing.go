@@ -11,23 +11,23 @@ import (
 	"chatcore/ports"
 )
 
-// TypingMarks keeps who is typing: a key for each user and chat that expires by itself, and for each chat a list of these keys, which says
-// where to look and no more: who ends a mark need not know of it. Marks that other programs set are in no list.
+// TypingMarks stores who is typing: a key with a TTL for each user and chat, and for each chat a list of these keys. The list only says where to
+// look: a mark may be removed without it. Marks that other programs set are in no list.
 type TypingMarks struct {
 	client      goredis.UniversalClient
 	keys        Keys
-	ttl         time.Duration // of a mark at most
+	ttl         time.Duration // maximum lifetime of a mark
 	start, list *goredis.Script
 }
 
 var _ ports.TypingMarks = (*TypingMarks)(nil)
 
-// NewTypingMarks keeps the marks under the names of keys. ttl is the longest that a mark lives.
+// NewTypingMarks returns TypingMarks with the given keys. ttl is the maximum lifetime of a mark.
 func NewTypingMarks(client goredis.UniversalClient, keys Keys, ttl time.Duration) *TypingMarks {
 	return &TypingMarks{client: client, keys: keys, ttl: ttl, start: goredis.NewScript(typingSource), list: goredis.NewScript(typingListSource)}
 }
 
-// Start implements [ports.TypingMarks] in one round trip. Time is Redis's own.
+// Start implements [ports.TypingMarks] in one round trip. It uses Redis's clock.
 func (t *TypingMarks) Start(ctx context.Context, e domain.TypingStart) (bool, error) {
 	set, err := t.start.Run(ctx, t.client, []string{t.keys.typing(e.Chat, e.User), t.keys.typists(e.Chat)},
 		max(e.ExpiresAt.Sub(e.At).Milliseconds(), 1), domain.TypingInterval.Milliseconds()).Int()

@@ -13,38 +13,38 @@ import (
 	"chatcore/ports"
 )
 
-// LogInfo is what a log says of itself.
+// LogInfo describes a log.
 type LogInfo struct {
 	ID         string // "" if there is no log
-	Level      int    // that all partitions have reached
-	Highest    int    // that one of them has; above Level while an upgrade is under way, or was given up
-	Partitions int    // 0 if that is not known
-	Names      Names  // those that are stored. Of a log at level 1 none are
+	Level      int    // the lowest level of the partitions
+	Highest    int    // the highest level of the partitions; above Level while an upgrade is in progress or interrupted
+	Partitions int    // 0 if unknown
+	Names      Names  // the stored names. A log at level 1 stores none
 }
 
-// FindLog finds the log of a namespace without opening it: by cc:log or, where that is lost, by the partitions. It changes nothing. keys need not
-// have the log's partitions and names. An ID of "" means that there is no log.
+// FindLog finds the log of a namespace without opening it: by cc:log or, if that is lost, by the partitions. It changes nothing. keys may have other
+// partitions and names than the log. An ID of "" means that there is no log.
 func FindLog(ctx context.Context, client goredis.UniversalClient, keys Keys) (LogInfo, error) {
 	seen, keys, err := find(ctx, bare(client), keys)
 	if err != nil || keys.names == nil {
 		return LogInfo{}, err
 	}
 	found, level, err := agreed(seen.values, maxLevel)
-	if found.id == "" { // the partitions do not tell
+	if found.id == "" { // the partitions have no identity
 		found, level = seen.record.logIdentity, seen.record.level
 	}
 	info := LogInfo{ID: found.id, Level: level, Highest: found.level, Partitions: len(keys.tags), Names: *keys.names}
 	var apart *PartitionsError
 	if errors.As(err, &apart) {
-		err = nil // opening says so
+		err = nil // Open returns this error
 	}
 	return info, err
 }
 
-// maxLevel is above any level: whoever only looks reads the form of this program's levels, whatever the level is.
+// maxLevel is above any level. A caller that only reads passes it to parse the identities of any level.
 const maxLevel = 1 << 30
 
-// find looks at the log with the partitions and names that it has, which the keys that it returns carry. They are zero if there is no log.
+// find reads the log with its own number of partitions and names, and returns keys with these. The keys are zero if there is no log.
 func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight, Keys, error) {
 	seen, err := look(ctx, client, keys)
 	if err != nil {
@@ -80,7 +80,7 @@ func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight
 			return seen, Keys{}, err
 		}
 	}
-	if found, _, _ := agreed(seen.values, maxLevel); found.level > bareLevel && found.level <= Level && found.names != stored.names { // cc:log is behind
+	if found, _, _ := agreed(seen.values, maxLevel); found.level > bareLevel && found.level <= Level && found.names != stored.names { // cc:log is outdated
 		if names, err = namesOf(found.names); err != nil {
 			return seen, Keys{}, err
 		}
@@ -89,11 +89,11 @@ func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight
 	return seen, other, nil
 }
 
-// UpgradeConfig says what is to become of a log.
+// UpgradeConfig is the configuration of Upgrade.
 type UpgradeConfig struct {
 	To     int               // the level to reach. Defaults to [Level]
-	Names  map[string]string // names to change, as [Names.With] takes them
-	DryRun bool              // tells the steps and changes nothing
+	Names  map[string]string // names to change, in the form of [Names.With]
+	DryRun bool              // return the steps and change nothing
 }
 
 // UpgradeStep is one change of a partition's identity.
@@ -103,19 +103,18 @@ type UpgradeStep struct {
 	Renamed   bool
 }
 
-// Upgrade raises the level of a log, or changes its names, in every partition. Programs that do not know the level, or have other names, can no
-// longer write to or read a partition from its step on; programs that know it go on. Each partition changes in one step, on a single server all of
-// them in one, so that an upgrade that was interrupted is finished by the next one: partitions that are there already are left as they are. It returns
-// the steps that it took, in order.
+// Upgrade raises the level of a log, or changes its names, in every partition. From the step of a partition on, programs that do not know the level
+// or have other names can no longer write to it or read it; other programs continue. Each partition changes atomically, and on a single server all of
+// them together. The next Upgrade finishes an interrupted one: it skips the partitions that have changed already. Upgrade returns its steps in order.
 //
-// It returns a [*ports.LogLevelError] for a log above the levels that this program knows, and a [*domain.InvalidError] for a level below the log's or
-// above [Level], and for names that cannot be.
+// It returns a [*ports.LogLevelError] if the log is above the levels that this program knows. It returns a [*domain.InvalidError] for a level below
+// the log's or above [Level], and for invalid names.
 func Upgrade(ctx context.Context, client goredis.UniversalClient, keys Keys, c UpgradeConfig) ([]UpgradeStep, error) {
 	return upgrade(ctx, bare(client), keys, c, Level)
 }
 
 func upgrade(ctx context.Context, client goredis.UniversalClient, keys Keys, c UpgradeConfig, known int) (taken []UpgradeStep, err error) {
-	for range routes { // others may upgrade it meanwhile
+	for range routes { // other processes may upgrade it meanwhile
 		var again bool
 		var steps []UpgradeStep
 		steps, again, err = upgradeOnce(ctx, client, keys, c, known)
@@ -161,7 +160,7 @@ func upgradeOnce(ctx context.Context, client goredis.UniversalClient, keys Keys,
 	return steps, false, unavailable(ctx, err)
 }
 
-// target is the identity that all partitions are to carry.
+// target returns the identity that all partitions must get.
 func (c UpgradeConfig) target(found logIdentity, level int, keys Keys, known int) (logIdentity, error) {
 	want := logIdentity{id: found.id, level: max(c.To, found.level), partitions: len(keys.tags), hash: hashName}
 	if c.To == 0 {
@@ -194,8 +193,8 @@ func (c UpgradeConfig) target(found logIdentity, level int, keys Keys, known int
 	return want, nil
 }
 
-// write changes the partitions of the steps: on a single server all at once. It returns how many were changed, and true if another process has
-// changed one meanwhile.
+// write changes the partitions of the steps, on a single server all at once. It returns the number of changed partitions, and true if another process
+// has changed one meanwhile.
 func (i logIdentity) write(ctx context.Context, client goredis.UniversalClient, keys Keys, steps []UpgradeStep, olds []string) (done int, again bool, err error) {
 	together := len(steps)
 	if keys.cluster {

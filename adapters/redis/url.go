@@ -13,7 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// ErrURL is returned for a Redis URL that cannot be used as it stands.
+// ErrURL is returned for a Redis URL that cannot be used.
 var ErrURL = errors.New("unusable Redis URL")
 
 const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, several separated by commas for a Cluster; " +
@@ -69,7 +69,7 @@ func urlError(format string, args ...any) error {
 	return fmt.Errorf("%w: %w; allowed: %s", ErrURL, fmt.Errorf(format, args...), allowedURL)
 }
 
-// address is one URL of a list, taken apart.
+// address is one parsed URL of a list.
 type address struct {
 	scheme     string
 	dial       []string // host:port of a server or of Sentinels, or the path of a Unix socket
@@ -80,7 +80,7 @@ type address struct {
 	skipVerify bool
 }
 
-// allowedSettings are the names that the query may have. Any other would be ignored or would weaken what [Connect] promises of commands.
+// allowedSettings returns the names that the query may have. Any other would be ignored or would weaken the guarantees of [Connect].
 func allowedSettings(sentinel bool) []string {
 	allowed := []string{"db", "client_name", "skip_verify"}
 	if sentinel {
@@ -137,7 +137,7 @@ func checkPort(port string) error {
 	return nil
 }
 
-// parseSettings reads the query. A plus stays a plus, as in the rest of a URL: it does not stand for a space as in an HTML form.
+// parseSettings parses the query. A plus remains a plus, as in the rest of a URL: it does not mean a space as in an HTML form.
 func (a *address) parseSettings(query string) error {
 	settings, err := url.ParseQuery(strings.ReplaceAll(query, "+", "%2B"))
 	if err != nil {
@@ -196,7 +196,7 @@ func (a *address) parseDB(u *url.URL) error {
 	return nil
 }
 
-// checkUser refuses a user without a password: go-redis then sends neither, and Redis takes the connection for its default user.
+// checkUser refuses a user without a password: go-redis would send neither, and Redis would use its default user.
 func checkUser(user *url.Userinfo) error {
 	if user == nil {
 		return nil
@@ -223,7 +223,7 @@ func (a *address) setting(name string) string {
 	return ""
 }
 
-// fits returns an error if an address cannot stand behind first in a list: credentials and settings of the first apply to all.
+// fits returns an error if an address cannot follow first in a list: credentials and settings of the first apply to all.
 func (a *address) fits(first *address) error {
 	switch {
 	case a.scheme != first.scheme:
@@ -241,7 +241,7 @@ func (a *address) fits(first *address) error {
 	return nil
 }
 
-// options returns what the address says to go-redis.
+// options returns the address as options of go-redis.
 func (a *address) options() *goredis.UniversalOptions {
 	o := &goredis.UniversalOptions{Addrs: a.dial, DB: a.db, ClientName: a.setting("client_name"), MasterName: a.setting("master_name")}
 	user, password := "", ""
@@ -257,7 +257,7 @@ func (a *address) options() *goredis.UniversalOptions {
 	}
 	if a.scheme == "rediss" {
 		// Without a ServerName, crypto/tls verifies the name that is dialed, which need not be the first.
-		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.skipVerify} //nolint:gosec // the URL asks for it
+		o.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: a.skipVerify} //nolint:gosec // the URL requests it
 	}
 	return o
 }

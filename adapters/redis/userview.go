@@ -12,12 +12,12 @@ import (
 	"chatcore/ports"
 )
 
-// UserView keeps each user's numbers in a hash of their own, with nothing else in it, and their versions in one beside it.
+// UserView stores each user's numbers in a hash that contains nothing else, and their versions in a second hash.
 type UserView struct {
 	client goredis.UniversalClient
 	keys   Keys
 	key    func(domain.UserID) string
-	whole  bool // what is missing cannot be computed: a loss is an error
+	whole  bool // missing numbers cannot be recomputed: a loss is an error
 	script *goredis.Script
 }
 
@@ -26,28 +26,28 @@ var (
 	_ ports.UserViewCounter = (*UserView)(nil)
 )
 
-// NewUnreadCounts keeps how many messages users have not read, where the wire contract says.
+// NewUnreadCounts returns a view of the number of unread messages of each user, under the keys of the wire contract.
 func NewUnreadCounts(client goredis.UniversalClient, keys Keys) *UserView {
 	return &UserView{client: client, keys: keys, key: keys.unread, script: goredis.NewScript(viewSource)}
 }
 
-// NewUserChats keeps which chats users are in.
+// NewUserChats returns a view of the chats of each user.
 func NewUserChats(client goredis.UniversalClient, keys Keys) *UserView {
 	return &UserView{client: client, keys: keys, key: keys.userChats, whole: true, script: goredis.NewScript(viewSource)}
 }
 
-// viewEntry is one number that is put, and its keys.
+// viewEntry is an entry to store, and the key of its numbers.
 type viewEntry struct {
 	chat domain.ChatID
 	ports.UserEntry
 	numbers string
 }
 
-// viewEntries is how many entries one script call puts: about half a millisecond of Redis.
+// viewEntries is the number of entries that one script call stores: about half a millisecond of Redis.
 const viewEntries = 200
 
-// Put implements [ports.UserView] in one round trip, with a script call for each 200 entries, or on a Cluster for each user, because users lie in
-// different slots.
+// Put implements [ports.UserView] in one round trip, with one script call per 200 entries. On a Cluster it needs a call for each user, because users
+// are in different slots.
 func (v *UserView) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -63,7 +63,7 @@ func (v *UserView) Put(ctx context.Context, log string, puts ...ports.ChatEntrie
 	return err
 }
 
-// calls divides the entries among script calls.
+// calls divides the entries into script calls.
 func (v *UserView) calls(puts []ports.ChatEntries) [][]viewEntry {
 	var calls [][]viewEntry
 	place := make(map[domain.UserID]int) // of a user's call, on a Cluster
@@ -87,7 +87,7 @@ func (v *UserView) calls(puts []ports.ChatEntries) [][]viewEntry {
 	return calls
 }
 
-// put runs the script for each call, and returns those for which Redis did not know it by its hash.
+// put runs the script for each call, and returns the calls for which Redis did not have the script.
 func (v *UserView) put(
 	ctx context.Context, run func(context.Context, goredis.Scripter, []string, ...any) *goredis.Cmd, log string, calls [][]viewEntry,
 ) (unknown [][]viewEntry, err error) {
@@ -123,7 +123,7 @@ func (v *UserView) put(
 	return unknown, foreign
 }
 
-// putEach puts entries one by one, among which is one whose key holds something else: the others are put.
+// putEach stores entries one by one after one of them had a key of another type, so that the others are stored.
 func (v *UserView) putEach(ctx context.Context, log string, entries []viewEntry) error {
 	if len(entries) == 1 {
 		return &ports.ForeignValueError{Key: entries[0].numbers, Holds: "no hash, or has none beside it", For: "a view by user"}
@@ -136,8 +136,8 @@ func (v *UserView) putEach(ctx context.Context, log string, entries []viewEntry)
 	return err
 }
 
-// Of implements [ports.UserView] in one round trip. What is no number is someone else's, and is left out. Of the chats that a user is in, all
-// have to be there: it returns a [*ports.CorruptError] if some are missing. A loss of both keys of a user cannot be told from a user without chats.
+// Of implements [ports.UserView] in one round trip. It skips values that are no numbers: other programs wrote them. If chats are missing from the
+// view of a user's chats, it returns a [*ports.CorruptError]. If both keys of a user are lost, that is indistinguishable from a user without chats.
 func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -175,7 +175,7 @@ func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[
 	return found, nil
 }
 
-// Count implements [ports.UserViewCounter] in one pipeline, from the counts beside the numbers.
+// Count implements [ports.UserViewCounter] in one pipeline, from the counts in the versions.
 func (v *UserView) Count(ctx context.Context, log string, users ...domain.UserID) ([]int, error) {
 	if err := ctx.Err(); err != nil || len(users) == 0 {
 		return nil, err
@@ -199,7 +199,7 @@ func (v *UserView) Count(ctx context.Context, log string, users ...domain.UserID
 			continue
 		}
 		count, _ := reply.Val()[1].(string)
-		counts[i], _ = strconv.Atoi(count) // 0 if there is none
+		counts[i], _ = strconv.Atoi(count) // 0 if the count is missing
 	}
 	return counts, nil
 }

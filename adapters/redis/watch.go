@@ -14,26 +14,26 @@ import (
 	"chatcore/ports"
 )
 
-// How a server that was lost is asked whether it is back. One PING at a time is all that is sent for it, whatever the commands do.
+// Probes of a lost server. Only one PING at a time is sent to it, whatever the commands do.
 const (
-	firstProbe = 100 * time.Millisecond // after the loss; doubles
-	lastProbe  = time.Second            // between two, and within which one has to be answered
+	firstProbe = 100 * time.Millisecond // pause after the loss; doubles
+	lastProbe  = time.Second            // maximum pause, and timeout of a probe
 )
 
-// dialGap is how far apart dials to a server are that nobody has reached for a while. go-redis holds back dials that fail, but not those to a
-// port that takes connections and drops them, as a load balancer's does whose server is stopped: every command would make one.
+// dialGap is the minimum time between dials to a server that has not been reached for a while. go-redis limits dials that fail. It does not limit
+// dials to a port that accepts connections and drops them, such as a load balancer's with a stopped server: every command would dial.
 const dialGap = 10 * time.Millisecond
 
-var errDialedJustNow = errors.New("it was dialed just now, and before that nobody has reached it")
+var errDialedJustNow = errors.New("it was dialed just now, and earlier dials have not reached it")
 
-// watch tells in the log how a client stands with its servers.
+// watch logs the state of a client's connections to its servers.
 type watch struct {
 	logger *slog.Logger
 
-	ctx     context.Context // of probes: no caller's, because the client outlives them
+	ctx     context.Context // of probes: not a caller's, because the client outlives callers
 	cancel  context.CancelFunc
-	closing atomic.Bool // the client is being closed, or is
-	ready   atomic.Bool // the first connection stands: what comes before it, Connect tells
+	closing atomic.Bool // Close was called
+	ready   atomic.Bool // the first connection is established; until then Connect logs
 	mu      sync.Mutex
 	closed  bool
 	running sync.WaitGroup
@@ -56,7 +56,7 @@ func (w *watch) begin(ctx context.Context, address string) {
 	w.ready.Store(true)
 }
 
-// close returns when no probe runs any more. The client is closed before, so that none waits for an answer.
+// close waits until no probe runs. The client must be closed before, so that no probe waits for a reply.
 func (w *watch) close() {
 	w.mu.Lock()
 	first := !w.closed
@@ -68,8 +68,8 @@ func (w *watch) close() {
 	}
 }
 
-// named makes the errors of commands that come after the client's end [ports.ErrClosed]. go-redis gives the same error for a node that has left the
-// Cluster, which the rest of the client outlives.
+// named replaces the errors of commands after the client was closed by [ports.ErrClosed]. go-redis returns the same error for a node that has left
+// the Cluster, while the client remains open.
 func (w *watch) named(err error, cmds ...goredis.Cmder) error {
 	if !w.closing.Load() {
 		return err
@@ -85,16 +85,16 @@ func (w *watch) named(err error, cmds ...goredis.Cmder) error {
 	return err
 }
 
-// link is one server of a client: the only one, the master that Sentinels name, or a node of a Cluster. It is a hook of go-redis's.
+// link is one server of a client: the only one, the master that Sentinels name, or a node of a Cluster. It is a hook of go-redis.
 type link struct {
 	watch   *watch
 	client  goredis.Cmdable
-	address atomic.Pointer[string] // last dialed: with Sentinels it changes
+	address atomic.Pointer[string] // last address dialed; with Sentinels it changes
 	lost    atomic.Bool
 
-	open   int64        // connections that may be open
-	failed atomic.Int64 // commands and dials in a row that have not reached the server
-	dialed atomic.Int64 // when it was last, in Unix nanoseconds
+	open   int64        // maximum number of open connections
+	failed atomic.Int64 // consecutive commands and dials that have not reached the server
+	dialed atomic.Int64 // time of the last dial, in Unix nanoseconds
 }
 
 // node is a client of one server.
@@ -109,7 +109,7 @@ func (w *watch) link(client node, address string) *link {
 	return l
 }
 
-// mayDial spreads dials once more has failed in a row than connections that were open can have been lost, each to a command and each to a dial.
+// mayDial limits dials once there are more consecutive failures than the loss of all open connections can cause: one command and one dial for each.
 func (l *link) mayDial(now time.Time) bool {
 	if l.failed.Load() <= 2*l.open {
 		return true
@@ -154,14 +154,14 @@ func (l *link) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.Pro
 	}
 }
 
-// answered ends a row of failures.
+// answered resets the count of consecutive failures.
 func (l *link) answered(err error) {
 	if l.failed.Load() > 0 && (err == nil || answered(err)) {
 		l.failed.Store(0)
 	}
 }
 
-// after looks at what a command or a dial ended with. A caller whose own time was up tells nothing of Redis.
+// after evaluates the error of a command or a dial. It ignores errors of a caller whose context has ended.
 func (l *link) after(ctx context.Context, err error) {
 	if err == nil || ports.Ended(ctx, err) != nil || !l.watch.ready.Load() {
 		return
@@ -176,7 +176,7 @@ func (l *link) after(ctx context.Context, err error) {
 	}
 }
 
-// lose tells once that the server is lost, and has it asked until it is back.
+// lose logs once that the server is lost, and starts probes until it is back.
 func (l *link) lose(err error) {
 	w := l.watch
 	w.mu.Lock()
@@ -188,8 +188,8 @@ func (l *link) lose(err error) {
 	w.running.Go(func() { l.await(time.Now()) })
 }
 
-// await asks until the server answers, or the client is closed. Of the attempts it tells the 1st, 2nd, 4th, 8th and so on: an outage of hours
-// is a few lines.
+// await probes until the server answers or the client is closed. It logs the 1st, 2nd, 4th, 8th … attempt, so that an outage of hours takes a few
+// lines.
 func (l *link) await(since time.Time) {
 	w := l.watch
 	for attempt, wait := 1, firstProbe; ; attempt, wait = attempt+1, min(2*wait, lastProbe) {
@@ -206,12 +206,12 @@ func (l *link) await(since time.Time) {
 			return
 		}
 		var reply goredis.Error
-		if err == nil || errors.As(err, &reply) { // be it LOADING: what that means, commands tell
+		if err == nil || errors.As(err, &reply) { // also LOADING, which the commands report
 			w.logger.InfoContext(w.ctx, "redis ready", "address", *l.address.Load(), "lost_for", time.Since(since))
 			l.lost.Store(false)
 			return
 		}
-		if errors.Is(err, goredis.ErrClosed) { // a node that is no longer of the Cluster
+		if errors.Is(err, goredis.ErrClosed) { // the node has left the Cluster
 			w.logger.InfoContext(w.ctx, "redis gone", "address", *l.address.Load())
 			return
 		}

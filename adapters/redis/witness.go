@@ -10,26 +10,26 @@ import (
 )
 
 const (
-	witnessEvery = time.Second    // how long knowledge may be newer than the witness
+	witnessEvery = time.Second    // how long this process's knowledge may be newer than the witness
 	witnessTTL   = 24 * time.Hour // after a longer silence the caches are dropped
 	witnessLimit = 2 * time.Second
 )
 
-// witness is a counter of this process in one partition. Data that was restored in place, with the same log id and replication id, holds a
-// lower value than this process knows to be stored, or none.
+// witness is a counter of this process in one partition. After a restore in place, with the same log id and replication ID, Redis has a lower value
+// than the process knows to be stored, or none.
 type witness struct {
 	key    string
-	known  atomic.Uint64 // value that is stored for sure; 0 if none is
+	known  atomic.Uint64 // value that is certainly stored; 0 if none is
 	issued atomic.Uint64 // last value that was sent
 	dirty  atomic.Bool   // something was learned of the partition since the value was sent
 }
 
-// witnesses raise the counters of all partitions. A timer does so witnessEvery after something was learned, in one pipeline; without activity
+// witnesses raises the counters of all partitions. A timer raises them witnessEvery after something was learned, in one pipeline. Without activity
 // nothing is sent.
 type witnesses struct {
 	log    *Log
 	list   []witness
-	ctx    context.Context // of raises: no caller's
+	ctx    context.Context // of raises: not a caller's
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
@@ -47,7 +47,7 @@ func newWitnesses(l *Log, process string) *witnesses {
 	return w
 }
 
-// learned schedules a raise: something was read of the partition, or appended to it, that later decisions may be based on.
+// learned schedules a raise. It is called after a read or an append of the partition on which later commands may be validated.
 func (w *witnesses) learned(partition int) {
 	if w.log.epoch == nil || w.list[partition].dirty.Swap(true) {
 		return
@@ -74,7 +74,7 @@ func (w *witnesses) raise() {
 	w.raiseAll(ctx)
 }
 
-// raiseAll raises the witnesses of all partitions of which something was learned. A raise without an answer is repeated.
+// raiseAll raises the witnesses of all partitions of which something was learned. It schedules another raise if one was not answered.
 func (w *witnesses) raiseAll(ctx context.Context) {
 	l := w.log
 	var raised []*witness
@@ -118,8 +118,7 @@ func (w *witnesses) raiseAll(ctx context.Context) {
 	}
 }
 
-// outdated ends the epoch because Redis holds older data than this process has seen: everything cached is dropped, and what Redis holds now is
-// what counts.
+// outdated ends the epoch because Redis has older data than this process has seen: all caches are dropped, and the data in Redis counts.
 func (w *witnesses) outdated() {
 	l := w.log
 	l.observing.Lock()
@@ -130,7 +129,7 @@ func (w *witnesses) outdated() {
 	w.reset()
 }
 
-// reset has no value known. The caches were dropped before, so nothing is left that a restore could make stale.
+// reset marks all values as unknown. The caches were dropped before, so no cached value can be stale after a restore.
 func (w *witnesses) reset() {
 	for i := range w.list {
 		w.list[i].known.Store(0)
