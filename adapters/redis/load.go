@@ -163,7 +163,7 @@ func (ld *loading) take(ctx context.Context, reply []any) error {
 	return nil
 }
 
-// finish sorts the events.
+// finish ends the load and puts the events into ascending order.
 func (ld *loading) finish() {
 	ld.ended = true
 	for i := range ld.loaded.Entities {

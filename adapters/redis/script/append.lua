@@ -1,55 +1,56 @@
 -- Appends the events of a batch of commands, each command wholly or not at all.
 --
--- Phase 1 reads every key that phase 2 writes: it checks types and conditions and plays earlier commands of the batch through Lua
--- tables. Phase 2 only writes. So nothing can fail between two writes but the server itself: a wrong type, a key that
--- left for another node and a full memory all show before the first write.
+-- Phase 1 reads every key that phase 2 writes. It checks types and conditions, and applies earlier commands of the batch in Lua tables. Phase 2 only
+-- writes. So only a fault of the server can occur between two writes: a wrong type, a key that has moved to another node and a full memory all show
+-- before the first write.
 --
--- A right that the Redis user lost since the rights were last checked shows at the first command that needs it. Phase 2 then reverts its writes and
--- the script returns the refusal as an error: nothing was appended. The heads of the chats are written last, so that they never have to be
--- reverted. The reply is -4, half written, only if a command of the reversal is refused as well, or a head after another head. What follows
--- the log's own writes, PUBLISH and the removal of typing marks, never changes the outcome: a refusal is counted in the reply.
+-- If the Redis user has lost a right since the last check, the first command that needs it is refused. Phase 2 then reverts its writes and the script
+-- returns the refusal as an error: nothing was appended. The heads of the chats are written last, so that they never have to be reverted. The reply
+-- is -4, half written, only if a command of the reversal is refused as well, or a head after another head. The commands after the log's own writes,
+-- PUBLISH and the removal of typing marks, never change the outcome: their refusals are counted in the reply.
 --
--- A batch whose answer was lost is sent again under the same token. That leaves a fence, so that the first sending, should it still be on
--- its way, finds it and does nothing.
+-- A batch whose reply was lost is sent again with the same token. The second sending sets a fence. If the first sending arrives later, it finds the
+-- fence and does nothing.
 --
 -- KEYS  for each partition of the batch: its id key, this process's witness; then for each its delivery stream
--- ARGV  log id; history that the commands were decided on; token of the batch; '1' if it is sent again; number of commands; for each
+-- ARGV  log id; history against which the commands were validated; token of the batch; '1' if it is sent again; number of commands; for each
 --       partition the least value that its witness must have; then for each command:
---       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that it removes or '';
---       number of limits that it takes from, and for each five values as take_limits has them;
---       number of entities it looks at, each as a field of :x, and for each the version it must be at, or '!' if it must be at any, or '', or '=' and a fingerprint:
---       that is the command itself, which must not be there yet and is recorded;
---       number of events, which may be 0 for a command that is recorded, and for each: event id, channel or '' for no announcement, metadata, JSON up to the seq, JSON after the
---       ordinal, '+' if it is a message, the place (from 1) among the entities of the message it deletes, or ''; number of moves and the
---       places of the entities that it moves
---       and last, about how many entries each stream keeps: those that trim streams keep fewer, but may not run
+--       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that the command removes or '';
+--       number of limits that it takes from, and for each five values as in take_limits;
+--       number of entities that it names, each as a field of :x, and for each the required version, '!' for any version, '' for no condition, or '='
+--       and a fingerprint: that is the command itself, which must not exist yet and is recorded;
+--       number of events, which may be 0 for a recorded command, and for each: event id, channel or '' for no publication, metadata, JSON up to the
+--       seq, JSON after the ordinal, '+' if it is a message, the place (from 1) among the entities of the message that it deletes, or ''; number of
+--       moves and the places of the entities that it moves
+--       and last, about how many entries each stream keeps: groups trim streams further, but may not run
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
---       0 FIRST LAST ORDINAL TYPED [EVENT.MOVE …]  appended now, or found to have been appended before; TYPED is 1 if there was a typing
---                                                  mark; EVENT.MOVE (from 1) is an entity whose events have become a multiple of 256
+--       0 FIRST LAST ORDINAL TYPED [EVENT.MOVE …]  appended now, or by an earlier sending; TYPED is 1 if there was a typing mark;
+--                                                  EVENT.MOVE (from 1) is an entity whose events have become a multiple of 256
 --       1 PLACE VERSION                            conflict; PLACE is that of the entity, from 1
---       2 WHAT                                     the chat's keys contradict each other, or hold something else
---       3                                          whether an earlier sending was appended cannot be told
---       4                                          a command without events, of a chat that does not exist
---       5 PLACE FIRST SECOND                       the limit at PLACE refuses; the rest is its decision, as take_limits has it
---       6 PLACE CAUSE                              the limit at PLACE cannot be decided; without CAUSE its key holds something else
+--       2 CAUSE                                    the chat's keys contradict each other, or have another type
+--       3                                          it is unknown whether an earlier sending was appended
+--       4                                          a command without events, for a chat that does not exist
+--       5 PLACE FIRST SECOND                       the limit at PLACE refuses; the rest is its decision as in take_limits
+--       6 PLACE CAUSE                              the limit at PLACE cannot be decided; without CAUSE its key has another type
 --       -1 PARTITION                               the partition belongs to another log
 --       -2                                         the batch was sent again before this sending arrived
 --       -3 HISTORY                                 the server is at another history
 --       -4 ERROR                                   a write was refused, and earlier ones could not be reverted
---       -5 PARTITION                               the partition's data is older than what this process has seen of it
+--       -5 PARTITION                               the partition's data is older than the data this process has seen
 --       A line "! COUNT ERROR" after the outcomes counts refused PUBLISH and DEL.
 --
--- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities: messages are many.
+-- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities. Messages have the shortest form
+-- because they are many.
 --
--- An entity is at VERSION or, after more than one event, at VERSION:EVENTS:FIRST, with the seqs of its last and its first event. Read marks
--- and receipts do not count their events: nobody walks them. A command is at VERSION:EVENTS:FINGERPRINT: the seq of its last event, how many it
--- recorded, and the fingerprint in hexadecimal digits; without events VERSION is the head at that time.
+-- The entry of an entity is VERSION or, after more than one event, VERSION:EVENTS:FIRST, with the seqs of its last and its first event. Read marks
+-- and receipts do not count their events, because their links are not walked. The entry of a command is VERSION:EVENTS:FINGERPRINT: the seq of its
+-- last event, its number of events, and the fingerprint in hexadecimal digits. Without events VERSION is the head at that time.
 --
--- The field ' #p' of :x is a pad. Its 65 bytes make Redis keep :x as a hash table: a listpack of up to 512 fields costs a send up to 1.4 times as much.
--- It is written when the seq passes a multiple of 128, stays, and means nothing; programs that do not know it ignore it.
+-- The field ' #p' of :x is a pad without a meaning. Its 65 bytes make Redis store :x as a hash table: a listpack of up to 512 fields makes a send up
+-- to 1.4 times as expensive. It is written when the seq passes a multiple of 128, and remains; programs that do not know it ignore it.
 
 local SEGMENT, FIND, SNAPSHOT, PAD_EVERY, PAD = 1024, 8192, 256, 128, string.rep('-', 65)
-local try = pcall -- Lua's own
+local try = pcall -- the function of Lua, not of Redis
 local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, redis.pcall, unpack, tonumber, type
 local floor, format, match, concat, sub, plain = math.floor, string.format, string.match, table.concat, string.sub, string.find
 
@@ -66,8 +67,8 @@ for p = 1, partitions do
   prefixes[p] = sub(KEYS[2 * p - 1], 1, -3)
 end
 
--- The server's replication id names the history of its data. A restart or a promotion begins another history, which may know less than this
--- process has seen. Without the id a stale cache would go unnoticed, so nothing is appended.
+-- The server's replication ID names the history of its data. A restart or a promotion begins another history, which may lack events that this process
+-- has seen. Without the ID a stale cache would go unnoticed, so nothing is appended.
 local told = pcall('INFO', 'replication')
 if type(told) ~= 'string' then return told end
 local present = match(told, 'master_replid:(%x+)')
@@ -83,12 +84,12 @@ local function kind_of(field)
   return 'm'
 end
 
--- Places and counts are small: a look into a table is cheaper than tonumber.
+-- Places and counts are small numbers: a table lookup is cheaper than tonumber.
 local small = setmetatable({['0'] = 0, ['1'] = 1, ['2'] = 2, ['3'] = 3, ['4'] = 4, ['5'] = 5, ['6'] = 6, ['7'] = 7, ['8'] = 8, ['9'] = 9}, {
   __index = function(_, text) return tonumber(text) end,
 })
 
-local fault -- what a read of the present command ran into
+local fault -- the first error while the present command was read
 local function read(...)
   local reply = pcall(...)
   if type(reply) == 'table' and reply.err then
@@ -106,8 +107,8 @@ local function version_in(entry)
   return version or '0'
 end
 
--- chats holds what the commands so far leave behind: seq, ordinal, pushes to segments, values for :x as fields and entries in turns and, once
--- a second command is about the same chat, the same as a table.
+-- chats holds the state of each chat after the commands planned so far: seq, ordinal, pushes to segments, and values for :x as alternating fields and
+-- entries. Once a second command uses the same chat, entries holds the same values as a table.
 local chats, order, streams = {}, {}, {}
 
 local function touch_segment(chat, segment)
@@ -155,14 +156,14 @@ local function element(chat, seq)
 end
 
 -- ordinal_in returns the ordinal of a stored event if its JSON begins as given, up to its seq, and nil otherwise. Every sending of a batch has the
--- same bytes, so this compares the event and never what its content says.
+-- same bytes, so the comparison covers the event's own fields and never depends on its content.
 local function ordinal_in(stored, start)
   local from = plain(stored, '{', 1, true)
   if from and sub(stored, from, from + #start - 1) == start then return match(stored, '^%d+,"ordinal":(%d+)', from + #start) end
 end
 
--- find returns where an earlier sending of the same batch put an event: 0 if it did not, nil if that cannot be told. An entity that the event
--- moves leads there, from the given version on.
+-- find returns the seq at which an earlier sending of the same batch appended an event: 0 if it did not, nil if that is unknown. It follows the links
+-- of an entity that the event moves, from the given version on.
 local function find(chat, start, kind, version)
   local seq = tonumber(version)
   for _ = 1, FIND do
@@ -175,7 +176,7 @@ local function find(chat, start, kind, version)
   return nil
 end
 
--- The same for a command that is recorded, whose entry tells its events. Without events, the same command is there or not.
+-- find_recorded does the same for a recorded command, whose entry has the seqs of its events. A command without events is found by its fingerprint.
 local function find_recorded(chat, start, entry, fingerprint, events)
   local version, count, recorded = match(entry or '', '^(%d+):(%d+):(%x+)$')
   if not version or tonumber(count) ~= events then return 0 end
@@ -184,7 +185,7 @@ local function find_recorded(chat, start, entry, fingerprint, events)
   return ordinal_in(element(chat, first), start) and first or 0
 end
 
--- counted returns how many elements a key of the chat has. That has to be what the index says.
+-- counted returns the number of elements of a key of the chat. It sets fault if the index has another count.
 local function counted(chat, part, command, field)
   local length, count = read(command, chat.base .. part), read('HGET', chat.base .. ':x', field) or '0'
   if not fault and format('%d', length) ~= count then fault = 'the count of ' .. part .. ' is not what the index says' end
@@ -192,9 +193,9 @@ local function counted(chat, part, command, field)
 end
 
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
-local marks = {} -- of typing, to be removed
+local marks = {} -- typing marks to remove
 
--- Plans the command at a in ARGV: its outcome, and what it writes if it is to be appended. at is left behind the command.
+-- plan plans the command at a in ARGV: its outcome, and its writes if it is to be appended. It leaves at after the command.
 local at
 local function plan(a)
   fault = nil
@@ -267,7 +268,7 @@ local function plan(a)
 
   if events == 0 and chat.seq == 0 and not fault then return '4' end
 
-  -- The keys that were not read yet and are going to be written; entries that are more than a version have to be readable.
+  -- Reads the keys that were not read yet and will be written. Entries with more than a version must be readable.
   for i = 2, n + 1 do
     if entries[i] and not tonumber(entries[i]) then version_in(entries[i]) end
   end
@@ -386,7 +387,7 @@ at = 6 + partitions
 for c = 1, commands do
   local outcome = plan(at)
   if fault and not plain(fault, 'WRONGTYPE', 1, true) and not plain(fault, '^the ') then
-    return redis.error_reply(fault) -- the server's trouble, not this chat's: the whole batch waits
+    return redis.error_reply(fault) -- a fault of the server and not of this chat: the whole batch fails
   end
   outcomes[c] = outcome
 end
@@ -397,7 +398,7 @@ local function hset(key, values)
   for from = 1, n, 4000 do call('HSET', key, unpack(values, from, from + 3999 < n and from + 3999 or n)) end
 end
 
-local begun, added, headed = false, {}, false -- the log was written to; ids of added stream entries, each after its stream; a head was written
+local begun, added, headed = false, {}, false -- whether the log was written to; ids of added stream entries, each after its stream; whether a head was written
 local written, cause = try(function()
   write_limits()
   if again then call('SET', fence, '1', 'EX', 600) end
@@ -415,7 +416,7 @@ local written, cause = try(function()
   end
   for o = 1, n_operations, 5 do
     local stream, e, id = operations[o], operations[o + 1], nil
-    if o == 1 then -- bounds the stream once a batch, which is often enough: each time costs 0.4 µs
+    if o == 1 then -- trims the stream once per batch, which is often enough: each time costs 0.4 µs
       id = call('XADD', stream, 'MAXLEN', '~', bound, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
     else
       id = call('XADD', stream, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
@@ -433,7 +434,7 @@ local written, cause = try(function()
   end
 end)
 
--- revert takes back all writes of phase 2 before the first head. It fails with the first command that is refused.
+-- revert reverts all writes of phase 2 before the first head. It fails at the first refused command.
 local function revert()
   for i = 1, #added, 2 do call('XDEL', added[i], added[i + 1]) end
   for _, chat in ipairs(order) do

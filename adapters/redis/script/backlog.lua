@@ -1,9 +1,10 @@
 -- Reads ranges of several chats of a partition, as they were encoded.
 --
 -- KEYS  the partition's id key, its delivery stream
--- ARGV  log id, bytes that make a reply large enough, id of an entry that has to be in the stream or '', then for each range: chat as in keys, first seq, events at most
--- Reply {last id of the stream or '', for each range: {head, event, event, …}, or {-2, seq, what} if something of the chat is missing at
---       that seq}, {-1} if the partition belongs to another log, or {} if the entry is gone. Once the reply is large enough a range is given one event
+-- ARGV  log id, bytes that make a reply large enough, id of an entry that must be in the stream or '', then for each range: chat as in keys, first
+--       seq, maximum number of events
+-- Reply {last id of the stream or '', for each range: {head, event, event, …}, or {-2, seq, cause} if a key or an event of the chat is missing at that
+--       seq}, {-1} if the partition belongs to another log, or {} if the entry is gone. Once the reply is large enough, a range contains one event
 
 local log_id, budget, earlier = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 if call('GET', KEYS[1]) ~= log_id then return {-1} end
@@ -40,7 +41,7 @@ for a = 4, #ARGV, 3 do
   if not ok then
     local text = type(page) == 'table' and page.err or tostring(page)
     if not string.find(text, 'WRONGTYPE', 1, true) then return redis.error_reply(text) end
-    page = {-2, 0, text} -- one chat must not hold up the others
+    page = {-2, 0, text} -- one chat must not block the others
   end
   reply[#reply + 1] = page
 end

@@ -1,12 +1,12 @@
--- Removes a cached value and ends its lease. With a version it removes only what is of an earlier one, of none or of another origin, and remembers the
--- version, below which nothing of its origin is written then; the lease is left.
+-- Removes a cached value and ends its lease. With a version it removes the value only if that has an earlier version, none or another origin. It then
+-- remembers the version, so that no lower one of this origin is written; the lease remains.
 --
--- KEYS  the value, STRING; its lease, STRING; the version that was invalidated and its origin, STRING; what is known of the value, STRING, if that
---       lies beside it
--- ARGV  version or 0, how long it is remembered in milliseconds, origin or ''
+-- KEYS  the value, STRING; its lease, STRING; the invalidated version and its origin, STRING; the value's metadata, STRING, if it is in a separate
+--       key
+-- ARGV  version or 0, how long to remember it in milliseconds, origin or ''
 -- Reply 1
 --
--- A value of another kind is nobody's cached value: it stays. Whether the others are of another kind shows before anything is written.
+-- A value of another type is no cached value and remains. Other types of the other keys show before the first write.
 
 local key, lease, floor, beside, version, ms, origin = KEYS[1], KEYS[2], KEYS[3], KEYS[4], tonumber(ARGV[1]), ARGV[2], ARGV[3]
 local kind = redis.call('TYPE', key).ok

@@ -1,12 +1,12 @@
--- Takes the lease of a cached value, unless someone holds it or the value is not what the caller has seen.
+-- Acquires the lease of a cached value, unless it is held or the value is not the one that the caller has read.
 --
--- KEYS  the value, STRING; its lease, STRING token and digest of what was seen; what is known of the value, STRING, if that lies beside it
--- ARGV  token, how long the lease lives in milliseconds, digest of what was seen or '' for nothing
--- Reply {1} if the lease is the caller's, {0} if it is someone else's, {2, the value, what is known of it} if the value is another
+-- KEYS  the value, STRING; its lease, STRING of token and digest of the value read; the value's metadata, STRING, if it is in a separate key
+-- ARGV  token, duration of the lease in milliseconds, digest of the value read or '' for none
+-- Reply {1} if the caller has the lease, {0} if another one has it, {2, the value, its metadata} if the value is another one
 
 local key, lease, beside, token, ms, seen = KEYS[1], KEYS[2], KEYS[3], ARGV[1], ARGV[2], ARGV[3]
 local value = redis.call('GET', key)
-if value == '' then value = false end -- is no JSON, and to readers the same as nothing
+if value == '' then value = false end -- not JSON; readers treat it like a missing value
 local held = redis.call('GET', lease)
 local known = beside and redis.call('GET', beside) or ''
 

@@ -1,24 +1,25 @@
--- Writes a cached value, or refuses to: under a token whose lease has ended or has seen another value, unless that is of an earlier version;
--- without a token, below a version that is kept; in either case below one that was invalidated. Versions of another origin count as none.
+-- Writes a cached value, unless it is outdated. With a token, the write is refused if the lease has ended or was acquired for another value, unless
+-- the stored value has an earlier version. Without a token it is refused below the version of the stored value. Any write is refused below the
+-- invalidated version. Versions of another origin count as none.
 --
--- KEYS  the value, STRING; its lease, STRING token and digest of what was seen; the version that was invalidated and its origin, STRING; what is
---       known of the value, STRING, if that lies beside it
--- ARGV  token or '', 1 to end the lease and write nothing, version or 0, how long the value lives in milliseconds, the value or '' to remove
---       it, what is known of it or '' if it lies in the value, origin or ''
--- Reply {1} if it was written, {0, the value, what is known of it} if not
+-- KEYS  the value, STRING; its lease, STRING of token and digest of the value read; the invalidated version and its origin, STRING; the value's
+--       metadata, STRING, if it is in a separate key
+-- ARGV  token or '', 1 to end the lease and write nothing, version or 0, TTL of the value in milliseconds, the value or '' to remove it, its metadata
+--       or '' if that is in the value, origin or ''
+-- Reply {1} if the value was written, {0, the stored value, its metadata} if not
 --
--- All keys are read before one is written: a value of another kind shows then.
+-- All keys are read before the first write: a value of another type shows then.
 
 local key, lease, floor, beside = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local token, release, version, ms, new, about, origin = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6], ARGV[7]
 local value = redis.call('GET', key)
-if value == '' then value = false end -- is no JSON, and to readers the same as nothing
+if value == '' then value = false end -- not JSON; readers treat it like a missing value
 local held = redis.call('GET', lease)
 local least, of = string.match(redis.call('GET', floor) or '', '^(%d+) ?(%w*)$')
 least = of == origin and tonumber(least) or 0
 local known = beside and redis.call('GET', beside) or ''
 
--- The version of what is kept: of a value with what is known beside it, only if that is of this value.
+-- kept returns the version of the stored value, 0 for none. Metadata in a second key counts only if it has the digest of the value.
 local function kept()
   if not value then return 0 end
   if not beside then
@@ -52,5 +53,5 @@ end
 if beside then
   if about == '' then redis.call('DEL', beside) else redis.call('SET', beside, about, 'PX', ms) end
 end
-redis.call('DEL', lease) -- last: after a refused write the same call can be made again
+redis.call('DEL', lease) -- last: after a refused write the same call can be repeated
 return {1}

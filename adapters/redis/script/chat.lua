@@ -1,4 +1,4 @@
--- Shared by the scripts that read a chat's log: each read compares what it got with what the chat's head says.
+-- Shared by the scripts that read a chat's log. Each read compares the elements it got with the chat's head.
 
 local SEGMENT = 1024
 local call = redis.call
@@ -8,15 +8,15 @@ local function segment_of(seq)
   return math.floor((seq - 1) / SEGMENT), (seq - 1) % SEGMENT
 end
 
--- event_of returns the seq, the ordinal and the type of a stored event, or nil. The log writes these fields before everything that a caller
--- chose but the event id, and no string has an unescaped quote: so the first match is never content.
+-- event_of returns the seq, the ordinal and the type of a stored event, or nil. The log writes these fields before all fields with values from
+-- callers except the event id, and JSON strings contain no unescaped quote. So the first match is never content.
 local function event_of(entry)
   local kind, seq, ordinal = string.match(entry, '"type":"([^"]*)","v":%d+,"timestamp":"[^"]*","seq":(%d+),"ordinal":(%d+)')
   if kind then return tonumber(seq), tonumber(ordinal), kind end
 end
 
--- head_of returns the last seq of a chat, 0 if the chat does not exist. It returns nil and what is wrong if the head is missing
--- although other keys of the chat exist, or is unreadable.
+-- head_of returns the last seq of a chat, 0 if the chat does not exist. It returns nil and the fault if the head is unreadable, or if it is missing
+-- although other keys of the chat exist.
 local function head_of(prefix, chat)
   local base = prefix .. chat
   local head = call('HGET', base .. ':x', ' ')
@@ -33,10 +33,10 @@ local function head_of(prefix, chat)
   return 0
 end
 
--- lengths holds the segments that this call has checked: '' for a complete one, or what is wrong with it.
+-- lengths holds the segments that this call has checked: '' for a complete one, or its fault.
 local lengths = {}
 
--- incomplete returns what is wrong with a segment, or nil if it has as many entries as the head says.
+-- incomplete returns the fault of a segment, or nil if it has as many entries as the head says.
 local function incomplete(base, segment, head)
   local key = base .. ':' .. segment
   if not lengths[key] then

@@ -1,9 +1,9 @@
--- Writes something small: replicas that have it have all that came before it too, whoever wrote that.
+-- Writes a small value. Replicas that have it also have all earlier writes, by any connection.
 --
--- KEYS  the partition's id key, what is written, this process's witness
--- ARGV  log id, history of which the findings are, least value that the witness must have
+-- KEYS  the partition's id key, the key to write, this process's witness
+-- ARGV  log id, history of the data to confirm, least value that the witness must have
 -- Reply '0', or as append.lua: '-1' if the partition belongs to another log, '-3 HISTORY' if the server is at another history, '-5' if its data is
---       older than what this process has seen
+--       older than the data this process has seen
 
 local found = redis.call('MGET', KEYS[1], KEYS[3])
 if found[1] ~= ARGV[1] then return '-1' end

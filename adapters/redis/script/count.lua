@@ -1,10 +1,10 @@
--- Counts, and gives the counter an end if it has none: at its first count, or because somebody has taken its end away.
+-- Increments a counter, and sets its TTL if it has none: at its first count, or if another program has removed the TTL.
 --
 -- KEYS  the counter
--- ARGV  how long it lives from now on if it has no end; milliseconds
--- Reply the sum as text: as a number it would lose what is beyond 2^53
+-- ARGV  TTL in milliseconds for a counter without one
+-- Reply the sum as text: a Lua number is not exact beyond 2^53
 --
--- INCR comes first: what cannot be counted on is an error before anything is written.
+-- INCR comes first: a value that is no counter is an error before the first write.
 
 local counter, ttl = KEYS[1], ARGV[1]
 redis.call('INCR', counter)

@@ -1,8 +1,8 @@
--- Finds users whose heartbeats may be over by Redis's time, those that end first in front. An end that is further away than a heartbeat
--- lives was written by a clock that has gone back since; it is found too.
+-- Returns users whose heartbeats may have ended by Redis's time, in the order of their ends. An end further away than the lifetime of a heartbeat was
+-- written while the clock was ahead; such users are returned too.
 --
--- KEYS  the due index, ZSET user → end of the last device
--- ARGV  how long a heartbeat lives in milliseconds; how many users at most
+-- KEYS  the due index, ZSET user → end of the last heartbeat
+-- ARGV  lifetime of a heartbeat in milliseconds; maximum number of users
 -- Reply the users
 
 local due, life, limit = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -1,17 +1,16 @@
--- Corrects elements of one chat, each only if it still is what it was when the contradiction was found.
+-- Corrects elements of one chat, each only if it has not changed since the contradiction was found.
 --
 -- KEYS  the partition's id key, its delivery stream
--- ARGV  log id, chat as in keys, chat, head that the chat must have or '' for any (one that it is to get counts too), '1' to count members and tombstones anew, number of corrections and
---       for each: kind, part of the chat's keys, element, what it was, what it is to be; then number of entries for the stream and for each:
---       event id, metadata, payload, seq
--- Reply how many corrections were made, as one number; none of them, and no entry, where one of them or the head was not as it was; -1 if the
---       partition belongs to another log
+-- ARGV  log id, chat as in keys, chat, head that the chat must have or '' for any (the corrected head is accepted too), '1' to recount members and
+--       tombstones, number of corrections and for each: kind, part of the chat's keys, element, old value, new value; then number of entries for the
+--       stream and for each: event id, metadata, payload, seq
+-- Reply the number of corrections; 0, and nothing is written, if the head or an element has another value; -1 if the partition belongs to another log
 --
--- Kinds are 'h' for a field of a hash, 'z' for a member of a sorted set and 'l' for an index of a list. What an element was and is is '-' for none
--- or '+' and its value; the value of a member of a sorted set is its score.
+-- Kinds are 'h' for a field of a hash, 'z' for a member of a sorted set and 'l' for an index of a list. Old and new values are '-' for none or '+'
+-- and the value; the value of a member of a sorted set is its score.
 --
--- All keys are read before one is written. An element that already is what it is to be counts as corrected: where a write is refused, the same call does
--- the rest. So the element that makes the others count, a head, comes last.
+-- All keys are read before the first write. An element that already has its new value counts as corrected: if a write is refused, the same call
+-- completes the rest. So the element that makes the others count, a head, comes last.
 
 local log_id, chat, name, guard, counts, n = ARGV[1], ARGV[2], ARGV[3], ARGV[4], ARGV[5] == '1', tonumber(ARGV[6])
 if redis.call('GET', KEYS[1]) ~= log_id then return -1 end

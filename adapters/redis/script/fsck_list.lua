@@ -1,7 +1,7 @@
 -- Corrects the set of a partition's chats and their count.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, a chat that is missing or '', how many chats were counted or '' if the count is right
+-- ARGV  log id, a chat that is missing or '', '1' to correct the count or ''
 -- Reply 1 if something was corrected, 0 if not, -1 if the partition belongs to another log
 
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return -1 end

@@ -1,8 +1,8 @@
--- Reads entries of one segment of a chat as they are, with what has to agree with their number.
+-- Reads entries of one segment of a chat unchecked, with the values that must agree with their number.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, segment, index of the first entry, entries at most
--- Reply {head or '', length of the segment, length of the one behind it, entry, entry, …}, or {-1} if the partition belongs to another log
+-- ARGV  log id, chat as in keys, segment, index of the first entry, maximum number of entries
+-- Reply {head or '', length of the segment, length of the next one, entry, entry, …}, or {-1} if the partition belongs to another log
 
 local log_id, chat, segment, first, limit = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
 if redis.call('GET', KEYS[1]) ~= log_id then return {-1} end

@@ -1,4 +1,4 @@
--- Removes an entry of a delivery stream whose event the log does not have.
+-- Removes an entry of a delivery stream whose event is not in the log.
 --
 -- KEYS  the partition's id key, its delivery stream
 -- ARGV  log id, chat as in keys, segment and index of the event, its seq, id of the entry, its payload

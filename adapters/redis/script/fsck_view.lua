@@ -1,10 +1,10 @@
--- Puts the number of one user in one chat in the place of another one, whatever their versions, or counts the numbers anew.
+-- Replaces the number of one user in one chat, regardless of the versions, or recounts the user's numbers.
 --
 -- KEYS  the user's numbers, their versions; see view.lua
--- ARGV  log id, chat or '' to count only, version and number as they were or '' for none, version, number or '' for none
--- Reply 1, or 0 if what was there has changed
+-- ARGV  log id, chat or '' to recount only, old version and number or '' for none, new version, new number or '' for none
+-- Reply 1, or 0 if the old values have changed
 --
--- The version is written last: where a write is refused, the same call does the rest.
+-- The version is written last: if a write is refused, the same call completes the rest.
 
 local numbers, versions, log, chat = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local known = redis.call('HMGET', versions, ' ', chat, ' #')

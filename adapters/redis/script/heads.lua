@@ -1,13 +1,13 @@
 -- Compares the heads of a page of a partition's chats with the checkpoints of a consumer group.
 --
--- Log and delivery stream are written in one step. So a chat whose head is beyond its checkpoint, though every entry up to the last one of the
--- stream was read, has events without an entry.
+-- Log and delivery stream are written atomically. So if a group has read all entries of the stream, a chat whose head is beyond its checkpoint has
+-- events without an entry.
 --
 -- KEYS  the partition's id key, its chats, its delivery stream, the group's checkpoints: HASH chat → seq
 -- ARGV  log id, cursor, about how many chats to compare
--- Reply {next cursor, 0 after the last page; chats of the partition; chats compared; id of the stream's last entry or ''; how many chats the
---       partition should have; then chat and head of each chat whose head is beyond its checkpoint, -1 for a head that is missing or cannot be
---       read}, or {-1} if the partition belongs to another log
+-- Reply {next cursor, 0 after the last page; chats of the partition; chats compared; id of the stream's last entry or ''; stored count of the
+--       partition's chats; then chat and head of each chat whose head is beyond its checkpoint, -1 for a missing or unreadable head}, or {-1} if the
+--       partition belongs to another log
 
 local id, chats, stream, checkpoints = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local log_id, cursor, count = ARGV[1], ARGV[2], ARGV[3]

@@ -1,9 +1,9 @@
--- Takes, renews or gives back a lease. One without an end was written by someone else, and is taken. One that lives longer than a lease can,
--- because the clock was set back, is cut.
+-- Acquires, renews or releases a lease. A lease without a TTL was written by another program, and may be acquired. A TTL longer than that of a lease,
+-- after the clock was set back, is shortened.
 --
 -- KEYS  the lease
--- ARGV  token of who asks; how long the lease lives in milliseconds, 0 to give it back
--- Reply 1 if it is, or was, that one's; 0 if it is another one's
+-- ARGV  token of the caller; duration of the lease in milliseconds, 0 to release it
+-- Reply 1 if the caller has the lease, or has released it; 0 if another one has it
 
 local lease, token, ttl = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local holder = redis.call('GET', lease)

@@ -1,15 +1,15 @@
--- Takes calls from a fixed window, all or none. The window begins with its first call and is the counter's life.
+-- Takes calls from a fixed window, all or none. The window begins with its first call and ends with the counter's TTL.
 --
--- A counter is what INCR leaves: other programs count on it too. One that would live longer than the window, or for ever, because
--- they set no expiry or because the clock was set back, lives on for the window.
+-- The counter is a plain counter of INCR, which other programs increment too. If it has no TTL or one longer than the window, because another program
+-- set none or the clock was set back, it expires after one window.
 --
 -- KEYS  the counter
--- ARGV  calls in a window, the window in milliseconds, calls to take
--- Reply {1 if they were taken, 0 if they are too many, -1 if the key holds no count; the count; milliseconds to the window's end}
+-- ARGV  calls per window, the window in milliseconds, calls to take
+-- Reply {1 if they were taken, 0 if they are too many, -1 if the value is no count; the count; milliseconds to the window's end}
 
 local counter, rate, window, n = KEYS[1], tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
 if n == 0 and redis.call('EXISTS', counter) == 0 then return {1, 0, 0} end
-local count = redis.call('INCRBY', counter, ARGV[3]) -- first: it fails where the key holds something else
+local count = redis.call('INCRBY', counter, ARGV[3]) -- first: it fails if the key has another type
 if count < n then
   redis.call('DECRBY', counter, ARGV[3])
   return {-1, 0, 0}

@@ -1,11 +1,11 @@
--- Takes calls from limits, from all or from none; see take.lua.
+-- Takes calls from several limits, from all or from none; see take.lua.
 --
--- KEYS  of each limit, the counter or what GCRA keeps
--- ARGV  of each limit: 'window' or 'gcra'; calls to take; calls in a window, or at once; the window in milliseconds, or seconds from one call to the next
--- Reply for each limit, up to the first that refuses: 1 if it lets, 0 if it does not, -1 if the key holds something else; then the count and
---       milliseconds to the window's end, or seconds until all is there again and until it would let, as texts
+-- KEYS  for each limit its counter or its GCRA state
+-- ARGV  for each limit: 'window' or 'gcra'; calls to take; calls per window or burst; the window in milliseconds, or seconds per call
+-- Reply for each limit, up to the first that refuses: 1 if it allows the calls, 0 if not, -1 if the key holds a value of another kind; then the count
+--       and milliseconds to the window's end, or seconds until the limit is full again and until it allows the calls, as texts
 --
--- Nothing is written before all is decided.
+-- All limits are decided before the first write.
 
 local takes = {}
 for i, key in ipairs(KEYS) do takes[i] = {ARGV[4 * i - 3], key, ARGV[4 * i - 2], ARGV[4 * i - 1], ARGV[4 * i]} end

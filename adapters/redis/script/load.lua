@@ -1,17 +1,15 @@
--- Loads entities of one chat: for each its version, and the events that moved it by walking back through their links, or as far as a
--- snapshot. A call walks at most as many links as it is told, because a walk holds up every other client; where it stopped is told as
--- a cursor.
+-- Loads entities of one chat: for each its version, and the events that moved it, by walking back through their links to the start or to a snapshot.
+-- A call walks a bounded number of links, because a walk blocks every other client. If it stops early, it returns a cursor.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, links to walk at most, '1' to leave snapshots aside, number of entities and for each: kind, field in :x, the
---       version already known, the last seq that counts or 0 for all, '1' if only its last event is wanted, or
---       '2' for reactions without the events that a later removal of the same reaction makes void, seq to go on from or ''
---       to start, events at most or 0 for all. Of a read mark the last events are given until those before cannot tell more: a receipt may come after a later
---       message of the same user
--- Reply {head, history of the server's data, for each entity: {version, seq to go on from or 0, version of the snapshot or 0, snapshot, events
---       that were left out, seq, event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the version is that
---       of the first event given, or 0. A command has no events: its entry in :x stands in the place of the snapshot. {-2, seq, what} if
---       something of the chat is missing at that seq.
+-- ARGV  log id, chat as in keys, maximum number of links to walk, '1' to ignore snapshots, number of entities and for each: kind, field in :x, the
+--       version already known, the last seq that counts or 0 for all, '1' for only its last event, or '2' for reactions without the events that a
+--       later removal of the same reaction undoes, seq to continue from or '' to start, maximum number of events or 0 for all. For a read mark, the
+--       last events are returned until earlier ones cannot have a higher mark: a receipt may follow a later message of the same user
+-- Reply {head, history of the server's data, for each entity: {version, seq to continue from or 0, version of the snapshot or 0, snapshot, number of
+--       undone events, seq, event, seq, event, … newest first}}, or {-1} if the partition belongs to another log. With a last seq that counts, the
+--       version is that of the first event returned, or 0. A command has no events: its entry in :x replaces the snapshot. {-2, seq, cause} if a key
+--       or an event of the chat is missing at that seq. A negative seq to continue from means that the maximum number of events was reached
 
 local SNAPSHOT = 256
 
@@ -25,8 +23,8 @@ if not head then return {-2, 0, missing} end
 local told = redis.pcall('INFO', 'replication')
 local reply = {head, type(told) == 'string' and string.match(told, 'master_replid:(%x+)') or ''}
 
--- entry_of returns the version of an entity, how many events it has, the seq of the first one, nil if that is not counted, and the entry. A
--- missing entry means that nothing has moved the entity. It returns nil and what is wrong if other keys contradict that.
+-- entry_of returns the version of an entity, its number of events, the seq of the first one (nil if that is not stored), and the entry. Without an
+-- entry, no event has moved the entity. It returns nil and the fault if another key contradicts that.
 local function entry_of(kind, field)
   local value = call('HGET', base .. ':x', field)
   if value then
@@ -42,8 +40,8 @@ local function entry_of(kind, field)
   return 0, 0, nil, ''
 end
 
--- mark_of returns how far a user had read by an event that moved the read mark: as far as a receipt says, or the event's own seq. Only a receipt
--- is asked: other events carry fields of the caller's choice. A receipt has no such field.
+-- mark_of returns how far a user had read after an event that moved the read mark: the seq in a receipt, or the event's own seq. Only a receipt is
+-- parsed: other events have fields with content from callers, a receipt has none.
 local function mark_of(event, here)
   local seq, _, kind = event_of(event)
   if seq ~= here then return nil end
@@ -51,7 +49,7 @@ local function mark_of(event, here)
   return tonumber(string.match(event, '"readSeq":(%d+)'))
 end
 
--- reaction_in returns a reaction and what became of it, or nil for an event that is not one of the first version.
+-- reaction_in returns a reaction and its action, or nil if the event is not a reaction of version 1.
 local function reaction_in(event)
   local _, _, kind = event_of(event)
   if kind == 'message:reaction' and string.find(event, '","v":1,"timestamp":"', 1, true) then
@@ -76,7 +74,7 @@ for e = 1, entities do
     end
   end
   local seq, told = from == '' and version or tonumber(from), 0
-  if seq > head then seq = 0 end -- a caller's own start
+  if seq > head then seq = 0 end -- a start from the caller may be beyond the head
   while seq > known do
     if most > 0 and #entity == 5 + 2 * most then
       entity[2] = -seq

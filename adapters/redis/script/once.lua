@@ -1,14 +1,15 @@
--- Carries out commands once: together with them it sets a marker, and with the marker there it does nothing.
+-- Executes commands once: it sets a marker together with them, and does nothing if the marker exists.
 --
--- Phase 1 looks at every key: what it holds must do for the commands, as earlier commands of the same call leave it. Phase 2 writes, the
--- marker first, which a full memory refuses. If a command fails nevertheless, because the Redis user lacks a right, the marker says how many
--- commands were carried out: the same call goes on behind them and repeats none.
+-- Phase 1 checks every key: its value must fit the commands, given the earlier commands of the same call. Phase 2 writes, first the marker, which a
+-- full memory refuses. If a later command fails, because the Redis user lacks a right, the marker contains the number of executed commands: the same
+-- call then continues after them and repeats none.
 --
 -- KEYS  the marker, '1' or "done COUNT"; the keys of the commands
--- ARGV  how long the marker lives in milliseconds, number of commands, and for each: number of its words, what its key must hold ('' for
---       anything), what its key holds after it ('' for nothing, '-' if it has no key), where it needs a whole number: 'k' in the
---       key, 'f' in the field that is its third word, or ''; the words
--- Reply {1} if they were carried out, {0} if they were before, {-1, which command from 1, what its key holds} if they cannot be
+-- ARGV  TTL of the marker in milliseconds, number of commands, and for each: number of its words, required type of its key ('' for any), type of the
+--       key after it ('' for none, '=' for unchanged, '-' if it has no key), where it needs a whole number: 'k' in the key, 'f' in the field named by
+--       its third word, or ''; the words
+-- Reply {1} if the commands were executed, {0} if they were executed before, {-1, number of the command from 1, text about its key's value} if they
+--       cannot be executed
 
 local marker, ttl, commands = KEYS[1], ARGV[1], tonumber(ARGV[2])
 local held = redis.pcall('GET', marker)
@@ -17,7 +18,7 @@ local progress = type(held) == 'string' and string.match(held, '^done (%d+)$')
 if held and not progress then return {0} end
 local done = tonumber(progress or 0)
 
-local kinds, fresh = {}, {} -- what the keys hold after the commands so far; whether these have emptied them
+local kinds, fresh = {}, {} -- types of the keys after the commands so far; whether these commands have emptied them
 local function counts(text)
   return not text or #text < 19 and string.match(text, '^%-?%d+$') ~= nil
 end

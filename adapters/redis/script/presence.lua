@@ -1,27 +1,27 @@
--- Moves one user's presence on: a heartbeat, a leave, a choice, or time alone. It publishes the transition in the same step, so that
--- transitions of a user are published in their order. Time is Redis's own.
+-- Makes a step of one user's presence: a heartbeat, a leave, a chosen status, or the expiry of heartbeats. It publishes the transition atomically, so
+-- that a user's transitions are published in their order. It uses Redis's clock.
 --
--- A heartbeat of a connection that is known only moves its end, as long as the user's entry in the due index is not close. So an entry may be
--- early: a reader of the index looks at ' last', which is exact. The keys that expire are renewed when the entry is.
+-- A heartbeat of a known connection only moves its end, unless the user's entry in the due index ends soon. So an entry may be early: readers of the
+-- index check ' last', which is exact. The keys with a TTL are renewed together with the entry.
 --
--- KEYS  the record, HASH; the devices that have live heartbeats, JSON; the status, JSON; the due index, ZSET user → end of the last heartbeat;
---       who is online, SET, or none where that lies in another slot
--- ARGV  beat, leave, set or expire; the connection, or the status chosen; user; lifetimes in milliseconds: of a heartbeat, of a choice after
---       the last heartbeat and of the devices' key, of the status; and what a transition is published by, which a heartbeat seldom needs and may leave out:
+-- KEYS  the record, HASH; the devices with live heartbeats, JSON; the status, JSON; the due index, ZSET user → end of the last heartbeat; the set of
+--       online users, SET, absent if it is in another slot
+-- ARGV  beat, leave, set or expire; the connection, or the chosen status; user; lifetimes in milliseconds: of a heartbeat, of a chosen status after
+--       the last heartbeat and of the devices' key, of the status; and the publication of a transition, which a heartbeat seldom needs and may omit:
 --       channel; the event's JSON up to the time, and from there up to the status
--- Reply 0 if only an end moved; {1 if a transition was published or 0, status, last seen, now, why PUBLISH was refused if it was}; {2} if nothing is
---       known of a user who leaves or expires; {3} if it were a transition and is not said how to publish it: nothing was done; {-1, which key, what it holds} if that is
---       something else: nothing was done
+-- Reply 0 if only an end moved; {1 if a transition was published or 0, status, last seen, now, error of PUBLISH if it was refused}; {2} if there is
+--       no record of a user who leaves or expires; {3} if the step would be a transition and the publication is missing: nothing was done; {-1,
+--       number of the key, its type} if a key has another type: nothing was done
 --
--- A connection is a device, or a device, a space and the connection's id. Statuses are 0 offline, 1 online, 2 away, 3 busy. Instants are
+-- A connection is a device, or a device, a space and the connection's id. Statuses are 0 offline, 1 online, 2 away, 3 busy. Instants are in
 -- milliseconds since 1970. Fields of the record:
---   CONNECTION  when its heartbeat ends
---   ' chosen'   the status that the user chose
---   ' told'     the status that was published last
---   ' seen'     the last sign of life but for heartbeats since
---   ' due'      the user's entry in the due index      } only while
---   ' last'     when the last heartbeat ends, exactly  } there are heartbeats
---   ' absent'   only while there are none: when the last heartbeat ended, or the last choice after that
+--  CONNECTION  end of its heartbeat
+--  ' chosen'   the status that the user chose
+--  ' told'     the last published status
+--  ' seen'     the last sign of life, without later heartbeats
+--  ' due'      the user's entry in the due index      } only while
+--  ' last'     the exact end of the last heartbeat    } there are heartbeats
+--  ' absent'   only while there are none: the end of the last heartbeat, or the time of a later choice
 
 local call, floor, tonumber = redis.call, math.floor, tonumber
 local record, op, what, life = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[4])
@@ -41,7 +41,7 @@ local devices, status_key, due, online = KEYS[2], KEYS[3], KEYS[4], KEYS[5]
 local user, kept, status_ttl, channel, head, middle = ARGV[3], tonumber(ARGV[5]), ARGV[6], ARGV[7], ARGV[8], ARGV[9]
 local NAMES = {[0] = 'offline', 'online', 'away', 'busy'}
 local MAX_CONNECTIONS = 100
-local RECORD_TTL = math.max(86400000, life + kept) -- of a record whose heartbeats nobody finds to be over; the choice must not end before
+local RECORD_TTL = math.max(86400000, life + kept) -- of a record whose end no sweep finds; the choice must not expire earlier
 
 local function number(text) return tonumber(text or 0) or 0 end
 
@@ -50,13 +50,13 @@ for i = 1, #KEYS do
   local kind = call('TYPE', KEYS[i]).ok
   if kind ~= 'none' and kind ~= KINDS[i] then
     if op == 'expire' and i ~= 4 and call('TYPE', due).ok == 'zset' then
-      call('ZADD', due, 'XX', now + life, user) -- others are due meanwhile
+      call('ZADD', due, 'XX', now + life, user) -- lets the sweep handle other users first
     end
     return {-1, i, 'a ' .. kind}
   end
 end
 
--- The present state. An end that is too far away was written by a clock that has gone back since.
+-- The present state. An end too far in the future was written while the clock was ahead.
 local own, ends, gone, changed, count, beat, ended = {}, {}, {}, {}, 0, 0, nil
 local fields = call('HGETALL', record)
 for i = 1, #fields, 2 do
@@ -86,7 +86,7 @@ if not NAMES[chosen] then chosen = 1 end
 if #fields == 0 and (op == 'leave' or op == 'expire') then
   local last = call('ZSCORE', due, user)
   if not last then return {2} end
-  told, seen = -1, math.max(0, math.min(tonumber(last), now) - life) -- the record is lost: better told twice than not
+  told, seen = -1, math.max(0, math.min(tonumber(last), now) - life) -- the record is lost: a second publication is better than none
 end
 
 local function drop(connection)
@@ -133,15 +133,15 @@ local function instant(ms)
     floor(rest / 3600), floor(rest / 60) % 60, rest % 60, ms % 1000)
 end
 
--- An id has no character that JSON escapes but these two.
+-- Of the characters in ids, JSON escapes only these two.
 local function quoted(id) return '"' .. string.gsub(id, '["\\]', '\\%0') .. '"' end
 
 local function show()
   call('SET', status_key, '{"userId":' .. quoted(user) .. ',"status":"' .. NAMES[status] .. '","lastSeen":"' .. instant(seen) .. '"}', 'PX', status_ttl)
 end
 
--- The record is written last, and ' told' with it: if a write is refused, the same step can be taken again and tells the transition then.
--- Better told twice than not. PUBLISH changes nothing of the outcome.
+-- The record, with ' told', is written last: if a write is refused, the step can be repeated and then publishes the transition. A second publication
+-- is better than none. A refused PUBLISH does not change the outcome.
 local list, listed, last = {}, {}, 0
 for connection, at in pairs(ends) do
   local device = string.match(connection, '^[^ ]+')
@@ -169,8 +169,8 @@ if status ~= told then
   refusal = type(reply) == 'table' and reply.err or nil
 end
 
--- The record loses its fields in the write that changes it; HDEL only clears them. PEXPIRE comes once more before that, so that a record
--- never stays for ever.
+-- HSET sets the fields to remove to 0 together with the others; HDEL only deletes them afterwards. PEXPIRE also runs before HSET, so that a record
+-- never stays without a TTL.
 local over, set = {}, {' chosen', chosen, ' told', status, ' seen', seen}
 local function put(field, value)
   set[#set + 1] = field
@@ -191,7 +191,7 @@ local function remember(ttl)
   end
 end
 for _, connection in ipairs(gone) do
-  if not ends[connection] then take(connection) end -- it has not come back in this step
+  if not ends[connection] then take(connection) end -- unless it has come back in this step
 end
 if count > 0 then
   put(' due', last)
@@ -202,7 +202,7 @@ if count > 0 then
   end
   remember(RECORD_TTL)
 else
-  local left = absent + kept - now -- of the choice; a record without one says no more than none does
+  local left = absent + kept - now -- of the choice; without a choice to remember the record is not needed
   if left > 0 then
     put(' absent', absent)
     if own[' due'] then take(' due') end
@@ -211,7 +211,7 @@ else
   else
     call('DEL', record)
   end
-  call('ZREM', due, user) -- as long as the user is in there, the sweep takes the step again
+  call('ZREM', due, user) -- while the user is in the index, the sweep repeats the step
 end
 
 if status == told then return {0, status, seen, now} end

@@ -1,11 +1,11 @@
--- Says of users, by Redis's time, whether their last heartbeat has ended. It writes nothing, so it answers also where nobody sweeps.
+-- Returns for users whether their last heartbeat has ended, by Redis's time. It writes nothing, so its result is right even if no process sweeps.
 --
 -- KEYS  the due index, ZSET user → end of the last heartbeat; each user's record, HASH (see presence.lua)
 -- ARGV  the users, in the order of their records
--- Reply for each user what is known, then when the last heartbeat ends in milliseconds since 1970 or 0:
---       0 nothing, 1 published as online and so, 2 published as online but the last heartbeat has ended, 3 published as offline
+-- Reply for each user a state, then the end of the last heartbeat in milliseconds since 1970 or 0:
+--       0 unknown, 1 published as online and still online, 2 published as online but the last heartbeat has ended, 3 published as offline
 --
--- A record that is lost, or is someone else's, says nothing; then an entry in the index does, which is removed with the last heartbeat.
+-- If a record is lost or has another type, the entry in the index decides, which is removed with the last heartbeat.
 
 local due, time = KEYS[1], redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)

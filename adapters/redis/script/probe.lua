@@ -1,7 +1,7 @@
--- Writes something small, as an append would.
+-- Makes a small write like an append.
 --
--- KEYS  the partition's id key, what is written
--- ARGV  log id, how long what is written lives in milliseconds
+-- KEYS  the partition's id key, the key to write
+-- ARGV  log id, TTL of the value in milliseconds
 -- Reply 1, or 0 if the partition belongs to another log
 
 local id, written, log_id, ttl = KEYS[1], KEYS[2], ARGV[1], ARGV[2]

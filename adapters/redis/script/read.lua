@@ -1,10 +1,10 @@
 -- Reads a range of one chat's log.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, first seq or 0 for the end that the direction starts at, '1' to go backwards, events at most, last seq that counts or 0
---       for all
--- Reply {head, seq of the first event given, event, event, … oldest first}, {-1} if the partition belongs to another log, or
---       {-2, seq, what} if something of the chat is missing at that seq
+-- ARGV  log id, chat as in keys, first seq or 0 for the start of the direction, '1' to read backwards, maximum number of events, last seq that counts
+--       or 0 for all
+-- Reply {head, seq of the first event returned, event, event, … oldest first}, {-1} if the partition belongs to another log, or {-2, seq, cause} if a
+--       key or an event of the chat is missing at that seq
 
 local log_id, chat, from, backward, limit, until_seq = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5]), tonumber(ARGV[6])
 if call('GET', KEYS[1]) ~= log_id then return {-1} end

@@ -1,9 +1,9 @@
--- Closes a session of a user, or all. What closes all is the end of the HASH: without their fields no record is a session; the records are
--- cleared with it, as many as a user may have.
+-- Closes one session of a user, or all. The deletion of the HASH closes all: without its field a record is no session. The records are removed with
+-- it, as many as a user may have.
 --
 -- KEYS  the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds
--- ARGV  what the names of the user's records begin with; the session's id, or '' for all
--- Reply {1, then record, id and field of each that was live}, {-1} if the HASH is something else
+-- ARGV  prefix of the user's records; the session's id, or '' for all
+-- Reply {1, then record, id and field of each session that was live}, {-1} if the HASH has another type
 
 local sessions, prefix, id = KEYS[1], ARGV[1], ARGV[2]
 local all

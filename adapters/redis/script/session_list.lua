@@ -1,8 +1,8 @@
 -- Lists a user's live sessions.
 --
 -- KEYS  the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds
--- ARGV  what the names of the user's records begin with
--- Reply {1, then record, id and field of each}, {-1} if the HASH is something else
+-- ARGV  prefix of the user's records
+-- Reply {1, then record, id and field of each}, {-1} if the HASH has another type
 
 local sessions, prefix = KEYS[1], ARGV[1]
 local all = redis.pcall('HGETALL', sessions)

@@ -1,12 +1,12 @@
--- Opens a session of a user. Those opened first are closed where there would be too many.
+-- Opens a session of a user. If there are too many, the oldest ones are closed.
 --
 -- KEYS  the session's record, STRING of JSON; the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds
--- ARGV  the session's id; its key: what the record's name ends with; what the names of the user's records begin with; the record without the
---       brace at its end; idle time and lifetime in milliseconds; how many sessions the user may have
--- Reply {the session's field, then record, id and field of each session that was closed}, or {} if the HASH is something else
+-- ARGV  the session's id; its key: the end of the record's name; prefix of the user's records; the record without the closing brace; idle time and
+--       lifetime in milliseconds; maximum number of the user's sessions
+-- Reply {the session's field, then record, id and field of each closed session}, or {} if the HASH has another type
 --
--- The numbers tell which was opened first, whatever the clock does. The record and the hash are written before anything is closed: a full
--- memory refuses the first write, and then nothing has changed.
+-- The numbers order the sessions by age, independent of the clock. The record and the hash are written before a session is closed: a full memory
+-- refuses the first write, and then nothing has changed.
 
 local record, sessions = KEYS[1], KEYS[2]
 local id, key, prefix, head, idle, lifetime, most = ARGV[1], ARGV[2], ARGV[3], ARGV[4], tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])

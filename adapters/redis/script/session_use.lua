@@ -1,17 +1,18 @@
--- Uses a session: gives it if it is live, notes the use if that is due and, where there is another key for it, moves it there.
+-- Uses a session: returns it if it is live, records the use if that is due, and moves it to another key if one is given.
 --
--- A session that was opened after now, because the clock was set back, is taken as opened now: it lives no longer than its lifetime from now on.
+-- A session opened in the future, because the clock was set back, counts as opened now: from now on it lives no longer than its lifetime.
 --
--- A session is live only with both its record and its field in the user's HASH, which names the record: to delete either is to close it, and
--- a lost one brings nothing back. Its TTL ends it too; the times in the field hold where somebody has changed that.
+-- A session is live only with both its record and its field in the user's HASH, which names the record. To delete either is to close the session, and
+-- a lost one revives nothing. The record's TTL ends the session too. The times in the field apply if another program has changed the TTL.
 --
--- The caller's clock saves asking for the time, a third of the cost: by it most uses are neither due nor late, and they need nothing else. What
--- is decided on is Redis's clock. A caller's that is wrong has uses noted later than due at worst, and revives nothing: the TTL runs here.
+-- The caller's clock usually saves a TIME, a third of the cost: most uses are neither due nor late by it, and need nothing else. All other decisions
+-- use Redis's clock. If the caller's clock is wrong, uses are at worst recorded later than due. No session is revived, because the TTL runs in Redis.
 --
--- KEYS  the session's record; the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds; the record's other name, if it moves
--- ARGV  its key: what the record's name ends with; whether others keep records here ('1'); the caller's time in milliseconds;
---       the other key, if it moves
--- Reply {1, record, id, field as it is now}, {0} if there is none, {-1} if something else is kept there, {2, record} of others
+-- KEYS  the session's record; the user's sessions, HASH id → 'key number opened ends seen idle', times in milliseconds; the record's new name, if it
+--       moves
+-- ARGV  its key: the end of the record's name; '1' if other programs also store records here; the caller's time in milliseconds; the new key, if it
+--       moves
+-- Reply {1, record, id, present field}, {0} if there is no session, {-1} if a key holds another value, {2, record} for a record of another program
 
 local record, sessions, moved = KEYS[1], KEYS[2], KEYS[3]
 local key, shared, about, other = ARGV[1], ARGV[2] == '1', tonumber(ARGV[3]), ARGV[4]
@@ -53,7 +54,7 @@ local fresh = string.format('%s %s %s %.0f %.0f %.0f', key, number, opened, ends
 redis.call('HSET', sessions, id, fresh)
 if moved then
   local renamed = redis.pcall('RENAME', record, moved)
-  if renamed.err then -- the session stays where it was
+  if renamed.err then -- the session keeps its old key
     redis.call('HSET', sessions, id, field)
     return renamed
   end

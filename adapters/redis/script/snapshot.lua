@@ -1,12 +1,11 @@
--- Keeps a snapshot of one entity, unless a later one is there.
+-- Stores a snapshot of one entity, unless a later one exists.
 --
 -- KEYS  the partition's id key, this process's witness
--- ARGV  log id, chat as in keys, field of the entity in :x, its version, the snapshot, the history of which it is, least value that the witness
---       must have
--- Reply 1 if it was kept, 0 if a later one is there, the chat has not come so far, the server is at another history or its data is older than
---       what this process has seen, -1 if the partition belongs to another log
+-- ARGV  log id, chat as in keys, field of the entity in :x, its version, the snapshot, its history, least value that the witness must have
+-- Reply 1 if it was stored, 0 if a later one exists, the version is beyond the head, the server is at another history or its data is older than the
+--       data this process has seen, -1 if the partition belongs to another log
 --
--- The version has a field of its own, so that looking at it does not take hold of the whole snapshot.
+-- The version has a separate field, so that reading it does not load the whole snapshot.
 
 local log_id, chat, field, version, snapshot = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
 local found = redis.call('MGET', KEYS[1], KEYS[2])

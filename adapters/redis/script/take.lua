@@ -1,12 +1,12 @@
--- Decides takes from limits, for the scripts that follow. take_limits only reads; write_limits writes what was decided, so that a script can decide
--- everything before its first write. A take sees the takes that the same script decided before it.
+-- Decides takes from limits, for the scripts that include it. take_limits only reads. write_limits writes the decided takes, so that a script can
+-- decide everything before its first write. A take sees the earlier takes of the same script.
 --
--- A fixed window is as in limit.lua. Of GCRA a key holds when all that was taken is there again, in seconds since 2017. So much that no calls took it,
--- because the clock was set back or the limit was a larger one, is nothing: it would refuse for as long.
+-- A fixed window is as in limit.lua. The value of a GCRA key is the time at which the limit is full again, in seconds since 2017. A time further away
+-- than calls can cause, because the clock was set back or the limit was larger, counts as full: it would refuse calls for as long.
 
 local take_limits, write_limits, exact
 do
-  local states, keys, time = {}, {}, nil -- of each key what it holds and what is to be written; the keys in the order of their first use
+  local states, keys, time = {}, {}, nil -- state and planned write of each key; the keys in the order of their first use
 
   function exact(number) return string.format('%.17g', number) end
 
@@ -18,7 +18,7 @@ do
     return time
   end
 
-  -- state_of returns the state of a key, or nil and the cause: '' where the key holds something else.
+  -- state_of returns the state of a key, or nil and the cause: '' if the key holds a value of another kind.
   local function state_of(key, window)
     if states[key] then return states[key] end
     local value, left = redis.pcall('GET', key), 0
@@ -34,7 +34,7 @@ do
     return states[key]
   end
 
-  -- decide returns a decision and the values that it gives the state.
+  -- decide returns a decision and the changes of the state.
   local function decide(state, window, n, most, step)
     if window then
       local count, left = state.number or 0, state.left
@@ -56,10 +56,10 @@ do
     for name, value in pairs(values or {}) do state[name] = value or state[name] end
   end
 
-  -- take_limits decides takes, each {'window' or 'gcra', key, n, calls in a window or at once, window in milliseconds or seconds for a call}: all of
-  -- them are taken, or none. It returns a decision for each, up to the first that refuses: {1 or 0; the count and milliseconds to the window's
-  -- end, or seconds until all is there again and until it would let, as texts}. After a take that cannot be decided it also returns its place and
-  -- the cause, '' if the key holds something else.
+  -- take_limits decides takes, each {'window' or 'gcra', key, n, calls per window or burst, window in milliseconds or seconds per call}: all are
+  -- taken or none. It returns a decision for each, up to the first refusal. A decision is {1 or 0; count and milliseconds to the window's end, or
+  -- seconds until the limit is full again and until it allows the take, as texts}. If a take cannot be decided, it also returns the place and the
+  -- cause, '' if the key holds a value of another kind.
   function take_limits(takes)
     local decisions, plans = {}, {}
     for i, take in ipairs(takes) do

@@ -1,9 +1,9 @@
--- Tells which of a chat's typing marks stand, those that stand longest first. A mark that a stop, a send or another program has removed is still
--- listed, until its time has passed. A mark that stands for longer than one can, because the clock was set back, is cut.
+-- Lists a chat's live typing marks, in descending order of expiry. A mark that a stop, a send or another program has removed stays in the list until
+-- it would have expired. A TTL longer than a mark's maximum, after the clock was set back, is shortened.
 --
--- KEYS  the list of the chat's marks, by when they expire
--- ARGV  how many to tell at most, how long a mark lives at most in milliseconds
--- Reply the marks; they lie in the list's slot
+-- KEYS  the list of the chat's marks by expiry
+-- ARGV  maximum number of marks to return, maximum lifetime of a mark in milliseconds
+-- Reply the marks; they are in the list's slot
 
 local list, most, looks, ttl = KEYS[1], tonumber(ARGV[1]), 4 * tonumber(ARGV[1]), tonumber(ARGV[2])
 local time = redis.call('TIME')

@@ -1,14 +1,14 @@
--- Puts numbers of users in chats, each unless one of at least its version was put. An entry of a rebuild replaces those of earlier rebuilds
--- and of none, whatever their versions. Numbers of another log are deleted first.
+-- Stores numbers of users in chats, each unless one with at least its version was stored. An entry of a rebuild replaces those of earlier rebuilds
+-- and of none, regardless of their versions. Numbers of another log are deleted first.
 --
--- KEYS  for each entry the user's numbers, HASH chat → number; their versions, HASH chat → seq or, once the chat was rebuilt, seq:epoch, with a minus
---       behind it if there is no number as of it; ' ' → log id; ' #' → how many numbers there are. On a Cluster all entries are of one user
+-- KEYS  for each entry the user's numbers, HASH chat → number; their versions, HASH chat → seq or, after a rebuild of the chat, seq:epoch, with a
+--       minus at the end if there is no number; ' ' → log id; ' #' → number of numbers. On a Cluster all entries are of one user
 -- ARGV  log id; for each entry chat, version, the number or '' for none, epoch of the rebuild or 0
--- Reply how many were put
+-- Reply how many were stored
 --
--- An entry's versions are read first and its number is written before its version: a value of another kind, or a key that has left for another node,
--- shows before anything of the entry is written, and if a write is refused, the same call puts the number again. The count follows from the versions
--- and not from the numbers, so that a loss of numbers stays visible.
+-- An entry's versions are read first and its number is written before its version. So a value of another type, or a key that has moved to another
+-- node, shows before the first write of the entry. If a write is refused, the same call stores the number again. The count follows from the versions
+-- and not from the numbers, so that a loss of numbers is detected.
 
 local KEYS, ARGV, call, tonumber, match, format = KEYS, ARGV, redis.call, tonumber, string.match, string.format
 local log, put = ARGV[1], 0
