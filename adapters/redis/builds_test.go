@@ -18,7 +18,7 @@ import (
 	"chatcore/ports"
 )
 
-// program is a process with its own codec, on a log that it shares with others.
+// program is a process with its own codec. It shares its log with others.
 type program struct {
 	chats   *app.Chats
 	queries *app.Queries
@@ -37,13 +37,13 @@ func newProgram(t *testing.T, client goredis.UniversalClient, keys redis.Keys, i
 	return program{chats, app.NewQueries(log, entities, app.Views{}), log}
 }
 
-// next writes an event type in its next version.
+// next returns an option that writes an event type in its next version.
 func next(typ string) wireformat.Option {
 	return wireformat.WithUpcaster(typ, 1, func(map[string]json.RawMessage) error { return nil })
 }
 
-// TestTwoBuildsOfTheCodec has a newer build record what an older one cannot read: a newer version of a send and of an edit, and events of types that the
-// older one does not have. The older build shows what it can, and decides on nothing that it has not read.
+// TestTwoBuildsOfTheCodec has a newer build append events that an older one cannot decode: a newer version of a send and of an edit, and unknown
+// event types. The older build shows the readable events, and validates no command against an event that it has not decoded.
 func TestTwoBuildsOfTheCodec(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		keys, ids, ctx := newKeys(t, 4), &counted{}, t.Context()
@@ -66,7 +66,7 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 		do(newer.chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m4", Content: "of the newer"}))           // 9
 		do(older.chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m5", Content: "text of m5"}))             // 10
 
-		// Shown: the whole page, and which of it a newer program can read.
+		// Shown: the whole page, with the events that need a newer program marked.
 		records, err := older.queries.Events(ctx, "c", app.Span{First: true})
 		if err != nil || len(records) != 10 {
 			t.Fatalf("%d events, %v", len(records), err)
@@ -128,7 +128,7 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 			t.Errorf("a message with a reaction of an unknown type: %+v, %v", m, err)
 		}
 
-		// Not decided, and not answered: what depends on an event that was not read.
+		// Refused: commands and queries that depend on an event that was not decoded.
 		for name, call := range map[string]func() error{
 			"message": func() error { _, err := older.queries.Message(ctx, "c", "m2"); return err },
 			"unread":  func() error { _, err := older.queries.Unread(ctx, "c", "ben"); return err },
@@ -164,7 +164,7 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 			t.Errorf("the head is %d, %v", page.Head, err)
 		}
 
-		// The rest goes on, and the newer build reads all.
+		// Everything else works, and the newer build decodes all events.
 		do(older.chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m1", Content: "text of m1, edited"}))
 		do(newer.chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m2", Content: "edited by the newer"}))
 		history, err := newer.queries.History(ctx, "c", app.Span{First: true})
@@ -174,7 +174,7 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 	})
 }
 
-// TestMalformedIsNotNewer keeps damage and newer events apart.
+// TestMalformedIsNotNewer distinguishes damaged events from newer ones.
 func TestMalformedIsNotNewer(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		keys := newKeys(t, 1)

@@ -18,7 +18,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// roundTrips counts what a client sends and waits for: commands and pipelines, without those that watch the server.
+// roundTrips counts the round trips of a client: commands and pipelines, except for checks of the servers.
 type roundTrips struct{ n atomic.Int64 }
 
 func (r *roundTrips) DialHook(next goredis.DialHook) goredis.DialHook { return next }
@@ -41,8 +41,8 @@ func (r *roundTrips) ProcessPipelineHook(next goredis.ProcessPipelineHook) gored
 	}
 }
 
-// listedChats are 50 chats of ada with one message each, in 16 partitions. Every third message was edited and has 10 reactions, every fifth was deleted,
-// every seventh replies to another one.
+// listedChats is a list of 50 chats of ada with one message each, in 16 partitions. Every third message was edited and has 10 reactions, every fifth
+// was deleted, every seventh replies to another one.
 type listedChats struct {
 	keys  redis.Keys
 	log   *redis.Log
@@ -85,8 +85,8 @@ func newListedChats(t *testing.T, client goredis.UniversalClient) listedChats {
 	return l
 }
 
-// TestChatList_RoundTrips reads a list of 50 chats in 16 partitions by a process that has nothing cached, and compares the last messages with the
-// history of each chat.
+// TestChatList_RoundTrips reads a list of 50 chats in 16 partitions by a process with empty caches, and compares the last messages with the history
+// of each chat.
 func TestChatList_RoundTrips(t *testing.T) {
 	server := redistest.Start(t)
 	l := newListedChats(t, connect(t, server.URL()))
@@ -94,7 +94,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 	var trips roundTrips
 	client.AddHook(&trips)
 	log := open(t, client, l.keys)
-	if _, err := app.NewQueries(log, app.NewEntities(log, nil, 0), l.views).ChatList(t.Context(), "ada"); err != nil { // the server then knows the scripts
+	if _, err := app.NewQueries(log, app.NewEntities(log, nil, 0), l.views).ChatList(t.Context(), "ada"); err != nil { // Redis then has the scripts
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
@@ -109,7 +109,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 	} {
 		for _, indexed := range []bool{false, true} {
 			most := test.most
-			if !indexed { // the list asks the log, and writes what it found into each partition
+			if !indexed { // the list asks the log, and writes the results to each partition
 				most += 1 + redis.DefaultPartitions
 				client.Del(t.Context(), lastKeys(l.keys)...)
 			}
@@ -140,7 +140,8 @@ func lastKeys(keys redis.Keys) (names []string) {
 	return names
 }
 
-// TestLoadChats_Faults loads many chats from a server that forgot the scripts, that has another log or a foreign value in some places, and that is gone.
+// TestLoadChats_Faults loads many chats from a server that has lost the scripts, that has another log or values of other types in some places, and
+// that is stopped.
 func TestLoadChats_Faults(t *testing.T) {
 	server := redistest.Start(t)
 	client := connect(t, server.URL())
@@ -195,7 +196,7 @@ func TestLoadChats_Faults(t *testing.T) {
 	}
 }
 
-// lanesOf returns what the keys of a chat begin with.
+// lanesOf returns the prefix of a chat's keys.
 func lanesOf(keys redis.Keys, c domain.ChatID) string {
 	id := keys.IDKey(keys.Partition(c))
 	return id[:len(id)-len("id")]

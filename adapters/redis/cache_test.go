@@ -42,7 +42,7 @@ var (
 	list   = ports.CacheKey{Prefix: "contact:list:", ID: "user-789"}
 )
 
-// TestCachedValuesAreAsTheWireContractSays looks at what other programs see.
+// TestCachedValuesAreAsTheWireContractSays reads the keys as other programs do.
 func TestCachedValuesAreAsTheWireContractSays(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	c := redis.NewCache(client, plainKeys(t))
@@ -94,7 +94,7 @@ func TestCachedValuesAreAsTheWireContractSays(t *testing.T) {
 	}
 }
 
-// TestAForeignValueWhereACachedOneWouldBe is left alone: it is no value, and nothing is written over it.
+// TestAForeignValueWhereACachedOneWouldBe puts values of another type under the keys: none is read as a value, and none is overwritten.
 func TestAForeignValueWhereACachedOneWouldBe(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	c := redis.NewCache(client, plainKeys(t))
@@ -117,7 +117,7 @@ func TestAForeignValueWhereACachedOneWouldBe(t *testing.T) {
 	}
 }
 
-// TestCachesWhoseServerIsGone are told of as such, by every call.
+// TestCachesWhoseServerIsGone expects an error from every call.
 func TestCachesWhoseServerIsGone(t *testing.T) {
 	server := redistest.Start(t)
 	c := redis.NewCache(connect(t, server.URL()), plainKeys(t))
@@ -134,7 +134,7 @@ func TestCachesWhoseServerIsGone(t *testing.T) {
 	}
 }
 
-// TestCachesWhoseScriptsAreForgotten by Redis send them again.
+// TestCachesWhoseScriptsAreForgotten removes the scripts from Redis. They are sent again.
 func TestCachesWhoseScriptsAreForgotten(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	c := redis.NewCache(client, plainKeys(t))
@@ -150,8 +150,8 @@ func TestCachesWhoseScriptsAreForgotten(t *testing.T) {
 	}
 }
 
-// testCacheInAMigratingSlot has some keys of a value there and others not, which is an error of the slot's: what was refused has changed nothing,
-// and a read is told so, or is given the value.
+// testCacheInAMigratingSlot migrates a slot with some keys of a value, so that scripts fail. A refused call has changed nothing. A read returns the
+// value or an error.
 func testCacheInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
 	keys := clusterKeys(t)
 	c := redis.NewCache(client, keys)

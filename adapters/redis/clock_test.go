@@ -15,8 +15,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestClockSetBack guards against times that stand for as long as Redis's clock went back: what holds for a second holds for about a second from
-// then on.
+// TestClockSetBack guards against locks and marks that last as long as Redis's clock was set back: a duration of a second ends after about a second.
 func TestClockSetBack(t *testing.T) {
 	t.Parallel()
 	const life, back = time.Second, 10 * time.Minute
@@ -95,8 +94,8 @@ func TestClockSetBack(t *testing.T) {
 				check(t, err)
 				return done
 			}
-			ended()                           // from here on it ends
-			deadline := time.After(back / 10) // far more than a life, far less than the clock went back
+			ended()                           // from here on the duration runs
+			deadline := time.After(back / 10) // much longer than the duration, much shorter than the step of the clock
 			for tick := time.NewTicker(20 * time.Millisecond); !ended(); {
 				select {
 				case <-tick.C:
@@ -108,7 +107,7 @@ func TestClockSetBack(t *testing.T) {
 	}
 }
 
-// limited takes all that a limit gives, and tells when it gives again.
+// limited uses up a limit. The returned function reports whether the limit allows calls again.
 func limited(t *testing.T, client goredis.UniversalClient, keys redis.Keys, limit ports.Limit) func(context.Context) (bool, error) {
 	l := redis.NewLimiter(client, keys)
 	take := func(ctx context.Context) (bool, error) {
@@ -121,7 +120,7 @@ func limited(t *testing.T, client goredis.UniversalClient, keys redis.Keys, limi
 	return take
 }
 
-// TestClockSetBack_Sessions live on, and no longer than their lifetime from then on.
+// TestClockSetBack_Sessions expects sessions to live on, for at most their lifetime from then on.
 func TestClockSetBack_Sessions(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour

@@ -38,7 +38,7 @@ func TestOnACluster(t *testing.T) {
 			return redis.NewTypingMarks(client, keys, domain.TypingTTL), open(t, client, keys), forward(t, client, keys)
 		})
 	})
-	for i := range cluster.Masters { // the marks would expire while others compare all that there is
+	for i := range cluster.Masters { // the marks would expire while other tests compare all keys
 		cluster.Client(t, i).FlushAll(t.Context())
 	}
 	t.Run("limiter", func(t *testing.T) {
@@ -73,8 +73,8 @@ func TestOnACluster(t *testing.T) {
 	})
 }
 
-// testMigratingSlot appends to chats of a slot that is held MIGRATING, when missing keys are an error in the middle of a script: to one that
-// does not exist, and to one of which all keys but some are there.
+// testMigratingSlot appends to chats of a slot in the state MIGRATING, in which missing keys cause an error in the middle of a script: to a new chat,
+// and to one of which some keys have moved.
 func testMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
 	keys := clusterKeys(t)
 	log := open(t, client, keys)
@@ -93,7 +93,7 @@ func testMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.
 	end := cluster.Migrate(t, chat)
 	refused := 0
 	for i, a := range []ports.Append{
-		sent("c", "m2"), deleted("c", "m"), // needs keys that are not there
+		sent("c", "m2"), deleted("c", "m"), // needs keys that have moved
 		created(sibling(keys, "c")),
 	} {
 		switch _, err := log.Append(t.Context(), a); {
@@ -118,7 +118,7 @@ func testMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.
 	appended(t, log, created(sibling(keys, "c")))
 }
 
-// sibling is a chat in the same partition.
+// sibling returns a chat in the same partition.
 func sibling(keys redis.Keys, chat domain.ChatID) domain.ChatID {
 	for i := 0; ; i++ {
 		if other := domain.ChatID(fmt.Sprintf("sibling-%d", i)); keys.Partition(other) == keys.Partition(chat) {

@@ -19,7 +19,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// diary keeps what is logged.
+// diary records log messages.
 type diary struct {
 	mu      sync.Mutex
 	entries []string
@@ -48,7 +48,7 @@ func (d *diary) Handle(_ context.Context, r slog.Record) error {
 	return nil
 }
 
-// noted is a diary with attributes for every entry.
+// noted is a diary that also records attributes.
 type noted struct {
 	*diary
 	attrs []slog.Attr
@@ -60,14 +60,14 @@ func (n noted) Handle(ctx context.Context, r slog.Record) error {
 	return n.diary.Handle(ctx, r)
 }
 
-// messages are the logged messages, each once where it is repeated at once.
+// messages returns the logged messages without consecutive repetitions.
 func (d *diary) messages() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	var messages []string
 	for _, line := range d.entries {
 		if strings.HasPrefix(line, "go-redis ") {
-			continue // its own lines vary
+			continue // go-redis's lines vary
 		}
 		words := strings.SplitN(line, " ", 3)
 		messages = append(messages, words[0]+" "+strings.TrimSuffix(words[1], ","))
@@ -105,12 +105,12 @@ func TestWhatHappensToAConnectionIsLoggedInOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	var many sync.WaitGroup
-	for range 16 { // at once, so that there are many connections
+	for range 16 { // concurrently, so that there are many connections
 		many.Go(func() { client.BLPop(t.Context(), 50*time.Millisecond, "nothing-comes-here") })
 	}
 	many.Wait()
 	server.Stop()
-	for range 50 { // commands do not make it say more
+	for range 50 { // commands cause no further messages
 		if client.Ping(t.Context()).Err() == nil {
 			t.Fatal("a stopped server answers")
 		}
@@ -135,7 +135,7 @@ func TestWhatHappensToAConnectionIsLoggedInOrder(t *testing.T) {
 	}
 }
 
-// TestClosingEndsTheWaitForRedis guards against a probe that outlives its client; the package's TestMain finds it.
+// TestClosingEndsTheWaitForRedis guards against a probe that outlives its client. The package's TestMain would find it.
 func TestClosingEndsTheWaitForRedis(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Shared(t))
 	log := newDiary()
@@ -188,8 +188,8 @@ func trusting(t *testing.T, files redistest.Certificates) *tls.Config {
 	return config
 }
 
-// TestALostServerIsNotStormed has 64 callers go on at a port that takes connections and drops them: what comes there is a dial now and then, not one for
-// every command. Once the server is back, so are they.
+// TestALostServerIsNotStormed has 64 callers use a port that accepts connections and drops them. They cause a dial now and then, not one for every
+// command. Once the server is back, commands succeed again.
 func TestALostServerIsNotStormed(t *testing.T) {
 	const callers, calls, pool = 64, 400, 8
 	proxy := redistest.StartProxy(t, redistest.Start(t))
@@ -217,7 +217,7 @@ func TestALostServerIsNotStormed(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	// Until so much has failed in a row that it is noticed, and what is under way then; after that one in 10 ms.
+	// Dials until the loss is noticed, and those in progress at that time; after that one in 10 ms.
 	if most := 2*pool + callers + pool + int(time.Since(began)/(10*time.Millisecond)); int(dials.Load()) > most {
 		t.Errorf("%d calls in %v made %d dials, want at most %d", callers*calls, time.Since(began), dials.Load(), most)
 	}

@@ -10,7 +10,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestConnect_GivesTheDriversLogToTheLogger reads what go-redis says of the master that Sentinels name.
+// TestConnect_GivesTheDriversLogToTheLogger reads go-redis's message about the master that Sentinels name.
 func TestConnect_GivesTheDriversLogToTheLogger(t *testing.T) {
 	sentinels := redistest.StartSentinels(t, "data-secret")
 	log := newDiary()

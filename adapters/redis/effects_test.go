@@ -66,7 +66,7 @@ func TestAnEffectIsForgottenAfterItsTime(t *testing.T) {
 	}
 }
 
-// TestEveryCommandOfAnEffect makes an effect of each command that there is, and again with a key that holds something else.
+// TestEveryCommandOfAnEffect makes an effect of each allowed command, and again with a key of another type.
 func TestEveryCommandOfAnEffect(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		keys := newKeys(t, 1)
@@ -143,7 +143,7 @@ func TestEveryCommandOfAnEffect(t *testing.T) {
 	})
 }
 
-// kindsUnder are the keys under a prefix with their types, but for the markers.
+// kindsUnder returns the keys under a prefix with their types, without the markers.
 func kindsUnder(t *testing.T, client goredis.UniversalClient, prefix string) map[string]string {
 	t.Helper()
 	found := make(map[string]string)
@@ -190,16 +190,16 @@ func TestCommandsThatMightFailHalfWayAreRefused(t *testing.T) {
 	}
 }
 
-// TestWhatAKeyHoldsIsFollowedThroughAnEffect has commands of one effect work on what earlier ones leave.
+// TestWhatAKeyHoldsIsFollowedThroughAnEffect has commands of one effect use the results of earlier ones.
 func TestWhatAKeyHoldsIsFollowedThroughAnEffect(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		keys := newKeys(t, 1)
 		e := redis.NewEffects(client, keys, time.Hour)
 		a := keys.Prefix() + "a"
 		for i, tc := range []struct {
-			held     string // before
+			held     string // before the effect
 			commands []ports.Command
-			holds    string // what the refusal says; "" if it is made
+			holds    string // part of the error; "" if the effect is made
 		}{
 			{"", []ports.Command{{"SADD", a, "x"}, {"SREM", a, "x"}, {"EXPIRE", a, "9"}}, ""},
 			{"", []ports.Command{{"SADD", a, "x"}, {"HSET", a, "f", "v"}}, "a set"},
@@ -241,7 +241,7 @@ func TestWhatAKeyHoldsIsFollowedThroughAnEffect(t *testing.T) {
 	})
 }
 
-// TestAnEffectWhoseAnswerWasLostIsThereOnce loses the answers of the first calls.
+// TestAnEffectWhoseAnswerWasLostIsThereOnce loses the replies to the first calls.
 func TestAnEffectWhoseAnswerWasLostIsThereOnce(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
@@ -290,7 +290,7 @@ func TestAFullMemoryTakesNoEffect(t *testing.T) {
 	}
 }
 
-// TestAFailureThatNobodyCouldForeseeLeavesNoMarker has a stream that has run out of ids.
+// TestAFailureThatNobodyCouldForeseeLeavesNoMarker uses a stream that has run out of ids.
 func TestAFailureThatNobodyCouldForeseeLeavesNoMarker(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	e := redis.NewEffects(client, newKeys(t, 1), time.Hour)
@@ -308,7 +308,7 @@ func TestAFailureThatNobodyCouldForeseeLeavesNoMarker(t *testing.T) {
 	}
 }
 
-// testEffectInAMigratingSlot makes an effect on keys of which some have left already.
+// testEffectInAMigratingSlot makes an effect on keys of which some have moved.
 func testEffectInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
 	e := redis.NewEffects(client, clusterKeys(t), time.Hour)
 	client.Set(t.Context(), "{moves}:here", "1", 0)

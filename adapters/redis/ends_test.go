@@ -17,7 +17,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// onlineNow returns the users that a store lists, sorted, and checks that AreOnline and, where a status is stored, Of agree.
+// onlineNow returns the users that a store lists, sorted. It checks that AreOnline agrees and, if statuses are stored, also Of.
 func onlineNow(t *testing.T, s ports.Statuses, users ...domain.UserID) (online []domain.UserID) {
 	t.Helper()
 	for user, err := range s.Online(t.Context()) {
@@ -39,9 +39,9 @@ func onlineNow(t *testing.T, s ports.Statuses, users ...domain.UserID) (online [
 	return online
 }
 
-// TestPresence_ReadsWithoutSweep has a process end at every point at which it may, and nobody sweep afterwards.
+// TestPresence_ReadsWithoutSweep has a process end at each possible point, without a later sweep.
 func TestPresence_ReadsWithoutSweep(t *testing.T) {
-	for _, cluster := range []bool{false, true} { // a single server takes the keys of a Cluster too
+	for _, cluster := range []bool{false, true} { // a single server accepts the keys of a Cluster too
 		t.Run(fmt.Sprintf("cluster=%v", cluster), func(t *testing.T) {
 			client := connect(t, redistest.Shared(t).URL())
 			keys, ctx := anyKeys(t, cluster), t.Context()
@@ -58,7 +58,7 @@ func TestPresence_ReadsWithoutSweep(t *testing.T) {
 			client.SAdd(ctx, set, "theirs", "hidden", "no id")
 			client.Del(ctx, record("lost"))
 			want := []domain.UserID{"crashed", "live", "lost", "theirs"}
-			if cluster { // a core put the user there, and ended before the user's leave came to the set
+			if cluster { // a core added the user, and ended before it removed the user from the set
 				client.SAdd(ctx, set, "behind")
 				client.SAdd(ctx, added, "behind")
 			}
@@ -83,7 +83,7 @@ func TestPresence_ReadsWithoutSweep(t *testing.T) {
 	}
 }
 
-// TestPresence_ReadsPastForeignValues has other programs put something else where records and the due index lie.
+// TestPresence_ReadsPastForeignValues has other programs write other types to the keys of records and the due index.
 func TestPresence_ReadsPastForeignValues(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		for _, key := range []string{"cc:presence:u", "cc:presence-due"} {
@@ -102,7 +102,7 @@ func TestPresence_ReadsPastForeignValues(t *testing.T) {
 	})
 }
 
-// TestPresence_LastSeenAtRead compares what is read with the last heartbeat, which only moved its end.
+// TestPresence_LastSeenAtRead compares the last-seen time with the last heartbeat, which only moved its end.
 func TestPresence_LastSeenAtRead(t *testing.T) {
 	server := mini(t)
 	client := connect(t, "redis://"+server.Addr())
@@ -147,7 +147,7 @@ func (p *pipelines) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredi
 	}
 }
 
-// TestPresence_ReadsAreOneRoundTrip counts them for many users.
+// TestPresence_ReadsAreOneRoundTrip counts round trips for many users.
 func TestPresence_ReadsAreOneRoundTrip(t *testing.T) {
 	for _, cluster := range []bool{false, true} {
 		client := connect(t, redistest.Shared(t).URL())
@@ -156,7 +156,7 @@ func TestPresence_ReadsAreOneRoundTrip(t *testing.T) {
 		for i := range users {
 			users[i] = domain.UserID(fmt.Sprintf("user%d", i))
 		}
-		onlineNow(t, p, users...) // Redis knows the scripts from here on
+		onlineNow(t, p, users...) // from here on Redis has the scripts
 		client.AddHook(trips)
 		for what, read := range map[string]func() error{
 			"statuses": func() error { _, err := p.Of(t.Context(), users...); return err },
@@ -170,7 +170,7 @@ func TestPresence_ReadsAreOneRoundTrip(t *testing.T) {
 	}
 }
 
-// TestPresence_LongChoices has a choice last longer than a day. Its record must not end before.
+// TestPresence_LongChoices has a chosen status last longer than a day. Its record must not expire earlier.
 func TestPresence_LongChoices(t *testing.T) {
 	client, keys, ctx := connect(t, redistest.Shared(t).URL()), newKeys(t, 1), t.Context()
 	ttl := ports.PresenceTTL{Heartbeat: time.Hour, Kept: 72 * time.Hour, Status: 2 * time.Hour}

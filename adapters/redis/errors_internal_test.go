@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// reply is an answer of Redis that is an error.
+// reply is an error reply of Redis.
 type reply string
 
 func (r reply) Error() string { return string(r) }

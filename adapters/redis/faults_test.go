@@ -17,13 +17,13 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// created is the append that creates a chat.
+// created returns an append that creates a chat.
 func created(c domain.ChatID) ports.Append {
 	e := domain.ChatUpdate{Chat: c, Actor: "ada", Change: domain.Created, Title: "t", At: time.Now()}
 	return ports.Append{Chat: c, Events: []ports.NewEvent{{ID: domain.EventID("e-" + string(c)), Event: e, Moves: domain.Moves(e)}}}
 }
 
-// sent is the append of one message, and deleted that of its deletion.
+// sent returns an append of one message, and deleted one of its deletion.
 func sent(c domain.ChatID, m domain.MessageID) ports.Append {
 	e := domain.MessageNew{Chat: c, Message: m, Sender: "ada", Content: "hi", At: time.Now()}
 	return ports.Append{Chat: c, Events: []ports.NewEvent{{ID: domain.EventID("e-" + string(m)), Event: e, Moves: domain.Moves(e)}}}
@@ -41,7 +41,7 @@ func appended(t *testing.T, log *redis.Log, a ports.Append) {
 	}
 }
 
-// dump is all that a server holds.
+// dump returns all keys and values of a server.
 func dump(t *testing.T, client goredis.UniversalClient) map[string]string {
 	t.Helper()
 	all := make(map[string]string)
@@ -139,7 +139,7 @@ func TestForeignValuesUnderOurKeysLeaveNothingHalfWritten(t *testing.T) {
 		before := dump(t, client)
 		_, err := log.Append(t.Context(), deleted("c", "m"))
 		if strings.HasSuffix(key, ":chats") || strings.HasSuffix(key, ":u") {
-			// A deletion writes neither: it may pass.
+			// A deletion writes to neither key: it may succeed.
 			if err != nil && !errors.Is(err, ports.ErrCorrupt) {
 				t.Errorf("%s: %v", key, err)
 			}

@@ -17,7 +17,7 @@ import (
 	"chatcore/ports"
 )
 
-// FuzzEscape escapes any two texts: they stay apart, contain nothing that has a meaning in keys and patterns, and come back as they were.
+// FuzzEscape escapes any two texts: they stay distinct, contain no special characters of keys and patterns, and can be unescaped.
 func FuzzEscape(f *testing.F) {
 	for _, seed := range [][2]string{{"", ""}, {"room-1", "user-789"}, {"a:b", "a%3Ab"}, {"%", "%25"}, {"\xff", "\ufffd"}, {"\u2028", "ü 🍅"}, {"a+b", "a b"}, {`{}*?[]\`, "\x00\x7f"}} {
 		f.Add(seed[0], seed[1])
@@ -44,7 +44,8 @@ func FuzzEscape(f *testing.F) {
 	})
 }
 
-// FuzzReserved has every key of an event log and of chatcore's own records be reserved, in the namespace of the keys, in none and in any other one.
+// FuzzReserved checks that every key of an event log and of chatcore's own records is reserved, in the namespace of the keys, in none and in any
+// other one.
 func FuzzReserved(f *testing.F) {
 	f.Add("", "", 1, false, "room-1", "ada")
 	f.Add("acme", "", 2, true, "a:b", "{x}")
@@ -67,7 +68,7 @@ func FuzzReserved(f *testing.F) {
 	})
 }
 
-// ownKeys are the keys that only chatcore uses.
+// ownKeys returns keys that only chatcore uses.
 func ownKeys(k Keys, chat domain.ChatID, name string) []string {
 	p, user := k.Partition(chat), domain.UserID(name)
 	keys := []string{
@@ -87,7 +88,7 @@ func ownKeys(k Keys, chat domain.ChatID, name string) []string {
 	return keys
 }
 
-// FuzzLoadEntry reads any entries of a chat, index entries of commands and heads: each is read as what was asked for, or is corrupt.
+// FuzzLoadEntry decodes any entries of a chat, index entries of commands and heads: each is valid for the requested entity, or corrupt.
 func FuzzLoadEntry(f *testing.F) {
 	codec := wireformat.New()
 	sent := domain.MessageNew{Chat: "c", Message: "m", Sender: "ada", Content: "{x}", At: time.Unix(1700000000, 0)}
@@ -141,7 +142,7 @@ func FuzzLoadEntry(f *testing.F) {
 	})
 }
 
-// FuzzIndexFields goes from entities to fields of the index and back, and corrects any links.
+// FuzzIndexFields converts entities to fields of the index and back, and corrects any links.
 func FuzzIndexFields(f *testing.F) {
 	f.Add(uint8(domain.KindMessage), "m-1", "m3r5", uint64(4))
 	f.Add(uint8(domain.KindMessage), "018c3c5e-7b1a-7000-8000-000000000001", "", uint64(0))
@@ -171,8 +172,8 @@ func FuzzIndexFields(f *testing.F) {
 	})
 }
 
-// FuzzSessionRecord reads any records and fields of sessions: what is read is a session of the user and id that were asked for, with a device of which
-// nothing is out of bounds, and the short way of reading a record gives what JSON does.
+// FuzzSessionRecord parses any records and fields of sessions. A parsed session has the requested user and id, and a valid device. The fast parser
+// yields the same as encoding/json.
 func FuzzSessionRecord(f *testing.F) {
 	const field = "HASH 1 1700000000000 1700000003600 1700000000000 60000"
 	f.Add("ada", "id", `{"_cc":{"id":"id"},"userId":"ada","deviceId":"phone","createdAt":1,"expiresAt":2}`, field)
@@ -203,8 +204,7 @@ func FuzzSessionRecord(f *testing.F) {
 	})
 }
 
-// FuzzCacheValue writes any value with what is known of it and reads it again, and reads any stored text: what is not known to be ours is the value as
-// it is stored.
+// FuzzCacheValue writes any value with metadata and reads it again, and reads any stored text: without valid metadata the value is the stored text.
 func FuzzCacheValue(f *testing.F) {
 	f.Add(`{"a":1}`, "", uint32(1), uint64(12), int64(1735689600000), "8c5a")
 	f.Add(`{}`, "1 2 3 x", uint32(0), uint64(0), int64(0), "")

@@ -12,15 +12,15 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// guardedCall is a call of a script that must only run on the data that its process has seen: on one log id, one history and a witness of at least 2.
+// guardedCall is a call of a script that may only run on the data that its process has seen: on one log id, one history and a witness of at least 2.
 type guardedCall struct {
 	script string
 	keys   string // separated by spaces
 	args   string // separated by |; $HISTORY is the replication ID
 	ok     string // pattern of the reply
-	other  string // to another log id
-	older  string // to a lower witness
-	moved  string // to another history; "" for a script that does not look at it
+	other  string // reply for another log id
+	older  string // reply for a lower witness
+	moved  string // reply for another history; "" for a script that does not check it
 }
 
 func guardedCalls() map[string]guardedCall {
@@ -90,7 +90,7 @@ func TestSnapshot_Versions(t *testing.T) {
 	}
 }
 
-// seedGuarded has a server hold one chat with five events that are one message each.
+// seedGuarded creates a chat of five events on a server, one message each.
 func seedGuarded(t *testing.T, client goredis.UniversalClient, id, witness string) {
 	t.Helper()
 	ctx := t.Context()

@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// TestCompareHeads_FindsChatsBeyondTheirCheckpoints whatever their ids are, and no others.
+// TestCompareHeads_FindsChatsBeyondTheirCheckpoints uses all kinds of ids, and expects no other chats.
 func TestCompareHeads_FindsChatsBeyondTheirCheckpoints(t *testing.T) {
 	t.Parallel()
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
@@ -62,7 +62,7 @@ func TestCompareHeads_FindsChatsBeyondTheirCheckpoints(t *testing.T) {
 					got[h.Chat] = h.Head
 				}
 			}
-			if (page.Err != nil) != (page.Next == 0) { // the set has two chats more than were counted
+			if (page.Err != nil) != (page.Next == 0) { // the set has two chats more than the count
 				t.Errorf("the page that ends at %d: %v", page.Next, page.Err)
 			}
 			if compared += page.Compared; page.Total != len(names)+2 || page.Tail == "" {

@@ -13,7 +13,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// historyUntil asks for the history until it is as wanted.
+// historyUntil asks for the history until wanted accepts it.
 func historyUntil(t *testing.T, what string, log *redis.Log, wanted func(string) bool) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
@@ -33,7 +33,7 @@ func historyUntil(t *testing.T, what string, log *redis.Log, wanted func(string)
 	}
 }
 
-// TestHistory_ChangesWhenTheServerMayHaveLostSomething is not told by any other call of the log: the first one that asks finds out.
+// TestHistory_ChangesWhenTheServerMayHaveLostSomething checks that calls of History alone detect a restart and a flush.
 func TestHistory_ChangesWhenTheServerMayHaveLostSomething(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client(t)
@@ -64,7 +64,7 @@ func TestHistory_ChangesWhenTheServerMayHaveLostSomething(t *testing.T) {
 	}
 }
 
-// TestHistory_IsTheLastOneWhileTheServerIsFrozen for as long as a command may take, and changes once it answers.
+// TestHistory_IsTheLastOneWhileTheServerIsFrozen freezes the server for as long as a command may take. The history changes once the server answers.
 func TestHistory_IsTheLastOneWhileTheServerIsFrozen(t *testing.T) {
 	server := redistest.Start(t)
 	log := open(t, connect(t, server.URL()), newKeys(t, 1))

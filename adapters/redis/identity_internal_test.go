@@ -36,10 +36,10 @@ func TestLogIdentity_Golden(t *testing.T) {
 	}
 }
 
-// spelledOut spells every default out.
+// spelledOut returns names with all defaults set.
 func spelledOut() Names { return Names{}.WithDefaults() }
 
-// TestNames_Identified sees that no name was forgotten when the struct grew.
+// TestNames_Identified fails if a new field of Names is missing from the identity.
 func TestNames_Identified(t *testing.T) {
 	var n Names
 	fields := make(map[string]bool)
@@ -53,7 +53,7 @@ func TestNames_Identified(t *testing.T) {
 	}
 }
 
-// TestFirstTags sees that the first partition of every log is among those that are looked for.
+// TestFirstTags checks that the tag of every log's first partition is among those that elsewhere searches.
 func TestFirstTags(t *testing.T) {
 	found := make(map[string]bool)
 	for _, tag := range firstTags() {

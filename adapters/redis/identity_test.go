@@ -19,7 +19,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// opening opens a log as a build that knows so many levels; 0 is this one.
+// opening opens a log with a build that knows levels up to known; 0 is this build.
 func opening(ctx context.Context, client goredis.UniversalClient, keys redis.Keys, known int) (*redis.Log, error) {
 	return redis.Open(ctx, client, wireformat.New(), redis.LogConfig{Keys: keys, KnownLevel: known})
 }
@@ -70,7 +70,7 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// TestOpen_RestoresTheRecord loses cc:log, or has it say something else, on intact logs.
+// TestOpen_RestoresTheRecord deletes or changes cc:log of intact logs.
 func TestOpen_RestoresTheRecord(t *testing.T) {
 	onBoth(t, func(t *testing.T, client goredis.UniversalClient, newKeys func(t *testing.T) redis.Keys) {
 		for _, known := range []int{2, 3} {
@@ -99,7 +99,7 @@ func TestOpen_RestoresTheRecord(t *testing.T) {
 	})
 }
 
-// TestOpen_GuessesNoPartitions loses cc:log of a log at level 1, whose partitions do not tell how many there are.
+// TestOpen_GuessesNoPartitions deletes cc:log of a log at level 1, whose partitions do not contain their number.
 func TestOpen_GuessesNoPartitions(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys := newKeys(t, 16)
@@ -122,7 +122,7 @@ func TestOpen_GuessesNoPartitions(t *testing.T) {
 	}
 }
 
-// TestOpen_NamesPartitionsThatAreApart opens logs of which partitions are missing or another's. Nothing may be written.
+// TestOpen_NamesPartitionsThatAreApart opens logs with partitions that are missing or belong to another log. Nothing may be written.
 func TestOpen_NamesPartitionsThatAreApart(t *testing.T) {
 	onBoth(t, func(t *testing.T, client goredis.UniversalClient, newKeys func(t *testing.T) redis.Keys) {
 		for name, damage := range map[string]struct {
@@ -146,7 +146,7 @@ func TestOpen_NamesPartitionsThatAreApart(t *testing.T) {
 		} {
 			for _, recorded := range []string{"well", "not", "as another, which is being made"} {
 				if recorded != "well" && name == "all are missing" {
-					continue // nothing is left of that log
+					continue // no partition of that log is left
 				}
 				keys := newKeys(t)
 				log := opened(t, client, keys, 0)
@@ -184,7 +184,7 @@ func TestOpen_NamesPartitionsThatAreApart(t *testing.T) {
 	})
 }
 
-// TestOpen_MakesNoSecondLog loses cc:log and opens with other settings than those of the log.
+// TestOpen_MakesNoSecondLog deletes cc:log and opens with other settings than the log's.
 func TestOpen_MakesNoSecondLog(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	for _, made := range []int{1, 4, 16, 100} {
@@ -210,7 +210,7 @@ func TestOpen_MakesNoSecondLog(t *testing.T) {
 	}
 }
 
-// TestOpen_AtOnce has many processes open a log that is new, half made, or without its record.
+// TestOpen_AtOnce has many processes open a log that is new, half created, or without cc:log.
 func TestOpen_AtOnce(t *testing.T) {
 	onBoth(t, func(t *testing.T, client goredis.UniversalClient, newKeys func(t *testing.T) redis.Keys) {
 		for name, begin := range map[string]func(keys redis.Keys){
@@ -279,7 +279,7 @@ func TestOpen_ComparesNames(t *testing.T) {
 	}
 }
 
-// everyCall makes each call of a log that looks at its identity.
+// everyCall makes each call of a log that checks its identity.
 func everyCall(ctx context.Context, log *redis.Log) map[string]error {
 	results := make(map[string]error)
 	_, results["append"] = log.Append(ctx, created("new"))
@@ -299,7 +299,7 @@ func everyCall(ctx context.Context, log *redis.Log) map[string]error {
 // TestLevels_TwoBuilds runs an older and a newer build on one log while its level is raised.
 func TestLevels_TwoBuilds(t *testing.T) {
 	onBoth(t, func(t *testing.T, client goredis.UniversalClient, newKeys func(t *testing.T) redis.Keys) {
-		for _, level := range []int{1, 2} { // the log's; the older build knows no higher one
+		for _, level := range []int{1, 2} { // level of the log; the older build knows no higher one
 			keys := newKeys(t)
 			older, newer := opened(t, client, keys, level), opened(t, client, keys, level+1)
 			appended(t, older, created("c"))
@@ -346,13 +346,13 @@ func TestLevels_TwoBuilds(t *testing.T) {
 	})
 }
 
-// TestUpgrade_GoesOnWhereItWasInterrupted raises a log of which some partitions are raised already, while builds use it.
+// TestUpgrade_GoesOnWhereItWasInterrupted upgrades a log of which some partitions are upgraded already, while builds use it.
 func TestUpgrade_GoesOnWhereItWasInterrupted(t *testing.T) {
 	client := connect(t, redistest.StartCluster(t, 3).URL())
 	keys := clusterKeys(t)
-	log := opened(t, client, keys, 3) // made at level 3
+	log := opened(t, client, keys, 3) // created at level 3
 	id := log.ID()
-	for p := range redis.DefaultPartitions { // partition 0 and 7 were raised
+	for p := range redis.DefaultPartitions { // partitions 0 and 7 are upgraded
 		if p != 0 && p != 7 {
 			must(t, client.Set(t.Context(), keys.IDKey(p), id+";2;16;fnv1a-64;", 0).Err())
 		}
@@ -383,7 +383,7 @@ func TestUpgrade_GoesOnWhereItWasInterrupted(t *testing.T) {
 	}
 }
 
-// TestUpgrade_Online raises the level under concurrent appends: none fails, and none is there twice.
+// TestUpgrade_Online raises the level under concurrent appends: none fails, and none is applied twice.
 func TestUpgrade_Online(t *testing.T) {
 	onBoth(t, func(t *testing.T, client goredis.UniversalClient, newKeys func(t *testing.T) redis.Keys) {
 		keys := newKeys(t)
@@ -427,7 +427,7 @@ func TestUpgrade_Online(t *testing.T) {
 	})
 }
 
-// TestUpgrade_Names changes names: programs with the old ones stop.
+// TestUpgrade_Names changes names: programs with the old ones are refused.
 func TestUpgrade_Names(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys := newKeys(t, 4)
@@ -458,14 +458,14 @@ func TestUpgrade_Names(t *testing.T) {
 	}
 	other := redis.Names{Session: "s:", Channels: map[string]string{"message:new": "new"}}.Namespaced(keys, 4)
 	appended(t, opened(t, client, other, 0), sent("c", "m"))
-	// The upgrade's settings may be wrong in everything but the namespace.
+	// Upgrade needs only the right namespace.
 	if _, err := redis.Upgrade(t.Context(), client, redis.Names{Typing: "t:"}.Namespaced(keys, 64), redis.UpgradeConfig{Names: map[string]string{"Session": "", "Channels/message:new": ""}}); err != nil {
 		t.Fatal(err)
 	}
 	opened(t, client, keys, 0)
 }
 
-// TestUpgrade_Refuses what cannot be.
+// TestUpgrade_Refuses uses invalid settings.
 func TestUpgrade_Refuses(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys, single, none := newKeys(t, 4), newKeys(t, 1), newKeys(t, 4)

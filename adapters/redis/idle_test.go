@@ -9,7 +9,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestConnectionsThatWereSwallowedAreNotTriedOneByOne guards against a caller that waits out a timeout for each of them.
+// TestConnectionsThatWereSwallowedAreNotTriedOneByOne guards against a caller that waits for one timeout per dead connection.
 func TestConnectionsThatWereSwallowedAreNotTriedOneByOne(t *testing.T) {
 	const timeout = 1500 * time.Millisecond
 	proxy := redistest.StartProxy(t, redistest.Shared(t))
@@ -19,12 +19,12 @@ func TestConnectionsThatWereSwallowedAreNotTriedOneByOne(t *testing.T) {
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	var many sync.WaitGroup
-	for range 8 { // at once, so that each has a connection of its own
+	for range 8 { // concurrently, so that each has a connection
 		many.Go(func() { client.BLPop(t.Context(), 100*time.Millisecond, "nothing-comes-here") })
 	}
 	many.Wait()
 	proxy.Swallow(true)
-	proxy.Swallow(false) // those that there are stay dead
+	proxy.Swallow(false) // existing connections stay dead
 	idle := time.NewTimer(timeout)
 	defer idle.Stop()
 	<-idle.C

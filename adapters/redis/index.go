@@ -27,7 +27,7 @@ const (
 	padBytes = 65
 )
 
-// Count implements [ports.MessageCounter] in one round trip, whatever the chat's length. It compares the tombstones with their count.
+// Count implements [ports.MessageCounter] in one round trip, regardless of the chat's length. It compares the tombstones with their count.
 func (l *Log) Count(ctx context.Context, chat domain.ChatID, after ...domain.Seq) ([]ports.MessageCount, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err

@@ -13,7 +13,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestInterrupted_Ports keeps back replies. A socket's deadline, which is taken from the caller's context, often fires before the context ends.
+// TestInterrupted_Ports delays replies. The deadline of a socket, which comes from the caller's context, often fires before the context ends.
 func TestInterrupted_Ports(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Start(t))
 	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: time.Second, PoolSize: 1000})

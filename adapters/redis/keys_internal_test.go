@@ -11,7 +11,7 @@ import (
 	"chatcore/ports"
 )
 
-// TestNames fixes the names that other programs, and logs that exist, rely on.
+// TestNames fixes names that other programs and existing logs depend on.
 func TestNames(t *testing.T) {
 	keys := func(namespace string, partitions int, cluster bool) Keys {
 		k, err := NewKeys(namespace, partitions, cluster)
@@ -141,7 +141,7 @@ func TestTagsAreThoseMeasured(t *testing.T) {
 	}
 }
 
-// slot is the hash slot of a key, by https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/.
+// slot returns the hash slot of a key, by https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/.
 func slot(key string) uint16 {
 	if _, after, ok := strings.Cut(key, "{"); ok {
 		if tag, _, ok := strings.Cut(after, "}"); ok && tag != "" {

@@ -21,7 +21,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// bench is a log behind a proxy that can hold back Redis's answers, with a look at how many appends wait.
+// bench is a log behind a proxy that can delay Redis's replies. It counts queued appends.
 type bench struct {
 	t      *testing.T
 	log    *redis.Log
@@ -44,15 +44,15 @@ func newBench(t *testing.T, queue int) *bench {
 	if err != nil {
 		t.Fatal(err)
 	}
-	appended(t, b.log, created("warm")) // so that the script is known
+	appended(t, b.log, created("warm")) // so that Redis has the script
 	return b
 }
 
-// hold keeps every answer to an append back until release is called.
+// hold delays every reply to an append until release is called.
 func (b *bench) hold() (release func()) {
 	gate := make(chan struct{})
 	wait := func(piece []byte) bool {
-		if piece[0] == '$' { // not those that a new connection begins with
+		if piece[0] == '$' { // not the replies with which a new connection begins
 			<-gate
 		}
 		return true
@@ -66,14 +66,14 @@ func (b *bench) hold() (release func()) {
 	return release
 }
 
-// append does so beside the test; the error is there once the bench has waited.
+// append appends in a goroutine. The error is set once wg.Wait has returned.
 func (b *bench) append(ctx context.Context, a ports.Append) *error {
 	var err error
 	b.wg.Go(func() { _, err = b.log.Append(ctx, a) })
 	return &err
 }
 
-// await returns when so many appends wait in the queue, and so many entries are on the stream.
+// await waits for a number of appends in the queue and of entries on the stream.
 func (b *bench) await(queued, entries int64) {
 	b.t.Helper()
 	tick := time.NewTicker(time.Millisecond)
@@ -107,7 +107,7 @@ func (b *bench) queued() int64 {
 	return 0
 }
 
-// occupy sends two batches of one whose answers are held back, so that everything further waits.
+// occupy sends two batches of one append each and delays their replies, so that all further appends are queued.
 func (b *bench) occupy() {
 	b.t.Helper()
 	for i := range int64(2) {
@@ -137,7 +137,7 @@ func TestAppendsThatWaitTogetherGoTogether(t *testing.T) {
 	b.proxy.Reply.Store(&count)
 	b.wg.Wait()
 	b.await(0, 103)
-	if n := calls.Load(); n > 4 { // the two that were held back may be among them
+	if n := calls.Load(); n > 4 { // the two delayed replies may be among them
 		t.Errorf("100 appends took %d answers", n)
 	}
 }
@@ -185,7 +185,7 @@ func TestAHotChatDoesNotHoldUpOthers(t *testing.T) {
 	}
 	for i, entry := range entries {
 		if entry.Values["chat"] == "cold" {
-			if i > 3+4*128 { // the next batch, or a few further on if the one who leads it is slow to wake
+			if i > 3+4*128 { // the next batch, or a few further on if its leader is slow to wake
 				t.Errorf("the cold chat's event came at place %d of %d", i, len(entries))
 			}
 			return
@@ -219,7 +219,7 @@ func TestACancelledAppendLeavesTheQueueOrIsWaitedFor(t *testing.T) {
 	b.await(0, 4)
 }
 
-// TestAnAppendOfAnotherEpochIsNotSent decides in one epoch and appends in the next, alone and in a batch with one of the present.
+// TestAnAppendOfAnotherEpochIsNotSent validates in one epoch and appends in the next, alone and in a batch with one of the current epoch.
 func TestAnAppendOfAnotherEpochIsNotSent(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	var epoch atomic.Uint64

@@ -19,8 +19,8 @@ import (
 	"chatcore/tests/wait"
 )
 
-// forward has time pass for what expires under the keys' prefix, by bringing that forward: each key's end, the ends that lists of typing marks
-// tell, and those that GCRA keeps.
+// forward simulates the passage of time for the keys under the prefix: it moves each key's expiry, the ends in lists of typing marks, and the times
+// of GCRA.
 func forward(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(time.Duration) {
 	const script = `
 		local prefix, ms = ARGV[1], tonumber(ARGV[2])
@@ -73,7 +73,7 @@ func TestLimiter(t *testing.T) {
 	})
 }
 
-// TestLimitsTogetherAreOneRoundTrip counts the commands that Redis is given, and has other programs count beside.
+// TestLimitsTogetherAreOneRoundTrip counts the commands that Redis receives, while other programs also count.
 func TestLimitsTogetherAreOneRoundTrip(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	l := redis.NewLimiter(client, plainKeys(t))
@@ -99,7 +99,7 @@ func TestLimitsTogetherAreOneRoundTrip(t *testing.T) {
 	if ttl := client.PTTL(t.Context(), "ratelimit:send:ada").Val(); ttl <= 14*time.Minute || ttl > 15*time.Minute {
 		t.Errorf("the counter lives for %v", ttl)
 	}
-	client.Set(t.Context(), "ratelimit:send:ada", 7, 0) // which nobody's window is, and is full
+	client.Set(t.Context(), "ratelimit:send:ada", 7, 0) // has no TTL, and is full
 	if d, err := l.AllowAll(t.Context(), takes...); err != nil || len(d) != 1 || d[0].Allowed || d[0].RetryAfter <= 14*time.Minute || d[0].RetryAfter > 15*time.Minute {
 		t.Errorf("a full counter: %+v, error %v", d, err)
 	}
@@ -132,7 +132,7 @@ func TestLimitsTogetherAreOneRoundTrip(t *testing.T) {
 	}
 }
 
-// testLimitsOnACluster has names in two slots: what the first limit gave before the second refuses stays taken.
+// testLimitsOnACluster uses names in two slots: if the second limit refuses, the calls taken from the first one remain taken.
 func testLimitsOnACluster(t *testing.T, client goredis.UniversalClient) {
 	l := redis.NewLimiter(client, clusterKeys(t))
 	one := ports.Limit{Algorithm: ports.GCRA, Rate: 1, Per: time.Hour}
@@ -157,7 +157,7 @@ var (
 	fivePaced  = ports.Limit{Algorithm: ports.GCRA, Rate: 5, Per: 15 * time.Minute}
 )
 
-// TestOtherProgramsCountOnTheSameKey counts as the TypeScript services do, who set the expiry in a second step.
+// TestOtherProgramsCountOnTheSameKey counts like the TypeScript services, which set the TTL in a second step.
 func TestOtherProgramsCountOnTheSameKey(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	l := redis.NewLimiter(client, plainKeys(t))
@@ -178,13 +178,13 @@ func TestOtherProgramsCountOnTheSameKey(t *testing.T) {
 	allow(true, 4)
 	count(2)
 	allow(true, 2)
-	client.Persist(t.Context(), key) // as if it had ended between its two steps
+	client.Persist(t.Context(), key) // as if the program had ended between its two steps
 	allow(true, 1)
 	client.Expire(t.Context(), key, 10*time.Hour)
 	count(5)
 	allow(false, 0)
 	count(6)
-	client.Persist(t.Context(), key) // and whoever is refused is not refused for ever
+	client.Persist(t.Context(), key) // and a refused caller is not refused forever
 	allow(false, 0)
 	if text := client.Get(t.Context(), key).Val(); text != "6" {
 		t.Errorf("the counter is %q", text)
@@ -197,7 +197,7 @@ func TestOtherProgramsCountOnTheSameKey(t *testing.T) {
 	}
 }
 
-// TestWhatGCRALeavesIsNotRoundedDown takes at intervals that no floating-point number is.
+// TestWhatGCRALeavesIsNotRoundedDown uses intervals that are no exact floating-point numbers.
 func TestWhatGCRALeavesIsNotRoundedDown(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		l := redis.NewLimiter(client, newKeys(t, 1))
@@ -210,7 +210,7 @@ func TestWhatGCRALeavesIsNotRoundedDown(t *testing.T) {
 	})
 }
 
-// TestForeignValuesWhereALimitWouldBe puts something else under a limit's keys: it is told, or begun anew, and never a panic.
+// TestForeignValuesWhereALimitWouldBe puts other values under a limit's keys: the result is an error or a new state, and never a panic.
 func TestForeignValuesWhereALimitWouldBe(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	l := redis.NewLimiter(client, plainKeys(t))
@@ -242,7 +242,7 @@ func TestForeignValuesWhereALimitWouldBe(t *testing.T) {
 			t.Errorf("%q under a counter: %+v, error %v", text, d, err)
 		}
 	}
-	// A number is a time: one that has passed, or that no clock of this limit came to.
+	// A number is a time: one in the past, or one that this limit cannot have reached.
 	for _, text := range []string{"7", "-1", "1e300", "inf", "nan", "99999999999999999999"} {
 		client.Set(t.Context(), "cc:gcra:a", text, 0)
 		for want := 4; want >= 0; want-- {
@@ -275,7 +275,7 @@ func TestLimitsWithoutRedis(t *testing.T) {
 	expect := func(what string, want error) {
 		t.Helper()
 		limited := wait.Limit
-		if want != nil { // it may wait for the end
+		if want != nil { // the call may wait until its context ends
 			limited = 300 * time.Millisecond
 		}
 		for _, err := range take(limited) {
@@ -293,7 +293,7 @@ func TestLimitsWithoutRedis(t *testing.T) {
 	server.Restart(t)
 	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
-	for client.Ping(ctx).Err() != nil && ctx.Err() == nil { //nolint:revive // until it is back
+	for client.Ping(ctx).Err() != nil && ctx.Err() == nil { //nolint:revive // until the server is back
 	}
 	expect("restarted, with no script", nil)
 	client.ScriptFlush(t.Context())
@@ -306,7 +306,7 @@ func TestLimitsWithoutRedis(t *testing.T) {
 	}
 }
 
-// TestTypingMarksBesideForeignValues puts something else where a chat's list of marks and a mark would be. A message goes through.
+// TestTypingMarksBesideForeignValues puts other values under the keys of a chat's list of marks and of a mark. An append succeeds.
 func TestTypingMarksBesideForeignValues(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	keys := plainKeys(t)
@@ -350,7 +350,7 @@ func TestTypingMarksBesideForeignValues(t *testing.T) {
 		t.Errorf("a stop beside a foreign list: %v", err)
 	}
 	client.Del(t.Context(), list)
-	client.RPush(t.Context(), "typing:c:ada", "foreign") // and for ever
+	client.RPush(t.Context(), "typing:c:ada", "foreign") // without a TTL
 	began(true)
 	if ttl := client.PTTL(t.Context(), "typing:c:ada").Val(); ttl <= 0 {
 		t.Errorf("a mark over a foreign one lives for %v", ttl)

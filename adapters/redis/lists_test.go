@@ -14,7 +14,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestAPageOfAListCostsWhatItShows counts commands and bytes of pages of long lists.
+// TestAPageOfAListCostsWhatItShows counts commands and bytes for pages of long lists.
 func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 	const many, limit = 20_000, 50
 	server := redistest.Start(t)
@@ -99,7 +99,7 @@ func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 	}
 }
 
-// TestOwnPage_CursorOfAnotherEntity gives a cursor that no page of the entity has returned.
+// TestOwnPage_CursorOfAnotherEntity passes a cursor that no page of the entity has returned.
 func TestOwnPage_CursorOfAnotherEntity(t *testing.T) {
 	log := open(t, connect(t, redistest.Shared(t).URL()), newKeys(t, 1))
 	appended(t, log, created("c"))

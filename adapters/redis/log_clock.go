@@ -20,7 +20,7 @@ const clockDrift = 500 * time.Microsecond
 const clockStep = time.Minute
 
 // Clock is the clock of an event log: this process's estimate of the clock of one Redis server. All processes on the log ask the same server, the
-// master of the first partition, so that they agree whatever their machines' clocks say. Between two samples the clock advances with the process's
+// master of the first partition, so that they agree even if their machines' clocks differ. Between two samples the clock advances with the process's
 // monotonic clock, which does not follow changes of the machine's time.
 //
 // The estimate is off by at most half a round trip of TIME plus the drift since the sample. It never goes back by less than a minute: if a newer

@@ -7,14 +7,14 @@ import (
 	"time"
 )
 
-// clockSample is the answer to one TIME.
+// clockSample is the reply to one TIME.
 type clockSample struct {
-	after time.Duration // of the first sample, when it is sent
+	after time.Duration // time of sending, since the first sample
 	trip  time.Duration
-	shift time.Duration // of the server's clock against the process's, in the middle of the trip
+	shift time.Duration // lead of the server's clock over the process's, in the middle of the round trip
 }
 
-// TestClock_Samples observes samples of a clock and compares what the log's clock says right after the last one, and later.
+// TestClock_Samples observes samples of a clock, and compares the log's clock right after the last one and later.
 func TestClock_Samples(t *testing.T) {
 	const ms = time.Millisecond
 	for name, c := range map[string]struct {

@@ -12,7 +12,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestClock_Server opens a log on a server whose clock is wrong, and moves it.
+// TestClock_Server opens a log on a server with a wrong clock, and moves that clock.
 func TestClock_Server(t *testing.T) {
 	server := miniredis.RunT(t)
 	embedded.Identify(server)
@@ -43,11 +43,11 @@ func TestClock_Sleep(t *testing.T) {
 	}
 }
 
-// TestClock_Cluster shows that one server tells the time of all partitions: the master of the first one.
+// TestClock_Cluster checks that one server provides the time of all partitions: the master of the first one.
 func TestClock_Cluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3)
 	keys := clusterKeys(t)
-	for range 8 { // opening asks once; a random node would not be the same one eight times
+	for range 8 { // each opening samples once; a random node would not be the same one eight times
 		open(t, connect(t, cluster.URL()), keys)
 	}
 	asked := 0

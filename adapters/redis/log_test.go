@@ -19,15 +19,15 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// servers are what every adapter here is tested on.
+// servers runs a test on every kind of server that the adapters support.
 func servers(t *testing.T, test func(t *testing.T, client goredis.UniversalClient)) {
 	t.Run("redis", func(t *testing.T) { test(t, connect(t, redistest.Shared(t).URL())) })
-	if user, _ := redistest.Credentials(); user == "" { // miniredis has no rights to restrict
+	if user, _ := redistest.Credentials(); user == "" { // miniredis cannot restrict rights
 		t.Run("miniredis", func(t *testing.T) { test(t, connect(t, "redis://"+mini(t).Addr())) })
 	}
 }
 
-// plainMini is a server in the process that tells no replication ID.
+// plainMini starts an in-process server that has no replication ID.
 func plainMini(t *testing.T) *miniredis.Miniredis {
 	t.Helper()
 	return miniredis.RunT(t)
@@ -35,7 +35,7 @@ func plainMini(t *testing.T) *miniredis.Miniredis {
 
 func testTime() time.Time { return time.Now().Truncate(time.Millisecond) }
 
-// eventually calls until there is no error, and returns the last error after 30 s.
+// eventually calls until there is no error. It returns the last error after 30 s.
 func eventually(t *testing.T, call func() error) (err error) {
 	t.Helper()
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -52,7 +52,7 @@ func eventually(t *testing.T, call func() error) (err error) {
 	}
 }
 
-// mini is a server in the process that a log can be opened on.
+// mini starts an in-process server on which a log can be opened.
 func mini(t *testing.T) *miniredis.Miniredis {
 	t.Helper()
 	server := miniredis.RunT(t)
@@ -67,7 +67,7 @@ func connect(t *testing.T, url string) goredis.UniversalClient {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	return client.UniversalClient // as the core hands it on
+	return client.UniversalClient // as the core passes it
 }
 
 func newKeys(t *testing.T, partitions int) redis.Keys {

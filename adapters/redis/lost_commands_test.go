@@ -16,7 +16,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// recordedAs is an append that records a command, with events that move nothing by which they could be found.
+// recordedAs returns an append that records a command, with events that move no entity by which they could be found.
 func recordedAs(chat domain.ChatID, id string, events int) ports.Append {
 	a := ports.Append{Chat: chat, Command: domain.CommandEntity("ann", domain.CommandID(id)), Fingerprint: 0xfeed}
 	for i := range events {
@@ -26,8 +26,8 @@ func recordedAs(chat domain.ChatID, id string, events int) ports.Append {
 	return a
 }
 
-// TestLostReplies_Commands drops one reply in five to appends that record commands, with none, one and several events: each is told where its
-// events are, and is there once.
+// TestLostReplies_Commands drops one reply in five to appends that record commands, with none, one and several events. Each append returns the right
+// place, and each command is applied once.
 func TestLostReplies_Commands(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
@@ -107,12 +107,12 @@ func TestLostReplies_Commands(t *testing.T) {
 	}
 }
 
-// TestLostReplies_OtherCommand loses the reply to a command while another process uses its id, for something else or for the same: what was
-// recorded first stands.
+// TestLostReplies_OtherCommand loses the reply to a command while another process uses its id, for another or the same command: the first record
+// remains.
 func TestLostReplies_OtherCommand(t *testing.T) {
 	for _, test := range []struct {
 		name          string
-		first, second ports.Append // the first is not carried out
+		first, second ports.Append // the first command is not executed
 		conflict      bool
 	}{
 		{"nothing, then something else", recordedAs("c", "id", 0), ports.Append{Chat: "c", Command: domain.CommandEntity("ann", "id"), Fingerprint: 1}, true},
@@ -127,11 +127,11 @@ func TestLostReplies_OtherCommand(t *testing.T) {
 			log, direct := open(t, connect(t, proxy.URL()), keys), open(t, connect(t, server.URL()), keys)
 			appended(t, direct, created("c"))
 			var once atomic.Bool
-			lose := func(piece []byte) bool { // the request, and with it the reply
+			lose := func(piece []byte) bool { // drops the request, and with it the reply
 				if !bytes.Contains(piece, []byte("=feed")) || !once.CompareAndSwap(false, true) {
 					return true
 				}
-				if _, err := direct.Append(context.Background(), test.second); err != nil { //nolint:usetesting // beside the test's goroutine
+				if _, err := direct.Append(context.Background(), test.second); err != nil { //nolint:usetesting // in the proxy's goroutine
 					t.Error(err)
 				}
 				return false
@@ -150,7 +150,7 @@ func TestLostReplies_OtherCommand(t *testing.T) {
 	}
 }
 
-// TestLateCommand holds an append of a command without events back until it has been sent again: the late sending does nothing.
+// TestLateCommand delays an append of a command without events until it has been sent again: the late sending does nothing.
 func TestLateCommand(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)

@@ -20,7 +20,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// attempt is what a writer asked for and what it was told.
+// attempt is an append of a writer and its outcome.
 type attempt struct {
 	writer   int
 	append   ports.Append
@@ -28,8 +28,8 @@ type attempt struct {
 	err      error
 }
 
-// write has 64 writers append to a few chats until done is closed, or as often as it says: messages, edits with conditions, and reactions,
-// which have no condition of their own and so would be there twice if anything was done twice.
+// write has 64 writers append to a few chats until done is closed, or times times: messages, edits with conditions, and reactions. Reactions have no
+// condition, so a repetition would append them twice.
 func write(ctx context.Context, log ports.EventLog, times int, done <-chan struct{}) []attempt {
 	const writers, chats = 64, 4
 	var mu sync.Mutex
@@ -66,7 +66,7 @@ func reaction(c domain.ChatID, id string) ports.Append {
 	return ports.Append{Chat: c, Events: []ports.NewEvent{{ID: domain.EventID("r-" + id), Event: e, Moves: domain.Moves(e)}}}
 }
 
-// check compares what the writers were told with what is in the log and on the streams.
+// check compares the outcomes with the log and the streams.
 func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys redis.Keys, all []attempt) {
 	t.Helper()
 	places := make(map[domain.EventID][]domain.Seq)
@@ -139,7 +139,7 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 	}
 }
 
-// TestLostRepliesAreAskedForAgain drops one reply in twenty, while Redis lives: every outcome can be found out.
+// TestLostRepliesAreAskedForAgain drops one reply in twenty while Redis runs: every outcome can be determined.
 func TestLostRepliesAreAskedForAgain(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
@@ -147,7 +147,7 @@ func TestLostRepliesAreAskedForAgain(t *testing.T) {
 	log := open(t, connect(t, proxy.URL()), keys)
 	var n, lost atomic.Int64
 	drop := func(piece []byte) bool {
-		// Only answers to appends: others are for their callers to ask again.
+		// Only replies to appends: other calls are repeated by their callers.
 		if bytes.HasPrefix(piece, []byte("$")) && n.Add(1)%20 == 0 {
 			lost.Add(1)
 			return false
@@ -194,12 +194,12 @@ func TestNoAcknowledgedEventIsLostWhenRedisDies(t *testing.T) {
 	check(t, log, direct, keys, all)
 }
 
-// await returns when so many more entries were added to the streams. Their lengths do not tell: appends keep them within a bound.
+// await waits until a number of further entries were added to the streams. It does not use their lengths, because appends trim them.
 func await(t *testing.T, client goredis.UniversalClient, keys redis.Keys, more int64) {
 	t.Helper()
 	added := func() (n int64) {
 		for _, lane := range keys.Lanes() {
-			if info, err := client.XInfoStream(t.Context(), lane.Stream).Result(); err == nil { // a stream may not be there yet
+			if info, err := client.XInfoStream(t.Context(), lane.Stream).Result(); err == nil { // a stream may not exist yet
 				n += info.EntriesAdded
 			}
 		}
@@ -217,7 +217,7 @@ func await(t *testing.T, client goredis.UniversalClient, keys redis.Keys, more i
 	}
 }
 
-// TestASendingThatArrivesLateDoesNothing holds an append back until its caller has given up and sent it again.
+// TestASendingThatArrivesLateDoesNothing delays an append until its caller has sent it again.
 func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
@@ -242,7 +242,7 @@ func TestASendingThatArrivesLateDoesNothing(t *testing.T) {
 	if err != nil || !held.Load() {
 		t.Fatalf("held back %v, error %v", held.Load(), err)
 	}
-	listen := func(piece []byte) bool { // nothing else is under way
+	listen := func(piece []byte) bool { // nothing else is in flight
 		answer <- bytes.Clone(piece)
 		return true
 	}

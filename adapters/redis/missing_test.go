@@ -15,7 +15,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// restore makes a server hold what a dump does.
+// restore writes the keys of a dump to a server.
 func restore(t *testing.T, client goredis.UniversalClient, all map[string]string) {
 	t.Helper()
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
@@ -28,8 +28,7 @@ func restore(t *testing.T, client goredis.UniversalClient, all map[string]string
 	}
 }
 
-// TestForeignValuesWhereOurKeysWouldBe sees which keys an append creates, and then makes the same append with a value of another kind in
-// the place of each.
+// TestForeignValuesWhereOurKeysWouldBe records which keys an append creates. It then repeats the append with a value of another type under each key.
 func TestForeignValuesWhereOurKeysWouldBe(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	log := open(t, client, newKeys(t, 1))
@@ -69,7 +68,7 @@ func TestForeignValuesWhereOurKeysWouldBe(t *testing.T) {
 		}
 	}
 	restore(t, client, before)
-	// The set of chats is there already for all but the first one.
+	// The set of chats already exists for all but the first one.
 	for key := range before {
 		if strings.HasSuffix(key, ":chats") {
 			if err := client.Set(t.Context(), key, "foreign", 0).Err(); err != nil {
@@ -88,8 +87,8 @@ func added(c domain.ChatID, user domain.UserID) ports.Append {
 	return ports.Append{Chat: c, Events: []ports.NewEvent{{ID: "a-" + domain.EventID(user), Event: e, Moves: domain.Moves(e)}}}
 }
 
-// TestAFullMemoryAtEveryPoint lowers the memory that Redis may take step by step, from where all fits to where nothing does, and appends a
-// batch at each.
+// TestAFullMemoryAtEveryPoint lowers the memory limit step by step, from enough for everything to enough for nothing, and appends a batch at each
+// step.
 func TestAFullMemoryAtEveryPoint(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	log := open(t, client, newKeys(t, 2))
@@ -138,7 +137,7 @@ func TestAFullMemoryAtEveryPoint(t *testing.T) {
 	appended(t, log, sent("c", "last"))
 }
 
-// heads are the last seqs of chats whose log is whole up to there.
+// heads returns the last seqs of chats whose logs are complete up to there.
 func heads(t *testing.T, log ports.EventLog, chats ...domain.ChatID) (heads [2]domain.Seq) {
 	t.Helper()
 	for i, c := range chats {

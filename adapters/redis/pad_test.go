@@ -11,7 +11,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// encoding is how Redis keeps the index of chat c.
+// encoding returns the encoding of the index of chat c.
 func encoding(t *testing.T, client goredis.UniversalClient) (key, encoding string) {
 	t.Helper()
 	keys := indexKeys(t, client)
@@ -34,7 +34,8 @@ func indexKeys(t *testing.T, client goredis.UniversalClient) []string {
 	return keys
 }
 
-// TestIndexIsAHashTableFrom128EventsOn sends alone and in batches. The index has far fewer fields than the 512 from which Redis does so by itself.
+// TestIndexIsAHashTableFrom128EventsOn appends single events and batches. The index has far fewer fields than the 512 from which Redis changes the
+// encoding by itself.
 func TestIndexIsAHashTableFrom128EventsOn(t *testing.T) {
 	for _, together := range []int{1, 50} {
 		t.Run(fmt.Sprint(together, " together"), func(t *testing.T) {

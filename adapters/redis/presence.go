@@ -129,7 +129,7 @@ func (p *Presence) arguments(op, what string, user domain.UserID) []any {
 	return append(make([]any, 0, 9), op, what, string(user), p.lives[0], p.lives[1], p.lives[2])
 }
 
-// telling appends the arguments for the publication of a transition.
+// telling adds the arguments for the publication of a transition.
 func (p *Presence) telling(args []any, user domain.UserID, m ports.Meta) ([]any, error) {
 	told, err := p.codec.EncodeTold(domain.EventID(p.ids.NewID()), user, m)
 	return append(args, p.keys.Channel(wireformat.TypeUserStatus), told.Head, told.Middle), err

@@ -18,9 +18,9 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestPresenceAfterLostWrites has each master of a Cluster in turn die with the last of what it knew: that users have come, and that others have left.
-// A user's own keys are lost together, so one heartbeat makes them right; who is online may be another master's, and repair makes that right. Those who
-// have left are told offline again once their heartbeats would have ended.
+// TestPresenceAfterLostWrites kills each master of a Cluster in turn, so that its last writes are lost: users that came online, and others that left.
+// The keys of one user are lost together, so one heartbeat restores them. The set of online users may be on another master, and Repair corrects it. A
+// user who left is published as offline again once the last heartbeat would have ended.
 func TestPresenceAfterLostWrites(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	client, keys := connect(t, cluster.URL()), clusterKeys(t)
@@ -48,7 +48,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 			t.Fatal("the replica has not caught up")
 		}
 		replica.Freeze()
-		if err := master.Client(t).ClientKillByFilter(t.Context(), "TYPE", "replica").Err(); err != nil { // nothing waits for it in a buffer
+		if err := master.Client(t).ClientKillByFilter(t.Context(), "TYPE", "replica").Err(); err != nil { // no write waits for the replica in a buffer
 			t.Fatal(err)
 		}
 		for _, user := range gone {
@@ -90,7 +90,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 		}
 		s.Forward(60 * time.Second)
 		beatsOnce(there)
-		s.Forward(60 * time.Second) // but for one heartbeat
+		s.Forward(60 * time.Second) // only the users in there have sent a heartbeat since
 		for more := true; more; {
 			told, again, err := s.Expire(t.Context(), 100)
 			if err != nil {
@@ -124,7 +124,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 	t.Logf("%d statuses were lost", lost)
 }
 
-// TestEntriesAreRenewedBeforeTheyAreDue has a device send heartbeats as it should: the sweeper need not look at its user.
+// TestEntriesAreRenewedBeforeTheyAreDue has a device send its heartbeats in time: its user never becomes due.
 func TestEntriesAreRenewedBeforeTheyAreDue(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys, ctx := newKeys(t, 1), t.Context()
@@ -139,7 +139,7 @@ func TestEntriesAreRenewedBeforeTheyAreDue(t *testing.T) {
 	}
 }
 
-// beforeTx has something happen before the first transaction.
+// beforeTx calls do before the first transaction.
 type beforeTx struct {
 	once sync.Once
 	do   func()
@@ -156,10 +156,11 @@ func (b *beforeTx) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis
 	}
 }
 
-// TestAlignmentsThatOvertakeEachOther has a user leave through another process after coming was told, and before who is online follows.
+// TestAlignmentsThatOvertakeEachOther has a user leave through another process after the online status was published, and before the set of online
+// users is updated.
 func TestAlignmentsThatOvertakeEachOther(t *testing.T) {
 	server := redistest.Shared(t)
-	client, keys := connect(t, server.URL()), anyKeys(t, true) // a single server takes the keys of a Cluster too
+	client, keys := connect(t, server.URL()), anyKeys(t, true) // a single server accepts the keys of a Cluster too
 	others := newPresence(t, connect(t, server.URL()), keys)
 	overtaken := false
 	client.AddHook(&beforeTx{do: func() {

@@ -43,7 +43,7 @@ func statusOf(t *testing.T, p ports.Statuses, user domain.UserID) domain.Status 
 	return statuses[0].Status
 }
 
-// TestPresenceIsAsTheWireContractSays looks at what other programs see.
+// TestPresenceIsAsTheWireContractSays reads the keys as other programs do.
 func TestPresenceIsAsTheWireContractSays(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	p, e, ctx := newPresence(t, client, plainKeys(t)), newEar(t, client), t.Context()
@@ -94,7 +94,7 @@ func TestPresenceIsAsTheWireContractSays(t *testing.T) {
 	sameAsTheCodec(t, payloads)
 }
 
-// sameAsTheCodec compares what a script put together with what the codec writes.
+// sameAsTheCodec compares the payload of a script with that of the codec.
 func sameAsTheCodec(t porttest.T, payloads []string) {
 	t.Helper()
 	codec := wireformat.New()
@@ -109,7 +109,7 @@ func sameAsTheCodec(t porttest.T, payloads []string) {
 	}
 }
 
-// TestToldInstantsAreRedisTime has a calendar in Lua say what Go's says.
+// TestToldInstantsAreRedisTime compares the calendar in Lua with Go's.
 func TestToldInstantsAreRedisTime(t *testing.T) {
 	server := mini(t)
 	client := connect(t, "redis://"+server.Addr())
@@ -134,7 +134,7 @@ func TestToldInstantsAreRedisTime(t *testing.T) {
 	})
 }
 
-// TestPresenceAfterTheClockWentBack guards against ends that lie hours away because Redis's clock was ahead when they were written.
+// TestPresenceAfterTheClockWentBack guards against ends that are hours away because Redis's clock was ahead when they were written.
 func TestPresenceAfterTheClockWentBack(t *testing.T) {
 	server := mini(t)
 	client := connect(t, "redis://"+server.Addr())
@@ -161,7 +161,7 @@ func TestPresenceAfterTheClockWentBack(t *testing.T) {
 	}
 }
 
-// TestPresence_ChoiceAfterTheClockWentBack guards against a choice that lives for as long as the clock was ahead.
+// TestPresence_ChoiceAfterTheClockWentBack guards against a chosen status that lasts for as long as the clock was ahead.
 func TestPresence_ChoiceAfterTheClockWentBack(t *testing.T) {
 	server := mini(t)
 	client, keys := connect(t, "redis://"+server.Addr()), newKeys(t, 1)
@@ -218,7 +218,7 @@ func TestForeignValuesUnderPresenceKeys(t *testing.T) {
 	})
 }
 
-// TestForeignValuesHoldUpNobodyElse has the sweeper meet what it cannot make anything of.
+// TestForeignValuesHoldUpNobodyElse sweeps keys with values of other programs.
 func TestForeignValuesHoldUpNobodyElse(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	e, keys, ctx := newEar(t, client), newKeys(t, 1), t.Context()
@@ -259,9 +259,9 @@ func TestForeignValuesHoldUpNobodyElse(t *testing.T) {
 	}
 }
 
-// TestOthersInTheOnlineSet has other programs add and remove there.
+// TestOthersInTheOnlineSet has other programs add and remove members of the set.
 func TestOthersInTheOnlineSet(t *testing.T) {
-	for _, cluster := range []bool{false, true} { // a single server takes the keys of a Cluster too
+	for _, cluster := range []bool{false, true} { // a single server accepts the keys of a Cluster too
 		client := connect(t, redistest.Shared(t).URL())
 		keys, ctx := anyKeys(t, cluster), t.Context()
 		p, online := newPresence(t, client, keys), keys.Prefix()+"user:online:"
@@ -275,7 +275,7 @@ func TestOthersInTheOnlineSet(t *testing.T) {
 				}
 			}
 		}
-		if !cluster { // a heartbeat of another device looks at all there is
+		if !cluster { // a heartbeat of another device reads the whole record
 			beats(t, p, "ann", "laptop")
 			if _, err := p.Repair(ctx, 10); err != nil {
 				t.Fatal(err)
@@ -294,7 +294,7 @@ func TestOthersInTheOnlineSet(t *testing.T) {
 	}
 }
 
-// TestRepairAfterACrashBetweenTheSteps is for a Cluster, where the set of who is online is another slot's.
+// TestRepairAfterACrashBetweenTheSteps is for a Cluster, where the set of online users has another slot.
 func TestRepairAfterACrashBetweenTheSteps(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys, ctx := anyKeys(t, true), t.Context()
@@ -303,7 +303,7 @@ func TestRepairAfterACrashBetweenTheSteps(t *testing.T) {
 	for i := range 50 {
 		beats(t, p, domain.UserID(fmt.Sprintf("user%d", i)), "phone")
 	}
-	for i := range 25 { // told, and then the process ended
+	for i := range 25 { // published, and then the process ended
 		client.SRem(ctx, online, fmt.Sprintf("user%d", i))
 		client.SRem(ctx, added, fmt.Sprintf("user%d", i))
 		client.SAdd(ctx, online, fmt.Sprintf("gone%d", i))
@@ -326,7 +326,7 @@ func TestRepairAfterACrashBetweenTheSteps(t *testing.T) {
 	}
 }
 
-// TestStatusesOfOtherPrograms reads what the TypeScript services may have stored.
+// TestStatusesOfOtherPrograms reads statuses that the TypeScript services may have stored.
 func TestStatusesOfOtherPrograms(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	for _, cluster := range []bool{false, true} {
@@ -338,10 +338,10 @@ func TestStatusesOfOtherPrograms(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		beats(t, p, "u0", "phone") // shows where statuses are
+		beats(t, p, "u0", "phone") // reveals the keys of statuses
 		at := strings.TrimSuffix(client.Keys(ctx, keys.Prefix()+"user:status:*u0").Val()[0], "u0")
 		if cluster {
-			at = "" // users differ in their tags
+			at = "" // the tag differs between users
 		}
 		seen := time.Date(2024, 1, 2, 3, 4, 5, 6e6, time.UTC)
 		unreadable := int64(0)
@@ -402,7 +402,7 @@ func total(t *testing.T, reader metric.Reader, name string) (n int64) {
 	return n
 }
 
-// TestPresenceWithoutRedis stops, freezes and flushes it.
+// TestPresenceWithoutRedis stops, freezes and flushes Redis.
 func TestPresenceWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := connect(t, server.URL()), t.Context()
@@ -434,7 +434,7 @@ func TestPresenceWithoutRedis(t *testing.T) {
 			t.Errorf("%s while stopped: %v", what, err)
 		}
 	}
-	server.Restart(t) // it kept nothing
+	server.Restart(t) // without its data
 	if told := beats(t, p, "ann", "phone"); told == nil || told.Status != domain.Online || statusOf(t, p, "ann") != domain.Online {
 		t.Errorf("after a restart: told %+v", told)
 	}
@@ -461,7 +461,7 @@ func TestPresenceWithoutRedis(t *testing.T) {
 	}
 }
 
-// TestALostRecordIsToldAsGone has another program delete what is known of a user who is there, and of another the whole index.
+// TestALostRecordIsToldAsGone has another program delete the record of an online user, and the whole due index with another user in it.
 func TestALostRecordIsToldAsGone(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys, ctx := newKeys(t, 1), t.Context()
@@ -480,7 +480,7 @@ func TestALostRecordIsToldAsGone(t *testing.T) {
 	}
 }
 
-// until tries until something holds.
+// until waits until holds returns true.
 func until(t *testing.T, holds func() bool) {
 	t.Helper()
 	tick := time.NewTicker(10 * time.Millisecond)

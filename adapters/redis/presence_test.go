@@ -36,7 +36,7 @@ func newPresence(t porttest.T, client goredis.UniversalClient, keys redis.Keys) 
 	return p
 }
 
-// ear hears what is told on the channel of user statuses of any namespace.
+// ear records the publications on the channel of user statuses of any namespace.
 type ear struct {
 	client goredis.UniversalClient
 	pubsub *goredis.PubSub
@@ -71,7 +71,7 @@ func newEar(t *testing.T, client goredis.UniversalClient) *ear {
 	return e
 }
 
-// payloads gives all that was told before the call: every node's marker comes after it.
+// payloads returns all publications before the call: a marker is published on every node after them.
 func (e *ear) payloads(ctx context.Context, t porttest.T, channel string) (payloads []string) {
 	t.Helper()
 	marker, nodes := "marker "+uuid.NewString(), 0
@@ -128,7 +128,7 @@ func (e *ear) statuses(ctx context.Context, t porttest.T, keys redis.Keys) (stat
 	return statuses
 }
 
-// aged is a store whose time is let pass by making what it keeps older; what it tells of times is as if they had passed.
+// aged is a store for which time can pass: it makes the stored data older, and adds the passed time to the times that it returns.
 type aged struct {
 	*redis.Presence
 	passed time.Duration
@@ -177,7 +177,7 @@ func (a *aged) Repair(ctx context.Context, limit int) ([]domain.UserStatus, erro
 	return a.allLater(told), err
 }
 
-// age makes all of a namespace older.
+// age makes all keys of a namespace older.
 func age(ctx context.Context, t porttest.T, client goredis.UniversalClient, prefix string, d time.Duration) {
 	t.Helper()
 	var keys []string
@@ -212,7 +212,7 @@ func age(ctx context.Context, t porttest.T, client goredis.UniversalClient, pref
 	}
 }
 
-// older makes a key older by milliseconds, but for what is in its JSON.
+// older makes a key older by milliseconds, except for the times in its JSON.
 var older = goredis.NewScript(`
 local key, d = KEYS[1], tonumber(ARGV[1])
 local left = redis.call('PTTL', key)
@@ -230,7 +230,7 @@ if left > 0 then redis.call('PEXPIRE', key, left - d) end
 return 1
 `)
 
-// devicesIn reads users' devices as other programs do.
+// devicesIn returns a reader of users' devices that reads as other programs do.
 func devicesIn(t porttest.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context, domain.UserID) []domain.DeviceID {
 	return func(ctx context.Context, user domain.UserID) []domain.DeviceID {
 		text, err := client.Get(ctx, keys.DevicesKey(user)).Result()
@@ -245,7 +245,7 @@ func devicesIn(t porttest.T, client goredis.UniversalClient, keys redis.Keys) fu
 	}
 }
 
-// agedStore is presence on a real Redis.
+// agedStore returns presence on a real Redis.
 func agedStore(ctx context.Context, t porttest.T, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
 	a := &aged{Presence: newPresence(t, client, keys)}
 	return porttest.PresenceStore{
@@ -263,7 +263,7 @@ func agedStore(ctx context.Context, t porttest.T, client goredis.UniversalClient
 	}
 }
 
-// miniStore is presence on a miniredis, whose time stands until it is moved.
+// miniStore returns presence on a miniredis, whose clock the test moves.
 func miniStore(ctx context.Context, t porttest.T, server *miniredis.Miniredis, client goredis.UniversalClient, keys redis.Keys, e *ear) porttest.PresenceStore {
 	now := time.Now()
 	server.SetTime(now)

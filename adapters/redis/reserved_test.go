@@ -8,7 +8,7 @@ import (
 	"chatcore/domain"
 )
 
-// TestReserved_Names gives namespaces, names and cache prefixes under which keys of one program would be those of another one's log.
+// TestReserved_Names uses namespaces, names and cache prefixes with which keys of one program would be those of another one's log.
 func TestReserved_Names(t *testing.T) {
 	for _, name := range []string{"cc", "cc:x", "x:cc", "x:cc:y"} {
 		if _, err := redis.NewKeys(name, 1, false); !errors.Is(err, domain.ErrInvalid) {

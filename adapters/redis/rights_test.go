@@ -32,12 +32,12 @@ func setUser(t *testing.T, admin goredis.UniversalClient, rules ...string) {
 	}
 }
 
-// asCore is the URL of a server for the user "core".
+// asCore returns the URL of a server for the user "core".
 func asCore(server *redistest.Server) string {
 	return strings.Replace(server.URL(), "redis://", "redis://core:secret@", 1)
 }
 
-// luaCommands finds the commands in the scripts of a folder.
+// luaCommands returns the commands in the scripts of a folder.
 func luaCommands(t *testing.T, pattern string) map[string][]string {
 	t.Helper()
 	files, err := filepath.Glob(pattern)
@@ -55,7 +55,7 @@ func luaCommands(t *testing.T, pattern string) map[string][]string {
 	return commands
 }
 
-// luaSource is the text of a script, after take.lua where that comes before it.
+// luaSource returns the text of a script, after take.lua if that precedes it.
 func luaSource(t *testing.T, file string) string {
 	t.Helper()
 	source, err := os.ReadFile(file)
@@ -99,7 +99,7 @@ func TestRights_CoverTheScripts(t *testing.T) {
 	}
 }
 
-// TestRights_AreMinimal takes one right after another away: the log is not opened, and the error names the right.
+// TestRights_AreMinimal removes one right after another: the log is not opened, and the error names the right.
 func TestRights_AreMinimal(t *testing.T) {
 	server := redistest.Start(t)
 	admin := connect(t, server.URL())
@@ -133,7 +133,7 @@ func TestRights_AreMinimal(t *testing.T) {
 			continue
 		}
 		named := append(append(slices.Clone(missing.Commands), missing.Keys...), missing.Channels...)
-		if rule == "+ping" || rule[0] == '~' && strings.HasPrefix(rule, "~cc:") { // fails before, or at every key
+		if rule == "+ping" || rule[0] == '~' && strings.HasPrefix(rule, "~cc:") { // fails earlier, or at every key
 			continue
 		}
 		if !slices.ContainsFunc(named, func(name string) bool { return strings.HasPrefix(name, strings.TrimSuffix(rule[1:], "*")) }) {
@@ -148,7 +148,7 @@ func TestRights_AreMinimal(t *testing.T) {
 	}
 }
 
-// TestProbe_NoticesRightsTakenAway, and that they are back.
+// TestProbe_NoticesRightsTakenAway checks that Probe detects a lost right and its return.
 func TestProbe_NoticesRightsTakenAway(t *testing.T) {
 	server := redistest.Start(t)
 	admin := connect(t, server.URL())
@@ -178,11 +178,11 @@ func TestProbe_NoticesRightsTakenAway(t *testing.T) {
 	}
 }
 
-// reversal are the commands by which the script of an append reverts its writes.
+// reversal lists the commands with which the script of an append reverts its writes.
 var reversal = []string{"XDEL", "DECR", "SREM", "ZREM", "LTRIM"}
 
-// TestAppend_IsTruthfulWithoutARight revokes one command that the script uses from a running log: the append does everything or nothing. Where
-// a command that reverts is missing as well, the outcome is unknown, and appends stop until the right is back, so that no other chat is left half written.
+// TestAppend_IsTruthfulWithoutARight revokes one command of the script from a running log: the append writes everything or nothing. If a command of
+// the reversal is missing as well, the outcome is unknown, and appends stop until the right is back, so that no other chat is left half written.
 func TestAppend_IsTruthfulWithoutARight(t *testing.T) {
 	commands := commandsOf(luaSource(t, "script/append.lua"))
 	for _, needed := range []string{"PTTL", "TIME", "INCRBY", "PEXPIRE", "GET", "RPUSH", "HSET", "ZADD", "SADD", "XADD", "PUBLISH", "DEL", "INFO", "MGET"} {
@@ -230,7 +230,7 @@ func appendWithout(t *testing.T, command string, more ...string) {
 	typing := deleted("c", "m")
 	typing.EndsTyping = "ada"
 	typing.Takes = []ports.Take{{Limit: fiveLogins, N: 1, Name: []string{"ada", command}}, {Limit: fivePaced, N: 1, Name: []string{"ada", command}}}
-	if err := admin.Set(t.Context(), keys.Prefix()+"ratelimit:ada:"+command, 1, 0).Err(); err != nil { // has its end looked at, and gets one
+	if err := admin.Set(t.Context(), keys.Prefix()+"ratelimit:ada:"+command, 1, 0).Err(); err != nil { // the script reads its TTL, and sets one
 		t.Fatal(err)
 	}
 	marks := redis.NewTypingMarks(admin, keys, domain.TypingTTL)
@@ -286,7 +286,7 @@ func appendWithout(t *testing.T, command string, more ...string) {
 	}
 }
 
-// contents is what the keys of a log hold, without witnesses, typing marks and limits.
+// contents returns the keys of a log and their values, without witnesses, typing marks and limits.
 func contents(t *testing.T, admin goredis.UniversalClient, keys redis.Keys) string {
 	t.Helper()
 	names, err := admin.Keys(t.Context(), keys.Prefix()+"*").Result()
@@ -314,7 +314,7 @@ func typingStart(chat domain.ChatID) domain.TypingStart {
 	return domain.TypingStart{Chat: chat, User: "ada", At: now, ExpiresAt: now.Add(domain.TypingTTL)}
 }
 
-// TestOpen_NeedsAHistory opens logs on servers that do not tell their replication ID.
+// TestOpen_NeedsAHistory opens logs on servers that do not report their replication ID.
 func TestOpen_NeedsAHistory(t *testing.T) {
 	server := redistest.Start(t)
 	setUser(t, connect(t, server.URL()), "~*", "&*", "+@all", "-info")
@@ -327,7 +327,7 @@ func TestOpen_NeedsAHistory(t *testing.T) {
 	}
 }
 
-// TestAppend_FailsClosedWithoutInfo takes INFO away from a running log whose cache may be stale.
+// TestAppend_FailsClosedWithoutInfo revokes INFO from a running log whose cache may be stale.
 func TestAppend_FailsClosedWithoutInfo(t *testing.T) {
 	server := redistest.Start(t)
 	admin := connect(t, server.URL())
@@ -352,8 +352,8 @@ func TestAppend_FailsClosedWithoutInfo(t *testing.T) {
 	}
 }
 
-// TestSuites_UnderTheLeastRights runs the suites of the ports again, on servers whose user has the required commands and no others. What moves
-// the time of a server, or looks at what is kept, needs more and is not among them.
+// TestSuites_UnderTheLeastRights runs the suites of the ports again, on servers whose user has only the required commands. Suites that move the time
+// of a server or read its keys need more and are not among them.
 func TestSuites_UnderTheLeastRights(t *testing.T) {
 	if os.Getenv(redistest.ACL) != "" {
 		t.Fatal("this test runs itself")

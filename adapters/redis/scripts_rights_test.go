@@ -17,19 +17,19 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// scriptCase is one call of a script that writes with every write command it has, as far as one call can.
+// scriptCase is one call of a script that writes, which uses as many of its write commands as one call can.
 type scriptCase struct {
 	seed  []string // commands, words separated by |
 	keys  string   // separated by spaces
 	args  string   // separated by |; $HISTORY is the replication ID, $NOW the time in milliseconds
 	uses  []string // commands that come with the arguments
-	spare string   // what a half done call may leave behind for good, because nothing reads it: a pattern
-	loose bool     // a repeated call may count what was counted before: too much, never too little
+	spare string   // pattern of keys that an incomplete call may leave behind for good, because nothing reads them
+	loose bool     // a repeated call may count twice: too much, never too little
 }
 
 const ready = "HSET|g|owner||until|0|epoch|5|commit|0|revision|0|position|0-0|passed|0|walk||state|ready"
 
-// scriptCases are the cases of all scripts that write more than once, by file. append.lua has tests of its own.
+// scriptCases returns the cases of all scripts that write more than once, by file. append.lua has separate tests.
 func scriptCases() map[string][]scriptCase {
 	letter := []string{ready, "SET|id|log", "XADD|dead|1-1|chat|c1|seq|7|parked|1", "HSET|left|c1|parked", "HSET|failing|c1|7:5", "HSET|again|1-1|1"}
 	const groupKeys, never = "id g cp left failing again dead", "9999999999999"
@@ -151,13 +151,13 @@ func scriptCases() map[string][]scriptCase {
 		},
 		"trim": {{
 			seed: []string{"SET|id|log", "SADD|gs|g", "HSET|g|position|1-0", "EVAL|for i=1,300 do redis.call('XADD',KEYS[1],i..'-0','f','v') end return 1|1|stream"},
-			keys: "id stream gs", args: "log||10", loose: true, // an owner finds out what was cut by itself
+			keys: "id stream gs", args: "log||10", loose: true, // a partition's owner detects trimmed entries itself
 		}},
 	}
 }
 
-// TestScripts_AreTruthfulWithoutARight takes each command of each script away in turn. A call that succeeds has done everything, and one that
-// fails has done nothing, or what the same call completes later.
+// TestScripts_AreTruthfulWithoutARight revokes each command of each script in turn. A successful call has written everything. A failed call has
+// written nothing, or a part that the same call completes later.
 func TestScripts_AreTruthfulWithoutARight(t *testing.T) {
 	server := redistest.Start(t)
 	admin := connect(t, server.URL())
@@ -255,7 +255,7 @@ func scriptWithout(t *testing.T, admin, user goredis.UniversalClient, source str
 	return true
 }
 
-// state is what a server holds, without the times in it.
+// state returns all keys and values of a server, without the times in them.
 func state(t *testing.T, admin goredis.UniversalClient) string {
 	t.Helper()
 	ctx := t.Context()

@@ -16,7 +16,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// awaitError appends messages until that gives an error that is want, nil for success, and returns its text.
+// awaitError appends messages until an append returns the error want, nil for success, and returns the error's text.
 func awaitError(t *testing.T, log *redis.Log, want error) string {
 	t.Helper()
 	deadline := time.Now().Add(time.Minute)
@@ -41,7 +41,7 @@ func configure(t *testing.T, client goredis.UniversalClient, settings ...string)
 	}
 }
 
-// used is the server's memory that counts for its limit.
+// used returns the server's memory that counts toward its limit.
 func used(t *testing.T, client goredis.UniversalClient) (bytes int64) {
 	t.Helper()
 	info, err := client.Info(t.Context(), "memory").Result()
@@ -57,7 +57,7 @@ func used(t *testing.T, client goredis.UniversalClient) (bytes int64) {
 	return bytes
 }
 
-// TestServerMonitor_Eviction switches eviction on and off under a log that runs.
+// TestServerMonitor_Eviction switches eviction on and off while a log is open.
 func TestServerMonitor_Eviction(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	log := open(t, client, newKeys(t, 1))
@@ -89,7 +89,7 @@ func TestServerMonitor_Eviction(t *testing.T) {
 	}
 }
 
-// TestServerMonitor_EvictionEnds shows that appends work again by themselves, and that readiness follows at once.
+// TestServerMonitor_EvictionEnds checks that appends work again by themselves, and that readiness follows at once.
 func TestServerMonitor_EvictionEnds(t *testing.T) {
 	client := connect(t, redistest.Start(t, "--maxmemory-policy", "allkeys-lfu").URL())
 	log := open(t, client, newKeys(t, 1))
@@ -111,7 +111,7 @@ func TestServerMonitor_EvictionEnds(t *testing.T) {
 	}
 }
 
-// TestServerMonitor_MemoryLimit moves the memory of a server around its limit.
+// TestServerMonitor_MemoryLimit moves the memory usage of a server around its limit.
 func TestServerMonitor_MemoryLimit(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	log := open(t, client, newKeys(t, 1))
@@ -121,7 +121,7 @@ func TestServerMonitor_MemoryLimit(t *testing.T) {
 	configure(t, client, "maxmemory", strconv.FormatInt(limit, 10))
 	share := func() float64 { return float64(used(t, client)) / float64(limit) }
 	pieces := 0
-	fill := func() bool { // by a small command, which Redis refuses only once it is above the limit
+	fill := func() bool { // with a small command, which Redis refuses only above the limit
 		err := client.SetRange(t.Context(), fmt.Sprint("filler", pieces), piece-1, "x").Err()
 		if err == nil {
 			pieces++
@@ -158,7 +158,7 @@ func TestServerMonitor_MemoryLimit(t *testing.T) {
 			ready(false, "hovering below the limit")
 		}
 	}
-	appended(t, log, sent("c", "with some room")) // what readiness says is not asked
+	appended(t, log, sent("c", "with some room")) // appends do not depend on readiness
 	for share() > 0.93 {
 		remove()
 	}

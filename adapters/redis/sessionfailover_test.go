@@ -18,8 +18,8 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestSessionsInAFailover has users log in, look and log out while a master of the Cluster dies: each is given their own session, none, or an
-// error that says that Redis is away; and all of them sessions again, when a replica has been promoted.
+// TestSessionsInAFailover has users log in, use sessions and log out while a master of the Cluster dies. Each call returns the user's session, none,
+// or an error that Redis is unavailable. Sessions work again once a replica was promoted.
 func TestSessionsInAFailover(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	client, err := redis.Connect(t.Context(), redis.Options{URL: cluster.URL(), Timeout: time.Second})

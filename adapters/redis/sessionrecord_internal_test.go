@@ -8,7 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestPlainSessionRecordsAreReadAsJSONIs compares the short way with encoding/json, on what we write and on what somebody has made of it.
+// TestPlainSessionRecordsAreReadAsJSONIs compares the fast parser with encoding/json, on records of this package and on records changed by other
+// programs.
 func TestPlainSessionRecordsAreReadAsJSONIs(t *testing.T) {
 	plain := 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -22,7 +22,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// sessionStore lets time pass by putting what is kept of a user back by it.
+// sessionStore simulates the passage of time by moving the stored times and TTLs of a user's sessions.
 func sessionStore(t *testing.T, client goredis.UniversalClient, keys redis.Keys, store *redis.Sessions, record func(domain.UserID, string) string) porttest.SessionStore {
 	return porttest.SessionStore{SessionStore: store, Pass: func(user domain.UserID, d time.Duration) {
 		ctx, sessions := context.WithoutCancel(t.Context()), keys.SessionsKey(user)
@@ -61,8 +61,8 @@ func TestSessions(t *testing.T) {
 	})
 }
 
-// TestSessionsWhateverTheCallersClock has clocks that are years off, with which everything is as with one that is right, and some that are off by
-// minutes, with which a session in use lives on and one that is not ends.
+// TestSessionsWhateverTheCallersClock uses callers' clocks that are years off, with which everything works as with a right one, and some that are
+// minutes off, with which a used session lives on and an unused one ends.
 func TestSessionsWhateverTheCallersClock(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	skewed := func(t *testing.T, by time.Duration) porttest.SessionStore {
@@ -132,7 +132,7 @@ func TestSessionsOfTheGuidesPrograms(t *testing.T) {
 			`null`:                                           {},
 			``:                                               {},
 			`{`:                                              {},
-			`{"_cc":{"id":"forged"},"userId":"ada"}`:         {}, // nobody has opened it
+			`{"_cc":{"id":"forged"},"userId":"ada"}`:         {}, // no store has opened it
 		} {
 			key := keys.Prefix() + "session:THEIRS"
 			client.Set(t.Context(), key, record, time.Hour)
@@ -162,7 +162,7 @@ func opensSession(t *testing.T, s ports.SessionStore, user domain.UserID, id, ke
 	return opened
 }
 
-// TestSessionsAreAsTheWireContractSays looks at what other programs see, and closes sessions as the guide does.
+// TestSessionsAreAsTheWireContractSays reads the keys as other programs do, and closes sessions like the guide.
 func TestSessionsAreAsTheWireContractSays(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	store := redis.NewSessions(client, plainKeys(t), domain.SessionPolicy{Idle: time.Hour, Lifetime: 24 * time.Hour, PerUser: 3})
@@ -197,7 +197,7 @@ func TestSessionsAreAsTheWireContractSays(t *testing.T) {
 	}
 }
 
-// TestAUseThatIsNotNotedWritesNothing counts what Redis did.
+// TestAUseThatIsNotNotedWritesNothing counts Redis's commands.
 func TestAUseThatIsNotNotedWritesNothing(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	store := hashedSessions(t, client, plainKeys(t))
@@ -221,7 +221,7 @@ func TestAUseThatIsNotNotedWritesNothing(t *testing.T) {
 	}
 }
 
-// TestALostHalfOfASessionIsNoSession deletes one key of two, puts back an old record, and flushes all: nothing revives what was closed.
+// TestALostHalfOfASessionIsNoSession deletes one key of two, restores an old record, and flushes all: nothing revives a closed session.
 func TestALostHalfOfASessionIsNoSession(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	store := hashedSessions(t, client, plainKeys(t))
@@ -269,8 +269,7 @@ func TestALostHalfOfASessionIsNoSession(t *testing.T) {
 	}
 }
 
-// TestForeignValuesWhereSessionsWouldBe puts values of every kind under each key: a plain no or a typed error, and nothing of it is changed by a
-// look.
+// TestForeignValuesWhereSessionsWouldBe puts values of every type under each key: a read returns no session or a typed error, and changes nothing.
 func TestForeignValuesWhereSessionsWouldBe(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		keys := newKeys(t, 1)
@@ -324,7 +323,7 @@ func TestForeignValuesWhereSessionsWouldBe(t *testing.T) {
 	})
 }
 
-// TestSessionsWithoutRedis stops and freezes the server: an error that says so, never a session and never a no.
+// TestSessionsWithoutRedis stops and freezes the server: calls return an error that says so, never a session and never "no session".
 func TestSessionsWithoutRedis(t *testing.T) {
 	for how, lose := range map[string]func(*redistest.Server){"killed": (*redistest.Server).Kill, "frozen": (*redistest.Server).Freeze} {
 		t.Run(how, func(t *testing.T) {
@@ -370,7 +369,7 @@ func TestAFullMemoryOpensAndClosesNothing(t *testing.T) {
 	}
 }
 
-// TestNoRecordOutlivesItsSession looks at the TTL in the last hour, where the end is nearer than the idle time.
+// TestNoRecordOutlivesItsSession checks the TTL in the last hour, when the session's end is nearer than the idle time.
 func TestNoRecordOutlivesItsSession(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys := newKeys(t, 1)
@@ -388,8 +387,8 @@ func TestNoRecordOutlivesItsSession(t *testing.T) {
 	}
 }
 
-// testSessionsInAMigratingSlot uses sessions while their slot is on its way. What has all of its keys where they were goes on; what needs a key that is not
-// there yet or no more has to wait for the end, and has changed nothing.
+// testSessionsInAMigratingSlot uses sessions while their slot migrates. Calls whose keys have not moved succeed. Calls that need a key that has moved
+// or is missing fail until the end of the migration, and change nothing.
 func testSessionsInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
 	ctx, keys := t.Context(), clusterKeys(t)
 	store := redis.NewSessions(client, keys, porttest.SessionPolicy())
@@ -427,8 +426,8 @@ func testSessionsInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, clie
 	}
 }
 
-// TestSessionsOfThousandsOfDevices opens them in a row and at once: the cap holds, nothing of the others is left, and an opening is as much work as the
-// sessions that are live.
+// TestSessionsOfThousandsOfDevices opens sessions in sequence and concurrently: the cap holds, nothing of the closed ones remains, and the cost of
+// opening one depends only on the number of live sessions.
 func TestSessionsOfThousandsOfDevices(t *testing.T) {
 	const most, inARow, atOnce = 32, 2000, 2000
 	client := connect(t, redistest.Start(t).URL())

@@ -17,7 +17,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// reacting has users of a chat react to one message through the use cases, as one process would.
+// reacting has users of a chat react to one message through the use cases, like one process.
 func reacting(t *testing.T, log *redis.Log, users int) *app.Queries {
 	t.Helper()
 	clock := chatcoretest.NewClock(time.Now())
@@ -36,12 +36,12 @@ func reacting(t *testing.T, log *redis.Log, users int) *app.Queries {
 		must(chats.Add(t.Context(), app.Add{Chat: "c", By: "ada", User: user}))
 		must(chats.React(t.Context(), app.React{Chat: "c", By: user, MessageID: "hot", Emoji: "👍"}))
 	}
-	for tick := time.NewTicker(time.Millisecond); entities.Stats().SnapshotsPending > 0; <-tick.C { // the writing is bounded
+	for tick := time.NewTicker(time.Millisecond); entities.Stats().SnapshotsPending > 0; <-tick.C { // the number of writes is bounded
 	}
-	return app.NewQueries(log, app.NewEntities(log, log, 0), app.Views{}) // of a process that has nothing cached
+	return app.NewQueries(log, app.NewEntities(log, log, 0), app.Views{}) // of a process with empty caches
 }
 
-// counted are ids that are numbers.
+// counted generates ids that are numbers.
 type counted struct{ n int }
 
 func (c *counted) NewID() string {
@@ -49,7 +49,7 @@ func (c *counted) NewID() string {
 	return fmt.Sprint("id-", c.n)
 }
 
-// scripts is how many scripts a server has run.
+// scripts returns the number of scripts that a server has run.
 func scripts(t *testing.T, client goredis.UniversalClient) (n int) {
 	t.Helper()
 	stats, err := client.InfoMap(t.Context(), "commandstats").Result()
@@ -83,7 +83,7 @@ func TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	log := open(t, client, newKeys(t, 2))
 	reacting(t, log, 600)
-	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{}) // writes no snapshot over those that are broken here
+	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{}) // must not replace the snapshots that this test damages
 	want, err := queries.Message(t.Context(), "c", "hot")
 	if err != nil {
 		t.Fatal(err)
@@ -122,7 +122,7 @@ func TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted(t *testing.T) {
 	}
 }
 
-// TestALatestReadMarkCostsOneEvent counts the events that Redis looks at, whatever clients put into their messages.
+// TestALatestReadMarkCostsOneEvent counts the events that Redis reads, with messages whose content imitates fields.
 func TestALatestReadMarkCostsOneEvent(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	log := open(t, client, newKeys(t, 1))
@@ -145,7 +145,7 @@ func TestALatestReadMarkCostsOneEvent(t *testing.T) {
 	}
 }
 
-// calls is how often a server has carried out a command, also in scripts.
+// calls returns how often a server has executed a command, including in scripts.
 func calls(t *testing.T, client goredis.UniversalClient, command string) (n int) {
 	t.Helper()
 	stats, err := client.InfoMap(t.Context(), "commandstats").Result()

@@ -20,7 +20,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// pass waits for a server's own clock.
+// pass waits for a server's clock.
 func pass(d time.Duration) {
 	timer := time.NewTimer(d + 20*time.Millisecond)
 	defer timer.Stop()
@@ -39,7 +39,7 @@ func TestStore(t *testing.T) {
 	})
 }
 
-// TestAStoresKeysAreThoseGiven looks at what other programs see.
+// TestAStoresKeysAreThoseGiven reads the keys as other programs do.
 func TestAStoresKeysAreThoseGiven(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	s := redis.NewStore(client, plainKeys(t))
@@ -64,7 +64,7 @@ func TestAStoresKeysAreThoseGiven(t *testing.T) {
 	}
 }
 
-// ofLogs are keys that an event log has, of this namespace and of others.
+// ofLogs returns keys that an event log has, in this namespace and in others.
 func ofLogs(prefix string) []string {
 	return []string{
 		prefix + "cc:log", prefix + "cc:{18}:id", prefix + "cc:{18}:room:x", prefix + "cc:once:{a}:n:i", prefix + "cc:user-chats:ada",
@@ -73,7 +73,7 @@ func ofLogs(prefix string) []string {
 	}
 }
 
-// TestNoPatternRemovesALog gives patterns that match keys of logs, also of one under another namespace.
+// TestNoPatternRemovesALog uses patterns that match keys of logs, also of one in another namespace.
 func TestNoPatternRemovesALog(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	for _, namespace := range []string{"", "acme"} {
@@ -112,7 +112,7 @@ func TestNoPatternRemovesALog(t *testing.T) {
 	}
 }
 
-// TestALogsKeysAreNotTheCallers has every method meet one.
+// TestALogsKeysAreNotTheCallers calls every method with a key of a log.
 func TestALogsKeysAreNotTheCallers(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	s := redis.NewStore(client, plainKeys(t))
@@ -152,7 +152,7 @@ func TestALogsKeysAreNotTheCallers(t *testing.T) {
 	}
 }
 
-// TestAPatternOfAUserRemovesNobodyElsesKeys removes all of one user's keys, whatever the ids.
+// TestAPatternOfAUserRemovesNobodyElsesKeys removes all of one user's keys, with all kinds of ids.
 func TestAPatternOfAUserRemovesNobodyElsesKeys(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		s := redis.NewStore(client, newKeys(t, 1))
@@ -187,7 +187,7 @@ func TestAPatternOfAUserRemovesNobodyElsesKeys(t *testing.T) {
 	})
 }
 
-// TestDeletingByPatternEndsWithItsContext ends it in the midst of many pages.
+// TestDeletingByPatternEndsWithItsContext ends the context after some of many pages.
 func TestDeletingByPatternEndsWithItsContext(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	const n = 20_000
@@ -252,7 +252,7 @@ func TestAStoreWithoutItsServerSaysSo(t *testing.T) {
 	}
 }
 
-// testStoreOnACluster removes by a pattern what lies on every master, and nothing of a log.
+// testStoreOnACluster removes keys on every master by a pattern, and no key of a log.
 func testStoreOnACluster(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
 	keys := clusterKeys(t)
 	s := redis.NewStore(client, keys)
@@ -284,7 +284,7 @@ func testStoreOnACluster(t *testing.T, cluster *redistest.Cluster, client goredi
 	}
 }
 
-// testACountIsNotRepeated loses the answer to each way of counting: go-redis by itself would ask again.
+// testACountIsNotRepeated loses the reply to each way of counting: go-redis by itself would repeat the command.
 func testACountIsNotRepeated(t *testing.T, cluster *redistest.Cluster) {
 	client, ok := connect(t, cluster.URL()).(*goredis.ClusterClient)
 	if !ok {
@@ -292,7 +292,7 @@ func testACountIsNotRepeated(t *testing.T, cluster *redistest.Cluster) {
 	}
 	keys := clusterKeys(t)
 	s := redis.NewStore(client, keys)
-	if _, err := s.IncrWithExpiry(t.Context(), "known", time.Hour); err != nil { // Redis knows the script now
+	if _, err := s.IncrWithExpiry(t.Context(), "known", time.Hour); err != nil { // Redis then has the script
 		t.Fatal(err)
 	}
 	if err := client.ForEachMaster(t.Context(), func(_ context.Context, node *goredis.Client) error {
@@ -314,7 +314,7 @@ func testACountIsNotRepeated(t *testing.T, cluster *redistest.Cluster) {
 	}
 }
 
-// loses is a node whose answers to counts do not arrive.
+// loses is a hook that loses the replies to counts.
 type loses struct{ hook }
 
 func (loses) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
@@ -328,7 +328,7 @@ func (loses) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-// testStoreInAMigratingSlot counts and removes while a slot is on its way.
+// testStoreInAMigratingSlot counts and removes while a slot migrates.
 func testStoreInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
 	keys := clusterKeys(t)
 	s := redis.NewStore(client, keys)

@@ -19,7 +19,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// limitedChats are use cases on a log and a limiter, in a chat with a message.
+// limitedChats returns use cases on a log and a limiter, in a chat with a message.
 func limitedChats(t *testing.T, log *redis.Log, limiter ports.Limiter, limits map[string]app.Limit) *app.Chats {
 	t.Helper()
 	clock := chatcoretest.NewClock(time.Now())
@@ -34,12 +34,12 @@ func limitedChats(t *testing.T, log *redis.Log, limiter ports.Limiter, limits ma
 	return chats
 }
 
-// silent is a live bus that nobody listens to.
+// silent is a live bus without subscribers.
 type silent struct{}
 
 func (silent) Publish(context.Context, domain.Ephemeral, ports.Meta) error { return nil }
 
-// limitedCommands are commands of ada's, each of which is decided on the cache once it has been carried out.
+// limitedCommands returns commands of ada. Once executed, each is validated against the cache.
 func limitedCommands(ctx context.Context, chats *app.Chats, n int) map[string]func() error {
 	return map[string]func() error{
 		app.LimitSend: func() error {
@@ -61,7 +61,7 @@ func limitedCommands(ctx context.Context, chats *app.Chats, n int) map[string]fu
 	}
 }
 
-// TestTakes_AreInTheRoundTripOfTheAppend compares the round trips of commands with limits with those of the same commands without.
+// TestTakes_AreInTheRoundTripOfTheAppend compares the round trips of commands with and without limits.
 func TestTakes_AreInTheRoundTripOfTheAppend(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	trips := &pipelines{}
@@ -105,7 +105,7 @@ func TestTakes_AreInTheRoundTripOfTheAppend(t *testing.T) {
 	}
 }
 
-// TestTakes_OfKeysThatAreNoLimits goes as the limit says: on without it, or not at all.
+// TestTakes_OfKeysThatAreNoLimits puts other values under the limits' keys: the command proceeds or fails as the limit says.
 func TestTakes_OfKeysThatAreNoLimits(t *testing.T) {
 	for _, mode := range []app.Failure{app.FailOpen, app.FailClosed} {
 		client, keys := connect(t, redistest.Shared(t).URL()), newKeys(t, 2)
@@ -149,7 +149,7 @@ func TestTakes_OnlyOfTheLogsOwnLimiter(t *testing.T) {
 	}
 }
 
-// testTakesOnCluster has a log on a Cluster take from no limiter, because limits lie in other slots, and refuse an append that should.
+// testTakesOnCluster has a log on a Cluster take from no limiter, because limits have other slots, and refuse an append with takes.
 func testTakesOnCluster(t *testing.T, client goredis.UniversalClient, keys redis.Keys) {
 	log, limiter := open(t, client, keys), redis.NewLimiter(client, keys)
 	if log.TakesFrom(limiter) {

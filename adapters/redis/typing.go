@@ -11,8 +11,8 @@ import (
 	"chatcore/ports"
 )
 
-// TypingMarks stores who is typing: a key with a TTL for each user and chat, and for each chat a list of these keys. The list only says where to
-// look: a mark may be removed without it. Marks that other programs set are in no list.
+// TypingMarks stores typing marks: a key with a TTL for each user and chat, and for each chat a list of these keys. The list only says where to look:
+// a mark may be removed without it. Marks that other programs set are in no list.
 type TypingMarks struct {
 	client      goredis.UniversalClient
 	keys        Keys

@@ -20,9 +20,9 @@ const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, se
 	"redis://[[user]:password@]sentinel:26379[/db]?master_name=NAME[&addr=sentinel2:26379…][&username=…&password=…]; " +
 	"unix://[[user]:password@]/path/to/socket[?db=N]; in a user or password, %XX stands for a character that a URL reserves, such as , / # ? @ : %"
 
-// ParseURL parses a Redis URL: one server, several seeds of a Cluster separated by commas, a Sentinel if the query has master_name, or a
-// Unix socket. With master_name, the credentials before the host are those of the Sentinels; username and password in the query are those of
-// Redis. rediss:// encrypts every connection, and the certificate must be valid for the dialed host.
+// ParseURL parses a Redis URL: one server, several seeds of a Cluster separated by commas, a Sentinel if the query has master_name, or a Unix socket.
+// With master_name, the credentials before the host are those of the Sentinels; username and password in the query are those of Redis. rediss://
+// encrypts every connection, and the certificate must be valid for the dialed host.
 //
 // Invariant: every part of an accepted URL takes effect. ParseURL returns ErrURL for a part that would be ignored, such as a user without a
 // password. The error lists what is allowed and never repeats the URL, which may hold a password.

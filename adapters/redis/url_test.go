@@ -52,7 +52,7 @@ func TestParseURL_Credentials(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	// The default user needs no password: a user of the URL that is dropped would connect as default.
+	// The default user needs no password: if the URL's user were dropped, the connection would be that of default.
 	escaped := strings.ReplaceAll(url.UserPassword("with:colon@", hard).String(), ",", "%2C") // a bare comma separates addresses
 	for prefix, want := range map[string]struct {
 		user string
@@ -122,8 +122,8 @@ func TestParseURL_Refused(t *testing.T) {
 	}
 }
 
-// FuzzParseURL checks that no part of an accepted URL is dropped: the URL that is built from the options has the same options again, and
-// its credentials and settings are those of the text.
+// FuzzParseURL checks that no part of an accepted URL is dropped: a URL built from the options yields the same options, with the credentials and
+// settings of the text.
 func FuzzParseURL(f *testing.F) {
 	for _, seed := range []string{
 		"redis://localhost:6379", "redis://:p@h/3", "rediss://u:p%2Fw@[::1]:7000/0?client_name=x&skip_verify=true", "redis://a,b:1,redis://c:2", "unix://u:p@/tmp/s?db=2",

@@ -35,7 +35,7 @@ func plainKeys(t *testing.T) redis.Keys {
 	return keys
 }
 
-// TestUnreadCountsAreAsTheWireContractSays looks at what other programs see.
+// TestUnreadCountsAreAsTheWireContractSays reads the keys as other programs do.
 func TestUnreadCountsAreAsTheWireContractSays(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	v := redis.NewUnreadCounts(client, plainKeys(t))
@@ -57,7 +57,7 @@ func TestUnreadCountsAreAsTheWireContractSays(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	client.HSet(t.Context(), key, "from before", "12") // by what was there before us, and counts nothing of ours
+	client.HSet(t.Context(), key, "from before", "12") // written earlier by another program, without a version
 	put("log", "room-1", ports.UserEntry{Version: 3, Number: 2})
 	put("log", "日本", ports.UserEntry{Version: 1, Number: 0})
 	expect(map[string]string{"room-1": "2", "日本": "0"})
@@ -74,7 +74,7 @@ func TestUnreadCountsAreAsTheWireContractSays(t *testing.T) {
 	expect(map[string]string{"room-2": "1"})
 }
 
-// TestAForgottenScriptIsSentAgain has Redis forget it between the users of one call, too: a pipeline has no second try of its own.
+// TestAForgottenScriptIsSentAgain removes the script from Redis before each call: a pipeline does not repeat it by itself.
 func TestAForgottenScriptIsSentAgain(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	v := redis.NewUserChats(client, plainKeys(t))
@@ -112,7 +112,7 @@ func TestAForeignValueWhereAUsersNumbersWouldBe(t *testing.T) {
 	}
 }
 
-// TestUsersWhoseServerIsGoneAreToldOf stops the server: nothing may be taken for put.
+// TestUsersWhoseServerIsGoneAreToldOf stops the server: Put must return an error.
 func TestUsersWhoseServerIsGoneAreToldOf(t *testing.T) {
 	server := redistest.Start(t)
 	client := connect(t, server.URL())

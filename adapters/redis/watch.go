@@ -14,7 +14,7 @@ import (
 	"chatcore/ports"
 )
 
-// Probes of a lost server. Only one PING at a time is sent to it, whatever the commands do.
+// Probes of a lost server. Only one PING at a time is sent to it, regardless of commands.
 const (
 	firstProbe = 100 * time.Millisecond // pause after the loss; doubles
 	lastProbe  = time.Second            // maximum pause, and timeout of a probe
