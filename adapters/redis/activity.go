@@ -19,7 +19,7 @@ const (
 
 var _ ports.ActivityIndex = (*Log)(nil)
 
-// IndexLastMessages implements [ports.ActivityIndex]: one script call for each partition and 500 chats.
+// IndexLastMessages implements [ports.ActivityIndex] with one script call for each partition and 500 chats.
 func (l *Log) IndexLastMessages(ctx context.Context, entries ...ports.ActivityEntry) error {
 	of := make([][]ports.ActivityEntry, len(l.keys.tags))
 	for _, e := range entries {
@@ -57,13 +57,13 @@ func (l *Log) indexLastMessages(ctx context.Context, partition int, entries []po
 	return err
 }
 
-// askedChats are the chats of one HMGET, by their places in the answer.
+// askedChats is one HMGET, with the places of its chats in the result.
 type askedChats struct {
 	places []int
 	reply  *goredis.SliceCmd
 }
 
-// IndexedLastMessages implements [ports.ActivityIndex] in one pipeline, with an HMGET for each partition and 1,000 chats. An entry that is none counts as
+// IndexedLastMessages implements [ports.ActivityIndex] in one pipeline, with an HMGET for each partition and 1,000 chats. An invalid entry counts as
 // missing.
 func (l *Log) IndexedLastMessages(ctx context.Context, chats ...domain.ChatID) ([]ports.LastMessage, error) {
 	found := make([]ports.LastMessage, len(chats))
@@ -107,7 +107,7 @@ func (l *Log) IndexedLastMessages(ctx context.Context, chats ...domain.ChatID) (
 	return found, nil
 }
 
-// parseLast reads an entry of the index. It returns the zero LastMessage for a text that is none.
+// parseLast parses an entry of the index. It returns the zero LastMessage for an invalid entry.
 func parseLast(text string) ports.LastMessage {
 	before, after, _ := strings.Cut(text, ":")
 	seq, err := strconv.ParseUint(before, 10, 64)

@@ -21,7 +21,7 @@ func activity(chat domain.ChatID, seq domain.Seq) ports.ActivityEntry {
 	return ports.ActivityEntry{Chat: chat, LastMessage: ports.LastMessage{Seq: seq, At: time.UnixMilli(1_700_000_000_000 + int64(seq)).UTC()}} //nolint:gosec // small
 }
 
-// TestActivityIndex writes entries late, again, by a rebuild, and over values that are none, in chats of several partitions.
+// TestActivityIndex writes entries late, again, by a rebuild, and over invalid values, in chats of several partitions.
 func TestActivityIndex(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) { testActivityIndex(t, client, newKeys(t, 4)) })
 }
@@ -90,7 +90,8 @@ func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys redis.
 	}
 }
 
-// TestActivityIndex_PageOfManyChats counts what the first page of a user in 20,000 chats costs beyond what it cost when the user was in the page's chats only.
+// TestActivityIndex_PageOfManyChats compares the cost of the first page of a user in 20,000 chats with its cost when the user was only in the page's
+// chats.
 func TestActivityIndex_PageOfManyChats(t *testing.T) {
 	const many, limit = 20_000, 50
 	server := redistest.Start(t)
@@ -148,7 +149,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 	few, hmgetsOfFew := page(false)
 	old := make([]ports.ActivityEntry, many-limit)
 	puts := make([]ports.ChatEntries, len(old))
-	for i := range old { // they are in no log: existence does not follow from the index, and nothing of the log is read for the order
+	for i := range old { // these chats are not in the log: the index does not prove that a chat exists, and the order takes no reads of the log
 		chat := domain.ChatID("chat-" + strconv.Itoa(i))
 		old[i], puts[i] = activity(chat, 2), ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{{User: "ada", Version: 1, Number: 1}}}
 	}
@@ -163,7 +164,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 		m.direct.HDel(t.Context(), last, string(chat))
 	}
 	some, _ := page(true)
-	if some.scripts != all.scripts+2 { // one that looks for the last messages and one that writes them
+	if some.scripts != all.scripts+2 { // one that reads the last messages and one that writes them
 		t.Errorf("with 10 chats missing: %d scripts, before %d", some.scripts, all.scripts)
 	}
 	if again, _ := page(true); again.scripts != all.scripts {

@@ -9,8 +9,8 @@ import (
 	"chatcore/ports"
 )
 
-// Search implements [ports.EventSearch]. Each round trip looks at up to 512 entries, or scans 1,024 of them for a user; fewer if they are large. A page
-// of 50 messages takes one or two.
+// Search implements [ports.EventSearch]. Each round trip reads up to 512 entries, or scans 1,024 of them for a user, and fewer if they are large. A
+// page of 50 messages takes one or two round trips.
 func (l *Log) Search(ctx context.Context, chat domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
 	if err := f.Check(); err != nil {
 		return ports.Page{}, err
@@ -45,7 +45,7 @@ func (l *Log) Search(ctx context.Context, chat domain.ChatID, f ports.Filter, r 
 			return page, nil
 		case goOn > 0:
 			next = goOn
-		case f.User == "" || len(reply)-2 < 2*left.Limit: // all of the range was looked at
+		case f.User == "" || len(reply)-2 < 2*left.Limit: // the whole range was read
 			return page, nil
 		case r.Backward && next == 1:
 			return page, nil

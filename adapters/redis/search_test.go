@@ -16,13 +16,13 @@ import (
 	"chatcore/tests/wait"
 )
 
-// metered is a log whose round trips and bytes are counted.
+// metered is a log with a proxy that counts round trips and bytes.
 type metered struct {
 	t      *testing.T
-	direct goredis.UniversalClient // does not count
-	filler *redis.Log              // does not count
+	direct goredis.UniversalClient // is not counted
+	filler *redis.Log              // is not counted
 	log    *redis.Log
-	bytes  atomic.Int64 // that the server has sent
+	bytes  atomic.Int64 // sent by the server
 }
 
 func newMetered(t *testing.T) *metered {
@@ -40,12 +40,12 @@ func newMetered(t *testing.T) *metered {
 	return m
 }
 
-// queries are those of a process that has nothing cached.
+// queries returns queries with empty caches.
 func (m *metered) queries() *app.Queries {
 	return app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), app.Views{})
 }
 
-// cost is what a call of a query takes.
+// cost is the cost of one query.
 type cost struct{ scripts, lookups, bytes int }
 
 func (m *metered) cost(query func(q *app.Queries) error) cost {
@@ -101,7 +101,7 @@ func history(t *testing.T, c domain.ChatID, span app.Span, want int) func(q *app
 	}
 }
 
-// TestAPageCostsWhatItsMessagesCost compares pages of history with the same pages of a chat in which nothing happened between the messages.
+// TestAPageCostsWhatItsMessagesCost compares pages of history with the same pages of a chat without other events between the messages.
 func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 	m := newMetered(t)
 	created := func(c domain.ChatID) domain.Durable {
@@ -126,7 +126,7 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 	m.fill("read", read...)
 	m.fill("reacted", reacted...)
 	m.fill("toggled", toggled...)
-	entities := app.NewEntities(m.filler, m.filler, 0) // keeps the snapshots that the processes which recorded the reactions would keep
+	entities := app.NewEntities(m.filler, m.filler, 0) // stores the snapshots that the processes of the reactions would store
 	for _, id := range []domain.MessageID{"m0", "m1"} {
 		if _, err := app.NewQueries(m.filler, entities, app.Views{}).Message(t.Context(), "toggled", id); err != nil {
 			t.Fatal(err)

@@ -15,19 +15,19 @@ import (
 
 const (
 	unreadChats = 128 // chats of one script call: about 1.5 ms of Redis
-	unreadCalls = 8   // script calls at a time
+	unreadCalls = 8   // concurrent script calls
 )
 
 var _ ports.UnreadCounter = (*Log)(nil)
 
-// unreadCall is what one script call counts: chats by their place in the answer, and their partitions.
+// unreadCall is one script call: its chats, by their places in the result, and their partitions.
 type unreadCall struct {
 	partitions []int
-	places     []int // in the answer
+	places     []int // of the chats in the result
 	at         []int // index of each chat's partition in partitions
 }
 
-// CountUnread implements [ports.UnreadCounter]: one round trip for each 128 chats, and on a Cluster one for each partition.
+// CountUnread implements [ports.UnreadCounter] in one round trip for each 128 chats, on a Cluster for each partition and 128 chats.
 func (l *Log) CountUnread(ctx context.Context, user domain.UserID, chats ...domain.ChatID) ([]ports.UnreadCount, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -50,7 +50,7 @@ func (l *Log) CountUnread(ctx context.Context, user domain.UserID, chats ...doma
 	return counts, nil
 }
 
-// unreadCalls divides chats among script calls.
+// unreadCalls divides chats into script calls.
 func (l *Log) unreadCalls(chats []domain.ChatID) []unreadCall {
 	var calls []unreadCall
 	open := make(map[int]int) // index of the call with room, by partition on a Cluster
@@ -76,12 +76,12 @@ func (l *Log) unreadCalls(chats []domain.ChatID) []unreadCall {
 	return calls
 }
 
-// countUnread makes one script call and fills in its part of the answer.
+// countUnread makes one script call and sets the counts of its chats.
 func (l *Log) countUnread(ctx context.Context, user domain.UserID, chats []domain.ChatID, c unreadCall, counts []ports.UnreadCount) error {
 	for range routes {
 		reply, held, err := l.askUnread(ctx, user, chats, c)
 		var refused goredis.Error
-		if errors.As(err, &refused) && hasCode(refused, "WRONGTYPE") { // of one of the chats: each is looked at by itself
+		if errors.As(err, &refused) && hasCode(refused, "WRONGTYPE") { // of one of the chats: the counts stay unset, and the caller reads each chat separately
 			return nil
 		}
 		if err != nil {
@@ -110,7 +110,7 @@ func (l *Log) countUnread(ctx context.Context, user domain.UserID, chats []domai
 	return errIdentityMoves
 }
 
-// askUnread runs the script. It also returns the identities that the partitions were compared with.
+// askUnread runs the script. It also returns the identities with which the script compared the partitions.
 func (l *Log) askUnread(ctx context.Context, user domain.UserID, chats []domain.ChatID, c unreadCall) (reply []int64, held []string, err error) {
 	args := make([]any, 0, 4+len(c.partitions)+2*len(c.places))
 	args = append(args, string(user),

@@ -1,10 +1,10 @@
--- Writes the last messages of chats into the partition's index of them, each unless one with at least its seq is there.
+-- Writes the last messages of chats to the partition's index of them, each unless an entry with at least its seq exists.
 --
 -- KEYS  the partition's id key; the index, HASH chat → seq:time
--- ARGV  log id; for each chat: the chat, seq, time in Unix milliseconds, '1' if it replaces a greater seq too
--- Reply {how many were written}, or {-1} if the partition belongs to another log
+-- ARGV  log id; for each chat: the chat, seq, time in Unix milliseconds, '1' to replace a greater seq too
+-- Reply {number of entries written}, or {-1} if the partition belongs to another log
 --
--- The index is a cache: a value of another kind under its key is replaced.
+-- The index is a cache: a value of another type under its key is replaced.
 
 local call = redis.call
 if call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end

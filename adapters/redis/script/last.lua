@@ -3,16 +3,16 @@
 --
 -- KEYS  the partition's id key
 -- ARGV  log id, '1' for entries or '' for timestamps, chats as in keys
--- Reply {for each chat: seq, timestamp or entry; 0, '' for a chat that does not exist, and -2, WHAT if something of the chat is missing}, fewer than
---       asked for if the call has looked at enough entries, or {-1} if the partition belongs to another log
+-- Reply {for each chat: seq, timestamp or entry; 0, '' for a chat that does not exist, and -2, CAUSE if a key or an event of the chat is missing},
+--       fewer chats if the call has read enough entries, or {-1} if the partition belongs to another log
 
-local PROBES, WEIGHT = 512, 4096 -- an entry counts one more for each WEIGHT bytes
+local PROBES, WEIGHT = 512, 4096 -- an entry counts as one, and one more for each WEIGHT bytes
 if call('GET', KEYS[1]) ~= ARGV[1] then return {-1} end
 
 local prefix = string.sub(KEYS[1], 1, -3)
 local spent = 0
 
--- entry_at returns the ordinal and the entry of a seq, or nil and what is wrong.
+-- entry_at returns the ordinal, the entry and its type for a seq, or nil and the fault.
 local function entry_at(base, seq, head)
   local segment, index = segment_of(seq)
   local fault = incomplete(base, segment, head)

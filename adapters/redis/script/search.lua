@@ -1,17 +1,17 @@
--- Reads those events of one chat that a caller asks for: events that sent messages, those of them whose messages are deleted, or events by and
--- about a user. A call looks at a bounded number of entries and says where to go on.
+-- Reads the requested events of one chat: events that sent messages, those of them whose messages are deleted, or events by and about a user. A call
+-- reads a bounded number of entries and returns the seq to continue from.
 --
--- Every entry has its ordinal, the number of messages up to it. So the entries that sent messages are found by bisection: about log2 of the
--- distance between two messages for each message, whatever lies between them. Where all entries of a range sent messages, the range is read at once.
+-- Every entry has its ordinal, the number of messages up to it. So the entries that sent messages are found by bisection: each takes about log2 of
+-- the distance to the next message in reads, regardless of the events in between. If all entries of a range sent messages, the range is read at once.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, what ('messages', 'tombstones' or 'user'), first seq or 0 for the end that the direction starts at, '1' to go
---       backwards, last seq that counts or 0 for all, events at most, and for 'user': the user, the user as a JSON string, then type and version of
---       each event that the caller knows
--- Reply {head, seq to go on from or 0 at the end, seq, event, seq, event, … in the direction's order}, {-1} if the partition belongs to another log, or
---       {-2, seq, what} if something of the chat is missing at that seq
+-- ARGV  log id, chat as in keys, what to read ('messages', 'tombstones' or 'user'), first seq or 0 for the start of the direction, '1' to read
+--       backwards, last seq that counts or 0 for all, maximum number of events, and for 'user': the user, the user as a JSON string, then type and
+--       version of each event that the caller knows
+-- Reply {head, seq to continue from or 0 at the end, seq, event, seq, event, … in the direction's order}, {-1} if the partition belongs to another
+--       log, or {-2, seq, cause} if a key or an event of the chat is missing at that seq
 
-local PROBES, WEIGHT, SCANNED = 512, 4096, 2 -- an entry counts one more for each WEIGHT bytes; of entries that are read in a row SCANNED count as one
+local PROBES, WEIGHT, SCANNED = 512, 4096, 2 -- an entry counts as one, and one more for each WEIGHT bytes; SCANNED entries read in sequence count as one
 
 local log_id, chat, what, from, backward = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local until_seq, limit, user, quoted = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -38,7 +38,7 @@ local function take(seq, entry)
   found[#found + 1], found[#found + 2] = seq, entry
 end
 
--- placed returns the ordinal of an entry. It notes what is wrong if the entry is not the one of that seq.
+-- placed returns the ordinal of an entry. If the entry is not the one of that seq, placed sets wrong.
 local function placed(seq, entry)
   spent = spent + math.floor(#entry / WEIGHT)
   local here, ordinal = event_of(entry)
@@ -46,7 +46,7 @@ local function placed(seq, entry)
   wrong = {-2, seq, 'the entry is not that of this seq'}
 end
 
--- ordinal_at returns the number of messages up to a seq, and keeps the entry.
+-- ordinal_at returns the number of messages up to a seq, and stores the entry in entries.
 local function ordinal_at(seq)
   if seq == 0 then return 0 end
   local segment, index = segment_of(seq)
@@ -61,8 +61,8 @@ local function ordinal_at(seq)
   return placed(seq, entry)
 end
 
--- each calls fn with the entries of a range, in the direction's order, until fn returns true or the call has looked at enough. It returns the
--- last seq that it gave to fn.
+-- each calls fn with the entries of a range, in the direction's order, until fn returns true or the call has read enough entries. It returns the last
+-- seq passed to fn.
 local function each(lowest, highest, fn)
   local seq, given = backward and highest or lowest, nil
   while seq >= lowest and seq <= highest do
@@ -87,7 +87,7 @@ local function each(lowest, highest, fn)
   return given
 end
 
--- dense takes the entries of a range in which every one sent a message.
+-- dense takes the entries of a range that consists of sent messages only.
 local function dense(lo, before, hi)
   local final = each(lo + 1, hi, function(seq, entry)
     local ordinal = placed(seq, entry)
@@ -99,7 +99,7 @@ local function dense(lo, before, hi)
   if not wrong and final ~= (backward and lo + 1 or hi) then stopped = true end
 end
 
--- bisect takes the entries that sent messages of those behind lo, up to hi. before and upto are the ordinals at lo and hi.
+-- bisect takes the entries that sent messages after lo, up to hi. before and upto are the ordinals at lo and hi.
 local function bisect(lo, before, hi, upto)
   if wrong or stopped or count == limit or before == upto then return end
   if upto < before or upto - before > hi - lo then
@@ -126,7 +126,7 @@ local function bisect(lo, before, hi, upto)
   end
 end
 
--- messages steps away from the start with doubling steps until there are as many messages as asked for, and bisects what lies between.
+-- messages moves away from the start in doubling steps until the range has the requested number of messages, and then bisects it.
 local function messages()
   local lo, hi, step = first - 1, last, limit
   if backward then
@@ -176,8 +176,8 @@ local function tombstones()
   end
 end
 
--- events_of_user takes the events whose own fields name the user. An event of a type or version that the caller does not know is taken as well,
--- unless it is a custom event, whose fields are the same in all versions.
+-- events_of_user takes the events whose own fields name the user. It also takes events of types and versions that the caller does not know, except
+-- custom events, whose fields are the same in all versions.
 local function events_of_user()
   local known = {}
   for i = 10, #ARGV, 2 do known[ARGV[i]] = ARGV[i + 1] end

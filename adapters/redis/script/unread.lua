@@ -1,16 +1,16 @@
--- Counts what one user has not read in several chats, all as of the same moment.
+-- Counts the unread messages of one user in several chats atomically.
 --
 -- KEYS  the id key of each partition
--- ARGV  user; the versions of chat:update, message:new and read:receipt that the caller reads; for each partition its log id; for each chat the place of
---       its partition, from 1, and the chat as in keys
--- Reply {0, for each chat the number of messages, -1 if the user is not a member, or -2 if the caller has to find out by itself: an entry is in a form
---       that this script does not read, or something is missing}; {-1, place} if a partition belongs to another log
+-- ARGV  user; the versions of chat:update, message:new and read:receipt that the caller reads; for each partition its log id; for each chat the place
+--       of its partition, from 1, and the chat as in keys
+-- Reply {0, for each chat the number of messages, -1 if the user is not a member, or -2 if the caller must count otherwise: an entry has a form that
+--       this script does not read, or a key is missing}; {-1, place} if a partition belongs to another log
 --
--- A chat costs a look at its index, at the event of the join, at the last event that moved the user's read mark, and at the event up to which the user
--- has read. What an event is follows from its first fields, never from a search in its content. The fields that are taken from the rest are of events
--- without content of clients.
+-- For each chat the script reads its index, the event of the join, the last event that moved the user's read mark, and the event up to which the user
+-- has read. The type of an event is parsed from its first fields, never by a search in its content. Other fields are read only of events without
+-- content of clients.
 
-local LINKS = 32 -- events of one entity that are looked at: a user's roles may change often, and a receipt may come after a later message
+local LINKS = 32 -- maximum number of events read of one entity: a user's roles may change often, and a receipt may follow a later message
 
 local user, partitions = ARGV[1], #KEYS
 local versions = {['chat:update'] = tonumber(ARGV[2]), ['message:new'] = tonumber(ARGV[3]), ['read:receipt'] = tonumber(ARGV[4])}
@@ -19,7 +19,8 @@ for p = 1, partitions do
 end
 local match, format = string.match, string.format
 
--- event_at returns an entry and its type, or nil if it is missing or of a version that the caller does not read.
+-- event_at returns an entry and its type. It returns nil if the entry is missing, and no type if the caller does not read the event's type or
+-- version.
 local function event_at(base, head, seq)
   local segment, index = segment_of(seq)
   if seq > head or incomplete(base, segment, head) then return nil end
@@ -32,7 +33,7 @@ end
 
 local function linked(event, kind) return tonumber(match(event, '^[^{]*' .. kind .. '(%d+)') or 0) end
 
--- joined_at returns the seq with which the present membership began and its event, 0 for a former member, or nil if it cannot tell.
+-- joined_at returns the seq at which the present membership began and its event, 0 for a former member, or nil if that is unknown.
 local function joined_at(base, head, seq)
   for _ = 1, LINKS do
     if not seq or seq == 0 then return nil end
@@ -47,7 +48,7 @@ local function joined_at(base, head, seq)
   return nil
 end
 
--- read_to returns up to which seq the user has read, or nil if it cannot tell.
+-- read_to returns the seq up to which the user has read, or nil if that is unknown.
 local function read_to(base, head, seq)
   local mark = 0
   for _ = 1, LINKS do
