@@ -11,11 +11,11 @@ import (
 )
 
 const (
-	batchChats  = 128 // chats of one call of a batch handler
-	batchEvents = 512 // events of one chat in it
+	batchChats  = 128 // the most chats of one call of a batch handler
+	batchEvents = 512 // the most events of one chat in it
 )
 
-// BatchHandler handles what is queued of several chats in one call. It sets [ports.ChatBatch].Done, Err and Later of each batch. A chat is in at
+// BatchHandler handles the queued events of several chats in one call. It sets [ports.ChatBatch].Done, Err and Later of each batch. A chat is in at
 // most one call at a time.
 type BatchHandler func(ctx context.Context, batches []*ports.ChatBatch)
 
@@ -26,7 +26,7 @@ type chatBatch struct {
 	dispatch int // of the first parcel
 }
 
-// batchLoop calls the batch handler until ctx ends. One call is made at a time, so that what becomes ready during one goes into the next.
+// batchLoop calls the batch handler until ctx ends. It makes one call at a time: chats that become ready during a call go into the next one.
 func (s *subscription) batchLoop(ctx context.Context) {
 	for {
 		select {
@@ -52,7 +52,7 @@ func (s *subscription) handleBatch() bool {
 			given = append(given, &b.ChatBatch)
 		}
 	}
-	unread := make([]error, len(batches)) // why the event behind the last delivery is not among them
+	unread := make([]error, len(batches)) // why the event after the last delivery is missing
 	for i, b := range batches {
 		unread[i], b.Err = b.Err, nil
 	}
@@ -68,7 +68,7 @@ func (s *subscription) handleBatch() bool {
 	return true
 }
 
-// takeBatches marks the chats that are ready as in flight and returns what is queued of them.
+// takeBatches marks the ready chats as in flight and returns their queued events.
 func (s *subscription) takeBatches() []*chatBatch {
 	var picked [batchChats]*parcel
 	s.mu.Lock()
@@ -89,7 +89,7 @@ func (s *subscription) takeBatches() []*chatBatch {
 	return batches
 }
 
-// decodeBatch fills in the deliveries up to the first event that cannot be read, whose error it returns.
+// decodeBatch fills in the deliveries up to the first event that cannot be read. It returns that event's error.
 func (s *subscription) decodeBatch(b *chatBatch) error {
 	b.Deliveries = make([]ports.Delivery, 0, len(b.parcels))
 	for _, p := range b.parcels {
@@ -106,7 +106,7 @@ func (s *subscription) decodeBatch(b *chatBatch) error {
 	return nil
 }
 
-// callBatch calls the handler. A panic is the failure of every chat that the handler has not finished.
+// callBatch calls the handler. A panic counts as a failure of every chat that the handler has not finished.
 func (s *subscription) callBatch(given []*ports.ChatBatch) {
 	if len(given) == 0 {
 		return
@@ -151,8 +151,8 @@ func (s *subscription) landBatch(b *chatBatch) {
 	}
 }
 
-// finishTo finishes a chat's queued events up to the last one that was handled. Some of them may have been dropped from the queue meanwhile, because the
-// log has them, or read from there once more. Dead letters that were put between them stay.
+// finishTo finishes a chat's queued events up to the last one that was handled. Some of them may have left the queue meanwhile, because the log has
+// them, or were read from the log again. Dead letters queued between them stay.
 func (t *term) finishTo(l *line, last *parcel) {
 	if last.seq == 0 || last.letter != "" {
 		t.finish(l)
@@ -178,7 +178,7 @@ func (t *term) finishTo(l *line, last *parcel) {
 	}
 }
 
-// landBatchLate takes the outcome of a batch whose partition another member has by now: nothing of it counts.
+// landBatchLate discards the outcome of a batch whose partition belongs to another member by now, and unblocks the chat.
 func (s *subscription) landBatchLate(b *chatBatch, l *line, t *term) {
 	if b.Done == 0 && b.Err != nil && s.uncounted(b.Err) {
 		s.unreserve(l)
@@ -186,7 +186,7 @@ func (s *subscription) landBatchLate(b *chatBatch, l *line, t *term) {
 	s.unbar(t, l)
 }
 
-// settleNext decides about the event behind those that were finished, if the handler had it.
+// settleNext decides about the event after the finished ones, if the handler had it.
 func (s *subscription) settleNext(b *chatBatch, l *line, t *term) {
 	if b.Done >= len(b.parcels) || l.head != b.parcels[b.Done] {
 		return
@@ -205,7 +205,7 @@ func (s *subscription) settleNext(b *chatBatch, l *line, t *term) {
 	}
 }
 
-// uncounted reports whether a failure is no attempt.
+// uncounted reports whether a failure does not count as an attempt.
 func (s *subscription) uncounted(err error) bool {
 	return errors.Is(err, errNotBegun) || s.handlers.Err() != nil || IsTransient(err) || isNewer(err)
 }

@@ -35,13 +35,13 @@ func (b *batches) handler(ctx context.Context, all []*ports.ChatBatch) {
 	}
 }
 
-// paced is a group that reads its streams every few milliseconds.
+// paced configures a group that reads its streams every few milliseconds.
 func paced(c pubsub.SubscriberConfig, handle pubsub.BatchHandler) pubsub.SubscriberConfig {
 	c.Batch, c.Pace = handle, 20*time.Millisecond
 	return c
 }
 
-// TestBatch_TakesManyEventsOfManyChats also shows that nothing waits for entries: appends wake nobody.
+// TestBatch_TakesManyEventsOfManyChats also shows that no read waits for entries: appends wake no reader.
 func TestBatch_TakesManyEventsOfManyChats(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -70,7 +70,7 @@ func TestBatch_TakesManyEventsOfManyChats(t *testing.T) {
 	}
 }
 
-// TestBatch_FinishesWhatWasHandledBeforeAFailure makes a dead letter of the event that fails, and of no other.
+// TestBatch_FinishesWhatWasHandledBeforeAFailure checks that only the event that fails becomes a dead letter.
 func TestBatch_FinishesWhatWasHandledBeforeAFailure(t *testing.T) {
 	t.Parallel()
 	for name, poison := range map[string]pubsub.Poison{"skip": pubsub.Skip, "park": pubsub.Park} {
@@ -102,7 +102,7 @@ func TestBatch_FinishesWhatWasHandledBeforeAFailure(t *testing.T) {
 	}
 }
 
-// TestBatch_PanicFailsWhatIsNotDone and only that.
+// TestBatch_PanicFailsWhatIsNotDone checks that finished events stay finished.
 func TestBatch_PanicFailsWhatIsNotDone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -123,7 +123,7 @@ func TestBatch_PanicFailsWhatIsNotDone(t *testing.T) {
 	}
 }
 
-// TestBatch_LaterHoldsTheChat without an attempt, and hands out what has come meanwhile with it.
+// TestBatch_LaterHoldsTheChat checks that Later costs no attempt, and that the next call includes events that arrived meanwhile.
 func TestBatch_LaterHoldsTheChat(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -182,7 +182,7 @@ func TestBatch_TakeoverLosesNothing(t *testing.T) {
 	e.complete(r)
 }
 
-// TestBatch_StopWaitsForTheHandler and commits what it has finished.
+// TestBatch_StopWaitsForTheHandler checks that the events that the handler finished are committed.
 func TestBatch_StopWaitsForTheHandler(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

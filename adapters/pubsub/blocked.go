@@ -11,23 +11,23 @@ import (
 	"chatcore/domain"
 )
 
-// BlockReason says why a chat does not go on.
+// BlockReason is the reason why a chat makes no progress.
 type BlockReason string
 
-// Reasons why a chat does not go on although no event of it became a dead letter.
+// Reasons why a chat makes no progress although none of its events became a dead letter.
 const (
-	// BlockedTransient is a chat whose handler keeps failing with transient errors.
+	// BlockedTransient means that the chat's handler keeps failing with transient errors.
 	BlockedTransient BlockReason = "transient"
-	// BlockedNewer is a chat whose next event was written by a later version of the program.
+	// BlockedNewer means that a later version of the program wrote the chat's next event.
 	BlockedNewer BlockReason = "newer"
-	// BlockedSlow is a chat whose handler runs for longer than [SubscriberConfig.Slow].
+	// BlockedSlow means that the chat's handler runs for longer than [SubscriberConfig.Slow].
 	BlockedSlow BlockReason = "slow"
 )
 
-// BlockedChat is a chat that does not go on, and why.
+// BlockedChat is a chat that makes no progress, with the reason.
 type BlockedChat struct {
 	Chat   domain.ChatID // "" for entries of other programs
-	Seq    domain.Seq    // of the event that waits; 0 for entries of other programs
+	Seq    domain.Seq    // of the waiting event; 0 for entries of other programs
 	Reason BlockReason
 	Since  time.Time // by the clock of the process
 	Error  string    // the last one, "" for [BlockedSlow]
@@ -39,17 +39,17 @@ const MaxBlockedChats = 8
 // reportAfter is how long a chat is blocked by transient failures before it is reported. Short outages stay out of Redis and the log.
 const reportAfter = 10 * time.Second
 
-// blockage is why a line does not go on. The subscription's mutex guards it. It begins with the first failure or the start of the slow handler,
-// and ends when a handler succeeds or fails in another way.
+// blockage is the reason why a chat queue makes no progress. The subscription's mutex guards it. It begins with the first failure or the start of the
+// slow handler, and ends when a handler succeeds or fails in another way.
 type blockage struct {
 	reason   BlockReason
 	since    time.Time
 	failures int // transient ones in a row
 	cause    string
-	reported bool // it is counted, and is in Redis or will be with the next commit
+	reported bool // it is counted, and in Redis or in the next commit
 }
 
-// wait keeps the head of a line for another start that does not count as an attempt.
+// wait keeps a chat queue's head for another handler start that does not count as an attempt.
 func (t *term) wait(l *line, reason BlockReason, cause error) {
 	p := l.head
 	p.again, p.tried = true, true
@@ -57,7 +57,7 @@ func (t *term) wait(l *line, reason BlockReason, cause error) {
 	t.block(l, reason, time.Now(), clipCause(cause))
 	b := l.blocked
 	b.failures++
-	if p.starts > 0 { // the next start may have been taken down as an attempt
+	if p.starts > 0 { // the next start may have been recorded as an attempt
 		t.touch(l)
 	}
 	if reason == BlockedNewer || time.Since(b.since) >= reportAfter {
@@ -66,7 +66,7 @@ func (t *term) wait(l *line, reason BlockReason, cause error) {
 	l.timer = time.AfterFunc(t.sub.config.Retry.holdDelay(b.failures), func() { t.sub.retry(t, l) })
 }
 
-// block notes why a line does not go on. A line that is blocked already keeps the time since when it is.
+// block records why a chat queue makes no progress. A queue that is already blocked keeps the earlier time.
 func (t *term) block(l *line, reason BlockReason, since time.Time, cause string) {
 	b := l.blocked
 	if b == nil {
@@ -84,7 +84,7 @@ func (t *term) block(l *line, reason BlockReason, since time.Time, cause string)
 	}
 }
 
-// report makes a blockage visible: in the group's state, in a gauge and in the log.
+// report makes a blockage visible: in the group's state, in a gauge and in the program's log.
 func (t *term) report(l *line) {
 	b := l.blocked
 	if b.reported || l.foreign() && l != t.others {
@@ -97,7 +97,7 @@ func (t *term) report(l *line) {
 		"reason", string(b.reason), "since", b.since, "error", b.cause)
 }
 
-// inherit goes on with a blockage that an earlier owner has reported. A handler that ran for long ran there.
+// inherit continues a blockage that an earlier owner has reported, except [BlockedSlow]: the slow handler ran in the earlier owner's process.
 func (t *term) inherit(l *line, f failure) {
 	switch f.reason {
 	case "":
@@ -109,7 +109,7 @@ func (t *term) inherit(l *line, f failure) {
 	}
 }
 
-// unblock ends a line's blockage, if there is one.
+// unblock ends a chat queue's blockage, if there is one.
 func (t *term) unblock(l *line) {
 	b := l.blocked
 	if b == nil {
@@ -122,7 +122,7 @@ func (t *term) unblock(l *line) {
 	}
 }
 
-// closeBlocked takes the lines of a term that ends out of the gauges.
+// closeBlocked removes the chat queues of an ended term from the gauges.
 func (t *term) closeBlocked() {
 	for _, l := range t.lines {
 		t.closeBlockage(l)
@@ -137,7 +137,7 @@ func (t *term) closeBlockage(l *line) {
 	l.blocked = nil
 }
 
-// clipCause bounds the text of an error that is kept in Redis.
+// clipCause bounds the text of an error that is written to Redis.
 func clipCause(err error) string {
 	const most = 256
 	text := strings.ToValidUTF8(err.Error(), "�")
@@ -147,17 +147,17 @@ func clipCause(err error) string {
 	return text
 }
 
-// failure is what Redis knows of the event after a chat's checkpoint: how often handlers were started for it, and why it waits.
+// failure is the state that Redis keeps of the event after a chat's checkpoint: its handler starts, and why it waits.
 type failure struct {
 	seq    domain.Seq
 	starts int
-	epoch  uint64 // of the owner whose next start is among them though its end is not known; 0 if all have ended
+	epoch  uint64 // of the owner that reserved the last of the starts, whose end is not known; 0 if all have ended
 	since  int64  // ms; of the blockage
 	reason BlockReason
 	cause  string
 }
 
-// String is the value of a field of the hash "failing": seq:starts, and where there is more to say :epoch:since:reason:cause behind it.
+// String returns the value of a field of the hash "failing": seq:starts, followed by :epoch or :epoch:since:reason:cause where these are set.
 func (f failure) String() string {
 	switch {
 	case f.reason != "":
@@ -168,7 +168,7 @@ func (f failure) String() string {
 	return fmt.Sprintf("%d:%d", f.seq, f.starts)
 }
 
-// parseFailure reads what String wrote. A part that cannot be read is as if it had not been written.
+// parseFailure parses the result of String. It ignores parts that it cannot parse.
 func parseFailure(s string) (f failure) {
 	var parts [6]string
 	copy(parts[:], strings.SplitN(s, ":", len(parts)))
@@ -184,7 +184,8 @@ func parseFailure(s string) (f failure) {
 	return f
 }
 
-// blockedChats returns how many chats of a lane are reported as blocked, and those of them that are for the longest.
+// blockedChats returns the number of a partition's chats that are reported as blocked, and those that are blocked for the longest, at most
+// [MaxBlockedChats].
 func blockedChats(failing map[string]failure) (n int, longest []BlockedChat) {
 	for chat, f := range failing {
 		if f.reason != "" {

@@ -15,7 +15,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestDeadLetterBound_HoldsWhatWouldBeOneMore guards against dead letters without end, and against losing what has no room among them.
+// TestDeadLetterBound_HoldsWhatWouldBeOneMore guards against dead letters without end, and against the loss of a delivery for which there is no room.
 func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 	t.Parallel()
 	const bound, bad = 5, 12
@@ -45,7 +45,7 @@ func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 				until(t, "other chats go on", func() bool { return e.done(chat) == 3 })
 			}
 			first.stop()
-			r.start(config, handle) // which finds what is held where the first left it
+			r.start(config, handle) // which finds the held delivery where the first member left it
 			held := r.counters.Held.Load()
 			until(t, "they are held again", func() bool { return r.counters.Held.Load() >= held+bad-bound })
 			letters := r.letters("g")
@@ -73,8 +73,7 @@ func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 	}
 }
 
-// TestStreamBound_WithoutAGroup guards against a stream that grows for as long as no group runs that trims it; and nothing of it is lost to one
-// that comes back.
+// TestStreamBound_WithoutAGroup guards against a stream that grows as long as no group runs that trims it. A group that returns loses nothing.
 func TestStreamBound_WithoutAGroup(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -90,7 +89,7 @@ func TestStreamBound_WithoutAGroup(t *testing.T) {
 	r.idle("g")
 	i.stop()
 	r.send(100, chats(20)...)
-	if n := r.length(); n > 500 { // whole nodes of a hundred
+	if n := r.length(); n > 500 { // trimming removes whole nodes of a hundred
 		t.Errorf("the stream has %d entries", n)
 	}
 	r.start(r.config("g"), e.around(nothing))
@@ -98,7 +97,7 @@ func TestStreamBound_WithoutAGroup(t *testing.T) {
 	r.idle("g")
 }
 
-// TestAcquire_ReadsLargeHashesInPages has more chats left to the log, failing and dead letters given again than one reply holds.
+// TestAcquire_ReadsLargeHashesInPages checks an acquire with more chats left to the log, failing chats and retried dead letters than one reply holds.
 func TestAcquire_ReadsLargeHashesInPages(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

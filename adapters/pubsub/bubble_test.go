@@ -93,7 +93,7 @@ func (b *bubble) send(chat domain.ChatID, n int) {
 	}
 }
 
-// pass lets virtual time go by.
+// pass lets virtual time pass.
 func (b *bubble) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
@@ -119,7 +119,7 @@ func (b *bubble) letters() (letters []pubsub.DeadLetter) {
 	return letters
 }
 
-// calls records what a handler is called with.
+// calls records the calls of a handler.
 type calls struct {
 	mu  sync.Mutex
 	all []ports.Delivery

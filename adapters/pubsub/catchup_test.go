@@ -28,8 +28,8 @@ func (l *busyLog) Encoded(ctx context.Context, partition int, earlier string, st
 	return pages, witness, err
 }
 
-// TestWhatIsAppendedWhileAChatCatchesUp is delivered though nothing comes after it: the page that was read of the log does not have it, and the
-// stream has passed it by.
+// TestWhatIsAppendedWhileAChatCatchesUp checks that such an event is delivered although none follows it: the page read from the log lacks it, and the
+// position has passed its entry.
 func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -55,7 +55,7 @@ func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
 	}
 }
 
-// TestEntriesOfEventsThatTheLogDoesNotHave do not hold up the position, and what the chat gets later is delivered.
+// TestEntriesOfEventsThatTheLogDoesNotHave checks that such entries do not block the position, and that later events of the chat are delivered.
 func TestEntriesOfEventsThatTheLogDoesNotHave(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -72,13 +72,13 @@ func TestEntriesOfEventsThatTheLogDoesNotHave(t *testing.T) {
 	e.once(t)
 }
 
-// TestACrashAfterAllChatsWereLookedAt loses nothing that was read of the log and had no turn yet, though no stream has it, and neither does
-// a crash of the next one, which found those chats left behind.
+// TestACrashAfterAllChatsWereLookedAt checks that events read from the log and not yet handled are not lost, although no stream has them. Neither are
+// they lost in a crash of the next owner, which found their chats left behind.
 func TestACrashAfterAllChatsWereLookedAt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	e := newEffects()
-	r.send(2, chats(900)...) // several pages of them
+	r.send(2, chats(900)...) // several pages of chats
 	if err := r.client.XTrimMaxLen(t.Context(), r.topic(), 0).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +102,7 @@ func TestACrashAfterAllChatsWereLookedAt(t *testing.T) {
 	until(t, "nobody is behind", func() bool { return r.lane("g").Behind == 0 })
 }
 
-// countedLog counts how often chats are asked for.
+// countedLog counts the requests for chats.
 type countedLog struct {
 	ports.Backlog
 	heads atomic.Int64
@@ -113,7 +113,7 @@ func (l *countedLog) Heads(ctx context.Context, partition int, cursor uint64) ([
 	return l.Backlog.Heads(ctx, partition, cursor)
 }
 
-// TestADeletedStreamHeals guards against the stock subscriber's end at NOGROUP, and against a search without end for what it held.
+// TestADeletedStreamHeals guards against the end that the stock subscriber makes at NOGROUP, and against an endless search for the stream's entries.
 func TestADeletedStreamHeals(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -139,11 +139,12 @@ func TestADeletedStreamHeals(t *testing.T) {
 		r.send(1, "d", "new")
 		e.complete(r)
 	}
-	// What was not taken down when the stream went may come twice: without a position nobody can tell that from what Redis has lost.
+	// Events that were not committed when the stream was deleted may be delivered twice: without a position this cannot be distinguished from a loss
+	// by Redis.
 	until(t, "the position is the end of the stream", func() bool { l := r.lane("g"); return l.Lag == 0 && l.Behind == 0 && !l.CatchesUp })
 }
 
-// TestWhatIsReadBackIsTheSameMessage at every attempt as it is from the stream.
+// TestWhatIsReadBackIsTheSameMessage checks that a message read from the log equals the one from the stream, at every attempt.
 func TestWhatIsReadBackIsTheSameMessage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

@@ -2,15 +2,15 @@ package pubsub
 
 import "sync"
 
-// channelSet holds the channels that the process subscribes to, and which of them the present connection has asked for. It does no I/O.
+// channelSet is the set of channels that the process subscribes to. It records which of them the present connection has asked for. It does no I/O.
 type channelSet struct {
 	changed chan struct{} // of capacity 1: signals that changes has something to return
 
 	// mu guards: all below and the fields of the channels.
 	mu      sync.Mutex
 	byName  map[string]*channel
-	dirty   map[string]struct{}        // names whose subscription may differ from what is wanted
-	waiting []chan struct{}            // of subscribers that no token has been assigned to
+	dirty   map[string]struct{}        // names whose subscription may have to change
+	waiting []chan struct{}            // of subscribers without a token yet
 	token   uint64                     // of the last batch; grows over all connections
 	batches map[uint64][]chan struct{} // of subscribers by the token that confirms them
 }
@@ -19,7 +19,7 @@ type channelSet struct {
 type channel struct {
 	name, topic string
 	users       int
-	asked       bool // the present connection has been told to subscribe
+	asked       bool // the present connection was asked to subscribe
 }
 
 func newChannelSet() *channelSet {
@@ -28,8 +28,8 @@ func newChannelSet() *channelSet {
 	}
 }
 
-// join adds a user of a channel. The returned channel is closed once the server has answered on a connection that is subscribed; a channel
-// that has users already is no exception, because its connection may be dead.
+// join adds a user of a channel. The returned channel is closed once the server has answered on a connection that is subscribed. That holds for a
+// channel with other users too, because its connection may be dead.
 func (s *channelSet) join(name, topic string) (*channel, <-chan struct{}) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -103,7 +103,7 @@ func (s *channelSet) confirm(token uint64) {
 	}
 }
 
-// reset is called when the connection is lost: the next one is asked for everything again.
+// reset is called when the connection is lost. The next connection is asked for all channels again.
 func (s *channelSet) reset() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -7,7 +7,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestClockSetBack_DeadOwner guards against a lease and a heartbeat that stand for as long as the clock went back: nobody delivers meanwhile.
+// TestClockSetBack_DeadOwner guards against a lease and a heartbeat that last for as long as the clock was set back: no member would deliver
+// meanwhile.
 func TestClockSetBack_DeadOwner(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -28,7 +29,7 @@ func TestClockSetBack_DeadOwner(t *testing.T) {
 	})
 }
 
-// TestClockSetBack_LivingOwner keeps its partitions: its lease is cut, not ended.
+// TestClockSetBack_LivingOwner checks that a living owner keeps its partitions: its lease is cut, not ended.
 func TestClockSetBack_LivingOwner(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)

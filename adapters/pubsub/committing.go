@@ -9,10 +9,10 @@ import (
 	"chatcore/ports"
 )
 
-// commitLoop takes down what was finished, of all lanes in one round trip, and renews the leases with it.
+// commitLoop commits the finished deliveries of all partitions in one round trip, which also renews the leases.
 func (s *subscription) commitLoop(ctx context.Context) {
-	const gather = 5 * time.Millisecond // what comes within goes together
-	const many = 256                    // finished deliveries, to which no more are waited for
+	const gather = 5 * time.Millisecond // deliveries that finish within it share a commit
+	const many = 256                    // finished deliveries; with so many, commitLoop does not wait for more
 	renewal := s.config.Lease / 3
 	tick := time.NewTicker(s.config.Lease / 12)
 	defer tick.Stop()
@@ -45,7 +45,7 @@ func (s *subscription) commitLoop(ctx context.Context) {
 	}
 }
 
-// commitOnce reports false if Redis did not answer.
+// commitOnce commits the changes of all partitions that have any or whose lease is to be renewed. It reports false if Redis did not answer.
 func (s *subscription) commitOnce(ctx context.Context, renewal time.Duration) bool {
 	var terms []*term
 	var lanes []Lane
@@ -81,7 +81,7 @@ func (s *subscription) commitOnce(ctx context.Context, renewal time.Duration) bo
 	return reached
 }
 
-// take does what the answer to a term's commit asks for.
+// take applies the reply to a term's commit.
 func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a committed) {
 	if a.err != nil {
 		s.lose(t, a.err)
@@ -97,7 +97,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 	t.answered(sent, s.config.Lease)
 	news := a.revision != t.revision
 	if a.lost {
-		s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
+		s.config.Logger.Warn("the stream has lost undelivered entries, catching up from the log", "lane", t.String(), "group", s.group)
 		t.truncated(a.first)
 	}
 	if t.draining && t.quiet() {
@@ -109,7 +109,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		return
 	}
 	if err := s.reload(ctx, t); err != nil {
-		s.config.Logger.Debug("news of a lane not read, trying again", "lane", t.String(), "group", s.group, "error", err)
+		s.config.Logger.Debug("changes of a partition not read, trying again", "lane", t.String(), "group", s.group, "error", err)
 		return
 	}
 	s.mu.Lock()
@@ -117,10 +117,11 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 	s.mu.Unlock()
 }
 
-// lose ends a term that is another's by now, or whose past Redis has lost, and the subscription if nothing can be delivered any more.
+// lose ends a term whose partition another member owns by now, or whose past Redis has lost. It ends the subscription if nothing can be delivered any
+// more.
 func (s *subscription) lose(t *term, err error) {
 	s.mu.Lock()
-	if t.over { // who reads found out before who takes down, or the other way round
+	if t.over { // fetch and commit may both find out
 		s.mu.Unlock()
 		return
 	}
@@ -153,7 +154,7 @@ func (s *subscription) lose(t *term, err error) {
 	}
 }
 
-// reload takes what others have changed: dead letters that are to be given again, chats that flow again.
+// reload loads the changes that others made: dead letters to be redelivered, chats that are no longer parked, and a walk over all chats.
 func (s *subscription) reload(ctx context.Context, t *term) error {
 	walk, left, again, err := s.store.look(ctx, t.lane)
 	if err != nil {
@@ -220,7 +221,8 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 	return nil
 }
 
-// giveAgain puts a dead letter before what its chat has not begun. The chat has left it behind: it comes out of order.
+// giveAgain queues a retried dead letter before the chat's records that no handler has started. The chat has passed the event, so the delivery is out
+// of order.
 func (s *subscription) giveAgain(t *term, d storedLetter, checkpoint domain.Seq, m retryMark) {
 	t.again[d.id] = struct{}{}
 	l := t.others

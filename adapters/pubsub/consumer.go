@@ -14,19 +14,19 @@ import (
 	"chatcore/ports"
 )
 
-// Handler handles one delivery. Returning nil finishes it.
+// Handler handles one delivery. The delivery is finished when it returns nil.
 type Handler func(ctx context.Context, d ports.Delivery) error
 
-// AnyType registers a handler for the types that have none of their own.
+// AnyType registers a handler for the types that have no other handler.
 const AnyType = "*"
 
-// AnyOwn registers a handler for the types of a team's own that have none.
+// AnyOwn registers a handler for the custom event types that have no other handler.
 const AnyOwn = "own:*"
 
-// ErrBroken is an entry that cannot be read as an event.
+// ErrBroken is returned for an entry that cannot be read as an event.
 var ErrBroken = errors.New("unreadable entry")
 
-// Attempt is which handler start of a message this is, from 1; 0 outside of a handler.
+// Attempt returns the number of a message's handler start, from 1. It returns 0 outside of a handler.
 func Attempt(msg *message.Message) int {
 	if info, ok := InfoOf(msg.Context()); ok {
 		return info.Attempt
@@ -35,14 +35,14 @@ func Attempt(msg *message.Message) int {
 	return attempt
 }
 
-// Metadata of messages that come from another subscriber than [Subscriber], from a log without a stream.
+// Metadata of messages from subscribers other than [Subscriber], of a log without a stream.
 const (
 	metaAttempt = "_chatcore_attempt" // handler starts
 	metaSeq     = "_chatcore_seq"
 )
 
-// NewConsumer makes the Watermill handler of a consumer group: it reads the event and calls the handler of its type. An event without
-// one is finished and counted. It returns [ErrNewerEvent] for an event of the log that a later version of the program wrote, and a permanent
+// NewConsumer returns the Watermill handler of a consumer group. The handler reads the event and calls the handler of its type. An event without one
+// is finished and counted. The handler returns [ErrNewerEvent] for an event of the log that a later version of the program wrote, and a permanent
 // [ErrBroken] for any other entry that cannot be read.
 func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handlers map[string]Handler, counters *Counters) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
@@ -69,7 +69,7 @@ func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handl
 	}
 }
 
-// seqOf returns the place of a message's event in its chat's log, 0 for an entry of another program.
+// seqOf returns the seq of a message's event, 0 for an entry of another program.
 func seqOf(msg *message.Message) domain.Seq {
 	if info, ours := InfoOf(msg.Context()); ours {
 		return info.Seq

@@ -10,16 +10,16 @@ import (
 type Counters struct {
 	Handled     atomic.Uint64 // finished by a handler
 	Unhandled   atomic.Uint64 // finished because the group has no handler for the type
-	DeadLetters atomic.Uint64 // set aside
-	Held        atomic.Uint64 // attempts after which a delivery was to be set aside, and was not for want of room
+	DeadLetters atomic.Uint64 // deliveries that became dead letters
+	Held        atomic.Uint64 // last attempts whose delivery did not become a dead letter, because the group's bound was reached
 	CaughtUp    atomic.Uint64 // events that were read back from the log
-	Fenced      atomic.Uint64 // partitions that another owner had taken when this one reported what it had finished
+	Fenced      atomic.Uint64 // partitions lost: another member owns them, or Redis has lost acknowledged commits
 	Overrun     atomic.Uint64 // times that the group was too far behind for a stream that this process trimmed
 	Ghosts      atomic.Uint64 // events that a stream named and the log does not have
 	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
 	Transient   atomic.Uint64 // handler starts that failed transiently: no attempts
 	Offered     atomic.Uint64 // partitions offered to other members because of an event that this program cannot read
-	Holes       Holes         // what cannot be read back from the log now
+	Holes       Holes         // parts of the log that cannot be read now
 
 	// Chats of this process's partitions that are reported as blocked now.
 	BlockedTransient, BlockedNewer, BlockedSlow atomic.Int64
@@ -39,13 +39,13 @@ func (c *Counters) blocked(reason BlockReason) *atomic.Int64 {
 	return &c.BlockedTransient
 }
 
-// GroupCounters are the counters of all consumer groups of a process. The zero value has none. All methods are safe for concurrent use.
+// GroupCounters holds the counters of all consumer groups of a process. The zero value has none. All methods are safe for concurrent use.
 type GroupCounters struct {
 	mu     sync.Mutex // guards: groups
 	groups map[string]*Counters
 }
 
-// Of returns the counters of a group, and makes them if there are none.
+// Of returns the counters of a group. It creates them if there are none.
 func (g *GroupCounters) Of(group string) *Counters {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -60,7 +60,7 @@ func (g *GroupCounters) Of(group string) *Counters {
 	return c
 }
 
-// All returns the counters of every group, by its name.
+// All returns the counters of every group by group name.
 func (g *GroupCounters) All() map[string]*Counters {
 	g.mu.Lock()
 	defer g.mu.Unlock()

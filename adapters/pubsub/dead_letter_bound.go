@@ -2,7 +2,7 @@ package pubsub
 
 import "time"
 
-// deadLettersFull reports whether the group keeps as many dead letters on the lane as it may.
+// deadLettersFull reports whether the group has as many dead letters on the partition as the bound allows.
 func (t *term) deadLettersFull() bool {
 	n := t.kept + len(t.letters)
 	if t.pending != nil {
@@ -11,7 +11,8 @@ func (t *term) deadLettersFull() bool {
 	return n >= t.sub.config.DeadLetterBound
 }
 
-// hold has the head of a line tried again, because it cannot become a dead letter. Its chat waits meanwhile: an event is neither lost nor passed.
+// hold schedules a retry of a chat queue's head that cannot become a dead letter for want of room. Its chat waits meanwhile: an event is neither lost
+// nor passed.
 func (t *term) hold(l *line, cause error) {
 	p, s := l.head, t.sub
 	p.starts = max(s.config.Retry.Attempts-1, 0)
@@ -21,7 +22,7 @@ func (t *term) hold(l *line, cause error) {
 		t.touch(l)
 	}
 	s.counters.Held.Add(1)
-	s.config.Logger.Warn("delivery held: the dead letters are as many as are kept",
+	s.config.Logger.Warn("delivery held: the group has as many dead letters as its bound allows",
 		"group", s.group, "stream", t.lane.Stream, "chat", l.chat, "seq", uint64(p.seq), "dead_letters", t.kept, "error", cause)
 	l.timer = time.AfterFunc(s.config.Retry.Max, func() { s.retry(t, l) })
 }

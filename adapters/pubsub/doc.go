@@ -1,10 +1,10 @@
-// Package pubsub carries events with Watermill: durable ones from Redis Streams through a router to the handlers of consumer groups,
-// live ones over plain Redis pub/sub to who listens at the moment.
+// Package pubsub delivers events with Watermill. Durable events go from Redis Streams through a router to the handlers of consumer groups. Live
+// events go over plain Redis pub/sub to the subscribers of the moment.
 //
-// [Subscriber] is the durable path. A subscription takes lanes under leases (ruling.go), reads each into a term (following.go, term.go) in which
-// every chat is a line (line.go), hands out (handing.go), decides what becomes of what was handed out (settling.go) and takes it down
-// (committing.go) by scripts (store.go, script/). Groups in memory have the same behind another station (memory.go). [Groups] looks at it from outside.
-// [Live] is the other path.
+// [Subscriber] is the durable path. Its members acquire partitions under leases (ruling.go) and read their streams (following.go, term.go) into one
+// queue per chat (line.go). They dispatch records to handlers (handing.go), decide on the outcomes (settling.go) and commit them (committing.go) by
+// scripts (store.go, script/). Groups in memory do the same on another station (memory.go). [Groups] inspects and changes groups from outside. [Live]
+// is the live path.
 //
-// It decides nothing about chats and keeps no state but a group's own. It never closes a client that it was given.
+// The package decides nothing about chats and keeps no state other than that of groups. It never closes a client that it was given.
 package pubsub

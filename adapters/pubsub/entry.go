@@ -10,24 +10,24 @@ import (
 	"chatcore/domain"
 )
 
-// entry is one of a stream. Its texts are parts of the reply it came with.
+// entry is an entry of a stream. Its strings share the memory of the reply.
 type entry struct {
 	id       streamID
 	uuid     string
 	metadata string
 	chat     string
-	seq      domain.Seq // 0: of another program
+	seq      domain.Seq // 0 for an entry of another program
 	payload  []byte
 	broken   string // why it cannot be read, "" if it can
-	half     bool   // has one of chat and seq only
+	half     bool   // only one of chat and seq is set
 }
 
-// batch is a stretch of a stream, as one read gave it.
+// batch is the result of one read of a stream: entries that follow each other.
 type batch struct {
-	after   streamID // what comes before the stretch
+	after   streamID // id after which the read began
 	entries []entry
-	full    bool // there may be more right behind
-	hole    bool // the stream no longer has the entry at after: others behind it may be gone too
+	full    bool // there may be more right after
+	hole    bool // the stream no longer has the entry at after: others after it may be gone too
 }
 
 func (b *batch) last() streamID {
@@ -37,19 +37,19 @@ func (b *batch) last() streamID {
 	return b.entries[len(b.entries)-1].id
 }
 
-// errReply is an answer that is not what was asked for.
+// errReply is returned for a reply of an unexpected form.
 var errReply = errors.New("unexpected reply")
 
-// replyReader reads an answer in RESP (https://redis.io/docs/latest/develop/reference/protocol-spec/) in place: the texts it gives are parts of
-// the answer, because a copy of each would cost more than all the rest of a delivery.
+// replyReader parses a reply in RESP (https://redis.io/docs/latest/develop/reference/protocol-spec/) in place. The strings that it returns share the
+// reply's memory, because copying each would cost more than all the rest of a delivery.
 type replyReader struct {
 	raw  []byte
-	text string // the same, as what is kept as strings
+	text string // the same bytes, for strings
 	at   int
 	err  error
 }
 
-// newReplyReader takes an answer that nobody changes any more.
+// newReplyReader returns a reader of raw, which must not change any more.
 func newReplyReader(raw []byte) *replyReader {
 	return &replyReader{raw: raw, text: unsafe.String(unsafe.SliceData(raw), len(raw))} //nolint:gosec // see above
 }
@@ -61,7 +61,7 @@ func (r *replyReader) fail(what string) {
 	r.at = len(r.raw)
 }
 
-// head reads the kind of the next element and its number: a length, or how many elements there are, -1 for none.
+// head reads the type of the next element and its number: a length or a number of elements, -1 for null.
 func (r *replyReader) head() (kind byte, n int) {
 	start := r.at
 	for r.at < len(r.raw) && r.raw[r.at] != '\r' {
@@ -91,7 +91,7 @@ func (r *replyReader) head() (kind byte, n int) {
 	return kind, n
 }
 
-// list reads the head of an array or a map and gives the number of its elements.
+// list reads the head of an array or a map and returns the number of its elements.
 func (r *replyReader) list() int {
 	switch kind, n := r.head(); {
 	case r.err != nil, n < 0:
@@ -105,7 +105,7 @@ func (r *replyReader) list() int {
 	return 0
 }
 
-// span reads a string and gives where it lies.
+// span reads a string and returns its bounds in raw.
 func (r *replyReader) span() (from, to int) {
 	kind, n := r.head()
 	if r.err != nil || n < 0 {
@@ -125,7 +125,7 @@ func (r *replyReader) string() string {
 	return r.text[from:to]
 }
 
-// entries reads what XRANGE gives.
+// entries reads a list of entries as XRANGE replies with it.
 func (r *replyReader) entries() []entry {
 	n := r.list()
 	entries := make([]entry, 0, min(n, len(r.raw)))
@@ -186,11 +186,11 @@ func (r *replyReader) entry(e *entry) {
 	e.seq = domain.Seq(n)
 }
 
-// maxForeign is how many bytes the known fields of an entry of another program may have together.
+// maxForeign is the largest total size in bytes of the known fields of another program's entry.
 const maxForeign = 1 << 20
 
-// complete makes an entry of another program what watermill-redisstream would have written: one without a UUID is named by its stream id, and
-// without metadata it has the type in a field of its own or in its payload.
+// complete fills in another program's entry as watermill-redisstream would have written it. An entry without a UUID is named by its stream id. An
+// entry without metadata has its type in a separate field or in the payload.
 func (e *entry) complete(typ string) {
 	if n := len(e.uuid) + len(e.metadata) + len(e.payload) + len(typ); n > maxForeign {
 		e.broken = fmt.Sprintf("the entry has %d bytes; allowed: %d", n, maxForeign)
@@ -216,7 +216,7 @@ func parseRange(raw []byte) ([]entry, error) {
 	return entries, r.err
 }
 
-// parseRead reads the reply to XREAD of one stream; nothing came if there are no entries.
+// parseRead reads the reply to XREAD of one stream. It returns no entries if none arrived.
 func parseRead(raw []byte) ([]entry, error) {
 	r := newReplyReader(raw)
 	streams := r.list()

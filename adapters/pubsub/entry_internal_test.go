@@ -32,7 +32,7 @@ func rangeReply(id string, fields ...string) []byte {
 	return []byte(b.String())
 }
 
-// handled gives an entry to a consumer as an owner of a partition would, and reports whether a handler was called.
+// handled passes an entry to a consumer as an owner of a partition would, and reports whether a handler was called.
 func handled(t *testing.T, e *entry) (called bool) {
 	t.Helper()
 	handle := func(_ context.Context, d ports.Delivery) error {
@@ -92,7 +92,7 @@ func FuzzStreamEntry(f *testing.F) {
 	})
 }
 
-// FuzzStreamReply reads any bytes as replies: they end, without a panic and with memory for what is there.
+// FuzzStreamReply reads any bytes as replies. Reading ends without a panic, and allocates in proportion to the input.
 func FuzzStreamReply(f *testing.F) {
 	f.Add(rangeReply("1-0", "type", "message:new", "payload", "{}"))
 	f.Add([]byte("*9223372036854775807\r\n*2\r\n$3\r\n1-0\r\n%9223372036854775807\r\n"))

@@ -10,8 +10,8 @@ import (
 	"chatcore/ports"
 )
 
-// Exists reports whether a consumer group exists: whether a process has run it since it was last deleted. One round trip.
-// It returns [ports.ErrLogLost] if it does not, and the log is gone as well.
+// Exists reports whether a consumer group exists: whether a process has run it since it was last deleted. It returns [ports.ErrLogLost] if neither
+// the group nor the log exists. One round trip.
 func (g *Groups) Exists(ctx context.Context, group string) (bool, error) {
 	pipe := g.client.Pipeline()
 	for _, l := range g.lanes {

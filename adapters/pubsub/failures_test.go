@@ -19,15 +19,15 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestAttemptsAreCountedOverProcessesAndRestarts guards against counts that begin anew, as a consumer group's do after a restart of Redis: each
-// attempt is made by another process, and one ends in the middle of it.
+// TestAttemptsAreCountedOverProcessesAndRestarts guards against counts that restart, as those of a Redis consumer group do after a restart of Redis.
+// Another process makes each attempt, and one ends in the middle of it.
 func TestAttemptsAreCountedOverProcessesAndRestarts(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	r := newRig(t, server, 1)
 	r.send(2, "c")
 	config := beginning(r.config("g"))
-	config.Retry = pubsub.RetryPolicy{Attempts: 5, First: time.Hour, Max: time.Hour} // the next attempt is another's
+	config.Retry = pubsub.RetryPolicy{Attempts: 5, First: time.Hour, Max: time.Hour} // another process makes the next attempt
 	config.Drain = 100 * time.Millisecond
 	attempts := make(chan ports.Delivery, 16)
 	fails := func(_ context.Context, d ports.Delivery) error {
@@ -50,7 +50,7 @@ func TestAttemptsAreCountedOverProcessesAndRestarts(t *testing.T) {
 	one := r.start(config, fails)
 	attempt(1)
 	failed(1)
-	one.stop() // gives the lane back in order
+	one.stop() // releases the partition in order
 
 	two := r.start(config, fails)
 	attempt(2)
@@ -89,7 +89,8 @@ func TestAttemptsAreCountedOverProcessesAndRestarts(t *testing.T) {
 	}
 }
 
-// TestALastAttemptThatDidNotEndIsSetAside has the process vanish in it: another one does not try for ever what may have killed the first.
+// TestALastAttemptThatDidNotEndIsSetAside ends a process during the last attempt. Another process must not retry forever an event that may have
+// killed the first.
 func TestALastAttemptThatDidNotEndIsSetAside(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -122,8 +123,8 @@ func TestALastAttemptThatDidNotEndIsSetAside(t *testing.T) {
 	}
 }
 
-// TestShutdownIsNoFailure guards against a poison queue that takes what was cancelled by the end of the process: a handler that gives up for that
-// makes no dead letter and has made no attempt.
+// TestShutdownIsNoFailure guards against a dead letter for a delivery that the end of the process canceled. A handler that fails for that reason
+// makes no dead letter and no attempt.
 func TestShutdownIsNoFailure(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -183,7 +184,7 @@ func TestRefusedMessagesComeBackSlower(t *testing.T) {
 		if len(at) != 6 {
 			t.Errorf("%s was tried %d times", chat, len(at))
 		}
-		for i, least := range []time.Duration{20, 40, 80, 80, 80} { // half of what it doubles to
+		for i, least := range []time.Duration{20, 40, 80, 80, 80} { // half of the pause, which doubles
 			if pause := at[i+1].Sub(at[i]); pause < least*time.Millisecond {
 				t.Errorf("%s: attempt %d comes after %v", chat, i+2, pause)
 			}
@@ -195,7 +196,7 @@ func TestRefusedMessagesComeBackSlower(t *testing.T) {
 	}
 }
 
-// TestDeadLetterAndCheckpointAreOneStep looks at Redis while events are set aside: never is there one without the other.
+// TestDeadLetterAndCheckpointAreOneStep reads Redis while events become dead letters: it never has one without the other.
 func TestDeadLetterAndCheckpointAreOneStep(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -224,7 +225,7 @@ func TestDeadLetterAndCheckpointAreOneStep(t *testing.T) {
 		}); err != nil && !errors.Is(err, goredis.Nil) {
 			t.Fatal(err)
 		}
-		seq, _ := checkpoint.Int64() // none at first
+		seq, _ := checkpoint.Int64() // there is none at first
 		if letters.Val() != seq/2 {
 			t.Fatalf("at checkpoint %d there are %d dead letters", seq, letters.Val())
 		}
@@ -232,7 +233,7 @@ func TestDeadLetterAndCheckpointAreOneStep(t *testing.T) {
 	})
 }
 
-// TestEventsWithoutAHandlerAreFinished guards against types that nobody knows being given again for ever.
+// TestEventsWithoutAHandlerAreFinished guards against endless redelivery of types without a handler.
 func TestEventsWithoutAHandlerAreFinished(t *testing.T) {
 	t.Parallel()
 	c := newCarrier(t)
@@ -249,7 +250,7 @@ func TestEventsWithoutAHandlerAreFinished(t *testing.T) {
 	}
 }
 
-// TestScriptsMayBeForgotten flushes them while they are used.
+// TestScriptsMayBeForgotten flushes the scripts while they are used.
 func TestScriptsMayBeForgotten(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 2)
@@ -265,7 +266,8 @@ func TestScriptsMayBeForgotten(t *testing.T) {
 	e.once(t)
 }
 
-// TestAnEntryThatCannotBeReadStallsNothing has some among a chat's events, for a group that parks chats: only the chat of the one that is a chat's waits.
+// TestAnEntryThatCannotBeReadStallsNothing adds unreadable entries among a chat's events, for a group that parks chats. Only the chat of an entry
+// that belongs to a chat waits.
 func TestAnEntryThatCannotBeReadStallsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

@@ -27,7 +27,7 @@ func (r *rig) add(values ...any) string {
 	return id
 }
 
-// allLetters are the dead letters of several groups.
+// allLetters returns the dead letters of several groups.
 func (r *rig) allLetters(groups ...string) (letters []pubsub.DeadLetter) {
 	for _, group := range groups {
 		letters = append(letters, r.letters(group)...)
@@ -54,7 +54,7 @@ func (r *rig) passedBy(groups ...string) {
 	})
 }
 
-// TestForeignEntries_PlainFields delivers entries of programs that know no Watermill to every group, under an id that is the same each time.
+// TestForeignEntries_PlainFields checks that every group gets the entries of programs without Watermill, under an id that is the same each time.
 func TestForeignEntries_PlainFields(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -92,7 +92,8 @@ func TestForeignEntries_PlainFields(t *testing.T) {
 	}
 }
 
-// TestUnreadableEntries_AreOneLetter whatever is wrong with them and however many groups read the stream, those that go with their program left out.
+// TestUnreadableEntries_AreOneLetter checks unreadable entries of every kind: each is one dead letter, however many groups read the stream, not
+// counting ephemeral groups.
 func TestUnreadableEntries_AreOneLetter(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -159,7 +160,7 @@ func TestUnreadableEntries_AreOneLetter(t *testing.T) {
 	}
 }
 
-// TestUnreadableEntries_AreRetriedForAllGroups: a later program can read what this one could not.
+// TestUnreadableEntries_AreRetriedForAllGroups retries an entry that a later version of the program can read.
 func TestUnreadableEntries_AreRetriedForAllGroups(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

@@ -17,23 +17,23 @@ import (
 	"chatcore/ports"
 )
 
-// FsckConfig says what [Groups.Fsck] checks.
+// FsckConfig is the configuration of [Groups.Fsck].
 type FsckConfig struct {
 	Backlog   ports.Backlog
 	Codec     *wireformat.Codec
-	Chat      domain.ChatID // only this chat, which lies in Partition; "" for all
+	Chat      domain.ChatID // only this chat, of Partition; "" for all chats
 	Partition int
-	Repair    bool // correct what follows from the log
-	// Report takes each contradiction. An error of it ends the check.
+	Repair    bool // correct contradictions that the log resolves
+	// Report is called with each contradiction. An error that it returns ends the check.
 	Report func(ports.Contradiction) error
 }
 
-// Fsck checks the state of every consumer group against the log and the delivery streams: groups that are half there, checkpoints beyond a
-// chat's end, events that nobody will deliver, dead letters and parked chats that point to nothing. It returns an error only if it could not
-// finish.
+// Fsck checks the state of every consumer group against the log and the delivery streams. It finds half-deleted groups, checkpoints beyond a chat's
+// head, events that no member will deliver, dead letters without an event and parked chats without a dead letter. It returns an error only if it
+// could not finish.
 //
-// It runs beside writers and the groups' members. It reads in pages, rests as long as each took, and holds in memory a group's dead letters
-// and the chats of one page.
+// It runs beside writers and the groups' members. It reads in pages and pauses after each for as long as the page took, at most 100 ms. It holds in
+// memory a group's chats that are left to the log, the ids of its dead letters and the chats of one page.
 func (g *Groups) Fsck(ctx context.Context, c FsckConfig) error {
 	names, err := g.names(ctx)
 	if err != nil {
@@ -62,7 +62,7 @@ func (g *Groups) Fsck(ctx context.Context, c FsckConfig) error {
 	return nil
 }
 
-// names are those of the groups of any partition: each of them is one of every partition.
+// names returns the names of the groups of any partition. Each of these groups is one of every partition.
 func (g *Groups) names(ctx context.Context) ([]string, error) {
 	var names []string
 	for _, l := range g.lanes {
@@ -76,7 +76,7 @@ func (g *Groups) names(ctx context.Context) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// unlisted looks through all keys for groups that have a state.
+// unlisted scans all keys for groups that have a state, and returns their names.
 func (g *Groups) unlisted(ctx context.Context) (names []string, err error) {
 	prefixes := make(map[string]struct{}, len(g.lanes))
 	for _, l := range g.lanes {
@@ -159,7 +159,7 @@ func (f *groupCheck) check(ctx context.Context) error {
 	return f.letters(ctx)
 }
 
-// step runs one step, and rests for as long as it took.
+// step calls do, and pauses for as long as do took, at most 100 ms.
 func (f *groupCheck) step(ctx context.Context, do func() error) error {
 	const longest = 100 * time.Millisecond
 	began := time.Now()
@@ -201,7 +201,7 @@ func (f *groupCheck) found(c ports.Contradiction, correct func() (bool, error)) 
 	return f.config.Report(c)
 }
 
-// state checks that the group is there on the partition. It reports whether it is, and has begun.
+// state checks that the group exists on the partition. It reports whether it does, with its first checkpoints written.
 func (f *groupCheck) state(ctx context.Context) (ready bool, err error) {
 	var fields *goredis.SliceCmd
 	var named *goredis.BoolCmd
@@ -224,7 +224,7 @@ func (f *groupCheck) state(ctx context.Context) (ready bool, err error) {
 	case state == "" || !owned || positionErr != nil:
 		return false, f.found(ports.Contradiction{
 			Kind: "group_state", Key: f.keys.group, What: "the group has no state on the partition, or not all of it",
-			Repair: "it begins again with its checkpoints: every chat is looked at, and those behind are read from the log",
+			Repair: "the group restarts from its checkpoints: every chat is checked, and chats that are behind are read from the log",
 		}, func() (bool, error) {
 			if err := f.client.Del(ctx, f.keys.group).Err(); err != nil {
 				return false, unavailable(err)
@@ -245,19 +245,19 @@ func (f *groupCheck) state(ctx context.Context) (ready bool, err error) {
 	return state == "ready", nil
 }
 
-// halfDeleted reports a group of which nothing is left on this partition, while others have it.
+// halfDeleted reports a group that is gone from this partition and exists on others.
 func (f *groupCheck) halfDeleted(ctx context.Context) error {
 	names, err := f.names(ctx) // it may have been deleted meanwhile
 	if err != nil || !slices.Contains(names, f.group) {
 		return err
 	}
 	return f.found(ports.Contradiction{
-		Kind: "group_half", Key: f.keys.group, What: "the group is not on this partition, and on others it is: deleting it was cut off",
-		Lost: "nothing of this partition is delivered to it; delete it once more, or run it: it begins there anew",
+		Kind: "group_half", Key: f.keys.group, What: "the group is missing on this partition and exists on others: its deletion was interrupted",
+		Lost: "nothing of this partition is delivered to it; delete it once more, or run it to create it there anew",
 	}, nil)
 }
 
-// standing is where the group stands with chats, all as of one moment.
+// standing is the group's state of some chats, all as of one moment.
 type standing struct {
 	position    streamID
 	walks       bool
@@ -277,7 +277,7 @@ func (f *groupCheck) standing(ctx context.Context, chats []string) (s standing, 
 	position, _ := state.Val()[0].(string)
 	walk, _ := state.Val()[1].(string)
 	s.position, err = parseStreamID(position)
-	s.walks = walk != "" || err != nil // a group that is gone has nothing to say
+	s.walks = walk != "" || err != nil // a deleted group is not checked
 	for i := range chats {
 		checkpoint, _ := checkpoints.Val()[i].(string)
 		as, _ := left.Val()[i].(string)
@@ -319,7 +319,7 @@ func (f *groupCheck) chats(ctx context.Context, heads []ports.ChatHead) error {
 	return f.undelivered(ctx, suspects, s.position)
 }
 
-// beyond checks a checkpoint that was read after the head.
+// beyond reports a checkpoint beyond the chat's head. It reads the head again, because the checkpoint was read after the head.
 func (f *groupCheck) beyond(ctx context.Context, chat domain.ChatID, checkpoint, left string) error {
 	pages, _, err := f.config.Backlog.Encoded(ctx, f.lane.Partition, "", []ports.Stretch{{Chat: chat, From: 1, Limit: 1}})
 	if err != nil || len(pages) == 0 || pages[0].Err != nil || pages[0].Head >= seqIn(checkpoint) {
@@ -334,7 +334,7 @@ func (f *groupCheck) beyond(ctx context.Context, chat domain.ChatID, checkpoint,
 	})
 }
 
-// mark leaves a chat behind, with another checkpoint or without a dead letter where these are given.
+// mark marks a chat as behind. It also sets another checkpoint or removes a dead letter if these are given.
 func (f *groupCheck) mark(ctx context.Context, chat domain.ChatID, checkpoint, left, corrected, letter string) (bool, error) {
 	k, marked := f.keys, false
 	err := f.store.guarded(ctx, f.lane, func(log string) (int64, error) {
@@ -349,15 +349,15 @@ func (f *groupCheck) mark(ctx context.Context, chat domain.ChatID, checkpoint, l
 	return marked, err
 }
 
-// suspect is a chat with events that are not finished.
+// suspect is a chat with unfinished events.
 type suspect struct {
 	chat             string
 	head, checkpoint domain.Seq
 }
 
-// undelivered looks for chats whose next event is nowhere: not in the stream after the position, though the chat is not left to the log.
-// Entries and positions only go on, and an owner marks a chat before it passes by its events: what is found twice, with the stream read in
-// between, stays so.
+// undelivered finds chats whose next event is not in the stream after the position though the chat is not left to the log. Entries and positions only
+// move forward, and an owner marks a chat before the position passes its events. A contradiction found before and after the stream is read is
+// therefore permanent.
 func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, position streamID) error {
 	if len(suspects) == 0 {
 		return nil
@@ -418,10 +418,10 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 	return nil
 }
 
-// letters checks the dead letters against the log, and the parked chats and repetitions against the dead letters.
+// letters checks the dead letters against the log, and the parked chats and retry marks against the dead letters.
 func (f *groupCheck) letters(ctx context.Context) error {
 	var left, again *goredis.MapStringStringCmd
-	err := f.pipelined(ctx, func(p goredis.Pipeliner) { // before the letters: each of them had one then
+	err := f.pipelined(ctx, func(p goredis.Pipeliner) { // read before the letters: each of them had a letter then
 		left, again = p.HGetAll(ctx, f.keys.left), p.HGetAll(ctx, f.keys.again)
 	})
 	if err != nil {
@@ -465,7 +465,7 @@ func (f *groupCheck) letters(ctx context.Context) error {
 			continue
 		}
 		err := f.found(ports.Contradiction{
-			Kind: "letter", Key: f.keys.again, What: "dead letter " + id + " is to be given again and is missing", Repair: "the mark is removed",
+			Kind: "letter", Key: f.keys.again, What: "dead letter " + id + " is to be redelivered and is missing", Repair: "the mark is removed",
 		}, func() (bool, error) {
 			n, err := f.client.HDel(ctx, f.keys.again, id).Result()
 			if err != nil {
@@ -480,7 +480,7 @@ func (f *groupCheck) letters(ctx context.Context) error {
 	return nil
 }
 
-// parked checks a chat that waits for a decision about a dead letter, of which none was found.
+// parked checks a parked chat for which no dead letter was found.
 func (f *groupCheck) parked(ctx context.Context, chat domain.ChatID) error {
 	s, err := f.standing(ctx, []string{string(chat)})
 	if err != nil || s.left[0] != leftParked {

@@ -12,11 +12,11 @@ import (
 
 const (
 	hashPage   = 1000 // fields of one HSCAN
-	leftMost   = 4000 // chats left to the log that one look at a lane tells apart
-	headsAsked = 500  // chats of one question for heads
+	leftMost   = 4000 // chats left to the log that one inspection of a partition distinguishes
+	headsAsked = 500  // chats of one request for heads
 )
 
-// scanHash calls fn with the fields of a hash, a page at a time, until it returns false. A field may come twice.
+// scanHash calls fn with the fields of a hash, one page at a time, until fn returns false. A field may occur twice.
 func scanHash(ctx context.Context, client goredis.Cmdable, key string, fn func(fields []string) bool) error {
 	for cursor := uint64(0); ; {
 		bounded, cancel := timely(ctx)
@@ -44,8 +44,8 @@ func hashMap(ctx context.Context, client goredis.Cmdable, key string) (map[strin
 	return m, err
 }
 
-// countLeft fills in how many chats of a lane are parked, how many catch up from the log, and adds the events that the latter have not finished to
-// the lag. Beyond leftMost it counts a chat as one that catches up with one event.
+// countLeft fills in the numbers of a partition's parked chats and of its chats that catch up from the log. It adds the unfinished events of the
+// latter to the lag. Beyond leftMost chats it counts each as one that catches up with one event.
 func (g *Groups) countLeft(ctx context.Context, l Lane, group string, s *LaneState) error {
 	k := l.group(group)
 	total, err := g.client.HLen(ctx, k.left).Result()
@@ -99,7 +99,7 @@ func (g *Groups) unfinished(ctx context.Context, l Lane, k groupKeys, chats []st
 	}
 	asked := make([]ports.Stretch, len(chats))
 	for i, chat := range chats {
-		asked[i] = ports.Stretch{Chat: domain.ChatID(chat), From: 1} // no events, the head alone
+		asked[i] = ports.Stretch{Chat: domain.ChatID(chat), From: 1} // no events, only the head
 	}
 	pages, _, err := g.backlog.Encoded(ctx, l.Partition, "", asked)
 	if err != nil {
@@ -115,7 +115,7 @@ func (g *Groups) unfinished(ctx context.Context, l Lane, k groupKeys, chats []st
 	return events, nil
 }
 
-// blocked returns how many chats of a lane are blocked, as [blockedChats] does, of the first leftMost failing ones.
+// blocked returns the result of [blockedChats] for a partition, of its first leftMost failing chats.
 func (g *Groups) blocked(ctx context.Context, k groupKeys) (n int, longest []BlockedChat, err error) {
 	failing := make(map[string]failure)
 	err = scanHash(ctx, g.client, k.failing, func(fields []string) bool {

@@ -17,8 +17,8 @@ import (
 	"chatcore/ports"
 )
 
-// Groups looks into consumer groups and their dead letters, and changes them, whoever runs them. Who owns a lane notices with its next
-// commit, within a third of its lease.
+// Groups inspects and changes consumer groups and their dead letters, no matter which processes run them. The owner of a partition notices a change
+// with its next commit, within a third of its lease.
 type Groups struct {
 	client  goredis.UniversalClient
 	lanes   []Lane
@@ -27,8 +27,8 @@ type Groups struct {
 	scripts scripts
 }
 
-// NewGroups looks at the groups of lanes through a client, which it does not close. guard says which log the lanes carry and backlog reads it; both
-// may be nil where no lane carries a log.
+// NewGroups returns the groups of partitions. It does not close client. guard identifies the log that the partitions carry and backlog reads it. Both
+// may be nil if no partition carries a log.
 func NewGroups(client goredis.UniversalClient, lanes []Lane, guard LogGuard, backlog ports.Backlog) *Groups {
 	return &Groups{client: client, lanes: lanes, guard: guard, backlog: backlog, scripts: newScripts()}
 }
@@ -37,38 +37,38 @@ func (g *Groups) store(group string) *groupStore {
 	return &groupStore{client: g.client, group: group, guard: g.guard, lanes: g.lanes, scripts: g.scripts}
 }
 
-// LaneState is where a group stands on one lane.
+// LaneState is the state of a group on one partition.
 type LaneState struct {
 	Stream    string
-	Partition int           // below 0: entries of other programs only
-	Owner     string        // instance; "" if nobody holds the lane
+	Partition int           // below 0: only entries of other programs
+	Owner     string        // member that owns the partition; "" if none does
 	Until     time.Time     // when its lease ends unless it is renewed
 	Epoch     uint64        // of the last owner
-	Position  string        // stream id before which everything is finished, or waits in the log
-	Lag       uint64        // entries of the stream behind the position, and unfinished events of chats that catch up from the log
+	Position  string        // stream id up to which every event is finished or waits in the log
+	Lag       uint64        // entries of the stream after the position, and unfinished events of chats that catch up from the log
 	Oldest    time.Time     // append of the oldest of them; zero if there is none
 	Age       time.Duration // since then, by Redis's clock
 	Behind    int           // chats that catch up from the log
 	Parked    int           // chats that wait for a decision about a dead letter
 	Failing   int           // chats whose next event has failed, or waits
-	Blocked   int           // chats that do not go on, though none of their events is a dead letter
+	Blocked   int           // chats that make no progress although none of their events became a dead letter
 	Longest   []BlockedChat // the [MaxBlockedChats] of them that are blocked for the longest
 	Letters   int           // dead letters
-	Walked    int           // chats that were looked at, while all of them are
-	Chats     int           // to look at; 0 unless all of them are looked at
-	CatchesUp bool          // all chats are looked at, for those that are behind
+	Walked    int           // chats checked so far while all chats are checked
+	Chats     int           // chats to check; 0 unless all chats are checked
+	CatchesUp bool          // all chats are checked for undelivered events
 
-	LettersFull bool // its last owner keeps no more dead letters: what would become one is tried again, and its chat waits
+	LettersFull bool // the dead letter bound of the last owner is reached: a delivery that would become one is retried, and its chat waits
 }
 
-// GroupState is where a group stands.
+// GroupState is the state of a group.
 type GroupState struct {
 	Group   string
 	Members int // processes that run it: their heartbeats have not expired
 	Lanes   []LaneState
 }
 
-// List tells where every group stands, by name.
+// List returns the state of every group, sorted by name.
 func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	states := make(map[string]*GroupState)
 	for _, l := range g.lanes {
@@ -87,7 +87,7 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 			states[name].Lanes = append(states[name].Lanes, state)
 		}
 	}
-	if err := g.store("").intact(ctx); err != nil { // at the end: what was read before may be half of what there was
+	if err := g.store("").intact(ctx); err != nil { // checked last: without the whole log, the states read before may be incomplete
 		return nil, err
 	}
 	list := make([]GroupState, 0, len(states))
@@ -102,7 +102,7 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	return list, nil
 }
 
-// Owned tells where the group of a subscriber stands on the lanes that the subscriber owns now.
+// Owned returns the state of a subscriber's group on the partitions that the subscriber owns now.
 func (g *Groups) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
 	state := GroupState{Group: s.config.Group}
 	for _, l := range s.owned() {
@@ -146,7 +146,7 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 		now = p.Time(ctx)
 		return nil
 	})
-	if fields.Err() != nil || now.Err() != nil || letters.Err() != nil { // there need be no stream
+	if fields.Err() != nil || now.Err() != nil || letters.Err() != nil { // the stream may not exist
 		return LaneState{}, ports.Unavailable(ctx, err)
 	}
 	values := fields.Val()
@@ -175,7 +175,7 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 		if err != nil {
 			return s, ports.Unavailable(ctx, err)
 		}
-		if len(oldest) == 0 { // what was behind the position was deleted
+		if len(oldest) == 0 { // the entries after the position were deleted
 			s.Lag = 0
 		} else {
 			id, _ := parseStreamID(oldest[0].ID)
@@ -192,8 +192,8 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 	return s, err
 }
 
-// lag is how many entries are behind a position: what was ever added less what was passed, where Redis counts it, and counted otherwise. It is
-// too high, before the end of the stream, where entries were taken away that nobody had passed.
+// lag returns the number of entries after a position. It subtracts the passed entries from all entries ever added if Redis counts these, and counts
+// the entries otherwise. Before the end of the stream, the result is too high if entries were removed that no owner had passed.
 func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64, stream *goredis.Cmd) (uint64, error) {
 	info, err := stream.Result()
 	if err != nil {
@@ -241,10 +241,10 @@ func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64
 	}
 }
 
-// ErrGroupNotFound is a consumer group that does not exist.
+// ErrGroupNotFound is returned for a consumer group that does not exist.
 var ErrGroupNotFound = errors.New("no such consumer group")
 
-// ErrDeadLetterNotFound is a dead letter that does not exist.
+// ErrDeadLetterNotFound is returned for a dead letter that does not exist.
 var ErrDeadLetterNotFound = errors.New("no such dead letter")
 
 func (g *Groups) exists(ctx context.Context, group string) error {
@@ -260,7 +260,7 @@ func (g *Groups) exists(ctx context.Context, group string) error {
 	return g.absent(ctx, group)
 }
 
-// absent is the error about a group that is not there.
+// absent returns the error about a group that does not exist, or about the log if that is lost.
 func (g *Groups) absent(ctx context.Context, group string) error {
 	if err := g.store(group).intact(ctx); err != nil {
 		return err
@@ -268,8 +268,8 @@ func (g *Groups) absent(ctx context.Context, group string) error {
 	return fmt.Errorf("%w: %q", ErrGroupNotFound, group)
 }
 
-// Delete removes a group with its dead letters; events that it has not finished are never delivered to it. Subscriptions to it end with
-// [ErrGroupDeleted]. The next Subscribe under its name makes a new group.
+// Delete removes a group with its dead letters. Events that it has not finished are never delivered to it. Its subscriptions end with
+// [ErrGroupDeleted]. The next Subscribe under its name creates a new group.
 func (g *Groups) Delete(ctx context.Context, group string) error {
 	if err := g.exists(ctx, group); err != nil {
 		return err
@@ -287,8 +287,8 @@ func (g *Groups) Delete(ctx context.Context, group string) error {
 	return nil
 }
 
-// Rebuild has a group begin again with the first event of every chat; its dead letters go. Entries of other programs are not given again:
-// they are in no log.
+// Rebuild restarts a group with the first event of every chat and deletes its dead letters. Entries of other programs are not redelivered: they are
+// in no log.
 func (g *Groups) Rebuild(ctx context.Context, group string) error {
 	if err := g.exists(ctx, group); err != nil {
 		return err
@@ -309,7 +309,7 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 	return nil
 }
 
-// DeadLetters yields a group's dead letters, those of a lane in the order in which they were set aside. Iteration stops at the first error.
+// DeadLetters yields a group's dead letters, partition by partition, each in the order in which they were added. Iteration stops at the first error.
 func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		if err := g.exists(ctx, group); err != nil {
@@ -352,7 +352,7 @@ func openLetter(group string, lane int, m goredis.XMessage, mark string) DeadLet
 	return d
 }
 
-// place finds the lane and the entry that a letter's id names.
+// place returns the index of the partition and the entry that a dead letter's id names.
 func (g *Groups) place(id string) (lane int, entry string, err error) {
 	first, entry, ok := strings.Cut(id, "/")
 	lane, numberErr := strconv.Atoi(first)
@@ -363,7 +363,7 @@ func (g *Groups) place(id string) (lane int, entry string, err error) {
 	return lane, entry, nil
 }
 
-// DeadLetter returns one dead letter. [ErrDeadLetterNotFound] if there is none of that id.
+// DeadLetter returns one dead letter. It returns [ErrDeadLetterNotFound] if the group has none with that id.
 func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
 	lane, entry, err := g.place(id)
 	if err != nil {
@@ -387,14 +387,14 @@ func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, 
 	return openLetter(group, lane, found[0], mark), nil
 }
 
-// Retry has a dead letter given to a handler again. Where its chat is parked the chat flows again, in order, beginning with it; otherwise it
-// comes out of order. It stays a dead letter until a handler succeeds, under the same id and with the attempts of both. An unreadable entry of another program ([DeadLetter.Entry]) is added to the
-// stream again, for all groups; [domain.ErrInvalid] if not all of it was kept.
+// Retry redelivers a dead letter. If its chat is parked, the chat resumes in order, beginning with it. Otherwise the delivery is out of order. It
+// remains a dead letter until a handler succeeds, under the same id and with the attempts of both. An unreadable entry of another program
+// ([DeadLetter.Entry]) is added to the stream again, for all groups. Retry returns [domain.ErrInvalid] if not all of such an entry was kept.
 func (g *Groups) Retry(ctx context.Context, group, id string) error {
 	return g.decide(ctx, group, id, "retry")
 }
 
-// Drop removes a dead letter. A chat that is parked for it flows again, with the event after it.
+// Drop removes a dead letter. A chat that is parked for it resumes with the event after it.
 func (g *Groups) Drop(ctx context.Context, group, id string) error {
 	return g.decide(ctx, group, id, "drop")
 }

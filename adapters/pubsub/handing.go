@@ -8,8 +8,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 )
 
-// dispatch hands out what is ready. Whoever made something ready does it, because waking another goroutine would take longer than all the rest;
-// unless somebody is at it, who then goes on.
+// dispatch delivers ready records on the calling goroutine: waking another goroutine would take longer than all the rest. Only one caller runs at a
+// time and also delivers the records that become ready meanwhile. With a batch handler it wakes batchLoop.
 func (s *subscription) dispatch() {
 	if s.config.Batch != nil {
 		s.batches.wake()
@@ -32,7 +32,7 @@ func (s *subscription) dispatch() {
 	s.dispatching = false
 }
 
-// pick takes parcels whose handlers may begin.
+// pick fills into with parcels whose handlers may start, and returns their number.
 func (s *subscription) pick(into []*parcel) int {
 	n := 0
 	if s.stopped {
@@ -48,7 +48,7 @@ func (s *subscription) pick(into []*parcel) int {
 		t, p := l.term, l.head
 		switch {
 		case t.over || p == nil || l.flying || l.waiting:
-		// until the lane is to be kept after all, the lease is renewed, or the chat's handler under an earlier term has ended
+		// stalled until the partition is kept after all, the lease is renewed, or the chat's handler under an earlier term has ended
 		case t.draining || now.After(t.deadline) || t.earlier[l.chat] > 0:
 			t.stalled = append(t.stalled, l)
 		case p.starts >= s.config.Retry.Attempts && p.letter == "":
@@ -67,10 +67,10 @@ func (s *subscription) pick(into []*parcel) int {
 	return n
 }
 
-// errUnended is a last attempt whose process ended before the handler.
+// errUnended is the failure of a last attempt whose process ended before the handler.
 var errUnended = errors.New("the last attempt did not end: its process was gone")
 
-// hand gives a parcel to the handler: there is room for all that may be with handlers. What cannot be read is set aside without one.
+// hand sends a parcel to the handlers. The channel has room for all parcels in flight. A parcel that cannot be read fails without a handler.
 func (s *subscription) hand(p *parcel) {
 	if !s.settled {
 		s.handWithAcks(p)
@@ -84,7 +84,7 @@ func (s *subscription) hand(p *parcel) {
 	s.out <- msg
 }
 
-// message makes a parcel's message. From then on the parcel's event is known.
+// message returns a parcel's message, and records its UUID if the parcel was read from the log.
 func (s *subscription) message(handlers context.Context, p *parcel, withAcks bool) (*message.Message, error) {
 	msg, err := p.message(handlers, withAcks, s.config.Codec)
 	if err == nil && p.ofLog() {
@@ -95,7 +95,7 @@ func (s *subscription) message(handlers context.Context, p *parcel, withAcks boo
 	return msg, err
 }
 
-// handWithAcks does so without a router. The message's context ends with its ack.
+// handWithAcks sends a parcel to a reader without a router, which acks the message. The message's context ends with its ack.
 func (s *subscription) handWithAcks(p *parcel) {
 	ctx, end := context.WithCancel(s.handlers)
 	msg, err := s.message(ctx, p, true)
@@ -108,8 +108,8 @@ func (s *subscription) handWithAcks(p *parcel) {
 	s.out <- msg
 }
 
-// recall takes back what nobody has taken, and hands out again what may still begin: a lane may have to be given away, or its lease have ended,
-// while nobody came.
+// recall reclaims parcels that no handler has received, and dispatches again those that may still start. A partition may have to be released, or its
+// lease may have expired, while no handler was free.
 func (s *subscription) recall() {
 	var untaken []*parcel
 	for waiting := true; waiting; {
@@ -128,17 +128,17 @@ func (s *subscription) recall() {
 	s.dispatch()
 }
 
-// mayBegin reports whether a handler may begin with what was handed out: the lane is still this instance's.
+// mayBegin reports whether a handler may start with a dispatched parcel: the subscription still owns the partition.
 func (s *subscription) mayBegin(p *parcel) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return !s.stopped && !p.term.over && !p.term.draining && time.Now().Before(p.term.deadline)
 }
 
-// errNotBegun is a parcel that found no handler in time, or whose handler was given up: it counts as no attempt.
+// errNotBegun is the outcome of a parcel that no handler received in time, or whose handler was canceled. It does not count as an attempt.
 var errNotBegun = errors.New("not begun")
 
-// await settles a message by its ack.
+// await waits for a message's ack and reports it as the outcome.
 func (s *subscription) await(p *parcel, flight int, msg *message.Message, end context.CancelFunc) {
 	defer end()
 	select {
@@ -151,7 +151,7 @@ func (s *subscription) await(p *parcel, flight int, msg *message.Message, end co
 	}
 }
 
-// outcome takes what became of a parcel, and goes on. Only the first word counts.
+// outcome applies the outcome of a dispatched parcel and dispatches. Only the first outcome counts.
 func (s *subscription) outcome(p *parcel, flight int, err error) {
 	s.land(p, flight, err)
 	s.dispatch()
@@ -192,7 +192,7 @@ func (s *subscription) land(p *parcel, flight int, err error) {
 	}
 }
 
-// unbar lets a chat go on whose handler under an earlier term has ended.
+// unbar unblocks a chat whose handler under an earlier term has ended.
 func (s *subscription) unbar(t *term, l *line) {
 	if t.earlier[l.chat]--; t.earlier[l.chat] <= 0 {
 		delete(t.earlier, l.chat)
@@ -205,7 +205,7 @@ func (s *subscription) unbar(t *term, l *line) {
 	}
 }
 
-// retry begins the next start of a line's head: first it is taken down that there is one.
+// retry begins the next start of a chat queue's head. The next commit records the start first, unless it is the first one.
 func (s *subscription) retry(t *term, l *line) {
 	defer s.dispatch()
 	s.mu.Lock()
@@ -213,11 +213,11 @@ func (s *subscription) retry(t *term, l *line) {
 	if t.over || s.stopped || !l.waiting || l.head == nil {
 		return
 	}
-	if t.draining { // the lane may be kept after all
+	if t.draining { // the partition may be kept after all
 		l.timer.Reset(held)
 		return
 	}
-	if l.foreign() || l.head.letter != "" || l.head.starts == 0 { // a first start is never taken down before
+	if l.foreign() || l.head.letter != "" || l.head.starts == 0 { // a first start is not recorded beforehand
 		l.waiting = false
 		t.show(l)
 		return

@@ -10,28 +10,27 @@ import (
 
 // Pace of the head scan. docs/decisions.md has its cost.
 const (
-	scanPage  = 256                   // chats of one comparison, at most
+	scanPage  = 256                   // the most chats of one comparison
 	scanFirst = 10 * time.Millisecond // between two comparisons of a member, and of a partition until its first pass is complete
 	scanEvery = time.Second           // between two comparisons of a partition after its first pass
 	scanPass  = 180                   // comparisons that a later pass is spread over, if scanPage allows
-	scanAwait = 50 * time.Millisecond // between two looks at whether the stream was read as far as a comparison asks
+	scanAwait = 50 * time.Millisecond // between two checks whether the stream was read up to a comparison's tail
 )
 
-// headScan compares the heads of a partition's chats with the group's checkpoints, page after page, for as long as the member owns the
-// partition. It finds chats whose last events have no entry on the stream: an append that was interrupted, or an entry that was deleted. It is
-// guarded by the subscription's mutex.
+// headScan compares the heads of a partition's chats with the group's checkpoints, page after page, for as long as the member owns the partition. It
+// finds chats whose last events have no entry on the stream: an append was interrupted, or an entry was deleted. The subscription's mutex guards it.
 type headScan struct {
 	cursor uint64
 	due    time.Time // of the next comparison
 	page   int       // chats of the next comparison
 	passes int       // completed since the partition was acquired
 
-	ahead []ports.ChatHead // found beyond their checkpoints; entries of them may still be unread
+	ahead []ports.ChatHead // heads beyond their checkpoints; their entries may still be unread
 	tail  streamID         // last entry of the stream at that moment
 }
 
-// scanLoop compares heads until ctx ends. A member has one such loop for all of its partitions, which bounds what the first passes after an
-// acquire cost Redis.
+// scanLoop compares heads until ctx ends. A member has one such loop for all of its partitions, which bounds the load of the first passes after an
+// acquire on Redis.
 func (s *subscription) scanLoop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -86,7 +85,8 @@ func (s *subscription) scanOnce(ctx context.Context) time.Duration {
 	return scanFirst
 }
 
-// nextScan returns the owned partition whose step is due first, nil if there is none. A walk looks at every chat anyway.
+// nextScan returns the owned partition whose step is due first, nil if there is none. It leaves out a partition that is walked, because a walk checks
+// every chat anyway.
 func (s *subscription) nextScan() *term {
 	var next *term
 	for _, l := range s.lanes {
@@ -106,7 +106,7 @@ func (t *term) hasRead(id streamID) bool {
 	return t.read.compare(id) >= 0 || t.position.compare(id) >= 0
 }
 
-// compareHeads asks for the next page.
+// compareHeads compares the next page.
 func (s *subscription) compareHeads(ctx context.Context, t *term) error {
 	s.mu.Lock()
 	cursor, count := t.scan.cursor, t.scan.page
@@ -138,7 +138,7 @@ func (s *subscription) compareHeads(ctx context.Context, t *term) error {
 	return nil
 }
 
-// took notes a page and when the next one is due.
+// took records a page, and when the next one is due.
 func (h *headScan) took(page ports.HeadPage, tail streamID, count int) {
 	h.cursor, h.ahead, h.tail = page.Next, page.Ahead, tail
 	if page.Next == 0 {
@@ -147,7 +147,7 @@ func (h *headScan) took(page ports.HeadPage, tail streamID, count int) {
 	wait := scanFirst
 	if h.passes > 0 {
 		h.page = min(max(page.Total/scanPass, 16), scanPage)
-		wait = scanEvery * time.Duration(max(1, page.Compared/max(count, 1))) // a small set comes as a whole
+		wait = scanEvery * time.Duration(max(1, page.Compared/max(count, 1))) // a small set is returned as a whole
 	}
 	if len(h.ahead) > 0 {
 		wait = 0
@@ -155,8 +155,8 @@ func (h *headScan) took(page ports.HeadPage, tail streamID, count int) {
 	h.due = time.Now().Add(wait)
 }
 
-// resolveAhead has chats fed from the log of which the stream, as far as it was read, has fewer events than the log. They count as left behind
-// until that is done, for [Groups.List] to see.
+// resolveAhead feeds chats from the log if the log has more events of them than the stream has, as far as it was read. Until that is done they count
+// as left behind, for [Groups.List].
 func (s *subscription) resolveAhead(ctx context.Context, t *term, ahead []ports.ChatHead) error {
 	return s.behindHeads(ctx, t, ahead, func(behind []*line, events uint64) {
 		t.scan.ahead = nil

@@ -117,7 +117,7 @@ func TestHeadScan_TailWithoutStreamEntry(t *testing.T) {
 	}
 }
 
-// TestHeadScan_LagCountsTheTail until a handler has finished it.
+// TestHeadScan_LagCountsTheTail checks that the lag counts the tail until a handler has finished it.
 func TestHeadScan_LagCountsTheTail(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -140,8 +140,8 @@ func TestHeadScan_LagCountsTheTail(t *testing.T) {
 	r.idle("g")
 }
 
-// TestHeadScan_LeavesTheRestAlone checks that chats whose entries are read or wait for handlers, a decision or the next attempt are not taken for
-// such as lack entries.
+// TestHeadScan_LeavesTheRestAlone checks that a chat counts as complete if its entries are read, or wait for handlers, a decision or the next
+// attempt.
 func TestHeadScan_LeavesTheRestAlone(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 2)

@@ -18,8 +18,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestOneChatHoldsUpNoOther has a chat whose handler takes long, one that waits for its next attempt and one that is parked, with a window's worth
-// of entries and more behind each: others go on, and the three flow again, in order, when nothing holds them any more.
+// TestOneChatHoldsUpNoOther has a chat with a slow handler, one that waits for its next attempt and a parked one, each followed by more than a window
+// of entries. Other chats continue. The three resume in order when nothing blocks them any more.
 func TestOneChatHoldsUpNoOther(t *testing.T) {
 	t.Parallel()
 	for _, held := range []string{"long", "failing", "parked"} {
@@ -84,7 +84,7 @@ func TestOneChatHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// TestAHotChatStarvesNoOther has one chat with many events waiting before each other chat's single one, and fewer handlers than chats.
+// TestAHotChatStarvesNoOther has one chat with many events queued before the single event of each other chat, and fewer handlers than chats.
 func TestAHotChatStarvesNoOther(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -105,8 +105,8 @@ func TestAHotChatStarvesNoOther(t *testing.T) {
 	e.once(t)
 }
 
-// TestEntriesOfOtherPrograms are delivered in the order of their stream, one after another, beside those of chats, and again from the first that
-// was not finished when an instance crashes.
+// TestEntriesOfOtherPrograms checks that these entries are delivered in the order of their stream, one after another, beside those of chats. After a
+// crash of a member, delivery resumes with the first unfinished one.
 func TestEntriesOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -160,7 +160,7 @@ func TestEntriesOfOtherPrograms(t *testing.T) {
 	}
 }
 
-// TestOtherProgramsEntriesSideBySide are those of a subscriber that asks for it: one that takes long, or fails, holds up none.
+// TestOtherProgramsEntriesSideBySide runs a subscriber that allows this: a slow or failing entry delays no other.
 func TestOtherProgramsEntriesSideBySide(t *testing.T) {
 	t.Parallel()
 	client := connect(t, redistest.Shared(t).Addr())

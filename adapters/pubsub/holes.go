@@ -12,33 +12,33 @@ import (
 	"chatcore/ports"
 )
 
-// holePause is between two attempts to read what is missing from the log. Somebody has to repair the log meanwhile.
+// holePause is the pause between two attempts to read a missing part of the log. An operator has to repair the log meanwhile.
 const holePause = 2 * time.Second
 
 // maxHoles bounds how many holes are listed.
 const maxHoles = 1000
 
-// Hole is a part of the log that a group has to read and cannot, because something of it is missing. The group tries again until it can.
+// Hole is a part of the log that a group has to read and cannot, because data is missing. The group retries until it can.
 type Hole struct {
 	Group string
 	Chat  domain.ChatID // "" for the list of a partition's chats
 	Err   error         // a [*ports.CorruptError]
 }
 
-// Holes lists the holes that the subscribers of a process have found and that are still there. The zero value is an empty list. All methods are
+// Holes is the list of the holes that the subscribers of a process have found and that still exist. The zero value is an empty list. All methods are
 // safe for concurrent use.
 type Holes struct {
 	mu  sync.Mutex
 	all map[holeKey]Hole // mu guards all
 }
 
-// holeKey tells a partition's holes apart: they end when its owner's term does.
+// holeKey identifies a hole. A hole ends with the term that found it.
 type holeKey struct {
 	term *term
 	chat domain.ChatID
 }
 
-// List returns the holes by group and chat, at most a thousand.
+// List returns the holes sorted by group and chat, at most a thousand.
 func (h *Holes) List() []Hole {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -52,7 +52,7 @@ func (h *Holes) List() []Hole {
 	return list
 }
 
-// add reports whether the hole was not listed yet.
+// add adds a hole, and reports whether it was not listed yet.
 func (h *Holes) add(t *term, chat domain.ChatID, err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -85,15 +85,15 @@ func (h *Holes) removeAll(t *term) {
 	}
 }
 
-// hole lists and logs what cannot be read. The caller tries again after [holePause].
+// hole lists and logs a part of the log that cannot be read. The caller retries after [holePause].
 func (s *subscription) hole(t *term, chat domain.ChatID, err error) {
 	if s.counters.Holes.add(t, chat, err) {
 		s.config.Logger.Error("the log has a hole, trying until it is repaired", "lane", t.String(), "group", s.group, "chat", chat, "error", err)
 	}
 }
 
-// feedLater asks for more of the log again after a pause, for a line whose next events cannot be read. The line does not count among those
-// that catch up, or lines with holes would keep others from it. The caller holds the lock.
+// feedLater schedules, after a pause, another read of the log for a chat queue whose next events cannot be read. The queue does not count among those
+// that catch up: queues with holes would exclude others. The subscription's mutex is held.
 func (t *term) feedLater(l *line) {
 	if l.mode == behind && !l.hole {
 		l.hole = true
@@ -109,7 +109,7 @@ func (t *term) feedLater(l *line) {
 	})
 }
 
-// closeHole undoes that. The caller holds the lock.
+// closeHole ends a chat queue's hole. The subscription's mutex is held.
 func (t *term) closeHole(l *line) {
 	if !l.hole {
 		return

@@ -9,8 +9,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestAHole_IsNeverTheEnd has a group catch up with chats of which something is missing. It waits for what is missing, goes on with the
-// others, and delivers everything once that is back.
+// TestAHole_IsNeverTheEnd has a group catch up with chats whose log has holes. It waits for the missing data, continues with the other chats, and
+// delivers everything once the data is restored.
 func TestAHole_IsNeverTheEnd(t *testing.T) {
 	t.Parallel()
 	for name, hole := range map[string]struct {

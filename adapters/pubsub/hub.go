@@ -13,10 +13,10 @@ import (
 	"chatcore/ports"
 )
 
-// ErrClosed is a call to a publisher or subscriber after its Close.
+// ErrClosed is returned by a publisher or subscriber after its Close.
 var ErrClosed = ports.ErrClosed
 
-// Keys of metadata: the event's type, which is also the name of its live channel, and its chat.
+// Metadata keys: the event's type, which is also the name of its live channel, and its chat.
 const (
 	MetaType = wireformat.MetaType
 	MetaChat = wireformat.MetaChatID
@@ -25,7 +25,7 @@ const (
 // defaultBuffer is how many live messages wait for a slow subscriber.
 const defaultBuffer = 256
 
-// hub fans live messages out to the subscribers of this process. A subscriber that is slow loses messages; nobody waits for it.
+// hub distributes live messages to the subscribers of this process. A slow subscriber loses messages and delays no other.
 type hub struct {
 	buffer  int
 	dropped atomic.Uint64
@@ -36,7 +36,7 @@ type hub struct {
 	closed bool
 }
 
-// listener is one subscription: a bounded queue and the goroutine that hands it out.
+// listener is one subscription: a bounded queue and the goroutine that sends its messages to the subscriber.
 type listener struct {
 	queue chan *message.Message
 	stop  context.CancelFunc
@@ -87,7 +87,7 @@ func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *me
 	return out, nil
 }
 
-// hand passes on what is queued until ctx ends, and gives how many it has taken and not passed on.
+// hand sends queued messages to out until ctx ends. It returns the number of messages that it took from the queue and did not send.
 func (l *listener) hand(ctx context.Context, out chan<- *message.Message) (lost int) {
 	for {
 		select {
@@ -104,7 +104,7 @@ func (l *listener) hand(ctx context.Context, out chan<- *message.Message) (lost 
 	}
 }
 
-// dispatch queues a message for everyone who listens to the topic.
+// dispatch queues a message for every subscriber of the topic.
 func (h *hub) dispatch(topic string, payload []byte) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -143,7 +143,7 @@ func (h *hub) close() {
 	}
 }
 
-// messageID is the payload's eventId, or a new id for a payload that has none.
+// messageID returns the payload's eventId, or a new id for a payload without one.
 func messageID(payload []byte) string {
 	var event struct {
 		ID string `json:"eventId"`
@@ -164,10 +164,10 @@ var (
 	_ message.Subscriber = (*Local)(nil)
 )
 
-// NewLocal makes a live bus within the process. buffer is the number of messages that wait for a slow subscriber, 256 if it is 0.
+// NewLocal returns a live bus within the process. buffer is the number of messages that wait for a slow subscriber, 256 if it is 0.
 func NewLocal(buffer int) *Local { return &Local{hub: newHub(buffer)} }
 
-// Publish hands the messages to who subscribes now.
+// Publish queues the messages for the present subscribers.
 func (l *Local) Publish(topic string, messages ...*message.Message) error {
 	for _, msg := range messages {
 		l.hub.dispatch(topic, msg.Payload)
@@ -175,18 +175,18 @@ func (l *Local) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// Announce hands a payload to who subscribes to the type now.
+// Announce queues a payload for the present subscribers of the type.
 func (l *Local) Announce(typ string, payload []byte) { l.hub.dispatch(typ, payload) }
 
-// Subscribe gives what is published from now on, until ctx ends.
+// Subscribe returns a channel of the messages that are published from now on, until ctx ends.
 func (l *Local) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	return l.hub.attach(ctx, topic, func() {})
 }
 
-// Dropped returns how many messages never reached their subscriber: it was slow, or ended before.
+// Dropped returns the number of messages that never reached their subscriber: it was slow, or ended before.
 func (l *Local) Dropped() uint64 { return l.hub.dropped.Load() }
 
-// Queued returns how many messages were queued for subscribers and not dropped.
+// Queued returns the number of messages that were queued for subscribers and not dropped.
 func (l *Local) Queued() uint64 { return l.hub.queued.Load() }
 
 // Close ends every subscription.

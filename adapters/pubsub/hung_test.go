@@ -19,7 +19,7 @@ import (
 	"chatcore/ports"
 )
 
-// TestHandlerTimeout_IsAFailedAttempt has handlers that heed their context: each start ends after the timeout, and the last makes a dead letter.
+// TestHandlerTimeout_IsAFailedAttempt has handlers that observe their context: each start ends after the timeout, and the last makes a dead letter.
 func TestHandlerTimeout_IsAFailedAttempt(t *testing.T) {
 	var seen calls
 	var last time.Duration
@@ -31,7 +31,7 @@ func TestHandlerTimeout_IsAFailedAttempt(t *testing.T) {
 		began := time.Now()
 		<-ctx.Done()
 		last = time.Since(began)
-		return errors.Join(ports.ErrUnavailable, ctx.Err()) // as a port does whose call the context ended
+		return errors.Join(ports.ErrUnavailable, ctx.Err()) // as a port returns if its context ended during the call
 	}
 	inBubble(t, pubsub.SubscriberConfig{Retry: pubsub.RetryPolicy{Attempts: 3}}, handle, 20*time.Second, func(b *bubble) {
 		b.send("c", 2)
@@ -46,7 +46,7 @@ func TestHandlerTimeout_IsAFailedAttempt(t *testing.T) {
 	})
 }
 
-// TestHungHandlers_AreNamed has one that ignores its context: its chat waits, others go on, and who looks is told which it is.
+// TestHungHandlers_AreNamed has a handler that ignores its context. Its chat waits, others continue, and the handler is named among the running ones.
 func TestHungHandlers_AreNamed(t *testing.T) {
 	for name, timeout := range map[string]time.Duration{"with a timeout": 10 * time.Second, "without": 0} {
 		t.Run(name, func(t *testing.T) {
@@ -94,7 +94,7 @@ func TestHungHandlers_AreNamed(t *testing.T) {
 	}
 }
 
-// TestHandlersThatDoNotReturn_HaveFailed has them panic, and end their goroutine, as testing.T.FailNow does.
+// TestHandlersThatDoNotReturn_HaveFailed has handlers that panic, or end their goroutine as testing.T.FailNow does.
 func TestHandlersThatDoNotReturn_HaveFailed(t *testing.T) {
 	var seen calls
 	handle := func(_ context.Context, d ports.Delivery) error {
@@ -152,7 +152,7 @@ func otherPath(t *testing.T, letters pubsub.DeadLetters, handle message.NoPublis
 	}
 }
 
-// TestOtherSubscribers_TransientFailuresAreNoAttempts has the same promise kept for a log with another delivery.
+// TestOtherSubscribers_TransientFailuresAreNoAttempts checks the same promise for a log with another delivery.
 func TestOtherSubscribers_TransientFailuresAreNoAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		pass := func(d time.Duration) {

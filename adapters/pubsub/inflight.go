@@ -6,7 +6,7 @@ import (
 	"chatcore/domain"
 )
 
-// flightList is the lines whose heads are with handlers, the longest running first. The subscription's mutex guards it.
+// flightList is a list of the chat queues whose heads are in flight, the longest running first. The subscription's mutex guards it.
 type flightList struct{ first, last *line }
 
 func (f *flightList) push(l *line) {
@@ -33,7 +33,7 @@ func (f *flightList) remove(l *line) {
 	l.prevFlight, l.nextFlight = nil, nil
 }
 
-// running returns the handlers that run, or are about to.
+// running returns the handlers that run or are about to.
 func (s *subscription) running() []RunningHandler {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -70,7 +70,7 @@ func (s *subscription) reportSlow() {
 	}
 }
 
-// successor returns the line of the same chat under the present lease, or nil if another process delivers it.
+// successor returns the chat queue of the same chat under the present lease, or nil if another process delivers it.
 func (s *subscription) successor(l *line) *line {
 	lane := s.laneOf(l.term)
 	if lane.term == nil {
@@ -86,12 +86,12 @@ func (s *subscription) successor(l *line) *line {
 	return now
 }
 
-// laneOf returns the state of a term's lane.
+// laneOf returns the state of a term's partition.
 func (s *subscription) laneOf(t *term) *laneState {
 	for _, l := range s.lanes {
 		if l.Stream == t.lane.Stream {
 			return l
 		}
 	}
-	return nil // a term is made for one of them
+	return nil // unreachable: a term belongs to one of them
 }

@@ -18,7 +18,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestAGroupsKeysLieWithItsStream has streams with tags, or what looks like some, on a Cluster.
+// TestAGroupsKeysLieWithItsStream has streams whose names contain hash tags, or parts of them, on a Cluster.
 func TestAGroupsKeysLieWithItsStream(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 3)
@@ -52,8 +52,8 @@ func TestAGroupsKeysLieWithItsStream(t *testing.T) {
 	}
 }
 
-// TestASlotThatMoves has scripts fail in the middle where a key is missing, unless all of their keys are looked at first: what handlers finish
-// meanwhile is taken down whole, once the slot is where it belongs.
+// TestASlotThatMoves has scripts run while some of their keys are on another node: a script that does not check all keys first fails in the middle.
+// The outcomes of handlers are committed as a whole once the slot has moved.
 func TestASlotThatMoves(t *testing.T) {
 	t.Parallel()
 	cluster := redistest.StartCluster(t, 2)

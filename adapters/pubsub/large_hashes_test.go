@@ -8,8 +8,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestLargeHashes_AreReadInPages has a member acquire a partition, and look at it again, while the group has many chats left to the log, failing
-// chats and dead letters to be redelivered. No command may read one of these hashes whole, which would block Redis.
+// TestLargeHashes_AreReadInPages has a member acquire a partition, and reload it, while the group has many chats left to the log, failing chats and
+// dead letters to be redelivered. No command may read one of these hashes whole, which would block Redis.
 func TestLargeHashes_AreReadInPages(t *testing.T) {
 	const n, page = 3000, 1000
 	r := newRig(t, redistest.Start(t), 1)

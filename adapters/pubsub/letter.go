@@ -10,16 +10,16 @@ import (
 	"chatcore/domain"
 )
 
-// Poison says what becomes of a chat when one of its events is set aside.
+// Poison is the policy for a chat when one of its events becomes a dead letter.
 type Poison uint8
 
-// What to do about an event that cannot be handled.
+// Policies for an event that cannot be handled.
 const (
-	Skip Poison = iota // the chat goes on with its next event
-	Park               // the chat waits, until the dead letter is given again or dropped
+	Skip Poison = iota // the chat continues with its next event
+	Park               // the chat waits until the dead letter is redelivered or dropped
 )
 
-// letter is a delivery that was set aside, on its way to the dead letters.
+// letter is a dead letter as it is stored.
 type letter struct {
 	Reason   string
 	Attempts int // handler starts
@@ -27,22 +27,22 @@ type letter struct {
 	Metadata string // packed
 	Payload  []byte
 	Chat     string     // "" for an entry of another program
-	Seq      domain.Seq // 0 for such
+	Seq      domain.Seq // 0 for an entry of another program
 	Parked   bool       // its chat waits for a decision
-	Entry    string     // id of an unreadable entry of another program, which is one letter in all groups; "" for any other
+	Entry    string     // id of an unreadable entry of another program, which is one letter for all groups; "" for any other
 	Cut      bool       // not all of the entry is kept
-	Of       string     // id of the letter whose retry has failed, which stays; "" for a new one
-	Mark     retryMark  // that it gets
+	Of       string     // id of the letter whose retry failed, which remains; "" for a new letter
+	Mark     retryMark  // that the letter Of gets
 	InOrder  bool       // that retry was in order
 }
 
-// Bounds of what is kept of unreadable entries of other programs.
+// Bounds of the dead letters of unreadable entries of other programs.
 const (
 	sharedLetters = 10_000   // ids of entries on a stream that are remembered as dead letters of some group
-	letterBytes   = 64 << 10 // of a field of such an entry; of a longer one the beginning is kept
+	letterBytes   = 64 << 10 // of a field of such an entry; of a longer field the beginning is kept
 )
 
-// ofEntry makes the letter that of an unreadable entry of another program: the first group that meets the entry keeps it, for all groups.
+// ofEntry makes the letter one of an unreadable entry of another program. The first group that meets the entry keeps the letter, for all groups.
 func (l *letter) ofEntry(id streamID) {
 	l.Entry = id.String()
 	if len(l.Payload) > letterBytes {
@@ -55,7 +55,7 @@ func (l *letter) ofEntry(id streamID) {
 	}
 }
 
-// The fields of a dead letter before those of the entry that it was.
+// The fields of a dead letter that precede those of its entry.
 const (
 	fieldReason   = "reason"
 	fieldAttempts = "attempts"
@@ -84,20 +84,20 @@ func (l letter) fields() []any {
 	return fields
 }
 
-// DeadLetter is a delivery that was set aside. A retry keeps it until a handler succeeds: id, At and First stay, and attempts add up.
+// DeadLetter is a delivery that failed for good. It remains until a retry succeeds. A failed retry keeps ID, At and First, and attempts add up.
 type DeadLetter struct {
 	ID       string // within its group
 	Group    string
 	Reason   string        // of the last failure
 	Attempts int           // handler starts, those of retries included
-	At       time.Time     // when it was set aside first
+	At       time.Time     // when it became a dead letter
 	FailedAt time.Time     // when its last retry failed; zero if none has
-	First    string        // reason why it was set aside first
-	Parked   bool          // its chat waits until it is given again or dropped
-	Again    bool          // it is about to be given again
+	First    string        // reason why it became a dead letter
+	Parked   bool          // its chat waits until it is redelivered or dropped
+	Again    bool          // it is about to be redelivered
 	Chat     domain.ChatID // "" for an entry of another program
-	Seq      domain.Seq    // 0 for such
-	Entry    string        // id in the stream of an unreadable entry of another program, of which there is this letter only in all groups; "" for any other
+	Seq      domain.Seq    // 0 for an entry of another program
+	Entry    string        // stream id of an unreadable entry of another program, which is one dead letter for all groups; "" for any other
 	EventID  domain.EventID
 	Metadata map[string]string
 	Payload  []byte
@@ -119,7 +119,7 @@ func readLetter(values map[string]any) letter {
 	}
 }
 
-// opened is the letter for who looks at it. Metadata that was unreadable stays so.
+// opened returns l as a [DeadLetter]. Metadata that cannot be parsed is left out.
 func (l letter) opened(group, id string, at time.Time) DeadLetter {
 	metadata, _ := wireformat.ParseMetadata(l.Metadata)
 	return DeadLetter{
@@ -128,7 +128,7 @@ func (l letter) opened(group, id string, at time.Time) DeadLetter {
 	}
 }
 
-// closed is the letter as it was set aside.
+// closed returns d as it is stored.
 func (d DeadLetter) closed() letter {
 	return letter{
 		Reason: d.Reason, Attempts: d.Attempts, UUID: string(d.EventID), Metadata: packMetadata(d.Metadata), Payload: d.Payload,

@@ -16,7 +16,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// refuses fails for good at one seq of a chat, until it is told to succeed.
+// refuses returns a handler that fails for good at one seq of a chat, until succeed is set.
 func refuses(chat domain.ChatID, seq domain.Seq, succeed *atomic.Bool) pubsub.Handler {
 	return func(_ context.Context, d ports.Delivery) error {
 		if d.ID.Chat == chat && d.ID.Seq == seq && !succeed.Load() {
@@ -26,8 +26,8 @@ func refuses(chat domain.ChatID, seq domain.Seq, succeed *atomic.Bool) pubsub.Ha
 	}
 }
 
-// TestAParkedChatWaitsForADecision in all the ways in which one can be made: while its owner runs, while nobody does, and after another has
-// taken the lane; and goes on in order, with the event itself or with the one after it.
+// TestAParkedChatWaitsForADecision covers all ways to decide: while its owner runs, while no member runs, and after another member has acquired the
+// partition. The chat then continues in order, with the event itself or with the next one.
 func TestAParkedChatWaitsForADecision(t *testing.T) {
 	t.Parallel()
 	for _, decision := range []string{"retry", "drop"} {
@@ -92,7 +92,7 @@ func TestAParkedChatWaitsForADecision(t *testing.T) {
 	}
 }
 
-// TestARetryThatFailsParksAgain as often as it takes, with all attempts each time.
+// TestARetryThatFailsParksAgain repeats that several times, and checks the number of all attempts each time.
 func TestARetryThatFailsParksAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -131,7 +131,7 @@ func TestARetryThatFailsParksAgain(t *testing.T) {
 	e.once(t)
 }
 
-// TestManyChatsAreParkedAndRetried in any order while events go on.
+// TestManyChatsAreParkedAndRetried retries in any order while events are appended.
 func TestManyChatsAreParkedAndRetried(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 4)
@@ -164,8 +164,8 @@ func TestManyChatsAreParkedAndRetried(t *testing.T) {
 	e.once(t)
 }
 
-// TestALetterOfAChatThatWentOn is given again before what its chat has not begun, stays a dead letter while handlers fail, over processes,
-// and is gone once one succeeds.
+// TestALetterOfAChatThatWentOn checks that such a letter is redelivered before the chat's records that no handler has started. It remains a dead
+// letter while handlers fail, in several processes, and is removed once one succeeds.
 func TestALetterOfAChatThatWentOn(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -225,7 +225,7 @@ func TestALetterOfAChatThatWentOn(t *testing.T) {
 	}
 }
 
-// TestLettersAreGivenAgainOnce though others are decided about while they are.
+// TestLettersAreGivenAgainOnce decides about other letters while some are redelivered.
 func TestLettersAreGivenAgainOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -255,7 +255,7 @@ func TestLettersAreGivenAgainOnce(t *testing.T) {
 	}
 }
 
-// TestLettersOfOtherPrograms are given again and dropped as those of chats are, though their chats never wait.
+// TestLettersOfOtherPrograms checks that they are redelivered and dropped like those of chats, although they have no chat to park.
 func TestLettersOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

@@ -14,7 +14,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// raise puts the log from one level to another, in all partitions at once, as a newer program's core upgrade does on a single server.
+// raise moves the log from one level to another, in all partitions at once, as the core upgrade command of a newer program does on a single server.
 func (r *rig) raise(from, to string) {
 	r.t.Helper()
 	var values []any
@@ -34,8 +34,8 @@ func (r *rig) raise(from, to string) {
 	}
 }
 
-// TestRaisedLevel runs groups of an older and of a newer build while the log's level is raised: the older build's end with [ports.ErrNewerLog], the
-// newer build's go on and miss nothing.
+// TestRaisedLevel runs groups of an older and of a newer build while the log's level is raised. Those of the older build end with
+// [ports.ErrNewerLog]; those of the newer build continue and miss nothing.
 func TestRaisedLevel(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 4)
@@ -84,7 +84,7 @@ func TestRaisedLevel(t *testing.T) {
 	}
 	running.stop() // it does not know the next level
 
-	// A group that begins on a log that was raised before, held at the level before.
+	// A group begins on a log that was raised before, with the level before.
 	stale, err := redis.Open(t.Context(), r.client, wireformat.New(), redis.LogConfig{Keys: r.keys, KnownLevel: 4})
 	if err != nil {
 		t.Fatal(err)

@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestCut_KeepsAnEventThatWasTried is about a chat that falls behind between a transient failure and the next start: the event must still say that it
-// was delivered before.
+// TestCut_KeepsAnEventThatWasTried has a chat fall behind between a transient failure and the next start: the event must still be marked as delivered
+// before.
 func TestCut_KeepsAnEventThatWasTried(t *testing.T) {
 	own := &term{sub: &subscription{Subscriber: &Subscriber{}}}
 	l := &line{term: own, chat: "c"}

@@ -15,12 +15,12 @@ import (
 	"chatcore/ports"
 )
 
-// LiveConfig says how to reach the live channels.
+// LiveConfig is the configuration of [Live].
 type LiveConfig struct {
 	Client  goredis.UniversalClient   // is not closed
-	Channel func(topic string) string // the name of a topic's channel. Defaults to the topic's own
+	Channel func(topic string) string // name of a topic's channel. Defaults to the topic
 	Buffer  int                       // messages that wait for a slow subscriber. Defaults to 256
-	Probe   time.Duration             // how long silence may last before the connection is asked for a sign of life, and again before it is given up. Defaults to 500 ms
+	Probe   time.Duration             // silence after which the connection is pinged, and after another one replaced. Defaults to 500 ms
 	Logger  *slog.Logger              // Defaults to slog.Default
 }
 
@@ -36,7 +36,7 @@ type Live struct {
 
 	reconnects atomic.Uint64
 
-	// mu guards: stop, done and closed. Invariant: nobody does I/O while holding it.
+	// mu guards: stop, done and closed. Invariant: no I/O happens while it is held.
 	mu     sync.Mutex
 	stop   context.CancelFunc // nil before the first Subscribe
 	done   chan struct{}
@@ -48,7 +48,7 @@ var (
 	_ message.Subscriber = (*Live)(nil)
 )
 
-// NewLive makes a live publisher and subscriber.
+// NewLive returns a live publisher and subscriber.
 func NewLive(config LiveConfig) *Live {
 	if config.Probe <= 0 {
 		config.Probe = 500 * time.Millisecond
@@ -100,11 +100,11 @@ func (l *Live) Subscribe(ctx context.Context, topic string) (<-chan *message.Mes
 	return messages, err
 }
 
-// Dropped returns how many messages were received for subscribers and never reached them: they were slow, or ended before.
+// Dropped returns the number of messages that were received for subscribers and never reached them: they were slow, or ended before.
 func (l *Live) Dropped() uint64 { return l.hub.dropped.Load() }
 
-// Queued returns how many messages were received for subscribers and not dropped. Queued and Dropped together are all messages that
-// Redis has sent to this process, counted once for each subscriber of their channel.
+// Queued returns the number of messages that were received for subscribers and not dropped. Queued and Dropped together are all messages that Redis
+// has sent to this process, counted once for each subscriber of their channel.
 func (l *Live) Queued() uint64 { return l.hub.queued.Load() }
 
 // Reconnects returns how often a working connection was lost. Messages that are published before the next one is subscribed are lost and

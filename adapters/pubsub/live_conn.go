@@ -15,7 +15,7 @@ import (
 type liveConn struct {
 	live   *Live
 	pubsub *goredis.PubSub
-	synced atomic.Uint64 // the token after which everything before has been written
+	synced atomic.Uint64 // token of the last changes that were written
 	worked bool          // whether anything was received
 }
 
@@ -60,8 +60,8 @@ func (c *liveConn) write(ctx context.Context) error {
 	}
 }
 
-// sync makes the server's subscriptions those of the channel set. The PING after them carries a token: its reply proves that the server has
-// processed all that was written before it. A confirmation does not, because it might answer an earlier SUBSCRIBE of the same channel.
+// sync makes the server's subscriptions those of the channel set. The PING after them carries a token: its reply proves that the server has processed
+// everything written before it. A confirmation does not, because it may answer an earlier SUBSCRIBE of the same channel.
 func (c *liveConn) sync(ctx context.Context) error {
 	add, remove, token := c.live.channels.changes()
 	if len(remove) > 0 {
@@ -82,7 +82,7 @@ func (c *liveConn) ping(ctx context.Context) error {
 	return c.pubsub.Ping(ctx, strconv.FormatUint(c.synced.Load(), 10))
 }
 
-// read dispatches what arrives until the connection fails, or stays silent for two probe intervals although it was pinged after the first.
+// read dispatches received messages until the connection fails, or stays silent for two probe intervals with a ping after the first.
 func (c *liveConn) read(ctx context.Context) error {
 	asked := false
 	for {

@@ -48,7 +48,7 @@ func (g *gate) pass([]byte) bool {
 	return true
 }
 
-// shut holds everything until the returned function is called, for which the end of the test is late enough.
+// shut holds all traffic until the returned function is called, at the latest at the end of the test.
 func (g *gate) shut(t *testing.T) (release func()) {
 	t.Helper()
 	open := make(chan struct{})
@@ -71,8 +71,8 @@ func gated(t *testing.T, server *redistest.Server) (client *goredis.Client, requ
 	return connect(t, strings.TrimPrefix(proxy.URL(), "redis://")), requests, replies
 }
 
-// TestSubscribeWaitsForItsOwnConfirmation delivers the confirmation of a subscription that has been given up while the next one of the same
-// channel has not reached the server.
+// TestSubscribeWaitsForItsOwnConfirmation delivers the confirmation of a canceled subscription while the next SUBSCRIBE of the same channel has not
+// reached the server.
 func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 	server := redistest.Shared(t)
 	direct := connect(t, server.Addr())
@@ -119,7 +119,7 @@ func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 	}()
 	receive(t, requests.held)
 	letReplies()
-	for i := range 50 { // whatever the earlier confirmation does has been done by then
+	for i := range 50 { // by then the earlier confirmation has had its effect
 		publish("other", fmt.Sprint(i))
 		receive(t, other).Ack()
 	}
@@ -139,7 +139,7 @@ func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 	}
 }
 
-// TestSubscribeAfterAReconnectWaitsForTheNewConnection joins a channel that was confirmed on a connection that is gone.
+// TestSubscribeAfterAReconnectWaitsForTheNewConnection joins a channel that was confirmed on a lost connection.
 func TestSubscribeAfterAReconnectWaitsForTheNewConnection(t *testing.T) {
 	server := redistest.Start(t)
 	direct := connect(t, server.Addr())
@@ -171,7 +171,7 @@ func TestSubscribeAfterAReconnectWaitsForTheNewConnection(t *testing.T) {
 	receive(t, messages).Ack()
 }
 
-// TestAHangingDialBlocksNobody has the server refuse to answer new connections while those of the pool work.
+// TestAHangingDialBlocksNobody has the server not answer new connections while those of the pool work.
 func TestAHangingDialBlocksNobody(t *testing.T) {
 	server := redistest.Start(t)
 	direct := connect(t, server.Addr())
@@ -249,7 +249,7 @@ func TestEveryReceivedMessageIsHandledOrDropped(t *testing.T) {
 				<-messages
 				counts[i]++
 				<-stalled
-				for range messages { // what is left is not this subscriber's any more
+				for range messages { // the remaining messages no longer belong to this subscriber
 					counts[i]++
 				}
 				return
@@ -285,7 +285,7 @@ func TestEveryReceivedMessageIsHandledOrDropped(t *testing.T) {
 	}
 }
 
-// TestAConnectionThatRedisClosesIsCounted has Redis give up a process that does not read fast enough.
+// TestAConnectionThatRedisClosesIsCounted has Redis disconnect a process that does not read fast enough.
 func TestAConnectionThatRedisClosesIsCounted(t *testing.T) {
 	server := redistest.Start(t, "--client-output-buffer-limit", "pubsub 65536 0 0")
 	publisher := connect(t, server.Addr())

@@ -41,7 +41,7 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
-// until polls for what no channel tells.
+// until polls for a condition that no channel signals.
 func until(t *testing.T, what string, holds func() bool) {
 	t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
@@ -153,7 +153,7 @@ func TestASlowReaderLosesAndHoldsUpNobody(t *testing.T) {
 	until(t, "what the slow reader lost is counted", func() bool { d := live.Dropped(); return d >= n-6 && d < n })
 }
 
-// TestTwoTopicsOfOneChannelBothHear has two names lead to the same channel.
+// TestTwoTopicsOfOneChannelBothHear has two topics with the same channel.
 func TestTwoTopicsOfOneChannelBothHear(t *testing.T) {
 	client := connect(t, redistest.Shared(t).Addr())
 	channel := "one:" + uuid.NewString()
@@ -173,7 +173,7 @@ func TestTwoTopicsOfOneChannelBothHear(t *testing.T) {
 	}
 }
 
-// TestWhatALeavingSubscriberHadNotReadDoesNotCount leaves messages unread.
+// TestWhatALeavingSubscriberHadNotReadDoesNotCount ends a subscription with unread messages.
 func TestWhatALeavingSubscriberHadNotReadDoesNotCount(t *testing.T) {
 	local := pubsub.NewLocal(4)
 	ctx, leave := context.WithCancel(t.Context())
@@ -285,7 +285,7 @@ func (s *swallower) accept() {
 	}
 }
 
-// pass copies until the swallowing begins; connections made while it lasts are as deaf.
+// pass copies until the swallowing begins. Connections made during it are deaf too.
 func (s *swallower) pass(to io.WriteCloser, from io.ReadCloser, deaf bool) {
 	buf := make([]byte, 4096)
 	for {

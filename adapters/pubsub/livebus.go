@@ -19,7 +19,7 @@ type LiveBus struct {
 
 var _ ports.LiveBus = (*LiveBus)(nil)
 
-// NewLiveBus publishes through any Watermill publisher.
+// NewLiveBus returns a LiveBus that publishes through any Watermill publisher.
 func NewLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.IDs) *LiveBus {
 	return &LiveBus{publisher: publisher, codec: codec, ids: ids}
 }

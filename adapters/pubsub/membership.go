@@ -8,10 +8,10 @@ import (
 // members are the members of a group at a moment.
 type members struct {
 	living   []string
-	declined map[string][]string // stream → members that offer it to others, for a while
+	declined map[string][]string // stream → members that offer it to others for a while
 }
 
-// owner returns the member that a lane is assigned to: one that does not decline it, if there is one.
+// owner returns the member that a partition is assigned to. It is one that does not decline the partition, if there is one.
 func (m members) owner(l Lane) string {
 	declined := m.declined[l.Stream]
 	if len(declined) == 0 {
@@ -24,8 +24,8 @@ func (m members) owner(l Lane) string {
 	return assigned(l, willing)
 }
 
-// offer has a lane offered to the other members because it has an event that this program cannot read. Where all members decline it, it goes
-// back to the one it is assigned to, so that its other chats flow. The subscription's lock is held.
+// offer offers a partition to the other members because it has an event that this program cannot read. If all members decline it, the member that it
+// is assigned to acquires it again, so that its other chats continue. The subscription's mutex is held.
 func (s *subscription) offer(t *term, l *line, cause error) {
 	lane, now := s.laneOf(t), time.Now()
 	if now.Before(lane.declinedUntil) {
@@ -50,7 +50,7 @@ func (s *subscription) declines() (streams []string) {
 	return streams
 }
 
-// declined is called when the members know.
+// declined records that the other members know of the declined streams.
 func (s *subscription) declined(streams []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -61,8 +61,8 @@ func (s *subscription) declined(streams []string) {
 	}
 }
 
-// unreserve remembers that the last recorded start of a line's next event, made under a lease that has ended, is no attempt: it did not
-// begin, or failed transiently. Redis counts it as long as nobody says so. The subscription's lock is held.
+// unreserve records that the last reserved start of a chat queue's next event is no attempt: it did not begin, or failed transiently, under a lease
+// that has ended. Redis counts the start until a commit corrects it. The subscription's mutex is held.
 func (s *subscription) unreserve(l *line) {
 	p := l.next()
 	if p == nil || p.starts == 0 || l.foreign() {
@@ -76,7 +76,7 @@ func (s *subscription) unreserve(l *line) {
 	lane.unreserved[l.chat] = f
 }
 
-// restore sets the attempts of a chat's next event back, if the last one is the start that is known to be none.
+// restore resets the attempts of a chat's next event if the last one is the start that f shows to be none.
 func (t *term) restore(chat string, f failure) {
 	if known, ok := t.failing[chat]; ok && known.seq == f.seq && known.epoch == f.epoch {
 		known.starts, known.epoch = f.starts, 0

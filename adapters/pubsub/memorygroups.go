@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// List tells where every group stands, by name.
+// List returns the state of every group, sorted by name.
 func (m *Memory) List(context.Context) ([]GroupState, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -38,7 +38,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 	return list, nil
 }
 
-// Owned tells where the group of a subscriber stands, as [Groups.Owned] does.
+// Owned returns the state of a subscriber's group, as [Groups.Owned] does.
 func (m *Memory) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
 	if len(s.owned()) == 0 {
 		return GroupState{Group: s.config.Group}, nil
@@ -52,7 +52,7 @@ func (m *Memory) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
 	return GroupState{Group: s.config.Group}, err
 }
 
-// with does something to a group.
+// with calls do with a group, with the mutex held. It returns [ErrGroupNotFound] if the group does not exist.
 func (m *Memory) with(group string, do func(g *memoryGroup) error) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -71,7 +71,7 @@ func (m *Memory) Delete(_ context.Context, group string) error {
 	})
 }
 
-// Rebuild has a group begin again with the first event of every chat; its dead letters go.
+// Rebuild restarts a group with the first event of every chat and deletes its dead letters.
 func (m *Memory) Rebuild(_ context.Context, group string) error {
 	return m.with(group, func(g *memoryGroup) error {
 		clear(g.chats)
@@ -84,7 +84,7 @@ func (m *Memory) Rebuild(_ context.Context, group string) error {
 	})
 }
 
-// DeadLetters yields a group's dead letters, in the order in which they were set aside.
+// DeadLetters yields a group's dead letters in the order in which they were added.
 func (m *Memory) DeadLetters(_ context.Context, group string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
 		var letters []DeadLetter
@@ -111,7 +111,7 @@ func (m *Memory) DeadLetters(_ context.Context, group string) iter.Seq2[DeadLett
 	}
 }
 
-// DeadLetter returns one dead letter. [ErrDeadLetterNotFound] if there is none of that id.
+// DeadLetter returns one dead letter. It returns [ErrDeadLetterNotFound] if the group has none with that id.
 func (m *Memory) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
 	for d, err := range m.DeadLetters(ctx, group) {
 		if err != nil || d.ID == id {
@@ -125,7 +125,7 @@ func noLetter(group, id string) error {
 	return fmt.Errorf("%w: %s of %q", ErrDeadLetterNotFound, id, group)
 }
 
-// Retry has a dead letter given to a handler again, as [Groups.Retry] does.
+// Retry redelivers a dead letter, as [Groups.Retry] does.
 func (m *Memory) Retry(_ context.Context, group, id string) error {
 	return m.decide(group, id, func(g *memoryGroup, _ DeadLetter) {
 		if g.again[id] == "" {
@@ -142,7 +142,7 @@ func (m *Memory) Drop(_ context.Context, group, id string) error {
 	}, true)
 }
 
-// decide does what the decision is about a letter for which no chat is parked. One that is flows again.
+// decide applies a decision about a dead letter. A chat that is parked for it resumes. If no chat is, decide calls otherwise.
 func (m *Memory) decide(group, id string, otherwise func(g *memoryGroup, d DeadLetter), drop bool) error {
 	return m.with(group, func(g *memoryGroup) error {
 		i := slices.IndexFunc(g.letters, func(d DeadLetter) bool { return d.ID == id })

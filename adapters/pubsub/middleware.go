@@ -17,14 +17,14 @@ import (
 // Middlewares surround a start of a handler; they do not decide that it succeeded. An event is finished when its handler returned nil, and a
 // middleware that drops the handler's error, or returns nil without a call of the handler, changes nothing about that.
 
-// ErrHandlerSkipped is returned for a start in which a middleware returned nil without a call of the handler. It is a failed attempt: the event
-// would otherwise be finished though no handler has seen it.
+// ErrHandlerSkipped is returned for a start in which a middleware returned nil without calling the handler. It is a failed attempt: otherwise the
+// event would be finished although no handler has seen it.
 var ErrHandlerSkipped = errors.New("a middleware returned nil and did not call the handler")
 
-// errForeignMessage is returned to a middleware that calls the handler with a message of which nobody knows which delivery it is.
+// errForeignMessage is returned to a middleware that calls the handler with a message that cannot be attributed to a delivery.
 var errForeignMessage = errors.New("a middleware called the handler with a message that has neither the context nor the payload of the delivered one")
 
-// handlerResult is what the handler has returned in one start. A middleware may call the handler more than once; the last call counts.
+// handlerResult is the handler's result in one start. A middleware may call the handler more than once; the last call counts.
 type handlerResult struct {
 	mu     sync.Mutex // guards the fields below
 	called bool
@@ -50,8 +50,7 @@ func (r *handlerResult) verdict(err error) error {
 	return r.err
 }
 
-// surround returns the layers of one start: outside the one that judges it, then the middlewares, and inside the one that records what the
-// handler returns. find returns the start that a message belongs to.
+// surround returns the layers of one start, the outermost first: judge, the middlewares, record. find returns the start that a message belongs to.
 func surround(find func(*message.Message) handlerStart, middlewares []message.HandlerMiddleware) []message.HandlerMiddleware {
 	if len(middlewares) == 0 {
 		return nil
@@ -60,8 +59,8 @@ func surround(find func(*message.Message) handlerStart, middlewares []message.Ha
 	return append(layers, record(find))
 }
 
-// surrounded returns a handler with its layers around it. They are put together here, one after the other: Watermill would do it for all groups at
-// once, and a middleware that several of them share need not be ready for that.
+// surrounded returns a handler with its layers around it. It combines them one handler after another. Watermill would do so for all groups at once,
+// which a middleware shared by several groups may not support.
 func surrounded(handle message.NoPublishHandlerFunc, layers []message.HandlerMiddleware) message.NoPublishHandlerFunc {
 	start := recoverer(func(msg *message.Message) ([]*message.Message, error) { return nil, handle(msg) })
 	for _, layer := range slices.Backward(layers) {
@@ -76,10 +75,10 @@ func surrounded(handle message.NoPublishHandlerFunc, layers []message.HandlerMid
 	}
 }
 
-// handlerStart is the start of a handler as its middlewares leave it in place.
+// handlerStart is the context of a delivery that is with a handler. It holds the result of the present start.
 type handlerStart interface {
 	context.Context
-	// results holds the result of the present start.
+	// results returns the result of the present start.
 	results() *handlerResult
 	// expect begins a start.
 	expect()
@@ -87,7 +86,7 @@ type handlerStart interface {
 	mayBegin() bool
 }
 
-// judge decides about a start by what the handler returned. It restores the message's context, which the middlewares of a start may replace.
+// judge decides about a start by the handler's result. It restores the message's context, which the middlewares of a start may replace.
 func judge(find func(*message.Message) handlerStart) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
@@ -103,7 +102,7 @@ func judge(find func(*message.Message) handlerStart) message.HandlerMiddleware {
 	}
 }
 
-// record records what the handler returns, and does not call it if the delivery is no longer this process's: a middleware may have waited.
+// record records the handler's result. It does not call the handler if the delivery no longer belongs to this process: a middleware may have waited.
 func record(find func(*message.Message) handlerStart) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
@@ -124,7 +123,7 @@ func record(find func(*message.Message) handlerStart) message.HandlerMiddleware 
 	}
 }
 
-// restore gives a message the start's values and end, should a middleware have replaced its context by one that is not derived from it.
+// restore gives a message the start's values and end if a middleware replaced its context by one that is not derived from it. end undoes that.
 func restore(msg *message.Message, start handlerStart) (end func()) {
 	before := msg.Context()
 	if before.Value(startKey{}) == start {
@@ -148,7 +147,7 @@ func startOf(ctx context.Context) handlerStart {
 	return start
 }
 
-// delivery is one of another subscriber than [Subscriber], with a handler of this process.
+// delivery is a delivery of another subscriber than [Subscriber] that is with a handler of this process.
 type delivery struct {
 	context.Context
 	RunningHandler
@@ -198,13 +197,13 @@ func (s *subscription) withPayload(payload []byte) *parcel {
 	return nil
 }
 
-// deliveries are those of other subscribers that are with handlers.
+// deliveries is the set of other subscribers' deliveries that are with handlers.
 type deliveries struct {
 	mu  sync.Mutex // guards all
 	all map[*delivery]struct{}
 }
 
-// track is the outermost middleware of a group of another subscriber. It keeps the delivery among the deliveries.
+// track is the outermost middleware of a group of another subscriber. It keeps the delivery in the set while its handler runs.
 func (c *deliveries) track(group string) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
@@ -226,7 +225,8 @@ func (c *deliveries) track(group string) message.HandlerMiddleware {
 	}
 }
 
-// find returns the delivery that a message belongs to: by its context or, if a middleware replaced that, by its UUID.
+// find returns the delivery that a message belongs to: by its context or, if a middleware replaced that, by its UUID. It returns nil if several
+// deliveries have that UUID.
 func (c *deliveries) find(group string) func(*message.Message) handlerStart {
 	return func(msg *message.Message) handlerStart {
 		if start := startOf(msg.Context()); start != nil {
@@ -258,7 +258,7 @@ func (c *deliveries) running() []RunningHandler {
 	return running
 }
 
-// RunningHandler names a call of a handler that has not returned, or one that a middleware has not let begin.
+// RunningHandler names a handler call that has not returned, or that a middleware has not let begin.
 type RunningHandler struct {
 	Group   string // of a consumer group; "" for a handler of a live channel
 	Channel string // of a handler of a live channel; "" for one of a consumer group

@@ -16,7 +16,8 @@ import (
 	"chatcore/adapters/pubsub"
 )
 
-// routeOther runs a group of another subscriber than the package's own with middlewares. stop ends the router and returns after how long it has ended.
+// routeOther runs a group of another subscriber than the package's own with middlewares. stop ends the router and returns the time that it took to
+// end.
 func routeOther(t *testing.T, letters pubsub.DeadLetters, handle message.NoPublishHandlerFunc, around ...message.HandlerMiddleware) (router *pubsub.Router, publish func(uuid string), stop func() time.Duration) {
 	t.Helper()
 	channel := gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: 8}, watermill.NopLogger{})
@@ -46,7 +47,8 @@ func routeOther(t *testing.T, letters pubsub.DeadLetters, handle message.NoPubli
 	}
 }
 
-// TestOtherSubscribers_Middlewares surround each start, and neither the context that one leaves behind nor an error that one drops ends the retries.
+// TestOtherSubscribers_Middlewares checks that middlewares surround each start, and that neither a context that one leaves behind nor an error that
+// one drops ends the retries.
 func TestOtherSubscribers_Middlewares(t *testing.T) {
 	drop := func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
@@ -91,7 +93,7 @@ func TestOtherSubscribers_Middlewares(t *testing.T) {
 	}
 }
 
-// TestOtherSubscribers_AbandonedHandlers are named, and end the wait for them.
+// TestOtherSubscribers_AbandonedHandlers checks that they are named and that the router does not wait for them.
 func TestOtherSubscribers_AbandonedHandlers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})

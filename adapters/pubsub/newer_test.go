@@ -18,12 +18,12 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// newerCodec writes messages as the next version of the program does.
+// newerCodec returns a codec that writes messages as the next version of the program does.
 func newerCodec() *wireformat.Codec {
 	return wireformat.New(wireformat.WithUpcaster(wireformat.TypeMessageNew, 1, func(map[string]json.RawMessage) error { return nil }))
 }
 
-// newerLog has a rig append with another codec.
+// newerLog makes a rig append with another codec.
 func (r *rig) newerLog(codec *wireformat.Codec) {
 	r.t.Helper()
 	log, err := redis.Open(r.t.Context(), r.client, codec, redis.LogConfig{Keys: r.keys})
@@ -59,7 +59,7 @@ func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
 	until(t, "the old version delivers", func() bool { return e.all(r) })
 
 	r.newerLog(newerCodec())
-	r.send(2, chats(16)...) // nobody can read these
+	r.send(2, chats(16)...) // no member can read these
 	until(t, "every chat waits and is named", func() bool {
 		list, err := r.groups().List(t.Context())
 		if err != nil {
@@ -81,7 +81,7 @@ func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
 	}
 
 	r.newerLog(wireformat.New())
-	r.send(1, "old-kind") // what the old version can read flows beside them
+	r.send(1, "old-kind") // events that the old version can read are delivered meanwhile
 	until(t, "other chats flow", func() bool { return e.done("old-kind") == 1 })
 
 	fresh := config
@@ -111,7 +111,7 @@ func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
 	})
 }
 
-// TestNewerEvents_ComeBackAfterTheCoolDown has two old versions, which offer a partition to each other, and then one that is upgraded.
+// TestNewerEvents_ComeBackAfterTheCoolDown runs two old versions, which offer a partition to each other, until one of them is upgraded.
 func TestNewerEvents_ComeBackAfterTheCoolDown(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -135,7 +135,7 @@ func TestNewerEvents_ComeBackAfterTheCoolDown(t *testing.T) {
 	}
 }
 
-// TestUnknownCoreTypes_Wait has a type in the log that a later version of the core writes.
+// TestUnknownCoreTypes_Wait adds an event to the log whose type only a later version of the core knows.
 func TestUnknownCoreTypes_Wait(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 1)
@@ -181,7 +181,7 @@ func TestUnknownCoreTypes_Wait(t *testing.T) {
 	}
 }
 
-// TestForeignEntriesOfUnknownTypes_AreDeadLetters keeps what they mean on the stream of other programs.
+// TestForeignEntriesOfUnknownTypes_AreDeadLetters checks that unknown types on the stream of other programs do not wait.
 func TestForeignEntriesOfUnknownTypes_AreDeadLetters(t *testing.T) {
 	t.Parallel()
 	c := newCarrier(t)

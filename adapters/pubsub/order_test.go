@@ -16,7 +16,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestChatsBeyondThoseKeptGoOnWhereTheyWere has more chats than lines are kept for: one that comes again begins behind its checkpoint.
+// TestChatsBeyondThoseKeptGoOnWhereTheyWere has more chats than the partition keeps queues for: an evicted chat continues after its checkpoint.
 func TestChatsBeyondThoseKeptGoOnWhereTheyWere(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -32,7 +32,8 @@ func TestChatsBeyondThoseKeptGoOnWhereTheyWere(t *testing.T) {
 	e.once(t)
 }
 
-// TestAStreamThatIsNoLane is read as one of other programs, whatever its entries say: there is no log to ask for what is missing between them.
+// TestAStreamThatIsNoLane reads such a stream as one of other programs, even if its entries name chats and seqs: no log has the events missing
+// between them.
 func TestAStreamThatIsNoLane(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -61,8 +62,8 @@ func TestAStreamThatIsNoLane(t *testing.T) {
 	}
 }
 
-// TestOrderWhileInstancesComeAndGo has instances start and stop under load. They give lanes away and take them in order, so that nothing is
-// even begun twice.
+// TestOrderWhileInstancesComeAndGo starts and stops members under load. They release and acquire partitions in order, so that no event is even
+// started twice.
 func TestOrderWhileInstancesComeAndGo(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 4)
@@ -94,8 +95,8 @@ func TestOrderWhileInstancesComeAndGo(t *testing.T) {
 	}
 }
 
-// TestOrderWhileInstancesCrash has instances vanish under load, with handlers that fail now and then: what one did is done again by the next, which
-// goes on in order, for who takes effects by their epochs.
+// TestOrderWhileInstancesCrash crashes members under load, with handlers that fail now and then. The next owner repeats uncommitted events in order,
+// for consumers that filter effects by their epochs.
 func TestOrderWhileInstancesCrash(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 4)
@@ -105,7 +106,7 @@ func TestOrderWhileInstancesCrash(t *testing.T) {
 	random := rand.New(rand.NewPCG(seed, 0))
 	config := beginning(r.config("g"))
 	config.Retry.Attempts = 1000
-	config.Drain = 100 * time.Millisecond // the crashed ones cannot take anything down
+	config.Drain = 100 * time.Millisecond // crashed members cannot commit anything
 	all := chats(30)
 	linger := lingers(4 * time.Millisecond)
 	handle := e.around(func(ctx context.Context, d ports.Delivery) error {
@@ -132,7 +133,7 @@ func TestOrderWhileInstancesCrash(t *testing.T) {
 	}
 }
 
-// TestOrderWhileInstancesFreeze has them stand still for longer than their leases, under load, and go on as if nothing had happened.
+// TestOrderWhileInstancesFreeze suspends members for longer than their leases, under load, and resumes them.
 func TestOrderWhileInstancesFreeze(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 4)

@@ -16,7 +16,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// freezer is a proxy whose connections stand still while it is frozen, as those of a stopped process do.
+// freezer is a proxy whose connections stall while it is frozen, as those of a suspended process do.
 type freezer struct {
 	*redistest.Proxy
 	mu    sync.RWMutex
@@ -50,7 +50,7 @@ func (f *freezer) thaw() {
 	f.mu.Unlock()
 }
 
-// client reads through the proxy and, like a stopped process, does not notice how time passes.
+// client returns a client through the proxy which, like a suspended process, does not notice that time passes.
 func (f *freezer) client(t *testing.T) *goredis.Client {
 	options, err := goredis.ParseURL(f.URL())
 	if err != nil {
@@ -60,8 +60,8 @@ func (f *freezer) client(t *testing.T) *goredis.Client {
 	return goredis.NewClient(options)
 }
 
-// TestAFrozenOwnerSwallowsNothing guards against a read that goes on for who was replaced, as one of a consumer group does: it gets the next
-// entry, and nobody else does.
+// TestAFrozenOwnerSwallowsNothing guards against a read that continues for a replaced owner, as one of a Redis consumer group does: it would get the
+// next entry, and no other member would.
 func TestAFrozenOwnerSwallowsNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -78,7 +78,7 @@ func TestAFrozenOwnerSwallowsNothing(t *testing.T) {
 	proxy.freeze()
 	config.Client = nil
 	r.start(config, e.around(nothing))
-	r.send(3, "c", "d") // the read of the frozen one is there first
+	r.send(3, "c", "d") // the frozen owner's read is there first
 	e.complete(r)
 	r.idle("g")
 	after := r.lane("g")
@@ -92,8 +92,8 @@ func TestAFrozenOwnerSwallowsNothing(t *testing.T) {
 	frozen.stop()
 }
 
-// TestWhatAFrozenOwnerFinishesChangesNothing has its handlers end after another has taken the lane: neither their checkpoints nor the dead letters
-// that would follow from them count.
+// TestWhatAFrozenOwnerFinishesChangesNothing ends a frozen owner's handlers after another member has acquired the partition: neither their
+// checkpoints nor their dead letters count.
 func TestWhatAFrozenOwnerFinishesChangesNothing(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -153,7 +153,7 @@ func TestWhatAFrozenOwnerFinishesChangesNothing(t *testing.T) {
 	frozen.stop()
 }
 
-// TestEpochsGrowAndRedeliveriesAreTold over owners in turn.
+// TestEpochsGrowAndRedeliveriesAreTold has several owners, one after another.
 func TestEpochsGrowAndRedeliveriesAreTold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -179,7 +179,7 @@ func TestEpochsGrowAndRedeliveriesAreTold(t *testing.T) {
 	}
 }
 
-// TestLanesAreReleasedAtOnce has another instance take them long before the lease would have ended.
+// TestLanesAreReleasedAtOnce has another member acquire the partitions long before the lease would have expired.
 func TestLanesAreReleasedAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 4)
@@ -203,7 +203,7 @@ func TestLanesAreReleasedAtOnce(t *testing.T) {
 	}
 }
 
-// TestLanesAreShared spreads them over instances as they come.
+// TestLanesAreShared spreads the partitions over members as these start.
 func TestLanesAreShared(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 16)
@@ -223,7 +223,7 @@ func TestLanesAreShared(t *testing.T) {
 	}
 }
 
-// TestHandlersMayTakeLongerThanTheLease guards against running messages being given to another consumer, or again to the same.
+// TestHandlersMayTakeLongerThanTheLease guards against redelivery of messages in flight, to the same or to another member.
 func TestHandlersMayTakeLongerThanTheLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

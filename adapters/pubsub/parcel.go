@@ -13,17 +13,17 @@ import (
 	"chatcore/ports"
 )
 
-// Info is what a subscriber here knows of a message beside what the message itself says.
+// Info describes a delivery of a [Subscriber] beyond the message itself.
 type Info struct {
 	Chat        domain.ChatID // "" for an entry of another program
-	Seq         domain.Seq    // 0 for such
+	Seq         domain.Seq    // 0 for an entry of another program
 	Attempt     int           // handler starts, from 1; counted from the first failure on, over all processes
 	Redelivered bool          // whether a handler may have been started for it before
 	Epoch       uint64        // of the lease under which it is delivered; grows with every owner
-	Appended    time.Time     // by Redis's clock; zero where it was read back from the log
+	Appended    time.Time     // by Redis's clock; zero if it was read from the log
 }
 
-// InfoOf gives what is known of a message by its context; false for a message of another subscriber.
+// InfoOf returns the Info of a message by its context. It returns false for a message of another subscriber.
 func InfoOf(ctx context.Context) (Info, bool) {
 	p := parcelOf(ctx)
 	if p == nil {
@@ -36,39 +36,39 @@ func InfoOf(ctx context.Context) (Info, bool) {
 	return info, true
 }
 
-// parcel is an event on its way to a handler, and the context of its message.
+// parcel is a record on its way to a handler, and the context of its message.
 type parcel struct {
-	context.Context // of the subscription's handlers; set when it is handed out
+	context.Context // of the subscription's handlers; set when it is dispatched
 
 	term *term
 	line *line
-	next *parcel // in its line
+	next *parcel // in its chat queue
 
 	id       streamID // zero if it was read from the log
 	uuid     string
-	event    string           // the uuid, of one that was read from the log and handed out; the subscription\'s mutex guards it
+	event    string           // the uuid of a dispatched record of the log; the subscription's mutex guards it
 	metadata string           // packed; "" if it follows from the payload
-	headers  message.Metadata // the same unpacked, for the first time that it is handed out
+	headers  message.Metadata // the same unpacked, for the first dispatch
 	payload  []byte
-	seq      domain.Seq // 0: of another program
+	seq      domain.Seq // 0 for an entry of another program
 	broken   string
-	letter   string // id of the dead letter that it is, out of order
+	letter   string // id of the dead letter that it is, redelivered out of order
 	ordered  string // id of the dead letter that is retried with it, in order; "" if none is
 	earlier  int    // handler starts before the retry
-	again    bool   // may have been given to a handler under another owner
-	tried    bool   // a handler of this owner failed transiently; again then
-	starts   int    // of handlers that have failed, in whatever process
-	reserved uint64 // epoch of an earlier owner of which the last of these starts was, and who did not say how it ended; 0 if there is none
-	settled  bool   // it holds up the position no longer, of other programs' entries; of a dead letter: its retry has failed, and it stays
+	again    bool   // a handler of another owner may have been started for it
+	tried    bool   // a handler of this owner failed transiently
+	starts   int    // handler starts that failed, in any process
+	reserved uint64 // epoch of the earlier owner that reserved the last of these starts and did not record its end; 0 if there is none
+	settled  bool   // of an entry of another program: the position may pass it; of a dead letter: its retry failed, and it remains
 	flying   bool
-	flight   int // how often it was handed out
+	flight   int // number of its dispatches
 
-	record *ports.Record                 // the payload, where it had to be decoded before
+	record *ports.Record                 // the decoded payload of a record of the log
 	result atomic.Pointer[handlerResult] // of the present start, if middlewares surround it
 	msg    message.Message
 }
 
-// Value gives the parcel itself, so that message and delivery find each other without an allocation.
+// Value returns the parcel itself for a startKey, so that message and delivery find each other without an allocation.
 func (p *parcel) Value(key any) any {
 	if _, mine := key.(startKey); mine {
 		return p
@@ -76,7 +76,7 @@ func (p *parcel) Value(key any) any {
 	return p.Context.Value(key)
 }
 
-// decoded gives the payload's event, which was decoded before if the message comes from the log.
+// decoded returns the payload's event. A message from the log was decoded before.
 func decoded(codec *wireformat.Codec, msg *message.Message) (ports.Record, error) {
 	if p := parcelOf(msg.Context()); p != nil && p.record != nil && len(msg.Payload) > 0 && &msg.Payload[0] == &p.payload[0] {
 		return *p.record, nil
@@ -89,20 +89,20 @@ func parcelOf(ctx context.Context) *parcel {
 	return p
 }
 
-// message makes the parcel's message. Without acks it is settled by [subscription.outcome] only.
+// message returns the parcel's message. Without acks only [subscription.outcome] settles it.
 func (p *parcel) message(handlers context.Context, withAcks bool, codec *wireformat.Codec) (*message.Message, error) {
 	metadata, err := p.unpack(codec)
 	if err != nil {
 		return nil, err
 	}
 	msg := &p.msg
-	if withAcks || p.flight > 1 { // one that was refused stays refused
+	if withAcks || p.flight > 1 { // a nacked message remains nacked
 		msg = message.NewMessage(p.uuid, p.payload)
 	} else {
 		msg.UUID, msg.Payload = p.uuid, p.payload
 	}
 	msg.Metadata = metadata
-	if withAcks { // its context ends with it, and not with the next one of the same parcel
+	if withAcks { // its context ends with this message, not with the next one of the parcel
 		msg.SetContext(context.WithValue(handlers, startKey{}, p))
 		return msg, nil
 	}
@@ -116,8 +116,8 @@ func (p *parcel) message(handlers context.Context, withAcks bool, codec *wirefor
 // ofLog reports whether a parcel was read from the log, not from the stream or the dead letters.
 func (p *parcel) ofLog() bool { return p.id.isZero() && p.letter == "" }
 
-// open takes what a stream's entry says. The metadata is unpacked here and not when it is handed out, because that may be done by a handler's
-// goroutine, and copying its stack to a larger one takes longer than everything else.
+// open fills in an entry of the stream. It unpacks the metadata here and not at the dispatch, which may run on a handler's goroutine: growing that
+// goroutine's stack takes longer than everything else.
 func (p *parcel) open(e *entry) {
 	p.id, p.uuid, p.metadata, p.payload, p.seq, p.broken = e.id, e.uuid, e.metadata, e.payload, e.seq, e.broken
 	if p.broken != "" {
@@ -131,7 +131,7 @@ func (p *parcel) open(e *entry) {
 	p.headers = headers
 }
 
-// unpack gives the metadata. What was read from the log has none of its own: it follows from the event.
+// unpack returns the metadata. A record of the log has none: it follows from the event.
 func (p *parcel) unpack(codec *wireformat.Codec) (message.Metadata, error) {
 	switch headers := p.headers; {
 	case p.broken != "":
@@ -145,7 +145,7 @@ func (p *parcel) unpack(codec *wireformat.Codec) (message.Metadata, error) {
 	return wireformat.ParseMetadata(p.metadata)
 }
 
-// decode stands apart for its frame: that of a decoded event is large.
+// decode is a separate function because the frame of a decoded event is large.
 //
 //go:noinline
 func (p *parcel) decode(codec *wireformat.Codec) (message.Metadata, error) {

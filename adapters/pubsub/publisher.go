@@ -9,8 +9,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// Publisher adds messages to streams as watermill-redisstream does, whose own publisher closes the client that it was given. What it adds is
-// an entry of another program to a [Subscriber]: it is in no log. Events get onto a chat's stream with the append that records them.
+// Publisher adds messages to streams as watermill-redisstream does, whose own publisher closes its client. For a [Subscriber] these messages are
+// entries of another program: they are in no log. Events get onto a chat's stream with the append that records them.
 type Publisher struct {
 	stock  *redisstream.Publisher
 	closed atomic.Bool
@@ -18,7 +18,7 @@ type Publisher struct {
 
 var _ message.Publisher = (*Publisher)(nil)
 
-// NewPublisher publishes through a client, which it does not close.
+// NewPublisher returns a publisher. It does not close client.
 func NewPublisher(client goredis.UniversalClient) (*Publisher, error) {
 	stock, err := redisstream.NewPublisher(redisstream.PublisherConfig{Client: client}, watermill.NopLogger{})
 	if err != nil {
@@ -27,8 +27,8 @@ func NewPublisher(client goredis.UniversalClient) (*Publisher, error) {
 	return &Publisher{stock: stock}, nil
 }
 
-// Publish adds the messages to the stream named topic, one after another. After an error those before the one that failed are there, and
-// that one may be.
+// Publish adds the messages to the stream named topic, one after another. After an error, the messages before the failed one are on the stream, and
+// the failed one may be.
 func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	if p.closed.Load() {
 		return ErrClosed
@@ -36,7 +36,7 @@ func (p *Publisher) Publish(topic string, messages ...*message.Message) error {
 	return p.stock.Publish(topic, messages...)
 }
 
-// Close has later messages refused. It does not close the stock publisher, which would do no more than close the client.
+// Close makes Publish return [ErrClosed]. It does not close the stock publisher, which would only close the client.
 func (p *Publisher) Close() error {
 	p.closed.Store(true)
 	return nil

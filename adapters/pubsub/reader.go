@@ -13,13 +13,13 @@ import (
 
 const (
 	readCount   = 256                    // entries of one read
-	readBlock   = 500 * time.Millisecond // that a read waits for entries
+	readBlock   = 500 * time.Millisecond // longest wait of a read for entries
 	readGrace   = 1500 * time.Millisecond
-	keepBatches = 8 // of each stream, for groups that are not quite as far
+	keepBatches = 8 // per stream, for groups that are slightly behind
 )
 
-// Reader reads delivery streams with XREAD and XRANGE, which change nothing in Redis, for all groups of a process: groups at the end of a
-// stream share what is read; one that is behind reads for itself until it has caught up. It does not close its client.
+// Reader reads delivery streams for all groups of a process. It uses XREAD and XRANGE, which change nothing in Redis. Groups at the end of a stream
+// share its reads. A group that is behind reads for itself until it has caught up. Reader does not close its client.
 type Reader struct {
 	client goredis.UniversalClient
 
@@ -29,12 +29,12 @@ type Reader struct {
 	active sync.WaitGroup // reads in flight
 }
 
-// NewReader makes a reader. Each stream that is waited for holds a connection of the client's pool.
+// NewReader returns a reader. Each stream that it waits for occupies a connection of the client's pool.
 func NewReader(client goredis.UniversalClient) *Reader {
 	return &Reader{client: client, tails: make(map[string]*tail)}
 }
 
-// Close waits for the reads in flight, and lets none begin.
+// Close waits for the reads in flight. Later reads return [ErrClosed].
 func (r *Reader) Close() error {
 	r.mu.Lock()
 	r.closed = true
@@ -43,14 +43,14 @@ func (r *Reader) Close() error {
 	return nil
 }
 
-// tail is the last part of a stream that was read.
+// tail is the part of a stream that was read last.
 type tail struct {
 	mu      sync.Mutex
-	batches []*batch      // each goes on where the one before ends
-	more    bool          // the last read found as much as it asked for: do not wait with the next
+	batches []*batch      // each begins where the one before ends
+	more    bool          // the last read was full: the next one does not wait
 	reading chan struct{} // closed when the read in flight ends; nil if there is none
 	err     error         // of the last read
-	broken  *batch        // what the last read found where the entry before it was gone; nil if it was there
+	broken  *batch        // result of the last read if the entry before it was gone; nil otherwise
 }
 
 func (t *tail) end() (streamID, bool) {
@@ -60,7 +60,7 @@ func (t *tail) end() (streamID, bool) {
 	return t.batches[len(t.batches)-1].last(), true
 }
 
-// find gives the stretch behind an id if it was read, and whether the id lies in what was read at all.
+// find returns the entries after an id if they were read, and whether the id is in the tail.
 func (t *tail) find(after streamID) (stretch *batch, known bool) {
 	end, some := t.end()
 	if !some || after.compare(end) > 0 || after.compare(t.batches[0].after) < 0 {
@@ -93,7 +93,7 @@ func (r *Reader) tail(stream string) *tail {
 	return t
 }
 
-// drop forgets what was read of a stream: Redis may have lost it.
+// drop discards the tail of a stream: Redis may have lost its entries.
 func (r *Reader) drop(stream string) {
 	t := r.tail(stream)
 	t.mu.Lock()
@@ -101,8 +101,8 @@ func (r *Reader) drop(stream string) {
 	t.batches, t.more = nil, false
 }
 
-// next returns what comes after an id, in order. With wait it returns when there is something, or ctx's error when that ends; an empty stretch
-// means that it is worth asking again. Without wait it asks once, for this group alone.
+// next returns the entries after an id, in order. With wait it returns when there are any, or ctx's error when ctx ends. An empty batch means that
+// another call may find some. Without wait it asks once, for this group alone.
 func (r *Reader) next(ctx context.Context, stream string, after streamID, wait bool) (*batch, error) {
 	if !wait {
 		return r.poll(ctx, stream, after)
@@ -116,13 +116,13 @@ func (r *Reader) next(ctx context.Context, stream string, after streamID, wait b
 			return stretch, nil
 		}
 		if !known {
-			if len(t.batches) > 0 { // behind the others, or on a stream that has begun anew
+			if len(t.batches) > 0 { // behind the others, or on a stream that was created anew
 				t.mu.Unlock()
 				return r.private(ctx, t, stream, after)
 			}
 			t.batches, t.more = []*batch{{after: after}}, true
 		}
-		if reading := t.reading; reading != nil { // another group does it
+		if reading := t.reading; reading != nil { // another group reads
 			t.mu.Unlock()
 			select {
 			case <-reading:
@@ -154,7 +154,7 @@ func (r *Reader) begin() bool {
 	return true
 }
 
-// readTail reads on behind the tail, for everyone who waits there. It is called with the tail locked, and does not end before its read does.
+// readTail reads on after the tail, for all groups that wait there. It is called with the tail locked, and does not return before its read ends.
 func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after streamID) error {
 	if !r.begin() {
 		t.mu.Unlock()
@@ -169,7 +169,7 @@ func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after str
 	return ctx.Err()
 }
 
-// took adds what was read to the tail.
+// took adds the result of a read to the tail.
 func (r *Reader) took(t *tail, after streamID, b *batch, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -183,7 +183,7 @@ func (r *Reader) took(t *tail, after streamID, b *batch, err error) {
 		return
 	}
 	t.more = b.full
-	if b.hole { // it does not go on from the tail
+	if b.hole { // it does not continue the tail
 		t.broken, t.batches = b, nil
 		return
 	}
@@ -205,8 +205,8 @@ func (r *Reader) poll(ctx context.Context, stream string, after streamID) (*batc
 	return r.read(ctx, stream, after, false)
 }
 
-// private reads for a group that is not where the others are. Where nothing is behind it, the stream is not the one that the others read:
-// they are brought here.
+// private reads for a group whose position is not in the tail. If nothing follows the position, the stream is not the one that the tail was read
+// from: the tail restarts at this position.
 func (r *Reader) private(ctx context.Context, t *tail, stream string, after streamID) (*batch, error) {
 	if !r.begin() {
 		return nil, ErrClosed
@@ -225,7 +225,7 @@ func (r *Reader) private(ctx context.Context, t *tail, stream string, after stre
 	if reading == nil {
 		return b, nil
 	}
-	select { // who reads there finds it out too
+	select { // the read in flight finds that too
 	case <-reading:
 		return b, nil
 	case <-ctx.Done():
@@ -233,8 +233,8 @@ func (r *Reader) private(ctx context.Context, t *tail, stream string, after stre
 	}
 }
 
-// read asks Redis once, without waiting or for at most [readBlock], and whether the entry at after is still there: both over one connection, and
-// so of one server.
+// read asks Redis once, without waiting or for at most [readBlock]. It also checks that the entry at after still exists. Both commands go over one
+// connection, and so to one server.
 func (r *Reader) read(ctx context.Context, stream string, after streamID, wait bool) (*batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, readBlock+readGrace)
 	defer cancel()
@@ -246,7 +246,7 @@ func (r *Reader) read(ctx context.Context, stream string, after streamID, wait b
 		}
 	}
 	if err := r.ask(ctx, stream, cmds); err != nil {
-		if cluster, ok := r.client.(*goredis.ClusterClient); ok { // the slot may be elsewhere by now
+		if cluster, ok := r.client.(*goredis.ClusterClient); ok { // the slot may have moved
 			cluster.ReloadState(ctx)
 		}
 		return nil, fmt.Errorf("reading %s: %w", stream, unavailable(err))
@@ -266,7 +266,7 @@ func (r *Reader) read(ctx context.Context, stream string, after streamID, wait b
 	return b, err
 }
 
-// ask carries out commands over one connection to who has the stream. An error that Redis answers with is an error.
+// ask runs commands over one connection to the node that has the stream. It returns an error reply as an error.
 func (r *Reader) ask(ctx context.Context, stream string, cmds []*goredis.RawCmd) error {
 	node, err := nodeOf(ctx, r.client, stream)
 	if err != nil {
@@ -289,7 +289,7 @@ func (r *Reader) ask(ctx context.Context, stream string, cmds []*goredis.RawCmd)
 	return nil
 }
 
-// nodeOf is who has a key.
+// nodeOf returns the node that has a key.
 func nodeOf(ctx context.Context, client goredis.UniversalClient, key string) (goredis.Cmdable, error) {
 	if cluster, ok := client.(*goredis.ClusterClient); ok {
 		return cluster.MasterForKey(ctx, key)

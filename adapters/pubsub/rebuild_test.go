@@ -11,8 +11,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestFromTheBeginningWhileEventsGoOn meets the live stream without a gap and without a double: from the whole stream, from what a trim has left
-// of it, and from the log alone.
+// TestFromTheBeginningWhileEventsGoOn checks that a new group reaches the stream's end without a gap or a duplicate: from the whole stream, from a
+// trimmed one, and from the log alone.
 func TestFromTheBeginningWhileEventsGoOn(t *testing.T) {
 	t.Parallel()
 	for name, keep := range map[string]int64{"whole": 1 << 20, "trimmed": 500, "empty": 0} {
@@ -42,8 +42,8 @@ func TestFromTheBeginningWhileEventsGoOn(t *testing.T) {
 	}
 }
 
-// TestTheStreamIsCutAgainAndAgain by another program that keeps it at a length, below what slow handlers have read and what they have not. Some
-// may come twice: whether Redis has lost what was read cannot be told from that.
+// TestTheStreamIsCutAgainAndAgain has another program cut the stream to a length, so that slow handlers lose read and unread entries. Some events may
+// be delivered twice: this cannot be distinguished from a loss by Redis.
 func TestTheStreamIsCutAgainAndAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -60,7 +60,7 @@ func TestTheStreamIsCutAgainAndAgain(t *testing.T) {
 	r.idle("g")
 }
 
-// TestRebuildBeginsAgain with the first event of every chat, under a running owner and without one.
+// TestRebuildBeginsAgain checks that delivery restarts with the first event of every chat, with a running owner and without one.
 func TestRebuildBeginsAgain(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 2)
@@ -133,7 +133,7 @@ func TestRebuildBeginsAgain(t *testing.T) {
 	idle()
 }
 
-// TestProgressIsTold while all chats are looked at, and no more is read of the log than handlers can keep up with.
+// TestProgressIsTold checks the progress while all chats are checked, and that no more is read from the log than handlers can process.
 func TestProgressIsTold(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

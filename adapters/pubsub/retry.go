@@ -13,7 +13,7 @@ import (
 	"chatcore/ports"
 )
 
-// RetryPolicy says how often, and when, a failed handler is started again. Only the event's chat waits meanwhile.
+// RetryPolicy determines how often, and when, a failed handler is started again. Only the event's chat waits meanwhile.
 //
 // The defaults span about three minutes: pauses of 0.5, 1, 2, 4, 8, 16, 32, 60 and 60 seconds, each varied by half. Transient failures use the
 // same pauses, up to 15 seconds, and never end; see [IsTransient].
@@ -37,7 +37,7 @@ func (r RetryPolicy) WithDefaults() RetryPolicy {
 	return r
 }
 
-// transientMax bounds the pause between two starts of a handler that fails transiently: after a long outage its chats flow again this soon.
+// transientMax bounds the pause between two starts of a handler that fails transiently. After a long outage its chats resume this soon.
 const transientMax = 15 * time.Second
 
 // delay returns the pause after n failed starts: it doubles with each, varied by half so that handlers that failed together do not start together.
@@ -54,12 +54,12 @@ func (r RetryPolicy) pause(n int, most time.Duration) time.Duration {
 	return wait/2 + rand.N(wait) //nolint:gosec // jitter
 }
 
-// permanent marks an error that a retry does not mend.
+// permanent marks an error that a retry cannot fix.
 type permanent struct{ error }
 
 func (p permanent) Unwrap() error { return p.error }
 
-// Permanent marks an error that a retry does not mend. A nil error stays nil.
+// Permanent marks an error that a retry cannot fix. A nil error stays nil.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -96,14 +96,14 @@ func IsTransient(err error) bool {
 		return true
 	}
 	if errors.Is(err, ErrHandlerTimeout) && errors.Is(err, context.DeadlineExceeded) {
-		return false // the handler took too long, whatever it was waiting for when its context ended
+		return false // the handler took too long; the end of its context may have caused the other error
 	}
 	for _, known := range [...]error{
 		gobreaker.ErrOpenState, gobreaker.ErrTooManyRequests, // Watermill's CircuitBreaker did not call the handler
 		ports.ErrUnavailable, ports.ErrOverloaded, ports.ErrOutcomeUnknown, ports.ErrUnconfirmed, ports.ErrLogLost,
-		ports.ErrNewerLog,    // this process is too old for the log; another one goes on
+		ports.ErrNewerLog,    // this process is too old for the log; another one continues
 		ports.ErrEvicting,    // until an operator changes the store's policy
-		ports.ErrClosed,      // this process ends; another one goes on
+		ports.ErrClosed,      // this process ends; another one continues
 		ports.ErrConflict,    // the entity was busy for longer than the command's own retries
 		ports.ErrRateLimited, // the limit's window passes
 	} {

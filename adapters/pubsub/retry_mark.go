@@ -11,19 +11,19 @@ import (
 
 // The states of a retryMark.
 const (
-	retryFailed     = 0 // the last retry has failed: the letter waits for another decision
-	retryOutOfOrder = 1 // the letter is to be delivered though its chat has gone on
-	retryInOrder    = 2 // its chat was parked for it and flows again, beginning with its event
+	retryFailed     = 0 // the last retry failed: the letter waits for another decision
+	retryOutOfOrder = 1 // the letter is to be delivered although its chat has passed the event
+	retryInOrder    = 2 // its chat was parked for it and resumes with its event
 )
 
-// retryMark is what a group remembers of a dead letter that was retried, beside the letter itself, which never changes: it keeps id, first failure and
-// first reason. It is one field of the group's hash of retries, "STATE ATTEMPTS MS PARKED SEQ CHAT REASON", or "1" alone. [Groups.Retry] and
-// commits write it; it goes with the letter.
+// retryMark is the state of a dead letter's retries. The letter itself never changes: it keeps id, first failure and first reason. A mark is one
+// field of the group's hash of retries, "STATE ATTEMPTS MS PARKED SEQ CHAT REASON", or "1" alone. [Groups.Retry] and commits write it. It is deleted
+// with the letter.
 type retryMark struct {
 	state    int
-	attempts int       // handler starts in all; 0 if only the letter says
+	attempts int       // handler starts in all; 0: those of the letter
 	at       time.Time // of the last failed retry; zero if there was none
-	parked   bool      // the letter's chat waits for a decision, unless it was made
+	parked   bool      // the letter's chat waits for a decision if none was made
 	seq      domain.Seq
 	chat     string
 	reason   string // of the last failed retry
@@ -59,7 +59,7 @@ func parseRetryMark(text string) retryMark {
 	return m
 }
 
-// apply adds to a dead letter what the mark says of its retries.
+// apply adds the retries that the mark records to a dead letter.
 func (m retryMark) apply(d *DeadLetter) {
 	d.Again = m.state != retryFailed
 	if m.attempts > 0 {
@@ -73,14 +73,14 @@ func (m retryMark) apply(d *DeadLetter) {
 	}
 }
 
-// orderedRetry is a dead letter whose event its chat comes to again.
+// orderedRetry is a dead letter that its chat delivers again in order.
 type orderedRetry struct {
 	id string
 	retryMark
 }
 
-// retries reads the marks of a lane: it remembers those that are retried in order, and returns the ids of the others that are to be delivered.
-// The subscription's mutex is held.
+// retries reads the retry marks of a partition. It stores those that are retried in order, and returns the ids of those that are to be delivered out
+// of order. The subscription's mutex is held.
 func (t *term) retries(marks map[string]string) (outOfOrder []string) {
 	for id, text := range marks {
 		switch m := parseRetryMark(text); m.state {

@@ -12,7 +12,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestDeadLetter_KeptThroughRetries retries a dead letter until it succeeds, under another owner each time: it keeps id, first failure and attempts.
+// TestDeadLetter_KeptThroughRetries retries a dead letter until it succeeds, under another owner each time. It keeps id, first failure and attempts.
 func TestDeadLetter_KeptThroughRetries(t *testing.T) {
 	t.Parallel()
 	for name, poison := range map[string]pubsub.Poison{"skip": pubsub.Skip, "park": pubsub.Park} {
@@ -78,7 +78,7 @@ func TestDeadLetter_KeptThroughRetries(t *testing.T) {
 	}
 }
 
-// TestDeadLetter_DroppedAfterRetries drops one that was parked, skipped in a retry, and whose chat is parked for another event by then: the chat
+// TestDeadLetter_DroppedAfterRetries drops a letter that was parked and then skipped in a retry, when its chat is parked for another event. The chat
 // stays where it is.
 func TestDeadLetter_DroppedAfterRetries(t *testing.T) {
 	t.Parallel()

@@ -26,11 +26,11 @@ import (
 // quick is a lease that lets a test see it end.
 const quick = 600 * time.Millisecond
 
-// rig is a log and its delivery streams, which instances of groups read as processes would: each over a client of its own.
+// rig is a log and its delivery streams. Members of groups read them as processes would, each over its own client.
 type rig struct {
 	t        *testing.T
 	server   *redistest.Server
-	client   *goredis.Client // the test's own
+	client   *goredis.Client // of the test
 	keys     redis.Keys
 	log      *redis.Log
 	lanes    []pubsub.Lane
@@ -58,10 +58,10 @@ func newRig(t *testing.T, server *redistest.Server, partitions int) *rig {
 	return r
 }
 
-// topic is what all lanes are read as.
+// topic is the topic of all partitions.
 func (r *rig) topic() string { return r.lanes[len(r.lanes)-1].Stream }
 
-// send appends so many messages to each chat, in turns.
+// send appends count messages to each chat, in turns.
 func (r *rig) send(count int, chats ...domain.ChatID) {
 	r.t.Helper()
 	const batch = 100
@@ -94,7 +94,7 @@ func (r *rig) send(count int, chats ...domain.ChatID) {
 	}
 }
 
-// chats names so many chats.
+// chats returns n chat IDs.
 func chats(n int) []domain.ChatID {
 	names := make([]domain.ChatID, n)
 	for i := range names {
@@ -103,7 +103,7 @@ func chats(n int) []domain.ChatID {
 	return names
 }
 
-// instance is a group's subscriber in a process of its own, as far as the others can tell.
+// instance is a member of a group. To other members it looks like a separate process.
 type instance struct {
 	t          *testing.T
 	client     *goredis.Client
@@ -113,7 +113,7 @@ type instance struct {
 	once       sync.Once
 }
 
-// config is that of an instance of a group. Tests change it before they start one.
+// config returns the configuration of a member of a group. Tests change it before they start one.
 func (r *rig) config(group string) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
 		Group: group, Topic: r.topic(), Lanes: r.lanes, LogID: r.log.ID(), Guard: r.log, Backlog: r.log, Codec: wireformat.New(),
@@ -122,13 +122,13 @@ func (r *rig) config(group string) pubsub.SubscriberConfig {
 	}
 }
 
-// beginning has the first event delivered first.
+// beginning configures a group that begins with the first event.
 func beginning(c pubsub.SubscriberConfig) pubsub.SubscriberConfig {
 	c.FromBeginning = true
 	return c
 }
 
-// start runs an instance on a router, with middlewares around the handler, until it is stopped or the test ends.
+// start runs a member on a router, with middlewares around the handler, until it is stopped or the test ends.
 func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler, around ...message.HandlerMiddleware) *instance {
 	r.t.Helper()
 	if c.Client == nil {
@@ -162,7 +162,7 @@ func (r *rig) start(c pubsub.SubscriberConfig, handle pubsub.Handler, around ...
 	return i
 }
 
-// stop shuts the instance down in order, and waits for it.
+// stop shuts the member down in order, and waits for it.
 func (i *instance) stop() {
 	i.once.Do(func() {
 		i.cancel()
@@ -172,7 +172,7 @@ func (i *instance) stop() {
 	})
 }
 
-// crash takes its connections away for good: as far as Redis and other instances can tell it is gone.
+// crash closes the member's connections for good. To Redis and other members it is gone.
 func (i *instance) crash() { _ = i.client.Close() }
 
 func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log, r.log) }
@@ -189,7 +189,7 @@ func (r *rig) letters(group string) []pubsub.DeadLetter {
 	return letters
 }
 
-// lane is where a group stands on the first lane.
+// lane returns the state of a group on the first partition.
 func (r *rig) lane(group string) pubsub.LaneState {
 	r.t.Helper()
 	list, err := r.groups().List(r.t.Context())
@@ -205,13 +205,13 @@ func (r *rig) lane(group string) pubsub.LaneState {
 	return pubsub.LaneState{}
 }
 
-// reading waits until a group's first lane has an owner that has looked at all chats: what is sent from then on comes by the stream.
+// reading waits until a group's first partition has an owner that has checked all chats: events sent from then on arrive by the stream.
 func (r *rig) reading(group string) {
 	r.t.Helper()
 	until(r.t, "the lane is read", func() bool { l := r.lane(group); return l.Owner != "" && !l.CatchesUp && l.Behind == 0 })
 }
 
-// idle waits until everything on a group's first lane is finished and taken down.
+// idle waits until everything on a group's first partition is finished and committed.
 func (r *rig) idle(group string) {
 	r.t.Helper()
 	until(r.t, "nothing is left to do", func() bool {
@@ -220,7 +220,7 @@ func (r *rig) idle(group string) {
 	})
 }
 
-// checkpoint is a group's last finished seq of a chat in Redis.
+// checkpoint returns a chat's checkpoint in Redis.
 func (r *rig) checkpoint(group string, chat domain.ChatID) string {
 	r.t.Helper()
 	seq, err := r.client.HGet(r.t.Context(), r.lanes[r.keys.Partition(chat)].Base+"g:chats:"+group, string(chat)).Result()
@@ -230,13 +230,13 @@ func (r *rig) checkpoint(group string, chat domain.ChatID) string {
 	return seq
 }
 
-// effects is what handlers of a group have done, as one would see it who takes an effect only with the highest epoch so far.
+// effects records the effects of a group's handlers, for a consumer that accepts an effect only with the highest epoch so far.
 type effects struct {
 	mu     sync.Mutex
 	chats  map[domain.ChatID]*history
 	faults []string
 	starts int
-	again  int // starts of what was done before
+	again  int // starts of finished events
 	over   int // starts while another handler of the chat ran under another epoch
 }
 
@@ -257,7 +257,7 @@ func (e *effects) of(chat domain.ChatID) *history {
 	return h
 }
 
-// skip has the first events of a chat not expected.
+// skip makes the first events of a chat not expected.
 func (e *effects) skip(chat domain.ChatID, seqs domain.Seq) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -300,7 +300,7 @@ func (e *effects) end(d ports.Delivery, err error) error {
 	return err
 }
 
-// around records a handler.
+// around returns a handler that records each start and end.
 func (e *effects) around(handle pubsub.Handler) pubsub.Handler {
 	return func(ctx context.Context, d ports.Delivery) error {
 		e.begin(d)
@@ -314,7 +314,7 @@ func (e *effects) done(chat domain.ChatID) domain.Seq {
 	return e.of(chat).done
 }
 
-// all reports whether everything that was sent is done.
+// all reports whether every sent event is done.
 func (e *effects) all(r *rig) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -328,7 +328,7 @@ func (e *effects) all(r *rig) bool {
 	return true
 }
 
-// complete waits until everything that was sent is done, and reports what went wrong on the way.
+// complete waits until every sent event is done, and reports faults.
 func (e *effects) complete(r *rig) {
 	r.t.Helper()
 	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
@@ -359,7 +359,7 @@ func (e *effects) check(t *testing.T) {
 	}
 }
 
-// once reports what was done more than once, where nothing but order could be expected.
+// once reports events that were done more than once, for tests in which that must not happen.
 func (e *effects) once(t *testing.T) {
 	t.Helper()
 	e.mu.Lock()
@@ -372,7 +372,7 @@ func (e *effects) once(t *testing.T) {
 // nothing is a handler that succeeds.
 func nothing(context.Context, ports.Delivery) error { return nil }
 
-// lingers is a handler that takes a moment, each time another.
+// lingers returns a handler that takes a random time, at most the given one.
 func lingers(most time.Duration) pubsub.Handler {
 	return func(ctx context.Context, _ ports.Delivery) error {
 		timer := time.NewTimer(rand.N(most))

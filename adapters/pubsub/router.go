@@ -17,13 +17,13 @@ import (
 	"chatcore/ports"
 )
 
-// DeadLetters keeps what was set aside of a log that has no delivery streams. [Subscriber] keeps its own.
+// DeadLetters stores the dead letters of a log without delivery streams. A [Subscriber] stores its own.
 type DeadLetters interface {
-	// Put keeps a letter. Given again after an error it may keep it twice.
+	// Put stores a letter. A second call after an error may store it twice.
 	Put(ctx context.Context, letter DeadLetter) error
 }
 
-// MemoryDeadLetters keeps dead letters in the process.
+// MemoryDeadLetters stores dead letters in the process.
 type MemoryDeadLetters struct {
 	mu      sync.Mutex
 	letters []DeadLetter
@@ -38,7 +38,7 @@ func (m *MemoryDeadLetters) Put(_ context.Context, d DeadLetter) error {
 	return nil
 }
 
-// ErrDuplicateGroup is a consumer group that was added twice.
+// ErrDuplicateGroup is returned for a consumer group that is added twice.
 var ErrDuplicateGroup = errors.New("consumer group added twice")
 
 // Router runs consumer groups with a Watermill router.
@@ -51,12 +51,12 @@ type Router struct {
 	logger     *slog.Logger
 	groups     map[string]struct{}
 	readings   []*reading
-	stopping   chan struct{} // closed when Run is told to end
+	stopping   chan struct{} // closed when Run begins to stop
 	deliveries deliveries    // of the groups of other subscribers
 }
 
-// reading is a subscriber that has subscribed before Watermill's router runs. If that were to subscribe itself and could not, it would leave
-// goroutines behind, and run on what it had begun.
+// reading is a subscriber that has subscribed before Watermill's router runs. If the router subscribed itself and failed, it would leave goroutines
+// behind, and run with the subscriptions that it had begun.
 type reading struct {
 	message.Subscriber
 	topic    string
@@ -68,13 +68,13 @@ func (r *reading) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// Subscribe gives what was subscribed to.
+// Subscribe returns the messages of the subscription.
 func (r *reading) Subscribe(context.Context, string) (<-chan *message.Message, error) {
 	return r.messages, nil
 }
 
-// NewRouter makes a router. counters returns those of a group, closeTimeout is how long handlers may still run when it is closed. letters may be nil if every group has a
-// [Subscriber].
+// NewRouter returns a router. counters returns the counters of a group. closeTimeout is how long handlers may still run when the router is closed.
+// letters may be nil if every group has a [Subscriber].
 func NewRouter(letters DeadLetters, counters func(group string) *Counters, clock ports.Clock, retry RetryPolicy, closeTimeout time.Duration, logger *slog.Logger) (*Router, error) {
 	router, err := message.NewRouter(message.RouterConfig{CloseTimeout: closeTimeout}, routerLog{logger})
 	if err != nil {
@@ -86,10 +86,10 @@ func NewRouter(letters DeadLetters, counters func(group string) *Counters, clock
 	}, nil
 }
 
-// AddGroup adds a consumer group that reads each of the topics. The middlewares surround every start of the handler, the first one outermost; the
-// start has succeeded if the handler returned nil and they did too. A handler or middleware that panics or calls [runtime.Goexit] has failed.
+// AddGroup adds a consumer group that reads each of the topics. The middlewares surround every start of the handler, the first one outermost. A start
+// succeeds if the handler and the middlewares return nil. A handler or middleware that panics or calls [runtime.Goexit] fails.
 //
-// A [Subscriber] retries and keeps dead letters by itself. For another subscriber AddGroup does both, outside of the middlewares.
+// A [Subscriber] retries and stores dead letters by itself. For another subscriber AddGroup adds both, outside of the middlewares.
 func (r *Router) AddGroup(group string, topics []string, subscriber message.Subscriber, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) error {
 	if _, twice := r.groups[group]; twice {
 		return fmt.Errorf("%w: %q", ErrDuplicateGroup, group)
@@ -116,8 +116,8 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 	return nil
 }
 
-// Run reads until ctx ends, or until a [Subscriber] ends by itself. A group that was deleted ends alone: Run goes on as long as another one is
-// left, and returns [ErrGroupDeleted] with whatever else it returns at its end. Any other reason ends all groups.
+// Run reads until ctx ends, or until a [Subscriber] ends by itself. A deleted group ends alone: Run continues as long as another group is left, and
+// adds [ErrGroupDeleted] to the error that it returns at its end. Any other reason ends all groups.
 //
 // Handlers that outlast the drain of their [Subscriber], or the router's closeTimeout, are left behind when Run returns: [Router.InFlight] names them.
 func (r *Router) Run(ctx context.Context) error {
@@ -170,7 +170,8 @@ func (r *Router) InFlight() []RunningHandler {
 	return running
 }
 
-// run runs Watermill's router. That would wait for its closeTimeout once more for handlers that the subscribers have left behind.
+// run runs Watermill's router. It returns early if the subscribers left handlers behind, for which the router would wait for its closeTimeout once
+// more.
 func (r *Router) run(ctx context.Context) error {
 	ended, abandoned, finished := make(chan error, 1), make(chan struct{}), make(chan struct{})
 	go func() { ended <- r.Router.Run(ctx) }()
@@ -218,12 +219,12 @@ func (r *Router) end() error {
 	return errors.Join(errs...)
 }
 
-// settle tells the subscriber what became of a message.
+// settle reports the outcome of a message to its subscriber.
 func settle(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
 		p := parcelOf(msg.Context()) // a middleware may replace the message's context
 		s, flight, told := p.term.sub, p.flight, false
-		if !s.mayBegin(p) { // the process was frozen, and another may have it by now
+		if !s.mayBegin(p) { // the process was suspended, and another may own the partition by now
 			s.outcome(p, flight, errNotBegun)
 			return nil, nil
 		}
@@ -232,7 +233,7 @@ func settle(next message.HandlerFunc) message.HandlerFunc {
 				return
 			}
 			r := recover()
-			if r == nil { // nothing stops a Goexit, but others wait for no more than the outcome
+			if r == nil { // a Goexit cannot be stopped, but its outcome is reported
 				s.outcome(p, flight, errExited)
 				return
 			}
@@ -267,7 +268,7 @@ var (
 	errExited   = errors.New("the handler called runtime.Goexit")
 )
 
-// apart runs the handler on a goroutine of its own, so that a panic and a [runtime.Goexit] become errors that can be tried again.
+// apart runs the handler on a separate goroutine, so that a panic and a [runtime.Goexit] become errors that can be retried.
 func apart(next message.HandlerFunc) message.HandlerFunc {
 	next = recoverer(next)
 	return func(msg *message.Message) (produced []*message.Message, err error) {
@@ -282,12 +283,12 @@ func apart(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// ErrHandlerTimeout is returned for a handler that failed after its timeout. It is a failed attempt, also where the end of its context made a port
+// ErrHandlerTimeout is returned for a handler that failed after its timeout. It is a failed attempt, even if the end of its context made a port
 // return an error such as [ports.ErrUnavailable].
 var ErrHandlerTimeout = errors.New("handler timeout")
 
-// WithTimeout ends the context of each start of a handler after d. A handler that returns nil has succeeded, however long it took. One that does
-// not heed its context keeps its chat waiting: order forbids another start beside it.
+// WithTimeout ends the context of each start of a handler after d. A handler that returns nil has succeeded, however long it took. A handler that
+// ignores its context keeps its chat waiting: the order forbids another start beside it.
 func WithTimeout(d time.Duration, handle message.NoPublishHandlerFunc) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		before := msg.Context()
@@ -303,7 +304,7 @@ func WithTimeout(d time.Duration, handle message.NoPublishHandlerFunc) message.N
 	}
 }
 
-// recoverer makes an error of a panic.
+// recoverer converts a panic into an error.
 func recoverer(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
 		defer func() {
@@ -315,9 +316,9 @@ func recoverer(next message.HandlerFunc) message.HandlerFunc {
 	}
 }
 
-// tryAgain starts a failed handler again, and counts the starts that are attempts. It returns the last error: a permanent one, that of the last
-// attempt, or with [errInterrupted] one after which the handler would have been started again, had the router not stopped. A transient failure,
-// and an event that only a later version of the program can read, are no attempts and have no last start.
+// tryAgain retries a failed handler and counts its attempts. It returns the last error if that is permanent or of the last attempt. If the router
+// stops before the next start, it returns the last error with [errInterrupted]. A transient failure, and an event that only a later version of the
+// program can read, are no attempts and are retried without limit.
 func (r *Router) tryAgain(group string) message.HandlerMiddleware {
 	counters := r.counters(group)
 	return func(next message.HandlerFunc) message.HandlerFunc {
@@ -352,7 +353,7 @@ func (r *Router) tryAgain(group string) message.HandlerMiddleware {
 	}
 }
 
-// errInterrupted is a delivery that the end of the router interrupted. It is nacked, and delivered again.
+// errInterrupted is returned for a delivery that the end of the router interrupted. The delivery is nacked, and delivered again.
 var errInterrupted = errors.New("the router stopped before the handler was started again")
 
 // after waits. It returns false if the router stops or ctx ends before.
@@ -368,15 +369,15 @@ func (r *Router) after(ctx context.Context, wait time.Duration) bool {
 	return false
 }
 
-// setAside makes a dead letter of what failed for good and finishes it. What failed because the process stops comes again, and so does
-// what could not be set aside.
+// setAside stores a dead letter for a delivery that failed for good, and finishes it. A delivery is repeated if it failed because the process stops,
+// or if its dead letter could not be stored.
 func (r *Router) setAside(group string) message.HandlerMiddleware {
 	counters := r.counters(group)
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
 			returned := false
 			defer func() {
-				if !returned { // a middleware panicked, or called Goexit, of which Watermill would not know
+				if !returned { // a middleware panicked or called Goexit, which Watermill does not notice
 					msg.Nack()
 				}
 			}()
@@ -391,18 +392,17 @@ func (r *Router) setAside(group string) message.HandlerMiddleware {
 				EventID: domain.EventID(msg.UUID), Metadata: msg.Metadata, Payload: msg.Payload,
 			}
 			if putErr := r.letters.Put(msg.Context(), letter); putErr != nil {
-				return nil, errors.Join(err, fmt.Errorf("setting it aside: %w", putErr))
+				return nil, errors.Join(err, fmt.Errorf("storing the dead letter: %w", putErr))
 			}
 			counters.DeadLetters.Add(1)
-			r.logger.WarnContext(msg.Context(), "delivery set aside",
+			r.logger.WarnContext(msg.Context(), "delivery became a dead letter",
 				"group", group, "chat", letter.Chat, "event_id", msg.UUID, "attempts", letter.Attempts, "error", err)
 			return nil, nil
 		}
 	}
 }
 
-// routerLog passes on what Watermill has to say. It asks first whether anybody listens, because the router says something about every
-// message.
+// routerLog passes on Watermill's log. It checks the level first, because the router logs something about every message.
 type routerLog struct{ to *slog.Logger }
 
 func (l routerLog) log(level slog.Level, msg string, fields watermill.LogFields, more ...any) {

@@ -29,7 +29,7 @@ var (
 	rebuildSource string
 )
 
-// scripts are the steps that change a group's state, each as a whole.
+// scripts holds the Lua scripts, one for each kind of change of a group's state.
 type scripts struct {
 	create, lay, beat, acquire, commit, release, trim, settle, rebuild, fsckMark *goredis.Script
 }

@@ -9,7 +9,7 @@ import (
 	"chatcore/domain"
 )
 
-// finish takes the head of a line as done.
+// finish removes the head of a chat queue as finished.
 func (t *term) finish(l *line) {
 	p := l.head
 	t.unblock(l)
@@ -43,7 +43,7 @@ func (t *term) finish(l *line) {
 	t.sub.finished++
 }
 
-// fail decides what becomes of the head of a line whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
+// fail decides about the head of a chat queue whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
 func (t *term) fail(l *line, cause error) {
 	switch {
 	case isNewer(cause):
@@ -72,7 +72,7 @@ func (t *term) fail(l *line, cause error) {
 	l.timer = time.AfterFunc(policy.delay(p.starts), func() { t.sub.retry(t, l) })
 }
 
-// setAside makes a dead letter of the head of a line, in the step in which it is finished or its chat parked.
+// setAside makes a dead letter of the head of a chat queue. The same commit finishes the head or parks its chat.
 func (t *term) setAside(l *line, cause error) {
 	p, s := l.head, t.sub
 	t.unblock(l)
@@ -90,20 +90,20 @@ func (t *term) setAside(l *line, cause error) {
 	}
 	d.Parked = s.config.OnPoison == Park && !l.foreign() && p.letter == ""
 	if l.foreign() && p.letter == "" && errors.Is(cause, ErrBroken) {
-		if s.config.Ephemeral { // its dead letters go with it, and other groups meet the entry too
+		if s.config.Ephemeral { // its dead letters are deleted with it, and other groups meet the entry too
 			t.finish(l)
 			return
 		}
 		d.ofEntry(p.id)
 	} else {
-		s.counters.DeadLetters.Add(1) // of the others the commit tells
+		s.counters.DeadLetters.Add(1) // the reply to the commit counts the others
 	}
 	if d.Of = cmp.Or(p.letter, p.ordered); d.Of != "" {
-		p.settled, d.InOrder = true, p.ordered != "" // the letter stays
+		p.settled, d.InOrder = true, p.ordered != "" // the letter remains
 		d.Mark = retryMark{state: retryFailed, attempts: d.Attempts, parked: d.Parked, seq: p.seq, chat: l.chat, reason: d.Reason}
 	}
 	t.letters = append(t.letters, d)
-	s.config.Logger.Warn("delivery set aside",
+	s.config.Logger.Warn("delivery became a dead letter",
 		"group", s.group, "stream", t.lane.Stream, "chat", l.chat, "seq", uint64(p.seq), "event_id", d.UUID, "attempts", p.starts, "parked", d.Parked, "error", cause)
 	if !d.Parked {
 		t.finish(l)
@@ -122,7 +122,7 @@ func (t *term) setAside(l *line, cause error) {
 	t.more.wake()
 }
 
-// resume has a parked chat flow again behind a checkpoint.
+// resume continues a parked chat after a checkpoint.
 func (t *term) resume(l *line, checkpoint domain.Seq) {
 	if l.mode != parked {
 		return
@@ -132,7 +132,7 @@ func (t *term) resume(l *line, checkpoint domain.Seq) {
 	t.fallBehind(l, checkpoint)
 }
 
-// build makes the next commit of what has happened since the last, or gives nil if there is nothing to say and the lease is young.
+// build returns the next commit with the changes since the last one. It returns nil if there are none and the lease needs no renewal.
 func (t *term) build(now time.Time, renewal time.Duration) *change {
 	if len(t.dirty) == 0 && !t.changed && len(t.letters) == 0 && now.Sub(t.sent) < renewal {
 		return nil
@@ -160,14 +160,14 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 	return c
 }
 
-// save adds what a line has to say to a commit.
+// save adds the changes of a chat queue to a commit.
 func (t *term) save(l *line, c *change) {
 	if l.foreign() {
 		t.saveFailure(l, c)
 		return
 	}
 	if finished := uint64(l.finished); finished != l.saved {
-		l.saved = finished // the commit has a pointer to it, and until that is answered there is no other
+		l.saved = finished // the commit has a pointer to it, and only one commit is unanswered at a time
 		c.chats = append(c.chats, l.key, &l.saved)
 	}
 	if l.mode == live && l.finished >= l.seen {
@@ -183,7 +183,7 @@ func (t *term) save(l *line, c *change) {
 	}
 }
 
-// saveFailure adds what is known of the next event's failed starts, and of a blockage of its chat.
+// saveFailure adds the failed starts of a chat's next event, and a blockage of the chat.
 func (t *term) saveFailure(l *line, c *change) {
 	p := l.next()
 	f := failure{}
@@ -191,7 +191,7 @@ func (t *term) saveFailure(l *line, c *change) {
 	case l.mode == parked || p == nil || l.foreign() && l != t.others:
 	case p.starts > 0 && !l.foreign():
 		f = failure{seq: p.seq, starts: p.starts}
-		if l.arranged { // the start to come counts, should nobody be there to tell how it ended
+		if l.arranged { // the next start counts, in case no process records its end
 			f.starts++
 			f.epoch = t.epoch
 		}
@@ -209,7 +209,7 @@ func (t *term) saveFailure(l *line, c *change) {
 	}
 }
 
-// rewind takes back starts that were taken down and have not begun.
+// rewind cancels recorded starts that have not begun.
 func (t *term) rewind() {
 	for _, l := range t.lines {
 		if !l.flying {
@@ -218,19 +218,19 @@ func (t *term) rewind() {
 	}
 }
 
-// unarrange takes back a line's next start.
+// unarrange cancels the recorded next start of a chat queue.
 func (t *term) unarrange(l *line) {
 	if l.arranged {
 		l.waiting, l.arranged = true, false
-		l.timer.Reset(held) // should there be another chance
+		l.timer.Reset(held) // in case the partition is kept
 		t.touch(l)
 	}
 }
 
-// answered takes the answer to the commit under way.
+// answered applies the reply to the commit under way.
 func (t *term) answered(sent time.Time, lease time.Duration) {
 	for _, d := range t.pending.letters {
-		delete(t.again, d.Of) // from now on another retry counts
+		delete(t.again, d.Of) // from now on another retry may begin
 	}
 	t.acked, t.pending, t.sent = t.pending.number, nil, sent
 	t.deadline = sent.Add(lease - margin(lease))
@@ -247,7 +247,7 @@ func (t *term) answered(sent time.Time, lease time.Duration) {
 	}
 }
 
-// unstall has those picked that could not begin.
+// unstall makes the chat queues ready that could not be dispatched.
 func (t *term) unstall() {
 	for _, l := range t.stalled {
 		t.show(l)
@@ -255,17 +255,17 @@ func (t *term) unstall() {
 	t.stalled = t.stalled[:0]
 }
 
-// margin is how long before its lease ends an owner stops by itself.
+// margin returns how long before the end of its lease an owner stops by itself.
 func margin(lease time.Duration) time.Duration { return lease / 6 }
 
-// quiet reports whether everything that happened is taken down and no handler runs.
+// quiet reports whether every change is committed and no handler runs.
 func (t *term) quiet() bool { return t.flights == 0 && t.quietButFlights() }
 
 func (t *term) quietButFlights() bool {
 	return t.pending == nil && len(t.dirty) == 0 && !t.changed && len(t.letters) == 0
 }
 
-// end closes the term. Handlers of it may still run.
+// close ends the term. Its handlers may still run.
 func (t *term) close() {
 	t.over = true
 	t.closeBlocked()
@@ -282,7 +282,7 @@ func (t *term) close() {
 	}
 }
 
-// errUnsettled is a message that was refused without a reason.
+// errUnsettled is the failure of a message that was nacked.
 var errUnsettled = errors.New("the message was nacked")
 
 func (t *term) String() string { return fmt.Sprintf("%s under epoch %d", t.lane.Stream, t.epoch) }

@@ -19,7 +19,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// TestTheClientStaysOpen guards against the stock publisher and subscriber, which close the client that they were given.
+// TestTheClientStaysOpen guards against the behavior of the stock publisher and subscriber, which close their client.
 func TestTheClientStaysOpen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -51,8 +51,8 @@ func TestTheClientStaysOpen(t *testing.T) {
 	}
 }
 
-// TestAcksAfterTheCloseBegan guards against losing them, as the stock subscriber loses 10 of 10: the messages of the first half are acked once the
-// subscription is cancelled, those of the second come again.
+// TestAcksAfterTheCloseBegan guards against the loss of such acks: the stock subscriber loses 10 of 10. The messages of the first half are acked
+// after the subscription is canceled, those of the second half are redelivered.
 func TestAcksAfterTheCloseBegan(t *testing.T) {
 	t.Parallel()
 	client := connect(t, redistest.Shared(t).Addr())
@@ -125,7 +125,7 @@ func TestAcksAfterTheCloseBegan(t *testing.T) {
 	}
 }
 
-// TestTheDrainEnds at its time, with handlers that do not heed their contexts too.
+// TestTheDrainEnds checks that the drain ends on time, even with handlers that ignore their contexts.
 func TestTheDrainEnds(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -181,8 +181,8 @@ func TestTheDrainEnds(t *testing.T) {
 	}
 }
 
-// TestWhatIsPublishedRightAfterSubscribe guards against a group that begins with what comes after its first read: fan-out without a group lost
-// the message 50 of 50 times.
+// TestWhatIsPublishedRightAfterSubscribe guards against a group that begins with the entries after its first read: fan-out without a group lost the
+// message 50 of 50 times.
 func TestWhatIsPublishedRightAfterSubscribe(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 2)
@@ -225,7 +225,7 @@ func TestWhatIsPublishedRightAfterSubscribe(t *testing.T) {
 	}
 }
 
-// TestALostLogEndsTheSubscription with the reason, as it ends the log's writes.
+// TestALostLogEndsTheSubscription checks that it ends with the same reason as the log's writes.
 func TestALostLogEndsTheSubscription(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 2)
@@ -233,7 +233,7 @@ func TestALostLogEndsTheSubscription(t *testing.T) {
 	until(t, "nothing is written any more", func() bool { return len(r.client.Keys(t.Context(), "*").Val()) == 0 })
 }
 
-// TestAForgottenGroupEndsTheSubscription and leaves nothing of itself.
+// TestAForgottenGroupEndsTheSubscription also checks that the group leaves no key behind.
 func TestAForgottenGroupEndsTheSubscription(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 2)
@@ -279,7 +279,7 @@ func testEnd(t *testing.T, r *rig, reason error, cause func() error) {
 	}
 }
 
-// TestDeliveryHeals from connections that are killed, and from such as swallow everything, without waiting for their end: none comes.
+// TestDeliveryHeals kills connections, and makes connections swallow all traffic. Delivery recovers without waiting for their end, which never comes.
 func TestDeliveryHeals(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 2)
@@ -299,7 +299,7 @@ func TestDeliveryHeals(t *testing.T) {
 	proxy.swallow.Store(true)
 	r.send(2, chats(4)...)
 	<-time.After(time.Second)
-	proxy.swallow.Store(false) // of new connections: those that were there stay deaf
+	proxy.swallow.Store(false) // of new connections: the old ones stay deaf
 	from := time.Now()
 	r.send(2, chats(4)...)
 	e.complete(r)

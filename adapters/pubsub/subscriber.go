@@ -17,40 +17,40 @@ import (
 	"chatcore/ports"
 )
 
-// DefaultLease is how long an owner that does not answer keeps a lane, where nothing else is set.
+// DefaultLease is the default of [SubscriberConfig].Lease.
 const DefaultLease = 3 * time.Second
 
-// MinLease is the shortest lease: what is shorter ends by itself when a machine is busy.
+// MinLease is the shortest lease. A shorter one would expire when a machine is busy.
 const MinLease = 300 * time.Millisecond
 
-// SubscriberConfig says which consumer group reads, and how.
+// SubscriberConfig is the configuration of a [Subscriber].
 type SubscriberConfig struct {
 	Client goredis.UniversalClient // is not closed
-	Reader *Reader                 // shares what is read with other groups of the process. Defaults to one of its own
+	Reader *Reader                 // shares reads with other groups of the process. Defaults to a new one
 	Group  string
 
-	// Topic is read as Lanes. Any other topic is a stream of that name, which carries no chat's log.
+	// Topic names the topic that reads Lanes. Any other topic is a stream of that name, which carries no chat's log.
 	Topic string
 	Lanes []Lane
-	// LogID is that of the log whose events the lanes carry, Backlog and Codec read it. All three are needed if a lane is a partition's, and Guard
-	// if the lanes are in Redis.
+	// LogID identifies the log whose events the lanes carry. Backlog and Codec read it. All three are required if a lane is a partition's, and Guard
+	// too if the lanes are in Redis.
 	LogID   string
 	Guard   LogGuard
 	Backlog ports.Backlog
 	Codec   *wireformat.Codec
 
-	// Batch handles what is delivered, instead of a router; nil for none. Nothing is sent to the channel that Subscribe returns.
+	// Batch handles deliveries instead of a router; nil for none. Nothing is sent to the channel that Subscribe returns.
 	Batch BatchHandler
-	// Pace is the time between two reads of a stream that has nothing more: it is read without waiting for entries, so that appends wake nobody.
+	// Pace is the time between two reads of a stream that has nothing more. Reads then do not wait for entries, so that appends wake no reader.
 	// Groups in memory have none. Defaults to 0: reads wait for entries.
 	Pace time.Duration
 
-	Ephemeral     bool // the group is deleted when it has been read: it keeps no dead letter that would be the only one of all groups
-	FromBeginning bool // a new group starts with the first event there is instead of the next one
+	Ephemeral     bool // the group is deleted after its run: it stores no dead letter for all groups
+	FromBeginning bool // a new group starts with the first event instead of the next one
 	OnPoison      Poison
 	Retry         RetryPolicy
-	InFlight      int  // messages with handlers at a time; of one chat never more than one. Defaults to 64
-	Unordered     bool // entries of other programs, which have no chat, may be with handlers side by side. Defaults to false: one after another
+	InFlight      int  // most messages in flight, at most one of each chat. Defaults to 64
+	Unordered     bool // entries of other programs, which have no chat, may be in flight side by side. Defaults to false: one after another
 
 	// Slow is how long a handler may run before its chat is reported as blocked. Defaults to 30 s
 	Slow time.Duration
@@ -58,48 +58,48 @@ type SubscriberConfig struct {
 	// Defaults to 2 min
 	CoolDown time.Duration
 
-	Lease time.Duration // how long an owner that does not answer keeps a lane. Defaults to 3 s, at least [MinLease]
+	Lease time.Duration // how long an owner that does not answer keeps a partition. Defaults to 3 s, at least [MinLease]
 	Drain time.Duration // how long handlers may still run at the end. Defaults to 30 s
-	// Finish is how long the last commits and the release of the lanes may take after the drain. Defaults to 2 s
+	// Finish is how long the last commits and the release of the partitions may take after the drain. Defaults to 2 s
 	Finish time.Duration
-	Bound  int // entries that a stream keeps for groups that are behind; what is more they take from the log. Defaults to 100,000
+	Bound  int // entries that a stream keeps for groups that are behind; they take older ones from the log. Defaults to 100,000
 
-	// DeadLetterBound is how many dead letters the group keeps on a lane. Once it has them, what would become one is tried again instead, Retry.Max
-	// apart. Defaults to 10,000.
+	// DeadLetterBound is the most dead letters that the group has on a partition. At the bound, a delivery that would become one is retried every
+	// Retry.Max instead. Defaults to 10,000.
 	DeadLetterBound int
 
-	Counters *Counters // Defaults to what CountersOf returns for the group, or its own
-	// CountersOf returns the counters of any group: trimming moves others, which is counted there. Defaults to Counters for all.
+	Counters *Counters // Defaults to those of CountersOf for the group, or to new ones
+	// CountersOf returns the counters of any group: trimming moves other groups, which is counted there. Defaults to Counters for all.
 	CountersOf func(group string) *Counters
 	Logger     *slog.Logger // Defaults to slog.Default
 }
 
 // Subscriber reads delivery streams as a consumer group: at least once, a chat's events in the order of their seqs, one at a time.
 //
-// A group is a position on each lane, with a checkpoint for each chat. Any number of processes may run the same group: each lane has one
-// owner at a time, under a lease. An owner that has been replaced can change nothing: every change carries its epoch. What a handler finishes
-// stays finished once it is taken down, some milliseconds later; a crash before that has it delivered again.
+// A group has a position on each partition and a checkpoint for each chat. Any number of processes may run the same group: each partition has one
+// owner at a time, under a lease. A replaced owner can change nothing, because every change carries its epoch. A handler's result is committed some
+// milliseconds after the handler returns. After a crash before that, the event is delivered again.
 //
-// A failed handler is started again after a pause that holds up its chat only, and the delivery becomes a dead letter after the last attempt.
-// A transient failure ([IsTransient]) is no attempt: the handler is started again for as long as it lasts. An event that only a later version of
-// the program can read is no attempt either: its chat waits, and the partition is offered to other members.
+// A failed handler is started again after a pause that delays only its chat. After the last attempt the delivery becomes a dead letter. A transient
+// failure ([IsTransient]) is no attempt: the handler is started again for as long as it lasts. An event that only a later version of the program can
+// read is no attempt either: its chat waits, and the partition is offered to other members.
 //
-// The subscriber closes neither client nor reader that it was given.
+// The subscriber closes neither the client nor the reader that it was given.
 type Subscriber struct {
 	config  SubscriberConfig
 	store   station
-	settled bool // by the router
+	settled bool // the router reports the outcomes of its messages
 
 	mu     sync.Mutex
 	subs   []*subscription
 	closed bool
 	err    error
-	failed chan struct{} // closed when there is an err
+	failed chan struct{} // closed when err is set
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
-// NewSubscriber makes a subscriber of a consumer group.
+// NewSubscriber returns a subscriber of a consumer group.
 func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 	if c.Client == nil {
 		return nil, &domain.InvalidError{Field: "Client", Problem: "is missing", Allowed: "a client"}
@@ -162,9 +162,9 @@ func positive[N int | time.Duration](n, otherwise N) N {
 	return otherwise
 }
 
-// Subscribe reads a topic until ctx ends. The group is there when it returns: what is appended from then on reaches it. While Redis is away it
-// waits, half a minute at most. A message whose
-// handler runs when ctx ends may still be acked, and its context lives, until the drain is over.
+// Subscribe reads a topic until ctx ends. The group exists when Subscribe returns: events appended from then on reach it. While Redis is unavailable
+// Subscribe waits, half a minute at most. A message whose handler runs when ctx ends may still be acked, and its context lives, until the drain is
+// over.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	lanes := []Lane{NewLane(topic)}
 	if topic == s.config.Topic && len(s.config.Lanes) > 0 {
@@ -187,7 +187,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// remove drops a subscription that has ended, unless handlers of it still run.
+// remove removes a subscription that has ended, unless its handlers still run.
 func (s *Subscriber) remove(sub *subscription) {
 	if len(sub.running()) > 0 {
 		return
@@ -202,7 +202,7 @@ func (s *Subscriber) remove(sub *subscription) {
 	}
 }
 
-// Err is why a subscription has ended by itself: [ports.ErrLogLost], [ports.ErrNewerLog], [ErrGroupDeleted]. nil if none has.
+// Err returns why a subscription has ended by itself: [ports.ErrLogLost], [ports.ErrNewerLog] or [ErrGroupDeleted]. It returns nil if none has.
 func (s *Subscriber) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,7 +218,7 @@ func (s *Subscriber) ended(err error) {
 	s.err = errors.Join(s.err, err)
 }
 
-// Running returns the handlers that run now, those included that an ended subscription left behind.
+// Running returns the handlers that run now, including those that an ended subscription left behind.
 func (s *Subscriber) Running() []RunningHandler {
 	var running []RunningHandler
 	for _, sub := range s.subscriptions() {
@@ -227,7 +227,7 @@ func (s *Subscriber) Running() []RunningHandler {
 	return running
 }
 
-// owned returns the lanes that the subscriber owns now.
+// owned returns the partitions that the subscriber owns now.
 func (s *Subscriber) owned() (lanes []Lane) {
 	for _, sub := range s.subscriptions() {
 		sub.mu.Lock()
@@ -247,8 +247,8 @@ func (s *Subscriber) subscriptions() []*subscription {
 	return append([]*subscription(nil), s.subs...)
 }
 
-// Close stops reading, waits for the handlers that run, for at most [SubscriberConfig].Drain, commits what they finished and releases the lanes. The
-// handlers that it leaves behind are those of [Subscriber.Running].
+// Close stops reading, waits for running handlers, for at most [SubscriberConfig].Drain, commits their outcomes and releases the partitions.
+// [Subscriber.Running] returns the handlers that it leaves behind.
 func (s *Subscriber) Close() error {
 	s.mu.Lock()
 	s.closed = true

@@ -30,7 +30,7 @@ func (fixedClock) Now() time.Time { return time.Date(2026, 1, 2, 3, 4, 5, 0, tim
 
 func (fixedClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
 
-// carrier is a log in one partition, its delivery stream, and what reads it.
+// carrier is a log with one partition, its delivery stream, and their readers.
 type carrier struct {
 	t        *testing.T
 	client   *goredis.Client
@@ -129,7 +129,7 @@ func (c *carrier) letters(group string) []pubsub.DeadLetter {
 	return letters
 }
 
-// TestAStockSubscriberReadsOurEntries reads with watermill-redisstream as it comes.
+// TestAStockSubscriberReadsOurEntries reads with watermill-redisstream in its default configuration.
 func TestAStockSubscriberReadsOurEntries(t *testing.T) {
 	c := newCarrier(t)
 	c.send("m1")
@@ -156,7 +156,7 @@ func TestAStockSubscriberReadsOurEntries(t *testing.T) {
 	}
 }
 
-// TestAStockPublisherReachesOurHandlers delivers what another Watermill program adds; it is in no log.
+// TestAStockPublisherReachesOurHandlers delivers messages that another Watermill program adds. They are in no log.
 func TestAStockPublisherReachesOurHandlers(t *testing.T) {
 	c := newCarrier(t)
 	arrived := make(chan ports.Delivery, 8)
@@ -183,7 +183,7 @@ func TestAStockPublisherReachesOurHandlers(t *testing.T) {
 	}
 }
 
-// TestEntriesThatAreNoEventsAreSetAside guards against the stock subscriber's end at an entry that it cannot parse.
+// TestEntriesThatAreNoEventsAreSetAside guards against the stock subscriber's behavior, which ends at an entry that it cannot parse.
 func TestEntriesThatAreNoEventsAreSetAside(t *testing.T) {
 	c := newCarrier(t)
 	newer := `{"eventId":"x","type":"message:new","v":9,"timestamp":"2026-01-02T03:04:05.000Z","seq":1,"ordinal":1}`
@@ -251,7 +251,7 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 		}
 	})
 	receive(t, done)
-	stop() // what became of all of them is taken down
+	stop() // commits the outcomes of all of them
 	if n := c.counters.Handled.Load(); n != 2 {
 		t.Errorf("%d handled, want 2", n)
 	}
@@ -276,7 +276,7 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 	}
 }
 
-// TestFinishedDeliveriesStayFinished guards against acks lost at close, of which the stock subscriber loses all.
+// TestFinishedDeliveriesStayFinished guards against the loss of acks at close: the stock subscriber loses all of them.
 func TestFinishedDeliveriesStayFinished(t *testing.T) {
 	c := newCarrier(t)
 	c.send("m1")

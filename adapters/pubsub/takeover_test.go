@@ -21,7 +21,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestTwoSubscriptionsOfOneSubscriber share a group as two processes do: one has the lane, and nobody is put out of it again and again.
+// TestTwoSubscriptionsOfOneSubscriber checks that they share a group as two processes do: one has the partition, and neither repeatedly takes it from
+// the other.
 func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
 	t.Parallel()
 	client, counters := connect(t, redistest.Shared(t).Addr()), &pubsub.Counters{}
@@ -65,8 +66,8 @@ func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
 	}
 }
 
-// TestALaneThatIsNotGivenAwayAfterAll goes on: another instance came, and left again while handlers still held the lanes it was to get. What
-// became due meanwhile is not forgotten.
+// TestALaneThatIsNotGivenAwayAfterAll starts a member and stops it again while handlers still hold the partitions assigned to it. The first owner
+// continues, with the retries that became due meanwhile.
 func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 8)
@@ -89,7 +90,7 @@ func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
 		return e.around(nothing)(ctx, d)
 	})
 	holders, held := map[int]domain.ChatID{}, 0
-	for i := 0; held < 8; i++ { // one that holds each lane
+	for i := 0; held < 8; i++ { // one handler that holds each partition
 		chat := domain.ChatID(fmt.Sprint("holds-", i))
 		if p := r.keys.Partition(chat); holders[p] == "" {
 			holders[p] = chat
@@ -113,8 +114,8 @@ func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
 	e.complete(r)
 }
 
-// TestAStartThatDidNotComeIsNotCounted guards against attempts that are counted by looking, as a consumer group's delivery counts are: starts
-// were due when the instance stopped, and there was no handler for them.
+// TestAStartThatDidNotComeIsNotCounted guards against attempts that are counted at delivery, as those of a Redis consumer group are. Starts were due
+// when the member stopped, and no handler was free for them.
 func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -165,8 +166,8 @@ func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
 	until(t, "none fails any more", func() bool { return r.lane("g").Failing == 0 })
 }
 
-// TestNothingIsHandedOutAfterTheLease has nobody take messages until another instance has taken the lane and delivered everything. What the
-// first had ready by then must not come any more.
+// TestNothingIsHandedOutAfterTheLease receives no messages until another member has acquired the partition and delivered everything. Messages that
+// the first member had ready by then must not be delivered.
 func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -181,7 +182,7 @@ func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
 		t.Fatal(err)
 	}
 	r.send(2, chats(40)...)
-	receive(t, messages).Nack() // it has the lane and has read the rest
+	receive(t, messages).Nack() // it has the partition and has read the rest
 	if err := config.Client.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -198,8 +199,8 @@ func TestNothingIsHandedOutAfterTheLease(t *testing.T) {
 	}
 }
 
-// TestMiddlewares_LeaseExpires holds a delivery in a middleware until another member has handled it. The first member has lost its
-// connections and does not know of the other: its handler must not start after the lease's deadline.
+// TestMiddlewares_LeaseExpires holds a delivery in a middleware until another member has handled it. The first member has lost its connections and
+// does not know of the other: its handler must not start after the lease's deadline.
 func TestMiddlewares_LeaseExpires(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -232,7 +233,7 @@ func TestMiddlewares_LeaseExpires(t *testing.T) {
 	}
 }
 
-// TestWhatRedisLostIsDeliveredAnew has Redis restart with an older state, and the seqs of what it lost used again.
+// TestWhatRedisLostIsDeliveredAnew restarts Redis with an older state, and uses the lost seqs again.
 func TestWhatRedisLostIsDeliveredAnew(t *testing.T) {
 	t.Parallel()
 	server := redistest.Start(t)
@@ -279,7 +280,8 @@ func TestWhatRedisLostIsDeliveredAnew(t *testing.T) {
 	arrived("new-", all...)
 }
 
-// TestAHandlerOfALostLaneHoldsUpItsChatOnly when the same instance takes the lane again: the chat is not handled twice at a time, and no other waits.
+// TestAHandlerOfALostLaneHoldsUpItsChatOnly has the same member acquire the partition again: no two handlers of the chat run at a time, and no other
+// chat waits.
 func TestAHandlerOfALostLaneHoldsUpItsChatOnly(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -304,7 +306,7 @@ func TestAHandlerOfALostLaneHoldsUpItsChatOnly(t *testing.T) {
 	r.reading("g")
 	r.send(1, "long", "c")
 	receive(t, begun)
-	if err := r.groups().Rebuild(t.Context(), "g"); err != nil { // which puts every owner out
+	if err := r.groups().Rebuild(t.Context(), "g"); err != nil { // which fences every owner
 		t.Fatal(err)
 	}
 	until(t, "the lane is taken again, and the other chat goes on", func() bool {

@@ -19,8 +19,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestTransientFailures_AreNoAttempts has a dependency of the handler down for 20 minutes, by every error that is known to pass. It guards against
-// chats being parked by an outage.
+// TestTransientFailures_AreNoAttempts has a dependency of the handler fail for 20 minutes with every error that counts as transient. It guards
+// against chats that an outage parks.
 func TestTransientFailures_AreNoAttempts(t *testing.T) {
 	for name, fault := range map[string]error{
 		"marked":          pubsub.Transient(errDown),
@@ -92,7 +92,7 @@ func TestTransientFailures_AreNoAttempts(t *testing.T) {
 	}
 }
 
-// TestTransient_Classification says which errors are attempts.
+// TestTransient_Classification checks which errors are attempts.
 func TestTransient_Classification(t *testing.T) {
 	for _, c := range []struct {
 		err       error
@@ -126,7 +126,7 @@ func TestTransient_Classification(t *testing.T) {
 	}
 }
 
-// TestDefaultRetries_SpanMinutes guards against a policy that is through within the time of a failover.
+// TestDefaultRetries_SpanMinutes guards against a policy whose attempts end within the time of a failover.
 func TestDefaultRetries_SpanMinutes(t *testing.T) {
 	var seen calls
 	handle := func(_ context.Context, d ports.Delivery) error {
@@ -146,7 +146,7 @@ func TestDefaultRetries_SpanMinutes(t *testing.T) {
 	})
 }
 
-// outcome is what a handler start comes to.
+// outcome is the result of a handler start.
 type outcome uint8
 
 const (
@@ -160,11 +160,11 @@ const (
 	outcomes
 )
 
-// TestAttempts_Model compares what handlers are given with what a model says, for any row of outcomes.
+// TestAttempts_Model compares the deliveries to handlers with a model, for random sequences of outcomes.
 func TestAttempts_Model(t *testing.T) {
 	const attempts = 3
 	rapid.Check(t, func(rt *rapid.T) {
-		plan := make(map[domain.ChatID][][]outcome) // by chat and seq; what comes behind succeeds
+		plan := make(map[domain.ChatID][][]outcome) // by chat and seq; later events succeed
 		for _, chat := range chats(rapid.IntRange(1, 3).Draw(rt, "chats")) {
 			plan[chat] = rapid.SliceOfN(rapid.SliceOfN(rapid.Map(rapid.Uint8Range(0, uint8(outcomes)-1), func(n uint8) outcome { return outcome(n) }), 0, 6), 1, 4).Draw(rt, string(chat))
 		}
@@ -249,8 +249,8 @@ func TestAttempts_Model(t *testing.T) {
 	})
 }
 
-// TestTransientFailures_ConsumeNoReservedAttempt has starts recorded before they begin, as each is after the first failure, and failing transiently,
-// over a takeover in order and over a lease that is lost meanwhile.
+// TestTransientFailures_ConsumeNoReservedAttempt has starts that are recorded before they begin, as each is after the first failure, and that fail
+// transiently: over a takeover in order, and over a lease that is lost meanwhile.
 func TestTransientFailures_ConsumeNoReservedAttempt(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -281,13 +281,13 @@ func TestTransientFailures_ConsumeNoReservedAttempt(t *testing.T) {
 		t.Fatalf("attempt %d follows one that failed", d.Attempt)
 	}
 	release <- ports.ErrUnavailable
-	if d := receive(t, begun); d.Attempt != 2 { // the first start after a takeover is not recorded before, this one is
+	if d := receive(t, begun); d.Attempt != 2 { // the first start after a takeover is not recorded beforehand, this one is
 		t.Fatalf("attempt %d", d.Attempt)
 	}
 	if got := failing(); !strings.HasPrefix(got, "1:2:") {
 		t.Fatalf("the start is recorded as %q", got)
 	}
-	// As after a failover to a replica that lacks the last commit: the lease is taken anew while the handler runs.
+	// As after a failover to a replica that lacks the last commit: the partition is acquired anew while the handler runs.
 	state := r.lanes[0].Base + "g:state:g"
 	epoch := r.client.HGet(t.Context(), state, "epoch").Val()
 	if err := r.client.HSet(t.Context(), state, "commit", "9999").Err(); err != nil {

@@ -11,7 +11,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// trim has a group's new owner trim the stream, which it does first of all.
+// trim makes a group's new owner trim the stream, which is the first thing that it does.
 func (r *rig) trim(group string, bound int) {
 	r.t.Helper()
 	before := r.lane(group).Epoch
@@ -31,7 +31,7 @@ func (r *rig) length() int64 {
 	return n
 }
 
-// run has a group finish what there is, as far as it handles events.
+// run makes a group finish all entries, as far as it handles their events.
 func (r *rig) run(group string, handle func(ctx context.Context, d ports.Delivery) error, reached func() bool) {
 	r.t.Helper()
 	i := r.start(beginning(r.config(group)), handle)
@@ -39,7 +39,7 @@ func (r *rig) run(group string, handle func(ctx context.Context, d ports.Deliver
 	i.stop()
 }
 
-// TestTrimmingTakesOnlyWhatAllHavePassed guards against a stream that is cut at a length: it loses what was not read, or read and not finished.
+// TestTrimmingTakesOnlyWhatAllHavePassed guards against trimming to a length, which loses unread and unfinished entries.
 func TestTrimmingTakesOnlyWhatAllHavePassed(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -62,7 +62,7 @@ func TestTrimmingTakesOnlyWhatAllHavePassed(t *testing.T) {
 	r.run("ahead", ahead.around(nothing), func() bool { return ahead.done("c") == 500 && ahead.done("d") == 500 && r.lane("ahead").Lag == 0 })
 
 	r.trim("ahead", 100_000)
-	if n := r.length(); n < 500 || n > 620 { // whole nodes of the stream are taken
+	if n := r.length(); n < 500 || n > 620 { // trimming removes whole nodes of the stream
 		t.Errorf("the stream has %d entries", n)
 	}
 	caughtUp := r.counters.CaughtUp.Load()
@@ -79,7 +79,7 @@ func TestTrimmingTakesOnlyWhatAllHavePassed(t *testing.T) {
 	behind.check(t)
 }
 
-// TestAnAbandonedGroupDoesNotHoldTheStream beyond the bound, and misses nothing when it comes back.
+// TestAnAbandonedGroupDoesNotHoldTheStream checks that such a group holds the stream only up to the bound, and misses nothing when it runs again.
 func TestAnAbandonedGroupDoesNotHoldTheStream(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -107,7 +107,7 @@ func TestAnAbandonedGroupDoesNotHoldTheStream(t *testing.T) {
 	r.idle("left")
 }
 
-// TestAGroupThatIsMovedWhileItRuns is held up by its handlers when the stream is taken from before it.
+// TestAGroupThatIsMovedWhileItRuns trims the stream beyond the position of a group whose handlers are slow.
 func TestAGroupThatIsMovedWhileItRuns(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -132,7 +132,7 @@ func TestAGroupThatIsMovedWhileItRuns(t *testing.T) {
 	r.idle("slow")
 }
 
-// TestOtherConsumerGroupsHoldTheStream up to the bound: stock ones, at what they were given and have not acknowledged.
+// TestOtherConsumerGroupsHoldTheStream checks that stock groups hold the stream, up to the bound, at their first entry without an ack.
 func TestOtherConsumerGroupsHoldTheStream(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

@@ -21,7 +21,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// restartCommand is what this test binary is called with to have the test process restart its redis-server.
+// restartCommand is the argument with which this test binary asks the test process to restart its redis-server.
 const restartCommand = "restart-redis"
 
 // askForRestart connects to the process that runs the tests and waits until it has restarted its server.
@@ -36,7 +36,7 @@ func askForRestart(addr string) int {
 	return 0
 }
 
-// restarter restarts a server for whoever connects, one after another, and gives the command that does.
+// restarter restarts a server for each process that connects, one after another. It returns the command that connects.
 func restarter(t *testing.T, server *redistest.Server) []string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -61,8 +61,8 @@ func restarter(t *testing.T, server *redistest.Server) []string {
 	return []string{os.Args[0], restartCommand, listener.Addr().String()}
 }
 
-// heldBack gives the last message of the suite's TestReconnect a moment later. The suite compares what arrived with what a goroutine of its
-// own has heard of the publishing, and does not wait for that goroutine.
+// heldBack delays the last message of the suite's TestReconnect. The suite compares the received messages with those that one of its goroutines has
+// recorded as published, and does not wait for that goroutine.
 type heldBack struct{ message.Subscriber }
 
 func (h heldBack) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
@@ -86,13 +86,13 @@ func (h heldBack) Subscribe(ctx context.Context, topic string) (<-chan *message.
 	return out, nil
 }
 
-// raced reports whether the race detector watches.
+// raced reports whether the race detector is on.
 func raced() bool {
 	info, _ := debug.ReadBuildInfo()
 	return slices.Contains(info.Settings, debug.BuildSetting{Key: "-race", Value: "true"})
 }
 
-// TestUniversalSuite runs Watermill's own suite for Pub/Subs: in strict order with one message in flight, and with many side by side.
+// TestUniversalSuite runs Watermill's suite for Pub/Subs: in strict order with one message in flight, and with many in flight.
 func TestUniversalSuite(t *testing.T) {
 	for name, features := range map[string]tests.Features{
 		"ordered":  {GuaranteedOrder: true},
@@ -101,7 +101,7 @@ func TestUniversalSuite(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 			features.ConsumerGroups, features.Persistent = true, true
-			if !raced() { // TestReconnect itself has a race: it reads what its goroutines still write
+			if !raced() { // TestReconnect itself has a race: it reads variables that its goroutines still write
 				features.RestartServiceCommand = restarter(t, server)
 			}
 			inFlight := 64

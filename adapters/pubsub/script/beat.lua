@@ -1,11 +1,12 @@
--- Tells that an instance of a group lives, or that it leaves, and returns the members. An instance may decline streams for a while.
+-- Records the heartbeat of a group's member, or that it leaves, and returns the members. A member may decline streams for a while.
 --
 -- KEYS  the group's members, the group, the streams that members decline
--- ARGV  instance, how long it counts in ms, or 0 if it leaves, how long it declines a stream in ms, streams that it declines from now on
--- Reply {instances that live, "instance stream" for each stream that one declines}; {{}, {}} if there is no such group, of which nothing is to be left
+-- ARGV  member, ms until its heartbeat expires, or 0 if it leaves, ms that it declines a stream, streams that it declines from now on
+-- Reply {members whose heartbeats have not expired, "member stream" for each declined stream}; {{}, {}} if the group does not exist: then the
+--       script writes nothing
 --
--- An instance that counts for longer than it can, because the clock was set back, is cut to the caller's time, or to LEAST if that is shorter:
--- another one may have a longer lease, and tells that it lives twice a second. A stream that is declined for longer than it can be is no longer.
+-- An expiry that is too far away, because the clock was set back, is cut to the caller's time, or to LEAST if that is longer: another member may
+-- have a longer lease, and sends a heartbeat twice a second. A stream whose decline expires too far away is no longer declined.
 
 local LEAST = 3000
 local members, group, declined, instance, ttl, cool_down = KEYS[1], KEYS[2], KEYS[3], ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
@@ -20,7 +21,7 @@ redis.call('ZREMRANGEBYSCORE', declined, '-inf', until_(0))
 redis.call('ZREMRANGEBYSCORE', declined, '(' .. until_(cool_down), '+inf')
 if ttl > 0 then
   redis.call('ZADD', members, until_(ttl), instance)
-  if redis.call('PTTL', members) < ttl then redis.call('PEXPIRE', members, ttl) end -- of a group that is gone nothing stays
+  if redis.call('PTTL', members) < ttl then redis.call('PEXPIRE', members, ttl) end -- a deleted group leaves nothing
 else
   redis.call('ZREM', members, instance)
 end

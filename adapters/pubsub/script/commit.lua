@@ -1,15 +1,16 @@
--- Takes down what the owner of a lane has finished, and renews its lease.
+-- Commits the changes that a partition's owner has made, and renews its lease.
 --
--- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
+-- KEYS  id of the log, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be redelivered, its dead
 --       letters, stream, entries of the stream that are dead letters of some group
--- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if that
---       has ended or '' if there is nothing to say, number and ids of entries that were read, number and pairs of chats and seqs finished; of chats left and what they are left as, '' if no more; of failing chats and their
---       seq:starts, '' if no more; number of letters settled and their ids; number of letters, how many entries of such letters are remembered, and for each letter the id of the
---       entry that makes one letter in all groups or '', the id of the letter whose retry it was or '' and the mark that this one gets then, with 0 for the time, the number of its
---       fields and values, 0 if it is not to be written anew, and these
--- Reply {1, revision, lost, dead letters, letters of such entries that were written}; {-1} if the lane belongs to another log; {-2} if another owner came since; {-3} if there is no such group; {-4} if
---       Redis has lost an earlier commit, or what was read. Lost is '' or, where the stream may have lost what was not finished, its first id, '-' if
---       it is empty
+-- ARGV  log id or '', epoch, number of the commit, ms that the lease lasts, position or '', entries passed, progress of the walk, '-' if it has
+--       ended or '' if it is unchanged, number and ids of entries that were read, number and pairs of: chats and the seqs finished; chats and
+--       their state 'behind' or 'parked', '' if none any more; chats and their failures, '' if none any more; number and ids of letters that are
+--       removed; number of letters, how many entries of shared letters are remembered, and for each letter: the id of the entry that makes it a
+--       shared one, of all groups, or ''; the id of the letter whose retry failed or ''; the mark that this one gets then, with 0 for the time;
+--       the number of the letter's fields and values, 0 if it is not to be written anew; these fields and values
+-- Reply {1, revision, lost, dead letters, shared letters that were written}; {-1} if the partition belongs to another log; {-2} if another
+--       owner has acquired it since; {-3} if the group does not exist; {-4} if Redis has lost an earlier commit or an entry that was read. lost is
+--       '' or, if the stream may have lost unfinished entries, its first id, '-' if it is empty
 
 local id, group, checkpoints, left, failing, again, dead, stream, shared = unpack(KEYS)
 local log_id, epoch, number, ttl, position, passed, walk = unpack(ARGV, 1, 7)
@@ -25,7 +26,7 @@ local function kept()
   local n = redis.pcall('XLEN', dead)
   return type(n) == 'number' and n or 0
 end
-if done == number then -- its answer was lost
+if done == number then -- its reply was lost
   redis.call('HSET', group, 'until', expires)
   return {1, revision, redis.call('HGET', group, 'lost'), kept(), 0}
 end
@@ -37,8 +38,8 @@ local function later(a, b)
   return tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2)
 end
 
--- Entries and the log's events are written in one step. Where an entry that was read is not, though older ones are, Redis has lost it, and seqs may
--- mean other events by now. Where older ones are gone too, the stream was trimmed; unless there never was an older one.
+-- Entries and the log's events are written in one step. If an entry that was read is gone and older ones are not, Redis has lost it, and seqs may
+-- name other events by now. If older ones are gone too, the stream was trimmed, unless there never was an older one.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 first = first and first[1] or '-'
 local function gone(at) return at ~= '' and at ~= '0-0' and (first == '-' or later(first, at)) end
@@ -48,8 +49,8 @@ for i = 9, log_id ~= '' and at or 0 do
 end
 at = at + 1
 
--- The entry at a position is kept by whoever trims. Where it is gone, others behind it may be. The position then becomes the first entry there is,
--- whose chat is looked at with all others.
+-- Trimming keeps the entry at a position. If it is gone, entries after it may be gone too. The position then becomes the first entry of the
+-- stream, whose chat is checked with all others.
 local lost = ''
 if log_id ~= '' and (gone(before) or gone(position)) then
   lost = first
@@ -57,7 +58,7 @@ if log_id ~= '' and (gone(before) or gone(position)) then
   if walk == '' or walk == '-' then walk = '0' end
 end
 
--- All keys that are written are read before: a wrong type or a slot that moves away shows here.
+-- All keys that are written are read first: a wrong type or a slot that moves away fails here.
 local parts, n_parts = {}, 0
 for _, key in ipairs({checkpoints, left, failing}) do
   local n = tonumber(ARGV[at])
@@ -72,7 +73,7 @@ local settled = tonumber(ARGV[at])
 local letters = tonumber(ARGV[at + settled + 1])
 if settled + letters > 0 then redis.call('HLEN', again) end
 if settled + letters > 0 then redis.call('XLEN', dead) end
-if letters > 0 then -- no effect: a right that is missing shows before a letter is written
+if letters > 0 then -- no effect: a missing right fails before a letter is written
   redis.call('ZADD', shared, 'XX', now, '')
   redis.call('ZSCORE', shared, '')
   redis.call('ZCARD', shared)

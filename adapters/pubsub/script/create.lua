@@ -1,8 +1,8 @@
--- Makes a consumer group on a lane, unless it is there.
+-- Creates a consumer group on a partition, unless it exists.
 --
--- KEYS  id of the log, the group, the lane's groups, stream
--- ARGV  log id or '' where there is none, name of the group, '1' to begin with the first event there is
--- Reply {1} if the group is ready, {2} if its checkpoints have still to be laid, {-1} if the lane belongs to another log
+-- KEYS  id of the log, the group, the partition's groups, stream
+-- ARGV  log id, '' if there is none, name of the group, '1' to begin with the first event
+-- Reply {1} if the group is ready, {2} if its first checkpoints are still to be written, {-1} if the partition belongs to another log
 
 local id, group, groups, stream = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
 local log_id, name, beginning = ARGV[1], ARGV[2], ARGV[3] == '1'

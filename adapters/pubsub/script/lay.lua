@@ -1,8 +1,8 @@
--- Lays the first checkpoints of a new group: what was appended before it is none of its business.
+-- Writes the first checkpoints of a new group: events appended before it are not delivered to it.
 --
 -- KEYS  id of the log, the group, its checkpoints
--- ARGV  log id, '1' if these are the last, then chat and seq in turns
--- Reply 1, 0 if somebody else has finished it, or -1 if the lane belongs to another log
+-- ARGV  log id, '1' if these are the last, then pairs of chat and seq
+-- Reply 1, 0 if another member has finished it, or -1 if the partition belongs to another log
 
 local id, group, checkpoints = KEYS[1], KEYS[2], KEYS[3]
 local log_id, last = ARGV[1], ARGV[2] == '1'

@@ -1,8 +1,8 @@
--- Takes from a stream what every group has passed. What is further behind than the bound is to be caught up with from the log.
+-- Removes from a stream the entries that every group has passed, and those beyond the bound: groups behind them read from the log.
 --
--- KEYS  id of the log, stream, the lane's groups
--- ARGV  log id or '', what a group's key begins with, entries that the stream may keep for those behind
--- Reply {entries taken away, name of each group that was moved …}, or {-1} if the lane belongs to another log
+-- KEYS  id of the log, stream, the partition's groups
+-- ARGV  log id or '', prefix of a group's key, entries that the stream may keep for groups that are behind
+-- Reply {entries removed, name of each group that was moved …}, or {-1} if the partition belongs to another log
 
 local id, stream, groups = KEYS[1], KEYS[2], KEYS[3]
 local log_id, prefix, bound = ARGV[1], ARGV[2], tonumber(ARGV[3])
@@ -28,7 +28,7 @@ for _, name in ipairs(redis.call('SMEMBERS', groups)) do
     consider(position)
   end
 end
--- Consumer groups of other programs: up to where they were given entries, or to the first that they have not acknowledged.
+-- Consumer groups of other programs: up to the last entry delivered to them, or to the first that they have not acknowledged.
 for _, info in ipairs(redis.call('XINFO', 'GROUPS', stream)) do
   local name, pending = nil, 0
   for i = 1, #info, 2 do
