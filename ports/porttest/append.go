@@ -39,7 +39,7 @@ func testConditions(t *testing.T, log Log) {
 	h.append(given{{Entity: domain.MessageEntity("m"), Exists: true}}.then(reacted(c, "m", bob)))
 	h.verify()
 
-	// What one entity moves leaves the others of the same id alone.
+	// An event of one entity leaves other entities with the same id alone.
 	h.append(given{at(domain.MessageEntity("x"), 0)}.then(sent(c, "x", "x")))
 	for _, entity := range []domain.Entity{domain.MemberEntity("x"), domain.ReactionsEntity("x"), domain.CommandEntity("x", "x")} {
 		h.append(given{at(entity, h.history(c).version(domain.MessageEntity("x")))}.then(renamed(c, "x")))
@@ -61,7 +61,7 @@ func testAtomicity(t *testing.T, log Log) {
 		h.append(conditions.then(
 			sent(c, "m2", "someone"), added(c, "someone"), deleted(c, "m1", ann), renamed(c, "other"), reacted(c, "m1", bob),
 		))
-		h.history(c).moved[domain.MessageEntity("m2")] = nil // to be looked at, and found absent
+		h.history(c).moved[domain.MessageEntity("m2")] = nil // verify must load it and find it absent
 		h.verify()
 	}
 	h.append(right.then(sent(c, "m2", "someone"), added(c, "someone"), deleted(c, "m1", ann)))
@@ -124,7 +124,7 @@ func testIdempotency(t *testing.T, log Log) {
 	h.verify()
 }
 
-// testCommands records commands with and without events, alone and in batches, under conditions right and wrong.
+// testCommands records commands with and without events, alone and in batches, under conditions that hold and that do not.
 func testCommands(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(recorded("early", given{}.nothing(c))) // of a chat that does not exist: a conflict, and the chat does not exist afterwards
@@ -159,7 +159,7 @@ func testCommands(t *testing.T, log Log) {
 		then(sent(c, "m5", ann)),
 	)
 	h.verify()
-	for i := range 1100 - int(h.history(c).head()) { // over the end of a segment, and at it
+	for i := range 1100 - int(h.history(c).head()) { // across the end of a segment, and at it
 		if i%64 == 0 || h.history(c).head()%1024 < 2 || h.history(c).head()%1024 > 1021 {
 			h.append(recorded(domain.CommandID(fmt.Sprint("idle-", i)), given{}.nothing(c)))
 		}

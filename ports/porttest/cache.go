@@ -14,29 +14,29 @@ import (
 	"chatcore/ports"
 )
 
-// CacheStore is a store of cached values, and who else writes where it does.
+// CacheStore is a store of cached values, with other writers to the same keys.
 type CacheStore struct {
 	ports.CacheStore
-	Write func(key ports.CacheKey, value string) // nil if nobody else can
+	Write func(key ports.CacheKey, value string) // writes as another program; nil if no other program can
 	Drop  func(key ports.CacheKey)
 }
 
-// Caches tests a store of cached values. open may give the same store for every subtest.
+// Caches tests a store of cached values. open may return the same store for every subtest.
 func Caches(t *testing.T, open func(t *testing.T) CacheStore) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, c cacheRig)
 	}{
-		{"what was put is there", testCachePut},
-		{"keys are apart", testCacheApart},
+		{"a value that was put is read", testCachePut},
+		{"keys are independent", testCacheApart},
 		{"versions only move forward", testCacheVersions},
 		{"one lease", testCacheLease},
 		{"a fill needs its lease", testCacheFill},
 		{"a fill after an invalidation", testCacheInvalidated},
 		{"an invalidated version", testCacheFloor},
 		{"versions are compared within an origin", testCacheOrigins},
-		{"what others write stays", testCacheForeign},
-		{"of concurrent leases one is taken", testCacheConcurrent},
+		{"values of other programs remain", testCacheForeign},
+		{"one of several concurrent leases is taken", testCacheConcurrent},
 		{"an ended context does nothing", testCacheEnded},
 		{"random calls", testCacheRandom},
 	} {
@@ -58,7 +58,7 @@ func (c cacheRig) key() ports.CacheKey {
 	return ports.CacheKey{Prefix: "kind:", ID: string(NewChatID()), Object: c.object}
 }
 
-// value is JSON of the rig's sort.
+// value returns JSON of the rig's kind.
 func (c cacheRig) value(n int) string {
 	switch {
 	case !c.object:
@@ -95,7 +95,7 @@ func (c cacheRig) get(key ports.CacheKey) ports.CacheEntry {
 	return e
 }
 
-// expect reads what is kept; "" for nothing.
+// expect compares the cached value; "" means that there is none.
 func (c cacheRig) expect(key ports.CacheKey, value string, version uint64) ports.CacheEntry {
 	c.t.Helper()
 	e := c.get(key)
@@ -198,7 +198,7 @@ func testCacheLease(_ *testing.T, c cacheRig) {
 		c.t.Fatalf("changed to %+v", e)
 	}
 	c.take(key, one, "a", ports.LeaseTaken)
-	c.put(key, c.write(2, 0), true) // ends it
+	c.put(key, c.write(2, 0), true) // ends the lease
 	c.take(key, c.get(key), "b", ports.LeaseTaken)
 }
 
@@ -213,7 +213,7 @@ func testCacheFill(_ *testing.T, c cacheRig) {
 	other.Token = "ab"
 	c.put(key, other, false)
 	c.put(key, w, true)
-	c.put(key, w, false) // it has ended
+	c.put(key, w, false) // the lease has ended
 	c.take(key, c.get(key), "a", ports.LeaseTaken)
 	w.Value = nil
 	c.put(key, w, true)
@@ -256,7 +256,7 @@ func testCacheFloor(_ *testing.T, c cacheRig) {
 	w.Token = "a"
 	c.put(key, w, false)
 	c.take(key, c.get(key), "a", ports.LeaseTaken)
-	c.drop(9, key) // the lease stays: the version decides
+	c.drop(9, key) // the lease remains: the version decides
 	w = c.write(9, 9)
 	w.Token = "a"
 	c.put(key, w, true)
@@ -276,11 +276,11 @@ func testCacheOrigins(_ *testing.T, c cacheRig) {
 			c.t.Fatalf("kept is %+v, want origin %q", e.Meta, want)
 		}
 	}
-	for _, tagged := range []ports.CacheKey{now, none} { // a value without an origin is of another, too
+	for _, tagged := range []ports.CacheKey{now, none} { // a value without an origin is of another origin, too
 		c.put(old, c.write(9, 9), true)
 		c.drop(8, old)
 		origin(old.Origin)
-		c.put(tagged, c.write(4, 4), true) // neither what is kept nor what was invalidated counts
+		c.put(tagged, c.write(4, 4), true) // neither the cached value nor the invalidated version counts
 		c.expect(old, c.value(4), 4)
 		origin(tagged.Origin)
 		c.drop(4, tagged)
@@ -296,7 +296,7 @@ func testCacheOrigins(_ *testing.T, c cacheRig) {
 	c.expect(now, c.value(2), 2)
 	c.take(now, seen, "a", ports.LeaseChanged)
 	c.put(old, c.write(9, 9), true)
-	c.drop(1, now) // what is of another origin goes, whatever its version
+	c.drop(1, now) // a value of another origin is dropped at any version
 	c.expect(now, "", 0)
 	c.put(old, c.write(9, 9), true)
 	c.drop(0, now)
@@ -305,7 +305,7 @@ func testCacheOrigins(_ *testing.T, c cacheRig) {
 
 func testCacheForeign(_ *testing.T, c cacheRig) {
 	if c.Write == nil {
-		return // nobody else can
+		return // no other program can write
 	}
 	key, w := c.key(), c.write(2, 2)
 	w.Token = "a"
@@ -317,14 +317,14 @@ func testCacheForeign(_ *testing.T, c cacheRig) {
 	}
 	e := c.expect(key, foreign, 0)
 	c.take(key, e, "a", ports.LeaseTaken)
-	c.put(key, w, true) // it was seen
+	c.put(key, w, true) // the holder of the lease has seen the foreign value
 	c.expect(key, c.value(2), 2)
 	c.take(key, c.get(key), "a", ports.LeaseTaken)
 	c.Drop(key)
 	c.put(key, w, false)
 	c.expect(key, "", 0)
 	c.put(key, c.write(3, 3), true)
-	c.Write(key, foreign) // of no version, whatever lies beside it
+	c.Write(key, foreign) // without a version, even if one is stored beside it
 	if e := c.get(key); e.Known || string(e.Value) != foreign {
 		c.t.Fatalf("kept is %+v", e)
 	}

@@ -8,20 +8,20 @@ import (
 	"chatcore/ports"
 )
 
-// testCacheRandom compares with a model that has one value, one lease and one version.
+// testCacheRandom compares a store with a model of one value, one lease and one version.
 func testCacheRandom(t *testing.T, c cacheRig) {
 	rapid.Check(t, func(rt *rapid.T) {
 		c.t = rt
 		key := c.key()
 		type kept struct {
-			n       int // 0: nothing
+			n       int // number of the write; 0 for no value
 			version uint64
 		}
 		var now kept
 		var floor uint64
-		leases := make(map[string]kept) // what their holders have seen; at most one
+		leases := make(map[string]kept) // values that the holders have seen; at most one counts
 		holder, writes, seen := "", 0, c.get(key)
-		seenN := 0 // which write seen is
+		seenN := 0 // number of the write that seen is of
 		for range rapid.IntRange(1, 30).Draw(rt, "calls") {
 			token := rapid.SampledFrom([]string{"a", "b"}).Draw(rt, "token")
 			version := rapid.Uint64Range(0, 5).Draw(rt, "version")

@@ -62,7 +62,7 @@ func testEndedContext(t *testing.T, log Log) {
 	h.verify()
 }
 
-// testCancelled cancels appends on their way: one that succeeded is in the log, one that failed is not, unless its outcome is unknown.
+// testCancelled cancels appends in flight: one that succeeded is in the log, one that failed is not, unless its outcome is unknown.
 func testCancelled(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	const appends = 64

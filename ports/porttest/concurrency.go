@@ -24,8 +24,8 @@ type commit struct {
 	at      ports.Appended
 }
 
-// testWriters lets 64 writers append 20 commands each, and then looks for an order of the commands that explains every outcome: it
-// is that of the log.
+// testWriters runs 64 writers that append 20 commands each. It then checks that one order of the commands explains every outcome: the order of the
+// log.
 func testWriters(t *testing.T, log Log, chats ...domain.ChatID) {
 	const writers, each = 64, 20
 	h := newHarness(t, log)
@@ -80,8 +80,7 @@ func testWriters(t *testing.T, log Log, chats ...domain.ChatID) {
 	h.verify()
 }
 
-// checkCommit says whether the commit explains what the log has in its place: its events, one after the other, and before them the
-// versions that it asked for.
+// checkCommit checks that the commit explains the log at its seqs: its events, one after the other, and before them the versions of its conditions.
 func checkCommit(t *testing.T, h *history, c commit) {
 	t.Helper()
 	if int(c.at.Last-c.at.First)+1 != len(c.command.Events) || c.at.Last > h.head() || c.at.Ordinal != h.ordinal(c.at.Last) {
@@ -99,8 +98,8 @@ func checkCommit(t *testing.T, h *history, c commit) {
 	}
 }
 
-// write appends the i-th command of writer w: a message, with a reaction or alone, in a batch or alone, an edit of the message
-// before, or now and then a change of the title, for which writers compete.
+// write appends the i-th command of writer w: a message, with a reaction or alone, in a batch or alone; an edit of the message before; or now and
+// then a change of the title, for which writers compete.
 func write(ctx context.Context, log Log, c domain.ChatID, w, i int) (commit, error) {
 	id := func(i int) domain.MessageID { return domain.MessageID(fmt.Sprintf("m-%d-%d", w, i)) }
 	if w%8 == 0 && i%10 == 9 {
@@ -143,7 +142,7 @@ func rename(ctx context.Context, log Log, c domain.ChatID, title domain.Title) (
 	}
 }
 
-// testRepetitions gives each of a few commands many times at once: one of each succeeds, the others are told its version.
+// testRepetitions repeats each of a few commands many times at once: one of each succeeds, the others get its version.
 func testRepetitions(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	const commands, times = 8, 16

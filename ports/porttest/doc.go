@@ -1,5 +1,4 @@
-// Package porttest holds the suites that every adapter of a port passes: what the port's documentation promises, tested through
-// the port alone.
+// Package porttest holds the suites that every adapter of a port passes. They test the promises of the port's documentation through the port alone.
 //
 // A suite never waits for time to pass, and its chats and users have ids that no other run uses, so that adapters can run it
 // on a server they share. An adapter calls it with a function that opens the adapter for one subtest:
@@ -8,5 +7,5 @@
 //		porttest.EventLog(t, func(t *testing.T) porttest.Log { return open(t) })
 //	}
 //
-// What an adapter adds to its port, such as expiry by its own clock, is for the adapter's own tests.
+// Features that an adapter adds to its port, such as expiry by its own clock, are for the adapter's own tests.
 package porttest

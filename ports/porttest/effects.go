@@ -14,29 +14,29 @@ import (
 	"chatcore/ports"
 )
 
-// EffectStore is a store of effects with what shows their making.
+// EffectStore is a store of effects, with functions that count and fail them.
 type EffectStore struct {
 	ports.Effects
-	// Add makes an effect that adds one to a counter; counters with one hash tag lie together.
+	// Add returns an effect that adds one to a counter. Counters with the same hash tag share a slot.
 	Add func(counter string) ports.Effect
-	// Count is where a counter stands.
+	// Count returns the value of a counter.
 	Count func(counter string) int
 	// Fail makes adding to a counter fail until mend is called.
 	Fail func(counter string) (mend func())
 }
 
-// Effects tests a store of effects. open may give the same store for every subtest.
+// Effects tests a store of effects. open may return the same store for every subtest.
 func Effects(t *testing.T, open func(t *testing.T) EffectStore) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, s effects)
 	}{
 		{"an effect is made once", testOnce},
-		{"name, identity and place tell effects apart", testEffectsApart},
+		{"effects differ by name, identity and place", testEffectsApart},
 		{"order does not matter", testEffectsOutOfOrder},
 		{"of concurrent calls one makes the effect", testConcurrentEffects},
 		{"an effect that failed is made later", testFailedEffect},
-		{"what is no effect is refused", testNoEffect},
+		{"invalid effects are refused", testNoEffect},
 		{"an ended context makes nothing", testEndedEffect},
 		{"random deliveries", testRandomEffects},
 	} {
@@ -105,7 +105,7 @@ func testEffectsApart(_ *testing.T, s effects) {
 	s.counted(counter, 7)
 }
 
-// testEffectsOutOfOrder gives deliveries as dead letters come, and those that are in no log.
+// testEffectsOutOfOrder delivers seqs out of order, as dead letters are, and deliveries that are in no log.
 func testEffectsOutOfOrder(_ *testing.T, s effects) {
 	counter, base := newCounter(), delivered(0)
 	at := func(seq domain.Seq) ports.DeliveryID {

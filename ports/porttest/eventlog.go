@@ -6,7 +6,7 @@ import (
 	"chatcore/ports"
 )
 
-// Log is an event log with all that it offers.
+// Log is an event log with all of its ports.
 type Log interface {
 	ports.EventLog
 	ports.ChatIndex
@@ -18,7 +18,7 @@ type Log interface {
 	ports.Snapshots
 }
 
-// EventLog tests an event log. open may give the same log for every subtest.
+// EventLog tests an event log. open may return the same log for every subtest.
 func EventLog(t *testing.T, open func(t *testing.T) Log) {
 	for _, test := range []struct {
 		name string
@@ -34,11 +34,11 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"an append has many events", testManyEvents},
 		{"a batch has an outcome for each command", testBatch},
 		{"an ended context appends nothing", testEndedContext},
-		{"a cancelled append is there or not as told", testCancelled},
+		{"a cancelled append is in the log or not, as its error says", testCancelled},
 		{"records come back as appended", testRecords},
 		{"odd ids", testOddIDs},
 		{"entities have versions and histories", testEntities},
-		{"a read mark is told in spite of late receipts", testLateReceipt},
+		{"a read mark is loaded in spite of late receipts", testLateReceipt},
 		{"content is no receipt", testContentIsNoReceipt},
 		{"net reactions", testNetReactions},
 		{"a long history is loaded whole", testLongHistory},
@@ -46,7 +46,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"loads go on from snapshots", testSnapshots},
 		{"snapshots ahead of the chat are not kept", testEarlySnapshots},
 		{"reads select by seq", testRead},
-		{"searches select by what happened", testSearch},
+		{"searches select by events", testSearch},
 		{"lists in pages", testPages},
 		{"last messages", testLastMessages},
 		{"many chats at once", testManyChats},

@@ -9,15 +9,15 @@ import (
 	"chatcore/ports"
 )
 
-// NewChatID is a chat id that no other test uses.
+// NewChatID returns a chat id that no other test uses.
 func NewChatID() domain.ChatID { return domain.ChatID("chat-" + strings.ToLower(rand.Text())) }
 
-// NewEvent is e under an id of its own. It moves the entities that the domain says, and also those given.
+// NewEvent returns e with a new id. It moves the entities that the domain names, and those in also.
 func NewEvent(e domain.Durable, also ...domain.Entity) ports.NewEvent {
 	return ports.NewEvent{ID: domain.EventID(rand.Text()), Event: e, Moves: append(domain.Moves(e), also...)}
 }
 
-// given is what a command depends on.
+// given is the conditions of a command.
 type given []ports.Condition
 
 func (g given) then(events ...ports.NewEvent) ports.Append {
@@ -28,7 +28,7 @@ func then(events ...ports.NewEvent) ports.Append { return given(nil).then(events
 
 func at(e domain.Entity, v domain.Seq) ports.Condition { return ports.Condition{Entity: e, Version: v} }
 
-// The events below are those of a chat whose members are as many as the test needs.
+// The events below belong to a chat with as many members as the test needs.
 
 const (
 	ann domain.UserID = "ann"
@@ -53,7 +53,7 @@ func removed(c domain.ChatID, user domain.UserID) ports.NewEvent {
 	return NewEvent(domain.ChatUpdate{Chat: c, Actor: ann, Change: domain.MemberRemoved, User: user, Previous: domain.RoleMember, At: now()})
 }
 
-// owned moves the chat and the member.
+// owned returns an event that moves the chat and the member.
 func owned(c domain.ChatID, user domain.UserID) ports.NewEvent {
 	return NewEvent(domain.ChatUpdate{
 		Chat: c, Actor: ann, Change: domain.RoleChanged, User: user, Role: domain.RoleOwner, Previous: domain.RoleMember, At: now(),
@@ -80,13 +80,13 @@ func read(c domain.ChatID, m domain.MessageID, by domain.UserID, seq domain.Seq)
 	return NewEvent(domain.ReadReceipt{Chat: c, User: by, Message: m, ReadSeq: seq, At: now()})
 }
 
-// huge is an event that no log takes.
+// huge returns an event that is too large for any log.
 func huge(c domain.ChatID, m domain.MessageID) ports.NewEvent {
 	content := domain.Content(strings.Repeat("x", domain.MaxEventBytes+1))
 	return NewEvent(domain.MessageNew{Chat: c, Message: m, Sender: ann, Content: content, At: now()})
 }
 
-// recorded is an append that records a command of ann's with an id.
+// recorded returns an append that records a command of ann's with an id.
 func recorded(id domain.CommandID, a ports.Append) ports.Append {
 	a.Command, a.Fingerprint = domain.CommandEntity(ann, id), 1<<63+7
 	for i := range a.Events {
@@ -95,5 +95,5 @@ func recorded(id domain.CommandID, a ports.Append) ports.Append {
 	return a
 }
 
-// nothing is an append without events.
+// nothing returns an append without events.
 func (g given) nothing(c domain.ChatID) ports.Append { return ports.Append{Chat: c, Conditions: g} }

@@ -11,17 +11,17 @@ import (
 	"chatcore/ports"
 )
 
-// patience is how long one call may take before its test fails.
+// patience bounds one call. A call that takes longer fails its test.
 const patience = 2 * time.Minute
 
-// tb is what the suites need of a *testing.T or a *rapid.T.
+// tb is the part of *testing.T and *rapid.T that the suites use.
 type tb interface {
 	Helper()
 	Context() context.Context
 	Fatalf(format string, args ...any)
 }
 
-// harness appends to a log and to the histories that the log should have.
+// harness appends to a log and to the histories that the log must match.
 type harness struct {
 	t     tb
 	log   Log
@@ -39,15 +39,15 @@ func (h *harness) history(c domain.ChatID) *history {
 	return h.chats[c]
 }
 
-// expectation is the outcome that an append should have.
+// expectation is the expected outcome of an append.
 type expectation struct {
 	chat     domain.ChatID
 	appended ports.Appended
-	err      error                          // what the error is
+	err      error                          // matched with errors.Is
 	stale    map[ports.Condition]domain.Seq // for [ports.ErrConflict]
 }
 
-// expect takes the append into the chat's history, if it should succeed.
+// expect returns the expected outcome of an append. It adds the append to the chat's history if that is success.
 func (h *harness) expect(a ports.Append) expectation {
 	history := h.history(a.Chat)
 	for _, e := range a.Events {
@@ -81,7 +81,7 @@ func (h *harness) check(want expectation, got ports.Outcome) {
 	if !errors.Is(got.Err, want.err) || want.err == nil && got.Err != nil {
 		h.t.Fatalf("append gave the error %v, want %v", got.Err, want.err)
 	}
-	got.Appended.Due, got.Appended.EndedTyping = domain.Entity{}, false // a hint, which a log need not give, and what the tests of typing look at
+	got.Appended.Due, got.Appended.EndedTyping = domain.Entity{}, false // a hint, which a log need not give, and a value that the typing tests check
 	if got.Appended != want.appended {
 		h.t.Fatalf("append gave %+v, want %+v", got.Appended, want.appended)
 	}
@@ -107,7 +107,7 @@ func (h *harness) check(want expectation, got ports.Outcome) {
 	}
 }
 
-// append does so alone and checks the outcome.
+// append makes one append and checks its outcome.
 func (h *harness) append(a ports.Append) ports.Appended {
 	h.t.Helper()
 	want := h.expect(a)
@@ -118,7 +118,7 @@ func (h *harness) append(a ports.Append) ports.Appended {
 	return appended
 }
 
-// appendBatch checks every outcome of the batch.
+// appendBatch makes a batch of appends and checks every outcome.
 func (h *harness) appendBatch(batch ...ports.Append) []ports.Outcome {
 	h.t.Helper()
 	want := make([]expectation, len(batch))
@@ -137,7 +137,7 @@ func (h *harness) appendBatch(batch ...ports.Append) []ports.Outcome {
 	return outcomes
 }
 
-// adopt makes the history from the log, for chats that were written concurrently: every event must be one of those given, once.
+// adopt reads the history from the log, for chats that were written concurrently: every event must be one of the given events, and occur once.
 func (h *harness) adopt(c domain.ChatID, events map[domain.EventID]ports.NewEvent) *history {
 	h.t.Helper()
 	found := newHistory()
@@ -159,7 +159,7 @@ func (h *harness) adopt(c domain.ChatID, events map[domain.EventID]ports.NewEven
 	}
 }
 
-// verify compares everything that the log tells of its chats.
+// verify compares everything that the log returns of its chats.
 func (h *harness) verify() {
 	h.t.Helper()
 	for c, want := range h.chats {
@@ -253,7 +253,7 @@ func (h *harness) checkCount(c domain.ChatID, after ...domain.Seq) {
 	}
 }
 
-// checkChats ignores chats that others have created.
+// checkChats compares the list of chats. It ignores chats that other tests have created.
 func (h *harness) checkChats() {
 	h.t.Helper()
 	ctx, cancel := h.bounded()
@@ -309,7 +309,7 @@ func (h *harness) count(c domain.ChatID, after ...domain.Seq) []ports.MessageCou
 	return counts
 }
 
-// members are in the order of their ids, as often as they were given.
+// members returns the members sorted by id, as often as the log yields them.
 func (h *harness) members(c domain.ChatID) []domain.UserID {
 	h.t.Helper()
 	ctx, cancel := h.bounded()

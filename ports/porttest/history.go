@@ -8,10 +8,10 @@ import (
 	"chatcore/ports"
 )
 
-// history is a chat as the port describes it, in its simplest form: what the log under test is compared with.
+// history is the model of a chat, in the simplest form that the port describes. The log under test is compared with it.
 type history struct {
 	records []ports.Record
-	moved   map[domain.Entity][]domain.Seq // also of commands, whose version is not always that of an event
+	moved   map[domain.Entity][]domain.Seq // also of commands, whose version may differ from that of any event
 	command map[domain.Entity]ports.CommandRecord
 }
 
@@ -60,7 +60,7 @@ func (h *history) add(e ports.NewEvent) {
 	}
 }
 
-// record adds the command of an append whose events are there.
+// record adds the command of an append whose events were added.
 func (h *history) record(a ports.Append) {
 	if a.Command != (domain.Entity{}) {
 		h.moved[a.Command] = []domain.Seq{h.head()}
@@ -68,7 +68,7 @@ func (h *history) record(a ports.Append) {
 	}
 }
 
-// stale are the conditions that do not hold, with the versions that do.
+// stale returns the conditions that do not hold, with the present versions.
 func (h *history) stale(a ports.Append) map[ports.Condition]domain.Seq {
 	stale := make(map[ports.Condition]domain.Seq)
 	if version := h.version(a.Command); version != 0 {
@@ -87,7 +87,7 @@ func (h *history) page(r ports.Range) ports.Page {
 	return h.selected(r, func(ports.Record) bool { return true })
 }
 
-// selected is the plain form of a page: all events in the range's order, and of these the wanted ones.
+// selected returns a page of all events in the range's order that wanted selects.
 func (h *history) selected(r ports.Range, wanted func(ports.Record) bool) ports.Page {
 	p := ports.Page{Head: h.head()}
 	records := slices.Clone(h.records)
@@ -142,8 +142,8 @@ func (h *history) entity(w ports.Want) ports.EntityHistory {
 	return found
 }
 
-// telling reports whether an event that moved an entity is its last one at the given version or, of a read mark, comes after all that
-// the later ones say was read.
+// telling reports whether a net load returns an event that moved an entity: the last one at the given version. For a read mark it also returns an
+// event after all seqs that the later receipts mark as read.
 func (h *history) telling(e domain.Entity, seq, version domain.Seq) bool {
 	told := domain.Seq(0)
 	for _, later := range h.moved[e] {
@@ -175,7 +175,7 @@ func (h *history) count(after domain.Seq) ports.MessageCount {
 	return count
 }
 
-// members are in the order of their ids.
+// members returns the members sorted by id.
 func (h *history) members() []domain.UserID {
 	var members []domain.UserID
 	for e := range h.moved {

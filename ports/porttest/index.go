@@ -46,7 +46,7 @@ func testChats(t *testing.T, log Log) {
 		if err != nil {
 			t.Error(err)
 		}
-		break // must be possible
+		break // the iteration can be stopped early
 	}
 }
 
@@ -97,7 +97,7 @@ func testCount(t *testing.T, log Log) {
 	h.verify()
 }
 
-// testCountMoment appends messages that are deleted in the same step, so that whoever counts must find all of them deleted.
+// testCountMoment appends messages that are deleted in the same step: every count must find all of them deleted.
 func testCountMoment(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c)))

@@ -16,16 +16,16 @@ import (
 	"chatcore/ports"
 )
 
-// Stores are the ports of one store, which can be kept from answering.
+// Stores holds the ports of one store whose replies can be held back.
 type Stores struct {
 	Log interface {
 		Log
 		ports.Backlog
 		ports.Prober
 	}
-	Confirmer ports.Confirmer // of a log that has replicas to ask
+	Confirmer ports.Confirmer // of a log with replicas
 	Effects   ports.Effects
-	Effect    ports.Effect // that Effects carries out
+	Effect    ports.Effect // one that Effects can apply
 	Values    Store
 	Limiter   ports.Limiter
 	Typing    ports.TypingMarks
@@ -37,16 +37,16 @@ type Stores struct {
 	Cache    ports.CacheStore
 	View     ports.UserView
 
-	// Hold keeps back every reply of the store until the function that it returns is called. A call whose reply is kept back must end by itself,
-	// but not within the deadlines of the test, which are below 200 ms.
+	// Hold holds back every reply of the store until the returned function is called. A call whose reply is held back must end by itself, but not
+	// within the deadlines of the test, which are below 200 ms.
 	Hold func() (release func())
 }
 
-// interruptedCalls is how often each method is called at once, interruptedMethods how many methods are.
+// interruptedCalls is the number of concurrent calls of each method, interruptedMethods the number of methods called concurrently.
 const interruptedCalls, interruptedMethods = 50, 16
 
-// Interrupted tests that a caller whose context ends while the reply is under way is always told so, by every method of every port, and that
-// appends tell the truth about what is in the log.
+// Interrupted tests that every method of every port returns the context's error to a caller whose context ends while the reply is under way, and that
+// the errors of appends agree with the log.
 func Interrupted(t *testing.T, s Stores) {
 	t.Run("every method is tested", func(t *testing.T) { s.complete(t) })
 	for _, end := range []struct {
@@ -98,7 +98,7 @@ func Interrupted(t *testing.T, s Stores) {
 	}
 }
 
-// interruptedAppends are appends, each of one message of its own, with what they gave.
+// interruptedAppends records appends of one message each, with their errors.
 type interruptedAppends struct {
 	chat domain.ChatID
 
@@ -123,7 +123,7 @@ func (a *interruptedAppends) do(m domain.MessageID, do func(ports.Append) error)
 	return err
 }
 
-// check looks into the log: an append that succeeded is there, and one that failed is not, unless its outcome is unknown.
+// check compares the log: an append that succeeded is there, and one that failed is not, unless its outcome is unknown.
 func (a *interruptedAppends) check(h *harness) {
 	h.t.Helper()
 	found := make(map[domain.MessageID]bool)
@@ -145,7 +145,7 @@ func (a *interruptedAppends) check(h *harness) {
 	}
 }
 
-// calls has a call for every method.
+// calls returns a call of every method.
 func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context, i int) error {
 	conn, status := domain.Connection{Device: "phone", ID: "c1"}, domain.Online
 	key := ports.CacheKey{Prefix: "interrupted:", ID: "i"}
@@ -261,7 +261,7 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 	}
 }
 
-// complete checks that no method of a port that may wait for its store is left out.
+// complete checks that calls leaves out no method of a port that may wait for its store.
 func (s Stores) complete(t *testing.T) {
 	calls := s.calls(newInterruptedAppends())
 	for _, port := range []reflect.Type{
@@ -280,10 +280,10 @@ func (s Stores) complete(t *testing.T) {
 	}
 }
 
-// failure is the error of a call whose result is not needed.
+// failure returns the error of a call whose result is not needed.
 func failure[T any](_ T, err error) error { return err }
 
-// firstError is the error that an iteration begins with.
+// firstError returns the error that an iteration begins with.
 func firstError[T any](all iter.Seq2[T, error]) error {
 	for _, err := range all {
 		return err

@@ -14,18 +14,18 @@ import (
 	"chatcore/ports"
 )
 
-// Limiter tests a limiter. open may give the same one for every subtest; forward has so much time pass for what it has counted, and more time
-// than that may pass by itself, up to half a minute.
+// Limiter tests a limiter. open may return the same one for every subtest. forward lets the given time pass for the limiter; up to half a minute more
+// may pass by itself.
 func Limiter(t *testing.T, open func(t *testing.T) (l ports.Limiter, forward func(time.Duration))) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, l limiter)
 	}{
-		{"so many and no more", testLimit},
-		{"a window ends, and all of it is there again", testLimitWindow},
-		{"GCRA gives back one after the other", testGCRA},
-		{"names are apart", testLimitsApart},
-		{"of concurrent calls no more are allowed", testLimitConcurrent},
+		{"the rate is the most that is allowed", testLimit},
+		{"the whole rate is available after a window", testLimitWindow},
+		{"GCRA replenishes one at a time", testGCRA},
+		{"names are independent", testLimitsApart},
+		{"concurrent calls do not exceed the rate", testLimitConcurrent},
 		{"bad input is refused", testLimitInput},
 		{"an ended context takes nothing", testLimitEnded},
 		{"random calls", testLimitRandom},
@@ -41,7 +41,7 @@ func Limiter(t *testing.T, open func(t *testing.T) (l ports.Limiter, forward fun
 func LimitsTogether(t *testing.T, l ports.Limiter, forward func(time.Duration)) {
 	t.Run("none if one refuses", func(t *testing.T) { testLimitsTogether(t, l) })
 	t.Run("random calls", func(t *testing.T) { testLimitsRandom(t, limiter{t, l, forward}) })
-	t.Run("of concurrent calls no more are allowed", func(t *testing.T) { testLimitsConcurrent(t, l) })
+	t.Run("concurrent calls do not exceed the rate", func(t *testing.T) { testLimitsConcurrent(t, l) })
 	t.Run("bad input is refused", func(t *testing.T) {
 		for what, takes := range map[string][]ports.Take{"nothing": nil, "one bad": {{Limit: inWindow(), N: 1, Name: []string{"a"}}, {Limit: inWindow(), N: 4, Name: []string{"b"}}}} {
 			if d, err := l.AllowAll(t.Context(), takes...); !errors.Is(err, domain.ErrInvalid) || d != nil {
@@ -114,7 +114,7 @@ func testLimitsConcurrent(t *testing.T, l ports.Limiter) {
 	}
 }
 
-// testLimitsRandom has each limit's own model say, where none of the others may take if one refuses.
+// testLimitsRandom compares with one model for each limit. If one limit refuses, no other may be taken from.
 func testLimitsRandom(t *testing.T, l limiter) {
 	rapid.Check(t, func(rt *rapid.T) {
 		models := make([]counted, rapid.IntRange(1, 3).Draw(rt, "limits"))
@@ -164,7 +164,7 @@ func inGCRA() ports.Limit {
 	return ports.Limit{Algorithm: ports.GCRA, Rate: 6, Per: time.Hour, Burst: 3}
 }
 
-// late is how much time may have passed by itself.
+// late is the most time that may have passed by itself.
 const late = 30 * time.Second
 
 func (l limiter) expect(limit ports.Limit, n int, name string, want ports.Decision) {
@@ -235,7 +235,7 @@ func testGCRA(_ *testing.T, l limiter) {
 	l.expect(inGCRA(), 3, name, ports.Decision{Allowed: true, ResetAfter: 30 * time.Minute})
 	l.expect(inGCRA(), 1, name, ports.Decision{RetryAfter: 10 * time.Minute, ResetAfter: 30 * time.Minute})
 
-	smaller := inGCRA() // what the larger limit took is more than this one could have
+	smaller := inGCRA() // the larger limit took more than this one has
 	smaller.Rate, smaller.Burst = 60, 1
 	l.expect(smaller, 1, name, ports.Decision{Allowed: true, ResetAfter: time.Minute})
 	l.expect(smaller, 1, name, ports.Decision{RetryAfter: time.Minute, ResetAfter: time.Minute})
@@ -334,12 +334,12 @@ func testLimitEnded(t *testing.T, l limiter) {
 	}
 }
 
-// counted is a limit's model: time stands between its steps, which are whole minutes as everything else is.
+// counted is the model of a limit. Time only passes between its steps. All times are whole minutes.
 type counted struct {
 	limit ports.Limit
 	now   time.Duration
 	count int
-	until time.Duration // the end of the window, or when all is back
+	until time.Duration // end of the window, or the time when everything is available again
 }
 
 func (m *counted) allow(n int) ports.Decision {
@@ -367,8 +367,8 @@ func (m *counted) allow(n int) ports.Decision {
 	return ports.Decision{Allowed: true, Remaining: int((full - after) / interval), ResetAfter: after}
 }
 
-// testLimitRandom takes at, before and after the edges of windows and intervals, as all of them are whole minutes. What is refused is refused
-// until the time that was told has passed.
+// testLimitRandom takes at, before and after the edges of windows and intervals, because all of them are whole minutes. A refused take stays refused
+// until the returned RetryAfter has passed.
 func testLimitRandom(t *testing.T, l limiter) {
 	rapid.Check(t, func(rt *rapid.T) {
 		l := limiter{rt, l.Limiter, l.forward}

@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// testPages lists the members of a small chat and of one that a store may keep in another form, and the log's chats.
+// testPages lists the members of a small chat, those of a large one that a store may represent in another form, and the log's chats.
 func testPages(t *testing.T, log Log) {
 	h := newHarness(t, log)
 	for _, members := range []int{1, 70, 700} {
@@ -77,7 +77,7 @@ func testPages(t *testing.T, log Log) {
 	}
 }
 
-// testLastMessages has other events, few and many, behind the last message.
+// testLastMessages has few and many other events after the last message.
 func testLastMessages(t *testing.T, log Log) {
 	h := newHarness(t, log)
 	var chats []domain.ChatID
@@ -117,7 +117,7 @@ func testLastMessages(t *testing.T, log Log) {
 	}
 }
 
-// testManyChats reads many chats at once, some of which have long histories, and compares with what each has by itself.
+// testManyChats reads many chats at once, some of which have long histories, and compares each with a read of its own.
 func testManyChats(t *testing.T, log Log) {
 	h := newHarness(t, log)
 	loads := []ports.ChatLoad{{Chat: NewChatID(), Wants: []ports.Want{{Entity: domain.ChatEntity()}}}} // does not exist
@@ -127,7 +127,7 @@ func testManyChats(t *testing.T, log Log) {
 		if i%5 > 0 {
 			h.append(then(sent(c, "m0", ann), sent(c, "m1", bob)))
 		}
-		for range i % 5 / 2 * (i % 3) { // up to 1000 events behind the last message
+		for range i % 5 / 2 * (i % 3) { // up to 1000 events after the last message
 			var events []ports.NewEvent
 			for range 250 {
 				events = append(events, reacted(c, "m1", bob))
@@ -181,7 +181,7 @@ func testManyChats(t *testing.T, log Log) {
 	}
 }
 
-// testEntityPages walks the events of something of a team's own in pages.
+// testEntityPages reads the events of a custom entity in pages.
 func testEntityPages(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c)))

@@ -42,7 +42,7 @@ func testEntities(t *testing.T, log Log) {
 	h.checkLoad(c)
 }
 
-// testLateReceipt has receipts come after a later message, and a later receipt, of the same user: the mark is where the highest put it.
+// testLateReceipt has receipts arrive after a later message, and after a later receipt, of the same user: the highest one determines the mark.
 func testLateReceipt(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	mark := domain.ReadEntity(ann)
@@ -72,7 +72,7 @@ func testLateReceipt(t *testing.T, log Log) {
 	expect(8, 3)
 }
 
-// testContentIsNoReceipt has content of every kind that looks like a receipt's fields: only the type of an event says what it is.
+// testContentIsNoReceipt has content of every kind that looks like a receipt's fields: only the type of an event determines its kind.
 func testContentIsNoReceipt(t *testing.T, log Log) {
 	const hostile = `{"type":"read:receipt","v":1,"timestamp":"x","seq":1,"ordinal":1,"readSeq":0}`
 	for name, e := range map[string]domain.MessageNew{
@@ -170,7 +170,7 @@ func testLongHistory(t *testing.T, log Log) {
 	h.verify()
 }
 
-// testLoadMoment moves chat and member together, so that who loads both must see both at one version.
+// testLoadMoment moves chat and member together: a load of both must return both at one version.
 func testLoadMoment(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c), owned(c, bob)))

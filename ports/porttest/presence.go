@@ -15,7 +15,7 @@ import (
 	"chatcore/ports"
 )
 
-// PresenceTTL is what stores under test keep presence by.
+// PresenceTTL returns the lifetimes that stores under test use.
 func PresenceTTL() ports.PresenceTTL {
 	return ports.PresenceTTL{Heartbeat: 99 * time.Second, Kept: 309 * time.Second, Status: 309 * time.Second}
 }
@@ -23,35 +23,35 @@ func PresenceTTL() ports.PresenceTTL {
 // PresenceStore is a store under test. It has [PresenceTTL].
 type PresenceStore struct {
 	ports.PresenceStore
-	Forward func(d time.Duration)           // lets the store's time pass
-	Others  ports.PresenceStore             // the same store, as another process has it; nil if there can be none
-	Told    func() []domain.UserStatus      // what live listeners have been told so far, of all users
+	Forward func(d time.Duration)           // advances the store's time
+	Others  ports.PresenceStore             // the same store as another process uses it; nil if there can be none
+	Told    func() []domain.UserStatus      // statuses published to live listeners so far, of all users
 	Now     func(context.Context) time.Time // the store's time
-	// Devices returns the devices that other programs find listed for a user; nil if the store shows them to nobody. A device may be listed for
-	// a while after its last heartbeat has ended.
+	// Devices returns the devices that other programs find listed for a user; nil if the store does not show them. A device may be listed for a while
+	// after its last heartbeat has expired.
 	Devices func(context.Context, domain.UserID) []domain.DeviceID
 }
 
-// Presence tests who is there. open gives a store of which nothing is known.
+// Presence tests a presence store. open returns an empty store.
 func Presence(t *testing.T, open func(t *testing.T) PresenceStore) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, s PresenceStore)
 	}{
-		{"a user is there while a device is", testThere},
-		{"silence ends it, and is told once", testSilence},
-		{"only transitions are told", testTransitionsOnly},
+		{"a user is online while a device is", testThere},
+		{"silence ends it, and is published once", testSilence},
+		{"only transitions are published", testTransitionsOnly},
 		{"a device is online while one of its connections is", testConnections},
-		{"nobody is online for ever without a sweeper", testUnswept},
-		{"what is chosen lasts, and hides", testChosen},
+		{"no user is online forever without a sweeper", testUnswept},
+		{"a choice lasts, and hides", testChosen},
 		{"a choice survives a short absence", testChoiceKept},
 		{"a choice ends with a long absence", testChoiceForgotten},
 		{"odd ids are ids like others", testOddPresence},
 		{"connections by the hundred are bounded", testManyConnections},
-		{"statuses and who is online, of many at once", testManyStatuses},
-		{"who leads, leads alone", testLead},
-		{"pages of those who are due", testDuePages},
-		{"concurrent heartbeats and leaves end as told", testConcurrentPresence},
+		{"statuses of many users at once", testManyStatuses},
+		{"one process leads at a time", testLead},
+		{"pages of users that are due", testDuePages},
+		{"concurrent heartbeats and leaves end as published", testConcurrentPresence},
 		{"an ended context does nothing", testEndedPresence},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })
@@ -60,7 +60,7 @@ func Presence(t *testing.T, open func(t *testing.T) PresenceStore) {
 
 func newUserID() domain.UserID { return domain.UserID(rand.Text()) }
 
-// oddUsers are ids with characters that mean something in keys, patterns, scripts and JSON.
+// oddUsers returns ids with characters that have a meaning in keys, patterns, scripts and JSON.
 func oddUsers() []domain.UserID {
 	base := newUserID()
 	return []domain.UserID{base, base + ":", base + "|[]{}^\\`-:%*?\"", "{" + base + "}", "日本" + base, base + "</x>&'", base + "%d%s\\u0000"}
@@ -100,11 +100,11 @@ func wantTold(t *testing.T, what string, told *domain.UserStatus, err error, wan
 		got = append(got, told.Status)
 	}
 	if !slices.Equal(got, want) {
-		t.Fatalf("%s told %v, want %v", what, got, want)
+		t.Fatalf("%s returned %v, want %v", what, got, want)
 	}
 }
 
-// sweep expires all who are due.
+// sweep expires all users that are due.
 func (s PresenceStore) sweep(t *testing.T) (told []domain.UserStatus) {
 	t.Helper()
 	for {
@@ -118,7 +118,7 @@ func (s PresenceStore) sweep(t *testing.T) (told []domain.UserStatus) {
 	}
 }
 
-// is compares all that can be asked of a user.
+// is compares all results about a user.
 func (s PresenceStore) is(t *testing.T, user domain.UserID, want domain.Status) domain.UserStatus {
 	t.Helper()
 	statuses, err := s.Of(t.Context(), user)
@@ -130,7 +130,7 @@ func (s PresenceStore) is(t *testing.T, user domain.UserID, want domain.Status) 
 		t.Fatalf("online: %v, error %v, with status %d", online, err, want)
 	}
 	if listed := slices.Contains(s.online(t), user); listed != online[0] {
-		t.Fatalf("in the list of who is online: %v, want %v", listed, online[0])
+		t.Fatalf("in the list of online users: %v, want %v", listed, online[0])
 	}
 	return statuses[0]
 }
@@ -146,7 +146,7 @@ func (s PresenceStore) online(t *testing.T) (users []domain.UserID) {
 	return users
 }
 
-// heard are the statuses of one user that listeners were told.
+// heard returns the statuses of one user that were published to listeners.
 func (s PresenceStore) heard(user domain.UserID) (statuses []domain.Status) {
 	for _, e := range s.Told() {
 		if e.User == user {
@@ -183,7 +183,7 @@ func testSilence(t *testing.T, s PresenceStore) {
 	s.beat(t, user, "phone", domain.Online)
 	s.beat(t, other, "phone", domain.Online)
 	seen := s.is(t, user, domain.Online).LastSeen
-	for range 30 { // longer than any key lives without being renewed
+	for range 30 { // longer than any key lives without a renewal
 		s.Forward(30 * time.Second)
 		s.beat(t, other, "phone")
 		s.is(t, other, domain.Online)
@@ -210,7 +210,7 @@ func testTransitionsOnly(t *testing.T, s PresenceStore) {
 	s.beat(t, user, "laptop")
 	s.choose(t, user, domain.Busy, domain.Busy)
 	s.Forward(200 * time.Second)
-	s.beat(t, user, "phone") // nobody had noticed
+	s.beat(t, user, "phone") // no one had noticed the expiry
 	s.leave(t, user, "phone", domain.Offline)
 	if got := s.heard(user); !slices.Equal(got, []domain.Status{domain.Online, domain.Away, domain.Busy, domain.Offline}) {
 		t.Errorf("listeners heard %v", got)
@@ -236,14 +236,14 @@ func testChosen(t *testing.T, s PresenceStore) {
 	s.beat(t, user, "phone", domain.Online)
 }
 
-// choices are what a user may choose, with what it shows: nothing for the user who hides.
+// choices returns the statuses that a user may choose, with the visible one: none for a hidden user.
 func choices() map[domain.Status][]domain.Status {
 	return map[domain.Status][]domain.Status{
 		domain.Offline: nil, domain.Online: {domain.Online}, domain.Away: {domain.Away}, domain.Busy: {domain.Busy},
 	}
 }
 
-// absences end a user's last heartbeat in every way there is, and return how long ago that was.
+// absences returns all ways to end a user's last heartbeat. Each returns how long ago that was.
 func absences(t *testing.T, s PresenceStore) map[string]func(user domain.UserID, shown []domain.Status) time.Duration {
 	offline := func(shown []domain.Status) []domain.Status {
 		if len(shown) == 0 {
@@ -289,7 +289,7 @@ func absences(t *testing.T, s PresenceStore) map[string]func(user domain.UserID,
 	}
 }
 
-// testChoiceKept guards against a hidden user who becomes visible by a lost connection, and against a choice that ends early.
+// testChoiceKept guards against a hidden user who becomes visible when a connection is lost, and against a choice that ends early.
 func testChoiceKept(t *testing.T, s PresenceStore) {
 	for name, absence := range absences(t, s) {
 		for choice, shown := range choices() {
@@ -305,7 +305,7 @@ func testChoiceKept(t *testing.T, s PresenceStore) {
 			if s.is(t, user, domain.Offline); name != "silence that nobody noticed" {
 				s.beat(t, user, "laptop", shown...)
 			} else {
-				s.beat(t, user, "laptop") // nobody has heard that the user was away
+				s.beat(t, user, "laptop") // no listener has heard that the user was away
 			}
 			s.is(t, user, choice)
 			s.Forward(60 * time.Second)
@@ -315,7 +315,7 @@ func testChoiceKept(t *testing.T, s PresenceStore) {
 	}
 }
 
-// testChoiceForgotten guards against a choice that survives for ever.
+// testChoiceForgotten guards against a choice that never ends.
 func testChoiceForgotten(t *testing.T, s PresenceStore) {
 	for _, absence := range absences(t, s) {
 		for choice, shown := range choices() {
@@ -345,7 +345,7 @@ func testChoiceForgotten(t *testing.T, s PresenceStore) {
 	s.beat(t, user, "phone", domain.Online)
 }
 
-// testConnections guards against an old connection that takes a device offline which a newer one keeps alive.
+// testConnections guards against an old connection that takes a device offline while a newer one keeps it alive.
 func testConnections(t *testing.T, s PresenceStore) {
 	user := newUserID()
 	devices := func(want ...domain.DeviceID) {
@@ -372,12 +372,12 @@ func testConnections(t *testing.T, s PresenceStore) {
 	s.leave(t, user, "phone new")
 	devices("laptop")
 	s.beat(t, user, "laptop c1")
-	s.leave(t, user, "laptop") // its connection stays
+	s.leave(t, user, "laptop") // its connection remains
 	s.is(t, user, domain.Online)
 	devices("laptop")
 	s.Forward(50 * time.Second)
 	s.beat(t, user, "laptop c2")
-	s.Forward(50 * time.Second) // c1 has ended
+	s.Forward(50 * time.Second) // c1 has expired
 	s.leave(t, user, "laptop c1")
 	s.is(t, user, domain.Online)
 	s.Forward(50 * time.Second)
@@ -390,7 +390,7 @@ func testConnections(t *testing.T, s PresenceStore) {
 	devices()
 }
 
-// testUnswept guards against users who stay online for ever where no process sweeps.
+// testUnswept guards against users who stay online forever if no process sweeps.
 func testUnswept(t *testing.T, s PresenceStore) {
 	const n = 600 // more than one page of any kind
 	silent, live := make([]domain.UserID, n), make([]domain.UserID, n)
@@ -443,7 +443,7 @@ func testUnswept(t *testing.T, s PresenceStore) {
 	check("after the last heartbeat of all", false)
 	s.Forward(time.Hour)
 	check("long after", false)
-	s.Forward(30 * 24 * time.Hour) // no record lives so long
+	s.Forward(30 * 24 * time.Hour) // longer than any record lives
 	check("very long after", false)
 }
 
@@ -465,7 +465,7 @@ func testOddPresence(t *testing.T, s PresenceStore) {
 	}
 }
 
-// testManyConnections has only those connections leave that are still known.
+// testManyConnections checks that a leave counts only for connections that are still known.
 func testManyConnections(t *testing.T, s PresenceStore) {
 	user := newUserID()
 	name := func(i int) string { return fmt.Sprintf("d%d c%d", i%7, i) }
@@ -558,16 +558,16 @@ func testDuePages(t *testing.T, s PresenceStore) {
 		var some []domain.UserStatus
 		var err error
 		if some, more, err = s.Expire(t.Context(), 64); err != nil || len(some) > 64 {
-			t.Fatalf("%d told, error %v", len(some), err)
+			t.Fatalf("%d returned, error %v", len(some), err)
 		}
 		told += len(some)
 	}
 	if told != n || calls < 3 || len(s.online(t)) > 0 {
-		t.Errorf("%d told in %d pages, %d online", told, calls, len(s.online(t)))
+		t.Errorf("%d returned in %d pages, %d online", told, calls, len(s.online(t)))
 	}
 }
 
-// testConcurrentPresence has processes beat, leave, choose and sweep at once; afterwards what is kept is what was told last.
+// testConcurrentPresence has processes beat, leave, choose and sweep at once. Afterwards the stored status is the one published last.
 func testConcurrentPresence(t *testing.T, s PresenceStore) {
 	user := newUserID()
 	stores := []ports.PresenceStore{s.PresenceStore, s.PresenceStore}

@@ -13,14 +13,14 @@ import (
 	"chatcore/ports"
 )
 
-// T is what opens a store in the middle of a property.
+// T is the part of a test that opens a store in the middle of a property.
 type T interface {
 	Helper()
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }
 
-// presenceHistory is one random history, held against [domain.Presence].
+// presenceHistory is one random history, compared with [domain.Presence].
 type presenceHistory struct {
 	store PresenceStore
 	ctx   context.Context
@@ -30,9 +30,9 @@ type presenceHistory struct {
 	heard map[domain.UserID][]domain.Status
 }
 
-// PresenceHistories holds random histories of heartbeats, leaves, choices, crashes, sweeps and time against [domain.Presence]: the transition of each
-// step, the published transitions, the statuses and who is online at each point, swept or not. Devices have several connections, which leave and end in any
-// order. Time goes in steps of ten seconds and ends fall late between them, so that a store may take up to eight seconds of its own.
+// PresenceHistories compares random histories of heartbeats, leaves, choices, crashes, sweeps and time with [domain.Presence]: the transition of each
+// step, the published transitions, the statuses and the online users at each point, swept or not. Devices have several connections, which leave and
+// end in any order. Time passes in steps of ten seconds, and ends fall late between them, so that a store may take up to eight seconds of its own.
 func PresenceHistories(t *testing.T, open func(t T) PresenceStore) {
 	users := []domain.UserID{"ann", "b:{e}n", `c"e\m`}
 	connections := []string{"phone", "phone c1", "phone c2", "laptop c1", `"d\`, `"d\ "c\`}
@@ -97,7 +97,7 @@ func (h *presenceHistory) choose(t *rapid.T, u domain.UserID, s domain.Status) {
 	h.stepped(t, "a choice", after, want, got, err)
 }
 
-// stepped compares the transition of a step in the store with the one in the model.
+// stepped compares the transition of a step in the store with that in the model.
 func (h *presenceHistory) stepped(t *rapid.T, what string, after domain.Presence, want []domain.Ephemeral, got *domain.UserStatus, err error) {
 	if err != nil {
 		t.Fatalf("%s of %s: %v", what, after.User, err)
@@ -144,7 +144,7 @@ func (h *presenceHistory) swept(t *rapid.T, told []domain.UserStatus) {
 	}
 }
 
-// check compares everything that can be asked.
+// check compares all results of the store.
 func (h *presenceHistory) check(t *rapid.T) {
 	statuses, err := h.store.Of(h.ctx, h.users...)
 	if err != nil {
@@ -172,7 +172,7 @@ func (h *presenceHistory) check(t *rapid.T) {
 	}
 }
 
-// checkDevices compares the devices that other programs see. A device whose last heartbeat has ended may still be listed.
+// checkDevices compares the devices that other programs see. A device whose last heartbeat has expired may still be listed.
 func (h *presenceHistory) checkDevices(t *rapid.T, p domain.Presence) {
 	if h.store.Devices == nil {
 		return

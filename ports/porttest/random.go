@@ -11,15 +11,15 @@ import (
 	"chatcore/ports"
 )
 
-// testRandomCommands appends random commands, alone and in batches, under conditions right and wrong, and compares all that the log
-// then tells with histories kept beside it.
+// testRandomCommands appends random commands, alone and in batches, under conditions that hold and that do not. It then compares the whole log with
+// histories kept beside it.
 func testRandomCommands(t *testing.T, log Log) {
 	rapid.Check(t, func(rt *rapid.T) {
 		h := newHarness(rt, log)
 		chats := []domain.ChatID{NewChatID(), NewChatID()}
 		for range rapid.IntRange(1, 6).Draw(rt, "steps") {
 			batch := make([]ports.Append, rapid.IntRange(1, 5).Draw(rt, "commands"))
-			expected := newHarness(rt, log) // takes the commands while they are drawn, so that later ones can refer to them
+			expected := newHarness(rt, log) // the model gets the commands while they are drawn, so that later ones can refer to them
 			for c, known := range h.chats {
 				expected.chats[c] = known.clone()
 			}
@@ -69,7 +69,7 @@ func someCommands() []domain.Entity {
 	}
 }
 
-// drawEvent gives one that can happen: what is done to a message comes after it, and it is deleted once.
+// drawEvent returns an event that can happen: events of a message follow it, and it is deleted once.
 func drawEvent(rt *rapid.T, c domain.ChatID, known *history, before []ports.NewEvent) ports.NewEvent {
 	user := rapid.SampledFrom([]domain.UserID{ann, bob, `odd|"{user}`}).Draw(rt, "user")
 	happened := known.clone()

@@ -9,14 +9,14 @@ import (
 	"chatcore/ports"
 )
 
-// testRead reads a chat long enough for an adapter to have cut it into pieces, whose ends are likely to be multiples of 256.
+// testRead reads a chat that is long enough for an adapter to have split it. The ends of the parts are likely to be multiples of 256.
 func testRead(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c)))
 	const total = 2100
 	for m := 0; h.history(c).head() <= total; {
 		var batch []ports.Append
-		for range 30 { // commands of seven events, so that some lie across an end
+		for range 30 { // commands of seven events, so that some span an end
 			var events []ports.NewEvent
 			for range 6 {
 				m++

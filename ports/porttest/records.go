@@ -70,7 +70,7 @@ func oddTitle() domain.Title {
 	return domain.Title(strings.NewReplacer("\n", " ", "\t", " ").Replace(oddText))
 }
 
-// oddIDs are valid ids that separators, patterns and escapes could confuse.
+// oddIDs returns valid ids that separators, patterns and escapes could confuse.
 func oddIDs() []string {
 	return []string{
 		`|[]{}^\` + "`" + `-:%*?"`, "a", "a:1", "a|1", "a:", "{a}", "}{", "%41", "A", "0", "-1", "1e3", "nan", "__proto__",

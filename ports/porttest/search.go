@@ -10,8 +10,8 @@ import (
 	"chatcore/ports"
 )
 
-// testSearch compares searches with a plain fold. The chat has messages close together, alone and far apart, across the ends of the pieces that an
-// adapter may cut a chat into.
+// testSearch compares searches with a plain fold. The chat has messages close together, alone and far apart, across the ends of the parts that an
+// adapter may split a chat into.
 func testSearch(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c)))

@@ -14,25 +14,25 @@ import (
 	"chatcore/ports"
 )
 
-// SessionPolicy is that of the stores under test.
+// SessionPolicy returns the policy of the stores under test.
 func SessionPolicy() domain.SessionPolicy {
 	return domain.SessionPolicy{Idle: time.Hour, Lifetime: 5 * time.Hour, PerUser: 3}
 }
 
-// SessionStore is a store and what lets time pass for a user's sessions.
+// SessionStore is a store with a function that lets time pass for a user's sessions.
 type SessionStore struct {
 	ports.SessionStore
 	Pass func(user domain.UserID, d time.Duration)
 }
 
-// Sessions tests a store of sessions by [SessionPolicy]. open may give the same store for every subtest.
+// Sessions tests a store of sessions with [SessionPolicy]. open may return the same store for every subtest.
 func Sessions(t *testing.T, open func(t *testing.T) SessionStore) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, s sessions)
 	}{
-		{"what was opened is found", testSessionFound},
-		{"what was not is none", testSessionNone},
+		{"an opened session is found", testSessionFound},
+		{"any other key is no session", testSessionNone},
 		{"a session that is not used ends", testSessionIdle},
 		{"a session that is used ends at its end", testSessionEnds},
 		{"uses are noted after a tenth of the idle time", testSessionNoted},
@@ -42,7 +42,7 @@ func Sessions(t *testing.T, open func(t *testing.T) SessionStore) {
 		{"one is closed", testSessionClosed},
 		{"all are closed", testSessionsClosed},
 		{"users are apart", testSessionsApart},
-		{"what is opened while all are closed is closed or lives", testSessionsClosedAtOnce},
+		{"a session opened while all are closed is closed or lives", testSessionsClosedAtOnce},
 		{"an ended context does nothing", testSessionsEnded},
 		{"random use", testSessionsRandom},
 	} {
@@ -259,7 +259,7 @@ func testSessionCap(t *testing.T, s sessions) {
 	for i := range 7 {
 		opened, key, closed := s.opened(user, domain.Device{ID: domain.DeviceID(fmt.Sprint("d", i))})
 		all, keys = append(all, opened), append(keys, key)
-		s.found(user, keys[max(i-2, 0)]) // use does not save it
+		s.found(user, keys[max(i-2, 0)]) // being used does not save it
 		if i < 3 && len(closed) > 0 || i >= 3 && (len(closed) != 1 || closed[0].ID != all[i-3].ID || closed[0].Device != all[i-3].Device) {
 			t.Errorf("the %d. closed %+v", i+1, closed)
 		}

@@ -12,10 +12,10 @@ import (
 	"chatcore/ports"
 )
 
-// sessionModel is what a user's sessions should be, by a clock of its own.
+// sessionModel is the model of a user's sessions. It has its own clock.
 type sessionModel struct {
 	now  time.Duration
-	live []modelSession // in the order in which they were opened
+	live []modelSession // in the order of their opening
 }
 
 type modelSession struct {
@@ -45,7 +45,7 @@ func (m *sessionModel) use(s *modelSession) {
 	}
 }
 
-// testSessionsRandom holds a store to the model. What the test itself takes is far below a minute, in which the model counts.
+// testSessionsRandom compares a store with the model. The test itself takes far less than a minute, the unit of the model's time.
 func testSessionsRandom(t *testing.T, s sessions) {
 	rapid.Check(t, func(rt *rapid.T) {
 		s.t = rt

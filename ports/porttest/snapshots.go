@@ -9,7 +9,7 @@ import (
 	"chatcore/ports"
 )
 
-// testSnapshots keeps states of entities with many events, and loads them from there on.
+// testSnapshots saves snapshots of entities with many events, and loads the entities from them.
 func testSnapshots(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c), added(c, bob), sent(c, "m", ann)))
@@ -22,7 +22,7 @@ func testSnapshots(t *testing.T, log Log) {
 		at := len(all) - 7
 		version := all[at-1].Seq
 		h.keep(c, e, version, folded(c, e, all[:at]))
-		h.keep(c, e, all[3].Seq, folded(c, e, all[:4])) // an older one changes nothing
+		h.keep(c, e, all[3].Seq, folded(c, e, all[:4])) // an older snapshot changes nothing
 
 		got := h.load(c, ports.Want{Entity: e}).Entities[0]
 		if got.Version != all[len(all)-1].Seq || got.Snapshot.Version != version || got.Snapshot.State == nil {
@@ -47,16 +47,16 @@ func testSnapshots(t *testing.T, log Log) {
 			t.Errorf("%s after its snapshot is at %d with %d events, want %d with 1", e, late.Version, len(late.Events), all[at].Seq)
 		}
 	}
-	h.verify() // loads by entity are told as whole ones
+	h.verify() // compares loads by entity with whole ones
 }
 
-// testEarlySnapshots offers a snapshot of a version that the chat has not reached: the log may have lost the events that it was made of. It
-// must not be there when other events have reached that version.
+// testEarlySnapshots offers a snapshot at a version that the chat has not reached: the log may have lost the events that it was made from. The
+// snapshot must not be used when other events have reached that version.
 func testEarlySnapshots(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	e := domain.ChatEntity()
 	h.append(then(created(c)))
-	for i := range 260 { // so many that loads look for snapshots
+	for i := range 260 { // enough events for loads to use snapshots
 		h.append(then(renamed(c, domain.Title(fmt.Sprint(i)))))
 	}
 	all := h.history(c).entity(ports.Want{Entity: e}).Events

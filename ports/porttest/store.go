@@ -17,15 +17,15 @@ import (
 	"chatcore/ports"
 )
 
-// Store is a space of keys as its ports see it.
+// Store is a key space with its ports.
 type Store interface {
 	ports.KeyValues
 	ports.Counters
 	ports.Sets
 }
 
-// Stored tests values, counters and sets of one space of keys. open may give the same space for every subtest. pass has a time to live go by,
-// of the store's own clock. overflows is whether it tells of counters that would overflow.
+// Stored tests values, counters and sets of one key space. open may return the same space for every subtest. pass lets time pass by the store's
+// clock. overflows reports whether the store detects counters that would overflow.
 func Stored(t *testing.T, open func(t *testing.T) Store, pass func(time.Duration), overflows bool) {
 	for _, test := range []struct {
 		name string
@@ -54,7 +54,7 @@ type store struct {
 	Store
 }
 
-// fresh is the beginning of keys that nobody uses.
+// fresh returns a key prefix that no other test uses.
 func fresh() string { return "space:" + string(NewChatID()) + ":" }
 
 func (s store) set(key, value string, ttl time.Duration) {
@@ -64,7 +64,7 @@ func (s store) set(key, value string, ttl time.Duration) {
 	}
 }
 
-// holds fails unless the key holds the text; "" stands for nothing.
+// holds fails unless the key has the value want; "" means that there is none.
 func (s store) holds(key, want string) {
 	s.t.Helper()
 	got, found, err := s.Get(s.t.Context(), key)
@@ -117,7 +117,7 @@ func testValues(t *testing.T, s store) {
 		s.holds(key, "")
 	}
 	if value, found, err := s.Get(t.Context(), p+"empty"); found || value != nil || err != nil {
-		t.Errorf("what is not there: %q, %v, %v", value, found, err)
+		t.Errorf("a missing value: %q, %v, %v", value, found, err)
 	}
 	s.set(p+"empty", "", 0)
 	if value, found, err := s.Get(t.Context(), p+"empty"); !found || len(value) > 0 || err != nil {
@@ -147,7 +147,7 @@ func testValuesEnd(s store, pass func(time.Duration)) {
 	s.holds(p+"long", "x")
 	s.holds(p+"was short", "x")
 	n, err := s.Delete(s.t.Context(), p+"short")
-	s.number("delete of what has ended", n, err, 0)
+	s.number("delete of an expired value", n, err, 0)
 }
 
 func testCounters(s store, overflows bool) {
@@ -159,7 +159,7 @@ func testCounters(s store, overflows bool) {
 	s.holds(p+"a", "3")
 	s.set(p+"a", "-1", 0)
 	s.counts(0)(s.Incr(ctx, p+"a"))
-	const large = 1<<53 + 1 // which no float64 is
+	const large = 1<<53 + 1 // not representable as a float64
 	s.set(p+"a", fmt.Sprint(large-1), 0)
 	s.counts(large)(s.IncrWithExpiry(ctx, p+"a", time.Hour))
 	s.counts(large + 1)(s.Incr(ctx, p+"a"))
@@ -177,7 +177,7 @@ func testCounters(s store, overflows bool) {
 	}
 }
 
-// testWindow counts on within a window, which must not make it longer, nor shorter.
+// testWindow counts within a window, which must make it neither longer nor shorter.
 func testWindow(s store, pass func(time.Duration)) {
 	ctx, key := s.t.Context(), fresh()+"a"
 	const window = 2 * time.Second
@@ -189,7 +189,7 @@ func testWindow(s store, pass func(time.Duration)) {
 	s.counts(1)(s.IncrWithExpiry(ctx, key, window))
 }
 
-// testNoEndlessCounter counts on what somebody left without an end.
+// testNoEndlessCounter counts on with a counter that has no expiry.
 func testNoEndlessCounter(s store, pass func(time.Duration)) {
 	ctx, p := s.t.Context(), fresh()
 	s.set(p+"set", "7", 0)
@@ -239,11 +239,11 @@ func testSets(t *testing.T, s store) {
 	s.number("remove", n, err, 1)
 	s.members(p+"a", "", "w", "y", "z\x00\xff *")
 	if there, err := s.Contains(ctx, p+"a", "x"); there || err != nil {
-		t.Errorf("what was removed is there: %v, %v", there, err)
+		t.Errorf("a removed member is there: %v, %v", there, err)
 	}
 	n, err = s.Remove(ctx, p+"a", "", "w", "y", "z\x00\xff *")
 	s.number("remove of all", n, err, 4)
-	s.counts(1)(s.Incr(ctx, p+"a")) // an empty set is no set
+	s.counts(1)(s.Incr(ctx, p+"a")) // an empty set does not exist
 	n, err = s.Remove(ctx, p+"absent", "x")
 	s.number("remove of nothing", n, err, 0)
 	many := make([]string, 3000)
@@ -255,7 +255,7 @@ func testSets(t *testing.T, s store) {
 	s.members(p+"many", many...)
 }
 
-// testOtherKinds has every method meet what is not its own.
+// testOtherKinds calls every method on keys of other kinds.
 func testOtherKinds(t *testing.T, s store) {
 	ctx, p := t.Context(), fresh()
 	s.set(p+"text", "hello", time.Hour)
@@ -305,7 +305,7 @@ func testPatterns(t *testing.T, s store) {
 		for _, key := range append(test.hit, test.not...) {
 			s.set(p+key, "x", 0)
 		}
-		if _, err := s.Add(ctx, p+test.hit[0]+"x:set", "m"); err != nil { // no text either
+		if _, err := s.Add(ctx, p+test.hit[0]+"x:set", "m"); err != nil { // it is no text either
 			t.Fatal(err)
 		}
 		n, err := s.DeletePattern(ctx, p+test.pattern)

@@ -25,7 +25,7 @@ func LimitTaker(t *testing.T, log Log, limiter ports.Limiter) {
 	}
 }
 
-// taking is an append that takes once from each limit.
+// taking returns an append that takes once from each limit.
 func taking(a ports.Append, takes ...ports.Take) ports.Append {
 	a.Takes = takes
 	return a
@@ -136,7 +136,7 @@ func testTakesInBatch(t *testing.T, log Log, limiter ports.Limiter, limit ports.
 
 func testTakesConcurrent(t *testing.T, log Log, limit ports.Limit) {
 	take := newTake(limit)
-	limit.Per = time.Hour // nothing comes back meanwhile
+	limit.Per = time.Hour // nothing is replenished meanwhile
 	take.Limit = limit
 	var all sync.WaitGroup
 	errs := make([]error, 8*limit.Capacity())

@@ -14,19 +14,19 @@ import (
 	"chatcore/ports"
 )
 
-// Typing tests typing marks together with the log whose appends remove them. The adapter's clock must tell about the machine's time
-// when the subtest starts; it need not run. open may give the same marks for every subtest; forward has so much time pass for them.
+// Typing tests typing marks together with the log whose appends remove them. The adapter's clock must be about the machine's time when the subtest
+// starts; it need not run. open may return the same marks for every subtest. forward lets the given time pass for them.
 func Typing(t *testing.T, open func(t *testing.T) (marks ports.TypingMarks, log Log, forward func(time.Duration))) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, marks typing, log Log)
 	}{
 		{"a start sets the mark once", testStart},
-		{"of concurrent starts one sets the mark", testConcurrentStarts},
+		{"one of several concurrent starts sets the mark", testConcurrentStarts},
 		{"marks are one user's in one chat", testMarksApart},
 		{"an append ends typing", testEndsTyping},
 		{"an ended context sets no mark", testEndedTyping},
-		{"of very many the latest are told", testVeryManyTyping},
+		{"the latest of very many users are returned", testVeryManyTyping},
 		{"random typing", testRandomTyping},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -196,7 +196,7 @@ func testEndedTyping(t *testing.T, marks typing, _ Log) {
 		t.Error("stop gave no error")
 	}
 	if _, err := marks.marks.Of(ctx, c); err == nil {
-		t.Error("who is typing gave no error")
+		t.Error("a list of typing users gave no error")
 	}
 	marks.start(c, ann, false)
 }
@@ -212,13 +212,13 @@ func testVeryManyTyping(t *testing.T, marks typing, _ Log) {
 	got, err := marks.marks.Of(t.Context(), c)
 	slices.Sort(got)
 	if err != nil || len(slices.Compact(got)) != ports.MaxTyping || slices.Contains(got, "u0") || slices.Contains(got, "u43") {
-		t.Errorf("%d are told, error %v: %q", len(got), err, got)
+		t.Errorf("%d are returned, error %v: %q", len(got), err, got)
 	}
 }
 
-// testRandomTyping has users start, stop and send while time passes, in whole seconds, and compares with the domain's rules.
+// testRandomTyping has users start, stop and send while time passes in whole seconds. It compares the marks with the domain's rules.
 func testRandomTyping(t *testing.T, marks typing, log Log) {
-	const patience = 900 * time.Millisecond // what more passed by itself would be a second
+	const patience = 900 * time.Millisecond // the model would be a second off if more time passed by itself
 	users := []domain.UserID{ann, bob, "a:b%"}
 	rapid.Check(t, func(rt *rapid.T) {
 		h, c, began := newHarness(rt, log), NewChatID(), time.Now()
@@ -270,7 +270,7 @@ func testRandomTyping(t *testing.T, marks typing, log Log) {
 			slices.Sort(got)
 			slices.Sort(standing)
 			if did != want || err != nil || !slices.Equal(got, standing) {
-				rt.Fatalf("%s of %q told or ended %v, want %v; typing are %q, error %v, want %q", does, user, did, want, got, err, standing)
+				rt.Fatalf("%s of %q changed a mark: %v, want %v; typing are %q, error %v, want %q", does, user, did, want, got, err, standing)
 			}
 		}
 	})

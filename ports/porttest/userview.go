@@ -13,15 +13,15 @@ import (
 	"chatcore/ports"
 )
 
-// UserView tests a view by user. open may give the same view for every subtest.
+// UserView tests a view by user. open may return the same view for every subtest.
 func UserView(t *testing.T, open func(t *testing.T) ports.UserView) {
 	for _, test := range []struct {
 		name string
 		run  func(t *testing.T, v view)
 	}{
 		{"versions only move forward", testViewVersions},
-		{"what is gone comes back by a later version only", testViewGone},
-		{"a rebuild replaces whatever was put before", testViewRebuild},
+		{"a removed entry returns only with a later version", testViewGone},
+		{"a rebuild replaces all earlier entries", testViewRebuild},
 		{"users and chats are apart", testViewApart},
 		{"many users at once", testViewMany},
 		{"many chats at once", testViewChats},
@@ -105,9 +105,9 @@ func testViewRebuild(_ *testing.T, v view) {
 	v.put("log", other, entry(user, 9, 1))
 	v.put("log", chat, rebuilt(entry(user, 9, 2), epoch))
 	v.expect("log", user, map[domain.ChatID]uint64{chat: 2, other: 1})
-	v.put("log", chat, rebuilt(entry(user, 4, 3), epoch+1)) // the log has lost what was beyond
+	v.put("log", chat, rebuilt(entry(user, 4, 3), epoch+1)) // the log has lost later events
 	v.expect("log", user, map[domain.ChatID]uint64{chat: 3, other: 1})
-	v.put("log", chat, rebuilt(entry(user, 8, 4), epoch), rebuilt(entry(user, 4, 5), epoch+1), entry(user, 4, 6)) // late ones
+	v.put("log", chat, rebuilt(entry(user, 8, 4), epoch), rebuilt(entry(user, 4, 5), epoch+1), entry(user, 4, 6)) // late entries
 	v.expect("log", user, map[domain.ChatID]uint64{chat: 3, other: 1})
 	v.put("log", chat, entry(user, 5, 7))
 	v.put("log", chat, rebuilt(entry(user, 8, 8), epoch), rebuilt(entry(user, 5, 9), epoch+1))
