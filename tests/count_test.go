@@ -13,7 +13,7 @@ import (
 	"unicode/utf8"
 )
 
-// transcriptCount is what a transcript should come to: counted from the file by itself, with nothing of the program.
+// transcriptCount is the expected result of an import. It is counted from the transcript alone, without code of the program.
 type transcriptCount struct {
 	lines, messages, rejected, events int
 	chats                             map[string]*chatCount

@@ -37,7 +37,7 @@ func program(t *testing.T) string {
 	return path
 }
 
-// site is a program with a log of its own on a Redis.
+// site is a program with its own log on a Redis.
 type site struct {
 	core, url, namespace string
 }
@@ -89,7 +89,7 @@ func objects[T any](t *testing.T, out []byte) []T {
 	return all
 }
 
-// event is an event as the log gives it, without what differs between two imports of one file.
+// event is an event as the log returns it, without the fields that differ between two imports of one file.
 type event struct {
 	Seq       int       `json:"seq"`
 	Ordinal   int       `json:"ordinal"`
@@ -120,8 +120,8 @@ func (s site) members(t *testing.T, chat string) []string {
 	return users
 }
 
-// TestATranscriptGoesThrough compares what an import says, and what the logs hold after it, with a count of the file made by other
-// means, on the embedded Redis and on a real one; then imports the file again.
+// TestATranscriptGoesThrough compares the output of an import, and the logs after it, with an independent count of the file, on the embedded Redis
+// and on a real one. It then imports the file again.
 func TestATranscriptGoesThrough(t *testing.T) {
 	path := os.Getenv("CHATCORE_TRANSCRIPT")
 	if path == "" {
@@ -168,7 +168,7 @@ func TestATranscriptGoesThrough(t *testing.T) {
 	}
 }
 
-// project has the built-in subscribers come to the end, and compares what they keep with a fold of the logs.
+// project runs the built-in subscribers until they have caught up, and compares their read models with a fold of the logs.
 func (s site) project(t *testing.T) {
 	t.Helper()
 	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: s.url, Namespace: s.namespace, Logger: slog.New(slog.DiscardHandler)})
@@ -198,7 +198,7 @@ func (s site) project(t *testing.T) {
 	}
 }
 
-// compareUsers asks the program which chats each user is in.
+// compareUsers compares the program's list of each user's chats.
 func (s site) compareUsers(t *testing.T, want transcriptCount) {
 	t.Helper()
 	chats := make(map[string][]string)
@@ -248,7 +248,7 @@ func compare(t *testing.T, chat string, log []event, want *chatCount) {
 	}
 }
 
-// TestAnImportKilledMidwayGoesOn kills an import and runs it again: the logs are those of an import that was left alone.
+// TestAnImportKilledMidwayGoesOn kills an import and runs it again: the logs equal those of an uninterrupted import.
 func TestAnImportKilledMidwayGoesOn(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "long.jsonl")
 	writeLong(t, path)
@@ -307,7 +307,7 @@ func (s site) awaitChat(t *testing.T) {
 
 const longChats = 5
 
-// writeLong writes a transcript that takes long enough to be killed in.
+// writeLong writes a transcript whose import takes long enough to be killed.
 func writeLong(t *testing.T, path string) {
 	t.Helper()
 	var b bytes.Buffer

@@ -16,7 +16,7 @@ import (
 
 const module = "chatcore"
 
-// vendors of the adapters.
+// The vendors of the adapters.
 const (
 	goRedis   = "github.com/redis/go-redis/v9"
 	watermill = "github.com/ThreeDotsLabs/watermill"
@@ -28,8 +28,8 @@ const (
 	everyone  = "*"
 )
 
-// layers say what the files of a folder may import beside the standard library and their own folder, as prefixes of whole path
-// elements. A folder belongs to the longest entry that it is under.
+// layers lists the imports that the files of a folder may have beside the standard library and their own folder, as prefixes of whole path elements.
+// A folder belongs to the longest entry that it is under.
 var layers = map[string][]string{
 	"domain":              {"golang.org/x/text", uniseg},
 	"ports":               {"chatcore/domain"},
@@ -52,8 +52,8 @@ var layers = map[string][]string{
 	"bench":        {everyone},
 }
 
-// faults names every import of the sources that the layers do not allow. Tests of a layer may import what they test it with, save for
-// the pure layers, whose tests may use adapters but no vendor.
+// faults returns every import of the sources that the layers do not allow. Tests of a layer may import their test dependencies, except for the pure
+// layers, whose tests may use adapters but no vendor.
 func faults(sources fs.FS) ([]string, error) {
 	var found []string
 	err := fs.WalkDir(sources, ".", func(file string, d fs.DirEntry, err error) error {

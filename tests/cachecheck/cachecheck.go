@@ -1,5 +1,5 @@
-// Package cachecheck has several processes' caches of one value read, put and invalidate it at random, and says which reads were given what
-// they must not be.
+// Package cachecheck runs the caches of several processes that read, put and invalidate one value at random. It reports the reads whose result was
+// not allowed.
 package cachecheck
 
 import (
@@ -15,28 +15,28 @@ import (
 	"chatcore/ports"
 )
 
-// Value says when it was loaded, and as of which version.
+// Value records when, and as of which version, it was loaded.
 type Value struct {
 	Read int    `json:"read"` // when its source was read, in steps
 	V    uint64 `json:"v"`
 }
 
-// Versioned is the same with a version that a cache knows.
+// Versioned is a Value with a version that a cache knows.
 type Versioned struct{ Value }
 
 // CacheVersion implements [cache.Versioned].
 func (v Versioned) CacheVersion() uint64 { return v.V }
 
-// Call is what is done, and when.
+// Call is one step of a plan.
 type Call struct {
 	At   time.Duration // after the start
-	In   int           // the process
-	What string        // get, change
-	Late time.Duration // between a change of the source and the store's being told of it
-	Put  bool          // a change is told of by Put
+	In   int           // index of the process
+	What string        // "get" or "change"
+	Late time.Duration // between a change of the source and the call that reports it to the store
+	Put  bool          // Put reports the change
 }
 
-// Plan is a run.
+// Plan is the plan of a run.
 type Plan struct {
 	Versioned bool
 	Unit      time.Duration
@@ -46,13 +46,13 @@ type Plan struct {
 	Calls     []Call
 }
 
-// Load is how a load goes.
+// Load is the course of one load.
 type Load struct {
-	Before, After time.Duration // it reads the source
+	Before, After time.Duration // before and after reading the source
 	Fails         bool
 }
 
-// Draw draws a run. Times are in units, which a run in real time makes small.
+// Draw draws a plan. Its times are multiples of a unit, which a run in real time makes small.
 func Draw(t *rapid.T, versioned bool) Plan {
 	const unit = time.Millisecond
 	some := func(name string, most int) time.Duration {
@@ -60,7 +60,7 @@ func Draw(t *rapid.T, versioned bool) Plan {
 	}
 	p := Plan{Versioned: versioned, Unit: unit, Processes: rapid.IntRange(1, 3).Draw(t, "processes")}
 	p.Kind = cache.Kind{Prefix: "check:", TTL: time.Hour, LoadTimeout: time.Second, Lease: 10*unit + some("lease", 60)}
-	if !versioned { // what has expired has no version any more
+	if !versioned { // an expired value has no version any more
 		p.Kind.TTL = 10*unit + some("ttl", 60)
 		p.Kind.Soft = some("soft", 5)
 		p.Kind.Stale = some("stale", 40)
@@ -112,7 +112,7 @@ func (p forward) close() { p.Close() }
 
 var errLoad = errors.New("the load fails")
 
-// run is what has happened.
+// run is the record of a run.
 type run struct {
 	Plan
 	mu      sync.Mutex
@@ -162,7 +162,7 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// Run carries out a plan and returns the faults.
+// Run runs a plan and returns the faults.
 func Run(ctx context.Context, p Plan, store ports.CacheStore, clock ports.Clock) []string {
 	r := &run{Plan: p, version: 1}
 	processes := make([]process, p.Processes)
@@ -239,10 +239,10 @@ func (r *run) judge() {
 				continue
 			}
 			if !r.Versioned && g.value.Read < c.from {
-				r.faults = append(r.faults, fmt.Sprintf("a read from %d to %d gives what was loaded at %d, invalidated from %d to %d", g.from, g.to, g.value.Read, c.from, c.to))
+				r.faults = append(r.faults, fmt.Sprintf("a read from %d to %d gives the value loaded at %d, invalidated from %d to %d", g.from, g.to, g.value.Read, c.from, c.to))
 			}
 			if r.Versioned && g.value.V < c.value.V {
-				r.faults = append(r.faults, fmt.Sprintf("a read from %d to %d gives version %d, and the store was told of %d from %d to %d", g.from, g.to, g.value.V, c.value.V, c.from, c.to))
+				r.faults = append(r.faults, fmt.Sprintf("a read from %d to %d gives version %d, and %d was reported to the store from %d to %d", g.from, g.to, g.value.V, c.value.V, c.from, c.to))
 			}
 		}
 		for _, before := range r.gets {

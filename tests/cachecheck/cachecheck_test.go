@@ -22,7 +22,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// processVariable makes the test binary one process of a miss storm. It holds the address of the Redis.
+// processVariable makes the test binary one process of a miss storm. Its value is the address of the Redis.
 const processVariable = "CHATCORE_CACHE_STORM"
 
 func TestMain(m *testing.M) {
@@ -36,19 +36,19 @@ func TestMain(m *testing.M) {
 	redistest.Main(m)
 }
 
-// clock is the machine's.
+// clock is the machine's clock.
 type clock struct{}
 
 func (clock) Now() time.Time                               { return time.Now() }
 func (clock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
 
-// TestWhatReadsMayGiveOnRedis is app/cache's test of the same name, on a Redis and in real time.
+// TestWhatReadsMayGiveOnRedis is the test of the same name in app/cache, on a Redis and in real time.
 func TestWhatReadsMayGiveOnRedis(t *testing.T) {
 	client := redistest.Shared(t).Client(t)
 	for name, versioned := range map[string]bool{"no old values": false, "versions move forward": true} {
 		t.Run(name, func(t *testing.T) {
 			plans := make(chan cachecheck.Plan, 64)
-			rapid.Check(t, func(rt *rapid.T) { // runs take their time: they are drawn here, and go side by side
+			rapid.Check(t, func(rt *rapid.T) { // runs are slow: they are drawn here, and run concurrently
 				select {
 				case plans <- cachecheck.Draw(rt, versioned):
 				default:
@@ -82,7 +82,7 @@ type loaded struct {
 	N int64 `json:"n"`
 }
 
-// TestAMissStormOfProcessesMakesOneLoad has ten thousand reads in four processes miss one value, all of them before it is loaded.
+// TestAMissStormOfProcessesMakesOneLoad makes ten thousand reads in four processes miss one value, all of them before it is loaded.
 func TestAMissStormOfProcessesMakesOneLoad(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client(t)
@@ -98,7 +98,7 @@ func TestAMissStormOfProcessesMakesOneLoad(t *testing.T) {
 		t.Cleanup(func() { process.End(syscall.SIGKILL, time.Second) })
 		all = append(all, process)
 	}
-	for range processes { // each tells when all of its reads have missed
+	for range processes { // each reports when all of its reads have missed
 		if err := client.BLPop(t.Context(), time.Minute, "missed").Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -122,7 +122,7 @@ func TestAMissStormOfProcessesMakesOneLoad(t *testing.T) {
 	}
 }
 
-// storm is the body of a process.
+// storm is the main function of such a process.
 func storm(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
 	defer cancel()

@@ -1,4 +1,4 @@
-// Package child starts processes that end with the test process at the latest, and freezes and ends them.
+// Package child starts processes that end with the test process at the latest. It can suspend and end them.
 package child
 
 import (
@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// Process is a child that was started. Its methods are safe for concurrent use, also once it has exited.
+// Process is a started child process. Its methods are safe for concurrent use, also after it has exited.
 type Process struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
@@ -23,7 +23,7 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	started := make(chan error, 1)
 	go func() {
 		defer close(p.exited)
-		// On Linux the child dies with the thread that started it: this one is kept for as long as the child lives.
+		// On Linux the child dies with the thread that started it. This goroutine keeps the thread for as long as the child lives.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		err := cmd.Start()
@@ -38,25 +38,25 @@ func Start(cmd *exec.Cmd) (*Process, error) {
 	return p, nil
 }
 
-// Pid is the child's process id.
+// Pid returns the child's process id.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
 // Exited is closed when the child has ended and all it wrote has been read.
 func (p *Process) Exited() <-chan struct{} { return p.exited }
 
-// Err is how a child ended that has: nil for exit code 0.
+// Err returns how an exited child ended: nil for exit code 0.
 func (p *Process) Err() error {
 	<-p.exited
 	return p.err
 }
 
-// Freeze stops the child where it is, with its connections open, until Thaw.
+// Freeze suspends the child, with its connections open, until Thaw.
 func (p *Process) Freeze() { p.signal(syscall.SIGSTOP) }
 
-// Thaw lets a frozen child go on, as if no time had passed.
+// Thaw resumes a frozen child.
 func (p *Process) Thaw() { p.signal(syscall.SIGCONT) }
 
-// End sends a signal and waits until the child has exited; after the given time it is killed.
+// End sends a signal and waits until the child has exited. It kills the child after the given time.
 func (p *Process) End(sig os.Signal, patience time.Duration) {
 	p.signal(sig)
 	p.Thaw() // a frozen child takes no signal but a kill

@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func start(t *testing.T, script string) *child.Process {
 	t.Helper()
 	cmd := exec.Command("sh", "-c", script)
-	in, err := cmd.StdinPipe() // where a script that waits reads from
+	in, err := cmd.StdinPipe() // the script reads from it
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -4,5 +4,5 @@ package child
 
 import "os/exec"
 
-// dieWithParent does nothing where a child cannot be bound to its parent; a test process that crashes leaves its children.
+// dieWithParent does nothing, because this system cannot bind a child to its parent. A test process that crashes leaves its children behind.
 func dieWithParent(*exec.Cmd) {}

@@ -12,20 +12,20 @@ import (
 	"chatcore/domain"
 )
 
-// What calls can come to beside an error.
+// The outcomes of a call other than errors.
 const (
 	answers = "answers"
-	loads   = "loads"  // what the loader gives
+	loads   = "loads"  // the loader's value
 	misses  = "misses" // as if there were no value
 )
 
-// subject is a core that something happens to.
+// subject is a core under test.
 type subject struct {
 	core  *chatcore.Core
-	ids   atomic.Uint64 // for what has to be another one each time
-	typed atomic.Uint64 // users whose next start of typing would be held back in the process
+	ids   atomic.Uint64 // for ids that are new each time
+	typed atomic.Uint64 // numbers users: the process suppresses a user's next start of typing
 	token app.SessionToken
-	cache *chatcore.Cache[int] // has a value of "kept"
+	cache *chatcore.Cache[int] // has a value for "kept"
 
 	handled, heard told
 }

@@ -1,3 +1,3 @@
-// Package failures holds chatcore to the table in docs/failures.md: what each call returns while Redis is stopped, frozen, slow, flushed or
-// failing over. The table is read, and every cell of it is tried.
+// Package failures checks chatcore against the table in docs/failures.md: the result of each call while Redis is stopped, frozen, slow, flushed or
+// failing over. It reads the table and tries every cell.
 package failures

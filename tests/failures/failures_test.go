@@ -25,25 +25,25 @@ func TestMain(m *testing.M) {
 	redistest.Main(m)
 }
 
-// silent is where go-redis says that it cannot connect.
+// silent discards the log of go-redis, which reports that it cannot connect.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
 
-// patience is how long a call may take, and the coming back after a fault.
+// patience bounds a call, and the recovery after a fault.
 const patience = wait.Limit
 
-// timeout is the core's CommandTimeout here, so that what waits it out does not take long.
+// timeout is the core's CommandTimeout in these tests. It is short because some calls wait until it ends.
 const timeout = time.Second
 
-// fault is something that happens to Redis.
+// fault is a failure of Redis.
 type fault struct {
 	begin func()
-	end   func()        // nil: it does not end
-	until time.Duration // how long calls are tried again before they have to give an answer; 0: the first outcome counts
+	end   func()        // nil if the fault does not end
+	until time.Duration // how long calls are retried until they answer; 0 if the first outcome counts
 }
 
-// scene gives a core on a Redis of its own that nothing has happened to yet, and the fault.
+// scene returns the configuration of a core on its own, working Redis, and a fault of it.
 type scene func(t *testing.T) (chatcore.Config, fault)
 
 var scenes = map[string]scene{
@@ -92,7 +92,7 @@ var sentinels = map[string]error{
 	"ErrNoSession":      domain.ErrNoSession,
 }
 
-// outcome names what a call has come to, in the words of the table.
+// outcome returns the name of a call's outcome in the table.
 func outcome(got string, err error) string {
 	if err == nil {
 		return got
@@ -103,7 +103,7 @@ func outcome(got string, err error) string {
 			names = append(names, name)
 		}
 	}
-	// The more telling of two: an append whose outcome is unknown also tells that Redis did not answer.
+	// If an error is two of them, the more specific one counts: an append whose outcome is unknown also says that Redis did not answer.
 	for _, name := range []string{"ErrLogLost", "ErrOutcomeUnknown"} {
 		if slices.Contains(names, name) {
 			return name
@@ -115,8 +115,8 @@ func outcome(got string, err error) string {
 	return err.Error()
 }
 
-// TestFailures makes every call under every fault. What a call comes to has to be what its cell says and, where a fault ends, each has to
-// answer again without a restart.
+// TestFailures makes every call under every fault. Its outcome must be one of its cell's. Where a fault ends, each call must then answer again
+// without a restart.
 func TestFailures(t *testing.T) {
 	tab := readTable(t)
 	if want := slices.Sorted(maps.Keys(calls)); !slices.Equal(slices.Sorted(slices.Values(tab.calls)), want) {
@@ -154,7 +154,7 @@ func TestFailures(t *testing.T) {
 	}
 }
 
-// try makes a call, for as long as it may take until it answers.
+// try repeats a call until it answers, or for the given time.
 func try(t *testing.T, s *subject, call string, until time.Duration) string {
 	t.Helper()
 	again := time.NewTicker(10 * time.Millisecond)

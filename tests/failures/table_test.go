@@ -6,14 +6,14 @@ import (
 	"testing"
 )
 
-// table is what docs/failures.md says: for each call and fault the outcomes that are possible.
+// table is the table of docs/failures.md: for each call and fault the possible outcomes.
 type table struct {
 	faults []string
 	calls  []string
 	cells  map[string]map[string][]string // call, fault
 }
 
-// readTable reads the first table of the document. A cell is outcomes with "or" between them, each perhaps in backquotes.
+// readTable reads the first table of the document. A cell has outcomes with "or" between them, each optionally in backquotes.
 func readTable(t *testing.T) table {
 	t.Helper()
 	text, err := os.ReadFile("../../docs/failures.md")

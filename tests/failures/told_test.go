@@ -11,13 +11,13 @@ import (
 	"chatcore/domain"
 )
 
-// unheard is a live message that nobody heard, as may happen to any: the next may be heard.
+// unheard is the outcome of a live message that no listener heard. Any message may be lost; the next may be heard.
 const unheard = "unheard"
 
 // hearing is how long a live message may take.
 const hearing = time.Second
 
-// told waits for messages to be told of: by a handler, or by a live listener.
+// told records the messages that a handler or a live listener received.
 type told struct {
 	mu       sync.Mutex
 	messages map[domain.MessageID]chan struct{}
@@ -35,7 +35,7 @@ func (t *told) of(id domain.MessageID) chan struct{} {
 	return t.messages[id]
 }
 
-// tell says that a message came. It may come again.
+// tell records that a message was received. A message may be received again.
 func (t *told) tell(id domain.MessageID) {
 	came := t.of(id)
 	t.mu.Lock()
@@ -63,7 +63,7 @@ func (s *subject) send(ctx context.Context) (domain.MessageID, error) {
 	return sent.MessageID, err
 }
 
-// sendAndHandle sends a message and waits until a handler was given it.
+// sendAndHandle sends a message and waits until a handler gets it.
 func sendAndHandle(ctx context.Context, s *subject) (string, error) {
 	id, err := s.send(ctx)
 	if err != nil {
@@ -77,7 +77,7 @@ func sendAndHandle(ctx context.Context, s *subject) (string, error) {
 	}
 }
 
-// sendAndHear sends a message and waits for a moment whether a live listener hears of it.
+// sendAndHear sends a message and waits a moment for a live listener to hear it.
 func sendAndHear(ctx context.Context, s *subject) (string, error) {
 	id, err := s.send(ctx)
 	if err != nil {

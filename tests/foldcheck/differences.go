@@ -15,13 +15,13 @@ import (
 	"chatcore/ports"
 )
 
-// Differences folds all logs anew and says where each user's chats and unread counts are not as they should be: those that are kept, and
-// those that a query gives. It is for a core whose built-in subscribers have come to the end; see [Await] for one where they are about to.
+// Differences folds all logs anew and compares each user's chats and unread counts, both the stored read models and the results of queries. It
+// returns the differences. The built-in subscribers of the core must have caught up; [Await] waits for them.
 func Differences(ctx context.Context, core *chatcore.Core) ([]string, error) {
 	return differences(ctx, core.Queries, math.MaxInt)
 }
 
-// differences finds so many, give or take those of one user.
+// differences returns at least most differences if there are so many, and all of one user.
 func differences(ctx context.Context, queries *app.Queries, most int) ([]string, error) {
 	folded, err := fold(ctx, queries)
 	if err != nil {
@@ -46,8 +46,8 @@ func differences(ctx context.Context, queries *app.Queries, most int) ([]string,
 	return found, nil
 }
 
-// Await waits until there are no differences, for as long as ctx lasts, and gives those that are left then. Between two looks it pauses for
-// as long as one takes, so as not to hold up what it waits for.
+// Await waits until there are no differences or ctx ends, and returns the remaining ones. It pauses after each comparison for as long as it took, so
+// as not to slow down the subscribers that it waits for.
 func Await(ctx context.Context, core *chatcore.Core) ([]string, error) {
 	const pause = 20 * time.Millisecond // at least
 	for {

@@ -1,5 +1,5 @@
-// Package foldcheck compares what is kept of users, the chats that they are in and their unread counts, with a fresh fold of the logs. The
-// fold is as plain as can be and shares nothing with what it checks.
+// Package foldcheck compares the read models of users, their chats and unread counts, with a fresh fold of the logs. The fold is as simple as
+// possible and shares no code with the code that it checks.
 package foldcheck
 
 import (
@@ -7,10 +7,10 @@ import (
 	"chatcore/domain"
 )
 
-// Chat is who is in a chat and who has read what, folded from the chat's events. The zero value is a chat without events.
+// Chat is a chat's members and their read marks, folded from its events. The zero value is a chat without events.
 type Chat struct {
 	members  map[domain.UserID]domain.Seq // with the seq of the join
-	users    map[domain.UserID]struct{}   // who is or was a member
+	users    map[domain.UserID]struct{}   // present and former members
 	marks    map[domain.UserID]domain.Seq
 	messages []message
 }
@@ -55,7 +55,7 @@ func (c *Chat) Apply(seq domain.Seq, e domain.Durable) {
 	}
 }
 
-// Joined is the seq with which a user's present membership began, 0 for a user who is not in the chat.
+// Joined returns the seq with which a user's present membership began, 0 for a user who is not in the chat.
 func (c *Chat) Joined(user domain.UserID) domain.Seq { return c.members[user] }
 
 // Member reports whether a user is in the chat.
@@ -64,10 +64,10 @@ func (c *Chat) Member(user domain.UserID) bool {
 	return member
 }
 
-// Kept reports whether the chat's unread counts are kept, if that is done for so many members at most.
+// Kept reports whether the chat's unread counts are stored if chats with more than most members have none.
 func (c *Chat) Kept(most int) bool { return len(c.members) <= most }
 
-// Unread is how many messages of others, after the user's mark and join, are not deleted.
+// Unread returns the number of messages of others, after the user's mark and join, that are not deleted.
 func (c *Chat) Unread(user domain.UserID) domain.Ordinal {
 	after, n := max(c.members[user], c.marks[user]), domain.Ordinal(0)
 	for i := len(c.messages) - 1; i >= 0 && c.messages[i].seq > after; i-- {
@@ -78,5 +78,5 @@ func (c *Chat) Unread(user domain.UserID) domain.Ordinal {
 	return n
 }
 
-// kept reports whether the chat's unread counts are to be kept.
+// kept reports whether the chat's unread counts are stored.
 func (c *Chat) kept() bool { return c.Kept(app.MaxKeptUnread) }

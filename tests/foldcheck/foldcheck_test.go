@@ -24,7 +24,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// busy gives commands to a few chats from several sides at once. Some are refused; other errors fail the test.
+// busy sends commands to a few chats from several goroutines at once. Some are refused; other errors fail the test.
 func busy(t *testing.T, core *chatcore.Core, chats, commands int) {
 	t.Helper()
 	users := []domain.UserID{"ada", "ben", "cem", "dan", "eve", "|odd|[]{}^`-:%*?"}
@@ -57,7 +57,7 @@ func busy(t *testing.T, core *chatcore.Core, chats, commands int) {
 				case 9:
 					_, err = core.Chats.Edit(ctx, app.Edit{Chat: chat, By: by, MessageID: message, Content: fmt.Sprint("x", i)})
 				default:
-					soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond) // marks a second apart are waited for
+					soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond) // marks are a second apart; the test does not wait for that
 					_, err = core.Chats.MarkRead(soon, app.MarkRead{Chat: chat, By: by, MessageID: message})
 					cancel()
 				}
@@ -152,7 +152,7 @@ func awaitNone(t *testing.T, core *chatcore.Core) {
 	}
 }
 
-// TestOnRedisWithAnotherProcessEachTime goes on with another process, and once with two, each with tallies of its own.
+// TestOnRedisWithAnotherProcessEachTime continues with another process each time, and once with two. Each has its own tallies.
 func TestOnRedisWithAnotherProcessEachTime(t *testing.T) {
 	namespace := "fold-" + uuid.NewString()
 	for range 2 {
@@ -169,8 +169,8 @@ func TestOnRedisWithAnotherProcessEachTime(t *testing.T) {
 	awaitNone(t, other)
 }
 
-// TestRebuild_RestoresDeletedViews under two running processes, which have the tallies of all chats in memory, while one writes: all keys
-// of the views, and the numbers alone, whose versions then say that everything was put.
+// TestRebuild_RestoresDeletedViews deletes keys of the views under two running processes, which have the tallies of all chats in memory, while one
+// writes. It deletes all keys, or only the numbers, whose versions then say that everything was put, or only the versions.
 func TestRebuild_RestoresDeletedViews(t *testing.T) {
 	for name, patterns := range map[string][]string{
 		"all keys": {":cc:user-chats:*", ":chat:unread:*", ":cc:{*:cc:user-chats:*}:v", ":cc:{*:chat:unread:*}:v"},
@@ -215,7 +215,7 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 	}
 }
 
-// TestAPlantedDifferenceIsFound changes what is kept behind the core's back.
+// TestAPlantedDifferenceIsFound changes the stored read models behind the core's back.
 func TestAPlantedDifferenceIsFound(t *testing.T) {
 	namespace := "fold-" + uuid.NewString()
 	core, stop := onRedis(t, namespace)

@@ -14,7 +14,7 @@ import (
 	"chatcore/domain"
 )
 
-// TestThePeerReadsWhatQueriesHaveCached as the guide's get does, and an edit, a join or a leave of ours takes it from them.
+// TestThePeerReadsWhatQueriesHaveCached reads as the guide's get does. An edit, a join or a leave on this side deletes the cached value.
 func TestThePeerReadsWhatQueriesHaveCached(t *testing.T) {
 	core, p := both(t)
 	if err := core.SubscribeBuiltins(); err != nil {
@@ -60,14 +60,15 @@ func TestThePeerReadsWhatQueriesHaveCached(t *testing.T) {
 		}
 	}
 	must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "room", By: "ada", Title: "Hall"}))
-	eventually(t, func() bool { // nobody of ours reads meanwhile: it is gone
+	eventually(t, func() bool { // no reader on this side loads it meanwhile, so it is gone
 		return does[any](p, "get", "chat:list:ben") == nil
 	})
 	must[app.Done](t)(core.Chats.Remove(ctx, app.Remove{Chat: "room", By: "ada", User: "ben"}))
 	eventually(t, func() bool { return is(listed("ben"), "[]") && is(known("ben"), "[]") })
 }
 
-// TestThePeersValueOfAMessageIsServed if it is one of the chat's, and what they remove is loaded anew.
+// TestThePeersValueOfAMessageIsServed has the peer set a message of the chat, which is served, set invalid ones, which are not, and remove it, which
+// loads it anew.
 func TestThePeersValueOfAMessageIsServed(t *testing.T) {
 	core, p := both(t)
 	if err := core.SubscribeBuiltins(); err != nil {
@@ -82,7 +83,7 @@ func TestThePeersValueOfAMessageIsServed(t *testing.T) {
 		return string(must[app.MessageView](t)(core.Queries.Message(ctx, "room", "m-1")).Content)
 	}
 	content()
-	theirs := does[map[string]any](p, "get", "message:m-1") // with all that we keep; their own may be less
+	theirs := does[map[string]any](p, "get", "message:m-1") // with all fields of this side; the peer's own value may have fewer
 	theirs["content"] = "as they see it"
 	does[any](p, "set", "message:m-1", theirs, 1800)
 	if got := content(); got != "as they see it" {
@@ -101,7 +102,7 @@ func TestThePeersValueOfAMessageIsServed(t *testing.T) {
 			t.Errorf("after their %s we serve %q", op, got)
 		}
 	}
-	// What they have set of before an edit is gone after it.
+	// A value that the peer set before an edit is gone after it.
 	does[any](p, "set", "message:m-1", theirs, 1800)
 	must[app.Done](t)(core.Chats.Edit(ctx, app.Edit{Chat: "room", By: "ada", MessageID: "m-1", Content: "edited"}))
 	eventually(t, func() bool {
@@ -154,7 +155,7 @@ func cacheBothWays[T comparable](t *testing.T, prefix string, ours, theirs T) {
 	is("null", ours, 6)
 }
 
-// TestCachesGoBothWays of objects, which carry what is known of them, and of others, beside which it lies.
+// TestCachesGoBothWays checks caches of objects, which contain their metadata, and of other values, which have it in a second key.
 func TestCachesGoBothWays(t *testing.T) {
 	type badge struct {
 		Name string `json:"name"`
@@ -164,7 +165,7 @@ func TestCachesGoBothWays(t *testing.T) {
 	t.Run("strings", func(t *testing.T) { cacheBothWays(t, "motto:", "<ours> & “co”", "theirs") })
 }
 
-// TestTheirSetDuringOurLoadStays because our load may have begun before what they know.
+// TestTheirSetDuringOurLoadStays checks that the peer's value wins: the load may have begun before the change that the peer knows.
 func TestTheirSetDuringOurLoadStays(t *testing.T) {
 	core, p := both(t)
 	cached := must[*chatcore.Cache[string]](t)(chatcore.CacheOf(core, chatcore.Kind{Prefix: "motto:"}, func(_ context.Context, id string) (string, error) {

@@ -15,7 +15,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// both gives a core and a peer on one Redis. The core runs once it is started.
+// both returns a core and a peer on one Redis. The test has to run the core.
 func both(t *testing.T) (*chatcore.Core, *peer) {
 	t.Helper()
 	return bothWith(t, chatcore.Config{})
@@ -72,7 +72,7 @@ func next[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
-// TestThePeerHearsEveryEvent does one of everything, and looks at what comes on the channels.
+// TestThePeerHearsEveryEvent runs every kind of command, and checks the messages on the channels.
 func TestThePeerHearsEveryEvent(t *testing.T) {
 	core, p := both(t)
 	fields := map[string][]string{
@@ -128,7 +128,7 @@ func TestThePeerHearsEveryEvent(t *testing.T) {
 	}
 }
 
-// TestWhatThePeerPublishesIsHeard has the peer publish as the guide does: without any field of ours.
+// TestWhatThePeerPublishesIsHeard has the peer publish as the guide does: without any of chatcore's fields.
 func TestWhatThePeerPublishesIsHeard(t *testing.T) {
 	core, p := both(t)
 	heard := make(chan string, 16)
@@ -166,7 +166,7 @@ func TestWhatThePeerPublishesIsHeard(t *testing.T) {
 	}
 }
 
-// TestAnUnsubscribedPeerHearsNothing shows that the guide's unsubscribe ends what subscribe began.
+// TestAnUnsubscribedPeerHearsNothing checks that the guide's unsubscribe ends its subscribe.
 func TestAnUnsubscribedPeerHearsNothing(t *testing.T) {
 	core, p := both(t)
 	for _, channel := range []string{"typing:start", "message:new"} {
@@ -182,7 +182,7 @@ func TestAnUnsubscribedPeerHearsNothing(t *testing.T) {
 	}
 }
 
-// TestEntriesOfThePeerAreDelivered has the peer add to the delivery stream what a stock publisher would, and what nobody can read.
+// TestEntriesOfThePeerAreDelivered has the peer add entries of a stock publisher to the delivery stream, and unreadable ones.
 func TestEntriesOfThePeerAreDelivered(t *testing.T) {
 	core, p := both(t)
 	arrived := make(chan chatcore.Delivery[domain.Durable], 16)

@@ -13,7 +13,7 @@ import (
 	"chatcore"
 )
 
-// profile is a value with what JSON.stringify and Go's encoding/json write differently unless told.
+// profile is a value that JSON.stringify and Go's encoding/json write differently by default.
 type profile struct {
 	Name   string   `json:"name"`
 	Tags   []string `json:"tags"`
@@ -25,7 +25,7 @@ func someone() profile {
 	return profile{Name: "Ada <ada@example.org> & “co” \u2028", Tags: []string{"a", "b"}, Age: 36}
 }
 
-// TestValuesGoBothWays sets on one side and gets on the other, each of the guide's ways to set.
+// TestValuesGoBothWays sets on one side and gets on the other, in each of the guide's ways to set.
 func TestValuesGoBothWays(t *testing.T) {
 	core, p := both(t)
 	h, ctx, want := core.Helpers, t.Context(), someone()
@@ -65,7 +65,7 @@ func TestValuesGoBothWays(t *testing.T) {
 	does[any](p, "setPermanent", "profile:theirs", want)
 	check("we get what they set for good", get("profile:theirs"))
 
-	// Written by either side, a value is the same text.
+	// Both sides write the same text for a value.
 	no(h.Set(ctx, "profile:ours", want, time.Hour))
 	if a, b := does[string](p, "raw", "profile:ours"), does[string](p, "raw", "profile:theirs"); a != b {
 		t.Errorf("we write\n%s\nthey write\n%s", a, b)
@@ -88,7 +88,7 @@ func TestValuesGoBothWays(t *testing.T) {
 	}
 }
 
-// TestGetOrSetGoesBothWays has each side find what the other side's loader gave.
+// TestGetOrSetGoesBothWays has each side find the result of the other side's loader.
 func TestGetOrSetGoesBothWays(t *testing.T) {
 	core, p := both(t)
 	type found struct {
@@ -148,7 +148,7 @@ func TestPatternsGoBothWays(t *testing.T) {
 	}
 }
 
-// TestCountersAndSetsAreShared counts and gathers from both sides.
+// TestCountersAndSetsAreShared counts, and adds to sets, from both sides.
 func TestCountersAndSetsAreShared(t *testing.T) {
 	core, p := both(t)
 	h, ctx := core.Helpers, t.Context()

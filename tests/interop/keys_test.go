@@ -10,7 +10,7 @@ import (
 	"chatcore/ports"
 )
 
-// TestThePeerReadsWhoIsTyping shows the typing mark as the guide's get gives it.
+// TestThePeerReadsWhoIsTyping reads the typing mark with the guide's get.
 func TestThePeerReadsWhoIsTyping(t *testing.T) {
 	core, p := both(t)
 	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "room", By: "ada"}))
@@ -27,7 +27,7 @@ func TestThePeerReadsWhoIsTyping(t *testing.T) {
 	}
 }
 
-// TestThePeerCountsOnTheSameLimit takes the attempts of one user on both sides.
+// TestThePeerCountsOnTheSameLimit counts the attempts of one user on both sides.
 func TestThePeerCountsOnTheSameLimit(t *testing.T) {
 	core, p := both(t)
 	if d := must[ports.Decision](t)(core.Limits.Allow(t.Context(), app.LimitLogin, "ada")); d.Remaining != 4 {
@@ -49,7 +49,7 @@ func TestThePeerCountsOnTheSameLimit(t *testing.T) {
 	}
 }
 
-// TestThePeerReadsUnreadCounts shows the hash of a user's counts.
+// TestThePeerReadsUnreadCounts reads the hash of a user's counts.
 func TestThePeerReadsUnreadCounts(t *testing.T) {
 	core, p := both(t)
 	if err := core.SubscribeBuiltins(); err != nil {

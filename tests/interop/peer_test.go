@@ -19,7 +19,7 @@ import (
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
-// patience is how long something may take that happens at once on an idle machine.
+// patience bounds a wait for something that happens at once on an idle machine.
 const patience = wait.Limit
 
 // peer is a service in TypeScript: the Node program in node/peer.mjs.
@@ -120,7 +120,7 @@ func (p *peer) hears(channel string) chan json.RawMessage {
 	return p.heard[channel]
 }
 
-// does has the peer do something, and gives what came of it.
+// does makes the peer run an operation, and returns its result.
 func does[T any](p *peer, op string, args ...any) T {
 	p.t.Helper()
 	if args == nil {
@@ -153,7 +153,7 @@ func does[T any](p *peer, op string, args ...any) T {
 	return result
 }
 
-// message is what the peer hears next on a channel.
+// message returns the next message that the peer hears on a channel.
 func (p *peer) message(channel string) map[string]any {
 	p.t.Helper()
 	select {
@@ -169,7 +169,7 @@ func (p *peer) message(channel string) map[string]any {
 	}
 }
 
-// eventually asks until it is so: each question is a round trip, so nothing spins.
+// eventually calls so until it returns true. Each call is a round trip, so the loop does not spin.
 func eventually(t *testing.T, so func() bool) {
 	t.Helper()
 	for until := time.Now().Add(patience); !so(); {

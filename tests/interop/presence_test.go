@@ -10,7 +10,7 @@ import (
 	"chatcore/domain"
 )
 
-// TestPresenceIsReadAsTheGuideDoes asks as the guide's "User Status Tracking" does.
+// TestPresenceIsReadAsTheGuideDoes reads as the guide's "User Status Tracking" does.
 func TestPresenceIsReadAsTheGuideDoes(t *testing.T) {
 	core, p := both(t)
 	ctx := t.Context()
@@ -91,7 +91,7 @@ func TestTheOnlineSetIsTheirsToo(t *testing.T) {
 		t.Fatal(err)
 	}
 
-	// Whom we know to be gone, they cannot bring back; whom we do not know is theirs.
+	// The peer cannot add a user whom the core knows to be offline. Users whom the core does not know belong to the peer.
 	does[int](p, "sadd", "user:online:", "ben", "carl")
 	eventually(t, func() bool { return !is("ben") })
 	if !is("carl") || !does[bool](p, "sismember", "user:online:", "carl") {
@@ -106,7 +106,8 @@ func TestTheOnlineSetIsTheirsToo(t *testing.T) {
 		t.Error("carl is there, whom they have removed")
 	}
 
-	// Whom they remove while there is back with the next thing that a device says; a known one's heartbeat, when it renews what is kept.
+	// If the peer removes a user who is online, the next command of one of the user's devices adds the user again. For a known device, that is the
+	// heartbeat that renews the record.
 	does[int](p, "srem", "user:online:", "ada")
 	if is("ada") {
 		t.Error("ada is there, whom they have removed")

@@ -11,7 +11,7 @@ import (
 	"chatcore/domain"
 )
 
-// TestSessionsGoBothWays has in compat mode each side use what the other has opened, and end it.
+// TestSessionsGoBothWays has each side use and end sessions that the other has opened, in compat mode.
 func TestSessionsGoBothWays(t *testing.T) {
 	core, p := bothWith(t, chatcore.Config{SessionCompat: true})
 	ctx := t.Context()
@@ -47,7 +47,7 @@ func TestSessionsGoBothWays(t *testing.T) {
 	}
 }
 
-// TestThePeerLogsAUserOut sees a session that it cannot use, and ends all of one user's by delPattern.
+// TestThePeerLogsAUserOut has the peer see a session that it cannot use, and end all sessions of one user by delPattern.
 func TestThePeerLogsAUserOut(t *testing.T) {
 	core, p := both(t)
 	ctx := t.Context()

@@ -8,11 +8,11 @@ import (
 	"testing"
 )
 
-// ACL is the environment variable with rules of ACL SETUSER, separated by spaces. If it is set, URL of a server is that of a user with these
-// rights, the default user is off, and Client is one of an administrator.
+// ACL names the environment variable with rules of ACL SETUSER, separated by spaces. If it is set, the URL of a server is that of a user with these
+// rights, the default user is off, and Client returns an administrator's client.
 const ACL = "CHATCORE_TEST_ACL"
 
-// accounts are the arguments of a server with an administrator, a user with the rules of [ACL], and no default user.
+// accounts returns the arguments of a server with an administrator, a user with the rules of [ACL], and no default user.
 func accounts() []string {
 	rules := strings.Fields(os.Getenv(ACL))
 	if len(rules) == 0 {
@@ -31,8 +31,8 @@ func Credentials() (user, password string) {
 	return "core", "core"
 }
 
-// RunUnderACL runs tests of this test program once more, in a process of its own whose servers give their user these rules only. Random tests take
-// a part of their usual tries: each command that they send needs the same rights each time.
+// RunUnderACL runs tests of this test program again in a separate process, whose servers give their user only these rules. Random tests make fewer
+// tries than usual: each of their commands needs the same rights each time.
 func RunUnderACL(t testing.TB, rules []string, tests ...string) {
 	t.Helper()
 	args := []string{"-test.count=1", "-test.run=^(" + strings.Join(tests, "|") + ")$", "-test.v"}

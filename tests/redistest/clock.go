@@ -12,9 +12,9 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// SetClockBack leaves everything that a client's server keeps as it would be had its clock been set back by d: every time that is kept is
-// further away by d. These are the TTL of every key, every number of milliseconds since 1970 in scores, strings and values of hashes that is within
-// a year of now, and what GCRA keeps, which is in seconds since 2017. Ids of stream entries stay as they are.
+// SetClockBack changes the data of a client's server as if its clock had been set back by d: every stored time is further away by d. These times are
+// the TTL of every key, every number of milliseconds since 1970 in scores, strings and values of hashes that is within a year of now, and the state
+// of GCRA, in seconds since 2017. Ids of stream entries remain as they are.
 func SetClockBack(t testing.TB, client goredis.UniversalClient, d time.Duration) {
 	t.Helper()
 	ctx := t.Context()
@@ -33,7 +33,7 @@ func SetClockBack(t testing.TB, client goredis.UniversalClient, d time.Duration)
 	}
 }
 
-// millis are numbers that may be milliseconds since 1970, or begin the id of a stream entry.
+// millis matches numbers that may be milliseconds since 1970, or begin the id of a stream entry.
 var millis = regexp.MustCompile(`\b\d{13}\b(-\d+)?`)
 
 func later(text string, now time.Time, d time.Duration) string {

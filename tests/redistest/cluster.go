@@ -12,14 +12,14 @@ import (
 
 const slots = 16384
 
-// Cluster is a Redis Cluster of the test: masters that share the slots evenly, each with its replicas. A share of the slots with who has
-// it is a shard. Its methods may be called by one goroutine at a time.
+// Cluster is a Redis Cluster of the test: masters that share the slots evenly, each with its replicas. A shard is a share of the slots with its
+// servers. Its methods may be called by one goroutine at a time.
 type Cluster struct {
-	Masters  []*Server   // those that were masters at the start, one a shard; see [Cluster.Master] for who is now
-	Replicas [][]*Server // those that were replicas at the start, by shard
+	Masters  []*Server   // masters at the start, one for each shard; [Cluster.Master] returns the present one
+	Replicas [][]*Server // replicas at the start, by shard
 }
 
-// StartCluster starts a Cluster of so many masters for this test alone, with extra arguments for each, and stops it when the test ends.
+// StartCluster starts a Cluster of the given number of masters for this test alone, with extra arguments for each, and stops it when the test ends.
 func StartCluster(t testing.TB, masters int, args ...string) *Cluster {
 	t.Helper()
 	return startMasters(t, masters, append([]string{"--cluster-node-timeout", "2000"}, args...))
@@ -43,8 +43,8 @@ func startMasters(t testing.TB, masters int, args []string) *Cluster {
 	return c
 }
 
-// introduce has all nodes meet the first one, until each knows all others. Redis gives a handshake no more time than the node timeout, which passes on a
-// busy machine, and does not try again by itself: a node that was met may know the other one and not be known by it.
+// introduce makes all nodes meet the first one, until each knows all others. Redis limits a handshake to the node timeout, which passes on a busy
+// machine, and does not retry by itself: a node that was met may know the other one and not be known by it.
 func (c *Cluster) introduce(ctx context.Context, t testing.TB) {
 	t.Helper()
 	const patience = 3 * time.Second
@@ -69,7 +69,7 @@ func (c *Cluster) introduce(ctx context.Context, t testing.TB) {
 	})
 }
 
-// knows says why a node does not serve in a Cluster of so many nodes, or nothing.
+// knows returns why a node does not serve in a Cluster of the given number of nodes, "" if it does.
 func (s *Server) knows(ctx context.Context, nodes int) string {
 	info, err := s.ask(ctx, "cluster", "info")
 	if err == nil && strings.Contains(info, "cluster_state:ok") && strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", nodes)) {
@@ -78,7 +78,7 @@ func (s *Server) knows(ctx context.Context, nodes int) string {
 	return fmt.Sprintf("%s does not serve among %d nodes: %s, %v", s.Addr(), nodes, info, err)
 }
 
-// URL names the servers, with commas between them.
+// URL returns the URLs of the servers, with commas between them.
 func (c *Cluster) URL() string {
 	var urls []string
 	for _, s := range c.Nodes() {
@@ -87,14 +87,14 @@ func (c *Cluster) URL() string {
 	return strings.Join(urls, ",")
 }
 
-// Client is one for a single node, one of Masters.
+// Client returns a client of a single node, one of Masters.
 func (c *Cluster) Client(t testing.TB, node int) *goredis.Client {
 	t.Helper()
 	return c.Masters[node].Client(t)
 }
 
-// Migrate puts the slot of a key into the state between two nodes, MIGRATING where it is and IMPORTING at the next node, and gives what
-// ends that again, with the slot where it was.
+// Migrate starts the migration of a key's slot: it is MIGRATING at its node and IMPORTING at the next one. end cancels that, with the slot where it
+// was.
 func (c *Cluster) Migrate(t testing.TB, key string) (end func()) {
 	t.Helper()
 	ctx := t.Context()

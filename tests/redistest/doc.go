@@ -6,5 +6,5 @@
 //
 //	func TestMain(m *testing.M) { redistest.Main(m) }
 //
-// and its tests take [Shared], each in a namespace of its own, or [Start] if they stop the server, configure it or look at all of it.
+// and its tests use [Shared], each in a namespace of its own, or [Start] if they stop the server, configure it or read all of its data.
 package redistest

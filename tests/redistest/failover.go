@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// failoverTimeout leaves room for an election that has to be held again, and for a node that loads what it had.
+	// failoverTimeout leaves room for a repeated election, and for a node that loads its data.
 	failoverTimeout = wait.Limit
-	pollCluster     = 20 * time.Millisecond // all nodes are asked each time
+	pollCluster     = 20 * time.Millisecond // interval at which all nodes are asked
 )
 
-// StartReplicatedCluster starts a Cluster as [StartCluster] does, with so many replicas for each of at least three masters: a majority of
-// them has a replica elected about two seconds after its master is gone. It returns when every replica has caught up.
+// StartReplicatedCluster starts a Cluster as [StartCluster] does, with the given number of replicas for each of at least three masters. A majority of
+// the masters elects a replica about two seconds after its master is gone. It returns when every replica has caught up.
 func StartReplicatedCluster(t testing.TB, masters, replicas int, args ...string) *Cluster {
 	t.Helper()
 	args = append([]string{"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"}, args...)
@@ -48,12 +48,12 @@ func StartReplicatedCluster(t testing.TB, masters, replicas int, args ...string)
 	return c
 }
 
-// Nodes are all servers, masters and replicas.
+// Nodes returns all servers, masters and replicas.
 func (c *Cluster) Nodes() []*Server {
 	return slices.Concat(c.Masters, slices.Concat(c.Replicas...))
 }
 
-// Shard is the place of the shard that has a slot.
+// Shard returns the index of the shard that has a slot.
 func (c *Cluster) Shard(slot int) int {
 	shard := slot * len(c.Masters) / slots
 	for c.firstSlot(shard+1) <= slot {
@@ -64,7 +64,8 @@ func (c *Cluster) Shard(slot int) int {
 
 func (c *Cluster) firstSlot(shard int) int { return shard * slots / len(c.Masters) }
 
-// Master is the server that has a shard now, by the latest that any node knows. It stays the one that died until another is promoted.
+// Master returns the present master of a shard, by the latest state that any node knows. A dead master remains the master until a replica is
+// promoted.
 func (c *Cluster) Master(t testing.TB, shard int) *Server {
 	t.Helper()
 	ctx, cancel := within(t)
@@ -91,13 +92,12 @@ func (c *Cluster) master(ctx context.Context, shard int) *Server {
 	return nil
 }
 
-// shard are all servers of a shard.
+// shard returns all servers of a shard.
 func (c *Cluster) shard(shard int) []*Server {
 	return append([]*Server{c.Masters[shard]}, c.Replicas[shard]...)
 }
 
-// Failover has a replica take over a shard from its master, which hands over and becomes a replica itself. It returns when that has
-// happened and every node knows.
+// Failover makes a replica take over a shard from its master, which becomes a replica itself. It returns when every node knows.
 func (c *Cluster) Failover(t testing.TB, shard int) {
 	t.Helper()
 	ctx, cancel := within(t)
@@ -110,7 +110,7 @@ func (c *Cluster) Failover(t testing.TB, shard int) {
 	}
 	client := next.client()
 	defer func() { _ = client.Close() }()
-	const patience = 6 * time.Second // a replica gives up after five
+	const patience = 6 * time.Second // a replica stops trying after five
 	var asked time.Time
 	var refused error
 	poll(ctx, t, func() string {
@@ -126,18 +126,18 @@ func (c *Cluster) Failover(t testing.TB, shard int) {
 	c.settle(ctx, t)
 }
 
-// KillMaster kills the master of a shard, as a crash would, and returns it when a replica has been promoted in its place.
-// [Server.Restart] and [Cluster.Settle] bring it back, as a replica.
+// KillMaster kills the master of a shard, as a crash would. It returns the killed server when a replica has been promoted. [Server.Restart] and
+// [Cluster.Settle] restart it as a replica.
 func (c *Cluster) KillMaster(t testing.TB, shard int) (killed *Server) {
 	t.Helper()
-	c.Settle(t) // a replica that has not caught up is not promoted, or has lost what was confirmed
+	c.Settle(t) // a replica that has not caught up is not promoted, or lacks confirmed writes
 	killed = c.Master(t, shard)
 	killed.Kill()
 	c.AwaitPromotion(t, shard, killed)
 	return killed
 }
 
-// AwaitPromotion returns when another than the given server has a shard and every other node knows.
+// AwaitPromotion returns when another server than the given one is the shard's master and every other node knows.
 func (c *Cluster) AwaitPromotion(t testing.TB, shard int, before *Server) {
 	t.Helper()
 	ctx, cancel := within(t)
@@ -148,7 +148,7 @@ func (c *Cluster) AwaitPromotion(t testing.TB, shard int, before *Server) {
 				continue
 			}
 			if m, known := s.holder(ctx, c.firstSlot(shard)); !known || m.port == strconv.Itoa(before.port) {
-				return fmt.Sprintf("%s knows of nobody who takes over from %s", s.Addr(), before.Addr())
+				return fmt.Sprintf("%s knows no node that takes over from %s", s.Addr(), before.Addr())
 			}
 			if why := s.knows(ctx, len(c.Nodes())); why != "" {
 				return why
@@ -168,7 +168,7 @@ func (c *Cluster) Settle(t testing.TB) {
 
 func (c *Cluster) settle(ctx context.Context, t testing.TB) {
 	t.Helper()
-	reached := make(map[*Server]uint64) // by master, the offset that its replicas have to confirm: where it was when it was asked first
+	reached := make(map[*Server]uint64) // by master: its offset when it was first asked, which its replicas have to confirm
 	poll(ctx, t, func() string {
 		for _, s := range c.Nodes() {
 			if why := s.knows(ctx, len(c.Nodes())); why != "" {
@@ -202,7 +202,7 @@ func within(t testing.TB) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.WithoutCancel(t.Context()), failoverTimeout)
 }
 
-// poll returns once there is no problem any more; when ctx ends the test fails with the problem.
+// poll calls problem until it returns "". The test fails with the problem when ctx ends.
 func poll(ctx context.Context, t testing.TB, problem func() string) {
 	t.Helper()
 	again := time.NewTicker(pollCluster)
@@ -220,7 +220,7 @@ func poll(ctx context.Context, t testing.TB, problem func() string) {
 	}
 }
 
-// ask asks a node that may not answer.
+// ask sends a command to a node that may not answer.
 func (s *Server) ask(ctx context.Context, args ...any) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
@@ -229,7 +229,7 @@ func (s *Server) ask(ctx context.Context, args ...any) (string, error) {
 	return client.Do(ctx, args...).Text()
 }
 
-// follows says why a node is no replica that has caught up, or nothing.
+// follows returns why a node is no replica that has caught up, "" if it is one.
 func (s *Server) follows(ctx context.Context, master *Server) string {
 	info, err := s.ask(ctx, "info", "replication")
 	for _, line := range []string{"role:slave\r\n", fmt.Sprintf("master_port:%d\r\n", master.port), "master_link_status:up\r\n"} {
@@ -240,8 +240,8 @@ func (s *Server) follows(ctx context.Context, master *Server) string {
 	return ""
 }
 
-// confirmedBy says why a replica has not confirmed what its master had when it was asked first, or nothing. A replica's own view is not enough: its
-// link is up from the end of the synchronization on, and its master streams to it from its first confirmation on.
+// confirmedBy returns why a replica has not confirmed the offset that its master had when it was first asked, "" if it has. A replica's own view is
+// not enough: its link is up from the end of the synchronization on, and its master streams to it from its first confirmation on.
 func (s *Server) confirmedBy(ctx context.Context, replica *Server, reached map[*Server]uint64) string {
 	info, err := s.ask(ctx, "info", "replication")
 	if err != nil {
@@ -266,13 +266,13 @@ func (s *Server) confirmedBy(ctx context.Context, replica *Server, reached map[*
 	return ""
 }
 
-// member is a node as another one knows it.
+// member is a node as another node knows it.
 type member struct {
 	port  string
-	epoch uint64 // of its claim to its slots; a later one wins
+	epoch uint64 // of its claim to its slots; the latest wins
 }
 
-// holder tells who has a slot, as this node knows.
+// holder returns the node that has a slot, as this node knows.
 func (s *Server) holder(ctx context.Context, slot int) (member, bool) {
 	nodes, err := s.ask(ctx, "cluster", "nodes")
 	if err != nil {
@@ -290,7 +290,7 @@ func (s *Server) holder(ctx context.Context, slot int) (member, bool) {
 	return member{}, false
 }
 
-// covers reports whether a range such as 0-5460 has a slot. One that is on its way to another node is in brackets and none.
+// covers reports whether a range such as 0-5460 contains a slot. A slot that is migrating is in brackets, which is no range.
 func covers(r string, slot int) bool {
 	first, last, several := strings.Cut(r, "-")
 	if !several {

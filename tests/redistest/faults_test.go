@@ -13,7 +13,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// soon is how long the tests look whether nothing comes.
+// soon is how long the tests check that nothing arrives.
 const soon = 100 * time.Millisecond
 
 // bare is a connection without a client's retries and timeouts.
@@ -36,7 +36,7 @@ func (b bare) send(command string) {
 	must(b.t, err)
 }
 
-// reply is what comes, or the error with which nothing does.
+// reply returns the next reply, or the error if none arrives.
 func (b bare) reply(within time.Duration) (string, error) {
 	b.t.Helper()
 	must(b.t, b.SetReadDeadline(time.Now().Add(within)))
@@ -53,7 +53,7 @@ func (b bare) answers(command, want string) {
 	}
 }
 
-// silent fails unless the connection is open and nothing comes.
+// silent fails unless the connection is open and nothing arrives.
 func (b bare) silent() {
 	b.t.Helper()
 	got, err := b.reply(soon)
@@ -91,7 +91,7 @@ func TestAFrozenServerCanBeStoppedAndKilled(t *testing.T) {
 		if took := time.Since(began); took > wait.Limit/4 {
 			t.Errorf("took %v", took)
 		}
-		s.Freeze() // need not run
+		s.Freeze() // the server need not run
 		s.Thaw()
 		s.Restart(t)
 	}
@@ -120,7 +120,7 @@ func TestABlackHoleStaysOne(t *testing.T) {
 	fresh := dial(t, p.URL())
 	fresh.send("INCR fresh")
 	fresh.silent()
-	s.KillClients(t) // the server's end goes, and the client's does not learn it
+	s.KillClients(t) // the server's end closes, and the client's does not notice
 	old.silent()
 
 	p.Swallow(false)
@@ -164,7 +164,7 @@ func TestWhatTheServerSendsIsSwallowedToo(t *testing.T) {
 	counted(t, func() bool { return client(t, s).Publish(t.Context(), "c", "x").Val() == 0 }, "a cut connection has its subscriber")
 }
 
-// counted waits until something holds.
+// counted waits until a condition holds.
 func counted(t *testing.T, holds func() bool, otherwise string) {
 	t.Helper()
 	again, late := time.NewTicker(5*time.Millisecond), time.After(wait.Limit)

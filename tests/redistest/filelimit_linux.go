@@ -9,11 +9,11 @@ import (
 	"chatcore/tests/child"
 )
 
-// NoLimit is what [Server.LimitFiles] takes for files of any size.
+// NoLimit is the argument of [Server.LimitFiles] that allows files of any size.
 const NoLimit uint64 = math.MaxUint64
 
-// LimitFiles has the server's writes to files fail beyond so many bytes, as on a full disk: with EFBIG instead of ENOSPC. It ends with
-// [NoLimit], or when the server is started again.
+// LimitFiles makes the server's writes to files fail beyond the given size, as on a full disk: with EFBIG instead of ENOSPC. It ends with [NoLimit],
+// or when the server is started again.
 func (s *Server) LimitFiles(t testing.TB, bytes uint64) {
 	t.Helper()
 	limit := syscall.Rlimit{Cur: bytes, Max: NoLimit}

@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// NoLimit is what [Server.LimitFiles] takes for files of any size.
+// NoLimit is the argument of [Server.LimitFiles] that allows files of any size.
 const NoLimit uint64 = math.MaxUint64
 
 // LimitFiles needs Linux.

@@ -9,24 +9,24 @@ import (
 	"go.uber.org/goleak"
 )
 
-// shared is the server of this test process; only [Main] may outlive all of its tests and so stop it.
+// shared is the server of this test process; only [Main] runs longer than all of its tests, and so can stop it.
 //
-//nolint:gochecknoglobals // one server a test process is what this package is for
+//nolint:gochecknoglobals // the one server of a test process
 var shared struct {
 	sync.Mutex
 	main   bool
 	server *Server
 }
 
-// Main is the body of a TestMain: it runs the tests, stops the shared server, fails if goroutines are left and exits. The options say which
-// goroutines may be left.
+// Main is the body of a TestMain: it runs the tests, stops the shared server, fails if goroutines are left and exits. The options select goroutines
+// that may be left.
 func Main(m *testing.M, left ...goleak.Option) {
 	shared.Lock()
 	shared.main = true
 	shared.Unlock()
 	code := m.Run()
 	stopShared()
-	// go-redis looks once a second whether a pool that cannot reach its server has been closed.
+	// go-redis checks once a second whether a pool that cannot reach its server has been closed.
 	left = append(left, goleak.IgnoreAnyFunction("github.com/redis/go-redis/v9/internal/pool.(*ConnPool).tryDial"))
 	if err := goleak.Find(left...); err != nil && code == 0 { // after failures leaks are noise
 		fmt.Fprintln(os.Stderr, err)
@@ -35,8 +35,8 @@ func Main(m *testing.M, left ...goleak.Option) {
 	os.Exit(code)
 }
 
-// Shared gives the one server of this test process and starts it for the first test that asks. Tests that use it keep apart by
-// namespaces, and neither flush, stop nor configure it.
+// Shared returns the one server of this test process and starts it for the first test that asks. Tests that use it are separated by namespaces, and
+// neither flush, stop nor configure it.
 func Shared(t testing.TB) *Server {
 	t.Helper()
 	shared.Lock()

@@ -9,17 +9,18 @@ import (
 	"testing"
 )
 
-// Proxy stands between clients and a server, for faults of the network. What is lost, and when, its hooks say; they are called for every
-// piece that arrives, from many goroutines at once.
+// Proxy is a proxy between clients and a server, for faults of the network. Its hooks determine which bytes are lost, and when. They are called for
+// every piece that arrives, from many goroutines at once.
 type Proxy struct {
 	addr string
 
-	// Accept, unless nil, is asked about every connection that comes; if it returns false, the connection is closed at once, as by a load balancer in
-	// front of a server that is down.
+	// Accept, unless nil, is called for every new connection. If it returns false, the connection is closed at once, as by a load balancer in front
+	// of a server that is down.
 	Accept atomic.Pointer[func() bool]
-	// Request, unless nil, is given what a client sends; the piece is passed on when it returns, or the connection closed if it returns false.
+	// Request, unless nil, is called with each piece that a client sends. The piece is passed on when it returns true; the connection is closed if it
+	// returns false.
 	Request atomic.Pointer[func(piece []byte) bool]
-	// Reply is the same for what the server sends.
+	// Reply is the same for the server's bytes.
 	Reply atomic.Pointer[func(piece []byte) bool]
 
 	mu         sync.Mutex
@@ -58,12 +59,12 @@ func StartProxy(t testing.TB, s *Server) *Proxy {
 	return p
 }
 
-// URL is the proxy's redis:// URL.
+// URL returns the proxy's redis:// URL.
 func (p *Proxy) URL() string { return "redis://" + p.addr }
 
-// Swallow turns every connection into a black hole, those there are and, until it is turned off, those that come: they stay open, what
-// either side sends disappears, and that one side closes is not told to the other. Turned off, connections made from then on work; a
-// black hole stays one, as behind a firewall that has forgotten it, until it is Cut.
+// Swallow turns every connection into a black hole, the present ones and, until it is turned off, new ones. They stay open, bytes of either side
+// disappear, and a close of one side is not passed to the other. After it is turned off, new connections work. A black hole remains one until it is
+// Cut, as behind a firewall that has forgotten it.
 func (p *Proxy) Swallow(on bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -86,7 +87,7 @@ func (p *Proxy) Cut() {
 
 // link is one connection through the proxy.
 type link struct {
-	hole atomic.Bool // whether what it carries disappears
+	hole atomic.Bool // whether its bytes disappear
 	cut  context.CancelFunc
 }
 
@@ -136,7 +137,7 @@ func (p *Proxy) remove(l *link) {
 	delete(p.links, l)
 }
 
-// ended returns when one side's end may be told to the other: at once, or for a black hole when it is cut.
+// ended returns when the end of one side may be passed to the other: at once, or for a black hole when it is cut.
 func (l *link) ended(ctx context.Context) {
 	if l.hole.Load() {
 		<-ctx.Done()

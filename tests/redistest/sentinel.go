@@ -18,7 +18,7 @@ import (
 	"chatcore/tests/child"
 )
 
-// Sentinels watch a master and its replica, and promote the replica about two seconds after the master is gone.
+// Sentinels is a master with a replica, watched by three Sentinels that promote the replica about two seconds after the master is gone.
 type Sentinels struct {
 	Master, Replica *Server // as at the start
 	addrs           []string
@@ -31,8 +31,8 @@ const (
 	sentinelPassword = "sentinel-secret"
 )
 
-// StartSentinels starts a master with a replica, both behind the given password unless it is "", and three Sentinels of them, which have a
-// user and a password of their own. It stops them when the test ends.
+// StartSentinels starts a master with a replica, both with the given password unless it is "", and three Sentinels for them, which have their own
+// user and password. It stops them when the test ends.
 func StartSentinels(t testing.TB, password string) *Sentinels {
 	t.Helper()
 	args := []string{"--repl-diskless-sync-delay", "0"}
@@ -65,7 +65,7 @@ func StartSentinels(t testing.TB, password string) *Sentinels {
 	return s
 }
 
-// URL is the redis:// URL of the master as the Sentinels name it.
+// URL returns the redis:// URL of the master as the Sentinels name it.
 func (s *Sentinels) URL() string {
 	query := url.Values{"master_name": {sentinelMaster}, "addr": s.addrs[1:]}
 	if s.password != "" {

@@ -35,8 +35,8 @@ const (
 	stopTimeout  = wait.Limit / 2
 	pollInterval = 5 * time.Millisecond
 
-	// Ports are taken from below the range that systems use for outgoing connections: there, a client that redials a stopped
-	// server could be given the server's own port, and Restart would find it in use.
+	// Ports are below the range that systems use for outgoing connections. In that range, a client that redials a stopped server could get the
+	// server's own port, and Restart would find it in use.
 	firstPort, lastPort = 20000, 32767
 )
 
@@ -62,10 +62,10 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// Addr is the server's address, 127.0.0.1:port.
+// Addr returns the server's address, 127.0.0.1:port.
 func (s *Server) Addr() string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(s.port)) }
 
-// URL is the server's redis:// URL.
+// URL returns the server's redis:// URL.
 func (s *Server) URL() string {
 	if os.Getenv(ACL) != "" {
 		return "redis://core:core@" + s.Addr()
@@ -86,10 +86,10 @@ func (s *Server) Restart(t testing.TB) {
 	s.start(t)
 }
 
-// Freeze stops the server where it is until Thaw: connections stay open, and nothing is answered. It need not run.
+// Freeze suspends the server until Thaw: connections stay open, and nothing is answered. The server need not run.
 func (s *Server) Freeze() { s.running((*child.Process).Freeze) }
 
-// Thaw lets a frozen server go on.
+// Thaw resumes a frozen server.
 func (s *Server) Thaw() { s.running((*child.Process).Thaw) }
 
 func (s *Server) running(do func(*child.Process)) {
@@ -100,7 +100,7 @@ func (s *Server) running(do func(*child.Process)) {
 	}
 }
 
-// KillClients closes all connections of clients, subscribers to channels among them; those of replicas and of other nodes stay.
+// KillClients closes all connections of clients, including subscribers to channels; those of replicas and of other nodes stay.
 func (s *Server) KillClients(t testing.TB) {
 	t.Helper()
 	client := s.client()
@@ -112,7 +112,7 @@ func (s *Server) KillClients(t testing.TB) {
 	}
 }
 
-// Client is one of this server alone, which tries nothing twice and is closed when the test ends.
+// Client returns a client of this server alone. It retries nothing and is closed when the test ends.
 func (s *Server) Client(t testing.TB) *goredis.Client {
 	t.Helper()
 	client := s.client()
@@ -140,7 +140,7 @@ func (s *Server) end(sig os.Signal) {
 	}
 }
 
-// start runs the server, on a port found free unless it had one before.
+// start runs the server, on a free port unless it had one before.
 func (s *Server) start(t testing.TB) {
 	t.Helper()
 	path, err := exec.LookPath("redis-server")
@@ -200,7 +200,7 @@ func (s *Server) launch(path string, deadline <-chan time.Time) error {
 	return nil
 }
 
-// await returns once the server says it is ready and answers. What it says counts, as another process may answer on the port.
+// await returns once the server logs that it is ready and answers. Its log counts, because another process may answer on the port.
 func (s *Server) await(log string, exited <-chan struct{}, deadline <-chan time.Time) error {
 	poll := time.NewTicker(pollInterval)
 	defer poll.Stop()
@@ -230,7 +230,7 @@ func (s *Server) await(log string, exited <-chan struct{}, deadline <-chan time.
 	}
 }
 
-// checkVersion looks at the version that a server logs when it starts.
+// checkVersion checks the version that a server logs when it starts.
 func checkVersion(log []byte) error {
 	m := regexp.MustCompile(`version=(\d+)\.[\d.]+`).FindSubmatch(log)
 	if m == nil {
@@ -242,7 +242,7 @@ func checkVersion(log []byte) error {
 	return nil
 }
 
-// answers reports whether a server replies to a PING, be it with an error such as NOAUTH.
+// answers reports whether a server replies to a PING, even with an error such as NOAUTH.
 func answers(addr string) bool {
 	conn, err := net.DialTimeout("tcp", addr, time.Second)
 	if err != nil {
@@ -260,7 +260,7 @@ func answers(addr string) bool {
 	return n > 0
 }
 
-// freePort gives a port that nobody listened on a moment ago.
+// freePort returns a port that was free a moment ago.
 func freePort(t testing.TB) int {
 	t.Helper()
 	for range 1000 {

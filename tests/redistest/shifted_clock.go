@@ -14,10 +14,10 @@ import (
 //go:embed preload/clock.c
 var clockSource []byte
 
-// shiftedClock begins the argument of [Start] that a [Clock] gives.
+// shiftedClock is the prefix of the [Start] argument that [Clock.Arg] returns.
 const shiftedClock = "shifted-clock="
 
-// Clock makes servers with a wall clock that the test can shift. Their monotonic clock stays as it is. It works on Linux.
+// Clock gives servers a wall clock that the test can shift. Their monotonic clock is unchanged. It works on Linux.
 type Clock struct{ library string }
 
 // NewClock builds the library that is loaded into the servers. It needs a C compiler.
@@ -38,7 +38,7 @@ func NewClock(t testing.TB) *Clock {
 	return &Clock{library: library}
 }
 
-// Arg is the argument of [Start], [StartCluster] and [StartReplicatedCluster] that gives servers the clock, one each.
+// Arg returns the argument of [Start], [StartCluster] and [StartReplicatedCluster] that gives each server such a clock.
 func (c *Clock) Arg() string { return shiftedClock + c.library }
 
 // ShiftClock sets the server's wall clock to the machine's plus d. The server must have been started with [Clock.Arg].
@@ -63,7 +63,7 @@ func (s *Server) writeClock(d time.Duration) error {
 	return err
 }
 
-// clockEnv splits the argument of a [Clock] from the others and returns the environment that it stands for.
+// clockEnv separates the argument of a [Clock] from the others and returns the environment for it.
 func (s *Server) clockEnv(args []string) (rest, env []string, err error) {
 	for _, arg := range args {
 		library, found := strings.CutPrefix(arg, shiftedClock)
@@ -72,7 +72,7 @@ func (s *Server) clockEnv(args []string) (rest, env []string, err error) {
 			continue
 		}
 		env = append(os.Environ(), "LD_PRELOAD="+library, "CHATCORE_CLOCK="+s.clockFile())
-		if _, err := os.Stat(s.clockFile()); err == nil { // a server that is started again has the clock that it had
+		if _, err := os.Stat(s.clockFile()); err == nil { // a restarted server keeps its clock
 			continue
 		}
 		if err := s.writeClock(0); err != nil {

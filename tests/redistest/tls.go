@@ -17,12 +17,13 @@ import (
 	"time"
 )
 
-// Certificates are files in PEM that the test made: an authority, and what it has signed for localhost and 127.0.0.1.
+// Certificates names PEM files that the test made: an authority, and the certificates that it has signed for localhost and 127.0.0.1.
 type Certificates struct {
 	CA, Cert, Key string
 }
 
-// StartTLS starts a server that takes encrypted connections too, from clients with a certificate of the authority, and gives the rediss:// URL.
+// StartTLS starts a server that accepts encrypted connections too, from clients with a certificate of the authority. It also returns the rediss://
+// URL.
 func StartTLS(t testing.TB, args ...string) (s *Server, url string, files Certificates) {
 	t.Helper()
 	files = makeCertificates(t)

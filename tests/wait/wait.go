@@ -1,5 +1,5 @@
-// Package wait has the deadline of all tests. A test waits for a condition, and fails when it does not hold after [Limit]: by then nothing would make
-// it hold, however busy the machine is.
+// Package wait has the deadline of all tests. A test waits for a condition, and fails if it does not hold after [Limit]: by then it would not hold
+// later either, however busy the machine is.
 package wait
 
 import (
@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Limit is how long a test waits for something that has to happen. A test that passes never waits that long.
+// Limit is how long a test waits for a condition that must come true. A test that passes never waits that long.
 const Limit = 2 * time.Minute
 
 const interval = 5 * time.Millisecond
