@@ -15,8 +15,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// BenchmarkWithoutRedis is how long calls take to fail with a CommandTimeout of 300 ms, by one caller and by 64: with a Redis that is stopped, whose port
-// refuses, and with one that swallows what it is sent.
+// BenchmarkWithoutRedis measures how long calls take to fail with a CommandTimeout of 300 ms, by one caller and by 64: with a stopped Redis, whose
+// port refuses, and with one that swallows its input.
 func BenchmarkWithoutRedis(b *testing.B) {
 	for _, away := range []string{"stopped", "silent"} {
 		server := redistest.Start(b)
@@ -85,8 +85,8 @@ func BenchmarkWithoutRedis(b *testing.B) {
 	}
 }
 
-// BenchmarkDials is how often a core connects in a second while 64 callers go on calling: at a port that takes connections and closes them at once, as a
-// load balancer in front of a stopped Redis does.
+// BenchmarkDials measures how often a core connects in a second while 64 callers keep calling. The port accepts connections and closes them at once,
+// as a load balancer in front of a stopped Redis does.
 func BenchmarkDials(b *testing.B) {
 	proxy := redistest.StartProxy(b, redistest.Start(b))
 	var dials atomic.Int64

@@ -11,7 +11,7 @@ import (
 	"chatcore/ports"
 )
 
-// BenchmarkBatch is what an event costs Redis in batches of a given size, without the use case around it.
+// BenchmarkBatch measures the cost of an event to Redis in batches of a given size, without the use case around it.
 func BenchmarkBatch(b *testing.B) {
 	for _, size := range []int{1, 8, 32, 64, 128} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {

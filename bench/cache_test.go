@@ -15,7 +15,7 @@ type cachedValue struct {
 	Users   []string `json:"users"`
 }
 
-// BenchmarkCacheHit is a hit, beside a bare GET of the same bytes and beside one that also decodes them.
+// BenchmarkCacheHit measures a hit, beside a bare GET of the same bytes and beside one that also decodes them.
 func BenchmarkCacheHit(b *testing.B) {
 	const n = 2000
 	server, client := start(b)

@@ -11,8 +11,8 @@ import (
 	"chatcore"
 )
 
-// BenchmarkMissStorm has many callers miss one value: how many loads that makes, and how long after the loader's return the first, the middle and the
-// last of them have the value. Beside it as many goroutines wait for one channel and their contexts: no cache wakes them faster.
+// BenchmarkMissStorm makes many callers miss one value. It measures the number of loads, and how long after the loader's return the first, the middle
+// and the last caller have the value. Beside it, as many goroutines wait for one channel and their contexts: no cache wakes them faster.
 func BenchmarkMissStorm(b *testing.B) {
 	for _, callers := range []int{100, 1000, 10_000} {
 		b.Run(fmt.Sprint(callers), func(b *testing.B) {
@@ -31,7 +31,7 @@ func BenchmarkMissStorm(b *testing.B) {
 	}
 }
 
-// served is how long callers waited, in milliseconds, storm by storm.
+// served records how long callers waited, in milliseconds, storm by storm.
 type served struct{ first, middle, last []float64 }
 
 func (s *served) add(ended time.Time, at []time.Time) {
@@ -46,7 +46,7 @@ func (s *served) report(b *testing.B, prefix string) {
 	b.ReportMetric(median(s.last), prefix+"last-ms")
 }
 
-// storm is a cache whose loader returns when it is told to.
+// storm is a cache whose loader waits until it is released.
 type storm struct {
 	cache *chatcore.Cache[cachedValue]
 	loads int
@@ -72,7 +72,7 @@ func newStorm(b *testing.B) *storm {
 	return s
 }
 
-// run has the callers miss a new value, most of them while it is loaded, and tells when its loader returned and when each of them had it.
+// run makes the callers miss a new value, most of them while it is loaded. It returns when its loader returned, and when each of them had the value.
 func (s *storm) run(b *testing.B, callers int) (time.Time, []time.Time) {
 	before := s.cache.Stats().Misses
 	id, at := fmt.Sprint(before), make([]time.Time, callers)
@@ -88,13 +88,13 @@ func (s *storm) run(b *testing.B, callers int) (time.Time, []time.Time) {
 	<-s.begun
 	for look := time.NewTicker(time.Millisecond); s.cache.Stats().Misses < before+uint64(callers); <-look.C {
 	}
-	<-time.After(5 * time.Millisecond) // those who are counted wait a moment later
+	<-time.After(5 * time.Millisecond) // the measured callers begin to wait a moment later
 	s.open <- struct{}{}
 	wg.Wait()
 	return s.ended, at
 }
 
-// wake has the callers wait for a channel or the ends of their contexts.
+// wake makes the callers wait for a channel or the ends of their contexts.
 func wake(b *testing.B, callers int) (time.Time, []time.Time) {
 	at, open := make([]time.Time, callers), make(chan struct{})
 	var ready, wg sync.WaitGroup
@@ -117,7 +117,7 @@ func wake(b *testing.B, callers int) (time.Time, []time.Time) {
 	return ended, at
 }
 
-// contexts are one for each caller, as requests have them.
+// contexts returns one context for each caller, as requests have them.
 func contexts(b *testing.B, callers int) []context.Context {
 	all := make([]context.Context, callers)
 	for i := range all {

@@ -21,14 +21,14 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// delivered is one stream of events of 1,000 chats, with groups of ours and of the stock subscriber that have not begun to read them.
+// delivered is one stream of events of 1,000 chats, with groups of chatcore and of the stock subscriber that have not begun to read them.
 type delivered struct {
 	server *redistest.Server
 	client goredis.UniversalClient
 	n      int
 }
 
-// deliver makes n events of about 256 bytes after the groups; each group consumes them once.
+// deliver appends n events of about 256 bytes after creating the groups; each group consumes them once.
 func deliver(b *testing.B, partitions, n, groups int) *delivered {
 	b.Helper()
 	server, client := start(b)
@@ -63,7 +63,7 @@ func deliver(b *testing.B, partitions, n, groups int) *delivered {
 	return d
 }
 
-// ours consumes n events as a group of chatcore, and gives the time that took.
+// ours consumes n events as a group of chatcore, and returns the time that it took.
 func (d *delivered) ours(b *testing.B, url string, config chatcore.Config, group string, n int) time.Duration {
 	b.Helper()
 	config.RedisURL, config.Logger = url, slog.New(slog.DiscardHandler)
@@ -90,7 +90,7 @@ func (d *delivered) ours(b *testing.B, url string, config chatcore.Config, group
 	return took
 }
 
-// stock consumes as a group of watermill-redisstream. One consumer is its best: it acks one by one, and several share no less work.
+// stock consumes n events as a group of watermill-redisstream. It is fastest with one consumer: it acks one by one, and several share no less work.
 func (d *delivered) stock(b *testing.B, addr, group string, n int) time.Duration {
 	b.Helper()
 	own := goredis.NewClient(&goredis.Options{Addr: addr}) // the stock subscriber closes it
@@ -136,7 +136,7 @@ func (d *delivered) bare(b *testing.B, addr string, n int) time.Duration {
 	return time.Since(began)
 }
 
-// count waits until something has happened n times.
+// count waits for n calls.
 type count struct {
 	left atomic.Int64
 	done chan struct{}
@@ -166,9 +166,9 @@ func (c *count) wait(b *testing.B, what string) {
 	}
 }
 
-// BenchmarkConsume is the consumption of a backlog through a Watermill router, one group, no-op handler, one stream, on loopback.
+// BenchmarkConsume measures the consumption of a backlog through a Watermill router: one group, no-op handler, one stream, on loopback.
 func BenchmarkConsume(b *testing.B) {
-	const n = 80_000 // below what a stream keeps for those who are behind
+	const n = 80_000 // fewer entries than a stream keeps for groups that are behind
 	d := deliver(b, 1, n, rounds)
 	var ours, stock, bare []float64
 	for b.Loop() {
@@ -184,7 +184,7 @@ func BenchmarkConsume(b *testing.B) {
 	b.ReportMetric(median(ours)/median(bare), "×XREAD")
 }
 
-// BenchmarkConsumeFar is the same with 2 ms more for each round trip.
+// BenchmarkConsumeFar measures the same with 2 ms more for each round trip.
 func BenchmarkConsumeFar(b *testing.B) {
 	const n, few = 80_000, 1000
 	d := deliver(b, 1, n, rounds)
@@ -201,7 +201,7 @@ func BenchmarkConsumeFar(b *testing.B) {
 	b.ReportMetric(median(ours)/median(stock), "×stock")
 }
 
-// BenchmarkDeliverAlone is the time from a send to its handler, one at a time, beside a bare XADD that an XREAD waits for.
+// BenchmarkDeliverAlone measures the time from a send to its handler, one at a time, beside a bare XADD that an XREAD waits for.
 func BenchmarkDeliverAlone(b *testing.B) {
 	const n = 3000
 	server, client := start(b)
@@ -279,7 +279,7 @@ func bareAlone(b *testing.B, client goredis.UniversalClient, n int, payload, met
 	return alone(n, func(int) { add() }, arrived)
 }
 
-// BenchmarkConsumeAllocations counts what the delivery of a message allocates, router included.
+// BenchmarkConsumeAllocations counts the allocations for the delivery of a message, including those of the router.
 func BenchmarkConsumeAllocations(b *testing.B) {
 	d := deliver(b, 1, max(b.N, 1000), 1)
 	b.ReportAllocs()
@@ -287,7 +287,7 @@ func BenchmarkConsumeAllocations(b *testing.B) {
 	d.ours(b, d.server.URL(), chatcore.Config{Partitions: 1}, "ours-0", b.N)
 }
 
-// BenchmarkFourGroups counts what four groups of one process read of Redis, against one.
+// BenchmarkFourGroups counts the XREAD calls of four groups of one process, against those of one.
 func BenchmarkFourGroups(b *testing.B) {
 	const n = 5000
 	server, client := start(b)
@@ -331,7 +331,7 @@ func BenchmarkFourGroups(b *testing.B) {
 	b.ReportMetric(median(ratios), "×reads")
 }
 
-// startDelay stands between clients and a server and holds back what passes, in either direction, without changing how much may be under way.
+// startDelay starts a proxy between clients and a server that delays all bytes, in either direction, without limiting how many are under way.
 func startDelay(b *testing.B, to string, each time.Duration) (addr string) {
 	b.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")

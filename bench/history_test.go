@@ -54,8 +54,8 @@ func sentTo(chat domain.ChatID, i int) domain.Durable {
 	return domain.MessageNew{Chat: chat, Message: id, Sender: "ada", Content: content, At: time.Now()}
 }
 
-// BenchmarkHistoryPage is what a page costs Redis and the network: 50 messages with 255 receipts between each two of them, and two messages with
-// 30,000 other events between them; against the same pages of a chat with nothing between, and against reading all that lies between.
+// BenchmarkHistoryPage measures the cost of a page to Redis and the network: 50 messages with 255 receipts between each two of them, and two messages
+// with 30,000 other events between them. It compares them with the same pages of a chat with nothing between, and with reading all events between.
 func BenchmarkHistoryPage(b *testing.B) {
 	const messages, receipts, toggles, n = 60, 255, 30_000, 20
 	_, client := start(b)
@@ -133,7 +133,7 @@ func BenchmarkHistoryPage(b *testing.B) {
 	}
 }
 
-// BenchmarkSendBySize is what a send by one caller costs Redis in chats of several sizes, against chats of 20 messages.
+// BenchmarkSendBySize measures the cost to Redis of a send by one caller in chats of several sizes, against chats of 20 messages.
 func BenchmarkSendBySize(b *testing.B) {
 	sizes := []int{20, 120, 400, 600, 10_000, 1_000_000}
 	server, client := start(b)
@@ -179,8 +179,8 @@ func BenchmarkSendBySize(b *testing.B) {
 	}
 }
 
-// BenchmarkLists is how long first pages of 50 take of a user in 20,000 chats and of a chat of 20,000 members, against a user in 100 chats and a chat of
-// 100 members.
+// BenchmarkLists measures first pages of 50: of a user in 20,000 chats and of a chat of 20,000 members, against a user in 100 chats and a chat of 100
+// members.
 func BenchmarkLists(b *testing.B) {
 	const many, few, n = 20_000, 100, 5
 	_, client := start(b)

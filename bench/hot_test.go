@@ -10,8 +10,8 @@ import (
 	"chatcore/domain"
 )
 
-// BenchmarkHotChat is what a send, and the load of its entities by a process that knows nothing of them, cost Redis in a chat of 10⁶ events
-// beside one of 10³.
+// BenchmarkHotChat measures the cost to Redis of a send, and of a load of its entities by a process without them, in a chat of 10⁶ events beside one
+// of 10³.
 func BenchmarkHotChat(b *testing.B) {
 	const few, many, n = 1_000, 1_000_000, 20_000
 	server, client := start(b)
@@ -41,7 +41,7 @@ func BenchmarkHotChat(b *testing.B) {
 					})
 				}, n))
 			}
-			// As many sends as leave the small chat small: several of them, each sent to a little.
+			// The small chats must stay small: there are several of them, each with few sends.
 			sends["many"] = append(sends["many"], perCall(b, client, func() { sendTo(b, core, "many", n) }, n))
 			small := domain.ChatID(fmt.Sprint("small-", len(sends["few"])))
 			if _, err := core.Chats.Create(b.Context(), app.Create{Chat: small, By: "ada", Title: "Garden"}); err != nil {
@@ -62,7 +62,7 @@ func sendTo(b *testing.B, core *chatcore.Core, chat domain.ChatID, n int) {
 	})
 }
 
-// BenchmarkHotMessage is what a reaction, and a look at them by a process that knows nothing of them, cost Redis for a message with 10,000
+// BenchmarkHotMessage measures the cost to Redis of a reaction, and of reading the reactions by a process without them, for a message with 10,000
 // reactions beside one with 100.
 func BenchmarkHotMessage(b *testing.B) {
 	const few, many, n = 100, 10_000, 2_000
@@ -120,7 +120,7 @@ func BenchmarkHotMessage(b *testing.B) {
 
 func user(i int) domain.UserID { return domain.UserID(fmt.Sprintf("user-%d", i)) }
 
-// BenchmarkUnread is what a read of an unread count costs Redis in a chat of 10⁶ messages beside one of 10³, where half of it is read.
+// BenchmarkUnread measures the cost to Redis of reading an unread count in a chat of 10⁶ messages beside one of 10³, with half of the chat read.
 func BenchmarkUnread(b *testing.B) {
 	const few, many, n = 1_000, 1_000_000, 5_000
 	server, client := start(b)

@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// BenchmarkLimit is one caller's check of a limit, and of both limits of a send, each beside a bare EVALSHA of the same script with the same
+// BenchmarkLimit measures one caller's check of a limit, and of both limits of a send, each beside a bare EVALSHA of the same script with the same
 // arguments, and all beside a script that only counts.
 func BenchmarkLimit(b *testing.B) {
 	const n, per = 4_000, time.Hour
@@ -26,7 +26,7 @@ func BenchmarkLimit(b *testing.B) {
 	if err := counting.Load(b.Context(), client).Err(); err != nil {
 		b.Fatal(err)
 	}
-	// What comes out of a core on its way to Redis.
+	// The proxy records the commands that a core sends to Redis.
 	proxy := listen(b, server.Addr())
 	recorded, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + proxy.addr, Limits: limits})
 	if err != nil {
@@ -88,7 +88,7 @@ func BenchmarkLimit(b *testing.B) {
 	b.ReportMetric(median(took["both, same"])/median(took["counting"]), "both×INCR")
 }
 
-// BenchmarkSendWithLimits is one caller's send without limits and with both of its limits, in turns.
+// BenchmarkSendWithLimits measures one caller's send without limits and with both of its limits, in turns.
 func BenchmarkSendWithLimits(b *testing.B) {
 	const n = 4_000
 	server, _ := start(b)

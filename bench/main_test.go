@@ -68,7 +68,7 @@ func chats(b *testing.B, core *chatcore.Core, n int) []domain.ChatID {
 	return all
 }
 
-// together lets a number of callers do n things between them, and gives the time that took.
+// together makes n calls by a number of concurrent callers, and returns the time that they took.
 func together(b *testing.B, callers, n int, do func(ctx context.Context, i int) error) time.Duration {
 	b.Helper()
 	var next atomic.Int64
@@ -103,7 +103,7 @@ func percentile(values []float64, p float64) float64 {
 	return sorted[int(p*float64(len(sorted)-1))]
 }
 
-// cpu is the processor time that Redis has used, in seconds.
+// cpu returns the processor time that Redis has used, in seconds.
 func cpu(b *testing.B, client goredis.UniversalClient) float64 {
 	b.Helper()
 	return info(b, client, "cpu", "used_cpu_user") + info(b, client, "cpu", "used_cpu_sys")
@@ -128,7 +128,7 @@ func info(b *testing.B, client goredis.UniversalClient, section, name string) fl
 	return 0
 }
 
-// perCall is the processor time of Redis for each of n calls, in microseconds.
+// perCall returns the processor time of Redis for each of n calls, in microseconds.
 func perCall(b *testing.B, client goredis.UniversalClient, do func(), n int) float64 {
 	b.Helper()
 	before := cpu(b, client)
@@ -136,7 +136,7 @@ func perCall(b *testing.B, client goredis.UniversalClient, do func(), n int) flo
 	return 1e6 * (cpu(b, client) - before) / float64(n)
 }
 
-// calls is how often a command was called.
+// calls returns how often a command was called.
 func calls(b *testing.B, client goredis.UniversalClient, command string) float64 {
 	b.Helper()
 	text, err := client.Info(b.Context(), "commandstats").Result()

@@ -13,7 +13,7 @@ import (
 	"chatcore/domain"
 )
 
-// BenchmarkMemory is what chats take of Redis's memory, with the delivery streams trimmed: one with its creation, a member and a message
+// BenchmarkMemory measures how much of Redis's memory chats use, with the delivery streams trimmed: a chat with its creation, a member and a message
 // (events of about 256 bytes), and each further message over its encoded event.
 func BenchmarkMemory(b *testing.B) {
 	server, client := start(b)
@@ -28,7 +28,7 @@ func BenchmarkMemory(b *testing.B) {
 			return err
 		})
 	}
-	chats(b, core, 1) // scripts, stream keys
+	chats(b, core, 1) // loads the scripts and creates the stream keys
 	send(named(b, core, "warm", 1), 1)
 	b.Logf("an event takes %.0f B encoded", encoded(b, client))
 	for b.Loop() {
@@ -73,7 +73,7 @@ func trim(b *testing.B, client goredis.UniversalClient) {
 	}
 }
 
-// encoded is the length of a message's event.
+// encoded returns the length of a message's event.
 func encoded(b *testing.B, client goredis.UniversalClient) float64 {
 	keys, _, err := client.Scan(b.Context(), 0, "cc:*:0", 1000).Result()
 	if err != nil || len(keys) == 0 {

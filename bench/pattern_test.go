@@ -13,9 +13,9 @@ import (
 	"chatcore"
 )
 
-// BenchmarkDelPattern removes all keys of a pattern, beside a few that stay, so that Redis makes its table smaller meanwhile, while another client asks Redis for a sign of life over and over.
-// Redis must not be blocked for more than 5 ms: the slowest command by SLOWLOG, which is Redis's own time, and the slowest PING, which has the
-// machine's in it. Beside it, PINGs of as long a time with nothing else going on.
+// BenchmarkDelPattern removes all keys of a pattern, beside a few that stay, so that Redis shrinks its table meanwhile, while another client sends
+// PINGs. Redis must not be blocked for more than 5 ms. It measures the slowest command by SLOWLOG, which is Redis's own time, and the slowest PING,
+// which includes the machine's. Beside it, it measures PINGs for as long without other load.
 func BenchmarkDelPattern(b *testing.B) {
 	for _, n := range []int{10_000, 1_000_000} {
 		b.Run(fmt.Sprint(n, " keys"), func(b *testing.B) {
@@ -52,7 +52,7 @@ func BenchmarkDelPattern(b *testing.B) {
 	}
 }
 
-// fill makes n keys, of names and values as sessions have.
+// fill creates n keys, with names and values like those of sessions.
 func fill(b *testing.B, client goredis.UniversalClient, prefix string, n int) {
 	b.Helper()
 	const some = 10_000
@@ -65,7 +65,7 @@ func fill(b *testing.B, client goredis.UniversalClient, prefix string, n int) {
 	}
 }
 
-// probe asks Redis for a sign of life until the function is called, which gives the longest that one took, in milliseconds.
+// probe sends PINGs until the returned function is called, which returns the longest that one took, in milliseconds.
 func probe(b *testing.B, client goredis.UniversalClient) func() float64 {
 	b.Helper()
 	ctx, cancel := context.WithCancel(b.Context())
@@ -88,7 +88,7 @@ func probe(b *testing.B, client goredis.UniversalClient) func() float64 {
 	}
 }
 
-// slowestCommand is the longest that Redis was at one command of its slow log, in milliseconds.
+// slowestCommand returns the longest time of a command in Redis's slow log, in milliseconds.
 func slowestCommand(b *testing.B, client goredis.UniversalClient) float64 {
 	b.Helper()
 	slow, err := client.SlowLogGet(b.Context(), -1).Result()

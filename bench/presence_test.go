@@ -21,8 +21,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// heartbeat are a heartbeat of a device that is known to be there and of one that comes, a bare EVALSHA of the same script with the same arguments,
-// and one of a script that does nothing with them.
+// heartbeat returns the measured calls: a heartbeat of a known device, one of a new device, a bare EVALSHA of the same script with the same
+// arguments, and one of a script that does nothing with them.
 func heartbeat(b *testing.B, server *redistest.Server, client goredis.UniversalClient) map[string]func(ctx context.Context, i int) error {
 	b.Helper()
 	const users = 1000
@@ -59,7 +59,7 @@ func heartbeat(b *testing.B, server *redistest.Server, client goredis.UniversalC
 	return sides
 }
 
-// BenchmarkHeartbeat is what 64 callers' heartbeats take, with the processor time that each costs Redis.
+// BenchmarkHeartbeat measures 64 callers' heartbeats, with the processor time that each costs Redis.
 func BenchmarkHeartbeat(b *testing.B) {
 	const callers, n = 64, 40_000
 	server, client := start(b)
@@ -82,7 +82,7 @@ func BenchmarkHeartbeat(b *testing.B) {
 	b.ReportMetric(median(costs["known"])/median(costs["trivial"]), "×trivial/cpu")
 }
 
-// BenchmarkHeartbeatAlone is what one caller's heartbeats take, the median of calls that take turns.
+// BenchmarkHeartbeatAlone measures one caller's heartbeats, as the median of calls that take turns.
 func BenchmarkHeartbeatAlone(b *testing.B) {
 	const n = 10_000
 	server, client := start(b)
@@ -107,7 +107,7 @@ func BenchmarkHeartbeatAlone(b *testing.B) {
 	b.ReportMetric(median(took["comes"])/median(took["trivial"]), "×trivial(comes)")
 }
 
-// heartbeats listens in on a known device's heartbeat, and gives the same call for each user.
+// heartbeats records a known device's heartbeat, and returns the same call for each user.
 func heartbeats(b *testing.B, server *redistest.Server, users []domain.UserID) [][]any {
 	b.Helper()
 	proxy := listen(b, server.Addr())
@@ -132,7 +132,7 @@ func heartbeats(b *testing.B, server *redistest.Server, users []domain.UserID) [
 	return all
 }
 
-// BenchmarkHeartbeatAllocations counts what a known device's heartbeat allocates.
+// BenchmarkHeartbeatAllocations counts the allocations of a known device's heartbeat.
 func BenchmarkHeartbeatAllocations(b *testing.B) {
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
@@ -145,13 +145,14 @@ func BenchmarkHeartbeatAllocations(b *testing.B) {
 }
 
 const (
-	beatsOf    = "BENCH_BEATS_OF" // how many users a child sends the heartbeats of, to REDIS_URL
+	beatsOf    = "BENCH_BEATS_OF" // number of users whose heartbeats a child sends to REDIS_URL
 	beatEvery  = 30 * time.Second
 	beatRhythm = 10 * time.Millisecond
 )
 
-// BenchmarkSweep is what sweeping costs while 100,000 users are there, whose devices send heartbeats from another process: the share of a core of
-// this process, which does nothing else, and of Redis, as the difference between times with and without. With -short there are 10,000.
+// BenchmarkSweep measures the cost of sweeping while 100,000 users are online, whose devices send heartbeats from another process: the share of a
+// core that this process uses, which does nothing else, and that of Redis, as the difference between times with and without. With -short there are
+// 10,000 users.
 func BenchmarkSweep(b *testing.B) {
 	users, watched := 100_000, beatEvery/2 // all rounds together are longer than it takes to renew each user's keys
 	if testing.Short() {
@@ -180,7 +181,7 @@ func BenchmarkSweep(b *testing.B) {
 
 func beating(i int) domain.UserID { return domain.UserID(fmt.Sprintf("user-%d", i)) }
 
-// shares are what this process and Redis use of a core for a while, in percent.
+// shares returns the shares of a core that this process and Redis use for a while, in percent.
 func shares(b *testing.B, client goredis.UniversalClient, watched time.Duration) (mine, redis float64) {
 	b.Helper()
 	before, used, began := cpu(b, client), own(b), time.Now()
@@ -189,7 +190,7 @@ func shares(b *testing.B, client goredis.UniversalClient, watched time.Duration)
 	return 100 * (own(b) - used) / took, 100 * (cpu(b, client) - before) / took
 }
 
-// sweeping does something while a core sweeps.
+// sweeping calls do while a core sweeps.
 func sweeping(b *testing.B, server *redistest.Server, do func()) {
 	b.Helper()
 	core := open(b, server, chatcore.Config{})
@@ -205,7 +206,7 @@ func sweeping(b *testing.B, server *redistest.Server, do func()) {
 	}
 }
 
-// beat has a child send every user's heartbeats until the benchmark ends.
+// beat starts a child that sends every user's heartbeats until the benchmark ends.
 func beat(b *testing.B, server *redistest.Server, users int) {
 	b.Helper()
 	cmd := exec.Command(os.Args[0])
@@ -218,7 +219,7 @@ func beat(b *testing.B, server *redistest.Server, users int) {
 	b.Cleanup(func() { process.End(syscall.SIGKILL, time.Second) })
 }
 
-// beats is what that child does.
+// beats is the main function of that child.
 func beats(users int) {
 	ctx := context.Background()
 	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: os.Getenv("REDIS_URL")})
@@ -243,8 +244,8 @@ func beats(users int) {
 	}
 }
 
-// BenchmarkMassExpiry has the devices of 10,000 users end at once, and tells how long it takes until all of them are told offline, and how long another
-// one's heartbeats take meanwhile.
+// BenchmarkMassExpiry lets the devices of 10,000 users expire at once. It measures how long it takes until all of them are published as offline, and
+// how long heartbeats of another user take meanwhile.
 func BenchmarkMassExpiry(b *testing.B) {
 	const users, life = 10_000, 5 * time.Second
 	var took, slowest, usual []float64
@@ -255,7 +256,7 @@ func BenchmarkMassExpiry(b *testing.B) {
 		pubsub := client.Subscribe(b.Context(), "user:status")
 		told := pubsub.Channel(goredis.WithChannelSize(4 * users))
 		together(b, 64, users, func(ctx context.Context, i int) error { return core.Presence.Heartbeat(ctx, beating(i), "phone", "") })
-		<-time.NewTimer(life).C // of the last one
+		<-time.NewTimer(life).C // after the last heartbeat
 		probe := func(until <-chan struct{}) (times []float64) {
 			for {
 				select {
@@ -297,7 +298,7 @@ func BenchmarkMassExpiry(b *testing.B) {
 	b.ReportMetric(median(slowest), "ms-slowest")
 }
 
-// own is the processor time that this process has used, in seconds.
+// own returns the processor time that this process has used, in seconds.
 func own(b *testing.B) float64 {
 	b.Helper()
 	var u syscall.Rusage

@@ -17,7 +17,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// recorded listens in on sends to each of the chats, and gives the same script calls again with ids of their own.
+// recorded records sends to each of the chats, and returns the same script calls with new ids.
 func recorded(b *testing.B, server *redistest.Server, all []domain.ChatID) func(unique string, i int) []any {
 	b.Helper()
 	proxy := listen(b, server.Addr())
@@ -28,7 +28,7 @@ func recorded(b *testing.B, server *redistest.Server, all []domain.ChatID) func(
 	defer func() { _ = core.Close() }()
 	calls := make([][]string, len(all))
 	for i, chat := range all {
-		// The first send loads, and the second is what a send is.
+		// The first send loads the scripts and entities; the second is the measured one.
 		for _, id := range []string{"warm", "template"} {
 			if _, err := core.Chats.Send(b.Context(), app.Send{Chat: chat, By: "ada", Content: content, MessageID: domain.MessageID(id)}); err != nil {
 				b.Fatal(err)
@@ -46,7 +46,7 @@ func recorded(b *testing.B, server *redistest.Server, all []domain.ChatID) func(
 	}
 }
 
-// listener is a proxy that keeps the commands that pass.
+// listener is a proxy that records the commands that pass.
 type listener struct {
 	addr string
 	mu   sync.Mutex
@@ -125,7 +125,7 @@ func number(r *bufio.Reader, kind byte) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(line[1:]))
 }
 
-// last is the last command of that name with an argument that contains the text.
+// last returns the last command of that name with an argument that contains the text.
 func (p *listener) last(name, text string) []string {
 	p.mu.Lock()
 	defer p.mu.Unlock()

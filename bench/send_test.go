@@ -16,7 +16,7 @@ import (
 	"chatcore/domain"
 )
 
-// BenchmarkSend is the send use case, 64 callers and 1,000 chats, beside the stock publisher's bare publish of the same bytes and beside
+// BenchmarkSend measures the send use case with 64 callers and 1,000 chats, beside the stock publisher's bare publish of the same bytes and beside
 // bare XADDs of the same entries, with the processor time that each costs Redis.
 func BenchmarkSend(b *testing.B) {
 	const callers, n = 64, 40_000
@@ -63,7 +63,7 @@ func BenchmarkSend(b *testing.B) {
 	b.ReportMetric(median(costs["send"])/median(costs["bare XADD"]), "×XADD/cpu")
 }
 
-// sample is what a send puts on the stream: the payload's and the metadata's bytes.
+// sample returns the bytes that a send adds to the stream: the payload and the metadata.
 func sample(b *testing.B, core *chatcore.Core, client goredis.UniversalClient, chat domain.ChatID) (payload, metadata []byte) {
 	b.Helper()
 	if _, err := core.Chats.Send(b.Context(), app.Send{Chat: chat, By: "ada", Content: content}); err != nil {
@@ -84,7 +84,7 @@ func sample(b *testing.B, core *chatcore.Core, client goredis.UniversalClient, c
 	return nil, nil
 }
 
-// BenchmarkSendAlone is one caller's send beside a bare EVALSHA round trip of the same script with the same arguments.
+// BenchmarkSendAlone measures one caller's send beside a bare EVALSHA round trip of the same script with the same arguments.
 func BenchmarkSendAlone(b *testing.B) {
 	const n = 4_000
 	server, client := start(b)
@@ -119,7 +119,7 @@ func BenchmarkSendAlone(b *testing.B) {
 	b.ReportMetric(median(ours)/median(bare), "×EVALSHA")
 }
 
-// BenchmarkSendAllocations counts what one caller's send allocates.
+// BenchmarkSendAllocations counts the allocations of one caller's send.
 func BenchmarkSendAllocations(b *testing.B) {
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})

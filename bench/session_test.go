@@ -13,8 +13,8 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// BenchmarkSessionGet is the look-up of a session, by one caller and by 64, with the processor time that each costs Redis: beside a bare EVALSHA of
-// the same script with the same arguments, and beside a trivial script on arguments and values of the same sizes.
+// BenchmarkSessionGet measures the look-up of a session, by one caller and by 64, with the processor time that each costs Redis: beside a bare
+// EVALSHA of the same script with the same arguments, and beside a trivial script on arguments and values of the same sizes.
 func BenchmarkSessionGet(b *testing.B) {
 	const users, n = 1000, 20_000
 	server, client := start(b)
@@ -78,7 +78,7 @@ func BenchmarkSessionGet(b *testing.B) {
 	}
 }
 
-// BenchmarkSessionGetAllocations counts what a look-up allocates.
+// BenchmarkSessionGetAllocations counts the allocations of a look-up.
 func BenchmarkSessionGetAllocations(b *testing.B) {
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
@@ -94,7 +94,7 @@ func BenchmarkSessionGetAllocations(b *testing.B) {
 	}
 }
 
-// recordedUses gives the commands that look-ups of sessions are, as they come out of a core.
+// recordedUses returns the commands of session look-ups, recorded from a core.
 func recordedUses(b *testing.B, server *redistest.Server, tokens []app.SessionToken) [][]any {
 	b.Helper()
 	proxy := listen(b, server.Addr())

@@ -20,7 +20,8 @@ type groupChats struct {
 	chats  []domain.ChatID
 }
 
-// withMembers opens a core on a new server, with chats of so many members each, and runs the built-in subscribers if builtins is set.
+// withMembers opens a core on a new server, with the given number of chats and of members of each. It runs the built-in subscribers if builtins is
+// set.
 func withMembers(b *testing.B, chats, members int, builtins bool) *groupChats {
 	b.Helper()
 	server, client := start(b)
@@ -55,7 +56,7 @@ func withMembers(b *testing.B, chats, members int, builtins bool) *groupChats {
 	return g
 }
 
-// settle waits until other programs see as much unread as there is.
+// settle waits until the stored unread counts equal the exact ones.
 func (g *groupChats) settle(b *testing.B) {
 	b.Helper()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(20 * time.Millisecond) {
@@ -98,8 +99,8 @@ func (g *groupChats) paced(b *testing.B, n int) {
 	time.Sleep(time.Until(began.Add(time.Duration(n) * 10 * time.Millisecond)))
 }
 
-// BenchmarkBuiltins is the processor time of Redis for a send with the built-in subscribers, everything included that they do while messages are sent,
-// against one without any subscriber: in 20 chats, at 100 messages a second, and as fast as 64 callers can send.
+// BenchmarkBuiltins measures the processor time of Redis for a send with the built-in subscribers, including all of their work while messages are
+// sent, against one without any subscriber. It does so in 20 chats, at 100 messages a second, and as fast as 64 callers can send.
 func BenchmarkBuiltins(b *testing.B) {
 	const chats, slow, fast = 20, 300, 20_000
 	for _, members := range []int{2, 11, 101} {
@@ -121,7 +122,7 @@ func BenchmarkBuiltins(b *testing.B) {
 	}
 }
 
-// BenchmarkUnreadOf is a user's unread counts in 200 chats, against as many questions about one chat.
+// BenchmarkUnreadOf measures reading a user's unread counts in 200 chats, against as many reads of one chat.
 func BenchmarkUnreadOf(b *testing.B) {
 	const chats, calls = 200, 50
 	g := withMembers(b, chats, 5, true)

@@ -10,14 +10,14 @@ import (
 	"strings"
 )
 
-// edit inserts text. Edits at one offset keep the order of their ranks.
+// edit is an insertion of text. Edits at one offset keep the order of their ranks.
 type edit struct {
 	at   int
 	rank int
 	text string
 }
 
-// rewriter adds the mutants of one Go file. Lines stay where they are.
+// rewriter adds the mutants of one Go file. Line numbers stay the same.
 type rewriter struct {
 	file    string
 	src     []byte
@@ -61,7 +61,7 @@ func (r *rewriter) text() []byte {
 	return b.Bytes()
 }
 
-// body adds the mutants of a function. Functions in it are taken with their own results.
+// body adds the mutants of a function. Functions in it are handled with their own results.
 func (r *rewriter) body(t *ast.FuncType, body *ast.BlockStmt) {
 	ast.Inspect(body, func(n ast.Node) bool {
 		switch n := n.(type) {
@@ -170,7 +170,7 @@ func (r *rewriter) statements(list []ast.Stmt) {
 	}
 }
 
-// keeps reports whether a call cannot be left out: the tests would wait for ever, or the code would not compile.
+// keeps reports whether a call cannot be removed: the tests would wait forever, or the code would not compile.
 func keeps(called string) bool {
 	name := called[strings.LastIndexByte(called, '.')+1:]
 	return slices.Contains([]string{"panic", "Lock", "Unlock", "RLock", "RUnlock", "Done", "Wait", "Add", "close", "end", "cancel"}, name)

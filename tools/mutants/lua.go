@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// focus names the tests that run a script, by directory and script. A script that is not here meets all tests of its package.
+// focus names the tests that run a script, by directory and script. A script without an entry meets all tests of its package.
 var focus = map[string]map[string]string{
 	"adapters/redis": {
 		"append":           "TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*|TestAppend_FailsClosedWithoutInfo",
@@ -62,8 +62,8 @@ var focus = map[string]map[string]string{
 	},
 }
 
-// lua runs the mutants of a package's scripts. The scripts are embedded in the test binary as they are, so that a mutant is a copy of the binary with
-// another text in the place of the script.
+// lua runs the mutants of a package's scripts. The test binary embeds the scripts unchanged, so a mutant is a copy of the binary with another text in
+// the script's place.
 func (r *runner) lua(name string, b *build) error {
 	scripts, err := filepath.Glob(filepath.Join(b.dir, "script", "*.lua"))
 	if err != nil {
@@ -110,7 +110,7 @@ func (r *runner) lua(name string, b *build) error {
 		}
 		changed := &build{dir: b.dir, binary: filepath.Join(b.temp, fmt.Sprintf("mutant%d.test", n))}
 		text += strings.Repeat(" ", len(original)-len(text))
-		if err := os.WriteFile(changed.binary, bytes.ReplaceAll(binary, original, []byte(text)), 0o700); err != nil { //nolint:gosec // it is run
+		if err := os.WriteFile(changed.binary, bytes.ReplaceAll(binary, original, []byte(text)), 0o700); err != nil { //nolint:gosec // it is executed
 			return err.Error()
 		}
 		defer os.Remove(changed.binary)
@@ -137,7 +137,7 @@ func (r *runner) durations(b *build, name string, all []string) (map[string]time
 	return took, nil
 }
 
-// base is the name of the script without its directory and ending.
+// base returns the name of the script without its directory and ending.
 func (m mutant) base() string { return strings.TrimSuffix(filepath.Base(m.file), ".lua") }
 
 func (b *build) focused(name string, m mutant, all []string) (tests []string) {

@@ -23,7 +23,7 @@ func luaScan(src string) (tokens []luaToken) {
 	return tokens
 }
 
-// luaWithoutComments leaves out comments; lines stay lines.
+// luaWithoutComments removes comments but not their line breaks.
 func luaWithoutComments(src string) string {
 	return luaTokens.ReplaceAllStringFunc(src, func(token string) string {
 		if strings.HasPrefix(token, "--") {
@@ -33,7 +33,7 @@ func luaWithoutComments(src string) string {
 	})
 }
 
-// luaWrites are the commands of the scripts that change something.
+// luaWrites lists the writing commands of the scripts.
 var luaWrites = []string{
 	"SET", "DEL", "UNLINK", "HSET", "HDEL", "HINCRBY", "INCRBY", "INCR", "EXPIRE", "PEXPIRE", "PEXPIREAT", "PERSIST", "RPUSH", "LPUSH", "LTRIM", "LPOP", "RPOP",
 	"ZADD", "ZREM", "SADD", "SREM", "XADD", "XTRIM", "XDEL", "PUBLISH", "ZREMRANGEBYSCORE", "HSETNX", "SETEX", "PSETEX", "RESTORE", "XGROUP",
@@ -43,8 +43,8 @@ var luaSwaps = map[string][]string{
 	"==": {"~="}, "~=": {"=="}, "<": {"<=", ">="}, "<=": {"<", ">"}, ">": {">=", "<="}, ">=": {">", "<"},
 }
 
-// luaMutants returns the mutants of a script: comparisons the other way round or with the other boundary, conditions that always or never hold,
-// operands left out, writes left out.
+// luaMutants returns the mutants of a script: reversed comparisons or ones with the other boundary, conditions that always or never hold, removed
+// operands, removed writes.
 func luaMutants(file, src string) (mutants []mutant) {
 	tokens := luaScan(src)
 	add := func(from, to int, kind, text string) {
@@ -87,7 +87,7 @@ func luaThen(tokens []luaToken, i int) int {
 	return 0
 }
 
-// luaOperands leaves out the operands of and/or at the top of a condition.
+// luaOperands removes the operands of and/or at the top of a condition.
 func luaOperands(src string, tokens []luaToken, add func(from, to int, kind, text string)) {
 	depth, start := 0, 0
 	var parts [][2]int
@@ -117,7 +117,7 @@ func luaOperands(src string, tokens []luaToken, add func(from, to int, kind, tex
 	}
 }
 
-// luaWrite returns the end of the call of a write that is a statement of its own, or 0.
+// luaWrite returns the end of the call of a write that is a separate statement, or 0.
 func luaWrite(tokens []luaToken, i int) int {
 	if i+5 >= len(tokens) || tokens[i+1].text != "." || (tokens[i+2].text != "call" && tokens[i+2].text != "pcall") || tokens[i+3].text != "(" {
 		return 0

@@ -74,7 +74,8 @@ func (r *runner) golang(name string, b *build) error {
 	return nil
 }
 
-// meets runs the tests of a mutant, the quickest that take a second first, and then the rest. It returns "" if one fails or takes much longer than without a mutant.
+// meets runs the tests of a mutant: first the quickest ones, up to a second in total, then the rest. It returns "" if one fails or takes much longer
+// than without a mutant.
 func (r *runner) meets(b *build, tests []string, took map[string]time.Duration, env ...string) string {
 	tests = slices.Clone(tests)
 	slices.SortStableFunc(tests, func(x, y string) int { return int(took[x] - took[y]) })
@@ -158,7 +159,7 @@ var packageClause = regexp.MustCompile(`(?m)^package (\w+)`)
 
 func packageName(src []byte) string { return string(packageClause.FindSubmatch(src)[1]) }
 
-// replace has the overlay give another text for a file.
+// replace makes the overlay use another text for a file.
 func (b *build) replace(overlay map[string]string, file string, text []byte) error {
 	absolute, err := filepath.Abs(file)
 	if err != nil {
@@ -229,7 +230,7 @@ func (b *build) tests() ([]string, error) {
 
 var errTooLong = errors.New("takes too long")
 
-// test runs tests. Tests that take longer than limit are ended.
+// test runs tests. It ends tests that take longer than limit.
 func (r *runner) test(b *build, limit time.Duration, tests []string, env ...string) (string, error) {
 	ctx, cancel := context.WithTimeoutCause(context.Background(), limit, errTooLong)
 	defer cancel()
@@ -245,7 +246,7 @@ func (r *runner) test(b *build, limit time.Duration, tests []string, env ...stri
 	return out.String(), err
 }
 
-// each has try look at all mutants, some at a time, and lists those that survive. try returns "" for a mutant that was killed.
+// each calls try for all mutants, several at a time, and lists the survivors. try returns "" for a mutant that was killed.
 func (r *runner) each(name string, mutants []mutant, try func(n int) string) {
 	var wg sync.WaitGroup
 	next := make(chan int)
