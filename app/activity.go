@@ -24,8 +24,8 @@ func newChatActivity(log Log) *ChatActivity {
 	return &ChatActivity{log, index}
 }
 
-// HandleBatch writes the last message among the deliveries that are done of each chat, in one step. It takes back Done, and sets Err, if that fails. At
-// the first event of a chat, with which a rebuild begins, it replaces what the index has by the last message in the log.
+// HandleBatch writes the last message of each chat among its finished deliveries, in one step. If that fails, it resets Done and sets Err. At the
+// first event of a chat, with which a rebuild begins, it replaces what the index has by the last message in the log.
 func (a *ChatActivity) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
 	var entries []ports.ActivityEntry
 	var first []domain.ChatID
@@ -54,8 +54,8 @@ func (a *ChatActivity) HandleBatch(ctx context.Context, batches []*ports.ChatBat
 	}
 }
 
-// readFirst brings the entries of some chats to the last message in the log. What the log has lost or cannot read keeps the message of its delivery:
-// later deliveries bring it forward.
+// readFirst sets the entries of some chats to the last message in the log. A chat that the log has lost or cannot read keeps the message of its
+// delivery: later deliveries update it.
 func (a *ChatActivity) readFirst(ctx context.Context, chats []domain.ChatID, entries []ports.ActivityEntry) error {
 	if len(chats) == 0 {
 		return nil

@@ -14,8 +14,8 @@ type Add struct {
 	Command domain.CommandID
 }
 
-// Add makes a user a plain member. A member already, in whatever role: it changes nothing. It returns a
-// [*domain.CapError] if the user is in [Caps.ChatsPerUser] chats.
+// Add makes a user a plain member. For a present member of any role it changes nothing. It returns a [*domain.CapError] if the user is in
+// [Caps.ChatsPerUser] chats.
 func (c *Chats) Add(ctx context.Context, cmd Add) (Done, error) {
 	return c.about(ctx, "add", cmd.Chat, cmd.By, cmd.User, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {

@@ -150,7 +150,7 @@ func (a *AppendEffects) Skipped() uint64 {
 	return a.skipped
 }
 
-// Close applies what is queued, for as long as ctx lasts, and waits for the end of the goroutine. Later effects are skipped.
+// Close applies queued effects until ctx ends, and waits for the end of the goroutine. Later effects are skipped.
 func (a *AppendEffects) Close(ctx context.Context) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -16,8 +16,8 @@ type Audit struct {
 	User    domain.UserID    // or neither
 }
 
-// Audit yields what was done in a chat, with who did it (see [domain.Actor]), oldest first: every event as it was recorded, also of what
-// was edited or deleted later. Iteration stops at the first error; [domain.ErrChatNotFound] if there is no such chat.
+// Audit yields the events of a chat with their actors (see [domain.Actor]), oldest first: every event as it was recorded, also of messages edited or
+// deleted later. Iteration stops at the first error; [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) Audit(ctx context.Context, chat domain.ChatID, about Audit) iter.Seq2[ports.Record, error] {
 	return func(yield func(ports.Record, error) bool) {
 		if err := about.check(chat); err != nil {

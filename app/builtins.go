@@ -60,8 +60,8 @@ func (b *Builtins) Handle(ctx context.Context, d ports.Delivery) error {
 	return b.unread.Handle(ctx, d)
 }
 
-// HandleBatch handles what is queued of several chats: memberships and caches event by event, several chats at a time, and then the last
-// messages and the unread counts of all chats in one write each.
+// HandleBatch handles the queued events of several chats: memberships and caches event by event, several chats at a time, and then the last messages
+// and the unread counts of all chats in one write each.
 func (b *Builtins) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
 	var group errgroup.Group
 	group.SetLimit(b.together)
@@ -120,8 +120,8 @@ func (b *Builtins) appliesTo(e domain.Durable) bool {
 	return false
 }
 
-// apply changes the membership and invalidates what the event makes stale. At the first event of a chat, with which a rebuild begins, it puts all
-// memberships of the chat.
+// apply changes the membership and invalidates cached values that the event makes stale. At the first event of a chat, with which a rebuild begins,
+// it puts all memberships of the chat.
 func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
 	if !b.appliesTo(d.Event) {
 		return nil

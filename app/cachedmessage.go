@@ -12,8 +12,7 @@ import (
 	"chatcore/domain"
 )
 
-// messageKey tells messages apart. Values lie under the message's id alone, as other programs look for them; what belongs to another chat is
-// none of this one's.
+// messageKey identifies a message. Its value's key has the message's id alone, as other programs expect; a value of another chat's message is a miss.
 type messageKey struct {
 	chat domain.ChatID
 	id   domain.MessageID
@@ -110,7 +109,7 @@ func (q *Queries) cachedMessage(ctx context.Context, c *Caches, chat domain.Chat
 	return m.view(), nil
 }
 
-// moves remember which messages the process itself has moved last, so that who has changed one sees the change.
+// moves hold the messages that this process changed last, so that callers see their own changes.
 type moves struct {
 	on     atomic.Bool // whether anybody asks
 	mu     sync.Mutex

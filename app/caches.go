@@ -12,11 +12,11 @@ import (
 	"chatcore/ports"
 )
 
-// Caches are what other programs share of what queries answer, and what queries are answered from where these are kept right: a message, the
-// chats of a user, a user's contacts. Commands never read them.
+// Caches share results of queries with other programs, and serve queries in processes that invalidate them: a message, the chats of a user, a user's
+// contacts. Commands never read them.
 //
-// A chat's own entities are not among them: the process has their states, and to ask the log whether these are still right is one round trip, as
-// it would be to ask a cache that might not be.
+// A chat's own entities are not among them: the process has their states, and validating these with the log costs one round trip, as reading a cache
+// that may be stale would.
 type Caches struct {
 	queries  *Queries
 	messages *cache.Cache[messageKey, cachedMessage]
@@ -27,7 +27,7 @@ type Caches struct {
 // CacheKinds say how the caches are kept.
 type CacheKinds struct{ Message, ChatList, ContactList cache.Kind }
 
-// NewCaches keeps what the queries answer in a store.
+// NewCaches returns caches of query results in a store.
 func NewCaches(store ports.CacheStore, clock ports.Clock, kinds CacheKinds, queries *Queries) (*Caches, error) {
 	contacts := queries.views.Contacts
 	if contacts == nil {
@@ -71,7 +71,7 @@ func NewCaches(store ports.CacheStore, clock ports.Clock, kinds CacheKinds, quer
 	return c, errors.Join(errs[:]...)
 }
 
-// origin names what is made from the log: the log's history or, where the log tells of none, the log.
+// origin names the source of values made from the log: the log's history or, if it has none, the log.
 func (q *Queries) origin() func(context.Context) string {
 	if log, ok := q.log.(ports.Histories); ok {
 		return log.History
@@ -81,7 +81,7 @@ func (q *Queries) origin() func(context.Context) string {
 	return func(context.Context) string { return name }
 }
 
-// Answer has the queries answer from the caches: for when what makes them stale is handled ([StaleCaches]).
+// Answer makes the queries use the caches: for processes that invalidate them ([StaleCaches]).
 func (c *Caches) Answer(queries *Queries) {
 	queries.entities.moves.on.Store(true)
 	queries.caches.Store(c)
@@ -92,7 +92,7 @@ func (c *Caches) Stats() map[string]cache.Stats {
 	return map[string]cache.Stats{"message": c.messages.Stats(), "chat_list": c.lists.Stats(), "contact_list": c.contacts.Stats()}
 }
 
-// Close ends what the caches are loading.
+// Close ends the loads of the caches.
 func (c *Caches) Close() {
 	var ended sync.WaitGroup
 	for _, end := range []func(){c.messages.Close, c.lists.Close, c.contacts.Close} {
@@ -101,7 +101,7 @@ func (c *Caches) Close() {
 	ended.Wait()
 }
 
-// StaleCaches forgets of the caches what events make stale. Handling an event again, or late, does no harm.
+// StaleCaches invalidates the cached values that events make stale. Handling an event again, or late, is harmless.
 type StaleCaches struct {
 	caches *Caches
 	chats  *UserChats // nil if it is not kept which chats users are in
@@ -118,7 +118,7 @@ func NewStaleCaches(caches *Caches) *StaleCaches {
 	return s
 }
 
-// Handle forgets what the event makes stale. What is in no log makes nothing stale.
+// Handle invalidates the values that the event makes stale. An event that is in no log makes none stale.
 func (s *StaleCaches) Handle(ctx context.Context, d ports.Delivery) error {
 	moved := func(chat domain.ChatID, id domain.MessageID) error {
 		if d.ID.Seq == 0 {
@@ -151,8 +151,7 @@ func (s *StaleCaches) chatChanged(ctx context.Context, d ports.Delivery, e domai
 	return nil
 }
 
-// membershipChanged first sees to it that the view by user knows: what is loaded from then on is right. It changes nothing if the view's own
-// subscriber was first.
+// membershipChanged first updates the view by user: later loads are then current. It changes nothing if the view's own subscriber was first.
 func (s *StaleCaches) membershipChanged(ctx context.Context, d ports.Delivery, e domain.ChatUpdate) error {
 	if s.chats != nil {
 		if err := s.chats.apply(ctx, d); err != nil {

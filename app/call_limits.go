@@ -50,7 +50,7 @@ func (l *callLimits) take(ctx context.Context) error {
 	return l.err
 }
 
-// returned reports whether err is what take has returned.
+// returned reports whether take returned err.
 func (l *callLimits) returned(err error) bool {
 	return l != nil && l.err != nil && errors.Is(err, l.err)
 }
@@ -63,8 +63,8 @@ func (l *callLimits) before(ctx context.Context) error {
 	return l.take(ctx)
 }
 
-// settle returns what a call returns that ended as given. A call that was decided without an append takes from its limits now: one that changes nothing,
-// or is refused, counts too.
+// settle returns the result of a call. A call that was decided without an append takes from its limits now: one that changes nothing, or is refused,
+// counts too.
 func (l *callLimits) settle(ctx context.Context, done Done, err error) (Done, error) {
 	if l == nil || l.taken || err != nil && !decided(err) {
 		return done, err
@@ -81,7 +81,7 @@ func decided(err error) bool {
 	return errors.As(err, &refusal) || errors.Is(err, domain.ErrInvalid) || errors.Is(err, domain.ErrTooSoon)
 }
 
-// ofAppend returns what the append takes.
+// ofAppend returns the takes of the append.
 func (l *callLimits) ofAppend() []ports.Take {
 	if l == nil || l.taken {
 		return nil

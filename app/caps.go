@@ -14,8 +14,8 @@ import (
 // MaxMembersPerCommand is the highest cap on the users that one command makes members: with the creation of the chat they are one append.
 const MaxMembersPerCommand = ports.MaxAppend - 1
 
-// Caps bound what one user, message or command may have. Commands that would exceed one fail with a [*domain.CapError]. The zero value of each
-// field means its default.
+// Caps are bounds on one user, message or command. Commands that would exceed one fail with a [*domain.CapError]. The zero value of each field means
+// its default.
 type Caps struct {
 	// EmojisPerMessage is how many distinct emojis a message may have among its reactions. Defaults to 50.
 	EmojisPerMessage int
@@ -28,7 +28,7 @@ type Caps struct {
 	MembersPerCommand int
 }
 
-// Check returns what is wrong with the caps, or nil.
+// Check returns an error if the caps are not valid.
 func (c Caps) Check() error {
 	var errs []error
 	for _, f := range []struct {
@@ -87,7 +87,7 @@ func (c Caps) checkMembers(chat domain.ChatID, by domain.UserID, users []domain.
 	}
 }
 
-// checkChats returns a [*domain.CapError] if events make one of the users a member who is in as many chats as a user may be. It takes one round trip if
+// checkChats returns a [*domain.CapError] if events make a user a member that is in the highest allowed number of chats. It takes one round trip if
 // the view can count.
 func (c *Chats) checkChats(ctx context.Context, joins []domain.UserID, events []domain.Durable) error {
 	view, most := c.policy.Views.Chats, c.policy.Caps.ChatsPerUser

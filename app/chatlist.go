@@ -36,7 +36,7 @@ func (c *ListedChat) setLast(last *MessageView) {
 	}
 }
 
-// cachedChat is the same as other programs see it. What is unread changes with every message, and is kept elsewhere.
+// cachedChat is the same in the form of other programs. Unread counts change with every message, and have other keys.
 type cachedChat struct {
 	ChatID   domain.ChatID `json:"chatId"`
 	Title    domain.Title  `json:"title"`
@@ -54,9 +54,10 @@ func roleOf(name string) (domain.Role, bool) {
 	return domain.NoRole, false
 }
 
-// ChatList returns all chats that a user is in with title, role, unread count and last message, the chat with the latest message first. Which chats these
-// are, with title and role, is as far as the built-in subscribers have come: a moment behind the log. Unread counts and last messages are as of now. It
-// takes a few round trips for each 64 chats, and about 40 µs of the log's time for each chat. [Queries.ChatListPage] costs what it shows.
+// ChatList returns all chats of a user with title, role, unread count and last message, the chat with the latest message first. The set of chats,
+// titles and roles come from the built-in subscribers' read model: a moment behind the log. Unread counts and last messages are as of now. It takes a
+// few round trips for each 64 chats, and about 40 µs of the log's time for each chat. The cost of [Queries.ChatListPage] follows the size of the
+// page.
 func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedChat, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
@@ -111,11 +112,11 @@ type Contact struct {
 	Chats int           `json:"chats,omitempty"` // that both are in
 }
 
-// ContactsOf says who a user's contacts are.
+// ContactsOf returns a user's contacts.
 type ContactsOf func(ctx context.Context, user domain.UserID) ([]Contact, error)
 
-// Contacts gives a user's contacts: who shares a chat of up to 256 members, those who share most first, at most [MaxContacts]; or
-// what the team's own source says. They are as far as the built-in subscribers have come; the team's own are forgotten by [Queries.ForgetContacts].
+// Contacts returns a user's contacts: the users that share a chat of up to 256 members, those that share most first, at most [MaxContacts]; or those
+// of a custom source. They follow the built-in subscribers' read model; [Queries.ForgetContacts] invalidates those of a custom source.
 func (q *Queries) Contacts(ctx context.Context, user domain.UserID) ([]Contact, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
@@ -140,7 +141,7 @@ func (q *Queries) ForgetContacts(ctx context.Context, users ...domain.UserID) er
 	return nil
 }
 
-// sharers are who shares a chat with a user.
+// sharers returns the users that share a chat with a user.
 func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, error) {
 	chats, err := q.ChatsOf(ctx, user)
 	if err != nil {

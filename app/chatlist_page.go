@@ -123,7 +123,7 @@ func (q *Queries) lastMessages(ctx context.Context, chats []domain.ChatID) ([]po
 	return last, nil
 }
 
-// listChats returns what a list shows of chats. Chats that the user is not a member of any more are left out.
+// listChats returns the rows of a list of chats. Chats that the user is not a member of any more are left out.
 func (q *Queries) listChats(ctx context.Context, user domain.UserID, order []activity) ([]ListedChat, error) {
 	ids := make([]domain.ChatID, len(order))
 	for i, a := range order {

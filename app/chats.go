@@ -9,20 +9,19 @@ import (
 	"chatcore/ports"
 )
 
-// Chats are the commands about chats and their messages. Every command is safe to give again: under the same message id or
-// command id it has its effect once and gives the first result again, for as long as the chat exists, in every process, whatever has happened
-// since. That goes for a command that changed nothing, too. Command ids belong to the actor: two users may choose the same one. An id that the
-// actor has used for another command, or with other arguments, is [domain.ErrCommandReused]. A command that was refused is not remembered: given
-// again, it is decided again.
+// Chats are the commands about chats and their messages. Every command is idempotent: under the same message id or command id it has its effect once
+// and returns the first result again, for as long as the chat exists, in every process, regardless of later events. This includes a command that
+// changed nothing. Command ids belong to the actor: two users may choose the same one. An id that the actor has used for another command, or with
+// other arguments, is [domain.ErrCommandReused]. A refused command is not recorded: given again, it is decided again.
 //
-// Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with
-// [ports.ErrUnavailable] when the log could not be reached, with [ports.ErrOutcomeUnknown] when the answer was lost, and with
-// [ports.ErrUnconfirmed] when too few replicas have it: also one that is given again, as long as that is so. What is limited fails with
-// [ports.ErrRateLimited], a [*ports.LimitedError] that tells when to try again; it has recorded nothing. Each call of a command counts against the
-// limit of its kind ([LimitSend], [LimitReact] and so on) if that is set, also one that is refused or changes nothing. Where the limits are kept with
-// the log, an append takes from them in its own round trip; otherwise they are taken first. Outsiders learn of no limit and of no gate: what they give is
-// [domain.ErrNotMember], or [domain.ErrChatNotFound] where no chat has that id, and counts against their own limits. What exceeds one of [Policy.Caps] fails with a
-// [*domain.CapError], what [Policy.Gate] refuses with a [*GateError].
+// Commands fail with domain's refusals, with [ports.ErrConflict] when others kept changing the same thing, with [ports.ErrUnavailable] when the log
+// could not be reached, with [ports.ErrOutcomeUnknown] when the answer was lost, and with [ports.ErrUnconfirmed] when too few replicas have it: also
+// one that is given again, as long as that is so. A command beyond its limit fails with [ports.ErrRateLimited], a [*ports.LimitedError] with the time
+// to try again; it has recorded nothing. Each call of a command counts against the limit of its kind ([LimitSend], [LimitReact] and so on) if that is
+// set, also one that is refused or changes nothing. Where the limits are kept with the log, an append takes from them in its own round trip;
+// otherwise they are taken first. Outsiders learn of no limit and of no gate: their commands return [domain.ErrNotMember], or
+// [domain.ErrChatNotFound] where no chat has that id, and counts against their own limits. A command that exceeds one of [Policy.Caps] fails with a
+// [*domain.CapError], one that [Policy.Gate] refuses with a [*GateError].
 type Chats struct {
 	log      ports.EventLog
 	confirms ports.Confirmer // nil if the log has no need of it
@@ -44,10 +43,10 @@ type Chats struct {
 	backdated     bool // the clock stands in the past
 }
 
-// Policy is what a team may choose about the rules.
+// Policy holds the settings of the rules.
 type Policy struct {
 	EditWindow time.Duration // how long after the send a message may be edited. Defaults to 0: at any time
-	TypingTTL  time.Duration // how long who typed is seen typing without typing on. Defaults to domain.TypingTTL
+	TypingTTL  time.Duration // lifetime of a typing mark. Defaults to domain.TypingTTL
 	Caps       Caps
 	Gate       Gate  // nil allows everything
 	Views      Views // in whose Chats the chats of a user are counted
@@ -68,10 +67,10 @@ func NewChats(
 	}
 }
 
-// ApplyAfterAppend has the effects of what these commands, and those derived from them, append be applied right after it.
+// ApplyAfterAppend applies the effects of appends of these commands, and of those derived from them, right after each append.
 func (c *Chats) ApplyAfterAppend(effects *AppendEffects) { c.effects.Store(effects) }
 
-// observe tells the observer that a command begins; what it gives is called with the command's error when it ends.
+// observe notifies the observer that a command begins. The caller calls the returned function with the command's error when it ends.
 func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {
 	if c.observer == nil {
 		return ctx, unobserved
@@ -81,8 +80,8 @@ func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (c
 
 func unobserved(error) {}
 
-// Backdated gives the same commands with a time of the past, for imports: what they record happened at that time.
-// No limit, cap or gate applies to them: what is imported was accepted elsewhere. Only whoever imports may have them.
+// Backdated returns the same commands with a time of the past, for imports: their events have that time. No limit, cap or gate applies to them:
+// imported messages were accepted elsewhere. Give them to importers only.
 func (c *Chats) Backdated(at time.Time) *Chats {
 	past := *c
 	past.clock, past.backdated = pastClock{at}, true

@@ -21,8 +21,8 @@ type ViewsCheck struct {
 	Report func(ports.Contradiction) error
 }
 
-// CheckViews compares what the views keep of a chat with its log: of every user who is or was a member, as of where the view's subscriber has
-// come. A chat whose log is corrupt, and a view of the team's own that cannot be checked, are passed over.
+// CheckViews compares the views of a chat with its log: for every present or former member, as of the checkpoint of the view's subscriber. A chat
+// whose log is corrupt, and a custom view that cannot be checked, are skipped.
 func (q *Queries) CheckViews(ctx context.Context, chat domain.ChatID, c ViewsCheck) error {
 	if c.Skip != nil && c.Skip(chat) {
 		return nil
@@ -59,12 +59,12 @@ type viewsCheck struct {
 	kept    bool // the chat never had more members than counts are kept for
 }
 
-// checkedView is one view and what it should keep.
+// checkedView is one view and its expected entries.
 type checkedView struct {
 	ports.UserViewRepairer
 	kind   string
 	unread bool
-	// agrees reports whether an entry is what the log says as of a seq, and gives what that is.
+	// agrees reports whether an entry agrees with the log as of a seq, and returns the expected entry.
 	agrees func(ctx context.Context, user domain.UserID, at domain.Seq, e ports.UserViewEntry) (bool, ports.UserEntry, error)
 }
 
@@ -81,7 +81,7 @@ func (v *viewsCheck) check(ctx context.Context, users []domain.UserID) error {
 	return nil
 }
 
-// compare compares the entries of some users. What does not agree is looked at once more, by itself: views go on meanwhile.
+// compare compares the entries of some users. An entry that does not agree is compared once more by itself, because views change meanwhile.
 func (v *viewsCheck) compare(ctx context.Context, view checkedView, users []domain.UserID) error {
 	entries, handled, err := v.look(ctx, view, users...)
 	if err != nil {
@@ -123,7 +123,7 @@ func (v *viewsCheck) look(ctx context.Context, view checkedView, users ...domain
 	return entries, handled, err
 }
 
-// entry compares one entry, as of its version or of what was handled, whichever is later.
+// entry compares one entry, as of its version or of the checkpoint, whichever is later.
 func (v *viewsCheck) entry(ctx context.Context, view checkedView, user domain.UserID, handled domain.Seq, e ports.UserViewEntry) (bool, ports.UserEntry, error) {
 	head, err := v.queries.entities.load(ctx, v.chat, nil) // after the entry was read
 	if err != nil {
@@ -185,7 +185,7 @@ func (v *viewsCheck) found(ctx context.Context, view checkedView, was ports.User
 	c := ports.Contradiction{
 		Kind: view.kind, Chat: v.chat, Seq: want.Version,
 		What:   fmt.Sprintf("of user %q %s is kept, by the log it is %s", want.User, say(was.Present, was.Number), say(!want.Gone, want.Number)),
-		Repair: "what the log says is put in its place",
+		Repair: "the log's value replaces it",
 	}
 	if v.Repair {
 		done, err := view.Replace(ctx, v.queries.views.Log, v.chat, was, want)

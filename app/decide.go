@@ -13,7 +13,7 @@ import (
 // decisions is how often a command is decided anew because an entity it depends on moved.
 const decisions = 16
 
-// command is one use case at work: the entities it needs, what it decides on them, and what it depends on.
+// command is one running use case: the entities that it needs, its decision, and the conditions of that.
 type command struct {
 	name string
 	chat domain.ChatID
@@ -24,32 +24,32 @@ type command struct {
 	expect domain.Entity // expected not to exist, if not zero
 	exists domain.Entity // expected to exist, if not zero: its state does not matter
 	decide func(s *state) ([]domain.Durable, error)
-	args   arguments // what id stands for, beside the name
+	args   arguments // the arguments that id identifies, beside the name
 	// unconditional names loaded entities that are no conditions of the append.
 	unconditional func(s *state, e domain.Entity) bool
 	// queue waits until no other call of this process decides a contended command on the same thing. It may be nil.
 	queue      func(ctx context.Context) (release func(), err error)
 	limits     *callLimits       // nil for a command without limits
 	gate       GateQuestion      // without a kind for a command that no gate is asked about
-	joins      []domain.UserID   // whom the command makes members, if they are none
+	joins      []domain.UserID   // users that the command makes members
 	conditions []ports.Condition // of entities that are not loaded
 	endsTyping bool
 
 	gateAsked  bool
 	gateAnswer error // the gate's error, or nil
-	loaded     bool  // whether a decision was taken on what the log says: it refuses outsiders
+	loaded     bool  // whether a decision used the log's state: it refuses outsiders
 }
 
-// state is what a command found: a slot for each entity that it wants.
+// state is the loaded state of a command: a slot for each entity that it needs.
 type state struct {
 	chat  domain.ChatID
 	slots []slot
 	head  domain.Seq // 0 if all came from the cache
-	found domain.Seq // what a decision without events was about
+	found domain.Seq // the version that a decision without events refers to
 
 	conflicts int // how often an append found an entity moved
 
-	// Room for what nearly every command needs, so that it takes one allocation.
+	// Room for the slots of nearly every command, so that it takes one allocation.
 	slotRoom      [6]slot
 	conditionRoom [6]ports.Condition
 	eventRoom     [1]ports.NewEvent
@@ -61,7 +61,7 @@ func newState(cmd *command) *state {
 	s.slots = s.slotRoom[:0]
 	for _, entities := range [...][]domain.Entity{cmd.wants.room[:cmd.wants.n], cmd.wants.more} {
 		for _, e := range entities {
-			latest := e.Kind == domain.KindRead || e.Kind == domain.KindReceipt // what came before does not matter
+			latest := e.Kind == domain.KindRead || e.Kind == domain.KindReceipt // earlier events do not matter
 			s.slots = append(s.slots, slot{entity: e, expect: e == cmd.expect, exists: e == cmd.exists, latest: latest || e == cmd.exists})
 		}
 	}
@@ -74,10 +74,10 @@ func newState(cmd *command) *state {
 // entity is the command as the log records it.
 func (c *command) entity() domain.Entity { return domain.CommandEntity(c.by, c.id) }
 
-// run decides and appends until the append holds. The first decision is taken on what is cached, if everything is: the append checks
-// the versions it was taken on. Only what it records counts; a refusal, or that nothing is to be done, is decided again on what the log
-// says. A command with an id is recorded even if it has no events, so that it gives the same answer when it is given again. What was found
-// recorded, or needs no record, is confirmed before it is acknowledged. A refusal is not recorded: the same command may succeed later.
+// run decides and appends until the append succeeds. The first decision uses cached states, if all are cached: the append checks their versions. Only
+// recorded events count; a refusal, or a decision without events, is decided again on the log's state. A command with an id is recorded even if it
+// has no events, so that it returns the same result when it is given again. A result that was found recorded, or needs no record, is confirmed before
+// it is acknowledged. A refusal is not recorded: the same command may succeed later.
 func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 	ctx, end := c.observe(ctx, cmd.name, cmd.chat)
 	defer func() { end(err) }()
@@ -157,7 +157,7 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 		s.conflicts++
 		var stale *ports.ConflictError
 		switch {
-		case !errors.As(err, &stale): // what the versions mean may have changed
+		case !errors.As(err, &stale): // the meaning of versions may have changed
 			conflicts := s.conflicts
 			s = newState(cmd)
 			s.conflicts = conflicts
@@ -169,8 +169,8 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 	return Done{}, fmt.Errorf("decided %d times: %w", decisions, conflict)
 }
 
-// load brings the slots up to date. An entity that an event moved which only a newer program can read is [ports.ErrNewerVersion], but not to someone who
-// is no member: outsiders learn nothing about a message. Whether an entity exists is known however its events read.
+// load brings the slots up to date. An entity that an event moved which only a newer program can read is [ports.ErrNewerVersion], but not for a
+// non-member: outsiders learn nothing about a message. The existence of an entity is known even if its events cannot be read.
 func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
 	head, unread, err := c.entities.fill(ctx, cmd.chat, s.slots)
 	if err != nil {
@@ -190,7 +190,7 @@ func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
 	return nil
 }
 
-// append records what was decided: events, a command with an id, or both.
+// append records the decision: events, a command with an id, or both.
 func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []domain.Durable) (Done, error) {
 	a := c.appendOf(cmd, s, events)
 	appended, err := cmd.limits.append(ctx, c.log, a)
@@ -204,13 +204,13 @@ func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []dom
 	if cmd.endsTyping {
 		c.typists.leave(Typing{Chat: cmd.chat, By: cmd.by})
 	}
-	if appended.EndedTyping { // who is not told of it sees it expire
+	if appended.EndedTyping { // listeners that miss it see the mark expire
 		_ = c.live.Publish(ctx, domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}, c.meta)
 	}
 	return Done{Seq: appended.Last, Changed: true}, nil
 }
 
-// confirm makes what was found in the log as safe as an append.
+// confirm makes a result that was found in the log as safe as an append.
 func (c *Chats) confirm(ctx context.Context, s *state, at domain.Seq) error {
 	if c.confirms == nil {
 		return nil
@@ -218,7 +218,7 @@ func (c *Chats) confirm(ctx context.Context, s *state, at domain.Seq) error {
 	return c.confirms.Confirm(ctx, ports.Found{Chat: s.chat, At: ports.Appended{First: at, Last: at}, Epoch: s.slots[0].epoch})
 }
 
-// learn takes the command's own doing into the cache. Only what was a condition is known for certain.
+// learn updates the cache with the command's own events. Only states that were conditions are known for certain.
 func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.Appended) {
 	for i, e := range events {
 		c.entities.moves.note(e, at.First+domain.Seq(i)) //nolint:gosec // an index
@@ -330,7 +330,7 @@ func (s *state) message(id domain.MessageID) domain.Message {
 	return domain.Message{Chat: s.chat, ID: id} // expected not to exist
 }
 
-// referred gives what was found of the things that a draft or an edit names. A reply's message is taken to exist until the log was asked.
+// referred returns the messages and members that a draft or an edit refers to. A reply's message is assumed to exist until the log was read.
 func (s *state) referred(replyTo domain.MessageID, mentions []domain.UserID) domain.Referred {
 	var r domain.Referred
 	if replyTo != "" {
@@ -368,7 +368,7 @@ func (w *wanted) add(e domain.Entity) {
 	w.more = append(w.more, e)
 }
 
-// addMembers adds the memberships of users, each of whom must be there once, except for the actor's, which is there already.
+// addMembers adds the memberships of users without repetitions, except for the actor's, which is present already.
 func (w *wanted) addMembers(by domain.UserID, users []domain.UserID) {
 	for _, user := range users {
 		if user != by {

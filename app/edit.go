@@ -14,7 +14,7 @@ type Edit struct {
 	By          domain.UserID
 	MessageID   domain.MessageID
 	Content     string              // may be empty if the message has attachments
-	Mentions    []domain.UserID     // nil leaves them as they are, an empty list removes them; those of users who are no members are not recorded
+	Mentions    []domain.UserID     // nil leaves them as they are, an empty list removes them; mentions of non-members are not recorded
 	Attachments []domain.Attachment // nil leaves them as they are, an empty list removes them
 	Command     domain.CommandID
 }
@@ -49,7 +49,7 @@ func (cmd Edit) revision() (domain.Revision, error) {
 	return to, firstError(err, to.Check())
 }
 
-// listText is the text of a list for a fingerprint: "" for nil, which is what commands without the list had.
+// listText is the text of a list for a fingerprint: "" for nil, as commands without the list had.
 func listText[T any](list []T) string {
 	if list == nil {
 		return ""

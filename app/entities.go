@@ -8,9 +8,8 @@ import (
 	"chatcore/ports"
 )
 
-// Entities gives the states of entities: from its cache as far as that goes, with the events since then, and snapshots of what has
-// many. A state that is only from the cache may be stale; its version says as of when it is, and the log checks versions with
-// every append.
+// Entities loads the states of entities: from its cache and later events, and from snapshots of entities with many events. A state from the cache
+// alone may be stale; the log checks its version with every append.
 type Entities struct {
 	log       ports.EventLog
 	snapshots ports.Snapshots
@@ -39,7 +38,7 @@ func (e *Entities) Close() {
 	}
 }
 
-// Forget drops all that is cached: for when the log may have lost what it acknowledged, and versions may come to mean something else.
+// Forget drops all cached states: for when the log may have lost acknowledged events, and versions may name others.
 func (e *Entities) Forget() {
 	e.cache.clear()
 	e.moves.clear()
@@ -199,7 +198,7 @@ func (e *Entities) fillChats(ctx context.Context, log ports.BulkReader, chats []
 	return nil
 }
 
-// wantsOf returns what a load of the slots asks for.
+// wantsOf returns the requests of a load of the slots.
 func (e *Entities) wantsOf(slots []slot) []ports.Want {
 	wants := make([]ports.Want, len(slots))
 	for i, s := range slots {
@@ -211,8 +210,8 @@ func (e *Entities) wantsOf(slots []slot) []ports.Want {
 	return wants
 }
 
-// take folds what a load found into the slots. If the log may have lost what the slots were filled from, take empties them and reports that they must be
-// loaded again.
+// take folds the result of a load into the slots. If the log may have lost events that the slots contain, take empties them and reports that they
+// must be loaded again.
 func (e *Entities) take(
 	chat domain.ChatID, slots []slot, wants []ports.Want, loaded ports.Loaded,
 ) (head domain.Seq, unread map[int]*unreadable, again bool, err error) {
@@ -242,7 +241,7 @@ func (e *Entities) take(
 	return head, unread, false, nil
 }
 
-// lost reports whether the log may have lost what the slots were filled from: it knows less than they do, or the cache was dropped meanwhile.
+// lost reports whether the log may have lost events that the slots contain: its versions are lower, or the cache was dropped meanwhile.
 func (e *Entities) lost(slots []slot, loaded ports.Loaded, wants []ports.Want) bool {
 	for i, s := range slots {
 		if wants[i].After > 0 && (loaded.Entities[i].Version < wants[i].After || s.epoch != e.cache.now()) {
@@ -302,7 +301,7 @@ func firstUnreadable(records []ports.Record) (found *unreadable) {
 	return found
 }
 
-// learn takes what an append has done to an entity that was one of its conditions.
+// learn applies an append to an entity that was one of its conditions.
 func (e *Entities) learn(chat domain.ChatID, s *slot, seq domain.Seq, event domain.Durable) {
 	s.state = s.state.Clone()
 	s.state.Apply(seq, event)
@@ -310,7 +309,7 @@ func (e *Entities) learn(chat domain.ChatID, s *slot, seq domain.Seq, event doma
 	e.cache.put(entityKey{chat, s.entity}, *s)
 }
 
-// forget drops what is cached of an entity that has moved to a state that is not known.
+// forget drops the cached state of an entity that has moved to an unknown state.
 func (e *Entities) forget(chat domain.ChatID, entity domain.Entity) {
 	e.cache.drop(entityKey{chat, entity})
 }
@@ -335,7 +334,7 @@ func (e *Entities) snapshot(ctx context.Context, key entityKey, loaded *slot) {
 		}
 		loaded = &slots[0]
 	}
-	if loaded.epoch == e.cache.now() { // otherwise the log may have lost what the state was made of
+	if loaded.epoch == e.cache.now() { // otherwise the log may have lost events of the state
 		_ = e.snapshots.Keep(ctx, key.chat, loaded.entity, loaded.version, loaded.state) // counted by the store
 	}
 }

@@ -5,7 +5,7 @@ import (
 	"encoding/binary"
 )
 
-// arguments are what a command was called with, in their normalized form, apart from chat, actor and command id.
+// arguments are the arguments of a command in normalized form, without chat, actor and command id.
 type arguments [4]string
 
 // fingerprint identifies a command by its name and arguments. The log keeps it beside the command id, so that the same id with other

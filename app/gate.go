@@ -8,20 +8,20 @@ import (
 	"chatcore/domain"
 )
 
-// Gate says whether a user may create a chat, add a member, send a message or record a custom event. It is asked before the command decides, once for
-// each call: also for one that is given again, and for one that a rule then refuses. It is not asked about an actor who is no member of the chat, except
-// for GateCreate: such a command is refused as if there were no gate. It returns nil to allow the command. To refuse it, it returns a
+// Gate decides whether a user may create a chat, add a member, send a message or record a custom event. It is asked before the command decides, once
+// for each call: also for one that is given again, and for one that a rule then refuses. It is not asked about an actor that is not a member of the
+// chat, except for GateCreate: such a command is refused as if there were no gate. It returns nil to allow the command. To refuse it, it returns a
 // [*GateError] (see [Refuse]) or another error that is [domain.ErrRefused]. Any other error is a failure of the gate: the command fails with
 // [ErrGateFailed] and that error, and is not refused. Nothing is recorded in either case. ctx is the caller's. Several calls may come at once.
 type Gate func(ctx context.Context, q GateQuestion) error
 
-// GateQuestion is what a gate is asked.
+// GateQuestion is the question to a gate.
 type GateQuestion struct {
 	Kind  GateKind
 	Actor domain.UserID // of GateCreate need not be known to anybody; otherwise a member, as far as this process knew
 	Chat  domain.ChatID // of GateCreate may be taken
 	// Targets are the users that the command is about, beside the actor: of GateCreate the first members, of GateAdd the new member, of GateSend the
-	// users whom the message mentions. The gate must not change them.
+	// users that the message mentions. The gate must not change them.
 	Targets []domain.UserID
 }
 
@@ -34,7 +34,7 @@ const (
 	GateCreate GateKind = "create"
 	GateAdd    GateKind = "add"
 	GateSend   GateKind = "send"
-	GateRecord GateKind = "record" // a custom event: what members see of it may be as good as a message
+	GateRecord GateKind = "record" // a custom event: members may see it like a message
 )
 
 // ErrGateFailed is returned when the gate could not say whether it allows a command. Nothing was recorded; the same call may be made again.

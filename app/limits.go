@@ -14,8 +14,7 @@ import (
 	"chatcore/ports"
 )
 
-// Kinds of limits that have a meaning here. A team's own kinds have other names. All but LimitLogin are taken by the commands of [Chats], of the
-// user who acts.
+// Kinds of limits of this package. Custom kinds have other names. The commands of [Chats] take from all but LimitLogin, on the actor's account.
 const (
 	LimitSend       = "send"         // messages of a user; taken by Chats.Send
 	LimitSendInChat = "send-in-chat" // messages of a user in one chat; taken by Chats.Send
@@ -27,11 +26,12 @@ const (
 	LimitRecord     = "record"       // taken by Chats.Record
 	LimitCreate     = "create"       // taken by Chats.Create
 	LimitAdd        = "add"          // taken by Chats.Add
-	LimitLogin      = "login"        // attempts, by whatever the team counts them by
+	LimitLogin      = "login"        // attempts, per subject that the caller names
 )
 
 // ServiceLimits returns limits for a service whose users are people: several times what a busy person does, and little enough that no user takes a
-// notable part of a server. Each call returns a map of its own, which may be changed. LimitLogin counts by what the caller of Limits.Allow names.
+// notable part of a server. Each call returns a map of its own, which may be changed. LimitLogin counts per subject that the caller of Limits.Allow
+// names.
 func ServiceLimits() map[string]Limit {
 	perMinute := func(rate, burst int) Limit {
 		return Limit{Algorithm: ports.GCRA, Rate: rate, Per: time.Minute, Burst: burst}
@@ -54,10 +54,10 @@ func ServiceLimits() map[string]Limit {
 	}
 }
 
-// Failure is what becomes of a call when its limit cannot be checked.
+// Failure is the treatment of a call whose limit cannot be checked.
 type Failure uint8
 
-// What becomes of it.
+// The treatments.
 const (
 	FailByKind Failure = iota // closed for [LimitLogin], open for all others
 	FailOpen                  // it is allowed, and counted
@@ -124,17 +124,16 @@ func (l *Limits) Stats() LimitStats {
 	return LimitStats{Refused: l.refused.Load(), Unchecked: l.unchecked.Load()}
 }
 
-// Allow takes one call of a kind by a subject: a user, an address, or several of them together. What is too much is
-// [ports.ErrRateLimited], a [*ports.LimitedError] that tells when to try again. When the limit cannot be checked the call is allowed or fails
-// as the kind's limit says; a call whose context has ended fails. It is one round trip.
+// Allow takes one call of a kind by a subject: a user, an address, or several of them together. A call beyond the limit returns
+// [ports.ErrRateLimited], a [*ports.LimitedError] with the time to try again. If the limit cannot be checked, the call is allowed or fails as the
+// kind's limit says; a call whose context has ended fails. It is one round trip.
 //
-// Counts lie under the name of kind and subject, where other programs that share the store count too; those of the kind "" under the
-// subject's alone.
+// The key of a count has the names of kind and subject, which other programs on the store use too; for the kind "" it has the subject's alone.
 func (l *Limits) Allow(ctx context.Context, kind string, subject ...string) (ports.Decision, error) {
 	return l.AllowN(ctx, kind, 1, subject...)
 }
 
-// AllowN is like Allow for n calls at once, all or none. With n = 0 it takes nothing, and tells what is left.
+// AllowN is like Allow for n calls at once, all or none. With n = 0 it takes nothing, and returns the remaining number.
 func (l *Limits) AllowN(ctx context.Context, kind string, n int, subject ...string) (ports.Decision, error) {
 	limit, there := l.kinds[kind]
 	if !there {
@@ -148,7 +147,7 @@ func (l *Limits) AllowN(ctx context.Context, kind string, n int, subject ...stri
 		name = append([]string{kind}, subject...)
 	}
 	if len(subject) == 0 {
-		return ports.Decision{}, &domain.InvalidError{Field: "subject", Problem: "is missing", Allowed: "who or what is limited"}
+		return ports.Decision{}, &domain.InvalidError{Field: "subject", Problem: "is missing", Allowed: "the limited user, address or other subject"}
 	}
 	d, err := l.limiter.Allow(ctx, limit.limit(), n, name...)
 	switch {
@@ -164,7 +163,7 @@ func (l *Limits) AllowN(ctx context.Context, kind string, n int, subject ...stri
 	return ports.Decision{Allowed: true}, nil
 }
 
-// taking is a kind that a command takes, and from whom.
+// taking is a limit that a command takes from, and the subject.
 type taking struct {
 	kind    string
 	subject []string
@@ -193,7 +192,7 @@ func (l *Limits) take(ctx context.Context, all ...taking) error {
 	return nil
 }
 
-// takesOf returns what takes from limits that are set.
+// takesOf returns the takes from limits that are set.
 func (l *Limits) takesOf(all []taking) []ports.Take {
 	takes := make([]ports.Take, len(all))
 	for i, t := range all {
@@ -219,7 +218,7 @@ func (l *Limits) takeEach(ctx context.Context, all []taking) error {
 	return nil
 }
 
-// unasked is what becomes of a call whose limits could not be checked.
+// unasked returns the result of a call whose limits could not be checked.
 //
 // A caller whose own time is up is never let through: its limit was not checked because the caller did not wait.
 func (l *Limits) unasked(ctx context.Context, err error, all []taking) error {

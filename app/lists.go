@@ -26,8 +26,8 @@ func (q *Queries) Member(ctx context.Context, chat domain.ChatID, user domain.Us
 	return *m, nil
 }
 
-// MemberPage returns a page of a chat's current members, in no particular order. Who is a member from the first page to the last comes at least once.
-// It returns [domain.ErrChatNotFound] if there is no such chat.
+// MemberPage returns a page of a chat's current members, in no particular order. A user that is a member from the first page to the last comes at
+// least once. It returns [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) MemberPage(ctx context.Context, chat domain.ChatID, page Page) (List[domain.Member], error) {
 	page, err := page.checked()
 	if err := firstError(checkChat(chat), err); err != nil {
@@ -81,8 +81,7 @@ func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page Page
 	return List[domain.ChatID]{Items: chats, Next: next}, err
 }
 
-// ContactPage returns a page of what [Queries.Contacts] returns. A contact that comes into the list before the cursor meanwhile is not in a later
-// page.
+// ContactPage returns a page of [Queries.Contacts]. A contact that comes into the list before the cursor meanwhile is not in a later page.
 func (q *Queries) ContactPage(ctx context.Context, user domain.UserID, page Page) (List[Contact], error) {
 	page, err := page.checked()
 	if err != nil {

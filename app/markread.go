@@ -24,9 +24,9 @@ type MarkRead struct {
 // MarkRead moves the user's mark forward; read that far already, it changes nothing. It returns once the log has a mark of the user that is at
 // least as high.
 //
-// Marks of a user and chat are recorded at most once a second, by whatever process, and only ever forward: a mark that comes too soon waits for
-// its turn, and marks of one process that wait together are recorded as one, the highest. Then one of the calls is Changed, and the others are
-// not. A call waits only as long as its own ctx allows; what becomes of another call that it waits with is no concern of its.
+// Marks of a user and chat are recorded at most once a second, over all processes, and only forward: a mark that comes too soon waits for its turn,
+// and marks of one process that wait together are recorded as one, the highest. Then one of the calls is Changed, and the others are not. A call
+// waits only as long as its own ctx allows; the fate of calls that it waits with does not affect it.
 func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
@@ -77,8 +77,8 @@ func (c *Chats) markRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	return done, err
 }
 
-// sharedFailure reports whether an error of a leading call is also that of the calls that wait for it: trouble of the log, but not what only
-// the leader's own command id or the end of its ctx has brought about.
+// sharedFailure reports whether an error of a leading call applies to the calls that wait for it: errors of the log do, those caused by the leader's
+// own command id or the end of its ctx do not.
 func sharedFailure(ctx context.Context, err error) bool {
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return false
@@ -170,7 +170,7 @@ func (r *receiptTime) of(receipts *slot, now time.Time) time.Time {
 }
 
 // markCommand marks a message, on behalf of a call that gave its command id for cmd.MessageID. The mark and the receipts are conditions of the
-// append: of two processes that decide at the same time, one decides again on what the other has recorded.
+// append: of two processes that decide at the same time, one decides again on the events of the other.
 func markCommand(cmd MarkRead, message domain.MessageID) command {
 	return command{
 		name: "read", chat: cmd.Chat, by: cmd.By, id: cmd.Command, args: arguments{string(cmd.MessageID)}, limits: cmd.limits,
@@ -189,7 +189,7 @@ func membership(chat domain.ChatID, by domain.UserID) *command {
 	}
 }
 
-// messageAt finds the message that was sent at the command's seq. What else is there, only members are told.
+// messageAt finds the message that was sent at the command's seq. Only members learn which other event is there.
 func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, error) {
 	chat, seq := cmd.Chat, cmd.Seq
 	if seq == 0 {

@@ -7,8 +7,8 @@ import (
 	"chatcore/domain"
 )
 
-// about is a command by one member about another, whom it may give a role. The chat is a condition because its owners and whether it is archived decide.
-// with sets what else the command has.
+// about is a command by one member about another user, which may set that user's role. The chat is a condition because its owners and whether it is
+// archived decide. with sets further fields of the command.
 func (c *Chats) about(
 	ctx context.Context, name string, chat domain.ChatID, by, user domain.UserID, role domain.Role, id domain.CommandID,
 	decide func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error), with ...func(*command),

@@ -38,7 +38,7 @@ func (c *Chats) askGate(ctx context.Context, cmd *command, s *state, fresh bool)
 	return false, cmd.gateAnswer
 }
 
-// hideFromOutsider returns the command's refusal if the actor is an outsider, and err otherwise: limits that were taken by themselves have looked at no
+// hideFromOutsider returns the command's refusal if the actor is an outsider, and err otherwise: limits that are taken by themselves check no
 // membership. It is one round trip.
 func (c *Chats) hideFromOutsider(ctx context.Context, cmd *command, err error) error {
 	s := newState(cmd)

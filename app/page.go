@@ -24,7 +24,7 @@ type List[T any] struct {
 	Next  string // the cursor of the next page, "" if this is the last one
 }
 
-// checked returns the page with its default limit, or an error that names what is wrong with it.
+// checked returns the page with its default limit, or an error that names its problem.
 func (p Page) checked() (Page, error) {
 	if p.Limit == 0 {
 		p.Limit = defaultList
@@ -37,5 +37,5 @@ func (p Page) checked() (Page, error) {
 
 // badCursor is the error for a cursor that no page has returned.
 func badCursor(cursor string) error {
-	return &domain.InvalidError{Field: "cursor", Problem: fmt.Sprintf("is %.80q", cursor), Allowed: "what the page before returned, or nothing"}
+	return &domain.InvalidError{Field: "cursor", Problem: fmt.Sprintf("is %.80q", cursor), Allowed: "the cursor of the page before, or empty"}
 }

@@ -9,7 +9,7 @@ import (
 	"chatcore/ports"
 )
 
-// Presence records heartbeats and chosen statuses, and answers who is online.
+// Presence records heartbeats and chosen statuses, and lists online users.
 type Presence struct {
 	presence ports.Presence
 	statuses ports.Statuses
@@ -51,10 +51,9 @@ func checkConnection(user domain.UserID, c domain.Connection) error {
 	return c.Check()
 }
 
-// SetStatus chooses what a user shows while online; [domain.Offline] hides the user. The choice survives an absence that is shorter than
-// TTL.Presence, counted from the end of the last heartbeat or from the choice if that was later; after that the user shows
-// [domain.Online] again. SetStatus reports whether it published a transition: for a user who is not online there is none, and the choice shows
-// with the next heartbeat.
+// SetStatus sets the status that a user shows while online; [domain.Offline] hides the user. The choice survives an absence that is shorter than
+// TTL.Presence, counted from the end of the last heartbeat or from the choice if that was later; after that the user shows [domain.Online] again.
+// SetStatus reports whether it published a transition: for a user that is not online there is none, and the choice shows with the next heartbeat.
 func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, status domain.Status) (bool, error) {
 	if _, err := domain.ParseUserID(string(user)); err != nil {
 		return false, err
@@ -82,7 +81,7 @@ func (p *Presence) IsOnline(ctx context.Context, users ...domain.UserID) ([]bool
 	return p.statuses.AreOnline(ctx, users...)
 }
 
-// Online yields the users who are online and not hidden; see [ports.Statuses].
+// Online yields the users that are online and not hidden; see [ports.Statuses].
 func (p *Presence) Online(ctx context.Context) iter.Seq2[domain.UserID, error] {
 	return p.statuses.Online(ctx)
 }

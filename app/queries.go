@@ -19,7 +19,7 @@ const (
 	MaxEvents  = ports.MaxPage // events
 )
 
-// Log is what queries need of the event log.
+// Log is the part of the event log that queries need.
 type Log interface {
 	ports.EventLog
 	ports.ChatIndex
@@ -29,9 +29,9 @@ type Log interface {
 	ports.BulkReader
 }
 
-// Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq.
-// Answers about a user come from views that the built-in subscribers keep. In a process that runs these, single messages, chat lists and
-// contacts come from caches that they keep right: a moment behind the log, but not behind what the process itself has done to a message.
+// Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq. Answers
+// about a user come from views that the built-in subscribers keep. In a process that runs these, single messages, chat lists and contacts come from
+// caches that they keep right: a moment behind the log, but never behind the process's own changes of a message.
 type Queries struct {
 	log      Log
 	entities *Entities
@@ -45,9 +45,9 @@ func NewQueries(log Log, entities *Entities, views Views) *Queries {
 	return &Queries{log: log, entities: entities, views: views, caches: new(atomic.Pointer[Caches])}
 }
 
-// At gives the same queries as of a seq of the chat that they are asked about: what happened later does not count. They read all that the
-// answer follows from, and cache nothing. As of a seq that the chat has not reached it is now; 0 is now. What is asked about a user is in
-// no one chat, and who typed in no log: as of a seq it is [ErrNoViews].
+// At returns the same queries as of a seq of the chat in question: later events do not count. They read all the events that they need, and cache
+// nothing. A seq above the chat's last means now, and so does 0. Queries about a user span chats, and typing is in no log: as of a seq they return
+// [ErrNoViews].
 func (q *Queries) At(seq domain.Seq) *Queries {
 	if seq == 0 {
 		return q
@@ -215,8 +215,8 @@ func viewsIn(chat domain.ChatID, sends []ports.Record, slots []slot, unread map[
 	return views, nil
 }
 
-// load gives the states of entities, from the cache on. An entity that an event in a newer version moved is [ports.ErrNewerVersion]; events of
-// unknown types add to what this program knows of, and are left out.
+// load returns the states of entities, from the cache on. An entity that an event in a newer version moved is [ports.ErrNewerVersion]; events of
+// unknown types are additions, and are left out.
 func (q *Queries) load(ctx context.Context, chat domain.ChatID, slots []slot) (domain.Seq, error) {
 	head, unread, err := q.fill(ctx, chat, slots)
 	for _, u := range unread {

@@ -71,8 +71,8 @@ func adds(events []domain.Durable) bool {
 	return ok && reaction.Action == domain.ReactionAdd
 }
 
-// withinCaps reports whether a change of a user's reaction keeps the caps whatever others do at the same time: it takes one back, or it is the
-// user's first and brings no new emoji to the message.
+// withinCaps reports whether a change of a user's reaction keeps the caps under any concurrent changes: it removes one, or it is the user's first and
+// adds no new emoji to the message.
 func withinCaps(r *domain.Reactions, caps domain.ReactionCaps, user domain.UserID, emoji domain.Emoji) bool {
 	switch {
 	case caps == domain.ReactionCaps{} || r.Has(user, emoji):

@@ -34,11 +34,11 @@ type readGroup struct {
 	outcome readOutcome   // readable once done is closed
 }
 
-// readOutcome is what a leader's work means for the calls that joined it.
+// readOutcome is the result of a leader for the calls that joined it.
 type readOutcome struct {
 	recorded domain.Seq // marks up to here are in the log
 	failed   domain.Seq // marks up to here share err
-	err      error      // of the log, nil if what went wrong is the leader's own affair
+	err      error      // of the log; nil if the error concerns the leader alone
 }
 
 func newReadCoalescer() *readCoalescer {

@@ -20,7 +20,7 @@ type Record struct {
 	Chat   domain.ChatID
 	By     domain.UserID
 	Event  OwnEvent
-	Entity domain.OwnID // what the event moves, a poll for example; "" if it moves nothing that others depend on
+	Entity domain.OwnID // the entity that the event moves, such as a poll; "" if other commands do not depend on it
 	// Conditions are versions that entities must still be at, beside the chat and the membership, on which the rules depend.
 	Conditions []ports.Condition
 	Command    domain.CommandID

@@ -5,8 +5,8 @@ import (
 	"chatcore/ports"
 )
 
-// repliesOf returns slots for the messages that the given sends reply to and that are not among them. The last event of a message tells whether it
-// was deleted: nothing comes after a deletion.
+// repliesOf returns slots for the messages that the given sends reply to and that are not among them. The last event of a message shows whether it
+// was deleted: a deletion is final.
 func repliesOf(sends []ports.Record) (slots []slot) {
 	seen := make(map[domain.MessageID]struct{})
 	for _, r := range sends {

@@ -16,7 +16,7 @@ type Send struct {
 	MessageID   domain.MessageID // names the send; "" for a new id, but then a repetition is another message
 	Content     string
 	ReplyTo     domain.MessageID // a message of the chat, or the tombstone of one; "" for none
-	Mentions    []domain.UserID  // those of users who are no members are not recorded
+	Mentions    []domain.UserID  // mentions of non-members are not recorded
 	Attachments []domain.Attachment
 	ClientMeta  string // a JSON object, carried without white space
 }
@@ -31,10 +31,10 @@ type Sent struct {
 	Differs bool
 }
 
-// Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as
-// the chat exists: it gives the first result, and Differs if it says something else now. [domain.ErrMessageExists] if the id is someone else's, and
-// [domain.ErrMessageNotFound] if ReplyTo names no message of the chat. Someone who is no member gets [domain.ErrNotMember] instead of either; a
-// repetition of the sender's own message is one also after the sender has left.
+// Send posts a message, and ends the sender's typing. The same sender's message under the same id is the same send, for as long as the chat exists:
+// it returns the first result, and sets Differs if the draft is another now. [domain.ErrMessageExists] if the id is someone else's, and
+// [domain.ErrMessageNotFound] if ReplyTo names no message of the chat. A non-member gets [domain.ErrNotMember] instead of either; a repetition of the
+// sender's own message succeeds also after the sender has left.
 //
 // A send takes one round trip to the log. Mentions of users whose membership this process does not know yet take one more.
 //
@@ -76,8 +76,8 @@ func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	return sent, err
 }
 
-// differs reports whether a draft is not the message that was sent at seq. What has become of that message, and of memberships, since does not matter.
-// It takes one round trip, and one more if the mentions differ.
+// differs reports whether a draft is not the message that was sent at seq. Later changes of that message, and of memberships, do not matter. It takes
+// one round trip, and one more if the mentions differ.
 func (c *Chats) differs(ctx context.Context, chat domain.ChatID, seq domain.Seq, draft domain.Draft) (bool, error) {
 	page, err := c.log.Read(ctx, chat, ports.Range{From: seq, Limit: 1})
 	if err != nil {
@@ -99,7 +99,7 @@ func (c *Chats) differs(ctx context.Context, chat domain.ChatID, seq domain.Seq,
 	return !draft.Equal(sent), nil
 }
 
-// mentionsAsOf returns of each list the users who were members as of seq: a send records only those.
+// mentionsAsOf returns of each list the users that were members as of seq: a send records only those.
 func (c *Chats) mentionsAsOf(
 	ctx context.Context, chat domain.ChatID, seq domain.Seq, drafted, recorded []domain.UserID,
 ) (draftedThen, recordedThen []domain.UserID, err error) {

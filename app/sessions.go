@@ -9,8 +9,8 @@ import (
 	"chatcore/ports"
 )
 
-// Sessions are the logins of users. Without an answer of the store there is no session, and nothing is closed: [ports.ErrUnavailable].
-// Whatever a token looks like, if it is no live session's the answer is [domain.ErrNoSession].
+// Sessions are the logins of users. Without an answer of the store there is no session, and nothing is closed: [ports.ErrUnavailable]. For any token
+// that is not a live session's, they return [domain.ErrNoSession].
 type Sessions struct {
 	store    ports.SessionStore
 	presence Presences
@@ -27,8 +27,8 @@ type Presences interface {
 
 // SessionMode says how tokens are taken.
 type SessionMode struct {
-	// Compat keeps sessions under their tokens, as the TypeScript guide does, and takes tokens of its programs. Whoever can read the names of
-	// keys can then use every session.
+	// Compat keeps sessions under their tokens, as the TypeScript guide does, and takes tokens of its programs. A reader of the names of keys can
+	// then use every session.
 	Compat bool
 }
 
@@ -37,19 +37,19 @@ func NewSessions(store ports.SessionStore, presence Presences, mode SessionMode)
 	return &Sessions{store: store, presence: presence, compat: mode.Compat}
 }
 
-// OpenSession logs a user in, who has been authenticated before.
+// OpenSession logs in a user that was authenticated before.
 type OpenSession struct {
 	User   domain.UserID
 	Device domain.Device
 }
 
-// OpenedSession is a session and the token of its client, which is told once.
+// OpenedSession is a session and the token of its client, which is returned once.
 type OpenedSession struct {
 	domain.Session
 	Token SessionToken
 }
 
-// Open begins a session. Of a user who has as many as allowed, the one that was opened first is closed.
+// Open begins a session. If the user has the highest allowed number, the one that was opened first is closed.
 func (s *Sessions) Open(ctx context.Context, cmd OpenSession) (OpenedSession, error) {
 	if err := firstError(checkUsers([]domain.UserID{cmd.User}), cmd.Device.Check()); err != nil {
 		return OpenedSession{}, err
@@ -137,7 +137,7 @@ func (s *Sessions) CloseAll(ctx context.Context, user domain.UserID) (int, error
 }
 
 // leave ends the heartbeats whose connections are the closed sessions. A newer session on the same device has another id, so its heartbeat stays. The
-// sessions are closed whatever leave does, also if the caller has gone: a heartbeat that cannot be ended expires.
+// sessions are closed regardless of leave, also if the caller has gone: a heartbeat that cannot be ended expires.
 func (s *Sessions) leave(ctx context.Context, user domain.UserID, closed []domain.Session) {
 	if s.presence == nil {
 		return

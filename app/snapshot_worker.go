@@ -110,7 +110,7 @@ func (w *snapshotWorker) counts() (pending int, skipped uint64) {
 	return len(w.jobs), w.skipped
 }
 
-// close drops what is queued, interrupts the present snapshot and waits for its end.
+// close drops the queue, interrupts the present snapshot and waits for its end.
 func (w *snapshotWorker) close() {
 	w.mu.Lock()
 	w.closed = true

@@ -14,15 +14,15 @@ const (
 	maxInterrupted = 64   // chats whose interrupted invalidation is remembered
 )
 
-// interrupted remembers which users an interrupted invalidation had not come to, so that the next attempt at the same event goes on there.
-// Another process begins anew, which does no harm.
+// interrupted holds the users that an interrupted invalidation has not reached, so that the next attempt at the same event continues there. Another
+// process begins anew, which is harmless.
 type interrupted struct {
 	// mu guards: left.
 	mu   sync.Mutex
 	left map[ports.DeliveryID][]domain.UserID
 }
 
-// take returns what an earlier attempt has left, and forgets it.
+// take returns and removes the remainder of an earlier attempt.
 func (i *interrupted) take(id ports.DeliveryID) ([]domain.UserID, bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
@@ -46,11 +46,10 @@ func (i *interrupted) put(id ports.DeliveryID, users []domain.UserID) {
 	i.left[id] = users
 }
 
-// invalidateLists forgets the chat lists of everyone who is or was a member of the delivery's chat, of the first 1,024 that the log names if they are
-// more: the lists of the others have the old title until their time is up. Only other programs see it; the pages of [Queries.ChatListPage] have the
-// title of the log. It loads no member's state: the list of a
-// former member is forgotten in vain, which is cheaper than to know. It ends within one page after ctx has, and goes on there when it is
-// called again for the same delivery.
+// invalidateLists invalidates the chat lists of all present and former members of the delivery's chat, of the first 1,024 that the log names if they
+// are more: the lists of the others have the old title until their time is up. Only other programs see it; the pages of [Queries.ChatListPage] have
+// the title of the log. It loads no member's state: the list of a former member is invalidated in vain, which is cheaper than a check. It ends within
+// one page after ctx has, and continues there when it is called again for the same delivery.
 func (s *StaleCaches) invalidateLists(ctx context.Context, id ports.DeliveryID, chat domain.ChatID) error {
 	users, resumed := s.interrupted.take(id)
 	if !resumed {

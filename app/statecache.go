@@ -64,7 +64,7 @@ func (c *stateCache) get(key entityKey, into *slot) bool {
 	return true
 }
 
-// put keeps what a slot has, unless that is older, or the cache was dropped since the slot was filled.
+// put stores the state of a slot, unless that is older, or the cache was dropped since the slot was filled.
 func (c *stateCache) put(key entityKey, s slot) {
 	if c == nil {
 		return
@@ -125,9 +125,9 @@ func (c *stateCache) now() uint64 {
 	return c.epoch.Load()
 }
 
-// clear drops everything, also what is on its way in.
+// clear drops all states, also those that are being put.
 func (c *stateCache) clear() {
-	c.epoch.Add(1) // before the shards: who puts holds a shard's lock and looks at it
+	c.epoch.Add(1) // before the shards: put reads it under a shard's lock
 	for i := range c.shards {
 		shard := &c.shards[i]
 		shard.mu.Lock()

@@ -19,20 +19,20 @@ const (
 	resignLimit = 2 * time.Second // for giving the lease back
 )
 
-// Sweeper finds users whose last device went silent, and tells that they are offline.
+// Sweeper finds users whose last device went silent, and publishes that they are offline.
 type Sweeper struct {
 	sweep  ports.PresenceSweep
 	clock  ports.Clock
 	logger *slog.Logger
 }
 
-// NewSweeper sweeps what is kept there, by the clock's time.
+// NewSweeper returns a sweeper of a presence store, paced by the clock.
 func NewSweeper(sweep ports.PresenceSweep, clock ports.Clock, logger *slog.Logger) *Sweeper {
 	return &Sweeper{sweep: sweep, clock: clock, logger: logger}
 }
 
-// Run sweeps once a second until ctx ends, as long as no other process does. What fails is tried again the next time, and logged when it begins
-// to fail and when it works again.
+// Run sweeps once a second until ctx ends, as long as no other process does. A failed sweep is repeated the next time; the first failure and the
+// recovery are logged.
 func (s *Sweeper) Run(ctx context.Context) {
 	leads, failing := false, ""
 	for {
@@ -63,7 +63,7 @@ func (s *Sweeper) resign(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, resignLimit)
 	defer cancel()
 	if _, err := s.sweep.Lead(ctx, 0); err != nil {
-		s.logger.DebugContext(ctx, "presence lease not given back, it ends by itself", "error", err)
+		s.logger.DebugContext(ctx, "presence lease not released, it expires", "error", err)
 	}
 }
 

@@ -15,14 +15,14 @@ import (
 // already, and the member's own set it anew, as of themselves. Nothing is written down before the tally has come up to there.
 type tally struct {
 	chat    domain.ChatID
-	most    int    // members for whom counts are kept
-	epoch   uint64 // of the cache when it was loaded: in a later one the log may have lost what it had told
+	most    int    // members that have counts
+	epoch   uint64 // of the cache when it was loaded: in a later one the log may have lost events
 	seq     domain.Seq
 	ahead   domain.Seq                 // as of which something was looked up
 	last    domain.Seq                 // of the last message, 0 if that is not known
 	members map[domain.UserID]*reader  // nil if there are too many for counts to be kept
 	atLeast int                        // so many members there are, if members is nil
-	shrunk  bool                       // whether there were few enough again, who are not known by name
+	shrunk  bool                       // whether the number fell below the bound again; their names are unknown
 	gone    map[domain.UserID]struct{} // whose counts are to be removed
 	next    time.Time                  // when a large chat is written again
 }
@@ -77,7 +77,7 @@ func (t *tally) read(seq domain.Seq, user domain.UserID, mark domain.Seq) bool {
 	return true
 }
 
-// stands takes what was looked up.
+// stands applies the result of a lookup.
 func (t *tally) stands(user domain.UserID, s standing) {
 	if r := t.members[user]; r != nil {
 		r.standing, r.dirty = s, true
@@ -85,7 +85,7 @@ func (t *tally) stands(user domain.UserID, s standing) {
 	}
 }
 
-// joined adds a member, who has read what came before. With one too many, no counts are kept any more.
+// joined adds a member, to whom earlier messages count as read. Beyond the bound, no counts are kept any more.
 func (t *tally) joined(seq domain.Seq, user domain.UserID) {
 	if t.members == nil {
 		t.atLeast++
@@ -118,7 +118,7 @@ func (t *tally) drop(user domain.UserID) {
 	t.gone[user] = struct{}{}
 }
 
-// dropAll removes the counts of those who are no members with a count.
+// dropAll removes the counts of users that are not members with a count.
 func (t *tally) dropAll(users map[domain.UserID]struct{}) {
 	for user := range users {
 		if t.members[user] == nil {
@@ -127,7 +127,7 @@ func (t *tally) dropAll(users map[domain.UserID]struct{}) {
 	}
 }
 
-// changes are what is to be written down.
+// changes are the pending writes.
 func (t *tally) changes() []ports.UserEntry {
 	var entries []ports.UserEntry
 	for user, r := range t.members {
@@ -158,8 +158,8 @@ func (t *tally) written() {
 	t.gone = nil
 }
 
-// tallies keeps the tallies that were used last, for so many members of chats in all, and of those before them up to where they were
-// written down: a group that is behind need not load them for what they had come to already.
+// tallies keeps the tallies that were used last, for so many members of chats in all, and the seqs up to which older ones were written: a lagging
+// group need not load them for events that were counted.
 type tallies struct {
 	size int
 
@@ -182,8 +182,7 @@ func newTallies(size int) *tallies {
 
 func (t *tally) weight() int { return 1 + len(t.members) }
 
-// take gives a chat's tally away, if there is one of the epoch; whoever puts it back has it kept. All of the chat is written up to the
-// given seq.
+// take removes and returns a chat's tally, if there is one of the epoch; the caller puts it back. All of the chat is written up to the given seq.
 func (k *tallies) take(chat domain.ChatID, epoch uint64) (*tally, domain.Seq) {
 	k.mu.Lock()
 	defer k.mu.Unlock()

@@ -10,8 +10,8 @@ import (
 // together is how many members are loaded in one step.
 const together = 128
 
-// load makes a tally from what the log says now, with all counts to be written down, and those to be removed that are not kept any more.
-// It is nil for a chat that the log does not have any more.
+// load makes a tally from the present log, with all counts as pending writes, and obsolete ones as pending removals. It returns nil for a chat that
+// the log no longer has.
 func (u *UnreadCounts) load(ctx context.Context, d ports.Delivery) (*tally, error) {
 	t := &tally{chat: d.ID.Chat, most: u.most, epoch: u.queries.entities.Epoch()}
 	head, err := u.queries.entities.load(ctx, t.chat, nil)
@@ -32,17 +32,17 @@ func (u *UnreadCounts) load(ctx context.Context, d ports.Delivery) (*tally, erro
 	return t, nil
 }
 
-// roster is who is in a chat, and whose count may have been kept.
+// roster holds the members of a chat, and the users that may have a stored count.
 type roster struct {
 	most    int
 	size    int                          // so many members, at least
 	whole   bool                         // whether these are all of them
 	members map[domain.UserID]domain.Seq // with the seq of the join
-	kept    map[domain.UserID]struct{}   // who was a member while the chat was small
+	kept    map[domain.UserID]struct{}   // members while the chat was small
 }
 
-// rosterUntil is the roster as of a seq. Whose counts may be there: what was handled before the delivery left those of the members as of
-// then, or as of any seq since, because a tally is loaded as of the log's end. So it begins there.
+// rosterUntil returns the roster as of a seq. Stored counts may be those of the members as of the events handled before the delivery, or as of any
+// seq since, because a tally is loaded as of the log's end. So it begins there.
 func (u *UnreadCounts) rosterUntil(ctx context.Context, d ports.Delivery, head domain.Seq) (*roster, error) {
 	r := &roster{most: u.most, kept: make(map[domain.UserID]struct{})}
 	at := d.ID.Seq - 1
@@ -112,7 +112,7 @@ func (r *roster) keep() {
 	}
 }
 
-// scan finds who was a member as of a seq: all, or more than twice as many as may be.
+// scan finds the members as of a seq: all, or more than twice the bound.
 func (u *UnreadCounts) scan(ctx context.Context, chat domain.ChatID, seq domain.Seq, r *roster) error {
 	r.members, r.size, r.whole = make(map[domain.UserID]domain.Seq), 0, true
 	if seq == 0 {

@@ -11,8 +11,8 @@ import (
 	"chatcore/ports"
 )
 
-// SessionToken is what a client holds of its session: who it says it is, and 32 random bytes, as text that fits into a URL and a header.
-// Whoever has it is the user. As text in logs it is hidden; string(token) is what the client gets.
+// SessionToken is the client's secret of a session: the user id, and 32 random bytes, as text that fits into a URL and a header. Its bearer acts as
+// the user. In logs its text is hidden; string(token) is the client's value.
 type SessionToken string
 
 // String hides the token.
@@ -42,15 +42,15 @@ func newToken(user domain.UserID) SessionToken {
 	return SessionToken(base64.RawURLEncoding.EncodeToString([]byte(user)) + "." + randomText(secretBytes))
 }
 
-// hashed is what a secret is kept under. SHA-256 without salt or stretching is right for it: 256 random bits cannot be guessed, however fast one
-// hashes, and no two are the same.
+// hashed returns the key of a secret. SHA-256 without salt or stretching suffices: 256 random bits cannot be guessed at any hash rate, and no two are
+// the same.
 func hashed(secret string) ports.SessionKey {
 	sum := sha256.Sum256([]byte(secret))
 	return ports.SessionKey(base64.RawURLEncoding.EncodeToString(sum[:]))
 }
 
-// place tells under whom and what a token's session is kept. What is no token is looked for as well, where there is nothing: the answer to it,
-// and the time that it takes, are those to an unknown one.
+// place returns the user and the key of a token's session. A malformed token is looked up too, under a key that never exists: result and duration are
+// those of an unknown one.
 func (t SessionToken) place(compat bool) (user domain.UserID, key ports.SessionKey, ok bool) {
 	user, secret, ok := t.parse()
 	switch {

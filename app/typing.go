@@ -10,19 +10,18 @@ import (
 	"chatcore/ports"
 )
 
-// Typing is about one user who types, or stops to, in one chat.
+// Typing names one user that starts or stops typing in one chat.
 type Typing struct {
 	Chat domain.ChatID
 	By   domain.UserID
 }
 
-// StartTyping tells who listens that a member types, at most once in two seconds for a user and chat; it reports whether it did. It
-// expires by itself after five seconds, or after [Policy.TypingTTL].
+// StartTyping publishes that a member types, at most once in two seconds per user and chat; it reports whether it did. It expires by itself after
+// five seconds, or after [Policy.TypingTTL].
 //
-// A storm of starts costs nothing beyond this process: after one that was told, or refused, the same user's next ones in the chat end here for
-// two seconds, the refused ones with the same error. A stop or a send of this process lets the next start pass at once; one of another
-// process does within those two seconds. Starts that get that far count against [LimitTyping], if it is set: beyond it
-// [ports.ErrRateLimited].
+// A storm of starts costs nothing beyond this process: after one that was published, or refused, the same user's next ones in the chat end here for
+// two seconds, the refused ones with the same error. A stop or a send of this process lets the next start pass at once; one of another process does
+// within those two seconds. Starts that get that far count against [LimitTyping], if it is set: beyond it [ports.ErrRateLimited].
 func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 	if err := checkChat(cmd.Chat, cmd.By); err != nil {
 		return false, err
@@ -62,7 +61,7 @@ func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
 	return true, c.live.Publish(ctx, start, c.meta)
 }
 
-// StopTyping tells who listens that a member no longer types; a stop always passes.
+// StopTyping publishes that a member no longer types; a stop is always published.
 func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
 	if err := checkChat(cmd.Chat, cmd.By); err != nil {
 		return err
@@ -78,7 +77,7 @@ func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
 	return c.live.Publish(ctx, events[0], c.meta)
 }
 
-// typed decides on what the log says now, so that who was removed is not seen typing for longer than a mark stands.
+// typed decides on the present log, so that a removed member is not seen typing for longer than the lifetime of a mark.
 func (c *Chats) typed(
 	ctx context.Context, cmd Typing, decide func(domain.Chat, domain.Member, time.Time) ([]domain.Ephemeral, error),
 ) ([]domain.Ephemeral, error) {
@@ -91,9 +90,9 @@ func (c *Chats) typed(
 	return decide(s.theChat(), s.member(cmd.By), c.now())
 }
 
-// Typing names those who are typing in a chat, in the order of their ids, by the store's clock: nobody whose time has passed, and of more than
-// [ports.MaxTyping] those who started last. It is one round trip, and asks no log: nobody types in a chat that does not exist. What
-// programs without this core say of their users' typing is heard by who listens, and not in here.
+// Typing returns the typing users of a chat, in the order of their ids, by the store's clock: none whose mark has expired, and of more than
+// [ports.MaxTyping] the latest. It is one round trip, and does not read the log: a chat that does not exist has none. Typing events of programs
+// without this core reach live listeners, but are not included here.
 func (q *Queries) Typing(ctx context.Context, chat domain.ChatID) ([]domain.UserID, error) {
 	if err := checkChat(chat); err != nil {
 		return nil, err

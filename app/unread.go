@@ -11,8 +11,8 @@ import (
 	"chatcore/ports"
 )
 
-// MaxKeptUnread is how many members a chat has at most for its unread counts to be kept for other programs. What queries return is counted when they
-// are asked, whatever the size of the chat.
+// MaxKeptUnread is the most members of a chat whose unread counts are stored for other programs. Queries count when they are called, for chats of any
+// size.
 const MaxKeptUnread = 20_000
 
 // standing is how a member stands in a chat as of a seq.
@@ -24,7 +24,7 @@ type standing struct {
 
 // standing gives a member's own. For anyone else it gives as of which seq that is so, with [domain.ErrNotMember].
 func (q *Queries) standing(ctx context.Context, chat domain.ChatID, user domain.UserID) (standing, error) {
-	const attempts = 8 // of a user who reads and writes all the while
+	const attempts = 8 // of a user that reads and writes all the while
 	for range attempts {
 		base, head, err := q.base(ctx, chat, user)
 		if err != nil {
@@ -98,8 +98,8 @@ func firstCount(counts []ports.UnreadCount) domain.Ordinal {
 	return counts[0].Messages
 }
 
-// UnreadOf returns a user's unread messages in every chat that the user is in. The counts are exact as of now, whatever the size of the chats: one
-// round trip for each 128 chats. Which chats these are the built-in subscribers keep: a moment behind the log.
+// UnreadOf returns the numbers of a user's unread messages in each of the user's chats. The counts are exact as of now, for chats of any size: one
+// round trip for each 128 chats. The set of chats comes from the built-in subscribers' read model: a moment behind the log.
 func (q *Queries) UnreadOf(ctx context.Context, user domain.UserID) (map[domain.ChatID]domain.Ordinal, error) {
 	chats, err := q.ChatsOf(ctx, user)
 	if err != nil {
@@ -132,7 +132,7 @@ func (q *Queries) unreadIn(ctx context.Context, user domain.UserID, chats []doma
 	return found, q.loadUnread(ctx, user, unknown, found)
 }
 
-// loadUnread counts in some chats by loading what the counts follow from, several chats at a time.
+// loadUnread counts in some chats by loading the entities that the counts need, several chats at a time.
 func (q *Queries) loadUnread(ctx context.Context, user domain.UserID, chats []domain.ChatID, into map[domain.ChatID]domain.Ordinal) error {
 	counts, left := make([]domain.Ordinal, len(chats)), make([]bool, len(chats))
 	group, ctx := errgroup.WithContext(ctx)

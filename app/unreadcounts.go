@@ -17,12 +17,12 @@ const (
 	largeEvery = time.Minute
 )
 
-// UnreadCounts keeps how many messages each member of a chat has not read, for chats of up to [MaxKeptUnread] members. Those of more than 256
+// UnreadCounts stores the number of unread messages of each member of a chat, for chats of up to [MaxKeptUnread] members. Those of more than 256
 // members are written once a minute at most, the others with every batch.
 //
-// It folds a chat's events into a tally, which it keeps in the process from one batch to the next, and writes down the counts that the
-// batch has changed: whole counts as of a seq, which only later ones replace. Nothing is added to what is written. So handling an event
-// again, late, or without those before it changes no count for good: what a tally has not seen it reads from the log.
+// It folds a chat's events into a tally, which it keeps in the process from one batch to the next, and writes the counts that the batch has changed:
+// whole counts as of a seq, which only later ones replace. No write adds to a stored count. So handling an event again, late, or without those before
+// it corrupts no count: a tally reads missing events from the log.
 type UnreadCounts struct {
 	queries *Queries
 	tallies *tallies
@@ -38,8 +38,8 @@ func NewUnreadCounts(queries *Queries) *UnreadCounts {
 	return &UnreadCounts{queries: queries, tallies: newTallies(members), most: MaxKeptUnread, small: eachPace, every: largeEvery, now: time.Now}
 }
 
-// Handle counts one event and writes what it has changed, whatever the size of the chat. One that is in no log counts nothing. At the first event of
-// a chat, with which a rebuild begins, all counts of the chat are written as the log says, whatever is written already.
+// Handle counts one event and writes the changed counts, for chats of any size. An event that is in no log is not counted. At the first event of a
+// chat, with which a rebuild begins, all counts of the chat are written from the log, over any stored ones.
 func (u *UnreadCounts) Handle(ctx context.Context, d ports.Delivery) error {
 	batch := &ports.ChatBatch{Deliveries: []ports.Delivery{d}, Done: 1}
 	u.handle(ctx, []*ports.ChatBatch{batch}, false)
@@ -114,14 +114,14 @@ func (u *UnreadCounts) fold(ctx context.Context, b *ports.ChatBatch) (f foldedBa
 	return f
 }
 
-// write puts down what has changed, of all chats in one step. Where that fails, and Redis is there, each chat is written by itself.
+// write stores the changed counts of all chats in one step. If that fails, and Redis is available, each chat is written by itself.
 func (u *UnreadCounts) write(ctx context.Context, folded []foldedBatch) {
 	epoch := u.queries.entities.Epoch()
 	folded = slices.DeleteFunc(folded, func(f foldedBatch) bool {
 		if f.epoch == epoch {
 			return false
 		}
-		f.batch.Done, f.batch.Err = 0, fmt.Errorf("%w: the log may have lost what was counted in chat %q", ports.ErrConflict, f.chat)
+		f.batch.Done, f.batch.Err = 0, fmt.Errorf("%w: the log may have lost counted events of chat %q", ports.ErrConflict, f.chat)
 		return true
 	})
 	if len(folded) == 0 {
@@ -163,7 +163,7 @@ func counted(e domain.Durable) bool {
 // upTo brings a tally, if there is one, to the delivery's seq at least. It is nil for a chat that the log does not have any more.
 func (u *UnreadCounts) upTo(ctx context.Context, t *tally, d ports.Delivery) (_ *tally, err error) {
 	switch {
-	case t == nil, d.ID.Seq > t.seq+ports.MaxPage: // to load it costs less than to read what is between
+	case t == nil, d.ID.Seq > t.seq+ports.MaxPage: // to load it costs less than to read the events between
 		t, err = u.load(ctx, d)
 	case d.ID.Seq == t.seq+1:
 		if err = u.apply(ctx, t, d.ID.Seq, d.Event); err == nil {
@@ -199,7 +199,7 @@ func (u *UnreadCounts) catchUp(ctx context.Context, t *tally, to domain.Seq) err
 	return nil
 }
 
-// apply folds the next event, with what has to be looked up for it.
+// apply folds the next event, after the lookups that it needs.
 func (u *UnreadCounts) apply(ctx context.Context, t *tally, seq domain.Seq, e domain.Durable) error {
 	switch e := e.(type) {
 	case domain.MessageNew:
@@ -224,7 +224,7 @@ func (u *UnreadCounts) apply(ctx context.Context, t *tally, seq domain.Seq, e do
 			break
 		}
 		s, err := u.queries.standing(ctx, t.chat, e.User)
-		if err != nil && !errors.Is(err, domain.ErrNotMember) { // who has left by now will be told to have
+		if err != nil && !errors.Is(err, domain.ErrNotMember) { // a later event will remove a user that has left by now
 			return err
 		}
 		t.stands(e.User, s)

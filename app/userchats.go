@@ -11,21 +11,21 @@ import (
 	"chatcore/ports"
 )
 
-// Views are what the built-in subscribers keep of each user.
+// Views are the read models of the built-in subscribers, kept per user.
 type Views struct {
 	Log    string            // id of the event log that they are made of
 	Chats  ports.UserView    // the chats a user is in, with the seq of the join; nil if it is not kept
 	Unread ports.UserView    // how many messages a user has not read; nil if it is not kept
-	Typing ports.TypingMarks // who is typing; nil if it is not kept
+	Typing ports.TypingMarks // typing marks; nil without a store
 
-	Contacts ContactsOf // nil: who shares a chat
+	Contacts ContactsOf // nil: the users that share a chat
 
 	// Kept reports whether a process has ever run the built-in subscriber that keeps Chats. It is asked where a user has no chats. nil: yes.
 	Kept func(ctx context.Context) (bool, error)
 }
 
-// ErrNoViews is returned by a query for what is not kept: as of a seq, because a log of the team's own came without it, or because no process
-// has ever run the built-in subscribers on the log.
+// ErrNoViews is returned by a query whose read model does not exist: as of a seq, on a custom log without one, or because no process has ever run the
+// built-in subscribers on the log.
 var ErrNoViews = errors.New("no such view is kept")
 
 // none returns ErrNoViews if a user has no chats because nobody keeps them.
@@ -51,8 +51,8 @@ func NewUserChats(queries *Queries) *UserChats {
 	return &UserChats{queries: queries, views: queries.views}
 }
 
-// Handle takes a change of membership. An event that is in no log changes none. At the first event of a chat, with which a rebuild begins, Handle
-// puts what the log says of everyone who is or was a member, whatever is kept of them.
+// Handle applies a change of membership. An event that is in no log changes none. At the first event of a chat, with which a rebuild begins, Handle
+// puts the log's memberships of all present and former members, over any stored ones.
 func (u *UserChats) Handle(ctx context.Context, d ports.Delivery) error {
 	if d.ID.Seq == 1 {
 		return u.rebuild(ctx, d)
