@@ -164,7 +164,7 @@ func checkOrigin(key ports.CacheKey) error {
 
 func (c *Cache) failed(ctx context.Context, key ports.CacheKey, err error) error {
 	if answered(err) && hasCode(err, "WRONGTYPE") {
-		return &ports.ForeignValueError{Key: c.keys.cachedValue(key), Holds: "no string, or has none beside it", For: "a cached value"}
+		return &ports.ForeignValueError{Key: c.keys.cachedValue(key), Holds: "no string, or a further key of the value holds none", For: "a cached value"}
 	}
 	return unavailable(ctx, err)
 }

@@ -281,7 +281,7 @@ func (c *chatCheck) event(ctx context.Context, fold *chatFold, seq domain.Seq, e
 		return nil
 	}
 	return c.found(ctx, ports.Contradiction{
-		Kind: "link", Chat: c.chat, Seq: seq, Key: key, What: fmt.Sprintf("its links are %q, by the events before it %q", entry[:at], links), Repair: "the links are corrected",
+		Kind: "link", Chat: c.chat, Seq: seq, Key: key, What: fmt.Sprintf("its links are %q, and the earlier events require %q", entry[:at], links), Repair: "the links are corrected",
 	}, func() (bool, error) {
 		return c.correct(ctx, c.chat, "", false, []correction{{ofList, strconv.FormatUint(uint64(seq-1)/segmentSize, 10), strconv.FormatUint(uint64(seq-1)%segmentSize, 10), present(entry), present(links + entry[at:])}})
 	})
@@ -323,7 +323,7 @@ func (c *chatCheck) cutOff(ctx context.Context, head domain.Seq) error {
 		return err
 	}
 	if c.commanded {
-		found.Lost = "its commands with ids are refused with ErrCommandReused when they are given again"
+		found.Lost = "its commands with ids are refused with ErrCommandReused when they are repeated"
 	}
 	return c.found(ctx, found, func() (bool, error) {
 		done, err := c.correct(ctx, c.chat, c.head, false, corrections, deliveries...)

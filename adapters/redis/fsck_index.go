@@ -93,10 +93,10 @@ func (c *chatCheck) compareFields(ctx context.Context, fold *chatFold, fields []
 		if found {
 			was, what = present(value), fmt.Sprintf("the index says %q", value)
 		}
-		what, lost := fmt.Sprintf("%s: %s, by the log it is at %q", fieldEntity(field), what, text), ""
+		what, lost := fmt.Sprintf("%s: %s, and the log requires %q", fieldEntity(field), what, text), ""
 		if recorded(field) {
 			what = strings.Replace(what, fieldEntity(field).String(), fmt.Sprintf("the command of seq %d", want.version), 1)
-			lost = "the command given again is refused with ErrCommandReused"
+			lost = "the command is refused with ErrCommandReused when it is repeated"
 		}
 		err := c.found(ctx, ports.Contradiction{
 			Kind: "index", Chat: c.chat, Seq: domain.Seq(want.version), Key: c.keys.chat(c.chat, "x"),
@@ -360,7 +360,7 @@ func (c *chatCheck) rebuild(ctx context.Context) error {
 	}
 	lost := ""
 	if !commands {
-		lost = "commands with ids are refused with ErrCommandReused when they are given again, and those that changed nothing are validated again"
+		lost = "commands with ids are refused with ErrCommandReused when they are repeated, and those that changed nothing are validated again"
 	}
 	return c.found(ctx, ports.Contradiction{
 		Kind: "head", Chat: c.chat, Seq: c.last, Key: c.keys.chat(c.chat, "x"), What: "the chat's head is missing or unreadable", Repair: "the index is rebuilt from the log", Lost: lost,

@@ -192,7 +192,7 @@ func (v *UserView) complete(ctx context.Context, log string, user domain.UserID)
 	})
 	if err != nil {
 		if answered(err) && hasCode(err, "WRONGTYPE") {
-			return false, &ports.ForeignValueError{Key: numbers, Holds: "no hash, or has none beside it", For: "a view by user"}
+			return false, &ports.ForeignValueError{Key: numbers, Holds: "no hash, or its key of versions holds none", For: "a read model of a user"}
 		}
 		return false, unavailable(ctx, err)
 	}
@@ -205,7 +205,7 @@ func (v *UserView) complete(ctx context.Context, log string, user domain.UserID)
 	}
 	text, _ := owner.Val()[1].(string)
 	if count, err := strconv.ParseInt(text, 10, 64); v.whole && (err != nil || length.Val() < count) {
-		return false, &ports.CorruptError{Key: numbers, Cause: fmt.Errorf("it has %d chats, by the versions beside it %q", length.Val(), text)}
+		return false, &ports.CorruptError{Key: numbers, Cause: fmt.Errorf("it has %d chats, and its versions count %q", length.Val(), text)}
 	}
 	return true, nil
 }

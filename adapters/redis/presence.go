@@ -264,7 +264,7 @@ func (p *Presence) align(ctx context.Context, statuses map[domain.UserID]domain.
 
 func (p *Presence) alignment(ctx context.Context, err error) error {
 	if answered(err) && hasCode(err, "WRONGTYPE") {
-		return &ports.ForeignValueError{Key: p.keys.online(), Holds: "no set, or has none beside it", For: "the set of online users"}
+		return &ports.ForeignValueError{Key: p.keys.online(), Holds: "no set, or its set of added users is none", For: "the set of online users"}
 	}
 	return unavailable(ctx, err)
 }

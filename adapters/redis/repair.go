@@ -67,7 +67,7 @@ func (p *Presence) nextIndexed(ctx context.Context, limit int) ([]domain.UserID,
 		p.pages.shard = (shard + 1) % p.keys.shards() // the next call scans the next shard
 		p.pages.due = 0
 		if answered(err) && hasCode(err, "WRONGTYPE") {
-			return nil, &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "when heartbeats end"}
+			return nil, &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "the index of heartbeats"}
 		}
 		return nil, unavailable(ctx, err)
 	}

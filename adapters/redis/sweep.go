@@ -62,7 +62,7 @@ func (p *Presence) dueUsers(ctx context.Context, limit int) (users []domain.User
 			valid, err = p.valid(ctx, shard, members)
 			users = append(users, valid...)
 		case answered(err) && hasCode(err, "WRONGTYPE"):
-			err = &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "when heartbeats end"}
+			err = &ports.ForeignValueError{Key: p.keys.due(shard), Holds: "no sorted set", For: "the index of heartbeats"}
 		default:
 			err = unavailable(ctx, err)
 		}

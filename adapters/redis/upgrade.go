@@ -131,7 +131,7 @@ func upgradeOnce(ctx context.Context, client goredis.UniversalClient, keys Keys,
 	case err != nil:
 		return nil, false, err
 	case keys.names == nil:
-		return nil, false, &domain.InvalidError{Field: "namespace", Problem: "has no log", Allowed: "the namespace of a log; the first program that opens a core makes one"}
+		return nil, false, &domain.InvalidError{Field: "namespace", Problem: "has no log", Allowed: "the namespace of a log; the first program that opens a core creates one"}
 	}
 	found, level, err := agreed(seen.values, known)
 	if err != nil {

@@ -126,7 +126,7 @@ func (v *UserView) put(
 // putEach stores entries one by one after one of them had a key of another type, so that the others are stored.
 func (v *UserView) putEach(ctx context.Context, log string, entries []viewEntry) error {
 	if len(entries) == 1 {
-		return &ports.ForeignValueError{Key: entries[0].numbers, Holds: "no hash, or has none beside it", For: "a view by user"}
+		return &ports.ForeignValueError{Key: entries[0].numbers, Holds: "no hash, or its key of versions holds none", For: "a read model of a user"}
 	}
 	single := make([][]viewEntry, len(entries))
 	for i := range entries {
@@ -151,7 +151,7 @@ func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[
 	})
 	if err != nil {
 		if answered(err) && hasCode(err, "WRONGTYPE") {
-			return nil, &ports.ForeignValueError{Key: v.key(user), Holds: "no hash, or has none beside it", For: "a view by user"}
+			return nil, &ports.ForeignValueError{Key: v.key(user), Holds: "no hash, or its key of versions holds none", For: "a read model of a user"}
 		}
 		return nil, unavailable(ctx, err)
 	}
@@ -170,7 +170,7 @@ func (v *UserView) Of(ctx context.Context, log string, user domain.UserID) (map[
 	}
 	text, _ := owner.Val()[1].(string)
 	if count, err := strconv.Atoi(text); v.whole && (err != nil || len(found) < count) {
-		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, by the versions beside it %q", len(found), text)}
+		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, and its versions count %q", len(found), text)}
 	}
 	return found, nil
 }
@@ -191,7 +191,7 @@ func (v *UserView) Count(ctx context.Context, log string, users ...domain.UserID
 	for i, reply := range replies {
 		if err := reply.Err(); err != nil {
 			if answered(err) && hasCode(err, "WRONGTYPE") {
-				return nil, &ports.ForeignValueError{Key: v.keys.versions(v.key(users[i])), Holds: "no hash", For: "a view by user"}
+				return nil, &ports.ForeignValueError{Key: v.keys.versions(v.key(users[i])), Holds: "no hash", For: "a read model of a user"}
 			}
 			return nil, unavailable(ctx, err)
 		}
