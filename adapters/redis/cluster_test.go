@@ -73,8 +73,8 @@ func TestOnACluster(t *testing.T) {
 	})
 }
 
-// testMigratingSlot appends to chats of a slot in the state MIGRATING, in which missing keys cause an error in the middle of a script: to a new chat,
-// and to one of which some keys have moved.
+// testMigratingSlot appends to chats of a slot in the state MIGRATING: to a new chat, and to one of which some keys have moved. Missing keys then
+// cause an error in the middle of a script.
 func testMigratingSlot(t *testing.T, cluster *redistest.Cluster, client goredis.UniversalClient) {
 	keys := clusterKeys(t)
 	log := open(t, client, keys)

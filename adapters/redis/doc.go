@@ -5,7 +5,7 @@
 //     so one script appends to the log, the delivery stream and the live channels atomically, on a single server and on a Cluster.
 //   - User data: read models of the log (userview, effects), presence and statuses (presence, statuses, sweep), sessions, rate limits (limiter),
 //     typing marks (typing).
-//   - Data shared with other programs: cached values (cache, cachevalue), and the caller's own keys (store).
+//   - Data shared with other programs: cached values (cache, cachevalue), and custom keys (store).
 //   - Connections (url, connect, watch, route) and the health of their servers (health).
 //
 // The package knows nothing of an event's meaning except the entities it moves, whether it counts as a message, and which message it deletes. It

@@ -123,11 +123,15 @@ var (
 // minVersion is the first version with SET with GET, EXPIRE with GT and effects replication of scripts.
 func minVersion() version { return version{7, 0} }
 
-// Open opens the log of a namespace, or creates it. Partitions with a log's identity are that log, even if everything else is lost. It returns
-// [ErrTooOld] if a server is too old, [ErrNoPermission] if the Redis user lacks a right that the core needs, a [*LogDiffersError] if the partitions,
-// the hash or the names differ from the log's, a [*ports.LogLevelError] if the log is at a level that this program does not know, and a
-// [*PartitionsError] if a partition does not belong to the log of the others. While a part of Redis does not answer it tries again, a bounded number
-// of times ([ErrUnreachable]). The caller must call Close when the log is no longer used.
+// Open opens the log of a namespace, or creates it. Partitions with a log's identity are that log, even if everything else is lost. While a part of Redis
+// does not answer, Open tries again, a bounded number of times. The caller must call Close when the log is no longer used. Open returns
+//
+//   - [ErrUnreachable] if a part of Redis did not answer at the last attempt
+//   - [ErrTooOld] if a server is too old
+//   - [ErrNoPermission] if the Redis user lacks a right that the core needs
+//   - a [*LogDiffersError] if the partitions, the hash or the names differ from the log's
+//   - a [*ports.LogLevelError] if the log is at a level that this program does not know
+//   - a [*PartitionsError] if a partition does not belong to the log of the others
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c LogConfig) (*Log, error) {
 	client = bare(client)
 	logger := c.Logger

@@ -19,8 +19,8 @@ import (
 )
 
 // TestPresenceAfterLostWrites kills each master of a Cluster in turn, so that its last writes are lost: users that came online, and others that left.
-// The keys of one user are lost together, so one heartbeat restores them. The set of online users may be on another master, and Repair corrects it. A
-// user who left is published as offline again once the last heartbeat would have ended.
+// The keys of one user are lost together, so one heartbeat restores them. The set of online users may be on another master, and Repair corrects it.
+// Users that left are published as offline again once their last heartbeat would have ended.
 func TestPresenceAfterLostWrites(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	client, keys := connect(t, cluster.URL()), clusterKeys(t)

@@ -61,8 +61,8 @@ func TestSessions(t *testing.T) {
 	})
 }
 
-// TestSessionsWhateverTheCallersClock uses callers' clocks that are years off, with which everything works as with a right one, and some that are
-// minutes off, with which a used session lives on and an unused one ends.
+// TestSessionsWhateverTheCallersClock uses wrong callers' clocks. With a clock that is years off, everything works as with a right one. With a clock
+// that is minutes off, a used session lives on and an unused one ends.
 func TestSessionsWhateverTheCallersClock(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	skewed := func(t *testing.T, by time.Duration) porttest.SessionStore {

@@ -24,8 +24,8 @@ const allowedURL = "redis://[[user]:password@]host:port[/db] or rediss://…, se
 // With master_name, the credentials before the host are those of the Sentinels; username and password in the query are those of Redis. rediss://
 // encrypts every connection, and the certificate must be valid for the dialed host.
 //
-// Invariant: every part of an accepted URL takes effect. ParseURL returns ErrURL for a part that would be ignored, such as a user without a
-// password. The error lists what is allowed and never repeats the URL, which may hold a password.
+// Invariant: every part of an accepted URL takes effect. ParseURL returns ErrURL for a part that would be ignored, such as a user without a password.
+// The error lists the allowed forms and never repeats the URL, which may hold a password.
 func ParseURL(s string) (*goredis.UniversalOptions, error) {
 	if strings.TrimSpace(s) == "" {
 		return nil, urlError("it is empty")

@@ -5,7 +5,7 @@
 -- the distance to the next message in reads, regardless of the events in between. If all entries of a range sent messages, the range is read at once.
 --
 -- KEYS  the partition's id key
--- ARGV  log id, chat as in keys, what to read ('messages', 'tombstones' or 'user'), first seq or 0 for the start of the direction, '1' to read
+-- ARGV  log id, chat as in keys, the kind of events ('messages', 'tombstones' or 'user'), first seq or 0 for the start of the direction, '1' to read
 --       backwards, last seq that counts or 0 for all, maximum number of events, and for 'user': the user, the user as a JSON string, then type and
 --       version of each event that the caller knows
 -- Reply {head, seq to continue from or 0 at the end, seq, event, seq, event, … in the direction's order}, {-1} if the partition belongs to another
