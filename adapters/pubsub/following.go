@@ -9,7 +9,7 @@ import (
 	"chatcore/ports"
 )
 
-// follow reads a lane's stream into its term.
+// follow reads a partition's stream into its term until ctx ends.
 func (s *subscription) follow(ctx context.Context, t *term) {
 	cursor := t.position
 	for wait := newPause(); s.roomFor(ctx, t); {
@@ -29,7 +29,7 @@ func (s *subscription) follow(ctx context.Context, t *term) {
 		}
 		wait.reset()
 		if cursor = b.last(); b.hole && len(b.entries) == 0 {
-			cursor = streamID{} // nothing is left
+			cursor = streamID{} // the stream is empty
 		}
 		if s.config.Pace > 0 && !b.full && !s.untilPace(ctx) {
 			return
@@ -37,8 +37,8 @@ func (s *subscription) follow(ctx context.Context, t *term) {
 	}
 }
 
-// doubt finds out why the entry is gone behind which a lane was read: it was trimmed, and every chat has to be looked at; or Redis has lost it, and
-// what was read no longer counts. Entries of other programs are in no log: they are read on.
+// doubt finds out why the entry is gone after which a stream was read. If it was trimmed, every chat is checked. If Redis has lost it, the records
+// that were read no longer count and the term ends. A stream of other programs is read on, because no log has its entries.
 func (s *subscription) doubt(ctx context.Context, t *term, b *batch) error {
 	if !t.lane.logged() {
 		return nil
@@ -55,14 +55,14 @@ func (s *subscription) doubtAt(ctx context.Context, t *term, gone streamID) erro
 		s.lose(t, errLostCommits)
 		return errLostCommits
 	}
-	s.config.Logger.Warn("the stream has lost what was not delivered, catching up from the log", "lane", t.String(), "group", s.group)
+	s.config.Logger.Warn("the stream has lost undelivered entries, catching up from the log", "lane", t.String(), "group", s.group)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t.truncated(first)
 	return nil
 }
 
-// roomFor waits until a term's window takes more. What holds up a full one for long is let pass.
+// roomFor waits until a term's window has room. It lets the position pass chats that block a full window for long. It returns false if ctx ends.
 func (s *subscription) roomFor(ctx context.Context, t *term) bool {
 	const look = 50 * time.Millisecond
 	for {
@@ -88,7 +88,7 @@ func (s *subscription) roomFor(ctx context.Context, t *term) bool {
 	}
 }
 
-// admit takes a stretch into the term: first the checkpoints of chats that are new to it are asked for.
+// admit adds a batch to the term, after it has read the checkpoints of chats that are new to the term.
 func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 	if len(b.entries) == 0 {
 		return nil
@@ -123,9 +123,9 @@ func (s *subscription) admit(ctx context.Context, t *term, b *batch) error {
 	})
 }
 
-// knowing asks for the checkpoints of chats until none is unknown any more, and then does something before anything else happens to the term.
-// Both are called with the lock held. A chat that has a line may have lost it by the time that the others' checkpoints are there, and what was
-// asked for before an eviction may be old after it.
+// knowing reads checkpoints until unknown returns no chats, and then calls then before anything else happens to the term. Both are called with the
+// mutex held. A chat queue may be evicted while checkpoints of other chats are read, and checkpoints that were read before an eviction may be
+// outdated after it.
 func (s *subscription) knowing(ctx context.Context, t *term, unknown func(known map[string]domain.Seq) []string, then func(known map[string]domain.Seq)) error {
 	known, evictions := make(map[string]domain.Seq), 0
 	for {
@@ -159,7 +159,7 @@ func (s *subscription) checkpoints(ctx context.Context, t *term, chats []string,
 	return err
 }
 
-// catchUp feeds the chats of a term that are behind from the log, and finds those that are where the stream cannot tell.
+// catchUp feeds chats that are behind from the log, and finds those that are behind where the stream does not show it.
 func (s *subscription) catchUp(ctx context.Context, t *term) {
 	cursor := uint64(0)
 	for wait := newPause(); ; {
@@ -189,7 +189,7 @@ func (s *subscription) catchUp(ctx context.Context, t *term) {
 		}
 		if isCorrupt(err) {
 			s.hole(t, "", err)
-			cursor, wait.next = 0, holePause // once it is repaired, all chats are looked at
+			cursor, wait.next = 0, holePause // after the repair all chats are checked
 			s.mu.Lock()
 			t.walked = 0
 			s.mu.Unlock()
@@ -201,7 +201,7 @@ func (s *subscription) catchUp(ctx context.Context, t *term) {
 	}
 }
 
-// step is what the one who catches up does next.
+// step is the next step of catchUp.
 type step struct {
 	lines []*line
 	names []string
@@ -226,7 +226,7 @@ func (s *subscription) nextStep(t *term) step {
 	return step{walk: t.walking}
 }
 
-// feedLines reads a page of the log for each line.
+// feedLines reads a page of the log for each chat queue.
 func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) error {
 	stretches, seen := make([]ports.Stretch, len(lines)), make([]domain.Seq, len(lines))
 	s.mu.Lock()
@@ -265,7 +265,7 @@ func (s *subscription) feedLines(ctx context.Context, t *term, lines []*line) er
 	return nil
 }
 
-// openLines begins with chats that were left behind.
+// openLines opens the queues of chats that were left behind.
 func (s *subscription) openLines(ctx context.Context, t *term, names []string) error {
 	found := make(map[string]domain.Seq, len(names))
 	err := s.checkpoints(ctx, t, names, found)
@@ -283,8 +283,8 @@ func (s *subscription) openLines(ctx context.Context, t *term, names []string) e
 	return nil
 }
 
-// walk looks at some chats of the partition for such as are behind. At the end of the last those that still are become left behind in
-// Redis too, so that nobody has to walk again for them.
+// walk checks one page of the partition's chats for chats that are behind. At the end of the last page, those that still are become left behind in
+// Redis too, so that no later owner has to walk for them.
 func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64, error) {
 	heads, next, total, err := s.config.Backlog.Heads(ctx, t.lane.Partition, cursor)
 	if err != nil {
@@ -307,8 +307,8 @@ func (s *subscription) walk(ctx context.Context, t *term, cursor uint64) (uint64
 	return next, nil
 }
 
-// behindHeads has every chat whose head is beyond all that is queued of it fed from the log. Then it calls fn, the mutex held, with the chats that
-// were fed from the stream until now, and the number of their events that the stream has not given.
+// behindHeads feeds every chat from the log whose head is beyond its queued events. Then it calls fn, with the mutex held, with the chats that were
+// fed from the stream until now, and the number of their events that the stream has not delivered.
 func (s *subscription) behindHeads(ctx context.Context, t *term, heads []ports.ChatHead, fn func(behind []*line, events uint64)) error {
 	return s.knowing(ctx, t, func(known map[string]domain.Seq) (unknown []string) {
 		for _, h := range heads {
@@ -326,7 +326,7 @@ func (s *subscription) behindHeads(ctx context.Context, t *term, heads []ports.C
 			chat := string(h.Chat)
 			l := t.lines[chat]
 			switch {
-			case l == nil && t.left[chat] != "": // openLines begins with it
+			case l == nil && t.left[chat] != "": // openLines opens it
 				continue
 			case l == nil && known[chat] >= h.Head && h.Err == nil:
 				continue
@@ -336,7 +336,7 @@ func (s *subscription) behindHeads(ctx context.Context, t *term, heads []ports.C
 			if l.mode == parked || l.last >= h.Head && h.Err == nil {
 				continue
 			}
-			head := max(l.last, h.Head) // of a chat whose head is missing nobody knows
+			head := max(l.last, h.Head) // the head is unknown if it is missing
 			if l.mode == live {
 				behind, events = append(behind, l), events+uint64(head-l.last)
 			}
@@ -346,8 +346,8 @@ func (s *subscription) behindHeads(ctx context.Context, t *term, heads []ports.C
 	})
 }
 
-// endWalk is called when every chat was looked at. What was read of the log and is not finished need not be in the stream: from here on it is
-// known only by what its chat is left as.
+// endWalk is called when every chat was checked. Unfinished events that were read from the log may not be in the stream: from here on only the mark
+// of their chat shows them.
 func (s *subscription) endWalk(t *term) {
 	for _, l := range t.lines {
 		if l.mode == behind || l.mode == live && l.last > l.finished {
@@ -360,10 +360,10 @@ func (s *subscription) endWalk(t *term) {
 		t.progress = "0"
 	}
 	t.anew, t.scan = false, headScan{passes: 1}
-	s.config.Logger.Debug("every chat of the lane was looked at", "lane", t.String(), "group", s.group)
+	s.config.Logger.Debug("every chat of the partition was checked", "lane", t.String(), "group", s.group)
 }
 
-// pauses are between attempts, each twice as long as the one before.
+// pauses are pauses between attempts, each twice as long as the one before.
 type pauses struct{ next time.Duration }
 
 func newPause() *pauses { return &pauses{next: firstPause} }
@@ -372,7 +372,7 @@ const firstPause, longestPause = 20 * time.Millisecond, 500 * time.Millisecond
 
 func (p *pauses) reset() { p.next = firstPause }
 
-// after waits, and reports false if ctx has ended.
+// after waits. It returns false if ctx ends before.
 func (p *pauses) after(ctx context.Context) bool {
 	timer := time.NewTimer(p.next)
 	defer timer.Stop()

@@ -10,17 +10,17 @@ import (
 	"chatcore/ports"
 )
 
-// Lane is one delivery stream and the place where its groups' state is kept. A lane is read by one owner of a group at a time.
+// Lane is one delivery stream with the state of its groups. One member of a group owns it at a time.
 type Lane struct {
 	Stream    string // key of the stream
-	Base      string // what the keys of its state begin with; they lie in the stream's slot
+	Base      string // prefix of the keys of its state, which are in the stream's slot
 	Partition int    // of the log, from 0; below 0 for a stream that carries no chat's log, only entries of other programs
 }
 
-// NewLane is the lane of a stream that is no partition's.
+// NewLane returns the lane of a stream that is no partition's.
 func NewLane(stream string) Lane {
 	_, after, _ := strings.Cut(stream, "{")
-	if tag, _, closed := strings.Cut(after, "}"); closed && tag != "" { // it has a tag of its own
+	if tag, _, closed := strings.Cut(after, "}"); closed && tag != "" { // it has a hash tag
 		return Lane{Stream: stream, Base: "cc:" + stream + ":", Partition: -1}
 	}
 	return Lane{Stream: stream, Base: "cc:{" + stream + "}:", Partition: -1}
@@ -28,8 +28,8 @@ func NewLane(stream string) Lane {
 
 func (l Lane) logged() bool { return l.Partition >= 0 }
 
-// The keys of a lane and of a group on it, where BASE is the lane's, cc:{p}: for a partition. A group may be called anything: its name comes
-// last, and a chat's keys, which begin with BASE too, have one colon behind it and no more.
+// The keys of a lane and of a group on it. BASE is the lane's Base, cc:{p}: for a partition. A group may have any name: the name is last, and a
+// chat's keys, which begin with BASE too, have one colon after it and no more.
 //
 //	BASEid               STRING  the log's id, which the event log keeps
 //	BASEgroups           SET     names of the lane's groups
@@ -40,8 +40,8 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //	BASEg:failing:GROUP  HASH    chat → seq:handler starts of the event after its checkpoint, and why the chat is blocked; see failure
 //	BASEg:dead:GROUP     STREAM  dead letters
 //	BASEg:again:GROUP    HASH    ids of dead letters that were retried → [retryMark]
-//	BASEg:members:GROUP  ZSET    instances of the group → ms when they count no longer; on the first lane only
-//	BASEg:declined:GROUP ZSET    instance and stream that it offers to other members → ms until when; on the first lane only
+//	BASEg:members:GROUP  ZSET    members of the group → ms when their heartbeats expire; on the first lane only
+//	BASEg:declined:GROUP ZSET    member and stream that it offers to other members → ms when that ends; on the first lane only
 type groupKeys struct {
 	id, groups, unreadable, group, chats, left, failing, dead, again, members, declined string
 }
@@ -55,7 +55,7 @@ func (l Lane) group(name string) groupKeys {
 	}
 }
 
-// What chats of a group are left to the log as.
+// The marks of chats that are left to the log.
 const (
 	leftBehind = "behind"
 	leftParked = "parked"
@@ -78,7 +78,7 @@ func (a streamID) compare(b streamID) int {
 	return cmp.Or(cmp.Compare(a.ms, b.ms), cmp.Compare(a.n, b.n))
 }
 
-// reference is the id, or "" for none.
+// reference returns the id, or "" for none.
 func (a streamID) reference() string {
 	if a.isZero() {
 		return ""
@@ -92,8 +92,8 @@ func (a streamID) String() string {
 	return strconv.FormatUint(a.ms, 10) + "-" + strconv.FormatUint(a.n, 10)
 }
 
-// assigned tells which of the instances a lane belongs to: the one with the highest hash of both (rendezvous hashing), so that an instance
-// that comes or goes moves only its own share.
+// assigned returns the member that a lane is assigned to: the one with the highest hash of both (rendezvous hashing). A member that starts or stops
+// therefore moves only its own share.
 func assigned(lane Lane, instances []string) string {
 	best, highest := "", uint64(0)
 	for _, instance := range instances {
@@ -108,7 +108,7 @@ func assigned(lane Lane, instances []string) string {
 	return best
 }
 
-// mix spreads what FNV leaves alike in the high bits of similar names.
+// mix spreads the high bits, in which the FNV hashes of similar names are alike.
 func mix(h uint64) uint64 {
 	h ^= h >> 33
 	h *= 0xff51afd7ed558ccd

@@ -6,47 +6,46 @@ import (
 	"chatcore/domain"
 )
 
-// mode is where the events of a chat come from.
+// mode is the source of a chat's events.
 type mode uint8
 
 const (
 	live   mode = iota // from the stream
-	behind             // from the log, until it has caught up; its entries in the stream are passed by
-	parked             // from nowhere, until somebody decides about its dead letter
+	behind             // from the log, until it has caught up; the position passes its entries in the stream
+	parked             // from nowhere, until its dead letter is retried or dropped
 )
 
-// line is one chat of a lane: its events in order, one of them with a handler at a time. All entries of other programs on a stream are one
-// line too.
+// line is the queue of one chat: its events in order, one of them in flight at a time. All entries of other programs on a stream are one queue too.
 type line struct {
 	term *term
 	chat string // "" for other programs' entries
-	key  any    // the chat, as an argument
+	key  any    // the chat as a script argument
 
-	finished domain.Seq // last one
+	finished domain.Seq // last finished seq
 	saved    uint64     // the checkpoint in Redis, or in the commit under way
-	last     domain.Seq // last one that is in the queue, or finished
-	seen     domain.Seq // what there is at least, while it is behind
+	last     domain.Seq // last seq that is queued or finished
+	seen     domain.Seq // seq that is known to exist, while the chat is behind
 	mode     mode
 
 	head, tail *parcel
 	queued     int
-	flying     bool      // the head is with a handler
-	since      time.Time // when it was given there
+	flying     bool      // the head is in flight
+	since      time.Time // when it was dispatched
 	waiting    bool      // the head waits for its next attempt
 	timer      *time.Timer
 
-	passed   bool   // the position passes its entries up to seen though they are not finished: it has to be marked as left
-	mark     string // what it is left as in Redis, or in the commit under way
-	failed   bool   // Redis knows of failed starts, or will with the commit under way
-	dirty    bool   // something of it is to be taken down
-	filling  bool   // more of the log was asked for
+	passed   bool   // the position passes its entries up to seen although they are not finished: it has to be marked as left
+	mark     string // its mark in Redis, or in the commit under way
+	failed   bool   // Redis has failed starts of it, or will with the commit under way
+	dirty    bool   // the next commit includes it
+	filling  bool   // more of the log was requested
 	hole     bool   // its next events cannot be read from the log
-	ready    bool   // waits to be picked
-	slots    int    // of the window that are its
-	commit   uint64 // that took it down last
-	arranged bool   // the head's next start is taken down, or to be: it counts though its end is not known
+	ready    bool   // in the queue of ready chat queues
+	slots    int    // number of its slots in the window
+	commit   uint64 // number of the last commit that included it
+	arranged bool   // the head's next start is recorded, or will be: it counts although its end is not known
 
-	blocked                *blockage // nil while it goes on
+	blocked                *blockage // nil while it makes progress
 	prevFlight, nextFlight *line     // in the subscription's flightList
 }
 
@@ -71,7 +70,7 @@ func (l *line) link(p *parcel) {
 	}
 }
 
-// pushBehindHead puts a parcel before all that has not begun.
+// pushBehindHead queues a parcel before all parcels that have not begun.
 func (l *line) pushBehindHead(p *parcel) {
 	if !l.begun() {
 		p.line, p.term, p.next = l, l.term, l.head
@@ -92,7 +91,7 @@ func (l *line) pushBehindHead(p *parcel) {
 // begun reports whether the head keeps its place.
 func (l *line) begun() bool { return l.head != nil && (l.flying || l.waiting || l.arranged) }
 
-// next is the first event that is no dead letter.
+// next returns the first event that is no dead letter.
 func (l *line) next() *parcel {
 	p := l.head
 	for p != nil && p.letter != "" {
@@ -101,7 +100,7 @@ func (l *line) next() *parcel {
 	return p
 }
 
-// count keeps how much of the log is in the lane's lines.
+// count updates the number of events of the log in the partition's chat queues.
 func (l *line) count(p *parcel, n int) {
 	if p.ofLog() {
 		l.term.loaded += n
@@ -117,8 +116,8 @@ func (l *line) pop() {
 	l.queued--
 }
 
-// cut drops the events that no handler has begun; they can be read from the log. Dead letters stay, an event of which Redis counts starts, and one whose
-// handler failed transiently: read back from the log it would look as if it had never been delivered.
+// cut drops the events that no handler has begun: they can be read from the log. It keeps dead letters, an event whose starts Redis counts, and one
+// whose handler failed transiently. Read back from the log, that one would look as if it had never been delivered.
 func (l *line) cut() {
 	kept, begun := l.head, l.begun()
 	l.head, l.tail, l.queued, l.last = nil, nil, 0, l.finished
@@ -127,18 +126,18 @@ func (l *line) cut() {
 		kept.next = nil
 		l.count(kept, -1)
 		if first && begun || kept.letter != "" || kept.starts > 0 || kept.tried {
-			l.link(kept) // its handler may be looking at it
+			l.link(kept) // its handler may still use it
 		}
 		kept = next
 	}
 }
 
-// idle reports whether nothing is known of the line that Redis does not know.
+// idle reports whether the chat queue has no state that Redis lacks.
 func (l *line) idle(acked uint64) bool {
 	return l.head == nil && !l.flying && !l.waiting && !l.dirty && l.slots == 0 && l.mode == live && !l.filling && !l.hole && l.mark == "" && l.commit <= acked
 }
 
-// wanted is what the line should be left as.
+// wanted returns the mark that the chat should have.
 func (l *line) wanted() string {
 	switch {
 	case l.mode == parked:
@@ -149,7 +148,7 @@ func (l *line) wanted() string {
 	return ""
 }
 
-// slot is an entry of the stream between the position and what was read.
+// slot is an entry of the stream after the position that was read.
 type slot struct {
 	id     streamID
 	line   *line // nil if there is nothing to wait for
@@ -167,7 +166,7 @@ func (s slot) passable() bool {
 	return s.seq <= s.line.finished || s.line.mode == parked || s.line.passed && s.seq <= s.line.seen
 }
 
-// window is what was read of a stream and is not passed, in the stream's order.
+// window is the entries of a stream that were read and not passed, in the stream's order.
 type window struct {
 	slots []slot
 	first int
@@ -189,7 +188,7 @@ func (w *window) head() *slot {
 	return &w.slots[w.first]
 }
 
-// free lets the position pass a line's slots above a seq: nothing will come for them.
+// free lets the position pass a chat queue's slots above a seq: their events do not exist.
 func (w *window) free(l *line, above domain.Seq) {
 	for i := w.first; i < len(w.slots); i++ {
 		if s := &w.slots[i]; s.line == l && s.seq > above {
@@ -199,7 +198,7 @@ func (w *window) free(l *line, above domain.Seq) {
 	}
 }
 
-// pass takes away what is finished from the beginning on, and gives how many that were and the last one's id.
+// pass removes the slots that may be passed from the beginning. It returns their number and the id of the last one.
 func (w *window) pass() (n int, last streamID) {
 	for w.first < len(w.slots) && w.slots[w.first].passable() {
 		s := &w.slots[w.first]

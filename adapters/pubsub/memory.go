@@ -14,14 +14,14 @@ import (
 	"chatcore/ports"
 )
 
-// MemoryLog is an event log that hands out what is appended by itself, in one process.
+// MemoryLog is an event log in one process, which also delivers its events.
 type MemoryLog interface {
 	ports.Feed
 	ports.Backlog
 	ID() string
 }
 
-// Memory keeps the consumer groups of a log in memory. Groups behave as they do on Redis; they end with the process.
+// Memory holds the consumer groups of a log in memory. Groups behave as they do on Redis; they end with the process.
 type Memory struct {
 	log   MemoryLog
 	codec *wireformat.Codec
@@ -32,10 +32,10 @@ type Memory struct {
 	groups map[string]*memoryGroup
 }
 
-// memoryLane is the one lane that there is.
+// memoryLane is the stream of the only partition.
 const memoryLane = "memory"
 
-// memoryGroup is what Redis would know of a group.
+// memoryGroup is the state that Redis would have of a group.
 type memoryGroup struct {
 	owner    string
 	epoch    uint64
@@ -47,13 +47,13 @@ type memoryGroup struct {
 	left     map[string]string
 	failing  map[string]failure
 	letters  []DeadLetter
-	numbered int // letters so far
+	numbered int // dead letters so far
 	again    map[string]string
 	running  bool
 	bound    int // dead letters
 }
 
-// NewMemory keeps the groups of a log. moved, unless nil, is called when a group has taken something down.
+// NewMemory returns the groups of a log. moved, unless nil, is called after each commit.
 func NewMemory(log MemoryLog, codec *wireformat.Codec, clock ports.Clock, moved func()) *Memory {
 	if moved == nil {
 		moved = func() {}
@@ -61,17 +61,17 @@ func NewMemory(log MemoryLog, codec *wireformat.Codec, clock ports.Clock, moved 
 	return &Memory{log: log, codec: codec, clock: clock, moved: moved, groups: make(map[string]*memoryGroup)}
 }
 
-// Subscriber makes a subscriber of a consumer group of the log. Of the settings those count that are not about Redis.
+// Subscriber returns a subscriber of a consumer group of the log. It ignores settings about Redis.
 func (m *Memory) Subscriber(c SubscriberConfig) (*Subscriber, error) {
 	c.Topic, c.Lanes = memoryLane, []Lane{{Stream: memoryLane}}
 	c.LogID, c.Backlog, c.Codec, c.Pace = m.log.ID(), m.log, m.codec, 0
 	return newSubscriber(c, &memoryStation{Memory: m, name: c.Group})
 }
 
-// Topic is what its subscribers read.
+// Topic returns the topic of the subscribers.
 func (m *Memory) Topic() string { return memoryLane }
 
-// Idle reports whether every group that runs has finished what was appended, or waits for a decision.
+// Idle reports whether every running group has finished all events, apart from chats that wait for a decision.
 func (m *Memory) Idle() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -92,7 +92,7 @@ func (m *Memory) Idle() bool {
 	return true
 }
 
-// memoryStation is a group's part of it.
+// memoryStation is the station of one group.
 type memoryStation struct {
 	*Memory
 	name string
@@ -100,7 +100,7 @@ type memoryStation struct {
 
 var _ station = (*memoryStation)(nil)
 
-// group is the station's, nil if it was forgotten. The lock is held.
+// group returns the station's group, nil if it was deleted. The mutex is held.
 func (s *memoryStation) group() *memoryGroup { return s.groups[s.name] }
 
 func (s *memoryStation) forgotten() error { return fmt.Errorf("%w: %q", ErrGroupDeleted, s.name) }

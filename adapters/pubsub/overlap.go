@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// endOverlap waits until no earlier owner of a lane can start handlers any more, and reads which entries it may have started them for. Until then every
-// entry counts as one of them.
+// endOverlap waits until no earlier owner of a partition can start handlers any more, and reads up to which entry it may have started them. Until
+// then every entry counts as one of these.
 //
-// A lease ends early where Redis's clock is set forward, or a rebuild or a repair ends it. Its owner starts handlers for new events until its next commit, or
-// until its lease ends by its own clock: that is at most its lease after this instance has acquired the lane.
+// A lease ends early if Redis's clock is set forward, or if a rebuild or a repair ends it. Its owner starts handlers for new events until its next
+// commit, or until its lease ends by its own clock: at most for its lease after this member has acquired the partition.
 func (s *subscription) endOverlap(ctx context.Context, t *term) {
 	timer := time.NewTimer(t.overlap)
 	defer timer.Stop()

@@ -10,7 +10,7 @@ import (
 	"chatcore/ports"
 )
 
-// endsAt is a store whose stream ends at an entry, and that is away at first.
+// endsAt is a store whose stream ends at an entry, and that is unavailable at first.
 type endsAt struct {
 	station
 	end  streamID
@@ -24,7 +24,7 @@ func (s *endsAt) last(context.Context, Lane) (streamID, error) {
 	return s.end, nil
 }
 
-// TestEndOverlap_KeepsWhatTheEarlierOwnerMayHaveStarted is about entries that were appended during the overlap and are read after it.
+// TestEndOverlap_KeepsWhatTheEarlierOwnerMayHaveStarted reads entries after the overlap that were appended during it.
 func TestEndOverlap_KeepsWhatTheEarlierOwnerMayHaveStarted(t *testing.T) {
 	t.Parallel()
 	for name, test := range map[string]struct{ at, end, last, beyond uint64 }{

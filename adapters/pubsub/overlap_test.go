@@ -11,11 +11,11 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// TestOverlap_RedeliveredAfterALeaseThatEndsEarly guards against an owner that cannot know yet that its lease has ended: it starts handlers for events that
-// are appended after the next owner has acquired the partition, and that owner delivers them as new.
+// TestOverlap_RedeliveredAfterALeaseThatEndsEarly guards against an owner that cannot know yet that its lease has ended. It starts handlers for
+// events that are appended after the next owner has acquired the partition, and the next owner delivers them as new.
 func TestOverlap_RedeliveredAfterALeaseThatEndsEarly(t *testing.T) {
 	t.Parallel()
-	clock := func(t *testing.T, r *rig) { // is set forward: lease and heartbeat have ended
+	clock := func(t *testing.T, r *rig) { // as if set forward: lease and heartbeat have expired
 		err := r.client.HSet(t.Context(), r.lanes[0].Base+"g:state:g", "until", 1).Err()
 		if err == nil {
 			err = r.client.Del(t.Context(), r.lanes[0].Base+"g:members:g").Err()
@@ -88,7 +88,7 @@ func TestOverlap_RedeliveredAfterALeaseThatEndsEarly(t *testing.T) {
 	}
 }
 
-// TestOverlap_Ends with the earlier owner's lease, from the takeover on: events that are appended later are new.
+// TestOverlap_Ends checks that the overlap ends with the earlier owner's lease, counted from the takeover: events that are appended later are new.
 func TestOverlap_Ends(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)

@@ -8,9 +8,9 @@ import (
 	"chatcore/ports"
 )
 
-const trimEvery = 5 * time.Second // of a lane's stream, by each owner
+const trimEvery = 5 * time.Second // between two trims of a partition's stream by its owner
 
-// rule tells that this instance lives, takes the lanes that are its, and gives back those that are another's by now.
+// rule sends heartbeats, acquires the partitions that are assigned to this member and releases the others, until ctx ends.
 func (s *subscription) rule(ctx context.Context) {
 	period := min(s.config.Lease/6, 500*time.Millisecond)
 	tick := time.NewTicker(period)
@@ -48,7 +48,7 @@ func (s *subscription) ruleOnce(ctx context.Context) {
 	s.trimLanes(ctx)
 }
 
-// share finds the lanes that are to be taken, and begins to drain those that are others'.
+// share returns the partitions to acquire, and begins to drain those that are assigned to other members.
 func (s *subscription) share(now members) []*laneState {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -59,7 +59,7 @@ func (s *subscription) share(now members) []*laneState {
 		case mine && l.term == nil:
 			wanted = append(wanted, l)
 		case l.term != nil && l.term.draining == mine:
-			if l.term.draining = !mine; mine { // it came back before it was gone
+			if l.term.draining = !mine; mine { // it is assigned to this member again, and not yet released
 				l.term.unstall()
 			} else {
 				l.term.rewind()
@@ -69,7 +69,7 @@ func (s *subscription) share(now members) []*laneState {
 	return wanted
 }
 
-// giveBack releases what is drained.
+// giveBack releases the drained partitions.
 func (s *subscription) giveBack(ctx context.Context) {
 	s.mu.Lock()
 	var held []released
@@ -83,7 +83,7 @@ func (s *subscription) giveBack(ctx context.Context) {
 		return
 	}
 	if err := s.store.release(ctx, held); err != nil {
-		s.config.Logger.Debug("lanes are given back by the end of their leases only", "group", s.group, "error", err)
+		s.config.Logger.Debug("partitions not released, their leases have to expire", "group", s.group, "error", err)
 	}
 }
 
@@ -102,7 +102,7 @@ func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
 	for i, found := range tenures {
 		switch err := errs[i]; {
 		case errors.Is(err, ports.ErrUnavailable):
-			s.config.Logger.Debug("lane not taken, trying again", "stream", lanes[i].Stream, "group", s.group, "error", err)
+			s.config.Logger.Debug("partition not acquired, trying again", "stream", lanes[i].Stream, "group", s.group, "error", err)
 		case err != nil:
 			s.fail(err)
 			return
@@ -112,7 +112,7 @@ func (s *subscription) takeLanes(ctx context.Context, wanted []*laneState) {
 	}
 }
 
-// begin starts to read a lane.
+// begin starts to read an acquired partition.
 func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, deadline time.Time) {
 	ctx, stop := context.WithCancel(ctx)
 	t := newTerm(s, l, found, deadline, stop)
@@ -123,7 +123,7 @@ func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, d
 	}
 	clear(l.unreserved)
 	s.mu.Unlock()
-	s.config.Logger.Debug("lane taken", "lane", t.String(), "group", s.group)
+	s.config.Logger.Debug("partition acquired", "lane", t.String(), "group", s.group)
 	s.reading.Go(func() { s.follow(ctx, t) })
 	if t.overlap > 0 {
 		s.reading.Go(func() { s.endOverlap(ctx, t) })
@@ -134,7 +134,7 @@ func (s *subscription) begin(ctx context.Context, l *laneState, found *tenure, d
 	}
 }
 
-// trimLanes takes from the streams of this instance's lanes what all groups have passed.
+// trimLanes removes the entries that all groups have passed from the streams of this member's partitions.
 func (s *subscription) trimLanes(ctx context.Context) {
 	s.mu.Lock()
 	var due []*laneState

@@ -13,56 +13,60 @@ import (
 var (
 	// ErrGroupDeleted is returned when a consumer group was deleted while it was read.
 	ErrGroupDeleted = errors.New("consumer group deleted")
-	// ErrFenced is a change by an owner after which another came. It was not made.
+	// ErrFenced is returned for a change by an owner that another one has replaced. The change was not made.
 	ErrFenced = errors.New("another owner came since")
-	// errLostCommits is a Redis that no longer has what it acknowledged.
-	errLostCommits = errors.New("redis has lost what it acknowledged")
+	// errLostCommits is returned when Redis no longer has writes that it acknowledged.
+	errLostCommits = errors.New("redis has lost acknowledged writes")
 )
 
-// station is where the state of a consumer group is kept, and where its streams are read. Errors that may pass are [ports.ErrUnavailable].
+// station stores the state of a consumer group and reads its streams. Transient errors are [ports.ErrUnavailable].
 type station interface {
-	// create makes the group on a lane unless it is there, and tells whether its first checkpoints have still to be laid.
+	// create creates the group on a partition unless it exists, and reports whether its first checkpoints are still to be written.
 	create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error)
-	// lay writes the first checkpoints of some chats; it reports whether the group still waits for more.
+	// lay writes the first checkpoints of some chats. It reports whether the group waits for more.
 	lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error)
-	// beat tells that an instance lives, for ttl, or with 0 that it leaves, and returns the members. The instance declines the streams for
-	// coolDown.
+	// beat records a member's heartbeat, which expires after ttl, and returns the members. With a ttl of 0 the member leaves. It declines the given
+	// streams for coolDown.
 	beat(ctx context.Context, first Lane, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error)
-	// acquire takes lanes; lost tells of which something was lost that this instance had read. What is nil without an error is held by somebody else.
+	// acquire acquires partitions. lost marks those of which this member had read records that were lost. A nil tenure without an error means that
+	// another member owns the partition.
 	acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error)
-	// commit makes the changes of several lanes. A change that was made before is found.
+	// commit makes the changes of several partitions. It recognizes a change that was already made.
 	commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed
 	// release frees lanes for other instances.
 	release(ctx context.Context, held []released) error
-	// last returns the id of a lane's last entry, or zero if its stream is empty.
+	// last returns the id of a partition's last entry, or zero if its stream is empty.
 	last(ctx context.Context, l Lane) (streamID, error)
-	// checkpoints gives the last finished seq of each chat, 0 if there is none.
+	// checkpoints returns the last finished seq of each chat, 0 if there is none.
 	checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error)
-	// look gives what others may have changed of a lane: whether all chats are to be looked at, chats left, letters to be given again.
+	// look returns the state of a partition that others may have changed: whether all chats are to be checked, the chats left to the log, and the
+	// retry marks of dead letters.
 	look(ctx context.Context, l Lane) (walk bool, left, again map[string]string, err error)
-	// letters gives dead letters by their ids, without those that are gone.
+	// letters returns dead letters by their ids, without those that are gone.
 	letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error)
-	// trimmed tells whether an entry that is gone from a lane's stream was trimmed, and what the stream begins with; if not, Redis has lost it.
+	// trimmed reports whether an entry that is gone from a partition's stream was trimmed; if not, Redis has lost it. It also returns the stream's
+	// first entry.
 	trimmed(ctx context.Context, l Lane, gone streamID) (bool, streamID, error)
-	// trim takes from a lane's stream what every group has passed, and gives the groups that are to catch up from the log instead.
+	// trim removes the entries that every group has passed, and those beyond the bound, from a partition's stream. It returns the groups that have to
+	// catch up from the log because of the bound.
 	trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error)
-	// next returns what comes after an id in a stream, in order. With wait it returns when there is something, or ctx's error when that ends; an
-	// empty stretch means that it is worth asking again. Without wait it asks once.
+	// next returns the entries after an id in a stream, in order. With wait it returns when there are any, or ctx's error when ctx ends. An empty
+	// batch means that another call may find some. Without wait it asks once.
 	next(ctx context.Context, stream string, after streamID, wait bool) (*batch, error)
-	// drop forgets what was read of a stream.
+	// drop discards the entries of a stream that are held in memory.
 	drop(stream string)
-	// close ends what it has opened.
+	// close closes the resources that the station has opened.
 	close() error
 }
 
-// memberInfo is what a member says of itself when it acquires.
+// memberInfo describes a member that acquires partitions.
 type memberInfo struct {
 	instance    string
 	lease       time.Duration
-	deadLetters int // that it keeps on a lane
+	deadLetters int // its bound of dead letters on a partition
 }
 
-// tenure is what an owner finds when it takes a lane.
+// tenure is the state of a partition that its new owner starts with.
 type tenure struct {
 	epoch    uint64
 	position streamID
@@ -75,7 +79,7 @@ type tenure struct {
 	failing  map[string]failure // by chat
 	again    map[string]string  // marks of dead letters, by id
 
-	deadLetters int // how many there are
+	deadLetters int // number of dead letters
 }
 
 // released is a lane that its owner releases.
@@ -85,29 +89,29 @@ type released struct {
 	overlap time.Duration // for which an owner before it may still start handlers
 }
 
-// change is what an owner has to take down, as one commit.
+// change is one commit of an owner.
 type change struct {
 	number   uint64
 	position streamID   // zero: as before
 	passed   int        // entries between the position before and this one
-	walk     string     // done:total, "-" at the end, "" for nothing to say
-	seen     []streamID // entries that have to be there, or what was read no longer counts
+	walk     string     // done:total, "-" at the end, "" if unchanged
+	seen     []streamID // entries that must exist; otherwise the records read no longer count
 	chats    []any      // chat, seq, …
-	left     []any      // chat, what it is left as or "", …
+	left     []any      // chat, its mark or "", …
 	failing  []any      // chat, seq:starts or "", …
 	settled  []any      // ids of dead letters
 	letters  []letter
 }
 
-// committed is the answer to a change.
+// committed is the reply to a change.
 type committed struct {
 	revision string
-	lost     bool     // the stream may have lost what was not finished
-	first    streamID // what is left of it then; zero if nothing is
+	lost     bool     // the stream may have lost unfinished entries
+	first    streamID // the stream's first entry then; zero if it is empty
 	err      error
 
-	deadLetters int // how many there are now
-	written     int // dead letters of the change that are of unreadable entries which no group had met before
+	deadLetters int // number of dead letters now
+	written     int // dead letters of the change for unreadable entries that no group had met before
 }
 
 // storedLetter is a dead letter and its id.

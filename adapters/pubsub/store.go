@@ -14,33 +14,32 @@ import (
 	"chatcore/ports"
 )
 
-// controlTimeout bounds one step of the control of a group. It is far below a lease, so that a connection that swallows what it is given
-// is replaced in time.
+// controlTimeout bounds one step of a group's control. It is far below a lease, so that a connection that swallows its input is replaced in time.
 const controlTimeout = time.Second
 
-// groupStore keeps the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
+// groupStore is the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
 type groupStore struct {
 	client  goredis.UniversalClient
 	group   string
 	guard   LogGuard
-	lanes   []Lane // of the topic that the log is delivered on
+	lanes   []Lane // of the topic that delivers the log
 	scripts scripts
 	*Reader
-	own bool // the reader is
+	own bool // the store created Reader and closes it
 }
 
 var _ station = (*groupStore)(nil)
 
-// LogGuard says which log the partitions belong to. Scripts that change a group's state compare it first.
+// LogGuard identifies the log that the partitions belong to. Scripts that change a group's state compare the identity first.
 type LogGuard interface {
 	// Guard returns the value that the id key of a partition must have.
 	Guard(partition int) string
-	// Recheck is called when a partition has another value than the one that was held. It returns nil if what Guard returns now is worth a try,
-	// and otherwise why the partition must be left alone: [ports.ErrLogLost], [ports.ErrNewerLog], [ports.ErrUnavailable].
+	// Recheck is called when a partition has another value than held. It returns nil if the present value of Guard is worth a try. Otherwise it
+	// returns why the partition must not be used: [ports.ErrLogLost], [ports.ErrNewerLog] or [ports.ErrUnavailable].
 	Recheck(ctx context.Context, partition int, held string) error
 }
 
-// errGuardMoves is a partition that belongs to another log each time.
+// errGuardMoves is returned for a partition that belongs to another log at each try.
 var errGuardMoves = fmt.Errorf("%w: the log's identity changes", ports.ErrUnavailable)
 
 func (s *groupStore) close() error {
@@ -50,7 +49,7 @@ func (s *groupStore) close() error {
 	return nil
 }
 
-// log is the id that a lane's scripts check, "" for one without a log.
+// log returns the id that a partition's scripts check, "" for one without a log.
 func (s *groupStore) log(l Lane) string {
 	if l.logged() {
 		return s.guard.Guard(l.Partition)
@@ -58,8 +57,8 @@ func (s *groupStore) log(l Lane) string {
 	return ""
 }
 
-// guarded runs a script on a lane. If the lane's partition does not carry the log that it should (status -1), it finds out why, and runs the script
-// again if the log has only changed its level. It returns the errors of run as they are.
+// guarded runs a script on a partition. If the partition does not carry the expected log (status -1), it finds out why, and runs the script again if
+// only the log's level has changed. It returns the errors of run unchanged.
 func (s *groupStore) guarded(ctx context.Context, l Lane, run func(log string) (status int64, err error)) error {
 	for range 2 {
 		held := s.log(l)
@@ -77,8 +76,8 @@ func (s *groupStore) guarded(ctx context.Context, l Lane, run func(log string) (
 	return errGuardMoves
 }
 
-// runGuarded runs one script for each lane as run does. The errors are those of the lanes, as guarded returns them; the replies of the others are there.
-// A lane whose log has only changed its level is [ports.ErrUnavailable] this once: callers try again.
+// runGuarded runs one script for each partition as run does. It returns the replies, and an error for each partition as guarded does. A partition
+// whose log has only changed its level gets [ports.ErrUnavailable] this once: callers try again.
 func (s *groupStore) runGuarded(ctx context.Context, script *goredis.Script, lanes []Lane, build func(i int, log string) call) ([][]any, []error) {
 	replies, errs := make([][]any, len(lanes)), make([]error, len(lanes))
 	calls, held := make([]call, len(lanes)), make([]string, len(lanes))
@@ -106,12 +105,12 @@ func timely(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, controlTimeout)
 }
 
-// unavailable translates the error of a step that [timely] bounds. Its timeout is none of a caller's.
+// unavailable translates the error of a step that [timely] bounds. A timeout of the step is not one of the caller.
 func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", ports.ErrUnavailable, ports.NotEnded(err))
 }
 
-// verdict translates the negative status of a script.
+// verdict returns the error of a script's negative status.
 func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
 	switch status {
 	case -2:
@@ -124,7 +123,7 @@ func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
 	return nil
 }
 
-// missing tells why a group is gone from a lane: somebody removed it, or the whole log has gone.
+// missing returns why a group is gone from a partition: it was deleted, or the whole log is lost.
 func (s *groupStore) missing(ctx context.Context, l Lane) error {
 	if err := s.intact(ctx); err != nil {
 		return err
@@ -132,7 +131,7 @@ func (s *groupStore) missing(ctx context.Context, l Lane) error {
 	return fmt.Errorf("%w: %q on %s", ErrGroupDeleted, s.group, l.Stream)
 }
 
-// intact checks that every lane still carries the log. One that carries none cannot tell.
+// intact checks that every partition still carries the log. It ignores those without a log.
 func (s *groupStore) intact(ctx context.Context) error {
 	ids, held := make(map[Lane]*goredis.StringCmd), make(map[Lane]string)
 	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
@@ -156,7 +155,7 @@ func (s *groupStore) intact(ctx context.Context) error {
 	return nil
 }
 
-// run carries out one script for each lane in one round trip, and once more by its text where Redis does not know it.
+// run runs one script for each partition in one round trip, and again by its text where Redis does not know it.
 func (s *groupStore) run(ctx context.Context, script *goredis.Script, calls []call) []*goredis.Cmd {
 	replies := make([]*goredis.Cmd, len(calls))
 	attempt := func(only func(i int) bool, byText bool) {
@@ -246,7 +245,7 @@ func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl 
 		return members{}, unavailable(err)
 	}
 	now := members{living: texts(reply[0])}
-	if len(now.living) == 0 && ttl > 0 { // not even this one
+	if len(now.living) == 0 && ttl > 0 { // not even this member
 		return members{}, s.missing(ctx, first)
 	}
 	for _, entry := range texts(reply[1]) {
@@ -294,7 +293,7 @@ func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, m m
 	return tenures, errs
 }
 
-// readTenure reads the reply of the script, and in pages the hashes that are too large for it. Nobody but the owner adds to these.
+// readTenure reads the reply of the script. It reads hashes that are too large for the reply in pages. Only the owner adds to these.
 func (s *groupStore) readTenure(ctx context.Context, k groupKeys, values []any) (*tenure, error) {
 	text := func(i int) string {
 		t, _ := values[i].(string)
@@ -326,7 +325,7 @@ func (s *groupStore) readTenure(ctx context.Context, k groupKeys, values []any) 
 	return t, errors.Join(errs[:]...)
 }
 
-// pairs reads what HGETALL gives within a script's reply.
+// pairs reads the pairs of an HGETALL within a script's reply.
 func pairs(v any) map[string]string {
 	list, _ := v.([]any)
 	m := make(map[string]string, len(list)/2)
@@ -338,7 +337,7 @@ func pairs(v any) map[string]string {
 	return m
 }
 
-// commit does so in one round trip.
+// commit makes the changes in one round trip.
 func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed {
 	answers := make([]committed, len(lanes))
 	bounded, cancel := timely(ctx)
@@ -363,7 +362,7 @@ func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, 
 		}
 		if first, _ := values[2].(string); first != "" {
 			answers[i].lost = true
-			answers[i].first, _ = parseStreamID(first) // "-" if nothing is left
+			answers[i].first, _ = parseStreamID(first) // "-" if the stream is empty
 		}
 	}
 	return answers
@@ -390,7 +389,7 @@ func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
 		if l.Of != "" {
 			mark = l.Mark.String()
 		}
-		if l.Of != "" && !l.InOrder { // who has dropped it meanwhile does not want it back
+		if l.Of != "" && !l.InOrder { // a letter that was dropped meanwhile is not written again
 			fields = nil
 		}
 		args = append(append(args, l.Entry, l.Of, mark, len(fields)), fields...)
@@ -407,7 +406,7 @@ func (s *groupStore) release(ctx context.Context, held []released) error {
 	defer cancel()
 	for _, reply := range s.run(ctx, s.scripts.release, calls) {
 		if err := reply.Err(); err != nil {
-			return unavailable(err) // the others' are the same
+			return unavailable(err) // the other errors are the same
 		}
 	}
 	return nil
@@ -501,7 +500,7 @@ func (s *groupStore) last(ctx context.Context, l Lane) (streamID, error) {
 	return parseStreamID(entries[0].ID)
 }
 
-// trimmed finds out as the script of a commit does.
+// trimmed decides as the script of a commit does.
 func (s *groupStore) trimmed(ctx context.Context, l Lane, gone streamID) (bool, streamID, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()

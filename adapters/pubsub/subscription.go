@@ -14,54 +14,54 @@ import (
 	"chatcore/ports"
 )
 
-// subscription is one Subscribe: the lanes of a topic, as far as they are this instance's. Four goroutines do its work, and two more for each
-// lane: run begins and ends it, commitLoop takes down what was finished, rule takes and gives back lanes, scanLoop compares heads with
-// checkpoints; of each lane one follows the stream and one catches up from the log.
+// subscription is one Subscribe: a member of the group, on the partitions of a topic. Four goroutines do its work: run starts and stops it,
+// commitLoop commits, rule acquires and releases partitions, scanLoop compares heads with checkpoints. For each owned partition, one more goroutine
+// follows the stream and one catches up from the log.
 type subscription struct {
 	*Subscriber
 	group    string
-	instance string // among those of the group
+	instance string // of the member, unique in the group
 	counters *Counters
 
 	out     chan *message.Message
 	done    chan struct{} // closed at the end
-	halting chan struct{} // closed when it is to end
+	halting chan struct{} // closed when it has to end
 	once    sync.Once
-	commits *signal // there is something to take down
-	rules   *signal // there is something to decide about lanes
+	commits *signal // there is something to commit
+	rules   *signal // the assignment has to be checked
 	scans   *signal // a partition was acquired: its heads are to be compared
 	batches *signal // for a batch handler: chats may be ready
 
-	handlers context.Context // of messages: outlives the subscription by the drain
+	handlers context.Context // of messages; outlives the subscription by the drain
 	abandon  context.CancelFunc
-	reading  sync.WaitGroup // per lane
+	reading  sync.WaitGroup // for the goroutines of partitions
 
 	mu       sync.Mutex
 	lanes    []*laneState
 	ready    queue
 	flying   int
 	inFlight flightList
-	finished int // since the last commit
+	finished int // deliveries since the last commit
 	stopped  bool
 	failure  error
 
-	dispatching bool // somebody hands out
+	dispatching bool // a goroutine dispatches
 }
 
-// laneState is a lane and who of this instance has it.
+// laneState is a partition and this member's state of it.
 type laneState struct {
 	Lane
-	term    *term          // nil while it is another's
+	term    *term          // nil while this member does not own it
 	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
-	lost    bool           // of what the last term had read, and nobody knows what
+	lost    bool           // the last term had read records that were lost, it is unknown which
 	trimmed time.Time
 
 	unreserved    map[string]failure // by chat: starts of earlier terms that Redis counts and that were no attempts
-	declinedUntil time.Time          // by this instance, because of an event that it cannot read
+	declinedUntil time.Time          // by this member, because of an event that it cannot read
 	declines      bool               // the other members do not know yet
 }
 
-// queue is lines that are ready, first in, first out.
+// queue is a FIFO queue of the chat queues that are ready.
 type queue struct {
 	lines []*line
 	first int
@@ -97,14 +97,14 @@ func newSubscription(s *Subscriber, lanes []Lane) *subscription {
 	return sub
 }
 
-// Of preparing: how long it may take while Redis is away, and how far apart the attempts are, doubling.
+// Limits of prepare while Redis is unavailable: its duration, and the first and the longest pause between attempts. Pauses double.
 const (
 	prepareLimit = 30 * time.Second
 	prepareFirst = 100 * time.Millisecond
 	prepareMost  = 2 * time.Second
 )
 
-// prepare makes the group where it is not there yet. A Redis that is away, or a part of it, is waited for: others that have begun do so too.
+// prepare creates the group where it does not exist. It waits while Redis, or a part of it, is unavailable, as running members do.
 func (s *subscription) prepare(ctx context.Context) error {
 	began := time.Now()
 	for wait := prepareFirst; ; wait = min(2*wait, prepareMost) {
@@ -131,7 +131,7 @@ func (s *subscription) prepare(ctx context.Context) error {
 	}
 }
 
-// create makes the group on every lane. What another attempt has made is found.
+// create creates the group on every partition. It continues where another attempt ended.
 func (s *subscription) create(ctx context.Context) error {
 	for _, l := range s.lanes {
 		fresh, err := s.store.create(ctx, l.Lane, s.config.FromBeginning)
@@ -148,7 +148,7 @@ func (s *subscription) create(ctx context.Context) error {
 	return nil
 }
 
-// lay gives a new group the heads of all chats as checkpoints. A chat whose head is missing gets none: once it is repaired it is delivered from
+// lay initializes a new group's checkpoints to the heads of all chats. A chat whose head is missing gets none: after its repair it is delivered from
 // its first event on.
 func (s *subscription) lay(ctx context.Context, l Lane) error {
 	for cursor := uint64(0); ; {
@@ -170,10 +170,10 @@ func (s *subscription) lay(ctx context.Context, l Lane) error {
 	}
 }
 
-// halt has the subscription end.
+// halt makes the subscription end.
 func (s *subscription) halt() { s.once.Do(func() { close(s.halting) }) }
 
-// fail ends the subscription for a reason of its own.
+// fail ends the subscription because of an error.
 func (s *subscription) fail(err error) {
 	s.mu.Lock()
 	first := s.failure == nil
@@ -188,9 +188,9 @@ func (s *subscription) fail(err error) {
 	s.halt()
 }
 
-// run does everything until ctx ends or the subscription is halted. It stops in this order: no reading and no new handlers; handlers end,
-// for as long as the drain lasts, under leases that are still renewed, and with contexts that end shortly before it; what they finished is
-// taken down; lanes are given back, within the finish. Handlers that outlast the drain are left behind.
+// run runs the subscription until ctx ends or it is halted. It then stops in this order. It reads no more and starts no handlers. Handlers end within
+// the drain, under leases that are still renewed; their contexts end shortly before the drain does. Their outcomes are committed, within the finish.
+// The partitions are released. Handlers that outlast the drain are left behind.
 func (s *subscription) run(ctx context.Context) {
 	defer s.remove(s)
 	defer close(s.done)
@@ -237,16 +237,17 @@ func (s *subscription) run(ctx context.Context) {
 	s.flush(finish)
 	stopControl()
 	rest.Wait()
-	s.reading.Wait() // for what was asked of Redis; it comes to nothing
+	s.reading.Wait() // for requests under way, whose results are discarded
 	leave, endLeave := context.WithTimeout(base, leaveTimeout)
 	defer endLeave()
 	s.leave(leave)
 }
 
-// leaveTimeout bounds the release of the partitions, whatever the commits before it took: otherwise others would wait for the leases to expire.
+// leaveTimeout bounds the release of the partitions, however long the commits before it took: otherwise other members would wait for the leases to
+// expire.
 const leaveTimeout = time.Second
 
-// flush waits until what handlers finished is committed.
+// flush waits until the outcomes of all handlers are committed.
 func (s *subscription) flush(ctx context.Context) {
 	s.until(ctx, func() bool {
 		for _, l := range s.lanes {
@@ -258,7 +259,7 @@ func (s *subscription) flush(ctx context.Context) {
 	})
 }
 
-// until waits for something to hold, or for ctx to end.
+// until waits until holds returns true or ctx ends. After a failure it waits only for running handlers.
 func (s *subscription) until(ctx context.Context, holds func() bool) {
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
@@ -278,7 +279,7 @@ func (s *subscription) until(ctx context.Context, holds func() bool) {
 	}
 }
 
-// leave gives back the lanes, and tells the others that this instance goes.
+// leave releases the partitions, and removes this member from the group.
 func (s *subscription) leave(ctx context.Context) {
 	s.mu.Lock()
 	var held []released
@@ -294,6 +295,6 @@ func (s *subscription) leave(ctx context.Context) {
 	err := s.store.release(ctx, held)
 	_, beatErr := s.store.beat(ctx, s.lanes[0].Lane, s.instance, 0, nil, s.config.CoolDown)
 	if err := errors.Join(err, beatErr); err != nil {
-		s.config.Logger.Warn("lanes are given back by the end of their leases only", "group", s.group, "error", err)
+		s.config.Logger.Warn("partitions not released, their leases have to expire", "group", s.group, "error", err)
 	}
 }

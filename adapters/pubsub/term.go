@@ -10,76 +10,76 @@ import (
 )
 
 const (
-	windowSize  = 2048                   // entries of a lane that may be read and not passed
-	lineShare   = windowSize / 4         // of one chat; what is more waits in the log
-	linesKept   = 8192                   // of a lane, for chats that come again; others' checkpoints are asked for again
-	behindAtMax = 256                    // chats of a lane that catch up side by side
-	held        = 250 * time.Millisecond // a handler that takes longer does not hold up the position of a full window
+	windowSize  = 2048                   // entries of a partition that may be read and not passed
+	lineShare   = windowSize / 4         // of one chat; further events wait in the log
+	linesKept   = 8192                   // chat queues that a partition keeps for further events; checkpoints of other chats are read again
+	behindAtMax = 256                    // chats of a partition that catch up at the same time
+	held        = 250 * time.Millisecond // a handler that takes longer does not block the position of a full window
 )
 
-// term is one owner's time with a lane: what it knows of the lane while it holds the lease. All of it is guarded by the subscription's mutex,
-// and all of it is gone when the term is over; what handlers of it still do then counts no more.
+// term is the state of a partition during one owner's lease. The subscription's mutex guards all of it. It is discarded when the term is over;
+// outcomes of handlers that still run then do not count.
 type term struct {
 	sub  *subscription
 	lane Lane
 	stop context.CancelFunc // of its reading
 
 	epoch    uint64
-	deadline time.Time     // when handing out has to stop unless the lease was renewed
-	lapse    *time.Timer   // says so
+	deadline time.Time     // when dispatching stops unless the lease was renewed
+	lapse    *time.Timer   // calls recall at the deadline
 	end      streamID      // last entry that an earlier owner may have read, once overlap is 0
 	overlap  time.Duration // for which an earlier owner could still start handlers when it began; 0 once it cannot
-	before   bool          // others had the lane before
+	before   bool          // the partition had an owner before
 	over     bool
 	draining bool
-	flights  int            // parcels with handlers
-	earlier  map[string]int // the lane's
+	flights  int            // parcels in flight
+	earlier  map[string]int // shared with the laneState
 
 	window window
 	lines  map[string]*line
 	others *line // of other programs' entries
 
-	evictions int // of lines
+	evictions int // of chat queues
 
-	left    map[string]string       // chats left, of which there is no line
-	names   []string                // those of them that are behind and whose turn has not come
-	failing map[string]failure      // of chats without a line
-	again   map[string]struct{}     // dead letters that are given again out of order, until a commit says how that ended
-	ordered map[string]orderedRetry // by chat: dead letters that are given again in order
+	left    map[string]string       // marks of chats left to the log, without a chat queue
+	names   []string                // those of them that are behind and not opened yet
+	failing map[string]failure      // of chats without a chat queue
+	again   map[string]struct{}     // dead letters that are redelivered out of order, until a commit records the outcome
+	ordered map[string]orderedRetry // by chat: dead letters that are redelivered in order
 
-	catchup []*line // want more of the log
-	behind  int     // lines that catch up
-	loaded  int     // events of the log that are in lines
+	catchup []*line // queues that need more of the log
+	behind  int     // chat queues that catch up
+	loaded  int     // events of the log in chat queues
 	walking bool
-	anew    bool // once the walk is over it begins again
+	anew    bool // the walk restarts when it is over
 	walked  int  // chats
-	chats   int  // about how many there are
+	chats   int  // about how many chats the partition has
 	scan    headScan
 
-	read     streamID   // last entry
-	seen     []streamID // last entries at each reading since the last commit, and before: where one is not, Redis has lost what was read
-	cutOff   streamID   // before it nothing is left in the stream
+	read     streamID   // last entry that was read
+	seen     []streamID // last entry of each read since the last commit, and of the one before: if one is gone, Redis has lost records that were read
+	cutOff   streamID   // the stream has no entries before it
 	position streamID
 	dirty    []*line
-	changed  bool // there is something to take down beside the lines
+	changed  bool // there are changes besides those of chat queues
 	letters  []letter
 	settled  []any
-	kept     int // dead letters, as of the last answer
+	kept     int // dead letters as of the last reply
 	progress string
 
 	pending  *change // the commit under way
 	commits  uint64
 	acked    uint64
-	sent     time.Time // the last commit that was answered
+	sent     time.Time // when the last commit with a reply was sent
 	revision string
-	arranged []*line // wait for the commit under way, to begin their next start
-	stalled  []*line // ready when the deadline had passed, or the lane was to be given away
+	arranged []*line // queues whose next start waits for the commit under way
+	stalled  []*line // queues that became ready after the deadline or while the partition drains
 
-	room *signal // for the one who reads: the window has room
-	more *signal // for the one who catches up: there is something to do
+	room *signal // for follow: the window has room
+	more *signal // for catchUp: there is something to do
 }
 
-// signal wakes one who waits.
+// signal wakes a waiting goroutine.
 type signal struct{ c chan struct{} }
 
 func newSignal() *signal { return &signal{make(chan struct{}, 1)} }
@@ -107,7 +107,7 @@ func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time
 		t.touch(t.others)
 	}
 	if len(t.retries(found.again)) > 0 {
-		t.revision = "" // they are read with the first commit
+		t.revision = "" // they are read after the first commit
 	}
 	for chat, as := range found.left {
 		if as == leftBehind {
@@ -117,7 +117,7 @@ func newTerm(s *subscription, lane *laneState, found *tenure, deadline time.Time
 	return t
 }
 
-// touch has a line looked at by the next commit.
+// touch includes a chat queue in the next commit.
 func (t *term) touch(l *line) {
 	if !l.dirty {
 		l.dirty = true
@@ -126,18 +126,18 @@ func (t *term) touch(l *line) {
 	t.sub.commits.wake()
 }
 
-// note has the next commit look at the rest.
+// note includes the other changes in the next commit.
 func (t *term) note() {
 	t.changed = true
 	t.sub.commits.wake()
 }
 
-// open gives a chat's line, and makes it from its checkpoint if there is none.
+// open returns a chat's queue. It creates it with the checkpoint if there is none.
 func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	if l := t.lines[chat]; l != nil {
 		return l
 	}
-	chat = strings.Clone(chat) // it may be a part of all that was read with it
+	chat = strings.Clone(chat) // chat may share the memory of a whole reply
 	l := &line{term: t, chat: chat, key: chat, finished: checkpoint, saved: uint64(checkpoint), last: checkpoint, mark: t.left[chat]}
 	t.lines[chat] = l
 	delete(t.left, chat)
@@ -151,7 +151,7 @@ func (t *term) open(chat string, checkpoint domain.Seq) *line {
 	return l
 }
 
-// evict forgets idle lines if there are many, a good part of them at once.
+// evict removes idle chat queues if there are linesKept, until three quarters are left.
 func (t *term) evict() {
 	if len(t.lines) < linesKept {
 		return
@@ -167,7 +167,7 @@ func (t *term) evict() {
 	}
 }
 
-// fallBehind has a chat fed from the log until it has caught up at least with a seq.
+// fallBehind makes a chat read from the log until it has caught up at least with a seq.
 func (t *term) fallBehind(l *line, seen domain.Seq) {
 	l.seen = max(l.seen, seen)
 	if l.mode == live {
@@ -178,7 +178,7 @@ func (t *term) fallBehind(l *line, seen domain.Seq) {
 	t.feed(l)
 }
 
-// walk has every chat of the lane looked at.
+// walk starts a check of every chat of the partition.
 func (t *term) walk() {
 	t.anew = t.walking
 	if !t.walking {
@@ -188,14 +188,14 @@ func (t *term) walk() {
 	t.more.wake()
 }
 
-// saw remembers the last entry at a reading. All of them have to be there: after the last one another server may have been read.
+// saw records the last entry of a read. All of these must exist: a later one may have been read from another server.
 func (t *term) saw(id streamID) {
 	if n := len(t.seen); !id.isZero() && (n == 0 || t.seen[n-1] != id) {
 		t.seen = append(t.seen, id)
 	}
 }
 
-// truncated has every chat looked at because the stream was cut off before what is left of it. A position before that would be another loss.
+// truncated starts a check of every chat because the stream was cut off before first. A position before first would count as another loss.
 func (t *term) truncated(first streamID) {
 	if first.isZero() {
 		first = streamID{t.read.ms, t.read.n + 1}
@@ -204,7 +204,7 @@ func (t *term) truncated(first streamID) {
 	t.walk()
 }
 
-// feed asks for more of the log if a line that is behind runs out.
+// feed requests more of the log if a chat queue that is behind runs low.
 func (t *term) feed(l *line) {
 	const low = 16
 	if l.mode == behind && !l.filling && l.queued < low {
@@ -214,8 +214,8 @@ func (t *term) feed(l *line) {
 	}
 }
 
-// fill takes a page of the log into a line, and has it live again once nothing is missing. seen is what there was at least when the page was
-// asked for: what was seen since is not in it.
+// fill adds a page of the log to a chat queue, and makes the chat live again once nothing is missing. seen is the seq that was known to exist when
+// the page was requested: the page lacks later events.
 func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 	l.filling = false
 	if l.mode != behind || from != l.last+1 { // parked or moved meanwhile
@@ -228,12 +228,12 @@ func (t *term) fill(l *line, page ports.EncodedPage, from, seen domain.Seq) {
 			parcels[i] = parcel{payload: page.Events[i], seq: from + domain.Seq(i), again: t.before} //nolint:gosec // an index
 			t.enqueue(l, &parcels[i])
 		}
-		l.seen = max(l.seen, l.last) // what was passed by stays left behind until all of it is finished
+		l.seen = max(l.seen, l.last) // the chat stays left behind until all passed events are finished
 		t.sub.counters.CaughtUp.Add(uint64(len(parcels)))
 	}
 	if (l.last >= page.Head || len(page.Events) == 0) && l.seen <= max(l.last, seen) {
 		if l.seen > l.last {
-			t.sub.counters.Ghosts.Add(uint64(l.seen - l.last)) // the stream told of events that the log does not have
+			t.sub.counters.Ghosts.Add(uint64(l.seen - l.last)) // the stream has entries of events that the log does not have
 			l.seen = l.last
 			t.window.free(l, l.last)
 			t.note()
@@ -262,7 +262,7 @@ func (t *term) enqueue(l *line, p *parcel) {
 	l.push(p)
 }
 
-// show has a line picked if its next event can begin.
+// show makes a chat queue ready if its next event can begin.
 func (t *term) show(l *line) {
 	if l.head != nil && !l.flying && !l.waiting && !l.ready && !t.over {
 		l.ready = true
@@ -270,7 +270,7 @@ func (t *term) show(l *line) {
 	}
 }
 
-// admit takes an entry that was read from the stream.
+// admit adds an entry that was read from the stream.
 func (t *term) admit(e *entry, checkpoints map[string]domain.Seq, p *parcel) {
 	if e.seq == 0 || !t.lane.logged() {
 		t.admitForeign(e, p)
@@ -322,7 +322,7 @@ func (t *term) mayHaveBegun(id streamID) bool {
 	return t.before && (t.overlap > 0 || id.compare(t.end) <= 0)
 }
 
-// passBy lets the position pass a line's entries: they wait in the log.
+// passBy lets the position pass the entries of a chat queue: they wait in the log.
 func (t *term) passBy(l *line) {
 	if !l.passed {
 		l.passed = true
@@ -330,7 +330,8 @@ func (t *term) passBy(l *line) {
 	}
 }
 
-// relieve lets the position of a full window pass what holds it up for long. Entries of other programs are in no log and cannot be passed.
+// relieve lets the position of a full window pass a chat whose head has blocked it for long. Entries of other programs are in no log and cannot be
+// passed.
 func (t *term) relieve(now time.Time) {
 	s := t.window.head()
 	if s == nil || s.line == nil || s.parcel != nil || s.passable() {
@@ -343,5 +344,5 @@ func (t *term) relieve(now time.Time) {
 	}
 }
 
-// full reports whether the window takes no more.
+// full reports whether the window has no room.
 func (t *term) full() bool { return t.window.size() >= windowSize }

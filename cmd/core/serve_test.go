@@ -62,7 +62,7 @@ func TestServe_LogLevel(t *testing.T) {
 	for level, want := range map[string]bool{"debug": true, "error": false} {
 		_, errs, stop := s.follow("serve", "--log-level", level, "--health", "127.0.0.1:0")
 		if want {
-			errs.until(t, "lane taken")
+			errs.until(t, "partition acquired")
 		} else {
 			wait.Until(t, "it runs", func() bool { return s.group(chatcore.BuiltinGroup) != nil })
 		}

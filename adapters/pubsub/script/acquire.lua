@@ -1,17 +1,17 @@
--- Takes a lane for an instance of a group, unless another one holds it.
+-- Acquires a partition for a member of a group, unless another member owns it.
 --
--- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be given again, stream, its dead letters
--- ARGV  log id or '', instance, ms that the lease lasts, '1' if something was lost of what the instance had read, dead letters that it keeps
+-- KEYS  id of the log, the group, its chats left to the log, its failing chats, its letters to be redelivered, stream, its dead letters
+-- ARGV  log id or '', member, ms that the lease lasts, '1' if records that the member had read were lost, the group's bound of dead letters
 -- Reply {1, epoch, position, walk, revision, '1' if there was an owner before, last id of the stream, dead letters, left, failing, again, overlap}:
---       left, failing and again as HGETALL gives them, or as the number of their fields if these are so many that they are to be read in pages;
---       {0} if another instance holds it; {-1} if the lane belongs to another log; {-3} if there is no such group
+--       left, failing and again as HGETALL returns them, or the number of their fields if these are so many that they are read in pages;
+--       {0} if another member owns it; {-1} if the partition belongs to another log; {-3} if the group does not exist
 --
--- A lease that ends later than it can, because the clock was set back, is cut to what its owner asked for last: its owner, if it lives, renews it
--- long before.
+-- A lease that expires too far away, because the clock was set back, is cut to the length that its owner asked for last. An owner that lives renews
+-- it long before that.
 --
--- overlap is for how many ms from now on an earlier owner may still start handlers: its lease, unless it has released the lane or is this instance. The
--- lease may have ended early, by a clock that was set forward, by a rebuild or a repair, and the owner learns of that with its next commit only. An owner
--- that releases the lane while an earlier one may still start handlers leaves the overlap to the next.
+-- overlap is for how many ms from now on an earlier owner may still start handlers: its lease, unless it has released the partition or is this
+-- member. The lease may have ended early, by a clock that was set forward, by a rebuild or a repair, and the owner learns that only with its next
+-- commit. An owner that releases the partition while an earlier one may still start handlers leaves the overlap to the next owner.
 
 local PAGE = 1000
 local id, group, left, failing, again, stream, dead = unpack(KEYS)
@@ -36,11 +36,11 @@ local function later(a, b)
   return tonumber(a1) > tonumber(b1) or a1 == b1 and tonumber(a2) > tonumber(b2)
 end
 
--- The entry at the position is kept by whoever trims. Where it is gone, others after it may be: every chat has to be looked at.
+-- Trimming keeps the entry at the position. If it is gone, entries after it may be gone too: every chat has to be checked.
 local first = redis.call('XRANGE', stream, '-', '+', 'COUNT', '1')[1]
 local last = redis.call('XREVRANGE', stream, '+', '-', 'COUNT', '1')[1]
 local gone = not first or later(first[1], position)
-if first and position == '0-0' then -- unless it is the first that there ever was
+if first and position == '0-0' then -- unless no entry was ever removed
   local info = redis.call('XINFO', 'STREAM', stream)
   gone = false
   for i = 1, #info, 2 do
@@ -53,7 +53,7 @@ if log_id ~= '' and (gone or lost) then
   redis.call('HSET', group, 'walk', walk, 'position', position)
 end
 
--- An epoch is a time, so that it grows even where a failover has lost the one before.
+-- An epoch is a time, so that it grows even if a failover has lost the one before.
 local before = tonumber(epoch)
 epoch = string.format('%d', math.max(before + 1, now))
 overlap = tonumber(overlap) or 0

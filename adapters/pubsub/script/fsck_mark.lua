@@ -1,13 +1,13 @@
--- Corrects what a consumer group keeps of one chat, if it still is what it was when the contradiction was found.
+-- Corrects a consumer group's state of one chat, unless the state has changed since the contradiction was found.
 --
--- KEYS  the partition's id key, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be given again, its dead
+-- KEYS  the partition's id key, the group, its checkpoints, its chats left to the log, its failing chats, its letters to be redelivered, its dead
 --       letters
--- ARGV  log id, chat, checkpoint as it was or '' for none, what the chat was left as or '' for nothing, checkpoint that it is to be or '' for the
---       same, id of a dead letter that is removed or ''
--- Reply 1, 0 if something has changed, -1 if the partition belongs to another log
+-- ARGV  log id, chat, its checkpoint then or '' for none, its mark then or '' for none, its new checkpoint or '' for the same, id of a dead letter
+--       that is removed or ''
+-- Reply 1, 0 if the state has changed, -1 if the partition belongs to another log
 --
--- The chat is left behind: it is read from the log, from its checkpoint on. The partition's owner is fenced off, because it remembers what the
--- group kept of the chat; it acquires the partition anew. That comes first: where a later write is refused, the same call does the rest.
+-- The chat becomes left behind: it is read from the log, from its checkpoint on. The partition's owner is fenced, because it holds the group's state
+-- of the chat in memory; the partition is acquired anew. That comes first: if a later write is refused, the same call does the rest.
 
 local id, group, checkpoints, left, failing, again, dead = unpack(KEYS)
 local log_id, chat, checkpoint, as, corrected, letter = unpack(ARGV)
