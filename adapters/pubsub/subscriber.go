@@ -60,7 +60,7 @@ type SubscriberConfig struct {
 
 	Lease time.Duration // how long an owner that does not answer keeps a partition. Defaults to 3 s, at least [MinLease]
 	Drain time.Duration // how long handlers may still run at the end. Defaults to 30 s
-	// Finish is how long the last commits and the release of the partitions may take after the drain. Defaults to 2 s
+	// Finish is how long the last commits may take after the drain. Releasing the partitions may then take another second. Defaults to 2 s
 	Finish time.Duration
 	Bound  int // entries that a stream keeps for groups that are behind; they take older ones from the log. Defaults to 100,000
 
