@@ -12,8 +12,8 @@ import (
 	"chatcore/ports"
 )
 
-// BenchmarkLimit measures one caller's check of a limit, and of both limits of a send, each beside a bare EVALSHA of the same script with the same
-// arguments, and all beside a script that only counts.
+// BenchmarkLimit measures one caller's check of a limit, and of both limits of a send. Beside each is a bare EVALSHA of the same script with the same
+// arguments, and beside all a script that only counts.
 func BenchmarkLimit(b *testing.B) {
 	const n, per = 4_000, time.Hour
 	server, client := start(b)

@@ -16,8 +16,8 @@ import (
 	"chatcore/domain"
 )
 
-// BenchmarkSend measures the send use case with 64 callers and 1,000 chats, beside the stock publisher's bare publish of the same bytes and beside
-// bare XADDs of the same entries, with the processor time that each costs Redis.
+// BenchmarkSend measures the send use case with 64 callers and 1,000 chats. Beside it are the stock publisher's bare publish of the same bytes and
+// bare XADDs of the same entries. It reports the processor time that each costs Redis.
 func BenchmarkSend(b *testing.B) {
 	const callers, n = 64, 40_000
 	server, client := start(b)

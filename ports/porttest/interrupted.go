@@ -45,8 +45,8 @@ type Stores struct {
 // interruptedCalls is the number of concurrent calls of each method, interruptedMethods the number of methods called concurrently.
 const interruptedCalls, interruptedMethods = 50, 16
 
-// Interrupted tests that every method of every port returns the context's error to a caller whose context ends while the reply is under way, and that
-// the errors of appends agree with the log.
+// Interrupted tests calls whose context ends while the reply is under way. Every method of every port must return the context's error, and the errors
+// of appends must agree with the log.
 func Interrupted(t *testing.T, s Stores) {
 	t.Run("every method is tested", func(t *testing.T) { s.complete(t) })
 	for _, end := range []struct {

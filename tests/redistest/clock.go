@@ -13,8 +13,8 @@ import (
 )
 
 // SetClockBack changes the data of a client's server as if its clock had been set back by d: every stored time is further away by d. These times are
-// the TTL of every key, every number of milliseconds since 1970 in scores, strings and values of hashes that is within a year of now, and the state
-// of GCRA, in seconds since 2017. Ids of stream entries remain as they are.
+// the TTL of every key, the state of GCRA in seconds since 2017, and every number of milliseconds since 1970 in scores, strings and values of hashes.
+// Such a number must be within a year of now. Ids of stream entries remain as they are.
 func SetClockBack(t testing.TB, client goredis.UniversalClient, d time.Duration) {
 	t.Helper()
 	ctx := t.Context()
