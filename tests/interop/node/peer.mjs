@@ -1,5 +1,5 @@
-// A service that does what it is told, a line of JSON at a time: {id, op, args} on standard input, {id, result} or {id, error} on standard
-// output. What it hears on channels comes as {channel, message} whenever it does.
+// A service that runs operations, one for each line of JSON: it reads {id, op, args} from standard input and writes {id, result} or {id, error}
+// to standard output. It also writes each message of a channel, as {channel, message}.
 import { createInterface } from 'node:readline';
 import { REDIS_CONFIG, cacheHelpers, checkRedisHealth, closeRedis, connectRedis, pubSubHelpers, redisClient } from './redis.mjs';
 import { rooms } from './socketio.mjs';
@@ -8,7 +8,7 @@ const say = (line) => process.stdout.write(JSON.stringify(line) + '\n');
 
 const operations = {
   ...Object.fromEntries(Object.keys(cacheHelpers).filter((name) => name !== 'getOrSet').map((name) => [name, (...args) => cacheHelpers[name](...args)])),
-  // The loader of an example is a value; the answer says whether it was asked for.
+  // The loader returns the argument loaded. The result has whether it was called.
   async getOrSet(key, ttl, loaded) {
     let asked = false;
     const value = await cacheHelpers.getOrSet(key, ttl, async () => {
@@ -25,7 +25,7 @@ const operations = {
   raw: (key) => redisClient.get(key),
   ttl: (key) => redisClient.ttl(key),
   hgetall: async (key) => ({ ...(await redisClient.hGetAll(key)) }),
-  // A delivery worker of the guide: it reads the stream, and adds to it.
+  // A delivery worker of the guide adds to the stream.
   xadd: (fields) => redisClient.xAdd(REDIS_CONFIG.STREAMS.MESSAGE_DELIVERY, '*', fields),
   rooms,
 };

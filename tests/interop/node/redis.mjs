@@ -1,5 +1,5 @@
-// The module that services in TypeScript share chatcore's Redis with, on the real node-redis: the same three clients, helpers, constants and
-// failure defaults as its guide describes.
+// The module with which services in TypeScript use chatcore's Redis, on the real node-redis: the three clients, the helpers, the constants and the
+// failure defaults that its guide describes.
 import { createClient } from 'redis';
 
 export const REDIS_CONFIG = {

@@ -1,4 +1,4 @@
-// Two Socket.IO servers with the Redis adapter, as two instances of a backend, and a client at each.
+// Two Socket.IO servers with the Redis adapter, as two instances of a backend, and a client of each.
 import { createServer } from 'node:http';
 import { once } from 'node:events';
 import { createAdapter } from '@socket.io/redis-adapter';
@@ -28,10 +28,10 @@ async function instance() {
   };
 }
 
-// rooms has each instance send n messages to a room that the clients of both are in, and tells what each client heard of whom.
+// rooms makes each instance send n messages to a room with the clients of both. It returns the messages that each client heard, by sender.
 export async function rooms(n) {
   const instances = [await instance(), await instance()];
-  // The adapters hear of each other's subscriptions a moment later.
+  // The adapters learn of each other's subscriptions a moment later.
   while ((await instances[0].server.of('/').adapter.serverCount()) < 2 || (await instances[0].server.in('garden').fetchSockets()).length < 2);
   const heard = instances.map(() => [[], []]);
   const all = Promise.all(instances.map(({ client }, at) => new Promise((resolve) => {

@@ -1,5 +1,5 @@
-// Shifts the wall clock of a process by the microseconds that the file CHATCORE_CLOCK holds, as eight bytes in the machine's order. The file is
-// mapped, so that a change of it is a jump of the clock. Nothing here allocates memory: allocators ask for the time.
+// Shifts the wall clock of a process by the microseconds in the file CHATCORE_CLOCK, eight bytes in the machine's order. The file is mapped, so
+// that a change of it is a jump of the clock. This code allocates no memory, because allocators ask for the time.
 #define _GNU_SOURCE
 #include <fcntl.h>
 #include <stdint.h>
