@@ -18,15 +18,15 @@ import (
 
 func main() {
 	root := flag.String("root", "..", "directory of the module chatcore")
-	parallel := flag.Int("parallel", 2, "mutants at a time")
-	limit := flag.Duration("limit", time.Minute, "the longest that the tests of one mutant may take; a mutant that takes longer is killed")
-	only := flag.String("only", "", "pattern of file names: mutants of such files only")
-	every := flag.Int("every", 1, "try the first of so many mutants only, for a sample")
-	binary := flag.String("binary", "", "test binary of a package with scripts that is there already")
-	out := flag.String("out", "", "file that the survivors are also written to")
+	parallel := flag.Int("parallel", 2, "mutants that are tested at the same time")
+	limit := flag.Duration("limit", time.Minute, "longest run of the tests of one mutant; a mutant that takes longer counts as killed")
+	only := flag.String("only", "", "regular expression: mutate only files whose names match")
+	every := flag.Int("every", 1, "try only the first of every n mutants, as a sample")
+	binary := flag.String("binary", "", "existing test binary of a package with scripts")
+	out := flag.String("out", "", "file to which the survivors are also written")
 	flag.Parse()
 	if flag.NArg() == 0 {
-		fmt.Fprintln(os.Stderr, "usage: mutants [flags] package ...; a package with a directory script/ has its Lua scripts changed")
+		fmt.Fprintln(os.Stderr, "usage: mutants [flags] package ...; in a package with a directory script/, the Lua scripts are mutated")
 		os.Exit(2)
 	}
 	r := &runner{root: *root, parallel: *parallel, limit: *limit, every: max(1, *every), binary: *binary, out: os.Stdout}
