@@ -171,7 +171,7 @@ func vetSnippets(t *testing.T, snippets []snippet) error {
 		t.Fatal(err)
 	}
 	if out, err := exec.CommandContext(t.Context(), "go", args...).CombinedOutput(); err != nil {
-		return fmt.Errorf("%w\n%s", err, out)
+		return fmt.Errorf("%w\n%s", err, strings.ReplaceAll(string(out), files+string(filepath.Separator), ""))
 	}
 	return nil
 }
