@@ -420,10 +420,11 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 
 // letters checks the dead letters against the log, and the parked chats and retry marks against the dead letters.
 func (f *groupCheck) letters(ctx context.Context) error {
-	var left, again *goredis.MapStringStringCmd
-	err := f.pipelined(ctx, func(p goredis.Pipeliner) { // read before the letters: each of them had a letter then
-		left, again = p.HGetAll(ctx, f.keys.left), p.HGetAll(ctx, f.keys.again)
-	})
+	left, err := hashMap(ctx, f.client, f.keys.left) // read before the letters: each of them had a letter then
+	if err != nil {
+		return err
+	}
+	again, err := hashMap(ctx, f.client, f.keys.again)
 	if err != nil {
 		return err
 	}
@@ -453,14 +454,14 @@ func (f *groupCheck) letters(ctx context.Context) error {
 		}
 		from = "(" + letters[len(letters)-1].ID
 	}
-	for chat, as := range left.Val() {
+	for chat, as := range left {
 		if _, has := parked[domain.ChatID(chat)]; as == leftParked && !has && (f.config.Chat == "" || string(f.config.Chat) == chat) {
 			if err := f.parked(ctx, domain.ChatID(chat)); err != nil {
 				return err
 			}
 		}
 	}
-	for id := range again.Val() {
+	for id := range again {
 		if _, has := ids[id]; has || f.config.Chat != "" {
 			continue
 		}

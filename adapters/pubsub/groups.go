@@ -319,7 +319,7 @@ func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLe
 		const page = 100
 		for i, l := range g.lanes {
 			k := l.group(group)
-			again, err := g.client.HGetAll(ctx, k.again).Result()
+			again, err := hashMap(ctx, g.client, k.again)
 			for from := "-"; err == nil; {
 				var found []goredis.XMessage
 				if found, err = g.client.XRangeN(ctx, k.dead, from, "+", page).Result(); err != nil {

@@ -5,6 +5,9 @@ import (
 	"strings"
 	"testing"
 
+	"chatcore/adapters/pubsub"
+	"chatcore/adapters/wireformat"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -46,5 +49,29 @@ func TestLargeHashes_AreReadInPages(t *testing.T) {
 	until(t, "the member has looked again", func() bool { return calls("hscan") >= acquired+2*n/page || calls("hgetall") > 0 })
 	if n := calls("hgetall"); n > 0 {
 		t.Errorf("HGETALL was called %d times", n)
+	}
+
+	// Operators read the same hashes.
+	groups := r.groups()
+	for what, read := range map[string]func() error{
+		"dead letters": func() error {
+			for _, err := range groups.DeadLetters(ctx, "g") {
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+		"fsck": func() error {
+			return groups.Fsck(ctx, pubsub.FsckConfig{Backlog: r.log, Codec: wireformat.New(), Report: func(ports.Contradiction) error { return nil }})
+		},
+	} {
+		before := calls("hscan")
+		if err := read(); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
+		if pages := calls("hscan") - before; pages < n/page {
+			t.Errorf("%s: %d calls of HSCAN, want at least %d", what, pages, n/page)
+		}
 	}
 }
