@@ -13,6 +13,8 @@ var (
 	takeSource string
 	//go:embed script/chat.lua
 	chatSource string
+	//go:embed script/skip.lua
+	skipSource string
 	//go:embed script/load.lua
 	loadSource string
 	//go:embed script/unread.lua
@@ -97,7 +99,7 @@ type scripts struct {
 func newScripts() scripts {
 	return scripts{
 		append:   goredis.NewScript(takeSource + appendSource),
-		load:     goredis.NewScript(chatSource + loadSource),
+		load:     goredis.NewScript(chatSource + skipSource + loadSource),
 		read:     goredis.NewScript(chatSource + readSource),
 		unread:   goredis.NewScript(chatSource + unreadSource),
 		search:   goredis.NewScript(chatSource + searchSource),

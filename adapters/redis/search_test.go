@@ -152,6 +152,7 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 		{"forwards as of a seq", "read", app.Span{First: true, Limit: 20}, middle, 20, "plain"},
 		{"between toggles of reactions", "toggled", app.Span{Limit: 2}, 0, 2, "reacted"},
 		{"forwards between toggles of reactions", "toggled", app.Span{First: true, Limit: 2}, 0, 2, "reacted"},
+		{"as of a seq before toggles of reactions", "toggled", app.Span{Limit: 1}, 2, 1, "plain"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			least := m.cost(history(t, test.like, app.Span{Limit: test.messages}, test.messages))
@@ -165,6 +166,18 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 	t.Run("without anything between", func(t *testing.T) {
 		if got := m.cost(history(t, "plain", app.Span{Limit: 50}, 50)); got.scripts > 2 || got.lookups > 10 {
 			t.Errorf("%+v; want at most 2 scripts and 10 reads of lists", got)
+		}
+	})
+	t.Run("an entity with many later events", func(t *testing.T) {
+		got := m.cost(func(*app.Queries) error {
+			loaded, err := m.log.Load(t.Context(), "toggled", ports.Want{Entity: domain.ReactionsEntity("m0"), Until: 5})
+			if err == nil && loaded.Entities[0].Version != 5 {
+				err = fmt.Errorf("it is at version %d, want 5", loaded.Entities[0].Version)
+			}
+			return err
+		})
+		if got.scripts > 1 || got.lookups > 60 {
+			t.Errorf("%+v; want 1 script and at most 60 reads of lists", got)
 		}
 	})
 	t.Run("unread as of a seq", func(t *testing.T) {

@@ -39,6 +39,7 @@ func EventLog(t *testing.T, open func(t *testing.T) Log) {
 		{"odd ids", testOddIDs},
 		{"entities have versions and histories", testEntities},
 		{"a read mark is loaded in spite of late receipts", testLateReceipt},
+		{"entities are loaded as of seqs that are many events back", testLoadUntil},
 		{"content is no receipt", testContentIsNoReceipt},
 		{"net reactions", testNetReactions},
 		{"a long history is loaded whole", testLongHistory},

@@ -1,5 +1,6 @@
 -- Loads entities of one chat: for each its version, and the events that moved it, by walking back through their links to the start or to a snapshot.
--- A call walks a bounded number of links, because a walk blocks every other client. If it stops early, it returns a cursor.
+-- A call walks a bounded number of links, because a walk blocks every other client. If it stops early, it returns a cursor. The walk to a last seq
+-- that is many events of the entity back is shortened by skip.lua.
 --
 -- KEYS  the partition's id key
 -- ARGV  log id, chat as in keys, maximum number of links to walk, '1' to ignore snapshots, number of entities and for each: kind, field in :x, the
@@ -11,7 +12,7 @@
 --       version is that of the first event returned, or 0. A command has no events: its entry in :x replaces the snapshot. {-2, seq, cause} if a key
 --       or an event of the chat is missing at that seq. A negative seq to continue from means that the maximum number of events was reached
 
-local SNAPSHOT = 256
+local SNAPSHOT, WALK = 256, 16 -- WALK links are followed before skip may shorten the rest
 
 local log_id, chat, budget, whole, entities = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4] == '1', tonumber(ARGV[5])
 if call('GET', KEYS[1]) ~= log_id then return {-1} end
@@ -75,15 +76,29 @@ for e = 1, entities do
   end
   local seq, told = from == '' and version or tonumber(from), 0
   if seq > head then seq = 0 end -- a start from the caller may be beyond the head
+  local walked, since, patience = 0, seq, WALK -- links to events that do not count
   while seq > known do
     if most > 0 and #entity == 5 + 2 * most then
       entity[2] = -seq
       break
     end
-    if budget == 0 then
+    if budget <= 0 then
       entity[2] = seq
       break
     end
+    if last > 0 and seq > last and walked == patience then
+      local spacing = (since - seq) / walked
+      local left = (seq - last) / spacing -- about as many links
+      if left > 2 * WALK then
+        local nearer, steps, fault = skip(base, head, kind, id_of(kind, field), last, seq, spacing)
+        if not nearer then return {-2, steps, fault} end
+        budget = budget - steps
+        patience = (seq - nearer) / spacing > steps and WALK or 2 * patience
+        seq = nearer
+      end
+      walked, since = 0, seq
+    end
+    walked = walked + 1
     budget = budget - 1
     local segment, index = segment_of(seq)
     missing = incomplete(base, segment, head)
