@@ -60,7 +60,7 @@ func TestASingleServerUnderAttack(t *testing.T) {
 	r := s.begin(t, system{url: server.URL(), writers: chatcore.Config{RedisURL: urls[posts]}, workers: urls[:posts], nodes: servers, servers: servers})
 	attacks := slices.Concat(onServer(t, server, ways), []attack{onRights(t, rules, r.operator, servers)}, r.restorer.attacks(), onKeys(t, r.operator, servers), onLimits(t, r.writers, servers))
 	if len(clock) > 0 {
-		attacks = slices.Concat(attacks, []attack{onClocks(t, servers)}, onLogDisk(t, server))
+		attacks = slices.Concat(attacks, []attack{r.clocks.attack()}, onLogDisk(t, server))
 	}
 	r.attack(attacks...)
 	r.check(server.URL())
@@ -83,9 +83,9 @@ func TestAClusterUnderAttack(t *testing.T) {
 		url: cluster.URL(), writers: chatcore.Config{RedisURL: url, Durability: redis.Durability{Replicas: 1}}, workers: slices.Repeat([]string{url}, posts),
 		nodes: cluster.Nodes, servers: masters, cluster: true,
 	})
-	attacks := slices.Concat(onCluster(t, cluster), []attack{onRights(t, rules, r.operator, cluster.Nodes)}, r.restorer.attacks(), onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
+	attacks := slices.Concat(onCluster(t, cluster, r.clocks), []attack{onRights(t, rules, r.operator, cluster.Nodes)}, r.restorer.attacks(), onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
 	if len(clock) > 0 {
-		attacks = append(attacks, onClocks(t, cluster.Nodes), onSnapshotDisk(t, masters))
+		attacks = append(attacks, r.clocks.attack(), onSnapshotDisk(t, masters))
 	}
 	r.attack(attacks...)
 	r.check(cluster.URL())
@@ -153,7 +153,9 @@ type run struct {
 	operator *operator
 	restorer *restorer
 	nemesis  *nemesis
+	clocks   *clocks
 	tending  context.CancelFunc
+	checked  bool // the run was held against the log
 }
 
 // begin starts writers, who decide, read and listen, an operator and, for each URL, a worker.
@@ -166,6 +168,7 @@ func (s settings) begin(t *testing.T, of system) *run {
 	}
 	t.Cleanup(func() { _ = history.Close() })
 	r := &run{settings: s, system: of, t: t, history: history, nemesis: &nemesis{t: t, seed: s.seed, ctx: t.Context(), calm: s.calm}}
+	r.clocks = &clocks{t: t, nodes: of.nodes}
 	of.writers.TTL = ttls
 	var cores []*chatcore.Core
 	for range 2 {
@@ -179,6 +182,11 @@ func (s settings) begin(t *testing.T, of system) *run {
 	r.writers = write(t, s.seed, readTranscript(t), cores...)
 	r.restorer.writers = r.writers
 	r.audience = attend(t, s.seed, r.writers, cores, open(t, of.writers), open(t, of.writers))
+	t.Cleanup(func() {
+		if t.Failed() && !r.checked {
+			t.Logf("seed %d, ended by itself after these faults:\n%s", s.seed, r.nemesis)
+		}
+	})
 	var tending context.Context
 	tending, r.tending = context.WithCancel(r.operator.ctx)
 	var tended sync.WaitGroup
@@ -248,12 +256,9 @@ func (r *run) check(url string) {
 		t.Fatal(err)
 	}
 	found, lost := Check(e)
+	r.checked = true
 	long := func(p Place) bool { return moodOf(r.seed, p).long() }
-	var faults strings.Builder
-	for _, f := range r.nemesis.faults {
-		fmt.Fprintln(&faults, f)
-	}
-	t.Logf("seed %d\n%s%s", r.seed, &faults, Sum(e, lost, r.nemesis.faults, long))
+	t.Logf("seed %d\n%s%s", r.seed, r.nemesis, Sum(e, lost, r.nemesis.faults, long))
 	r.compare(differences, lost)
 	for _, reason := range slices.Sorted(maps.Keys(r.writers.refused)) {
 		fail := t.Errorf
@@ -275,7 +280,7 @@ func (r *run) evidence(url string) Evidence {
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
 		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Restores: r.restorer.restores, Lossy: r.cluster,
-		Freezes: len(n.windows(freezeWorker)), Endings: n.endings(), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
+		Freezes: len(n.windows(freezeWorker)), Endings: r.endings(), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
 		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}
 	for _, x := range e.Restores { // a read in two steps may see newer data and then older
@@ -292,11 +297,12 @@ func (r *run) evidence(url string) Evidence {
 }
 
 // endings are the times in which leases were ended early. After a clock has jumped, by less than a lease, they may end within a lease.
-func (n *nemesis) endings() (all []Ending) {
-	for _, f := range n.faults {
+func (r *run) endings() (all []Ending) {
+	for _, w := range r.clocks.jumps {
+		all = append(all, Ending{Window: Window{w.From, w.To.Add(lease)}})
+	}
+	for _, f := range r.nemesis.faults {
 		switch f.Kind {
-		case jumpClock:
-			all = append(all, Ending{Window: Window{f.Began, f.Healed.Add(lease)}})
 		case rebuild:
 			all = append(all, Ending{Window{f.Began, f.Healed}, f.On})
 		case vanish, loseLetters: // and a repair

@@ -13,8 +13,8 @@ const (
 	freezeMaster = "freeze master" // it may answer reads when it goes on, though it is no longer the master
 )
 
-// onCluster are the attacks on a Cluster with replicas.
-func onCluster(t *testing.T, c *redistest.Cluster) []attack {
+// onCluster are the attacks on a Cluster with replicas, some of which need an election.
+func onCluster(t *testing.T, c *redistest.Cluster, watches *clocks) []attack {
 	masters := func() []*redistest.Server {
 		var all []*redistest.Server
 		for shard := range c.Masters {
@@ -29,11 +29,13 @@ func onCluster(t *testing.T, c *redistest.Cluster) []attack {
 	return append(onServers(t, masters),
 		attack{"failover", func(d dice) (string, func()) {
 			i, on := shard(d)
+			watches.electable()
 			c.Failover(t, i)
 			return on, nil
 		}},
 		attack{killMaster, func(d dice) (string, func()) {
 			i, on := shard(d)
+			watches.electable()
 			killed := c.KillMaster(t, i)
 			return on, func() {
 				d.between(0, time.Second)
@@ -43,6 +45,7 @@ func onCluster(t *testing.T, c *redistest.Cluster) []attack {
 		}},
 		attack{freezeMaster, func(d dice) (string, func()) {
 			i, on := shard(d)
+			watches.electable()
 			c.Settle(t) // so that its replica may take over
 			frozen := c.Master(t, i)
 			frozen.Freeze()

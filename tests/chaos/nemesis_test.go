@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"os"
 	"slices"
@@ -72,6 +73,17 @@ func chosen(attacks []attack) []attack {
 	return slices.DeleteFunc(slices.Clone(attacks), func(a attack) bool {
 		return names != "" && !slices.Contains(strings.Split(names, ","), a.kind)
 	})
+}
+
+// String lists the faults, one a line.
+func (n *nemesis) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var all strings.Builder
+	for _, f := range n.faults {
+		fmt.Fprintln(&all, f)
+	}
+	return all.String()
 }
 
 // windows are the times of faults of a kind, until what they broke was mended.
