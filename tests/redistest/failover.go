@@ -23,7 +23,10 @@ const (
 // the masters elects a replica about two seconds after its master is gone. It returns when every replica has caught up.
 func StartReplicatedCluster(t testing.TB, masters, replicas int, args ...string) *Cluster {
 	t.Helper()
-	args = append([]string{"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"}, args...)
+	args = append([]string{
+		"--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0",
+		"--cluster-replica-validity-factor", "0", // by default a replica that is not elected within 20 s, as on a busy machine, never is
+	}, args...)
 	c := startMasters(t, masters, args)
 	ctx, cancel := context.WithTimeout(t.Context(), startTimeout)
 	defer cancel()
