@@ -18,7 +18,7 @@ func testSearch(t *testing.T, log Log) {
 	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // reproducible
 	users := []domain.UserID{ann, bob, `odd|"{user}`}
 	var batch []ports.Append
-	for m := 0; h.history(c).head() < 5000; m++ {
+	for m := 0; h.history(c).head() < 12_000; m++ {
 		id := domain.MessageID(fmt.Sprint("m", m))
 		message := sent(c, id, users[random.IntN(len(users))])
 		e, _ := message.Event.(domain.MessageNew)
@@ -27,6 +27,9 @@ func testSearch(t *testing.T, log Log) {
 		events := []ports.NewEvent{message}
 		if m%3 == 0 {
 			events = append(events, deleted(c, id, ann))
+		}
+		if m%40 == 0 {
+			events = append(events, reacted(c, id, "rare"))
 		}
 		if m%7 == 0 {
 			for range random.IntN(300) {
@@ -40,7 +43,7 @@ func testSearch(t *testing.T, log Log) {
 		}
 	}
 	head := h.history(c).head()
-	filters := []ports.Filter{{Messages: true}, {Tombstones: true}, {User: ann}, {User: `odd|"{user}`}, {User: "absent"}}
+	filters := []ports.Filter{{Messages: true}, {Tombstones: true}, {User: ann}, {User: `odd|"{user}`}, {User: "rare"}, {User: "absent"}}
 	for _, f := range filters {
 		for _, from := range []domain.Seq{0, 1, 2, 1024, 1025, 2048, head / 2, head - 1, head, head + 1, head + 5000} {
 			for _, until := range []domain.Seq{0, 1, 1500, head, head + 1} {

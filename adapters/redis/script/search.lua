@@ -11,7 +11,8 @@
 -- Reply {head, seq to continue from or 0 at the end, seq, event, seq, event, … in the direction's order}, {-1} if the partition belongs to another
 --       log, or {-2, seq, cause} if a key or an event of the chat is missing at that seq
 
-local PROBES, WEIGHT, SCANNED = 512, 4096, 2 -- an entry counts as one, and one more for each WEIGHT bytes; SCANNED entries read in sequence count as one
+local PROBES, WEIGHT = 512, 4096 -- an entry counts as one, and one more for each WEIGHT bytes
+local scanned = ARGV[3] == 'user' and 4 or 2 -- entries read in sequence that count as one
 
 local log_id, chat, what, from, backward = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5] == '1'
 local until_seq, limit, user, quoted = tonumber(ARGV[6]), tonumber(ARGV[7]), ARGV[8], ARGV[9]
@@ -78,7 +79,7 @@ local function each(lowest, highest, fn)
     for i = 1, #piece do
       local n = backward and #piece + 1 - i or i
       given = segment * SEGMENT + start + n
-      spent = spent + 1 / SCANNED
+      spent = spent + 1 / scanned
       if fn(given, piece[n]) or wrong then return given end
     end
     if spent >= PROBES then return given end
@@ -178,17 +179,26 @@ end
 
 -- events_of_user takes the events whose own fields name the user. It also takes events of types and versions that the caller does not know, except
 -- custom events, whose fields are the same in all versions.
+-- Plain searches skip most entries: those of a type and version that the caller reads, without the user's id. They cost a fifth of a pattern.
 local function events_of_user()
-  local known = {}
-  for i = 10, #ARGV, 2 do known[ARGV[i]] = ARGV[i + 1] end
+  local find, sub = string.find, string.sub
+  local known, readable = {}, {}
+  for i = 10, #ARGV, 2 do
+    known[ARGV[i]] = true
+    readable[ARGV[i] .. '","v":' .. ARGV[i + 1]] = true
+  end
   local final = each(first, last, function(seq, entry)
+    local _, before = find(entry, '","type":"', 1, true)
+    local after = before and find(entry, ',"timestamp":"', before, true)
+    local reads = after and readable[sub(entry, before + 1, after - 1)]
+    if reads and not find(entry, quoted, 1, true) then
+      spent = spent + math.floor(#entry / WEIGHT)
+      return
+    end
     placed(seq, entry)
     if wrong then return true end
-    local kind, version = string.match(entry, '"type":"([^"]*)","v":(%d+),')
-    local readable = known[kind] == version
-    if readable and not string.find(entry, quoted, 1, true) then return end
-    local ok, event = pcall(cjson.decode, string.sub(entry, string.find(entry, '{', 1, true), -1))
-    if ok and type(event) == 'table' and (readable or not known[kind] and type(event.data) == 'table')
+    local ok, event = pcall(cjson.decode, sub(entry, find(entry, '{', 1, true), -1))
+    if ok and type(event) == 'table' and (reads or not known[event.type] and type(event.data) == 'table')
       and event.actorId ~= user and event.userId ~= user and event.senderId ~= user and event.editorId ~= user and event.deletedBy ~= user then return end
     take(seq, entry)
     return count == limit
