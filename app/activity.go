@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"sync"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -13,6 +14,10 @@ import (
 type ChatActivity struct {
 	log   Log
 	index ports.ActivityIndex
+
+	// mu guards: resting.
+	mu      sync.Mutex
+	resting map[domain.ChatID]struct{} // chats whose entry was marked as behind
 }
 
 // newChatActivity returns nil if the log has no index.
@@ -21,7 +26,7 @@ func newChatActivity(log Log) *ChatActivity {
 	if !ok {
 		return nil
 	}
-	return &ChatActivity{log, index}
+	return &ChatActivity{log: log, index: index, resting: make(map[domain.ChatID]struct{})}
 }
 
 // HandleBatch writes the last message of each chat among its finished deliveries, in one step. If that fails, it resets Done and sets Err. At the
@@ -51,6 +56,29 @@ func (a *ChatActivity) HandleBatch(ctx context.Context, batches []*ports.ChatBat
 		if lastActivity(b.Deliveries[:b.Done]).Seq > 0 {
 			b.Done, b.Err = 0, err
 		}
+	}
+}
+
+// MarkBehind marks the index entries of chats whose next deliveries are deferred, and removes the marks of others. It ignores failures: without its mark a
+// chat is ordered late by up to the deferral, and a mark that stays costs each list a read of the log until the chat's next message.
+func (a *ChatActivity) MarkBehind(ctx context.Context, batches []*ports.ChatBatch) {
+	var entries []ports.ActivityEntry
+	a.mu.Lock()
+	for _, b := range batches {
+		if len(b.Deliveries) == 0 {
+			continue
+		}
+		chat, rests := b.Deliveries[0].ID.Chat, b.Later > 0
+		if _, marked := a.resting[chat]; rests || marked {
+			entries = append(entries, ports.ActivityEntry{Chat: chat, LastMessage: ports.LastMessage{Behind: rests}})
+		}
+		if delete(a.resting, chat); rests {
+			a.resting[chat] = struct{}{}
+		}
+	}
+	a.mu.Unlock()
+	if len(entries) > 0 {
+		_ = a.index.IndexLastMessages(ctx, entries...)
 	}
 }
 

@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
+	"chatcore/adapters/memory"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -32,7 +34,12 @@ func (x *indexed) IndexLastMessages(_ context.Context, entries ...ports.Activity
 	}
 	x.writes++
 	for _, e := range entries {
-		if e.Replace || e.Seq > x.entries[e.Chat].Seq {
+		known := x.entries[e.Chat]
+		switch {
+		case e.Seq == 0:
+			known.Behind = e.Behind
+			x.entries[e.Chat] = known
+		case e.Replace || e.Seq >= known.Seq:
 			x.entries[e.Chat] = e.LastMessage
 		}
 	}
@@ -172,6 +179,64 @@ func TestChatActivity_LateBatch(t *testing.T) {
 	}
 	if err := a.builtins.Handle(t.Context(), late.Deliveries[0]); err != nil || a.index.entries["c4"] != right {
 		t.Errorf("an event alone left %+v, error %v", a.index.entries["c4"], err)
+	}
+}
+
+// TestChatActivity_LargeChat orders a chat whose unread counts are written once a minute, and whose messages come to the handler as late as that.
+func TestChatActivity_LargeChat(t *testing.T) {
+	a := newActiveChats(t)
+	a.queries = app.NewQueries(a.index, a.entities, app.Views{Log: "log", Chats: a.view, Unread: memory.NewUserView()})
+	a.builtins = app.NewBuiltins(a.queries, nil, true)
+	members := make([]domain.UserID, 256)
+	for i := range members {
+		members[i] = domain.UserID(fmt.Sprint("member", i))
+	}
+	a.did(a.counting.chats.Create(t.Context(), app.Create{Chat: "large", By: "ann", Members: members}))
+	a.next["large"] = 1
+	a.deliver("large")
+	a.sendIn("large")
+	from := a.next["large"]
+	resting := a.batch("large", from)
+	if a.builtins.HandleBatch(t.Context(), []*ports.ChatBatch{resting}); resting.Later <= 0 {
+		t.Fatalf("the chat does not rest: %+v", resting)
+	}
+	first := func(asked int, want ...domain.ChatID) {
+		t.Helper()
+		a.index.asked = 0
+		if got := a.order(10); !slices.Equal(got[:len(want)], want) || a.index.asked != asked {
+			t.Errorf("the order is %v and the log was asked for %d chats, want %v first and %d", got, a.index.asked, want, asked)
+		}
+	}
+	for _, chat := range []domain.ChatID{"c1", "large", "c2"} {
+		a.sendIn(chat)
+		if chat != "large" {
+			a.deliver(chat)
+		}
+	}
+	first(2, "c2", "large", "c1") // the list has two pages
+	a.sendIn("large")
+	first(2, "large", "c2", "c1")
+	rested := a.batch("large", from)
+	app.NewBuiltins(a.queries, nil, true).HandleBatch(t.Context(), []*ports.ChatBatch{rested})
+	done(t, rested)
+	first(0, "large", "c2", "c1")
+}
+
+// TestChatActivity_MarkBehind marks what rests, each time, and unmarks a chat once.
+func TestChatActivity_MarkBehind(t *testing.T) {
+	a := newActiveChats(t)
+	active := app.NewChatActivity(a.index)
+	for i, step := range []struct {
+		later  time.Duration
+		writes int
+	}{{0, 0}, {time.Second, 1}, {time.Second, 1}, {0, 1}, {0, 0}} {
+		a.index.writes = 0
+		before := a.index.entries["c1"]
+		active.MarkBehind(t.Context(), []*ports.ChatBatch{{Later: step.later, Deliveries: []ports.Delivery{{ID: ports.DeliveryID{Chat: "c1", Seq: 9}}}}, {}})
+		after := a.index.entries["c1"]
+		if a.index.writes != step.writes || after.Seq != before.Seq || after.Behind != (step.later > 0) {
+			t.Errorf("step %d: %d writes, %+v, want %d", i, a.index.writes, after, step.writes)
+		}
 	}
 }
 

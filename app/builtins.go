@@ -86,6 +86,9 @@ func (b *Builtins) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) 
 	}
 	if b.unread != nil {
 		b.unread.HandleBatch(ctx, batches)
+		if b.active != nil {
+			b.active.MarkBehind(ctx, batches)
+		}
 	}
 }
 

@@ -17,13 +17,14 @@ type activity struct {
 	ports.LastMessage
 }
 
-// ChatListPage returns a page of the chats that a user is in, the chat with the latest message first. Which chats these are, and which page a chat is on,
-// is as far as the built-in subscribers have come: a moment behind the log, for the page of a chat of more than 256 members up to a minute. Title, role,
-// unread count and last message are as of now, and the items of a page are ordered by them. A chat that the user has left is not listed; so a page may
-// have fewer items than its limit. A chat that gets a message meanwhile moves to the first page, and may be missing from a later one.
+// ChatListPage returns a page of the chats that a user is in, the chat with the latest message first. The set of chats and the page of each chat are as
+// far as the built-in subscribers have come, a moment behind the log. Title, role, unread count and last message are as of now, and the items of a page are
+// ordered by them. A chat that the user has left is not listed, so a page may have fewer items than its limit. A chat that gets a message meanwhile moves
+// to the first page, and may be missing from a later one.
 //
 // The order takes about 1 µs of the log's time for each of the user's chats: the log's [ports.ActivityIndex] has their last messages. A chat that the
-// index lacks, or a log without one, takes 10 µs. The rest follows the page: three round trips for 64 chats, more for last messages with many reactions.
+// index lacks, one of more than 256 members with messages in the last minute, or a log without an index, takes 10 µs. The rest follows the page: three
+// round trips for 64 chats, more for last messages with many reactions.
 func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page Page) (List[ListedChat], error) {
 	page, err := page.checked()
 	if err != nil {
@@ -89,7 +90,8 @@ func (q *Queries) byActivity(ctx context.Context, chats []domain.ChatID) ([]acti
 	return order, nil
 }
 
-// lastMessages returns the last messages of chats from the log's index, and from the log itself for chats that the index lacks: it then has these too.
+// lastMessages returns the last messages of chats from the log's index, and from the log itself for chats that the index lacks or is behind with. The
+// index then has those that it lacked.
 func (q *Queries) lastMessages(ctx context.Context, chats []domain.ChatID) ([]ports.LastMessage, error) {
 	index, ok := q.log.(ports.ActivityIndex)
 	if !ok {
@@ -102,7 +104,7 @@ func (q *Queries) lastMessages(ctx context.Context, chats []domain.ChatID) ([]po
 	var places []int
 	var missing []domain.ChatID
 	for i, m := range last {
-		if m.Seq == 0 {
+		if m.Seq == 0 || m.Behind {
 			places, missing = append(places, i), append(missing, chats[i])
 		}
 	}
@@ -115,9 +117,13 @@ func (q *Queries) lastMessages(ctx context.Context, chats []domain.ChatID) ([]po
 	}
 	var entries []ports.ActivityEntry
 	for i, place := range places {
-		if last[place] = found[i]; found[i].Seq > 0 {
+		lacked := last[place].Seq == 0
+		if last[place] = found[i]; lacked && found[i].Seq > 0 {
 			entries = append(entries, ports.ActivityEntry{Chat: missing[i], LastMessage: found[i]})
 		}
+	}
+	if len(entries) == 0 {
+		return last, nil
 	}
 	_ = index.IndexLastMessages(ctx, entries...) // if that fails, the next list asks the log again
 	return last, nil

@@ -28,3 +28,6 @@ func (u *UnreadCounts) Tallied() int { return len(u.tallies.all) }
 
 // Fingerprint is what a log keeps of a command.
 func Fingerprint(name string, args [4]string) uint64 { return fingerprint(name, args) }
+
+// NewChatActivity is newChatActivity.
+func NewChatActivity(log Log) *ChatActivity { return newChatActivity(log) }

@@ -10,7 +10,8 @@ import (
 // is a cache that the built-in consumer group writes: it may lack chats, be behind the log, and have chats that the log has lost. A log that is no
 // ActivityIndex is asked by [Lister].
 type ActivityIndex interface {
-	// IndexLastMessages writes the last messages of chats. A message replaces only those with a lower seq, unless its entry says otherwise.
+	// IndexLastMessages writes the last messages of chats. A message replaces only those with no greater seq, unless its entry says otherwise. An entry with
+	// seq 0 sets Behind of the message that the index has, if it has one.
 	IndexLastMessages(ctx context.Context, entries ...ActivityEntry) error
 	// IndexedLastMessages returns the index entries of the chats, in their order. The seq is 0 for a chat that the index lacks.
 	IndexedLastMessages(ctx context.Context, chats ...domain.ChatID) ([]LastMessage, error)

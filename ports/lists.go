@@ -23,8 +23,9 @@ type Lister interface {
 
 // LastMessage is where a chat's last message is. In a chat without messages it is where the chat was created.
 type LastMessage struct {
-	Seq domain.Seq // 0 if there is no such chat
-	At  time.Time
+	Seq    domain.Seq // 0 if there is no such chat
+	At     time.Time
+	Behind bool // of an [ActivityIndex]: there may have been later messages for longer than usual
 }
 
 // UserViewPager is a [UserView] whose chats can be listed in pages, with cursors as those of a [Lister].

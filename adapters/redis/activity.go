@@ -42,13 +42,15 @@ func (l *Log) indexLastMessages(ctx context.Context, partition int, entries []po
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	args := make([]any, 1, 1+4*len(entries))
-	for _, e := range entries {
-		replace := ""
-		if e.Replace {
-			replace = "1"
+	flag := func(set bool) string {
+		if set {
+			return "1"
 		}
-		args = append(args, string(e.Chat), uint64(e.Seq), e.At.UnixMilli(), replace)
+		return ""
+	}
+	args := make([]any, 1, 1+5*len(entries))
+	for _, e := range entries {
+		args = append(args, string(e.Chat), uint64(e.Seq), e.At.UnixMilli(), flag(e.Replace), flag(e.Behind))
 	}
 	_, err := l.guarded(ctx, partition, func(held *field) ([]any, error) {
 		args[0] = held
@@ -109,11 +111,12 @@ func (l *Log) IndexedLastMessages(ctx context.Context, chats ...domain.ChatID) (
 
 // parseLast parses an entry of the index. It returns the zero LastMessage for an invalid entry.
 func parseLast(text string) ports.LastMessage {
+	text, behind := strings.CutSuffix(text, ":b")
 	before, after, _ := strings.Cut(text, ":")
 	seq, err := strconv.ParseUint(before, 10, 64)
 	milli, err2 := strconv.ParseInt(after, 10, 64)
 	if err != nil || err2 != nil {
 		return ports.LastMessage{}
 	}
-	return ports.LastMessage{Seq: domain.Seq(seq), At: time.UnixMilli(milli).UTC()}
+	return ports.LastMessage{Seq: domain.Seq(seq), At: time.UnixMilli(milli).UTC(), Behind: behind}
 }

@@ -67,6 +67,7 @@ func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys redis.
 	check(11)
 	put(5, true)
 	check(5)
+	checkBehind(t, log, chats[:3])
 	for _, lane := range lanes {
 		client.Del(ctx, lane.Base+"last")
 		client.Set(ctx, lane.Base+"last", "foreign", 0)
@@ -88,6 +89,44 @@ func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys redis.
 	if err := log.IndexLastMessages(ctx, entries...); !errors.Is(err, ports.ErrLogLost) {
 		t.Errorf("on another log: error %v", err)
 	}
+}
+
+// checkBehind marks chats whose entries are at seq 5, and removes the mark with and without a message.
+func checkBehind(t *testing.T, log *redis.Log, chats []domain.ChatID) {
+	t.Helper()
+	step := func(wantSeq domain.Seq, wantBehind bool, entry func(domain.ChatID) ports.ActivityEntry) {
+		t.Helper()
+		entries := []ports.ActivityEntry{{Chat: "none", LastMessage: ports.LastMessage{Behind: true}}}
+		for _, c := range chats {
+			entries = append(entries, entry(c))
+		}
+		if err := log.IndexLastMessages(t.Context(), entries...); err != nil {
+			t.Fatal(err)
+		}
+		found, err := log.IndexedLastMessages(t.Context(), append([]domain.ChatID{"none"}, chats...)...)
+		if err != nil || found[0] != (ports.LastMessage{}) {
+			t.Fatalf("%+v, error %v", found, err)
+		}
+		for i, m := range found[1:] {
+			want := activity(chats[i], wantSeq).LastMessage
+			if want.Behind = wantBehind; m != want {
+				t.Errorf("%+v, want %+v", m, want)
+			}
+		}
+	}
+	mark := func(behind bool) func(domain.ChatID) ports.ActivityEntry {
+		return func(c domain.ChatID) ports.ActivityEntry {
+			return ports.ActivityEntry{Chat: c, LastMessage: ports.LastMessage{Behind: behind}}
+		}
+	}
+	message := func(seq domain.Seq) func(domain.ChatID) ports.ActivityEntry {
+		return func(c domain.ChatID) ports.ActivityEntry { return activity(c, seq) }
+	}
+	step(5, true, mark(true))
+	step(5, true, message(4))
+	step(5, false, mark(false))
+	step(5, true, mark(true))
+	step(5, false, message(5))
 }
 
 // TestActivityIndex_PageOfManyChats compares the cost of the first page of a user in 20,000 chats with its cost when the user was only in the page's
