@@ -1,19 +1,12 @@
 package app
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"chatcore/domain"
 )
-
-// chatsTogether is how many chats are looked into side by side.
-const chatsTogether = 8
 
 // ListedChat is a chat as it stands in a user's list.
 type ListedChat struct {
@@ -97,85 +90,4 @@ func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedCha
 	}
 	slices.SortFunc(list, newerChat)
 	return list, nil
-}
-
-// maxContactChat is how many members a chat has at most for its members to be each other's contacts.
-const maxContactChat = 256
-
-// MaxContacts is how many contacts are given of a user.
-const MaxContacts = 1000
-
-// Contact is someone that a user knows.
-type Contact struct {
-	User  domain.UserID `json:"userId"`
-	Name  string        `json:"name,omitempty"`  // as a team's own contacts have it
-	Chats int           `json:"chats,omitempty"` // that both are in
-}
-
-// ContactsOf returns a user's contacts.
-type ContactsOf func(ctx context.Context, user domain.UserID) ([]Contact, error)
-
-// Contacts returns a user's contacts: the users that share a chat of up to 256 members, those that share most first, at most [MaxContacts]; or those
-// of a custom source. They follow the built-in subscribers' read model; [Queries.ForgetContacts] invalidates those of a custom source.
-func (q *Queries) Contacts(ctx context.Context, user domain.UserID) ([]Contact, error) {
-	if err := checkUsers([]domain.UserID{user}); err != nil {
-		return nil, err
-	}
-	switch c := q.caches.Load(); {
-	case c != nil:
-		return c.contacts.Get(ctx, user)
-	case q.views.Contacts != nil:
-		return q.views.Contacts(ctx, user)
-	}
-	return q.sharers(ctx, user)
-}
-
-// ForgetContacts has the contacts of users looked up anew.
-func (q *Queries) ForgetContacts(ctx context.Context, users ...domain.UserID) error {
-	if err := checkUsers(users); err != nil {
-		return err
-	}
-	if c := q.caches.Load(); c != nil {
-		return c.contacts.Invalidate(ctx, users...)
-	}
-	return nil
-}
-
-// sharers returns the users that share a chat with a user.
-func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, error) {
-	chats, err := q.ChatsOf(ctx, user)
-	if err != nil {
-		return nil, err
-	}
-	members := make([][]domain.Member, len(chats))
-	group, ctx := errgroup.WithContext(ctx)
-	group.SetLimit(chatsTogether)
-	for i, chat := range chats {
-		group.Go(func() (err error) {
-			members[i], err = q.membersUpTo(ctx, chat, maxContactChat)
-			if errors.Is(err, errTooMany) || errors.Is(err, domain.ErrChatNotFound) {
-				return nil
-			}
-			return err
-		})
-	}
-	if err := group.Wait(); err != nil {
-		return nil, err
-	}
-	shared := make(map[domain.UserID]int)
-	for _, of := range members {
-		if !slices.ContainsFunc(of, func(m domain.Member) bool { return m.User == user }) {
-			continue // left, and the view does not know yet
-		}
-		for _, m := range of {
-			shared[m.User]++
-		}
-	}
-	delete(shared, user)
-	contacts := make([]Contact, 0, len(shared))
-	for other, n := range shared {
-		contacts = append(contacts, Contact{User: other, Chats: n})
-	}
-	slices.SortFunc(contacts, func(a, b Contact) int { return cmp.Or(cmp.Compare(b.Chats, a.Chats), cmp.Compare(a.User, b.User)) })
-	return contacts[:min(len(contacts), MaxContacts)], nil
 }

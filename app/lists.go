@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -79,41 +78,6 @@ func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page Page
 		err = q.views.none(ctx)
 	}
 	return List[domain.ChatID]{Items: chats, Next: next}, err
-}
-
-// ContactPage returns a page of [Queries.Contacts]. A contact that comes into the list before the cursor meanwhile is not in a later page.
-func (q *Queries) ContactPage(ctx context.Context, user domain.UserID, page Page) (List[Contact], error) {
-	page, err := page.checked()
-	if err != nil {
-		return List[Contact]{}, err
-	}
-	contacts, err := q.Contacts(ctx, user)
-	if err != nil {
-		return List[Contact]{}, err
-	}
-	if page.Cursor != "" {
-		place, last, ok := strings.Cut(page.Cursor, "=")
-		n, err := strconv.Atoi(place)
-		if !ok || err != nil || n < 1 || n > MaxContacts {
-			return List[Contact]{}, badCursor(page.Cursor)
-		}
-		for i, c := range contacts { // where the last one is now, or where it was
-			if c.User == domain.UserID(last) {
-				n = i + 1
-			}
-		}
-		contacts = contacts[min(n, len(contacts)):]
-	}
-	if len(contacts) <= page.Limit {
-		return List[Contact]{Items: contacts}, nil
-	}
-	skipped := page.Limit
-	if place, _, ok := strings.Cut(page.Cursor, "="); ok {
-		before, _ := strconv.Atoi(place)
-		skipped += before
-	}
-	contacts = contacts[:page.Limit]
-	return List[Contact]{Items: contacts, Next: fmt.Sprintf("%d=%s", skipped, contacts[page.Limit-1].User)}, nil
 }
 
 // OwnPage returns a page of the events of something of a team's own, newest first. Its cost follows the page.

@@ -132,6 +132,9 @@ func (q *Queries) unreadIn(ctx context.Context, user domain.UserID, chats []doma
 	return found, q.loadUnread(ctx, user, unknown, found)
 }
 
+// chatsTogether is how many chats are counted side by side.
+const chatsTogether = 8
+
 // loadUnread counts in some chats by loading the entities that the counts need, several chats at a time.
 func (q *Queries) loadUnread(ctx context.Context, user domain.UserID, chats []domain.ChatID, into map[domain.ChatID]domain.Ordinal) error {
 	counts, left := make([]domain.Ordinal, len(chats)), make([]bool, len(chats))

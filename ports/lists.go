@@ -42,6 +42,9 @@ type BulkReader interface {
 	// LoadChats is [EventLog.Load] of many chats. It returns what was found in the order of the loads, each as of a moment of its own. An error of one
 	// chat is the error of all.
 	LoadChats(ctx context.Context, loads ...ChatLoad) ([]Loaded, error)
+	// MembersOfChats returns the users who are or were members of each of the chats, in the order of the chats and each in no particular order. It returns
+	// none for a chat that does not exist, and for one that has more than limit of them.
+	MembersOfChats(ctx context.Context, limit int, chats ...domain.ChatID) ([][]domain.UserID, error)
 }
 
 // ChatLoad names entities of one chat to load.

@@ -103,6 +103,22 @@ func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.L
 	return found, nil
 }
 
+// MembersOfChats implements [ports.BulkReader].
+func (l *Log) MembersOfChats(ctx context.Context, limit int, chats ...domain.ChatID) ([][]domain.UserID, error) {
+	if err := l.usable(ctx); err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	found := make([][]domain.UserID, len(chats))
+	for i, id := range chats {
+		if c := l.chats[id]; c != nil && len(c.members) <= limit {
+			found[i] = slices.Clone(c.members)
+		}
+	}
+	return found, nil
+}
+
 // Page implements [ports.UserViewPager]. Its order is that of the ids.
 func (v *UserView) Page(ctx context.Context, log string, user domain.UserID, cursor string, limit int) ([]domain.ChatID, string, error) {
 	numbers, err := v.Of(ctx, log, user)

@@ -57,23 +57,33 @@ func (l *Log) askTogether(ctx context.Context, script *goredis.Script, node *gor
 	open := places
 	if node != nil && len(places) > 1 {
 		open = l.askPipeline(ctx, script, node, questions, places, answers)
-		if len(open) == len(places) && noScript(answers[open[0]].err) && script.Load(ctx, node).Err() == nil {
-			open = l.askPipeline(ctx, script, node, questions, places, answers)
+		if len(open) == len(places) && noScript(answers[open[0]].err) { // the first call by itself makes the script known
+			if !l.askSingly(ctx, script, questions, open, answers, 1) {
+				return
+			}
+			open = l.askPipeline(ctx, script, node, questions, open[1:], answers)
 		}
 	}
-	for k, i := range open {
+	l.askSingly(ctx, script, questions, open, answers, len(open))
+}
+
+// askSingly asks the first n of the questions at some places one after another. It reports whether the server answered; if not, all others get the same
+// error unasked, because each question would wait as long.
+func (l *Log) askSingly(ctx context.Context, script *goredis.Script, questions []question, places []int, answers []answer, n int) bool {
+	for k, i := range places[:n] {
 		q := questions[i]
 		answers[i].reply, answers[i].err = l.guarded(ctx, q.partition, func(held *field) ([]any, error) {
 			q.args[0] = held
 			return l.run(ctx, script, q.partition, nil, q.args...).Slice()
 		})
-		if err := answers[i].err; err != nil && !answered(err) { // each other question would wait as long
-			for _, i := range open[k:] {
+		if err := answers[i].err; err != nil && !answered(err) {
+			for _, i := range places[k:] {
 				answers[i] = answer{err: err}
 			}
-			return
+			return false
 		}
 	}
+	return true
 }
 
 // askPipeline makes one round trip. It returns the places of the questions without an answer, and sets their errors.

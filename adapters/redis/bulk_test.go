@@ -168,7 +168,7 @@ func TestLoadChats_Faults(t *testing.T) {
 	client.AddHook(&trips)
 	client.ScriptFlush(t.Context())
 	before := trips.n.Load()
-	if err := both(); err != nil || trips.n.Load()-before > 2*3 {
+	if err := both(); err != nil || trips.n.Load()-before > 2*4 {
 		t.Errorf("without the scripts: %d round trips, error %v", trips.n.Load()-before, err)
 	}
 	index := lanesOf(l.keys, l.chats[20]) + string(l.chats[20]) + ":x"

@@ -97,6 +97,68 @@ func (l *Log) MemberPage(ctx context.Context, chat domain.ChatID, cursor string,
 	return users, nextCursor(c, ended), nil
 }
 
+// MembersOfChats implements [ports.BulkReader] in two round trips, and one more for each chat that does not exist or is joined meanwhile. It compares the
+// number of members with each index's count.
+func (l *Log) MembersOfChats(ctx context.Context, limit int, chats ...domain.ChatID) ([][]domain.UserID, error) {
+	if err := ctx.Err(); err != nil || len(chats) == 0 {
+		return nil, err
+	}
+	counts, err := l.countMembersOf(ctx, chats)
+	if err != nil {
+		return nil, err
+	}
+	found, replies := make([][]domain.UserID, len(chats)), make([]*goredis.StringSliceCmd, len(chats))
+	_, _ = l.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
+		for i, chat := range chats {
+			if counts[i] > 0 && counts[i] <= limit {
+				replies[i] = p.HKeys(ctx, l.keys.chat(chat, "u"))
+			}
+		}
+		return nil
+	})
+	for i, chat := range chats {
+		if replies[i] == nil {
+			continue
+		}
+		users, err := replies[i].Result()
+		if err != nil {
+			return nil, readError(ctx, chat, err)
+		}
+		if len(users) < counts[i] {
+			return nil, &ports.CorruptError{Chat: chat, Key: l.keys.chat(chat, "u"), Cause: fmt.Errorf("it had %d elements and now has %d", counts[i], len(users))}
+		}
+		for _, user := range users {
+			found[i] = append(found[i], domain.UserID(user))
+		}
+	}
+	return found, nil
+}
+
+// countMembersOf returns how many users are or were members of each of the chats.
+func (l *Log) countMembersOf(ctx context.Context, chats []domain.ChatID) ([]int, error) {
+	indexes, lengths := make([]*goredis.SliceCmd, len(chats)), make([]*goredis.IntCmd, len(chats))
+	_, _ = l.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
+		for i, chat := range chats {
+			indexes[i], lengths[i] = p.HMGet(ctx, l.keys.chat(chat, "x"), membersField), p.HLen(ctx, l.keys.chat(chat, "u"))
+		}
+		return nil
+	})
+	counts := make([]int, len(chats))
+	for i, chat := range chats {
+		if err := errors.Join(indexes[i].Err(), lengths[i].Err()); err != nil {
+			return nil, readError(ctx, chat, err)
+		}
+		if counts[i] = int(lengths[i].Val()); counted(chat, "", indexes[i].Val()[0], lengths[i].Val()) == nil && counts[i] > 0 {
+			continue
+		}
+		var err error // someone joined between the two, or the chat does not exist, or something is missing
+		if counts[i], err = l.countMembers(ctx, chat); err != nil {
+			return nil, err
+		}
+	}
+	return counts, nil
+}
+
 func nextCursor(c scanCursor, ended bool) string {
 	if ended {
 		return ""

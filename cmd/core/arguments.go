@@ -17,6 +17,7 @@ const (
 	roleArg    argument = "ROLE"
 	statusArg  argument = "STATUS"
 	emojiArg   argument = "EMOJI"
+	entityArg  argument = "ENTITY"
 	textArg    argument = "TEXT"
 	titleArg   argument = "TITLE"
 	groupArg   argument = "GROUP"

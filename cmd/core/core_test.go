@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -477,7 +478,9 @@ func TestServeProjectsWhatUsersAskFor(t *testing.T) {
 		default:
 		}
 	}
-	if chats := s.do("chat", "list", "--user", "ben"); chats != "CHAT\nallotment\ngarden\n" {
+	at := ` +\d{4}-\d{2}-\d{2} \d{2}:\d{2}`
+	if chats := s.do("chat", "list", "--user", "ben"); !regexp.MustCompile(
+		`^CHAT +TITLE +ROLE +UNREAD +LAST +MESSAGE\ngarden +member +1` + at + ` +ada: x\nallotment +owner +0` + at + `\n$`).MatchString(chats) {
 		t.Errorf("ben is in\n%s", chats)
 	}
 	if counts := s.json("unread", "ben"); len(counts) != 2 || counts[1]["chatId"] != "garden" || counts[1]["unread"] != 1.0 {

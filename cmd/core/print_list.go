@@ -3,7 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
-	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -44,16 +44,33 @@ func (l *list) end() error {
 
 // endPage prints the table and, if there is a further page, its cursor.
 func (l *list) endPage(next string) error {
-	if err := l.end(); err != nil || next == "" {
+	if err := l.end(); err != nil {
 		return err
 	}
-	return l.c.print(map[string]string{"next": next}, "more: --cursor "+strconv.Quote(next))
+	return l.c.printNext(next)
+}
+
+// printNext prints the cursor of the next page, if there is one.
+func (c *cli) printNext(next string) error {
+	if next == "" {
+		return nil
+	}
+	return c.print(map[string]string{"next": next}, "more: --cursor "+shellQuote(next))
+}
+
+// shellQuote quotes a word for a shell, if the shell would split or change it.
+func shellQuote(word string) string {
+	const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-=.:,@%+/"
+	if word != "" && strings.Trim(word, plain) == "" {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }
 
 // pageFlags adds the flags of a list that is printed in pages.
 func pageFlags(cmd *cobra.Command, page *app.Page) {
-	cmd.Flags().IntVar(&page.Limit, "limit", 0, fmt.Sprintf("print a page of so many at most, 1 to %d; without it, all", app.MaxList))
-	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "print the page behind the one that named this cursor")
+	cmd.Flags().IntVar(&page.Limit, "limit", 0, fmt.Sprintf("number of items at most, 1 to %d; without it and --cursor, all", app.MaxList))
+	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on after the page that ended with this cursor")
 }
 
 // pageOrAll returns a page if the command line asks for one, and otherwise everything.

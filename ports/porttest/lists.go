@@ -169,11 +169,33 @@ func testManyChats(t *testing.T, log Log) {
 			t.Errorf("chat %d ends with\n%+v, want\n%+v", i, last[i], want[0])
 		}
 	}
+	const limit = 3
+	for i := range chats[:5] {
+		for n := range i {
+			h.append(then(added(chats[i+1], domain.UserID(fmt.Sprint("user-", n)))))
+		}
+	}
+	members, err := log.MembersOfChats(ctx, limit, chats...)
+	if err != nil || len(members) != len(chats) {
+		t.Fatalf("%d of %d, error %v", len(members), len(chats), err)
+	}
+	for i, c := range chats {
+		want := h.history(c).members()
+		if len(want) > limit {
+			want = nil
+		}
+		if slices.Sort(members[i]); !slices.Equal(members[i], want) {
+			t.Errorf("chat %d has the members %v, want %v", i, members[i], want)
+		}
+	}
 	if loaded, err := log.LoadChats(ctx); len(loaded) > 0 || err != nil {
 		t.Errorf("no chats: %d, error %v", len(loaded), err)
 	}
 	cancel()
 	if _, err := log.LoadChats(ctx, loads...); !errors.Is(err, context.Canceled) {
+		t.Errorf("an ended context gave the error %v", err)
+	}
+	if _, err := log.MembersOfChats(ctx, limit, chats...); !errors.Is(err, context.Canceled) {
 		t.Errorf("an ended context gave the error %v", err)
 	}
 	if _, err := log.LastRecords(ctx, chats...); !errors.Is(err, context.Canceled) {

@@ -1,0 +1,177 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+
+	"chatcore/domain"
+)
+
+// MaxContacts is how many contacts a user has at most.
+const MaxContacts = 1000
+
+const (
+	maxContactChat  = 256    // members of a chat whose members are contacts of each other, at most
+	maxContactUsers = 1024   // the same with former members, who are looked at as well
+	maxMemberships  = 10_000 // memberships that one list of contacts looks at: about 75 ms of the log's time
+	contactChats    = 32     // chats that are looked at in one step
+)
+
+// Contact is a user that another user knows.
+type Contact struct {
+	User  domain.UserID `json:"userId"`
+	Name  string        `json:"name,omitempty"`  // as [ContactsOf] returned it
+	Chats int           `json:"chats,omitempty"` // chats that both are in, of those that were looked at
+}
+
+// ContactsOf returns a user's contacts from a source of the caller's.
+type ContactsOf func(ctx context.Context, user domain.UserID) ([]Contact, error)
+
+// Contacts returns a user's contacts: the users who share a chat of up to 256 members with them, those who share most chats first, at most [MaxContacts].
+// It looks at the chats with the latest messages, up to 10,000 memberships in all, and leaves out chats that more than 1,024 users are or were members of.
+// With a source of the caller's ([ContactsOf]) it returns what that returns. Contacts are as far as the built-in subscribers have come. Those of a
+// caller's source are loaded again after [Queries.ForgetContacts].
+func (q *Queries) Contacts(ctx context.Context, user domain.UserID) ([]Contact, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return nil, err
+	}
+	switch c := q.caches.Load(); {
+	case c != nil:
+		return c.contacts.Get(ctx, user)
+	case q.views.Contacts != nil:
+		return q.views.Contacts(ctx, user)
+	}
+	return q.sharers(ctx, user)
+}
+
+// ForgetContacts has the contacts of users looked up anew.
+func (q *Queries) ForgetContacts(ctx context.Context, users ...domain.UserID) error {
+	if err := checkUsers(users); err != nil {
+		return err
+	}
+	if c := q.caches.Load(); c != nil {
+		return c.contacts.Invalidate(ctx, users...)
+	}
+	return nil
+}
+
+// ContactPage returns a page of what [Queries.Contacts] returns, from the cached list where there is one. A contact that comes into the list before the
+// cursor meanwhile is not in a later page.
+func (q *Queries) ContactPage(ctx context.Context, user domain.UserID, page Page) (List[Contact], error) {
+	page, err := page.checked()
+	if err != nil {
+		return List[Contact]{}, err
+	}
+	contacts, err := q.Contacts(ctx, user)
+	if err != nil {
+		return List[Contact]{}, err
+	}
+	if page.Cursor != "" {
+		place, last, ok := strings.Cut(page.Cursor, "=")
+		n, err := strconv.Atoi(place)
+		if !ok || err != nil || n < 1 || n > MaxContacts {
+			return List[Contact]{}, badCursor(page.Cursor)
+		}
+		for i, c := range contacts { // where the last one is now, or where it was
+			if c.User == domain.UserID(last) {
+				n = i + 1
+			}
+		}
+		contacts = contacts[min(n, len(contacts)):]
+	}
+	if len(contacts) <= page.Limit {
+		return List[Contact]{Items: contacts}, nil
+	}
+	skipped := page.Limit
+	if place, _, ok := strings.Cut(page.Cursor, "="); ok {
+		before, _ := strconv.Atoi(place)
+		skipped += before
+	}
+	contacts = contacts[:page.Limit]
+	return List[Contact]{Items: contacts, Next: fmt.Sprintf("%d=%s", skipped, contacts[page.Limit-1].User)}, nil
+}
+
+// sharers returns the users who share a chat with a user. It takes about four round trips for each 32 chats.
+func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, error) {
+	chats, err := q.unorderedChatsOf(ctx, user)
+	if err != nil {
+		return nil, err
+	}
+	order, err := q.byActivity(ctx, chats)
+	if err != nil {
+		return nil, err
+	}
+	shared, looked := make(map[domain.UserID]int), 0
+	for some := range slices.Chunk(order, contactChats) {
+		if looked >= maxMemberships {
+			break
+		}
+		loads, err := q.memberships(ctx, some)
+		if err != nil {
+			return nil, err
+		}
+		for _, load := range loads {
+			looked += len(load.slots)
+			if err := load.newer(0); err != nil {
+				return nil, err
+			}
+			countSharers(load.slots, user, shared)
+		}
+	}
+	contacts := make([]Contact, 0, len(shared))
+	for other, n := range shared {
+		contacts = append(contacts, Contact{User: other, Chats: n})
+	}
+	slices.SortFunc(contacts, func(a, b Contact) int { return cmp.Or(cmp.Compare(b.Chats, a.Chats), cmp.Compare(a.User, b.User)) })
+	return contacts[:min(len(contacts), MaxContacts)], nil
+}
+
+// memberships loads the present and former members of chats that do not have too many of them.
+func (q *Queries) memberships(ctx context.Context, chats []activity) ([]chatSlots, error) {
+	ids := make([]domain.ChatID, len(chats))
+	for i, a := range chats {
+		ids[i] = a.chat
+	}
+	members, err := q.log.MembersOfChats(ctx, maxContactUsers, ids...)
+	if err != nil {
+		return nil, err
+	}
+	loads := make([]chatSlots, 0, len(ids))
+	for i, users := range members {
+		if len(users) == 0 {
+			continue
+		}
+		slots := make([]slot, len(users))
+		for k, user := range users {
+			slots[k] = slot{entity: domain.MemberEntity(user)}
+		}
+		q.entities.cached(ids[i], slots)
+		loads = append(loads, chatSlots{chat: ids[i], slots: slots})
+	}
+	return loads, q.entities.fillChats(ctx, q.log, loads)
+}
+
+// countSharers adds a chat to the counts of its present members, if the user is one of them and they are not too many.
+func countSharers(members []slot, user domain.UserID, shared map[domain.UserID]int) {
+	var current []domain.UserID
+	here := false
+	for _, s := range members {
+		if m, _ := s.state.(*domain.Member); m.Current() {
+			if m.User == user {
+				here = true
+			} else {
+				current = append(current, m.User)
+			}
+		}
+	}
+	if !here || len(current) >= maxContactChat { // left, and the view does not know yet; or too many
+		return
+	}
+	for _, other := range current {
+		shared[other]++
+	}
+}

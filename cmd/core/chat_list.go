@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+func (c *cli) chatList() *cobra.Command {
+	var user string
+	var page app.Page
+	cmd := &cobra.Command{
+		Use: "list", Short: "List all chats, or those of a user", Args: cobra.NoArgs,
+		Long: "List the ids of all chats, in no particular order. With --user, list the chats that the user is in with title, role, unread count and last\n" +
+			"message, the chat with the latest message first, as far as a running \"core serve\" has projected them.",
+		Example: "  core chat list --limit 100\n  core chat list --user ada --limit 20",
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return c.with(cmd.Context(), func(core *chatcore.Core) error {
+				if cmd.Flags().Changed("user") {
+					return c.printChatsOf(cmd.Context(), core, domain.UserID(user), page)
+				}
+				return c.printChats(cmd.Context(), core, page)
+			})
+		},
+	}
+	cmd.Flags().StringVar(&user, "user", "", "only chats that this user is in")
+	pageFlags(cmd, &page)
+	return c.jsonFlag(cmd)
+}
+
+func (c *cli) printChats(ctx context.Context, core *chatcore.Core, page app.Page) error {
+	chats, err := pageOrAll(ctx, page, core.Queries.ChatPage, core.Queries.Chats)
+	if err != nil {
+		return err
+	}
+	l := c.list("there are no chats", "CHAT")
+	for _, chat := range chats.Items {
+		view := struct {
+			ChatID domain.ChatID `json:"chatId"`
+		}{chat}
+		if err := l.add(view, string(chat)); err != nil {
+			return err
+		}
+	}
+	return l.endPage(chats.Next)
+}
+
+// listedChatView is a chat of a user's list.
+type listedChatView struct {
+	ChatID   domain.ChatID  `json:"chatId"`
+	UserID   domain.UserID  `json:"userId"` // whose list it is
+	Title    domain.Title   `json:"title"`
+	Archived bool           `json:"archived,omitempty"`
+	Role     string         `json:"role"`
+	JoinedAt time.Time      `json:"joinedAt"`
+	Unread   domain.Ordinal `json:"unread"`
+	LastAt   time.Time      `json:"lastAt"`
+	Last     *messageView   `json:"lastMessage,omitempty"`
+}
+
+func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain.UserID, page app.Page) error {
+	chats, err := pageOrAll(ctx, page, func(ctx context.Context, page app.Page) (app.List[app.ListedChat], error) {
+		return core.Queries.ChatListPage(ctx, user, page)
+	}, func(ctx context.Context) ([]app.ListedChat, error) {
+		return core.Queries.ChatList(ctx, user)
+	})
+	if err != nil {
+		return err
+	}
+	l := c.list(string(user)+" is in no chats", "CHAT", "TITLE", "ROLE", "UNREAD", "LAST", "MESSAGE")
+	for _, chat := range chats.Items {
+		view := listedChatView{
+			ChatID: chat.ID, UserID: user, Title: chat.Title, Archived: chat.Archived, Role: chat.Role.String(), JoinedAt: chat.JoinedAt, Unread: chat.Unread, LastAt: chat.LastAt,
+		}
+		if chat.Last != nil {
+			last := viewOf(chat.ID, *chat.Last)
+			view.Last = &last
+		}
+		title := string(chat.Title)
+		if chat.Archived {
+			title += " (archived)"
+		}
+		err := l.add(view, string(chat.ID), title, view.Role, strconv.FormatUint(uint64(chat.Unread), 10), chat.LastAt.Format(minutes), preview(chat.Last))
+		if err != nil {
+			return err
+		}
+	}
+	return l.endPage(chats.Next)
+}
+
+// preview is the beginning of a message in one line.
+func preview(m *app.MessageView) string {
+	const most = 40 // characters
+	if m == nil {
+		return ""
+	}
+	row := messageRow(*m)
+	text := []rune(strings.Join(strings.Fields(row.Text), " "))
+	if len(text) > most {
+		text = append(text[:most:most], '…')
+	}
+	return row.Prefix + string(text)
+}
