@@ -56,6 +56,38 @@ func TestServe_LogsOutagesAndReconnects(t *testing.T) {
 	}
 }
 
+// TestServe_LogsDeadLetters has another program's value where an unread count belongs, so that the built-in group fails for good. The line names the event
+// and the reason, and not what the message says.
+func TestServe_LogsDeadLetters(t *testing.T) {
+	server := redistest.Start(t)
+	s := &shell{t: t, base: []string{"--redis-url", server.URL(), "--partitions", "1", "--log-format", "json", "--retry-attempts", "1"}}
+	_, errs, stop := s.follow("serve")
+	serving(t, errs)
+	s.do("chat", "create", "garden", "--as", "ada", "--member", "ben")
+	if err := server.Client(t).Set(t.Context(), "chat:unread:ben", "foreign", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	s.do("send", "garden", "secret words", "--as", "ada")
+	errs.until(t, "became a dead letter")
+	stop()
+	found := false
+	for line := range strings.Lines(errs.String()) {
+		var entry map[string]any
+		if err := json.Unmarshal([]byte(line), &entry); err != nil {
+			t.Errorf("the line %q: %v", line, err)
+		}
+		if entry["msg"] != "delivery became a dead letter" {
+			continue
+		}
+		reason, _ := entry["error"].(string)
+		found = found || entry["level"] == "WARN" && entry["group"] == chatcore.BuiltinGroup && entry["chat"] == "garden" && entry["seq"] != nil &&
+			entry["event_id"] != nil && entry["attempts"] == 1.0 && strings.Contains(reason, "chat:unread:ben")
+	}
+	if !found || strings.Contains(errs.String(), "secret") {
+		t.Errorf("it logs\n%s", errs.String())
+	}
+}
+
 // TestServe_LogLevel has a level leave out what is below it.
 func TestServe_LogLevel(t *testing.T) {
 	s := newShell(t)
