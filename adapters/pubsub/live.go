@@ -78,8 +78,8 @@ func (l *Live) Publish(topic string, messages ...*message.Message) error {
 	return nil
 }
 
-// Subscribe returns a channel of the messages that are published after it has returned, until ctx ends. It returns when the server has
-// processed the subscription on the present connection. It returns ctx's error if ctx ends before, and [ErrClosed] after Close.
+// Subscribe returns a channel of the messages that are published after it has returned, until ctx ends, but for those that a lost connection costs:
+// [Live.Reconnects] counts these losses. It returns when the server has processed the subscription on the present connection. It returns ctx's error if ctx ends before, and [ErrClosed] after Close.
 func (l *Live) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	ch, confirmed, err := l.join(topic)
 	if err != nil {

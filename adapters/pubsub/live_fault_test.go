@@ -144,7 +144,7 @@ func TestSubscribeAfterAReconnectWaitsForTheNewConnection(t *testing.T) {
 	server := redistest.Start(t)
 	direct := connect(t, server.Addr())
 	client, requests, _ := gated(t, server)
-	live := newLive(t, client, "", 0)
+	live := newLive(t, client)
 	if _, err := live.Subscribe(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
@@ -193,7 +193,7 @@ func TestAHangingDialBlocksNobody(t *testing.T) {
 	}
 	client := goredis.NewClient(config)
 	t.Cleanup(func() { _ = client.Close() })
-	live := newLive(t, client, "", 0)
+	live := newLive(t, client)
 	if _, err := live.Subscribe(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
