@@ -42,10 +42,10 @@ func (c *cli) acl() *cobra.Command {
 			return nil
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", user, "name of the Redis user")
-	cmd.Flags().StringVar(&password, "password", "", "password of the Redis user (default: none, add one with >PASSWORD)")
-	cmd.Flags().StringSliceVar(&keys, "key", nil, "further pattern of keys: of helpers, effects and custom caches")
-	cmd.Flags().StringSliceVar(&channels, "channel", nil, "further pattern of channels: of helpers")
+	cmd.Flags().StringVar(&user, "user", user, "name of the Redis `USER`")
+	cmd.Flags().StringVar(&password, "password", "", "`PASSWORD` of the Redis user (default: none, add one with >PASSWORD)")
+	cmd.Flags().StringSliceVar(&keys, "key", nil, "further `PATTERN` of keys, for helpers, effects and custom caches; may be given several times")
+	cmd.Flags().StringSliceVar(&channels, "channel", nil, "further `PATTERN` of channels, for helpers; may be given several times")
 	cmd.Flags().BoolVar(&cache, "cache", false, "print the rights on the server of the caches instead")
 	cmd.Flags().BoolVar(&doctor, "doctor", false, "allow also what only \"core doctor\" reads; CONFIG GET is among it, which shows the server's passwords")
 	return cmd

@@ -70,14 +70,14 @@ func checkArguments(cmd *cobra.Command, args []string, arguments []argument) err
 
 // asFlag adds the flag for who does it.
 func (c *cli) asFlag(cmd *cobra.Command, actor *string) {
-	cmd.Flags().StringVar(actor, "as", "", "user who does it")
+	cmd.Flags().StringVar(actor, "as", "", "`USER` who acts (required)")
 	_ = cmd.MarkFlagRequired("as")
 	_ = cmd.RegisterFlagCompletionFunc("as", c.completeUsers)
 }
 
 // commandFlag adds the flag for the id of a command.
 func commandFlag(cmd *cobra.Command, command *string) {
-	cmd.Flags().StringVar(command, "command-id", "", "id of the command: given again, it has its effect once")
+	cmd.Flags().StringVar(command, "command-id", "", "`ID` of the command; given again with the same id, it has its effect once")
 }
 
 // parent returns a command of commands.

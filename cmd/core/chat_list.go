@@ -20,7 +20,6 @@ func (c *cli) chatList() *cobra.Command {
 		Use: "list", Short: "List all chats, or those of a user", Args: cobra.NoArgs,
 		Long: "List the ids of all chats, in no particular order. With --user, list the chats that the user is in with title, role, unread count and last\n" +
 			"message, the chat with the latest message first, as far as a running \"core serve\" has projected them.",
-		Example: "  core chat list --limit 100\n  core chat list --user ada --limit 20",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				if cmd.Flags().Changed("user") {
@@ -30,7 +29,7 @@ func (c *cli) chatList() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&user, "user", "", "only chats that this user is in")
+	cmd.Flags().StringVar(&user, "user", "", "list only the chats that this `USER` is in")
 	pageFlags(cmd, &page)
 	return c.jsonFlag(cmd)
 }

@@ -17,22 +17,22 @@ func (c *cli) chat() *cobra.Command {
 	one, member, role := []argument{chatArg}, []argument{chatArg, userArg}, []argument{chatArg, userArg, roleArg}
 	cmd := parent("chat", "Create, list and change chats and their members",
 		c.chatCreate(), c.chatList(), c.chatMembers(),
-		c.change("rename", "Give a chat another title", []argument{chatArg, titleArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		c.change("rename", "Change the title of a chat", []argument{chatArg, titleArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Rename(cmd.Context(), app.Rename{Chat: ch.chat(), By: ch.by(), Title: ch.text(titleArg), Command: ch.commandID()})
 		}),
-		c.change("archive", "Close a chat to new messages, reactions and members", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		c.change("archive", "Archive a chat: no new messages, reactions and members", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Archive(cmd.Context(), app.Archive{Chat: ch.chat(), By: ch.by(), Command: ch.commandID()})
 		}),
-		c.change("unarchive", "Open an archived chat again", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		c.change("unarchive", "Reopen an archived chat", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Unarchive(cmd.Context(), app.Unarchive{Chat: ch.chat(), By: ch.by(), Command: ch.commandID()})
 		}),
-		c.change("leave", "End the membership of the user of --as", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		c.change("leave", "Leave a chat: end the actor's membership", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Leave(cmd.Context(), app.Leave{Chat: ch.chat(), By: ch.by(), Command: ch.commandID()})
 		}),
-		c.change("add", "Make a user a member", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		c.change("add", "Add a user to a chat", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Add(cmd.Context(), app.Add{Chat: ch.chat(), By: ch.by(), User: ch.user(), Command: ch.commandID()})
 		}),
-		c.change("remove", "End a user's membership", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+		c.change("remove", "Remove a user from a chat", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			return core.Chats.Remove(cmd.Context(), app.Remove{Chat: ch.chat(), By: ch.by(), User: ch.user(), Command: ch.commandID()})
 		}),
 		c.change("promote", "Raise a member's role to admin or owner", role, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
@@ -65,17 +65,16 @@ func parseRole(name string) (domain.Role, error) {
 func (c *cli) chatCreate() *cobra.Command {
 	var title string
 	var members []string
-	cmd := c.change("create", "Create a chat, owned by the user of --as", []argument{chatArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+	cmd := c.change("create", "Create a chat that the actor owns", []argument{chatArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 		create := app.Create{Chat: ch.chat(), By: ch.by(), Title: title, Command: ch.commandID()}
 		for _, m := range members {
 			create.Members = append(create.Members, domain.UserID(m))
 		}
 		return core.Chats.Create(cmd.Context(), create)
 	})
-	cmd.Example = "  core chat create garden --as ada --title Garden --member ben --member cem"
 	cmd.ValidArgsFunction = c.completeArguments() // the id is new
-	cmd.Flags().StringVar(&title, "title", "", "title of the chat")
-	cmd.Flags().StringArrayVar(&members, "member", nil, "first member; may be given several times")
+	cmd.Flags().StringVar(&title, "title", "", "`TITLE` of the chat")
+	cmd.Flags().StringArrayVar(&members, "member", nil, "`USER` who is a member from the start; may be given several times")
 	return cmd
 }
 

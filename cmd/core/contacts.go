@@ -58,7 +58,6 @@ func (c *cli) custom() *cobra.Command {
 		Use: "custom", Short: "List the custom events of an entity of a chat",
 		Long: "List the events that an application has recorded for an entity of its own in a chat, such as a poll, newest first. With --json each is as\n" +
 			"the log has it. \"core history --raw\" shows all events of a chat.",
-		Example: "  core custom garden poll-7 --limit 20",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				h, entity := history{c: c, core: core, chat: domain.ChatID(args[0])}, domain.OwnID(args[1])

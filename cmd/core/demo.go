@@ -17,7 +17,7 @@ import (
 
 func (c *cli) demo() *cobra.Command {
 	return &cobra.Command{
-		Use: "demo", Short: "See a chat's life flow through the core: no Redis, no flags", Args: cobra.NoArgs,
+		Use: "demo", Short: "Show a chat's life in an embedded Redis: nothing to install", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			c.embedded = true
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {

@@ -44,7 +44,7 @@ func (c *cli) tail() *cobra.Command {
 			}))
 		},
 	}
-	cmd.Flags().StringVar(&group, "group", "", "consumer group, which is kept: the next tail goes on where this one ends")
+	cmd.Flags().StringVar(&group, "group", "", "read as this consumer `GROUP`, which is kept: the next tail of the group goes on where this one ends")
 	_ = cmd.RegisterFlagCompletionFunc("group", c.completeFlag(groupArg))
 	cmd.Flags().BoolVar(&live, "live", false, "show the live channels: typing and status too, but nothing from before")
 	cmd.MarkFlagsMutuallyExclusive("group", "live")

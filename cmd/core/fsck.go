@@ -46,7 +46,7 @@ func (c *cli) fsck() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&config.Repair, "repair", false, "correct what follows from the log")
-	cmd.Flags().StringVar(&chat, "chat", "", "check only this chat")
+	cmd.Flags().StringVar(&chat, "chat", "", "check only this `CHAT`")
 	_ = cmd.RegisterFlagCompletionFunc("chat", c.completeFlag(chatArg))
 	return c.jsonFlag(cmd)
 }

@@ -29,7 +29,7 @@ func (c *cli) groupsList() *cobra.Command {
 	var partitions, watch bool
 	var interval time.Duration
 	cmd := &cobra.Command{
-		Use: "list", Short: "Show where every group stands", Args: cobra.NoArgs, Long: groupsHelp,
+		Use: "list", Short: "List consumer groups with lag, dead letters and blocked chats", Args: cobra.NoArgs, Long: groupsHelp,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if interval < minInterval {
 				return &domain.InvalidError{Field: "interval", Problem: "is " + interval.String(), Allowed: "at least " + minInterval.String()}
@@ -49,7 +49,7 @@ func (c *cli) groupsList() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&partitions, "per-partition", false, "show each partition too, with its position, owner and epoch")
 	cmd.Flags().BoolVarP(&watch, "watch", "w", false, "show it again each --interval until interrupted")
-	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "time between two listings of --watch")
+	cmd.Flags().DurationVar(&interval, "interval", 2*time.Second, "`TIME` between two listings of --watch")
 	return c.jsonFlag(cmd)
 }
 

@@ -40,12 +40,11 @@ func (c *cli) history() *cobra.Command {
 			})
 		},
 	}
-	cmd.Example = "  core history garden --limit 20\n  core history garden --after 0 --limit 20   the first ones\n  core history garden --at 100               as it was at seq 100"
-	cmd.Flags().BoolVar(&raw, "raw", false, "the events of the log instead of the messages")
-	cmd.Flags().Uint64Var(&before, "before", 0, "only messages below this seq")
-	cmd.Flags().Uint64Var(&after, "after", 0, "only messages above this seq")
-	cmd.Flags().Uint64Var(&at, "at", 0, "show the chat as it was at this seq")
-	cmd.Flags().IntVar(&limit, "limit", 0, "number of messages at most; 0 is all")
+	cmd.Flags().BoolVar(&raw, "raw", false, "show the events of the log instead of the messages")
+	cmd.Flags().Uint64Var(&before, "before", 0, "only messages below this `SEQ`")
+	cmd.Flags().Uint64Var(&after, "after", 0, "only messages above this `SEQ`")
+	cmd.Flags().Uint64Var(&at, "at", 0, "show the chat as it was at this `SEQ`")
+	cmd.Flags().IntVar(&limit, "limit", 0, "`NUMBER` of messages or events at most; 0 is all")
 	cmd.MarkFlagsMutuallyExclusive("before", "after")
 	return c.takes(c.jsonFlag(cmd), chatArg)
 }
@@ -123,7 +122,7 @@ func (c *cli) audit() *cobra.Command {
 	var message, user string
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Show who did what in a chat, oldest first",
-		Long: "Show who did what in a chat, oldest first: all of it, what was done to one --message, or what one --user did and had done to\ntheir membership. It tells what was edited or deleted later too.",
+		Long: "Show the events of a chat, oldest first: all of them, those of one --message, or those by one --user and about their membership. Content that\nwas edited or deleted later is shown as well.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				h := history{c: c, chat: domain.ChatID(args[0])}
@@ -140,8 +139,8 @@ func (c *cli) audit() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().StringVar(&message, "message", "", "only what was done to this message")
-	cmd.Flags().StringVar(&user, "user", "", "only what this user did, and had done to their membership")
+	cmd.Flags().StringVar(&message, "message", "", "only events of this `MESSAGE`")
+	cmd.Flags().StringVar(&user, "user", "", "only events by this `USER` and about their membership")
 	_ = cmd.RegisterFlagCompletionFunc("user", c.completeUsers)
 	cmd.MarkFlagsMutuallyExclusive("message", "user")
 	return c.takes(c.jsonFlag(cmd), chatArg)

@@ -21,7 +21,7 @@ import (
 )
 
 func (c *cli) deadLetters() *cobra.Command {
-	cmd := parent("deadletters", "List deliveries that handlers refused for good, and retry or drop them",
+	cmd := parent("deadletters", "List dead letters, which handlers failed on for good, and retry or drop them",
 		c.lettersList(), c.lettersShow(), c.lettersRetry(), c.lettersDrop())
 	cmd.Aliases = []string{"deadletter"}
 	return cmd
@@ -110,8 +110,8 @@ func clip(s string, most int) string {
 
 func (c *cli) lettersList() *cobra.Command {
 	return c.takes(c.jsonFlag(&cobra.Command{
-		Use: "list", Short: "Show a group's dead letters",
-		Long: "Show a group's dead letters, each without what it says: deliveries that its handlers refused for good. The chat of one that is\n\"parked\" waits for a decision about it; one that is to be given \"again\" waits for a process that runs the group.",
+		Use: "list", Short: "List a group's dead letters",
+		Long: "List a group's dead letters without their payloads: deliveries that its handlers failed on for good. The chat of a \"parked\" one\nwaits until it is retried or dropped; one that is to be delivered \"again\" waits for a process that runs the group.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				l := c.list(fmt.Sprintf("group %s has no dead letters", args[0]), "ID", "CHAT", "SEQ", "TYPE", "ATTEMPTS", "AGE", "STATE", "REASON")
@@ -132,7 +132,7 @@ func (c *cli) lettersList() *cobra.Command {
 
 func (c *cli) lettersShow() *cobra.Command {
 	return c.takes(c.jsonFlag(&cobra.Command{
-		Use: "show", Short: "Show all of a dead letter, with what it says",
+		Use: "show", Short: "Show one dead letter with its payload",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				d, err := groups.DeadLetter(cmd.Context(), args[0], args[1])
@@ -203,8 +203,8 @@ func (c *cli) lettersRetry() *cobra.Command {
 			}
 			return "is given again, out of order"
 		},
-	}, "Have dead letters given to a handler again",
-		"Have a dead letter given to a handler again, or --all of them that are there now. A chat that is parked for it flows again, in order,\n"+
+	}, "Deliver dead letters to the group's handlers again",
+		"Deliver a dead letter to the group's handlers again, or --all of them that are there now. A chat that is parked for it flows again, in order,\n"+
 			"beginning with it. Otherwise the chat has gone on, and the letter comes out of order; it stays until a handler succeeds.\n"+
 			"An unreadable entry of another program is added to the stream again, for all groups: only one of them has its letter.")
 }

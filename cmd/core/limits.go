@@ -32,10 +32,8 @@ type decisionView struct {
 	Unchecked         bool     `json:"unchecked,omitempty"` // it could not be, and is open on failure
 }
 
-const limitHelp = `Show what a rate limit leaves to somebody, or with --take count so many calls, as a service would. It fails with exit code 3 if that is too
-much. How much is allowed is set by kind, with --rate, CHATCORE_LIMITS or the file of --config:
-
-  core limit login ada --rate login=5/15m --take 1
+const limitHelp = `Show how many calls a rate limit leaves to a SUBJECT, or take calls with --take, as a service does. A refusal exits with 3. How much is allowed is
+set by kind, with --rate, CHATCORE_LIMITS or the file of --config:
 
   send=30/1m          30 calls in a window of a minute
   send=30/1m/5        one after the other instead, one each 2 seconds, 5 of them at once
@@ -63,6 +61,6 @@ func (c *cli) limit() *cobra.Command {
 			})
 		},
 	}
-	cmd.Flags().IntVar(&take, "take", 0, "calls to take, all or none")
+	cmd.Flags().IntVar(&take, "take", 0, "take this `NUMBER` of calls, all or none")
 	return c.rateFlag(c.jsonFlag(cmd))
 }

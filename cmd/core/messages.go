@@ -24,7 +24,6 @@ func (c *cli) send() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "send", Short: "Send a message",
 		Long:    "Send a message. The same --id again is the same send: after a lost answer, send again.",
-		Example: "  core send garden \"Who comes on Sunday?\" --as ada\n  core send garden \"I do\" --as ben --reply-to MESSAGE",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				send := app.Send{Chat: domain.ChatID(args[0]), By: domain.UserID(sender), MessageID: domain.MessageID(id), Content: args[1], ReplyTo: domain.MessageID(replyTo)}
@@ -42,13 +41,13 @@ func (c *cli) send() *cobra.Command {
 	}
 	c.takes(cmd, chatArg, textArg)
 	c.asFlag(cmd, &sender)
-	cmd.Flags().StringVar(&id, "id", "", "message id (default: a new one)")
-	cmd.Flags().StringVar(&replyTo, "reply-to", "", "id of the message that this one answers")
+	cmd.Flags().StringVar(&id, "id", "", "`ID` of the message (default: a new one)")
+	cmd.Flags().StringVar(&replyTo, "reply-to", "", "`MESSAGE` that this one replies to")
 	return c.rateFlag(c.jsonFlag(cmd))
 }
 
 func (c *cli) edit() *cobra.Command {
-	return c.change("edit", "Give a message other content", []argument{chatArg, messageArg, textArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+	return c.change("edit", "Replace the text of a message", []argument{chatArg, messageArg, textArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 		return core.Chats.Edit(cmd.Context(), app.Edit{Chat: ch.chat(), By: ch.by(), MessageID: ch.message(), Content: ch.text(textArg), Command: ch.commandID()})
 	})
 }
@@ -58,7 +57,7 @@ func (c *cli) delete() *cobra.Command {
 	cmd := c.change("delete", "Delete a message; a tombstone stays in its place", []argument{chatArg, messageArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 		return core.Chats.Delete(cmd.Context(), app.Delete{Chat: ch.chat(), By: ch.by(), MessageID: ch.message(), Reason: reason, Command: ch.commandID()})
 	})
-	cmd.Flags().StringVar(&reason, "reason", "", "reason, which everybody in the chat sees")
+	cmd.Flags().StringVar(&reason, "reason", "", "`REASON`, which every member of the chat sees")
 	return cmd
 }
 
@@ -67,13 +66,13 @@ func (ch *change) reaction() app.React {
 }
 
 func (c *cli) react() *cobra.Command {
-	return c.change("react", "React to a message", []argument{chatArg, messageArg, emojiArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+	return c.change("react", "Add a reaction to a message", []argument{chatArg, messageArg, emojiArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 		return core.Chats.React(cmd.Context(), ch.reaction())
 	})
 }
 
 func (c *cli) unreact() *cobra.Command {
-	return c.change("unreact", "Take a reaction back", []argument{chatArg, messageArg, emojiArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+	return c.change("unreact", "Remove the actor's reaction from a message", []argument{chatArg, messageArg, emojiArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 		return core.Chats.Unreact(cmd.Context(), ch.reaction())
 	})
 }
@@ -81,7 +80,7 @@ func (c *cli) unreact() *cobra.Command {
 func (c *cli) read() *cobra.Command {
 	var seq uint64
 	takes := []argument{chatArg, messageArg}
-	cmd := c.change("read", "Mark a chat as read up to a message, or up to --seq", takes, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
+	cmd := c.change("read", "Mark a chat as read up to MESSAGE, or up to --seq", takes, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 		return core.Chats.MarkRead(cmd.Context(), app.MarkRead{Chat: ch.chat(), By: ch.by(), MessageID: ch.message(), Seq: domain.Seq(seq), Command: ch.commandID()})
 	})
 	cmd.Use = "read"
@@ -96,6 +95,6 @@ func (c *cli) read() *cobra.Command {
 		}
 		return nil
 	}
-	cmd.Flags().Uint64Var(&seq, "seq", 0, "seq of the last message read")
+	cmd.Flags().Uint64Var(&seq, "seq", 0, "mark as read up to this `SEQ`")
 	return cmd
 }

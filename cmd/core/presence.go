@@ -52,8 +52,8 @@ func (c *cli) ofConnection(
 		},
 	}
 	c.takes(cmd, userArg)
-	cmd.Flags().StringVar(&device, "device", "", "id of the user's device")
-	cmd.Flags().StringVar(&connection, "connection", "", "id of the device's connection, such as a session's (default: the device itself)")
+	cmd.Flags().StringVar(&device, "device", "", "`ID` of the user's device (required)")
+	cmd.Flags().StringVar(&connection, "connection", "", "`ID` of the device's connection, such as a session's (default: the device itself)")
 	_ = cmd.MarkFlagRequired("device")
 	return c.jsonFlag(cmd)
 }

@@ -69,8 +69,8 @@ func shellQuote(word string) string {
 
 // pageFlags adds the flags of a list that is printed in pages.
 func pageFlags(cmd *cobra.Command, page *app.Page) {
-	cmd.Flags().IntVar(&page.Limit, "limit", 0, fmt.Sprintf("number of items at most, 1 to %d; without it and --cursor, all", app.MaxList))
-	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on after the page that ended with this cursor")
+	cmd.Flags().IntVar(&page.Limit, "limit", 0, fmt.Sprintf("`NUMBER` of items at most, 1 to %d; without --limit and --cursor, all", app.MaxList))
+	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on after the page that ended with this `CURSOR`")
 }
 
 // pageOrAll returns a page if the command line asks for one, and otherwise everything.

@@ -16,7 +16,7 @@ import (
 func (c *cli) rebuild() *cobra.Command {
 	var wait, yes bool
 	cmd := &cobra.Command{
-		Use: "rebuild", Short: "Have a group begin again with the first event of every chat",
+		Use: "rebuild", Short: "Rebuild a group: deliver every chat again from its first event",
 		Long: "Have a group begin again with the first event of every chat, for a projection that is to be made anew: its handlers are given\n" +
 			"everything once more, and its dead letters go. Processes that run it notice by themselves; if none does, the next one begins there. With\n--wait it is followed until no chat is behind. Without --yes the command shows what would happen, changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -75,6 +75,7 @@ finding, 2 the command line or a setting is wrong, 3 refused by a rule, 4 not fo
 			root.AddCommand(cmd)
 		}
 	}
+	root.SetUsageTemplate(strings.Replace(root.UsageTemplate(), "{{if .Runnable}}", "{{if and .Runnable (not .HasAvailableSubCommands)}}", 1))
 	root.SetHelpCommand(helpCommand(root))
 	c.finish(root)
 	return root
@@ -114,6 +115,9 @@ func (c *cli) finish(cmd *cobra.Command) {
 	}
 	if cmd.Name() == "serve" || cmd.Name() == "config" {
 		c.showSettings(cmd)
+	}
+	if lines := examples()[cmd.CommandPath()]; len(lines) > 0 {
+		cmd.Example = "  " + strings.Join(lines, "\n  ")
 	}
 	for _, sub := range cmd.Commands() {
 		c.finish(sub)

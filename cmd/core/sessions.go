@@ -55,7 +55,7 @@ func (c *cli) sessionOpen() *cobra.Command {
 	var device string
 	var d domain.Device
 	cmd := &cobra.Command{
-		Use: "open", Short: "Log a user in and print the token, this once",
+		Use: "open", Short: "Log a user in and print the token, which is not shown again",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				d.ID = domain.DeviceID(device)
@@ -68,10 +68,10 @@ func (c *cli) sessionOpen() *cobra.Command {
 		},
 	}
 	c.takes(cmd, userArg)
-	cmd.Flags().StringVar(&device, "device", "", "id of the device")
-	cmd.Flags().StringVar(&d.Name, "name", "", "name that the user gave the device")
-	cmd.Flags().StringVar(&d.UserAgent, "user-agent", "", "program that logs in")
-	cmd.Flags().StringVar(&d.IP, "ip", "", "address that it logs in from")
+	cmd.Flags().StringVar(&device, "device", "", "`ID` of the device")
+	cmd.Flags().StringVar(&d.Name, "name", "", "`NAME` that the user gave the device")
+	cmd.Flags().StringVar(&d.UserAgent, "user-agent", "", "`PROGRAM` that logs in")
+	cmd.Flags().StringVar(&d.IP, "ip", "", "`ADDRESS` that the user logs in from")
 	return c.jsonFlag(cmd)
 }
 
@@ -153,7 +153,7 @@ func readToken(cmd *cobra.Command, argument string) (app.SessionToken, error) {
 func (c *cli) sessionClose() *cobra.Command {
 	var all bool
 	cmd := &cobra.Command{
-		Use: "close", Short: "Close a session of a user, or with --all every one",
+		Use: "close", Short: "Close one session of a user, or --all",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				user, closed := domain.UserID(args[0]), 1

@@ -45,7 +45,7 @@ const sourceDefault = "default"
 func newSettings(flags *pflag.FlagSet) *settings {
 	s := &settings{}
 	s.limits.target, s.aliases.target = &s.config.Limits, &s.config.Names.Channels
-	flags.StringVar(&s.file, "config", "", "YAML file of settings, see core config --help (CHATCORE_CONFIG)")
+	flags.StringVar(&s.file, "config", "", "YAML `FILE` of settings, see core config --help (CHATCORE_CONFIG)")
 	b := binder{settings: s, flags: flags}
 	b.connection(&s.config)
 	b.log()
@@ -116,7 +116,7 @@ func (b binder) connection(c *chatcore.Config) {
 func (b binder) log() {
 	b.add("log.level", &b.settings.log.level, "least level that is logged to standard error: debug, info, warn or error").means("info for serve, otherwise error").show(b)
 	b.add("log.format", &b.settings.log.format, "text or json").means("text").show(b)
-	b.local("health", &b.settings.health, "address at which serve answers /livez and /readyz, such as :8080; without a host it is loopback only, 0.0.0.0:8080 is every interface").means("none")
+	b.local("health", &b.settings.health, "`ADDRESS` at which serve answers /livez and /readyz, such as :8080; without a host it is loopback only, 0.0.0.0:8080 is every interface").means("none")
 }
 
 // names defines what keys and channels are called.

@@ -12,11 +12,11 @@ import (
 )
 
 func (c *cli) typing() *cobra.Command {
-	return parent("typing", "Say that a member is typing, and show who is",
-		c.typingChange("start", "Say that the user of --as is typing", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
+	return parent("typing", "Start and stop a member's typing, and list the members who type",
+		c.typingChange("start", "Show the actor as typing, for 5 seconds", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
 			return core.Chats.StartTyping(ctx, t)
 		}),
-		c.typingChange("stop", "Say that the user of --as is no longer typing", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
+		c.typingChange("stop", "Show the actor as no longer typing", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
 			return true, core.Chats.StopTyping(ctx, t)
 		}),
 		c.typingList(),
@@ -60,7 +60,7 @@ func (c *cli) typingChange(use, short string, run func(ctx context.Context, core
 
 func (c *cli) typingList() *cobra.Command {
 	return c.takes(c.jsonFlag(&cobra.Command{
-		Use: "list", Short: "Show who is typing in a chat",
+		Use: "list", Short: "List the members who are typing in a chat",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				chat := domain.ChatID(args[0])

@@ -48,7 +48,7 @@ func (c *cli) unread() *cobra.Command {
 		},
 	}
 	c.takes(cmd, userArg)
-	cmd.Flags().StringVar(&chat, "chat", "", "only this chat")
+	cmd.Flags().StringVar(&chat, "chat", "", "only this `CHAT`")
 	_ = cmd.RegisterFlagCompletionFunc("chat", c.completeFlag(chatArg))
 	return c.jsonFlag(cmd)
 }

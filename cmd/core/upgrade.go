@@ -40,8 +40,8 @@ func (c *cli) upgrade() *cobra.Command {
 			return c.raise(cmd.Context(), config, chatcore.UpgradeConfig{To: to, Names: changes}, yes)
 		},
 	}
-	cmd.Flags().IntVar(&to, "to", 0, fmt.Sprintf("level to reach (default %d, the highest that this program knows)", chatcore.LogLevel))
-	cmd.Flags().StringArrayVar(&names, "name", nil, "a name to change: NAME=VALUE, such as Session=s: or Channels/message:new=new")
+	cmd.Flags().IntVar(&to, "to", 0, fmt.Sprintf("`LEVEL` to reach (default %d, the highest that this program knows)", chatcore.LogLevel))
+	cmd.Flags().StringArrayVar(&names, "name", nil, "name to change, as `NAME=VALUE`, such as Session=s: or Channels/message:new=new")
 	cmd.Flags().BoolVar(&yes, "yes", false, "take the steps, which stop older programs")
 	return c.jsonFlag(cmd)
 }
