@@ -43,13 +43,20 @@ type observed struct {
 
 func observe(t *testing.T) *observed {
 	t.Helper()
+	return observeWith(t, chatcore.Config{})
+}
+
+// observeWith observes a core with some settings.
+func observeWith(t *testing.T, config chatcore.Config) *observed {
+	t.Helper()
 	o := &observed{spans: tracetest.NewInMemoryExporter(), reader: sdkmetric.NewManualReader(), prefix: "core-" + uuid.NewString()}
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(o.spans))
 	o.tracer = tracers.Tracer("test")
 	server := redistest.Shared(t)
 	o.client = goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = o.client.Close() })
-	o.Core = opened(t)(chatcore.New(t.Context(), quick(chatcore.Config{RedisURL: server.URL(), Namespace: o.prefix, Partitions: 1}),
+	config.RedisURL, config.Namespace, config.Partitions = server.URL(), o.prefix, 1
+	o.Core = opened(t)(chatcore.New(t.Context(), quick(config),
 		chatcore.WithTracerProvider(tracers), chatcore.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(o.reader)))))
 	return o
 }
