@@ -15,15 +15,16 @@ import (
 	"chatcore/ports"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) { redistest.Main(m) }
 
 // servers runs a test on every kind of server that the adapters support.
 func servers(t *testing.T, test func(t *testing.T, client goredis.UniversalClient)) {
-	t.Run("redis", func(t *testing.T) { test(t, connect(t, redistest.Shared(t).URL())) })
+	t.Run("redis", func(t *testing.T) { test(t, connectPatiently(t, redistest.Shared(t).URL())) })
 	if user, _ := redistest.Credentials(); user == "" { // miniredis cannot restrict rights
-		t.Run("miniredis", func(t *testing.T) { test(t, connect(t, "redis://"+mini(t).Addr())) })
+		t.Run("miniredis", func(t *testing.T) { test(t, connectPatiently(t, "redis://"+mini(t).Addr())) })
 	}
 }
 
@@ -62,7 +63,18 @@ func mini(t *testing.T) *miniredis.Miniredis {
 
 func connect(t *testing.T, url string) goredis.UniversalClient {
 	t.Helper()
-	client, err := redis.Connect(t.Context(), redis.Options{URL: url})
+	return connectBy(t, redis.Options{URL: url})
+}
+
+// connectPatiently connects to a server that answers in the end: on a busy machine a command may take longer than the timeout of 5 s.
+func connectPatiently(t *testing.T, url string) goredis.UniversalClient {
+	t.Helper()
+	return connectBy(t, redis.Options{URL: url, Timeout: wait.Limit})
+}
+
+func connectBy(t *testing.T, options redis.Options) goredis.UniversalClient {
+	t.Helper()
+	client, err := redis.Connect(t.Context(), options)
 	if err != nil {
 		t.Fatal(err)
 	}
