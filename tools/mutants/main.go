@@ -21,6 +21,11 @@ func main() {
 	parallel := flag.Int("parallel", 2, "mutants that are tested at the same time")
 	limit := flag.Duration("limit", time.Minute, "longest run of the tests of one mutant; a mutant that takes longer counts as killed")
 	only := flag.String("only", "", "regular expression: mutate only files whose names match")
+	at := flag.String("at", "", "regular expression: try only mutants whose lines of the list match, such as 'decide.go:126: '")
+	again := flag.String("again", "", "list of an earlier run: try only the mutants in it")
+	tests := flag.String("tests", "", "package whose tests run, instead of the package of the mutants")
+	run := flag.String("run", "", "regular expression: run only tests whose names match")
+	quick := flag.Duration("quick", time.Hour, "leave out tests that take longer; of Go files only")
 	every := flag.Int("every", 1, "try only the first of every n mutants, as a sample")
 	binary := flag.String("binary", "", "existing test binary of a package with scripts")
 	out := flag.String("out", "", "file to which the survivors are also written")
@@ -29,9 +34,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "usage: mutants [flags] package ...; in a package with a directory script/, the Lua scripts are mutated")
 		os.Exit(2)
 	}
-	r := &runner{root: *root, parallel: *parallel, limit: *limit, every: max(1, *every), binary: *binary, out: os.Stdout}
+	r := &runner{root: *root, parallel: *parallel, limit: *limit, every: max(1, *every), binary: *binary, again: *again, tests: *tests, quick: *quick, out: os.Stdout}
 	var err error
 	if r.only, err = regexp.Compile(*only); err != nil {
+		fail(err)
+	}
+	if r.at, err = regexp.Compile(*at); err != nil {
+		fail(err)
+	}
+	if r.run, err = regexp.Compile(*run); err != nil {
 		fail(err)
 	}
 	if *out != "" {

@@ -8,6 +8,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -18,6 +20,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 )
 
 // runner runs the tests of packages against their mutants.
@@ -28,6 +32,11 @@ type runner struct {
 	every    int
 	binary   string         // of scripts' tests, "" to build one
 	only     *regexp.Regexp // of files
+	at       *regexp.Regexp // of mutants as the list shows them
+	again    string         // list of an earlier run, "" for all mutants
+	tests    string         // package whose tests run, "" for the mutants' own
+	run      *regexp.Regexp // of tests
+	quick    time.Duration  // tests that take longer are left out
 	out      io.Writer
 	list     *bufio.Writer
 	tooLong  atomic.Int64 // mutants of a package that were killed by the time limit
@@ -36,7 +45,7 @@ type runner struct {
 
 // build is a test binary with the mutants of one package.
 type build struct {
-	dir     string // of the package
+	dir     string // of the package whose tests run
 	binary  string
 	temp    string
 	mutants []mutant
@@ -52,12 +61,16 @@ func (r *runner) pkg(name string) error {
 	if scripts, _ := filepath.Glob(filepath.Join(b.dir, "script", "*.lua")); len(scripts) > 0 {
 		return r.lua(name, b)
 	}
-	return r.golang(name, b)
+	sources := b.dir
+	if r.tests != "" {
+		b.dir = filepath.Join(r.root, r.tests)
+	}
+	return r.golang(name, sources, b)
 }
 
-// golang runs the mutants of a package's Go files.
-func (r *runner) golang(name string, b *build) error {
-	if err := r.compileGo(name, b); err != nil {
+// golang runs the mutants of the Go files in the directory sources.
+func (r *runner) golang(name, sources string, b *build) error {
+	if err := r.compileGo(name, sources, b); err != nil {
 		return err
 	}
 	reach, slow, err := r.trace(b)
@@ -67,12 +80,14 @@ func (r *runner) golang(name string, b *build) error {
 	r.each(name, b.mutants, func(n int) string {
 		tests := reach[n]
 		if len(tests) == 0 {
-			return "no test reaches it"
+			return unreached
 		}
 		return r.meets(b, tests, slow, "CHATCORE_MUTANT="+strconv.Itoa(n))
 	})
 	return nil
 }
+
+const unreached = "no test reaches it"
 
 // meets runs the tests of a mutant: first the quickest ones, up to a second in total, then the rest. It returns "" if one fails or takes much longer
 // than without a mutant.
@@ -103,12 +118,12 @@ func (r *runner) meets(b *build, tests []string, took map[string]time.Duration, 
 }
 
 // compileGo builds the package's tests with all mutants. A line whose mutants do not compile gets none.
-func (r *runner) compileGo(name string, b *build) error {
+func (r *runner) compileGo(name, sources string, b *build) error {
 	skip := map[string]map[int]bool{}
 	for range 10 {
 		overlay := map[string]string{}
 		b.mutants = nil
-		files, err := filepath.Glob(filepath.Join(b.dir, "*.go"))
+		files, err := filepath.Glob(filepath.Join(sources, "*.go"))
 		if err != nil {
 			return err
 		}
@@ -132,7 +147,7 @@ func (r *runner) compileGo(name string, b *build) error {
 				return err
 			}
 		}
-		if err := b.replace(overlay, filepath.Join(b.dir, "zz_mutants.go"), fmt.Appendf(nil, switches, pkg, len(b.mutants)+1)); err != nil {
+		if err := b.replace(overlay, filepath.Join(sources, "zz_mutants.go"), fmt.Appendf(nil, switches, pkg, len(b.mutants)+1)); err != nil {
 			return err
 		}
 		message, err := b.compile(overlay)
@@ -192,22 +207,43 @@ func (r *runner) trace(b *build) (reach map[int][]string, slow map[string]time.D
 	if err != nil {
 		return nil, nil, err
 	}
+	var group errgroup.Group
+	group.SetLimit(r.parallel)
 	for _, t := range tests {
-		file := filepath.Join(b.temp, "trace")
-		start := time.Now()
-		if message, err := r.test(b, r.limit, []string{t}, "CHATCORE_MUTANT_TRACE="+file); err != nil {
-			return nil, nil, fmt.Errorf("%s fails without a mutant: %w\n%s", t, err, message)
+		if !r.run.MatchString(t) {
+			continue
 		}
-		slow[t] = time.Since(start)
-		reached, err := os.ReadFile(file)
-		if err != nil {
-			return nil, nil, err
-		}
-		for n := range reached {
-			if reached[n] == 1 {
-				reach[n] = append(reach[n], t)
+		group.Go(func() error {
+			file := filepath.Join(b.temp, "trace"+t)
+			start := time.Now()
+			if message, err := r.test(b, r.limit, []string{t}, "CHATCORE_MUTANT_TRACE="+file); errors.Is(err, errTooLong) {
+				fmt.Fprintf(r.out, "# left out: %s takes longer than %v\n", t, r.limit)
+				return nil
+			} else if err != nil {
+				return fmt.Errorf("%s fails without a mutant: %w\n%s", t, err, message)
 			}
-		}
+			took := time.Since(start)
+			if took > r.quick {
+				fmt.Fprintf(r.out, "# left out: %s takes %.1f s\n", t, took.Seconds())
+				return nil
+			}
+			reached, err := os.ReadFile(file)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // no file: the test reaches no function with mutants
+				return err
+			}
+			r.mu.Lock()
+			defer r.mu.Unlock()
+			slow[t] = took
+			for n := range reached {
+				if reached[n] == 1 {
+					reach[n] = append(reach[n], t)
+				}
+			}
+			return nil
+		})
+	}
+	if err := group.Wait(); err != nil {
+		return nil, nil, err
 	}
 	return reach, slow, nil
 }
@@ -246,25 +282,36 @@ func (r *runner) test(b *build, limit time.Duration, tests []string, env ...stri
 	return out.String(), err
 }
 
-// each calls try for all mutants, several at a time, and lists the survivors. try returns "" for a mutant that was killed.
+// each calls try for all mutants, several at a time, and lists the survivors and a count per file. try returns "" for a mutant that was killed.
 func (r *runner) each(name string, mutants []mutant, try func(n int) string) {
 	var wg sync.WaitGroup
 	next := make(chan int)
-	survivors := 0
+	counts := map[string]*fileCount{}
 	for range r.parallel {
 		wg.Go(func() {
 			for n := range next {
-				if result := try(n); result != "" {
-					r.mu.Lock()
-					survivors++
+				result := try(n)
+				r.mu.Lock()
+				counts[mutants[n].file].add(result)
+				if result != "" {
 					r.say(fmt.Sprintf("%s (%s)", mutants[n], result))
-					r.mu.Unlock()
 				}
+				r.mu.Unlock()
 			}
 		})
 	}
 	tried := 0
-	for n := 0; n < len(mutants); n += r.every {
+	listed := r.listed()
+	for n := range mutants {
+		r.mu.Lock()
+		if counts[mutants[n].file] == nil {
+			counts[mutants[n].file] = &fileCount{}
+		}
+		counts[mutants[n].file].all++
+		r.mu.Unlock()
+		if n%r.every != 0 || !r.at.MatchString(mutants[n].String()) || listed != nil && !listed[mutants[n].String()] {
+			continue
+		}
 		next <- n
 		if tried++; tried%20 == 0 {
 			fmt.Fprintf(r.out, "# %s: %d tried, mutant %d of %d\n", name, tried, n+1, len(mutants))
@@ -272,7 +319,46 @@ func (r *runner) each(name string, mutants []mutant, try func(n int) string) {
 	}
 	close(next)
 	wg.Wait()
+	survivors := 0
+	for _, file := range slices.Sorted(maps.Keys(counts)) {
+		c := counts[file]
+		survivors += c.survive
+		if c.tried > 0 {
+			r.say(fmt.Sprintf("# %s: %d of %d tried, %d survive, %d of them reached by no test", file, c.tried, c.all, c.survive, c.unreached))
+		}
+	}
 	r.say(fmt.Sprintf("# %s: %d of %d mutants tried, %d survive; the time limit killed %d", name, tried, len(mutants), survivors, r.tooLong.Swap(0)))
+}
+
+// listed returns the mutants of the list of an earlier run, or nil without one.
+func (r *runner) listed() map[string]bool {
+	if r.again == "" {
+		return nil
+	}
+	text, err := os.ReadFile(r.again)
+	if err != nil {
+		fail(err)
+	}
+	listed := map[string]bool{}
+	for line := range strings.Lines(string(text)) {
+		if end := strings.LastIndex(line, " ("); end > 0 {
+			listed[line[:end]] = true
+		}
+	}
+	return listed
+}
+
+// fileCount counts the mutants of a file.
+type fileCount struct{ all, tried, survive, unreached int }
+
+func (c *fileCount) add(result string) {
+	c.tried++
+	if result != "" {
+		c.survive++
+	}
+	if result == unreached {
+		c.unreached++
+	}
 }
 
 func (r *runner) say(line string) {
