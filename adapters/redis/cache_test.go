@@ -94,6 +94,32 @@ func TestCachedValuesAreAsTheWireContractSays(t *testing.T) {
 	}
 }
 
+// TestCacheLease_OthersDoNotExtendIt has others ask for a lease: it ends when its holder asked for, or earlier where the clock was set back.
+func TestCacheLease_OthersDoNotExtendIt(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	c := redis.NewCache(client, plainKeys(t))
+	ctx := t.Context()
+	ask := func(token string, want ports.LeaseState) {
+		t.Helper()
+		if _, state, err := c.Lease(ctx, object, ports.CacheEntry{}, token, time.Hour); state != want || err != nil {
+			t.Errorf("the lease of %s is %v, error %v, want %v", token, state, err, want)
+		}
+	}
+	ask("a", ports.LeaseTaken)
+	leases := client.Keys(ctx, "*:l").Val()
+	if len(leases) != 1 {
+		t.Fatal(leases)
+	}
+	for left, most := range map[time.Duration]time.Duration{10 * time.Minute: 10 * time.Minute, 10 * time.Hour: time.Hour} {
+		client.PExpire(ctx, leases[0], left)
+		ask("b", ports.LeaseHeld)
+		ask("a", ports.LeaseTaken)
+		if got := client.PTTL(ctx, leases[0]).Val(); got > most || got < most-5*time.Minute {
+			t.Errorf("a lease that had %v left has %v after others have asked, want %v", left, got, most)
+		}
+	}
+}
+
 // TestAForeignValueWhereACachedOneWouldBe puts values of another type under the keys: none is read as a value, and none is overwritten.
 func TestAForeignValueWhereACachedOneWouldBe(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())

@@ -132,6 +132,44 @@ func TestTakes_OfKeysThatAreNoLimits(t *testing.T) {
 	}
 }
 
+// TestTakes_OfOneBatch has the appends of a batch take from the same limits, one after another. A counter that they begin ends with its window.
+func TestTakes_OfOneBatch(t *testing.T) {
+	for name, limit := range map[string]ports.Limit{
+		"window": {Rate: 2, Per: time.Hour}, "gcra": {Algorithm: ports.GCRA, Rate: 2, Per: time.Hour, Burst: 2},
+	} {
+		client, keys := connect(t, redistest.Shared(t).URL()), newKeys(t, 1)
+		log := open(t, client, keys)
+		appended(t, log, created("c"))
+		batch := make([]ports.Append, 4)
+		for i := range batch {
+			batch[i] = sent("c", domain.MessageID(fmt.Sprint("m", i)))
+			batch[i].Takes = []ports.Take{{Limit: limit, N: 1, Name: []string{"send", name}}, {Limit: limit, N: 1, Name: []string{"other", name}}}
+		}
+		outcomes, err := log.AppendBatch(t.Context(), batch)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, o := range outcomes {
+			if refused := errors.Is(o.Err, ports.ErrRateLimited); refused != (i >= 2) || !refused && o.Err != nil {
+				t.Errorf("%s: append %d of 4: %v", name, i, o.Err)
+			}
+		}
+		page, err := log.Read(t.Context(), "c", ports.Range{From: 1, Limit: 10})
+		if err != nil || page.Head != 3 {
+			t.Errorf("%s: the head is %d, error %v, want 3", name, page.Head, err)
+		}
+		counters := client.Keys(t.Context(), keys.Prefix()+"*"+name).Val()
+		for _, counter := range counters {
+			if ttl := client.PTTL(t.Context(), counter).Val(); ttl < 50*time.Minute || ttl > 61*time.Minute {
+				t.Errorf("%s lives for %v", counter, ttl)
+			}
+		}
+		if len(counters) != 2 {
+			t.Errorf("counters are %v", counters)
+		}
+	}
+}
+
 func TestTakes_OnlyOfTheLogsOwnLimiter(t *testing.T) {
 	client := connect(t, redistest.Shared(t).URL())
 	keys := newKeys(t, 2)

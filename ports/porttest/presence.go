@@ -44,6 +44,7 @@ func Presence(t *testing.T, open func(t *testing.T) PresenceStore) {
 		{"a choice lasts, and hides", testChosen},
 		{"a choice survives a short absence", testChoiceKept},
 		{"a choice ends with a long absence", testChoiceForgotten},
+		{"a choice while offline is no sign of life", testChoiceWhileOffline},
 		{"odd ids are ids like others", testOddPresence},
 		{"connections by the hundred are bounded", testManyConnections},
 		{"statuses of many users at once", testManyStatuses},

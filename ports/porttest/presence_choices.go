@@ -106,6 +106,22 @@ func testChoiceKept(t *testing.T, s PresenceStore) {
 	}
 }
 
+// testChoiceWhileOffline has an offline user choose a status. The last heartbeat stays the last sign of life.
+func testChoiceWhileOffline(t *testing.T, s PresenceStore) {
+	for _, absence := range absences(t, s) {
+		user := newUserID()
+		s.beat(t, user, "phone", domain.Online)
+		absence(user, []domain.Status{domain.Online})
+		s.Forward(10 * time.Second)
+		s.sweep(t)
+		before := s.is(t, user, domain.Offline).LastSeen
+		s.choose(t, user, domain.Busy)
+		if after := s.is(t, user, domain.Offline).LastSeen; !after.Equal(before) {
+			t.Errorf("seen last at %v before the choice, at %v after it", before, after)
+		}
+	}
+}
+
 // testChoiceForgotten guards against a choice that never ends.
 func testChoiceForgotten(t *testing.T, s PresenceStore) {
 	for _, absence := range absences(t, s) {

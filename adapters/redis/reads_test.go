@@ -1,0 +1,73 @@
+package redis_test
+
+import (
+	"context"
+	"testing"
+
+	"chatcore/adapters/redis"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+)
+
+// reads are the calls that read a log's partition by a script.
+func reads(log *redis.Log) map[string]func(ctx context.Context) error {
+	return map[string]func(ctx context.Context) error{
+		"load": func(ctx context.Context) error {
+			_, err := log.Load(ctx, "c", ports.Want{Entity: domain.ChatEntity()})
+			return err
+		},
+		"read": func(ctx context.Context) error {
+			_, err := log.Read(ctx, "c", ports.Range{From: 1, Limit: 10})
+			return err
+		},
+		"search": func(ctx context.Context) error {
+			_, err := log.Search(ctx, "c", ports.Filter{Messages: true}, ports.Range{From: 1, Limit: 10})
+			return err
+		},
+		"unread": func(ctx context.Context) error {
+			_, err := log.CountUnread(ctx, "ada", "c")
+			return err
+		},
+		"last messages": func(ctx context.Context) error {
+			_, err := log.LastMessages(ctx, "c")
+			return err
+		},
+		"index": func(ctx context.Context) error {
+			return log.IndexLastMessages(ctx, ports.ActivityEntry{Chat: "c", LastMessage: ports.LastMessage{Seq: 2}})
+		},
+		"encoded": func(ctx context.Context) error {
+			_, _, err := log.Encoded(ctx, 0, "", []ports.Stretch{{Chat: "c", From: 1, Limit: 10}})
+			return err
+		},
+		"compared heads": func(ctx context.Context) error {
+			_, err := log.CompareHeads(ctx, 0, "checkpoints", 0, 10)
+			return err
+		},
+	}
+}
+
+// TestReads_RefuseAnotherLog has another log under a log's keys, whose chat has the same id: none of its events are given as this one's.
+func TestReads_RefuseAnotherLog(t *testing.T) {
+	client := connect(t, redistest.Start(t).URL())
+	keys := newKeys(t, 1)
+	fill := func() *redis.Log {
+		log := open(t, client, keys)
+		appended(t, log, created("c"))
+		appended(t, log, sent("c", "m"))
+		return log
+	}
+	log := fill()
+	for name, read := range reads(log) {
+		if err := read(t.Context()); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	client.FlushAll(t.Context())
+	fill()
+	for name, read := range reads(log) {
+		if err := read(t.Context()); err == nil {
+			t.Errorf("%s: the other log answers", name)
+		}
+	}
+}
