@@ -194,3 +194,23 @@ func TestServiceLimits(t *testing.T) {
 		t.Error("a caller's change is everybody's")
 	}
 }
+
+// TestLimits_OfEachChat limits the messages of a user in each chat by itself.
+func TestLimits_OfEachChat(t *testing.T) {
+	for _, together := range []bool{false, true} {
+		chats, _, _ := limitedStage(t, together, map[string]app.Limit{app.LimitSendInChat: {Rate: 1, Per: time.Hour}}, app.Policy{})
+		ctx := t.Context()
+		if _, err := chats.Create(ctx, app.Create{Chat: "d", By: "own", Members: []domain.UserID{"ann"}}); err != nil {
+			t.Fatal(err)
+		}
+		for _, test := range []struct {
+			chat domain.ChatID
+			by   domain.UserID
+			want error
+		}{{"c", "ann", nil}, {"d", "ann", nil}, {"c", "own", nil}, {"c", "ann", ports.ErrRateLimited}, {"d", "ann", ports.ErrRateLimited}} {
+			if _, err := chats.Send(ctx, app.Send{Chat: test.chat, By: test.by, Content: "x"}); !errors.Is(err, test.want) {
+				t.Errorf("together %t: a message of %s in %s: %v, want %v", together, test.by, test.chat, err, test.want)
+			}
+		}
+	}
+}

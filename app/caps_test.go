@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -125,5 +126,37 @@ func TestCaps_Check(t *testing.T) {
 	var all interface{ Unwrap() []error }
 	if !errors.As(err, &all) || len(all.Unwrap()) != 4 || !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("%v", err)
+	}
+}
+
+// TestCaps_Settings checks defaults, and what settings say of bad numbers.
+func TestCaps_Settings(t *testing.T) {
+	want := app.Caps{EmojisPerMessage: 50, ReactionsPerUser: 20, ChatsPerUser: 10_000, MembersPerCommand: 256}
+	if got := (app.Caps{}).WithDefaults(); got != want {
+		t.Errorf("the defaults are %+v", got)
+	}
+	own := app.Caps{EmojisPerMessage: 1, ReactionsPerUser: 2, ChatsPerUser: 3, MembersPerCommand: 4}
+	if got := own.WithDefaults(); got != own {
+		t.Errorf("caps of one's own become %+v", got)
+	}
+	for caps, text := range map[app.Caps]string{
+		{EmojisPerMessage: -1}: "a number from 0", {MembersPerCommand: -1}: "0 to ", {MembersPerCommand: app.MaxMembersPerCommand + 1}: "0 to ",
+	} {
+		if err := caps.Check(); !errors.Is(err, domain.ErrInvalid) || !strings.Contains(err.Error(), text) {
+			t.Errorf("%+v: %v", caps, err)
+		}
+	}
+	if err := (app.Caps{MembersPerCommand: app.MaxMembersPerCommand}).Check(); err != nil {
+		t.Error(err)
+	}
+	d := newDeciding(t)
+	policy := app.Policy{Caps: app.Caps{MembersPerCommand: 2}}
+	chats := app.NewChats(d.log, app.NewEntities(d.log, nil, 0), silent{}, d.log.Typing(), clock{}, ids{}, nil, policy, nil)
+	if _, err := chats.Create(t.Context(), app.Create{Chat: "d", By: "ann", Members: []domain.UserID{"bob", "cem", "ann", "bob", "cem"}}); err != nil {
+		t.Errorf("two members, twice: %v", err)
+	}
+	var exceeded *domain.CapError
+	if _, err := chats.Create(t.Context(), app.Create{Chat: "e", By: "ann", Members: []domain.UserID{"bob", "cem", "dan"}}); !errors.As(err, &exceeded) || exceeded.Cap != domain.CapMembers {
+		t.Errorf("three members: %v", err)
 	}
 }

@@ -170,7 +170,7 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 }
 
 // load brings the slots up to date. An entity that an event moved which only a newer program can read is [ports.ErrNewerVersion], but not for a
-// non-member: outsiders learn nothing about a message. The existence of an entity is known even if its events cannot be read.
+// non-member: outsiders learn nothing about messages and members. The existence of an entity is known even if its events cannot be read.
 func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
 	head, unread, err := c.entities.fill(ctx, cmd.chat, s.slots)
 	if err != nil {
@@ -181,7 +181,7 @@ func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
 		u := unread[i]
 		switch {
 		case u == nil || s.slots[i].exists:
-		case s.slots[i].entity.Kind != domain.KindMember && s.outsider(cmd.by, unread):
+		case s.outsider(cmd.by, unread):
 			return notMember(cmd.chat, cmd.by)
 		default:
 			return &u.NewerVersionError

@@ -196,7 +196,7 @@ func TestRecord_ConditionOfTheCaller(t *testing.T) {
 }
 
 // TestSend_EndsTyping publishes one stop for a send of a user who types, and none otherwise. The user may start again at once; no other command
-// ends the interval between two starts.
+// ends typing, or the interval between two starts.
 func TestSend_EndsTyping(t *testing.T) {
 	d := newDeciding(t)
 	ctx, typing := t.Context(), app.Typing{Chat: "c", By: "ann"}
@@ -209,6 +209,9 @@ func TestSend_EndsTyping(t *testing.T) {
 	d.did(d.send("m"))
 	start(true)
 	d.did(d.chats.React(ctx, app.React{Chat: "c", By: "ann", MessageID: "m", Emoji: "👍"}))
+	if len(d.live.events) != 1 {
+		t.Errorf("after a start and a reaction, published were %+v", d.live.events)
+	}
 	start(false)
 	d.did(d.send("m2"))
 	start(true)
@@ -284,4 +287,64 @@ func TestReact_QueuesAfterAConflict(t *testing.T) {
 	did(chats.React(t.Context(), app.React{Chat: "c", By: "ann", MessageID: "m", Emoji: "👍"}))
 	log.steps = []func(ports.Append) error{conflict}
 	did(chats.React(t.Context(), app.React{Chat: "c", By: "bob", MessageID: "m", Emoji: "👍"}))
+}
+
+// unreadableAt is a log with an event that this program cannot read.
+type unreadableAt struct {
+	*memory.Log
+	seq domain.Seq
+}
+
+func (u *unreadableAt) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+	loaded, err := u.Log.Load(ctx, chat, wants...)
+	for _, h := range loaded.Entities {
+		for i := range h.Events {
+			if h.Events[i].Seq == u.seq {
+				h.Events[i].Event = domain.Unknown{Chat: chat, Type: "chat:update", Version: 9, Newer: true}
+			}
+		}
+	}
+	return loaded, err
+}
+
+// TestRun_UnreadableMembership has memberships that only a newer program can read. Members and those who may be members are told so; an outsider
+// learns nothing about the membership of another user.
+func TestRun_UnreadableMembership(t *testing.T) {
+	log := &unreadableAt{Log: memory.New(wireformat.New(), clock{}, nil)}
+	chats := chatsOn(log, app.NewEntities(log, nil, 0))
+	ctx := t.Context()
+	if _, err := chats.Create(ctx, app.Create{Chat: "c", By: "ann"}); err != nil {
+		t.Fatal(err)
+	}
+	added, err := chats.Add(ctx, app.Add{Chat: "c", By: "ann", User: "cem"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	remove := func(by domain.UserID) func() error {
+		return func() error {
+			_, err := chats.Remove(ctx, app.Remove{Chat: "c", By: by, User: "cem"})
+			return err
+		}
+	}
+	for name, test := range map[string]struct {
+		seq  domain.Seq
+		do   func() error
+		want error
+	}{
+		"a member about it": {added.Seq, remove("ann"), ports.ErrNewerVersion},
+		"whoever it is of": {added.Seq, func() error {
+			_, err := chats.Send(ctx, app.Send{Chat: "c", By: "cem", Content: "x"})
+			return err
+		}, ports.ErrNewerVersion},
+		"an outsider": {added.Seq, remove("eve"), domain.ErrNotMember},
+		"somebody who creates a chat that is there": {1, func() error {
+			_, err := chats.Create(ctx, app.Create{Chat: "c", By: "eve"})
+			return err
+		}, ports.ErrNewerVersion},
+	} {
+		log.seq = test.seq
+		if err := test.do(); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
 }

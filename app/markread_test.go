@@ -473,3 +473,32 @@ func TestMarkRead_SeveralProcesses(t *testing.T) {
 		}
 	})
 }
+
+// TestMarkRead_RepetitionsAreConfirmed has a command that was given before, and one that marks nothing new, be acknowledged only once what they found is
+// confirmed.
+func TestMarkRead_RepetitionsAreConfirmed(t *testing.T) {
+	d := newDeciding(t)
+	for _, id := range []domain.MessageID{"m1", "m2"} {
+		d.did(d.send(id))
+	}
+	mark := func(m domain.MessageID, id domain.CommandID) (app.Done, error) {
+		return d.chats.MarkRead(t.Context(), app.MarkRead{Chat: "c", By: "bob", MessageID: m, Command: id})
+	}
+	first, err := mark("m2", "cmd")
+	d.did(nil, err)
+	for _, refuse := range []error{nil, ports.ErrUnconfirmed} {
+		d.log.refuse, d.log.found = refuse, nil
+		again, err := mark("m2", "cmd")
+		if !errors.Is(err, refuse) || refuse == nil && (!again.Duplicate || again.Seq != first.Seq) || len(d.log.found) != 1 || d.log.found[0].At.Last != first.Seq {
+			t.Errorf("given again: %+v, error %v, confirmed %+v", again, err, d.log.found)
+		}
+		d.log.found = nil
+		if done, err := mark("m1", ""); !errors.Is(err, refuse) || done.Changed || len(d.log.found) != 1 {
+			t.Errorf("nothing new: %+v, error %v, confirmed %+v", done, err, d.log.found)
+		}
+	}
+	d.log.refuse = nil
+	if _, err := mark("m1", "cmd"); !errors.Is(err, domain.ErrCommandReused) {
+		t.Errorf("the id of another mark: %v", err)
+	}
+}

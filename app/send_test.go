@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"chatcore/app"
@@ -70,4 +71,14 @@ func TestSend_Differs(t *testing.T) {
 			t.Errorf("of another user: %v", err)
 		}
 	})
+}
+
+// TestSend_RepliesToIDs refuses what is no id of a message.
+func TestSend_RepliesToIDs(t *testing.T) {
+	d := newDeciding(t)
+	for _, id := range []domain.MessageID{"a b", domain.MessageID(strings.Repeat("x", 1000))} {
+		if _, err := d.chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", Content: "x", ReplyTo: id}); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("a reply to %.20q: %v", id, err)
+		}
+	}
 }

@@ -1,0 +1,99 @@
+package app_test
+
+import (
+	"context"
+	"reflect"
+	"testing"
+
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// sharing is two processes on one log. Appends of the first one call a function before.
+type sharing struct {
+	t           *testing.T
+	log         *stepped
+	entities    *app.Entities // of the first process
+	here, there *app.Chats
+	queries     *app.Queries // of the first process
+}
+
+func newSharing(t *testing.T) *sharing {
+	t.Helper()
+	w := newWorld(1, 1<<20)
+	s := &sharing{t: t, log: &stepped{Log: w.log}, there: w.chats[0]}
+	s.entities = app.NewEntities(s.log, s.log, 1<<20)
+	s.here = app.NewChats(s.log, s.entities, silent{}, w.log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
+	s.queries = app.NewQueries(s.log, s.entities, app.Views{})
+	s.did(s.here.Create(t.Context(), app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}}))
+	s.did(s.here.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m", Content: "x"}))
+	return s
+}
+
+func (s *sharing) did(_ any, err error) {
+	s.t.Helper()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+}
+
+func reaction(by domain.UserID, emoji string) app.React {
+	return app.React{Chat: "c", By: by, MessageID: "m", Emoji: emoji}
+}
+
+// reactions compares the reactions that the first process gives with those of the log.
+func (s *sharing) reactions(when string, want ...domain.ReactionGroup) {
+	s.t.Helper()
+	if m, err := s.queries.Message(s.t.Context(), "c", "m"); err != nil || !reflect.DeepEqual(m.Reactions, want) {
+		s.t.Errorf("%s, the reactions are %+v, error %v; want %+v", when, m.Reactions, err, want)
+	}
+}
+
+// TestEntities_CachedStatesDoNotChange has the cached state of a message's reactions move on, by what this process appends and by what it loads, while
+// a command that was decided on that state appends. The command conflicts and loads what happened since: of a reaction that was put and taken back
+// by then, nothing may remain.
+func TestEntities_CachedStatesDoNotChange(t *testing.T) {
+	for name, move := range map[string]func(ctx context.Context, s *sharing){
+		"an append of this process": func(ctx context.Context, s *sharing) { s.did(s.here.React(ctx, reaction("bob", "🍅"))) },
+		"a load": func(ctx context.Context, s *sharing) {
+			s.did(s.there.React(ctx, reaction("bob", "🍅")))
+			s.did(s.queries.Message(ctx, "c", "m"))
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSharing(t)
+			s.did(s.here.React(t.Context(), reaction("ann", "🎉"))) // the reactions are in the cache now
+			s.log.steps = []func(ports.Append) error{func(ports.Append) error {
+				move(t.Context(), s)
+				s.did(s.there.Unreact(t.Context(), reaction("bob", "🍅")))
+				return nil
+			}}
+			s.did(s.here.React(t.Context(), reaction("ann", "👍")))
+			s.reactions("at the end", domain.ReactionGroup{Emoji: "🎉", Users: []domain.UserID{"ann"}},
+				domain.ReactionGroup{Emoji: "👍", Users: []domain.UserID{"ann"}})
+		})
+	}
+}
+
+// TestReact_ConcurrentIsNotLost has another process react before each of two attempts of a reaction. The second attempt does not depend on other
+// reactions, so that this process does not know all of them afterwards.
+func TestReact_ConcurrentIsNotLost(t *testing.T) {
+	s := newSharing(t)
+	s.did(s.there.React(t.Context(), reaction("bob", "👍")))
+	s.did(s.here.Unreact(t.Context(), reaction("ann", "👍"))) // the reactions are in the cache now
+	theirs := func(emoji string) func(ports.Append) error {
+		return func(ports.Append) error {
+			s.did(s.there.React(t.Context(), reaction("bob", emoji)))
+			return nil
+		}
+	}
+	s.log.steps = []func(ports.Append) error{theirs("🎉"), theirs("🍅")}
+	s.log.appends = 0
+	s.did(s.here.React(t.Context(), reaction("ann", "👍")))
+	if s.log.appends != 2 {
+		t.Fatalf("the reaction took %d appends, want 2", s.log.appends)
+	}
+	s.reactions("at the end", domain.ReactionGroup{Emoji: "👍", Users: []domain.UserID{"bob", "ann"}},
+		domain.ReactionGroup{Emoji: "🎉", Users: []domain.UserID{"bob"}}, domain.ReactionGroup{Emoji: "🍅", Users: []domain.UserID{"bob"}})
+}
