@@ -12,13 +12,13 @@ import (
 	"chatcore/ports"
 )
 
-// loadCounter counts the entities that are loaded from many chats.
-type loadCounter struct {
+// bulkCounter counts the entities that are loaded from many chats.
+type bulkCounter struct {
 	*memory.Log
 	entities int
 }
 
-func (c *loadCounter) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
+func (c *bulkCounter) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
 	for _, load := range loads {
 		c.entities += len(load.Wants)
 	}
@@ -39,7 +39,7 @@ func TestContacts_OfManyChats(t *testing.T) {
 		l.create(c, users...)
 	}
 	l.send("c3", "ada", "the latest")
-	counter := &loadCounter{Log: l.log}
+	counter := &bulkCounter{Log: l.log}
 	q := app.NewQueries(counter, app.NewEntities(l.log, nil, 0), app.Views{Log: l.log.ID(), Chats: l.view})
 	page, err := q.ContactPage(t.Context(), "ada", app.Page{Limit: app.MaxList})
 	if err != nil || len(page.Items) != app.MaxList || page.Next == "" {
