@@ -1,6 +1,6 @@
 package main
 
-// examples returns the examples in the help of commands, by the command's path. What follows two spaces explains the line.
+// examples returns the examples in the help of commands, by the command's path. Two spaces separate a line from its explanation.
 func examples() map[string][]string {
 	return map[string][]string{
 		"core import":            {"core import transcript.jsonl.gz"},
