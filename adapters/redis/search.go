@@ -3,8 +3,7 @@ package redis
 import (
 	"context"
 	"strconv"
-
-	"golang.org/x/sync/errgroup"
+	"sync"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -82,20 +81,23 @@ func (l *Log) searchAhead(ctx context.Context, chat domain.ChatID, f ports.Filte
 		step, err := l.searchOnce(ctx, chat, f, r)
 		return []searchStep{step}, err
 	}
-	steps := make([]searchStep, calls)
-	group, ctx := errgroup.WithContext(ctx)
+	steps, errs := make([]searchStep, calls), make([]error, calls)
+	var group sync.WaitGroup
 	for i := range steps {
 		stretch := r
 		stretch.From += domain.Seq(i) * scanSpan //nolint:gosec // an index
 		if i < calls-1 {
 			stretch.Until = stretch.From + scanSpan - 1
 		}
-		group.Go(func() (err error) {
-			steps[i], err = l.searchOnce(ctx, chat, f, stretch)
-			return err
-		})
+		group.Go(func() { steps[i], errs[i] = l.searchOnce(ctx, chat, f, stretch) })
 	}
-	return steps, group.Wait()
+	group.Wait()
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return steps, nil
 }
 
 // searchOnce is one call of the script.
