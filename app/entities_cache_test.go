@@ -1,7 +1,6 @@
 package app_test
 
 import (
-	"context"
 	"reflect"
 	"testing"
 
@@ -47,32 +46,6 @@ func (s *sharing) reactions(when string, want ...domain.ReactionGroup) {
 	s.t.Helper()
 	if m, err := s.queries.Message(s.t.Context(), "c", "m"); err != nil || !reflect.DeepEqual(m.Reactions, want) {
 		s.t.Errorf("%s, the reactions are %+v, error %v; want %+v", when, m.Reactions, err, want)
-	}
-}
-
-// TestEntities_CachedStatesDoNotChange has the cached state of a message's reactions move on, by what this process appends and by what it loads, while
-// a command that was decided on that state appends. The command conflicts and loads what happened since: of a reaction that was put and taken back
-// by then, nothing may remain.
-func TestEntities_CachedStatesDoNotChange(t *testing.T) {
-	for name, move := range map[string]func(ctx context.Context, s *sharing){
-		"an append of this process": func(ctx context.Context, s *sharing) { s.did(s.here.React(ctx, reaction("bob", "🍅"))) },
-		"a load": func(ctx context.Context, s *sharing) {
-			s.did(s.there.React(ctx, reaction("bob", "🍅")))
-			s.did(s.queries.Message(ctx, "c", "m"))
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			s := newSharing(t)
-			s.did(s.here.React(t.Context(), reaction("ann", "🎉"))) // the reactions are in the cache now
-			s.log.steps = []func(ports.Append) error{func(ports.Append) error {
-				move(t.Context(), s)
-				s.did(s.there.Unreact(t.Context(), reaction("bob", "🍅")))
-				return nil
-			}}
-			s.did(s.here.React(t.Context(), reaction("ann", "👍")))
-			s.reactions("at the end", domain.ReactionGroup{Emoji: "🎉", Users: []domain.UserID{"ann"}},
-				domain.ReactionGroup{Emoji: "👍", Users: []domain.UserID{"ann"}})
-		})
 	}
 }
 

@@ -71,8 +71,8 @@ func (r *readers) unread(user domain.UserID) ports.UnreadCount {
 	return count
 }
 
-// told reports whether a count must tell of a user: it looks at 32 events of the membership, and of the mark those after the last message read.
-func (r *readers) told(user domain.UserID) bool {
+// known reports whether a count of the user must be known: the script reads 32 events of the membership, and 32 of the read mark.
+func (r *readers) known(user domain.UserID) bool {
 	looks := 0
 	for _, seq := range r.marks[user] {
 		if seq >= r.mark[user] {
@@ -150,7 +150,7 @@ func TestCountUnread_Model(t *testing.T) {
 			}
 			for i, r := range models {
 				want := r.unread(user)
-				if counts[i] != want && (r.told(user) || counts[i].Outcome != ports.UnreadUnknown) {
+				if counts[i] != want && (r.known(user) || counts[i].Outcome != ports.UnreadUnknown) {
 					t.Fatalf("after %d events, %s in %s: %+v, want %+v", n, user, r.chat, counts[i], want)
 				}
 			}

@@ -118,7 +118,7 @@ func testLead(t *testing.T, s PresenceStore) {
 	lead(s, time.Minute, true)
 	lead(s.Others, time.Minute, false)
 	lead(s.Others, 0, false)
-	lead(s.Others, time.Minute, false) // it was not given back
+	lead(s.Others, time.Minute, false) // the lease is still held
 	lead(s, time.Minute, true)
 	lead(s, 0, true)
 	lead(s.Others, time.Minute, true)
