@@ -1,5 +1,5 @@
--- Shortens the walk along the links of one entity to a seq that lies far behind. A link leads to the event before only, so that a walk looks at every event
--- of the entity. Any of its events leads on, however it was found: halving the distance looks at a few entries for each half.
+-- Shortens the walk along the links of one entity to a seq far back. A link leads to the previous event only, so a walk reads every event of the
+-- entity. The walk can continue from any event of the entity: bisection reads a few entries for each half.
 
 -- FIELDS holds, by kind and type, the field that names the entity in the first version of an event. The log writes these fields before everything else
 -- that a caller chose but the event id. Types that are missing here only make the walk longer.
