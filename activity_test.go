@@ -28,11 +28,11 @@ func TestChatListPage_FollowsTheBuiltinGroup(t *testing.T) {
 			return page.Items[0].ID
 		}
 		for i := range 3 {
-			must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), By: "ada"}))
+			must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), Actor: "ada"}))
 		}
 		wait.Until(t, "every chat is indexed", func() bool { return client.HLen(ctx, index).Val() == 3 })
 		for _, chat := range []domain.ChatID{"c0", "c2", "c1", "c0"} {
-			sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, By: "ada", Content: "x"}))
+			sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", Content: "x"}))
 			wait.Until(t, "the message is indexed", func() bool {
 				return strings.HasPrefix(client.HGet(ctx, index, string(chat)).Val(), fmt.Sprint(sent.Seq, ":"))
 			})

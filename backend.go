@@ -88,18 +88,18 @@ func (b *redisBackend) Refused() uint64          { return b.log.Refused() }
 
 func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
 
-// Topics is the bare stream's name: the lanes of all partitions are read as one.
+// Topics is the bare stream's name: the partitions of all partitions are read as one.
 func (b *redisBackend) Topics() []string {
-	lanes := b.keys.Lanes()
+	lanes := b.keys.Partitions()
 	return []string{lanes[len(lanes)-1].Stream}
 }
 
-func (b *redisBackend) lanes() []pubsub.Lane { return lanesOf(b.keys) }
+func (b *redisBackend) lanes() []pubsub.Partition { return lanesOf(b.keys) }
 
-func lanesOf(keys redis.Keys) []pubsub.Lane {
-	var lanes []pubsub.Lane
-	for _, l := range keys.Lanes() {
-		lanes = append(lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+func lanesOf(keys redis.Keys) []pubsub.Partition {
+	var lanes []pubsub.Partition
+	for _, l := range keys.Partitions() {
+		lanes = append(lanes, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	return lanes
 }

@@ -17,8 +17,8 @@ import (
 type (
 	// Cache gives values of one kind by their ids: the one that is kept, or else as the loader loads it.
 	Cache[T any] = cache.Cache[string, T]
-	// Kind says how the values of a cache are kept.
-	Kind = cache.Kind
+	// CacheConfig says how the values of a cache are kept.
+	CacheConfig = cache.Config
 	// CacheStats are counts of a cache.
 	CacheStats = cache.Stats
 )
@@ -31,12 +31,12 @@ var (
 	ErrNoCacheStore = errors.New("the core has no store for caches")
 )
 
-// CacheOf returns a cache of the core for values that load reads: in Redis, which all processes share, or in memory with a core in memory. It ends
+// NewCache returns a cache of the core for values that load reads: in Redis, which all processes share, or in memory with a core in memory. It ends
 // with the core. The kind's prefix ends in a colon, has no character that is special in patterns, and is none of the core's names.
 //
 // Values are stored as JSON. A value whose type has a version ([cache.Versioned]) is replaced by later ones only. See package cache for the
 // guarantees and their limits.
-func CacheOf[T any](core *Core, kind Kind, load func(ctx context.Context, id string) (T, error)) (*Cache[T], error) {
+func NewCache[T any](core *Core, kind CacheConfig, load func(ctx context.Context, id string) (T, error)) (*Cache[T], error) {
 	if err := core.checkPrefix(kind.Prefix); err != nil {
 		return nil, err
 	}
@@ -59,7 +59,7 @@ type teamCache interface {
 func (c *Core) checkPrefix(prefix string) error {
 	err := c.config.Names.CheckPrefix(prefix)
 	if err != nil {
-		return &domain.InvalidError{Field: "Kind.Prefix", Problem: fmt.Sprintf("is %q", prefix), Allowed: err.Error()}
+		return &domain.InvalidError{Field: "CacheConfig.Prefix", Problem: fmt.Sprintf("is %q", prefix), Allowed: err.Error()}
 	}
 	return nil
 }
@@ -108,8 +108,8 @@ func newCaches(c Config, store ports.CacheStore, clock ports.LogClock, queries *
 	if store == nil {
 		return nil, nil
 	}
-	kind := func(prefix string, total time.Duration) Kind {
-		k := Kind{Prefix: prefix, Schema: 1, TTL: total}
+	kind := func(prefix string, total time.Duration) CacheConfig {
+		k := CacheConfig{Prefix: prefix, Schema: 1, TTL: total}
 		if total > time.Second { // part of it is for when nothing better can be had
 			k.TTL = total * 4 / 5
 			k.Stale = total - k.TTL
@@ -121,7 +121,7 @@ func newCaches(c Config, store ports.CacheStore, clock ports.LogClock, queries *
 		Message: kind(names.Message, c.TTL.Message), ChatList: kind(names.ChatList, c.TTL.ChatList), ContactList: kind(names.ContactList, c.TTL.ContactList),
 	}
 	kinds.Message.Remember = time.Minute // longer than any load of one takes
-	for _, k := range []*Kind{&kinds.ChatList, &kinds.ContactList} {
+	for _, k := range []*CacheConfig{&kinds.ChatList, &kinds.ContactList} {
 		k.Soft = k.TTL / 8
 	}
 	return app.NewCaches(store, clock, kinds, queries)

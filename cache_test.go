@@ -39,7 +39,7 @@ func TestACacheOfOnesOwn(t *testing.T) {
 			}
 			return cachedProfile{Name: "<" + id + ">"}, nil
 		}
-		profiles, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "profile:", Negative: time.Minute}, load)
+		profiles, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "profile:", Negative: time.Minute}, load)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -61,16 +61,16 @@ func TestACacheOfOnesOwn(t *testing.T) {
 		if s := core.Stats().Caches["profile:"]; s.Loads != 3 || s.Hits != 1 || s.Negative != 1 {
 			t.Errorf("counts %+v", s)
 		}
-		if _, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "profile:"}, load); !errors.Is(err, chatcore.ErrDuplicateName) {
+		if _, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "profile:"}, load); !errors.Is(err, chatcore.ErrDuplicateName) {
 			t.Errorf("a second one: %v", err)
 		}
 		for _, prefix := range []string{"", "profile", "cc:x:", "message:", "chat:", "message:count:", "a b:", "{a}:", "a*:", strings.Repeat("a", 64) + ":"} {
 			var invalid *domain.InvalidError
-			if _, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: prefix}, load); !errors.As(err, &invalid) || invalid.Field != "Kind.Prefix" || invalid.Allowed == "" {
+			if _, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: prefix}, load); !errors.As(err, &invalid) || invalid.Field != "CacheConfig.Prefix" || invalid.Allowed == "" {
 				t.Errorf("prefix %q: %v", prefix, err)
 			}
 		}
-		if _, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "b:", TTL: -1}, load); !errors.Is(err, domain.ErrInvalid) {
+		if _, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "b:", TTL: -1}, load); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("a negative time: %v", err)
 		}
 	})
@@ -79,7 +79,7 @@ func TestACacheOfOnesOwn(t *testing.T) {
 func TestACacheGoesByTheTestsClock(t *testing.T) {
 	core := chatcoretest.New(t)
 	loads := 0
-	badges, err := chatcore.CacheOf(core.Core, chatcore.Kind{Prefix: "badge:", TTL: time.Hour, Jitter: -1}, func(context.Context, string) (int, error) {
+	badges, err := chatcore.NewCache(core.Core, chatcore.CacheConfig{Prefix: "badge:", TTL: time.Hour, Jitter: -1}, func(context.Context, string) (int, error) {
 		loads++
 		return loads, nil
 	})
@@ -115,12 +115,12 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	here, there := withBuiltins(t, config), withBuiltins(t, config)
 	bare := opened(t)(chatcore.New(t.Context(), config)) // answers from the log
 	ctx := t.Context()
-	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"ben"}}))
-	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "d", By: "ada"}))
-	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "c", By: "ben", MessageID: "r", Content: "x"}))
-	must[app.Done](t)(here.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ben", MessageID: "r"}))
+	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "d", Actor: "ada"}))
+	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ben", MessageID: "r", Content: "x"}))
+	must[app.Done](t)(here.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ben", MessageID: "r"}))
 	sent := must[app.Sent](t)(here.Chats.Send(ctx, app.Send{
-		Chat: "c", By: "ada", MessageID: "m", Content: "<a> & b", ReplyTo: "r", Mentions: []domain.UserID{"ben"}, ClientMeta: `{"k":1}`,
+		Chat: "c", Actor: "ada", MessageID: "m", Content: "<a> & b", ReplyTo: "r", Mentions: []domain.UserID{"ben"}, ClientMeta: `{"k":1}`,
 		Attachments: []domain.Attachment{{Name: "n", Type: "t/x", Size: 5, URL: "u"}},
 	}))
 	same := func(core *chatcore.Core) app.MessageView {
@@ -153,13 +153,13 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	same(there)
 	for i, change := range []func() (app.Done, error){
 		func() (app.Done, error) {
-			return here.Chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m", Content: "new"})
+			return here.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "new"})
 		},
 		func() (app.Done, error) {
-			return here.Chats.React(ctx, app.React{Chat: "c", By: "ben", MessageID: "m", Emoji: "👍"})
+			return here.Chats.React(ctx, app.React{Chat: "c", Actor: "ben", MessageID: "m", Emoji: "👍"})
 		},
 		func() (app.Done, error) {
-			return here.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ada", MessageID: "m"})
+			return here.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: "m"})
 		},
 	} {
 		must[app.Done](t)(change())
@@ -175,7 +175,7 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	if _, err := here.Queries.Message(ctx, "d", "m"); !errors.Is(err, domain.ErrMessageNotFound) {
 		t.Errorf("in another chat: %v", err)
 	}
-	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "d", By: "ada", MessageID: "m", Content: "of d"}))
+	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "d", Actor: "ada", MessageID: "m", Content: "of d"}))
 	for range 2 {
 		if m := must[app.MessageView](t)(here.Queries.Message(ctx, "d", "m")); m.Content != "of d" || m.Chat != "d" {
 			t.Errorf("in another chat: %+v", m)
@@ -226,25 +226,25 @@ func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 		eventually(t, what, func() bool { return slices.Equal(list(user), chats) && slices.Equal(contacts(user), known) })
 	}
 	is("at first", "ada", nil)
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Title: "C", Members: []domain.UserID{"ben"}}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Title: "C", Members: []domain.UserID{"ben"}}))
 	c := app.ListedChat{ID: "c", Title: "C", Role: domain.RoleOwner}
 	is("created", "ada", []app.ListedChat{c}, app.Contact{User: "ben", Chats: 1})
 	of := c
 	of.Role = domain.RoleMember
 	is("created, to a member", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
-	must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "c", By: "ada", Title: "D"}))
-	must[app.Done](t)(core.Chats.Promote(ctx, app.Promote{Chat: "c", By: "ada", User: "ben", Role: domain.RoleAdmin}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))
+	must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "D"}))
+	must[app.Done](t)(core.Chats.Promote(ctx, app.Promote{Chat: "c", Actor: "ada", User: "ben", Role: domain.RoleAdmin}))
+	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	c.Title, of.Title, of.Role, of.Unread = "D", "D", domain.RoleAdmin, 1
 	is("renamed", "ada", []app.ListedChat{c}, app.Contact{User: "ben", Chats: 1})
 	if last := must[[]app.ListedChat](t)(core.Queries.ChatList(ctx, "ada"))[0].Last; last == nil || last.Content != "x" {
 		t.Errorf("the last message is %+v", last)
 	}
 	is("promoted", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "d", By: "cyd", Members: []domain.UserID{"ada", "ben"}}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "d", Actor: "cyd", Members: []domain.UserID{"ada", "ben"}}))
 	d := app.ListedChat{ID: "d", Role: domain.RoleMember}
 	is("another", "ada", []app.ListedChat{d, c}, app.Contact{User: "ben", Chats: 2}, app.Contact{User: "cyd", Chats: 1})
-	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "d", By: "ben"}))
+	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "d", Actor: "ben"}))
 	is("one left", "ada", []app.ListedChat{d, c}, app.Contact{User: "ben", Chats: 1}, app.Contact{User: "cyd", Chats: 1})
 	is("who left", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
 	for key, want := range map[string]string{
@@ -300,8 +300,8 @@ func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 	store := redis.NewCache(cacheServer.Client(t), keys)
 	core := withBuiltins(t, chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: uuid.NewString(), Partitions: 1}, chatcore.WithCacheStore(store))
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
 	must[app.MessageView](t)(core.Queries.Message(ctx, "c", "m"))
 	cacheServer.Kill()
 	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", "m")); m.Content != "x" {
@@ -333,7 +333,7 @@ func TestACoreOnALogOfOnesOwnHasNoStore(t *testing.T) {
 	clock := chatcoretest.NewClock(time.Now())
 	for _, options := range [][]chatcore.Option{{}, {chatcore.WithCacheStore(memory.NewCache(clock))}} {
 		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, append(options, ownLog(clock))...))
-		if _, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "a:"}, load); (err == nil) != (len(options) > 0) || err != nil && !errors.Is(err, chatcore.ErrNoCacheStore) {
+		if _, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "a:"}, load); (err == nil) != (len(options) > 0) || err != nil && !errors.Is(err, chatcore.ErrNoCacheStore) {
 			t.Errorf("with %d options: %v", len(options), err)
 		}
 	}

@@ -21,7 +21,7 @@ type Config struct {
 	// RedisURL is redis://[[user]:password@]host:port[/db], rediss:// for TLS, several separated by commas for a Cluster, or unix:// for a Unix
 	// socket. With master_name=NAME in its query it is that of a Sentinel; see redis.ParseURL. New needs it, NewInMemory does not.
 	RedisURL string
-	// CacheURL is the URL of the server for the caches, which may be evicted: those of messages, of lists of chats and contacts, and of CacheOf.
+	// CacheURL is the URL of the server for the caches, which may be evicted: those of messages, of lists of chats and contacts, and of NewCache.
 	// Values of helpers, sessions, limits, presence and typing marks stay on the server of RedisURL: other programs use them there. Defaults to
 	// RedisURL: they share its connections.
 	CacheURL string
@@ -38,9 +38,9 @@ type Config struct {
 	Names redis.Names
 	// Partitions is the number of partitions of the log, 1 to 1,024; fixed for the life of a log. Defaults to 16.
 	Partitions int
-	// Unannounced turns off the publishing of durable events on the plain pub/sub channel of their type. Defaults to false: they
+	// DisablePubSub turns off the publishing of durable events on the plain pub/sub channel of their type. Defaults to false: they
 	// are published.
-	Unannounced bool
+	DisablePubSub bool
 
 	// TTL holds the lifetimes of sessions, caches, typing marks and presence. Defaults to the guide's times.
 	TTL TTLs

@@ -55,8 +55,8 @@ func testEverythingConnects(t *testing.T, config chatcore.Config) {
 		t.Fatal(err)
 	}
 	defer run(core)()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
-	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Error(err)
 	}

@@ -31,15 +31,15 @@ type Core struct {
 	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits
 	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
-	made
+	deps
 	broken     atomic.Uint64 // live payloads that could not be read
 	live       liveCalls
 	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
 
-	builtins *app.Builtins      // the handler of the built-in group
-	after    *app.AppendEffects // its effects, right after this process's appends
-	told     atomic.Uint64      // live messages whose handlers returned
-	answers  bool               // queries are answered from the caches once the core runs
+	builtins    *app.Builtins      // the handler of the built-in group
+	after       *app.AppendEffects // its effects, right after this process's appends
+	liveHandled atomic.Uint64      // live messages whose handlers returned
+	answers     bool               // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -65,13 +65,13 @@ type Core struct {
 	closeErr    error
 }
 
-// made holds the parts of a core.
-type made struct {
+// deps holds the parts of a core.
+type deps struct {
 	config        Config
 	backend       backend
 	sweeper       *app.Sweeper
 	presenceStore ports.PresenceStore
-	kept          app.Views     // the read models
+	readModels    app.Views     // the read models
 	effects       ports.Effects // nil: there is nowhere to remember them
 	entities      *app.Entities
 	cacheStore    ports.CacheStore // nil without a store for caches
@@ -151,17 +151,17 @@ func (s *subscription) handle(typ string, h pubsub.Handler) {
 }
 
 func newCore(
-	m made, o opening, meter metric.Meter,
+	m deps, o startupSpan, meter metric.Meter,
 	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits, helpers *Helpers,
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
-		made: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
+		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	_, onRedis := m.backend.(*redisBackend)
 	core.builtins = app.NewBuiltins(queries, m.caches, onRedis)
 	core.after = app.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
-	if m.kept.Kept != nil {
+	if m.readModels.Kept != nil {
 		chats.ApplyAfterAppend(core.after)
 	}
 	core.counts = counts()
@@ -275,8 +275,8 @@ type Groups interface {
 type (
 	// GroupState is where a group stands.
 	GroupState = pubsub.GroupState
-	// LaneState is where a group stands on one delivery stream.
-	LaneState = pubsub.LaneState
+	// PartitionState is where a group stands on one delivery stream.
+	PartitionState = pubsub.PartitionState
 	// DeadLetter is a delivery that failed for good.
 	DeadLetter = pubsub.DeadLetter
 	// BlockedChat is a chat that does not go on, though none of its events is a dead letter.

@@ -76,12 +76,12 @@ func filled(messages int) func(t *testing.T, core *chatcore.Core) {
 func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 	t.Helper()
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "big", By: "ada", Title: "big", Members: []domain.UserID{"ben", "cyd", "dan"}, Command: "make"}))
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "small", By: "ben", Members: []domain.UserID{"ada"}}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "small", By: "ben", Content: "only"}))
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "left", By: "cyd", Members: []domain.UserID{"ada", "dan"}}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "big", Actor: "ada", Title: "big", Members: []domain.UserID{"ben", "cyd", "dan"}, Command: "make"}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "small", Actor: "ben", Members: []domain.UserID{"ada"}}))
+	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "small", Actor: "ben", Content: "only"}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "left", Actor: "cyd", Members: []domain.UserID{"ada", "dan"}}))
 	for _, user := range []domain.UserID{"ada", "dan"} {
-		must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "left", By: user}))
+		must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "left", Actor: user}))
 	}
 	senders := []domain.UserID{"ada", "ben", "cyd"}
 	jobs, done := make(chan int), make(chan error)
@@ -91,15 +91,15 @@ func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 			var failed error
 			for i := range jobs {
 				id := domain.MessageID(fmt.Sprint("m", i))
-				_, err := core.Chats.Send(ctx, app.Send{Chat: "big", By: senders[i%3], MessageID: id, Content: fmt.Sprint("text ", i)})
+				_, err := core.Chats.Send(ctx, app.Send{Chat: "big", Actor: senders[i%3], MessageID: id, Content: fmt.Sprint("text ", i)})
 				if err == nil && i%10 == 0 {
-					_, err = core.Chats.React(ctx, app.React{Chat: "big", By: "dan", MessageID: id, Emoji: "👍"})
+					_, err = core.Chats.React(ctx, app.React{Chat: "big", Actor: "dan", MessageID: id, Emoji: "👍"})
 				}
 				if err == nil && i%10 == 1 {
-					_, err = core.Chats.Edit(ctx, app.Edit{Chat: "big", By: senders[i%3], MessageID: id, Content: "edited"})
+					_, err = core.Chats.Edit(ctx, app.Edit{Chat: "big", Actor: senders[i%3], MessageID: id, Content: "edited"})
 				}
 				if err == nil && i%10 == 2 {
-					_, err = core.Chats.Delete(ctx, app.Delete{Chat: "big", By: "ada", MessageID: id})
+					_, err = core.Chats.Delete(ctx, app.Delete{Chat: "big", Actor: "ada", MessageID: id})
 				}
 				failed = errors.Join(failed, err)
 			}
@@ -116,10 +116,10 @@ func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 		}
 	}
 	for i := range 300 { // enough for a snapshot
-		must[app.Done](t)(core.Chats.React(ctx, app.React{Chat: "big", By: senders[i%3], MessageID: "m0", Emoji: fmt.Sprintf(":e%d:", i)}))
+		must[app.Done](t)(core.Chats.React(ctx, app.React{Chat: "big", Actor: senders[i%3], MessageID: "m0", Emoji: fmt.Sprintf(":e%d:", i)}))
 	}
-	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "big", By: "cyd"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "big", By: "ben", MessageID: "last", Content: "the last"}))
+	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "big", Actor: "cyd"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "big", Actor: "ben", MessageID: "last", Content: "the last"}))
 }
 
 // settle waits until the views agree with the logs and every group has handled all events.
@@ -368,8 +368,8 @@ func TestWhatIsMissingIsNeverTakenForNothing(t *testing.T) {
 func (d *damaged) append(damage string) {
 	d.t.Helper()
 	for chat, by := range map[domain.ChatID]domain.UserID{"big": "ben", "small": "ben", "left": "cyd"} {
-		sent, err := d.core.Chats.Send(d.t.Context(), app.Send{Chat: chat, By: by, Content: "after"})
-		_, created := d.core.Chats.Create(d.t.Context(), app.Create{Chat: chat, By: "eve"})
+		sent, err := d.core.Chats.Send(d.t.Context(), app.Send{Chat: chat, Actor: by, Content: "after"})
+		_, created := d.core.Chats.Create(d.t.Context(), app.Create{Chat: chat, Actor: "eve"})
 		switch {
 		case err == nil && sent.Seq <= 3:
 			d.t.Errorf("%s: a send to %s got seq %d", damage, chat, sent.Seq)

@@ -25,9 +25,9 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 		RedisURL: proxy.URL(), Namespace: "deadline-" + uuid.NewString(), Partitions: 1, CommandTimeout: commandTimeout, PoolSize: 200,
 		Limits: map[string]app.Limit{"open": {Rate: 1000, Per: time.Minute}, "login": {Rate: 1000, Per: time.Minute}},
 	}))
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
 	load := func(ctx context.Context, _ string) (string, error) { return "v", ctx.Err() }
-	cached, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "deadline:", TTL: time.Minute}, load)
+	cached, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "deadline:", TTL: time.Minute}, load)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 		"cache": func(ctx context.Context) error { return failure(cached.Get(ctx, "i")) },
 		"query": func(ctx context.Context) error { return failure(core.Queries.History(ctx, "c", app.Span{Limit: 1})) },
 		"command": func(ctx context.Context) error {
-			return failure(core.Chats.Rename(ctx, app.Rename{Chat: "c", By: "ada", Title: "t"}))
+			return failure(core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "t"}))
 		},
 	}
 	held := make(chan struct{})

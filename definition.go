@@ -21,23 +21,23 @@ import (
 //
 // Make one for each type with [Define], usually as a variable of a package. It does not change.
 type Definition[T any] struct {
-	typ       domain.OwnType
+	typ       domain.CustomType
 	version   int
 	validate  func(T) error
 	upcasters map[int]wireformat.Upcaster
 }
 
 // Define names a type of events, such as "poll:created", and the version in which it is written, from 1 on. A name that is not allowed
-// (see [domain.OwnType]), one that is reserved for the core because it begins with chat:, member:, message:, read:, thread:, typing: or user:, and a
+// (see [domain.CustomType]), one that is reserved for the core because it begins with chat:, member:, message:, read:, thread:, typing: or user:, and a
 // version below 1 are mistakes of the program and panic.
 func Define[T any](typ string, version int) Definition[T] {
-	if err := wireformat.OwnTypeFree(domain.OwnType(typ)); err != nil {
+	if err := wireformat.CheckCustomType(domain.CustomType(typ)); err != nil {
 		panic("chatcore.Define: " + err.Error())
 	}
 	if version < 1 {
 		panic(fmt.Sprintf("chatcore.Define: version of %s is %d; allowed: a version from 1 on", typ, version))
 	}
-	return Definition[T]{typ: domain.OwnType(typ), version: version}
+	return Definition[T]{typ: domain.CustomType(typ), version: version}
 }
 
 // Validated gives the same definition with a check of the data, before it is recorded and when it is read.
@@ -61,28 +61,28 @@ func (d Definition[T]) Upcast(from int, up func(fields map[string]json.RawMessag
 func (d Definition[T]) Type() string { return string(d.typ) }
 
 // Of is an event with the given data, for [app.Record]. Data that does not encode or is not valid makes Record fail with an
-// [*OwnEventError].
-func (d Definition[T]) Of(data T) app.OwnEvent { return ownEvent[T]{d, data} }
+// [*CustomEventError].
+func (d Definition[T]) Of(data T) app.CustomEvent { return customEvent[T]{d, data} }
 
-type ownEvent[T any] struct {
+type customEvent[T any] struct {
 	definition Definition[T]
 	data       T
 }
 
-// Own implements [app.OwnEvent].
-func (e ownEvent[T]) Own() (domain.Own, error) {
+// Custom implements [app.CustomEvent].
+func (e customEvent[T]) Custom() (domain.Custom, error) {
 	d := e.definition
 	if err := d.check(e.data); err != nil {
-		return domain.Own{}, d.wrong(d.version, "is not valid", err)
+		return domain.Custom{}, d.wrong(d.version, "is not valid", err)
 	}
 	data, err := encode(e.data)
 	if err != nil {
-		return domain.Own{}, d.wrong(d.version, "does not encode", err)
+		return domain.Custom{}, d.wrong(d.version, "does not encode", err)
 	}
 	if len(data) == 0 || data[0] != '{' {
-		return domain.Own{}, d.wrong(d.version, "does not encode as a JSON object", nil)
+		return domain.Custom{}, d.wrong(d.version, "does not encode as a JSON object", nil)
 	}
-	return domain.Own{Type: d.typ, Version: d.version, Data: string(data)}, nil
+	return domain.Custom{Type: d.typ, Version: d.version, Data: string(data)}, nil
 }
 
 // encode turns the panic of a custom encoder into an error.
@@ -102,9 +102,9 @@ func (d Definition[T]) check(data T) error {
 	return d.validate(data)
 }
 
-// Decode reads the data of a recorded event, brought up to the present version. An error is an [*OwnEventError]; for a version above the definition's
+// Decode reads the data of a recorded event, brought up to the present version. An error is an [*CustomEventError]; for a version above the definition's
 // it is [ports.ErrNewerVersion] too.
-func (d Definition[T]) Decode(e domain.Own) (T, error) {
+func (d Definition[T]) Decode(e domain.Custom) (T, error) {
 	var data T
 	raw := []byte(e.Data)
 	switch {
@@ -134,18 +134,18 @@ func (d Definition[T]) Decode(e domain.Own) (T, error) {
 	return data, nil
 }
 
-// ErrOwnEvent is an event of a team's own that cannot be recorded or read; the error is an [*OwnEventError].
-var ErrOwnEvent = errors.New("event of one's own")
+// ErrCustomEvent is an event of a team's own that cannot be recorded or read; the error is an [*CustomEventError].
+var ErrCustomEvent = errors.New("event of one's own")
 
-// OwnEventError names the problem of a custom event.
-type OwnEventError struct {
+// CustomEventError names the problem of a custom event.
+type CustomEventError struct {
 	Type    string
 	Version int
 	Problem string
 	Cause   error // may be nil
 }
 
-func (e *OwnEventError) Error() string {
+func (e *CustomEventError) Error() string {
 	text := fmt.Sprintf("%s v%d %s", e.Type, e.Version, e.Problem)
 	if e.Cause != nil {
 		text += ": " + e.Cause.Error()
@@ -153,22 +153,22 @@ func (e *OwnEventError) Error() string {
 	return text
 }
 
-// Is reports that an OwnEventError is [ErrOwnEvent].
-func (e *OwnEventError) Is(target error) bool { return target == ErrOwnEvent }
+// Is reports that an CustomEventError is [ErrCustomEvent].
+func (e *CustomEventError) Is(target error) bool { return target == ErrCustomEvent }
 
 // Unwrap gives the cause.
-func (e *OwnEventError) Unwrap() error { return e.Cause }
+func (e *CustomEventError) Unwrap() error { return e.Cause }
 
 func (d Definition[T]) wrong(version int, problem string, cause error) error {
-	return &OwnEventError{Type: string(d.typ), Version: version, Problem: problem, Cause: cause}
+	return &CustomEventError{Type: string(d.typ), Version: version, Problem: problem, Cause: cause}
 }
 
-// OwnDelivery is an event of a team's own given to a handler of a consumer group, as a [Delivery] is.
-type OwnDelivery[T any] struct {
+// CustomDelivery is an event of a team's own given to a handler of a consumer group, as a [Delivery] is.
+type CustomDelivery[T any] struct {
 	ID      DeliveryID
 	Chat    domain.ChatID
 	By      domain.UserID
-	Entity  domain.OwnID // the moved entity, "" if none
+	Entity  domain.CustomID // the moved entity, "" if none
 	Event   T
 	At      time.Time
 	Ordinal domain.Ordinal
@@ -182,10 +182,10 @@ type OwnDelivery[T any] struct {
 
 // On handles the events of the definition as [On] does those of the core. An event that cannot be read becomes a dead letter at once, unless a later
 // version of the program wrote it: then its chat waits for a process that can read it.
-func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) error) SubscribeOption {
+func (d Definition[T]) On(handle func(ctx context.Context, d CustomDelivery[T]) error) SubscribeOption {
 	return func(s *subscription) {
 		s.handle(string(d.typ), func(ctx context.Context, in ports.Delivery) error {
-			own, _ := in.Event.(domain.Own)
+			own, _ := in.Event.(domain.Custom)
 			data, err := d.Decode(own)
 			switch {
 			case in.ID.Seq > 0 && errors.Is(err, ports.ErrNewerVersion):
@@ -193,7 +193,7 @@ func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) err
 			case err != nil:
 				return pubsub.Permanent(err)
 			}
-			return handle(ctx, OwnDelivery[T]{
+			return handle(ctx, CustomDelivery[T]{
 				ID: in.ID, Chat: own.Chat, By: own.Actor, Entity: own.Entity, Event: data, At: own.At,
 				Ordinal: in.Ordinal, Meta: in.Meta,
 				Attempt: in.Attempt, Redelivered: in.Redelivered, Epoch: in.Epoch, Appended: in.Appended,
@@ -203,14 +203,14 @@ func (d Definition[T]) On(handle func(ctx context.Context, d OwnDelivery[T]) err
 }
 
 // OnLive handles the live events of the definition, as [OnLive] does those of the core. Events that cannot be read are left out.
-func (d Definition[T]) OnLive(handle func(ctx context.Context, l OwnDelivery[T])) LiveHandler {
+func (d Definition[T]) OnLive(handle func(ctx context.Context, l CustomDelivery[T])) LiveHandler {
 	return LiveHandler{types: []string{string(d.typ)}, handle: func(ctx context.Context, in wireformat.Incoming) {
-		own, _ := in.Event.(domain.Own)
+		own, _ := in.Event.(domain.Custom)
 		data, err := d.Decode(own)
 		if err != nil {
 			return
 		}
-		handle(ctx, OwnDelivery[T]{
+		handle(ctx, CustomDelivery[T]{
 			ID:   DeliveryID{Chat: own.Chat, Seq: in.Seq, Event: in.ID},
 			Chat: own.Chat, By: own.Actor, Entity: own.Entity, Event: data, At: own.At, Ordinal: in.Ordinal, Meta: in.Meta,
 		})

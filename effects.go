@@ -30,4 +30,4 @@ func (c *Core) Once(ctx context.Context, name string, id DeliveryID, e Effect) (
 }
 
 // WithEffects replaces the store of the effects that [Core.Once] made.
-func WithEffects(effects ports.Effects) Option { return func(p *parts) { p.effects = effects } }
+func WithEffects(effects ports.Effects) Option { return func(p *overrides) { p.effects = effects } }

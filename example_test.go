@@ -41,11 +41,11 @@ func run(core *chatcore.Core) (stop func()) {
 // say has ada create a chat and write into it.
 func say(core *chatcore.Core, texts ...string) {
 	ctx := context.Background()
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "garden", By: "ada", Title: "Garden"}); err != nil {
+	if _, err := core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada", Title: "Garden"}); err != nil {
 		log.Fatal(err)
 	}
 	for _, text := range texts {
-		if _, err := core.Chats.Send(ctx, app.Send{Chat: "garden", By: "ada", Content: text}); err != nil {
+		if _, err := core.Chats.Send(ctx, app.Send{Chat: "garden", Actor: "ada", Content: text}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -134,7 +134,7 @@ func ExampleOnLive() {
 	defer run(core)()
 
 	say(core)
-	if _, err := core.Chats.StartTyping(context.Background(), app.Typing{Chat: "garden", By: "ada"}); err != nil {
+	if _, err := core.Chats.StartTyping(context.Background(), app.Typing{Chat: "garden", Actor: "ada"}); err != nil {
 		log.Fatal(err)
 	}
 	typing := <-arrived
@@ -367,8 +367,8 @@ func ExampleDefine() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	arrived := make(chan chatcore.OwnDelivery[Poll])
-	err = core.Subscribe("polls", pollCreated.On(func(_ context.Context, d chatcore.OwnDelivery[Poll]) error {
+	arrived := make(chan chatcore.CustomDelivery[Poll])
+	err = core.Subscribe("polls", pollCreated.On(func(_ context.Context, d chatcore.CustomDelivery[Poll]) error {
 		arrived <- d
 		return nil
 	}))
@@ -381,8 +381,8 @@ func ExampleDefine() {
 	ctx := context.Background()
 	create := func(p Poll) error {
 		_, err := core.Chats.Record(ctx, app.Record{
-			Chat: "garden", By: "ada", Event: pollCreated.Of(p), Entity: "sunday",
-			Conditions: []ports.Condition{{Entity: domain.OwnEntity("sunday"), Version: 0}}, // not there yet
+			Chat: "garden", Actor: "ada", Event: pollCreated.Of(p), Entity: "sunday",
+			Conditions: []ports.Condition{{Entity: domain.CustomEntity("sunday"), Version: 0}}, // not there yet
 		})
 		return err
 	}

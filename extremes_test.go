@@ -18,10 +18,10 @@ func TestQueries_Extremes(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
 		ctx, q := t.Context(), core.Queries
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"ben"}}))
+		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
 		var seqs []domain.Seq
 		for i := range 3 {
-			seqs = append(seqs, must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: fmt.Sprint(i)})).Seq)
+			seqs = append(seqs, must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: fmt.Sprint(i)})).Seq)
 		}
 		head := seqs[2]
 		pages := func(span app.Span) (events, messages []domain.Seq) {
@@ -94,7 +94,7 @@ func TestQueriesAboutUsers_WithoutSubscribers(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
 		ctx, q := t.Context(), core.Queries
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
+		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
 		ask := func() (errs [4]error) {
 			_, errs[0] = q.ChatsOf(ctx, "ada")
 			_, errs[1] = q.UnreadOf(ctx, "ada")

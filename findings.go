@@ -84,7 +84,7 @@ func (f *findings) log(s State, h Health) {
 			f.add(Danger, "cluster", at, fmt.Sprintf("the Cluster is not whole: %d slots are assigned, %d up, of %d", slots.Assigned, slots.Up, slotsOfACluster),
 				"chats in the others can be neither read nor written", "redis-cli --cluster check "+at+", then redis-cli --cluster fix "+at)
 		}
-		if !h.Listed {
+		if !h.ClusterURL {
 			f.add(Danger, "cluster_url", at, "it is of a Cluster, and REDIS_URL names it as a single server", "commands for other nodes' slots fail",
 				"name several nodes in REDIS_URL, with commas")
 		}
@@ -254,8 +254,8 @@ func (f *findings) core(h Health) {
 			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.PoolSize")
 		}
 	}
-	if h.Unlisted != nil {
-		f.add(Note, "groups_unknown", "", "the consumer groups are not known: "+h.Unlisted.Error(), "their lag is not seen", "core groups list")
+	if h.GroupsErr != nil {
+		f.add(Note, "groups_unknown", "", "the consumer groups are not known: "+h.GroupsErr.Error(), "their lag is not seen", "core groups list")
 	}
 	for _, s := range h.Stopped {
 		f.add(Warning, "group_stopped", "", fmt.Sprintf("this process delivers no more to group %s: %v", s.Group, s.Err), "its handlers are given nothing",
@@ -268,7 +268,7 @@ func (f *findings) core(h Health) {
 
 // group has the rules for a consumer group.
 func (f *findings) group(g GroupState, warn Thresholds) {
-	var sum LaneState
+	var sum PartitionState
 	owned, full := false, 0
 	for _, lane := range g.Lanes {
 		sum.Age, sum.Lag = max(sum.Age, lane.Age), sum.Lag+lane.Lag

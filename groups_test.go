@@ -40,8 +40,8 @@ func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
 	}
 	start(t, core)
 	for _, chat := range chats {
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
-		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: chat, By: "ada", Content: "hello"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: chat, Actor: "ada", Content: "hello"}))
 	}
 	seen := make(map[string]bool)
 	for range len(groups) * len(chats) {
@@ -117,7 +117,7 @@ func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
 		return len(h.Stopped) == 1 && h.Stopped[0].Group == "g" && errors.Is(h.Stopped[0].Err, chatcore.ErrGroupDeleted) && hasFinding(h, "group_stopped")
 	})
 	for _, chat := range []domain.ChatID{"a", "b", "c", "d"} {
-		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
+		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
 		if got := receive(t, delivered); got != chat {
 			t.Errorf("the other group is given %s, want %s", got, chat)
 		}
@@ -174,7 +174,7 @@ func TestFindings_OfGroups(t *testing.T) {
 		return len(h.Groups) == 1 && h.Groups[0].Members == 1 && !hasFinding(h, "group_not_run") && !hasFinding(h, "group_behind")
 	})
 	for _, chat := range []domain.ChatID{"a", "b", "c", "d"} {
-		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
+		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
 	}
 	eventually(t, "it is behind", has("group_behind"))
 	close(release)
@@ -192,7 +192,7 @@ func TestARunThatIsInterruptedWhileItStartsLeavesNothingBehind(t *testing.T) {
 	for _, after := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 4 * time.Millisecond} {
 		core := opened(t)(chatcore.New(t.Context(), config))
 		for _, group := range []string{"a", "b", "c"} {
-			if err := core.Subscribe(group, chatcore.Passing()); err != nil {
+			if err := core.Subscribe(group, chatcore.Ephemeral()); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -277,8 +277,8 @@ func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 	if l := lane(t, groups); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
 		t.Errorf("nothing is there, and the group stands at %+v", l)
 	}
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	l := lane(t, groups)
 	first := must[[]goredis.XMessage](t)(client.XRange(t.Context(), l.Stream, "-", "+").Result())[0].ID
 	if l.Lag != 2 || !strings.HasPrefix(first, fmt.Sprint(l.Oldest.UnixMilli(), "-")) || l.Age < 0 || l.Age > patience {
@@ -295,8 +295,8 @@ func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 	}
 }
 
-// TestAPassingGroupIsRemovedWhenRunEnds has it end in each way that it can.
-func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
+// TestAnEphemeralGroupIsRemovedWhenRunEnds has it end in each way that it can.
+func TestAnEphemeralGroupIsRemovedWhenRunEnds(t *testing.T) {
 	server := redistest.Start(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
@@ -319,7 +319,7 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 			delivered <- d.ID.Chat
 			return nil
 		})
-		if err := errors.Join(core.Subscribe("passes", handler, chatcore.Passing()), core.Subscribe("stays")); err != nil {
+		if err := errors.Join(core.Subscribe("passes", handler, chatcore.Ephemeral()), core.Subscribe("stays")); err != nil {
 			t.Fatal(err)
 		}
 		ctx, cancel := context.WithCancel(t.Context())
@@ -342,7 +342,7 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 	}
 
 	stop, ended := run()
-	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "first", By: "ada"}))
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "first", Actor: "ada"}))
 	receive(t, delivered)
 	stop()
 	if err := receive(t, ended); err != nil {
@@ -351,9 +351,9 @@ func TestAPassingGroupIsRemovedWhenRunEnds(t *testing.T) {
 	gone("stays")
 
 	// It was removed: the next one of that name begins with the next event.
-	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "between", By: "ada"}))
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "between", Actor: "ada"}))
 	stop, ended = run()
-	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "second", By: "ada"}))
+	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "second", Actor: "ada"}))
 	if chat := receive(t, delivered); chat != "second" {
 		t.Errorf("the next one is given %s", chat)
 	}
@@ -421,7 +421,7 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	}
 	ended := end(first)
 	for i := range chats {
-		must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), By: "ada"}))
+		must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), Actor: "ada"}))
 	}
 	eventually(t, "every chat is handled", all)
 
@@ -451,8 +451,8 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	wait.Until(t, what, holds)
 }
 
-// lane is where the only group stands on the only lane.
-func lane(t *testing.T, groups chatcore.Groups) chatcore.LaneState {
+// partition is where the only group stands on the only partition.
+func lane(t *testing.T, groups chatcore.Groups) chatcore.PartitionState {
 	t.Helper()
 	list := must[[]chatcore.GroupState](t)(groups.List(t.Context()))
 	if len(list) != 1 || len(list[0].Lanes) != 1 {
@@ -486,8 +486,8 @@ func TestGroupsOnACluster(t *testing.T) {
 	groups := must[chatcore.Groups](t)(other.Groups())
 	for i := range chats {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, By: "ada"}))
-		must[app.Sent](t)(other.Chats.Send(t.Context(), app.Send{Chat: chat, By: "ada", Content: "hello"}))
+		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
+		must[app.Sent](t)(other.Chats.Send(t.Context(), app.Send{Chat: chat, Actor: "ada", Content: "hello"}))
 	}
 	take := func(seq domain.Seq) {
 		t.Helper()
@@ -500,7 +500,7 @@ func TestGroupsOnACluster(t *testing.T) {
 			seen[id.Chat] = true
 		}
 	}
-	total := func(name string) (sum chatcore.LaneState) {
+	total := func(name string) (sum chatcore.PartitionState) {
 		t.Helper()
 		for _, g := range must[[]chatcore.GroupState](t)(groups.List(t.Context())) {
 			for _, l := range g.Lanes {

@@ -34,7 +34,7 @@ type DeliveryID = ports.DeliveryID
 type SubscribeOption func(*subscription)
 
 // On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does, and
-// that for [domain.Own] those of the team's own types (see [Definition.On] for one of them).
+// that for [domain.Custom] those of the team's own types (see [Definition.On] for one of them).
 // A handler that returns an error, panics or calls [runtime.Goexit] is started again after a while, up to the attempts of [Config.Retry]; then, or
 // at once if the error is [Permanent], the event becomes a dead letter of the group and the next one follows. A [Transient] error is no attempt.
 func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error) SubscribeOption {
@@ -51,7 +51,7 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 	return func(s *subscription) {
 		var zero T
 		typ := wireformat.Type(zero)
-		if _, own := any(zero).(domain.Own); own {
+		if _, own := any(zero).(domain.Custom); own {
 			typ = pubsub.AnyOwn
 		} else if typ == "" {
 			typ = pubsub.AnyType
@@ -127,8 +127,8 @@ func checkMiddlewares(field string, middlewares []message.HandlerMiddleware) err
 	return nil
 }
 
-// Passing makes the group one of this run only: it is removed when [Core.Run] ends. One that a crash leaves behind holds nothing up.
-func Passing() SubscribeOption {
+// Ephemeral makes the group one of this run only: it is removed when [Core.Run] ends. One that a crash leaves behind holds nothing up.
+func Ephemeral() SubscribeOption {
 	return func(s *subscription) { s.passing = true }
 }
 

@@ -20,24 +20,24 @@ const healthLimit = 3 * time.Second
 
 // Health is the state of a core and its servers at a moment. [Health.Findings] names dangers in it, and remedies.
 type Health struct {
-	At       time.Time
-	Live     bool    // the process answers, and the core is not closed
-	Ready    bool    // the log takes events: a small write was made in every partition
-	NotReady error   // why not, or nil
-	LogID    string  // "" if there is no log yet
-	Level    int     // of the log, which all partitions have reached; 0 if there is none, or the log is not on Redis
-	Highest  int     // level that one of the partitions has reached: above Level while an upgrade is not finished
-	Log      []State // servers of the log: every master of a Cluster; none for a core that is not on Redis
-	Cache    []State // servers of CacheURL; none if there is none of its own
-	Pools    []Pool
-	Groups   []GroupState   // where the consumer groups stand
-	Unlisted error          // why they are not known, or nil
-	Holes    []Hole         // parts of the log that groups of this process have to read and cannot, because something is missing
-	Stopped  []StoppedGroup // groups that this process runs no more
-	Refused  uint64         // announcements of durable events that Redis refused, since the core was made
-	Replicas int            // that Config.Durability has confirm an append
-	Warn     Thresholds     // of Findings; zero fields mean the defaults
-	Listed   bool           // the URL names several servers, as for a Cluster
+	At         time.Time
+	Live       bool    // the process answers, and the core is not closed
+	Ready      bool    // the log takes events: a small write was made in every partition
+	NotReady   error   // why not, or nil
+	LogID      string  // "" if there is no log yet
+	Level      int     // of the log, which all partitions have reached; 0 if there is none, or the log is not on Redis
+	Highest    int     // level that one of the partitions has reached: above Level while an upgrade is not finished
+	Log        []State // servers of the log: every master of a Cluster; none for a core that is not on Redis
+	Cache      []State // servers of CacheURL; none if there is none of its own
+	Pools      []Pool
+	Groups     []GroupState   // where the consumer groups stand
+	GroupsErr  error          // why they are not known, or nil
+	Holes      []Hole         // parts of the log that groups of this process have to read and cannot, because something is missing
+	Stopped    []StoppedGroup // groups that this process runs no more
+	Refused    uint64         // announcements of durable events that Redis refused, since the core was made
+	Replicas   int            // that Config.Durability has confirm an append
+	Warn       Thresholds     // of Findings; zero fields mean the defaults
+	ClusterURL bool           // the URL names several servers, as for a Cluster
 }
 
 // StoppedGroup is a consumer group to which this process delivers no more, though its Run goes on: somebody deleted the group.
@@ -74,7 +74,7 @@ func (c *Core) Health(ctx context.Context) Health {
 	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
 	if h.Ready {
 		if groups := c.backend.Groups(); groups != nil {
-			h.Groups, h.Unlisted = groups.List(ctx)
+			h.Groups, h.GroupsErr = groups.List(ctx)
 		}
 	}
 	return h
@@ -111,15 +111,15 @@ func (c *Core) stoppedGroups() (stopped []StoppedGroup) {
 	return stopped
 }
 
-// Examine inspects the servers of a configuration without opening a core: it changes nothing, and works on servers, such as a replica, on which no
+// Inspect inspects the servers of a configuration without opening a core: it changes nothing, and works on servers, such as a replica, on which no
 // core can be opened. It reports neither whether the log is ready, nor its groups. It returns [ErrURL], [ErrUnreachable] or [ErrRejected].
-func Examine(ctx context.Context, config Config) (_ Health, err error) {
+func Inspect(ctx context.Context, config Config) (_ Health, err error) {
 	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return Health{}, err
 	}
 	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Durability.Replicas, Warn: config.Warn}
-	if h.Listed, err = redis.IsCluster(config.RedisURL); err != nil {
+	if h.ClusterURL, err = redis.IsCluster(config.RedisURL); err != nil {
 		return Health{}, err
 	}
 	keys, err := newKeys(config)
@@ -139,7 +139,7 @@ func Examine(ctx context.Context, config Config) (_ Health, err error) {
 	defer cancel()
 	all.inspect(ctx, &h)
 	info, err := redis.FindLog(ctx, commands.UniversalClient, keys)
-	if err != nil && (h.Listed || !slices.ContainsFunc(h.Log, func(s State) bool { return s.Cluster })) { // one node of a Cluster has a part only
+	if err != nil && (h.ClusterURL || !slices.ContainsFunc(h.Log, func(s State) bool { return s.Cluster })) { // one node of a Cluster has a part only
 		h.NotReady = fmt.Errorf("the log was not found: %w", err)
 	}
 	h.LogID, h.Level, h.Highest = info.ID, info.Level, info.Highest
@@ -182,7 +182,7 @@ func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
 	b.clients.inspect(ctx, h)
 	h.NotReady = <-probed
 	h.Level, h.Highest = b.log.Levels()
-	h.Listed, _ = redis.IsCluster(b.config.RedisURL) // which was parsed before
+	h.ClusterURL, _ = redis.IsCluster(b.config.RedisURL) // which was parsed before
 }
 
 // Probe proves all rights, and makes a small write in every partition.

@@ -42,7 +42,7 @@ func codes(found []chatcore.Finding, severity chatcore.Severity) []string {
 func examined(t *testing.T, c chatcore.Config) []chatcore.Finding {
 	t.Helper()
 	c.Logger = slog.New(slog.DiscardHandler)
-	h, err := chatcore.Examine(t.Context(), c)
+	h, err := chatcore.Inspect(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -308,12 +308,12 @@ func TestFindings(t *testing.T) {
 		}), "[warning replica_behind]"},
 		{state(func(s *chatcore.State) { s.Slots = &ports.Slots{OK: true, Assigned: 16384, Up: 16000} }), "[danger cluster danger cluster_url]"},
 		{chatcore.Health{Pools: []chatcore.Pool{{Purpose: "commands", Timeouts: 1}}}, "[warning pool]"},
-		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.LaneState{{Age: time.Hour}, {Letters: 1}}}}}, "[warning group_behind warning dead_letters]"},
-		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.LaneState{
+		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.PartitionState{{Age: time.Hour}, {Letters: 1}}}}}, "[warning group_behind warning dead_letters]"},
+		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.PartitionState{
 			{Blocked: 2, Longest: []chatcore.BlockedChat{{Chat: "c", Reason: chatcore.BlockedTransient}, {Reason: chatcore.BlockedSlow}}},
 			{Blocked: 1, Longest: []chatcore.BlockedChat{{Chat: "d", Reason: chatcore.BlockedNewer}}},
 		}}}}, "[warning transient_failures warning newer_event warning slow_handler]"},
-		{chatcore.Health{Unlisted: errors.New("late"), NotReady: errors.New("full")}, "[danger not_ready note groups_unknown]"},
+		{chatcore.Health{GroupsErr: errors.New("late"), NotReady: errors.New("full")}, "[danger not_ready note groups_unknown]"},
 	} {
 		var got []string
 		for _, f := range c.health.Findings() {
@@ -331,9 +331,9 @@ func TestEvictionAtRunTime_IsFound(t *testing.T) {
 	client := server.Client(t)
 	config := chatcore.Config{RedisURL: server.URL(), Partitions: 1}
 	core := opened(t)(chatcore.New(t.Context(), config))
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
 	send := func() error {
-		return failure(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "x"}))
+		return failure(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	}
 	set := func(name, value string) {
 		t.Helper()

@@ -32,8 +32,8 @@ type Helpers struct {
 	unreadable atomic.Uint64 // values and messages of another type than expected
 }
 
-// stored holds the stores of helpers.
-type stored struct {
+// helperStores holds the stores of helpers.
+type helperStores struct {
 	values   ports.KeyValues
 	counters ports.Counters
 	sets     ports.Sets
@@ -48,11 +48,11 @@ type store interface {
 
 // WithHelpers replaces the stores of [Core.Helpers]. nil leaves the core's own.
 func WithHelpers(values ports.KeyValues, counters ports.Counters, sets ports.Sets) Option {
-	return func(p *parts) { p.stored = stored{values, counters, sets} }
+	return func(p *overrides) { p.stored = helperStores{values, counters, sets} }
 }
 
 // storedOr is where the options say or, where they do not, the place given.
-func (p parts) storedOr(s store) stored {
+func (p overrides) storedOr(s store) helperStores {
 	to := p.stored
 	if to.values == nil {
 		to.values = s
@@ -66,7 +66,7 @@ func (p parts) storedOr(s store) stored {
 	return to
 }
 
-func newHelpers(c Config, s stored, live LiveTransport, ids ports.IDs, moved *progress) *Helpers {
+func newHelpers(c Config, s helperStores, live LiveTransport, ids ports.IDs, moved *progress) *Helpers {
 	h := &Helpers{values: s.values, counters: s.counters, sets: s.sets, logger: c.Logger}
 	h.flights.going = make(map[flightKey]*flight)
 	h.channels = newChannels(live, ids, moved, c.Logger, &h.unreadable)

@@ -416,8 +416,8 @@ func TestASubscriptionHearsWhatTheCoreAnnounces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	client.Publish(t.Context(), namespace+":new-message", `{"content":"from elsewhere"}`)
 	var all []string
 	for range 4 {
@@ -489,13 +489,13 @@ func TestNoCallBeginsAfterUnsubscribe(t *testing.T) {
 			s.Unsubscribe()
 			ended.Store(true)
 		}
-		core.Settle() // also with unread messages
+		core.WaitIdle() // also with unread messages
 		s.Unsubscribe()
 	}
 }
 
-// TestSettleWaitsForChannels settles while a handler has not ended.
-func TestSettleWaitsForChannels(t *testing.T) {
+// TestWaitIdle_WaitsForChannels settles while a handler has not ended.
+func TestWaitIdle_WaitsForChannels(t *testing.T) {
 	core := chatcoretest.New(t)
 	core.Start()
 	var heard atomic.Int64
@@ -511,7 +511,7 @@ func TestSettleWaitsForChannels(t *testing.T) {
 	if err := core.Helpers.Publish(t.Context(), "x", 1); err != nil {
 		t.Fatal(err)
 	}
-	core.Settle()
+	core.WaitIdle()
 	if heard.Load() != 5 {
 		t.Errorf("settled after %d", heard.Load())
 	}
@@ -526,8 +526,8 @@ func TestHelpersLeaveTheLogAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := start(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	stop()
 	core = opened(t)(chatcore.New(t.Context(), config))
 	client := server.Client(t)
@@ -555,7 +555,7 @@ func TestHelpersLeaveTheLogAlone(t *testing.T) {
 			rt.Fatalf("the log has changed after %q", pattern)
 		}
 	})
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "still there"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "still there"}))
 }
 
 // TestHelpersCanBeKeptElsewhere replaces one of the three.

@@ -46,7 +46,7 @@ func TestClosed_Core(t *testing.T) {
 					"built-ins":          core.SubscribeBuiltins(),
 					"listen":             core.Listen(),
 					"use":                core.Use(),
-					"command":            failure(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"})),
+					"command":            failure(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"})),
 					"query":              failure(core.Queries.History(t.Context(), "c", app.Span{Limit: 1})),
 					"health":             core.Health(t.Context()).NotReady,
 					"channel":            failure(core.Helpers.Subscribe(t.Context(), "ch", func(context.Context, json.RawMessage) {})),

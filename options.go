@@ -18,10 +18,10 @@ import (
 )
 
 // Option replaces a part of a core.
-type Option func(*parts)
+type Option func(*overrides)
 
-// parts are the ports that options have replaced; nil is the core's own.
-type parts struct {
+// overrides are the ports that options have replaced; nil is the core's own.
+type overrides struct {
 	log       *EventLog
 	clock     ports.Clock
 	ids       ports.IDs
@@ -35,14 +35,14 @@ type parts struct {
 	sessions  ports.SessionStore
 	userChats ports.UserView
 	unread    ports.UserView
-	stored    stored
+	stored    helperStores
 	tracers   trace.TracerProvider
 	meters    metric.MeterProvider
 	upcasters []wireformat.Option
 }
 
-func newParts(options []Option) parts {
-	var p parts
+func newParts(options []Option) overrides {
+	var p overrides
 	for _, option := range options {
 		option(&p)
 	}
@@ -58,58 +58,58 @@ func newParts(options []Option) parts {
 // WithClock replaces the process's clock. In memory, and on a custom event log without a clock, it stamps events and decides edit windows, and all
 // waits use it. On Redis it only paces the presence sweeper: there Redis's clock stamps and decides ([ports.LogClock]), so that a process whose clock
 // is wrong neither gains nor loses time. [app.Chats.Backdated] stamps events with a time of the past.
-func WithClock(clock ports.Clock) Option { return func(p *parts) { p.clock = clock } }
+func WithClock(clock ports.Clock) Option { return func(p *overrides) { p.clock = clock } }
 
 // WithIDs makes the ids of events, and of messages and commands that come without.
-func WithIDs(ids ports.IDs) Option { return func(p *parts) { p.ids = ids } }
+func WithIDs(ids ports.IDs) Option { return func(p *overrides) { p.ids = ids } }
 
 // WithTypingMarks replaces the store of typing marks. A send ends the sender's typing in the log's own marks only; others expire.
-func WithTypingMarks(marks ports.TypingMarks) Option { return func(p *parts) { p.typing = marks } }
+func WithTypingMarks(marks ports.TypingMarks) Option { return func(p *overrides) { p.typing = marks } }
 
 // WithPresence replaces the presence store, which also publishes transitions.
 func WithPresence(presence ports.PresenceStore) Option {
-	return func(p *parts) { p.presence = presence }
+	return func(p *overrides) { p.presence = presence }
 }
 
 // WithCacheStore replaces the store of caches. All processes must share it.
-func WithCacheStore(store ports.CacheStore) Option { return func(p *parts) { p.caches = store } }
+func WithCacheStore(store ports.CacheStore) Option { return func(p *overrides) { p.caches = store } }
 
 // WithContacts provides a user's contacts, for [app.Queries.Contacts]: from a directory, for example. They are cached; [app.Queries.ForgetContacts]
 // invalidates them.
-func WithContacts(of app.ContactsOf) Option { return func(p *parts) { p.contacts = of } }
+func WithContacts(of app.ContactsOf) Option { return func(p *overrides) { p.contacts = of } }
 
 // WithLimiter replaces the limiter of [Config.Limits].
-func WithLimiter(limiter ports.Limiter) Option { return func(p *parts) { p.limiter = limiter } }
+func WithLimiter(limiter ports.Limiter) Option { return func(p *overrides) { p.limiter = limiter } }
 
 // WithGate asks gate before a command creates a chat, adds a member, sends a message or records a custom event; see [app.Gate]. Imports
 // ([app.Chats.Backdated]) ask no gate.
-func WithGate(gate app.Gate) Option { return func(p *parts) { p.gate = gate } }
+func WithGate(gate app.Gate) Option { return func(p *overrides) { p.gate = gate } }
 
 // WithSessions keeps the users' sessions, by a policy of its own.
 func WithSessions(sessions ports.SessionStore) Option {
-	return func(p *parts) { p.sessions = sessions }
+	return func(p *overrides) { p.sessions = sessions }
 }
 
 // WithUserViews keeps which chats users are in, and how many messages they have not read, for [Core.SubscribeBuiltins] and the queries about
 // users. nil leaves the core's own.
 func WithUserViews(chats, unread ports.UserView) Option {
-	return func(p *parts) { p.userChats, p.unread = chats, unread }
+	return func(p *overrides) { p.userChats, p.unread = chats, unread }
 }
 
 // WithTracerProvider traces with it instead of with OpenTelemetry's global one as it is when the core is opened.
 func WithTracerProvider(tracers trace.TracerProvider) Option {
-	return func(p *parts) { p.tracers = tracers }
+	return func(p *overrides) { p.tracers = tracers }
 }
 
 // WithMeterProvider measures with it instead of with OpenTelemetry's global one.
 func WithMeterProvider(meters metric.MeterProvider) Option {
-	return func(p *parts) { p.meters = meters }
+	return func(p *overrides) { p.meters = meters }
 }
 
 // WithUpcaster reads recorded events of one of the core's types and of the given version as those of the next, in which they are
 // written from then on. An upcaster that fails or panics makes the event unreadable ([ports.ErrCorrupt]), and no other.
 func WithUpcaster(typ string, from int, up func(fields map[string]json.RawMessage) error) Option {
-	return func(p *parts) { p.upcasters = append(p.upcasters, wireformat.WithUpcaster(typ, from, up)) }
+	return func(p *overrides) { p.upcasters = append(p.upcasters, wireformat.WithUpcaster(typ, from, up)) }
 }
 
 // EventLog is an event log with the transports of its events: the three belong together, because an append must deliver and announce its events in
@@ -136,33 +136,33 @@ type LiveTransport interface {
 // WithEventLog replaces log, delivery and live notification together. The core then needs no Redis: typing, presence, limits and sessions are in
 // memory unless other options replace them. [Core.Once] needs [WithEffects], read models need [WithUserViews], and caches need [WithCacheStore]. The
 // core closes these ports when it ends.
-func WithEventLog(log EventLog) Option { return func(p *parts) { p.log = &log } }
+func WithEventLog(log EventLog) Option { return func(p *overrides) { p.log = &log } }
 
 // instrumentation is the name under which the core traces and measures.
 const instrumentation = "chatcore"
 
-func newMeter(p parts, c Config) metric.Meter {
+func newMeter(p overrides, c Config) metric.Meter {
 	return telemetry.NewMeter(p.meters.Meter(instrumentation), c.Logger)
 }
 
-// opening holds the core's telemetry, and the functions that end the span of its opening and export its last metrics.
-type opening struct {
+// startupSpan holds the core's telemetry, and the functions that end the span of its opening and export its last metrics.
+type startupSpan struct {
 	telemetry    *telemetry.Telemetry
 	done         func(error)
 	flushMetrics func()
 }
 
-func newOpening(ctx context.Context, p parts, meter metric.Meter) (opening, error) {
+func newOpening(ctx context.Context, p overrides, meter metric.Meter) (startupSpan, error) {
 	t, done, err := telemetry.New(ctx, p.tracers.Tracer(instrumentation), meter, "open")
 	flush := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()
 		telemetry.Flush(ctx, p.meters)
 	}
-	return opening{t, done, flush}, err
+	return startupSpan{t, done, flush}, err
 }
 
 // flushTimeout bounds how long Close waits for the export of the last metrics.
 const flushTimeout = time.Second
 
-func newTelemetry(o opening) *telemetry.Telemetry { return o.telemetry }
+func newTelemetry(o startupSpan) *telemetry.Telemetry { return o.telemetry }

@@ -65,15 +65,15 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	}
 	start(t, core)
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
-	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	if !strings.HasPrefix(string(sent.MessageID), "id-") {
 		t.Errorf("the message's id is %s", sent.MessageID)
 	}
 	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", sent.MessageID)); m.SentAt.Before(clock.Now().AddDate(20, 0, 0)) {
 		t.Errorf("it was sent at %v, by a clock that is not the log's", m.SentAt)
 	}
-	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -89,7 +89,7 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 			t.Errorf("Redis holds %s", key)
 		}
 	}
-	must[app.Done](t)(core.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ada", MessageID: sent.MessageID}))
+	must[app.Done](t)(core.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: sent.MessageID}))
 	if key := receive(t, caches.keys); key.ID != string(sent.MessageID) {
 		t.Errorf("invalidated is %v", key)
 	}
@@ -123,15 +123,15 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 		}
 	}
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(whole)))
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
-	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", By: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ada"}))
 	if err := core.SubscribeBuiltins(); err != nil {
 		t.Error(err)
 	}
 	if _, err := core.Queries.ChatsOf(t.Context(), "ada"); !errors.Is(err, app.ErrNoViews) {
 		t.Errorf("chats of a user: %v", err)
 	}
-	if err := core.Settle(t.Context()); !errors.Is(err, chatcore.ErrNotInMemory) {
+	if err := core.WaitIdle(t.Context()); !errors.Is(err, chatcore.ErrNotInMemory) {
 		t.Errorf("settle: %v", err)
 	}
 	if _, err := core.Groups(); !errors.Is(err, chatcore.ErrGroupsUnsupported) {

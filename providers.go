@@ -45,9 +45,9 @@ func NewInMemory(config Config, options ...Option) (*Core, error) {
 	return initMemory(context.Background(), config, newParts(options))
 }
 
-func newCodec(p parts) *wireformat.Codec { return wireformat.New(p.upcasters...) }
+func newCodec(p overrides) *wireformat.Codec { return wireformat.New(p.upcasters...) }
 
-func newClock(p parts) ports.Clock {
+func newClock(p overrides) ports.Clock {
 	if p.clock != nil {
 		return p.clock
 	}
@@ -67,7 +67,7 @@ func ownClock(b *ownBackend, clock ports.Clock) ports.LogClock {
 	return clock
 }
 
-func newIDs(p parts) ports.IDs {
+func newIDs(p overrides) ports.IDs {
 	if p.ids != nil {
 		return p.ids
 	}
@@ -106,7 +106,7 @@ func newWatch() *watch { return &watch{} }
 
 func (w *watch) forget() {
 	if entities := w.entities.Load(); entities != nil {
-		entities.Forget()
+		entities.Invalidate()
 	}
 }
 
@@ -117,7 +117,7 @@ func (w *watch) epoch() uint64 {
 	return 0
 }
 
-func newPolicy(c Config, p parts, views app.Views) app.Policy {
+func newPolicy(c Config, p overrides, views app.Views) app.Policy {
 	policy := c.policy()
 	policy.Gate, policy.Views = p.gate, views
 	return policy
@@ -194,7 +194,7 @@ func openLog(
 		}
 	}
 	log, err := redis.Open(ctx, all.commands.UniversalClient, codec, redis.LogConfig{
-		Keys: keys, Announce: !c.Unannounced, Queue: c.Queue, StreamBound: 2 * c.StreamBound, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
+		Keys: keys, Announce: !c.DisablePubSub, Queue: c.Queue, StreamBound: 2 * c.StreamBound, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
 		Logger: c.Logger,
 	})
 	if err != nil {
@@ -220,7 +220,7 @@ func newLive(c Config, pubSub pubSubClient, keys redis.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(p parts, c Config, commands commandClient, keys redis.Keys) ports.TypingMarks {
+func newTypingMarks(p overrides, c Config, commands commandClient, keys redis.Keys) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
@@ -228,7 +228,7 @@ func newTypingMarks(p parts, c Config, commands commandClient, keys redis.Keys) 
 }
 
 func newPresence(
-	p parts, c Config, commands commandClient, keys redis.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
+	p overrides, c Config, commands commandClient, keys redis.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
 	t *telemetry.Telemetry,
 ) (ports.PresenceStore, error) {
 	if p.presence != nil {
@@ -249,14 +249,14 @@ func newSweeper(store ports.PresenceStore, clock ports.Clock, c Config) *app.Swe
 	return app.NewSweeper(store, clock, c.Logger)
 }
 
-func newEffects(p parts, c Config, commands commandClient, keys redis.Keys) ports.Effects {
+func newEffects(p overrides, c Config, commands commandClient, keys redis.Keys) ports.Effects {
 	if p.effects != nil {
 		return p.effects
 	}
 	return redis.NewEffects(commands.UniversalClient, keys, c.EffectTTL)
 }
 
-func newLimiter(p parts, commands commandClient, keys redis.Keys) ports.Limiter {
+func newLimiter(p overrides, commands commandClient, keys redis.Keys) ports.Limiter {
 	if p.limiter != nil {
 		return p.limiter
 	}
@@ -265,7 +265,7 @@ func newLimiter(p parts, commands commandClient, keys redis.Keys) ports.Limiter 
 
 func newLimits(c Config, limiter ports.Limiter) *app.Limits { return app.NewLimits(limiter, c.Limits) }
 
-func newViews(p parts, log *redis.Log, typing ports.TypingMarks, commands commandClient, keys redis.Keys) app.Views {
+func newViews(p overrides, log *redis.Log, typing ports.TypingMarks, commands commandClient, keys redis.Keys) app.Views {
 	views := p.viewsOr(log.ID(), typing, redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
 	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, lanesOf(keys), log, log))
 	return views
@@ -290,7 +290,7 @@ func keptBy(groups interface {
 }
 
 // viewsOr are the views of the options or, where there are none, those given.
-func (p parts) viewsOr(log string, typing ports.TypingMarks, chats, unread ports.UserView) app.Views {
+func (p overrides) viewsOr(log string, typing ports.TypingMarks, chats, unread ports.UserView) app.Views {
 	if p.userChats != nil {
 		chats = p.userChats
 	}
@@ -300,7 +300,7 @@ func (p parts) viewsOr(log string, typing ports.TypingMarks, chats, unread ports
 	return app.Views{Log: log, Chats: chats, Unread: unread, Typing: typing, Contacts: p.contacts}
 }
 
-func newSessionStore(p parts, c Config, commands commandClient, keys redis.Keys) (ports.SessionStore, error) {
+func newSessionStore(p overrides, c Config, commands commandClient, keys redis.Keys) (ports.SessionStore, error) {
 	switch {
 	case p.sessions != nil:
 		return p.sessions, nil
@@ -310,7 +310,7 @@ func newSessionStore(p parts, c Config, commands commandClient, keys redis.Keys)
 	return redis.NewSessions(commands.UniversalClient, keys, c.sessions()), nil
 }
 
-func newMemorySessionStore(p parts, c Config, clock ports.Clock) ports.SessionStore {
+func newMemorySessionStore(p overrides, c Config, clock ports.Clock) ports.SessionStore {
 	if p.sessions != nil {
 		return p.sessions
 	}
@@ -324,14 +324,14 @@ func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.
 
 func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.SessionCompat} }
 
-func newStored(p parts, commands commandClient, keys redis.Keys) stored {
+func newStored(p overrides, commands commandClient, keys redis.Keys) helperStores {
 	return p.storedOr(redis.NewStore(commands.UniversalClient, keys))
 }
 
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
 
 func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pubsub.Local) *memory.Log {
-	if c.Unannounced {
+	if c.DisablePubSub {
 		return memory.New(codec, clock, nil)
 	}
 	return memory.New(codec, clock, live.Announce)
@@ -341,7 +341,7 @@ func newMemoryDelivery(log *memory.Log, codec *wireformat.Codec, clock ports.Clo
 	return pubsub.NewMemory(log, codec, clock, p.made)
 }
 
-func newMemoryTyping(p parts, log *memory.Log) ports.TypingMarks {
+func newMemoryTyping(p overrides, log *memory.Log) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
@@ -349,46 +349,48 @@ func newMemoryTyping(p parts, log *memory.Log) ports.TypingMarks {
 }
 
 // newMemoryPresence publishes transitions on the live bus, which traces them.
-func newMemoryPresence(p parts, c Config, clock ports.Clock, live ports.LiveBus, t *telemetry.Telemetry) ports.PresenceStore {
+func newMemoryPresence(p overrides, c Config, clock ports.Clock, live ports.LiveBus, t *telemetry.Telemetry) ports.PresenceStore {
 	if p.presence != nil {
 		return t.Presence(p.presence, wireformat.TypeUserStatus)
 	}
 	return memory.NewPresence(clock, live, c.TTL.presence())
 }
 
-func newMemoryEffects(p parts, c Config, clock ports.Clock) ports.Effects {
+func newMemoryEffects(p overrides, c Config, clock ports.Clock) ports.Effects {
 	if p.effects != nil {
 		return p.effects
 	}
 	return memory.NewEffects(clock, c.EffectTTL)
 }
 
-func newMemoryLimiter(p parts, log *memory.Log) ports.Limiter {
+func newMemoryLimiter(p overrides, log *memory.Log) ports.Limiter {
 	if p.limiter != nil {
 		return p.limiter
 	}
 	return log.Limiter()
 }
 
-func newCacheStore(p parts, cache cacheClient, keys redis.Keys) ports.CacheStore {
+func newCacheStore(p overrides, cache cacheClient, keys redis.Keys) ports.CacheStore {
 	if p.caches != nil {
 		return p.caches
 	}
 	return redis.NewCache(cache.UniversalClient, keys)
 }
 
-func newMemoryCacheStore(p parts, clock ports.Clock) ports.CacheStore {
+func newMemoryCacheStore(p overrides, clock ports.Clock) ports.CacheStore {
 	if p.caches != nil {
 		return p.caches
 	}
 	return memory.NewCache(clock)
 }
 
-func ownCacheStore(p parts) ports.CacheStore { return p.caches }
+func ownCacheStore(p overrides) ports.CacheStore { return p.caches }
 
-func newMemoryStored(p parts, clock ports.Clock) stored { return p.storedOr(memory.NewStore(clock)) }
+func newMemoryStored(p overrides, clock ports.Clock) helperStores {
+	return p.storedOr(memory.NewStore(clock))
+}
 
-func newMemoryViews(p parts, log *memory.Log, typing ports.TypingMarks, delivery *pubsub.Memory) app.Views {
+func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, delivery *pubsub.Memory) app.Views {
 	views := p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
 	views.Kept = keptBy(delivery)
 	return views
@@ -396,7 +398,7 @@ func newMemoryViews(p parts, log *memory.Log, typing ports.TypingMarks, delivery
 
 // A log of the team's own comes with everything but typing, presence and limits.
 
-func newOwnBackend(p parts) *ownBackend { return &ownBackend{*p.log} }
+func newOwnBackend(p overrides) *ownBackend { return &ownBackend{*p.log} }
 
 func ownLog(b *ownBackend) app.Log { return b.Log }
 
@@ -406,20 +408,20 @@ func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
 
 func ownTransport(b *ownBackend) LiveTransport { return b.EventLog.Live }
 
-func ownViews(p parts, b *ownBackend, typing ports.TypingMarks) app.Views {
+func ownViews(p overrides, b *ownBackend, typing ports.TypingMarks) app.Views {
 	return p.viewsOr(b.LogID(), typing, nil, nil)
 }
 
-func ownEffects(p parts) ports.Effects { return p.effects }
+func ownEffects(p overrides) ports.Effects { return p.effects }
 
-func newOwnTyping(p parts, clock ports.Clock) ports.TypingMarks {
+func newOwnTyping(p overrides, clock ports.Clock) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
 	return memory.NewTyping(clock)
 }
 
-func newOwnLimiter(p parts, clock ports.Clock) ports.Limiter {
+func newOwnLimiter(p overrides, clock ports.Clock) ports.Limiter {
 	if p.limiter != nil {
 		return p.limiter
 	}

@@ -241,7 +241,7 @@ func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
 func (c *Core) tell(ctx context.Context, typ string, msg *message.Message, handlers []LiveHandler) {
 	msg.Ack()
 	defer c.progress.made()
-	defer c.told.Add(1)
+	defer c.liveHandled.Add(1)
 	in, err := c.codec.DecodeLenient(typ, msg.Payload, c.clock.Now())
 	if err != nil {
 		c.broken.Add(1)

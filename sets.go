@@ -21,7 +21,7 @@ var (
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches, newLimits,
 		newSessionMode, sessionUseCases,
-		wire.Struct(new(made), "*"), newCore,
+		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
 		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,

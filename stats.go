@@ -16,10 +16,10 @@ type Stats struct {
 	DeadLetters    uint64 // deliveries that became dead letters
 	Transient      uint64 // handler starts that failed transiently, which is no attempt
 	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
-	CaughtUp       uint64 // events that groups read back from the log instead of from a stream
+	Backfilled     uint64 // events that groups read back from the log instead of from a stream
 	Fenced         uint64 // partitions that another member had acquired before this one committed
-	Overrun        uint64 // groups that were too far behind for a stream, each time that one was cut
-	Ghosts         uint64 // entries of a stream whose events the log does not have
+	StreamOverruns uint64 // groups that were too far behind for a stream, each time that one was cut
+	PhantomEntries uint64 // entries of a stream whose events the log does not have
 	Unstreamed     uint64 // events of the log that were missing in a stream
 	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
 	LiveReceived   uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
@@ -87,7 +87,7 @@ func counts() []count {
 			"chatcore.partitions.offered", "{partition}", "Partitions offered to other members because of an event of a later version of the program.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.CaughtUp }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.CaughtUp }, nil,
+			func(s *Stats) *uint64 { return &s.Backfilled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Backfilled }, nil,
 			"chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.", nil,
 		},
 		{
@@ -95,11 +95,11 @@ func counts() []count {
 			"chatcore.partitions.fenced", "{partition}", "Partitions that another member had acquired before this one committed.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Overrun }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Overrun }, nil,
+			func(s *Stats) *uint64 { return &s.StreamOverruns }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.StreamOverruns }, nil,
 			"chatcore.streams.overruns", "{overrun}", "Times that a group was too far behind for a stream when it was cut.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Ghosts }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Ghosts }, nil,
+			func(s *Stats) *uint64 { return &s.PhantomEntries }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.PhantomEntries }, nil,
 			"chatcore.deliveries.phantom_entries", "{event}", "Events that a stream names and the log does not have.", nil,
 		},
 		{
@@ -112,7 +112,7 @@ func counts() []count {
 		},
 
 		{
-			func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.told.Load() + c.Helpers.channels.told.Load() },
+			func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.liveHandled.Load() + c.Helpers.channels.told.Load() },
 			"chatcore.live.handled", "{message}", "Live messages that listeners have finished.", nil,
 		},
 		{

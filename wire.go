@@ -8,14 +8,14 @@ import (
 	"github.com/google/wire"
 )
 
-func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
+func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	panic(wire.Build(coreSet, redisSet))
 }
 
-func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
+func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) {
 	panic(wire.Build(coreSet, memorySet))
 }
 
-func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
+func initOwn(ctx context.Context, config Config, p overrides) (*Core, error) {
 	panic(wire.Build(coreSet, ownSet))
 }

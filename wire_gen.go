@@ -13,7 +13,7 @@ import (
 
 // Injectors from wire.go:
 
-func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
+func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	keys, err := newKeys(config)
 	if err != nil {
 		return nil, err
@@ -56,11 +56,11 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		clients:  chatcoreClients,
 	}
 	iDs := newIDs(p)
-	chatcoreOpening, err := newOpening(ctx, p, meter)
+	chatcoreStartupSpan, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
-	telemetry := newTelemetry(chatcoreOpening)
+	telemetry := newTelemetry(chatcoreStartupSpan)
 	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter, telemetry)
 	if err != nil {
 		return nil, err
@@ -79,12 +79,12 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 		return nil, err
 	}
 	chatcoreProgress := newProgress()
-	chatcoreMade := made{
+	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreRedisBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		kept:          views,
+		readModels:    views,
 		effects:       effects,
 		entities:      entities,
 		cacheStore:    cacheStore,
@@ -108,16 +108,16 @@ func initRedis(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreStored := newStored(p, chatcoreCommandClient, keys)
-	helpers := newHelpers(config, chatcoreStored, live, iDs, chatcoreProgress)
-	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
+	chatcoreHelperStores := newStored(p, chatcoreCommandClient, keys)
+	helpers := newHelpers(config, chatcoreHelperStores, live, iDs, chatcoreProgress)
+	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
 		return nil, err
 	}
 	return core, nil
 }
 
-func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
+func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) {
 	codec := newCodec(p)
 	clock := newClock(p)
 	local := newLocal(config)
@@ -134,11 +134,11 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
-	chatcoreOpening, err := newOpening(ctx, p, meter)
+	chatcoreStartupSpan, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
-	telemetry := newTelemetry(chatcoreOpening)
+	telemetry := newTelemetry(chatcoreStartupSpan)
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
 	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
@@ -154,12 +154,12 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
-	chatcoreMade := made{
+	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreMemoryBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		kept:          views,
+		readModels:    views,
 		effects:       effects,
 		entities:      entities,
 		cacheStore:    cacheStore,
@@ -179,27 +179,27 @@ func initMemory(ctx context.Context, config Config, p parts) (*Core, error) {
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreStored := newMemoryStored(p, clock)
-	helpers := newHelpers(config, chatcoreStored, local, iDs, chatcoreProgress)
-	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
+	chatcoreHelperStores := newMemoryStored(p, clock)
+	helpers := newHelpers(config, chatcoreHelperStores, local, iDs, chatcoreProgress)
+	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
 		return nil, err
 	}
 	return core, nil
 }
 
-func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
+func initOwn(ctx context.Context, config Config, p overrides) (*Core, error) {
 	chatcoreOwnBackend := newOwnBackend(p)
 	clock := newClock(p)
 	publisher := ownPublisher(chatcoreOwnBackend)
 	codec := newCodec(p)
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
-	chatcoreOpening, err := newOpening(ctx, p, meter)
+	chatcoreStartupSpan, err := newOpening(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
-	telemetry := newTelemetry(chatcoreOpening)
+	telemetry := newTelemetry(chatcoreStartupSpan)
 	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
 	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
@@ -219,12 +219,12 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	}
 	groupCounters := newCounters()
 	chatcoreProgress := newProgress()
-	chatcoreMade := made{
+	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreOwnBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		kept:          views,
+		readModels:    views,
 		effects:       effects,
 		entities:      entities,
 		cacheStore:    cacheStore,
@@ -244,10 +244,10 @@ func initOwn(ctx context.Context, config Config, p parts) (*Core, error) {
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreStored := newMemoryStored(p, clock)
+	chatcoreHelperStores := newMemoryStored(p, clock)
 	liveTransport := ownTransport(chatcoreOwnBackend)
-	helpers := newHelpers(config, chatcoreStored, liveTransport, iDs, chatcoreProgress)
-	core, err := newCore(chatcoreMade, chatcoreOpening, meter, chats, presence, queries, sessions, limits, helpers)
+	helpers := newHelpers(config, chatcoreHelperStores, liveTransport, iDs, chatcoreProgress)
+	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
 		return nil, err
 	}

@@ -9,20 +9,20 @@ import (
 // Archive closes a chat to new messages, reactions and members.
 type Archive struct {
 	Chat    domain.ChatID
-	By      domain.UserID
+	Actor   domain.UserID
 	Command domain.CommandID
 }
 
 // Archive closes a chat to new messages, reactions and members. Done already, it changes nothing.
 func (c *Chats) Archive(ctx context.Context, cmd Archive) (Done, error) {
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		name: "archive", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		name: "archive", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.theChat().Archive(s.member(cmd.By), c.now())
+			return s.theChat().Archive(s.member(cmd.Actor), c.now())
 		},
 	})
 }

@@ -58,8 +58,8 @@ func (q *Queries) auditPage(ctx context.Context, chat domain.ChatID, user domain
 // auditMessage follows the links of the message and of its reactions.
 func (q *Queries) auditMessage(ctx context.Context, chat domain.ChatID, id domain.MessageID, yield func(ports.Record, error) bool) {
 	loaded, err := q.log.Load(ctx, chat,
-		ports.Want{Entity: domain.MessageEntity(id), Until: q.until, Whole: true},
-		ports.Want{Entity: domain.ReactionsEntity(id), Until: q.until, Whole: true},
+		ports.LoadRequest{Entity: domain.MessageEntity(id), Until: q.until, Whole: true},
+		ports.LoadRequest{Entity: domain.ReactionsEntity(id), Until: q.until, Whole: true},
 	)
 	if err == nil {
 		err = found(chat, loaded.Head)

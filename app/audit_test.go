@@ -20,16 +20,16 @@ func TestAudit_Selections(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	did(chats.Create(ctx, app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}})) // 1, 2
-	did(chats.Send(ctx, app.Send{Chat: "c", By: "bob", MessageID: "m", Content: "x"}))        // 3
-	did(chats.React(ctx, app.React{Chat: "c", By: "ann", MessageID: "m", Emoji: "👍"}))        // 4
-	did(chats.Edit(ctx, app.Edit{Chat: "c", By: "bob", MessageID: "m", Content: "y"}))        // 5
-	did(chats.Add(ctx, app.Add{Chat: "c", By: "ann", User: "cem"}))                           // 6
-	did(chats.Leave(ctx, app.Leave{Chat: "c", By: "bob"}))                                    // 7
-	did(chats.Delete(ctx, app.Delete{Chat: "c", By: "ann", MessageID: "m"}))                  // 8
-	did(chats.Create(ctx, app.Create{Chat: "long", By: "ann"}))                               // another chat, of more than a page
+	did(chats.Create(ctx, app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}})) // 1, 2
+	did(chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "x"}))        // 3
+	did(chats.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))        // 4
+	did(chats.Edit(ctx, app.Edit{Chat: "c", Actor: "bob", MessageID: "m", Content: "y"}))        // 5
+	did(chats.Add(ctx, app.Add{Chat: "c", Actor: "ann", User: "cem"}))                           // 6
+	did(chats.Leave(ctx, app.Leave{Chat: "c", Actor: "bob"}))                                    // 7
+	did(chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: "m"}))                  // 8
+	did(chats.Create(ctx, app.Create{Chat: "long", Actor: "ann"}))                               // another chat, of more than a page
 	for range ports.MaxPage {
-		did(chats.Send(ctx, app.Send{Chat: "long", By: "ann", Content: "x"}))
+		did(chats.Send(ctx, app.Send{Chat: "long", Actor: "ann", Content: "x"}))
 	}
 	list := func(q *app.Queries, chat domain.ChatID, about app.Audit) (seqs []domain.Seq, err error) {
 		for r, err := range q.Audit(ctx, chat, about) {

@@ -109,8 +109,8 @@ func (q *Queries) cachedMessage(ctx context.Context, c *Caches, chat domain.Chat
 	return m.view(), nil
 }
 
-// moves hold the messages that this process changed last, so that callers see their own changes.
-type moves struct {
+// recentChanges hold the messages that this process changed last, so that callers see their own changes.
+type recentChanges struct {
 	on     atomic.Bool // whether anybody asks
 	mu     sync.Mutex
 	latest map[messageKey]domain.Seq
@@ -118,14 +118,14 @@ type moves struct {
 	next   int
 }
 
-func (m *moves) of(key messageKey) domain.Seq {
+func (m *recentChanges) of(key messageKey) domain.Seq {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.latest[key]
 }
 
 // clear is for when the seqs may mean something else.
-func (m *moves) clear() {
+func (m *recentChanges) clear() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	clear(m.latest)
@@ -133,7 +133,7 @@ func (m *moves) clear() {
 	m.next = 0
 }
 
-func (m *moves) note(e domain.Durable, seq domain.Seq) {
+func (m *recentChanges) note(e domain.Durable, seq domain.Seq) {
 	var key messageKey
 	switch e := e.(type) {
 	case domain.MessageEdit:

@@ -25,7 +25,7 @@ type Caches struct {
 }
 
 // CacheKinds say how the caches are kept.
-type CacheKinds struct{ Message, ChatList, ContactList cache.Kind }
+type CacheKinds struct{ Message, ChatList, ContactList cache.Config }
 
 // NewCaches returns caches of query results in a store.
 func NewCaches(store ports.CacheStore, clock ports.Clock, kinds CacheKinds, queries *Queries) (*Caches, error) {

@@ -22,7 +22,7 @@ func TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten(t *testing.T) {
 	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock, ids{}, nil, app.Policy{}, nil)
 	queries := app.NewQueries(log, entities, app.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView()})
 	caches, err := app.NewCaches(memory.NewCache(clock), clock, app.CacheKinds{
-		Message: cache.Kind{Prefix: "m:", TTL: 24 * time.Hour}, ChatList: cache.Kind{Prefix: "l:", TTL: 24 * time.Hour}, ContactList: cache.Kind{Prefix: "c:", TTL: 24 * time.Hour},
+		Message: cache.Config{Prefix: "m:", TTL: 24 * time.Hour}, ChatList: cache.Config{Prefix: "l:", TTL: 24 * time.Hour}, ContactList: cache.Config{Prefix: "c:", TTL: 24 * time.Hour},
 	}, queries)
 	if err != nil {
 		t.Fatal(err)
@@ -70,12 +70,12 @@ func TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten(t *testing.T) {
 	}
 	expect("ada", nil)
 	expect("ben", nil)
-	handle(chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
+	handle(chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
 	expect("ada", []domain.ChatID{"c"})
-	handle(chats.Add(ctx, app.Add{Chat: "c", By: "ada", User: "ben"}))
+	handle(chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: "ben"}))
 	expect("ada", []domain.ChatID{"c"}, "ben")
 	expect("ben", []domain.ChatID{"c"}, "ada")
-	handle(chats.Leave(ctx, app.Leave{Chat: "c", By: "ben"}))
+	handle(chats.Leave(ctx, app.Leave{Chat: "c", Actor: "ben"}))
 	expect("ada", []domain.ChatID{"c"})
 	expect("ben", nil)
 }

@@ -12,7 +12,7 @@ import (
 // and otherwise by themselves. nil is a call without limits.
 type callLimits struct {
 	limits   *Limits
-	takes    []taking
+	takes    []limitRequest
 	together bool // an append may take from them
 	taken    bool
 	err      error // of take
@@ -23,7 +23,7 @@ func (c *Chats) limitsOf(by domain.UserID, chat domain.ChatID, kinds ...string) 
 	if c.limits == nil {
 		return nil
 	}
-	var takes []taking
+	var takes []limitRequest
 	for _, kind := range kinds {
 		if _, set := c.limits.kinds[kind]; !set {
 			continue
@@ -32,7 +32,7 @@ func (c *Chats) limitsOf(by domain.UserID, chat domain.ChatID, kinds ...string) 
 		if kind == LimitSendInChat {
 			subject = append(subject, string(chat))
 		}
-		takes = append(takes, taking{kind, subject})
+		takes = append(takes, limitRequest{kind, subject})
 	}
 	if len(takes) == 0 {
 		return nil

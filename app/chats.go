@@ -33,7 +33,7 @@ type Chats struct {
 	observer ports.Observer
 	policy   Policy
 	reads    *readCoalescer
-	typists  *typists
+	typists  *typingThrottle
 	reacting *keyLocks
 	limits   *Limits // nil: there are none
 	meta     ports.Meta

@@ -77,7 +77,7 @@ func TestContacts_LargeChats(t *testing.T) {
 	}
 	leave := func(c domain.ChatID, users []domain.UserID) {
 		for _, user := range users {
-			if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: c, By: user}); err != nil {
+			if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: c, Actor: user}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -85,7 +85,7 @@ func TestContacts_LargeChats(t *testing.T) {
 	join := func(c domain.ChatID, users []domain.UserID) {
 		l.create(c)
 		for _, user := range users {
-			if _, err := l.chats.Add(t.Context(), app.Add{Chat: c, By: "ada", User: user}); err != nil {
+			if _, err := l.chats.Add(t.Context(), app.Add{Chat: c, Actor: "ada", User: user}); err != nil {
 				t.Fatal(err)
 			}
 		}

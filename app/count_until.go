@@ -40,9 +40,9 @@ func (q *Queries) countUntil(ctx context.Context, chat domain.ChatID, after doma
 
 // deletedUntil returns how many of the messages that the given events sent were deleted as of the queries' seq.
 func (q *Queries) deletedUntil(ctx context.Context, chat domain.ChatID, sends []ports.Record) (deleted domain.Ordinal, err error) {
-	wants := make([]ports.Want, len(sends))
+	wants := make([]ports.LoadRequest, len(sends))
 	for i, r := range sends {
-		wants[i] = ports.Want{Entity: domain.MessageEntity(messageOf(r.Event)), Latest: true, Until: q.until}
+		wants[i] = ports.LoadRequest{Entity: domain.MessageEntity(messageOf(r.Event)), Latest: true, Until: q.until}
 	}
 	loaded, err := q.log.Load(ctx, chat, wants...)
 	if err != nil {

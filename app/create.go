@@ -11,7 +11,7 @@ import (
 // Create starts a chat.
 type Create struct {
 	Chat    domain.ChatID
-	By      domain.UserID // becomes owner
+	Actor   domain.UserID // becomes owner
 	Title   string
 	Members []domain.UserID // become plain members
 	Command domain.CommandID
@@ -22,22 +22,22 @@ type Create struct {
 // members, or if one of them or the owner is in [Caps.ChatsPerUser] chats.
 func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
-	if err := firstError(checkChat(cmd.Chat, cmd.By), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
-	if err := c.policy.Caps.checkMembers(cmd.Chat, cmd.By, cmd.Members); err != nil {
+	if err := c.policy.Caps.checkMembers(cmd.Chat, cmd.Actor, cmd.Members); err != nil {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		name: "create", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
+		name: "create", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
 		wants: want(domain.ChatEntity()),
-		joins: append([]domain.UserID{cmd.By}, cmd.Members...),
+		joins: append([]domain.UserID{cmd.Actor}, cmd.Members...),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.theChat().Create(cmd.Chat, title, cmd.By, cmd.Members, c.now())
+			return s.theChat().Create(cmd.Chat, title, cmd.Actor, cmd.Members, c.now())
 		},
-		limits: c.limitsOf(cmd.By, cmd.Chat, LimitCreate),
-		gate:   GateQuestion{Kind: GateCreate, Actor: cmd.By, Chat: cmd.Chat, Targets: cmd.Members},
-		args:   arguments{string(title), userSet(cmd.By, cmd.Members)},
+		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitCreate),
+		gate:   GateQuestion{Kind: GateCreate, Actor: cmd.Actor, Chat: cmd.Chat, Targets: cmd.Members},
+		args:   arguments{string(title), userSet(cmd.Actor, cmd.Members)},
 	})
 }
 

@@ -20,7 +20,7 @@ type command struct {
 	by   domain.UserID
 	id   domain.CommandID // "" if the caller gave none
 
-	wants  wanted
+	wants  entitySet
 	expect domain.Entity // expected not to exist, if not zero
 	exists domain.Entity // expected to exist, if not zero: its state does not matter
 	decide func(s *state) ([]domain.Durable, error)
@@ -202,7 +202,7 @@ func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []dom
 		effects.Appended(cmd.chat, appended.First, a.Events) //nolint:contextcheck // effects outlive the command
 	}
 	if cmd.endsTyping {
-		c.typists.leave(Typing{Chat: cmd.chat, By: cmd.by})
+		c.typists.leave(Typing{Chat: cmd.chat, Actor: cmd.by})
 	}
 	if appended.EndedTyping { // listeners that miss it see the mark expire
 		_ = c.live.Publish(ctx, domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}, c.meta)
@@ -215,7 +215,7 @@ func (c *Chats) confirm(ctx context.Context, s *state, at domain.Seq) error {
 	if c.confirms == nil {
 		return nil
 	}
-	return c.confirms.Confirm(ctx, ports.Found{Chat: s.chat, At: ports.Appended{First: at, Last: at}, Epoch: s.slots[0].epoch})
+	return c.confirms.Confirm(ctx, ports.LoadRef{Chat: s.chat, At: ports.Appended{First: at, Last: at}, Epoch: s.slots[0].epoch})
 }
 
 // learn updates the cache with the command's own events. Only states that were conditions are known for certain.
@@ -351,15 +351,15 @@ func (s *state) readMark(id domain.UserID) domain.ReadMark {
 	return *as[*domain.ReadMark](s, domain.ReadEntity(id))
 }
 
-// wanted are the entities that a command needs. The first few of them need no allocation.
-type wanted struct {
+// entitySet are the entities that a command needs. The first few of them need no allocation.
+type entitySet struct {
 	room [4]domain.Entity
 	n    int
 	more []domain.Entity
 }
 
 // add adds an entity that is not there yet.
-func (w *wanted) add(e domain.Entity) {
+func (w *entitySet) add(e domain.Entity) {
 	if w.n < len(w.room) {
 		w.room[w.n] = e
 		w.n++
@@ -369,7 +369,7 @@ func (w *wanted) add(e domain.Entity) {
 }
 
 // addMembers adds the memberships of users without repetitions, except for the actor's, which is present already.
-func (w *wanted) addMembers(by domain.UserID, users []domain.UserID) {
+func (w *entitySet) addMembers(by domain.UserID, users []domain.UserID) {
 	for _, user := range users {
 		if user != by {
 			w.add(domain.MemberEntity(user))
@@ -377,7 +377,7 @@ func (w *wanted) addMembers(by domain.UserID, users []domain.UserID) {
 	}
 }
 
-func want(entities ...domain.Entity) (w wanted) {
+func want(entities ...domain.Entity) (w entitySet) {
 	w.n = copy(w.room[:], entities)
 	if rest := entities[w.n:]; len(rest) > 0 {
 		w.more = slices.Clone(rest)

@@ -9,7 +9,7 @@ import (
 // Delete leaves a tombstone in a message's place.
 type Delete struct {
 	Chat      domain.ChatID
-	By        domain.UserID
+	Actor     domain.UserID
 	MessageID domain.MessageID
 	Reason    string // may be empty
 	Command   domain.CommandID
@@ -18,16 +18,16 @@ type Delete struct {
 // Delete leaves a tombstone in a message's place. Deleted already, it changes nothing.
 func (c *Chats) Delete(ctx context.Context, cmd Delete) (Done, error) {
 	reason, err := domain.NewReason(cmd.Reason)
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		name: "delete", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants: want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID)),
+		name: "delete", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.MemberEntity(cmd.Actor), domain.MessageEntity(cmd.MessageID)),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.message(cmd.MessageID).Delete(s.member(cmd.By), reason, c.now())
+			return s.message(cmd.MessageID).Delete(s.member(cmd.Actor), reason, c.now())
 		},
-		limits: c.limitsOf(cmd.By, cmd.Chat, LimitDelete),
+		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitDelete),
 		args:   arguments{string(cmd.MessageID), string(reason)},
 	})
 }

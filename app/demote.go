@@ -9,7 +9,7 @@ import (
 // Demote lowers a member's role.
 type Demote struct {
 	Chat    domain.ChatID
-	By      domain.UserID
+	Actor   domain.UserID
 	User    domain.UserID
 	Role    domain.Role // RoleMember or RoleAdmin
 	Command domain.CommandID
@@ -17,7 +17,7 @@ type Demote struct {
 
 // Demote lowers a member's role. In that role already: it changes nothing.
 func (c *Chats) Demote(ctx context.Context, cmd Demote) (Done, error) {
-	return c.about(ctx, "demote", cmd.Chat, cmd.By, cmd.User, cmd.Role, cmd.Command,
+	return c.about(ctx, "demote", cmd.Chat, cmd.Actor, cmd.User, cmd.Role, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
 			return chat.Demote(by, target, cmd.Role, c.now())
 		})

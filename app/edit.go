@@ -11,7 +11,7 @@ import (
 // Edit gives a message new content and, if they are not nil, new mentions and attachments.
 type Edit struct {
 	Chat        domain.ChatID
-	By          domain.UserID
+	Actor       domain.UserID
 	MessageID   domain.MessageID
 	Content     string              // may be empty if the message has attachments
 	Mentions    []domain.UserID     // nil leaves them as they are, an empty list removes them; mentions of non-members are not recorded
@@ -23,20 +23,20 @@ type Edit struct {
 func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
 	to, err := cmd.revision()
 	if err := firstError(
-		checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), checkUsers(cmd.Mentions), err,
+		checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), checkUsers(cmd.Mentions), err,
 	); err != nil {
 		return Done{}, err
 	}
 	edit := command{
-		name: "edit", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants: want(domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID)),
+		name: "edit", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.MemberEntity(cmd.Actor), domain.MessageEntity(cmd.MessageID)),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.message(cmd.MessageID).Edit(s.member(cmd.By), to, s.referred("", to.Mentions), c.policy.EditWindow, c.now())
+			return s.message(cmd.MessageID).Edit(s.member(cmd.Actor), to, s.referred("", to.Mentions), c.policy.EditWindow, c.now())
 		},
-		limits: c.limitsOf(cmd.By, cmd.Chat, LimitEdit),
+		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitEdit),
 		args:   arguments{string(cmd.MessageID), string(to.Content), listText(to.Mentions), listText(to.Attachments)},
 	}
-	edit.wants.addMembers(cmd.By, to.Mentions)
+	edit.wants.addMembers(cmd.Actor, to.Mentions)
 	return c.run(ctx, edit)
 }
 

@@ -14,7 +14,7 @@ type Entities struct {
 	log       ports.EventLog
 	snapshots ports.Snapshots
 	cache     *stateCache
-	moves     *moves
+	moves     *recentChanges
 	worker    *snapshotWorker // nil without snapshots
 	until     domain.Seq      // as of this seq; 0: as of now
 }
@@ -24,7 +24,7 @@ type CacheBytes int
 
 // NewEntities loads from a log. Without snapshots (nil) an entity is folded from all of its events, unless it is cached.
 func NewEntities(log ports.EventLog, snapshots ports.Snapshots, size CacheBytes) *Entities {
-	e := &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size)), moves: &moves{}}
+	e := &Entities{log: log, snapshots: snapshots, cache: newStateCache(int(size)), moves: &recentChanges{}}
 	if snapshots != nil {
 		e.worker = newSnapshotWorker(e.snapshot)
 	}
@@ -38,8 +38,8 @@ func (e *Entities) Close() {
 	}
 }
 
-// Forget drops all cached states: for when the log may have lost acknowledged events, and versions may name others.
-func (e *Entities) Forget() {
+// Invalidate drops all cached states: for when the log may have lost acknowledged events, and versions may name others.
+func (e *Entities) Invalidate() {
 	e.cache.clear()
 	e.moves.clear()
 }
@@ -199,10 +199,10 @@ func (e *Entities) fillChats(ctx context.Context, log ports.BulkReader, chats []
 }
 
 // wantsOf returns the requests of a load of the slots.
-func (e *Entities) wantsOf(slots []slot) []ports.Want {
-	wants := make([]ports.Want, len(slots))
+func (e *Entities) wantsOf(slots []slot) []ports.LoadRequest {
+	wants := make([]ports.LoadRequest, len(slots))
 	for i, s := range slots {
-		wants[i] = ports.Want{Entity: s.entity, After: s.version, Latest: s.latest, Until: e.until, Net: s.entity.Kind == domain.KindReactions && !s.latest}
+		wants[i] = ports.LoadRequest{Entity: s.entity, After: s.version, Latest: s.latest, Until: e.until, Net: s.entity.Kind == domain.KindReactions && !s.latest}
 		if s.latest || s.state == nil {
 			wants[i].After = 0
 		}
@@ -213,7 +213,7 @@ func (e *Entities) wantsOf(slots []slot) []ports.Want {
 // take folds the result of a load into the slots. If the log may have lost events that the slots contain, take empties them and reports that they
 // must be loaded again.
 func (e *Entities) take(
-	chat domain.ChatID, slots []slot, wants []ports.Want, loaded ports.Loaded,
+	chat domain.ChatID, slots []slot, wants []ports.LoadRequest, loaded ports.Loaded,
 ) (head domain.Seq, unread map[int]*unreadable, again bool, err error) {
 	if e.lost(slots, loaded, wants) {
 		for i := range slots {
@@ -242,7 +242,7 @@ func (e *Entities) take(
 }
 
 // lost reports whether the log may have lost events that the slots contain: its versions are lower, or the cache was dropped meanwhile.
-func (e *Entities) lost(slots []slot, loaded ports.Loaded, wants []ports.Want) bool {
+func (e *Entities) lost(slots []slot, loaded ports.Loaded, wants []ports.LoadRequest) bool {
 	for i, s := range slots {
 		if wants[i].After > 0 && (loaded.Entities[i].Version < wants[i].After || s.epoch != e.cache.now()) {
 			return true
@@ -335,6 +335,6 @@ func (e *Entities) snapshot(ctx context.Context, key entityKey, loaded *slot) {
 		loaded = &slots[0]
 	}
 	if loaded.epoch == e.cache.now() { // otherwise the log may have lost events of the state
-		_ = e.snapshots.Keep(ctx, key.chat, loaded.entity, loaded.version, loaded.state) // counted by the store
+		_ = e.snapshots.SaveSnapshot(ctx, key.chat, loaded.entity, loaded.version, loaded.state) // counted by the store
 	}
 }

@@ -52,40 +52,40 @@ func drawStep(t *rapid.T, n int) step {
 	title := rapid.SampledFrom([]string{"A", "B"}).Draw(t, "title")
 	steps := []step{
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return c.Send(ctx, app.Send{Chat: "c", By: by, MessageID: message, Content: text})
+			return c.Send(ctx, app.Send{Chat: "c", Actor: by, MessageID: message, Content: text})
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return c.Send(ctx, app.Send{Chat: "c", By: by, MessageID: message, Content: text, ReplyTo: replyTo, Mentions: []domain.UserID{about}})
+			return c.Send(ctx, app.Send{Chat: "c", Actor: by, MessageID: message, Content: text, ReplyTo: replyTo, Mentions: []domain.UserID{about}})
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Edit(ctx, app.Edit{Chat: "c", By: by, MessageID: message, Content: text, Mentions: []domain.UserID{about}, Command: id}))
+			return done(c.Edit(ctx, app.Edit{Chat: "c", Actor: by, MessageID: message, Content: text, Mentions: []domain.UserID{about}, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Edit(ctx, app.Edit{Chat: "c", By: by, MessageID: message, Content: "edited", Command: id}))
+			return done(c.Edit(ctx, app.Edit{Chat: "c", Actor: by, MessageID: message, Content: "edited", Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Delete(ctx, app.Delete{Chat: "c", By: by, MessageID: message, Command: id}))
+			return done(c.Delete(ctx, app.Delete{Chat: "c", Actor: by, MessageID: message, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Unreact(ctx, app.React{Chat: "c", By: by, MessageID: message, Emoji: emoji, Command: id}))
+			return done(c.Unreact(ctx, app.React{Chat: "c", Actor: by, MessageID: message, Emoji: emoji, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Add(ctx, app.Add{Chat: "c", By: by, User: about, Command: id}))
+			return done(c.Add(ctx, app.Add{Chat: "c", Actor: by, User: about, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Remove(ctx, app.Remove{Chat: "c", By: by, User: about, Command: id}))
+			return done(c.Remove(ctx, app.Remove{Chat: "c", Actor: by, User: about, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Promote(ctx, app.Promote{Chat: "c", By: by, User: about, Role: domain.RoleOwner, Command: id}))
+			return done(c.Promote(ctx, app.Promote{Chat: "c", Actor: by, User: about, Role: domain.RoleOwner, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Rename(ctx, app.Rename{Chat: "c", By: by, Title: title, Command: id}))
+			return done(c.Rename(ctx, app.Rename{Chat: "c", Actor: by, Title: title, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Archive(ctx, app.Archive{Chat: "c", By: by, Command: id}))
+			return done(c.Archive(ctx, app.Archive{Chat: "c", Actor: by, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Unarchive(ctx, app.Unarchive{Chat: "c", By: by, Command: id}))
+			return done(c.Unarchive(ctx, app.Unarchive{Chat: "c", Actor: by, Command: id}))
 		},
 	}
 	return steps[rapid.IntRange(0, len(steps)-1).Draw(t, "step")]
@@ -97,7 +97,7 @@ func drawStep(t *rapid.T, n int) step {
 func TestCachesChangeNoOutcome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		plain, cached := newWorld(1, 0), newWorld(2, app.CacheBytes(rapid.SampledFrom([]int{1 << 20, 64 << 10}).Draw(t, "cache")))
-		create := app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}}
+		create := app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}
 		for _, w := range []*world{plain, cached} {
 			if _, err := w.chats[0].Create(t.Context(), create); err != nil {
 				t.Fatal(err)
@@ -145,13 +145,13 @@ func answers(t *rapid.T, q *app.Queries) []any {
 func TestQueriesAsOfASeq(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(1, 1<<20)
-		if _, err := w.chats[0].Create(t.Context(), app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}}); err != nil {
+		if _, err := w.chats[0].Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}); err != nil {
 			t.Fatal(err)
 		}
 		then := map[domain.Seq][]any{}
 		for n := range rapid.IntRange(1, 25).Draw(t, "steps") {
 			_, _ = drawStep(t, n)(t.Context(), w.chats[0])
-			_, _ = w.chats[0].React(t.Context(), app.React{Chat: "c", By: "ann", MessageID: "m0", Emoji: "👍"})
+			_, _ = w.chats[0].React(t.Context(), app.React{Chat: "c", Actor: "ann", MessageID: "m0", Emoji: "👍"})
 			loaded, err := w.log.Load(t.Context(), "c")
 			if err != nil {
 				t.Fatal(err)
@@ -175,13 +175,13 @@ func TestAudit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(chats.Create(ctx, app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}}))
-	must(chats.Send(ctx, app.Send{Chat: "c", By: "bob", MessageID: "m", Content: "first"}))
-	must(chats.Send(ctx, app.Send{Chat: "c", By: "ann", MessageID: "other", Content: "x"}))
-	must(chats.Edit(ctx, app.Edit{Chat: "c", By: "bob", MessageID: "m", Content: "second"}))
-	must(chats.React(ctx, app.React{Chat: "c", By: "ann", MessageID: "m", Emoji: "👍"}))
-	must(chats.Delete(ctx, app.Delete{Chat: "c", By: "ann", MessageID: "m"}))
-	must(chats.Remove(ctx, app.Remove{Chat: "c", By: "ann", User: "bob"}))
+	must(chats.Create(ctx, app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	must(chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "first"}))
+	must(chats.Send(ctx, app.Send{Chat: "c", Actor: "ann", MessageID: "other", Content: "x"}))
+	must(chats.Edit(ctx, app.Edit{Chat: "c", Actor: "bob", MessageID: "m", Content: "second"}))
+	must(chats.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
+	must(chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: "m"}))
+	must(chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ann", User: "bob"}))
 	seqs := func(about app.Audit) (seqs []domain.Seq) {
 		t.Helper()
 		for r, err := range queries.Audit(ctx, "c", about) {

@@ -17,7 +17,7 @@ type replaced struct {
 	before, after func() // called once, before or after the next load
 }
 
-func (r *replaced) Load(ctx context.Context, c domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+func (r *replaced) Load(ctx context.Context, c domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	once(&r.before)
 	loaded, err := r.Log.Load(ctx, c, wants...)
 	once(&r.after)
@@ -35,7 +35,7 @@ func once(f *func()) {
 func titled(t *testing.T, title string) *memory.Log {
 	t.Helper()
 	log := memory.New(wireformat.New(), clock{}, nil)
-	if _, err := chatsOn(log, app.NewEntities(log, nil, 0)).Create(t.Context(), app.Create{Chat: "c", By: "ann", Title: title}); err != nil {
+	if _, err := chatsOn(log, app.NewEntities(log, nil, 0)).Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Title: title}); err != nil {
 		t.Fatal(err)
 	}
 	return log
@@ -46,9 +46,9 @@ func chatsOn(log ports.EventLog, entities *app.Entities) *app.Chats {
 	return app.NewChats(log, entities, silent{}, typing, clock{}, ids{}, nil, app.Policy{}, nil)
 }
 
-// TestForget_WhileLoading replaces the history by one of the same length, and calls Forget, while the chat is loaded. Nothing of the earlier
+// TestInvalidate_WhileLoading replaces the history by one of the same length, and calls Forget, while the chat is loaded. Nothing of the earlier
 // history may come into the cache afterwards, and nothing that was taken from the cache before may be combined with the later one.
-func TestForget_WhileLoading(t *testing.T) {
+func TestInvalidate_WhileLoading(t *testing.T) {
 	for name, test := range map[string]struct {
 		cached bool // the chat is in the cache before
 		around func(r *replaced, lose func())
@@ -74,7 +74,7 @@ func TestForget_WhileLoading(t *testing.T) {
 			}
 			test.around(log, func() {
 				log.Log = later
-				entities.Forget()
+				entities.Invalidate()
 			})
 			for range test.loads {
 				title()
@@ -97,10 +97,10 @@ func TestReact_LearnsNoReactions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	did(here.Create(t.Context(), app.Create{Chat: "c", By: "ann", Members: []domain.UserID{"bob"}}))
-	did(here.Send(t.Context(), app.Send{Chat: "c", By: "ann", MessageID: "m", Content: "x"}))
+	did(here.Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	did(here.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
 	react := func(by domain.UserID, emoji string) app.React {
-		return app.React{Chat: "c", By: by, MessageID: "m", Emoji: emoji}
+		return app.React{Chat: "c", Actor: by, MessageID: "m", Emoji: emoji}
 	}
 	did(there.React(t.Context(), react("bob", "🍅")))
 	did(here.Unreact(t.Context(), react("ann", "👍"))) // the reactions are in the cache now

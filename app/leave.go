@@ -9,13 +9,13 @@ import (
 // Leave ends the user's own membership.
 type Leave struct {
 	Chat    domain.ChatID
-	By      domain.UserID
+	Actor   domain.UserID
 	Command domain.CommandID
 }
 
 // Leave ends the user's own membership. The last owner cannot leave: [domain.ErrLastOwner].
 func (c *Chats) Leave(ctx context.Context, cmd Leave) (Done, error) {
-	return c.about(ctx, "leave", cmd.Chat, cmd.By, cmd.By, domain.NoRole, cmd.Command,
+	return c.about(ctx, "leave", cmd.Chat, cmd.Actor, cmd.Actor, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, who, _ domain.Member) ([]domain.Durable, error) {
 			return chat.Leave(who, c.now())
 		})

@@ -157,24 +157,24 @@ func (l *Limits) AllowN(ctx context.Context, kind string, n int, subject ...stri
 		l.refused.Add(1)
 		return d, &ports.LimitedError{Kind: kind, RetryAfter: d.RetryAfter}
 	}
-	if err := l.unasked(ctx, err, []taking{{kind, subject}}); err != nil {
+	if err := l.unasked(ctx, err, []limitRequest{{kind, subject}}); err != nil {
 		return ports.Decision{}, err
 	}
 	return ports.Decision{Allowed: true}, nil
 }
 
-// taking is a limit that a command takes from, and the subject.
-type taking struct {
+// limitRequest is a limit that a command takes from, and the subject.
+type limitRequest struct {
 	kind    string
 	subject []string
 }
 
 // take is Allow for kinds that need not have a limit, all or none of them, and for commands that need not have limits. It is one round trip.
-func (l *Limits) take(ctx context.Context, all ...taking) error {
+func (l *Limits) take(ctx context.Context, all ...limitRequest) error {
 	if l == nil {
 		return nil
 	}
-	all = slices.DeleteFunc(all, func(t taking) bool { _, there := l.kinds[t.kind]; return !there })
+	all = slices.DeleteFunc(all, func(t limitRequest) bool { _, there := l.kinds[t.kind]; return !there })
 	if len(all) < 2 {
 		return l.takeEach(ctx, all)
 	}
@@ -193,7 +193,7 @@ func (l *Limits) take(ctx context.Context, all ...taking) error {
 }
 
 // takesOf returns the takes from limits that are set.
-func (l *Limits) takesOf(all []taking) []ports.Take {
+func (l *Limits) takesOf(all []limitRequest) []ports.Take {
 	takes := make([]ports.Take, len(all))
 	for i, t := range all {
 		takes[i] = ports.Take{Limit: l.kinds[t.kind].limit(), N: 1, Name: append([]string{t.kind}, t.subject...)}
@@ -202,14 +202,14 @@ func (l *Limits) takesOf(all []taking) []ports.Take {
 }
 
 // takeEach takes those first that may fail the call because they cannot be checked.
-func (l *Limits) takeEach(ctx context.Context, all []taking) error {
-	open := func(t taking) int {
+func (l *Limits) takeEach(ctx context.Context, all []limitRequest) error {
+	open := func(t limitRequest) int {
 		if l.kinds[t.kind].closed(t.kind) {
 			return 0
 		}
 		return 1
 	}
-	slices.SortStableFunc(all, func(a, b taking) int { return open(a) - open(b) })
+	slices.SortStableFunc(all, func(a, b limitRequest) int { return open(a) - open(b) })
 	for _, t := range all {
 		if _, err := l.Allow(ctx, t.kind, t.subject...); err != nil {
 			return err
@@ -221,7 +221,7 @@ func (l *Limits) takeEach(ctx context.Context, all []taking) error {
 // unasked returns the result of a call whose limits could not be checked.
 //
 // A caller whose own time is up is never let through: its limit was not checked because the caller did not wait.
-func (l *Limits) unasked(ctx context.Context, err error, all []taking) error {
+func (l *Limits) unasked(ctx context.Context, err error, all []limitRequest) error {
 	if ended := ports.Ended(ctx, err); ended != nil {
 		return fmt.Errorf("limit %q: %w", all[0].kind, ended)
 	}

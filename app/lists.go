@@ -80,16 +80,16 @@ func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page Page
 	return List[domain.ChatID]{Items: chats, Next: next}, err
 }
 
-// OwnPage returns a page of the events of something of a team's own, newest first. Its cost follows the page.
-func (q *Queries) OwnPage(ctx context.Context, chat domain.ChatID, id domain.OwnID, page Page) (List[ports.Record], error) {
+// CustomPage returns a page of the events of something of a team's own, newest first. Its cost follows the page.
+func (q *Queries) CustomPage(ctx context.Context, chat domain.ChatID, id domain.CustomID, page Page) (List[ports.Record], error) {
 	page, err := page.checked()
-	if _, invalid := domain.ParseOwnID(string(id)); invalid != nil {
+	if _, invalid := domain.ParseCustomID(string(id)); invalid != nil {
 		return List[ports.Record]{}, invalid
 	}
 	if err := firstError(checkChat(chat), err); err != nil {
 		return List[ports.Record]{}, err
 	}
-	want := ports.Want{Entity: domain.OwnEntity(id), Until: q.until, Last: page.Limit}
+	want := ports.LoadRequest{Entity: domain.CustomEntity(id), Until: q.until, Last: page.Limit}
 	if page.Cursor != "" {
 		n, err := strconv.ParseUint(page.Cursor, 10, 64)
 		if err != nil || n == 0 {
@@ -119,13 +119,13 @@ func (q *Queries) OwnPage(ctx context.Context, chat domain.ChatID, id domain.Own
 }
 
 // checkOwnCursor returns an error unless the event of a seq is about something of a team's own: a cursor may come from outside.
-func (q *Queries) checkOwnCursor(ctx context.Context, chat domain.ChatID, id domain.OwnID, seq domain.Seq) error {
+func (q *Queries) checkOwnCursor(ctx context.Context, chat domain.ChatID, id domain.CustomID, seq domain.Seq) error {
 	page, err := q.read(ctx, chat, ports.Range{From: seq, Limit: 1})
 	if err != nil {
 		return err
 	}
 	for _, r := range page.Records {
-		if e, ok := r.Event.(domain.Own); ok && e.Entity == id {
+		if e, ok := r.Event.(domain.Custom); ok && e.Entity == id {
 			return nil
 		}
 	}

@@ -13,7 +13,7 @@ import (
 // MarkRead says up to where a user has read a chat: by a message's id or by its seq.
 type MarkRead struct {
 	Chat      domain.ChatID
-	By        domain.UserID
+	Actor     domain.UserID
 	MessageID domain.MessageID // or
 	Seq       domain.Seq       // of a message
 	Command   domain.CommandID
@@ -28,12 +28,12 @@ type MarkRead struct {
 // and marks of one process that wait together are recorded as one, the highest. Then one of the calls is Changed, and the others are not. A call
 // waits only as long as its own ctx allows; the fate of calls that it waits with does not affect it.
 func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}
-	cmd.limits = c.limitsOf(cmd.By, cmd.Chat, LimitRead)
+	cmd.limits = c.limitsOf(cmd.Actor, cmd.Chat, LimitRead)
 	if err := cmd.limits.before(ctx); err != nil {
-		return Done{}, c.hideFromOutsider(ctx, membership(cmd.Chat, cmd.By), err)
+		return Done{}, c.hideFromOutsider(ctx, membership(cmd.Chat, cmd.Actor), err)
 	}
 	done, err := c.markRead(ctx, cmd)
 	return cmd.limits.settle(ctx, done, err)
@@ -56,7 +56,7 @@ func (c *Chats) markRead(ctx context.Context, cmd MarkRead) (Done, error) {
 		return done, err
 	}
 	var failure error
-	led, err := c.reads.do(ctx, readKey{cmd.Chat, cmd.By}, mark, cmd.limits.take, func(highest func() domain.Message) readOutcome {
+	led, err := c.reads.do(ctx, readKey{cmd.Chat, cmd.Actor}, mark, cmd.limits.take, func(highest func() domain.Message) readOutcome {
 		var tried domain.Seq
 		done, tried, failure = c.recordMark(ctx, cmd, highest)
 		switch {
@@ -107,7 +107,7 @@ func (c *Chats) newMark(ctx context.Context, cmd MarkRead) (domain.Message, Done
 		return domain.Message{}, done, err
 	}
 	mark := s.message(cmd.MessageID)
-	events, err := s.readMark(cmd.By).Advance(s.member(cmd.By), mark, s.head, c.now())
+	events, err := s.readMark(cmd.Actor).Advance(s.member(cmd.Actor), mark, s.head, c.now())
 	switch {
 	case err != nil && !errors.Is(err, domain.ErrTooSoon):
 		return domain.Message{}, Done{}, err
@@ -117,7 +117,7 @@ func (c *Chats) newMark(ctx context.Context, cmd MarkRead) (domain.Message, Done
 		done, _, err := c.recordMark(ctx, cmd, func() domain.Message { return mark })
 		return domain.Message{}, done, err
 	}
-	return domain.Message{}, Done{}, c.confirm(ctx, s, s.slot(domain.ReadEntity(cmd.By)).version)
+	return domain.Message{}, Done{}, c.confirm(ctx, s, s.slot(domain.ReadEntity(cmd.Actor)).version)
 }
 
 // recordMark appends the highest mark that was asked for, when its time has come. It also returns the seq of the mark that it tried last.
@@ -128,12 +128,12 @@ func (c *Chats) recordMark(ctx context.Context, cmd MarkRead, highest func() dom
 		target := highest()
 		marking := markCommand(cmd, target.ID)
 		marking.decide = func(s *state) ([]domain.Durable, error) {
-			mark, now := s.readMark(cmd.By), c.now()
+			mark, now := s.readMark(cmd.Actor), c.now()
 			mark.ReceiptAt = time.Time{}
 			if !c.backdated {
-				mark.ReceiptAt = last.of(s.slot(domain.ReceiptEntity(cmd.By)), now)
+				mark.ReceiptAt = last.of(s.slot(domain.ReceiptEntity(cmd.Actor)), now)
 			}
-			return mark.Advance(s.member(cmd.By), s.message(target.ID), s.head, now)
+			return mark.Advance(s.member(cmd.Actor), s.message(target.ID), s.head, now)
 		}
 		done, err = c.run(ctx, marking)
 		if !errors.As(err, &tooSoon) {
@@ -173,9 +173,9 @@ func (r *receiptTime) of(receipts *slot, now time.Time) time.Time {
 // append: of two processes that decide at the same time, one decides again on the events of the other.
 func markCommand(cmd MarkRead, message domain.MessageID) command {
 	return command{
-		name: "read", chat: cmd.Chat, by: cmd.By, id: cmd.Command, args: arguments{string(cmd.MessageID)}, limits: cmd.limits,
+		name: "read", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command, args: arguments{string(cmd.MessageID)}, limits: cmd.limits,
 		wants: want(
-			domain.MemberEntity(cmd.By), domain.MessageEntity(message), domain.ReadEntity(cmd.By), domain.ReceiptEntity(cmd.By),
+			domain.MemberEntity(cmd.Actor), domain.MessageEntity(message), domain.ReadEntity(cmd.Actor), domain.ReceiptEntity(cmd.Actor),
 		),
 		unconditional: func(_ *state, e domain.Entity) bool { return e.Kind == domain.KindMessage },
 	}
@@ -204,7 +204,7 @@ func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, 
 			return sent.Message, nil
 		}
 	}
-	needed := membership(chat, cmd.By)
+	needed := membership(chat, cmd.Actor)
 	s := newState(needed)
 	c.entities.cached(chat, s.slots)
 	if err := c.load(ctx, needed, s); err != nil {
@@ -214,8 +214,8 @@ func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, 
 		Reason: domain.ErrSeqRange, Detail: fmt.Sprintf("seq %d of chat %q is no message; give that of the last message read", seq, chat),
 	}
 	switch {
-	case !s.member(cmd.By).Current():
-		return "", notMember(chat, cmd.By)
+	case !s.member(cmd.Actor).Current():
+		return "", notMember(chat, cmd.Actor)
 	case len(page.Records) == 0:
 		refusal.Detail = fmt.Sprintf("chat %q has not reached seq %d, its last is %d", chat, seq, page.Head)
 	}

@@ -11,7 +11,7 @@ import (
 
 // TestMoves_RememberTheLastOnes remembers as many messages as there is room for, and forgets the ones that moved first.
 func TestMoves_RememberTheLastOnes(t *testing.T) {
-	m := &moves{}
+	m := &recentChanges{}
 	edit := func(n int, seq domain.Seq) { m.note(domain.MessageEdit{Chat: "c", Message: id(n)}, seq) }
 	check := func(n int, want domain.Seq) {
 		t.Helper()

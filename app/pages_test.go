@@ -40,7 +40,7 @@ func newListed(t *testing.T) *listed {
 // create starts a chat of ada's and puts it into the view of its members.
 func (l *listed) create(chat domain.ChatID, members ...domain.UserID) {
 	l.t.Helper()
-	done, err := l.chats.Create(l.t.Context(), app.Create{Chat: chat, By: "ada", Title: "Title of " + string(chat), Members: members})
+	done, err := l.chats.Create(l.t.Context(), app.Create{Chat: chat, Actor: "ada", Title: "Title of " + string(chat), Members: members})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func (l *listed) create(chat domain.ChatID, members ...domain.UserID) {
 
 func (l *listed) send(chat domain.ChatID, by domain.UserID, text string) {
 	l.t.Helper()
-	if _, err := l.chats.Send(l.t.Context(), app.Send{Chat: chat, By: by, Content: text}); err != nil {
+	if _, err := l.chats.Send(l.t.Context(), app.Send{Chat: chat, Actor: by, Content: text}); err != nil {
 		l.t.Fatal(err)
 	}
 }
@@ -89,14 +89,14 @@ func TestChatListPage_LatestMessageFirst(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, id := range []domain.ChatID{"c5", "c6"} { // no activity
-		if _, err := l.chats.Rename(t.Context(), app.Rename{Chat: id, By: "ada", Title: "renamed"}); err != nil {
+		if _, err := l.chats.Rename(t.Context(), app.Rename{Chat: id, Actor: "ada", Title: "renamed"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.chats.React(t.Context(), app.React{Chat: "c5", By: "ben", MessageID: last[0].ID, Emoji: "👍"}); err != nil {
+	if _, err := l.chats.React(t.Context(), app.React{Chat: "c5", Actor: "ben", MessageID: last[0].ID, Emoji: "👍"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c8", By: "ben"}); err != nil { // and the view does not know yet
+	if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c8", Actor: "ben"}); err != nil { // and the view does not know yet
 		t.Fatal(err)
 	}
 	var want []app.ListedChat
@@ -146,12 +146,12 @@ func TestChatList_HasWhatThePageHas(t *testing.T) {
 		if l.create(chat, "ben"); i%4 == 0 {
 			continue
 		}
-		sent, err := l.chats.Send(t.Context(), app.Send{Chat: chat, By: "ada", Content: "hello"})
+		sent, err := l.chats.Send(t.Context(), app.Send{Chat: chat, Actor: "ada", Content: "hello"})
 		if err == nil && i%3 == 0 {
-			_, err = l.chats.React(t.Context(), app.React{Chat: chat, By: "ben", MessageID: sent.MessageID, Emoji: "👍"})
+			_, err = l.chats.React(t.Context(), app.React{Chat: chat, Actor: "ben", MessageID: sent.MessageID, Emoji: "👍"})
 		}
 		if err == nil && i%5 == 0 {
-			_, err = l.chats.Delete(t.Context(), app.Delete{Chat: chat, By: "ada", MessageID: sent.MessageID})
+			_, err = l.chats.Delete(t.Context(), app.Delete{Chat: chat, Actor: "ada", MessageID: sent.MessageID})
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -180,7 +180,7 @@ func TestListsInPages(t *testing.T) {
 		l.create(domain.ChatID(fmt.Sprint("d", i)), members[i%3:20+i%3]...)
 	}
 	for _, user := range members[:30] {
-		if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c", By: user}); err != nil {
+		if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c", Actor: user}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -226,7 +226,7 @@ func TestListsInPages(t *testing.T) {
 		"chats of":  func(p app.Page) error { _, err := q.ChatsOfPage(ctx, "ada", p); return err },
 		"contacts":  func(p app.Page) error { _, err := q.ContactPage(ctx, "ada", p); return err },
 		"chat list": func(p app.Page) error { _, err := q.ChatListPage(ctx, "ada", p); return err },
-		"own":       func(p app.Page) error { _, err := q.OwnPage(ctx, "c", "poll", p); return err },
+		"own":       func(p app.Page) error { _, err := q.CustomPage(ctx, "c", "poll", p); return err },
 	} {
 		for _, p := range []app.Page{{Limit: -1}, {Limit: app.MaxList + 1}, {Cursor: "no cursor"}} {
 			var invalid *domain.InvalidError
@@ -241,20 +241,20 @@ func TestOwnPage_NewestFirst(t *testing.T) {
 	l := newListed(t)
 	l.create("c")
 	for i := range 25 {
-		for _, entity := range []domain.OwnID{"poll", "other"} {
-			if _, err := l.chats.Record(t.Context(), app.Record{Chat: "c", By: "ada", Event: custom{fmt.Sprintf(`{"n":%d}`, i)}, Entity: entity}); err != nil {
+		for _, entity := range []domain.CustomID{"poll", "other"} {
+			if _, err := l.chats.Record(t.Context(), app.Record{Chat: "c", Actor: "ada", Event: custom{fmt.Sprintf(`{"n":%d}`, i)}, Entity: entity}); err != nil {
 				t.Fatal(err)
 			}
 		}
 	}
-	whole, err := l.queries.Own(t.Context(), "c", "poll")
+	whole, err := l.queries.Custom(t.Context(), "c", "poll")
 	if err != nil {
 		t.Fatal(err)
 	}
 	slices.Reverse(whole.Events)
 	for _, limit := range []int{1, 10, 25, 26} {
 		got := pages(t, limit, func(p app.Page) (app.List[ports.Record], error) {
-			return l.queries.OwnPage(t.Context(), "c", "poll", p)
+			return l.queries.CustomPage(t.Context(), "c", "poll", p)
 		})
 		if fmt.Sprint(got) != fmt.Sprint(whole.Events) {
 			t.Errorf("by %d: %d events, want %d", limit, len(got), len(whole.Events))

@@ -29,7 +29,7 @@ func (p *Presence) Heartbeat(ctx context.Context, user domain.UserID, device dom
 	if err := checkConnection(user, c); err != nil {
 		return err
 	}
-	_, err := p.presence.Beat(ctx, user, c, ports.Meta{})
+	_, err := p.presence.Heartbeat(ctx, user, c, ports.Meta{})
 	return err
 }
 
@@ -61,7 +61,7 @@ func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, status dom
 	if status > domain.Busy {
 		return false, &domain.InvalidError{Field: "status", Problem: fmt.Sprintf("is %d", status), Allowed: "offline, online, away, busy"}
 	}
-	told, err := p.presence.Choose(ctx, user, status, ports.Meta{})
+	told, err := p.presence.SetStatus(ctx, user, status, ports.Meta{})
 	return told != nil, err
 }
 
@@ -70,7 +70,7 @@ func (p *Presence) Statuses(ctx context.Context, users ...domain.UserID) ([]doma
 	if err := checkUsers(users); err != nil {
 		return nil, err
 	}
-	return p.statuses.Of(ctx, users...)
+	return p.statuses.Statuses(ctx, users...)
 }
 
 // IsOnline reports for each user, in the order of users, whether the user is online and not hidden, in one round trip.

@@ -10,7 +10,7 @@ import (
 // React puts a reaction to a message, or with Unreact takes it back.
 type React struct {
 	Chat      domain.ChatID
-	By        domain.UserID
+	Actor     domain.UserID
 	MessageID domain.MessageID
 	Emoji     string // one emoji, or a :shortcode:
 	Command   domain.CommandID
@@ -31,19 +31,19 @@ func (c *Chats) react(
 	ctx context.Context, name string, cmd React, parse func(string) (domain.Emoji, error), decide reactionRule,
 ) (Done, error) {
 	emoji, err := parse(cmd.Emoji)
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
 	reactions := domain.ReactionsEntity(cmd.MessageID)
 	caps := c.policy.Caps.reactions()
 	return c.run(ctx, command{
-		name: name, chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By), domain.MessageEntity(cmd.MessageID), reactions),
+		name: name, chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor), domain.MessageEntity(cmd.MessageID), reactions),
 		decide: func(s *state) ([]domain.Durable, error) {
 			known := s.reactions(cmd.MessageID)
-			events, err := decide(s.theChat(), s.member(cmd.By), s.message(cmd.MessageID), known, emoji, c.now())
+			events, err := decide(s.theChat(), s.member(cmd.Actor), s.message(cmd.MessageID), known, emoji, c.now())
 			if err == nil && adds(events) {
-				err = known.Allow(caps, cmd.MessageID, cmd.By, emoji)
+				err = known.Allow(caps, cmd.MessageID, cmd.Actor, emoji)
 			}
 			if err != nil {
 				return nil, err
@@ -53,12 +53,12 @@ func (c *Chats) react(
 		// The first append has the reactions as a condition, so that caps hold and the cache stays exact. Where many react at once, further ones have
 		// them only if a cap could be exceeded: a reaction that was recorded twice folds to one.
 		unconditional: func(s *state, e domain.Entity) bool {
-			return e == reactions && s.conflicts > 0 && withinCaps(s.reactions(cmd.MessageID), caps, cmd.By, emoji)
+			return e == reactions && s.conflicts > 0 && withinCaps(s.reactions(cmd.MessageID), caps, cmd.Actor, emoji)
 		},
 		queue: func(ctx context.Context) (func(), error) {
 			return c.reacting.acquire(ctx, lockKey{cmd.Chat, cmd.MessageID})
 		},
-		limits: c.limitsOf(cmd.By, cmd.Chat, LimitReact),
+		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitReact),
 		args:   arguments{string(cmd.MessageID), cmd.Emoji},
 	})
 }

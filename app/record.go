@@ -9,18 +9,18 @@ import (
 	"chatcore/ports"
 )
 
-// OwnEvent is an event of a team's own, or why it cannot be recorded.
-type OwnEvent interface {
-	// Own gives type, version and data; the rest is the command's.
-	Own() (domain.Own, error)
+// CustomEvent is an event of a team's own, or why it cannot be recorded.
+type CustomEvent interface {
+	// Custom gives type, version and data; the rest is the command's.
+	Custom() (domain.Custom, error)
 }
 
 // Record records an event of a team's own.
 type Record struct {
 	Chat   domain.ChatID
-	By     domain.UserID
-	Event  OwnEvent
-	Entity domain.OwnID // the entity that the event moves, such as a poll; "" if other commands do not depend on it
+	Actor  domain.UserID
+	Event  CustomEvent
+	Entity domain.CustomID // the entity that the event moves, such as a poll; "" if other commands do not depend on it
 	// Conditions are versions that entities must still be at, beside the chat and the membership, on which the rules depend.
 	Conditions []ports.Condition
 	Command    domain.CommandID
@@ -29,18 +29,18 @@ type Record struct {
 // Record records an event of a team's own, by a member of a chat that is not archived. A condition that does not hold is
 // [ports.ErrConflict]. The seq it gives is the entity's version from then on.
 func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command), checkConditions(cmd.Conditions)); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), checkConditions(cmd.Conditions)); err != nil {
 		return Done{}, err
 	}
 	if cmd.Entity != "" {
-		if _, err := domain.ParseOwnID(string(cmd.Entity)); err != nil {
+		if _, err := domain.ParseCustomID(string(cmd.Entity)); err != nil {
 			return Done{}, err
 		}
 	}
 	if cmd.Event == nil {
 		return Done{}, &domain.InvalidError{Field: "event", Problem: "is nil", Allowed: "an event of a definition"}
 	}
-	event, err := cmd.Event.Own()
+	event, err := cmd.Event.Custom()
 	if err != nil {
 		return Done{}, err
 	}
@@ -50,13 +50,13 @@ func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
 		cmd.Command = domain.CommandID(c.ids.NewID())
 	}
 	return c.run(ctx, command{
-		name: "record", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants:      want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		name: "record", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants:      want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
 		conditions: cmd.Conditions,
-		limits:     c.limitsOf(cmd.By, cmd.Chat, LimitRecord),
-		gate:       GateQuestion{Kind: GateRecord, Actor: cmd.By, Chat: cmd.Chat},
+		limits:     c.limitsOf(cmd.Actor, cmd.Chat, LimitRecord),
+		gate:       GateQuestion{Kind: GateRecord, Actor: cmd.Actor, Chat: cmd.Chat},
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.theChat().Record(s.member(cmd.By), event, c.now())
+			return s.theChat().Record(s.member(cmd.Actor), event, c.now())
 		},
 		args: arguments{string(event.Type), strconv.Itoa(event.Version), string(event.Entity), event.Data},
 	})
@@ -64,7 +64,7 @@ func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
 
 func checkConditions(conditions []ports.Condition) error {
 	for _, c := range conditions {
-		_, err := domain.ParseOwnID(c.Entity.ID)
+		_, err := domain.ParseCustomID(c.Entity.ID)
 		if known := c.Entity.Kind >= domain.KindChat && c.Entity.Kind <= domain.Kinds; !known || err != nil && c.Entity != domain.ChatEntity() {
 			return &domain.InvalidError{Field: "conditions", Problem: fmt.Sprintf("names %q", c.Entity.String()), Allowed: "entities with a valid id"}
 		}
@@ -72,23 +72,23 @@ func checkConditions(conditions []ports.Condition) error {
 	return nil
 }
 
-// OwnView is something of a team's own: its version, and its events.
-type OwnView struct {
+// CustomView is something of a team's own: its version, and its events.
+type CustomView struct {
 	Version domain.Seq     // for a condition; 0 if there is nothing of that id
 	Events  []ports.Record // oldest first
 }
 
-// Own gives all events of something of a team's own. There need be none.
-func (q *Queries) Own(ctx context.Context, chat domain.ChatID, id domain.OwnID) (OwnView, error) {
-	if _, err := domain.ParseOwnID(string(id)); err != nil {
-		return OwnView{}, err
+// Custom gives all events of something of a team's own. There need be none.
+func (q *Queries) Custom(ctx context.Context, chat domain.ChatID, id domain.CustomID) (CustomView, error) {
+	if _, err := domain.ParseCustomID(string(id)); err != nil {
+		return CustomView{}, err
 	}
 	if err := checkChat(chat); err != nil {
-		return OwnView{}, err
+		return CustomView{}, err
 	}
-	slots := []slot{{entity: domain.OwnEntity(id)}}
+	slots := []slot{{entity: domain.CustomEntity(id)}}
 	if _, err := q.load(ctx, chat, slots); err != nil {
-		return OwnView{}, err
+		return CustomView{}, err
 	}
-	return OwnView{Version: slots[0].version, Events: slots[0].records}, nil
+	return CustomView{Version: slots[0].version, Events: slots[0].records}, nil
 }

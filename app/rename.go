@@ -9,7 +9,7 @@ import (
 // Rename gives a chat a title.
 type Rename struct {
 	Chat    domain.ChatID
-	By      domain.UserID
+	Actor   domain.UserID
 	Title   string
 	Command domain.CommandID
 }
@@ -17,14 +17,14 @@ type Rename struct {
 // Rename gives a chat a title. The same title again changes nothing.
 func (c *Chats) Rename(ctx context.Context, cmd Rename) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		name: "rename", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		name: "rename", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.theChat().Rename(s.member(cmd.By), title, c.now())
+			return s.theChat().Rename(s.member(cmd.Actor), title, c.now())
 		},
 		args: arguments{string(title)},
 	})

@@ -12,7 +12,7 @@ import (
 // Send posts a message.
 type Send struct {
 	Chat        domain.ChatID
-	By          domain.UserID
+	Actor       domain.UserID
 	MessageID   domain.MessageID // names the send; "" for a new id, but then a repetition is another message
 	Content     string
 	ReplyTo     domain.MessageID // a message of the chat, or the tombstone of one; "" for none
@@ -43,10 +43,10 @@ type Sent struct {
 // given before.
 func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
 	draft, err := c.draft(cmd)
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkUsers(cmd.Mentions), err); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkUsers(cmd.Mentions), err); err != nil {
 		return Sent{}, err
 	}
-	by := cmd.By
+	by := cmd.Actor
 	send := command{
 		name: "send", chat: cmd.Chat, by: by,
 		wants:  want(domain.ChatEntity(), domain.MemberEntity(by), domain.MessageEntity(draft.ID)),

@@ -13,7 +13,7 @@ import (
 // sent first.
 func TestSend_Differs(t *testing.T) {
 	first := app.Send{
-		Chat: "c", By: "ann", MessageID: "m", Content: "hello", ReplyTo: "m1", Mentions: []domain.UserID{"own"},
+		Chat: "c", Actor: "ann", MessageID: "m", Content: "hello", ReplyTo: "m1", Mentions: []domain.UserID{"own"},
 		Attachments: []domain.Attachment{{Name: "a", URL: "x:y"}}, ClientMeta: `{"n":1}`,
 	}
 	changes := map[string]func(*app.Send){
@@ -59,15 +59,15 @@ func TestSend_Differs(t *testing.T) {
 			}
 		}
 		check("as sent")
-		if _, err := chats[0].Edit(t.Context(), app.Edit{Chat: "c", By: "ann", MessageID: "m", Content: "edited"}); err != nil {
+		if _, err := chats[0].Edit(t.Context(), app.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: "edited"}); err != nil {
 			t.Fatal(err)
 		}
 		check("edited")
-		if _, err := chats[1].Delete(t.Context(), app.Delete{Chat: "c", By: "ann", MessageID: "m"}); err != nil {
+		if _, err := chats[1].Delete(t.Context(), app.Delete{Chat: "c", Actor: "ann", MessageID: "m"}); err != nil {
 			t.Fatal(err)
 		}
 		check("deleted")
-		if _, err := chats[0].Send(t.Context(), app.Send{Chat: "c", By: "own", MessageID: "m", Content: "hello"}); !errors.Is(err, domain.ErrMessageExists) {
+		if _, err := chats[0].Send(t.Context(), app.Send{Chat: "c", Actor: "own", MessageID: "m", Content: "hello"}); !errors.Is(err, domain.ErrMessageExists) {
 			t.Errorf("of another user: %v", err)
 		}
 	})
@@ -77,7 +77,7 @@ func TestSend_Differs(t *testing.T) {
 func TestSend_RepliesToIDs(t *testing.T) {
 	d := newDeciding(t)
 	for _, id := range []domain.MessageID{"a b", domain.MessageID(strings.Repeat("x", 1000))} {
-		if _, err := d.chats.Send(t.Context(), app.Send{Chat: "c", By: "ann", Content: "x", ReplyTo: id}); !errors.Is(err, domain.ErrInvalid) {
+		if _, err := d.chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: id}); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("a reply to %.20q: %v", id, err)
 		}
 	}

@@ -31,7 +31,7 @@ func newSlowSnapshots() *slowSnapshots {
 	}
 }
 
-func (s *slowSnapshots) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, state domain.State) error {
+func (s *slowSnapshots) SaveSnapshot(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, state domain.State) error {
 	s.writes.Add(1)
 	select {
 	case <-s.gate:
@@ -42,7 +42,7 @@ func (s *slowSnapshots) Keep(ctx context.Context, chat domain.ChatID, e domain.E
 	s.latest[e] = max(s.latest[e], version)
 	s.mu.Unlock()
 	s.written.Add(1)
-	return s.Log.Keep(ctx, chat, e, version, state)
+	return s.Log.SaveSnapshot(ctx, chat, e, version, state)
 }
 
 func (s *slowSnapshots) version(e domain.Entity) domain.Seq {
@@ -61,7 +61,7 @@ func reactTo(t *testing.T, chats *app.Chats, id domain.MessageID, n int) (last d
 		if i%2 == 1 {
 			react = chats.Unreact
 		}
-		done, err := react(ctx, app.React{Chat: "c", By: "ada", MessageID: id, Emoji: "👍"})
+		done, err := react(ctx, app.React{Chat: "c", Actor: "ada", MessageID: id, Emoji: "👍"})
 		if err != nil || ctx.Err() != nil {
 			t.Fatalf("reaction %d: %v, %v", i, err, ctx.Err())
 		}
@@ -76,11 +76,11 @@ func snapshotting(t *testing.T, messages int) (*slowSnapshots, *app.Entities, *a
 	entities := app.NewEntities(log, log, 1<<20)
 	t.Cleanup(entities.Close)
 	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
-	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}); err != nil {
+	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range messages {
-		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", MessageID: domain.MessageID(fmt.Sprint("m", i)), Content: "x"}); err != nil {
+		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: domain.MessageID(fmt.Sprint("m", i)), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}

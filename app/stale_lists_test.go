@@ -42,7 +42,7 @@ type countedLoads struct {
 	loads int
 }
 
-func (l *countedLoads) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+func (l *countedLoads) Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	l.loads++
 	return l.Log.Load(ctx, chat, wants...)
 }
@@ -58,7 +58,7 @@ func TestStaleCaches_LargeChat(t *testing.T) {
 	queries := app.NewQueries(log, entities, app.Views{Log: log.ID(), Chats: memory.NewUserView(), Unread: memory.NewUserView()})
 	store := &countedStore{CacheStore: memory.NewCache(clock), keys: make(map[string]int), allowed: 1 << 30}
 	caches, err := app.NewCaches(store, clock, app.CacheKinds{
-		Message: cache.Kind{Prefix: "m:", TTL: 24 * time.Hour}, ChatList: cache.Kind{Prefix: "l:", TTL: 24 * time.Hour}, ContactList: cache.Kind{Prefix: "c:", TTL: 24 * time.Hour},
+		Message: cache.Config{Prefix: "m:", TTL: 24 * time.Hour}, ChatList: cache.Config{Prefix: "l:", TTL: 24 * time.Hour}, ContactList: cache.Config{Prefix: "c:", TTL: 24 * time.Hour},
 	}, queries)
 	if err != nil {
 		t.Fatal(err)
@@ -71,9 +71,9 @@ func TestStaleCaches_LargeChat(t *testing.T) {
 		}
 		return done
 	}
-	must(chats.Create(ctx, app.Create{Chat: "c", By: "ada"}))
+	must(chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
 	for i := range members - 1 {
-		must(chats.Add(ctx, app.Add{Chat: "c", By: "ada", User: domain.UserID(fmt.Sprint("user-", i))}))
+		must(chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: domain.UserID(fmt.Sprint("user-", i))}))
 	}
 	stale := app.NewStaleCaches(caches)
 	for _, change := range []struct {
@@ -81,8 +81,8 @@ func TestStaleCaches_LargeChat(t *testing.T) {
 		event    domain.Change
 		attempts []int // pages that the store takes in each attempt before it fails
 	}{
-		{func() (app.Done, error) { return chats.Rename(ctx, app.Rename{Chat: "c", By: "ada", Title: "T"}) }, domain.Renamed, nil},
-		{func() (app.Done, error) { return chats.Archive(ctx, app.Archive{Chat: "c", By: "ada"}) }, domain.Archived, []int{2, 0, 1}},
+		{func() (app.Done, error) { return chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "T"}) }, domain.Renamed, nil},
+		{func() (app.Done, error) { return chats.Archive(ctx, app.Archive{Chat: "c", Actor: "ada"}) }, domain.Archived, []int{2, 0, 1}},
 	} {
 		done := must(change.do())
 		d := ports.Delivery{

@@ -62,14 +62,14 @@ func (s *Sweeper) Run(ctx context.Context) {
 func (s *Sweeper) resign(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, resignLimit)
 	defer cancel()
-	if _, err := s.sweep.Lead(ctx, 0); err != nil {
+	if _, err := s.sweep.AcquireLease(ctx, 0); err != nil {
 		s.logger.DebugContext(ctx, "presence lease not released, it expires", "error", err)
 	}
 }
 
 // once sweeps if this process leads. It goes on while there are full pages.
 func (s *Sweeper) once(ctx context.Context) (leads bool, err error) {
-	if leads, err = s.sweep.Lead(ctx, sweepLease); !leads || err != nil {
+	if leads, err = s.sweep.AcquireLease(ctx, sweepLease); !leads || err != nil {
 		return leads, err
 	}
 	for range sweepPages {

@@ -43,7 +43,7 @@ type swept struct {
 	calls []string
 }
 
-func (s *swept) Lead(ctx context.Context, lease time.Duration) (bool, error) {
+func (s *swept) AcquireLease(ctx context.Context, lease time.Duration) (bool, error) {
 	if lease == 0 {
 		s.calls = append(s.calls, "resign")
 		return s.leads, ctx.Err()

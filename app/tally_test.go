@@ -76,7 +76,7 @@ func TestTalliesAreBounded(t *testing.T) {
 	most := 0
 	for i := range 20 {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		c.did(c.chats.Create(t.Context(), app.Create{Chat: chat, By: "ann", Members: []domain.UserID{"bob", "cem"}}))
+		c.did(c.chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ann", Members: []domain.UserID{"bob", "cem"}}))
 		for seq := range domain.Seq(3) {
 			page, err := c.log.Log.Read(t.Context(), chat, ports.Range{From: seq + 1, Limit: 1})
 			if err != nil {
@@ -116,7 +116,7 @@ func TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain(t *testing.T) {
 	c.send("ann", "")
 	c.feed(0)
 	c.kept("bob", 21)
-	c.entities.Forget() // the log may say something else now
+	c.entities.Invalidate() // the log may say something else now
 	c.log.calls = 0
 	if err := c.handle(5); err != nil || c.log.calls == 0 {
 		t.Errorf("on another server: %d calls of the log, error %v", c.log.calls, err)
@@ -158,7 +158,7 @@ func TestWhatTheLogHasLostIsNotCounted(t *testing.T) {
 		other.send("ann", "")
 	}
 	c.log.Log = other.log.Log
-	c.entities.Forget()
+	c.entities.Invalidate()
 	if c.counts = counts; c.handle(5) != nil {
 		t.Fatal("the event that comes in place of a lost one")
 	}

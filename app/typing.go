@@ -12,8 +12,8 @@ import (
 
 // Typing names one user that starts or stops typing in one chat.
 type Typing struct {
-	Chat domain.ChatID
-	By   domain.UserID
+	Chat  domain.ChatID
+	Actor domain.UserID
 }
 
 // StartTyping publishes that a member types, at most once in two seconds per user and chat; it reports whether it did. It expires by itself after
@@ -23,7 +23,7 @@ type Typing struct {
 // two seconds, the refused ones with the same error. A stop or a send of this process lets the next start pass at once; one of another process does
 // within those two seconds. Starts that get that far count against [LimitTyping], if it is set: beyond it [ports.ErrRateLimited].
 func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
-	if err := checkChat(cmd.Chat, cmd.By); err != nil {
+	if err := checkChat(cmd.Chat, cmd.Actor); err != nil {
 		return false, err
 	}
 	start, refused := c.typists.enter(cmd, c.now())
@@ -42,7 +42,7 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 }
 
 func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
-	limited := c.limitsOf(cmd.By, cmd.Chat, LimitTyping).take(ctx)
+	limited := c.limitsOf(cmd.Actor, cmd.Chat, LimitTyping).take(ctx)
 	events, err := c.typed(ctx, cmd, domain.Typing{}.Start)
 	if limited != nil && !refusesOutsider(err) {
 		return false, limited
@@ -63,14 +63,14 @@ func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
 
 // StopTyping publishes that a member no longer types; a stop is always published.
 func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
-	if err := checkChat(cmd.Chat, cmd.By); err != nil {
+	if err := checkChat(cmd.Chat, cmd.Actor); err != nil {
 		return err
 	}
 	events, err := c.typed(ctx, cmd, domain.Typing{}.Stop)
 	if err != nil {
 		return err
 	}
-	if err := c.typing.Stop(ctx, cmd.Chat, cmd.By); err != nil {
+	if err := c.typing.Stop(ctx, cmd.Chat, cmd.Actor); err != nil {
 		return err
 	}
 	c.typists.leave(cmd)
@@ -81,13 +81,13 @@ func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
 func (c *Chats) typed(
 	ctx context.Context, cmd Typing, decide func(domain.Chat, domain.Member, time.Time) ([]domain.Ephemeral, error),
 ) ([]domain.Ephemeral, error) {
-	wanted := command{chat: cmd.Chat, by: cmd.By, wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By))}
+	wanted := command{chat: cmd.Chat, by: cmd.Actor, wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor))}
 	s := newState(&wanted)
 	c.entities.cached(cmd.Chat, s.slots)
 	if err := c.load(ctx, &wanted, s); err != nil {
 		return nil, err
 	}
-	return decide(s.theChat(), s.member(cmd.By), c.now())
+	return decide(s.theChat(), s.member(cmd.Actor), c.now())
 }
 
 // Typing returns the typing users of a chat, in the order of their ids, by the store's clock: none whose mark has expired, and of more than

@@ -9,20 +9,20 @@ import (
 // Unarchive opens an archived chat again.
 type Unarchive struct {
 	Chat    domain.ChatID
-	By      domain.UserID
+	Actor   domain.UserID
 	Command domain.CommandID
 }
 
 // Unarchive opens an archived chat again. Done already, it changes nothing.
 func (c *Chats) Unarchive(ctx context.Context, cmd Unarchive) (Done, error) {
-	if err := firstError(checkChat(cmd.Chat, cmd.By), checkCommand(cmd.Command)); err != nil {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}
 	return c.run(ctx, command{
-		name: "unarchive", chat: cmd.Chat, by: cmd.By, id: cmd.Command,
-		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.By)),
+		name: "unarchive", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
 		decide: func(s *state) ([]domain.Durable, error) {
-			return s.theChat().Unarchive(s.member(cmd.By), c.now())
+			return s.theChat().Unarchive(s.member(cmd.Actor), c.now())
 		},
 	})
 }

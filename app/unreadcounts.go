@@ -25,7 +25,7 @@ const (
 // it corrupts no count: a tally reads missing events from the log.
 type UnreadCounts struct {
 	queries *Queries
-	tallies *tallies
+	tallies *unreadFolds
 	most    int // members of a chat whose counts are kept
 	small   int // members of a chat whose counts are written with every batch
 	every   time.Duration
@@ -54,7 +54,7 @@ func (u *UnreadCounts) HandleBatch(ctx context.Context, batches []*ports.ChatBat
 
 // foldedBatch is a tally with counts to write down.
 type foldedBatch struct {
-	*tally
+	*unreadFold
 	batch   *ports.ChatBatch
 	log     string
 	rebuild uint64 // lease epoch of a rebuild, or 0
@@ -68,11 +68,11 @@ func (u *UnreadCounts) handle(ctx context.Context, batches []*ports.ChatBatch, d
 		}
 		f := u.fold(ctx, b)
 		switch now := u.now(); {
-		case f.tally == nil:
+		case f.unreadFold == nil:
 		case f.clean():
-			u.tallies.put(f.tally)
+			u.tallies.put(f.unreadFold)
 		case defers && f.rebuild == 0 && len(f.members) > u.small && now.Before(f.next):
-			u.tallies.put(f.tally)
+			u.tallies.put(f.unreadFold)
 			b.Done, b.Err, b.Later = 0, nil, f.next.Sub(now)
 		default:
 			f.next = now.Add(u.every)
@@ -110,7 +110,7 @@ func (u *UnreadCounts) fold(ctx context.Context, b *ports.ChatBatch) (f foldedBa
 		}
 		break
 	}
-	f.tally = t
+	f.unreadFold = t
 	return f
 }
 
@@ -145,7 +145,7 @@ func (u *UnreadCounts) write(ctx context.Context, folded []foldedBatch) {
 			continue
 		}
 		f.written()
-		u.tallies.put(f.tally)
+		u.tallies.put(f.unreadFold)
 	}
 }
 
@@ -161,7 +161,7 @@ func counted(e domain.Durable) bool {
 }
 
 // upTo brings a tally, if there is one, to the delivery's seq at least. It is nil for a chat that the log does not have any more.
-func (u *UnreadCounts) upTo(ctx context.Context, t *tally, d ports.Delivery) (_ *tally, err error) {
+func (u *UnreadCounts) upTo(ctx context.Context, t *unreadFold, d ports.Delivery) (_ *unreadFold, err error) {
 	switch {
 	case t == nil, d.ID.Seq > t.seq+ports.MaxPage: // to load it costs less than to read the events between
 		t, err = u.load(ctx, d)
@@ -183,7 +183,7 @@ func (u *UnreadCounts) upTo(ctx context.Context, t *tally, d ports.Delivery) (_ 
 
 // catchUp folds the log's events up to a seq or to the last, and on to where a member's standing was looked up: then everything in the
 // tally is as of its seq.
-func (u *UnreadCounts) catchUp(ctx context.Context, t *tally, to domain.Seq) error {
+func (u *UnreadCounts) catchUp(ctx context.Context, t *unreadFold, to domain.Seq) error {
 	for t.seq < max(to, t.ahead) {
 		left := max(to, t.ahead) - t.seq
 		page, err := u.queries.log.Read(ctx, t.chat, ports.Range{From: t.seq + 1, Limit: int(min(left, ports.MaxPage))}) //nolint:gosec // at most MaxPage
@@ -200,7 +200,7 @@ func (u *UnreadCounts) catchUp(ctx context.Context, t *tally, to domain.Seq) err
 }
 
 // apply folds the next event, after the lookups that it needs.
-func (u *UnreadCounts) apply(ctx context.Context, t *tally, seq domain.Seq, e domain.Durable) error {
+func (u *UnreadCounts) apply(ctx context.Context, t *unreadFold, seq domain.Seq, e domain.Durable) error {
 	switch e := e.(type) {
 	case domain.MessageNew:
 		t.sent(seq, e.Sender)

@@ -33,7 +33,7 @@ func (w *watched) called(entities int) {
 	w.loaded += entities
 }
 
-func (w *watched) Load(ctx context.Context, c domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+func (w *watched) Load(ctx context.Context, c domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	w.called(len(wants))
 	if w.failing != nil {
 		return ports.Loaded{}, w.failing
@@ -133,27 +133,27 @@ func (c *counting) did(_ any, err error) {
 
 func (c *counting) create(members ...domain.UserID) {
 	c.t.Helper()
-	c.did(c.chats.Create(c.t.Context(), app.Create{Chat: "c", By: "ann", Members: members}))
+	c.did(c.chats.Create(c.t.Context(), app.Create{Chat: "c", Actor: "ann", Members: members}))
 }
 
 func (c *counting) send(by domain.UserID, id domain.MessageID) {
 	c.t.Helper()
-	c.did(c.chats.Send(c.t.Context(), app.Send{Chat: "c", By: by, MessageID: id, Content: "x"}))
+	c.did(c.chats.Send(c.t.Context(), app.Send{Chat: "c", Actor: by, MessageID: id, Content: "x"}))
 }
 
 func (c *counting) read(by domain.UserID, id domain.MessageID) {
 	c.t.Helper()
-	c.did(c.chats.MarkRead(c.t.Context(), app.MarkRead{Chat: "c", By: by, MessageID: id}))
+	c.did(c.chats.MarkRead(c.t.Context(), app.MarkRead{Chat: "c", Actor: by, MessageID: id}))
 }
 
 func (c *counting) add(user domain.UserID) {
 	c.t.Helper()
-	c.did(c.chats.Add(c.t.Context(), app.Add{Chat: "c", By: "ann", User: user}))
+	c.did(c.chats.Add(c.t.Context(), app.Add{Chat: "c", Actor: "ann", User: user}))
 }
 
 func (c *counting) leave(user domain.UserID) {
 	c.t.Helper()
-	c.did(c.chats.Leave(c.t.Context(), app.Leave{Chat: "c", By: user}))
+	c.did(c.chats.Leave(c.t.Context(), app.Leave{Chat: "c", Actor: user}))
 }
 
 func (c *counting) record(seq domain.Seq) (ports.Record, bool) {

@@ -44,7 +44,7 @@ func BenchmarkWithoutRedis(b *testing.B) {
 			do   func(ctx context.Context, i int) error
 		}{
 			{"Chats.Send", func(ctx context.Context, i int) error {
-				_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], By: "ada", Content: content})
+				_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
 				return err
 			}},
 			{"Helpers.Get", func(ctx context.Context, _ int) error {

@@ -21,7 +21,7 @@ func BenchmarkCacheHit(b *testing.B) {
 	server, client := start(b)
 	core := open(b, server, chatcore.Config{})
 	value := cachedValue{ID: "m-1", Content: content, Users: []string{"ada", "ben", "cyd"}}
-	cached, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "bench:"}, func(context.Context, string) (cachedValue, error) { return value, nil })
+	cached, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "bench:"}, func(context.Context, string) (cachedValue, error) { return value, nil })
 	if err != nil {
 		b.Fatal(err)
 	}

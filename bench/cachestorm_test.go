@@ -58,7 +58,7 @@ type storm struct {
 func newStorm(b *testing.B) *storm {
 	server, _ := start(b)
 	s := &storm{begun: make(chan struct{}), open: make(chan struct{})}
-	cached, err := chatcore.CacheOf(open(b, server, chatcore.Config{}), chatcore.Kind{Prefix: "storm:"}, func(context.Context, string) (cachedValue, error) {
+	cached, err := chatcore.NewCache(open(b, server, chatcore.Config{}), chatcore.CacheConfig{Prefix: "storm:"}, func(context.Context, string) (cachedValue, error) {
 		s.begun <- struct{}{}
 		<-s.open
 		s.loads++

@@ -62,7 +62,7 @@ func chats(b *testing.B, core *chatcore.Core, n int) []domain.ChatID {
 		all[i] = domain.ChatID(fmt.Sprintf("0197b8a0-1c2d-7e3f-8a4b-%012d", i))
 	}
 	together(b, 32, n, func(ctx context.Context, i int) error {
-		_, err := core.Chats.Create(ctx, app.Create{Chat: all[i], By: "ada", Title: "Garden"})
+		_, err := core.Chats.Create(ctx, app.Create{Chat: all[i], Actor: "ada", Title: "Garden"})
 		return err
 	})
 	return all

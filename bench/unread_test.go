@@ -32,7 +32,7 @@ func withMembers(b *testing.B, chats, members int, builtins bool) *groupChats {
 	}
 	for i := range g.chats {
 		g.chats[i] = domain.ChatID(fmt.Sprint("room-", i))
-		if _, err := g.core.Chats.Create(b.Context(), app.Create{Chat: g.chats[i], By: "ada", Members: users, Title: "Garden"}); err != nil {
+		if _, err := g.core.Chats.Create(b.Context(), app.Create{Chat: g.chats[i], Actor: "ada", Members: users, Title: "Garden"}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -82,7 +82,7 @@ func (g *groupChats) settle(b *testing.B) {
 }
 
 func (g *groupChats) send(ctx context.Context, i int) error {
-	_, err := g.core.Chats.Send(ctx, app.Send{Chat: g.chats[i%len(g.chats)], By: "ada", Content: content})
+	_, err := g.core.Chats.Send(ctx, app.Send{Chat: g.chats[i%len(g.chats)], Actor: "ada", Content: content})
 	return err
 }
 
@@ -132,7 +132,7 @@ func BenchmarkUnreadOf(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := g.core.Chats.MarkRead(b.Context(), app.MarkRead{Chat: g.chats[i], By: "user-0", MessageID: page[9].ID}); err != nil {
+		if _, err := g.core.Chats.MarkRead(b.Context(), app.MarkRead{Chat: g.chats[i], Actor: "user-0", MessageID: page[9].ID}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -4,8 +4,8 @@
 //	core := chatcoretest.New(t)
 //	core.Subscribe("welcome", chatcore.On(welcome))
 //	core.Start()
-//	core.Chats.Create(ctx, app.Create{Chat: "garden", By: "ada"})
-//	core.Settle() // welcome has been called
+//	core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada"})
+//	core.WaitIdle() // welcome has been called
 package chatcoretest
 
 import (
@@ -62,14 +62,14 @@ func (c *Core) Start() {
 	})
 }
 
-// Settle waits until every group has handled all appended events and every listener all live events, including those that handlers cause. A core that
+// WaitIdle waits until every group has handled all appended events and every listener all live events, including those that handlers cause. A core that
 // does not settle within ten seconds fails the test.
-func (c *Core) Settle() {
+func (c *Core) WaitIdle() {
 	c.t.Helper()
 	const patience = time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	if err := c.Core.Settle(ctx); err != nil {
+	if err := c.Core.WaitIdle(ctx); err != nil {
 		c.t.Fatalf("chatcoretest: not settled after %v; was the core started, and does every handler return? %v", patience, err)
 	}
 }

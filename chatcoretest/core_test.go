@@ -38,7 +38,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-func TestSettleWaitsForHandlersRetriesAndWhatTheySend(t *testing.T) {
+func TestWaitIdle_WaitsForHandlersRetriesAndTheirSends(t *testing.T) {
 	core := chatcoretest.New(t)
 	var calls, heard atomic.Int64
 	if err := core.Subscribe("echo", chatcore.On(func(ctx context.Context, d chatcore.Delivery[domain.MessageNew]) error {
@@ -49,7 +49,7 @@ func TestSettleWaitsForHandlersRetriesAndWhatTheySend(t *testing.T) {
 		if len(d.Event.Content) > 3 {
 			return nil
 		}
-		_, err := core.Chats.Send(ctx, app.Send{Chat: d.Event.Chat, By: "ada", Content: string(d.Event.Content) + "!"})
+		_, err := core.Chats.Send(ctx, app.Send{Chat: d.Event.Chat, Actor: "ada", Content: string(d.Event.Content) + "!"})
 		return err
 	})); err != nil {
 		t.Fatal(err)
@@ -58,39 +58,39 @@ func TestSettleWaitsForHandlersRetriesAndWhatTheySend(t *testing.T) {
 		t.Fatal(err)
 	}
 	core.Start()
-	if _, err := core.Chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}); err != nil {
+	if _, err := core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := core.Chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", Content: "a"}); err != nil {
+	if _, err := core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "a"}); err != nil {
 		t.Fatal(err)
 	}
-	core.Settle()
+	core.WaitIdle()
 	if calls.Load() != 12 || heard.Load() != 4 { // a, a!, a!!, a!!!, three attempts each
 		t.Errorf("%d calls and %d live events, want 12 and 4", calls.Load(), heard.Load())
 	}
-	core.Settle()
+	core.WaitIdle()
 }
 
 func TestTheClockStandsUntilItIsMoved(t *testing.T) {
 	core := chatcoretest.New(t)
 	ctx := t.Context()
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"ben"}}); err != nil {
+	if _, err := core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
 		t.Fatal(err)
 	}
 	seqs := make([]domain.Seq, 2)
 	for i := range seqs {
-		sent, err := core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", Content: "x"})
+		sent, err := core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		seqs[i] = sent.Seq
 	}
-	if _, err := core.Chats.MarkRead(ctx, app.MarkRead{Chat: "c", By: "ben", Seq: seqs[0]}); err != nil {
+	if _, err := core.Chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[0]}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { // too soon after the other one: waits by the clock
-		_, err := core.Chats.MarkRead(ctx, app.MarkRead{Chat: "c", By: "ben", Seq: seqs[1]})
+		_, err := core.Chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[1]})
 		done <- err
 	}()
 	unread := func() domain.Ordinal {
@@ -118,11 +118,11 @@ func TestTheClockStandsUntilItIsMoved(t *testing.T) {
 	}
 }
 
-func TestSettleEndsWithItsContext(t *testing.T) {
+func TestWaitIdle_EndsWithItsContext(t *testing.T) {
 	core := chatcoretest.New(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if err := core.Core.Settle(ctx); !errors.Is(err, context.Canceled) {
+	if err := core.Core.WaitIdle(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("a core that does not run: %v", err)
 	}
 }

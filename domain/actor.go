@@ -15,7 +15,7 @@ func Actor(e Durable) UserID {
 		return e.User
 	case ChatUpdate:
 		return e.Actor
-	case Own:
+	case Custom:
 		return e.Actor
 	}
 	return ""

@@ -20,7 +20,7 @@ const (
 	KindReactions                       // the reactions to one message
 	KindRead                            // how far one user has read
 	KindCommand                         // a command that was carried out; no event moves it
-	KindOwn                             // a custom entity, which custom events move
+	KindCustom                          // a custom entity, which custom events move
 	KindReceipt                         // the read receipts of one user, without the messages that move the read mark too
 )
 
@@ -48,8 +48,8 @@ func CommandEntity(by UserID, id CommandID) Entity {
 	return Entity{KindCommand, string(by) + " " + string(id)}
 }
 
-// OwnEntity is something of a team's own: a poll, an order.
-func OwnEntity(id OwnID) Entity { return Entity{KindOwn, string(id)} }
+// CustomEntity is something of a team's own: a poll, an order.
+func CustomEntity(id CustomID) Entity { return Entity{KindCustom, string(id)} }
 
 // ReceiptEntity is the read receipts of one user.
 func ReceiptEntity(id UserID) Entity { return Entity{KindReceipt, string(id)} }
@@ -68,7 +68,7 @@ func (e Entity) String() string {
 		return "read/" + e.ID
 	case KindCommand:
 		return "cmd/" + e.ID
-	case KindOwn:
+	case KindCustom:
 		return "own/" + e.ID
 	case KindReceipt:
 		return "receipt/" + e.ID
@@ -104,9 +104,9 @@ func AppendMoves(dst []Entity, e Durable) []Entity {
 			}
 			return append(dst, MemberEntity(e.User))
 		}
-	case Own:
+	case Custom:
 		if e.Entity != "" {
-			return append(dst, OwnEntity(e.Entity))
+			return append(dst, CustomEntity(e.Entity))
 		}
 	}
 	return dst

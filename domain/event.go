@@ -3,7 +3,7 @@ package domain
 import "time"
 
 // Event is something that happened. The set is closed: durable events and ephemeral ones, all declared in this file; teams add events of
-// their own as [Own].
+// their own as [Custom].
 type Event interface {
 	// OccurredAt is when it happened, UTC, in whole milliseconds.
 	OccurredAt() time.Time
@@ -98,14 +98,14 @@ type ChatUpdate struct {
 	At       time.Time
 }
 
-// Own is a custom durable event. The core records, orders and delivers it, and does not interpret its data.
-type Own struct {
+// Custom is a custom durable event. The core records, orders and delivers it, and does not interpret its data.
+type Custom struct {
 	Chat    ChatID
 	Actor   UserID
-	Type    OwnType
-	Version int    // of the data, from 1
-	Entity  OwnID  // the entity that it moves; "" if it moves only the command
-	Data    string // one JSON object
+	Type    CustomType
+	Version int      // of the data, from 1
+	Entity  CustomID // the entity that it moves; "" if it moves only the command
+	Data    string   // one JSON object
 	At      time.Time
 }
 
@@ -203,7 +203,7 @@ func (e MessageDelete) OccurredAt() time.Time   { return e.At }
 func (e MessageReaction) OccurredAt() time.Time { return e.At }
 func (e ReadReceipt) OccurredAt() time.Time     { return e.At }
 func (e ChatUpdate) OccurredAt() time.Time      { return e.At }
-func (e Own) OccurredAt() time.Time             { return e.At }
+func (e Custom) OccurredAt() time.Time          { return e.At }
 func (e Unknown) OccurredAt() time.Time         { return e.At }
 func (e TypingStart) OccurredAt() time.Time     { return e.At }
 func (e TypingStop) OccurredAt() time.Time      { return e.At }
@@ -215,7 +215,7 @@ func (e MessageDelete) ChatID() ChatID   { return e.Chat }
 func (e MessageReaction) ChatID() ChatID { return e.Chat }
 func (e ReadReceipt) ChatID() ChatID     { return e.Chat }
 func (e ChatUpdate) ChatID() ChatID      { return e.Chat }
-func (e Own) ChatID() ChatID             { return e.Chat }
+func (e Custom) ChatID() ChatID          { return e.Chat }
 func (e Unknown) ChatID() ChatID         { return e.Chat }
 
 func (MessageNew) isEvent()      {}
@@ -224,7 +224,7 @@ func (MessageDelete) isEvent()   {}
 func (MessageReaction) isEvent() {}
 func (ReadReceipt) isEvent()     {}
 func (ChatUpdate) isEvent()      {}
-func (Own) isEvent()             {}
+func (Custom) isEvent()          {}
 func (Unknown) isEvent()         {}
 func (TypingStart) isEvent()     {}
 func (TypingStop) isEvent()      {}
@@ -236,7 +236,7 @@ func (MessageDelete) isDurable()   {}
 func (MessageReaction) isDurable() {}
 func (ReadReceipt) isDurable()     {}
 func (ChatUpdate) isDurable()      {}
-func (Own) isDurable()             {}
+func (Custom) isDurable()          {}
 func (Unknown) isDurable()         {}
 
 func (TypingStart) isEphemeral() {}

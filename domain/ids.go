@@ -27,8 +27,8 @@ type (
 	DeviceID string
 	// ConnectionID names one of a device's connections.
 	ConnectionID string
-	// OwnID names a custom entity within a chat.
-	OwnID string
+	// CustomID names a custom entity within a chat.
+	CustomID string
 )
 
 // Seq is an event's place in its chat's log: dense, from 1. As an entity's version it is the seq of the last event that moved the
@@ -74,8 +74,8 @@ func ParseConnectionID(s string) (ConnectionID, error) {
 	return parseID[ConnectionID]("connectionId", s)
 }
 
-// ParseOwnID checks s as the id of something of a team's own.
-func ParseOwnID(s string) (OwnID, error) { return parseID[OwnID]("entity", s) }
+// ParseCustomID checks s as the id of something of a team's own.
+func ParseCustomID(s string) (CustomID, error) { return parseID[CustomID]("entity", s) }
 
 func parseID[ID ~string](field, s string) (ID, error) {
 	if problem := idProblem(s); problem != "" {

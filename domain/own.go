@@ -6,26 +6,26 @@ import (
 	"time"
 )
 
-// OwnType names a type of a team's own events: parts of lower case letters, digits, dots, dashes and underscores, with colons between
+// CustomType names a type of a team's own events: parts of lower case letters, digits, dots, dashes and underscores, with colons between
 // them, two at least, and 64 bytes at most: "poll:created".
-type OwnType string
+type CustomType string
 
 const (
 	maxOwnType     = 64
 	allowedOwnType = `at most 64 bytes, two or more parts of a-z, 0-9, ".", "-" and "_" with colons between them, such as poll:created`
 )
 
-// ParseOwnType checks s as the name of a type. The codec refuses the types of the core's events.
-func ParseOwnType(s string) (OwnType, error) {
+// ParseCustomType checks s as the name of a type. The codec refuses the types of the core's events.
+func ParseCustomType(s string) (CustomType, error) {
 	const part = `[a-z0-9._-]+`
 	if len(s) > maxOwnType || !regexp.MustCompile(`^`+part+`(:`+part+`)+$`).MatchString(s) {
 		return "", &InvalidError{Field: "type", Problem: fmt.Sprintf("is %.80q", s), Allowed: allowedOwnType}
 	}
-	return OwnType(s), nil
+	return CustomType(s), nil
 }
 
 // Record decides on an event of a team's own: a member may record it, in a chat that is not archived.
-func (c Chat) Record(by Member, e Own, at time.Time) ([]Durable, error) {
+func (c Chat) Record(by Member, e Custom, at time.Time) ([]Durable, error) {
 	if err := c.permit(by, RoleMember, "record "+string(e.Type)+" in"); err != nil {
 		return nil, err
 	}

@@ -44,9 +44,9 @@ type Presence struct {
 	AbsentSince time.Time                // when the last heartbeat ended, or the last choice after that; zero while there are heartbeats
 }
 
-// Beat records a heartbeat that lives for life. It discards the chosen status of a user that was absent for kept or longer: the user shows Online.
+// Heartbeat records a heartbeat that lives for life. It discards the chosen status of a user that was absent for kept or longer: the user shows Online.
 // Beat returns the presence from then on, and the transition if there was one.
-func (p Presence) Beat(c Connection, life, kept time.Duration, at time.Time) (Presence, []Ephemeral) {
+func (p Presence) Heartbeat(c Connection, life, kept time.Duration, at time.Time) (Presence, []Ephemeral) {
 	p = p.expired(at)
 	if len(p.Connections) == 0 && p.choiceEnded(kept, at) {
 		p.Chosen = Online

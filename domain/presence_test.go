@@ -28,9 +28,9 @@ func TestPresence(t *testing.T) {
 	phone, laptop := domain.Connection{Device: "phone"}, domain.Connection{Device: "laptop"}
 	const kept = 90 * time.Minute
 	p := domain.Presence{User: "ann"}
-	p, events := p.Beat(phone, time.Minute, kept, noon)
+	p, events := p.Heartbeat(phone, time.Minute, kept, noon)
 	expect("the first heartbeat", events, domain.Online)
-	p, events = p.Beat(laptop, time.Minute, kept, noon.Add(30*time.Second))
+	p, events = p.Heartbeat(laptop, time.Minute, kept, noon.Add(30*time.Second))
 	expect("a second device", events)
 	p, events = p.Set(domain.Away, noon.Add(31*time.Second))
 	expect("away", events, domain.Away)
@@ -43,17 +43,17 @@ func TestPresence(t *testing.T) {
 	}
 	p, events = p.Expire(noon.Add(80 * time.Minute))
 	expect("silence", events)
-	p, events = p.Beat(phone, time.Minute, kept, noon.Add(80*time.Minute))
+	p, events = p.Heartbeat(phone, time.Minute, kept, noon.Add(80*time.Minute))
 	expect("a return", events, domain.Away) // the choice survives a short absence
 	p, events = p.Set(domain.Offline, noon.Add(80*time.Minute))
 	expect("hiding", events, domain.Offline)
-	p, events = p.Beat(laptop, time.Minute, kept, noon.Add(80*time.Minute))
+	p, events = p.Heartbeat(laptop, time.Minute, kept, noon.Add(80*time.Minute))
 	expect("a heartbeat while hidden", events)
 	at := noon.Add(160 * time.Minute)
-	p, events = p.Beat(phone, time.Minute, kept, at)
+	p, events = p.Heartbeat(phone, time.Minute, kept, at)
 	expect("a return of a hidden user", events)
 	at = at.Add(time.Minute + kept)
-	p, events = p.Beat(phone, time.Minute, kept, at)
+	p, events = p.Heartbeat(phone, time.Minute, kept, at)
 	expect("a return after the choice has ended", events, domain.Online) // though nobody noticed that the user was gone
 	p, events = p.Leave(laptop, at)
 	expect("the leave of a device that is gone", events)
@@ -75,8 +75,8 @@ func TestPresence(t *testing.T) {
 
 func TestPresence_Connections(t *testing.T) {
 	on := func(id domain.ConnectionID) domain.Connection { return domain.Connection{Device: "phone", ID: id} }
-	p, _ := domain.Presence{User: "ann"}.Beat(on("old"), time.Minute, time.Hour, noon)
-	p, _ = p.Beat(on("new"), time.Minute, time.Hour, noon.Add(10*time.Second))
+	p, _ := domain.Presence{User: "ann"}.Heartbeat(on("old"), time.Minute, time.Hour, noon)
+	p, _ = p.Heartbeat(on("new"), time.Minute, time.Hour, noon.Add(10*time.Second))
 	before := p
 	p, events := p.Leave(on("old"), noon.Add(20*time.Second))
 	if len(events) > 0 || !slices.Equal(p.Devices(), []domain.DeviceID{"phone"}) || len(before.Connections) != 2 {
@@ -120,12 +120,12 @@ func TestConnection_Check(t *testing.T) {
 func TestPresence_Absence(t *testing.T) {
 	a, b, other := domain.Connection{Device: "a", ID: "2"}, domain.Connection{Device: "b", ID: "1"}, domain.Connection{Device: "a", ID: "1"}
 	const kept = time.Hour
-	p, _ := domain.Presence{User: "ann"}.Beat(b, time.Minute, kept, noon)
+	p, _ := domain.Presence{User: "ann"}.Heartbeat(b, time.Minute, kept, noon)
 	if !p.AbsentSince.IsZero() || p.Forgotten(kept, noon) {
 		t.Errorf("while a heartbeat lives: %+v", p)
 	}
-	p, _ = p.Beat(a, 2*time.Minute, kept, noon.Add(time.Second))
-	p, _ = p.Beat(other, time.Minute, kept, noon.Add(2*time.Second))
+	p, _ = p.Heartbeat(a, 2*time.Minute, kept, noon.Add(time.Second))
+	p, _ = p.Heartbeat(other, time.Minute, kept, noon.Add(2*time.Second))
 	if got := p.Devices(); !slices.Equal(got, []domain.DeviceID{"a", "b"}) || !p.Ends().Equal(noon.Add(121*time.Second)) {
 		t.Errorf("the devices are %v and end at %s", got, p.Ends())
 	}
@@ -145,7 +145,7 @@ func TestPresence_Absence(t *testing.T) {
 	if again, _ := ended.Leave(a, noon.Add(11*time.Minute)); !again.LastSeen.Equal(ended.LastSeen) || !again.AbsentSince.Equal(ended.AbsentSince) {
 		t.Errorf("a leave without a heartbeat: %+v", again)
 	}
-	back, _ := ended.Beat(a, time.Minute, kept, noon.Add(12*time.Minute))
+	back, _ := ended.Heartbeat(a, time.Minute, kept, noon.Add(12*time.Minute))
 	if !back.AbsentSince.IsZero() || back.Chosen != domain.Busy || !back.LastSeen.Equal(noon.Add(12*time.Minute)) {
 		t.Errorf("back after a short absence: %+v", back)
 	}
@@ -166,7 +166,7 @@ func TestPresence_MaxConnectionsTogether(t *testing.T) {
 	p := domain.Presence{User: "ann"}
 	for i := range domain.MaxConnections + 3 {
 		c := domain.Connection{Device: domain.DeviceID(rune('c' - i%3)), ID: domain.ConnectionID(strconv.Itoa(1000 + i))}
-		p, _ = p.Beat(c, time.Minute, time.Hour, noon)
+		p, _ = p.Heartbeat(c, time.Minute, time.Hour, noon)
 	}
 	for _, dropped := range []domain.Connection{{Device: "a", ID: "1002"}, {Device: "a", ID: "1005"}, {Device: "a", ID: "1008"}} {
 		if _, kept := p.Connections[dropped]; kept {
@@ -184,10 +184,10 @@ func TestPresence_MaxConnections(t *testing.T) {
 		return domain.Connection{Device: domain.DeviceID("d" + strconv.Itoa(i%3)), ID: domain.ConnectionID("c" + strconv.Itoa(i))}
 	}
 	for i := range domain.MaxConnections {
-		p, _ = p.Beat(on(i), time.Minute, time.Hour, noon.Add(time.Duration((i+7)%domain.MaxConnections)*time.Millisecond))
+		p, _ = p.Heartbeat(on(i), time.Minute, time.Hour, noon.Add(time.Duration((i+7)%domain.MaxConnections)*time.Millisecond))
 	}
 	more := domain.Connection{Device: "one more"}
-	p, _ = p.Beat(more, time.Second, time.Hour, noon.Add(time.Second))
+	p, _ = p.Heartbeat(more, time.Second, time.Hour, noon.Add(time.Second))
 	_, first := p.Connections[on(93)] // its heartbeat was 0 ms after noon; the one more ends before it, and came last
 	_, kept := p.Connections[more]
 	if len(p.Connections) != domain.MaxConnections || first || !kept {

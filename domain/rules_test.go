@@ -54,7 +54,7 @@ func (w *world) apply(e domain.Durable) {
 			entry(w.reactions, domain.MessageID(id), domain.Reactions{}).Apply(w.head, e)
 		case domain.KindRead:
 			entry(w.marks, domain.UserID(id), domain.ReadMark{}).Apply(w.head, e)
-		case domain.KindCommand, domain.KindOwn, domain.KindReceipt:
+		case domain.KindCommand, domain.KindCustom, domain.KindReceipt:
 		}
 	}
 }
@@ -210,7 +210,7 @@ func TestRules(t *testing.T) {
 	}
 	record := func(by domain.UserID) decision {
 		return func(w *world) ([]domain.Durable, error) {
-			return w.chat.Record(w.member(by), domain.Own{Type: "poll:created", Entity: "p", Chat: "x", Actor: "x"}, noon)
+			return w.chat.Record(w.member(by), domain.Custom{Type: "poll:created", Entity: "p", Chat: "x", Actor: "x"}, noon)
 		}
 	}
 	renamed := change("adm", domain.Renamed)
@@ -318,7 +318,7 @@ func TestRules(t *testing.T) {
 		{"an outsider does not learn what there is to react to", usual(), react("eve", "m"), nil, domain.ErrNotMember},
 		{"none to take back is no event", usual(sent("m", "ann")), unreact("bob", "m"), nil, nil},
 
-		{"a member records a custom event", usual(), record("ann"), []domain.Durable{domain.Own{Chat: "c", Actor: "ann", At: noon, Type: "poll:created", Entity: "p"}}, nil},
+		{"a member records a custom event", usual(), record("ann"), []domain.Durable{domain.Custom{Chat: "c", Actor: "ann", At: noon, Type: "poll:created", Entity: "p"}}, nil},
 		{"an outsider records nothing", usual(), record("eve"), nil, domain.ErrNotMember},
 		{"an archived chat takes no custom events", usual(change("own", domain.Archived)), record("ann"), nil, domain.ErrArchived},
 
@@ -485,13 +485,13 @@ func TestMoves_Membership(t *testing.T) {
 		{madeRole("ann", domain.RoleOwner, domain.RoleAdmin), []domain.Entity{domain.ChatEntity(), domain.MemberEntity("ann")}},
 		{madeRole("ann", domain.RoleAdmin, domain.RoleOwner), []domain.Entity{domain.ChatEntity(), domain.MemberEntity("ann")}},
 		{removed("own", "own", domain.RoleOwner), []domain.Entity{domain.ChatEntity(), domain.MemberEntity("own")}},
-		{domain.Own{Chat: "c", Type: "poll:created", Entity: "p"}, []domain.Entity{domain.OwnEntity("p")}},
-		{domain.Own{Chat: "c", Type: "poll:created"}, nil},
+		{domain.Custom{Chat: "c", Type: "poll:created", Entity: "p"}, []domain.Entity{domain.CustomEntity("p")}},
+		{domain.Custom{Chat: "c", Type: "poll:created"}, nil},
 	} {
 		if got := domain.Moves(tc.e); !reflect.DeepEqual(got, tc.moves) {
 			t.Errorf("%+v moves %v, want %v", tc.e, got, tc.moves)
 		}
-		for _, entity := range []domain.Entity{domain.ChatEntity(), domain.MemberEntity("ann"), domain.MemberEntity("own"), domain.OwnEntity("p")} {
+		for _, entity := range []domain.Entity{domain.ChatEntity(), domain.MemberEntity("ann"), domain.MemberEntity("own"), domain.CustomEntity("p")} {
 			moves := false
 			for _, e := range tc.moves {
 				moves = moves || e == entity

@@ -29,7 +29,7 @@ func NewState(chat ChatID, e Entity) State {
 		return &Reactions{}
 	case KindRead:
 		return &ReadMark{}
-	case KindCommand, KindOwn, KindReceipt:
+	case KindCommand, KindCustom, KindReceipt:
 	}
 	return nil
 }

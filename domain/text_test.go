@@ -71,7 +71,7 @@ func TestIDsWithInvisibleCharacters(t *testing.T) {
 				"msg":  func(s string) error { _, err := domain.ParseMessageID(s); return err },
 				"cmd":  func(s string) error { _, err := domain.ParseCommandID(s); return err },
 				"dev":  func(s string) error { _, err := domain.ParseDeviceID(s); return err },
-				"own":  func(s string) error { _, err := domain.ParseOwnID(s); return err },
+				"own":  func(s string) error { _, err := domain.ParseCustomID(s); return err },
 			} {
 				if err := parse(id); !errors.Is(err, domain.ErrInvalid) {
 					t.Errorf("%s id %q: %v", name, id, err)

@@ -55,8 +55,8 @@ type ChatHead struct {
 	Err  error // a [*CorruptError] if the head is missing; Head is 0 then
 }
 
-// Stretch asks for a chat's events from a seq on.
-type Stretch struct {
+// EventRange asks for a chat's events from a seq on.
+type EventRange struct {
 	Chat  domain.ChatID
 	From  domain.Seq
 	Limit int // events at most, from 1
@@ -81,14 +81,14 @@ type HeadPage struct {
 
 // Backlog reads a log by partition, for groups that are behind.
 type Backlog interface {
-	// Heads gives some of a partition's chats, where to go on, 0 at the end, and about how many chats there are. It begins with 0. From there to the
+	// ListHeads gives some of a partition's chats, where to go on, 0 at the end, and about how many chats there are. It begins with 0. From there to the
 	// end every chat comes that had an event at the beginning; one may come twice. If chats are missing, the last call returns [ErrCorrupt]: the
 	// earlier results are incomplete.
-	Heads(ctx context.Context, partition int, cursor uint64) (heads []ChatHead, next uint64, total int, err error)
-	// Encoded gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one without an error is
+	ListHeads(ctx context.Context, partition int, cursor uint64) (heads []ChatHead, next uint64, total int, err error)
+	// ReadRaw gives a page for each stretch, all in the same partition. A page may be shorter than asked for; only an empty one without an error is
 	// at the end. The witness is the id of the last record handed to delivery at that moment, "" if there was none: while that exists, all of the
 	// pages exists. Where an earlier one, unless it is "", is no longer there, there are no pages: the log has lost something since.
-	Encoded(ctx context.Context, partition int, earlier string, stretches []Stretch) (pages []EncodedPage, witness string, err error)
+	ReadRaw(ctx context.Context, partition int, earlier string, stretches []EventRange) (pages []EncodedPage, witness string, err error)
 	// CompareHeads compares the heads of about count chats of a partition with the checkpoints that a consumer group keeps beside the log under
 	// a key. It begins at cursor 0. Every chat that has an event when a pass begins is compared once or more before Next is 0. A log whose
 	// deliveries cannot get lost returns an empty page.

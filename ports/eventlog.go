@@ -27,7 +27,7 @@ type EventLog interface {
 	// Load reads entities of a chat with the events that moved them, oldest first, all as of one moment. An entity that
 	// nothing moved has version 0 and no events; a chat that does not exist has only such. A command has a [CommandRecord] instead of
 	// events, and its Want has no other fields.
-	Load(ctx context.Context, chat domain.ChatID, wants ...Want) (Loaded, error)
+	Load(ctx context.Context, chat domain.ChatID, wants ...LoadRequest) (Loaded, error)
 
 	// Read gives events of a chat by seq, in the order that the range asks for.
 	Read(ctx context.Context, chat domain.ChatID, r Range) (Page, error)
@@ -127,7 +127,7 @@ type BatchAppender interface {
 type Confirmer interface {
 	// Confirm does the same for the result of a load, before a repetition is acknowledged because of it: a load does not show how safe its result is.
 	// It returns an [*UnconfirmedError] as Append does, and [ErrConflict] if the log may have lost that result.
-	Confirm(ctx context.Context, found Found) error
+	Confirm(ctx context.Context, found LoadRef) error
 }
 
 // LimitTaker is an event log whose appends take from limits in the same step ([Append.Takes]). A log that cannot need not be one.
@@ -136,8 +136,8 @@ type LimitTaker interface {
 	TakesFrom(l Limiter) bool
 }
 
-// Found identifies the result of a load.
-type Found struct {
+// LoadRef identifies the result of a load.
+type LoadRef struct {
 	Chat  domain.ChatID
 	At    Appended // for the error
 	Epoch uint64   // as of an [Append]
@@ -154,8 +154,8 @@ type Histories interface {
 
 // Snapshots keep folded states of entities, so that a load need not walk all of their events. They can be lost at any time.
 type Snapshots interface {
-	// Keep remembers the state of an entity at a version, unless a later one is known. Loads begin with it from then on.
-	Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error
+	// SaveSnapshot remembers the state of an entity at a version, unless a later one is known. Loads begin with it from then on.
+	SaveSnapshot(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error
 }
 
 // Append holds one command's events and the conditions that they depend on.
@@ -219,8 +219,8 @@ type Outcome struct {
 	Err      error // as from Append
 }
 
-// Want names an entity to load.
-type Want struct {
+// LoadRequest names an entity to load.
+type LoadRequest struct {
 	Entity domain.Entity
 	After  domain.Seq // only events after this version
 	Latest bool       // only the last event; of a read mark the last ones, as far as they can move it

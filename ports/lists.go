@@ -50,5 +50,5 @@ type BulkReader interface {
 // ChatLoad names entities of one chat to load.
 type ChatLoad struct {
 	Chat  domain.ChatID
-	Wants []Want
+	Wants []LoadRequest
 }

@@ -13,21 +13,21 @@ import (
 // beside a transition does not undo the transition. After [ErrUnavailable] the step may have been done or not; repeating it publishes nothing twice.
 // A chosen status ends when the user was absent for [PresenceTTL].Kept: since the last heartbeat ended, or since the choice if that was later.
 type Presence interface {
-	// Beat records a heartbeat of one connection of the user.
-	Beat(ctx context.Context, user domain.UserID, c domain.Connection, m Meta) (*domain.UserStatus, error)
+	// Heartbeat records a heartbeat of one connection of the user.
+	Heartbeat(ctx context.Context, user domain.UserID, c domain.Connection, m Meta) (*domain.UserStatus, error)
 	// Leave ends the heartbeat of one connection. It does nothing if there is none.
 	Leave(ctx context.Context, user domain.UserID, c domain.Connection, m Meta) (*domain.UserStatus, error)
-	// Choose sets the status that the user shows while online.
-	Choose(ctx context.Context, user domain.UserID, s domain.Status, m Meta) (*domain.UserStatus, error)
+	// SetStatus sets the status that the user shows while online.
+	SetStatus(ctx context.Context, user domain.UserID, s domain.Status, m Meta) (*domain.UserStatus, error)
 }
 
 // Statuses returns statuses of users, including those that other programs stored. A user whose last heartbeat has ended is offline from then on, also
 // if no process sweeps and nothing was published yet; a user without heartbeats here has the status that other programs stored. Of and AreOnline take
 // one round trip for any number of users.
 type Statuses interface {
-	// Of returns the users' statuses, in the order of users. A user that is not known, or whose stored status is unreadable, is Offline and has no
+	// Statuses returns the users' statuses, in the order of users. A user that is not known, or whose stored status is unreadable, is Offline and has no
 	// LastSeen. At is zero: the store does not keep it.
-	Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error)
+	Statuses(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error)
 	// AreOnline reports for each user, in the order of users, whether the user is online and not hidden.
 	AreOnline(ctx context.Context, users ...domain.UserID) ([]bool, error)
 	// Online yields the users that are online and not hidden, in no order and a page at a time. A user that is online all the time is yielded once or
@@ -38,8 +38,8 @@ type Statuses interface {
 // PresenceSweep finds heartbeats that have ended, and corrects the stored presence. Any number of processes may do it at once, and no transition is
 // published twice; Lead spares them the work.
 type PresenceSweep interface {
-	// Lead acquires or renews the lease of the sweeper, and reports whether this store holds it. The lease ends after the given time; 0 releases it.
-	Lead(ctx context.Context, lease time.Duration) (bool, error)
+	// AcquireLease acquires or renews the lease of the sweeper, and reports whether this store holds it. The lease ends after the given time; 0 releases it.
+	AcquireLease(ctx context.Context, lease time.Duration) (bool, error)
 	// Expire checks about limit users whose heartbeats may have ended, the earliest first. It returns the published transitions, and reports whether
 	// more are due. With an error, further transitions may have been published.
 	Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error)

@@ -214,6 +214,7 @@ func (s site) compareUsers(t *testing.T, want transcriptCount) {
 		for _, c := range objects[struct{ ChatID string }](t, s.run(t, "chat", "list", "--user", user, "--json")) {
 			got = append(got, c.ChatID)
 		}
+		slices.Sort(got) // the list has the latest chat first
 		if !slices.Equal(got, chats[user]) {
 			t.Errorf("%s is in %q, by the file in %q", user, got, chats[user])
 		}

@@ -10,8 +10,8 @@ import (
 
 var _ ports.Backlog = (*Log)(nil)
 
-// Heads implements [ports.Backlog]: there is one partition, and it is given whole.
-func (l *Log) Heads(ctx context.Context, _ int, _ uint64) (heads []ports.ChatHead, next uint64, total int, err error) {
+// ListHeads implements [ports.Backlog]: there is one partition, and it is given whole.
+func (l *Log) ListHeads(ctx context.Context, _ int, _ uint64) (heads []ports.ChatHead, next uint64, total int, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, 0, 0, err
 	}
@@ -23,8 +23,8 @@ func (l *Log) Heads(ctx context.Context, _ int, _ uint64) (heads []ports.ChatHea
 	return heads, 0, len(heads), nil
 }
 
-// Encoded implements [ports.Backlog].
-func (l *Log) Encoded(ctx context.Context, _ int, _ string, stretches []ports.Stretch) (pages []ports.EncodedPage, witness string, err error) {
+// ReadRaw implements [ports.Backlog].
+func (l *Log) ReadRaw(ctx context.Context, _ int, _ string, stretches []ports.EventRange) (pages []ports.EncodedPage, witness string, err error) {
 	pages = make([]ports.EncodedPage, len(stretches))
 	for i, s := range stretches {
 		page, err := l.Read(ctx, s.Chat, ports.Range{From: max(s.From, 1), Limit: min(s.Limit, ports.MaxPage)})

@@ -96,7 +96,7 @@ func (c *chat) add(e ports.NewEvent) ports.Record {
 	return r
 }
 
-func (c *chat) history(w ports.Want) ports.EntityHistory {
+func (c *chat) history(w ports.LoadRequest) ports.EntityHistory {
 	var h ports.EntityHistory
 	if c == nil {
 		return h
@@ -163,7 +163,7 @@ func withoutUndone(h ports.EntityHistory) ports.EntityHistory {
 	return h
 }
 
-// telling returns the index of the first event that [ports.Want.Latest] needs. A read mark may need more than the last event, because a receipt may
+// telling returns the index of the first event that [ports.LoadRequest.Latest] needs. A read mark may need more than the last event, because a receipt may
 // follow a later message of the same user.
 func (c *chat) telling(kind domain.EntityKind, seqs []domain.Seq) int {
 	i, told := len(seqs)-1, domain.Seq(0)

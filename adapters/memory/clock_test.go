@@ -22,7 +22,7 @@ func TestClockSetBack(t *testing.T) {
 	_, err := typing.Start(t.Context(), domain.TypingStart{Chat: "c", User: "ada", At: c.Now(), ExpiresAt: c.Now().Add(life)})
 	check(err)
 	presence := NewPresence(c, &heard{}, ports.PresenceTTL{Heartbeat: life, Kept: 2 * life, Status: 2 * life})
-	_, err = presence.Beat(t.Context(), "ada", phone, ports.Meta{})
+	_, err = presence.Heartbeat(t.Context(), "ada", phone, ports.Meta{})
 	check(err)
 	cache, key := NewCache(c), ports.CacheKey{Prefix: "profile:", ID: "ada"}
 	_, _, err = cache.Lease(t.Context(), key, ports.CacheEntry{}, "dead", life)
@@ -38,7 +38,7 @@ func TestClockSetBack(t *testing.T) {
 		check(err)
 		_, _, err = presence.Expire(t.Context(), 10)
 		check(err)
-		statuses, err := presence.Of(t.Context(), "ada")
+		statuses, err := presence.Statuses(t.Context(), "ada")
 		check(err)
 		_, lease, err := cache.Lease(t.Context(), key, ports.CacheEntry{}, "other", life)
 		check(err)

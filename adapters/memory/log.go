@@ -85,7 +85,7 @@ func (l *Log) Limiter() *Limiter { return l.limiter }
 func (l *Log) TakesFrom(limiter ports.Limiter) bool { return limiter == ports.Limiter(l.limiter) }
 
 // Load implements [ports.EventLog].
-func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	if err := l.usable(ctx); err != nil {
 		return ports.Loaded{}, err
 	}
@@ -99,8 +99,8 @@ func (l *Log) Load(ctx context.Context, id domain.ChatID, wants ...ports.Want) (
 	return loaded, nil
 }
 
-// Keep implements [ports.Snapshots].
-func (l *Log) Keep(ctx context.Context, id domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error {
+// SaveSnapshot implements [ports.Snapshots].
+func (l *Log) SaveSnapshot(ctx context.Context, id domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error {
 	if err := l.usable(ctx); err != nil {
 		return err
 	}

@@ -158,7 +158,7 @@ func TestRecordsAreCopies(t *testing.T) {
 			t.Fatal(err)
 		}
 		spoil(page.Records)
-		loaded, err := log.Load(t.Context(), "c", ports.Want{Entity: entity})
+		loaded, err := log.Load(t.Context(), "c", ports.LoadRequest{Entity: entity})
 		if err != nil {
 			t.Fatal(err)
 		}

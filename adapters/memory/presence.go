@@ -29,10 +29,10 @@ func NewPresence(clock ports.Clock, live ports.LiveBus, ttl ports.PresenceTTL) *
 	return &Presence{clock: clock, live: live, ttl: ttl, users: make(map[domain.UserID]domain.Presence)}
 }
 
-// Beat implements [ports.Presence].
-func (p *Presence) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+// Heartbeat implements [ports.Presence].
+func (p *Presence) Heartbeat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	return p.move(ctx, user, m, func(before domain.Presence, at time.Time) (domain.Presence, []domain.Ephemeral) {
-		return before.Beat(c, p.ttl.Heartbeat, p.ttl.Kept, at)
+		return before.Heartbeat(c, p.ttl.Heartbeat, p.ttl.Kept, at)
 	})
 }
 
@@ -43,8 +43,8 @@ func (p *Presence) Leave(ctx context.Context, user domain.UserID, c domain.Conne
 	})
 }
 
-// Choose implements [ports.Presence].
-func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
+// SetStatus implements [ports.Presence].
+func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
 	return p.move(ctx, user, m, func(before domain.Presence, at time.Time) (domain.Presence, []domain.Ephemeral) {
 		return before.Set(s, at)
 	})
@@ -95,8 +95,8 @@ func (p *Presence) known(user domain.UserID, now time.Time) domain.Presence {
 	return known
 }
 
-// Of implements [ports.Statuses].
-func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
+// Statuses implements [ports.Statuses].
+func (p *Presence) Statuses(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
@@ -113,7 +113,7 @@ func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.Use
 
 // AreOnline implements [ports.Statuses].
 func (p *Presence) AreOnline(ctx context.Context, users ...domain.UserID) ([]bool, error) {
-	statuses, err := p.Of(ctx, users...)
+	statuses, err := p.Statuses(ctx, users...)
 	if err != nil {
 		return nil, err
 	}
@@ -159,8 +159,10 @@ func (p *Presence) CountOnline(ctx context.Context) (n int, err error) {
 	return n, nil
 }
 
-// Lead implements [ports.PresenceSweep]: there is no other process.
-func (p *Presence) Lead(ctx context.Context, _ time.Duration) (bool, error) { return true, ctx.Err() }
+// AcquireLease implements [ports.PresenceSweep]: there is no other process.
+func (p *Presence) AcquireLease(ctx context.Context, _ time.Duration) (bool, error) {
+	return true, ctx.Err()
+}
 
 // Expire implements [ports.PresenceSweep].
 func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {

@@ -63,7 +63,7 @@ func TestPresenceIsForgotten(t *testing.T) {
 	if len(p.users) > 0 {
 		t.Errorf("leaves of users who were not there left %v", p.users)
 	}
-	if _, err := p.Beat(t.Context(), "ann", phone, ports.Meta{}); err != nil {
+	if _, err := p.Heartbeat(t.Context(), "ann", phone, ports.Meta{}); err != nil {
 		t.Fatal(err)
 	}
 	for range 2 {
@@ -80,7 +80,7 @@ func TestPresenceIsForgotten(t *testing.T) {
 func TestATransitionThatWasNotToldIsAnError(t *testing.T) {
 	down := errors.New("down")
 	p := NewPresence(newClock(), &heard{err: down}, porttest.PresenceTTL())
-	if told, err := p.Beat(t.Context(), "ann", phone, ports.Meta{}); told == nil || !errors.Is(err, down) {
+	if told, err := p.Heartbeat(t.Context(), "ann", phone, ports.Meta{}); told == nil || !errors.Is(err, down) {
 		t.Errorf("told %v, error %v", told, err)
 	}
 }

@@ -22,12 +22,12 @@ type BatchHandler func(ctx context.Context, batches []*ports.ChatBatch)
 // chatBatch is one chat's part of a call of the batch handler.
 type chatBatch struct {
 	ports.ChatBatch
-	parcels  []*parcel
-	dispatch int // of the first parcel
+	parcels  []*record
+	dispatch int // of the first record
 }
 
 // batchLoop calls the batch handler until ctx ends. It makes one call at a time: chats that become ready during a call go into the next one.
-func (s *subscription) batchLoop(ctx context.Context) {
+func (s *member) batchLoop(ctx context.Context) {
 	for {
 		select {
 		case <-s.batches.c:
@@ -40,7 +40,7 @@ func (s *subscription) batchLoop(ctx context.Context) {
 }
 
 // handleBatch makes one call with the chats that are ready. It reports whether there were any.
-func (s *subscription) handleBatch() bool {
+func (s *member) handleBatch() bool {
 	batches := s.takeBatches()
 	if len(batches) == 0 {
 		return false
@@ -62,21 +62,21 @@ func (s *subscription) handleBatch() bool {
 			b.Err = unread[i]
 		}
 		s.config.Counters.Handled.Add(uint64(b.Done)) //nolint:gosec // a count
-		s.landBatch(b)
+		s.completeBatch(b)
 	}
 	s.dispatch()
 	return true
 }
 
 // takeBatches marks the ready chats as in flight and returns their queued events.
-func (s *subscription) takeBatches() []*chatBatch {
-	var picked [batchChats]*parcel
+func (s *member) takeBatches() []*chatBatch {
+	var picked [batchChats]*record
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.pick(picked[:])
+	n := s.nextReady(picked[:])
 	batches := make([]*chatBatch, n)
 	for i, p := range picked[:n] {
-		b := &chatBatch{parcels: []*parcel{p}, dispatch: p.flight}
+		b := &chatBatch{parcels: []*record{p}, dispatch: p.dispatchID}
 		for p.seq > 0 && p.letter == "" && len(b.parcels) < batchEvents {
 			next := p.next
 			if next == nil || next.letter != "" || next.seq != p.seq+1 {
@@ -90,7 +90,7 @@ func (s *subscription) takeBatches() []*chatBatch {
 }
 
 // decodeBatch fills in the deliveries up to the first event that cannot be read. It returns that event's error.
-func (s *subscription) decodeBatch(b *chatBatch) error {
+func (s *member) decodeBatch(b *chatBatch) error {
 	b.Deliveries = make([]ports.Delivery, 0, len(b.parcels))
 	for _, p := range b.parcels {
 		msg, err := s.message(s.handlers, p, false)
@@ -107,7 +107,7 @@ func (s *subscription) decodeBatch(b *chatBatch) error {
 }
 
 // callBatch calls the handler. A panic counts as a failure of every chat that the handler has not finished.
-func (s *subscription) callBatch(given []*ports.ChatBatch) {
+func (s *member) callBatch(given []*ports.ChatBatch) {
 	if len(given) == 0 {
 		return
 	}
@@ -123,42 +123,42 @@ func (s *subscription) callBatch(given []*ports.ChatBatch) {
 	s.config.Batch(s.handlers, given)
 }
 
-// landBatch finishes the events that the handler finished, and decides about the next one.
-func (s *subscription) landBatch(b *chatBatch) {
+// completeBatch finishes the events that the handler finished, and decides about the next one.
+func (s *member) completeBatch(b *chatBatch) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	head := b.parcels[0]
-	if !head.flying || head.flight != b.dispatch {
+	if !head.inFlight || head.dispatchID != b.dispatch {
 		return
 	}
-	head.flying = false
-	l, t := head.line, head.term
-	l.flying = false
+	head.inFlight = false
+	l, t := head.queue, head.owned
+	l.inFlight = false
 	s.inFlight.remove(l)
-	s.flying--
-	t.flights--
+	s.inFlightCount--
+	t.inFlightCount--
 	if t.over {
-		s.landBatchLate(b, l, t)
+		s.completeBatchLate(b, l, t)
 		return
 	}
 	if b.Done > 0 {
 		t.finishTo(l, b.parcels[b.Done-1])
 	}
-	s.settleNext(b, l, t)
+	s.resolveNext(b, l, t)
 	t.show(l)
-	if t.draining && t.flights == 0 {
-		s.rules.wake()
+	if t.draining && t.inFlightCount == 0 {
+		s.assignments.wake()
 	}
 }
 
 // finishTo finishes a chat's queued events up to the last one that was handled. Some of them may have left the queue meanwhile, because the log has
 // them, or were read from the log again. Dead letters queued between them stay.
-func (t *term) finishTo(l *line, last *parcel) {
+func (t *ownedPartition) finishTo(l *chatQueue, last *record) {
 	if last.seq == 0 || last.letter != "" {
 		t.finish(l)
 		return
 	}
-	var letters []*parcel
+	var letters []*record
 	for l.head != nil && (l.head.letter != "" || l.head.seq <= last.seq) {
 		if p := l.head; p.letter != "" {
 			letters = append(letters, p)
@@ -171,23 +171,23 @@ func (t *term) finishTo(l *line, last *parcel) {
 		p.next = nil
 		l.pushBehindHead(p)
 	}
-	if l.finished < last.seq {
-		l.finished, l.last = last.seq, max(l.last, last.seq)
+	if l.ackedSeq < last.seq {
+		l.ackedSeq, l.queuedSeq = last.seq, max(l.queuedSeq, last.seq)
 		t.feed(l)
-		t.touch(l)
+		t.markDirty(l)
 	}
 }
 
-// landBatchLate discards the outcome of a batch whose partition belongs to another member by now, and unblocks the chat.
-func (s *subscription) landBatchLate(b *chatBatch, l *line, t *term) {
+// completeBatchLate discards the outcome of a batch whose partition belongs to another member by now, and unblocks the chat.
+func (s *member) completeBatchLate(b *chatBatch, l *chatQueue, t *ownedPartition) {
 	if b.Done == 0 && b.Err != nil && s.uncounted(b.Err) {
 		s.unreserve(l)
 	}
-	s.unbar(t, l)
+	s.unblockChat(t, l)
 }
 
-// settleNext decides about the event after the finished ones, if the handler had it.
-func (s *subscription) settleNext(b *chatBatch, l *line, t *term) {
+// resolveNext decides about the event after the finished ones, if the handler had it.
+func (s *member) resolveNext(b *chatBatch, l *chatQueue, t *ownedPartition) {
 	if b.Done >= len(b.parcels) || l.head != b.parcels[b.Done] {
 		return
 	}
@@ -196,7 +196,7 @@ func (s *subscription) settleNext(b *chatBatch, l *line, t *term) {
 	}
 	switch {
 	case s.handlers.Err() != nil:
-		t.unarrange(l)
+		t.unreserveAttempt(l)
 	case b.Err != nil:
 		t.fail(l, b.Err)
 	case b.Later > 0:
@@ -206,12 +206,12 @@ func (s *subscription) settleNext(b *chatBatch, l *line, t *term) {
 }
 
 // uncounted reports whether a failure does not count as an attempt.
-func (s *subscription) uncounted(err error) bool {
+func (s *member) uncounted(err error) bool {
 	return errors.Is(err, errNotBegun) || s.handlers.Err() != nil || IsTransient(err) || isNewer(err)
 }
 
 // untilPace waits until the next multiple of the group's pace. It returns false if ctx ends before.
-func (s *subscription) untilPace(ctx context.Context) bool {
+func (s *member) untilPace(ctx context.Context) bool {
 	now := time.Now()
 	timer := time.NewTimer(now.Truncate(s.config.Pace).Add(s.config.Pace).Sub(now))
 	defer timer.Stop()

@@ -33,13 +33,13 @@ type BlockedChat struct {
 	Error  string    // the last one, "" for [BlockedSlow]
 }
 
-// MaxBlockedChats is the most chats that a [LaneState] names.
+// MaxBlockedChats is the most chats that a [PartitionState] names.
 const MaxBlockedChats = 8
 
 // reportAfter is how long a chat is blocked by transient failures before it is reported. Short outages stay out of Redis and the log.
 const reportAfter = 10 * time.Second
 
-// blockage is the reason why a chat queue makes no progress. The subscription's mutex guards it. It begins with the first failure or the start of the
+// blockage is the reason why a chat queue makes no progress. The member's mutex guards it. It begins with the first failure or the start of the
 // slow handler, and ends when a handler succeeds or fails in another way.
 type blockage struct {
 	reason   BlockReason
@@ -50,15 +50,15 @@ type blockage struct {
 }
 
 // wait keeps a chat queue's head for another handler start that does not count as an attempt.
-func (t *term) wait(l *line, reason BlockReason, cause error) {
+func (t *ownedPartition) wait(l *chatQueue, reason BlockReason, cause error) {
 	p := l.head
-	p.again, p.tried = true, true
-	l.waiting, l.arranged = true, false
+	p.redelivered, p.tried = true, true
+	l.waiting, l.attemptReserved = true, false
 	t.block(l, reason, time.Now(), clipCause(cause))
 	b := l.blocked
 	b.failures++
-	if p.starts > 0 { // the next start may have been recorded as an attempt
-		t.touch(l)
+	if p.attempts > 0 { // the next start may have been recorded as an attempt
+		t.markDirty(l)
 	}
 	if reason == BlockedNewer || time.Since(b.since) >= reportAfter {
 		t.report(l)
@@ -67,7 +67,7 @@ func (t *term) wait(l *line, reason BlockReason, cause error) {
 }
 
 // block records why a chat queue makes no progress. A queue that is already blocked keeps the earlier time.
-func (t *term) block(l *line, reason BlockReason, since time.Time, cause string) {
+func (t *ownedPartition) block(l *chatQueue, reason BlockReason, since time.Time, cause string) {
 	b := l.blocked
 	if b == nil {
 		l.blocked = &blockage{reason: reason, since: since, cause: cause}
@@ -76,7 +76,7 @@ func (t *term) block(l *line, reason BlockReason, since time.Time, cause string)
 	if b.reported && (b.reason != reason || b.cause != cause) {
 		t.sub.counters.blocked(b.reason).Add(-1)
 		t.sub.counters.blocked(reason).Add(1)
-		t.touch(l)
+		t.markDirty(l)
 	}
 	b.reason, b.cause = reason, cause
 	if since.Before(b.since) {
@@ -85,24 +85,24 @@ func (t *term) block(l *line, reason BlockReason, since time.Time, cause string)
 }
 
 // report makes a blockage visible: in the group's state, in a gauge and in the program's log.
-func (t *term) report(l *line) {
+func (t *ownedPartition) report(l *chatQueue) {
 	b := l.blocked
 	if b.reported || l.foreign() && l != t.others {
 		return
 	}
 	b.reported = true
 	t.sub.counters.blocked(b.reason).Add(1)
-	t.touch(l)
-	t.sub.config.Logger.Warn("chat blocked", "group", t.sub.group, "stream", t.lane.Stream, "chat", l.chat, "seq", uint64(l.head.seq),
+	t.markDirty(l)
+	t.sub.config.Logger.Warn("chat blocked", "group", t.sub.group, "stream", t.partition.Stream, "chat", l.chat, "seq", uint64(l.head.seq),
 		"reason", string(b.reason), "since", b.since, "error", b.cause)
 }
 
 // inherit continues a blockage that an earlier owner has reported, except [BlockedSlow]: the slow handler ran in the earlier owner's process.
-func (t *term) inherit(l *line, f failure) {
+func (t *ownedPartition) inherit(l *chatQueue, f failure) {
 	switch f.reason {
 	case "":
 	case BlockedSlow:
-		t.touch(l)
+		t.markDirty(l)
 	default:
 		l.blocked = &blockage{reason: f.reason, since: time.UnixMilli(f.since), cause: f.cause, reported: true}
 		t.sub.counters.blocked(f.reason).Add(1)
@@ -110,7 +110,7 @@ func (t *term) inherit(l *line, f failure) {
 }
 
 // unblock ends a chat queue's blockage, if there is one.
-func (t *term) unblock(l *line) {
+func (t *ownedPartition) unblock(l *chatQueue) {
 	b := l.blocked
 	if b == nil {
 		return
@@ -118,19 +118,19 @@ func (t *term) unblock(l *line) {
 	l.blocked = nil
 	if b.reported {
 		t.sub.counters.blocked(b.reason).Add(-1)
-		t.touch(l)
+		t.markDirty(l)
 	}
 }
 
-// closeBlocked removes the chat queues of an ended term from the gauges.
-func (t *term) closeBlocked() {
-	for _, l := range t.lines {
+// closeBlocked removes the chat queues of an ended lease from the gauges.
+func (t *ownedPartition) closeBlocked() {
+	for _, l := range t.queues {
 		t.closeBlockage(l)
 	}
 	t.closeBlockage(t.others)
 }
 
-func (t *term) closeBlockage(l *line) {
+func (t *ownedPartition) closeBlockage(l *chatQueue) {
 	if b := l.blocked; b != nil && b.reported {
 		t.sub.counters.blocked(b.reason).Add(-1)
 	}

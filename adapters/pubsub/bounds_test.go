@@ -113,7 +113,7 @@ func TestAcquire_ReadsLargeHashesInPages(t *testing.T) {
 		left = append(left, string(chat), as)
 		failing = append(failing, string(chat), "1:"+strconv.Itoa(2))
 	}
-	base := r.lanes[0].Base
+	base := r.partitions[0].Base
 	if err := r.client.HSet(t.Context(), base+"g:left:g", left...).Err(); err != nil {
 		t.Fatal(err)
 	}

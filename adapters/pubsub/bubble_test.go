@@ -99,7 +99,7 @@ func (b *bubble) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func (b *bubble) state() pubsub.LaneState {
+func (b *bubble) state() pubsub.PartitionState {
 	b.t.Helper()
 	list, err := b.memory.List(b.t.Context())
 	if err != nil || len(list) != 1 {

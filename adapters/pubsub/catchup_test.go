@@ -22,8 +22,8 @@ type busyLog struct {
 	during func()
 }
 
-func (l *busyLog) Encoded(ctx context.Context, partition int, earlier string, stretches []ports.Stretch) ([]ports.EncodedPage, string, error) {
-	pages, witness, err := l.Backlog.Encoded(ctx, partition, earlier, stretches)
+func (l *busyLog) ReadRaw(ctx context.Context, partition int, earlier string, stretches []ports.EventRange) ([]ports.EncodedPage, string, error) {
+	pages, witness, err := l.Backlog.ReadRaw(ctx, partition, earlier, stretches)
 	l.during()
 	return pages, witness, err
 }
@@ -50,7 +50,7 @@ func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
 	e.complete(r)
 	e.once(t)
 	until(t, "the position is the end of the stream", func() bool { return r.lane("g").Lag == 0 && r.lane("g").Behind == 0 })
-	if n := r.counters.Ghosts.Load(); n != 0 {
+	if n := r.counters.PhantomEntries.Load(); n != 0 {
 		t.Errorf("%d events are said to be in no log", n)
 	}
 }
@@ -66,7 +66,7 @@ func TestEntriesOfEventsThatTheLogDoesNotHave(t *testing.T) {
 	if err := r.client.XAdd(t.Context(), ghost).Err(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "it is counted and passed", func() bool { return r.counters.Ghosts.Load() == 7 && r.lane("g").Lag == 0 })
+	until(t, "it is counted and passed", func() bool { return r.counters.PhantomEntries.Load() == 7 && r.lane("g").Lag == 0 })
 	r.send(9, "c")
 	e.complete(r)
 	e.once(t)
@@ -108,9 +108,9 @@ type countedLog struct {
 	heads atomic.Int64
 }
 
-func (l *countedLog) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.ChatHead, uint64, int, error) {
+func (l *countedLog) ListHeads(ctx context.Context, partition int, cursor uint64) ([]ports.ChatHead, uint64, int, error) {
 	l.heads.Add(1)
-	return l.Backlog.Heads(ctx, partition, cursor)
+	return l.Backlog.ListHeads(ctx, partition, cursor)
 }
 
 // TestADeletedStreamHeals guards against the end that the stock subscriber makes at NOGROUP, and against an endless search for the stream's entries.
@@ -178,13 +178,13 @@ func TestWhatIsReadBackIsTheSameMessage(t *testing.T) {
 	if err := r.client.Del(t.Context(), r.topic()).Err(); err != nil {
 		t.Fatal(err)
 	}
-	before := r.counters.CaughtUp.Load()
+	before := r.counters.Backfilled.Load()
 	for i, got := range append(streamed, read("back")...) {
 		if got != streamed[0] {
 			t.Errorf("%d: %s, want %s", i, got, streamed[0])
 		}
 	}
-	if r.counters.CaughtUp.Load() == before {
+	if r.counters.Backfilled.Load() == before {
 		t.Error("nothing was read back")
 	}
 }

@@ -25,7 +25,7 @@ func TestClockSetBack_DeadOwner(t *testing.T) {
 	r.start(r.config("g"), e.around(nothing))
 	e.complete(r)
 	until(t, "one member is left", func() bool {
-		return r.client.ZCard(t.Context(), r.lanes[0].Base+"g:members:g").Val() == 1
+		return r.client.ZCard(t.Context(), r.partitions[0].Base+"g:members:g").Val() == 1
 	})
 }
 

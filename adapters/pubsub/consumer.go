@@ -51,7 +51,7 @@ func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handl
 			return unreadable(seqOf(msg) > 0, err)
 		}
 		handle := handlers[wireformat.Type(d.Event)]
-		if _, own := d.Event.(domain.Own); own && handle == nil {
+		if _, own := d.Event.(domain.Custom); own && handle == nil {
 			handle = handlers[AnyOwn]
 		}
 		if handle == nil {

@@ -8,18 +8,18 @@ import (
 
 // Counters are the counts of one consumer group in a process. The zero value is ready to use.
 type Counters struct {
-	Handled     atomic.Uint64 // finished by a handler
-	Unhandled   atomic.Uint64 // finished because the group has no handler for the type
-	DeadLetters atomic.Uint64 // deliveries that became dead letters
-	Held        atomic.Uint64 // last attempts whose delivery did not become a dead letter, because the group's bound was reached
-	CaughtUp    atomic.Uint64 // events that were read back from the log
-	Fenced      atomic.Uint64 // partitions lost: another member owns them, or Redis has lost acknowledged commits
-	Overrun     atomic.Uint64 // times that the group was too far behind for a stream that this process trimmed
-	Ghosts      atomic.Uint64 // events that a stream named and the log does not have
-	Unstreamed  atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
-	Transient   atomic.Uint64 // handler starts that failed transiently: no attempts
-	Offered     atomic.Uint64 // partitions offered to other members because of an event that this program cannot read
-	Holes       Holes         // parts of the log that cannot be read now
+	Handled        atomic.Uint64 // finished by a handler
+	Unhandled      atomic.Uint64 // finished because the group has no handler for the type
+	DeadLetters    atomic.Uint64 // deliveries that became dead letters
+	Held           atomic.Uint64 // last attempts whose delivery did not become a dead letter, because the group's bound was reached
+	Backfilled     atomic.Uint64 // events that were read back from the log
+	Fenced         atomic.Uint64 // partitions lost: another member owns them, or Redis has lost acknowledged commits
+	StreamOverruns atomic.Uint64 // times that the group was too far behind for a stream that this process trimmed
+	PhantomEntries atomic.Uint64 // events that a stream named and the log does not have
+	Unstreamed     atomic.Uint64 // events that the log has and a stream did not, found by comparing heads with checkpoints
+	Transient      atomic.Uint64 // handler starts that failed transiently: no attempts
+	Offered        atomic.Uint64 // partitions offered to other members because of an event that this program cannot read
+	Holes          Holes         // parts of the log that cannot be read now
 
 	// Chats of this process's partitions that are reported as blocked now.
 	BlockedTransient, BlockedNewer, BlockedSlow atomic.Int64

@@ -43,7 +43,7 @@ func handled(t *testing.T, e *entry) (called bool) {
 		return nil
 	}
 	consume := NewConsumer(wireformat.New(), "log", noClock{}, map[string]Handler{AnyType: handle}, &Counters{})
-	p := &parcel{line: &line{}, term: &term{}}
+	p := &record{queue: &chatQueue{}, owned: &ownedPartition{}}
 	p.open(e)
 	p.seq = 0
 	msg, err := p.message(t.Context(), false, wireformat.New())

@@ -14,7 +14,7 @@ import (
 // the group nor the log exists. One round trip.
 func (g *Groups) Exists(ctx context.Context, group string) (bool, error) {
 	pipe := g.client.Pipeline()
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		pipe.Exists(ctx, l.group(group).group)
 	}
 	replies, err := pipe.Exec(ctx)
@@ -38,7 +38,7 @@ func (m *Memory) Exists(_ context.Context, group string) (bool, error) {
 
 // Checkpoint returns the seq of the last event of a chat that a group has finished, 0 if there is none. One round trip.
 func (g *Groups) Checkpoint(ctx context.Context, group string, partition int, chat domain.ChatID) (domain.Seq, error) {
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		if l.Partition != partition {
 			continue
 		}

@@ -44,7 +44,7 @@ func TestAttemptsAreCountedOverProcessesAndRestarts(t *testing.T) {
 	failed := func(n int) {
 		t.Helper()
 		until(t, "it is taken down", func() bool {
-			return r.client.HGet(t.Context(), r.lanes[0].Base+"g:failing:g", "c").Val() == fmt.Sprint("1:", n)
+			return r.client.HGet(t.Context(), r.partitions[0].Base+"g:failing:g", "c").Val() == fmt.Sprint("1:", n)
 		})
 	}
 	one := r.start(config, fails)
@@ -154,7 +154,7 @@ func TestShutdownIsNoFailure(t *testing.T) {
 		if l := r.lane("g"); l.Letters != 0 || l.Failing != 1 {
 			t.Errorf("after the end: %+v", l)
 		}
-		if failing := r.client.HGetAll(t.Context(), r.lanes[0].Base+"g:failing:g").Val(); failing["second"] != "1:1" {
+		if failing := r.client.HGetAll(t.Context(), r.partitions[0].Base+"g:failing:g").Val(); failing["second"] != "1:1" {
 			t.Errorf("failing are %v", failing)
 		}
 	}
@@ -215,7 +215,7 @@ func TestDeadLetterAndCheckpointAreOneStep(t *testing.T) {
 		}
 		sent.Store(true)
 	}()
-	base := r.lanes[0].Base + "g:"
+	base := r.partitions[0].Base + "g:"
 	until(t, "all is done", func() bool {
 		var checkpoint *goredis.StringCmd
 		var letters *goredis.IntCmd
@@ -243,7 +243,7 @@ func TestEventsWithoutAHandlerAreFinished(t *testing.T) {
 	c.run("g", c.consumer(map[string]pubsub.Handler{"message:edit": nothing}))
 	until(t, "they are counted", func() bool { return c.counters.Unhandled.Load() == 3 })
 	until(t, "they are finished", func() bool {
-		return c.client.HGet(t.Context(), c.lanes[0].Base+"g:chats:g", "c").Val() == "3"
+		return c.client.HGet(t.Context(), c.partitions[0].Base+"g:chats:g", "c").Val() == "3"
 	})
 	if n := len(c.letters("g")); n != 0 {
 		t.Errorf("%d dead letters", n)

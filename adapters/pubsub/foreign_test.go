@@ -44,8 +44,8 @@ func (r *rig) passedBy(groups ...string) {
 			r.t.Fatal(err)
 		}
 		for _, state := range states {
-			for _, lane := range state.Lanes {
-				if slices.Contains(groups, state.Group) && lane.Stream == r.topic() && lane.Lag > 0 {
+			for _, partition := range state.Lanes {
+				if slices.Contains(groups, state.Group) && partition.Stream == r.topic() && partition.Lag > 0 {
 					return false
 				}
 			}

@@ -48,12 +48,12 @@ func (g *Groups) Fsck(ctx context.Context, c FsckConfig) error {
 		slices.Sort(names)
 		names = slices.Compact(names)
 	}
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		if !l.logged() || c.Chat != "" && l.Partition != c.Partition {
 			continue
 		}
 		for _, name := range names {
-			f := &groupCheck{Groups: g, config: c, lane: l, group: name, keys: l.group(name), store: g.store(name)}
+			f := &groupCheck{Groups: g, config: c, partition: l, group: name, keys: l.group(name), store: g.store(name)}
 			if err := f.check(ctx); err != nil {
 				return err
 			}
@@ -65,7 +65,7 @@ func (g *Groups) Fsck(ctx context.Context, c FsckConfig) error {
 // names returns the names of the groups of any partition. Each of these groups is one of every partition.
 func (g *Groups) names(ctx context.Context) ([]string, error) {
 	var names []string
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		some, err := g.client.SMembers(ctx, l.group("").groups).Result()
 		if err != nil {
 			return nil, unavailable(err)
@@ -78,8 +78,8 @@ func (g *Groups) names(ctx context.Context) ([]string, error) {
 
 // unlisted scans all keys for groups that have a state, and returns their names.
 func (g *Groups) unlisted(ctx context.Context) (names []string, err error) {
-	prefixes := make(map[string]struct{}, len(g.lanes))
-	for _, l := range g.lanes {
+	prefixes := make(map[string]struct{}, len(g.partitions))
+	for _, l := range g.partitions {
 		prefixes[l.group("").group] = struct{}{}
 	}
 	scan := func(ctx context.Context, node goredis.Cmdable) error {
@@ -115,11 +115,11 @@ func (g *Groups) unlisted(ctx context.Context) (names []string, err error) {
 // groupCheck checks one group on one partition.
 type groupCheck struct {
 	*Groups
-	config FsckConfig
-	lane   Lane
-	group  string
-	keys   groupKeys
-	store  *groupStore
+	config    FsckConfig
+	partition Partition
+	group     string
+	keys      groupKeys
+	store     *redisStore
 }
 
 func (f *groupCheck) check(ctx context.Context) error {
@@ -127,7 +127,7 @@ func (f *groupCheck) check(ctx context.Context) error {
 		return err
 	}
 	if f.config.Chat != "" {
-		page, _, err := f.config.Backlog.Encoded(ctx, f.lane.Partition, "", []ports.Stretch{{Chat: f.config.Chat, From: 1, Limit: 1}})
+		page, _, err := f.config.Backlog.ReadRaw(ctx, f.partition.Partition, "", []ports.EventRange{{Chat: f.config.Chat, From: 1, Limit: 1}})
 		if err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (f *groupCheck) check(ctx context.Context) error {
 		var heads []ports.ChatHead
 		var next uint64
 		err := f.step(ctx, func() (err error) {
-			heads, next, _, err = f.config.Backlog.Heads(ctx, f.lane.Partition, cursor)
+			heads, next, _, err = f.config.Backlog.ListHeads(ctx, f.partition.Partition, cursor)
 			return err
 		})
 		if errors.Is(err, ports.ErrCorrupt) {
@@ -229,7 +229,7 @@ func (f *groupCheck) state(ctx context.Context) (ready bool, err error) {
 			if err := f.client.Del(ctx, f.keys.group).Err(); err != nil {
 				return false, unavailable(err)
 			}
-			_, err := f.store.create(ctx, f.lane, true)
+			_, err := f.store.create(ctx, f.partition, true)
 			return err == nil, err
 		})
 	case !named.Val():
@@ -321,7 +321,7 @@ func (f *groupCheck) chats(ctx context.Context, heads []ports.ChatHead) error {
 
 // beyond reports a checkpoint beyond the chat's head. It reads the head again, because the checkpoint was read after the head.
 func (f *groupCheck) beyond(ctx context.Context, chat domain.ChatID, checkpoint, left string) error {
-	pages, _, err := f.config.Backlog.Encoded(ctx, f.lane.Partition, "", []ports.Stretch{{Chat: chat, From: 1, Limit: 1}})
+	pages, _, err := f.config.Backlog.ReadRaw(ctx, f.partition.Partition, "", []ports.EventRange{{Chat: chat, From: 1, Limit: 1}})
 	if err != nil || len(pages) == 0 || pages[0].Err != nil || pages[0].Head >= seqIn(checkpoint) {
 		return err
 	}
@@ -337,7 +337,7 @@ func (f *groupCheck) beyond(ctx context.Context, chat domain.ChatID, checkpoint,
 // mark marks a chat as behind. It also sets another checkpoint or removes a dead letter if these are given.
 func (f *groupCheck) mark(ctx context.Context, chat domain.ChatID, checkpoint, left, corrected, letter string) (bool, error) {
 	k, marked := f.keys, false
-	err := f.store.guarded(ctx, f.lane, func(log string) (int64, error) {
+	err := f.store.guarded(ctx, f.partition, func(log string) (int64, error) {
 		status, err := f.scripts.fsckMark.Run(ctx, f.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead},
 			log, string(chat), checkpoint, left, corrected, letter).Int64()
 		if err != nil {
@@ -370,7 +370,7 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 		var entries []goredis.XMessage
 		err := f.step(ctx, func() (err error) {
 			const page = 512
-			entries, err = f.client.XRangeN(ctx, f.lane.Stream, "("+from.String(), "+", page).Result()
+			entries, err = f.client.XRangeN(ctx, f.partition.Stream, "("+from.String(), "+", page).Result()
 			return err
 		})
 		if err != nil {
@@ -508,14 +508,14 @@ func (f *groupCheck) parked(ctx context.Context, chat domain.ChatID) error {
 }
 
 // letter checks that a dead letter's event is in the log.
-func (f *groupCheck) letter(ctx context.Context, id string, l letter) error {
+func (f *groupCheck) letter(ctx context.Context, id string, l deadLetter) error {
 	chat := domain.ChatID(l.Chat)
 	if l.Seq == 0 || f.config.Chat != "" && f.config.Chat != chat {
 		return nil
 	}
 	var pages []ports.EncodedPage
 	err := f.step(ctx, func() (err error) {
-		pages, _, err = f.config.Backlog.Encoded(ctx, f.lane.Partition, "", []ports.Stretch{{Chat: chat, From: l.Seq, Limit: 1}})
+		pages, _, err = f.config.Backlog.ReadRaw(ctx, f.partition.Partition, "", []ports.EventRange{{Chat: chat, From: l.Seq, Limit: 1}})
 		return err
 	})
 	if err != nil || len(pages) == 0 || pages[0].Err != nil {

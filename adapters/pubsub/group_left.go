@@ -46,7 +46,7 @@ func hashMap(ctx context.Context, client goredis.Cmdable, key string) (map[strin
 
 // countLeft fills in the numbers of a partition's parked chats and of its chats that catch up from the log. It adds the unfinished events of the
 // latter to the lag. Beyond leftMost chats it counts each as one that catches up with one event.
-func (g *Groups) countLeft(ctx context.Context, l Lane, group string, s *LaneState) error {
+func (g *Groups) countLeft(ctx context.Context, l Partition, group string, s *PartitionState) error {
 	k := l.group(group)
 	total, err := g.client.HLen(ctx, k.left).Result()
 	if err != nil {
@@ -89,7 +89,7 @@ func (g *Groups) countLeft(ctx context.Context, l Lane, group string, s *LaneSta
 }
 
 // unfinished counts the events of chats after their checkpoints.
-func (g *Groups) unfinished(ctx context.Context, l Lane, k groupKeys, chats []string) (events uint64, err error) {
+func (g *Groups) unfinished(ctx context.Context, l Partition, k groupKeys, chats []string) (events uint64, err error) {
 	if g.backlog == nil || !l.logged() {
 		return 0, nil
 	}
@@ -97,11 +97,11 @@ func (g *Groups) unfinished(ctx context.Context, l Lane, k groupKeys, chats []st
 	if err != nil {
 		return 0, ports.Unavailable(ctx, err)
 	}
-	asked := make([]ports.Stretch, len(chats))
+	asked := make([]ports.EventRange, len(chats))
 	for i, chat := range chats {
-		asked[i] = ports.Stretch{Chat: domain.ChatID(chat), From: 1} // no events, only the head
+		asked[i] = ports.EventRange{Chat: domain.ChatID(chat), From: 1} // no events, only the head
 	}
-	pages, _, err := g.backlog.Encoded(ctx, l.Partition, "", asked)
+	pages, _, err := g.backlog.ReadRaw(ctx, l.Partition, "", asked)
 	if err != nil {
 		return 0, err
 	}

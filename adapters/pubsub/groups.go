@@ -20,25 +20,25 @@ import (
 // Groups inspects and changes consumer groups and their dead letters, no matter which processes run them. The owner of a partition notices a change
 // with its next commit, within a third of its lease.
 type Groups struct {
-	client  goredis.UniversalClient
-	lanes   []Lane
-	guard   LogGuard
-	backlog ports.Backlog
-	scripts scripts
+	client     goredis.UniversalClient
+	partitions []Partition
+	guard      LogGuard
+	backlog    ports.Backlog
+	scripts    scripts
 }
 
 // NewGroups returns the groups of partitions. It does not close client. guard identifies the log that the partitions carry and backlog reads it. Both
 // may be nil if no partition carries a log.
-func NewGroups(client goredis.UniversalClient, lanes []Lane, guard LogGuard, backlog ports.Backlog) *Groups {
-	return &Groups{client: client, lanes: lanes, guard: guard, backlog: backlog, scripts: newScripts()}
+func NewGroups(client goredis.UniversalClient, partitions []Partition, guard LogGuard, backlog ports.Backlog) *Groups {
+	return &Groups{client: client, partitions: partitions, guard: guard, backlog: backlog, scripts: newScripts()}
 }
 
-func (g *Groups) store(group string) *groupStore {
-	return &groupStore{client: g.client, group: group, guard: g.guard, lanes: g.lanes, scripts: g.scripts}
+func (g *Groups) store(group string) *redisStore {
+	return &redisStore{client: g.client, group: group, guard: g.guard, partitions: g.partitions, scripts: g.scripts}
 }
 
-// LaneState is the state of a group on one partition.
-type LaneState struct {
+// PartitionState is the state of a group on one partition.
+type PartitionState struct {
 	Stream    string
 	Partition int           // below 0: only entries of other programs
 	Owner     string        // member that owns the partition; "" if none does
@@ -65,13 +65,13 @@ type LaneState struct {
 type GroupState struct {
 	Group   string
 	Members int // processes that run it: their heartbeats have not expired
-	Lanes   []LaneState
+	Lanes   []PartitionState
 }
 
 // List returns the state of every group, sorted by name.
 func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 	states := make(map[string]*GroupState)
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		names, err := g.client.SMembers(ctx, l.group("").groups).Result()
 		if err != nil {
 			return nil, ports.Unavailable(ctx, err)
@@ -106,11 +106,11 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 func (g *Groups) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
 	state := GroupState{Group: s.config.Group}
 	for _, l := range s.owned() {
-		lane, err := g.lane(ctx, l, s.config.Group)
+		partition, err := g.lane(ctx, l, s.config.Group)
 		if err != nil {
 			return GroupState{}, err
 		}
-		state.Lanes = append(state.Lanes, lane)
+		state.Lanes = append(state.Lanes, partition)
 	}
 	return state, nil
 }
@@ -120,7 +120,7 @@ func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
 	var beats *goredis.ZSliceCmd
 	var now *goredis.TimeCmd
 	_, err = g.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		beats, now = p.ZRangeWithScores(ctx, g.lanes[0].group(group).members, 0, -1), p.Time(ctx)
+		beats, now = p.ZRangeWithScores(ctx, g.partitions[0].group(group).members, 0, -1), p.Time(ctx)
 		return nil
 	})
 	if err != nil {
@@ -134,7 +134,7 @@ func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
 	return n, nil
 }
 
-func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, error) {
+func (g *Groups) lane(ctx context.Context, l Partition, group string) (PartitionState, error) {
 	k := l.group(group)
 	var fields *goredis.MapStringStringCmd
 	var failing, letters *goredis.IntCmd
@@ -147,14 +147,14 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 		return nil
 	})
 	if fields.Err() != nil || now.Err() != nil || letters.Err() != nil { // the stream may not exist
-		return LaneState{}, ports.Unavailable(ctx, err)
+		return PartitionState{}, ports.Unavailable(ctx, err)
 	}
 	values := fields.Val()
 	number := func(name string) uint64 {
 		n, _ := strconv.ParseUint(values[name], 10, 64)
 		return n
 	}
-	s := LaneState{
+	s := PartitionState{
 		Stream: l.Stream, Partition: l.Partition, Epoch: number("epoch"), Position: values["position"],
 		Failing: int(failing.Val()), Letters: int(letters.Val()), CatchesUp: values["walk"] != "",
 	}
@@ -194,7 +194,7 @@ func (g *Groups) lane(ctx context.Context, l Lane, group string) (LaneState, err
 
 // lag returns the number of entries after a position. It subtracts the passed entries from all entries ever added if Redis counts these, and counts
 // the entries otherwise. Before the end of the stream, the result is too high if entries were removed that no owner had passed.
-func (g *Groups) lag(ctx context.Context, l Lane, position string, passed uint64, stream *goredis.Cmd) (uint64, error) {
+func (g *Groups) lag(ctx context.Context, l Partition, position string, passed uint64, stream *goredis.Cmd) (uint64, error) {
 	info, err := stream.Result()
 	if err != nil {
 		return 0, nil //nolint:nilerr // there is no stream, so nothing is behind
@@ -248,7 +248,7 @@ var ErrGroupNotFound = errors.New("no such consumer group")
 var ErrDeadLetterNotFound = errors.New("no such dead letter")
 
 func (g *Groups) exists(ctx context.Context, group string) error {
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		n, err := g.client.Exists(ctx, l.group(group).group).Result()
 		if err != nil {
 			return ports.Unavailable(ctx, err)
@@ -268,13 +268,13 @@ func (g *Groups) absent(ctx context.Context, group string) error {
 	return fmt.Errorf("%w: %q", ErrGroupNotFound, group)
 }
 
-// Delete removes a group with its dead letters. Events that it has not finished are never delivered to it. Its subscriptions end with
+// Delete removes a group with its dead letters. Events that it has not finished are never delivered to it. Its members end with
 // [ErrGroupDeleted]. The next Subscribe under its name creates a new group.
 func (g *Groups) Delete(ctx context.Context, group string) error {
 	if err := g.exists(ctx, group); err != nil {
 		return err
 	}
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		k := l.group(group)
 		if _, err := g.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
 			p.Unlink(ctx, k.group, k.chats, k.left, k.failing, k.dead, k.again, k.members, k.declined)
@@ -294,7 +294,7 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 		return err
 	}
 	s := g.store(group)
-	for _, l := range g.lanes {
+	for _, l := range g.partitions {
 		if !l.logged() {
 			continue
 		}
@@ -317,7 +317,7 @@ func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLe
 			return
 		}
 		const page = 100
-		for i, l := range g.lanes {
+		for i, l := range g.partitions {
 			k := l.group(group)
 			again, err := hashMap(ctx, g.client, k.again)
 			for from := "-"; err == nil; {
@@ -343,9 +343,9 @@ func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLe
 	}
 }
 
-func openLetter(group string, lane int, m goredis.XMessage, mark string) DeadLetter {
+func openLetter(group string, partition int, m goredis.XMessage, mark string) DeadLetter {
 	id, _ := parseStreamID(m.ID)
-	d := readLetter(m.Values).opened(group, strconv.Itoa(lane)+"/"+m.ID, time.UnixMilli(int64(id.ms)).UTC()) //nolint:gosec // a time
+	d := readLetter(m.Values).opened(group, strconv.Itoa(partition)+"/"+m.ID, time.UnixMilli(int64(id.ms)).UTC()) //nolint:gosec // a time
 	if mark != "" {
 		parseRetryMark(mark).apply(&d)
 	}
@@ -353,23 +353,23 @@ func openLetter(group string, lane int, m goredis.XMessage, mark string) DeadLet
 }
 
 // place returns the index of the partition and the entry that a dead letter's id names.
-func (g *Groups) place(id string) (lane int, entry string, err error) {
+func (g *Groups) place(id string) (partition int, entry string, err error) {
 	first, entry, ok := strings.Cut(id, "/")
-	lane, numberErr := strconv.Atoi(first)
+	partition, numberErr := strconv.Atoi(first)
 	_, entryErr := parseStreamID(entry)
-	if !ok || numberErr != nil || entryErr != nil || lane < 0 || lane >= len(g.lanes) {
+	if !ok || numberErr != nil || entryErr != nil || partition < 0 || partition >= len(g.partitions) {
 		return 0, "", &domain.InvalidError{Field: "letter", Problem: fmt.Sprintf("is %q", id), Allowed: "an id as the list of dead letters gives it, such as 3/1764057600000-0"}
 	}
-	return lane, entry, nil
+	return partition, entry, nil
 }
 
 // DeadLetter returns one dead letter. It returns [ErrDeadLetterNotFound] if the group has none with that id.
 func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
-	lane, entry, err := g.place(id)
+	partition, entry, err := g.place(id)
 	if err != nil {
 		return DeadLetter{}, err
 	}
-	k := g.lanes[lane].group(group)
+	k := g.partitions[partition].group(group)
 	found, err := g.client.XRange(ctx, k.dead, entry, entry).Result()
 	if err != nil {
 		return DeadLetter{}, ports.Unavailable(ctx, err)
@@ -384,7 +384,7 @@ func (g *Groups) DeadLetter(ctx context.Context, group, id string) (DeadLetter, 
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		return DeadLetter{}, ports.Unavailable(ctx, err)
 	}
-	return openLetter(group, lane, found[0], mark), nil
+	return openLetter(group, partition, found[0], mark), nil
 }
 
 // Retry redelivers a dead letter. If its chat is parked, the chat resumes in order, beginning with it. Otherwise the delivery is out of order. It
@@ -400,15 +400,15 @@ func (g *Groups) Drop(ctx context.Context, group, id string) error {
 }
 
 func (g *Groups) decide(ctx context.Context, group, id, decision string) error {
-	lane, entry, err := g.place(id)
+	partition, entry, err := g.place(id)
 	if err != nil {
 		return err
 	}
-	s, l := g.store(group), g.lanes[lane]
+	s, l := g.store(group), g.partitions[partition]
 	k := l.group(group)
 	var status int64
 	err = s.guarded(ctx, l, func(log string) (_ int64, err error) {
-		status, err = s.scripts.settle.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, l.Stream}, log, entry, decision).Int64()
+		status, err = s.scripts.resolve.Run(ctx, g.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, l.Stream}, log, entry, decision).Int64()
 		return min(status, 0), ports.Unavailable(ctx, err)
 	})
 	switch {

@@ -18,7 +18,7 @@ const (
 )
 
 // headScan compares the heads of a partition's chats with the group's checkpoints, page after page, for as long as the member owns the partition. It
-// finds chats whose last events have no entry on the stream: an append was interrupted, or an entry was deleted. The subscription's mutex guards it.
+// finds chats whose last events have no entry on the stream: an append was interrupted, or an entry was deleted. The member's mutex guards it.
 type headScan struct {
 	cursor uint64
 	due    time.Time // of the next comparison
@@ -31,7 +31,7 @@ type headScan struct {
 
 // scanLoop compares heads until ctx ends. A member has one such loop for all of its partitions, which bounds the load of the first passes after an
 // acquire on Redis.
-func (s *subscription) scanLoop(ctx context.Context) {
+func (s *member) scanLoop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -46,7 +46,7 @@ func (s *subscription) scanLoop(ctx context.Context) {
 }
 
 // scanOnce takes the next step of the partition whose step is due first, and returns how long the loop waits after it.
-func (s *subscription) scanOnce(ctx context.Context) time.Duration {
+func (s *member) scanOnce(ctx context.Context) time.Duration {
 	s.mu.Lock()
 	t := s.nextScan()
 	if t == nil {
@@ -77,7 +77,7 @@ func (s *subscription) scanOnce(ctx context.Context) time.Duration {
 	case errors.Is(err, ports.ErrLogLost):
 		s.fail(err)
 	default:
-		s.config.Logger.Debug("heads not compared, trying again", "lane", t.String(), "group", s.group, "error", err)
+		s.config.Logger.Debug("heads not compared, trying again", "partition", t.String(), "group", s.group, "error", err)
 		s.mu.Lock()
 		t.scan.due = time.Now().Add(scanEvery)
 		s.mu.Unlock()
@@ -87,10 +87,10 @@ func (s *subscription) scanOnce(ctx context.Context) time.Duration {
 
 // nextScan returns the owned partition whose step is due first, nil if there is none. It leaves out a partition that is walked, because a walk checks
 // every chat anyway.
-func (s *subscription) nextScan() *term {
-	var next *term
-	for _, l := range s.lanes {
-		t := l.term
+func (s *member) nextScan() *ownedPartition {
+	var next *ownedPartition
+	for _, l := range s.partitions {
+		t := l.owned
 		if t == nil || t.over || t.draining || t.walking || !l.logged() {
 			continue
 		}
@@ -102,12 +102,12 @@ func (s *subscription) nextScan() *term {
 }
 
 // hasRead reports whether every entry up to id was taken into the window, or is before the position.
-func (t *term) hasRead(id streamID) bool {
+func (t *ownedPartition) hasRead(id streamID) bool {
 	return t.read.compare(id) >= 0 || t.position.compare(id) >= 0
 }
 
 // compareHeads compares the next page.
-func (s *subscription) compareHeads(ctx context.Context, t *term) error {
+func (s *member) compareHeads(ctx context.Context, t *ownedPartition) error {
 	s.mu.Lock()
 	cursor, count := t.scan.cursor, t.scan.page
 	s.mu.Unlock()
@@ -116,7 +116,7 @@ func (s *subscription) compareHeads(ctx context.Context, t *term) error {
 	}
 	bounded, cancel := timely(ctx)
 	defer cancel()
-	page, err := s.config.Backlog.CompareHeads(bounded, t.lane.Partition, t.lane.group(s.group).chats, cursor, count)
+	page, err := s.config.Backlog.CompareHeads(bounded, t.partition.Partition, t.partition.group(s.group).chats, cursor, count)
 	if err != nil {
 		return err
 	}
@@ -157,8 +157,8 @@ func (h *headScan) took(page ports.HeadPage, tail streamID, count int) {
 
 // resolveAhead feeds chats from the log if the log has more events of them than the stream has, as far as it was read. Until that is done they count
 // as left behind, for [Groups.List].
-func (s *subscription) resolveAhead(ctx context.Context, t *term, ahead []ports.ChatHead) error {
-	return s.behindHeads(ctx, t, ahead, func(behind []*line, events uint64) {
+func (s *member) resolveAhead(ctx context.Context, t *ownedPartition, ahead []ports.ChatHead) error {
+	return s.behindHeads(ctx, t, ahead, func(behind []*chatQueue, events uint64) {
 		t.scan.ahead = nil
 		t.scan.due = time.Now().Add(scanFirst)
 		if t.scan.passes > 0 {
@@ -173,6 +173,6 @@ func (s *subscription) resolveAhead(ctx context.Context, t *term, ahead []ports.
 		t.evict()
 		s.counters.Unstreamed.Add(events)
 		s.config.Logger.Warn("the stream lacks events that the log has, delivering them from the log",
-			"lane", t.String(), "group", s.group, "chats", len(behind), "events", events)
+			"partition", t.String(), "group", s.group, "chats", len(behind), "events", events)
 	})
 }

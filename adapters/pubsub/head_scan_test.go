@@ -21,7 +21,7 @@ import (
 // unstreamed adds an event to a chat's log and not to the stream, as an append does that fails after its first writes.
 func (r *rig) unstreamed(chat domain.ChatID) {
 	r.t.Helper()
-	base := r.lanes[r.keys.Partition(chat)].Base + string(chat)
+	base := r.partitions[r.keys.Partition(chat)].Base + string(chat)
 	head, err := r.client.HGet(r.t.Context(), base+":x", " ").Result()
 	if err != nil {
 		r.t.Fatal(err)

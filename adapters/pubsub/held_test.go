@@ -202,8 +202,8 @@ func TestOtherProgramsEntriesSideBySide(t *testing.T) {
 			msg.Ack()
 		}
 	}
-	groups := pubsub.NewGroups(client, []pubsub.Lane{pubsub.NewLane(stream)}, nil, nil)
-	state := func() pubsub.LaneState {
+	groups := pubsub.NewGroups(client, []pubsub.Partition{pubsub.NewPartition(stream)}, nil, nil)
+	state := func() pubsub.PartitionState {
 		list, err := groups.List(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -32,10 +32,10 @@ type Holes struct {
 	all map[holeKey]Hole // mu guards all
 }
 
-// holeKey identifies a hole. A hole ends with the term that found it.
+// holeKey identifies a hole. A hole ends with the lease that found it.
 type holeKey struct {
-	term *term
-	chat domain.ChatID
+	owned *ownedPartition
+	chat  domain.ChatID
 }
 
 // List returns the holes sorted by group and chat, at most a thousand.
@@ -53,7 +53,7 @@ func (h *Holes) List() []Hole {
 }
 
 // add adds a hole, and reports whether it was not listed yet.
-func (h *Holes) add(t *term, chat domain.ChatID, err error) bool {
+func (h *Holes) add(t *ownedPartition, chat domain.ChatID, err error) bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	key := holeKey{t, chat}
@@ -68,34 +68,34 @@ func (h *Holes) add(t *term, chat domain.ChatID, err error) bool {
 	return !known
 }
 
-func (h *Holes) remove(t *term, chat domain.ChatID) {
+func (h *Holes) remove(t *ownedPartition, chat domain.ChatID) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.all, holeKey{t, chat})
 }
 
-// removeAll removes the holes of a term that is over.
-func (h *Holes) removeAll(t *term) {
+// removeAll removes the holes of a lease that is over.
+func (h *Holes) removeAll(t *ownedPartition) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for key := range h.all {
-		if key.term == t {
+		if key.owned == t {
 			delete(h.all, key)
 		}
 	}
 }
 
 // hole lists and logs a part of the log that cannot be read. The caller retries after [holePause].
-func (s *subscription) hole(t *term, chat domain.ChatID, err error) {
+func (s *member) hole(t *ownedPartition, chat domain.ChatID, err error) {
 	if s.counters.Holes.add(t, chat, err) {
-		s.config.Logger.Error("the log has a hole, trying until it is repaired", "lane", t.String(), "group", s.group, "chat", chat, "error", err)
+		s.config.Logger.Error("the log has a hole, trying until it is repaired", "partition", t.String(), "group", s.group, "chat", chat, "error", err)
 	}
 }
 
 // feedLater schedules, after a pause, another read of the log for a chat queue whose next events cannot be read. The queue does not count among those
-// that catch up: queues with holes would exclude others. The subscription's mutex is held.
-func (t *term) feedLater(l *line) {
-	if l.mode == behind && !l.hole {
+// that catch up: queues with holes would exclude others. The member's mutex is held.
+func (t *ownedPartition) feedLater(l *chatQueue) {
+	if l.mode == backfilling && !l.hole {
 		l.hole = true
 		t.behind--
 		t.more.wake()
@@ -109,14 +109,14 @@ func (t *term) feedLater(l *line) {
 	})
 }
 
-// closeHole ends a chat queue's hole. The subscription's mutex is held.
-func (t *term) closeHole(l *line) {
+// closeHole ends a chat queue's hole. The member's mutex is held.
+func (t *ownedPartition) closeHole(l *chatQueue) {
 	if !l.hole {
 		return
 	}
 	l.hole = false
 	t.sub.counters.Holes.remove(t, domain.ChatID(l.chat))
-	if l.mode == behind {
+	if l.mode == backfilling {
 		t.behind++
 	}
 }

@@ -32,7 +32,7 @@ func TestAHole_IsNeverTheEnd(t *testing.T) {
 			if err := r.client.Del(ctx, r.topic()).Err(); err != nil {
 				t.Fatal(err)
 			}
-			key := r.lanes[0].Base + hole.part
+			key := r.partitions[0].Base + hole.part
 			kept, err := r.client.Dump(ctx, key).Result()
 			if err == nil {
 				err = r.client.Del(ctx, key).Err()
@@ -52,7 +52,7 @@ func TestAHole_IsNeverTheEnd(t *testing.T) {
 			if n := e.done("bad"); n >= 1500 {
 				t.Errorf("%d events of the chat were delivered", n)
 			}
-			if n := r.counters.Ghosts.Load(); n != 0 {
+			if n := r.counters.PhantomEntries.Load(); n != 0 {
 				t.Errorf("%d events are said to be in no log", n)
 			}
 			if err := r.client.Restore(ctx, key, 0, kept).Err(); err != nil {
@@ -73,7 +73,7 @@ func TestAHole_DoesNotKeepOthersFromTheLog(t *testing.T) {
 	bad := chats(600)
 	r.send(1, bad...)
 	for _, chat := range bad {
-		if err := r.client.Del(t.Context(), r.lanes[0].Base+string(chat)+":0").Err(); err != nil {
+		if err := r.client.Del(t.Context(), r.partitions[0].Base+string(chat)+":0").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}

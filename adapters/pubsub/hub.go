@@ -82,13 +82,13 @@ func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *me
 			h.mu.Unlock()
 			left()
 		}()
-		lost = l.hand(ctx, out)
+		lost = l.deliver(ctx, out)
 	}()
 	return out, nil
 }
 
-// hand sends queued messages to out until ctx ends. It returns the number of messages that it took from the queue and did not send.
-func (l *listener) hand(ctx context.Context, out chan<- *message.Message) (lost int) {
+// deliver sends queued messages to out until ctx ends. It returns the number of messages that it took from the queue and did not send.
+func (l *listener) deliver(ctx context.Context, out chan<- *message.Message) (lost int) {
 	for {
 		select {
 		case <-ctx.Done():

@@ -6,10 +6,10 @@ import (
 	"chatcore/domain"
 )
 
-// flightList is a list of the chat queues whose heads are in flight, the longest running first. The subscription's mutex guards it.
-type flightList struct{ first, last *line }
+// flightList is a list of the chat queues whose heads are in flight, the longest running first. The member's mutex guards it.
+type flightList struct{ first, last *chatQueue }
 
-func (f *flightList) push(l *line) {
+func (f *flightList) push(l *chatQueue) {
 	l.prevFlight, l.nextFlight = f.last, nil
 	if f.last == nil {
 		f.first = l
@@ -19,7 +19,7 @@ func (f *flightList) push(l *line) {
 	f.last = l
 }
 
-func (f *flightList) remove(l *line) {
+func (f *flightList) remove(l *chatQueue) {
 	if l.prevFlight == nil {
 		f.first = l.nextFlight
 	} else {
@@ -34,7 +34,7 @@ func (f *flightList) remove(l *line) {
 }
 
 // running returns the handlers that run or are about to.
-func (s *subscription) running() []RunningHandler {
+func (s *member) running() []RunningHandler {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var running []RunningHandler
@@ -54,44 +54,44 @@ func (s *subscription) running() []RunningHandler {
 
 // reportSlow reports the chats whose handlers run for longer than the bound. A handler of an earlier lease blocks the chat that is delivered
 // under the present one.
-func (s *subscription) reportSlow() {
+func (s *member) reportSlow() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := time.Now()
-	for running := s.inFlight.first; running != nil && now.Sub(running.since) >= s.config.Slow; running = running.nextFlight {
+	for running := s.inFlight.first; running != nil && now.Sub(running.dispatchedAt) >= s.config.Slow; running = running.nextFlight {
 		l := running
-		if l.term.over {
+		if l.owned.over {
 			if l = s.successor(l); l == nil {
 				continue
 			}
 		}
-		l.term.block(l, BlockedSlow, running.since, "")
-		l.term.report(l)
+		l.owned.block(l, BlockedSlow, running.dispatchedAt, "")
+		l.owned.report(l)
 	}
 }
 
 // successor returns the chat queue of the same chat under the present lease, or nil if another process delivers it.
-func (s *subscription) successor(l *line) *line {
-	lane := s.laneOf(l.term)
-	if lane.term == nil {
+func (s *member) successor(l *chatQueue) *chatQueue {
+	partition := s.partitionOf(l.owned)
+	if partition.owned == nil {
 		return nil
 	}
-	now := lane.term.others
+	now := partition.owned.others
 	if !l.foreign() {
-		now = lane.term.lines[l.chat]
+		now = partition.owned.queues[l.chat]
 	}
-	if now == nil || now.head == nil || now.flying || now.head.letter != "" {
+	if now == nil || now.head == nil || now.inFlight || now.head.letter != "" {
 		return nil
 	}
 	return now
 }
 
-// laneOf returns the state of a term's partition.
-func (s *subscription) laneOf(t *term) *laneState {
-	for _, l := range s.lanes {
-		if l.Stream == t.lane.Stream {
+// partitionOf returns the state of a lease's partition.
+func (s *member) partitionOf(t *ownedPartition) *assignment {
+	for _, l := range s.partitions {
+		if l.Stream == t.partition.Stream {
 			return l
 		}
 	}
-	return nil // unreachable: a term belongs to one of them
+	return nil // unreachable: a lease belongs to one of them
 }

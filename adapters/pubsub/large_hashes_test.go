@@ -19,15 +19,15 @@ func TestLargeHashes_AreReadInPages(t *testing.T) {
 	first := r.start(beginning(r.config("g")), nothing)
 	r.reading("g")
 	first.stop()
-	ctx, lane := t.Context(), ""
+	ctx, partition := t.Context(), ""
 	for _, key := range r.client.Keys(ctx, "*g:state:g").Val() {
-		lane = strings.TrimSuffix(key, "state:g")
+		partition = strings.TrimSuffix(key, "state:g")
 		for hash, value := range map[string]string{"left": "parked", "failing": "1:1", "again": ""} {
 			var fields []any
 			for i := range n {
 				fields = append(fields, fmt.Sprintf("%d-%d", i+1, i), value)
 			}
-			if err := r.client.HSet(ctx, lane+hash+":g", fields...).Err(); err != nil {
+			if err := r.client.HSet(ctx, partition+hash+":g", fields...).Err(); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -43,7 +43,7 @@ func TestLargeHashes_AreReadInPages(t *testing.T) {
 	r.start(r.config("g"), nothing)
 	until(t, "a member has read all three", func() bool { return calls("hscan") >= 3*n/page || calls("hgetall") > 0 })
 	acquired := calls("hscan")
-	if err := r.client.HIncrBy(ctx, lane+"state:g", "revision", 1).Err(); err != nil {
+	if err := r.client.HIncrBy(ctx, partition+"state:g", "revision", 1).Err(); err != nil {
 		t.Fatal(err)
 	}
 	until(t, "the member has looked again", func() bool { return calls("hscan") >= acquired+2*n/page || calls("hgetall") > 0 })

@@ -18,7 +18,7 @@ import (
 func (r *rig) raise(from, to string) {
 	r.t.Helper()
 	var values []any
-	for _, l := range r.lanes {
+	for _, l := range r.partitions {
 		if l.Partition < 0 {
 			continue
 		}
@@ -68,7 +68,7 @@ func TestRaisedLevel(t *testing.T) {
 	}
 
 	// Reads and changes of groups compare the log too.
-	groups := pubsub.NewGroups(r.client, r.lanes, older, older)
+	groups := pubsub.NewGroups(r.client, r.partitions, older, older)
 	for name, err := range map[string]error{
 		"rebuild": groups.Rebuild(t.Context(), "older"), "drop": groups.Drop(t.Context(), "older", "0/1-1"), "list": second(groups.List(t.Context())),
 	} {
@@ -76,10 +76,10 @@ func TestRaisedLevel(t *testing.T) {
 			t.Errorf("%s of the older build: %v", name, err)
 		}
 	}
-	if _, err := pubsub.NewGroups(r.client, r.lanes, newer, newer).List(t.Context()); err != nil {
+	if _, err := pubsub.NewGroups(r.client, r.partitions, newer, newer).List(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := pubsub.NewGroups(r.client, r.lanes, newer, newer).Rebuild(t.Context(), "older"); err != nil {
+	if err := pubsub.NewGroups(r.client, r.partitions, newer, newer).Rebuild(t.Context(), "older"); err != nil {
 		t.Error(err)
 	}
 	running.stop() // it does not know the next level

@@ -63,9 +63,9 @@ func NewMemory(log MemoryLog, codec *wireformat.Codec, clock ports.Clock, moved 
 
 // Subscriber returns a subscriber of a consumer group of the log. It ignores settings about Redis.
 func (m *Memory) Subscriber(c SubscriberConfig) (*Subscriber, error) {
-	c.Topic, c.Lanes = memoryLane, []Lane{{Stream: memoryLane}}
+	c.Topic, c.Lanes = memoryLane, []Partition{{Stream: memoryLane}}
 	c.LogID, c.Backlog, c.Codec, c.Pace = m.log.ID(), m.log, m.codec, 0
-	return newSubscriber(c, &memoryStation{Memory: m, name: c.Group})
+	return newSubscriber(c, &memoryStore{Memory: m, name: c.Group})
 }
 
 // Topic returns the topic of the subscribers.
@@ -84,7 +84,7 @@ func (m *Memory) Idle() bool {
 			return false
 		}
 		for _, as := range g.left {
-			if as == leftBehind {
+			if as == chatBehind {
 				return false
 			}
 		}
@@ -92,20 +92,20 @@ func (m *Memory) Idle() bool {
 	return true
 }
 
-// memoryStation is the station of one group.
-type memoryStation struct {
+// memoryStore is the station of one group.
+type memoryStore struct {
 	*Memory
 	name string
 }
 
-var _ station = (*memoryStation)(nil)
+var _ store = (*memoryStore)(nil)
 
 // group returns the station's group, nil if it was deleted. The mutex is held.
-func (s *memoryStation) group() *memoryGroup { return s.groups[s.name] }
+func (s *memoryStore) group() *memoryGroup { return s.groups[s.name] }
 
-func (s *memoryStation) forgotten() error { return fmt.Errorf("%w: %q", ErrGroupDeleted, s.name) }
+func (s *memoryStore) forgotten() error { return fmt.Errorf("%w: %q", ErrGroupDeleted, s.name) }
 
-func (s *memoryStation) create(_ context.Context, _ Lane, fromBeginning bool) (bool, error) {
+func (s *memoryStore) create(_ context.Context, _ Partition, fromBeginning bool) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.group(); g != nil {
@@ -124,7 +124,7 @@ func (s *memoryStation) create(_ context.Context, _ Lane, fromBeginning bool) (b
 	return true, nil
 }
 
-func (s *memoryStation) lay(_ context.Context, _ Lane, heads []ports.ChatHead, last bool) (bool, error) {
+func (s *memoryStore) seedCheckpoints(_ context.Context, _ Partition, heads []ports.ChatHead, last bool) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if g := s.group(); g != nil {
@@ -135,7 +135,7 @@ func (s *memoryStation) lay(_ context.Context, _ Lane, heads []ports.ChatHead, l
 	return !last, nil
 }
 
-func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl time.Duration, _ []string, _ time.Duration) (members, error) {
+func (s *memoryStore) heartbeat(_ context.Context, _ Partition, instance string, ttl time.Duration, _ []string, _ time.Duration) (members, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()
@@ -146,38 +146,38 @@ func (s *memoryStation) beat(_ context.Context, _ Lane, instance string, ttl tim
 	return members{living: []string{instance}}, nil
 }
 
-func (s *memoryStation) acquire(_ context.Context, _ []Lane, _ []bool, m memberInfo) ([]*tenure, []error) {
+func (s *memoryStore) acquire(_ context.Context, _ []Partition, _ []bool, m memberInfo) ([]*lease, []error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()
 	if g == nil {
-		return []*tenure{nil}, []error{s.forgotten()}
+		return []*lease{nil}, []error{s.forgotten()}
 	}
 	before := g.epoch > 0
 	g.bound = m.deadLetters
 	g.owner, g.commit, g.epoch = m.instance, 0, g.epoch+1
-	return []*tenure{{
-		epoch: g.epoch, position: g.position, end: streamID{n: s.log.End()}, walk: g.walk != "", revision: strconv.FormatUint(g.revision, 10), before: before,
-		left: maps.Clone(g.left), failing: maps.Clone(g.failing), again: maps.Clone(g.again), deadLetters: len(g.letters),
+	return []*lease{{
+		epoch: g.epoch, position: g.position, end: streamID{n: s.log.End()}, walk: g.walk != "", revision: strconv.FormatUint(g.revision, 10), hadOwner: before,
+		lagging: maps.Clone(g.left), failing: maps.Clone(g.failing), redeliveries: maps.Clone(g.again), deadLetters: len(g.letters),
 	}}, []error{nil}
 }
 
-func (s *memoryStation) commit(_ context.Context, _ []Lane, epochs []uint64, changes []*change, _ time.Duration) []committed {
+func (s *memoryStore) commit(_ context.Context, _ []Partition, epochs []uint64, changes []*commit, _ time.Duration) []commitResult {
 	defer s.moved()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()
 	switch {
 	case g == nil:
-		return []committed{{err: s.forgotten()}}
+		return []commitResult{{err: s.forgotten()}}
 	case g.epoch != epochs[0]:
-		return []committed{{err: ErrFenced}}
+		return []commitResult{{err: ErrFenced}}
 	}
 	s.apply(g, changes[0])
-	return []committed{{revision: strconv.FormatUint(g.revision, 10), deadLetters: len(g.letters)}}
+	return []commitResult{{revision: strconv.FormatUint(g.revision, 10), deadLetters: len(g.letters)}}
 }
 
-func (s *memoryStation) apply(g *memoryGroup, c *change) {
+func (s *memoryStore) apply(g *memoryGroup, c *commit) {
 	g.commit = c.number
 	if !c.position.isZero() {
 		g.position = c.position
@@ -199,7 +199,7 @@ func (s *memoryStation) apply(g *memoryGroup, c *change) {
 		seq, _ := value.(*uint64)
 		g.chats[chat] = domain.Seq(*seq)
 	})
-	each(c.left, func(chat string, value any) {
+	each(c.lagging, func(chat string, value any) {
 		if as, _ := value.(string); as != "" {
 			g.left[chat] = as
 		} else {
@@ -213,7 +213,7 @@ func (s *memoryStation) apply(g *memoryGroup, c *change) {
 			delete(g.failing, chat)
 		}
 	})
-	for _, id := range c.settled {
+	for _, id := range c.resolved {
 		g.letters = slices.DeleteFunc(g.letters, func(d DeadLetter) bool { return d.ID == id })
 		delete(g.again, fmt.Sprint(id))
 	}
@@ -231,13 +231,13 @@ func (s *memoryStation) apply(g *memoryGroup, c *change) {
 	}
 }
 
-func (s *memoryStation) release(context.Context, []released) error { return nil }
+func (s *memoryStore) release(context.Context, []released) error { return nil }
 
-func (s *memoryStation) last(context.Context, Lane) (streamID, error) {
+func (s *memoryStore) last(context.Context, Partition) (streamID, error) {
 	return streamID{n: s.log.End()}, nil
 }
 
-func (s *memoryStation) checkpoints(_ context.Context, _ Lane, chats []string) ([]domain.Seq, error) {
+func (s *memoryStore) checkpoints(_ context.Context, _ Partition, chats []string) ([]domain.Seq, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	seqs := make([]domain.Seq, len(chats))
@@ -249,7 +249,7 @@ func (s *memoryStation) checkpoints(_ context.Context, _ Lane, chats []string) (
 	return seqs, nil
 }
 
-func (s *memoryStation) look(context.Context, Lane) (walk bool, left, again map[string]string, err error) {
+func (s *memoryStore) look(context.Context, Partition) (walk bool, left, again map[string]string, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	g := s.group()
@@ -259,7 +259,7 @@ func (s *memoryStation) look(context.Context, Lane) (walk bool, left, again map[
 	return g.walk != "", maps.Clone(g.left), maps.Clone(g.again), nil
 }
 
-func (s *memoryStation) letters(_ context.Context, _ Lane, ids []string) ([]storedLetter, error) {
+func (s *memoryStore) letters(_ context.Context, _ Partition, ids []string) ([]storedLetter, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var found []storedLetter
@@ -273,13 +273,15 @@ func (s *memoryStation) letters(_ context.Context, _ Lane, ids []string) ([]stor
 	return found, nil
 }
 
-func (s *memoryStation) trimmed(context.Context, Lane, streamID) (bool, streamID, error) {
+func (s *memoryStore) trimmed(context.Context, Partition, streamID) (bool, streamID, error) {
 	return false, streamID{}, nil
 }
 
-func (s *memoryStation) trim(context.Context, Lane, int) (int64, []string, error) { return 0, nil, nil }
+func (s *memoryStore) trim(context.Context, Partition, int) (int64, []string, error) {
+	return 0, nil, nil
+}
 
-func (s *memoryStation) next(ctx context.Context, _ string, after streamID, _ bool) (*batch, error) {
+func (s *memoryStore) next(ctx context.Context, _ string, after streamID, _ bool) (*batch, error) {
 	records, next, err := s.log.Next(ctx, after.n, readCount)
 	if err != nil {
 		return nil, err
@@ -298,6 +300,6 @@ func (s *memoryStation) next(ctx context.Context, _ string, after streamID, _ bo
 	return b, nil
 }
 
-func (s *memoryStation) drop(string) {}
+func (s *memoryStore) drop(string) {}
 
-func (s *memoryStation) close() error { return nil }
+func (s *memoryStore) close() error { return nil }

@@ -16,7 +16,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 	defer m.mu.Unlock()
 	var list []GroupState
 	for name, g := range m.groups {
-		s := LaneState{
+		s := PartitionState{
 			Stream: memoryLane, Epoch: g.epoch, Position: g.position.String(), Lag: m.log.End() - g.position.n, Failing: len(g.failing),
 			Letters: len(g.letters), LettersFull: g.bound > 0 && len(g.letters) >= g.bound, CatchesUp: g.walk != "",
 		}
@@ -32,7 +32,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 				s.Behind++
 			}
 		}
-		list = append(list, GroupState{Group: name, Members: members, Lanes: []LaneState{s}})
+		list = append(list, GroupState{Group: name, Members: members, Lanes: []PartitionState{s}})
 	}
 	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
 	return list, nil
@@ -157,7 +157,7 @@ func (m *Memory) decide(group, id string, otherwise func(g *memoryGroup, d DeadL
 			return nil
 		}
 		delete(g.failing, chat)
-		g.left[chat] = leftBehind
+		g.left[chat] = chatBehind
 		if drop {
 			g.chats[chat] = d.Seq
 			g.letters = slices.Delete(g.letters, i, i+1)

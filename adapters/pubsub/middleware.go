@@ -56,7 +56,7 @@ func surround(find func(*message.Message) handlerStart, middlewares []message.Ha
 		return nil
 	}
 	layers := append([]message.HandlerMiddleware{judge(find)}, middlewares...)
-	return append(layers, record(find))
+	return append(layers, recordResult(find))
 }
 
 // surrounded returns a handler with its layers around it. It combines them one handler after another. Watermill would do so for all groups at once,
@@ -102,8 +102,8 @@ func judge(find func(*message.Message) handlerStart) message.HandlerMiddleware {
 	}
 }
 
-// record records the handler's result. It does not call the handler if the delivery no longer belongs to this process: a middleware may have waited.
-func record(find func(*message.Message) handlerStart) message.HandlerMiddleware {
+// recordResult records the handler's result. It does not call the handler if the delivery no longer belongs to this process: a middleware may have waited.
+func recordResult(find func(*message.Message) handlerStart) message.HandlerMiddleware {
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
 			start := find(msg)
@@ -165,11 +165,11 @@ func (c *delivery) results() *handlerResult { return c.result.Load() }
 func (c *delivery) expect()                 { c.result.Store(&handlerResult{}) }
 func (c *delivery) mayBegin() bool          { return true }
 
-var _, _ handlerStart = (*parcel)(nil), (*delivery)(nil)
+var _, _ handlerStart = (*record)(nil), (*delivery)(nil)
 
-func (p *parcel) results() *handlerResult { return p.result.Load() }
-func (p *parcel) expect()                 { p.result.Store(&handlerResult{}) }
-func (p *parcel) mayBegin() bool          { return p.term.sub.mayBegin(p) }
+func (p *record) results() *handlerResult { return p.result.Load() }
+func (p *record) expect()                 { p.result.Store(&handlerResult{}) }
+func (p *record) mayBegin() bool          { return p.owned.sub.mayBegin(p) }
 
 // startOf returns the start that a message belongs to: by its context or, if a middleware dropped that as [message.Message.Copy] does, by its
 // payload, which a copy shares.
@@ -185,8 +185,8 @@ func (s *Subscriber) startOf(msg *message.Message) handlerStart {
 	return nil
 }
 
-// withPayload returns the parcel in flight that has this very payload, or nil.
-func (s *subscription) withPayload(payload []byte) *parcel {
+// withPayload returns the record in flight that has this very payload, or nil.
+func (s *member) withPayload(payload []byte) *record {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for l := s.inFlight.first; l != nil && len(payload) > 0; l = l.nextFlight {

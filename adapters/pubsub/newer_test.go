@@ -66,9 +66,9 @@ func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		blocked := 0
-		for _, lane := range list[0].Lanes {
-			blocked += lane.Blocked
-			for _, chat := range lane.Longest {
+		for _, partition := range list[0].Lanes {
+			blocked += partition.Blocked
+			for _, chat := range partition.Longest {
 				if chat.Seq != 2 || chat.Reason != pubsub.BlockedNewer || !strings.Contains(chat.Error, `"message:new" v2`) {
 					t.Fatalf("blocked: %+v", chat)
 				}
@@ -104,8 +104,8 @@ func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		left := 0
-		for _, lane := range list[0].Lanes {
-			left += lane.Blocked + lane.Failing + lane.Parked + lane.Behind
+		for _, partition := range list[0].Lanes {
+			left += partition.Blocked + partition.Failing + partition.Parked + partition.Behind
 		}
 		return left == 0 && old.Counters.BlockedNewer.Load()+fresh.Counters.BlockedNewer.Load() == 0
 	})
@@ -164,7 +164,7 @@ func TestUnknownCoreTypes_Wait(t *testing.T) {
 		t.Fatal("the event is in no list")
 	}
 	retype(`"message:new"`, `"message:pin"`)
-	if err := r.client.XTrimMaxLen(ctx, r.lanes[0].Stream, 0).Err(); err != nil { // the events are read from the log
+	if err := r.client.XTrimMaxLen(ctx, r.partitions[0].Stream, 0).Err(); err != nil { // the events are read from the log
 		t.Fatal(err)
 	}
 	e := newEffects()
@@ -195,7 +195,7 @@ func TestForeignEntriesOfUnknownTypes_AreDeadLetters(t *testing.T) {
 	} {
 		msg := message.NewMessage(typ, []byte(payload))
 		msg.Metadata.Set(wireformat.MetaType, typ)
-		if err := publisher.Publish(c.lanes[len(c.lanes)-1].Stream, msg); err != nil {
+		if err := publisher.Publish(c.partitions[len(c.partitions)-1].Stream, msg); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -32,9 +32,9 @@ func TestChatsBeyondThoseKeptGoOnWhereTheyWere(t *testing.T) {
 	e.once(t)
 }
 
-// TestAStreamThatIsNoLane reads such a stream as one of other programs, even if its entries name chats and seqs: no log has the events missing
+// TestAStreamThatIsNoPartition reads such a stream as one of other programs, even if its entries name chats and seqs: no log has the events missing
 // between them.
-func TestAStreamThatIsNoLane(t *testing.T) {
+func TestAStreamThatIsNoPartition(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	r.send(3, "c")

@@ -10,7 +10,7 @@ import (
 //
 // A lease ends early if Redis's clock is set forward, or if a rebuild or a repair ends it. Its owner starts handlers for new events until its next
 // commit, or until its lease ends by its own clock: at most for its lease after this member has acquired the partition.
-func (s *subscription) endOverlap(ctx context.Context, t *term) {
+func (s *member) endOverlap(ctx context.Context, t *ownedPartition) {
 	timer := time.NewTimer(t.overlap)
 	defer timer.Stop()
 	select {
@@ -19,7 +19,7 @@ func (s *subscription) endOverlap(ctx context.Context, t *term) {
 		return
 	}
 	for wait := newPause(); ; {
-		end, err := s.store.last(ctx, t.lane)
+		end, err := s.store.last(ctx, t.partition)
 		if err == nil {
 			s.mu.Lock()
 			defer s.mu.Unlock()
@@ -28,17 +28,17 @@ func (s *subscription) endOverlap(ctx context.Context, t *term) {
 			}
 			return
 		}
-		s.config.Logger.Debug("end of the stream not read, trying again", "lane", t.String(), "group", s.group, "error", err)
+		s.config.Logger.Debug("end of the stream not read, trying again", "partition", t.String(), "group", s.group, "error", err)
 		if !wait.after(ctx) {
 			return
 		}
 	}
 }
 
-// release closes the term of a lane, and returns the lane for the store to release. The subscription's mutex is held.
-func (l *laneState) release() released {
-	t := l.term
+// release closes the lease of a partition, and returns the partition for the store to release. The member's mutex is held.
+func (l *assignment) release() released {
+	t := l.owned
 	t.close()
-	l.term = nil
-	return released{l.Lane, t.epoch, t.overlap}
+	l.owned = nil
+	return released{l.Partition, t.epoch, t.overlap}
 }

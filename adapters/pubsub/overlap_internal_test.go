@@ -12,12 +12,12 @@ import (
 
 // endsAt is a store whose stream ends at an entry, and that is unavailable at first.
 type endsAt struct {
-	station
+	store
 	end  streamID
 	away int
 }
 
-func (s *endsAt) last(context.Context, Lane) (streamID, error) {
+func (s *endsAt) last(context.Context, Partition) (streamID, error) {
 	if s.away--; s.away >= 0 {
 		return streamID{}, errors.Join(ports.ErrUnavailable)
 	}
@@ -33,9 +33,9 @@ func TestEndOverlap_KeepsWhatTheEarlierOwnerMayHaveStarted(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			s := &subscription{Subscriber: &Subscriber{store: &endsAt{end: streamID{n: test.end}, away: 2}}}
+			s := &member{Subscriber: &Subscriber{store: &endsAt{end: streamID{n: test.end}, away: 2}}}
 			s.config.Logger = slog.New(slog.DiscardHandler)
-			own := &term{sub: s, before: true, overlap: time.Millisecond, end: streamID{n: test.at}}
+			own := &ownedPartition{sub: s, hadOwner: true, overlap: time.Millisecond, end: streamID{n: test.at}}
 			if !own.mayHaveBegun(streamID{n: 100}) {
 				t.Error("during the overlap an entry counts as new")
 			}

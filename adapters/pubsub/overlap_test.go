@@ -16,9 +16,9 @@ import (
 func TestOverlap_RedeliveredAfterALeaseThatEndsEarly(t *testing.T) {
 	t.Parallel()
 	clock := func(t *testing.T, r *rig) { // as if set forward: lease and heartbeat have expired
-		err := r.client.HSet(t.Context(), r.lanes[0].Base+"g:state:g", "until", 1).Err()
+		err := r.client.HSet(t.Context(), r.partitions[0].Base+"g:state:g", "until", 1).Err()
 		if err == nil {
-			err = r.client.Del(t.Context(), r.lanes[0].Base+"g:members:g").Err()
+			err = r.client.Del(t.Context(), r.partitions[0].Base+"g:members:g").Err()
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -37,7 +37,7 @@ func TestOverlap_RedeliveredAfterALeaseThatEndsEarly(t *testing.T) {
 		}, true},
 		"repair": {func(t *testing.T, r *rig) {
 			clock(t, r)
-			if err := r.client.HSet(t.Context(), r.lanes[0].Base+"g:chats:g", "old", 9).Err(); err != nil {
+			if err := r.client.HSet(t.Context(), r.partitions[0].Base+"g:chats:g", "old", 9).Err(); err != nil {
 				t.Fatal(err)
 			}
 			found := 0

@@ -116,7 +116,7 @@ func TestWhatAFrozenOwnerFinishesChangesNothing(t *testing.T) {
 		t.Error("a first delivery says that it may have come before")
 	}
 	commits := func() int {
-		n, err := r.client.HGet(t.Context(), r.lanes[0].Base+"g:state:g", "commit").Int()
+		n, err := r.client.HGet(t.Context(), r.partitions[0].Base+"g:state:g", "commit").Int()
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -179,8 +179,8 @@ func TestEpochsGrowAndRedeliveriesAreTold(t *testing.T) {
 	}
 }
 
-// TestLanesAreReleasedAtOnce has another member acquire the partitions long before the lease would have expired.
-func TestLanesAreReleasedAtOnce(t *testing.T) {
+// TestPartitionsAreReleasedAtOnce has another member acquire the partitions long before the lease would have expired.
+func TestPartitionsAreReleasedAtOnce(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 4)
 	config := beginning(r.config("g"))
@@ -198,13 +198,13 @@ func TestLanesAreReleasedAtOnce(t *testing.T) {
 	if took := time.Since(stopped); took > config.Lease/2 {
 		t.Errorf("it took %v", took)
 	}
-	if n := r.client.ZCard(t.Context(), r.lanes[0].Base+"g:members:g").Val(); n != 1 {
+	if n := r.client.ZCard(t.Context(), r.partitions[0].Base+"g:members:g").Val(); n != 1 {
 		t.Errorf("%d members are left", n)
 	}
 }
 
-// TestLanesAreShared spreads the partitions over members as these start.
-func TestLanesAreShared(t *testing.T) {
+// TestPartitionsAreShared spreads the partitions over members as these start.
+func TestPartitionsAreShared(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 16)
 	for n := range 3 {

@@ -22,7 +22,7 @@ func TestFromTheBeginningWhileEventsGoOn(t *testing.T) {
 			e := newEffects()
 			all := chats(300)
 			r.send(8, all...)
-			for _, l := range r.lanes {
+			for _, l := range r.partitions {
 				if err := r.client.XTrimMaxLen(t.Context(), l.Stream, keep).Err(); err != nil {
 					t.Fatal(err)
 				}
@@ -156,7 +156,7 @@ func TestProgressIsTold(t *testing.T) {
 	if l := r.lane("g"); l.Walked > len(all)/2 {
 		t.Errorf("%d of %d chats are looked at though no handler has ended", l.Walked, l.Chats)
 	}
-	if n := r.counters.CaughtUp.Load(); n > 6_000 {
+	if n := r.counters.Backfilled.Load(); n > 6_000 {
 		t.Errorf("%d events wait for handlers", n)
 	}
 	close(hold)

@@ -80,8 +80,8 @@ type orderedRetry struct {
 }
 
 // retries reads the retry marks of a partition. It stores those that are retried in order, and returns the ids of those that are to be delivered out
-// of order. The subscription's mutex is held.
-func (t *term) retries(marks map[string]string) (outOfOrder []string) {
+// of order. The member's mutex is held.
+func (t *ownedPartition) retries(marks map[string]string) (outOfOrder []string) {
 	for id, text := range marks {
 		switch m := parseRetryMark(text); m.state {
 		case retryInOrder:

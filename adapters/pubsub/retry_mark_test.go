@@ -71,7 +71,7 @@ func TestDeadLetter_KeptThroughRetries(t *testing.T) {
 			if err := r.groups().Retry(t.Context(), "g", first.ID); !errors.Is(err, pubsub.ErrDeadLetterNotFound) {
 				t.Errorf("retried once more: %v", err)
 			}
-			if n := r.client.HLen(t.Context(), r.lanes[0].Base+"g:again:g").Val(); n != 0 {
+			if n := r.client.HLen(t.Context(), r.partitions[0].Base+"g:again:g").Val(); n != 0 {
 				t.Errorf("%d marks of retries are left", n)
 			}
 		})

@@ -28,13 +28,13 @@ const quick = 600 * time.Millisecond
 
 // rig is a log and its delivery streams. Members of groups read them as processes would, each over its own client.
 type rig struct {
-	t        *testing.T
-	server   *redistest.Server
-	client   *goredis.Client // of the test
-	keys     redis.Keys
-	log      *redis.Log
-	lanes    []pubsub.Lane
-	counters *pubsub.Counters
+	t          *testing.T
+	server     *redistest.Server
+	client     *goredis.Client // of the test
+	keys       redis.Keys
+	log        *redis.Log
+	partitions []pubsub.Partition
+	counters   *pubsub.Counters
 
 	mu   sync.Mutex
 	sent map[domain.ChatID]domain.Seq
@@ -52,14 +52,14 @@ func newRig(t *testing.T, server *redistest.Server, partitions int) *rig {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, server: server, client: client, keys: keys, log: log, counters: &pubsub.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
-	for _, l := range keys.Lanes() {
-		r.lanes = append(r.lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	for _, l := range keys.Partitions() {
+		r.partitions = append(r.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	return r
 }
 
 // topic is the topic of all partitions.
-func (r *rig) topic() string { return r.lanes[len(r.lanes)-1].Stream }
+func (r *rig) topic() string { return r.partitions[len(r.partitions)-1].Stream }
 
 // send appends count messages to each chat, in turns.
 func (r *rig) send(count int, chats ...domain.ChatID) {
@@ -116,7 +116,7 @@ type instance struct {
 // config returns the configuration of a member of a group. Tests change it before they start one.
 func (r *rig) config(group string) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
-		Group: group, Topic: r.topic(), Lanes: r.lanes, LogID: r.log.ID(), Guard: r.log, Backlog: r.log, Codec: wireformat.New(),
+		Group: group, Topic: r.topic(), Lanes: r.partitions, LogID: r.log.ID(), Guard: r.log, Backlog: r.log, Codec: wireformat.New(),
 		Retry: pubsub.RetryPolicy{Attempts: 3, First: 10 * time.Millisecond, Max: 50 * time.Millisecond},
 		Lease: quick, Drain: 5 * time.Second, Counters: r.counters, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -175,7 +175,7 @@ func (i *instance) stop() {
 // crash closes the member's connections for good. To Redis and other members it is gone.
 func (i *instance) crash() { _ = i.client.Close() }
 
-func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.lanes, r.log, r.log) }
+func (r *rig) groups() *pubsub.Groups { return pubsub.NewGroups(r.client, r.partitions, r.log, r.log) }
 
 func (r *rig) letters(group string) []pubsub.DeadLetter {
 	r.t.Helper()
@@ -189,8 +189,8 @@ func (r *rig) letters(group string) []pubsub.DeadLetter {
 	return letters
 }
 
-// lane returns the state of a group on the first partition.
-func (r *rig) lane(group string) pubsub.LaneState {
+// partition returns the state of a group on the first partition.
+func (r *rig) lane(group string) pubsub.PartitionState {
 	r.t.Helper()
 	list, err := r.groups().List(r.t.Context())
 	if err != nil {
@@ -202,7 +202,7 @@ func (r *rig) lane(group string) pubsub.LaneState {
 		}
 	}
 	r.t.Fatalf("there is no group %q", group)
-	return pubsub.LaneState{}
+	return pubsub.PartitionState{}
 }
 
 // reading waits until a group's first partition has an owner that has checked all chats: events sent from then on arrive by the stream.
@@ -223,7 +223,7 @@ func (r *rig) idle(group string) {
 // checkpoint returns a chat's checkpoint in Redis.
 func (r *rig) checkpoint(group string, chat domain.ChatID) string {
 	r.t.Helper()
-	seq, err := r.client.HGet(r.t.Context(), r.lanes[r.keys.Partition(chat)].Base+"g:chats:"+group, string(chat)).Result()
+	seq, err := r.client.HGet(r.t.Context(), r.partitions[r.keys.Partition(chat)].Base+"g:chats:"+group, string(chat)).Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
 		r.t.Fatal(err)
 	}

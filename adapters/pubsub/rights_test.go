@@ -17,5 +17,5 @@ func TestGroups_UnderTheLeastRights(t *testing.T) {
 	commands := slices.DeleteFunc(keys.Rights().Rules(false), func(rule string) bool { return rule[0] != '+' })
 	redistest.RunUnderACL(t, append([]string{"~*", "&*"}, commands...),
 		"TestOrderWhileInstancesComeAndGo", "TestAParkedChatWaitsForADecision", "TestFromTheBeginningWhileEventsGoOn", "TestRebuildBeginsAgain",
-		"TestLettersAreGivenAgainOnce", "TestWhatIsPublishedAfterSubscribeArrives", "TestForgetRemovesAGroup", "TestLanesAreReleasedAtOnce")
+		"TestLettersAreGivenAgainOnce", "TestWhatIsPublishedAfterSubscribeArrives", "TestDeleteRemovesAGroup", "TestPartitionsAreReleasedAtOnce")
 }

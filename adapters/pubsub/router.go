@@ -56,7 +56,7 @@ type Router struct {
 }
 
 // reading is a subscriber that has subscribed before Watermill's router runs. If the router subscribed itself and failed, it would leave goroutines
-// behind, and run with the subscriptions that it had begun.
+// behind, and run with the members that it had begun.
 type reading struct {
 	message.Subscriber
 	topic    string
@@ -68,7 +68,7 @@ func (r *reading) begin(ctx context.Context) (err error) {
 	return err
 }
 
-// Subscribe returns the messages of the subscription.
+// Subscribe returns the messages of the member.
 func (r *reading) Subscribe(context.Context, string) (<-chan *message.Message, error) {
 	return r.messages, nil
 }
@@ -107,11 +107,11 @@ func (r *Router) AddGroup(group string, topics []string, subscriber message.Subs
 		read := &reading{Subscriber: subscriber, topic: topic}
 		r.readings = append(r.readings, read)
 		if ours != nil {
-			r.AddConsumerHandler(name, topic, read, surrounded(handle, surround(ours.startOf, middlewares))).AddMiddleware(settle)
+			r.AddConsumerHandler(name, topic, read, surrounded(handle, surround(ours.startOf, middlewares))).AddMiddleware(reportOutcome)
 			continue
 		}
 		r.AddConsumerHandler(name, topic, read, surrounded(handle, surround(r.deliveries.find(group), middlewares))).
-			AddMiddleware(r.deliveries.track(group), r.setAside(group), r.tryAgain(group), apart)
+			AddMiddleware(r.deliveries.track(group), r.addDeadLetter(group), r.tryAgain(group), apart)
 	}
 	return nil
 }
@@ -191,9 +191,9 @@ func (r *Router) run(ctx context.Context) error {
 	}
 }
 
-// subscribersEnd waits until every subscription has ended. It returns false if finished is closed before.
+// subscribersEnd waits until every member has ended. It returns false if finished is closed before.
 func (r *Router) subscribersEnd(finished <-chan struct{}) bool {
-	var subs []*subscription
+	var subs []*member
 	for _, read := range r.readings {
 		s, ours := read.Subscriber.(*Subscriber)
 		if !ours { // Watermill's router bounds the wait for its handlers
@@ -219,13 +219,13 @@ func (r *Router) end() error {
 	return errors.Join(errs...)
 }
 
-// settle reports the outcome of a message to its subscriber.
-func settle(next message.HandlerFunc) message.HandlerFunc {
+// reportOutcome reports the outcome of a message to its subscriber.
+func reportOutcome(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
-		p := parcelOf(msg.Context()) // a middleware may replace the message's context
-		s, flight, told := p.term.sub, p.flight, false
+		p := recordOf(msg.Context()) // a middleware may replace the message's context
+		s, flight, told := p.owned.sub, p.dispatchID, false
 		if !s.mayBegin(p) { // the process was suspended, and another may own the partition by now
-			s.outcome(p, flight, errNotBegun)
+			s.report(p, flight, errNotBegun)
 			return nil, nil
 		}
 		defer func() {
@@ -234,10 +234,10 @@ func settle(next message.HandlerFunc) message.HandlerFunc {
 			}
 			r := recover()
 			if r == nil { // a Goexit cannot be stopped, but its outcome is reported
-				s.outcome(p, flight, errExited)
+				s.report(p, flight, errExited)
 				return
 			}
-			s.outcome(p, flight, fmt.Errorf("%w: %v", errPanicked, r)) // a middleware
+			s.report(p, flight, fmt.Errorf("%w: %v", errPanicked, r)) // a middleware
 			msg.Nack()
 		}()
 		produced, err = next(msg)
@@ -245,7 +245,7 @@ func settle(next message.HandlerFunc) message.HandlerFunc {
 		if err == nil && nacked(msg) {
 			err = errUnsettled
 		}
-		s.outcome(p, flight, err)
+		s.report(p, flight, err)
 		if err != nil {
 			msg.Nack()
 		}
@@ -369,9 +369,9 @@ func (r *Router) after(ctx context.Context, wait time.Duration) bool {
 	return false
 }
 
-// setAside stores a dead letter for a delivery that failed for good, and finishes it. A delivery is repeated if it failed because the process stops,
+// addDeadLetter stores a dead letter for a delivery that failed for good, and finishes it. A delivery is repeated if it failed because the process stops,
 // or if its dead letter could not be stored.
-func (r *Router) setAside(group string) message.HandlerMiddleware {
+func (r *Router) addDeadLetter(group string) message.HandlerMiddleware {
 	counters := r.counters(group)
 	return func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {

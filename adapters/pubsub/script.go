@@ -9,10 +9,10 @@ import (
 var (
 	//go:embed script/create.lua
 	createSource string
-	//go:embed script/lay.lua
-	laySource string
-	//go:embed script/beat.lua
-	beatSource string
+	//go:embed script/seed_checkpoints.lua
+	seedCheckpointsSource string
+	//go:embed script/heartbeat.lua
+	heartbeatSource string
 	//go:embed script/acquire.lua
 	acquireSource string
 	//go:embed script/commit.lua
@@ -21,8 +21,8 @@ var (
 	releaseSource string
 	//go:embed script/trim.lua
 	trimSource string
-	//go:embed script/settle.lua
-	settleSource string
+	//go:embed script/resolve.lua
+	resolveSource string
 	//go:embed script/fsck_mark.lua
 	fsckMarkSource string
 	//go:embed script/rebuild.lua
@@ -31,20 +31,20 @@ var (
 
 // scripts holds the Lua scripts, one for each kind of change of a group's state.
 type scripts struct {
-	create, lay, beat, acquire, commit, release, trim, settle, rebuild, fsckMark *goredis.Script
+	create, seedCheckpoints, heartbeat, acquire, commit, release, trim, resolve, rebuild, fsckMark *goredis.Script
 }
 
 func newScripts() scripts {
 	return scripts{
-		create:   goredis.NewScript(createSource),
-		lay:      goredis.NewScript(laySource),
-		beat:     goredis.NewScript(beatSource),
-		acquire:  goredis.NewScript(acquireSource),
-		commit:   goredis.NewScript(commitSource),
-		release:  goredis.NewScript(releaseSource),
-		trim:     goredis.NewScript(trimSource),
-		settle:   goredis.NewScript(settleSource),
-		rebuild:  goredis.NewScript(rebuildSource),
-		fsckMark: goredis.NewScript(fsckMarkSource),
+		create:          goredis.NewScript(createSource),
+		seedCheckpoints: goredis.NewScript(seedCheckpointsSource),
+		heartbeat:       goredis.NewScript(heartbeatSource),
+		acquire:         goredis.NewScript(acquireSource),
+		commit:          goredis.NewScript(commitSource),
+		release:         goredis.NewScript(releaseSource),
+		trim:            goredis.NewScript(trimSource),
+		resolve:         goredis.NewScript(resolveSource),
+		rebuild:         goredis.NewScript(rebuildSource),
+		fsckMark:        goredis.NewScript(fsckMarkSource),
 	}
 }

@@ -269,7 +269,7 @@ func TestScript_Acquire(t *testing.T) {
 
 func TestScript_Heartbeat(t *testing.T) {
 	const group = "HSET $g epoch 1"
-	checkScript(t, func(s scripts) *goredis.Script { return s.beat }, "members g declined", []scriptCase{
+	checkScript(t, func(s scripts) *goredis.Script { return s.heartbeat }, "members g declined", []scriptCase{
 		{"no group", nil, "a " + hour + " " + hour + " s", "[[] []]", "members=- declined=-"},
 		{
 			"a heartbeat", given(group, "ZADD $members @1 b @-1 c @9 d"), "a 7200000 " + hour, "[[b a d] []]", "members:a=@2 members:b=@1 members:c=- members:d=@2 declined=-",
@@ -285,7 +285,7 @@ func TestScript_Heartbeat(t *testing.T) {
 	ttl := func(test string, key string, least, most time.Duration, args string, setup ...string) {
 		t.Helper()
 		s := newScripted(t, test)
-		s.check(newScripts().beat, "members g declined", scriptCase{test, append(setup, group), args, "[[a] [a s]]", ""})
+		s.check(newScripts().heartbeat, "members g declined", scriptCase{test, append(setup, group), args, "[[a] [a s]]", ""})
 		if got := s.client.PTTL(t.Context(), s.prefix+key).Val(); got < least || got > most {
 			t.Errorf("%s: %s lives for %v, want %v to %v", test, key, got, least, most)
 		}
@@ -296,7 +296,7 @@ func TestScript_Heartbeat(t *testing.T) {
 	ttl("members expire later", "members", 2*time.Minute, time.Hour, both, "ZADD $members @1 a", "PEXPIRE $members 60000")
 	ttl("declined streams expire", "declined", time.Minute, time.Hour, both)
 	s := newScripted(t, "kept")
-	s.check(newScripts().beat, "members g declined", scriptCase{"nothing is declined", given(group, "ZADD $declined @0.5 x", "PEXPIRE $declined 10800000"), "a " + hour + " " + hour, "[[a] [x]]", ""})
+	s.check(newScripts().heartbeat, "members g declined", scriptCase{"nothing is declined", given(group, "ZADD $declined @0.5 x", "PEXPIRE $declined 10800000"), "a " + hour + " " + hour, "[[a] [x]]", ""})
 	if got := s.client.PTTL(t.Context(), s.prefix+"declined").Val(); got < 2*time.Hour {
 		t.Errorf("nothing is declined: the streams declined before live for %v", got)
 	}
@@ -319,7 +319,7 @@ func TestScript_CreateAndSeed(t *testing.T) {
 		{"there, and ready", given(log, three, "HSET $g state ready position 7-0"), "L n ''", "[1]", "g.position=7-0 groups={n}"},
 		{"there, and not ready", given(log, three, "HSET $g state new position 7-0"), "L n 1", "[2]", "g.position=7-0 g.state=new"},
 	})
-	checkScript(t, func(s scripts) *goredis.Script { return s.lay }, "id g checkpoints", []scriptCase{
+	checkScript(t, func(s scripts) *goredis.Script { return s.seedCheckpoints }, "id g checkpoints", []scriptCase{
 		{"another log", given("SET $id M", "HSET $g state new"), "L 1 c 5", "-1", "checkpoints=- g.state=new"},
 		{"finished already", given(log, "HSET $g state ready"), "L 1 c 5", "0", "checkpoints=-"},
 		{"some", given(log, "HSET $g state new", "HSET $checkpoints d 9"), "L '' c 5 d 1", "1", "checkpoints.c=5 checkpoints.d=9 g.state=new"},

@@ -52,7 +52,7 @@ func TestTheClientStaysOpen(t *testing.T) {
 }
 
 // TestAcksAfterTheCloseBegan guards against the loss of such acks: the stock subscriber loses 10 of 10. The messages of the first half are acked
-// after the subscription is canceled, those of the second half are redelivered.
+// after the member is canceled, those of the second half are redelivered.
 func TestAcksAfterTheCloseBegan(t *testing.T) {
 	t.Parallel()
 	client := connect(t, redistest.Shared(t).Addr())

@@ -3,522 +3,119 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strconv"
-	"strings"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// controlTimeout bounds one step of a group's control. It is far below a lease, so that a connection that swallows its input is replaced in time.
-const controlTimeout = time.Second
+// Reasons why a member ends by itself.
+var (
+	// ErrGroupDeleted is returned when a consumer group was deleted while it was read.
+	ErrGroupDeleted = errors.New("consumer group deleted")
+	// ErrFenced is returned for a change by an owner that another one has replaced. The change was not made.
+	ErrFenced = errors.New("another owner came since")
+	// errLostCommits is returned when Redis no longer has writes that it acknowledged.
+	errLostCommits = errors.New("redis has lost acknowledged writes")
+)
 
-// groupStore is the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
-type groupStore struct {
-	client  goredis.UniversalClient
-	group   string
-	guard   LogGuard
-	lanes   []Lane // of the topic that delivers the log
-	scripts scripts
-	*Reader
-	own bool // the store created Reader and closes it
+// store stores the state of a consumer group and reads its streams. Transient errors are [ports.ErrUnavailable].
+type store interface {
+	// create creates the group on a partition unless it exists, and reports whether its first checkpoints are still to be written.
+	create(ctx context.Context, l Partition, fromBeginning bool) (fresh bool, err error)
+	// seedCheckpoints writes the first checkpoints of some chats. It reports whether the group waits for more.
+	seedCheckpoints(ctx context.Context, l Partition, heads []ports.ChatHead, last bool) (bool, error)
+	// heartbeat records a member's heartbeat, which expires after ttl, and returns the members. With a ttl of 0 the member leaves. It declines the given
+	// streams for coolDown.
+	heartbeat(ctx context.Context, first Partition, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error)
+	// acquire acquires partitions. lost marks those of which this member had read records that were lost. A nil tenure without an error means that
+	// another member owns the partition.
+	acquire(ctx context.Context, partitions []Partition, lost []bool, m memberInfo) ([]*lease, []error)
+	// commit makes the changes of several partitions. It recognizes a change that was already made.
+	commit(ctx context.Context, partitions []Partition, epochs []uint64, changes []*commit, lease time.Duration) []commitResult
+	// release frees partitions for other instances.
+	release(ctx context.Context, held []released) error
+	// last returns the id of a partition's last entry, or zero if its stream is empty.
+	last(ctx context.Context, l Partition) (streamID, error)
+	// checkpoints returns the last finished seq of each chat, 0 if there is none.
+	checkpoints(ctx context.Context, l Partition, chats []string) ([]domain.Seq, error)
+	// look returns the state of a partition that others may have changed: whether all chats are to be checked, the chats left to the log, and the
+	// retry marks of dead letters.
+	look(ctx context.Context, l Partition) (walk bool, left, again map[string]string, err error)
+	// letters returns dead letters by their ids, without those that are gone.
+	letters(ctx context.Context, l Partition, ids []string) ([]storedLetter, error)
+	// trimmed reports whether an entry that is gone from a partition's stream was trimmed; if not, Redis has lost it. It also returns the stream's
+	// first entry.
+	trimmed(ctx context.Context, l Partition, gone streamID) (bool, streamID, error)
+	// trim removes the entries that every group has passed, and those beyond the bound, from a partition's stream. It returns the groups that have to
+	// catch up from the log because of the bound.
+	trim(ctx context.Context, l Partition, bound int) (taken int64, moved []string, err error)
+	// next returns the entries after an id in a stream, in order. With wait it returns when there are any, or ctx's error when ctx ends. An empty
+	// batch means that another call may find some. Without wait it asks once.
+	next(ctx context.Context, stream string, after streamID, wait bool) (*batch, error)
+	// drop discards the entries of a stream that are held in memory.
+	drop(stream string)
+	// close closes the resources that the station has opened.
+	close() error
 }
 
-var _ station = (*groupStore)(nil)
-
-// LogGuard identifies the log that the partitions belong to. Scripts that change a group's state compare the identity first.
-type LogGuard interface {
-	// Guard returns the value that the id key of a partition must have.
-	Guard(partition int) string
-	// Recheck is called when a partition has another value than held. It returns nil if the present value of Guard is worth a try. Otherwise it
-	// returns why the partition must not be used: [ports.ErrLogLost], [ports.ErrNewerLog] or [ports.ErrUnavailable].
-	Recheck(ctx context.Context, partition int, held string) error
+// memberInfo describes a member that acquires partitions.
+type memberInfo struct {
+	instance    string
+	lease       time.Duration
+	deadLetters int // its bound of dead letters on a partition
 }
 
-// errGuardMoves is returned for a partition that belongs to another log at each try.
-var errGuardMoves = fmt.Errorf("%w: the log's identity changes", ports.ErrUnavailable)
+// lease is the state of a partition that its new owner starts with.
+type lease struct {
+	epoch        uint64
+	position     streamID
+	end          streamID // of the stream
+	walk         bool
+	revision     string
+	hadOwner     bool               // there was an owner before
+	overlap      time.Duration      // for which an earlier owner may still start handlers: its lease may have ended early
+	lagging      map[string]string  // chat → chatBehind or leftParked
+	failing      map[string]failure // by chat
+	redeliveries map[string]string  // marks of dead letters, by id
 
-func (s *groupStore) close() error {
-	if s.own {
-		return s.Close()
-	}
-	return nil
+	deadLetters int // number of dead letters
 }
 
-// log returns the id that a partition's scripts check, "" for one without a log.
-func (s *groupStore) log(l Lane) string {
-	if l.logged() {
-		return s.guard.Guard(l.Partition)
-	}
-	return ""
+// released is a partition that its owner releases.
+type released struct {
+	partition Partition
+	epoch     uint64
+	overlap   time.Duration // for which an owner before it may still start handlers
 }
 
-// guarded runs a script on a partition. If the partition does not carry the expected log (status -1), it finds out why, and runs the script again if
-// only the log's level has changed. It returns the errors of run unchanged.
-func (s *groupStore) guarded(ctx context.Context, l Lane, run func(log string) (status int64, err error)) error {
-	for range 2 {
-		held := s.log(l)
-		status, err := run(held)
-		if err != nil {
-			return err
-		}
-		if status != -1 {
-			return s.verdict(ctx, l, status)
-		}
-		if err := s.guard.Recheck(ctx, l.Partition, held); err != nil {
-			return err
-		}
-	}
-	return errGuardMoves
+// commit is one commit of an owner.
+type commit struct {
+	number   uint64
+	position streamID   // zero: as before
+	passed   int        // entries between the position before and this one
+	walk     string     // done:total, "-" at the end, "" if unchanged
+	seen     []streamID // entries that must exist; otherwise the records read no longer count
+	chats    []any      // chat, seq, …
+	lagging  []any      // chat, its mark or "", …
+	failing  []any      // chat, seq:starts or "", …
+	resolved []any      // ids of dead letters
+	letters  []deadLetter
 }
 
-// runGuarded runs one script for each partition as run does. It returns the replies, and an error for each partition as guarded does. A partition
-// whose log has only changed its level gets [ports.ErrUnavailable] this once: callers try again.
-func (s *groupStore) runGuarded(ctx context.Context, script *goredis.Script, lanes []Lane, build func(i int, log string) call) ([][]any, []error) {
-	replies, errs := make([][]any, len(lanes)), make([]error, len(lanes))
-	calls, held := make([]call, len(lanes)), make([]string, len(lanes))
-	for i, l := range lanes {
-		held[i] = s.log(l)
-		calls[i] = build(i, held[i])
-	}
-	for i, reply := range s.run(ctx, script, calls) {
-		values, err := reply.Slice()
-		if err != nil {
-			errs[i] = unavailable(err)
-			continue
-		}
-		replies[i] = values
-		if status, _ := values[0].(int64); status != -1 {
-			errs[i] = s.verdict(ctx, lanes[i], status)
-		} else if errs[i] = s.guard.Recheck(ctx, lanes[i].Partition, held[i]); errs[i] == nil {
-			errs[i] = errGuardMoves
-		}
-	}
-	return replies, errs
+// commitResult is the reply to a change.
+type commitResult struct {
+	revision string
+	lost     bool     // the stream may have lost unfinished entries
+	first    streamID // the stream's first entry then; zero if it is empty
+	err      error
+
+	deadLetters int // number of dead letters now
+	written     int // dead letters of the change for unreadable entries that no group had met before
 }
 
-func timely(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, controlTimeout)
-}
-
-// unavailable translates the error of a step that [timely] bounds. A timeout of the step is not one of the caller.
-func unavailable(err error) error {
-	return fmt.Errorf("%w: %w", ports.ErrUnavailable, ports.NotEnded(err))
-}
-
-// verdict returns the error of a script's negative status.
-func (s *groupStore) verdict(ctx context.Context, l Lane, status int64) error {
-	switch status {
-	case -2:
-		return ErrFenced
-	case -3:
-		return s.missing(ctx, l)
-	case -4:
-		return errLostCommits
-	}
-	return nil
-}
-
-// missing returns why a group is gone from a partition: it was deleted, or the whole log is lost.
-func (s *groupStore) missing(ctx context.Context, l Lane) error {
-	if err := s.intact(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %q on %s", ErrGroupDeleted, s.group, l.Stream)
-}
-
-// intact checks that every partition still carries the log. It ignores those without a log.
-func (s *groupStore) intact(ctx context.Context) error {
-	ids, held := make(map[Lane]*goredis.StringCmd), make(map[Lane]string)
-	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for _, l := range s.lanes {
-			if l.logged() {
-				held[l], ids[l] = s.log(l), p.Get(ctx, l.group("").id)
-			}
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return ports.Unavailable(ctx, err)
-	}
-	for _, l := range s.lanes {
-		if l.logged() && ids[l].Val() != held[l] {
-			if err := s.guard.Recheck(ctx, l.Partition, held[l]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// run runs one script for each partition in one round trip, and again by its text where Redis does not know it.
-func (s *groupStore) run(ctx context.Context, script *goredis.Script, calls []call) []*goredis.Cmd {
-	replies := make([]*goredis.Cmd, len(calls))
-	attempt := func(only func(i int) bool, byText bool) {
-		_, _ = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-			for i, c := range calls {
-				switch {
-				case !only(i):
-				case byText:
-					replies[i] = script.Eval(ctx, p, c.keys, c.args...)
-				default:
-					replies[i] = script.EvalSha(ctx, p, c.keys, c.args...)
-				}
-			}
-			return nil
-		})
-	}
-	unknown := false
-	attempt(func(int) bool { return true }, false)
-	for _, reply := range replies {
-		unknown = unknown || goredis.HasErrorPrefix(reply.Err(), "NOSCRIPT")
-	}
-	if unknown {
-		attempt(func(i int) bool { return goredis.HasErrorPrefix(replies[i].Err(), "NOSCRIPT") }, true)
-	}
-	return replies
-}
-
-// call is one script's keys and arguments.
-type call struct {
-	keys []string
-	args []any
-}
-
-func (s *groupStore) create(ctx context.Context, l Lane, fromBeginning bool) (fresh bool, err error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	k, beginning := l.group(s.group), ""
-	if fromBeginning {
-		beginning = "1"
-	}
-	err = s.guarded(ctx, l, func(log string) (int64, error) {
-		status, err := s.scripts.create.Run(ctx, s.client, []string{k.id, k.group, k.groups, l.Stream}, log, s.group, beginning).Int64Slice()
-		if err != nil {
-			return 0, unavailable(err)
-		}
-		fresh = status[0] == 2
-		return status[0], nil
-	})
-	return fresh, err
-}
-
-func (s *groupStore) lay(ctx context.Context, l Lane, heads []ports.ChatHead, last bool) (bool, error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	k, end := l.group(s.group), ""
-	if last {
-		end = "1"
-	}
-	args := make([]any, 0, 2+2*len(heads))
-	args = append(args, nil, end)
-	for _, h := range heads {
-		args = append(args, string(h.Chat), uint64(h.Head))
-	}
-	more := false
-	err := s.guarded(ctx, l, func(log string) (int64, error) {
-		args[0] = log
-		status, err := s.scripts.lay.Run(ctx, s.client, []string{k.id, k.group, k.chats}, args...).Int64()
-		if err != nil {
-			return 0, unavailable(err)
-		}
-		more = status == 1 && !last
-		return status, nil
-	})
-	return more, err
-}
-
-func (s *groupStore) beat(ctx context.Context, first Lane, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	k := first.group(s.group)
-	args := []any{instance, ttl.Milliseconds(), coolDown.Milliseconds()}
-	for _, stream := range declined {
-		args = append(args, stream)
-	}
-	reply, err := s.scripts.beat.Run(ctx, s.client, []string{k.members, k.group, k.declined}, args...).Slice()
-	if err != nil {
-		return members{}, unavailable(err)
-	}
-	now := members{living: texts(reply[0])}
-	if len(now.living) == 0 && ttl > 0 { // not even this member
-		return members{}, s.missing(ctx, first)
-	}
-	for _, entry := range texts(reply[1]) {
-		member, stream, _ := strings.Cut(entry, " ")
-		if now.declined == nil {
-			now.declined = make(map[string][]string)
-		}
-		now.declined[stream] = append(now.declined[stream], member)
-	}
-	return now, nil
-}
-
-// texts reads a list of strings within a script's reply.
-func texts(v any) []string {
-	list, _ := v.([]any)
-	all := make([]string, 0, len(list))
-	for _, item := range list {
-		text, _ := item.(string)
-		all = append(all, text)
-	}
-	return all
-}
-
-func (s *groupStore) acquire(ctx context.Context, lanes []Lane, lost []bool, m memberInfo) ([]*tenure, []error) {
-	tenures := make([]*tenure, len(lanes))
-	bounded, cancel := timely(ctx)
-	defer cancel()
-	replies, errs := s.runGuarded(bounded, s.scripts.acquire, lanes, func(i int, log string) call {
-		k := lanes[i].group(s.group)
-		return call{
-			[]string{k.id, k.group, k.left, k.failing, k.again, lanes[i].Stream, k.dead}, []any{log, m.instance, m.lease.Milliseconds(), lost[i], m.deadLetters},
-		}
-	})
-	for i, values := range replies {
-		if errs[i] != nil {
-			continue
-		}
-		if status, _ := values[0].(int64); status <= 0 {
-			continue
-		}
-		if tenures[i], errs[i] = s.readTenure(ctx, lanes[i].group(s.group), values); errs[i] != nil {
-			tenures[i] = nil
-		}
-	}
-	return tenures, errs
-}
-
-// readTenure reads the reply of the script. It reads hashes that are too large for the reply in pages. Only the owner adds to these.
-func (s *groupStore) readTenure(ctx context.Context, k groupKeys, values []any) (*tenure, error) {
-	text := func(i int) string {
-		t, _ := values[i].(string)
-		return t
-	}
-	t := &tenure{walk: text(3) != "", revision: text(4), before: text(5) != "", failing: make(map[string]failure)}
-	var errs [6]error
-	t.epoch, errs[0] = strconv.ParseUint(text(1), 10, 64)
-	t.position, errs[1] = parseStreamID(text(2))
-	t.end, errs[2] = parseStreamID(text(6))
-	deadLetters, _ := values[7].(int64)
-	t.deadLetters = int(deadLetters)
-	overlap, _ := values[11].(int64)
-	t.overlap = time.Duration(overlap) * time.Millisecond
-	hash := func(v any, key string) (map[string]string, error) {
-		if _, large := v.(int64); large {
-			return hashMap(ctx, s.client, key)
-		}
-		return pairs(v), nil
-	}
-	var failing, again map[string]string
-	t.left, errs[3] = hash(values[8], k.left)
-	failing, errs[4] = hash(values[9], k.failing)
-	again, errs[5] = hash(values[10], k.again)
-	for chat, value := range failing {
-		t.failing[chat] = parseFailure(value)
-	}
-	t.again = again
-	return t, errors.Join(errs[:]...)
-}
-
-// pairs reads the pairs of an HGETALL within a script's reply.
-func pairs(v any) map[string]string {
-	list, _ := v.([]any)
-	m := make(map[string]string, len(list)/2)
-	for i := 0; i+1 < len(list); i += 2 {
-		key, _ := list[i].(string)
-		value, _ := list[i+1].(string)
-		m[key] = value
-	}
-	return m
-}
-
-// commit makes the changes in one round trip.
-func (s *groupStore) commit(ctx context.Context, lanes []Lane, epochs []uint64, changes []*change, lease time.Duration) []committed {
-	answers := make([]committed, len(lanes))
-	bounded, cancel := timely(ctx)
-	defer cancel()
-	replies, errs := s.runGuarded(bounded, s.scripts.commit, lanes, func(i int, log string) call {
-		k := lanes[i].group(s.group)
-		return call{
-			[]string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, lanes[i].Stream, k.unreadable},
-			changes[i].args(log, epochs[i], lease),
-		}
-	})
-	for i, values := range replies {
-		if answers[i].err = errs[i]; errs[i] != nil {
-			continue
-		}
-		answers[i].revision, _ = values[1].(string)
-		if n, counted := values[3].(int64); counted {
-			answers[i].deadLetters = int(n)
-		}
-		if n, counted := values[4].(int64); counted {
-			answers[i].written = int(n)
-		}
-		if first, _ := values[2].(string); first != "" {
-			answers[i].lost = true
-			answers[i].first, _ = parseStreamID(first) // "-" if the stream is empty
-		}
-	}
-	return answers
-}
-
-func (c *change) args(logID string, epoch uint64, lease time.Duration) []any {
-	position := ""
-	if !c.position.isZero() {
-		position = c.position.String()
-	}
-	args := make([]any, 0, 16+len(c.chats)+len(c.left)+len(c.failing)+len(c.settled))
-	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk)
-	args = append(args, len(c.seen))
-	for _, id := range c.seen {
-		args = append(args, id.String())
-	}
-	for _, list := range [...][]any{c.chats, c.left, c.failing} {
-		args = append(append(args, len(list)/2), list...)
-	}
-	args = append(append(args, len(c.settled)), c.settled...)
-	args = append(args, len(c.letters), sharedLetters)
-	for _, l := range c.letters {
-		fields, mark := l.fields(), ""
-		if l.Of != "" {
-			mark = l.Mark.String()
-		}
-		if l.Of != "" && !l.InOrder { // a letter that was dropped meanwhile is not written again
-			fields = nil
-		}
-		args = append(append(args, l.Entry, l.Of, mark, len(fields)), fields...)
-	}
-	return args
-}
-
-func (s *groupStore) release(ctx context.Context, held []released) error {
-	calls := make([]call, len(held))
-	for i, r := range held {
-		calls[i] = call{[]string{r.lane.group(s.group).group}, []any{r.epoch, r.overlap.Milliseconds()}}
-	}
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	for _, reply := range s.run(ctx, s.scripts.release, calls) {
-		if err := reply.Err(); err != nil {
-			return unavailable(err) // the other errors are the same
-		}
-	}
-	return nil
-}
-
-func (s *groupStore) checkpoints(ctx context.Context, l Lane, chats []string) ([]domain.Seq, error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	values, err := s.client.HMGet(ctx, l.group(s.group).chats, chats...).Result()
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	seqs := make([]domain.Seq, len(chats))
-	for i, v := range values {
-		text, _ := v.(string)
-		n, _ := strconv.ParseUint(text, 10, 64)
-		seqs[i] = domain.Seq(n)
-	}
-	return seqs, nil
-}
-
-func (s *groupStore) look(ctx context.Context, l Lane) (walk bool, left, again map[string]string, err error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	k := l.group(s.group)
-	walking, err := s.client.HGet(ctx, k.group, "walk").Result()
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return false, nil, nil, unavailable(err)
-	}
-	if left, err = hashMap(ctx, s.client, k.left); err != nil {
-		return false, nil, nil, err
-	}
-	again, err = hashMap(ctx, s.client, k.again)
-	return walking != "", left, again, err
-}
-
-func (s *groupStore) trim(ctx context.Context, l Lane, bound int) (taken int64, moved []string, err error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	k := l.group("")
-	err = s.guarded(ctx, l, func(log string) (int64, error) {
-		values, err := s.scripts.trim.Run(ctx, s.client, []string{k.id, l.Stream, k.groups}, log, k.group, bound).Slice()
-		if err != nil {
-			return 0, unavailable(err)
-		}
-		taken, _ = values[0].(int64)
-		for _, v := range values[1:] {
-			name, _ := v.(string)
-			moved = append(moved, name)
-		}
-		return min(taken, 0), nil
-	})
-	return taken, moved, err
-}
-
-func (s *groupStore) letters(ctx context.Context, l Lane, ids []string) ([]storedLetter, error) {
-	if len(ids) == 0 {
-		return nil, nil
-	}
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	replies := make([]*goredis.XMessageSliceCmd, len(ids))
-	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i, id := range ids {
-			replies[i] = p.XRange(ctx, l.group(s.group).dead, id, id)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, unavailable(err)
-	}
-	var found []storedLetter
-	for i, reply := range replies {
-		for _, m := range reply.Val() {
-			found = append(found, storedLetter{readLetter(m.Values), ids[i]})
-		}
-	}
-	return found, nil
-}
-
-func (s *groupStore) last(ctx context.Context, l Lane) (streamID, error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	entries, err := s.client.XRevRangeN(ctx, l.Stream, "+", "-", 1).Result()
-	switch {
-	case err != nil:
-		return streamID{}, unavailable(err)
-	case len(entries) == 0:
-		return streamID{}, nil
-	}
-	return parseStreamID(entries[0].ID)
-}
-
-// trimmed decides as the script of a commit does.
-func (s *groupStore) trimmed(ctx context.Context, l Lane, gone streamID) (bool, streamID, error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	var fields *goredis.SliceCmd
-	var entries *goredis.XMessageSliceCmd
-	_, err := s.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, entries = p.HMGet(ctx, l.group(s.group).group, "position", "walk"), p.XRangeN(ctx, l.Stream, "-", "+", 1)
-		return nil
-	})
-	if err != nil {
-		return false, streamID{}, unavailable(err)
-	}
-	first := streamID{}
-	if found := entries.Val(); len(found) > 0 {
-		if first, err = parseStreamID(found[0].ID); err != nil {
-			return false, streamID{}, err
-		}
-	}
-	state := fields.Val()
-	return (state[0] != "0-0" || state[1] != "") && (first.isZero() || first.compare(gone) > 0), first, nil
+// storedLetter is a dead letter and its id.
+type storedLetter struct {
+	deadLetter
+	id string
 }

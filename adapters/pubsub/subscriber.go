@@ -31,9 +31,9 @@ type SubscriberConfig struct {
 
 	// Topic names the topic that reads Lanes. Any other topic is a stream of that name, which carries no chat's log.
 	Topic string
-	Lanes []Lane
-	// LogID identifies the log whose events the lanes carry. Backlog and Codec read it. All three are required if a lane is a partition's, and Guard
-	// too if the lanes are in Redis.
+	Lanes []Partition
+	// LogID identifies the log whose events the partitions carry. Backlog and Codec read it. All three are required if a partition is a partition's, and Guard
+	// too if the partitions are in Redis.
 	LogID   string
 	Guard   LogGuard
 	Backlog ports.Backlog
@@ -87,11 +87,11 @@ type SubscriberConfig struct {
 // The subscriber closes neither the client nor the reader that it was given.
 type Subscriber struct {
 	config  SubscriberConfig
-	store   station
+	store   store
 	settled bool // the router reports the outcomes of its messages
 
 	mu     sync.Mutex
-	subs   []*subscription
+	subs   []*member
 	closed bool
 	err    error
 	failed chan struct{} // closed when err is set
@@ -104,17 +104,17 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 	if c.Client == nil {
 		return nil, &domain.InvalidError{Field: "Client", Problem: "is missing", Allowed: "a client"}
 	}
-	if c.Guard == nil && slices.ContainsFunc(c.Lanes, Lane.logged) {
+	if c.Guard == nil && slices.ContainsFunc(c.Lanes, Partition.logged) {
 		return nil, &domain.InvalidError{Field: "Guard", Problem: "is missing", Allowed: "a guard where a lane carries a log"}
 	}
-	store := &groupStore{client: c.Client, group: c.Group, guard: c.Guard, lanes: c.Lanes, scripts: newScripts(), Reader: c.Reader}
+	store := &redisStore{client: c.Client, group: c.Group, guard: c.Guard, partitions: c.Lanes, scripts: newScripts(), Reader: c.Reader}
 	if store.Reader == nil {
 		store.Reader, store.own = NewReader(c.Client), true
 	}
 	return newSubscriber(c, store)
 }
 
-func newSubscriber(c SubscriberConfig, store station) (*Subscriber, error) {
+func newSubscriber(c SubscriberConfig, store store) (*Subscriber, error) {
 	logged := false
 	for _, l := range c.Lanes {
 		logged = logged || l.logged()
@@ -166,16 +166,16 @@ func positive[N int | time.Duration](n, otherwise N) N {
 // Subscribe waits, half a minute at most. A message whose handler runs when ctx ends may still be acked, and its context lives, until the drain is
 // over.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	lanes := []Lane{NewLane(topic)}
+	partitions := []Partition{NewPartition(topic)}
 	if topic == s.config.Topic && len(s.config.Lanes) > 0 {
-		lanes = s.config.Lanes
+		partitions = s.config.Lanes
 	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
 		return nil, ErrClosed
 	}
-	sub := newSubscription(s, lanes)
+	sub := newSubscription(s, partitions)
 	s.subs = append(s.subs, sub)
 	s.mu.Unlock()
 	if err := sub.prepare(ctx); err != nil {
@@ -187,8 +187,8 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 	return sub.out, nil
 }
 
-// remove removes a subscription that has ended, unless its handlers still run.
-func (s *Subscriber) remove(sub *subscription) {
+// remove removes a member that has ended, unless its handlers still run.
+func (s *Subscriber) remove(sub *member) {
 	if len(sub.running()) > 0 {
 		return
 	}
@@ -202,7 +202,7 @@ func (s *Subscriber) remove(sub *subscription) {
 	}
 }
 
-// Err returns why a subscription has ended by itself: [ports.ErrLogLost], [ports.ErrNewerLog] or [ErrGroupDeleted]. It returns nil if none has.
+// Err returns why a member has ended by itself: [ports.ErrLogLost], [ports.ErrNewerLog] or [ErrGroupDeleted]. It returns nil if none has.
 func (s *Subscriber) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -218,7 +218,7 @@ func (s *Subscriber) ended(err error) {
 	s.err = errors.Join(s.err, err)
 }
 
-// Running returns the handlers that run now, including those that an ended subscription left behind.
+// Running returns the handlers that run now, including those that an ended member left behind.
 func (s *Subscriber) Running() []RunningHandler {
 	var running []RunningHandler
 	for _, sub := range s.subscriptions() {
@@ -228,23 +228,23 @@ func (s *Subscriber) Running() []RunningHandler {
 }
 
 // owned returns the partitions that the subscriber owns now.
-func (s *Subscriber) owned() (lanes []Lane) {
+func (s *Subscriber) owned() (partitions []Partition) {
 	for _, sub := range s.subscriptions() {
 		sub.mu.Lock()
-		for _, l := range sub.lanes {
-			if l.term != nil && !l.term.over {
-				lanes = append(lanes, l.Lane)
+		for _, l := range sub.partitions {
+			if l.owned != nil && !l.owned.over {
+				partitions = append(partitions, l.Partition)
 			}
 		}
 		sub.mu.Unlock()
 	}
-	return lanes
+	return partitions
 }
 
-func (s *Subscriber) subscriptions() []*subscription {
+func (s *Subscriber) subscriptions() []*member {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return append([]*subscription(nil), s.subs...)
+	return append([]*member(nil), s.subs...)
 }
 
 // Close stops reading, waits for running handlers, for at most [SubscriberConfig].Drain, commits their outcomes and releases the partitions.
@@ -255,7 +255,7 @@ func (s *Subscriber) Close() error {
 	s.mu.Unlock()
 	subs := s.subscriptions()
 	for _, sub := range subs {
-		sub.halt()
+		sub.stop()
 	}
 	for _, sub := range subs {
 		<-sub.done

@@ -32,12 +32,12 @@ func (fixedClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err
 
 // carrier is a log with one partition, its delivery stream, and their readers.
 type carrier struct {
-	t        *testing.T
-	client   *goredis.Client
-	log      *redis.Log
-	lanes    []pubsub.Lane
-	stream   string
-	counters *pubsub.Counters
+	t          *testing.T
+	client     *goredis.Client
+	log        *redis.Log
+	partitions []pubsub.Partition
+	stream     string
+	counters   *pubsub.Counters
 }
 
 func newCarrier(t *testing.T) *carrier {
@@ -52,10 +52,10 @@ func newCarrier(t *testing.T) *carrier {
 		t.Fatal(err)
 	}
 	c := &carrier{t: t, client: client, log: log, counters: &pubsub.Counters{}}
-	for _, l := range keys.Lanes() {
-		c.lanes = append(c.lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	for _, l := range keys.Partitions() {
+		c.partitions = append(c.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
-	c.stream = c.lanes[len(c.lanes)-1].Stream
+	c.stream = c.partitions[len(c.partitions)-1].Stream
 	return c
 }
 
@@ -74,7 +74,7 @@ func (c *carrier) send(m domain.MessageID) {
 func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) (stop func()) {
 	c.t.Helper()
 	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{
-		Client: c.client, Group: group, Topic: c.stream, Lanes: c.lanes, LogID: c.log.ID(), Guard: c.log, Backlog: c.log, Codec: wireformat.New(),
+		Client: c.client, Group: group, Topic: c.stream, Lanes: c.partitions, LogID: c.log.ID(), Guard: c.log, Backlog: c.log, Codec: wireformat.New(),
 		FromBeginning: true, Retry: pubsub.RetryPolicy{Attempts: 3, First: time.Millisecond}, Counters: c.counters, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -114,7 +114,7 @@ func (c *carrier) consumer(handlers map[string]pubsub.Handler) message.NoPublish
 }
 
 func (c *carrier) groups() *pubsub.Groups {
-	return pubsub.NewGroups(c.client, c.lanes, c.log, c.log)
+	return pubsub.NewGroups(c.client, c.partitions, c.log, c.log)
 }
 
 func (c *carrier) letters(group string) []pubsub.DeadLetter {
@@ -302,7 +302,7 @@ func TestFinishedDeliveriesStayFinished(t *testing.T) {
 	}
 }
 
-func TestForgetRemovesAGroup(t *testing.T) {
+func TestDeleteRemovesAGroup(t *testing.T) {
 	c := newCarrier(t)
 	c.send("m1")
 	c.run("g", c.consumer(nil))()
@@ -313,7 +313,7 @@ func TestForgetRemovesAGroup(t *testing.T) {
 		t.Errorf("forgotten twice: %v", err)
 	}
 	for _, key := range c.client.Keys(t.Context(), "*:g:*:g").Val() {
-		if strings.HasPrefix(key, strings.TrimSuffix(c.lanes[0].Base, ":")) {
+		if strings.HasPrefix(key, strings.TrimSuffix(c.partitions[0].Base, ":")) {
 			t.Errorf("left is %s", key)
 		}
 	}

@@ -66,9 +66,9 @@ func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
 	}
 }
 
-// TestALaneThatIsNotGivenAwayAfterAll starts a member and stops it again while handlers still hold the partitions assigned to it. The first owner
+// TestAPartitionThatIsNotGivenAwayAfterAll starts a member and stops it again while handlers still hold the partitions assigned to it. The first owner
 // continues, with the retries that became due meanwhile.
-func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
+func TestAPartitionThatIsNotGivenAwayAfterAll(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 8)
 	release := make(chan struct{})
@@ -103,7 +103,7 @@ func TestALaneThatIsNotGivenAwayAfterAll(t *testing.T) {
 		receive(t, failed)
 	}
 	other := r.start(r.config("g"), nothing)
-	members := r.lanes[0].Base + "g:members:g"
+	members := r.partitions[0].Base + "g:members:g"
 	until(t, "there are two", func() bool { return r.client.ZCard(t.Context(), members).Val() == 2 })
 	<-time.After(2 * quick) // the backoffs are over
 	other.stop()
@@ -141,7 +141,7 @@ func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
 		receive(t, failed)
 	}
 	receive(t, holding)
-	failing := r.lanes[0].Base + "g:failing:g"
+	failing := r.partitions[0].Base + "g:failing:g"
 	until(t, "the next starts are taken down", func() bool {
 		values := r.client.HVals(t.Context(), failing).Val()
 		return len(values) == len(due) && !slices.ContainsFunc(values, func(v string) bool { return !strings.HasPrefix(v, "1:2:") })
@@ -280,9 +280,9 @@ func TestWhatRedisLostIsDeliveredAnew(t *testing.T) {
 	arrived("new-", all...)
 }
 
-// TestAHandlerOfALostLaneHoldsUpItsChatOnly has the same member acquire the partition again: no two handlers of the chat run at a time, and no other
+// TestAHandlerOfALostPartitionHoldsUpItsChatOnly has the same member acquire the partition again: no two handlers of the chat run at a time, and no other
 // chat waits.
-func TestAHandlerOfALostLaneHoldsUpItsChatOnly(t *testing.T) {
+func TestAHandlerOfALostPartitionHoldsUpItsChatOnly(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	begun, end := make(chan struct{}), make(chan struct{})

@@ -257,7 +257,7 @@ func TestTransientFailures_ConsumeNoReservedAttempt(t *testing.T) {
 	r.send(1, "c")
 	config := beginning(r.config("g"))
 	config.Retry = pubsub.RetryPolicy{Attempts: 5, First: time.Millisecond, Max: 20 * time.Millisecond}
-	failing := func() string { return r.client.HGet(t.Context(), r.lanes[0].Base+"g:failing:g", "c").Val() }
+	failing := func() string { return r.client.HGet(t.Context(), r.partitions[0].Base+"g:failing:g", "c").Val() }
 	var attempts [8]atomic.Int64
 	first := r.start(config, func(_ context.Context, d ports.Delivery) error {
 		attempts[d.Attempt].Add(1)
@@ -288,7 +288,7 @@ func TestTransientFailures_ConsumeNoReservedAttempt(t *testing.T) {
 		t.Fatalf("the start is recorded as %q", got)
 	}
 	// As after a failover to a replica that lacks the last commit: the partition is acquired anew while the handler runs.
-	state := r.lanes[0].Base + "g:state:g"
+	state := r.partitions[0].Base + "g:state:g"
 	epoch := r.client.HGet(t.Context(), state, "epoch").Val()
 	if err := r.client.HSet(t.Context(), state, "commit", "9999").Err(); err != nil {
 		t.Fatal(err)

@@ -65,11 +65,11 @@ func TestTrimmingTakesOnlyWhatAllHavePassed(t *testing.T) {
 	if n := r.length(); n < 500 || n > 620 { // trimming removes whole nodes of the stream
 		t.Errorf("the stream has %d entries", n)
 	}
-	caughtUp := r.counters.CaughtUp.Load()
+	caughtUp := r.counters.Backfilled.Load()
 	r.start(r.config("behind"), behind.around(nothing))
 	behind.complete(r)
 	r.idle("behind")
-	if n := r.counters.CaughtUp.Load() - caughtUp; n != 0 {
+	if n := r.counters.Backfilled.Load() - caughtUp; n != 0 {
 		t.Errorf("%d events had to be read back from the log", n)
 	}
 	r.trim("ahead", 100_000)
@@ -97,8 +97,8 @@ func TestAnAbandonedGroupDoesNotHoldTheStream(t *testing.T) {
 	if n := r.length(); n > bound+100 {
 		t.Errorf("the stream has %d entries", n)
 	}
-	if l := r.lane("left"); !l.CatchesUp || r.counters.Overrun.Load() != 1 {
-		t.Errorf("%d groups are told to be too far behind; the one that is is at %+v", r.counters.Overrun.Load(), l)
+	if l := r.lane("left"); !l.CatchesUp || r.counters.StreamOverruns.Load() != 1 {
+		t.Errorf("%d groups are told to be too far behind; the one that is is at %+v", r.counters.StreamOverruns.Load(), l)
 	}
 	r.start(r.config("left"), left.around(nothing))
 	r.send(5, "c", "d", "new")

@@ -28,7 +28,7 @@ func TestActivityIndex(t *testing.T) {
 
 func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys redis.Keys) {
 	t.Helper()
-	lanes := slices.DeleteFunc(keys.Lanes(), func(l redis.Lane) bool { return l.Partition < 0 })
+	lanes := slices.DeleteFunc(keys.Partitions(), func(l redis.Partition) bool { return l.Partition < 0 })
 	log, ctx := open(t, client, keys), t.Context()
 	chats := make([]domain.ChatID, 1200)
 	entries := make([]ports.ActivityEntry, len(chats))
@@ -144,7 +144,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 		return true
 	}
 	proxy.Reply.Store(&count)
-	last := keys.Lanes()[0].Base + "last"
+	last := keys.Partitions()[0].Base + "last"
 	view := redis.NewUserChats(m.direct, keys)
 	builtins := app.NewBuiltins(app.NewQueries(m.filler, app.NewEntities(m.filler, nil, 0), app.Views{Log: m.log.ID(), Chats: view}), nil, true)
 	var want []domain.ChatID

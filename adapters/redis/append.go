@@ -27,18 +27,18 @@ func (l *Log) Append(ctx context.Context, a ports.Append) (ports.Appended, error
 		return ports.Appended{}, err
 	}
 	defer r.free()
-	outcome, err := l.laneOf(r.partition).commit(ctx, r)
+	outcome, err := l.queueOf(r.partition).commit(ctx, r)
 	if err != nil {
 		return ports.Appended{}, outcomeFor(ctx, err)
 	}
 	return outcome.Appended, outcomeFor(ctx, outcome.Err)
 }
 
-func (l *Log) laneOf(partition int) *lane {
-	if len(l.lanes) == 1 {
-		return l.lanes[0]
+func (l *Log) queueOf(partition int) *appendQueue {
+	if len(l.queues) == 1 {
+		return l.queues[0]
 	}
-	return l.lanes[partition]
+	return l.queues[partition]
 }
 
 // AppendBatch implements [ports.BatchAppender]. It takes one round trip on a single server. On a Cluster it takes one round trip for each partition,
@@ -55,7 +55,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 	}
 	outcomes := make([]ports.Outcome, len(appends))
 	sent := make([]*request, len(appends))
-	parts := make(map[*lane]*batch)
+	parts := make(map[*appendQueue]*batch)
 	for i, a := range appends {
 		r, err := l.newRequest(a)
 		if err != nil {
@@ -63,7 +63,7 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 			continue
 		}
 		sent[i] = r
-		lane := l.laneOf(r.partition)
+		lane := l.queueOf(r.partition)
 		if parts[lane] == nil {
 			parts[lane] = newBatch(l)
 		}

@@ -18,9 +18,9 @@ const backlogBytes = 1 << 20
 
 var _ ports.Backlog = (*Log)(nil)
 
-// Heads implements [ports.Backlog] in two round trips. The last page comes with a [*ports.CorruptError] instead if the partition's set has lost
+// ListHeads implements [ports.Backlog] in two round trips. The last page comes with a [*ports.CorruptError] instead if the partition's set has lost
 // chats.
-func (l *Log) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.ChatHead, uint64, int, error) {
+func (l *Log) ListHeads(ctx context.Context, partition int, cursor uint64) ([]ports.ChatHead, uint64, int, error) {
 	var page *goredis.ScanCmd
 	var total *goredis.IntCmd
 	var count *goredis.StringCmd
@@ -67,8 +67,8 @@ func (l *Log) Heads(ctx context.Context, partition int, cursor uint64) ([]ports.
 	return heads, next, int(total.Val()), nil
 }
 
-// Encoded implements [ports.Backlog] in one round trip.
-func (l *Log) Encoded(ctx context.Context, partition int, earlier string, stretches []ports.Stretch) (pages []ports.EncodedPage, witness string, err error) {
+// ReadRaw implements [ports.Backlog] in one round trip.
+func (l *Log) ReadRaw(ctx context.Context, partition int, earlier string, stretches []ports.EventRange) (pages []ports.EncodedPage, witness string, err error) {
 	args := make([]any, 0, 3+3*len(stretches))
 	args = append(args, nil, backlogBytes, earlier)
 	for _, s := range stretches {

@@ -207,7 +207,7 @@ func pause(ctx context.Context, d time.Duration) error {
 // call sends the batch once: by the script's hash or, if Redis does not have the script, by its text.
 func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
 	withText := false
-	lane := b.log.laneOf(b.requests[0].partition)
+	lane := b.log.queueOf(b.requests[0].partition)
 	for range routes {
 		var node *goredis.Client
 		if node, err = b.log.node(ctx, b.requests[0].partition); err != nil {

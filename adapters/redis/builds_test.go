@@ -56,15 +56,15 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		do(older.chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"ben"}}))
+		do(older.chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
 		for _, m := range []domain.MessageID{"m1", "m2", "m3"} { // seqs 3 to 5
-			do(older.chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: m, Content: "text of " + string(m)}))
+			do(older.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: m, Content: "text of " + string(m)}))
 		}
-		do(middle.chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m2", Content: "hidden from the older"})) // 6
-		do(middle.chats.React(ctx, app.React{Chat: "c", By: "ben", MessageID: "m3", Emoji: "👍"}))                     // 7
-		do(middle.chats.MarkRead(ctx, app.MarkRead{Chat: "c", By: "ben", MessageID: "m3"}))                           // 8
-		do(newer.chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m4", Content: "of the newer"}))           // 9
-		do(older.chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m5", Content: "text of m5"}))             // 10
+		do(middle.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "hidden from the older"})) // 6
+		do(middle.chats.React(ctx, app.React{Chat: "c", Actor: "ben", MessageID: "m3", Emoji: "👍"}))                     // 7
+		do(middle.chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", MessageID: "m3"}))                           // 8
+		do(newer.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m4", Content: "of the newer"}))           // 9
+		do(older.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m5", Content: "text of m5"}))             // 10
 
 		// Shown: the whole page, with the events that need a newer program marked.
 		records, err := older.queries.Events(ctx, "c", app.Span{First: true})
@@ -134,23 +134,23 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 			"unread":  func() error { _, err := older.queries.Unread(ctx, "c", "ben"); return err },
 			"at":      func() error { _, err := older.queries.At(9).Unread(ctx, "c", "ada"); return err },
 			"edit": func() error {
-				_, err := older.chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m2", Content: "over it"})
+				_, err := older.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "over it"})
 				return err
 			},
 			"delete": func() error {
-				_, err := older.chats.Delete(ctx, app.Delete{Chat: "c", By: "ada", MessageID: "m4"})
+				_, err := older.chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: "m4"})
 				return err
 			},
 			"send": func() error {
-				_, err := older.chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m4", Content: "of the newer"})
+				_, err := older.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m4", Content: "of the newer"})
 				return err
 			},
 			"unreact": func() error {
-				_, err := older.chats.Unreact(ctx, app.React{Chat: "c", By: "ben", MessageID: "m3", Emoji: "👍"})
+				_, err := older.chats.Unreact(ctx, app.React{Chat: "c", Actor: "ben", MessageID: "m3", Emoji: "👍"})
 				return err
 			},
 			"mark read": func() error {
-				_, err := older.chats.MarkRead(ctx, app.MarkRead{Chat: "c", By: "ben", MessageID: "m3"})
+				_, err := older.chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", MessageID: "m3"})
 				return err
 			},
 		} {
@@ -165,8 +165,8 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 		}
 
 		// Everything else works, and the newer build decodes all events.
-		do(older.chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m1", Content: "text of m1, edited"}))
-		do(newer.chats.Edit(ctx, app.Edit{Chat: "c", By: "ada", MessageID: "m2", Content: "edited by the newer"}))
+		do(older.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m1", Content: "text of m1, edited"}))
+		do(newer.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "edited by the newer"}))
 		history, err := newer.queries.History(ctx, "c", app.Span{First: true})
 		if err != nil || len(history) != 5 || slices.ContainsFunc(history, func(m app.MessageView) bool { return m.Unreadable != nil || m.Content == "" }) {
 			t.Errorf("%+v, %v", history, err)

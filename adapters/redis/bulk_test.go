@@ -132,7 +132,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 }
 
 func lastKeys(keys redis.Keys) (names []string) {
-	for _, lane := range keys.Lanes() {
+	for _, lane := range keys.Partitions() {
 		if lane.Partition >= 0 {
 			names = append(names, lane.Base+"last")
 		}
@@ -148,7 +148,7 @@ func TestLoadChats_Faults(t *testing.T) {
 	l := newListedChats(t, client)
 	loads := make([]ports.ChatLoad, len(l.chats))
 	for i, c := range l.chats {
-		loads[i] = ports.ChatLoad{Chat: c, Wants: []ports.Want{{Entity: domain.ChatEntity()}}}
+		loads[i] = ports.ChatLoad{Chat: c, Wants: []ports.LoadRequest{{Entity: domain.ChatEntity()}}}
 	}
 	both := func() error {
 		t.Helper()

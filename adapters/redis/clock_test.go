@@ -33,20 +33,23 @@ func TestClockSetBack(t *testing.T) {
 	}
 	for name, prepare := range map[string]func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) (over func(ctx context.Context) (bool, error)){
 		"the lease of the presence sweeper": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
-			leads, err := presence(t, client, keys).Lead(t.Context(), life)
+			leads, err := presence(t, client, keys).AcquireLease(t.Context(), life)
 			check(t, err)
 			other := presence(t, client, keys)
-			return func(ctx context.Context) (bool, error) { now, err := other.Lead(ctx, life); return leads && now, err }
+			return func(ctx context.Context) (bool, error) {
+				now, err := other.AcquireLease(ctx, life)
+				return leads && now, err
+			}
 		},
 		"a heartbeat": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
 			p := presence(t, client, keys)
-			_, err := p.Beat(t.Context(), "ada", phone, ports.Meta{})
+			_, err := p.Heartbeat(t.Context(), "ada", phone, ports.Meta{})
 			check(t, err)
 			return func(ctx context.Context) (bool, error) {
 				if _, _, err := p.Expire(ctx, 10); err != nil {
 					return false, err
 				}
-				statuses, err := p.Of(ctx, "ada")
+				statuses, err := p.Statuses(ctx, "ada")
 				return len(statuses) == 1 && statuses[0].Status == domain.Offline, err
 			}
 		},

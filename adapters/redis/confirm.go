@@ -45,13 +45,13 @@ func (d Durability) process(ctx context.Context, node *goredis.Client, cmd *gore
 
 // Confirm implements [ports.Confirmer]. WAIT confirms only writes of its own connection. So Confirm writes a small value in the same history:
 // replicas receive all writes in order.
-func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
+func (l *Log) Confirm(ctx context.Context, found ports.LoadRef) error {
 	d := l.durability
 	if d.Replicas == 0 {
 		return nil
 	}
 	p := l.keys.Partition(found.Chat)
-	lane, away := l.laneOf(p), error(nil)
+	lane, away := l.queueOf(p), error(nil)
 	for range routes {
 		node, err := l.node(ctx, p)
 		if err != nil {

@@ -41,7 +41,7 @@ type Options struct {
 // change once per server, not per connection.
 type Client struct {
 	goredis.UniversalClient
-	watch *watch
+	watch *connMonitor
 }
 
 // Close closes all connections. Commands fail from then on. A nil Client has none.
@@ -103,7 +103,7 @@ func bare(client goredis.UniversalClient) goredis.UniversalClient {
 	return client
 }
 
-func newClient(universal *goredis.UniversalOptions, w *watch) goredis.UniversalClient {
+func newClient(universal *goredis.UniversalOptions, w *connMonitor) goredis.UniversalClient {
 	if !universal.IsClusterMode {
 		client := goredis.NewUniversalClient(universal)
 		if single, ok := client.(node); ok {
@@ -114,9 +114,9 @@ func newClient(universal *goredis.UniversalOptions, w *watch) goredis.UniversalC
 	options := universal.Cluster()
 	options.ClusterStateReloadInterval = stateAge
 	cluster := goredis.NewClusterClient(options)
-	cluster.AddHook(lookAround{cluster, w})
+	cluster.AddHook(reloadTopology{cluster, w})
 	cluster.OnNewNode(func(client *goredis.Client) {
-		client.AddHook(briefly{})
+		client.AddHook(topologyTimeout{})
 		client.AddHook(w.link(client, client.Options().Addr))
 	})
 	return cluster
@@ -130,15 +130,15 @@ const (
 	lookLimit = 3 * time.Second // timeout of one reload
 )
 
-// lookAround starts a reload of the topology after an unanswered command.
-type lookAround struct {
+// reloadTopology starts a reload of the topology after an unanswered command.
+type reloadTopology struct {
 	cluster *goredis.ClusterClient
-	watch   *watch
+	watch   *connMonitor
 }
 
-func (lookAround) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+func (reloadTopology) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
-func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+func (l reloadTopology) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		err := l.watch.named(next(ctx, cmd), cmd)
 		l.after(ctx, err)
@@ -146,7 +146,7 @@ func (l lookAround) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-func (l lookAround) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+func (l reloadTopology) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, cmds []goredis.Cmder) error {
 		err := l.watch.named(next(ctx, cmds), cmds...)
 		l.after(ctx, err)
@@ -154,22 +154,22 @@ func (l lookAround) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredi
 	}
 }
 
-func (l lookAround) after(ctx context.Context, err error) {
+func (l reloadTopology) after(ctx context.Context, err error) {
 	if err != nil && !answered(err) {
 		l.cluster.ReloadState(ctx)
 	}
 }
 
-// briefly bounds the time a node may take to return the topology.
-type briefly struct{}
+// topologyTimeout bounds the time a node may take to return the topology.
+type topologyTimeout struct{}
 
-func (briefly) DialHook(next goredis.DialHook) goredis.DialHook { return next }
+func (topologyTimeout) DialHook(next goredis.DialHook) goredis.DialHook { return next }
 
-func (briefly) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
+func (topologyTimeout) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return next
 }
 
-func (briefly) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
+func (topologyTimeout) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	return func(ctx context.Context, cmd goredis.Cmder) error {
 		if cmd.Name() == "cluster" {
 			var cancel context.CancelFunc
@@ -180,23 +180,23 @@ func (briefly) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 	}
 }
 
-// patience is a retry policy: the number of attempts and the pause between them.
-type patience struct {
+// connectRetry is a retry policy: the number of attempts and the pause between them.
+type connectRetry struct {
 	attempts int
 	wait     time.Duration
 	logger   *slog.Logger
 }
 
-func newPatience(attempts int, backoff time.Duration, logger *slog.Logger) patience {
+func newPatience(attempts int, backoff time.Duration, logger *slog.Logger) connectRetry {
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return patience{attempts: positive(attempts, 10), wait: positive(backoff, 100*time.Millisecond), logger: logger}
+	return connectRetry{attempts: positive(attempts, 10), wait: positive(backoff, 100*time.Millisecond), logger: logger}
 }
 
 // try repeats call until it succeeds or returns an error for which passes is false. After the last attempt it returns [ErrUnreachable] with the
 // cause.
-func (p patience) try(ctx context.Context, call func() error, passes func(error) bool) error {
+func (p connectRetry) try(ctx context.Context, call func() error, passes func(error) bool) error {
 	wait := p.wait
 	for attempt := 1; ; attempt++ {
 		err := call()

@@ -1,6 +1,6 @@
 // Package redis stores chatcore's state in Redis.
 //
-//   - The event log (log, lane, batch, request, append, load, read by backlog; script/append.lua and others): the log of a chat is a list of encoded
+//   - The event log (log, partition, batch, request, append, load, read by backlog; script/append.lua and others): the log of a chat is a list of encoded
 //     events, cut into segments, with hashes that index the entities the events moved. All keys of a chat share the hash tag of the chat's partition,
 //     so one script appends to the log, the delivery stream and the live channels atomically, on a single server and on a Cluster.
 //   - User data: read models of the log (userview, effects), presence and statuses (presence, statuses, sweep), sessions, rate limits (limiter),

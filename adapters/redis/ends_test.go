@@ -51,7 +51,7 @@ func TestPresence_ReadsWithoutSweep(t *testing.T) {
 			for _, user := range users[:4] {
 				beats(t, s, user, "phone")
 			}
-			if _, err := s.Choose(ctx, "hidden", domain.Offline, ports.Meta{}); err != nil {
+			if _, err := s.SetStatus(ctx, "hidden", domain.Offline, ports.Meta{}); err != nil {
 				t.Fatal(err)
 			}
 			set, added := keys.Prefix()+"user:online:", keys.Prefix()+"cc:{"+keys.Prefix()+"user:online:}:added"
@@ -109,7 +109,7 @@ func TestPresence_LastSeenAtRead(t *testing.T) {
 	s := miniStore(t.Context(), t, server, client, newKeys(t, 1), newEar(t, client))
 	seen := func() time.Time {
 		t.Helper()
-		statuses, err := s.Of(t.Context(), "ann")
+		statuses, err := s.Statuses(t.Context(), "ann")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -159,7 +159,7 @@ func TestPresence_ReadsAreOneRoundTrip(t *testing.T) {
 		onlineNow(t, p, users...) // from here on Redis has the scripts
 		client.AddHook(trips)
 		for what, read := range map[string]func() error{
-			"statuses": func() error { _, err := p.Of(t.Context(), users...); return err },
+			"statuses": func() error { _, err := p.Statuses(t.Context(), users...); return err },
 			"online":   func() error { _, err := p.AreOnline(t.Context(), users...); return err },
 		} {
 			*trips = pipelines{}
@@ -180,7 +180,7 @@ func TestPresence_LongChoices(t *testing.T) {
 	}
 	s := porttest.PresenceStore{PresenceStore: p}
 	beats(t, s, "ann", "phone")
-	if _, err := p.Choose(ctx, "ann", domain.Offline, ports.Meta{}); err != nil {
+	if _, err := p.SetStatus(ctx, "ann", domain.Offline, ports.Meta{}); err != nil {
 		t.Fatal(err)
 	}
 	age(ctx, t, client, keys.Prefix(), ttl.Heartbeat+ttl.Kept-time.Minute)

@@ -85,7 +85,7 @@ func TestALogThatVanishedTakesNothing(t *testing.T) {
 	if _, err := log.Append(t.Context(), sent("c", "m")); !errors.Is(err, ports.ErrLogLost) {
 		t.Errorf("append: %v", err)
 	}
-	if _, err := log.Load(t.Context(), "c", ports.Want{Entity: domain.ChatEntity()}); !errors.Is(err, ports.ErrLogLost) {
+	if _, err := log.Load(t.Context(), "c", ports.LoadRequest{Entity: domain.ChatEntity()}); !errors.Is(err, ports.ErrLogLost) {
 		t.Errorf("load: %v", err)
 	}
 	if left := dump(t, client); len(left) != 0 {

@@ -69,7 +69,7 @@ func fieldKind(field string) string {
 // fieldEntity returns the entity of an index field. It is the inverse of appendField.
 func fieldEntity(field string) domain.Entity {
 	kinds := map[string]domain.EntityKind{
-		"c": domain.KindChat, "u": domain.KindMember, "x": domain.KindReactions, "r": domain.KindRead, "k": domain.KindCommand, "o": domain.KindOwn,
+		"c": domain.KindChat, "u": domain.KindMember, "x": domain.KindReactions, "r": domain.KindRead, "k": domain.KindCommand, "o": domain.KindCustom,
 		"v": domain.KindReceipt,
 	}
 	switch {

@@ -501,7 +501,7 @@ func (c *chatCheck) snapshot(ctx context.Context, field, version, kept string) (
 		return fmt.Sprintf("its version is %q", version), nil
 	}
 	entity := fieldEntity(field)
-	loaded, err := c.Load(ctx, c.chat, ports.Want{Entity: entity, Until: domain.Seq(n), Whole: true})
+	loaded, err := c.Load(ctx, c.chat, ports.LoadRequest{Entity: entity, Until: domain.Seq(n), Whole: true})
 	if isCorrupt(err) {
 		return "", nil // the chat has other contradictions
 	}

@@ -82,7 +82,7 @@ func ownKeys(k Keys, chat domain.ChatID, name string) []string {
 			keys = append(keys, marker)
 		}
 	}
-	for _, lane := range k.Lanes() {
+	for _, lane := range k.Partitions() {
 		keys = append(keys, lane.Stream, lane.Base+"g:chats:"+escape(name))
 	}
 	return keys
@@ -116,7 +116,7 @@ func FuzzLoadEntry(f *testing.F) {
 			t.Errorf("seq %d of chat %q is read as %+v", seq, chat, r)
 		}
 		for _, kind := range []domain.EntityKind{domain.KindChat, domain.KindMessage, domain.KindReactions, domain.KindMember, domain.KindRead} {
-			w, into := walk{want: ports.Want{Entity: domain.Entity{Kind: kind, ID: "x"}}}, ports.EntityHistory{}
+			w, into := walk{want: ports.LoadRequest{Entity: domain.Entity{Kind: kind, ID: "x"}}}, ports.EntityHistory{}
 			reply := []any{int64(seq), int64(0), int64(0), "", int64(0), int64(seq), entry} //nolint:gosec // 53 bits
 			if err := l.step(t.Context(), domain.ChatID(chat), reply, &w, &into); err != nil {
 				corrupt("step", err)
@@ -127,7 +127,7 @@ func FuzzLoadEntry(f *testing.F) {
 				t.Errorf("%q is a snapshot of nothing", entry)
 			}
 		}
-		w, into := walk{want: ports.Want{Entity: domain.Entity{Kind: domain.KindCommand, ID: "x"}}}, ports.EntityHistory{}
+		w, into := walk{want: ports.LoadRequest{Entity: domain.Entity{Kind: domain.KindCommand, ID: "x"}}}, ports.EntityHistory{}
 		if err := l.step(t.Context(), domain.ChatID(chat), []any{int64(seq), int64(0), int64(0), command}, &w, &into); err != nil { //nolint:gosec // 53 bits
 			corrupt("command", err)
 		} else if into.Command.Events < 0 || command == "" && into.Command != (ports.CommandRecord{}) {

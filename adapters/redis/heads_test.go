@@ -18,7 +18,7 @@ func TestCompareHeads_FindsChatsBeyondTheirCheckpoints(t *testing.T) {
 	servers(t, func(t *testing.T, client goredis.UniversalClient) {
 		keys := newKeys(t, 1)
 		log := open(t, client, keys)
-		checkpoints := keys.Lanes()[0].Base + "g:chats:g"
+		checkpoints := keys.Partitions()[0].Base + "g:chats:g"
 		want := make(map[domain.ChatID]domain.Seq)
 		names := []domain.ChatID{`a:b`, `{tag}`, `100%`, `a*b?c[d]\e`, "café", "日本", "-x^$()."}
 		for i := range 1200 {
@@ -43,10 +43,10 @@ func TestCompareHeads_FindsChatsBeyondTheirCheckpoints(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if err := client.Set(t.Context(), keys.Lanes()[0].Base+"odd:x", "no index", 0).Err(); err != nil {
+		if err := client.Set(t.Context(), keys.Partitions()[0].Base+"odd:x", "no index", 0).Err(); err != nil {
 			t.Fatal(err)
 		}
-		if err := client.SAdd(t.Context(), keys.Lanes()[0].Base+"chats", "odd", "gone").Err(); err != nil {
+		if err := client.SAdd(t.Context(), keys.Partitions()[0].Base+"chats", "odd", "gone").Err(); err != nil {
 			t.Fatal(err)
 		}
 		got, holes, compared := make(map[domain.ChatID]domain.Seq), make(map[domain.ChatID]error), 0

@@ -41,7 +41,7 @@ func (l *Log) History(ctx context.Context) string {
 
 // historyDue reports whether the last reply of a partition's server is too old.
 func (l *Log) historyDue(now time.Time) bool {
-	for _, lane := range l.lanes {
+	for _, lane := range l.queues {
 		if seen := lane.seen.Load(); seen == nil || now.Sub(*seen) >= historyAge {
 			return true
 		}
@@ -99,9 +99,9 @@ func (l *Log) refreshHistory(ctx context.Context) {
 
 // askHistories asks the servers of the partitions without a recent reply.
 func (l *Log) askHistories(ctx context.Context, now time.Time) error {
-	errs, slots := make([]error, len(l.lanes)), make(chan struct{}, historyChecks)
+	errs, slots := make([]error, len(l.queues)), make(chan struct{}, historyChecks)
 	var asking sync.WaitGroup
-	for p, lane := range l.lanes { // the lane of a single server has index 0, which is also the number of a partition
+	for p, lane := range l.queues { // the partition of a single server has index 0, which is also the number of a partition
 		if seen := lane.seen.Load(); seen != nil && now.Sub(*seen) < historyAge {
 			continue
 		}
@@ -123,14 +123,14 @@ func (l *Log) askHistory(ctx context.Context, partition int) error {
 		return err
 	}
 	present, _ := reply[1].(string)
-	l.laneOf(partition).observe(present)
+	l.queueOf(partition).observe(present)
 	return nil
 }
 
 // nameHistory computes the name. The caller must hold Log.observing.
 func (l *Log) nameHistory() {
 	digest := sha256.New()
-	for _, lane := range l.lanes {
+	for _, lane := range l.queues {
 		_, _ = digest.Write(append(lane.history.Load().bytes, ' '))
 	}
 	name := l.id + hex.EncodeToString(digest.Sum(nil)[:6])

@@ -362,7 +362,7 @@ func (l *Log) learnHistories(ctx context.Context) error {
 		if history == "" {
 			return errNoHistory()
 		}
-		l.laneOf(i).observe(history)
+		l.queueOf(i).observe(history)
 	}
 	return nil
 }

@@ -284,15 +284,15 @@ func everyCall(ctx context.Context, log *redis.Log) map[string]error {
 	results := make(map[string]error)
 	_, results["append"] = log.Append(ctx, created("new"))
 	_, results["append batch"] = log.AppendBatch(ctx, []ports.Append{created("new2"), created("new3")})
-	_, results["load"] = log.Load(ctx, "c", ports.Want{Entity: domain.ChatEntity()})
+	_, results["load"] = log.Load(ctx, "c", ports.LoadRequest{Entity: domain.ChatEntity()})
 	_, results["read"] = log.Read(ctx, "c", ports.Range{Limit: 1})
-	results["keep"] = log.Keep(ctx, "c", domain.ChatEntity(), 1, &domain.Chat{ID: "c"})
+	results["keep"] = log.SaveSnapshot(ctx, "c", domain.ChatEntity(), 1, &domain.Chat{ID: "c"})
 	results["probe"] = log.Probe(ctx)
 	p := 0
 	for heads := []ports.ChatHead(nil); len(heads) == 0 && p < redis.DefaultPartitions; p++ {
-		heads, _, _, _ = log.Heads(ctx, p, 0)
+		heads, _, _, _ = log.ListHeads(ctx, p, 0)
 	}
-	_, _, results["encoded"] = log.Encoded(ctx, p-1, "", []ports.Stretch{{Chat: "c", From: 1, Limit: 1}})
+	_, _, results["encoded"] = log.ReadRaw(ctx, p-1, "", []ports.EventRange{{Chat: "c", From: 1, Limit: 1}})
 	return results
 }
 

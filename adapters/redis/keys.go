@@ -54,8 +54,8 @@ import (
 //
 // Beside a cached value:
 //
-//	cc:{KEY}:l  STRING  the lease of its loader: token, and digest of the value at that time; Kind.Lease
-//	cc:{KEY}:f  STRING  the last invalidated version, and its origin; Kind.Remember
+//	cc:{KEY}:l  STRING  the lease of its loader: token, and digest of the value at that time; CacheConfig.Lease
+//	cc:{KEY}:f  STRING  the last invalidated version, and its origin; CacheConfig.Remember
 //	cc:{KEY}:m  STRING  metadata of a value that is no object: schema, version, end of freshness, digest of the value, origin; as long as the value
 //
 // Rate limits:
@@ -153,22 +153,22 @@ func (k Keys) ofLog(rest string) bool {
 // Prefix returns the prefix of every key and channel.
 func (k Keys) Prefix() string { return k.prefix }
 
-// Lane names a delivery stream, and the prefix of its groups' keys. Package pubsub defines the rest of their names.
-type Lane struct {
+// Partition names a delivery stream, and the prefix of its groups' keys. Package pubsub defines the rest of their names.
+type Partition struct {
 	Stream    string
 	Base      string
 	Partition int // below 0 for the bare stream, which other programs write
 }
 
-// Lanes returns the streams that a group reads: each partition's, and the bare stream if it is none of these.
-func (k Keys) Lanes() []Lane {
-	lanes := make([]Lane, 0, len(k.tags)+1)
+// Partitions returns the streams that a group reads: each partition's, and the bare stream if it is none of these.
+func (k Keys) Partitions() []Partition {
+	lanes := make([]Partition, 0, len(k.tags)+1)
 	for p := range k.tags {
-		lanes = append(lanes, Lane{Stream: k.stream(p), Base: k.partitionKey(p, ""), Partition: p})
+		lanes = append(lanes, Partition{Stream: k.stream(p), Base: k.partitionKey(p, ""), Partition: p})
 	}
 	if len(k.tags) > 1 {
 		bare := k.prefix + k.names.Stream
-		lanes = append(lanes, Lane{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
+		lanes = append(lanes, Partition{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
 	}
 	return lanes
 }

@@ -87,10 +87,10 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if streams := plain.Lanes(); len(streams) != 17 || streams[16].Stream != "message-delivery-stream" || streams[16].Partition >= 0 {
+	if streams := plain.Partitions(); len(streams) != 17 || streams[16].Stream != "message-delivery-stream" || streams[16].Partition >= 0 {
 		t.Errorf("lanes %+v", streams)
 	}
-	if streams := one.Lanes(); len(streams) != 1 {
+	if streams := one.Partitions(); len(streams) != 1 {
 		t.Errorf("lanes of one partition %+v", streams)
 	}
 }

@@ -103,13 +103,13 @@ func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 func TestOwnPage_CursorOfAnotherEntity(t *testing.T) {
 	log := open(t, connect(t, redistest.Shared(t).URL()), newKeys(t, 1))
 	appended(t, log, created("c"))
-	for i, entity := range []domain.OwnID{"poll", "other", "poll"} {
-		e := domain.Own{Chat: "c", Type: "team:x", Version: 1, Actor: "ada", Entity: entity, Data: "{}", At: time.Now()}
+	for i, entity := range []domain.CustomID{"poll", "other", "poll"} {
+		e := domain.Custom{Chat: "c", Type: "team:x", Version: 1, Actor: "ada", Entity: entity, Data: "{}", At: time.Now()}
 		appended(t, log, ports.Append{Chat: "c", Events: []ports.NewEvent{{ID: domain.EventID(fmt.Sprint("own-", i)), Event: e, Moves: domain.Moves(e)}}})
 	}
 	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{})
 	for cursor, want := range map[string]error{"1": domain.ErrInvalid, "2": nil, "3": domain.ErrInvalid, "4": nil, "5": domain.ErrInvalid, "0": domain.ErrInvalid} {
-		if _, err := queries.OwnPage(t.Context(), "c", "poll", app.Page{Cursor: cursor}); !errors.Is(err, want) {
+		if _, err := queries.CustomPage(t.Context(), "c", "poll", app.Page{Cursor: cursor}); !errors.Is(err, want) {
 			t.Errorf("cursor %s gave the error %v, want %v", cursor, err, want)
 		}
 	}

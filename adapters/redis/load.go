@@ -27,7 +27,7 @@ const (
 
 // Load implements [ports.EventLog] in one round trip, and one more for each 256 events beyond the first. The log only grows, so the later steps see
 // the state of the first.
-func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.Want) (ports.Loaded, error) {
+func (l *Log) Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	ld := l.newLoading(chat, wants)
 	for !ld.ended {
 		reply, err := l.ask(ctx, l.scripts.load, chat, ld.args(walkLimit))
@@ -78,7 +78,7 @@ func (l *Log) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.L
 type loading struct {
 	log     *Log
 	chat    domain.ChatID
-	wants   []ports.Want
+	wants   []ports.LoadRequest
 	pending []walk // of incomplete entities
 	history string // replication ID at the first step, "" before it
 	loaded  ports.Loaded
@@ -87,14 +87,14 @@ type loading struct {
 
 // walk is the state of loading one entity, newest event first.
 type walk struct {
-	want   ports.Want
+	want   ports.LoadRequest
 	place  int        // of the entity in the request
 	known  domain.Seq // where the walk ends: the version that the caller has, or that of the snapshot
 	cursor domain.Seq // where the walk continues; 0 at the start and at the end
 	events int        // events found so far
 }
 
-func (l *Log) newLoading(chat domain.ChatID, wants []ports.Want) *loading {
+func (l *Log) newLoading(chat domain.ChatID, wants []ports.LoadRequest) *loading {
 	ld := &loading{log: l, chat: chat, wants: wants, pending: make([]walk, len(wants))}
 	for i, w := range wants {
 		ld.pending[i] = walk{want: w, place: i, known: w.After, cursor: w.From}
@@ -137,7 +137,7 @@ func (ld *loading) take(ctx context.Context, reply []any) error {
 	}
 	l := ld.log
 	partition := l.keys.Partition(ld.chat)
-	l.laneOf(partition).observe(present)
+	l.queueOf(partition).observe(present)
 	l.witnesses.learned(partition)
 	switch ld.history {
 	case "":
@@ -258,8 +258,8 @@ func readSnapshot(chat domain.ChatID, e domain.Entity, version domain.Seq, store
 	return ports.Snapshot{Version: version, State: s}, err
 }
 
-// Keep implements [ports.Snapshots] in one round trip.
-func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error {
+// SaveSnapshot implements [ports.Snapshots] in one round trip.
+func (l *Log) SaveSnapshot(ctx context.Context, chat domain.ChatID, e domain.Entity, version domain.Seq, s domain.State) error {
 	state, err := wireformat.EncodeState(s)
 	if err != nil {
 		return err
@@ -268,7 +268,7 @@ func (l *Log) Keep(ctx context.Context, chat domain.ChatID, e domain.Entity, ver
 	w := &l.witnesses.list[p]
 	_, err = l.guarded(ctx, p, func(held *field) ([]any, error) {
 		kept, err := l.run(ctx, l.scripts.snapshot, p, []string{w.key},
-			held, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.laneOf(p).history.Load().bytes), w.known.Load()).Int64()
+			held, escape(string(chat)), appendField(nil, e), uint64(version), state, string(l.queueOf(p).history.Load().bytes), w.known.Load()).Int64()
 		return []any{kept}, err
 	})
 	return err

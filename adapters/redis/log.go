@@ -87,13 +87,13 @@ type Log struct {
 
 	epoch               func() uint64 // nil: no append is refused
 	forget              func()        // nil: there are no caches to drop
-	observing           sync.Mutex    // guards the histories of all lanes and historyName
+	observing           sync.Mutex    // guards the histories of all partitions and historyName
 	historyName         *historyName
-	ids, streams, marks []any   // keys of each partition; marks are this process's witnesses
-	places              []any   // the numbers from 1 to the number of partitions, as text
-	header              []any   // the first words of every append: evalsha and the script's hash
-	bound               any     // its last argument: the number of entries that a delivery stream keeps
-	lanes               []*lane // one, or one for each partition of a Cluster
+	ids, streams, marks []any          // keys of each partition; marks are this process's witnesses
+	places              []any          // the numbers from 1 to the number of partitions, as text
+	header              []any          // the first words of every append: evalsha and the script's hash
+	bound               any            // its last argument: the number of entries that a delivery stream keeps
+	queues              []*appendQueue // one, or one for each partition of a Cluster
 	tokens              *tokens
 	ctx                 context.Context // of appends: not a caller's, because a batch has many callers
 	durability          Durability
@@ -156,7 +156,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		lanes = len(c.Keys.tags)
 	}
 	for range lanes {
-		l.lanes = append(l.lanes, newLane(l, positive(c.Queue, 4096)))
+		l.queues = append(l.queues, newLane(l, positive(c.Queue, 4096)))
 	}
 	var err error
 	if l.meters, err = newMeters(c.Meter, l); err != nil {

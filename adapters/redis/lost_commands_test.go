@@ -20,7 +20,7 @@ import (
 func recordedAs(chat domain.ChatID, id string, events int) ports.Append {
 	a := ports.Append{Chat: chat, Command: domain.CommandEntity("ann", domain.CommandID(id)), Fingerprint: 0xfeed}
 	for i := range events {
-		e := domain.Own{Chat: chat, Actor: "ann", Type: "a:b", Version: 1, Data: "{}", At: time.Now()}
+		e := domain.Custom{Chat: chat, Actor: "ann", Type: "a:b", Version: 1, Data: "{}", At: time.Now()}
 		a.Events = append(a.Events, ports.NewEvent{ID: domain.EventID(fmt.Sprintf("e-%s-%d", id, i)), Event: e})
 	}
 	return a
@@ -82,7 +82,7 @@ func TestLostReplies_Commands(t *testing.T) {
 	}
 	for _, mine := range commands {
 		for _, c := range mine {
-			loaded, err := log.Load(t.Context(), c.append.Chat, ports.Want{Entity: c.append.Command})
+			loaded, err := log.Load(t.Context(), c.append.Chat, ports.LoadRequest{Entity: c.append.Command})
 			if err != nil {
 				t.Fatal(err)
 			}

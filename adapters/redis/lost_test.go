@@ -90,7 +90,7 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 		}
 	}
 	delivered := make(map[domain.EventID]int)
-	for _, lane := range keys.Lanes() {
+	for _, lane := range keys.Partitions() {
 		stream := lane.Stream
 		entries, err := client.XRange(t.Context(), stream, "-", "+").Result()
 		if err != nil {
@@ -198,7 +198,7 @@ func TestNoAcknowledgedEventIsLostWhenRedisDies(t *testing.T) {
 func await(t *testing.T, client goredis.UniversalClient, keys redis.Keys, more int64) {
 	t.Helper()
 	added := func() (n int64) {
-		for _, lane := range keys.Lanes() {
+		for _, lane := range keys.Partitions() {
 			if info, err := client.XInfoStream(t.Context(), lane.Stream).Result(); err == nil { // a stream may not exist yet
 				n += info.EntriesAdded
 			}

@@ -73,7 +73,7 @@ func (m *meters) committed(ctx context.Context, b *batch, took time.Duration) {
 // queued returns the number of queued appends.
 func (l *Log) queued() int {
 	n := 0
-	for _, lane := range l.lanes {
+	for _, lane := range l.queues {
 		lane.mu.Lock()
 		n += lane.count
 		lane.mu.Unlock()

@@ -68,8 +68,8 @@ func NewPresence(c PresenceConfig) (*Presence, error) {
 	}, err
 }
 
-// Beat implements [ports.Presence] in one round trip. A transition takes one more, and on a Cluster two further ones.
-func (p *Presence) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+// Heartbeat implements [ports.Presence] in one round trip. A transition takes one more, and on a Cluster two further ones.
+func (p *Presence) Heartbeat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	return p.move(ctx, "beat", connectionField(c), user, m)
 }
 
@@ -86,8 +86,8 @@ func connectionField(c domain.Connection) string {
 	return string(c.Device) + " " + string(c.ID)
 }
 
-// Choose implements [ports.Presence].
-func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
+// SetStatus implements [ports.Presence].
+func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
 	return p.move(ctx, "set", strconv.Itoa(int(s)), user, m)
 }
 

@@ -29,7 +29,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 		t.Helper()
 		for _, user := range users {
 			until(t, func() bool {
-				_, err := s.Beat(t.Context(), user, phone, ports.Meta{})
+				_, err := s.Heartbeat(t.Context(), user, phone, ports.Meta{})
 				return err == nil
 			})
 		}
@@ -64,7 +64,7 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 		for i, user := range append(slices.Clone(there), gone...) {
 			var status domain.Status
 			until(t, func() bool {
-				statuses, err := s.Of(t.Context(), user)
+				statuses, err := s.Statuses(t.Context(), user)
 				if err == nil {
 					status = statuses[0].Status
 				}

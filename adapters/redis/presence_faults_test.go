@@ -27,7 +27,7 @@ var phone = domain.Connection{Device: "phone"}
 
 func beats(t *testing.T, p ports.Presence, user domain.UserID, device domain.DeviceID) *domain.UserStatus {
 	t.Helper()
-	told, err := p.Beat(t.Context(), user, domain.Connection{Device: device}, ports.Meta{})
+	told, err := p.Heartbeat(t.Context(), user, domain.Connection{Device: device}, ports.Meta{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -36,7 +36,7 @@ func beats(t *testing.T, p ports.Presence, user domain.UserID, device domain.Dev
 
 func statusOf(t *testing.T, p ports.Statuses, user domain.UserID) domain.Status {
 	t.Helper()
-	statuses, err := p.Of(t.Context(), user)
+	statuses, err := p.Statuses(t.Context(), user)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func TestToldInstantsAreRedisTime(t *testing.T) {
 		keys := anyKeys(rt, false)
 		p := newPresence(rt, client, keys)
 		user := domain.UserID(rapid.SampledFrom([]string{"ann", `b"\`, "日本", "%s%1"}).Draw(rt, "user"))
-		told, err := p.Beat(t.Context(), user, phone, ports.Meta{CorrelationID: "c"})
+		told, err := p.Heartbeat(t.Context(), user, phone, ports.Meta{CorrelationID: "c"})
 		if err != nil || told == nil || !told.At.Equal(at) || !told.LastSeen.Equal(at) {
 			rt.Fatalf("told %+v, error %v, at %v", told, err, at)
 		}
@@ -128,7 +128,7 @@ func TestToldInstantsAreRedisTime(t *testing.T) {
 			rt.Fatalf("heard %+v, want %+v", heard, told)
 		}
 		sameAsTheCodec(rt, e.payloads(t.Context(), rt, keys.Channel(wireformat.TypeUserStatus)))
-		if statuses, err := p.Of(t.Context(), user); err != nil || !statuses[0].LastSeen.Equal(at) {
+		if statuses, err := p.Statuses(t.Context(), user); err != nil || !statuses[0].LastSeen.Equal(at) {
 			rt.Fatalf("status %+v, error %v", statuses, err)
 		}
 	})
@@ -166,7 +166,7 @@ func TestPresence_ChoiceAfterTheClockWentBack(t *testing.T) {
 	server := mini(t)
 	client, keys := connect(t, "redis://"+server.Addr()), newKeys(t, 1)
 	s := miniStore(t.Context(), t, server, client, keys, newEar(t, client))
-	if _, err := s.Choose(t.Context(), "ann", domain.Busy, ports.Meta{}); err != nil {
+	if _, err := s.SetStatus(t.Context(), "ann", domain.Busy, ports.Meta{}); err != nil {
 		t.Fatal(err)
 	}
 	s.Forward(-time.Hour)
@@ -201,9 +201,9 @@ func TestForeignValuesUnderPresenceKeys(t *testing.T) {
 				if err := put(keys.Prefix() + suffix); err != nil {
 					t.Fatal(err)
 				}
-				_, beat := p.Beat(ctx, "u", phone, ports.Meta{})
+				_, beat := p.Heartbeat(ctx, "u", phone, ports.Meta{})
 				_, leave := p.Leave(ctx, "u", phone, ports.Meta{})
-				_, choice := p.Choose(ctx, "u", domain.Away, ports.Meta{})
+				_, choice := p.SetStatus(ctx, "u", domain.Away, ports.Meta{})
 				for what, err := range map[string]error{"a heartbeat": beat, "a leave": leave, "a choice": choice} {
 					var foreign *ports.ForeignValueError
 					if !errors.As(err, &foreign) || foreign.Key != keys.Prefix()+suffix || !errors.Is(err, ports.ErrForeignValue) {
@@ -362,7 +362,7 @@ func TestStatusesOfOtherPrograms(t *testing.T) {
 			}
 			want.User = "u1"
 			client.Set(ctx, at+"u1", value, time.Minute)
-			if got, err := p.Of(ctx, "u1"); err != nil || got[0] != want {
+			if got, err := p.Statuses(ctx, "u1"); err != nil || got[0] != want {
 				t.Errorf("%s is read as %+v, error %v", value, got, err)
 			}
 			if want.Status == domain.Offline {
@@ -411,10 +411,10 @@ func TestPresenceWithoutRedis(t *testing.T) {
 		t.Fatal("nothing was told")
 	}
 	all := func(ctx context.Context) map[string]error {
-		_, beat := p.Beat(ctx, "ann", phone, ports.Meta{})
-		_, of := p.Of(ctx, "ann")
+		_, beat := p.Heartbeat(ctx, "ann", phone, ports.Meta{})
+		_, of := p.Statuses(ctx, "ann")
 		_, online := p.AreOnline(ctx, "ann")
-		_, lead := p.Lead(ctx, time.Second)
+		_, lead := p.AcquireLease(ctx, time.Second)
 		_, _, expire := p.Expire(ctx, 10)
 		_, repair := p.Repair(ctx, 10)
 		return map[string]error{"beat": beat, "of": of, "online": online, "lead": lead, "expire": expire, "repair": repair}
@@ -509,7 +509,7 @@ func TestPresenceWhileAMasterFails(t *testing.T) {
 	killed.Kill()
 	failed := 0
 	for _, user := range users {
-		if _, err := s.Beat(t.Context(), user, phone, ports.Meta{}); errors.Is(err, ports.ErrUnavailable) {
+		if _, err := s.Heartbeat(t.Context(), user, phone, ports.Meta{}); errors.Is(err, ports.ErrUnavailable) {
 			failed++
 		} else if err != nil {
 			t.Errorf("a heartbeat: %v", err)
@@ -524,7 +524,7 @@ func TestPresenceWhileAMasterFails(t *testing.T) {
 	cluster.AwaitPromotion(t, 1, killed)
 	for _, user := range users {
 		until(t, func() bool {
-			_, err := s.Beat(t.Context(), user, phone, ports.Meta{})
+			_, err := s.Heartbeat(t.Context(), user, phone, ports.Meta{})
 			return err == nil
 		})
 	}

@@ -141,16 +141,16 @@ func (a *aged) later(s *domain.UserStatus, err error) (*domain.UserStatus, error
 	return s, err
 }
 
-func (a *aged) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
-	return a.later(a.Presence.Beat(ctx, user, c, m))
+func (a *aged) Heartbeat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.Heartbeat(ctx, user, c, m))
 }
 
 func (a *aged) Leave(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	return a.later(a.Presence.Leave(ctx, user, c, m))
 }
 
-func (a *aged) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
-	return a.later(a.Presence.Choose(ctx, user, s, m))
+func (a *aged) SetStatus(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
+	return a.later(a.Presence.SetStatus(ctx, user, s, m))
 }
 
 func (a *aged) allLater(statuses []domain.UserStatus) []domain.UserStatus {
@@ -162,8 +162,8 @@ func (a *aged) allLater(statuses []domain.UserStatus) []domain.UserStatus {
 	return statuses
 }
 
-func (a *aged) Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
-	statuses, err := a.Presence.Of(ctx, users...)
+func (a *aged) Statuses(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
+	statuses, err := a.Presence.Statuses(ctx, users...)
 	return a.allLater(statuses), err
 }
 

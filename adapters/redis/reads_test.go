@@ -14,7 +14,7 @@ import (
 func reads(log *redis.Log) map[string]func(ctx context.Context) error {
 	return map[string]func(ctx context.Context) error{
 		"load": func(ctx context.Context) error {
-			_, err := log.Load(ctx, "c", ports.Want{Entity: domain.ChatEntity()})
+			_, err := log.Load(ctx, "c", ports.LoadRequest{Entity: domain.ChatEntity()})
 			return err
 		},
 		"read": func(ctx context.Context) error {
@@ -37,7 +37,7 @@ func reads(log *redis.Log) map[string]func(ctx context.Context) error {
 			return log.IndexLastMessages(ctx, ports.ActivityEntry{Chat: "c", LastMessage: ports.LastMessage{Seq: 2}})
 		},
 		"encoded": func(ctx context.Context) error {
-			_, _, err := log.Encoded(ctx, 0, "", []ports.Stretch{{Chat: "c", From: 1, Limit: 10}})
+			_, _, err := log.ReadRaw(ctx, 0, "", []ports.EventRange{{Chat: "c", From: 1, Limit: 10}})
 			return err
 		},
 		"compared heads": func(ctx context.Context) error {

@@ -100,7 +100,7 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 	}
 	_, _ = pipe.Exec(ctx) // each reply has its own error
 	for i, user := range users {
-		online, known := there(told[i])
+		online, known := isOnline(told[i])
 		indexed := due[i].Err() == nil
 		agree := known && (online == indexed || !online) && !unreadable(due[i])
 		for _, set := range sets {
@@ -116,8 +116,8 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 	return suspects
 }
 
-// there reports whether a record says that its user is online and not hidden, and whether it has a valid status.
-func there(told *goredis.StringCmd) (online, known bool) {
+// isOnline reports whether a record says that its user is online and not hidden, and whether it has a valid status.
+func isOnline(told *goredis.StringCmd) (online, known bool) {
 	n, err := strconv.Atoi(told.Val())
 	return n != int(domain.Offline), err == nil
 }

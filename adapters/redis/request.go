@@ -24,7 +24,7 @@ type request struct {
 	err       error // of the whole batch
 
 	wake   chan signal // has a buffer of one
-	queued bool        // in the queue of a lane; lane.mu guards it
+	queued bool        // in the queue of a partition; partition.mu guards it
 	next   *request    // the next request of the chat in the queue
 }
 
@@ -245,7 +245,7 @@ func kindCode(k domain.EntityKind) string {
 		return "r"
 	case domain.KindCommand:
 		return "k"
-	case domain.KindOwn:
+	case domain.KindCustom:
 		return "o"
 	case domain.KindReceipt:
 		return "v"

@@ -339,7 +339,7 @@ func TestAppend_FailsClosedWithoutInfo(t *testing.T) {
 	for what, do := range map[string]func(context.Context) error{
 		"append": func(ctx context.Context) error { _, err := log.Append(ctx, sent("c", "m")); return err },
 		"load": func(ctx context.Context) error {
-			_, err := log.Load(ctx, "c", ports.Want{Entity: domain.ChatEntity()})
+			_, err := log.Load(ctx, "c", ports.LoadRequest{Entity: domain.ChatEntity()})
 			return err
 		},
 	} {

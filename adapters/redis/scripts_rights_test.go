@@ -108,7 +108,7 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{ready, "SET|id|log"}, keys: "id g left failing again stream dead", args: "log|me|60000|1|1000"},
 			{seed: []string{ready, "SET|id|log", "HSET|g|owner|other|until|" + never}, keys: "id g left failing again stream dead", args: "log|me|60000||1000"},
 		},
-		"beat": {
+		"heartbeat": {
 			{seed: []string{ready, "ZADD|ms|1|old|" + never + "|far", "ZADD|declined|1|old"}, keys: "ms g declined", args: "me|60000|60000|s"},
 			{seed: []string{ready, "ZADD|ms|" + never + "|me"}, keys: "ms g declined", args: "me|0|60000"},
 		},
@@ -133,13 +133,13 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"HSET|v| |log|c|4| #|1", "HSET|n|c|1"}, keys: "n v", args: "log|c|4|1|5|"},
 			{seed: []string{"HSET|v| |log|c|4| #|7", "HSET|n|c|1"}, keys: "n v", args: "log||||0|"},
 		},
-		"create": {{seed: []string{"SET|id|log"}, keys: "id g gs stream", args: "log|name|"}},
-		"lay":    {{seed: []string{"SET|id|log", "HSET|g|state|new"}, keys: "id g cp", args: "log|1|c1|5|c2|6"}},
+		"create":           {{seed: []string{"SET|id|log"}, keys: "id g gs stream", args: "log|name|"}},
+		"seed_checkpoints": {{seed: []string{"SET|id|log", "HSET|g|state|new"}, keys: "id g cp", args: "log|1|c1|5|c2|6"}},
 		"rebuild": {{
 			seed: append(slices.Clone(letter), "HSET|cp|c1|6"), keys: groupKeys, args: "log",
 		}},
 		"release": {{seed: []string{ready}, keys: "g", args: "5|0"}},
-		"settle": {
+		"resolve": {
 			{seed: letter, keys: groupKeys, args: "log|1-1|drop"},
 			{seed: letter, keys: groupKeys, args: "log|1-1|retry"},
 			{seed: append(slices.Clone(letter), "DEL|left"), keys: groupKeys, args: "log|1-1|drop"},

@@ -173,7 +173,7 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 	})
 	t.Run("an entity with many later events", func(t *testing.T) {
 		got := m.cost(func(*app.Queries) error {
-			loaded, err := m.log.Load(t.Context(), "toggled", ports.Want{Entity: domain.ReactionsEntity("m0"), Until: 5})
+			loaded, err := m.log.Load(t.Context(), "toggled", ports.LoadRequest{Entity: domain.ReactionsEntity("m0"), Until: 5})
 			if err == nil && loaded.Entities[0].Version != 5 {
 				err = fmt.Errorf("it is at version %d, want 5", loaded.Entities[0].Version)
 			}

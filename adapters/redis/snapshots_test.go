@@ -29,12 +29,12 @@ func reacting(t *testing.T, log *redis.Log, users int) *app.Queries {
 			t.Fatal(err)
 		}
 	}
-	must(chats.Create(t.Context(), app.Create{Chat: "c", By: "ada"}))
-	must(chats.Send(t.Context(), app.Send{Chat: "c", By: "ada", MessageID: "hot", Content: "x"}))
+	must(chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must(chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: "hot", Content: "x"}))
 	for i := range users {
 		user := domain.UserID(fmt.Sprint("user-", i))
-		must(chats.Add(t.Context(), app.Add{Chat: "c", By: "ada", User: user}))
-		must(chats.React(t.Context(), app.React{Chat: "c", By: user, MessageID: "hot", Emoji: "👍"}))
+		must(chats.Add(t.Context(), app.Add{Chat: "c", Actor: "ada", User: user}))
+		must(chats.React(t.Context(), app.React{Chat: "c", Actor: user, MessageID: "hot", Emoji: "👍"}))
 	}
 	for tick := time.NewTicker(time.Millisecond); entities.Stats().SnapshotsPending > 0; <-tick.C { // the number of writes is bounded
 	}
@@ -136,7 +136,7 @@ func TestALatestReadMarkCostsOneEvent(t *testing.T) {
 	}
 	sender := domain.Actor(sent("c", "x").Events[0].Event)
 	before := calls(t, client, "lindex")
-	loaded, err := log.Load(t.Context(), "c", ports.Want{Entity: domain.ReadEntity(sender), Latest: true})
+	loaded, err := log.Load(t.Context(), "c", ports.LoadRequest{Entity: domain.ReadEntity(sender), Latest: true})
 	if err != nil || len(loaded.Entities[0].Events) != 1 {
 		t.Fatalf("%+v, error %v", loaded, err)
 	}

@@ -14,8 +14,8 @@ import (
 	"chatcore/ports"
 )
 
-// Of implements [ports.Statuses] in one round trip. It counts statuses that cannot be parsed.
-func (p *Presence) Of(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
+// Statuses implements [ports.Statuses] in one round trip. It counts statuses that cannot be parsed.
+func (p *Presence) Statuses(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
 	if len(users) == 0 {
 		return nil, ctx.Err()
 	}

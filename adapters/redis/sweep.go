@@ -11,8 +11,8 @@ import (
 	"chatcore/ports"
 )
 
-// Lead implements [ports.PresenceSweep] with a key that expires.
-func (p *Presence) Lead(ctx context.Context, lease time.Duration) (bool, error) {
+// AcquireLease implements [ports.PresenceSweep] with a key that expires.
+func (p *Presence) AcquireLease(ctx context.Context, lease time.Duration) (bool, error) {
 	leads, err := p.lead.Run(ctx, p.client, []string{p.keys.sweeper()}, p.token, lease.Milliseconds()).Int()
 	if err != nil && answered(err) && hasCode(err, "WRONGTYPE") {
 		return false, &ports.ForeignValueError{Key: p.keys.sweeper(), Holds: "no string", For: "a lease"}

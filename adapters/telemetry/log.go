@@ -25,7 +25,7 @@ func (t *Telemetry) Log(inner ports.EventLog, typeOf func(domain.Event) string) 
 }
 
 // Confirm implements [ports.Confirmer].
-func (l *Log) Confirm(ctx context.Context, found ports.Found) error {
+func (l *Log) Confirm(ctx context.Context, found ports.LoadRef) error {
 	if inner, ok := l.EventLog.(ports.Confirmer); ok {
 		return inner.Confirm(ctx, found)
 	}

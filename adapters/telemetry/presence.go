@@ -29,10 +29,10 @@ func (t *Telemetry) Presence(inner ports.PresenceStore, typ string) *Presence {
 	return &Presence{PresenceStore: inner, telemetry: t, typ: typ}
 }
 
-// Beat implements [ports.Presence].
-func (p *Presence) Beat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
+// Heartbeat implements [ports.Presence].
+func (p *Presence) Heartbeat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.Beat(ctx, user, c, p.traced(ctx, m))
+	told, err := p.PresenceStore.Heartbeat(ctx, user, c, p.traced(ctx, m))
 	return p.sent(ctx, began, told), err
 }
 
@@ -43,10 +43,10 @@ func (p *Presence) Leave(ctx context.Context, user domain.UserID, c domain.Conne
 	return p.sent(ctx, began, told), err
 }
 
-// Choose implements [ports.Presence].
-func (p *Presence) Choose(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
+// SetStatus implements [ports.Presence].
+func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.Choose(ctx, user, s, p.traced(ctx, m))
+	told, err := p.PresenceStore.SetStatus(ctx, user, s, p.traced(ctx, m))
 	return p.sent(ctx, began, told), err
 }
 

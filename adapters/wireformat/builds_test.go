@@ -17,26 +17,26 @@ import (
 func TestOwnTypeFree_ReservedNames(t *testing.T) {
 	codec := wireformat.New()
 	for _, first := range []string{"chat", "message", "member", "thread", "read", "user", "typing"} {
-		typ := domain.OwnType(first + ":later")
+		typ := domain.CustomType(first + ":later")
 		var invalid *domain.InvalidError
-		if err := wireformat.OwnTypeFree(typ); !errors.As(err, &invalid) || !strings.Contains(err.Error(), first+": is reserved") {
+		if err := wireformat.CheckCustomType(typ); !errors.As(err, &invalid) || !strings.Contains(err.Error(), first+": is reserved") {
 			t.Errorf("%s: %v", typ, err)
 		}
-		own := domain.Own{Chat: "c", Actor: "ada", Type: typ, Version: 1, Data: `{"a":1}`, At: time.UnixMilli(0)}
+		own := domain.Custom{Chat: "c", Actor: "ada", Type: typ, Version: 1, Data: `{"a":1}`, At: time.UnixMilli(0)}
 		if _, err := codec.Encode("e", own, ports.Meta{}); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("%s was encoded: %v", typ, err)
 		}
 		recorded := `{"eventId":"e","type":"` + string(typ) + `","v":3,"timestamp":"2026-01-01T00:00:00.000Z","seq":1,"ordinal":0,"chatId":"c","actorId":"ada","data":{"a":1}}`
 		r, err := codec.Decode([]byte(recorded))
-		if e, ok := r.Event.(domain.Own); err != nil || !ok || e.Type != typ || e.Version != 3 {
+		if e, ok := r.Event.(domain.Custom); err != nil || !ok || e.Type != typ || e.Version != 3 {
 			t.Errorf("%s reads as %+v, %v", typ, r, err)
 		}
 		if _, err := codec.Decode([]byte(strings.Replace(recorded, `,"data":{"a":1}`, "", 1))); !errors.Is(err, wireformat.ErrUnknownType) {
 			t.Errorf("%s of a later core: %v", typ, err)
 		}
 	}
-	for _, free := range []domain.OwnType{"poll:created", "chats:x", "my.chat:x", "message-board:post"} {
-		if err := wireformat.OwnTypeFree(free); err != nil {
+	for _, free := range []domain.CustomType{"poll:created", "chats:x", "my.chat:x", "message-board:post"} {
+		if err := wireformat.CheckCustomType(free); err != nil {
 			t.Error(err)
 		}
 	}

@@ -126,7 +126,7 @@ func (c *Codec) Encode(id domain.EventID, e domain.Durable, m ports.Meta) (Encod
 func (c *Codec) AppendDurable(dst []byte, id domain.EventID, e domain.Durable, m ports.Meta) (buf []byte, tail int, err error) {
 	typ := Type(e)
 	w := writer{buf: dst, typ: typ, v: c.version(typ)}
-	if own, ok := e.(domain.Own); ok {
+	if own, ok := e.(domain.Custom); ok {
 		w.v = own.Version
 		w.own(own)
 	} else if _, foreign := e.(domain.Unknown); foreign || !durable(typ) {
@@ -208,7 +208,7 @@ func sizeHint(e domain.Event) int {
 		return plain + len(e.Content) + len(e.Content)/16 + len(e.ClientMeta) + 48*len(e.Mentions) + 256*len(e.Attachments)
 	case domain.MessageEdit:
 		return plain + len(e.Content) + len(e.Content)/16 + 48*len(e.Mentions) + 256*len(e.Attachments)
-	case domain.Own:
+	case domain.Custom:
 		return plain + len(e.Data)
 	}
 	return plain

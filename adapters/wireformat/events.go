@@ -70,7 +70,7 @@ func (w *writer) durable(e domain.Durable) {
 		w.optional("userId", string(e.User))
 		w.optional("role", roleName(e.Role))
 		w.optional("previousRole", roleName(e.Previous))
-	case domain.Own:
+	case domain.Custom:
 		w.id("chatId", string(e.Chat))
 		w.id("actorId", string(e.Actor))
 		w.optional("entity", string(e.Entity))
@@ -79,8 +79,8 @@ func (w *writer) durable(e domain.Durable) {
 }
 
 // own refuses events that could be mistaken for the core's own, or could not be decoded.
-func (w *writer) own(e domain.Own) {
-	if err := OwnTypeFree(e.Type); err != nil {
+func (w *writer) own(e domain.Custom) {
+	if err := CheckCustomType(e.Type); err != nil {
 		w.err = (&Error{Reason: ErrMalformed, Type: w.typ, Field: "type"}).invalid(err)
 	}
 	if e.Version < 1 {
@@ -189,9 +189,9 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		return domain.TypingStop{Chat: chat(), User: user("userId"), At: at}
 	default: // a team's own; the caller knows the others
 		data, _ := r.raw("data")
-		return domain.Own{
-			Chat: chat(), Actor: user("actorId"), Type: domain.OwnType(r.typ), Version: r.v,
-			Entity: optional(r, "entity", domain.ParseOwnID), Data: string(data), At: at,
+		return domain.Custom{
+			Chat: chat(), Actor: user("actorId"), Type: domain.CustomType(r.typ), Version: r.v,
+			Entity: optional(r, "entity", domain.ParseCustomID), Data: string(data), At: at,
 		}
 	}
 }
@@ -200,7 +200,7 @@ func (r *reader) event(at, now time.Time) domain.Event {
 // that no custom event is taken for one of a later version of the core, nor the other way round.
 func (r *reader) isOwn() bool {
 	data, there := r.raw("data")
-	_, err := domain.ParseOwnType(r.typ)
+	_, err := domain.ParseCustomType(r.typ)
 	return there && data[0] == '{' && err == nil
 }
 

@@ -41,7 +41,7 @@ func Type(e domain.Event) string {
 		return TypeTypingStart
 	case domain.TypingStop:
 		return TypeTypingStop
-	case domain.Own:
+	case domain.Custom:
 		return string(e.Type)
 	case domain.Unknown:
 		return e.Type
@@ -61,10 +61,10 @@ func LiveTypes() []string {
 	return append(DurableTypes(), TypeUserStatus, TypeTypingStart, TypeTypingStop)
 }
 
-// OwnTypeFree returns an error if a name cannot be that of custom events. Names that begin as the core's own do are reserved, because a later version
+// CheckCustomType returns an error if a name cannot be that of custom events. Names that begin as the core's own do are reserved, because a later version
 // of the core may have events of that name.
-func OwnTypeFree(typ domain.OwnType) error {
-	if _, err := domain.ParseOwnType(string(typ)); err != nil {
+func CheckCustomType(typ domain.CustomType) error {
+	if _, err := domain.ParseCustomType(string(typ)); err != nil {
 		return err
 	}
 	first, _, _ := strings.Cut(string(typ), ":")

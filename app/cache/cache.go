@@ -17,7 +17,7 @@ import (
 var (
 	// ErrNotFound is returned by a loader, and by a read, if there is no such value.
 	ErrNotFound = errors.New("no such value")
-	// ErrLoadTimeout is a load that took longer than [Kind.LoadTimeout].
+	// ErrLoadTimeout is a load that took longer than [Config.LoadTimeout].
 	ErrLoadTimeout = errors.New("the load took too long")
 	// ErrClosed is a read or a write after Close.
 	ErrClosed = ports.ErrClosed
@@ -33,7 +33,7 @@ func (e *PanicError) Error() string { return fmt.Sprintf("the loader panicked: %
 
 // Source is where values of a kind really are.
 type Source[K comparable, T any] struct {
-	// Load gets a value. Its context ends when nobody waits for it any more, and after [Kind.LoadTimeout]. If there is no value it returns
+	// Load gets a value. Its context ends when nobody waits for it any more, and after [Config.LoadTimeout]. If there is no value it returns
 	// [ErrNotFound]; a value that encodes as null counts as none.
 	Load func(ctx context.Context, id K) (T, error)
 	// Key names the value of an id.
@@ -41,7 +41,7 @@ type Source[K comparable, T any] struct {
 	// Belongs reports whether a value that was found under an id's key is the id's. May be nil: it is.
 	Belongs func(id K, value T) bool
 	// Origin names the source of Load's values, in letters and digits. A value of another origin is a miss, and its version means nothing. Every call
-	// reads it. May be nil: sources are not distinguished. Not together with [Kind.Negative]: an absence is stored without an origin.
+	// reads it. May be nil: sources are not distinguished. Not together with [Config.Negative]: an absence is stored without an origin.
 	Origin func(ctx context.Context) string
 }
 
@@ -50,7 +50,7 @@ type Source[K comparable, T any] struct {
 type Cache[K comparable, T any] struct {
 	store  ports.CacheStore
 	clock  ports.Clock
-	kind   Kind
+	kind   Config
 	source Source[K, T]
 	object bool
 	counts counters
@@ -69,7 +69,7 @@ type Cache[K comparable, T any] struct {
 }
 
 // New makes a cache over a store. [domain.ErrInvalid] for a kind that cannot be.
-func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Kind, source Source[K, T]) (*Cache[K, T], error) {
+func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Config, source Source[K, T]) (*Cache[K, T], error) {
 	if err := kind.check(); err != nil {
 		return nil, err
 	}
@@ -77,7 +77,7 @@ func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Ki
 		return nil, &domain.InvalidError{Field: "loader", Problem: "is nil", Allowed: "a function"}
 	}
 	if source.Origin != nil && kind.Negative > 0 {
-		return nil, &domain.InvalidError{Field: "Kind.Negative", Problem: fmt.Sprintf("is %v", kind.Negative), Allowed: "0, because values have an origin"}
+		return nil, &domain.InvalidError{Field: "CacheConfig.Negative", Problem: fmt.Sprintf("is %v", kind.Negative), Allowed: "0, because values have an origin"}
 	}
 	kind = kind.withDefaults()
 	return &Cache[K, T]{
@@ -191,7 +191,7 @@ func (c *Cache[K, T]) Invalidate(ctx context.Context, ids ...K) error {
 	return c.invalidate(ctx, 0, ids)
 }
 
-// InvalidateBefore forgets values of versions below the given one, and has them refused for as long as [Kind.Remember].
+// InvalidateBefore forgets values of versions below the given one, and has them refused for as long as [Config.Remember].
 func (c *Cache[K, T]) InvalidateBefore(ctx context.Context, version uint64, ids ...K) error {
 	if err := checkVersion(version); err != nil {
 		return err

@@ -41,7 +41,7 @@ type rig struct {
 	load  func(ctx context.Context, n int) (badge, error) // n from 1
 }
 
-func open(t *testing.T, store ports.CacheStore, kind cache.Kind) *rig {
+func open(t *testing.T, store ports.CacheStore, kind cache.Config) *rig {
 	t.Helper()
 	r := &rig{t: t, load: func(_ context.Context, n int) (badge, error) { return badge{N: n}, nil }}
 	kind.Prefix = "badge:"
@@ -85,7 +85,7 @@ func fail(context.Context, int) (badge, error) { return badge{}, errDown }
 
 func TestLifeOfAValue(t *testing.T) {
 	t.Run("fresh, then loaded anew", bubble(func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: 0.5})
+		r := open(t, memory.NewCache(clock{}), cache.Config{TTL: time.Minute, Jitter: 0.5})
 		r.expect(1)
 		pass(30*time.Second - time.Millisecond)
 		r.expect(1)
@@ -96,7 +96,7 @@ func TestLifeOfAValue(t *testing.T) {
 		}
 	}))
 	t.Run("refreshed ahead of time, without waiting", bubble(func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Soft: 20 * time.Second})
+		r := open(t, memory.NewCache(clock{}), cache.Config{TTL: time.Minute, Jitter: -1, Soft: 20 * time.Second})
 		r.expect(1)
 		pass(40*time.Second - time.Millisecond)
 		r.expect(1)
@@ -119,7 +119,7 @@ func TestLifeOfAValue(t *testing.T) {
 		r.expect(2)
 	}))
 	t.Run("stale when no other can be had, within its bound", bubble(func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
+		r := open(t, memory.NewCache(clock{}), cache.Config{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
 		r.expect(1)
 		r.load = fail
 		pass(2*time.Minute - time.Millisecond)
@@ -131,7 +131,7 @@ func TestLifeOfAValue(t *testing.T) {
 		r.refuses(errDown)
 	}))
 	t.Run("not stale after an invalidation", bubble(func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
+		r := open(t, memory.NewCache(clock{}), cache.Config{TTL: time.Minute, Jitter: -1, Stale: time.Minute})
 		r.expect(1)
 		pass(time.Minute)
 		r.load = func(ctx context.Context, _ int) (badge, error) {
@@ -140,7 +140,7 @@ func TestLifeOfAValue(t *testing.T) {
 		r.refuses(errDown)
 	}))
 	t.Run("that there is none", bubble(func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{TTL: time.Minute, Negative: time.Second})
+		r := open(t, memory.NewCache(clock{}), cache.Config{TTL: time.Minute, Negative: time.Second})
 		none := func(context.Context, int) (badge, error) { return badge{}, fmt.Errorf("of a: %w", cache.ErrNotFound) }
 		r.load = none
 		r.refuses(cache.ErrNotFound)
@@ -159,7 +159,7 @@ func TestLifeOfAValue(t *testing.T) {
 
 func TestUnreadableValuesAreMissesThatCount(t *testing.T) {
 	store := memory.NewCache(clock{})
-	r := open(t, store, cache.Kind{Schema: 2})
+	r := open(t, store, cache.Config{Schema: 2})
 	for i, w := range []ports.CacheWrite{
 		{Value: []byte(`{"n":9}`), Meta: ports.CacheMeta{Schema: 1, Fresh: time.Now().Add(time.Hour)}, TTL: time.Hour},
 		{Value: []byte(`{"n":"9"}`), Meta: ports.CacheMeta{Schema: 2, Fresh: time.Now().Add(time.Hour)}, TTL: time.Hour},
@@ -184,7 +184,7 @@ func (v versioned) CacheVersion() uint64 { return v.Version }
 func TestOrigin_ValuesOfAnotherAreMisses(t *testing.T) {
 	store, origin := memory.NewCache(clock{}), atomic.Pointer[string]{}
 	set := func(name string) { origin.Store(&name) }
-	kind := cache.Kind{Prefix: "badge:", TTL: time.Hour, Stale: time.Hour}
+	kind := cache.Config{Prefix: "badge:", TTL: time.Hour, Stale: time.Hour}
 	source := func(load func() (versioned, error)) cache.Source[string, versioned] {
 		return cache.Source[string, versioned]{
 			Key: func(id string) string { return id }, Origin: func(context.Context) string { return *origin.Load() },
@@ -238,7 +238,7 @@ func TestOrigin_ValuesOfAnotherAreMisses(t *testing.T) {
 
 func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
 	t.Run("panic", bubble(func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r := open(t, memory.NewCache(clock{}), cache.Config{})
 		r.load = func(_ context.Context, n int) (badge, error) {
 			if n == 1 {
 				panic("oops")
@@ -252,7 +252,7 @@ func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
 		r.expect(2)
 	}))
 	t.Run("exit", bubble(func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r := open(t, memory.NewCache(clock{}), cache.Config{})
 		r.load = func(context.Context, int) (badge, error) {
 			runtime.Goexit()
 			return badge{}, nil
@@ -264,7 +264,7 @@ func TestALoaderThatMisbehavesHarmsItsCallersOnly(t *testing.T) {
 	t.Run("hang", bubble(func(t *testing.T) {
 		down := &away{CacheStore: memory.NewCache(clock{})}
 		for _, down.off = range []bool{false, true} {
-			r := open(t, down, cache.Kind{LoadTimeout: time.Second, LoadLimit: 1})
+			r := open(t, down, cache.Config{LoadTimeout: time.Second, LoadLimit: 1})
 			hung := make(chan struct{})
 			r.load = func(_ context.Context, n int) (badge, error) {
 				if n == 1 {
@@ -333,7 +333,7 @@ func (a *away) Invalidate(ctx context.Context, version uint64, d time.Duration, 
 
 func TestWithoutTheStoreLoadsAreLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := open(t, &away{memory.NewCache(clock{}), true}, cache.Kind{LoadLimit: 3})
+		r := open(t, &away{memory.NewCache(clock{}), true}, cache.Config{LoadLimit: 3})
 		var now, most atomic.Int64
 		r.load = func(context.Context, int) (badge, error) {
 			for n := now.Add(1); n > most.Load(); {
@@ -367,7 +367,7 @@ func TestWithoutTheStoreLoadsAreLimited(t *testing.T) {
 // TestTheStoreGoesAwayDuringALoad and its callers are given the value nevertheless.
 func TestTheStoreGoesAwayDuringALoad(t *testing.T) {
 	store := &away{CacheStore: memory.NewCache(clock{})}
-	r := open(t, store, cache.Kind{})
+	r := open(t, store, cache.Config{})
 	r.load = func(_ context.Context, n int) (badge, error) {
 		store.off = true
 		return badge{N: n}, nil
@@ -381,11 +381,11 @@ func TestTheStoreGoesAwayDuringALoad(t *testing.T) {
 
 func TestKindsThatCannotBe(t *testing.T) {
 	source := cache.Source[string, badge]{Key: func(id string) string { return id }, Load: func(context.Context, string) (badge, error) { return badge{}, nil }}
-	for field, kind := range map[string]cache.Kind{
-		"Kind.Prefix": {}, "Kind.TTL": {TTL: -1}, "Kind.Soft": {Soft: 10 * time.Minute}, "Kind.Stale": {Stale: time.Microsecond}, "Kind.Negative": {Negative: -1},
-		"Kind.LoadTimeout": {LoadTimeout: -1}, "Kind.LoadLimit": {LoadLimit: -1}, "Kind.Lease": {Lease: -1}, "Kind.Remember": {Remember: -1}, "Kind.Jitter": {Jitter: 1},
+	for field, kind := range map[string]cache.Config{
+		"CacheConfig.Prefix": {}, "CacheConfig.TTL": {TTL: -1}, "CacheConfig.Soft": {Soft: 10 * time.Minute}, "CacheConfig.Stale": {Stale: time.Microsecond}, "CacheConfig.Negative": {Negative: -1},
+		"CacheConfig.LoadTimeout": {LoadTimeout: -1}, "CacheConfig.LoadLimit": {LoadLimit: -1}, "CacheConfig.Lease": {Lease: -1}, "CacheConfig.Remember": {Remember: -1}, "CacheConfig.Jitter": {Jitter: 1},
 	} {
-		if field != "Kind.Prefix" {
+		if field != "CacheConfig.Prefix" {
 			kind.Prefix = "a:"
 		}
 		var invalid *domain.InvalidError
@@ -394,7 +394,7 @@ func TestKindsThatCannotBe(t *testing.T) {
 		}
 	}
 	source.Load = nil
-	if _, err := cache.New(memory.NewCache(clock{}), clock{}, cache.Kind{Prefix: "a:"}, source); !errors.Is(err, domain.ErrInvalid) {
+	if _, err := cache.New(memory.NewCache(clock{}), clock{}, cache.Config{Prefix: "a:"}, source); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("without a loader: %v", err)
 	}
 }

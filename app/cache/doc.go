@@ -12,5 +12,5 @@
 // A cache cannot detect that another program deleted an absent value, or wrote identical bytes; such a program calls Invalidate, or the value stays
 // until it expires. Until when a value is fresh is told by the clock of the process that loaded it; how long it is kept by the store's.
 //
-// Without the store every read loads, at most [Kind.LoadLimit] at once, so that what is behind is not run over.
+// Without the store every read loads, at most [Config.LoadLimit] at once, so that what is behind is not run over.
 package cache

@@ -29,8 +29,8 @@ type result[T any] struct {
 	away bool             // the store did not answer
 }
 
-// forAll is when a result was asked for that is right for everyone.
-const forAll = math.MaxUint64
+// alwaysFresh is when a result was asked for that is right for everyone.
+const alwaysFresh = math.MaxUint64
 
 // await waits for the result of a flight, for a read that began at the given time.
 func (c *Cache[K, T]) await(ctx context.Context, id K, f *flight[T], since uint64) (T, error) {
@@ -159,8 +159,8 @@ func (c *Cache[K, T]) end() {
 	}
 }
 
-// ground is the state at the start of a load.
-type ground struct {
+// loadStart is the state at the start of a load.
+type loadStart struct {
 	seen  ports.CacheEntry // the stored entry
 	asOf  uint64           // when it was asked for
 	token string           // of the lease, or "" if there is none
@@ -169,7 +169,7 @@ type ground struct {
 
 // fly finds a value in the store after all, or loads and keeps it.
 func (c *Cache[K, T]) fly(ctx context.Context, id K, e ports.CacheEntry, away bool) result[T] {
-	key, g := c.key(id, c.origin(ctx)), ground{seen: e, away: away}
+	key, g := c.key(id, c.origin(ctx)), loadStart{seen: e, away: away}
 	if !away {
 		var done bool
 		var r result[T]
@@ -182,7 +182,7 @@ func (c *Cache[K, T]) fly(ctx context.Context, id K, e ports.CacheEntry, away bo
 		case c.slots <- struct{}{}:
 			defer func() { <-c.slots }()
 		case <-ctx.Done():
-			return result[T]{err: context.Cause(ctx), asOf: forAll}
+			return result[T]{err: context.Cause(ctx), asOf: alwaysFresh}
 		}
 	}
 	began := c.tick()
@@ -202,11 +202,11 @@ const (
 )
 
 // lease acquires the lease of a value, unless the value exists meanwhile. It waits for other loaders, and returns no token if a lease is of no use.
-func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e ports.CacheEntry) (r result[T], g ground, done bool) {
+func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e ports.CacheEntry) (r result[T], g loadStart, done bool) {
 	token := rand.Text()
 	until, wait := time.Now().Add(c.kind.Lease), firstWait
-	ended := func() (result[T], ground, bool) {
-		return result[T]{err: context.Cause(ctx), asOf: forAll}, ground{}, true
+	ended := func() (result[T], loadStart, bool) {
+		return result[T]{err: context.Cause(ctx), asOf: alwaysFresh}, loadStart{}, true
 	}
 	for {
 		asOf := c.tick()
@@ -216,15 +216,15 @@ func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e por
 				return ended()
 			}
 			c.counts.storeErrors.Add(1)
-			return r, ground{seen: e, away: true}, false
+			return r, loadStart{seen: e, away: true}, false
 		}
 		switch state {
 		case ports.LeaseTaken:
-			return r, ground{seen: e, asOf: asOf, token: token}, false
+			return r, loadStart{seen: e, asOf: asOf, token: token}, false
 		case ports.LeaseChanged:
 			e = now
 			if r, good := c.found(id, key.Origin, e, asOf); good {
-				return r, ground{}, true
+				return r, loadStart{}, true
 			}
 			if ctx.Err() != nil {
 				return ended()
@@ -233,7 +233,7 @@ func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e por
 		case ports.LeaseHeld:
 		}
 		if time.Now().After(until) {
-			return r, ground{seen: e, asOf: asOf}, false
+			return r, loadStart{seen: e, asOf: asOf}, false
 		}
 		timer := time.NewTimer(wait/2 + mathrand.N(wait)) //nolint:gosec // spreads load
 		select {

@@ -21,7 +21,7 @@ func TestAMissStormMakesOneLoad(t *testing.T) {
 		var loads atomic.Int64
 		var wg sync.WaitGroup
 		for range 4 {
-			r := open(t, store, cache.Kind{})
+			r := open(t, store, cache.Config{})
 			r.load = func(context.Context, int) (badge, error) {
 				pass(time.Second)
 				return badge{N: int(loads.Add(1))}, nil
@@ -53,7 +53,7 @@ func TestALeaseWhoseHolderDied(t *testing.T) {
 		if _, state, _ := store.Lease(t.Context(), ports.CacheKey{Prefix: "badge:", ID: "a", Object: true}, ports.CacheEntry{}, "dead", 3*time.Second); state != ports.LeaseTaken {
 			t.Fatal(state)
 		}
-		r, began := open(t, store, cache.Kind{Lease: 4 * time.Second}), time.Now()
+		r, began := open(t, store, cache.Config{Lease: 4 * time.Second}), time.Now()
 		r.expect(1)
 		if took := time.Since(began); took < 3*time.Second || took > 4*time.Second {
 			t.Errorf("it took %v", took)
@@ -65,7 +65,7 @@ func TestALeaseWhoseHolderDied(t *testing.T) {
 func TestAFillAfterAnInvalidation(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := memory.NewCache(clock{})
-		r, other := open(t, store, cache.Kind{}), open(t, store, cache.Kind{})
+		r, other := open(t, store, cache.Config{}), open(t, store, cache.Config{})
 		r.load = func(_ context.Context, n int) (badge, error) {
 			pass(time.Second)
 			return badge{N: n}, nil
@@ -88,7 +88,7 @@ func TestAFillAfterAnInvalidation(t *testing.T) {
 // TestALoadEndsWithItsLastCaller and not before.
 func TestALoadEndsWithItsLastCaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r := open(t, memory.NewCache(clock{}), cache.Config{})
 		ended := make(chan struct{})
 		r.load = func(ctx context.Context, n int) (badge, error) {
 			if n > 1 {
@@ -128,7 +128,7 @@ func TestALoadEndsWithItsLastCaller(t *testing.T) {
 
 func TestAClosedCacheEndsItsLoads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r := open(t, memory.NewCache(clock{}), cache.Config{})
 		r.load = func(ctx context.Context, _ int) (badge, error) {
 			<-ctx.Done()
 			return badge{}, ctx.Err()
@@ -176,7 +176,7 @@ func slowly(_ context.Context, n int) (badge, error) {
 func TestWhoComesDuringALoadAsksTheStoreNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &slowStore{CacheStore: memory.NewCache(clock{})}
-		r := open(t, store, cache.Kind{TTL: time.Minute, Jitter: -1, Soft: 20 * time.Second})
+		r := open(t, store, cache.Config{TTL: time.Minute, Jitter: -1, Soft: 20 * time.Second})
 		r.load = slowly
 		var wg sync.WaitGroup
 		for range 100 {
@@ -203,7 +203,7 @@ func TestWhoComesDuringALoadAsksTheStoreNothing(t *testing.T) {
 func TestAnInvalidationWhileAFillIsAnswered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memory.NewCache(clock{})
-		r, other := open(t, &slowStore{CacheStore: shared, put: time.Second}, cache.Kind{}), open(t, shared, cache.Kind{})
+		r, other := open(t, &slowStore{CacheStore: shared, put: time.Second}, cache.Config{}), open(t, shared, cache.Config{})
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(1) })
 		synctest.Wait() // it is filled, and that is not known yet
@@ -220,7 +220,7 @@ func TestAnInvalidationWhileAValueIsFoundAfterAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memory.NewCache(clock{})
 		late := &lateLease{CacheStore: shared}
-		r, other := open(t, late, cache.Kind{}), open(t, shared, cache.Kind{})
+		r, other := open(t, late, cache.Config{}), open(t, shared, cache.Config{})
 		late.before = func() {
 			late.before = nil
 			if _, err := other.Put(t.Context(), "a", badge{N: 7}); err != nil {
@@ -256,7 +256,7 @@ func (l *lateLease) Lease(ctx context.Context, key ports.CacheKey, seen ports.Ca
 // TestAPutIsReadThoughALoadIsUnderWay does not wait for it.
 func TestAPutIsReadThoughALoadIsUnderWay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r := open(t, memory.NewCache(clock{}), cache.Config{})
 		r.load = slowly
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(9) })
@@ -275,7 +275,7 @@ func TestAPutIsReadThoughALoadIsUnderWay(t *testing.T) {
 
 // TestALoadThatFailedRests while there is an older value, for each value by itself.
 func TestALoadThatFailedRests(t *testing.T) {
-	kind := cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute, Soft: 20 * time.Second, Retry: 5 * time.Second}
+	kind := cache.Config{TTL: time.Minute, Jitter: -1, Stale: time.Minute, Soft: 20 * time.Second, Retry: 5 * time.Second}
 	tries := func(t *testing.T, r *rig, reads, want int) {
 		t.Helper()
 		before := r.loads.Load()
@@ -361,7 +361,7 @@ func TestALoadThatFailedRests(t *testing.T) {
 // TestAnInvalidationHasAReadLoadAtOnce though a load is under way.
 func TestAnInvalidationHasAReadLoadAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := open(t, memory.NewCache(clock{}), cache.Kind{})
+		r := open(t, memory.NewCache(clock{}), cache.Config{})
 		r.load = slowly
 		var wg sync.WaitGroup
 		wg.Go(func() { r.expect(1) })
@@ -381,7 +381,7 @@ func TestAnInvalidationHasAReadLoadAtOnce(t *testing.T) {
 // TestWhoComesWhileALoadEnds that nobody waits for any more loads anew.
 func TestWhoComesWhileALoadEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		r := open(t, &slowStore{CacheStore: memory.NewCache(clock{}), put: time.Second}, cache.Kind{})
+		r := open(t, &slowStore{CacheStore: memory.NewCache(clock{}), put: time.Second}, cache.Config{})
 		r.load = func(ctx context.Context, n int) (badge, error) {
 			if n == 1 {
 				<-ctx.Done()
@@ -408,7 +408,7 @@ func TestAnInvalidationWhileAnOldValueIsLookedAt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		shared := memory.NewCache(clock{})
 		store := &slowStore{CacheStore: shared}
-		r, other := open(t, store, cache.Kind{TTL: time.Minute, Jitter: -1, Stale: time.Minute}), open(t, shared, cache.Kind{})
+		r, other := open(t, store, cache.Config{TTL: time.Minute, Jitter: -1, Stale: time.Minute}), open(t, shared, cache.Config{})
 		r.expect(1)
 		r.load, store.put = fail, time.Second
 		pass(time.Minute)

@@ -7,8 +7,8 @@ import (
 	"chatcore/domain"
 )
 
-// Kind says how values of one kind are kept. The zero value of each field but Prefix means its default.
-type Kind struct {
+// Config says how values of one kind are kept. The zero value of each field but Prefix means its default.
+type Config struct {
 	// Prefix goes before the id.
 	Prefix string
 	// Schema is the number of the values' form. Values of another form are not read.
@@ -39,7 +39,7 @@ type Kind struct {
 	Remember time.Duration
 }
 
-func (k Kind) withDefaults() Kind {
+func (k Config) withDefaults() Config {
 	if k.TTL == 0 {
 		k.TTL = 10 * time.Minute
 	}
@@ -66,7 +66,7 @@ func (k Kind) withDefaults() Kind {
 }
 
 // check returns an error if the kind is not valid.
-func (k Kind) check() error {
+func (k Config) check() error {
 	refuse := func(field string, problem any, allowed string) error {
 		return &domain.InvalidError{Field: "Kind." + field, Problem: fmt.Sprintf("is %v", problem), Allowed: allowed}
 	}

@@ -61,7 +61,7 @@ func (c *Cache[K, T]) load(flight context.Context, id K) loaded[T] {
 }
 
 // keep stores the result of a load that began at the given time, under the lease if there is one, and completes the flight.
-func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g ground, began uint64, l loaded[T]) result[T] {
+func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g loadStart, began uint64, l loaded[T]) result[T] {
 	own := result[T]{value: l.value, err: l.err, asOf: began, seen: g.seen, away: g.token == ""}
 	if l.missing {
 		own.err = ErrNotFound
@@ -109,7 +109,7 @@ func (c *Cache[K, T]) keep(ctx context.Context, id K, key ports.CacheKey, g grou
 }
 
 // release ends the lease, if there is one, and writes nothing.
-func (c *Cache[K, T]) release(ctx context.Context, key ports.CacheKey, g ground) {
+func (c *Cache[K, T]) release(ctx context.Context, key ports.CacheKey, g loadStart) {
 	if g.token == "" {
 		return
 	}
@@ -133,7 +133,7 @@ func (c *Cache[K, T]) forward(ctx context.Context, key ports.CacheKey, version u
 // fallBack ends the lease and returns the stored value instead of the loaded one: while that may be served, or because the loaded one has an earlier
 // version.
 func (c *Cache[K, T]) fallBack(
-	ctx context.Context, id K, key ports.CacheKey, g ground, own result[T], old T, v verdict, behind bool,
+	ctx context.Context, id K, key ports.CacheKey, g loadStart, own result[T], old T, v verdict, behind bool,
 ) result[T] {
 	asOf := g.asOf
 	if g.token != "" {
@@ -157,7 +157,7 @@ func (c *Cache[K, T]) fallBack(
 	case v == negative:
 		return result[T]{err: ErrNotFound, asOf: asOf, seen: own.seen}
 	case v < stale:
-		own.asOf = forAll // an error is no old value
+		own.asOf = alwaysFresh // an error is no old value
 		return own
 	default:
 		c.counts.stale.Add(1)

@@ -109,11 +109,11 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 		check("running", core.Wait())
 	}()
 
-	_, err = core.Chats.Create(ctx, app.Create{Chat: "c", By: "ada", Members: []domain.UserID{"bob"}})
+	_, err = core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}})
 	check("create", err)
-	_, err = core.Chats.StartTyping(ctx, app.Typing{Chat: "c", By: "ada"})
+	_, err = core.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"})
 	check("typing", err)
-	_, err = core.Chats.Send(ctx, app.Send{Chat: "c", By: "ada", MessageID: "m", Content: "hi"})
+	_, err = core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "hi"})
 	check("send", err)
 	for what, c := range map[string]chan struct{}{"heard": heard, "failed": failed} {
 		select {
@@ -127,7 +127,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 	case <-time.After(30 * time.Second):
 		t.Fatal("the message was not handled")
 	}
-	_, err = core.Chats.Delete(ctx, app.Delete{Chat: "c", By: "ada", MessageID: "m"})
+	_, err = core.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: "m"})
 	check("delete", err)
 	_, err = core.Queries.Message(ctx, "c", "m")
 	check("message", err)
@@ -158,7 +158,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 	_, err = core.Helpers.DelPattern(ctx, "counter:*")
 	check("delpattern", err)
 	check("publish", core.Helpers.Publish(ctx, "news", 1))
-	profiles, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "profile:"}, func(context.Context, string) (int, error) { return 7, nil })
+	profiles, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "profile:"}, func(context.Context, string) (int, error) { return 7, nil })
 	check("cache", err)
 	for range 2 {
 		if n, err := profiles.Get(ctx, "ada"); err != nil || n != 7 {
@@ -185,7 +185,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 	check("rebuild", groups.Rebuild(ctx, "g"))
 	h := core.Health(ctx)
 	check("readiness", h.NotReady)
-	check("groups", h.Unlisted)
+	check("groups", h.GroupsErr)
 	for _, f := range h.Findings() {
 		if f.Code == "refused" || f.Code == "not_opened" {
 			t.Errorf("found %+v", f)

@@ -60,11 +60,11 @@ func (c *cli) custom() *cobra.Command {
 			"the log has it. \"core history --raw\" shows all events of a chat.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				h, entity := history{c: c, core: core, chat: domain.ChatID(args[0])}, domain.OwnID(args[1])
+				h, entity := history{c: c, core: core, chat: domain.ChatID(args[0])}, domain.CustomID(args[1])
 				events, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page app.Page) (app.List[ports.Record], error) {
-					return core.Queries.OwnPage(ctx, h.chat, entity, page)
+					return core.Queries.CustomPage(ctx, h.chat, entity, page)
 				}, func(ctx context.Context) ([]ports.Record, error) {
-					all, err := core.Queries.Own(ctx, h.chat, entity)
+					all, err := core.Queries.Custom(ctx, h.chat, entity)
 					slices.Reverse(all.Events)
 					return all.Events, err
 				})

@@ -48,7 +48,7 @@ func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding,
 	case errors.Is(err, chatcore.ErrUnreachable), errors.Is(err, chatcore.ErrRejected):
 		return chatcore.Health{}, nil, err
 	} // of others the servers tell
-	h, err := chatcore.Examine(ctx, config)
+	h, err := chatcore.Inspect(ctx, config)
 	if err != nil {
 		return h, nil, err
 	}

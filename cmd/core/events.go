@@ -57,7 +57,7 @@ func (c *cli) tailGroup(ctx context.Context, core *chatcore.Core, group string) 
 		return nil
 	})}
 	if group == "" {
-		group, options = "tail-"+uuid.NewString(), append(options, chatcore.Passing())
+		group, options = "tail-"+uuid.NewString(), append(options, chatcore.Ephemeral())
 	}
 	if err := core.Subscribe(group, options...); err != nil {
 		return err

@@ -42,7 +42,7 @@ func advised(err error) error {
 	return err
 }
 
-// standing is where a group stands on a lane, or on all of them together.
+// standing is where a group stands on a partition, or on all of them together.
 type standing struct {
 	Lag         uint64    `json:"lag"`
 	Oldest      time.Time `json:"oldest,omitzero"`
@@ -215,7 +215,7 @@ func yesFlag(cmd *cobra.Command, yes *bool) {
 	cmd.Flags().BoolVar(yes, "yes", false, "do it; without this, what would happen is shown and nothing is changed")
 }
 
-// standingOf returns where a group stands on all lanes together.
+// standingOf returns where a group stands on all partitions together.
 func standingOf(ctx context.Context, groups chatcore.Groups, group string) (groupView, error) {
 	list, err := groups.List(ctx)
 	if err != nil {

@@ -339,8 +339,8 @@ func TestGroupsDeleteRemovesAGroup(t *testing.T) {
 	}
 }
 
-// TestAPassingTailLeavesNoGroup has it end at all times.
-func TestAPassingTailLeavesNoGroup(t *testing.T) {
+// TestAnEphemeralTailLeavesNoGroup has it end at all times.
+func TestAnEphemeralTailLeavesNoGroup(t *testing.T) {
 	s := newShell(t)
 	s.do("chat", "create", "c", "--as", "ada")
 	out, _, stop := s.follow("tail")

@@ -109,7 +109,7 @@ func (r *importRun) run(ctx context.Context, path string) error {
 		return &domain.InvalidError{Field: "FILE", Problem: path + " is not a regular file", Allowed: "a regular file: it is read twice"}
 	}
 	started := time.Now()
-	if err := r.core.Subscribe(r.id, chatcore.Passing(), chatcore.On(r.count)); err != nil {
+	if err := r.core.Subscribe(r.id, chatcore.Ephemeral(), chatcore.On(r.count)); err != nil {
 		return err
 	}
 	running, stop := context.WithCancel(context.WithoutCancel(ctx))

@@ -73,7 +73,7 @@ func isRefusal(err error) bool {
 
 func (c *chatImport) create(ctx context.Context, chats *app.Chats) error {
 	done, err := c.give(ctx, func() (app.Done, error) {
-		return chats.Create(ctx, app.Create{Chat: c.chat, By: importActor, Title: string(c.chat), Command: "import:create"})
+		return chats.Create(ctx, app.Create{Chat: c.chat, Actor: importActor, Title: string(c.chat), Command: "import:create"})
 	})
 	c.earlier = done.Duplicate
 	if errors.Is(err, domain.ErrChatExists) {
@@ -102,7 +102,7 @@ func (c *chatImport) record(ctx context.Context, chats *app.Chats, e *entry) err
 func (c *chatImport) send(ctx context.Context, chats *app.Chats, e *entry, user domain.UserID) error {
 	send := func() (app.Done, error) {
 		return c.give(ctx, func() (app.Done, error) {
-			sent, err := chats.Send(ctx, app.Send{Chat: c.chat, By: user, MessageID: domain.MessageID("import:message:" + e.id), Content: e.Text})
+			sent, err := chats.Send(ctx, app.Send{Chat: c.chat, Actor: user, MessageID: domain.MessageID("import:message:" + e.id), Content: e.Text})
 			return app.Done{Seq: sent.Seq, Changed: true, Duplicate: sent.Duplicate}, err
 		})
 	}
@@ -155,9 +155,9 @@ func (c *chatImport) member(ctx context.Context, chats *app.Chats, id string, us
 func (c *chatImport) setMember(ctx context.Context, chats *app.Chats, id string, user domain.UserID, member bool) (app.Done, error) {
 	return c.give(ctx, func() (app.Done, error) {
 		if member {
-			return chats.Add(ctx, app.Add{Chat: c.chat, By: importActor, User: user, Command: domain.CommandID(id)})
+			return chats.Add(ctx, app.Add{Chat: c.chat, Actor: importActor, User: user, Command: domain.CommandID(id)})
 		}
-		return chats.Remove(ctx, app.Remove{Chat: c.chat, By: importActor, User: user, Command: domain.CommandID(id)})
+		return chats.Remove(ctx, app.Remove{Chat: c.chat, Actor: importActor, User: user, Command: domain.CommandID(id)})
 	})
 }
 

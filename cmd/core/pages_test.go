@@ -96,12 +96,12 @@ func sortBy(id string, lists ...[]map[string]any) {
 // vote is a custom event.
 type vote int
 
-func (v vote) Own() (domain.Own, error) {
-	return domain.Own{Type: "team:vote", Version: 1, Data: fmt.Sprintf(`{"n":%d}`, v)}, nil
+func (v vote) Custom() (domain.Custom, error) {
+	return domain.Custom{Type: "team:vote", Version: 1, Data: fmt.Sprintf(`{"n":%d}`, v)}, nil
 }
 
 // vote records custom events of a poll.
-func (s *shell) vote(chat domain.ChatID, poll domain.OwnID, n int) {
+func (s *shell) vote(chat domain.ChatID, poll domain.CustomID, n int) {
 	s.t.Helper()
 	core, err := chatcore.New(s.t.Context(), s.config())
 	if err != nil {
@@ -109,7 +109,7 @@ func (s *shell) vote(chat domain.ChatID, poll domain.OwnID, n int) {
 	}
 	defer func() { _ = core.Close() }()
 	for i := range n {
-		if _, err := core.Chats.Record(s.t.Context(), app.Record{Chat: chat, By: "ada", Entity: poll, Event: vote(i)}); err != nil {
+		if _, err := core.Chats.Record(s.t.Context(), app.Record{Chat: chat, Actor: "ada", Entity: poll, Event: vote(i)}); err != nil {
 			s.t.Fatal(err)
 		}
 	}

@@ -111,7 +111,7 @@ func sentence(e domain.Event) string {
 		return updated(e)
 	case domain.Unknown:
 		return fmt.Sprintf("v%d, which this program cannot read; a newer one can", e.Version)
-	case domain.Own:
+	case domain.Custom:
 		if e.Entity != "" {
 			return fmt.Sprintf("%s records %s of %s", e.Actor, e.Type, e.Entity)
 		}

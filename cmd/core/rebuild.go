@@ -36,7 +36,7 @@ type rebuild struct {
 	groups   chatcore.Groups
 	group    string
 	every    time.Duration // between two looks
-	patience time.Duration // with a group that nobody runs any more: far above a lease, for which a lane may be without an owner
+	patience time.Duration // with a group that nobody runs any more: far above a lease, for which a partition may be without an owner
 
 	partitions int // of the log; a group that is being forgotten has less
 }

@@ -277,7 +277,7 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				if _, err := checked.Chats.Send(t.Context(), app.Send{Chat: "c0", By: "ada", Content: "more"}); err != nil {
+				if _, err := checked.Chats.Send(t.Context(), app.Send{Chat: "c0", Actor: "ada", Content: "more"}); err != nil {
 					t.Error(err)
 					return
 				}

@@ -70,7 +70,7 @@ func messageRow(m app.MessageView) terminal.Row {
 // typeColumn is the name of an event's type. A name that no program of this version records is quoted, so that no row begins with a mark.
 func typeColumn(e domain.Event) string {
 	name := wireformat.Type(e)
-	if _, err := domain.ParseOwnType(name); err != nil {
+	if _, err := domain.ParseCustomType(name); err != nil {
 		name = strconv.Quote(name)
 	}
 	return terminal.Pad(name, 16)

@@ -46,7 +46,7 @@ func TestRows_CannotBeForged(t *testing.T) {
 			domain.MessageDelete{Chat: chat, Message: message, By: user(), Reason: domain.Reason(text()), At: at},
 			domain.MessageReaction{Chat: chat, Message: message, User: user(), Emoji: domain.Emoji(text()), At: at},
 			domain.ReadReceipt{Chat: chat, User: user(), At: at},
-			domain.Own{Chat: chat, Actor: user(), Type: domain.OwnType(text()), Entity: domain.OwnID(text()), At: at},
+			domain.Custom{Chat: chat, Actor: user(), Type: domain.CustomType(text()), Entity: domain.CustomID(text()), At: at},
 			domain.Unknown{Chat: chat, Type: text(), At: at},
 		}
 		for change := domain.Created; change <= domain.Unarchived; change++ {

@@ -32,7 +32,7 @@ func TestServe_StartsWithoutNoise(t *testing.T) {
 	if len(lines) > 1 {
 		t.Errorf("%d lines:\n%s", len(lines), strings.Join(lines, "\n"))
 	}
-	if strings.Contains(errs.String(), "lane") || strings.Contains(errs.String(), "level=WARN") || !strings.Contains(errs.String(), "level=INFO") {
+	if strings.Contains(errs.String(), "partition") || strings.Contains(errs.String(), "level=WARN") || !strings.Contains(errs.String(), "level=INFO") {
 		t.Errorf("it logs\n%s", errs.String())
 	}
 }

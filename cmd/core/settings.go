@@ -171,7 +171,7 @@ func (b binder) bounds(c *chatcore.Config) {
 	})
 	b.add("session.per-user", &c.SessionsPerUser, "sessions of a user, 1 to 1000; one more closes the oldest")
 	b.add("session.compat", &c.SessionCompat, "keep sessions under their tokens, as the TypeScript services do")
-	b.add("disable-pubsub", &c.Unannounced, "do not publish durable events on the channels of their types")
+	b.add("disable-pubsub", &c.DisablePubSub, "do not publish durable events on the channels of their types")
 	b.add("queue", &c.Queue, "appends that wait for their turn")
 	b.add("entity-cache", &c.EntityCache, "bytes of entity states in the process; below 0 none")
 	b.add("durability.replicas", &c.Durability.Replicas, "replicas that confirm an append before it is acknowledged")

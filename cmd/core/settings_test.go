@@ -300,7 +300,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 	for name, address := range leaves("", reflect.ValueOf(&c).Elem()) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
-			"RedisURL", "CacheURL", "TLS", "Namespace", "Names.Channels", "Unannounced", "SessionCompat", "EditWindow", "Limits", "Durability.Replicas", "CommandTimeout", "MaxGroups",
+			"RedisURL", "CacheURL", "TLS", "Namespace", "Names.Channels", "DisablePubSub", "SessionCompat", "EditWindow", "Limits", "Durability.Replicas", "CommandTimeout", "MaxGroups",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)

@@ -44,12 +44,12 @@ func (c *cli) typingChange(use, short string, run func(ctx context.Context, core
 		Use: use, Short: short,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				t := app.Typing{Chat: domain.ChatID(args[0]), By: domain.UserID(actor)}
+				t := app.Typing{Chat: domain.ChatID(args[0]), Actor: domain.UserID(actor)}
 				published, err := run(cmd.Context(), core, t)
 				if err != nil {
 					return err
 				}
-				return c.printPublished(publishedView{t.Chat, t.By, published})
+				return c.printPublished(publishedView{t.Chat, t.Actor, published})
 			})
 		},
 	}

@@ -107,7 +107,7 @@ func testIdempotency(t *testing.T, log Log) {
 	send := func() ports.Append { return given{at(domain.MessageEntity("m"), 0)}.then(sent(c, "m", ann)) }
 	first := h.append(send())
 	h.append(send())
-	if v := h.load(c, ports.Want{Entity: domain.MessageEntity("m")}).Entities[0].Version; v != first.First {
+	if v := h.load(c, ports.LoadRequest{Entity: domain.MessageEntity("m")}).Entities[0].Version; v != first.First {
 		t.Errorf("the message is at version %d after its repetition, want %d", v, first.First)
 	}
 
@@ -117,7 +117,7 @@ func testIdempotency(t *testing.T, log Log) {
 	once := h.append(add())
 	h.append(then(sent(c, "m2", ann)))
 	h.append(add())
-	command := h.load(c, ports.Want{Entity: domain.CommandEntity(ann, "add")}).Entities[0]
+	command := h.load(c, ports.LoadRequest{Entity: domain.CommandEntity(ann, "add")}).Entities[0]
 	if command.Version != once.Last || command.Command != (ports.CommandRecord{Fingerprint: 1<<63 + 7, Events: 2}) {
 		t.Errorf("the command is %+v, want two events, the last at %d", command, once.Last)
 	}

@@ -30,7 +30,7 @@ func testEndedContext(t *testing.T, log Log) {
 				return err
 			},
 			"Load": func() error {
-				_, err := log.Load(ctx, c, ports.Want{Entity: domain.ChatEntity()})
+				_, err := log.Load(ctx, c, ports.LoadRequest{Entity: domain.ChatEntity()})
 				return err
 			},
 			"Read": func() error {

@@ -117,7 +117,7 @@ func write(ctx context.Context, log Log, c domain.ChatID, w, i int) (commit, err
 		}
 		return commit{command, outcomes[0].Appended}, outcomes[0].Err
 	case 3:
-		before := ports.Want{Entity: domain.MessageEntity(id(i - 1))}
+		before := ports.LoadRequest{Entity: domain.MessageEntity(id(i - 1))}
 		loaded, err := log.Load(ctx, c, before)
 		if err != nil {
 			return commit{}, err
@@ -130,7 +130,7 @@ func write(ctx context.Context, log Log, c domain.ChatID, w, i int) (commit, err
 
 func rename(ctx context.Context, log Log, c domain.ChatID, title domain.Title) (commit, error) {
 	for {
-		loaded, err := log.Load(ctx, c, ports.Want{Entity: domain.ChatEntity(), Latest: true})
+		loaded, err := log.Load(ctx, c, ports.LoadRequest{Entity: domain.ChatEntity(), Latest: true})
 		if err != nil {
 			return commit{}, err
 		}
@@ -168,7 +168,7 @@ func testRepetitions(t *testing.T, log Log) {
 	}
 	for i := range outcomes {
 		entity := domain.MessageEntity(domain.MessageID(fmt.Sprintf("m%d", i)))
-		version := h.load(c, ports.Want{Entity: entity}).Entities[0].Version
+		version := h.load(c, ports.LoadRequest{Entity: entity}).Entities[0].Version
 		succeeded := 0
 		for _, o := range outcomes[i] {
 			var conflict *ports.ConflictError

@@ -170,11 +170,11 @@ func (h *harness) verify() {
 			}
 		}
 		h.checkRead(c, ports.Range{Backward: true, Limit: 10})
-		wants := make([]ports.Want, 0, len(want.moved)+2)
+		wants := make([]ports.LoadRequest, 0, len(want.moved)+2)
 		for e := range want.moved {
-			wants = append(wants, ports.Want{Entity: e, Whole: true})
+			wants = append(wants, ports.LoadRequest{Entity: e, Whole: true})
 		}
-		wants = append(wants, ports.Want{Entity: domain.MessageEntity("absent")}, ports.Want{Entity: domain.MemberEntity("absent")})
+		wants = append(wants, ports.LoadRequest{Entity: domain.MessageEntity("absent")}, ports.LoadRequest{Entity: domain.MemberEntity("absent")})
 		for some := range slices.Chunk(wants, 100) {
 			h.checkLoad(c, some...)
 		}
@@ -210,7 +210,7 @@ func (h *harness) checkSearch(c domain.ChatID, f ports.Filter, r ports.Range) {
 	h.checkRecords(got.Records, want.Records)
 }
 
-func (h *harness) checkLoad(c domain.ChatID, wants ...ports.Want) {
+func (h *harness) checkLoad(c domain.ChatID, wants ...ports.LoadRequest) {
 	h.t.Helper()
 	got := h.load(c, wants...)
 	if head := h.history(c).head(); got.Head != head || len(got.Entities) != len(wants) {
@@ -287,7 +287,7 @@ func (h *harness) read(c domain.ChatID, r ports.Range) ports.Page {
 	return page
 }
 
-func (h *harness) load(c domain.ChatID, wants ...ports.Want) ports.Loaded {
+func (h *harness) load(c domain.ChatID, wants ...ports.LoadRequest) ports.Loaded {
 	h.t.Helper()
 	ctx, cancel := h.bounded()
 	defer cancel()

@@ -126,7 +126,7 @@ func (h *history) search(f ports.Filter, r ports.Range) ports.Page {
 	})
 }
 
-func (h *history) entity(w ports.Want) ports.EntityHistory {
+func (h *history) entity(w ports.LoadRequest) ports.EntityHistory {
 	found := ports.EntityHistory{Version: h.version(w.Entity), Command: h.command[w.Entity]}
 	if w.Entity.Kind == domain.KindCommand {
 		return found

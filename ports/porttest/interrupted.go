@@ -159,7 +159,7 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			return a.do(domain.MessageID(fmt.Sprint("batch", i)), func(e ports.Append) error { return failure(s.Log.AppendBatch(ctx, []ports.Append{e})) })
 		},
 		"EventLog.Load": func(ctx context.Context, _ int) error {
-			return failure(s.Log.Load(ctx, a.chat, ports.Want{Entity: domain.ChatEntity()}))
+			return failure(s.Log.Load(ctx, a.chat, ports.LoadRequest{Entity: domain.ChatEntity()}))
 		},
 		"EventLog.Read": func(ctx context.Context, _ int) error {
 			return failure(s.Log.Read(ctx, a.chat, ports.Range{Limit: 1}))
@@ -171,20 +171,20 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			return failure(s.Log.Search(ctx, a.chat, ports.Filter{Messages: true}, ports.Range{Limit: 1}))
 		},
 		"Prober.Probe": func(ctx context.Context, _ int) error { return s.Log.Probe(ctx) },
-		"Snapshots.Keep": func(ctx context.Context, _ int) error {
-			return s.Log.Keep(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
+		"Snapshots.SaveSnapshot": func(ctx context.Context, _ int) error {
+			return s.Log.SaveSnapshot(ctx, a.chat, domain.ChatEntity(), 1, &domain.Chat{})
 		},
-		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.Found{Chat: a.chat}) },
-		"Backlog.Heads": func(ctx context.Context, _ int) error {
-			_, _, _, err := s.Log.Heads(ctx, 0, 0)
+		"Confirmer.Confirm": func(ctx context.Context, _ int) error { return s.Confirmer.Confirm(ctx, ports.LoadRef{Chat: a.chat}) },
+		"Backlog.ListHeads": func(ctx context.Context, _ int) error {
+			_, _, _, err := s.Log.ListHeads(ctx, 0, 0)
 			return err
 		},
 		"Backlog.CompareHeads": func(ctx context.Context, _ int) error {
 			_, err := s.Log.CompareHeads(ctx, 0, "checkpoints", 0, 10)
 			return err
 		},
-		"Backlog.Encoded": func(ctx context.Context, _ int) error {
-			_, _, err := s.Log.Encoded(ctx, 0, "", []ports.Stretch{{Chat: a.chat, From: 1, Limit: 1}})
+		"Backlog.ReadRaw": func(ctx context.Context, _ int) error {
+			_, _, err := s.Log.ReadRaw(ctx, 0, "", []ports.EventRange{{Chat: a.chat, From: 1, Limit: 1}})
 			return err
 		},
 		"Effects.Once": func(ctx context.Context, i int) error {
@@ -216,21 +216,21 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		},
 		"TypingMarks.Stop": func(ctx context.Context, _ int) error { return s.Typing.Stop(ctx, a.chat, ann) },
 		"TypingMarks.Of":   func(ctx context.Context, _ int) error { return failure(s.Typing.Of(ctx, a.chat)) },
-		"Presence.Beat": func(ctx context.Context, _ int) error {
-			return failure(s.Presence.Beat(ctx, ann, conn, ports.Meta{}))
+		"Presence.Heartbeat": func(ctx context.Context, _ int) error {
+			return failure(s.Presence.Heartbeat(ctx, ann, conn, ports.Meta{}))
 		},
 		"Presence.Leave": func(ctx context.Context, _ int) error {
 			return failure(s.Presence.Leave(ctx, ann, conn, ports.Meta{}))
 		},
-		"Presence.Choose": func(ctx context.Context, _ int) error {
-			return failure(s.Presence.Choose(ctx, ann, status, ports.Meta{}))
+		"Presence.SetStatus": func(ctx context.Context, _ int) error {
+			return failure(s.Presence.SetStatus(ctx, ann, status, ports.Meta{}))
 		},
-		"Statuses.Of":               func(ctx context.Context, _ int) error { return failure(s.Presence.Of(ctx, ann)) },
-		"Statuses.AreOnline":        func(ctx context.Context, _ int) error { return failure(s.Presence.AreOnline(ctx, ann)) },
-		"Statuses.Online":           func(ctx context.Context, _ int) error { return firstError(s.Presence.Online(ctx)) },
-		"PresenceSweep.Lead":        func(ctx context.Context, _ int) error { return failure(s.Presence.Lead(ctx, time.Second)) },
-		"OnlineCounter.CountOnline": func(ctx context.Context, _ int) error { return failure(s.Presence.CountOnline(ctx)) },
-		"PresenceSweep.Repair":      func(ctx context.Context, _ int) error { return failure(s.Presence.Repair(ctx, 10)) },
+		"Statuses.Statuses":          func(ctx context.Context, _ int) error { return failure(s.Presence.Statuses(ctx, ann)) },
+		"Statuses.AreOnline":         func(ctx context.Context, _ int) error { return failure(s.Presence.AreOnline(ctx, ann)) },
+		"Statuses.Online":            func(ctx context.Context, _ int) error { return firstError(s.Presence.Online(ctx)) },
+		"PresenceSweep.AcquireLease": func(ctx context.Context, _ int) error { return failure(s.Presence.AcquireLease(ctx, time.Second)) },
+		"OnlineCounter.CountOnline":  func(ctx context.Context, _ int) error { return failure(s.Presence.CountOnline(ctx)) },
+		"PresenceSweep.Repair":       func(ctx context.Context, _ int) error { return failure(s.Presence.Repair(ctx, 10)) },
 		"PresenceSweep.Expire": func(ctx context.Context, _ int) error {
 			_, _, err := s.Presence.Expire(ctx, 10)
 			return err

@@ -120,7 +120,7 @@ func testLastMessages(t *testing.T, log Log) {
 // testManyChats reads many chats at once, some of which have long histories, and compares each with a read of its own.
 func testManyChats(t *testing.T, log Log) {
 	h := newHarness(t, log)
-	loads := []ports.ChatLoad{{Chat: NewChatID(), Wants: []ports.Want{{Entity: domain.ChatEntity()}}}} // does not exist
+	loads := []ports.ChatLoad{{Chat: NewChatID(), Wants: []ports.LoadRequest{{Entity: domain.ChatEntity()}}}} // does not exist
 	for i := range 150 {
 		c := NewChatID()
 		h.append(then(created(c)))
@@ -134,9 +134,9 @@ func testManyChats(t *testing.T, log Log) {
 			}
 			h.append(then(events...))
 		}
-		load := ports.ChatLoad{Chat: c, Wants: []ports.Want{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity(ann)}, {Entity: domain.MessageEntity("m1")}}}
+		load := ports.ChatLoad{Chat: c, Wants: []ports.LoadRequest{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity(ann)}, {Entity: domain.MessageEntity("m1")}}}
 		if i%2 == 0 {
-			load.Wants = append(load.Wants, ports.Want{Entity: domain.ReactionsEntity("m1")}, ports.Want{Entity: domain.ReadEntity(bob), Latest: true})
+			load.Wants = append(load.Wants, ports.LoadRequest{Entity: domain.ReactionsEntity("m1")}, ports.LoadRequest{Entity: domain.ReadEntity(bob), Latest: true})
 		}
 		if i%7 == 0 {
 			load.Wants = nil
@@ -207,20 +207,20 @@ func testManyChats(t *testing.T, log Log) {
 func testEntityPages(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c)))
-	poll := domain.OwnEntity("poll")
-	own := func(of domain.OwnID) ports.NewEvent {
-		return NewEvent(domain.Own{Chat: c, Type: "team:x", Version: 1, Actor: ann, Entity: of, Data: "{}", At: now()})
+	poll := domain.CustomEntity("poll")
+	own := func(of domain.CustomID) ports.NewEvent {
+		return NewEvent(domain.Custom{Chat: c, Type: "team:x", Version: 1, Actor: ann, Entity: of, Data: "{}", At: now()})
 	}
 	var events []ports.NewEvent
 	for range 300 {
 		events = append(events, own("poll"), own("other"))
 	}
 	h.append(then(events...))
-	want := h.history(c).entity(ports.Want{Entity: poll}).Events
+	want := h.history(c).entity(ports.LoadRequest{Entity: poll}).Events
 	for _, limit := range []int{1, 50, 299, 300, 301} {
 		var all []ports.Record
 		for from, first := domain.Seq(0), true; first || from > 0; first = false {
-			page := h.load(c, ports.Want{Entity: poll, Last: limit, From: from}).Entities[0]
+			page := h.load(c, ports.LoadRequest{Entity: poll, Last: limit, From: from}).Entities[0]
 			if len(page.Events) == 0 || len(page.Events) > limit {
 				t.Fatalf("a page has %d events, the limit is %d", len(page.Events), limit)
 			}

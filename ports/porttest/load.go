@@ -17,7 +17,7 @@ import (
 func testEntities(t *testing.T, log Log) {
 	h, c := newHarness(t, log), NewChatID()
 	h.append(then(created(c)))
-	if loaded := h.load(c, ports.Want{Entity: domain.ChatEntity()}, ports.Want{Entity: domain.MemberEntity(ann)}); loaded.Entities[0].Version != 1 ||
+	if loaded := h.load(c, ports.LoadRequest{Entity: domain.ChatEntity()}, ports.LoadRequest{Entity: domain.MemberEntity(ann)}); loaded.Entities[0].Version != 1 ||
 		loaded.Entities[1].Version != 1 || loaded.Head != 1 {
 		t.Fatalf("a new chat is %+v, want chat and member at version 1", loaded)
 	}
@@ -33,9 +33,9 @@ func testEntities(t *testing.T, log Log) {
 		domain.ReactionsEntity("m1"), domain.ReactionsEntity("absent"), domain.MessageEntity("m1"), domain.CommandEntity(ann, "absent"),
 	}
 	for after := range h.history(c).head() + 2 {
-		var wants []ports.Want
+		var wants []ports.LoadRequest
 		for _, e := range entities {
-			wants = append(wants, ports.Want{Entity: e, After: after}, ports.Want{Entity: e, After: after, Latest: true})
+			wants = append(wants, ports.LoadRequest{Entity: e, After: after}, ports.LoadRequest{Entity: e, After: after, Latest: true})
 		}
 		h.checkLoad(c, wants...)
 	}
@@ -48,12 +48,12 @@ func testLateReceipt(t *testing.T, log Log) {
 	mark := domain.ReadEntity(ann)
 	expect := func(want domain.Seq, events int) {
 		t.Helper()
-		latest := h.load(c, ports.Want{Entity: mark, Latest: true}).Entities[0]
+		latest := h.load(c, ports.LoadRequest{Entity: mark, Latest: true}).Entities[0]
 		if s, _ := folded(c, mark, latest.Events).(*domain.ReadMark); s.Seq != want || len(latest.Events) != events {
 			t.Errorf("the mark is at %d by %d events, want %d by %d", s.Seq, len(latest.Events), want, events)
 		}
 		for until := range h.history(c).head() {
-			h.checkLoad(c, ports.Want{Entity: mark, Latest: true, Until: until + 1})
+			h.checkLoad(c, ports.LoadRequest{Entity: mark, Latest: true, Until: until + 1})
 		}
 		h.verify()
 	}
@@ -64,10 +64,10 @@ func testLateReceipt(t *testing.T, log Log) {
 	expect(4, 3)
 	h.append(then(sent(c, "m4", ann))) // 8
 	expect(8, 1)
-	h.append(then(NewEvent(domain.ReadReceipt{Chat: c, User: ann, Message: "m3", ReadSeq: 4, At: now()}, domain.OwnEntity("late"))))
+	h.append(then(NewEvent(domain.ReadReceipt{Chat: c, User: ann, Message: "m3", ReadSeq: 4, At: now()}, domain.CustomEntity("late"))))
 	expect(8, 2)
-	h.checkLoad(c, ports.Want{Entity: domain.OwnEntity("late"), Latest: true})
-	h.checkLoad(c, ports.Want{Entity: domain.ReceiptEntity(ann), Latest: true}, ports.Want{Entity: domain.ReceiptEntity(ann)})
+	h.checkLoad(c, ports.LoadRequest{Entity: domain.CustomEntity("late"), Latest: true})
+	h.checkLoad(c, ports.LoadRequest{Entity: domain.ReceiptEntity(ann), Latest: true}, ports.LoadRequest{Entity: domain.ReceiptEntity(ann)})
 	h.append(then(read(c, "m4", ann, 8), read(c, "m4", ann, 8)))
 	expect(8, 3)
 }
@@ -91,7 +91,7 @@ func testContentIsNoReceipt(t *testing.T, log Log) {
 			h.append(then(event))
 		}
 		mark := domain.ReadEntity(e.Sender)
-		if latest := h.load(c, ports.Want{Entity: mark, Latest: true}).Entities[0]; len(latest.Events) != 1 {
+		if latest := h.load(c, ports.LoadRequest{Entity: mark, Latest: true}).Entities[0]; len(latest.Events) != 1 {
 			t.Errorf("%s: the read mark takes %d events, want 1", name, len(latest.Events))
 		}
 		h.append(then(read(c, domain.MessageID(fmt.Sprint(e.Message, 1)), e.Sender, 2)))
@@ -118,9 +118,9 @@ func testNetReactions(t *testing.T, log Log) {
 		}
 	}
 	for _, after := range []domain.Seq{0, 50, 199, 202} {
-		whole := h.load(c, ports.Want{Entity: reactions, After: after}).Entities[0]
-		net := h.load(c, ports.Want{Entity: reactions, After: after, Net: true}).Entities[0]
-		base := folded(c, reactions, h.history(c).entity(ports.Want{Entity: reactions, Until: max(after, 1)}).Events)
+		whole := h.load(c, ports.LoadRequest{Entity: reactions, After: after}).Entities[0]
+		net := h.load(c, ports.LoadRequest{Entity: reactions, After: after, Net: true}).Entities[0]
+		base := folded(c, reactions, h.history(c).entity(ports.LoadRequest{Entity: reactions, Until: max(after, 1)}).Events)
 		a, b := base.Clone(), base.Clone()
 		for _, r := range whole.Events {
 			a.Apply(r.Seq, r.Event)
@@ -156,16 +156,16 @@ func testLongHistory(t *testing.T, log Log) {
 		}
 	}
 	hot, warm := domain.ReactionsEntity("hot"), domain.ReactionsEntity("warm")
-	if n := len(h.load(c, ports.Want{Entity: hot}).Entities[0].Events); n != reactions {
+	if n := len(h.load(c, ports.LoadRequest{Entity: hot}).Entities[0].Events); n != reactions {
 		t.Fatalf("the message has %d reactions, want %d", n, reactions)
 	}
 	head := h.history(c).head()
 	for _, after := range []domain.Seq{0, 1, 3, 4, head / 2, head - 500, head - 300, head - 1, head} {
-		h.checkLoad(c, ports.Want{Entity: hot, After: after}, ports.Want{Entity: domain.MessageEntity("hot")})
+		h.checkLoad(c, ports.LoadRequest{Entity: hot, After: after}, ports.LoadRequest{Entity: domain.MessageEntity("hot")})
 	}
 	h.checkLoad(c,
-		ports.Want{Entity: warm}, ports.Want{Entity: hot, Latest: true}, ports.Want{Entity: hot}, ports.Want{Entity: domain.ChatEntity()},
-		ports.Want{Entity: warm, After: head - 10}, ports.Want{Entity: domain.MessageEntity("absent")},
+		ports.LoadRequest{Entity: warm}, ports.LoadRequest{Entity: hot, Latest: true}, ports.LoadRequest{Entity: hot}, ports.LoadRequest{Entity: domain.ChatEntity()},
+		ports.LoadRequest{Entity: warm, After: head - 10}, ports.LoadRequest{Entity: domain.MessageEntity("absent")},
 	)
 	h.verify()
 }
@@ -192,8 +192,8 @@ func testLoadMoment(t *testing.T, log Log) {
 	readers.Go(func() error {
 		for {
 			loaded, err := log.Load(ctx, c,
-				ports.Want{Entity: domain.ChatEntity(), After: 1}, ports.Want{Entity: domain.ReadEntity(ann), Latest: true},
-				ports.Want{Entity: domain.MemberEntity(bob)},
+				ports.LoadRequest{Entity: domain.ChatEntity(), After: 1}, ports.LoadRequest{Entity: domain.ReadEntity(ann), Latest: true},
+				ports.LoadRequest{Entity: domain.MemberEntity(bob)},
 			)
 			if err != nil {
 				return err

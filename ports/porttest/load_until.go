@@ -21,8 +21,8 @@ func untilKinds(c domain.ChatID) map[string]func() ports.NewEvent {
 			ClientMeta: `{"senderId":"ann","userId":"ann","messageId":"m1","actorId":"ann","entity":"poll"}`, At: now(),
 		})
 	}
-	own := func(id domain.OwnID) ports.NewEvent {
-		return NewEvent(domain.Own{
+	own := func(id domain.CustomID) ports.NewEvent {
+		return NewEvent(domain.Custom{
 			Chat: c, Actor: ann, Type: "poll:voted", Version: 1, Entity: id, Data: `{"actorId":"ann","entity":"poll","messageId":"m1"}`, At: now(),
 		})
 	}
@@ -41,8 +41,8 @@ func untilKinds(c domain.ChatID) map[string]func() ports.NewEvent {
 		"memberships":                 func() ports.NewEvent { return added(c, bob) },
 		"roles":                       func() ports.NewEvent { return owned(c, bob) },
 		"custom events":               func() ports.NewEvent { return own("poll") },
-		"custom events of no entity":  func() ports.NewEvent { return NewEvent(own("").Event, domain.OwnEntity("other")) },
-		"receipts of a custom entity": func() ports.NewEvent { return NewEvent(read(c, "m1", bob, 1).Event, domain.OwnEntity("poll")) },
+		"custom events of no entity":  func() ports.NewEvent { return NewEvent(own("").Event, domain.CustomEntity("other")) },
+		"receipts of a custom entity": func() ports.NewEvent { return NewEvent(read(c, "m1", bob, 1).Event, domain.CustomEntity("poll")) },
 	}
 }
 
@@ -69,16 +69,16 @@ func testLoadUntil(t *testing.T, log Log) {
 	entities := []domain.Entity{
 		domain.ChatEntity(), domain.MemberEntity(ann), domain.MemberEntity(bob), domain.MessageEntity("m1"), domain.MessageEntity(longMessage),
 		domain.ReactionsEntity("m1"), domain.ReactionsEntity(longMessage), domain.ReadEntity(ann), domain.ReadEntity(bob), domain.ReadEntity(`odd|"{user}`),
-		domain.ReceiptEntity(ann), domain.ReceiptEntity(bob), domain.OwnEntity("poll"), domain.OwnEntity("other"),
+		domain.ReceiptEntity(ann), domain.ReceiptEntity(bob), domain.CustomEntity("poll"), domain.CustomEntity("other"),
 	}
 	for range 40 {
 		until := domain.Seq(1 + rand.Uint64N(1<<rand.IntN(13)))
-		var wants []ports.Want
+		var wants []ports.LoadRequest
 		for _, e := range entities {
-			wants = append(wants, ports.Want{Entity: e, Until: until, Latest: true})
+			wants = append(wants, ports.LoadRequest{Entity: e, Until: until, Latest: true})
 		}
 		e := entities[rand.IntN(len(entities))]
-		wants = append(wants, ports.Want{Entity: e, Until: until}, ports.Want{Entity: e})
+		wants = append(wants, ports.LoadRequest{Entity: e, Until: until}, ports.LoadRequest{Entity: e})
 		h.checkLoad(c, wants...)
 	}
 }

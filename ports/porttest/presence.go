@@ -73,7 +73,7 @@ func on(name string) domain.Connection {
 
 func (s PresenceStore) beat(t *testing.T, user domain.UserID, connection string, want ...domain.Status) {
 	t.Helper()
-	told, err := s.Beat(t.Context(), user, on(connection), ports.Meta{})
+	told, err := s.Heartbeat(t.Context(), user, on(connection), ports.Meta{})
 	wantTold(t, "a heartbeat of "+connection, told, err, want)
 }
 
@@ -85,7 +85,7 @@ func (s PresenceStore) leave(t *testing.T, user domain.UserID, connection string
 
 func (s PresenceStore) choose(t *testing.T, user domain.UserID, status domain.Status, want ...domain.Status) {
 	t.Helper()
-	told, err := s.Choose(t.Context(), user, status, ports.Meta{})
+	told, err := s.SetStatus(t.Context(), user, status, ports.Meta{})
 	wantTold(t, fmt.Sprintf("the choice of %d", status), told, err, want)
 }
 
@@ -120,7 +120,7 @@ func (s PresenceStore) sweep(t *testing.T) (told []domain.UserStatus) {
 // is compares all results about a user.
 func (s PresenceStore) is(t *testing.T, user domain.UserID, want domain.Status) domain.UserStatus {
 	t.Helper()
-	statuses, err := s.Of(t.Context(), user)
+	statuses, err := s.Statuses(t.Context(), user)
 	if err != nil || len(statuses) != 1 || statuses[0].User != user || statuses[0].Status != want {
 		t.Fatalf("the status is %+v, error %v, want %d", statuses, err, want)
 	}

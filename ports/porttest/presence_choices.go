@@ -128,13 +128,13 @@ func testChoiceForgotten(t *testing.T, s PresenceStore) {
 		for choice, shown := range choices() {
 			user := newUserID()
 			s.beat(t, user, "phone", domain.Online)
-			if _, err := s.Choose(t.Context(), user, choice, ports.Meta{}); err != nil {
+			if _, err := s.SetStatus(t.Context(), user, choice, ports.Meta{}); err != nil {
 				t.Fatal(err)
 			}
 			gone := absence(user, shown)
 			s.Forward(PresenceTTL().Kept - gone + 10*time.Second)
 			s.is(t, user, domain.Offline)
-			if _, err := s.Beat(t.Context(), user, on("laptop"), ports.Meta{}); err != nil {
+			if _, err := s.Heartbeat(t.Context(), user, on("laptop"), ports.Meta{}); err != nil {
 				t.Fatal(err)
 			}
 			s.is(t, user, domain.Online)

@@ -91,11 +91,11 @@ func testConcurrentPresence(t *testing.T, s PresenceStore) {
 				var err error
 				switch (g + i) % 4 {
 				case 0, 1:
-					_, err = store.Beat(t.Context(), user, c, ports.Meta{})
+					_, err = store.Heartbeat(t.Context(), user, c, ports.Meta{})
 				case 2:
 					_, err = store.Leave(t.Context(), user, c, ports.Meta{})
 				case 3:
-					_, err = store.Choose(t.Context(), user, domain.Status(1+i%3), ports.Meta{})
+					_, err = store.SetStatus(t.Context(), user, domain.Status(1+i%3), ports.Meta{})
 				}
 				_, repair := store.Repair(t.Context(), 100)
 				errs[g] = errors.Join(errs[g], err, repair)
@@ -121,12 +121,12 @@ func testEndedPresence(t *testing.T, s PresenceStore) {
 	cancel()
 	user := newUserID()
 	for name, call := range map[string]func() error{
-		"a heartbeat": func() error { _, err := s.Beat(ctx, user, on("phone"), ports.Meta{}); return err },
+		"a heartbeat": func() error { _, err := s.Heartbeat(ctx, user, on("phone"), ports.Meta{}); return err },
 		"a leave":     func() error { _, err := s.Leave(ctx, user, on("phone"), ports.Meta{}); return err },
-		"a choice":    func() error { _, err := s.Choose(ctx, user, domain.Away, ports.Meta{}); return err },
-		"statuses":    func() error { _, err := s.Of(ctx, user); return err },
+		"a choice":    func() error { _, err := s.SetStatus(ctx, user, domain.Away, ports.Meta{}); return err },
+		"statuses":    func() error { _, err := s.Statuses(ctx, user); return err },
 		"online":      func() error { _, err := s.AreOnline(ctx, user); return err },
-		"lead":        func() error { _, err := s.Lead(ctx, time.Minute); return err },
+		"lead":        func() error { _, err := s.AcquireLease(ctx, time.Minute); return err },
 		"expire":      func() error { _, _, err := s.Expire(ctx, 1); return err },
 		"repair":      func() error { _, err := s.Repair(ctx, 1); return err },
 		"a list": func() error {

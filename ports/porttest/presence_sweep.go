@@ -38,7 +38,7 @@ func testUnswept(t *testing.T, s PresenceStore) {
 			t.Fatalf("%s: %d are online, want %d", when, len(got), len(want))
 		}
 		all := append(slices.Clone(silent), live...)
-		statuses, err := s.Of(t.Context(), all...)
+		statuses, err := s.Statuses(t.Context(), all...)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -76,7 +76,7 @@ func testManyStatuses(t *testing.T, s PresenceStore) {
 			s.beat(t, users[i], "phone", want[i])
 		}
 	}
-	statuses, err := s.Of(t.Context(), users...)
+	statuses, err := s.Statuses(t.Context(), users...)
 	if err != nil || len(statuses) != n {
 		t.Fatalf("%d statuses, error %v", len(statuses), err)
 	}
@@ -97,7 +97,7 @@ func testManyStatuses(t *testing.T, s PresenceStore) {
 	} else if counted, err := counter.CountOnline(t.Context()); err != nil || counted != n*3/4 {
 		t.Errorf("%d are counted, error %v", counted, err)
 	}
-	if none, err := s.Of(t.Context()); err != nil || len(none) != 0 {
+	if none, err := s.Statuses(t.Context()); err != nil || len(none) != 0 {
 		t.Errorf("of nobody: %v, %v", none, err)
 	}
 	if none, err := s.AreOnline(t.Context()); err != nil || len(none) != 0 {
@@ -111,7 +111,7 @@ func testLead(t *testing.T, s PresenceStore) {
 	}
 	lead := func(of ports.PresenceStore, lease time.Duration, want bool) {
 		t.Helper()
-		if leads, err := of.Lead(t.Context(), lease); err != nil || leads != want {
+		if leads, err := of.AcquireLease(t.Context(), lease); err != nil || leads != want {
 			t.Fatalf("leads: %v, error %v, want %v", leads, err, want)
 		}
 	}

@@ -80,8 +80,8 @@ func (h *presenceHistory) known(user domain.UserID) domain.Presence {
 }
 
 func (h *presenceHistory) beat(t *rapid.T, u domain.UserID, c domain.Connection) {
-	after, want := h.known(u).Beat(c, PresenceTTL().Heartbeat, PresenceTTL().Kept, h.now)
-	got, err := h.store.Beat(h.ctx, u, c, ports.Meta{})
+	after, want := h.known(u).Heartbeat(c, PresenceTTL().Heartbeat, PresenceTTL().Kept, h.now)
+	got, err := h.store.Heartbeat(h.ctx, u, c, ports.Meta{})
 	h.stepped(t, "a heartbeat", after, want, got, err)
 }
 
@@ -93,7 +93,7 @@ func (h *presenceHistory) leave(t *rapid.T, u domain.UserID, c domain.Connection
 
 func (h *presenceHistory) choose(t *rapid.T, u domain.UserID, s domain.Status) {
 	after, want := h.known(u).Set(s, h.now)
-	got, err := h.store.Choose(h.ctx, u, s, ports.Meta{})
+	got, err := h.store.SetStatus(h.ctx, u, s, ports.Meta{})
 	h.stepped(t, "a choice", after, want, got, err)
 }
 
@@ -146,7 +146,7 @@ func (h *presenceHistory) swept(t *rapid.T, told []domain.UserStatus) {
 
 // check compares all results of the store.
 func (h *presenceHistory) check(t *rapid.T) {
-	statuses, err := h.store.Of(h.ctx, h.users...)
+	statuses, err := h.store.Statuses(h.ctx, h.users...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -120,9 +120,9 @@ func drawReads(rt *rapid.T, h *harness, c domain.ChatID) {
 	}
 	h.checkSearch(c, filter, r)
 	h.checkRead(c, r)
-	var wants []ports.Want
+	var wants []ports.LoadRequest
 	for _, e := range rapid.SliceOfN(rapid.SampledFrom(someEntities()), 0, 4).Draw(rt, "wants") {
-		w := ports.Want{Entity: e, Latest: rapid.Bool().Draw(rt, "latest")}
+		w := ports.LoadRequest{Entity: e, Latest: rapid.Bool().Draw(rt, "latest")}
 		if rapid.Bool().Draw(rt, "as of") {
 			w.Until = domain.Seq(seq.Draw(rt, "until"))
 		} else {
@@ -131,7 +131,7 @@ func drawReads(rt *rapid.T, h *harness, c domain.ChatID) {
 		wants = append(wants, w)
 	}
 	for _, e := range someCommands() {
-		wants = append(wants, ports.Want{Entity: e})
+		wants = append(wants, ports.LoadRequest{Entity: e})
 	}
 	h.checkLoad(c, wants...)
 	h.checkCount(c, domain.Seq(seq.Draw(rt, "counted")))

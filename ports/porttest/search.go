@@ -36,7 +36,7 @@ func testSearch(t *testing.T, log Log) {
 				events = append(events, reacted(c, id, users[random.IntN(len(users))]))
 			}
 		}
-		events = append(events, NewEvent(domain.Own{Chat: c, Type: "team:x", Version: 1, Actor: users[m%3], Data: `{"actorId":"ann"}`, At: now()}))
+		events = append(events, NewEvent(domain.Custom{Chat: c, Type: "team:x", Version: 1, Actor: users[m%3], Data: `{"actorId":"ann"}`, At: now()}))
 		if batch = append(batch, then(events...)); len(batch) == 20 {
 			h.appendBatch(batch...)
 			batch = nil

@@ -18,13 +18,13 @@ func testSnapshots(t *testing.T, log Log) {
 		h.append(then(reacted(c, "m", user), renamed(c, domain.Title(fmt.Sprint(i))), owned(c, bob), edited(c, "m", ann)))
 	}
 	for _, e := range []domain.Entity{domain.ReactionsEntity("m"), domain.ChatEntity(), domain.MemberEntity(bob), domain.MessageEntity("m")} {
-		all := h.history(c).entity(ports.Want{Entity: e}).Events
+		all := h.history(c).entity(ports.LoadRequest{Entity: e}).Events
 		at := len(all) - 7
 		version := all[at-1].Seq
 		h.keep(c, e, version, folded(c, e, all[:at]))
 		h.keep(c, e, all[3].Seq, folded(c, e, all[:4])) // an older snapshot changes nothing
 
-		got := h.load(c, ports.Want{Entity: e}).Entities[0]
+		got := h.load(c, ports.LoadRequest{Entity: e}).Entities[0]
 		if got.Version != all[len(all)-1].Seq || got.Snapshot.Version != version || got.Snapshot.State == nil {
 			t.Fatalf("%s is at %d from a snapshot at %d, want %d from %d", e, got.Version, got.Snapshot.Version, all[len(all)-1].Seq, version)
 		}
@@ -37,12 +37,12 @@ func testSnapshots(t *testing.T, log Log) {
 			t.Errorf("%s from its snapshot is\n%+v, want\n%+v", e, state, want)
 		}
 
-		h.checkLoad(c, ports.Want{Entity: e, Whole: true}, ports.Want{Entity: e, After: version}, ports.Want{Entity: e, Latest: true})
-		early := h.load(c, ports.Want{Entity: e, Until: version - 1}).Entities[0]
+		h.checkLoad(c, ports.LoadRequest{Entity: e, Whole: true}, ports.LoadRequest{Entity: e, After: version}, ports.LoadRequest{Entity: e, Latest: true})
+		early := h.load(c, ports.LoadRequest{Entity: e, Until: version - 1}).Entities[0]
 		if early.Snapshot.State != nil || len(early.Events) != at-1 {
 			t.Errorf("%s before its snapshot has %d events, want %d", e, len(early.Events), at-1)
 		}
-		late := h.load(c, ports.Want{Entity: e, Until: all[at].Seq}).Entities[0]
+		late := h.load(c, ports.LoadRequest{Entity: e, Until: all[at].Seq}).Entities[0]
 		if late.Version != all[at].Seq || late.Snapshot.Version != version || len(late.Events) != 1 {
 			t.Errorf("%s after its snapshot is at %d with %d events, want %d with 1", e, late.Version, len(late.Events), all[at].Seq)
 		}
@@ -59,16 +59,16 @@ func testEarlySnapshots(t *testing.T, log Log) {
 	for i := range 260 { // enough events for loads to use snapshots
 		h.append(then(renamed(c, domain.Title(fmt.Sprint(i)))))
 	}
-	all := h.history(c).entity(ports.Want{Entity: e}).Events
+	all := h.history(c).entity(ports.LoadRequest{Entity: e}).Events
 	early := all[len(all)-1].Seq + 1
 	h.keep(c, e, early, folded(c, e, append(all, ports.Record{Seq: early, Event: renamed(c, "lost").Event})))
 	h.append(then(renamed(c, "kept"), renamed(c, "last")))
-	got := h.load(c, ports.Want{Entity: e}).Entities[0]
+	got := h.load(c, ports.LoadRequest{Entity: e}).Entities[0]
 	if got.Snapshot.State != nil || len(got.Events) != len(all)+2 {
 		t.Errorf("the chat is loaded from %+v and %d events, want no snapshot and %d events", got.Snapshot, len(got.Events), len(all)+2)
 	}
-	h.keep(c, e, early, folded(c, e, h.history(c).entity(ports.Want{Entity: e}).Events[:len(all)+1]))
-	if got := h.load(c, ports.Want{Entity: e}).Entities[0]; got.Snapshot.Version != early || len(got.Events) != 1 {
+	h.keep(c, e, early, folded(c, e, h.history(c).entity(ports.LoadRequest{Entity: e}).Events[:len(all)+1]))
+	if got := h.load(c, ports.LoadRequest{Entity: e}).Entities[0]; got.Snapshot.Version != early || len(got.Events) != 1 {
 		t.Errorf("the chat is loaded from version %d and %d events, want %d and 1", got.Snapshot.Version, len(got.Events), early)
 	}
 	h.verify()
@@ -78,7 +78,7 @@ func (h *harness) keep(c domain.ChatID, e domain.Entity, version domain.Seq, s d
 	h.t.Helper()
 	ctx, cancel := h.bounded()
 	defer cancel()
-	if err := h.log.Keep(ctx, c, e, version, s); err != nil {
+	if err := h.log.SaveSnapshot(ctx, c, e, version, s); err != nil {
 		h.t.Fatalf("keeping %s at %d: %v", e, version, err)
 	}
 }

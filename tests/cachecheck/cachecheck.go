@@ -41,7 +41,7 @@ type Plan struct {
 	Versioned bool
 	Unit      time.Duration
 	Processes int
-	Kind      cache.Kind
+	Kind      cache.Config
 	Loads     []Load // of the first, second, … load; then from the beginning
 	Calls     []Call
 }
@@ -59,7 +59,7 @@ func Draw(t *rapid.T, versioned bool) Plan {
 		return unit * time.Duration(rapid.IntRange(0, most).Draw(t, name))
 	}
 	p := Plan{Versioned: versioned, Unit: unit, Processes: rapid.IntRange(1, 3).Draw(t, "processes")}
-	p.Kind = cache.Kind{Prefix: "check:", TTL: time.Hour, LoadTimeout: time.Second, Lease: 10*unit + some("lease", 60)}
+	p.Kind = cache.Config{Prefix: "check:", TTL: time.Hour, LoadTimeout: time.Second, Lease: 10*unit + some("lease", 60)}
 	if !versioned { // an expired value has no version any more
 		p.Kind.TTL = 10*unit + some("ttl", 60)
 		p.Kind.Soft = some("soft", 5)

@@ -137,7 +137,7 @@ func storm(ctx context.Context, url string) error {
 	}
 	client := goredis.NewClient(options)
 	defer func() { _ = client.Close() }()
-	cached, err := chatcore.CacheOf(core, chatcore.Kind{Prefix: "storm:", LoadTimeout: time.Minute}, func(ctx context.Context, _ string) (loaded, error) {
+	cached, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "storm:", LoadTimeout: time.Minute}, func(ctx context.Context, _ string) (loaded, error) {
 		n, err := client.Incr(ctx, "loads").Result()
 		if err != nil {
 			return loaded{}, err

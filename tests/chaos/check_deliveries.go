@@ -85,23 +85,23 @@ type deliveries struct {
 	begun    map[domain.Seq]uint64 // the epoch of the first start
 	accepted []numbered            // starts whose effects were made
 	last     numbered              // the effect of the latest seq
-	term
+	tenure
 }
 
-// term is what is known since epochs began last.
-type term struct {
+// tenure is what is known since epochs began last.
+type tenure struct {
 	owners  map[uint64]string    // by epoch
 	first   map[uint64]time.Time // start of each epoch
 	highest numbered             // the effect of the highest epoch
 }
 
-func newTerm() term {
-	return term{owners: make(map[uint64]string), first: make(map[uint64]time.Time)}
+func newTerm() tenure {
+	return tenure{owners: make(map[uint64]string), first: make(map[uint64]time.Time)}
 }
 
 func (c *checker) newDeliveries(s stream) *deliveries {
 	return &deliveries{
-		checker: c, stream: s, term: newTerm(),
+		checker: c, stream: s, tenure: newTerm(),
 		made: make(map[domain.Seq]bool), taken: make(map[domain.Seq]bool), started: make(map[domain.Seq]int), starts: make(map[Delivery]numbered),
 		early: make(map[domain.Seq]bool), begun: make(map[domain.Seq]uint64),
 	}
@@ -143,7 +143,7 @@ func (d *deliveries) mark(m numbered) {
 		return
 	}
 	d.takingTurns()
-	d.accepted, d.term = nil, newTerm()
+	d.accepted, d.tenure = nil, newTerm()
 	clear(d.begun)
 }
 

@@ -34,14 +34,14 @@ func (s *subject) next() string { return fmt.Sprint("n", s.ids.Add(1)) }
 
 func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 	s := &subject{core: core}
-	_, err := core.Chats.Create(ctx, app.Create{Chat: "room", By: "ada", Members: []domain.UserID{"typist0", "typist1", "typist2", "typist3"}})
+	_, err := core.Chats.Create(ctx, app.Create{Chat: "room", Actor: "ada", Members: []domain.UserID{"typist0", "typist1", "typist2", "typist3"}})
 	if err == nil {
-		_, err = core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", MessageID: "m", Content: "x"})
+		_, err = core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", MessageID: "m", Content: "x"})
 	}
 	opened, openErr := core.Sessions.Open(ctx, app.OpenSession{User: "eve"}) // not ada, whose sessions Helpers.DelPattern ends
 	s.token = opened.Token
 	var cacheErr error
-	s.cache, cacheErr = chatcore.CacheOf(core, chatcore.Kind{Prefix: "failures:", LoadTimeout: 5 * timeout}, func(context.Context, string) (int, error) {
+	s.cache, cacheErr = chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "failures:", LoadTimeout: 5 * timeout}, func(context.Context, string) (int, error) {
 		return 5, nil
 	})
 	return s, errors.Join(err, openErr, cacheErr, core.SubscribeBuiltins(), s.listen())
@@ -50,7 +50,7 @@ func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 // calls are the rows of the table.
 var calls = map[string]func(context.Context, *subject) (string, error){
 	"Chats.Send": func(ctx context.Context, s *subject) (string, error) {
-		_, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", Content: "x"})
+		_, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", Content: "x"})
 		return answers, err
 	},
 	"Chats.Send, handled":    sendAndHandle,
@@ -73,7 +73,7 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 		return answers, nil
 	},
 	"Chats.StartTyping": func(ctx context.Context, s *subject) (string, error) {
-		_, err := s.core.Chats.StartTyping(ctx, app.Typing{Chat: "room", By: domain.UserID(fmt.Sprint("typist", s.typed.Load()))})
+		_, err := s.core.Chats.StartTyping(ctx, app.Typing{Chat: "room", Actor: domain.UserID(fmt.Sprint("typist", s.typed.Load()))})
 		if err == nil {
 			s.typed.Add(1)
 		}

@@ -59,7 +59,7 @@ func (s *subject) listen() error {
 }
 
 func (s *subject) send(ctx context.Context) (domain.MessageID, error) {
-	sent, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", By: "ada", Content: "x"})
+	sent, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", Content: "x"})
 	return sent.MessageID, err
 }
 

@@ -35,7 +35,7 @@ type Notice struct{ Text string }
 
 func checkPoll(Poll) error { return nil }
 
-func countPoll(context.Context, chatcore.OwnDelivery[Poll]) error { return nil }
+func countPoll(context.Context, chatcore.CustomDelivery[Poll]) error { return nil }
 
 func push(context.Context, chatcore.Delivery[domain.MessageNew]) error { return nil }
 

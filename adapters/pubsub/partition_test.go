@@ -73,8 +73,8 @@ func TestASlotThatMoves(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, log: log, keys: keys, counters: &pubsub.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
-	for _, l := range keys.Lanes() {
-		r.lanes = append(r.lanes, pubsub.Lane{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	for _, l := range keys.Partitions() {
+		r.partitions = append(r.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	e := newEffects()
 	all := chats(40)
@@ -91,13 +91,13 @@ func TestASlotThatMoves(t *testing.T) {
 	}))
 	until(t, "it is on its way", func() bool { return e.done(all[0]) > 2 })
 	for range 3 {
-		for _, l := range r.lanes {
+		for _, l := range r.partitions {
 			end := cluster.Migrate(t, l.Stream)
 			<-time.After(50 * time.Millisecond)
 			end()
 		}
 	}
-	end := cluster.Migrate(t, r.lanes[0].Stream)
+	end := cluster.Migrate(t, r.partitions[0].Stream)
 	<-time.After(2 * quick)
 	end()
 	r.send(2, all...)

@@ -19,8 +19,8 @@ const (
 	Park               // the chat waits until the dead letter is redelivered or dropped
 )
 
-// letter is a dead letter as it is stored.
-type letter struct {
+// deadLetter is a dead letter as it is stored.
+type deadLetter struct {
 	Reason   string
 	Attempts int // handler starts
 	UUID     string
@@ -43,7 +43,7 @@ const (
 )
 
 // ofEntry makes the letter one of an unreadable entry of another program. The first group that meets the entry keeps the letter, for all groups.
-func (l *letter) ofEntry(id streamID) {
+func (l *deadLetter) ofEntry(id streamID) {
 	l.Entry = id.String()
 	if len(l.Payload) > letterBytes {
 		l.Payload, l.Cut = l.Payload[:letterBytes], true
@@ -64,7 +64,7 @@ const (
 	fieldCut      = "cut"
 )
 
-func (l letter) fields() []any {
+func (l deadLetter) fields() []any {
 	fields := []any{
 		fieldReason, l.Reason, fieldAttempts, l.Attempts,
 		wireformat.FieldUUID, l.UUID, wireformat.FieldMetadata, l.Metadata, wireformat.FieldPayload, l.Payload,
@@ -105,14 +105,14 @@ type DeadLetter struct {
 
 func packMetadata(m message.Metadata) string { return string(wireformat.EncodeMetadata(m)) }
 
-func readLetter(values map[string]any) letter {
+func readLetter(values map[string]any) deadLetter {
 	text := func(name string) string {
 		t, _ := values[name].(string)
 		return t
 	}
 	attempts, _ := strconv.Atoi(text(fieldAttempts))
 	seq, _ := strconv.ParseUint(text(wireformat.FieldSeq), 10, 64)
-	return letter{
+	return deadLetter{
 		Reason: text(fieldReason), Attempts: attempts, UUID: text(wireformat.FieldUUID), Metadata: text(wireformat.FieldMetadata),
 		Payload: []byte(text(wireformat.FieldPayload)), Chat: text(wireformat.FieldChat), Seq: domain.Seq(seq), Parked: text(fieldParked) == "1",
 		Entry: text(fieldEntry), Cut: text(fieldCut) == "1",
@@ -120,7 +120,7 @@ func readLetter(values map[string]any) letter {
 }
 
 // opened returns l as a [DeadLetter]. Metadata that cannot be parsed is left out.
-func (l letter) opened(group, id string, at time.Time) DeadLetter {
+func (l deadLetter) opened(group, id string, at time.Time) DeadLetter {
 	metadata, _ := wireformat.ParseMetadata(l.Metadata)
 	return DeadLetter{
 		ID: id, Group: group, Reason: l.Reason, First: l.Reason, Attempts: l.Attempts, At: at, Parked: l.Parked,
@@ -129,8 +129,8 @@ func (l letter) opened(group, id string, at time.Time) DeadLetter {
 }
 
 // closed returns d as it is stored.
-func (d DeadLetter) closed() letter {
-	return letter{
+func (d DeadLetter) closed() deadLetter {
+	return deadLetter{
 		Reason: d.Reason, Attempts: d.Attempts, UUID: string(d.EventID), Metadata: packMetadata(d.Metadata), Payload: d.Payload,
 		Chat: string(d.Chat), Seq: d.Seq, Parked: d.Parked, Entry: d.Entry,
 	}

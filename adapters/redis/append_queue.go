@@ -11,7 +11,7 @@ import (
 	"chatcore/ports"
 )
 
-// Bounds of a batch and of a lane.
+// Bounds of a batch and of a partition.
 const (
 	batchCommands = 128       // a script of this size blocks every other client for about 2 ms
 	batchBytes    = 512 << 10 // of arguments
@@ -20,12 +20,12 @@ const (
 	chatShare     = 4         // one chat may use at most this fraction of the queue: a quarter
 )
 
-// lane is the queue of appends of one server, or of one partition on a Cluster. It commits concurrent appends in batches (group commit).
+// appendQueue is the queue of appends of one server, or of one partition on a Cluster. It commits concurrent appends in batches (group commit).
 //
 // It has no goroutine of its own. If fewer than two batches are in flight, the caller of an append sends it at once. Other appends wait in the queue.
 // When a reply arrives, its receiver wakes one waiting caller, which sends a batch of all queued requests that fit. So no append is delayed to fill a
 // batch, and batches grow with the load.
-type lane struct {
+type appendQueue struct {
 	log      *Log
 	capacity int
 	history  atomic.Pointer[field]     // replication ID of the server at its last reply; empty before the first one
@@ -47,8 +47,8 @@ type waiting struct {
 	count       int
 }
 
-func newLane(l *Log, capacity int) *lane {
-	lane := &lane{log: l, capacity: capacity, chats: make(map[domain.ChatID]*waiting)}
+func newLane(l *Log, capacity int) *appendQueue {
+	lane := &appendQueue{log: l, capacity: capacity, chats: make(map[domain.ChatID]*waiting)}
 	lane.history.Store(&field{})
 	return lane
 }
@@ -56,7 +56,7 @@ func newLane(l *Log, capacity int) *lane {
 // observe records the history that a reply belongs to. A change of the history means that the server was restarted, or that another one was promoted.
 // The new history may lack events that earlier replies contained. observe ends the epoch before it stores the new history, so that no command
 // validated against the old history is sent with the new one.
-func (l *lane) observe(history string) {
+func (l *appendQueue) observe(history string) {
 	l.log.observing.Lock()
 	defer l.log.observing.Unlock()
 	if now := time.Now(); l.seen.Load() == nil || now.Sub(*l.seen.Load()) > historyAge/16 { // often enough, and rarely allocates
@@ -80,7 +80,7 @@ func (l *lane) observe(history string) {
 
 // commit appends the request and returns its outcome. A request that is still queued when ctx ends leaves the queue; commit waits for a request that
 // was sent.
-func (l *lane) commit(ctx context.Context, r *request) (ports.Outcome, error) {
+func (l *appendQueue) commit(ctx context.Context, r *request) (ports.Outcome, error) {
 	l.mu.Lock()
 	if l.flying < flights && l.count == 0 {
 		l.flying++
@@ -106,14 +106,14 @@ func (l *lane) commit(ctx context.Context, r *request) (ports.Outcome, error) {
 	return r.outcome, r.err
 }
 
-func (l *lane) woken(r *request, s signal) {
+func (l *appendQueue) woken(r *request, s signal) {
 	if s == lead {
 		l.fly(r)
 	}
 }
 
 // fly sends a batch with the leader's request, and then wakes the next leader. The batch belongs to several callers, so no caller's context ends it.
-func (l *lane) fly(leader *request) {
+func (l *appendQueue) fly(leader *request) {
 	b := newBatch(l.log)
 	l.mu.Lock()
 	b.add(leader)
@@ -137,7 +137,7 @@ func (l *lane) fly(leader *request) {
 }
 
 // enqueue adds a request to the queue. It returns [ports.ErrOverloaded] if there is no room.
-func (l *lane) enqueue(r *request) error {
+func (l *appendQueue) enqueue(r *request) error {
 	w := l.chats[r.append.Chat]
 	switch {
 	case l.count >= l.capacity || l.bytes+len(r.buf) > queueBytes && l.count > 0:
@@ -169,7 +169,7 @@ func (l *lane) enqueue(r *request) error {
 }
 
 // withdraw removes a request from the queue. It returns false if the request is not in it.
-func (l *lane) withdraw(r *request) bool {
+func (l *appendQueue) withdraw(r *request) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !r.queued {
@@ -202,7 +202,7 @@ func (l *lane) withdraw(r *request) bool {
 }
 
 // take removes the next request from the queue and returns it: the first one of the chat whose turn it is. It returns nil if the queue is empty.
-func (l *lane) take() *request {
+func (l *appendQueue) take() *request {
 	if len(l.turns) == 0 {
 		return nil
 	}
@@ -223,7 +223,7 @@ func (l *lane) take() *request {
 }
 
 // left updates the counts for a request that left the queue.
-func (l *lane) left(w *waiting, r *request) {
+func (l *appendQueue) left(w *waiting, r *request) {
 	r.queued, r.next = false, nil
 	w.count--
 	l.count--
@@ -231,7 +231,7 @@ func (l *lane) left(w *waiting, r *request) {
 }
 
 // forget removes a chat without queued requests.
-func (l *lane) forget(w *waiting) {
+func (l *appendQueue) forget(w *waiting) {
 	delete(l.chats, w.chat)
 	*w = waiting{}
 	if len(l.spare) < l.capacity {
@@ -240,7 +240,7 @@ func (l *lane) forget(w *waiting) {
 }
 
 // fill adds queued requests to the batch, chat by chat in turn, until the batch is full.
-func (l *lane) fill(b *batch) {
+func (l *appendQueue) fill(b *batch) {
 	for len(l.turns) > 0 && len(b.requests) < batchCommands && b.bytes+len(l.turns[0].first.buf) <= batchBytes {
 		b.add(l.take())
 	}

@@ -9,11 +9,11 @@ import (
 	"chatcore/ports"
 )
 
-// tally is the unread counts of one chat, folded from its events up to a seq.
+// unreadFold is the unread counts of one chat, folded from its events up to a seq.
 //
 // Where a member's standing was looked up in the log it is as of a later seq than the rest: the events of others up to there are in it
 // already, and the member's own set it anew, as of themselves. Nothing is written down before the tally has come up to there.
-type tally struct {
+type unreadFold struct {
 	chat    domain.ChatID
 	most    int    // members that have counts
 	epoch   uint64 // of the cache when it was loaded: in a later one the log may have lost events
@@ -34,7 +34,7 @@ type reader struct {
 }
 
 // sent counts a message.
-func (t *tally) sent(seq domain.Seq, by domain.UserID) {
+func (t *unreadFold) sent(seq domain.Seq, by domain.UserID) {
 	t.last = seq
 	for user, r := range t.members {
 		switch {
@@ -55,7 +55,7 @@ func (r *reader) reads(seq, mark domain.Seq) {
 }
 
 // deleted takes back a message, given by its seq, where it counted.
-func (t *tally) deleted(seq, message domain.Seq) {
+func (t *unreadFold) deleted(seq, message domain.Seq) {
 	for _, r := range t.members {
 		if message > r.base && seq > r.asOf && r.count > 0 {
 			r.count--
@@ -65,7 +65,7 @@ func (t *tally) deleted(seq, message domain.Seq) {
 }
 
 // read moves a member's mark. It reports false if how many messages are after it has to be looked up.
-func (t *tally) read(seq domain.Seq, user domain.UserID, mark domain.Seq) bool {
+func (t *unreadFold) read(seq domain.Seq, user domain.UserID, mark domain.Seq) bool {
 	r := t.members[user]
 	switch {
 	case r == nil || mark <= r.base:
@@ -78,7 +78,7 @@ func (t *tally) read(seq domain.Seq, user domain.UserID, mark domain.Seq) bool {
 }
 
 // stands applies the result of a lookup.
-func (t *tally) stands(user domain.UserID, s standing) {
+func (t *unreadFold) stands(user domain.UserID, s standing) {
 	if r := t.members[user]; r != nil {
 		r.standing, r.dirty = s, true
 		t.ahead = max(t.ahead, s.asOf)
@@ -86,7 +86,7 @@ func (t *tally) stands(user domain.UserID, s standing) {
 }
 
 // joined adds a member, to whom earlier messages count as read. Beyond the bound, no counts are kept any more.
-func (t *tally) joined(seq domain.Seq, user domain.UserID) {
+func (t *unreadFold) joined(seq domain.Seq, user domain.UserID) {
 	if t.members == nil {
 		t.atLeast++
 		return
@@ -101,7 +101,7 @@ func (t *tally) joined(seq domain.Seq, user domain.UserID) {
 	}
 }
 
-func (t *tally) left(user domain.UserID) {
+func (t *unreadFold) left(user domain.UserID) {
 	if t.members == nil {
 		t.atLeast--
 		t.shrunk = t.shrunk || t.atLeast <= t.most
@@ -111,7 +111,7 @@ func (t *tally) left(user domain.UserID) {
 	t.drop(user)
 }
 
-func (t *tally) drop(user domain.UserID) {
+func (t *unreadFold) drop(user domain.UserID) {
 	if t.gone == nil {
 		t.gone = make(map[domain.UserID]struct{})
 	}
@@ -119,7 +119,7 @@ func (t *tally) drop(user domain.UserID) {
 }
 
 // dropAll removes the counts of users that are not members with a count.
-func (t *tally) dropAll(users map[domain.UserID]struct{}) {
+func (t *unreadFold) dropAll(users map[domain.UserID]struct{}) {
 	for user := range users {
 		if t.members[user] == nil {
 			t.drop(user)
@@ -128,7 +128,7 @@ func (t *tally) dropAll(users map[domain.UserID]struct{}) {
 }
 
 // changes are the pending writes.
-func (t *tally) changes() []ports.UserEntry {
+func (t *unreadFold) changes() []ports.UserEntry {
 	var entries []ports.UserEntry
 	for user, r := range t.members {
 		if r.dirty {
@@ -142,7 +142,7 @@ func (t *tally) changes() []ports.UserEntry {
 }
 
 // clean reports whether everything is written down.
-func (t *tally) clean() bool {
+func (t *unreadFold) clean() bool {
 	for _, r := range t.members {
 		if r.dirty {
 			return false
@@ -151,16 +151,16 @@ func (t *tally) clean() bool {
 	return len(t.gone) == 0
 }
 
-func (t *tally) written() {
+func (t *unreadFold) written() {
 	for _, r := range t.members {
 		r.dirty = false
 	}
 	t.gone = nil
 }
 
-// tallies keeps the tallies that were used last, for so many members of chats in all, and the seqs up to which older ones were written: a lagging
+// unreadFolds keeps the tallies that were used last, for so many members of chats in all, and the seqs up to which older ones were written: a lagging
 // group need not load them for events that were counted.
-type tallies struct {
+type unreadFolds struct {
 	size int
 
 	mu     sync.Mutex
@@ -176,14 +176,14 @@ type written struct {
 	epoch uint64
 }
 
-func newTallies(size int) *tallies {
-	return &tallies{size: size, all: make(map[domain.ChatID]*list.Element), lru: list.New(), before: make(map[domain.ChatID]written)}
+func newTallies(size int) *unreadFolds {
+	return &unreadFolds{size: size, all: make(map[domain.ChatID]*list.Element), lru: list.New(), before: make(map[domain.ChatID]written)}
 }
 
-func (t *tally) weight() int { return 1 + len(t.members) }
+func (t *unreadFold) weight() int { return 1 + len(t.members) }
 
 // take removes and returns a chat's tally, if there is one of the epoch; the caller puts it back. All of the chat is written up to the given seq.
-func (k *tallies) take(chat domain.ChatID, epoch uint64) (*tally, domain.Seq) {
+func (k *unreadFolds) take(chat domain.ChatID, epoch uint64) (*unreadFold, domain.Seq) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if t := k.remove(k.all[chat]); t != nil && t.epoch == epoch {
@@ -196,7 +196,7 @@ func (k *tallies) take(chat domain.ChatID, epoch uint64) (*tally, domain.Seq) {
 }
 
 // put keeps a tally, unless it is nil or one that knows more is there.
-func (k *tallies) put(t *tally) {
+func (k *unreadFolds) put(t *unreadFold) {
 	if t == nil {
 		return
 	}
@@ -212,18 +212,18 @@ func (k *tallies) put(t *tally) {
 	}
 }
 
-func (k *tallies) remove(e *list.Element) *tally {
+func (k *unreadFolds) remove(e *list.Element) *unreadFold {
 	if e == nil {
 		return nil
 	}
-	t, _ := k.lru.Remove(e).(*tally)
+	t, _ := k.lru.Remove(e).(*unreadFold)
 	delete(k.all, t.chat)
 	k.used -= t.weight()
 	return t
 }
 
 // forget leaves of a tally how far it was written down.
-func (k *tallies) forget(t *tally) {
+func (k *unreadFolds) forget(t *unreadFold) {
 	if !t.clean() {
 		return
 	}

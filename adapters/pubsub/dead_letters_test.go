@@ -220,7 +220,7 @@ func TestALetterOfAChatThatWentOn(t *testing.T) {
 	if seq := r.checkpoint("g", "c"); seq == "2" {
 		t.Error("the checkpoint went back")
 	}
-	if n := r.client.HLen(t.Context(), r.lanes[0].Base+"g:again:g").Val(); n != 0 {
+	if n := r.client.HLen(t.Context(), r.partitions[0].Base+"g:again:g").Val(); n != 0 {
 		t.Errorf("%d letters are to be given again", n)
 	}
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // commitLoop commits the finished deliveries of all partitions in one round trip, which also renews the leases.
-func (s *subscription) commitLoop(ctx context.Context) {
+func (s *member) commitLoop(ctx context.Context) {
 	const gather = 5 * time.Millisecond // deliveries that finish within it share a commit
 	const many = 256                    // finished deliveries; with so many, commitLoop does not wait for more
 	renewal := s.config.Lease / 3
@@ -23,7 +23,7 @@ func (s *subscription) commitLoop(ctx context.Context) {
 		select {
 		case <-s.commits.c:
 			s.mu.Lock()
-			few := s.finished < many
+			few := s.ackedCount < many
 			s.mu.Unlock()
 			if few {
 				pause.Reset(gather)
@@ -46,43 +46,43 @@ func (s *subscription) commitLoop(ctx context.Context) {
 }
 
 // commitOnce commits the changes of all partitions that have any or whose lease is to be renewed. It reports false if Redis did not answer.
-func (s *subscription) commitOnce(ctx context.Context, renewal time.Duration) bool {
-	var terms []*term
-	var lanes []Lane
+func (s *member) commitOnce(ctx context.Context, renewal time.Duration) bool {
+	var terms []*ownedPartition
+	var partitions []Partition
 	var epochs []uint64
-	var changes []*change
+	var changes []*commit
 	s.mu.Lock()
 	now := time.Now()
-	for _, l := range s.lanes {
-		t := l.term
+	for _, l := range s.partitions {
+		t := l.owned
 		if t == nil {
 			continue
 		}
 		if t.pending == nil && t.build(now, renewal) == nil {
 			continue
 		}
-		terms, lanes, epochs, changes = append(terms, t), append(lanes, t.lane), append(epochs, t.epoch), append(changes, t.pending)
+		terms, partitions, epochs, changes = append(terms, t), append(partitions, t.partition), append(epochs, t.epoch), append(changes, t.pending)
 	}
-	s.finished = 0
+	s.ackedCount = 0
 	s.mu.Unlock()
 	if len(terms) == 0 {
 		return true
 	}
-	answers := s.store.commit(ctx, lanes, epochs, changes, s.config.Lease)
+	answers := s.store.commit(ctx, partitions, epochs, changes, s.config.Lease)
 	reached := true
 	for i, a := range answers {
 		if errors.Is(a.err, ports.ErrUnavailable) {
-			s.config.Logger.Debug("commit not made, trying again", "lane", terms[i].String(), "group", s.group, "error", a.err)
+			s.config.Logger.Debug("commit not made, trying again", "partition", terms[i].String(), "group", s.group, "error", a.err)
 			reached = false
 			continue
 		}
-		s.take(ctx, terms[i], now, a)
+		s.acquire(ctx, terms[i], now, a)
 	}
 	return reached
 }
 
-// take applies the reply to a term's commit.
-func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a committed) {
+// acquire applies the reply to a lease's commit.
+func (s *member) acquire(ctx context.Context, t *ownedPartition, sent time.Time, a commitResult) {
 	if a.err != nil {
 		s.lose(t, a.err)
 		return
@@ -92,16 +92,16 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		s.mu.Unlock()
 		return
 	}
-	t.kept = a.deadLetters
+	t.deadLetterCount = a.deadLetters
 	s.counters.DeadLetters.Add(uint64(a.written)) //nolint:gosec // a count
 	t.answered(sent, s.config.Lease)
 	news := a.revision != t.revision
 	if a.lost {
-		s.config.Logger.Warn("the stream has lost undelivered entries, catching up from the log", "lane", t.String(), "group", s.group)
+		s.config.Logger.Warn("the stream has lost undelivered entries, catching up from the log", "partition", t.String(), "group", s.group)
 		t.truncated(a.first)
 	}
 	if t.draining && t.quiet() {
-		s.rules.wake()
+		s.assignments.wake()
 	}
 	s.mu.Unlock()
 	s.dispatch()
@@ -109,7 +109,7 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 		return
 	}
 	if err := s.reload(ctx, t); err != nil {
-		s.config.Logger.Debug("changes of a partition not read, trying again", "lane", t.String(), "group", s.group, "error", err)
+		s.config.Logger.Debug("changes of a partition not read, trying again", "partition", t.String(), "group", s.group, "error", err)
 		return
 	}
 	s.mu.Lock()
@@ -117,70 +117,70 @@ func (s *subscription) take(ctx context.Context, t *term, sent time.Time, a comm
 	s.mu.Unlock()
 }
 
-// lose ends a term whose partition another member owns by now, or whose past Redis has lost. It ends the subscription if nothing can be delivered any
+// lose ends a lease whose partition another member owns by now, or whose past Redis has lost. It ends the member if nothing can be delivered any
 // more.
-func (s *subscription) lose(t *term, err error) {
+func (s *member) lose(t *ownedPartition, err error) {
 	s.mu.Lock()
 	if t.over { // fetch and commit may both find out
 		s.mu.Unlock()
 		return
 	}
 	t.close()
-	for _, l := range s.lanes {
-		if l.term == t {
-			l.term, l.lost = nil, errors.Is(err, errLostCommits)
+	for _, l := range s.partitions {
+		if l.owned == t {
+			l.owned, l.lost = nil, errors.Is(err, errLostCommits)
 		}
 	}
-	for chat, l := range t.lines {
-		if l.flying {
+	for chat, l := range t.queues {
+		if l.inFlight {
 			t.earlier[chat]++
 		} else {
 			s.unreserve(l)
 		}
 	}
-	if t.others.flying && !s.config.Unordered {
+	if t.others.inFlight && !s.config.Unordered {
 		t.earlier[""]++
 	}
 	s.mu.Unlock()
-	s.recall()
-	s.rules.wake()
+	s.reclaimUndispatched()
+	s.assignments.wake()
 	switch {
 	case errors.Is(err, ErrFenced), errors.Is(err, errLostCommits):
-		s.store.drop(t.lane.Stream)
+		s.store.drop(t.partition.Stream)
 		s.counters.Fenced.Add(1)
-		s.config.Logger.Warn("lane lost", "lane", t.String(), "group", s.group, "error", err)
+		s.config.Logger.Warn("partition lost", "partition", t.String(), "group", s.group, "error", err)
 	default:
 		s.fail(err)
 	}
 }
 
 // reload loads the changes that others made: dead letters to be redelivered, chats that are no longer parked, and a walk over all chats.
-func (s *subscription) reload(ctx context.Context, t *term) error {
-	walk, left, again, err := s.store.look(ctx, t.lane)
+func (s *member) reload(ctx context.Context, t *ownedPartition) error {
+	walk, left, again, err := s.store.look(ctx, t.partition)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	var resumed []string
-	for chat, l := range t.lines {
-		if l.mode == parked && left[chat] != leftParked && l.mark == leftParked {
+	for chat, l := range t.queues {
+		if l.mode == parked && left[chat] != leftParked && l.savedState == leftParked {
 			resumed = append(resumed, chat)
 		}
 	}
 	var letters []string
 	for _, id := range t.retries(again) {
-		if _, known := t.again[id]; !known {
+		if _, known := t.redeliveries[id]; !known {
 			letters = append(letters, id)
 		}
 	}
 	s.mu.Unlock()
 	var checkpoints []domain.Seq
 	if len(resumed) > 0 {
-		if checkpoints, err = s.store.checkpoints(ctx, t.lane, resumed); err != nil {
+		if checkpoints, err = s.store.checkpoints(ctx, t.partition, resumed); err != nil {
 			return err
 		}
 	}
-	found, err := s.store.letters(ctx, t.lane, letters)
+	found, err := s.store.letters(ctx, t.partition, letters)
 	if err != nil {
 		return err
 	}
@@ -190,7 +190,7 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 	}
 	var places []domain.Seq
 	if len(chats) > 0 {
-		if places, err = s.store.checkpoints(ctx, t.lane, chats); err != nil {
+		if places, err = s.store.checkpoints(ctx, t.partition, chats); err != nil {
 			return err
 		}
 	}
@@ -200,19 +200,19 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 	if t.over {
 		return nil
 	}
-	for chat, as := range t.left {
-		if as == leftParked && left[chat] == leftBehind {
-			t.left[chat] = leftBehind
+	for chat, as := range t.lagging {
+		if as == leftParked && left[chat] == chatBehind {
+			t.lagging[chat] = chatBehind
 			t.names = append(t.names, chat)
 		}
 	}
 	for i, chat := range resumed {
-		if l := t.lines[chat]; l != nil {
+		if l := t.queues[chat]; l != nil {
 			t.resume(l, checkpoints[i])
 		}
 	}
 	for i, d := range found {
-		s.giveAgain(t, d, places[i], parseRetryMark(again[d.id]))
+		s.redeliver(t, d, places[i], parseRetryMark(again[d.id]))
 	}
 	if walk && !t.walking {
 		t.walk()
@@ -221,14 +221,14 @@ func (s *subscription) reload(ctx context.Context, t *term) error {
 	return nil
 }
 
-// giveAgain queues a retried dead letter before the chat's records that no handler has started. The chat has passed the event, so the delivery is out
+// redeliver queues a retried dead letter before the chat's records that no handler has started. The chat has passed the event, so the delivery is out
 // of order.
-func (s *subscription) giveAgain(t *term, d storedLetter, checkpoint domain.Seq, m retryMark) {
-	t.again[d.id] = struct{}{}
+func (s *member) redeliver(t *ownedPartition, d storedLetter, checkpoint domain.Seq, m retryMark) {
+	t.redeliveries[d.id] = struct{}{}
 	l := t.others
 	if d.Chat != "" {
 		l = t.open(d.Chat, checkpoint)
 	}
-	l.pushBehindHead(&parcel{uuid: d.UUID, metadata: d.Metadata, payload: d.Payload, seq: d.Seq, letter: d.id, again: true, earlier: max(d.Attempts, m.attempts)})
+	l.pushBehindHead(&record{uuid: d.UUID, metadata: d.Metadata, payload: d.Payload, seq: d.Seq, letter: d.id, redelivered: true, earlier: max(d.Attempts, m.attempts)})
 	t.show(l)
 }

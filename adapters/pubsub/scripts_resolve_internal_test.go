@@ -7,7 +7,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-func TestScript_Settle(t *testing.T) {
+func TestScript_Resolve(t *testing.T) {
 	const (
 		log, group = "SET $id L", "HSET $g revision 3"
 		letter     = "XADD $dead 5-0 chat c seq 7 attempts 4 "
@@ -17,7 +17,7 @@ func TestScript_Settle(t *testing.T) {
 		failing    = "HSET $failing c 7:4 d 1:1"
 		shared     = "XADD $dead 5-0 entry 9-0 _watermill_message_uuid u payload p"
 	)
-	checkScript(t, func(s scripts) *goredis.Script { return s.settle }, "id g checkpoints left failing again dead stream", []scriptCase{
+	checkScript(t, func(s scripts) *goredis.Script { return s.resolve }, "id g checkpoints left failing again dead stream", []scriptCase{
 		{"another log", given("SET $id M", group, plain), "L 5-0 drop", "-1", "g.revision=3 dead=5-0"},
 		{"no log", given(group, plain), "'' 5-0 drop", "1", "g.revision=4 dead=-"},
 		{"no group", given(log, plain), "L 5-0 drop", "-3", "g=- dead=5-0"},
@@ -44,8 +44,8 @@ func TestScript_Settle(t *testing.T) {
 	})
 }
 
-// TestScript_SettleMarks compares marks, which have spaces, and entries that are given again.
-func TestScript_SettleMarks(t *testing.T) {
+// TestScript_ResolveMarks compares marks, which have spaces, and entries that are given again.
+func TestScript_ResolveMarks(t *testing.T) {
 	for i, test := range []struct {
 		parked, mark string // "" for none
 		left, want   string
@@ -67,7 +67,7 @@ func TestScript_SettleMarks(t *testing.T) {
 		if test.mark != "" {
 			s.client.HSet(ctx, s.prefix+"again", "5-0", test.mark)
 		}
-		s.check(newScripts().settle, "id g checkpoints left failing again dead stream", scriptCase{
+		s.check(newScripts().resolve, "id g checkpoints left failing again dead stream", scriptCase{
 			test.mark, []string{"XADD $dead 5-0 chat c seq 7 attempts 4 parked " + test.parked}, "'' 5-0 retry", "1", "dead=5-0",
 		})
 		if got := s.client.HGet(ctx, s.prefix+"again", "5-0").Val(); got != test.want {
@@ -75,7 +75,7 @@ func TestScript_SettleMarks(t *testing.T) {
 		}
 	}
 	s := newScripted(t, "entry")
-	s.check(newScripts().settle, "id g checkpoints left failing again dead stream", scriptCase{
+	s.check(newScripts().resolve, "id g checkpoints left failing again dead stream", scriptCase{
 		"an entry", given("HSET $g revision 1", "XADD $dead 5-0 entry 9-0 x y _watermill_message_uuid u metadata '' payload p"), "'' 5-0 retry", "1", "dead=-",
 	})
 	if got := s.client.XRange(t.Context(), s.prefix+"stream", "-", "+").Val(); len(got) != 1 || fmt.Sprint(got[0].Values) != "map[_watermill_message_uuid:u payload:p]" {

@@ -10,7 +10,7 @@ import (
 )
 
 // finish removes the head of a chat queue as finished.
-func (t *term) finish(l *line) {
+func (t *ownedPartition) finish(l *chatQueue) {
 	p := l.head
 	t.unblock(l)
 	if l.pop(); t.loaded == windowSize-1 {
@@ -18,33 +18,33 @@ func (t *term) finish(l *line) {
 	}
 	switch {
 	case p.letter != "":
-		if !p.settled {
-			t.settled = append(t.settled, p.letter)
+		if !p.resolved {
+			t.resolved = append(t.resolved, p.letter)
 		}
-		t.note()
+		t.requestCommit()
 	case l.foreign():
-		p.settled = true
-		t.note()
+		p.resolved = true
+		t.requestCommit()
 		if l.failed {
-			t.touch(l)
+			t.markDirty(l)
 		}
 	default:
 		if p.ordered != "" {
 			delete(t.ordered, l.chat)
-			if !p.settled {
-				t.settled = append(t.settled, p.ordered)
-				t.note()
+			if !p.resolved {
+				t.resolved = append(t.resolved, p.ordered)
+				t.requestCommit()
 			}
 		}
-		l.finished = p.seq
+		l.ackedSeq = p.seq
 		t.feed(l)
-		t.touch(l)
+		t.markDirty(l)
 	}
-	t.sub.finished++
+	t.sub.ackedCount++
 }
 
 // fail decides about the head of a chat queue whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
-func (t *term) fail(l *line, cause error) {
+func (t *ownedPartition) fail(l *chatQueue, cause error) {
 	switch {
 	case isNewer(cause):
 		t.wait(l, BlockedNewer, cause)
@@ -56,32 +56,32 @@ func (t *term) fail(l *line, cause error) {
 		return
 	}
 	p := l.head
-	p.starts++
+	p.attempts++
 	t.unblock(l)
 	p.reserved = 0
 	policy := t.sub.config.Retry
-	if IsPermanent(cause) || p.starts >= policy.Attempts {
-		t.setAside(l, cause)
+	if IsPermanent(cause) || p.attempts >= policy.Attempts {
+		t.addDeadLetter(l, cause)
 		return
 	}
-	l.waiting, l.arranged = true, false
+	l.waiting, l.attemptReserved = true, false
 	if p.letter == "" && !l.foreign() {
 		l.failed = true
-		t.touch(l)
+		t.markDirty(l)
 	}
-	l.timer = time.AfterFunc(policy.delay(p.starts), func() { t.sub.retry(t, l) })
+	l.timer = time.AfterFunc(policy.delay(p.attempts), func() { t.sub.retry(t, l) })
 }
 
-// setAside makes a dead letter of the head of a chat queue. The same commit finishes the head or parks its chat.
-func (t *term) setAside(l *line, cause error) {
+// addDeadLetter makes a dead letter of the head of a chat queue. The same commit finishes the head or parks its chat.
+func (t *ownedPartition) addDeadLetter(l *chatQueue, cause error) {
 	p, s := l.head, t.sub
 	t.unblock(l)
 	if p.letter == "" && p.ordered == "" && t.deadLettersFull() {
 		t.hold(l, cause)
 		return
 	}
-	d := letter{
-		Reason: cause.Error(), Attempts: p.earlier + p.starts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
+	d := deadLetter{
+		Reason: cause.Error(), Attempts: p.earlier + p.attempts, UUID: p.uuid, Metadata: p.metadata, Payload: p.payload, Chat: l.chat, Seq: p.seq,
 	}
 	if p.metadata == "" && p.broken == "" {
 		if metadata, err := p.unpack(s.config.Codec); err == nil {
@@ -99,47 +99,47 @@ func (t *term) setAside(l *line, cause error) {
 		s.counters.DeadLetters.Add(1) // the reply to the commit counts the others
 	}
 	if d.Of = cmp.Or(p.letter, p.ordered); d.Of != "" {
-		p.settled, d.InOrder = true, p.ordered != "" // the letter remains
+		p.resolved, d.InOrder = true, p.ordered != "" // the letter remains
 		d.Mark = retryMark{state: retryFailed, attempts: d.Attempts, parked: d.Parked, seq: p.seq, chat: l.chat, reason: d.Reason}
 	}
 	t.letters = append(t.letters, d)
 	s.config.Logger.Warn("delivery became a dead letter",
-		"group", s.group, "stream", t.lane.Stream, "chat", l.chat, "seq", uint64(p.seq), "event_id", d.UUID, "attempts", p.starts, "parked", d.Parked, "error", cause)
+		"group", s.group, "stream", t.partition.Stream, "chat", l.chat, "seq", uint64(p.seq), "event_id", d.UUID, "attempts", p.attempts, "parked", d.Parked, "error", cause)
 	if !d.Parked {
 		t.finish(l)
 		return
 	}
 	t.closeHole(l)
-	if l.mode == behind {
+	if l.mode == backfilling {
 		t.behind--
 	}
 	delete(t.ordered, l.chat)
 	l.mode = parked
 	l.pop()
 	l.cut()
-	l.last = l.finished
-	t.touch(l)
+	l.queuedSeq = l.ackedSeq
+	t.markDirty(l)
 	t.more.wake()
 }
 
 // resume continues a parked chat after a checkpoint.
-func (t *term) resume(l *line, checkpoint domain.Seq) {
+func (t *ownedPartition) resume(l *chatQueue, checkpoint domain.Seq) {
 	if l.mode != parked {
 		return
 	}
-	l.finished, l.saved, l.last = checkpoint, uint64(checkpoint), checkpoint
-	l.mode, l.mark, l.passed, l.failed = live, leftBehind, true, false
+	l.ackedSeq, l.committedSeq, l.queuedSeq = checkpoint, uint64(checkpoint), checkpoint
+	l.mode, l.savedState, l.skipped, l.failed = tailing, chatBehind, true, false
 	t.fallBehind(l, checkpoint)
 }
 
 // build returns the next commit with the changes since the last one. It returns nil if there are none and the lease needs no renewal.
-func (t *term) build(now time.Time, renewal time.Duration) *change {
+func (t *ownedPartition) build(now time.Time, renewal time.Duration) *commit {
 	if len(t.dirty) == 0 && !t.changed && len(t.letters) == 0 && now.Sub(t.sent) < renewal {
 		return nil
 	}
 	t.commits++
-	c := &change{number: t.commits, letters: t.letters, settled: t.settled, walk: t.progress, seen: t.seen}
-	t.letters, t.settled, t.progress, t.changed = nil, nil, "", false
+	c := &commit{number: t.commits, letters: t.letters, resolved: t.resolved, walk: t.progress, seen: t.seen}
+	t.letters, t.resolved, t.progress, t.changed = nil, nil, "", false
 	if n := len(t.seen); n > 0 {
 		t.seen = []streamID{t.seen[n-1]}
 	}
@@ -161,37 +161,37 @@ func (t *term) build(now time.Time, renewal time.Duration) *change {
 }
 
 // save adds the changes of a chat queue to a commit.
-func (t *term) save(l *line, c *change) {
+func (t *ownedPartition) save(l *chatQueue, c *commit) {
 	if l.foreign() {
 		t.saveFailure(l, c)
 		return
 	}
-	if finished := uint64(l.finished); finished != l.saved {
-		l.saved = finished // the commit has a pointer to it, and only one commit is unanswered at a time
-		c.chats = append(c.chats, l.key, &l.saved)
+	if finished := uint64(l.ackedSeq); finished != l.committedSeq {
+		l.committedSeq = finished // the commit has a pointer to it, and only one commit is unanswered at a time
+		c.chats = append(c.chats, l.key, &l.committedSeq)
 	}
-	if l.mode == live && l.finished >= l.seen {
-		l.passed = false
+	if l.mode == tailing && l.ackedSeq >= l.knownHead {
+		l.skipped = false
 	}
-	if wanted := l.wanted(); wanted != l.mark {
-		c.left = append(c.left, l.key, wanted)
-		l.mark = wanted
+	if wanted := l.targetState(); wanted != l.savedState {
+		c.lagging = append(c.lagging, l.key, wanted)
+		l.savedState = wanted
 	}
 	t.saveFailure(l, c)
-	if l.waiting && l.arranged {
+	if l.waiting && l.attemptReserved {
 		t.arranged = append(t.arranged, l)
 	}
 }
 
 // saveFailure adds the failed starts of a chat's next event, and a blockage of the chat.
-func (t *term) saveFailure(l *line, c *change) {
+func (t *ownedPartition) saveFailure(l *chatQueue, c *commit) {
 	p := l.next()
 	f := failure{}
 	switch {
 	case l.mode == parked || p == nil || l.foreign() && l != t.others:
-	case p.starts > 0 && !l.foreign():
-		f = failure{seq: p.seq, starts: p.starts}
-		if l.arranged { // the next start counts, in case no process records its end
+	case p.attempts > 0 && !l.foreign():
+		f = failure{seq: p.seq, starts: p.attempts}
+		if l.attemptReserved { // the next start counts, in case no process records its end
 			f.starts++
 			f.epoch = t.epoch
 		}
@@ -210,45 +210,45 @@ func (t *term) saveFailure(l *line, c *change) {
 }
 
 // rewind cancels recorded starts that have not begun.
-func (t *term) rewind() {
-	for _, l := range t.lines {
-		if !l.flying {
-			t.unarrange(l)
+func (t *ownedPartition) rewind() {
+	for _, l := range t.queues {
+		if !l.inFlight {
+			t.unreserveAttempt(l)
 		}
 	}
 }
 
-// unarrange cancels the recorded next start of a chat queue.
-func (t *term) unarrange(l *line) {
-	if l.arranged {
-		l.waiting, l.arranged = true, false
+// unreserveAttempt cancels the recorded next start of a chat queue.
+func (t *ownedPartition) unreserveAttempt(l *chatQueue) {
+	if l.attemptReserved {
+		l.waiting, l.attemptReserved = true, false
 		l.timer.Reset(held) // in case the partition is kept
-		t.touch(l)
+		t.markDirty(l)
 	}
 }
 
 // answered applies the reply to the commit under way.
-func (t *term) answered(sent time.Time, lease time.Duration) {
+func (t *ownedPartition) answered(sent time.Time, lease time.Duration) {
 	for _, d := range t.pending.letters {
-		delete(t.again, d.Of) // from now on another retry may begin
+		delete(t.redeliveries, d.Of) // from now on another retry may begin
 	}
 	t.acked, t.pending, t.sent = t.pending.number, nil, sent
 	t.deadline = sent.Add(lease - margin(lease))
 	t.lapse.Reset(time.Until(t.deadline))
 	for _, l := range t.arranged {
-		if l.arranged {
+		if l.attemptReserved {
 			l.waiting = false
 			t.show(l)
 		}
 	}
 	t.arranged = t.arranged[:0]
 	if !t.draining {
-		t.unstall()
+		t.resumeStalled()
 	}
 }
 
-// unstall makes the chat queues ready that could not be dispatched.
-func (t *term) unstall() {
+// resumeStalled makes the chat queues ready that could not be dispatched.
+func (t *ownedPartition) resumeStalled() {
 	for _, l := range t.stalled {
 		t.show(l)
 	}
@@ -259,20 +259,20 @@ func (t *term) unstall() {
 func margin(lease time.Duration) time.Duration { return lease / 6 }
 
 // quiet reports whether every change is committed and no handler runs.
-func (t *term) quiet() bool { return t.flights == 0 && t.quietButFlights() }
+func (t *ownedPartition) quiet() bool { return t.inFlightCount == 0 && t.quietButFlights() }
 
-func (t *term) quietButFlights() bool {
+func (t *ownedPartition) quietButFlights() bool {
 	return t.pending == nil && len(t.dirty) == 0 && !t.changed && len(t.letters) == 0
 }
 
-// close ends the term. Its handlers may still run.
-func (t *term) close() {
+// close ends the lease. Its handlers may still run.
+func (t *ownedPartition) close() {
 	t.over = true
 	t.closeBlocked()
 	t.sub.counters.Holes.removeAll(t)
 	t.stop()
 	t.lapse.Stop()
-	for _, l := range t.lines {
+	for _, l := range t.queues {
 		if l.timer != nil {
 			l.timer.Stop()
 		}
@@ -285,4 +285,6 @@ func (t *term) close() {
 // errUnsettled is the failure of a message that was nacked.
 var errUnsettled = errors.New("the message was nacked")
 
-func (t *term) String() string { return fmt.Sprintf("%s under epoch %d", t.lane.Stream, t.epoch) }
+func (t *ownedPartition) String() string {
+	return fmt.Sprintf("%s under epoch %d", t.partition.Stream, t.epoch)
+}

@@ -14,62 +14,62 @@ import (
 	"chatcore/ports"
 )
 
-// subscription is one Subscribe: a member of the group, on the partitions of a topic. Four goroutines do its work: run starts and stops it,
+// member is one Subscribe: a member of the group, on the partitions of a topic. Four goroutines do its work: run starts and stops it,
 // commitLoop commits, rule acquires and releases partitions, scanLoop compares heads with checkpoints. For each owned partition, one more goroutine
 // follows the stream and one catches up from the log.
-type subscription struct {
+type member struct {
 	*Subscriber
 	group    string
 	instance string // of the member, unique in the group
 	counters *Counters
 
-	out     chan *message.Message
-	done    chan struct{} // closed at the end
-	halting chan struct{} // closed when it has to end
-	once    sync.Once
-	commits *signal // there is something to commit
-	rules   *signal // the assignment has to be checked
-	scans   *signal // a partition was acquired: its heads are to be compared
-	batches *signal // for a batch handler: chats may be ready
+	out         chan *message.Message
+	done        chan struct{} // closed at the end
+	stopping    chan struct{} // closed when it has to end
+	once        sync.Once
+	commits     *signal // there is something to commit
+	assignments *signal // the assignment has to be checked
+	scans       *signal // a partition was acquired: its heads are to be compared
+	batches     *signal // for a batch handler: chats may be ready
 
-	handlers context.Context // of messages; outlives the subscription by the drain
+	handlers context.Context // of messages; outlives the member by the drain
 	abandon  context.CancelFunc
 	reading  sync.WaitGroup // for the goroutines of partitions
 
-	mu       sync.Mutex
-	lanes    []*laneState
-	ready    queue
-	flying   int
-	inFlight flightList
-	finished int // deliveries since the last commit
-	stopped  bool
-	failure  error
+	mu            sync.Mutex
+	partitions    []*assignment
+	ready         queue
+	inFlightCount int
+	inFlight      flightList
+	ackedCount    int // deliveries since the last commit
+	stopped       bool
+	failure       error
 
 	dispatching bool // a goroutine dispatches
 }
 
-// laneState is a partition and this member's state of it.
-type laneState struct {
-	Lane
-	term    *term          // nil while this member does not own it
-	earlier map[string]int // handlers of earlier terms that still run, by chat; "" for other programs' entries
-	lost    bool           // the last term had read records that were lost, it is unknown which
+// assignment is a partition and this member's state of it.
+type assignment struct {
+	Partition
+	owned   *ownedPartition // nil while this member does not own it
+	earlier map[string]int  // handlers of earlier leases that still run, by chat; "" for other programs' entries
+	lost    bool            // the last lease had read records that were lost, it is unknown which
 	trimmed time.Time
 
-	unreserved    map[string]failure // by chat: starts of earlier terms that Redis counts and that were no attempts
+	unreserved    map[string]failure // by chat: starts of earlier leases that Redis counts and that were no attempts
 	declinedUntil time.Time          // by this member, because of an event that it cannot read
 	declines      bool               // the other members do not know yet
 }
 
 // queue is a FIFO queue of the chat queues that are ready.
 type queue struct {
-	lines []*line
+	lines []*chatQueue
 	first int
 }
 
-func (q *queue) push(l *line) { q.lines = append(q.lines, l) }
+func (q *queue) push(l *chatQueue) { q.lines = append(q.lines, l) }
 
-func (q *queue) pop() *line {
+func (q *queue) pop() *chatQueue {
 	if q.first == len(q.lines) {
 		return nil
 	}
@@ -85,14 +85,14 @@ func (q *queue) pop() *line {
 	return l
 }
 
-func newSubscription(s *Subscriber, lanes []Lane) *subscription {
-	sub := &subscription{
+func newSubscription(s *Subscriber, partitions []Partition) *member {
+	sub := &member{
 		Subscriber: s, group: s.config.Group, instance: watermill.NewUUID(), counters: s.config.Counters,
-		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), halting: make(chan struct{}),
-		commits: newSignal(), rules: newSignal(), scans: newSignal(), batches: newSignal(),
+		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), stopping: make(chan struct{}),
+		commits: newSignal(), assignments: newSignal(), scans: newSignal(), batches: newSignal(),
 	}
-	for _, l := range lanes {
-		sub.lanes = append(sub.lanes, &laneState{Lane: l, earlier: make(map[string]int), unreserved: make(map[string]failure)})
+	for _, l := range partitions {
+		sub.partitions = append(sub.partitions, &assignment{Partition: l, earlier: make(map[string]int), unreserved: make(map[string]failure)})
 	}
 	return sub
 }
@@ -105,7 +105,7 @@ const (
 )
 
 // prepare creates the group where it does not exist. It waits while Redis, or a part of it, is unavailable, as running members do.
-func (s *subscription) prepare(ctx context.Context) error {
+func (s *member) prepare(ctx context.Context) error {
 	began := time.Now()
 	for wait := prepareFirst; ; wait = min(2*wait, prepareMost) {
 		err := s.create(ctx)
@@ -121,7 +121,7 @@ func (s *subscription) prepare(ctx context.Context) error {
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-s.halting:
+		case <-s.stopping:
 			timer.Stop()
 			return ErrClosed
 		case <-ctx.Done():
@@ -132,27 +132,27 @@ func (s *subscription) prepare(ctx context.Context) error {
 }
 
 // create creates the group on every partition. It continues where another attempt ended.
-func (s *subscription) create(ctx context.Context) error {
-	for _, l := range s.lanes {
-		fresh, err := s.store.create(ctx, l.Lane, s.config.FromBeginning)
+func (s *member) create(ctx context.Context) error {
+	for _, l := range s.partitions {
+		fresh, err := s.store.create(ctx, l.Partition, s.config.FromBeginning)
 		if err != nil {
 			return err
 		}
 		if !fresh {
 			continue
 		}
-		if err := s.lay(ctx, l.Lane); err != nil {
+		if err := s.seedCheckpoints(ctx, l.Partition); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// lay initializes a new group's checkpoints to the heads of all chats. A chat whose head is missing gets none: after its repair it is delivered from
+// seedCheckpoints initializes a new group's checkpoints to the heads of all chats. A chat whose head is missing gets none: after its repair it is delivered from
 // its first event on.
-func (s *subscription) lay(ctx context.Context, l Lane) error {
+func (s *member) seedCheckpoints(ctx context.Context, l Partition) error {
 	for cursor := uint64(0); ; {
-		heads, next, _, err := s.config.Backlog.Heads(ctx, l.Partition, cursor)
+		heads, next, _, err := s.config.Backlog.ListHeads(ctx, l.Partition, cursor)
 		if err != nil {
 			return err
 		}
@@ -162,7 +162,7 @@ func (s *subscription) lay(ctx context.Context, l Lane) error {
 			}
 			return h.Err != nil
 		})
-		goOn, err := s.store.lay(ctx, l, heads, next == 0)
+		goOn, err := s.store.seedCheckpoints(ctx, l, heads, next == 0)
 		if err != nil || !goOn {
 			return err
 		}
@@ -170,11 +170,11 @@ func (s *subscription) lay(ctx context.Context, l Lane) error {
 	}
 }
 
-// halt makes the subscription end.
-func (s *subscription) halt() { s.once.Do(func() { close(s.halting) }) }
+// stop makes the member end.
+func (s *member) stop() { s.once.Do(func() { close(s.stopping) }) }
 
-// fail ends the subscription because of an error.
-func (s *subscription) fail(err error) {
+// fail ends the member because of an error.
+func (s *member) fail(err error) {
 	s.mu.Lock()
 	first := s.failure == nil
 	if first {
@@ -185,13 +185,13 @@ func (s *subscription) fail(err error) {
 		s.config.Logger.Error("delivery stops", "group", s.group, "error", err)
 		s.ended(err)
 	}
-	s.halt()
+	s.stop()
 }
 
-// run runs the subscription until ctx ends or it is halted. It then stops in this order. It reads no more and starts no handlers. Handlers end within
+// run runs the member until ctx ends or it is halted. It then stops in this order. It reads no more and starts no handlers. Handlers end within
 // the drain, under leases that are still renewed; their contexts end shortly before the drain does. Their outcomes are committed, within the finish.
 // The partitions are released. Handlers that outlast the drain are left behind.
-func (s *subscription) run(ctx context.Context) {
+func (s *member) run(ctx context.Context) {
 	defer s.remove(s)
 	defer close(s.done)
 	defer close(s.out)
@@ -203,7 +203,7 @@ func (s *subscription) run(ctx context.Context) {
 	control, stopControl := context.WithCancel(base)
 	defer stopControl()
 	var ruling, rest sync.WaitGroup
-	ruling.Go(func() { s.rule(reading) })
+	ruling.Go(func() { s.assignmentLoop(reading) })
 	ruling.Go(func() { s.scanLoop(reading) })
 	rest.Go(func() { s.commitLoop(control) })
 	if s.config.Batch != nil {
@@ -213,8 +213,8 @@ func (s *subscription) run(ctx context.Context) {
 
 	select {
 	case <-ctx.Done():
-		s.halt()
-	case <-s.halting:
+		s.stop()
+	case <-s.stopping:
 	}
 	end := time.Now().Add(s.config.Drain)
 	late := time.AfterFunc(s.config.Drain-min(time.Second, s.config.Drain/10), s.abandon)
@@ -222,16 +222,16 @@ func (s *subscription) run(ctx context.Context) {
 	stopReading()
 	s.mu.Lock()
 	s.stopped = true
-	for _, l := range s.lanes {
-		if l.term != nil {
-			l.term.rewind()
+	for _, l := range s.partitions {
+		if l.owned != nil {
+			l.owned.rewind()
 		}
 	}
 	s.mu.Unlock()
 	ruling.Wait()
 	drain, endDrain := context.WithDeadline(base, end)
 	defer endDrain()
-	s.until(drain, func() bool { return s.flying == 0 })
+	s.until(drain, func() bool { return s.inFlightCount == 0 })
 	finish, endFinish := context.WithTimeout(base, s.config.Finish)
 	defer endFinish()
 	s.flush(finish)
@@ -248,10 +248,10 @@ func (s *subscription) run(ctx context.Context) {
 const leaveTimeout = time.Second
 
 // flush waits until the outcomes of all handlers are committed.
-func (s *subscription) flush(ctx context.Context) {
+func (s *member) flush(ctx context.Context) {
 	s.until(ctx, func() bool {
-		for _, l := range s.lanes {
-			if l.term != nil && !l.term.quietButFlights() {
+		for _, l := range s.partitions {
+			if l.owned != nil && !l.owned.quietButFlights() {
 				return false
 			}
 		}
@@ -260,13 +260,13 @@ func (s *subscription) flush(ctx context.Context) {
 }
 
 // until waits until holds returns true or ctx ends. After a failure it waits only for running handlers.
-func (s *subscription) until(ctx context.Context, holds func() bool) {
+func (s *member) until(ctx context.Context, holds func() bool) {
 	poll := time.NewTicker(2 * time.Millisecond)
 	defer poll.Stop()
 	for {
-		s.recall()
+		s.reclaimUndispatched()
 		s.mu.Lock()
-		done := holds() || s.failure != nil && s.flying == 0
+		done := holds() || s.failure != nil && s.inFlightCount == 0
 		s.mu.Unlock()
 		if done {
 			return
@@ -280,11 +280,11 @@ func (s *subscription) until(ctx context.Context, holds func() bool) {
 }
 
 // leave releases the partitions, and removes this member from the group.
-func (s *subscription) leave(ctx context.Context) {
+func (s *member) leave(ctx context.Context) {
 	s.mu.Lock()
 	var held []released
-	for _, l := range s.lanes {
-		if l.term != nil {
+	for _, l := range s.partitions {
+		if l.owned != nil {
 			held = append(held, l.release())
 		}
 	}
@@ -293,7 +293,7 @@ func (s *subscription) leave(ctx context.Context) {
 		return
 	}
 	err := s.store.release(ctx, held)
-	_, beatErr := s.store.beat(ctx, s.lanes[0].Lane, s.instance, 0, nil, s.config.CoolDown)
+	_, beatErr := s.store.heartbeat(ctx, s.partitions[0].Partition, s.instance, 0, nil, s.config.CoolDown)
 	if err := errors.Join(err, beatErr); err != nil {
 		s.config.Logger.Warn("partitions not released, their leases have to expire", "group", s.group, "error", err)
 	}

@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// ErrNotInMemory is a Settle of a core that is not in memory: others may append to its log at any time.
+// ErrNotInMemory is returned by WaitIdle of a core that is not in memory: others may append to its log at any time.
 var ErrNotInMemory = errors.New("the core is not in memory")
 
-// Settle waits until every group has handled all appended events and every listener all live events, including those that handlers cause: for tests,
+// WaitIdle waits until every group has handled all appended events and every listener all live events, including those that handlers cause: for tests,
 // of a running core in memory. It returns the error of a ctx that ends before, and [ErrClosed] if the core ended before it ran.
-func (c *Core) Settle(ctx context.Context) error {
+func (c *Core) WaitIdle(ctx context.Context) error {
 	idle, ok := c.backend.(interface{ idle() bool })
 	if !ok {
 		return ErrNotInMemory
@@ -24,7 +24,7 @@ func (c *Core) Settle(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return c.progress.until(ctx, func() bool {
-		return idle.idle() && c.after.Idle() && c.told.Load()+c.Helpers.channels.told.Load() == c.backend.LiveQueued()
+		return idle.idle() && c.after.Idle() && c.liveHandled.Load()+c.Helpers.channels.told.Load() == c.backend.LiveQueued()
 	})
 }
 

@@ -7,9 +7,9 @@ import (
 	"chatcore/domain"
 )
 
-// typists holds back starts that the store would hold back too, so that they cost no round trip. It has room for two generations of users;
+// typingThrottle holds back starts that the store would hold back too, so that they cost no round trip. It has room for two generations of users;
 // those that are beyond it are held back by the store alone.
-type typists struct {
+type typingThrottle struct {
 	mu       sync.Mutex
 	room     int
 	since    time.Time // of the present generation
@@ -21,10 +21,10 @@ type startedTyping struct {
 	err error // why it was refused
 }
 
-func newTypists() *typists { return &typists{room: 8192} }
+func newTypists() *typingThrottle { return &typingThrottle{room: 8192} }
 
 // enter lets a start go on, and holds back those that follow; nil if it is held back itself, with the error of the one before.
-func (t *typists) enter(who Typing, at time.Time) (*startedTyping, error) {
+func (t *typingThrottle) enter(who Typing, at time.Time) (*startedTyping, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.now[who]
@@ -46,14 +46,14 @@ func (t *typists) enter(who Typing, at time.Time) (*startedTyping, error) {
 }
 
 // refuse has the starts that are held back after one end with its error.
-func (t *typists) refuse(s *startedTyping, err error) {
+func (t *typingThrottle) refuse(s *startedTyping, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s.err = err
 }
 
 // leave lets the next start pass.
-func (t *typists) leave(who Typing) {
+func (t *typingThrottle) leave(who Typing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.now, who)

@@ -12,8 +12,8 @@ const together = 128
 
 // load makes a tally from the present log, with all counts as pending writes, and obsolete ones as pending removals. It returns nil for a chat that
 // the log no longer has.
-func (u *UnreadCounts) load(ctx context.Context, d ports.Delivery) (*tally, error) {
-	t := &tally{chat: d.ID.Chat, most: u.most, epoch: u.queries.entities.Epoch()}
+func (u *UnreadCounts) load(ctx context.Context, d ports.Delivery) (*unreadFold, error) {
+	t := &unreadFold{chat: d.ID.Chat, most: u.most, epoch: u.queries.entities.Epoch()}
 	head, err := u.queries.entities.load(ctx, t.chat, nil)
 	if err != nil || head == 0 {
 		return nil, err
@@ -158,7 +158,7 @@ func (u *UnreadCounts) scan(ctx context.Context, chat domain.ChatID, seq domain.
 
 // count fills in where the members stand. Messages are counted as of a later seq than marks are read, perhaps; the events between are
 // folded, so that at the end each count is of one moment.
-func (u *UnreadCounts) count(ctx context.Context, t *tally, since map[domain.UserID]domain.Seq) error {
+func (u *UnreadCounts) count(ctx context.Context, t *unreadFold, since map[domain.UserID]domain.Seq) error {
 	entities := u.queries.entities.at(t.seq)
 	t.members = make(map[domain.UserID]*reader, len(since))
 	users, bases := make([]domain.UserID, 0, len(since)), make([]domain.Seq, 0, len(since))

@@ -39,7 +39,7 @@ func newBench(t *testing.T, queue int) *bench {
 	meters := sdkmetric.NewMeterProvider(sdkmetric.WithReader(b.reader))
 	keys := newKeys(t, 1)
 	var err error
-	b.stream = keys.Lanes()[0].Stream
+	b.stream = keys.Partitions()[0].Stream
 	b.log, err = redis.Open(t.Context(), connect(t, b.proxy.URL()), wireformat.New(), redis.LogConfig{Keys: keys, Queue: queue, Meter: meters.Meter("test")})
 	if err != nil {
 		t.Fatal(err)

@@ -26,8 +26,8 @@ const dialGap = 10 * time.Millisecond
 
 var errDialedJustNow = errors.New("it was dialed just now, and earlier dials have not reached it")
 
-// watch logs the state of a client's connections to its servers.
-type watch struct {
+// connMonitor logs the state of a client's connections to its servers.
+type connMonitor struct {
 	logger *slog.Logger
 
 	ctx     context.Context // of probes: not a caller's, because the client outlives callers
@@ -39,25 +39,25 @@ type watch struct {
 	running sync.WaitGroup
 }
 
-func newWatch(purpose string, logger *slog.Logger) *watch {
+func newWatch(purpose string, logger *slog.Logger) *connMonitor {
 	if logger == nil {
 		logger = slog.Default()
 	}
 	if purpose == "" {
 		purpose = "redis"
 	}
-	w := &watch{logger: logger.With("purpose", purpose)}
+	w := &connMonitor{logger: logger.With("purpose", purpose)}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	return w
 }
 
-func (w *watch) begin(ctx context.Context, address string) {
+func (w *connMonitor) begin(ctx context.Context, address string) {
 	w.logger.DebugContext(ctx, "redis ready", "address", address)
 	w.ready.Store(true)
 }
 
 // close waits until no probe runs. The client must be closed before, so that no probe waits for a reply.
-func (w *watch) close() {
+func (w *connMonitor) close() {
 	w.mu.Lock()
 	first := !w.closed
 	w.closed = true
@@ -70,7 +70,7 @@ func (w *watch) close() {
 
 // named replaces the errors of commands after the client was closed by [ports.ErrClosed]. go-redis returns the same error for a node that has left
 // the Cluster, while the client remains open.
-func (w *watch) named(err error, cmds ...goredis.Cmder) error {
+func (w *connMonitor) named(err error, cmds ...goredis.Cmder) error {
 	if !w.closing.Load() {
 		return err
 	}
@@ -87,7 +87,7 @@ func (w *watch) named(err error, cmds ...goredis.Cmder) error {
 
 // link is one server of a client: the only one, the master that Sentinels name, or a node of a Cluster. It is a hook of go-redis.
 type link struct {
-	watch   *watch
+	watch   *connMonitor
 	client  goredis.Cmdable
 	address atomic.Pointer[string] // last address dialed; with Sentinels it changes
 	lost    atomic.Bool
@@ -103,7 +103,7 @@ type node interface {
 	Options() *goredis.Options
 }
 
-func (w *watch) link(client node, address string) *link {
+func (w *connMonitor) link(client node, address string) *link {
 	l := &link{watch: w, client: client, open: int64(client.Options().PoolSize)}
 	l.address.Store(&address)
 	return l

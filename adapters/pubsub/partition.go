@@ -10,29 +10,29 @@ import (
 	"chatcore/ports"
 )
 
-// Lane is one delivery stream with the state of its groups. One member of a group owns it at a time.
-type Lane struct {
+// Partition is one delivery stream with the state of its groups. One member of a group owns it at a time.
+type Partition struct {
 	Stream    string // key of the stream
 	Base      string // prefix of the keys of its state, which are in the stream's slot
 	Partition int    // of the log, from 0; below 0 for a stream that carries no chat's log, only entries of other programs
 }
 
-// NewLane returns the lane of a stream that is no partition's.
-func NewLane(stream string) Lane {
+// NewPartition returns the partition of a stream that is no partition's.
+func NewPartition(stream string) Partition {
 	_, after, _ := strings.Cut(stream, "{")
 	if tag, _, closed := strings.Cut(after, "}"); closed && tag != "" { // it has a hash tag
-		return Lane{Stream: stream, Base: "cc:" + stream + ":", Partition: -1}
+		return Partition{Stream: stream, Base: "cc:" + stream + ":", Partition: -1}
 	}
-	return Lane{Stream: stream, Base: "cc:{" + stream + "}:", Partition: -1}
+	return Partition{Stream: stream, Base: "cc:{" + stream + "}:", Partition: -1}
 }
 
-func (l Lane) logged() bool { return l.Partition >= 0 }
+func (l Partition) logged() bool { return l.Partition >= 0 }
 
-// The keys of a lane and of a group on it. BASE is the lane's Base, cc:{p}: for a partition. A group may have any name: the name is last, and a
+// The keys of a partition and of a group on it. BASE is the partition's Base, cc:{p}: for a partition. A group may have any name: the name is last, and a
 // chat's keys, which begin with BASE too, have one colon after it and no more.
 //
 //	BASEid               STRING  the log's id, which the event log keeps
-//	BASEgroups           SET     names of the lane's groups
+//	BASEgroups           SET     names of the partition's groups
 //	BASEunreadable       ZSET    entries of the stream that are dead letters of some group → ms; the newest [sharedLetters] of them
 //	BASEg:state:GROUP    HASH    owner, epoch, until (ms), lease (ms), overlap (ms), bound, commit, position, passed, walk, revision, lost, state
 //	BASEg:chats:GROUP    HASH    chat → seq of the last finished event: its checkpoint
@@ -40,13 +40,13 @@ func (l Lane) logged() bool { return l.Partition >= 0 }
 //	BASEg:failing:GROUP  HASH    chat → seq:handler starts of the event after its checkpoint, and why the chat is blocked; see failure
 //	BASEg:dead:GROUP     STREAM  dead letters
 //	BASEg:again:GROUP    HASH    ids of dead letters that were retried → [retryMark]
-//	BASEg:members:GROUP  ZSET    members of the group → ms when their heartbeats expire; on the first lane only
-//	BASEg:declined:GROUP ZSET    member and stream that it offers to other members → ms when that ends; on the first lane only
+//	BASEg:members:GROUP  ZSET    members of the group → ms when their heartbeats expire; on the first partition only
+//	BASEg:declined:GROUP ZSET    member and stream that it offers to other members → ms when that ends; on the first partition only
 type groupKeys struct {
 	id, groups, unreadable, group, chats, left, failing, dead, again, members, declined string
 }
 
-func (l Lane) group(name string) groupKeys {
+func (l Partition) group(name string) groupKeys {
 	g := l.Base + "g:"
 	return groupKeys{
 		id: l.Base + "id", groups: l.Base + "groups", unreadable: l.Base + "unreadable", group: g + "state:" + name, chats: g + "chats:" + name, left: g + "left:" + name,
@@ -57,7 +57,7 @@ func (l Lane) group(name string) groupKeys {
 
 // The marks of chats that are left to the log.
 const (
-	leftBehind = "behind"
+	chatBehind = "behind"
 	leftParked = "parked"
 )
 
@@ -92,15 +92,15 @@ func (a streamID) String() string {
 	return strconv.FormatUint(a.ms, 10) + "-" + strconv.FormatUint(a.n, 10)
 }
 
-// assigned returns the member that a lane is assigned to: the one with the highest hash of both (rendezvous hashing). A member that starts or stops
+// assigned returns the member that a partition is assigned to: the one with the highest hash of both (rendezvous hashing). A member that starts or stops
 // therefore moves only its own share.
-func assigned(lane Lane, instances []string) string {
+func assigned(partition Partition, instances []string) string {
 	best, highest := "", uint64(0)
 	for _, instance := range instances {
 		h := fnv.New64a()
 		_, _ = h.Write([]byte(instance))
 		_, _ = h.Write([]byte{0})
-		_, _ = h.Write([]byte(lane.Stream))
+		_, _ = h.Write([]byte(partition.Stream))
 		if weight := mix(h.Sum64()); best == "" || weight > highest || weight == highest && instance > best {
 			best, highest = instance, weight
 		}
