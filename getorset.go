@@ -115,7 +115,7 @@ type flight struct {
 	done  chan struct{}
 	value []byte
 	err   error
-	whole bool // it came to its end; otherwise its leader left
+	whole bool // it has ended; otherwise its leader left
 }
 
 // do calls lead, unless another caller runs it: then it waits, and returns that caller's result. lead runs in the goroutine of its caller, so that a

@@ -75,7 +75,7 @@ func TestBuiltins_OneWriteForABatch(t *testing.T) {
 	}
 }
 
-// TestBuiltins_AUserWhoseNumbersCannotBeKept holds up the chats of that user, and no others.
+// TestBuiltins_AUserWhoseNumbersCannotBeKept blocks the chats of that user, and no others.
 func TestBuiltins_AUserWhoseNumbersCannotBeKept(t *testing.T) {
 	c := newCounting(t)
 	builtins := app.NewBuiltins(c.queries, nil, true)

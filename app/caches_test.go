@@ -13,8 +13,8 @@ import (
 	"chatcore/ports"
 )
 
-// TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten handles events for the caches alone: the view's own subscriber has not come yet, and what
-// was loaded between the two would be kept.
+// TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten handles events for the caches alone: the view's own subscriber has not run yet, and
+// values loaded between the two would be stored.
 func TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten(t *testing.T) {
 	clock := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}
 	log := memory.New(wireformat.New(), clock, nil)

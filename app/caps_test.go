@@ -14,7 +14,7 @@ import (
 	"chatcore/ports"
 )
 
-// capped reports whether an error names a cap and what it allows.
+// capped reports whether an error names a cap and its value.
 func capped(err error, which domain.Cap, most int) bool {
 	var e *domain.CapError
 	var refusal *domain.Refusal
@@ -72,7 +72,7 @@ func TestCaps_OfMembers(t *testing.T) {
 	}
 }
 
-// views has users who are in so many chats.
+// views has users with a given number of chats.
 type views struct {
 	*memory.UserView
 	asked int
@@ -129,7 +129,7 @@ func TestCaps_Check(t *testing.T) {
 	}
 }
 
-// TestCaps_Settings checks defaults, and what settings say of bad numbers.
+// TestCaps_Settings checks defaults, and the errors for bad numbers.
 func TestCaps_Settings(t *testing.T) {
 	want := app.Caps{EmojisPerMessage: 50, ReactionsPerUser: 20, ChatsPerUser: 10_000, MembersPerCommand: 256}
 	if got := (app.Caps{}).WithDefaults(); got != want {

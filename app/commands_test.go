@@ -113,8 +113,8 @@ func record(data string, entity domain.CustomID) use {
 	}
 }
 
-// commandCases are commands of own, who owns the chat with two; ann is a plain member. The messages are m1 of own, and m2 and m3 of ann, with the
-// seqs 5 to 7.
+// commandCases are commands of own, an owner of the chat beside two; ann is a plain member. The messages are m1 of own, and m2 and m3 of ann, with
+// the seqs 5 to 7.
 func commandCases() []commandCase {
 	return []commandCase{
 		{
@@ -171,16 +171,16 @@ func commandCases() []commandCase {
 
 type commandCase struct {
 	name    string
-	before  []use // what was done before
+	before  []use // earlier commands
 	first   use
 	changed bool  // whether first records something
 	same    []use // that are the same command
-	since   []use // what undoes, or goes beyond, what first did
+	since   []use // commands that undo, or go beyond, first
 	others  []use // that are another command
 	absent  bool  // whether the chat is not there yet
 }
 
-// TestCommandID_FirstAnswerForEver gives every command again, from another process, before and after what undoes it.
+// TestCommandID_FirstAnswerForEver gives every command again, from another process, before and after a command that undoes it.
 func TestCommandID_FirstAnswerForEver(t *testing.T) {
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
 		log := open()

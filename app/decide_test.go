@@ -13,7 +13,7 @@ import (
 	"chatcore/ports"
 )
 
-// confirming is a log that counts loads and appends, records what it is asked to confirm, and can refuse both.
+// confirming is a log that counts loads and appends, records confirmations, and can refuse both.
 type confirming struct {
 	*memory.Log
 	loads, appends int
@@ -45,7 +45,7 @@ func (c *confirming) Confirm(_ context.Context, found ports.LoadRef) error {
 	return c.refuse
 }
 
-// heard is a live bus that keeps what is published.
+// heard is a live bus that keeps the published events.
 type heard struct{ events []domain.Ephemeral }
 
 func (h *heard) Publish(_ context.Context, e domain.Ephemeral, _ ports.Meta) error {
@@ -81,8 +81,8 @@ func (d *deciding) send(id domain.MessageID) (app.Sent, error) {
 	return d.chats.Send(d.t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: id, Content: "x"})
 }
 
-// TestRun_ConfirmsWhatItFound has a command that records nothing be acknowledged only once what it found is confirmed, and one that records
-// something not be confirmed a second time.
+// TestRun_ConfirmsWhatItFound checks that a command that records nothing is acknowledged only once its result is confirmed, and that a command that
+// records something is not confirmed a second time.
 func TestRun_ConfirmsWhatItFound(t *testing.T) {
 	d := newDeciding(t)
 	sent, err := d.send("m")
@@ -105,7 +105,7 @@ func TestRun_ConfirmsWhatItFound(t *testing.T) {
 	}
 }
 
-// TestRun_DecidesOnTheCache counts loads: what a command has recorded need not be loaded for the next one.
+// TestRun_DecidesOnTheCache counts loads: events that a command recorded need not be loaded for the next one.
 func TestRun_DecidesOnTheCache(t *testing.T) {
 	d := newDeciding(t)
 	ctx := t.Context()
@@ -195,8 +195,8 @@ func TestRecord_ConditionOfTheCaller(t *testing.T) {
 	}
 }
 
-// TestSend_EndsTyping publishes one stop for a send of a user who types, and none otherwise. The user may start again at once; no other command
-// ends typing, or the interval between two starts.
+// TestSend_EndsTyping publishes one stop for a send of a typing user, and none otherwise. The user may start again at once; no other command ends
+// typing, or the interval between two starts.
 func TestSend_EndsTyping(t *testing.T) {
 	d := newDeciding(t)
 	ctx, typing := t.Context(), app.Typing{Chat: "c", Actor: "ann"}
@@ -251,7 +251,7 @@ func (s *stepped) Append(ctx context.Context, a ports.Append) (ports.Appended, e
 	return s.Log.Append(ctx, a)
 }
 
-// TestReact_QueuesAfterAConflict has a reaction that conflicted hold up another one of this process that conflicts too, to the same message: that one
+// TestReact_QueuesAfterAConflict has a reaction that conflicted delay another one of this process that conflicts too, to the same message: that one
 // ends with its context and does not append again meanwhile. The next reaction finds the queue free.
 func TestReact_QueuesAfterAConflict(t *testing.T) {
 	log := &stepped{Log: memory.New(wireformat.New(), clock{}, nil)}
@@ -307,8 +307,8 @@ func (u *unreadableAt) Load(ctx context.Context, chat domain.ChatID, wants ...po
 	return loaded, err
 }
 
-// TestRun_UnreadableMembership has memberships that only a newer program can read. Members and those who may be members are told so; an outsider
-// learns nothing about the membership of another user.
+// TestRun_UnreadableMembership has memberships that only a newer program can read. Members and possible members get that error; an outsider learns
+// nothing about the membership of another user.
 func TestRun_UnreadableMembership(t *testing.T) {
 	log := &unreadableAt{Log: memory.New(wireformat.New(), clock{}, nil)}
 	chats := chatsOn(log, app.NewEntities(log, nil, 0))

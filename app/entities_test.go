@@ -119,7 +119,7 @@ func TestCachesChangeNoOutcome(t *testing.T) {
 	})
 }
 
-// answers are what queries say of the chat, without times.
+// answers are the results of queries of the chat, without times.
 func answers(t *rapid.T, q *app.Queries) []any {
 	chat, err := q.Chat(t.Context(), "c")
 	members, err2 := q.Members(t.Context(), "c")

@@ -26,7 +26,7 @@ func (b *Builtins) Unread() *UnreadCounts { return b.unread }
 // Tallied is how many tallies are kept.
 func (u *UnreadCounts) Tallied() int { return len(u.tallies.all) }
 
-// Fingerprint is what a log keeps of a command.
+// Fingerprint is the log's fingerprint of a command.
 func Fingerprint(name string, args [4]string) uint64 { return fingerprint(name, args) }
 
 // NewChatActivity is newChatActivity.

@@ -49,7 +49,7 @@ func TestASendBeyondItsLimitRecordsNothing(t *testing.T) {
 	send("m2", ports.ErrRateLimited, time.Second)
 	head(before.Head + 1)
 	s.clock.forward(time.Second)
-	send("m2", nil, 0)                               // what the chat's limit refused, the user's has not given
+	send("m2", nil, 0)                               // a send that the chat's limit refused takes none of the user's
 	send("m2", ports.ErrRateLimited, 59*time.Second) // the user's own limit; it was recorded, and still is
 	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "bob", Content: "x"}); err != nil {
 		t.Errorf("someone else: %v", err)

@@ -66,7 +66,7 @@ func furnish(t *testing.T, c *app.Chats) {
 	}
 }
 
-// outcome is what a call returned.
+// outcome is the result of a call.
 type outcome struct {
 	done app.Done
 	err  error
@@ -328,7 +328,7 @@ func drawMarkStep(t *rapid.T) markStep {
 	return s
 }
 
-// history is a run of random steps: what it was told, and what is wrong with that.
+// history is a run of random steps: its answers, and their faults.
 type history struct {
 	log   ports.EventLog
 	chats []*app.Chats
@@ -346,8 +346,8 @@ func (h *history) fault(format string, args ...any) {
 	h.faults = append(h.faults, fmt.Sprintf(format, args...))
 }
 
-// play makes the calls and returns what was wrong: an acknowledged mark is in the log by then; marks only go forward, a second apart; a command
-// id gives one answer, and the same again.
+// play makes the calls and returns the broken rules: an acknowledged mark is in the log by then; marks only go forward, a second apart; a command id
+// gives one answer, and the same again.
 func (h *history) play(t *testing.T, steps []markStep) []string {
 	h.told = make(map[domain.CommandID][]app.Done)
 	furnish(t, h.chats[0])
@@ -431,7 +431,7 @@ func (h *history) checkLog(t *testing.T) {
 	}
 }
 
-// slow is a log that is a round trip away: what was loaded may be stale by the time of an append.
+// slow is a log that is a round trip away: loaded states may be stale by the time of an append.
 type slow struct{ *memory.Log }
 
 func (s slow) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
@@ -474,8 +474,8 @@ func TestMarkRead_SeveralProcesses(t *testing.T) {
 	})
 }
 
-// TestMarkRead_RepetitionsAreConfirmed has a command that was given before, and one that marks nothing new, be acknowledged only once what they found is
-// confirmed.
+// TestMarkRead_RepetitionsAreConfirmed has a command that was given before, and one that marks nothing new, be acknowledged only once their results
+// are confirmed.
 func TestMarkRead_RepetitionsAreConfirmed(t *testing.T) {
 	d := newDeciding(t)
 	for _, id := range []domain.MessageID{"m1", "m2"} {

@@ -46,7 +46,7 @@ func limitEverything() map[string]app.Limit {
 	return limits
 }
 
-// exhaust takes what the limits let a user do in chat c.
+// exhaust takes all that the limits allow a user in chat c.
 func exhaust(t *testing.T, limits *app.Limits, user domain.UserID) {
 	t.Helper()
 	for kind := range limitEverything() {
@@ -60,8 +60,8 @@ func exhaust(t *testing.T, limits *app.Limits, user domain.UserID) {
 	}
 }
 
-// TestOutsiders_LimitsAndGate gives every command as outsiders who are over every limit, and whom the gate would refuse: a user who never was a member,
-// and one whose membership this process has cached after it ended.
+// TestOutsiders_LimitsAndGate gives every command as outsiders beyond every limit, which the gate would refuse: a user that never was a member, and
+// one whose membership this process has cached after it ended.
 func TestOutsiders_LimitsAndGate(t *testing.T) {
 	for _, limiter := range []string{"of the log", "elsewhere", "broken", "none"} {
 		t.Run(limiter, func(t *testing.T) {
@@ -136,7 +136,7 @@ func TestOutsiders_CountToo(t *testing.T) {
 	}
 }
 
-// TestGate_Loads has a gate and a limit cost no load where the membership is cached. A refusal on cached state looks at the log once.
+// TestGate_Loads has a gate and a limit cost no load where the membership is cached. A refusal on cached state reads the log once.
 func TestGate_Loads(t *testing.T) {
 	log := &loadCounter{Log: memory.New(wireformat.New(), clock{}, nil)}
 	prepare(t, process(log.Log, clock{}), "c")

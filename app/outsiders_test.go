@@ -114,8 +114,8 @@ func outsiderTries() map[string][]try {
 	return tries
 }
 
-// TestOutsiders gives every command as someone who never was a member and as someone who no longer is, in an open and in an archived chat. The answer
-// must be the same to the letter, whatever the command names.
+// TestOutsiders gives every command as a user that never was a member and as a former member, in an open and in an archived chat. The answer must be
+// the same to the letter for all arguments.
 func TestOutsiders(t *testing.T) {
 	tries := outsiderTries()
 	commands := reflect.TypeFor[*app.Chats]()
@@ -179,7 +179,7 @@ func checkOutsider(t *testing.T, c *app.Chats, by domain.UserID, what string, al
 	}
 }
 
-// TestOutsiders_NewerVersion has messages that only a newer program can read: members are told so, outsiders are not.
+// TestOutsiders_NewerVersion has messages that only a newer program can read: members get that error, outsiders do not.
 func TestOutsiders_NewerVersion(t *testing.T) {
 	server := redistest.Start(t)
 	keys, err := redis.NewKeys("", 1, false)
@@ -214,7 +214,7 @@ func TestOutsiders_NewerVersion(t *testing.T) {
 	}
 }
 
-// TestSend_RepeatedAfterLeaving keeps a repetition one for its sender: it tells nobody else's doings.
+// TestSend_RepeatedAfterLeaving checks that a send stays a repetition for its sender, and reveals nothing about other users.
 func TestSend_RepeatedAfterLeaving(t *testing.T) {
 	log := memory.New(wireformat.New(), clock{}, nil)
 	c := process(log, clock{})

@@ -67,7 +67,7 @@ type faulty struct {
 	late  []func() error
 }
 
-// Put first looks whether each entry is what the log says as of its version.
+// Put first checks whether each entry agrees with the log as of its version.
 func (f *faulty) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
 	var all []ports.ChatEntries // of one entry each
 	for _, p := range puts {
@@ -92,7 +92,7 @@ func (f *faulty) Put(ctx context.Context, log string, puts ...ports.ChatEntries)
 	return errors.Join(f.UserView.Put(ctx, log, all[:n]...), errCrash)
 }
 
-// projected is a log with the processes of the built-in group, in a test that decides what goes wrong.
+// projected is a log with the processes of the built-in group, in a test that decides the faults.
 type projected struct {
 	t       *rapid.T
 	most    int
@@ -142,7 +142,7 @@ func (p *projected) newWorker() worker {
 	return worker{entities, queries, builtins}
 }
 
-// meddle has something happen while a handler looks at the log.
+// meddle causes a change while a handler reads the log.
 func (p *projected) meddle() {
 	if p.faults && rapid.IntRange(0, 5).Draw(p.t, "meddle") == 0 {
 		p.faults = false
@@ -195,7 +195,7 @@ func (p *projected) command() {
 		}
 	case "read":
 		_, _ = p.chats.MarkRead(ctx, app.MarkRead{Chat: chat, Actor: by, MessageID: message})
-	case "late read": // decided on before what came since, as two processes can
+	case "late read": // decided on an earlier state, as two processes can
 		if m, err := p.workers[0].plain(p).Message(ctx, chat, message); err == nil && p.fold(ctx, chat, p.head(ctx, chat)).Member(by) {
 			p.append(domain.ReadReceipt{Chat: chat, User: by, Message: message, ReadSeq: m.Seq, At: time.UnixMilli(1).UTC()})
 		}
@@ -267,7 +267,7 @@ func (p *projected) deliver(from map[domain.ChatID]domain.Seq, most int) map[dom
 	return done
 }
 
-// deliverNext delivers what is not finished of some chats.
+// deliverNext delivers the unfinished events of some chats.
 func (p *projected) deliverNext(most int, chats ...domain.ChatID) bool {
 	from := make(map[domain.ChatID]domain.Seq)
 	for _, chat := range chats {
@@ -293,7 +293,7 @@ func (p *projected) thaw() {
 	}
 }
 
-// compare looks at what is kept and at what queries give.
+// compare checks the stored views and the results of queries.
 func (p *projected) compare() {
 	queries := p.workers[0].plain(p)
 	for _, user := range theUsers() {

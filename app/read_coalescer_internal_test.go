@@ -19,13 +19,13 @@ func mark(seq domain.Seq) domain.Message {
 	return domain.Message{ID: domain.MessageID(fmt.Sprint("m", seq)), Seq: seq}
 }
 
-// call is one call of do, and what became of it.
+// call is one call of do, and its result.
 type call struct {
 	led   bool
 	err   error
 	done  bool
-	tells chan readOutcome // what its lead returns
-	tried chan domain.Seq  // what it is to record
+	tells chan readOutcome // the result of its lead
+	tried chan domain.Seq  // the seq that it is to record
 }
 
 // begin calls do on a goroutine of its own; its lead takes the highest mark, and waits for its outcome.
@@ -267,7 +267,7 @@ func playMarks(t *testing.T, calls []marked) (faults []string) {
 	return slices.Compact(faults)
 }
 
-// TestReadCoalescer_KeepsNothing marks for many users: what it costs does not grow with them.
+// TestReadCoalescer_KeepsNothing marks for many users: its cost does not grow with them.
 func TestReadCoalescer_KeepsNothing(t *testing.T) {
 	r := newReadCoalescer()
 	for i := range 20_000 {

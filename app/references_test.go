@@ -118,7 +118,7 @@ func TestMentions(t *testing.T) {
 			t.Errorf("mentions of known members took %d round trips, error %v", log.calls.Load()-before, err)
 		}
 
-		// The repetition is the same send, whoever came and went since.
+		// The repetition is the same send, regardless of later changes of membership.
 		for _, err := range []error{
 			failure(other.Add(ctx, app.Add{Chat: "c", Actor: "own", User: "bob"})), failure(other.Remove(ctx, app.Remove{Chat: "c", Actor: "own", User: "two"})),
 		} {
@@ -130,7 +130,7 @@ func TestMentions(t *testing.T) {
 			t.Errorf("the repetition: %+v, error %v", sent, err)
 		}
 		again := first
-		again.Mentions = []domain.UserID{"bob", "ann", "own"} // without two, who was a member
+		again.Mentions = []domain.UserID{"bob", "ann", "own"} // without two, a former member
 		if sent, err := c.Send(ctx, again); err != nil || !sent.Duplicate || !sent.Differs {
 			t.Errorf("with other mentions: %+v, error %v", sent, err)
 		}

@@ -9,8 +9,7 @@ import (
 	"chatcore/domain"
 )
 
-// TestSend_Differs sends a message id again with other content, before and after the message was edited and deleted: what counts is what was
-// sent first.
+// TestSend_Differs sends a message id again with other content, before and after the message was edited and deleted: the first content counts.
 func TestSend_Differs(t *testing.T) {
 	first := app.Send{
 		Chat: "c", Actor: "ann", MessageID: "m", Content: "hello", ReplyTo: "m1", Mentions: []domain.UserID{"own"},
@@ -73,7 +72,7 @@ func TestSend_Differs(t *testing.T) {
 	})
 }
 
-// TestSend_RepliesToIDs refuses what is no id of a message.
+// TestSend_RepliesToIDs refuses invalid ids of messages.
 func TestSend_RepliesToIDs(t *testing.T) {
 	d := newDeciding(t)
 	for _, id := range []domain.MessageID{"a b", domain.MessageID(strings.Repeat("x", 1000))} {

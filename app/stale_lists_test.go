@@ -47,8 +47,8 @@ func (l *countedLoads) Load(ctx context.Context, chat domain.ChatID, wants ...po
 	return l.Log.Load(ctx, chat, wants...)
 }
 
-// TestStaleCaches_LargeChat renames a chat of 20,000 members, with a store that becomes unavailable now and then. What that takes does not grow with
-// the chat.
+// TestStaleCaches_LargeChat renames a chat of 20,000 members, with a store that becomes unavailable now and then. Its cost does not grow with the
+// chat.
 func TestStaleCaches_LargeChat(t *testing.T) {
 	const members, page, most = 20_000, 256, 1024
 	clock, ctx := &stepping{at: time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)}, t.Context()

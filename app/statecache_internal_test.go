@@ -11,7 +11,7 @@ import (
 	"chatcore/domain"
 )
 
-// resident is what a cache holds, without the epochs.
+// resident returns the contents of a cache, without the epochs.
 func (c *stateCache) resident() map[entityKey]cachedState {
 	all := make(map[entityKey]cachedState)
 	for i := range c.shards {
@@ -96,7 +96,7 @@ func bytesOf(entries map[entityKey]cachedState) (bytes int64) {
 	return bytes
 }
 
-// checkShrunk compares what a cache has with what it would have if it had no bound.
+// checkShrunk compares the contents of a cache with those of an unbounded one.
 func checkShrunk(t *rapid.T, c *stateCache, unbounded map[entityKey]cachedState, size int64) {
 	now := c.resident()
 	var largest int64
@@ -113,7 +113,7 @@ func checkShrunk(t *rapid.T, c *stateCache, unbounded map[entityKey]cachedState,
 	}
 }
 
-// TestStateCache_Sizes has an entry count for at least what its texts and lists take.
+// TestStateCache_Sizes checks that the size of an entry covers its texts and lists.
 func TestStateCache_Sizes(t *testing.T) {
 	key := entityKey{"c", domain.ChatEntity()}
 	text := strings.Repeat("x", 1000)

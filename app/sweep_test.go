@@ -36,7 +36,7 @@ func (h *hourglass) Sleep(ctx context.Context, until time.Time) error {
 	return ctx.Err()
 }
 
-// swept says what a sweeper asked for, and has so many full pages.
+// swept records a sweeper's calls, and has a given number of full pages.
 type swept struct {
 	leads bool
 	full  int

@@ -10,7 +10,7 @@ import (
 	"chatcore/ports"
 )
 
-// TestEventsThatOthersHandledAreReadFromTheLog has another process handle a part: who left and came back in it starts anew.
+// TestEventsThatOthersHandledAreReadFromTheLog has another process handle a part: a member that left and came back in it starts anew.
 func TestEventsThatOthersHandledAreReadFromTheLog(t *testing.T) {
 	c := newCounting(t)
 	c.create("bob", "cem", "dan")
@@ -94,7 +94,7 @@ func TestTalliesAreBounded(t *testing.T) {
 	}
 }
 
-// TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain has a group that is behind come to chats of which no tally is kept any more.
+// TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain has a lagging group handle chats whose tallies were dropped.
 func TestWhatAForgottenTallyHadWrittenIsNotLoadedAgain(t *testing.T) {
 	c := newCounting(t)
 	c.create("bob")

@@ -7,8 +7,8 @@ import (
 	"chatcore/domain"
 )
 
-// FuzzSessionToken reads any text as a token. One that names a user is the only spelling of its session: no other text leads to the same place. What
-// is no token leads to nobody, and to a key of which nothing can be read.
+// FuzzSessionToken reads any text as a token. One that names a user is the only spelling of its session: no other text leads to the same place. Other
+// text leads to no user, and to a key that never exists.
 func FuzzSessionToken(f *testing.F) {
 	f.Add(string(newToken("ada")))
 	f.Add(string(newToken("ü🍅")))

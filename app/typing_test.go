@@ -23,7 +23,7 @@ func (m *movable) Now() time.Time                               { return time.Un
 func (m *movable) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
 func (m *movable) forward(d time.Duration)                      { m.at.Add(d.Milliseconds()) }
 
-// stage counts what starts of typing cost, and fails them if it is told to.
+// stage counts the calls of typing starts, and can make them fail.
 type stage struct {
 	*memory.Log
 	marks    ports.TypingMarks

@@ -56,7 +56,7 @@ func TestUnreadCounts_FollowEveryEvent(t *testing.T) {
 	})
 }
 
-// lateRead records a receipt that was decided on before what came since, as two processes can.
+// lateRead records a receipt that was decided on an earlier state, as two processes can.
 func (c *counting) lateRead(by domain.UserID, message domain.MessageID) {
 	m, err := c.queries.Message(c.t.Context(), "c", message)
 	members, err2 := c.queries.Members(c.t.Context(), "c")

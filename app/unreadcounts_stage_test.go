@@ -15,7 +15,7 @@ import (
 	"chatcore/ports"
 )
 
-// watched is a log that counts what is asked of it, and of which the next answer can be preceded or prevented.
+// watched is a log that counts its calls, and that can run a function before the next one or make it fail.
 type watched struct {
 	*memory.Log
 	mu      sync.Mutex // mu guards: calls, loaded, while several goroutines call
@@ -60,7 +60,7 @@ func (w *watched) Members(ctx context.Context, c domain.ChatID) iter.Seq2[domain
 	return w.Log.Members(ctx, c)
 }
 
-// broken is a view that fails while it is told to.
+// broken is a view that can be made to fail.
 type broken struct {
 	*memory.UserView
 	failing error
@@ -172,7 +172,7 @@ func (c *counting) handle(seq domain.Seq) error {
 	return c.counts.Handle(c.t.Context(), ports.Delivery{ID: ports.DeliveryID{Log: "log", Chat: "c", Seq: seq, Event: r.ID}, Event: r.Event})
 }
 
-// feed delivers what has not been, but for the last n.
+// feed delivers the events not yet delivered, without the last n.
 func (c *counting) feed(but domain.Seq) {
 	c.t.Helper()
 	for {

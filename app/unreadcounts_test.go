@@ -25,7 +25,7 @@ func TestAMessageIsCountedWithoutALookAtTheLog(t *testing.T) {
 	if c.log.calls != calls {
 		t.Errorf("%d calls of the log for 21 messages and a mark at the last of them", c.log.calls-calls)
 	}
-	if n := c.view.puts - puts; n != 20*2+1+2 { // of who writes and has nothing unread, nothing changes
+	if n := c.view.puts - puts; n != 20*2+1+2 { // the writer's count stays 0 and is not written
 		t.Errorf("%d counts written", n)
 	}
 	c.kept("ann", 1)

@@ -144,8 +144,8 @@ func (p Presence) expired(at time.Time) Presence {
 	return p
 }
 
-// first returns the connection whose heartbeat ends before all others except the given one's. Of those that end together it returns
-// the one that sorts first.
+// first returns the connection whose heartbeat ends before all others except the given one's. Among those that end together it returns the first in
+// order.
 func (p Presence) first(except Connection) (first Connection) {
 	for c, end := range p.Connections {
 		if c == except {

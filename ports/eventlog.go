@@ -226,7 +226,7 @@ type LoadRequest struct {
 	Latest bool       // only the last event; of a read mark the last ones, as far as they can move it
 	Until  domain.Seq // as of this seq: later events do not count. 0: as of now. Not together with After
 	Whole  bool       // all events, and no snapshot instead of the first ones
-	// Net leaves out events whose effect a later event of the same load undoes, as far as the log can tell: of reactions, those before a removal of the
+	// Net leaves out events whose effect a later event of the same load undoes, as far as the log knows: of reactions, those before a removal of the
 	// same reaction. The state that the events fold into is the same. Not together with Latest.
 	Net bool
 	// Last is how many events are returned at most, the newest ones; 0 is all. [EntityHistory.Older] then is where the next page begins. Not together with

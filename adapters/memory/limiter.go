@@ -114,7 +114,7 @@ func gcra(limit ports.Limit, n int, before taken, now time.Time) (ports.Decision
 	return ports.Decision{Allowed: true, Remaining: int(float64(full-wanted)/interval + 1e-4), ResetAfter: wanted}, taken{until: now.Add(wanted)}
 }
 
-// sweep forgets the names that no longer matter, when there have come to be twice as many as were left by the time before.
+// sweep removes the names that no longer matter, once there are twice as many as after the sweep before.
 func (l *Limiter) sweep(now time.Time) {
 	if len(l.taken) < l.sweeps {
 		return

@@ -91,7 +91,7 @@ func thousand(format string) (lines []string) {
 	return lines
 }
 
-// TestScript_Trim trims streams of 1,000 entries, of which Redis gives back blocks of 100.
+// TestScript_Trim trims streams of 1,000 entries, of which Redis trims blocks of 100.
 func TestScript_Trim(t *testing.T) {
 	const log, args, groups = "SET $id L", "L $g 5000", "SADD $groups "
 	at := func(name, position string) string {

@@ -17,7 +17,7 @@ func (c *cli) acl() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "acl", Short: "Print the ACL SETUSER line with the least rights that a core needs", Args: cobra.NoArgs,
 		Long: "Print the ACL SETUSER line of a Redis user with the rights that a core needs under the given namespace, and no others. A core that lacks one\n" +
-			"of them does not open, and names it. Nothing is sent to Redis; --redis-url tells a Cluster or a database from a single server.\n" +
+			"of them does not open, and names it. Nothing is sent to Redis; --redis-url decides between a Cluster, a database and a single server.\n" +
 			"Without a namespace, keys and channels of your own need --key and --channel.",
 		RunE: func(*cobra.Command, []string) error {
 			config, err := c.config()
@@ -47,7 +47,7 @@ func (c *cli) acl() *cobra.Command {
 	cmd.Flags().StringSliceVar(&keys, "key", nil, "further `PATTERN` of keys, for helpers, effects and custom caches; may be given several times")
 	cmd.Flags().StringSliceVar(&channels, "channel", nil, "further `PATTERN` of channels, for helpers; may be given several times")
 	cmd.Flags().BoolVar(&cache, "cache", false, "print the rights on the server of the caches instead")
-	cmd.Flags().BoolVar(&doctor, "doctor", false, "allow also what only \"core doctor\" reads; CONFIG GET is among it, which shows the server's passwords")
+	cmd.Flags().BoolVar(&doctor, "doctor", false, "also allow the commands that only \"core doctor\" uses; CONFIG GET is one of them, which returns the server's passwords")
 	return cmd
 }
 

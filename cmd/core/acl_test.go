@@ -16,7 +16,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// aclLine is what `core acl` prints.
+// aclLine is a line of `core acl`.
 func aclLine(t *testing.T, args ...string) []any {
 	t.Helper()
 	out := &buffer{}
@@ -201,7 +201,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 	}
 }
 
-// TestDoctor_KnowsTheLeastRights: without more rights the doctor names what it cannot see, with them it sees everything.
+// TestDoctor_KnowsTheLeastRights: without more rights the doctor names the values that it cannot read; with them it reads all.
 func TestDoctor_KnowsTheLeastRights(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes")
 	for _, more := range [][]string{nil, {"--doctor"}} {
@@ -211,7 +211,7 @@ func TestDoctor_KnowsTheLeastRights(t *testing.T) {
 		out := &buffer{}
 		cmd := command(out, &buffer{})
 		cmd.SetArgs([]string{"doctor", "--redis-url", least(server.URL())})
-		_ = cmd.ExecuteContext(t.Context()) // whatever else there is to find
+		_ = cmd.ExecuteContext(t.Context()) // beside other findings
 		if unknown := strings.Contains(out.String(), "this user cannot read"); unknown != (more == nil) || strings.Contains(out.String(), "cannot be opened") {
 			t.Errorf("%v:\n%s", more, out.String())
 		}

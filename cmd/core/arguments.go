@@ -9,7 +9,7 @@ import (
 // argument is the kind of one positional argument, by the name that help gives it.
 type argument string
 
-// Kinds of arguments. What can be completed is looked up in Redis.
+// Kinds of arguments. Completions are read from Redis.
 const (
 	chatArg    argument = "CHAT"
 	messageArg argument = "MESSAGE"
@@ -63,14 +63,14 @@ func checkArguments(cmd *cobra.Command, args []string, arguments []argument) err
 		}
 		return usageErrorf("missing %s: %s", strings.Join(missing, " "), cmd.UseLine())
 	case len(args) > len(arguments):
-		return usageErrorf("%q is one argument too many; put what has spaces in quotes: %s", args[len(arguments)], cmd.UseLine())
+		return usageErrorf("%q is one argument too many; put text with spaces in quotes: %s", args[len(arguments)], cmd.UseLine())
 	}
 	return nil
 }
 
-// asFlag adds the flag for who does it.
+// asFlag adds the flag for the actor.
 func (c *cli) asFlag(cmd *cobra.Command, actor *string) {
-	cmd.Flags().StringVar(actor, "as", "", "`USER` who acts (required)")
+	cmd.Flags().StringVar(actor, "as", "", "acting `USER` (required)")
 	_ = cmd.MarkFlagRequired("as")
 	_ = cmd.RegisterFlagCompletionFunc("as", c.completeUsers)
 }

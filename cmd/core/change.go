@@ -33,7 +33,7 @@ func (ch *change) user() domain.UserID         { return domain.UserID(ch.text(us
 func (ch *change) by() domain.UserID           { return domain.UserID(ch.actor) }
 func (ch *change) commandID() domain.CommandID { return domain.CommandID(ch.command) }
 
-// change returns a command that changes a chat and prints what became of it.
+// change returns a command that changes a chat and prints the result.
 func (c *cli) change(use, short string, takes []argument, run func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error)) *cobra.Command {
 	ch := &change{takes: takes}
 	cmd := &cobra.Command{
@@ -55,7 +55,7 @@ func (c *cli) change(use, short string, takes []argument, run func(cmd *cobra.Co
 	return c.rateFlag(c.jsonFlag(cmd))
 }
 
-// doneView is what became of a change, with the ids that it was about.
+// doneView is the result of a change, with its ids.
 type doneView struct {
 	ChatID    domain.ChatID    `json:"chatId"`
 	MessageID domain.MessageID `json:"messageId,omitempty"`

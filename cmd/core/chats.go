@@ -74,7 +74,7 @@ func (c *cli) chatCreate() *cobra.Command {
 	})
 	cmd.ValidArgsFunction = c.completeArguments() // the id is new
 	cmd.Flags().StringVar(&title, "title", "", "`TITLE` of the chat")
-	cmd.Flags().StringArrayVar(&members, "member", nil, "`USER` who is a member from the start; may be given several times")
+	cmd.Flags().StringArrayVar(&members, "member", nil, "`USER` to add as a first member; may be given several times")
 	return cmd
 }
 

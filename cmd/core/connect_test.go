@@ -22,7 +22,7 @@ func dials(t *testing.T) (url string, count *atomic.Int64) {
 	return proxy.URL(), count
 }
 
-// TestConnect_OneShotCommandsTryOnce counts connections: a command that ends by itself fails at once, unless it is told to try again.
+// TestConnect_OneShotCommandsTryOnce counts connections: a one-shot command fails at once, unless a flag asks for further attempts.
 func TestConnect_OneShotCommandsTryOnce(t *testing.T) {
 	s := newShell(t)
 	for _, tc := range []struct {

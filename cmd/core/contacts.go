@@ -24,8 +24,8 @@ type contactView struct {
 func (c *cli) contacts() *cobra.Command {
 	var page app.Page
 	cmd := c.takes(c.jsonFlag(&cobra.Command{
-		Use: "contacts", Short: "List the users who share a chat with a user",
-		Long: "List the users who share a chat of up to 256 members with a user, those who share most chats first, at most 1,000, as far as a running\n" +
+		Use: "contacts", Short: "List the users that share a chat with a user",
+		Long: "List the users that share a chat of up to 256 members with a user, those that share most chats first, at most 1,000, as far as a running\n" +
 			"\"core serve\" has projected them.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {

@@ -70,7 +70,7 @@ func (s *shell) do(args ...string) string {
 	return out
 }
 
-// json runs a command with --json and reads what it prints, one object a line.
+// json runs a command with --json and decodes its output, one object per line.
 func (s *shell) json(args ...string) []map[string]any {
 	s.t.Helper()
 	var objects []map[string]any
@@ -439,7 +439,8 @@ func TestServe_EndsWellByASignalBeforeItServes(t *testing.T) {
 	}
 }
 
-// TestSignals_AreHandledBeforeOtherModulesAreInitialized has Go trace what it initializes, and when: all but what needs next to nothing itself.
+// TestSignals_AreHandledBeforeOtherModulesAreInitialized has Go trace the order of initialization: only packages with trivial initialization come
+// before the signals.
 func TestSignals_AreHandledBeforeOtherModulesAreInitialized(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-test.run=^$") //nolint:gosec // this program
 	cmd.Env = append(os.Environ(), "GODEBUG=inittrace=1")

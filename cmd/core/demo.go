@@ -27,7 +27,7 @@ func (c *cli) demo() *cobra.Command {
 	}
 }
 
-// show is one demo: what is said and done, and what of it arrives.
+// show is one demo: its commands, and the events that arrive.
 type show struct {
 	c    *cli
 	core *chatcore.Core
@@ -134,7 +134,7 @@ func (s *show) play(ctx context.Context) error {
 		}
 		pause(ctx, 120*time.Millisecond) // for people to follow
 	}
-	s.say(color.FgCyan, "command", "dan, who is no member, tries to write")
+	s.say(color.FgCyan, "command", "dan, a non-member, tries to write")
 	err := send("dan", "m4", "hello?")()
 	if !errors.Is(err, domain.ErrNotMember) {
 		return fmt.Errorf("dan should have been refused: %w", err)

@@ -22,7 +22,7 @@ func documented(page string) []string {
 			block = !block
 		case block && strings.HasPrefix(line, "core "):
 			line, _, _ = strings.Cut(line, " #")
-			if i := strings.Index(line, "  "); i >= 0 { // what follows explains
+			if i := strings.Index(line, "  "); i >= 0 { // an explanation follows
 				line = line[:i]
 			}
 			lines = append(lines, line)
@@ -68,7 +68,7 @@ func TestDocs_NameCommandsThatExist(t *testing.T) {
 	}
 }
 
-// undocumented says what is wrong with a command line of a page.
+// undocumented returns the fault of a command line of a page.
 func undocumented(line string) string {
 	args := words(line)[1:]
 	if len(args) > 0 && args[0] == strings.ToUpper(args[0]) { // core COMMAND
@@ -94,7 +94,7 @@ func undocumented(line string) string {
 	return ""
 }
 
-// arguments returns the arguments of a documented command line, or what is wrong with its flags.
+// arguments returns the arguments of a documented command line, or the fault of its flags.
 func arguments(cmd *cobra.Command, rest []string) (positional []string, problem string) {
 	for i := 0; i < len(rest); i++ {
 		word := rest[i]

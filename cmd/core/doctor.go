@@ -15,8 +15,8 @@ var errDanger = errors.New("there is danger; see the findings")
 func (c *cli) doctor() *cobra.Command {
 	var partitions bool
 	cmd := &cobra.Command{
-		Use: "doctor", Short: "Look for what can lose data or stop the service, and say what to do", Args: cobra.NoArgs,
-		Long: "Look at the servers, the log and the consumer groups, and say of each danger, warning and note what is so, why it matters and what to\n" +
+		Use: "doctor", Short: "Find dangers to data and service, with remedies", Args: cobra.NoArgs,
+		Long: "Inspect the servers, the log and the consumer groups. For each danger, warning and note print the finding, why it matters and what to\n" +
 			"do. Ends with 1 if there is a danger. A log that does not exist yet is not made.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			h, found, err := c.examine(cmd.Context())
@@ -36,7 +36,7 @@ func (c *cli) doctor() *cobra.Command {
 	return c.jsonFlag(cmd)
 }
 
-// examine looks at the servers first: a core cannot be opened on each of those that need a doctor.
+// examine inspects the servers first: a core cannot be opened on every server that needs a doctor.
 func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding, error) {
 	config, err := c.named()
 	if err != nil {
@@ -47,7 +47,7 @@ func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding,
 		config = like
 	case errors.Is(err, chatcore.ErrUnreachable), errors.Is(err, chatcore.ErrRejected):
 		return chatcore.Health{}, nil, err
-	} // of others the servers tell
+	} // the servers report on the others
 	h, err := chatcore.Inspect(ctx, config)
 	if err != nil {
 		return h, nil, err
@@ -68,7 +68,7 @@ func (c *cli) examine(ctx context.Context) (chatcore.Health, []chatcore.Finding,
 	if err != nil {
 		return h, append([]chatcore.Finding{{
 			Severity: chatcore.Danger, Code: "not_opened", What: "the log cannot be opened: " + err.Error(), Why: "no program can work on it",
-			Remedy: "what the sentence says",
+			Remedy: "the finding",
 		}}, found...), nil
 	}
 	h = core.Health(ctx)

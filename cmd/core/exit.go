@@ -31,14 +31,14 @@ func (u usageError) Unwrap() error { return u.error }
 
 func usageErrorf(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
-// errorClass is what scripts see of an error.
+// errorClass is the class of an error, for scripts.
 type errorClass struct {
 	err  error
 	code string
 	exit int
 }
 
-// errorClasses returns the classes. Of an error that is several, the first counts: what may have been done comes before everything else.
+// errorClasses returns the classes. For an error of several classes the first counts: outcome unknown comes before all others.
 func errorClasses() []errorClass {
 	return []errorClass{
 		{ports.ErrOutcomeUnknown, "outcome_unknown", exitUnknown},
@@ -115,7 +115,7 @@ type errorView struct {
 	Message string `json:"message"`
 	Exit    int    `json:"exit"`
 
-	Field   string `json:"field,omitempty"` // of an invalid value, with what would be accepted
+	Field   string `json:"field,omitempty"` // of an invalid value, with the accepted values
 	Problem string `json:"problem,omitempty"`
 	Allowed string `json:"allowed,omitempty"`
 

@@ -13,7 +13,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// exit runs the real program and returns its exit code and what it prints.
+// exit runs the real program and returns its exit code and output.
 func (s *shell) exit(args ...string) (code int, out, errs string) {
 	s.t.Helper()
 	cmd := s.program(args...)
@@ -91,7 +91,7 @@ func TestExitCodes_ByClass(t *testing.T) {
 	}
 }
 
-// TestExitCodes_OutcomeUnknown has a proxy lose all answers to appends: what may have been done has a code of its own.
+// TestExitCodes_OutcomeUnknown has a proxy lose all replies to appends: an unknown outcome has its own code.
 func TestExitCodes_OutcomeUnknown(t *testing.T) {
 	s := newShell(t)
 	s.do("chat", "create", "c", "--as", "ada")
@@ -110,7 +110,7 @@ func TestExitCodes_OutcomeUnknown(t *testing.T) {
 	}
 }
 
-// TestErrors_AsJSON carry what a program needs to say what is wrong.
+// TestErrors_AsJSON checks the fields of errors that programs need.
 func TestErrors_AsJSON(t *testing.T) {
 	s := newShell(t)
 	s.do("chat", "create", "c", "--as", "ada")

@@ -12,7 +12,7 @@ import (
 	"chatcore/domain"
 )
 
-// errContradictions ends a check with 1. What was repaired counts too: whoever damaged it may do so again.
+// errContradictions ends a check with 1. Repaired contradictions count too: their cause may still exist.
 var errContradictions = errors.New("there are contradictions; see the findings")
 
 type contradictionView struct {
@@ -33,8 +33,8 @@ func (c *cli) fsck() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "fsck", Short: "Check the log, its indexes, streams, groups and views against each other, and repair them", Args: cobra.NoArgs,
 		Long: "Check every structure of the log against the others: segments, indexes, sets of chats, delivery streams, consumer groups, dead letters\n" +
-			"and the views of the built-in subscribers. Prints each contradiction, and ends with 1 if there is one. With --repair it corrects what\n" +
-			"follows from the log first. What is lost is named with its consequences and is not invented. It runs beside everything else.",
+			"and the views of the built-in subscribers. Prints each contradiction, and ends with 1 if there is one. With --repair it first corrects all structures that\n" +
+			"follow from the log. It names lost data with the consequences, and invents none. It runs beside all other commands.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Chat = domain.ChatID(chat)
 			if cmd.Flags().Changed("chat") {
@@ -45,7 +45,7 @@ func (c *cli) fsck() *cobra.Command {
 			return c.check(cmd.Context(), config)
 		},
 	}
-	cmd.Flags().BoolVar(&config.Repair, "repair", false, "correct what follows from the log")
+	cmd.Flags().BoolVar(&config.Repair, "repair", false, "correct structures that follow from the log")
 	cmd.Flags().StringVar(&chat, "chat", "", "check only this `CHAT`")
 	_ = cmd.RegisterFlagCompletionFunc("chat", c.completeFlag(chatArg))
 	return c.jsonFlag(cmd)
@@ -80,7 +80,7 @@ func (c *cli) check(ctx context.Context, config chatcore.FsckConfig) error {
 // tally counts contradictions.
 type tally struct{ all, repaired int }
 
-// contradictions prints and counts what a check finds.
+// contradictions prints and counts the contradictions of a check.
 func (c *cli) contradictions(check iter.Seq2[chatcore.Contradiction, error], config chatcore.FsckConfig, found *tally) error {
 	for f, err := range check {
 		if err != nil {
@@ -98,7 +98,7 @@ func (c *cli) contradictions(check iter.Seq2[chatcore.Contradiction, error], con
 	return nil
 }
 
-// contradictionLine tells a contradiction to people: what, where, and what becomes of it.
+// contradictionLine formats a contradiction for people: its kind, place and treatment.
 func contradictionLine(f chatcore.Contradiction, repair bool) string {
 	line := f.Kind
 	if f.Group != "" {

@@ -19,7 +19,7 @@ func (c *cli) groups() *cobra.Command {
 	return cmd
 }
 
-// withGroups runs one command on the consumer groups. Its errors say what to do.
+// withGroups runs one command on the consumer groups. Its errors name a remedy.
 func (c *cli) withGroups(ctx context.Context, run func(groups chatcore.Groups) error) error {
 	return c.with(ctx, func(core *chatcore.Core) error {
 		groups, err := core.Groups()
@@ -142,7 +142,7 @@ func (s *standing) cells() []string {
 	}
 }
 
-// age tells a duration to people: its two largest units.
+// age formats a duration for people, in its two largest units.
 func age(d time.Duration) string {
 	const day = 24 * time.Hour
 	switch {
@@ -210,9 +210,9 @@ func (c *cli) blockedTable(list []chatcore.GroupState) error {
 // errUnsure is a command that cannot be undone and was not confirmed.
 var errUnsure = errors.New("nothing was changed: give --yes to do it")
 
-// yesFlag adds the confirmation of what cannot be undone.
+// yesFlag adds the confirmation of actions that cannot be undone.
 func yesFlag(cmd *cobra.Command, yes *bool) {
-	cmd.Flags().BoolVar(yes, "yes", false, "do it; without this, what would happen is shown and nothing is changed")
+	cmd.Flags().BoolVar(yes, "yes", false, "do it; without this flag the effect is shown and nothing is changed")
 }
 
 // standingOf returns where a group stands on all partitions together.
@@ -235,7 +235,7 @@ func (c *cli) groupsDelete() *cobra.Command {
 		Use: "delete", Short: "Delete a group with its dead letters",
 		Long: "Delete a group with its dead letters: events that it has not finished are never delivered to it. Processes that run it go on with\n" +
 			"their other groups, and deliver nothing more to this one until they are started again; it is a new group then. Without --yes the\n" +
-			"command shows what would go, changes nothing and ends with 1.",
+			"command shows the data that would be deleted, changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				return c.deleteGroup(cmd.Context(), groups, args[0], yes)

@@ -64,7 +64,7 @@ func (s *shell) run(subscribe func(core *chatcore.Core) error) *program {
 	return p
 }
 
-// wait gives what Run returned.
+// wait returns the result of Run.
 func (p *program) wait() error {
 	p.t.Helper()
 	p.once.Do(func() {
@@ -92,7 +92,7 @@ func eventually(t *testing.T, what string, holds func() bool) {
 	wait.Until(t, what, holds)
 }
 
-// group gives what groups list tells of one, nil if it is not there.
+// group returns the entry of one group in groups list, nil if it is absent.
 func (s *shell) group(name string) map[string]any {
 	s.t.Helper()
 	for _, g := range s.json("groups", "list", "--per-partition") {
@@ -115,7 +115,7 @@ func (s *shell) refused(want error, words string, args ...string) {
 	}
 }
 
-// unsure runs a command that cannot be undone without --yes: it says what would happen, and fails.
+// unsure runs a command that cannot be undone without --yes: it prints the effect, and fails.
 func (s *shell) unsure(words string, args ...string) {
 	s.t.Helper()
 	out, _, err := s.try(args...)
@@ -124,7 +124,7 @@ func (s *shell) unsure(words string, args ...string) {
 	}
 }
 
-// record is what a group was given, by chat in the order in which it came. It refuses messages that say "bad" until it is mended.
+// record holds the deliveries of a group, by chat in their order. Its handler refuses messages with the text "bad" until it is mended.
 type record struct {
 	mu     sync.Mutex
 	given  map[domain.ChatID][]domain.Seq

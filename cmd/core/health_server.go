@@ -18,7 +18,7 @@ import (
 const (
 	healthConnections = 64               // at a time; further ones wait to be accepted
 	healthRead        = 5 * time.Second  // of a request, with its header
-	healthWrite       = 10 * time.Second // of an answer, which looks at Redis for 3 s at most
+	healthWrite       = 10 * time.Second // of a response, whose probe of Redis takes 3 s at most
 	healthIdle        = 30 * time.Second // of a connection between two requests
 	healthHeader      = 8 << 10          // bytes of a request's header
 )

@@ -121,7 +121,7 @@ func messageSeq(m app.MessageView) domain.Seq { return m.Seq }
 func (c *cli) audit() *cobra.Command {
 	var message, user string
 	cmd := &cobra.Command{
-		Use: "audit", Short: "Show who did what in a chat, oldest first",
+		Use: "audit", Short: "Show the events of a chat with their actors, oldest first",
 		Long: "Show the events of a chat, oldest first: all of them, those of one --message, or those by one --user and about their membership. Content that\nwas edited or deleted later is shown as well.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {

@@ -20,7 +20,7 @@ import (
 	"chatcore/domain"
 )
 
-// Bounds of an import, whatever the file holds.
+// Bounds of an import of any file.
 const (
 	importWorkers  = 64   // chats that are imported at the same time
 	importAhead    = 4096 // lines that are read and not yet recorded
@@ -128,7 +128,7 @@ func (r *importRun) run(ctx context.Context, path string) error {
 	return r.summarize(path, time.Since(started))
 }
 
-// summarize prints what the run has done. It returns errMalformed if a line was malformed.
+// summarize prints the counts of the run. It returns errMalformed if a line was malformed.
 func (r *importRun) summarize(path string, took time.Duration) error {
 	r.mu.Lock()
 	summary := importSummary{
@@ -153,7 +153,7 @@ func (r *importRun) summarize(path string, took time.Duration) error {
 	return nil
 }
 
-// report tells of a line that is not recorded.
+// report reports a line that is not recorded.
 func (r *importRun) report(line int, what string, err error) {
 	r.mu.Lock()
 	r.problems++

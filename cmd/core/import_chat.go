@@ -18,7 +18,8 @@ const importActor = domain.UserID("importer")
 // importPatience is how long an import goes on while none of its commands succeeds.
 const importPatience = time.Minute
 
-// chatImport turns the lines of one chat into commands. Their ids follow from what the lines say, so each has its effect once in all imports.
+// chatImport turns the lines of one chat into commands. Their ids are derived from the contents of the lines, so each has its effect once in all
+// imports.
 type chatImport struct {
 	run     *importRun
 	chat    domain.ChatID
@@ -161,8 +162,8 @@ func (c *chatImport) setMember(ctx context.Context, chats *app.Chats, id string,
 	})
 }
 
-// restore takes back a change of a user's membership that was appended behind a line about the user that comes after it in the file: the line at seq
-// was imported before, so what the log says behind it about the user is newer than the change.
+// restore reverts a change of a user's membership that was appended after the event of a later line about the user: that line, at seq, was imported
+// before, so the log's later events about the user are newer than the change.
 func (c *chatImport) restore(ctx context.Context, chats *app.Chats, user domain.UserID, seq domain.Seq) error {
 	change, some := c.changed[user]
 	if !some || change.seq < seq {

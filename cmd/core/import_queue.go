@@ -48,5 +48,5 @@ func (q *importQueue) next(chat *chatImport) *entry {
 	return e
 }
 
-// close tells the workers that no line follows.
+// close signals the workers that no line follows.
 func (q *importQueue) close() { close(q.ready) }

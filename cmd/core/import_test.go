@@ -389,7 +389,7 @@ func TestImport_GivesUnknownCommandsAgain(t *testing.T) {
 	}
 }
 
-// FuzzParseEntry holds whatever a line may be to what the import relies on.
+// FuzzParseEntry checks the assumptions of the import for any line.
 func FuzzParseEntry(f *testing.F) {
 	for _, seed := range []string{
 		"", "\r", byteOrderMark, "null", said("01-01T10:00", "message", "ada", "hi"), said("01-01T10:00", "rename", "ada", "ben"),

@@ -57,7 +57,7 @@ func letterViewOf(d chatcore.DeadLetter) letterView {
 	return v
 }
 
-// state says what the letter waits for.
+// state returns the event that the dead letter waits for.
 func (v letterView) state() string {
 	switch {
 	case v.Again:
@@ -97,7 +97,7 @@ func plain(s string) string {
 	return strings.Join(words, " ")
 }
 
-// short cuts what is too long for a table.
+// short truncates text that is too long for a table.
 func short(s string) string { return clip(s, 80) }
 
 // clip cuts text after so many characters.
@@ -183,7 +183,7 @@ func (c *cli) printLetter(d chatcore.DeadLetter) error {
 	return c.print(full, text.String())
 }
 
-// decision is what is done with dead letters.
+// decision is an action on dead letters.
 type decision struct {
 	name  string
 	act   func(groups chatcore.Groups, ctx context.Context, group, id string) error
@@ -269,7 +269,7 @@ func (c *cli) decideOne(ctx context.Context, groups chatcore.Groups, d decision,
 	return c.print(decidedView{v, d.name}, fmt.Sprintf("%s (%s) %s", v.ID, v.where(), d.says(v)))
 }
 
-// decideAll decides about the letters that are there to begin with: what is given again may come back as another.
+// decideAll decides about the dead letters present at its start: a retried one may fail again as another.
 func (c *cli) decideAll(ctx context.Context, groups chatcore.Groups, d decision, group string, sure bool) error {
 	var letters []letterView
 	for letter, err := range groups.DeadLetters(ctx, group) {

@@ -15,13 +15,13 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// letters gives what deadletters list tells of a group.
+// letters returns the output of deadletters list for a group.
 func (s *shell) letters(group string) []map[string]any {
 	s.t.Helper()
 	return s.json("deadletters", "list", group)
 }
 
-// fail runs the groups parks and skips, has their handlers refuse the second message of each of some chats, and gives what they were given.
+// fail runs the groups parks and skips, has their handlers refuse the second message of each of some chats, and returns their deliveries.
 func (s *shell) fail(chats ...string) (parks, skips *record) {
 	s.t.Helper()
 	parks, skips = &record{}, &record{}
@@ -92,7 +92,7 @@ func TestADeadLetterIsShownWithWhatItSays(t *testing.T) {
 		}
 	}
 
-	// What another program has added need be neither an event nor JSON.
+	// An entry of another program need be neither an event nor JSON.
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	defer func() { _ = client.Close() }()
 	garbage := "no json \x1b[2J\xff"
@@ -179,7 +179,7 @@ func TestARetriedLetterIsHandledOnceItsHandlerIsMended(t *testing.T) {
 	}
 }
 
-// TestALetterWaitsForWhoRunsItsGroup retries what nobody is there to handle.
+// TestALetterWaitsForWhoRunsItsGroup retries a dead letter while no process runs its group.
 func TestALetterWaitsForWhoRunsItsGroup(t *testing.T) {
 	s := newShell(t)
 	var r record

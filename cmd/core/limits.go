@@ -42,7 +42,7 @@ set by kind, with --rate, CHATCORE_LIMITS or the file of --config:
 func (c *cli) limit() *cobra.Command {
 	var take int
 	cmd := &cobra.Command{
-		Use: "limit KIND SUBJECT...", Short: "Show what a rate limit leaves, or take from it", Long: limitHelp, Args: cobra.MinimumNArgs(2),
+		Use: "limit KIND SUBJECT...", Short: "Show the remainder of a rate limit, or take from it", Long: limitHelp, Args: cobra.MinimumNArgs(2),
 		ValidArgsFunction: c.completeArguments(),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {

@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// lineHash is the hash of what a line says.
+// lineHash is the hash of a line's contents.
 type lineHash [16]byte
 
 // hash returns the hash of chat, time, kind, user and text. How the line writes them, its place and its other fields do not matter.

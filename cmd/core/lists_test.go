@@ -171,7 +171,7 @@ func TestSession_VerifyAndRotate(t *testing.T) {
 	}
 }
 
-// complete returns what a shell is offered.
+// complete returns the completions for a shell.
 func (s *shell) complete(args ...string) []string {
 	s.t.Helper()
 	var out, errs buffer

@@ -8,7 +8,7 @@ import (
 	"chatcore/domain"
 )
 
-// logSettings say what is logged, and how.
+// logSettings are the level and format of the log.
 type logSettings struct{ level, format string }
 
 // logger returns a logger to w. fallback is its level if none is set.

@@ -10,7 +10,7 @@ import (
 	"chatcore/embedded"
 )
 
-// errNoRedis says what to do when no setting names a Redis.
+// errNoRedis is returned when no setting names a Redis.
 var errNoRedis = usageErrorf("no Redis is named: set REDIS_URL (for example REDIS_URL=redis://localhost:6379), give --redis-url, or use --embedded where the command has it to try without one")
 
 // open opens a core on the Redis that was named, or on an embedded one. Both end with close.

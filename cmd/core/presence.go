@@ -110,7 +110,7 @@ func (c *cli) presenceGet() *cobra.Command {
 
 func (c *cli) presenceOnline() *cobra.Command {
 	return c.jsonFlag(&cobra.Command{
-		Use: "online", Short: "List the users who are online and not hidden", Args: cobra.NoArgs,
+		Use: "online", Short: "List the users that are online and not hidden", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				l := c.list("nobody is online", "USER")

@@ -12,7 +12,7 @@ import (
 	"chatcore/ports"
 )
 
-// print gives v as one line of JSON, or as text, of which no line can move the cursor or reorder what it shows.
+// print writes v as one line of JSON, or as text whose lines cannot move the cursor or reorder the output.
 func (c *cli) print(v any, text string) error {
 	if !c.json {
 		_, err := fmt.Fprintln(c.out, terminal.EscapeLines(text))
@@ -91,7 +91,7 @@ func rawOf(id domain.EventID, seq domain.Seq, ordinal domain.Ordinal, e domain.E
 	return codec.EncodeLive(id, ephemeral, m)
 }
 
-// sentence tells an event to people.
+// sentence describes an event for people.
 func sentence(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.MessageNew:

@@ -18,7 +18,7 @@ func (c *cli) rebuild() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "rebuild", Short: "Rebuild a group: deliver every chat again from its first event",
 		Long: "Have a group begin again with the first event of every chat, for a projection that is to be made anew: its handlers are given\n" +
-			"everything once more, and its dead letters go. Processes that run it notice by themselves; if none does, the next one begins there. With\n--wait it is followed until no chat is behind. Without --yes the command shows what would happen, changes nothing and ends with 1.",
+			"all events again, and its dead letters are deleted. Processes that run it notice by themselves; if none does, the next one begins there. With\n--wait the command follows it until no chat is behind. Without --yes it shows the effect, changes nothing and ends with 1.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				return newRebuild(c, groups, args[0]).run(cmd.Context(), wait, yes)
@@ -48,7 +48,7 @@ func newRebuild(c *cli, groups chatcore.Groups, group string) *rebuild {
 // How far a rebuilding is.
 const (
 	rebuildLeft     = "left"     // to the next process that runs the group
-	rebuildUnderway = "underway" // chats are looked at, or catch up
+	rebuildUnderway = "underway" // chats are checked, or backfill
 	rebuildDone     = "done"
 )
 
@@ -56,7 +56,7 @@ type rebuildView struct {
 	Group       string `json:"group"`
 	State       string `json:"state"`
 	Partitions  int    `json:"partitions"`
-	Finished    int    `json:"partitionsWalked"` // every chat of them was looked at
+	Finished    int    `json:"partitionsWalked"` // all of their chats were checked
 	Walked      int    `json:"walked"`           // chats of the others
 	Chats       int    `json:"chats"`            // in the others that have begun
 	Behind      int    `json:"behind"`
@@ -80,7 +80,7 @@ func (v rebuildView) String() string {
 	return s
 }
 
-// look tells how far the group is, and whether a process runs it.
+// look returns the group's progress, and whether a process runs it.
 func (r *rebuild) look(ctx context.Context) (v rebuildView, attended bool, err error) {
 	list, err := r.groups.List(ctx)
 	if err != nil {
@@ -144,14 +144,14 @@ func (r *rebuild) run(ctx context.Context, wait, yes bool) error {
 	return r.told(before)
 }
 
-// say tells people.
+// say prints for people.
 func (r *rebuild) say(format string, args ...any) {
 	if !r.c.json {
 		fmt.Fprintf(r.c.out, format+"\n", args...)
 	}
 }
 
-// told ends what programs read, where nothing was waited for.
+// told ends the output for programs, if the command did not wait.
 func (r *rebuild) told(before rebuildView) error {
 	if !r.c.json {
 		return nil
@@ -172,7 +172,7 @@ func (r *rebuild) wait(ctx context.Context) error {
 		switch {
 		case ctx.Err() != nil || ports.Ended(ctx, err) != nil:
 			return fmt.Errorf("the rebuilding of group %s goes on, and is no longer followed: %w", r.group, ctx.Err())
-		case err != nil && !errors.Is(err, ports.ErrUnavailable): // what is not reached now may be reached again
+		case err != nil && !errors.Is(err, ports.ErrUnavailable): // Redis may be reachable again later
 			return err
 		case err == nil && view != shown:
 			if err := r.c.print(view, view.String()); err != nil {

@@ -114,7 +114,7 @@ func TestRebuildOfAGroupThatNobodyRunsIsLeftToTheNext(t *testing.T) {
 	eventually(t, "it is done", func() bool { return s.group("g")["catchesUp"] == false })
 }
 
-// TestARebuildIsFollowedUntilThereIsNothingToFollow has a rebuilding that does not come to its end, because its handler is held.
+// TestARebuildIsFollowedUntilThereIsNothingToFollow has a rebuild that does not end, because its handler blocks.
 func TestARebuildIsFollowedUntilThereIsNothingToFollow(t *testing.T) {
 	type scene struct {
 		s         *shell
@@ -186,7 +186,7 @@ func (s *shell) groups() chatcore.Groups {
 	return groups
 }
 
-// watched tells when a look at the groups has failed.
+// watched signals when a read of the groups has failed.
 type watched struct {
 	chatcore.Groups
 	failed chan error

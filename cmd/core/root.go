@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// cli is what the commands of one command line share.
+// cli is the shared state of the commands of one command line.
 type cli struct {
 	out, errs io.Writer
 	settings  *settings

@@ -26,8 +26,7 @@ func (c *cli) row(r terminal.Row) string {
 	return r.Format(cells)
 }
 
-// messageRow is a message as history shows it. What is known about the message stands before its text or on a line of its own, where the text cannot
-// be mistaken for it.
+// messageRow is a message as history shows it. Facts about the message are before its text or on a separate line, where the text cannot imitate them.
 func messageRow(m app.MessageView) terminal.Row {
 	row := terminal.Row{Columns: []string{fmt.Sprintf("%5d", m.Seq), m.SentAt.Format(minutes)}}
 	var about []string

@@ -17,8 +17,8 @@ import (
 	"chatcore/ports"
 )
 
-// TestRows_CannotBeForged shows messages and events of every type with hostile text in each field, also such as no command takes and only an old log
-// may have. What is printed must have as many unmarked lines as there are rows.
+// TestRows_CannotBeForged shows messages and events of every type with hostile text in each field, also values that no command accepts and only an
+// old log may have. The output must have as many unmarked lines as there are rows.
 func TestRows_CannotBeForged(t *testing.T) {
 	at := time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 	rapid.Check(t, func(t *rapid.T) {

@@ -15,7 +15,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// serving waits until serve serves, and returns what it has logged.
+// serving waits until serve is ready, and returns its log lines.
 func serving(t *testing.T, errs *buffer) []string {
 	t.Helper()
 	errs.until(t, "serving log")
@@ -56,8 +56,8 @@ func TestServe_LogsOutagesAndReconnects(t *testing.T) {
 	}
 }
 
-// TestServe_LogsDeadLetters has another program's value where an unread count belongs, so that the built-in group fails for good. The line names the event
-// and the reason, and not what the message says.
+// TestServe_LogsDeadLetters has another program's value where an unread count belongs, so that the built-in group fails for good. The line names the
+// event and the reason, and no content of the message.
 func TestServe_LogsDeadLetters(t *testing.T) {
 	server := redistest.Start(t)
 	s := &shell{t: t, base: []string{"--redis-url", server.URL(), "--partitions", "1", "--log-format", "json", "--retry-attempts", "1"}}
@@ -88,7 +88,7 @@ func TestServe_LogsDeadLetters(t *testing.T) {
 	}
 }
 
-// TestServe_LogLevel has a level leave out what is below it.
+// TestServe_LogLevel checks that a level omits lower ones.
 func TestServe_LogLevel(t *testing.T) {
 	s := newShell(t)
 	for level, want := range map[string]bool{"debug": true, "error": false} {

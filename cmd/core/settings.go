@@ -27,12 +27,12 @@ type settings struct {
 // with underscores, and under the key in the file.
 type setting struct {
 	key       string
-	target    any      // pointer to what it sets
+	target    any      // pointer to the field that it sets
 	variables []string // of the environment, the first that is set counts
 	flag      string   // name of its flag
 	value     pflag.Value
 	usage     string
-	zero      string      // what the zero value means, if it is not to be shown as it is
+	zero      string      // meaning of the zero value, if that is shown instead of it
 	secret    bool        // it may hold a password
 	source    string      // where its value comes from
 	local     *pflag.Flag // if only one command has it
@@ -97,7 +97,7 @@ func (b binder) add(key string, target any, usage string) *setting {
 	return s
 }
 
-// connection defines what says where Redis is.
+// connection defines the settings of the connection to Redis.
 func (b binder) connection(c *chatcore.Config) {
 	b.add("redis.url", &c.RedisURL, "Redis of the log: redis://[[user]:password@]host:port[/db], rediss:// for TLS, unix://, several with commas for a Cluster, ?master_name=NAME for Sentinels").also("REDIS_URL").hidesPassword().show(b)
 	b.add("namespace", &c.Namespace, "prefix of every key and channel").show(b)
@@ -119,7 +119,7 @@ func (b binder) log() {
 	b.local("health", &b.settings.health, "`ADDRESS` at which serve answers /livez and /readyz, such as :8080; without a host it is loopback only, 0.0.0.0:8080 is every interface").means("none")
 }
 
-// names defines what keys and channels are called.
+// names defines the names of keys and channels.
 func (b binder) names(c *chatcore.Config) {
 	for _, n := range []struct {
 		key    string
@@ -194,7 +194,7 @@ func (s *setting) also(variable string) *setting {
 	return s
 }
 
-// means says what the zero value means.
+// means sets the meaning of the zero value.
 func (s *setting) means(zero string) *setting {
 	s.zero = zero
 	return s

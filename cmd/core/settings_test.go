@@ -170,7 +170,7 @@ func TestSettings_BySource(t *testing.T) {
 	}
 }
 
-// TestSettings_RefusedByName says which value is wrong, where it is, and what is allowed.
+// TestSettings_RefusedByName checks that the error names the wrong value, its source, and the allowed values.
 func TestSettings_RefusedByName(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "core.yaml")
 	for text, want := range map[string]string{
@@ -219,7 +219,7 @@ func TestSettings_EntriesAddUp(t *testing.T) {
 	}
 }
 
-// TestConfigCommand shows what is in effect and where it comes from, without passwords.
+// TestConfigCommand prints the effective settings with their sources, without passwords.
 func TestConfigCommand(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "core.yaml")
 	if err := os.WriteFile(file, []byte("ttl: {session: 2h}\nredis:\n  cache-url: redis://s1:1?master_name=m&username=u&password=hidden-word\n"), 0o600); err != nil {

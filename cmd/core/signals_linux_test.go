@@ -39,7 +39,7 @@ func unread(t *testing.T, pipe *os.File) int {
 	return int(n)
 }
 
-// TestSignals_TheSecondEndsAtOnce sends two signals to a tail whose handler hangs, because nobody reads what it prints.
+// TestSignals_TheSecondEndsAtOnce sends two signals to a tail whose handler hangs, because its output is not read.
 func TestSignals_TheSecondEndsAtOnce(t *testing.T) {
 	s := newShell(t)
 	s.do("chat", "create", "c", "--as", "ada")

@@ -41,8 +41,8 @@ type exporters struct {
 	deadline time.Time // of everything that is flushed
 }
 
-// newExporters exports what OpenTelemetry's standard variables ask for (OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER,
-// OTEL_EXPORTER_OTLP_ENDPOINT and the others). Without them it exports nothing.
+// newExporters returns the exporters that OpenTelemetry's standard variables name (OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER,
+// OTEL_EXPORTER_OTLP_ENDPOINT and the others). Without them there are none.
 func newExporters(ctx context.Context, errs io.Writer) *exporters {
 	e := &exporters{errs: errs}
 	if !wanted("TRACES") && !wanted("METRICS") {
@@ -51,7 +51,7 @@ func newExporters(ctx context.Context, errs io.Writer) *exporters {
 	otel.SetErrorHandler(e)
 	otel.SetLogger(funcr.New(func(_, text string) { e.Handle(errors.New(text)) }, funcr.Options{})) // its default is standard error
 	described, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "chatcore")), resource.WithTelemetrySDK(), resource.WithFromEnv())
-	e.Handle(err) // described has what could be read
+	e.Handle(err) // described has the readable part
 	if wanted("TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)
 		if e.Handle(err); err == nil {
@@ -78,7 +78,7 @@ func wanted(signal string) bool {
 	return os.Getenv("OTEL_EXPORTER_OTLP_ENDPOINT") != "" || os.Getenv("OTEL_EXPORTER_OTLP_"+signal+"_ENDPOINT") != ""
 }
 
-// options returns what a core needs to be observed.
+// options returns the options that observe a core.
 func (e *exporters) options() []chatcore.Option {
 	var options []chatcore.Option
 	if e.traces != nil {
@@ -101,7 +101,7 @@ func (e *exporters) Handle(err error) {
 	fmt.Fprintln(e.errs, "core: warning: telemetry is incomplete:", err)
 }
 
-// close exports what is left and ends the providers. The core has been closed before.
+// close exports the remaining data and ends the providers. The core has been closed before.
 func (e *exporters) close(ctx context.Context) {
 	ctx, cancel := e.flushContext(ctx)
 	defer cancel()
@@ -142,7 +142,7 @@ type lastFlush struct {
 	once      sync.Once
 }
 
-// ForceFlush exports everything and shuts the provider down, within what is left of flushTimeout. Later calls do nothing.
+// ForceFlush exports all data and shuts the provider down, within the rest of flushTimeout. Later calls do nothing.
 func (l *lastFlush) ForceFlush(ctx context.Context) error {
 	l.once.Do(func() {
 		ctx, cancel := l.exporters.flushContext(ctx)

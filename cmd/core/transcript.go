@@ -75,7 +75,7 @@ func readTranscript(path string, progress func(io.Reader) io.Reader, take func(e
 	}
 }
 
-// lineReader splits a stream into lines. It holds at most maxLine bytes and what its reader buffers.
+// lineReader splits a stream into lines. It holds at most maxLine bytes and its reader's buffer.
 type lineReader struct {
 	in  *bufio.Reader
 	buf []byte

@@ -12,7 +12,7 @@ import (
 )
 
 func (c *cli) typing() *cobra.Command {
-	return parent("typing", "Start and stop a member's typing, and list the members who type",
+	return parent("typing", "Start and stop a member's typing, and list the typing members",
 		c.typingChange("start", "Show the actor as typing, for 5 seconds", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
 			return core.Chats.StartTyping(ctx, t)
 		}),
@@ -60,7 +60,7 @@ func (c *cli) typingChange(use, short string, run func(ctx context.Context, core
 
 func (c *cli) typingList() *cobra.Command {
 	return c.takes(c.jsonFlag(&cobra.Command{
-		Use: "list", Short: "List the members who are typing in a chat",
+		Use: "list", Short: "List the typing members of a chat",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				chat := domain.ChatID(args[0])

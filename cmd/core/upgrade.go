@@ -23,7 +23,7 @@ func (c *cli) upgrade() *cobra.Command {
 		Use: "upgrade", Short: "Raise the level of a log, or change its names", Args: cobra.NoArgs,
 		Long: "Raise the level of a log to the highest that this program knows, or to --to, while programs use it. Programs that do not know the level stop:\n" +
 			"upgrade them first (docs/upgrading.md). Shows the steps, and takes them with --yes; one that was interrupted is finished by the next one.\n" +
-			"--name changes what keys or channels are called; programs with the old names stop, and what lies under old names stays there.",
+			"--name changes the names of keys or channels; programs with the old names stop, and data under old names stays there.",
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config, err := c.located(cmd.Context())
 			if err != nil {

@@ -11,7 +11,7 @@ import (
 	"chatcore/tests/redistest"
 )
 
-// atLevel1 takes what level 2 brought out of a log, as programs before it made logs.
+// atLevel1 removes the additions of level 2 from a log, as programs before it made logs.
 func atLevel1(t *testing.T, client *goredis.Client, tags ...string) {
 	t.Helper()
 	for _, tag := range tags {

@@ -9,7 +9,7 @@ import (
 	"chatcore"
 )
 
-// versionView is what the program is built from.
+// versionView describes the program's build.
 type versionView struct {
 	Module   string `json:"module"`
 	Version  string `json:"version"`

@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	redistest.Main(m)
 }
 
-// silent keeps to itself what go-redis has to say about connections that were broken on purpose.
+// silent discards go-redis's log about connections that were broken on purpose.
 type silent struct{}
 
 func (silent) Printf(context.Context, string, ...any) {}
@@ -100,10 +100,10 @@ func clockArgs(t *testing.T) []string {
 	return []string{redistest.NewClock(t).Arg()}
 }
 
-// system is what a run attacks.
+// system is the target of a run.
 type system struct {
 	url            string          // for operators
-	writers        chatcore.Config // of those who write, read and listen
+	writers        chatcore.Config // of writers, readers and listeners
 	workers        []string        // their URLs
 	nodes, servers func() []*redistest.Server
 	cluster        bool // masters can be lost
@@ -158,7 +158,7 @@ type run struct {
 	checked  bool // the run was held against the log
 }
 
-// begin starts writers, who decide, read and listen, an operator and, for each URL, a worker.
+// begin starts writers, which decide, read and listen, an operator and, for each URL, a worker.
 func (s settings) begin(t *testing.T, of system) *run {
 	t.Helper()
 	server := redistest.Start(t)
@@ -230,7 +230,7 @@ func (r *run) attack(onRedis ...attack) {
 	r.writers.finish(answerPatience)
 }
 
-// check waits until the workers have caught up, stops them, and holds what they did against the log.
+// check waits until the workers have caught up, stops them, and compares their actions with the log.
 func (r *run) check(url string) {
 	t := r.t
 	e := r.evidence(url)
@@ -243,7 +243,7 @@ func (r *run) check(url string) {
 	r.crew.mu.Lock()
 	r.crew.stopAll()
 	r.crew.mu.Unlock()
-	if r.cluster { // what a failover lost may contradict what it did not
+	if r.cluster { // data lost in a failover may contradict the rest
 		r.operator.repair()
 	}
 	r.operator.checkLog()
@@ -262,7 +262,7 @@ func (r *run) check(url string) {
 	r.compare(differences, lost)
 	for _, reason := range slices.Sorted(maps.Keys(r.writers.refused)) {
 		fail := t.Errorf
-		if r.cluster || len(e.Restores) > 0 { // who was added may be gone again
+		if r.cluster || len(e.Restores) > 0 { // an added member may be gone again
 			fail = t.Logf
 		}
 		all := r.writers.refused[reason]
@@ -274,7 +274,7 @@ func (r *run) check(url string) {
 	r.tell(e, found)
 }
 
-// evidence is what is known once the writing has ended, but for what still has to happen.
+// evidence returns the evidence at the end of the writing, without pending deliveries.
 func (r *run) evidence(url string) Evidence {
 	w, n := r.writers, r.nemesis
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
@@ -312,7 +312,7 @@ func (r *run) endings() (all []Ending) {
 	return all
 }
 
-// compare looks at the views as they were found. Where a master was lost, a view may have lost what another server has it down as handled.
+// compare judges the differences of views. If a master was lost, a view may lack writes that a checkpoint on another server counts as handled.
 func (r *run) compare(differences []string, lost Losses) {
 	if len(differences) == 0 {
 		return
@@ -324,7 +324,7 @@ func (r *run) compare(differences []string, lost Losses) {
 	fail("what is kept of users is not what the logs say:\n%s", strings.Join(differences, "\n"))
 }
 
-// views compares each user's chats and unread counts, as they are, with what the logs say.
+// views compares each user's chats and unread counts, as they are, with the logs.
 func (r *run) views(url string) []string {
 	t := r.t
 	core := open(t, chatcore.Config{RedisURL: url, TTL: ttls})
@@ -337,7 +337,7 @@ func (r *run) views(url string) []string {
 	return differences
 }
 
-// counters are what Core.Once has counted.
+// counters are the counts of Core.Once.
 func (r *run) counters() (all map[domain.ChatID]map[string]string) {
 	r.operator.untilDone("reading what was counted", func(ctx context.Context) error {
 		all = make(map[domain.ChatID]map[string]string)
@@ -450,7 +450,7 @@ func (r *run) countedAll(log map[domain.ChatID][]Logged) bool {
 	return true
 }
 
-// tell says what was found, and if the test fails, all that led to it.
+// tell reports the violations and, if the test fails, the events that led to them.
 func (r *run) tell(e Evidence, found []Violation) {
 	t := r.t
 	byRule := make(map[Rule][]Violation)
@@ -463,7 +463,7 @@ func (r *run) tell(e Evidence, found []Violation) {
 	if !t.Failed() {
 		return
 	}
-	const each = 4 // violations of a rule that are told at length
+	const each = 4 // violations of a rule that are reported in full
 	for _, rule := range slices.Sorted(maps.Keys(byRule)) {
 		for _, v := range byRule[rule][:min(each, len(byRule[rule]))] {
 			var led strings.Builder
@@ -481,7 +481,7 @@ func (r *run) tell(e Evidence, found []Violation) {
 
 // keep writes everything to a file that outlives the test.
 func (r *run) keep(e Evidence) string {
-	file, err := os.CreateTemp("", "chatcore-chaos-*.txt") //nolint:usetesting // it is for who looks into the failure
+	file, err := os.CreateTemp("", "chatcore-chaos-*.txt") //nolint:usetesting // it outlives the test, for the analysis of the failure
 	if err != nil {
 		return err.Error()
 	}
@@ -511,7 +511,7 @@ func (r *run) keep(e Evidence) string {
 	return file.Name()
 }
 
-// readLog reads all chats, with a core that knows nothing of what was before. It tries again while Redis does not answer.
+// readLog reads all chats, with a new core, which has no state. It tries again while Redis does not answer.
 func readLog(t *testing.T, url string) (string, map[domain.ChatID][]Logged) {
 	t.Helper()
 	core := open(t, chatcore.Config{RedisURL: url, TTL: ttls})
@@ -550,7 +550,7 @@ func logOf(ctx context.Context, queries *app.Queries) (map[domain.ChatID][]Logge
 	return log, nil
 }
 
-// refOf is what the command that recorded an event was named by.
+// refOf returns the id of the command that recorded an event.
 func refOf(r ports.Record) string {
 	if m, ok := r.Event.(domain.MessageNew); ok {
 		return string(m.Message)

@@ -15,8 +15,8 @@ type Rule string
 const (
 	Dense   Rule = "the log's seqs are 1, 2, 3, …"
 	Unique  Rule = "an event is in the log once"
-	Kept    Rule = "what was acknowledged is in the log"
-	Said    Rule = "an acknowledged message says what was sent"
+	Kept    Rule = "acknowledged events are in the log"
+	Said    Rule = "an acknowledged message has the content that was sent"
 	Nothing Rule = "an attempt whose error says that nothing was appended has appended nothing"
 	Lawful  Rule = "an event follows from the events before it"
 	Sound   Rule = "a check of the log finds nothing after a repair, and at the end"

@@ -6,7 +6,7 @@ import (
 	"chatcore/domain"
 )
 
-// answers holds what writers were told against the log.
+// answers compares the answers to writers with the log.
 func (c *checker) answers() {
 	for _, a := range c.Acks {
 		if a.Answer != Unknown {
@@ -26,7 +26,7 @@ func (c *checker) answers() {
 	}
 }
 
-// ack looks for an answer's event by its seq. Which command it was recorded for tells whether it is the one that was acknowledged.
+// ack finds an answer's event by its seq. The event's command shows whether it is the acknowledged one.
 func (c *checker) ack(a Ack) {
 	there, found := c.at(a.Chat, a.Seq)
 	switch {
@@ -45,7 +45,7 @@ func (c *checker) ack(a Ack) {
 	}
 }
 
-// restored reports whether a restore lost what was acknowledged.
+// restored reports whether a restore lost the acknowledged event.
 func (c *checker) restored(a Ack) bool {
 	for _, r := range c.Restores {
 		dumped, there := find(r.Log[a.Chat], a.Seq)
@@ -56,7 +56,7 @@ func (c *checker) restored(a Ack) bool {
 	return false
 }
 
-// corrupt looks at calls that found the log corrupt or lost. Only an eviction takes the log's ids.
+// corrupt checks calls that found the log corrupt or lost. Only an eviction takes the log's ids.
 func (c *checker) corrupt() {
 	for _, f := range c.Corrupt {
 		if excused := overlap(c.Damaged, f.Asked, f.At) && !f.Lost || c.evicted(f.Asked, f.At); !excused {
@@ -65,7 +65,7 @@ func (c *checker) corrupt() {
 	}
 }
 
-// ruling is what the rules of a chat need of the events before.
+// ruling is the state that the rules of a chat need.
 type ruling struct {
 	members  map[domain.UserID]domain.Role
 	messages map[domain.MessageID]*posted
@@ -92,7 +92,7 @@ func (c *checker) lawful(chat domain.ChatID, log []Logged) {
 	}
 }
 
-// next folds an event, and says what is wrong with it.
+// next folds an event, and returns the rule that it breaks.
 func (r ruling) next(i int, l Logged) string {
 	created, is := l.What.(domain.ChatUpdate)
 	if is = is && created.Change == domain.Created; is != (i == 0) {
@@ -161,7 +161,7 @@ func (r ruling) update(e domain.ChatUpdate) string {
 		}
 	case domain.RoleChanged:
 		if r.members[e.User] = e.Role; !there || role != e.Previous {
-			return fmt.Sprintf("changes the role of a member who was %s", role)
+			return fmt.Sprintf("changes the role of a member that was %s", role)
 		}
 	case domain.Created, domain.Renamed, domain.Archived, domain.Unarchived:
 	}
@@ -170,7 +170,7 @@ func (r ruling) update(e domain.ChatUpdate) string {
 
 func (r ruling) member(user domain.UserID) string {
 	if _, there := r.members[user]; !there {
-		return "is of someone who is not a member"
+		return "is of a user that is not a member"
 	}
 	return ""
 }

@@ -16,14 +16,14 @@ const (
 	Ordered      Rule = "effects come in the order of the log"
 	Once         Rule = "an event has its effect once"
 	Real         Rule = "an effect is that of an event in the log"
-	Exact        Rule = "a delivery says what the log says"
+	Exact        Rule = "a delivery has the content of the log"
 	FencedOff    Rule = "no effect under a lower epoch after one under a higher"
 	OneAtATime   Rule = "the handler of an event starts when the event before has had its effect"
 	NoInterleave Rule = "no handlers of two epochs take turns"
 	OneOwner     Rule = "an epoch has one owner"
 	StartedFirst Rule = "an effect is that of a handler that was started"
 	Announced    Rule = "a delivery that was started before says so"
-	Superseded   Rule = "an owner calls no handler once a later one has, but for what was on its way when it froze"
+	Superseded   Rule = "an owner calls no handler once a later one has, except for deliveries under way when it froze"
 	Again        Rule = "a rebuild gives every event again"
 )
 
@@ -88,7 +88,7 @@ type deliveries struct {
 	tenure
 }
 
-// tenure is what is known since epochs began last.
+// tenure is the state since epochs began last.
 type tenure struct {
 	owners  map[uint64]string    // by epoch
 	first   map[uint64]time.Time // start of each epoch
@@ -178,7 +178,7 @@ func (d *deliveries) record(r numbered) {
 		d.start(r)
 	case Made:
 		d.effect(r)
-	default: // Already and Fenced told the worker that it came late
+	default: // Already and Fenced show the worker that it was late
 	}
 }
 
@@ -257,7 +257,7 @@ func (d *deliveries) restoredAfter(r numbered) bool {
 	return false
 }
 
-// repeated looks at a start of an event that may have had one before. An owner that was superseded cannot know.
+// repeated checks a start of an event that may have had one before. A superseded owner cannot know.
 func (d *deliveries) repeated(r numbered) {
 	epoch, before := d.begun[r.Seq]
 	if !before {
@@ -269,7 +269,7 @@ func (d *deliveries) repeated(r numbered) {
 	}
 }
 
-// superseded looks at a start by an owner that another one has come after.
+// superseded checks a start by an owner that has a successor.
 func (d *deliveries) superseded(r numbered) {
 	if _, there := d.first[r.Epoch]; !there {
 		d.first[r.Epoch] = r.At
@@ -296,7 +296,7 @@ func (d *deliveries) endedEarly(r numbered) bool {
 	})
 }
 
-// takingTurns looks at the starts of handlers whose effects were made: once a later epoch has begun, an earlier one starts nothing more.
+// takingTurns checks the starts of handlers whose effects were made: once a later epoch has begun, an earlier one starts nothing more.
 func (d *deliveries) takingTurns() {
 	slices.SortFunc(d.accepted, func(a, b numbered) int { return a.place - b.place })
 	for i, r := range d.accepted {

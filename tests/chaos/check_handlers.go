@@ -54,7 +54,7 @@ func (c *checker) letters() {
 // field names the effect of an event.
 func (p Place) field() string { return fmt.Sprintf("%d %s", p.Seq, p.Event) }
 
-// effects counts what Core.Once has made. Where Redis loses what it was given, an effect may be lost with it.
+// effects counts the effects of Core.Once. If Redis loses acknowledged writes, an effect may be lost with them.
 func (c *checker) effects() {
 	if c.Effects == nil {
 		return

@@ -15,7 +15,7 @@ import (
 const (
 	HeardOnce Rule = "a live listener hears an event at most once"
 	HeardReal Rule = "a live event is one of the log, with its seq and its content"
-	Online    Rule = "who sends heartbeats is online, and nobody else"
+	Online    Rule = "users that send heartbeats are online, and no others"
 )
 
 // Heard is a durable event as a live listener heard it.
@@ -27,7 +27,7 @@ type Heard struct {
 	At      time.Time // when it was heard, which may be long after it was published
 }
 
-// Presence is who was online when everything was quiet.
+// Presence holds the online users at the end, without faults.
 type Presence struct {
 	Beating []domain.UserID // who sends heartbeats
 	Online  []domain.UserID
@@ -70,7 +70,7 @@ func (c *checker) heard() {
 	}
 }
 
-// presence compares who is online with who sends heartbeats.
+// presence compares who is online with users that send heartbeats.
 func (c *checker) presence() {
 	if c.Presence == nil {
 		return

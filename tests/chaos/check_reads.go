@@ -9,8 +9,8 @@ import (
 
 // Promises about reads.
 const (
-	ReadReal Rule = "a read gives what the log has or had"
-	ReadLate Rule = "a read gives at least what had been acknowledged, and what its reader had read, before it was asked for"
+	ReadReal Rule = "a read returns data that the log has or had"
+	ReadLate Rule = "a read returns at least the events acknowledged, and those read by the same reader, before its call"
 )
 
 // Read is the end of a chat as a query gave it.
@@ -61,7 +61,7 @@ func (c *checker) reads() {
 	}
 }
 
-// knowledge is what readers may rely on: events that were acknowledged and are in the log, and the log by messages.
+// knowledge holds the facts that readers may rely on: events that were acknowledged and are in the log, and the log by messages.
 type knowledge struct {
 	acked    map[domain.ChatID][]Ack // by time, each the highest so far
 	at       map[Place]time.Time     // of the first acknowledgment
@@ -131,7 +131,7 @@ func (c *checker) pageOfEvents(r Read) {
 	}
 }
 
-// pageOfMessages compares what messages say with what they have said since the latest acknowledged event about them.
+// pageOfMessages compares the contents of messages with those since the latest acknowledged event about them.
 func (c *checker) pageOfMessages(r Read, known knowledge) {
 	for _, m := range r.Messages {
 		log := known.messages[messageOf{r.Chat, m.ID}]
@@ -149,8 +149,8 @@ func (c *checker) pageOfMessages(r Read, known knowledge) {
 	}
 }
 
-// latest is the last seq up to which a message says what was read, of the events about it. An event that changes nothing of its text belongs to the
-// text before.
+// latest returns the last seq, among the events about a message, up to which it had the content that was read. An event that changes nothing of its
+// text belongs to the text before.
 func (m SeenMessage) latest(log []Logged) (latest domain.Seq, said bool) {
 	says := false
 	for _, l := range log {
@@ -169,7 +169,7 @@ func (m SeenMessage) latest(log []Logged) (latest domain.Seq, said bool) {
 	return latest, said
 }
 
-// lostMeanwhile reports whether what was read may have been lost since. Folded states may live in a process until it has noticed a restore.
+// lostMeanwhile reports whether the data that was read may have been lost since. Folded states may live in a process until it has noticed a restore.
 func (c *checker) lostMeanwhile(r Read) bool {
 	for _, x := range c.Restores {
 		if (Window{x.Dumped, x.Noticed}).overlaps(r.Asked, r.At) {

@@ -10,7 +10,7 @@ import (
 	"chatcore/domain"
 )
 
-// story is a run told in short: events of a chat, and what workers did about them, one after another.
+// story is a run in short form: events of a chat, and the actions of workers, in order.
 type story struct {
 	Evidence
 	clock time.Time

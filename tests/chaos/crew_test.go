@@ -17,11 +17,11 @@ import (
 	"chatcore/tests/wait"
 )
 
-// stopPatience is how long a worker that is told to stop may take; its handlers may finish meanwhile.
+// stopPatience bounds the stop of a worker; its handlers may finish meanwhile.
 const stopPatience = wait.Limit
 
-// crew are the workers of a run. Each has a post, with its own way to Redis, where another one takes its place when it has gone. Who commands them
-// holds mu meanwhile.
+// crew are the workers of a run. Each has a post, with its own way to Redis, where another one replaces it after its end. mu guards: commands to
+// workers.
 type crew struct {
 	t        *testing.T
 	dir      string // of their logs
@@ -36,11 +36,11 @@ type post struct {
 	place   int
 	url     string // of its Redis
 	workers int    // it has had
-	name    string // of the one who is there
+	name    string // of the present worker
 	process *child.Process
 	heeding chan struct{} // closed when it heeds SIGTERM
 	running chan struct{}
-	leaves  *atomic.Bool // whether the one who is there may go, and with an error
+	leaves  *atomic.Bool // whether the present worker may end, also with an error
 }
 
 // hire puts a worker on a post of its own for each URL. They are killed when the test ends.
@@ -109,10 +109,10 @@ func (p *post) start() {
 // kill ends the worker as a crash would.
 func (p *post) kill() { p.end(syscall.SIGKILL) }
 
-// stop tells the worker to stop and waits until it has.
+// stop signals the worker to stop and waits for its end.
 func (p *post) stop() {
 	select {
-	case <-p.process.Exited(): // which was told
+	case <-p.process.Exited(): // which was signaled
 		return
 	default:
 	}
@@ -130,7 +130,7 @@ func (p *post) stop() {
 	}
 }
 
-// stopAll has all workers stop, and returns what puts others in their places.
+// stopAll stops all workers, and returns a function that starts others in their places.
 func (c *crew) stopAll() (start func()) {
 	var all sync.WaitGroup
 	for _, p := range c.posts {
@@ -162,7 +162,7 @@ func (p *post) end(sig os.Signal) {
 func (p *post) logFile() string { return filepath.Join(p.crew.dir, p.name+".log") }
 func (p *post) log() string     { return p.crew.logOf(p.name) }
 
-// logOf is the end of what a worker wrote.
+// logOf returns the end of a worker's log.
 func (c *crew) logOf(name string) string {
 	const lines = 30
 	text, err := os.ReadFile(filepath.Join(c.dir, name+".log")) //nolint:gosec // its own file

@@ -14,7 +14,7 @@ type Logged struct {
 	Place
 	Ref     string         // the message or the command that it was recorded for
 	Attempt string         // correlation id of the attempt that recorded it
-	What    domain.Durable // nil in tests that do not look at it
+	What    domain.Durable // nil in tests that do not use it
 }
 
 // digest identifies an event's content.
@@ -27,7 +27,7 @@ func digest(e domain.Event) string {
 	return fmt.Sprintf("%016x", h.Sum64())
 }
 
-// text is what a message says after an event; "" if the event says nothing.
+// text returns the content of a message after an event; "" if the event has none.
 func text(e domain.Durable) string {
 	switch e := e.(type) {
 	case domain.MessageNew:
@@ -38,10 +38,10 @@ func text(e domain.Durable) string {
 	return ""
 }
 
-// Answer is what a writer was told.
+// Answer is the answer to a writer.
 type Answer string
 
-// What a writer may be told of a command that appends.
+// The answers to a command that appends.
 const (
 	Acknowledged Answer = "acknowledged"
 	Unconfirmed  Answer = "unconfirmed" // it is there, but no replica has said so
@@ -84,7 +84,7 @@ func overlap(windows []Window, from, to time.Time) bool {
 	return slices.ContainsFunc(windows, func(w Window) bool { return w.overlaps(from, to) })
 }
 
-// Restore is a restore in place. What was appended after the dump is a declared loss.
+// Restore is a restore in place. Events appended after the dump are a declared loss.
 type Restore struct {
 	Dumped  time.Time                  // before the dump began
 	Begun   time.Time                  // before the older data was put in place
@@ -109,8 +109,7 @@ type Evidence struct {
 	NotDone  []NotDone
 	Records  []Record
 	Restores []Restore // one for each record that is Restored
-	// Lossy says that a master could be lost before its replica had what it took: an event that nobody was told to be there may then be
-	// gone, with an effect or without.
+	// Lossy is set if a master could be lost before its replica had its writes: an unacknowledged event may then be gone, with an effect or without.
 	Lossy bool
 	// Freezes is how often a worker was frozen. Each time it may have been just about to call a handler.
 	Freezes int
@@ -123,8 +122,8 @@ type Evidence struct {
 	Letters  []Letter
 	Poison   func(group string, chat domain.ChatID, seq domain.Seq) Toxin // nil: no event is poisoned
 	Attempts int                                                          // after which an event is a dead letter
-	Effects  map[domain.ChatID]map[string]string                          // of Core.Once: event, as [Place.field] → how often; nil: not looked at
-	Presence *Presence                                                    // nil: not looked at
+	Effects  map[domain.ChatID]map[string]string                          // of Core.Once: event, as [Place.field] → count; nil: not checked
+	Presence *Presence                                                    // nil: not checked
 	Unmended []string                                                     // contradictions that the check of the log found when nothing was to be found
 	Corrupt  []Failure                                                    // calls that found the log corrupt
 }

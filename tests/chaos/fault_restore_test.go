@@ -81,7 +81,7 @@ const (
 	evict          = "evict"
 )
 
-// attacks restore what was dumped a while before, as it is or after keys were evicted.
+// attacks restore an earlier dump, as it is or after keys were evicted.
 func (r *restorer) attacks() []attack {
 	return []attack{
 		r.attack(restoreInPlace, func(dice) string { return "" }),
@@ -89,7 +89,7 @@ func (r *restorer) attacks() []attack {
 	}
 }
 
-// attack does harm while writers decide and no worker runs, and restores what was dumped a while before.
+// attack damages data while writers decide and no worker runs, and restores an earlier dump.
 func (r *restorer) attack(kind string, harm func(dice) string) attack {
 	return attack{kind, func(d dice) (on string, heal func()) {
 		traps := setTraps(r.writers, r.deciding[0], r.deciding[1], fmt.Sprint(len(r.restores)))
@@ -127,7 +127,7 @@ func (r *restorer) attack(kind string, harm func(dice) string) attack {
 	}}
 }
 
-// evict has a server evict half of its data, whatever it is, until a writer is refused for that.
+// evict has a server evict any half of its data, until a writer is refused for that.
 func (r *restorer) evict(d dice) string {
 	all := r.servers()
 	s := all[d.IntN(len(all))]
@@ -223,7 +223,7 @@ func (r *restorer) witnesses() map[string]string {
 	return found
 }
 
-// awaitRaised waits until every writer's process has raised its witness in every partition: what it knows now, it can miss.
+// awaitRaised waits until every writer's process has raised its witness in every partition: it can notice the loss of its present state then.
 func (r *restorer) awaitRaised() {
 	before := r.witnesses()
 	r.touch()

@@ -13,16 +13,16 @@ import (
 // Fault is something that was done to the system.
 type Fault struct {
 	Kind         string
-	On           string // what it was done to
+	On           string // the target
 	Began, Ended time.Time
-	Healed       time.Time // when what it had broken was mended
+	Healed       time.Time // when its damage was mended
 }
 
 func (f Fault) String() string {
 	return strings.TrimSpace(fmt.Sprintf("%s to %s %s %s", f.Began.Format("15:04:05.000"), f.Healed.Format("15:04:05.000"), f.Kind, f.On))
 }
 
-// Figures are what a run came to.
+// Figures are the results of a run.
 type Figures struct {
 	Events, Chats, Acknowledged int
 	Unconfirmed, Unknown        int // answers
@@ -47,7 +47,7 @@ type Recovery struct {
 	Alone bool          // whether there was no other fault meanwhile
 }
 
-// Sum counts what happened. Events whose own handler takes long do not count for how long a chat took to recover.
+// Sum counts the events of a run. Events whose own handler takes long do not count for how long a chat took to recover.
 func Sum(e Evidence, lost Losses, faults []Fault, long func(Place) bool) Figures {
 	f := Figures{
 		Chats: len(e.Log), Faults: make(map[string]int), Recoveries: make(map[string][]Recovery),
@@ -125,7 +125,7 @@ type effects struct {
 	of   map[Place]time.Time
 }
 
-// timesOf looks at the first group.
+// timesOf returns the times of the first group.
 func timesOf(run Evidence) effects {
 	e := effects{chat: make(map[domain.ChatID][]Record), of: make(map[Place]time.Time)}
 	for _, r := range run.Records {
@@ -150,7 +150,7 @@ func after(records []Record, at time.Time) (Record, bool) {
 	return records[i], true
 }
 
-// recovery looks at the chats that had an event waiting at a time: acknowledged before it and handled after.
+// recovery measures the chats with an event that waited at a time: acknowledged before it and handled after.
 func (e effects) recovery(run Evidence, at time.Time, long func(Place) bool) (r Recovery, waited bool) {
 	for _, a := range run.Acks {
 		log := run.Log[a.Chat]

@@ -22,7 +22,7 @@ type Place struct {
 
 func (p Place) String() string { return fmt.Sprintf("%s #%d %s", p.Chat, p.Seq, p.Event) }
 
-// Delivery is what a worker was given.
+// Delivery is a delivery to a worker.
 type Delivery struct {
 	Place
 	Group       string // consumer group
@@ -35,10 +35,10 @@ type Delivery struct {
 	Entered     time.Time // when the handler was called, by the worker's clock, in whole microseconds
 }
 
-// Outcome is what a record tells.
+// Outcome is the kind of a record.
 type Outcome string
 
-// What is recorded of a handler: its start, and what became of its effect.
+// Records of a handler: its start, and the outcome of its effect.
 const (
 	Started Outcome = "started"
 	Made    Outcome = "made"
@@ -46,7 +46,7 @@ const (
 	Fenced  Outcome = "fenced"  // a later owner of the chat has had an effect
 )
 
-// Marks are records of what an operator does to all workers or to a group. They are of no chat.
+// Marks are records of an operator's actions on all workers or on a group. They concern no chat.
 const (
 	Restored Outcome = "restored" // older data was restored while no worker ran; epochs may begin anew
 	Resumed  Outcome = "resumed"  // no worker ran, and a group may have lost its state; epochs may begin anew
@@ -71,7 +71,7 @@ func (r Record) String() string {
 	return fmt.Sprintf("%s %-7s %s %s (%s, epoch %d, attempt %d%s)", r.At.Format("15:04:05.000"), r.Outcome, r.Group, r.Place, r.Worker, r.Epoch, r.Attempt, again)
 }
 
-// History is where workers record what they do. It is the one Redis that nothing happens to.
+// History stores the records of workers, on the one Redis server without faults.
 type History struct {
 	client              *goredis.Client
 	start, effect, mark *goredis.Script
@@ -117,7 +117,7 @@ func (h *History) Effect(ctx context.Context, d Delivery) (Outcome, error) {
 	return Outcome(outcome), err
 }
 
-// Mark records what an operator does. After [Restored] and [Resumed] effects are taken under any epoch.
+// Mark records an operator's action. After [Restored] and [Resumed] effects are taken under any epoch.
 func (h *History) Mark(ctx context.Context, o Outcome, group string) error {
 	anew := 0
 	if o != Rebuilt {

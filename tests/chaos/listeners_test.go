@@ -161,7 +161,7 @@ func (a *attendance) thin() {
 	}
 }
 
-// settled waits until those are online who are there, and returns who is.
+// settled waits until the present users are online, and returns the online users.
 func (a *attendance) settled(t *testing.T) *Presence {
 	t.Helper()
 	p := &Presence{Beating: staying}

@@ -1,6 +1,5 @@
--- An operator did something.
--- KEYS  1 records, a list; 2 chat → epoch of its latest effect, a hash
--- ARGV  1 what; 2 the group, as a delivery; 3 whether epochs begin anew: 0 or 1
+-- Records an operator's action. KEYS 1 records, a list; 2 chat → epoch of its latest effect, a hash ARGV 1 what; 2 the group, as a delivery; 3
+-- whether epochs begin anew: 0 or 1
 local records, epochs = KEYS[1], KEYS[2]
 local what, delivery, anew = ARGV[1], ARGV[2], ARGV[3]
 if anew == '1' then redis.call('DEL', epochs) end

@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// nemesis does harm, and remembers it. Its table of attacks names the kinds; the seed and the names say what it will do.
+// nemesis causes faults, and records them. Its table of attacks has the kinds; the seed and their names decide its actions.
 type nemesis struct {
 	t     *testing.T
 	seed  uint64
@@ -24,8 +24,7 @@ type nemesis struct {
 	faults []Fault
 }
 
-// attack is one kind of harm. It tells what it was done to and returns when the fault has ended; what it gives besides, unless nil, puts
-// back what is missing then.
+// attack is one kind of fault. It returns its target when the fault has ended, and, unless nil, a function that mends the remaining damage.
 type attack struct {
 	kind string
 	do   func(dice) (on string, heal func())
@@ -86,7 +85,7 @@ func (n *nemesis) String() string {
 	return all.String()
 }
 
-// windows are the times of faults of a kind, until what they broke was mended.
+// windows returns the times of faults of some kinds, until their damage was mended.
 func (n *nemesis) windows(kinds ...string) []Window {
 	var all []Window
 	for _, f := range n.faults {

@@ -12,7 +12,7 @@ import (
 	"chatcore/tests/wait"
 )
 
-// operator does what people do to a running system: rebuilds, repairs, dead letters. It has a core of its own, with all rights.
+// operator acts as the people that run a system: rebuilds, repairs, dead letters. It has its own core, with all rights.
 type operator struct {
 	t       *testing.T
 	ctx     context.Context
@@ -97,7 +97,7 @@ func (c *crew) lateBegun() bool {
 	return c.config.Late
 }
 
-// fsck checks the log and returns what it found.
+// fsck checks the log and returns the contradictions.
 func (o *operator) fsck(ctx context.Context, repair bool) (found []string, err error) {
 	for c, err := range o.core.Fsck(ctx, chatcore.FsckConfig{Repair: repair}) {
 		if err != nil {
@@ -108,7 +108,7 @@ func (o *operator) fsck(ctx context.Context, repair bool) (found []string, err e
 	return found, nil
 }
 
-// repair corrects what can be. That nothing is left to correct is looked at when all is quiet.
+// repair corrects all that it can. The check for remaining contradictions follows at the end, without faults.
 func (o *operator) repair() {
 	o.untilDone("repair", func(ctx context.Context) error {
 		_, err := o.fsck(ctx, true)
@@ -124,7 +124,7 @@ func (o *operator) awaitWhole() {
 	})
 }
 
-// checkLog notes what a check finds.
+// checkLog records the contradictions of a check.
 func (o *operator) checkLog() {
 	o.untilDone("check of the log", func(ctx context.Context) (err error) {
 		o.unmended, err = o.fsck(ctx, false)

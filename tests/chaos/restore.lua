@@ -1,5 +1,4 @@
--- Replaces everything on a server by what dump.lua read, in one step.
--- ARGV  as dump.lua gives it
+-- Replaces all data of a server by a dump of dump.lua, in one step. ARGV the reply of dump.lua
 redis.call('FLUSHALL')
 for i = 1, #ARGV, 3 do
 	redis.call('RESTORE', ARGV[i], ARGV[i + 1], ARGV[i + 2])

@@ -18,7 +18,7 @@ type line struct {
 	Chat, Kind, User, Text string
 }
 
-// script is what people do in one chat, one after another.
+// script is the sequence of actions in one chat.
 type script struct {
 	chat  string
 	lines []line

@@ -10,7 +10,7 @@ import (
 )
 
 // trap is a chat in which a version means one state before a restore and another one after it. The first process remembers a removed member at the
-// version at which the second one has promoted the same member since. A decision on what is remembered adds a member that is there.
+// version at which the second one has promoted the same member since. A decision on the remembered state adds a present member.
 type trap struct {
 	writers       *writers
 	first, second *chatcore.Core
@@ -33,7 +33,7 @@ func setTraps(w *writers, first, second *chatcore.Core, name string) []trap {
 	return traps
 }
 
-// bait gives the first process, after the dump, what it is not to rely on.
+// bait gives the first process, after the dump, a state that it must not rely on.
 func (t trap) bait() {
 	t.give(t.first, "remove", func(ctx context.Context, chats *app.Chats, id domain.CommandID) (app.Done, error) {
 		return chats.Remove(ctx, app.Remove{Chat: t.chat, Actor: owner, User: rival, Command: id})

@@ -33,7 +33,7 @@ const (
 const attempts = 10
 
 const (
-	heeding = "heeding" // what a worker says once it heeds SIGTERM
+	heeding = "heeding" // printed by a worker once it handles SIGTERM
 	running = "running" // and when it runs
 )
 
@@ -77,7 +77,7 @@ func (c workerConfig) run(ctx context.Context, logger *slog.Logger) error {
 		switch {
 		case ran, err == nil:
 			return err
-		case ctx.Err() != nil: // told to stop before it could begin
+		case ctx.Err() != nil: // stopped before it could begin
 			return nil
 		case !mayBegin(err):
 			return err
@@ -245,7 +245,7 @@ type mood struct {
 	deaf  bool          // whether it goes on though its context has ended
 }
 
-// moodOf follows from the seed: whoever handles an event handles it so.
+// moodOf depends on the seed alone: every worker handles an event alike.
 func moodOf(seed uint64, p Place) mood {
 	h := fnv.New64a()
 	_, _ = fmt.Fprintf(h, "%s %d", p.Chat, p.Seq)

@@ -16,15 +16,15 @@ import (
 )
 
 const (
-	authors = 12                    // who write side by side, each in chats of their own, reacting to what others write
+	authors = 12                    // concurrent writers, each in their own chats, reacting to messages of others
 	beat    = 60 * time.Millisecond // between two lines of an author
 	owner   = domain.UserID("owner")
 
-	// answerPatience is how long an author who is told to end still asks for an answer. Longer than the core itself does.
+	// answerPatience bounds how long an author still asks for an answer after the end, longer than the core itself does.
 	answerPatience = 30 * time.Second
 )
 
-// writers give commands until they are told to end, and remember every answer.
+// writers give commands until the end, and record every answer.
 type writers struct {
 	ctx  context.Context // of commands
 	end  context.CancelFunc
@@ -39,7 +39,7 @@ type writers struct {
 	evicting   int                // answers
 	refused    map[string][]error // by reason
 	unexpected []error
-	latest     [authors]said // what each has written last
+	latest     [authors]said // the last message of each
 }
 
 // said is a message.
@@ -143,7 +143,7 @@ func (w *writers) attempt() string {
 	return fmt.Sprint("attempt-", w.attempts)
 }
 
-// failed remembers what an error says about what was done.
+// failed records the outcome that an error states.
 func (w *writers) failed(o order, attempt string, asked time.Time, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -182,7 +182,7 @@ func again(err error) bool {
 	return false
 }
 
-// refusedForEviction is how often a writer was told that Redis evicts.
+// refusedForEviction counts the calls of writers refused because Redis evicts.
 func (w *writers) refusedForEviction() int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -249,7 +249,7 @@ func (r *room) command(what string) domain.CommandID {
 	return domain.CommandID(fmt.Sprintf("%s:%d", what, r.commands))
 }
 
-// play does what a line says, and now and then something about it.
+// play performs a line, and sometimes an action about it.
 func (r *room) play(l line) error {
 	if err := r.create(); err != nil {
 		return err
@@ -313,8 +313,8 @@ func (r *room) leave(user domain.UserID) error {
 	}})
 }
 
-// say posts a message. One in ten is edited, one in five gets a reaction, one in ten is read, and now and then there is one to what
-// another author has written.
+// say posts a message. One in ten is edited, one in five gets a reaction, one in ten is read, and sometimes there is one to a message of another
+// author.
 func (r *room) say(user domain.UserID, text string) error {
 	a := r.author
 	m := said{chat: r.id, by: user, message: domain.MessageID(r.command("message"))}

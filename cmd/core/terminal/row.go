@@ -11,7 +11,7 @@ import (
 // Marks of the lines that go on with a row. No row begins with one.
 const (
 	textMark = "| " // more of the text
-	noteMark = "+ " // what is known about the text, and not part of it
+	noteMark = "+ " // a fact about the text, not part of it
 )
 
 // narrowest is the least number of cells that text is wrapped to.
