@@ -23,7 +23,7 @@ import (
 type backend interface {
 	LogID() string
 	Topics() []string // that each group's subscriber reads
-	Subscriber(s *subscription) (message.Subscriber, error)
+	Subscriber(s *registration) (message.Subscriber, error)
 	DeadLetters() pubsub.DeadLetters // nil if subscribers keep their own
 	Live() message.Subscriber
 	LiveDropped() uint64
@@ -104,7 +104,7 @@ func lanesOf(keys redis.Keys) []pubsub.Partition {
 	return lanes
 }
 
-func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
+func (b *redisBackend) Subscriber(s *registration) (message.Subscriber, error) {
 	c := s.config(b.config, b.counters)
 	c.Client, c.Reader, c.Topic, c.Lanes = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.lanes()
 	c.LogID, c.Guard, c.Backlog, c.Codec = b.log.ID(), b.log, b.log, b.codec
@@ -115,7 +115,7 @@ func (b *redisBackend) Subscriber(s *subscription) (message.Subscriber, error) {
 }
 
 // config returns a subscriber's settings beside its source.
-func (s *subscription) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
+func (s *registration) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
 	plan := c.stopPlan()
 	return pubsub.SubscriberConfig{
 		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight, Batch: s.batch,
@@ -124,7 +124,7 @@ func (s *subscription) config(c Config, counters *pubsub.GroupCounters) pubsub.S
 }
 
 // slow is how long a handler may run before its chat is reported, 0 for the default: a moment longer than its timeout.
-func (s *subscription) slow() time.Duration {
+func (s *registration) slow() time.Duration {
 	if s.timeout == 0 {
 		return 0
 	}
@@ -191,44 +191,44 @@ func (b *memoryBackend) DeleteGroup(ctx context.Context, group string) error {
 	return b.delivery.Delete(ctx, group)
 }
 
-func (b *memoryBackend) Subscriber(s *subscription) (message.Subscriber, error) {
+func (b *memoryBackend) Subscriber(s *registration) (message.Subscriber, error) {
 	return b.delivery.Subscriber(s.config(b.config, b.counters))
 }
 
 // idle reports whether every group has handled all appended events.
 func (b *memoryBackend) idle() bool { return b.delivery.Idle() }
 
-// ownBackend is an event log of the team's own.
-type ownBackend struct {
+// customBackend is an event log of the team's own.
+type customBackend struct {
 	EventLog
 }
 
-func (b *ownBackend) LogID() string                   { return b.ID }
-func (b *ownBackend) Topics() []string                { return b.Streams }
-func (b *ownBackend) Live() message.Subscriber        { return b.EventLog.Live }
-func (b *ownBackend) LiveDropped() uint64             { return 0 }
-func (b *ownBackend) LiveLost() uint64                { return 0 }
-func (b *ownBackend) Refused() uint64                 { return 0 }
-func (b *ownBackend) LiveQueued() uint64              { return 0 }
-func (b *ownBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
-func (b *ownBackend) Groups() Groups                  { return nil }
+func (b *customBackend) LogID() string                   { return b.ID }
+func (b *customBackend) Topics() []string                { return b.Streams }
+func (b *customBackend) Live() message.Subscriber        { return b.EventLog.Live }
+func (b *customBackend) LiveDropped() uint64             { return 0 }
+func (b *customBackend) LiveLost() uint64                { return 0 }
+func (b *customBackend) Refused() uint64                 { return 0 }
+func (b *customBackend) LiveQueued() uint64              { return 0 }
+func (b *customBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
+func (b *customBackend) Groups() Groups                  { return nil }
 
-func (b *ownBackend) Owned(context.Context, message.Subscriber) (GroupState, error) {
+func (b *customBackend) Owned(context.Context, message.Subscriber) (GroupState, error) {
 	return GroupState{}, nil
 }
 
-func (b *ownBackend) Subscriber(s *subscription) (message.Subscriber, error) {
+func (b *customBackend) Subscriber(s *registration) (message.Subscriber, error) {
 	return b.EventLog.Subscriber(s.group, s.fromBeginning)
 }
 
-func (b *ownBackend) DeleteGroup(ctx context.Context, group string) error {
+func (b *customBackend) DeleteGroup(ctx context.Context, group string) error {
 	if b.EventLog.DeleteGroup == nil {
 		return nil
 	}
 	return b.EventLog.DeleteGroup(ctx, group)
 }
 
-func (b *ownBackend) Close() error {
+func (b *customBackend) Close() error {
 	if b.EventLog.Close == nil {
 		return nil
 	}

@@ -315,8 +315,8 @@ func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 	}
 }
 
-// ownLog is an event log of a team's own.
-func ownLog(clock *chatcoretest.Clock) chatcore.Option {
+// customLog is an event log of a team's own.
+func customLog(clock *chatcoretest.Clock) chatcore.Option {
 	codec, live := wireformat.New(), pubsub.NewLocal(0)
 	log := memory.New(codec, clock, live.Announce)
 	delivery := pubsub.NewMemory(log, codec, clock, nil)
@@ -332,7 +332,7 @@ func TestACoreOnALogOfOnesOwnHasNoStore(t *testing.T) {
 	load := func(context.Context, string) (int, error) { return 1, nil }
 	clock := chatcoretest.NewClock(time.Now())
 	for _, options := range [][]chatcore.Option{{}, {chatcore.WithCacheStore(memory.NewCache(clock))}} {
-		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, append(options, ownLog(clock))...))
+		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, append(options, customLog(clock))...))
 		if _, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "a:"}, load); (err == nil) != (len(options) > 0) || err != nil && !errors.Is(err, chatcore.ErrNoCacheStore) {
 			t.Errorf("with %d options: %v", len(options), err)
 		}

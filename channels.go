@@ -156,12 +156,12 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 		return nil, ErrClosed
 	}
 	c.going[s] = struct{}{}
-	eachMessage(&c.running, messages, func(msg *message.Message) { c.tell(s, msg, handle) }, c.progress.made)
+	eachMessage(&c.running, messages, func(msg *message.Message) { c.deliver(s, msg, handle) }, c.progress.made)
 	return s, nil
 }
 
-// tell calls the handler with one message. Neither its panic nor its [runtime.Goexit] ends more than the call.
-func (c *channels) tell(s *Subscription, msg *message.Message, handle func(context.Context, []byte) bool) {
+// deliver calls the handler with one message. Neither its panic nor its [runtime.Goexit] ends more than the call.
+func (c *channels) deliver(s *Subscription, msg *message.Message, handle func(context.Context, []byte) bool) {
 	msg.Ack()
 	defer c.progress.made()
 	defer c.told.Add(1)

@@ -53,7 +53,7 @@ type Core struct {
 	runErr  error
 
 	mu          sync.Mutex // guards the fields below
-	groups      []*subscription
+	groups      []*registration
 	listeners   []LiveHandler
 	middlewares []message.HandlerMiddleware
 	teamCaches  map[string]teamCache // by prefix
@@ -127,8 +127,8 @@ var (
 // RightsError names the rights that a Redis user lacks.
 type RightsError = redis.RightsError
 
-// subscription is one consumer group as it was asked for.
-type subscription struct {
+// registration is one consumer group as it was asked for.
+type registration struct {
 	group         string
 	handlers      map[string]pubsub.Handler
 	plain         message.NoPublishHandlerFunc // instead of handlers
@@ -143,7 +143,7 @@ type subscription struct {
 	err           error
 }
 
-func (s *subscription) handle(typ string, h pubsub.Handler) {
+func (s *registration) handle(typ string, h pubsub.Handler) {
 	if _, twice := s.handlers[typ]; twice {
 		s.err = errors.Join(s.err, fmt.Errorf("%w: group %q has two handlers for %s", ErrDuplicateName, s.group, typ))
 	}
@@ -178,16 +178,16 @@ func newCore(
 // the same name. A new group starts with the next event, or see [FromBeginning]. [ErrTooManyGroups] if the process has [Config.MaxGroups] already. It takes effect when the core starts; afterwards it is
 // [ErrRunning], and [ErrClosed] once the core has ended. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
-	return c.subscribe(&subscription{group: group, handlers: make(map[string]pubsub.Handler)}, options)
+	return c.subscribe(&registration{group: group, handlers: make(map[string]pubsub.Handler)}, options)
 }
 
 // SubscribeMessages adds a consumer group with a plain Watermill handler, which is given the messages as they are on the stream: the
 // event's JSON as payload, its type and chat in the metadata.
 func (c *Core) SubscribeMessages(group string, handle message.NoPublishHandlerFunc, options ...SubscribeOption) error {
-	return c.subscribe(&subscription{group: group, plain: handle, handlers: make(map[string]pubsub.Handler)}, options)
+	return c.subscribe(&registration{group: group, plain: handle, handlers: make(map[string]pubsub.Handler)}, options)
 }
 
-func (c *Core) subscribe(s *subscription, options []SubscribeOption) error {
+func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
 	for _, option := range options {
 		option(s)
 	}

@@ -135,7 +135,7 @@ func (d Definition[T]) Decode(e domain.Custom) (T, error) {
 }
 
 // ErrCustomEvent is an event of a team's own that cannot be recorded or read; the error is an [*CustomEventError].
-var ErrCustomEvent = errors.New("event of one's own")
+var ErrCustomEvent = errors.New("custom event")
 
 // CustomEventError names the problem of a custom event.
 type CustomEventError struct {
@@ -183,7 +183,7 @@ type CustomDelivery[T any] struct {
 // On handles the events of the definition as [On] does those of the core. An event that cannot be read becomes a dead letter at once, unless a later
 // version of the program wrote it: then its chat waits for a process that can read it.
 func (d Definition[T]) On(handle func(ctx context.Context, d CustomDelivery[T]) error) SubscribeOption {
-	return func(s *subscription) {
+	return func(s *registration) {
 		s.handle(string(d.typ), func(ctx context.Context, in ports.Delivery) error {
 			own, _ := in.Event.(domain.Custom)
 			data, err := d.Decode(own)

@@ -231,7 +231,7 @@ func ExampleCore_Groups() {
 		log.Fatal(err)
 	}
 	letter := firstLetter(groups, "push")
-	fmt.Printf("set aside: seq %d of %s after %d attempts: %s; parked: %t\n", letter.Seq, letter.Chat, letter.Attempts, letter.Reason, letter.Parked)
+	fmt.Printf("dead letter: seq %d of %s after %d attempts: %s; parked: %t\n", letter.Seq, letter.Chat, letter.Attempts, letter.Reason, letter.Parked)
 	list, err := groups.List(ctx)
 	if err != nil {
 		log.Fatal(err)
@@ -250,7 +250,7 @@ func ExampleCore_Groups() {
 	fmt.Println(<-pushed)
 	// Output:
 	// The tomatoes are ripe.
-	// set aside: seq 3 of garden after 2 attempts: the phone does not answer; parked: true
+	// dead letter: seq 3 of garden after 2 attempts: the phone does not answer; parked: true
 	// parked chats of push: 1
 	// Who comes?
 	// On Sunday!

@@ -31,7 +31,7 @@ type Delivery[T domain.Durable] struct {
 type DeliveryID = ports.DeliveryID
 
 // SubscribeOption is a part of a subscription: a handler, or how to subscribe.
-type SubscribeOption func(*subscription)
+type SubscribeOption func(*registration)
 
 // On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does, and
 // that for [domain.Custom] those of the team's own types (see [Definition.On] for one of them).
@@ -48,7 +48,7 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
 		})
 	}
-	return func(s *subscription) {
+	return func(s *registration) {
 		var zero T
 		typ := wireformat.Type(zero)
 		if _, own := any(zero).(domain.Custom); own {
@@ -62,7 +62,7 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 
 // FromBeginning makes a new group start with the first event there is instead of with the next one.
 func FromBeginning() SubscribeOption {
-	return func(s *subscription) { s.fromBeginning = true }
+	return func(s *registration) { s.fromBeginning = true }
 }
 
 // Poison is the treatment of a chat when one of its events becomes a dead letter, because its handler failed for good.
@@ -76,13 +76,13 @@ const (
 
 // OnPoison sets the treatment of a chat when one of its events becomes a dead letter. Defaults to [Skip].
 func OnPoison(p Poison) SubscribeOption {
-	return func(s *subscription) { s.poison = p }
+	return func(s *registration) { s.poison = p }
 }
 
 // InFlight is how many events of different chats may be with handlers of this process at a time; of one chat never more than one. Defaults
 // to 64.
 func InFlight(n int) SubscribeOption {
-	return func(s *subscription) {
+	return func(s *registration) {
 		if n < 1 {
 			s.err = errors.Join(s.err, &domain.InvalidError{Field: "InFlight", Problem: fmt.Sprintf("is %d", n), Allowed: "a number from 1"})
 		}
@@ -95,7 +95,7 @@ func InFlight(n int) SubscribeOption {
 // be longer than [Config.CommandTimeout], or a Redis that does not answer counts as failed attempts too. Without this option handlers have no
 // timeout, and are named after 30 s.
 func HandlerTimeout(d time.Duration) SubscribeOption {
-	return func(s *subscription) {
+	return func(s *registration) {
 		if d <= 0 {
 			s.err = errors.Join(s.err, &domain.InvalidError{Field: "HandlerTimeout", Problem: "is " + d.String(), Allowed: "a duration above 0"})
 		}
@@ -109,7 +109,7 @@ func HandlerTimeout(d time.Duration) SubscribeOption {
 // too. If they return nil for a handler that failed, the handler's error counts, and if they did not call it, [ErrHandlerSkipped]. State of a middleware,
 // such as that of a circuit breaker, is the group's own if no other group is given the same middleware.
 func WithMiddleware(middlewares ...message.HandlerMiddleware) SubscribeOption {
-	return func(s *subscription) {
+	return func(s *registration) {
 		s.err = errors.Join(s.err, checkMiddlewares("WithMiddleware", middlewares))
 		s.middlewares = append(s.middlewares, middlewares...)
 	}
@@ -129,7 +129,7 @@ func checkMiddlewares(field string, middlewares []message.HandlerMiddleware) err
 
 // Ephemeral makes the group one of this run only: it is removed when [Core.Run] ends. One that a crash leaves behind holds nothing up.
 func Ephemeral() SubscribeOption {
-	return func(s *subscription) { s.passing = true }
+	return func(s *registration) { s.passing = true }
 }
 
 // Permanent marks an error that a retry does not mend: the event becomes a dead letter at once. The mark wins over a transient error that err

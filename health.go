@@ -190,5 +190,5 @@ func (b *redisBackend) Probe(ctx context.Context) error { return b.log.Probe(ctx
 
 func (*memoryBackend) Inspect(context.Context, *Health) {}
 func (*memoryBackend) Probe(context.Context) error      { return nil }
-func (*ownBackend) Inspect(context.Context, *Health)    {}
-func (*ownBackend) Probe(context.Context) error         { return nil }
+func (*customBackend) Inspect(context.Context, *Health) {}
+func (*customBackend) Probe(context.Context) error      { return nil }

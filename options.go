@@ -152,7 +152,7 @@ type startupSpan struct {
 	flushMetrics func()
 }
 
-func newOpening(ctx context.Context, p overrides, meter metric.Meter) (startupSpan, error) {
+func newStartupSpan(ctx context.Context, p overrides, meter metric.Meter) (startupSpan, error) {
 	t, done, err := telemetry.New(ctx, p.tracers.Tracer(instrumentation), meter, "open")
 	flush := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)

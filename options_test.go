@@ -29,13 +29,13 @@ type numbered struct{ n atomic.Int64 }
 
 func (n *numbered) NewID() string { return fmt.Sprint("id-", n.n.Add(1)) }
 
-// told is a cache store that reports invalidations.
-type told struct {
+// invalidationLog is a cache store that reports invalidations.
+type invalidationLog struct {
 	ports.CacheStore
 	keys chan ports.CacheKey
 }
 
-func (c told) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
+func (c invalidationLog) Invalidate(ctx context.Context, version uint64, remember time.Duration, keys ...ports.CacheKey) error {
 	for _, key := range keys {
 		if key.Prefix == "message:" {
 			c.keys <- key
@@ -54,7 +54,7 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	clock := chatcoretest.NewClock(time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC))
-	caches := told{CacheStore: memory.NewCache(clock), keys: make(chan ports.CacheKey, 1)}
+	caches := invalidationLog{CacheStore: memory.NewCache(clock), keys: make(chan ports.CacheKey, 1)}
 	presence := memory.NewPresence(clock, nowhere{}, ports.PresenceTTL{Heartbeat: time.Minute, Kept: time.Hour, Status: time.Hour})
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: prefix, Partitions: 1},
 		chatcore.WithClock(clock), chatcore.WithIDs(&numbered{}), chatcore.WithPresence(presence),

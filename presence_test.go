@@ -73,7 +73,7 @@ func TestPresenceByTheClock(t *testing.T) {
 	core.Start()
 	heartbeat(t, core.Core, "ann", "phone")
 	hear(t, heard, "ann", domain.Online)
-	if told := must[bool](t)(core.Presence.SetStatus(t.Context(), "ann", domain.Busy)); !told {
+	if published := must[bool](t)(core.Presence.SetStatus(t.Context(), "ann", domain.Busy)); !published {
 		t.Error("the choice was not told")
 	}
 	hear(t, heard, "ann", domain.Busy)

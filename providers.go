@@ -33,7 +33,7 @@ func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
 	if err := p.log.check(); err != nil {
 		return nil, err
 	}
-	return initOwn(ctx, config, p)
+	return initCustom(ctx, config, p)
 }
 
 // NewInMemory opens a core in memory: for tests and demos. Its data ends with the process.
@@ -60,7 +60,7 @@ func redisClock(log *redis.Log) ports.LogClock { return log.Clock() }
 
 func memoryClock(clock ports.Clock) ports.LogClock { return clock }
 
-func ownClock(b *ownBackend, clock ports.Clock) ports.LogClock {
+func customClock(b *customBackend, clock ports.Clock) ports.LogClock {
 	if b.Clock != nil {
 		return b.Clock
 	}
@@ -91,26 +91,26 @@ func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
 }
 
-func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *watch) *app.Entities {
+func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *historyListener) *app.Entities {
 	entities := app.NewEntities(log, snapshots, app.CacheBytes(max(c.EntityCache, 0)))
 	w.entities.Store(entities)
 	return entities
 }
 
-// watch invalidates cached data of the log when Redis may have lost acknowledged writes.
-type watch struct {
+// historyListener invalidates cached data of the log when Redis may have lost acknowledged writes.
+type historyListener struct {
 	entities atomic.Pointer[app.Entities] // nil as long as nothing is cached
 }
 
-func newWatch() *watch { return &watch{} }
+func newHistoryListener() *historyListener { return &historyListener{} }
 
-func (w *watch) forget() {
+func (w *historyListener) forget() {
 	if entities := w.entities.Load(); entities != nil {
 		entities.Invalidate()
 	}
 }
 
-func (w *watch) epoch() uint64 {
+func (w *historyListener) epoch() uint64 {
 	if entities := w.entities.Load(); entities != nil {
 		return entities.Epoch()
 	}
@@ -186,7 +186,7 @@ func newKeys(c Config) (redis.Keys, error) {
 }
 
 func openLog(
-	ctx context.Context, c Config, all clients, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter, w *watch,
+	ctx context.Context, c Config, all clients, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter, w *historyListener,
 ) (*redis.Log, error) {
 	if all.cache.own {
 		if err := checkCacheRights(ctx, c, all.cache, keys); err != nil {
@@ -324,7 +324,7 @@ func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.
 
 func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.SessionCompat} }
 
-func newStored(p overrides, commands commandClient, keys redis.Keys) helperStores {
+func newHelperStores(p overrides, commands commandClient, keys redis.Keys) helperStores {
 	return p.storedOr(redis.NewStore(commands.UniversalClient, keys))
 }
 
@@ -384,9 +384,9 @@ func newMemoryCacheStore(p overrides, clock ports.Clock) ports.CacheStore {
 	return memory.NewCache(clock)
 }
 
-func ownCacheStore(p overrides) ports.CacheStore { return p.caches }
+func customCacheStore(p overrides) ports.CacheStore { return p.caches }
 
-func newMemoryStored(p overrides, clock ports.Clock) helperStores {
+func newMemoryHelperStores(p overrides, clock ports.Clock) helperStores {
 	return p.storedOr(memory.NewStore(clock))
 }
 
@@ -398,30 +398,30 @@ func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, deli
 
 // A log of the team's own comes with everything but typing, presence and limits.
 
-func newOwnBackend(p overrides) *ownBackend { return &ownBackend{*p.log} }
+func newCustomBackend(p overrides) *customBackend { return &customBackend{*p.log} }
 
-func ownLog(b *ownBackend) app.Log { return b.Log }
+func customLog(b *customBackend) app.Log { return b.Log }
 
-func ownSnapshots(b *ownBackend) ports.Snapshots { return b.Snapshots }
+func customSnapshots(b *customBackend) ports.Snapshots { return b.Snapshots }
 
-func ownPublisher(b *ownBackend) message.Publisher { return b.EventLog.Live }
+func customPublisher(b *customBackend) message.Publisher { return b.EventLog.Live }
 
-func ownTransport(b *ownBackend) LiveTransport { return b.EventLog.Live }
+func customTransport(b *customBackend) LiveTransport { return b.EventLog.Live }
 
-func ownViews(p overrides, b *ownBackend, typing ports.TypingMarks) app.Views {
+func customViews(p overrides, b *customBackend, typing ports.TypingMarks) app.Views {
 	return p.viewsOr(b.LogID(), typing, nil, nil)
 }
 
-func ownEffects(p overrides) ports.Effects { return p.effects }
+func customEffects(p overrides) ports.Effects { return p.effects }
 
-func newOwnTyping(p overrides, clock ports.Clock) ports.TypingMarks {
+func newCustomTyping(p overrides, clock ports.Clock) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
 	return memory.NewTyping(clock)
 }
 
-func newOwnLimiter(p overrides, clock ports.Clock) ports.Limiter {
+func newCustomLimiter(p overrides, clock ports.Clock) ports.Limiter {
 	if p.limiter != nil {
 		return p.limiter
 	}

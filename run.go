@@ -178,7 +178,7 @@ func (c *Core) pass(ctx context.Context, group string) error {
 }
 
 // surrounding returns the middlewares of a group. A built-in group has none.
-func (c *Core) surrounding(s *subscription) []message.HandlerMiddleware {
+func (c *Core) surrounding(s *registration) []message.HandlerMiddleware {
 	if s.builtin {
 		return nil
 	}
@@ -186,7 +186,7 @@ func (c *Core) surrounding(s *subscription) []message.HandlerMiddleware {
 }
 
 // bounded is a group's handler with its timeout.
-func (c *Core) bounded(s *subscription) message.NoPublishHandlerFunc {
+func (c *Core) bounded(s *registration) message.NoPublishHandlerFunc {
 	if s.timeout > 0 {
 		return pubsub.WithTimeout(s.timeout, c.traced(s))
 	}
@@ -194,7 +194,7 @@ func (c *Core) bounded(s *subscription) message.NoPublishHandlerFunc {
 }
 
 // traced is a group's handler, which continues the trace of each event.
-func (c *Core) traced(s *subscription) message.NoPublishHandlerFunc {
+func (c *Core) traced(s *registration) message.NoPublishHandlerFunc {
 	if s.plain == nil {
 		handlers := make(map[string]pubsub.Handler, len(s.handlers))
 		for typ, h := range s.handlers {
@@ -233,12 +233,12 @@ func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
-		eachMessage(running, messages, func(msg *message.Message) { c.tell(ctx, typ, msg, handlers) }, func() {})
+		eachMessage(running, messages, func(msg *message.Message) { c.deliverLive(ctx, typ, msg, handlers) }, func() {})
 	}
 	return nil
 }
 
-func (c *Core) tell(ctx context.Context, typ string, msg *message.Message, handlers []LiveHandler) {
+func (c *Core) deliverLive(ctx context.Context, typ string, msg *message.Message, handlers []LiveHandler) {
 	msg.Ack()
 	defer c.progress.made()
 	defer c.liveHandled.Add(1)

@@ -17,7 +17,7 @@ import (
 // Provider sets: the parts of every core, and its base: Redis, memory, or a custom log.
 var (
 	coreSet = wire.NewSet(
-		newCodec, newPolicy, newClock, newIDs, newMeter, newOpening, newTelemetry, newProgress, newCounters, newWatch,
+		newCodec, newPolicy, newClock, newIDs, newMeter, newStartupSpan, newTelemetry, newProgress, newCounters, newHistoryListener,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches, newLimits,
 		newSessionMode, sessionUseCases,
@@ -25,21 +25,21 @@ var (
 	)
 	redisSet = wire.NewSet(
 		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,
-		newTypingMarks, newEffects, newViews, newStored, newPresence, newCacheStore, newLimiter, newSessionStore, redisClock,
+		newTypingMarks, newEffects, newViews, newHelperStores, newPresence, newCacheStore, newLimiter, newSessionStore, redisClock,
 		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)
 	memorySet = wire.NewSet(
-		newLocal, newMemoryLog, newMemoryTyping, newMemoryPresence, newMemoryEffects, newMemoryViews, newMemoryStored, newMemoryDelivery,
+		newLocal, newMemoryLog, newMemoryTyping, newMemoryPresence, newMemoryEffects, newMemoryViews, newMemoryHelperStores, newMemoryDelivery,
 		newMemoryCacheStore, newMemoryLimiter, newMemorySessionStore, memoryClock,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
 		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
 	)
-	ownSet = wire.NewSet(
-		newOwnBackend, ownLog, ownSnapshots, ownPublisher, ownTransport, newOwnTyping, newMemoryPresence, newMemoryStored, ownEffects,
-		ownViews, ownCacheStore, newOwnLimiter, newMemorySessionStore, ownClock,
-		wire.Bind(new(backend), new(*ownBackend)),
+	customSet = wire.NewSet(
+		newCustomBackend, customLog, customSnapshots, customPublisher, customTransport, newCustomTyping, newMemoryPresence, newMemoryHelperStores, customEffects,
+		customViews, customCacheStore, newCustomLimiter, newMemorySessionStore, customClock,
+		wire.Bind(new(backend), new(*customBackend)),
 	)
 )

@@ -16,6 +16,6 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	panic(wire.Build(coreSet, memorySet))
 }
 
-func initOwn(ctx context.Context, config Config, p overrides) (*Core, error) {
-	panic(wire.Build(coreSet, ownSet))
+func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) {
+	panic(wire.Build(coreSet, customSet))
 }

@@ -37,8 +37,8 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	chatcoreClients := newClients(chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient, chatcoreCacheClient)
 	codec := newCodec(p)
 	meter := newMeter(p, config)
-	chatcoreWatch := newWatch()
-	log, err := openLog(ctx, config, chatcoreClients, keys, codec, meter, chatcoreWatch)
+	chatcoreHistoryListener := newHistoryListener()
+	log, err := openLog(ctx, config, chatcoreClients, keys, codec, meter, chatcoreHistoryListener)
 	if err != nil {
 		return nil, err
 	}
@@ -56,7 +56,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		clients:  chatcoreClients,
 	}
 	iDs := newIDs(p)
-	chatcoreStartupSpan, err := newOpening(ctx, p, meter)
+	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	typingMarks := newTypingMarks(p, config, chatcoreCommandClient, keys)
 	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
-	entities := newEntities(log, log, config, chatcoreWatch)
+	entities := newEntities(log, log, config, chatcoreHistoryListener)
 	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
 	logClock := redisClock(log)
 	queries := app.NewQueries(log, entities, views)
@@ -108,7 +108,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	}
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreHelperStores := newStored(p, chatcoreCommandClient, keys)
+	chatcoreHelperStores := newHelperStores(p, chatcoreCommandClient, keys)
 	helpers := newHelpers(config, chatcoreHelperStores, live, iDs, chatcoreProgress)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
@@ -134,7 +134,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
-	chatcoreStartupSpan, err := newOpening(ctx, p, meter)
+	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
@@ -145,8 +145,8 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	typingMarks := newMemoryTyping(p, log)
 	views := newMemoryViews(p, log, typingMarks, memory)
 	effects := newMemoryEffects(p, config, clock)
-	chatcoreWatch := newWatch()
-	entities := newEntities(log, log, config, chatcoreWatch)
+	chatcoreHistoryListener := newHistoryListener()
+	entities := newEntities(log, log, config, chatcoreHistoryListener)
 	cacheStore := newMemoryCacheStore(p, clock)
 	logClock := memoryClock(clock)
 	queries := app.NewQueries(log, entities, views)
@@ -179,7 +179,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreHelperStores := newMemoryStored(p, clock)
+	chatcoreHelperStores := newMemoryHelperStores(p, clock)
 	helpers := newHelpers(config, chatcoreHelperStores, local, iDs, chatcoreProgress)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {
@@ -188,14 +188,14 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	return core, nil
 }
 
-func initOwn(ctx context.Context, config Config, p overrides) (*Core, error) {
-	chatcoreOwnBackend := newOwnBackend(p)
+func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) {
+	chatcoreCustomBackend := newCustomBackend(p)
 	clock := newClock(p)
-	publisher := ownPublisher(chatcoreOwnBackend)
+	publisher := customPublisher(chatcoreCustomBackend)
 	codec := newCodec(p)
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
-	chatcoreStartupSpan, err := newOpening(ctx, p, meter)
+	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
@@ -203,15 +203,15 @@ func initOwn(ctx context.Context, config Config, p overrides) (*Core, error) {
 	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
 	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
-	typingMarks := newOwnTyping(p, clock)
-	views := ownViews(p, chatcoreOwnBackend, typingMarks)
-	effects := ownEffects(p)
-	log := ownLog(chatcoreOwnBackend)
-	snapshots := ownSnapshots(chatcoreOwnBackend)
-	chatcoreWatch := newWatch()
-	entities := newEntities(log, snapshots, config, chatcoreWatch)
-	cacheStore := ownCacheStore(p)
-	logClock := ownClock(chatcoreOwnBackend, clock)
+	typingMarks := newCustomTyping(p, clock)
+	views := customViews(p, chatcoreCustomBackend, typingMarks)
+	effects := customEffects(p)
+	log := customLog(chatcoreCustomBackend)
+	snapshots := customSnapshots(chatcoreCustomBackend)
+	chatcoreHistoryListener := newHistoryListener()
+	entities := newEntities(log, snapshots, config, chatcoreHistoryListener)
+	cacheStore := customCacheStore(p)
+	logClock := customClock(chatcoreCustomBackend, clock)
 	queries := app.NewQueries(log, entities, views)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
@@ -221,7 +221,7 @@ func initOwn(ctx context.Context, config Config, p overrides) (*Core, error) {
 	chatcoreProgress := newProgress()
 	chatcoreDeps := deps{
 		config:        config,
-		backend:       chatcoreOwnBackend,
+		backend:       chatcoreCustomBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
 		readModels:    views,
@@ -237,15 +237,15 @@ func initOwn(ctx context.Context, config Config, p overrides) (*Core, error) {
 	}
 	eventLog := tracedLog(log, telemetry)
 	policy := newPolicy(config, p, views)
-	limiter := newOwnLimiter(p, clock)
+	limiter := newCustomLimiter(p, clock)
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreHelperStores := newMemoryStored(p, clock)
-	liveTransport := ownTransport(chatcoreOwnBackend)
+	chatcoreHelperStores := newMemoryHelperStores(p, clock)
+	liveTransport := customTransport(chatcoreCustomBackend)
 	helpers := newHelpers(config, chatcoreHelperStores, liveTransport, iDs, chatcoreProgress)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
 	if err != nil {

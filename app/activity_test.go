@@ -182,7 +182,7 @@ func TestChatActivity_LateBatch(t *testing.T) {
 	}
 }
 
-// TestChatActivity_LargeChat orders a chat whose unread counts are written once a minute, and whose messages come to the handler as late as that.
+// TestChatActivity_LargeChat orders a chat whose unread counts are written once a minute, and whose messages reach the handler as late as that.
 func TestChatActivity_LargeChat(t *testing.T) {
 	a := newActiveChats(t)
 	a.queries = app.NewQueries(a.index, a.entities, app.Views{Log: "log", Chats: a.view, Unread: memory.NewUserView()})

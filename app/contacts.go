@@ -16,25 +16,25 @@ const MaxContacts = 1000
 
 const (
 	maxContactChat  = 256    // members of a chat whose members are contacts of each other, at most
-	maxContactUsers = 1024   // the same with former members, who are looked at as well
-	maxMemberships  = 10_000 // memberships that one list of contacts looks at: about 75 ms of the log's time
-	contactChats    = 32     // chats that are looked at in one step
+	maxContactUsers = 1024   // the same with former members, who are read as well
+	maxMemberships  = 10_000 // memberships that one list of contacts reads: about 75 ms of the log's time
+	contactChats    = 32     // chats that are read in one step
 )
 
 // Contact is a user that another user knows.
 type Contact struct {
 	User  domain.UserID `json:"userId"`
 	Name  string        `json:"name,omitempty"`  // as [ContactsOf] returned it
-	Chats int           `json:"chats,omitempty"` // chats that both are in, of those that were looked at
+	Chats int           `json:"chats,omitempty"` // shared chats, of those that were read
 }
 
 // ContactsOf returns a user's contacts from a source of the caller's.
 type ContactsOf func(ctx context.Context, user domain.UserID) ([]Contact, error)
 
-// Contacts returns a user's contacts: the users who share a chat of up to 256 members with them, those who share most chats first, at most [MaxContacts].
-// It looks at the chats with the latest messages, up to 10,000 memberships in all, and leaves out chats that more than 1,024 users are or were members of.
-// With a source of the caller's ([ContactsOf]) it returns what that returns. Contacts are as far as the built-in subscribers have come. Those of a
-// caller's source are loaded again after [Queries.ForgetContacts].
+// Contacts returns a user's contacts: the users who share a chat of up to 256 members with them, those who share most chats first, at most
+// [MaxContacts]. It reads the chats with the latest messages, up to 10,000 memberships in all, and leaves out chats with more than 1,024 present and
+// former members. With a source of the caller's ([ContactsOf]) it returns what that returns. Contacts are as far as the built-in subscribers have
+// come. Those of a caller's source are loaded again after [Queries.ForgetContacts].
 func (q *Queries) Contacts(ctx context.Context, user domain.UserID) ([]Contact, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err

@@ -202,8 +202,8 @@ func TestSend_EndsTyping(t *testing.T) {
 	ctx, typing := t.Context(), app.Typing{Chat: "c", Actor: "ann"}
 	start := func(want bool) {
 		t.Helper()
-		if told, err := d.chats.StartTyping(ctx, typing); err != nil || told != want {
-			t.Errorf("a start is told: %t, error %v, want %t", told, err, want)
+		if published, err := d.chats.StartTyping(ctx, typing); err != nil || published != want {
+			t.Errorf("a start is told: %t, error %v, want %t", published, err, want)
 		}
 	}
 	d.did(d.send("m"))

@@ -72,13 +72,13 @@ func TestStartsOfTypingAreLimitedAcrossChats(t *testing.T) {
 	}
 	s.loads.Store(0)
 	for range 3 {
-		if told, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ann"}); told || !errors.Is(err, ports.ErrRateLimited) {
-			t.Errorf("told %v, error %v", told, err)
+		if published, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ann"}); published || !errors.Is(err, ports.ErrRateLimited) {
+			t.Errorf("told %v, error %v", published, err)
 		}
 	}
 	s.cost(t, "starts beyond the limit", 1, 0, 0) // of the membership: outsiders must not learn of the limit
-	if told, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "bob"}); !told || err != nil {
-		t.Errorf("someone else: told %v, error %v", told, err)
+	if published, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "bob"}); !published || err != nil {
+		t.Errorf("someone else: told %v, error %v", published, err)
 	}
 }
 

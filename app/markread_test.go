@@ -363,11 +363,11 @@ func (h *history) play(t *testing.T, steps []markStep) []string {
 		})
 	}
 	all.Wait()
-	for id, told := range h.told {
+	for id, published := range h.told {
 		var target int
 		_, _ = fmt.Sscanf(string(id), "id-%d", &target)
 		again, err := h.chats[0].MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", target)), Command: id})
-		for _, done := range told {
+		for _, done := range published {
 			if err != nil || !again.Duplicate || again.Seq != done.Seq || again.Changed != done.Changed {
 				h.fault("%s answered %+v, and again %+v, error %v", id, done, again, err)
 			}

@@ -61,8 +61,8 @@ func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, status dom
 	if status > domain.Busy {
 		return false, &domain.InvalidError{Field: "status", Problem: fmt.Sprintf("is %d", status), Allowed: "offline, online, away, busy"}
 	}
-	told, err := p.presence.SetStatus(ctx, user, status, ports.Meta{})
-	return told != nil, err
+	published, err := p.presence.SetStatus(ctx, user, status, ports.Meta{})
+	return published != nil, err
 }
 
 // Statuses returns the users' statuses in the order of users, in one round trip; see [ports.Statuses].

@@ -30,7 +30,7 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 	if start == nil {
 		return false, refused
 	}
-	told, err := c.startTyping(ctx, cmd)
+	published, err := c.startTyping(ctx, cmd)
 	var refusal *domain.Refusal
 	switch {
 	case errors.As(err, &refusal), errors.Is(err, ports.ErrRateLimited):
@@ -38,7 +38,7 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 	case err != nil:
 		c.typists.leave(cmd)
 	}
-	return told, err
+	return published, err
 }
 
 func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
@@ -54,8 +54,8 @@ func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
 	if c.policy.TypingTTL > 0 {
 		start.ExpiresAt = start.At.Add(c.policy.TypingTTL)
 	}
-	told, err := c.typing.Start(ctx, start)
-	if err != nil || !told {
+	published, err := c.typing.Start(ctx, start)
+	if err != nil || !published {
 		return false, err
 	}
 	return true, c.live.Publish(ctx, start, c.meta)

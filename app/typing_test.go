@@ -81,16 +81,16 @@ func newStage(t *testing.T, policy app.Policy, limits map[string]app.Limit) (*st
 	return s, chats, app.NewQueries(s, entities, app.Views{Typing: s})
 }
 
-func (s *stage) cost(t *testing.T, what string, loads, starts, told int64) {
+func (s *stage) cost(t *testing.T, what string, loads, starts, published int64) {
 	t.Helper()
-	if l, st, to := s.loads.Swap(0), s.starts.Swap(0), s.told.Swap(0); l != loads || st != starts || to != told {
-		t.Errorf("%s: %d loads, %d starts and %d told, want %d, %d and %d", what, l, st, to, loads, starts, told)
+	if l, st, to := s.loads.Swap(0), s.starts.Swap(0), s.told.Swap(0); l != loads || st != starts || to != published {
+		t.Errorf("%s: %d loads, %d starts and %d told, want %d, %d and %d", what, l, st, to, loads, starts, published)
 	}
 }
 
 func TestAStormOfStartsCostsOneIn2Seconds(t *testing.T) {
 	s, chats, _ := newStage(t, app.Policy{}, nil)
-	storm := func(user domain.UserID) (told int64, refused int64) {
+	storm := func(user domain.UserID) (published int64, refused int64) {
 		var wg sync.WaitGroup
 		var yes, no atomic.Int64
 		for range 16 {
@@ -111,16 +111,16 @@ func TestAStormOfStartsCostsOneIn2Seconds(t *testing.T) {
 		return yes.Load(), no.Load()
 	}
 	for range 3 {
-		if told, refused := storm("ann"); told != 1 || refused != 0 {
-			t.Errorf("%d starts of a member told, %d refused", told, refused)
+		if published, refused := storm("ann"); published != 1 || refused != 0 {
+			t.Errorf("%d starts of a member told, %d refused", published, refused)
 		}
 		s.cost(t, "a member's storm", 1, 1, 1)
 		s.clock.forward(domain.TypingInterval - time.Millisecond)
 		storm("ann")
 		s.cost(t, "a moment before its time", 0, 0, 0)
 		s.clock.forward(time.Millisecond)
-		if told, refused := storm("eve"); told != 0 || refused == 0 {
-			t.Errorf("%d starts of a stranger told, %d refused", told, refused)
+		if published, refused := storm("eve"); published != 0 || refused == 0 {
+			t.Errorf("%d starts of a stranger told, %d refused", published, refused)
 		}
 		s.cost(t, "a stranger's storm", 1, 0, 0)
 	}
@@ -134,8 +134,8 @@ func TestAStopASendAndAFailureLetTheNextStartPass(t *testing.T) {
 	ann := app.Typing{Chat: "c", Actor: "ann"}
 	start := func(want bool, wantErr error) {
 		t.Helper()
-		if told, err := chats.StartTyping(t.Context(), ann); told != want || !errors.Is(err, wantErr) {
-			t.Fatalf("told %v, error %v, want %v, %v", told, err, want, wantErr)
+		if published, err := chats.StartTyping(t.Context(), ann); published != want || !errors.Is(err, wantErr) {
+			t.Fatalf("told %v, error %v, want %v, %v", published, err, want, wantErr)
 		}
 	}
 	s.failures.Store(2)
@@ -187,8 +187,8 @@ func TestWhoIsTyping(t *testing.T) {
 	expect("ann", "bob")
 	s.clock.forward(time.Millisecond)
 	expect("ann")
-	if told, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ann"}); told || !errors.Is(err, domain.ErrNotMember) {
-		t.Errorf("who was removed types on: %v, error %v", told, err)
+	if published, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ann"}); published || !errors.Is(err, domain.ErrNotMember) {
+		t.Errorf("who was removed types on: %v, error %v", published, err)
 	}
 	s.clock.forward(3 * time.Second)
 	expect()

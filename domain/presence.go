@@ -38,7 +38,7 @@ func (c Connection) before(d Connection) bool {
 type Presence struct {
 	User        UserID
 	Chosen      Status // shown while online: Online, Away, Busy, or Offline, which hides the user
-	Told        Status // published last
+	Published   Status // published last
 	LastSeen    time.Time
 	Connections map[Connection]time.Time // when each heartbeat ends; read-only for callers
 	AbsentSince time.Time                // when the last heartbeat ended, or the last choice after that; zero while there are heartbeats
@@ -56,7 +56,7 @@ func (p Presence) Heartbeat(c Connection, life, kept time.Duration, at time.Time
 		delete(p.Connections, p.first(c))
 	}
 	p.LastSeen, p.AbsentSince = at, time.Time{}
-	return p.tell(at)
+	return p.transition(at)
 }
 
 // Leave ends the heartbeat of one connection at once. The other connections of its device keep theirs.
@@ -69,7 +69,7 @@ func (p Presence) Leave(c Connection, at time.Time) (Presence, []Ephemeral) {
 			p.AbsentSince = at
 		}
 	}
-	return p.tell(at)
+	return p.transition(at)
 }
 
 // Set chooses the status that the user shows while online.
@@ -81,12 +81,12 @@ func (p Presence) Set(s Status, at time.Time) (Presence, []Ephemeral) {
 	} else {
 		p.AbsentSince = at
 	}
-	return p.tell(at)
+	return p.transition(at)
 }
 
 // Expire drops the heartbeats that have ended.
 func (p Presence) Expire(at time.Time) (Presence, []Ephemeral) {
-	return p.expired(at).tell(at)
+	return p.expired(at).transition(at)
 }
 
 // StatusAt returns the status published last, or Offline if the last heartbeat has ended since.
@@ -94,7 +94,7 @@ func (p Presence) StatusAt(at time.Time) Status {
 	if !p.Ends().After(at) {
 		return Offline
 	}
-	return p.Told
+	return p.Published
 }
 
 // Ends returns when the last heartbeat ends, or the zero time if there is none.
@@ -119,7 +119,7 @@ func (p Presence) Devices() (devices []DeviceID) {
 // Forgotten reports whether the presence equals that of a user that was never seen, but for LastSeen: the user is absent, this was published, and the
 // choice has ended.
 func (p Presence) Forgotten(kept time.Duration, at time.Time) bool {
-	return p.Told == Offline && len(p.Connections) == 0 && p.choiceEnded(kept, at)
+	return p.Published == Offline && len(p.Connections) == 0 && p.choiceEnded(kept, at)
 }
 
 // choiceEnded must be asked of an absent user without heartbeats.
@@ -158,15 +158,15 @@ func (p Presence) first(except Connection) (first Connection) {
 	return first
 }
 
-// tell returns the status as a transition if it is not the one published last.
-func (p Presence) tell(at time.Time) (Presence, []Ephemeral) {
+// transition returns the status as a transition if it is not the one published last.
+func (p Presence) transition(at time.Time) (Presence, []Ephemeral) {
 	now := p.Chosen
 	if len(p.Connections) == 0 {
 		now = Offline
 	}
-	if now == p.Told {
+	if now == p.Published {
 		return p, nil
 	}
-	p.Told = now
+	p.Published = now
 	return p, []Ephemeral{UserStatus{User: p.User, Status: now, LastSeen: p.LastSeen, At: at}}
 }

@@ -13,7 +13,7 @@ import (
 )
 
 func TestPresence(t *testing.T) {
-	told := func(events []domain.Ephemeral) (statuses []domain.Status) {
+	published := func(events []domain.Ephemeral) (statuses []domain.Status) {
 		for _, e := range events {
 			statuses = append(statuses, e.(domain.UserStatus).Status)
 		}
@@ -21,7 +21,7 @@ func TestPresence(t *testing.T) {
 	}
 	expect := func(what string, events []domain.Ephemeral, want ...domain.Status) {
 		t.Helper()
-		if got := told(events); !reflect.DeepEqual(got, want) && len(got)+len(want) > 0 {
+		if got := published(events); !reflect.DeepEqual(got, want) && len(got)+len(want) > 0 {
 			t.Errorf("%s told %v, want %v", what, got, want)
 		}
 	}
@@ -149,14 +149,14 @@ func TestPresence_Absence(t *testing.T) {
 	if !back.AbsentSince.IsZero() || back.Chosen != domain.Busy || !back.LastSeen.Equal(noon.Add(12*time.Minute)) {
 		t.Errorf("back after a short absence: %+v", back)
 	}
-	if p := (domain.Presence{Told: domain.Online}); p.Forgotten(kept, noon) {
+	if p := (domain.Presence{Published: domain.Online}); p.Forgotten(kept, noon) {
 		t.Error("a presence that was told as online is forgotten")
 	}
 	if p := (domain.Presence{Connections: map[domain.Connection]time.Time{a: noon}}); p.Forgotten(kept, noon) {
 		t.Error("a presence with a heartbeat is forgotten")
 	}
-	late, _ := domain.Presence{User: "ann", Told: domain.Online, Connections: map[domain.Connection]time.Time{a: noon}}.Set(domain.Away, noon.Add(time.Minute))
-	if len(late.Connections) != 0 || late.Told != domain.Offline {
+	late, _ := domain.Presence{User: "ann", Published: domain.Online, Connections: map[domain.Connection]time.Time{a: noon}}.Set(domain.Away, noon.Add(time.Minute))
+	if len(late.Connections) != 0 || late.Published != domain.Offline {
 		t.Errorf("a choice after the last heartbeat has ended: %+v", late)
 	}
 }

@@ -10,8 +10,8 @@ const (
 
 // Typing is whether one user types in one chat. The zero value means not typing.
 type Typing struct {
-	ToldAt    time.Time // when the last start was published
-	ExpiresAt time.Time // when it ends by itself; zero if the user does not type
+	PublishedAt time.Time // when the last start was published
+	ExpiresAt   time.Time // when it ends by itself; zero if the user does not type
 }
 
 // Active reports whether the user types at the given time.
@@ -21,7 +21,7 @@ func (t Typing) Active(at time.Time) bool { return at.Before(t.ExpiresAt) }
 func (t *Typing) Apply(e Event) {
 	switch e := e.(type) {
 	case TypingStart:
-		*t = Typing{ToldAt: e.At, ExpiresAt: e.ExpiresAt}
+		*t = Typing{PublishedAt: e.At, ExpiresAt: e.ExpiresAt}
 	case TypingStop, MessageNew:
 		*t = Typing{}
 	}
@@ -35,7 +35,7 @@ func (t Typing) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
 	if c.Archived {
 		return nil, refuse(ErrArchived, "chat %q takes no messages until it is unarchived", c.ID)
 	}
-	if t.Active(at) && at.Sub(t.ToldAt) < TypingInterval {
+	if t.Active(at) && at.Sub(t.PublishedAt) < TypingInterval {
 		return nil, nil
 	}
 	return []Ephemeral{TypingStart{Chat: c.ID, User: by.User, ExpiresAt: at.Add(TypingTTL), At: at}}, nil

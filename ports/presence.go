@@ -42,10 +42,10 @@ type PresenceSweep interface {
 	AcquireLease(ctx context.Context, lease time.Duration) (bool, error)
 	// Expire checks about limit users whose heartbeats may have ended, the earliest first. It returns the published transitions, and reports whether
 	// more are due. With an error, further transitions may have been published.
-	Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error)
+	Expire(ctx context.Context, limit int) (published []domain.UserStatus, more bool, err error)
 	// Repair checks the next users that are listed as online, about limit of them, and corrects those whose records disagree. Many calls cover all
 	// users.
-	Repair(ctx context.Context, limit int) (told []domain.UserStatus, err error)
+	Repair(ctx context.Context, limit int) (published []domain.UserStatus, err error)
 }
 
 // OnlineCounter is a store of presence that can count. It costs one round trip.

@@ -24,7 +24,7 @@ type payload struct {
 
 func TestAnnouncementsFollowTheAppends(t *testing.T) {
 	var log *Log
-	var told []payload
+	var published []payload
 	last := make(map[domain.ChatID]domain.Seq)
 	log = New(wireformat.New(), newClock(), func(typ string, b []byte) {
 		var p payload
@@ -39,7 +39,7 @@ func TestAnnouncementsFollowTheAppends(t *testing.T) {
 			t.Errorf("seq %d of chat %q was announced after %d", p.Seq, p.ChatID, last[p.ChatID])
 		}
 		last[p.ChatID] = p.Seq
-		told = append(told, p)
+		published = append(published, p)
 	})
 	const writers, each = 8, 25
 	var wg sync.WaitGroup
@@ -55,26 +55,26 @@ func TestAnnouncementsFollowTheAppends(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if len(told) != 2*writers*each {
-		t.Errorf("%d of %d events were announced", len(told), 2*writers*each)
+	if len(published) != 2*writers*each {
+		t.Errorf("%d of %d events were announced", len(published), 2*writers*each)
 	}
-	records, end, err := log.Next(t.Context(), 0, len(told)+1)
-	if err != nil || end != log.End() || !slices.EqualFunc(records, told, func(r ports.Record, p payload) bool { return r.ID == p.EventID }) {
+	records, end, err := log.Next(t.Context(), 0, len(published)+1)
+	if err != nil || end != log.End() || !slices.EqualFunc(records, published, func(r ports.Record, p payload) bool { return r.ID == p.EventID }) {
 		t.Errorf("the feed of %d records up to %d, error %v, is not what was announced", len(records), end, err)
 	}
 }
 
 func TestFailedAppendsAnnounceNothing(t *testing.T) {
-	var told []string
-	log := New(wireformat.New(), newClock(), func(typ string, b []byte) { told = append(told, typ) })
+	var published []string
+	log := New(wireformat.New(), newClock(), func(typ string, b []byte) { published = append(published, typ) })
 	bad := message("c", "m")
 	bad.Conditions = []ports.Condition{{Entity: domain.ChatEntity(), Version: 1}}
 	empty := ports.Append{Chat: "c"}
 	if _, err := log.AppendBatch(t.Context(), []ports.Append{bad, empty, message("c", "m"), bad}); err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(told, []string{"message:new"}) {
-		t.Errorf("announced %q", told)
+	if !slices.Equal(published, []string{"message:new"}) {
+		t.Errorf("announced %q", published)
 	}
 }
 

@@ -128,7 +128,7 @@ func (c *chat) history(w ports.LoadRequest) ports.EntityHistory {
 		w.After = s.Version
 	}
 	if w.Latest && len(seqs) > 0 {
-		seqs = seqs[c.telling(w.Entity.Kind, seqs):]
+		seqs = seqs[c.latestFrom(w.Entity.Kind, seqs):]
 	}
 	if n := len(seqs) - w.Last; w.Last > 0 && n > 0 {
 		h.Older, seqs = seqs[n-1], seqs[n:]
@@ -163,16 +163,16 @@ func withoutUndone(h ports.EntityHistory) ports.EntityHistory {
 	return h
 }
 
-// telling returns the index of the first event that [ports.LoadRequest.Latest] needs. A read mark may need more than the last event, because a receipt may
+// latestFrom returns the index of the first event that [ports.LoadRequest.Latest] needs. A read mark may need more than the last event, because a receipt may
 // follow a later message of the same user.
-func (c *chat) telling(kind domain.EntityKind, seqs []domain.Seq) int {
-	i, told := len(seqs)-1, domain.Seq(0)
+func (c *chat) latestFrom(kind domain.EntityKind, seqs []domain.Seq) int {
+	i, published := len(seqs)-1, domain.Seq(0)
 	for ; i > 0; i-- {
 		mark := seqs[i]
 		if receipt, ok := c.records[mark-1].Event.(domain.ReadReceipt); ok && kind == domain.KindRead {
 			mark = receipt.ReadSeq
 		}
-		if told = max(told, mark); seqs[i-1] <= told {
+		if published = max(published, mark); seqs[i-1] <= published {
 			break
 		}
 	}

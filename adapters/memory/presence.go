@@ -64,16 +64,16 @@ func (p *Presence) move(ctx context.Context, user domain.UserID, m ports.Meta, s
 
 func (p *Presence) step(ctx context.Context, user domain.UserID, m ports.Meta, step move) (*domain.UserStatus, error) {
 	now := domain.Instant(p.clock.Now())
-	after, told := step(p.known(user, now), now)
+	after, published := step(p.known(user, now), now)
 	if after.Forgotten(p.ttl.Kept, now) {
 		delete(p.users, user)
 	} else {
 		p.users[user] = after
 	}
-	if len(told) == 0 {
+	if len(published) == 0 {
 		return nil, nil
 	}
-	status, _ := told[0].(domain.UserStatus)
+	status, _ := published[0].(domain.UserStatus)
 	return &status, p.live.Publish(ctx, status, m)
 }
 
@@ -165,7 +165,7 @@ func (p *Presence) AcquireLease(ctx context.Context, _ time.Duration) (bool, err
 }
 
 // Expire implements [ports.PresenceSweep].
-func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {
+func (p *Presence) Expire(ctx context.Context, limit int) (published []domain.UserStatus, more bool, err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, false, err
 	}
@@ -185,13 +185,13 @@ func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserSta
 	for _, user := range due[:min(limit, len(due))] {
 		status, err := p.step(ctx, user, ports.Meta{}, domain.Presence.Expire)
 		if status != nil {
-			told = append(told, *status)
+			published = append(published, *status)
 		}
 		if err != nil {
-			return told, false, err
+			return published, false, err
 		}
 	}
-	return told, len(due) > limit, nil
+	return published, len(due) > limit, nil
 }
 
 // Repair implements [ports.PresenceSweep]: nothing here can be wrong.

@@ -38,7 +38,7 @@ var phone = domain.Connection{Device: "phone"}
 func newPresence() porttest.PresenceStore {
 	clock, bus := newClock(), &heard{}
 	return porttest.PresenceStore{
-		PresenceStore: NewPresence(clock, bus, porttest.PresenceTTL()), Forward: clock.forward, Told: bus.all,
+		PresenceStore: NewPresence(clock, bus, porttest.PresenceTTL()), Forward: clock.forward, Published: bus.all,
 		Now: func(context.Context) time.Time { return domain.Instant(clock.Now()) },
 	}
 }
@@ -80,7 +80,7 @@ func TestPresenceIsForgotten(t *testing.T) {
 func TestATransitionThatWasNotToldIsAnError(t *testing.T) {
 	down := errors.New("down")
 	p := NewPresence(newClock(), &heard{err: down}, porttest.PresenceTTL())
-	if told, err := p.Heartbeat(t.Context(), "ann", phone, ports.Meta{}); told == nil || !errors.Is(err, down) {
-		t.Errorf("told %v, error %v", told, err)
+	if published, err := p.Heartbeat(t.Context(), "ann", phone, ports.Meta{}); published == nil || !errors.Is(err, down) {
+		t.Errorf("told %v, error %v", published, err)
 	}
 }

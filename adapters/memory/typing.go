@@ -33,7 +33,7 @@ func (t *Typing) Start(ctx context.Context, e domain.TypingStart) (bool, error) 
 	defer t.mu.Unlock()
 	now := t.clock.Now()
 	mark := t.chats[e.Chat][e.User]
-	if since := now.Sub(mark.ToldAt); mark.Active(now) && since >= 0 && since < domain.TypingInterval { // below 0 the clock was set back
+	if since := now.Sub(mark.PublishedAt); mark.Active(now) && since >= 0 && since < domain.TypingInterval { // below 0 the clock was set back
 		return false, nil
 	}
 	marks := t.standing(e.Chat)
@@ -41,7 +41,7 @@ func (t *Typing) Start(ctx context.Context, e domain.TypingStart) (bool, error) 
 		marks = make(map[domain.UserID]domain.Typing)
 		t.chats[e.Chat] = marks
 	}
-	marks[e.User] = domain.Typing{ToldAt: now, ExpiresAt: now.Add(e.ExpiresAt.Sub(e.At))}
+	marks[e.User] = domain.Typing{PublishedAt: now, ExpiresAt: now.Add(e.ExpiresAt.Sub(e.At))}
 	return true, nil
 }
 
@@ -92,8 +92,8 @@ func (t *Typing) standing(chat domain.ChatID) map[domain.UserID]domain.Typing {
 	for user, mark := range marks {
 		if !mark.Active(now) {
 			delete(marks, user)
-		} else if mark.ToldAt.After(now) { // the clock was set back
-			marks[user] = domain.Typing{ToldAt: now, ExpiresAt: now.Add(mark.ExpiresAt.Sub(mark.ToldAt))}
+		} else if mark.PublishedAt.After(now) { // the clock was set back
+			marks[user] = domain.Typing{PublishedAt: now, ExpiresAt: now.Add(mark.ExpiresAt.Sub(mark.PublishedAt))}
 		}
 	}
 	return marks

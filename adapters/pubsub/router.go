@@ -223,13 +223,13 @@ func (r *Router) end() error {
 func reportOutcome(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
 		p := recordOf(msg.Context()) // a middleware may replace the message's context
-		s, flight, told := p.owned.sub, p.dispatchID, false
+		s, flight, published := p.owned.sub, p.dispatchID, false
 		if !s.mayBegin(p) { // the process was suspended, and another may own the partition by now
 			s.report(p, flight, errNotBegun)
 			return nil, nil
 		}
 		defer func() {
-			if told {
+			if published {
 				return
 			}
 			r := recover()
@@ -241,7 +241,7 @@ func reportOutcome(next message.HandlerFunc) message.HandlerFunc {
 			msg.Nack()
 		}()
 		produced, err = next(msg)
-		told = true
+		published = true
 		if err == nil && nacked(msg) {
 			err = errUnsettled
 		}

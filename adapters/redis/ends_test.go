@@ -184,14 +184,14 @@ func TestPresence_LongChoices(t *testing.T) {
 		t.Fatal(err)
 	}
 	age(ctx, t, client, keys.Prefix(), ttl.Heartbeat+ttl.Kept-time.Minute)
-	if told := beats(t, s, "ann", "phone"); told != nil {
-		t.Errorf("a hidden user who comes back is published as %+v", told)
+	if published := beats(t, s, "ann", "phone"); published != nil {
+		t.Errorf("a hidden user who comes back is published as %+v", published)
 	}
 	if _, err := p.Leave(ctx, "ann", phone, ports.Meta{}); err != nil {
 		t.Fatal(err)
 	}
 	age(ctx, t, client, keys.Prefix(), ttl.Kept-time.Minute)
-	if told := beats(t, s, "ann", "phone"); told != nil {
-		t.Errorf("a hidden user who left and comes back is published as %+v", told)
+	if published := beats(t, s, "ann", "phone"); published != nil {
+		t.Errorf("a hidden user who left and comes back is published as %+v", published)
 	}
 }

@@ -161,22 +161,22 @@ func examine(ctx context.Context, node goredis.Cmdable, address string) ports.Se
 		slots = p.ClusterInfo(ctx)
 		return nil
 	})
-	told := func(name string, err error) bool {
+	published := func(name string, err error) bool {
 		if err != nil {
 			s.Unknown = append(s.Unknown, name)
 		}
 		return err == nil
 	}
-	if told("INFO", info.Err()) {
+	if published("INFO", info.Err()) {
 		parse(info.Val()).fill(&s)
 	}
-	if told("CONFIG GET", settings.Err()) {
+	if published("CONFIG GET", settings.Err()) {
 		s.Settings = settingsOf(settings.Val())
 	}
-	if told("SLOWLOG", errors.Join(entries.Err(), slow.Err())) {
+	if published("SLOWLOG", errors.Join(entries.Err(), slow.Err())) {
 		s.Slow = slowest(entries.Val(), slow.Val())
 	}
-	if s.Cluster && told("CLUSTER INFO", slots.Err()) {
+	if s.Cluster && published("CLUSTER INFO", slots.Err()) {
 		s.Slots = slotsOf(parse(slots.Val()))
 	}
 	return s
@@ -236,14 +236,14 @@ func (r report) replication() *ports.Replication {
 	replication := &ports.Replication{}
 	written := r.number("master_repl_offset")
 	for n := range r.number("connected_slaves") {
-		told := make(report)
+		published := make(report)
 		for part := range strings.SplitSeq(r[fmt.Sprint("slave", n)], ",") {
 			name, value, _ := strings.Cut(part, "=")
-			told[name] = value
+			published[name] = value
 		}
 		replica := ports.Replica{
-			Address: net.JoinHostPort(told["ip"], told["port"]), Online: told["state"] == "online", Behind: max(written-told.number("offset"), 0),
-			Lag: time.Duration(told.number("lag")) * time.Second,
+			Address: net.JoinHostPort(published["ip"], published["port"]), Online: published["state"] == "online", Behind: max(written-published.number("offset"), 0),
+			Lag: time.Duration(published.number("lag")) * time.Second,
 		}
 		replication.Replicas = append(replication.Replicas, replica)
 		if replica.Online && replica.Lag <= 10*time.Second {

@@ -102,7 +102,7 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 		}
 	}
 	last := make(map[int]domain.Seq)
-	told := map[string]int{}
+	published := map[string]int{}
 	for _, a := range all {
 		id := a.append.Events[0].ID
 		at := places[id]
@@ -114,7 +114,7 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 		}
 		switch {
 		case a.err == nil:
-			told["appended"]++
+			published["appended"]++
 			if len(at) != 1 || at[0] != a.appended.First {
 				t.Errorf("event %s was acknowledged at %d and is at %v", id, a.appended.First, at)
 			}
@@ -123,9 +123,9 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 			}
 			last[a.writer] = a.appended.First
 		case errors.Is(a.err, ports.ErrOutcomeUnknown):
-			told["unknown"]++
+			published["unknown"]++
 		case errors.Is(a.err, ports.ErrUnavailable):
-			told["unavailable"]++
+			published["unavailable"]++
 			if len(at) > 0 {
 				t.Errorf("event %s was refused and is at %v: %v", id, at, a.err)
 			}
@@ -133,8 +133,8 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 			t.Errorf("event %s: %v", id, a.err)
 		}
 	}
-	t.Logf("told: %v", told)
-	if told["appended"] == 0 {
+	t.Logf("told: %v", published)
+	if published["appended"] == 0 {
 		t.Error("nothing was acknowledged")
 	}
 }

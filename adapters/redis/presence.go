@@ -95,13 +95,13 @@ func (p *Presence) move(ctx context.Context, op, what string, user domain.UserID
 	keys, args := p.keysOf(user), p.arguments(op, what, user)
 	var err error
 	if op != "beat" { // a heartbeat is seldom a transition, and is sent again if it is
-		if args, err = p.telling(args, user, m); err != nil {
+		if args, err = p.publicationArgs(args, user, m); err != nil {
 			return nil, err
 		}
 	}
 	o := p.outcome(ctx, user, keys, p.step.Run(ctx, p.client, keys, args...))
 	if o.mute {
-		if args, err = p.telling(args, user, m); err != nil {
+		if args, err = p.publicationArgs(args, user, m); err != nil {
 			return nil, err
 		}
 		o = p.outcome(ctx, user, keys, p.step.Run(ctx, p.client, keys, args...))
@@ -129,10 +129,10 @@ func (p *Presence) arguments(op, what string, user domain.UserID) []any {
 	return append(make([]any, 0, 9), op, what, string(user), p.lives[0], p.lives[1], p.lives[2])
 }
 
-// telling adds the arguments for the publication of a transition.
-func (p *Presence) telling(args []any, user domain.UserID, m ports.Meta) ([]any, error) {
-	told, err := p.codec.EncodeTold(domain.EventID(p.ids.NewID()), user, m)
-	return append(args, p.keys.Channel(wireformat.TypeUserStatus), told.Head, told.Middle), err
+// publicationArgs adds the arguments for the publication of a transition.
+func (p *Presence) publicationArgs(args []any, user domain.UserID, m ports.Meta) ([]any, error) {
+	published, err := p.codec.EncodeStatus(domain.EventID(p.ids.NewID()), user, m)
+	return append(args, p.keys.Channel(wireformat.TypeUserStatus), published.Head, published.Middle), err
 }
 
 // outcome is the result of a step.
@@ -189,7 +189,7 @@ func (p *Presence) settle(ctx context.Context, users []domain.UserID) ([]outcome
 		cmds, keysOf := make([]*goredis.Cmd, len(again)), make([][]string, len(again))
 		for j, i := range again {
 			keys := p.keysOf(users[i])
-			args, err := p.telling(p.arguments("expire", "", users[i]), users[i], ports.Meta{})
+			args, err := p.publicationArgs(p.arguments("expire", "", users[i]), users[i], ports.Meta{})
 			if err != nil {
 				return nil, err
 			}
@@ -210,20 +210,20 @@ func (p *Presence) settle(ctx context.Context, users []domain.UserID) ([]outcome
 	return outcomes, nil
 }
 
-// toldOf returns the transitions among outcomes, and their errors without duplicates.
-func toldOf(outcomes []outcome) (told []domain.UserStatus, err error) {
+// transitionsOf returns the transitions among outcomes, and their errors without duplicates.
+func transitionsOf(outcomes []outcome) (published []domain.UserStatus, err error) {
 	var errs []error
 	seen := make(map[string]bool)
 	for _, o := range outcomes {
 		if o.told {
-			told = append(told, o.status)
+			published = append(published, o.status)
 		}
 		if o.err != nil && len(errs) < maxTroubles && !seen[o.err.Error()] {
 			seen[o.err.Error()] = true
 			errs = append(errs, o.err)
 		}
 	}
-	return told, errors.Join(errs...)
+	return published, errors.Join(errs...)
 }
 
 // maxTroubles is the maximum number of different errors that one sweep reports.
@@ -271,15 +271,15 @@ func (p *Presence) alignment(ctx context.Context, err error) error {
 
 // differing returns the statuses that have changed, with their current values.
 func (p *Presence) differing(ctx context.Context, statuses map[domain.UserID]domain.Status) (map[domain.UserID]domain.Status, error) {
-	told := make(map[domain.UserID]*goredis.StringCmd, len(statuses))
+	published := make(map[domain.UserID]*goredis.StringCmd, len(statuses))
 	_, _ = p.client.Pipelined(ctx, func(pipe goredis.Pipeliner) error { // each reply has its own error
 		for user := range statuses {
-			told[user] = pipe.HGet(ctx, p.keys.record(user), " told")
+			published[user] = pipe.HGet(ctx, p.keys.record(user), " told")
 		}
 		return nil
 	})
 	others := make(map[domain.UserID]domain.Status)
-	for user, cmd := range told {
+	for user, cmd := range published {
 		if err := cmd.Err(); err != nil && !answered(err) && !errors.Is(err, goredis.Nil) {
 			return nil, unavailable(ctx, err)
 		}

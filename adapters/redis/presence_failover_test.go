@@ -52,8 +52,8 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, user := range gone {
-			if told, err := s.Leave(t.Context(), user, phone, ports.Meta{}); err != nil || told == nil {
-				t.Fatalf("told %+v, error %v", told, err)
+			if published, err := s.Leave(t.Context(), user, phone, ports.Meta{}); err != nil || published == nil {
+				t.Fatalf("told %+v, error %v", published, err)
 			}
 		}
 		beatsOnce(there)
@@ -92,11 +92,11 @@ func TestPresenceAfterLostWrites(t *testing.T) {
 		beatsOnce(there)
 		s.Forward(60 * time.Second) // only the users in there have sent a heartbeat since
 		for more := true; more; {
-			told, again, err := s.Expire(t.Context(), 100)
+			published, again, err := s.Expire(t.Context(), 100)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, status := range told {
+			for _, status := range published {
 				if status.Status != domain.Offline || slices.Contains(there, status.User) {
 					t.Errorf("shard %d: told %+v", shard, status)
 				}
@@ -164,12 +164,12 @@ func TestAlignmentsThatOvertakeEachOther(t *testing.T) {
 	others := newPresence(t, connect(t, server.URL()), keys)
 	overtaken := false
 	client.AddHook(&beforeTx{do: func() {
-		told, err := others.Leave(t.Context(), "ann", phone, ports.Meta{})
-		overtaken = err == nil && told != nil
+		published, err := others.Leave(t.Context(), "ann", phone, ports.Meta{})
+		overtaken = err == nil && published != nil
 	}})
 	p := newPresence(t, client, keys)
-	if told := beats(t, p, "ann", "phone"); told == nil || !overtaken {
-		t.Fatalf("told %+v, overtaken: %v", told, overtaken)
+	if published := beats(t, p, "ann", "phone"); published == nil || !overtaken {
+		t.Fatalf("told %+v, overtaken: %v", published, overtaken)
 	}
 	if online, err := p.AreOnline(t.Context(), "ann"); err != nil || online[0] {
 		t.Errorf("ann, who has left, is online: %v, error %v", online, err)

@@ -27,11 +27,11 @@ var phone = domain.Connection{Device: "phone"}
 
 func beats(t *testing.T, p ports.Presence, user domain.UserID, device domain.DeviceID) *domain.UserStatus {
 	t.Helper()
-	told, err := p.Heartbeat(t.Context(), user, domain.Connection{Device: device}, ports.Meta{})
+	published, err := p.Heartbeat(t.Context(), user, domain.Connection{Device: device}, ports.Meta{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return told
+	return published
 }
 
 func statusOf(t *testing.T, p ports.Statuses, user domain.UserID) domain.Status {
@@ -120,12 +120,12 @@ func TestToldInstantsAreRedisTime(t *testing.T) {
 		keys := anyKeys(rt, false)
 		p := newPresence(rt, client, keys)
 		user := domain.UserID(rapid.SampledFrom([]string{"ann", `b"\`, "日本", "%s%1"}).Draw(rt, "user"))
-		told, err := p.Heartbeat(t.Context(), user, phone, ports.Meta{CorrelationID: "c"})
-		if err != nil || told == nil || !told.At.Equal(at) || !told.LastSeen.Equal(at) {
-			rt.Fatalf("told %+v, error %v, at %v", told, err, at)
+		published, err := p.Heartbeat(t.Context(), user, phone, ports.Meta{CorrelationID: "c"})
+		if err != nil || published == nil || !published.At.Equal(at) || !published.LastSeen.Equal(at) {
+			rt.Fatalf("told %+v, error %v, at %v", published, err, at)
 		}
-		if heard := e.statuses(t.Context(), rt, keys); len(heard) != 1 || heard[0] != *told {
-			rt.Fatalf("heard %+v, want %+v", heard, told)
+		if heard := e.statuses(t.Context(), rt, keys); len(heard) != 1 || heard[0] != *published {
+			rt.Fatalf("heard %+v, want %+v", heard, published)
 		}
 		sameAsTheCodec(rt, e.payloads(t.Context(), rt, keys.Channel(wireformat.TypeUserStatus)))
 		if statuses, err := p.Statuses(t.Context(), user); err != nil || !statuses[0].LastSeen.Equal(at) {
@@ -148,16 +148,16 @@ func TestPresenceAfterTheClockWentBack(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.Forward(10 * time.Second)
-		if told := beats(t, s, "lives", "phone"); told != nil {
-			t.Errorf("told %+v", told)
+		if published := beats(t, s, "lives", "phone"); published != nil {
+			t.Errorf("told %+v", published)
 		}
 	}
 	if a, b := statusOf(t, s, "crashes"), statusOf(t, s, "lives"); a != domain.Offline || b != domain.Online {
 		t.Errorf("who crashed is %d, who lives %d", a, b)
 	}
 	s.Forward(time.Hour)
-	if told := beats(t, s, "lives", "phone"); told != nil {
-		t.Errorf("told %+v", told)
+	if published := beats(t, s, "lives", "phone"); published != nil {
+		t.Errorf("told %+v", published)
 	}
 }
 
@@ -177,8 +177,8 @@ func TestPresence_ChoiceAfterTheClockWentBack(t *testing.T) {
 		t.Errorf("the record lives for %v", ttl)
 	}
 	s.Forward(porttest.PresenceTTL().Kept)
-	if told := beats(t, s, "ann", "phone"); told == nil || told.Status != domain.Online {
-		t.Errorf("after the choice has ended: %+v", told)
+	if published := beats(t, s, "ann", "phone"); published == nil || published.Status != domain.Online {
+		t.Errorf("after the choice has ended: %+v", published)
 	}
 }
 
@@ -235,18 +235,18 @@ func TestForeignValuesHoldUpNobodyElse(t *testing.T) {
 	}
 	client.ZAdd(ctx, due, goredis.Z{Member: "no id"}, goredis.Z{Member: ""}, goredis.Z{Member: strings.Repeat("x", 200)}, goredis.Z{Member: "stranger"})
 	s.Forward(100 * time.Second)
-	var told []domain.UserStatus
+	var published []domain.UserStatus
 	foreign := 0
 	for range 5 {
 		some, _, err := s.Expire(ctx, 3)
-		if told = append(told, some...); errors.Is(err, ports.ErrForeignValue) {
+		if published = append(published, some...); errors.Is(err, ports.ErrForeignValue) {
 			foreign++
 		} else if err != nil {
 			t.Fatal(err)
 		}
 	}
-	if len(told) != 2 || told[0].User != "stranger" || told[1].User != "ann" || foreign == 0 {
-		t.Errorf("told %+v, %d foreign values", told, foreign)
+	if len(published) != 2 || published[0].User != "stranger" || published[1].User != "ann" || foreign == 0 {
+		t.Errorf("told %+v, %d foreign values", published, foreign)
 	}
 	if left := client.ZRange(ctx, due, 0, -1).Val(); len(left) != 5 {
 		t.Errorf("due: %v", left)
@@ -254,8 +254,8 @@ func TestForeignValuesHoldUpNobodyElse(t *testing.T) {
 	p := "presence:broken0"
 	client.Del(ctx, keys.Prefix()+p)
 	s.Forward(100 * time.Second)
-	if told, _, err := s.Expire(ctx, 10); len(told) != 1 || !errors.Is(err, ports.ErrForeignValue) {
-		t.Errorf("once it has gone: told %+v, error %v", told, err)
+	if published, _, err := s.Expire(ctx, 10); len(published) != 1 || !errors.Is(err, ports.ErrForeignValue) {
+		t.Errorf("once it has gone: told %+v, error %v", published, err)
 	}
 }
 
@@ -310,8 +310,8 @@ func TestRepairAfterACrashBetweenTheSteps(t *testing.T) {
 		client.SAdd(ctx, added, fmt.Sprintf("gone%d", i))
 	}
 	for range 2 * redis.DefaultPartitions {
-		if told, err := p.Repair(ctx, 10); err != nil || len(told) > 0 {
-			t.Fatalf("told %v, error %v", told, err)
+		if published, err := p.Repair(ctx, 10); err != nil || len(published) > 0 {
+			t.Fatalf("told %v, error %v", published, err)
 		}
 	}
 	for _, set := range []string{online, added} {
@@ -407,7 +407,7 @@ func TestPresenceWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	client, ctx := connect(t, server.URL()), t.Context()
 	p := newPresence(t, client, plainKeys(t))
-	if told := beats(t, p, "ann", "phone"); told == nil {
+	if published := beats(t, p, "ann", "phone"); published == nil {
 		t.Fatal("nothing was told")
 	}
 	all := func(ctx context.Context) map[string]error {
@@ -435,14 +435,14 @@ func TestPresenceWithoutRedis(t *testing.T) {
 		}
 	}
 	server.Restart(t) // without its data
-	if told := beats(t, p, "ann", "phone"); told == nil || told.Status != domain.Online || statusOf(t, p, "ann") != domain.Online {
-		t.Errorf("after a restart: told %+v", told)
+	if published := beats(t, p, "ann", "phone"); published == nil || published.Status != domain.Online || statusOf(t, p, "ann") != domain.Online {
+		t.Errorf("after a restart: told %+v", published)
 	}
 	if err := client.FlushAll(ctx).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if told := beats(t, p, "ann", "phone"); told == nil || told.Status != domain.Online || statusOf(t, p, "ann") != domain.Online {
-		t.Errorf("after a flush: told %+v", told)
+	if published := beats(t, p, "ann", "phone"); published == nil || published.Status != domain.Online || statusOf(t, p, "ann") != domain.Online {
+		t.Errorf("after a flush: told %+v", published)
 	}
 	if err := client.ScriptFlush(ctx).Err(); err != nil {
 		t.Fatal(err)
@@ -456,8 +456,8 @@ func TestPresenceWithoutRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	client.ZAdd(ctx, "cc:presence-due", goredis.Z{Member: "ann"}, goredis.Z{Member: "ben"})
-	if told, _, err := p.Expire(ctx, 10); err != nil || len(told) != 1 || told[0].User != "ben" {
-		t.Errorf("a sweep without scripts told %+v, error %v", told, err)
+	if published, _, err := p.Expire(ctx, 10); err != nil || len(published) != 1 || published[0].User != "ben" {
+		t.Errorf("a sweep without scripts told %+v, error %v", published, err)
 	}
 }
 
@@ -469,14 +469,14 @@ func TestALostRecordIsToldAsGone(t *testing.T) {
 	beats(t, s, "ann", "phone")
 	client.Del(ctx, keys.Prefix()+"cc:presence:ann")
 	s.Forward(100 * time.Second)
-	if told, _, err := s.Expire(ctx, 10); err != nil || len(told) != 1 || told[0].Status != domain.Offline || statusOf(t, s, "ann") != domain.Offline {
-		t.Errorf("told %+v, error %v", told, err)
+	if published, _, err := s.Expire(ctx, 10); err != nil || len(published) != 1 || published[0].Status != domain.Offline || statusOf(t, s, "ann") != domain.Offline {
+		t.Errorf("told %+v, error %v", published, err)
 	}
 	beats(t, s, "ben", "phone")
 	client.Del(ctx, keys.Prefix()+"cc:presence-due")
 	s.Forward(100 * time.Second)
-	if told, err := s.Repair(ctx, 10); err != nil || len(told) != 1 || told[0].User != "ben" || statusOf(t, s, "ben") != domain.Offline {
-		t.Errorf("a repair told %+v, error %v", told, err)
+	if published, err := s.Repair(ctx, 10); err != nil || len(published) != 1 || published[0].User != "ben" || statusOf(t, s, "ben") != domain.Offline {
+		t.Errorf("a repair told %+v, error %v", published, err)
 	}
 }
 
@@ -538,15 +538,15 @@ func TestPresenceWhileAMasterFails(t *testing.T) {
 		t.Errorf("online %v, error %v", online, err)
 	}
 	s.Forward(100 * time.Second)
-	told := 0
+	published := 0
 	for more := true; more; {
 		var some []domain.UserStatus
 		if some, more, err = s.Expire(t.Context(), 100); err != nil {
 			t.Fatal(err)
 		}
-		told += len(some)
+		published += len(some)
 	}
-	if online, err := s.AreOnline(t.Context(), users...); err != nil || slices.Contains(online, true) || told != len(users) {
-		t.Errorf("told %d, online %v, error %v", told, online, err)
+	if online, err := s.AreOnline(t.Context(), users...); err != nil || slices.Contains(online, true) || published != len(users) {
+		t.Errorf("told %d, online %v, error %v", published, online, err)
 	}
 }

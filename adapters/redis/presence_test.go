@@ -168,13 +168,13 @@ func (a *aged) Statuses(ctx context.Context, users ...domain.UserID) ([]domain.U
 }
 
 func (a *aged) Expire(ctx context.Context, limit int) ([]domain.UserStatus, bool, error) {
-	told, more, err := a.Presence.Expire(ctx, limit)
-	return a.allLater(told), more, err
+	published, more, err := a.Presence.Expire(ctx, limit)
+	return a.allLater(published), more, err
 }
 
 func (a *aged) Repair(ctx context.Context, limit int) ([]domain.UserStatus, error) {
-	told, err := a.Presence.Repair(ctx, limit)
-	return a.allLater(told), err
+	published, err := a.Presence.Repair(ctx, limit)
+	return a.allLater(published), err
 }
 
 // age makes all keys of a namespace older.
@@ -254,7 +254,7 @@ func agedStore(ctx context.Context, t porttest.T, client goredis.UniversalClient
 			age(ctx, t, client, keys.Prefix(), d)
 			a.passed += d
 		},
-		Told: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
+		Published: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
 		Now: func(ctx context.Context) time.Time {
 			now := client.Time(ctx).Val()
 			return domain.Instant(now.Add(a.passed))
@@ -274,9 +274,9 @@ func miniStore(ctx context.Context, t porttest.T, server *miniredis.Miniredis, c
 			server.SetTime(now)
 			server.FastForward(d)
 		},
-		Told:    func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
-		Now:     func(context.Context) time.Time { return domain.Instant(now) },
-		Devices: devicesIn(t, client, keys),
+		Published: func() []domain.UserStatus { return e.statuses(ctx, t, keys) },
+		Now:       func(context.Context) time.Time { return domain.Instant(now) },
+		Devices:   devicesIn(t, client, keys),
 	}
 }
 

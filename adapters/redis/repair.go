@@ -88,10 +88,10 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 		return nil
 	}
 	pipe := p.client.Pipeline()
-	told, due := make([]*goredis.StringCmd, len(users)), make([]*goredis.FloatCmd, len(users))
+	published, due := make([]*goredis.StringCmd, len(users)), make([]*goredis.FloatCmd, len(users))
 	members := make([]any, len(users))
 	for i, user := range users {
-		told[i], due[i] = pipe.HGet(ctx, p.keys.record(user), " told"), pipe.ZScore(ctx, p.keys.due(p.keys.shard(user)), string(user))
+		published[i], due[i] = pipe.HGet(ctx, p.keys.record(user), " told"), pipe.ZScore(ctx, p.keys.due(p.keys.shard(user)), string(user))
 		members[i] = string(user)
 	}
 	sets := []*goredis.BoolSliceCmd{pipe.SMIsMember(ctx, p.keys.online(), members...)}
@@ -100,13 +100,13 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 	}
 	_, _ = pipe.Exec(ctx) // each reply has its own error
 	for i, user := range users {
-		online, known := isOnline(told[i])
+		online, known := isOnline(published[i])
 		indexed := due[i].Err() == nil
 		agree := known && (online == indexed || !online) && !unreadable(due[i])
 		for _, set := range sets {
 			agree = agree && set.Err() == nil && set.Val()[i] == online
 		}
-		if !p.keys.cluster && errors.Is(told[i].Err(), goredis.Nil) && errors.Is(due[i].Err(), goredis.Nil) {
+		if !p.keys.cluster && errors.Is(published[i].Err(), goredis.Nil) && errors.Is(due[i].Err(), goredis.Nil) {
 			agree = true // no record: the user was added by another program
 		}
 		if !agree {
@@ -117,8 +117,8 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 }
 
 // isOnline reports whether a record says that its user is online and not hidden, and whether it has a valid status.
-func isOnline(told *goredis.StringCmd) (online, known bool) {
-	n, err := strconv.Atoi(told.Val())
+func isOnline(published *goredis.StringCmd) (online, known bool) {
+	n, err := strconv.Atoi(published.Val())
 	return n != int(domain.Offline), err == nil
 }
 

@@ -22,13 +22,13 @@ func (p *Presence) AcquireLease(ctx context.Context, lease time.Duration) (bool,
 
 // Expire implements [ports.PresenceSweep] in two round trips: it reads the due users of every shard and then makes a step for each of them. A shard
 // that does not answer does not block the others.
-func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {
+func (p *Presence) Expire(ctx context.Context, limit int) (published []domain.UserStatus, more bool, err error) {
 	found, more, err := p.dueUsers(ctx, max(1, limit/p.keys.shards()))
 	if len(found) == 0 {
 		return nil, false, err
 	}
-	told, failed := p.sweep(ctx, found)
-	return told, more, errors.Join(err, failed)
+	published, failed := p.sweep(ctx, found)
+	return published, more, errors.Join(err, failed)
 }
 
 // dueUsers returns at most limit due users of each shard. more is true if a shard has reached limit. With an error, the users are those of the shards
@@ -96,9 +96,9 @@ func (p *Presence) sweep(ctx context.Context, users []domain.UserID) ([]domain.U
 	if err != nil {
 		return nil, err
 	}
-	told, err := toldOf(outcomes)
+	published, err := transitionsOf(outcomes)
 	if !p.keys.cluster {
-		return told, err
+		return published, err
 	}
 	statuses := make(map[domain.UserID]domain.Status, len(users))
 	for i, o := range outcomes {
@@ -106,5 +106,5 @@ func (p *Presence) sweep(ctx context.Context, users []domain.UserID) ([]domain.U
 			statuses[users[i]] = o.status.Status // offline if there is no record: the record is lost
 		}
 	}
-	return told, errors.Join(err, p.align(ctx, statuses))
+	return published, errors.Join(err, p.align(ctx, statuses))
 }

@@ -32,22 +32,22 @@ func (t *Telemetry) Presence(inner ports.PresenceStore, typ string) *Presence {
 // Heartbeat implements [ports.Presence].
 func (p *Presence) Heartbeat(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.Heartbeat(ctx, user, c, p.traced(ctx, m))
-	return p.sent(ctx, began, told), err
+	published, err := p.PresenceStore.Heartbeat(ctx, user, c, p.traced(ctx, m))
+	return p.sent(ctx, began, published), err
 }
 
 // Leave implements [ports.Presence].
 func (p *Presence) Leave(ctx context.Context, user domain.UserID, c domain.Connection, m ports.Meta) (*domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.Leave(ctx, user, c, p.traced(ctx, m))
-	return p.sent(ctx, began, told), err
+	published, err := p.PresenceStore.Leave(ctx, user, c, p.traced(ctx, m))
+	return p.sent(ctx, began, published), err
 }
 
 // SetStatus implements [ports.Presence].
 func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, s domain.Status, m ports.Meta) (*domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.SetStatus(ctx, user, s, p.traced(ctx, m))
-	return p.sent(ctx, began, told), err
+	published, err := p.PresenceStore.SetStatus(ctx, user, s, p.traced(ctx, m))
+	return p.sent(ctx, began, published), err
 }
 
 // CountOnline implements [ports.OnlineCounter] if the store does, and returns an error otherwise.
@@ -62,19 +62,19 @@ func (p *Presence) CountOnline(ctx context.Context) (int, error) {
 var errUncounted = errors.New("the store of presence does not count")
 
 // Expire implements [ports.PresenceSweep].
-func (p *Presence) Expire(ctx context.Context, limit int) (told []domain.UserStatus, more bool, err error) {
+func (p *Presence) Expire(ctx context.Context, limit int) (published []domain.UserStatus, more bool, err error) {
 	began := time.Now()
-	told, more, err = p.PresenceStore.Expire(ctx, limit)
-	p.count(ctx, began, len(told))
-	return told, more, err
+	published, more, err = p.PresenceStore.Expire(ctx, limit)
+	p.count(ctx, began, len(published))
+	return published, more, err
 }
 
 // Repair implements [ports.PresenceSweep].
 func (p *Presence) Repair(ctx context.Context, limit int) ([]domain.UserStatus, error) {
 	began := time.Now()
-	told, err := p.PresenceStore.Repair(ctx, limit)
-	p.count(ctx, began, len(told))
-	return told, err
+	published, err := p.PresenceStore.Repair(ctx, limit)
+	p.count(ctx, began, len(published))
+	return published, err
 }
 
 func (p *Presence) traced(ctx context.Context, m ports.Meta) ports.Meta {
@@ -87,8 +87,8 @@ func (p *Presence) traced(ctx context.Context, m ports.Meta) ports.Meta {
 	return m
 }
 
-func (p *Presence) sent(ctx context.Context, began time.Time, told *domain.UserStatus) *domain.UserStatus {
-	if told == nil {
+func (p *Presence) sent(ctx context.Context, began time.Time, published *domain.UserStatus) *domain.UserStatus {
+	if published == nil {
 		return nil
 	}
 	if p.telemetry.tracer != nil {
@@ -97,7 +97,7 @@ func (p *Presence) sent(ctx context.Context, began time.Time, told *domain.UserS
 		span.End()
 	}
 	p.count(ctx, began, 1)
-	return told
+	return published
 }
 
 func (p *Presence) count(ctx context.Context, began time.Time, n int) {

@@ -172,12 +172,12 @@ func (c *Codec) AppendLive(dst []byte, id domain.EventID, e domain.Ephemeral, m 
 	return w.buf, nil
 }
 
-// Told is the JSON of a status event in pieces, because the store decides time and status: after Head come the time, Middle, the status's name,
+// StatusParts is the JSON of a status event in pieces, because the store decides time and status: after Head come the time, Middle, the status's name,
 // `","lastSeen":"`, that time, and `"}`.
-type Told struct{ Head, Middle []byte }
+type StatusParts struct{ Head, Middle []byte }
 
-// EncodeTold writes a status event but for its time and its status. Errors are those of Encode.
-func (c *Codec) EncodeTold(id domain.EventID, user domain.UserID, m ports.Meta) (Told, error) {
+// EncodeStatus writes a status event but for its time and its status. Errors are those of Encode.
+func (c *Codec) EncodeStatus(id domain.EventID, user domain.UserID, m ports.Meta) (StatusParts, error) {
 	epoch := time.Unix(0, 0)
 	w := writer{buf: make([]byte, 0, 256+len(user)), typ: TypeUserStatus, v: c.version(TypeUserStatus)}
 	w.common(id, epoch)
@@ -188,9 +188,9 @@ func (c *Codec) EncodeTold(id domain.EventID, user domain.UserID, m ports.Meta) 
 	w.key("status")
 	w.buf = append(w.buf, '"')
 	if w.err != nil {
-		return Told{}, w.err
+		return StatusParts{}, w.err
 	}
-	return Told{Head: w.buf[:cut:cut], Middle: w.buf[cut:]}, nil
+	return StatusParts{Head: w.buf[:cut:cut], Middle: w.buf[cut:]}, nil
 }
 
 func checkSize(typ string, size int) error {

@@ -133,14 +133,14 @@ func TestAClosedCacheEndsItsLoads(t *testing.T) {
 			<-ctx.Done()
 			return badge{}, ctx.Err()
 		}
-		told := make(chan error, 1)
+		published := make(chan error, 1)
 		go func() {
 			_, err := r.Get(t.Context(), "a")
-			told <- err
+			published <- err
 		}()
 		synctest.Wait()
 		r.Close()
-		if err := <-told; !errors.Is(err, cache.ErrClosed) {
+		if err := <-published; !errors.Is(err, cache.ErrClosed) {
 			t.Errorf("who waited is told %v", err)
 		}
 		r.refuses(cache.ErrClosed)

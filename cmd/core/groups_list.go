@@ -11,14 +11,13 @@ import (
 	"chatcore/domain"
 )
 
-const groupsHelp = `Show where every group stands: events that it has not finished and the age of the oldest, chats that are parked until somebody decides about
-a dead letter, chats that catch up from the log, chats whose next event has failed, chats that are blocked by transient failures, by an event
-of a later version or by a handler that runs for long (a second table names them), dead letters, chats that were looked at of all while it
-looks for those that are behind, and how many partitions a process holds.
+const groupsHelp = `Show the state of every group: unfinished events and the age of the oldest; chats parked until an operator decides about a dead letter;
+chats that catch up from the log; chats whose next event has failed; chats blocked by transient failures, by an event of a later version or by
+a long handler (a second table names them); dead letters; progress of the head scan; and the partitions of each process.
 
---per-partition shows each partition too; "others" is the stream of other programs. --watch shows it again and again until interrupted.`
+--per-partition shows each partition too; "others" is the stream of other programs. --watch repeats the table until interrupted.`
 
-// groupsList is one listing of the groups, or with watch many.
+// groupsList prints the groups, once or, with watch, repeatedly.
 type groupsList struct {
 	c          *cli
 	groups     chatcore.Groups

@@ -166,7 +166,7 @@ func (c *cli) printLetter(d chatcore.DeadLetter) error {
 	line := func(name, value string) { fmt.Fprintf(&text, "%-9s  %s\n", name, value) }
 	line("id", v.ID)
 	line("event", plain(v.EventID)+", "+v.where())
-	line("set aside", fmt.Sprintf("%s, %s ago", v.At.Format(time.RFC3339), v.age()))
+	line("failed", fmt.Sprintf("%s, %s ago", v.At.Format(time.RFC3339), v.age()))
 	line("attempts", strconv.Itoa(v.Attempts))
 	if v.FailedAt != nil {
 		line("retried", "without success, last at "+v.FailedAt.Format(time.RFC3339))

@@ -121,12 +121,12 @@ func (r *rebuild) run(ctx context.Context, wait, yes bool) error {
 	}
 	if !yes {
 		r.say("group %s would begin again with the first event of every chat: its handlers would be given all of them once more", r.group)
-		r.say("what it has set aside would go: %s", count(before.DeadLetters, "dead letter"))
+		r.say("its dead letters would be deleted: %s", count(before.DeadLetters, "dead letter"))
 		return errUnsure
 	}
 	r.say("group %s begins again with the first event of every chat: its handlers are given all of them once more", r.group)
 	if before.DeadLetters > 0 {
-		r.say("what it set aside goes: %s, %s parked", count(before.DeadLetters, "dead letter"), count(before.Parked, "chat"))
+		r.say("its dead letters are deleted: %s, %s parked", count(before.DeadLetters, "dead letter"), count(before.Parked, "chat"))
 	}
 	if err := r.groups.Rebuild(ctx, r.group); err != nil {
 		return err
@@ -134,14 +134,14 @@ func (r *rebuild) run(ctx context.Context, wait, yes bool) error {
 	if !attended {
 		r.say("no process runs it now; the next one that does begins there")
 		before.State = rebuildLeft
-		return r.told(before)
+		return r.finish(before)
 	}
 	if wait {
 		return r.wait(ctx)
 	}
 	r.say("core groups list shows how far it is")
 	before.State = rebuildUnderway
-	return r.told(before)
+	return r.finish(before)
 }
 
 // say prints for people.
@@ -151,8 +151,8 @@ func (r *rebuild) say(format string, args ...any) {
 	}
 }
 
-// told ends the output for programs, if the command did not wait.
-func (r *rebuild) told(before rebuildView) error {
+// finish ends the output for programs, if the command did not wait.
+func (r *rebuild) finish(before rebuildView) error {
 	if !r.c.json {
 		return nil
 	}
@@ -182,7 +182,7 @@ func (r *rebuild) wait(ctx context.Context) error {
 		}
 		if err == nil && view.State == rebuildDone {
 			if view.DeadLetters > 0 {
-				r.say("core deadletters list %s shows what was set aside", r.group)
+				r.say("core deadletters list %s shows the dead letters", r.group)
 			}
 			return nil
 		}

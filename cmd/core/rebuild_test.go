@@ -39,7 +39,7 @@ func TestRebuildGivesEverythingAgain(t *testing.T) {
 	}
 	out := s.do("rebuild", "g", "--yes", "--wait")
 	for _, text := range []string{
-		"group g begins again with the first event of every chat", "what it set aside goes: 1 dead letter, 1 chat parked",
+		"group g begins again with the first event of every chat", "its dead letters are deleted: 1 dead letter, 1 chat parked",
 		"done: 2 of 2 partitions looked through, 0 chats behind, 0 failing, 1 parked, 1 dead letter", "core deadletters list g shows",
 	} {
 		if !strings.Contains(out, text) {
@@ -93,7 +93,7 @@ func TestRebuildOfAGroupThatNobodyRunsIsLeftToTheNext(t *testing.T) {
 		t.Errorf("without --yes there are %d dead letters", n)
 	}
 	out := s.do("rebuild", "g", "--yes", "--wait")
-	for _, text := range []string{"what it set aside goes: 1 dead letter, 1 chat parked", "no process runs it now"} {
+	for _, text := range []string{"its dead letters are deleted: 1 dead letter, 1 chat parked", "no process runs it now"} {
 		if !strings.Contains(out, text) {
 			t.Errorf("%q is not said:\n%s", text, out)
 		}

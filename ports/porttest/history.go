@@ -135,17 +135,17 @@ func (h *history) entity(w ports.LoadRequest) ports.EntityHistory {
 		found.Version = h.versionBefore(w.Entity, w.Until+1)
 	}
 	for _, seq := range h.moved[w.Entity] {
-		if seq > w.After && seq <= found.Version && (!w.Latest || h.telling(w.Entity, seq, found.Version)) {
+		if seq > w.After && seq <= found.Version && (!w.Latest || h.returned(w.Entity, seq, found.Version)) {
 			found.Events = append(found.Events, h.records[seq-1])
 		}
 	}
 	return found
 }
 
-// telling reports whether a net load returns an event that moved an entity: the last one at the given version. For a read mark it also returns an
+// returned reports whether a net load returns an event that moved an entity: the last one at the given version. For a read mark it also returns an
 // event after all seqs that the later receipts mark as read.
-func (h *history) telling(e domain.Entity, seq, version domain.Seq) bool {
-	told := domain.Seq(0)
+func (h *history) returned(e domain.Entity, seq, version domain.Seq) bool {
+	published := domain.Seq(0)
 	for _, later := range h.moved[e] {
 		if later <= seq || later > version {
 			continue
@@ -154,9 +154,9 @@ func (h *history) telling(e domain.Entity, seq, version domain.Seq) bool {
 		if e.Kind != domain.KindRead || !ok {
 			return false
 		}
-		told = max(told, receipt.ReadSeq)
+		published = max(published, receipt.ReadSeq)
 	}
-	return seq == version || seq > told
+	return seq == version || seq > published
 }
 
 func (h *history) count(after domain.Seq) ports.MessageCount {

@@ -21,10 +21,10 @@ func PresenceTTL() ports.PresenceTTL {
 // PresenceStore is a store under test. It has [PresenceTTL].
 type PresenceStore struct {
 	ports.PresenceStore
-	Forward func(d time.Duration)           // advances the store's time
-	Others  ports.PresenceStore             // the same store as another process uses it; nil if there can be none
-	Told    func() []domain.UserStatus      // statuses published to live listeners so far, of all users
-	Now     func(context.Context) time.Time // the store's time
+	Forward   func(d time.Duration)           // advances the store's time
+	Others    ports.PresenceStore             // the same store as another process uses it; nil if there can be none
+	Published func() []domain.UserStatus      // statuses published to live listeners so far, of all users
+	Now       func(context.Context) time.Time // the store's time
 	// Devices returns the devices that other programs find listed for a user; nil if the store does not show them. A device may be listed for a while
 	// after its last heartbeat has expired.
 	Devices func(context.Context, domain.UserID) []domain.DeviceID
@@ -73,30 +73,30 @@ func on(name string) domain.Connection {
 
 func (s PresenceStore) beat(t *testing.T, user domain.UserID, connection string, want ...domain.Status) {
 	t.Helper()
-	told, err := s.Heartbeat(t.Context(), user, on(connection), ports.Meta{})
-	wantTold(t, "a heartbeat of "+connection, told, err, want)
+	published, err := s.Heartbeat(t.Context(), user, on(connection), ports.Meta{})
+	wantPublished(t, "a heartbeat of "+connection, published, err, want)
 }
 
 func (s PresenceStore) leave(t *testing.T, user domain.UserID, connection string, want ...domain.Status) {
 	t.Helper()
-	told, err := s.Leave(t.Context(), user, on(connection), ports.Meta{})
-	wantTold(t, "the leave of "+connection, told, err, want)
+	published, err := s.Leave(t.Context(), user, on(connection), ports.Meta{})
+	wantPublished(t, "the leave of "+connection, published, err, want)
 }
 
 func (s PresenceStore) choose(t *testing.T, user domain.UserID, status domain.Status, want ...domain.Status) {
 	t.Helper()
-	told, err := s.SetStatus(t.Context(), user, status, ports.Meta{})
-	wantTold(t, fmt.Sprintf("the choice of %d", status), told, err, want)
+	published, err := s.SetStatus(t.Context(), user, status, ports.Meta{})
+	wantPublished(t, fmt.Sprintf("the choice of %d", status), published, err, want)
 }
 
-func wantTold(t *testing.T, what string, told *domain.UserStatus, err error, want []domain.Status) {
+func wantPublished(t *testing.T, what string, published *domain.UserStatus, err error, want []domain.Status) {
 	t.Helper()
 	if err != nil {
 		t.Fatalf("%s: %v", what, err)
 	}
 	var got []domain.Status
-	if told != nil {
-		got = append(got, told.Status)
+	if published != nil {
+		got = append(got, published.Status)
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("%s returned %v, want %v", what, got, want)
@@ -104,15 +104,15 @@ func wantTold(t *testing.T, what string, told *domain.UserStatus, err error, wan
 }
 
 // sweep expires all users that are due.
-func (s PresenceStore) sweep(t *testing.T) (told []domain.UserStatus) {
+func (s PresenceStore) sweep(t *testing.T) (published []domain.UserStatus) {
 	t.Helper()
 	for {
 		some, more, err := s.Expire(t.Context(), 100)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if told = append(told, some...); !more {
-			return told
+		if published = append(published, some...); !more {
+			return published
 		}
 	}
 }
@@ -147,7 +147,7 @@ func (s PresenceStore) online(t *testing.T) (users []domain.UserID) {
 
 // heard returns the statuses of one user that were published to listeners.
 func (s PresenceStore) heard(user domain.UserID) (statuses []domain.Status) {
-	for _, e := range s.Told() {
+	for _, e := range s.Published() {
 		if e.User == user {
 			statuses = append(statuses, e.Status)
 		}
@@ -186,9 +186,9 @@ func testSilence(t *testing.T, s PresenceStore) {
 		s.Forward(30 * time.Second)
 		s.beat(t, other, "phone")
 		s.is(t, other, domain.Online)
-		if told := s.sweep(t); len(told) > 0 {
-			if told[0].User != user || told[0].Status != domain.Offline || told[0].LastSeen.Sub(seen).Abs() > time.Second || len(told) > 1 {
-				t.Fatalf("told %+v", told)
+		if published := s.sweep(t); len(published) > 0 {
+			if published[0].User != user || published[0].Status != domain.Offline || published[0].LastSeen.Sub(seen).Abs() > time.Second || len(published) > 1 {
+				t.Fatalf("told %+v", published)
 			}
 			s.is(t, user, domain.Offline)
 		}

@@ -134,20 +134,20 @@ func testDuePages(t *testing.T, s PresenceStore) {
 	for range n {
 		s.beat(t, newUserID(), "phone", domain.Online)
 	}
-	if told := s.sweep(t); len(told) > 0 {
-		t.Fatalf("%d expired early", len(told))
+	if published := s.sweep(t); len(published) > 0 {
+		t.Fatalf("%d expired early", len(published))
 	}
 	s.Forward(100 * time.Second)
-	calls, told := 0, 0
+	calls, published := 0, 0
 	for more := true; more; calls++ {
 		var some []domain.UserStatus
 		var err error
 		if some, more, err = s.Expire(t.Context(), 64); err != nil || len(some) > 64 {
 			t.Fatalf("%d returned, error %v", len(some), err)
 		}
-		told += len(some)
+		published += len(some)
 	}
-	if told != n || calls < 3 || len(s.online(t)) > 0 {
-		t.Errorf("%d returned in %d pages, %d online", told, calls, len(s.online(t)))
+	if published != n || calls < 3 || len(s.online(t)) > 0 {
+		t.Errorf("%d returned in %d pages, %d online", published, calls, len(s.online(t)))
 	}
 }

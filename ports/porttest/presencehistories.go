@@ -62,7 +62,7 @@ func PresenceHistories(t *testing.T, open func(t T) PresenceStore) {
 			"":       func(t *rapid.T) { h.check(t) },
 		})
 		got := map[domain.UserID][]domain.Status{}
-		for _, e := range h.store.Told() {
+		for _, e := range h.store.Published() {
 			got[e.User] = append(got[e.User], e.Status)
 		}
 		if !maps.EqualFunc(got, h.heard, slices.Equal) {
@@ -102,7 +102,7 @@ func (h *presenceHistory) stepped(t *rapid.T, what string, after domain.Presence
 	if err != nil {
 		t.Fatalf("%s of %s: %v", what, after.User, err)
 	}
-	if (got != nil) != (len(want) > 0) || got != nil && got.Status != after.Told {
+	if (got != nil) != (len(want) > 0) || got != nil && got.Status != after.Published {
 		t.Fatalf("%s of %s published %+v, the model %+v", what, after.User, got, want)
 	}
 	if got != nil {
@@ -115,30 +115,30 @@ func (h *presenceHistory) stepped(t *rapid.T, what string, after domain.Presence
 }
 
 func (h *presenceHistory) sweep(t *rapid.T) {
-	told, more, err := h.store.Expire(h.ctx, 100)
+	published, more, err := h.store.Expire(h.ctx, 100)
 	if err != nil || more {
 		t.Fatalf("a sweep: more %v, error %v", more, err)
 	}
-	h.swept(t, told)
+	h.swept(t, published)
 	for u, p := range h.model {
 		after, want := p.Expire(h.now)
 		if len(want) > 0 {
-			t.Fatalf("the silence of %s was not published, in the model it becomes %d", u, after.Told)
+			t.Fatalf("the silence of %s was not published, in the model it becomes %d", u, after.Published)
 		}
 		h.model[u] = after
 	}
 }
 
 func (h *presenceHistory) repair(t *rapid.T) {
-	told, err := h.store.Repair(h.ctx, 100)
+	published, err := h.store.Repair(h.ctx, 100)
 	if err != nil {
 		t.Fatalf("a repair: %v", err)
 	}
-	h.swept(t, told)
+	h.swept(t, published)
 }
 
-func (h *presenceHistory) swept(t *rapid.T, told []domain.UserStatus) {
-	for _, e := range told {
+func (h *presenceHistory) swept(t *rapid.T, published []domain.UserStatus) {
+	for _, e := range published {
 		after, want := h.model[e.User].Expire(h.now)
 		h.stepped(t, "silence", after, want, &e, nil)
 	}

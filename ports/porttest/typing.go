@@ -234,7 +234,7 @@ func testRandomTyping(t *testing.T, marks typing, log Log) {
 			does := rapid.SampledFrom([]string{"start", "start", "stop", "send", "wait"}).Draw(rt, "does")
 			switch does {
 			case "start":
-				want = !model[user].Active(at) || at.Sub(model[user].ToldAt) >= domain.TypingInterval
+				want = !model[user].Active(at) || at.Sub(model[user].PublishedAt) >= domain.TypingInterval
 				var err error
 				if did, err = marks.marks.Start(rt.Context(), start(c, user)); err != nil {
 					rt.Fatal(err)

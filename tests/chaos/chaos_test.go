@@ -271,7 +271,7 @@ func (r *run) check(url string) {
 	for _, err := range r.writers.unexpected {
 		t.Errorf("a writer was told %v", err)
 	}
-	r.tell(e, found)
+	r.report(e, found)
 }
 
 // evidence returns the evidence at the end of the writing, without pending deliveries.
@@ -450,8 +450,8 @@ func (r *run) countedAll(log map[domain.ChatID][]Logged) bool {
 	return true
 }
 
-// tell reports the violations and, if the test fails, the events that led to them.
-func (r *run) tell(e Evidence, found []Violation) {
+// report prints the violations and, if the test fails, the events that led to them.
+func (r *run) report(e Evidence, found []Violation) {
 	t := r.t
 	byRule := make(map[Rule][]Violation)
 	for _, v := range found {

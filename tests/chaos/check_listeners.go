@@ -29,7 +29,7 @@ type Heard struct {
 
 // Presence holds the online users at the end, without faults.
 type Presence struct {
-	Beating []domain.UserID // who sends heartbeats
+	Beating []domain.UserID // users that send heartbeats
 	Online  []domain.UserID
 }
 
@@ -70,7 +70,7 @@ func (c *checker) heard() {
 	}
 }
 
-// presence compares who is online with users that send heartbeats.
+// presence compares the online users with users that send heartbeats.
 func (c *checker) presence() {
 	if c.Presence == nil {
 		return

@@ -27,7 +27,7 @@ type subject struct {
 	token app.SessionToken
 	cache *chatcore.Cache[int] // has a value for "kept"
 
-	handled, heard told
+	handled, heard receipts
 }
 
 func (s *subject) next() string { return fmt.Sprint("n", s.ids.Add(1)) }

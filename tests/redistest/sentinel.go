@@ -50,9 +50,9 @@ func StartSentinels(t testing.TB, password string) *Sentinels {
 	for _, addr := range s.addrs {
 		client := goredis.NewSentinelClient(&goredis.Options{Addr: addr, Username: sentinelUser, Password: sentinelPassword, MaxRetries: -1})
 		poll(ctx, t, func() string { // it knows the replica and the other two
-			told, err := client.Master(ctx, sentinelMaster).Result()
-			if err != nil || told["num-slaves"] != "1" || told["num-other-sentinels"] != "2" || told["flags"] != "master" {
-				return fmt.Sprintf("sentinel %s knows %v, %v", addr, told, err)
+			published, err := client.Master(ctx, sentinelMaster).Result()
+			if err != nil || published["num-slaves"] != "1" || published["num-other-sentinels"] != "2" || published["flags"] != "master" {
+				return fmt.Sprintf("sentinel %s knows %v, %v", addr, published, err)
 			}
 			replicas, err := client.Replicas(ctx, sentinelMaster).Result()
 			if err != nil || len(replicas) != 1 || replicas[0]["master-link-status"] != "ok" {

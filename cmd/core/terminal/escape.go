@@ -1,5 +1,5 @@
-// Package terminal lays out text that users wrote for a terminal. Its results have no control, line separator or bidi control but the line breaks of
-// the layout itself, so no text can move the cursor, reorder a line or imitate another line.
+// Package terminal formats text of users for a terminal. Its results have no control, line separator or bidi control but the line breaks of the
+// layout itself, so no text can move the cursor, reorder a line or imitate another line.
 package terminal
 
 import (

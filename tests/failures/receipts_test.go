@@ -17,13 +17,13 @@ const unheard = "unheard"
 // hearing is how long a live message may take.
 const hearing = time.Second
 
-// told records the messages that a handler or a live listener received.
-type told struct {
+// receipts records the messages that a handler or a live listener received.
+type receipts struct {
 	mu       sync.Mutex
 	messages map[domain.MessageID]chan struct{}
 }
 
-func (t *told) of(id domain.MessageID) chan struct{} {
+func (t *receipts) of(id domain.MessageID) chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.messages == nil {
@@ -35,8 +35,8 @@ func (t *told) of(id domain.MessageID) chan struct{} {
 	return t.messages[id]
 }
 
-// tell records that a message was received. A message may be received again.
-func (t *told) tell(id domain.MessageID) {
+// add records that a message was received. A message may be received again.
+func (t *receipts) add(id domain.MessageID) {
 	came := t.of(id)
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -49,11 +49,11 @@ func (t *told) tell(id domain.MessageID) {
 
 // listen adds a handler and a live listener to the subject's core.
 func (s *subject) listen() error {
-	if err := s.core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.MessageNew]) { s.heard.tell(l.Event.Message) })); err != nil {
+	if err := s.core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.MessageNew]) { s.heard.add(l.Event.Message) })); err != nil {
 		return err
 	}
 	return s.core.Subscribe("failures", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
-		s.handled.tell(d.Event.Message)
+		s.handled.add(d.Event.Message)
 		return nil
 	}))
 }
