@@ -90,23 +90,23 @@ func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
 
 // Topics is the bare stream's name: the partitions of all partitions are read as one.
 func (b *redisBackend) Topics() []string {
-	lanes := b.keys.Partitions()
-	return []string{lanes[len(lanes)-1].Stream}
+	partitions := b.keys.Partitions()
+	return []string{partitions[len(partitions)-1].Stream}
 }
 
-func (b *redisBackend) lanes() []pubsub.Partition { return lanesOf(b.keys) }
+func (b *redisBackend) partitions() []pubsub.Partition { return partitionsOf(b.keys) }
 
-func lanesOf(keys redis.Keys) []pubsub.Partition {
-	var lanes []pubsub.Partition
+func partitionsOf(keys redis.Keys) []pubsub.Partition {
+	var partitions []pubsub.Partition
 	for _, l := range keys.Partitions() {
-		lanes = append(lanes, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+		partitions = append(partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
-	return lanes
+	return partitions
 }
 
 func (b *redisBackend) Subscriber(s *registration) (message.Subscriber, error) {
 	c := s.config(b.config, b.counters)
-	c.Client, c.Reader, c.Topic, c.Lanes = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.lanes()
+	c.Client, c.Reader, c.Topic, c.Partitions = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.partitions()
 	c.LogID, c.Guard, c.Backlog, c.Codec = b.log.ID(), b.log, b.log, b.codec
 	if s.batch != nil {
 		c.Pace = b.config.BuiltinPace
@@ -132,12 +132,12 @@ func (s *registration) slow() time.Duration {
 }
 
 func (b *redisBackend) Groups() Groups {
-	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log, b.log)
+	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log)
 }
 
 func (b *redisBackend) Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error) {
 	if s, ours := subscriber.(*pubsub.Subscriber); ours {
-		return pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log, b.log).Owned(ctx, s)
+		return pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log).Owned(ctx, s)
 	}
 	return GroupState{}, nil
 }

@@ -74,9 +74,9 @@ func TestFailoverOfOneShard_ParksNoChat(t *testing.T) {
 	}
 	groups := must[chatcore.Groups](t)(core.Groups())
 	for _, g := range must[[]chatcore.GroupState](t)(groups.List(ctx)) {
-		for _, lane := range g.Lanes {
-			if lane.Parked+lane.Letters != 0 {
-				t.Errorf("%s on %s: %d chats are parked, %d dead letters", g.Group, lane.Stream, lane.Parked, lane.Letters)
+		for _, partition := range g.Partitions {
+			if partition.Parked+partition.Letters != 0 {
+				t.Errorf("%s on %s: %d chats are parked, %d dead letters", g.Group, partition.Stream, partition.Parked, partition.Letters)
 			}
 		}
 	}

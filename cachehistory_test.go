@@ -184,7 +184,7 @@ func TestAFrozenCacheServer_SkipsNoInvalidation(t *testing.T) {
 	groups := must[chatcore.Groups](t)(here.Groups())
 	eventually(t, "the group of the caches has caught up", func() bool {
 		for _, g := range must[[]chatcore.GroupState](t)(groups.List(ctx)) {
-			for _, l := range g.Lanes {
+			for _, l := range g.Partitions {
 				if l.Letters > 0 {
 					t.Fatalf("group %s has set %d deliveries aside", g.Group, l.Letters)
 				}

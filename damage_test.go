@@ -140,8 +140,8 @@ func (d *damaged) idle(core *chatcore.Core) {
 	for deadline := time.Now().Add(time.Minute); ; {
 		left := uint64(0)
 		for _, group := range must[[]chatcore.GroupState](d.t)(groups.List(d.t.Context())) {
-			for _, lane := range group.Lanes {
-				if left += lane.Lag + uint64(lane.Behind); lane.CatchesUp {
+			for _, partition := range group.Partitions {
+				if left += partition.Lag + uint64(partition.Behind); partition.CatchesUp {
 					left++
 				}
 			}

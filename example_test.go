@@ -237,8 +237,8 @@ func ExampleCore_Groups() {
 		log.Fatal(err)
 	}
 	parked := 0
-	for _, lane := range list[0].Lanes {
-		parked += lane.Parked
+	for _, partition := range list[0].Partitions {
+		parked += partition.Parked
 	}
 	fmt.Println("parked chats of "+list[0].Group+":", parked)
 

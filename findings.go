@@ -270,11 +270,11 @@ func (f *findings) core(h Health) {
 func (f *findings) group(g GroupState, warn Thresholds) {
 	var sum PartitionState
 	owned, full := false, 0
-	for _, lane := range g.Lanes {
-		sum.Age, sum.Lag = max(sum.Age, lane.Age), sum.Lag+lane.Lag
-		sum.Letters, sum.Parked, sum.Failing = sum.Letters+lane.Letters, sum.Parked+lane.Parked, sum.Failing+lane.Failing
-		owned = owned || lane.Owner != ""
-		if lane.LettersFull {
+	for _, partition := range g.Partitions {
+		sum.Age, sum.Lag = max(sum.Age, partition.Age), sum.Lag+partition.Lag
+		sum.Letters, sum.Parked, sum.Failing = sum.Letters+partition.Letters, sum.Parked+partition.Parked, sum.Failing+partition.Failing
+		owned = owned || partition.Owner != ""
+		if partition.LettersFull {
 			full++
 		}
 	}
@@ -313,10 +313,10 @@ func (f *findings) blocked(g GroupState) {
 	} {
 		var first *BlockedChat
 		named, blocked := 0, 0
-		for _, lane := range g.Lanes {
-			blocked += lane.Blocked
-			for i := range lane.Longest {
-				if chat := &lane.Longest[i]; chat.Reason == rule.reason {
+		for _, partition := range g.Partitions {
+			blocked += partition.Blocked
+			for i := range partition.Longest {
+				if chat := &partition.Longest[i]; chat.Reason == rule.reason {
 					if named++; first == nil || chat.Since.Before(first.Since) {
 						first = chat
 					}

@@ -83,7 +83,7 @@ func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, rep
 	if err := b.log.Fsck(ctx, redis.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
 		return err
 	}
-	groups := pubsub.NewGroups(b.clients.commands.UniversalClient, b.lanes(), b.log, b.log)
+	groups := pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log)
 	err := groups.Fsck(ctx, pubsub.FsckConfig{
 		Backlog: b.log, Codec: b.codec, Chat: config.Chat, Partition: b.keys.Partition(config.Chat), Repair: config.Repair, Report: report,
 	})

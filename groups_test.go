@@ -274,18 +274,18 @@ func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 
 	core := opened(t)(chatcore.New(t.Context(), config))
 	groups := must[chatcore.Groups](t)(core.Groups())
-	if l := lane(t, groups); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
+	if l := partition(t, groups); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
 		t.Errorf("nothing is there, and the group stands at %+v", l)
 	}
 	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
 	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
-	l := lane(t, groups)
+	l := partition(t, groups)
 	first := must[[]goredis.XMessage](t)(client.XRange(t.Context(), l.Stream, "-", "+").Result())[0].ID
 	if l.Lag != 2 || !strings.HasPrefix(first, fmt.Sprint(l.Oldest.UnixMilli(), "-")) || l.Age < 0 || l.Age > patience {
 		t.Errorf("two events are there since %s, and the group stands at %+v", first, l)
 	}
-	again := lane(t, groups)
-	for ; again.Age <= l.Age; again = lane(t, groups) {
+	again := partition(t, groups)
+	for ; again.Age <= l.Age; again = partition(t, groups) {
 		if t.Context().Err() != nil {
 			t.Fatal("it does not grow old")
 		}
@@ -430,8 +430,8 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	if err := groups.Rebuild(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
-	eventually(t, "every chat was looked at", func() bool { l := lane(t, groups); return !l.CatchesUp && l.Owner != "" })
-	if l := lane(t, groups); l.Behind != chats {
+	eventually(t, "every chat was looked at", func() bool { l := partition(t, groups); return !l.CatchesUp && l.Owner != "" })
+	if l := partition(t, groups); l.Behind != chats {
 		t.Errorf("no chat has caught up, and the group stands at %+v", l)
 	}
 	cancel() // the handlers do not end in time
@@ -442,7 +442,7 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	blocks.Store(false)
 	start(t, open())
 	eventually(t, "every chat is handled again", all)
-	eventually(t, "no chat is behind", func() bool { return lane(t, groups).Behind == 0 })
+	eventually(t, "no chat is behind", func() bool { return partition(t, groups).Behind == 0 })
 }
 
 // eventually waits for something to hold.
@@ -452,13 +452,13 @@ func eventually(t *testing.T, what string, holds func() bool) {
 }
 
 // partition is where the only group stands on the only partition.
-func lane(t *testing.T, groups chatcore.Groups) chatcore.PartitionState {
+func partition(t *testing.T, groups chatcore.Groups) chatcore.PartitionState {
 	t.Helper()
 	list := must[[]chatcore.GroupState](t)(groups.List(t.Context()))
-	if len(list) != 1 || len(list[0].Lanes) != 1 {
+	if len(list) != 1 || len(list[0].Partitions) != 1 {
 		t.Fatalf("groups %+v", list)
 	}
-	return list[0].Lanes[0]
+	return list[0].Partitions[0]
 }
 
 func TestGroupsOnACluster(t *testing.T) {
@@ -503,7 +503,7 @@ func TestGroupsOnACluster(t *testing.T) {
 	total := func(name string) (sum chatcore.PartitionState) {
 		t.Helper()
 		for _, g := range must[[]chatcore.GroupState](t)(groups.List(t.Context())) {
-			for _, l := range g.Lanes {
+			for _, l := range g.Partitions {
 				if g.Group == name {
 					sum.Lag, sum.Parked, sum.Letters, sum.Behind = sum.Lag+l.Lag, sum.Parked+l.Parked, sum.Letters+l.Letters, sum.Behind+l.Behind
 					sum.CatchesUp, sum.Age = sum.CatchesUp || l.CatchesUp, max(sum.Age, l.Age)

@@ -308,8 +308,8 @@ func TestFindings(t *testing.T) {
 		}), "[warning replica_behind]"},
 		{state(func(s *chatcore.State) { s.Slots = &ports.Slots{OK: true, Assigned: 16384, Up: 16000} }), "[danger cluster danger cluster_url]"},
 		{chatcore.Health{Pools: []chatcore.Pool{{Purpose: "commands", Timeouts: 1}}}, "[warning pool]"},
-		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.PartitionState{{Age: time.Hour}, {Letters: 1}}}}}, "[warning group_behind warning dead_letters]"},
-		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Lanes: []chatcore.PartitionState{
+		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Partitions: []chatcore.PartitionState{{Age: time.Hour}, {Letters: 1}}}}}, "[warning group_behind warning dead_letters]"},
+		{chatcore.Health{Groups: []chatcore.GroupState{{Group: "g", Members: 1, Partitions: []chatcore.PartitionState{
 			{Blocked: 2, Longest: []chatcore.BlockedChat{{Chat: "c", Reason: chatcore.BlockedTransient}, {Reason: chatcore.BlockedSlow}}},
 			{Blocked: 1, Longest: []chatcore.BlockedChat{{Chat: "d", Reason: chatcore.BlockedNewer}}},
 		}}}}, "[warning transient_failures warning newer_event warning slow_handler]"},

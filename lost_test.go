@@ -35,8 +35,8 @@ func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 	groups := must[chatcore.Groups](t)(core.Groups())
 	for lag := uint64(1); lag > 0; { // until both events are committed
 		lag = 0
-		for _, lane := range must[[]chatcore.GroupState](t)(groups.List(ctx))[0].Lanes {
-			lag += lane.Lag
+		for _, partition := range must[[]chatcore.GroupState](t)(groups.List(ctx))[0].Partitions {
+			lag += partition.Lag
 		}
 	}
 	if err := server.Client(t).Save(ctx).Err(); err != nil {

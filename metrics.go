@@ -133,12 +133,12 @@ func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
 	subscribers := maps.Clone(c.subscribers)
 	c.mu.Unlock()
 	for _, state := range c.owned(ctx, subscribers) {
-		if len(state.Lanes) == 0 {
+		if len(state.Partitions) == 0 {
 			continue
 		}
 		var lag, behind, parked, letters float64
 		var age time.Duration
-		for _, l := range state.Lanes {
+		for _, l := range state.Partitions {
 			lag, behind = lag+float64(l.Lag), behind+float64(l.Behind)
 			parked, letters = parked+float64(l.Parked), letters+float64(l.Letters)
 			age = max(age, l.Age)

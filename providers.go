@@ -267,7 +267,7 @@ func newLimits(c Config, limiter ports.Limiter) *app.Limits { return app.NewLimi
 
 func newViews(p overrides, log *redis.Log, typing ports.TypingMarks, commands commandClient, keys redis.Keys) app.Views {
 	views := p.viewsOr(log.ID(), typing, redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
-	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, lanesOf(keys), log, log))
+	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, partitionsOf(keys), log, log))
 	return views
 }
 

@@ -92,7 +92,7 @@ func TestBatch_FinishesWhatWasHandledBeforeAFailure(t *testing.T) {
 			config := beginning(paced(r.config("g"), b.handler))
 			config.OnPoison = poison
 			r.start(config, nothing)
-			until(t, "the event is set aside", func() bool { return r.lane("g").Letters == 1 })
+			until(t, "the event is set aside", func() bool { return r.partition("g").Letters == 1 })
 			if l := r.letters("g")[0]; l.Chat != "bad" || l.Seq != 3 || l.Attempts != 3 {
 				t.Errorf("set aside is %+v", l)
 			}

@@ -40,7 +40,7 @@ func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 			}
 			r.send(1, refused...)
 			r.send(3, chats(10)...)
-			until(t, "the rest is held", func() bool { return r.counters.Held.Load() >= bad-bound && r.lane("g").LettersFull })
+			until(t, "the rest is held", func() bool { return r.counters.Held.Load() >= bad-bound && r.partition("g").LettersFull })
 			for _, chat := range chats(10) {
 				until(t, "other chats go on", func() bool { return e.done(chat) == 3 })
 			}
@@ -61,14 +61,14 @@ func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 			})
 			e.skip(letters[0].Chat, 1)
 			mended.Store(true)
-			until(t, "what was held is handled", func() bool { return r.lane("g").Failing == 0 })
+			until(t, "what was held is handled", func() bool { return r.partition("g").Failing == 0 })
 			for _, d := range r.letters("g") {
 				if err := r.groups().Retry(t.Context(), "g", d.ID); err != nil {
 					t.Fatal(err)
 				}
 			}
 			e.complete(r)
-			until(t, "there are no dead letters", func() bool { l := r.lane("g"); return l.Letters == 0 && !l.LettersFull })
+			until(t, "there are no dead letters", func() bool { l := r.partition("g"); return l.Letters == 0 && !l.LettersFull })
 		})
 	}
 }
@@ -143,5 +143,5 @@ func TestAcquire_ReadsLargeHashesInPages(t *testing.T) {
 	if parked.Load() > 0 || first.Load() > 0 {
 		t.Errorf("%d events of parked chats were delivered, %d with another attempt than the third", parked.Load(), first.Load())
 	}
-	until(t, "those that are parked stay", func() bool { l := r.lane("g"); return l.Parked == n/3 && l.Behind == 0 && l.Lag == 0 })
+	until(t, "those that are parked stay", func() bool { l := r.partition("g"); return l.Parked == n/3 && l.Behind == 0 && l.Lag == 0 })
 }

@@ -105,7 +105,7 @@ func (b *bubble) state() pubsub.PartitionState {
 	if err != nil || len(list) != 1 {
 		b.t.Fatalf("groups %v: %v", list, err)
 	}
-	return list[0].Lanes[0]
+	return list[0].Partitions[0]
 }
 
 func (b *bubble) letters() (letters []pubsub.DeadLetter) {

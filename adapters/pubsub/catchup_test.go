@@ -49,7 +49,7 @@ func TestWhatIsAppendedWhileAChatCatchesUp(t *testing.T) {
 	r.start(config, e.around(nothing))
 	e.complete(r)
 	e.once(t)
-	until(t, "the position is the end of the stream", func() bool { return r.lane("g").Lag == 0 && r.lane("g").Behind == 0 })
+	until(t, "the position is the end of the stream", func() bool { return r.partition("g").Lag == 0 && r.partition("g").Behind == 0 })
 	if n := r.counters.PhantomEntries.Load(); n != 0 {
 		t.Errorf("%d events are said to be in no log", n)
 	}
@@ -66,7 +66,7 @@ func TestEntriesOfEventsThatTheLogDoesNotHave(t *testing.T) {
 	if err := r.client.XAdd(t.Context(), ghost).Err(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "it is counted and passed", func() bool { return r.counters.PhantomEntries.Load() == 7 && r.lane("g").Lag == 0 })
+	until(t, "it is counted and passed", func() bool { return r.counters.PhantomEntries.Load() == 7 && r.partition("g").Lag == 0 })
 	r.send(9, "c")
 	e.complete(r)
 	e.once(t)
@@ -92,14 +92,14 @@ func TestACrashAfterAllChatsWereLookedAt(t *testing.T) {
 			return nil
 		})
 		receive(t, begun)
-		until(t, "all chats are looked at", func() bool { return !r.lane("g").CatchesUp })
-		renewed := r.lane("g").Until
-		until(t, "what it knows is taken down", func() bool { return r.lane("g").Until.After(renewed) })
+		until(t, "all chats are looked at", func() bool { return !r.partition("g").CatchesUp })
+		renewed := r.partition("g").Until
+		until(t, "what it knows is taken down", func() bool { return r.partition("g").Until.After(renewed) })
 		i.crash()
 	}
 	r.start(r.config("g"), e.around(nothing))
 	e.complete(r)
-	until(t, "nobody is behind", func() bool { return r.lane("g").Behind == 0 })
+	until(t, "nobody is behind", func() bool { return r.partition("g").Behind == 0 })
 }
 
 // countedLog counts the requests for chats.
@@ -141,7 +141,7 @@ func TestADeletedStreamHeals(t *testing.T) {
 	}
 	// Events that were not committed when the stream was deleted may be delivered twice: without a position this cannot be distinguished from a loss
 	// by Redis.
-	until(t, "the position is the end of the stream", func() bool { l := r.lane("g"); return l.Lag == 0 && l.Behind == 0 && !l.CatchesUp })
+	until(t, "the position is the end of the stream", func() bool { l := r.partition("g"); return l.Lag == 0 && l.Behind == 0 && !l.CatchesUp })
 }
 
 // TestWhatIsReadBackIsTheSameMessage checks that a message read from the log equals the one from the stream, at every attempt.
@@ -167,7 +167,7 @@ func TestWhatIsReadBackIsTheSameMessage(t *testing.T) {
 			seen = append(seen, fmt.Sprint(msg.UUID, msg.Metadata, string(msg.Payload)))
 			msg.Nack()
 		}
-		until(t, "it is set aside", func() bool { return r.lane(group).Letters == 1 })
+		until(t, "it is set aside", func() bool { return r.partition(group).Letters == 1 })
 		letter := r.letters(group)[0]
 		if err := subscriber.Close(); err != nil {
 			t.Error(err)

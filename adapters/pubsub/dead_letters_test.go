@@ -42,10 +42,10 @@ func TestAParkedChatWaitsForADecision(t *testing.T) {
 				handle := e.around(refuses("c", 3, &succeed))
 				first := r.start(config, handle)
 				r.send(5, "c", "d")
-				until(t, "it is parked", func() bool { return r.lane("g").Parked == 1 })
+				until(t, "it is parked", func() bool { return r.partition("g").Parked == 1 })
 				r.send(5, "c", "d")
 				until(t, "the other chat goes on", func() bool { return e.done("d") == 10 })
-				until(t, "the position is the end", func() bool { return r.lane("g").Lag == 0 })
+				until(t, "the position is the end", func() bool { return r.partition("g").Lag == 0 })
 				letters := r.letters("g")
 				if len(letters) != 1 || !letters[0].Parked || letters[0].Chat != "c" || letters[0].Seq != 3 || letters[0].Attempts != 1 || letters[0].Reason != "refused" {
 					t.Fatalf("dead letters %+v", letters)
@@ -59,7 +59,7 @@ func TestAParkedChatWaitsForADecision(t *testing.T) {
 				}
 				if when == "after a takeover" {
 					r.start(config, handle)
-					until(t, "another has the lane", func() bool { return r.lane("g").Owner != "" })
+					until(t, "another has the partition", func() bool { return r.partition("g").Owner != "" })
 				}
 				succeed.Store(true)
 				decide := r.groups().Retry
@@ -75,14 +75,14 @@ func TestAParkedChatWaitsForADecision(t *testing.T) {
 					if decision == "drop" {
 						kept = 0
 					}
-					if l := r.lane("g"); l.Parked != 0 || l.Behind != 1 || l.Letters != kept {
-						t.Errorf("decided, the lane is %+v", l)
+					if l := r.partition("g"); l.Parked != 0 || l.Behind != 1 || l.Letters != kept {
+						t.Errorf("decided, the partition is %+v", l)
 					}
 					r.start(config, handle)
 				}
 				r.send(5, "c", "d")
 				e.complete(r)
-				until(t, "nothing is left", func() bool { l := r.lane("g"); return l.Parked+l.Behind+l.Letters+l.Failing == 0 && l.Lag == 0 })
+				until(t, "nothing is left", func() bool { l := r.partition("g"); return l.Parked+l.Behind+l.Letters+l.Failing == 0 && l.Lag == 0 })
 				if err := decide(t.Context(), "g", letters[0].ID); !errors.Is(err, pubsub.ErrDeadLetterNotFound) {
 					t.Errorf("decided again: %v", err)
 				}
@@ -111,7 +111,7 @@ func TestARetryThatFailsParksAgain(t *testing.T) {
 	r.send(6, "c")
 	var first pubsub.DeadLetter
 	for round := range int64(3) {
-		until(t, "it is parked", func() bool { return r.lane("g").Parked == 1 })
+		until(t, "it is parked", func() bool { return r.partition("g").Parked == 1 })
 		letters := r.letters("g")
 		if len(letters) != 1 || letters[0].Attempts != int(3*(round+1)) || starts.Load() != 3*(round+1) {
 			t.Fatalf("round %d: %d starts, dead letters %+v", round, starts.Load(), letters)
@@ -190,7 +190,7 @@ func TestALetterOfAChatThatWentOn(t *testing.T) {
 	first := r.start(config, handle)
 	r.send(4, "c")
 	expect(1, 2, 2, 2, 3, 4)
-	until(t, "it is a dead letter", func() bool { return r.lane("g").Letters == 1 })
+	until(t, "it is a dead letter", func() bool { return r.partition("g").Letters == 1 })
 	before := r.letters("g")[0]
 	if before.Parked || before.Again || before.Attempts != 3 || before.Metadata["type"] != "message:new" {
 		t.Errorf("dead letter %+v", before)
@@ -214,7 +214,7 @@ func TestALetterOfAChatThatWentOn(t *testing.T) {
 	succeed.Store(true)
 	r.start(config, handle)
 	expect(2)
-	until(t, "it is gone", func() bool { return r.lane("g").Letters == 0 })
+	until(t, "it is gone", func() bool { return r.partition("g").Letters == 0 })
 	r.send(1, "c")
 	expect(5)
 	if seq := r.checkpoint("g", "c"); seq == "2" {
@@ -241,7 +241,7 @@ func TestLettersAreGivenAgainOnce(t *testing.T) {
 		return linger(ctx, d)
 	})
 	r.send(1, chats(n)...)
-	until(t, "all are dead letters", func() bool { return r.lane("g").Letters == n })
+	until(t, "all are dead letters", func() bool { return r.partition("g").Letters == n })
 	succeed.Store(true)
 	for _, letter := range r.letters("g") {
 		if err := r.groups().Retry(t.Context(), "g", letter.ID); err != nil {
@@ -249,7 +249,7 @@ func TestLettersAreGivenAgainOnce(t *testing.T) {
 		}
 		<-time.After(time.Millisecond)
 	}
-	until(t, "they are gone", func() bool { return r.lane("g").Letters == 0 })
+	until(t, "they are gone", func() bool { return r.partition("g").Letters == 0 })
 	if got := again.Load(); got != n {
 		t.Errorf("%d letters were given again %d times", n, got)
 	}
@@ -281,7 +281,7 @@ func TestLettersOfOtherPrograms(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "both are dead letters", func() bool { return r.lane("g").Letters == 2 })
+	until(t, "both are dead letters", func() bool { return r.partition("g").Letters == 2 })
 	letters := r.letters("g")
 	if letters[0].EventID != "theirs-0" || letters[0].Parked || letters[0].Seq != 0 {
 		t.Errorf("dead letter %+v", letters[0])
@@ -293,5 +293,5 @@ func TestLettersOfOtherPrograms(t *testing.T) {
 	if id := receive(t, handled); id != "theirs-0" {
 		t.Errorf("%s is given again", id)
 	}
-	until(t, "both are gone", func() bool { return r.lane("g").Letters == 0 })
+	until(t, "both are gone", func() bool { return r.partition("g").Letters == 0 })
 }

@@ -83,7 +83,7 @@ func TestAttemptsAreCountedOverProcessesAndRestarts(t *testing.T) {
 		return nil
 	})
 	attempt(5)
-	until(t, "it is set aside", func() bool { return r.lane("g").Letters == 1 && r.checkpoint("g", "c") == "2" })
+	until(t, "it is set aside", func() bool { return r.partition("g").Letters == 1 && r.checkpoint("g", "c") == "2" })
 	if letter := r.letters("g")[0]; letter.Attempts != 5 || letter.EventID != "e-c-1" || letter.Seq != 1 || letter.Chat != "c" {
 		t.Errorf("dead letter %+v", letter)
 	}
@@ -117,7 +117,7 @@ func TestALastAttemptThatDidNotEndIsSetAside(t *testing.T) {
 	if seq := receive(t, seqs); seq != 2 {
 		t.Errorf("%d was tried again", seq)
 	}
-	until(t, "it is set aside", func() bool { return r.lane("g").Letters == 1 && r.checkpoint("g", "c") == "2" })
+	until(t, "it is set aside", func() bool { return r.partition("g").Letters == 1 && r.checkpoint("g", "c") == "2" })
 	if letter := r.letters("g")[0]; letter.Attempts != 2 || letter.EventID != "e-c-1" {
 		t.Errorf("dead letter %+v", letter)
 	}
@@ -151,7 +151,7 @@ func TestShutdownIsNoFailure(t *testing.T) {
 			}
 		}
 		i.stop()
-		if l := r.lane("g"); l.Letters != 0 || l.Failing != 1 {
+		if l := r.partition("g"); l.Letters != 0 || l.Failing != 1 {
 			t.Errorf("after the end: %+v", l)
 		}
 		if failing := r.client.HGetAll(t.Context(), r.partitions[0].Base+"g:failing:g").Val(); failing["second"] != "1:1" {
@@ -176,7 +176,7 @@ func TestRefusedMessagesComeBackSlower(t *testing.T) {
 	})
 	all := chats(20)
 	r.send(1, all...)
-	until(t, "all are set aside", func() bool { return r.lane("g").Letters == len(all) })
+	until(t, "all are set aside", func() bool { return r.partition("g").Letters == len(all) })
 	mu.Lock()
 	defer mu.Unlock()
 	var firsts []time.Duration
@@ -284,5 +284,5 @@ func TestAnEntryThatCannotBeReadStallsNothing(t *testing.T) {
 	}
 	r.send(1, "c", "d")
 	e.complete(r)
-	until(t, "they are set aside", func() bool { l := r.lane("g"); return l.Letters == 3 && l.Parked == 0 && l.Lag == 0 })
+	until(t, "they are set aside", func() bool { l := r.partition("g"); return l.Letters == 3 && l.Parked == 0 && l.Lag == 0 })
 }

@@ -44,7 +44,7 @@ func (r *rig) passedBy(groups ...string) {
 			r.t.Fatal(err)
 		}
 		for _, state := range states {
-			for _, partition := range state.Lanes {
+			for _, partition := range state.Partitions {
 				if slices.Contains(groups, state.Group) && partition.Stream == r.topic() && partition.Lag > 0 {
 					return false
 				}

@@ -63,9 +63,9 @@ type PartitionState struct {
 
 // GroupState is the state of a group.
 type GroupState struct {
-	Group   string
-	Members int // processes that run it: their heartbeats have not expired
-	Lanes   []PartitionState
+	Group      string
+	Members    int // processes that run it: their heartbeats have not expired
+	Partitions []PartitionState
 }
 
 // List returns the state of every group, sorted by name.
@@ -77,14 +77,14 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 			return nil, ports.Unavailable(ctx, err)
 		}
 		for _, name := range names {
-			state, err := g.lane(ctx, l, name)
+			state, err := g.partition(ctx, l, name)
 			if err != nil {
 				return nil, err
 			}
 			if states[name] == nil {
 				states[name] = &GroupState{Group: name}
 			}
-			states[name].Lanes = append(states[name].Lanes, state)
+			states[name].Partitions = append(states[name].Partitions, state)
 		}
 	}
 	if err := g.store("").intact(ctx); err != nil { // checked last: without the whole log, the states read before may be incomplete
@@ -106,11 +106,11 @@ func (g *Groups) List(ctx context.Context) ([]GroupState, error) {
 func (g *Groups) Owned(ctx context.Context, s *Subscriber) (GroupState, error) {
 	state := GroupState{Group: s.config.Group}
 	for _, l := range s.owned() {
-		partition, err := g.lane(ctx, l, s.config.Group)
+		partition, err := g.partition(ctx, l, s.config.Group)
 		if err != nil {
 			return GroupState{}, err
 		}
-		state.Lanes = append(state.Lanes, partition)
+		state.Partitions = append(state.Partitions, partition)
 	}
 	return state, nil
 }
@@ -134,7 +134,7 @@ func (g *Groups) members(ctx context.Context, group string) (n int, err error) {
 	return n, nil
 }
 
-func (g *Groups) lane(ctx context.Context, l Partition, group string) (PartitionState, error) {
+func (g *Groups) partition(ctx context.Context, l Partition, group string) (PartitionState, error) {
 	k := l.group(group)
 	var fields *goredis.MapStringStringCmd
 	var failing, letters *goredis.IntCmd

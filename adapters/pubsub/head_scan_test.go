@@ -134,7 +134,7 @@ func TestHeadScan_LagCountsTheTail(t *testing.T) {
 	r.idle("g")
 	r.unstreamed("c")
 	r.unstreamed("c")
-	until(t, "the lag tells of both events", func() bool { l := r.lane("g"); return l.Lag == 2 && l.Behind == 1 })
+	until(t, "the lag tells of both events", func() bool { l := r.partition("g"); return l.Lag == 2 && l.Behind == 1 })
 	close(release)
 	e.complete(r)
 	r.idle("g")

@@ -62,9 +62,9 @@ func TestOneChatHoldsUpNoOther(t *testing.T) {
 			if e.done("held") != 0 {
 				t.Fatal("what is held is done")
 			}
-			state := r.lane("g")
+			state := r.partition("g")
 			if held == "parked" && state.Parked != 1 || held != "parked" && state.Behind != 1 {
-				t.Errorf("the lane is %+v", state)
+				t.Errorf("the partition is %+v", state)
 			}
 			free.Store(true)
 			close(release)
@@ -79,7 +79,7 @@ func TestOneChatHoldsUpNoOther(t *testing.T) {
 			}
 			e.complete(r)
 			e.once(t)
-			until(t, "nothing is left behind", func() bool { l := r.lane("g"); return l.Behind+l.Parked+l.Failing+l.Letters == 0 && l.Lag == 0 })
+			until(t, "nothing is left behind", func() bool { l := r.partition("g"); return l.Behind+l.Parked+l.Failing+l.Letters == 0 && l.Lag == 0 })
 		})
 	}
 }
@@ -148,7 +148,7 @@ func TestEntriesOfOtherPrograms(t *testing.T) {
 	config.Drain = 100 * time.Millisecond
 	first := r.start(config, handle)
 	until(t, "it hangs", crash.Load)
-	until(t, "what it did is taken down", func() bool { return r.lane("g").Lag <= n-100+n/3 })
+	until(t, "what it did is taken down", func() bool { return r.partition("g").Lag <= n-100+n/3 })
 	first.crash()
 	go first.stop()
 	r.start(config, handle)
@@ -208,7 +208,7 @@ func TestOtherProgramsEntriesSideBySide(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return list[0].Lanes[0]
+		return list[0].Partitions[0]
 	}
 	until(t, "one is set aside, and the position is before the one that takes long", func() bool { s := state(); return s.Letters == 1 && s.Lag == n-3 })
 	long.Ack()

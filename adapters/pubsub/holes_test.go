@@ -47,7 +47,7 @@ func TestAHole_IsNeverTheEnd(t *testing.T) {
 			})
 			if hole.chat != "" {
 				until(t, "the others are delivered", func() bool { return e.done("good") == 3 && e.done("better") == 3 })
-				until(t, "the chat is left behind", func() bool { return r.lane("g").Behind == 1 })
+				until(t, "the chat is left behind", func() bool { return r.partition("g").Behind == 1 })
 			}
 			if n := e.done("bad"); n >= 1500 {
 				t.Errorf("%d events of the chat were delivered", n)
@@ -60,7 +60,7 @@ func TestAHole_IsNeverTheEnd(t *testing.T) {
 			}
 			e.complete(r)
 			e.once(t)
-			until(t, "nothing is listed", func() bool { return len(r.counters.Holes.List()) == 0 && r.lane("g").Behind == 0 })
+			until(t, "nothing is listed", func() bool { return len(r.counters.Holes.List()) == 0 && r.partition("g").Behind == 0 })
 		})
 	}
 }

@@ -32,8 +32,8 @@ type Memory struct {
 	groups map[string]*memoryGroup
 }
 
-// memoryLane is the stream of the only partition.
-const memoryLane = "memory"
+// memoryPartition is the stream of the only partition.
+const memoryPartition = "memory"
 
 // memoryGroup is the state that Redis would have of a group.
 type memoryGroup struct {
@@ -63,13 +63,13 @@ func NewMemory(log MemoryLog, codec *wireformat.Codec, clock ports.Clock, moved 
 
 // Subscriber returns a subscriber of a consumer group of the log. It ignores settings about Redis.
 func (m *Memory) Subscriber(c SubscriberConfig) (*Subscriber, error) {
-	c.Topic, c.Lanes = memoryLane, []Partition{{Stream: memoryLane}}
+	c.Topic, c.Partitions = memoryPartition, []Partition{{Stream: memoryPartition}}
 	c.LogID, c.Backlog, c.Codec, c.Pace = m.log.ID(), m.log, m.codec, 0
 	return newSubscriber(c, &memoryStore{Memory: m, name: c.Group})
 }
 
 // Topic returns the topic of the subscribers.
-func (m *Memory) Topic() string { return memoryLane }
+func (m *Memory) Topic() string { return memoryPartition }
 
 // Idle reports whether every running group has finished all events, apart from chats that wait for a decision.
 func (m *Memory) Idle() bool {

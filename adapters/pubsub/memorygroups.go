@@ -17,7 +17,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 	var list []GroupState
 	for name, g := range m.groups {
 		s := PartitionState{
-			Stream: memoryLane, Epoch: g.epoch, Position: g.position.String(), Lag: m.log.End() - g.position.n, Failing: len(g.failing),
+			Stream: memoryPartition, Epoch: g.epoch, Position: g.position.String(), Lag: m.log.End() - g.position.n, Failing: len(g.failing),
 			Letters: len(g.letters), LettersFull: g.bound > 0 && len(g.letters) >= g.bound, CatchesUp: g.walk != "",
 		}
 		members := 0
@@ -32,7 +32,7 @@ func (m *Memory) List(context.Context) ([]GroupState, error) {
 				s.Behind++
 			}
 		}
-		list = append(list, GroupState{Group: name, Members: members, Lanes: []PartitionState{s}})
+		list = append(list, GroupState{Group: name, Members: members, Partitions: []PartitionState{s}})
 	}
 	slices.SortFunc(list, func(a, b GroupState) int { return cmp.Compare(a.Group, b.Group) })
 	return list, nil

@@ -66,7 +66,7 @@ func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		blocked := 0
-		for _, partition := range list[0].Lanes {
+		for _, partition := range list[0].Partitions {
 			blocked += partition.Blocked
 			for _, chat := range partition.Longest {
 				if chat.Seq != 2 || chat.Reason != pubsub.BlockedNewer || !strings.Contains(chat.Error, `"message:new" v2`) {
@@ -104,7 +104,7 @@ func TestNewerEvents_GoToTheMemberThatReadsThem(t *testing.T) {
 			t.Fatal(err)
 		}
 		left := 0
-		for _, partition := range list[0].Lanes {
+		for _, partition := range list[0].Partitions {
 			left += partition.Blocked + partition.Failing + partition.Parked + partition.Behind
 		}
 		return left == 0 && old.Counters.BlockedNewer.Load()+fresh.Counters.BlockedNewer.Load() == 0
@@ -172,7 +172,7 @@ func TestUnknownCoreTypes_Wait(t *testing.T) {
 	config.Retry = pubsub.RetryPolicy{First: 10 * time.Millisecond, Max: 20 * time.Millisecond}
 	r.start(config, e.around(nothing))
 	until(t, "the chat waits", func() bool {
-		l := r.lane("g")
+		l := r.partition("g")
 		return l.Blocked == 1 && l.Longest[0].Reason == pubsub.BlockedNewer && strings.Contains(l.Longest[0].Error, `"message:pin"`)
 	})
 	until(t, "the other chat flows", func() bool { return e.done("d") == 1 })

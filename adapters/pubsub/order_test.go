@@ -91,7 +91,7 @@ func TestOrderWhileInstancesComeAndGo(t *testing.T) {
 	e.complete(r)
 	e.once(t)
 	if n := r.counters.Fenced.Load(); n != 0 {
-		t.Errorf("lanes were lost %d times", n)
+		t.Errorf("partitions were lost %d times", n)
 	}
 }
 

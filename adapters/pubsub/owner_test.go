@@ -73,7 +73,7 @@ func TestAFrozenOwnerSwallowsNothing(t *testing.T) {
 	r.send(3, "c", "d")
 	e.complete(r)
 	r.idle("g")
-	before := r.lane("g")
+	before := r.partition("g")
 
 	proxy.freeze()
 	config.Client = nil
@@ -81,9 +81,9 @@ func TestAFrozenOwnerSwallowsNothing(t *testing.T) {
 	r.send(3, "c", "d") // the frozen owner's read is there first
 	e.complete(r)
 	r.idle("g")
-	after := r.lane("g")
+	after := r.partition("g")
 	if after.Epoch <= before.Epoch || after.Owner == before.Owner {
-		t.Errorf("the lane went from %+v to %+v", before, after)
+		t.Errorf("the partition went from %+v to %+v", before, after)
 	}
 	proxy.thaw()
 	r.send(3, "c", "d")
@@ -209,13 +209,13 @@ func TestPartitionsAreShared(t *testing.T) {
 	r := newRig(t, redistest.Shared(t), 16)
 	for n := range 3 {
 		r.start(beginning(r.config("g")), nothing)
-		until(t, fmt.Sprint(n+1, " have lanes"), func() bool {
+		until(t, fmt.Sprint(n+1, " have partitions"), func() bool {
 			list, err := r.groups().List(t.Context())
 			if err != nil {
 				t.Fatal(err)
 			}
 			owners := make(map[string]bool)
-			for _, l := range list[0].Lanes {
+			for _, l := range list[0].Partitions {
 				owners[l.Owner] = true
 			}
 			return len(owners) == n+1 && !owners[""]

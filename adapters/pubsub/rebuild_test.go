@@ -102,7 +102,7 @@ func TestRebuildBeginsAgain(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, l := range list[0].Lanes {
+			for _, l := range list[0].Partitions {
 				if l.Lag > 0 || l.Behind > 0 || l.CatchesUp {
 					return false
 				}
@@ -149,11 +149,11 @@ func TestProgressIsTold(t *testing.T) {
 		return nil
 	}))
 	until(t, "some are looked at", func() bool {
-		l := r.lane("g")
+		l := r.partition("g")
 		return l.CatchesUp && l.Walked > 1000 && l.Chats == len(all)
 	})
 	<-time.After(quick)
-	if l := r.lane("g"); l.Walked > len(all)/2 {
+	if l := r.partition("g"); l.Walked > len(all)/2 {
 		t.Errorf("%d of %d chats are looked at though no handler has ended", l.Walked, l.Chats)
 	}
 	if n := r.counters.Backfilled.Load(); n > 6_000 {
@@ -163,7 +163,7 @@ func TestProgressIsTold(t *testing.T) {
 	e.complete(r)
 	e.once(t)
 	r.idle("g")
-	if l := r.lane("g"); l.Chats != 0 || l.Walked != 0 {
+	if l := r.partition("g"); l.Chats != 0 || l.Walked != 0 {
 		t.Errorf("at the end %d of %d chats are looked at", l.Walked, l.Chats)
 	}
 }

@@ -67,7 +67,7 @@ func TestDeadLetter_KeptThroughRetries(t *testing.T) {
 			if err := r.groups().Retry(t.Context(), "g", first.ID); err != nil {
 				t.Fatal(err)
 			}
-			until(t, "it is gone", func() bool { l := r.lane("g"); return l.Letters+l.Parked+l.Behind == 0 && l.Lag == 0 })
+			until(t, "it is gone", func() bool { l := r.partition("g"); return l.Letters+l.Parked+l.Behind == 0 && l.Lag == 0 })
 			if err := r.groups().Retry(t.Context(), "g", first.ID); !errors.Is(err, pubsub.ErrDeadLetterNotFound) {
 				t.Errorf("retried once more: %v", err)
 			}
@@ -93,7 +93,7 @@ func TestDeadLetter_DroppedAfterRetries(t *testing.T) {
 	config.OnPoison = pubsub.Park
 	one := r.start(config, handle)
 	r.send(3, "c")
-	until(t, "seq 2 is parked", func() bool { return r.lane("g").Parked == 1 })
+	until(t, "seq 2 is parked", func() bool { return r.partition("g").Parked == 1 })
 	old := r.letters("g")[0]
 	one.stop()
 	if err := r.groups().Retry(t.Context(), "g", old.ID); err != nil {
@@ -103,17 +103,17 @@ func TestDeadLetter_DroppedAfterRetries(t *testing.T) {
 	one = r.start(config, handle)
 	until(t, "it is skipped", func() bool {
 		l := r.letters("g")
-		return len(l) == 1 && !l[0].Again && !l[0].Parked && r.lane("g").Behind == 0 && r.lane("g").Lag == 0
+		return len(l) == 1 && !l[0].Again && !l[0].Parked && r.partition("g").Behind == 0 && r.partition("g").Lag == 0
 	})
 	one.stop()
 	config.OnPoison = pubsub.Park
 	r.start(config, handle)
 	r.send(2, "c")
-	until(t, "seq 4 is parked", func() bool { return r.lane("g").Parked == 1 && len(r.letters("g")) == 2 })
+	until(t, "seq 4 is parked", func() bool { return r.partition("g").Parked == 1 && len(r.letters("g")) == 2 })
 	if err := r.groups().Drop(t.Context(), "g", old.ID); err != nil {
 		t.Fatal(err)
 	}
-	if l := r.lane("g"); l.Parked != 1 || l.Letters != 1 || r.checkpoint("g", "c") != "3" {
+	if l := r.partition("g"); l.Parked != 1 || l.Letters != 1 || r.checkpoint("g", "c") != "3" {
 		t.Errorf("after the drop: %+v, checkpoint %s", l, r.checkpoint("g", "c"))
 	}
 }

@@ -116,7 +116,7 @@ type instance struct {
 // config returns the configuration of a member of a group. Tests change it before they start one.
 func (r *rig) config(group string) pubsub.SubscriberConfig {
 	return pubsub.SubscriberConfig{
-		Group: group, Topic: r.topic(), Lanes: r.partitions, LogID: r.log.ID(), Guard: r.log, Backlog: r.log, Codec: wireformat.New(),
+		Group: group, Topic: r.topic(), Partitions: r.partitions, LogID: r.log.ID(), Guard: r.log, Backlog: r.log, Codec: wireformat.New(),
 		Retry: pubsub.RetryPolicy{Attempts: 3, First: 10 * time.Millisecond, Max: 50 * time.Millisecond},
 		Lease: quick, Drain: 5 * time.Second, Counters: r.counters, Logger: slog.New(slog.DiscardHandler),
 	}
@@ -190,7 +190,7 @@ func (r *rig) letters(group string) []pubsub.DeadLetter {
 }
 
 // partition returns the state of a group on the first partition.
-func (r *rig) lane(group string) pubsub.PartitionState {
+func (r *rig) partition(group string) pubsub.PartitionState {
 	r.t.Helper()
 	list, err := r.groups().List(r.t.Context())
 	if err != nil {
@@ -198,7 +198,7 @@ func (r *rig) lane(group string) pubsub.PartitionState {
 	}
 	for _, state := range list {
 		if state.Group == group {
-			return state.Lanes[0]
+			return state.Partitions[0]
 		}
 	}
 	r.t.Fatalf("there is no group %q", group)
@@ -208,14 +208,14 @@ func (r *rig) lane(group string) pubsub.PartitionState {
 // reading waits until a group's first partition has an owner that has checked all chats: events sent from then on arrive by the stream.
 func (r *rig) reading(group string) {
 	r.t.Helper()
-	until(r.t, "the lane is read", func() bool { l := r.lane(group); return l.Owner != "" && !l.CatchesUp && l.Behind == 0 })
+	until(r.t, "the partition is read", func() bool { l := r.partition(group); return l.Owner != "" && !l.CatchesUp && l.Behind == 0 })
 }
 
 // idle waits until everything on a group's first partition is finished and committed.
 func (r *rig) idle(group string) {
 	r.t.Helper()
 	until(r.t, "nothing is left to do", func() bool {
-		l := r.lane(group)
+		l := r.partition(group)
 		return l.Lag == 0 && l.Behind+l.Parked+l.Failing == 0 && !l.CatchesUp
 	})
 }

@@ -176,8 +176,8 @@ func TestTheDrainEnds(t *testing.T) {
 	}
 	close(deaf)
 	receive(t, handled)
-	if l := r.lane("g"); l.Owner != "" || l.Failing != 0 {
-		t.Errorf("the lane is left as %+v", l)
+	if l := r.partition("g"); l.Owner != "" || l.Failing != 0 {
+		t.Errorf("the partition is left as %+v", l)
 	}
 }
 

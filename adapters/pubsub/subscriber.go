@@ -29,9 +29,9 @@ type SubscriberConfig struct {
 	Reader *Reader                 // shares reads with other groups of the process. Defaults to a new one
 	Group  string
 
-	// Topic names the topic that reads Lanes. Any other topic is a stream of that name, which carries no chat's log.
-	Topic string
-	Lanes []Partition
+	// Topic names the topic that reads Partitions. Any other topic is a stream of that name, which carries no chat's log.
+	Topic      string
+	Partitions []Partition
 	// LogID identifies the log whose events the partitions carry. Backlog and Codec read it. All three are required if a partition is a partition's, and Guard
 	// too if the partitions are in Redis.
 	LogID   string
@@ -104,10 +104,10 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 	if c.Client == nil {
 		return nil, &domain.InvalidError{Field: "Client", Problem: "is missing", Allowed: "a client"}
 	}
-	if c.Guard == nil && slices.ContainsFunc(c.Lanes, Partition.logged) {
-		return nil, &domain.InvalidError{Field: "Guard", Problem: "is missing", Allowed: "a guard where a lane carries a log"}
+	if c.Guard == nil && slices.ContainsFunc(c.Partitions, Partition.logged) {
+		return nil, &domain.InvalidError{Field: "Guard", Problem: "is missing", Allowed: "a guard where a partition carries a log"}
 	}
-	store := &redisStore{client: c.Client, group: c.Group, guard: c.Guard, partitions: c.Lanes, scripts: newScripts(), Reader: c.Reader}
+	store := &redisStore{client: c.Client, group: c.Group, guard: c.Guard, partitions: c.Partitions, scripts: newScripts(), Reader: c.Reader}
 	if store.Reader == nil {
 		store.Reader, store.own = NewReader(c.Client), true
 	}
@@ -116,14 +116,14 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 
 func newSubscriber(c SubscriberConfig, store store) (*Subscriber, error) {
 	logged := false
-	for _, l := range c.Lanes {
+	for _, l := range c.Partitions {
 		logged = logged || l.logged()
 	}
 	switch {
 	case c.Group == "":
 		return nil, &domain.InvalidError{Field: "Group", Problem: "is missing", Allowed: "a name"}
 	case logged && (c.LogID == "" || c.Backlog == nil || c.Codec == nil):
-		return nil, &domain.InvalidError{Field: "LogID, Backlog and Codec", Problem: "are not all there", Allowed: "all three where a lane carries a log"}
+		return nil, &domain.InvalidError{Field: "LogID, Backlog and Codec", Problem: "are not all there", Allowed: "all three where a partition carries a log"}
 	case c.Lease != 0 && c.Lease < MinLease:
 		return nil, &domain.InvalidError{Field: "Lease", Problem: "is " + c.Lease.String(), Allowed: "at least " + MinLease.String()}
 	}
@@ -167,8 +167,8 @@ func positive[N int | time.Duration](n, otherwise N) N {
 // over.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
 	partitions := []Partition{NewPartition(topic)}
-	if topic == s.config.Topic && len(s.config.Lanes) > 0 {
-		partitions = s.config.Lanes
+	if topic == s.config.Topic && len(s.config.Partitions) > 0 {
+		partitions = s.config.Partitions
 	}
 	s.mu.Lock()
 	if s.closed {

@@ -74,7 +74,7 @@ func (c *carrier) send(m domain.MessageID) {
 func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) (stop func()) {
 	c.t.Helper()
 	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{
-		Client: c.client, Group: group, Topic: c.stream, Lanes: c.partitions, LogID: c.log.ID(), Guard: c.log, Backlog: c.log, Codec: wireformat.New(),
+		Client: c.client, Group: group, Topic: c.stream, Partitions: c.partitions, LogID: c.log.ID(), Guard: c.log, Backlog: c.log, Codec: wireformat.New(),
 		FromBeginning: true, Retry: pubsub.RetryPolicy{Attempts: 3, First: time.Millisecond}, Counters: c.counters, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -62,7 +62,7 @@ func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
 		t.Error(err)
 	}
 	if fenced := counters.Fenced.Load(); fenced != 0 {
-		t.Errorf("lanes were lost %d times", fenced)
+		t.Errorf("partitions were lost %d times", fenced)
 	}
 }
 
@@ -163,7 +163,7 @@ func TestAStartThatDidNotComeIsNotCounted(t *testing.T) {
 			t.Errorf("attempt %d follows the first", n)
 		}
 	}
-	until(t, "none fails any more", func() bool { return r.lane("g").Failing == 0 })
+	until(t, "none fails any more", func() bool { return r.partition("g").Failing == 0 })
 }
 
 // TestNothingIsHandedOutAfterTheLease receives no messages until another member has acquired the partition and delivered everything. Messages that
@@ -309,8 +309,8 @@ func TestAHandlerOfALostPartitionHoldsUpItsChatOnly(t *testing.T) {
 	if err := r.groups().Rebuild(t.Context(), "g"); err != nil { // which fences every owner
 		t.Fatal(err)
 	}
-	until(t, "the lane is taken again, and the other chat goes on", func() bool {
-		l := r.lane("g")
+	until(t, "the partition is taken again, and the other chat goes on", func() bool {
+		l := r.partition("g")
 		_, again := others.Load(fmt.Sprint("c", l.Epoch))
 		return l.Owner != "" && again
 	})

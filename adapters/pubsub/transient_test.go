@@ -56,7 +56,7 @@ func TestTransientFailures_AreNoAttempts(t *testing.T) {
 				}
 				s := b.state()
 				if s.Blocked != 1 || len(s.Longest) != 1 {
-					t.Fatalf("the lane is %+v", s)
+					t.Fatalf("the partition is %+v", s)
 				}
 				chat := s.Longest[0]
 				if chat.Chat != "held" || chat.Seq != 1 || chat.Reason != pubsub.BlockedTransient || chat.Error != fault.Error() || chat.Since.Sub(began).Abs() > time.Second {
@@ -293,7 +293,7 @@ func TestTransientFailures_ConsumeNoReservedAttempt(t *testing.T) {
 	if err := r.client.HSet(t.Context(), state, "commit", "9999").Err(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the lane is taken anew", func() bool { return r.client.HGet(t.Context(), state, "epoch").Val() != epoch })
+	until(t, "the partition is taken anew", func() bool { return r.client.HGet(t.Context(), state, "epoch").Val() != epoch })
 	release <- ports.ErrUnavailable
 	if d := receive(t, begun); d.Attempt != 2 {
 		t.Errorf("attempt %d follows a start that failed transiently under a lost lease", d.Attempt)

@@ -14,11 +14,11 @@ import (
 // trim makes a group's new owner trim the stream, which is the first thing that it does.
 func (r *rig) trim(group string, bound int) {
 	r.t.Helper()
-	before := r.lane(group).Epoch
+	before := r.partition(group).Epoch
 	config := r.config(group)
 	config.Bound = bound
 	i := r.start(config, nothing)
-	until(r.t, "the lane is taken", func() bool { return r.lane(group).Epoch > before })
+	until(r.t, "the partition is taken", func() bool { return r.partition(group).Epoch > before })
 	i.stop()
 }
 
@@ -59,7 +59,7 @@ func TestTrimmingTakesOnlyWhatAllHavePassed(t *testing.T) {
 	until(t, "it is in the middle", func() bool { return behind.done("c") == 250 && behind.done("d") == 250 })
 	go func() { <-time.After(100 * time.Millisecond); close(stop) }()
 	i.stop()
-	r.run("ahead", ahead.around(nothing), func() bool { return ahead.done("c") == 500 && ahead.done("d") == 500 && r.lane("ahead").Lag == 0 })
+	r.run("ahead", ahead.around(nothing), func() bool { return ahead.done("c") == 500 && ahead.done("d") == 500 && r.partition("ahead").Lag == 0 })
 
 	r.trim("ahead", 100_000)
 	if n := r.length(); n < 500 || n > 620 { // trimming removes whole nodes of the stream
@@ -86,18 +86,18 @@ func TestAnAbandonedGroupDoesNotHoldTheStream(t *testing.T) {
 	r.send(3, "c", "idle")
 	left := newEffects()
 	r.run("left", left.around(nothing), func() bool {
-		return left.done("c") == 3 && left.done("idle") == 3 && r.lane("left").Behind == 0 && r.lane("left").Lag == 0
+		return left.done("c") == 3 && left.done("idle") == 3 && r.partition("left").Behind == 0 && r.partition("left").Lag == 0
 	})
 	r.send(1, "idle")
 	r.send(600, "c", "d")
 	ahead := newEffects()
-	r.run("ahead", ahead.around(nothing), func() bool { return r.lane("ahead").Lag == 0 && r.lane("ahead").Behind == 0 })
+	r.run("ahead", ahead.around(nothing), func() bool { return r.partition("ahead").Lag == 0 && r.partition("ahead").Behind == 0 })
 	const bound = 200
 	r.trim("ahead", bound)
 	if n := r.length(); n > bound+100 {
 		t.Errorf("the stream has %d entries", n)
 	}
-	if l := r.lane("left"); !l.CatchesUp || r.counters.StreamOverruns.Load() != 1 {
+	if l := r.partition("left"); !l.CatchesUp || r.counters.StreamOverruns.Load() != 1 {
 		t.Errorf("%d groups are told to be too far behind; the one that is is at %+v", r.counters.StreamOverruns.Load(), l)
 	}
 	r.start(r.config("left"), left.around(nothing))
@@ -121,7 +121,7 @@ func TestAGroupThatIsMovedWhileItRuns(t *testing.T) {
 	}))
 	r.send(2000, "c", "d") // more than a window
 	r.send(1, chats(100)...)
-	r.run("ahead", nothing, func() bool { return r.lane("ahead").Lag == 0 && r.lane("ahead").Behind == 0 })
+	r.run("ahead", nothing, func() bool { return r.partition("ahead").Lag == 0 && r.partition("ahead").Behind == 0 })
 	r.trim("ahead", 100)
 	if n := r.length(); n > 200 {
 		t.Errorf("the stream has %d entries", n)
@@ -141,7 +141,7 @@ func TestOtherConsumerGroupsHoldTheStream(t *testing.T) {
 	if err := r.client.XGroupCreate(ctx, r.topic(), "stock", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	r.run("g", nothing, func() bool { return r.lane("g").Lag == 0 && r.lane("g").Behind == 0 })
+	r.run("g", nothing, func() bool { return r.partition("g").Lag == 0 && r.partition("g").Behind == 0 })
 	holds := func(least, most int64) {
 		t.Helper()
 		r.trim("g", 400_000)

@@ -28,7 +28,7 @@ func TestActivityIndex(t *testing.T) {
 
 func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys redis.Keys) {
 	t.Helper()
-	lanes := slices.DeleteFunc(keys.Partitions(), func(l redis.Partition) bool { return l.Partition < 0 })
+	partitions := slices.DeleteFunc(keys.Partitions(), func(l redis.Partition) bool { return l.Partition < 0 })
 	log, ctx := open(t, client, keys), t.Context()
 	chats := make([]domain.ChatID, 1200)
 	entries := make([]ports.ActivityEntry, len(chats))
@@ -68,23 +68,23 @@ func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys redis.
 	put(5, true)
 	check(5)
 	checkBehind(t, log, chats[:3])
-	for _, lane := range lanes {
-		client.Del(ctx, lane.Base+"last")
-		client.Set(ctx, lane.Base+"last", "foreign", 0)
+	for _, partition := range partitions {
+		client.Del(ctx, partition.Base+"last")
+		client.Set(ctx, partition.Base+"last", "foreign", 0)
 	}
 	check(0)
 	put(3, false)
 	check(3)
-	for _, lane := range lanes {
+	for _, partition := range partitions {
 		for i := range chats {
-			client.HSet(ctx, lane.Base+"last", string(chats[i]), "7")
+			client.HSet(ctx, partition.Base+"last", string(chats[i]), "7")
 		}
 	}
 	check(0)
 	put(4, false)
 	check(4)
-	for _, lane := range lanes {
-		client.Set(ctx, lane.Base+"id", "another log", 0)
+	for _, partition := range partitions {
+		client.Set(ctx, partition.Base+"id", "another log", 0)
 	}
 	if err := log.IndexLastMessages(ctx, entries...); !errors.Is(err, ports.ErrLogLost) {
 		t.Errorf("on another log: error %v", err)

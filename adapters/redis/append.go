@@ -63,11 +63,11 @@ func (l *Log) AppendBatch(ctx context.Context, appends []ports.Append) ([]ports.
 			continue
 		}
 		sent[i] = r
-		lane := l.queueOf(r.partition)
-		if parts[lane] == nil {
-			parts[lane] = newBatch(l)
+		queue := l.queueOf(r.partition)
+		if parts[queue] == nil {
+			parts[queue] = newBatch(l)
 		}
-		parts[lane].add(r)
+		parts[queue].add(r)
 	}
 	var failed error
 	for _, b := range parts {

@@ -11,7 +11,7 @@ import (
 	"chatcore/ports"
 )
 
-// Bounds of a batch and of a partition.
+// Bounds of a batch and of an append queue.
 const (
 	batchCommands = 128       // a script of this size blocks every other client for about 2 ms
 	batchBytes    = 512 << 10 // of arguments
@@ -47,10 +47,10 @@ type waiting struct {
 	count       int
 }
 
-func newLane(l *Log, capacity int) *appendQueue {
-	lane := &appendQueue{log: l, capacity: capacity, chats: make(map[domain.ChatID]*waiting)}
-	lane.history.Store(&field{})
-	return lane
+func newAppendQueue(l *Log, capacity int) *appendQueue {
+	queue := &appendQueue{log: l, capacity: capacity, chats: make(map[domain.ChatID]*waiting)}
+	queue.history.Store(&field{})
+	return queue
 }
 
 // observe records the history that a reply belongs to. A change of the history means that the server was restarted, or that another one was promoted.

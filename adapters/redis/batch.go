@@ -207,13 +207,13 @@ func pause(ctx context.Context, d time.Duration) error {
 // call sends the batch once: by the script's hash or, if Redis does not have the script, by its text.
 func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed int, err error) {
 	withText := false
-	lane := b.log.queueOf(b.requests[0].partition)
+	queue := b.log.queueOf(b.requests[0].partition)
 	for range routes {
 		var node *goredis.Client
 		if node, err = b.log.node(ctx, b.requests[0].partition); err != nil {
 			return "", 0, err
 		}
-		history := lane.history.Load() // before the epoch, which ends before a new history is stored
+		history := queue.history.Load() // before the epoch, which ends before a new history is stored
 		b.look()
 		if !b.present() {
 			return "", 0, errHistory
@@ -233,7 +233,7 @@ func (b *batch) call(ctx context.Context, again bool) (reply string, confirmed i
 				continue
 			}
 			if present, other := strings.CutPrefix(reply, "-3 "); other {
-				lane.observe(present)
+				queue.observe(present)
 			} else if strings.HasPrefix(reply, "-5 ") {
 				b.log.witnesses.outdated()
 			} else {

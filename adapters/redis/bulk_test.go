@@ -132,9 +132,9 @@ func TestChatList_RoundTrips(t *testing.T) {
 }
 
 func lastKeys(keys redis.Keys) (names []string) {
-	for _, lane := range keys.Partitions() {
-		if lane.Partition >= 0 {
-			names = append(names, lane.Base+"last")
+	for _, partition := range keys.Partitions() {
+		if partition.Partition >= 0 {
+			names = append(names, partition.Base+"last")
 		}
 	}
 	return names
@@ -171,7 +171,7 @@ func TestLoadChats_Faults(t *testing.T) {
 	if err := both(); err != nil || trips.n.Load()-before > 2*4 {
 		t.Errorf("without the scripts: %d round trips, error %v", trips.n.Load()-before, err)
 	}
-	index := lanesOf(l.keys, l.chats[20]) + string(l.chats[20]) + ":x"
+	index := prefixOf(l.keys, l.chats[20]) + string(l.chats[20]) + ":x"
 	kept := client.Dump(t.Context(), index).Val()
 	client.Set(t.Context(), index, "foreign", 0)
 	var corrupt *ports.CorruptError
@@ -196,8 +196,8 @@ func TestLoadChats_Faults(t *testing.T) {
 	}
 }
 
-// lanesOf returns the prefix of a chat's keys.
-func lanesOf(keys redis.Keys, c domain.ChatID) string {
+// prefixOf returns the prefix of a chat's keys.
+func prefixOf(keys redis.Keys, c domain.ChatID) string {
 	id := keys.IDKey(keys.Partition(c))
 	return id[:len(id)-len("id")]
 }

@@ -51,13 +51,13 @@ func (l *Log) Confirm(ctx context.Context, found ports.LoadRef) error {
 		return nil
 	}
 	p := l.keys.Partition(found.Chat)
-	lane, away := l.queueOf(p), error(nil)
+	queue, away := l.queueOf(p), error(nil)
 	for range routes {
 		node, err := l.node(ctx, p)
 		if err != nil {
 			return unavailable(ctx, err)
 		}
-		history, known := lane.history.Load(), l.witnesses.list[p].known.Load() // before the epoch, as for an append
+		history, known := queue.history.Load(), l.witnesses.list[p].known.Load() // before the epoch, as for an append
 		if l.epoch != nil && l.epoch() != found.Epoch {
 			return fmt.Errorf("%w: %w", ports.ErrConflict, errHistory)
 		}
@@ -74,7 +74,7 @@ func (l *Log) Confirm(ctx context.Context, found ports.LoadRef) error {
 		present, other := strings.CutPrefix(reply, "-3 ")
 		switch {
 		case other:
-			lane.observe(present)
+			queue.observe(present)
 		case reply == "-5":
 			l.witnesses.outdated()
 		case reply == "-1":

@@ -82,8 +82,8 @@ func ownKeys(k Keys, chat domain.ChatID, name string) []string {
 			keys = append(keys, marker)
 		}
 	}
-	for _, lane := range k.Partitions() {
-		keys = append(keys, lane.Stream, lane.Base+"g:chats:"+escape(name))
+	for _, partition := range k.Partitions() {
+		keys = append(keys, partition.Stream, partition.Base+"g:chats:"+escape(name))
 	}
 	return keys
 }

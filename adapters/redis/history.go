@@ -41,8 +41,8 @@ func (l *Log) History(ctx context.Context) string {
 
 // historyDue reports whether the last reply of a partition's server is too old.
 func (l *Log) historyDue(now time.Time) bool {
-	for _, lane := range l.queues {
-		if seen := lane.seen.Load(); seen == nil || now.Sub(*seen) >= historyAge {
+	for _, queue := range l.queues {
+		if seen := queue.seen.Load(); seen == nil || now.Sub(*seen) >= historyAge {
 			return true
 		}
 	}
@@ -101,8 +101,8 @@ func (l *Log) refreshHistory(ctx context.Context) {
 func (l *Log) askHistories(ctx context.Context, now time.Time) error {
 	errs, slots := make([]error, len(l.queues)), make(chan struct{}, historyChecks)
 	var asking sync.WaitGroup
-	for p, lane := range l.queues { // the partition of a single server has index 0, which is also the number of a partition
-		if seen := lane.seen.Load(); seen != nil && now.Sub(*seen) < historyAge {
+	for p, queue := range l.queues { // the partition of a single server has index 0, which is also the number of a partition
+		if seen := queue.seen.Load(); seen != nil && now.Sub(*seen) < historyAge {
 			continue
 		}
 		slots <- struct{}{}
@@ -130,8 +130,8 @@ func (l *Log) askHistory(ctx context.Context, partition int) error {
 // nameHistory computes the name. The caller must hold Log.observing.
 func (l *Log) nameHistory() {
 	digest := sha256.New()
-	for _, lane := range l.queues {
-		_, _ = digest.Write(append(lane.history.Load().bytes, ' '))
+	for _, queue := range l.queues {
+		_, _ = digest.Write(append(queue.history.Load().bytes, ' '))
 	}
 	name := l.id + hex.EncodeToString(digest.Sum(nil)[:6])
 	if l.historyName.lost.Load() {

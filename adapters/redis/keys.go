@@ -162,15 +162,15 @@ type Partition struct {
 
 // Partitions returns the streams that a group reads: each partition's, and the bare stream if it is none of these.
 func (k Keys) Partitions() []Partition {
-	lanes := make([]Partition, 0, len(k.tags)+1)
+	partitions := make([]Partition, 0, len(k.tags)+1)
 	for p := range k.tags {
-		lanes = append(lanes, Partition{Stream: k.stream(p), Base: k.partitionKey(p, ""), Partition: p})
+		partitions = append(partitions, Partition{Stream: k.stream(p), Base: k.partitionKey(p, ""), Partition: p})
 	}
 	if len(k.tags) > 1 {
 		bare := k.prefix + k.names.Stream
-		lanes = append(lanes, Partition{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
+		partitions = append(partitions, Partition{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
 	}
-	return lanes
+	return partitions
 }
 
 func (k Keys) stream(p int) string {

@@ -88,10 +88,10 @@ func TestNames(t *testing.T) {
 		}
 	}
 	if streams := plain.Partitions(); len(streams) != 17 || streams[16].Stream != "message-delivery-stream" || streams[16].Partition >= 0 {
-		t.Errorf("lanes %+v", streams)
+		t.Errorf("partitions %+v", streams)
 	}
 	if streams := one.Partitions(); len(streams) != 1 {
-		t.Errorf("lanes of one partition %+v", streams)
+		t.Errorf("partitions of one partition %+v", streams)
 	}
 }
 

@@ -151,12 +151,12 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		l.marks = append(l.marks, l.witnesses.list[p].key)
 		l.places = append(l.places, strconv.Itoa(p+1))
 	}
-	lanes := 1
+	partitions := 1
 	if c.Keys.cluster {
-		lanes = len(c.Keys.tags)
+		partitions = len(c.Keys.tags)
 	}
-	for range lanes {
-		l.queues = append(l.queues, newLane(l, positive(c.Queue, 4096)))
+	for range partitions {
+		l.queues = append(l.queues, newAppendQueue(l, positive(c.Queue, 4096)))
 	}
 	var err error
 	if l.meters, err = newMeters(c.Meter, l); err != nil {

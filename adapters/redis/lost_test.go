@@ -90,8 +90,8 @@ func check(t *testing.T, log *redis.Log, client goredis.UniversalClient, keys re
 		}
 	}
 	delivered := make(map[domain.EventID]int)
-	for _, lane := range keys.Partitions() {
-		stream := lane.Stream
+	for _, partition := range keys.Partitions() {
+		stream := partition.Stream
 		entries, err := client.XRange(t.Context(), stream, "-", "+").Result()
 		if err != nil {
 			t.Fatal(err)
@@ -198,8 +198,8 @@ func TestNoAcknowledgedEventIsLostWhenRedisDies(t *testing.T) {
 func await(t *testing.T, client goredis.UniversalClient, keys redis.Keys, more int64) {
 	t.Helper()
 	added := func() (n int64) {
-		for _, lane := range keys.Partitions() {
-			if info, err := client.XInfoStream(t.Context(), lane.Stream).Result(); err == nil { // a stream may not exist yet
+		for _, partition := range keys.Partitions() {
+			if info, err := client.XInfoStream(t.Context(), partition.Stream).Result(); err == nil { // a stream may not exist yet
 				n += info.EntriesAdded
 			}
 		}

@@ -73,10 +73,10 @@ func (m *meters) committed(ctx context.Context, b *batch, took time.Duration) {
 // queued returns the number of queued appends.
 func (l *Log) queued() int {
 	n := 0
-	for _, lane := range l.queues {
-		lane.mu.Lock()
-		n += lane.count
-		lane.mu.Unlock()
+	for _, queue := range l.queues {
+		queue.mu.Lock()
+		n += queue.count
+		queue.mu.Unlock()
 	}
 	return n
 }

@@ -47,8 +47,8 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"SET|v|x", "SET|m|y", "SET|l|tok"}, keys: "v l f m", args: "||9|60000|||"},
 		},
 		"activity": {
-			{seed: []string{"SET|id|log", "HSET|a|c1|5:1|c2|9:9"}, keys: "id a", args: "log|c1|7|2||c2|8|8||c3|1|1|1"},
-			{seed: []string{"SET|id|log", "SET|a|x"}, keys: "id a", args: "log|c1|7|2|"},
+			{seed: []string{"SET|id|log", "HSET|a|c1|5:1|c2|9:9"}, keys: "id a", args: "log|c1|7|2|||c2|8|8||1|c3|1|1|1|"},
+			{seed: []string{"SET|id|log", "SET|a|x"}, keys: "id a", args: "log|c1|7|2||"},
 		},
 		"confirm":  {{seed: []string{"SET|id|log"}, keys: "id c w", args: "log|$HISTORY|0"}},
 		"count":    {{keys: "k", args: "60000", loose: true}},

@@ -57,7 +57,7 @@ type standing struct {
 	Chats       int       `json:"chats"`
 }
 
-type laneView struct {
+type partitionView struct {
 	Stream    string `json:"stream"`
 	Partition int    `json:"partition"` // -1: entries of other programs only
 	standing
@@ -80,15 +80,15 @@ type groupView struct {
 	Group   string `json:"group"`
 	Members int    `json:"members"` // processes that run it
 	standing
-	Owned int        `json:"owned"`          // partitions that a process holds
-	Total int        `json:"partitionCount"` // in all, with the stream of other programs
-	Lanes []laneView `json:"partitions,omitempty"`
+	Owned      int             `json:"owned"`          // partitions that a process holds
+	Total      int             `json:"partitionCount"` // in all, with the stream of other programs
+	Partitions []partitionView `json:"partitions,omitempty"`
 }
 
 func groupViewOf(g chatcore.GroupState) groupView {
 	v := groupView{Group: g.Group, Members: g.Members}
-	for _, l := range g.Lanes {
-		lane := laneView{
+	for _, l := range g.Partitions {
+		partition := partitionView{
 			Stream: l.Stream, Partition: l.Partition, Position: l.Position, Owner: l.Owner, LeaseUntil: l.Until, Epoch: l.Epoch,
 			standing: standing{
 				Lag: l.Lag, Oldest: l.Oldest, AgeSeconds: l.Age.Seconds(), Parked: l.Parked, Behind: l.Behind, Failing: l.Failing, Blocked: l.Blocked, DeadLetters: l.Letters,
@@ -96,10 +96,10 @@ func groupViewOf(g chatcore.GroupState) groupView {
 			},
 		}
 		for _, b := range l.Longest {
-			lane.Longest = append(lane.Longest, blockedView{string(b.Chat), uint64(b.Seq), string(b.Reason), b.Since, b.Error})
+			partition.Longest = append(partition.Longest, blockedView{string(b.Chat), uint64(b.Seq), string(b.Reason), b.Since, b.Error})
 		}
-		v.Lanes = append(v.Lanes, lane)
-		v.add(lane.standing)
+		v.Partitions = append(v.Partitions, partition)
+		v.add(partition.standing)
 		v.Total++
 		if l.Owner != "" {
 			v.Owned++
@@ -110,7 +110,7 @@ func groupViewOf(g chatcore.GroupState) groupView {
 
 // summary is the view without its partitions.
 func (v groupView) summary() groupView {
-	v.Lanes = nil
+	v.Partitions = nil
 	return v
 }
 
@@ -172,7 +172,7 @@ func groupRows(list []chatcore.GroupState, partitions bool) [][]string {
 			continue
 		}
 		rows = append(rows, append(row, "-", "-", "-"))
-		for _, l := range v.Lanes {
+		for _, l := range v.Partitions {
 			name, owned, owner := fmt.Sprintf("  %d", l.Partition), "no", "-"
 			if l.Partition < 0 {
 				name = "  others"
@@ -190,7 +190,7 @@ func groupRows(list []chatcore.GroupState, partitions bool) [][]string {
 func (c *cli) blockedTable(list []chatcore.GroupState) error {
 	rows := [][]string{{"GROUP", "BLOCKED CHAT", "SEQ", "REASON", "SINCE", "ERROR"}}
 	for _, g := range list {
-		for _, l := range g.Lanes {
+		for _, l := range g.Partitions {
 			for _, b := range l.Longest {
 				chat := plain(string(b.Chat))
 				if b.Chat == "" {

@@ -238,19 +238,18 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 		if waits := name == "away"; hasOldest != waits || (g["ageSeconds"].(float64) > 0) != waits {
 			t.Errorf("the oldest of %s is of %v, %v s", name, g["oldest"], g["ageSeconds"])
 		}
-		lanes := g["partitions"].([]any)
 		var partitions []float64
-		for _, l := range lanes {
-			lane := l.(map[string]any)
-			partitions = append(partitions, lane["partition"].(float64))
-			owner, _ := lane["owner"].(string)
-			_, leased := lane["leaseUntil"]
-			if owned := name != "away"; (owner != "") != owned || leased != owned || owned && lane["epoch"] == 0.0 || lane["position"] == "" || lane["stream"] == "" {
-				t.Errorf("a lane of %s is %v", name, lane)
+		for _, l := range g["partitions"].([]any) {
+			partition := l.(map[string]any)
+			partitions = append(partitions, partition["partition"].(float64))
+			owner, _ := partition["owner"].(string)
+			_, leased := partition["leaseUntil"]
+			if owned := name != "away"; (owner != "") != owned || leased != owned || owned && partition["epoch"] == 0.0 || partition["position"] == "" || partition["stream"] == "" {
+				t.Errorf("a partition of %s is %v", name, partition)
 			}
 		}
 		if !equal(partitions, []float64{0, 1, -1}) {
-			t.Errorf("lanes of %s: %v", name, partitions)
+			t.Errorf("partitions of %s: %v", name, partitions)
 		}
 	}
 
@@ -269,10 +268,10 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 	}
 	rows = strings.Split(strings.TrimSpace(s.do("groups", "list", "--per-partition")), "\n")
 	if len(rows) != 13 || !strings.HasSuffix(rows[0], "OWNER") || !strings.HasPrefix(rows[5], "parks") || !strings.HasPrefix(rows[8], "  others") {
-		t.Errorf("with lanes it is\n%s", strings.Join(rows, "\n"))
+		t.Errorf("with partitions it is\n%s", strings.Join(rows, "\n"))
 	}
 	if cells := strings.Fields(rows[6]); len(cells) != 13 || cells[0] != "0" || cells[9] != "yes" {
-		t.Errorf("a lane's row is %q", rows[6])
+		t.Errorf("a partition's row is %q", rows[6])
 	}
 }
 

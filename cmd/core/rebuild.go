@@ -91,7 +91,7 @@ func (r *rebuild) look(ctx context.Context) (v rebuildView, attended bool, err e
 		return v, false, fmt.Errorf("%w: %q", chatcore.ErrGroupNotFound, r.group)
 	}
 	v = rebuildView{Group: r.group, State: rebuildUnderway}
-	for _, l := range list[i].Lanes {
+	for _, l := range list[i].Partitions {
 		attended = attended || l.Owner != ""
 		if l.Partition < 0 { // has no log to begin again
 			continue

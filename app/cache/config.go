@@ -68,7 +68,7 @@ func (k Config) withDefaults() Config {
 // check returns an error if the kind is not valid.
 func (k Config) check() error {
 	refuse := func(field string, problem any, allowed string) error {
-		return &domain.InvalidError{Field: "Kind." + field, Problem: fmt.Sprintf("is %v", problem), Allowed: allowed}
+		return &domain.InvalidError{Field: "CacheConfig." + field, Problem: fmt.Sprintf("is %v", problem), Allowed: allowed}
 	}
 	if k.Prefix == "" {
 		return refuse("Prefix", "empty", "the part of keys before the ids")
