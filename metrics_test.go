@@ -144,7 +144,7 @@ func TestMetrics_Groups(t *testing.T) {
 			}
 		}()
 		wait.Until(t, what, func() bool {
-			if err := o.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil { // each time: one lasts for 90 s
+			if err := o.Presence.Heartbeat(t.Context(), "ada", "phone", ""); err != nil { // each time: one lasts for 90 s
 				t.Fatal(err)
 			}
 			got = o.measured(t)

@@ -14,7 +14,7 @@ func TestEntities_CachedStatesAreNotChanged(t *testing.T) {
 	event := domain.MessageReaction{Chat: "c", Message: "m", User: "bob", Emoji: "👍", Action: domain.ReactionAdd}
 	for name, move := range map[string]func(e *Entities, s *slot){
 		"a fold": func(e *Entities, s *slot) {
-			e.fold("c", s, ports.EntityHistory{Version: 2, Events: []ports.Record{{Seq: 2, Event: event}}})
+			_ = e.fold("c", s, ports.EntityHistory{Version: 2, Events: []ports.Record{{Seq: 2, Event: event}}})
 		},
 		"an append": func(e *Entities, s *slot) { e.learn("c", s, 2, event) },
 	} {
