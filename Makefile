@@ -1,10 +1,29 @@
-.PHONY: test race race-ci vet chaos interop lint check bench mutants run generate redis compiler
+.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
+
+help:
+	@echo 'run        a demo on an embedded Redis'
+	@echo 'test       all tests; starts private redis-servers'
+	@echo 'quick      vet, tests without Redis and one suite on Redis, within a minute'
+	@echo 'check      lint, vet, all tests with the race detector'
+	@echo 'race       all tests with the race detector'
+	@echo 'chaos      minutes of faults; CHATCORE_CHAOS=10m'
+	@echo 'interop    beside node-redis and Socket.IO'
+	@echo 'bench      benchmarks beside other libraries'
+	@echo 'mutants    tests against changed code'
+	@echo 'lint       golangci-lint'
+	@echo 'generate   wire_gen.go'
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
 test: redis compiler
 	go test -timeout 20m ./...
+
+# What a change is tried with before the rest: no Redis but for the suite of the event log.
+quick: redis compiler
+	go vet ./...
+	go test ./domain/... ./ports/... ./app/... ./adapters/memory ./adapters/wireformat ./chatcoretest ./examples/...
+	go test -run 'TestEventLog$$' ./adapters/redis
 
 race: redis compiler
 	go test -race -timeout 40m ./...

@@ -167,7 +167,7 @@ func (d Definition[T]) wrong(version int, problem string, cause error) error {
 type CustomDelivery[T any] struct {
 	ID      DeliveryID
 	Chat    domain.ChatID
-	By      domain.UserID
+	Actor   domain.UserID
 	Entity  domain.CustomID // the moved entity, "" if none
 	Event   T
 	At      time.Time
@@ -194,7 +194,7 @@ func (d Definition[T]) On(handle func(ctx context.Context, d CustomDelivery[T]) 
 				return pubsub.Permanent(err)
 			}
 			return handle(ctx, CustomDelivery[T]{
-				ID: in.ID, Chat: own.Chat, By: own.Actor, Entity: own.Entity, Event: data, At: own.At,
+				ID: in.ID, Chat: own.Chat, Actor: own.Actor, Entity: own.Entity, Event: data, At: own.At,
 				Ordinal: in.Ordinal, Meta: in.Meta,
 				Attempt: in.Attempt, Redelivered: in.Redelivered, Epoch: in.Epoch, Appended: in.Appended,
 			})
@@ -212,7 +212,7 @@ func (d Definition[T]) OnLive(handle func(ctx context.Context, l CustomDelivery[
 		}
 		handle(ctx, CustomDelivery[T]{
 			ID:   DeliveryID{Chat: own.Chat, Seq: in.Seq, Event: in.ID},
-			Chat: own.Chat, By: own.Actor, Entity: own.Entity, Event: data, At: own.At, Ordinal: in.Ordinal, Meta: in.Meta,
+			Chat: own.Chat, Actor: own.Actor, Entity: own.Entity, Event: data, At: own.At, Ordinal: in.Ordinal, Meta: in.Meta,
 		})
 	}}
 }

@@ -389,7 +389,7 @@ func ExampleDefine() {
 	fmt.Println(create(Poll{Question: "Who comes on Sunday?"}))
 	fmt.Println(create(Poll{Question: "Who comes on Sunday?", Answers: []string{"I", "not I"}}))
 	d := <-arrived
-	fmt.Println(d.By, "asks:", d.Event.Question, "seq", d.ID.Seq)
+	fmt.Println(d.Actor, "asks:", d.Event.Question, "seq", d.ID.Seq)
 	fmt.Println(errors.Is(create(Poll{Question: "Again?", Answers: []string{"I", "not I"}}), ports.ErrConflict))
 	// Output:
 	// poll:created v2 is not valid: a poll needs two answers

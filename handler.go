@@ -52,7 +52,7 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 		var zero T
 		typ := wireformat.Type(zero)
 		if _, own := any(zero).(domain.Custom); own {
-			typ = pubsub.AnyOwn
+			typ = pubsub.AnyCustom
 		} else if typ == "" {
 			typ = pubsub.AnyType
 		}

@@ -48,6 +48,7 @@ var layers = map[string][]string{
 	"embedded":     {"chatcore", "github.com/alicebob/miniredis/v2"},
 	"chatcoretest": {"chatcore"},
 	"cmd":          {everyone},
+	"examples":     {everyone},
 	"tests":        {everyone},
 	"bench":        {everyone},
 }

@@ -115,7 +115,7 @@ func (s *member) acquirePartitions(ctx context.Context, wanted []*assignment) {
 // begin starts to read an acquired partition.
 func (s *member) begin(ctx context.Context, l *assignment, found *lease, deadline time.Time) {
 	ctx, stop := context.WithCancel(ctx)
-	t := newTerm(s, l, found, deadline, stop)
+	t := newOwnedPartition(s, l, found, deadline, stop)
 	s.mu.Lock()
 	l.owned, l.lost = t, false
 	for chat, f := range l.unreserved {

@@ -76,13 +76,13 @@ func (s *member) commitOnce(ctx context.Context, renewal time.Duration) bool {
 			reached = false
 			continue
 		}
-		s.acquire(ctx, terms[i], now, a)
+		s.applyResult(ctx, terms[i], now, a)
 	}
 	return reached
 }
 
-// acquire applies the reply to a lease's commit.
-func (s *member) acquire(ctx context.Context, t *ownedPartition, sent time.Time, a commitResult) {
+// applyResult applies the reply to a lease's commit.
+func (s *member) applyResult(ctx context.Context, t *ownedPartition, sent time.Time, a commitResult) {
 	if a.err != nil {
 		s.lose(t, a.err)
 		return

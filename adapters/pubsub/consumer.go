@@ -20,8 +20,8 @@ type Handler func(ctx context.Context, d ports.Delivery) error
 // AnyType registers a handler for the types that have no other handler.
 const AnyType = "*"
 
-// AnyOwn registers a handler for the custom event types that have no other handler.
-const AnyOwn = "own:*"
+// AnyCustom registers a handler for the custom event types that have no other handler.
+const AnyCustom = "own:*"
 
 // ErrBroken is returned for an entry that cannot be read as an event.
 var ErrBroken = errors.New("unreadable entry")
@@ -52,7 +52,7 @@ func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handl
 		}
 		handle := handlers[wireformat.Type(d.Event)]
 		if _, own := d.Event.(domain.Custom); own && handle == nil {
-			handle = handlers[AnyOwn]
+			handle = handlers[AnyCustom]
 		}
 		if handle == nil {
 			handle = handlers[AnyType]

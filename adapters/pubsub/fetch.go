@@ -171,9 +171,9 @@ func (s *member) backfillLoop(ctx context.Context, t *ownedPartition) {
 		case ctx.Err() != nil:
 			return
 		case len(step.lines) > 0:
-			err = s.feedLines(ctx, t, step.lines)
+			err = s.feedQueues(ctx, t, step.lines)
 		case len(step.names) > 0:
-			err = s.openLines(ctx, t, step.names)
+			err = s.openQueues(ctx, t, step.names)
 		case step.walk:
 			cursor, err = s.scanHeads(ctx, t, cursor)
 		default:
@@ -226,8 +226,8 @@ func (s *member) nextStep(t *ownedPartition) step {
 	return step{walk: t.walking}
 }
 
-// feedLines reads a page of the log for each chat queue.
-func (s *member) feedLines(ctx context.Context, t *ownedPartition, lines []*chatQueue) error {
+// feedQueues reads a page of the log for each chat queue.
+func (s *member) feedQueues(ctx context.Context, t *ownedPartition, lines []*chatQueue) error {
 	stretches, seen := make([]ports.EventRange, len(lines)), make([]domain.Seq, len(lines))
 	s.mu.Lock()
 	known := streamID{}
@@ -265,8 +265,8 @@ func (s *member) feedLines(ctx context.Context, t *ownedPartition, lines []*chat
 	return nil
 }
 
-// openLines opens the queues of chats that were left behind.
-func (s *member) openLines(ctx context.Context, t *ownedPartition, names []string) error {
+// openQueues opens the queues of chats that were left behind.
+func (s *member) openQueues(ctx context.Context, t *ownedPartition, names []string) error {
 	found := make(map[string]domain.Seq, len(names))
 	err := s.checkpoints(ctx, t, names, found)
 	s.mu.Lock()
@@ -326,7 +326,7 @@ func (s *member) behindHeads(ctx context.Context, t *ownedPartition, heads []por
 			chat := string(h.Chat)
 			l := t.queues[chat]
 			switch {
-			case l == nil && t.lagging[chat] != "": // openLines opens it
+			case l == nil && t.lagging[chat] != "": // openQueues opens it
 				continue
 			case l == nil && known[chat] >= h.Head && h.Err == nil:
 				continue

@@ -63,29 +63,29 @@ type assignment struct {
 
 // queue is a FIFO queue of the chat queues that are ready.
 type queue struct {
-	lines []*chatQueue
+	items []*chatQueue
 	first int
 }
 
-func (q *queue) push(l *chatQueue) { q.lines = append(q.lines, l) }
+func (q *queue) push(l *chatQueue) { q.items = append(q.items, l) }
 
 func (q *queue) pop() *chatQueue {
-	if q.first == len(q.lines) {
+	if q.first == len(q.items) {
 		return nil
 	}
-	l := q.lines[q.first]
-	q.lines[q.first] = nil
+	l := q.items[q.first]
+	q.items[q.first] = nil
 	q.first++
-	if q.first == len(q.lines) {
-		q.lines, q.first = q.lines[:0], 0
+	if q.first == len(q.items) {
+		q.items, q.first = q.items[:0], 0
 	} else if q.first >= 1024 {
-		q.lines = q.lines[:copy(q.lines, q.lines[q.first:])]
+		q.items = q.items[:copy(q.items, q.items[q.first:])]
 		q.first = 0
 	}
 	return l
 }
 
-func newSubscription(s *Subscriber, partitions []Partition) *member {
+func newMember(s *Subscriber, partitions []Partition) *member {
 	sub := &member{
 		Subscriber: s, group: s.config.Group, instance: watermill.NewUUID(), counters: s.config.Counters,
 		out: make(chan *message.Message, s.config.InFlight), done: make(chan struct{}), stopping: make(chan struct{}),

@@ -12,7 +12,7 @@ import (
 const (
 	windowSize     = 2048                   // entries of a partition that may be read and not passed
 	chatShare      = windowSize / 4         // of one chat; further events wait in the log
-	linesKept      = 8192                   // chat queues that a partition keeps for further events; checkpoints of other chats are read again
+	queuesKept     = 8192                   // chat queues that a partition keeps for further events; checkpoints of other chats are read again
 	maxBackfilling = 256                    // chats of a partition that catch up at the same time
 	held           = 250 * time.Millisecond // a handler that takes longer does not block the position of a full window
 )
@@ -91,7 +91,7 @@ func (s *signal) wake() {
 	}
 }
 
-func newTerm(s *member, partition *assignment, found *lease, deadline time.Time, stop context.CancelFunc) *ownedPartition {
+func newOwnedPartition(s *member, partition *assignment, found *lease, deadline time.Time, stop context.CancelFunc) *ownedPartition {
 	t := &ownedPartition{
 		sub: s, partition: partition.Partition, stop: stop, earlier: partition.earlier,
 		epoch: found.epoch, deadline: deadline, end: found.end, hadOwner: found.hadOwner, overlap: found.overlap,
@@ -151,9 +151,9 @@ func (t *ownedPartition) open(chat string, checkpoint domain.Seq) *chatQueue {
 	return l
 }
 
-// evict removes idle chat queues if there are linesKept, until three quarters are left.
+// evict removes idle chat queues if there are queuesKept, until three quarters are left.
 func (t *ownedPartition) evict() {
-	if len(t.queues) < linesKept {
+	if len(t.queues) < queuesKept {
 		return
 	}
 	t.evictions++
@@ -161,7 +161,7 @@ func (t *ownedPartition) evict() {
 		if l.idle(t.acked) {
 			delete(t.queues, chat)
 		}
-		if len(t.queues) < linesKept*3/4 {
+		if len(t.queues) < queuesKept*3/4 {
 			return
 		}
 	}

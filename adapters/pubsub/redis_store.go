@@ -286,15 +286,15 @@ func (s *redisStore) acquire(ctx context.Context, partitions []Partition, lost [
 		if status, _ := values[0].(int64); status <= 0 {
 			continue
 		}
-		if tenures[i], errs[i] = s.readTenure(ctx, partitions[i].group(s.group), values); errs[i] != nil {
+		if tenures[i], errs[i] = s.readLease(ctx, partitions[i].group(s.group), values); errs[i] != nil {
 			tenures[i] = nil
 		}
 	}
 	return tenures, errs
 }
 
-// readTenure reads the reply of the script. It reads hashes that are too large for the reply in pages. Only the owner adds to these.
-func (s *redisStore) readTenure(ctx context.Context, k groupKeys, values []any) (*lease, error) {
+// readLease reads the reply of the script. It reads hashes that are too large for the reply in pages. Only the owner adds to these.
+func (s *redisStore) readLease(ctx context.Context, k groupKeys, values []any) (*lease, error) {
 	text := func(i int) string {
 		t, _ := values[i].(string)
 		return t

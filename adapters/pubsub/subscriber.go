@@ -175,7 +175,7 @@ func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *messa
 		s.mu.Unlock()
 		return nil, ErrClosed
 	}
-	sub := newSubscription(s, partitions)
+	sub := newMember(s, partitions)
 	s.subs = append(s.subs, sub)
 	s.mu.Unlock()
 	if err := sub.prepare(ctx); err != nil {

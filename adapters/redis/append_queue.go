@@ -15,7 +15,7 @@ import (
 const (
 	batchCommands = 128       // a script of this size blocks every other client for about 2 ms
 	batchBytes    = 512 << 10 // of arguments
-	flights       = 2         // batches in flight at once: one is on the network while Redis executes the other
+	maxInFlight   = 2         // batches in flight at once: one is on the network while Redis executes the other
 	queueBytes    = 64 << 20  // of arguments in the queue
 	chatShare     = 4         // one chat may use at most this fraction of the queue: a quarter
 )
@@ -31,13 +31,13 @@ type appendQueue struct {
 	history  atomic.Pointer[field]     // replication ID of the server at its last reply; empty before the first one
 	seen     atomic.Pointer[time.Time] // time of the last reply; nil before the first one
 
-	mu     sync.Mutex
-	flying int
-	count  int // queued requests
-	bytes  int
-	chats  map[domain.ChatID]*waiting
-	turns  []*waiting // chats with queued requests, in the order of their turns
-	spare  []*waiting
+	mu       sync.Mutex
+	inFlight int
+	count    int // queued requests
+	bytes    int
+	chats    map[domain.ChatID]*waiting
+	turns    []*waiting // chats with queued requests, in the order of their turns
+	spare    []*waiting
 }
 
 // waiting holds the queued requests of one chat, first in first out.
@@ -82,10 +82,10 @@ func (l *appendQueue) observe(history string) {
 // was sent.
 func (l *appendQueue) commit(ctx context.Context, r *request) (ports.Outcome, error) {
 	l.mu.Lock()
-	if l.flying < flights && l.count == 0 {
-		l.flying++
+	if l.inFlight < maxInFlight && l.count == 0 {
+		l.inFlight++
 		l.mu.Unlock()
-		l.fly(r)
+		l.sendBatch(r)
 		return r.outcome, r.err
 	}
 	if err := l.enqueue(r); err != nil {
@@ -108,12 +108,12 @@ func (l *appendQueue) commit(ctx context.Context, r *request) (ports.Outcome, er
 
 func (l *appendQueue) woken(r *request, s signal) {
 	if s == lead {
-		l.fly(r)
+		l.sendBatch(r)
 	}
 }
 
-// fly sends a batch with the leader's request, and then wakes the next leader. The batch belongs to several callers, so no caller's context ends it.
-func (l *appendQueue) fly(leader *request) {
+// sendBatch sends a batch with the leader's request, and then wakes the next leader. The batch belongs to several callers, so no caller's context ends it.
+func (l *appendQueue) sendBatch(leader *request) {
 	b := newBatch(l.log)
 	l.mu.Lock()
 	b.add(leader)
@@ -124,7 +124,7 @@ func (l *appendQueue) fly(leader *request) {
 	l.mu.Lock()
 	next := l.take()
 	if next == nil {
-		l.flying--
+		l.inFlight--
 	}
 	l.mu.Unlock()
 	if next != nil {
