@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -63,6 +64,19 @@ const (
 	FailOpen                  // it is allowed, and counted
 	FailClosed                // it fails with the limiter's error
 )
+
+// String returns "by kind", "open" or "closed".
+func (f Failure) String() string {
+	switch f {
+	case FailByKind:
+		return "by kind"
+	case FailOpen:
+		return "open"
+	case FailClosed:
+		return "closed"
+	}
+	return "Failure(" + strconv.Itoa(int(f)) + ")"
+}
 
 // Limit is how much of a kind is allowed to each of those it is counted by.
 type Limit struct {

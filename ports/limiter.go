@@ -43,6 +43,17 @@ const (
 	GCRA
 )
 
+// String returns "window" or "gcra".
+func (a Algorithm) String() string {
+	switch a {
+	case FixedWindow:
+		return "window"
+	case GCRA:
+		return "gcra"
+	}
+	return "Algorithm(" + strconv.Itoa(int(a)) + ")"
+}
+
 // Limit is how much is allowed.
 type Limit struct {
 	Algorithm Algorithm     // Defaults to FixedWindow

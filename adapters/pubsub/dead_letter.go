@@ -19,6 +19,17 @@ const (
 	Park               // the chat waits until the dead letter is redelivered or dropped
 )
 
+// String returns "skip" or "park".
+func (p Poison) String() string {
+	switch p {
+	case Skip:
+		return "skip"
+	case Park:
+		return "park"
+	}
+	return "Poison(" + strconv.Itoa(int(p)) + ")"
+}
+
 // deadLetter is a dead letter as it is stored.
 type deadLetter struct {
 	Reason   string

@@ -1,0 +1,27 @@
+package domain
+
+import "strconv"
+
+// name returns the name of a value, of names that begin with that of first, or its number.
+func name[T ~uint8](v, first T, names ...string) string {
+	if i := int(v) - int(first); i >= 0 && i < len(names) {
+		return names[i]
+	}
+	return strconv.Itoa(int(v))
+}
+
+// String returns "offline", "online", "away" or "busy".
+func (s Status) String() string { return name(s, Offline, "offline", "online", "away", "busy") }
+
+// String returns "add" or "remove".
+func (a ReactionAction) String() string { return name(a, ReactionAdd, "add", "remove") }
+
+// String returns the name of the change, such as "member_added".
+func (c Change) String() string {
+	return name(c, Created, "created", "renamed", "member_added", "member_removed", "role_changed", "archived", "unarchived")
+}
+
+// String returns the name of the kind, such as "reactions".
+func (k EntityKind) String() string {
+	return name(k, KindChat, "chat", "member", "message", "reactions", "read", "command", "custom", "receipt")
+}
