@@ -248,7 +248,8 @@ func TestTLS(t *testing.T) {
 	server, url, files := redistest.StartTLS(t)
 	trust := trusting(t, files)
 	try := func(url string, config *tls.Config) error {
-		client, err := redis.Connect(t.Context(), redis.Options{URL: url, TLS: config, Attempts: 1, Logger: slog.New(slog.DiscardHandler)})
+		const attempts = 20 // a server may reset the connection before its alert is read
+		client, err := redis.Connect(t.Context(), redis.Options{URL: url, TLS: config, Attempts: attempts, Logger: slog.New(slog.DiscardHandler)})
 		if err == nil {
 			err = client.Close()
 		}
@@ -263,7 +264,7 @@ func TestTLS(t *testing.T) {
 	nameless, elsewhere := trust.Clone(), trust.Clone()
 	nameless.Certificates = nil
 	elsewhere.ServerName = "redis.example.org"
-	for problem, config := range map[string]*tls.Config{"no authority": nil, "no certificate of one's own": nameless, "another server's name": elsewhere} {
+	for problem, config := range map[string]*tls.Config{"no authority": nil, "no certificate": nameless, "another server's name": elsewhere} {
 		if err := try(url, config); !errors.Is(err, redis.ErrRejected) {
 			t.Errorf("%s: %v", problem, err)
 		}

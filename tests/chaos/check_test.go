@@ -156,7 +156,7 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 			logged(1).handles(first, 1).but(func(e *Evidence) {
 				e.Acks = append(e.Acks, Ack{Answer: Acknowledged, Chat: "c", Seq: 2, Ref: "m2"})
 			}),
-			[]string{`what was acknowledged is in the log: chat c: seq 2 was acknowledged for "m2", the log ends at 1`},
+			[]string{`acknowledged events are in the log: chat c: seq 2 was acknowledged for "m2", the log ends at 1`},
 		},
 		"acknowledged, lost, and its seq used again": {
 			logged(1).handles(first, 1).but(func(e *Evidence) {
@@ -210,7 +210,7 @@ func TestPlantedViolationsAreFound(t *testing.T) {
 		"a handler called by an owner that is superseded": {
 			logged(1).starts(first, 1).handles(second, 1).starts(first, 1).starts(first, 1).but(func(e *Evidence) { e.Freezes = 1 }),
 			[]string{
-				"an owner calls no handler once a later one has, but for what was on its way when it froze: chat c: w0 called the handler of seq 1 under epoch 1, 2ms after",
+				"an owner calls no handler once a later one has, except for deliveries under way when it froze: chat c: w0 called the handler of seq 1 under epoch 1, 2ms after",
 				"w0 called the handler of seq 1 under epoch 1, 3ms after one was called under epoch 2",
 			},
 		},

@@ -76,12 +76,12 @@ func TestPlantedAnswersAreFound(t *testing.T) {
 		},
 		"another text than was sent": {
 			conversation().but(func(e *Evidence) { e.Acks[2].Text = "ho" }),
-			[]string{`an acknowledged message says what was sent: chat c: message "m3" was sent as "ho", the log has "hi"`},
+			[]string{`an acknowledged message has the content that was sent: chat c: message "m3" was sent as "ho", the log has "hi"`},
 		},
 		"another content than was delivered": {
 			conversation().but(func(e *Evidence) { e.Records[4].Content = "other" }),
 			[]string{
-				"a delivery says what the log says: chat c: w0 was given seq 3 with content other",
+				"a delivery has the content of the log: chat c: w0 was given seq 3 with content other",
 				"an effect is that of a handler that was started: chat c: seq 3",
 			},
 		},
@@ -113,7 +113,7 @@ func TestPlantedAnswersAreFound(t *testing.T) {
 		"created twice":   {conversation(create, create), []string{"seq 2 (domain.ChatUpdate, for \"m2\") begins a chat that there is"}},
 		"sent by a user who is gone": {
 			conversation(create, domain.MessageNew{Chat: "c", Message: "m", Sender: "ben"}),
-			[]string{"an event follows from the events before it: chat c: seq 2 (domain.MessageNew, for \"m2\") is of someone who is not a member"},
+			[]string{"an event follows from the events before it: chat c: seq 2 (domain.MessageNew, for \"m2\") is of a user that is not a member"},
 		},
 		"sent twice":                {conversation(create, hi, hi), []string{"sends a message again"}},
 		"an edit of nothing":        {conversation(create, domain.MessageEdit{Message: "m", Editor: "ada", Revision: 1}), []string{"edits a message that is not there"}},
@@ -127,13 +127,13 @@ func TestPlantedAnswersAreFound(t *testing.T) {
 		"a stranger who is removed": {conversation(create, domain.ChatUpdate{Actor: "ada", Change: domain.MemberRemoved, User: "ben"}), []string{"removes a member that is not there"}},
 		"a stranger who is promoted": {
 			conversation(create, domain.ChatUpdate{Actor: "ada", Change: domain.RoleChanged, User: "ben", Role: domain.RoleAdmin, Previous: domain.RoleMember}),
-			[]string{"changes the role of a member who was none"},
+			[]string{"changes the role of a member that was none"},
 		},
 		"a role that was another": {
 			conversation(create, domain.ChatUpdate{Actor: "ada", Change: domain.RoleChanged, User: "ada", Role: domain.RoleAdmin, Previous: domain.RoleMember}),
-			[]string{"changes the role of a member who was owner"},
+			[]string{"changes the role of a member that was owner"},
 		},
-		"a stranger who adds others": {conversation(create, domain.ChatUpdate{Actor: "ben", Change: domain.MemberAdded, User: "cem"}), []string{"is of someone who is not a member"}},
+		"a stranger who adds others": {conversation(create, domain.ChatUpdate{Actor: "ben", Change: domain.MemberAdded, User: "cem"}), []string{"is of a user that is not a member"}},
 	})
 }
 
@@ -141,7 +141,7 @@ func TestPlantedReadsAreFound(t *testing.T) {
 	finds(t, map[string]planted{
 		"behind what was acknowledged": {
 			conversation().reads(40, 3),
-			[]string{"a read gives at least what had been acknowledged, and what its reader had read, before it was asked for: chat c: A read up to seq 3 at 00:00:00.041, and seq 4 was acknowledged at 00:00:00.035"},
+			[]string{"a read returns at least the events acknowledged, and those read by the same reader, before its call: chat c: A read up to seq 3 at 00:00:00.041, and seq 4 was acknowledged at 00:00:00.035"},
 		},
 		"behind what was read before": {
 			conversation().reads(42, 5).reads(43, 4),
@@ -149,7 +149,7 @@ func TestPlantedReadsAreFound(t *testing.T) {
 		},
 		"a hole": {
 			conversation().reads(100, 5).but(func(e *Evidence) { e.Reads[0].Events = append(e.Reads[0].Events[:1], e.Reads[0].Events[2:]...) }),
-			[]string{"a read gives what the log has or had: chat c: A read seq 3 behind seq 5"},
+			[]string{"a read returns data that the log has or had: chat c: A read seq 3 behind seq 5"},
 		},
 		"other content": {
 			conversation().reads(100, 5).but(func(e *Evidence) { e.Reads[0].Events[1].Content = "other" }),
@@ -209,7 +209,7 @@ func TestPlantedLiveEventsAndPresenceAreFound(t *testing.T) {
 			conversation().but(func(e *Evidence) {
 				e.Presence = &Presence{Beating: []domain.UserID{"ada", "ben"}, Online: []domain.UserID{"ada"}}
 			}),
-			[]string{"who sends heartbeats is online, and nobody else: chat : ben sends heartbeats and is not online"},
+			[]string{"users that send heartbeats are online, and no others: chat : ben sends heartbeats and is not online"},
 		},
 		"online without heartbeats": {
 			conversation().but(func(e *Evidence) { e.Presence = &Presence{Online: []domain.UserID{"ada"}} }),
@@ -341,7 +341,7 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 		"lost though it was acknowledged before the dump": {
 			restored(7, 9),
 			[]string{
-				`what was acknowledged is in the log: chat c: seq 3 was acknowledged for "m3", the log ends at 2`,
+				`acknowledged events are in the log: chat c: seq 3 was acknowledged for "m3", the log ends at 2`,
 				"A read c #3 e3 at 00:00:00.009, which the log does not have",
 				"a heard c #3 e3 at 00:00:00.009, which the log does not have",
 			},
@@ -349,7 +349,7 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 		"acknowledged after the restore, and not in the log": {
 			restored(21, 22),
 			[]string{
-				`what was acknowledged is in the log: chat c: seq 3 was acknowledged for "m3", the log ends at 2`,
+				`acknowledged events are in the log: chat c: seq 3 was acknowledged for "m3", the log ends at 2`,
 				"A read c #3 e3 at 00:00:00.022, which the log does not have",
 				"a heard c #3 e3 at 00:00:00.022, which the log does not have",
 			},
@@ -363,7 +363,7 @@ func TestPlantedViolationsAroundARestoreAreFound(t *testing.T) {
 				e.Restores[0].Log = map[domain.ChatID][]Logged{"c": append(e.Log["c"][:2:2], Logged{Place: place(3), Ref: "m3"})}
 			}),
 			[]string{
-				"what was acknowledged is in the log", "an effect is that of an event in the log", "which the log does not have", "which the log does not have",
+				"acknowledged events are in the log", "an effect is that of an event in the log", "which the log does not have", "which the log does not have",
 			},
 		},
 	})
