@@ -12,9 +12,9 @@ import (
 	"chatcore/embedded"
 )
 
-// Open returns a core on the Redis of REDIS_URL, or on an embedded one if the variable is empty, in a namespace of its own. close ends the core and
+// Open returns a core on the Redis of REDIS_URL, or on an embedded one if the variable is empty, in a namespace of its own. end ends the core and
 // the embedded server.
-func Open(ctx context.Context) (core *chatcore.Core, close func() error, err error) {
+func Open(ctx context.Context) (core *chatcore.Core, end func() error, err error) {
 	url, stop := os.Getenv("REDIS_URL"), func() error { return nil }
 	if url == "" {
 		server, err := embedded.Start()
