@@ -33,7 +33,7 @@ type Vote struct {
 	Answer int `json:"answer"`
 }
 
-var ( //nolint:gochecknoglobals // definitions never change
+var (
 	pollCreated = chatcore.Define[Poll]("poll:created", 1).Validated(func(p Poll) error {
 		if len(p.Answers) < 2 {
 			return errors.New("a poll needs two answers")
