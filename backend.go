@@ -198,7 +198,7 @@ func (b *memoryBackend) Subscriber(s *registration) (message.Subscriber, error) 
 // idle reports whether every group has handled all appended events.
 func (b *memoryBackend) idle() bool { return b.delivery.Idle() }
 
-// customBackend is an event log of the team's own.
+// customBackend is a custom event log.
 type customBackend struct {
 	EventLog
 }

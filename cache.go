@@ -27,7 +27,7 @@ type (
 var (
 	// ErrNoValue is returned by a loader, and by a read, if there is no such value.
 	ErrNoValue = cache.ErrNotFound
-	// ErrNoCacheStore is a cache of a core on a log of the team's own, which has nowhere to keep values unless [WithCacheStore] says where.
+	// ErrNoCacheStore is a cache of a core on a custom log, which has nowhere to keep values unless [WithCacheStore] says where.
 	ErrNoCacheStore = errors.New("the core has no store for caches")
 )
 
@@ -77,7 +77,7 @@ func (c *Core) addCache(prefix string, made teamCache) error {
 	return nil
 }
 
-// cacheStats are by the kind's name, which of a team's own is the prefix.
+// cacheStats are by the kind's name, which for custom caches is the prefix.
 func (c *Core) cacheStats() map[string]CacheStats {
 	stats := make(map[string]CacheStats)
 	if c.caches != nil {

@@ -315,7 +315,7 @@ func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 	}
 }
 
-// customLog is an event log of a team's own.
+// customLog is a custom event log.
 func customLog(clock *chatcoretest.Clock) chatcore.Option {
 	codec, live := wireformat.New(), pubsub.NewLocal(0)
 	log := memory.New(codec, clock, live.Announce)

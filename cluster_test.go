@@ -58,7 +58,7 @@ func TestACoreOnACluster(t *testing.T) {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	if differences, err := foldcheck.Await(ctx, core); err != nil || len(differences) > 0 {
-		t.Errorf("what is kept of users differs: %q, error %v", differences, err)
+		t.Errorf("the read models differ: %q, error %v", differences, err)
 	}
 	stop()
 }

@@ -58,7 +58,7 @@ type Config struct {
 	EditWindow time.Duration
 
 	// Limits are how often something may be done, by kind. The commands take those of app.LimitSend, app.LimitReact and the like; app.LimitLogin and
-	// kinds of the team's own are taken by calls of Core.Limits. Defaults to none: nothing is limited. A service may begin with app.ServiceLimits.
+	// custom kinds are taken by calls of Core.Limits. Defaults to none: nothing is limited. A service may begin with app.ServiceLimits.
 	Limits map[string]app.Limit
 	// Caps are bounds on one user, message or command. Processes on a log should agree on them.
 	Caps app.Caps

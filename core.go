@@ -25,7 +25,7 @@ import (
 // ended; afterwards every call that needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
 type Core struct {
 	Chats    *app.Chats    // commands about chats
-	Presence *app.Presence // who is there
+	Presence *app.Presence // heartbeats, statuses and online users
 	Queries  *app.Queries  // present state, folded from the log
 	Sessions *app.Sessions // logins of users
 	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits

@@ -15,7 +15,7 @@ import (
 	"chatcore/ports"
 )
 
-// Definition is a type of durable events of a team's own, with data of type T: recorded by [app.Chats.Record] in a chat's log among the
+// Definition is a type of custom durable events, with data of type T: recorded by [app.Chats.Record] in a chat's log among the
 // core's events, with seqs of the same row, delivered and announced as they are. Data is written as encoding/json writes a T,
 // which has to be one JSON object.
 //
@@ -134,7 +134,7 @@ func (d Definition[T]) Decode(e domain.Custom) (T, error) {
 	return data, nil
 }
 
-// ErrCustomEvent is an event of a team's own that cannot be recorded or read; the error is an [*CustomEventError].
+// ErrCustomEvent is a custom event that cannot be recorded or read; the error is an [*CustomEventError].
 var ErrCustomEvent = errors.New("custom event")
 
 // CustomEventError names the problem of a custom event.
@@ -163,7 +163,7 @@ func (d Definition[T]) wrong(version int, problem string, cause error) error {
 	return &CustomEventError{Type: string(d.typ), Version: version, Problem: problem, Cause: cause}
 }
 
-// CustomDelivery is an event of a team's own given to a handler of a consumer group, as a [Delivery] is.
+// CustomDelivery is a custom event given to a handler of a consumer group, as a [Delivery] is.
 type CustomDelivery[T any] struct {
 	ID      DeliveryID
 	Chat    domain.ChatID

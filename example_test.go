@@ -343,7 +343,7 @@ func ExampleConfig_retry() {
 	// Output: attempt 3
 }
 
-// Poll is data of a team's own: version 1 had one question only, as a string.
+// Poll is the data of a custom event: version 1 had one question only, as a string.
 type Poll struct {
 	Question string   `json:"question"`
 	Answers  []string `json:"answers"`
@@ -361,7 +361,7 @@ var pollCreated = chatcore.Define[Poll]("poll:created", 2).
 		return nil
 	})
 
-// A team's own events are recorded among the core's, with conditions, and delivered with their own type.
+// Custom events are recorded among the core's, with conditions, and delivered with their own type.
 func ExampleDefine() {
 	core, err := chatcore.NewInMemory(chatcore.Config{})
 	if err != nil {

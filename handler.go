@@ -34,7 +34,7 @@ type DeliveryID = ports.DeliveryID
 type SubscribeOption func(*registration)
 
 // On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does, and
-// that for [domain.Custom] those of the team's own types (see [Definition.On] for one of them).
+// that for [domain.Custom] the custom types (see [Definition.On] for one of them).
 // A handler that returns an error, panics or calls [runtime.Goexit] is started again after a while, up to the attempts of [Config.Retry]; then, or
 // at once if the error is [Permanent], the event becomes a dead letter of the group and the next one follows. A [Transient] error is no attempt.
 func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error) SubscribeOption {

@@ -396,7 +396,7 @@ func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, deli
 	return views
 }
 
-// A log of the team's own comes with everything but typing, presence and limits.
+// A custom log provides all ports but typing, presence and limits.
 
 func newCustomBackend(p overrides) *customBackend { return &customBackend{*p.log} }
 

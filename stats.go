@@ -43,7 +43,7 @@ type Stats struct {
 
 	Blocked map[BlockReason]int64 // chats that this process delivers and that are blocked now
 
-	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and a team's own by their prefix
+	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and custom ones by their prefix
 }
 
 // count defines one field of Stats and the metric that exports it. The count is either a group's, of which Stats has the sum, or the core's.

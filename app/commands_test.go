@@ -13,7 +13,7 @@ import (
 	"chatcore/ports"
 )
 
-// custom is an event of a team's own.
+// custom is a custom event.
 type custom struct{ data string }
 
 func (c custom) Custom() (domain.Custom, error) {

@@ -80,7 +80,7 @@ func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page Page
 	return List[domain.ChatID]{Items: chats, Next: next}, err
 }
 
-// CustomPage returns a page of the events of something of a team's own, newest first. Its cost follows the page.
+// CustomPage returns a page of the events of a custom entity, newest first. Its cost follows the page.
 func (q *Queries) CustomPage(ctx context.Context, chat domain.ChatID, id domain.CustomID, page Page) (List[ports.Record], error) {
 	page, err := page.checked()
 	if _, invalid := domain.ParseCustomID(string(id)); invalid != nil {
@@ -96,7 +96,7 @@ func (q *Queries) CustomPage(ctx context.Context, chat domain.ChatID, id domain.
 			return List[ports.Record]{}, badCursor(page.Cursor)
 		}
 		want.From = domain.Seq(n)
-		if err := q.checkOwnCursor(ctx, chat, id, want.From); err != nil {
+		if err := q.checkCustomCursor(ctx, chat, id, want.From); err != nil {
 			return List[ports.Record]{}, err
 		}
 	}
@@ -118,8 +118,8 @@ func (q *Queries) CustomPage(ctx context.Context, chat domain.ChatID, id domain.
 	return list, nil
 }
 
-// checkOwnCursor returns an error unless the event of a seq is about something of a team's own: a cursor may come from outside.
-func (q *Queries) checkOwnCursor(ctx context.Context, chat domain.ChatID, id domain.CustomID, seq domain.Seq) error {
+// checkCustomCursor returns an error unless the event of a seq is about the custom entity: a cursor may come from outside.
+func (q *Queries) checkCustomCursor(ctx context.Context, chat domain.ChatID, id domain.CustomID, seq domain.Seq) error {
 	page, err := q.read(ctx, chat, ports.Range{From: seq, Limit: 1})
 	if err != nil {
 		return err

@@ -9,13 +9,13 @@ import (
 	"chatcore/ports"
 )
 
-// CustomEvent is an event of a team's own, or why it cannot be recorded.
+// CustomEvent is a custom event, or the error for which it cannot be recorded.
 type CustomEvent interface {
 	// Custom gives type, version and data; the rest is the command's.
 	Custom() (domain.Custom, error)
 }
 
-// Record records an event of a team's own.
+// Record is the command that records a custom event.
 type Record struct {
 	Chat   domain.ChatID
 	Actor  domain.UserID
@@ -26,8 +26,8 @@ type Record struct {
 	Command    domain.CommandID
 }
 
-// Record records an event of a team's own, by a member of a chat that is not archived. A condition that does not hold is
-// [ports.ErrConflict]. The seq it gives is the entity's version from then on.
+// Record records a custom event, by a member of a chat that is not archived. A condition that does not hold is [ports.ErrConflict]. The seq it gives
+// is the entity's version from then on.
 func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), checkConditions(cmd.Conditions)); err != nil {
 		return Done{}, err
@@ -72,13 +72,13 @@ func checkConditions(conditions []ports.Condition) error {
 	return nil
 }
 
-// CustomView is something of a team's own: its version, and its events.
+// CustomView is a custom entity: its version, and its events.
 type CustomView struct {
 	Version domain.Seq     // for a condition; 0 if there is nothing of that id
 	Events  []ports.Record // oldest first
 }
 
-// Custom gives all events of something of a team's own. There need be none.
+// Custom gives all events of a custom entity, which may have none.
 func (q *Queries) Custom(ctx context.Context, chat domain.ChatID, id domain.CustomID) (CustomView, error) {
 	if _, err := domain.ParseCustomID(string(id)); err != nil {
 		return CustomView{}, err

@@ -48,7 +48,7 @@ func CommandEntity(by UserID, id CommandID) Entity {
 	return Entity{KindCommand, string(by) + " " + string(id)}
 }
 
-// CustomEntity is something of a team's own: a poll, an order.
+// CustomEntity is a custom entity, such as a poll or an order.
 func CustomEntity(id CustomID) Entity { return Entity{KindCustom, string(id)} }
 
 // ReceiptEntity is the read receipts of one user.

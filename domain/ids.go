@@ -74,7 +74,7 @@ func ParseConnectionID(s string) (ConnectionID, error) {
 	return parseID[ConnectionID]("connectionId", s)
 }
 
-// ParseCustomID checks s as the id of something of a team's own.
+// ParseCustomID checks s as the id of a custom entity.
 func ParseCustomID(s string) (CustomID, error) { return parseID[CustomID]("entity", s) }
 
 func parseID[ID ~string](field, s string) (ID, error) {

@@ -187,7 +187,7 @@ func (r *reader) event(at, now time.Time) domain.Event {
 		return domain.TypingStart{Chat: chat(), User: user("userId"), ExpiresAt: r.instant("expiresAt", now.Add(domain.TypingTTL)), At: at}
 	case TypeTypingStop:
 		return domain.TypingStop{Chat: chat(), User: user("userId"), At: at}
-	default: // a team's own; the caller knows the others
+	default: // custom; the caller knows the others
 		data, _ := r.raw("data")
 		return domain.Custom{
 			Chat: chat(), Actor: user("actorId"), Type: domain.CustomType(r.typ), Version: r.v,

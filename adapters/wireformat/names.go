@@ -20,7 +20,7 @@ const (
 	TypeTypingStop      = "typing:stop"
 )
 
-// Type is the name of an event's type, "" for an event that is none of package domain's values. A team's own events have names of their own.
+// Type is the name of an event's type, "" for an event that is none of package domain's values. Custom events have names of their own.
 func Type(e domain.Event) string {
 	switch e := e.(type) {
 	case domain.MessageNew:

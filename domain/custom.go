@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// CustomType names a type of a team's own events: parts of lower case letters, digits, dots, dashes and underscores, with colons between
+// CustomType names a type of custom events: parts of lower case letters, digits, dots, dashes and underscores, with colons between
 // them, two at least, and 64 bytes at most: "poll:created".
 type CustomType string
 
@@ -24,7 +24,7 @@ func ParseCustomType(s string) (CustomType, error) {
 	return CustomType(s), nil
 }
 
-// Record decides on an event of a team's own: a member may record it, in a chat that is not archived.
+// Record decides on a custom event: a member may record it, in a chat that is not archived.
 func (c Chat) Record(by Member, e Custom, at time.Time) ([]Durable, error) {
 	if err := c.permit(by, RoleMember, "record "+string(e.Type)+" in"); err != nil {
 		return nil, err
