@@ -56,7 +56,7 @@ func (s *Sessions) Open(ctx context.Context, cmd OpenSession) (OpenedSession, er
 	}
 	token := newToken(cmd.User)
 	_, key, _ := token.place(s.compat)
-	opened, closed, err := s.store.Open(ctx, domain.Session{ID: domain.SessionID(randomText(sessionIDLen)), User: cmd.User, Device: cmd.Device}, key)
+	opened, closed, err := s.store.Open(ctx, domain.Session{ID: newSessionID(), User: cmd.User, Device: cmd.Device}, key)
 	if err != nil {
 		return OpenedSession{}, err
 	}

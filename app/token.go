@@ -38,6 +38,15 @@ func randomText(bytes int) string {
 	return base64.RawURLEncoding.EncodeToString(b)
 }
 
+// newSessionID returns a random id that does not begin with a dash: an id is an argument of commands, and would be taken for a flag.
+func newSessionID() domain.SessionID {
+	for {
+		if id := randomText(sessionIDLen); id[0] != '-' {
+			return domain.SessionID(id)
+		}
+	}
+}
+
 func newToken(user domain.UserID) SessionToken {
 	return SessionToken(base64.RawURLEncoding.EncodeToString([]byte(user)) + "." + randomText(secretBytes))
 }

@@ -48,3 +48,13 @@ func FuzzSessionToken(f *testing.F) {
 		}
 	})
 }
+
+// TestNewSessionID_IsNoFlag guards against ids that a command line takes for flags: one in 64 random texts begins with a dash.
+func TestNewSessionID_IsNoFlag(t *testing.T) {
+	const some = 2000
+	for range some {
+		if id := newSessionID(); id[0] == '-' || len(id) != 22 {
+			t.Fatalf("id %q", id)
+		}
+	}
+}
