@@ -131,9 +131,9 @@ func (r *restorer) attack(kind string, harm func(dice) string) attack {
 func (r *restorer) evict(d dice) string {
 	all := r.servers()
 	s := all[d.IntN(len(all))]
-	one := []*redistest.Server{s}
+	one, client := []*redistest.Server{s}, s.Client(r.t) // one client: each has its connections until the test ends
 	number := func(section, field string) int {
-		info, err := s.Client(r.t).InfoMap(r.ctx, section).Result()
+		info, err := client.InfoMap(r.ctx, section).Result()
 		if err != nil {
 			r.t.Errorf("%s: %v", s.Addr(), err)
 			return 0
