@@ -14,7 +14,6 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
-	"chatcore/tests/redistest"
 )
 
 func activity(chat domain.ChatID, seq domain.Seq) ports.ActivityEntry {
@@ -133,17 +132,8 @@ func checkBehind(t *testing.T, log *redis.Log, chats []domain.ChatID) {
 // chats.
 func TestActivityIndex_PageOfManyChats(t *testing.T) {
 	const many, limit = 20_000, 50
-	server := redistest.Start(t)
-	proxy := redistest.StartProxy(t, server)
-	m := &metered{t: t, direct: connect(t, server.URL())}
-	keys := newKeys(t, 1)
-	client := connect(t, proxy.URL())
-	m.filler, m.log = open(t, m.direct, keys), open(t, client, keys)
-	count := func(piece []byte) bool {
-		m.bytes.Add(int64(len(piece)))
-		return true
-	}
-	proxy.Reply.Store(&count)
+	m := newMetered(t)
+	keys, client := m.keys, m.client
 	last := keys.Partitions()[0].Base + "last"
 	view := redis.NewUserChats(m.direct, keys)
 	builtins := app.NewBuiltins(app.NewQueries(m.filler, app.NewEntities(m.filler, nil, 0), app.Views{Log: m.log.ID(), Chats: view}), nil, true)

@@ -17,17 +17,8 @@ import (
 // TestAPageOfAListCostsWhatItShows counts commands and bytes for pages of long lists.
 func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 	const many, limit = 20_000, 50
-	server := redistest.Start(t)
-	proxy := redistest.StartProxy(t, server)
-	m := &metered{t: t, direct: connect(t, server.URL())}
-	keys := newKeys(t, 1)
-	client := connect(t, proxy.URL())
-	m.filler, m.log = open(t, m.direct, keys), open(t, client, keys)
-	count := func(piece []byte) bool {
-		m.bytes.Add(int64(len(piece)))
-		return true
-	}
-	proxy.Reply.Store(&count)
+	m := newMetered(t)
+	keys, client := m.keys, m.client
 	events := []domain.Durable{domain.ChatUpdate{Chat: "c", Actor: "ada", Change: domain.Created, Title: "t", At: time.Now()}}
 	for i := range many {
 		events = append(events, domain.ChatUpdate{

@@ -24,6 +24,8 @@ type metered struct {
 	t      *testing.T
 	direct goredis.UniversalClient // is not counted
 	filler *redis.Log              // is not counted
+	keys   redis.Keys
+	client goredis.UniversalClient // of log
 	log    *redis.Log
 	bytes  atomic.Int64 // sent by the server
 }
@@ -32,9 +34,8 @@ func newMetered(t *testing.T) *metered {
 	t.Helper()
 	server := redistest.Start(t)
 	proxy := redistest.StartProxy(t, server)
-	m := &metered{t: t, direct: connect(t, server.URL())}
-	keys := newKeys(t, 1)
-	m.filler, m.log = open(t, m.direct, keys), open(t, connect(t, proxy.URL()), keys)
+	m := &metered{t: t, direct: connect(t, server.URL()), client: connect(t, proxy.URL()), keys: newKeys(t, 1)}
+	m.filler, m.log = open(t, m.direct, m.keys), open(t, m.client, m.keys)
 	count := func(piece []byte) bool {
 		m.bytes.Add(int64(len(piece)))
 		return true
