@@ -19,7 +19,23 @@ func (r *rig) trim(group string, bound int) {
 	config.Bound = bound
 	i := r.start(config, nothing)
 	until(r.t, "the partition is taken", func() bool { return r.partition(group).Epoch > before })
+	// A member trims after it has taken partitions, and sends its next heartbeat after that.
+	last := r.lastHeartbeat(group)
+	until(r.t, "the stream was trimmed", func() bool { return r.lastHeartbeat(group) > last })
 	i.stop()
+}
+
+// lastHeartbeat returns the latest time at which a heartbeat of a group's members expires.
+func (r *rig) lastHeartbeat(group string) float64 {
+	r.t.Helper()
+	latest, err := r.client.ZRevRangeWithScores(r.t.Context(), r.partitions[0].Base+"g:members:"+group, 0, 0).Result()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if len(latest) == 0 {
+		return 0
+	}
+	return latest[0].Score
 }
 
 func (r *rig) length() int64 {
