@@ -88,6 +88,7 @@ var (
 
 const (
 	recordsKey    = "records"
+	startsKey     = "starts"
 	identitiesKey = "identities"
 	epochsKey     = "epochs"
 	pardonsKey    = "pardons"
@@ -105,9 +106,10 @@ func OpenHistory(url string) (*History, error) {
 // Close closes the connections.
 func (h *History) Close() error { return h.client.Close() }
 
-// Start records that a handler was started.
+// Start records that a handler was started. The time at which it was entered tells starts of one delivery apart: go-redis repeats a call whose reply was
+// lost, and the second one records nothing.
 func (h *History) Start(ctx context.Context, d Delivery) error {
-	return h.start.Run(ctx, h.client, []string{recordsKey}, d.encode()).Err()
+	return h.start.Run(ctx, h.client, []string{recordsKey, startsKey}, d.encode()).Err()
 }
 
 // Effect has the effect of a delivery, unless there has been one or it comes too late, and says which.
