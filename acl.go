@@ -26,7 +26,7 @@ func ACLOf(config Config, doctor bool) (ACL, error) {
 	if err != nil {
 		return ACL{}, err
 	}
-	acl := ACL{Log: keys.Rights().Database(options.DB).Rules(doctor)}
+	acl := ACL{Log: redis.LogRights(keys).Database(options.DB).Rules(doctor)}
 	if config.CacheURL == "" {
 		return acl, nil
 	}
@@ -34,6 +34,6 @@ func ACLOf(config Config, doctor bool) (ACL, error) {
 	if err != nil {
 		return ACL{}, err
 	}
-	acl.Cache = keys.CacheRights(cluster).Rules(doctor)
+	acl.Cache = redis.CacheRights(keys, cluster).Rules(doctor)
 	return acl, nil
 }

@@ -210,7 +210,7 @@ func checkCacheRights(ctx context.Context, c Config, cache cacheClient, keys red
 	if err != nil {
 		return err
 	}
-	if err := keys.CacheRights(cluster).Check(ctx, cache.UniversalClient); err != nil {
+	if err := redis.CacheRights(keys, cluster).Check(ctx, cache.UniversalClient); err != nil {
 		return fmt.Errorf("on the server of the caches: %w", err)
 	}
 	return nil

@@ -21,7 +21,7 @@ var _ ports.ActivityIndex = (*Log)(nil)
 
 // IndexLastMessages implements [ports.ActivityIndex] with one script call for each partition and 500 chats.
 func (l *Log) IndexLastMessages(ctx context.Context, entries ...ports.ActivityEntry) error {
-	of := make([][]ports.ActivityEntry, len(l.keys.tags))
+	of := make([][]ports.ActivityEntry, l.keys.PartitionCount())
 	for _, e := range entries {
 		p := l.keys.Partition(e.Chat)
 		of[p] = append(of[p], e)
@@ -72,7 +72,7 @@ func (l *Log) IndexedLastMessages(ctx context.Context, chats ...domain.ChatID) (
 	if err := ctx.Err(); err != nil || len(chats) == 0 {
 		return found, err
 	}
-	of := make([][]int, len(l.keys.tags))
+	of := make([][]int, l.keys.PartitionCount())
 	for i, chat := range chats {
 		p := l.keys.Partition(chat)
 		of[p] = append(of[p], i)

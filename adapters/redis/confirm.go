@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -22,7 +23,7 @@ func (d Durability) Waits() time.Duration {
 	if d.Replicas == 0 {
 		return 0
 	}
-	return positive(d.Timeout, time.Second)
+	return cmp.Or(max(d.Timeout, 0), time.Second)
 }
 
 // process executes a command that writes, and then waits for replicas on the same connection.

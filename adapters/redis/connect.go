@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -70,7 +71,7 @@ func Connect(ctx context.Context, o Options) (*Client, error) {
 	if universal.IsClusterMode { // another node may have replaced a silent one
 		timeout = 2 * time.Second
 	}
-	timeout = positive(o.Timeout, timeout)
+	timeout = cmp.Or(max(o.Timeout, 0), timeout)
 	universal.DialTimeout, universal.ReadTimeout, universal.WriteTimeout = timeout, timeout+o.Waits, timeout
 	// A connection that was idle for as long as a command's timeout is not trusted. Networks may silently drop packets, and a caller would otherwise
 	// wait for one timeout after another.
@@ -191,7 +192,7 @@ func newPatience(attempts int, backoff time.Duration, logger *slog.Logger) conne
 	if logger == nil {
 		logger = slog.Default()
 	}
-	return connectRetry{attempts: positive(attempts, 10), wait: positive(backoff, 100*time.Millisecond), logger: logger}
+	return connectRetry{attempts: cmp.Or(max(attempts, 0), 10), wait: cmp.Or(max(backoff, 0), 100*time.Millisecond), logger: logger}
 }
 
 // try repeats call until it succeeds or returns an error for which passes is false. After the last attempt it returns [ErrUnreachable] with the
@@ -217,11 +218,4 @@ func (p connectRetry) try(ctx context.Context, call func() error, passes func(er
 		}
 		wait = min(2*wait, 3*time.Second)
 	}
-}
-
-func positive[N int | time.Duration](n, otherwise N) N {
-	if n > 0 {
-		return n
-	}
-	return otherwise
 }

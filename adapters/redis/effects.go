@@ -84,7 +84,7 @@ func (e *Effects) arguments(name string, id ports.DeliveryID, place string, comm
 		if err := e.keys.checkKey(fmt.Sprintf("key of command %d", i+1), key); err != nil {
 			return nil, nil, err
 		}
-		if e.keys.cluster && slotOf(key) != slotOf(marker) {
+		if e.keys.Cluster() && slotOf(key) != slotOf(marker) {
 			return nil, nil, &domain.InvalidError{
 				Field: "effect", Problem: fmt.Sprintf("is made on %q and changes %q, which is in another slot of the Cluster", place, key),
 				Allowed: "keys that share a hash tag",

@@ -103,7 +103,7 @@ func (p *Presence) known(ctx context.Context, users []domain.UserID, beside func
 func (p *Presence) gone(ctx context.Context, users []domain.UserID, beside func(goredis.Pipeliner)) ([]bool, error) {
 	var added *goredis.BoolSliceCmd
 	known, err := p.known(ctx, users, func(pipe goredis.Pipeliner) {
-		if p.keys.cluster && len(users) > 0 {
+		if p.keys.Cluster() && len(users) > 0 {
 			added = pipe.SMIsMember(ctx, p.keys.added(), members(users)...)
 		}
 		beside(pipe)

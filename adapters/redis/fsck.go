@@ -44,7 +44,7 @@ func (l *Log) Fsck(ctx context.Context, c FsckConfig) error {
 	if err := f.unlisted(ctx); err != nil {
 		return err
 	}
-	for p := range l.keys.tags {
+	for p := range l.keys.PartitionCount() {
 		if err := f.partition(ctx, p); err != nil {
 			return err
 		}

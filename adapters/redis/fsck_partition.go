@@ -66,7 +66,7 @@ func (f *fsck) listed(ctx context.Context, p int, chat domain.ChatID) error {
 
 // unlisted scans all keys for chats that are missing from their partition's set, and for segments beyond the end of their chat.
 func (f *fsck) unlisted(ctx context.Context) error {
-	pattern := globbed(f.keys.prefix) + "cc:{*}:*:*"
+	pattern := globbed(f.keys.Prefix()) + "cc:{*}:*:*"
 	scan := func(ctx context.Context, node goredis.Cmdable) error {
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 			var keys []string
@@ -110,7 +110,7 @@ func (f *fsck) unlisted(ctx context.Context) error {
 
 // ofChat parses the key of a chat's index, members, tombstones, snapshots or segment.
 func (f *fsck) ofChat(key string) (chat domain.ChatID, partition int, part string, ok bool) {
-	rest, ours := strings.CutPrefix(key, f.keys.prefix+"cc:{")
+	rest, ours := strings.CutPrefix(key, f.keys.Prefix()+"cc:{")
 	tag, rest, closed := strings.Cut(rest, "}:")
 	escaped, part, two := strings.Cut(rest, ":")
 	if !ours || !closed || !two {

@@ -51,7 +51,7 @@ func (l *Log) probe(ctx context.Context) error {
 
 // probeOnce probes every partition once. It returns true if the log is at another level than this process had stored and the caller must probe again.
 func (l *Log) probeOnce(ctx context.Context) (again bool, err error) {
-	probes, held := make([]*goredis.Cmd, len(l.keys.tags)), make([]string, len(l.keys.tags))
+	probes, held := make([]*goredis.Cmd, l.keys.PartitionCount()), make([]string, l.keys.PartitionCount())
 	const lives = time.Minute
 	_, err = l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for i := range probes {
@@ -84,10 +84,7 @@ type Inspector struct {
 	purpose string
 }
 
-var (
-	_ ports.Inspector = (*Inspector)(nil)
-	_ ports.Prober    = (*Log)(nil)
-)
+var _ ports.Inspector = (*Inspector)(nil)
 
 // NewInspector returns an Inspector that uses the client. It does not close the client.
 func NewInspector(client goredis.UniversalClient, purpose string) *Inspector {

@@ -50,7 +50,7 @@ func (s sight) empty() bool {
 // look reads the partitions' identities first and then cc:log. A process that creates a log writes cc:log first, so partitions with an identity but
 // without cc:log are a log that has lost it.
 func look(ctx context.Context, client goredis.UniversalClient, k Keys) (sight, error) {
-	ids := make([]string, len(k.tags))
+	ids := make([]string, k.PartitionCount())
 	for p := range ids {
 		ids[p] = k.id(p)
 	}
@@ -94,7 +94,7 @@ func identities(ctx context.Context, client goredis.UniversalClient, keys []stri
 
 // configured returns the identity that a log created by this program would have.
 func (l *Log) configured() logIdentity {
-	return logIdentity{level: l.known, partitions: len(l.keys.tags), hash: hashName, names: l.keys.names.text()}
+	return logIdentity{level: l.known, partitions: l.keys.PartitionCount(), hash: hashName, names: l.keys.Names().text()}
 }
 
 // identify finds the log or creates it, and compares its identity with this program's.
@@ -117,10 +117,10 @@ func (l *Log) identify(ctx context.Context) error {
 		switch r := seen.record; {
 		case r.id != found.id:
 			return fmt.Errorf("%w: cc:log is gone, and at level 1 the partitions of log %s do not contain their number; core upgrade with the right --partitions restores it", ports.ErrLogLost, found.id)
-		case r.partitions != len(l.keys.tags):
-			return partitionsDiffer(r.partitions, len(l.keys.tags))
+		case r.partitions != l.keys.PartitionCount():
+			return partitionsDiffer(r.partitions, l.keys.PartitionCount())
 		}
-		found.partitions, found.hash = len(l.keys.tags), hashName
+		found.partitions, found.hash = l.keys.PartitionCount(), hashName
 	}
 	l.id, found.level = found.id, level
 	if err := l.hold(seen.values); err != nil {
@@ -154,8 +154,8 @@ func (l *Log) explained(err error, seen sight) error {
 		case i.id == "":
 		case i.level > l.known:
 			return &ports.LogLevelError{Log: i.id, Level: i.level, Known: l.known}
-		case i.partitions != len(l.keys.tags):
-			return partitionsDiffer(i.partitions, len(l.keys.tags))
+		case i.partitions != l.keys.PartitionCount():
+			return partitionsDiffer(i.partitions, l.keys.PartitionCount())
 		default:
 			if err := i.differs(l.configured()); err != nil {
 				return err
@@ -208,14 +208,14 @@ func (l *Log) claim(ctx context.Context, seen sight) (sight, error) {
 	if r.level > l.known {
 		return seen, &ports.LogLevelError{Log: r.id, Level: r.level, Known: l.known}
 	}
-	if r.partitions != len(l.keys.tags) {
-		return seen, partitionsDiffer(r.partitions, len(l.keys.tags))
+	if r.partitions != l.keys.PartitionCount() {
+		return seen, partitionsDiffer(r.partitions, l.keys.PartitionCount())
 	}
 	if err := r.differs(l.configured()); err != nil {
 		return seen, err
 	}
 	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for i := range l.keys.tags {
+		for i := range l.keys.PartitionCount() {
 			p.SetNX(ctx, l.keys.id(i), r.String(), 0)
 		}
 		return nil
@@ -238,7 +238,7 @@ func (l *Log) elsewhere(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("%w: cc:log is gone, and log %s of this namespace has other keys than those of %d partitions and the stream %s; configure the values with which it was created", ports.ErrLogLost, other.id, len(l.keys.tags), l.keys.names.Stream)
+	return fmt.Errorf("%w: cc:log is gone, and log %s of this namespace has other keys than those of %d partitions and the stream %s; configure the values with which it was created", ports.ErrLogLost, other.id, l.keys.PartitionCount(), l.keys.Names().Stream)
 }
 
 func stray(ctx context.Context, client goredis.UniversalClient, k Keys, known int) (logIdentity, bool, error) {
@@ -260,7 +260,7 @@ func stray(ctx context.Context, client goredis.UniversalClient, k Keys, known in
 
 // hold stores the partitions' identities, which scripts compare. On a single server they must be equal, because a batch covers several partitions.
 func (l *Log) hold(values []string) error {
-	if !l.keys.cluster && slices.ContainsFunc(values, func(value string) bool { return value != values[0] }) {
+	if !l.keys.Cluster() && slices.ContainsFunc(values, func(value string) bool { return value != values[0] }) {
 		levels := make(map[int]int)
 		for p, value := range values {
 			i, _ := parseIdentity(value, l.known)
@@ -287,8 +287,8 @@ func (l *Log) Recheck(ctx context.Context, partition int, held string) error {
 		return nil
 	}
 	first, last := partition, partition+1
-	if !l.keys.cluster {
-		first, last = 0, len(l.keys.tags)
+	if !l.keys.Cluster() {
+		first, last = 0, l.keys.PartitionCount()
 	}
 	keys := make([]string, 0, last-first)
 	for p := first; p < last; p++ {
@@ -309,7 +309,7 @@ func (l *Log) Recheck(ctx context.Context, partition int, held string) error {
 	if err := found.differs(l.configured()); err != nil {
 		return err
 	}
-	if len(values) == len(l.keys.tags) {
+	if len(values) == l.keys.PartitionCount() {
 		return l.hold(values)
 	}
 	l.held[partition].Store(&field{[]byte(values[0])})
@@ -337,7 +337,7 @@ func (l *Log) Levels() (lowest, highest int) {
 
 // learnHistories stores the initial histories, which empty loads return.
 func (l *Log) learnHistories(ctx context.Context) error {
-	loads := make([]*goredis.Cmd, len(l.keys.tags))
+	loads := make([]*goredis.Cmd, l.keys.PartitionCount())
 	_, err := l.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
 		for i := range loads {
 			loads[i] = l.scripts.load.Eval(ctx, p, []string{l.keys.id(i)}, l.Guard(i), "", 0, "", 0)

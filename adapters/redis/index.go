@@ -181,7 +181,7 @@ func (l *Log) countMembers(ctx context.Context, chat domain.ChatID) (int, error)
 // Chats implements [ports.ChatIndex] by scanning each partition's set. It compares the size of the set with the partition's count, before and after.
 func (l *Log) Chats(ctx context.Context) iter.Seq2[domain.ChatID, error] {
 	return func(yield func(domain.ChatID, error) bool) {
-		for p := range l.keys.tags {
+		for p := range l.keys.PartitionCount() {
 			if _, err := l.countChats(ctx, p); err != nil {
 				yield("", err)
 				return

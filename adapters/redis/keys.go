@@ -153,6 +153,18 @@ func (k Keys) ofLog(rest string) bool {
 // Prefix returns the prefix of every key and channel.
 func (k Keys) Prefix() string { return k.prefix }
 
+// Names returns the configured names, with the default of each that was empty.
+func (k Keys) Names() Names { return *k.names }
+
+// IsZero reports whether k is the zero Keys, which has no names.
+func (k Keys) IsZero() bool { return k.names == nil }
+
+// Cluster reports whether the keys are those of a Cluster.
+func (k Keys) Cluster() bool { return k.cluster }
+
+// PartitionCount returns the number of partitions.
+func (k Keys) PartitionCount() int { return len(k.tags) }
+
 // Partition names a delivery stream, and the prefix of its groups' keys. Package pubsub defines the rest of their names.
 type Partition struct {
 	Stream    string

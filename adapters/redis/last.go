@@ -41,7 +41,7 @@ func (l *Log) LastRecords(ctx context.Context, chats ...domain.ChatID) ([]ports.
 
 // lastOf calls fn with the reply of last.lua for each chat that exists. form is an argument of that script.
 func (l *Log) lastOf(ctx context.Context, form string, chats []domain.ChatID, fn func(place int, seq domain.Seq, text string) error) error {
-	left := make([][]int, len(l.keys.tags)) // places of chats, by partition
+	left := make([][]int, l.keys.PartitionCount()) // places of chats, by partition
 	for i, chat := range chats {
 		p := l.keys.Partition(chat)
 		left[p] = append(left[p], i)

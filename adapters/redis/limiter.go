@@ -48,6 +48,11 @@ func one(decisions []ports.Decision, err error) (ports.Decision, error) {
 	return decisions[0], nil
 }
 
+// shares reports whether the limiter keeps its counts through the client under the names of the given keys.
+func (l *Limiter) shares(client goredis.UniversalClient, keys Keys) bool {
+	return l.client == client && l.keys.Prefix() == keys.Prefix() && l.keys.Names().RateLimit == keys.Names().RateLimit
+}
+
 // AllowAll implements [ports.Limiter] in one round trip. On a Cluster the names are in different slots: they are taken one after another, and a
 // refusal does not return the earlier ones.
 func (l *Limiter) AllowAll(ctx context.Context, takes ...ports.Take) ([]ports.Decision, error) {
@@ -57,7 +62,7 @@ func (l *Limiter) AllowAll(ctx context.Context, takes ...ports.Take) ([]ports.De
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if !l.keys.cluster {
+	if !l.keys.Cluster() {
 		return l.take(ctx, takes)
 	}
 	decisions := make([]ports.Decision, 0, len(takes))

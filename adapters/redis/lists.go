@@ -178,7 +178,7 @@ func firstOfPairs(fields []string) []string {
 // ChatPage implements [ports.Lister] in two or three round trips, and two more for each partition that ends with the page. It compares the number of
 // chats of a partition with the partition's count.
 func (l *Log) ChatPage(ctx context.Context, cursor string, limit int) ([]domain.ChatID, string, error) {
-	c, err := parseCursor(cursor, len(l.keys.tags))
+	c, err := parseCursor(cursor, l.keys.PartitionCount())
 	if err != nil {
 		return nil, "", err
 	}
@@ -200,7 +200,7 @@ func (l *Log) ChatPage(ctx context.Context, cursor string, limit int) ([]domain.
 		if !ended {
 			return chats, c.String(), nil
 		}
-		if c = (scanCursor{Partition: c.Partition + 1}); c.Partition == len(l.keys.tags) {
+		if c = (scanCursor{Partition: c.Partition + 1}); c.Partition == l.keys.PartitionCount() {
 			return chats, "", nil
 		}
 		if len(chats) == limit {

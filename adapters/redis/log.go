@@ -1,6 +1,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,13 +19,8 @@ import (
 	"chatcore/ports"
 )
 
-// Errors of opening a log.
-var (
-	// ErrTooOld is returned when a Redis server is older than the log's scripts need.
-	ErrTooOld = errors.New("redis is too old")
-	// ErrLogDiffers is returned when a log has other settings than this program; the error is a [*LogDiffersError].
-	ErrLogDiffers = errors.New("the log has other settings")
-)
+// ErrLogDiffers is returned when a log has other settings than this program; the error is a [*LogDiffersError].
+var ErrLogDiffers = errors.New("the log has other settings")
 
 // LogDiffersError names a setting on which all programs on a log must agree. The number of partitions and the hash are fixed for the log's life;
 // core upgrade changes names.
@@ -115,13 +111,10 @@ var (
 	_ ports.MessageCounter = (*Log)(nil)
 	_ ports.EventSearch    = (*Log)(nil)
 	_ ports.Lister         = (*Log)(nil)
-	_ ports.UserViewPager  = (*UserView)(nil)
 	_ ports.Confirmer      = (*Log)(nil)
 	_ ports.Histories      = (*Log)(nil)
+	_ ports.Prober         = (*Log)(nil)
 )
-
-// minVersion is the first version with SET with GET, EXPIRE with GT and effects replication of scripts.
-func minVersion() version { return version{7, 0} }
 
 // Open opens the log of a namespace, or creates it. Partitions with a log's identity are that log, even if everything else is lost. While a part of Redis
 // does not answer, Open tries again, a bounded number of times. The caller must call Close when the log is no longer used. Open returns
@@ -141,33 +134,29 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	l := &Log{
 		client: client, codec: codec, keys: c.Keys, announce: c.Announce, scripts: newScripts(), tokens: newTokens(), ctx: context.Background(),
 		durability: c.Durability, epoch: c.Epoch, forget: c.Forget, logger: logger, monitor: newServerMonitor(client, logger), clock: newClock(client, c.Keys.id(0), logger), unwatch: func() {},
-		known: positive(c.KnownLevel, Level), held: make([]atomic.Pointer[field], len(c.Keys.tags)), historyName: newHistoryName(),
+		known: cmp.Or(max(c.KnownLevel, 0), Level), held: make([]atomic.Pointer[field], c.Keys.PartitionCount()), historyName: newHistoryName(),
 	}
 	l.durability.Timeout = c.Durability.Waits()
-	l.rights = c.Keys.Rights().Database(database(client))
+	l.rights = LogRights(c.Keys).Database(database(client))
 	l.witnesses = newWitnesses(l, strings.TrimSuffix(l.tokens.process, "."))
-	for p := range c.Keys.tags {
+	for p := range c.Keys.PartitionCount() {
 		l.ids, l.streams = append(l.ids, c.Keys.id(p)), append(l.streams, c.Keys.stream(p))
 		l.marks = append(l.marks, l.witnesses.list[p].key)
 		l.places = append(l.places, strconv.Itoa(p+1))
 	}
 	partitions := 1
-	if c.Keys.cluster {
-		partitions = len(c.Keys.tags)
+	if c.Keys.Cluster() {
+		partitions = c.Keys.PartitionCount()
 	}
 	for range partitions {
-		l.queues = append(l.queues, newAppendQueue(l, positive(c.Queue, 4096)))
+		l.queues = append(l.queues, newAppendQueue(l, cmp.Or(max(c.Queue, 0), 4096)))
 	}
 	var err error
 	if l.meters, err = newMeters(c.Meter, l); err != nil {
 		return nil, err
 	}
-	var info server
-	find := func() (err error) {
-		if info, err = inspect(ctx, client); err != nil {
-			return err
-		}
-		if err := info.newEnough(minVersion()); err != nil {
+	find := func() error {
+		if err := checkVersion(ctx, client); err != nil {
 			return err
 		}
 		if err := l.rights.Check(ctx, client); err != nil {
@@ -187,7 +176,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if err != nil {
 		return nil, err
 	}
-	l.bound = strconv.Itoa(positive(c.StreamBound, 200_000))
+	l.bound = strconv.Itoa(cmp.Or(max(c.StreamBound, 0), 200_000))
 	l.observing.Lock()
 	l.nameHistory()
 	l.observing.Unlock()
@@ -201,7 +190,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 func (l *Log) Watch(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	l.unwatch = cancel
-	l.watching.Go(func() { l.monitor.watch(ctx, l.clock) })
+	l.watching.Go(func() { l.monitor.watch(ctx, l.clock.sample) })
 }
 
 // Close stops the work of Watch and the raises of witnesses. The client remains open.
@@ -214,7 +203,7 @@ func (l *Log) Close() {
 // TakesFrom implements [ports.LimitTaker]: it reports whether limiter is a [Limiter] with the same client and names. On a Cluster it returns false.
 func (l *Log) TakesFrom(limiter ports.Limiter) bool {
 	other, ok := limiter.(*Limiter)
-	return ok && !l.keys.cluster && other.client == l.client && other.keys.prefix == l.keys.prefix && other.keys.names.RateLimit == l.keys.names.RateLimit
+	return ok && !l.keys.Cluster() && other.shares(l.client, l.keys)
 }
 
 // Clock returns the log's clock. It is sampled when the log is opened and, from [Log.Watch] on, every second.
@@ -229,57 +218,4 @@ func database(client goredis.UniversalClient) int {
 		return single.Options().DB
 	}
 	return 0
-}
-
-type version [2]int
-
-func (v version) String() string { return fmt.Sprintf("%d.%d", v[0], v[1]) }
-
-// server is the relevant state of the servers behind a client.
-type server struct {
-	version version // the oldest; zero if no server reports its version
-}
-
-func (s server) newEnough(least version) error {
-	if s.version == (version{}) || s.version[0] > least[0] || s.version[0] == least[0] && s.version[1] >= least[1] {
-		return nil
-	}
-	return fmt.Errorf("%w: it is %s; needed: %s or newer", ErrTooOld, s.version, least)
-}
-
-func inspect(ctx context.Context, client goredis.UniversalClient) (server, error) {
-	var found server
-	look := func(ctx context.Context, node goredis.Cmdable) error {
-		// Some servers do not support INFO: a missing version counts as new enough.
-		text, err := node.Info(ctx).Result()
-		if err != nil {
-			if answered(err) {
-				return nil
-			}
-			return unavailable(ctx, err)
-		}
-		for line := range strings.Lines(text) {
-			name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
-			switch name {
-			case "redis_version":
-				var v version
-				if _, err := fmt.Sscanf(value, "%d.%d", &v[0], &v[1]); err == nil && (found.version == version{} || v[0] < found.version[0] || v[0] == found.version[0] && v[1] < found.version[1]) {
-					found.version = v
-				}
-			}
-		}
-		return nil
-	}
-	if cluster, ok := client.(*goredis.ClusterClient); ok {
-		// ForEachMaster calls the function concurrently.
-		results := make(chan server, 1)
-		results <- found
-		err := cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
-			found = <-results
-			defer func() { results <- found }()
-			return look(ctx, node)
-		})
-		return <-results, err
-	}
-	return found, look(ctx, client)
 }

@@ -49,6 +49,15 @@ func (n *Names) fields() map[string]*string {
 	}
 }
 
+// all returns every name, in no order.
+func (n Names) all() []string {
+	var all []string
+	for _, name := range n.fields() {
+		all = append(all, *name)
+	}
+	return all
+}
+
 // WithDefaults returns the names with the wire contract's defaults for empty ones.
 func (n Names) WithDefaults() Names {
 	for name, field := range n.fields() {

@@ -109,7 +109,7 @@ func (p *Presence) move(ctx context.Context, op, what string, user domain.UserID
 	if o.err != nil || !o.told {
 		return nil, o.err
 	}
-	if p.keys.cluster {
+	if p.keys.Cluster() {
 		err = p.align(ctx, map[domain.UserID]domain.Status{user: o.status.Status})
 	}
 	return &o.status, err
@@ -119,7 +119,7 @@ func (p *Presence) move(ctx context.Context, op, what string, user domain.UserID
 func (p *Presence) keysOf(user domain.UserID) []string {
 	keys := make([]string, 4, 5)
 	keys[0], keys[1], keys[2], keys[3] = p.keys.record(user), p.keys.presence(user), p.keys.status(user), p.keys.due(p.keys.shard(user))
-	if !p.keys.cluster {
+	if !p.keys.Cluster() {
 		keys = append(keys, p.keys.online())
 	}
 	return keys

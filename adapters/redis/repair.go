@@ -34,7 +34,7 @@ func (p *Presence) Repair(ctx context.Context, limit int) ([]domain.UserStatus, 
 			users = append(users, user)
 		}
 	}
-	if p.keys.cluster {
+	if p.keys.Cluster() {
 		indexed, err := p.nextIndexed(ctx, limit)
 		if err != nil {
 			return nil, err
@@ -49,7 +49,7 @@ func (p *Presence) Repair(ctx context.Context, limit int) ([]domain.UserStatus, 
 
 func (p *Presence) nextOnline(ctx context.Context, limit int) (members []string, err error) {
 	set := p.keys.online()
-	if p.keys.cluster {
+	if p.keys.Cluster() {
 		set = p.keys.added()
 	}
 	members, next, err := p.client.SScan(ctx, set, p.pages.online, "", int64(limit)).Result()
@@ -95,7 +95,7 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 		members[i] = string(user)
 	}
 	sets := []*goredis.BoolSliceCmd{pipe.SMIsMember(ctx, p.keys.online(), members...)}
-	if p.keys.cluster {
+	if p.keys.Cluster() {
 		sets = append(sets, pipe.SMIsMember(ctx, p.keys.added(), members...))
 	}
 	_, _ = pipe.Exec(ctx) // each reply has its own error
@@ -106,7 +106,7 @@ func (p *Presence) suspects(ctx context.Context, users []domain.UserID) (suspect
 		for _, set := range sets {
 			agree = agree && set.Err() == nil && set.Val()[i] == online
 		}
-		if !p.keys.cluster && errors.Is(published[i].Err(), goredis.Nil) && errors.Is(due[i].Err(), goredis.Nil) {
+		if !p.keys.Cluster() && errors.Is(published[i].Err(), goredis.Nil) && errors.Is(due[i].Err(), goredis.Nil) {
 			agree = true // no record: the user was added by another program
 		}
 		if !agree {

@@ -43,7 +43,7 @@ func (l *Log) newRequest(a ports.Append) (*request, error) {
 	if err := a.Check(); err != nil {
 		return nil, err
 	}
-	if len(a.Takes) > 0 && l.keys.cluster {
+	if len(a.Takes) > 0 && l.keys.Cluster() {
 		return nil, &domain.InvalidError{Field: "takes", Problem: fmt.Sprintf("has %d limits", len(a.Takes)), Allowed: "none on a Cluster, where limits are in other slots"}
 	}
 	r, _ := requests.Get().(*request)

@@ -203,38 +203,39 @@ type Rights struct {
 	keyPatterns, channelPatterns []string
 }
 
-// Rights returns the rights that the core needs on the log's server.
-func (k Keys) Rights() Rights {
-	r := Rights{commands: required, keyPatterns: k.patterns(), channelPatterns: []string{k.prefix + "*"}}
-	if k.cluster {
+// LogRights returns the rights that the core needs on the log's server.
+func LogRights(k Keys) Rights {
+	r := Rights{commands: required, keyPatterns: keyPatterns(k), channelPatterns: []string{k.Prefix() + "*"}}
+	if k.Cluster() {
 		r.commands = slices.Concat(required, requiredOnCluster)
 	}
 	for _, typ := range wireformat.LiveTypes() {
 		r.channels = append(r.channels, k.Channel(typ))
 	}
-	if k.prefix == "" {
+	if k.Prefix() == "" {
 		r.channelPatterns = r.channels
 	}
-	for p := range k.tags {
+	for p := range k.PartitionCount() {
 		r.keys = append(r.keys, k.id(p), k.stream(p), k.chats(p), k.partitionKey(p, scratch))
 	}
 	r.keys = append(r.keys, k.log())
-	for _, name := range k.names.fields() {
-		r.keys = append(r.keys, k.prefix+*name+scratch)
+	for _, name := range k.Names().all() {
+		r.keys = append(r.keys, k.Prefix()+name+scratch)
 	}
 	return r
 }
 
 // CacheRights returns the rights that the core needs on a server that has only caches.
-func (k Keys) CacheRights(cluster bool) Rights {
+func CacheRights(k Keys, cluster bool) Rights {
 	var r Rights
-	for _, name := range []string{k.names.Message, k.names.ChatList, k.names.ContactList} {
-		r.keys = append(r.keys, k.prefix+name+scratch, k.prefix+ownPrefix+"{"+k.prefix+name+scratch+"}:l")
-		r.keyPatterns = append(r.keyPatterns, k.prefix+name+"*")
+	names, prefix := k.Names(), k.Prefix()
+	for _, name := range []string{names.Message, names.ChatList, names.ContactList} {
+		r.keys = append(r.keys, prefix+name+scratch, prefix+ownPrefix+"{"+prefix+name+scratch+"}:l")
+		r.keyPatterns = append(r.keyPatterns, prefix+name+"*")
 	}
-	r.keyPatterns = append(r.keyPatterns, k.prefix+ownPrefix+"{*")
-	if k.prefix != "" {
-		r.keyPatterns = []string{k.prefix + "*"}
+	r.keyPatterns = append(r.keyPatterns, prefix+ownPrefix+"{*")
+	if prefix != "" {
+		r.keyPatterns = []string{prefix + "*"}
 	}
 	for _, needed := range required {
 		if slices.Contains(requiredOfCaches, needed.command) {
@@ -250,14 +251,14 @@ func (k Keys) CacheRights(cluster bool) Rights {
 // scratch ends the names of keys that are never written: ids in keys have no colon.
 const scratch = ":rights"
 
-// patterns returns patterns for every key of the log and of the configured names.
-func (k Keys) patterns() []string {
-	if k.prefix != "" {
-		return []string{k.prefix + "*"}
+// keyPatterns returns patterns for every key of the log and of the configured names.
+func keyPatterns(k Keys) []string {
+	if k.Prefix() != "" {
+		return []string{k.Prefix() + "*"}
 	}
 	patterns := []string{ownPrefix + "*"}
-	for _, name := range k.names.fields() {
-		patterns = append(patterns, *name+"*")
+	for _, name := range k.Names().all() {
+		patterns = append(patterns, name+"*")
 	}
 	slices.Sort(patterns)
 	return patterns

@@ -86,7 +86,7 @@ func commandsOf(source string) []string {
 }
 
 func TestRights_CoverTheScripts(t *testing.T) {
-	known := newKeys(t, 1).Rights().Commands()
+	known := redis.LogRights(newKeys(t, 1)).Commands()
 	for _, folder := range []string{"script/*.lua", "../pubsub/script/*.lua"} {
 		for file, commands := range luaCommands(t, folder) {
 			for _, command := range commands {
@@ -119,7 +119,7 @@ func TestRights_AreMinimal(t *testing.T) {
 		}
 		return err
 	}
-	rules := keys.Rights().Rules(false)
+	rules := redis.LogRights(keys).Rules(false)
 	setUser(t, admin, rules...)
 	if err := opening(); err != nil {
 		t.Fatalf("with all rights: %v", err)
@@ -153,7 +153,7 @@ func TestProbe_NoticesRightsTakenAway(t *testing.T) {
 	server := redistest.Start(t)
 	admin := connect(t, server.URL())
 	keys := newKeys(t, 2)
-	rules := keys.Rights().Rules(false)
+	rules := redis.LogRights(keys).Rules(false)
 	setUser(t, admin, rules...)
 	log := open(t, connect(t, asCore(server)), keys)
 	if err := log.Probe(t.Context()); err != nil {
@@ -203,7 +203,7 @@ func appendWithout(t *testing.T, command string, more ...string) {
 	server := redistest.Shared(t)
 	admin := connect(t, server.URL())
 	keys := newKeys(t, 2)
-	rules := keys.Rights().Rules(false)
+	rules := redis.LogRights(keys).Rules(false)
 	user := strings.Join(append([]string{"core", command}, more...), "-")
 	grant := func(more ...string) {
 		t.Helper()
@@ -332,10 +332,10 @@ func TestAppend_FailsClosedWithoutInfo(t *testing.T) {
 	server := redistest.Start(t)
 	admin := connect(t, server.URL())
 	keys := newKeys(t, 1)
-	setUser(t, admin, keys.Rights().Rules(false)...)
+	setUser(t, admin, redis.LogRights(keys).Rules(false)...)
 	log := open(t, connect(t, asCore(server)), keys)
 	appended(t, log, created("c"))
-	setUser(t, admin, append(keys.Rights().Rules(false), "-info")...)
+	setUser(t, admin, append(redis.LogRights(keys).Rules(false), "-info")...)
 	for what, do := range map[string]func(context.Context) error{
 		"append": func(ctx context.Context) error { _, err := log.Append(ctx, sent("c", "m")); return err },
 		"load": func(ctx context.Context) error {
@@ -363,5 +363,5 @@ func TestSuites_UnderTheLeastRights(t *testing.T) {
 }
 
 func rulesOfCommands(t *testing.T) []string {
-	return slices.DeleteFunc(newKeys(t, 1).Rights().Rules(false), func(rule string) bool { return rule[0] != '+' })
+	return slices.DeleteFunc(redis.LogRights(newKeys(t, 1)).Rules(false), func(rule string) bool { return rule[0] != '+' })
 }

@@ -195,12 +195,13 @@ func (m *serverMonitor) refused() {
 	}
 }
 
-// watch checks the servers and samples the log's clock every second until ctx ends or the client is closed.
-func (m *serverMonitor) watch(ctx context.Context, clock *Clock) {
+// watch checks the servers every second until ctx ends or the client is closed. It calls sample each time, which may return an error: its estimate
+// then remains.
+func (m *serverMonitor) watch(ctx context.Context, sample func(context.Context) error) {
 	for pause(ctx, monitorEvery) == nil {
 		bounded, cancel := context.WithTimeout(ctx, monitorLimit)
 		err := m.look(bounded)
-		_ = clock.sample(bounded) // on an error the present estimate remains
+		_ = sample(bounded)
 		cancel()
 		if errors.Is(err, ports.ErrClosed) {
 			return

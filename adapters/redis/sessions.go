@@ -39,7 +39,7 @@ func NewSessions(client goredis.UniversalClient, keys Keys, policy domain.Sessio
 // NewGuideSessions returns a store that keeps sessions under their tokens, like the guide, and finds sessions opened by its programs. Any program
 // that can list keys can use every session. It does not work on a Cluster, where a token and its user have different slots.
 func NewGuideSessions(client goredis.UniversalClient, keys Keys, policy domain.SessionPolicy) (*Sessions, error) {
-	if keys.cluster {
+	if keys.Cluster() {
 		return nil, &domain.InvalidError{Field: "SessionCompat", Problem: "is set for a Cluster", Allowed: "a single server, or sessions under their hashes"}
 	}
 	s := NewSessions(client, keys, policy)

@@ -64,7 +64,7 @@ func (p *Presence) CountOnline(ctx context.Context) (int, error) {
 // values queues the reads of the users' stored statuses. After the pipeline has run, the returned function returns the values: a string, nil for a
 // missing one, an error for a value that is no string.
 func (p *Presence) values(ctx context.Context, pipe goredis.Pipeliner, users []domain.UserID) func() ([]any, error) {
-	if !p.keys.cluster {
+	if !p.keys.Cluster() {
 		keys := make([]string, len(users))
 		for i, user := range users {
 			keys[i] = p.keys.status(user)

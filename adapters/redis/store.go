@@ -167,7 +167,7 @@ func (s *Store) free(names []string) []string {
 // unlink removes keys in pages. On a Cluster each key has a separate command, which go-redis routes.
 func (s *Store) unlink(ctx context.Context, names []string) (removed int, err error) {
 	chunk := page
-	if s.keys.cluster {
+	if s.keys.Cluster() {
 		chunk = 1
 	}
 	for from := 0; from < len(names); from += page {

@@ -97,7 +97,7 @@ func (p *Presence) sweep(ctx context.Context, users []domain.UserID) ([]domain.U
 		return nil, err
 	}
 	published, err := transitionsOf(outcomes)
-	if !p.keys.cluster {
+	if !p.keys.Cluster() {
 		return published, err
 	}
 	statuses := make(map[domain.UserID]domain.Status, len(users))

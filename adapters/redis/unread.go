@@ -56,7 +56,7 @@ func (l *Log) unreadCalls(chats []domain.ChatID) []unreadCall {
 	open := make(map[int]int) // index of the call with room, by partition on a Cluster
 	for i, chat := range chats {
 		partition, of := l.keys.Partition(chat), 0
-		if l.keys.cluster {
+		if l.keys.Cluster() {
 			of = partition
 		}
 		at, known := open[of]

@@ -26,14 +26,14 @@ type LogInfo struct {
 // partitions and names than the log. An ID of "" means that there is no log.
 func FindLog(ctx context.Context, client goredis.UniversalClient, keys Keys) (LogInfo, error) {
 	seen, keys, err := find(ctx, bare(client), keys)
-	if err != nil || keys.names == nil {
+	if err != nil || keys.IsZero() {
 		return LogInfo{}, err
 	}
 	found, level, err := agreed(seen.values, maxLevel)
 	if found.id == "" { // the partitions have no identity
 		found, level = seen.record.logIdentity, seen.record.level
 	}
-	info := LogInfo{ID: found.id, Level: level, Highest: found.level, Partitions: len(keys.tags), Names: *keys.names}
+	info := LogInfo{ID: found.id, Level: level, Highest: found.level, Partitions: keys.PartitionCount(), Names: keys.Names()}
 	var apart *PartitionsError
 	if errors.As(err, &apart) {
 		err = nil // Open returns this error
@@ -68,13 +68,13 @@ func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight
 	if stored.partitions < 1 || stored.partitions > MaxPartitions { // level 1 without cc:log
 		return seen, keys, nil
 	}
-	names := *keys.names
+	names := keys.Names()
 	if stored.level > bareLevel && stored.level <= Level {
 		if names, err = namesOf(stored.names); err != nil {
 			return seen, Keys{}, err
 		}
 	}
-	other := names.keys(keys.prefix, stored.partitions, keys.cluster)
+	other := names.keys(keys.Prefix(), stored.partitions, keys.Cluster())
 	if !slices.Equal(other.tags, keys.tags) {
 		if seen, err = look(ctx, client, other); err != nil {
 			return seen, Keys{}, err
@@ -84,7 +84,7 @@ func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight
 		if names, err = namesOf(found.names); err != nil {
 			return seen, Keys{}, err
 		}
-		other = names.keys(keys.prefix, stored.partitions, keys.cluster)
+		other = names.keys(keys.Prefix(), stored.partitions, keys.Cluster())
 	}
 	return seen, other, nil
 }
@@ -130,7 +130,7 @@ func upgradeOnce(ctx context.Context, client goredis.UniversalClient, keys Keys,
 	switch {
 	case err != nil:
 		return nil, false, err
-	case keys.names == nil:
+	case keys.IsZero():
 		return nil, false, &domain.InvalidError{Field: "namespace", Problem: "has no log", Allowed: "the namespace of a log; the first program that opens a core creates one"}
 	}
 	found, level, err := agreed(seen.values, known)
@@ -162,7 +162,7 @@ func upgradeOnce(ctx context.Context, client goredis.UniversalClient, keys Keys,
 
 // target returns the identity that all partitions must get.
 func (c UpgradeConfig) target(found logIdentity, level int, keys Keys, known int) (logIdentity, error) {
-	want := logIdentity{id: found.id, level: max(c.To, found.level), partitions: len(keys.tags), hash: hashName}
+	want := logIdentity{id: found.id, level: max(c.To, found.level), partitions: keys.PartitionCount(), hash: hashName}
 	if c.To == 0 {
 		want.level = max(known, found.level)
 	}
@@ -172,7 +172,7 @@ func (c UpgradeConfig) target(found logIdentity, level int, keys Keys, known int
 			Allowed: fmt.Sprintf("%d to %d: the level of the log, which cannot be lowered, to the highest that this program knows", found.level, known),
 		}
 	}
-	names := *keys.names
+	names := keys.Names()
 	for name, value := range c.Names {
 		if err := names.set(name, value); err != nil {
 			return want, err
@@ -184,8 +184,8 @@ func (c UpgradeConfig) target(found logIdentity, level int, keys Keys, known int
 	if len(c.Names) > 0 && want.level <= bareLevel {
 		return want, &domain.InvalidError{Field: "names", Problem: "cannot be stored at level 1", Allowed: "a change of names at level 2 or above"}
 	}
-	if len(keys.tags) == 1 && names.WithDefaults().Stream != keys.names.Stream {
-		return want, &domain.InvalidError{Field: "Names.Stream", Problem: "is part of every key of a log with one partition", Allowed: "its present value, " + strconv.Quote(keys.names.Stream)}
+	if keys.PartitionCount() == 1 && names.WithDefaults().Stream != keys.Names().Stream {
+		return want, &domain.InvalidError{Field: "Names.Stream", Problem: "is part of every key of a log with one partition", Allowed: "its present value, " + strconv.Quote(keys.Names().Stream)}
 	}
 	if want.names = names.text(); want.level <= bareLevel {
 		want.names = ""
@@ -197,7 +197,7 @@ func (c UpgradeConfig) target(found logIdentity, level int, keys Keys, known int
 // has changed one meanwhile.
 func (i logIdentity) write(ctx context.Context, client goredis.UniversalClient, keys Keys, steps []UpgradeStep, olds []string) (done int, again bool, err error) {
 	together := len(steps)
-	if keys.cluster {
+	if keys.Cluster() {
 		together = 1
 	}
 	script := goredis.NewScript(raiseSource)

@@ -22,6 +22,7 @@ type UserView struct {
 }
 
 var (
+	_ ports.UserViewPager   = (*UserView)(nil)
 	_ ports.UserView        = (*UserView)(nil)
 	_ ports.UserViewCounter = (*UserView)(nil)
 )
@@ -70,7 +71,7 @@ func (v *UserView) calls(puts []ports.ChatEntries) [][]viewEntry {
 	for _, p := range puts {
 		for _, e := range p.Entries {
 			at := len(calls) - 1
-			if v.keys.cluster {
+			if v.keys.Cluster() {
 				known := false
 				if at, known = place[e.User]; !known {
 					at = -1

@@ -39,7 +39,7 @@ type witnesses struct {
 }
 
 func newWitnesses(l *Log, process string) *witnesses {
-	w := &witnesses{log: l, list: make([]witness, len(l.keys.tags))}
+	w := &witnesses{log: l, list: make([]witness, l.keys.PartitionCount())}
 	w.ctx, w.cancel = context.WithCancel(context.Background())
 	for p := range w.list {
 		w.list[p].key = l.keys.witness(p, process)
