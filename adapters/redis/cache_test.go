@@ -214,3 +214,10 @@ func testCacheInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client 
 		}
 	}
 }
+
+func TestCaches_Cluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	client := connect(t, cluster.URL())
+	porttest.Caches(t, func(t *testing.T) porttest.CacheStore { return newCacheStore(t, client, clusterKeys(t)) })
+	testCacheInAMigratingSlot(t, cluster, client)
+}

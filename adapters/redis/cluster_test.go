@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"testing"
-	"time"
 
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
@@ -32,45 +31,9 @@ func TestOnACluster(t *testing.T) {
 	t.Run("event log", func(t *testing.T) {
 		porttest.EventLog(t, func(t *testing.T) porttest.Log { return open(t, client, clusterKeys(t)) })
 	})
-	t.Run("typing marks", func(t *testing.T) {
-		porttest.Typing(t, func(t *testing.T) (ports.TypingMarks, porttest.Log, func(time.Duration)) {
-			keys := clusterKeys(t)
-			return redis.NewTypingMarks(client, keys, domain.TypingTTL), open(t, client, keys), forward(t, client, keys)
-		})
-	})
-	for i := range cluster.Masters { // the marks would expire while other tests compare all keys
-		cluster.Client(t, i).FlushAll(t.Context())
-	}
-	t.Run("limiter", func(t *testing.T) {
-		testLimiter(t, client, clusterKeys(t))
-		testLimitsOnACluster(t, client)
-		testTakesOnCluster(t, client, clusterKeys(t))
-	})
+	t.Run("limits of appends", func(t *testing.T) { testTakesOnCluster(t, client, clusterKeys(t)) })
 	t.Run("activity index", func(t *testing.T) { testActivityIndex(t, client, clusterKeys(t)) })
-	t.Run("views by user", func(t *testing.T) {
-		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })
-		porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUserChats(client, clusterKeys(t)) })
-	})
-	t.Run("caches", func(t *testing.T) {
-		porttest.Caches(t, func(t *testing.T) porttest.CacheStore { return newCacheStore(t, client, clusterKeys(t)) })
-		testCacheInAMigratingSlot(t, cluster, client)
-	})
-	t.Run("effects", func(t *testing.T) {
-		porttest.Effects(t, func(t *testing.T) porttest.EffectStore { return newEffects(t, client, clusterKeys(t)) })
-		testEffectsInSlots(t, client)
-		testEffectInAMigratingSlot(t, cluster, client)
-	})
-	t.Run("sessions", func(t *testing.T) {
-		porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return hashedSessions(t, client, clusterKeys(t)) })
-		testSessionsInAMigratingSlot(t, cluster, client)
-	})
 	t.Run("a slot between two nodes", func(t *testing.T) { testMigratingSlot(t, cluster, client) })
-	t.Run("store", func(t *testing.T) {
-		testStoreOnACluster(t, cluster, client)
-		testStoreInAMigratingSlot(t, cluster, client)
-		testACountIsNotRepeated(t, cluster)
-		porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, clusterKeys(t)) }, pass, true)
-	})
 }
 
 // testMigratingSlot appends to chats of a slot in the state MIGRATING: to a new chat, and to one of which some keys have moved. Missing keys then

@@ -49,12 +49,12 @@ func TestEffects(t *testing.T) {
 	})
 }
 
-var one = ports.DeliveryID{Log: "l", Chat: "c", Seq: 1, Event: "e"}
+var delivered = ports.DeliveryID{Log: "l", Chat: "c", Seq: 1, Event: "e"}
 
 func TestAnEffectIsForgottenAfterItsTime(t *testing.T) {
 	client := connect(t, redistest.Start(t).URL())
 	e := redis.NewEffects(client, newKeys(t, 1), time.Minute)
-	if made, err := e.Once(t.Context(), "badge", one, ports.Effect{Commands: []ports.Command{{"INCR", "a"}}}); !made || err != nil {
+	if made, err := e.Once(t.Context(), "badge", delivered, ports.Effect{Commands: []ports.Command{{"INCR", "a"}}}); !made || err != nil {
 		t.Fatalf("made is %v, error %v", made, err)
 	}
 	markers := client.Keys(t.Context(), "*cc:once:*").Val()
@@ -74,7 +74,7 @@ func TestEveryCommandOfAnEffect(t *testing.T) {
 		n := 0
 		once := func(commands ...ports.Command) (bool, error) {
 			n++
-			id := one
+			id := delivered
 			id.Event += domain.EventID(strconv.Itoa(n))
 			return e.Once(t.Context(), "x", id, ports.Effect{Commands: commands})
 		}
@@ -164,7 +164,7 @@ func TestCommandsThatMightFailHalfWayAreRefused(t *testing.T) {
 		"XADD a MAXLEN ~ 5", "XADD a MAXLEN -5 * f v", "XADD a MAXLEN x * f v", "DEL", "DEL a b", "EXPIRE a", "EXPIRE a -1", "EXPIRE a 10 NX", "PUBLISH c",
 	} {
 		c := ports.Command(strings.Fields(line))
-		made, err := e.Once(t.Context(), "x", one, ports.Effect{On: "a", Commands: []ports.Command{{"SADD", "first", "a"}, c}})
+		made, err := e.Once(t.Context(), "x", delivered, ports.Effect{On: "a", Commands: []ports.Command{{"SADD", "first", "a"}, c}})
 		var invalid *domain.InvalidError
 		if made || !errors.As(err, &invalid) || invalid.Field != "command 2" || invalid.Allowed == "" {
 			t.Errorf("%q: made is %v, error %v", line, made, err)
@@ -176,12 +176,12 @@ func TestCommandsThatMightFailHalfWayAreRefused(t *testing.T) {
 		"counting what was lengthened":    {{"APPEND", "a", "x"}, {"INCRBY", "a", "1"}},
 		"a command with too many members": {append(ports.Command{"SADD", "a"}, make([]string, 1000)...)},
 	} {
-		if made, err := e.Once(t.Context(), "x", one, ports.Effect{Commands: commands}); made || !errors.Is(err, domain.ErrInvalid) {
+		if made, err := e.Once(t.Context(), "x", delivered, ports.Effect{Commands: commands}); made || !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("%s: made is %v, error %v", what, made, err)
 		}
 	}
 	for _, on := range []string{"a}b", "{}", "a{}b"} {
-		if made, err := e.Once(t.Context(), "x", one, ports.Effect{On: on, Commands: []ports.Command{{"INCR", "a"}}}); made || !errors.Is(err, domain.ErrInvalid) {
+		if made, err := e.Once(t.Context(), "x", delivered, ports.Effect{On: on, Commands: []ports.Command{{"INCR", "a"}}}); made || !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("on %q: made is %v, error %v", on, made, err)
 		}
 	}
@@ -218,7 +218,7 @@ func TestWhatAKeyHoldsIsFollowedThroughAnEffect(t *testing.T) {
 			if tc.held != "" {
 				client.Set(t.Context(), a, tc.held, 0)
 			}
-			id := one
+			id := delivered
 			id.Event += domain.EventID(strconv.Itoa(i))
 			made, err := e.Once(t.Context(), "x", id, ports.Effect{Commands: tc.commands})
 			var foreign *ports.ForeignValueError
@@ -235,7 +235,7 @@ func TestWhatAKeyHoldsIsFollowedThroughAnEffect(t *testing.T) {
 		field := ports.Effect{Commands: []ports.Command{{"HINCRBY", a, "f", "1"}}}
 		client.Del(t.Context(), a)
 		client.HSet(t.Context(), a, "f", "many")
-		if made, err := e.Once(t.Context(), "field", one, field); made || !errors.Is(err, ports.ErrForeignValue) {
+		if made, err := e.Once(t.Context(), "field", delivered, field); made || !errors.Is(err, ports.ErrForeignValue) {
 			t.Errorf("a field that does not count: made is %v, error %v", made, err)
 		}
 	})
@@ -252,7 +252,7 @@ func TestAnEffectWhoseAnswerWasLostIsThereOnce(t *testing.T) {
 	proxy.Reply.Store(&lose)
 	effect := ports.Effect{Commands: []ports.Command{{"INCR", "a"}}}
 	for calls := 0; ; calls++ {
-		made, err := e.Once(t.Context(), "badge", one, effect)
+		made, err := e.Once(t.Context(), "badge", delivered, effect)
 		if err == nil {
 			if made {
 				t.Error("it was made again")
@@ -276,7 +276,7 @@ func TestAFullMemoryTakesNoEffect(t *testing.T) {
 	if err := client.ConfigSet(t.Context(), "maxmemory", "1").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if made, err := e.Once(t.Context(), "badge", one, effect); made || !errors.Is(err, ports.ErrUnavailable) {
+	if made, err := e.Once(t.Context(), "badge", delivered, effect); made || !errors.Is(err, ports.ErrUnavailable) {
 		t.Errorf("made is %v, error %v", made, err)
 	}
 	if left := dump(t, client); len(left) != 1 {
@@ -285,7 +285,7 @@ func TestAFullMemoryTakesNoEffect(t *testing.T) {
 	if err := client.ConfigSet(t.Context(), "maxmemory", "0").Err(); err != nil {
 		t.Fatal(err)
 	}
-	if made, err := e.Once(t.Context(), "badge", one, effect); !made || err != nil {
+	if made, err := e.Once(t.Context(), "badge", delivered, effect); !made || err != nil {
 		t.Errorf("afterwards made is %v, error %v", made, err)
 	}
 }
@@ -299,11 +299,11 @@ func TestAFailureThatNobodyCouldForeseeLeavesNoMarker(t *testing.T) {
 		t.Fatal(err)
 	}
 	effect := ports.Effect{Commands: []ports.Command{{"XADD", "s", "*", "f", "v"}}}
-	if made, err := e.Once(t.Context(), "x", one, effect); made || !errors.Is(err, ports.ErrUnavailable) {
+	if made, err := e.Once(t.Context(), "x", delivered, effect); made || !errors.Is(err, ports.ErrUnavailable) {
 		t.Errorf("made is %v, error %v", made, err)
 	}
 	client.Del(t.Context(), "s")
-	if made, err := e.Once(t.Context(), "x", one, effect); !made || err != nil {
+	if made, err := e.Once(t.Context(), "x", delivered, effect); !made || err != nil {
 		t.Errorf("afterwards made is %v, error %v", made, err)
 	}
 }
@@ -315,14 +315,14 @@ func testEffectInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client
 	effect := ports.Effect{Commands: []ports.Command{{"INCR", "{moves}:here"}, {"INCR", "{moves}:gone"}}}
 	end := cluster.Migrate(t, "{moves}")
 	before := clusterDump(t, cluster)
-	if made, err := e.Once(t.Context(), "x", one, effect); made || !errors.Is(err, ports.ErrUnavailable) {
+	if made, err := e.Once(t.Context(), "x", delivered, effect); made || !errors.Is(err, ports.ErrUnavailable) {
 		t.Errorf("made is %v, error %v", made, err)
 	}
 	if !maps.Equal(before, clusterDump(t, cluster)) {
 		t.Error("it failed and left something")
 	}
 	end()
-	if made, err := e.Once(t.Context(), "x", one, effect); !made || err != nil {
+	if made, err := e.Once(t.Context(), "x", delivered, effect); !made || err != nil {
 		t.Errorf("afterwards made is %v, error %v", made, err)
 	}
 }
@@ -330,7 +330,7 @@ func testEffectInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client
 func testEffectsInSlots(t *testing.T, client goredis.UniversalClient) {
 	e := redis.NewEffects(client, clusterKeys(t), time.Hour)
 	apart := ports.Effect{Commands: []ports.Command{{"INCR", "{a}1"}, {"INCR", "{b}1"}}}
-	if made, err := e.Once(t.Context(), "x", one, apart); made || !errors.Is(err, domain.ErrInvalid) {
+	if made, err := e.Once(t.Context(), "x", delivered, apart); made || !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("keys in two slots: made is %v, error %v", made, err)
 	}
 	for _, on := range []string{"a", "a{b", "user:{ada}:badge", "日本", ""} {
@@ -339,9 +339,17 @@ func testEffectsInSlots(t *testing.T, client goredis.UniversalClient) {
 			commands = append(commands, ports.Command{"INCR", on})
 		}
 		for _, want := range []bool{true, false} {
-			if made, err := e.Once(t.Context(), "x", one, ports.Effect{On: on, Commands: commands}); made != want || err != nil {
+			if made, err := e.Once(t.Context(), "x", delivered, ports.Effect{On: on, Commands: commands}); made != want || err != nil {
 				t.Errorf("on %q: made is %v, error %v, want %v", on, made, err, want)
 			}
 		}
 	}
+}
+
+func TestEffects_Cluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	client := connect(t, cluster.URL())
+	porttest.Effects(t, func(t *testing.T) porttest.EffectStore { return newEffects(t, client, clusterKeys(t)) })
+	testEffectsInSlots(t, client)
+	testEffectInAMigratingSlot(t, cluster, client)
 }

@@ -48,7 +48,7 @@ func (e indexEntry) wanted(field, kept string) string {
 // recorded reports whether an index field is that of a command.
 func recorded(field string) bool { return fieldKind(field) == "k" }
 
-// versionOf parses the version of an index entry.
+// versionOf parses the number with which a stored version begins.
 func versionOf(kept string) (uint64, bool) {
 	end := strings.IndexFunc(kept, func(r rune) bool { return r < '0' || r > '9' })
 	if end < 0 {

@@ -122,7 +122,7 @@ func (f *fsck) ofChat(key string) (chat domain.ChatID, partition int, part strin
 	}
 	name, err := url.PathUnescape(escaped)
 	chat = domain.ChatID(name)
-	if err != nil || escape(name) != escaped || f.keys.tags[f.keys.Partition(chat)] != tag {
+	if err != nil || escape(name) != escaped || f.keys.tag(f.keys.Partition(chat)) != tag {
 		return "", 0, "", false
 	}
 	return chat, f.keys.Partition(chat), part, true

@@ -242,11 +242,7 @@ func (l *Log) elsewhere(ctx context.Context) error {
 }
 
 func stray(ctx context.Context, client goredis.UniversalClient, k Keys, known int) (logIdentity, bool, error) {
-	var keys []string
-	for _, tag := range append(firstTags(), k.prefix+k.names.Stream, k.prefix+Names{}.WithDefaults().Stream) {
-		keys = append(keys, k.prefix+ownPrefix+"{"+tag+"}:id")
-	}
-	values, err := identities(ctx, client, keys)
+	values, err := identities(ctx, client, k.firstIDs())
 	if err != nil {
 		return logIdentity{}, false, err
 	}

@@ -2,6 +2,7 @@ package redis
 
 import (
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -150,6 +151,18 @@ func (k Keys) ofLog(rest string) bool {
 	return strings.HasPrefix(rest, ownPrefix) || rest == k.names.Stream || strings.HasPrefix(rest, k.names.Stream+":")
 }
 
+// firstIDs returns the id keys that partition 0 of a log in the namespace can have, whatever its number of partitions.
+func (k Keys) firstIDs() []string {
+	var keys []string
+	for _, tag := range append(firstTags(), k.prefix+k.names.Stream, k.prefix+Names{}.WithDefaults().Stream) {
+		keys = append(keys, k.prefix+ownPrefix+"{"+tag+"}:id")
+	}
+	return keys
+}
+
+// sameTags reports whether other has the same partitions with the same hash tags.
+func (k Keys) sameTags(other Keys) bool { return slices.Equal(k.tags, other.tags) }
+
 // Prefix returns the prefix of every key and channel.
 func (k Keys) Prefix() string { return k.prefix }
 
@@ -158,6 +171,9 @@ func (k Keys) Names() Names { return *k.names }
 
 // IsZero reports whether k is the zero Keys, which has no names.
 func (k Keys) IsZero() bool { return k.names == nil }
+
+// tag returns the hash tag of a partition.
+func (k Keys) tag(p int) string { return k.tags[p] }
 
 // Cluster reports whether the keys are those of a Cluster.
 func (k Keys) Cluster() bool { return k.cluster }

@@ -364,3 +364,9 @@ func TestTypingMarksBesideForeignValues(t *testing.T) {
 		t.Errorf("after another program ended it typing are %q, error %v", users, err)
 	}
 }
+
+func TestLimiter_Cluster(t *testing.T) {
+	client := connect(t, redistest.StartCluster(t, 3).URL())
+	testLimiter(t, client, clusterKeys(t))
+	testLimitsOnACluster(t, client)
+}

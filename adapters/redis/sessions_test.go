@@ -506,3 +506,10 @@ func TestSessionsOfThousandsOfDevices(t *testing.T) {
 		t.Errorf("%d keys are left", len(left))
 	}
 }
+
+func TestSessions_Cluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	client := connect(t, cluster.URL())
+	porttest.Sessions(t, func(t *testing.T) porttest.SessionStore { return hashedSessions(t, client, clusterKeys(t)) })
+	testSessionsInAMigratingSlot(t, cluster, client)
+}

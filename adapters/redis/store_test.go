@@ -129,11 +129,11 @@ func TestALogsKeysAreNotTheCallers(t *testing.T) {
 			"add":         func() error { _, err := s.Add(ctx, key, "m"); return err },
 			"remove":      func() error { _, err := s.Remove(ctx, key, "m"); return err },
 			"effect": func() error {
-				_, err := effects.Once(ctx, "n", one, ports.Effect{Commands: []ports.Command{{"SET", "a", "1"}, {"DEL", key}}})
+				_, err := effects.Once(ctx, "n", delivered, ports.Effect{Commands: []ports.Command{{"SET", "a", "1"}, {"DEL", key}}})
 				return err
 			},
 			"effect in another namespace": func() error {
-				_, err := others.Once(ctx, "n", one, ports.Effect{Commands: []ports.Command{{"HSET", key, "f", "v"}}})
+				_, err := others.Once(ctx, "n", delivered, ports.Effect{Commands: []ports.Command{{"HSET", key, "f", "v"}}})
 				return err
 			},
 		} {
@@ -348,4 +348,13 @@ func testStoreInAMigratingSlot(t *testing.T, cluster *redistest.Cluster, client 
 	if n, err := s.IncrWithExpiry(t.Context(), "{moving}a", time.Hour); err != nil || n != 1 {
 		t.Errorf("counted to %d, error %v", n, err)
 	}
+}
+
+func TestStore_Cluster(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	client := connect(t, cluster.URL())
+	testStoreOnACluster(t, cluster, client)
+	testStoreInAMigratingSlot(t, cluster, client)
+	testACountIsNotRepeated(t, cluster)
+	porttest.Stored(t, func(t *testing.T) porttest.Store { return redis.NewStore(client, clusterKeys(t)) }, pass, true)
 }

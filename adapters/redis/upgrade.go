@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -75,7 +74,7 @@ func find(ctx context.Context, client goredis.UniversalClient, keys Keys) (sight
 		}
 	}
 	other := names.keys(keys.Prefix(), stored.partitions, keys.Cluster())
-	if !slices.Equal(other.tags, keys.tags) {
+	if !other.sameTags(keys) {
 		if seen, err = look(ctx, client, other); err != nil {
 			return seen, Keys{}, err
 		}

@@ -125,3 +125,9 @@ func TestUsersWhoseServerIsGoneAreToldOf(t *testing.T) {
 		t.Errorf("of: %v", err)
 	}
 }
+
+func TestUserViews_Cluster(t *testing.T) {
+	client := connect(t, redistest.StartCluster(t, 3).URL())
+	porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUnreadCounts(client, clusterKeys(t)) })
+	porttest.UserView(t, func(t *testing.T) ports.UserView { return redis.NewUserChats(client, clusterKeys(t)) })
+}
