@@ -23,7 +23,7 @@ test: redis compiler
 quick: redis compiler
 	go vet ./...
 	go test ./domain/... ./ports/... ./app/... ./adapters/memory ./adapters/wireformat ./chatcoretest ./examples/...
-	go test -run 'TestEventLog$$' ./adapters/redis
+	go test -run 'TestEventLog$$' ./adapters/redis/eventlog
 
 race: redis compiler
 	go test -race -timeout 40m ./...
@@ -60,7 +60,7 @@ bench: redis
 	cd bench && go test -run '^$$' -bench . -benchtime 1x -timeout 30m -v
 
 # Runs tests against changed code and lists the changes that no test notices: of Go files in packages, of Lua scripts in adapters. Hours for all of it.
-mutants: MUTANTS ?= domain app app/cache adapters/redis adapters/pubsub
+mutants: MUTANTS ?= domain app app/cache $(patsubst %/script,%,$(wildcard adapters/redis/*/script)) adapters/pubsub
 mutants: redis
 	cd tools && go run ./mutants -root .. $(MUTANTS)
 

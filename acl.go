@@ -1,7 +1,8 @@
 package chatcore
 
 import (
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/health"
 )
 
 // ACL holds the least rights of the Redis users of a core, as rules of ACL SETUSER. Add the patterns of keys and channels that the core's helpers,
@@ -22,18 +23,18 @@ func ACLOf(config Config, doctor bool) (ACL, error) {
 	if err != nil {
 		return ACL{}, err
 	}
-	options, err := redis.ParseURL(config.RedisURL)
+	options, err := conn.ParseURL(config.RedisURL)
 	if err != nil {
 		return ACL{}, err
 	}
-	acl := ACL{Log: redis.LogRights(keys).Database(options.DB).Rules(doctor)}
+	acl := ACL{Log: health.LogRights(keys).Database(options.DB).Rules(doctor)}
 	if config.CacheURL == "" {
 		return acl, nil
 	}
-	cluster, err := redis.IsCluster(config.CacheURL)
+	cluster, err := conn.IsCluster(config.CacheURL)
 	if err != nil {
 		return ACL{}, err
 	}
-	acl.Cache = redis.CacheRights(keys, cluster).Rules(doctor)
+	acl.Cache = health.CacheRights(keys, cluster).Rules(doctor)
 	return acl, nil
 }

@@ -13,7 +13,9 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -42,8 +44,8 @@ type backend interface {
 // redisBackend has a client of its own for reads that block, so that they never hold a connection that a command waits for.
 type redisBackend struct {
 	config   Config
-	keys     redis.Keys
-	log      *redis.Log
+	keys     keyspace.Keys
+	log      *eventlog.Log
 	live     *pubsub.Live
 	reader   *pubsub.Reader
 	counters *pubsub.GroupCounters
@@ -53,11 +55,11 @@ type redisBackend struct {
 
 // The clients that a core opens, by purpose.
 type (
-	commandClient  struct{ *redis.Client }
-	blockingClient struct{ *redis.Client }
-	pubSubClient   struct{ *redis.Client }
+	commandClient  struct{ *conn.Client }
+	blockingClient struct{ *conn.Client }
+	pubSubClient   struct{ *conn.Client }
 	cacheClient    struct {
-		*redis.Client
+		*conn.Client
 		own bool // not that of the commands
 	}
 )
@@ -90,15 +92,15 @@ func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
 
 // Topics is the bare stream's name: the partitions of all partitions are read as one.
 func (b *redisBackend) Topics() []string {
-	partitions := b.keys.Partitions()
+	partitions := b.keys.Log().Partitions()
 	return []string{partitions[len(partitions)-1].Stream}
 }
 
 func (b *redisBackend) partitions() []pubsub.Partition { return partitionsOf(b.keys) }
 
-func partitionsOf(keys redis.Keys) []pubsub.Partition {
+func partitionsOf(keys keyspace.Keys) []pubsub.Partition {
 	var partitions []pubsub.Partition
-	for _, l := range keys.Partitions() {
+	for _, l := range keys.Log().Partitions() {
 		partitions = append(partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	return partitions

@@ -12,7 +12,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
@@ -99,11 +100,11 @@ func TestBuiltins_TheGroupMakesUpForLostEffects(t *testing.T) {
 	config, ctx := chatcore.Config{RedisURL: server.URL(), Partitions: 1, BuiltinPace: 50 * time.Millisecond}, t.Context()
 	core := withBuiltins(t, config)
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	keys, err := redis.NewKeys("", 1, false)
+	keys, err := keyspace.New("", 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := redis.Open(ctx, server.Client(t), wireformat.New(), redis.LogConfig{Keys: keys})
+	log, err := eventlog.Open(ctx, server.Client(t), wireformat.New(), eventlog.Config{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,8 @@ import (
 	"chatcore"
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/cache"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/chatcoretest"
@@ -293,11 +294,11 @@ func TestContactsOfATeamsOwn(t *testing.T) {
 // TestWithoutTheCacheQueriesAreAnswered from the log: caches are never needed.
 func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 	cacheServer := redistest.Start(t)
-	keys, err := redis.NewKeys("", 1, false)
+	keys, err := keyspace.New("", 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := redis.NewCache(cacheServer.Client(t), keys)
+	store := cache.New(cacheServer.Client(t), keys.Caches())
 	core := withBuiltins(t, chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: uuid.NewString(), Partitions: 1}, chatcore.WithCacheStore(store))
 	ctx := t.Context()
 	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))

@@ -10,7 +10,9 @@ import (
 	"time"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -35,7 +37,7 @@ type Config struct {
 	Namespace string
 	// Names are the names of keys, channels and the delivery stream, after the namespace. Defaults to the names of the wire contract, which the
 	// TypeScript services use.
-	Names redis.Names
+	Names keyspace.Names
 	// Partitions is the number of partitions of the log, 1 to 1,024; fixed for the life of a log. Defaults to 16.
 	Partitions int
 	// DisablePubSub turns off the publishing of durable events on the plain pub/sub channel of their type. Defaults to false: they
@@ -70,7 +72,7 @@ type Config struct {
 	EntityCache int
 	// Durability says how many replicas have to confirm an append before it is acknowledged, and how long to wait for them; if they do
 	// not, the append stands and the command fails with ports.ErrUnconfirmed. Defaults to 0 replicas, and to 1 s.
-	Durability redis.Durability
+	Durability eventlog.Durability
 
 	// Lease is how long a process that no longer answers keeps the partitions that it delivers; another takes them then. Defaults to 3 s.
 	Lease time.Duration
@@ -228,7 +230,7 @@ func (c Config) Validate() error {
 	if c.SessionsPerUser < 0 || c.SessionsPerUser > domain.MaxSessionsPerUser {
 		refuse("SessionsPerUser", c.SessionsPerUser, "1 to "+strconv.Itoa(domain.MaxSessionsPerUser))
 	}
-	if cluster, err := redis.IsCluster(c.RedisURL); c.SessionCompat && err == nil && cluster {
+	if cluster, err := conn.IsCluster(c.RedisURL); c.SessionCompat && err == nil && cluster {
 		refuse("SessionCompat", true, "false on a Cluster")
 	}
 	for _, n := range []struct {
@@ -286,7 +288,7 @@ func (c Config) WithDefaults() Config {
 		fallback int
 	}{
 		{&c.PoolSize, 10 * runtime.GOMAXPROCS(0)},
-		{&c.Partitions, redis.DefaultPartitions},
+		{&c.Partitions, keyspace.DefaultPartitions},
 		{&c.SessionsPerUser, 32},
 		{&c.Queue, 4096},
 		{&c.EntityCache, 64 << 20},

@@ -13,7 +13,10 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/health"
+	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -96,24 +99,24 @@ var (
 // Errors of opening a core on Redis.
 var (
 	// ErrURL is a Config.RedisURL that cannot be understood.
-	ErrURL = redis.ErrURL
+	ErrURL = conn.ErrURL
 	// ErrUnreachable is returned when Redis did not answer in any attempt.
-	ErrUnreachable = redis.ErrUnreachable
+	ErrUnreachable = conn.ErrUnreachable
 	// ErrRejected is returned when Redis answers a connection with an error that another attempt does not change: no or wrong credentials, a database
 	// that the server does not have, or TLS that does not fit. It is not tried again.
-	ErrRejected = redis.ErrRejected
+	ErrRejected = conn.ErrRejected
 	// ErrTooOld is a Redis below version 7.0.
-	ErrTooOld = redis.ErrTooOld
+	ErrTooOld = health.ErrTooOld
 	// ErrLogDiffers is a log with another number of partitions, another hash or other names.
-	ErrLogDiffers = redis.ErrLogDiffers
+	ErrLogDiffers = eventlog.ErrLogDiffers
 	// ErrEvicting is returned by durable writes while Redis may evict keys of the log: within a second and the time of an answer after such a policy was
 	// switched on, and no longer once it is switched off.
-	ErrEvicting = redis.ErrEvicting
+	ErrEvicting = health.ErrEvicting
 	// ErrFull is returned by writes that Redis refuses because it is at its maxmemory, and by [Core.Health] as the reason not to be ready until less
 	// than 95 % of it is used.
-	ErrFull = redis.ErrFull
+	ErrFull = rediscmd.ErrFull
 	// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*RightsError].
-	ErrNoPermission = redis.ErrNoPermission
+	ErrNoPermission = rediscmd.ErrNoPermission
 )
 
 // Errors of queries.
@@ -125,7 +128,7 @@ var (
 )
 
 // RightsError names the rights that a Redis user lacks.
-type RightsError = redis.RightsError
+type RightsError = rediscmd.RightsError
 
 // registration is one consumer group as it was asked for.
 type registration struct {

@@ -6,7 +6,8 @@ import (
 	"iter"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -69,8 +70,8 @@ func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq
 			}
 			return nil
 		}
-		err := onLog(ctx, config, func(client commandClient, keys redis.Keys) error {
-			return redis.FsckIdentity(ctx, client.UniversalClient, keys, redis.FsckConfig{Repair: check.Repair, Report: report})
+		err := onLog(ctx, config, func(client commandClient, keys keyspace.Keys) error {
+			return eventlog.FsckIdentity(ctx, client.UniversalClient, keys, eventlog.FsckConfig{Repair: check.Repair, Report: report})
 		})
 		if err != nil && !errors.Is(err, errStopped) {
 			yield(Contradiction{}, err)
@@ -80,7 +81,7 @@ func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq
 
 // fsck checks the log first, because the rest is checked against it.
 func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(Contradiction) error, skip func(domain.ChatID) bool) error {
-	if err := b.log.Fsck(ctx, redis.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
+	if err := b.log.Fsck(ctx, eventlog.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
 		return err
 	}
 	groups := pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log)

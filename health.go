@@ -11,7 +11,9 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/health"
 	"chatcore/ports"
 )
 
@@ -119,7 +121,7 @@ func Inspect(ctx context.Context, config Config) (_ Health, err error) {
 		return Health{}, err
 	}
 	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Durability.Replicas, Warn: config.Warn}
-	if h.ClusterURL, err = redis.IsCluster(config.RedisURL); err != nil {
+	if h.ClusterURL, err = conn.IsCluster(config.RedisURL); err != nil {
 		return Health{}, err
 	}
 	keys, err := newKeys(config)
@@ -138,7 +140,7 @@ func Inspect(ctx context.Context, config Config) (_ Health, err error) {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
 	all.inspect(ctx, &h)
-	info, err := redis.FindLog(ctx, commands.UniversalClient, keys)
+	info, err := eventlog.Find(ctx, commands.UniversalClient, keys)
 	if err != nil && (h.ClusterURL || !slices.ContainsFunc(h.Log, func(s State) bool { return s.Cluster })) { // one node of a Cluster has a part only
 		h.NotReady = fmt.Errorf("the log was not found: %w", err)
 	}
@@ -154,14 +156,14 @@ func (c clients) inspect(ctx context.Context, h *Health) {
 	go func() {
 		defer close(cached)
 		if c.cache.own {
-			cached <- redis.NewInspector(c.cache.Client, "cache").Inspect(ctx)
+			cached <- health.NewInspector(c.cache.Client, "cache").Inspect(ctx)
 		}
 	}()
-	h.Log = redis.NewInspector(c.commands.Client, "commands").Inspect(ctx)
+	h.Log = health.NewInspector(c.commands.Client, "commands").Inspect(ctx)
 	h.Cache = <-cached
 	for _, client := range []struct {
 		purpose string
-		*redis.Client
+		*conn.Client
 		own bool
 	}{
 		{"commands", c.commands.Client, true},
@@ -170,7 +172,7 @@ func (c clients) inspect(ctx context.Context, h *Health) {
 		{"cache", c.cache.Client, c.cache.own},
 	} {
 		if client.Client != nil && client.own {
-			h.Pools = append(h.Pools, redis.NewInspector(client.Client, client.purpose).Pool())
+			h.Pools = append(h.Pools, health.NewInspector(client.Client, client.purpose).Pool())
 		}
 	}
 }
@@ -182,7 +184,7 @@ func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
 	b.clients.inspect(ctx, h)
 	h.NotReady = <-probed
 	h.Level, h.Highest = b.log.Levels()
-	h.ClusterURL, _ = redis.IsCluster(b.config.RedisURL) // which was parsed before
+	h.ClusterURL, _ = conn.IsCluster(b.config.RedisURL) // which was parsed before
 }
 
 // Probe proves all rights, and makes a small write in every partition.

@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/telemetry"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -75,7 +75,7 @@ func newHelpers(c Config, s helperStores, live LiveTransport, ids ports.IDs, mov
 
 // EscapeKey turns any text into a part of a key, or of a pattern: it percent-encodes characters that are special in either, the colon too. Plain ids
 // stay unchanged.
-func EscapeKey(part string) string { return redis.Escape(part) }
+func EscapeKey(part string) string { return keyspace.Escape(part) }
 
 // Get reads the value of a key into the target of into, and reports whether there is one. JSON null is none, and neither is a value that does not
 // decode, from an old schema or another program; that is counted. into is then left as it was.

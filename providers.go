@@ -12,7 +12,18 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/cache"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/effect"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/health"
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/redis/kv"
+	"chatcore/adapters/redis/limit"
+	"chatcore/adapters/redis/presence"
+	"chatcore/adapters/redis/session"
+	"chatcore/adapters/redis/typing"
+	"chatcore/adapters/redis/view"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -56,7 +67,7 @@ func newClock(p overrides) ports.Clock {
 
 // The log's clock: Redis's, the process's in memory, or that of a custom log.
 
-func redisClock(log *redis.Log) ports.LogClock { return log.Clock() }
+func redisClock(log *eventlog.Log) ports.LogClock { return log.Clock() }
 
 func memoryClock(clock ports.Clock) ports.LogClock { return clock }
 
@@ -124,7 +135,7 @@ func newPolicy(c Config, p overrides, views app.Views) app.Policy {
 }
 
 // connect opens a client for one purpose.
-func connect(ctx context.Context, c Config, purpose string, o redis.Options) (*redis.Client, error) {
+func connect(ctx context.Context, c Config, purpose string, o conn.Options) (*conn.Client, error) {
 	o.Purpose, o.TLS, o.Timeout, o.Attempts, o.Logger = purpose, c.TLS, c.CommandTimeout, c.ConnectAttempts, c.Logger
 	if o.URL == "" {
 		o.URL = c.RedisURL
@@ -132,7 +143,7 @@ func connect(ctx context.Context, c Config, purpose string, o redis.Options) (*r
 	if strings.HasPrefix(strings.TrimSpace(o.URL), "redis://") && strings.Contains(c.RedisURL+c.CacheURL, "rediss://") {
 		o.TLS = nil // the settings are the other server's
 	}
-	client, err := redis.Connect(ctx, o)
+	client, err := conn.Connect(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("connecting for %s: %w", purpose, err)
 	}
@@ -140,13 +151,13 @@ func connect(ctx context.Context, c Config, purpose string, o redis.Options) (*r
 }
 
 func newCommandClient(ctx context.Context, c Config) (commandClient, error) {
-	client, err := connect(ctx, c, "commands", redis.Options{Waits: c.Durability.Waits(), PoolSize: c.PoolSize})
+	client, err := connect(ctx, c, "commands", conn.Options{Waits: c.Durability.Waits(), PoolSize: c.PoolSize})
 	return commandClient{client}, err
 }
 
 // newBlockingClient has room for a read of every stream, and for a good many groups' control.
 func newBlockingClient(ctx context.Context, c Config, commands commandClient) (blockingClient, error) {
-	client, err := connect(ctx, c, "streams", redis.Options{PoolSize: 2*(c.Partitions+1) + 32})
+	client, err := connect(ctx, c, "streams", conn.Options{PoolSize: 2*(c.Partitions+1) + 32})
 	if err != nil {
 		return blockingClient{}, errors.Join(err, commands.Close())
 	}
@@ -154,7 +165,7 @@ func newBlockingClient(ctx context.Context, c Config, commands commandClient) (b
 }
 
 func newPubSubClient(ctx context.Context, c Config, commands commandClient, blocking blockingClient) (pubSubClient, error) {
-	client, err := connect(ctx, c, "pubsub", redis.Options{PoolSize: c.PoolSize})
+	client, err := connect(ctx, c, "pubsub", conn.Options{PoolSize: c.PoolSize})
 	if err != nil {
 		return pubSubClient{}, errors.Join(err, blocking.Close(), commands.Close())
 	}
@@ -166,7 +177,7 @@ func newCacheClient(ctx context.Context, c Config, commands commandClient, block
 	if c.CacheURL == "" {
 		return cacheClient{Client: commands.Client}, nil
 	}
-	client, err := connect(ctx, c, "cache", redis.Options{URL: c.CacheURL, PoolSize: c.PoolSize})
+	client, err := connect(ctx, c, "cache", conn.Options{URL: c.CacheURL, PoolSize: c.PoolSize})
 	if err != nil {
 		return cacheClient{}, errors.Join(err, pubSub.Close(), blocking.Close(), commands.Close())
 	}
@@ -177,23 +188,23 @@ func newClients(commands commandClient, blocking blockingClient, pubSub pubSubCl
 	return clients{commands, blocking, pubSub, cache}
 }
 
-func newKeys(c Config) (redis.Keys, error) {
-	cluster, err := redis.IsCluster(c.RedisURL)
+func newKeys(c Config) (keyspace.Keys, error) {
+	cluster, err := conn.IsCluster(c.RedisURL)
 	if err != nil {
-		return redis.Keys{}, err
+		return keyspace.Keys{}, err
 	}
 	return c.Names.Keys(c.Namespace, c.Partitions, cluster)
 }
 
 func openLog(
-	ctx context.Context, c Config, all clients, keys redis.Keys, codec *wireformat.Codec, meter metric.Meter, w *historyListener,
-) (*redis.Log, error) {
+	ctx context.Context, c Config, all clients, keys keyspace.Keys, codec *wireformat.Codec, meter metric.Meter, w *historyListener,
+) (*eventlog.Log, error) {
 	if all.cache.own {
 		if err := checkCacheRights(ctx, c, all.cache, keys); err != nil {
 			return nil, errors.Join(err, all.Close())
 		}
 	}
-	log, err := redis.Open(ctx, all.commands.UniversalClient, codec, redis.LogConfig{
+	log, err := eventlog.Open(ctx, all.commands.UniversalClient, codec, eventlog.Config{
 		Keys: keys, Announce: !c.DisablePubSub, Queue: c.Queue, StreamBound: 2 * c.StreamBound, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
 		Logger: c.Logger,
 	})
@@ -205,37 +216,37 @@ func openLog(
 }
 
 // checkCacheRights checks that the user of the caches' server has the rights that caches need.
-func checkCacheRights(ctx context.Context, c Config, cache cacheClient, keys redis.Keys) error {
-	cluster, err := redis.IsCluster(c.CacheURL)
+func checkCacheRights(ctx context.Context, c Config, cache cacheClient, keys keyspace.Keys) error {
+	cluster, err := conn.IsCluster(c.CacheURL)
 	if err != nil {
 		return err
 	}
-	if err := redis.CacheRights(keys, cluster).Check(ctx, cache.UniversalClient); err != nil {
+	if err := health.CacheRights(keys, cluster).Check(ctx, cache.UniversalClient); err != nil {
 		return fmt.Errorf("on the server of the caches: %w", err)
 	}
 	return nil
 }
 
-func newLive(c Config, pubSub pubSubClient, keys redis.Keys) *pubsub.Live {
+func newLive(c Config, pubSub pubSubClient, keys keyspace.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(p overrides, c Config, commands commandClient, keys redis.Keys) ports.TypingMarks {
+func newTypingMarks(p overrides, c Config, commands commandClient, keys keyspace.Keys) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
-	return redis.NewTypingMarks(commands.UniversalClient, keys, c.TTL.Typing)
+	return typing.New(commands.UniversalClient, keys.Typing(), c.TTL.Typing)
 }
 
 func newPresence(
-	p overrides, c Config, commands commandClient, keys redis.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
+	p overrides, c Config, commands commandClient, keys keyspace.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
 	t *telemetry.Telemetry,
 ) (ports.PresenceStore, error) {
 	if p.presence != nil {
 		return t.Presence(p.presence, wireformat.TypeUserStatus), nil
 	}
-	presence, err := redis.NewPresence(redis.PresenceConfig{
-		Client: commands.UniversalClient, Keys: keys, Codec: codec, IDs: ids, TTL: c.TTL.presence(), Meter: meter,
+	presence, err := presence.New(presence.Config{
+		Client: commands.UniversalClient, Keys: keys.Presence(), Codec: codec, IDs: ids, TTL: c.TTL.presence(), Meter: meter,
 	})
 	if err != nil {
 		return nil, errors.Join(err, blocking.Close(), commands.Close())
@@ -249,24 +260,24 @@ func newSweeper(store ports.PresenceStore, clock ports.Clock, c Config) *app.Swe
 	return app.NewSweeper(store, clock, c.Logger)
 }
 
-func newEffects(p overrides, c Config, commands commandClient, keys redis.Keys) ports.Effects {
+func newEffects(p overrides, c Config, commands commandClient, keys keyspace.Keys) ports.Effects {
 	if p.effects != nil {
 		return p.effects
 	}
-	return redis.NewEffects(commands.UniversalClient, keys, c.EffectTTL)
+	return effect.New(commands.UniversalClient, keys.Custom(), c.EffectTTL)
 }
 
-func newLimiter(p overrides, commands commandClient, keys redis.Keys) ports.Limiter {
+func newLimiter(p overrides, commands commandClient, keys keyspace.Keys) ports.Limiter {
 	if p.limiter != nil {
 		return p.limiter
 	}
-	return redis.NewLimiter(commands.UniversalClient, keys)
+	return limit.New(commands.UniversalClient, keys.Limits())
 }
 
 func newLimits(c Config, limiter ports.Limiter) *app.Limits { return app.NewLimits(limiter, c.Limits) }
 
-func newViews(p overrides, log *redis.Log, typing ports.TypingMarks, commands commandClient, keys redis.Keys) app.Views {
-	views := p.viewsOr(log.ID(), typing, redis.NewUserChats(commands.UniversalClient, keys), redis.NewUnreadCounts(commands.UniversalClient, keys))
+func newViews(p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys) app.Views {
+	views := p.viewsOr(log.ID(), typing, view.NewUserChats(commands.UniversalClient, keys.Views()), view.NewUnreadCounts(commands.UniversalClient, keys.Views()))
 	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, partitionsOf(keys), log, log))
 	return views
 }
@@ -300,14 +311,14 @@ func (p overrides) viewsOr(log string, typing ports.TypingMarks, chats, unread p
 	return app.Views{Log: log, Chats: chats, Unread: unread, Typing: typing, Contacts: p.contacts}
 }
 
-func newSessionStore(p overrides, c Config, commands commandClient, keys redis.Keys) (ports.SessionStore, error) {
+func newSessionStore(p overrides, c Config, commands commandClient, keys keyspace.Keys) (ports.SessionStore, error) {
 	switch {
 	case p.sessions != nil:
 		return p.sessions, nil
 	case c.SessionCompat:
-		return redis.NewGuideSessions(commands.UniversalClient, keys, c.sessions())
+		return session.NewCompat(commands.UniversalClient, keys.Sessions(), c.sessions())
 	}
-	return redis.NewSessions(commands.UniversalClient, keys, c.sessions()), nil
+	return session.New(commands.UniversalClient, keys.Sessions(), c.sessions()), nil
 }
 
 func newMemorySessionStore(p overrides, c Config, clock ports.Clock) ports.SessionStore {
@@ -324,8 +335,8 @@ func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.
 
 func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.SessionCompat} }
 
-func newHelperStores(p overrides, commands commandClient, keys redis.Keys) helperStores {
-	return p.storedOr(redis.NewStore(commands.UniversalClient, keys))
+func newHelperStores(p overrides, commands commandClient, keys keyspace.Keys) helperStores {
+	return p.storedOr(kv.New(commands.UniversalClient, keys.Custom()))
 }
 
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
@@ -370,11 +381,11 @@ func newMemoryLimiter(p overrides, log *memory.Log) ports.Limiter {
 	return log.Limiter()
 }
 
-func newCacheStore(p overrides, cache cacheClient, keys redis.Keys) ports.CacheStore {
+func newCacheStore(p overrides, server cacheClient, keys keyspace.Keys) ports.CacheStore {
 	if p.caches != nil {
 		return p.caches
 	}
-	return redis.NewCache(cache.UniversalClient, keys)
+	return cache.New(server.UniversalClient, keys.Caches())
 }
 
 func newMemoryCacheStore(p overrides, clock ports.Clock) ports.CacheStore {

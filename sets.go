@@ -8,7 +8,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/telemetry"
 	"chatcore/app"
 	"chatcore/ports"
@@ -26,7 +26,7 @@ var (
 	redisSet = wire.NewSet(
 		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,
 		newTypingMarks, newEffects, newViews, newHelperStores, newPresence, newCacheStore, newLimiter, newSessionStore, redisClock,
-		wire.Bind(new(app.Log), new(*redis.Log)), wire.Bind(new(ports.Snapshots), new(*redis.Log)),
+		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
 	)

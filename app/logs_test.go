@@ -6,7 +6,9 @@ import (
 	"time"
 
 	"chatcore/adapters/memory"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/ports"
@@ -31,17 +33,17 @@ func onEachLog(t *testing.T, test func(t *testing.T, open func() sharedLog)) {
 
 func onRedis(t *testing.T, test func(open func() sharedLog)) {
 	server := redistest.Start(t)
-	keys, err := redis.NewKeys("", 4, false)
+	keys, err := keyspace.New("", 4, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	test(func() sharedLog {
-		client, err := redis.Connect(t.Context(), redis.Options{URL: server.URL()})
+		client, err := conn.Connect(t.Context(), conn.Options{URL: server.URL()})
 		if err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = client.Close() })
-		log, err := redis.Open(t.Context(), client.UniversalClient, wireformat.New(), redis.LogConfig{Keys: keys})
+		log, err := eventlog.Open(t.Context(), client.UniversalClient, wireformat.New(), eventlog.Config{Keys: keys})
 		if err != nil {
 			t.Fatal(err)
 		}

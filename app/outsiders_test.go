@@ -8,7 +8,9 @@ import (
 	"testing"
 
 	"chatcore/adapters/memory"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
@@ -182,17 +184,17 @@ func checkOutsider(t *testing.T, c *app.Chats, by domain.UserID, what string, al
 // TestOutsiders_NewerVersion has messages that only a newer program can read: members get that error, outsiders do not.
 func TestOutsiders_NewerVersion(t *testing.T) {
 	server := redistest.Start(t)
-	keys, err := redis.NewKeys("", 1, false)
+	keys, err := keyspace.New("", 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := redis.Connect(t.Context(), redis.Options{URL: server.URL()})
+	client, err := conn.Connect(t.Context(), conn.Options{URL: server.URL()})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
 	open := func(codec *wireformat.Codec) *app.Chats {
-		log, err := redis.Open(t.Context(), client.UniversalClient, codec, redis.LogConfig{Keys: keys})
+		log, err := eventlog.Open(t.Context(), client.UniversalClient, codec, eventlog.Config{Keys: keys})
 		if err != nil {
 			t.Fatal(err)
 		}

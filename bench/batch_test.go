@@ -5,7 +5,8 @@ import (
 	"testing"
 	"time"
 
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -16,11 +17,11 @@ func BenchmarkBatch(b *testing.B) {
 	for _, size := range []int{1, 8, 32, 64, 128} {
 		b.Run(fmt.Sprint(size), func(b *testing.B) {
 			_, client := start(b)
-			keys, err := redis.NewKeys("", 16, false)
+			keys, err := keyspace.New("", 16, false)
 			if err != nil {
 				b.Fatal(err)
 			}
-			log, err := redis.Open(b.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys, Announce: true})
+			log, err := eventlog.Open(b.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, Announce: true})
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -8,7 +8,9 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/redis/view"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
@@ -16,13 +18,13 @@ import (
 )
 
 // openLog opens an event log with one partition.
-func openLog(b *testing.B, client goredis.UniversalClient) (*redis.Log, redis.Keys) {
+func openLog(b *testing.B, client goredis.UniversalClient) (*eventlog.Log, keyspace.Keys) {
 	b.Helper()
-	keys, err := redis.NewKeys("", 1, false)
+	keys, err := keyspace.New("", 1, false)
 	if err != nil {
 		b.Fatal(err)
 	}
-	log, err := redis.Open(b.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys, StreamBound: 1000})
+	log, err := eventlog.Open(b.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, StreamBound: 1000})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -30,7 +32,7 @@ func openLog(b *testing.B, client goredis.UniversalClient) (*redis.Log, redis.Ke
 }
 
 // record appends events to one chat, 500 at a time.
-func record(b *testing.B, log *redis.Log, chat domain.ChatID, events []domain.Durable) {
+func record(b *testing.B, log *eventlog.Log, chat domain.ChatID, events []domain.Durable) {
 	b.Helper()
 	for len(events) > 0 {
 		n := min(500, len(events))
@@ -185,7 +187,7 @@ func BenchmarkLists(b *testing.B) {
 	const many, few, n = 20_000, 100, 5
 	_, client := start(b)
 	log, keys := openLog(b, client)
-	view := redis.NewUserChats(client, keys)
+	chats := view.NewUserChats(client, keys.Views())
 	together(b, 64, many, func(ctx context.Context, i int) error {
 		chat := domain.ChatID(fmt.Sprint("chat-", i))
 		recorded := []domain.Durable{created(chat), sentTo(chat, i), domain.ReadReceipt{Chat: chat, User: "ada", Message: "m", ReadSeq: 2, At: time.Now()}}
@@ -200,11 +202,11 @@ func BenchmarkLists(b *testing.B) {
 			return err
 		}
 		if i < few {
-			if err := view.Put(ctx, log.ID(), ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{{User: "few", Version: 1, Number: 1}}}); err != nil {
+			if err := chats.Put(ctx, log.ID(), ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{{User: "few", Version: 1, Number: 1}}}); err != nil {
 				return err
 			}
 		}
-		return view.Put(ctx, log.ID(), ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{{User: "ada", Version: 1, Number: 1}}})
+		return chats.Put(ctx, log.ID(), ports.ChatEntries{Chat: chat, Entries: []ports.UserEntry{{User: "ada", Version: 1, Number: 1}}})
 	})
 	for chat, members := range map[domain.ChatID]int{"few": few, "many": many} {
 		events := []domain.Durable{created(chat)}
@@ -215,7 +217,7 @@ func BenchmarkLists(b *testing.B) {
 		}
 		record(b, log, chat, events)
 	}
-	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{Log: log.ID(), Chats: view, Unread: redis.NewUnreadCounts(client, keys)})
+	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{Log: log.ID(), Chats: chats, Unread: view.NewUnreadCounts(client, keys.Views())})
 	page := app.Page{Limit: 50}
 	if _, err := queries.ChatListPage(b.Context(), "ada", page); err != nil { // indexes the last messages, as the built-in group does with each message
 		b.Fatal(err)

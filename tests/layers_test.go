@@ -26,6 +26,10 @@ const (
 	breaker   = "github.com/sony/gobreaker"
 	uniseg    = "github.com/rivo/uniseg" // grapheme clusters
 	everyone  = "*"
+
+	keyspace  = "chatcore/adapters/redis/keyspace"
+	rediscmd  = "chatcore/adapters/redis/rediscmd"
+	redisConn = "chatcore/adapters/redis/conn"
 )
 
 // layers lists the imports that the files of a folder may have beside the standard library and their own folder, as prefixes of whole path elements.
@@ -37,10 +41,25 @@ var layers = map[string][]string{
 	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "golang.org/x/sync"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
-	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", goRedis, otelAPI, uuids},
-	"adapters/pubsub":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids, breaker},
-	"adapters/memory":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
-	"adapters/telemetry":  {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
+	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", goRedis, otelAPI, uuids},
+
+	"adapters/redis/keyspace":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
+	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
+	"adapters/redis/conn":         {"chatcore/ports", rediscmd, goRedis},
+	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/typing":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/presence":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, goRedis, otelAPI, uuids},
+	"adapters/redis/session":      {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/cache":        {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/view":         {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/effect":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
+	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/internal/rig": {everyone},
+
+	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids, breaker},
+	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
+	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
 	".": {
 		"chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/adapters", watermill, goRedis, uuids, otelAPI,
 		"github.com/google/wire",
@@ -155,6 +174,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"app/a.go":                 {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
 		"adapters/wireformat/a.go": {"chatcore/app", goRedis},
 		"adapters/redis/a.go":      {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
+		"adapters/redis/kv/a.go":   {"chatcore/adapters/redis/eventlog", watermill},
 		"adapters/pubsub/a.go":     {"chatcore/app", "chatcore/adapters/redis"},
 		"adapters/memory/a.go":     {goRedis, "chatcore/app"},
 		"adapters/telemetry/a.go":  {otelAPI + "x/sdk", goRedis},

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -77,7 +77,7 @@ func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 func TestStreamBound_WithoutAGroup(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
-	log, err := redis.Open(t.Context(), r.client, wireformat.New(), redis.LogConfig{Keys: r.keys, StreamBound: 300})
+	log, err := eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: r.keys, StreamBound: 300})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -39,7 +39,7 @@ func (r *rig) raise(from, to string) {
 func TestRaisedLevel(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 4)
-	newer, err := redis.Open(t.Context(), r.client, wireformat.New(), redis.LogConfig{Keys: r.keys, KnownLevel: 3})
+	newer, err := eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: r.keys, KnownLevel: 3})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -85,7 +85,7 @@ func TestRaisedLevel(t *testing.T) {
 	running.stop() // it does not know the next level
 
 	// A group begins on a log that was raised before, with the level before.
-	stale, err := redis.Open(t.Context(), r.client, wireformat.New(), redis.LogConfig{Keys: r.keys, KnownLevel: 4})
+	stale, err := eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: r.keys, KnownLevel: 4})
 	if err != nil {
 		t.Fatal(err)
 	}

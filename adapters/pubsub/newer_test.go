@@ -12,7 +12,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -26,7 +26,7 @@ func newerCodec() *wireformat.Codec {
 // newerLog makes a rig append with another codec.
 func (r *rig) newerLog(codec *wireformat.Codec) {
 	r.t.Helper()
-	log, err := redis.Open(r.t.Context(), r.client, codec, redis.LogConfig{Keys: r.keys})
+	log, err := eventlog.Open(r.t.Context(), r.client, codec, eventlog.Config{Keys: r.keys})
 	if err != nil {
 		r.t.Fatal(err)
 	}

@@ -11,7 +11,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -64,16 +65,16 @@ func TestASlotThatMoves(t *testing.T) {
 		t.Cleanup(func() { _ = c.Close() })
 		return c
 	}
-	keys, err := redis.NewKeys("moves", 4, true)
+	keys, err := keyspace.New("moves", 4, true)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := redis.Open(t.Context(), client(), wireformat.New(), redis.LogConfig{Keys: keys})
+	log, err := eventlog.Open(t.Context(), client(), wireformat.New(), eventlog.Config{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, log: log, keys: keys, counters: &pubsub.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
-	for _, l := range keys.Partitions() {
+	for _, l := range keys.Log().Partitions() {
 		r.partitions = append(r.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	e := newEffects()

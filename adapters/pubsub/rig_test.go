@@ -16,7 +16,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -31,8 +32,8 @@ type rig struct {
 	t          *testing.T
 	server     *redistest.Server
 	client     *goredis.Client // of the test
-	keys       redis.Keys
-	log        *redis.Log
+	keys       keyspace.Keys
+	log        *eventlog.Log
 	partitions []pubsub.Partition
 	counters   *pubsub.Counters
 
@@ -43,16 +44,16 @@ type rig struct {
 func newRig(t *testing.T, server *redistest.Server, partitions int) *rig {
 	t.Helper()
 	client := connect(t, server.Addr())
-	keys, err := redis.NewKeys("rig-"+uuid.NewString(), partitions, false)
+	keys, err := keyspace.New("rig-"+uuid.NewString(), partitions, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys})
+	log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
 	r := &rig{t: t, server: server, client: client, keys: keys, log: log, counters: &pubsub.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
-	for _, l := range keys.Partitions() {
+	for _, l := range keys.Log().Partitions() {
 		r.partitions = append(r.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	return r

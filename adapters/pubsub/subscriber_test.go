@@ -17,7 +17,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -34,7 +35,7 @@ func (fixedClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err
 type carrier struct {
 	t          *testing.T
 	client     *goredis.Client
-	log        *redis.Log
+	log        *eventlog.Log
 	partitions []pubsub.Partition
 	stream     string
 	counters   *pubsub.Counters
@@ -43,16 +44,16 @@ type carrier struct {
 func newCarrier(t *testing.T) *carrier {
 	t.Helper()
 	client := connect(t, redistest.Shared(t).Addr())
-	keys, err := redis.NewKeys("carry-"+uuid.NewString(), 1, false)
+	keys, err := keyspace.New("carry-"+uuid.NewString(), 1, false)
 	if err != nil {
 		t.Fatal(err)
 	}
-	log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys})
+	log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys})
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := &carrier{t: t, client: client, log: log, counters: &pubsub.Counters{}}
-	for _, l := range keys.Partitions() {
+	for _, l := range keys.Log().Partitions() {
 		c.partitions = append(c.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
 	}
 	c.stream = c.partitions[len(c.partitions)-1].Stream

@@ -8,7 +8,13 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/cache"
+	"chatcore/adapters/redis/internal/rig"
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/redis/limit"
+	"chatcore/adapters/redis/presence"
+	"chatcore/adapters/redis/session"
+	"chatcore/adapters/redis/typing"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -26,13 +32,13 @@ func TestClockSetBack(t *testing.T) {
 		}
 	}
 	ttl := ports.PresenceTTL{Heartbeat: life, Kept: 2 * life, Status: 2 * life}
-	presence := func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) *redis.Presence {
-		p, err := redis.NewPresence(redis.PresenceConfig{Client: client, Keys: keys, Codec: wireformat.New(), IDs: randomIDs{}, TTL: ttl})
+	presence := func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) *presence.Store {
+		p, err := presence.New(presence.Config{Client: client, Keys: keys.Presence(), Codec: wireformat.New(), IDs: rig.RandomIDs{}, TTL: ttl})
 		check(t, err)
 		return p
 	}
-	for name, prepare := range map[string]func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) (over func(ctx context.Context) (bool, error)){
-		"the lease of the presence sweeper": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
+	for name, prepare := range map[string]func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) (over func(ctx context.Context) (bool, error)){
+		"the lease of the presence sweeper": func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) func(context.Context) (bool, error) {
 			leads, err := presence(t, client, keys).AcquireLease(t.Context(), life)
 			check(t, err)
 			other := presence(t, client, keys)
@@ -41,9 +47,9 @@ func TestClockSetBack(t *testing.T) {
 				return leads && now, err
 			}
 		},
-		"a heartbeat": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
+		"a heartbeat": func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) func(context.Context) (bool, error) {
 			p := presence(t, client, keys)
-			_, err := p.Heartbeat(t.Context(), "ada", phone, ports.Meta{})
+			_, err := p.Heartbeat(t.Context(), "ada", rig.Phone, ports.Meta{})
 			check(t, err)
 			return func(ctx context.Context) (bool, error) {
 				if _, _, err := p.Expire(ctx, 10); err != nil {
@@ -53,15 +59,15 @@ func TestClockSetBack(t *testing.T) {
 				return len(statuses) == 1 && statuses[0].Status == domain.Offline, err
 			}
 		},
-		"a typing mark": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
-			marks := redis.NewTypingMarks(client, keys, life)
+		"a typing mark": func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) func(context.Context) (bool, error) {
+			marks := typing.New(client, keys.Typing(), life)
 			at := time.Now()
 			_, err := marks.Start(t.Context(), domain.TypingStart{Chat: "c", User: "ada", At: at, ExpiresAt: at.Add(life)})
 			check(t, err)
 			return func(ctx context.Context) (bool, error) { users, err := marks.Of(ctx, "c"); return len(users) == 0, err }
 		},
-		"that a start of typing was told": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
-			marks := redis.NewTypingMarks(client, keys, life)
+		"that a start of typing was told": func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) func(context.Context) (bool, error) {
+			marks := typing.New(client, keys.Typing(), life)
 			start := func(ctx context.Context) (bool, error) {
 				at := time.Now()
 				return marks.Start(ctx, domain.TypingStart{Chat: "c", User: "ada", At: at, ExpiresAt: at.Add(life)})
@@ -70,8 +76,8 @@ func TestClockSetBack(t *testing.T) {
 			check(t, err)
 			return start
 		},
-		"the lease of a cached value": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
-			c, key := redis.NewCache(client, keys), ports.CacheKey{Prefix: "profile:", ID: "ada"}
+		"the lease of a cached value": func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) func(context.Context) (bool, error) {
+			c, key := cache.New(client, keys.Caches()), ports.CacheKey{Prefix: "profile:", ID: "ada"}
 			take := func(ctx context.Context, token string) (bool, error) {
 				_, state, err := c.Lease(ctx, key, ports.CacheEntry{}, token, life)
 				return state == ports.LeaseTaken, err
@@ -80,16 +86,16 @@ func TestClockSetBack(t *testing.T) {
 			check(t, err)
 			return func(ctx context.Context) (bool, error) { return take(ctx, "other") }
 		},
-		"a fixed window": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
+		"a fixed window": func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) func(context.Context) (bool, error) {
 			return limited(t, client, keys, ports.Limit{Rate: 1, Per: life})
 		},
-		"GCRA": func(t *testing.T, client goredis.UniversalClient, keys redis.Keys) func(context.Context) (bool, error) {
+		"GCRA": func(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) func(context.Context) (bool, error) {
 			return limited(t, client, keys, ports.Limit{Algorithm: ports.GCRA, Rate: 1, Per: life})
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			client, keys := connect(t, redistest.Start(t).URL()), newKeys(t, 1)
+			client, keys := rig.Connect(t, redistest.Start(t).URL()), rig.NewKeys(t, 1)
 			over := prepare(t, client, keys)
 			redistest.SetClockBack(t, client, back)
 			ended := func() bool {
@@ -111,10 +117,10 @@ func TestClockSetBack(t *testing.T) {
 }
 
 // limited uses up a limit. The returned function reports whether the limit allows calls again.
-func limited(t *testing.T, client goredis.UniversalClient, keys redis.Keys, limit ports.Limit) func(context.Context) (bool, error) {
-	l := redis.NewLimiter(client, keys)
+func limited(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys, each ports.Limit) func(context.Context) (bool, error) {
+	l := limit.New(client, keys.Limits())
 	take := func(ctx context.Context) (bool, error) {
-		d, err := l.Allow(ctx, limit, 1, "ada")
+		d, err := l.Allow(ctx, each, 1, "ada")
 		return d.Allowed, err
 	}
 	if allowed, err := take(t.Context()); err != nil || !allowed {
@@ -127,9 +133,9 @@ func limited(t *testing.T, client goredis.UniversalClient, keys redis.Keys, limi
 func TestClockSetBack_Sessions(t *testing.T) {
 	t.Parallel()
 	const year = 365 * 24 * time.Hour
-	client, keys := connect(t, redistest.Start(t).URL()), newKeys(t, 1)
+	client, keys := rig.Connect(t, redistest.Start(t).URL()), rig.NewKeys(t, 1)
 	policy := domain.SessionPolicy{Idle: time.Hour, Lifetime: 24 * time.Hour, PerUser: 3}
-	s := redis.NewSessions(client, keys, policy)
+	s := session.New(client, keys.Sessions(), policy)
 	if _, _, err := s.Open(t.Context(), domain.Session{ID: "s1", User: "ada"}, "key"); err != nil {
 		t.Fatal(err)
 	}

@@ -1,14 +1,11 @@
-// Package redis stores chatcore's state in Redis.
+// Package redis is chatcore's state on Redis. Its packages implement the ports:
 //
-//   - The event log (log, partition, batch, request, append, load, read by backlog; script/append.lua and others): the log of a chat is a list of encoded
-//     events, cut into segments, with hashes that index the entities the events moved. All keys of a chat share the hash tag of the chat's partition,
-//     so one script appends to the log, the delivery stream and the live channels atomically, on a single server and on a Cluster.
-//   - User data: read models of the log (userview, effects), presence and statuses (presence, statuses, sweep), sessions, rate limits (limiter),
-//     typing marks (typing).
-//   - Data shared with other programs: cached values (cache, cachevalue), and custom keys (store).
-//   - Connections (url, connect, watch, route) and the health of their servers (health).
+//   - eventlog: the log of each chat, the source of truth, and its index
+//   - presence, session, limit, typing: data of users, with the names and lifetimes of the wire contract
+//   - view, effect: read models by user, and effects of handlers that are made once
+//   - cache, kv: cached values, and values of callers
+//   - keyspace: the names of all keys; rediscmd: errors and routing of commands; conn: clients; health: the state of servers and the rights of the user
 //
-// The package knows nothing of an event's meaning except the entities it moves, whether it counts as a message, and which message it deletes. It
-// validates no commands and delivers no events: the rules are in package domain, and package pubsub reads the streams. keys.go defines all keys,
-// under [Names].
+// An adapter imports keyspace and rediscmd, and no other adapter, except that eventlog takes limits in an append. Each adapter has its scripts in a
+// folder script beside it.
 package redis

@@ -5,7 +5,16 @@ import (
 	"testing"
 	"time"
 
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/cache"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/effect"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/internal/rig"
+	"chatcore/adapters/redis/kv"
+	"chatcore/adapters/redis/limit"
+	"chatcore/adapters/redis/session"
+	"chatcore/adapters/redis/typing"
+	"chatcore/adapters/redis/view"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -16,23 +25,23 @@ import (
 // TestInterrupted_Ports delays replies. The deadline of a socket, which comes from the caller's context, often fires before the context ends.
 func TestInterrupted_Ports(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Start(t))
-	client, err := redis.Connect(t.Context(), redis.Options{URL: proxy.URL(), Timeout: time.Second, PoolSize: 1000})
+	client, err := conn.Connect(t.Context(), conn.Options{URL: proxy.URL(), Timeout: time.Second, PoolSize: 1000})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = client.Close() })
-	keys := newKeys(t, 1)
-	config := redis.LogConfig{Keys: keys, Durability: redis.Durability{Replicas: 1, Timeout: time.Millisecond}}
-	confirming, err := redis.Open(t.Context(), client, wireformat.New(), config)
+	keys := rig.NewKeys(t, 1)
+	config := eventlog.Config{Keys: keys, Durability: eventlog.Durability{Replicas: 1, Timeout: time.Millisecond}}
+	confirming, err := eventlog.Open(t.Context(), client, wireformat.New(), config)
 	if err != nil {
 		t.Fatal(err)
 	}
 	porttest.Interrupted(t, porttest.Stores{
-		Log: open(t, client, keys), Confirmer: confirming,
-		Effects: redis.NewEffects(client, keys, time.Hour), Effect: ports.Effect{Commands: []ports.Command{{"INCR", "interrupted"}}},
-		Values: redis.NewStore(client, keys), Limiter: redis.NewLimiter(client, keys), Typing: redis.NewTypingMarks(client, keys, domain.TypingTTL),
-		Presence: newPresence(t, client, keys), Sessions: redis.NewSessions(client, keys, porttest.SessionPolicy()),
-		Cache: redis.NewCache(client, keys), View: redis.NewUserChats(client, keys),
+		Log: rig.Open(t, client, keys), Confirmer: confirming,
+		Effects: effect.New(client, keys.Custom(), time.Hour), Effect: ports.Effect{Commands: []ports.Command{{"INCR", "interrupted"}}},
+		Values: kv.New(client, keys.Custom()), Limiter: limit.New(client, keys.Limits()), Typing: typing.New(client, keys.Typing(), domain.TypingTTL),
+		Presence: rig.NewPresence(t, client, keys), Sessions: session.New(client, keys.Sessions(), porttest.SessionPolicy()),
+		Cache: cache.New(client, keys.Caches()), View: view.NewUserChats(client, keys.Views()),
 		Hold: func() func() {
 			held := make(chan struct{})
 			hold := func([]byte) bool {

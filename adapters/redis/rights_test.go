@@ -13,7 +13,13 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/health"
+	"chatcore/adapters/redis/internal/rig"
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/redis/rediscmd"
+	"chatcore/adapters/redis/typing"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -61,7 +67,7 @@ func luaSource(t *testing.T, file string) string {
 	source, err := os.ReadFile(file)
 	if name := filepath.Base(file); err == nil && (name == "limits.lua" || name == "append.lua") {
 		var take []byte
-		take, err = os.ReadFile("script/take.lua")
+		take, err = os.ReadFile("limit/script/take.lua")
 		source = slices.Concat(take, source)
 	}
 	if err != nil {
@@ -86,8 +92,11 @@ func commandsOf(source string) []string {
 }
 
 func TestRights_CoverTheScripts(t *testing.T) {
-	known := redis.LogRights(newKeys(t, 1)).Commands()
-	for _, folder := range []string{"script/*.lua", "../pubsub/script/*.lua"} {
+	var known []string
+	for _, rule := range rig.CommandRules(t) {
+		known = append(known, strings.TrimPrefix(rule, "+"))
+	}
+	for _, folder := range []string{"*/script/*.lua", "../pubsub/script/*.lua"} {
 		for file, commands := range luaCommands(t, folder) {
 			for _, command := range commands {
 				name := strings.ToLower(command)
@@ -102,24 +111,24 @@ func TestRights_CoverTheScripts(t *testing.T) {
 // TestRights_AreMinimal removes one right after another: the log is not opened, and the error names the right.
 func TestRights_AreMinimal(t *testing.T) {
 	server := redistest.Start(t)
-	admin := connect(t, server.URL())
-	keys, err := redis.NewKeys("", 2, false)
+	admin := rig.Connect(t, server.URL())
+	keys, err := keyspace.New("", 2, false)
 	if err != nil {
 		t.Fatal(err)
 	}
 	opening := func() error {
-		client, err := redis.Connect(t.Context(), redis.Options{URL: asCore(server), Attempts: 1})
+		client, err := conn.Connect(t.Context(), conn.Options{URL: asCore(server), Attempts: 1})
 		if err != nil {
 			return err
 		}
 		defer func() { _ = client.Close() }()
-		log, err := redis.Open(t.Context(), client, wireformat.New(), redis.LogConfig{Keys: keys, Attempts: 1})
+		log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, Attempts: 1})
 		if err == nil {
 			log.Close()
 		}
 		return err
 	}
-	rules := redis.LogRights(keys).Rules(false)
+	rules := health.LogRights(keys).Rules(false)
 	setUser(t, admin, rules...)
 	if err := opening(); err != nil {
 		t.Fatalf("with all rights: %v", err)
@@ -127,8 +136,8 @@ func TestRights_AreMinimal(t *testing.T) {
 	for i, rule := range rules {
 		setUser(t, admin, slices.Delete(slices.Clone(rules), i, i+1)...)
 		err := opening()
-		var missing *redis.RightsError
-		if !errors.Is(err, redis.ErrNoPermission) || !errors.As(err, &missing) {
+		var missing *rediscmd.RightsError
+		if !errors.Is(err, rediscmd.ErrNoPermission) || !errors.As(err, &missing) {
 			t.Errorf("without %s: %v", rule, err)
 			continue
 		}
@@ -142,7 +151,7 @@ func TestRights_AreMinimal(t *testing.T) {
 	}
 	for _, usual := range [][]string{{"~*", "&*", "+@all", "-@dangerous"}, {"~*", "+@all"}} { // the second one is without channels
 		setUser(t, admin, usual...)
-		if err := opening(); !errors.Is(err, redis.ErrNoPermission) {
+		if err := opening(); !errors.Is(err, rediscmd.ErrNoPermission) {
 			t.Errorf("%v: %v", usual, err)
 		}
 	}
@@ -151,24 +160,24 @@ func TestRights_AreMinimal(t *testing.T) {
 // TestProbe_NoticesRightsTakenAway checks that Probe detects a lost right and its return.
 func TestProbe_NoticesRightsTakenAway(t *testing.T) {
 	server := redistest.Start(t)
-	admin := connect(t, server.URL())
-	keys := newKeys(t, 2)
-	rules := redis.LogRights(keys).Rules(false)
+	admin := rig.Connect(t, server.URL())
+	keys := rig.NewKeys(t, 2)
+	rules := health.LogRights(keys).Rules(false)
 	setUser(t, admin, rules...)
-	log := open(t, connect(t, asCore(server)), keys)
+	log := rig.Open(t, rig.Connect(t, asCore(server)), keys)
 	if err := log.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	before := dump(t, admin)
+	before := rig.Dump(t, admin)
 	if err := log.Probe(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if after := dump(t, admin); len(after) != len(before) {
+	if after := rig.Dump(t, admin); len(after) != len(before) {
 		t.Errorf("a probe left keys: %d before, %d after", len(before), len(after))
 	}
 	for _, rule := range []string{"-publish", "-xadd", "-info", "resetchannels", "resetkeys"} {
 		setUser(t, admin, append(slices.Clone(rules), rule)...)
-		if err := log.Probe(t.Context()); !errors.Is(err, redis.ErrNoPermission) {
+		if err := log.Probe(t.Context()); !errors.Is(err, rediscmd.ErrNoPermission) {
 			t.Errorf("with %s: %v", rule, err)
 		}
 		setUser(t, admin, rules...)
@@ -184,7 +193,7 @@ var reversal = []string{"XDEL", "DECR", "SREM", "ZREM", "LTRIM"}
 // TestAppend_IsTruthfulWithoutARight revokes one command of the script from a running log: the append writes everything or nothing. If a command of
 // the reversal is missing as well, the outcome is unknown, and appends stop until the right is back, so that no other chat is left half written.
 func TestAppend_IsTruthfulWithoutARight(t *testing.T) {
-	commands := commandsOf(luaSource(t, "script/append.lua"))
+	commands := commandsOf(luaSource(t, "eventlog/script/append.lua"))
 	for _, needed := range []string{"PTTL", "TIME", "INCRBY", "PEXPIRE", "GET", "RPUSH", "HSET", "ZADD", "SADD", "XADD", "PUBLISH", "DEL", "INFO", "MGET"} {
 		if !slices.Contains(commands, needed) {
 			t.Fatalf("%s is not among %v", needed, commands)
@@ -201,9 +210,9 @@ func TestAppend_IsTruthfulWithoutARight(t *testing.T) {
 
 func appendWithout(t *testing.T, command string, more ...string) {
 	server := redistest.Shared(t)
-	admin := connect(t, server.URL())
-	keys := newKeys(t, 2)
-	rules := redis.LogRights(keys).Rules(false)
+	admin := rig.Connect(t, server.URL())
+	keys := rig.NewKeys(t, 2)
+	rules := health.LogRights(keys).Rules(false)
 	user := strings.Join(append([]string{"core", command}, more...), "-")
 	grant := func(more ...string) {
 		t.Helper()
@@ -216,9 +225,9 @@ func appendWithout(t *testing.T, command string, more ...string) {
 		}
 	}
 	grant()
-	log := open(t, connect(t, strings.Replace(server.URL(), "redis://", "redis://"+user+":secret@", 1)), keys)
-	appended(t, log, created("c"))
-	appended(t, log, sent("c", "m"))
+	log := rig.Open(t, rig.Connect(t, strings.Replace(server.URL(), "redis://", "redis://"+user+":secret@", 1)), keys)
+	rig.Appended(t, log, rig.Created("c"))
+	rig.Appended(t, log, rig.Sent("c", "m"))
 	revoked := []string{"-" + command}
 	for _, command := range more {
 		revoked = append(revoked, "-"+command)
@@ -227,23 +236,23 @@ func appendWithout(t *testing.T, command string, more ...string) {
 	before := contents(t, admin, keys)
 
 	// A batch that needs every command of the script: a new chat with a member, a deletion, a typing mark to remove, and limits of both kinds.
-	typing := deleted("c", "m")
-	typing.EndsTyping = "ada"
-	typing.Takes = []ports.Take{{Limit: fiveLogins, N: 1, Name: []string{"ada", command}}, {Limit: fivePaced, N: 1, Name: []string{"ada", command}}}
+	deletion := rig.Deleted("c", "m")
+	deletion.EndsTyping = "ada"
+	deletion.Takes = []ports.Take{{Limit: rig.FiveLogins, N: 1, Name: []string{"ada", command}}, {Limit: rig.FivePaced, N: 1, Name: []string{"ada", command}}}
 	if err := admin.Set(t.Context(), keys.Prefix()+"ratelimit:ada:"+command, 1, 0).Err(); err != nil { // the script reads its TTL, and sets one
 		t.Fatal(err)
 	}
-	marks := redis.NewTypingMarks(admin, keys, domain.TypingTTL)
+	marks := typing.New(admin, keys.Typing(), domain.TypingTTL)
 	if _, err := marks.Start(t.Context(), typingStart("c")); err != nil {
 		t.Fatal(err)
 	}
-	outcomes, err := log.AppendBatch(t.Context(), []ports.Append{created("new"), typing})
+	outcomes, err := log.AppendBatch(t.Context(), []ports.Append{rig.Created("new"), deletion})
 	after := contents(t, admin, keys)
 	switch {
 	case err == nil:
 		for _, outcome := range outcomes {
 			var take *ports.TakeError
-			if undecided := errors.As(outcome.Err, &take) && errors.Is(take.Cause, redis.ErrNoPermission); outcome.Err != nil && (!undecided || command != "pttl") {
+			if undecided := errors.As(outcome.Err, &take) && errors.Is(take.Cause, rediscmd.ErrNoPermission); outcome.Err != nil && (!undecided || command != "pttl") {
 				t.Errorf("outcome: %v", outcome.Err)
 			}
 		}
@@ -264,13 +273,13 @@ func appendWithout(t *testing.T, command string, more ...string) {
 		if after == before {
 			t.Errorf("nothing was written, and the error is %v", err)
 		}
-		if _, err := log.Append(t.Context(), created("another")); !errors.Is(err, redis.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
+		if _, err := log.Append(t.Context(), rig.Created("another")); !errors.Is(err, rediscmd.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
 			t.Errorf("the next append: %v", err)
 		}
 		if now := contents(t, admin, keys); now != after {
 			t.Error("the next append wrote something")
 		}
-	case errors.Is(err, ports.ErrUnavailable) && errors.Is(err, redis.ErrNoPermission):
+	case errors.Is(err, ports.ErrUnavailable) && errors.Is(err, rediscmd.ErrNoPermission):
 		if after != before {
 			t.Errorf("the error says not done, and something was written: %v\nbefore %s\nafter  %s", err, before, after)
 		}
@@ -278,8 +287,8 @@ func appendWithout(t *testing.T, command string, more ...string) {
 		t.Errorf("error %v", err)
 	}
 	grant()
-	if err := eventually(t, func() error {
-		_, err := log.Append(t.Context(), created("later"))
+	if err := rig.Eventually(t, func() error {
+		_, err := log.Append(t.Context(), rig.Created("later"))
 		return err
 	}); err != nil {
 		t.Errorf("with the right again: %v", err)
@@ -287,7 +296,7 @@ func appendWithout(t *testing.T, command string, more ...string) {
 }
 
 // contents returns the keys of a log and their values, without witnesses, typing marks and limits.
-func contents(t *testing.T, admin goredis.UniversalClient, keys redis.Keys) string {
+func contents(t *testing.T, admin goredis.UniversalClient, keys keyspace.Keys) string {
 	t.Helper()
 	names, err := admin.Keys(t.Context(), keys.Prefix()+"*").Result()
 	if err != nil {
@@ -310,18 +319,18 @@ func contents(t *testing.T, admin goredis.UniversalClient, keys redis.Keys) stri
 }
 
 func typingStart(chat domain.ChatID) domain.TypingStart {
-	now := testTime()
+	now := rig.Now()
 	return domain.TypingStart{Chat: chat, User: "ada", At: now, ExpiresAt: now.Add(domain.TypingTTL)}
 }
 
 // TestOpen_NeedsAHistory opens logs on servers that do not report their replication ID.
 func TestOpen_NeedsAHistory(t *testing.T) {
 	server := redistest.Start(t)
-	setUser(t, connect(t, server.URL()), "~*", "&*", "+@all", "-info")
-	for name, url := range map[string]string{"without the right": asCore(server), "a server that does not have it": "redis://" + plainMini(t).Addr()} {
-		_, err := redis.Open(t.Context(), connect(t, url), wireformat.New(), redis.LogConfig{Keys: newKeys(t, 1), Attempts: 1})
-		var missing *redis.RightsError
-		if !errors.Is(err, redis.ErrNoPermission) || !errors.As(err, &missing) || !slices.Contains(missing.Commands, "info") {
+	setUser(t, rig.Connect(t, server.URL()), "~*", "&*", "+@all", "-info")
+	for name, url := range map[string]string{"without the right": asCore(server), "a server that does not have it": "redis://" + rig.PlainMini(t).Addr()} {
+		_, err := eventlog.Open(t.Context(), rig.Connect(t, url), wireformat.New(), eventlog.Config{Keys: rig.NewKeys(t, 1), Attempts: 1})
+		var missing *rediscmd.RightsError
+		if !errors.Is(err, rediscmd.ErrNoPermission) || !errors.As(err, &missing) || !slices.Contains(missing.Commands, "info") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -330,38 +339,24 @@ func TestOpen_NeedsAHistory(t *testing.T) {
 // TestAppend_FailsClosedWithoutInfo revokes INFO from a running log whose cache may be stale.
 func TestAppend_FailsClosedWithoutInfo(t *testing.T) {
 	server := redistest.Start(t)
-	admin := connect(t, server.URL())
-	keys := newKeys(t, 1)
-	setUser(t, admin, redis.LogRights(keys).Rules(false)...)
-	log := open(t, connect(t, asCore(server)), keys)
-	appended(t, log, created("c"))
-	setUser(t, admin, append(redis.LogRights(keys).Rules(false), "-info")...)
+	admin := rig.Connect(t, server.URL())
+	keys := rig.NewKeys(t, 1)
+	setUser(t, admin, health.LogRights(keys).Rules(false)...)
+	log := rig.Open(t, rig.Connect(t, asCore(server)), keys)
+	rig.Appended(t, log, rig.Created("c"))
+	setUser(t, admin, append(health.LogRights(keys).Rules(false), "-info")...)
 	for what, do := range map[string]func(context.Context) error{
-		"append": func(ctx context.Context) error { _, err := log.Append(ctx, sent("c", "m")); return err },
+		"append": func(ctx context.Context) error { _, err := log.Append(ctx, rig.Sent("c", "m")); return err },
 		"load": func(ctx context.Context) error {
 			_, err := log.Load(ctx, "c", ports.LoadRequest{Entity: domain.ChatEntity()})
 			return err
 		},
 	} {
-		if err := do(t.Context()); !errors.Is(err, redis.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
+		if err := do(t.Context()); !errors.Is(err, rediscmd.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
 	if page, err := log.Read(t.Context(), "c", ports.Range{From: 1, Limit: 10}); err != nil || len(page.Records) != 1 {
 		t.Errorf("%d events, error %v", len(page.Records), err)
 	}
-}
-
-// TestSuites_UnderTheLeastRights runs the suites of the ports again, on servers whose user has only the required commands. Suites that move the time
-// of a server or read its keys need more and are not among them.
-func TestSuites_UnderTheLeastRights(t *testing.T) {
-	if os.Getenv(redistest.ACL) != "" {
-		t.Fatal("this test runs itself")
-	}
-	redistest.RunUnderACL(t, append([]string{"~*", "&*"}, rulesOfCommands(t)...),
-		"TestEventLog", "TestCaches", "TestEffects", "TestEveryCommandOfAnEffect", "TestSessions", "TestStore", "TestUserViews")
-}
-
-func rulesOfCommands(t *testing.T) []string {
-	return slices.DeleteFunc(redis.LogRights(newKeys(t, 1)).Rules(false), func(rule string) bool { return rule[0] != '+' })
 }

@@ -14,6 +14,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/adapters/redis/internal/rig"
 	"chatcore/tests/redistest"
 )
 
@@ -160,11 +161,11 @@ func scriptCases() map[string][]scriptCase {
 // written nothing, or a part that the same call completes later.
 func TestScripts_AreTruthfulWithoutARight(t *testing.T) {
 	server := redistest.Start(t)
-	admin := connect(t, server.URL())
+	admin := rig.Connect(t, server.URL())
 	setUser(t, admin, "~*", "&*", "+@all")
-	user := connect(t, asCore(server))
+	user := rig.Connect(t, asCore(server))
 	cases := scriptCases()
-	for _, folder := range []string{"script/*.lua", "../pubsub/script/*.lua"} {
+	for _, folder := range []string{"*/script/*.lua", "../pubsub/script/*.lua"} {
 		found := luaCommands(t, folder)
 		for _, file := range slices.Sorted(maps.Keys(found)) {
 			name := strings.TrimSuffix(filepath.Base(file), ".lua")
@@ -223,17 +224,17 @@ func scriptWithout(t *testing.T, admin, user goredis.UniversalClient, source str
 		return err
 	}
 	seed()
-	before := state(t, admin)
+	before := rig.State(t, admin)
 	if err := call(admin); err != nil {
 		t.Fatalf("with all rights: %v", err)
 	}
-	clean := state(t, admin)
+	clean := rig.State(t, admin)
 
 	seed()
 	setUser(t, admin, "~*", "&*", "+@all", "-"+command)
 	defer setUser(t, admin, "~*", "&*", "+@all")
 	err := call(user)
-	after := state(t, admin)
+	after := rig.State(t, admin)
 	switch {
 	case err == nil && after != clean:
 		t.Errorf("it answered, and left\n%swant\n%s", after, clean)
@@ -247,45 +248,10 @@ func scriptWithout(t *testing.T, admin, user goredis.UniversalClient, source str
 		return regexp.MustCompile(cmp.Or(c.spare, "$^")).ReplaceAllString(state, "")
 	}
 	clean = spared(clean)
-	if again := spared(state(t, admin)); !c.loose && again != clean {
+	if again := spared(rig.State(t, admin)); !c.loose && again != clean {
 		t.Errorf("half done, and the same call completes it to\n%swant\n%s", again, clean)
 	} else if c.loose && strings.Count(again, "expires") < strings.Count(clean, "expires") {
 		t.Errorf("something no longer expires:\n%swant\n%s", again, clean)
 	}
 	return true
-}
-
-// state returns all keys and values of a server, without the times in them.
-func state(t *testing.T, admin goredis.UniversalClient) string {
-	t.Helper()
-	ctx := t.Context()
-	names := admin.Keys(ctx, "*").Val()
-	slices.Sort(names)
-	var b strings.Builder
-	for _, name := range names {
-		expires := ""
-		if admin.PTTL(ctx, name).Val() > 0 {
-			expires = " expires"
-		}
-		var value any
-		switch kind := admin.Type(ctx, name).Val(); kind {
-		case "string":
-			value = admin.Get(ctx, name).Val()
-		case "hash":
-			value = admin.HGetAll(ctx, name).Val()
-		case "set":
-			members := admin.SMembers(ctx, name).Val()
-			slices.Sort(members)
-			value = members
-		case "zset":
-			value = admin.ZRange(ctx, name, 0, -1).Val()
-		case "list":
-			value = admin.LRange(ctx, name, 0, -1).Val()
-		case "stream":
-			value = admin.XRange(ctx, name, "-", "+").Val()
-		}
-		fmt.Fprintf(&b, "  %s%s = %v\n", name, expires, value)
-	}
-	masked := regexp.MustCompile(`\d{12,}(-\d+)?|\d{9}\.\d+|\d{4}-\d\d-\d\dT[\d:.]+Z|(epoch|revision):\d+`).ReplaceAllString(b.String(), "TIME")
-	return regexp.MustCompile(`map\[ +`).ReplaceAllString(masked, "map[")
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -80,7 +80,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
-	config.Durability = redis.Durability{}
+	config.Durability = eventlog.Durability{}
 	config.Limits = map[string]app.Limit{app.LimitSend: {Rate: 100, Per: time.Minute}, app.LimitSendInChat: {Rate: 100, Per: time.Minute, Algorithm: ports.GCRA, Burst: 50}}
 	core, err := chatcore.New(ctx, config)
 	check("opening", err)

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
 )
 
 func (c *cli) configCommand() *cobra.Command {
@@ -108,7 +108,7 @@ func redacted(url string) string {
 	if url == "" {
 		return ""
 	}
-	if _, err := redis.ParseURL(url); err != nil {
+	if _, err := conn.ParseURL(url); err != nil {
 		return "(not a usable URL, not shown)"
 	}
 	url = regexp.MustCompile(`://([^:/@?]*):[^@/?]*@`).ReplaceAllString(url, "://$1:xxxxx@")

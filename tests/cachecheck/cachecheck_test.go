@@ -16,7 +16,8 @@ import (
 	"pgregory.net/rapid"
 
 	"chatcore"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/cache"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/tests/cachecheck"
 	"chatcore/tests/child"
 	"chatcore/tests/redistest"
@@ -58,12 +59,12 @@ func TestWhatReadsMayGiveOnRedis(t *testing.T) {
 			var wg sync.WaitGroup
 			for plan := range plans {
 				wg.Go(func() {
-					keys, err := redis.NewKeys("check-"+uuid.NewString(), 1, false)
+					keys, err := keyspace.New("check-"+uuid.NewString(), 1, false)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					for _, fault := range cachecheck.Run(t.Context(), plan, redis.NewCache(client, keys), clock{}) {
+					for _, fault := range cachecheck.Run(t.Context(), plan, cache.New(client, keys.Caches()), clock{}) {
 						t.Errorf("%s; the plan was %+v", fault, plan)
 					}
 				})

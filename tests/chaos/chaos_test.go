@@ -21,7 +21,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/eventlog"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -80,7 +80,7 @@ func TestAClusterUnderAttack(t *testing.T) {
 	}
 	url := asUser(cluster.URL())
 	r := s.begin(t, system{
-		url: cluster.URL(), writers: chatcore.Config{RedisURL: url, Durability: redis.Durability{Replicas: 1}}, workers: slices.Repeat([]string{url}, posts),
+		url: cluster.URL(), writers: chatcore.Config{RedisURL: url, Durability: eventlog.Durability{Replicas: 1}}, workers: slices.Repeat([]string{url}, posts),
 		nodes: cluster.Nodes, servers: masters, cluster: true,
 	})
 	attacks := slices.Concat(onCluster(t, cluster, r.clocks), []attack{onRights(t, rules, r.operator, cluster.Nodes)}, r.restorer.attacks(), onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))

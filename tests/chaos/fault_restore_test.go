@@ -13,7 +13,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
@@ -49,7 +49,7 @@ func newRestorer(t *testing.T, o *operator, deciding []*chatcore.Core, servers f
 		scratch: redistest.Start(t),
 	}
 	const partitions = 16
-	keys, err := redis.NewKeys("", partitions, cluster)
+	keys, err := keyspace.New("", partitions, cluster)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,30 @@
+package eventlog_test
+
+import (
+	"testing"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis/internal/rig"
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/ports/porttest"
+	"chatcore/tests/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
+
+func TestEventLog(t *testing.T) {
+	rig.Servers(t, func(t *testing.T, client goredis.UniversalClient) {
+		porttest.EventLog(t, func(t *testing.T) porttest.Log {
+			return rig.Open(t, client, rig.NewKeys(t, keyspace.DefaultPartitions))
+		})
+	})
+}
+
+func TestEventLogInOnePartition(t *testing.T) {
+	porttest.EventLog(t, func(t *testing.T) porttest.Log {
+		return rig.Open(t, rig.Connect(t, redistest.Shared(t).URL()), rig.NewKeys(t, 1))
+	})
+}
+
+func TestUnderTheLeastRights(t *testing.T) { rig.RunUnderLeastRights(t, "TestEventLog") }

@@ -1,0 +1,256 @@
+package eventlog
+
+import (
+	"crypto/sha256"
+	"fmt"
+	"strconv"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/redis/limit"
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// request is an append in flight: its arguments to the script, encoded once by its caller, and its outcome.
+type request struct {
+	append    ports.Append
+	partition int
+	buf       []byte   // the arguments, concatenated
+	ends      []int    // end of each argument in buf
+	entities  []entity // that the command names
+	outcome   ports.Outcome
+	err       error // of the whole batch
+
+	wake   chan signal // has a buffer of one
+	queued bool        // in the queue of a partition; partition.mu guards it
+	next   *request    // the next request of the chat in the queue
+}
+
+type signal uint8
+
+const (
+	lead signal = iota + 1 // send a batch
+	done                   // the outcome is set
+)
+
+//nolint:gochecknoglobals // a pool has no state of its own
+var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
+
+// newRequest encodes an append. It returns an error if the append is invalid or cannot be encoded.
+func (l *Log) newRequest(a ports.Append) (*request, error) {
+	if err := a.Check(); err != nil {
+		return nil, err
+	}
+	if len(a.Takes) > 0 && l.keys.Cluster() {
+		return nil, &domain.InvalidError{Field: "takes", Problem: fmt.Sprintf("has %d limits", len(a.Takes)), Allowed: "none on a Cluster, where limits are in other slots"}
+	}
+	r, _ := requests.Get().(*request)
+	r.append, r.partition = a, l.keys.Partition(a.Chat)
+	r.buf, r.ends, r.outcome, r.err, r.queued, r.next = r.buf[:0], r.ends[:0], ports.Outcome{}, nil, false, nil
+	if err := l.write(r); err != nil {
+		r.free()
+		return nil, err
+	}
+	return r, nil
+}
+
+// free puts the request back into the pool. No reference to it may remain.
+func (r *request) free() {
+	const large = 1 << 16
+	if cap(r.buf) > large {
+		r.buf = nil
+	}
+	r.append = ports.Append{}
+	requests.Put(r)
+}
+
+// end ends the current argument.
+func (r *request) end() { r.ends = append(r.ends, len(r.buf)) }
+
+func (r *request) text(s string) {
+	r.buf = append(r.buf, s...)
+	r.end()
+}
+
+func (r *request) number(n uint64) {
+	r.buf = strconv.AppendUint(r.buf, n, 10)
+	r.end()
+}
+
+// write encodes all arguments but the partition's place, which depends on the batch.
+func (l *Log) write(r *request) error {
+	a := r.append
+	r.text(string(a.Chat))
+	start := len(r.buf)
+	if r.buf = keyspace.AppendEscaped(r.buf, string(a.Chat)); string(r.buf[start:]) == string(a.Chat) {
+		r.buf = r.buf[:start]
+	}
+	r.end()
+	if a.EndsTyping != "" {
+		r.buf = l.typing.AppendMark(r.buf, a.Chat, a.EndsTyping)
+	}
+	r.end()
+	r.number(uint64(len(a.Takes)))
+	for _, t := range a.Takes {
+		most, step := limit.Args(t.Limit)
+		r.text(limit.Algorithm(t.Limit))
+		r.text(l.limits.Of(t))
+		r.number(uint64(t.N))  //nolint:gosec // checked
+		r.number(uint64(most)) //nolint:gosec // checked
+		r.text(step)
+	}
+	r.collect()
+	r.writeEntities()
+	r.number(uint64(len(a.Events)))
+	for _, e := range a.Events {
+		if err := l.writeEvent(r, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
+	r.text(string(e.ID))
+	if l.announce {
+		r.buf = l.keys.AppendChannel(r.buf, wireformat.Type(e.Event))
+	}
+	r.end()
+	r.buf = wireformat.AppendMetadata(r.buf, e.Event, e.Meta)
+	r.end()
+	buf, tail, err := l.codec.AppendDurable(r.buf, e.ID, e.Event, e.Meta)
+	if err != nil {
+		return err
+	}
+	r.buf = buf
+	r.ends = append(r.ends, tail, len(buf))
+	switch event := e.Event.(type) {
+	case domain.MessageNew:
+		r.text("+")
+	case domain.MessageDelete:
+		r.number(uint64(r.place(domain.MessageEntity(event.Message))))
+	default:
+		r.end()
+	}
+	r.number(uint64(len(e.Moves)))
+	for _, m := range e.Moves {
+		r.number(uint64(r.place(m)))
+	}
+	return nil
+}
+
+// entity is an entity that a command names, with its condition.
+type entity struct {
+	domain.Entity
+	conditional bool
+	version     domain.Seq
+	exists      bool // it must exist, at any version
+	command     bool // the command itself, which the append records
+}
+
+// collect collects the entities of conditions, moves and deletions.
+func (r *request) collect() {
+	r.entities = r.entities[:0]
+	if r.append.Command != (domain.Entity{}) { // first, so that a repetition is reported before any conflict
+		r.entities = append(r.entities, entity{Entity: r.append.Command, command: true})
+	}
+	for _, c := range r.append.Conditions {
+		place := r.place(c.Entity)
+		if place == 0 || r.entities[place-1].version != c.Version || r.entities[place-1].exists != c.Exists { // of two contradicting conditions one will fail
+			r.entities = append(r.entities, entity{Entity: c.Entity, conditional: true, version: c.Version, exists: c.Exists})
+		}
+	}
+	for _, e := range r.append.Events {
+		for _, m := range e.Moves {
+			r.know(m)
+		}
+		if deleted, ok := e.Event.(domain.MessageDelete); ok {
+			r.know(domain.MessageEntity(deleted.Message))
+		}
+	}
+}
+
+func (r *request) know(e domain.Entity) {
+	if r.place(e) == 0 {
+		r.entities = append(r.entities, entity{Entity: e})
+	}
+}
+
+// place returns the place of an entity, from 1, or 0 if it is missing.
+func (r *request) place(e domain.Entity) int {
+	for i := range r.entities {
+		if r.entities[i].Entity == e {
+			return i + 1
+		}
+	}
+	return 0
+}
+
+func (r *request) writeEntities() {
+	r.number(uint64(len(r.entities)))
+	for _, e := range r.entities {
+		r.buf = appendField(r.buf, e.Entity)
+		r.end()
+	}
+	for _, e := range r.entities {
+		switch {
+		case e.command:
+			r.buf = strconv.AppendUint(append(r.buf, '='), r.append.Fingerprint, 16)
+		case e.exists:
+			r.buf = append(r.buf, '!')
+		case e.conditional:
+			r.buf = strconv.AppendUint(r.buf, uint64(e.version), 10)
+		}
+		r.end()
+	}
+}
+
+// appendField appends the field of an entity in a chat's index. Messages are many, so their fields are short: a UUID in canonical form is a byte 1
+// and its 16 bytes, any other id is written unchanged. Fields of other kinds begin with a space, which no id contains. The field of a command is a
+// digest: a field of more than 64 bytes makes Redis store the whole index in the larger encoding.
+func appendField(b []byte, e domain.Entity) []byte {
+	switch e.Kind {
+	case domain.KindMessage:
+	case domain.KindCommand:
+		b = append(append(b, ' '), kindCode(e.Kind)...)
+		start := len(b)
+		digest := sha256.Sum256(append(b, e.ID...)[start:])
+		return append(b, digest[:commandDigest]...)
+	default:
+		return append(append(append(b, ' '), kindCode(e.Kind)...), e.ID...)
+	}
+	if id, err := uuid.Parse(e.ID); err == nil && len(e.ID) == 36 && id.String() == e.ID {
+		return append(append(b, 1), id[:]...)
+	}
+	return append(b, e.ID...)
+}
+
+// commandDigest is the number of digest bytes that name a command.
+const commandDigest = 16
+
+// kindCode returns the letter of a kind of entity in scripts and in the links of entries.
+func kindCode(k domain.EntityKind) string {
+	switch k {
+	case domain.KindChat:
+		return "c"
+	case domain.KindMember:
+		return "u"
+	case domain.KindMessage:
+		return "m"
+	case domain.KindReactions:
+		return "x"
+	case domain.KindRead:
+		return "r"
+	case domain.KindCommand:
+		return "k"
+	case domain.KindCustom:
+		return "o"
+	case domain.KindReceipt:
+		return "v"
+	}
+	return "?"
+}

@@ -1,0 +1,87 @@
+package keyspace
+
+import (
+	"slices"
+
+	"chatcore/domain"
+)
+
+// Log has the keys of the event log.
+type Log struct{ base }
+
+// Partition names a delivery stream, and the prefix of its groups' keys. Package pubsub defines the rest of their names.
+type Partition struct {
+	Stream    string
+	Base      string
+	Partition int // below 0 for the bare stream, which other programs write
+}
+
+// Partitions returns the streams that a group reads: each partition's, and the bare stream if it is none of these.
+func (k Log) Partitions() []Partition {
+	partitions := make([]Partition, 0, len(k.tags)+1)
+	for p := range k.tags {
+		partitions = append(partitions, Partition{Stream: k.Stream(p), Base: k.Key(p, ""), Partition: p})
+	}
+	if len(k.tags) > 1 {
+		bare := k.prefix + k.names.Stream
+		partitions = append(partitions, Partition{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
+	}
+	return partitions
+}
+
+// Stream returns the delivery stream of a partition.
+func (k Log) Stream(p int) string {
+	if len(k.tags) == 1 {
+		return k.prefix + k.names.Stream
+	}
+	return k.prefix + k.names.Stream + ":{" + k.tags[p] + "}"
+}
+
+// Record returns the key of the copy of the log's identity.
+func (k Log) Record() string { return k.prefix + "cc:log" }
+
+// Key returns the key with a name in a partition.
+func (k Log) Key(p int, name string) string { return k.partitionKey(p, name) }
+
+// ID returns the key of a partition's identity.
+func (k Log) ID(p int) string { return k.Key(p, "id") }
+
+// Chats returns the key of the set of a partition's chats.
+func (k Log) Chats(p int) string { return k.Key(p, "chats") }
+
+// Count returns the key of the number of a partition's chats.
+func (k Log) Count(p int) string { return k.Key(p, "count") }
+
+// Last returns the key of the last messages of a partition's chats.
+func (k Log) Last(p int) string { return k.Key(p, "last") }
+
+// Confirm returns the key that is written to have replicas confirm earlier writes.
+func (k Log) Confirm(p int) string { return k.Key(p, "confirm") }
+
+// Witness returns the key of the counter of a process that reveals older data.
+func (k Log) Witness(p int, process string) string {
+	return k.Key(p, "witness:"+process)
+}
+
+// Chat returns the key of a part of a chat.
+func (k Log) Chat(chat domain.ChatID, part string) string { return k.chat(chat, part) }
+
+// FirstIDs returns the id keys that partition 0 of a log in the namespace can have, whatever its number of partitions.
+func (k Log) FirstIDs() []string {
+	var keys []string
+	for _, tag := range append(firstTags(), k.prefix+k.names.Stream, k.prefix+Names{}.WithDefaults().Stream) {
+		keys = append(keys, k.prefix+OwnPrefix+"{"+tag+"}:id")
+	}
+	return keys
+}
+
+// SameTags reports whether other has the same partitions with the same hash tags.
+func (k Log) SameTags(other Log) bool { return slices.Equal(k.tags, other.tags) }
+
+// Tag returns the hash tag of a partition.
+func (k Log) Tag(p int) string { return k.tags[p] }
+
+// AppendChannel appends the plain pub/sub channel of an event type.
+func (k Log) AppendChannel(b []byte, typ string) []byte {
+	return append(append(b, k.prefix...), k.names.channel(typ)...)
+}

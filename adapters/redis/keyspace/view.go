@@ -1,0 +1,19 @@
+package keyspace
+
+import "chatcore/domain"
+
+// Views has the keys of read models by user.
+type Views struct{ base }
+
+// Unread returns the key of a user's unread counts.
+func (k Views) Unread(user domain.UserID) string {
+	return k.prefix + k.names.ChatUnread + Escape(string(user))
+}
+
+// UserChats returns the key of the chats of a user.
+func (k Views) UserChats(user domain.UserID) string {
+	return k.prefix + "cc:user-chats:" + Escape(string(user))
+}
+
+// Versions returns the key of the versions of a user's numbers.
+func (k Views) Versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }

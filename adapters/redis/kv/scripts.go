@@ -1,0 +1,6 @@
+package kv
+
+import _ "embed"
+
+//go:embed script/count.lua
+var countSource string

@@ -1,0 +1,196 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strconv"
+
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis/keyspace"
+	"chatcore/adapters/redis/rediscmd"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// View stores each user's numbers in a hash that contains nothing else, and their versions in a second hash.
+type View struct {
+	client goredis.UniversalClient
+	keys   keyspace.Views
+	key    func(domain.UserID) string
+	whole  bool // missing numbers cannot be recomputed: a loss is an error
+	script *goredis.Script
+}
+
+var (
+	_ ports.UserViewPager   = (*View)(nil)
+	_ ports.UserView        = (*View)(nil)
+	_ ports.UserViewCounter = (*View)(nil)
+)
+
+// NewUnreadCounts returns a view of the number of unread messages of each user, under the keys of the wire contract.
+func NewUnreadCounts(client goredis.UniversalClient, keys keyspace.Views) *View {
+	return &View{client: client, keys: keys, key: keys.Unread, script: goredis.NewScript(viewSource)}
+}
+
+// NewUserChats returns a view of the chats of each user.
+func NewUserChats(client goredis.UniversalClient, keys keyspace.Views) *View {
+	return &View{client: client, keys: keys, key: keys.UserChats, whole: true, script: goredis.NewScript(viewSource)}
+}
+
+// viewEntry is an entry to store, and the key of its numbers.
+type viewEntry struct {
+	chat domain.ChatID
+	ports.UserEntry
+	numbers string
+}
+
+// viewEntries is the number of entries that one script call stores: about half a millisecond of Redis.
+const viewEntries = 200
+
+// Put implements [ports.UserView] in one round trip, with one script call per 200 entries. On a Cluster it needs a call for each user, because users
+// are in different slots.
+func (v *View) Put(ctx context.Context, log string, puts ...ports.ChatEntries) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	calls := v.calls(puts)
+	if len(calls) == 0 {
+		return nil
+	}
+	return v.put(ctx, log, calls)
+}
+
+// calls divides the entries into script calls.
+func (v *View) calls(puts []ports.ChatEntries) [][]viewEntry {
+	var calls [][]viewEntry
+	place := make(map[domain.UserID]int) // of a user's call, on a Cluster
+	for _, p := range puts {
+		for _, e := range p.Entries {
+			at := len(calls) - 1
+			if v.keys.Cluster() {
+				known := false
+				if at, known = place[e.User]; !known {
+					at = -1
+				}
+			}
+			if at < 0 || len(calls[at]) == viewEntries {
+				calls = append(calls, nil)
+				at = len(calls) - 1
+				place[e.User] = at
+			}
+			calls[at] = append(calls[at], viewEntry{p.Chat, e, v.key(e.User)})
+		}
+	}
+	return calls
+}
+
+// put stores the entries of each call.
+func (v *View) put(ctx context.Context, log string, calls [][]viewEntry) error {
+	scripts := make([]rediscmd.Call, len(calls))
+	for i, entries := range calls {
+		keys, args := make([]string, 0, 2*len(entries)), make([]any, 1, 1+4*len(entries))
+		args[0] = log
+		for _, e := range entries {
+			number := ""
+			if !e.Gone {
+				number = strconv.FormatUint(e.Number, 10)
+			}
+			keys = append(keys, e.numbers, v.keys.Versions(e.numbers))
+			args = append(args, string(e.chat), uint64(e.Version), number, e.Rebuild)
+		}
+		scripts[i] = rediscmd.Call{Keys: keys, Args: args}
+	}
+	var foreign error
+	for i, reply := range rediscmd.RunEach(ctx, v.client, v.script, scripts, nil) {
+		switch err := reply.Err(); {
+		case err == nil:
+		case rediscmd.Answered(err) && rediscmd.HasCode(err, "WRONGTYPE"):
+			foreign = errors.Join(foreign, v.putEach(ctx, log, calls[i]))
+		default:
+			return rediscmd.Unavailable(ctx, err)
+		}
+	}
+	return foreign
+}
+
+// putEach stores entries one by one after one of them had a key of another type, so that the others are stored.
+func (v *View) putEach(ctx context.Context, log string, entries []viewEntry) error {
+	if len(entries) == 1 {
+		return &ports.ForeignValueError{Key: entries[0].numbers, Holds: "no hash, or its key of versions holds none", For: "a read model of a user"}
+	}
+	single := make([][]viewEntry, len(entries))
+	for i := range entries {
+		single[i] = entries[i : i+1]
+	}
+	return v.put(ctx, log, single)
+}
+
+// Of implements [ports.UserView] in one round trip. It skips values that are no numbers: other programs wrote them. If chats are missing from the
+// view of a user's chats, it returns a [*ports.CorruptError]. If both keys of a user are lost, that is indistinguishable from a user without chats.
+func (v *View) Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	var owner *goredis.SliceCmd
+	var all *goredis.MapStringStringCmd
+	_, err := v.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		numbers := v.key(user)
+		owner, all = p.HMGet(ctx, v.keys.Versions(numbers), " ", " #"), p.HGetAll(ctx, numbers)
+		return nil
+	})
+	if err != nil {
+		if rediscmd.Answered(err) && rediscmd.HasCode(err, "WRONGTYPE") {
+			return nil, &ports.ForeignValueError{Key: v.key(user), Holds: "no hash, or its key of versions holds none", For: "a read model of a user"}
+		}
+		return nil, rediscmd.Unavailable(ctx, err)
+	}
+	found := make(map[domain.ChatID]uint64, len(all.Val()))
+	of, known := owner.Val()[0].(string)
+	if v.whole && !known && len(all.Val()) > 0 {
+		return nil, &ports.CorruptError{Key: v.keys.Versions(v.key(user)), Cause: errors.New("the versions of the user's chats are missing")}
+	}
+	if !known || of != log {
+		return found, nil
+	}
+	for chat, text := range all.Val() {
+		if number, err := strconv.ParseUint(text, 10, 64); err == nil {
+			found[domain.ChatID(chat)] = number
+		}
+	}
+	text, _ := owner.Val()[1].(string)
+	if count, err := strconv.Atoi(text); v.whole && (err != nil || len(found) < count) {
+		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, and its versions count %q", len(found), text)}
+	}
+	return found, nil
+}
+
+// Count implements [ports.UserViewCounter] in one pipeline, from the counts in the versions.
+func (v *View) Count(ctx context.Context, log string, users ...domain.UserID) ([]int, error) {
+	if err := ctx.Err(); err != nil || len(users) == 0 {
+		return nil, err
+	}
+	replies := make([]*goredis.SliceCmd, len(users))
+	_, _ = v.client.Pipelined(ctx, func(p goredis.Pipeliner) error { // each reply has its own error
+		for i, user := range users {
+			replies[i] = p.HMGet(ctx, v.keys.Versions(v.key(user)), " ", " #")
+		}
+		return nil
+	})
+	counts := make([]int, len(users))
+	for i, reply := range replies {
+		if err := reply.Err(); err != nil {
+			if rediscmd.Answered(err) && rediscmd.HasCode(err, "WRONGTYPE") {
+				return nil, &ports.ForeignValueError{Key: v.keys.Versions(v.key(users[i])), Holds: "no hash", For: "a read model of a user"}
+			}
+			return nil, rediscmd.Unavailable(ctx, err)
+		}
+		if of, _ := reply.Val()[0].(string); of != log {
+			continue
+		}
+		count, _ := reply.Val()[1].(string)
+		counts[i], _ = strconv.Atoi(count) // 0 if the count is missing
+	}
+	return counts, nil
+}
