@@ -20,7 +20,6 @@ const module = "chatcore"
 const (
 	goRedis   = "github.com/redis/go-redis/v9"
 	watermill = "github.com/ThreeDotsLabs/watermill"
-	stock     = "github.com/ThreeDotsLabs/watermill-redisstream"
 	otelAPI   = "go.opentelemetry.io/otel"
 	uuids     = "github.com/google/uuid"
 	breaker   = "github.com/sony/gobreaker"
@@ -57,7 +56,7 @@ var layers = map[string][]string{
 	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/internal/rig": {everyone},
 
-	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, stock, goRedis, otelAPI, uuids, breaker},
+	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, goRedis, otelAPI, uuids, breaker},
 	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
 	".": {

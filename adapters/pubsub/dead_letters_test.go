@@ -259,7 +259,7 @@ func TestLettersAreGivenAgainOnce(t *testing.T) {
 func TestLettersOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
-	publisher, err := pubsub.NewPublisher(r.client)
+	publisher, err := newPublisher(r.client)
 	if err != nil {
 		t.Fatal(err)
 	}

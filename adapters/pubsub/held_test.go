@@ -110,7 +110,7 @@ func TestAHotChatStarvesNoOther(t *testing.T) {
 func TestEntriesOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
-	publisher, err := pubsub.NewPublisher(r.client)
+	publisher, err := newPublisher(r.client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +164,7 @@ func TestEntriesOfOtherPrograms(t *testing.T) {
 func TestOtherProgramsEntriesSideBySide(t *testing.T) {
 	t.Parallel()
 	client := connect(t, redistest.Shared(t).Addr())
-	publisher, err := pubsub.NewPublisher(client)
+	publisher, err := newPublisher(client)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -185,7 +185,7 @@ func TestUnknownCoreTypes_Wait(t *testing.T) {
 func TestForeignEntriesOfUnknownTypes_AreDeadLetters(t *testing.T) {
 	t.Parallel()
 	c := newCarrier(t)
-	publisher, err := pubsub.NewPublisher(c.client)
+	publisher, err := newPublisher(c.client)
 	if err != nil {
 		t.Fatal(err)
 	}

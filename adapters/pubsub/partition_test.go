@@ -25,7 +25,7 @@ func TestAGroupsKeysLieWithItsStream(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3)
 	client := goredis.NewClusterClient(&goredis.ClusterOptions{Addrs: []string{cluster.Masters[0].Addr()}})
 	t.Cleanup(func() { _ = client.Close() })
-	publisher, err := pubsub.NewPublisher(client)
+	publisher, err := newPublisher(client)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ import (
 func TestTheClientStaysOpen(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
-	publisher, err := pubsub.NewPublisher(r.client)
+	publisher, err := newPublisher(r.client)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,7 +56,7 @@ func TestTheClientStaysOpen(t *testing.T) {
 func TestAcksAfterTheCloseBegan(t *testing.T) {
 	t.Parallel()
 	client := connect(t, redistest.Shared(t).Addr())
-	publisher, err := pubsub.NewPublisher(client)
+	publisher, err := newPublisher(client)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,7 +27,7 @@ func TestTwoSubscriptionsOfOneSubscriber(t *testing.T) {
 	t.Parallel()
 	client, counters := connect(t, redistest.Shared(t).Addr()), &pubsub.Counters{}
 	stream := "twice-" + uuid.NewString()
-	publisher, err := pubsub.NewPublisher(client)
+	publisher, err := newPublisher(client)
 	if err != nil {
 		t.Fatal(err)
 	}

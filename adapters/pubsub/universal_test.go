@@ -115,7 +115,7 @@ func TestUniversalSuite(t *testing.T) {
 						t.Errorf("the client was closed by somebody else: %v", err)
 					}
 				})
-				publisher, err := pubsub.NewPublisher(client)
+				publisher, err := newPublisher(client)
 				if err != nil {
 					t.Fatal(err)
 				}
