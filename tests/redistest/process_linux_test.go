@@ -34,6 +34,15 @@ func TestShiftClock_MovesTimeAndOutlivesARestart(t *testing.T) {
 	}
 }
 
+// TestShiftClock_LeavesNoThreadSpinning shifts the clock back: a thread that waits until a time of the shifted clock would never wait.
+func TestShiftClock_LeavesNoThreadSpinning(t *testing.T) {
+	s := redistest.Start(t, redistest.NewClock(t).Arg())
+	settings, err := s.Client(t).ConfigGet(t.Context(), "jemalloc-bg-thread").Result()
+	if err != nil || settings["jemalloc-bg-thread"] != "no" {
+		t.Errorf("settings %v, error %v: the allocator's thread waits by the wall clock", settings, err)
+	}
+}
+
 func TestLimitFiles_StopsWritesUntilItEnds(t *testing.T) {
 	s := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "everysec")
 	client := s.Client(t)

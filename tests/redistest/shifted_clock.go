@@ -63,7 +63,8 @@ func (s *Server) writeClock(d time.Duration) error {
 	return err
 }
 
-// clockEnv separates the argument of a [Clock] from the others and returns the environment for it.
+// clockEnv separates the argument of a [Clock] from the others and returns the environment for it. Such a server runs without the background thread of
+// its allocator: behind the machine's time, each of that thread's waits would end at once, and it would use a whole core.
 func (s *Server) clockEnv(args []string) (rest, env []string, err error) {
 	for _, arg := range args {
 		library, found := strings.CutPrefix(arg, shiftedClock)
@@ -72,6 +73,7 @@ func (s *Server) clockEnv(args []string) (rest, env []string, err error) {
 			continue
 		}
 		env = append(os.Environ(), "LD_PRELOAD="+library, "CHATCORE_CLOCK="+s.clockFile())
+		rest = append(rest, "--jemalloc-bg-thread", "no")
 		if _, err := os.Stat(s.clockFile()); err == nil { // a restarted server keeps its clock
 			continue
 		}
