@@ -106,7 +106,7 @@ func OpenHistory(url string) (*History, error) {
 // Close closes the connections.
 func (h *History) Close() error { return h.client.Close() }
 
-// Start records that a handler was started. The time at which it was entered tells starts of one delivery apart: go-redis repeats a call whose reply was
+// Start records that a handler was started. The time at which it was entered distinguishes starts of one delivery: go-redis repeats a call whose reply was
 // lost, and the second one records nothing.
 func (h *History) Start(ctx context.Context, d Delivery) error {
 	return h.start.Run(ctx, h.client, []string{recordsKey, startsKey}, d.encode()).Err()
