@@ -94,7 +94,7 @@ func newReader(blocking blockingClient) *pubsub.Reader {
 }
 
 // tracedLog is the event log of the commands: its appends are traced.
-func tracedLog(log app.Log, t *telemetry.Telemetry) ports.EventLog {
+func tracedLog(log app.Log, t *telemetry.Telemetry) app.CommandLog {
 	return t.Log(log, wireformat.Type)
 }
 

@@ -153,8 +153,12 @@ func TestLimits_CountEachCall(t *testing.T) {
 				_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "own", MessageID: "m0"})
 				return err
 			}, nil},
-			"a read mark on no message": {app.LimitRead, func(ctx context.Context, c *app.Chats) error {
+			"a read mark before the first message": {app.LimitRead, func(ctx context.Context, c *app.Chats) error {
 				_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "own", Seq: 1})
+				return err
+			}, nil},
+			"a read mark beyond the chat's last seq": {app.LimitRead, func(ctx context.Context, c *app.Chats) error {
+				_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "own", Seq: 1000})
 				return err
 			}, domain.ErrSeqRange},
 			"a chat that exists": {app.LimitCreate, func(ctx context.Context, c *app.Chats) error {

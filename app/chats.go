@@ -23,7 +23,7 @@ import (
 // [domain.ErrChatNotFound] where no chat has that id, and counts against their own limits. A command that exceeds one of [Policy.Caps] fails with a
 // [*domain.CapError], one that [Policy.Gate] refuses with a [*GateError].
 type Chats struct {
-	log      ports.EventLog
+	log      CommandLog
 	confirms ports.Confirmer // nil if the log has no need of it
 	entities *Entities
 	live     ports.LiveBus
@@ -52,9 +52,15 @@ type Policy struct {
 	Views      Views // in whose Chats the chats of a user are counted
 }
 
+// CommandLog is the part of the event log that commands need.
+type CommandLog interface {
+	ports.EventLog
+	ports.EventSearch
+}
+
 // NewChats puts the use cases on the given ports. Nobody observes them if observer is nil, and nothing is limited if limits is.
 func NewChats(
-	log ports.EventLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.LogClock, ids ports.IDs,
+	log CommandLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.LogClock, ids ports.IDs,
 	observer ports.Observer, policy Policy, limits *Limits,
 ) *Chats {
 	confirms, _ := log.(ports.Confirmer)

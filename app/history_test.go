@@ -41,7 +41,7 @@ func titled(t *testing.T, title string) *memory.Log {
 	return log
 }
 
-func chatsOn(log ports.EventLog, entities *app.Entities) *app.Chats {
+func chatsOn(log app.CommandLog, entities *app.Entities) *app.Chats {
 	typing := memory.New(wireformat.New(), clock{}, nil).Typing()
 	return app.NewChats(log, entities, silent{}, typing, clock{}, ids{}, nil, app.Policy{}, nil)
 }

@@ -3,19 +3,18 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// MarkRead says up to where a user has read a chat: by a message's id or by its seq.
+// MarkRead says up to where a user has read a chat: by a message's id, or by a seq.
 type MarkRead struct {
 	Chat      domain.ChatID
 	Actor     domain.UserID
-	MessageID domain.MessageID // or
-	Seq       domain.Seq       // of a message
+	MessageID domain.MessageID // "": Seq counts
+	Seq       domain.Seq       // from 1 to the chat's last: the last message at or before it is the one that was read
 	Command   domain.CommandID
 
 	limits *callLimits
@@ -23,6 +22,9 @@ type MarkRead struct {
 
 // MarkRead moves the user's mark forward; read that far already, it changes nothing. It returns once the log has a mark of the user that is at
 // least as high.
+//
+// A seq may be that of any event of the chat. The last message at or before it counts, also a deleted one and one from before the user joined; if
+// there is none, the call changes nothing. A seq above the chat's last is a [*domain.SeqRangeError], which names the last.
 //
 // Marks of a user and chat are recorded at most once a second, over all processes, and only forward: a mark that comes too soon waits for its turn,
 // and marks of one process that wait together are recorded as one, the highest. Then one of the calls is Changed, and the others are not. A call
@@ -44,6 +46,9 @@ func (c *Chats) markRead(ctx context.Context, cmd MarkRead) (Done, error) {
 		id, err := c.messageAt(ctx, cmd)
 		if err != nil {
 			return Done{}, err
+		}
+		if id == "" {
+			return c.markNothing(ctx, cmd)
 		}
 		cmd.MessageID = id
 	}
@@ -189,19 +194,41 @@ func membership(chat domain.ChatID, by domain.UserID) *command {
 	}
 }
 
-// messageAt finds the message that was sent at the command's seq. Only members learn which other event is there.
+// markNothing is MarkRead up to a seq without a message at or before it. A command id is recorded.
+func (c *Chats) markNothing(ctx context.Context, cmd MarkRead) (Done, error) {
+	nothing := membership(cmd.Chat, cmd.Actor)
+	nothing.name, nothing.id, nothing.limits = "read", cmd.Command, cmd.limits
+	refuse := nothing.decide
+	nothing.decide = func(s *state) ([]domain.Durable, error) {
+		if s.member(cmd.Actor).Current() {
+			return nil, nil
+		}
+		return refuse(s)
+	}
+	return c.run(ctx, *nothing)
+}
+
+// messageAt returns the last message at or before the command's seq, or "" if there is none. It takes one round trip if the chat has a message there.
+// Only members learn what the chat has at a seq.
 func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, error) {
 	chat, seq := cmd.Chat, cmd.Seq
 	if seq == 0 {
-		return "", &domain.InvalidError{Field: "seq", Problem: "is 0 and there is no messageId", Allowed: "the id or the seq of a message"}
+		return "", &domain.InvalidError{Field: "seq", Problem: "is 0 and there is no messageId", Allowed: "the id of a message, or a seq from 1 to the chat's last"}
 	}
-	page, err := c.log.Read(ctx, chat, ports.Range{From: seq, Limit: 1})
+	page, err := c.log.Search(ctx, chat, ports.Filter{Messages: true}, ports.Range{From: seq, Backward: true, Limit: 1})
 	if err != nil {
 		return "", err
 	}
-	if len(page.Records) > 0 {
-		if sent, ok := page.Records[0].Event.(domain.MessageNew); ok {
-			return sent.Message, nil
+	var newer *unreadable // a message whose id this program cannot read
+	if page.Head >= seq && len(page.Records) > 0 {
+		switch e := page.Records[0].Event.(type) {
+		case domain.MessageNew:
+			return e.Message, nil
+		case domain.Unknown:
+			if e.Message != "" {
+				return e.Message, nil
+			}
+			newer = unreadableOf(page.Records[0].Seq, e)
 		}
 	}
 	needed := membership(chat, cmd.Actor)
@@ -210,14 +237,13 @@ func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, 
 	if err := c.load(ctx, needed, s); err != nil {
 		return "", err
 	}
-	refusal := &domain.Refusal{
-		Reason: domain.ErrSeqRange, Detail: fmt.Sprintf("seq %d of chat %q is no message; give that of the last message read", seq, chat),
-	}
 	switch {
 	case !s.member(cmd.Actor).Current():
 		return "", notMember(chat, cmd.Actor)
-	case len(page.Records) == 0:
-		refusal.Detail = fmt.Sprintf("chat %q has not reached seq %d, its last is %d", chat, seq, page.Head)
+	case page.Head < seq:
+		return "", &domain.SeqRangeError{Chat: chat, Seq: seq, Head: page.Head}
+	case newer != nil:
+		return "", &newer.NewerVersionError
 	}
-	return "", refusal
+	return "", nil
 }

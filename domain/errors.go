@@ -31,7 +31,7 @@ var (
 	ErrNotAuthor = errors.New("not the author")
 	// ErrEditWindow is an edit that comes too late.
 	ErrEditWindow = errors.New("edit window passed")
-	// ErrSeqRange is a sequence number that the chat has not reached, or that is no message's.
+	// ErrSeqRange is returned for a seq that the chat has not reached; the error is a [*SeqRangeError].
 	ErrSeqRange = errors.New("sequence number out of range")
 	// ErrTooSoon is a read mark within the coalescing window of the one before; the error is a [*TooSoonError].
 	ErrTooSoon = errors.New("too soon")

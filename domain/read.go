@@ -44,6 +44,20 @@ func (e *TooSoonError) Error() string {
 // Is reports that a TooSoonError is [ErrTooSoon].
 func (e *TooSoonError) Is(target error) bool { return target == ErrTooSoon }
 
+// SeqRangeError is returned for a seq that a chat has not reached. It is a [*Refusal] with [ErrSeqRange].
+type SeqRangeError struct {
+	Chat ChatID
+	Seq  Seq
+	Head Seq // the chat's last
+}
+
+func (e *SeqRangeError) Error() string { return e.Unwrap().Error() }
+
+// Unwrap returns the refusal.
+func (e *SeqRangeError) Unwrap() error {
+	return refuse(ErrSeqRange, "chat %q has not reached seq %d, its last is %d", e.Chat, e.Seq, e.Head)
+}
+
 // Advance moves the mark to the message m. head is the chat's last seq. Read that far already: no event. Within [ReadCoalescing]
 // of the receipt before: [*TooSoonError], for the caller to come again with the highest mark it was given meanwhile.
 func (r ReadMark) Advance(by Member, m Message, head Seq, at time.Time) ([]Durable, error) {
@@ -51,7 +65,7 @@ func (r ReadMark) Advance(by Member, m Message, head Seq, at time.Time) ([]Durab
 		return nil, err
 	}
 	if m.Seq > head {
-		return nil, refuse(ErrSeqRange, "chat %q has not reached seq %d, its last is %d", m.Chat, m.Seq, head)
+		return nil, &SeqRangeError{Chat: m.Chat, Seq: m.Seq, Head: head}
 	}
 	if m.Seq <= r.Seq {
 		return nil, nil

@@ -12,15 +12,21 @@ import (
 	"chatcore/ports"
 )
 
+// EventLog is an event log whose appends are traced.
+type EventLog interface {
+	ports.EventLog
+	ports.EventSearch
+}
+
 // Log traces the appends of an event log, and has every event carry the trace on.
 type Log struct {
-	ports.EventLog
+	EventLog
 	telemetry *Telemetry
 	typeOf    func(domain.Event) string
 }
 
 // Log puts a decorator around an event log. typeOf gives the name of an event's type.
-func (t *Telemetry) Log(inner ports.EventLog, typeOf func(domain.Event) string) *Log {
+func (t *Telemetry) Log(inner EventLog, typeOf func(domain.Event) string) *Log {
 	return &Log{EventLog: inner, telemetry: t, typeOf: typeOf}
 }
 

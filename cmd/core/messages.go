@@ -95,6 +95,6 @@ func (c *cli) read() *cobra.Command {
 		}
 		return nil
 	}
-	cmd.Flags().Uint64Var(&seq, "seq", 0, "mark as read up to this `SEQ`")
+	cmd.Flags().Uint64Var(&seq, "seq", 0, "mark as read up to this `SEQ`: the last message at or before it")
 	return cmd
 }
