@@ -47,6 +47,7 @@ func TestQueries_Extremes(t *testing.T) {
 						before = append(before, seq)
 					}
 				}
+				slices.Reverse(before)
 				if at == 0 { // neither: the last page
 					after = before
 				}

@@ -198,7 +198,8 @@ func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	}
 }
 
-func TestHistoryIsTheSameBothWays(t *testing.T) {
+// TestHistory_BothWays reads the pages of a chat from the first on and from the last back: every page is in the order of seqs.
+func TestHistory_BothWays(t *testing.T) {
 	chats, log := newChats(t)
 	for range 7 {
 		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
@@ -226,19 +227,21 @@ func TestHistoryIsTheSameBothWays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			var seqs []domain.Seq
 			for _, m := range page {
-				backward = append(backward, m.Seq)
+				seqs = append(seqs, m.Seq)
 			}
+			backward = append(seqs, backward...)
 			if len(page) < limit {
 				break
 			}
-			span = app.Span{Before: page[len(page)-1].Seq, Limit: limit}
+			span = app.Span{Before: page[0].Seq, Limit: limit}
 		}
 		if len(forward) != 7 || len(backward) != 7 {
 			t.Fatalf("limit %d: %v and %v", limit, forward, backward)
 		}
 		for i := range forward {
-			if forward[i] != backward[6-i] || forward[i] != domain.Seq(i+4) {
+			if forward[i] != backward[i] || forward[i] != domain.Seq(i+4) {
 				t.Errorf("limit %d: %v and %v", limit, forward, backward)
 			}
 		}

@@ -75,12 +75,14 @@ func (q *Queries) search(ctx context.Context, chat domain.ChatID, f ports.Filter
 	return page, err
 }
 
-// Span selects a page of a chat by seq. At most one of Before and After is given; with neither it is the chat's last page.
+// Span selects a page of a chat by seq. The zero value selects the chat's last page. At most one of Before, After and First is set. A page is in the
+// order of seqs, oldest first, regardless of the field that selects it. The seq of a page's first item is the Before of the previous page, that of its last
+// item the After of the next one.
 type Span struct {
-	Before domain.Seq // backwards from below this seq, or from the last if the chat has not come so far
-	After  domain.Seq // forwards from above this seq; nothing if the chat has not gone beyond it
-	First  bool       // forwards from the beginning
-	Limit  int        // from 1. Defaults to 50
+	Before domain.Seq // the last items below this seq
+	After  domain.Seq // the first items above this seq; none if the chat has not reached it
+	First  bool       // the first items of the chat
+	Limit  int        // items at most, from 1. Defaults to 50
 }
 
 func (s Span) ranged(most int) (ports.Range, error) {
@@ -113,7 +115,7 @@ func (s Span) ranged(most int) (ports.Range, error) {
 	return ports.Range{Backward: true, Limit: s.Limit}, nil
 }
 
-// Events gives a page of the chat's log as it is, in the order of the span's direction. [domain.ErrChatNotFound] if there is none.
+// Events returns a page of the chat's events, oldest first. It returns [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span Span) ([]ports.Record, error) {
 	r, err := span.ranged(MaxEvents)
 	if err := firstError(checkChat(chat), err); err != nil {
@@ -123,6 +125,9 @@ func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span Span) ([]
 		return nil, q.exists(ctx, chat)
 	}
 	page, err := q.read(ctx, chat, r)
+	if r.Backward {
+		slices.Reverse(page.Records)
+	}
 	return page.Records, err
 }
 
@@ -137,8 +142,8 @@ type MessageView struct {
 	Unreadable error
 }
 
-// History gives a page of the chat's messages in their present state, tombstones among them, in the order of the span's
-// direction. A message that this program cannot read says so ([MessageView.Unreadable]). [domain.ErrChatNotFound] if there is no such chat.
+// History returns a page of the chat's messages in their present state, oldest first; deleted ones are included as tombstones. A message that this
+// program cannot read has [MessageView.Unreadable] set. It returns [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([]MessageView, error) {
 	r, err := span.ranged(MaxHistory)
 	if err := firstError(checkChat(chat), err); err != nil {
@@ -151,10 +156,13 @@ func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([
 	if errors.Is(err, ports.ErrCorrupt) { // the log may have lost events between the two reads of a page, by a failover or a restore
 		views, err = q.messages(ctx, chat, r)
 	}
+	if r.Backward {
+		slices.Reverse(views)
+	}
 	return views, err
 }
 
-// messages returns a page of messages in two reads: which messages there are, and their states.
+// messages returns the messages of a range, in its order, in two reads: which messages there are, and their states.
 func (q *Queries) messages(ctx context.Context, chat domain.ChatID, r ports.Range) ([]MessageView, error) {
 	page, err := q.search(ctx, chat, ports.Filter{Messages: true}, r)
 	if err != nil || len(page.Records) == 0 {

@@ -206,7 +206,7 @@ func TestReactions_ArchivedAndDeleted(t *testing.T) {
 			t.Errorf("one that an older program may have recorded: %v", err)
 		}
 		page, err := queries.History(ctx, "c", app.Span{})
-		if err != nil || len(page) != 3 || len(page[2].Reactions) != 1 || page[2].Reactions[0].Emoji != "👍" || page[1].Reactions != nil {
+		if err != nil || len(page) != 3 || len(page[0].Reactions) != 1 || page[0].Reactions[0].Emoji != "👍" || page[1].Reactions != nil {
 			t.Errorf("%+v, error %v", page, err)
 		}
 		if m, err := queries.Message(ctx, "c", "m2"); err != nil || !m.Deleted() || m.Reactions != nil {

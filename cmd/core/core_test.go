@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 )
@@ -238,6 +239,30 @@ func TestHistoryIsCutByFlags(t *testing.T) {
 		}
 		if !equal(got, tc.want) {
 			t.Errorf("history %s shows %v, want %v", tc.flags, got, tc.want)
+		}
+	}
+	core, err := chatcore.New(t.Context(), s.config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = core.Close() }()
+	for _, tc := range []struct { // the library has the same order
+		span app.Span
+		want []float64
+	}{
+		{app.Span{}, []float64{2, 3, 4, 5, 6, 7}},
+		{app.Span{Limit: 2}, []float64{6, 7}},
+		{app.Span{Before: 5, Limit: 2}, []float64{3, 4}},
+		{app.Span{After: 3, Limit: 2}, []float64{4, 5}},
+		{app.Span{First: true, Limit: 1}, []float64{2}},
+	} {
+		page, err := core.Queries.History(t.Context(), "c", tc.span)
+		var got []float64
+		for _, m := range page {
+			got = append(got, float64(m.Seq))
+		}
+		if err != nil || !equal(got, tc.want) {
+			t.Errorf("History of %+v is %v, want %v, error %v", tc.span, got, tc.want, err)
 		}
 	}
 	for _, flags := range []string{"--before 0", "--limit -1"} {

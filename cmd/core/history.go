@@ -18,7 +18,7 @@ func (c *cli) history() *cobra.Command {
 	var limit int
 	cmd := &cobra.Command{
 		Use: "history", Short: "Show a chat's messages as they are now, or with --raw its events",
-		Long: "Show a chat's messages as they are now, or with --raw its events, oldest first: the last ones, those --before a seq, or those\n--after it. --limit 0 shows all of that direction.",
+		Long: "Show a chat's messages as they are now, or with --raw its events, oldest first: the last ones, the last ones --before a seq, or the\nfirst ones --after it. --limit 0 shows all of them.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				h := history{c: c, core: core, chat: domain.ChatID(args[0]), limit: limit}
@@ -74,7 +74,7 @@ func paged[T any](
 ) error {
 	span, left := h.span, h.limit
 	backward := span.After == 0 && !span.First
-	var kept []T // backwards: until the oldest is known
+	var kept [][]T // pages that are not shown before the oldest one is known, latest first
 	for {
 		span.Limit = most
 		if h.limit > 0 {
@@ -86,24 +86,28 @@ func paged[T any](
 		}
 		left -= len(page)
 		if backward {
-			kept = append(kept, page...)
-		} else {
-			for _, item := range page {
-				if err := show(item); err != nil {
-					return err
-				}
-			}
+			kept = append(kept, page)
+		} else if err := each(page, show); err != nil {
+			return err
 		}
 		if len(page) < span.Limit || h.limit > 0 && left == 0 {
 			break
 		}
-		last := seqOf(page[len(page)-1])
-		if span = (app.Span{After: last}); backward {
-			span = app.Span{Before: last}
+		if span = (app.Span{After: seqOf(page[len(page)-1])}); backward {
+			span = app.Span{Before: seqOf(page[0])}
 		}
 	}
-	slices.Reverse(kept)
-	for _, item := range kept {
+	for _, page := range slices.Backward(kept) {
+		if err := each(page, show); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// each shows items until one fails.
+func each[T any](items []T, show func(T) error) error {
+	for _, item := range items {
 		if err := show(item); err != nil {
 			return err
 		}
