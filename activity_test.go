@@ -41,7 +41,7 @@ func TestChatListPage_FollowsTheBuiltinGroup(t *testing.T) {
 		right := client.HGetAll(ctx, index).Val()
 		client.HSet(ctx, index, "c2", "99:9999999999999", "c1", "0:x")
 		client.HDel(ctx, index, "c0")
-		if err := must[chatcore.Groups](t)(core.Groups()).Rebuild(ctx, chatcore.BuiltinGroup); err != nil {
+		if err := core.Groups().Rebuild(ctx, chatcore.BuiltinGroup); err != nil {
 			t.Fatal(err)
 		}
 		wait.Until(t, "the index is as before", func() bool { return fmt.Sprint(client.HGetAll(ctx, index).Val()) == fmt.Sprint(right) })

@@ -181,7 +181,7 @@ func TestAFrozenCacheServer_SkipsNoInvalidation(t *testing.T) {
 	after := answers{deleted: true, title: "After", contacts: []domain.UserID{"ben"}}
 	other.Thaw()
 
-	groups := must[chatcore.Groups](t)(here.Groups())
+	groups := here.Groups()
 	eventually(t, "the group of the caches has caught up", func() bool {
 		for _, g := range must[[]chatcore.GroupState](t)(groups.List(ctx)) {
 			for _, l := range g.Partitions {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"iter"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -251,72 +250,6 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.LogID() }
-
-// Groups returns the administration of consumer groups and their dead letters, also of groups that other processes run. Their members notice a change
-// within a third of [Config.Lease].
-type Groups interface {
-	// List returns the state of every group.
-	List(ctx context.Context) ([]GroupState, error)
-	// Rebuild has a group begin again with the first event of every chat; its dead letters go.
-	Rebuild(ctx context.Context, group string) error
-	// DeadLetters yields a group's dead letters. Iteration stops at the first error.
-	DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error]
-	// DeadLetter returns one dead letter, or [ErrDeadLetterNotFound] if there is none of that id.
-	DeadLetter(ctx context.Context, group, id string) (DeadLetter, error)
-	// Retry has a dead letter given to a handler again: in order if its chat is parked for it, which then flows again; otherwise out of
-	// order, and it stays a dead letter until a handler succeeds.
-	Retry(ctx context.Context, group, id string) error
-	// Drop removes a dead letter. A chat that is parked for it flows again, with the event after it.
-	Drop(ctx context.Context, group, id string) error
-	// Delete removes a group with its dead letters: events that it has not finished are never delivered to it. Its subscriptions in running
-	// processes end with [ErrGroupDeleted]; a process subscribes to the group again, as a new one, when it is started again. [ErrGroupNotFound]
-	// is returned if there is none of that name.
-	Delete(ctx context.Context, group string) error
-}
-
-// The state of consumer groups.
-type (
-	// GroupState is where a group stands.
-	GroupState = pubsub.GroupState
-	// PartitionState is where a group stands on one delivery stream.
-	PartitionState = pubsub.PartitionState
-	// DeadLetter is a delivery that failed for good.
-	DeadLetter = pubsub.DeadLetter
-	// BlockedChat is a chat that does not go on, though none of its events is a dead letter.
-	BlockedChat = pubsub.BlockedChat
-	// BlockReason says why.
-	BlockReason = pubsub.BlockReason
-)
-
-// Reasons why a chat is blocked.
-const (
-	// BlockedTransient is a chat whose handler keeps failing with transient errors.
-	BlockedTransient = pubsub.BlockedTransient
-	// BlockedNewer is a chat whose next event was written by a later version of the program.
-	BlockedNewer = pubsub.BlockedNewer
-	// BlockedSlow is a chat whose handler runs for long.
-	BlockedSlow = pubsub.BlockedSlow
-)
-
-// Errors of consumer groups.
-var (
-	// ErrGroupNotFound is returned when there is no consumer group of a name.
-	ErrGroupNotFound = pubsub.ErrGroupNotFound
-	// ErrDeadLetterNotFound is returned when there is no dead letter of an id.
-	ErrDeadLetterNotFound = pubsub.ErrDeadLetterNotFound
-	// ErrGroupDeleted is returned by Run when a consumer group was deleted while the process ran it.
-	ErrGroupDeleted = pubsub.ErrGroupDeleted
-	// ErrGroupsUnsupported is returned by Groups of a core on a custom event log, which keeps its groups elsewhere.
-	ErrGroupsUnsupported = errors.New("the consumer groups of a custom event log are kept elsewhere")
-)
-
-// Groups gives access to the consumer groups. [ErrGroupsUnsupported] is returned for a core on a custom event log.
-func (c *Core) Groups() (Groups, error) {
-	if g := c.backend.Groups(); g != nil {
-		return g, nil
-	}
-	return nil, ErrGroupsUnsupported
-}
 
 // Close ends the core: if it runs, Close stops Run and waits for it. Run does the same by itself when it ends. From then on every call that needs
 // Redis or the log returns [ErrClosed]. Close takes at most [Config.StopTimeout], and returns an [*AbandonedError] if handlers have outlasted that.

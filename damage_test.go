@@ -8,7 +8,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -18,6 +17,7 @@ import (
 	"chatcore/ports"
 	"chatcore/tests/foldcheck"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // damaged is a Redis with a log and views that a test damages key by key, and a core that caches nothing.
@@ -125,7 +125,7 @@ func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 // settle waits until the views agree with the logs and every group has handled all events.
 func (d *damaged) settle(core *chatcore.Core) {
 	d.t.Helper()
-	ctx, cancel := context.WithTimeout(d.t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(d.t.Context(), wait.Limit)
 	defer cancel()
 	if differences, err := foldcheck.Await(ctx, core); err != nil || len(differences) > 0 {
 		d.t.Fatal(err, differences)
@@ -136,23 +136,16 @@ func (d *damaged) settle(core *chatcore.Core) {
 // idle waits until every group has finished everything.
 func (d *damaged) idle(core *chatcore.Core) {
 	d.t.Helper()
-	groups := must[chatcore.Groups](d.t)(core.Groups())
-	for deadline := time.Now().Add(time.Minute); ; {
-		left := uint64(0)
-		for _, group := range must[[]chatcore.GroupState](d.t)(groups.List(d.t.Context())) {
+	wait.Until(d.t, "the groups have finished every event", func() bool {
+		for _, group := range must[[]chatcore.GroupState](d.t)(core.Groups().List(d.t.Context())) {
 			for _, partition := range group.Partitions {
-				if left += partition.Lag + uint64(partition.Behind); partition.CatchesUp {
-					left++
+				if partition.Lag > 0 || partition.Behind > 0 || partition.CatchesUp {
+					return false
 				}
 			}
 		}
-		if left == 0 {
-			return
-		}
-		if time.Now().After(deadline) {
-			d.t.Fatal("the groups do not come to the end")
-		}
-	}
+		return true
+	})
 }
 
 func (d *damaged) keys(ctx context.Context) []string {

@@ -83,11 +83,7 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 		"limit that fails closed": calls["limit that fails closed"], "helper": calls["helper"], "publishing": calls["publishing"], "query": calls["query"],
 		"command": calls["command"], "health": func(ctx context.Context) error { return core.Health(ctx).NotReady },
 		"groups": func(ctx context.Context) error {
-			groups, err := core.Groups()
-			if err != nil {
-				return err
-			}
-			return failure(groups.List(ctx))
+			return failure(core.Groups().List(ctx))
 		},
 		"server's state": func(ctx context.Context) error { return core.Health(ctx).Log[0].Err },
 	}

@@ -226,10 +226,7 @@ func ExampleCore_Groups() {
 	say(core, "The tomatoes are ripe.", "Who comes?", "On Sunday!")
 	fmt.Println(<-pushed)
 
-	groups, err := core.Groups()
-	if err != nil {
-		log.Fatal(err)
-	}
+	groups := core.Groups()
 	letter := firstLetter(groups, "push")
 	fmt.Printf("dead letter: seq %d of %s after %d attempts: %s; parked: %t\n", letter.Seq, letter.Chat, letter.Attempts, letter.Reason, letter.Parked)
 	list, err := groups.List(ctx)

@@ -105,7 +105,7 @@ func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
 	go func() { ended <- core.Wait() }()
 	alone := idle(t, config, "g") // an instance need not own a partition to notice
 	other := opened(t)(chatcore.New(t.Context(), config))
-	groups := must[chatcore.Groups](t)(other.Groups())
+	groups := other.Groups()
 	if err := groups.Delete(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
@@ -188,7 +188,7 @@ func TestFindings_OfGroups(t *testing.T) {
 
 func TestARunThatIsInterruptedWhileItStartsLeavesNothingBehind(t *testing.T) {
 	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "stop-" + uuid.NewString(), Partitions: 2}
-	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	groups := opened(t)(chatcore.New(t.Context(), config)).Groups()
 	for _, after := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 4 * time.Millisecond} {
 		core := opened(t)(chatcore.New(t.Context(), config))
 		for _, group := range []string{"a", "b", "c"} {
@@ -215,7 +215,7 @@ func TestGroupsTellWhatIsNotThere(t *testing.T) {
 	t.Cleanup(func() { _ = client.Close() })
 	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2}
 	ended := idle(t, config, "g")
-	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	groups := opened(t)(chatcore.New(t.Context(), config)).Groups()
 	ctx := t.Context()
 	asked := func(group, letter string) map[string]error {
 		_, listErr := groups.List(ctx)
@@ -273,7 +273,7 @@ func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 	start(t, ran)()
 
 	core := opened(t)(chatcore.New(t.Context(), config))
-	groups := must[chatcore.Groups](t)(core.Groups())
+	groups := core.Groups()
 	if l := partition(t, groups); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
 		t.Errorf("nothing is there, and the group stands at %+v", l)
 	}
@@ -302,7 +302,7 @@ func TestAnEphemeralGroupIsRemovedWhenRunEnds(t *testing.T) {
 	t.Cleanup(func() { _ = client.Close() })
 	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2, Lease: 2 * time.Second}
 	other := opened(t)(chatcore.New(t.Context(), config))
-	groups := must[chatcore.Groups](t)(other.Groups())
+	groups := other.Groups()
 	there := func() (names []string) {
 		t.Helper()
 		for _, g := range must[[]chatcore.GroupState](t)(groups.List(t.Context())) {
@@ -426,7 +426,7 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	eventually(t, "every chat is handled", all)
 
 	blocks.Store(true)
-	groups := must[chatcore.Groups](t)(opened(t)(chatcore.New(t.Context(), config)).Groups())
+	groups := opened(t)(chatcore.New(t.Context(), config)).Groups()
 	if err := groups.Rebuild(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
@@ -483,7 +483,7 @@ func TestGroupsOnACluster(t *testing.T) {
 	}
 	start(t, away)()
 	other := opened(t)(chatcore.New(t.Context(), config))
-	groups := must[chatcore.Groups](t)(other.Groups())
+	groups := other.Groups()
 	for i := range chats {
 		chat := domain.ChatID(fmt.Sprint("c", i))
 		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))

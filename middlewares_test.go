@@ -70,7 +70,7 @@ func (b *bubbleCore) pass(d time.Duration) {
 // deadLetters returns the reasons of a group's dead letters.
 func (b *bubbleCore) deadLetters(group string) (reasons []string) {
 	b.t.Helper()
-	for d, err := range must[chatcore.Groups](b.t)(b.Groups()).DeadLetters(b.t.Context(), group) {
+	for d, err := range b.Groups().DeadLetters(b.t.Context(), group) {
 		if err != nil {
 			b.t.Fatal(err)
 		}

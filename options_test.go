@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -134,7 +135,24 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 	if err := core.WaitIdle(t.Context()); !errors.Is(err, chatcore.ErrNotInMemory) {
 		t.Errorf("settle: %v", err)
 	}
-	if _, err := core.Groups(); !errors.Is(err, chatcore.ErrGroupsUnsupported) {
-		t.Errorf("groups: %v", err)
+	groups := core.Groups()
+	calls := map[string]error{
+		"List":       failure(groups.List(t.Context())),
+		"Rebuild":    groups.Rebuild(t.Context(), "g"),
+		"DeadLetter": failure(groups.DeadLetter(t.Context(), "g", "1")),
+		"Retry":      groups.Retry(t.Context(), "g", "1"),
+		"Drop":       groups.Drop(t.Context(), "g", "1"),
+		"Delete":     groups.Delete(t.Context(), "g"),
+	}
+	for _, err := range groups.DeadLetters(t.Context(), "g") {
+		calls["DeadLetters"] = err
+	}
+	for call, err := range calls {
+		if !errors.Is(err, chatcore.ErrGroupsUnsupported) || !strings.Contains(err.Error(), "WithEventLog") {
+			t.Errorf("%s: %v", call, err)
+		}
+	}
+	if len(calls) != reflect.TypeFor[chatcore.Groups]().NumMethod() {
+		t.Errorf("tried %d calls of %d", len(calls), reflect.TypeFor[chatcore.Groups]().NumMethod())
 	}
 }

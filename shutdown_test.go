@@ -167,7 +167,7 @@ func TestStop_ByAFailure(t *testing.T) {
 		must[app.Done](t)(b.Chats.Create(t.Context(), app.Create{Chat: "x", Actor: "ada"}))
 		b.pass(time.Second)
 		began := time.Now()
-		if err := must[chatcore.Groups](t)(b.Groups()).Delete(t.Context(), "g"); err != nil {
+		if err := b.Groups().Delete(t.Context(), "g"); err != nil {
 			t.Fatal(err)
 		}
 		err := b.Wait()

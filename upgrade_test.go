@@ -47,7 +47,7 @@ func TestCore_NewerLog(t *testing.T) {
 		"history": func() error { _, err := core.Queries.History(ctx, "c", app.Span{}); return err },
 		"health":  func() error { return core.Health(ctx).NotReady },
 		"open":    func() error { _, err := chatcore.New(ctx, config); return err },
-		"groups":  func() error { return must[chatcore.Groups](t)(core.Groups()).Rebuild(ctx, "g") },
+		"groups":  func() error { return core.Groups().Rebuild(ctx, "g") },
 		"run":     func() error { return receive(t, ended) },
 	} {
 		if err := call(); !errors.Is(err, ports.ErrNewerLog) || errors.Is(err, ports.ErrLogLost) || errors.Is(err, ports.ErrUnavailable) {

@@ -96,11 +96,7 @@ func chatIDs(ctx context.Context, core *chatcore.Core) ([]string, error) {
 }
 
 func groupNames(ctx context.Context, core *chatcore.Core) ([]string, error) {
-	groups, err := core.Groups()
-	if err != nil {
-		return nil, err
-	}
-	list, err := groups.List(ctx)
+	list, err := core.Groups().List(ctx)
 	var names []string
 	for _, g := range list {
 		names = append(names, g.Group)
@@ -121,12 +117,8 @@ func membersOf(chat domain.ChatID) func(ctx context.Context, core *chatcore.Core
 
 func letterIDs(group string) func(ctx context.Context, core *chatcore.Core) ([]string, error) {
 	return func(ctx context.Context, core *chatcore.Core) ([]string, error) {
-		groups, err := core.Groups()
-		if err != nil {
-			return nil, err
-		}
 		var ids []string
-		for d, err := range groups.DeadLetters(ctx, group) {
+		for d, err := range core.Groups().DeadLetters(ctx, group) {
 			if err != nil {
 				return nil, err
 			}

@@ -22,11 +22,7 @@ func (c *cli) groups() *cobra.Command {
 // withGroups runs one command on the consumer groups. Its errors name a remedy.
 func (c *cli) withGroups(ctx context.Context, run func(groups chatcore.Groups) error) error {
 	return c.with(ctx, func(core *chatcore.Core) error {
-		groups, err := core.Groups()
-		if err != nil {
-			return err
-		}
-		return advised(run(groups))
+		return advised(run(core.Groups()))
 	})
 }
 

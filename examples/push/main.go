@@ -99,11 +99,7 @@ func run(ctx context.Context, out io.Writer) error {
 	service.mu.Lock()
 	service.known["dan"] = true
 	service.mu.Unlock()
-	groups, err := core.Groups()
-	if err != nil {
-		return err
-	}
-	if err := groups.Retry(ctx, "push", letter.ID); err != nil {
+	if err := core.Groups().Retry(ctx, "push", letter.ID); err != nil {
 		return err
 	}
 	<-service.sent
@@ -112,12 +108,8 @@ func run(ctx context.Context, out io.Writer) error {
 
 // firstDeadLetter waits for a dead letter of the group. A service reads `core deadletters list` or the metric of dead letters instead.
 func firstDeadLetter(ctx context.Context, core *chatcore.Core) (chatcore.DeadLetter, error) {
-	groups, err := core.Groups()
-	if err != nil {
-		return chatcore.DeadLetter{}, err
-	}
 	for {
-		for letter, err := range groups.DeadLetters(ctx, "push") {
+		for letter, err := range core.Groups().DeadLetters(ctx, "push") {
 			return letter, err
 		}
 		if err := demo.Pause(ctx); err != nil {

@@ -80,11 +80,7 @@ func (o *operator) rebuilds() attack {
 			if err := o.history.Mark(ctx, Rebuilt, group); err != nil {
 				return err
 			}
-			all, err := o.core.Groups()
-			if err != nil {
-				return err
-			}
-			return all.Rebuild(ctx, group)
+			return o.core.Groups().Rebuild(ctx, group)
 		})
 		return group, nil
 	}}
@@ -143,10 +139,7 @@ func (o *operator) tendLetters(ctx context.Context) {
 func (o *operator) retryLetters(ctx context.Context) {
 	o.tending.Lock()
 	defer o.tending.Unlock()
-	groups, err := o.core.Groups()
-	if err != nil {
-		return
-	}
+	groups := o.core.Groups()
 	var found []chatcore.DeadLetter
 	for l, err := range groups.DeadLetters(ctx, parking) {
 		if err != nil {
@@ -175,10 +168,7 @@ func (o *operator) note(l chatcore.DeadLetter) {
 // allLetters are the letters that were seen, and those that other groups have at the end.
 func (o *operator) allLetters() []Letter {
 	o.untilDone("dead letters", func(ctx context.Context) error {
-		groups, err := o.core.Groups()
-		if err != nil {
-			return err
-		}
+		groups := o.core.Groups()
 		states, err := groups.List(ctx)
 		if err != nil {
 			return err

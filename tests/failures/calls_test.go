@@ -174,10 +174,7 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 		return answers, s.core.Helpers.Publish(ctx, "news", 1)
 	},
 	"Groups.List": func(ctx context.Context, s *subject) (string, error) {
-		groups, err := s.core.Groups()
-		if err == nil {
-			_, err = groups.List(ctx)
-		}
+		_, err := s.core.Groups().List(ctx)
 		return answers, err
 	},
 }

@@ -199,10 +199,7 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			groups, err := core.Groups()
-			if err != nil {
-				t.Fatal(err)
-			}
+			groups := core.Groups()
 			for _, group := range []string{chatcore.BuiltinGroup} {
 				if err := groups.Rebuild(t.Context(), group); err != nil {
 					t.Fatal(err)

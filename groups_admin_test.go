@@ -1,0 +1,144 @@
+package chatcore_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/tests/wait"
+)
+
+// groupTotals sums the partitions of a group, and reports whether there is a group of that name.
+func groupTotals(t *testing.T, groups chatcore.Groups, name string) (sum chatcore.PartitionState, found bool) {
+	t.Helper()
+	for _, g := range must[[]chatcore.GroupState](t)(groups.List(t.Context())) {
+		if g.Group != name {
+			continue
+		}
+		found = true
+		for _, p := range g.Partitions {
+			sum.Lag, sum.Parked, sum.Letters = sum.Lag+p.Lag, sum.Parked+p.Parked, sum.Letters+p.Letters
+		}
+	}
+	return sum, found
+}
+
+// letterIDs returns the ids of a group's dead letters.
+func letterIDs(t *testing.T, groups chatcore.Groups, name string) (ids []string) {
+	t.Helper()
+	for d, err := range groups.DeadLetters(t.Context(), name) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, d.ID)
+	}
+	return ids
+}
+
+// TestGroups_Administration lists groups, retries and drops dead letters, rebuilds and deletes: on Redis and in memory alike.
+func TestGroups_Administration(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core, ctx := open(quick(chatcore.Config{})), t.Context()
+		var mended atomic.Bool
+		var mu sync.Mutex
+		handled := make(map[domain.MessageID]int)
+		count := func(id domain.MessageID) int {
+			mu.Lock()
+			defer mu.Unlock()
+			return handled[id]
+		}
+		err := core.Subscribe("g", chatcore.FromBeginning(), chatcore.OnPoison(chatcore.Park),
+			chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+				if d.Event.Content == "bad" && !mended.Load() {
+					return chatcore.Permanent(errors.New("bad"))
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				handled[d.Event.Message]++
+				return nil
+			}))
+		if err := errors.Join(err, core.Subscribe("stays")); err != nil {
+			t.Fatal(err)
+		}
+		if err := core.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		groups := core.Groups()
+		send := func(id domain.MessageID, content string) {
+			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: id, Content: content}))
+		}
+		state := func(want chatcore.PartitionState) func() bool {
+			return func() bool {
+				got, found := groupTotals(t, groups, "g")
+				return found && got.Parked == want.Parked && got.Letters == want.Letters && (got.Lag == 0 || want.Parked > 0)
+			}
+		}
+		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+		send("m1", "x")
+		send("m2", "bad")
+		send("m3", "x")
+		wait.Until(t, "the chat is parked", state(chatcore.PartitionState{Parked: 1, Letters: 1}))
+		letter := letterIDs(t, groups, "g")[0]
+		if d, err := groups.DeadLetter(ctx, "g", letter); err != nil || d.ID != letter || d.Chat != "c" || d.Reason != "bad" || !d.Parked {
+			t.Errorf("the dead letter: %+v, error %v", d, err)
+		}
+
+		mended.Store(true)
+		if err := groups.Retry(ctx, "g", letter); err != nil {
+			t.Fatal(err)
+		}
+		wait.Until(t, "the retried event and the one after it are handled", func() bool { return count("m2") > 0 && count("m3") > 0 })
+		wait.Until(t, "no dead letter is left", state(chatcore.PartitionState{}))
+
+		mended.Store(false)
+		send("m4", "bad")
+		send("m5", "x")
+		wait.Until(t, "the chat is parked again", state(chatcore.PartitionState{Parked: 1, Letters: 1}))
+		if err := groups.Drop(ctx, "g", letterIDs(t, groups, "g")[0]); err != nil {
+			t.Fatal(err)
+		}
+		wait.Until(t, "the event after the dropped one is handled", func() bool { return count("m5") > 0 })
+
+		mended.Store(true)
+		mu.Lock()
+		clear(handled)
+		mu.Unlock()
+		if err := groups.Rebuild(ctx, "g"); err != nil {
+			t.Fatal(err)
+		}
+		wait.Until(t, "every event is handled again, also the dropped one", func() bool {
+			return count("m1") > 0 && count("m2") > 0 && count("m3") > 0 && count("m4") > 0 && count("m5") > 0
+		})
+
+		if err := groups.Delete(ctx, "g"); err != nil {
+			t.Fatal(err)
+		}
+		if _, found := groupTotals(t, groups, "g"); found {
+			t.Error("the deleted group is listed")
+		}
+		if _, found := groupTotals(t, groups, "stays"); !found {
+			t.Error("the other group is not listed")
+		}
+		for call, err := range map[string]error{"Delete": groups.Delete(ctx, "g"), "Rebuild": groups.Rebuild(ctx, "g")} {
+			if !errors.Is(err, chatcore.ErrGroupNotFound) {
+				t.Errorf("%s of a deleted group: %v", call, err)
+			}
+		}
+		for call, err := range map[string]error{
+			"DeadLetter": failure(groups.DeadLetter(ctx, "stays", letter)), "Retry": groups.Retry(ctx, "stays", letter), "Drop": groups.Drop(ctx, "stays", letter),
+		} {
+			if !errors.Is(err, chatcore.ErrDeadLetterNotFound) {
+				t.Errorf("%s of no dead letter: %v", call, err)
+			}
+		}
+		wait.Until(t, "the core reports the end of the group", func() bool {
+			h := core.Health(ctx)
+			return len(h.Stopped) == 1 && h.Stopped[0].Group == "g"
+		})
+	})
+}
