@@ -255,7 +255,7 @@ func (e EventLog) check() error {
 		missing = "Live"
 	}
 	if missing != "" {
-		return &domain.InvalidError{Field: "EventLog." + missing, Problem: "is missing", Allowed: "a value"}
+		return &domain.InvalidError{Field: "EventLog." + missing, Problem: "is missing", Allowed: "a value; or New without WithEventLog for a log on Redis, NewInMemory for one in memory"}
 	}
 	return nil
 }

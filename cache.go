@@ -28,7 +28,7 @@ var (
 	// ErrNoValue is returned by a loader, and by a read, if there is no such value.
 	ErrNoValue = cache.ErrNotFound
 	// ErrNoCacheStore is a cache of a core on a custom log, which has nowhere to keep values unless [WithCacheStore] says where.
-	ErrNoCacheStore = errors.New("the core has no store for caches")
+	ErrNoCacheStore = errors.New("the core has no store for caches; open it with WithCacheStore beside WithEventLog")
 )
 
 // NewCache returns a cache of the core for values that load reads: in Redis, which all processes share, or in memory with a core in memory. It ends
@@ -68,7 +68,7 @@ func (c *Core) addCache(prefix string, made teamCache) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if _, taken := c.teamCaches[prefix]; taken {
-		return fmt.Errorf("%w: there is a cache of %q", ErrDuplicateName, prefix)
+		return duplicateCache(prefix)
 	}
 	if c.teamCaches == nil {
 		c.teamCaches = make(map[string]teamCache)

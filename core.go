@@ -85,15 +85,8 @@ type deps struct {
 	telemetry     *telemetry.Telemetry
 }
 
-// Errors of registering handlers.
-var (
-	// ErrDuplicateName is a subscription under a name that is taken.
-	ErrDuplicateName = errors.New("name taken")
-	// ErrRunning is returned when a handler is added to a core that runs, or when such a core is started again.
-	ErrRunning = errors.New("already running")
-	// ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
-	ErrClosed = ports.ErrClosed
-)
+// ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
+var ErrClosed = ports.ErrClosed
 
 // Errors of opening a core on Redis.
 var (
@@ -147,7 +140,7 @@ type registration struct {
 
 func (s *registration) handle(typ string, h pubsub.Handler) {
 	if _, twice := s.handlers[typ]; twice {
-		s.err = errors.Join(s.err, fmt.Errorf("%w: group %q has two handlers for %s", ErrDuplicateName, s.group, typ))
+		s.err = errors.Join(s.err, duplicateHandler(s.group, typ))
 	}
 	s.handlers[typ] = h
 }
@@ -177,8 +170,12 @@ func newCore(
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
-// the same name. A new group starts with the next event, or see [FromBeginning]. [ErrTooManyGroups] if the process has [Config.MaxGroups] already. It takes effect when the core starts; afterwards it is
-// [ErrRunning], and [ErrClosed] once the core has ended. [ErrDuplicateName] if this process has the group already, or two handlers are for one type.
+// the same name. A new group starts with the next event, or see [FromBeginning]. Events of types without a handler are finished and counted
+// ([Stats.Ignored]). The subscription takes effect when the core starts.
+//
+// Subscribe returns [ErrRunning] after the start and [ErrClosed] after the end of the core, a [*DuplicateError] if this core has the group already or
+// one event type has two handlers, [ErrTooManyGroups] if the process has [Config.MaxGroups] groups, and a [*domain.InvalidError] for a wrong name or
+// option. Each error says what to call instead.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 	return c.subscribe(&registration{group: group, handlers: make(map[string]pubsub.Handler)}, options)
 }
@@ -186,30 +183,29 @@ func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 // SubscribeMessages adds a consumer group with a plain Watermill handler, which is given the messages as they are on the stream: the
 // event's JSON as payload, its type and chat in the metadata.
 func (c *Core) SubscribeMessages(group string, handle message.NoPublishHandlerFunc, options ...SubscribeOption) error {
-	return c.subscribe(&registration{group: group, plain: handle, handlers: make(map[string]pubsub.Handler)}, options)
+	return c.subscribe(&registration{
+		group: group, plain: handle, handlers: make(map[string]pubsub.Handler), err: noHandler("SubscribeMessages", handle == nil),
+	}, options)
 }
 
 func (c *Core) subscribe(s *registration, options []SubscribeOption) error {
-	for _, option := range options {
+	for i, option := range options {
+		if option == nil {
+			return &domain.InvalidError{Field: "options", Problem: fmt.Sprintf("have nil as option %d", i+1), Allowed: "options such as On"}
+		}
 		option(s)
 	}
-	if _, err := domain.ParseUserID(s.group); err != nil {
-		return &domain.InvalidError{Field: "group", Problem: fmt.Sprintf("is %q", s.group), Allowed: "1 to 128 bytes of printable UTF-8 without spaces"}
-	}
-	if s.plain != nil && len(s.handlers) > 0 {
-		return &domain.InvalidError{Field: "options", Problem: "has an On beside a plain handler", Allowed: "one or the other"}
-	}
-	if s.err != nil {
-		return s.err
+	if err := checkGroup(s); err != nil {
+		return err
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.fresh(); err != nil {
-		return err
+		return lateCall("Subscribe", err)
 	}
 	for _, other := range c.groups {
 		if other.group == s.group {
-			return fmt.Errorf("%w: there is a group %q", ErrDuplicateName, s.group)
+			return duplicateGroup(s)
 		}
 	}
 	if most := c.maxGroups(); len(c.groups) >= most {
@@ -230,19 +226,27 @@ func (c *Core) Use(middlewares ...message.HandlerMiddleware) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.fresh(); err != nil {
-		return err
+		return lateCall("Use", err)
 	}
 	c.middlewares = append(c.middlewares, middlewares...)
 	return nil
 }
 
-// Listen adds handlers of live events, which every process gets. It takes effect when the core starts; afterwards it is [ErrRunning], and
-// [ErrClosed] once the core has ended.
+// Listen adds handlers of live events, which every process gets. They are called once the core has started. Listen returns [ErrRunning] after the
+// start and [ErrClosed] after the end of the core, and a [*domain.InvalidError] for a handler without a function.
 func (c *Core) Listen(handlers ...LiveHandler) error {
+	for i, h := range handlers {
+		if h.err != nil {
+			return h.err
+		}
+		if h.handle == nil {
+			return &domain.InvalidError{Field: "Listen", Problem: fmt.Sprintf("has an empty LiveHandler as handler %d", i+1), Allowed: "those of OnLive and Definition.OnLive"}
+		}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if err := c.fresh(); err != nil {
-		return err
+		return lateCall("Listen", err)
 	}
 	c.listeners = append(c.listeners, handlers...)
 	return nil

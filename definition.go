@@ -184,6 +184,7 @@ type CustomDelivery[T any] struct {
 // version of the program wrote it: then its chat waits for a process that can read it.
 func (d Definition[T]) On(handle func(ctx context.Context, d CustomDelivery[T]) error) SubscribeOption {
 	return func(s *registration) {
+		s.err = errors.Join(s.err, noHandler("On of "+string(d.typ), handle == nil))
 		s.handle(string(d.typ), func(ctx context.Context, in ports.Delivery) error {
 			own, _ := in.Event.(domain.Custom)
 			data, err := d.Decode(own)
@@ -204,7 +205,7 @@ func (d Definition[T]) On(handle func(ctx context.Context, d CustomDelivery[T]) 
 
 // OnLive handles the live events of the definition, as [OnLive] does those of the core. Events that cannot be read are left out.
 func (d Definition[T]) OnLive(handle func(ctx context.Context, l CustomDelivery[T])) LiveHandler {
-	return LiveHandler{types: []string{string(d.typ)}, handle: func(ctx context.Context, in wireformat.Incoming) {
+	return LiveHandler{types: []string{string(d.typ)}, err: noHandler("OnLive of "+string(d.typ), handle == nil), handle: func(ctx context.Context, in wireformat.Incoming) {
 		own, _ := in.Event.(domain.Custom)
 		data, err := d.Decode(own)
 		if err != nil {

@@ -49,6 +49,7 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 		})
 	}
 	return func(s *registration) {
+		s.err = errors.Join(s.err, noHandler("On", handle == nil), checkHandled[T]())
 		var zero T
 		typ := wireformat.Type(zero)
 		if _, own := any(zero).(domain.Custom); own {
@@ -76,7 +77,12 @@ const (
 
 // OnPoison sets the treatment of a chat when one of its events becomes a dead letter. Defaults to [Skip].
 func OnPoison(p Poison) SubscribeOption {
-	return func(s *registration) { s.poison = p }
+	return func(s *registration) {
+		if p != Skip && p != Park {
+			s.err = errors.Join(s.err, &domain.InvalidError{Field: "OnPoison", Problem: "is " + p.String(), Allowed: "Skip or Park"})
+		}
+		s.poison = p
+	}
 }
 
 // InFlight is how many events of different chats may be with handlers of this process at a time; of one chat never more than one. Defaults
@@ -165,6 +171,7 @@ type Live[T domain.Event] struct {
 type LiveHandler struct {
 	types  []string
 	handle func(ctx context.Context, in wireformat.Incoming)
+	err    error // returned by Listen
 }
 
 // OnLive handles the live events of one type, durable or ephemeral; OnLive for [domain.Event] itself handles them all. Calls are made
@@ -176,7 +183,7 @@ func OnLive[T domain.Event](handle func(ctx context.Context, l Live[T])) LiveHan
 	if types[0] == "" {
 		types = wireformat.LiveTypes()
 	}
-	return LiveHandler{types: types, handle: func(ctx context.Context, in wireformat.Incoming) {
+	return LiveHandler{types: types, err: noHandler("OnLive", handle == nil), handle: func(ctx context.Context, in wireformat.Incoming) {
 		if event, ok := in.Event.(T); ok {
 			handle(ctx, Live[T]{Event: event, ID: in.ID, Seq: in.Seq, Ordinal: in.Ordinal, Meta: in.Meta, Foreign: in.Foreign})
 		}

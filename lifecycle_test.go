@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
 	"chatcore"
@@ -42,7 +43,7 @@ func TestClosed_Core(t *testing.T) {
 					"run":                core.Run(t.Context()),
 					"start":              core.Start(t.Context()),
 					"subscribe":          core.Subscribe("late"),
-					"subscribe messages": core.SubscribeMessages("late", nil),
+					"subscribe messages": core.SubscribeMessages("late", func(*message.Message) error { return nil }),
 					"built-ins":          core.SubscribeBuiltins(),
 					"listen":             core.Listen(),
 					"use":                core.Use(),

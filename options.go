@@ -3,6 +3,7 @@ package chatcore
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -14,6 +15,7 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -41,9 +43,12 @@ type overrides struct {
 	upcasters []wireformat.Option
 }
 
-func newParts(options []Option) overrides {
+func newParts(options []Option) (overrides, error) {
 	var p overrides
-	for _, option := range options {
+	for i, option := range options {
+		if option == nil {
+			return p, &domain.InvalidError{Field: "options", Problem: fmt.Sprintf("have nil as option %d", i+1), Allowed: "options such as WithClock"}
+		}
 		option(&p)
 	}
 	if p.tracers == nil {
@@ -52,7 +57,7 @@ func newParts(options []Option) overrides {
 	if p.meters == nil {
 		p.meters = otel.GetMeterProvider()
 	}
-	return p
+	return p, nil
 }
 
 // WithClock replaces the process's clock. In memory, and on a custom event log without a clock, it stamps events and decides edit windows, and all

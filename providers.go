@@ -27,6 +27,7 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/domain"
 	"chatcore/ports"
 )
 
@@ -37,7 +38,10 @@ func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	p := newParts(options)
+	p, err := newParts(options)
+	if err != nil {
+		return nil, err
+	}
 	if p.log == nil {
 		return initRedis(ctx, config, p)
 	}
@@ -53,7 +57,14 @@ func NewInMemory(config Config, options ...Option) (*Core, error) {
 	if err := config.Validate(); err != nil {
 		return nil, err
 	}
-	return initMemory(context.Background(), config, newParts(options))
+	p, err := newParts(options)
+	if err != nil {
+		return nil, err
+	}
+	if p.log != nil {
+		return nil, &domain.InvalidError{Field: "options", Problem: "have WithEventLog", Allowed: "New for a core on a custom event log"}
+	}
+	return initMemory(context.Background(), config, p)
 }
 
 func newCodec(p overrides) *wireformat.Codec { return wireformat.New(p.upcasters...) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 
@@ -66,7 +67,10 @@ func (c *Core) Run(ctx context.Context) error {
 func (c *Core) begin(ctx context.Context) (context.Context, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if err := c.fresh(); err != nil {
+	switch err := c.fresh(); {
+	case errors.Is(err, ErrRunning):
+		return nil, fmt.Errorf("%w: call Start or Run once; Wait returns when the core has ended", err)
+	case err != nil:
 		return nil, err
 	}
 	ctx, c.stop = context.WithCancel(ctx)

@@ -7,7 +7,7 @@ import (
 )
 
 // ErrNotInMemory is returned by WaitIdle of a core that is not in memory: others may append to its log at any time.
-var ErrNotInMemory = errors.New("the core is not in memory")
+var ErrNotInMemory = errors.New("WaitIdle needs a core in memory; NewInMemory or chatcoretest.New open one")
 
 // WaitIdle waits until every group has handled all appended events and every listener all live events, including those that handlers cause: for tests,
 // of a running core in memory. It returns the error of a ctx that ends before, and [ErrClosed] if the core ended before it ran.

@@ -56,7 +56,7 @@ func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedCha
 		return nil, err
 	}
 	if q.views.Chats == nil {
-		return nil, ErrNoViews
+		return nil, q.noView("WithUserViews")
 	}
 	var cached []cachedChat
 	var err error

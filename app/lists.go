@@ -71,7 +71,7 @@ func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page Page
 	}
 	pager, ok := q.views.Chats.(ports.UserViewPager)
 	if !ok {
-		return List[domain.ChatID]{}, ErrNoViews
+		return List[domain.ChatID]{}, q.noView("WithUserViews and a ports.UserViewPager")
 	}
 	chats, next, err := pager.Page(ctx, q.views.Log, user, page.Cursor, page.Limit)
 	if err == nil && len(chats) == 0 && page.Cursor == "" {

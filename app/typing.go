@@ -98,7 +98,7 @@ func (q *Queries) Typing(ctx context.Context, chat domain.ChatID) ([]domain.User
 		return nil, err
 	}
 	if q.views.Typing == nil {
-		return nil, ErrNoViews
+		return nil, q.noView("WithTypingMarks")
 	}
 	users, err := q.views.Typing.Of(ctx, chat)
 	slices.Sort(users)

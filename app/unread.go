@@ -168,7 +168,7 @@ func (q *Queries) KeptUnread(ctx context.Context, user domain.UserID) (map[domai
 		return nil, err
 	}
 	if q.views.Unread == nil {
-		return nil, ErrNoViews
+		return nil, q.noView("WithUserViews")
 	}
 	numbers, err := q.views.Unread.Of(ctx, q.views.Log, user)
 	if err != nil {

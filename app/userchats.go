@@ -26,7 +26,15 @@ type Views struct {
 
 // ErrNoViews is returned by a query whose read model does not exist: as of a seq, on a custom log without one, or because no process has ever run the
 // built-in subscribers on the log.
-var ErrNoViews = errors.New("no such view is kept")
+var ErrNoViews = errors.New("no such read model")
+
+// noView returns [ErrNoViews] with the reason and the remedy. option is the one that provides the read model.
+func (q *Queries) noView(option string) error {
+	if q.until > 0 {
+		return fmt.Errorf("%w as of a seq: ask Core.Queries instead of Queries.At", ErrNoViews)
+	}
+	return fmt.Errorf("%w on this event log: open the core with %s", ErrNoViews, option)
+}
 
 // none returns ErrNoViews if a user has no chats because nobody keeps them.
 func (v Views) none(ctx context.Context) error {
@@ -127,7 +135,7 @@ func (q *Queries) unorderedChatsOf(ctx context.Context, user domain.UserID) ([]d
 		return nil, err
 	}
 	if q.views.Chats == nil {
-		return nil, ErrNoViews
+		return nil, q.noView("WithUserViews")
 	}
 	chats, err := q.views.Chats.Of(ctx, q.views.Log, user)
 	if err == nil && len(chats) == 0 {
