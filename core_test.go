@@ -200,8 +200,8 @@ func TestAnEventWithoutHandlerIsFinishedAndCounted(t *testing.T) {
 		if seq := receive(t, arrived); seq != 3 {
 			t.Errorf("the handler was given seq %d", seq)
 		}
-		if n := core.Stats().Unhandled; n != 2 {
-			t.Errorf("%d unhandled, want 2", n)
+		if n := core.Stats().Ignored; n != 2 {
+			t.Errorf("%d ignored, want 2", n)
 		}
 	})
 }

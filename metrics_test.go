@@ -161,7 +161,7 @@ func TestMetrics_Groups(t *testing.T) {
 		"chatcore.group.lag" + push: 2, "chatcore.group.in_flight" + push: 1, "chatcore.group.parked" + push: 1, "chatcore.group.dead_letters" + push: 1,
 		"chatcore.deliveries{chatcore.outcome=dead_letter,messaging.consumer.group.name=push}": 1,
 		"chatcore.group.lag" + other: 0, "chatcore.group.lag_age" + other: 0, "chatcore.group.parked" + other: 0, "chatcore.group.behind" + other: 0,
-		"chatcore.deliveries{chatcore.outcome=unhandled,messaging.consumer.group.name=other}": 5,
+		"chatcore.deliveries{chatcore.outcome=ignored,messaging.consumer.group.name=other}": 5,
 		"chatcore.presence.online": 1,
 	})
 	if got := o.measured(t); got["chatcore.group.lag_age"+push] <= 0 {

@@ -12,7 +12,7 @@ import (
 // Stats are counts since the core was made. Each is exported as a metric as well; see docs/operating.md.
 type Stats struct {
 	Handled        uint64 // deliveries finished by a handler
-	Unhandled      uint64 // deliveries finished because their group has no handler for the type
+	Ignored        uint64 // deliveries of types that their group has no handler for: no fault
 	DeadLetters    uint64 // deliveries that became dead letters
 	Transient      uint64 // handler starts that failed transiently, which is no attempt
 	Offered        uint64 // partitions that were offered to other processes because of an event that this program cannot read
@@ -71,8 +71,8 @@ func counts() []count {
 			"chatcore.deliveries", "{delivery}", deliveries, as("handled"),
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Unhandled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unhandled }, nil,
-			"chatcore.deliveries", "{delivery}", deliveries, as("unhandled"),
+			func(s *Stats) *uint64 { return &s.Ignored }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Ignored }, nil,
+			"chatcore.deliveries", "{delivery}", deliveries, as("ignored"),
 		},
 		{
 			func(s *Stats) *uint64 { return &s.DeadLetters }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.DeadLetters }, nil,

@@ -58,7 +58,7 @@ func NewConsumer(codec *wireformat.Codec, logID string, clock ports.Clock, handl
 			handle = handlers[AnyType]
 		}
 		if handle == nil {
-			counters.Unhandled.Add(1)
+			counters.Ignored.Add(1)
 			return nil
 		}
 		if err := handle(msg.Context(), d); err != nil {

@@ -9,7 +9,7 @@ import (
 // Counters are the counts of one consumer group in a process. The zero value is ready to use.
 type Counters struct {
 	Handled        atomic.Uint64 // finished by a handler
-	Unhandled      atomic.Uint64 // finished because the group has no handler for the type
+	Ignored        atomic.Uint64 // finished, of types that the group has no handler for
 	DeadLetters    atomic.Uint64 // deliveries that became dead letters
 	Held           atomic.Uint64 // last attempts whose delivery did not become a dead letter, because the group's bound was reached
 	Backfilled     atomic.Uint64 // events that were read back from the log

@@ -241,7 +241,7 @@ func TestEventsWithoutAHandlerAreFinished(t *testing.T) {
 		c.send(domain.MessageID(fmt.Sprint("m", i)))
 	}
 	c.run("g", c.consumer(map[string]pubsub.Handler{"message:edit": nothing}))
-	until(t, "they are counted", func() bool { return c.counters.Unhandled.Load() == 3 })
+	until(t, "they are counted", func() bool { return c.counters.Ignored.Load() == 3 })
 	until(t, "they are finished", func() bool {
 		return c.client.HGet(t.Context(), c.partitions[0].Base+"g:chats:g", "c").Val() == "3"
 	})
