@@ -111,7 +111,7 @@ type Config struct {
 	StopTimeout time.Duration
 
 	// Logger takes all logging; message contents and tokens are never logged. go-redis has one log per process, which goes to the Logger of the core
-	// that was opened last, at debug level. Defaults to slog.Default().
+	// that was opened last, at debug level. Defaults to slog.Default() with the attribute component=chatcore; a given Logger is used as it is.
 	Logger *slog.Logger
 }
 
@@ -303,7 +303,7 @@ func (c Config) WithDefaults() Config {
 		}
 	}
 	if c.Logger == nil {
-		c.Logger = slog.Default()
+		c.Logger = slog.Default().With("component", "chatcore")
 	}
 	return c
 }
