@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"strconv"
 	"time"
 )
 
@@ -72,3 +73,16 @@ const (
 	LeaseTaken                     // by the caller
 	LeaseChanged                   // not acquired: the entry is not the one that was seen, and is returned instead
 )
+
+// String returns "held", "taken" or "changed".
+func (s LeaseState) String() string {
+	switch s {
+	case LeaseHeld:
+		return "held"
+	case LeaseTaken:
+		return "taken"
+	case LeaseChanged:
+		return "changed"
+	}
+	return "LeaseState(" + strconv.Itoa(int(s)) + ")"
+}

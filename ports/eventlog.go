@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 
 	"chatcore/domain"
 )
@@ -74,6 +75,19 @@ const (
 	UnreadCounted
 	UnreadNotMember // the user is not a member of the chat any more
 )
+
+// String returns "unknown", "counted" or "not_member".
+func (o UnreadOutcome) String() string {
+	switch o {
+	case UnreadUnknown:
+		return "unknown"
+	case UnreadCounted:
+		return "counted"
+	case UnreadNotMember:
+		return "not_member"
+	}
+	return "UnreadOutcome(" + strconv.Itoa(int(o)) + ")"
+}
 
 // MessageCount is the result of Count for one seq.
 type MessageCount struct {

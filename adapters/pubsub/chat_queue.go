@@ -1,6 +1,7 @@
 package pubsub
 
 import (
+	"strconv"
 	"time"
 
 	"chatcore/domain"
@@ -14,6 +15,19 @@ const (
 	backfilling             // from the log, until it has caught up; the position passes its entries in the stream
 	parked                  // from nowhere, until its dead letter is retried or dropped
 )
+
+// String returns "tailing", "backfilling" or "parked".
+func (m mode) String() string {
+	switch m {
+	case tailing:
+		return "tailing"
+	case backfilling:
+		return "backfilling"
+	case parked:
+		return "parked"
+	}
+	return "mode(" + strconv.Itoa(int(m)) + ")"
+}
 
 // chatQueue is the queue of one chat: its events in order, one of them in flight at a time. All entries of other programs on a stream are one queue too.
 type chatQueue struct {

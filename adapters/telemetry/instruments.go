@@ -3,6 +3,7 @@ package telemetry
 import (
 	"context"
 	"errors"
+	"strconv"
 
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
@@ -20,6 +21,19 @@ const (
 	Level               // a number of things now; those of all processes add up
 	Gauge               // a value now, which may have a fraction and adds up to nothing
 )
+
+// String returns "counter", "level" or "gauge".
+func (k Kind) String() string {
+	switch k {
+	case Counter:
+		return "counter"
+	case Level:
+		return "level"
+	case Gauge:
+		return "gauge"
+	}
+	return "Kind(" + strconv.Itoa(int(k)) + ")"
+}
 
 // Instrument describes an observable instrument.
 type Instrument struct {

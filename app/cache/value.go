@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"math/rand/v2"
 	"reflect"
+	"strconv"
 	"time"
 
 	"chatcore/domain"
@@ -74,6 +75,27 @@ const (
 	fresh                   // good
 	negative                // it is known that there is no value
 )
+
+// String returns the name of the verdict.
+func (v verdict) String() string {
+	switch v {
+	case missing:
+		return "missing"
+	case foreign:
+		return "foreign"
+	case expired:
+		return "expired"
+	case stale:
+		return "stale"
+	case soft:
+		return "soft"
+	case fresh:
+		return "fresh"
+	case negative:
+		return "negative"
+	}
+	return "verdict(" + strconv.Itoa(int(v)) + ")"
+}
 
 func (v verdict) good() bool { return v >= soft }
 

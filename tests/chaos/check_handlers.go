@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 
 	"chatcore/domain"
 )
@@ -26,6 +27,19 @@ const (
 	Lasting        // with an ordinary error, at each attempt
 	Deadly         // with one that is marked as permanent
 )
+
+// String returns the name of the toxin.
+func (x Toxin) String() string {
+	switch x {
+	case Harmless:
+		return "harmless"
+	case Lasting:
+		return "lasting"
+	case Deadly:
+		return "deadly"
+	}
+	return "Toxin(" + strconv.Itoa(int(x)) + ")"
+}
 
 // Letter is a dead letter.
 type Letter struct {

@@ -37,6 +37,17 @@ const (
 	done                   // the outcome is set
 )
 
+// String returns "lead" or "done".
+func (s signal) String() string {
+	switch s {
+	case lead:
+		return "lead"
+	case done:
+		return "done"
+	}
+	return "signal(" + strconv.Itoa(int(s)) + ")"
+}
+
 //nolint:gochecknoglobals // a pool has no state of its own
 var requests = sync.Pool{New: func() any { return &request{wake: make(chan signal, 1)} }}
 
