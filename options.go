@@ -147,7 +147,7 @@ func WithEventLog(log EventLog) Option { return func(p *overrides) { p.log = &lo
 const instrumentation = "chatcore"
 
 func newMeter(p overrides, c Config) metric.Meter {
-	return telemetry.NewMeter(p.meters.Meter(instrumentation), c.Logger)
+	return telemetry.NewMeter(p.meters.Meter(instrumentation, metric.WithInstrumentationVersion(Version)), c.Logger)
 }
 
 // startupSpan holds the core's telemetry, and the functions that end the span of its opening and export its last metrics.
@@ -158,7 +158,7 @@ type startupSpan struct {
 }
 
 func newStartupSpan(ctx context.Context, p overrides, meter metric.Meter) (startupSpan, error) {
-	t, done, err := telemetry.New(ctx, p.tracers.Tracer(instrumentation), meter, "open")
+	t, done, err := telemetry.New(ctx, p.tracers.Tracer(instrumentation, trace.WithInstrumentationVersion(Version)), meter, "open")
 	flush := func() {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
 		defer cancel()

@@ -107,6 +107,9 @@ func TestOneTraceFromCommandToHandler(t *testing.T) {
 	request.End()
 
 	send := o.named(t, "send", 1)[0]
+	if scope := send.InstrumentationScope; scope.Name != "chatcore" || scope.Version != chatcore.Version {
+		t.Errorf("the spans are of %s %s", scope.Name, scope.Version)
+	}
 	produced := o.named(t, "send message:new", 1)[0]
 	processed := o.named(t, "process message:new", 3) // two attempts, and live
 	own := o.named(t, "the handler's own", 1)[0]

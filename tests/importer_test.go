@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"chatcore"
 )
 
 // TestImporter_Builds builds another module that imports chatcore as the README says. It links neither the command line nor the embedded Redis.
@@ -27,7 +29,7 @@ func TestImporter_Builds(t *testing.T) {
 		return string(out)
 	}
 	run("mod", "init", "example.test/shop")
-	run("mod", "edit", "-require", "chatcore@v0.0.0", "-replace", "chatcore="+root)
+	run("mod", "edit", "-require", "chatcore@v"+chatcore.Version, "-replace", "chatcore="+root)
 	const program = `package main
 
 import (

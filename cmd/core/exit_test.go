@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"chatcore"
 	"chatcore/tests/redistest"
 )
 
@@ -155,7 +156,10 @@ func TestVersion(t *testing.T) {
 			t.Errorf("%s is %v", key, v[key])
 		}
 	}
-	if out := s.do("version"); !strings.HasPrefix(out, "core ") || !strings.Contains(out, " go1.") {
+	if v["version"] != chatcore.Version {
+		t.Errorf("the version is %v, want %s", v["version"], chatcore.Version)
+	}
+	if out := s.do("version"); !strings.HasPrefix(out, "core "+chatcore.Version+" ") || !strings.Contains(out, " go1.") {
 		t.Errorf("version is %q", out)
 	}
 	s.base = nil

@@ -50,7 +50,7 @@ func newExporters(ctx context.Context, errs io.Writer) *exporters {
 	}
 	otel.SetErrorHandler(e)
 	otel.SetLogger(funcr.New(func(_, text string) { e.Handle(errors.New(text)) }, funcr.Options{})) // its default is standard error
-	described, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "chatcore")), resource.WithTelemetrySDK(), resource.WithFromEnv())
+	described, err := resource.New(ctx, resource.WithAttributes(attribute.String("service.name", "chatcore"), attribute.String("service.version", chatcore.Version)), resource.WithTelemetrySDK(), resource.WithFromEnv())
 	e.Handle(err) // described has the readable part
 	if wanted("TRACES") {
 		exporter, err := autoexport.NewSpanExporter(ctx)

@@ -21,13 +21,10 @@ type versionView struct {
 }
 
 func versionOf() versionView {
-	v := versionView{Module: "chatcore", Version: "(devel)", Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, LogLevel: chatcore.LogLevel}
+	v := versionView{Module: "chatcore", Version: chatcore.Version, Go: runtime.Version(), Platform: runtime.GOOS + "/" + runtime.GOARCH, LogLevel: chatcore.LogLevel}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return v
-	}
-	if info.Main.Version != "" {
-		v.Module, v.Version = info.Main.Path, info.Main.Version
 	}
 	for _, s := range info.Settings {
 		switch s.Key {
