@@ -169,7 +169,7 @@ func TestBlockedChats_AreFound(t *testing.T) {
 		}
 		return what
 	}
-	eventuallyWithin(t, time.Minute, "both are found", func() bool { return found("transient_failures") != "" && found("slow_handler") != "" })
+	eventually(t, "both are found", func() bool { return found("transient_failures") != "" && found("slow_handler") != "" })
 	for code, parts := range map[string][]string{
 		"transient_failures": {"group down", "chat garden", "seq 1", "no answer from the database", "since 2"},
 		"slow_handler":       {"group hung", "chat garden", "seq 1", "since 2"},
@@ -183,21 +183,8 @@ func TestBlockedChats_AreFound(t *testing.T) {
 	}
 	down.Store(false)
 	close(release)
-	eventuallyWithin(t, time.Minute, "nothing is found", func() bool { return found("transient_failures")+found("slow_handler") == "" })
+	eventually(t, "nothing is found", func() bool { return found("transient_failures")+found("slow_handler") == "" })
 	stop()
-}
-
-func eventuallyWithin(t *testing.T, most time.Duration, what string, holds func() bool) {
-	t.Helper()
-	deadline, tick := time.After(most), time.NewTicker(50*time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("within %v it is not so that %s", most, what)
-		}
-	}
 }
 
 // TestHandlerTimeout_IsChecked refuses invalid timeouts.

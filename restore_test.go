@@ -9,6 +9,7 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestRestoreInPlace_AuthorizesNothing brings older data back while a core runs, on servers that keep the log id and the replication id, and
@@ -77,21 +78,15 @@ func dumpAll(t *testing.T, servers []*redistest.Server) []map[string]dumped {
 // awaitWitness waits until a core has written down that it has seen more than the dump holds: about a second after it has.
 func awaitWitness(t *testing.T, servers []*redistest.Server, before []map[string]dumped) {
 	t.Helper()
-	tick := time.NewTicker(10 * time.Millisecond)
-	defer tick.Stop()
-	for deadline := time.After(30 * time.Second); ; {
+	wait.Until(t, "a witness is raised", func() bool {
 		for i, s := range servers {
 			client := s.Client(t)
 			for _, key := range client.Keys(t.Context(), "cc:{*}:witness:*").Val() {
 				if client.Dump(t.Context(), key).Val() != before[i][key].dump {
-					return
+					return true
 				}
 			}
 		}
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatal("no witness is raised")
-		}
-	}
+		return false
+	})
 }

@@ -66,10 +66,10 @@ func (c *Core) Start() {
 // does not settle within ten seconds fails the test.
 func (c *Core) WaitIdle() {
 	c.t.Helper()
-	const patience = time.Minute
+	const patience = 2 * time.Minute
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := c.Core.WaitIdle(ctx); err != nil {
-		c.t.Fatalf("chatcoretest: not settled after %v; was the core started, and does every handler return? %v", patience, err)
+		c.t.Fatalf("chatcoretest: not idle after %v; was the core started, and does every handler return? %v", patience, err)
 	}
 }

@@ -131,8 +131,7 @@ func TestADeletedStreamHeals(t *testing.T) {
 		}
 		before := log.heads.Load()
 		until(t, "the loss is noticed", func() bool { return log.heads.Load() > before })
-		settled := time.After(2 * quick)
-		<-settled
+		<-time.After(2 * quick)
 		if n := log.heads.Load() - before; n > 3 {
 			t.Errorf("the chats were looked at %d times", n)
 		}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strconv"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -106,7 +108,8 @@ func TestAHotChatStarvesNoOther(t *testing.T) {
 }
 
 // TestEntriesOfOtherPrograms checks that these entries are delivered in the order of their stream, one after another, beside those of chats. After a
-// crash of a member, delivery resumes with the first unfinished one.
+// crash of a member, delivery resumes with the first unfinished one. A member that loses its lease because the machine is busy may start entries again
+// that it has not committed.
 func TestEntriesOfOtherPrograms(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
@@ -125,18 +128,20 @@ func TestEntriesOfOtherPrograms(t *testing.T) {
 			r.send(1, "c")
 		}
 	}
-	theirs := make(chan string, 2*n)
+	theirs := make(chan string, 10*n)
 	var crash atomic.Bool
-	var running atomic.Int64
+	var running sync.Map // the number of handlers by epoch
 	e := newEffects()
 	handle := func(ctx context.Context, d ports.Delivery) error {
 		if d.ID.Seq > 0 {
 			return e.around(nothing)(ctx, d)
 		}
-		if running.Add(1) > 1 {
+		count, _ := running.LoadOrStore(d.Epoch, new(atomic.Int64))
+		beside := count.(*atomic.Int64) //nolint:forcetypeassert // the only type there
+		if beside.Add(1) > 1 {
 			t.Errorf("%s comes beside another", d.ID.Event)
 		}
-		defer running.Add(-1)
+		defer beside.Add(-1)
 		if d.ID.Event == "100" && !crash.Swap(true) {
 			<-ctx.Done()
 			return ctx.Err()
@@ -153,9 +158,12 @@ func TestEntriesOfOtherPrograms(t *testing.T) {
 	go first.stop()
 	r.start(config, handle)
 	e.complete(r)
-	for i := range n {
-		if got := receive(t, theirs); got != fmt.Sprint(i) {
-			t.Fatalf("%s comes at %d", got, i)
+	for next := 0; next < n; {
+		switch got, err := strconv.Atoi(receive(t, theirs)); {
+		case err != nil || got > next:
+			t.Fatalf("%d comes at %d, error %v", got, next, err)
+		case got == next:
+			next++
 		}
 	}
 }

@@ -19,6 +19,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // TestClockSetBack guards against locks and marks that last as long as Redis's clock was set back: a duration of a second ends after about a second.
@@ -103,8 +104,8 @@ func TestClockSetBack(t *testing.T) {
 				check(t, err)
 				return done
 			}
-			ended()                           // from here on the duration runs
-			deadline := time.After(back / 10) // much longer than the duration, much shorter than the step of the clock
+			ended()                            // from here on the duration runs
+			deadline := time.After(wait.Limit) // much longer than the duration, much shorter than the step of the clock
 			for tick := time.NewTicker(20 * time.Millisecond); !ended(); {
 				select {
 				case <-tick.C:

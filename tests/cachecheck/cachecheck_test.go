@@ -21,6 +21,7 @@ import (
 	"chatcore/tests/cachecheck"
 	"chatcore/tests/child"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // processVariable makes the test binary one process of a miss storm. Its value is the address of the Redis.
@@ -100,7 +101,7 @@ func TestAMissStormOfProcessesMakesOneLoad(t *testing.T) {
 		all = append(all, process)
 	}
 	for range processes { // each reports when all of its reads have missed
-		if err := client.BLPop(t.Context(), time.Minute, "missed").Err(); err != nil {
+		if err := client.BLPop(t.Context(), wait.Limit, "missed").Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -111,7 +112,7 @@ func TestAMissStormOfProcessesMakesOneLoad(t *testing.T) {
 			if err := process.Err(); err != nil {
 				t.Errorf("process %d: %v", i, err)
 			}
-		case <-time.After(time.Minute):
+		case <-time.After(wait.Limit):
 			t.Fatalf("process %d does not end", i)
 		}
 	}
@@ -125,7 +126,7 @@ func TestAMissStormOfProcessesMakesOneLoad(t *testing.T) {
 
 // storm is the main function of such a process.
 func storm(ctx context.Context, url string) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 2*wait.Limit)
 	defer cancel()
 	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: url})
 	if err != nil {
@@ -138,12 +139,12 @@ func storm(ctx context.Context, url string) error {
 	}
 	client := goredis.NewClient(options)
 	defer func() { _ = client.Close() }()
-	cached, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "storm:", LoadTimeout: time.Minute}, func(ctx context.Context, _ string) (loaded, error) {
+	cached, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "storm:", LoadTimeout: wait.Limit}, func(ctx context.Context, _ string) (loaded, error) {
 		n, err := client.Incr(ctx, "loads").Result()
 		if err != nil {
 			return loaded{}, err
 		}
-		return loaded{n}, client.BLPop(ctx, time.Minute, "go on").Err()
+		return loaded{n}, client.BLPop(ctx, wait.Limit, "go on").Err()
 	})
 	if err != nil {
 		return err

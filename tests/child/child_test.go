@@ -10,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chatcore/tests/child"
+	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -48,7 +49,7 @@ func TestHowAChildEnds(t *testing.T) {
 func TestAFrozenChildEnds(t *testing.T) {
 	p := start(t, "read x")
 	p.Freeze()
-	p.End(syscall.SIGTERM, time.Minute)
+	p.End(syscall.SIGTERM, wait.Limit)
 	if err := p.Err(); err == nil || err.Error() != "signal: terminated" {
 		t.Errorf("ended by %v", err)
 	}

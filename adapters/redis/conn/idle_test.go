@@ -24,10 +24,8 @@ func TestConnectionsThatWereSwallowedAreNotTriedOneByOne(t *testing.T) {
 	}
 	many.Wait()
 	proxy.Swallow(true)
-	proxy.Swallow(false) // existing connections stay dead
-	idle := time.NewTimer(timeout)
-	defer idle.Stop()
-	<-idle.C
+	proxy.Swallow(false)  // existing connections stay dead
+	<-time.After(timeout) // the connections are idle
 	if err := client.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the first command after it: %v", err)
 	}

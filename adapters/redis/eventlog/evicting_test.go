@@ -17,12 +17,13 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // awaitError appends messages until an append returns the error want, nil for success, and returns the error's text.
 func awaitError(t *testing.T, log *eventlog.Log, want error) string {
 	t.Helper()
-	deadline := time.Now().Add(time.Minute)
+	deadline := time.Now().Add(wait.Limit)
 	for i := 0; ; i++ {
 		_, err := log.Append(t.Context(), rig.Sent("c", domain.MessageID(fmt.Sprint("m", time.Now().UnixNano(), i))))
 		if want == nil && err == nil || want != nil && errors.Is(err, want) {

@@ -15,6 +15,7 @@ import (
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // recordedAs returns an append that records a command, with events that move no entity by which they could be found.
@@ -185,7 +186,7 @@ func TestLateCommand(t *testing.T) {
 		if !bytes.Contains(said, []byte("-2")) {
 			t.Errorf("the late sending was answered with %q", said)
 		}
-	case <-time.After(time.Minute):
+	case <-time.After(wait.Limit):
 		t.Fatal("the late sending was not answered")
 	}
 }
