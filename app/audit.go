@@ -20,7 +20,7 @@ type Audit struct {
 // deleted later. Iteration stops at the first error; [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) Audit(ctx context.Context, chat domain.ChatID, about Audit) iter.Seq2[ports.Record, error] {
 	return func(yield func(ports.Record, error) bool) {
-		if err := about.check(chat); err != nil {
+		if err := checkAudit(chat, about); err != nil {
 			yield(ports.Record{}, err)
 			return
 		}
@@ -81,7 +81,7 @@ func (q *Queries) auditMessage(ctx context.Context, chat domain.ChatID, id domai
 	}
 }
 
-func (a Audit) check(chat domain.ChatID) error {
+func checkAudit(chat domain.ChatID, a Audit) error {
 	if a.Message != "" && a.User != "" {
 		return &domain.InvalidError{Field: "message and user", Problem: "are given together", Allowed: "one of them, or neither"}
 	}

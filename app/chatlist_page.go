@@ -26,7 +26,7 @@ type activity struct {
 // index lacks, one of more than 256 members with messages in the last minute, or a log without an index, takes 10 µs. The rest follows the page: three
 // round trips for 64 chats, more for last messages with many reactions.
 func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page Page) (List[ListedChat], error) {
-	page, err := page.checked()
+	page, err := checkPage(page)
 	if err != nil {
 		return List[ListedChat]{}, err
 	}

@@ -21,7 +21,7 @@ type Edit struct {
 
 // Edit gives a message new content, mentions and attachments. The same ones again change nothing.
 func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
-	to, err := cmd.revision()
+	to, err := revisionOf(cmd)
 	if err := firstError(
 		checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), checkUsers(cmd.Mentions), err,
 	); err != nil {
@@ -40,7 +40,7 @@ func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
 	return c.run(ctx, edit)
 }
 
-func (cmd Edit) revision() (domain.Revision, error) {
+func revisionOf(cmd Edit) (domain.Revision, error) {
 	to := domain.Revision{Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments)}
 	var err error
 	if cmd.Content != "" {

@@ -16,8 +16,6 @@ type MarkRead struct {
 	MessageID domain.MessageID // "": Seq counts
 	Seq       domain.Seq       // from 1 to the chat's last: the last message at or before it is the one that was read
 	Command   domain.CommandID
-
-	limits *callLimits
 }
 
 // MarkRead moves the user's mark forward; read that far already, it changes nothing. It returns once the log has a mark of the user that is at
@@ -33,15 +31,21 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}
-	cmd.limits = c.limitsOf(cmd.Actor, cmd.Chat, LimitRead)
-	if err := cmd.limits.before(ctx); err != nil {
+	marking := readMarking{cmd, c.limitsOf(cmd.Actor, cmd.Chat, LimitRead)}
+	if err := marking.limits.before(ctx); err != nil {
 		return Done{}, c.hideFromOutsider(ctx, membership(cmd.Chat, cmd.Actor), err)
 	}
-	done, err := c.markRead(ctx, cmd)
-	return cmd.limits.settle(ctx, done, err)
+	done, err := c.markRead(ctx, marking)
+	return marking.limits.settle(ctx, done, err)
 }
 
-func (c *Chats) markRead(ctx context.Context, cmd MarkRead) (Done, error) {
+// readMarking is a call of MarkRead.
+type readMarking struct {
+	MarkRead
+	limits *callLimits
+}
+
+func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Done, error) {
 	if cmd.MessageID == "" {
 		id, err := c.messageAt(ctx, cmd)
 		if err != nil {
@@ -98,7 +102,7 @@ func sharedFailure(ctx context.Context, err error) bool {
 }
 
 // newMark returns the message to mark; a zero one and the answer if there is nothing to wait for.
-func (c *Chats) newMark(ctx context.Context, cmd MarkRead) (domain.Message, Done, error) {
+func (c *Chats) newMark(ctx context.Context, cmd readMarking) (domain.Message, Done, error) {
 	marking := markCommand(cmd, cmd.MessageID)
 	s := newState(&marking)
 	c.entities.cached(cmd.Chat, s.slots)
@@ -126,7 +130,7 @@ func (c *Chats) newMark(ctx context.Context, cmd MarkRead) (domain.Message, Done
 }
 
 // recordMark appends the highest mark that was asked for, when its time has come. It also returns the seq of the mark that it tried last.
-func (c *Chats) recordMark(ctx context.Context, cmd MarkRead, highest func() domain.Message) (done Done, tried domain.Seq, err error) {
+func (c *Chats) recordMark(ctx context.Context, cmd readMarking, highest func() domain.Message) (done Done, tried domain.Seq, err error) {
 	var tooSoon *domain.TooSoonError
 	var last receiptTime
 	for range decisions {
@@ -176,7 +180,7 @@ func (r *receiptTime) of(receipts *slot, now time.Time) time.Time {
 
 // markCommand marks a message, on behalf of a call that gave its command id for cmd.MessageID. The mark and the receipts are conditions of the
 // append: of two processes that decide at the same time, one decides again on the events of the other.
-func markCommand(cmd MarkRead, message domain.MessageID) command {
+func markCommand(cmd readMarking, message domain.MessageID) command {
 	return command{
 		name: "read", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command, args: arguments{string(cmd.MessageID)}, limits: cmd.limits,
 		wants: want(
@@ -195,7 +199,7 @@ func membership(chat domain.ChatID, by domain.UserID) *command {
 }
 
 // markNothing is MarkRead up to a seq without a message at or before it. A command id is recorded.
-func (c *Chats) markNothing(ctx context.Context, cmd MarkRead) (Done, error) {
+func (c *Chats) markNothing(ctx context.Context, cmd readMarking) (Done, error) {
 	nothing := membership(cmd.Chat, cmd.Actor)
 	nothing.name, nothing.id, nothing.limits = "read", cmd.Command, cmd.limits
 	refuse := nothing.decide
@@ -210,7 +214,7 @@ func (c *Chats) markNothing(ctx context.Context, cmd MarkRead) (Done, error) {
 
 // messageAt returns the last message at or before the command's seq, or "" if there is none. It takes one round trip if the chat has a message there.
 // Only members learn what the chat has at a seq.
-func (c *Chats) messageAt(ctx context.Context, cmd MarkRead) (domain.MessageID, error) {
+func (c *Chats) messageAt(ctx context.Context, cmd readMarking) (domain.MessageID, error) {
 	chat, seq := cmd.Chat, cmd.Seq
 	if seq == 0 {
 		return "", &domain.InvalidError{Field: "seq", Problem: "is 0 and there is no messageId", Allowed: "the id of a message, or a seq from 1 to the chat's last"}

@@ -14,8 +14,8 @@ const (
 
 // Page selects a part of a list.
 type Page struct {
-	Limit  int    // items at most, 1 to [MaxList]. Defaults to 50
-	Cursor string // "" for the first page, and [List.Next] of the page before for a later one
+	Limit  int    // items at most, 1 to 256. Defaults to 50
+	Cursor string // "" for the first page, and the Next of the page before for a later one
 }
 
 // List is a page of a list. It may have fewer items than the limit although more follow.
@@ -24,8 +24,8 @@ type List[T any] struct {
 	Next  string // the cursor of the next page, "" if this is the last one
 }
 
-// checked returns the page with its default limit, or an error that names its problem.
-func (p Page) checked() (Page, error) {
+// checkPage returns the page with its default limit, or an error that names its problem.
+func checkPage(p Page) (Page, error) {
 	if p.Limit == 0 {
 		p.Limit = defaultList
 	}

@@ -85,7 +85,7 @@ type Span struct {
 	Limit  int        // items at most, from 1. Defaults to 50
 }
 
-func (s Span) ranged(most int) (ports.Range, error) {
+func rangeOf(s Span, most int) (ports.Range, error) {
 	if s.Limit == 0 {
 		s.Limit = min(50, most)
 	}
@@ -117,7 +117,7 @@ func (s Span) ranged(most int) (ports.Range, error) {
 
 // Events returns a page of the chat's events, oldest first. It returns [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span Span) ([]ports.Record, error) {
-	r, err := span.ranged(MaxEvents)
+	r, err := rangeOf(span, MaxEvents)
 	if err := firstError(checkChat(chat), err); err != nil {
 		return nil, err
 	}
@@ -145,7 +145,7 @@ type MessageView struct {
 // History returns a page of the chat's messages in their present state, oldest first; deleted ones are included as tombstones. A message that this
 // program cannot read has [MessageView.Unreadable] set. It returns [domain.ErrChatNotFound] if there is no such chat.
 func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([]MessageView, error) {
-	r, err := span.ranged(MaxHistory)
+	r, err := rangeOf(span, MaxHistory)
 	if err := firstError(checkChat(chat), err); err != nil {
 		return nil, err
 	}

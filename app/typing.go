@@ -43,7 +43,7 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 
 func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
 	limited := c.limitsOf(cmd.Actor, cmd.Chat, LimitTyping).take(ctx)
-	events, err := c.typed(ctx, cmd, domain.Typing{}.Start)
+	events, err := c.typed(ctx, cmd, domain.TypingMark{}.Start)
 	if limited != nil && !refusesOutsider(err) {
 		return false, limited
 	}
@@ -66,7 +66,7 @@ func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
 	if err := checkChat(cmd.Chat, cmd.Actor); err != nil {
 		return err
 	}
-	events, err := c.typed(ctx, cmd, domain.Typing{}.Stop)
+	events, err := c.typed(ctx, cmd, domain.TypingMark{}.Stop)
 	if err != nil {
 		return err
 	}

@@ -364,7 +364,7 @@ func TestCreate(t *testing.T) {
 
 func TestTyping(t *testing.T) {
 	w := given(usual()...)
-	var typing domain.Typing
+	var typing domain.TypingMark
 	start := func(after time.Duration, want int) {
 		t.Helper()
 		events, err := typing.Start(w.chat, w.member("ann"), noon.Add(after))

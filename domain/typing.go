@@ -8,27 +8,27 @@ const (
 	TypingTTL      = 5 * time.Second
 )
 
-// Typing is whether one user types in one chat. The zero value means not typing.
-type Typing struct {
+// TypingMark is whether one user types in one chat. The zero value means not typing.
+type TypingMark struct {
 	PublishedAt time.Time // when the last start was published
 	ExpiresAt   time.Time // when it ends by itself; zero if the user does not type
 }
 
 // Active reports whether the user types at the given time.
-func (t Typing) Active(at time.Time) bool { return at.Before(t.ExpiresAt) }
+func (t TypingMark) Active(at time.Time) bool { return at.Before(t.ExpiresAt) }
 
 // Apply folds an event about the user's typing; a message the user sent ends it.
-func (t *Typing) Apply(e Event) {
+func (t *TypingMark) Apply(e Event) {
 	switch e := e.(type) {
 	case TypingStart:
-		*t = Typing{PublishedAt: e.At, ExpiresAt: e.ExpiresAt}
+		*t = TypingMark{PublishedAt: e.At, ExpiresAt: e.ExpiresAt}
 	case TypingStop, MessageNew:
-		*t = Typing{}
+		*t = TypingMark{}
 	}
 }
 
 // Start publishes that a member types. It returns no event within [TypingInterval] of the start before.
-func (t Typing) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
+func (t TypingMark) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
 	if err := c.permit(by, RoleMember, "type in"); err != nil {
 		return nil, err
 	}
@@ -42,7 +42,7 @@ func (t Typing) Start(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
 }
 
 // Stop publishes that a member no longer types. It always returns an event.
-func (t Typing) Stop(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
+func (t TypingMark) Stop(c Chat, by Member, at time.Time) ([]Ephemeral, error) {
 	if err := c.permit(by, RoleMember, "type in"); err != nil {
 		return nil, err
 	}

@@ -16,12 +16,12 @@ type Typing struct {
 	clock ports.Clock
 
 	mu    sync.Mutex // taken after a log's
-	chats map[domain.ChatID]map[domain.UserID]domain.Typing
+	chats map[domain.ChatID]map[domain.UserID]domain.TypingMark
 }
 
 // NewTyping remembers nobody yet.
 func NewTyping(clock ports.Clock) *Typing {
-	return &Typing{clock: clock, chats: make(map[domain.ChatID]map[domain.UserID]domain.Typing)}
+	return &Typing{clock: clock, chats: make(map[domain.ChatID]map[domain.UserID]domain.TypingMark)}
 }
 
 // Start implements [ports.TypingMarks].
@@ -38,10 +38,10 @@ func (t *Typing) Start(ctx context.Context, e domain.TypingStart) (bool, error) 
 	}
 	marks := t.standing(e.Chat)
 	if marks == nil {
-		marks = make(map[domain.UserID]domain.Typing)
+		marks = make(map[domain.UserID]domain.TypingMark)
 		t.chats[e.Chat] = marks
 	}
-	marks[e.User] = domain.Typing{PublishedAt: now, ExpiresAt: now.Add(e.ExpiresAt.Sub(e.At))}
+	marks[e.User] = domain.TypingMark{PublishedAt: now, ExpiresAt: now.Add(e.ExpiresAt.Sub(e.At))}
 	return true, nil
 }
 
@@ -87,13 +87,13 @@ func (t *Typing) end(chat domain.ChatID, user domain.UserID) bool {
 }
 
 // standing are a chat's marks after those that have expired are gone; nil if there is none.
-func (t *Typing) standing(chat domain.ChatID) map[domain.UserID]domain.Typing {
+func (t *Typing) standing(chat domain.ChatID) map[domain.UserID]domain.TypingMark {
 	marks, now := t.chats[chat], t.clock.Now()
 	for user, mark := range marks {
 		if !mark.Active(now) {
 			delete(marks, user)
 		} else if mark.PublishedAt.After(now) { // the clock was set back
-			marks[user] = domain.Typing{PublishedAt: now, ExpiresAt: now.Add(mark.ExpiresAt.Sub(mark.PublishedAt))}
+			marks[user] = domain.TypingMark{PublishedAt: now, ExpiresAt: now.Add(mark.ExpiresAt.Sub(mark.PublishedAt))}
 		}
 	}
 	return marks

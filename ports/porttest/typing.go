@@ -224,9 +224,9 @@ func testRandomTyping(t *testing.T, marks typing, log Log) {
 		h, c, began := newHarness(rt, log), NewChatID(), time.Now()
 		marks := typing{rt, marks.marks, marks.forward}
 		h.append(then(created(c)))
-		model, at, sends := make(map[domain.UserID]*domain.Typing), now(), 0
+		model, at, sends := make(map[domain.UserID]*domain.TypingMark), now(), 0
 		for _, user := range users {
-			model[user] = &domain.Typing{}
+			model[user] = &domain.TypingMark{}
 		}
 		for range rapid.IntRange(1, 30).Draw(rt, "steps") {
 			user := rapid.SampledFrom(users).Draw(rt, "user")
