@@ -12,9 +12,10 @@ import (
 )
 
 // furnishSeqs makes the chat c: m1 to m5 at the seqs 3 to 7, then m2 is deleted, ann reacts, bob joins, m6 is sent at seq 11 and ann reacts again.
-func furnishSeqs(ctx context.Context, t *testing.T, c *app.Chats) {
+func furnishSeqs(t *testing.T, c *app.Chats) {
 	t.Helper()
 	furnish(t, c)
+	ctx := t.Context()
 	_, err1 := c.Delete(ctx, domain.Delete{Chat: "c", Actor: "own", MessageID: "m2"})
 	_, err2 := c.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "👍"})
 	_, err3 := c.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: "bob"})
@@ -44,7 +45,7 @@ func TestMarkRead_AnySeq(t *testing.T) {
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
 		ctx, log := t.Context(), open()
 		c := process(log, fast{time.Now()})
-		furnishSeqs(ctx, t, c)
+		furnishSeqs(t, c)
 		for _, step := range []struct {
 			what    string
 			user    domain.UserID
@@ -93,7 +94,7 @@ func TestMarkRead_SeqWithoutMessage(t *testing.T) {
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
 		ctx := t.Context()
 		c := process(open(), fast{time.Now()})
-		furnishSeqs(ctx, t, c)
+		furnishSeqs(t, c)
 		mark := func(seq domain.Seq) (app.Done, error) {
 			return c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann", Seq: seq, Command: "id"})
 		}
