@@ -23,15 +23,15 @@ func ACLOf(config Config, doctor bool) (ACL, error) {
 	if err != nil {
 		return ACL{}, err
 	}
-	options, err := conn.ParseURL(config.RedisURL)
+	options, err := conn.ParseURL(config.Redis.URL)
 	if err != nil {
 		return ACL{}, err
 	}
 	acl := ACL{Log: health.LogRights(keys).Database(options.DB).Rules(doctor)}
-	if config.CacheURL == "" {
+	if config.Redis.CacheURL == "" {
 		return acl, nil
 	}
-	cluster, err := conn.IsCluster(config.CacheURL)
+	cluster, err := conn.IsCluster(config.Redis.CacheURL)
 	if err != nil {
 		return ACL{}, err
 	}

@@ -111,7 +111,7 @@ func (b *redisBackend) Subscriber(s *registration) (message.Subscriber, error) {
 	c.Client, c.Reader, c.Topic, c.Partitions = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.partitions()
 	c.LogID, c.Guard, c.Backlog, c.Codec = b.log.ID(), b.log, b.log, b.codec
 	if s.batch != nil {
-		c.Pace = b.config.BuiltinPace
+		c.Pace = b.config.Delivery.BuiltinPace
 	}
 	return pubsub.NewSubscriber(c)
 }
@@ -120,8 +120,8 @@ func (b *redisBackend) Subscriber(s *registration) (message.Subscriber, error) {
 func (s *registration) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
 	plan := c.stopPlan()
 	return pubsub.SubscriberConfig{
-		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight, Batch: s.batch,
-		Slow: s.slow(), Lease: c.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
+		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: pubsub.RetryPolicy(c.Delivery.Retry), InFlight: s.inFlight, Batch: s.batch,
+		Slow: s.slow(), Lease: c.Delivery.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.Delivery.StreamBound, DeadLetterBound: c.Delivery.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
 	}
 }
 

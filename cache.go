@@ -7,6 +7,7 @@ import (
 	"maps"
 	"time"
 
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
 	"chatcore/app/cache"
 	"chatcore/domain"
@@ -57,7 +58,7 @@ type teamCache interface {
 }
 
 func (c *Core) checkPrefix(prefix string) error {
-	err := c.config.Names.CheckPrefix(prefix)
+	err := keyspace.Names(c.config.Redis.Names).CheckPrefix(prefix)
 	if err != nil {
 		return &domain.InvalidError{Field: "CacheConfig.Prefix", Problem: fmt.Sprintf("is %q", prefix), Allowed: err.Error()}
 	}
@@ -116,9 +117,9 @@ func newCaches(c Config, store ports.CacheStore, clock ports.LogClock, queries *
 		}
 		return k
 	}
-	names := c.Names.WithDefaults()
+	names := keyspace.Names(c.Redis.Names).WithDefaults()
 	kinds := app.CacheKinds{
-		Message: kind(names.Message, c.TTL.Message), ChatList: kind(names.ChatList, c.TTL.ChatList), ContactList: kind(names.ContactList, c.TTL.ContactList),
+		Message: kind(names.Message, c.Caches.MessageTTL), ChatList: kind(names.ChatList, c.Caches.ChatListTTL), ContactList: kind(names.ContactList, c.Caches.ContactListTTL),
 	}
 	kinds.Message.Remember = time.Minute // longer than any load of one takes
 	for _, k := range []*CacheConfig{&kinds.ChatList, &kinds.ContactList} {

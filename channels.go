@@ -46,7 +46,7 @@ func newChannels(live LiveTransport, ids ports.IDs, moved *progress, logger *slo
 }
 
 // Publish sends a payload, as JSON, to the current subscribers of the channel, in any process and language; at most once. The channel of an event
-// type is the one that [Config].Names gives it.
+// type is the one that [RedisConfig.Names] gives it.
 func (h *Helpers) Publish(ctx context.Context, channel string, payload any) error {
 	encoded, err := encodeValue(payload)
 	if err != nil {
@@ -76,7 +76,7 @@ func checkChannel(channel string) error {
 
 // Subscribe calls handle, one call at a time, for the messages published on a channel after it returned, until Unsubscribe or the end of the core. It
 // returns once Redis has confirmed the subscription, or with an error if ctx ends before; later ctx has no effect. Messages that are not JSON are
-// counted and skipped. A slow handler loses messages beyond [Config].LiveBuffer, which are counted, and delays no other; messages published while the
+// counted and skipped. A slow handler loses messages beyond [DeliveryConfig.LiveBuffer], which are counted, and delays no other; messages published while the
 // connection is replaced are lost. handle must not close the core, which waits for it.
 func (h *Helpers) Subscribe(ctx context.Context, channel string, handle func(ctx context.Context, payload json.RawMessage)) (*Subscription, error) {
 	return h.channels.subscribe(ctx, channel, func(ctx context.Context, payload []byte) bool {

@@ -30,7 +30,7 @@ type Core struct {
 	Presence *app.Presence // heartbeats, statuses and online users
 	Queries  *app.Queries  // present state, folded from the log
 	Sessions *app.Sessions // logins of users
-	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits
+	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits.Rates
 	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
 
 	deps
@@ -90,7 +90,7 @@ var ErrClosed = ports.ErrClosed
 
 // Errors of opening a core on Redis.
 var (
-	// ErrURL is a Config.RedisURL that cannot be understood.
+	// ErrURL is a Config.Redis.URL that cannot be understood.
 	ErrURL = conn.ErrURL
 	// ErrUnreachable is returned when Redis did not answer in any attempt.
 	ErrUnreachable = conn.ErrUnreachable
@@ -174,7 +174,7 @@ func newCore(
 // ([Stats.Ignored]). The subscription takes effect when the core starts.
 //
 // Subscribe returns [ErrRunning] after the start and [ErrClosed] after the end of the core, a [*DuplicateError] if this core has the group already or
-// one event type has two handlers, [ErrTooManyGroups] if the process has [Config.MaxGroups] groups, and a [*domain.InvalidError] for a wrong name or
+// one event type has two handlers, [ErrTooManyGroups] if the process has [DeliveryConfig.MaxGroups] groups, and a [*domain.InvalidError] for a wrong name or
 // option. Each error says what to call instead.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 	return c.subscribe(&registration{group: group, handlers: make(map[string]pubsub.Handler)}, options)

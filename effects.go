@@ -18,7 +18,7 @@ type Command = ports.Command
 //
 // In Redis the commands of the effect and the marker that it was made are one step, so that no crash repeats or loses it. Commands are
 // those that write one key, with its whole name; one of the event log or of chatcore's own records is refused with [domain.ErrInvalid]; on a Cluster all keys share a slot. A core in memory calls the effect's Func,
-// and counts it as made if it succeeds. Markers live for [Config].EffectTTL, a week by default: a delivery that comes again later
+// and counts it as made if it succeeds. Markers live for [DeliveryConfig.EffectTTL], a week by default: a delivery that comes again later
 // than that, from the dead letters say, makes the effect again.
 //
 // For an effect somewhere else, a row in a database or a push, have the delivery's ID stored or sent along with it there.

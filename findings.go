@@ -136,7 +136,7 @@ func (f *findings) persistence(s State) {
 		case "no":
 			f.add(Danger, "fsync", at, "appendfsync is no", "writes of the last half minute and more, which the system has not written to disk, are lost when the machine stops", "CONFIG SET appendfsync everysec, or always")
 		case "everysec":
-			f.add(Note, "fsync", at, "appendfsync is everysec", "the last second or two is lost when the machine stops", "CONFIG SET appendfsync always, or replicas and Config.Durability")
+			f.add(Note, "fsync", at, "appendfsync is everysec", "the last second or two is lost when the machine stops", "CONFIG SET appendfsync always, or replicas and Config.Redis.Durability")
 		}
 	}
 	const disk = "is the disk full or read-only? see the server's log"
@@ -172,7 +172,7 @@ func (f *findings) replication(s State, h Health) {
 	}
 	if online < h.Replicas {
 		f.add(Danger, "durability", at, fmt.Sprintf("%d replicas are to confirm an append, %d follow", h.Replicas, online), "every append fails with ErrUnconfirmed",
-			"REPLICAOF on further servers, or a smaller Config.Durability")
+			"REPLICAOF on further servers, or a smaller Config.Redis.Durability")
 	}
 	if s.Settings != nil && r.Good < s.Settings.MinReplicas {
 		f.add(Danger, "min_replicas", at, fmt.Sprintf("min-replicas-to-write is %d, %d follow", s.Settings.MinReplicas, r.Good), "every write is refused",
@@ -195,9 +195,9 @@ func (f *findings) server(s State, at string) {
 	}
 	if c := s.Clients; c != nil && c.Max > 0 && float64(c.Connected) >= fullClients*float64(c.Max) {
 		f.add(Danger, "maxclients", at, fmt.Sprintf("%d of %d connections are taken", c.Connected, c.Max), "further ones are refused: a program that restarts does not come back",
-			fmt.Sprintf("CONFIG SET maxclients %d, or a smaller Config.PoolSize", 2*c.Max))
+			fmt.Sprintf("CONFIG SET maxclients %d, or a smaller Config.Redis.PoolSize", 2*c.Max))
 	} else if c != nil && c.Rejected > 0 {
-		f.add(Note, "rejected", at, fmt.Sprintf("it has refused %d connections since its start", c.Rejected), "maxclients was reached", "CONFIG SET maxclients, or a smaller Config.PoolSize")
+		f.add(Note, "rejected", at, fmt.Sprintf("it has refused %d connections since its start", c.Rejected), "maxclients was reached", "CONFIG SET maxclients, or a smaller Config.Redis.PoolSize")
 	}
 	if s.Latency >= slowPing {
 		f.add(Warning, "latency", at, "a PING takes "+s.Latency.Round(time.Millisecond/10).String(), "every command takes as long", "is it far away, or busy? LATENCY DOCTOR, SLOWLOG GET")
@@ -251,7 +251,7 @@ func (f *findings) core(h Health) {
 	}
 	for _, p := range h.Pools {
 		if p.Timeouts > 0 {
-			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.PoolSize")
+			f.add(Warning, "pool", "", fmt.Sprintf("for %s, %d waits for a connection were given up", p.Purpose, p.Timeouts), "there are more commands at once than connections", "a larger Config.Redis.PoolSize")
 		}
 	}
 	if h.GroupsErr != nil {
@@ -293,7 +293,7 @@ func (f *findings) group(g GroupState, warn Thresholds) {
 	}
 	if full > 0 {
 		f.add(Danger, "dead_letters_full", "", fmt.Sprintf("group %s keeps no more dead letters on %d partitions", g.Group, full), "chats whose events its handlers refuse wait, with all that follows in them",
-			"core deadletters retry or drop, of "+g.Group+"; or a larger Config.DeadLetterBound")
+			"core deadletters retry or drop, of "+g.Group+"; or a larger Config.Delivery.DeadLetterBound")
 	}
 	if waiting := sum.Failing + sum.Parked; waiting >= warn.Waiting {
 		f.add(Warning, "chats_waiting", "", fmt.Sprintf("in group %s the next event of %d chats fails, and %d chats are parked", g.Group, sum.Failing, sum.Parked), "they go on when a handler succeeds, or somebody decides about a dead letter",

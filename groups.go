@@ -9,7 +9,7 @@ import (
 )
 
 // Groups is the administration of consumer groups and their dead letters, also of groups that other processes run. Their members notice a change
-// within a third of [Config.Lease].
+// within a third of [DeliveryConfig.Lease].
 type Groups interface {
 	// List returns the state of every group.
 	List(ctx context.Context) ([]GroupState, error)

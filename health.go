@@ -37,7 +37,7 @@ type Health struct {
 	Holes      []Hole         // parts of the log that groups of this process have to read and cannot, because something is missing
 	Stopped    []StoppedGroup // groups that this process runs no more
 	Refused    uint64         // announcements of durable events that Redis refused, since the core was made
-	Replicas   int            // that Config.Durability has confirm an append
+	Replicas   int            // that Config.Redis.Durability has confirm an append
 	Warn       Thresholds     // of Findings; zero fields mean the defaults
 	ClusterURL bool           // the URL names several servers, as for a Cluster
 }
@@ -63,7 +63,7 @@ type (
 func (c *Core) Health(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
-	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Durability.Replicas, Warn: c.config.Warn}
+	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Redis.Durability.Replicas, Warn: c.config.Delivery.Warn}
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
@@ -120,8 +120,8 @@ func Inspect(ctx context.Context, config Config) (_ Health, err error) {
 	if err := config.Validate(); err != nil {
 		return Health{}, err
 	}
-	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Durability.Replicas, Warn: config.Warn}
-	if h.ClusterURL, err = conn.IsCluster(config.RedisURL); err != nil {
+	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Redis.Durability.Replicas, Warn: config.Delivery.Warn}
+	if h.ClusterURL, err = conn.IsCluster(config.Redis.URL); err != nil {
 		return Health{}, err
 	}
 	keys, err := newKeys(config)
@@ -184,7 +184,7 @@ func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
 	b.clients.inspect(ctx, h)
 	h.NotReady = <-probed
 	h.Level, h.Highest = b.log.Levels()
-	h.ClusterURL, _ = conn.IsCluster(b.config.RedisURL) // which was parsed before
+	h.ClusterURL, _ = conn.IsCluster(b.config.Redis.URL) // which was parsed before
 }
 
 // Probe proves all rights, and makes a small write in every partition.

@@ -80,7 +80,7 @@ func TestValuesAreAsJSONStringifyWritesThem(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	namespace := "values-" + uuid.NewString()
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 1}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 1}}))
 	for want, value := range map[string]any{
 		`true`:                       true,
 		`"<a href='x'>&\u0001\b\\"`:  "<a href='x'>&\x01\b\\",
@@ -276,7 +276,7 @@ func TestAFailedLoadIsTheCallersAndKeepsNothing(t *testing.T) {
 func TestLenientHelpersGoOnWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
 	var text lockedBuffer
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Partitions: 1, Logger: slog.New(slog.NewTextHandler(&text, nil))}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}, Logger: slog.New(slog.NewTextHandler(&text, nil))}))
 	server.Kill()
 	h, ctx := core.Helpers, t.Context()
 	lenient, before := h.Lenient(), core.Stats().HelperFailures
@@ -407,8 +407,8 @@ func TestASubscriptionHearsWhatTheCoreAnnounces(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	namespace := "hears-" + uuid.NewString()
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 1}
-	config.Names.Channels = map[string]string{"message:new": "new-message"}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 1}}
+	config.Redis.Names.Channels = map[string]string{"message:new": "new-message"}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	heard := make(chan string, 8)
 	for _, channel := range []string{"new-message", "message:new"} {
@@ -431,7 +431,7 @@ func TestASubscriptionHearsWhatTheCoreAnnounces(t *testing.T) {
 // TestASlowSubscriberLosesAndIsCounted publishes while its handler stands.
 func TestASlowSubscriberLosesAndIsCounted(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		core := open(chatcore.Config{LiveBuffer: 4})
+		core := open(chatcore.Config{Delivery: chatcore.DeliveryConfig{LiveBuffer: 4}})
 		h, ctx := core.Helpers, t.Context()
 		inside, gate, quick := make(chan struct{}, 100), make(chan struct{}), make(chan int, 100)
 		if _, err := h.Subscribe(ctx, "x", func(context.Context, json.RawMessage) { inside <- struct{}{}; <-gate }); err != nil {
@@ -520,7 +520,7 @@ func TestWaitIdle_WaitsForChannels(t *testing.T) {
 // TestHelpersLeaveTheLogAlone uses every chance to remove it.
 func TestHelpersLeaveTheLogAlone(t *testing.T) {
 	server := redistest.Start(t)
-	config := chatcore.Config{RedisURL: server.URL(), Logger: slog.New(slog.DiscardHandler)}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Logger: slog.New(slog.DiscardHandler)}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	if err := core.SubscribeBuiltins(); err != nil {
 		t.Fatal(err)

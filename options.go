@@ -83,7 +83,7 @@ func WithCacheStore(store ports.CacheStore) Option { return func(p *overrides) {
 // invalidates them.
 func WithContacts(of app.ContactsOf) Option { return func(p *overrides) { p.contacts = of } }
 
-// WithLimiter replaces the limiter of [Config.Limits].
+// WithLimiter replaces the limiter of [LimitsConfig.Rates].
 func WithLimiter(limiter ports.Limiter) Option { return func(p *overrides) { p.limiter = limiter } }
 
 // WithGate asks gate before a command creates a chat, adds a member, sends a message or records a custom event; see [app.Gate]. Imports

@@ -132,7 +132,7 @@ func ended(ctx context.Context, err error) error {
 // route runs the consumer groups until ctx ends.
 func (c *Core) route(ctx context.Context) error {
 	plan := c.config.stopPlan()
-	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters.Of, c.clock, c.config.Retry, plan.handlers, c.config.Logger)
+	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters.Of, c.clock, pubsub.RetryPolicy(c.config.Delivery.Retry), plan.handlers, c.config.Logger)
 	if err != nil {
 		return err
 	}

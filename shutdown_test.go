@@ -210,7 +210,9 @@ func TestStop_RedisGone(t *testing.T) {
 			proxy := redistest.StartProxy(t, redistest.Shared(t))
 			const timeout = 8 * time.Second
 			core := must[*chatcore.Core](t)(chatcore.New(t.Context(), chatcore.Config{
-				RedisURL: proxy.URL(), Namespace: "gone-" + uuid.NewString(), Partitions: 2, StopTimeout: timeout, CommandTimeout: time.Minute,
+				Redis:       chatcore.RedisConfig{URL: proxy.URL(), Namespace: "gone-" + uuid.NewString(), CommandTimeout: time.Minute},
+				Log:         chatcore.LogConfig{Partitions: 2},
+				StopTimeout: timeout,
 			}))
 			release, begun := make(chan struct{}), make(chan struct{}, 8)
 			t.Cleanup(proxy.Cut) // ends calls that still wait for Redis

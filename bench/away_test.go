@@ -25,7 +25,7 @@ func BenchmarkWithoutRedis(b *testing.B) {
 		if away == "silent" {
 			url = proxy.URL()
 		}
-		core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: url, CommandTimeout: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+		core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: url, CommandTimeout: 300 * time.Millisecond}, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -94,7 +94,7 @@ func BenchmarkDials(b *testing.B) {
 		dials.Add(1)
 		return false
 	}
-	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: proxy.URL(), CommandTimeout: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: proxy.URL(), CommandTimeout: 300 * time.Millisecond}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -88,7 +88,7 @@ func (i logIdentity) differs(configured logIdentity) error {
 				}
 				return strconv.Quote(value)
 			}
-			return &LogDiffersError{Setting: "Names." + name, Stored: or(stored[name]), Configured: or(used[name])}
+			return &LogDiffersError{Setting: "Redis.Names." + name, Stored: or(stored[name]), Configured: or(used[name])}
 		}
 	}
 	return &LogDiffersError{Setting: "the form of the names", Stored: strconv.Quote(i.names), Configured: strconv.Quote(configured.names)}

@@ -271,7 +271,7 @@ func TestOpen_ComparesNames(t *testing.T) {
 		must(t, err)
 		_, err = opening(t.Context(), client, names.UncheckedKeys(base.Prefix(), 4, base.Cluster()), 0)
 		differs, ok := errors.AsType[*eventlog.LogDiffersError](err)
-		if !ok || differs.Setting != "Names."+name || differs.Stored != "the default" || differs.Configured != `"other.name"` {
+		if !ok || differs.Setting != "Redis.Names."+name || differs.Stored != "the default" || differs.Configured != `"other.name"` {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -30,13 +30,13 @@ var ErrLogDiffers = errors.New("the log has other settings")
 // LogDiffersError names a setting on which all programs on a log must agree. The number of partitions and the hash are fixed for the log's life;
 // core upgrade changes names.
 type LogDiffersError struct {
-	Setting            string // for example Names.Stream
+	Setting            string // for example Redis.Names.Stream
 	Stored, Configured string
 }
 
 func (e *LogDiffersError) Error() string {
 	remedy := "use the stored one, or another namespace"
-	if strings.HasPrefix(e.Setting, "Names.") {
+	if strings.HasPrefix(e.Setting, "Redis.Names.") {
 		remedy += ", or change it with core upgrade --name"
 	}
 	return fmt.Sprintf("%v: %s is %s in Redis and %s here; %s", ErrLogDiffers, e.Setting, e.Stored, e.Configured, remedy)
