@@ -8,8 +8,8 @@ import (
 // ACL holds the least rights of the Redis users of a core, as rules of ACL SETUSER. Add the patterns of keys and channels that the core's helpers,
 // effects and custom caches use.
 type ACL struct {
-	Log   []string // on the server of RedisURL
-	Cache []string // on the server of CacheURL; nil without one
+	Log   []string // on the server of Config.Redis.URL
+	Cache []string // on the server of Config.Redis.CacheURL; nil without one
 }
 
 // ACLOf returns the least rights of a configuration. With doctor they also allow the commands that only `core doctor` sends; CONFIG GET is among

@@ -20,22 +20,24 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
+	"chatcore/internal/calls"
 	"chatcore/ports"
 )
 
 // Core is a chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until Run or Close has
 // ended; afterwards every call that needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
 type Core struct {
-	Chats    *app.Chats    // commands about chats
-	Presence *app.Presence // heartbeats, statuses and online users
-	Queries  *app.Queries  // present state, folded from the log
-	Sessions *app.Sessions // logins of users
-	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits.Rates
-	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
+	Chats    *app.Chats      // commands about chats
+	Presence *app.Presence   // heartbeats, statuses and online users
+	Queries  *app.Queries    // present state, folded from the log
+	Sessions *app.Sessions   // logins of users
+	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
+	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
 
 	deps
 	broken     atomic.Uint64 // live payloads that could not be read
-	live       liveCalls
+	live       calls.Set[AbandonedHandler]
 	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
 
 	builtins    *app.Builtins      // the handler of the built-in group
@@ -79,6 +81,7 @@ type deps struct {
 	cacheStore    ports.CacheStore // nil without a store for caches
 	caches        *app.Caches      // nil as well then
 	codec         *wireformat.Codec
+	helpers       helpers.Control
 	clock         ports.LogClock
 	counters      *pubsub.GroupCounters
 	progress      *progress
@@ -147,10 +150,10 @@ func (s *registration) handle(typ string, h pubsub.Handler) {
 
 func newCore(
 	m deps, o startupSpan, meter metric.Meter,
-	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits, helpers *Helpers,
+	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
+		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
 		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	_, onRedis := m.backend.(*redisBackend)

@@ -13,6 +13,7 @@ import (
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
@@ -40,7 +41,7 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 			return failure(core.Helpers.Get(ctx, "k", &v))
 		},
 		"loading helper": func(ctx context.Context) error {
-			return failure(chatcore.GetOrSet(ctx, core.Helpers, "k", time.Minute, func(context.Context) (string, error) { return "v", nil }))
+			return failure(helpers.GetOrSet(ctx, core.Helpers, "k", time.Minute, func(context.Context) (string, error) { return "v", nil }))
 		},
 		"publishing": func(ctx context.Context) error { return core.Helpers.Publish(ctx, "ch", "x") },
 		"subscribing": func(ctx context.Context) error {

@@ -117,6 +117,18 @@ func WithUpcaster(typ string, from int, up func(fields map[string]json.RawMessag
 	return func(p *overrides) { p.upcasters = append(p.upcasters, wireformat.WithUpcaster(typ, from, up)) }
 }
 
+// helperStores holds the stores of helpers.
+type helperStores struct {
+	values   ports.KeyValues
+	counters ports.Counters
+	sets     ports.Sets
+}
+
+// WithHelpers replaces the stores of [Core.Helpers]. nil leaves the core's own.
+func WithHelpers(values ports.KeyValues, counters ports.Counters, sets ports.Sets) Option {
+	return func(p *overrides) { p.stored = helperStores{values, counters, sets} }
+}
+
 // EventLog is an event log with the transports of its events: the three belong together, because an append must deliver and announce its events in
 // the same step. Fields without a comment are required.
 type EventLog struct {

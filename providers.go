@@ -28,6 +28,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
 	"chatcore/ports"
 )
 
@@ -347,6 +348,34 @@ func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.
 }
 
 func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.Sessions.Compat} }
+
+// helperStore is a store of all that helpers keep.
+type helperStore interface {
+	ports.KeyValues
+	ports.Counters
+	ports.Sets
+}
+
+// storedOr returns the stores of the options, and the store given where they have none.
+func (p overrides) storedOr(s helperStore) helperStores {
+	to := p.stored
+	if to.values == nil {
+		to.values = s
+	}
+	if to.counters == nil {
+		to.counters = s
+	}
+	if to.sets == nil {
+		to.sets = s
+	}
+	return to
+}
+
+func newHelpers(c Config, s helperStores, live LiveTransport, ids ports.IDs, moved *progress) helpers.Control {
+	return helpers.New(helpers.Config{
+		Values: s.values, Counters: s.counters, Sets: s.sets, Channels: live, IDs: ids, Outcome: telemetry.Outcome, Handled: moved.made, Logger: c.Logger,
+	})
+}
 
 func newHelperStores(p overrides, commands commandClient, keys keyspace.Keys) helperStores {
 	return p.storedOr(kv.New(commands.UniversalClient, keys.Custom()))

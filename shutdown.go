@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"chatcore/adapters/pubsub"
@@ -129,8 +128,8 @@ func (c *Core) release(limits stopLimits) error {
 		applying, applied := context.WithTimeout(limits.channels, effectsDrain)
 		c.after.Close(applying)
 		applied()
-		c.Helpers.channels.close()
-		waitFor(limits.channels, inBackground(c.Helpers.channels.running.Wait))
+		c.helpers.Close()
+		waitFor(limits.channels, inBackground(c.helpers.Wait))
 		closed := make(chan error, 1)
 		done := inBackground(func() { closed <- c.closeConnections() })
 		if waitFor(limits.all, done) {
@@ -158,7 +157,10 @@ func (c *Core) abandoned() error {
 	c.mu.Lock()
 	router := c.router
 	c.mu.Unlock()
-	running := append(c.live.running(), c.Helpers.channels.calls.running()...)
+	running := c.live.Running()
+	for _, call := range c.helpers.Running() {
+		running = append(running, AbandonedHandler{Channel: call.Channel, Event: call.Message})
+	}
 	if router != nil {
 		running = append(running, router.InFlight()...)
 	}
@@ -169,36 +171,4 @@ func (c *Core) abandoned() error {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Chat, b.Chat), cmp.Compare(a.Seq, b.Seq))
 	})
 	return &AbandonedError{Handlers: running, Timeout: c.config.StopTimeout}
-}
-
-// liveCalls are the calls of live handlers that have not returned.
-type liveCalls struct {
-	mu  sync.Mutex // guards all
-	all map[*AbandonedHandler]struct{}
-}
-
-// begin adds a call. The caller calls end when it has returned.
-func (l *liveCalls) begin(h AbandonedHandler) (end func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all == nil {
-		l.all = make(map[*AbandonedHandler]struct{})
-	}
-	key := &h
-	l.all[key] = struct{}{}
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.all, key)
-	}
-}
-
-func (l *liveCalls) running() []AbandonedHandler {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var running []AbandonedHandler
-	for h := range l.all {
-		running = append(running, *h)
-	}
-	return running
 }

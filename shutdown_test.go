@@ -14,6 +14,7 @@ import (
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
 	"chatcore/tests/redistest"
 )
 
@@ -187,7 +188,7 @@ func TestStop_NeverStarted(t *testing.T) {
 	inBubble(t, chatcore.Config{}, func(b *bubbleCore) {
 		t := b.t
 		release := make(chan struct{})
-		must[*chatcore.Subscription](t)(b.Helpers.Subscribe(t.Context(), "notices", func(context.Context, json.RawMessage) { <-release }))
+		must[*helpers.Subscription](t)(b.Helpers.Subscribe(t.Context(), "notices", func(context.Context, json.RawMessage) { <-release }))
 		if err := b.Helpers.Publish(t.Context(), "notices", "hi"); err != nil {
 			t.Fatal(err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"chatcore"
 	"chatcore/app"
+	"chatcore/helpers"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
@@ -48,7 +49,7 @@ func BenchmarkWithoutRedis(b *testing.B) {
 				return err
 			}},
 			{"Helpers.Get", func(ctx context.Context, _ int) error {
-				_, _, err := chatcore.Get[string](ctx, core.Helpers, "k")
+				_, _, err := helpers.Get[string](ctx, core.Helpers, "k")
 				return err
 			}},
 			{"Sessions.Get", func(ctx context.Context, _ int) error {
