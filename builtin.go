@@ -26,7 +26,7 @@ func (c *Core) SubscribeBuiltins() error {
 	}
 	one := On(func(ctx context.Context, d Delivery[domain.Durable]) error {
 		return b.Handle(ctx, ports.Delivery{
-			ID: d.ID, Event: d.Event, Ordinal: d.Ordinal, Meta: d.Meta,
+			ID: ports.DeliveryID(d.ID), Event: d.Event, Ordinal: d.Ordinal, Meta: d.Meta,
 			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
 		})
 	})

@@ -13,7 +13,6 @@ import (
 
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis/conn"
-	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/telemetry"
@@ -102,16 +101,16 @@ var (
 	ErrRejected = conn.ErrRejected
 	// ErrTooOld is a Redis below version 7.0.
 	ErrTooOld = health.ErrTooOld
-	// ErrLogDiffers is a log with another number of partitions, another hash or other names.
-	ErrLogDiffers = eventlog.ErrLogDiffers
+	// ErrLogDiffers is returned for a log with another number of partitions, another hash or other names. The error is a [*ports.LogDiffersError].
+	ErrLogDiffers = ports.ErrLogDiffers
 	// ErrEvicting is returned by durable writes while Redis may evict keys of the log: within a second and the time of an answer after such a policy was
 	// switched on, and no longer once it is switched off.
 	ErrEvicting = health.ErrEvicting
 	// ErrFull is returned by writes that Redis refuses because it is at its maxmemory, and by [Core.Health] as the reason not to be ready until less
 	// than 95 % of it is used.
 	ErrFull = rediscmd.ErrFull
-	// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*RightsError].
-	ErrNoPermission = rediscmd.ErrNoPermission
+	// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*ports.RightsError].
+	ErrNoPermission = ports.ErrNoPermission
 )
 
 // Errors of queries.
@@ -121,9 +120,6 @@ var (
 	// ErrCorrupt is returned where something of the log or of a view is missing. It is never taken for nothing that was there.
 	ErrCorrupt = ports.ErrCorrupt
 )
-
-// RightsError names the rights that a Redis user lacks.
-type RightsError = rediscmd.RightsError
 
 // registration is one consumer group as it was asked for.
 type registration struct {

@@ -18,7 +18,6 @@ import (
 	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
-	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -86,7 +85,7 @@ func TestWhereEffectsAreRemembered(t *testing.T) {
 			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group})
 		},
 	})
-	id := ports.DeliveryID{Log: log.ID(), Chat: "c", Seq: 1, Event: "e"}
+	id := chatcore.DeliveryID{Log: log.ID(), Chat: "c", Seq: 1, Event: "e"}
 	effect := chatcore.Effect{Func: func(context.Context) error { return nil }}
 	nowhere := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, own))
 	if made, err := nowhere.Once(t.Context(), "x", id, effect); made || !errors.Is(err, domain.ErrInvalid) {

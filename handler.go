@@ -28,7 +28,12 @@ type Delivery[T domain.Durable] struct {
 }
 
 // DeliveryID is an event's identity: log, chat, seq and event id.
-type DeliveryID = ports.DeliveryID
+type DeliveryID struct {
+	Log   string // the event log's own id
+	Chat  domain.ChatID
+	Seq   domain.Seq
+	Event domain.EventID
+}
 
 // SubscribeOption is a part of a subscription: a handler, or how to subscribe.
 type SubscribeOption func(*registration)
@@ -44,7 +49,7 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 			return Permanent(&domain.InvalidError{Field: "event", Problem: "is of another type than its name says", Allowed: "the type of its name"})
 		}
 		return handle(ctx, Delivery[T]{
-			ID: d.ID, Event: event, Ordinal: d.Ordinal, Meta: d.Meta,
+			ID: DeliveryID(d.ID), Event: event, Ordinal: d.Ordinal, Meta: d.Meta,
 			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
 		})
 	}

@@ -10,13 +10,23 @@ import (
 	"time"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/domain"
 )
 
 // ErrAbandoned is returned by Run and Close when handlers still run at the end of [Config.StopTimeout]; the error is an [*AbandonedError].
 var ErrAbandoned = errors.New("handlers abandoned")
 
 // AbandonedHandler names the call of a handler that did not return: of a consumer group by Group, Chat, Seq and Event, of a live channel by Channel.
-type AbandonedHandler = pubsub.RunningHandler
+type AbandonedHandler struct {
+	Group   string // of a consumer group; "" for a handler of a live channel
+	Channel string // of a handler of a live channel; "" for one of a consumer group
+	Chat    domain.ChatID
+	Seq     domain.Seq     // 0 if the event is in no log
+	Event   domain.EventID // "" if the message has none
+}
+
+// String returns the text by which an [AbandonedError] names the handler.
+func (h AbandonedHandler) String() string { return pubsub.RunningHandler(h).String() }
 
 // AbandonedError names the handlers that a core has left behind at its end. Their goroutines go on until they return. An event of theirs is not
 // finished: its group delivers it again.
@@ -162,7 +172,9 @@ func (c *Core) abandoned() error {
 		running = append(running, AbandonedHandler{Channel: call.Channel, Event: call.Message})
 	}
 	if router != nil {
-		running = append(running, router.InFlight()...)
+		for _, h := range router.InFlight() {
+			running = append(running, AbandonedHandler(h))
+		}
 	}
 	if len(running) == 0 {
 		return nil

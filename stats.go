@@ -186,7 +186,10 @@ func counts() []count {
 
 // Stats returns the counts.
 func (c *Core) Stats() Stats {
-	s := Stats{Caches: c.cacheStats(), Blocked: make(map[BlockReason]int64)}
+	s := Stats{Caches: make(map[string]CacheStats), Blocked: make(map[BlockReason]int64)}
+	for kind, stats := range c.cacheStats() {
+		s.Caches[kind] = CacheStats(stats)
+	}
 	groups := c.counters.All()
 	for _, n := range c.counts {
 		if n.ofGroup == nil {

@@ -128,7 +128,7 @@ func TestOpen_ComparesNames(t *testing.T) {
 	other := config
 	other.Redis.Names.Stream = "events"
 	_, err := chatcore.New(t.Context(), other)
-	var differs *chatcore.LogDiffersError
+	var differs *ports.LogDiffersError
 	if !errors.As(err, &differs) || differs.Setting != "Redis.Names.Stream" || differs.Configured != `"events"` || !strings.Contains(err.Error(), "core upgrade --name") {
 		t.Fatalf("%v", err)
 	}

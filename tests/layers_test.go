@@ -59,6 +59,7 @@ var layers = map[string][]string{
 	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, goRedis, otelAPI, uuids, breaker},
 	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
+	"app/findings":       {"chatcore/domain", "chatcore/ports"},
 	"internal/calls":     {},
 	"helpers":            {"chatcore/domain", "chatcore/ports", "chatcore/internal/calls", watermill},
 	".": {
@@ -181,6 +182,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"adapters/memory/a.go":     {goRedis, "chatcore/app"},
 		"adapters/telemetry/a.go":  {otelAPI + "x/sdk", goRedis},
 		"adapters/other/a.go":      {"chatcore/domain"},
+		"app/findings/a.go":        {"chatcore/app", "chatcore/adapters/pubsub"},
 		"helpers/a.go":             {"chatcore", "chatcore/adapters/redis", goRedis},
 		"internal/calls/a.go":      {"chatcore/ports", watermill + "/message"},
 		"a.go":                     {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},

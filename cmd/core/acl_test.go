@@ -63,7 +63,7 @@ func TestACL_IsEnoughForAWholeCore(t *testing.T) {
 
 		obey(t, cache, "acl", "setuser", "least", "-set")
 		_, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: least(cluster.URL()), CacheURL: least(cache.URL())}})
-		var missing *chatcore.RightsError
+		var missing *ports.RightsError
 		if !errors.Is(err, chatcore.ErrNoPermission) || !errors.As(err, &missing) || len(missing.Commands) != 1 || missing.Commands[0] != "set" {
 			t.Errorf("without SET on the caches' server: %v", err)
 		}

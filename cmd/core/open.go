@@ -85,7 +85,7 @@ func (c *cli) likeTheLog(ctx context.Context, config chatcore.Config) (chatcore.
 		return config, err
 	}
 	if reflect.ValueOf(config.Redis.Names).IsZero() {
-		config.Redis.Names = chatcore.Names(info.Names)
+		config.Redis.Names = info.Names
 	}
 	if config.Log.Partitions == 0 {
 		config.Log.Partitions = info.Partitions
