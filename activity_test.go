@@ -21,18 +21,18 @@ func TestChatListPage_FollowsTheBuiltinGroup(t *testing.T) {
 	const index = "cc:{message-delivery-stream}:last"
 	ranBuiltins(t, config, func(core *chatcore.Core) {
 		latest := func() domain.ChatID {
-			page := must[app.List[app.ListedChat]](t)(core.Queries.ChatListPage(ctx, "ada", app.Page{Limit: 1}))
+			page := must[app.List[app.ListedChat]](t)(core.Queries.ChatListPage(ctx, "ada", domain.Page{Limit: 1}))
 			if len(page.Items) == 0 {
 				return ""
 			}
 			return page.Items[0].ID
 		}
 		for i := range 3 {
-			must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), Actor: "ada"}))
+			must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), Actor: "ada"}))
 		}
 		wait.Until(t, "every chat is indexed", func() bool { return client.HLen(ctx, index).Val() == 3 })
 		for _, chat := range []domain.ChatID{"c0", "c2", "c1", "c0"} {
-			sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", Content: "x"}))
+			sent := must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: "x"}))
 			wait.Until(t, "the message is indexed", func() bool {
 				return strings.HasPrefix(client.HGet(ctx, index, string(chat)).Val(), fmt.Sprint(sent.Seq, ":"))
 			})

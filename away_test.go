@@ -45,7 +45,7 @@ func TestACoreOpensOnceAllOfAClusterIsThere(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, "--appendonly", "yes", "--appendfsync", "always") // a crash right after a write must not lose it
 	ctx := t.Context()
 	before := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}))
-	must[app.Done](t)(before.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(before.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	cluster.Masters[1].Kill()
 
 	_, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL(), ConnectAttempts: 2}, Logger: slog.New(slog.DiscardHandler)})
@@ -67,7 +67,7 @@ func TestACoreOpensOnceAllOfAClusterIsThere(t *testing.T) {
 	cluster.Masters[1].Restart(t)
 	late := receive(t, opens)
 	core := opened(t)(late.core, late.err)
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 }
 
 // TestAGroupBeginsOnceRedisIsThere runs a core while Redis is away.
@@ -93,8 +93,8 @@ func TestAGroupBeginsOnceRedisIsThere(t *testing.T) {
 	if err := receive(t, started); err != nil {
 		t.Fatal(err)
 	}
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	if e := receive(t, arrived); e.Content != "x" {
 		t.Errorf("%+v", e)
 	}

@@ -39,11 +39,11 @@ func TestFailoverOfOneShard_ParksNoChat(t *testing.T) {
 	users := []domain.UserID{"ada", "ben", "cleo", "dan", "eve", "fay", "gus", "hal"} // in all shards
 	for i := range 30 {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada", Members: users[1:]}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada", Members: users[1:]}))
 		chats = append(chats, chat)
 	}
 	say := func(chat domain.ChatID, round int) { // until it is said
-		send := app.Send{Chat: chat, Actor: users[round%len(users)], MessageID: domain.MessageID(fmt.Sprint(chat, "-", round)), Content: "x"}
+		send := domain.Send{Chat: chat, Actor: users[round%len(users)], MessageID: domain.MessageID(fmt.Sprint(chat, "-", round)), Content: "x"}
 		for _, err := core.Chats.Send(ctx, send); err != nil && ctx.Err() == nil; {
 			_, err = core.Chats.Send(ctx, send)
 		}
@@ -114,10 +114,10 @@ func TestALiveHandlerThatExits_EndsNoType(t *testing.T) {
 	}); err != nil {
 		t.Fatal(err)
 	}
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	for i := range 4 {
 		content := fmt.Sprint("message ", i)
-		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: content}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: content}))
 		if got := receive(t, second); got != content {
 			t.Errorf("the second handler has %q, want %q", got, content)
 		}
@@ -159,7 +159,7 @@ func TestBlockedChats_AreFound(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := start(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "garden", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "garden", Actor: "ada"}))
 	other := opened(t)(chatcore.New(t.Context(), config))
 	found := func(code string) (what string) {
 		for _, f := range other.Health(t.Context()).Findings() {

@@ -51,8 +51,8 @@ func TestBuiltins_EffectsFollowTheAppend(t *testing.T) {
 	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}}, t.Context()
 	client := server.Client(t)
 	ranBuiltins(t, config, func(core *chatcore.Core) {
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
-		must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "hi"}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+		must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "hi"}))
 		wait.Until(t, "the group has handled it", func() bool {
 			return must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.KeptUnread(ctx, "ben"))["c"] == 1
 		})
@@ -67,10 +67,10 @@ func TestBuiltins_EffectsFollowTheAppend(t *testing.T) {
 		}
 	}
 	core := opened(t)(chatcore.New(ctx, config))
-	must[app.Done](t)(core.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "hello"}))
-	must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "T"}))
-	must[app.Done](t)(core.Chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: "cem"}))
-	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "c", Actor: "ben"}))
+	must[app.Done](t)(core.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "T"}))
+	must[app.Done](t)(core.Chats.Add(ctx, domain.Add{Chat: "c", Actor: "ada", User: "cem"}))
+	must[app.Done](t)(core.Chats.Leave(ctx, domain.Leave{Chat: "c", Actor: "ben"}))
 	wait.Until(t, "what is cached is forgotten", func() bool { return client.Exists(ctx, "message:m", "chat:list:ben").Val() == 0 })
 	wait.Until(t, "cem is in the chat and ben is not", func() bool {
 		cem, ben := must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "cem")), must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "ben"))
@@ -85,7 +85,7 @@ func TestBuiltins_EffectsFollowTheAppend(t *testing.T) {
 func TestBuiltins_NothingIsChangedWithoutTheGroup(t *testing.T) {
 	server := redistest.Start(t)
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}}))
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	if err := core.Close(); err != nil { // waits for the effects
 		t.Fatal(err)
 	}
@@ -99,7 +99,7 @@ func TestBuiltins_TheGroupMakesUpForLostEffects(t *testing.T) {
 	server := redistest.Start(t)
 	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}, Delivery: chatcore.DeliveryConfig{BuiltinPace: 50 * time.Millisecond}}, t.Context()
 	core := withBuiltins(t, config)
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	keys, err := keyspace.New("", 1, false)
 	if err != nil {
 		t.Fatal(err)
@@ -120,9 +120,9 @@ func TestBuiltins_AppendsWakeNobody(t *testing.T) {
 	server := redistest.Start(t)
 	ctx := t.Context()
 	core := withBuiltins(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}})
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
 	for range 200 {
-		must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+		must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	}
 	wait.Until(t, "other programs see the count", func() bool {
 		return must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.KeptUnread(ctx, "ben"))["c"] == 200
@@ -142,11 +142,11 @@ func TestBuiltins_LargeChatsAreKeptToo(t *testing.T) {
 	for i := range 299 {
 		members = append(members, domain.UserID(fmt.Sprint("user-", i)))
 	}
-	must[app.Done](t)(bare.Chats.Create(ctx, app.Create{Chat: "large", Actor: "ada", Members: members[:200]}))
+	must[app.Done](t)(bare.Chats.Create(ctx, domain.Create{Chat: "large", Actor: "ada", Members: members[:200]}))
 	for _, user := range members[200:] {
-		must[app.Done](t)(bare.Chats.Add(ctx, app.Add{Chat: "large", Actor: "ada", User: user}))
+		must[app.Done](t)(bare.Chats.Add(ctx, domain.Add{Chat: "large", Actor: "ada", User: user}))
 	}
-	must[app.Sent](t)(bare.Chats.Send(ctx, app.Send{Chat: "large", Actor: "ada", Content: "x"}))
+	must[app.Sent](t)(bare.Chats.Send(ctx, domain.Send{Chat: "large", Actor: "ada", Content: "x"}))
 	core := withBuiltins(t, config)
 	ending, cancel := context.WithTimeout(ctx, wait.Limit)
 	defer cancel()
@@ -184,9 +184,9 @@ func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
 	const forged = `{"type":"read:receipt","readSeq":0,"ordinal":9,"change":"member_removed","v":9}`
 	for i := range 200 {
 		chat := domain.ChatID(fmt.Sprintf("c:%d", i))
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada", Title: `","change":"member_removed`, Members: []domain.UserID{"ben", "cem"}}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada", Title: `","change":"member_removed`, Members: []domain.UserID{"ben", "cem"}}))
 		send := func(by domain.UserID, id string) {
-			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, Actor: by, MessageID: domain.MessageID(fmt.Sprint(i, "-", id)), Content: forged, ClientMeta: forged}))
+			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: by, MessageID: domain.MessageID(fmt.Sprint(i, "-", id)), Content: forged, ClientMeta: forged}))
 		}
 		send("ada", "m1")
 		send("ben", "m2")
@@ -199,22 +199,22 @@ func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
 		case 2:
 			send("ada", "m3")
 			send("ada", "m4")
-			must[app.Done](t)(core.Chats.Delete(ctx, app.Delete{Chat: chat, Actor: "ada", MessageID: domain.MessageID(fmt.Sprint(i, "-m3"))}))
+			must[app.Done](t)(core.Chats.Delete(ctx, domain.Delete{Chat: chat, Actor: "ada", MessageID: domain.MessageID(fmt.Sprint(i, "-m3"))}))
 			want[chat] = 1
 		case 3:
 			send("cem", "m3")
 			send("cem", "m4")
-			must[app.Done](t)(core.Chats.MarkRead(ctx, app.MarkRead{Chat: chat, Actor: "ben", MessageID: domain.MessageID(fmt.Sprint(i, "-m3"))}))
+			must[app.Done](t)(core.Chats.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: "ben", MessageID: domain.MessageID(fmt.Sprint(i, "-m3"))}))
 			want[chat] = 1
 		case 4:
-			must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: chat, Actor: "ben"}))
+			must[app.Done](t)(core.Chats.Leave(ctx, domain.Leave{Chat: chat, Actor: "ben"}))
 			send("ada", "m3")
-			must[app.Done](t)(core.Chats.Add(ctx, app.Add{Chat: chat, Actor: "ada", User: "ben"}))
-			must[app.Done](t)(core.Chats.Promote(ctx, app.Promote{Chat: chat, Actor: "ada", User: "ben", Role: domain.RoleAdmin}))
+			must[app.Done](t)(core.Chats.Add(ctx, domain.Add{Chat: chat, Actor: "ada", User: "ben"}))
+			must[app.Done](t)(core.Chats.Promote(ctx, domain.Promote{Chat: chat, Actor: "ada", User: "ben", Role: domain.RoleAdmin}))
 			send("ada", "m4")
 			want[chat] = 1
 		case 5:
-			must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: chat, Actor: "ben"}))
+			must[app.Done](t)(core.Chats.Leave(ctx, domain.Leave{Chat: chat, Actor: "ben"}))
 			delete(want, chat)
 		case 6:
 			for k := range 20 {

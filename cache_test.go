@@ -116,11 +116,11 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	here, there := withBuiltins(t, config), withBuiltins(t, config)
 	bare := opened(t)(chatcore.New(t.Context(), config)) // answers from the log
 	ctx := t.Context()
-	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
-	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "d", Actor: "ada"}))
-	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ben", MessageID: "r", Content: "x"}))
-	must[app.Done](t)(here.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ben", MessageID: "r"}))
-	sent := must[app.Sent](t)(here.Chats.Send(ctx, app.Send{
+	must[app.Done](t)(here.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+	must[app.Done](t)(here.Chats.Create(ctx, domain.Create{Chat: "d", Actor: "ada"}))
+	must[app.Sent](t)(here.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ben", MessageID: "r", Content: "x"}))
+	must[app.Done](t)(here.Chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ben", MessageID: "r"}))
+	sent := must[app.Sent](t)(here.Chats.Send(ctx, domain.Send{
 		Chat: "c", Actor: "ada", MessageID: "m", Content: "<a> & b", ReplyTo: "r", Mentions: []domain.UserID{"ben"}, ClientMeta: `{"k":1}`,
 		Attachments: []domain.Attachment{{Name: "n", Type: "t/x", Size: 5, URL: "u"}},
 	}))
@@ -154,13 +154,13 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	same(there)
 	for i, change := range []func() (app.Done, error){
 		func() (app.Done, error) {
-			return here.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "new"})
+			return here.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "new"})
 		},
 		func() (app.Done, error) {
-			return here.Chats.React(ctx, app.React{Chat: "c", Actor: "ben", MessageID: "m", Emoji: "👍"})
+			return here.Chats.React(ctx, domain.React{Chat: "c", Actor: "ben", MessageID: "m", Emoji: "👍"})
 		},
 		func() (app.Done, error) {
-			return here.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: "m"})
+			return here.Chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ada", MessageID: "m"})
 		},
 	} {
 		must[app.Done](t)(change())
@@ -176,7 +176,7 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 	if _, err := here.Queries.Message(ctx, "d", "m"); !errors.Is(err, domain.ErrMessageNotFound) {
 		t.Errorf("in another chat: %v", err)
 	}
-	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "d", Actor: "ada", MessageID: "m", Content: "of d"}))
+	must[app.Sent](t)(here.Chats.Send(ctx, domain.Send{Chat: "d", Actor: "ada", MessageID: "m", Content: "of d"}))
 	for range 2 {
 		if m := must[app.MessageView](t)(here.Queries.Message(ctx, "d", "m")); m.Content != "of d" || m.Chat != "d" {
 			t.Errorf("in another chat: %+v", m)
@@ -227,25 +227,25 @@ func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 		eventually(t, what, func() bool { return slices.Equal(list(user), chats) && slices.Equal(contacts(user), known) })
 	}
 	is("at first", "ada", nil)
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Title: "C", Members: []domain.UserID{"ben"}}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: "C", Members: []domain.UserID{"ben"}}))
 	c := app.ListedChat{ID: "c", Title: "C", Role: domain.RoleOwner}
 	is("created", "ada", []app.ListedChat{c}, app.Contact{User: "ben", Chats: 1})
 	of := c
 	of.Role = domain.RoleMember
 	is("created, to a member", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
-	must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "D"}))
-	must[app.Done](t)(core.Chats.Promote(ctx, app.Promote{Chat: "c", Actor: "ada", User: "ben", Role: domain.RoleAdmin}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	must[app.Done](t)(core.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "D"}))
+	must[app.Done](t)(core.Chats.Promote(ctx, domain.Promote{Chat: "c", Actor: "ada", User: "ben", Role: domain.RoleAdmin}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	c.Title, of.Title, of.Role, of.Unread = "D", "D", domain.RoleAdmin, 1
 	is("renamed", "ada", []app.ListedChat{c}, app.Contact{User: "ben", Chats: 1})
 	if last := must[[]app.ListedChat](t)(core.Queries.ChatList(ctx, "ada"))[0].Last; last == nil || last.Content != "x" {
 		t.Errorf("the last message is %+v", last)
 	}
 	is("promoted", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "d", Actor: "cyd", Members: []domain.UserID{"ada", "ben"}}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "d", Actor: "cyd", Members: []domain.UserID{"ada", "ben"}}))
 	d := app.ListedChat{ID: "d", Role: domain.RoleMember}
 	is("another", "ada", []app.ListedChat{d, c}, app.Contact{User: "ben", Chats: 2}, app.Contact{User: "cyd", Chats: 1})
-	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "d", Actor: "ben"}))
+	must[app.Done](t)(core.Chats.Leave(ctx, domain.Leave{Chat: "d", Actor: "ben"}))
 	is("one left", "ada", []app.ListedChat{d, c}, app.Contact{User: "ben", Chats: 1}, app.Contact{User: "cyd", Chats: 1})
 	is("who left", "ben", []app.ListedChat{of}, app.Contact{User: "ada", Chats: 1})
 	for key, want := range map[string]string{
@@ -301,8 +301,8 @@ func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 	store := cache.New(cacheServer.Client(t), keys.Caches())
 	core := withBuiltins(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 1}}, chatcore.WithCacheStore(store))
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
 	must[app.MessageView](t)(core.Queries.Message(ctx, "c", "m"))
 	cacheServer.Kill()
 	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", "m")); m.Content != "x" {

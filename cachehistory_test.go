@@ -90,16 +90,16 @@ func TestCachedValues_OfALostHistoryAreMisses(t *testing.T) {
 			}
 			ctx := t.Context()
 			core := withBuiltins(t, config)
-			must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Title: "Garden", Members: []domain.UserID{"ben"}}))
-			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "first"}))
+			must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: "Garden", Members: []domain.UserID{"ben"}}))
+			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "first"}))
 			kept := answers{message: "first", title: "Garden", contacts: []domain.UserID{"ben"}}
 			cachedAll(t, core, cache, kept)
 			if err := server.Client(t).Save(ctx).Err(); err != nil {
 				t.Fatal(err)
 			}
-			must[app.Done](t)(core.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "lost"}))
-			must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "Lost"}))
-			must[app.Done](t)(core.Chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: "cem"}))
+			must[app.Done](t)(core.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "lost"}))
+			must[app.Done](t)(core.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "Lost"}))
+			must[app.Done](t)(core.Chats.Add(ctx, domain.Add{Chat: "c", Actor: "ada", User: "cem"}))
 			cachedAll(t, core, cache, answers{message: "lost", title: "Lost", contacts: []domain.UserID{"ben", "cem"}})
 
 			server.Kill()
@@ -110,7 +110,7 @@ func TestCachedValues_OfALostHistoryAreMisses(t *testing.T) {
 			}
 			says(t, "a process that goes on", core, kept)
 			// Another event takes the seq of a lost one, or a lower one.
-			must[app.Done](t)(fresh.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "second"}))
+			must[app.Done](t)(fresh.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "second"}))
 			kept.message = "second"
 			says(t, "with another event", core, kept)
 			cachedAll(t, fresh, cache, kept)
@@ -128,18 +128,18 @@ func TestCachedValues_OfALostLogAreMisses(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := start(t, before)
-	must[app.Done](t)(before.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Title: "Before", Members: []domain.UserID{"ben"}}))
-	must[app.Sent](t)(before.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "before"}))
+	must[app.Done](t)(before.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: "Before", Members: []domain.UserID{"ben"}}))
+	must[app.Sent](t)(before.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "before"}))
 	for _, text := range []string{"before 1", "before 2", "before 3"} { // a version that the new log does not reach
-		must[app.Done](t)(before.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: text}))
+		must[app.Done](t)(before.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: text}))
 	}
 	cachedAll(t, before, cache, answers{message: "before 3", title: "Before", contacts: []domain.UserID{"ben"}})
 	stop()
 
 	server.Client(t).FlushAll(ctx)
 	core := withBuiltins(t, config)
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Title: "Now", Members: []domain.UserID{"cem"}}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "cem", MessageID: "m", Content: "now"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: "Now", Members: []domain.UserID{"cem"}}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "cem", MessageID: "m", Content: "now"}))
 	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", "m")); m.Content != "now" || m.Sender != "cem" {
 		t.Errorf("the message is %+v", m)
 	}
@@ -158,8 +158,8 @@ func TestAFrozenCacheServer_SkipsNoInvalidation(t *testing.T) {
 	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), CacheURL: other.URL(), CommandTimeout: 500 * time.Millisecond}, Log: chatcore.LogConfig{Partitions: 2}}
 	config.Delivery.Retry.First, config.Delivery.Retry.Max = 5*time.Millisecond, 20*time.Millisecond
 	here, there := withBuiltins(t, config), withBuiltins(t, config)
-	must[app.Done](t)(here.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Title: "Before", Members: []domain.UserID{"ben", "cem"}}))
-	must[app.Sent](t)(here.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "before"}))
+	must[app.Done](t)(here.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: "Before", Members: []domain.UserID{"ben", "cem"}}))
+	must[app.Sent](t)(here.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "before"}))
 	cachedAll(t, here, cache, answers{message: "before", title: "Before", contacts: []domain.UserID{"ben", "cem"}})
 
 	errors := func() uint64 {
@@ -173,9 +173,9 @@ func TestAFrozenCacheServer_SkipsNoInvalidation(t *testing.T) {
 	}
 	other.Freeze()
 	t.Cleanup(other.Thaw)
-	must[app.Done](t)(here.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: "m"}))
-	must[app.Done](t)(here.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "After"}))
-	must[app.Done](t)(here.Chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ada", User: "cem"}))
+	must[app.Done](t)(here.Chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ada", MessageID: "m"}))
+	must[app.Done](t)(here.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "After"}))
+	must[app.Done](t)(here.Chats.Remove(ctx, domain.Remove{Chat: "c", Actor: "ada", User: "cem"}))
 	seen := errors()
 	eventually(t, "the invalidation was tried again and again", func() bool { return errors() >= seen+10 })
 	after := answers{deleted: true, title: "After", contacts: []domain.UserID{"ben"}}

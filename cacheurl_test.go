@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"chatcore/domain"
+
 	"chatcore"
 	"chatcore/app"
 	"chatcore/ports"
@@ -19,9 +21,9 @@ func TestOnlyCachesLieOnTheCacheServer(t *testing.T) {
 		Redis:  chatcore.RedisConfig{URL: shared.URL(), CacheURL: cache.URL()},
 		Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}},
 	})))
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"}))
-	must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "ada"}))
+	must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -50,9 +52,9 @@ func TestOnlyCachesLieOnTheCacheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer run(core)()
-	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	sent := must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	must[app.MessageView](t)(core.Queries.Message(ctx, "c", sent.MessageID))
-	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "ada"}))
 	for _, key := range cached.Keys(ctx, "*").Val() {
 		if !strings.HasPrefix(key, "message:") && !strings.HasPrefix(key, "chat:list:") && !strings.HasPrefix(key, "contact:list:") && !strings.HasPrefix(key, "cc:{") {
 			t.Errorf("%s is where caches are", key)

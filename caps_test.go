@@ -28,10 +28,10 @@ func TestCaps_HoldUnderConcurrency(t *testing.T) {
 		for i := range members {
 			members[i] = domain.UserID(fmt.Sprint("user", i))
 		}
-		must[app.Done](t)(cores[0].Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: members}))
-		must[app.Sent](t)(cores[0].Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
+		must[app.Done](t)(cores[0].Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: members}))
+		must[app.Sent](t)(cores[0].Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
 		react := func(i int, by domain.UserID, emoji string) error {
-			_, err := cores[i%2].Chats.React(ctx, app.React{Chat: "c", Actor: by, MessageID: "m", Emoji: emoji})
+			_, err := cores[i%2].Chats.React(ctx, domain.React{Chat: "c", Actor: by, MessageID: "m", Emoji: emoji})
 			if err != nil && !errors.Is(err, domain.ErrCapReached) && !errors.Is(err, ports.ErrConflict) {
 				t.Error(err)
 			}
@@ -82,13 +82,13 @@ func TestCaps_OfChatsAreCountedInTheUsersView(t *testing.T) {
 		ended := make(chan error, 1)
 		go func() { ended <- core.Run(ctx) }()
 		for _, chat := range []domain.ChatID{"one", "two"} {
-			must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada"}))
+			must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada"}))
 		}
 		wait.Until(t, "both chats", func() bool {
 			chats, err := core.Queries.ChatsOf(ctx, "ada")
 			return err == nil && len(chats) == 2
 		})
-		_, err := core.Chats.Create(ctx, app.Create{Chat: "three", Actor: "ada"})
+		_, err := core.Chats.Create(ctx, domain.Create{Chat: "three", Actor: "ada"})
 		var reached *domain.CapError
 		if !errors.As(err, &reached) || reached.Cap != domain.CapChats || reached.Max != 2 {
 			t.Errorf("a third chat: %v", err)
@@ -108,9 +108,9 @@ func TestGate(t *testing.T) {
 		return nil
 	})))
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
-	_, err := core.Chats.Correlated("request").Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: "x"})
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	_, err := core.Chats.Correlated("request").Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: "x"})
 	var refused *app.GateError
 	if !errors.Is(err, domain.ErrRefused) || !errors.As(err, &refused) || refused.Reason != "bob is too new" {
 		t.Errorf("%v", err)

@@ -33,9 +33,9 @@ func TestACoreOnACluster(t *testing.T) {
 	ctx := t.Context()
 	for i := range chats {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{"ben", domain.UserID(fmt.Sprint("user-", i))}}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{"ben", domain.UserID(fmt.Sprint("user-", i))}}))
 		for range each {
-			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", Content: "x"}))
+			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: "x"}))
 		}
 	}
 	last := map[domain.ChatID]domain.Seq{}
@@ -46,13 +46,13 @@ func TestACoreOnACluster(t *testing.T) {
 		}
 		last[d.ID.Chat] = d.ID.Seq
 	}
-	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c0", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c0", Actor: "ada", Content: "y"}))
+	must[bool](t)(core.Chats.StartTyping(ctx, domain.Typing{Chat: "c0", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c0", Actor: "ada", Content: "y"}))
 	if e := receive(t, live); e.Chat != "c0" || e.User != "ada" {
 		t.Errorf("%+v", e)
 	}
 	receive(t, arrived)
-	if m := must[[]app.MessageView](t)(core.Queries.History(ctx, "c0", app.Span{})); len(m) != each+1 {
+	if m := must[[]app.MessageView](t)(core.Queries.History(ctx, "c0", domain.Span{})); len(m) != each+1 {
 		t.Errorf("%d messages", len(m))
 	}
 	ctx, cancel := context.WithTimeout(ctx, patience)

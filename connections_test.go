@@ -55,8 +55,8 @@ func testEverythingConnects(t *testing.T, config chatcore.Config) {
 		t.Fatal(err)
 	}
 	defer run(core)()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	sent := must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Error(err)
 	}
@@ -77,6 +77,6 @@ func testEverythingConnects(t *testing.T, config chatcore.Config) {
 	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", sent.MessageID)); m.Content != "hello" {
 		t.Errorf("read %+v", m)
 	}
-	session := must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	session := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	must[domain.Session](t)(core.Sessions.Get(ctx, session.Token))
 }

@@ -117,9 +117,9 @@ func TestACommandReachesItsHandlersInOrder(t *testing.T) {
 		}
 		start(t, core)
 
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
-		sent := must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ben", MessageID: "m", Content: "hi"}))
-		again := must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ben", MessageID: "m", Content: "hi"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+		sent := must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ben", MessageID: "m", Content: "hi"}))
+		again := must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ben", MessageID: "m", Content: "hi"}))
 		if !again.Duplicate || again.Seq != sent.Seq {
 			t.Errorf("sent again: %+v, first: %+v", again, sent)
 		}
@@ -132,7 +132,7 @@ func TestACommandReachesItsHandlersInOrder(t *testing.T) {
 		if l := receive(t, live); l.Seq != sent.Seq || l.Event.Content != "hi" || l.Foreign {
 			t.Errorf("live: %+v", l)
 		}
-		must[app.Done](t)(core.Chats.Rename(t.Context(), app.Rename{Chat: "c", Actor: "ada", Title: "x"}))
+		must[app.Done](t)(core.Chats.Rename(t.Context(), domain.Rename{Chat: "c", Actor: "ada", Title: "x"}))
 		if d := receive(t, arrived); d.ID.Seq != sent.Seq+1 {
 			t.Errorf("after the repetition comes seq %d, not %d: the repetition was delivered", d.ID.Seq, sent.Seq+1)
 		}
@@ -194,9 +194,9 @@ func TestAnEventWithoutHandlerIsFinishedAndCounted(t *testing.T) {
 			t.Fatal(err)
 		}
 		start(t, core)
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "a"}))
-		must[app.Done](t)(core.Chats.Edit(t.Context(), app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "b"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "a"}))
+		must[app.Done](t)(core.Chats.Edit(t.Context(), domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "b"}))
 		if seq := receive(t, arrived); seq != 3 {
 			t.Errorf("the handler was given seq %d", seq)
 		}
@@ -223,7 +223,7 @@ func TestWhatAHandlerFinishesWhileStoppingIsNotDeliveredAgain(t *testing.T) {
 	if err := first.Start(ctx); err != nil {
 		t.Fatal(err)
 	}
-	must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(first.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	receive(t, entered)
 	cancel()
 	close(release)
@@ -241,7 +241,7 @@ func TestWhatAHandlerFinishesWhileStoppingIsNotDeliveredAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, second)
-	must[app.Done](t)(second.Chats.Rename(t.Context(), app.Rename{Chat: "c", Actor: "ada", Title: "next"}))
+	must[app.Done](t)(second.Chats.Rename(t.Context(), domain.Rename{Chat: "c", Actor: "ada", Title: "next"}))
 	if seq := receive(t, arrived); seq != 2 {
 		t.Errorf("seq %d was delivered to the second core, want 2", seq)
 	}
@@ -250,7 +250,7 @@ func TestWhatAHandlerFinishesWhileStoppingIsNotDeliveredAgain(t *testing.T) {
 func TestFromBeginningCatchesUp(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 		arrived := make(chan domain.Seq, 16)
 		err := core.Subscribe("g", chatcore.FromBeginning(), chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Durable]) error {
 			arrived <- d.ID.Seq
@@ -301,9 +301,9 @@ func TestAPanickingListenerHarmsNobody(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	for _, id := range []domain.MessageID{"m1", "m2"} {
-		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: id, Content: "x"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: id, Content: "x"}))
 		if got := receive(t, arrived); got != id {
 			t.Errorf("heard %s, want %s", got, id)
 		}
@@ -368,9 +368,9 @@ func TestASendEndsTypingUnderAnIDOfItsOwn(t *testing.T) {
 			t.Fatal(err)
 		}
 		start(t, core)
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-		must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ada"}))
-		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+		must[bool](t)(core.Chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "ada"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 		if stop, sent := receive(t, stops), receive(t, sends); stop == "" || stop == sent {
 			t.Errorf("the stop has the id %q, the message %q: who drops repetitions by id loses one", stop, sent)
 		}
@@ -393,10 +393,10 @@ func TestASlowListenerIsNotNoticedByTheDurablePath(t *testing.T) {
 		}
 		start(t, core)
 		t.Cleanup(func() { close(release) }) // before the core stops
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 		const n = 20
 		for i := range n {
-			must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+			must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 			if seq := receive(t, arrived); seq != domain.Seq(i+2) {
 				t.Fatalf("seq %d was delivered, want %d", seq, i+2)
 			}

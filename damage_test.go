@@ -76,12 +76,12 @@ func filled(messages int) func(t *testing.T, core *chatcore.Core) {
 func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 	t.Helper()
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "big", Actor: "ada", Title: "big", Members: []domain.UserID{"ben", "cyd", "dan"}, Command: "make"}))
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "small", Actor: "ben", Members: []domain.UserID{"ada"}}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "small", Actor: "ben", Content: "only"}))
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "left", Actor: "cyd", Members: []domain.UserID{"ada", "dan"}}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "big", Actor: "ada", Title: "big", Members: []domain.UserID{"ben", "cyd", "dan"}, Command: "make"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "small", Actor: "ben", Members: []domain.UserID{"ada"}}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "small", Actor: "ben", Content: "only"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "left", Actor: "cyd", Members: []domain.UserID{"ada", "dan"}}))
 	for _, user := range []domain.UserID{"ada", "dan"} {
-		must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "left", Actor: user}))
+		must[app.Done](t)(core.Chats.Leave(ctx, domain.Leave{Chat: "left", Actor: user}))
 	}
 	senders := []domain.UserID{"ada", "ben", "cyd"}
 	jobs, done := make(chan int), make(chan error)
@@ -91,15 +91,15 @@ func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 			var failed error
 			for i := range jobs {
 				id := domain.MessageID(fmt.Sprint("m", i))
-				_, err := core.Chats.Send(ctx, app.Send{Chat: "big", Actor: senders[i%3], MessageID: id, Content: fmt.Sprint("text ", i)})
+				_, err := core.Chats.Send(ctx, domain.Send{Chat: "big", Actor: senders[i%3], MessageID: id, Content: fmt.Sprint("text ", i)})
 				if err == nil && i%10 == 0 {
-					_, err = core.Chats.React(ctx, app.React{Chat: "big", Actor: "dan", MessageID: id, Emoji: "👍"})
+					_, err = core.Chats.React(ctx, domain.React{Chat: "big", Actor: "dan", MessageID: id, Emoji: "👍"})
 				}
 				if err == nil && i%10 == 1 {
-					_, err = core.Chats.Edit(ctx, app.Edit{Chat: "big", Actor: senders[i%3], MessageID: id, Content: "edited"})
+					_, err = core.Chats.Edit(ctx, domain.Edit{Chat: "big", Actor: senders[i%3], MessageID: id, Content: "edited"})
 				}
 				if err == nil && i%10 == 2 {
-					_, err = core.Chats.Delete(ctx, app.Delete{Chat: "big", Actor: "ada", MessageID: id})
+					_, err = core.Chats.Delete(ctx, domain.Delete{Chat: "big", Actor: "ada", MessageID: id})
 				}
 				failed = errors.Join(failed, err)
 			}
@@ -116,10 +116,10 @@ func fillChats(t *testing.T, core *chatcore.Core, messages int) {
 		}
 	}
 	for i := range 300 { // enough for a snapshot
-		must[app.Done](t)(core.Chats.React(ctx, app.React{Chat: "big", Actor: senders[i%3], MessageID: "m0", Emoji: fmt.Sprintf(":e%d:", i)}))
+		must[app.Done](t)(core.Chats.React(ctx, domain.React{Chat: "big", Actor: senders[i%3], MessageID: "m0", Emoji: fmt.Sprintf(":e%d:", i)}))
 	}
-	must[app.Done](t)(core.Chats.Leave(ctx, app.Leave{Chat: "big", Actor: "cyd"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "big", Actor: "ben", MessageID: "last", Content: "the last"}))
+	must[app.Done](t)(core.Chats.Leave(ctx, domain.Leave{Chat: "big", Actor: "cyd"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "big", Actor: "ben", MessageID: "last", Content: "the last"}))
 }
 
 // settle waits until the views agree with the logs and every group has handled all events.
@@ -215,19 +215,19 @@ func (d *damaged) answers() map[string]string {
 		say(fmt.Sprintf("Chat(%s)", chat), c, err)
 		members, err := q.Members(ctx, chat)
 		say(fmt.Sprintf("Members(%s)", chat), members, err)
-		for name, span := range map[string]app.Span{"the first page": {First: true, Limit: 100}, "the last page": {Limit: 100}} {
+		for name, span := range map[string]domain.Span{"the first page": {First: true, Limit: 100}, "the last page": {Limit: 100}} {
 			page, err := q.History(ctx, chat, span)
 			say(fmt.Sprintf("History(%s, %s)", chat, name), page, err)
 		}
 		var all []ports.Record
-		for r, e := range q.Audit(ctx, chat, app.Audit{}) {
+		for r, e := range q.Audit(ctx, chat, domain.Audit{}) {
 			if err = e; e == nil {
 				all = append(all, r)
 			}
 		}
 		say(fmt.Sprintf("Audit(%s)", chat), all, err)
 		var pages []ports.Record
-		for span := (app.Span{First: true, Limit: 1000}); ; span = (app.Span{After: pages[len(pages)-1].Seq, Limit: 1000}) {
+		for span := (domain.Span{First: true, Limit: 1000}); ; span = (domain.Span{After: pages[len(pages)-1].Seq, Limit: 1000}) {
 			var page []ports.Record
 			page, err = q.Events(ctx, chat, span)
 			if pages = append(pages, page...); err != nil || len(page) < 1000 {
@@ -235,7 +235,7 @@ func (d *damaged) answers() map[string]string {
 			}
 		}
 		say(fmt.Sprintf("Events(%s)", chat), pages, err)
-		few, err := q.MemberPage(ctx, chat, app.Page{})
+		few, err := q.MemberPage(ctx, chat, domain.Page{})
 		slices.SortFunc(few.Items, func(a, b domain.Member) int { return strings.Compare(string(a.User), string(b.User)) })
 		say(fmt.Sprintf("MemberPage(%s)", chat), few, err)
 		then, err := q.At(5).Members(ctx, chat)
@@ -258,9 +258,9 @@ func (d *damaged) answers() map[string]string {
 		say(fmt.Sprintf("UnreadOf(%s)", user), unread, err)
 		list, err := q.ChatList(ctx, user)
 		say(fmt.Sprintf("ChatList(%s)", user), list, err)
-		page, err := q.ChatListPage(ctx, user, app.Page{})
+		page, err := q.ChatListPage(ctx, user, domain.Page{})
 		say(fmt.Sprintf("ChatListPage(%s)", user), page, err)
-		some, err := q.ChatsOfPage(ctx, user, app.Page{})
+		some, err := q.ChatsOfPage(ctx, user, domain.Page{})
 		slices.Sort(some.Items)
 		say(fmt.Sprintf("ChatsOfPage(%s)", user), some, err)
 	}
@@ -361,8 +361,8 @@ func TestWhatIsMissingIsNeverTakenForNothing(t *testing.T) {
 func (d *damaged) append(damage string) {
 	d.t.Helper()
 	for chat, by := range map[domain.ChatID]domain.UserID{"big": "ben", "small": "ben", "left": "cyd"} {
-		sent, err := d.core.Chats.Send(d.t.Context(), app.Send{Chat: chat, Actor: by, Content: "after"})
-		_, created := d.core.Chats.Create(d.t.Context(), app.Create{Chat: chat, Actor: "eve"})
+		sent, err := d.core.Chats.Send(d.t.Context(), domain.Send{Chat: chat, Actor: by, Content: "after"})
+		_, created := d.core.Chats.Create(d.t.Context(), domain.Create{Chat: chat, Actor: "eve"})
 		switch {
 		case err == nil && sent.Seq <= 3:
 			d.t.Errorf("%s: a send to %s got seq %d", damage, chat, sent.Seq)

@@ -40,8 +40,8 @@ func TestDeadLetters_KeptThroughRetries(t *testing.T) {
 				}
 				start(t, core)
 				ctx := t.Context()
-				must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-				must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+				must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+				must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 				groups := core.Groups()
 				letter := func() (found chatcore.DeadLetter, n int) {
 					for d, err := range groups.DeadLetters(ctx, "g") {

@@ -27,7 +27,7 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 		Log:    chatcore.LogConfig{Partitions: 1},
 		Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{"open": {Rate: 1000, Per: time.Minute}, "login": {Rate: 1000, Per: time.Minute}}},
 	}))
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	load := func(ctx context.Context, _ string) (string, error) { return "v", ctx.Err() }
 	cached, err := chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "deadline:", TTL: time.Minute}, load)
 	if err != nil {
@@ -48,9 +48,9 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 			return failure(core.Helpers.Subscribe(ctx, "ch", func(context.Context, json.RawMessage) {}))
 		},
 		"cache": func(ctx context.Context) error { return failure(cached.Get(ctx, "i")) },
-		"query": func(ctx context.Context) error { return failure(core.Queries.History(ctx, "c", app.Span{Limit: 1})) },
+		"query": func(ctx context.Context) error { return failure(core.Queries.History(ctx, "c", domain.Span{Limit: 1})) },
 		"command": func(ctx context.Context) error {
-			return failure(core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "t"}))
+			return failure(core.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "t"}))
 		},
 	}
 	held := make(chan struct{})

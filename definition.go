@@ -10,7 +10,6 @@ import (
 
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -60,16 +59,16 @@ func (d Definition[T]) Upcast(from int, up func(fields map[string]json.RawMessag
 // Type is the name of the type, and of the channel on which its events are announced.
 func (d Definition[T]) Type() string { return string(d.typ) }
 
-// Of is an event with the given data, for [app.Record]. Data that does not encode or is not valid makes Record fail with an
+// Of is an event with the given data, for [domain.Record]. Data that does not encode or is not valid makes Record fail with an
 // [*CustomEventError].
-func (d Definition[T]) Of(data T) app.CustomEvent { return customEvent[T]{d, data} }
+func (d Definition[T]) Of(data T) domain.CustomEvent { return customEvent[T]{d, data} }
 
 type customEvent[T any] struct {
 	definition Definition[T]
 	data       T
 }
 
-// Custom implements [app.CustomEvent].
+// Custom implements [domain.CustomEvent].
 func (e customEvent[T]) Custom() (domain.Custom, error) {
 	d := e.definition
 	if err := d.check(e.data); err != nil {

@@ -49,25 +49,25 @@ func TestOwnEventsThatDoNotEncodeAreRefused(t *testing.T) {
 	placed := chatcore.Define[order]("order:placed", 1)
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 		for _, wrong := range []string{"fails", "panics", "is an array", "is no JSON"} {
-			_, err := core.Chats.Record(t.Context(), app.Record{Chat: "c", Actor: "ada", Event: placed.Of(order{wrong: wrong})})
+			_, err := core.Chats.Record(t.Context(), domain.Record{Chat: "c", Actor: "ada", Event: placed.Of(order{wrong: wrong})})
 			var own *chatcore.CustomEventError
 			if !errors.Is(err, chatcore.ErrCustomEvent) || !errors.As(err, &own) || own.Type != "order:placed" {
 				t.Errorf("data that %s: %v", wrong, err)
 			}
 		}
-		_, err := core.Chats.Record(t.Context(), app.Record{Chat: "c", Actor: "ada", Event: placed.Of(order{Item: strings.Repeat("x", domain.MaxEventBytes)})})
+		_, err := core.Chats.Record(t.Context(), domain.Record{Chat: "c", Actor: "ada", Event: placed.Of(order{Item: strings.Repeat("x", domain.MaxEventBytes)})})
 		if !errors.Is(err, ports.ErrTooLarge) {
 			t.Errorf("data that is too large: %v", err)
 		}
-		if _, err := core.Chats.Record(t.Context(), app.Record{Chat: "c", Actor: "eve", Event: placed.Of(order{Item: "tea"})}); !errors.Is(err, domain.ErrNotMember) {
+		if _, err := core.Chats.Record(t.Context(), domain.Record{Chat: "c", Actor: "eve", Event: placed.Of(order{Item: "tea"})}); !errors.Is(err, domain.ErrNotMember) {
 			t.Errorf("by someone else: %v", err)
 		}
-		if _, err := core.Chats.Record(t.Context(), app.Record{Chat: "c", Actor: "ada"}); !errors.Is(err, domain.ErrInvalid) {
+		if _, err := core.Chats.Record(t.Context(), domain.Record{Chat: "c", Actor: "ada"}); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("no event: %v", err)
 		}
-		if done, err := core.Chats.Record(t.Context(), app.Record{Chat: "c", Actor: "ada", Event: placed.Of(order{Item: "tea"})}); err != nil || done.Seq != 2 {
+		if done, err := core.Chats.Record(t.Context(), domain.Record{Chat: "c", Actor: "ada", Event: placed.Of(order{Item: "tea"})}); err != nil || done.Seq != 2 {
 			t.Errorf("the chat after all that: %+v, %v", done, err)
 		}
 	})
@@ -78,17 +78,17 @@ func TestARecordIsRepeatedByItsCommand(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
 		ctx := t.Context()
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-		record := func(e app.CustomEvent, conditions ...ports.Condition) (app.Done, error) {
-			return core.Chats.Record(ctx, app.Record{Chat: "c", Actor: "ada", Event: e, Entity: "o-1", Conditions: conditions, Command: "first"})
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+		record := func(e domain.CustomEvent, conditions ...domain.Condition) (app.Done, error) {
+			return core.Chats.Record(ctx, domain.Record{Chat: "c", Actor: "ada", Event: e, Entity: "o-1", Conditions: conditions, Command: "first"})
 		}
-		first := must[app.Done](t)(record(placed.Of(order{Item: "tea"}), ports.Condition{Entity: domain.CustomEntity("o-1")}))
+		first := must[app.Done](t)(record(placed.Of(order{Item: "tea"}), domain.Condition{Entity: domain.CustomEntity("o-1")}))
 		// The condition no longer holds, but the command was carried out.
-		again := must[app.Done](t)(record(placed.Of(order{Item: "tea"}), ports.Condition{Entity: domain.CustomEntity("o-1")}))
+		again := must[app.Done](t)(record(placed.Of(order{Item: "tea"}), domain.Condition{Entity: domain.CustomEntity("o-1")}))
 		if !again.Duplicate || again.Seq != first.Seq {
 			t.Errorf("again: %+v, want a duplicate of %+v", again, first)
 		}
-		for _, e := range []app.CustomEvent{placed.Of(order{Item: "milk"}), paid.Of(order{Item: "tea"})} {
+		for _, e := range []domain.CustomEvent{placed.Of(order{Item: "milk"}), paid.Of(order{Item: "tea"})} {
 			if _, err := record(e); !errors.Is(err, domain.ErrCommandReused) {
 				t.Errorf("the command for something else: %v", err)
 			}
@@ -97,17 +97,17 @@ func TestARecordIsRepeatedByItsCommand(t *testing.T) {
 		if view.Version != first.Seq || len(view.Events) != 1 {
 			t.Errorf("the order is %+v", view)
 		}
-		_, err := core.Chats.Record(ctx, app.Record{
+		_, err := core.Chats.Record(ctx, domain.Record{
 			Chat: "c", Actor: "ada", Event: paid.Of(order{Item: "tea"}), Entity: "o-1",
-			Conditions: []ports.Condition{{Entity: domain.CustomEntity("o-1"), Version: view.Version + 1}},
+			Conditions: []domain.Condition{{Entity: domain.CustomEntity("o-1"), Version: view.Version + 1}},
 		})
 		var conflict *ports.ConflictError
 		if !errors.As(err, &conflict) || conflict.Version != view.Version {
 			t.Errorf("a condition that does not hold: %v", err)
 		}
-		must[app.Done](t)(core.Chats.Record(ctx, app.Record{
+		must[app.Done](t)(core.Chats.Record(ctx, domain.Record{
 			Chat: "c", Actor: "ada", Event: paid.Of(order{Item: "tea"}), Entity: "o-1",
-			Conditions: []ports.Condition{{Entity: domain.CustomEntity("o-1"), Version: view.Version}},
+			Conditions: []domain.Condition{{Entity: domain.CustomEntity("o-1"), Version: view.Version}},
 		}))
 	})
 }
@@ -143,13 +143,13 @@ func TestOwnEventsOfOtherVersions(t *testing.T) {
 		}
 		start(t, core)
 		ctx := t.Context()
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-		events := []app.CustomEvent{
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+		events := []domain.CustomEvent{
 			old.Of(v1{Item: "tea"}), old.Of(v1{Fault: "fails"}), old.Of(v1{Fault: "panics"}),
 			placed.Of(order{Item: "milk", Count: 2}), chatcore.Define[order]("order:placed", 3).Of(order{}),
 		}
 		for _, e := range events {
-			must[app.Done](t)(core.Chats.Record(ctx, app.Record{Chat: "c", Actor: "ada", Event: e}))
+			must[app.Done](t)(core.Chats.Record(ctx, domain.Record{Chat: "c", Actor: "ada", Event: e}))
 		}
 		for _, want := range []order{{Item: "tea", Count: 1}, {Item: "milk", Count: 2}} {
 			if got := receive(t, arrived); got != want {
@@ -165,7 +165,7 @@ func TestOwnEventsOfOtherVersions(t *testing.T) {
 		if n := core.Stats().DeadLetters; n != 2 {
 			t.Errorf("%d dead letters, want 2", n)
 		}
-		if records := must[[]ports.Record](t)(core.Queries.Events(ctx, "c", app.Span{First: true})); len(records) != 6 {
+		if records := must[[]ports.Record](t)(core.Queries.Events(ctx, "c", domain.Span{First: true})); len(records) != 6 {
 			t.Errorf("%d events in the log, want 6", len(records))
 		}
 	})
@@ -175,8 +175,8 @@ func TestAnUpcasterThatFailsHarmsItsEventOnly(t *testing.T) {
 	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "core-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 2}}
 	ctx := t.Context()
 	core := opened(t)(chatcore.New(ctx, config))
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
 	for name, up := range map[string]func(map[string]json.RawMessage) error{
 		"fails":  func(map[string]json.RawMessage) error { return errors.New("no") },
 		"panics": func(map[string]json.RawMessage) error { panic("no") },
@@ -186,7 +186,7 @@ func TestAnUpcasterThatFailsHarmsItsEventOnly(t *testing.T) {
 			t.Errorf("%s: the message: %v", name, err)
 		}
 		id := domain.MessageID(name)
-		must[app.Sent](t)(later.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: id, Content: "y"}))
+		must[app.Sent](t)(later.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: id, Content: "y"}))
 		if m := must[app.MessageView](t)(later.Queries.Message(ctx, "c", id)); m.Content != "y" {
 			t.Errorf("%s: the next message is %+v", name, m)
 		}

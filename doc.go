@@ -5,7 +5,7 @@
 //	err = core.Subscribe("push", chatcore.On(push)) // durable: at least once, a chat's events in order
 //	err = core.Listen(chatcore.OnLive(showTyping))  // live: at most once, in every process
 //	err = core.Start(ctx)                           // in the background, until ctx ends
-//	sent, err := core.Chats.Send(ctx, app.Send{Chat: "general", Actor: "ada", Content: "hello"})
+//	sent, err := core.Chats.Send(ctx, domain.Send{Chat: "general", Actor: "ada", Content: "hello"})
 //	err = core.Wait()                               // how it ended
 //
 // This package wires the layers and is the only one that knows them all.

@@ -20,23 +20,23 @@ func TestARepetitionIsAsConfirmedAsTheFirst(t *testing.T) {
 		return opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL(), Durability: chatcore.Durability{Replicas: 1, Timeout: timeout}}}))
 	}
 	core, ctx := open(patient), t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
-	before := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "before", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
+	before := must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "before", Content: "x"}))
 	commands := map[string]func() (domain.Seq, error){
 		"send": func() (domain.Seq, error) {
-			sent, err := core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"})
+			sent, err := core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"})
 			return sent.Seq, err
 		},
 		"edit": func() (domain.Seq, error) { // nothing to record the second time
-			done, err := core.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "before", Content: "y"})
+			done, err := core.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "before", Content: "y"})
 			return done.Seq, err
 		},
 		"rename": func() (domain.Seq, error) {
-			done, err := core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "t", Command: "k"})
+			done, err := core.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "t", Command: "k"})
 			return done.Seq, err
 		},
 		"read": func() (domain.Seq, error) {
-			done, err := core.Chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "bob", Seq: before.Seq})
+			done, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "bob", Seq: before.Seq})
 			return done.Seq, err
 		},
 	}

@@ -50,9 +50,9 @@ func testClocksApart(t *testing.T, url string, client *goredis.Client) {
 		cores[name] = opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: url}, Limits: chatcore.LimitsConfig{EditWindow: window}}, chatcore.WithClock(clock)))
 	}
 	ctx := t.Context()
-	must[app.Done](t)(cores["late"].Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(cores["late"].Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	send := func(chats *app.Chats, id domain.MessageID) {
-		must[app.Sent](t)(chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: id, Content: "x"}))
+		must[app.Sent](t)(chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: id, Content: "x"}))
 	}
 	now := must[time.Time](t)(client.Time(ctx).Result())
 	for name, core := range cores {
@@ -66,7 +66,7 @@ func testClocksApart(t *testing.T, url string, client *goredis.Client) {
 	send(cores["late"].Chats.Backdated(now.Add(-window/3)), "within-window")
 	for name, core := range cores {
 		edit := func(id domain.MessageID) error {
-			_, err := core.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: id, Content: "by " + name})
+			_, err := core.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: id, Content: "by " + name})
 			return err
 		}
 		for _, id := range []domain.MessageID{"now-early", "now-late", "within-window"} {

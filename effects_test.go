@@ -51,10 +51,10 @@ func TestAHandlerThatFailsAfterItsEffectMakesItOnce(t *testing.T) {
 			t.Fatal(err)
 		}
 		start(t, core)
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 		const messages = 3
 		for range messages {
-			must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+			must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 		}
 		for range messages {
 			receive(t, arrived)

@@ -17,10 +17,8 @@ import (
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
-	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
-	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -41,11 +39,11 @@ func run(core *chatcore.Core) (stop func()) {
 // say has ada create a chat and write into it.
 func say(core *chatcore.Core, texts ...string) {
 	ctx := context.Background()
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada", Title: "Garden"}); err != nil {
+	if _, err := core.Chats.Create(ctx, domain.Create{Chat: "garden", Actor: "ada", Title: "Garden"}); err != nil {
 		log.Fatal(err)
 	}
 	for _, text := range texts {
-		if _, err := core.Chats.Send(ctx, app.Send{Chat: "garden", Actor: "ada", Content: text}); err != nil {
+		if _, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: text}); err != nil {
 			log.Fatal(err)
 		}
 	}
@@ -134,7 +132,7 @@ func ExampleOnLive() {
 	defer run(core)()
 
 	say(core)
-	if _, err := core.Chats.StartTyping(context.Background(), app.Typing{Chat: "garden", Actor: "ada"}); err != nil {
+	if _, err := core.Chats.StartTyping(context.Background(), domain.Typing{Chat: "garden", Actor: "ada"}); err != nil {
 		log.Fatal(err)
 	}
 	typing := <-arrived
@@ -377,9 +375,9 @@ func ExampleDefine() {
 	say(core)
 	ctx := context.Background()
 	create := func(p Poll) error {
-		_, err := core.Chats.Record(ctx, app.Record{
+		_, err := core.Chats.Record(ctx, domain.Record{
 			Chat: "garden", Actor: "ada", Event: pollCreated.Of(p), Entity: "sunday",
-			Conditions: []ports.Condition{{Entity: domain.CustomEntity("sunday"), Version: 0}}, // not there yet
+			Conditions: []domain.Condition{{Entity: domain.CustomEntity("sunday"), Version: 0}}, // not there yet
 		})
 		return err
 	}
@@ -387,7 +385,7 @@ func ExampleDefine() {
 	fmt.Println(create(Poll{Question: "Who comes on Sunday?", Answers: []string{"I", "not I"}}))
 	d := <-arrived
 	fmt.Println(d.Actor, "asks:", d.Event.Question, "seq", d.ID.Seq)
-	fmt.Println(errors.Is(create(Poll{Question: "Again?", Answers: []string{"I", "not I"}}), ports.ErrConflict))
+	fmt.Println(errors.Is(create(Poll{Question: "Again?", Answers: []string{"I", "not I"}}), chatcore.ErrConflict))
 	// Output:
 	// poll:created v2 is not valid: a poll needs two answers
 	// <nil>

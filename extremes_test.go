@@ -18,13 +18,13 @@ func TestQueries_Extremes(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
 		ctx, q := t.Context(), core.Queries
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
 		var seqs []domain.Seq
 		for i := range 3 {
-			seqs = append(seqs, must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: fmt.Sprint(i)})).Seq)
+			seqs = append(seqs, must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: fmt.Sprint(i)})).Seq)
 		}
 		head := seqs[2]
-		pages := func(span app.Span) (events, messages []domain.Seq) {
+		pages := func(span domain.Span) (events, messages []domain.Seq) {
 			t.Helper()
 			for _, r := range must[[]ports.Record](t)(q.Events(ctx, "c", span)) {
 				events = append(events, r.Seq)
@@ -51,14 +51,14 @@ func TestQueries_Extremes(t *testing.T) {
 				if at == 0 { // neither: the last page
 					after = before
 				}
-				if got, _ := pages(app.Span{After: at, Limit: limit}); !slices.Equal(got, after) {
+				if got, _ := pages(domain.Span{After: at, Limit: limit}); !slices.Equal(got, after) {
 					t.Errorf("%d events after %d: %v, want %v", limit, at, got, after)
 				}
-				if got, _ := pages(app.Span{Before: at, Limit: limit}); !slices.Equal(got, before) {
+				if got, _ := pages(domain.Span{Before: at, Limit: limit}); !slices.Equal(got, before) {
 					t.Errorf("%d events before %d: %v, want %v", limit, at, got, before)
 				}
 			}
-			if _, got := pages(app.Span{After: at, Limit: 100}); at > 0 && len(got) != len(slices.DeleteFunc(slices.Clone(seqs), func(s domain.Seq) bool { return s <= at })) {
+			if _, got := pages(domain.Span{After: at, Limit: 100}); at > 0 && len(got) != len(slices.DeleteFunc(slices.Clone(seqs), func(s domain.Seq) bool { return s <= at })) {
 				t.Errorf("messages after %d: %v", at, got)
 			}
 			if at < head && at > 0 {
@@ -71,10 +71,10 @@ func TestQueries_Extremes(t *testing.T) {
 			if got := must[[]domain.Member](t)(then.Members(ctx, "c")); len(got) != 2 {
 				t.Errorf("as of %d the members are %v", at, got)
 			}
-			if got := must[[]ports.Record](t)(then.Events(ctx, "c", app.Span{First: true})); len(got) != int(head) { //nolint:gosec // small
+			if got := must[[]ports.Record](t)(then.Events(ctx, "c", domain.Span{First: true})); len(got) != int(head) { //nolint:gosec // small
 				t.Errorf("as of %d there are %d events", at, len(got))
 			}
-			if got := must[[]app.MessageView](t)(then.History(ctx, "c", app.Span{})); len(got) != 3 {
+			if got := must[[]app.MessageView](t)(then.History(ctx, "c", domain.Span{})); len(got) != 3 {
 				t.Errorf("as of %d there are %d messages", at, len(got))
 			}
 			if _, err := then.Chat(ctx, "c"); err != nil {
@@ -83,7 +83,7 @@ func TestQueries_Extremes(t *testing.T) {
 		}
 		for _, limit := range []int{-1, app.MaxHistory + 1, math.MaxInt, math.MinInt} {
 			var invalid *domain.InvalidError
-			if _, err := q.History(ctx, "c", app.Span{Limit: limit}); !errors.As(err, &invalid) {
+			if _, err := q.History(ctx, "c", domain.Span{Limit: limit}); !errors.As(err, &invalid) {
 				t.Errorf("limit %d: %v", limit, err)
 			}
 		}
@@ -95,7 +95,7 @@ func TestQueriesAboutUsers_WithoutSubscribers(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		core := open(chatcore.Config{})
 		ctx, q := t.Context(), core.Queries
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 		ask := func() (errs [4]error) {
 			_, errs[0] = q.ChatsOf(ctx, "ada")
 			_, errs[1] = q.UnreadOf(ctx, "ada")

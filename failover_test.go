@@ -26,7 +26,7 @@ func TestCommandsGoOnAfterAPromotion(t *testing.T) {
 	var chats []domain.ChatID
 	for i := range 32 {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		must[app.Done](t)(cores[0].Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada"}))
+		must[app.Done](t)(cores[0].Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada"}))
 		chats = append(chats, chat)
 	}
 	cluster.Settle(t)
@@ -47,11 +47,11 @@ func TestCommandsGoOnAfterAPromotion(t *testing.T) {
 		for _, c := range cores {
 			all.Go(func() {
 				for _, chat := range chats {
-					_, err := c.Chats.Send(bounded, app.Send{Chat: chat, Actor: "ada", Content: "x"})
+					_, err := c.Chats.Send(bounded, domain.Send{Chat: chat, Actor: "ada", Content: "x"})
 					before := err
 					for err != nil && bounded.Err() == nil {
 						before = err
-						_, err = c.Chats.Send(bounded, app.Send{Chat: chat, Actor: "ada", Content: "x"})
+						_, err = c.Chats.Send(bounded, domain.Send{Chat: chat, Actor: "ada", Content: "x"})
 					}
 					if err != nil {
 						t.Errorf("%s: %v after the promotion nothing is sent to %s: %v; before: %v", lose.how, time.Since(promoted), chat, err, before)

@@ -251,7 +251,7 @@ func (d *damaged) cutOff(ctx context.Context, chat domain.ChatID, n int) {
 	d.t.Helper()
 	before := d.dump() //nolint:contextcheck // the context of the test
 	for i := range n {
-		must[app.Sent](d.t)(d.core.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ben", Content: fmt.Sprint("cut off ", i)}))
+		must[app.Sent](d.t)(d.core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ben", Content: fmt.Sprint("cut off ", i)}))
 	}
 	for key, value := range before {
 		if !strings.HasSuffix(key, ":"+string(chat)+":0") {
@@ -263,7 +263,7 @@ func (d *damaged) cutOff(ctx context.Context, chat domain.ChatID, n int) {
 // begun leaves only the events of a new chat.
 func (d *damaged) begun(ctx context.Context) {
 	d.t.Helper()
-	must[app.Done](d.t)(d.core.Chats.Create(ctx, app.Create{Chat: "begun", Actor: "ada"}))
+	must[app.Done](d.t)(d.core.Chats.Create(ctx, domain.Create{Chat: "begun", Actor: "ada"}))
 	const base = "cc:{message-delivery-stream}:"
 	d.client.Del(ctx, base+"begun:x", base+"begun:u")
 	d.client.SRem(ctx, base+"chats", "begun")
@@ -287,7 +287,7 @@ func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	d := newDamaged(t, filled(20))
 	ctx := t.Context()
 	d.cutOff(ctx, "small", 2)
-	if _, err := d.core.Chats.Send(ctx, app.Send{Chat: "small", Actor: "ben", Content: "x"}); err == nil {
+	if _, err := d.core.Chats.Send(ctx, domain.Send{Chat: "small", Actor: "ben", Content: "x"}); err == nil {
 		t.Fatal("a chat whose last append was cut off takes a message")
 	}
 	d.client.HDel(ctx, "cc:{message-delivery-stream}:g:chats:"+chatcore.BuiltinGroup, "left")
@@ -308,7 +308,7 @@ func TestFsck_RepairedChatsGoOn(t *testing.T) {
 	}
 	start(t, running)
 	checked(t, d.core, chatcore.FsckConfig{Repair: true})
-	sent := must[app.Sent](t)(d.core.Chats.Send(ctx, app.Send{Chat: "small", Actor: "ben", Content: "after"}))
+	sent := must[app.Sent](t)(d.core.Chats.Send(ctx, domain.Send{Chat: "small", Actor: "ben", Content: "after"}))
 	for want := sent.Seq - 3; want <= sent.Seq; want++ {
 		if got := receive(t, handled); got != want {
 			t.Fatalf("seq %d was delivered, want %d", got, want)
@@ -319,7 +319,7 @@ func TestFsck_RepairedChatsGoOn(t *testing.T) {
 		t.Errorf("after all there is %+v", found)
 	}
 	// The record of a command under its id went with the index. It is not carried out again.
-	again := app.Create{Chat: "big", Actor: "ada", Title: "big", Members: []domain.UserID{"ben", "cyd", "dan"}, Command: "make"}
+	again := domain.Create{Chat: "big", Actor: "ada", Title: "big", Members: []domain.UserID{"ben", "cyd", "dan"}, Command: "make"}
 	if _, err := d.core.Chats.Create(ctx, again); !errors.Is(err, domain.ErrCommandReused) {
 		t.Errorf("the command given again: %v", err)
 	}
@@ -369,19 +369,19 @@ func TestFsck_BesideWriters(t *testing.T) {
 				<-pace.C
 				chat := domain.ChatID(fmt.Sprint("w", w, "-", random.IntN(5)))
 				id := domain.MessageID(fmt.Sprint("x", w, "-", i))
-				_, _ = running.Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{"ben"}})
-				_, _ = running.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", MessageID: id, Content: "x"})
-				_, _ = running.Chats.React(ctx, app.React{Chat: "big", Actor: "ben", MessageID: "m0", Emoji: string(rune(0x1F600 + random.IntN(40)))})
-				_, _ = running.Chats.Send(ctx, app.Send{Chat: "big", Actor: "dan", MessageID: id, Content: "x"})
+				_, _ = running.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{"ben"}})
+				_, _ = running.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", MessageID: id, Content: "x"})
+				_, _ = running.Chats.React(ctx, domain.React{Chat: "big", Actor: "ben", MessageID: "m0", Emoji: string(rune(0x1F600 + random.IntN(40)))})
+				_, _ = running.Chats.Send(ctx, domain.Send{Chat: "big", Actor: "dan", MessageID: id, Content: "x"})
 				switch random.IntN(4) {
 				case 0:
-					_, _ = running.Chats.Delete(ctx, app.Delete{Chat: chat, Actor: "ada", MessageID: id})
+					_, _ = running.Chats.Delete(ctx, domain.Delete{Chat: chat, Actor: "ada", MessageID: id})
 				case 1:
 					user := domain.UserID(fmt.Sprint("u", random.IntN(20)))
-					_, _ = running.Chats.Add(ctx, app.Add{Chat: chat, Actor: "ada", User: user})
+					_, _ = running.Chats.Add(ctx, domain.Add{Chat: chat, Actor: "ada", User: user})
 				case 2:
 					user := domain.UserID(fmt.Sprint("u", random.IntN(20)))
-					_, _ = running.Chats.Remove(ctx, app.Remove{Chat: chat, Actor: "ada", User: user})
+					_, _ = running.Chats.Remove(ctx, domain.Remove{Chat: chat, Actor: "ada", User: user})
 				}
 			}
 		})
@@ -441,21 +441,21 @@ func randomChats(t *testing.T, core *chatcore.Core, random *rand.Rand) {
 		message := domain.MessageID(pick("m", 40))
 		switch random.IntN(10) {
 		case 0:
-			_, _ = core.Chats.Create(ctx, app.Create{Chat: chat, Actor: by, Members: []domain.UserID{other}})
+			_, _ = core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: by, Members: []domain.UserID{other}})
 		case 1:
-			_, _ = core.Chats.Add(ctx, app.Add{Chat: chat, Actor: by, User: other, Command: domain.CommandID(pick("c", 1000))})
+			_, _ = core.Chats.Add(ctx, domain.Add{Chat: chat, Actor: by, User: other, Command: domain.CommandID(pick("c", 1000))})
 		case 2:
-			_, _ = core.Chats.Remove(ctx, app.Remove{Chat: chat, Actor: by, User: other})
+			_, _ = core.Chats.Remove(ctx, domain.Remove{Chat: chat, Actor: by, User: other})
 		case 3:
-			_, _ = core.Chats.Promote(ctx, app.Promote{Chat: chat, Actor: by, User: other, Role: domain.RoleOwner})
+			_, _ = core.Chats.Promote(ctx, domain.Promote{Chat: chat, Actor: by, User: other, Role: domain.RoleOwner})
 		case 4:
-			_, _ = core.Chats.Delete(ctx, app.Delete{Chat: chat, Actor: by, MessageID: message})
+			_, _ = core.Chats.Delete(ctx, domain.Delete{Chat: chat, Actor: by, MessageID: message})
 		case 5:
-			_, _ = core.Chats.React(ctx, app.React{Chat: chat, Actor: by, MessageID: message, Emoji: "👍"})
+			_, _ = core.Chats.React(ctx, domain.React{Chat: chat, Actor: by, MessageID: message, Emoji: "👍"})
 		case 6:
-			_, _ = core.Chats.Edit(ctx, app.Edit{Chat: chat, Actor: by, MessageID: message, Content: pick("text ", 100)})
+			_, _ = core.Chats.Edit(ctx, domain.Edit{Chat: chat, Actor: by, MessageID: message, Content: pick("text ", 100)})
 		default:
-			_, _ = core.Chats.Send(ctx, app.Send{Chat: chat, Actor: by, MessageID: message, Content: pick("text ", 100)})
+			_, _ = core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: by, MessageID: message, Content: pick("text ", 100)})
 		}
 	}
 }

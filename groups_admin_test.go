@@ -70,7 +70,7 @@ func TestGroups_Administration(t *testing.T) {
 		}
 		groups := core.Groups()
 		send := func(id domain.MessageID, content string) {
-			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: id, Content: content}))
+			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: id, Content: content}))
 		}
 		state := func(want chatcore.PartitionState) func() bool {
 			return func() bool {
@@ -78,7 +78,7 @@ func TestGroups_Administration(t *testing.T) {
 				return found && got.Parked == want.Parked && got.Letters == want.Letters && (got.Lag == 0 || want.Parked > 0)
 			}
 		}
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 		send("m1", "x")
 		send("m2", "bad")
 		send("m3", "x")

@@ -40,8 +40,8 @@ func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
 	}
 	start(t, core)
 	for _, chat := range chats {
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
-		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: chat, Actor: "ada", Content: "hello"}))
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ada"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: chat, Actor: "ada", Content: "hello"}))
 	}
 	seen := make(map[string]bool)
 	for range len(groups) * len(chats) {
@@ -117,7 +117,7 @@ func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
 		return len(h.Stopped) == 1 && h.Stopped[0].Group == "g" && errors.Is(h.Stopped[0].Err, chatcore.ErrGroupDeleted) && hasFinding(h, "group_stopped")
 	})
 	for _, chat := range []domain.ChatID{"a", "b", "c", "d"} {
-		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
+		must[app.Done](t)(other.Chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ada"}))
 		if got := receive(t, delivered); got != chat {
 			t.Errorf("the other group is given %s, want %s", got, chat)
 		}
@@ -175,7 +175,7 @@ func TestFindings_OfGroups(t *testing.T) {
 		return len(h.Groups) == 1 && h.Groups[0].Members == 1 && !hasFinding(h, "group_not_run") && !hasFinding(h, "group_behind")
 	})
 	for _, chat := range []domain.ChatID{"a", "b", "c", "d"} {
-		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
+		must[app.Done](t)(other.Chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ada"}))
 	}
 	eventually(t, "it is behind", has("group_behind"))
 	close(release)
@@ -278,8 +278,8 @@ func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 	if l := partition(t, groups); l.Lag != 0 || !l.Oldest.IsZero() || l.Age != 0 {
 		t.Errorf("nothing is there, and the group stands at %+v", l)
 	}
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	l := partition(t, groups)
 	first := must[[]goredis.XMessage](t)(client.XRange(t.Context(), l.Stream, "-", "+").Result())[0].ID
 	if l.Lag != 2 || !strings.HasPrefix(first, fmt.Sprint(l.Oldest.UnixMilli(), "-")) || l.Age < 0 || l.Age > patience {
@@ -343,7 +343,7 @@ func TestAnEphemeralGroupIsRemovedWhenRunEnds(t *testing.T) {
 	}
 
 	stop, ended := run()
-	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "first", Actor: "ada"}))
+	must[app.Done](t)(other.Chats.Create(t.Context(), domain.Create{Chat: "first", Actor: "ada"}))
 	receive(t, delivered)
 	stop()
 	if err := receive(t, ended); err != nil {
@@ -352,9 +352,9 @@ func TestAnEphemeralGroupIsRemovedWhenRunEnds(t *testing.T) {
 	gone("stays")
 
 	// It was removed: the next one of that name begins with the next event.
-	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "between", Actor: "ada"}))
+	must[app.Done](t)(other.Chats.Create(t.Context(), domain.Create{Chat: "between", Actor: "ada"}))
 	stop, ended = run()
-	must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: "second", Actor: "ada"}))
+	must[app.Done](t)(other.Chats.Create(t.Context(), domain.Create{Chat: "second", Actor: "ada"}))
 	if chat := receive(t, delivered); chat != "second" {
 		t.Errorf("the next one is given %s", chat)
 	}
@@ -422,7 +422,7 @@ func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	}
 	ended := end(first)
 	for i := range chats {
-		must[app.Done](t)(first.Chats.Create(t.Context(), app.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), Actor: "ada"}))
+		must[app.Done](t)(first.Chats.Create(t.Context(), domain.Create{Chat: domain.ChatID(fmt.Sprint("c", i)), Actor: "ada"}))
 	}
 	eventually(t, "every chat is handled", all)
 
@@ -487,8 +487,8 @@ func TestGroupsOnACluster(t *testing.T) {
 	groups := other.Groups()
 	for i := range chats {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		must[app.Done](t)(other.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
-		must[app.Sent](t)(other.Chats.Send(t.Context(), app.Send{Chat: chat, Actor: "ada", Content: "hello"}))
+		must[app.Done](t)(other.Chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ada"}))
+		must[app.Sent](t)(other.Chats.Send(t.Context(), domain.Send{Chat: chat, Actor: "ada", Content: "hello"}))
 	}
 	take := func(seq domain.Seq) {
 		t.Helper()

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"chatcore/domain"
+
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
@@ -331,9 +333,9 @@ func TestEvictionAtRunTime_IsFound(t *testing.T) {
 	client := server.Client(t)
 	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}}
 	core := opened(t)(chatcore.New(t.Context(), config))
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	send := func() error {
-		return failure(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+		return failure(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	}
 	set := func(name, value string) {
 		t.Helper()

@@ -38,8 +38,8 @@ func TestASubscriptionHearsWhatTheCoreAnnounces(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	client.Publish(t.Context(), namespace+":new-message", `{"content":"from elsewhere"}`)
 	var all []string
 	for range 4 {
@@ -82,8 +82,8 @@ func TestHelpersLeaveTheLogAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop := start(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hello"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "hello"}))
 	stop()
 	core = opened(t)(chatcore.New(t.Context(), config))
 	client := server.Client(t)
@@ -111,7 +111,7 @@ func TestHelpersLeaveTheLogAlone(t *testing.T) {
 			rt.Fatalf("the log has changed after %q", pattern)
 		}
 	})
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "still there"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "still there"}))
 }
 
 // TestHelpersCanBeKeptElsewhere replaces one of the three.

@@ -21,11 +21,11 @@ func TestLimitsAreTakenByCommands(t *testing.T) {
 			app.LimitSend: {Rate: 2, Per: time.Hour}, app.LimitLogin: {Algorithm: ports.GCRA, Rate: 5, Per: time.Hour},
 		}}})
 		ctx := t.Context()
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 		for range 2 {
-			must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 		}
-		_, err := core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"})
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"})
 		var limited *ports.LimitedError
 		if !errors.As(err, &limited) || limited.Kind != app.LimitSend || limited.RetryAfter <= 59*time.Minute || limited.RetryAfter > time.Hour {
 			t.Errorf("the third send: %v", err)
@@ -43,16 +43,16 @@ func TestWhoIsTyping(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
 		one, other := open(chatcore.Config{}), open(chatcore.Config{})
 		ctx := t.Context()
-		must[app.Done](t)(one.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"b:e%n"}}))
-		must[bool](t)(one.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "b:e%n"}))
-		must[bool](t)(one.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"}))
+		must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"b:e%n"}}))
+		must[bool](t)(one.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "b:e%n"}))
+		must[bool](t)(one.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "ada"}))
 		if users := must[[]domain.UserID](t)(one.Queries.Typing(ctx, "c")); !slices.Equal(users, []domain.UserID{"ada", "b:e%n"}) {
 			t.Errorf("typing are %q", users)
 		}
 		if one.LogID() == other.LogID() { // they share a store: a send by one ends the typing that the other shows
-			must[app.Sent](t)(other.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+			must[app.Sent](t)(other.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 		} else {
-			must[app.Sent](t)(one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+			must[app.Sent](t)(one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 		}
 		if users := must[[]domain.UserID](t)(one.Queries.Typing(ctx, "c")); !slices.Equal(users, []domain.UserID{"b:e%n"}) {
 			t.Errorf("after ada's message typing are %q", users)

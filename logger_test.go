@@ -68,7 +68,7 @@ func TestLogger_Component(t *testing.T) {
 				t.Fatal(err)
 			}
 			start(t, core)
-			must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+			must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 			if err := core.WaitIdle(t.Context()); err != nil {
 				t.Fatal(err)
 			}
@@ -103,11 +103,11 @@ func TestGroup_OfTwoTypes(t *testing.T) {
 			t.Fatal(err)
 		}
 		start(t, core)
-		must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-		must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "a"}))
-		must[app.Done](t)(core.Chats.React(ctx, app.React{Chat: "c", Actor: "ada", MessageID: "m", Emoji: "👍"}))
-		must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "t"}))
-		must[app.Done](t)(core.Chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "b"}))
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+		must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "a"}))
+		must[app.Done](t)(core.Chats.React(ctx, domain.React{Chat: "c", Actor: "ada", MessageID: "m", Emoji: "👍"}))
+		must[app.Done](t)(core.Chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "t"}))
+		must[app.Done](t)(core.Chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: "b"}))
 		for _, want := range []domain.Seq{2, 5} {
 			if seq := receive(t, handled); seq != want {
 				t.Errorf("seq %d is handled, want %d", seq, want)

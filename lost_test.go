@@ -29,8 +29,8 @@ func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 	}
 	start(t, core)
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "first"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "first"}))
 	receive(t, arrived)
 	groups := core.Groups()
 	for lag := uint64(1); lag > 0; { // until both events are committed
@@ -42,7 +42,7 @@ func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 	if err := server.Client(t).Save(ctx).Err(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "lost"}); err != nil && !errors.Is(err, ports.ErrOutcomeUnknown) { // whose answer the kill may cut off
+	if _, err := core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "lost"}); err != nil && !errors.Is(err, ports.ErrOutcomeUnknown) { // whose answer the kill may cut off
 		t.Fatal(err)
 	}
 	if e := receive(t, arrived); e.Content != "lost" {
@@ -50,7 +50,7 @@ func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 	}
 	server.Restart(t)
 	for {
-		_, err := core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "kept", Content: "kept"})
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "kept", Content: "kept"})
 		if err == nil {
 			break
 		}
@@ -58,7 +58,7 @@ func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "next"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "next"}))
 	for _, want := range []domain.Content{"kept", "next"} {
 		if e := receive(t, arrived); e.Content != want {
 			t.Fatalf("%q was delivered, want %q", e.Content, want)

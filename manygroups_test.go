@@ -63,8 +63,8 @@ func TestSubscribe_ManyGroups(t *testing.T) {
 				t.Errorf("%d groups are allowed, want %d", accepted, c.want)
 			}
 			start(t, core)
-			must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-			must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+			must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+			must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 			wait.Until(t, "every group to get the message", func() bool { return given() == accepted })
 		})
 	}

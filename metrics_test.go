@@ -127,10 +127,10 @@ func TestMetrics_Groups(t *testing.T) {
 	start(t, o.Core)
 	ctx := t.Context()
 	send := func(chat domain.ChatID, content string) {
-		must[app.Sent](t)(o.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", Content: content}))
+		must[app.Sent](t)(o.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: content}))
 	}
 	for _, chat := range []domain.ChatID{"parked", "slow"} {
-		must[app.Done](t)(o.Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada"}))
+		must[app.Done](t)(o.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada"}))
 	}
 	send("parked", "bad")
 	send("slow", "slow")

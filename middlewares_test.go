@@ -49,7 +49,7 @@ func inBubble(t *testing.T, config chatcore.Config, test func(b *bubbleCore)) {
 func (b *bubbleCore) begin(n int) {
 	b.t.Helper()
 	start(b.t, b.Core)
-	must[app.Done](b.t)(b.Chats.Create(b.t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](b.t)(b.Chats.Create(b.t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	b.send(0, n)
 }
 
@@ -57,7 +57,7 @@ func (b *bubbleCore) begin(n int) {
 func (b *bubbleCore) send(first, last int) {
 	b.t.Helper()
 	for i := first; i < last; i++ {
-		must[app.Sent](b.t)(b.Chats.Send(b.t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: domain.MessageID(fmt.Sprint("m", i)), Content: fmt.Sprint("text ", i)}))
+		must[app.Sent](b.t)(b.Chats.Send(b.t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: domain.MessageID(fmt.Sprint("m", i)), Content: fmt.Sprint("text ", i)}))
 	}
 }
 
@@ -429,8 +429,8 @@ func TestMiddleware_Duplicator(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "hi"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "hi"}))
 	if first, second := receive(t, made), receive(t, made); !first || second {
 		t.Errorf("the effect is made %v, %v", first, second)
 	}
@@ -460,7 +460,7 @@ func TestMiddleware_Correlation(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	if id := receive(t, plain); id != "request-1" {
 		t.Errorf("a plain handler sees the id %q", id)
 	}
@@ -509,7 +509,7 @@ func TestMiddleware_MayReplaceTheMessage(t *testing.T) {
 					t.Fatal(err)
 				}
 				stop := start(t, core)
-				must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
+				must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 				for attempt := 1; attempt <= 2; attempt++ {
 					d := receive(t, arrived)
 					if d.ID.Log != core.LogID() || d.ID.Chat != "c" || d.ID.Seq != 1 || d.ID.Event == "" || d.Attempt != attempt || d.Epoch == 0 || strings.Contains(name, "context") != (d.value == "x") {

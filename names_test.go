@@ -39,10 +39,10 @@ func TestACoreUnderOtherNames(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "ada"}))
 	typing := client.Exists(t.Context(), config.Redis.Namespace+":types:c:ada").Val()
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	if seq, user := receive(t, delivered), receive(t, heard); seq != 2 || user != "ada" || typing != 1 {
 		t.Errorf("delivered %d, heard of %q, typing keys %d", seq, user, typing)
 	}

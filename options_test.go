@@ -66,15 +66,15 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	}
 	start(t, core)
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	sent := must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	sent := must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	if !strings.HasPrefix(string(sent.MessageID), "id-") {
 		t.Errorf("the message's id is %s", sent.MessageID)
 	}
 	if m := must[app.MessageView](t)(core.Queries.Message(ctx, "c", sent.MessageID)); m.SentAt.Before(clock.Now().AddDate(20, 0, 0)) {
 		t.Errorf("it was sent at %v, by a clock that is not the log's", m.SentAt)
 	}
-	must[bool](t)(core.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "ada"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -90,7 +90,7 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 			t.Errorf("Redis holds %s", key)
 		}
 	}
-	must[app.Done](t)(core.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: sent.MessageID}))
+	must[app.Done](t)(core.Chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ada", MessageID: sent.MessageID}))
 	if key := receive(t, caches.keys); key.ID != string(sent.MessageID) {
 		t.Errorf("invalidated is %v", key)
 	}
@@ -124,8 +124,8 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 		}
 	}
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, chatcore.WithEventLog(whole)))
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "ada"}))
 	if err := core.SubscribeBuiltins(); err != nil {
 		t.Error(err)
 	}

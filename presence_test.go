@@ -96,7 +96,7 @@ func TestPresence_SessionsOfOneDevice(t *testing.T) {
 		core, ctx := open(chatcore.Config{Sessions: chatcore.SessionsConfig{PerUser: 2}}), t.Context()
 		login := func(device domain.DeviceID) domain.SessionID {
 			t.Helper()
-			opened := must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ann", Device: domain.Device{ID: device}}))
+			opened := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ann", Device: domain.Device{ID: device}}))
 			if err := core.Presence.Heartbeat(ctx, "ann", device, domain.ConnectionID(opened.ID)); err != nil {
 				t.Fatal(err)
 			}

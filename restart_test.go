@@ -27,22 +27,22 @@ func TestWhatRedisLostAuthorisesNothing(t *testing.T) {
 	}
 
 	one := open()
-	must[app.Done](t)(one.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
+	must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
 	if err := client.Save(ctx).Err(); err != nil {
 		t.Fatal(err)
 	}
-	promoted := must[app.Done](t)(one.Chats.Promote(ctx, app.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
-	must[app.Sent](t)(one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: "I am an admin"})) // cached: bob at that version
+	promoted := must[app.Done](t)(one.Chats.Promote(ctx, domain.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
+	must[app.Sent](t)(one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: "I am an admin"})) // cached: bob at that version
 
 	server.Kill()
 	server.Restart(t)
 	other := open()
-	removed := must[app.Done](t)(other.Chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ada", User: "bob"}))
+	removed := must[app.Done](t)(other.Chats.Remove(ctx, domain.Remove{Chat: "c", Actor: "ada", User: "bob"}))
 	if removed.Seq != promoted.Seq {
 		t.Fatalf("bob was promoted at %d and removed at %d; the test wants the same", promoted.Seq, removed.Seq)
 	}
 	for {
-		_, err := one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: "am I still here?"})
+		_, err := one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: "am I still here?"})
 		if errors.Is(err, domain.ErrNotMember) {
 			return
 		}
@@ -64,7 +64,7 @@ func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 		return opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}))
 	}
 	one := open()
-	must[app.Done](t)(one.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
+	must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
 	shard := -1
 	for i, s := range cluster.Masters {
 		keys, err := s.Client(t).Keys(ctx, "cc:*:c:*").Result()
@@ -77,7 +77,7 @@ func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 	}
 	bobSends := func(text string) error {
 		for {
-			_, err := one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: text})
+			_, err := one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: text})
 			if err == nil || errors.Is(err, domain.ErrNotMember) || ctx.Err() != nil {
 				return err
 			}
@@ -96,7 +96,7 @@ func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 	if err := second.Client(t).ClientKillByFilter(ctx, "TYPE", "replica").Err(); err != nil { // nothing waits for it in a buffer
 		t.Fatal(err)
 	}
-	promoted := must[app.Done](t)(one.Chats.Promote(ctx, app.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
+	promoted := must[app.Done](t)(one.Chats.Promote(ctx, domain.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
 	if err := bobSends("I am an admin"); err != nil { // cached: bob at that version
 		t.Fatal(err)
 	}
@@ -104,7 +104,7 @@ func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 	first.Thaw()
 	cluster.AwaitPromotion(t, shard, second)
 
-	removed := must[app.Done](t)(open().Chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ada", User: "bob"}))
+	removed := must[app.Done](t)(open().Chats.Remove(ctx, domain.Remove{Chat: "c", Actor: "ada", User: "bob"}))
 	if removed.Seq != promoted.Seq {
 		t.Fatalf("bob was promoted at %d and removed at %d; the test wants the same", promoted.Seq, removed.Seq)
 	}
@@ -150,19 +150,19 @@ func TestAServerThatFollowedAnotherMeanwhileAuthorisesNothing(t *testing.T) {
 	}
 
 	one := open(first)
-	must[app.Done](t)(one.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
+	must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
 	follow(second, first)
 	lead(second)
-	promoted := must[app.Done](t)(one.Chats.Promote(ctx, app.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
-	must[app.Sent](t)(one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: "I am an admin"})) // cached: bob at that version
+	promoted := must[app.Done](t)(one.Chats.Promote(ctx, domain.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
+	must[app.Sent](t)(one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: "I am an admin"})) // cached: bob at that version
 
-	removed := must[app.Done](t)(open(second).Chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ada", User: "bob"}))
+	removed := must[app.Done](t)(open(second).Chats.Remove(ctx, domain.Remove{Chat: "c", Actor: "ada", User: "bob"}))
 	if removed.Seq != promoted.Seq {
 		t.Fatalf("bob was promoted at %d and removed at %d; the test wants the same", promoted.Seq, removed.Seq)
 	}
 	follow(first, second)
 	lead(first)
-	if _, err := one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: "am I still here?"}); !errors.Is(err, domain.ErrNotMember) {
+	if _, err := one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: "am I still here?"}); !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("bob was removed, and his message: %v", err)
 	}
 }

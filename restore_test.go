@@ -31,10 +31,10 @@ func restoreInPlace(t *testing.T, url string, servers []*redistest.Server) {
 		return opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: url}}))
 	}
 	one := open()
-	must[app.Done](t)(one.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
+	must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
 	before := dumpAll(t, servers)
-	promoted := must[app.Done](t)(one.Chats.Promote(ctx, app.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
-	must[app.Sent](t)(one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: "I am an admin"})) // cached: bob at that version
+	promoted := must[app.Done](t)(one.Chats.Promote(ctx, domain.Promote{Chat: "c", Actor: "ada", User: "bob", Role: domain.RoleAdmin}))
+	must[app.Sent](t)(one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: "I am an admin"})) // cached: bob at that version
 	awaitWitness(t, servers, before)
 
 	for i, s := range servers {
@@ -48,14 +48,14 @@ func restoreInPlace(t *testing.T, url string, servers []*redistest.Server) {
 			}
 		}
 	}
-	removed := must[app.Done](t)(open().Chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ada", User: "bob"}))
+	removed := must[app.Done](t)(open().Chats.Remove(ctx, domain.Remove{Chat: "c", Actor: "ada", User: "bob"}))
 	if removed.Seq != promoted.Seq {
 		t.Fatalf("bob was promoted at %d and removed at %d; the test wants the same", promoted.Seq, removed.Seq)
 	}
-	if _, err := one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", Content: "am I still here?"}); !errors.Is(err, domain.ErrNotMember) {
+	if _, err := one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", Content: "am I still here?"}); !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("bob was removed, and his message: %v", err)
 	}
-	must[app.Sent](t)(one.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "life goes on"}))
+	must[app.Sent](t)(one.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "life goes on"}))
 }
 
 type dumped struct {

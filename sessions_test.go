@@ -27,7 +27,7 @@ func TestSessionsOfACore(t *testing.T) {
 	open := opened(t)
 	one := open(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Sessions: chatcore.SessionsConfig{PerUser: 2, Lifetime: 10 * time.Hour, Idle: 4 * time.Hour}}))
 	two := open(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Sessions: chatcore.SessionsConfig{Idle: time.Minute}}))
-	session := must[app.OpenedSession](t)(one.Sessions.Open(ctx, app.OpenSession{User: "ada", Device: domain.Device{ID: "phone"}}))
+	session := must[app.OpenedSession](t)(one.Sessions.Open(ctx, domain.OpenSession{User: "ada", Device: domain.Device{ID: "phone"}}))
 	if session.EndsAt.Sub(session.OpenedAt) != 10*time.Hour || session.ExpiresAt().Sub(session.OpenedAt) != 4*time.Hour {
 		t.Errorf("opened %+v", session.Session)
 	}
@@ -38,19 +38,19 @@ func TestSessionsOfACore(t *testing.T) {
 		t.Errorf("listed %+v", list)
 	}
 	for range 2 {
-		must[app.OpenedSession](t)(one.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+		must[app.OpenedSession](t)(one.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	}
 	if _, err := two.Sessions.Get(ctx, session.Token); !errors.Is(err, domain.ErrNoSession) {
 		t.Errorf("beyond the cap: %v", err)
 	}
-	session = must[app.OpenedSession](t)(two.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	session = must[app.OpenedSession](t)(two.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	for _, key := range client.Keys(ctx, "session:ada:*").Val() {
 		client.Set(ctx, key, "foreign", time.Hour)
 	}
 	if _, err := two.Sessions.Get(ctx, session.Token); !errors.Is(err, domain.ErrNoSession) || two.Stats().SessionsUnreadable != 1 {
 		t.Errorf("foreign: %v, stats %+v", err, two.Stats())
 	}
-	session = must[app.OpenedSession](t)(two.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	session = must[app.OpenedSession](t)(two.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	client.FlushAll(ctx)
 	if _, err := two.Sessions.Get(ctx, session.Token); !errors.Is(err, domain.ErrNoSession) {
 		t.Errorf("flushed: %v", err)
@@ -62,7 +62,7 @@ func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 	server := redistest.Start(t)
 	ctx, client := t.Context(), server.Client(t)
 	core := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Sessions: chatcore.SessionsConfig{Compat: true}}))
-	ours := must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	ours := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	var data map[string]any
 	key := "session:" + string(ours.Token)
 	if err := json.Unmarshal([]byte(client.Get(ctx, key).Val()), &data); err != nil || data["userId"] != "ada" {
@@ -86,7 +86,7 @@ func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 	}
 	// A hash of a token, which is the key, opens no session.
 	hashed := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
-	must[app.OpenedSession](t)(hashed.Sessions.Open(ctx, app.OpenSession{User: "eve"}))
+	must[app.OpenedSession](t)(hashed.Sessions.Open(ctx, domain.OpenSession{User: "eve"}))
 	for _, key := range client.Keys(ctx, "session:eve:*").Val() {
 		if _, err := core.Sessions.Get(ctx, app.SessionToken(key[len("session:"):])); !errors.Is(err, domain.ErrNoSession) {
 			t.Errorf("%s: %v", key, err)
@@ -101,7 +101,7 @@ func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 func TestSessionsAreTraced(t *testing.T) {
 	o := observe(t)
 	ctx := t.Context()
-	session := must[app.OpenedSession](t)(o.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	session := must[app.OpenedSession](t)(o.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	must[domain.Session](t)(o.Sessions.Get(ctx, session.Token))
 	rotated := must[app.OpenedSession](t)(o.Sessions.Rotate(ctx, session.Token))
 	must[[]domain.Session](t)(o.Sessions.List(ctx, "ada"))
@@ -144,7 +144,7 @@ func TestSessionsByTheTestsClock(t *testing.T) {
 	clock := chatcoretest.NewClock(time.Now())
 	mine := memory.NewSessions(clock, domain.SessionPolicy{Idle: time.Minute, Lifetime: time.Hour, PerUser: 1})
 	core := chatcoretest.New(t, chatcore.WithSessions(mine), chatcore.WithClock(clock))
-	session := must[app.OpenedSession](t)(core.Sessions.Open(t.Context(), app.OpenSession{User: "ada"}))
+	session := must[app.OpenedSession](t)(core.Sessions.Open(t.Context(), domain.OpenSession{User: "ada"}))
 	if list, err := mine.List(t.Context(), "ada"); err != nil || len(list) != 1 {
 		t.Errorf("listed %+v, error %v", list, err)
 	}

@@ -78,9 +78,9 @@ func TestStop_OneDeadline(t *testing.T) {
 				}
 				stop := b.run()
 				for _, chat := range []domain.ChatID{"x", "y"} {
-					must[app.Done](t)(b.Chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ada"}))
+					must[app.Done](t)(b.Chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ada"}))
 				}
-				must[app.Sent](t)(b.Chats.Send(t.Context(), app.Send{Chat: "x", Actor: "ada", Content: "hi"}))
+				must[app.Sent](t)(b.Chats.Send(t.Context(), domain.Send{Chat: "x", Actor: "ada", Content: "hi"}))
 				if err := b.Helpers.Publish(t.Context(), "notices", "hi"); err != nil {
 					t.Fatal(err)
 				}
@@ -123,7 +123,7 @@ func TestStop_Clean(t *testing.T) {
 					t.Fatal(err)
 				}
 				stop := b.run()
-				must[app.Done](t)(b.Chats.Create(t.Context(), app.Create{Chat: "x", Actor: "ada"}))
+				must[app.Done](t)(b.Chats.Create(t.Context(), domain.Create{Chat: "x", Actor: "ada"}))
 				b.pass(time.Millisecond)
 				if took, err := stop(); err != nil || took > test.most {
 					t.Errorf("the stop took %v: %v", took, err)
@@ -142,7 +142,7 @@ func TestStop_HungGroup(t *testing.T) {
 			t.Fatal(err)
 		}
 		stop := b.run()
-		must[app.Done](t)(b.Chats.Create(t.Context(), app.Create{Chat: "x", Actor: "ada"}))
+		must[app.Done](t)(b.Chats.Create(t.Context(), domain.Create{Chat: "x", Actor: "ada"}))
 		b.pass(time.Second)
 		took, err := stop()
 		if got := fmt.Sprint(named(t, err)); got != "[g x]" || took > 22*time.Second {
@@ -165,7 +165,7 @@ func TestStop_ByAFailure(t *testing.T) {
 			t.Fatal(err)
 		}
 		b.run()
-		must[app.Done](t)(b.Chats.Create(t.Context(), app.Create{Chat: "x", Actor: "ada"}))
+		must[app.Done](t)(b.Chats.Create(t.Context(), domain.Create{Chat: "x", Actor: "ada"}))
 		b.pass(time.Second)
 		began := time.Now()
 		if err := b.Groups().Delete(t.Context(), "g"); err != nil {
@@ -232,7 +232,7 @@ func TestStop_RedisGone(t *testing.T) {
 			if err := core.Start(ctx); err != nil {
 				t.Fatal(err)
 			}
-			must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "x", Actor: "ada"}))
+			must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "x", Actor: "ada"}))
 			receive(t, begun)
 			proxy.Swallow(true)
 			began := time.Now()

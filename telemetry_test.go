@@ -99,11 +99,11 @@ func TestOneTraceFromCommandToHandler(t *testing.T) {
 	}
 	start(t, o.Core)
 	ctx, request := o.tracer.Start(t.Context(), "request")
-	must[app.Done](t)(o.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Title: secret}))
-	if _, err := o.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"}); err != nil {
+	must[app.Done](t)(o.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: secret}))
+	if _, err := o.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	must[app.Sent](t)(o.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: secret}))
+	must[app.Sent](t)(o.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: secret}))
 	request.End()
 
 	send := o.named(t, "send", 1)[0]
@@ -231,13 +231,13 @@ func TestWhatIsMeasured(t *testing.T) {
 	}
 	stop := start(t, o.Core)
 	ctx := t.Context()
-	must[app.Done](t)(o.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
-	must[app.Sent](t)(o.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
-	if _, err := o.Chats.Send(ctx, app.Send{Chat: "c", Actor: "eve", Content: "x"}); !errors.Is(err, domain.ErrNotMember) {
+	must[app.Done](t)(o.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
+	must[app.Sent](t)(o.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
+	if _, err := o.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "eve", Content: "x"}); !errors.Is(err, domain.ErrNotMember) {
 		t.Fatal(err)
 	}
-	if _, err := o.Chats.Record(ctx, app.Record{
-		Chat: "c", Actor: "ada", Event: chatcore.Define[order]("order:placed", 1).Of(order{}), Conditions: []ports.Condition{{Entity: domain.CustomEntity("o"), Version: 7}},
+	if _, err := o.Chats.Record(ctx, domain.Record{
+		Chat: "c", Actor: "ada", Event: chatcore.Define[order]("order:placed", 1).Of(order{}), Conditions: []domain.Condition{{Entity: domain.CustomEntity("o"), Version: 7}},
 	}); !errors.Is(err, ports.ErrConflict) {
 		t.Fatal(err)
 	}
@@ -272,9 +272,9 @@ func TestTotalsAreMeasuredWhileTheCoreIsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := t.Context()
-	must[app.Done](t)(o.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(o.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	for range 3 {
-		must[app.Sent](t)(o.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"}))
+		must[app.Sent](t)(o.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	}
 	got := o.measured(t)
 	for _, name := range []string{
@@ -382,7 +382,7 @@ func TestTelemetry_FaultyMetersDecideNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada", Title: "Garden"}); err != nil {
+	if _, err := core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada", Title: "Garden"}); err != nil {
 		t.Error(err)
 	}
 	if err := core.Close(); err != nil {

@@ -34,17 +34,17 @@ func TestCore_NewerLog(t *testing.T) {
 	core := opened(t)(chatcore.New(t.Context(), config))
 	ended := idle(t, config, "g")
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	if h := core.Health(ctx); h.Level != chatcore.LogLevel || h.Highest != chatcore.LogLevel || !h.Ready {
 		t.Errorf("%+v", h)
 	}
 	raiseLevel(t, server.Client(t), chatcore.LogLevel, chatcore.LogLevel+1)
 	for name, call := range map[string]func() error{
 		"send": func() error {
-			_, err := core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"})
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"})
 			return err
 		},
-		"history": func() error { _, err := core.Queries.History(ctx, "c", app.Span{}); return err },
+		"history": func() error { _, err := core.Queries.History(ctx, "c", domain.Span{}); return err },
 		"health":  func() error { return core.Health(ctx).NotReady },
 		"open":    func() error { _, err := chatcore.New(ctx, config); return err },
 		"groups":  func() error { return core.Groups().Rebuild(ctx, "g") },
@@ -62,7 +62,7 @@ func TestCore_NewerLog(t *testing.T) {
 		t.Errorf("an upgrade by an older program: %v", err)
 	}
 	raiseLevel(t, server.Client(t), chatcore.LogLevel+1, chatcore.LogLevel)
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
 }
 
 // TestHealth_Levels finds a log that can be raised, and one of which only a part was.
@@ -94,8 +94,8 @@ func TestDefine_ReservedNames(t *testing.T) {
 			chatcore.Define[order](typ, 1)
 		}()
 		core := opened(t)(chatcore.NewInMemory(chatcore.Config{}))
-		must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-		if _, err := core.Chats.Record(t.Context(), app.Record{Chat: "c", Actor: "ada", Event: bareEvent(typ)}); !errors.Is(err, domain.ErrInvalid) {
+		must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+		if _, err := core.Chats.Record(t.Context(), domain.Record{Chat: "c", Actor: "ada", Event: bareEvent(typ)}); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("%s was recorded: %v", typ, err)
 		}
 	}

@@ -72,7 +72,7 @@ func newActiveChats(t *testing.T) *activeChats {
 	a.builtins = app.NewBuiltins(a.queries, nil, true)
 	for i := range 10 {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		c.did(c.chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ann"}))
+		c.did(c.chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ann"}))
 		a.chats, a.next[chat] = append(a.chats, chat), 1
 	}
 	a.deliver(a.chats...)
@@ -94,13 +94,13 @@ func (a *activeChats) deliver(chats ...domain.ChatID) {
 
 func (a *activeChats) sendIn(chat domain.ChatID) {
 	a.t.Helper()
-	a.did(a.counting.chats.Send(a.t.Context(), app.Send{Chat: chat, Actor: "ann", Content: "x"}))
+	a.did(a.counting.chats.Send(a.t.Context(), domain.Send{Chat: chat, Actor: "ann", Content: "x"}))
 }
 
 // order is the chats of ann's list, in pages of a size.
 func (a *activeChats) order(limit int) (chats []domain.ChatID) {
 	a.t.Helper()
-	for _, chat := range pages(a.t, limit, func(p app.Page) (app.List[app.ListedChat], error) {
+	for _, chat := range pages(a.t, limit, func(p domain.Page) (app.List[app.ListedChat], error) {
 		return a.queries.ChatListPage(a.t.Context(), "ann", p)
 	}) {
 		chats = append(chats, chat.ID)
@@ -140,7 +140,7 @@ func TestChatActivity_OrdersLists(t *testing.T) {
 	if a.index.asked > 0 {
 		t.Errorf("the log was asked for %d last messages", a.index.asked)
 	}
-	a.did(a.counting.chats.Rename(t.Context(), app.Rename{Chat: "c5", Actor: "ann", Title: "x"}))
+	a.did(a.counting.chats.Rename(t.Context(), domain.Rename{Chat: "c5", Actor: "ann", Title: "x"}))
 	a.index.writes = 0
 	if a.deliver("c5"); a.index.writes > 0 {
 		t.Errorf("%d writes for an event that is no message", a.index.writes)
@@ -191,7 +191,7 @@ func TestChatActivity_LargeChat(t *testing.T) {
 	for i := range members {
 		members[i] = domain.UserID(fmt.Sprint("member", i))
 	}
-	a.did(a.counting.chats.Create(t.Context(), app.Create{Chat: "large", Actor: "ann", Members: members}))
+	a.did(a.counting.chats.Create(t.Context(), domain.Create{Chat: "large", Actor: "ann", Members: members}))
 	a.next["large"] = 1
 	a.deliver("large")
 	a.sendIn("large")
@@ -265,7 +265,7 @@ func TestChatActivity_MissingEntries(t *testing.T) {
 func TestChatActivity_WriteFails(t *testing.T) {
 	a := newActiveChats(t)
 	a.sendIn("c1")
-	a.did(a.counting.chats.Rename(t.Context(), app.Rename{Chat: "c2", Actor: "ann", Title: "x"}))
+	a.did(a.counting.chats.Rename(t.Context(), domain.Rename{Chat: "c2", Actor: "ann", Title: "x"}))
 	sent, renamed := a.batch("c1", 2), a.batch("c2", 2)
 	a.index.failing = ports.ErrUnavailable
 	a.builtins.HandleBatch(t.Context(), []*ports.ChatBatch{sent, renamed})

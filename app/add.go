@@ -6,17 +6,9 @@ import (
 	"chatcore/domain"
 )
 
-// Add makes a user a plain member.
-type Add struct {
-	Chat    domain.ChatID
-	Actor   domain.UserID
-	User    domain.UserID
-	Command domain.CommandID
-}
-
 // Add makes a user a plain member. For a present member of any role it changes nothing. It returns a [*domain.CapError] if the user is in
 // [Caps.ChatsPerUser] chats.
-func (c *Chats) Add(ctx context.Context, cmd Add) (Done, error) {
+func (c *Chats) Add(ctx context.Context, cmd domain.Add) (Done, error) {
 	return c.about(ctx, "add", cmd.Chat, cmd.Actor, cmd.User, domain.NoRole, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
 			return chat.Add(by, target, cmd.User, c.now())

@@ -6,15 +6,8 @@ import (
 	"chatcore/domain"
 )
 
-// Archive closes a chat to new messages, reactions and members.
-type Archive struct {
-	Chat    domain.ChatID
-	Actor   domain.UserID
-	Command domain.CommandID
-}
-
 // Archive closes a chat to new messages, reactions and members. Done already, it changes nothing.
-func (c *Chats) Archive(ctx context.Context, cmd Archive) (Done, error) {
+func (c *Chats) Archive(ctx context.Context, cmd domain.Archive) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}

@@ -10,15 +10,9 @@ import (
 	"chatcore/ports"
 )
 
-// Audit says whose doings are asked for: all of a chat, those about one message, or those by and about one user.
-type Audit struct {
-	Message domain.MessageID // or
-	User    domain.UserID    // or neither
-}
-
 // Audit yields the events of a chat with their actors (see [domain.Actor]), oldest first: every event as it was recorded, also of messages edited or
 // deleted later. Iteration stops at the first error; [domain.ErrChatNotFound] if there is no such chat.
-func (q *Queries) Audit(ctx context.Context, chat domain.ChatID, about Audit) iter.Seq2[ports.Record, error] {
+func (q *Queries) Audit(ctx context.Context, chat domain.ChatID, about domain.Audit) iter.Seq2[ports.Record, error] {
 	return func(yield func(ports.Record, error) bool) {
 		if err := checkAudit(chat, about); err != nil {
 			yield(ports.Record{}, err)
@@ -81,11 +75,11 @@ func (q *Queries) auditMessage(ctx context.Context, chat domain.ChatID, id domai
 	}
 }
 
-func checkAudit(chat domain.ChatID, a Audit) error {
+func checkAudit(chat domain.ChatID, a domain.Audit) error {
 	if a.Message != "" && a.User != "" {
 		return &domain.InvalidError{Field: "message and user", Problem: "are given together", Allowed: "one of them, or neither"}
 	}
-	if err := checkChat(chat); err != nil || a == (Audit{}) {
+	if err := checkChat(chat); err != nil || a == (domain.Audit{}) {
 		return err
 	}
 	if a.User != "" {

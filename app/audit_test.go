@@ -20,18 +20,18 @@ func TestAudit_Selections(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	did(chats.Create(ctx, app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}})) // 1, 2
-	did(chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "x"}))        // 3
-	did(chats.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))        // 4
-	did(chats.Edit(ctx, app.Edit{Chat: "c", Actor: "bob", MessageID: "m", Content: "y"}))        // 5
-	did(chats.Add(ctx, app.Add{Chat: "c", Actor: "ann", User: "cem"}))                           // 6
-	did(chats.Leave(ctx, app.Leave{Chat: "c", Actor: "bob"}))                                    // 7
-	did(chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: "m"}))                  // 8
-	did(chats.Create(ctx, app.Create{Chat: "long", Actor: "ann"}))                               // another chat, of more than a page
+	did(chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}})) // 1, 2
+	did(chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "x"}))        // 3
+	did(chats.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))        // 4
+	did(chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "bob", MessageID: "m", Content: "y"}))        // 5
+	did(chats.Add(ctx, domain.Add{Chat: "c", Actor: "ann", User: "cem"}))                           // 6
+	did(chats.Leave(ctx, domain.Leave{Chat: "c", Actor: "bob"}))                                    // 7
+	did(chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ann", MessageID: "m"}))                  // 8
+	did(chats.Create(ctx, domain.Create{Chat: "long", Actor: "ann"}))                               // another chat, of more than a page
 	for range ports.MaxPage {
-		did(chats.Send(ctx, app.Send{Chat: "long", Actor: "ann", Content: "x"}))
+		did(chats.Send(ctx, domain.Send{Chat: "long", Actor: "ann", Content: "x"}))
 	}
-	list := func(q *app.Queries, chat domain.ChatID, about app.Audit) (seqs []domain.Seq, err error) {
+	list := func(q *app.Queries, chat domain.ChatID, about domain.Audit) (seqs []domain.Seq, err error) {
 		for r, err := range q.Audit(ctx, chat, about) {
 			if err != nil {
 				return seqs, err
@@ -41,14 +41,14 @@ func TestAudit_Selections(t *testing.T) {
 		return seqs, nil
 	}
 	for what, test := range map[string]struct {
-		about app.Audit
+		about domain.Audit
 		want  []domain.Seq
 	}{
-		"the chat":     {app.Audit{}, []domain.Seq{1, 2, 3, 4, 5, 6, 7, 8}},
-		"the message":  {app.Audit{Message: "m"}, []domain.Seq{3, 4, 5, 8}},
-		"a member":     {app.Audit{User: "bob"}, []domain.Seq{2, 3, 5, 7}},
-		"a new member": {app.Audit{User: "cem"}, []domain.Seq{6}},
-		"an outsider":  {app.Audit{User: "eve"}, nil},
+		"the chat":     {domain.Audit{}, []domain.Seq{1, 2, 3, 4, 5, 6, 7, 8}},
+		"the message":  {domain.Audit{Message: "m"}, []domain.Seq{3, 4, 5, 8}},
+		"a member":     {domain.Audit{User: "bob"}, []domain.Seq{2, 3, 5, 7}},
+		"a new member": {domain.Audit{User: "cem"}, []domain.Seq{6}},
+		"an outsider":  {domain.Audit{User: "eve"}, nil},
 	} {
 		if got, err := list(queries, "c", test.about); err != nil || !slices.Equal(got, test.want) {
 			t.Errorf("%s: %v, error %v, want %v", what, got, err, test.want)
@@ -60,24 +60,24 @@ func TestAudit_Selections(t *testing.T) {
 			break // a caller may stop
 		}
 	}
-	if got, err := list(queries.At(5), "c", app.Audit{Message: "m"}); err != nil || !slices.Equal(got, []domain.Seq{3, 4, 5}) {
+	if got, err := list(queries.At(5), "c", domain.Audit{Message: "m"}); err != nil || !slices.Equal(got, []domain.Seq{3, 4, 5}) {
 		t.Errorf("the message as of seq 5: %v, error %v", got, err)
 	}
-	if got, err := list(queries, "long", app.Audit{}); err != nil || len(got) != ports.MaxPage+1 || !slices.IsSorted(got) {
+	if got, err := list(queries, "long", domain.Audit{}); err != nil || len(got) != ports.MaxPage+1 || !slices.IsSorted(got) {
 		t.Errorf("%d events of a chat of more than a page, error %v", len(got), err)
 	}
 	for _, test := range []struct {
 		chat  domain.ChatID
-		about app.Audit
+		about domain.Audit
 		err   error
 	}{
-		{"none", app.Audit{}, domain.ErrChatNotFound},
-		{"none", app.Audit{Message: "m"}, domain.ErrChatNotFound},
-		{"c", app.Audit{Message: "none"}, domain.ErrMessageNotFound},
-		{"c", app.Audit{Message: "m", User: "ann"}, domain.ErrInvalid},
-		{"c", app.Audit{User: "a b"}, domain.ErrInvalid},
-		{"c", app.Audit{Message: "a b"}, domain.ErrInvalid},
-		{"a b", app.Audit{User: "ann"}, domain.ErrInvalid},
+		{"none", domain.Audit{}, domain.ErrChatNotFound},
+		{"none", domain.Audit{Message: "m"}, domain.ErrChatNotFound},
+		{"c", domain.Audit{Message: "none"}, domain.ErrMessageNotFound},
+		{"c", domain.Audit{Message: "m", User: "ann"}, domain.ErrInvalid},
+		{"c", domain.Audit{User: "a b"}, domain.ErrInvalid},
+		{"c", domain.Audit{Message: "a b"}, domain.ErrInvalid},
+		{"a b", domain.Audit{User: "ann"}, domain.ErrInvalid},
 	} {
 		if got, err := list(queries, test.chat, test.about); !errors.Is(err, test.err) || len(got) > 0 {
 			t.Errorf("%q, %+v: %v, error %v, want %v", test.chat, test.about, got, err, test.err)

@@ -46,7 +46,7 @@ func TestBuiltins_OneWriteForABatch(t *testing.T) {
 	var batches []*ports.ChatBatch
 	all := []domain.ChatID{"c0", "c1", "c2"}
 	for _, chat := range all {
-		c.did(c.chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ann", Members: []domain.UserID{"bob", "cem"}}))
+		c.did(c.chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ann", Members: []domain.UserID{"bob", "cem"}}))
 		batches = append(batches, c.batch(chat, 1))
 	}
 	builtins.HandleBatch(t.Context(), batches)
@@ -54,7 +54,7 @@ func TestBuiltins_OneWriteForABatch(t *testing.T) {
 	c.view.calls, c.view.puts, c.log.calls, batches = 0, 0, 0, nil
 	for _, chat := range all {
 		for range 20 {
-			c.did(c.chats.Send(t.Context(), app.Send{Chat: chat, Actor: "ann", Content: "x"}))
+			c.did(c.chats.Send(t.Context(), domain.Send{Chat: chat, Actor: "ann", Content: "x"}))
 		}
 		batches = append(batches, c.batch(chat, 4))
 	}
@@ -79,8 +79,8 @@ func TestBuiltins_OneWriteForABatch(t *testing.T) {
 func TestBuiltins_AUserWhoseNumbersCannotBeKept(t *testing.T) {
 	c := newCounting(t)
 	builtins := app.NewBuiltins(c.queries, nil, true)
-	c.did(c.chats.Create(t.Context(), app.Create{Chat: "bad", Actor: "ann"}))
-	c.did(c.chats.Create(t.Context(), app.Create{Chat: "good", Actor: "bob"}))
+	c.did(c.chats.Create(t.Context(), domain.Create{Chat: "bad", Actor: "ann"}))
+	c.did(c.chats.Create(t.Context(), domain.Create{Chat: "good", Actor: "bob"}))
 	oops := errors.New("something else is there")
 	c.view.refuse = map[domain.ChatID]error{"bad": oops}
 	bad, good := c.batch("bad", 1), c.batch("good", 1)
@@ -154,7 +154,7 @@ func TestUnreadCounts_AForgottenTallyThatWasNotWritten(t *testing.T) {
 	if handle(held).Later == 0 {
 		t.Fatal("the chat is written at once")
 	}
-	c.did(c.chats.Create(t.Context(), app.Create{Chat: "other", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	c.did(c.chats.Create(t.Context(), domain.Create{Chat: "other", Actor: "ann", Members: []domain.UserID{"bob"}}))
 	done(t, handle(c.batch("other", 1)))
 	if n := counts.Tallied(); n != 1 {
 		t.Fatalf("%d tallies are kept, want 1", n)

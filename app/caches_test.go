@@ -55,7 +55,7 @@ func TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		records, err := queries.Events(ctx, "c", app.Span{After: seen, First: seen == 0})
+		records, err := queries.Events(ctx, "c", domain.Span{After: seen, First: seen == 0})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -70,12 +70,12 @@ func TestAChangeOfMembershipIsInTheViewBeforeListsAreForgotten(t *testing.T) {
 	}
 	expect("ada", nil)
 	expect("ben", nil)
-	handle(chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	handle(chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	expect("ada", []domain.ChatID{"c"})
-	handle(chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: "ben"}))
+	handle(chats.Add(ctx, domain.Add{Chat: "c", Actor: "ada", User: "ben"}))
 	expect("ada", []domain.ChatID{"c"}, "ben")
 	expect("ben", []domain.ChatID{"c"}, "ada")
-	handle(chats.Leave(ctx, app.Leave{Chat: "c", Actor: "ben"}))
+	handle(chats.Leave(ctx, domain.Leave{Chat: "c", Actor: "ben"}))
 	expect("ada", []domain.ChatID{"c"})
 	expect("ben", nil)
 }

@@ -21,35 +21,35 @@ func limitedCalls() map[string]limitedCall {
 	message := func(n int) domain.MessageID { return domain.MessageID(fmt.Sprint("m", n)) }
 	return map[string]limitedCall{
 		app.LimitSend: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.Send(ctx, app.Send{Chat: "c", Actor: "own", Content: fmt.Sprint("text ", n)})
+			_, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "own", Content: fmt.Sprint("text ", n)})
 			return err
 		},
 		app.LimitReact: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.React(ctx, app.React{Chat: "c", Actor: "own", MessageID: message(n), Emoji: "👍"})
+			_, err := c.React(ctx, domain.React{Chat: "c", Actor: "own", MessageID: message(n), Emoji: "👍"})
 			return err
 		},
 		app.LimitEdit: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.Edit(ctx, app.Edit{Chat: "c", Actor: "own", MessageID: message(n), Content: "other"})
+			_, err := c.Edit(ctx, domain.Edit{Chat: "c", Actor: "own", MessageID: message(n), Content: "other"})
 			return err
 		},
 		app.LimitDelete: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.Delete(ctx, app.Delete{Chat: "c", Actor: "own", MessageID: message(n)})
+			_, err := c.Delete(ctx, domain.Delete{Chat: "c", Actor: "own", MessageID: message(n)})
 			return err
 		},
 		app.LimitRead: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "own", MessageID: message(n)})
+			_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "own", MessageID: message(n)})
 			return err
 		},
 		app.LimitRecord: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.Record(ctx, app.Record{Chat: "c", Actor: "own", Event: customEvent{domain.Custom{Type: "poll:voted", Version: 1, Data: fmt.Sprintf(`{"n":%d}`, n)}}})
+			_, err := c.Record(ctx, domain.Record{Chat: "c", Actor: "own", Event: customEvent{domain.Custom{Type: "poll:voted", Version: 1, Data: fmt.Sprintf(`{"n":%d}`, n)}}})
 			return err
 		},
 		app.LimitCreate: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.Create(ctx, app.Create{Chat: domain.ChatID(fmt.Sprint("new", n)), Actor: "own"})
+			_, err := c.Create(ctx, domain.Create{Chat: domain.ChatID(fmt.Sprint("new", n)), Actor: "own"})
 			return err
 		},
 		app.LimitAdd: func(ctx context.Context, c *app.Chats, n int) error {
-			_, err := c.Add(ctx, app.Add{Chat: "c", Actor: "own", User: domain.UserID(fmt.Sprint("new", n))})
+			_, err := c.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: domain.UserID(fmt.Sprint("new", n))})
 			return err
 		},
 	}
@@ -70,14 +70,14 @@ func limitedStage(t *testing.T, together bool, limits map[string]app.Limit, poli
 		return app.NewChats(log, app.NewEntities(log, log, 1<<20), silent{}, log.Typing(), clock, ids{}, nil, policy, limits)
 	}
 	setup := open(app.Policy{}, nil)
-	if _, err := setup.Create(t.Context(), app.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
+	if _, err := setup.Create(t.Context(), domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
 		t.Fatal(err)
 	}
 	for n := range 3 {
-		if _, err := setup.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("a", n)), Content: "x"}); err != nil {
+		if _, err := setup.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("a", n)), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := setup.Send(t.Context(), app.Send{Chat: "c", Actor: "own", MessageID: domain.MessageID(fmt.Sprint("m", n)), Content: "x"}); err != nil {
+		if _, err := setup.Send(t.Context(), domain.Send{Chat: "c", Actor: "own", MessageID: domain.MessageID(fmt.Sprint("m", n)), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -138,35 +138,35 @@ func TestLimits_CountEachCall(t *testing.T) {
 			want error
 		}{
 			"a reaction that is there": {app.LimitReact, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.React(ctx, app.React{Chat: "c", Actor: "own", MessageID: "m0", Emoji: "👍"})
+				_, err := c.React(ctx, domain.React{Chat: "c", Actor: "own", MessageID: "m0", Emoji: "👍"})
 				return err
 			}, nil},
 			"no reaction to take back": {app.LimitReact, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.Unreact(ctx, app.React{Chat: "c", Actor: "own", MessageID: "m0", Emoji: "👎"})
+				_, err := c.Unreact(ctx, domain.React{Chat: "c", Actor: "own", MessageID: "m0", Emoji: "👎"})
 				return err
 			}, nil},
 			"an edit of someone else's": {app.LimitEdit, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.Edit(ctx, app.Edit{Chat: "c", Actor: "ann", MessageID: "m0", Content: "y"})
+				_, err := c.Edit(ctx, domain.Edit{Chat: "c", Actor: "ann", MessageID: "m0", Content: "y"})
 				return err
 			}, domain.ErrNotAuthor},
 			"a read mark that is not new": {app.LimitRead, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "own", MessageID: "m0"})
+				_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "own", MessageID: "m0"})
 				return err
 			}, nil},
 			"a read mark before the first message": {app.LimitRead, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "own", Seq: 1})
+				_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "own", Seq: 1})
 				return err
 			}, nil},
 			"a read mark beyond the chat's last seq": {app.LimitRead, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "own", Seq: 1000})
+				_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "own", Seq: 1000})
 				return err
 			}, domain.ErrSeqRange},
 			"a chat that exists": {app.LimitCreate, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.Create(ctx, app.Create{Chat: "c", Actor: "own"})
+				_, err := c.Create(ctx, domain.Create{Chat: "c", Actor: "own"})
 				return err
 			}, domain.ErrChatExists},
 			"a command given again": {app.LimitDelete, func(ctx context.Context, c *app.Chats) error {
-				_, err := c.Delete(ctx, app.Delete{Chat: "c", Actor: "own", MessageID: "m0", Command: "d"})
+				_, err := c.Delete(ctx, domain.Delete{Chat: "c", Actor: "own", MessageID: "m0", Command: "d"})
 				return err
 			}, nil},
 		} {
@@ -204,7 +204,7 @@ func TestLimits_OfEachChat(t *testing.T) {
 	for _, together := range []bool{false, true} {
 		chats, _, _ := limitedStage(t, together, map[string]app.Limit{app.LimitSendInChat: {Rate: 1, Per: time.Hour}}, app.Policy{})
 		ctx := t.Context()
-		if _, err := chats.Create(ctx, app.Create{Chat: "d", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
+		if _, err := chats.Create(ctx, domain.Create{Chat: "d", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
 			t.Fatal(err)
 		}
 		for _, test := range []struct {
@@ -212,7 +212,7 @@ func TestLimits_OfEachChat(t *testing.T) {
 			by   domain.UserID
 			want error
 		}{{"c", "ann", nil}, {"d", "ann", nil}, {"c", "own", nil}, {"c", "ann", ports.ErrRateLimited}, {"d", "ann", ports.ErrRateLimited}} {
-			if _, err := chats.Send(ctx, app.Send{Chat: test.chat, Actor: test.by, Content: "x"}); !errors.Is(err, test.want) {
+			if _, err := chats.Send(ctx, domain.Send{Chat: test.chat, Actor: test.by, Content: "x"}); !errors.Is(err, test.want) {
 				t.Errorf("together %t: a message of %s in %s: %v, want %v", together, test.by, test.chat, err, test.want)
 			}
 		}

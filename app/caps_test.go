@@ -24,7 +24,7 @@ func capped(err error, which domain.Cap, most int) bool {
 func TestCaps_OfReactions(t *testing.T) {
 	chats, _, clock := limitedStage(t, true, nil, app.Policy{Caps: app.Caps{EmojisPerMessage: 3, ReactionsPerUser: 2}})
 	react := func(chats *app.Chats, by domain.UserID, emoji string) error {
-		_, err := chats.React(t.Context(), app.React{Chat: "c", Actor: by, MessageID: "m0", Emoji: ":e" + emoji + ":"})
+		_, err := chats.React(t.Context(), domain.React{Chat: "c", Actor: by, MessageID: "m0", Emoji: ":e" + emoji + ":"})
 		return err
 	}
 	for _, emoji := range []string{"1", "2"} {
@@ -47,7 +47,7 @@ func TestCaps_OfReactions(t *testing.T) {
 	if err := react(chats, "ann", "1"); err != nil {
 		t.Errorf("another user with an emoji that is there: %v", err)
 	}
-	if _, err := chats.Unreact(t.Context(), app.React{Chat: "c", Actor: "own", MessageID: "m0", Emoji: ":e2:"}); err != nil {
+	if _, err := chats.Unreact(t.Context(), domain.React{Chat: "c", Actor: "own", MessageID: "m0", Emoji: ":e2:"}); err != nil {
 		t.Fatal(err)
 	}
 	if err := react(chats, "own", "4"); err != nil {
@@ -61,7 +61,7 @@ func TestCaps_OfReactions(t *testing.T) {
 func TestCaps_OfMembers(t *testing.T) {
 	chats, _, _ := limitedStage(t, true, nil, app.Policy{Caps: app.Caps{MembersPerCommand: 2}})
 	create := func(chat domain.ChatID, members ...domain.UserID) error {
-		_, err := chats.Create(t.Context(), app.Create{Chat: chat, Actor: "own", Members: members})
+		_, err := chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "own", Members: members})
 		return err
 	}
 	if err := create("two", "a", "b", "b", "own"); err != nil {
@@ -94,26 +94,26 @@ func TestCaps_OfChats(t *testing.T) {
 		}
 	}
 	before := lastSeq(t, log, "c")
-	_, err := chats.Add(t.Context(), app.Add{Chat: "c", Actor: "own", User: "bob"})
+	_, err := chats.Add(t.Context(), domain.Add{Chat: "c", Actor: "own", User: "bob"})
 	if !capped(err, domain.CapChats, 2) || lastSeq(t, log, "c") != before {
 		t.Errorf("a user who is in two chats: %v", err)
 	}
-	for what, create := range map[string]app.Create{"owner": {Chat: "new", Actor: "bob"}, "member": {Chat: "new", Actor: "own", Members: []domain.UserID{"cid", "bob"}}} {
+	for what, create := range map[string]domain.Create{"owner": {Chat: "new", Actor: "bob"}, "member": {Chat: "new", Actor: "own", Members: []domain.UserID{"cid", "bob"}}} {
 		if _, err := chats.Create(t.Context(), create); !capped(err, domain.CapChats, 2) {
 			t.Errorf("as the %s of a new chat: %v", what, err)
 		}
 	}
 	view.asked = 0
-	if _, err := chats.Add(t.Context(), app.Add{Chat: "c", Actor: "ann", User: "bob"}); !errors.Is(err, domain.ErrForbidden) || view.asked != 0 {
+	if _, err := chats.Add(t.Context(), domain.Add{Chat: "c", Actor: "ann", User: "bob"}); !errors.Is(err, domain.ErrForbidden) || view.asked != 0 {
 		t.Errorf("by one who may not: %v; %d views were read", err, view.asked)
 	}
-	if _, err := chats.Add(t.Context(), app.Add{Chat: "c", Actor: "own", User: "ann"}); err != nil {
+	if _, err := chats.Add(t.Context(), domain.Add{Chat: "c", Actor: "own", User: "ann"}); err != nil {
 		t.Errorf("a member already: %v", err)
 	}
-	if _, err := chats.Add(t.Context(), app.Add{Chat: "c", Actor: "own", User: "cid"}); err != nil {
+	if _, err := chats.Add(t.Context(), domain.Add{Chat: "c", Actor: "own", User: "cid"}); err != nil {
 		t.Errorf("a user in no chat: %v", err)
 	}
-	if _, err := chats.Backdated(time.Now()).Add(t.Context(), app.Add{Chat: "c", Actor: "own", User: "bob"}); err != nil {
+	if _, err := chats.Backdated(time.Now()).Add(t.Context(), domain.Add{Chat: "c", Actor: "own", User: "bob"}); err != nil {
 		t.Errorf("an import: %v", err)
 	}
 }
@@ -152,11 +152,11 @@ func TestCaps_Settings(t *testing.T) {
 	d := newDeciding(t)
 	policy := app.Policy{Caps: app.Caps{MembersPerCommand: 2}}
 	chats := app.NewChats(d.log, app.NewEntities(d.log, nil, 0), silent{}, d.log.Typing(), clock{}, ids{}, nil, policy, nil)
-	if _, err := chats.Create(t.Context(), app.Create{Chat: "d", Actor: "ann", Members: []domain.UserID{"bob", "cem", "ann", "bob", "cem"}}); err != nil {
+	if _, err := chats.Create(t.Context(), domain.Create{Chat: "d", Actor: "ann", Members: []domain.UserID{"bob", "cem", "ann", "bob", "cem"}}); err != nil {
 		t.Errorf("two members, twice: %v", err)
 	}
 	var exceeded *domain.CapError
-	if _, err := chats.Create(t.Context(), app.Create{Chat: "e", Actor: "ann", Members: []domain.UserID{"bob", "cem", "dan"}}); !errors.As(err, &exceeded) || exceeded.Cap != domain.CapMembers {
+	if _, err := chats.Create(t.Context(), domain.Create{Chat: "e", Actor: "ann", Members: []domain.UserID{"bob", "cem", "dan"}}); !errors.As(err, &exceeded) || exceeded.Cap != domain.CapMembers {
 		t.Errorf("three members: %v", err)
 	}
 }

@@ -25,7 +25,7 @@ type activity struct {
 // The order takes about 1 µs of the log's time for each of the user's chats: the log's [ports.ActivityIndex] has their last messages. A chat that the
 // index lacks, one of more than 256 members with messages in the last minute, or a log without an index, takes 10 µs. The rest follows the page: three
 // round trips for 64 chats, more for last messages with many reactions.
-func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page Page) (List[ListedChat], error) {
+func (q *Queries) ChatListPage(ctx context.Context, user domain.UserID, page domain.Page) (List[ListedChat], error) {
 	page, err := checkPage(page)
 	if err != nil {
 		return List[ListedChat]{}, err

@@ -64,7 +64,7 @@ func newChats(t *testing.T) (*app.Chats, *contended) {
 	t.Helper()
 	log := &contended{Log: memory.New(wireformat.New(), clock{}, nil)}
 	chats := app.NewChats(log, entitiesOf(log), silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
-	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
+	if _, err := chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
 		t.Fatal(err)
 	}
 	return chats, log
@@ -73,12 +73,12 @@ func newChats(t *testing.T) (*app.Chats, *contended) {
 func TestConflictsAreRetriedABoundedNumberOfTimes(t *testing.T) {
 	chats, log := newChats(t)
 	log.conflicts.Store(3)
-	if sent, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}); err != nil || sent.Seq != 4 {
+	if sent, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}); err != nil || sent.Seq != 4 {
 		t.Errorf("after three conflicts: %+v, error %v", sent, err)
 	}
 	log.appends.Store(0)
 	log.conflicts.Store(1 << 40)
-	_, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m2", Content: "x"})
+	_, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m2", Content: "x"})
 	if !errors.Is(err, ports.ErrConflict) || log.appends.Load() < 2 || log.appends.Load() > 100 {
 		t.Errorf("conflicts without end: %v after %d appends", err, log.appends.Load())
 	}
@@ -86,13 +86,13 @@ func TestConflictsAreRetriedABoundedNumberOfTimes(t *testing.T) {
 
 func TestEditsSideBySideAllCount(t *testing.T) {
 	chats, log := newChats(t)
-	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}); err != nil {
+	if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
 	for _, text := range []string{"a", "b", "c", "d"} {
 		all.Go(func() {
-			if _, err := chats.Edit(t.Context(), app.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: text}); err != nil {
+			if _, err := chats.Edit(t.Context(), domain.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: text}); err != nil {
 				t.Error(err)
 			}
 		})
@@ -106,19 +106,19 @@ func TestEditsSideBySideAllCount(t *testing.T) {
 
 func TestACommandIDHasItsEffectOnce(t *testing.T) {
 	chats, _ := newChats(t)
-	rename := app.Rename{Chat: "c", Actor: "own", Title: "one", Command: "cmd"}
+	rename := domain.Rename{Chat: "c", Actor: "own", Title: "one", Command: "cmd"}
 	first, err := chats.Rename(t.Context(), rename)
 	if err != nil || !first.Changed || first.Duplicate {
 		t.Fatalf("first: %+v, error %v", first, err)
 	}
-	if _, err := chats.Rename(t.Context(), app.Rename{Chat: "c", Actor: "own", Title: "two"}); err != nil {
+	if _, err := chats.Rename(t.Context(), domain.Rename{Chat: "c", Actor: "own", Title: "two"}); err != nil {
 		t.Fatal(err)
 	}
 	again, err := chats.Rename(t.Context(), rename)
 	if err != nil || !again.Duplicate || again.Seq != first.Seq {
 		t.Errorf("again: %+v, error %v", again, err)
 	}
-	if _, err := chats.Archive(t.Context(), app.Archive{Chat: "c", Actor: "own", Command: "cmd"}); !errors.Is(err, domain.ErrCommandReused) {
+	if _, err := chats.Archive(t.Context(), domain.Archive{Chat: "c", Actor: "own", Command: "cmd"}); !errors.Is(err, domain.ErrCommandReused) {
 		t.Errorf("for another command: %v", err)
 	}
 }
@@ -126,24 +126,24 @@ func TestACommandIDHasItsEffectOnce(t *testing.T) {
 func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 	chats, log := newChats(t)
 	for _, id := range []domain.MessageID{"m1", "m2", "m3", "m4"} {
-		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: id, Content: "x"}); err != nil {
+		if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: id, Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := chats.MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "bob", MessageID: "m1"}); err != nil {
+	if _, err := chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "bob", MessageID: "m1"}); err != nil {
 		t.Fatal(err)
 	}
 	var all sync.WaitGroup
 	for _, id := range []domain.MessageID{"m4", "m2", "m3"} {
 		all.Go(func() {
-			if _, err := chats.MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "bob", MessageID: id}); err != nil {
+			if _, err := chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "bob", MessageID: id}); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
 	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
-	events, err := queries.Events(t.Context(), "c", app.Span{First: true, Limit: 100})
+	events, err := queries.Events(t.Context(), "c", domain.Span{First: true, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	}
 	send := func(by domain.UserID, id domain.MessageID) {
 		t.Helper()
-		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: by, MessageID: id, Content: "x"}); err != nil {
+		if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: by, MessageID: id, Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -180,7 +180,7 @@ func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	send("ann", "m1")
 	send("ann", "m2")
 	unread(2)
-	if _, err := chats.Delete(t.Context(), app.Delete{Chat: "c", Actor: "ann", MessageID: "m1"}); err != nil {
+	if _, err := chats.Delete(t.Context(), domain.Delete{Chat: "c", Actor: "ann", MessageID: "m1"}); err != nil {
 		t.Fatal(err)
 	}
 	unread(1)
@@ -202,14 +202,14 @@ func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 func TestHistory_BothWays(t *testing.T) {
 	chats, log := newChats(t)
 	for range 7 {
-		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
+		if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
 	for limit := 1; limit <= 8; limit++ {
 		var forward, backward []domain.Seq
-		for span := (app.Span{First: true, Limit: limit}); ; {
+		for span := (domain.Span{First: true, Limit: limit}); ; {
 			page, err := queries.History(t.Context(), "c", span)
 			if err != nil {
 				t.Fatal(err)
@@ -220,9 +220,9 @@ func TestHistory_BothWays(t *testing.T) {
 			if len(page) < limit {
 				break
 			}
-			span = app.Span{After: page[len(page)-1].Seq, Limit: limit}
+			span = domain.Span{After: page[len(page)-1].Seq, Limit: limit}
 		}
-		for span := (app.Span{Limit: limit}); ; {
+		for span := (domain.Span{Limit: limit}); ; {
 			page, err := queries.History(t.Context(), "c", span)
 			if err != nil {
 				t.Fatal(err)
@@ -235,7 +235,7 @@ func TestHistory_BothWays(t *testing.T) {
 			if len(page) < limit {
 				break
 			}
-			span = app.Span{Before: page[0].Seq, Limit: limit}
+			span = domain.Span{Before: page[0].Seq, Limit: limit}
 		}
 		if len(forward) != 7 || len(backward) != 7 {
 			t.Fatalf("limit %d: %v and %v", limit, forward, backward)

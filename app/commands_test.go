@@ -25,91 +25,91 @@ type use func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.C
 
 func create(title string, members ...domain.UserID) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Create(ctx, app.Create{Chat: chat, Actor: "own", Title: title, Members: members, Command: id})
+		return c.Create(ctx, domain.Create{Chat: chat, Actor: "own", Title: title, Members: members, Command: id})
 	}
 }
 
 func rename(title string) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Rename(ctx, app.Rename{Chat: chat, Actor: "own", Title: title, Command: id})
+		return c.Rename(ctx, domain.Rename{Chat: chat, Actor: "own", Title: title, Command: id})
 	}
 }
 
 func archive(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-	return c.Archive(ctx, app.Archive{Chat: chat, Actor: "own", Command: id})
+	return c.Archive(ctx, domain.Archive{Chat: chat, Actor: "own", Command: id})
 }
 
 func unarchive(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-	return c.Unarchive(ctx, app.Unarchive{Chat: chat, Actor: "own", Command: id})
+	return c.Unarchive(ctx, domain.Unarchive{Chat: chat, Actor: "own", Command: id})
 }
 
 func add(user domain.UserID) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Add(ctx, app.Add{Chat: chat, Actor: "own", User: user, Command: id})
+		return c.Add(ctx, domain.Add{Chat: chat, Actor: "own", User: user, Command: id})
 	}
 }
 
 func remove(user domain.UserID) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Remove(ctx, app.Remove{Chat: chat, Actor: "own", User: user, Command: id})
+		return c.Remove(ctx, domain.Remove{Chat: chat, Actor: "own", User: user, Command: id})
 	}
 }
 
 func leave(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-	return c.Leave(ctx, app.Leave{Chat: chat, Actor: "own", Command: id})
+	return c.Leave(ctx, domain.Leave{Chat: chat, Actor: "own", Command: id})
 }
 
 func promote(user domain.UserID, role domain.Role) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Promote(ctx, app.Promote{Chat: chat, Actor: "own", User: user, Role: role, Command: id})
+		return c.Promote(ctx, domain.Promote{Chat: chat, Actor: "own", User: user, Role: role, Command: id})
 	}
 }
 
 func demote(user domain.UserID, role domain.Role) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Demote(ctx, app.Demote{Chat: chat, Actor: "own", User: user, Role: role, Command: id})
+		return c.Demote(ctx, domain.Demote{Chat: chat, Actor: "own", User: user, Role: role, Command: id})
 	}
 }
 
 func edit(m domain.MessageID, content string) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Edit(ctx, app.Edit{Chat: chat, Actor: "own", MessageID: m, Content: content, Command: id})
+		return c.Edit(ctx, domain.Edit{Chat: chat, Actor: "own", MessageID: m, Content: content, Command: id})
 	}
 }
 
 func erase(m domain.MessageID, reason string) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Delete(ctx, app.Delete{Chat: chat, Actor: "own", MessageID: m, Reason: reason, Command: id})
+		return c.Delete(ctx, domain.Delete{Chat: chat, Actor: "own", MessageID: m, Reason: reason, Command: id})
 	}
 }
 
 func react(m domain.MessageID, emoji string) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.React(ctx, app.React{Chat: chat, Actor: "own", MessageID: m, Emoji: emoji, Command: id})
+		return c.React(ctx, domain.React{Chat: chat, Actor: "own", MessageID: m, Emoji: emoji, Command: id})
 	}
 }
 
 func unreact(m domain.MessageID, emoji string) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Unreact(ctx, app.React{Chat: chat, Actor: "own", MessageID: m, Emoji: emoji, Command: id})
+		return c.Unreact(ctx, domain.React{Chat: chat, Actor: "own", MessageID: m, Emoji: emoji, Command: id})
 	}
 }
 
 func markRead(m domain.MessageID) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.MarkRead(ctx, app.MarkRead{Chat: chat, Actor: "own", MessageID: m, Command: id})
+		return c.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: "own", MessageID: m, Command: id})
 	}
 }
 
 func markReadSeq(seq domain.Seq) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.MarkRead(ctx, app.MarkRead{Chat: chat, Actor: "own", Seq: seq, Command: id})
+		return c.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: "own", Seq: seq, Command: id})
 	}
 }
 
 func record(data string, entity domain.CustomID) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.Record(ctx, app.Record{Chat: chat, Actor: "own", Event: custom{data}, Entity: entity, Command: id})
+		return c.Record(ctx, domain.Record{Chat: chat, Actor: "own", Event: custom{data}, Entity: entity, Command: id})
 	}
 }
 
@@ -244,11 +244,11 @@ func prepare(t *testing.T, c *app.Chats, chat domain.ChatID) {
 			t.Fatal(err)
 		}
 	}
-	do(c.Create(ctx, app.Create{Chat: chat, Actor: "own", Members: []domain.UserID{"two", "ann"}}))
-	do(c.Promote(ctx, app.Promote{Chat: chat, Actor: "own", User: "two", Role: domain.RoleOwner}))
-	do(c.Send(ctx, app.Send{Chat: chat, Actor: "own", MessageID: "m1", Content: "m1"}))
-	do(c.Send(ctx, app.Send{Chat: chat, Actor: "ann", MessageID: "m2", Content: "m2"}))
-	do(c.Send(ctx, app.Send{Chat: chat, Actor: "ann", MessageID: "m3", Content: "m3"}))
+	do(c.Create(ctx, domain.Create{Chat: chat, Actor: "own", Members: []domain.UserID{"two", "ann"}}))
+	do(c.Promote(ctx, domain.Promote{Chat: chat, Actor: "own", User: "two", Role: domain.RoleOwner}))
+	do(c.Send(ctx, domain.Send{Chat: chat, Actor: "own", MessageID: "m1", Content: "m1"}))
+	do(c.Send(ctx, domain.Send{Chat: chat, Actor: "ann", MessageID: "m2", Content: "m2"}))
+	do(c.Send(ctx, domain.Send{Chat: chat, Actor: "ann", MessageID: "m3", Content: "m3"}))
 }
 
 func headOf(ctx context.Context, t *testing.T, log ports.EventLog, chat domain.ChatID) domain.Seq {
@@ -267,13 +267,13 @@ func TestCommandID_Actors(t *testing.T) {
 		prepare(t, c, "c")
 		for range 2 {
 			for i, by := range []domain.UserID{"own", "two", "ann"} {
-				done, err := c.React(t.Context(), app.React{Chat: "c", Actor: by, MessageID: "m1", Emoji: "👍", Command: "1"})
+				done, err := c.React(t.Context(), domain.React{Chat: "c", Actor: by, MessageID: "m1", Emoji: "👍", Command: "1"})
 				if err != nil || done.Seq != domain.Seq(8+i) {
 					t.Errorf("of %s: %+v, error %v", by, done, err)
 				}
 			}
 		}
-		if _, err := c.Rename(t.Context(), app.Rename{Chat: "c", Actor: "two", Title: "x", Command: "1"}); !errors.Is(err, domain.ErrCommandReused) {
+		if _, err := c.Rename(t.Context(), domain.Rename{Chat: "c", Actor: "two", Title: "x", Command: "1"}); !errors.Is(err, domain.ErrCommandReused) {
 			t.Errorf("another command of the same user: %v", err)
 		}
 	})
@@ -283,7 +283,7 @@ func TestCommandID_Actors(t *testing.T) {
 func TestCommandID_RefusalsAreNotRemembered(t *testing.T) {
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
 		c := process(open(), clock{})
-		rename := app.Rename{Chat: "c", Actor: "ann", Title: "x", Command: "1"}
+		rename := domain.Rename{Chat: "c", Actor: "ann", Title: "x", Command: "1"}
 		if _, err := c.Rename(t.Context(), rename); !errors.Is(err, domain.ErrChatNotFound) {
 			t.Fatal(err)
 		}
@@ -291,7 +291,7 @@ func TestCommandID_RefusalsAreNotRemembered(t *testing.T) {
 		if _, err := c.Rename(t.Context(), rename); !errors.Is(err, domain.ErrForbidden) {
 			t.Fatal(err)
 		}
-		if _, err := c.Promote(t.Context(), app.Promote{Chat: "c", Actor: "own", User: "ann", Role: domain.RoleAdmin}); err != nil {
+		if _, err := c.Promote(t.Context(), domain.Promote{Chat: "c", Actor: "own", User: "ann", Role: domain.RoleAdmin}); err != nil {
 			t.Fatal(err)
 		}
 		if done, err := c.Rename(t.Context(), rename); err != nil || !done.Changed || done.Duplicate {

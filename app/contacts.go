@@ -61,7 +61,7 @@ func (q *Queries) ForgetContacts(ctx context.Context, users ...domain.UserID) er
 
 // ContactPage returns a page of what [Queries.Contacts] returns, from the cached list where there is one. A contact that comes into the list before the
 // cursor meanwhile is not in a later page.
-func (q *Queries) ContactPage(ctx context.Context, user domain.UserID, page Page) (List[Contact], error) {
+func (q *Queries) ContactPage(ctx context.Context, user domain.UserID, page domain.Page) (List[Contact], error) {
 	page, err := checkPage(page)
 	if err != nil {
 		return List[Contact]{}, err

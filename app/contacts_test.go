@@ -41,14 +41,14 @@ func TestContacts_OfManyChats(t *testing.T) {
 	l.send("c3", "ada", "the latest")
 	counter := &bulkCounter{Log: l.log}
 	q := app.NewQueries(counter, app.NewEntities(l.log, nil, 0), app.Views{Log: l.log.ID(), Chats: l.view})
-	page, err := q.ContactPage(t.Context(), "ada", app.Page{Limit: app.MaxList})
+	page, err := q.ContactPage(t.Context(), "ada", domain.Page{Limit: app.MaxList})
 	if err != nil || len(page.Items) != app.MaxList || page.Next == "" {
 		t.Fatalf("%d contacts, next %q, error %v", len(page.Items), page.Next, err)
 	}
 	if most := looked + 32*members; counter.entities < looked || counter.entities > most {
 		t.Errorf("%d memberships were loaded, want %d to %d", counter.entities, looked, most)
 	}
-	more, err := q.ContactPage(t.Context(), "ada", app.Page{Limit: app.MaxList, Cursor: page.Next})
+	more, err := q.ContactPage(t.Context(), "ada", domain.Page{Limit: app.MaxList, Cursor: page.Next})
 	if err != nil || more.Next != "" {
 		t.Fatalf("the second page ends with %q, error %v", more.Next, err)
 	}
@@ -77,7 +77,7 @@ func TestContacts_LargeChats(t *testing.T) {
 	}
 	leave := func(c domain.ChatID, users []domain.UserID) {
 		for _, user := range users {
-			if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: c, Actor: user}); err != nil {
+			if _, err := l.chats.Leave(t.Context(), domain.Leave{Chat: c, Actor: user}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -85,7 +85,7 @@ func TestContacts_LargeChats(t *testing.T) {
 	join := func(c domain.ChatID, users []domain.UserID) {
 		l.create(c)
 		for _, user := range users {
-			if _, err := l.chats.Add(t.Context(), app.Add{Chat: c, Actor: "ada", User: user}); err != nil {
+			if _, err := l.chats.Add(t.Context(), domain.Add{Chat: c, Actor: "ada", User: user}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -8,19 +8,10 @@ import (
 	"chatcore/domain"
 )
 
-// Create starts a chat.
-type Create struct {
-	Chat    domain.ChatID
-	Actor   domain.UserID // becomes owner
-	Title   string
-	Members []domain.UserID // become plain members
-	Command domain.CommandID
-}
-
 // Create starts a chat, with its owner and its first members in one step. It returns [domain.ErrChatExists] if the id is taken, and
 // [domain.ErrInvalid] if it is reserved ([domain.ReservedChatID]). It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand]
 // members, or if one of them or the owner is in [Caps.ChatsPerUser] chats.
-func (c *Chats) Create(ctx context.Context, cmd Create) (Done, error) {
+func (c *Chats) Create(ctx context.Context, cmd domain.Create) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err

@@ -15,18 +15,18 @@ func TestCreate_ReservedIDs(t *testing.T) {
 	chats, log := newChats(t)
 	id := domain.ChatID("dm-" + strings.Repeat("0a", 32))
 	var invalid *domain.InvalidError
-	if _, err := chats.Create(t.Context(), app.Create{Chat: id, Actor: "ann"}); !errors.As(err, &invalid) || invalid.Field != "chatId" {
+	if _, err := chats.Create(t.Context(), domain.Create{Chat: id, Actor: "ann"}); !errors.As(err, &invalid) || invalid.Field != "chatId" {
 		t.Fatalf("%v", err)
 	}
 	created := domain.ChatUpdate{Chat: id, Actor: "ann", Change: domain.Created, At: clock{}.Now()}
 	if _, err := log.Append(t.Context(), ports.Append{Chat: id, Events: []ports.NewEvent{{ID: "e", Event: created, Moves: domain.Moves(created)}}}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := chats.Send(t.Context(), app.Send{Chat: id, Actor: "ann", MessageID: "m", Content: "x"}); err != nil {
+	if _, err := chats.Send(t.Context(), domain.Send{Chat: id, Actor: "ann", MessageID: "m", Content: "x"}); err != nil {
 		t.Error(err)
 	}
 	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
-	if history, err := queries.History(t.Context(), id, app.Span{}); err != nil || len(history) != 1 {
+	if history, err := queries.History(t.Context(), id, domain.Span{}); err != nil || len(history) != 1 {
 		t.Errorf("%+v, %v", history, err)
 	}
 }

@@ -29,10 +29,10 @@ type command struct {
 	unconditional func(s *state, e domain.Entity) bool
 	// queue waits until no other call of this process decides a contended command on the same thing. It may be nil.
 	queue      func(ctx context.Context) (release func(), err error)
-	limits     *callLimits       // nil for a command without limits
-	gate       GateQuestion      // without a kind for a command that no gate is asked about
-	joins      []domain.UserID   // users that the command makes members
-	conditions []ports.Condition // of entities that are not loaded
+	limits     *callLimits        // nil for a command without limits
+	gate       GateQuestion       // without a kind for a command that no gate is asked about
+	joins      []domain.UserID    // users that the command makes members
+	conditions []domain.Condition // of entities that are not loaded
 	endsTyping bool
 
 	gateAsked  bool
@@ -51,7 +51,7 @@ type state struct {
 
 	// Room for the slots of nearly every command, so that it takes one allocation.
 	slotRoom      [6]slot
-	conditionRoom [6]ports.Condition
+	conditionRoom [6]domain.Condition
 	eventRoom     [1]ports.NewEvent
 	moveRoom      [4]domain.Entity
 }
@@ -202,7 +202,7 @@ func (c *Chats) append(ctx context.Context, cmd *command, s *state, events []dom
 		effects.Appended(cmd.chat, appended.First, a.Events) //nolint:contextcheck // effects outlive the command
 	}
 	if cmd.endsTyping {
-		c.typists.leave(Typing{Chat: cmd.chat, Actor: cmd.by})
+		c.typists.leave(domain.Typing{Chat: cmd.chat, Actor: cmd.by})
 	}
 	if appended.EndedTyping { // listeners that miss it see the mark expire
 		_ = c.live.Publish(ctx, domain.TypingStop{Chat: cmd.chat, User: cmd.by, At: events[0].OccurredAt()}, c.meta)
@@ -246,9 +246,9 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 		case k.entity.Kind == domain.KindCommand:
 			a.Command, a.Fingerprint = k.entity, fingerprint(cmd.name, cmd.args)
 		case k.exists:
-			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Exists: true})
+			a.Conditions = append(a.Conditions, domain.Condition{Entity: k.entity, Exists: true})
 		case !s.free(cmd, k.entity):
-			a.Conditions = append(a.Conditions, ports.Condition{Entity: k.entity, Version: k.version})
+			a.Conditions = append(a.Conditions, domain.Condition{Entity: k.entity, Version: k.version})
 		}
 	}
 	a.Conditions = append(a.Conditions, cmd.conditions...)

@@ -66,7 +66,7 @@ func newDeciding(t *testing.T) *deciding {
 	d := &deciding{t: t, log: &confirming{Log: memory.New(wireformat.New(), clock{}, nil)}, live: &heard{}}
 	d.entities = app.NewEntities(d.log, nil, 1<<20)
 	d.chats = app.NewChats(d.log, d.entities, d.live, d.log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
-	d.did(d.chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Title: "A", Members: []domain.UserID{"bob"}}))
+	d.did(d.chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Title: "A", Members: []domain.UserID{"bob"}}))
 	return d
 }
 
@@ -78,7 +78,7 @@ func (d *deciding) did(_ any, err error) {
 }
 
 func (d *deciding) send(id domain.MessageID) (app.Sent, error) {
-	return d.chats.Send(d.t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: id, Content: "x"})
+	return d.chats.Send(d.t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: id, Content: "x"})
 }
 
 // TestRun_ConfirmsWhatItFound checks that a command that records nothing is acknowledged only once its result is confirmed, and that a command that
@@ -100,7 +100,7 @@ func TestRun_ConfirmsWhatItFound(t *testing.T) {
 	if _, err := d.send("m"); !errors.Is(err, ports.ErrUnconfirmed) {
 		t.Errorf("a repetition that cannot be confirmed: %v", err)
 	}
-	if _, err := d.chats.Rename(t.Context(), app.Rename{Chat: "c", Actor: "ann", Title: "A"}); !errors.Is(err, ports.ErrUnconfirmed) {
+	if _, err := d.chats.Rename(t.Context(), domain.Rename{Chat: "c", Actor: "ann", Title: "A"}); !errors.Is(err, ports.ErrUnconfirmed) {
 		t.Errorf("a command that changes nothing and cannot be confirmed: %v", err)
 	}
 }
@@ -110,9 +110,9 @@ func TestRun_DecidesOnTheCache(t *testing.T) {
 	d := newDeciding(t)
 	ctx := t.Context()
 	edit := func(text string) {
-		d.did(d.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: text}))
+		d.did(d.chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: text}))
 	}
-	rename := func(title string) { d.did(d.chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ann", Title: title})) }
+	rename := func(title string) { d.did(d.chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ann", Title: title})) }
 	d.did(d.send("m"))
 	edit("a")
 	rename("B")
@@ -151,14 +151,14 @@ func TestRun_ConflictWithoutAVersion(t *testing.T) {
 func TestRun_DecidesOnTheNewHistory(t *testing.T) {
 	d, later := newDeciding(t), newDeciding(t)
 	ctx := t.Context()
-	d.did(d.chats.Promote(ctx, app.Promote{Chat: "c", Actor: "ann", User: "bob", Role: domain.RoleAdmin}))
-	d.did(later.chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ann", User: "bob"}))
+	d.did(d.chats.Promote(ctx, domain.Promote{Chat: "c", Actor: "ann", User: "bob", Role: domain.RoleAdmin}))
+	d.did(later.chats.Remove(ctx, domain.Remove{Chat: "c", Actor: "ann", User: "bob"}))
 	d.log.conflict = ports.ErrConflict
 	d.log.before = func() {
 		d.log.Log = later.log.Log
 		d.entities.Invalidate()
 	}
-	if sent, err := d.chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "x"}); !errors.Is(err, domain.ErrNotMember) {
+	if sent, err := d.chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "x"}); !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("bob's message is %+v, error %v", sent, err)
 	}
 }
@@ -166,7 +166,7 @@ func TestRun_DecidesOnTheNewHistory(t *testing.T) {
 // TestRun_RecordsItsCommand has each event name the command that caused it.
 func TestRun_RecordsItsCommand(t *testing.T) {
 	d := newDeciding(t)
-	done, err := d.chats.Rename(t.Context(), app.Rename{Chat: "c", Actor: "ann", Title: "B", Command: "cmd-1"})
+	done, err := d.chats.Rename(t.Context(), domain.Rename{Chat: "c", Actor: "ann", Title: "B", Command: "cmd-1"})
 	d.did(nil, err)
 	page, err := d.log.Read(t.Context(), "c", ports.Range{From: done.Seq, Limit: 1})
 	if err != nil || len(page.Records) != 1 || page.Records[0].Meta.CausationID != "cmd-1" {
@@ -185,10 +185,10 @@ func (poll) Custom() (domain.Custom, error) {
 func TestRecord_ConditionOfTheCaller(t *testing.T) {
 	d := newDeciding(t)
 	ctx := t.Context()
-	first, err := d.chats.Record(ctx, app.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "p", Conditions: []ports.Condition{{Entity: domain.CustomEntity("p")}}})
+	first, err := d.chats.Record(ctx, domain.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "p", Conditions: []domain.Condition{{Entity: domain.CustomEntity("p")}}})
 	d.did(nil, err)
 	d.log.appends = 0
-	_, err = d.chats.Record(ctx, app.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "p", Conditions: []ports.Condition{{Entity: domain.CustomEntity("p")}}})
+	_, err = d.chats.Record(ctx, domain.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "p", Conditions: []domain.Condition{{Entity: domain.CustomEntity("p")}}})
 	var conflict *ports.ConflictError
 	if !errors.As(err, &conflict) || conflict.Condition.Entity != domain.CustomEntity("p") || conflict.Version != first.Seq || d.log.appends != 1 {
 		t.Errorf("%v after %d appends", err, d.log.appends)
@@ -199,7 +199,7 @@ func TestRecord_ConditionOfTheCaller(t *testing.T) {
 // typing, or the interval between two starts.
 func TestSend_EndsTyping(t *testing.T) {
 	d := newDeciding(t)
-	ctx, typing := t.Context(), app.Typing{Chat: "c", Actor: "ann"}
+	ctx, typing := t.Context(), domain.Typing{Chat: "c", Actor: "ann"}
 	start := func(want bool) {
 		t.Helper()
 		if published, err := d.chats.StartTyping(ctx, typing); err != nil || published != want {
@@ -208,7 +208,7 @@ func TestSend_EndsTyping(t *testing.T) {
 	}
 	d.did(d.send("m"))
 	start(true)
-	d.did(d.chats.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
+	d.did(d.chats.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
 	if len(d.live.events) != 1 {
 		t.Errorf("after a start and a reaction, published were %+v", d.live.events)
 	}
@@ -263,8 +263,8 @@ func TestReact_QueuesAfterAConflict(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	did(chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
-	did(chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
+	did(chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	did(chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
 	conflict := func(a ports.Append) error {
 		return &ports.ConflictError{Chat: a.Chat, Condition: a.Conditions[0], Version: 99}
 	}
@@ -273,7 +273,7 @@ func TestReact_QueuesAfterAConflict(t *testing.T) {
 	log.steps = []func(ports.Append) error{
 		conflict, // ann's first
 		func(ports.Append) error { // ann's second, which she makes while she holds the queue
-			_, err := chats.React(ctx, app.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"})
+			_, err := chats.React(ctx, domain.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"})
 			if !errors.Is(err, context.Canceled) || log.appends != 3 {
 				t.Errorf("bob's reaction ended with %v after %d appends of both, want %v after 3", err, log.appends, context.Canceled)
 			}
@@ -284,9 +284,9 @@ func TestReact_QueuesAfterAConflict(t *testing.T) {
 			return conflict(a)
 		},
 	}
-	did(chats.React(t.Context(), app.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
+	did(chats.React(t.Context(), domain.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
 	log.steps = []func(ports.Append) error{conflict}
-	did(chats.React(t.Context(), app.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"}))
+	did(chats.React(t.Context(), domain.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"}))
 }
 
 // unreadableAt is a log with an event that this program cannot read.
@@ -313,16 +313,16 @@ func TestRun_UnreadableMembership(t *testing.T) {
 	log := &unreadableAt{Log: memory.New(wireformat.New(), clock{}, nil)}
 	chats := chatsOn(log, app.NewEntities(log, nil, 0))
 	ctx := t.Context()
-	if _, err := chats.Create(ctx, app.Create{Chat: "c", Actor: "ann"}); err != nil {
+	if _, err := chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann"}); err != nil {
 		t.Fatal(err)
 	}
-	added, err := chats.Add(ctx, app.Add{Chat: "c", Actor: "ann", User: "cem"})
+	added, err := chats.Add(ctx, domain.Add{Chat: "c", Actor: "ann", User: "cem"})
 	if err != nil {
 		t.Fatal(err)
 	}
 	remove := func(by domain.UserID) func() error {
 		return func() error {
-			_, err := chats.Remove(ctx, app.Remove{Chat: "c", Actor: by, User: "cem"})
+			_, err := chats.Remove(ctx, domain.Remove{Chat: "c", Actor: by, User: "cem"})
 			return err
 		}
 	}
@@ -333,12 +333,12 @@ func TestRun_UnreadableMembership(t *testing.T) {
 	}{
 		"a member about it": {added.Seq, remove("ann"), ports.ErrNewerVersion},
 		"whoever it is of": {added.Seq, func() error {
-			_, err := chats.Send(ctx, app.Send{Chat: "c", Actor: "cem", Content: "x"})
+			_, err := chats.Send(ctx, domain.Send{Chat: "c", Actor: "cem", Content: "x"})
 			return err
 		}, ports.ErrNewerVersion},
 		"an outsider": {added.Seq, remove("eve"), domain.ErrNotMember},
 		"somebody who creates a chat that is there": {1, func() error {
-			_, err := chats.Create(ctx, app.Create{Chat: "c", Actor: "eve"})
+			_, err := chats.Create(ctx, domain.Create{Chat: "c", Actor: "eve"})
 			return err
 		}, ports.ErrNewerVersion},
 	} {

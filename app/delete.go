@@ -6,17 +6,8 @@ import (
 	"chatcore/domain"
 )
 
-// Delete leaves a tombstone in a message's place.
-type Delete struct {
-	Chat      domain.ChatID
-	Actor     domain.UserID
-	MessageID domain.MessageID
-	Reason    string // may be empty
-	Command   domain.CommandID
-}
-
 // Delete leaves a tombstone in a message's place. Deleted already, it changes nothing.
-func (c *Chats) Delete(ctx context.Context, cmd Delete) (Done, error) {
+func (c *Chats) Delete(ctx context.Context, cmd domain.Delete) (Done, error) {
 	reason, err := domain.NewReason(cmd.Reason)
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err

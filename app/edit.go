@@ -8,19 +8,8 @@ import (
 	"chatcore/domain"
 )
 
-// Edit gives a message new content and, if they are not nil, new mentions and attachments.
-type Edit struct {
-	Chat        domain.ChatID
-	Actor       domain.UserID
-	MessageID   domain.MessageID
-	Content     string              // may be empty if the message has attachments
-	Mentions    []domain.UserID     // nil leaves them as they are, an empty list removes them; mentions of non-members are not recorded
-	Attachments []domain.Attachment // nil leaves them as they are, an empty list removes them
-	Command     domain.CommandID
-}
-
 // Edit gives a message new content, mentions and attachments. The same ones again change nothing.
-func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
+func (c *Chats) Edit(ctx context.Context, cmd domain.Edit) (Done, error) {
 	to, err := revisionOf(cmd)
 	if err := firstError(
 		checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), checkUsers(cmd.Mentions), err,
@@ -40,7 +29,7 @@ func (c *Chats) Edit(ctx context.Context, cmd Edit) (Done, error) {
 	return c.run(ctx, edit)
 }
 
-func revisionOf(cmd Edit) (domain.Revision, error) {
+func revisionOf(cmd domain.Edit) (domain.Revision, error) {
 	to := domain.Revision{Mentions: domain.EachOnce(slices.Clone(cmd.Mentions)), Attachments: slices.Clone(cmd.Attachments)}
 	var err error
 	if cmd.Content != "" {

@@ -25,8 +25,8 @@ func newSharing(t *testing.T) *sharing {
 	s.entities = app.NewEntities(s.log, s.log, 1<<20)
 	s.here = app.NewChats(s.log, s.entities, silent{}, w.log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
 	s.queries = app.NewQueries(s.log, s.entities, app.Views{})
-	s.did(s.here.Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
-	s.did(s.here.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
+	s.did(s.here.Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	s.did(s.here.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
 	return s
 }
 
@@ -37,8 +37,8 @@ func (s *sharing) did(_ any, err error) {
 	}
 }
 
-func reaction(by domain.UserID, emoji string) app.React {
-	return app.React{Chat: "c", Actor: by, MessageID: "m", Emoji: emoji}
+func reaction(by domain.UserID, emoji string) domain.React {
+	return domain.React{Chat: "c", Actor: by, MessageID: "m", Emoji: emoji}
 }
 
 // reactions compares the reactions that the first process gives with those of the log.

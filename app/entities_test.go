@@ -52,40 +52,40 @@ func drawStep(t *rapid.T, n int) step {
 	title := rapid.SampledFrom([]string{"A", "B"}).Draw(t, "title")
 	steps := []step{
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return c.Send(ctx, app.Send{Chat: "c", Actor: by, MessageID: message, Content: text})
+			return c.Send(ctx, domain.Send{Chat: "c", Actor: by, MessageID: message, Content: text})
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return c.Send(ctx, app.Send{Chat: "c", Actor: by, MessageID: message, Content: text, ReplyTo: replyTo, Mentions: []domain.UserID{about}})
+			return c.Send(ctx, domain.Send{Chat: "c", Actor: by, MessageID: message, Content: text, ReplyTo: replyTo, Mentions: []domain.UserID{about}})
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Edit(ctx, app.Edit{Chat: "c", Actor: by, MessageID: message, Content: text, Mentions: []domain.UserID{about}, Command: id}))
+			return done(c.Edit(ctx, domain.Edit{Chat: "c", Actor: by, MessageID: message, Content: text, Mentions: []domain.UserID{about}, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Edit(ctx, app.Edit{Chat: "c", Actor: by, MessageID: message, Content: "edited", Command: id}))
+			return done(c.Edit(ctx, domain.Edit{Chat: "c", Actor: by, MessageID: message, Content: "edited", Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Delete(ctx, app.Delete{Chat: "c", Actor: by, MessageID: message, Command: id}))
+			return done(c.Delete(ctx, domain.Delete{Chat: "c", Actor: by, MessageID: message, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Unreact(ctx, app.React{Chat: "c", Actor: by, MessageID: message, Emoji: emoji, Command: id}))
+			return done(c.Unreact(ctx, domain.React{Chat: "c", Actor: by, MessageID: message, Emoji: emoji, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Add(ctx, app.Add{Chat: "c", Actor: by, User: about, Command: id}))
+			return done(c.Add(ctx, domain.Add{Chat: "c", Actor: by, User: about, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Remove(ctx, app.Remove{Chat: "c", Actor: by, User: about, Command: id}))
+			return done(c.Remove(ctx, domain.Remove{Chat: "c", Actor: by, User: about, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Promote(ctx, app.Promote{Chat: "c", Actor: by, User: about, Role: domain.RoleOwner, Command: id}))
+			return done(c.Promote(ctx, domain.Promote{Chat: "c", Actor: by, User: about, Role: domain.RoleOwner, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Rename(ctx, app.Rename{Chat: "c", Actor: by, Title: title, Command: id}))
+			return done(c.Rename(ctx, domain.Rename{Chat: "c", Actor: by, Title: title, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Archive(ctx, app.Archive{Chat: "c", Actor: by, Command: id}))
+			return done(c.Archive(ctx, domain.Archive{Chat: "c", Actor: by, Command: id}))
 		},
 		func(ctx context.Context, c *app.Chats) (any, error) {
-			return done(c.Unarchive(ctx, app.Unarchive{Chat: "c", Actor: by, Command: id}))
+			return done(c.Unarchive(ctx, domain.Unarchive{Chat: "c", Actor: by, Command: id}))
 		},
 	}
 	return steps[rapid.IntRange(0, len(steps)-1).Draw(t, "step")]
@@ -97,7 +97,7 @@ func drawStep(t *rapid.T, n int) step {
 func TestCachesChangeNoOutcome(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		plain, cached := newWorld(1, 0), newWorld(2, app.CacheBytes(rapid.SampledFrom([]int{1 << 20, 64 << 10}).Draw(t, "cache")))
-		create := app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}
+		create := domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}
 		for _, w := range []*world{plain, cached} {
 			if _, err := w.chats[0].Create(t.Context(), create); err != nil {
 				t.Fatal(err)
@@ -123,7 +123,7 @@ func TestCachesChangeNoOutcome(t *testing.T) {
 func answers(t *rapid.T, q *app.Queries) []any {
 	chat, err := q.Chat(t.Context(), "c")
 	members, err2 := q.Members(t.Context(), "c")
-	history, err3 := q.History(t.Context(), "c", app.Span{Limit: 100})
+	history, err3 := q.History(t.Context(), "c", domain.Span{Limit: 100})
 	if err := errors.Join(err, err2, err3); err != nil {
 		t.Fatal(err)
 	}
@@ -145,13 +145,13 @@ func answers(t *rapid.T, q *app.Queries) []any {
 func TestQueriesAsOfASeq(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(1, 1<<20)
-		if _, err := w.chats[0].Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}); err != nil {
+		if _, err := w.chats[0].Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}); err != nil {
 			t.Fatal(err)
 		}
 		then := map[domain.Seq][]any{}
 		for n := range rapid.IntRange(1, 25).Draw(t, "steps") {
 			_, _ = drawStep(t, n)(t.Context(), w.chats[0])
-			_, _ = w.chats[0].React(t.Context(), app.React{Chat: "c", Actor: "ann", MessageID: "m0", Emoji: "👍"})
+			_, _ = w.chats[0].React(t.Context(), domain.React{Chat: "c", Actor: "ann", MessageID: "m0", Emoji: "👍"})
 			loaded, err := w.log.Load(t.Context(), "c")
 			if err != nil {
 				t.Fatal(err)
@@ -175,14 +175,14 @@ func TestAudit(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	must(chats.Create(ctx, app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
-	must(chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "first"}))
-	must(chats.Send(ctx, app.Send{Chat: "c", Actor: "ann", MessageID: "other", Content: "x"}))
-	must(chats.Edit(ctx, app.Edit{Chat: "c", Actor: "bob", MessageID: "m", Content: "second"}))
-	must(chats.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
-	must(chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: "m"}))
-	must(chats.Remove(ctx, app.Remove{Chat: "c", Actor: "ann", User: "bob"}))
-	seqs := func(about app.Audit) (seqs []domain.Seq) {
+	must(chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	must(chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "first"}))
+	must(chats.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "other", Content: "x"}))
+	must(chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "bob", MessageID: "m", Content: "second"}))
+	must(chats.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
+	must(chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ann", MessageID: "m"}))
+	must(chats.Remove(ctx, domain.Remove{Chat: "c", Actor: "ann", User: "bob"}))
+	seqs := func(about domain.Audit) (seqs []domain.Seq) {
 		t.Helper()
 		for r, err := range queries.Audit(ctx, "c", about) {
 			if err != nil {
@@ -193,19 +193,19 @@ func TestAudit(t *testing.T) {
 		return seqs
 	}
 	for _, test := range []struct {
-		about app.Audit
+		about domain.Audit
 		want  []domain.Seq
 	}{
-		{app.Audit{}, []domain.Seq{1, 2, 3, 4, 5, 6, 7, 8}},
-		{app.Audit{Message: "m"}, []domain.Seq{3, 5, 6, 7}},
-		{app.Audit{User: "bob"}, []domain.Seq{2, 3, 5, 8}}, // was added, sent, edited, was removed
-		{app.Audit{User: "nobody"}, nil},
+		{domain.Audit{}, []domain.Seq{1, 2, 3, 4, 5, 6, 7, 8}},
+		{domain.Audit{Message: "m"}, []domain.Seq{3, 5, 6, 7}},
+		{domain.Audit{User: "bob"}, []domain.Seq{2, 3, 5, 8}}, // was added, sent, edited, was removed
+		{domain.Audit{User: "nobody"}, nil},
 	} {
 		if got := seqs(test.about); !reflect.DeepEqual(got, test.want) {
 			t.Errorf("%+v: %v, want %v", test.about, got, test.want)
 		}
 	}
-	for about, reason := range map[app.Audit]error{
+	for about, reason := range map[domain.Audit]error{
 		{Message: "absent"}:           domain.ErrMessageNotFound,
 		{Message: "m", User: "bob"}:   domain.ErrInvalid,
 		{User: "a user with a space"}: domain.ErrInvalid,
@@ -216,7 +216,7 @@ func TestAudit(t *testing.T) {
 			}
 		}
 	}
-	for _, err := range queries.Audit(ctx, "absent", app.Audit{}) {
+	for _, err := range queries.Audit(ctx, "absent", domain.Audit{}) {
 		if !errors.Is(err, domain.ErrChatNotFound) {
 			t.Errorf("no chat: %v", err)
 		}

@@ -23,11 +23,11 @@ func TestGate_IsAskedBeforeTheCommandDecides(t *testing.T) {
 	chats, log, clock := limitedStage(t, true, nil, app.Policy{Gate: gate})
 	calls := limitedCalls()
 	calls[app.LimitCreate] = func(ctx context.Context, c *app.Chats, n int) error {
-		_, err := c.Create(ctx, app.Create{Chat: domain.ChatID(fmt.Sprint("new", n)), Actor: "own", Members: []domain.UserID{"ann", "bob"}})
+		_, err := c.Create(ctx, domain.Create{Chat: domain.ChatID(fmt.Sprint("new", n)), Actor: "own", Members: []domain.UserID{"ann", "bob"}})
 		return err
 	}
 	calls[app.LimitSend] = func(ctx context.Context, c *app.Chats, _ int) error {
-		_, err := c.Send(ctx, app.Send{Chat: "c", Actor: "own", Content: "x", Mentions: []domain.UserID{"ann"}})
+		_, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "own", Content: "x", Mentions: []domain.UserID{"ann"}})
 		return err
 	}
 	questions := map[string]app.GateQuestion{
@@ -87,7 +87,7 @@ func TestGate_RefusalsCount(t *testing.T) {
 		gate := func(context.Context, app.GateQuestion) error { return app.Refuse("no") }
 		chats, _, _ := limitedStage(t, together, map[string]app.Limit{app.LimitSend: {Rate: 1, Per: time.Minute}}, app.Policy{Gate: gate})
 		for _, want := range []error{domain.ErrRefused, ports.ErrRateLimited} {
-			if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "own", Content: "x"}); !errors.Is(err, want) {
+			if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "own", Content: "x"}); !errors.Is(err, want) {
 				t.Errorf("together %v: %v, want %v", together, err, want)
 			}
 		}

@@ -35,7 +35,7 @@ func once(f *func()) {
 func titled(t *testing.T, title string) *memory.Log {
 	t.Helper()
 	log := memory.New(wireformat.New(), clock{}, nil)
-	if _, err := chatsOn(log, app.NewEntities(log, nil, 0)).Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Title: title}); err != nil {
+	if _, err := chatsOn(log, app.NewEntities(log, nil, 0)).Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Title: title}); err != nil {
 		t.Fatal(err)
 	}
 	return log
@@ -97,10 +97,10 @@ func TestReact_LearnsNoReactions(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	did(here.Create(t.Context(), app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
-	did(here.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
-	react := func(by domain.UserID, emoji string) app.React {
-		return app.React{Chat: "c", Actor: by, MessageID: "m", Emoji: emoji}
+	did(here.Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	did(here.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
+	react := func(by domain.UserID, emoji string) domain.React {
+		return domain.React{Chat: "c", Actor: by, MessageID: "m", Emoji: emoji}
 	}
 	did(there.React(t.Context(), react("bob", "🍅")))
 	did(here.Unreact(t.Context(), react("ann", "👍"))) // the reactions are in the cache now

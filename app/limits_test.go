@@ -28,7 +28,7 @@ func TestASendBeyondItsLimitRecordsNothing(t *testing.T) {
 	})
 	send := func(id domain.MessageID, want error, retry time.Duration) {
 		t.Helper()
-		_, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: id, Content: "x"})
+		_, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: id, Content: "x"})
 		var limited *ports.LimitedError
 		if !errors.Is(err, want) || want != nil && (!errors.As(err, &limited) || limited.RetryAfter != retry) {
 			t.Fatalf("%s: %v, want %v and %v", id, err, want, retry)
@@ -51,11 +51,11 @@ func TestASendBeyondItsLimitRecordsNothing(t *testing.T) {
 	s.clock.forward(time.Second)
 	send("m2", nil, 0)                               // a send that the chat's limit refused takes none of the user's
 	send("m2", ports.ErrRateLimited, 59*time.Second) // the user's own limit; it was recorded, and still is
-	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "bob", Content: "x"}); err != nil {
+	if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "bob", Content: "x"}); err != nil {
 		t.Errorf("someone else: %v", err)
 	}
 	head(before.Head + 3)
-	if _, err := chats.Backdated(s.clock.Now()).Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m3", Content: "x"}); err != nil {
+	if _, err := chats.Backdated(s.clock.Now()).Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m3", Content: "x"}); err != nil {
 		t.Errorf("an import: %v", err)
 	}
 	s.clock.forward(time.Minute)
@@ -66,18 +66,18 @@ func TestASendBeyondItsLimitRecordsNothing(t *testing.T) {
 func TestStartsOfTypingAreLimitedAcrossChats(t *testing.T) {
 	s, chats, _ := newStage(t, app.Policy{}, map[string]app.Limit{app.LimitTyping: {Rate: 2, Per: time.Minute}})
 	for _, chat := range []domain.ChatID{"nowhere", "elsewhere"} {
-		if _, err := chats.StartTyping(t.Context(), app.Typing{Chat: chat, Actor: "ann"}); !errors.Is(err, domain.ErrChatNotFound) {
+		if _, err := chats.StartTyping(t.Context(), domain.Typing{Chat: chat, Actor: "ann"}); !errors.Is(err, domain.ErrChatNotFound) {
 			t.Fatalf("%s: %v", chat, err)
 		}
 	}
 	s.loads.Store(0)
 	for range 3 {
-		if published, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ann"}); published || !errors.Is(err, ports.ErrRateLimited) {
+		if published, err := chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "ann"}); published || !errors.Is(err, ports.ErrRateLimited) {
 			t.Errorf("told %v, error %v", published, err)
 		}
 	}
 	s.cost(t, "starts beyond the limit", 1, 0, 0) // of the membership: outsiders must not learn of the limit
-	if published, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "bob"}); !published || err != nil {
+	if published, err := chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "bob"}); !published || err != nil {
 		t.Errorf("someone else: told %v, error %v", published, err)
 	}
 }
@@ -114,7 +114,7 @@ func TestALimitThatCannotBeChecked(t *testing.T) {
 	}
 	s, _, _ := newStage(t, app.Policy{}, nil)
 	chats := app.NewChats(s, app.NewEntities(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, app.NewLimits(unasked{foreign}, kinds))
-	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
+	if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
 		t.Errorf("a send whose limit fails open: %v", err)
 	}
 }
@@ -159,7 +159,7 @@ func TestLimitsThatCannotBeTakenTogether(t *testing.T) {
 		var err error
 		sends := uint64(0)
 		for range 3 {
-			if _, err = chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x"}); err == nil {
+			if _, err = chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", Content: "x"}); err == nil {
 				sends++
 			}
 		}

@@ -27,7 +27,7 @@ func (q *Queries) Member(ctx context.Context, chat domain.ChatID, user domain.Us
 
 // MemberPage returns a page of a chat's current members, in no particular order. A user that is a member from the first page to the last comes at
 // least once. It returns [domain.ErrChatNotFound] if there is no such chat.
-func (q *Queries) MemberPage(ctx context.Context, chat domain.ChatID, page Page) (List[domain.Member], error) {
+func (q *Queries) MemberPage(ctx context.Context, chat domain.ChatID, page domain.Page) (List[domain.Member], error) {
 	page, err := checkPage(page)
 	if err := firstError(checkChat(chat), err); err != nil {
 		return List[domain.Member]{}, err
@@ -53,7 +53,7 @@ func (q *Queries) MemberPage(ctx context.Context, chat domain.ChatID, page Page)
 }
 
 // ChatPage returns a page of all chats, in no particular order.
-func (q *Queries) ChatPage(ctx context.Context, page Page) (List[domain.ChatID], error) {
+func (q *Queries) ChatPage(ctx context.Context, page domain.Page) (List[domain.ChatID], error) {
 	page, err := checkPage(page)
 	if err != nil {
 		return List[domain.ChatID]{}, err
@@ -64,7 +64,7 @@ func (q *Queries) ChatPage(ctx context.Context, page Page) (List[domain.ChatID],
 
 // ChatsOfPage returns a page of the chats that a user is in, in no particular order, as [Queries.ChatsOf] does. Its cost follows the page and not the
 // number of the user's chats.
-func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page Page) (List[domain.ChatID], error) {
+func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page domain.Page) (List[domain.ChatID], error) {
 	page, err := checkPage(page)
 	if err := firstError(checkUsers([]domain.UserID{user}), err); err != nil {
 		return List[domain.ChatID]{}, err
@@ -81,7 +81,7 @@ func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page Page
 }
 
 // CustomPage returns a page of the events of a custom entity, newest first. Its cost follows the page.
-func (q *Queries) CustomPage(ctx context.Context, chat domain.ChatID, id domain.CustomID, page Page) (List[ports.Record], error) {
+func (q *Queries) CustomPage(ctx context.Context, chat domain.ChatID, id domain.CustomID, page domain.Page) (List[ports.Record], error) {
 	page, err := checkPage(page)
 	if _, invalid := domain.ParseCustomID(string(id)); invalid != nil {
 		return List[ports.Record]{}, invalid

@@ -93,15 +93,15 @@ func both[T any](l *listing, ask func(q *app.Queries) (T, error)) T {
 // TestMessage_FromTheCache compares a cached message with the log's after each change. This process sees its own changes at once.
 func TestMessage_FromTheCache(t *testing.T) {
 	l, ctx := newListing(t), t.Context()
-	l.did(l.chats.Create(ctx, app.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
-	l.did(l.chats.Create(ctx, app.Create{Chat: "d", Actor: "ann"}))
+	l.did(l.chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	l.did(l.chats.Create(ctx, domain.Create{Chat: "d", Actor: "ann"}))
 	message := func() app.MessageView {
 		t.Helper()
 		return both(l, func(q *app.Queries) (app.MessageView, error) { return q.Message(ctx, "c", "m") })
 	}
 	message() // there is none
-	l.did(l.chats.Send(ctx, app.Send{Chat: "c", Actor: "bob", MessageID: "r", Content: "?"}))
-	l.did(l.chats.Send(ctx, app.Send{
+	l.did(l.chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", MessageID: "r", Content: "?"}))
+	l.did(l.chats.Send(ctx, domain.Send{
 		Chat: "c", Actor: "ann", MessageID: "m", Content: "x", ReplyTo: "r", Mentions: []domain.UserID{"bob"}, ClientMeta: `{"k":1}`,
 		Attachments: []domain.Attachment{{Name: "n", Type: "t/x", Size: 5, URL: "u"}, {Name: "o", URL: "v"}},
 	}))
@@ -110,16 +110,16 @@ func TestMessage_FromTheCache(t *testing.T) {
 	}
 	for i, change := range []func() (app.Done, error){
 		func() (app.Done, error) {
-			return l.chats.React(ctx, app.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"})
+			return l.chats.React(ctx, domain.React{Chat: "c", Actor: "bob", MessageID: "m", Emoji: "👍"})
 		},
 		func() (app.Done, error) {
-			return l.chats.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "🍅"})
+			return l.chats.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "🍅"})
 		},
 		func() (app.Done, error) {
-			return l.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: "y"})
+			return l.chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: "y"})
 		},
 		func() (app.Done, error) {
-			return l.chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: "m", Reason: "spam"})
+			return l.chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ann", MessageID: "m", Reason: "spam"})
 		},
 	} {
 		l.did(change())
@@ -138,9 +138,9 @@ func TestMessage_FromTheCache(t *testing.T) {
 // chat that is archived, and of one that was left.
 func TestChatList_FromTheCache(t *testing.T) {
 	l, ctx := newListing(t), t.Context()
-	l.did(l.chats.Create(ctx, app.Create{Chat: "a", Actor: "ann", Title: "A", Members: []domain.UserID{"bob", "cem"}}))
-	l.did(l.chats.Create(ctx, app.Create{Chat: "b", Actor: "bob", Title: "B", Members: []domain.UserID{"ann", "dan"}}))
-	l.did(l.chats.Create(ctx, app.Create{Chat: "e", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	l.did(l.chats.Create(ctx, domain.Create{Chat: "a", Actor: "ann", Title: "A", Members: []domain.UserID{"bob", "cem"}}))
+	l.did(l.chats.Create(ctx, domain.Create{Chat: "b", Actor: "bob", Title: "B", Members: []domain.UserID{"ann", "dan"}}))
+	l.did(l.chats.Create(ctx, domain.Create{Chat: "e", Actor: "ann", Members: []domain.UserID{"bob"}}))
 	all := []domain.ChatID{"a", "b", "e"}
 	l.deliver(all...)
 	check := func() (lists map[domain.UserID][]app.ListedChat, contacts map[domain.UserID][]app.Contact) {
@@ -156,11 +156,11 @@ func TestChatList_FromTheCache(t *testing.T) {
 	if want := []app.Contact{{User: "bob", Chats: 3}, {User: "cem", Chats: 1}, {User: "dan", Chats: 1}}; !slices.Equal(contacts["ann"], want) {
 		t.Errorf("ann knows %v, want %v", contacts["ann"], want)
 	}
-	l.did(l.chats.Send(ctx, app.Send{Chat: "a", Actor: "bob", Content: "x"}))
-	l.did(l.chats.Promote(ctx, app.Promote{Chat: "a", Actor: "ann", User: "bob", Role: domain.RoleAdmin}))
-	l.did(l.chats.Rename(ctx, app.Rename{Chat: "b", Actor: "bob", Title: "C"}))
-	l.did(l.chats.Archive(ctx, app.Archive{Chat: "e", Actor: "ann"}))
-	l.did(l.chats.Leave(ctx, app.Leave{Chat: "b", Actor: "dan"}))
+	l.did(l.chats.Send(ctx, domain.Send{Chat: "a", Actor: "bob", Content: "x"}))
+	l.did(l.chats.Promote(ctx, domain.Promote{Chat: "a", Actor: "ann", User: "bob", Role: domain.RoleAdmin}))
+	l.did(l.chats.Rename(ctx, domain.Rename{Chat: "b", Actor: "bob", Title: "C"}))
+	l.did(l.chats.Archive(ctx, domain.Archive{Chat: "e", Actor: "ann"}))
+	l.did(l.chats.Leave(ctx, domain.Leave{Chat: "b", Actor: "dan"}))
 	l.deliver(all...)
 	lists, contacts := check()
 	bob := lists["bob"]

@@ -9,15 +9,6 @@ import (
 	"chatcore/ports"
 )
 
-// MarkRead says up to where a user has read a chat: by a message's id, or by a seq.
-type MarkRead struct {
-	Chat      domain.ChatID
-	Actor     domain.UserID
-	MessageID domain.MessageID // "": Seq counts
-	Seq       domain.Seq       // from 1 to the chat's last: the last message at or before it is the one that was read
-	Command   domain.CommandID
-}
-
 // MarkRead moves the user's mark forward; read that far already, it changes nothing. It returns once the log has a mark of the user that is at
 // least as high.
 //
@@ -27,7 +18,7 @@ type MarkRead struct {
 // Marks of a user and chat are recorded at most once a second, over all processes, and only forward: a mark that comes too soon waits for its turn,
 // and marks of one process that wait together are recorded as one, the highest. Then one of the calls is Changed, and the others are not. A call
 // waits only as long as its own ctx allows; the fate of calls that it waits with does not affect it.
-func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
+func (c *Chats) MarkRead(ctx context.Context, cmd domain.MarkRead) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}
@@ -41,7 +32,7 @@ func (c *Chats) MarkRead(ctx context.Context, cmd MarkRead) (Done, error) {
 
 // readMarking is a call of MarkRead.
 type readMarking struct {
-	MarkRead
+	domain.MarkRead
 	limits *callLimits
 }
 

@@ -15,11 +15,11 @@ import (
 func furnishSeqs(ctx context.Context, t *testing.T, c *app.Chats) {
 	t.Helper()
 	furnish(t, c)
-	_, err1 := c.Delete(ctx, app.Delete{Chat: "c", Actor: "own", MessageID: "m2"})
-	_, err2 := c.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "👍"})
-	_, err3 := c.Add(ctx, app.Add{Chat: "c", Actor: "own", User: "bob"})
-	_, err4 := c.Send(ctx, app.Send{Chat: "c", Actor: "own", MessageID: "m6", Content: "x"})
-	last, err5 := c.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m6", Emoji: "👍"})
+	_, err1 := c.Delete(ctx, domain.Delete{Chat: "c", Actor: "own", MessageID: "m2"})
+	_, err2 := c.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "👍"})
+	_, err3 := c.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: "bob"})
+	_, err4 := c.Send(ctx, domain.Send{Chat: "c", Actor: "own", MessageID: "m6", Content: "x"})
+	last, err5 := c.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m6", Emoji: "👍"})
 	if err := errors.Join(err1, err2, err3, err4, err5); err != nil || last.Seq != 12 {
 		t.Fatalf("the last seq is %d, error %v", last.Seq, err)
 	}
@@ -62,14 +62,14 @@ func TestMarkRead_AnySeq(t *testing.T) {
 			{"when the user joined", "bob", 10, 7, true},
 			{"the chat's last event", "ann", 12, 11, true},
 		} {
-			done, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: step.user, Seq: step.seq})
+			done, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: step.user, Seq: step.seq})
 			if mark := markOf(ctx, t, log, step.user); err != nil || done.Changed != step.changed || mark != step.mark {
 				t.Errorf("%s: %+v, error %v, the mark is at %d, want %d", step.what, done, err, mark, step.mark)
 			}
 		}
 		head := headOf(ctx, t, log, "c")
 		for _, user := range []domain.UserID{"ann", "own"} {
-			_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: user, Seq: head + 1})
+			_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: user, Seq: head + 1})
 			var beyond *domain.SeqRangeError
 			var refusal *domain.Refusal
 			if !errors.Is(err, domain.ErrSeqRange) || !errors.As(err, &refusal) || !errors.As(err, &beyond) || *beyond != (domain.SeqRangeError{Chat: "c", Seq: head + 1, Head: head}) {
@@ -77,11 +77,11 @@ func TestMarkRead_AnySeq(t *testing.T) {
 			}
 		}
 		var invalid *domain.InvalidError
-		if _, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ann"}); !errors.As(err, &invalid) || invalid.Field != "seq" {
+		if _, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann"}); !errors.As(err, &invalid) || invalid.Field != "seq" {
 			t.Errorf("seq 0: %v", err)
 		}
 		for _, seq := range []domain.Seq{1, 4, 8, head, head + 1} {
-			if _, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "eve", Seq: seq}); !errors.Is(err, domain.ErrNotMember) {
+			if _, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "eve", Seq: seq}); !errors.Is(err, domain.ErrNotMember) {
 				t.Errorf("an outsider, seq %d: %v", seq, err)
 			}
 		}
@@ -95,7 +95,7 @@ func TestMarkRead_SeqWithoutMessage(t *testing.T) {
 		c := process(open(), fast{time.Now()})
 		furnishSeqs(ctx, t, c)
 		mark := func(seq domain.Seq) (app.Done, error) {
-			return c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ann", Seq: seq, Command: "id"})
+			return c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann", Seq: seq, Command: "id"})
 		}
 		for i, want := range []app.Done{{}, {Duplicate: true}} {
 			if done, err := mark(2); err != nil || done != want {

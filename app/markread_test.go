@@ -56,11 +56,11 @@ func newRoom(t *testing.T) *room {
 
 func furnish(t *testing.T, c *app.Chats) {
 	t.Helper()
-	if _, err := c.Create(t.Context(), app.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
+	if _, err := c.Create(t.Context(), domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
-		if _, err := c.Send(t.Context(), app.Send{Chat: "c", Actor: "own", MessageID: domain.MessageID(fmt.Sprint("m", i+1)), Content: "x"}); err != nil {
+		if _, err := c.Send(t.Context(), domain.Send{Chat: "c", Actor: "own", MessageID: domain.MessageID(fmt.Sprint("m", i+1)), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +76,7 @@ type outcome struct {
 func (r *room) mark(ctx context.Context, m domain.MessageID, id domain.CommandID) <-chan outcome {
 	returned := make(chan outcome, 1)
 	go func() {
-		done, err := r.chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ann", MessageID: m, Command: id})
+		done, err := r.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann", MessageID: m, Command: id})
 		returned <- outcome{done, err}
 	}()
 	return returned
@@ -124,11 +124,11 @@ func TestMarkRead_LeadersOwnTrouble(t *testing.T) {
 		leader app.Done
 	}{
 		{"reused command id", func(t *testing.T, r *room) error {
-			_, err := r.other.React(t.Context(), app.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "👍", Command: "id"})
+			_, err := r.other.React(t.Context(), domain.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "👍", Command: "id"})
 			return err
 		}, domain.ErrCommandReused, app.Done{}},
 		{"duplicate", func(t *testing.T, r *room) error {
-			_, err := r.other.MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2", Command: "id"})
+			_, err := r.other.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2", Command: "id"})
 			return err
 		}, nil, app.Done{Seq: 8, Changed: true, Duplicate: true}},
 		{"deadline", func(*testing.T, *room) error {
@@ -201,7 +201,7 @@ func TestMarkRead_LeaderIsDuplicate(t *testing.T) {
 		synctest.Wait()
 		follower := r.mark(t.Context(), "m4", "")
 		r.log.interrupt(func(ports.Append) error {
-			_, err := r.other.MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2", Command: "id"})
+			_, err := r.other.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2", Command: "id"})
 			return err
 		})
 		if got := <-leader; got.err != nil || got.done != (app.Done{Seq: 9, Changed: true, Duplicate: true}) {
@@ -245,11 +245,11 @@ func TestMarkRead_ReceiptBeforeOwnMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
 		began := time.Now()
-		if _, err := r.other.MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2"}); err != nil {
+		if _, err := r.other.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2"}); err != nil {
 			t.Fatal(err)
 		}
 		for _, by := range []domain.UserID{"ann", "own"} {
-			if _, err := r.other.Send(t.Context(), app.Send{Chat: "c", Actor: by, MessageID: domain.MessageID(by), Content: "x"}); err != nil {
+			if _, err := r.other.Send(t.Context(), domain.Send{Chat: "c", Actor: by, MessageID: domain.MessageID(by), Content: "x"}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -275,7 +275,7 @@ func (a ahead) Sleep(ctx context.Context, until time.Time) error {
 func TestMarkRead_ClockOfAnotherProcess(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRoom(t)
-		if _, err := process(r.log.Log, ahead{time.Hour}).MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2"}); err != nil {
+		if _, err := process(r.log.Log, ahead{time.Hour}).MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: "m2"}); err != nil {
 			t.Fatal(err)
 		}
 		began := time.Now()
@@ -295,7 +295,7 @@ func TestMarkRead_Backdated(t *testing.T) {
 		began := time.Now()
 		for i, m := range []domain.MessageID{"m1", "m2", "m4"} {
 			past := r.chats.Backdated(began.Add(time.Duration(i/2-100) * time.Hour)) // the first two at the same time
-			if done, err := past.MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "ann", MessageID: m}); err != nil || !done.Changed {
+			if done, err := past.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: m}); err != nil || !done.Changed {
 				t.Errorf("%s: %+v, error %v", m, done, err)
 			}
 		}
@@ -366,7 +366,7 @@ func (h *history) play(t *testing.T, steps []markStep) []string {
 	for id, published := range h.told {
 		var target int
 		_, _ = fmt.Sscanf(string(id), "id-%d", &target)
-		again, err := h.chats[0].MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", target)), Command: id})
+		again, err := h.chats[0].MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", target)), Command: id})
 		for _, done := range published {
 			if err != nil || !again.Duplicate || again.Seq != done.Seq || again.Changed != done.Changed {
 				h.fault("%s answered %+v, and again %+v, error %v", id, done, again, err)
@@ -386,12 +386,12 @@ func (h *history) take(t *testing.T, i int, s markStep) {
 	}
 	c := h.chats[s.Process]
 	if s.Target == 0 {
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("own-", i)), Content: "x"}); err != nil && s.Hasty == 0 {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("own-", i)), Content: "x"}); err != nil && s.Hasty == 0 {
 			h.fault("send %d: %v", i, err)
 		}
 		return
 	}
-	mark := app.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", s.Target))}
+	mark := domain.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", s.Target))}
 	if s.ID {
 		mark.Command = domain.CommandID(fmt.Sprint("id-", s.Target))
 	}
@@ -482,7 +482,7 @@ func TestMarkRead_RepetitionsAreConfirmed(t *testing.T) {
 		d.did(d.send(id))
 	}
 	mark := func(m domain.MessageID, id domain.CommandID) (app.Done, error) {
-		return d.chats.MarkRead(t.Context(), app.MarkRead{Chat: "c", Actor: "bob", MessageID: m, Command: id})
+		return d.chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "bob", MessageID: m, Command: id})
 	}
 	first, err := mark("m2", "cmd")
 	d.did(nil, err)

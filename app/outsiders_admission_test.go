@@ -112,10 +112,10 @@ func TestOutsiders_LimitsAndGate(t *testing.T) {
 // staleMember has bob join and leave, while the first process goes on taking him for a member.
 func staleMember(t *testing.T, cached, other *app.Chats) {
 	t.Helper()
-	if _, err := cached.Add(t.Context(), app.Add{Chat: "c", Actor: "own", User: "bob"}); err != nil {
+	if _, err := cached.Add(t.Context(), domain.Add{Chat: "c", Actor: "own", User: "bob"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := other.Leave(t.Context(), app.Leave{Chat: "c", Actor: "bob"}); err != nil {
+	if _, err := other.Leave(t.Context(), domain.Leave{Chat: "c", Actor: "bob"}); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -124,13 +124,13 @@ func staleMember(t *testing.T, cached, other *app.Chats) {
 func TestOutsiders_CountToo(t *testing.T) {
 	for _, together := range []bool{false, true} {
 		chats, log, _ := limitedStage(t, together, map[string]app.Limit{app.LimitSend: {Rate: 1, Per: time.Minute}}, app.Policy{})
-		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "eve", Content: "x"}); !errors.Is(err, domain.ErrNotMember) {
+		if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "eve", Content: "x"}); !errors.Is(err, domain.ErrNotMember) {
 			t.Errorf("together %v: %v", together, err)
 		}
-		if _, err := process(log, clock{}).Add(t.Context(), app.Add{Chat: "c", Actor: "own", User: "eve"}); err != nil {
+		if _, err := process(log, clock{}).Add(t.Context(), domain.Add{Chat: "c", Actor: "own", User: "eve"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "eve", Content: "x"}); !errors.Is(err, ports.ErrRateLimited) {
+		if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "eve", Content: "x"}); !errors.Is(err, ports.ErrRateLimited) {
 			t.Errorf("together %v, as a member: %v", together, err)
 		}
 	}
@@ -156,7 +156,7 @@ func TestGate_Loads(t *testing.T) {
 		{"m2", nil, ports.ErrRateLimited, 1}, // so has the load that found the message
 	} {
 		answer, log.loads = step.answer, 0
-		if _, err := c.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: step.id, Content: "x"}); !errors.Is(err, step.want) {
+		if _, err := c.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: step.id, Content: "x"}); !errors.Is(err, step.want) {
 			t.Errorf("send %d: %v, want %v", i, err, step.want)
 		}
 		if log.loads != step.loads {

@@ -27,91 +27,91 @@ func outsiderTries() map[string][]try {
 	add := func(method string, all ...try) { tries[method] = append(tries[method], all...) }
 	for _, m := range []domain.MessageID{"m1", "gone", "none"} {
 		add("Edit", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Edit(ctx, app.Edit{Chat: "c", Actor: by, MessageID: m, Content: "x", Mentions: []domain.UserID{"own", "nobody"}, Command: "1"})
+			_, err := c.Edit(ctx, domain.Edit{Chat: "c", Actor: by, MessageID: m, Content: "x", Mentions: []domain.UserID{"own", "nobody"}, Command: "1"})
 			return err
 		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Edit(ctx, app.Edit{Chat: "c", Actor: by, MessageID: m})
+			_, err := c.Edit(ctx, domain.Edit{Chat: "c", Actor: by, MessageID: m})
 			return err
 		})
 		add("Delete", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Delete(ctx, app.Delete{Chat: "c", Actor: by, MessageID: m})
+			_, err := c.Delete(ctx, domain.Delete{Chat: "c", Actor: by, MessageID: m})
 			return err
 		})
 		add("React", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.React(ctx, app.React{Chat: "c", Actor: by, MessageID: m, Emoji: "👍", Command: "1"})
+			_, err := c.React(ctx, domain.React{Chat: "c", Actor: by, MessageID: m, Emoji: "👍", Command: "1"})
 			return err
 		})
 		add("Unreact", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Unreact(ctx, app.React{Chat: "c", Actor: by, MessageID: m, Emoji: "👍"})
+			_, err := c.Unreact(ctx, domain.React{Chat: "c", Actor: by, MessageID: m, Emoji: "👍"})
 			return err
 		})
 		add("MarkRead", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: by, MessageID: m, Command: "1"})
+			_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: by, MessageID: m, Command: "1"})
 			return err
 		})
 		add("Send", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Send(ctx, app.Send{Chat: "c", Actor: by, MessageID: m, Content: "x"})
+			_, err := c.Send(ctx, domain.Send{Chat: "c", Actor: by, MessageID: m, Content: "x"})
 			return err
 		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Send(ctx, app.Send{Chat: "c", Actor: by, Content: "x", ReplyTo: m, Mentions: []domain.UserID{"own", "nobody"}})
+			_, err := c.Send(ctx, domain.Send{Chat: "c", Actor: by, Content: "x", ReplyTo: m, Mentions: []domain.UserID{"own", "nobody"}})
 			return err
 		})
 	}
 	for _, seq := range []domain.Seq{1, 5, 8, 9, 1000} {
 		add("MarkRead", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: by, Seq: seq})
+			_, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: by, Seq: seq})
 			return err
 		})
 	}
 	for _, user := range []domain.UserID{"own", "ann", "nobody"} {
 		add("Add", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Add(ctx, app.Add{Chat: "c", Actor: by, User: user})
+			_, err := c.Add(ctx, domain.Add{Chat: "c", Actor: by, User: user})
 			return err
 		})
 		add("Remove", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Remove(ctx, app.Remove{Chat: "c", Actor: by, User: user})
+			_, err := c.Remove(ctx, domain.Remove{Chat: "c", Actor: by, User: user})
 			return err
 		}, func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Remove(ctx, app.Remove{Chat: "c", Actor: by, User: by})
+			_, err := c.Remove(ctx, domain.Remove{Chat: "c", Actor: by, User: by})
 			return err
 		})
 		add("Promote", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Promote(ctx, app.Promote{Chat: "c", Actor: by, User: user, Role: domain.RoleAdmin})
+			_, err := c.Promote(ctx, domain.Promote{Chat: "c", Actor: by, User: user, Role: domain.RoleAdmin})
 			return err
 		})
 		add("Demote", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Demote(ctx, app.Demote{Chat: "c", Actor: by, User: user, Role: domain.RoleMember})
+			_, err := c.Demote(ctx, domain.Demote{Chat: "c", Actor: by, User: user, Role: domain.RoleMember})
 			return err
 		})
 	}
 	for _, title := range []string{"", "new"} {
 		add("Rename", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-			_, err := c.Rename(ctx, app.Rename{Chat: "c", Actor: by, Title: title})
+			_, err := c.Rename(ctx, domain.Rename{Chat: "c", Actor: by, Title: title})
 			return err
 		})
 	}
 	add("Archive", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-		_, err := c.Archive(ctx, app.Archive{Chat: "c", Actor: by, Command: "1"})
+		_, err := c.Archive(ctx, domain.Archive{Chat: "c", Actor: by, Command: "1"})
 		return err
 	})
 	add("Unarchive", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-		_, err := c.Unarchive(ctx, app.Unarchive{Chat: "c", Actor: by})
+		_, err := c.Unarchive(ctx, domain.Unarchive{Chat: "c", Actor: by})
 		return err
 	})
 	add("Leave", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-		_, err := c.Leave(ctx, app.Leave{Chat: "c", Actor: by})
+		_, err := c.Leave(ctx, domain.Leave{Chat: "c", Actor: by})
 		return err
 	})
 	add("Record", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-		_, err := c.Record(ctx, app.Record{Chat: "c", Actor: by, Event: custom{"{}"}, Entity: "poll"})
+		_, err := c.Record(ctx, domain.Record{Chat: "c", Actor: by, Event: custom{"{}"}, Entity: "poll"})
 		return err
 	})
 	add("StartTyping", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-		_, err := c.StartTyping(ctx, app.Typing{Chat: "c", Actor: by})
+		_, err := c.StartTyping(ctx, domain.Typing{Chat: "c", Actor: by})
 		return err
 	})
 	add("StopTyping", func(ctx context.Context, c *app.Chats, by domain.UserID) error {
-		return c.StopTyping(ctx, app.Typing{Chat: "c", Actor: by})
+		return c.StopTyping(ctx, domain.Typing{Chat: "c", Actor: by})
 	})
 	return tries
 }
@@ -135,7 +135,7 @@ func TestOutsiders(t *testing.T) {
 		prepareOutsiders(t, c)
 		for _, archived := range []bool{false, true} {
 			if archived {
-				if _, err := c.Archive(t.Context(), app.Archive{Chat: "c", Actor: "own"}); err != nil {
+				if _, err := c.Archive(t.Context(), domain.Archive{Chat: "c", Actor: "own"}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -164,11 +164,11 @@ func prepareOutsiders(t *testing.T, c *app.Chats) {
 		}
 	}
 	ctx := t.Context()
-	do(c.Send(ctx, app.Send{Chat: "c", Actor: "ann", MessageID: "gone", Content: "x"})) // seq 8
-	do(c.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: "gone"}))
-	do(c.Add(ctx, app.Add{Chat: "c", Actor: "own", User: "bob"}))
-	do(c.React(ctx, app.React{Chat: "c", Actor: "bob", MessageID: "m1", Emoji: "👍"}))
-	do(c.Leave(ctx, app.Leave{Chat: "c", Actor: "bob"}))
+	do(c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "gone", Content: "x"})) // seq 8
+	do(c.Delete(ctx, domain.Delete{Chat: "c", Actor: "ann", MessageID: "gone"}))
+	do(c.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: "bob"}))
+	do(c.React(ctx, domain.React{Chat: "c", Actor: "bob", MessageID: "m1", Emoji: "👍"}))
+	do(c.Leave(ctx, domain.Leave{Chat: "c", Actor: "bob"}))
 }
 
 func checkOutsider(t *testing.T, c *app.Chats, by domain.UserID, what string, all []try) {
@@ -202,16 +202,16 @@ func TestOutsiders_NewerVersion(t *testing.T) {
 	}
 	newer, older := open(wireformat.New()), open(wireformat.New(wireformat.WithoutTypes(wireformat.TypeMessageEdit)))
 	prepareOutsiders(t, newer)
-	if _, err := newer.Edit(t.Context(), app.Edit{Chat: "c", Actor: "own", MessageID: "m1", Content: "x"}); err != nil {
+	if _, err := newer.Edit(t.Context(), domain.Edit{Chat: "c", Actor: "own", MessageID: "m1", Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	for _, method := range []string{"Edit", "Delete", "React", "Unreact", "MarkRead", "Send"} {
 		checkOutsider(t, older, "eve", method, outsiderTries()[method])
 	}
-	if _, err := older.Delete(t.Context(), app.Delete{Chat: "c", Actor: "own", MessageID: "m1"}); err == nil || errors.Is(err, domain.ErrNotMember) {
+	if _, err := older.Delete(t.Context(), domain.Delete{Chat: "c", Actor: "own", MessageID: "m1"}); err == nil || errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("a member's deletion: %v", err)
 	}
-	if _, err := older.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: "m1"}); err != nil {
+	if _, err := older.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: "m1"}); err != nil {
 		t.Errorf("a reply to a message that exists: %v", err)
 	}
 }
@@ -221,10 +221,10 @@ func TestSend_RepeatedAfterLeaving(t *testing.T) {
 	log := memory.New(wireformat.New(), clock{}, nil)
 	c := process(log, clock{})
 	prepare(t, c, "c")
-	if _, err := c.Leave(t.Context(), app.Leave{Chat: "c", Actor: "ann"}); err != nil {
+	if _, err := c.Leave(t.Context(), domain.Leave{Chat: "c", Actor: "ann"}); err != nil {
 		t.Fatal(err)
 	}
-	if sent, err := c.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", MessageID: "m2", Content: "m2"}); err != nil || !sent.Duplicate || sent.Seq != 6 {
+	if sent, err := c.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", MessageID: "m2", Content: "m2"}); err != nil || !sent.Duplicate || sent.Seq != 6 {
 		t.Errorf("%+v, error %v", sent, err)
 	}
 }

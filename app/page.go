@@ -12,12 +12,6 @@ const (
 	defaultList = 50
 )
 
-// Page selects a part of a list.
-type Page struct {
-	Limit  int    // items at most, 1 to 256. Defaults to 50
-	Cursor string // "" for the first page, and the Next of the page before for a later one
-}
-
 // List is a page of a list. It may have fewer items than the limit although more follow.
 type List[T any] struct {
 	Items []T
@@ -25,7 +19,7 @@ type List[T any] struct {
 }
 
 // checkPage returns the page with its default limit, or an error that names its problem.
-func checkPage(p Page) (Page, error) {
+func checkPage(p domain.Page) (domain.Page, error) {
 	if p.Limit == 0 {
 		p.Limit = defaultList
 	}

@@ -40,7 +40,7 @@ func newListed(t *testing.T) *listed {
 // create starts a chat of ada's and puts it into the view of its members.
 func (l *listed) create(chat domain.ChatID, members ...domain.UserID) {
 	l.t.Helper()
-	done, err := l.chats.Create(l.t.Context(), app.Create{Chat: chat, Actor: "ada", Title: "Title of " + string(chat), Members: members})
+	done, err := l.chats.Create(l.t.Context(), domain.Create{Chat: chat, Actor: "ada", Title: "Title of " + string(chat), Members: members})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -55,16 +55,16 @@ func (l *listed) create(chat domain.ChatID, members ...domain.UserID) {
 
 func (l *listed) send(chat domain.ChatID, by domain.UserID, text string) {
 	l.t.Helper()
-	if _, err := l.chats.Send(l.t.Context(), app.Send{Chat: chat, Actor: by, Content: text}); err != nil {
+	if _, err := l.chats.Send(l.t.Context(), domain.Send{Chat: chat, Actor: by, Content: text}); err != nil {
 		l.t.Fatal(err)
 	}
 }
 
 // pages collects all pages of a list.
-func pages[T any](t *testing.T, limit int, list func(app.Page) (app.List[T], error)) (all []T) {
+func pages[T any](t *testing.T, limit int, list func(domain.Page) (app.List[T], error)) (all []T) {
 	t.Helper()
 	for cursor, first := "", true; first || cursor != ""; first = false {
-		page, err := list(app.Page{Limit: limit, Cursor: cursor})
+		page, err := list(domain.Page{Limit: limit, Cursor: cursor})
 		if err != nil || len(page.Items) > limit {
 			t.Fatalf("%d items by %d, error %v", len(page.Items), limit, err)
 		}
@@ -84,24 +84,24 @@ func TestChatListPage_LatestMessageFirst(t *testing.T) {
 			l.send(domain.ChatID(fmt.Sprint("c", i*11%chats)), "ada", fmt.Sprint("message ", i))
 		}
 	}
-	last, err := l.queries.History(t.Context(), "c5", app.Span{Limit: 1})
+	last, err := l.queries.History(t.Context(), "c5", domain.Span{Limit: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, id := range []domain.ChatID{"c5", "c6"} { // no activity
-		if _, err := l.chats.Rename(t.Context(), app.Rename{Chat: id, Actor: "ada", Title: "renamed"}); err != nil {
+		if _, err := l.chats.Rename(t.Context(), domain.Rename{Chat: id, Actor: "ada", Title: "renamed"}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if _, err := l.chats.React(t.Context(), app.React{Chat: "c5", Actor: "ben", MessageID: last[0].ID, Emoji: "👍"}); err != nil {
+	if _, err := l.chats.React(t.Context(), domain.React{Chat: "c5", Actor: "ben", MessageID: last[0].ID, Emoji: "👍"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c8", Actor: "ben"}); err != nil { // and the view does not know yet
+	if _, err := l.chats.Leave(t.Context(), domain.Leave{Chat: "c8", Actor: "ben"}); err != nil { // and the view does not know yet
 		t.Fatal(err)
 	}
 	var want []app.ListedChat
 	for limit := range 4 {
-		got := pages(t, []int{1, 4, 29, 50}[limit], func(p app.Page) (app.List[app.ListedChat], error) {
+		got := pages(t, []int{1, 4, 29, 50}[limit], func(p domain.Page) (app.List[app.ListedChat], error) {
 			return l.queries.ChatListPage(t.Context(), "ben", p)
 		})
 		if want == nil {
@@ -116,7 +116,7 @@ func TestChatListPage_LatestMessageFirst(t *testing.T) {
 			if c.ID != want[i].ID {
 				t.Errorf("place %d is %s, and %s by another limit", i, c.ID, want[i].ID)
 			}
-			history, err := l.queries.History(t.Context(), c.ID, app.Span{Limit: 1})
+			history, err := l.queries.History(t.Context(), c.ID, domain.Span{Limit: 1})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -146,18 +146,18 @@ func TestChatList_HasWhatThePageHas(t *testing.T) {
 		if l.create(chat, "ben"); i%4 == 0 {
 			continue
 		}
-		sent, err := l.chats.Send(t.Context(), app.Send{Chat: chat, Actor: "ada", Content: "hello"})
+		sent, err := l.chats.Send(t.Context(), domain.Send{Chat: chat, Actor: "ada", Content: "hello"})
 		if err == nil && i%3 == 0 {
-			_, err = l.chats.React(t.Context(), app.React{Chat: chat, Actor: "ben", MessageID: sent.MessageID, Emoji: "👍"})
+			_, err = l.chats.React(t.Context(), domain.React{Chat: chat, Actor: "ben", MessageID: sent.MessageID, Emoji: "👍"})
 		}
 		if err == nil && i%5 == 0 {
-			_, err = l.chats.Delete(t.Context(), app.Delete{Chat: chat, Actor: "ada", MessageID: sent.MessageID})
+			_, err = l.chats.Delete(t.Context(), domain.Delete{Chat: chat, Actor: "ada", MessageID: sent.MessageID})
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
 	}
-	page, err := l.queries.ChatListPage(t.Context(), "ben", app.Page{})
+	page, err := l.queries.ChatListPage(t.Context(), "ben", domain.Page{})
 	whole, wholeErr := l.queries.ChatList(t.Context(), "ben")
 	if err != nil || wholeErr != nil || len(whole) != 30 || len(page.Items) != 30 {
 		t.Fatalf("%d chats and %d, errors %v and %v", len(whole), len(page.Items), wholeErr, err)
@@ -180,7 +180,7 @@ func TestListsInPages(t *testing.T) {
 		l.create(domain.ChatID(fmt.Sprint("d", i)), members[i%3:20+i%3]...)
 	}
 	for _, user := range members[:30] {
-		if _, err := l.chats.Leave(t.Context(), app.Leave{Chat: "c", Actor: user}); err != nil {
+		if _, err := l.chats.Leave(t.Context(), domain.Leave{Chat: "c", Actor: user}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -194,20 +194,20 @@ func TestListsInPages(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, limit := range []int{1, 7, app.MaxList} {
-		got := pages(t, limit, func(p app.Page) (app.List[domain.Member], error) { return q.MemberPage(ctx, "c", p) })
+		got := pages(t, limit, func(p domain.Page) (app.List[domain.Member], error) { return q.MemberPage(ctx, "c", p) })
 		slices.SortFunc(got, func(a, b domain.Member) int {
 			return cmp.Or(cmp.Compare(a.Since, b.Since), cmp.Compare(a.User, b.User))
 		})
 		if !slices.Equal(got, all) {
 			t.Errorf("by %d: %d members, want %d", limit, len(got), len(all))
 		}
-		if chats := pages(t, limit, func(p app.Page) (app.List[domain.ChatID], error) { return q.ChatPage(ctx, p) }); len(chats) != 21 {
+		if chats := pages(t, limit, func(p domain.Page) (app.List[domain.ChatID], error) { return q.ChatPage(ctx, p) }); len(chats) != 21 {
 			t.Errorf("by %d: %d chats", limit, len(chats))
 		}
-		if chats := pages(t, limit, func(p app.Page) (app.List[domain.ChatID], error) { return q.ChatsOfPage(ctx, "ada", p) }); len(chats) != 21 {
+		if chats := pages(t, limit, func(p domain.Page) (app.List[domain.ChatID], error) { return q.ChatsOfPage(ctx, "ada", p) }); len(chats) != 21 {
 			t.Errorf("by %d: %d chats of a user", limit, len(chats))
 		}
-		if some := pages(t, limit, func(p app.Page) (app.List[app.Contact], error) { return q.ContactPage(ctx, "ada", p) }); !slices.Equal(some, contacts) {
+		if some := pages(t, limit, func(p domain.Page) (app.List[app.Contact], error) { return q.ContactPage(ctx, "ada", p) }); !slices.Equal(some, contacts) {
 			t.Errorf("by %d: %+v, want %+v", limit, some, contacts)
 		}
 	}
@@ -217,18 +217,18 @@ func TestListsInPages(t *testing.T) {
 	if _, err := q.Member(ctx, "c", "user-4"); !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("a former member: error %v", err)
 	}
-	if _, err := q.MemberPage(ctx, "none", app.Page{}); !errors.Is(err, domain.ErrChatNotFound) {
+	if _, err := q.MemberPage(ctx, "none", domain.Page{}); !errors.Is(err, domain.ErrChatNotFound) {
 		t.Errorf("no chat: error %v", err)
 	}
-	for name, call := range map[string]func(p app.Page) error{
-		"members":   func(p app.Page) error { _, err := q.MemberPage(ctx, "c", p); return err },
-		"chats":     func(p app.Page) error { _, err := q.ChatPage(ctx, p); return err },
-		"chats of":  func(p app.Page) error { _, err := q.ChatsOfPage(ctx, "ada", p); return err },
-		"contacts":  func(p app.Page) error { _, err := q.ContactPage(ctx, "ada", p); return err },
-		"chat list": func(p app.Page) error { _, err := q.ChatListPage(ctx, "ada", p); return err },
-		"own":       func(p app.Page) error { _, err := q.CustomPage(ctx, "c", "poll", p); return err },
+	for name, call := range map[string]func(p domain.Page) error{
+		"members":   func(p domain.Page) error { _, err := q.MemberPage(ctx, "c", p); return err },
+		"chats":     func(p domain.Page) error { _, err := q.ChatPage(ctx, p); return err },
+		"chats of":  func(p domain.Page) error { _, err := q.ChatsOfPage(ctx, "ada", p); return err },
+		"contacts":  func(p domain.Page) error { _, err := q.ContactPage(ctx, "ada", p); return err },
+		"chat list": func(p domain.Page) error { _, err := q.ChatListPage(ctx, "ada", p); return err },
+		"own":       func(p domain.Page) error { _, err := q.CustomPage(ctx, "c", "poll", p); return err },
 	} {
-		for _, p := range []app.Page{{Limit: -1}, {Limit: app.MaxList + 1}, {Cursor: "no cursor"}} {
+		for _, p := range []domain.Page{{Limit: -1}, {Limit: app.MaxList + 1}, {Cursor: "no cursor"}} {
 			var invalid *domain.InvalidError
 			if err := call(p); !errors.As(err, &invalid) {
 				t.Errorf("%s %+v gave the error %v, want an InvalidError", name, p, err)
@@ -242,7 +242,7 @@ func TestOwnPage_NewestFirst(t *testing.T) {
 	l.create("c")
 	for i := range 25 {
 		for _, entity := range []domain.CustomID{"poll", "other"} {
-			if _, err := l.chats.Record(t.Context(), app.Record{Chat: "c", Actor: "ada", Event: custom{fmt.Sprintf(`{"n":%d}`, i)}, Entity: entity}); err != nil {
+			if _, err := l.chats.Record(t.Context(), domain.Record{Chat: "c", Actor: "ada", Event: custom{fmt.Sprintf(`{"n":%d}`, i)}, Entity: entity}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -253,7 +253,7 @@ func TestOwnPage_NewestFirst(t *testing.T) {
 	}
 	slices.Reverse(whole.Events)
 	for _, limit := range []int{1, 10, 25, 26} {
-		got := pages(t, limit, func(p app.Page) (app.List[ports.Record], error) {
+		got := pages(t, limit, func(p domain.Page) (app.List[ports.Record], error) {
 			return l.queries.CustomPage(t.Context(), "c", "poll", p)
 		})
 		if fmt.Sprint(got) != fmt.Sprint(whole.Events) {

@@ -190,29 +190,29 @@ func (p *projected) command() {
 	message := domain.MessageID(fmt.Sprint("m", rapid.IntRange(0, max(p.sent, 1)-1).Draw(t, "message")))
 	switch rapid.SampledFrom([]string{"send", "send", "send", "read", "read", "late read", "delete", "add", "add", "remove", "leave", "edit", "react", "promote"}).Draw(t, "command") {
 	case "send":
-		if _, err := p.chats.Send(ctx, app.Send{Chat: chat, Actor: by, MessageID: domain.MessageID(fmt.Sprint("m", p.sent)), Content: "x"}); err == nil {
+		if _, err := p.chats.Send(ctx, domain.Send{Chat: chat, Actor: by, MessageID: domain.MessageID(fmt.Sprint("m", p.sent)), Content: "x"}); err == nil {
 			p.sent++
 		}
 	case "read":
-		_, _ = p.chats.MarkRead(ctx, app.MarkRead{Chat: chat, Actor: by, MessageID: message})
+		_, _ = p.chats.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: by, MessageID: message})
 	case "late read": // decided on an earlier state, as two processes can
 		if m, err := p.workers[0].plain(p).Message(ctx, chat, message); err == nil && p.fold(ctx, chat, p.head(ctx, chat)).Member(by) {
 			p.append(domain.ReadReceipt{Chat: chat, User: by, Message: message, ReadSeq: m.Seq, At: time.UnixMilli(1).UTC()})
 		}
 	case "delete":
-		_, _ = p.chats.Delete(ctx, app.Delete{Chat: chat, Actor: by, MessageID: message})
+		_, _ = p.chats.Delete(ctx, domain.Delete{Chat: chat, Actor: by, MessageID: message})
 	case "add":
-		_, _ = p.chats.Add(ctx, app.Add{Chat: chat, Actor: "a", User: about})
+		_, _ = p.chats.Add(ctx, domain.Add{Chat: chat, Actor: "a", User: about})
 	case "remove":
-		_, _ = p.chats.Remove(ctx, app.Remove{Chat: chat, Actor: by, User: about})
+		_, _ = p.chats.Remove(ctx, domain.Remove{Chat: chat, Actor: by, User: about})
 	case "leave":
-		_, _ = p.chats.Leave(ctx, app.Leave{Chat: chat, Actor: by})
+		_, _ = p.chats.Leave(ctx, domain.Leave{Chat: chat, Actor: by})
 	case "edit":
-		_, _ = p.chats.Edit(ctx, app.Edit{Chat: chat, Actor: by, MessageID: message, Content: "y"})
+		_, _ = p.chats.Edit(ctx, domain.Edit{Chat: chat, Actor: by, MessageID: message, Content: "y"})
 	case "react":
-		_, _ = p.chats.React(ctx, app.React{Chat: chat, Actor: by, MessageID: message, Emoji: "👍"})
+		_, _ = p.chats.React(ctx, domain.React{Chat: chat, Actor: by, MessageID: message, Emoji: "👍"})
 	case "promote":
-		_, _ = p.chats.Promote(ctx, app.Promote{Chat: chat, Actor: by, User: about, Role: domain.RoleAdmin})
+		_, _ = p.chats.Promote(ctx, domain.Promote{Chat: chat, Actor: by, User: about, Role: domain.RoleAdmin})
 	}
 }
 
@@ -328,7 +328,7 @@ func TestProjectionsComeToWhatTheLogsSay(t *testing.T) {
 		p := newProjected(t)
 		for _, chat := range theChats() {
 			members := rapid.SampledFrom([][]domain.UserID{{"be"}, {"be", "cee"}, {"be", "cee", "dora"}}).Draw(t, "members")
-			if _, err := p.chats.Create(t.Context(), app.Create{Chat: chat, Actor: "a", Members: members}); err != nil {
+			if _, err := p.chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "a", Members: members}); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -6,17 +6,8 @@ import (
 	"chatcore/domain"
 )
 
-// Promote raises a member's role.
-type Promote struct {
-	Chat    domain.ChatID
-	Actor   domain.UserID
-	User    domain.UserID
-	Role    domain.Role // RoleAdmin or RoleOwner
-	Command domain.CommandID
-}
-
 // Promote raises a member's role. In that role already: it changes nothing.
-func (c *Chats) Promote(ctx context.Context, cmd Promote) (Done, error) {
+func (c *Chats) Promote(ctx context.Context, cmd domain.Promote) (Done, error) {
 	return c.about(ctx, "promote", cmd.Chat, cmd.Actor, cmd.User, cmd.Role, cmd.Command,
 		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
 			return chat.Promote(by, target, cmd.Role, c.now())

@@ -75,17 +75,7 @@ func (q *Queries) search(ctx context.Context, chat domain.ChatID, f ports.Filter
 	return page, err
 }
 
-// Span selects a page of a chat by seq. The zero value selects the chat's last page. At most one of Before, After and First is set. A page is in the
-// order of seqs, oldest first, regardless of the field that selects it. The seq of a page's first item is the Before of the previous page, that of its last
-// item the After of the next one.
-type Span struct {
-	Before domain.Seq // the last items below this seq
-	After  domain.Seq // the first items above this seq; none if the chat has not reached it
-	First  bool       // the first items of the chat
-	Limit  int        // items at most, from 1. Defaults to 50
-}
-
-func rangeOf(s Span, most int) (ports.Range, error) {
+func rangeOf(s domain.Span, most int) (ports.Range, error) {
 	if s.Limit == 0 {
 		s.Limit = min(50, most)
 	}
@@ -116,7 +106,7 @@ func rangeOf(s Span, most int) (ports.Range, error) {
 }
 
 // Events returns a page of the chat's events, oldest first. It returns [domain.ErrChatNotFound] if there is no such chat.
-func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span Span) ([]ports.Record, error) {
+func (q *Queries) Events(ctx context.Context, chat domain.ChatID, span domain.Span) ([]ports.Record, error) {
 	r, err := rangeOf(span, MaxEvents)
 	if err := firstError(checkChat(chat), err); err != nil {
 		return nil, err
@@ -144,7 +134,7 @@ type MessageView struct {
 
 // History returns a page of the chat's messages in their present state, oldest first; deleted ones are included as tombstones. A message that this
 // program cannot read has [MessageView.Unreadable] set. It returns [domain.ErrChatNotFound] if there is no such chat.
-func (q *Queries) History(ctx context.Context, chat domain.ChatID, span Span) ([]MessageView, error) {
+func (q *Queries) History(ctx context.Context, chat domain.ChatID, span domain.Span) ([]MessageView, error) {
 	r, err := rangeOf(span, MaxHistory)
 	if err := firstError(checkChat(chat), err); err != nil {
 		return nil, err

@@ -7,15 +7,6 @@ import (
 	"chatcore/domain"
 )
 
-// React puts a reaction to a message, or with Unreact takes it back.
-type React struct {
-	Chat      domain.ChatID
-	Actor     domain.UserID
-	MessageID domain.MessageID
-	Emoji     string // one emoji, or a :shortcode:
-	Command   domain.CommandID
-}
-
 // reactionRule is [domain.Chat.React] or [domain.Chat.Unreact].
 type reactionRule func(
 	c domain.Chat, by domain.Member, m domain.Message, r *domain.Reactions, emoji domain.Emoji, at time.Time,
@@ -23,12 +14,12 @@ type reactionRule func(
 
 // React puts a reaction, in the emoji's normal form ([domain.NewEmoji]). There already, in whichever spelling, it changes nothing. It returns a
 // [*domain.CapError] if the message has [Caps.EmojisPerMessage] other emojis, or the user has [Caps.ReactionsPerUser] reactions to it.
-func (c *Chats) React(ctx context.Context, cmd React) (Done, error) {
+func (c *Chats) React(ctx context.Context, cmd domain.React) (Done, error) {
 	return c.react(ctx, "react", cmd, domain.NewEmoji, domain.Chat.React)
 }
 
 func (c *Chats) react(
-	ctx context.Context, name string, cmd React, parse func(string) (domain.Emoji, error), decide reactionRule,
+	ctx context.Context, name string, cmd domain.React, parse func(string) (domain.Emoji, error), decide reactionRule,
 ) (Done, error) {
 	emoji, err := parse(cmd.Emoji)
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkMessage(cmd.MessageID), checkCommand(cmd.Command), err); err != nil {

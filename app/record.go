@@ -9,26 +9,9 @@ import (
 	"chatcore/ports"
 )
 
-// CustomEvent is a custom event, or the error for which it cannot be recorded.
-type CustomEvent interface {
-	// Custom gives type, version and data; the rest is the command's.
-	Custom() (domain.Custom, error)
-}
-
-// Record is the command that records a custom event.
-type Record struct {
-	Chat   domain.ChatID
-	Actor  domain.UserID
-	Event  CustomEvent
-	Entity domain.CustomID // the entity that the event moves, such as a poll; "" if other commands do not depend on it
-	// Conditions are versions that entities must still be at, beside the chat and the membership, on which the rules depend.
-	Conditions []ports.Condition
-	Command    domain.CommandID
-}
-
 // Record records a custom event, by a member of a chat that is not archived. A condition that does not hold is [ports.ErrConflict]. The seq it gives
 // is the entity's version from then on.
-func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
+func (c *Chats) Record(ctx context.Context, cmd domain.Record) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), checkConditions(cmd.Conditions)); err != nil {
 		return Done{}, err
 	}
@@ -62,7 +45,7 @@ func (c *Chats) Record(ctx context.Context, cmd Record) (Done, error) {
 	})
 }
 
-func checkConditions(conditions []ports.Condition) error {
+func checkConditions(conditions []domain.Condition) error {
 	for _, c := range conditions {
 		_, err := domain.ParseCustomID(c.Entity.ID)
 		if known := c.Entity.Kind >= domain.KindChat && c.Entity.Kind <= domain.Kinds; !known || err != nil && c.Entity != domain.ChatEntity() {

@@ -28,13 +28,13 @@ func TestRecord_EveryEventMovesSomething(t *testing.T) {
 	log := &recorded{Log: memory.New(wireformat.New(), clock{}, nil)}
 	chats := chatsOn(log, app.NewEntities(log, nil, 1<<20))
 	ctx := t.Context()
-	if _, err := chats.Create(ctx, app.Create{Chat: "c", Actor: "ann"}); err != nil {
+	if _, err := chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	none := domain.Entity{}
 	seen := map[domain.Entity]bool{}
 	for range 2 {
-		if _, err := chats.Record(ctx, app.Record{Chat: "c", Actor: "ann", Event: poll{}}); err != nil {
+		if _, err := chats.Record(ctx, domain.Record{Chat: "c", Actor: "ann", Event: poll{}}); err != nil {
 			t.Fatal(err)
 		}
 		seen[log.last.Command] = true
@@ -42,13 +42,13 @@ func TestRecord_EveryEventMovesSomething(t *testing.T) {
 	if len(seen) != 2 || seen[none] {
 		t.Errorf("the commands are %v", seen)
 	}
-	if _, err := chats.Record(ctx, app.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "p"}); err != nil || log.last.Command != none {
+	if _, err := chats.Record(ctx, domain.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "p"}); err != nil || log.last.Command != none {
 		t.Errorf("with an entity, the command is %v, error %v", log.last.Command, err)
 	}
-	if _, err := chats.Record(ctx, app.Record{Chat: "c", Actor: "ann", Event: poll{}, Command: "mine"}); err != nil || log.last.Command != domain.CommandEntity("ann", "mine") {
+	if _, err := chats.Record(ctx, domain.Record{Chat: "c", Actor: "ann", Event: poll{}, Command: "mine"}); err != nil || log.last.Command != domain.CommandEntity("ann", "mine") {
 		t.Errorf("with an id, the command is %v, error %v", log.last.Command, err)
 	}
-	if _, err := chats.Record(ctx, app.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "a b"}); !errors.Is(err, domain.ErrInvalid) {
+	if _, err := chats.Record(ctx, domain.Record{Chat: "c", Actor: "ann", Event: poll{}, Entity: "a b"}); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("an entity with a space: %v", err)
 	}
 }

@@ -44,18 +44,18 @@ func TestSend_ReplyTo(t *testing.T) {
 		ctx, log := t.Context(), &counted{sharedLog: open()}
 		c := process(log, clock{})
 		prepare(t, c, "c")
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil { // caches the memberships
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil { // caches the memberships
 			t.Fatal(err)
 		}
 		before := log.calls.Load()
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", MessageID: "r1", Content: "x", ReplyTo: "m1"}); err != nil || log.calls.Load() != before+1 {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "r1", Content: "x", ReplyTo: "m1"}); err != nil || log.calls.Load() != before+1 {
 			t.Errorf("a reply took %d round trips, error %v", log.calls.Load()-before, err)
 		}
 		head := headOf(ctx, t, log, "c")
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: "none"}); !errors.Is(err, domain.ErrMessageNotFound) {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: "none"}); !errors.Is(err, domain.ErrMessageNotFound) {
 			t.Errorf("a reply to nothing: %v", err)
 		}
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", MessageID: "r", Content: "x", ReplyTo: "r"}); !errors.Is(err, domain.ErrInvalid) {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "r", Content: "x", ReplyTo: "r"}); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("a reply to itself: %v", err)
 		}
 		if after := headOf(ctx, t, log, "c"); after != head {
@@ -67,10 +67,10 @@ func TestSend_ReplyTo(t *testing.T) {
 			t.Helper()
 			pages := make(map[string][]app.MessageView)
 			var err error
-			if pages["with its message"], err = queries.History(ctx, "c", app.Span{}); err != nil {
+			if pages["with its message"], err = queries.History(ctx, "c", domain.Span{}); err != nil {
 				t.Fatal(err)
 			}
-			if pages["alone"], err = queries.History(ctx, "c", app.Span{After: 8}); err != nil {
+			if pages["alone"], err = queries.History(ctx, "c", domain.Span{After: 8}); err != nil {
 				t.Fatal(err)
 			}
 			one, err := queries.Message(ctx, "c", "r1")
@@ -86,12 +86,12 @@ func TestSend_ReplyTo(t *testing.T) {
 			}
 		}
 		check("as sent", false)
-		if _, err := c.Delete(ctx, app.Delete{Chat: "c", Actor: "own", MessageID: "m1"}); err != nil {
+		if _, err := c.Delete(ctx, domain.Delete{Chat: "c", Actor: "own", MessageID: "m1"}); err != nil {
 			t.Fatal(err)
 		}
 		check("deleted", true)
 		before = log.calls.Load()
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: "m1"}); err != nil || log.calls.Load() != before+1 {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: "m1"}); err != nil || log.calls.Load() != before+1 {
 			t.Errorf("a reply to a tombstone took %d round trips, error %v", log.calls.Load()-before, err)
 		}
 	})
@@ -108,19 +108,19 @@ func TestMentions(t *testing.T) {
 				t.Errorf("message %s mentions %q, want %q, error %v", m, view.Mentions, want, err)
 			}
 		}
-		first := app.Send{Chat: "c", Actor: "ann", MessageID: "x", Content: "x", Mentions: []domain.UserID{"two", "bob", "ann", "two", "own"}}
+		first := domain.Send{Chat: "c", Actor: "ann", MessageID: "x", Content: "x", Mentions: []domain.UserID{"two", "bob", "ann", "two", "own"}}
 		if _, err := c.Send(ctx, first); err != nil {
 			t.Fatal(err)
 		}
 		mentioned("x", "two", "ann", "own")
 		before := log.calls.Load()
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", Content: "x", Mentions: []domain.UserID{"two", "own"}}); err != nil || log.calls.Load() != before+1 {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", Content: "x", Mentions: []domain.UserID{"two", "own"}}); err != nil || log.calls.Load() != before+1 {
 			t.Errorf("mentions of known members took %d round trips, error %v", log.calls.Load()-before, err)
 		}
 
 		// The repetition is the same send, regardless of later changes of membership.
 		for _, err := range []error{
-			failure(other.Add(ctx, app.Add{Chat: "c", Actor: "own", User: "bob"})), failure(other.Remove(ctx, app.Remove{Chat: "c", Actor: "own", User: "two"})),
+			failure(other.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: "bob"})), failure(other.Remove(ctx, domain.Remove{Chat: "c", Actor: "own", User: "two"})),
 		} {
 			if err != nil {
 				t.Fatal(err)
@@ -136,11 +136,11 @@ func TestMentions(t *testing.T) {
 		}
 
 		// This process has cached that two is a member and bob is none.
-		if _, err := c.Send(ctx, app.Send{Chat: "c", Actor: "ann", MessageID: "y", Content: "y", Mentions: []domain.UserID{"two", "bob"}}); err != nil {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "y", Content: "y", Mentions: []domain.UserID{"two", "bob"}}); err != nil {
 			t.Fatal(err)
 		}
 		mentioned("y", "bob")
-		edit := app.Edit{Chat: "c", Actor: "ann", MessageID: "y", Content: "z", Mentions: []domain.UserID{"own", "two", "own"}, Attachments: []domain.Attachment{{Name: "a", URL: "u"}}, Command: "1"}
+		edit := domain.Edit{Chat: "c", Actor: "ann", MessageID: "y", Content: "z", Mentions: []domain.UserID{"own", "two", "own"}, Attachments: []domain.Attachment{{Name: "a", URL: "u"}}, Command: "1"}
 		if done, err := c.Edit(ctx, edit); err != nil || !done.Changed {
 			t.Fatalf("%+v, error %v", done, err)
 		}
@@ -148,13 +148,13 @@ func TestMentions(t *testing.T) {
 		if done, err := c.Edit(ctx, edit); err != nil || !done.Duplicate {
 			t.Errorf("the edit again: %+v, error %v", done, err)
 		}
-		for name, change := range map[string]func(*app.Edit){
-			"no mentions":     func(e *app.Edit) { e.Mentions = nil },
-			"mentions away":   func(e *app.Edit) { e.Mentions = []domain.UserID{} },
-			"no attachments":  func(e *app.Edit) { e.Attachments = nil },
-			"other file":      func(e *app.Edit) { e.Attachments = []domain.Attachment{{Name: "b", URL: "u"}} },
-			"other mentions":  func(e *app.Edit) { e.Mentions = []domain.UserID{"own"} },
-			"only attachment": func(e *app.Edit) { e.Content = "" },
+		for name, change := range map[string]func(*domain.Edit){
+			"no mentions":     func(e *domain.Edit) { e.Mentions = nil },
+			"mentions away":   func(e *domain.Edit) { e.Mentions = []domain.UserID{} },
+			"no attachments":  func(e *domain.Edit) { e.Attachments = nil },
+			"other file":      func(e *domain.Edit) { e.Attachments = []domain.Attachment{{Name: "b", URL: "u"}} },
+			"other mentions":  func(e *domain.Edit) { e.Mentions = []domain.UserID{"own"} },
+			"only attachment": func(e *domain.Edit) { e.Content = "" },
 		} {
 			reused := edit
 			change(&reused)
@@ -162,7 +162,7 @@ func TestMentions(t *testing.T) {
 				t.Errorf("the command id with %s: %v", name, err)
 			}
 		}
-		if done, err := c.Edit(ctx, app.Edit{Chat: "c", Actor: "ann", MessageID: "y", Mentions: []domain.UserID{}}); err != nil || !done.Changed {
+		if done, err := c.Edit(ctx, domain.Edit{Chat: "c", Actor: "ann", MessageID: "y", Mentions: []domain.UserID{}}); err != nil || !done.Changed {
 			t.Errorf("to an attachment alone: %+v, error %v", done, err)
 		}
 		mentioned("y")
@@ -181,31 +181,31 @@ func TestReactions_ArchivedAndDeleted(t *testing.T) {
 		prepare(t, c, "c")
 		for _, emoji := range []string{"❤", "❤\ufe0f", "👍"} {
 			for _, m := range []domain.MessageID{"m1", "m2"} {
-				done, err := c.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: m, Emoji: emoji})
+				done, err := c.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: m, Emoji: emoji})
 				if err != nil || done.Changed != (emoji != "❤\ufe0f") {
 					t.Errorf("%+q: %+v, error %v", emoji, done, err)
 				}
 			}
 		}
-		if _, err := c.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: "m2"}); err != nil {
+		if _, err := c.Delete(ctx, domain.Delete{Chat: "c", Actor: "ann", MessageID: "m2"}); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := c.Archive(ctx, app.Archive{Chat: "c", Actor: "own"}); err != nil {
+		if _, err := c.Archive(ctx, domain.Archive{Chat: "c", Actor: "own"}); err != nil {
 			t.Fatal(err)
 		}
-		if done, err := c.Unreact(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "❤\ufe0e"}); err != nil || !done.Changed {
+		if done, err := c.Unreact(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "❤\ufe0e"}); err != nil || !done.Changed {
 			t.Errorf("in an archived chat: %+v, error %v", done, err)
 		}
-		if done, err := c.Unreact(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m2", Emoji: "👍"}); err != nil || done.Changed {
+		if done, err := c.Unreact(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m2", Emoji: "👍"}); err != nil || done.Changed {
 			t.Errorf("of a tombstone: %+v, error %v", done, err)
 		}
-		if _, err := c.React(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "🍅"}); !errors.Is(err, domain.ErrArchived) {
+		if _, err := c.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "🍅"}); !errors.Is(err, domain.ErrArchived) {
 			t.Errorf("a new one in an archived chat: %v", err)
 		}
-		if _, err := c.Unreact(ctx, app.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "like"}); err != nil {
+		if _, err := c.Unreact(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "like"}); err != nil {
 			t.Errorf("one that an older program may have recorded: %v", err)
 		}
-		page, err := queries.History(ctx, "c", app.Span{})
+		page, err := queries.History(ctx, "c", domain.Span{})
 		if err != nil || len(page) != 3 || len(page[0].Reactions) != 1 || page[0].Reactions[0].Emoji != "👍" || page[1].Reactions != nil {
 			t.Errorf("%+v, error %v", page, err)
 		}

@@ -6,16 +6,8 @@ import (
 	"chatcore/domain"
 )
 
-// Rename gives a chat a title.
-type Rename struct {
-	Chat    domain.ChatID
-	Actor   domain.UserID
-	Title   string
-	Command domain.CommandID
-}
-
 // Rename gives a chat a title. The same title again changes nothing.
-func (c *Chats) Rename(ctx context.Context, cmd Rename) (Done, error) {
+func (c *Chats) Rename(ctx context.Context, cmd domain.Rename) (Done, error) {
 	title, err := domain.NewTitle(cmd.Title)
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), err); err != nil {
 		return Done{}, err

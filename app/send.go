@@ -9,18 +9,6 @@ import (
 	"chatcore/ports"
 )
 
-// Send posts a message.
-type Send struct {
-	Chat        domain.ChatID
-	Actor       domain.UserID
-	MessageID   domain.MessageID // names the send; "" for a new id, but then a repetition is another message
-	Content     string
-	ReplyTo     domain.MessageID // a message of the chat, or the tombstone of one; "" for none
-	Mentions    []domain.UserID  // mentions of non-members are not recorded
-	Attachments []domain.Attachment
-	ClientMeta  string // a JSON object, carried without white space
-}
-
 // Sent is where a message is.
 type Sent struct {
 	MessageID domain.MessageID
@@ -41,7 +29,7 @@ type Sent struct {
 // [LimitSend] and [LimitSendInChat] are taken if they are set, both or none, as [Chats] says; on a Cluster one after the other, and the first stays
 // taken if the second refuses. A send that is given again counts again, and one that its limit or the gate refuses may have been recorded when it was
 // given before.
-func (c *Chats) Send(ctx context.Context, cmd Send) (Sent, error) {
+func (c *Chats) Send(ctx context.Context, cmd domain.Send) (Sent, error) {
 	draft, err := c.draft(cmd)
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkUsers(cmd.Mentions), err); err != nil {
 		return Sent{}, err
@@ -119,7 +107,7 @@ func (c *Chats) mentionsAsOf(
 	return slices.DeleteFunc(slices.Clone(drafted), outside), slices.DeleteFunc(slices.Clone(recorded), outside), nil
 }
 
-func (c *Chats) draft(cmd Send) (domain.Draft, error) {
+func (c *Chats) draft(cmd domain.Send) (domain.Draft, error) {
 	if cmd.MessageID == "" {
 		cmd.MessageID = domain.MessageID(c.ids.NewID())
 	}

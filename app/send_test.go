@@ -11,22 +11,22 @@ import (
 
 // TestSend_Differs sends a message id again with other content, before and after the message was edited and deleted: the first content counts.
 func TestSend_Differs(t *testing.T) {
-	first := app.Send{
+	first := domain.Send{
 		Chat: "c", Actor: "ann", MessageID: "m", Content: "hello", ReplyTo: "m1", Mentions: []domain.UserID{"own"},
 		Attachments: []domain.Attachment{{Name: "a", URL: "x:y"}}, ClientMeta: `{"n":1}`,
 	}
-	changes := map[string]func(*app.Send){
-		"content":               func(s *app.Send) { s.Content = "bye" },
-		"no reply":              func(s *app.Send) { s.ReplyTo = "" },
-		"another reply":         func(s *app.Send) { s.ReplyTo = "m2" },
-		"no mentions":           func(s *app.Send) { s.Mentions = nil },
-		"other mentions":        func(s *app.Send) { s.Mentions = []domain.UserID{"two"} },
-		"more mentions":         func(s *app.Send) { s.Mentions = append(s.Mentions[:1:1], "two") },
-		"no attachments":        func(s *app.Send) { s.Attachments = nil },
-		"other attachments":     func(s *app.Send) { s.Attachments = []domain.Attachment{{Name: "b", URL: "x:y"}} },
-		"no client metadata":    func(s *app.Send) { s.ClientMeta = "" },
-		"other client metadata": func(s *app.Send) { s.ClientMeta = `{"n":2}` },
-		"content edited since":  func(s *app.Send) { s.Content = "edited" },
+	changes := map[string]func(*domain.Send){
+		"content":               func(s *domain.Send) { s.Content = "bye" },
+		"no reply":              func(s *domain.Send) { s.ReplyTo = "" },
+		"another reply":         func(s *domain.Send) { s.ReplyTo = "m2" },
+		"no mentions":           func(s *domain.Send) { s.Mentions = nil },
+		"other mentions":        func(s *domain.Send) { s.Mentions = []domain.UserID{"two"} },
+		"more mentions":         func(s *domain.Send) { s.Mentions = append(s.Mentions[:1:1], "two") },
+		"no attachments":        func(s *domain.Send) { s.Attachments = nil },
+		"other attachments":     func(s *domain.Send) { s.Attachments = []domain.Attachment{{Name: "b", URL: "x:y"}} },
+		"no client metadata":    func(s *domain.Send) { s.ClientMeta = "" },
+		"other client metadata": func(s *domain.Send) { s.ClientMeta = `{"n":2}` },
+		"content edited since":  func(s *domain.Send) { s.Content = "edited" },
 	}
 	onEachLog(t, func(t *testing.T, open func() sharedLog) {
 		log := open()
@@ -58,15 +58,15 @@ func TestSend_Differs(t *testing.T) {
 			}
 		}
 		check("as sent")
-		if _, err := chats[0].Edit(t.Context(), app.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: "edited"}); err != nil {
+		if _, err := chats[0].Edit(t.Context(), domain.Edit{Chat: "c", Actor: "ann", MessageID: "m", Content: "edited"}); err != nil {
 			t.Fatal(err)
 		}
 		check("edited")
-		if _, err := chats[1].Delete(t.Context(), app.Delete{Chat: "c", Actor: "ann", MessageID: "m"}); err != nil {
+		if _, err := chats[1].Delete(t.Context(), domain.Delete{Chat: "c", Actor: "ann", MessageID: "m"}); err != nil {
 			t.Fatal(err)
 		}
 		check("deleted")
-		if _, err := chats[0].Send(t.Context(), app.Send{Chat: "c", Actor: "own", MessageID: "m", Content: "hello"}); !errors.Is(err, domain.ErrMessageExists) {
+		if _, err := chats[0].Send(t.Context(), domain.Send{Chat: "c", Actor: "own", MessageID: "m", Content: "hello"}); !errors.Is(err, domain.ErrMessageExists) {
 			t.Errorf("of another user: %v", err)
 		}
 	})
@@ -76,7 +76,7 @@ func TestSend_Differs(t *testing.T) {
 func TestSend_RepliesToIDs(t *testing.T) {
 	d := newDeciding(t)
 	for _, id := range []domain.MessageID{"a b", domain.MessageID(strings.Repeat("x", 1000))} {
-		if _, err := d.chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: id}); !errors.Is(err, domain.ErrInvalid) {
+		if _, err := d.chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", Content: "x", ReplyTo: id}); !errors.Is(err, domain.ErrInvalid) {
 			t.Errorf("a reply to %.20q: %v", id, err)
 		}
 	}

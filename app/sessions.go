@@ -37,12 +37,6 @@ func NewSessions(store ports.SessionStore, presence Presences, mode SessionMode)
 	return &Sessions{store: store, presence: presence, compat: mode.Compat}
 }
 
-// OpenSession logs in a user that was authenticated before.
-type OpenSession struct {
-	User   domain.UserID
-	Device domain.Device
-}
-
 // OpenedSession is a session and the token of its client, which is returned once.
 type OpenedSession struct {
 	domain.Session
@@ -50,7 +44,7 @@ type OpenedSession struct {
 }
 
 // Open begins a session. If the user has the highest allowed number, the one that was opened first is closed.
-func (s *Sessions) Open(ctx context.Context, cmd OpenSession) (OpenedSession, error) {
+func (s *Sessions) Open(ctx context.Context, cmd domain.OpenSession) (OpenedSession, error) {
 	if err := firstError(checkUsers([]domain.UserID{cmd.User}), cmd.Device.Check()); err != nil {
 		return OpenedSession{}, err
 	}

@@ -52,7 +52,7 @@ func login(t interface {
 }, s *app.Sessions, user domain.UserID, device domain.DeviceID,
 ) app.OpenedSession {
 	t.Helper()
-	opened, err := s.Open(t.Context(), app.OpenSession{User: user, Device: domain.Device{ID: device}})
+	opened, err := s.Open(t.Context(), domain.OpenSession{User: user, Device: domain.Device{ID: device}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -98,7 +98,7 @@ func TestASessionsLife(t *testing.T) {
 func TestSessionsRefuseBadInput(t *testing.T) {
 	s, ctx := newSessions(nil, false), t.Context()
 	open := func(user domain.UserID, d domain.Device) error {
-		_, err := s.Open(ctx, app.OpenSession{User: user, Device: d})
+		_, err := s.Open(ctx, domain.OpenSession{User: user, Device: d})
 		return err
 	}
 	list := func(user domain.UserID) error { _, err := s.List(ctx, user); return err }

@@ -61,7 +61,7 @@ func reactTo(t *testing.T, chats *app.Chats, id domain.MessageID, n int) (last d
 		if i%2 == 1 {
 			react = chats.Unreact
 		}
-		done, err := react(ctx, app.React{Chat: "c", Actor: "ada", MessageID: id, Emoji: "👍"})
+		done, err := react(ctx, domain.React{Chat: "c", Actor: "ada", MessageID: id, Emoji: "👍"})
 		if err != nil || ctx.Err() != nil {
 			t.Fatalf("reaction %d: %v, %v", i, err, ctx.Err())
 		}
@@ -76,11 +76,11 @@ func snapshotting(t *testing.T, messages int) (*slowSnapshots, *app.Entities, *a
 	entities := app.NewEntities(log, log, 1<<20)
 	t.Cleanup(entities.Close)
 	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
-	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}); err != nil {
+	if _, err := chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range messages {
-		if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: domain.MessageID(fmt.Sprint("m", i)), Content: "x"}); err != nil {
+		if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: domain.MessageID(fmt.Sprint("m", i)), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -71,9 +71,9 @@ func TestStaleCaches_LargeChat(t *testing.T) {
 		}
 		return done
 	}
-	must(chats.Create(ctx, app.Create{Chat: "c", Actor: "ada"}))
+	must(chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	for i := range members - 1 {
-		must(chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: domain.UserID(fmt.Sprint("user-", i))}))
+		must(chats.Add(ctx, domain.Add{Chat: "c", Actor: "ada", User: domain.UserID(fmt.Sprint("user-", i))}))
 	}
 	stale := app.NewStaleCaches(caches)
 	for _, change := range []struct {
@@ -81,8 +81,8 @@ func TestStaleCaches_LargeChat(t *testing.T) {
 		event    domain.Change
 		attempts []int // pages that the store takes in each attempt before it fails
 	}{
-		{func() (app.Done, error) { return chats.Rename(ctx, app.Rename{Chat: "c", Actor: "ada", Title: "T"}) }, domain.Renamed, nil},
-		{func() (app.Done, error) { return chats.Archive(ctx, app.Archive{Chat: "c", Actor: "ada"}) }, domain.Archived, []int{2, 0, 1}},
+		{func() (app.Done, error) { return chats.Rename(ctx, domain.Rename{Chat: "c", Actor: "ada", Title: "T"}) }, domain.Renamed, nil},
+		{func() (app.Done, error) { return chats.Archive(ctx, domain.Archive{Chat: "c", Actor: "ada"}) }, domain.Archived, []int{2, 0, 1}},
 	} {
 		done := must(change.do())
 		d := ports.Delivery{

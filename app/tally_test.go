@@ -5,7 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -76,7 +75,7 @@ func TestTalliesAreBounded(t *testing.T) {
 	most := 0
 	for i := range 20 {
 		chat := domain.ChatID(fmt.Sprint("c", i))
-		c.did(c.chats.Create(t.Context(), app.Create{Chat: chat, Actor: "ann", Members: []domain.UserID{"bob", "cem"}}))
+		c.did(c.chats.Create(t.Context(), domain.Create{Chat: chat, Actor: "ann", Members: []domain.UserID{"bob", "cem"}}))
 		for seq := range domain.Seq(3) {
 			page, err := c.log.Log.Read(t.Context(), chat, ports.Range{From: seq + 1, Limit: 1})
 			if err != nil {

@@ -10,19 +10,13 @@ import (
 	"chatcore/ports"
 )
 
-// Typing names one user that starts or stops typing in one chat.
-type Typing struct {
-	Chat  domain.ChatID
-	Actor domain.UserID
-}
-
 // StartTyping publishes that a member types, at most once in two seconds per user and chat; it reports whether it did. It expires by itself after
 // five seconds, or after [Policy.TypingTTL].
 //
 // A storm of starts costs nothing beyond this process: after one that was published, or refused, the same user's next ones in the chat end here for
 // two seconds, the refused ones with the same error. A stop or a send of this process lets the next start pass at once; one of another process does
 // within those two seconds. Starts that get that far count against [LimitTyping], if it is set: beyond it [ports.ErrRateLimited].
-func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
+func (c *Chats) StartTyping(ctx context.Context, cmd domain.Typing) (bool, error) {
 	if err := checkChat(cmd.Chat, cmd.Actor); err != nil {
 		return false, err
 	}
@@ -41,7 +35,7 @@ func (c *Chats) StartTyping(ctx context.Context, cmd Typing) (bool, error) {
 	return published, err
 }
 
-func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
+func (c *Chats) startTyping(ctx context.Context, cmd domain.Typing) (bool, error) {
 	limited := c.limitsOf(cmd.Actor, cmd.Chat, LimitTyping).take(ctx)
 	events, err := c.typed(ctx, cmd, domain.TypingMark{}.Start)
 	if limited != nil && !refusesOutsider(err) {
@@ -62,7 +56,7 @@ func (c *Chats) startTyping(ctx context.Context, cmd Typing) (bool, error) {
 }
 
 // StopTyping publishes that a member no longer types; a stop is always published.
-func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
+func (c *Chats) StopTyping(ctx context.Context, cmd domain.Typing) error {
 	if err := checkChat(cmd.Chat, cmd.Actor); err != nil {
 		return err
 	}
@@ -79,7 +73,7 @@ func (c *Chats) StopTyping(ctx context.Context, cmd Typing) error {
 
 // typed decides on the present log, so that a removed member is not seen typing for longer than the lifetime of a mark.
 func (c *Chats) typed(
-	ctx context.Context, cmd Typing, decide func(domain.Chat, domain.Member, time.Time) ([]domain.Ephemeral, error),
+	ctx context.Context, cmd domain.Typing, decide func(domain.Chat, domain.Member, time.Time) ([]domain.Ephemeral, error),
 ) ([]domain.Ephemeral, error) {
 	wanted := command{chat: cmd.Chat, by: cmd.Actor, wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor))}
 	s := newState(&wanted)

@@ -74,7 +74,7 @@ func newStage(t *testing.T, policy app.Policy, limits map[string]app.Limit) (*st
 	s.marks, s.limiter = s.Typing(), memory.NewLimiter(s.clock)
 	entities := app.NewEntities(s, s, 1<<20)
 	chats := app.NewChats(s, entities, s, s, s.clock, ids{}, nil, policy, app.NewLimits(s.limiter, limits))
-	if _, err := chats.Create(t.Context(), app.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
+	if _, err := chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
 		t.Fatal(err)
 	}
 	s.loads.Store(0)
@@ -96,7 +96,7 @@ func TestAStormOfStartsCostsOneIn2Seconds(t *testing.T) {
 		for range 16 {
 			wg.Go(func() {
 				for range 100 {
-					switch ok, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: user}); {
+					switch ok, err := chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: user}); {
 					case ok:
 						yes.Add(1)
 					case errors.Is(err, domain.ErrNotMember):
@@ -131,7 +131,7 @@ func TestAStormOfStartsCostsOneIn2Seconds(t *testing.T) {
 
 func TestAStopASendAndAFailureLetTheNextStartPass(t *testing.T) {
 	s, chats, _ := newStage(t, app.Policy{TypingTTL: 7 * time.Second}, nil)
-	ann := app.Typing{Chat: "c", Actor: "ann"}
+	ann := domain.Typing{Chat: "c", Actor: "ann"}
 	start := func(want bool, wantErr error) {
 		t.Helper()
 		if published, err := chats.StartTyping(t.Context(), ann); published != want || !errors.Is(err, wantErr) {
@@ -150,11 +150,11 @@ func TestAStopASendAndAFailureLetTheNextStartPass(t *testing.T) {
 		t.Fatal(err)
 	}
 	start(true, nil)
-	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "bob", Content: "x"}); err != nil {
+	if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "bob", Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	start(false, nil)
-	if _, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
+	if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	start(true, nil)
@@ -170,7 +170,7 @@ func TestWhoIsTyping(t *testing.T) {
 	}
 	start := func(user domain.UserID) {
 		t.Helper()
-		if _, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: user}); err != nil {
+		if _, err := chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: user}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -180,14 +180,14 @@ func TestWhoIsTyping(t *testing.T) {
 	expect("ann", "bob")
 	s.clock.forward(3 * time.Second)
 	start("ann")
-	if _, err := chats.Remove(t.Context(), app.Remove{Chat: "c", Actor: "own", User: "ann"}); err != nil {
+	if _, err := chats.Remove(t.Context(), domain.Remove{Chat: "c", Actor: "own", User: "ann"}); err != nil {
 		t.Fatal(err)
 	}
 	s.clock.forward(2*time.Second - time.Millisecond)
 	expect("ann", "bob")
 	s.clock.forward(time.Millisecond)
 	expect("ann")
-	if published, err := chats.StartTyping(t.Context(), app.Typing{Chat: "c", Actor: "ann"}); published || !errors.Is(err, domain.ErrNotMember) {
+	if published, err := chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "ann"}); published || !errors.Is(err, domain.ErrNotMember) {
 		t.Errorf("who was removed types on: %v, error %v", published, err)
 	}
 	s.clock.forward(3 * time.Second)

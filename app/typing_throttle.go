@@ -13,7 +13,7 @@ type typingThrottle struct {
 	mu       sync.Mutex
 	room     int
 	since    time.Time // of the present generation
-	now, old map[Typing]*startedTyping
+	now, old map[domain.Typing]*startedTyping
 }
 
 type startedTyping struct {
@@ -24,7 +24,7 @@ type startedTyping struct {
 func newTypists() *typingThrottle { return &typingThrottle{room: 8192} }
 
 // enter lets a start go on, and holds back those that follow; nil if it is held back itself, with the error of the one before.
-func (t *typingThrottle) enter(who Typing, at time.Time) (*startedTyping, error) {
+func (t *typingThrottle) enter(who domain.Typing, at time.Time) (*startedTyping, error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	s := t.now[who]
@@ -37,7 +37,7 @@ func (t *typingThrottle) enter(who Typing, at time.Time) (*startedTyping, error)
 		}
 	}
 	if since := at.Sub(t.since); t.now == nil || len(t.now) >= t.room || since < 0 || since >= domain.TypingInterval {
-		t.now, t.old, t.since = make(map[Typing]*startedTyping), t.now, at
+		t.now, t.old, t.since = make(map[domain.Typing]*startedTyping), t.now, at
 	}
 	delete(t.old, who)
 	s = &startedTyping{at: at}
@@ -53,7 +53,7 @@ func (t *typingThrottle) refuse(s *startedTyping, err error) {
 }
 
 // leave lets the next start pass.
-func (t *typingThrottle) leave(who Typing) {
+func (t *typingThrottle) leave(who domain.Typing) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.now, who)

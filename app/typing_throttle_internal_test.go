@@ -13,7 +13,7 @@ func TestStartsOfManyAreHeldBackInABoundedRoom(t *testing.T) {
 	typists, at := newTypists(), time.Now()
 	held := 0
 	for i := range 10 * typists.room {
-		who := Typing{Chat: "c", Actor: domain.UserID(strconv.Itoa(i))}
+		who := domain.Typing{Chat: "c", Actor: domain.UserID(strconv.Itoa(i))}
 		if s, err := typists.enter(who, at); s == nil || err != nil {
 			t.Fatalf("the first start of %q is held back: %v", who.Actor, err)
 		}
@@ -25,7 +25,7 @@ func TestStartsOfManyAreHeldBackInABoundedRoom(t *testing.T) {
 		t.Errorf("%d are remembered, %d were held back", n, held)
 	}
 	for i := range 3 { // they go with the time, also where nobody new comes
-		if s, _ := typists.enter(Typing{Chat: "c", Actor: "last"}, at.Add(time.Duration(i+1)*domain.TypingInterval)); s == nil {
+		if s, _ := typists.enter(domain.Typing{Chat: "c", Actor: "last"}, at.Add(time.Duration(i+1)*domain.TypingInterval)); s == nil {
 			t.Error("the start is held back after its time")
 		}
 	}

@@ -6,15 +6,8 @@ import (
 	"chatcore/domain"
 )
 
-// Unarchive opens an archived chat again.
-type Unarchive struct {
-	Chat    domain.ChatID
-	Actor   domain.UserID
-	Command domain.CommandID
-}
-
 // Unarchive opens an archived chat again. Done already, it changes nothing.
-func (c *Chats) Unarchive(ctx context.Context, cmd Unarchive) (Done, error) {
+func (c *Chats) Unarchive(ctx context.Context, cmd domain.Unarchive) (Done, error) {
 	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
 		return Done{}, err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"pgregory.net/rapid"
 
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/foldcheck"
@@ -29,17 +28,17 @@ func TestUnreadCounts_FollowEveryEvent(t *testing.T) {
 			message := domain.MessageID(fmt.Sprint("m", rapid.IntRange(0, max(sent, 1)-1).Draw(rt, "message")))
 			switch rapid.IntRange(0, 8).Draw(rt, "step") {
 			case 0, 1, 2:
-				if _, err := c.chats.Send(ctx, app.Send{Chat: "c", Actor: by, MessageID: domain.MessageID(fmt.Sprint("m", sent)), Content: "x"}); err == nil {
+				if _, err := c.chats.Send(ctx, domain.Send{Chat: "c", Actor: by, MessageID: domain.MessageID(fmt.Sprint("m", sent)), Content: "x"}); err == nil {
 					sent++
 				}
 			case 3:
-				_, _ = c.chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: by, MessageID: message})
+				_, _ = c.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: by, MessageID: message})
 			case 4, 5:
-				_, _ = c.chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ann", MessageID: message})
+				_, _ = c.chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ann", MessageID: message})
 			case 6:
-				_, _ = c.chats.Add(ctx, app.Add{Chat: "c", Actor: "ann", User: by})
+				_, _ = c.chats.Add(ctx, domain.Add{Chat: "c", Actor: "ann", User: by})
 			case 7:
-				_, _ = c.chats.Leave(ctx, app.Leave{Chat: "c", Actor: by})
+				_, _ = c.chats.Leave(ctx, domain.Leave{Chat: "c", Actor: by})
 			case 8:
 				c.lateRead(by, message)
 			}

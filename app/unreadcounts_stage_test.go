@@ -133,27 +133,27 @@ func (c *counting) did(_ any, err error) {
 
 func (c *counting) create(members ...domain.UserID) {
 	c.t.Helper()
-	c.did(c.chats.Create(c.t.Context(), app.Create{Chat: "c", Actor: "ann", Members: members}))
+	c.did(c.chats.Create(c.t.Context(), domain.Create{Chat: "c", Actor: "ann", Members: members}))
 }
 
 func (c *counting) send(by domain.UserID, id domain.MessageID) {
 	c.t.Helper()
-	c.did(c.chats.Send(c.t.Context(), app.Send{Chat: "c", Actor: by, MessageID: id, Content: "x"}))
+	c.did(c.chats.Send(c.t.Context(), domain.Send{Chat: "c", Actor: by, MessageID: id, Content: "x"}))
 }
 
 func (c *counting) read(by domain.UserID, id domain.MessageID) {
 	c.t.Helper()
-	c.did(c.chats.MarkRead(c.t.Context(), app.MarkRead{Chat: "c", Actor: by, MessageID: id}))
+	c.did(c.chats.MarkRead(c.t.Context(), domain.MarkRead{Chat: "c", Actor: by, MessageID: id}))
 }
 
 func (c *counting) add(user domain.UserID) {
 	c.t.Helper()
-	c.did(c.chats.Add(c.t.Context(), app.Add{Chat: "c", Actor: "ann", User: user}))
+	c.did(c.chats.Add(c.t.Context(), domain.Add{Chat: "c", Actor: "ann", User: user}))
 }
 
 func (c *counting) leave(user domain.UserID) {
 	c.t.Helper()
-	c.did(c.chats.Leave(c.t.Context(), app.Leave{Chat: "c", Actor: user}))
+	c.did(c.chats.Leave(c.t.Context(), domain.Leave{Chat: "c", Actor: user}))
 }
 
 func (c *counting) record(seq domain.Seq) (ports.Record, bool) {

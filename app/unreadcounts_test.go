@@ -171,7 +171,7 @@ func TestUnread_DeletedBeforeTheLookup(t *testing.T) {
 	c.feed(0)
 	c.kept("bob", 3)
 	c.read("bob", "m1")
-	c.did(c.chats.Delete(t.Context(), app.Delete{Chat: "c", Actor: "ann", MessageID: "m3"}))
+	c.did(c.chats.Delete(t.Context(), domain.Delete{Chat: "c", Actor: "ann", MessageID: "m3"}))
 	c.feed(0)
 	c.kept("bob", 1)
 }

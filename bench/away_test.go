@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/app"
+	"chatcore/domain"
 	"chatcore/helpers"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -31,7 +31,7 @@ func BenchmarkWithoutRedis(b *testing.B) {
 			b.Fatal(err)
 		}
 		all := chats(b, core, 64)
-		session, err := core.Sessions.Open(b.Context(), app.OpenSession{User: "ada"})
+		session, err := core.Sessions.Open(b.Context(), domain.OpenSession{User: "ada"})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -45,7 +45,7 @@ func BenchmarkWithoutRedis(b *testing.B) {
 			do   func(ctx context.Context, i int) error
 		}{
 			{"Chats.Send", func(ctx context.Context, i int) error {
-				_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+				_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
 				return err
 			}},
 			{"Helpers.Get", func(ctx context.Context, _ int) error {
@@ -100,7 +100,7 @@ func BenchmarkDials(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = core.Close() }()
-	session, err := core.Sessions.Open(b.Context(), app.OpenSession{User: "ada"})
+	session, err := core.Sessions.Open(b.Context(), domain.OpenSession{User: "ada"})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func BenchmarkBatch(b *testing.B) {
 				e := domain.MessageNew{Chat: chat, Message: id, Sender: "ada", Content: content, At: time.Now()}
 				return ports.Append{
 					Chat: chat, Events: []ports.NewEvent{{ID: domain.EventID(id), Event: e, Moves: domain.Moves(e)}},
-					Conditions: []ports.Condition{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity("ada")}, {Entity: domain.MessageEntity(id)}},
+					Conditions: []domain.Condition{{Entity: domain.ChatEntity()}, {Entity: domain.MemberEntity("ada")}, {Entity: domain.MessageEntity(id)}},
 					EndsTyping: "ada",
 				}
 			}

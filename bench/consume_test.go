@@ -16,7 +16,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 )
@@ -43,7 +42,7 @@ func deliver(b *testing.B, partitions, n, groups int) *delivered {
 		}
 	}
 	together(b, 64, n, func(ctx context.Context, i int) error {
-		_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
 		return err
 	})
 	payload, metadata := sample(b, core, client, all[0])
@@ -225,7 +224,7 @@ func BenchmarkDeliverAlone(b *testing.B) {
 	for b.Loop() {
 		for range rounds {
 			ours = append(ours, alone(n, func(i int) {
-				if _, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content}); err != nil {
+				if _, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content}); err != nil {
 					b.Error(err)
 				}
 			}, arrived))
@@ -310,7 +309,7 @@ func BenchmarkFourGroups(b *testing.B) {
 		}
 		before := calls(b, client, "xread")
 		together(b, 8, n, func(ctx context.Context, i int) error {
-			_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
 			return err
 		})
 		handled.wait(b, namespace)

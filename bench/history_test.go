@@ -82,7 +82,7 @@ func BenchmarkHistoryPage(b *testing.B) {
 	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{})
 	page := func(chat domain.ChatID, limit int) func(ctx context.Context) error {
 		return func(ctx context.Context) error {
-			_, err := queries.History(ctx, chat, app.Span{Limit: limit})
+			_, err := queries.History(ctx, chat, domain.Span{Limit: limit})
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func BenchmarkLists(b *testing.B) {
 		record(b, log, chat, events)
 	}
 	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{Log: log.ID(), Chats: chats, Unread: view.NewUnreadCounts(client, keys.Views())})
-	page := app.Page{Limit: 50}
+	page := domain.Page{Limit: 50}
 	if _, err := queries.ChatListPage(b.Context(), "ada", page); err != nil { // indexes the last messages, as the built-in group does with each message
 		b.Fatal(err)
 	}

@@ -6,7 +6,6 @@ import (
 	"testing"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
@@ -18,13 +17,13 @@ func BenchmarkHotChat(b *testing.B) {
 	core := open(b, server, chatcore.Config{})
 	fill := func(chat domain.ChatID, events int) {
 		together(b, 256, events, func(ctx context.Context, i int) error {
-			_, err := core.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", Content: content, MessageID: domain.MessageID(fmt.Sprintf("m%d", i))})
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: content, MessageID: domain.MessageID(fmt.Sprintf("m%d", i))})
 			return err
 		})
 	}
 	both := map[domain.ChatID]int{"few": few, "many": many}
 	for chat, events := range both {
-		if _, err := core.Chats.Create(b.Context(), app.Create{Chat: chat, Actor: "ada", Title: "Garden"}); err != nil {
+		if _, err := core.Chats.Create(b.Context(), domain.Create{Chat: chat, Actor: "ada", Title: "Garden"}); err != nil {
 			b.Fatal(err)
 		}
 		fill(chat, events)
@@ -44,7 +43,7 @@ func BenchmarkHotChat(b *testing.B) {
 			// The small chats must stay small: there are several of them, each with few sends.
 			sends["many"] = append(sends["many"], perCall(b, client, func() { sendTo(b, core, "many", n) }, n))
 			small := domain.ChatID(fmt.Sprint("small-", len(sends["few"])))
-			if _, err := core.Chats.Create(b.Context(), app.Create{Chat: small, Actor: "ada", Title: "Garden"}); err != nil {
+			if _, err := core.Chats.Create(b.Context(), domain.Create{Chat: small, Actor: "ada", Title: "Garden"}); err != nil {
 				b.Fatal(err)
 			}
 			sends["few"] = append(sends["few"], perCall(b, client, func() { sendTo(b, core, small, few) }, few))
@@ -57,7 +56,7 @@ func BenchmarkHotChat(b *testing.B) {
 
 func sendTo(b *testing.B, core *chatcore.Core, chat domain.ChatID, n int) {
 	together(b, 64, n, func(ctx context.Context, _ int) error {
-		_, err := core.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", Content: content})
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: content})
 		return err
 	})
 }
@@ -68,24 +67,24 @@ func BenchmarkHotMessage(b *testing.B) {
 	const few, many, n = 100, 10_000, 2_000
 	server, client := start(b)
 	core := open(b, server, chatcore.Config{})
-	if _, err := core.Chats.Create(b.Context(), app.Create{Chat: "c", Actor: "ada", Title: "Garden"}); err != nil {
+	if _, err := core.Chats.Create(b.Context(), domain.Create{Chat: "c", Actor: "ada", Title: "Garden"}); err != nil {
 		b.Fatal(err)
 	}
 	join := func(users int) {
 		together(b, 64, users, func(ctx context.Context, i int) error {
-			_, err := core.Chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: user(i)})
+			_, err := core.Chats.Add(ctx, domain.Add{Chat: "c", Actor: "ada", User: user(i)})
 			return err
 		})
 	}
 	join(many + 20*n)
 	react := func(message domain.MessageID, from, n int) {
 		together(b, 64, n, func(ctx context.Context, i int) error {
-			_, err := core.Chats.React(ctx, app.React{Chat: "c", Actor: user(from + i), MessageID: message, Emoji: "👍"})
+			_, err := core.Chats.React(ctx, domain.React{Chat: "c", Actor: user(from + i), MessageID: message, Emoji: "👍"})
 			return err
 		})
 	}
 	for _, message := range []domain.MessageID{"few", "many"} {
-		if _, err := core.Chats.Send(b.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: message, Content: content}); err != nil {
+		if _, err := core.Chats.Send(b.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: message, Content: content}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -98,7 +97,7 @@ func BenchmarkHotMessage(b *testing.B) {
 		for round := range rounds {
 			costs["react many"] = append(costs["react many"], perCall(b, client, func() { react("many", reacted, n) }, n))
 			fresh := domain.MessageID(fmt.Sprintf("fresh-%d-%d", round, reacted))
-			if _, err := core.Chats.Send(b.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: fresh, Content: content}); err != nil {
+			if _, err := core.Chats.Send(b.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: fresh, Content: content}); err != nil {
 				b.Fatal(err)
 			}
 			costs["react few"] = append(costs["react few"], perCall(b, client, func() { react(fresh, reacted, n) }, n))
@@ -126,17 +125,17 @@ func BenchmarkUnread(b *testing.B) {
 	server, client := start(b)
 	core := open(b, server, chatcore.Config{})
 	for chat, messages := range map[domain.ChatID]int{"few": few, "many": many} {
-		if _, err := core.Chats.Create(b.Context(), app.Create{Chat: chat, Actor: "ada", Title: "Garden"}); err != nil {
+		if _, err := core.Chats.Create(b.Context(), domain.Create{Chat: chat, Actor: "ada", Title: "Garden"}); err != nil {
 			b.Fatal(err)
 		}
-		if _, err := core.Chats.Add(b.Context(), app.Add{Chat: chat, Actor: "ada", User: "ben"}); err != nil {
+		if _, err := core.Chats.Add(b.Context(), domain.Add{Chat: chat, Actor: "ada", User: "ben"}); err != nil {
 			b.Fatal(err)
 		}
 		together(b, 256, messages, func(ctx context.Context, i int) error {
-			_, err := core.Chats.Send(ctx, app.Send{Chat: chat, Actor: "ada", Content: "x", MessageID: domain.MessageID(fmt.Sprintf("m%d", i))})
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: "x", MessageID: domain.MessageID(fmt.Sprintf("m%d", i))})
 			return err
 		})
-		if _, err := core.Chats.MarkRead(b.Context(), app.MarkRead{Chat: chat, Actor: "ben", MessageID: domain.MessageID(fmt.Sprintf("m%d", messages/2))}); err != nil {
+		if _, err := core.Chats.MarkRead(b.Context(), domain.MarkRead{Chat: chat, Actor: "ben", MessageID: domain.MessageID(fmt.Sprintf("m%d", messages/2))}); err != nil {
 			b.Fatal(err)
 		}
 	}

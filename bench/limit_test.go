@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"chatcore/domain"
+
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
@@ -33,10 +35,10 @@ func BenchmarkLimit(b *testing.B) {
 		b.Fatal(err)
 	}
 	defer func() { _ = recorded.Close() }()
-	if _, err := recorded.Chats.Create(b.Context(), app.Create{Chat: "c", Actor: "both"}); err != nil {
+	if _, err := recorded.Chats.Create(b.Context(), domain.Create{Chat: "c", Actor: "both"}); err != nil {
 		b.Fatal(err)
 	}
-	if _, err := recorded.Chats.Send(b.Context(), app.Send{Chat: "c", Actor: "both", Content: content}); err != nil {
+	if _, err := recorded.Chats.Send(b.Context(), domain.Send{Chat: "c", Actor: "both", Content: content}); err != nil {
 		b.Fatal(err)
 	}
 	same := func(text string) func() error {
@@ -104,7 +106,7 @@ func BenchmarkSendWithLimits(b *testing.B) {
 				one := make([]float64, n)
 				for i := range n {
 					began := time.Now()
-					if _, err := core.Chats.Send(b.Context(), app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content}); err != nil {
+					if _, err := core.Chats.Send(b.Context(), domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content}); err != nil {
 						b.Fatal(err)
 					}
 					one[i] = float64(time.Since(began).Nanoseconds())

@@ -17,7 +17,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 )
@@ -62,7 +61,7 @@ func chats(b *testing.B, core *chatcore.Core, n int) []domain.ChatID {
 		all[i] = domain.ChatID(fmt.Sprintf("0197b8a0-1c2d-7e3f-8a4b-%012d", i))
 	}
 	together(b, 32, n, func(ctx context.Context, i int) error {
-		_, err := core.Chats.Create(ctx, app.Create{Chat: all[i], Actor: "ada", Title: "Garden"})
+		_, err := core.Chats.Create(ctx, domain.Create{Chat: all[i], Actor: "ada", Title: "Garden"})
 		return err
 	})
 	return all

@@ -9,7 +9,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
@@ -24,7 +23,7 @@ func BenchmarkMemory(b *testing.B) {
 	}
 	send := func(all []domain.ChatID, times int) {
 		together(b, 64, times*len(all), func(ctx context.Context, i int) error {
-			_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
 			return err
 		})
 	}
@@ -55,7 +54,7 @@ func named(b *testing.B, core *chatcore.Core, prefix string, n int) []domain.Cha
 		all[i] = domain.ChatID(prefix[len(prefix)-1:]) + all[i][1:] + domain.ChatID(fmt.Sprint(len(prefix)))
 	}
 	together(b, 32, n, func(ctx context.Context, i int) error {
-		_, err := core.Chats.Create(ctx, app.Create{Chat: all[i], Actor: "ada", Title: "Garden"})
+		_, err := core.Chats.Create(ctx, domain.Create{Chat: all[i], Actor: "ada", Title: "Garden"})
 		return err
 	})
 	return all

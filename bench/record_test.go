@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 )
@@ -30,7 +29,7 @@ func recorded(b *testing.B, server *redistest.Server, all []domain.ChatID) func(
 	for i, chat := range all {
 		// The first send loads the scripts and entities; the second is the measured one.
 		for _, id := range []string{"warm", "template"} {
-			if _, err := core.Chats.Send(b.Context(), app.Send{Chat: chat, Actor: "ada", Content: content, MessageID: domain.MessageID(id)}); err != nil {
+			if _, err := core.Chats.Send(b.Context(), domain.Send{Chat: chat, Actor: "ada", Content: content, MessageID: domain.MessageID(id)}); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -12,7 +12,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
@@ -30,7 +29,7 @@ func BenchmarkSend(b *testing.B) {
 	}
 	sides := map[string]func(ctx context.Context, i int) error{
 		"send": func(ctx context.Context, i int) error {
-			_, err := core.Chats.Send(ctx, app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
 			return err
 		},
 		"stock publish": func(_ context.Context, _ int) error {
@@ -66,7 +65,7 @@ func BenchmarkSend(b *testing.B) {
 // sample returns the bytes that a send adds to the stream: the payload and the metadata.
 func sample(b *testing.B, core *chatcore.Core, client goredis.UniversalClient, chat domain.ChatID) (payload, metadata []byte) {
 	b.Helper()
-	if _, err := core.Chats.Send(b.Context(), app.Send{Chat: chat, Actor: "ada", Content: content}); err != nil {
+	if _, err := core.Chats.Send(b.Context(), domain.Send{Chat: chat, Actor: "ada", Content: content}); err != nil {
 		b.Fatal(err)
 	}
 	streams, err := client.Keys(b.Context(), "message-delivery-stream*").Result()
@@ -106,7 +105,7 @@ func BenchmarkSendAlone(b *testing.B) {
 	for b.Loop() {
 		for round := range rounds {
 			ours = append(ours, times(func(i int) error {
-				_, err := core.Chats.Send(b.Context(), app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
+				_, err := core.Chats.Send(b.Context(), domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content})
 				return err
 			}))
 			bare = append(bare, times(func(i int) error {
@@ -128,7 +127,7 @@ func BenchmarkSendAllocations(b *testing.B) {
 	i := 0
 	for b.Loop() {
 		i++
-		if _, err := core.Chats.Send(b.Context(), app.Send{Chat: all[i%len(all)], Actor: "ada", Content: content}); err != nil {
+		if _, err := core.Chats.Send(b.Context(), domain.Send{Chat: all[i%len(all)], Actor: "ada", Content: content}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -22,7 +22,7 @@ func BenchmarkSessionGet(b *testing.B) {
 	tokens := make([]app.SessionToken, users)
 	for i := range tokens {
 		user := domain.UserID(fmt.Sprintf("0197b8a0-1c2d-7e3f-8a4b-%012d", i))
-		opened, err := core.Sessions.Open(b.Context(), app.OpenSession{User: user, Device: domain.Device{ID: "phone", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", IP: "192.0.2.1"}})
+		opened, err := core.Sessions.Open(b.Context(), domain.OpenSession{User: user, Device: domain.Device{ID: "phone", UserAgent: "Mozilla/5.0 (X11; Linux x86_64)", IP: "192.0.2.1"}})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -82,7 +82,7 @@ func BenchmarkSessionGet(b *testing.B) {
 func BenchmarkSessionGetAllocations(b *testing.B) {
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
-	opened, err := core.Sessions.Open(b.Context(), app.OpenSession{User: "0197b8a0-1c2d-7e3f-8a4b-000000000001", Device: domain.Device{ID: "phone"}})
+	opened, err := core.Sessions.Open(b.Context(), domain.OpenSession{User: "0197b8a0-1c2d-7e3f-8a4b-000000000001", Device: domain.Device{ID: "phone"}})
 	if err != nil {
 		b.Fatal(err)
 	}

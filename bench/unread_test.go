@@ -9,7 +9,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
@@ -32,7 +31,7 @@ func withMembers(b *testing.B, chats, members int, builtins bool) *groupChats {
 	}
 	for i := range g.chats {
 		g.chats[i] = domain.ChatID(fmt.Sprint("room-", i))
-		if _, err := g.core.Chats.Create(b.Context(), app.Create{Chat: g.chats[i], Actor: "ada", Members: users, Title: "Garden"}); err != nil {
+		if _, err := g.core.Chats.Create(b.Context(), domain.Create{Chat: g.chats[i], Actor: "ada", Members: users, Title: "Garden"}); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -82,7 +81,7 @@ func (g *groupChats) settle(b *testing.B) {
 }
 
 func (g *groupChats) send(ctx context.Context, i int) error {
-	_, err := g.core.Chats.Send(ctx, app.Send{Chat: g.chats[i%len(g.chats)], Actor: "ada", Content: content})
+	_, err := g.core.Chats.Send(ctx, domain.Send{Chat: g.chats[i%len(g.chats)], Actor: "ada", Content: content})
 	return err
 }
 
@@ -128,11 +127,11 @@ func BenchmarkUnreadOf(b *testing.B) {
 	g := withMembers(b, chats, 5, true)
 	together(b, 32, 20*chats, g.send)
 	for i := range chats / 2 { // in half of them some are read
-		page, err := g.core.Queries.History(b.Context(), g.chats[i], app.Span{Limit: 10})
+		page, err := g.core.Queries.History(b.Context(), g.chats[i], domain.Span{Limit: 10})
 		if err != nil {
 			b.Fatal(err)
 		}
-		if _, err := g.core.Chats.MarkRead(b.Context(), app.MarkRead{Chat: g.chats[i], Actor: "user-0", MessageID: page[9].ID}); err != nil {
+		if _, err := g.core.Chats.MarkRead(b.Context(), domain.MarkRead{Chat: g.chats[i], Actor: "user-0", MessageID: page[9].ID}); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -4,7 +4,7 @@
 //	core := chatcoretest.New(t)
 //	core.Subscribe("welcome", chatcore.On(welcome))
 //	core.Start()
-//	core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada"})
+//	core.Chats.Create(ctx, domain.Create{Chat: "garden", Actor: "ada"})
 //	core.WaitIdle() // welcome has been called
 package chatcoretest
 

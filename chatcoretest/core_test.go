@@ -12,7 +12,6 @@ import (
 	"go.uber.org/goleak"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 )
@@ -49,7 +48,7 @@ func TestWaitIdle_WaitsForHandlersRetriesAndTheirSends(t *testing.T) {
 		if len(d.Event.Content) > 3 {
 			return nil
 		}
-		_, err := core.Chats.Send(ctx, app.Send{Chat: d.Event.Chat, Actor: "ada", Content: string(d.Event.Content) + "!"})
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: d.Event.Chat, Actor: "ada", Content: string(d.Event.Content) + "!"})
 		return err
 	})); err != nil {
 		t.Fatal(err)
@@ -58,10 +57,10 @@ func TestWaitIdle_WaitsForHandlersRetriesAndTheirSends(t *testing.T) {
 		t.Fatal(err)
 	}
 	core.Start()
-	if _, err := core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}); err != nil {
+	if _, err := core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "a"}); err != nil {
+	if _, err := core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "a"}); err != nil {
 		t.Fatal(err)
 	}
 	core.WaitIdle()
@@ -74,23 +73,23 @@ func TestWaitIdle_WaitsForHandlersRetriesAndTheirSends(t *testing.T) {
 func TestTheClockStandsUntilItIsMoved(t *testing.T) {
 	core := chatcoretest.New(t)
 	ctx := t.Context()
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
+	if _, err := core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
 		t.Fatal(err)
 	}
 	seqs := make([]domain.Seq, 2)
 	for i := range seqs {
-		sent, err := core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"})
+		sent, err := core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"})
 		if err != nil {
 			t.Fatal(err)
 		}
 		seqs[i] = sent.Seq
 	}
-	if _, err := core.Chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[0]}); err != nil {
+	if _, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[0]}); err != nil {
 		t.Fatal(err)
 	}
 	done := make(chan error, 1)
 	go func() { // too soon after the other one: waits by the clock
-		_, err := core.Chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[1]})
+		_, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[1]})
 		done <- err
 	}()
 	unread := func() domain.Ordinal {

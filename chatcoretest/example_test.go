@@ -5,7 +5,6 @@ import (
 	"fmt"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 )
@@ -14,7 +13,7 @@ import (
 func Example() {
 	greet := func(core *chatcoretest.Core) func(context.Context, chatcore.Delivery[domain.ChatUpdate]) error {
 		return func(ctx context.Context, d chatcore.Delivery[domain.ChatUpdate]) error {
-			_, err := core.Chats.Send(ctx, app.Send{Chat: d.Event.Chat, Actor: d.Event.Actor, MessageID: "greeting", Content: "Welcome!"})
+			_, err := core.Chats.Send(ctx, domain.Send{Chat: d.Event.Chat, Actor: d.Event.Actor, MessageID: "greeting", Content: "Welcome!"})
 			return err
 		}
 	}
@@ -22,9 +21,9 @@ func Example() {
 	core := chatcoretest.New(t)
 	_ = core.Subscribe("greeter", chatcore.On(greet(core)))
 	core.Start()
-	_, _ = core.Chats.Create(context.Background(), app.Create{Chat: "garden", Actor: "ada", Title: "Garden"})
+	_, _ = core.Chats.Create(context.Background(), domain.Create{Chat: "garden", Actor: "ada", Title: "Garden"})
 	core.WaitIdle()
-	messages, _ := core.Queries.History(context.Background(), "garden", app.Span{})
+	messages, _ := core.Queries.History(context.Background(), "garden", domain.Span{})
 	fmt.Println(messages[0].Content, messages[0].SentAt.Format("15:04"))
 	// Output: Welcome! 07:08
 }

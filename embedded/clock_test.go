@@ -8,7 +8,6 @@ import (
 	"github.com/alicebob/miniredis/v2"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/embedded"
 	"chatcore/tests/wait"
@@ -26,10 +25,10 @@ func TestEditWindow_ServerClock(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = core.Close() })
-	if _, err := core.Chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}); err != nil {
+	if _, err := core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := core.Chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}); err != nil {
+	if _, err := core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	m, err := core.Queries.Message(t.Context(), "c", "m")
@@ -37,7 +36,7 @@ func TestEditWindow_ServerClock(t *testing.T) {
 		t.Errorf("it was sent at %v, by Redis's clock after %v: %v", m.SentAt, began, err)
 	}
 	edit := func(content string) error {
-		_, err := core.Chats.Edit(t.Context(), app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: content})
+		_, err := core.Chats.Edit(t.Context(), domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: content})
 		return err
 	}
 	if err := edit("within the window"); err != nil {

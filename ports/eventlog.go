@@ -175,7 +175,7 @@ type Snapshots interface {
 // Append holds one command's events and the conditions that they depend on.
 type Append struct {
 	Chat       domain.ChatID
-	Conditions []Condition
+	Conditions []domain.Condition
 	Events     []NewEvent // at least one, or none with a Command
 	// Command is the command to record, of the kind [domain.KindCommand]; zero for a command without an id.
 	Command     domain.Entity
@@ -187,21 +187,6 @@ type Append struct {
 	// Takes are the limits that the append takes from. They are decided last: an append that fails takes nothing. Only a log that is a [LimitTaker]
 	// accepts them.
 	Takes []Take
-}
-
-// Condition says at which version a decision saw an entity, or only that the entity exists.
-type Condition struct {
-	Entity  domain.Entity
-	Version domain.Seq // 0: nothing has moved it
-	Exists  bool       // something has moved it; Version does not count then
-}
-
-// Holds reports whether the condition holds for an entity at a version.
-func (c Condition) Holds(version domain.Seq) bool {
-	if c.Exists {
-		return version != 0
-	}
-	return version == c.Version
 }
 
 // NewEvent is an event about to be recorded.
@@ -391,7 +376,7 @@ func (e *NewerVersionError) Is(target error) bool { return target == ErrNewerVer
 // ConflictError names the condition that no longer holds.
 type ConflictError struct {
 	Chat      domain.ChatID
-	Condition Condition
+	Condition domain.Condition
 	Version   domain.Seq // the entity's version now
 }
 

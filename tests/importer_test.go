@@ -37,7 +37,7 @@ import (
 	"log"
 
 	"chatcore"
-	"chatcore/app"
+	"chatcore/domain"
 )
 
 func main() {
@@ -46,7 +46,7 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada"}); err != nil {
+	if _, err := core.Chats.Create(ctx, domain.Create{Chat: "garden", Actor: "ada"}); err != nil {
 		log.Fatal(err)
 	}
 }

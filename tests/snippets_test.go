@@ -203,7 +203,7 @@ func TestSnippets(t *testing.T) {
 func TestSnippets_Broken(t *testing.T) {
 	for name, code := range map[string]string{
 		"syntax": "err = core.Start(ctx\n",
-		"body":   "sent, err := core.Chats.Send(ctx, app.Send{Chat: \"garden\", Nobody: \"ada\"})\n",
+		"body":   "sent, err := core.Chats.Send(ctx, domain.Send{Chat: \"garden\", Nobody: \"ada\"})\n",
 		"method": "\nerr = core.NoSuchMethod(ctx)\n",
 		"file":   "package main\n\nimport \"chatcore\"\n\nfunc main() { chatcore.NoSuchFunction() }\n",
 	} {

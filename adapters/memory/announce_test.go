@@ -68,7 +68,7 @@ func TestFailedAppendsAnnounceNothing(t *testing.T) {
 	var published []string
 	log := New(wireformat.New(), newClock(), func(typ string, b []byte) { published = append(published, typ) })
 	bad := message("c", "m")
-	bad.Conditions = []ports.Condition{{Entity: domain.ChatEntity(), Version: 1}}
+	bad.Conditions = []domain.Condition{{Entity: domain.ChatEntity(), Version: 1}}
 	empty := ports.Append{Chat: "c"}
 	if _, err := log.AppendBatch(t.Context(), []ports.Append{bad, empty, message("c", "m"), bad}); err != nil {
 		t.Fatal(err)

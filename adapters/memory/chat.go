@@ -62,7 +62,7 @@ func (c *chat) ordinal(at domain.Seq) domain.Ordinal {
 func (c *chat) conflict(a ports.Append) error {
 	if a.Command != (domain.Entity{}) {
 		if version := c.version(a.Command); version != 0 {
-			return &ports.ConflictError{Chat: a.Chat, Condition: ports.Condition{Entity: a.Command}, Version: version}
+			return &ports.ConflictError{Chat: a.Chat, Condition: domain.Condition{Entity: a.Command}, Version: version}
 		}
 	}
 	for _, condition := range a.Conditions {

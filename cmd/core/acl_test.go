@@ -109,11 +109,11 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 		check("running", core.Wait())
 	}()
 
-	_, err = core.Chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}})
+	_, err = core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}})
 	check("create", err)
-	_, err = core.Chats.StartTyping(ctx, app.Typing{Chat: "c", Actor: "ada"})
+	_, err = core.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "ada"})
 	check("typing", err)
-	_, err = core.Chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "hi"})
+	_, err = core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "hi"})
 	check("send", err)
 	for what, c := range map[string]chan struct{}{"heard": heard, "failed": failed} {
 		select {
@@ -127,7 +127,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 	case <-time.After(wait.Limit):
 		t.Fatal("the message was not handled")
 	}
-	_, err = core.Chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: "m"})
+	_, err = core.Chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ada", MessageID: "m"})
 	check("delete", err)
 	_, err = core.Queries.Message(ctx, "c", "m")
 	check("message", err)
@@ -141,7 +141,7 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 	check("heartbeat", core.Presence.Heartbeat(ctx, "ada", "phone", ""))
 	_, err = core.Presence.IsOnline(ctx, "ada")
 	check("online", err)
-	session, err := core.Sessions.Open(ctx, app.OpenSession{User: "ada"})
+	session, err := core.Sessions.Open(ctx, domain.OpenSession{User: "ada"})
 	check("session", err)
 	session, err = core.Sessions.Rotate(ctx, session.Token)
 	check("rotate", err)

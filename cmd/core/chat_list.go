@@ -15,7 +15,7 @@ import (
 
 func (c *cli) chatList() *cobra.Command {
 	var user string
-	var page app.Page
+	var page domain.Page
 	cmd := &cobra.Command{
 		Use: "list", Short: "List all chats, or those of a user", Args: cobra.NoArgs,
 		Long: "List the ids of all chats, in no particular order. With --user, list the chats that the user is in with title, role, unread count and last\n" +
@@ -34,7 +34,7 @@ func (c *cli) chatList() *cobra.Command {
 	return c.jsonFlag(cmd)
 }
 
-func (c *cli) printChats(ctx context.Context, core *chatcore.Core, page app.Page) error {
+func (c *cli) printChats(ctx context.Context, core *chatcore.Core, page domain.Page) error {
 	chats, err := pageOrAll(ctx, page, core.Queries.ChatPage, core.Queries.Chats)
 	if err != nil {
 		return err
@@ -64,8 +64,8 @@ type listedChatView struct {
 	Last     *messageView   `json:"lastMessage,omitempty"`
 }
 
-func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain.UserID, page app.Page) error {
-	chats, err := pageOrAll(ctx, page, func(ctx context.Context, page app.Page) (app.List[app.ListedChat], error) {
+func (c *cli) printChatsOf(ctx context.Context, core *chatcore.Core, user domain.UserID, page domain.Page) error {
+	chats, err := pageOrAll(ctx, page, func(ctx context.Context, page domain.Page) (app.List[app.ListedChat], error) {
 		return core.Queries.ChatListPage(ctx, user, page)
 	}, func(ctx context.Context) ([]app.ListedChat, error) {
 		return core.Queries.ChatList(ctx, user)

@@ -18,36 +18,36 @@ func (c *cli) chat() *cobra.Command {
 	cmd := parent("chat", "Create, list and change chats and their members",
 		c.chatCreate(), c.chatList(), c.chatMembers(),
 		c.change("rename", "Change the title of a chat", []argument{chatArg, titleArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-			return core.Chats.Rename(cmd.Context(), app.Rename{Chat: ch.chat(), Actor: ch.by(), Title: ch.text(titleArg), Command: ch.commandID()})
+			return core.Chats.Rename(cmd.Context(), domain.Rename{Chat: ch.chat(), Actor: ch.by(), Title: ch.text(titleArg), Command: ch.commandID()})
 		}),
 		c.change("archive", "Archive a chat: no new messages, reactions and members", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-			return core.Chats.Archive(cmd.Context(), app.Archive{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
+			return core.Chats.Archive(cmd.Context(), domain.Archive{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
 		}),
 		c.change("unarchive", "Reopen an archived chat", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-			return core.Chats.Unarchive(cmd.Context(), app.Unarchive{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
+			return core.Chats.Unarchive(cmd.Context(), domain.Unarchive{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
 		}),
 		c.change("leave", "Leave a chat: end the actor's membership", one, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-			return core.Chats.Leave(cmd.Context(), app.Leave{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
+			return core.Chats.Leave(cmd.Context(), domain.Leave{Chat: ch.chat(), Actor: ch.by(), Command: ch.commandID()})
 		}),
 		c.change("add", "Add a user to a chat", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-			return core.Chats.Add(cmd.Context(), app.Add{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Command: ch.commandID()})
+			return core.Chats.Add(cmd.Context(), domain.Add{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Command: ch.commandID()})
 		}),
 		c.change("remove", "Remove a user from a chat", member, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-			return core.Chats.Remove(cmd.Context(), app.Remove{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Command: ch.commandID()})
+			return core.Chats.Remove(cmd.Context(), domain.Remove{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Command: ch.commandID()})
 		}),
 		c.change("promote", "Raise a member's role to admin or owner", role, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			to, err := parseRole(ch.text(roleArg))
 			if err != nil {
 				return app.Done{}, err
 			}
-			return core.Chats.Promote(cmd.Context(), app.Promote{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Role: to, Command: ch.commandID()})
+			return core.Chats.Promote(cmd.Context(), domain.Promote{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Role: to, Command: ch.commandID()})
 		}),
 		c.change("demote", "Lower a member's role to admin or member", role, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
 			to, err := parseRole(ch.text(roleArg))
 			if err != nil {
 				return app.Done{}, err
 			}
-			return core.Chats.Demote(cmd.Context(), app.Demote{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Role: to, Command: ch.commandID()})
+			return core.Chats.Demote(cmd.Context(), domain.Demote{Chat: ch.chat(), Actor: ch.by(), User: ch.user(), Role: to, Command: ch.commandID()})
 		}),
 	)
 	cmd.Aliases = []string{"chats"}
@@ -66,7 +66,7 @@ func (c *cli) chatCreate() *cobra.Command {
 	var title string
 	var members []string
 	cmd := c.change("create", "Create a chat that the actor owns", []argument{chatArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		create := app.Create{Chat: ch.chat(), Actor: ch.by(), Title: title, Command: ch.commandID()}
+		create := domain.Create{Chat: ch.chat(), Actor: ch.by(), Title: title, Command: ch.commandID()}
 		for _, m := range members {
 			create.Members = append(create.Members, domain.UserID(m))
 		}
@@ -86,13 +86,13 @@ type memberView struct {
 }
 
 func (c *cli) chatMembers() *cobra.Command {
-	var page app.Page
+	var page domain.Page
 	cmd := c.takes(c.jsonFlag(&cobra.Command{
 		Use: "members", Short: "List a chat's members",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				chat := domain.ChatID(args[0])
-				members, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page app.Page) (app.List[domain.Member], error) {
+				members, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page domain.Page) (app.List[domain.Member], error) {
 					return core.Queries.MemberPage(ctx, chat, page)
 				}, func(ctx context.Context) ([]domain.Member, error) {
 					return core.Queries.Members(ctx, chat)

@@ -22,7 +22,7 @@ type contactView struct {
 }
 
 func (c *cli) contacts() *cobra.Command {
-	var page app.Page
+	var page domain.Page
 	cmd := c.takes(c.jsonFlag(&cobra.Command{
 		Use: "contacts", Short: "List the users that share a chat with a user",
 		Long: "List the users that share a chat of up to 256 members with a user, those that share most chats first, at most 1,000, as far as a running\n" +
@@ -30,7 +30,7 @@ func (c *cli) contacts() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				user := domain.UserID(args[0])
-				contacts, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page app.Page) (app.List[app.Contact], error) {
+				contacts, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page domain.Page) (app.List[app.Contact], error) {
 					return core.Queries.ContactPage(ctx, user, page)
 				}, func(ctx context.Context) ([]app.Contact, error) {
 					return core.Queries.Contacts(ctx, user)
@@ -53,7 +53,7 @@ func (c *cli) contacts() *cobra.Command {
 }
 
 func (c *cli) custom() *cobra.Command {
-	var page app.Page
+	var page domain.Page
 	cmd := c.takes(c.jsonFlag(&cobra.Command{
 		Use: "custom", Short: "List the custom events of an entity of a chat",
 		Long: "List the events that an application has recorded for an entity of its own in a chat, such as a poll, newest first. With --json each is as\n" +
@@ -61,7 +61,7 @@ func (c *cli) custom() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				h, entity := history{c: c, core: core, chat: domain.ChatID(args[0])}, domain.CustomID(args[1])
-				events, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page app.Page) (app.List[ports.Record], error) {
+				events, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page domain.Page) (app.List[ports.Record], error) {
 					return core.Queries.CustomPage(ctx, h.chat, entity, page)
 				}, func(ctx context.Context) ([]ports.Record, error) {
 					all, err := core.Queries.Custom(ctx, h.chat, entity)

@@ -18,7 +18,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 )
@@ -247,14 +246,14 @@ func TestHistoryIsCutByFlags(t *testing.T) {
 	}
 	defer func() { _ = core.Close() }()
 	for _, tc := range []struct { // the library has the same order
-		span app.Span
+		span domain.Span
 		want []float64
 	}{
-		{app.Span{}, []float64{2, 3, 4, 5, 6, 7}},
-		{app.Span{Limit: 2}, []float64{6, 7}},
-		{app.Span{Before: 5, Limit: 2}, []float64{3, 4}},
-		{app.Span{After: 3, Limit: 2}, []float64{4, 5}},
-		{app.Span{First: true, Limit: 1}, []float64{2}},
+		{domain.Span{}, []float64{2, 3, 4, 5, 6, 7}},
+		{domain.Span{Limit: 2}, []float64{6, 7}},
+		{domain.Span{Before: 5, Limit: 2}, []float64{3, 4}},
+		{domain.Span{After: 3, Limit: 2}, []float64{4, 5}},
+		{domain.Span{First: true, Limit: 1}, []float64{2}},
 	} {
 		page, err := core.Queries.History(t.Context(), "c", tc.span)
 		var got []float64

@@ -83,7 +83,7 @@ func (s *show) play(ctx context.Context) error {
 	chats := s.core.Chats
 	send := func(by, id, text string) func() error {
 		return func() error {
-			_, err := chats.Send(ctx, app.Send{Chat: demoChat, Actor: domain.UserID(by), MessageID: domain.MessageID(id), Content: text})
+			_, err := chats.Send(ctx, domain.Send{Chat: demoChat, Actor: domain.UserID(by), MessageID: domain.MessageID(id), Content: text})
 			return err
 		}
 	}
@@ -96,35 +96,35 @@ func (s *show) play(ctx context.Context) error {
 			return s.core.Presence.Heartbeat(ctx, "ada", "phone", "")
 		}},
 		{"ada creates the chat with ben", func() error {
-			_, err := chats.Create(ctx, app.Create{Chat: demoChat, Actor: "ada", Title: "Garden", Members: []domain.UserID{"ben"}})
+			_, err := chats.Create(ctx, domain.Create{Chat: demoChat, Actor: "ada", Title: "Garden", Members: []domain.UserID{"ben"}})
 			return err
 		}},
 		{"ada adds cem", func() error {
-			_, err := chats.Add(ctx, app.Add{Chat: demoChat, Actor: "ada", User: "cem"})
+			_, err := chats.Add(ctx, domain.Add{Chat: demoChat, Actor: "ada", User: "cem"})
 			return err
 		}},
 		{"ada writes", send("ada", "m1", "The tomatoes are ripe. Who comes on Sunday?")},
 		{"ben types", func() error {
-			_, err := chats.StartTyping(ctx, app.Typing{Chat: demoChat, Actor: "ben"})
+			_, err := chats.StartTyping(ctx, domain.Typing{Chat: demoChat, Actor: "ben"})
 			return err
 		}},
 		{"ben writes, which ends his typing", send("ben", "m2", "I do! What shall I brin?")},
 		{"ben sends the same message again, as after a lost reply", send("ben", "m2", "I do! What shall I brin?")},
 		{"ben mends it", func() error {
-			_, err := chats.Edit(ctx, app.Edit{Chat: demoChat, Actor: "ben", MessageID: "m2", Content: "I do! What shall I bring?"})
+			_, err := chats.Edit(ctx, domain.Edit{Chat: demoChat, Actor: "ben", MessageID: "m2", Content: "I do! What shall I bring?"})
 			return err
 		}},
 		{"cem reacts", func() error {
-			_, err := chats.React(ctx, app.React{Chat: demoChat, Actor: "cem", MessageID: "m1", Emoji: "🍅"})
+			_, err := chats.React(ctx, domain.React{Chat: demoChat, Actor: "cem", MessageID: "m1", Emoji: "🍅"})
 			return err
 		}},
 		{"cem writes", send("cem", "m3", "Wrong chat, sorry")},
 		{"cem deletes it", func() error {
-			_, err := chats.Delete(ctx, app.Delete{Chat: demoChat, Actor: "cem", MessageID: "m3"})
+			_, err := chats.Delete(ctx, domain.Delete{Chat: demoChat, Actor: "cem", MessageID: "m3"})
 			return err
 		}},
 		{"ada has read all of it", func() error {
-			_, err := chats.MarkRead(ctx, app.MarkRead{Chat: demoChat, Actor: "ada", MessageID: "m2"})
+			_, err := chats.MarkRead(ctx, domain.MarkRead{Chat: demoChat, Actor: "ada", MessageID: "m2"})
 			return err
 		}},
 	} {
@@ -147,7 +147,7 @@ func (s *show) play(ctx context.Context) error {
 func (s *show) settle(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	events, err := s.core.Queries.Events(ctx, demoChat, app.Span{First: true, Limit: app.MaxEvents})
+	events, err := s.core.Queries.Events(ctx, demoChat, domain.Span{First: true, Limit: app.MaxEvents})
 	if err != nil {
 		return err
 	}
@@ -169,7 +169,7 @@ func (s *show) fold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	messages, err := s.core.Queries.History(ctx, demoChat, app.Span{First: true})
+	messages, err := s.core.Queries.History(ctx, demoChat, domain.Span{First: true})
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ func (c *cli) history() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				h := history{c: c, core: core, chat: domain.ChatID(args[0]), limit: limit}
-				h.span = app.Span{Before: domain.Seq(before), After: domain.Seq(after), First: cmd.Flags().Changed("after") && after == 0}
+				h.span = domain.Span{Before: domain.Seq(before), After: domain.Seq(after), First: cmd.Flags().Changed("after") && after == 0}
 				if cmd.Flags().Changed("before") && before == 0 {
 					return &domain.InvalidError{Field: "before", Problem: "is 0", Allowed: "a seq from 1"}
 				}
@@ -53,7 +53,7 @@ type history struct {
 	c     *cli
 	core  *chatcore.Core
 	chat  domain.ChatID
-	span  app.Span
+	span  domain.Span
 	limit int
 	shown int // items
 }
@@ -70,7 +70,7 @@ func (h *history) ended(things string, err error) error {
 // paged shows as many pages as the limit takes, oldest first.
 func paged[T any](
 	ctx context.Context, h *history, most int,
-	query func(context.Context, domain.ChatID, app.Span) ([]T, error), seqOf func(T) domain.Seq, show func(T) error,
+	query func(context.Context, domain.ChatID, domain.Span) ([]T, error), seqOf func(T) domain.Seq, show func(T) error,
 ) error {
 	span, left := h.span, h.limit
 	backward := span.After == 0 && !span.First
@@ -93,8 +93,8 @@ func paged[T any](
 		if len(page) < span.Limit || h.limit > 0 && left == 0 {
 			break
 		}
-		if span = (app.Span{After: seqOf(page[len(page)-1])}); backward {
-			span = app.Span{Before: seqOf(page[0])}
+		if span = (domain.Span{After: seqOf(page[len(page)-1])}); backward {
+			span = domain.Span{Before: seqOf(page[0])}
 		}
 	}
 	for _, page := range slices.Backward(kept) {
@@ -130,7 +130,7 @@ func (c *cli) audit() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				h := history{c: c, chat: domain.ChatID(args[0])}
-				about := app.Audit{Message: domain.MessageID(message), User: domain.UserID(user)}
+				about := domain.Audit{Message: domain.MessageID(message), User: domain.UserID(user)}
 				for r, err := range core.Queries.Audit(cmd.Context(), h.chat, about) {
 					if err == nil {
 						err = h.printEvent(r)

@@ -74,7 +74,7 @@ func isRefusal(err error) bool {
 
 func (c *chatImport) create(ctx context.Context, chats *app.Chats) error {
 	done, err := c.give(ctx, func() (app.Done, error) {
-		return chats.Create(ctx, app.Create{Chat: c.chat, Actor: importActor, Title: string(c.chat), Command: "import:create"})
+		return chats.Create(ctx, domain.Create{Chat: c.chat, Actor: importActor, Title: string(c.chat), Command: "import:create"})
 	})
 	c.earlier = done.Duplicate
 	if errors.Is(err, domain.ErrChatExists) {
@@ -103,7 +103,7 @@ func (c *chatImport) record(ctx context.Context, chats *app.Chats, e *entry) err
 func (c *chatImport) send(ctx context.Context, chats *app.Chats, e *entry, user domain.UserID) error {
 	send := func() (app.Done, error) {
 		return c.give(ctx, func() (app.Done, error) {
-			sent, err := chats.Send(ctx, app.Send{Chat: c.chat, Actor: user, MessageID: domain.MessageID("import:message:" + e.id), Content: e.Text})
+			sent, err := chats.Send(ctx, domain.Send{Chat: c.chat, Actor: user, MessageID: domain.MessageID("import:message:" + e.id), Content: e.Text})
 			return app.Done{Seq: sent.Seq, Changed: true, Duplicate: sent.Duplicate}, err
 		})
 	}
@@ -156,9 +156,9 @@ func (c *chatImport) member(ctx context.Context, chats *app.Chats, id string, us
 func (c *chatImport) setMember(ctx context.Context, chats *app.Chats, id string, user domain.UserID, member bool) (app.Done, error) {
 	return c.give(ctx, func() (app.Done, error) {
 		if member {
-			return chats.Add(ctx, app.Add{Chat: c.chat, Actor: importActor, User: user, Command: domain.CommandID(id)})
+			return chats.Add(ctx, domain.Add{Chat: c.chat, Actor: importActor, User: user, Command: domain.CommandID(id)})
 		}
-		return chats.Remove(ctx, app.Remove{Chat: c.chat, Actor: importActor, User: user, Command: domain.CommandID(id)})
+		return chats.Remove(ctx, domain.Remove{Chat: c.chat, Actor: importActor, User: user, Command: domain.CommandID(id)})
 	})
 }
 
@@ -228,7 +228,7 @@ func passes(err error) bool {
 
 // byOthers reports whether the event at seq was recorded by another run.
 func (c *chatImport) byOthers(ctx context.Context, seq domain.Seq) (bool, error) {
-	records, err := c.run.core.Queries.Events(ctx, c.chat, app.Span{Before: seq + 1, Limit: 1})
+	records, err := c.run.core.Queries.Events(ctx, c.chat, domain.Span{Before: seq + 1, Limit: 1})
 	if err != nil {
 		return true, err
 	}

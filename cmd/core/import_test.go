@@ -367,7 +367,7 @@ func TestImport_GivesUnknownCommandsAgain(t *testing.T) {
 		if answer != nil && !errors.Is(answer, ports.ErrOutcomeUnknown) {
 			return app.Done{}, answer
 		}
-		done, err := chats.Add(t.Context(), app.Add{Chat: "c", Actor: importActor, User: "ada", Command: "x"})
+		done, err := chats.Add(t.Context(), domain.Add{Chat: "c", Actor: importActor, User: "ada", Command: "x"})
 		return done, errors.Join(answer, err)
 	})
 	if err != nil || done.Duplicate || !done.Changed || len(answers) > 0 || run.events.Load() != 2 || run.retries.Load() != 4 {
@@ -380,7 +380,7 @@ func TestImport_GivesUnknownCommandsAgain(t *testing.T) {
 	done, err = c.give(t.Context(), func() (app.Done, error) {
 		answer := answers[0]
 		answers = answers[1:]
-		done, err := chats.Add(t.Context(), app.Add{Chat: "c", Actor: importActor, User: "ada", Command: "x"})
+		done, err := chats.Add(t.Context(), domain.Add{Chat: "c", Actor: importActor, User: "ada", Command: "x"})
 		return done, errors.Join(answer, err)
 	})
 	if err != nil || !done.Duplicate || again.events.Load() != 0 {

@@ -26,7 +26,7 @@ func (c *cli) send() *cobra.Command {
 		Long: "Send a message. The same --id again is the same send: after a lost answer, send again.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				send := app.Send{Chat: domain.ChatID(args[0]), Actor: domain.UserID(sender), MessageID: domain.MessageID(id), Content: args[1], ReplyTo: domain.MessageID(replyTo)}
+				send := domain.Send{Chat: domain.ChatID(args[0]), Actor: domain.UserID(sender), MessageID: domain.MessageID(id), Content: args[1], ReplyTo: domain.MessageID(replyTo)}
 				sent, err := core.Chats.Send(cmd.Context(), send)
 				if err != nil {
 					return err
@@ -48,21 +48,21 @@ func (c *cli) send() *cobra.Command {
 
 func (c *cli) edit() *cobra.Command {
 	return c.change("edit", "Replace the text of a message", []argument{chatArg, messageArg, textArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		return core.Chats.Edit(cmd.Context(), app.Edit{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Content: ch.text(textArg), Command: ch.commandID()})
+		return core.Chats.Edit(cmd.Context(), domain.Edit{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Content: ch.text(textArg), Command: ch.commandID()})
 	})
 }
 
 func (c *cli) delete() *cobra.Command {
 	var reason string
 	cmd := c.change("delete", "Delete a message; a tombstone stays in its place", []argument{chatArg, messageArg}, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		return core.Chats.Delete(cmd.Context(), app.Delete{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Reason: reason, Command: ch.commandID()})
+		return core.Chats.Delete(cmd.Context(), domain.Delete{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Reason: reason, Command: ch.commandID()})
 	})
 	cmd.Flags().StringVar(&reason, "reason", "", "`REASON`, which every member of the chat sees")
 	return cmd
 }
 
-func (ch *change) reaction() app.React {
-	return app.React{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Emoji: ch.text(emojiArg), Command: ch.commandID()}
+func (ch *change) reaction() domain.React {
+	return domain.React{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Emoji: ch.text(emojiArg), Command: ch.commandID()}
 }
 
 func (c *cli) react() *cobra.Command {
@@ -81,7 +81,7 @@ func (c *cli) read() *cobra.Command {
 	var seq uint64
 	takes := []argument{chatArg, messageArg}
 	cmd := c.change("read", "Mark a chat as read up to MESSAGE, or up to --seq", takes, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		return core.Chats.MarkRead(cmd.Context(), app.MarkRead{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Seq: domain.Seq(seq), Command: ch.commandID()})
+		return core.Chats.MarkRead(cmd.Context(), domain.MarkRead{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Seq: domain.Seq(seq), Command: ch.commandID()})
 	})
 	cmd.Use = "read"
 	c.mayTake(cmd, takes...)

@@ -109,7 +109,7 @@ func (s *shell) vote(chat domain.ChatID, poll domain.CustomID, n int) {
 	}
 	defer func() { _ = core.Close() }()
 	for i := range n {
-		if _, err := core.Chats.Record(s.t.Context(), app.Record{Chat: chat, Actor: "ada", Entity: poll, Event: vote(i)}); err != nil {
+		if _, err := core.Chats.Record(s.t.Context(), domain.Record{Chat: chat, Actor: "ada", Entity: poll, Event: vote(i)}); err != nil {
 			s.t.Fatal(err)
 		}
 	}

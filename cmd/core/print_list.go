@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strings"
 
+	"chatcore/domain"
+
 	"github.com/spf13/cobra"
 
 	"chatcore/app"
@@ -68,16 +70,16 @@ func shellQuote(word string) string {
 }
 
 // pageFlags adds the flags of a list that is printed in pages.
-func pageFlags(cmd *cobra.Command, page *app.Page) {
+func pageFlags(cmd *cobra.Command, page *domain.Page) {
 	cmd.Flags().IntVar(&page.Limit, "limit", 0, fmt.Sprintf("`NUMBER` of items at most, 1 to %d; without --limit and --cursor, all", app.MaxList))
 	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on after the page that ended with this `CURSOR`")
 }
 
 // pageOrAll returns a page if the command line asks for one, and otherwise everything.
 func pageOrAll[T any](
-	ctx context.Context, page app.Page, pageOf func(context.Context, app.Page) (app.List[T], error), all func(context.Context) ([]T, error),
+	ctx context.Context, page domain.Page, pageOf func(context.Context, domain.Page) (app.List[T], error), all func(context.Context) ([]T, error),
 ) (app.List[T], error) {
-	if page != (app.Page{}) {
+	if page != (domain.Page{}) {
 		return pageOf(ctx, page)
 	}
 	items, err := all(ctx)

@@ -11,7 +11,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/foldcheck"
@@ -273,7 +272,7 @@ func TestRebuild_RestoresDeletedViews(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				if _, err := checked.Chats.Send(t.Context(), app.Send{Chat: "c0", Actor: "ada", Content: "more"}); err != nil {
+				if _, err := checked.Chats.Send(t.Context(), domain.Send{Chat: "c0", Actor: "ada", Content: "more"}); err != nil {
 					t.Error(err)
 					return
 				}

@@ -59,7 +59,7 @@ func (c *cli) sessionOpen() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				d.ID = domain.DeviceID(device)
-				opened, err := core.Sessions.Open(cmd.Context(), app.OpenSession{User: domain.UserID(args[0]), Device: d})
+				opened, err := core.Sessions.Open(cmd.Context(), domain.OpenSession{User: domain.UserID(args[0]), Device: d})
 				if err != nil {
 					return err
 				}

@@ -7,16 +7,15 @@ import (
 	"github.com/spf13/cobra"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
 func (c *cli) typing() *cobra.Command {
 	return parent("typing", "Start and stop a member's typing, and list the typing members",
-		c.typingChange("start", "Show the actor as typing, for 5 seconds", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
+		c.typingChange("start", "Show the actor as typing, for 5 seconds", func(ctx context.Context, core *chatcore.Core, t domain.Typing) (bool, error) {
 			return core.Chats.StartTyping(ctx, t)
 		}),
-		c.typingChange("stop", "Show the actor as no longer typing", func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error) {
+		c.typingChange("stop", "Show the actor as no longer typing", func(ctx context.Context, core *chatcore.Core, t domain.Typing) (bool, error) {
 			return true, core.Chats.StopTyping(ctx, t)
 		}),
 		c.typingList(),
@@ -38,13 +37,13 @@ func (c *cli) printPublished(v publishedView) error {
 	return c.print(v, text)
 }
 
-func (c *cli) typingChange(use, short string, run func(ctx context.Context, core *chatcore.Core, t app.Typing) (bool, error)) *cobra.Command {
+func (c *cli) typingChange(use, short string, run func(ctx context.Context, core *chatcore.Core, t domain.Typing) (bool, error)) *cobra.Command {
 	var actor string
 	cmd := &cobra.Command{
 		Use: use, Short: short,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
-				t := app.Typing{Chat: domain.ChatID(args[0]), Actor: domain.UserID(actor)}
+				t := domain.Typing{Chat: domain.ChatID(args[0]), Actor: domain.UserID(actor)}
 				published, err := run(cmd.Context(), core, t)
 				if err != nil {
 					return err

@@ -10,10 +10,8 @@ import (
 	"os"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/examples/internal/demo"
-	"chatcore/ports"
 )
 
 func main() {
@@ -66,15 +64,15 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := core.Start(ctx); err != nil {
 		return err
 	}
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
+	if _, err := core.Chats.Create(ctx, domain.Create{Chat: "garden", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
 		return err
 	}
 
 	// The condition says that the poll does not exist yet: of two concurrent polls with this id, one is recorded.
 	const sunday = domain.CustomID("sunday")
-	created, err := core.Chats.Record(ctx, app.Record{
+	created, err := core.Chats.Record(ctx, domain.Record{
 		Chat: "garden", Actor: "ada", Entity: sunday, Event: pollCreated.Of(Poll{Question: "Who comes on Sunday?", Answers: []string{"I", "not I"}}),
-		Conditions: []ports.Condition{{Entity: domain.CustomEntity(sunday), Version: 0}},
+		Conditions: []domain.Condition{{Entity: domain.CustomEntity(sunday), Version: 0}},
 	})
 	if err != nil {
 		return err
@@ -83,9 +81,9 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	// The vote is for the poll as it was read: a later change of the poll makes it a conflict.
-	vote := app.Record{
+	vote := domain.Record{
 		Chat: "garden", Actor: "ben", Entity: sunday, Event: pollVoted.Of(Vote{Answer: 1}),
-		Conditions: []ports.Condition{{Entity: domain.CustomEntity(sunday), Version: created.Seq}},
+		Conditions: []domain.Condition{{Entity: domain.CustomEntity(sunday), Version: created.Seq}},
 	}
 	if _, err := core.Chats.Record(ctx, vote); err != nil {
 		return err
@@ -94,6 +92,6 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	_, err = core.Chats.Record(ctx, vote)
-	_, err = fmt.Fprintln(out, "the same vote again is a conflict:", errors.Is(err, ports.ErrConflict))
+	_, err = fmt.Fprintln(out, "the same vote again is a conflict:", errors.Is(err, chatcore.ErrConflict))
 	return err
 }

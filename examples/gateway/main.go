@@ -21,7 +21,6 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/examples/internal/demo"
 )
@@ -130,7 +129,7 @@ func run(ctx context.Context, out io.Writer) error {
 
 // converse connects ben, who is a member, and eve, who is not, and has ada write.
 func converse(ctx context.Context, core *chatcore.Core, address string, out io.Writer) error {
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
+	if _, err := core.Chats.Create(ctx, domain.Create{Chat: "garden", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -143,13 +142,13 @@ func converse(ctx context.Context, core *chatcore.Core, address string, out io.W
 	if err != nil {
 		return err
 	}
-	if _, err := core.Chats.StartTyping(ctx, app.Typing{Chat: "garden", Actor: "ada"}); err != nil {
+	if _, err := core.Chats.StartTyping(ctx, domain.Typing{Chat: "garden", Actor: "ada"}); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(out, "ben:", <-ben); err != nil {
 		return err
 	}
-	if _, err := core.Chats.Send(ctx, app.Send{Chat: "garden", Actor: "ada", Content: "The tomatoes are ripe."}); err != nil {
+	if _, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: "The tomatoes are ripe."}); err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(out, "ben:", <-ben); err != nil {

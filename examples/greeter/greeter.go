@@ -6,7 +6,6 @@ import (
 	"context"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
@@ -19,11 +18,11 @@ func Subscribe(core *chatcore.Core) error {
 		if d.Event.Change != domain.Created {
 			return nil
 		}
-		add := app.Add{Chat: d.Event.Chat, Actor: d.Event.Actor, User: Bot}
+		add := domain.Add{Chat: d.Event.Chat, Actor: d.Event.Actor, User: Bot}
 		if _, err := core.Chats.Add(ctx, add); err != nil {
 			return err
 		}
-		_, err := core.Chats.Send(ctx, app.Send{Chat: d.Event.Chat, Actor: Bot, MessageID: "greeting", Content: "Welcome!"})
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: d.Event.Chat, Actor: Bot, MessageID: "greeting", Content: "Welcome!"})
 		return err
 	}))
 }

@@ -11,7 +11,6 @@ import (
 	"sync"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/examples/internal/demo"
 )
@@ -76,11 +75,11 @@ func run(ctx context.Context, out io.Writer) error {
 	}
 
 	for chat, receiver := range receivers {
-		if _, err := core.Chats.Create(ctx, app.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{receiver}}); err != nil {
+		if _, err := core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada", Members: []domain.UserID{receiver}}); err != nil {
 			return err
 		}
 	}
-	if _, err := core.Chats.Send(ctx, app.Send{Chat: "ada-dan", Actor: "ada", Content: "Are you there?"}); err != nil {
+	if _, err := core.Chats.Send(ctx, domain.Send{Chat: "ada-dan", Actor: "ada", Content: "Are you there?"}); err != nil {
 		return err
 	}
 	letter, err := firstDeadLetter(ctx, core)
@@ -90,7 +89,7 @@ func run(ctx context.Context, out io.Writer) error {
 	if _, err := fmt.Fprintf(out, "dead letter: seq %d of %s, attempt %d: %s\n", letter.Seq, letter.Chat, letter.Attempts, letter.Reason); err != nil {
 		return err
 	}
-	if _, err := core.Chats.Send(ctx, app.Send{Chat: "ada-ben", Actor: "ada", Content: "Lunch?"}); err != nil {
+	if _, err := core.Chats.Send(ctx, domain.Send{Chat: "ada-ben", Actor: "ada", Content: "Lunch?"}); err != nil {
 		return err
 	}
 	<-service.sent

@@ -13,7 +13,6 @@ import (
 	"sync"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/examples/internal/demo"
 )
@@ -65,11 +64,11 @@ func run(ctx context.Context, out io.Writer) error {
 	defer func() { _ = done() }()
 
 	// The chat is older than the group.
-	if _, err := core.Chats.Create(ctx, app.Create{Chat: "garden", Actor: "ada", Title: "Garden"}); err != nil {
+	if _, err := core.Chats.Create(ctx, domain.Create{Chat: "garden", Actor: "ada", Title: "Garden"}); err != nil {
 		return err
 	}
 	for id, content := range map[domain.MessageID]string{"m-1": "The tomatoes are ripe.", "m-2": "Tomatoes, again?", "m-3": "No more tomatoes!"} {
-		if _, err := core.Chats.Send(ctx, app.Send{Chat: "garden", Actor: "ada", MessageID: id, Content: content}); err != nil {
+		if _, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", MessageID: id, Content: content}); err != nil {
 			return err
 		}
 	}
@@ -94,10 +93,10 @@ func run(ctx context.Context, out io.Writer) error {
 	if err := core.Start(ctx); err != nil {
 		return err
 	}
-	if _, err := core.Chats.Edit(ctx, app.Edit{Chat: "garden", Actor: "ada", MessageID: "m-2", Content: "Cucumbers, again?"}); err != nil {
+	if _, err := core.Chats.Edit(ctx, domain.Edit{Chat: "garden", Actor: "ada", MessageID: "m-2", Content: "Cucumbers, again?"}); err != nil {
 		return err
 	}
-	last, err := core.Chats.Delete(ctx, app.Delete{Chat: "garden", Actor: "ada", MessageID: "m-3"})
+	last, err := core.Chats.Delete(ctx, domain.Delete{Chat: "garden", Actor: "ada", MessageID: "m-3"})
 	if err != nil {
 		return err
 	}

@@ -18,7 +18,7 @@ func NewEvent(e domain.Durable, also ...domain.Entity) ports.NewEvent {
 }
 
 // given is the conditions of a command.
-type given []ports.Condition
+type given []domain.Condition
 
 func (g given) then(events ...ports.NewEvent) ports.Append {
 	return ports.Append{Chat: events[0].Event.ChatID(), Conditions: g, Events: events}
@@ -26,7 +26,9 @@ func (g given) then(events ...ports.NewEvent) ports.Append {
 
 func then(events ...ports.NewEvent) ports.Append { return given(nil).then(events...) }
 
-func at(e domain.Entity, v domain.Seq) ports.Condition { return ports.Condition{Entity: e, Version: v} }
+func at(e domain.Entity, v domain.Seq) domain.Condition {
+	return domain.Condition{Entity: e, Version: v}
+}
 
 // The events below belong to a chat with as many members as the test needs.
 

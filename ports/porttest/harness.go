@@ -43,8 +43,8 @@ func (h *harness) history(c domain.ChatID) *history {
 type expectation struct {
 	chat     domain.ChatID
 	appended ports.Appended
-	err      error                          // matched with errors.Is
-	stale    map[ports.Condition]domain.Seq // for [ports.ErrConflict]
+	err      error                           // matched with errors.Is
+	stale    map[domain.Condition]domain.Seq // for [ports.ErrConflict]
 }
 
 // expect returns the expected outcome of an append. It adds the append to the chat's history if that is success.

@@ -69,10 +69,10 @@ func (h *history) record(a ports.Append) {
 }
 
 // stale returns the conditions that do not hold, with the present versions.
-func (h *history) stale(a ports.Append) map[ports.Condition]domain.Seq {
-	stale := make(map[ports.Condition]domain.Seq)
+func (h *history) stale(a ports.Append) map[domain.Condition]domain.Seq {
+	stale := make(map[domain.Condition]domain.Seq)
 	if version := h.version(a.Command); version != 0 {
-		stale[ports.Condition{Entity: a.Command}] = version
+		stale[domain.Condition{Entity: a.Command}] = version
 		return stale
 	}
 	for _, c := range a.Conditions {

@@ -533,7 +533,7 @@ func logOf(ctx context.Context, queries *app.Queries) (map[domain.ChatID][]Logge
 		return nil, err
 	}
 	for _, chat := range chats {
-		for page := (app.Span{First: true, Limit: app.MaxEvents}); ; page = (app.Span{After: log[chat][len(log[chat])-1].Seq, Limit: app.MaxEvents}) {
+		for page := (domain.Span{First: true, Limit: app.MaxEvents}); ; page = (domain.Span{After: log[chat][len(log[chat])-1].Seq, Limit: app.MaxEvents}) {
 			records, err := queries.Events(ctx, chat, page)
 			if err != nil {
 				return nil, err

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/wait"
@@ -106,13 +105,13 @@ func (a *audience) read(name string, core *chatcore.Core, w *writers, dice *rand
 
 func (r *Read) ask(ctx context.Context, core *chatcore.Core, raw bool, page int) error {
 	if raw {
-		events, err := core.Queries.Events(ctx, r.Chat, app.Span{Limit: page})
+		events, err := core.Queries.Events(ctx, r.Chat, domain.Span{Limit: page})
 		for _, e := range slices.Backward(events) {
 			r.Events = append(r.Events, Seen{Place{r.Chat, e.Seq, e.ID}, digest(e.Event)})
 		}
 		return err
 	}
-	messages, err := core.Queries.History(ctx, r.Chat, app.Span{Limit: page})
+	messages, err := core.Queries.History(ctx, r.Chat, domain.Span{Limit: page})
 	for _, m := range slices.Backward(messages) {
 		r.Messages = append(r.Messages, SeenMessage{ID: m.ID, Seq: m.Seq, Text: string(m.Content)})
 	}

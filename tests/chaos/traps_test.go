@@ -26,7 +26,7 @@ func setTraps(w *writers, first, second *chatcore.Core, name string) []trap {
 	for i := range traps {
 		t := trap{writers: w, first: first, second: second, chat: domain.ChatID(fmt.Sprintf("trap.%s.%d", name, i))}
 		t.give(first, "create", func(ctx context.Context, chats *app.Chats, id domain.CommandID) (app.Done, error) {
-			return chats.Create(ctx, app.Create{Chat: t.chat, Actor: owner, Title: "trap", Members: []domain.UserID{rival}, Command: id})
+			return chats.Create(ctx, domain.Create{Chat: t.chat, Actor: owner, Title: "trap", Members: []domain.UserID{rival}, Command: id})
 		})
 		traps[i] = t
 	}
@@ -36,17 +36,17 @@ func setTraps(w *writers, first, second *chatcore.Core, name string) []trap {
 // bait gives the first process, after the dump, a state that it must not rely on.
 func (t trap) bait() {
 	t.give(t.first, "remove", func(ctx context.Context, chats *app.Chats, id domain.CommandID) (app.Done, error) {
-		return chats.Remove(ctx, app.Remove{Chat: t.chat, Actor: owner, User: rival, Command: id})
+		return chats.Remove(ctx, domain.Remove{Chat: t.chat, Actor: owner, User: rival, Command: id})
 	})
 }
 
 // spring has both decide after the restore.
 func (t trap) spring() {
 	t.give(t.second, "promote", func(ctx context.Context, chats *app.Chats, id domain.CommandID) (app.Done, error) {
-		return chats.Promote(ctx, app.Promote{Chat: t.chat, Actor: owner, User: rival, Role: domain.RoleAdmin, Command: id})
+		return chats.Promote(ctx, domain.Promote{Chat: t.chat, Actor: owner, User: rival, Role: domain.RoleAdmin, Command: id})
 	})
 	t.give(t.first, "add", func(ctx context.Context, chats *app.Chats, id domain.CommandID) (app.Done, error) {
-		return chats.Add(ctx, app.Add{Chat: t.chat, Actor: owner, User: rival, Command: id})
+		return chats.Add(ctx, domain.Add{Chat: t.chat, Actor: owner, User: rival, Command: id})
 	})
 }
 

@@ -279,7 +279,7 @@ func (r *room) create() error {
 	}
 	id := r.command("create")
 	err := r.author.answered(r.author.core, order{chat: r.id, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-		return chats.Create(ctx, app.Create{Chat: r.id, Actor: owner, Title: string(r.id), Members: []domain.UserID{"first", "second"}, Command: id})
+		return chats.Create(ctx, domain.Create{Chat: r.id, Actor: owner, Title: string(r.id), Members: []domain.UserID{"first", "second"}, Command: id})
 	}})
 	if err != nil && !errors.Is(err, domain.ErrChatExists) {
 		return err
@@ -294,7 +294,7 @@ func (r *room) join(user domain.UserID) error {
 	}
 	id := r.command("join")
 	err := r.author.answered(r.author.core, order{chat: r.id, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-		return chats.Add(ctx, app.Add{Chat: r.id, Actor: owner, User: user, Command: id})
+		return chats.Add(ctx, domain.Add{Chat: r.id, Actor: owner, User: user, Command: id})
 	}})
 	if err == nil {
 		r.members[user] = struct{}{}
@@ -309,7 +309,7 @@ func (r *room) leave(user domain.UserID) error {
 	delete(r.members, user)
 	id := r.command("leave")
 	return r.author.answered(r.author.core, order{chat: r.id, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-		return chats.Remove(ctx, app.Remove{Chat: r.id, Actor: owner, User: user, Command: id})
+		return chats.Remove(ctx, domain.Remove{Chat: r.id, Actor: owner, User: user, Command: id})
 	}})
 }
 
@@ -323,7 +323,7 @@ func (r *room) say(user domain.UserID, text string) error {
 		return err
 	}
 	err = a.answered(a.core, order{chat: r.id, ref: string(m.message), text: string(content), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-		sent, err := chats.Send(ctx, app.Send{Chat: r.id, Actor: user, MessageID: m.message, Content: text})
+		sent, err := chats.Send(ctx, domain.Send{Chat: r.id, Actor: user, MessageID: m.message, Content: text})
 		return app.Done{Seq: sent.Seq, Changed: err == nil}, err
 	}})
 	if err != nil {
@@ -357,7 +357,7 @@ func (r *room) say(user domain.UserID, text string) error {
 func (r *room) edit(m said, text string) error {
 	id := r.command("edit")
 	return r.author.answered(r.author.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-		return chats.Edit(ctx, app.Edit{Chat: m.chat, Actor: m.by, MessageID: m.message, Content: text + " (edited)", Command: id})
+		return chats.Edit(ctx, domain.Edit{Chat: m.chat, Actor: m.by, MessageID: m.message, Content: text + " (edited)", Command: id})
 	}})
 }
 
@@ -365,7 +365,7 @@ func (r *room) react(m said, by domain.UserID) error {
 	emoji := []string{"👍", "🍅", "🎉", "👀"}[r.author.dice.IntN(4)]
 	id := domain.CommandID(fmt.Sprintf("%s:from:%s", r.command("react"), r.id)) // the chat may be another one
 	return r.author.answered(r.author.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-		return chats.React(ctx, app.React{Chat: m.chat, Actor: by, MessageID: m.message, Emoji: emoji, Command: id})
+		return chats.React(ctx, domain.React{Chat: m.chat, Actor: by, MessageID: m.message, Emoji: emoji, Command: id})
 	}})
 }
 
@@ -381,7 +381,7 @@ func (r *room) read(m said) {
 	a.done.Go(func() {
 		defer func() { <-a.marking }()
 		_ = a.answered(a.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-			return chats.MarkRead(ctx, app.MarkRead{Chat: m.chat, Actor: owner, MessageID: m.message, Command: id})
+			return chats.MarkRead(ctx, domain.MarkRead{Chat: m.chat, Actor: owner, MessageID: m.message, Command: id})
 		}})
 	})
 }

@@ -35,11 +35,11 @@ func (s *subject) next() string { return fmt.Sprint("n", s.ids.Add(1)) }
 
 func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 	s := &subject{core: core}
-	_, err := core.Chats.Create(ctx, app.Create{Chat: "room", Actor: "ada", Members: []domain.UserID{"typist0", "typist1", "typist2", "typist3"}})
+	_, err := core.Chats.Create(ctx, domain.Create{Chat: "room", Actor: "ada", Members: []domain.UserID{"typist0", "typist1", "typist2", "typist3"}})
 	if err == nil {
-		_, err = core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", MessageID: "m", Content: "x"})
+		_, err = core.Chats.Send(ctx, domain.Send{Chat: "room", Actor: "ada", MessageID: "m", Content: "x"})
 	}
-	opened, openErr := core.Sessions.Open(ctx, app.OpenSession{User: "eve"}) // not ada, whose sessions Helpers.DelPattern ends
+	opened, openErr := core.Sessions.Open(ctx, domain.OpenSession{User: "eve"}) // not ada, whose sessions Helpers.DelPattern ends
 	s.token = opened.Token
 	var cacheErr error
 	s.cache, cacheErr = chatcore.NewCache(core, chatcore.CacheConfig{Prefix: "failures:", LoadTimeout: 5 * timeout}, func(context.Context, string) (int, error) {
@@ -51,7 +51,7 @@ func newSubject(ctx context.Context, core *chatcore.Core) (*subject, error) {
 // calls are the rows of the table.
 var calls = map[string]func(context.Context, *subject) (string, error){
 	"Chats.Send": func(ctx context.Context, s *subject) (string, error) {
-		_, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", Content: "x"})
+		_, err := s.core.Chats.Send(ctx, domain.Send{Chat: "room", Actor: "ada", Content: "x"})
 		return answers, err
 	},
 	"Chats.Send, handled":    sendAndHandle,
@@ -74,7 +74,7 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 		return answers, nil
 	},
 	"Chats.StartTyping": func(ctx context.Context, s *subject) (string, error) {
-		_, err := s.core.Chats.StartTyping(ctx, app.Typing{Chat: "room", Actor: domain.UserID(fmt.Sprint("typist", s.typed.Load()))})
+		_, err := s.core.Chats.StartTyping(ctx, domain.Typing{Chat: "room", Actor: domain.UserID(fmt.Sprint("typist", s.typed.Load()))})
 		if err == nil {
 			s.typed.Add(1)
 		}
@@ -93,7 +93,7 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 		return answers, err
 	},
 	"Queries.History": func(ctx context.Context, s *subject) (string, error) {
-		_, err := s.core.Queries.History(ctx, "room", app.Span{Limit: 1})
+		_, err := s.core.Queries.History(ctx, "room", domain.Span{Limit: 1})
 		return answers, err
 	},
 	"Queries.UnreadOf": func(ctx context.Context, s *subject) (string, error) {
@@ -140,7 +140,7 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 		return answers, err
 	},
 	"Sessions.Open": func(ctx context.Context, s *subject) (string, error) {
-		_, err := s.core.Sessions.Open(ctx, app.OpenSession{User: "ben"})
+		_, err := s.core.Sessions.Open(ctx, domain.OpenSession{User: "ben"})
 		return answers, err
 	},
 	"Sessions.Get": func(ctx context.Context, s *subject) (string, error) {

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/domain"
 )
 
@@ -59,7 +58,7 @@ func (s *subject) listen() error {
 }
 
 func (s *subject) send(ctx context.Context) (domain.MessageID, error) {
-	sent, err := s.core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", Content: "x"})
+	sent, err := s.core.Chats.Send(ctx, domain.Send{Chat: "room", Actor: "ada", Content: "x"})
 	return sent.MessageID, err
 }
 

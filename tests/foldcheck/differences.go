@@ -74,7 +74,7 @@ func fold(ctx context.Context, queries *app.Queries) (map[domain.ChatID]*Chat, e
 	folded := make(map[domain.ChatID]*Chat, len(chats))
 	for _, chat := range chats {
 		c := &Chat{}
-		for span := (app.Span{First: true, Limit: app.MaxEvents}); ; {
+		for span := (domain.Span{First: true, Limit: app.MaxEvents}); ; {
 			page, err := queries.Events(ctx, chat, span)
 			if err != nil {
 				return nil, err
@@ -85,7 +85,7 @@ func fold(ctx context.Context, queries *app.Queries) (map[domain.ChatID]*Chat, e
 			if len(page) < app.MaxEvents {
 				break
 			}
-			span = app.Span{After: page[len(page)-1].Seq, Limit: app.MaxEvents}
+			span = domain.Span{After: page[len(page)-1].Seq, Limit: app.MaxEvents}
 		}
 		folded[chat] = c
 	}

@@ -14,7 +14,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/tests/foldcheck"
@@ -44,21 +43,21 @@ func busy(t *testing.T, core *chatcore.Core, chats, commands int) {
 				var err error
 				switch r.IntN(12) {
 				case 0, 1, 2, 3, 4:
-					_, err = core.Chats.Send(ctx, app.Send{Chat: chat, Actor: by, MessageID: message, Content: "x"})
+					_, err = core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: by, MessageID: message, Content: "x"})
 					mine = append(mine, message)
 				case 5:
-					_, err = core.Chats.Delete(ctx, app.Delete{Chat: chat, Actor: by, MessageID: message})
+					_, err = core.Chats.Delete(ctx, domain.Delete{Chat: chat, Actor: by, MessageID: message})
 				case 6:
-					_, err = core.Chats.Add(ctx, app.Add{Chat: chat, Actor: "ada", User: about})
+					_, err = core.Chats.Add(ctx, domain.Add{Chat: chat, Actor: "ada", User: about})
 				case 7:
-					_, err = core.Chats.Remove(ctx, app.Remove{Chat: chat, Actor: by, User: about})
+					_, err = core.Chats.Remove(ctx, domain.Remove{Chat: chat, Actor: by, User: about})
 				case 8:
-					_, err = core.Chats.React(ctx, app.React{Chat: chat, Actor: by, MessageID: message, Emoji: "👍"})
+					_, err = core.Chats.React(ctx, domain.React{Chat: chat, Actor: by, MessageID: message, Emoji: "👍"})
 				case 9:
-					_, err = core.Chats.Edit(ctx, app.Edit{Chat: chat, Actor: by, MessageID: message, Content: fmt.Sprint("x", i)})
+					_, err = core.Chats.Edit(ctx, domain.Edit{Chat: chat, Actor: by, MessageID: message, Content: fmt.Sprint("x", i)})
 				default:
 					soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond) // marks are a second apart; the test does not wait for that
-					_, err = core.Chats.MarkRead(soon, app.MarkRead{Chat: chat, Actor: by, MessageID: message})
+					_, err = core.Chats.MarkRead(soon, domain.MarkRead{Chat: chat, Actor: by, MessageID: message})
 					cancel()
 				}
 				var refusal *domain.Refusal
@@ -74,7 +73,7 @@ func busy(t *testing.T, core *chatcore.Core, chats, commands int) {
 func create(t *testing.T, core *chatcore.Core, chats int) {
 	t.Helper()
 	for i := range chats {
-		_, err := core.Chats.Create(t.Context(), app.Create{
+		_, err := core.Chats.Create(t.Context(), domain.Create{
 			Chat: domain.ChatID(fmt.Sprint("chat:", i)), Actor: "ada", Members: []domain.UserID{"ben", "cem"}, Command: "create",
 		})
 		if err != nil {
@@ -218,7 +217,7 @@ func TestAPlantedDifferenceIsFound(t *testing.T) {
 	core, stop := onRedis(t, namespace)
 	create(t, core, 2)
 	for _, by := range []domain.UserID{"ada", "ben"} {
-		if _, err := core.Chats.Send(t.Context(), app.Send{Chat: "chat:0", Actor: by, Content: "x"}); err != nil {
+		if _, err := core.Chats.Send(t.Context(), domain.Send{Chat: "chat:0", Actor: by, Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -22,8 +22,8 @@ func TestThePeerReadsWhatQueriesHaveCached(t *testing.T) {
 	}
 	run(t, core)
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "room", Actor: "ada", Title: "Room & co", Members: []domain.UserID{"ben"}}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "<hello> & “hi”"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "room", Actor: "ada", Title: "Room & co", Members: []domain.UserID{"ben"}}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "<hello> & “hi”"}))
 
 	must[app.MessageView](t)(core.Queries.Message(ctx, "room", "m-1"))
 	m := does[map[string]any](p, "get", "message:m-1")
@@ -33,7 +33,7 @@ func TestThePeerReadsWhatQueriesHaveCached(t *testing.T) {
 	if ttl := does[int](p, "ttl", "message:m-1"); ttl < 1790 || ttl > 1800 {
 		t.Errorf("it lives for %d s", ttl)
 	}
-	must[app.Done](t)(core.Chats.Edit(ctx, app.Edit{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "new"}))
+	must[app.Done](t)(core.Chats.Edit(ctx, domain.Edit{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "new"}))
 	eventually(t, func() bool {
 		m := does[map[string]any](p, "get", "message:m-1")
 		return m == nil || m["content"] == "new"
@@ -59,11 +59,11 @@ func TestThePeerReadsWhatQueriesHaveCached(t *testing.T) {
 			t.Errorf("%s lives for %d s", key, ttl)
 		}
 	}
-	must[app.Done](t)(core.Chats.Rename(ctx, app.Rename{Chat: "room", Actor: "ada", Title: "Hall"}))
+	must[app.Done](t)(core.Chats.Rename(ctx, domain.Rename{Chat: "room", Actor: "ada", Title: "Hall"}))
 	eventually(t, func() bool { // no reader on this side loads it meanwhile, so it is gone
 		return does[any](p, "get", "chat:list:ben") == nil
 	})
-	must[app.Done](t)(core.Chats.Remove(ctx, app.Remove{Chat: "room", Actor: "ada", User: "ben"}))
+	must[app.Done](t)(core.Chats.Remove(ctx, domain.Remove{Chat: "room", Actor: "ada", User: "ben"}))
 	eventually(t, func() bool { return is(listed("ben"), "[]") && is(known("ben"), "[]") })
 }
 
@@ -76,8 +76,8 @@ func TestThePeersValueOfAMessageIsServed(t *testing.T) {
 	}
 	run(t, core)
 	ctx := t.Context()
-	must[app.Done](t)(core.Chats.Create(ctx, app.Create{Chat: "room", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "ours"}))
+	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "room", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "ours"}))
 	content := func() string {
 		t.Helper()
 		return string(must[app.MessageView](t)(core.Queries.Message(ctx, "room", "m-1")).Content)
@@ -104,7 +104,7 @@ func TestThePeersValueOfAMessageIsServed(t *testing.T) {
 	}
 	// A value that the peer set before an edit is gone after it.
 	does[any](p, "set", "message:m-1", theirs, 1800)
-	must[app.Done](t)(core.Chats.Edit(ctx, app.Edit{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "edited"}))
+	must[app.Done](t)(core.Chats.Edit(ctx, domain.Edit{Chat: "room", Actor: "ada", MessageID: "m-1", Content: "edited"}))
 	eventually(t, func() bool {
 		m := does[map[string]any](p, "get", "message:m-1")
 		return m == nil || m["content"] == "edited"

@@ -90,14 +90,14 @@ func TestThePeerHearsEveryEvent(t *testing.T) {
 		does[any](p, "subscribe", channel)
 	}
 	ctx, chats := t.Context(), core.Chats
-	must[app.Done](t)(chats.Create(ctx, app.Create{Chat: "room", Actor: "ada", Title: "Garden"}))
-	must[app.Done](t)(chats.Add(ctx, app.Add{Chat: "room", Actor: "ada", User: "ben"}))
-	must[bool](t)(chats.StartTyping(ctx, app.Typing{Chat: "room", Actor: "ada"}))
-	must[app.Sent](t)(chats.Send(ctx, app.Send{Chat: "room", Actor: "ada", MessageID: "m", Content: "<hello> & “good morning”"}))
-	must[app.Done](t)(chats.Edit(ctx, app.Edit{Chat: "room", Actor: "ada", MessageID: "m", Content: "hello"}))
-	must[app.Done](t)(chats.React(ctx, app.React{Chat: "room", Actor: "ben", MessageID: "m", Emoji: "👍"}))
-	must[app.Done](t)(chats.MarkRead(ctx, app.MarkRead{Chat: "room", Actor: "ben", MessageID: "m"}))
-	must[app.Done](t)(chats.Delete(ctx, app.Delete{Chat: "room", Actor: "ada", MessageID: "m"}))
+	must[app.Done](t)(chats.Create(ctx, domain.Create{Chat: "room", Actor: "ada", Title: "Garden"}))
+	must[app.Done](t)(chats.Add(ctx, domain.Add{Chat: "room", Actor: "ada", User: "ben"}))
+	must[bool](t)(chats.StartTyping(ctx, domain.Typing{Chat: "room", Actor: "ada"}))
+	must[app.Sent](t)(chats.Send(ctx, domain.Send{Chat: "room", Actor: "ada", MessageID: "m", Content: "<hello> & “good morning”"}))
+	must[app.Done](t)(chats.Edit(ctx, domain.Edit{Chat: "room", Actor: "ada", MessageID: "m", Content: "hello"}))
+	must[app.Done](t)(chats.React(ctx, domain.React{Chat: "room", Actor: "ben", MessageID: "m", Emoji: "👍"}))
+	must[app.Done](t)(chats.MarkRead(ctx, domain.MarkRead{Chat: "room", Actor: "ben", MessageID: "m"}))
+	must[app.Done](t)(chats.Delete(ctx, domain.Delete{Chat: "room", Actor: "ada", MessageID: "m"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)
 	}
@@ -173,9 +173,9 @@ func TestAnUnsubscribedPeerHearsNothing(t *testing.T) {
 		does[any](p, "subscribe", channel)
 	}
 	does[any](p, "unsubscribe", "typing:start")
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "room", Actor: "ada"}))
-	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "room", Actor: "ada"}))
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "room", Actor: "ada", Content: "x"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "room", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(t.Context(), domain.Typing{Chat: "room", Actor: "ada"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "room", Actor: "ada", Content: "x"}))
 	p.message("message:new")
 	if n := len(p.hears("typing:start")); n != 0 {
 		t.Errorf("%d came on a channel that nobody listens to", n)
@@ -197,7 +197,7 @@ func TestEntriesOfThePeerAreDelivered(t *testing.T) {
 	does[string](p, "xadd", map[string]string{
 		"_watermill_message_uuid": "7a6b", "payload": `{"type":"message:new","messageId":"m","chatId":"elsewhere","senderId":"u","content":"by hand"}`,
 	})
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "room", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "room", Actor: "ada"}))
 	var got []string
 	for range 2 {
 		got = append(got, string(next(t, arrived).Event.ChatID()))
@@ -216,13 +216,13 @@ func TestSocketIOSharesTheRedis(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "room", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "room", Actor: "ada"}))
 	const messages = 200
 	sent := make(chan error, 1)
 	go func() {
 		var err error
 		for i := 0; i < messages && err == nil; i++ {
-			_, err = core.Chats.Send(context.WithoutCancel(t.Context()), app.Send{Chat: "room", Actor: "ada", Content: "x"})
+			_, err = core.Chats.Send(context.WithoutCancel(t.Context()), domain.Send{Chat: "room", Actor: "ada", Content: "x"})
 		}
 		sent <- err
 	}()

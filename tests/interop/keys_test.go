@@ -7,21 +7,22 @@ import (
 	"time"
 
 	"chatcore/app"
+	"chatcore/domain"
 	"chatcore/ports"
 )
 
 // TestThePeerReadsWhoIsTyping reads the typing mark with the guide's get.
 func TestThePeerReadsWhoIsTyping(t *testing.T) {
 	core, p := both(t)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "room", Actor: "ada"}))
-	must[bool](t)(core.Chats.StartTyping(t.Context(), app.Typing{Chat: "room", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "room", Actor: "ada"}))
+	must[bool](t)(core.Chats.StartTyping(t.Context(), domain.Typing{Chat: "room", Actor: "ada"}))
 	if !does[bool](p, "get", "typing:room:ada") {
 		t.Error("the mark is not true")
 	}
 	if ttl := does[int](p, "ttl", "typing:room:ada"); ttl < 0 || ttl > 5 {
 		t.Errorf("it lives for %d s", ttl)
 	}
-	must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "room", Actor: "ada", Content: "x"}))
+	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "room", Actor: "ada", Content: "x"}))
 	if mark := does[any](p, "get", "typing:room:ada"); mark != nil {
 		t.Errorf("after the message there is %v", mark)
 	}
@@ -56,10 +57,10 @@ func TestThePeerReadsUnreadCounts(t *testing.T) {
 		t.Fatal(err)
 	}
 	run(t, core)
-	must[app.Done](t)(core.Chats.Create(t.Context(), app.Create{Chat: "room", Actor: "ada"}))
-	must[app.Done](t)(core.Chats.Add(t.Context(), app.Add{Chat: "room", Actor: "ada", User: "ben"}))
+	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "room", Actor: "ada"}))
+	must[app.Done](t)(core.Chats.Add(t.Context(), domain.Add{Chat: "room", Actor: "ada", User: "ben"}))
 	for range 3 {
-		must[app.Sent](t)(core.Chats.Send(t.Context(), app.Send{Chat: "room", Actor: "ada", Content: "x"}))
+		must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "room", Actor: "ada", Content: "x"}))
 	}
 	eventually(t, func() bool { return does[map[string]string](p, "hgetall", "chat:unread:ben")["room"] == "3" })
 }

@@ -15,7 +15,7 @@ import (
 func TestSessionsGoBothWays(t *testing.T) {
 	core, p := bothWith(t, chatcore.Config{Sessions: chatcore.SessionsConfig{Compat: true}})
 	ctx := t.Context()
-	ours := must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada", Device: domain.Device{ID: "phone", Name: "Ada's <phone> & “co”"}}))
+	ours := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada", Device: domain.Device{ID: "phone", Name: "Ada's <phone> & “co”"}}))
 	key := "session:" + string(ours.Token)
 	seen := does[map[string]any](p, "get", key)
 	if seen["userId"] != "ada" || seen["deviceId"] != "phone" || seen["deviceName"] != "Ada's <phone> & “co”" || seen["createdAt"] != float64(ours.OpenedAt.UnixMilli()) {
@@ -38,7 +38,7 @@ func TestSessionsGoBothWays(t *testing.T) {
 	if list := must[[]domain.Session](t)(core.Sessions.List(ctx, "ada")); len(list) != 0 {
 		t.Errorf("after their del we list %+v", list)
 	}
-	ours = must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada"}))
+	ours = must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	if err := core.Sessions.Close(ctx, "ada", ours.ID); err != nil {
 		t.Error(err)
 	}
@@ -53,7 +53,7 @@ func TestThePeerLogsAUserOut(t *testing.T) {
 	ctx := t.Context()
 	sessions := map[domain.UserID][]app.OpenedSession{}
 	for _, user := range []domain.UserID{"ada", "ada", "ada2", "ben"} {
-		sessions[user] = append(sessions[user], must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: user})))
+		sessions[user] = append(sessions[user], must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: user})))
 	}
 	if seen := does[any](p, "get", "session:"+string(sessions["ada"][0].Token)); seen != nil {
 		t.Errorf("under the token there is %v", seen)
@@ -69,7 +69,7 @@ func TestThePeerLogsAUserOut(t *testing.T) {
 			t.Errorf("%s has %+v", user, list)
 		}
 	}
-	if again := must[app.OpenedSession](t)(core.Sessions.Open(ctx, app.OpenSession{User: "ada"})); again.User != "ada" {
+	if again := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada"})); again.User != "ada" {
 		t.Errorf("logged in again as %+v", again)
 	}
 }

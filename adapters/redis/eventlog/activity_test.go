@@ -165,7 +165,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 		hmgets = calls(t, m.direct, "hmget")
 		c = m.cost(func(*app.Queries) error {
 			q := app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), app.Views{Log: m.log.ID(), Chats: reading})
-			list, err := q.ChatListPage(t.Context(), "ada", app.Page{Limit: limit})
+			list, err := q.ChatListPage(t.Context(), "ada", domain.Page{Limit: limit})
 			for i, chat := range list.Items {
 				if chat.ID != want[i] || chat.Last == nil || !chat.LastAt.Equal(chat.Last.SentAt) {
 					t.Errorf("place %d has %+v, want %s", i, chat, want[i])

@@ -335,7 +335,7 @@ func (r *request) read(keys keyspace.Limits, line string, unknown error) ports.O
 		return ports.Outcome{Appended: appended}
 	case "1":
 		e := r.entities[number()-1]
-		condition := ports.Condition{Entity: e.Entity, Version: e.version, Exists: e.exists}
+		condition := domain.Condition{Entity: e.Entity, Version: e.version, Exists: e.exists}
 		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: condition, Version: domain.Seq(number())}}
 	case "2":
 		return ports.Outcome{Err: &ports.CorruptError{Chat: r.append.Chat, Cause: errors.New(rest)}}

@@ -58,18 +58,18 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		do(older.chats.Create(ctx, app.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+		do(older.chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
 		for _, m := range []domain.MessageID{"m1", "m2", "m3"} { // seqs 3 to 5
-			do(older.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: m, Content: "text of " + string(m)}))
+			do(older.chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: m, Content: "text of " + string(m)}))
 		}
-		do(middle.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "hidden from the older"})) // 6
-		do(middle.chats.React(ctx, app.React{Chat: "c", Actor: "ben", MessageID: "m3", Emoji: "👍"}))                     // 7
-		do(middle.chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", MessageID: "m3"}))                           // 8
-		do(newer.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m4", Content: "of the newer"}))           // 9
-		do(older.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m5", Content: "text of m5"}))             // 10
+		do(middle.chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "hidden from the older"})) // 6
+		do(middle.chats.React(ctx, domain.React{Chat: "c", Actor: "ben", MessageID: "m3", Emoji: "👍"}))                     // 7
+		do(middle.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", MessageID: "m3"}))                           // 8
+		do(newer.chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m4", Content: "of the newer"}))           // 9
+		do(older.chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m5", Content: "text of m5"}))             // 10
 
 		// Shown: the whole page, with the events that need a newer program marked.
-		records, err := older.queries.Events(ctx, "c", app.Span{First: true})
+		records, err := older.queries.Events(ctx, "c", domain.Span{First: true})
 		if err != nil || len(records) != 10 {
 			t.Fatalf("%d events, %v", len(records), err)
 		}
@@ -92,7 +92,7 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 		if records[8].Ordinal != 4 || records[9].Ordinal != 5 {
 			t.Errorf("ordinals %d and %d", records[8].Ordinal, records[9].Ordinal)
 		}
-		for _, span := range []app.Span{{First: true}, {}} {
+		for _, span := range []domain.Span{{First: true}, {}} {
 			history, err := older.queries.History(ctx, "c", span)
 			if err != nil || len(history) != 5 {
 				t.Fatalf("%d messages, %v", len(history), err)
@@ -109,7 +109,7 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 			}
 		}
 		audited := 0
-		for r, err := range older.queries.Audit(ctx, "c", app.Audit{User: "ben"}) {
+		for r, err := range older.queries.Audit(ctx, "c", domain.Audit{User: "ben"}) {
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -133,23 +133,23 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 			"unread":  func() error { _, err := older.queries.Unread(ctx, "c", "ben"); return err },
 			"at":      func() error { _, err := older.queries.At(9).Unread(ctx, "c", "ada"); return err },
 			"edit": func() error {
-				_, err := older.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "over it"})
+				_, err := older.chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "over it"})
 				return err
 			},
 			"delete": func() error {
-				_, err := older.chats.Delete(ctx, app.Delete{Chat: "c", Actor: "ada", MessageID: "m4"})
+				_, err := older.chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ada", MessageID: "m4"})
 				return err
 			},
 			"send": func() error {
-				_, err := older.chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", MessageID: "m4", Content: "of the newer"})
+				_, err := older.chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m4", Content: "of the newer"})
 				return err
 			},
 			"unreact": func() error {
-				_, err := older.chats.Unreact(ctx, app.React{Chat: "c", Actor: "ben", MessageID: "m3", Emoji: "👍"})
+				_, err := older.chats.Unreact(ctx, domain.React{Chat: "c", Actor: "ben", MessageID: "m3", Emoji: "👍"})
 				return err
 			},
 			"mark read": func() error {
-				_, err := older.chats.MarkRead(ctx, app.MarkRead{Chat: "c", Actor: "ben", MessageID: "m3"})
+				_, err := older.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", MessageID: "m3"})
 				return err
 			},
 		} {
@@ -164,9 +164,9 @@ func TestTwoBuildsOfTheCodec(t *testing.T) {
 		}
 
 		// Everything else works, and the newer build decodes all events.
-		do(older.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m1", Content: "text of m1, edited"}))
-		do(newer.chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "edited by the newer"}))
-		history, err := newer.queries.History(ctx, "c", app.Span{First: true})
+		do(older.chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m1", Content: "text of m1, edited"}))
+		do(newer.chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m2", Content: "edited by the newer"}))
+		history, err := newer.queries.History(ctx, "c", domain.Span{First: true})
 		if err != nil || len(history) != 5 || slices.ContainsFunc(history, func(m app.MessageView) bool { return m.Unreadable != nil || m.Content == "" }) {
 			t.Errorf("%+v, %v", history, err)
 		}

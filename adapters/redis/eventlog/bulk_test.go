@@ -105,7 +105,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 		most int64
 	}{
 		"page": {func(q *app.Queries) ([]app.ListedChat, error) {
-			page, err := q.ChatListPage(t.Context(), "ada", app.Page{Limit: 50})
+			page, err := q.ChatListPage(t.Context(), "ada", domain.Page{Limit: 50})
 			return page.Items, err
 		}, 5},
 		"whole": {func(q *app.Queries) ([]app.ListedChat, error) { return q.ChatList(t.Context(), "ada") }, 6},
@@ -125,7 +125,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 				t.Fatalf("%s: %d chats in %d round trips, want %d in %d at most, error %v", name, len(items), took, len(l.chats), most, err)
 			}
 			for _, chat := range items {
-				history, err := q.History(t.Context(), chat.ID, app.Span{Limit: 1})
+				history, err := q.History(t.Context(), chat.ID, domain.Span{Limit: 1})
 				if err != nil || chat.Last == nil || fmt.Sprint(*chat.Last) != fmt.Sprint(history[0]) || chat.Role != domain.RoleOwner || chat.Title != "t" {
 					t.Errorf("%s: %+v ends with %+v, want %+v, error %v", name, chat, chat.Last, history, err)
 				}

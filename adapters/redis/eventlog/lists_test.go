@@ -44,23 +44,23 @@ func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 	queries := func() *app.Queries { return app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), views) }
 	for _, test := range []struct {
 		name                  string
-		query                 func(q *app.Queries, page app.Page) (items int, next string, err error)
+		query                 func(q *app.Queries, page domain.Page) (items int, next string, err error)
 		scripts, scans, bytes int
 	}{
-		{"chats of a user", func(q *app.Queries, page app.Page) (int, string, error) {
+		{"chats of a user", func(q *app.Queries, page domain.Page) (int, string, error) {
 			list, err := q.ChatsOfPage(t.Context(), "ada", page)
 			return len(list.Items), list.Next, err
 		}, 0, 1, 50 * limit},
-		{"members", func(q *app.Queries, page app.Page) (int, string, error) {
+		{"members", func(q *app.Queries, page domain.Page) (int, string, error) {
 			list, err := q.MemberPage(t.Context(), "c", page)
 			return len(list.Items), list.Next, err
 		}, 1, 1, 600 * limit},
-		{"a member", func(q *app.Queries, _ app.Page) (int, string, error) {
+		{"a member", func(q *app.Queries, _ domain.Page) (int, string, error) {
 			_, err := q.Member(t.Context(), "c", "user-777")
 			return limit, "more", err
 		}, 1, 0, 800},
 	} {
-		page := app.Page{Limit: limit}
+		page := domain.Page{Limit: limit}
 		for range 3 {
 			scriptsBefore, scans, bytes := calls(t, m.direct, "evalsha"), calls(t, m.direct, "hscan"), m.bytes.Load()
 			items, next, err := test.query(queries(), page)
@@ -76,7 +76,7 @@ func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 	}
 	seen, cursor, pages := make(map[domain.ChatID]bool), "", 0
 	for first := true; first || cursor != ""; first = false {
-		list, err := queries().ChatsOfPage(t.Context(), "ada", app.Page{Limit: app.MaxList, Cursor: cursor})
+		list, err := queries().ChatsOfPage(t.Context(), "ada", domain.Page{Limit: app.MaxList, Cursor: cursor})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -101,7 +101,7 @@ func TestOwnPage_CursorOfAnotherEntity(t *testing.T) {
 	}
 	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{})
 	for cursor, want := range map[string]error{"1": domain.ErrInvalid, "2": nil, "3": domain.ErrInvalid, "4": nil, "5": domain.ErrInvalid, "0": domain.ErrInvalid} {
-		if _, err := queries.CustomPage(t.Context(), "c", "poll", app.Page{Cursor: cursor}); !errors.Is(err, want) {
+		if _, err := queries.CustomPage(t.Context(), "c", "poll", domain.Page{Cursor: cursor}); !errors.Is(err, want) {
 			t.Errorf("cursor %s gave the error %v, want %v", cursor, err, want)
 		}
 	}

@@ -51,7 +51,7 @@ func write(ctx context.Context, log ports.EventLog, times int, done <-chan struc
 				if i%2 == 0 {
 					id := domain.MessageID(fmt.Sprintf("m-%d-%d", w, i))
 					a = rig.Sent(chat, id)
-					a.Conditions = []ports.Condition{{Entity: domain.MessageEntity(id)}}
+					a.Conditions = []domain.Condition{{Entity: domain.MessageEntity(id)}}
 				}
 				appended, err := log.Append(ctx, a)
 				mu.Lock()

@@ -97,7 +97,7 @@ func toggles(c domain.ChatID, m domain.MessageID, n int) (events []domain.Durabl
 	return events
 }
 
-func history(t *testing.T, c domain.ChatID, span app.Span, want int) func(q *app.Queries) error {
+func history(t *testing.T, c domain.ChatID, span domain.Span, want int) func(q *app.Queries) error {
 	return func(q *app.Queries) error {
 		views, err := q.History(t.Context(), c, span)
 		if err == nil && len(views) != want {
@@ -145,23 +145,23 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		chat     domain.ChatID
-		span     app.Span
+		span     domain.Span
 		until    domain.Seq
 		messages int
 		like     domain.ChatID
 	}{
-		{"the last page between receipts", "read", app.Span{Limit: 50}, 0, 50, "plain"},
-		{"the first page between receipts", "read", app.Span{First: true, Limit: 50}, 0, 50, "plain"},
-		{"before a seq", "read", app.Span{Before: domain.Seq(len(read) - 100), Limit: 50}, 0, 50, "plain"},
-		{"after a seq", "read", app.Span{After: 100, Limit: 50}, 0, 50, "plain"},
-		{"as of a seq", "read", app.Span{Limit: 20}, middle, 20, "plain"},
-		{"forwards as of a seq", "read", app.Span{First: true, Limit: 20}, middle, 20, "plain"},
-		{"between toggles of reactions", "toggled", app.Span{Limit: 2}, 0, 2, "reacted"},
-		{"forwards between toggles of reactions", "toggled", app.Span{First: true, Limit: 2}, 0, 2, "reacted"},
-		{"as of a seq before toggles of reactions", "toggled", app.Span{Limit: 1}, 2, 1, "plain"},
+		{"the last page between receipts", "read", domain.Span{Limit: 50}, 0, 50, "plain"},
+		{"the first page between receipts", "read", domain.Span{First: true, Limit: 50}, 0, 50, "plain"},
+		{"before a seq", "read", domain.Span{Before: domain.Seq(len(read) - 100), Limit: 50}, 0, 50, "plain"},
+		{"after a seq", "read", domain.Span{After: 100, Limit: 50}, 0, 50, "plain"},
+		{"as of a seq", "read", domain.Span{Limit: 20}, middle, 20, "plain"},
+		{"forwards as of a seq", "read", domain.Span{First: true, Limit: 20}, middle, 20, "plain"},
+		{"between toggles of reactions", "toggled", domain.Span{Limit: 2}, 0, 2, "reacted"},
+		{"forwards between toggles of reactions", "toggled", domain.Span{First: true, Limit: 2}, 0, 2, "reacted"},
+		{"as of a seq before toggles of reactions", "toggled", domain.Span{Limit: 1}, 2, 1, "plain"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			least := m.cost(history(t, test.like, app.Span{Limit: test.messages}, test.messages))
+			least := m.cost(history(t, test.like, domain.Span{Limit: test.messages}, test.messages))
 			got := m.cost(func(q *app.Queries) error { return history(t, test.chat, test.span, test.messages)(q.At(test.until)) })
 			t.Logf("%+v; %+v without anything between", got, least)
 			if got.scripts > 3 || got.bytes > 2*least.bytes {
@@ -170,7 +170,7 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 		})
 	}
 	t.Run("without anything between", func(t *testing.T) {
-		if got := m.cost(history(t, "plain", app.Span{Limit: 50}, 50)); got.scripts > 2 || got.lookups > 10 {
+		if got := m.cost(history(t, "plain", domain.Span{Limit: 50}, 50)); got.scripts > 2 || got.lookups > 10 {
 			t.Errorf("%+v; want at most 2 scripts and 10 reads of lists", got)
 		}
 	})
@@ -199,7 +199,7 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 	t.Run("audit of a user", func(t *testing.T) {
 		got := m.cost(func(q *app.Queries) error {
 			n := 0
-			for _, err := range q.Audit(t.Context(), "read", app.Audit{User: "user-7"}) {
+			for _, err := range q.Audit(t.Context(), "read", domain.Audit{User: "user-7"}) {
 				if err != nil {
 					return err
 				}

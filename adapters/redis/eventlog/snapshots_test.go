@@ -30,12 +30,12 @@ func reacting(t *testing.T, log *eventlog.Log, users int) *app.Queries {
 			t.Fatal(err)
 		}
 	}
-	must(chats.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}))
-	must(chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: "hot", Content: "x"}))
+	must(chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
+	must(chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: "hot", Content: "x"}))
 	for i := range users {
 		user := domain.UserID(fmt.Sprint("user-", i))
-		must(chats.Add(t.Context(), app.Add{Chat: "c", Actor: "ada", User: user}))
-		must(chats.React(t.Context(), app.React{Chat: "c", Actor: user, MessageID: "hot", Emoji: "👍"}))
+		must(chats.Add(t.Context(), domain.Add{Chat: "c", Actor: "ada", User: user}))
+		must(chats.React(t.Context(), domain.React{Chat: "c", Actor: user, MessageID: "hot", Emoji: "👍"}))
 	}
 	for tick := time.NewTicker(time.Millisecond); entities.Stats().SnapshotsPending > 0; <-tick.C { // the number of writes is bounded
 	}

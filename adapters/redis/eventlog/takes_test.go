@@ -28,10 +28,10 @@ func limitedChats(t *testing.T, log *eventlog.Log, limiter ports.Limiter, limits
 	clock := chatcoretest.NewClock(time.Now())
 	chats := app.NewChats(log, app.NewEntities(log, log, 1<<20), silent{}, nil, clock, rig.RandomIDs{}, nil, app.Policy{}, app.NewLimits(limiter, limits))
 	past := chats.Backdated(clock.Now())
-	if _, err := past.Create(t.Context(), app.Create{Chat: "c", Actor: "ada"}); err != nil {
+	if _, err := past.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := past.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}); err != nil {
+	if _, err := past.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}); err != nil {
 		t.Fatal(err)
 	}
 	return chats
@@ -46,19 +46,19 @@ func (silent) Publish(context.Context, domain.Ephemeral, ports.Meta) error { ret
 func limitedCommands(ctx context.Context, chats *app.Chats, n int) map[string]func() error {
 	return map[string]func() error{
 		app.LimitSend: func() error {
-			_, err := chats.Send(ctx, app.Send{Chat: "c", Actor: "ada", Content: "x"})
+			_, err := chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"})
 			return err
 		},
 		app.LimitReact: func() error {
-			_, err := chats.React(ctx, app.React{Chat: "c", Actor: "ada", MessageID: "m", Emoji: fmt.Sprintf(":e%d:", n)})
+			_, err := chats.React(ctx, domain.React{Chat: "c", Actor: "ada", MessageID: "m", Emoji: fmt.Sprintf(":e%d:", n)})
 			return err
 		},
 		app.LimitEdit: func() error {
-			_, err := chats.Edit(ctx, app.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: fmt.Sprint(n)})
+			_, err := chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "ada", MessageID: "m", Content: fmt.Sprint(n)})
 			return err
 		},
 		app.LimitAdd: func() error {
-			_, err := chats.Add(ctx, app.Add{Chat: "c", Actor: "ada", User: domain.UserID(fmt.Sprint(n))})
+			_, err := chats.Add(ctx, domain.Add{Chat: "c", Actor: "ada", User: domain.UserID(fmt.Sprint(n))})
 			return err
 		},
 	}
@@ -117,7 +117,7 @@ func TestTakes_OfKeysThatAreNoLimits(t *testing.T) {
 		chats := limitedChats(t, log, limiter, map[string]app.Limit{app.LimitSend: {Rate: 3, Per: time.Hour, OnFailure: mode}})
 		client.Set(t.Context(), keys.Prefix()+"ratelimit:send:ada", "nonsense", 0)
 		before, _ := log.Read(t.Context(), "c", ports.Range{Limit: 1})
-		_, err := chats.Send(t.Context(), app.Send{Chat: "c", Actor: "ada", Content: "x"})
+		_, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"})
 		after, _ := log.Read(t.Context(), "c", ports.Range{Limit: 1})
 		if mode == app.FailOpen && (err != nil || after.Head != before.Head+1) {
 			t.Errorf("open: %v, from %d to %d", err, before.Head, after.Head)

@@ -93,3 +93,60 @@ func TestTypingMarks(t *testing.T) {
 		})
 	})
 }
+
+// TestTypingMarks_Lifetimes gives a mark and its list lifetimes that only a clock that was set back leaves behind.
+func TestTypingMarks_Lifetimes(t *testing.T) {
+	client := rig.Connect(t, redistest.Start(t).URL())
+	keys := rig.PlainKeys(t)
+	marks := typing.New(client, keys.Typing(), domain.TypingTTL)
+	start := domain.TypingStart{Chat: "c", User: "ada", At: time.Now(), ExpiresAt: time.Now().Add(domain.TypingTTL)}
+	began := func() {
+		t.Helper()
+		if set, err := marks.Start(t.Context(), start); err != nil || !set {
+			t.Fatalf("start gave %v, error %v", set, err)
+		}
+	}
+	mark, list := keys.Typing().Mark("c", "ada"), keys.Typing().Marks("c")
+	const long = time.Hour
+	until := func(name string) time.Duration {
+		t.Helper()
+		return client.PTTL(t.Context(), name).Val()
+	}
+	scored := func(in time.Duration, member string) {
+		t.Helper()
+		if err := client.ZAdd(t.Context(), list, goredis.Z{Score: float64(time.Now().Add(in).UnixMilli()), Member: member}).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+
+	began()
+	client.PExpire(t.Context(), mark, long)
+	if began(); until(mark) > domain.TypingTTL {
+		t.Errorf("a start over a mark of an hour leaves it for %v", until(mark))
+	}
+
+	scored(-time.Minute, "expired")
+	client.PExpire(t.Context(), list, long)
+	client.Del(t.Context(), mark)
+	began()
+	if members := client.ZRange(t.Context(), list, 0, -1).Val(); len(members) != 1 || members[0] != mark {
+		t.Errorf("after a start the list has %q", members)
+	}
+	if until(list) <= domain.TypingTTL {
+		t.Errorf("a start shortens the list's life to %v", until(list))
+	}
+
+	for given, most := range map[time.Duration]time.Duration{long: domain.TypingTTL, 2 * time.Second: 2 * time.Second} {
+		client.PExpire(t.Context(), mark, given)
+		scored(long, mark)
+		if users, err := marks.Of(t.Context(), "c"); err != nil || len(users) != 1 {
+			t.Fatalf("typing are %q, error %v", users, err)
+		}
+		if left := until(mark); left <= 0 || left > most {
+			t.Errorf("a mark of %v lives for %v after a look", given, left)
+		}
+		if score := client.ZScore(t.Context(), list, mark).Val(); score > float64(time.Now().Add(domain.TypingTTL).UnixMilli()) {
+			t.Errorf("the list has a mark of %v until %v", given, time.UnixMilli(int64(score)))
+		}
+	}
+}

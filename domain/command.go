@@ -1,0 +1,152 @@
+package domain
+
+// Create starts a chat.
+type Create struct {
+	Chat    ChatID
+	Actor   UserID // becomes owner
+	Title   string
+	Members []UserID // become plain members
+	Command CommandID
+}
+
+// Rename gives a chat a title.
+type Rename struct {
+	Chat    ChatID
+	Actor   UserID
+	Title   string
+	Command CommandID
+}
+
+// Archive closes a chat to new messages, reactions and members.
+type Archive struct {
+	Chat    ChatID
+	Actor   UserID
+	Command CommandID
+}
+
+// Unarchive opens an archived chat again.
+type Unarchive struct {
+	Chat    ChatID
+	Actor   UserID
+	Command CommandID
+}
+
+// Add makes a user a plain member.
+type Add struct {
+	Chat    ChatID
+	Actor   UserID
+	User    UserID
+	Command CommandID
+}
+
+// Remove ends a user's membership.
+type Remove struct {
+	Chat    ChatID
+	Actor   UserID
+	User    UserID
+	Command CommandID
+}
+
+// Promote raises a member's role.
+type Promote struct {
+	Chat    ChatID
+	Actor   UserID
+	User    UserID
+	Role    Role // RoleAdmin or RoleOwner
+	Command CommandID
+}
+
+// Demote lowers a member's role.
+type Demote struct {
+	Chat    ChatID
+	Actor   UserID
+	User    UserID
+	Role    Role // RoleMember or RoleAdmin
+	Command CommandID
+}
+
+// Leave ends the user's own membership.
+type Leave struct {
+	Chat    ChatID
+	Actor   UserID
+	Command CommandID
+}
+
+// Send posts a message.
+type Send struct {
+	Chat        ChatID
+	Actor       UserID
+	MessageID   MessageID // names the send; "" for a new id, but then a repetition is another message
+	Content     string
+	ReplyTo     MessageID // a message of the chat, or the tombstone of one; "" for none
+	Mentions    []UserID  // mentions of non-members are not recorded
+	Attachments []Attachment
+	ClientMeta  string // a JSON object, carried without white space
+}
+
+// Edit gives a message new content and, if they are not nil, new mentions and attachments.
+type Edit struct {
+	Chat        ChatID
+	Actor       UserID
+	MessageID   MessageID
+	Content     string       // may be empty if the message has attachments
+	Mentions    []UserID     // nil leaves them as they are, an empty list removes them; mentions of non-members are not recorded
+	Attachments []Attachment // nil leaves them as they are, an empty list removes them
+	Command     CommandID
+}
+
+// Delete leaves a tombstone in a message's place.
+type Delete struct {
+	Chat      ChatID
+	Actor     UserID
+	MessageID MessageID
+	Reason    string // may be empty
+	Command   CommandID
+}
+
+// React puts a reaction to a message, or with Unreact takes it back.
+type React struct {
+	Chat      ChatID
+	Actor     UserID
+	MessageID MessageID
+	Emoji     string // one emoji, or a :shortcode:
+	Command   CommandID
+}
+
+// MarkRead says up to where a user has read a chat: by a message's id, or by a seq.
+type MarkRead struct {
+	Chat      ChatID
+	Actor     UserID
+	MessageID MessageID // "": Seq counts
+	Seq       Seq       // from 1 to the chat's last: the last message at or before it is the one that was read
+	Command   CommandID
+}
+
+// Typing names one user that starts or stops typing in one chat.
+type Typing struct {
+	Chat  ChatID
+	Actor UserID
+}
+
+// CustomEvent is a custom event, or the error for which it cannot be recorded.
+type CustomEvent interface {
+	// Custom gives type, version and data; the rest is the command's.
+	Custom() (Custom, error)
+}
+
+// Record is the command that records a custom event.
+type Record struct {
+	Chat   ChatID
+	Actor  UserID
+	Event  CustomEvent
+	Entity CustomID // the entity that the event moves, such as a poll; "" if other commands do not depend on it
+	// Conditions are versions that entities must still be at, beside the chat and the membership, on which the rules depend.
+	Conditions []Condition
+	Command    CommandID
+}
+
+// OpenSession logs in a user that was authenticated before.
+type OpenSession struct {
+	User   UserID
+	Device Device
+}
