@@ -8,8 +8,8 @@ import (
 // ACL holds the least rights of the Redis users of a core, as rules of ACL SETUSER. Add the patterns of keys and channels that the core's helpers,
 // effects and custom caches use.
 type ACL struct {
-	Log   []string // on the server of RedisURL
-	Cache []string // on the server of CacheURL; nil without one
+	Log   []string // on the server of Config.Redis.URL
+	Cache []string // on the server of Config.Redis.CacheURL; nil without one
 }
 
 // ACLOf returns the least rights of a configuration. With doctor they also allow the commands that only `core doctor` sends; CONFIG GET is among
@@ -23,15 +23,15 @@ func ACLOf(config Config, doctor bool) (ACL, error) {
 	if err != nil {
 		return ACL{}, err
 	}
-	options, err := conn.ParseURL(config.RedisURL)
+	options, err := conn.ParseURL(config.Redis.URL)
 	if err != nil {
 		return ACL{}, err
 	}
 	acl := ACL{Log: health.LogRights(keys).Database(options.DB).Rules(doctor)}
-	if config.CacheURL == "" {
+	if config.Redis.CacheURL == "" {
 		return acl, nil
 	}
-	cluster, err := conn.IsCluster(config.CacheURL)
+	cluster, err := conn.IsCluster(config.Redis.CacheURL)
 	if err != nil {
 		return ACL{}, err
 	}

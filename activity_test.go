@@ -16,7 +16,7 @@ import (
 // TestChatListPage_FollowsTheBuiltinGroup has the order follow new messages, and the group's rebuild mend an index that is beyond the log.
 func TestChatListPage_FollowsTheBuiltinGroup(t *testing.T) {
 	server := redistest.Start(t)
-	config, ctx := chatcore.Config{RedisURL: server.URL(), Partitions: 1, BuiltinPace: 50 * time.Millisecond}, t.Context()
+	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}, Delivery: chatcore.DeliveryConfig{BuiltinPace: 50 * time.Millisecond}}, t.Context()
 	client := server.Client(t)
 	const index = "cc:{message-delivery-stream}:last"
 	ranBuiltins(t, config, func(core *chatcore.Core) {

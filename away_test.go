@@ -44,11 +44,11 @@ func await(t *testing.T, said <-chan string, message string) {
 func TestACoreOpensOnceAllOfAClusterIsThere(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, "--appendonly", "yes", "--appendfsync", "always") // a crash right after a write must not lose it
 	ctx := t.Context()
-	before := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()}))
+	before := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}))
 	must[app.Done](t)(before.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	cluster.Masters[1].Kill()
 
-	_, err := chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL(), ConnectAttempts: 2, Logger: slog.New(slog.DiscardHandler)})
+	_, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL(), ConnectAttempts: 2}, Logger: slog.New(slog.DiscardHandler)})
 	if !errors.Is(err, chatcore.ErrUnreachable) || !strings.Contains(err.Error(), "2 attempts") {
 		t.Errorf("without a shard: %v", err)
 	}
@@ -60,7 +60,7 @@ func TestACoreOpensOnceAllOfAClusterIsThere(t *testing.T) {
 	opens := make(chan opening, 1)
 	logger, said := heard()
 	go func() {
-		core, err := chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL(), Logger: logger})
+		core, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}, Logger: logger})
 		opens <- opening{core, err}
 	}()
 	await(t, said, "redis not reached, trying again")
@@ -74,7 +74,7 @@ func TestACoreOpensOnceAllOfAClusterIsThere(t *testing.T) {
 func TestAGroupBeginsOnceRedisIsThere(t *testing.T) {
 	server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
 	logger, said := heard()
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Logger: logger}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Logger: logger}))
 	arrived := make(chan domain.MessageNew, 1)
 	err := core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
 		arrived <- d.Event
@@ -108,7 +108,7 @@ func TestAGroupBeginsOnceRedisIsThere(t *testing.T) {
 func TestARunThatWaitsForRedisCanBeEnded(t *testing.T) {
 	server := redistest.Start(t)
 	logger, said := heard()
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Logger: logger}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Logger: logger}))
 	if err := core.Subscribe("g", chatcore.On(func(context.Context, chatcore.Delivery[domain.MessageNew]) error { return nil })); err != nil {
 		t.Fatal(err)
 	}

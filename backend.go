@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
+	"iter"
 	"sync"
 	"time"
 
@@ -32,13 +33,24 @@ type backend interface {
 	LiveLost() uint64   // connections
 	LiveQueued() uint64 // handed to listeners so far
 	Refused() uint64    // announcements that Redis refused after the append
-	Groups() Groups     // nil if subscribers are not the core's own
+	Groups() groups     // nil if subscribers are not the core's own
 	DeleteGroup(ctx context.Context, group string) error
 	// Owned returns where the group of a subscriber stands on the partitions that it owns, none if that is not known.
-	Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error)
+	Owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error)
 	Inspect(ctx context.Context, h *Health) // fills in the state of servers, pools and readiness
 	Probe(ctx context.Context) error        // nil if the log takes events
 	Close() error
+}
+
+// groups are the consumer groups of a log, as [Groups] is their administration.
+type groups interface {
+	List(ctx context.Context) ([]pubsub.GroupState, error)
+	Rebuild(ctx context.Context, group string) error
+	DeadLetters(ctx context.Context, group string) iter.Seq2[pubsub.DeadLetter, error]
+	DeadLetter(ctx context.Context, group, id string) (pubsub.DeadLetter, error)
+	Retry(ctx context.Context, group, id string) error
+	Drop(ctx context.Context, group, id string) error
+	Delete(ctx context.Context, group string) error
 }
 
 // redisBackend has a client of its own for reads that block, so that they never hold a connection that a command waits for.
@@ -111,7 +123,7 @@ func (b *redisBackend) Subscriber(s *registration) (message.Subscriber, error) {
 	c.Client, c.Reader, c.Topic, c.Partitions = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.partitions()
 	c.LogID, c.Guard, c.Backlog, c.Codec = b.log.ID(), b.log, b.log, b.codec
 	if s.batch != nil {
-		c.Pace = b.config.BuiltinPace
+		c.Pace = b.config.Delivery.BuiltinPace
 	}
 	return pubsub.NewSubscriber(c)
 }
@@ -120,8 +132,8 @@ func (b *redisBackend) Subscriber(s *registration) (message.Subscriber, error) {
 func (s *registration) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
 	plan := c.stopPlan()
 	return pubsub.SubscriberConfig{
-		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: c.Retry, InFlight: s.inFlight, Batch: s.batch,
-		Slow: s.slow(), Lease: c.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.StreamBound, DeadLetterBound: c.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
+		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: pubsub.RetryPolicy(c.Delivery.Retry), InFlight: s.inFlight, Batch: s.batch,
+		Slow: s.slow(), Lease: c.Delivery.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.Delivery.StreamBound, DeadLetterBound: c.Delivery.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
 	}
 }
 
@@ -133,15 +145,15 @@ func (s *registration) slow() time.Duration {
 	return s.timeout + time.Second
 }
 
-func (b *redisBackend) Groups() Groups {
+func (b *redisBackend) Groups() groups {
 	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log)
 }
 
-func (b *redisBackend) Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error) {
+func (b *redisBackend) Owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error) {
 	if s, ours := subscriber.(*pubsub.Subscriber); ours {
 		return pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log).Owned(ctx, s)
 	}
-	return GroupState{}, nil
+	return pubsub.GroupState{}, nil
 }
 
 func (b *redisBackend) DeleteGroup(ctx context.Context, group string) error {
@@ -174,7 +186,7 @@ func (b *memoryBackend) LiveLost() uint64                { return 0 }
 func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
 func (b *memoryBackend) Refused() uint64                 { return 0 }
 func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
-func (b *memoryBackend) Groups() Groups                  { return b.delivery }
+func (b *memoryBackend) Groups() groups                  { return b.delivery }
 
 // Close ends the log, and with it commands and queries.
 func (b *memoryBackend) Close() error {
@@ -182,11 +194,11 @@ func (b *memoryBackend) Close() error {
 	return b.live.Close()
 }
 
-func (b *memoryBackend) Owned(ctx context.Context, subscriber message.Subscriber) (GroupState, error) {
+func (b *memoryBackend) Owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error) {
 	if s, ours := subscriber.(*pubsub.Subscriber); ours {
 		return b.delivery.Owned(ctx, s)
 	}
-	return GroupState{}, nil
+	return pubsub.GroupState{}, nil
 }
 
 func (b *memoryBackend) DeleteGroup(ctx context.Context, group string) error {
@@ -213,10 +225,10 @@ func (b *customBackend) LiveLost() uint64                { return 0 }
 func (b *customBackend) Refused() uint64                 { return 0 }
 func (b *customBackend) LiveQueued() uint64              { return 0 }
 func (b *customBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
-func (b *customBackend) Groups() Groups                  { return nil }
+func (b *customBackend) Groups() groups                  { return nil }
 
-func (b *customBackend) Owned(context.Context, message.Subscriber) (GroupState, error) {
-	return GroupState{}, nil
+func (b *customBackend) Owned(context.Context, message.Subscriber) (pubsub.GroupState, error) {
+	return pubsub.GroupState{}, nil
 }
 
 func (b *customBackend) Subscriber(s *registration) (message.Subscriber, error) {

@@ -29,7 +29,7 @@ func TestFailoverOfOneShard_ParksNoChat(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1, "--cluster-node-timeout", "6000") // an outage longer than five starts take
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	core := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()}))
+	core := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}))
 	if err := core.SubscribeBuiltins(); err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func TestALiveHandlerThatExits_EndsNoType(t *testing.T) {
 
 // TestBlockedChats_AreFound asks another process for them.
 func TestBlockedChats_AreFound(t *testing.T) {
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "blocked-" + uuid.NewString(), Partitions: 2, Lease: pubsub.MinLease, StopTimeout: time.Second}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "blocked-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: pubsub.MinLease}, StopTimeout: time.Second}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	release := make(chan struct{})
 	var down atomic.Bool

@@ -16,7 +16,7 @@ const BuiltinGroup = "chatcore.builtin"
 // chat lists and contacts that an event makes stale, also those of other programs in the same Redis. Once the core runs, its queries use these
 // caches. A core on a custom event log has read models and caches only if options provide their stores.
 //
-// The group reads the streams once in a [Config.BuiltinPace], without being woken by appends, and writes the unread counts of all chats that have
+// The group reads the streams once in a [DeliveryConfig.BuiltinPace], without being woken by appends, and writes the unread counts of all chats that have
 // changed in one step. Memberships and caches need not wait for it: every process changes them right after its own appends, and the group repeats
 // that, in case a process ended before it did.
 func (c *Core) SubscribeBuiltins() error {
@@ -26,7 +26,7 @@ func (c *Core) SubscribeBuiltins() error {
 	}
 	one := On(func(ctx context.Context, d Delivery[domain.Durable]) error {
 		return b.Handle(ctx, ports.Delivery{
-			ID: d.ID, Event: d.Event, Ordinal: d.Ordinal, Meta: d.Meta,
+			ID: ports.DeliveryID(d.ID), Event: d.Event, Ordinal: d.Ordinal, Meta: d.Meta,
 			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
 		})
 	})

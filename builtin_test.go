@@ -48,7 +48,7 @@ func ranBuiltins(t *testing.T, config chatcore.Config, do func(core *chatcore.Co
 // TestBuiltins_EffectsFollowTheAppend while no process runs the group.
 func TestBuiltins_EffectsFollowTheAppend(t *testing.T) {
 	server := redistest.Start(t)
-	config, ctx := chatcore.Config{RedisURL: server.URL(), Partitions: 2}, t.Context()
+	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}}, t.Context()
 	client := server.Client(t)
 	ranBuiltins(t, config, func(core *chatcore.Core) {
 		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
@@ -84,7 +84,7 @@ func TestBuiltins_EffectsFollowTheAppend(t *testing.T) {
 // TestBuiltins_NothingIsChangedWithoutTheGroup because users would have some of their chats only.
 func TestBuiltins_NothingIsChangedWithoutTheGroup(t *testing.T) {
 	server := redistest.Start(t)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Partitions: 1}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}}))
 	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	if err := core.Close(); err != nil { // waits for the effects
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestBuiltins_NothingIsChangedWithoutTheGroup(t *testing.T) {
 // TestBuiltins_TheGroupMakesUpForLostEffects of a process that ended right after its append.
 func TestBuiltins_TheGroupMakesUpForLostEffects(t *testing.T) {
 	server := redistest.Start(t)
-	config, ctx := chatcore.Config{RedisURL: server.URL(), Partitions: 1, BuiltinPace: 50 * time.Millisecond}, t.Context()
+	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}, Delivery: chatcore.DeliveryConfig{BuiltinPace: 50 * time.Millisecond}}, t.Context()
 	core := withBuiltins(t, config)
 	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	keys, err := keyspace.New("", 1, false)
@@ -119,7 +119,7 @@ func TestBuiltins_TheGroupMakesUpForLostEffects(t *testing.T) {
 func TestBuiltins_AppendsWakeNobody(t *testing.T) {
 	server := redistest.Start(t)
 	ctx := t.Context()
-	core := withBuiltins(t, chatcore.Config{RedisURL: server.URL()})
+	core := withBuiltins(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}})
 	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
 	for range 200 {
 		must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
@@ -136,7 +136,7 @@ func TestBuiltins_AppendsWakeNobody(t *testing.T) {
 // TestBuiltins_LargeChatsAreKeptToo for other programs: none of 300 members is missing.
 func TestBuiltins_LargeChatsAreKeptToo(t *testing.T) {
 	server := redistest.Start(t)
-	config, ctx := chatcore.Config{RedisURL: server.URL(), BuiltinPace: 50 * time.Millisecond}, t.Context()
+	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Delivery: chatcore.DeliveryConfig{BuiltinPace: 50 * time.Millisecond}}, t.Context()
 	bare := opened(t)(chatcore.New(ctx, config))
 	var members []domain.UserID
 	for i := range 299 {
@@ -177,7 +177,7 @@ func scriptCalls(ctx context.Context, t *testing.T, client *goredis.Client) (n i
 func TestUnreadOf_TakesOneScriptCallFor128Chats(t *testing.T) {
 	server := redistest.Start(t)
 	ctx, client := t.Context(), server.Client(t)
-	config := chatcore.Config{RedisURL: server.URL(), Partitions: 4}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 4}}
 	ranBuiltins(t, config, func(*chatcore.Core) {}) // the views are kept from then on
 	core := opened(t)(chatcore.New(ctx, config))
 	want := make(map[domain.ChatID]domain.Ordinal)

@@ -112,7 +112,7 @@ func withBuiltins(t *testing.T, config chatcore.Config, options ...chatcore.Opti
 // TestMessagesAreReadFromTheCache that other programs read, too.
 func TestMessagesAreReadFromTheCache(t *testing.T) {
 	server := redistest.Start(t)
-	client, config := server.Client(t), chatcore.Config{RedisURL: server.URL(), Partitions: 1}
+	client, config := server.Client(t), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}}
 	here, there := withBuiltins(t, config), withBuiltins(t, config)
 	bare := opened(t)(chatcore.New(t.Context(), config)) // answers from the log
 	ctx := t.Context()
@@ -208,7 +208,7 @@ func TestMessagesAreReadFromTheCache(t *testing.T) {
 // TestChatListsAndContactsFollowTheLog through joins, roles, titles and leaves.
 func TestChatListsAndContactsFollowTheLog(t *testing.T) {
 	server, namespace := redistest.Shared(t), uuid.NewString()
-	core := withBuiltins(t, chatcore.Config{RedisURL: server.URL(), Namespace: namespace, Partitions: 1})
+	core := withBuiltins(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 1}})
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	ctx := t.Context()
@@ -299,7 +299,7 @@ func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 		t.Fatal(err)
 	}
 	store := cache.New(cacheServer.Client(t), keys.Caches())
-	core := withBuiltins(t, chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: uuid.NewString(), Partitions: 1}, chatcore.WithCacheStore(store))
+	core := withBuiltins(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 1}}, chatcore.WithCacheStore(store))
 	ctx := t.Context()
 	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))

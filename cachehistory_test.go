@@ -83,10 +83,10 @@ func TestCachedValues_OfALostHistoryAreMisses(t *testing.T) {
 	for _, apart := range []bool{true, false} {
 		t.Run(map[bool]string{true: "on another server", false: "on the same server"}[apart], func(t *testing.T) {
 			server := redistest.Start(t)
-			config, cache := chatcore.Config{RedisURL: server.URL(), Partitions: 2}, server.Client(t)
+			config, cache := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}}, server.Client(t)
 			if apart {
 				other := redistest.Start(t)
-				config.CacheURL, cache = other.URL(), other.Client(t)
+				config.Redis.CacheURL, cache = other.URL(), other.Client(t)
 			}
 			ctx := t.Context()
 			core := withBuiltins(t, config)
@@ -122,7 +122,7 @@ func TestCachedValues_OfALostHistoryAreMisses(t *testing.T) {
 func TestCachedValues_OfALostLogAreMisses(t *testing.T) {
 	server, other := redistest.Start(t), redistest.Start(t)
 	ctx, cache := t.Context(), other.Client(t)
-	config := chatcore.Config{RedisURL: server.URL(), CacheURL: other.URL(), Partitions: 2}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), CacheURL: other.URL()}, Log: chatcore.LogConfig{Partitions: 2}}
 	before := opened(t)(chatcore.New(ctx, config))
 	if err := before.SubscribeBuiltins(); err != nil {
 		t.Fatal(err)
@@ -155,8 +155,8 @@ func TestCachedValues_OfALostLogAreMisses(t *testing.T) {
 func TestAFrozenCacheServer_SkipsNoInvalidation(t *testing.T) {
 	server, other := redistest.Start(t), redistest.Start(t)
 	ctx, cache := t.Context(), other.Client(t)
-	config := chatcore.Config{RedisURL: server.URL(), CacheURL: other.URL(), Partitions: 2, CommandTimeout: 500 * time.Millisecond}
-	config.Retry.First, config.Retry.Max = 5*time.Millisecond, 20*time.Millisecond
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), CacheURL: other.URL(), CommandTimeout: 500 * time.Millisecond}, Log: chatcore.LogConfig{Partitions: 2}}
+	config.Delivery.Retry.First, config.Delivery.Retry.Max = 5*time.Millisecond, 20*time.Millisecond
 	here, there := withBuiltins(t, config), withBuiltins(t, config)
 	must[app.Done](t)(here.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Title: "Before", Members: []domain.UserID{"ben", "cem"}}))
 	must[app.Sent](t)(here.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "before"}))

@@ -18,7 +18,8 @@ func TestOnlyCachesLieOnTheCacheServer(t *testing.T) {
 	shared, cache := redistest.Start(t), redistest.Start(t)
 	ctx, client, cached := t.Context(), shared.Client(t), cache.Client(t)
 	core := opened(t)(chatcore.New(ctx, quick(chatcore.Config{
-		RedisURL: shared.URL(), CacheURL: cache.URL(), Limits: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}},
+		Redis:  chatcore.RedisConfig{URL: shared.URL(), CacheURL: cache.URL()},
+		Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}},
 	})))
 	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 	must[bool](t)(core.Chats.StartTyping(ctx, domain.Typing{Chat: "c", Actor: "ada"}))

@@ -18,7 +18,7 @@ import (
 // emojis that are there.
 func TestCaps_HoldUnderConcurrency(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		config := chatcore.Config{Caps: app.Caps{EmojisPerMessage: 8, ReactionsPerUser: 5}}
+		config := chatcore.Config{Limits: chatcore.LimitsConfig{Caps: app.Caps{EmojisPerMessage: 8, ReactionsPerUser: 5}}}
 		cores := []*chatcore.Core{open(config), open(config)}
 		if cores[0].LogID() != cores[1].LogID() { // in memory each core has a log of its own
 			cores[1] = cores[0]
@@ -74,7 +74,7 @@ func TestCaps_HoldUnderConcurrency(t *testing.T) {
 // TestCaps_OfChatsAreCountedInTheUsersView, which the built-in subscribers keep.
 func TestCaps_OfChatsAreCountedInTheUsersView(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		core := open(chatcore.Config{Caps: app.Caps{ChatsPerUser: 2}})
+		core := open(chatcore.Config{Limits: chatcore.LimitsConfig{Caps: app.Caps{ChatsPerUser: 2}}})
 		if err := core.SubscribeBuiltins(); err != nil {
 			t.Fatal(err)
 		}

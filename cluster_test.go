@@ -14,7 +14,7 @@ import (
 
 func TestACoreOnACluster(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: cluster.URL()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}))
 	const chats, each = 8, 5
 	arrived, live := make(chan chatcore.Delivery[domain.MessageNew], chats*each), make(chan domain.TypingStop, 1)
 	if err := core.Subscribe("push", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {

@@ -18,12 +18,12 @@ import (
 // TestACoreOverTLS sends, delivers and hears live over encrypted connections: every client of the core has the certificate.
 func TestACoreOverTLS(t *testing.T) {
 	_, url, files := redistest.StartTLS(t)
-	testEverythingConnects(t, chatcore.Config{RedisURL: url, TLS: trusting(t, files)})
+	testEverythingConnects(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: url, TLS: trusting(t, files)}})
 }
 
 // TestACoreByTheNameThatSentinelsKnow finds its master by three Sentinels, which have other credentials than it.
 func TestACoreByTheNameThatSentinelsKnow(t *testing.T) {
-	testEverythingConnects(t, chatcore.Config{RedisURL: redistest.StartSentinels(t, "data-secret").URL()})
+	testEverythingConnects(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.StartSentinels(t, "data-secret").URL()}})
 }
 
 func trusting(t *testing.T, files redistest.Certificates) *tls.Config {

@@ -13,29 +13,30 @@ import (
 
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis/conn"
-	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
+	"chatcore/internal/calls"
 	"chatcore/ports"
 )
 
 // Core is a chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until Run or Close has
 // ended; afterwards every call that needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
 type Core struct {
-	Chats    *app.Chats    // commands about chats
-	Presence *app.Presence // heartbeats, statuses and online users
-	Queries  *app.Queries  // present state, folded from the log
-	Sessions *app.Sessions // logins of users
-	Limits   *app.Limits   // how often something may be done, by the kinds of Config.Limits
-	Helpers  *Helpers      // values, counters, sets and channels of the caller's own
+	Chats    *app.Chats      // commands about chats
+	Presence *app.Presence   // heartbeats, statuses and online users
+	Queries  *app.Queries    // present state, folded from the log
+	Sessions *app.Sessions   // logins of users
+	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
+	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
 
 	deps
 	broken     atomic.Uint64 // live payloads that could not be read
-	live       liveCalls
+	live       calls.Set[AbandonedHandler]
 	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
 
 	builtins    *app.Builtins      // the handler of the built-in group
@@ -79,6 +80,7 @@ type deps struct {
 	cacheStore    ports.CacheStore // nil without a store for caches
 	caches        *app.Caches      // nil as well then
 	codec         *wireformat.Codec
+	helpers       helpers.Control
 	clock         ports.LogClock
 	counters      *pubsub.GroupCounters
 	progress      *progress
@@ -90,7 +92,7 @@ var ErrClosed = ports.ErrClosed
 
 // Errors of opening a core on Redis.
 var (
-	// ErrURL is a Config.RedisURL that cannot be understood.
+	// ErrURL is a Config.Redis.URL that cannot be understood.
 	ErrURL = conn.ErrURL
 	// ErrUnreachable is returned when Redis did not answer in any attempt.
 	ErrUnreachable = conn.ErrUnreachable
@@ -99,16 +101,16 @@ var (
 	ErrRejected = conn.ErrRejected
 	// ErrTooOld is a Redis below version 7.0.
 	ErrTooOld = health.ErrTooOld
-	// ErrLogDiffers is a log with another number of partitions, another hash or other names.
-	ErrLogDiffers = eventlog.ErrLogDiffers
+	// ErrLogDiffers is returned for a log with another number of partitions, another hash or other names. The error is a [*ports.LogDiffersError].
+	ErrLogDiffers = ports.ErrLogDiffers
 	// ErrEvicting is returned by durable writes while Redis may evict keys of the log: within a second and the time of an answer after such a policy was
 	// switched on, and no longer once it is switched off.
 	ErrEvicting = health.ErrEvicting
 	// ErrFull is returned by writes that Redis refuses because it is at its maxmemory, and by [Core.Health] as the reason not to be ready until less
 	// than 95 % of it is used.
 	ErrFull = rediscmd.ErrFull
-	// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*RightsError].
-	ErrNoPermission = rediscmd.ErrNoPermission
+	// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*ports.RightsError].
+	ErrNoPermission = ports.ErrNoPermission
 )
 
 // Errors of queries.
@@ -118,9 +120,6 @@ var (
 	// ErrCorrupt is returned where something of the log or of a view is missing. It is never taken for nothing that was there.
 	ErrCorrupt = ports.ErrCorrupt
 )
-
-// RightsError names the rights that a Redis user lacks.
-type RightsError = rediscmd.RightsError
 
 // registration is one consumer group as it was asked for.
 type registration struct {
@@ -147,10 +146,10 @@ func (s *registration) handle(typ string, h pubsub.Handler) {
 
 func newCore(
 	m deps, o startupSpan, meter metric.Meter,
-	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits, helpers *Helpers,
+	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: helpers,
+		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
 		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	_, onRedis := m.backend.(*redisBackend)
@@ -174,7 +173,7 @@ func newCore(
 // ([Stats.Ignored]). The subscription takes effect when the core starts.
 //
 // Subscribe returns [ErrRunning] after the start and [ErrClosed] after the end of the core, a [*DuplicateError] if this core has the group already or
-// one event type has two handlers, [ErrTooManyGroups] if the process has [Config.MaxGroups] groups, and a [*domain.InvalidError] for a wrong name or
+// one event type has two handlers, [ErrTooManyGroups] if the process has [DeliveryConfig.MaxGroups] groups, and a [*domain.InvalidError] for a wrong name or
 // option. Each error says what to call instead.
 func (c *Core) Subscribe(group string, options ...SubscribeOption) error {
 	return c.subscribe(&registration{group: group, handlers: make(map[string]pubsub.Handler)}, options)

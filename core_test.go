@@ -25,7 +25,7 @@ func onEachBackend(t *testing.T, test func(t *testing.T, open func(chatcore.Conf
 	t.Run("redis", func(t *testing.T) {
 		namespace := "core-" + uuid.NewString()
 		test(t, func(c chatcore.Config) *chatcore.Core {
-			c.RedisURL, c.Namespace, c.Partitions = redistest.Shared(t).URL(), namespace, 2
+			c.Redis.URL, c.Redis.Namespace, c.Log.Partitions = redistest.Shared(t).URL(), namespace, 2
 			return opened(t)(chatcore.New(t.Context(), c))
 		})
 	})
@@ -208,7 +208,7 @@ func TestAnEventWithoutHandlerIsFinishedAndCounted(t *testing.T) {
 
 func TestWhatAHandlerFinishesWhileStoppingIsNotDeliveredAgain(t *testing.T) {
 	redis, namespace := redistest.Shared(t), "stop-"+uuid.NewString()
-	config := chatcore.Config{RedisURL: redis.URL(), Namespace: namespace, Partitions: 1}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redis.URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 1}}
 	first := opened(t)(chatcore.New(t.Context(), config))
 	entered, release := make(chan struct{}), make(chan struct{})
 	err := first.Subscribe("g", chatcore.On(func(context.Context, chatcore.Delivery[domain.ChatUpdate]) error {
@@ -268,7 +268,7 @@ func TestFromBeginningCatchesUp(t *testing.T) {
 
 func TestPublishersOfOtherProgramsAreHeard(t *testing.T) {
 	redis, namespace := redistest.Shared(t), "foreign-"+uuid.NewString()
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redis.URL(), Namespace: namespace}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redis.URL(), Namespace: namespace}}))
 	arrived := make(chan chatcore.Live[domain.TypingStart], 1)
 	if err := core.Listen(chatcore.OnLive(func(_ context.Context, l chatcore.Live[domain.TypingStart]) { arrived <- l })); err != nil {
 		t.Fatal(err)
@@ -311,8 +311,8 @@ func TestAPanickingListenerHarmsNobody(t *testing.T) {
 }
 
 func TestConfigReportsEveryFaultAtOnce(t *testing.T) {
-	config := chatcore.Config{Partitions: -1, EditWindow: -1, EffectTTL: -1, LiveBuffer: -1, ConnectAttempts: -1}
-	config.Retry.Attempts, config.Retry.Max = -1, -1
+	config := chatcore.Config{Log: chatcore.LogConfig{Partitions: -1}, Limits: chatcore.LimitsConfig{EditWindow: -1}, Delivery: chatcore.DeliveryConfig{EffectTTL: -1, LiveBuffer: -1}, Redis: chatcore.RedisConfig{ConnectAttempts: -1}}
+	config.Delivery.Retry.Attempts, config.Delivery.Retry.Max = -1, -1
 	for name, err := range map[string]error{
 		"Validate":    config.Validate(),
 		"NewInMemory": errOf(chatcore.NewInMemory(config)),
@@ -337,7 +337,7 @@ func errOf(_ *chatcore.Core, err error) error { return err }
 
 func TestNewSaysWhatIsWrongWithTheRedisURL(t *testing.T) {
 	for _, url := range []string{"", "http://localhost", "redis://localhost:notaport", "redis://:secret@localhost:port"} {
-		_, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: url})
+		_, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: url}})
 		if !errors.Is(err, chatcore.ErrURL) {
 			t.Errorf("%q: %v", url, err)
 		}
@@ -380,7 +380,7 @@ func TestASendEndsTypingUnderAnIDOfItsOwn(t *testing.T) {
 // TestASlowListenerIsNotNoticedByTheDurablePath has a live handler stand still while events are delivered: it loses, and nobody waits for it.
 func TestASlowListenerIsNotNoticedByTheDurablePath(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		core := open(chatcore.Config{LiveBuffer: 2})
+		core := open(chatcore.Config{Delivery: chatcore.DeliveryConfig{LiveBuffer: 2}})
 		arrived, release := make(chan domain.Seq), make(chan struct{})
 		if err := errors.Join(
 			core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {

@@ -37,8 +37,8 @@ type damaged struct {
 func newDamaged(t *testing.T, fill func(t *testing.T, core *chatcore.Core)) *damaged {
 	t.Helper()
 	server := redistest.Start(t)
-	d := &damaged{t: t, client: server.Client(t), config: chatcore.Config{RedisURL: server.URL(), Partitions: 1, EntityCache: -1}}
-	d.config.Caps = app.Caps{EmojisPerMessage: 1000, ReactionsPerUser: 1000} // a snapshot takes many reactions
+	d := &damaged{t: t, client: server.Client(t), config: chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1, EntityCache: -1}}}
+	d.config.Limits.Caps = app.Caps{EmojisPerMessage: 1000, ReactionsPerUser: 1000} // a snapshot takes many reactions
 	running := opened(t)(chatcore.New(t.Context(), d.config))
 	if err := running.SubscribeBuiltins(); err != nil {
 		t.Fatal(err)

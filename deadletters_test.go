@@ -19,7 +19,7 @@ import (
 func TestDeadLetters_KeptThroughRetries(t *testing.T) {
 	for name, open := range map[string]func(t *testing.T) *chatcore.Core{
 		"redis": func(t *testing.T) *chatcore.Core {
-			return opened(t)(chatcore.New(t.Context(), quick(chatcore.Config{RedisURL: redistest.Start(t).URL(), Partitions: 2})))
+			return opened(t)(chatcore.New(t.Context(), quick(chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Start(t).URL()}, Log: chatcore.LogConfig{Partitions: 2}})))
 		},
 		"memory": func(t *testing.T) *chatcore.Core { return opened(t)(chatcore.NewInMemory(quick(chatcore.Config{}))) },
 	} {

@@ -13,6 +13,7 @@ import (
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
@@ -22,8 +23,9 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Shared(t))
 	const commandTimeout = 500 * time.Millisecond
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{
-		RedisURL: proxy.URL(), Namespace: "deadline-" + uuid.NewString(), Partitions: 1, CommandTimeout: commandTimeout, PoolSize: 200,
-		Limits: map[string]app.Limit{"open": {Rate: 1000, Per: time.Minute}, "login": {Rate: 1000, Per: time.Minute}},
+		Redis:  chatcore.RedisConfig{URL: proxy.URL(), Namespace: "deadline-" + uuid.NewString(), CommandTimeout: commandTimeout, PoolSize: 200},
+		Log:    chatcore.LogConfig{Partitions: 1},
+		Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{"open": {Rate: 1000, Per: time.Minute}, "login": {Rate: 1000, Per: time.Minute}}},
 	}))
 	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	load := func(ctx context.Context, _ string) (string, error) { return "v", ctx.Err() }
@@ -39,7 +41,7 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 			return failure(core.Helpers.Get(ctx, "k", &v))
 		},
 		"loading helper": func(ctx context.Context) error {
-			return failure(chatcore.GetOrSet(ctx, core.Helpers, "k", time.Minute, func(context.Context) (string, error) { return "v", nil }))
+			return failure(helpers.GetOrSet(ctx, core.Helpers, "k", time.Minute, func(context.Context) (string, error) { return "v", nil }))
 		},
 		"publishing": func(ctx context.Context) error { return core.Helpers.Publish(ctx, "ch", "x") },
 		"subscribing": func(ctx context.Context) error {
@@ -104,7 +106,7 @@ func TestDeadline_OfTheCaller(t *testing.T) {
 // TestRun_EndsWithItsDeadline shows that a deadline ends Run as a cancellation does, also while it starts.
 func TestRun_EndsWithItsDeadline(t *testing.T) {
 	proxy := redistest.StartProxy(t, redistest.Shared(t))
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: proxy.URL(), Namespace: "deadline-" + uuid.NewString(), Partitions: 1}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: proxy.URL(), Namespace: "deadline-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 1}}))
 	if err := core.Listen(chatcore.OnLive(func(context.Context, chatcore.Live[domain.TypingStart]) {})); err != nil {
 		t.Fatal(err)
 	}

@@ -194,7 +194,7 @@ func (d Definition[T]) On(handle func(ctx context.Context, d CustomDelivery[T]) 
 				return pubsub.Permanent(err)
 			}
 			return handle(ctx, CustomDelivery[T]{
-				ID: in.ID, Chat: own.Chat, Actor: own.Actor, Entity: own.Entity, Event: data, At: own.At,
+				ID: DeliveryID(in.ID), Chat: own.Chat, Actor: own.Actor, Entity: own.Entity, Event: data, At: own.At,
 				Ordinal: in.Ordinal, Meta: in.Meta,
 				Attempt: in.Attempt, Redelivered: in.Redelivered, Epoch: in.Epoch, Appended: in.Appended,
 			})

@@ -41,7 +41,7 @@ func (o order) MarshalJSON() ([]byte, error) {
 }
 
 func quick(c chatcore.Config) chatcore.Config {
-	c.Retry.First = time.Millisecond
+	c.Delivery.Retry.First = time.Millisecond
 	return c
 }
 
@@ -172,7 +172,7 @@ func TestOwnEventsOfOtherVersions(t *testing.T) {
 }
 
 func TestAnUpcasterThatFailsHarmsItsEventOnly(t *testing.T) {
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "core-" + uuid.NewString(), Partitions: 2}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "core-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 2}}
 	ctx := t.Context()
 	core := opened(t)(chatcore.New(ctx, config))
 	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))

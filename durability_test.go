@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/adapters/redis/eventlog"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -18,7 +17,7 @@ func TestARepetitionIsAsConfirmedAsTheFirst(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	patient, impatient := time.Minute, 100*time.Millisecond
 	open := func(timeout time.Duration) *chatcore.Core {
-		return opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: cluster.URL(), Durability: eventlog.Durability{Replicas: 1, Timeout: timeout}}))
+		return opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL(), Durability: chatcore.Durability{Replicas: 1, Timeout: timeout}}}))
 	}
 	core, ctx := open(patient), t.Context()
 	must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))

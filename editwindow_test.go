@@ -47,7 +47,7 @@ func testClocksApart(t *testing.T, url string, client *goredis.Client) {
 	const window = 30 * time.Minute
 	cores := make(map[string]*chatcore.Core)
 	for name, clock := range map[string]shiftedClock{"early": shiftedClock(time.Hour), "late": shiftedClock(-time.Hour)} {
-		cores[name] = opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: url, EditWindow: window}, chatcore.WithClock(clock)))
+		cores[name] = opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: url}, Limits: chatcore.LimitsConfig{EditWindow: window}}, chatcore.WithClock(clock)))
 	}
 	ctx := t.Context()
 	must[app.Done](t)(cores["late"].Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))

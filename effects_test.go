@@ -18,7 +18,6 @@ import (
 	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
-	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -27,8 +26,8 @@ func TestAHandlerThatFailsAfterItsEffectMakesItOnce(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		config := chatcore.Config{EffectTTL: time.Minute}
-		config.Retry.First = time.Millisecond
+		config := chatcore.Config{Delivery: chatcore.DeliveryConfig{EffectTTL: time.Minute}}
+		config.Delivery.Retry.First = time.Millisecond
 		core := open(config)
 		counter, inMemory := "counter-"+uuid.NewString(), atomic.Int64{}
 		arrived := make(chan domain.Seq, 16)
@@ -86,7 +85,7 @@ func TestWhereEffectsAreRemembered(t *testing.T) {
 			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group})
 		},
 	})
-	id := ports.DeliveryID{Log: log.ID(), Chat: "c", Seq: 1, Event: "e"}
+	id := chatcore.DeliveryID{Log: log.ID(), Chat: "c", Seq: 1, Event: "e"}
 	effect := chatcore.Effect{Func: func(context.Context) error { return nil }}
 	nowhere := opened(t)(chatcore.New(t.Context(), chatcore.Config{}, own))
 	if made, err := nowhere.Once(t.Context(), "x", id, effect); made || !errors.Is(err, domain.ErrInvalid) {
@@ -96,7 +95,7 @@ func TestWhereEffectsAreRemembered(t *testing.T) {
 	for i, core := range []*chatcore.Core{
 		opened(t)(chatcore.New(t.Context(), chatcore.Config{}, own, chatcore.WithEffects(mine))),
 		opened(t)(chatcore.NewInMemory(chatcore.Config{}, chatcore.WithEffects(mine))),
-		opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: uuid.NewString()}, chatcore.WithEffects(mine))),
+		opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: uuid.NewString()}}, chatcore.WithEffects(mine))),
 	} {
 		if made, err := core.Once(t.Context(), "x", id, effect); made != (i == 0) || err != nil {
 			t.Errorf("core %d: made is %v, error %v", i, made, err)

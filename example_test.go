@@ -200,8 +200,8 @@ func firstLetter(groups chatcore.Groups, group string) chatcore.DeadLetter {
 // dead letter is retried and the chat continues, in order.
 func ExampleCore_Groups() {
 	ctx := context.Background()
-	config := chatcore.Config{RedisURL: redisURL(), Namespace: "example-" + uuid.NewString()}
-	config.Retry.Attempts, config.Retry.First = 2, time.Millisecond
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redisURL(), Namespace: "example-" + uuid.NewString()}}
+	config.Delivery.Retry.Attempts, config.Delivery.Retry.First = 2, time.Millisecond
 	core, err := chatcore.New(ctx, config)
 	if err != nil {
 		log.Fatal(err)
@@ -314,7 +314,7 @@ func ExampleCore_Use() {
 // On for all durable events, and how often a failure is tried again.
 func ExampleConfig_retry() {
 	config := chatcore.Config{}
-	config.Retry.Attempts, config.Retry.First = 3, time.Millisecond
+	config.Delivery.Retry.Attempts, config.Delivery.Retry.First = 3, time.Millisecond
 	core, err := chatcore.NewInMemory(config)
 	if err != nil {
 		log.Fatal(err)

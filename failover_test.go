@@ -21,7 +21,7 @@ func TestCommandsGoOnAfterAPromotion(t *testing.T) {
 	ctx := t.Context()
 	open := opened(t)
 	cores := []*chatcore.Core{
-		open(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()})), open(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()})),
+		open(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}})), open(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}})),
 	}
 	var chats []domain.ChatID
 	for i := range 32 {

@@ -14,7 +14,17 @@ import (
 )
 
 // Contradiction is a structure of the log, or of a view of it, that contradicts another one.
-type Contradiction = ports.Contradiction
+type Contradiction struct {
+	Kind     string        // names the rule: "segment", "head", …; stable across versions
+	Chat     domain.ChatID // "" if it is of no one chat
+	Seq      domain.Seq    // of the event that it is about; 0 if it is about none
+	Group    string        // consumer group; "" for the log itself
+	Key      string        // that is wrong
+	What     string        // is wrong
+	Repair   string        // effect of a repair; "" if the log does not determine one
+	Lost     string        // data that no repair restores, and the consequence
+	Repaired bool
+}
 
 // FsckConfig configures [Core.Fsck].
 type FsckConfig struct {
@@ -43,11 +53,11 @@ func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradict
 			return
 		}
 		newer := make(map[domain.ChatID]bool)
-		report := func(found Contradiction) error {
+		report := func(found ports.Contradiction) error {
 			if found.Kind == "newer" {
 				newer[found.Chat] = true
 			}
-			if !yield(found, nil) {
+			if !yield(Contradiction(found), nil) {
 				return errStopped
 			}
 			return nil
@@ -64,8 +74,8 @@ func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradict
 // has keys of the log can be repaired; the chats of one without any are lost. FsckConfig.Chat has no effect.
 func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq2[Contradiction, error] {
 	return func(yield func(Contradiction, error) bool) {
-		report := func(found Contradiction) error {
-			if !yield(found, nil) {
+		report := func(found ports.Contradiction) error {
+			if !yield(Contradiction(found), nil) {
 				return errStopped
 			}
 			return nil
@@ -80,7 +90,7 @@ func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq
 }
 
 // fsck checks the log first, because the rest is checked against it.
-func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(Contradiction) error, skip func(domain.ChatID) bool) error {
+func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(ports.Contradiction) error, skip func(domain.ChatID) bool) error {
 	if err := b.log.Fsck(ctx, eventlog.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
 		return err
 	}

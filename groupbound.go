@@ -6,14 +6,14 @@ import (
 	"math"
 )
 
-// The default of [Config.MaxGroups] on Redis. Every group renews its lease on every partition, so that a process with too many of them keeps the
+// The default of [DeliveryConfig.MaxGroups] on Redis. Every group renews its lease on every partition, so that a process with too many of them keeps the
 // server busy with renewals alone; see docs/decisions.md.
 const (
 	maxGroupPartitions = 4352 // of all groups of a process together, the stream of other programs counted as a partition
 	leastMaxGroups     = 16
 )
 
-// ErrTooManyGroups is returned by [Core.Subscribe] when the process has [Config.MaxGroups] consumer groups already. The error is a
+// ErrTooManyGroups is returned by [Core.Subscribe] when the process has [DeliveryConfig.MaxGroups] consumer groups already. The error is a
 // [*TooManyGroupsError].
 var ErrTooManyGroups = errors.New("too many consumer groups in one process")
 
@@ -24,7 +24,7 @@ type TooManyGroupsError struct {
 }
 
 func (e *TooManyGroupsError) Error() string {
-	return fmt.Sprintf("%v: group %q would be number %d, and %d are allowed; run it in another process, or raise Config.MaxGroups", ErrTooManyGroups, e.Group, e.Allowed+1, e.Allowed)
+	return fmt.Sprintf("%v: group %q would be number %d, and %d are allowed; run it in another process, or raise Config.Delivery.MaxGroups", ErrTooManyGroups, e.Group, e.Allowed+1, e.Allowed)
 }
 
 // Is reports that a TooManyGroupsError is [ErrTooManyGroups].
@@ -32,11 +32,11 @@ func (e *TooManyGroupsError) Is(target error) bool { return target == ErrTooMany
 
 // maxGroups returns how many groups the process may run.
 func (c *Core) maxGroups() int {
-	if c.config.MaxGroups > 0 {
-		return c.config.MaxGroups
+	if c.config.Delivery.MaxGroups > 0 {
+		return c.config.Delivery.MaxGroups
 	}
 	if _, redis := c.backend.(*redisBackend); !redis {
 		return math.MaxInt
 	}
-	return max(leastMaxGroups, maxGroupPartitions/(c.config.Partitions+1))
+	return max(leastMaxGroups, maxGroupPartitions/(c.config.Log.Partitions+1))
 }

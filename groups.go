@@ -9,7 +9,7 @@ import (
 )
 
 // Groups is the administration of consumer groups and their dead letters, also of groups that other processes run. Their members notice a change
-// within a third of [Config.Lease].
+// within a third of [DeliveryConfig.Lease].
 type Groups interface {
 	// List returns the state of every group.
 	List(ctx context.Context) ([]GroupState, error)
@@ -30,19 +30,8 @@ type Groups interface {
 	Delete(ctx context.Context, group string) error
 }
 
-// The state of consumer groups.
-type (
-	// GroupState is where a group stands.
-	GroupState = pubsub.GroupState
-	// PartitionState is where a group stands on one delivery stream.
-	PartitionState = pubsub.PartitionState
-	// DeadLetter is a delivery that failed for good.
-	DeadLetter = pubsub.DeadLetter
-	// BlockedChat is a chat that does not go on, though none of its events is a dead letter.
-	BlockedChat = pubsub.BlockedChat
-	// BlockReason says why.
-	BlockReason = pubsub.BlockReason
-)
+// BlockReason is the reason why a chat is blocked.
+type BlockReason = pubsub.BlockReason
 
 // Reasons why a chat is blocked.
 const (
@@ -70,7 +59,7 @@ var (
 // [ErrGroupsUnsupported].
 func (c *Core) Groups() Groups {
 	if g := c.backend.Groups(); g != nil {
-		return g
+		return administration{g}
 	}
 	return unsupportedGroups{}
 }

@@ -25,7 +25,7 @@ import (
 
 // TestAGroupsNameIsNobodyElsesKey guards against keys in which a group's name and a chat's, or two groups', could be taken for one another.
 func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "names-" + uuid.NewString(), Partitions: 1}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "names-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 1}}))
 	groups := []string{"x", "x:chats", "0", "u", "chats", "members", "x:members", "{x}", "%"}
 	chats := []domain.ChatID{"g", "x", "groups", "members", "g:x", "chats", "left"}
 	arrived := make(chan string, len(groups)*len(chats)*2)
@@ -55,7 +55,7 @@ func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
 // idle runs a group that does nothing, on its own core with a short lease, and returns the result of Run.
 func idle(t *testing.T, config chatcore.Config, groups ...string) (ended <-chan error) {
 	t.Helper()
-	config.Lease = pubsub.MinLease
+	config.Delivery.Lease = pubsub.MinLease
 	core := opened(t)(chatcore.New(t.Context(), config))
 	for _, group := range groups {
 		if err := core.Subscribe(group, chatcore.On(func(context.Context, chatcore.Delivery[domain.Durable]) error { return nil })); err != nil {
@@ -72,7 +72,7 @@ func TestRunTellsThatRedisLostTheLog(t *testing.T) {
 	server := redistest.Start(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	ended := idle(t, chatcore.Config{RedisURL: server.URL(), Partitions: 2}, "g", "h")
+	ended := idle(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}}, "g", "h")
 	if err := client.FlushAll(t.Context()).Err(); err != nil {
 		t.Fatal(err)
 	}
@@ -84,7 +84,7 @@ func TestRunTellsThatRedisLostTheLog(t *testing.T) {
 // TestGroupsDelete_EndsItsOwnSubscription and no other one of the process. Run reports it when it ends, Health at once.
 func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
 	namespace := "delete-" + uuid.NewString()
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 2, Lease: pubsub.MinLease}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: pubsub.MinLease}}
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	core := opened(t)(chatcore.New(t.Context(), config))
@@ -144,8 +144,9 @@ func hasFinding(h chatcore.Health, code string) bool {
 // TestFindings_OfGroups warns of a group that nobody runs, and of one that is behind by the thresholds of the settings.
 func TestFindings_OfGroups(t *testing.T) {
 	config := chatcore.Config{
-		RedisURL: redistest.Shared(t).URL(), Namespace: "lag-" + uuid.NewString(), Partitions: 1, Lease: pubsub.MinLease,
-		Warn: chatcore.Thresholds{Lag: 3, LagAge: time.Hour},
+		Redis:    chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "lag-" + uuid.NewString()},
+		Log:      chatcore.LogConfig{Partitions: 1},
+		Delivery: chatcore.DeliveryConfig{Lease: pubsub.MinLease, Warn: chatcore.Thresholds{Lag: 3, LagAge: time.Hour}},
 	}
 	other := opened(t)(chatcore.New(t.Context(), config))
 	core := opened(t)(chatcore.New(t.Context(), config))
@@ -187,7 +188,7 @@ func TestFindings_OfGroups(t *testing.T) {
 }
 
 func TestARunThatIsInterruptedWhileItStartsLeavesNothingBehind(t *testing.T) {
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "stop-" + uuid.NewString(), Partitions: 2}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "stop-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 2}}
 	groups := opened(t)(chatcore.New(t.Context(), config)).Groups()
 	for _, after := range []time.Duration{0, 500 * time.Microsecond, time.Millisecond, 2 * time.Millisecond, 4 * time.Millisecond} {
 		core := opened(t)(chatcore.New(t.Context(), config))
@@ -213,7 +214,7 @@ func TestGroupsTellWhatIsNotThere(t *testing.T) {
 	server := redistest.Start(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}}
 	ended := idle(t, config, "g")
 	groups := opened(t)(chatcore.New(t.Context(), config)).Groups()
 	ctx := t.Context()
@@ -265,7 +266,7 @@ func TestGroupsTellWhatIsNotThere(t *testing.T) {
 func TestWhatNobodyReadsGrowsOld(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "age-" + uuid.NewString(), Partitions: 1}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "age-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 1}}
 	ran := opened(t)(chatcore.New(t.Context(), config))
 	if err := ran.Subscribe("g"); err != nil {
 		t.Fatal(err)
@@ -300,7 +301,7 @@ func TestAnEphemeralGroupIsRemovedWhenRunEnds(t *testing.T) {
 	server := redistest.Start(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	config := chatcore.Config{RedisURL: server.URL(), Partitions: 2, Lease: 2 * time.Second}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: 2 * time.Second}}
 	other := opened(t)(chatcore.New(t.Context(), config))
 	groups := other.Groups()
 	there := func() (names []string) {
@@ -384,7 +385,7 @@ func TestAnEphemeralGroupIsRemovedWhenRunEnds(t *testing.T) {
 // position of the stream, and nobody walks for them again.
 func TestWhatARebuildHasReadIsNotForgotten(t *testing.T) {
 	const chats = 600 // more than are read in one step
-	config := chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "read-" + uuid.NewString(), Partitions: 1, Lease: 2 * time.Second, StopTimeout: 50 * time.Millisecond}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "read-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 1}, Delivery: chatcore.DeliveryConfig{Lease: 2 * time.Second}, StopTimeout: 50 * time.Millisecond}
 	release := make(chan struct{})
 	var blocks atomic.Bool
 	var handled sync.Map
@@ -462,7 +463,7 @@ func partition(t *testing.T, groups chatcore.Groups) chatcore.PartitionState {
 }
 
 func TestGroupsOnACluster(t *testing.T) {
-	config := chatcore.Config{RedisURL: redistest.StartCluster(t, 3).URL(), Partitions: 6, Lease: 2 * time.Second}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.StartCluster(t, 3).URL()}, Log: chatcore.LogConfig{Partitions: 6}, Delivery: chatcore.DeliveryConfig{Lease: 2 * time.Second}}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	var mended atomic.Bool
 	given := make(chan chatcore.DeliveryID, 64)

@@ -28,14 +28,19 @@ type Delivery[T domain.Durable] struct {
 }
 
 // DeliveryID is an event's identity: log, chat, seq and event id.
-type DeliveryID = ports.DeliveryID
+type DeliveryID struct {
+	Log   string // the event log's own id
+	Chat  domain.ChatID
+	Seq   domain.Seq
+	Event domain.EventID
+}
 
 // SubscribeOption is a part of a subscription: a handler, or how to subscribe.
 type SubscribeOption func(*registration)
 
 // On handles the durable events of one type; On for [domain.Durable] itself handles those that no other On of the subscription does, and
 // that for [domain.Custom] the custom types (see [Definition.On] for one of them).
-// A handler that returns an error, panics or calls [runtime.Goexit] is started again after a while, up to the attempts of [Config.Retry]; then, or
+// A handler that returns an error, panics or calls [runtime.Goexit] is started again after a while, up to the attempts of [DeliveryConfig.Retry]; then, or
 // at once if the error is [Permanent], the event becomes a dead letter of the group and the next one follows. A [Transient] error is no attempt.
 func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error) SubscribeOption {
 	typed := func(ctx context.Context, d ports.Delivery) error {
@@ -44,7 +49,7 @@ func On[T domain.Durable](handle func(ctx context.Context, d Delivery[T]) error)
 			return Permanent(&domain.InvalidError{Field: "event", Problem: "is of another type than its name says", Allowed: "the type of its name"})
 		}
 		return handle(ctx, Delivery[T]{
-			ID: d.ID, Event: event, Ordinal: d.Ordinal, Meta: d.Meta,
+			ID: DeliveryID(d.ID), Event: event, Ordinal: d.Ordinal, Meta: d.Meta,
 			Attempt: d.Attempt, Redelivered: d.Redelivered, Epoch: d.Epoch, Appended: d.Appended,
 		})
 	}
@@ -98,7 +103,7 @@ func InFlight(n int) SubscribeOption {
 
 // HandlerTimeout bounds each start of a handler: its context ends after d, and the error that it then returns counts as a failed attempt. A handler
 // that ignores its context keeps its chat waiting, because order forbids another start beside it; [Health.Findings] then names the chat. d should
-// be longer than [Config.CommandTimeout], or a Redis that does not answer counts as failed attempts too. Without this option handlers have no
+// be longer than [RedisConfig.CommandTimeout], or a Redis that does not answer counts as failed attempts too. Without this option handlers have no
 // timeout, and are named after 30 s.
 func HandlerTimeout(d time.Duration) SubscribeOption {
 	return func(s *registration) {
@@ -143,7 +148,7 @@ func Ephemeral() SubscribeOption {
 func Permanent(err error) error { return pubsub.Permanent(err) }
 
 // Transient marks an error that passes by itself and says nothing about the event, such as that of a database that does not answer. It never
-// counts as an attempt: the handler is started again, for as long as it fails so, after pauses as [Config.Retry] says, but of 15 seconds at most.
+// counts as an attempt: the handler is started again, for as long as it fails so, after pauses as [DeliveryConfig.Retry] says, but of 15 seconds at most.
 // Only the event's chat waits. A chat that waits for more than 10 seconds is named in its group's state and in [Health.Findings]. A nil error
 // stays nil.
 //

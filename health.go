@@ -37,7 +37,7 @@ type Health struct {
 	Holes      []Hole         // parts of the log that groups of this process have to read and cannot, because something is missing
 	Stopped    []StoppedGroup // groups that this process runs no more
 	Refused    uint64         // announcements of durable events that Redis refused, since the core was made
-	Replicas   int            // that Config.Durability has confirm an append
+	Replicas   int            // that Config.Redis.Durability has confirm an append
 	Warn       Thresholds     // of Findings; zero fields mean the defaults
 	ClusterURL bool           // the URL names several servers, as for a Cluster
 }
@@ -48,22 +48,48 @@ type StoppedGroup struct {
 	Err   error
 }
 
-// The state of a server and of the connections to it.
-type (
-	// State is a server as it was when it was asked.
-	State = ports.Server
-	// Pool is a client's connections.
-	Pool = ports.Pool
-	// Hole is a part of the log that a group cannot read.
-	Hole = pubsub.Hole
-)
+// State is a server as it was when it was asked.
+type State struct {
+	Address string
+	Err     error         // why nothing else is known, or nil
+	Latency time.Duration // median of three PINGs
+	Version string        // such as 7.0.15
+	Cluster bool          // runs in cluster mode
+	Replica bool          // has a master, and takes no writes
+	Loading bool          // reads its data from disk, and answers nothing else
+
+	Memory      *ports.Memory
+	Persistence *ports.Persistence
+	Clients     *ports.Clients
+	Replication *ports.Replication
+	Settings    *ports.Settings
+	Slow        *ports.SlowLog
+	Slots       *ports.Slots // nil without Cluster
+	Unknown     []string     // commands that were refused
+}
+
+// Pool counts the connections of a client, since it was opened.
+type Pool struct {
+	Purpose             string
+	Total, Idle         uint32
+	Hits, Misses, Stale uint32 // connections that were idle when needed; that were not; that were removed
+	Timeouts            uint32 // waits for a connection that were given up
+}
+
+func states(servers []ports.Server) []State {
+	var states []State
+	for _, s := range servers {
+		states = append(states, State(s))
+	}
+	return states
+}
 
 // Health inspects the core and all of its servers, within three seconds. It never fails: values that cannot be read are reported as unknown. A core
 // in memory, or on a custom log, is ready as long as it is not closed.
 func (c *Core) Health(ctx context.Context) Health {
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
-	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Durability.Replicas, Warn: c.config.Warn}
+	h := Health{At: time.Now(), Live: true, Ready: true, LogID: c.LogID(), Replicas: c.config.Redis.Durability.Replicas, Warn: c.config.Delivery.Warn}
 	c.mu.Lock()
 	closed := c.closed
 	c.mu.Unlock()
@@ -76,7 +102,7 @@ func (c *Core) Health(ctx context.Context) Health {
 	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
 	if h.Ready {
 		if groups := c.backend.Groups(); groups != nil {
-			h.Groups, h.GroupsErr = groups.List(ctx)
+			h.Groups, h.GroupsErr = administration{groups}.List(ctx)
 		}
 	}
 	return h
@@ -86,7 +112,9 @@ func (c *Core) Health(ctx context.Context) Health {
 func (c *Core) holes() (holes []Hole) {
 	groups := c.counters.All()
 	for _, group := range slices.Sorted(maps.Keys(groups)) {
-		holes = append(holes, groups[group].Holes.List()...)
+		for _, hole := range groups[group].Holes.List() {
+			holes = append(holes, Hole(hole))
+		}
 	}
 	return holes
 }
@@ -120,8 +148,8 @@ func Inspect(ctx context.Context, config Config) (_ Health, err error) {
 	if err := config.Validate(); err != nil {
 		return Health{}, err
 	}
-	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Durability.Replicas, Warn: config.Warn}
-	if h.ClusterURL, err = conn.IsCluster(config.RedisURL); err != nil {
+	h := Health{At: time.Now(), Live: true, NotReady: errNotOpened, Replicas: config.Redis.Durability.Replicas, Warn: config.Delivery.Warn}
+	if h.ClusterURL, err = conn.IsCluster(config.Redis.URL); err != nil {
 		return Health{}, err
 	}
 	keys, err := newKeys(config)
@@ -152,15 +180,15 @@ var errNotOpened = errors.New("the log was not opened")
 
 // inspect asks all servers at once.
 func (c clients) inspect(ctx context.Context, h *Health) {
-	cached := make(chan []State, 1)
+	cached := make(chan []ports.Server, 1)
 	go func() {
 		defer close(cached)
 		if c.cache.own {
 			cached <- health.NewInspector(c.cache.Client, "cache").Inspect(ctx)
 		}
 	}()
-	h.Log = health.NewInspector(c.commands.Client, "commands").Inspect(ctx)
-	h.Cache = <-cached
+	h.Log = states(health.NewInspector(c.commands.Client, "commands").Inspect(ctx))
+	h.Cache = states(<-cached)
 	for _, client := range []struct {
 		purpose string
 		*conn.Client
@@ -172,7 +200,7 @@ func (c clients) inspect(ctx context.Context, h *Health) {
 		{"cache", c.cache.Client, c.cache.own},
 	} {
 		if client.Client != nil && client.own {
-			h.Pools = append(h.Pools, health.NewInspector(client.Client, client.purpose).Pool())
+			h.Pools = append(h.Pools, Pool(health.NewInspector(client.Client, client.purpose).Pool()))
 		}
 	}
 }
@@ -184,7 +212,7 @@ func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
 	b.clients.inspect(ctx, h)
 	h.NotReady = <-probed
 	h.Level, h.Highest = b.log.Levels()
-	h.ClusterURL, _ = conn.IsCluster(b.config.RedisURL) // which was parsed before
+	h.ClusterURL, _ = conn.IsCluster(b.config.Redis.URL) // which was parsed before
 }
 
 // Probe proves all rights, and makes a small write in every partition.

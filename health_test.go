@@ -53,7 +53,7 @@ func examined(t *testing.T, c chatcore.Config) []chatcore.Finding {
 
 func TestNothingIsFoundOnAHealthyServer(t *testing.T) {
 	server := redistest.Start(t, durable()...)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
 	h := core.Health(t.Context())
 	found := slices.DeleteFunc(h.Findings(), func(f chatcore.Finding) bool { return f.Code == "latency" }) // a busy machine
 	if !h.Live || !h.Ready || h.NotReady != nil || len(found) > 0 {
@@ -88,23 +88,23 @@ func TestEachDangerIsFound(t *testing.T) {
 		{"min-replicas-to-write", "1", "0", "min_replicas"},
 	} {
 		set(d.name, d.value)
-		if found := codes(examined(t, chatcore.Config{RedisURL: server.URL()}), chatcore.Danger); !slices.Equal(found, []string{d.code}) {
+		if found := codes(examined(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}), chatcore.Danger); !slices.Equal(found, []string{d.code}) {
 			t.Errorf("%s %s: %q", d.name, d.value, found)
 		}
 		set(d.name, d.before)
-		if found := codes(examined(t, chatcore.Config{RedisURL: server.URL()}), chatcore.Danger); len(found) > 0 {
+		if found := codes(examined(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}), chatcore.Danger); len(found) > 0 {
 			t.Errorf("%s %s: %q", d.name, d.before, found)
 		}
 	}
-	asked := chatcore.Config{RedisURL: server.URL()}
-	asked.Durability.Replicas = 1
+	asked := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}
+	asked.Redis.Durability.Replicas = 1
 	if found := codes(examined(t, asked), chatcore.Danger); !slices.Equal(found, []string{"durability"}) {
 		t.Errorf("without a replica: %q", found)
 	}
 
 	host, port, _ := strings.Cut(server.Addr(), ":")
 	replica := redistest.Start(t, durable("--replicaof", host+" "+port, "--repl-diskless-sync-delay", "0")...)
-	if found := codes(examined(t, chatcore.Config{RedisURL: replica.URL()}), chatcore.Danger); !slices.Equal(found, []string{"replica"}) {
+	if found := codes(examined(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: replica.URL()}}), chatcore.Danger); !slices.Equal(found, []string{"replica"}) {
 		t.Errorf("a replica: %q", found)
 	}
 
@@ -115,7 +115,7 @@ func TestEachDangerIsFound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if found := codes(examined(t, chatcore.Config{RedisURL: server.URL()}), chatcore.Danger); !slices.Equal(found, []string{"maxclients"}) {
+	if found := codes(examined(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}), chatcore.Danger); !slices.Equal(found, []string{"maxclients"}) {
 		t.Errorf("no connections left: %q", found)
 	}
 	set("maxclients", "1000")
@@ -123,7 +123,7 @@ func TestEachDangerIsFound(t *testing.T) {
 	if err := client.Eval(t.Context(), "for i = 1, 20000000 do end", nil).Err(); err != nil && !errors.Is(err, goredis.Nil) {
 		t.Fatal(err)
 	}
-	found := examined(t, chatcore.Config{RedisURL: server.URL()})
+	found := examined(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}})
 	if !slices.ContainsFunc(found, func(f chatcore.Finding) bool { return f.Code == "slow_log" && strings.Contains(f.What, "EVAL took") }) {
 		t.Errorf("a slow command: %+v", found)
 	}
@@ -148,19 +148,19 @@ func TestAFailedSnapshotIsFound(t *testing.T) {
 			t.Fatal("the snapshot did not fail")
 		}
 	}
-	if found := codes(examined(t, chatcore.Config{RedisURL: server.URL()}), chatcore.Danger); !slices.Equal(found, []string{"save_failed"}) {
+	if found := codes(examined(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}), chatcore.Danger); !slices.Equal(found, []string{"save_failed"}) {
 		t.Errorf("%q", found)
 	}
 }
 
 func TestTheServersOfAClusterAreTold(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3, durable()...)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: cluster.URL()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}))
 	h := core.Health(t.Context())
 	if !h.Ready || len(h.Log) != 3 || h.Log[0].Slots == nil || !h.Log[0].Slots.OK || len(codes(h.Findings(), chatcore.Danger)) > 0 {
 		t.Errorf("%+v, %+v", h, h.Findings())
 	}
-	if found := codes(examined(t, chatcore.Config{RedisURL: cluster.Masters[0].URL()}), chatcore.Danger); !slices.Equal(found, []string{"cluster_url"}) {
+	if found := codes(examined(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.Masters[0].URL()}}), chatcore.Danger); !slices.Equal(found, []string{"cluster_url"}) {
 		t.Errorf("one of them as a single server: %q", found)
 	}
 	cluster.Masters[2].Freeze()
@@ -177,7 +177,7 @@ func TestTheServersOfAClusterAreTold(t *testing.T) {
 
 func TestReadyMeansThatAnAppendWouldBeTaken(t *testing.T) {
 	server := redistest.Start(t, durable()...)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
 	client := server.Client(t)
 	for _, no := range []struct {
 		name      string
@@ -223,7 +223,7 @@ func TestWhatAUserMayNotAskIsUnknown(t *testing.T) {
 	if err := server.Client(t).Do(t.Context(), "acl", "setuser", "ada", "on", ">secret", "~*", "&*", "+@all", "-@dangerous", "+info").Err(); err != nil {
 		t.Fatal(err)
 	}
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: "redis://ada:secret@" + server.Addr()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: "redis://ada:secret@" + server.Addr()}}))
 	h := core.Health(t.Context())
 	if !h.Ready || h.Log[0].Err != nil || !slices.Equal(h.Log[0].Unknown, []string{"CONFIG GET", "SLOWLOG"}) || h.Log[0].Settings != nil || h.Log[0].Memory == nil {
 		t.Errorf("%+v", h.Log)
@@ -243,7 +243,7 @@ func TestClientsAreSeparateAndClosed(t *testing.T) {
 		}
 		return strings.Count(list, "\n")
 	}
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), CacheURL: cache.URL()})
+	core, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), CacheURL: cache.URL()}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -331,7 +331,7 @@ func TestFindings(t *testing.T) {
 func TestEvictionAtRunTime_IsFound(t *testing.T) {
 	server := redistest.Start(t, durable()...)
 	client := server.Client(t)
-	config := chatcore.Config{RedisURL: server.URL(), Partitions: 1}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	send := func() error {

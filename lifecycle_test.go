@@ -68,7 +68,8 @@ func TestClosed_Core(t *testing.T) {
 // TestClosed_EveryPart asks the parts of a core on Redis that keep something there.
 func TestClosed_EveryPart(t *testing.T) {
 	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{
-		RedisURL: redistest.Shared(t).URL(), Namespace: "closed-" + uuid.NewString(), Limits: map[string]app.Limit{"open": {Rate: 1, Per: time.Minute}},
+		Redis:  chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "closed-" + uuid.NewString()},
+		Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{"open": {Rate: 1, Per: time.Minute}}},
 	}))
 	groups := core.Groups()
 	if err := core.Close(); err != nil {
@@ -102,7 +103,7 @@ func TestStart_SaysWhyNot(t *testing.T) {
 	handler := chatcore.On(func(context.Context, chatcore.Delivery[domain.Durable]) error { return nil })
 
 	t.Run("the log is lost", func(t *testing.T) {
-		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: "lost"}))
+		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), Namespace: "lost"}}))
 		if err := core.Subscribe("g", handler); err != nil {
 			t.Fatal(err)
 		}
@@ -119,7 +120,7 @@ func TestStart_SaysWhyNot(t *testing.T) {
 	t.Run("its context ends while Redis is away", func(t *testing.T) {
 		proxy := redistest.StartProxy(t, server)
 		logger, said := heard()
-		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: proxy.URL(), Namespace: "away", Logger: logger}))
+		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: proxy.URL(), Namespace: "away"}, Logger: logger}))
 		if err := core.Subscribe("g", handler); err != nil {
 			t.Fatal(err)
 		}

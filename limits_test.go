@@ -17,9 +17,9 @@ import (
 
 func TestLimitsAreTakenByCommands(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		core := open(chatcore.Config{Limits: map[string]app.Limit{
+		core := open(chatcore.Config{Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{
 			app.LimitSend: {Rate: 2, Per: time.Hour}, app.LimitLogin: {Algorithm: ports.GCRA, Rate: 5, Per: time.Hour},
-		}})
+		}}})
 		ctx := t.Context()
 		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada"}))
 		for range 2 {
@@ -63,9 +63,9 @@ func TestWhoIsTyping(t *testing.T) {
 // TestLimitsWithoutRedis stops and freezes the server: a login fails closed, an upload open, each counted as it is.
 func TestLimitsWithoutRedis(t *testing.T) {
 	server := redistest.Start(t)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), CommandTimeout: time.Second, Limits: map[string]app.Limit{
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), CommandTimeout: time.Second}, Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{
 		app.LimitLogin: {Rate: 5, Per: time.Hour}, "upload": {Rate: 5, Per: time.Hour},
-	}}))
+	}}}))
 	check := func(what string) {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
@@ -88,11 +88,11 @@ func TestLimitsWithoutRedis(t *testing.T) {
 }
 
 func TestALimitOfTheTeamsOwn(t *testing.T) {
-	core := opened(t)(chatcore.NewInMemory(chatcore.Config{Limits: map[string]app.Limit{"upload": {Rate: 5, Per: time.Hour}}}, chatcore.WithLimiter(never{})))
+	core := opened(t)(chatcore.NewInMemory(chatcore.Config{Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{"upload": {Rate: 5, Per: time.Hour}}}}, chatcore.WithLimiter(never{})))
 	if _, err := core.Limits.Allow(t.Context(), "upload", "ada"); !errors.Is(err, ports.ErrRateLimited) {
 		t.Errorf("an upload: %v", err)
 	}
-	if _, err := chatcore.NewInMemory(chatcore.Config{Limits: map[string]app.Limit{"upload": {}}}); !errors.Is(err, domain.ErrInvalid) {
+	if _, err := chatcore.NewInMemory(chatcore.Config{Limits: chatcore.LimitsConfig{Rates: map[string]app.Limit{"upload": {}}}}); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("a limit of nothing: %v", err)
 	}
 }

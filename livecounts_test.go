@@ -13,7 +13,7 @@ import (
 // TestLiveCounts_AddUp publishes more than listeners and subscribers take, some of it unreadable.
 func TestLiveCounts_AddUp(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		core, ctx := open(chatcore.Config{LiveBuffer: 4}), t.Context()
+		core, ctx := open(chatcore.Config{Delivery: chatcore.DeliveryConfig{LiveBuffer: 4}}), t.Context()
 		gate := make(chan struct{})
 		if err := core.Listen(chatcore.OnLive(func(context.Context, chatcore.Live[domain.TypingStart]) { <-gate })); err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func TestLiveCounts_AddUp(t *testing.T) {
 // TestLiveCounts_LostConnection has the server close a live connection.
 func TestLiveCounts_LostConnection(t *testing.T) {
 	server := redistest.Start(t)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Partitions: 1}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 1}}))
 	if _, err := core.Helpers.Subscribe(t.Context(), "x", func(context.Context, json.RawMessage) {}); err != nil {
 		t.Fatal(err)
 	}

@@ -15,7 +15,7 @@ import (
 // TestASeqThatIsUsedAgainIsDelivered has Redis lose an event while its handler runs, and another one take its seq.
 func TestASeqThatIsUsedAgainIsDelivered(t *testing.T) {
 	server := redistest.Start(t)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
 	arrived := make(chan domain.MessageNew, 8)
 	err := core.Subscribe("g", chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
 		if d.Event.Content == "lost" {

@@ -52,7 +52,7 @@ func TestSubscribe_ManyGroups(t *testing.T) {
 		want int
 	}{
 		"redis": {func(t *testing.T) *chatcore.Core {
-			return opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Start(t).URL()}))
+			return opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Start(t).URL()}}))
 		}, 256},
 		"memory": {func(t *testing.T) *chatcore.Core { return opened(t)(chatcore.NewInMemory(chatcore.Config{})) }, 1000},
 	} {
@@ -74,7 +74,9 @@ func TestSubscribe_ManyGroups(t *testing.T) {
 func TestSubscribe_MaxGroups(t *testing.T) {
 	for _, c := range []struct{ partitions, set, want int }{{1, 0, 2176}, {64, 0, 66}, {512, 0, 16}, {16, 3, 3}} {
 		core := opened(t)(chatcore.New(t.Context(), chatcore.Config{
-			RedisURL: redistest.Shared(t).URL(), Namespace: "groups-" + uuid.NewString(), Partitions: c.partitions, MaxGroups: c.set,
+			Redis:    chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "groups-" + uuid.NewString()},
+			Log:      chatcore.LogConfig{Partitions: c.partitions},
+			Delivery: chatcore.DeliveryConfig{MaxGroups: c.set},
 		}))
 		if accepted, _ := subscribeMany(t, core, 2200); accepted != c.want {
 			t.Errorf("%d partitions, MaxGroups %d: %d groups are allowed, want %d", c.partitions, c.set, accepted, c.want)

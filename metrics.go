@@ -12,6 +12,7 @@ import (
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
+	"chatcore/adapters/pubsub"
 	"chatcore/adapters/telemetry"
 	"chatcore/ports"
 )
@@ -157,10 +158,10 @@ func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
 }
 
 // owned asks where the groups of subscribers stand on the partitions that these own, some groups at a time.
-func (c *Core) owned(ctx context.Context, subscribers map[string]message.Subscriber) map[string]GroupState {
+func (c *Core) owned(ctx context.Context, subscribers map[string]message.Subscriber) map[string]pubsub.GroupState {
 	const atATime = 8
 	var mu sync.Mutex // guards: states
-	states := make(map[string]GroupState, len(subscribers))
+	states := make(map[string]pubsub.GroupState, len(subscribers))
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, atATime)
 	for group, s := range subscribers {

@@ -82,7 +82,7 @@ func (m recordingMeter) Float64ObservableGauge(name string, o ...metric.Float64O
 // TestMetrics_DocumentedTable compares the table of docs/operating.md with the instruments of a core on Redis: names and units, both ways.
 func TestMetrics_DocumentedTable(t *testing.T) {
 	made := &instruments{units: make(map[string]string)}
-	opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: "metrics-" + uuid.NewString()}, chatcore.WithMeterProvider(made)))
+	opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "metrics-" + uuid.NewString()}}, chatcore.WithMeterProvider(made)))
 	text, err := os.ReadFile("docs/operating.md")
 	if err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func TestMetrics_DocumentedTable(t *testing.T) {
 
 // TestMetrics_Groups brings a group into every state that has a metric.
 func TestMetrics_Groups(t *testing.T) {
-	o := observeWith(t, chatcore.Config{Lease: wait.Limit}) // a lease that ends on a busy machine would repeat deliveries
+	o := observeWith(t, chatcore.Config{Delivery: chatcore.DeliveryConfig{Lease: wait.Limit}}) // a lease that ends on a busy machine would repeat deliveries
 	release := make(chan struct{})
 	if err := errors.Join(
 		o.Subscribe("push", chatcore.On(func(ctx context.Context, d chatcore.Delivery[domain.MessageNew]) error {

@@ -18,12 +18,12 @@ func TestACoreUnderOtherNames(t *testing.T) {
 	server := redistest.Shared(t)
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
-	config := chatcore.Config{RedisURL: server.URL(), Namespace: uuid.NewString(), Partitions: 1}
-	config.Names.Stream, config.Names.Typing = "deliveries", "types:"
-	config.Names.Channels = map[string]string{"message:new": "new-message"}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), Namespace: uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 1}}
+	config.Redis.Names.Stream, config.Redis.Names.Typing = "deliveries", "types:"
+	config.Redis.Names.Channels = map[string]string{"message:new": "new-message"}
 	core := opened(t)(chatcore.New(t.Context(), config))
 
-	announced := client.Subscribe(t.Context(), config.Namespace+":new-message")
+	announced := client.Subscribe(t.Context(), config.Redis.Namespace+":new-message")
 	t.Cleanup(func() { _ = announced.Close() })
 	if _, err := announced.Receive(t.Context()); err != nil {
 		t.Fatal(err)
@@ -41,7 +41,7 @@ func TestACoreUnderOtherNames(t *testing.T) {
 	start(t, core)
 	must[app.Done](t)(core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}))
 	must[bool](t)(core.Chats.StartTyping(t.Context(), domain.Typing{Chat: "c", Actor: "ada"}))
-	typing := client.Exists(t.Context(), config.Namespace+":types:c:ada").Val()
+	typing := client.Exists(t.Context(), config.Redis.Namespace+":types:c:ada").Val()
 	must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}))
 	if seq, user := receive(t, delivered), receive(t, heard); seq != 2 || user != "ada" || typing != 1 {
 		t.Errorf("delivered %d, heard of %q, typing keys %d", seq, user, typing)
@@ -49,10 +49,10 @@ func TestACoreUnderOtherNames(t *testing.T) {
 	if _, err := announced.ReceiveMessage(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if n := client.XLen(t.Context(), config.Namespace+":deliveries").Val(); n == 0 {
+	if n := client.XLen(t.Context(), config.Redis.Namespace+":deliveries").Val(); n == 0 {
 		t.Error("nothing is on the stream of that name")
 	}
-	if n := client.Exists(t.Context(), config.Namespace+":message-delivery-stream").Val(); n != 0 {
+	if n := client.Exists(t.Context(), config.Redis.Namespace+":message-delivery-stream").Val(); n != 0 {
 		t.Error("there is a stream of the default name")
 	}
 }

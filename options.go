@@ -83,7 +83,7 @@ func WithCacheStore(store ports.CacheStore) Option { return func(p *overrides) {
 // invalidates them.
 func WithContacts(of app.ContactsOf) Option { return func(p *overrides) { p.contacts = of } }
 
-// WithLimiter replaces the limiter of [Config.Limits].
+// WithLimiter replaces the limiter of [LimitsConfig.Rates].
 func WithLimiter(limiter ports.Limiter) Option { return func(p *overrides) { p.limiter = limiter } }
 
 // WithGate asks gate before a command creates a chat, adds a member, sends a message or records a custom event; see [app.Gate]. Imports
@@ -115,6 +115,18 @@ func WithMeterProvider(meters metric.MeterProvider) Option {
 // written from then on. An upcaster that fails or panics makes the event unreadable ([ports.ErrCorrupt]), and no other.
 func WithUpcaster(typ string, from int, up func(fields map[string]json.RawMessage) error) Option {
 	return func(p *overrides) { p.upcasters = append(p.upcasters, wireformat.WithUpcaster(typ, from, up)) }
+}
+
+// helperStores holds the stores of helpers.
+type helperStores struct {
+	values   ports.KeyValues
+	counters ports.Counters
+	sets     ports.Sets
+}
+
+// WithHelpers replaces the stores of [Core.Helpers]. nil leaves the core's own.
+func WithHelpers(values ports.KeyValues, counters ports.Counters, sets ports.Sets) Option {
+	return func(p *overrides) { p.stored = helperStores{values, counters, sets} }
 }
 
 // EventLog is an event log with the transports of its events: the three belong together, because an append must deliver and announce its events in

@@ -57,7 +57,7 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 	clock := chatcoretest.NewClock(time.Date(2001, 2, 3, 4, 5, 6, 0, time.UTC))
 	caches := invalidationLog{CacheStore: memory.NewCache(clock), keys: make(chan ports.CacheKey, 1)}
 	presence := memory.NewPresence(clock, nowhere{}, ports.PresenceTTL{Heartbeat: time.Minute, Kept: time.Hour, Status: time.Hour})
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: prefix, Partitions: 1},
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), Namespace: prefix}, Log: chatcore.LogConfig{Partitions: 1}},
 		chatcore.WithClock(clock), chatcore.WithIDs(&numbered{}), chatcore.WithPresence(presence),
 		chatcore.WithTypingMarks(memory.NewTyping(clock)), chatcore.WithCacheStore(caches),
 		chatcore.WithUserViews(memory.NewUserView(), memory.NewUserView())))

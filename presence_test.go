@@ -44,7 +44,8 @@ func heartbeat(t *testing.T, core *chatcore.Core, user domain.UserID, device dom
 // TestACrashedDeviceIsToldOnce has several processes on one Redis; one of them sweeps, and then ends.
 func TestACrashedDeviceIsToldOnce(t *testing.T) {
 	config := chatcore.Config{
-		RedisURL: redistest.Shared(t).URL(), Namespace: "core-" + uuid.NewString(), TTL: chatcore.TTLs{Heartbeat: time.Second},
+		Redis:    chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "core-" + uuid.NewString()},
+		Presence: chatcore.PresenceConfig{HeartbeatTTL: time.Second},
 	}
 	var cores []*chatcore.Core
 	var stops []func()
@@ -92,7 +93,7 @@ func TestPresenceByTheClock(t *testing.T) {
 // way there is, or because an old connection leaves late.
 func TestPresence_SessionsOfOneDevice(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
-		core, ctx := open(chatcore.Config{SessionsPerUser: 2}), t.Context()
+		core, ctx := open(chatcore.Config{Sessions: chatcore.SessionsConfig{PerUser: 2}}), t.Context()
 		login := func(device domain.DeviceID) domain.SessionID {
 			t.Helper()
 			opened := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ann", Device: domain.Device{ID: device}}))
@@ -145,7 +146,7 @@ func TestPresence_SessionsOfOneDevice(t *testing.T) {
 // have the status that those stored.
 func TestPresence_WithoutRun(t *testing.T) {
 	server, namespace := redistest.Shared(t), "core-"+uuid.NewString()
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Namespace: namespace, TTL: chatcore.TTLs{Heartbeat: time.Second}}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL(), Namespace: namespace}, Presence: chatcore.PresenceConfig{HeartbeatTTL: time.Second}}))
 	ctx, client := t.Context(), server.Client(t)
 	heartbeat(t, core, "ann", "phone")
 	must[bool](t)(core.Presence.SetStatus(ctx, "ann", domain.Busy))
@@ -174,7 +175,7 @@ func TestPresence_WithoutRun(t *testing.T) {
 func TestPresenceComesBackWithRedis(t *testing.T) {
 	server := redistest.Start(t)
 	logger, said := heard()
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL(), Logger: logger, TTL: chatcore.TTLs{Heartbeat: time.Second}}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Logger: logger, Presence: chatcore.PresenceConfig{HeartbeatTTL: time.Second}}))
 	statuses := hears(t, core)
 	start(t, core)
 	heartbeat(t, core, "ann", "phone")
@@ -223,15 +224,15 @@ func TestPresenceRefusesBadInput(t *testing.T) {
 }
 
 func TestHeartbeatsThatCannotBe(t *testing.T) {
-	for _, ttl := range []chatcore.TTLs{
-		{Heartbeat: -time.Second}, {Heartbeat: time.Millisecond}, {Heartbeat: 200 * time.Second}, {Presence: time.Minute}, {UserStatus: time.Minute},
+	for _, ttl := range []chatcore.PresenceConfig{
+		{HeartbeatTTL: -time.Second}, {HeartbeatTTL: time.Millisecond}, {HeartbeatTTL: 200 * time.Second}, {DevicesTTL: time.Minute}, {StatusTTL: time.Minute},
 	} {
 		var invalid *domain.InvalidError
-		if err := (chatcore.Config{TTL: ttl}).Validate(); !errors.As(err, &invalid) || invalid.Field != "TTL.Heartbeat" {
+		if err := (chatcore.Config{Presence: ttl}).Validate(); !errors.As(err, &invalid) || invalid.Field != "Presence.HeartbeatTTL" {
 			t.Errorf("%+v: %v", ttl, err)
 		}
 	}
-	if err := (chatcore.Config{TTL: chatcore.TTLs{Heartbeat: time.Minute, Presence: 2 * time.Minute}}).Validate(); err != nil {
+	if err := (chatcore.Config{Presence: chatcore.PresenceConfig{HeartbeatTTL: time.Minute, DevicesTTL: 2 * time.Minute}}).Validate(); err != nil {
 		t.Error(err)
 	}
 }

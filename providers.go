@@ -28,6 +28,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
 	"chatcore/ports"
 )
 
@@ -114,7 +115,7 @@ func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 }
 
 func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *historyListener) *app.Entities {
-	entities := app.NewEntities(log, snapshots, app.CacheBytes(max(c.EntityCache, 0)))
+	entities := app.NewEntities(log, snapshots, app.CacheBytes(max(c.Log.EntityCache, 0)))
 	w.entities.Store(entities)
 	return entities
 }
@@ -147,11 +148,11 @@ func newPolicy(c Config, p overrides, views app.Views) app.Policy {
 
 // connect opens a client for one purpose.
 func connect(ctx context.Context, c Config, purpose string, o conn.Options) (*conn.Client, error) {
-	o.Purpose, o.TLS, o.Timeout, o.Attempts, o.Logger = purpose, c.TLS, c.CommandTimeout, c.ConnectAttempts, c.Logger
+	o.Purpose, o.TLS, o.Timeout, o.Attempts, o.Logger = purpose, c.Redis.TLS, c.Redis.CommandTimeout, c.Redis.ConnectAttempts, c.Logger
 	if o.URL == "" {
-		o.URL = c.RedisURL
+		o.URL = c.Redis.URL
 	}
-	if strings.HasPrefix(strings.TrimSpace(o.URL), "redis://") && strings.Contains(c.RedisURL+c.CacheURL, "rediss://") {
+	if strings.HasPrefix(strings.TrimSpace(o.URL), "redis://") && strings.Contains(c.Redis.URL+c.Redis.CacheURL, "rediss://") {
 		o.TLS = nil // the settings are the other server's
 	}
 	client, err := conn.Connect(ctx, o)
@@ -162,13 +163,13 @@ func connect(ctx context.Context, c Config, purpose string, o conn.Options) (*co
 }
 
 func newCommandClient(ctx context.Context, c Config) (commandClient, error) {
-	client, err := connect(ctx, c, "commands", conn.Options{Waits: c.Durability.Waits(), PoolSize: c.PoolSize})
+	client, err := connect(ctx, c, "commands", conn.Options{Waits: eventlog.Durability(c.Redis.Durability).Waits(), PoolSize: c.Redis.PoolSize})
 	return commandClient{client}, err
 }
 
 // newBlockingClient has room for a read of every stream, and for a good many groups' control.
 func newBlockingClient(ctx context.Context, c Config, commands commandClient) (blockingClient, error) {
-	client, err := connect(ctx, c, "streams", conn.Options{PoolSize: 2*(c.Partitions+1) + 32})
+	client, err := connect(ctx, c, "streams", conn.Options{PoolSize: 2*(c.Log.Partitions+1) + 32})
 	if err != nil {
 		return blockingClient{}, errors.Join(err, commands.Close())
 	}
@@ -176,7 +177,7 @@ func newBlockingClient(ctx context.Context, c Config, commands commandClient) (b
 }
 
 func newPubSubClient(ctx context.Context, c Config, commands commandClient, blocking blockingClient) (pubSubClient, error) {
-	client, err := connect(ctx, c, "pubsub", conn.Options{PoolSize: c.PoolSize})
+	client, err := connect(ctx, c, "pubsub", conn.Options{PoolSize: c.Redis.PoolSize})
 	if err != nil {
 		return pubSubClient{}, errors.Join(err, blocking.Close(), commands.Close())
 	}
@@ -185,10 +186,10 @@ func newPubSubClient(ctx context.Context, c Config, commands commandClient, bloc
 
 // newCacheClient is that of the commands where no other server is named.
 func newCacheClient(ctx context.Context, c Config, commands commandClient, blocking blockingClient, pubSub pubSubClient) (cacheClient, error) {
-	if c.CacheURL == "" {
+	if c.Redis.CacheURL == "" {
 		return cacheClient{Client: commands.Client}, nil
 	}
-	client, err := connect(ctx, c, "cache", conn.Options{URL: c.CacheURL, PoolSize: c.PoolSize})
+	client, err := connect(ctx, c, "cache", conn.Options{URL: c.Redis.CacheURL, PoolSize: c.Redis.PoolSize})
 	if err != nil {
 		return cacheClient{}, errors.Join(err, pubSub.Close(), blocking.Close(), commands.Close())
 	}
@@ -200,11 +201,11 @@ func newClients(commands commandClient, blocking blockingClient, pubSub pubSubCl
 }
 
 func newKeys(c Config) (keyspace.Keys, error) {
-	cluster, err := conn.IsCluster(c.RedisURL)
+	cluster, err := conn.IsCluster(c.Redis.URL)
 	if err != nil {
 		return keyspace.Keys{}, err
 	}
-	return c.Names.Keys(c.Namespace, c.Partitions, cluster)
+	return keyspace.Names(c.Redis.Names).Keys(c.Redis.Namespace, c.Log.Partitions, cluster)
 }
 
 func openLog(
@@ -216,7 +217,7 @@ func openLog(
 		}
 	}
 	log, err := eventlog.Open(ctx, all.commands.UniversalClient, codec, eventlog.Config{
-		Keys: keys, Announce: !c.DisablePubSub, Queue: c.Queue, StreamBound: 2 * c.StreamBound, Epoch: w.epoch, Forget: w.forget, Durability: c.Durability, Attempts: c.ConnectAttempts, Meter: meter,
+		Keys: keys, Announce: !c.Log.DisablePubSub, Queue: c.Log.Queue, StreamBound: 2 * c.Delivery.StreamBound, Epoch: w.epoch, Forget: w.forget, Durability: eventlog.Durability(c.Redis.Durability), Attempts: c.Redis.ConnectAttempts, Meter: meter,
 		Logger: c.Logger,
 	})
 	if err != nil {
@@ -228,7 +229,7 @@ func openLog(
 
 // checkCacheRights checks that the user of the caches' server has the rights that caches need.
 func checkCacheRights(ctx context.Context, c Config, cache cacheClient, keys keyspace.Keys) error {
-	cluster, err := conn.IsCluster(c.CacheURL)
+	cluster, err := conn.IsCluster(c.Redis.CacheURL)
 	if err != nil {
 		return err
 	}
@@ -239,14 +240,14 @@ func checkCacheRights(ctx context.Context, c Config, cache cacheClient, keys key
 }
 
 func newLive(c Config, pubSub pubSubClient, keys keyspace.Keys) *pubsub.Live {
-	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.LiveBuffer, Logger: c.Logger})
+	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger})
 }
 
 func newTypingMarks(p overrides, c Config, commands commandClient, keys keyspace.Keys) ports.TypingMarks {
 	if p.typing != nil {
 		return p.typing
 	}
-	return typing.New(commands.UniversalClient, keys.Typing(), c.TTL.Typing)
+	return typing.New(commands.UniversalClient, keys.Typing(), c.Presence.TypingTTL)
 }
 
 func newPresence(
@@ -257,7 +258,7 @@ func newPresence(
 		return t.Presence(p.presence, wireformat.TypeUserStatus), nil
 	}
 	presence, err := presence.New(presence.Config{
-		Client: commands.UniversalClient, Keys: keys.Presence(), Codec: codec, IDs: ids, TTL: c.TTL.presence(), Meter: meter,
+		Client: commands.UniversalClient, Keys: keys.Presence(), Codec: codec, IDs: ids, TTL: c.Presence.ttl(), Meter: meter,
 	})
 	if err != nil {
 		return nil, errors.Join(err, blocking.Close(), commands.Close())
@@ -275,7 +276,7 @@ func newEffects(p overrides, c Config, commands commandClient, keys keyspace.Key
 	if p.effects != nil {
 		return p.effects
 	}
-	return effect.New(commands.UniversalClient, keys.Custom(), c.EffectTTL)
+	return effect.New(commands.UniversalClient, keys.Custom(), c.Delivery.EffectTTL)
 }
 
 func newLimiter(p overrides, commands commandClient, keys keyspace.Keys) ports.Limiter {
@@ -285,7 +286,9 @@ func newLimiter(p overrides, commands commandClient, keys keyspace.Keys) ports.L
 	return limit.New(commands.UniversalClient, keys.Limits())
 }
 
-func newLimits(c Config, limiter ports.Limiter) *app.Limits { return app.NewLimits(limiter, c.Limits) }
+func newLimits(c Config, limiter ports.Limiter) *app.Limits {
+	return app.NewLimits(limiter, c.Limits.Rates)
+}
 
 func newViews(p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys) app.Views {
 	views := p.viewsOr(log.ID(), typing, view.NewUserChats(commands.UniversalClient, keys.Views()), view.NewUnreadCounts(commands.UniversalClient, keys.Views()))
@@ -326,17 +329,17 @@ func newSessionStore(p overrides, c Config, commands commandClient, keys keyspac
 	switch {
 	case p.sessions != nil:
 		return p.sessions, nil
-	case c.SessionCompat:
-		return session.NewCompat(commands.UniversalClient, keys.Sessions(), c.sessions())
+	case c.Sessions.Compat:
+		return session.NewCompat(commands.UniversalClient, keys.Sessions(), c.Sessions.policy())
 	}
-	return session.New(commands.UniversalClient, keys.Sessions(), c.sessions()), nil
+	return session.New(commands.UniversalClient, keys.Sessions(), c.Sessions.policy()), nil
 }
 
 func newMemorySessionStore(p overrides, c Config, clock ports.Clock) ports.SessionStore {
 	if p.sessions != nil {
 		return p.sessions
 	}
-	return memory.NewSessions(clock, c.sessions())
+	return memory.NewSessions(clock, c.Sessions.policy())
 }
 
 // sessionUseCases have every call of the store observed as commands are.
@@ -344,16 +347,44 @@ func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.
 	return app.NewSessions(t.Sessions(store), presence, mode)
 }
 
-func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.SessionCompat} }
+func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.Sessions.Compat} }
+
+// helperStore is a store of all that helpers keep.
+type helperStore interface {
+	ports.KeyValues
+	ports.Counters
+	ports.Sets
+}
+
+// storedOr returns the stores of the options, and the store given where they have none.
+func (p overrides) storedOr(s helperStore) helperStores {
+	to := p.stored
+	if to.values == nil {
+		to.values = s
+	}
+	if to.counters == nil {
+		to.counters = s
+	}
+	if to.sets == nil {
+		to.sets = s
+	}
+	return to
+}
+
+func newHelpers(c Config, s helperStores, live LiveTransport, ids ports.IDs, moved *progress) helpers.Control {
+	return helpers.New(helpers.Config{
+		Values: s.values, Counters: s.counters, Sets: s.sets, Channels: live, IDs: ids, Outcome: telemetry.Outcome, Handled: moved.made, Logger: c.Logger,
+	})
+}
 
 func newHelperStores(p overrides, commands commandClient, keys keyspace.Keys) helperStores {
 	return p.storedOr(kv.New(commands.UniversalClient, keys.Custom()))
 }
 
-func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
+func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.Delivery.LiveBuffer) }
 
 func newMemoryLog(c Config, codec *wireformat.Codec, clock ports.Clock, live *pubsub.Local) *memory.Log {
-	if c.DisablePubSub {
+	if c.Log.DisablePubSub {
 		return memory.New(codec, clock, nil)
 	}
 	return memory.New(codec, clock, live.Announce)
@@ -375,14 +406,14 @@ func newMemoryPresence(p overrides, c Config, clock ports.Clock, live ports.Live
 	if p.presence != nil {
 		return t.Presence(p.presence, wireformat.TypeUserStatus)
 	}
-	return memory.NewPresence(clock, live, c.TTL.presence())
+	return memory.NewPresence(clock, live, c.Presence.ttl())
 }
 
 func newMemoryEffects(p overrides, c Config, clock ports.Clock) ports.Effects {
 	if p.effects != nil {
 		return p.effects
 	}
-	return memory.NewEffects(clock, c.EffectTTL)
+	return memory.NewEffects(clock, c.Delivery.EffectTTL)
 }
 
 func newMemoryLimiter(p overrides, log *memory.Log) ports.Limiter {

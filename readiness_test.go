@@ -31,7 +31,7 @@ func probes(t *testing.T, client *goredis.Client) int {
 func TestReady_Shared(t *testing.T) {
 	server := redistest.Start(t)
 	client := server.Client(t)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
 	ask := func(want error) {
 		t.Helper()
 		const callers = 100
@@ -71,7 +71,7 @@ func TestReady_Shared(t *testing.T) {
 // TestReady_Frozen shows that a caller waits for as long as its own context, and that the probe goes on for the others.
 func TestReady_Frozen(t *testing.T) {
 	server := redistest.Start(t)
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: server.URL()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
 	server.Freeze()
 	defer server.Thaw()
 	impatient, cancel := context.WithCancel(t.Context())
@@ -86,7 +86,7 @@ func TestReady_Frozen(t *testing.T) {
 
 // TestReady_Closed asks a core that has ended.
 func TestReady_Closed(t *testing.T) {
-	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: t.Name()}))
+	core := opened(t)(chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: t.Name()}}))
 	if err := core.Ready(t.Context()); err != nil {
 		t.Error(err)
 	}

@@ -22,7 +22,9 @@ func TestWhatRedisLostAuthorisesNothing(t *testing.T) {
 	client := goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	ctx := t.Context()
-	open := func() *chatcore.Core { return opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL()})) }
+	open := func() *chatcore.Core {
+		return opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
+	}
 
 	one := open()
 	must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
@@ -58,7 +60,9 @@ func TestWhatRedisLostAuthorisesNothing(t *testing.T) {
 func TestAServerThatComesBackAuthorisesNothing(t *testing.T) {
 	cluster := redistest.StartReplicatedCluster(t, 3, 1)
 	ctx := t.Context()
-	open := func() *chatcore.Core { return opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: cluster.URL()})) }
+	open := func() *chatcore.Core {
+		return opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}))
+	}
 	one := open()
 	must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
 	shard := -1
@@ -137,7 +141,7 @@ func TestAServerThatFollowedAnotherMeanwhileAuthorisesNothing(t *testing.T) {
 		}
 	}
 	open := func(s *redistest.Server) *chatcore.Core {
-		return opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: s.URL()}))
+		return opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: s.URL()}}))
 	}
 	for _, s := range []*redistest.Server{first, second} {
 		if err := s.Client(t).ConfigSet(ctx, "repl-diskless-sync-delay", "0").Err(); err != nil {

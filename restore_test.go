@@ -27,7 +27,9 @@ func TestRestoreInPlace_AuthorizesNothing(t *testing.T) {
 
 func restoreInPlace(t *testing.T, url string, servers []*redistest.Server) {
 	ctx := t.Context()
-	open := func() *chatcore.Core { return opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: url})) }
+	open := func() *chatcore.Core {
+		return opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: url}}))
+	}
 	one := open()
 	must[app.Done](t)(one.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"bob"}}))
 	before := dumpAll(t, servers)

@@ -14,6 +14,7 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/internal/calls"
 	"chatcore/ports"
 )
 
@@ -132,7 +133,7 @@ func ended(ctx context.Context, err error) error {
 // route runs the consumer groups until ctx ends.
 func (c *Core) route(ctx context.Context) error {
 	plan := c.config.stopPlan()
-	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters.Of, c.clock, c.config.Retry, plan.handlers, c.config.Logger)
+	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters.Of, c.clock, pubsub.RetryPolicy(c.config.Delivery.Retry), plan.handlers, c.config.Logger)
 	if err != nil {
 		return err
 	}
@@ -237,7 +238,7 @@ func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
 		if err != nil {
 			return err
 		}
-		eachMessage(running, messages, func(msg *message.Message) { c.deliverLive(ctx, typ, msg, handlers) }, func() {})
+		calls.Each(running, messages, func(msg *message.Message) { c.deliverLive(ctx, typ, msg, handlers) }, func() {})
 	}
 	return nil
 }
@@ -261,7 +262,7 @@ func (c *Core) deliverLive(ctx context.Context, typ string, msg *message.Message
 func (c *Core) handleLive(ctx context.Context, typ string, in wireformat.Incoming, handlers []LiveHandler) {
 	for i, h := range handlers {
 		c.guard(ctx, typ, func() {
-			defer c.live.begin(AbandonedHandler{Channel: typ, Chat: chatOf(in.Event), Seq: in.Seq, Event: in.ID})()
+			defer c.live.Begin(AbandonedHandler{Channel: typ, Chat: chatOf(in.Event), Seq: in.Seq, Event: in.ID})()
 			h.handle(ctx, in)
 		}, func() { c.handleLive(ctx, typ, in, handlers[i+1:]) })
 	}

@@ -25,8 +25,8 @@ func TestSessionsOfACore(t *testing.T) {
 	server := redistest.Start(t)
 	ctx, client := t.Context(), server.Client(t)
 	open := opened(t)
-	one := open(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL(), SessionsPerUser: 2, SessionLifetime: 10 * time.Hour, TTL: chatcore.TTLs{Session: 4 * time.Hour}}))
-	two := open(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL(), TTL: chatcore.TTLs{Session: time.Minute}}))
+	one := open(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Sessions: chatcore.SessionsConfig{PerUser: 2, Lifetime: 10 * time.Hour, Idle: 4 * time.Hour}}))
+	two := open(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Sessions: chatcore.SessionsConfig{Idle: time.Minute}}))
 	session := must[app.OpenedSession](t)(one.Sessions.Open(ctx, domain.OpenSession{User: "ada", Device: domain.Device{ID: "phone"}}))
 	if session.EndsAt.Sub(session.OpenedAt) != 10*time.Hour || session.ExpiresAt().Sub(session.OpenedAt) != 4*time.Hour {
 		t.Errorf("opened %+v", session.Session)
@@ -61,7 +61,7 @@ func TestSessionsOfACore(t *testing.T) {
 func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 	server := redistest.Start(t)
 	ctx, client := t.Context(), server.Client(t)
-	core := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL(), SessionCompat: true}))
+	core := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Sessions: chatcore.SessionsConfig{Compat: true}}))
 	ours := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada"}))
 	var data map[string]any
 	key := "session:" + string(ours.Token)
@@ -85,7 +85,7 @@ func TestSessionsAreSharedWithTheGuidesPrograms(t *testing.T) {
 		}
 	}
 	// A hash of a token, which is the key, opens no session.
-	hashed := opened(t)(chatcore.New(ctx, chatcore.Config{RedisURL: server.URL()}))
+	hashed := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
 	must[app.OpenedSession](t)(hashed.Sessions.Open(ctx, domain.OpenSession{User: "eve"}))
 	for _, key := range client.Keys(ctx, "session:eve:*").Val() {
 		if _, err := core.Sessions.Get(ctx, app.SessionToken(key[len("session:"):])); !errors.Is(err, domain.ErrNoSession) {
@@ -129,9 +129,9 @@ func TestSessionsAreTraced(t *testing.T) {
 
 func TestSessionSettings(t *testing.T) {
 	for field, c := range map[string]chatcore.Config{
-		"SessionsPerUser": {SessionsPerUser: domain.MaxSessionsPerUser + 1},
-		"SessionLifetime": {SessionLifetime: -1},
-		"SessionCompat":   {SessionCompat: true, RedisURL: "redis://a:1,b:2"},
+		"Sessions.PerUser":  {Sessions: chatcore.SessionsConfig{PerUser: domain.MaxSessionsPerUser + 1}},
+		"Sessions.Lifetime": {Sessions: chatcore.SessionsConfig{Lifetime: -1}},
+		"Sessions.Compat":   {Sessions: chatcore.SessionsConfig{Compat: true}, Redis: chatcore.RedisConfig{URL: "redis://a:1,b:2"}},
 	} {
 		var invalid *domain.InvalidError
 		if err := c.Validate(); !errors.As(err, &invalid) || invalid.Field != field {

@@ -7,17 +7,26 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/domain"
 )
 
 // ErrAbandoned is returned by Run and Close when handlers still run at the end of [Config.StopTimeout]; the error is an [*AbandonedError].
 var ErrAbandoned = errors.New("handlers abandoned")
 
 // AbandonedHandler names the call of a handler that did not return: of a consumer group by Group, Chat, Seq and Event, of a live channel by Channel.
-type AbandonedHandler = pubsub.RunningHandler
+type AbandonedHandler struct {
+	Group   string // of a consumer group; "" for a handler of a live channel
+	Channel string // of a handler of a live channel; "" for one of a consumer group
+	Chat    domain.ChatID
+	Seq     domain.Seq     // 0 if the event is in no log
+	Event   domain.EventID // "" if the message has none
+}
+
+// String returns the text by which an [AbandonedError] names the handler.
+func (h AbandonedHandler) String() string { return pubsub.RunningHandler(h).String() }
 
 // AbandonedError names the handlers that a core has left behind at its end. Their goroutines go on until they return. An event of theirs is not
 // finished: its group delivers it again.
@@ -129,8 +138,8 @@ func (c *Core) release(limits stopLimits) error {
 		applying, applied := context.WithTimeout(limits.channels, effectsDrain)
 		c.after.Close(applying)
 		applied()
-		c.Helpers.channels.close()
-		waitFor(limits.channels, inBackground(c.Helpers.channels.running.Wait))
+		c.helpers.Close()
+		waitFor(limits.channels, inBackground(c.helpers.Wait))
 		closed := make(chan error, 1)
 		done := inBackground(func() { closed <- c.closeConnections() })
 		if waitFor(limits.all, done) {
@@ -158,9 +167,14 @@ func (c *Core) abandoned() error {
 	c.mu.Lock()
 	router := c.router
 	c.mu.Unlock()
-	running := append(c.live.running(), c.Helpers.channels.calls.running()...)
+	running := c.live.Running()
+	for _, call := range c.helpers.Running() {
+		running = append(running, AbandonedHandler{Channel: call.Channel, Event: call.Message})
+	}
 	if router != nil {
-		running = append(running, router.InFlight()...)
+		for _, h := range router.InFlight() {
+			running = append(running, AbandonedHandler(h))
+		}
 	}
 	if len(running) == 0 {
 		return nil
@@ -169,36 +183,4 @@ func (c *Core) abandoned() error {
 		return cmp.Or(cmp.Compare(a.Group, b.Group), cmp.Compare(a.Channel, b.Channel), cmp.Compare(a.Chat, b.Chat), cmp.Compare(a.Seq, b.Seq))
 	})
 	return &AbandonedError{Handlers: running, Timeout: c.config.StopTimeout}
-}
-
-// liveCalls are the calls of live handlers that have not returned.
-type liveCalls struct {
-	mu  sync.Mutex // guards all
-	all map[*AbandonedHandler]struct{}
-}
-
-// begin adds a call. The caller calls end when it has returned.
-func (l *liveCalls) begin(h AbandonedHandler) (end func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all == nil {
-		l.all = make(map[*AbandonedHandler]struct{})
-	}
-	key := &h
-	l.all[key] = struct{}{}
-	return func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		delete(l.all, key)
-	}
-}
-
-func (l *liveCalls) running() []AbandonedHandler {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var running []AbandonedHandler
-	for h := range l.all {
-		running = append(running, *h)
-	}
-	return running
 }

@@ -14,6 +14,7 @@ import (
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
 	"chatcore/tests/redistest"
 )
 
@@ -187,7 +188,7 @@ func TestStop_NeverStarted(t *testing.T) {
 	inBubble(t, chatcore.Config{}, func(b *bubbleCore) {
 		t := b.t
 		release := make(chan struct{})
-		must[*chatcore.Subscription](t)(b.Helpers.Subscribe(t.Context(), "notices", func(context.Context, json.RawMessage) { <-release }))
+		must[*helpers.Subscription](t)(b.Helpers.Subscribe(t.Context(), "notices", func(context.Context, json.RawMessage) { <-release }))
 		if err := b.Helpers.Publish(t.Context(), "notices", "hi"); err != nil {
 			t.Fatal(err)
 		}
@@ -210,7 +211,9 @@ func TestStop_RedisGone(t *testing.T) {
 			proxy := redistest.StartProxy(t, redistest.Shared(t))
 			const timeout = 8 * time.Second
 			core := must[*chatcore.Core](t)(chatcore.New(t.Context(), chatcore.Config{
-				RedisURL: proxy.URL(), Namespace: "gone-" + uuid.NewString(), Partitions: 2, StopTimeout: timeout, CommandTimeout: time.Minute,
+				Redis:       chatcore.RedisConfig{URL: proxy.URL(), Namespace: "gone-" + uuid.NewString(), CommandTimeout: time.Minute},
+				Log:         chatcore.LogConfig{Partitions: 2},
+				StopTimeout: timeout,
 			}))
 			release, begun := make(chan struct{}), make(chan struct{}, 8)
 			t.Cleanup(proxy.Cut) // ends calls that still wait for Redis

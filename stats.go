@@ -112,7 +112,7 @@ func counts() []count {
 		},
 
 		{
-			func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.liveHandled.Load() + c.Helpers.channels.told.Load() },
+			func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.liveHandled.Load() + c.helpers.Stats().Handled },
 			"chatcore.live.handled", "{message}", "Live messages that listeners have finished.", nil,
 		},
 		{
@@ -133,7 +133,7 @@ func counts() []count {
 			"chatcore.live.unreadable", "{message}", "Live messages that are no event.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.liveFailed.Load() + c.Helpers.channels.failed.Load() },
+			func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.liveFailed.Load() + c.helpers.Stats().Failed },
 			"chatcore.live.failed", "{call}", "Calls of live handlers that panicked or ended their goroutine.", nil,
 		},
 		{
@@ -174,11 +174,11 @@ func counts() []count {
 			"chatcore.sessions.faults", "{session}", sessions, as("not_left"),
 		},
 		{
-			func(s *Stats) *uint64 { return &s.HelperFailures }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.failures.Load() },
+			func(s *Stats) *uint64 { return &s.HelperFailures }, nil, func(c *Core, _ *Stats) uint64 { return c.helpers.Stats().Failures },
 			"chatcore.helpers.failures", "{call}", "Failures that a helper answered with a default.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.HelperUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Helpers.unreadable.Load() },
+			func(s *Stats) *uint64 { return &s.HelperUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.helpers.Stats().Unreadable },
 			"chatcore.helpers.unreadable", "{value}", "Values and messages that helpers could not read and passed over.", nil,
 		},
 	}
@@ -186,7 +186,10 @@ func counts() []count {
 
 // Stats returns the counts.
 func (c *Core) Stats() Stats {
-	s := Stats{Caches: c.cacheStats(), Blocked: make(map[BlockReason]int64)}
+	s := Stats{Caches: make(map[string]CacheStats), Blocked: make(map[BlockReason]int64)}
+	for kind, stats := range c.cacheStats() {
+		s.Caches[kind] = CacheStats(stats)
+	}
 	groups := c.counters.All()
 	for _, n := range c.counts {
 		if n.ofGroup == nil {

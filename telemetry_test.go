@@ -55,7 +55,7 @@ func observeWith(t *testing.T, config chatcore.Config) *observed {
 	server := redistest.Shared(t)
 	o.client = goredis.NewClient(&goredis.Options{Addr: server.Addr()})
 	t.Cleanup(func() { _ = o.client.Close() })
-	config.RedisURL, config.Namespace, config.Partitions = server.URL(), o.prefix, 1
+	config.Redis.URL, config.Redis.Namespace, config.Log.Partitions = server.URL(), o.prefix, 1
 	o.Core = opened(t)(chatcore.New(t.Context(), quick(config),
 		chatcore.WithTracerProvider(tracers), chatcore.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(o.reader)))))
 	return o
@@ -376,7 +376,8 @@ func TestTelemetry_FaultyMetersDecideNothing(t *testing.T) {
 	meters := stubbornMeters{flushed: make(chan struct{})}
 	var logged strings.Builder
 	core, err := chatcore.New(t.Context(), chatcore.Config{
-		RedisURL: redistest.Shared(t).URL(), Namespace: "faulty-meters-" + uuid.NewString(), Logger: slog.New(slog.NewTextHandler(&logged, nil)),
+		Redis:  chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "faulty-meters-" + uuid.NewString()},
+		Logger: slog.New(slog.NewTextHandler(&logged, nil)),
 	}, chatcore.WithMeterProvider(meters))
 	if err != nil {
 		t.Fatal(err)

@@ -11,22 +11,35 @@ import (
 // LogLevel is the highest level of a log that this program knows; a new log is made at it. See docs/upgrading.md.
 const LogLevel = eventlog.Level
 
-type (
-	// LogDiffersError names a setting on which all programs on a log must agree. It is [ErrLogDiffers].
-	LogDiffersError = eventlog.LogDiffersError
-	// LogInfo is the identity record of a log.
-	LogInfo = eventlog.Info
-	// UpgradeConfig configures [Upgrade].
-	UpgradeConfig = eventlog.UpgradeConfig
-	// UpgradeStep is one change of a partition.
-	UpgradeStep = eventlog.UpgradeStep
-)
+// LogInfo is the identity of a log.
+type LogInfo struct {
+	ID         string // "" if there is no log
+	Level      int    // the lowest level of the partitions
+	Highest    int    // the highest level of the partitions; above Level while an upgrade is in progress or interrupted
+	Partitions int    // 0 if unknown
+	Names      Names  // the stored names. A log at level 1 stores none
+}
+
+// UpgradeConfig configures [Upgrade].
+type UpgradeConfig struct {
+	To     int               // the level to reach. Defaults to [LogLevel]
+	Names  map[string]string // names to change: the fields of [Names], and Channels/ with the type of an event. "" is the default
+	DryRun bool              // return the steps and change nothing
+}
+
+// UpgradeStep is one change of a partition.
+type UpgradeStep struct {
+	Partition int // from 0
+	From, To  int // levels
+	Renamed   bool
+}
 
 // FindLog finds the log of a configuration's namespace without opening a core, for any number of partitions and any names. It changes nothing. An ID
 // of "" means that there is no log yet. It returns [ErrURL], [ErrUnreachable], [ErrRejected] or [ports.ErrUnavailable].
 func FindLog(ctx context.Context, config Config) (info LogInfo, err error) {
 	err = onLog(ctx, config, func(client commandClient, keys keyspace.Keys) error {
-		info, err = eventlog.Find(ctx, client.UniversalClient, keys)
+		found, err := eventlog.Find(ctx, client.UniversalClient, keys)
+		info = LogInfo{ID: found.ID, Level: found.Level, Highest: found.Highest, Partitions: found.Partitions, Names: Names(found.Names)}
 		return err
 	})
 	return info, err
@@ -37,7 +50,10 @@ func FindLog(ctx context.Context, config Config) (info LogInfo, err error) {
 // took or, with DryRun, would take.
 func Upgrade(ctx context.Context, config Config, upgrade UpgradeConfig) (steps []UpgradeStep, err error) {
 	err = onLog(ctx, config, func(client commandClient, keys keyspace.Keys) error {
-		steps, err = eventlog.Upgrade(ctx, client.UniversalClient, keys, upgrade)
+		taken, err := eventlog.Upgrade(ctx, client.UniversalClient, keys, eventlog.UpgradeConfig(upgrade))
+		for _, step := range taken {
+			steps = append(steps, UpgradeStep(step))
+		}
 		return err
 	})
 	return steps, err

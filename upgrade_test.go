@@ -30,7 +30,7 @@ func raiseLevel(t *testing.T, client *goredis.Client, from, to int) {
 // TestCore_NewerLog raises the level of a log under a core that does not know it: everything fails closed, with one error.
 func TestCore_NewerLog(t *testing.T) {
 	server := redistest.Start(t, durable()...)
-	config := chatcore.Config{RedisURL: server.URL(), Partitions: 4}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}, Log: chatcore.LogConfig{Partitions: 4}}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	ended := idle(t, config, "g")
 	ctx := t.Context()
@@ -54,7 +54,7 @@ func TestCore_NewerLog(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	info, err := chatcore.FindLog(ctx, chatcore.Config{RedisURL: server.URL()})
+	info, err := chatcore.FindLog(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}})
 	if err != nil || info.ID != core.LogID() || info.Level != chatcore.LogLevel+1 || info.Partitions != 4 {
 		t.Errorf("%+v, %v", info, err)
 	}
@@ -120,16 +120,16 @@ func TestDefinition_NewerVersion(t *testing.T) {
 
 // TestOpen_ComparesNames opens a core with other names on the same log.
 func TestOpen_ComparesNames(t *testing.T) {
-	config := chatcore.Config{RedisURL: redistest.Start(t).URL(), Partitions: 4}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Start(t).URL()}, Log: chatcore.LogConfig{Partitions: 4}}
 	opened(t)(chatcore.New(t.Context(), config))
 	partial := config
-	partial.Names.Session = "session:" // names that are not set have the default
+	partial.Redis.Names.Session = "session:" // names that are not set have the default
 	opened(t)(chatcore.New(t.Context(), partial))
 	other := config
-	other.Names.Stream = "events"
+	other.Redis.Names.Stream = "events"
 	_, err := chatcore.New(t.Context(), other)
-	var differs *chatcore.LogDiffersError
-	if !errors.As(err, &differs) || differs.Setting != "Names.Stream" || differs.Configured != `"events"` || !strings.Contains(err.Error(), "core upgrade --name") {
+	var differs *ports.LogDiffersError
+	if !errors.As(err, &differs) || differs.Setting != "Redis.Names.Stream" || differs.Configured != `"events"` || !strings.Contains(err.Error(), "core upgrade --name") {
 		t.Fatalf("%v", err)
 	}
 	steps, err := chatcore.Upgrade(t.Context(), config, chatcore.UpgradeConfig{Names: map[string]string{"Stream": "events"}})

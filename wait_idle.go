@@ -24,7 +24,7 @@ func (c *Core) WaitIdle(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return c.progress.until(ctx, func() bool {
-		return idle.idle() && c.after.Idle() && c.liveHandled.Load()+c.Helpers.channels.told.Load() == c.backend.LiveQueued()
+		return idle.idle() && c.after.Idle() && c.liveHandled.Load()+c.helpers.Stats().Handled == c.backend.LiveQueued()
 	})
 }
 

@@ -78,7 +78,9 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	if err != nil {
 		return nil, err
 	}
+	chatcoreHelperStores := newHelperStores(p, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
+	control := newHelpers(config, chatcoreHelperStores, live, iDs, chatcoreProgress)
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreRedisBackend,
@@ -90,17 +92,18 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
+		helpers:       control,
 		clock:         logClock,
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetry,
 	}
-	eventLog := tracedLog(log, telemetry)
+	commandLog := tracedLog(log, telemetry)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
 	policy := newPolicy(config, p, views)
 	limiter := newLimiter(p, chatcoreCommandClient, keys)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
 	if err != nil {
@@ -108,9 +111,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	}
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreHelperStores := newHelperStores(p, chatcoreCommandClient, keys)
-	helpers := newHelpers(config, chatcoreHelperStores, live, iDs, chatcoreProgress)
-	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
+	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -154,6 +155,8 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	if err != nil {
 		return nil, err
 	}
+	chatcoreHelperStores := newMemoryHelperStores(p, clock)
+	control := newHelpers(config, chatcoreHelperStores, local, iDs, chatcoreProgress)
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreMemoryBackend,
@@ -165,23 +168,22 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
+		helpers:       control,
 		clock:         logClock,
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetry,
 	}
-	eventLog := tracedLog(log, telemetry)
+	commandLog := tracedLog(log, telemetry)
 	policy := newPolicy(config, p, views)
 	limiter := newMemoryLimiter(p, log)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreHelperStores := newMemoryHelperStores(p, clock)
-	helpers := newHelpers(config, chatcoreHelperStores, local, iDs, chatcoreProgress)
-	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
+	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -217,8 +219,11 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	if err != nil {
 		return nil, err
 	}
-	groupCounters := newCounters()
+	chatcoreHelperStores := newMemoryHelperStores(p, clock)
+	liveTransport := customTransport(chatcoreCustomBackend)
 	chatcoreProgress := newProgress()
+	control := newHelpers(config, chatcoreHelperStores, liveTransport, iDs, chatcoreProgress)
+	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreCustomBackend,
@@ -230,24 +235,22 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
+		helpers:       control,
 		clock:         logClock,
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetry,
 	}
-	eventLog := tracedLog(log, telemetry)
+	commandLog := tracedLog(log, telemetry)
 	policy := newPolicy(config, p, views)
 	limiter := newCustomLimiter(p, clock)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(eventLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
 	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
-	chatcoreHelperStores := newMemoryHelperStores(p, clock)
-	liveTransport := customTransport(chatcoreCustomBackend)
-	helpers := newHelpers(config, chatcoreHelperStores, liveTransport, iDs, chatcoreProgress)
-	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits, helpers)
+	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
 	}

@@ -35,10 +35,10 @@ func (c Caps) Check() error {
 		field       string
 		value, most int
 	}{
-		{"Caps.EmojisPerMessage", c.EmojisPerMessage, math.MaxInt},
-		{"Caps.ReactionsPerUser", c.ReactionsPerUser, math.MaxInt},
-		{"Caps.ChatsPerUser", c.ChatsPerUser, math.MaxInt},
-		{"Caps.MembersPerCommand", c.MembersPerCommand, MaxMembersPerCommand},
+		{"Limits.Caps.EmojisPerMessage", c.EmojisPerMessage, math.MaxInt},
+		{"Limits.Caps.ReactionsPerUser", c.ReactionsPerUser, math.MaxInt},
+		{"Limits.Caps.ChatsPerUser", c.ChatsPerUser, math.MaxInt},
+		{"Limits.Caps.MembersPerCommand", c.MembersPerCommand, MaxMembersPerCommand},
 	} {
 		if f.value < 0 || f.value > f.most {
 			allowed := "a number from 0"

@@ -108,7 +108,7 @@ func CheckLimits(limits map[string]Limit) error {
 			err = &domain.InvalidError{Field: "kind", Problem: fmt.Sprintf("has %d bytes", len(kind)), Allowed: fmt.Sprintf("at most %d", ports.MaxNamePart)}
 		}
 		if err != nil {
-			errs = append(errs, fmt.Errorf("Limits %q: %w", kind, err))
+			errs = append(errs, fmt.Errorf("Limits.Rates %q: %w", kind, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -52,7 +52,7 @@ func checkConnection(user domain.UserID, c domain.Connection) error {
 }
 
 // SetStatus sets the status that a user shows while online; [domain.Offline] hides the user. The choice survives an absence that is shorter than
-// TTL.Presence, counted from the end of the last heartbeat or from the choice if that was later; after that the user shows [domain.Online] again.
+// Config.Presence.DevicesTTL, counted from the end of the last heartbeat or from the choice if that was later; after that the user shows [domain.Online] again.
 // SetStatus reports whether it published a transition: for a user that is not online there is none, and the choice shows with the next heartbeat.
 func (p *Presence) SetStatus(ctx context.Context, user domain.UserID, status domain.Status) (bool, error) {
 	if _, err := domain.ParseUserID(string(user)); err != nil {

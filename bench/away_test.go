@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
-	"chatcore/domain"
-
 	"chatcore"
+	"chatcore/domain"
+	"chatcore/helpers"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
@@ -26,7 +26,7 @@ func BenchmarkWithoutRedis(b *testing.B) {
 		if away == "silent" {
 			url = proxy.URL()
 		}
-		core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: url, CommandTimeout: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+		core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: url, CommandTimeout: 300 * time.Millisecond}, Logger: slog.New(slog.DiscardHandler)})
 		if err != nil {
 			b.Fatal(err)
 		}
@@ -49,7 +49,7 @@ func BenchmarkWithoutRedis(b *testing.B) {
 				return err
 			}},
 			{"Helpers.Get", func(ctx context.Context, _ int) error {
-				_, _, err := chatcore.Get[string](ctx, core.Helpers, "k")
+				_, _, err := helpers.Get[string](ctx, core.Helpers, "k")
 				return err
 			}},
 			{"Sessions.Get", func(ctx context.Context, _ int) error {
@@ -95,7 +95,7 @@ func BenchmarkDials(b *testing.B) {
 		dials.Add(1)
 		return false
 	}
-	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: proxy.URL(), CommandTimeout: 300 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)})
+	core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: proxy.URL(), CommandTimeout: 300 * time.Millisecond}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -32,7 +32,7 @@ func deliver(b *testing.B, partitions, n, groups int) *delivered {
 	b.Helper()
 	server, client := start(b)
 	d := &delivered{server: server, client: client, n: n}
-	config := chatcore.Config{Partitions: partitions}
+	config := chatcore.Config{Log: chatcore.LogConfig{Partitions: partitions}}
 	core := open(b, server, config)
 	all := chats(b, core, 1000)
 	for g := range groups {
@@ -65,7 +65,7 @@ func deliver(b *testing.B, partitions, n, groups int) *delivered {
 // ours consumes n events as a group of chatcore, and returns the time that it took.
 func (d *delivered) ours(b *testing.B, url string, config chatcore.Config, group string, n int) time.Duration {
 	b.Helper()
-	config.RedisURL, config.Logger = url, slog.New(slog.DiscardHandler)
+	config.Redis.URL, config.Logger = url, slog.New(slog.DiscardHandler)
 	core, err := chatcore.New(b.Context(), config)
 	if err != nil {
 		b.Fatal(err)
@@ -172,7 +172,7 @@ func BenchmarkConsume(b *testing.B) {
 	var ours, stock, bare []float64
 	for b.Loop() {
 		for g := range rounds {
-			ours = append(ours, n/d.ours(b, d.server.URL(), chatcore.Config{Partitions: 1}, fmt.Sprint("ours-", g), n).Seconds())
+			ours = append(ours, n/d.ours(b, d.server.URL(), chatcore.Config{Log: chatcore.LogConfig{Partitions: 1}}, fmt.Sprint("ours-", g), n).Seconds())
 			stock = append(stock, n/d.stock(b, d.server.Addr(), fmt.Sprint("stock-", g), n).Seconds())
 			bare = append(bare, n/d.bare(b, d.server.Addr(), n).Seconds())
 		}
@@ -191,7 +191,7 @@ func BenchmarkConsumeFar(b *testing.B) {
 	var ours, stock []float64
 	for b.Loop() {
 		for g := range rounds {
-			ours = append(ours, n/d.ours(b, "redis://"+far, chatcore.Config{Partitions: 1}, fmt.Sprint("ours-", g), n).Seconds())
+			ours = append(ours, n/d.ours(b, "redis://"+far, chatcore.Config{Log: chatcore.LogConfig{Partitions: 1}}, fmt.Sprint("ours-", g), n).Seconds())
 			stock = append(stock, few/d.stock(b, far, fmt.Sprint("stock-", g), few).Seconds())
 		}
 	}
@@ -283,7 +283,7 @@ func BenchmarkConsumeAllocations(b *testing.B) {
 	d := deliver(b, 1, max(b.N, 1000), 1)
 	b.ReportAllocs()
 	b.ResetTimer()
-	d.ours(b, d.server.URL(), chatcore.Config{Partitions: 1}, "ours-0", b.N)
+	d.ours(b, d.server.URL(), chatcore.Config{Log: chatcore.LogConfig{Partitions: 1}}, "ours-0", b.N)
 }
 
 // BenchmarkFourGroups counts the XREAD calls of four groups of one process, against those of one.
@@ -294,7 +294,7 @@ func BenchmarkFourGroups(b *testing.B) {
 	reads := func(groups int) float64 {
 		runs++
 		namespace := fmt.Sprint("run-", runs)
-		core := open(b, server, chatcore.Config{Namespace: namespace})
+		core := open(b, server, chatcore.Config{Redis: chatcore.RedisConfig{Namespace: namespace}})
 		all := chats(b, core, 100)
 		handled := newCount(groups * n)
 		for g := range groups {

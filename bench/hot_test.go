@@ -28,7 +28,7 @@ func BenchmarkHotChat(b *testing.B) {
 		}
 		fill(chat, events)
 	}
-	cold := open(b, server, chatcore.Config{EntityCache: -1})
+	cold := open(b, server, chatcore.Config{Log: chatcore.LogConfig{EntityCache: -1}})
 	sends, loads := map[domain.ChatID][]float64{}, map[domain.ChatID][]float64{}
 	for b.Loop() {
 		for range rounds {
@@ -90,7 +90,7 @@ func BenchmarkHotMessage(b *testing.B) {
 	}
 	react("few", 0, few)
 	react("many", 0, many)
-	cold := open(b, server, chatcore.Config{EntityCache: -1})
+	cold := open(b, server, chatcore.Config{Log: chatcore.LogConfig{EntityCache: -1}})
 	costs := map[string][]float64{}
 	reacted := many
 	for b.Loop() {

@@ -23,14 +23,14 @@ func BenchmarkLimit(b *testing.B) {
 		"window": {Rate: 1_000_000_000, Per: per}, "gcra": {Algorithm: ports.GCRA, Rate: 1_000_000_000, Per: per},
 		app.LimitSend: {Rate: 1_000_000_000, Per: per}, app.LimitSendInChat: {Algorithm: ports.GCRA, Rate: 1_000_000_000, Per: per},
 	}
-	core := open(b, server, chatcore.Config{Limits: limits})
+	core := open(b, server, chatcore.Config{Limits: chatcore.LimitsConfig{Rates: limits}})
 	counting := goredis.NewScript("local n = redis.call('INCR', KEYS[1]) if n == 1 then redis.call('PEXPIRE', KEYS[1], ARGV[1]) end return n")
 	if err := counting.Load(b.Context(), client).Err(); err != nil {
 		b.Fatal(err)
 	}
 	// The proxy records the commands that a core sends to Redis.
 	proxy := listen(b, server.Addr())
-	recorded, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + proxy.addr, Limits: limits})
+	recorded, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: "redis://" + proxy.addr}, Limits: chatcore.LimitsConfig{Rates: limits}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func BenchmarkSendWithLimits(b *testing.B) {
 	limits := map[string]app.Limit{
 		app.LimitSend: {Rate: 1_000_000_000, Per: time.Hour}, app.LimitSendInChat: {Algorithm: ports.GCRA, Rate: 1_000_000_000, Per: time.Hour},
 	}
-	free, limited := open(b, server, chatcore.Config{}), open(b, server, chatcore.Config{Limits: limits})
+	free, limited := open(b, server, chatcore.Config{}), open(b, server, chatcore.Config{Limits: chatcore.LimitsConfig{Rates: limits}})
 	all := chats(b, free, 100)
 	took := map[*chatcore.Core][]float64{}
 	for b.Loop() {

@@ -43,7 +43,7 @@ func start(b *testing.B, args ...string) (*redistest.Server, goredis.UniversalCl
 
 func open(b *testing.B, server *redistest.Server, config chatcore.Config) *chatcore.Core {
 	b.Helper()
-	config.RedisURL = server.URL()
+	config.Redis.URL = server.URL()
 	config.Logger = slog.New(slog.DiscardHandler)
 	core, err := chatcore.New(b.Context(), config)
 	if err != nil {

@@ -111,7 +111,7 @@ func BenchmarkHeartbeatAlone(b *testing.B) {
 func heartbeats(b *testing.B, server *redistest.Server, users []domain.UserID) [][]any {
 	b.Helper()
 	proxy := listen(b, server.Addr())
-	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + proxy.addr})
+	core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: "redis://" + proxy.addr}})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -222,7 +222,7 @@ func beat(b *testing.B, server *redistest.Server, users int) {
 // beats is the main function of that child.
 func beats(users int) {
 	ctx := context.Background()
-	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: os.Getenv("REDIS_URL")})
+	core, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: os.Getenv("REDIS_URL")}})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -251,7 +251,7 @@ func BenchmarkMassExpiry(b *testing.B) {
 	var took, slowest, usual []float64
 	for b.Loop() {
 		server, client := start(b)
-		config := chatcore.Config{TTL: chatcore.TTLs{Heartbeat: life}}
+		config := chatcore.Config{Presence: chatcore.PresenceConfig{HeartbeatTTL: life}}
 		core := open(b, server, config)
 		pubsub := client.Subscribe(b.Context(), "user:status")
 		told := pubsub.Channel(goredis.WithChannelSize(4 * users))

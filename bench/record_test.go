@@ -20,7 +20,7 @@ import (
 func recorded(b *testing.B, server *redistest.Server, all []domain.ChatID) func(unique string, i int) []any {
 	b.Helper()
 	proxy := listen(b, server.Addr())
-	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + proxy.addr})
+	core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: "redis://" + proxy.addr}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func BenchmarkSessionGetAllocations(b *testing.B) {
 func recordedUses(b *testing.B, server *redistest.Server, tokens []app.SessionToken) [][]any {
 	b.Helper()
 	proxy := listen(b, server.Addr())
-	core, err := chatcore.New(b.Context(), chatcore.Config{RedisURL: "redis://" + proxy.addr})
+	core, err := chatcore.New(b.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: "redis://" + proxy.addr}})
 	if err != nil {
 		b.Fatal(err)
 	}

@@ -35,7 +35,7 @@ type Core struct {
 func New(t TB, options ...chatcore.Option) *Core {
 	t.Helper()
 	config := chatcore.Config{Logger: slog.New(slog.DiscardHandler)}
-	config.Retry.First, config.Retry.Max = time.Millisecond, 10*time.Millisecond
+	config.Delivery.Retry.First, config.Delivery.Retry.Max = time.Millisecond, 10*time.Millisecond
 	clock := NewClock(time.Date(2024, time.May, 6, 7, 8, 9, 0, time.UTC))
 	core, err := chatcore.NewInMemory(config, append([]chatcore.Option{chatcore.WithClock(clock)}, options...)...)
 	if err != nil {

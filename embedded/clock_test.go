@@ -20,7 +20,7 @@ func TestEditWindow_ServerClock(t *testing.T) {
 	embedded.Identify(server)
 	began := time.Now().Add(time.Hour)
 	server.SetTime(began)
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: "redis://" + server.Addr(), EditWindow: window})
+	core, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: "redis://" + server.Addr()}, Limits: chatcore.LimitsConfig{EditWindow: window}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -171,7 +171,7 @@ func TestATranscriptGoesThrough(t *testing.T) {
 // project runs the built-in subscribers until they have caught up, and compares their read models with a fold of the logs.
 func (s site) project(t *testing.T) {
 	t.Helper()
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: s.url, Namespace: s.namespace, Logger: slog.New(slog.DiscardHandler)})
+	core, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: s.url, Namespace: s.namespace}, Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -283,7 +283,7 @@ func TestAnImportKilledMidwayGoesOn(t *testing.T) {
 // awaitChat waits until the log has a chat.
 func (s site) awaitChat(t *testing.T) {
 	t.Helper()
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: s.url, Namespace: s.namespace})
+	core, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: s.url, Namespace: s.namespace}})
 	if err != nil {
 		t.Fatal(err)
 	}

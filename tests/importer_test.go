@@ -42,7 +42,7 @@ import (
 
 func main() {
 	ctx := context.Background()
-	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: "redis://localhost:6379"})
+	core, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: "redis://localhost:6379"}})
 	if err != nil {
 		log.Fatal(err)
 	}

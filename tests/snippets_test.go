@@ -20,6 +20,7 @@ var snippetImports = map[string]string{
 	"app":        "chatcore/app",
 	"domain":     "chatcore/domain",
 	"ports":      "chatcore/ports",
+	"helpers":    "chatcore/helpers",
 	"context":    "context",
 	"errors":     "errors",
 	"slog":       "log/slog",

@@ -18,7 +18,6 @@ import (
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/adapters/redis/keyspace"
-	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/redis/typing"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -136,8 +135,8 @@ func TestRights_AreMinimal(t *testing.T) {
 	for i, rule := range rules {
 		setUser(t, admin, slices.Delete(slices.Clone(rules), i, i+1)...)
 		err := opening()
-		var missing *rediscmd.RightsError
-		if !errors.Is(err, rediscmd.ErrNoPermission) || !errors.As(err, &missing) {
+		var missing *ports.RightsError
+		if !errors.Is(err, ports.ErrNoPermission) || !errors.As(err, &missing) {
 			t.Errorf("without %s: %v", rule, err)
 			continue
 		}
@@ -151,7 +150,7 @@ func TestRights_AreMinimal(t *testing.T) {
 	}
 	for _, usual := range [][]string{{"~*", "&*", "+@all", "-@dangerous"}, {"~*", "+@all"}} { // the second one is without channels
 		setUser(t, admin, usual...)
-		if err := opening(); !errors.Is(err, rediscmd.ErrNoPermission) {
+		if err := opening(); !errors.Is(err, ports.ErrNoPermission) {
 			t.Errorf("%v: %v", usual, err)
 		}
 	}
@@ -177,7 +176,7 @@ func TestProbe_NoticesRightsTakenAway(t *testing.T) {
 	}
 	for _, rule := range []string{"-publish", "-xadd", "-info", "resetchannels", "resetkeys"} {
 		setUser(t, admin, append(slices.Clone(rules), rule)...)
-		if err := log.Probe(t.Context()); !errors.Is(err, rediscmd.ErrNoPermission) {
+		if err := log.Probe(t.Context()); !errors.Is(err, ports.ErrNoPermission) {
 			t.Errorf("with %s: %v", rule, err)
 		}
 		setUser(t, admin, rules...)
@@ -252,7 +251,7 @@ func appendWithout(t *testing.T, command string, more ...string) {
 	case err == nil:
 		for _, outcome := range outcomes {
 			var take *ports.TakeError
-			if undecided := errors.As(outcome.Err, &take) && errors.Is(take.Cause, rediscmd.ErrNoPermission); outcome.Err != nil && (!undecided || command != "pttl") {
+			if undecided := errors.As(outcome.Err, &take) && errors.Is(take.Cause, ports.ErrNoPermission); outcome.Err != nil && (!undecided || command != "pttl") {
 				t.Errorf("outcome: %v", outcome.Err)
 			}
 		}
@@ -273,13 +272,13 @@ func appendWithout(t *testing.T, command string, more ...string) {
 		if after == before {
 			t.Errorf("nothing was written, and the error is %v", err)
 		}
-		if _, err := log.Append(t.Context(), rig.Created("another")); !errors.Is(err, rediscmd.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
+		if _, err := log.Append(t.Context(), rig.Created("another")); !errors.Is(err, ports.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
 			t.Errorf("the next append: %v", err)
 		}
 		if now := contents(t, admin, keys); now != after {
 			t.Error("the next append wrote something")
 		}
-	case errors.Is(err, ports.ErrUnavailable) && errors.Is(err, rediscmd.ErrNoPermission):
+	case errors.Is(err, ports.ErrUnavailable) && errors.Is(err, ports.ErrNoPermission):
 		if after != before {
 			t.Errorf("the error says not done, and something was written: %v\nbefore %s\nafter  %s", err, before, after)
 		}
@@ -329,8 +328,8 @@ func TestOpen_NeedsAHistory(t *testing.T) {
 	setUser(t, rig.Connect(t, server.URL()), "~*", "&*", "+@all", "-info")
 	for name, url := range map[string]string{"without the right": asCore(server), "a server that does not have it": "redis://" + rig.PlainMini(t).Addr()} {
 		_, err := eventlog.Open(t.Context(), rig.Connect(t, url), wireformat.New(), eventlog.Config{Keys: rig.NewKeys(t, 1), Attempts: 1})
-		var missing *rediscmd.RightsError
-		if !errors.Is(err, rediscmd.ErrNoPermission) || !errors.As(err, &missing) || !slices.Contains(missing.Commands, "info") {
+		var missing *ports.RightsError
+		if !errors.Is(err, ports.ErrNoPermission) || !errors.As(err, &missing) || !slices.Contains(missing.Commands, "info") {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -352,7 +351,7 @@ func TestAppend_FailsClosedWithoutInfo(t *testing.T) {
 			return err
 		},
 	} {
-		if err := do(t.Context()); !errors.Is(err, rediscmd.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
+		if err := do(t.Context()); !errors.Is(err, ports.ErrNoPermission) || !errors.Is(err, ports.ErrUnavailable) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

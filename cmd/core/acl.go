@@ -24,11 +24,11 @@ func (c *cli) acl() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if config.RedisURL == "" {
-				config.RedisURL = "redis://localhost:6379"
+			if config.Redis.URL == "" {
+				config.Redis.URL = "redis://localhost:6379"
 			}
-			if cache && config.CacheURL == "" {
-				config.CacheURL = "redis://localhost:6379"
+			if cache && config.Redis.CacheURL == "" {
+				config.Redis.CacheURL = "redis://localhost:6379"
 			}
 			acl, err := chatcore.ACLOf(config, doctor)
 			if err != nil {

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/adapters/redis/eventlog"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -47,12 +46,12 @@ func TestACL_IsEnoughForAWholeCore(t *testing.T) {
 	t.Run("single", func(t *testing.T) {
 		server := redistest.Start(t)
 		obey(t, server, aclLine(t, own...)...)
-		wholeCore(t, chatcore.Config{RedisURL: least(server.URL())})
+		wholeCore(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: least(server.URL())}})
 	})
 	t.Run("namespace and database", func(t *testing.T) {
 		server := redistest.Start(t)
 		obey(t, server, aclLine(t, "--namespace", "ns", "--redis-url", server.URL()+"/3", "--key", "counter:*")...)
-		wholeCore(t, chatcore.Config{RedisURL: least(server.URL()) + "/3", Namespace: "ns"})
+		wholeCore(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: least(server.URL()) + "/3", Namespace: "ns"}})
 	})
 	t.Run("cluster and caches", func(t *testing.T) {
 		cluster, cache := redistest.StartCluster(t, 3), redistest.Start(t)
@@ -60,11 +59,11 @@ func TestACL_IsEnoughForAWholeCore(t *testing.T) {
 			obey(t, server, aclLine(t, append(own, "--redis-url", cluster.URL())...)...)
 		}
 		obey(t, cache, aclLine(t, append(own, "--cache")...)...)
-		wholeCore(t, chatcore.Config{RedisURL: least(cluster.URL()), CacheURL: least(cache.URL())})
+		wholeCore(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: least(cluster.URL()), CacheURL: least(cache.URL())}})
 
 		obey(t, cache, "acl", "setuser", "least", "-set")
-		_, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: least(cluster.URL()), CacheURL: least(cache.URL())})
-		var missing *chatcore.RightsError
+		_, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: least(cluster.URL()), CacheURL: least(cache.URL())}})
+		var missing *ports.RightsError
 		if !errors.Is(err, chatcore.ErrNoPermission) || !errors.As(err, &missing) || len(missing.Commands) != 1 || missing.Commands[0] != "set" {
 			t.Errorf("without SET on the caches' server: %v", err)
 		}
@@ -81,8 +80,8 @@ func wholeCore(t *testing.T, config chatcore.Config) {
 			t.Fatalf("%s: %v", what, err)
 		}
 	}
-	config.Durability = eventlog.Durability{}
-	config.Limits = map[string]app.Limit{app.LimitSend: {Rate: 100, Per: time.Minute}, app.LimitSendInChat: {Rate: 100, Per: time.Minute, Algorithm: ports.GCRA, Burst: 50}}
+	config.Redis.Durability = chatcore.Durability{}
+	config.Limits.Rates = map[string]app.Limit{app.LimitSend: {Rate: 100, Per: time.Minute}, app.LimitSendInChat: {Rate: 100, Per: time.Minute, Algorithm: ports.GCRA, Burst: 50}}
 	core, err := chatcore.New(ctx, config)
 	check("opening", err)
 	defer func() { check("closing", core.Close()) }()

@@ -135,7 +135,7 @@ func (c *cli) errorViewOf(err error) errorView {
 	if limited, is := errors.AsType[*ports.LimitedError](err); is {
 		v.RetryAfterSeconds = limited.RetryAfter.Seconds()
 	}
-	if rights, is := errors.AsType[*chatcore.RightsError](err); is {
+	if rights, is := errors.AsType[*ports.RightsError](err); is {
 		v.Commands, v.Keys, v.Channels = rights.Commands, rights.Keys, rights.Channels
 	}
 	return v

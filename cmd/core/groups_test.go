@@ -29,8 +29,8 @@ const (
 
 // config is that of the shell's command lines, with a short lease and few attempts.
 func (s *shell) config() chatcore.Config {
-	c := chatcore.Config{RedisURL: os.Getenv("REDIS_URL"), Namespace: s.base[1], Partitions: 2, Lease: lease, StopTimeout: 2 * time.Second}
-	c.Retry.Attempts, c.Retry.First = 2, time.Millisecond
+	c := chatcore.Config{Redis: chatcore.RedisConfig{URL: os.Getenv("REDIS_URL"), Namespace: s.base[1]}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: lease}, StopTimeout: 2 * time.Second}
+	c.Delivery.Retry.Attempts, c.Delivery.Retry.First = 2, time.Millisecond
 	return c
 }
 

@@ -296,7 +296,9 @@ func TestImport_ManyChats(t *testing.T) {
 		t.Fatal(err)
 	}
 	core, err := chatcore.New(t.Context(), chatcore.Config{
-		RedisURL: redistest.Shared(t).URL(), Namespace: newShell(t).base[1], Queue: 16, Logger: slog.New(slog.DiscardHandler),
+		Redis:  chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: newShell(t).base[1]},
+		Log:    chatcore.LogConfig{Queue: 16},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -344,7 +346,8 @@ func TestImport_ManyChats(t *testing.T) {
 // TestImport_GivesUnknownCommandsAgain counts an event that a lost answer has hidden once, and as its own.
 func TestImport_GivesUnknownCommandsAgain(t *testing.T) {
 	core, err := chatcore.New(t.Context(), chatcore.Config{
-		RedisURL: redistest.Shared(t).URL(), Namespace: newShell(t).base[1], Logger: slog.New(slog.DiscardHandler),
+		Redis:  chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: newShell(t).base[1]},
+		Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -26,9 +26,9 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 			return nil, nil, err
 		}
 		fmt.Fprintln(c.errs, "embedded Redis: in memory only, gone when this ends")
-		config.RedisURL, config.CacheURL, closeServer = server.URL(), "", server.Close
+		config.Redis.URL, config.Redis.CacheURL, closeServer = server.URL(), "", server.Close
 	}
-	if config.RedisURL == "" {
+	if config.Redis.URL == "" {
 		return nil, nil, errNoRedis
 	}
 	telemetry := newExporters(ctx, c.errs)
@@ -52,19 +52,19 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 // config returns the settings of a core. A command that ends by itself connects once, so that it fails at once where there is no Redis.
 func (c *cli) config() (chatcore.Config, error) {
 	config := c.settings.config
-	config.Logger, config.Limits = c.logger, c.settings.limits.on()
-	if config.ConnectAttempts == 0 && !c.patient {
-		config.ConnectAttempts = 1
+	config.Logger, config.Limits.Rates = c.logger, c.settings.limits.on()
+	if config.Redis.ConnectAttempts == 0 && !c.patient {
+		config.Redis.ConnectAttempts = 1
 	}
 	var err error
-	config.TLS, err = c.settings.tls.load()
+	config.Redis.TLS, err = c.settings.tls.load()
 	return config, err
 }
 
 // named returns the settings of a core on the Redis that was named.
 func (c *cli) named() (chatcore.Config, error) {
 	config, err := c.config()
-	if err == nil && config.RedisURL == "" {
+	if err == nil && config.Redis.URL == "" {
 		err = errNoRedis
 	}
 	return config, err
@@ -84,11 +84,11 @@ func (c *cli) likeTheLog(ctx context.Context, config chatcore.Config) (chatcore.
 	if err != nil || info.ID == "" {
 		return config, err
 	}
-	if reflect.ValueOf(config.Names).IsZero() {
-		config.Names = info.Names
+	if reflect.ValueOf(config.Redis.Names).IsZero() {
+		config.Redis.Names = info.Names
 	}
-	if config.Partitions == 0 {
-		config.Partitions = info.Partitions
+	if config.Log.Partitions == 0 {
+		config.Log.Partitions = info.Partitions
 	}
 	return config, nil
 }

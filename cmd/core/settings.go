@@ -44,7 +44,7 @@ const sourceDefault = "default"
 // newSettings defines all settings. Those flags that most commands need are shown in every help, the others in those of serve and config.
 func newSettings(flags *pflag.FlagSet) *settings {
 	s := &settings{}
-	s.limits.target, s.aliases.target = &s.config.Limits, &s.config.Names.Channels
+	s.limits.target, s.aliases.target = &s.config.Limits.Rates, &s.config.Redis.Names.Channels
 	flags.StringVar(&s.file, "config", "", "YAML `FILE` of settings, see core config --help (CHATCORE_CONFIG)")
 	b := binder{settings: s, flags: flags}
 	b.connection(&s.config)
@@ -99,17 +99,17 @@ func (b binder) add(key string, target any, usage string) *setting {
 
 // connection defines the settings of the connection to Redis.
 func (b binder) connection(c *chatcore.Config) {
-	b.add("redis.url", &c.RedisURL, "Redis of the log: redis://[[user]:password@]host:port[/db], rediss:// for TLS, unix://, several with commas for a Cluster, ?master_name=NAME for Sentinels").also("REDIS_URL").hidesPassword().show(b)
-	b.add("namespace", &c.Namespace, "prefix of every key and channel").show(b)
-	b.add("redis.cache-url", &c.CacheURL, "Redis of the caches, which may evict").also("REDIS_CACHE_URL").hidesPassword().means("the one of redis.url")
-	b.add("redis.pool-size", &c.PoolSize, "connections to each server for each of commands, pub/sub and caches")
-	b.add("redis.command-timeout", &c.CommandTimeout, "limit of a dial, and of each write and read").means("5s, on a Cluster 2s")
-	b.add("redis.connect-attempts", &c.ConnectAttempts, "attempts to connect and to open the log").means("10 for serve, tail and import, otherwise 1")
+	b.add("redis.url", &c.Redis.URL, "Redis of the log: redis://[[user]:password@]host:port[/db], rediss:// for TLS, unix://, several with commas for a Cluster, ?master_name=NAME for Sentinels").also("REDIS_URL").hidesPassword().show(b)
+	b.add("namespace", &c.Redis.Namespace, "prefix of every key and channel").show(b)
+	b.add("redis.cache-url", &c.Redis.CacheURL, "Redis of the caches, which may evict").also("REDIS_CACHE_URL").hidesPassword().means("the one of redis.url")
+	b.add("redis.pool-size", &c.Redis.PoolSize, "connections to each server for each of commands, pub/sub and caches")
+	b.add("redis.command-timeout", &c.Redis.CommandTimeout, "limit of a dial, and of each write and read").means("5s, on a Cluster 2s")
+	b.add("redis.connect-attempts", &c.Redis.ConnectAttempts, "attempts to connect and to open the log").means("10 for serve, tail and import, otherwise 1")
 	b.add("redis.tls.ca", &b.settings.tls.ca, "PEM file of the certificate authorities of rediss:// servers").also("REDIS_TLS_CA").means("the system's")
 	b.add("redis.tls.cert", &b.settings.tls.cert, "PEM file of this program's certificate").also("REDIS_TLS_CERT")
 	b.add("redis.tls.key", &b.settings.tls.key, "PEM file of the certificate's private key").also("REDIS_TLS_KEY")
 	b.add("redis.tls.server-name", &b.settings.tls.serverName, "name that servers' certificates have to be for").also("REDIS_TLS_SERVER_NAME").means("the one in the URL")
-	b.add("partitions", &c.Partitions, "partitions of a new log, 1 to 1024; a log that exists keeps its own")
+	b.add("partitions", &c.Log.Partitions, "partitions of a new log, 1 to 1024; a log that exists keeps its own")
 }
 
 // log defines how the program logs, and where a service answers probes.
@@ -125,17 +125,17 @@ func (b binder) names(c *chatcore.Config) {
 		key    string
 		target *string
 	}{
-		{"stream", &c.Names.Stream},
-		{"session", &c.Names.Session},
-		{"user-status", &c.Names.UserStatus},
-		{"user-online", &c.Names.UserOnline},
-		{"chat-list", &c.Names.ChatList},
-		{"chat-unread", &c.Names.ChatUnread},
-		{"message", &c.Names.Message},
-		{"contact-list", &c.Names.ContactList},
-		{"typing", &c.Names.Typing},
-		{"presence", &c.Names.Presence},
-		{"rate-limit", &c.Names.RateLimit},
+		{"stream", &c.Redis.Names.Stream},
+		{"session", &c.Redis.Names.Session},
+		{"user-status", &c.Redis.Names.UserStatus},
+		{"user-online", &c.Redis.Names.UserOnline},
+		{"chat-list", &c.Redis.Names.ChatList},
+		{"chat-unread", &c.Redis.Names.ChatUnread},
+		{"message", &c.Redis.Names.Message},
+		{"contact-list", &c.Redis.Names.ContactList},
+		{"typing", &c.Redis.Names.Typing},
+		{"presence", &c.Redis.Names.Presence},
+		{"rate-limit", &c.Redis.Names.RateLimit},
 	} {
 		b.add("names."+n.key, n.target, "name in Redis of the keys or the stream; a log that exists keeps its own")
 	}
@@ -144,23 +144,23 @@ func (b binder) names(c *chatcore.Config) {
 
 // times defines how long things last.
 func (b binder) times(c *chatcore.Config) {
-	b.add("ttl.session", &c.TTL.Session, "life of a session that is not used")
-	b.add("ttl.user-status", &c.TTL.UserStatus, "life of a user's status")
-	b.add("ttl.chat-list", &c.TTL.ChatList, "life of a cached list of chats")
-	b.add("ttl.message", &c.TTL.Message, "life of a cached message")
-	b.add("ttl.contact-list", &c.TTL.ContactList, "life of a cached list of contacts")
-	b.add("ttl.typing", &c.TTL.Typing, "life of a typing mark that no stop ends")
-	b.add("ttl.presence", &c.TTL.Presence, "life of a user's list of devices and, after the last heartbeat, of a chosen status")
-	b.add("ttl.heartbeat", &c.TTL.Heartbeat, "life of a device after a heartbeat")
-	b.add("session.lifetime", &c.SessionLifetime, "life of a session however much it is used")
-	b.add("edit-window", &c.EditWindow, "time after its send in which a message may be edited").means("no end")
-	b.add("effect-ttl", &c.EffectTTL, "time for which it is remembered that an effect was made")
-	b.add("lease", &c.Lease, "time after which a process that no longer answers loses its partitions")
-	b.add("retry.first", &c.Retry.First, "pause before a failed handler starts again; doubles")
-	b.add("retry.max", &c.Retry.Max, "longest such pause")
-	b.add("warn.lag-age", &c.Warn.LagAge, "age of the oldest unfinished event from which doctor warns")
-	b.add("durability.timeout", &c.Durability.Timeout, "time to wait for replicas")
-	b.add("builtin-pace", &c.BuiltinPace, "time between two reads of the streams by the built-in subscribers, at most 1m")
+	b.add("ttl.session", &c.Sessions.Idle, "life of a session that is not used")
+	b.add("ttl.user-status", &c.Presence.StatusTTL, "life of a user's status")
+	b.add("ttl.chat-list", &c.Caches.ChatListTTL, "life of a cached list of chats")
+	b.add("ttl.message", &c.Caches.MessageTTL, "life of a cached message")
+	b.add("ttl.contact-list", &c.Caches.ContactListTTL, "life of a cached list of contacts")
+	b.add("ttl.typing", &c.Presence.TypingTTL, "life of a typing mark that no stop ends")
+	b.add("ttl.presence", &c.Presence.DevicesTTL, "life of a user's list of devices and, after the last heartbeat, of a chosen status")
+	b.add("ttl.heartbeat", &c.Presence.HeartbeatTTL, "life of a device after a heartbeat")
+	b.add("session.lifetime", &c.Sessions.Lifetime, "life of a session however much it is used")
+	b.add("edit-window", &c.Limits.EditWindow, "time after its send in which a message may be edited").means("no end")
+	b.add("effect-ttl", &c.Delivery.EffectTTL, "time for which it is remembered that an effect was made")
+	b.add("lease", &c.Delivery.Lease, "time after which a process that no longer answers loses its partitions")
+	b.add("retry.first", &c.Delivery.Retry.First, "pause before a failed handler starts again; doubles")
+	b.add("retry.max", &c.Delivery.Retry.Max, "longest such pause")
+	b.add("warn.lag-age", &c.Delivery.Warn.LagAge, "age of the oldest unfinished event from which doctor warns")
+	b.add("durability.timeout", &c.Redis.Durability.Timeout, "time to wait for replicas")
+	b.add("builtin-pace", &c.Delivery.BuiltinPace, "time between two reads of the streams by the built-in subscribers, at most 1m")
 	b.add("stop-timeout", &c.StopTimeout, "time in which serve stops, in all")
 }
 
@@ -169,23 +169,23 @@ func (b binder) bounds(c *chatcore.Config) {
 	b.settings.list = append(b.settings.list, &setting{ // its flag is --rate, of the commands that heed limits
 		key: "limits", target: &b.settings.limits, value: &b.settings.limits, variables: []string{variableOf("limits")}, source: sourceDefault,
 	})
-	b.add("session.per-user", &c.SessionsPerUser, "sessions of a user, 1 to 1000; one more closes the oldest")
-	b.add("session.compat", &c.SessionCompat, "keep sessions under their tokens, as the TypeScript services do")
-	b.add("disable-pubsub", &c.DisablePubSub, "do not publish durable events on the channels of their types")
-	b.add("queue", &c.Queue, "appends that wait for their turn")
-	b.add("entity-cache", &c.EntityCache, "bytes of entity states in the process; below 0 none")
-	b.add("durability.replicas", &c.Durability.Replicas, "replicas that confirm an append before it is acknowledged")
-	b.add("max-groups", &c.MaxGroups, "consumer groups that one process runs").means("by the number of partitions, at least 16")
-	b.add("stream-bound", &c.StreamBound, "entries that a partition's stream keeps for groups that are behind")
-	b.add("retry.attempts", &c.Retry.Attempts, "starts of a handler before its delivery becomes a dead letter")
-	b.add("dead-letter-bound", &c.DeadLetterBound, "dead letters of a group on a partition")
-	b.add("warn.lag", &c.Warn.Lag, "unfinished events of a group from which doctor warns")
-	b.add("warn.waiting", &c.Warn.Waiting, "failing or parked chats of a group from which doctor warns")
-	b.add("caps.emojis-per-message", &c.Caps.EmojisPerMessage, "distinct emojis among a message's reactions")
-	b.add("caps.reactions-per-user", &c.Caps.ReactionsPerUser, "reactions of a user to a message")
-	b.add("caps.chats-per-user", &c.Caps.ChatsPerUser, "chats that a user may be in")
-	b.add("caps.members-per-command", &c.Caps.MembersPerCommand, "users that one create or add makes members")
-	b.add("live-buffer", &c.LiveBuffer, "messages that wait for a slow live listener")
+	b.add("session.per-user", &c.Sessions.PerUser, "sessions of a user, 1 to 1000; one more closes the oldest")
+	b.add("session.compat", &c.Sessions.Compat, "keep sessions under their tokens, as the TypeScript services do")
+	b.add("disable-pubsub", &c.Log.DisablePubSub, "do not publish durable events on the channels of their types")
+	b.add("queue", &c.Log.Queue, "appends that wait for their turn")
+	b.add("entity-cache", &c.Log.EntityCache, "bytes of entity states in the process; below 0 none")
+	b.add("durability.replicas", &c.Redis.Durability.Replicas, "replicas that confirm an append before it is acknowledged")
+	b.add("max-groups", &c.Delivery.MaxGroups, "consumer groups that one process runs").means("by the number of partitions, at least 16")
+	b.add("stream-bound", &c.Delivery.StreamBound, "entries that a partition's stream keeps for groups that are behind")
+	b.add("retry.attempts", &c.Delivery.Retry.Attempts, "starts of a handler before its delivery becomes a dead letter")
+	b.add("dead-letter-bound", &c.Delivery.DeadLetterBound, "dead letters of a group on a partition")
+	b.add("warn.lag", &c.Delivery.Warn.Lag, "unfinished events of a group from which doctor warns")
+	b.add("warn.waiting", &c.Delivery.Warn.Waiting, "failing or parked chats of a group from which doctor warns")
+	b.add("caps.emojis-per-message", &c.Limits.Caps.EmojisPerMessage, "distinct emojis among a message's reactions")
+	b.add("caps.reactions-per-user", &c.Limits.Caps.ReactionsPerUser, "reactions of a user to a message")
+	b.add("caps.chats-per-user", &c.Limits.Caps.ChatsPerUser, "chats that a user may be in")
+	b.add("caps.members-per-command", &c.Limits.Caps.MembersPerCommand, "users that one create or add makes members")
+	b.add("live-buffer", &c.Delivery.LiveBuffer, "messages that wait for a slow live listener")
 }
 
 // also names a further variable of the environment.

@@ -15,7 +15,7 @@ import (
 )
 
 // elsewhere are fields of Config that are set by settings of other names: files of certificates, and how to log.
-func elsewhere() []string { return []string{"TLS", "Logger"} }
+func elsewhere() []string { return []string{"Redis.TLS", "Logger"} }
 
 // leaves returns the addresses of all fields of a struct, those of its structs included, by name.
 func leaves(prefix string, v reflect.Value) map[string]any {
@@ -300,7 +300,8 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 	for name, address := range leaves("", reflect.ValueOf(&c).Elem()) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
-			"RedisURL", "CacheURL", "TLS", "Namespace", "Names.Channels", "DisablePubSub", "SessionCompat", "EditWindow", "Limits", "Durability.Replicas", "CommandTimeout", "MaxGroups",
+			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.DisablePubSub", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
+			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)

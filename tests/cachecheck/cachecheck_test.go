@@ -128,7 +128,7 @@ func TestAMissStormOfProcessesMakesOneLoad(t *testing.T) {
 func storm(ctx context.Context, url string) error {
 	ctx, cancel := context.WithTimeout(ctx, 2*wait.Limit)
 	defer cancel()
-	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: url})
+	core, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: url}})
 	if err != nil {
 		return err
 	}

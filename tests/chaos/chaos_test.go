@@ -21,7 +21,6 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/redis/eventlog"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -57,7 +56,7 @@ func TestASingleServerUnderAttack(t *testing.T) {
 		ways, urls = append(ways, way), append(urls, asUser(way.URL()))
 	}
 	servers := func() []*redistest.Server { return []*redistest.Server{server} }
-	r := s.begin(t, system{url: server.URL(), writers: chatcore.Config{RedisURL: urls[posts]}, workers: urls[:posts], nodes: servers, servers: servers})
+	r := s.begin(t, system{url: server.URL(), writers: chatcore.Config{Redis: chatcore.RedisConfig{URL: urls[posts]}}, workers: urls[:posts], nodes: servers, servers: servers})
 	attacks := slices.Concat(onServer(t, server, ways), []attack{onRights(t, rules, r.operator, servers)}, r.restorer.attacks(), onKeys(t, r.operator, servers), onLimits(t, r.writers, servers))
 	if len(clock) > 0 {
 		attacks = slices.Concat(attacks, []attack{r.clocks.attack()}, onLogDisk(t, server))
@@ -80,7 +79,7 @@ func TestAClusterUnderAttack(t *testing.T) {
 	}
 	url := asUser(cluster.URL())
 	r := s.begin(t, system{
-		url: cluster.URL(), writers: chatcore.Config{RedisURL: url, Durability: eventlog.Durability{Replicas: 1}}, workers: slices.Repeat([]string{url}, posts),
+		url: cluster.URL(), writers: chatcore.Config{Redis: chatcore.RedisConfig{URL: url, Durability: chatcore.Durability{Replicas: 1}}}, workers: slices.Repeat([]string{url}, posts),
 		nodes: cluster.Nodes, servers: masters, cluster: true,
 	})
 	attacks := slices.Concat(onCluster(t, cluster, r.clocks), []attack{onRights(t, rules, r.operator, cluster.Nodes)}, r.restorer.attacks(), onKeys(t, r.operator, masters), onLimits(t, r.writers, masters))
@@ -169,14 +168,14 @@ func (s settings) begin(t *testing.T, of system) *run {
 	t.Cleanup(func() { _ = history.Close() })
 	r := &run{settings: s, system: of, t: t, history: history, nemesis: &nemesis{t: t, seed: s.seed, ctx: t.Context(), calm: s.calm}}
 	r.clocks = &clocks{t: t, nodes: of.nodes}
-	of.writers.TTL = ttls
+	of.writers.Presence = lifetimes
 	var cores []*chatcore.Core
 	for range 2 {
 		cores = append(cores, open(t, of.writers))
 	}
 	r.operator = &operator{t: t, ctx: context.WithoutCancel(t.Context()), history: history, seen: make(map[string]bool)}
 	r.restorer = newRestorer(t, r.operator, cores, of.servers, of.cluster)
-	r.operator.core = open(t, chatcore.Config{RedisURL: of.url, TTL: ttls})
+	r.operator.core = open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: of.url}, Presence: lifetimes})
 	r.crew = hire(t, workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}, of.workers...)
 	r.operator.crew = r.crew
 	r.writers = write(t, s.seed, readTranscript(t), cores...)
@@ -327,7 +326,7 @@ func (r *run) compare(differences []string, lost Losses) {
 // views compares each user's chats and unread counts, as they are, with the logs.
 func (r *run) views(url string) []string {
 	t := r.t
-	core := open(t, chatcore.Config{RedisURL: url, TTL: ttls})
+	core := open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: url}, Presence: lifetimes})
 	ctx, cancel := context.WithTimeout(t.Context(), wait.Limit)
 	defer cancel()
 	differences, err := foldcheck.Await(ctx, core)
@@ -514,7 +513,7 @@ func (r *run) keep(e Evidence) string {
 // readLog reads all chats, with a new core, which has no state. It tries again while Redis does not answer.
 func readLog(t *testing.T, url string) (string, map[domain.ChatID][]Logged) {
 	t.Helper()
-	core := open(t, chatcore.Config{RedisURL: url, TTL: ttls})
+	core := open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: url}, Presence: lifetimes})
 	var log map[domain.ChatID][]Logged
 	var err error
 	wait.Until(t, "the log is read", func() bool {

@@ -190,7 +190,7 @@ func (r *restorer) read(dumps [][]any) (map[domain.ChatID][]Logged, error) {
 	if err := r.scratch.Client(r.t).Eval(r.ctx, restoreSource, nil, all...).Err(); err != nil {
 		return nil, err
 	}
-	core := open(r.t, chatcore.Config{RedisURL: r.scratch.URL(), TTL: ttls})
+	core := open(r.t, chatcore.Config{Redis: chatcore.RedisConfig{URL: r.scratch.URL()}, Presence: lifetimes})
 	return logOf(r.ctx, core.Queries)
 }
 

@@ -16,7 +16,7 @@ const user = "core"
 // rightsOf are the rules of that user, for a core at a URL of this form.
 func rightsOf(t *testing.T, url string) []string {
 	t.Helper()
-	acl, err := chatcore.ACLOf(chatcore.Config{RedisURL: url}, false)
+	acl, err := chatcore.ACLOf(chatcore.Config{Redis: chatcore.RedisConfig{URL: url}}, false)
 	if err != nil {
 		t.Fatal(err)
 	}

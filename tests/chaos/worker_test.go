@@ -14,7 +14,6 @@ import (
 	"time"
 
 	"chatcore"
-	"chatcore/adapters/pubsub"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -37,8 +36,8 @@ const (
 	running = "running" // and when it runs
 )
 
-// ttls are those of all cores, short enough for presence to end within a run.
-var ttls = chatcore.TTLs{Heartbeat: 6 * time.Second} //nolint:gochecknoglobals // never changes
+// lifetimes are those of all cores, short enough for presence to end within a run.
+var lifetimes = chatcore.PresenceConfig{HeartbeatTTL: 6 * time.Second} //nolint:gochecknoglobals // never changes
 
 type workerConfig struct {
 	Name, RedisURL, HistoryURL string
@@ -106,11 +105,11 @@ func mayBegin(err error) bool {
 
 // serve opens a core and runs it until ctx ends. It reports whether it ran at all.
 func (w *worker) serve(ctx context.Context, logger *slog.Logger) (ran bool, err error) {
-	var policy pubsub.RetryPolicy // the default
+	var policy chatcore.RetryPolicy // the default
 	if !w.config.Patient {
 		policy.First, policy.Max = 20*time.Millisecond, 500*time.Millisecond
 	}
-	core, err := chatcore.New(ctx, chatcore.Config{RedisURL: w.config.RedisURL, Logger: logger, Retry: policy, TTL: ttls})
+	core, err := chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: w.config.RedisURL}, Logger: logger, Delivery: chatcore.DeliveryConfig{Retry: policy}, Presence: lifetimes})
 	if err != nil {
 		return false, err
 	}

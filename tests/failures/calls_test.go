@@ -10,6 +10,7 @@ import (
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/helpers"
 )
 
 // The outcomes of a call other than errors.
@@ -151,12 +152,12 @@ var calls = map[string]func(context.Context, *subject) (string, error){
 		return answers, err
 	},
 	"Helpers.Get": func(ctx context.Context, s *subject) (string, error) {
-		_, _, err := chatcore.Get[int](ctx, s.core.Helpers, "value")
+		_, _, err := helpers.Get[int](ctx, s.core.Helpers, "value")
 		return answers, err
 	},
 	"Helpers.GetOrSet": func(ctx context.Context, s *subject) (string, error) {
 		swallowed := s.core.Stats().HelperFailures
-		_, err := chatcore.GetOrSet(ctx, s.core.Helpers, "value", time.Minute, func(context.Context) (int, error) { return 5, nil })
+		_, err := helpers.GetOrSet(ctx, s.core.Helpers, "value", time.Minute, func(context.Context) (int, error) { return 5, nil })
 		if s.core.Stats().HelperFailures > swallowed {
 			return loads, err
 		}

@@ -49,11 +49,11 @@ type scene func(t *testing.T) (chatcore.Config, fault)
 var scenes = map[string]scene{
 	"stopped": func(t *testing.T) (chatcore.Config, fault) {
 		server := redistest.Start(t, "--appendonly", "yes", "--appendfsync", "always")
-		return chatcore.Config{RedisURL: server.URL()}, fault{begin: server.Stop, end: func() { server.Restart(t) }}
+		return chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}, fault{begin: server.Stop, end: func() { server.Restart(t) }}
 	},
 	"frozen": func(t *testing.T) (chatcore.Config, fault) {
 		server := redistest.Start(t)
-		return chatcore.Config{RedisURL: server.URL()}, fault{begin: server.Freeze, end: server.Thaw}
+		return chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}, fault{begin: server.Freeze, end: server.Thaw}
 	},
 	"slow": func(t *testing.T) (chatcore.Config, fault) {
 		proxy := redistest.StartProxy(t, redistest.Start(t))
@@ -61,12 +61,12 @@ var scenes = map[string]scene{
 			<-time.After(timeout / 10)
 			return true
 		}
-		return chatcore.Config{RedisURL: proxy.URL()}, fault{begin: func() { proxy.Reply.Store(&late) }, end: func() { proxy.Reply.Store(nil) }}
+		return chatcore.Config{Redis: chatcore.RedisConfig{URL: proxy.URL()}}, fault{begin: func() { proxy.Reply.Store(&late) }, end: func() { proxy.Reply.Store(nil) }}
 	},
 	"flushed": func(t *testing.T) (chatcore.Config, fault) {
 		server := redistest.Start(t)
 		client := server.Client(t)
-		return chatcore.Config{RedisURL: server.URL()}, fault{begin: func() {
+		return chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}, fault{begin: func() {
 			if err := client.FlushAll(context.Background()).Err(); err != nil {
 				t.Fatal(err)
 			}
@@ -75,7 +75,7 @@ var scenes = map[string]scene{
 	"failing over": func(t *testing.T) (chatcore.Config, fault) {
 		cluster := redistest.StartReplicatedCluster(t, 3, 1)
 		cluster.Settle(t)
-		return chatcore.Config{RedisURL: cluster.URL()}, fault{begin: func() {
+		return chatcore.Config{Redis: chatcore.RedisConfig{URL: cluster.URL()}}, fault{begin: func() {
 			for shard := range 3 {
 				cluster.KillMaster(t, shard).Restart(t)
 			}
@@ -175,8 +175,8 @@ func try(t *testing.T, s *subject, call string, until time.Duration) string {
 
 func open(t *testing.T, config chatcore.Config) *subject {
 	t.Helper()
-	config.Limits = map[string]app.Limit{"upload": {Rate: 1, Per: time.Hour}, app.LimitLogin: {Algorithm: ports.GCRA, Rate: 1, Per: time.Hour}}
-	config.CommandTimeout, config.Logger = timeout, slog.New(slog.DiscardHandler)
+	config.Limits.Rates = map[string]app.Limit{"upload": {Rate: 1, Per: time.Hour}, app.LimitLogin: {Algorithm: ports.GCRA, Rate: 1, Per: time.Hour}}
+	config.Redis.CommandTimeout, config.Logger = timeout, slog.New(slog.DiscardHandler)
 	core, err := chatcore.New(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

@@ -116,7 +116,7 @@ func TestInMemory(t *testing.T) {
 // onRedis opens a core in a namespace, with the built-in subscribers running until stop is called.
 func onRedis(t *testing.T, namespace string) (core *chatcore.Core, stop func()) {
 	t.Helper()
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 2})
+	core, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -224,7 +224,7 @@ func TestAPlantedDifferenceIsFound(t *testing.T) {
 	awaitNone(t, core)
 	stop()
 
-	core, err := chatcore.New(t.Context(), chatcore.Config{RedisURL: redistest.Shared(t).URL(), Namespace: namespace, Partitions: 2})
+	core, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 2}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -24,7 +24,7 @@ func both(t *testing.T) (*chatcore.Core, *peer) {
 func bothWith(t *testing.T, config chatcore.Config) (*chatcore.Core, *peer) {
 	t.Helper()
 	server := redistest.Start(t)
-	config.RedisURL, config.Limits = server.URL(), map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}
+	config.Redis.URL, config.Limits.Rates = server.URL(), map[string]app.Limit{app.LimitLogin: {Rate: 5, Per: 15 * time.Minute}}
 	core, err := chatcore.New(t.Context(), config)
 	if err != nil {
 		t.Fatal(err)

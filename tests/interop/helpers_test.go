@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"chatcore"
+	"chatcore/helpers"
 )
 
 // profile is a value that JSON.stringify and Go's encoding/json write differently by default.
@@ -43,7 +44,7 @@ func TestValuesGoBothWays(t *testing.T) {
 	}
 	get := func(key string) profile {
 		t.Helper()
-		value, found, err := chatcore.Get[profile](ctx, h, key)
+		value, found, err := helpers.Get[profile](ctx, h, key)
 		if err != nil || !found {
 			t.Fatalf("%s: found %v, %v", key, found, err)
 		}
@@ -73,7 +74,7 @@ func TestValuesGoBothWays(t *testing.T) {
 
 	for _, key := range []string{"session:token", "profile:theirs"} {
 		does[any](p, "del", key)
-		if _, found, err := chatcore.Get[profile](ctx, h, key); found || err != nil {
+		if _, found, err := helpers.Get[profile](ctx, h, key); found || err != nil {
 			t.Errorf("after their del of %s: found %v, %v", key, found, err)
 		}
 	}
@@ -98,7 +99,7 @@ func TestGetOrSetGoesBothWays(t *testing.T) {
 	asked := 0
 	load := func(context.Context) (profile, error) { asked++; return someone(), nil }
 	for range 2 {
-		value, err := chatcore.GetOrSet(t.Context(), core.Helpers, "user:status:a", time.Minute, load)
+		value, err := helpers.GetOrSet(t.Context(), core.Helpers, "user:status:a", time.Minute, load)
 		if err != nil || !reflect.DeepEqual(value, someone()) || asked != 1 {
 			t.Errorf("we get %+v, %v, asked %d times", value, err, asked)
 		}
@@ -109,7 +110,7 @@ func TestGetOrSetGoesBothWays(t *testing.T) {
 	if f := does[found](p, "getOrSet", "user:status:b", 300, someone()); !f.Asked {
 		t.Errorf("they get %+v", f)
 	}
-	if value, err := chatcore.GetOrSet(t.Context(), core.Helpers, "user:status:b", time.Minute, load); err != nil || asked != 1 || !reflect.DeepEqual(value, someone()) {
+	if value, err := helpers.GetOrSet(t.Context(), core.Helpers, "user:status:b", time.Minute, load); err != nil || asked != 1 || !reflect.DeepEqual(value, someone()) {
 		t.Errorf("we get %+v, %v, asked %d times", value, err, asked)
 	}
 }

@@ -13,7 +13,7 @@ import (
 
 // TestSessionsGoBothWays has each side use and end sessions that the other has opened, in compat mode.
 func TestSessionsGoBothWays(t *testing.T) {
-	core, p := bothWith(t, chatcore.Config{SessionCompat: true})
+	core, p := bothWith(t, chatcore.Config{Sessions: chatcore.SessionsConfig{Compat: true}})
 	ctx := t.Context()
 	ours := must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: "ada", Device: domain.Device{ID: "phone", Name: "Ada's <phone> & “co”"}}))
 	key := "session:" + string(ours.Token)

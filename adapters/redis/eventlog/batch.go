@@ -287,7 +287,7 @@ func (b *batch) read(reply string, confirmed int, unknown error) {
 	if cause, half := strings.CutPrefix(reply, "-4 "); half {
 		err := errors.New(cause)
 		if rediscmd.IsDenial(cause) {
-			err = &rediscmd.RightsError{Cause: err}
+			err = &ports.RightsError{Cause: err}
 		}
 		b.log.halt(err)
 		b.fail(fmt.Errorf("%w: a write after the first one was refused: %w", ports.ErrOutcomeUnknown, err))
@@ -358,7 +358,7 @@ func (r *request) takeError(keys keyspace.Limits, status string, place int, rest
 	case rest == "":
 		failed.Cause = limit.ForeignError(keys.Of(take))
 	case rediscmd.IsDenial(rest):
-		failed.Cause = fmt.Errorf("%w: %w", ports.ErrUnavailable, &rediscmd.RightsError{Cause: errors.New(rest)})
+		failed.Cause = fmt.Errorf("%w: %w", ports.ErrUnavailable, &ports.RightsError{Cause: errors.New(rest)})
 	default:
 		failed.Cause = fmt.Errorf("%w: %s", ports.ErrUnavailable, rest)
 	}

@@ -30,8 +30,8 @@ func TestASettingThatDiffersFromTheLogsIsRefused(t *testing.T) {
 		t.Errorf("opened again the log is %s, was %s", again.ID(), first.ID())
 	}
 	_, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys(8)})
-	var differs *eventlog.LogDiffersError
-	if !errors.Is(err, eventlog.ErrLogDiffers) || !errors.As(err, &differs) || differs.Stored != "4" || differs.Configured != "8" {
+	var differs *ports.LogDiffersError
+	if !errors.Is(err, ports.ErrLogDiffers) || !errors.As(err, &differs) || differs.Stored != "4" || differs.Configured != "8" {
 		t.Errorf("another number of partitions: %v", err)
 	}
 }

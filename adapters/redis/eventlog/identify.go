@@ -277,7 +277,7 @@ func (l *Log) Guard(partition int) string { return string(l.held[partition].Load
 
 // Recheck returns the reason for which a script found another identity in a partition than held. It returns nil if the same log is at another level,
 // which this program knows: the caller then runs the script again with the result of [Log.Guard]. Otherwise it returns a [*ports.LogLevelError], a
-// [*LogDiffersError] or [ports.ErrLogLost]. It takes one round trip.
+// [*ports.LogDiffersError] or [ports.ErrLogLost]. It takes one round trip.
 func (l *Log) Recheck(ctx context.Context, partition int, held string) error {
 	l.adopting.Lock()
 	defer l.adopting.Unlock()
@@ -371,5 +371,5 @@ func (l *Log) lost(partition int) error {
 
 // errNoHistory is returned when Redis does not report its replication ID. Without it a cache that does not match the data would go unnoticed.
 func errNoHistory() error {
-	return fmt.Errorf("%w: %w", ports.ErrUnavailable, &rediscmd.RightsError{Commands: []string{"info"}, Cause: errors.New("INFO replication has no master_replid")})
+	return fmt.Errorf("%w: %w", ports.ErrUnavailable, &ports.RightsError{Commands: []string{"info"}, Cause: errors.New("INFO replication has no master_replid")})
 }

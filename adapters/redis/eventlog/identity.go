@@ -73,7 +73,7 @@ func (i logIdentity) differs(configured logIdentity) error {
 	case i.partitions != configured.partitions:
 		return partitionsDiffer(i.partitions, configured.partitions)
 	case i.hash != configured.hash:
-		return &LogDiffersError{Setting: "the partitions' hash", Stored: i.hash, Configured: configured.hash}
+		return &ports.LogDiffersError{Setting: "the partitions' hash", Stored: i.hash, Configured: configured.hash}
 	case i.names == configured.names:
 		return nil
 	}
@@ -88,14 +88,14 @@ func (i logIdentity) differs(configured logIdentity) error {
 				}
 				return strconv.Quote(value)
 			}
-			return &LogDiffersError{Setting: "Names." + name, Stored: or(stored[name]), Configured: or(used[name])}
+			return &ports.LogDiffersError{Setting: "Redis.Names." + name, Stored: or(stored[name]), Configured: or(used[name])}
 		}
 	}
-	return &LogDiffersError{Setting: "the form of the names", Stored: strconv.Quote(i.names), Configured: strconv.Quote(configured.names)}
+	return &ports.LogDiffersError{Setting: "the form of the names", Stored: strconv.Quote(i.names), Configured: strconv.Quote(configured.names)}
 }
 
 func partitionsDiffer(stored, configured int) error {
-	return &LogDiffersError{Setting: "the number of partitions", Stored: strconv.Itoa(stored), Configured: strconv.Itoa(configured)}
+	return &ports.LogDiffersError{Setting: "the number of partitions", Stored: strconv.Itoa(stored), Configured: strconv.Itoa(configured)}
 }
 
 // PartitionsError is returned when some partitions do not belong to the log of the others. It is [ports.ErrLogLost].

@@ -202,7 +202,7 @@ func TestOpen_MakesNoSecondLog(t *testing.T) {
 					if partitions == made && (names.Stream == "" || known == 1 && made > 1) {
 						continue
 					}
-					if _, err := opening(t.Context(), client, keys, known); !errors.Is(err, ports.ErrLogLost) && !errors.Is(err, eventlog.ErrLogDiffers) {
+					if _, err := opening(t.Context(), client, keys, known); !errors.Is(err, ports.ErrLogLost) && !errors.Is(err, ports.ErrLogDiffers) {
 						t.Errorf("a log of %d partitions at level %d, opened with %d and %q: %v", made, known, partitions, names.Stream, err)
 					}
 					if len(record(t, client, keys)) > 0 {
@@ -270,15 +270,15 @@ func TestOpen_ComparesNames(t *testing.T) {
 		names, err := keyspace.Names{}.With(name, "other.name")
 		must(t, err)
 		_, err = opening(t.Context(), client, names.UncheckedKeys(base.Prefix(), 4, base.Cluster()), 0)
-		differs, ok := errors.AsType[*eventlog.LogDiffersError](err)
-		if !ok || differs.Setting != "Names."+name || differs.Stored != "the default" || differs.Configured != `"other.name"` {
+		differs, ok := errors.AsType[*ports.LogDiffersError](err)
+		if !ok || differs.Setting != "Redis.Names."+name || differs.Stored != "the default" || differs.Configured != `"other.name"` {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
 	// With one partition the stream's name is part of every key.
 	single := rig.NewKeys(t, 1)
 	opened(t, client, single, 0)
-	if _, err := opening(t.Context(), client, keyspace.Names{Stream: "events"}.UncheckedKeys(single.Prefix(), 1, single.Cluster()), 0); !errors.Is(err, eventlog.ErrLogDiffers) {
+	if _, err := opening(t.Context(), client, keyspace.Names{Stream: "events"}.UncheckedKeys(single.Prefix(), 1, single.Cluster()), 0); !errors.Is(err, ports.ErrLogDiffers) {
 		t.Errorf("another stream of one partition: %v", err)
 	}
 }
@@ -449,11 +449,11 @@ func TestUpgrade_Names(t *testing.T) {
 		t.Fatal(err)
 	}
 	for call, err := range everyCall(t.Context(), log) {
-		if !errors.Is(err, eventlog.ErrLogDiffers) {
+		if !errors.Is(err, ports.ErrLogDiffers) {
 			t.Errorf("%s with the old names: %v", call, err)
 		}
 	}
-	if _, err := opening(t.Context(), client, keys, 0); !errors.Is(err, eventlog.ErrLogDiffers) {
+	if _, err := opening(t.Context(), client, keys, 0); !errors.Is(err, ports.ErrLogDiffers) {
 		t.Errorf("opening with the old names: %v", err)
 	}
 	info, err := eventlog.Find(t.Context(), client, keys)

@@ -24,27 +24,6 @@ import (
 	"chatcore/ports"
 )
 
-// ErrLogDiffers is returned when a log has other settings than this program; the error is a [*LogDiffersError].
-var ErrLogDiffers = errors.New("the log has other settings")
-
-// LogDiffersError names a setting on which all programs on a log must agree. The number of partitions and the hash are fixed for the log's life;
-// core upgrade changes names.
-type LogDiffersError struct {
-	Setting            string // for example Names.Stream
-	Stored, Configured string
-}
-
-func (e *LogDiffersError) Error() string {
-	remedy := "use the stored one, or another namespace"
-	if strings.HasPrefix(e.Setting, "Names.") {
-		remedy += ", or change it with core upgrade --name"
-	}
-	return fmt.Sprintf("%v: %s is %s in Redis and %s here; %s", ErrLogDiffers, e.Setting, e.Stored, e.Configured, remedy)
-}
-
-// Is reports that a LogDiffersError is [ErrLogDiffers].
-func (e *LogDiffersError) Is(target error) bool { return target == ErrLogDiffers }
-
 // Config is the configuration of a log.
 type Config struct {
 	Keys     keyspace.Keys
@@ -129,7 +108,7 @@ var (
 //   - [ErrUnreachable] if a part of Redis did not answer at the last attempt
 //   - [ErrTooOld] if a server is too old
 //   - [ErrNoPermission] if the Redis user lacks a right that the core needs
-//   - a [*LogDiffersError] if the partitions, the hash or the names differ from the log's
+//   - a [*ports.LogDiffersError] if the partitions, the hash or the names differ from the log's
 //   - a [*ports.LogLevelError] if the log is at a level that this program does not know
 //   - a [*PartitionsError] if a partition does not belong to the log of the others
 func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat.Codec, c Config) (*Log, error) {
@@ -178,7 +157,7 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 		return l.identify(ctx)
 	}
 	err = conn.NewRetry(c.Attempts, c.Backoff, c.Logger).Do(ctx, find, func(err error) bool {
-		return errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, rediscmd.ErrNoPermission) && !rediscmd.RefusesCredentials(err)
+		return errors.Is(err, ports.ErrUnavailable) && !errors.Is(err, ports.ErrNoPermission) && !rediscmd.RefusesCredentials(err)
 	})
 	if err != nil {
 		return nil, err

@@ -187,7 +187,7 @@ func (c UpgradeConfig) target(found logIdentity, level int, keys keyspace.Log, k
 		return want, &domain.InvalidError{Field: "names", Problem: "cannot be stored at level 1", Allowed: "a change of names at level 2 or above"}
 	}
 	if keys.PartitionCount() == 1 && names.WithDefaults().Stream != keys.Names().Stream {
-		return want, &domain.InvalidError{Field: "Names.Stream", Problem: "is part of every key of a log with one partition", Allowed: "its present value, " + strconv.Quote(keys.Names().Stream)}
+		return want, &domain.InvalidError{Field: "Redis.Names.Stream", Problem: "is part of every key of a log with one partition", Allowed: "its present value, " + strconv.Quote(keys.Names().Stream)}
 	}
 	if want.names = names.Text(); want.level <= bareLevel {
 		want.names = ""

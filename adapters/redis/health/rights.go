@@ -236,7 +236,7 @@ func (r Rights) Database(db int) Rights {
 }
 
 // Check proves the rights on every master without any effect: Redis checks the rights for a command when a transaction queues it, and Check discards
-// the transaction. It returns a [*RightsError] that names all missing rights. It takes two round trips.
+// the transaction. It returns a [*ports.RightsError] that names all missing rights. It takes two round trips.
 func (r Rights) Check(ctx context.Context, client goredis.UniversalClient) error {
 	switch client := conn.Unwrap(client).(type) {
 	case *goredis.ClusterClient:
@@ -256,7 +256,7 @@ type trial struct {
 func (r Rights) check(ctx context.Context, node *goredis.Client) error {
 	conn := node.Conn()
 	defer func() { _ = conn.Close() }()
-	missing := &rediscmd.RightsError{}
+	missing := &ports.RightsError{}
 	open, err := begin(ctx, conn, missing)
 	if err != nil {
 		return err
@@ -273,7 +273,7 @@ func (r Rights) check(ctx context.Context, node *goredis.Client) error {
 }
 
 // begin proves MULTI and EXEC. If MULTI is allowed, the connection is in a transaction afterwards.
-func begin(ctx context.Context, conn *goredis.Conn, missing *rediscmd.RightsError) (open bool, err error) {
+func begin(ctx context.Context, conn *goredis.Conn, missing *ports.RightsError) (open bool, err error) {
 	pipe := conn.Pipeline()
 	multi, exec, again := pipe.Do(ctx, "multi"), pipe.Do(ctx, "exec"), pipe.Do(ctx, "multi")
 	_, _ = pipe.Exec(ctx) // each reply has its own error
@@ -286,7 +286,7 @@ func begin(ctx context.Context, conn *goredis.Conn, missing *rediscmd.RightsErro
 }
 
 // try queues all commands and discards the transaction.
-func (r Rights) try(ctx context.Context, conn *goredis.Conn, missing *rediscmd.RightsError) error {
+func (r Rights) try(ctx context.Context, conn *goredis.Conn, missing *ports.RightsError) error {
 	pipe := conn.Pipeline()
 	trials := make([]trial, 0, len(r.commands)+2*len(r.keys)+2*len(r.channels)+2)
 	queue := func(t trial, words ...any) {
@@ -347,7 +347,7 @@ func (r right) words(key, channel string) []any {
 }
 
 // take adds the denial of a trial to e. The text of the reply says whether the command, a key or a channel is denied.
-func take(e *rediscmd.RightsError, t trial) {
+func take(e *ports.RightsError, t trial) {
 	err := t.reply.Err()
 	if err == nil || !rediscmd.IsDenial(err.Error()) {
 		return

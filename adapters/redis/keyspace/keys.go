@@ -31,7 +31,7 @@ import (
 //
 // Deliveries and read models, where {KEY} is the hash tag of the key whose slot they share:
 //
-//	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect on KEY; a week, or Config.EffectTTL
+//	cc:once:{KEY}:NAME:IDENTITY  STRING  an effect on KEY; a week, or Config.Delivery.EffectTTL
 //	cc:user-chats:USER           HASH    chat of the user → seq of the user's join
 //	cc:sessions:USER             HASH    id of an open session → end of its key, its number, and in milliseconds the times at which it was opened,
 //	                                     ends and was last used, and its idle time; expires after the longest lifetime
@@ -43,7 +43,7 @@ import (
 // tag of a partition:
 //
 //	cc:presence:USER             HASH    connection → end of its heartbeat, and further fields; expires after a day, or longer depending on
-//	                                     TTL.Presence, and after the end of the last heartbeat TTL.Presence later
+//	                                     DevicesTTL, and after the end of the last heartbeat DevicesTTL later
 //	cc:presence-due              ZSET    user → end of the last heartbeat, or earlier; removed then; on a Cluster cc:presence-due:{p}
 //	cc:presence-sweeper          STRING  token of the sweeping process; a few seconds
 //	cc:{user:online:}:added      SET     on a Cluster, the members of user:online: that a core has added
@@ -78,10 +78,10 @@ func New(namespace string, partitions int, cluster bool) (Keys, error) {
 // because a send removes it, and the presence of a user shares the tag of a partition.
 func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error) {
 	if namespace != "" && !plain(namespace) {
-		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
+		return Keys{}, &domain.InvalidError{Field: "Redis.Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "nothing, or " + allowedName}
 	}
 	if strings.Contains(":"+namespace+":", ":"+OwnPrefix) { // its keys would be those of a log without this namespace
-		return Keys{}, &domain.InvalidError{Field: "Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "one without the part " + strconv.Quote(strings.TrimSuffix(OwnPrefix, ":"))}
+		return Keys{}, &domain.InvalidError{Field: "Redis.Namespace", Problem: "is " + strconv.Quote(namespace), Allowed: "one without the part " + strconv.Quote(strings.TrimSuffix(OwnPrefix, ":"))}
 	}
 	n = n.WithDefaults()
 	if err := n.Check(); err != nil {
@@ -89,7 +89,7 @@ func (n Names) Keys(namespace string, partitions int, cluster bool) (Keys, error
 	}
 	if partitions < 1 || partitions > MaxPartitions {
 		return Keys{}, &domain.InvalidError{
-			Field: "Partitions", Problem: "is " + strconv.Itoa(partitions), Allowed: "1 to " + strconv.Itoa(MaxPartitions),
+			Field: "Log.Partitions", Problem: "is " + strconv.Itoa(partitions), Allowed: "1 to " + strconv.Itoa(MaxPartitions),
 		}
 	}
 	prefix := ""

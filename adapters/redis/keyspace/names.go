@@ -72,7 +72,7 @@ func (n Names) WithDefaults() Names {
 func (n Names) Check() error {
 	var errs []error
 	refuse := func(name, problem, allowed string) {
-		errs = append(errs, &domain.InvalidError{Field: "Names " + name, Problem: problem, Allowed: allowed})
+		errs = append(errs, &domain.InvalidError{Field: "Redis.Names " + name, Problem: problem, Allowed: allowed})
 	}
 	fields := n.fields()
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

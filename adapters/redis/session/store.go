@@ -42,7 +42,7 @@ func New(client goredis.UniversalClient, keys keyspace.Sessions, policy domain.S
 // that can list keys can use every session. It does not work on a Cluster, where a token and its user have different slots.
 func NewCompat(client goredis.UniversalClient, keys keyspace.Sessions, policy domain.SessionPolicy) (*Store, error) {
 	if keys.Cluster() {
-		return nil, &domain.InvalidError{Field: "SessionCompat", Problem: "is set for a Cluster", Allowed: "a single server, or sessions under their hashes"}
+		return nil, &domain.InvalidError{Field: "Sessions.Compat", Problem: "is set for a Cluster", Allowed: "a single server, or sessions under their hashes"}
 	}
 	s := New(client, keys, policy)
 	s.shared = true

@@ -24,10 +24,10 @@ func Open(ctx context.Context) (core *chatcore.Core, end func() error, err error
 		url, stop = server.URL(), server.Close
 	}
 	config := chatcore.Config{
-		RedisURL: url, Namespace: "example-" + time.Now().UTC().Format("150405.000000"),
+		Redis:  chatcore.RedisConfig{URL: url, Namespace: "example-" + time.Now().UTC().Format("150405.000000")},
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}
-	config.Retry.First, config.Retry.Attempts = 10*time.Millisecond, 3
+	config.Delivery.Retry.First, config.Delivery.Retry.Attempts = 10*time.Millisecond, 3
 	core, err = chatcore.New(ctx, config)
 	if err != nil {
 		return nil, nil, errors.Join(err, stop())

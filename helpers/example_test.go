@@ -1,4 +1,4 @@
-package chatcore_test
+package helpers_test
 
 import (
 	"context"
@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chatcore"
+	"chatcore/helpers"
 )
 
 func inMemory() *chatcore.Core {
@@ -19,7 +20,7 @@ func inMemory() *chatcore.Core {
 }
 
 // Sessions of a user, each a value that ends by itself, and all of them by one pattern.
-func ExampleHelpers() {
+func ExampleClient() {
 	type session struct {
 		User string `json:"user"`
 	}
@@ -30,7 +31,7 @@ func ExampleHelpers() {
 
 	_ = h.Set(ctx, "session:"+user+":phone", session{"ada:*"}, time.Hour)
 	_ = h.Set(ctx, "session:"+user+":laptop", session{"ada:*"}, time.Hour)
-	phone, found, _ := chatcore.Get[session](ctx, h, "session:"+user+":phone")
+	phone, found, _ := helpers.Get[session](ctx, h, "session:"+user+":phone")
 	fmt.Println(phone.User, found)
 
 	n, _ := h.DelPattern(ctx, "session:"+user+":*")
@@ -50,7 +51,7 @@ func ExampleGetOrSet() {
 		return profile{"Ada"}, nil
 	}
 	for range 2 {
-		p, err := chatcore.GetOrSet(context.Background(), core.Helpers, "profile:ada", 10*time.Minute, load)
+		p, err := helpers.GetOrSet(context.Background(), core.Helpers, "profile:ada", 10*time.Minute, load)
 		fmt.Println(p.Name, err)
 	}
 	// Output:
@@ -60,7 +61,7 @@ func ExampleGetOrSet() {
 }
 
 // At most two attempts within a quarter of an hour from the first one.
-func ExampleHelpers_IncrWithExpiry() {
+func ExampleClient_IncrWithExpiry() {
 	core := inMemory()
 	defer func() { _ = core.Close() }()
 	for range 3 {
@@ -74,7 +75,7 @@ func ExampleHelpers_IncrWithExpiry() {
 }
 
 // The online users, in the guide's set.
-func ExampleHelpers_SAdd() {
+func ExampleClient_SAdd() {
 	core := inMemory()
 	defer func() { _ = core.Close() }()
 	h, ctx := core.Helpers, context.Background()
@@ -96,7 +97,7 @@ func ExampleSubscribeTo() {
 	core := inMemory()
 	defer func() { _ = core.Close() }()
 	heard := make(chan notice)
-	subscription, err := chatcore.SubscribeTo(context.Background(), core.Helpers, "notices", func(_ context.Context, n notice) { heard <- n })
+	subscription, err := helpers.SubscribeTo(context.Background(), core.Helpers, "notices", func(_ context.Context, n notice) { heard <- n })
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -107,7 +108,7 @@ func ExampleSubscribeTo() {
 }
 
 // A view for code that goes on without Redis.
-func ExampleHelpers_Lenient() {
+func ExampleClient_Lenient() {
 	core := inMemory()
 	cache := core.Helpers.Lenient()
 	ctx := context.Background()

@@ -1,35 +1,33 @@
-package chatcore
+package helpers
 
 import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
-	"sync"
 	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
 )
 
-// Get is [Helpers.Get] of a value of a type.
-func Get[T any](ctx context.Context, h *Helpers, key string) (value T, found bool, err error) {
+// Get is [Client.Get] of a value of a type.
+func Get[T any](ctx context.Context, h *Client, key string) (value T, found bool, err error) {
 	found, err = h.Get(ctx, key, &value)
 	return value, found, err
 }
 
-// GetOrSet is [Helpers.GetOrSet] of a value of a type.
-func GetOrSet[T any](ctx context.Context, h *Helpers, key string, ttl time.Duration, load func(context.Context) (T, error)) (value T, err error) {
+// GetOrSet is [Client.GetOrSet] of a value of a type.
+func GetOrSet[T any](ctx context.Context, h *Client, key string, ttl time.Duration, load func(context.Context) (T, error)) (value T, err error) {
 	err = h.GetOrSet(ctx, key, ttl, &value, func(ctx context.Context) (any, error) { return load(ctx) })
 	return value, err
 }
 
-// GetOrSet reads the value of a key into the target of into. If there is none (see [Helpers.Get]) it calls load, and stores the result for ttl. Of
+// GetOrSet reads the value of a key into the target of into. If there is none (see [Client.Get]) it calls load, and stores the result for ttl. Of
 // callers in this process at the same time, for the same key and type, one loads, with its own ctx, and all get the result; if that one's ctx ends
 // another takes over. The result of load is returned as it would be read back, by way of its JSON; nil is not stored.
 //
 // An error of load is returned, and nothing is stored. Without Redis values are loaded and not stored, which is counted.
-func (h *Helpers) GetOrSet(ctx context.Context, key string, ttl time.Duration, into any, load func(context.Context) (any, error)) error {
+func (h *Client) GetOrSet(ctx context.Context, key string, ttl time.Duration, into any, load func(context.Context) (any, error)) error {
 	to, err := targetOf(into)
 	if err != nil {
 		return err
@@ -53,10 +51,10 @@ func checkLoad(load func(context.Context) (any, error)) error {
 }
 
 // fill gives the value of a key, which it loads and keeps if there is none. Errors of the store that are tolerable are swallowed.
-func (h *Helpers) fill(
+func (h *Client) fill(
 	ctx context.Context, key string, ttl time.Duration, to target, load func(context.Context) (any, error), tolerable func(error) bool,
 ) ([]byte, error) {
-	value, found, err := h.values.Get(ctx, key)
+	value, found, err := h.config.Values.Get(ctx, key)
 	ended := ports.Ended(ctx, err)
 	switch {
 	case err == nil && found && !isNull(value):
@@ -81,7 +79,7 @@ func (h *Helpers) fill(
 	if err != nil || isNull(value) {
 		return value, nil
 	}
-	if err := h.values.Set(ctx, key, value, ttl); err != nil {
+	if err := h.config.Values.Set(ctx, key, value, ttl); err != nil {
 		if !tolerable(err) {
 			return nil, err
 		}
@@ -96,60 +94,4 @@ func (t target) take(value []byte) error {
 		return &domain.InvalidError{Field: "value", Problem: fmt.Sprintf("does not come back from its JSON as a %s", t.Type()), Allowed: "what does"}
 	}
 	return nil
-}
-
-// flights run a function once for several concurrent callers.
-type flights struct {
-	mu    sync.Mutex
-	going map[flightKey]*flight
-}
-
-// flightKey identifies a flight.
-type flightKey struct {
-	key     string
-	typ     reflect.Type
-	lenient bool
-}
-
-type flight struct {
-	done  chan struct{}
-	value []byte
-	err   error
-	whole bool // it has ended; otherwise its leader left
-}
-
-// do calls lead, unless another caller runs it: then it waits, and returns that caller's result. lead runs in the goroutine of its caller, so that a
-// panic is its caller's.
-func (f *flights) do(ctx context.Context, key flightKey, lead func() ([]byte, error)) ([]byte, error) {
-	for {
-		f.mu.Lock()
-		going := f.going[key]
-		if going == nil {
-			going = &flight{done: make(chan struct{})}
-			f.going[key] = going
-			f.mu.Unlock()
-			return f.lead(ctx, key, going, lead)
-		}
-		f.mu.Unlock()
-		select {
-		case <-going.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		if going.whole {
-			return going.value, going.err
-		}
-	}
-}
-
-func (f *flights) lead(ctx context.Context, key flightKey, going *flight, lead func() ([]byte, error)) ([]byte, error) {
-	defer func() { // also after a panic
-		f.mu.Lock()
-		delete(f.going, key)
-		f.mu.Unlock()
-		close(going.done)
-	}()
-	value, err := lead()
-	going.value, going.err, going.whole = value, err, ports.Ended(ctx, err) == nil
-	return value, err
 }

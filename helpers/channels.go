@@ -1,37 +1,34 @@
-package chatcore
+package helpers
 
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"sync"
 	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/domain"
+	"chatcore/internal/calls"
 	"chatcore/ports"
 )
 
-// channels are those that helpers publish and subscribe on.
+// channels are those that a client publishes and subscribes on.
 type channels struct {
-	live       LiveTransport
-	ids        ports.IDs
-	progress   *progress
-	logger     *slog.Logger
+	config     Config
 	unreadable *atomic.Uint64
-	told       atomic.Uint64 // handled messages
+	handled    atomic.Uint64 // messages whose handlers returned
 	failed     atomic.Uint64 // calls of handlers that panicked or ended their goroutine
 
-	calls liveCalls
+	calls calls.Set[Call]
 
-	mu      sync.Mutex
+	mu      sync.Mutex // mu guards the fields below
 	going   map[*Subscription]struct{}
 	closed  bool
 	running sync.WaitGroup
 }
 
-// Subscription is a subscription of [Helpers.Subscribe].
+// Subscription is a subscription of [Client.Subscribe].
 type Subscription struct {
 	channels *channels
 	channel  string
@@ -41,13 +38,13 @@ type Subscription struct {
 	ended bool
 }
 
-func newChannels(live LiveTransport, ids ports.IDs, moved *progress, logger *slog.Logger, unreadable *atomic.Uint64) *channels {
-	return &channels{live: live, ids: ids, progress: moved, logger: logger, unreadable: unreadable, going: make(map[*Subscription]struct{})}
+func newChannels(c Config, unreadable *atomic.Uint64) *channels {
+	return &channels{config: c, unreadable: unreadable, going: make(map[*Subscription]struct{})}
 }
 
 // Publish sends a payload, as JSON, to the current subscribers of the channel, in any process and language; at most once. The channel of an event
-// type is the one that [Config].Names gives it.
-func (h *Helpers) Publish(ctx context.Context, channel string, payload any) error {
+// type is the one that Config.Redis.Names gives it.
+func (h *Client) Publish(ctx context.Context, channel string, payload any) error {
 	encoded, err := encodeValue(payload)
 	if err != nil {
 		return err
@@ -62,9 +59,9 @@ func (h *Helpers) Publish(ctx context.Context, channel string, payload any) erro
 	closed := h.channels.closed
 	h.channels.mu.Unlock()
 	if closed {
-		return ErrClosed
+		return ports.ErrClosed
 	}
-	return h.channels.live.Publish(channel, message.NewMessageWithContext(ctx, h.channels.ids.NewID(), encoded))
+	return h.config.Channels.Publish(channel, message.NewMessageWithContext(ctx, h.config.IDs.NewID(), encoded))
 }
 
 func checkChannel(channel string) error {
@@ -76,9 +73,9 @@ func checkChannel(channel string) error {
 
 // Subscribe calls handle, one call at a time, for the messages published on a channel after it returned, until Unsubscribe or the end of the core. It
 // returns once Redis has confirmed the subscription, or with an error if ctx ends before; later ctx has no effect. Messages that are not JSON are
-// counted and skipped. A slow handler loses messages beyond [Config].LiveBuffer, which are counted, and delays no other; messages published while the
+// counted and skipped. A slow handler loses messages beyond Config.Delivery.LiveBuffer, which are counted, and delays no other; messages published while the
 // connection is replaced are lost. handle must not close the core, which waits for it.
-func (h *Helpers) Subscribe(ctx context.Context, channel string, handle func(ctx context.Context, payload json.RawMessage)) (*Subscription, error) {
+func (h *Client) Subscribe(ctx context.Context, channel string, handle func(ctx context.Context, payload json.RawMessage)) (*Subscription, error) {
 	return h.channels.subscribe(ctx, channel, func(ctx context.Context, payload []byte) bool {
 		if !json.Valid(payload) {
 			return false
@@ -88,8 +85,8 @@ func (h *Helpers) Subscribe(ctx context.Context, channel string, handle func(ctx
 	})
 }
 
-// SubscribeTo is [Helpers.Subscribe] to payloads of a type. Messages that do not decode are counted and skipped.
-func SubscribeTo[T any](ctx context.Context, h *Helpers, channel string, handle func(ctx context.Context, payload T)) (*Subscription, error) {
+// SubscribeTo is [Client.Subscribe] to payloads of a type. Messages that do not decode are counted and skipped.
+func SubscribeTo[T any](ctx context.Context, h *Client, channel string, handle func(ctx context.Context, payload T)) (*Subscription, error) {
 	return h.channels.subscribe(ctx, channel, func(ctx context.Context, payload []byte) bool {
 		var value T
 		if json.Unmarshal(payload, &value) != nil {
@@ -101,7 +98,7 @@ func SubscribeTo[T any](ctx context.Context, h *Helpers, channel string, handle 
 }
 
 // Unsubscribe ends every subscription of these helpers to a channel, as [Subscription.Unsubscribe] does, and says how many there were.
-func (h *Helpers) Unsubscribe(channel string) int {
+func (h *Client) Unsubscribe(channel string) int {
 	n := 0
 	for _, s := range h.channels.all() {
 		if s.channel == channel {
@@ -140,7 +137,7 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 	}
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	confirmed := context.AfterFunc(ctx, stop)
-	messages, err := c.live.Subscribe(life, channel)
+	messages, err := c.config.Channels.Subscribe(life, channel)
 	if !confirmed() { // ctx has ended, and with it life, whose error is another one
 		err = ctx.Err()
 	}
@@ -153,19 +150,19 @@ func (c *channels) subscribe(ctx context.Context, channel string, handle func(co
 	defer c.mu.Unlock()
 	if c.closed {
 		stop()
-		return nil, ErrClosed
+		return nil, ports.ErrClosed
 	}
 	c.going[s] = struct{}{}
-	eachMessage(&c.running, messages, func(msg *message.Message) { c.deliver(s, msg, handle) }, c.progress.made)
+	calls.Each(&c.running, messages, func(msg *message.Message) { c.deliver(s, msg, handle) }, c.config.Handled)
 	return s, nil
 }
 
 // deliver calls the handler with one message. Neither its panic nor its [runtime.Goexit] ends more than the call.
 func (c *channels) deliver(s *Subscription, msg *message.Message, handle func(context.Context, []byte) bool) {
 	msg.Ack()
-	defer c.progress.made()
-	defer c.told.Add(1)
-	defer c.calls.begin(AbandonedHandler{Channel: s.channel, Event: domain.EventID(msg.UUID)})()
+	defer c.config.Handled()
+	defer c.handled.Add(1)
+	defer c.calls.Begin(Call{Channel: s.channel, Message: domain.EventID(msg.UUID)})()
 	returned := false
 	defer func() {
 		if returned {
@@ -173,10 +170,10 @@ func (c *channels) deliver(s *Subscription, msg *message.Message, handle func(co
 		}
 		c.failed.Add(1)
 		if r := recover(); r != nil {
-			c.logger.ErrorContext(msg.Context(), "handler of a channel panicked", "channel", s.channel, "panic", r)
+			c.config.Logger.ErrorContext(msg.Context(), "handler of a channel panicked", "channel", s.channel, "panic", r)
 			return
 		}
-		c.logger.ErrorContext(msg.Context(), "handler of a channel called runtime.Goexit", "channel", s.channel)
+		c.config.Logger.ErrorContext(msg.Context(), "handler of a channel called runtime.Goexit", "channel", s.channel)
 	}()
 	if s.begin() && !handle(msg.Context(), msg.Payload) {
 		c.unreadable.Add(1)

@@ -1,4 +1,4 @@
-package chatcore
+package helpers
 
 import (
 	"bytes"

@@ -1,4 +1,4 @@
-package chatcore
+package helpers
 
 import (
 	"context"
@@ -11,10 +11,10 @@ import (
 
 // Lenient are helpers for code that goes on without Redis: where a [Helpers] method returns an error, the one here logs and counts it, and
 // returns false, 0 or an empty list, as for a key that is not there.
-type Lenient struct{ helpers *Helpers }
+type Lenient struct{ helpers *Client }
 
 // answer is the value, or its zero if there was an error.
-func answer[T any](ctx context.Context, h *Helpers, helper string, value T, err error) T {
+func answer[T any](ctx context.Context, h *Client, helper string, value T, err error) T {
 	if err != nil {
 		h.swallow(ctx, helper, err)
 		var none T
@@ -23,13 +23,13 @@ func answer[T any](ctx context.Context, h *Helpers, helper string, value T, err 
 	return value
 }
 
-// Get is [Helpers.Get].
+// Get is [Client.Get].
 func (l Lenient) Get(ctx context.Context, key string, into any) bool {
 	found, err := l.helpers.Get(ctx, key, into)
 	return answer(ctx, l.helpers, "get", found, err)
 }
 
-// GetOrSet is [Helpers.GetOrSet], but it also loads on any error of the key, its value or Redis. It reports whether there is a value: if not, load
+// GetOrSet is [Client.GetOrSet], but it also loads on any error of the key, its value or Redis. It reports whether there is a value: if not, load
 // has failed, which is logged without its error, because that may hold private data.
 func (l Lenient) GetOrSet(ctx context.Context, key string, ttl time.Duration, into any, load func(context.Context) (any, error)) bool {
 	to, err := targetOf(into)
@@ -56,53 +56,53 @@ func (l Lenient) GetOrSet(ctx context.Context, key string, ttl time.Duration, in
 	return answer(ctx, l.helpers, "getOrSet", true, err)
 }
 
-// Set is [Helpers.Set]; it reports whether the value is kept.
+// Set is [Client.Set]; it reports whether the value is kept.
 func (l Lenient) Set(ctx context.Context, key string, value any, ttl time.Duration) bool {
 	return answer(ctx, l.helpers, "set", true, l.helpers.Set(ctx, key, value, ttl))
 }
 
-// SetPermanent is [Helpers.SetPermanent]; it reports whether the value is kept.
+// SetPermanent is [Client.SetPermanent]; it reports whether the value is kept.
 func (l Lenient) SetPermanent(ctx context.Context, key string, value any) bool {
 	return answer(ctx, l.helpers, "setPermanent", true, l.helpers.SetPermanent(ctx, key, value))
 }
 
-// Del is [Helpers.Del].
+// Del is [Client.Del].
 func (l Lenient) Del(ctx context.Context, keys ...string) int {
 	n, err := l.helpers.Del(ctx, keys...)
 	return answer(ctx, l.helpers, "del", n, err)
 }
 
-// DelPattern is [Helpers.DelPattern].
+// DelPattern is [Client.DelPattern].
 func (l Lenient) DelPattern(ctx context.Context, pattern string) int {
 	n, err := l.helpers.DelPattern(ctx, pattern)
 	return answer(ctx, l.helpers, "delPattern", n, err)
 }
 
-// Incr is [Helpers.Incr].
+// Incr is [Client.Incr].
 func (l Lenient) Incr(ctx context.Context, key string) int64 {
 	n, err := l.helpers.Incr(ctx, key)
 	return answer(ctx, l.helpers, "incr", n, err)
 }
 
-// IncrWithExpiry is [Helpers.IncrWithExpiry]. A limit that rests on it is none while Redis is away.
+// IncrWithExpiry is [Client.IncrWithExpiry]. A limit that rests on it is none while Redis is away.
 func (l Lenient) IncrWithExpiry(ctx context.Context, key string, ttl time.Duration) int64 {
 	n, err := l.helpers.IncrWithExpiry(ctx, key, ttl)
 	return answer(ctx, l.helpers, "incrWithExpiry", n, err)
 }
 
-// SAdd is [Helpers.SAdd].
+// SAdd is [Client.SAdd].
 func (l Lenient) SAdd(ctx context.Context, key string, members ...string) int {
 	n, err := l.helpers.SAdd(ctx, key, members...)
 	return answer(ctx, l.helpers, "sadd", n, err)
 }
 
-// SRem is [Helpers.SRem].
+// SRem is [Client.SRem].
 func (l Lenient) SRem(ctx context.Context, key string, members ...string) int {
 	n, err := l.helpers.SRem(ctx, key, members...)
 	return answer(ctx, l.helpers, "srem", n, err)
 }
 
-// SMembers is [Helpers.SMembers]; never nil.
+// SMembers is [Client.SMembers]; never nil.
 func (l Lenient) SMembers(ctx context.Context, key string) []string {
 	members, err := l.helpers.SMembers(ctx, key)
 	if members = answer(ctx, l.helpers, "smembers", members, err); members == nil {
@@ -111,22 +111,22 @@ func (l Lenient) SMembers(ctx context.Context, key string) []string {
 	return members
 }
 
-// SIsMember is [Helpers.SIsMember].
+// SIsMember is [Client.SIsMember].
 func (l Lenient) SIsMember(ctx context.Context, key, member string) bool {
 	there, err := l.helpers.SIsMember(ctx, key, member)
 	return answer(ctx, l.helpers, "sismember", there, err)
 }
 
-// Publish is [Helpers.Publish]; it reports whether the payload was sent.
+// Publish is [Client.Publish]; it reports whether the payload was sent.
 func (l Lenient) Publish(ctx context.Context, channel string, payload any) bool {
 	return answer(ctx, l.helpers, "publish", true, l.helpers.Publish(ctx, channel, payload))
 }
 
-// Subscribe is [Helpers.Subscribe]; it reports whether there is a subscription, which Unsubscribe ends.
+// Subscribe is [Client.Subscribe]; it reports whether there is a subscription, which Unsubscribe ends.
 func (l Lenient) Subscribe(ctx context.Context, channel string, handle func(ctx context.Context, payload json.RawMessage)) bool {
 	_, err := l.helpers.Subscribe(ctx, channel, handle)
 	return answer(ctx, l.helpers, "subscribe", true, err)
 }
 
-// Unsubscribe is [Helpers.Unsubscribe].
+// Unsubscribe is [Client.Unsubscribe].
 func (l Lenient) Unsubscribe(channel string) int { return l.helpers.Unsubscribe(channel) }

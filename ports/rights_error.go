@@ -1,14 +1,14 @@
-package rediscmd
+package ports
 
 import (
 	"errors"
 	"strings"
 )
 
-// ErrNoPermission is returned when the Redis user lacks a right that the core needs. The error is a [*RightsError].
+// ErrNoPermission is returned when the user of the store lacks a right that the core needs. The error is a [*RightsError].
 var ErrNoPermission = errors.New("the redis user lacks rights")
 
-// RightsError names the rights that a Redis user lacks.
+// RightsError names the rights that the user of a Redis server lacks.
 type RightsError struct {
 	Commands []string // in the form of ACL rules, such as xadd or xinfo|stream
 	Keys     []string // that the user may not read and write
@@ -42,25 +42,3 @@ func (e *RightsError) Is(target error) bool { return target == ErrNoPermission }
 
 // Unwrap returns the reply of Redis.
 func (e *RightsError) Unwrap() error { return e.Cause }
-
-// denied turns a reply about a missing right into a [*RightsError], and returns any other error as it is.
-func denied(err error) error {
-	if err == nil || !Answered(err) || errors.Is(err, ErrNoPermission) {
-		return err
-	}
-	if !IsDenial(err.Error()) {
-		return err
-	}
-	return &RightsError{Cause: err}
-}
-
-// IsDenial reports whether a text is a denial by Redis 7.0 or later, of a command or within a script. Errors of scripts also contain the place of the
-// failure.
-func IsDenial(text string) bool {
-	for _, phrase := range []string{"NOPERM", "The user executing the script can't", "ACL failure in script", "NOHISTORY"} {
-		if strings.Contains(text, phrase) {
-			return true
-		}
-	}
-	return false
-}
