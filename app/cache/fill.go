@@ -4,19 +4,20 @@ import (
 	"context"
 	"crypto/rand"
 	"math"
-	mathrand "math/rand/v2"
 	"time"
 
+	"chatcore/internal/backoff"
+	"chatcore/internal/flight"
 	"chatcore/ports"
 )
 
-// flight loads one value for all callers in the process that wait for it.
-type flight[T any] struct {
-	cancel  context.CancelCauseFunc
-	waiters int
-	ahead   bool          // goes on without waiters
-	done    chan struct{} // closed when result is there
-	result  result[T]
+// filled is the flight of a value: one fill, for all callers in the process that wait for it.
+type filled[T any] = flight.Flight[*fill, result[T]]
+
+// fill is the state of a flight, set when it begins.
+type fill struct {
+	cancel context.CancelCauseFunc
+	ahead  bool // goes on without waiters
 }
 
 type result[T any] struct {
@@ -33,16 +34,16 @@ type result[T any] struct {
 const alwaysFresh = math.MaxUint64
 
 // await waits for the result of a flight, for a read that began at the given time.
-func (c *Cache[K, T]) await(ctx context.Context, id K, f *flight[T], since uint64) (T, error) {
+func (c *Cache[K, T]) await(ctx context.Context, id K, f *filled[T], since uint64) (T, error) {
 	for {
 		select {
-		case <-f.done:
+		case <-f.Done():
 		case <-ctx.Done():
 			c.leave(id, f)
 			var none T
 			return none, ctx.Err()
 		}
-		r := &f.result
+		r, _ := f.Result()
 		if since < r.asOf {
 			return r.value, r.err
 		}
@@ -56,106 +57,95 @@ func (c *Cache[K, T]) await(ctx context.Context, id K, f *flight[T], since uint6
 	}
 }
 
-// tick gives the time, which is another each time.
-func (c *Cache[K, T]) tick() uint64 {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.time++
-	return c.time
-}
+// tick returns the time, which is another each time.
+func (c *Cache[K, T]) tick() uint64 { return c.time.Add(1) }
 
 // underWay joins a read that begins now to the flight of an id, if there is one with waiters: with 10,000 callers that saves as many round trips. A
 // read that may be served without waiting, from a value that is refreshed, does not join.
-func (c *Cache[K, T]) underWay(id K) (f *flight[T], since uint64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.time++
-	if f = c.flying[id]; f == nil || f.ahead {
-		return nil, c.time
-	}
-	f.waiters++
-	return f, c.time
+func (c *Cache[K, T]) underWay(id K) (f *filled[T], since uint64) {
+	since = c.tick()
+	return c.flights.Follow(id, func(s **fill) bool { return !(*s).ahead }), since
 }
 
-// join joins the flight of an id, or begins it. It is nil after Close.
-func (c *Cache[K, T]) join(ctx context.Context, id K, e ports.CacheEntry, away bool) *flight[T] {
+// join joins the flight of an id, or begins it. It returns nil after Close.
+func (c *Cache[K, T]) join(ctx context.Context, id K, e ports.CacheEntry, away bool) *filled[T] {
+	return c.begin(ctx, id, e, away, false)
+}
+
+// refresh begins a flight that nobody has to wait for, unless there is one.
+func (c *Cache[K, T]) refresh(ctx context.Context, id K, e ports.CacheEntry) {
+	c.begin(ctx, id, e, false, true)
+}
+
+// begin joins the flight of an id, or begins one. With ahead it only begins one, which goes on without waiters: it counts as one itself. A flight has
+// the values of the first caller's context, but not its end.
+func (c *Cache[K, T]) begin(ctx context.Context, id K, e ports.CacheEntry, away, ahead bool) *filled[T] {
+	f, leads := c.flights.Join(id, func(s **fill, first bool) bool {
+		if !first {
+			return !ahead
+		}
+		ctx, *s = c.admit(ctx, ahead)
+		return *s != nil
+	})
+	if leads {
+		go c.run(ctx, id, f, e, away)
+	}
+	return f
+}
+
+// admit registers a fill that begins, and returns its context. It returns nil after Close, or if too many fills are ahead of time already.
+func (c *Cache[K, T]) admit(ctx context.Context, ahead bool) (context.Context, *fill) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	f := c.flying[id]
-	if f == nil {
-		if c.closed {
-			return nil
-		}
-		f = c.begin(ctx, id, e, away, false)
+	if c.closed || ahead && c.ahead >= c.kind.LoadLimit {
+		return ctx, nil
 	}
-	f.waiters++
-	return f
+	o := &fill{ahead: ahead}
+	ctx, o.cancel = context.WithCancelCause(context.WithoutCancel(ctx))
+	if ahead {
+		c.ahead++
+	}
+	c.open[o] = struct{}{}
+	c.filling.Add(1)
+	return ctx, o
+}
+
+// run fills the value of a flight and lands it.
+func (c *Cache[K, T]) run(ctx context.Context, id K, f *filled[T], e ports.CacheEntry, away bool) {
+	defer c.filling.Done()
+	o := c.flights.State(id, f)
+	r := c.fly(ctx, id, e, away)
+	o.cancel(nil)
+	c.mu.Lock()
+	delete(c.open, o)
+	if o.ahead {
+		c.ahead--
+	}
+	c.mu.Unlock()
+	c.flights.Land(id, f, r)
 }
 
 // forget keeps reads that begin now from joining the flights of ids.
 func (c *Cache[K, T]) forget(ids ...K) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
 	for _, id := range ids {
-		delete(c.flying, id)
+		c.flights.Forget(id)
 	}
 }
 
 // leave ends a flight that nobody waits for any more.
-func (c *Cache[K, T]) leave(id K, f *flight[T]) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if f.waiters--; f.waiters > 0 || f.ahead {
-		return
-	}
-	f.cancel(context.Canceled)
-	if c.flying[id] == f {
-		delete(c.flying, id)
+func (c *Cache[K, T]) leave(id K, f *filled[T]) {
+	o := c.flights.State(id, f)
+	if c.flights.Leave(id, f) {
+		o.cancel(context.Canceled)
 	}
 }
 
-// refresh begins a flight that nobody has to wait for.
-func (c *Cache[K, T]) refresh(ctx context.Context, id K, e ports.CacheEntry) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.flying[id] == nil && !c.closed && c.ahead < c.kind.LoadLimit {
-		c.begin(ctx, id, e, false, true)
-	}
-}
-
-// begin is called with the lock held. The flight has the values of the first caller's context, but not its end.
-func (c *Cache[K, T]) begin(ctx context.Context, id K, e ports.CacheEntry, away, ahead bool) *flight[T] {
-	ctx, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
-	f := &flight[T]{cancel: cancel, ahead: ahead, done: make(chan struct{})}
-	if ahead {
-		c.ahead++
-	}
-	c.flying[id] = f
-	c.open[f] = struct{}{}
-	c.flights.Go(func() {
-		r := c.fly(ctx, id, e, away)
-		cancel(nil)
-		c.mu.Lock()
-		f.result = r
-		if c.flying[id] == f {
-			delete(c.flying, id)
-		}
-		delete(c.open, f)
-		if ahead {
-			c.ahead--
-		}
-		c.mu.Unlock()
-		close(f.done)
-	})
-	return f
-}
-
-// end has all flights end.
+// end has all fills end.
 func (c *Cache[K, T]) end() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for f := range c.open {
-		f.cancel(ErrClosed)
+	for o := range c.open {
+		o.cancel(ErrClosed)
 	}
 }
 
@@ -196,19 +186,19 @@ func (c *Cache[K, T]) fly(ctx context.Context, id K, e ports.CacheEntry, away bo
 	return c.keep(ctx, id, key, g, began, l)
 }
 
-const (
-	firstWait = time.Millisecond
-	lastWait  = 25 * time.Millisecond
-)
+// leasePauses are the pauses of a loader that waits for the lease of another.
+func leasePauses() backoff.Policy {
+	return backoff.Policy{First: time.Millisecond, Max: 25 * time.Millisecond, Jitter: true}
+}
 
 // lease acquires the lease of a value, unless the value exists meanwhile. It waits for other loaders, and returns no token if a lease is of no use.
 func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e ports.CacheEntry) (r result[T], g loadStart, done bool) {
 	token := rand.Text()
-	until, wait := time.Now().Add(c.kind.Lease), firstWait
+	until := time.Now().Add(c.kind.Lease)
 	ended := func() (result[T], loadStart, bool) {
 		return result[T]{err: context.Cause(ctx), asOf: alwaysFresh}, loadStart{}, true
 	}
-	for {
+	for waits := 0; ; {
 		asOf := c.tick()
 		now, state, err := c.store.Lease(ctx, key, e, token, c.kind.Lease)
 		if err != nil {
@@ -235,14 +225,10 @@ func (c *Cache[K, T]) lease(ctx context.Context, id K, key ports.CacheKey, e por
 		if time.Now().After(until) {
 			return r, loadStart{seen: e, asOf: asOf}, false
 		}
-		timer := time.NewTimer(wait/2 + mathrand.N(wait)) //nolint:gosec // spreads load
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		waits++
+		if leasePauses().Wait(ctx, waits) != nil {
 			return ended()
 		}
-		wait = min(2*wait, lastWait)
 	}
 }
 
