@@ -27,6 +27,8 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/helpers"
 	"chatcore/ports"
@@ -114,15 +116,15 @@ func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
 }
 
-func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *historyListener) *app.Entities {
-	entities := app.NewEntities(log, snapshots, app.CacheBytes(max(c.Log.EntityCache, 0)))
+func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *historyListener) *entity.Loader {
+	entities := entity.NewLoader(log, snapshots, entity.CacheBytes(max(c.Log.EntityCache, 0)))
 	w.entities.Store(entities)
 	return entities
 }
 
 // historyListener invalidates cached data of the log when Redis may have lost acknowledged writes.
 type historyListener struct {
-	entities atomic.Pointer[app.Entities] // nil as long as nothing is cached
+	entities atomic.Pointer[entity.Loader] // nil as long as nothing is cached
 }
 
 func newHistoryListener() *historyListener { return &historyListener{} }
@@ -140,7 +142,15 @@ func (w *historyListener) epoch() uint64 {
 	return 0
 }
 
-func newPolicy(c Config, p overrides, views app.Views) app.Policy {
+func newModels(log app.Log, entities *entity.Loader, views projection.Views) *projection.Models {
+	return projection.NewModels(log, entities, views)
+}
+
+func newQueries(log app.Log, entities *entity.Loader, views projection.Views, p overrides) *app.Queries {
+	return app.NewQueries(log, entities, views).WithContacts(p.contacts)
+}
+
+func newPolicy(c Config, p overrides, views projection.Views) app.Policy {
 	policy := c.policy()
 	policy.Gate, policy.Views = p.gate, views
 	return policy
@@ -290,7 +300,7 @@ func newLimits(c Config, limiter ports.Limiter) *app.Limits {
 	return app.NewLimits(limiter, c.Limits.Rates)
 }
 
-func newViews(p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys) app.Views {
+func newViews(p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys) projection.Views {
 	views := p.viewsOr(log.ID(), typing, view.NewUserChats(commands.UniversalClient, keys.Views()), view.NewUnreadCounts(commands.UniversalClient, keys.Views()))
 	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, partitionsOf(keys), log, log))
 	return views
@@ -315,14 +325,14 @@ func keptBy(groups interface {
 }
 
 // viewsOr are the views of the options or, where there are none, those given.
-func (p overrides) viewsOr(log string, typing ports.TypingMarks, chats, unread ports.UserView) app.Views {
+func (p overrides) viewsOr(log string, typing ports.TypingMarks, chats, unread ports.UserView) projection.Views {
 	if p.userChats != nil {
 		chats = p.userChats
 	}
 	if p.unread != nil {
 		unread = p.unread
 	}
-	return app.Views{Log: log, Chats: chats, Unread: unread, Typing: typing, Contacts: p.contacts}
+	return projection.Views{Log: log, Chats: chats, Unread: unread, Typing: typing}
 }
 
 func newSessionStore(p overrides, c Config, commands commandClient, keys keyspace.Keys) (ports.SessionStore, error) {
@@ -443,7 +453,7 @@ func newMemoryHelperStores(p overrides, clock ports.Clock) helperStores {
 	return p.storedOr(memory.NewStore(clock))
 }
 
-func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, delivery *pubsub.Memory) app.Views {
+func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, delivery *pubsub.Memory) projection.Views {
 	views := p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
 	views.Kept = keptBy(delivery)
 	return views
@@ -461,7 +471,7 @@ func customPublisher(b *customBackend) message.Publisher { return b.EventLog.Liv
 
 func customTransport(b *customBackend) LiveTransport { return b.EventLog.Live }
 
-func customViews(p overrides, b *customBackend, typing ports.TypingMarks) app.Views {
+func customViews(p overrides, b *customBackend, typing ports.TypingMarks) projection.Views {
 	return p.viewsOr(b.LogID(), typing, nil, nil)
 }
 

@@ -19,7 +19,7 @@ var (
 	coreSet = wire.NewSet(
 		newCodec, newPolicy, newClock, newIDs, newMeter, newStartupSpan, newTelemetry, newProgress, newCounters, newHistoryListener,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
-		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, presenceUseCases, newSweeper, newCaches, newLimits,
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, newModels, newQueries, presenceUseCases, newSweeper, newCaches, newLimits,
 		newSessionMode, sessionUseCases,
 		wire.Struct(new(deps), "*"), newCore,
 	)

@@ -67,13 +67,14 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	}
 	clock := newClock(p)
 	sweeper := newSweeper(presenceStore, clock, config)
+	loader := newEntities(log, log, config, chatcoreHistoryListener)
 	typingMarks := newTypingMarks(p, config, chatcoreCommandClient, keys)
 	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
+	models := newModels(log, loader, views)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
-	entities := newEntities(log, log, config, chatcoreHistoryListener)
 	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
 	logClock := redisClock(log)
-	queries := app.NewQueries(log, entities, views)
+	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
@@ -86,9 +87,9 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		backend:       chatcoreRedisBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		readModels:    views,
+		readModels:    models,
 		effects:       effects,
-		entities:      entities,
+		entities:      loader,
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
@@ -103,7 +104,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	policy := newPolicy(config, p, views)
 	limiter := newLimiter(p, chatcoreCommandClient, keys)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
 	if err != nil {
@@ -143,14 +144,15 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
 	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
+	chatcoreHistoryListener := newHistoryListener()
+	loader := newEntities(log, log, config, chatcoreHistoryListener)
 	typingMarks := newMemoryTyping(p, log)
 	views := newMemoryViews(p, log, typingMarks, memory)
+	models := newModels(log, loader, views)
 	effects := newMemoryEffects(p, config, clock)
-	chatcoreHistoryListener := newHistoryListener()
-	entities := newEntities(log, log, config, chatcoreHistoryListener)
 	cacheStore := newMemoryCacheStore(p, clock)
 	logClock := memoryClock(clock)
-	queries := app.NewQueries(log, entities, views)
+	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
@@ -162,9 +164,9 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		backend:       chatcoreMemoryBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		readModels:    views,
+		readModels:    models,
 		effects:       effects,
-		entities:      entities,
+		entities:      loader,
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
@@ -178,7 +180,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	policy := newPolicy(config, p, views)
 	limiter := newMemoryLimiter(p, log)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)
@@ -205,16 +207,17 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
 	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
-	typingMarks := newCustomTyping(p, clock)
-	views := customViews(p, chatcoreCustomBackend, typingMarks)
-	effects := customEffects(p)
 	log := customLog(chatcoreCustomBackend)
 	snapshots := customSnapshots(chatcoreCustomBackend)
 	chatcoreHistoryListener := newHistoryListener()
-	entities := newEntities(log, snapshots, config, chatcoreHistoryListener)
+	loader := newEntities(log, snapshots, config, chatcoreHistoryListener)
+	typingMarks := newCustomTyping(p, clock)
+	views := customViews(p, chatcoreCustomBackend, typingMarks)
+	models := newModels(log, loader, views)
+	effects := customEffects(p)
 	cacheStore := customCacheStore(p)
 	logClock := customClock(chatcoreCustomBackend, clock)
-	queries := app.NewQueries(log, entities, views)
+	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
@@ -229,9 +232,9 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		backend:       chatcoreCustomBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		readModels:    views,
+		readModels:    models,
 		effects:       effects,
-		entities:      entities,
+		entities:      loader,
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
@@ -245,7 +248,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	policy := newPolicy(config, p, views)
 	limiter := newCustomLimiter(p, clock)
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := presenceUseCases(presenceStore)
 	sessionStore := newMemorySessionStore(p, config, clock)
 	sessionMode := newSessionMode(config)

@@ -56,7 +56,7 @@ type Cache[K comparable, T any] struct {
 	object bool
 	counts counters
 
-	slots   chan struct{}                      // taken by loads without the store
+	loading chan struct{}                      // taken by loads without the store
 	flights *flight.Group[K, *fill, result[T]] // fills that can be joined
 	time    atomic.Uint64                      // a logical clock that orders reads and loads
 	filling sync.WaitGroup
@@ -84,7 +84,7 @@ func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Co
 	kind = kind.withDefaults()
 	return &Cache[K, T]{
 		store: store, clock: clock, kind: kind, source: source, object: isObject(reflect.TypeFor[T]()),
-		slots: make(chan struct{}, kind.LoadLimit), flights: flight.New[K, *fill, result[T]](), open: make(map[*fill]struct{}),
+		loading: make(chan struct{}, kind.LoadLimit), flights: flight.New[K, *fill, result[T]](), open: make(map[*fill]struct{}),
 		resting: make(map[K]time.Time),
 	}, nil
 }

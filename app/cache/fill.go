@@ -169,8 +169,8 @@ func (c *Cache[K, T]) fly(ctx context.Context, id K, e ports.CacheEntry, away bo
 	}
 	if g.token == "" { // nobody else is kept from loading: at least this process is
 		select {
-		case c.slots <- struct{}{}:
-			defer func() { <-c.slots }()
+		case c.loading <- struct{}{}:
+			defer func() { <-c.loading }()
 		case <-ctx.Done():
 			return result[T]{err: context.Cause(ctx), asOf: alwaysFresh}
 		}

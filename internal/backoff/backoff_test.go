@@ -34,9 +34,9 @@ func TestPolicy_PausesDoubleUpToMax(t *testing.T) {
 			t.Errorf("%s: pauses %v, want %v", test.name, got, test.want)
 		}
 	}
-	long := backoff.Policy{First: 1, Max: math.MaxInt64}
+	long := backoff.Policy{First: 3, Max: math.MaxInt64}
 	for n := range 200 { // no overflow
-		if pause := long.Pause(n); pause < 1 || n > 0 && pause < long.Pause(n-1) {
+		if pause := long.Pause(n); pause < 3 || n > 0 && pause < long.Pause(n-1) {
 			t.Fatalf("pause %d is %d", n, pause)
 		}
 	}

@@ -169,7 +169,8 @@ func TestGroup_JoinLeaveForget(t *testing.T) {
 	if g.Follow("k", func(*int) bool { return false }) != nil || g.Follow("k", nil) != f || g.State("k", f) != 1 {
 		t.Error("callers that follow get something else")
 	}
-	if g.Leave("k", f) || g.Leave("k", f) {
+	first, second := g.Leave("k", f), g.Leave("k", f)
+	if first || second {
 		t.Error("a caller is the last one while others wait")
 	}
 	if !g.Leave("k", f) || g.Len() != 0 {
