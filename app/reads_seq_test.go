@@ -14,7 +14,7 @@ import (
 // furnishSeqs makes the chat c: m1 to m5 at the seqs 3 to 7, then m2 is deleted, ann reacts, bob joins, m6 is sent at seq 11 and ann reacts again.
 func furnishSeqs(ctx context.Context, t *testing.T, c *app.Chats) {
 	t.Helper()
-	furnish(t, c)
+	furnish(ctx, t, c)
 	_, err1 := c.Delete(ctx, domain.Delete{Chat: "c", Actor: "own", MessageID: "m2"})
 	_, err2 := c.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m1", Emoji: "👍"})
 	_, err3 := c.Add(ctx, domain.Add{Chat: "c", Actor: "own", User: "bob"})

@@ -50,17 +50,17 @@ func newRoom(t *testing.T) *room {
 	log := memory.New(wireformat.New(), clock{}, nil)
 	r := &room{log: &interrupted{Log: log}, other: process(log, clock{})}
 	r.chats = process(r.log, clock{})
-	furnish(t, r.other)
+	furnish(t.Context(), t, r.other)
 	return r
 }
 
-func furnish(t *testing.T, c *app.Chats) {
+func furnish(ctx context.Context, t *testing.T, c *app.Chats) {
 	t.Helper()
-	if _, err := c.Create(t.Context(), domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
+	if _, err := c.Create(ctx, domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {
 		t.Fatal(err)
 	}
 	for i := range 5 {
-		if _, err := c.Send(t.Context(), domain.Send{Chat: "c", Actor: "own", MessageID: domain.MessageID(fmt.Sprint("m", i+1)), Content: "x"}); err != nil {
+		if _, err := c.Send(ctx, domain.Send{Chat: "c", Actor: "own", MessageID: domain.MessageID(fmt.Sprint("m", i+1)), Content: "x"}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -350,7 +350,7 @@ func (h *history) fault(format string, args ...any) {
 // gives one answer, and the same again.
 func (h *history) play(t *testing.T, steps []markStep) []string {
 	h.told = make(map[domain.CommandID][]app.Done)
-	furnish(t, h.chats[0])
+	furnish(t.Context(), t, h.chats[0])
 	began := h.clock.Now()
 	var all sync.WaitGroup
 	for i, s := range steps {
