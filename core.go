@@ -71,7 +71,7 @@ type Core struct {
 // deps holds the parts of a core.
 type deps struct {
 	config        Config
-	backend       backend
+	backend       *backend
 	sweeper       *app.Sweeper
 	presenceStore ports.PresenceStore
 	readModels    app.Views     // the read models
@@ -150,10 +150,9 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
-		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
+		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
-	_, onRedis := m.backend.(*redisBackend)
-	core.builtins = app.NewBuiltins(queries, m.caches, onRedis)
+	core.builtins = app.NewBuiltins(queries, m.caches, m.backend.redis != nil)
 	core.after = app.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
 	if m.readModels.Kept != nil {
 		chats.ApplyAfterAppend(core.after)
@@ -163,7 +162,7 @@ func newCore(
 	core.unwatch, err = core.watchMetrics(meter)
 	o.done(err)
 	if err != nil {
-		return nil, errors.Join(err, m.backend.Close())
+		return nil, errors.Join(err, m.backend.close())
 	}
 	return core, nil
 }
@@ -252,7 +251,7 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 }
 
 // LogID is the event log's own id.
-func (c *Core) LogID() string { return c.backend.LogID() }
+func (c *Core) LogID() string { return c.backend.logID }
 
 // Close ends the core: if it runs, Close stops Run and waits for it. Run does the same by itself when it ends. From then on every call that needs
 // Redis or the log returns [ErrClosed]. Close takes at most [Config.StopTimeout], and returns an [*AbandonedError] if handlers have outlasted that.

@@ -83,7 +83,7 @@ func redisClock(log *eventlog.Log) ports.LogClock { return log.Clock() }
 
 func memoryClock(clock ports.Clock) ports.LogClock { return clock }
 
-func customClock(b *customBackend, clock ports.Clock) ports.LogClock {
+func customClock(b *EventLog, clock ports.Clock) ports.LogClock {
 	if b.Clock != nil {
 		return b.Clock
 	}
@@ -101,8 +101,14 @@ func newProgress() *progress { return &progress{} }
 
 func newCounters() *pubsub.GroupCounters { return &pubsub.GroupCounters{} }
 
-func newReader(blocking blockingClient) *pubsub.Reader {
-	return pubsub.NewReader(blocking.UniversalClient)
+func newStreams(all clients, keys keyspace.Keys, log *eventlog.Log, codec *wireformat.Codec) *pubsub.Streams {
+	var partitions []pubsub.Partition
+	for _, l := range keys.Log().Partitions() {
+		partitions = append(partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	}
+	return pubsub.NewStreams(pubsub.StreamsConfig{
+		Commands: all.commands.UniversalClient, Blocking: all.blocking.UniversalClient, Partitions: partitions, Log: log, Codec: codec,
+	})
 }
 
 // tracedLog is the event log of the commands: its appends are traced.
@@ -290,9 +296,11 @@ func newLimits(c Config, limiter ports.Limiter) *app.Limits {
 	return app.NewLimits(limiter, c.Limits.Rates)
 }
 
-func newViews(p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys) app.Views {
+func newViews(
+	p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys, streams *pubsub.Streams,
+) app.Views {
 	views := p.viewsOr(log.ID(), typing, view.NewUserChats(commands.UniversalClient, keys.Views()), view.NewUnreadCounts(commands.UniversalClient, keys.Views()))
-	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, partitionsOf(keys), log, log))
+	views.Kept = keptBy(streams)
 	return views
 }
 
@@ -451,18 +459,18 @@ func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, deli
 
 // A custom log provides all ports but typing, presence and limits.
 
-func newCustomBackend(p overrides) *customBackend { return &customBackend{*p.log} }
+func customEventLog(p overrides) *EventLog { return p.log }
 
-func customLog(b *customBackend) app.Log { return b.Log }
+func customLog(b *EventLog) app.Log { return b.Log }
 
-func customSnapshots(b *customBackend) ports.Snapshots { return b.Snapshots }
+func customSnapshots(b *EventLog) ports.Snapshots { return b.Snapshots }
 
-func customPublisher(b *customBackend) message.Publisher { return b.EventLog.Live }
+func customPublisher(b *EventLog) message.Publisher { return b.Live }
 
-func customTransport(b *customBackend) LiveTransport { return b.EventLog.Live }
+func customTransport(b *EventLog) LiveTransport { return b.Live }
 
-func customViews(p overrides, b *customBackend, typing ports.TypingMarks) app.Views {
-	return p.viewsOr(b.LogID(), typing, nil, nil)
+func customViews(p overrides, b *EventLog, typing ports.TypingMarks) app.Views {
+	return p.viewsOr(b.ID, typing, nil, nil)
 }
 
 func customEffects(p overrides) ports.Effects { return p.effects }

@@ -24,22 +24,21 @@ var (
 		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
-		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,
+		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newStreams,
 		newTypingMarks, newEffects, newViews, newHelperStores, newPresence, newCacheStore, newLimiter, newSessionStore, redisClock,
 		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
-		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
+		wire.Struct(new(onRedis), "*"), newRedisBackend,
 	)
 	memorySet = wire.NewSet(
 		newLocal, newMemoryLog, newMemoryTyping, newMemoryPresence, newMemoryEffects, newMemoryViews, newMemoryHelperStores, newMemoryDelivery,
 		newMemoryCacheStore, newMemoryLimiter, newMemorySessionStore, memoryClock,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
-		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
+		newMemoryBackend,
 	)
 	customSet = wire.NewSet(
-		newCustomBackend, customLog, customSnapshots, customPublisher, customTransport, newCustomTyping, newMemoryPresence, newMemoryHelperStores, customEffects,
+		customEventLog, newCustomBackend, customLog, customSnapshots, customPublisher, customTransport, newCustomTyping, newMemoryPresence, newMemoryHelperStores, customEffects,
 		customViews, customCacheStore, newCustomLimiter, newMemorySessionStore, customClock,
-		wire.Bind(new(backend), new(*customBackend)),
 	)
 )

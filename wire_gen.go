@@ -43,18 +43,16 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		return nil, err
 	}
 	live := newLive(config, chatcorePubSubClient, keys)
-	reader := newReader(chatcoreBlockingClient)
-	groupCounters := newCounters()
-	chatcoreRedisBackend := &redisBackend{
-		config:   config,
-		keys:     keys,
-		log:      log,
-		live:     live,
-		reader:   reader,
-		counters: groupCounters,
-		codec:    codec,
-		clients:  chatcoreClients,
+	streams := newStreams(chatcoreClients, keys, log, codec)
+	chatcoreOnRedis := &onRedis{
+		keys:    keys,
+		log:     log,
+		live:    live,
+		streams: streams,
+		codec:   codec,
+		clients: chatcoreClients,
 	}
+	chatcoreBackend := newRedisBackend(chatcoreOnRedis)
 	iDs := newIDs(p)
 	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
 	if err != nil {
@@ -68,7 +66,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	clock := newClock(p)
 	sweeper := newSweeper(presenceStore, clock, config)
 	typingMarks := newTypingMarks(p, config, chatcoreCommandClient, keys)
-	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
+	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys, streams)
 	effects := newEffects(p, config, chatcoreCommandClient, keys)
 	entities := newEntities(log, log, config, chatcoreHistoryListener)
 	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
@@ -81,9 +79,10 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	chatcoreHelperStores := newHelperStores(p, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
 	control := newHelpers(config, chatcoreHelperStores, live, iDs, chatcoreProgress)
+	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
-		backend:       chatcoreRedisBackend,
+		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
 		readModels:    views,
@@ -125,14 +124,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	log := newMemoryLog(config, codec, clock, local)
 	chatcoreProgress := newProgress()
 	memory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	groupCounters := newCounters()
-	chatcoreMemoryBackend := &memoryBackend{
-		config:   config,
-		log:      log,
-		live:     local,
-		delivery: memory,
-		counters: groupCounters,
-	}
+	chatcoreBackend := newMemoryBackend(log, local, memory)
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
 	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
@@ -157,9 +149,10 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	chatcoreHelperStores := newMemoryHelperStores(p, clock)
 	control := newHelpers(config, chatcoreHelperStores, local, iDs, chatcoreProgress)
+	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
-		backend:       chatcoreMemoryBackend,
+		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
 		readModels:    views,
@@ -191,9 +184,10 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 }
 
 func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) {
-	chatcoreCustomBackend := newCustomBackend(p)
+	eventLog := customEventLog(p)
+	chatcoreBackend := newCustomBackend(eventLog)
 	clock := newClock(p)
-	publisher := customPublisher(chatcoreCustomBackend)
+	publisher := customPublisher(eventLog)
 	codec := newCodec(p)
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
@@ -206,27 +200,27 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
 	sweeper := newSweeper(presenceStore, clock, config)
 	typingMarks := newCustomTyping(p, clock)
-	views := customViews(p, chatcoreCustomBackend, typingMarks)
+	views := customViews(p, eventLog, typingMarks)
 	effects := customEffects(p)
-	log := customLog(chatcoreCustomBackend)
-	snapshots := customSnapshots(chatcoreCustomBackend)
+	log := customLog(eventLog)
+	snapshots := customSnapshots(eventLog)
 	chatcoreHistoryListener := newHistoryListener()
 	entities := newEntities(log, snapshots, config, chatcoreHistoryListener)
 	cacheStore := customCacheStore(p)
-	logClock := customClock(chatcoreCustomBackend, clock)
+	logClock := customClock(eventLog, clock)
 	queries := app.NewQueries(log, entities, views)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
 	chatcoreHelperStores := newMemoryHelperStores(p, clock)
-	liveTransport := customTransport(chatcoreCustomBackend)
+	liveTransport := customTransport(eventLog)
 	chatcoreProgress := newProgress()
 	control := newHelpers(config, chatcoreHelperStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
-		backend:       chatcoreCustomBackend,
+		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
 		readModels:    views,
