@@ -12,18 +12,11 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis/cache"
+	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/conn"
-	"chatcore/adapters/redis/effect"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/keyspace"
-	"chatcore/adapters/redis/kv"
-	"chatcore/adapters/redis/limit"
-	"chatcore/adapters/redis/presence"
-	"chatcore/adapters/redis/session"
-	"chatcore/adapters/redis/typing"
-	"chatcore/adapters/redis/view"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -249,59 +242,12 @@ func newLive(c Config, pubSub pubSubClient, keys keyspace.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(p overrides, c Config, commands commandClient, keys keyspace.Keys) ports.TypingMarks {
-	if p.typing != nil {
-		return p.typing
-	}
-	return typing.New(commands.UniversalClient, keys.Typing(), c.Presence.TypingTTL)
-}
-
-func newPresence(
-	p overrides, c Config, commands commandClient, keys keyspace.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
-	t *telemetry.Telemetry,
-) (ports.PresenceStore, error) {
-	if p.presence != nil {
-		return t.Presence(p.presence, wireformat.TypeUserStatus), nil
-	}
-	presence, err := presence.New(presence.Config{
-		Client: commands.UniversalClient, Keys: keys.Presence(), Codec: codec, IDs: ids, TTL: c.Presence.ttl(), Meter: meter,
-	})
-	if err != nil {
-		return nil, errors.Join(err, blocking.Close(), commands.Close())
-	}
-	return t.Presence(presence, wireformat.TypeUserStatus), nil
-}
-
-func presenceUseCases(store ports.PresenceStore) *app.Presence { return app.NewPresence(store, store) }
-
 func newSweeper(store ports.PresenceStore, clock ports.Clock, c Config) *app.Sweeper {
 	return app.NewSweeper(store, clock, c.Logger)
 }
 
-func newEffects(p overrides, c Config, commands commandClient, keys keyspace.Keys) ports.Effects {
-	if p.effects != nil {
-		return p.effects
-	}
-	return effect.New(commands.UniversalClient, keys.Custom(), c.Delivery.EffectTTL)
-}
-
-func newLimiter(p overrides, commands commandClient, keys keyspace.Keys) ports.Limiter {
-	if p.limiter != nil {
-		return p.limiter
-	}
-	return limit.New(commands.UniversalClient, keys.Limits())
-}
-
 func newLimits(c Config, limiter ports.Limiter) *app.Limits {
 	return app.NewLimits(limiter, c.Limits.Rates)
-}
-
-func newViews(
-	p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys, streams *pubsub.Streams,
-) app.Views {
-	views := p.viewsOr(log.ID(), typing, view.NewUserChats(commands.UniversalClient, keys.Views()), view.NewUnreadCounts(commands.UniversalClient, keys.Views()))
-	views.Kept = keptBy(streams)
-	return views
 }
 
 // keptBy reports whether the built-in subscriber has ever run. Once it has, nobody is asked again.
@@ -322,71 +268,12 @@ func keptBy(groups interface {
 	}
 }
 
-// viewsOr are the views of the options or, where there are none, those given.
-func (p overrides) viewsOr(log string, typing ports.TypingMarks, chats, unread ports.UserView) app.Views {
-	if p.userChats != nil {
-		chats = p.userChats
-	}
-	if p.unread != nil {
-		unread = p.unread
-	}
-	return app.Views{Log: log, Chats: chats, Unread: unread, Typing: typing, Contacts: p.contacts}
-}
-
-func newSessionStore(p overrides, c Config, commands commandClient, keys keyspace.Keys) (ports.SessionStore, error) {
-	switch {
-	case p.sessions != nil:
-		return p.sessions, nil
-	case c.Sessions.Compat:
-		return session.NewCompat(commands.UniversalClient, keys.Sessions(), c.Sessions.policy())
-	}
-	return session.New(commands.UniversalClient, keys.Sessions(), c.Sessions.policy()), nil
-}
-
-func newMemorySessionStore(p overrides, c Config, clock ports.Clock) ports.SessionStore {
-	if p.sessions != nil {
-		return p.sessions
-	}
-	return memory.NewSessions(clock, c.Sessions.policy())
-}
-
-// sessionUseCases have every call of the store observed as commands are.
-func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.SessionMode, t *telemetry.Telemetry) *app.Sessions {
-	return app.NewSessions(t.Sessions(store), presence, mode)
-}
-
 func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.Sessions.Compat} }
 
-// helperStore is a store of all that helpers keep.
-type helperStore interface {
-	ports.KeyValues
-	ports.Counters
-	ports.Sets
-}
-
-// storedOr returns the stores of the options, and the store given where they have none.
-func (p overrides) storedOr(s helperStore) helperStores {
-	to := p.stored
-	if to.values == nil {
-		to.values = s
-	}
-	if to.counters == nil {
-		to.counters = s
-	}
-	if to.sets == nil {
-		to.sets = s
-	}
-	return to
-}
-
-func newHelpers(c Config, s helperStores, live LiveTransport, ids ports.IDs, moved *progress) helpers.Control {
+func newHelpers(c Config, s stores, live LiveTransport, ids ports.IDs, moved *progress) helpers.Control {
 	return helpers.New(helpers.Config{
-		Values: s.values, Counters: s.counters, Sets: s.sets, Channels: live, IDs: ids, Outcome: telemetry.Outcome, Handled: moved.made, Logger: c.Logger,
+		Values: s.Values, Counters: s.Counters, Sets: s.Sets, Channels: live, IDs: ids, Outcome: telemetry.Outcome, Handled: moved.made, Logger: c.Logger,
 	})
-}
-
-func newHelperStores(p overrides, commands commandClient, keys keyspace.Keys) helperStores {
-	return p.storedOr(kv.New(commands.UniversalClient, keys.Custom()))
 }
 
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.Delivery.LiveBuffer) }
@@ -402,61 +289,6 @@ func newMemoryDelivery(log *memory.Log, codec *wireformat.Codec, clock ports.Clo
 	return pubsub.NewMemory(log, codec, clock, p.made)
 }
 
-func newMemoryTyping(p overrides, log *memory.Log) ports.TypingMarks {
-	if p.typing != nil {
-		return p.typing
-	}
-	return log.Typing()
-}
-
-// newMemoryPresence publishes transitions on the live bus, which traces them.
-func newMemoryPresence(p overrides, c Config, clock ports.Clock, live ports.LiveBus, t *telemetry.Telemetry) ports.PresenceStore {
-	if p.presence != nil {
-		return t.Presence(p.presence, wireformat.TypeUserStatus)
-	}
-	return memory.NewPresence(clock, live, c.Presence.ttl())
-}
-
-func newMemoryEffects(p overrides, c Config, clock ports.Clock) ports.Effects {
-	if p.effects != nil {
-		return p.effects
-	}
-	return memory.NewEffects(clock, c.Delivery.EffectTTL)
-}
-
-func newMemoryLimiter(p overrides, log *memory.Log) ports.Limiter {
-	if p.limiter != nil {
-		return p.limiter
-	}
-	return log.Limiter()
-}
-
-func newCacheStore(p overrides, server cacheClient, keys keyspace.Keys) ports.CacheStore {
-	if p.caches != nil {
-		return p.caches
-	}
-	return cache.New(server.UniversalClient, keys.Caches())
-}
-
-func newMemoryCacheStore(p overrides, clock ports.Clock) ports.CacheStore {
-	if p.caches != nil {
-		return p.caches
-	}
-	return memory.NewCache(clock)
-}
-
-func customCacheStore(p overrides) ports.CacheStore { return p.caches }
-
-func newMemoryHelperStores(p overrides, clock ports.Clock) helperStores {
-	return p.storedOr(memory.NewStore(clock))
-}
-
-func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, delivery *pubsub.Memory) app.Views {
-	views := p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
-	views.Kept = keptBy(delivery)
-	return views
-}
-
 // A custom log provides all ports but typing, presence and limits.
 
 func customEventLog(p overrides) *EventLog { return p.log }
@@ -469,22 +301,61 @@ func customPublisher(b *EventLog) message.Publisher { return b.Live }
 
 func customTransport(b *EventLog) LiveTransport { return b.Live }
 
-func customViews(p overrides, b *EventLog, typing ports.TypingMarks) app.Views {
-	return p.viewsOr(b.ID, typing, nil, nil)
+// The configurations of the adapters' stores.
+
+func redisConfig(c Config) redis.Config {
+	return redis.Config{
+		TypingTTL: c.Presence.TypingTTL, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL,
+		Sessions: c.Sessions.policy(), SessionCompat: c.Sessions.Compat,
+	}
 }
 
-func customEffects(p overrides) ports.Effects { return p.effects }
-
-func newCustomTyping(p overrides, clock ports.Clock) ports.TypingMarks {
-	if p.typing != nil {
-		return p.typing
-	}
-	return memory.NewTyping(clock)
+func memoryConfig(c Config) memory.Config {
+	return memory.Config{PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy()}
 }
 
-func newCustomLimiter(p overrides, clock ports.Clock) ports.Limiter {
-	if p.limiter != nil {
-		return p.limiter
+func storeClients(all clients) redis.Clients {
+	return redis.Clients{Commands: all.commands.UniversalClient, Cache: all.cache.UniversalClient}
+}
+
+// stores are the stores of a core: those of options, and its own for the rest.
+type stores ports.Stores
+
+// newRedisStores has the transitions of presence traced.
+func newRedisStores(own ports.Stores, p overrides, t *telemetry.Telemetry) stores {
+	own.Presence = t.Presence(own.Presence, wireformat.TypeUserStatus)
+	return p.storesOr(own, t)
+}
+
+// newMemoryStores takes typing and limits from the log, whose appends end typing and count. The live bus traces the transitions of presence.
+func newMemoryStores(own ports.Stores, log *memory.Log, p overrides, t *telemetry.Telemetry) stores {
+	own.Typing, own.Limiter = log.Typing(), log.Limiter()
+	return p.storesOr(own, t)
+}
+
+// newCustomStores has effects, read models and caches only if options provide them.
+func newCustomStores(own ports.Stores, p overrides, t *telemetry.Telemetry) stores {
+	own.Effects, own.UserChats, own.Unread, own.Caches = nil, nil, nil, nil
+	return p.storesOr(own, t)
+}
+
+// storesOr returns the stores of the options, and own ones for the rest.
+func (p overrides) storesOr(own ports.Stores, t *telemetry.Telemetry) stores {
+	if p.stores.Presence != nil {
+		p.stores.Presence = t.Presence(p.stores.Presence, wireformat.TypeUserStatus)
 	}
-	return memory.NewLimiter(clock)
+	return stores(p.stores.Or(own))
+}
+
+func newViews(b *backend, p overrides, s stores) app.Views {
+	views := app.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing, Contacts: p.contacts}
+	if b.groups != nil {
+		views.Kept = keptBy(b.groups)
+	}
+	return views
+}
+
+// tracedSessions has every call of the store observed as commands are.
+func tracedSessions(s stores, t *telemetry.Telemetry) ports.SessionStore {
+	return t.Sessions(s.Sessions)
 }

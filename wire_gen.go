@@ -7,6 +7,8 @@
 package chatcore
 
 import (
+	"chatcore/adapters/memory"
+	"chatcore/adapters/redis"
 	"chatcore/app"
 	"context"
 )
@@ -53,32 +55,34 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		clients: chatcoreClients,
 	}
 	chatcoreBackend := newRedisBackend(chatcoreOnRedis)
+	config2 := redisConfig(config)
+	redisClients := storeClients(chatcoreClients)
 	iDs := newIDs(p)
+	portsStores, err := redis.NewStores(config2, redisClients, keys, codec, iDs, meter)
+	if err != nil {
+		return nil, err
+	}
 	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
 	telemetry := newTelemetry(chatcoreStartupSpan)
-	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter, telemetry)
-	if err != nil {
-		return nil, err
-	}
+	chatcoreStores := newRedisStores(portsStores, p, telemetry)
+	presenceStore := chatcoreStores.Presence
 	clock := newClock(p)
 	sweeper := newSweeper(presenceStore, clock, config)
-	typingMarks := newTypingMarks(p, config, chatcoreCommandClient, keys)
-	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys, streams)
-	effects := newEffects(p, config, chatcoreCommandClient, keys)
+	views := newViews(chatcoreBackend, p, chatcoreStores)
+	effects := chatcoreStores.Effects
 	entities := newEntities(log, log, config, chatcoreHistoryListener)
-	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
+	cacheStore := chatcoreStores.Caches
 	logClock := redisClock(log)
 	queries := app.NewQueries(log, entities, views)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
-	chatcoreHelperStores := newHelperStores(p, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	control := newHelpers(config, chatcoreHelperStores, live, iDs, chatcoreProgress)
+	control := newHelpers(config, chatcoreStores, live, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
@@ -99,17 +103,15 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	}
 	commandLog := tracedLog(log, telemetry)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
+	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
-	limiter := newLimiter(p, chatcoreCommandClient, keys)
+	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore)
-	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
-	if err != nil {
-		return nil, err
-	}
+	presence := app.NewPresence(presenceStore, presenceStore)
+	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
-	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
@@ -123,8 +125,9 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	local := newLocal(config)
 	log := newMemoryLog(config, codec, clock, local)
 	chatcoreProgress := newProgress()
-	memory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	chatcoreBackend := newMemoryBackend(log, local, memory)
+	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
+	chatcoreBackend := newMemoryBackend(log, local, pubsubMemory)
+	config2 := memoryConfig(config)
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
 	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
@@ -133,22 +136,22 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	telemetry := newTelemetry(chatcoreStartupSpan)
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
+	portsStores := memory.NewStores(config2, clock, liveBus)
+	chatcoreStores := newMemoryStores(portsStores, log, p, telemetry)
+	presenceStore := chatcoreStores.Presence
 	sweeper := newSweeper(presenceStore, clock, config)
-	typingMarks := newMemoryTyping(p, log)
-	views := newMemoryViews(p, log, typingMarks, memory)
-	effects := newMemoryEffects(p, config, clock)
+	views := newViews(chatcoreBackend, p, chatcoreStores)
+	effects := chatcoreStores.Effects
 	chatcoreHistoryListener := newHistoryListener()
 	entities := newEntities(log, log, config, chatcoreHistoryListener)
-	cacheStore := newMemoryCacheStore(p, clock)
+	cacheStore := chatcoreStores.Caches
 	logClock := memoryClock(clock)
 	queries := app.NewQueries(log, entities, views)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
-	chatcoreHelperStores := newMemoryHelperStores(p, clock)
-	control := newHelpers(config, chatcoreHelperStores, local, iDs, chatcoreProgress)
+	control := newHelpers(config, chatcoreStores, local, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
@@ -168,14 +171,15 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		telemetry:     telemetry,
 	}
 	commandLog := tracedLog(log, telemetry)
+	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
-	limiter := newMemoryLimiter(p, log)
+	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore)
-	sessionStore := newMemorySessionStore(p, config, clock)
+	presence := app.NewPresence(presenceStore, presenceStore)
+	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
-	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
@@ -186,6 +190,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) {
 	eventLog := customEventLog(p)
 	chatcoreBackend := newCustomBackend(eventLog)
+	config2 := memoryConfig(config)
 	clock := newClock(p)
 	publisher := customPublisher(eventLog)
 	codec := newCodec(p)
@@ -197,26 +202,26 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	telemetry := newTelemetry(chatcoreStartupSpan)
 	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
+	portsStores := memory.NewStores(config2, clock, liveBus)
+	chatcoreStores := newCustomStores(portsStores, p, telemetry)
+	presenceStore := chatcoreStores.Presence
 	sweeper := newSweeper(presenceStore, clock, config)
-	typingMarks := newCustomTyping(p, clock)
-	views := customViews(p, eventLog, typingMarks)
-	effects := customEffects(p)
+	views := newViews(chatcoreBackend, p, chatcoreStores)
+	effects := chatcoreStores.Effects
 	log := customLog(eventLog)
 	snapshots := customSnapshots(eventLog)
 	chatcoreHistoryListener := newHistoryListener()
 	entities := newEntities(log, snapshots, config, chatcoreHistoryListener)
-	cacheStore := customCacheStore(p)
+	cacheStore := chatcoreStores.Caches
 	logClock := customClock(eventLog, clock)
 	queries := app.NewQueries(log, entities, views)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
-	chatcoreHelperStores := newMemoryHelperStores(p, clock)
 	liveTransport := customTransport(eventLog)
 	chatcoreProgress := newProgress()
-	control := newHelpers(config, chatcoreHelperStores, liveTransport, iDs, chatcoreProgress)
+	control := newHelpers(config, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
@@ -236,14 +241,15 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		telemetry:     telemetry,
 	}
 	commandLog := tracedLog(log, telemetry)
+	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
-	limiter := newCustomLimiter(p, clock)
+	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore)
-	sessionStore := newMemorySessionStore(p, config, clock)
+	presence := app.NewPresence(presenceStore, presenceStore)
+	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
-	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err

@@ -40,7 +40,7 @@ var layers = map[string][]string{
 	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "golang.org/x/sync"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
-	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", goRedis, otelAPI, uuids},
+	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", goRedis, otelAPI, uuids, "github.com/google/wire"},
 
 	"adapters/redis/keyspace":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
@@ -57,7 +57,7 @@ var layers = map[string][]string{
 	"adapters/redis/internal/rig": {everyone},
 
 	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, goRedis, otelAPI, uuids, breaker},
-	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
+	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "github.com/google/wire"},
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
 	"internal/calls":     {},
