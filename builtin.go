@@ -3,7 +3,7 @@ package chatcore
 import (
 	"context"
 
-	"chatcore/app"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -42,7 +42,7 @@ func (c *Core) SubscribeBuiltins() error {
 }
 
 // builtin marks a group of the core's own: no middleware surrounds its handler, which takes several chats in one call where the backend can do that.
-func builtin(b *app.Builtins) SubscribeOption {
+func builtin(b *projection.Builtins) SubscribeOption {
 	return func(s *registration) { s.builtin, s.batch, s.inFlight = true, b.HandleBatch, builtinChats }
 }
 

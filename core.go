@@ -18,6 +18,8 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/helpers"
 	"chatcore/internal/calls"
@@ -39,10 +41,10 @@ type Core struct {
 	live       calls.Set[AbandonedHandler]
 	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
 
-	builtins    *app.Builtins      // the handler of the built-in group
-	after       *app.AppendEffects // its effects, right after this process's appends
-	liveHandled atomic.Uint64      // live messages whose handlers returned
-	answers     bool               // queries are answered from the caches once the core runs
+	builtins    *projection.Builtins      // the handler of the built-in group
+	after       *projection.AppendEffects // its effects, right after this process's appends
+	liveHandled atomic.Uint64             // live messages whose handlers returned
+	answers     bool                      // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -74,9 +76,9 @@ type deps struct {
 	backend       *backend
 	sweeper       *app.Sweeper
 	presenceStore ports.PresenceStore
-	readModels    app.Views     // the read models
+	readModels    *projection.Models
 	effects       ports.Effects // nil: there is nowhere to remember them
-	entities      *app.Entities
+	entities      *entity.Loader
 	cacheStore    ports.CacheStore // nil without a store for caches
 	caches        *app.Caches      // nil as well then
 	codec         *wireformat.Codec
@@ -116,7 +118,7 @@ var (
 // Errors of queries.
 var (
 	// ErrNoViews is returned by queries about a user where no process has ever run the built-in subscribers ([Core.SubscribeBuiltins]).
-	ErrNoViews = app.ErrNoViews
+	ErrNoViews = projection.ErrNoViews
 	// ErrCorrupt is returned where something of the log or of a view is missing. It is never taken for nothing that was there.
 	ErrCorrupt = ports.ErrCorrupt
 )
@@ -152,9 +154,13 @@ func newCore(
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
 		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
-	core.builtins = app.NewBuiltins(queries, m.caches, m.backend.redis != nil)
-	core.after = app.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
-	if m.readModels.Kept != nil {
+	var cached projection.CachedAnswers // nil without caches
+	if m.caches != nil {
+		cached = m.caches
+	}
+	core.builtins = projection.NewBuiltins(m.readModels, cached, m.backend.redis != nil)
+	core.after = projection.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
+	if m.readModels.Views().Kept != nil {
 		chats.ApplyAfterAppend(core.after)
 	}
 	core.counts = counts()

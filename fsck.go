@@ -8,7 +8,7 @@ import (
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
-	"chatcore/app"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -100,22 +100,22 @@ func (c *Core) fsck(ctx context.Context, r *onRedis, config FsckConfig, report f
 	if err != nil {
 		return err
 	}
-	check := app.ViewsCheck{Repair: config.Repair, Skip: skip, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (domain.Seq, error) {
+	check := projection.ViewsCheck{Repair: config.Repair, Skip: skip, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (domain.Seq, error) {
 		return groups.Checkpoint(ctx, BuiltinGroup, r.keys.Partition(chat), chat)
 	}}
 	if config.Chat != "" {
-		return c.Queries.CheckViews(ctx, config.Chat, check)
+		return c.readModels.CheckViews(ctx, config.Chat, check)
 	}
 	for chat, err := range r.log.Chats(ctx) {
 		if errors.Is(err, ports.ErrCorrupt) { // a contradiction of the log; the chats that are there were checked
 			break
 		}
 		if err == nil {
-			err = c.Queries.CheckViews(ctx, chat, check)
+			err = c.readModels.CheckViews(ctx, chat, check)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return c.Queries.CheckUsers(ctx, check)
+	return c.readModels.CheckUsers(ctx, check)
 }

@@ -19,6 +19,7 @@ import (
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/projection"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -129,7 +130,7 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 	if err := core.SubscribeBuiltins(); err != nil {
 		t.Error(err)
 	}
-	if _, err := core.Queries.ChatsOf(t.Context(), "ada"); !errors.Is(err, app.ErrNoViews) {
+	if _, err := core.Queries.ChatsOf(t.Context(), "ada"); !errors.Is(err, projection.ErrNoViews) {
 		t.Errorf("chats of a user: %v", err)
 	}
 	if err := core.WaitIdle(t.Context()); !errors.Is(err, chatcore.ErrNotInMemory) {

@@ -20,6 +20,8 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/helpers"
 	"chatcore/ports"
@@ -113,15 +115,15 @@ func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.
 	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
 }
 
-func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *historyListener) *app.Entities {
-	entities := app.NewEntities(log, snapshots, app.CacheBytes(max(c.Log.EntityCache, 0)))
+func newEntities(log app.Log, snapshots ports.Snapshots, c Config, w *historyListener) *entity.Loader {
+	entities := entity.NewLoader(log, snapshots, entity.CacheBytes(max(c.Log.EntityCache, 0)))
 	w.entities.Store(entities)
 	return entities
 }
 
 // historyListener invalidates cached data of the log when Redis may have lost acknowledged writes.
 type historyListener struct {
-	entities atomic.Pointer[app.Entities] // nil as long as nothing is cached
+	entities atomic.Pointer[entity.Loader] // nil as long as nothing is cached
 }
 
 func newHistoryListener() *historyListener { return &historyListener{} }
@@ -139,7 +141,15 @@ func (w *historyListener) epoch() uint64 {
 	return 0
 }
 
-func newPolicy(c Config, p overrides, views app.Views) app.Policy {
+func newModels(log app.Log, entities *entity.Loader, views projection.Views) *projection.Models {
+	return projection.NewModels(log, entities, views)
+}
+
+func newQueries(log app.Log, entities *entity.Loader, views projection.Views, p overrides) *app.Queries {
+	return app.NewQueries(log, entities, views).WithContacts(p.contacts)
+}
+
+func newPolicy(c Config, p overrides, views projection.Views) app.Policy {
 	policy := c.policy()
 	policy.Gate, policy.Views = p.gate, views
 	return policy
@@ -347,8 +357,8 @@ func (p overrides) storesOr(own ports.Stores, t *telemetry.Telemetry) stores {
 	return stores(p.stores.Or(own))
 }
 
-func newViews(b *backend, p overrides, s stores) app.Views {
-	views := app.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing, Contacts: p.contacts}
+func newViews(b *backend, s stores) projection.Views {
+	views := projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing}
 	if b.groups != nil {
 		views.Kept = keptBy(b.groups)
 	}

@@ -76,7 +76,7 @@ func (c *Core) begin(ctx context.Context) (context.Context, error) {
 	}
 	ctx, c.stop = context.WithCancel(ctx)
 	if c.answers {
-		c.caches.Answer(c.Queries)
+		c.Queries.UseCaches(c.caches)
 	}
 	return ctx, nil
 }

@@ -21,7 +21,7 @@ var (
 		newCodec, newPolicy, newClock, newIDs, newMeter, newStartupSpan, newTelemetry, newProgress, newCounters, newHistoryListener,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
 		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches"), newViews, tracedSessions,
-		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, app.NewQueries, app.NewPresence, newSweeper, newCaches, newLimits,
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, newModels, newQueries, app.NewPresence, newSweeper, newCaches, newLimits,
 		wire.Bind(new(ports.Presence), new(ports.PresenceStore)), wire.Bind(new(ports.Statuses), new(ports.PresenceStore)),
 		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
 		wire.Struct(new(deps), "*"), newCore,

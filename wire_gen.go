@@ -71,12 +71,13 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	presenceStore := chatcoreStores.Presence
 	clock := newClock(p)
 	sweeper := newSweeper(presenceStore, clock, config)
-	views := newViews(chatcoreBackend, p, chatcoreStores)
+	loader := newEntities(log, log, config, chatcoreHistoryListener)
+	views := newViews(chatcoreBackend, chatcoreStores)
+	models := newModels(log, loader, views)
 	effects := chatcoreStores.Effects
-	entities := newEntities(log, log, config, chatcoreHistoryListener)
 	cacheStore := chatcoreStores.Caches
 	logClock := redisClock(log)
-	queries := app.NewQueries(log, entities, views)
+	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
@@ -89,9 +90,9 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		readModels:    views,
+		readModels:    models,
 		effects:       effects,
-		entities:      entities,
+		entities:      loader,
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
@@ -107,7 +108,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	policy := newPolicy(config, p, views)
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
 	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
@@ -140,13 +141,14 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreStores := newMemoryStores(portsStores, log, p, telemetry)
 	presenceStore := chatcoreStores.Presence
 	sweeper := newSweeper(presenceStore, clock, config)
-	views := newViews(chatcoreBackend, p, chatcoreStores)
-	effects := chatcoreStores.Effects
 	chatcoreHistoryListener := newHistoryListener()
-	entities := newEntities(log, log, config, chatcoreHistoryListener)
+	loader := newEntities(log, log, config, chatcoreHistoryListener)
+	views := newViews(chatcoreBackend, chatcoreStores)
+	models := newModels(log, loader, views)
+	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := memoryClock(clock)
-	queries := app.NewQueries(log, entities, views)
+	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
@@ -158,9 +160,9 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		readModels:    views,
+		readModels:    models,
 		effects:       effects,
-		entities:      entities,
+		entities:      loader,
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
@@ -175,7 +177,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	policy := newPolicy(config, p, views)
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
 	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
@@ -206,15 +208,16 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreStores := newCustomStores(portsStores, p, telemetry)
 	presenceStore := chatcoreStores.Presence
 	sweeper := newSweeper(presenceStore, clock, config)
-	views := newViews(chatcoreBackend, p, chatcoreStores)
-	effects := chatcoreStores.Effects
 	log := customLog(eventLog)
 	snapshots := customSnapshots(eventLog)
 	chatcoreHistoryListener := newHistoryListener()
-	entities := newEntities(log, snapshots, config, chatcoreHistoryListener)
+	loader := newEntities(log, snapshots, config, chatcoreHistoryListener)
+	views := newViews(chatcoreBackend, chatcoreStores)
+	models := newModels(log, loader, views)
+	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := customClock(eventLog, clock)
-	queries := app.NewQueries(log, entities, views)
+	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
@@ -228,9 +231,9 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
-		readModels:    views,
+		readModels:    models,
 		effects:       effects,
-		entities:      entities,
+		entities:      loader,
 		cacheStore:    cacheStore,
 		caches:        caches,
 		codec:         codec,
@@ -245,7 +248,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	policy := newPolicy(config, p, views)
 	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, entities, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
 	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)

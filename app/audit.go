@@ -6,6 +6,7 @@ import (
 	"iter"
 	"slices"
 
+	"chatcore/app/entity"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -56,7 +57,7 @@ func (q *Queries) auditMessage(ctx context.Context, chat domain.ChatID, id domai
 		ports.LoadRequest{Entity: domain.ReactionsEntity(id), Until: q.until, Whole: true},
 	)
 	if err == nil {
-		err = found(chat, loaded.Head)
+		err = entity.Found(chat, loaded.Head)
 	}
 	if err != nil {
 		yield(ports.Record{}, err)

@@ -10,6 +10,7 @@ import (
 	"chatcore/adapters/memory"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -67,7 +68,7 @@ func limitedStage(t *testing.T, together bool, limits map[string]app.Limit, poli
 	clock.at.Store(time.Now().UnixMilli())
 	log := memory.New(wireformat.New(), clock, nil)
 	open := func(policy app.Policy, limits *app.Limits) *app.Chats {
-		return app.NewChats(log, app.NewEntities(log, log, 1<<20), silent{}, log.Typing(), clock, ids{}, nil, policy, limits)
+		return app.NewChats(log, entity.NewLoader(log, log, 1<<20), silent{}, log.Typing(), clock, ids{}, nil, policy, limits)
 	}
 	setup := open(app.Policy{}, nil)
 	if _, err := setup.Create(t.Context(), domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann"}}); err != nil {

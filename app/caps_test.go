@@ -10,6 +10,8 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -85,7 +87,7 @@ func (v *views) Of(ctx context.Context, log string, user domain.UserID) (map[dom
 
 func TestCaps_OfChats(t *testing.T) {
 	view := &views{UserView: memory.NewUserView()}
-	chats, log, _ := limitedStage(t, true, nil, app.Policy{Caps: app.Caps{ChatsPerUser: 2}, Views: app.Views{Log: "l", Chats: view}})
+	chats, log, _ := limitedStage(t, true, nil, app.Policy{Caps: app.Caps{ChatsPerUser: 2}, Views: projection.Views{Log: "l", Chats: view}})
 	for n := range 2 {
 		if err := view.Put(t.Context(), "l", ports.ChatEntries{
 			Chat: domain.ChatID(fmt.Sprint("other", n)), Entries: []ports.UserEntry{{User: "bob", Version: 1, Number: 1}},
@@ -151,7 +153,7 @@ func TestCaps_Settings(t *testing.T) {
 	}
 	d := newDeciding(t)
 	policy := app.Policy{Caps: app.Caps{MembersPerCommand: 2}}
-	chats := app.NewChats(d.log, app.NewEntities(d.log, nil, 0), silent{}, d.log.Typing(), clock{}, ids{}, nil, policy, nil)
+	chats := app.NewChats(d.log, entity.NewLoader(d.log, nil, 0), silent{}, d.log.Typing(), clock{}, ids{}, nil, policy, nil)
 	if _, err := chats.Create(t.Context(), domain.Create{Chat: "d", Actor: "ann", Members: []domain.UserID{"bob", "cem", "ann", "bob", "cem"}}); err != nil {
 		t.Errorf("two members, twice: %v", err)
 	}

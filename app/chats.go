@@ -2,9 +2,13 @@ package app
 
 import (
 	"context"
+	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -25,7 +29,7 @@ import (
 type Chats struct {
 	log      CommandLog
 	confirms ports.Confirmer // nil if the log has no need of it
-	entities *Entities
+	entities *entity.Loader
 	live     ports.LiveBus
 	typing   ports.TypingMarks
 	clock    ports.LogClock
@@ -37,7 +41,7 @@ type Chats struct {
 	reacting *keyLocks
 	limits   *Limits // nil: there are none
 	meta     ports.Meta
-	effects  *atomic.Pointer[AppendEffects] // nil in it: none
+	effects  *atomic.Pointer[projection.AppendEffects] // nil in it: none
 
 	takesTogether bool // appends take from the limits
 	backdated     bool // the clock stands in the past
@@ -48,8 +52,8 @@ type Policy struct {
 	EditWindow time.Duration // how long after the send a message may be edited. Defaults to 0: at any time
 	TypingTTL  time.Duration // lifetime of a typing mark. Defaults to domain.TypingTTL
 	Caps       Caps
-	Gate       Gate  // nil allows everything
-	Views      Views // in whose Chats the chats of a user are counted
+	Gate       Gate             // nil allows everything
+	Views      projection.Views // in whose Chats the chats of a user are counted
 }
 
 // CommandLog is the part of the event log that commands need.
@@ -60,7 +64,7 @@ type CommandLog interface {
 
 // NewChats puts the use cases on the given ports. Nobody observes them if observer is nil, and nothing is limited if limits is.
 func NewChats(
-	log CommandLog, entities *Entities, live ports.LiveBus, typing ports.TypingMarks, clock ports.LogClock, ids ports.IDs,
+	log CommandLog, entities *entity.Loader, live ports.LiveBus, typing ports.TypingMarks, clock ports.LogClock, ids ports.IDs,
 	observer ports.Observer, policy Policy, limits *Limits,
 ) *Chats {
 	confirms, _ := log.(ports.Confirmer)
@@ -68,13 +72,13 @@ func NewChats(
 	taker, ok := log.(ports.LimitTaker)
 	return &Chats{
 		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
-		reads: newReadCoalescer(), typists: newTypists(), limits: limits, effects: new(atomic.Pointer[AppendEffects]),
+		reads: newReadCoalescer(), typists: newTypists(), limits: limits, effects: new(atomic.Pointer[projection.AppendEffects]),
 		reacting: newKeyLocks(), takesTogether: ok && limits != nil && taker.TakesFrom(limits.limiter),
 	}
 }
 
 // ApplyAfterAppend applies the effects of appends of these commands, and of those derived from them, right after each append.
-func (c *Chats) ApplyAfterAppend(effects *AppendEffects) { c.effects.Store(effects) }
+func (c *Chats) ApplyAfterAppend(effects *projection.AppendEffects) { c.effects.Store(effects) }
 
 // observe notifies the observer that a command begins. The caller calls the returned function with the command's error when it ends.
 func (c *Chats) observe(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(error)) {
@@ -106,7 +110,8 @@ func (c *Chats) Correlated(id string) *Chats {
 // pastClock stands at one time; there is nothing to wait for in the past.
 type pastClock struct{ at time.Time }
 
-func (p pastClock) Now() time.Time                               { return p.at }
+func (p pastClock) Now() time.Time { return p.at }
+
 func (p pastClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
 
 // Done is the result of a command.
@@ -117,3 +122,144 @@ type Done struct {
 }
 
 func (c *Chats) now() time.Time { return domain.Instant(c.clock.Now()) }
+
+// Create starts a chat, with its owner and its first members in one step. It returns [domain.ErrChatExists] if the id is taken, and
+// [domain.ErrInvalid] if it is reserved ([domain.ReservedChatID]). It returns a [*domain.CapError] if there are more than [Caps.MembersPerCommand]
+// members, or if one of them or the owner is in [Caps.ChatsPerUser] chats.
+func (c *Chats) Create(ctx context.Context, cmd domain.Create) (Done, error) {
+	title, err := domain.NewTitle(cmd.Title)
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), domain.ReservedChatID(cmd.Chat), checkUsers(cmd.Members), checkCommand(cmd.Command), err); err != nil {
+		return Done{}, err
+	}
+	if err := c.policy.Caps.checkMembers(cmd.Chat, cmd.Actor, cmd.Members); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		name: "create", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity()),
+		joins: append([]domain.UserID{cmd.Actor}, cmd.Members...),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Create(cmd.Chat, title, cmd.Actor, cmd.Members, c.now())
+		},
+		limits: c.limitsOf(cmd.Actor, cmd.Chat, LimitCreate),
+		gate:   GateQuestion{Kind: GateCreate, Actor: cmd.Actor, Chat: cmd.Chat, Targets: cmd.Members},
+		args:   arguments{string(title), userSet(cmd.Actor, cmd.Members)},
+	})
+}
+
+// userSet is the text of a set of users, without one of them. User ids have no spaces.
+func userSet(without domain.UserID, users []domain.UserID) string {
+	set := make([]string, 0, len(users))
+	for _, user := range users {
+		if user != without {
+			set = append(set, string(user))
+		}
+	}
+	slices.Sort(set)
+	return strings.Join(slices.Compact(set), " ")
+}
+
+// Rename gives a chat a title. The same title again changes nothing.
+func (c *Chats) Rename(ctx context.Context, cmd domain.Rename) (Done, error) {
+	title, err := domain.NewTitle(cmd.Title)
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), err); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		name: "rename", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Rename(s.member(cmd.Actor), title, c.now())
+		},
+		args: arguments{string(title)},
+	})
+}
+
+// Archive closes a chat to new messages, reactions and members. Done already, it changes nothing.
+func (c *Chats) Archive(ctx context.Context, cmd domain.Archive) (Done, error) {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		name: "archive", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Archive(s.member(cmd.Actor), c.now())
+		},
+	})
+}
+
+// Unarchive opens an archived chat again. Done already, it changes nothing.
+func (c *Chats) Unarchive(ctx context.Context, cmd domain.Unarchive) (Done, error) {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
+		return Done{}, err
+	}
+	return c.run(ctx, command{
+		name: "unarchive", chat: cmd.Chat, by: cmd.Actor, id: cmd.Command,
+		wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor)),
+		decide: func(s *state) ([]domain.Durable, error) {
+			return s.theChat().Unarchive(s.member(cmd.Actor), c.now())
+		},
+	})
+}
+
+// Chat gives the chat itself. [domain.ErrChatNotFound] if there is none.
+func (q *Queries) Chat(ctx context.Context, chat domain.ChatID) (domain.Chat, error) {
+	if err := checkChat(chat); err != nil {
+		return domain.Chat{}, err
+	}
+	entities := []entity.Versioned{{Entity: domain.ChatEntity()}}
+	if _, err := q.load(ctx, chat, entities); err != nil {
+		return domain.Chat{}, err
+	}
+	c, _ := entities[0].State.(*domain.Chat)
+	return *c, nil
+}
+
+// Chats names every chat, in no particular order.
+func (q *Queries) Chats(ctx context.Context) ([]domain.ChatID, error) {
+	seen := make(map[domain.ChatID]struct{})
+	var chats []domain.ChatID
+	for chat, err := range q.log.Chats(ctx) {
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := seen[chat]; !twice {
+			seen[chat] = struct{}{}
+			chats = append(chats, chat)
+		}
+	}
+	return chats, nil
+}
+
+// ChatPage returns a page of all chats, in no particular order.
+func (q *Queries) ChatPage(ctx context.Context, page domain.Page) (List[domain.ChatID], error) {
+	page, err := checkPage(page)
+	if err != nil {
+		return List[domain.ChatID]{}, err
+	}
+	chats, next, err := q.log.ChatPage(ctx, page.Cursor, page.Limit)
+	return List[domain.ChatID]{Items: chats, Next: next}, err
+}
+
+// ChatsOf returns the chats that a user is in, in the order of their ids, as far as the built-in subscriber has come: a moment behind the
+// log. It returns [ErrNoViews] where no process has ever run that, and [ports.ErrCorrupt] where the user's view has lost chats.
+func (q *Queries) ChatsOf(ctx context.Context, user domain.UserID) ([]domain.ChatID, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return nil, err
+	}
+	chats, err := q.models.ChatsOf(ctx, user)
+	slices.Sort(chats)
+	return chats, err
+}
+
+// ChatsOfPage returns a page of the chats that a user is in, in no particular order, as [Queries.ChatsOf] does. Its cost follows the page and not the
+// number of the user's chats.
+func (q *Queries) ChatsOfPage(ctx context.Context, user domain.UserID, page domain.Page) (List[domain.ChatID], error) {
+	page, err := checkPage(page)
+	if err := firstError(checkUsers([]domain.UserID{user}), err); err != nil {
+		return List[domain.ChatID]{}, err
+	}
+	chats, next, err := q.models.ChatsOfPage(ctx, user, page.Cursor, page.Limit)
+	return List[domain.ChatID]{Items: chats, Next: next}, err
+}

@@ -2,46 +2,21 @@ package app_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"chatcore/adapters/memory"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-type clock struct{}
-
-func (clock) Now() time.Time { return time.Now() }
-
-func (clock) Sleep(ctx context.Context, until time.Time) error {
-	timer := time.NewTimer(time.Until(until))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-type ids struct{}
-
-func (ids) NewID() string { return rand.Text() }
-
-type silent struct{}
-
-func (silent) Publish(context.Context, domain.Ephemeral, ports.Meta) error { return nil }
 
 // contended is a log on which somebody else is always faster, for a while.
 type contended struct {
@@ -58,7 +33,7 @@ func (c *contended) Append(ctx context.Context, a ports.Append) (ports.Appended,
 	return c.Log.Append(ctx, a)
 }
 
-func entitiesOf(log *contended) *app.Entities { return app.NewEntities(log, log, 1<<20) }
+func entitiesOf(log *contended) *entity.Loader { return entity.NewLoader(log, log, 1<<20) }
 
 func newChats(t *testing.T) (*app.Chats, *contended) {
 	t.Helper()
@@ -98,7 +73,7 @@ func TestEditsSideBySideAllCount(t *testing.T) {
 		})
 	}
 	all.Wait()
-	m, err := app.NewQueries(log, entitiesOf(log), app.Views{}).Message(t.Context(), "c", "m")
+	m, err := app.NewQueries(log, entitiesOf(log), projection.Views{}).Message(t.Context(), "c", "m")
 	if err != nil || m.Revision != 4 {
 		t.Errorf("%d revisions, error %v", m.Revision, err)
 	}
@@ -142,7 +117,7 @@ func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 		})
 	}
 	all.Wait()
-	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
+	queries := app.NewQueries(log, entitiesOf(log), projection.Views{})
 	events, err := queries.Events(t.Context(), "c", domain.Span{First: true, Limit: 100})
 	if err != nil {
 		t.Fatal(err)
@@ -163,7 +138,7 @@ func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 
 func TestUnreadLeavesOutOwnAndDeleted(t *testing.T) {
 	chats, log := newChats(t)
-	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
+	queries := app.NewQueries(log, entitiesOf(log), projection.Views{})
 	unread := func(want domain.Ordinal) {
 		t.Helper()
 		if n, err := queries.Unread(t.Context(), "c", "bob"); err != nil || n != want {
@@ -206,7 +181,7 @@ func TestHistory_BothWays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	queries := app.NewQueries(log, entitiesOf(log), app.Views{})
+	queries := app.NewQueries(log, entitiesOf(log), projection.Views{})
 	for limit := 1; limit <= 8; limit++ {
 		var forward, backward []domain.Seq
 		for span := (domain.Span{First: true, Limit: limit}); ; {
@@ -245,5 +220,26 @@ func TestHistory_BothWays(t *testing.T) {
 				t.Errorf("limit %d: %v and %v", limit, forward, backward)
 			}
 		}
+	}
+}
+
+// TestCreate_ReservedIDs refuses ids that the core may give to chats itself. A chat that has such an id already goes on.
+func TestCreate_ReservedIDs(t *testing.T) {
+	chats, log := newChats(t)
+	id := domain.ChatID("dm-" + strings.Repeat("0a", 32))
+	var invalid *domain.InvalidError
+	if _, err := chats.Create(t.Context(), domain.Create{Chat: id, Actor: "ann"}); !errors.As(err, &invalid) || invalid.Field != "chatId" {
+		t.Fatalf("%v", err)
+	}
+	created := domain.ChatUpdate{Chat: id, Actor: "ann", Change: domain.Created, At: clock{}.Now()}
+	if _, err := log.Append(t.Context(), ports.Append{Chat: id, Events: []ports.NewEvent{{ID: "e", Event: created, Moves: domain.Moves(created)}}}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := chats.Send(t.Context(), domain.Send{Chat: id, Actor: "ann", MessageID: "m", Content: "x"}); err != nil {
+		t.Error(err)
+	}
+	queries := app.NewQueries(log, entitiesOf(log), projection.Views{})
+	if history, err := queries.History(t.Context(), id, domain.Span{}); err != nil || len(history) != 1 {
+		t.Errorf("%+v, %v", history, err)
 	}
 }

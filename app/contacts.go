@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 )
 
@@ -15,7 +17,6 @@ import (
 const MaxContacts = 1000
 
 const (
-	maxContactChat  = 256    // members of a chat whose members are contacts of each other, at most
 	maxContactUsers = 1024   // the same with former members, who are read as well
 	maxMemberships  = 10_000 // memberships that one list of contacts reads: about 75 ms of the log's time
 	contactChats    = 32     // chats that are read in one step
@@ -42,8 +43,8 @@ func (q *Queries) Contacts(ctx context.Context, user domain.UserID) ([]Contact, 
 	switch c := q.caches.Load(); {
 	case c != nil:
 		return c.contacts.Get(ctx, user)
-	case q.views.Contacts != nil:
-		return q.views.Contacts(ctx, user)
+	case q.contacts != nil:
+		return q.contacts(ctx, user)
 	}
 	return q.sharers(ctx, user)
 }
@@ -97,11 +98,11 @@ func (q *Queries) ContactPage(ctx context.Context, user domain.UserID, page doma
 
 // sharers returns the users who share a chat with a user. It takes about four round trips for each 32 chats.
 func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, error) {
-	chats, err := q.unorderedChatsOf(ctx, user)
+	chats, err := q.models.ChatsOf(ctx, user)
 	if err != nil {
 		return nil, err
 	}
-	order, err := q.byActivity(ctx, chats)
+	order, err := q.models.ByActivity(ctx, chats)
 	if err != nil {
 		return nil, err
 	}
@@ -115,11 +116,11 @@ func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, e
 			return nil, err
 		}
 		for _, load := range loads {
-			looked += len(load.slots)
-			if err := load.newer(0); err != nil {
+			looked += len(load.Entities)
+			if err := load.CheckVersions(0); err != nil {
 				return nil, err
 			}
-			countSharers(load.slots, user, shared)
+			countSharers(load.Entities, user, shared)
 		}
 	}
 	contacts := make([]Contact, 0, len(shared))
@@ -131,36 +132,36 @@ func (q *Queries) sharers(ctx context.Context, user domain.UserID) ([]Contact, e
 }
 
 // memberships loads the present and former members of chats that do not have too many of them.
-func (q *Queries) memberships(ctx context.Context, chats []activity) ([]chatSlots, error) {
+func (q *Queries) memberships(ctx context.Context, chats []projection.Activity) ([]entity.ChatEntities, error) {
 	ids := make([]domain.ChatID, len(chats))
 	for i, a := range chats {
-		ids[i] = a.chat
+		ids[i] = a.Chat
 	}
 	members, err := q.log.MembersOfChats(ctx, maxContactUsers, ids...)
 	if err != nil {
 		return nil, err
 	}
-	loads := make([]chatSlots, 0, len(ids))
+	loads := make([]entity.ChatEntities, 0, len(ids))
 	for i, users := range members {
 		if len(users) == 0 {
 			continue
 		}
-		slots := make([]slot, len(users))
+		entities := make([]entity.Versioned, len(users))
 		for k, user := range users {
-			slots[k] = slot{entity: domain.MemberEntity(user)}
+			entities[k] = entity.Versioned{Entity: domain.MemberEntity(user)}
 		}
-		q.entities.cached(ids[i], slots)
-		loads = append(loads, chatSlots{chat: ids[i], slots: slots})
+		q.entities.Cached(ids[i], entities)
+		loads = append(loads, entity.ChatEntities{Chat: ids[i], Entities: entities})
 	}
-	return loads, q.entities.fillChats(ctx, q.log, loads)
+	return loads, q.entities.FillChats(ctx, q.log, loads)
 }
 
 // countSharers adds a chat to the counts of its present members, if the user is one of them and they are not too many.
-func countSharers(members []slot, user domain.UserID, shared map[domain.UserID]int) {
+func countSharers(members []entity.Versioned, user domain.UserID, shared map[domain.UserID]int) {
 	var current []domain.UserID
 	here := false
 	for _, s := range members {
-		if m, _ := s.state.(*domain.Member); m.Current() {
+		if m, _ := s.State.(*domain.Member); m.Current() {
 			if m.User == user {
 				here = true
 			} else {
@@ -168,7 +169,7 @@ func countSharers(members []slot, user domain.UserID, shared map[domain.UserID]i
 			}
 		}
 	}
-	if !here || len(current) >= maxContactChat { // left, and the view does not know yet; or too many
+	if !here || len(current) >= projection.MaxContactChat { // left, and the view does not know yet; or too many
 		return
 	}
 	for _, other := range current {

@@ -8,6 +8,8 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -40,7 +42,7 @@ func TestContacts_OfManyChats(t *testing.T) {
 	}
 	l.send("c3", "ada", "the latest")
 	counter := &bulkCounter{Log: l.log}
-	q := app.NewQueries(counter, app.NewEntities(l.log, nil, 0), app.Views{Log: l.log.ID(), Chats: l.view})
+	q := app.NewQueries(counter, entity.NewLoader(l.log, nil, 0), projection.Views{Log: l.log.ID(), Chats: l.view})
 	page, err := q.ContactPage(t.Context(), "ada", domain.Page{Limit: app.MaxList})
 	if err != nil || len(page.Items) != app.MaxList || page.Next == "" {
 		t.Fatalf("%d contacts, next %q, error %v", len(page.Items), page.Next, err)

@@ -1,33 +1,4 @@
 package app
 
-import "time"
-
-// Small has the counts of chats of few members kept, and tallies of few members in all.
-func (u *UnreadCounts) Small(most, members int) *UnreadCounts {
-	u.most, u.tallies = most, newTallies(members)
-	return u
-}
-
-// Large has the counts of chats of more than small members written once an hour by the given time.
-func (u *UnreadCounts) Large(small int, now func() time.Time) *UnreadCounts {
-	u.small, u.every, u.now = small, time.Hour, now
-	return u
-}
-
-// Alone has one chat handled after another, on the caller's goroutine.
-func (b *Builtins) Alone() *Builtins {
-	b.together = 1
-	return b
-}
-
-// Unread returns the unread counts of the built-in group.
-func (b *Builtins) Unread() *UnreadCounts { return b.unread }
-
-// Tallied is how many tallies are kept.
-func (u *UnreadCounts) Tallied() int { return len(u.tallies.all) }
-
 // Fingerprint is the log's fingerprint of a command.
 func Fingerprint(name string, args [4]string) uint64 { return fingerprint(name, args) }
-
-// NewChatActivity is newChatActivity.
-func NewChatActivity(log Log) *ChatActivity { return newChatActivity(log) }

@@ -2,11 +2,14 @@ package app_test
 
 import (
 	"context"
+	"errors"
 	"testing"
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -35,13 +38,13 @@ func once(f *func()) {
 func titled(t *testing.T, title string) *memory.Log {
 	t.Helper()
 	log := memory.New(wireformat.New(), clock{}, nil)
-	if _, err := chatsOn(log, app.NewEntities(log, nil, 0)).Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Title: title}); err != nil {
+	if _, err := chatsOn(log, entity.NewLoader(log, nil, 0)).Create(t.Context(), domain.Create{Chat: "c", Actor: "ann", Title: title}); err != nil {
 		t.Fatal(err)
 	}
 	return log
 }
 
-func chatsOn(log app.CommandLog, entities *app.Entities) *app.Chats {
+func chatsOn(log app.CommandLog, entities *entity.Loader) *app.Chats {
 	typing := memory.New(wireformat.New(), clock{}, nil).Typing()
 	return app.NewChats(log, entities, silent{}, typing, clock{}, ids{}, nil, app.Policy{}, nil)
 }
@@ -60,8 +63,8 @@ func TestInvalidate_WhileLoading(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			earlier, later := titled(t, "earlier"), titled(t, "later")
 			log := &replaced{Log: earlier}
-			entities := app.NewEntities(log, nil, 1<<20)
-			queries := app.NewQueries(log, entities, app.Views{})
+			entities := entity.NewLoader(log, nil, 1<<20)
+			queries := app.NewQueries(log, entities, projection.Views{})
 			title := func() domain.Title {
 				chat, err := queries.Chat(t.Context(), "c")
 				if err != nil {
@@ -109,5 +112,41 @@ func TestReact_LearnsNoReactions(t *testing.T) {
 	m, err := w.queries[0].Message(t.Context(), "c", "m")
 	if err != nil || len(m.Reactions) != 2 || len(m.Reactions[1].Users) != 2 {
 		t.Errorf("the reactions are %+v, error %v; want one of bob and one of both", m.Reactions, err)
+	}
+}
+
+// losing is a log whose next searches also find a message that the log has lost since.
+type losing struct {
+	*memory.Log
+	lost     ports.Record
+	searches int
+}
+
+func (a *losing) Search(ctx context.Context, chat domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
+	page, err := a.Log.Search(ctx, chat, f, r)
+	if a.searches > 0 {
+		a.searches--
+		page.Records = append(page.Records, a.lost)
+	}
+	return page, err
+}
+
+// TestHistory_LogThatLosesEvents reads a page while the log loses its last message. Only a message that is missing twice makes the chat corrupt.
+func TestHistory_LogThatLosesEvents(t *testing.T) {
+	l, ctx := newListing(t), t.Context()
+	l.did(l.chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann"}))
+	l.did(l.chats.Send(ctx, domain.Send{Chat: "c", Actor: "ann", MessageID: "m", Content: "x"}))
+	lost := domain.MessageNew{Chat: "c", Message: "lost", Sender: "ann", Content: "y"}
+	log := &losing{Log: l.log, lost: ports.Record{Seq: 3, Event: lost}}
+	q := app.NewQueries(log, entity.NewLoader(log, nil, 0), projection.Views{})
+
+	log.searches = 1
+	views, err := q.History(ctx, "c", domain.Span{Limit: 10})
+	if err != nil || len(views) != 1 || views[0].ID != "m" {
+		t.Errorf("history is %+v, error %v", views, err)
+	}
+	log.searches = 2
+	if _, err := q.History(ctx, "c", domain.Span{Limit: 10}); !errors.Is(err, ports.ErrCorrupt) {
+		t.Errorf("missing twice: %v", err)
 	}
 }

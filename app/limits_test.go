@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"chatcore/app"
+	"chatcore/app/entity"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -113,7 +114,7 @@ func TestALimitThatCannotBeChecked(t *testing.T) {
 		t.Errorf("a caller that is gone: %+v, error %v", d, err)
 	}
 	s, _, _ := newStage(t, app.Policy{}, nil)
-	chats := app.NewChats(s, app.NewEntities(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, app.NewLimits(unasked{foreign}, kinds))
+	chats := app.NewChats(s, entity.NewLoader(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, app.NewLimits(unasked{foreign}, kinds))
 	if _, err := chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ann", Content: "x"}); err != nil {
 		t.Errorf("a send whose limit fails open: %v", err)
 	}
@@ -155,7 +156,7 @@ func TestLimitsThatCannotBeTakenTogether(t *testing.T) {
 		l := app.NewLimits(apart{s.limiter, c.together, c.broken}, map[string]app.Limit{
 			app.LimitSend: {Rate: 1, Per: time.Minute, OnFailure: c.user}, app.LimitSendInChat: {Rate: 2, Per: time.Minute, OnFailure: c.chat},
 		})
-		chats := app.NewChats(s, app.NewEntities(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, l)
+		chats := app.NewChats(s, entity.NewLoader(s, s, 0), s, s, s.clock, ids{}, nil, app.Policy{}, l)
 		var err error
 		sends := uint64(0)
 		for range 3 {

@@ -11,6 +11,7 @@ import (
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
@@ -56,7 +57,7 @@ type noTyping struct{ ports.TypingMarks }
 
 // process opens a log as a process with a cache of its own does.
 func process(log sharedLog, clock ports.Clock) *app.Chats {
-	return app.NewChats(log, app.NewEntities(log, log, 1<<20), silent{}, noTyping{}, clock, ids{}, nil, app.Policy{}, nil)
+	return app.NewChats(log, entity.NewLoader(log, log, 1<<20), silent{}, noTyping{}, clock, ids{}, nil, app.Policy{}, nil)
 }
 
 // fast is a clock whose seconds last 20 ms, so that waiting for read marks takes little time.

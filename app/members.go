@@ -2,8 +2,10 @@ package app
 
 import (
 	"context"
+	"math"
 	"slices"
 
+	"chatcore/app/entity"
 	"chatcore/domain"
 )
 
@@ -29,4 +31,101 @@ func (c *Chats) about(
 		set(&cmd)
 	}
 	return c.run(ctx, cmd)
+}
+
+// Add makes a user a plain member. For a present member of any role it changes nothing. It returns a [*domain.CapError] if the user is in
+// [Caps.ChatsPerUser] chats.
+func (c *Chats) Add(ctx context.Context, cmd domain.Add) (Done, error) {
+	return c.about(ctx, "add", cmd.Chat, cmd.Actor, cmd.User, domain.NoRole, cmd.Command,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Add(by, target, cmd.User, c.now())
+		},
+		func(add *command) {
+			add.joins = []domain.UserID{cmd.User}
+			add.limits = c.limitsOf(cmd.Actor, cmd.Chat, LimitAdd)
+			add.gate = GateQuestion{Kind: GateAdd, Actor: cmd.Actor, Chat: cmd.Chat, Targets: add.joins}
+		})
+}
+
+// Remove ends a user's membership. Not a member: it changes nothing.
+func (c *Chats) Remove(ctx context.Context, cmd domain.Remove) (Done, error) {
+	return c.about(ctx, "remove", cmd.Chat, cmd.Actor, cmd.User, domain.NoRole, cmd.Command,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Remove(by, target, c.now())
+		})
+}
+
+// Promote raises a member's role. In that role already: it changes nothing.
+func (c *Chats) Promote(ctx context.Context, cmd domain.Promote) (Done, error) {
+	return c.about(ctx, "promote", cmd.Chat, cmd.Actor, cmd.User, cmd.Role, cmd.Command,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Promote(by, target, cmd.Role, c.now())
+		})
+}
+
+// Demote lowers a member's role. In that role already: it changes nothing.
+func (c *Chats) Demote(ctx context.Context, cmd domain.Demote) (Done, error) {
+	return c.about(ctx, "demote", cmd.Chat, cmd.Actor, cmd.User, cmd.Role, cmd.Command,
+		func(chat domain.Chat, by, target domain.Member) ([]domain.Durable, error) {
+			return chat.Demote(by, target, cmd.Role, c.now())
+		})
+}
+
+// Leave ends the user's own membership. The last owner cannot leave: [domain.ErrLastOwner].
+func (c *Chats) Leave(ctx context.Context, cmd domain.Leave) (Done, error) {
+	return c.about(ctx, "leave", cmd.Chat, cmd.Actor, cmd.Actor, domain.NoRole, cmd.Command,
+		func(chat domain.Chat, who, _ domain.Member) ([]domain.Durable, error) {
+			return chat.Leave(who, c.now())
+		})
+}
+
+// Members gives the chat's current members, in the order in which they joined. [domain.ErrChatNotFound] if there is no such chat.
+func (q *Queries) Members(ctx context.Context, chat domain.ChatID) ([]domain.Member, error) {
+	if err := firstError(checkChat(chat)); err != nil {
+		return nil, err
+	}
+	return q.models.Members(ctx, chat, math.MaxInt)
+}
+
+// Member returns one member of a chat, in one round trip. It returns [domain.ErrNotMember] for anyone else.
+func (q *Queries) Member(ctx context.Context, chat domain.ChatID, user domain.UserID) (domain.Member, error) {
+	if err := checkChat(chat, user); err != nil {
+		return domain.Member{}, err
+	}
+	entities := []entity.Versioned{{Entity: domain.MemberEntity(user)}}
+	if _, err := q.load(ctx, chat, entities); err != nil {
+		return domain.Member{}, err
+	}
+	m, _ := entities[0].State.(*domain.Member)
+	if !m.Current() {
+		return domain.Member{}, domain.NotMember(chat, user)
+	}
+	return *m, nil
+}
+
+// MemberPage returns a page of a chat's current members, in no particular order. A user that is a member from the first page to the last comes at
+// least once. It returns [domain.ErrChatNotFound] if there is no such chat.
+func (q *Queries) MemberPage(ctx context.Context, chat domain.ChatID, page domain.Page) (List[domain.Member], error) {
+	page, err := checkPage(page)
+	if err := firstError(checkChat(chat), err); err != nil {
+		return List[domain.Member]{}, err
+	}
+	users, next, err := q.log.MemberPage(ctx, chat, page.Cursor, page.Limit)
+	if err != nil {
+		return List[domain.Member]{}, err
+	}
+	entities := make([]entity.Versioned, len(users))
+	for i, user := range users {
+		entities[i] = entity.Versioned{Entity: domain.MemberEntity(user)}
+	}
+	if _, err := q.load(ctx, chat, entities); err != nil { // also if there are none: does the chat exist?
+		return List[domain.Member]{}, err
+	}
+	list := List[domain.Member]{Next: next}
+	for _, s := range entities {
+		if m, _ := s.State.(*domain.Member); m.Current() {
+			list.Items = append(list.Items, *m)
+		}
+	}
+	return list, nil
 }

@@ -3,28 +3,24 @@ package app
 import (
 	"context"
 	"errors"
-	"fmt"
 
+	"chatcore/app/entity"
 	"chatcore/domain"
 )
 
 // outsider reports whether the command needs the actor's membership, and the actor is no member.
-func (s *state) outsider(by domain.UserID, unread map[int]*unreadable) bool {
-	for i := range s.slots {
-		if s.slots[i].entity == domain.MemberEntity(by) {
-			m, _ := s.slots[i].state.(*domain.Member)
+func (s *state) outsider(by domain.UserID, unread map[int]*entity.Unreadable) bool {
+	for i := range s.entities {
+		if s.entities[i].Entity == domain.MemberEntity(by) {
+			m, _ := s.entities[i].State.(*domain.Member)
 			return unread[i] == nil && !m.Current()
 		}
 	}
 	return false
 }
 
-func notMember(chat domain.ChatID, user domain.UserID) error {
-	return &domain.Refusal{Reason: domain.ErrNotMember, Detail: fmt.Sprintf("user %q is not a member of chat %q", user, chat)}
-}
-
 // askGate asks the gate about a call, once, unless the actor is an outsider: the command's rules refuse those. It returns the gate's error. It reports
-// whether the slots must be loaded before anything is decided: cached slots may be stale, and a former member must not learn of the gate.
+// whether the entities must be loaded before anything is decided: cached entities may be stale, and a former member must not learn of the gate.
 func (c *Chats) askGate(ctx context.Context, cmd *command, s *state, fresh bool) (reload bool, err error) {
 	if s.outsider(cmd.by, nil) {
 		return !fresh, nil
@@ -32,7 +28,7 @@ func (c *Chats) askGate(ctx context.Context, cmd *command, s *state, fresh bool)
 	if !cmd.gateAsked {
 		cmd.gateAsked, cmd.gateAnswer = true, c.policy.Gate.ask(ctx, cmd.gate)
 	}
-	if cmd.gateAnswer != nil && !fresh && s.slot(domain.MemberEntity(cmd.by)) != nil {
+	if cmd.gateAnswer != nil && !fresh && s.entity(domain.MemberEntity(cmd.by)) != nil {
 		return true, nil
 	}
 	return false, cmd.gateAnswer
@@ -42,10 +38,10 @@ func (c *Chats) askGate(ctx context.Context, cmd *command, s *state, fresh bool)
 // membership. It is one round trip.
 func (c *Chats) hideFromOutsider(ctx context.Context, cmd *command, err error) error {
 	s := newState(cmd)
-	if s.slot(domain.MemberEntity(cmd.by)) == nil {
+	if s.entity(domain.MemberEntity(cmd.by)) == nil {
 		return err
 	}
-	c.entities.cached(cmd.chat, s.slots)
+	c.entities.Cached(cmd.chat, s.entities)
 	switch loadErr := c.load(ctx, cmd, s); {
 	case errors.Is(loadErr, domain.ErrNotMember):
 		return loadErr

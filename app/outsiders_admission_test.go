@@ -10,6 +10,7 @@ import (
 	"chatcore/adapters/memory"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -86,7 +87,7 @@ func TestOutsiders_LimitsAndGate(t *testing.T) {
 				asked = append(asked, q)
 				return app.Refuse("no")
 			}
-			entities := app.NewEntities(log, log, 1<<20)
+			entities := entity.NewLoader(log, log, 1<<20)
 			open := func(limits *app.Limits, policy app.Policy) *app.Chats {
 				return app.NewChats(log, entities, silent{}, noTyping{}, clock{}, ids{}, nil, policy, limits)
 			}
@@ -143,7 +144,7 @@ func TestGate_Loads(t *testing.T) {
 	var answer error
 	gate := func(context.Context, app.GateQuestion) error { return answer }
 	limits := app.NewLimits(log.Limiter(), map[string]app.Limit{app.LimitSend: {Rate: 3, Per: time.Hour}})
-	c := app.NewChats(log, app.NewEntities(log, log.Log, 1<<20), silent{}, noTyping{}, clock{}, ids{}, nil, app.Policy{Gate: gate}, limits)
+	c := app.NewChats(log, entity.NewLoader(log, log.Log, 1<<20), silent{}, noTyping{}, clock{}, ids{}, nil, app.Policy{Gate: gate}, limits)
 	for i, step := range []struct {
 		id           domain.MessageID
 		answer, want error

@@ -77,13 +77,6 @@ func (c *call) ends(t *testing.T, want error) {
 	}
 }
 
-func (r *readCoalescer) groups() (n int) {
-	for i := range r.shards {
-		n += len(r.shards[i].groups)
-	}
-	return n
-}
-
 func TestReadCoalescer_LateMark(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newReadCoalescer()
@@ -97,8 +90,8 @@ func TestReadCoalescer_LateMark(t *testing.T) {
 		equal.ends(t, nil)
 		late.leads(t, 9) // 5 does not cover it
 		late.returns(t, readOutcome{recorded: 9})
-		if n := r.groups(); n != 0 {
-			t.Errorf("%d groups are left", n)
+		if n := r.flights.Len(); n != 0 {
+			t.Errorf("%d flights are left", n)
 		}
 	})
 }
@@ -261,8 +254,8 @@ func playMarks(t *testing.T, calls []marked) (faults []string) {
 	}
 	time.Sleep(time.Hour)
 	synctest.Wait()
-	if n := r.groups(); n != 0 {
-		fault("%d groups are left", n)
+	if n := r.flights.Len(); n != 0 {
+		fault("%d flights are left", n)
 	}
 	return slices.Compact(faults)
 }
@@ -276,8 +269,8 @@ func TestReadCoalescer_KeepsNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := r.groups(); n != 0 {
-		t.Errorf("%d groups are left", n)
+	if n := r.flights.Len(); n != 0 {
+		t.Errorf("%d flights are left", n)
 	}
 }
 

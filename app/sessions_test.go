@@ -42,7 +42,7 @@ func sessionPolicy() domain.SessionPolicy {
 }
 
 func newSessions(presence app.Presences, compat bool) *app.Sessions {
-	return app.NewSessions(memory.NewSessions(&stepping{time.Now()}, sessionPolicy()), presence, app.SessionMode{Compat: compat})
+	return app.NewSessions(memory.NewSessions(&stepping{At: time.Now()}, sessionPolicy()), presence, app.SessionMode{Compat: compat})
 }
 
 func login(t interface {

@@ -77,7 +77,7 @@ func (c *Chats) typed(
 ) ([]domain.Ephemeral, error) {
 	wanted := command{chat: cmd.Chat, by: cmd.Actor, wants: want(domain.ChatEntity(), domain.MemberEntity(cmd.Actor))}
 	s := newState(&wanted)
-	c.entities.cached(cmd.Chat, s.slots)
+	c.entities.Cached(cmd.Chat, s.entities)
 	if err := c.load(ctx, &wanted, s); err != nil {
 		return nil, err
 	}
@@ -91,10 +91,10 @@ func (q *Queries) Typing(ctx context.Context, chat domain.ChatID) ([]domain.User
 	if err := checkChat(chat); err != nil {
 		return nil, err
 	}
-	if q.views.Typing == nil {
-		return nil, q.noView("WithTypingMarks")
+	if q.models.Views().Typing == nil {
+		return nil, q.models.NoView("WithTypingMarks")
 	}
-	users, err := q.views.Typing.Of(ctx, chat)
+	users, err := q.models.Views().Typing.Of(ctx, chat)
 	slices.Sort(users)
 	return users, err
 }

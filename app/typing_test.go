@@ -12,6 +12,8 @@ import (
 	"chatcore/adapters/memory"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -72,13 +74,13 @@ func newStage(t *testing.T, policy app.Policy, limits map[string]app.Limit) (*st
 	s.clock.at.Store(time.Now().UnixMilli())
 	s.Log = memory.New(wireformat.New(), s.clock, nil)
 	s.marks, s.limiter = s.Typing(), memory.NewLimiter(s.clock)
-	entities := app.NewEntities(s, s, 1<<20)
+	entities := entity.NewLoader(s, s, 1<<20)
 	chats := app.NewChats(s, entities, s, s, s.clock, ids{}, nil, policy, app.NewLimits(s.limiter, limits))
 	if _, err := chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "own", Members: []domain.UserID{"ann", "bob"}}); err != nil {
 		t.Fatal(err)
 	}
 	s.loads.Store(0)
-	return s, chats, app.NewQueries(s, entities, app.Views{Typing: s})
+	return s, chats, app.NewQueries(s, entities, projection.Views{Typing: s})
 }
 
 func (s *stage) cost(t *testing.T, what string, loads, starts, published int64) {
@@ -199,7 +201,7 @@ func TestWhoIsTyping(t *testing.T) {
 	if _, err := queries.Typing(t.Context(), "a b"); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("in no chat: %v", err)
 	}
-	if _, err := queries.At(1).Typing(t.Context(), "c"); !errors.Is(err, app.ErrNoViews) {
+	if _, err := queries.At(1).Typing(t.Context(), "c"); !errors.Is(err, projection.ErrNoViews) {
 		t.Errorf("as of a seq: %v", err)
 	}
 }

@@ -13,6 +13,8 @@ import (
 	"chatcore/adapters/redis/view"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -79,7 +81,7 @@ func BenchmarkHistoryPage(b *testing.B) {
 	record(b, log, "plain", plain)
 	record(b, log, "read", read)
 	record(b, log, "toggled", append(toggled, sentTo("toggled", 1)))
-	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{})
+	queries := app.NewQueries(log, entity.NewLoader(log, nil, 0), projection.Views{})
 	page := func(chat domain.ChatID, limit int) func(ctx context.Context) error {
 		return func(ctx context.Context) error {
 			_, err := queries.History(ctx, chat, domain.Span{Limit: limit})
@@ -217,7 +219,7 @@ func BenchmarkLists(b *testing.B) {
 		}
 		record(b, log, chat, events)
 	}
-	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{Log: log.ID(), Chats: chats, Unread: view.NewUnreadCounts(client, keys.Views())})
+	queries := app.NewQueries(log, entity.NewLoader(log, nil, 0), projection.Views{Log: log.ID(), Chats: chats, Unread: view.NewUnreadCounts(client, keys.Views())})
 	page := domain.Page{Limit: 50}
 	if _, err := queries.ChatListPage(b.Context(), "ada", page); err != nil { // indexes the last messages, as the built-in group does with each message
 		b.Fatal(err)

@@ -183,7 +183,7 @@ func (c Chat) mayChangeRole(by, target Member) error {
 		return err
 	}
 	if !target.Current() {
-		return refuse(ErrNotMember, "user %q is not a member of chat %q", target.User, c.ID)
+		return NotMember(c.ID, target.User)
 	}
 	return nil
 }
@@ -200,7 +200,7 @@ func (c Chat) permit(by Member, needed Role, what string) error {
 	case !c.Exists():
 		return refuse(ErrChatNotFound, "chat %q was never created", c.ID)
 	case !by.Current():
-		return refuse(ErrNotMember, "user %q is not a member of chat %q", by.User, c.ID)
+		return NotMember(c.ID, by.User)
 	case by.Role < needed:
 		return refuse(ErrForbidden, "to %s chat %q takes %s, user %q is %s", what, c.ID, needed, by.User, by.Role)
 	}

@@ -69,6 +69,11 @@ func (e *Refusal) Error() string { return e.Reason.Error() + ": " + e.Detail }
 // Unwrap gives the reason.
 func (e *Refusal) Unwrap() error { return e.Reason }
 
+// NotMember returns [ErrNotMember] about a user and a chat.
+func NotMember(chat ChatID, user UserID) error {
+	return refuse(ErrNotMember, "user %q is not a member of chat %q", user, chat)
+}
+
 func refuse(reason error, format string, args ...any) error {
 	return &Refusal{Reason: reason, Detail: fmt.Sprintf(format, args...)}
 }

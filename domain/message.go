@@ -75,7 +75,7 @@ func (m Message) Delete(by Member, reason Reason, at time.Time) ([]Durable, erro
 // permit refuses when the actor is no member, or the message does not exist: in this order, so that outsiders learn nothing.
 func (m Message) permit(by Member) error {
 	if !by.Current() {
-		return refuse(ErrNotMember, "user %q is not a member of chat %q", by.User, m.Chat)
+		return NotMember(m.Chat, by.User)
 	}
 	if !m.Exists() {
 		return refuse(ErrMessageNotFound, "chat %q has no message %q", m.Chat, m.ID)

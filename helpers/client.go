@@ -10,13 +10,14 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/domain"
+	"chatcore/internal/flight"
 	"chatcore/ports"
 )
 
 // Client is the entry to values, counters, sets and channels. All methods are safe for concurrent use.
 type Client struct {
 	config   Config
-	flights  flights
+	flights  *flights
 	channels *channels
 
 	failures   atomic.Uint64 // that were answered with a default
@@ -46,8 +47,7 @@ type Control struct{ Client *Client }
 
 // New returns a client with its control.
 func New(c Config) Control {
-	client := &Client{config: c}
-	client.flights.going = make(map[flightKey]*flight)
+	client := &Client{config: c, flights: flight.New[flightKey, struct{}, loadedValue]()}
 	client.channels = newChannels(c, &client.unreadable)
 	return Control{client}
 }

@@ -3,16 +3,13 @@ package helpers
 import (
 	"context"
 	"reflect"
-	"sync"
 
+	"chatcore/internal/flight"
 	"chatcore/ports"
 )
 
 // flights run a function once for several concurrent callers.
-type flights struct {
-	mu    sync.Mutex
-	going map[flightKey]*flight
-}
+type flights = flight.Group[flightKey, struct{}, loadedValue]
 
 // flightKey identifies a flight.
 type flightKey struct {
@@ -21,45 +18,25 @@ type flightKey struct {
 	lenient bool
 }
 
-type flight struct {
-	done  chan struct{}
+// loadedValue is the result of a flight.
+type loadedValue struct {
 	value []byte
 	err   error
-	whole bool // it has ended; otherwise its leader left
+	whole bool // the load has ended; otherwise its caller left
 }
 
-// do calls lead, unless another caller runs it: then it waits, and returns that caller's result. lead runs in the goroutine of its caller, so that a
-// panic is its caller's.
-func (f *flights) do(ctx context.Context, key flightKey, lead func() ([]byte, error)) ([]byte, error) {
-	for {
-		f.mu.Lock()
-		going := f.going[key]
-		if going == nil {
-			going = &flight{done: make(chan struct{})}
-			f.going[key] = going
-			f.mu.Unlock()
-			return f.lead(ctx, key, going, lead)
-		}
-		f.mu.Unlock()
-		select {
-		case <-going.done:
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		}
-		if going.whole {
-			return going.value, going.err
-		}
+// loadOnce calls load, unless another caller runs it: then it waits, and returns that caller's result, or takes over if that caller left. load runs in
+// the goroutine of its caller, so that a panic is its caller's.
+func (h *Client) loadOnce(ctx context.Context, key flightKey, load func() ([]byte, error)) ([]byte, error) {
+	result, _, err := h.flights.Do(ctx, key, flight.Call[struct{}, loadedValue]{
+		Lead: func(func() struct{}) loadedValue {
+			value, err := load()
+			return loadedValue{value, err, ports.Ended(ctx, err) == nil}
+		},
+		Accept: func(l loadedValue) bool { return l.whole },
+	})
+	if err != nil {
+		return nil, err
 	}
-}
-
-func (f *flights) lead(ctx context.Context, key flightKey, going *flight, lead func() ([]byte, error)) ([]byte, error) {
-	defer func() { // also after a panic
-		f.mu.Lock()
-		delete(f.going, key)
-		f.mu.Unlock()
-		close(going.done)
-	}()
-	value, err := lead()
-	going.value, going.err, going.whole = value, err, ports.Ended(ctx, err) == nil
-	return value, err
+	return result.value, result.err
 }

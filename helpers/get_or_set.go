@@ -36,7 +36,7 @@ func (h *Client) GetOrSet(ctx context.Context, key string, ttl time.Duration, in
 		return err
 	}
 	tolerable := func(err error) bool { return errors.Is(err, ports.ErrUnavailable) }
-	value, err := h.flights.do(ctx, flightKey{key, to.Type(), false}, func() ([]byte, error) { return h.fill(ctx, key, ttl, to, load, tolerable) })
+	value, err := h.loadOnce(ctx, flightKey{key, to.Type(), false}, func() ([]byte, error) { return h.fill(ctx, key, ttl, to, load, tolerable) })
 	if err != nil {
 		return err
 	}

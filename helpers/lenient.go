@@ -49,7 +49,7 @@ func (l Lenient) GetOrSet(ctx context.Context, key string, ttl time.Duration, in
 			return encodeValue(loaded)
 		}
 	}
-	value, err := l.helpers.flights.do(ctx, flightKey{key, to.Type(), true}, fill)
+	value, err := l.helpers.loadOnce(ctx, flightKey{key, to.Type(), true}, fill)
 	if err == nil {
 		err = to.take(value)
 	}

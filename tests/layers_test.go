@@ -16,6 +16,12 @@ import (
 
 const module = "chatcore"
 
+// The parts that several layers share.
+const (
+	flights = "chatcore/internal/flight"
+	backoff = "chatcore/internal/backoff"
+)
+
 // The vendors of the adapters.
 const (
 	goRedis   = "github.com/redis/go-redis/v9"
@@ -37,15 +43,19 @@ var layers = map[string][]string{
 	"domain":              {"golang.org/x/text", uniseg},
 	"ports":               {"chatcore/domain"},
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
-	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "golang.org/x/sync"},
-	"app/cache":           {"chatcore/domain", "chatcore/ports", "golang.org/x/sync"},
+	"internal/flight":     {},
+	"internal/backoff":    {},
+	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "chatcore/app/entity", "chatcore/app/projection", flights},
+	"app/projection":      {"chatcore/domain", "chatcore/ports", "chatcore/app/entity", "golang.org/x/sync"},
+	"app/entity":          {"chatcore/domain", "chatcore/ports"},
+	"app/cache":           {"chatcore/domain", "chatcore/ports", flights, backoff},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
-	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", goRedis, otelAPI, uuids, "github.com/google/wire"},
+	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", backoff, goRedis, otelAPI, uuids, "github.com/google/wire"},
 
 	"adapters/redis/keyspace":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
-	"adapters/redis/conn":         {"chatcore/ports", rediscmd, goRedis},
-	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/conn":         {"chatcore/ports", backoff, rediscmd, goRedis},
+	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", backoff, keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/typing":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/presence":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, goRedis, otelAPI, uuids},
@@ -56,12 +66,12 @@ var layers = map[string][]string{
 	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/internal/rig": {everyone},
 
-	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", watermill, goRedis, otelAPI, uuids, breaker},
+	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker},
 	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "github.com/google/wire"},
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
 	"internal/calls":     {},
-	"helpers":            {"chatcore/domain", "chatcore/ports", "chatcore/internal/calls", watermill},
+	"helpers":            {"chatcore/domain", "chatcore/ports", "chatcore/internal/calls", flights, watermill},
 	".": {
 		"chatcore/helpers", "chatcore/internal/calls",
 		"chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/adapters", watermill, goRedis, uuids, otelAPI,
@@ -124,7 +134,7 @@ func forbidden(file, imported string) string {
 	}
 	allowed := layers[layer]
 	if strings.HasSuffix(file, "_test.go") {
-		if !slices.Contains([]string{"domain", "ports", "ports/porttest", "app", "app/cache"}, layer) {
+		if !slices.Contains([]string{"domain", "ports", "ports/porttest", "internal/flight", "internal/backoff", "app", "app/projection", "app/entity", "app/cache"}, layer) {
 			return ""
 		}
 		allowed = []string{module, "pgregory.net/rapid", "go.uber.org/goleak"}
@@ -173,7 +183,11 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"domain/a_test.go":         {goRedis, "github.com/stretchr/testify"},
 		"ports/a.go":               {"chatcore/app", watermill + "/message"},
 		"ports/porttest/a.go":      {"chatcore/adapters/redis", goRedis},
-		"app/cache/a.go":           {"chatcore/app", goRedis, "chatcore/adapters/redis"},
+		"internal/flight/a.go":     {"chatcore/ports", "chatcore/internal/backoff", "golang.org/x/sync/errgroup"},
+		"internal/backoff/a.go":    {"chatcore/domain"},
+		"app/cache/a.go":           {"chatcore/app", goRedis, "chatcore/adapters/redis", "chatcore/app/entity"},
+		"app/entity/a.go":          {"chatcore/app", "chatcore/app/projection", "chatcore/app/cache", "chatcore/internal/flight"},
+		"app/projection/a.go":      {"chatcore/app", "chatcore/app/cache", "chatcore/adapters/memory"},
 		"app/a.go":                 {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
 		"adapters/wireformat/a.go": {"chatcore/app", goRedis},
 		"adapters/redis/a.go":      {"chatcore/app", watermill, "chatcore/adapters/pubsub"},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -12,6 +11,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -142,11 +142,16 @@ func (l *Live) join(topic string) (*channel, <-chan struct{}, error) {
 	return ch, confirmed, nil
 }
 
+// reconnectPauses are the pauses between two connections. They begin anew after a connection that lasted longer than the longest pause.
+func reconnectPauses() backoff.Policy {
+	return backoff.Policy{First: 50 * time.Millisecond, Max: 2 * time.Second, Jitter: true}
+}
+
 // supervise keeps one connection subscribed to all channels until ctx ends.
 func (l *Live) supervise(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
-	const first, most = 50 * time.Millisecond, 2 * time.Second
-	for wait := first; ; {
+	pauses := reconnectPauses()
+	for failed := 1; ; failed++ {
 		started := time.Now()
 		conn := &liveConn{live: l}
 		err := conn.run(ctx)
@@ -157,16 +162,11 @@ func (l *Live) supervise(ctx context.Context, done chan<- struct{}) {
 			l.reconnects.Add(1)
 		}
 		l.config.Logger.WarnContext(ctx, "live connection lost, subscribing anew", "error", err)
-		if time.Since(started) > most {
-			wait = first
+		if time.Since(started) > pauses.Max {
+			failed = 1
 		}
-		timer := time.NewTimer(wait/2 + rand.N(wait)) //nolint:gosec // jitter
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
+		if pauses.Wait(ctx, failed) != nil {
 			return
 		}
-		wait = min(2*wait, most)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -97,17 +98,18 @@ func newMember(s *Subscriber, partitions []Partition) *member {
 	return sub
 }
 
-// Limits of prepare while Redis is unavailable: its duration, and the first and the longest pause between attempts. Pauses double.
-const (
-	prepareLimit = 30 * time.Second
-	prepareFirst = 100 * time.Millisecond
-	prepareMost  = 2 * time.Second
-)
+// prepareLimit is how long prepare waits while Redis is unavailable.
+const prepareLimit = 30 * time.Second
+
+// preparePauses are the pauses between two attempts of prepare.
+func preparePauses() backoff.Policy {
+	return backoff.Policy{First: 100 * time.Millisecond, Max: 2 * time.Second}
+}
 
 // prepare creates the group where it does not exist. It waits while Redis, or a part of it, is unavailable, as running members do.
 func (s *member) prepare(ctx context.Context) error {
 	began := time.Now()
-	for wait := prepareFirst; ; wait = min(2*wait, prepareMost) {
+	for failed := 1; ; failed++ {
 		err := s.create(ctx)
 		switch {
 		case !errors.Is(err, ports.ErrUnavailable):
@@ -117,6 +119,7 @@ func (s *member) prepare(ctx context.Context) error {
 		case time.Since(began) > prepareLimit:
 			return fmt.Errorf("given up after %v: %w", prepareLimit, err)
 		}
+		wait := preparePauses().Pause(failed)
 		s.config.Logger.WarnContext(ctx, "group not ready, trying again", "group", s.group, "wait", wait, "error", err)
 		timer := time.NewTimer(wait)
 		select {

@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"github.com/sony/gobreaker"
 
 	"chatcore/adapters/wireformat"
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -41,17 +41,15 @@ func (r RetryPolicy) WithDefaults() RetryPolicy {
 const transientMax = 15 * time.Second
 
 // delay returns the pause after n failed starts: it doubles with each, varied by half so that handlers that failed together do not start together.
-func (r RetryPolicy) delay(n int) time.Duration { return r.pause(n, r.Max) }
+func (r RetryPolicy) delay(n int) time.Duration { return r.pauses(r.Max).Pause(n) }
 
 // holdDelay returns the pause after n transient failures in a row.
-func (r RetryPolicy) holdDelay(n int) time.Duration { return r.pause(n, min(r.Max, transientMax)) }
+func (r RetryPolicy) holdDelay(n int) time.Duration {
+	return r.pauses(min(r.Max, transientMax)).Pause(n)
+}
 
-func (r RetryPolicy) pause(n int, most time.Duration) time.Duration {
-	wait := r.First << min(n-1, 30)
-	if wait <= 0 || wait > most {
-		wait = most
-	}
-	return wait/2 + rand.N(wait) //nolint:gosec // jitter
+func (r RetryPolicy) pauses(most time.Duration) backoff.Policy {
+	return backoff.Policy{First: r.First, Max: most, Jitter: true}
 }
 
 // permanent marks an error that a retry cannot fix.

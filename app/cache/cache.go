@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"chatcore/domain"
+	"chatcore/internal/flight"
 	"chatcore/ports"
 )
 
@@ -55,16 +56,17 @@ type Cache[K comparable, T any] struct {
 	object bool
 	counts counters
 
-	slots   chan struct{} // taken by loads without the store
-	flights sync.WaitGroup
+	loading chan struct{}                      // taken by loads without the store
+	flights *flight.Group[K, *fill, result[T]] // fills that can be joined
+	time    atomic.Uint64                      // a logical clock that orders reads and loads
+	filling sync.WaitGroup
 	loaders sync.WaitGroup
 
+	// mu guards: all below. It is acquired after a lock of flights.
 	mu      sync.Mutex
-	flying  map[K]*flight[T]        // those that can be joined
-	open    map[*flight[T]]struct{} // all
-	ahead   int                     // flights that nobody waits for
-	time    uint64                  // a logical clock that orders reads and loads
-	resting map[K]time.Time         // until when a load that failed is not tried again, if there is an older value
+	open    map[*fill]struct{} // fills under way, also those that cannot be joined any more
+	ahead   int                // fills that nobody waits for
+	resting map[K]time.Time    // until when a load that failed is not tried again, if there is an older value
 	closed  bool
 }
 
@@ -82,7 +84,7 @@ func New[K comparable, T any](store ports.CacheStore, clock ports.Clock, kind Co
 	kind = kind.withDefaults()
 	return &Cache[K, T]{
 		store: store, clock: clock, kind: kind, source: source, object: isObject(reflect.TypeFor[T]()),
-		slots: make(chan struct{}, kind.LoadLimit), flying: make(map[K]*flight[T]), open: make(map[*flight[T]]struct{}),
+		loading: make(chan struct{}, kind.LoadLimit), flights: flight.New[K, *fill, result[T]](), open: make(map[*fill]struct{}),
 		resting: make(map[K]time.Time),
 	}, nil
 }
@@ -221,7 +223,7 @@ func (c *Cache[K, T]) Close() {
 	c.closed = true
 	c.mu.Unlock()
 	c.end()
-	c.flights.Wait()
+	c.filling.Wait()
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)

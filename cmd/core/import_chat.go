@@ -4,11 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"time"
 
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -180,11 +180,15 @@ func (c *chatImport) restore(ctx context.Context, chats *app.Chats, user domain.
 	return err
 }
 
+// importPauses are the pauses between two attempts at a command.
+func importPauses() backoff.Policy {
+	return backoff.Policy{First: 5 * time.Millisecond, Max: time.Second, Jitter: true}
+}
+
 // give gives a command until it is done or refused, and counts its event. A command that failed for a reason that passes is given again, which
 // its id makes safe.
 func (c *chatImport) give(ctx context.Context, command func() (app.Done, error)) (app.Done, error) {
-	const first, most = 5 * time.Millisecond, time.Second
-	for pause, unknown := first, false; ; pause = min(2*pause, most) {
+	for failed, unknown := 1, false; ; failed++ {
 		done, err := command()
 		if err == nil && done.Duplicate && done.Changed && unknown {
 			done.Duplicate, err = c.byOthers(ctx, done.Seq)
@@ -205,12 +209,7 @@ func (c *chatImport) give(ctx context.Context, command func() (app.Done, error))
 		}
 		c.run.retries.Add(1)
 		unknown = unknown || errors.Is(err, ports.ErrOutcomeUnknown) || errors.Is(err, ports.ErrUnconfirmed)
-		timer := time.NewTimer(pause/2 + rand.N(pause)) //nolint:gosec // jitter
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-		}
+		_ = importPauses().Wait(ctx, failed) // the loop checks ctx
 	}
 }
 

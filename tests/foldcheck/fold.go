@@ -3,7 +3,7 @@
 package foldcheck
 
 import (
-	"chatcore/app"
+	"chatcore/app/projection"
 	"chatcore/domain"
 )
 
@@ -79,4 +79,4 @@ func (c *Chat) Unread(user domain.UserID) domain.Ordinal {
 }
 
 // kept reports whether the chat's unread counts are stored.
-func (c *Chat) kept() bool { return c.Kept(app.MaxKeptUnread) }
+func (c *Chat) kept() bool { return c.Kept(projection.MaxKeptUnread) }

@@ -12,6 +12,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/redis/rediscmd"
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -20,6 +21,8 @@ const (
 	firstProbe = 100 * time.Millisecond // pause after the loss; doubles
 	lastProbe  = time.Second            // maximum pause, and timeout of a probe
 )
+
+func probePauses() backoff.Policy { return backoff.Policy{First: firstProbe, Max: lastProbe} }
 
 // dialGap is the minimum time between dials to a server that has not been reached for a while. go-redis limits dials that fail. It does not limit
 // dials to a port that accepts connections and drops them, such as a load balancer's with a stopped server: every command would dial.
@@ -193,11 +196,12 @@ func (l *link) lose(err error) {
 // lines.
 func (l *link) await(since time.Time) {
 	w := l.watch
-	for attempt, wait := 1, firstProbe; ; attempt, wait = attempt+1, min(2*wait, lastProbe) {
+	for attempt := 1; ; attempt++ {
+		wait := probePauses().Pause(attempt)
 		if attempt&(attempt-1) == 0 {
 			w.logger.WarnContext(w.ctx, "redis reconnecting", "address", *l.address.Load(), "attempt", attempt, "wait", wait)
 		}
-		if rediscmd.Pause(w.ctx, wait) != nil {
+		if backoff.Sleep(w.ctx, wait) != nil {
 			return
 		}
 		ctx, cancel := context.WithTimeout(w.ctx, lastProbe)

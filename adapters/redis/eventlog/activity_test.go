@@ -15,6 +15,8 @@ import (
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/redis/view"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -139,7 +141,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 	keys, client := m.keys, m.client
 	last := keys.Log().Partitions()[0].Base + "last"
 	chats := view.NewUserChats(m.direct, keys.Views())
-	builtins := app.NewBuiltins(app.NewQueries(m.filler, app.NewEntities(m.filler, nil, 0), app.Views{Log: m.log.ID(), Chats: chats}), nil, true)
+	builtins := projection.NewBuiltins(projection.NewModels(m.filler, entity.NewLoader(m.filler, nil, 0), projection.Views{Log: m.log.ID(), Chats: chats}), nil, true)
 	var want []domain.ChatID
 	for i := range limit {
 		chat := domain.ChatID(fmt.Sprint("top-", limit-i))
@@ -164,7 +166,7 @@ func TestActivityIndex_PageOfManyChats(t *testing.T) {
 		t.Helper()
 		hmgets = calls(t, m.direct, "hmget")
 		c = m.cost(func(*app.Queries) error {
-			q := app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), app.Views{Log: m.log.ID(), Chats: reading})
+			q := app.NewQueries(m.log, entity.NewLoader(m.log, nil, 0), projection.Views{Log: m.log.ID(), Chats: reading})
 			list, err := q.ChatListPage(t.Context(), "ada", domain.Page{Limit: limit})
 			for i, chat := range list.Items {
 				if chat.ID != want[i] || chat.Last == nil || !chat.LastAt.Equal(chat.Last.SentAt) {

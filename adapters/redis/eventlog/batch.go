@@ -15,6 +15,7 @@ import (
 	"chatcore/adapters/redis/limit"
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/domain"
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -188,7 +189,7 @@ func (b *batch) send(ctx context.Context) {
 			b.fail(fmt.Errorf("%w: %w", ports.ErrOutcomeUnknown, unknown))
 			break
 		}
-		_ = rediscmd.Pause(ctx, resends[attempt])
+		_ = backoff.Sleep(ctx, resends[attempt])
 	}
 	b.log.meters.committed(ctx, b, time.Since(began))
 }

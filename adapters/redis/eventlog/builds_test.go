@@ -15,6 +15,8 @@ import (
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -34,9 +36,9 @@ func newProgram(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys
 		t.Fatal(err)
 	}
 	clock := chatcoretest.NewClock(time.Now())
-	entities := app.NewEntities(log, log, 1<<20)
+	entities := entity.NewLoader(log, log, 1<<20)
 	chats := app.NewChats(log, entities, nil, memory.NewTyping(clock), clock, ids, nil, app.Policy{}, nil)
-	return program{chats, app.NewQueries(log, entities, app.Views{}), log}
+	return program{chats, app.NewQueries(log, entities, projection.Views{}), log}
 }
 
 // next returns an option that writes an event type in its next version.

@@ -16,6 +16,8 @@ import (
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/redis/view"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -49,7 +51,7 @@ func (r *roundTrips) ProcessPipelineHook(next goredis.ProcessPipelineHook) gored
 type listedChats struct {
 	keys  keyspace.Keys
 	log   *eventlog.Log
-	views app.Views
+	views projection.Views
 	chats []domain.ChatID
 }
 
@@ -57,7 +59,7 @@ func newListedChats(t *testing.T, client goredis.UniversalClient) listedChats {
 	t.Helper()
 	l := listedChats{keys: rig.NewKeys(t, keyspace.DefaultPartitions)}
 	l.log = rig.Open(t, client, l.keys)
-	l.views = app.Views{Log: l.log.ID(), Chats: view.NewUserChats(client, l.keys.Views())}
+	l.views = projection.Views{Log: l.log.ID(), Chats: view.NewUserChats(client, l.keys.Views())}
 	for i := range 50 {
 		c := domain.ChatID(fmt.Sprint("c", i))
 		l.chats = append(l.chats, c)
@@ -97,7 +99,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 	var trips roundTrips
 	client.AddHook(&trips)
 	log := rig.Open(t, client, l.keys)
-	if _, err := app.NewQueries(log, app.NewEntities(log, nil, 0), l.views).ChatList(t.Context(), "ada"); err != nil { // Redis then has the scripts
+	if _, err := app.NewQueries(log, entity.NewLoader(log, nil, 0), l.views).ChatList(t.Context(), "ada"); err != nil { // Redis then has the scripts
 		t.Fatal(err)
 	}
 	for name, test := range map[string]struct {
@@ -118,7 +120,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 			}
 			views := l.views
 			views.Chats = view.NewUserChats(client, l.keys.Views())
-			q := app.NewQueries(log, app.NewEntities(log, nil, 1<<20), views)
+			q := app.NewQueries(log, entity.NewLoader(log, nil, 1<<20), views)
 			before := trips.n.Load()
 			items, err := test.list(q)
 			if took := trips.n.Load() - before; err != nil || len(items) != len(l.chats) || took > most {

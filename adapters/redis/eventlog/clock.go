@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/redis/rediscmd"
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -78,7 +79,7 @@ func (c *Clock) Sleep(ctx context.Context, until time.Time) error {
 		if left <= 0 {
 			return ctx.Err()
 		}
-		if err := rediscmd.Pause(ctx, max(left, time.Millisecond)); err != nil {
+		if err := backoff.Sleep(ctx, max(left, time.Millisecond)); err != nil {
 			return err
 		}
 	}

@@ -10,6 +10,8 @@ import (
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/adapters/redis/view"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -40,8 +42,8 @@ func TestAPageOfAListCostsWhatItShows(t *testing.T) {
 		})
 	}
 	workers.Wait()
-	views := app.Views{Log: m.log.ID(), Chats: chats}
-	queries := func() *app.Queries { return app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), views) }
+	views := projection.Views{Log: m.log.ID(), Chats: chats}
+	queries := func() *app.Queries { return app.NewQueries(m.log, entity.NewLoader(m.log, nil, 0), views) }
 	for _, test := range []struct {
 		name                  string
 		query                 func(q *app.Queries, page domain.Page) (items int, next string, err error)
@@ -99,7 +101,7 @@ func TestOwnPage_CursorOfAnotherEntity(t *testing.T) {
 		e := domain.Custom{Chat: "c", Type: "team:x", Version: 1, Actor: "ada", Entity: entity, Data: "{}", At: time.Now()}
 		rig.Appended(t, log, ports.Append{Chat: "c", Events: []ports.NewEvent{{ID: domain.EventID(fmt.Sprint("own-", i)), Event: e, Moves: domain.Moves(e)}}})
 	}
-	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{})
+	queries := app.NewQueries(log, entity.NewLoader(log, nil, 0), projection.Views{})
 	for cursor, want := range map[string]error{"1": domain.ErrInvalid, "2": nil, "3": domain.ErrInvalid, "4": nil, "5": domain.ErrInvalid, "0": domain.ErrInvalid} {
 		if _, err := queries.CustomPage(t.Context(), "c", "poll", domain.Page{Cursor: cursor}); !errors.Is(err, want) {
 			t.Errorf("cursor %s gave the error %v, want %v", cursor, err, want)

@@ -15,6 +15,8 @@ import (
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -48,7 +50,7 @@ func newMetered(t *testing.T) *metered {
 
 // queries returns queries with empty caches.
 func (m *metered) queries() *app.Queries {
-	return app.NewQueries(m.log, app.NewEntities(m.log, nil, 0), app.Views{})
+	return app.NewQueries(m.log, entity.NewLoader(m.log, nil, 0), projection.Views{})
 }
 
 // cost is the cost of one query.
@@ -132,9 +134,9 @@ func TestAPageCostsWhatItsMessagesCost(t *testing.T) {
 	m.fill("read", read...)
 	m.fill("reacted", reacted...)
 	m.fill("toggled", toggled...)
-	entities := app.NewEntities(m.filler, m.filler, 0) // stores the snapshots that the processes of the reactions would store
+	entities := entity.NewLoader(m.filler, m.filler, 0) // stores the snapshots that the processes of the reactions would store
 	for _, id := range []domain.MessageID{"m0", "m1"} {
-		if _, err := app.NewQueries(m.filler, entities, app.Views{}).Message(t.Context(), "toggled", id); err != nil {
+		if _, err := app.NewQueries(m.filler, entities, projection.Views{}).Message(t.Context(), "toggled", id); err != nil {
 			t.Fatal(err)
 		}
 	}

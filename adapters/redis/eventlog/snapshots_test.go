@@ -12,6 +12,8 @@ import (
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -22,7 +24,7 @@ import (
 func reacting(t *testing.T, log *eventlog.Log, users int) *app.Queries {
 	t.Helper()
 	clock := chatcoretest.NewClock(time.Now())
-	entities := app.NewEntities(log, log, 1<<20)
+	entities := entity.NewLoader(log, log, 1<<20)
 	chats := app.NewChats(log, entities, nil, memory.NewTyping(clock), clock, &counted{}, nil, app.Policy{}, nil)
 	must := func(_ any, err error) {
 		t.Helper()
@@ -39,7 +41,7 @@ func reacting(t *testing.T, log *eventlog.Log, users int) *app.Queries {
 	}
 	for tick := time.NewTicker(time.Millisecond); entities.Stats().SnapshotsPending > 0; <-tick.C { // the number of writes is bounded
 	}
-	return app.NewQueries(log, app.NewEntities(log, log, 0), app.Views{}) // of a process with empty caches
+	return app.NewQueries(log, entity.NewLoader(log, log, 0), projection.Views{}) // of a process with empty caches
 }
 
 // counted generates ids that are numbers.
@@ -84,7 +86,7 @@ func TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted(t *testing.T) {
 	client := rig.Connect(t, redistest.Start(t).URL())
 	log := rig.Open(t, client, rig.NewKeys(t, 2))
 	reacting(t, log, 600)
-	queries := app.NewQueries(log, app.NewEntities(log, nil, 0), app.Views{}) // must not replace the snapshots that this test damages
+	queries := app.NewQueries(log, entity.NewLoader(log, nil, 0), projection.Views{}) // must not replace the snapshots that this test damages
 	want, err := queries.Message(t.Context(), "c", "hot")
 	if err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/redis/limit"
 	"chatcore/app"
+	"chatcore/app/entity"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -26,7 +27,7 @@ import (
 func limitedChats(t *testing.T, log *eventlog.Log, limiter ports.Limiter, limits map[string]app.Limit) *app.Chats {
 	t.Helper()
 	clock := chatcoretest.NewClock(time.Now())
-	chats := app.NewChats(log, app.NewEntities(log, log, 1<<20), silent{}, nil, clock, rig.RandomIDs{}, nil, app.Policy{}, app.NewLimits(limiter, limits))
+	chats := app.NewChats(log, entity.NewLoader(log, log, 1<<20), silent{}, nil, clock, rig.RandomIDs{}, nil, app.Policy{}, app.NewLimits(limiter, limits))
 	past := chats.Backdated(clock.Now())
 	if _, err := past.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada"}); err != nil {
 		t.Fatal(err)

@@ -15,6 +15,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/redis/rediscmd"
+	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -196,7 +197,7 @@ func (m *Monitor) Refused() {
 // Watch checks the servers every second until ctx ends or the client is closed. It calls sample each time, which may return an error: its estimate
 // then remains.
 func (m *Monitor) Watch(ctx context.Context, sample func(context.Context) error) {
-	for rediscmd.Pause(ctx, monitorEvery) == nil {
+	for backoff.Sleep(ctx, monitorEvery) == nil {
 		bounded, cancel := context.WithTimeout(ctx, monitorLimit)
 		err := m.Look(bounded)
 		_ = sample(bounded)

@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"chatcore/app/entity"
+	"chatcore/domain"
+)
+
+// ListedChat is a chat as it stands in a user's list.
+type ListedChat struct {
+	ID       domain.ChatID
+	Title    domain.Title
+	Archived bool
+	Role     domain.Role // the user's
+	JoinedAt time.Time
+	Unread   domain.Ordinal // messages
+	LastAt   time.Time      // when the last message was sent, or the chat created if there is none
+	Last     *MessageView   // the last message, also a deleted one; nil if there is none
+}
+
+func noEntities(domain.ChatID) []entity.Versioned { return nil }
+
+// setLast sets the last message, if there is one.
+func (c *ListedChat) setLast(last *MessageView) {
+	if last != nil {
+		c.Last, c.LastAt = last, domain.Instant(last.SentAt)
+	}
+}
+
+// cachedChat is the same in the form of other programs. Unread counts change with every message, and have other keys.
+type cachedChat struct {
+	ChatID   domain.ChatID `json:"chatId"`
+	Title    domain.Title  `json:"title"`
+	Archived bool          `json:"archived"`
+	Role     string        `json:"role"`
+	JoinedAt time.Time     `json:"joinedAt"`
+}
+
+func roleOf(name string) (domain.Role, bool) {
+	for _, role := range []domain.Role{domain.RoleMember, domain.RoleAdmin, domain.RoleOwner} {
+		if name == role.String() {
+			return role, true
+		}
+	}
+	return domain.NoRole, false
+}
+
+// ChatList returns all chats of a user with title, role, unread count and last message, the chat with the latest message first. The set of chats,
+// titles and roles come from the built-in subscribers' read model: a moment behind the log. Unread counts and last messages are as of now. It takes a
+// few round trips for each 64 chats, and about 40 µs of the log's time for each chat. The cost of [Queries.ChatListPage] follows the size of the
+// page.
+func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedChat, error) {
+	if err := checkUsers([]domain.UserID{user}); err != nil {
+		return nil, err
+	}
+	if q.models.Views().Chats == nil {
+		return nil, q.models.NoView("WithUserViews")
+	}
+	var cached []cachedChat
+	var err error
+	if c := q.caches.Load(); c != nil {
+		cached, err = c.lists.Get(ctx, user)
+	} else {
+		cached, err = q.listed(ctx, user)
+	}
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]domain.ChatID, len(cached))
+	for i, chat := range cached {
+		ids[i] = chat.ChatID
+	}
+	unread, err := q.models.UnreadIn(ctx, user, ids)
+	if err != nil {
+		return nil, err
+	}
+	last, err := q.models.LastMessages(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]ListedChat, len(cached))
+	for i, chat := range cached {
+		role, _ := roleOf(chat.Role)
+		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID], LastAt: last[i].At}
+	}
+	if err := q.lastViews(ctx, ids, noEntities, func(i int, last *MessageView, _ []entity.Versioned) { list[i].setLast(last) }); err != nil {
+		return nil, err
+	}
+	slices.SortFunc(list, newerChat)
+	return list, nil
+}

@@ -1,0 +1,17 @@
+package entity_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"chatcore/tests/apptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type (
+	clock  = apptest.Clock
+	ids    = apptest.IDs
+	silent = apptest.Silent
+)

@@ -1,0 +1,18 @@
+package app_test
+
+import (
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"chatcore/tests/apptest"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+type (
+	clock    = apptest.Clock
+	stepping = apptest.Stepping
+	ids      = apptest.IDs
+	silent   = apptest.Silent
+)

@@ -1,0 +1,149 @@
+package projection
+
+import (
+	"context"
+
+	"golang.org/x/sync/errgroup"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Builtins is the handler of the built-in consumer group. It keeps which chats each user is in, how many messages each user has not read and when
+// each chat had its last message, and invalidates the cached values that an event makes stale. Handling an event again, or late, does no harm.
+type Builtins struct {
+	models *Models
+	chats  *UserChats    // nil: not kept
+	unread *UnreadCounts // nil: not kept
+	stale  *StaleCaches  // nil: nothing is cached
+	active *ChatActivity // nil: the log has no index of last messages
+
+	together int // chats whose memberships and caches change at a time
+}
+
+// NewBuiltins returns a handler for the read models that have views, and for the caches unless they are nil. With defers, unread counts of large
+// chats are written once a minute.
+func NewBuiltins(models *Models, caches CachedAnswers, defers bool) *Builtins {
+	b := &Builtins{models: models, together: chatsTogether}
+	if models.views.Chats != nil {
+		b.chats, b.active = NewUserChats(models), newChatActivity(models.log)
+	}
+	if models.views.Unread != nil {
+		b.unread = NewUnreadCounts(models)
+		if !defers {
+			b.unread.every = 0
+		}
+	}
+	if caches != nil {
+		b.stale = NewStaleCaches(models, caches)
+	}
+	return b
+}
+
+// Handles reports whether there is anything to keep.
+func (b *Builtins) Handles() bool { return b.chats != nil || b.unread != nil || b.stale != nil }
+
+// Handle handles one event.
+func (b *Builtins) Handle(ctx context.Context, d ports.Delivery) error {
+	if err := b.apply(ctx, d); err != nil {
+		return err
+	}
+	if b.active != nil {
+		batch := &ports.ChatBatch{Deliveries: []ports.Delivery{d}, Done: 1}
+		if b.active.HandleBatch(ctx, []*ports.ChatBatch{batch}); batch.Err != nil {
+			return batch.Err
+		}
+	}
+	if b.unread == nil {
+		return nil
+	}
+	return b.unread.Handle(ctx, d)
+}
+
+// HandleBatch handles the queued events of several chats: memberships and caches event by event, several chats at a time, and then the last messages
+// and the unread counts of all chats in one write each.
+func (b *Builtins) HandleBatch(ctx context.Context, batches []*ports.ChatBatch) {
+	var group errgroup.Group
+	group.SetLimit(b.together)
+	for _, batch := range batches {
+		batch.Done = 0
+		if !b.affects(batch) {
+			batch.Done = len(batch.Deliveries)
+			continue
+		}
+		if b.together == 1 {
+			b.applyAll(ctx, batch)
+			continue
+		}
+		group.Go(func() error {
+			b.applyAll(ctx, batch)
+			return nil
+		})
+	}
+	_ = group.Wait() // each batch has its own error
+	if b.active != nil {
+		b.active.HandleBatch(ctx, batches)
+	}
+	if b.unread != nil {
+		b.unread.HandleBatch(ctx, batches)
+		if b.active != nil {
+			b.active.MarkBehind(ctx, batches)
+		}
+	}
+}
+
+// applyAll applies one event of a chat after another, until one fails.
+func (b *Builtins) applyAll(ctx context.Context, batch *ports.ChatBatch) {
+	for _, d := range batch.Deliveries {
+		if batch.Err = b.apply(ctx, d); batch.Err != nil {
+			return
+		}
+		batch.Done++
+	}
+}
+
+// affects reports whether an event of the batch may change a membership or make something stale.
+func (b *Builtins) affects(batch *ports.ChatBatch) bool {
+	for _, d := range batch.Deliveries {
+		if b.appliesTo(d.Event) {
+			return true
+		}
+	}
+	return false
+}
+
+// appliesTo reports whether an event may change a membership or make something stale: most do not.
+func (b *Builtins) appliesTo(e domain.Durable) bool {
+	switch e.(type) {
+	case domain.ChatUpdate:
+		return b.chats != nil || b.stale != nil
+	case domain.MessageEdit, domain.MessageDelete, domain.MessageReaction:
+		return b.stale != nil
+	}
+	return false
+}
+
+// apply changes the membership and invalidates cached values that the event makes stale. At the first event of a chat, with which a rebuild begins,
+// it puts all memberships of the chat.
+func (b *Builtins) apply(ctx context.Context, d ports.Delivery) error {
+	if !b.appliesTo(d.Event) {
+		return nil
+	}
+	if b.chats != nil && (b.stale == nil || d.ID.Seq == 1) { // StaleCaches puts the membership before it invalidates lists
+		if err := b.chats.Handle(ctx, d); err != nil {
+			return err
+		}
+	}
+	if b.stale != nil {
+		return b.stale.Handle(ctx, d)
+	}
+	return nil
+}
+
+// applyAppended is apply for an event that this process has just appended. It never begins a rebuild.
+func (b *Builtins) applyAppended(ctx context.Context, d ports.Delivery) error {
+	if b.stale != nil {
+		return b.stale.Handle(ctx, d)
+	}
+	return b.chats.apply(ctx, d)
+}
