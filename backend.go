@@ -22,27 +22,26 @@ import (
 	"chatcore/ports"
 )
 
-// backend is where events are kept and how they travel: Redis or memory.
-type backend interface {
-	LogID() string
-	Topics() []string // that each group's subscriber reads
-	Subscriber(s *registration) (message.Subscriber, error)
-	DeadLetters() pubsub.DeadLetters // nil if subscribers keep their own
-	Live() message.Subscriber
-	LiveDropped() uint64
-	LiveLost() uint64   // connections
-	LiveQueued() uint64 // handed to listeners so far
-	Refused() uint64    // announcements that Redis refused after the append
-	Groups() groups     // nil if subscribers are not the core's own
-	DeleteGroup(ctx context.Context, group string) error
-	// Owned returns where the group of a subscriber stands on the partitions that it owns, none if that is not known.
-	Owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error)
-	Inspect(ctx context.Context, h *Health) // fills in the state of servers, pools and readiness
-	Probe(ctx context.Context) error        // nil if the log takes events
-	Close() error
+// backend holds what differs between a core on Redis, one in memory, and one on a custom log.
+type backend struct {
+	logID      string
+	topics     []string // that the subscriber of each group reads
+	live       message.Subscriber
+	liveCounts liveCounts  // nil on a custom log
+	groups     groups      // nil on a custom log
+	custom     *EventLog   // nil unless the log is a custom one
+	redis      *onRedis    // nil unless the log is on Redis
+	idle       func() bool // whether every group has handled all appended events; nil unless the core is in memory
+	close      func() error
 }
 
-// groups are the consumer groups of a log, as [Groups] is their administration.
+// liveCounts are the counts of a live transport.
+type liveCounts interface {
+	Dropped() uint64
+	Queued() uint64 // handed to listeners so far
+}
+
+// groups are the consumer groups of a log: [Groups] is their administration.
 type groups interface {
 	List(ctx context.Context) ([]pubsub.GroupState, error)
 	Rebuild(ctx context.Context, group string) error
@@ -51,18 +50,130 @@ type groups interface {
 	Retry(ctx context.Context, group, id string) error
 	Drop(ctx context.Context, group, id string) error
 	Delete(ctx context.Context, group string) error
+	Exists(ctx context.Context, group string) (bool, error)
+	// Owned returns the state of a subscriber's group on the partitions that it owns.
+	Owned(ctx context.Context, s *pubsub.Subscriber) (pubsub.GroupState, error)
+	Subscriber(c pubsub.SubscriberConfig) (*pubsub.Subscriber, error)
+	Topic() string // of the subscribers
 }
 
-// redisBackend has a client of its own for reads that block, so that they never hold a connection that a command waits for.
-type redisBackend struct {
-	config   Config
-	keys     keyspace.Keys
-	log      *eventlog.Log
-	live     *pubsub.Live
-	reader   *pubsub.Reader
-	counters *pubsub.GroupCounters
-	codec    *wireformat.Codec
-	clients  clients
+// onRedis holds the parts of a core that only one on Redis has.
+type onRedis struct {
+	keys    keyspace.Keys
+	log     *eventlog.Log
+	live    *pubsub.Live
+	streams *pubsub.Streams
+	codec   *wireformat.Codec
+	clients clients
+}
+
+func newRedisBackend(r *onRedis) *backend {
+	return &backend{
+		logID: r.log.ID(), topics: []string{r.streams.Topic()}, live: r.live, liveCounts: r.live, groups: r.streams, redis: r, close: r.close,
+	}
+}
+
+// close ends the users of the clients, and then the clients.
+func (r *onRedis) close() error {
+	var ending sync.WaitGroup
+	ending.Go(r.log.Close)
+	err := errors.Join(r.live.Close(), r.streams.Close())
+	ending.Wait()
+	return errors.Join(err, r.clients.Close())
+}
+
+// newMemoryBackend returns the backend of a core whose data ends with the process.
+func newMemoryBackend(log *memory.Log, live *pubsub.Local, groups *pubsub.Memory) *backend {
+	return &backend{
+		logID: log.ID(), topics: []string{groups.Topic()}, live: live, liveCounts: live, groups: groups, idle: groups.Idle,
+		close: func() error {
+			log.Close() // and with it commands and queries
+			return live.Close()
+		},
+	}
+}
+
+func newCustomBackend(log *EventLog) *backend {
+	end := log.Close
+	if end == nil {
+		end = func() error { return nil }
+	}
+	return &backend{logID: log.ID, topics: log.Streams, live: log.Live, custom: log, close: end}
+}
+
+// subscriber returns the subscriber of a group.
+func (b *backend) subscriber(s *registration, c Config, counters *pubsub.GroupCounters) (message.Subscriber, error) {
+	if b.custom != nil {
+		return b.custom.Subscriber(s.group, s.fromBeginning)
+	}
+	return b.groups.Subscriber(s.config(c, counters))
+}
+
+// deadLetters returns where the router puts dead letters: nil if subscribers keep their own.
+func (b *backend) deadLetters() pubsub.DeadLetters {
+	if b.custom != nil {
+		return b.custom.DeadLetters
+	}
+	return nil
+}
+
+// deleteGroup deletes a group.
+func (b *backend) deleteGroup(ctx context.Context, group string) error {
+	switch {
+	case b.custom == nil:
+		return b.groups.Delete(ctx, group)
+	case b.custom.DeleteGroup != nil:
+		return b.custom.DeleteGroup(ctx, group)
+	}
+	return nil
+}
+
+// owned returns the state of a subscriber's group on the partitions that it owns: none if that is not known.
+func (b *backend) owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error) {
+	if s, ours := subscriber.(*pubsub.Subscriber); ours && b.groups != nil {
+		return b.groups.Owned(ctx, s)
+	}
+	return pubsub.GroupState{}, nil
+}
+
+// probe returns nil if the log accepts events: on Redis it proves all rights and makes a small write in every partition.
+func (b *backend) probe(ctx context.Context) error {
+	if b.redis == nil {
+		return nil
+	}
+	return b.redis.log.Probe(ctx)
+}
+
+// refused returns the number of announcements that Redis refused after the append.
+func (b *backend) refused() uint64 {
+	if b.redis == nil {
+		return 0
+	}
+	return b.redis.log.Refused()
+}
+
+// liveDropped returns the number of live messages that never reached their listener.
+func (b *backend) liveDropped() uint64 {
+	if b.liveCounts == nil {
+		return 0
+	}
+	return b.liveCounts.Dropped()
+}
+
+// liveQueued returns the number of live messages that were handed to listeners.
+func (b *backend) liveQueued() uint64 {
+	if b.liveCounts == nil {
+		return 0
+	}
+	return b.liveCounts.Queued()
+}
+
+// liveReconnects returns the number of live connections that were lost.
+func (b *backend) liveReconnects() uint64 {
+	if b.redis == nil {
+		return 0
+	}
+	return b.redis.live.Reconnects()
 }
 
 // The clients that a core opens, by purpose.
@@ -93,48 +204,18 @@ func (c clients) Close() error {
 	return errors.Join(err, c.commands.Close())
 }
 
-func (b *redisBackend) LogID() string            { return b.log.ID() }
-func (b *redisBackend) Live() message.Subscriber { return b.live }
-func (b *redisBackend) LiveDropped() uint64      { return b.live.Dropped() }
-func (b *redisBackend) LiveLost() uint64         { return b.live.Reconnects() }
-func (b *redisBackend) LiveQueued() uint64       { return b.live.Queued() }
-func (b *redisBackend) Refused() uint64          { return b.log.Refused() }
-
-func (b *redisBackend) DeadLetters() pubsub.DeadLetters { return nil }
-
-// Topics is the bare stream's name: the partitions of all partitions are read as one.
-func (b *redisBackend) Topics() []string {
-	partitions := b.keys.Log().Partitions()
-	return []string{partitions[len(partitions)-1].Stream}
-}
-
-func (b *redisBackend) partitions() []pubsub.Partition { return partitionsOf(b.keys) }
-
-func partitionsOf(keys keyspace.Keys) []pubsub.Partition {
-	var partitions []pubsub.Partition
-	for _, l := range keys.Log().Partitions() {
-		partitions = append(partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
-	}
-	return partitions
-}
-
-func (b *redisBackend) Subscriber(s *registration) (message.Subscriber, error) {
-	c := s.config(b.config, b.counters)
-	c.Client, c.Reader, c.Topic, c.Partitions = b.clients.blocking.UniversalClient, b.reader, b.Topics()[0], b.partitions()
-	c.LogID, c.Guard, c.Backlog, c.Codec = b.log.ID(), b.log, b.log, b.codec
-	if s.batch != nil {
-		c.Pace = b.config.Delivery.BuiltinPace
-	}
-	return pubsub.NewSubscriber(c)
-}
-
-// config returns a subscriber's settings beside its source.
+// config returns the settings of a group's subscriber.
 func (s *registration) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
 	plan := c.stopPlan()
-	return pubsub.SubscriberConfig{
+	config := pubsub.SubscriberConfig{
 		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: pubsub.RetryPolicy(c.Delivery.Retry), InFlight: s.inFlight, Batch: s.batch,
-		Slow: s.slow(), Lease: c.Delivery.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.Delivery.StreamBound, DeadLetterBound: c.Delivery.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
+		Slow: s.slow(), Lease: c.Delivery.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.Delivery.StreamBound,
+		DeadLetterBound: c.Delivery.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
 	}
+	if s.batch != nil {
+		config.Pace = c.Delivery.BuiltinPace
+	}
+	return config
 }
 
 // slow is how long a handler may run before its chat is reported, 0 for the default: a moment longer than its timeout.
@@ -143,110 +224,6 @@ func (s *registration) slow() time.Duration {
 		return 0
 	}
 	return s.timeout + time.Second
-}
-
-func (b *redisBackend) Groups() groups {
-	return pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log)
-}
-
-func (b *redisBackend) Owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error) {
-	if s, ours := subscriber.(*pubsub.Subscriber); ours {
-		return pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log).Owned(ctx, s)
-	}
-	return pubsub.GroupState{}, nil
-}
-
-func (b *redisBackend) DeleteGroup(ctx context.Context, group string) error {
-	return b.Groups().Delete(ctx, group)
-}
-
-// Close ends the users of the clients, and then the clients.
-func (b *redisBackend) Close() error {
-	var ending sync.WaitGroup
-	ending.Go(b.log.Close)
-	err := errors.Join(b.live.Close(), b.reader.Close())
-	ending.Wait()
-	return errors.Join(err, b.clients.Close())
-}
-
-// memoryBackend keeps everything in the process; it ends with it.
-type memoryBackend struct {
-	config   Config
-	log      *memory.Log
-	live     *pubsub.Local
-	delivery *pubsub.Memory
-	counters *pubsub.GroupCounters
-}
-
-func (b *memoryBackend) LogID() string                   { return b.log.ID() }
-func (b *memoryBackend) Topics() []string                { return []string{b.delivery.Topic()} }
-func (b *memoryBackend) Live() message.Subscriber        { return b.live }
-func (b *memoryBackend) LiveDropped() uint64             { return b.live.Dropped() }
-func (b *memoryBackend) LiveLost() uint64                { return 0 }
-func (b *memoryBackend) LiveQueued() uint64              { return b.live.Queued() }
-func (b *memoryBackend) Refused() uint64                 { return 0 }
-func (b *memoryBackend) DeadLetters() pubsub.DeadLetters { return nil }
-func (b *memoryBackend) Groups() groups                  { return b.delivery }
-
-// Close ends the log, and with it commands and queries.
-func (b *memoryBackend) Close() error {
-	b.log.Close()
-	return b.live.Close()
-}
-
-func (b *memoryBackend) Owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error) {
-	if s, ours := subscriber.(*pubsub.Subscriber); ours {
-		return b.delivery.Owned(ctx, s)
-	}
-	return pubsub.GroupState{}, nil
-}
-
-func (b *memoryBackend) DeleteGroup(ctx context.Context, group string) error {
-	return b.delivery.Delete(ctx, group)
-}
-
-func (b *memoryBackend) Subscriber(s *registration) (message.Subscriber, error) {
-	return b.delivery.Subscriber(s.config(b.config, b.counters))
-}
-
-// idle reports whether every group has handled all appended events.
-func (b *memoryBackend) idle() bool { return b.delivery.Idle() }
-
-// customBackend is a custom event log.
-type customBackend struct {
-	EventLog
-}
-
-func (b *customBackend) LogID() string                   { return b.ID }
-func (b *customBackend) Topics() []string                { return b.Streams }
-func (b *customBackend) Live() message.Subscriber        { return b.EventLog.Live }
-func (b *customBackend) LiveDropped() uint64             { return 0 }
-func (b *customBackend) LiveLost() uint64                { return 0 }
-func (b *customBackend) Refused() uint64                 { return 0 }
-func (b *customBackend) LiveQueued() uint64              { return 0 }
-func (b *customBackend) DeadLetters() pubsub.DeadLetters { return b.EventLog.DeadLetters }
-func (b *customBackend) Groups() groups                  { return nil }
-
-func (b *customBackend) Owned(context.Context, message.Subscriber) (pubsub.GroupState, error) {
-	return pubsub.GroupState{}, nil
-}
-
-func (b *customBackend) Subscriber(s *registration) (message.Subscriber, error) {
-	return b.EventLog.Subscriber(s.group, s.fromBeginning)
-}
-
-func (b *customBackend) DeleteGroup(ctx context.Context, group string) error {
-	if b.EventLog.DeleteGroup == nil {
-		return nil
-	}
-	return b.EventLog.DeleteGroup(ctx, group)
-}
-
-func (b *customBackend) Close() error {
-	if b.EventLog.Close == nil {
-		return nil
-	}
-	return b.EventLog.Close()
 }
 
 // check returns an error that names a missing field.

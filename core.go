@@ -73,7 +73,7 @@ type Core struct {
 // deps holds the parts of a core.
 type deps struct {
 	config        Config
-	backend       backend
+	backend       *backend
 	sweeper       *app.Sweeper
 	presenceStore ports.PresenceStore
 	readModels    *projection.Models
@@ -152,14 +152,13 @@ func newCore(
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
-		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.Probe}, running: make(chan struct{}), ended: make(chan struct{}),
+		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
-	_, onRedis := m.backend.(*redisBackend)
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
 	}
-	core.builtins = projection.NewBuiltins(m.readModels, cached, onRedis)
+	core.builtins = projection.NewBuiltins(m.readModels, cached, m.backend.redis != nil)
 	core.after = projection.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
 	if m.readModels.Views().Kept != nil {
 		chats.ApplyAfterAppend(core.after)
@@ -169,7 +168,7 @@ func newCore(
 	core.unwatch, err = core.watchMetrics(meter)
 	o.done(err)
 	if err != nil {
-		return nil, errors.Join(err, m.backend.Close())
+		return nil, errors.Join(err, m.backend.close())
 	}
 	return core, nil
 }
@@ -258,7 +257,7 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 }
 
 // LogID is the event log's own id.
-func (c *Core) LogID() string { return c.backend.LogID() }
+func (c *Core) LogID() string { return c.backend.logID }
 
 // Close ends the core: if it runs, Close stops Run and waits for it. Run does the same by itself when it ends. From then on every call that needs
 // Redis or the log returns [ErrClosed]. Close takes at most [Config.StopTimeout], and returns an [*AbandonedError] if handlers have outlasted that.

@@ -38,4 +38,6 @@ func (c *Core) Once(ctx context.Context, name string, id DeliveryID, e Effect) (
 }
 
 // WithEffects replaces the store of the effects that [Core.Once] made.
-func WithEffects(effects ports.Effects) Option { return func(p *overrides) { p.effects = effects } }
+func WithEffects(effects ports.Effects) Option {
+	return func(p *overrides) { p.stores.Effects = effects }
+}

@@ -47,8 +47,7 @@ var errStopped = errors.New("stopped")
 // time follows the size of the log: about 20 µs an event.
 func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradiction, error] {
 	return func(yield func(Contradiction, error) bool) {
-		backend, ok := c.backend.(*redisBackend)
-		if !ok {
+		if c.backend.redis == nil {
 			yield(Contradiction{}, ErrNoFsck)
 			return
 		}
@@ -63,7 +62,7 @@ func (c *Core) Fsck(ctx context.Context, config FsckConfig) iter.Seq2[Contradict
 			return nil
 		}
 		skip := func(chat domain.ChatID) bool { return newer[chat] }
-		if err := c.fsck(ctx, backend, config, report, skip); err != nil && !errors.Is(err, errStopped) {
+		if err := c.fsck(ctx, c.backend.redis, config, report, skip); err != nil && !errors.Is(err, errStopped) {
 			yield(Contradiction{}, err)
 		}
 	}
@@ -90,24 +89,24 @@ func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq
 }
 
 // fsck checks the log first, because the rest is checked against it.
-func (c *Core) fsck(ctx context.Context, b *redisBackend, config FsckConfig, report func(ports.Contradiction) error, skip func(domain.ChatID) bool) error {
-	if err := b.log.Fsck(ctx, eventlog.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
+func (c *Core) fsck(ctx context.Context, r *onRedis, config FsckConfig, report func(ports.Contradiction) error, skip func(domain.ChatID) bool) error {
+	if err := r.log.Fsck(ctx, eventlog.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
 		return err
 	}
-	groups := pubsub.NewGroups(b.clients.commands.UniversalClient, b.partitions(), b.log, b.log)
+	groups := r.streams
 	err := groups.Fsck(ctx, pubsub.FsckConfig{
-		Backlog: b.log, Codec: b.codec, Chat: config.Chat, Partition: b.keys.Partition(config.Chat), Repair: config.Repair, Report: report,
+		Backlog: r.log, Codec: r.codec, Chat: config.Chat, Partition: r.keys.Partition(config.Chat), Repair: config.Repair, Report: report,
 	})
 	if err != nil {
 		return err
 	}
 	check := projection.ViewsCheck{Repair: config.Repair, Skip: skip, Report: report, Handled: func(ctx context.Context, chat domain.ChatID) (domain.Seq, error) {
-		return groups.Checkpoint(ctx, BuiltinGroup, b.keys.Partition(chat), chat)
+		return groups.Checkpoint(ctx, BuiltinGroup, r.keys.Partition(chat), chat)
 	}}
 	if config.Chat != "" {
 		return c.readModels.CheckViews(ctx, config.Chat, check)
 	}
-	for chat, err := range b.log.Chats(ctx) {
+	for chat, err := range r.log.Chats(ctx) {
 		if errors.Is(err, ports.ErrCorrupt) { // a contradiction of the log; the chats that are there were checked
 			break
 		}

@@ -35,7 +35,7 @@ func (c *Core) maxGroups() int {
 	if c.config.Delivery.MaxGroups > 0 {
 		return c.config.Delivery.MaxGroups
 	}
-	if _, redis := c.backend.(*redisBackend); !redis {
+	if c.backend.redis == nil {
 		return math.MaxInt
 	}
 	return max(leastMaxGroups, maxGroupPartitions/(c.config.Log.Partitions+1))

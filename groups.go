@@ -58,7 +58,7 @@ var (
 // Groups returns the administration of the consumer groups on Redis or, of a core in memory, in the process. On a custom event log its calls return
 // [ErrGroupsUnsupported].
 func (c *Core) Groups() Groups {
-	if g := c.backend.Groups(); g != nil {
+	if g := c.backend.groups; g != nil {
 		return administration{g}
 	}
 	return unsupportedGroups{}

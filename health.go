@@ -98,10 +98,12 @@ func (c *Core) Health(ctx context.Context) Health {
 		return h
 	}
 	h.Holes = c.holes()
-	c.backend.Inspect(ctx, &h)
-	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.Refused()
+	if r := c.backend.redis; r != nil {
+		r.inspect(ctx, c.config.Redis.URL, &h)
+	}
+	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.refused()
 	if h.Ready {
-		if groups := c.backend.Groups(); groups != nil {
+		if groups := c.backend.groups; groups != nil {
 			h.Groups, h.GroupsErr = administration{groups}.List(ctx)
 		}
 	}
@@ -205,20 +207,12 @@ func (c clients) inspect(ctx context.Context, h *Health) {
 	}
 }
 
-// Inspect fills in how the servers are and whether the log takes events.
-func (b *redisBackend) Inspect(ctx context.Context, h *Health) {
+// inspect fills in how the servers are and whether the log takes events.
+func (r *onRedis) inspect(ctx context.Context, urls string, h *Health) {
 	probed := make(chan error, 1)
-	go func() { probed <- b.Probe(ctx) }()
-	b.clients.inspect(ctx, h)
+	go func() { probed <- r.log.Probe(ctx) }()
+	r.clients.inspect(ctx, h)
 	h.NotReady = <-probed
-	h.Level, h.Highest = b.log.Levels()
-	h.ClusterURL, _ = conn.IsCluster(b.config.Redis.URL) // which was parsed before
+	h.Level, h.Highest = r.log.Levels()
+	h.ClusterURL, _ = conn.IsCluster(urls) // which was parsed before
 }
-
-// Probe proves all rights, and makes a small write in every partition.
-func (b *redisBackend) Probe(ctx context.Context) error { return b.log.Probe(ctx) }
-
-func (*memoryBackend) Inspect(context.Context, *Health) {}
-func (*memoryBackend) Probe(context.Context) error      { return nil }
-func (*customBackend) Inspect(context.Context, *Health) {}
-func (*customBackend) Probe(context.Context) error      { return nil }

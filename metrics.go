@@ -168,7 +168,7 @@ func (c *Core) owned(ctx context.Context, subscribers map[string]message.Subscri
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			if state, err := c.backend.Owned(ctx, s); err == nil {
+			if state, err := c.backend.owned(ctx, s); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
 				states[group] = state

@@ -27,20 +27,12 @@ type overrides struct {
 	log       *EventLog
 	clock     ports.Clock
 	ids       ports.IDs
-	typing    ports.TypingMarks
-	presence  ports.PresenceStore
-	caches    ports.CacheStore
 	contacts  app.ContactsOf
-	effects   ports.Effects
-	limiter   ports.Limiter
 	gate      app.Gate
-	sessions  ports.SessionStore
-	userChats ports.UserView
-	unread    ports.UserView
-	stored    helperStores
 	tracers   trace.TracerProvider
 	meters    metric.MeterProvider
 	upcasters []wireformat.Option
+	stores    ports.Stores
 }
 
 func newParts(options []Option) (overrides, error) {
@@ -69,22 +61,28 @@ func WithClock(clock ports.Clock) Option { return func(p *overrides) { p.clock =
 func WithIDs(ids ports.IDs) Option { return func(p *overrides) { p.ids = ids } }
 
 // WithTypingMarks replaces the store of typing marks. A send ends the sender's typing in the log's own marks only; others expire.
-func WithTypingMarks(marks ports.TypingMarks) Option { return func(p *overrides) { p.typing = marks } }
+func WithTypingMarks(marks ports.TypingMarks) Option {
+	return func(p *overrides) { p.stores.Typing = marks }
+}
 
 // WithPresence replaces the presence store, which also publishes transitions.
 func WithPresence(presence ports.PresenceStore) Option {
-	return func(p *overrides) { p.presence = presence }
+	return func(p *overrides) { p.stores.Presence = presence }
 }
 
 // WithCacheStore replaces the store of caches. All processes must share it.
-func WithCacheStore(store ports.CacheStore) Option { return func(p *overrides) { p.caches = store } }
+func WithCacheStore(store ports.CacheStore) Option {
+	return func(p *overrides) { p.stores.Caches = store }
+}
 
 // WithContacts provides a user's contacts, for [app.Queries.Contacts]: from a directory, for example. They are cached; [app.Queries.ForgetContacts]
 // invalidates them.
 func WithContacts(of app.ContactsOf) Option { return func(p *overrides) { p.contacts = of } }
 
 // WithLimiter replaces the limiter of [LimitsConfig.Rates].
-func WithLimiter(limiter ports.Limiter) Option { return func(p *overrides) { p.limiter = limiter } }
+func WithLimiter(limiter ports.Limiter) Option {
+	return func(p *overrides) { p.stores.Limiter = limiter }
+}
 
 // WithGate asks gate before a command creates a chat, adds a member, sends a message or records a custom event; see [app.Gate]. Imports
 // ([app.Chats.Backdated]) ask no gate.
@@ -92,13 +90,13 @@ func WithGate(gate app.Gate) Option { return func(p *overrides) { p.gate = gate 
 
 // WithSessions keeps the users' sessions, by a policy of its own.
 func WithSessions(sessions ports.SessionStore) Option {
-	return func(p *overrides) { p.sessions = sessions }
+	return func(p *overrides) { p.stores.Sessions = sessions }
 }
 
 // WithUserViews keeps which chats users are in, and how many messages they have not read, for [Core.SubscribeBuiltins] and the queries about
 // users. nil leaves the core's own.
 func WithUserViews(chats, unread ports.UserView) Option {
-	return func(p *overrides) { p.userChats, p.unread = chats, unread }
+	return func(p *overrides) { p.stores.UserChats, p.stores.Unread = chats, unread }
 }
 
 // WithTracerProvider traces with it instead of with OpenTelemetry's global one as it is when the core is opened.
@@ -117,16 +115,9 @@ func WithUpcaster(typ string, from int, up func(fields map[string]json.RawMessag
 	return func(p *overrides) { p.upcasters = append(p.upcasters, wireformat.WithUpcaster(typ, from, up)) }
 }
 
-// helperStores holds the stores of helpers.
-type helperStores struct {
-	values   ports.KeyValues
-	counters ports.Counters
-	sets     ports.Sets
-}
-
 // WithHelpers replaces the stores of [Core.Helpers]. nil leaves the core's own.
 func WithHelpers(values ports.KeyValues, counters ports.Counters, sets ports.Sets) Option {
-	return func(p *overrides) { p.stored = helperStores{values, counters, sets} }
+	return func(p *overrides) { p.stores.Values, p.stores.Counters, p.stores.Sets = values, counters, sets }
 }
 
 // EventLog is an event log with the transports of its events: the three belong together, because an append must deliver and announce its events in

@@ -12,18 +12,11 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis/cache"
+	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/conn"
-	"chatcore/adapters/redis/effect"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/keyspace"
-	"chatcore/adapters/redis/kv"
-	"chatcore/adapters/redis/limit"
-	"chatcore/adapters/redis/presence"
-	"chatcore/adapters/redis/session"
-	"chatcore/adapters/redis/typing"
-	"chatcore/adapters/redis/view"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
@@ -85,7 +78,7 @@ func redisClock(log *eventlog.Log) ports.LogClock { return log.Clock() }
 
 func memoryClock(clock ports.Clock) ports.LogClock { return clock }
 
-func customClock(b *customBackend, clock ports.Clock) ports.LogClock {
+func customClock(b *EventLog, clock ports.Clock) ports.LogClock {
 	if b.Clock != nil {
 		return b.Clock
 	}
@@ -103,8 +96,14 @@ func newProgress() *progress { return &progress{} }
 
 func newCounters() *pubsub.GroupCounters { return &pubsub.GroupCounters{} }
 
-func newReader(blocking blockingClient) *pubsub.Reader {
-	return pubsub.NewReader(blocking.UniversalClient)
+func newStreams(all clients, keys keyspace.Keys, log *eventlog.Log, codec *wireformat.Codec) *pubsub.Streams {
+	var partitions []pubsub.Partition
+	for _, l := range keys.Log().Partitions() {
+		partitions = append(partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
+	}
+	return pubsub.NewStreams(pubsub.StreamsConfig{
+		Commands: all.commands.UniversalClient, Blocking: all.blocking.UniversalClient, Partitions: partitions, Log: log, Codec: codec,
+	})
 }
 
 // tracedLog is the event log of the commands: its appends are traced.
@@ -253,57 +252,12 @@ func newLive(c Config, pubSub pubSubClient, keys keyspace.Keys) *pubsub.Live {
 	return pubsub.NewLive(pubsub.LiveConfig{Client: pubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger})
 }
 
-func newTypingMarks(p overrides, c Config, commands commandClient, keys keyspace.Keys) ports.TypingMarks {
-	if p.typing != nil {
-		return p.typing
-	}
-	return typing.New(commands.UniversalClient, keys.Typing(), c.Presence.TypingTTL)
-}
-
-func newPresence(
-	p overrides, c Config, commands commandClient, keys keyspace.Keys, blocking blockingClient, codec *wireformat.Codec, ids ports.IDs, meter metric.Meter,
-	t *telemetry.Telemetry,
-) (ports.PresenceStore, error) {
-	if p.presence != nil {
-		return t.Presence(p.presence, wireformat.TypeUserStatus), nil
-	}
-	presence, err := presence.New(presence.Config{
-		Client: commands.UniversalClient, Keys: keys.Presence(), Codec: codec, IDs: ids, TTL: c.Presence.ttl(), Meter: meter,
-	})
-	if err != nil {
-		return nil, errors.Join(err, blocking.Close(), commands.Close())
-	}
-	return t.Presence(presence, wireformat.TypeUserStatus), nil
-}
-
-func presenceUseCases(store ports.PresenceStore) *app.Presence { return app.NewPresence(store, store) }
-
 func newSweeper(store ports.PresenceStore, clock ports.Clock, c Config) *app.Sweeper {
 	return app.NewSweeper(store, clock, c.Logger)
 }
 
-func newEffects(p overrides, c Config, commands commandClient, keys keyspace.Keys) ports.Effects {
-	if p.effects != nil {
-		return p.effects
-	}
-	return effect.New(commands.UniversalClient, keys.Custom(), c.Delivery.EffectTTL)
-}
-
-func newLimiter(p overrides, commands commandClient, keys keyspace.Keys) ports.Limiter {
-	if p.limiter != nil {
-		return p.limiter
-	}
-	return limit.New(commands.UniversalClient, keys.Limits())
-}
-
 func newLimits(c Config, limiter ports.Limiter) *app.Limits {
 	return app.NewLimits(limiter, c.Limits.Rates)
-}
-
-func newViews(p overrides, log *eventlog.Log, typing ports.TypingMarks, commands commandClient, keys keyspace.Keys) projection.Views {
-	views := p.viewsOr(log.ID(), typing, view.NewUserChats(commands.UniversalClient, keys.Views()), view.NewUnreadCounts(commands.UniversalClient, keys.Views()))
-	views.Kept = keptBy(pubsub.NewGroups(commands.UniversalClient, partitionsOf(keys), log, log))
-	return views
 }
 
 // keptBy reports whether the built-in subscriber has ever run. Once it has, nobody is asked again.
@@ -324,71 +278,12 @@ func keptBy(groups interface {
 	}
 }
 
-// viewsOr are the views of the options or, where there are none, those given.
-func (p overrides) viewsOr(log string, typing ports.TypingMarks, chats, unread ports.UserView) projection.Views {
-	if p.userChats != nil {
-		chats = p.userChats
-	}
-	if p.unread != nil {
-		unread = p.unread
-	}
-	return projection.Views{Log: log, Chats: chats, Unread: unread, Typing: typing}
-}
-
-func newSessionStore(p overrides, c Config, commands commandClient, keys keyspace.Keys) (ports.SessionStore, error) {
-	switch {
-	case p.sessions != nil:
-		return p.sessions, nil
-	case c.Sessions.Compat:
-		return session.NewCompat(commands.UniversalClient, keys.Sessions(), c.Sessions.policy())
-	}
-	return session.New(commands.UniversalClient, keys.Sessions(), c.Sessions.policy()), nil
-}
-
-func newMemorySessionStore(p overrides, c Config, clock ports.Clock) ports.SessionStore {
-	if p.sessions != nil {
-		return p.sessions
-	}
-	return memory.NewSessions(clock, c.Sessions.policy())
-}
-
-// sessionUseCases have every call of the store observed as commands are.
-func sessionUseCases(store ports.SessionStore, presence *app.Presence, mode app.SessionMode, t *telemetry.Telemetry) *app.Sessions {
-	return app.NewSessions(t.Sessions(store), presence, mode)
-}
-
 func newSessionMode(c Config) app.SessionMode { return app.SessionMode{Compat: c.Sessions.Compat} }
 
-// helperStore is a store of all that helpers keep.
-type helperStore interface {
-	ports.KeyValues
-	ports.Counters
-	ports.Sets
-}
-
-// storedOr returns the stores of the options, and the store given where they have none.
-func (p overrides) storedOr(s helperStore) helperStores {
-	to := p.stored
-	if to.values == nil {
-		to.values = s
-	}
-	if to.counters == nil {
-		to.counters = s
-	}
-	if to.sets == nil {
-		to.sets = s
-	}
-	return to
-}
-
-func newHelpers(c Config, s helperStores, live LiveTransport, ids ports.IDs, moved *progress) helpers.Control {
+func newHelpers(c Config, s stores, live LiveTransport, ids ports.IDs, moved *progress) helpers.Control {
 	return helpers.New(helpers.Config{
-		Values: s.values, Counters: s.counters, Sets: s.sets, Channels: live, IDs: ids, Outcome: telemetry.Outcome, Handled: moved.made, Logger: c.Logger,
+		Values: s.Values, Counters: s.Counters, Sets: s.Sets, Channels: live, IDs: ids, Outcome: telemetry.Outcome, Handled: moved.made, Logger: c.Logger,
 	})
-}
-
-func newHelperStores(p overrides, commands commandClient, keys keyspace.Keys) helperStores {
-	return p.storedOr(kv.New(commands.UniversalClient, keys.Custom()))
 }
 
 func newLocal(c Config) *pubsub.Local { return pubsub.NewLocal(c.Delivery.LiveBuffer) }
@@ -404,89 +299,73 @@ func newMemoryDelivery(log *memory.Log, codec *wireformat.Codec, clock ports.Clo
 	return pubsub.NewMemory(log, codec, clock, p.made)
 }
 
-func newMemoryTyping(p overrides, log *memory.Log) ports.TypingMarks {
-	if p.typing != nil {
-		return p.typing
+// A custom log provides all ports but typing, presence and limits.
+
+func customEventLog(p overrides) *EventLog { return p.log }
+
+func customLog(b *EventLog) app.Log { return b.Log }
+
+func customSnapshots(b *EventLog) ports.Snapshots { return b.Snapshots }
+
+func customPublisher(b *EventLog) message.Publisher { return b.Live }
+
+func customTransport(b *EventLog) LiveTransport { return b.Live }
+
+// The configurations of the adapters' stores.
+
+func redisConfig(c Config) redis.Config {
+	return redis.Config{
+		TypingTTL: c.Presence.TypingTTL, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL,
+		Sessions: c.Sessions.policy(), SessionCompat: c.Sessions.Compat,
 	}
-	return log.Typing()
 }
 
-// newMemoryPresence publishes transitions on the live bus, which traces them.
-func newMemoryPresence(p overrides, c Config, clock ports.Clock, live ports.LiveBus, t *telemetry.Telemetry) ports.PresenceStore {
-	if p.presence != nil {
-		return t.Presence(p.presence, wireformat.TypeUserStatus)
+func memoryConfig(c Config) memory.Config {
+	return memory.Config{PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy()}
+}
+
+func storeClients(all clients) redis.Clients {
+	return redis.Clients{Commands: all.commands.UniversalClient, Cache: all.cache.UniversalClient}
+}
+
+// stores are the stores of a core: those of options, and its own for the rest.
+type stores ports.Stores
+
+// newRedisStores has the transitions of presence traced.
+func newRedisStores(own ports.Stores, p overrides, t *telemetry.Telemetry) stores {
+	own.Presence = t.Presence(own.Presence, wireformat.TypeUserStatus)
+	return p.storesOr(own, t)
+}
+
+// newMemoryStores takes typing and limits from the log, whose appends end typing and count. The live bus traces the transitions of presence.
+func newMemoryStores(own ports.Stores, log *memory.Log, p overrides, t *telemetry.Telemetry) stores {
+	own.Typing, own.Limiter = log.Typing(), log.Limiter()
+	return p.storesOr(own, t)
+}
+
+// newCustomStores has effects, read models and caches only if options provide them.
+func newCustomStores(own ports.Stores, p overrides, t *telemetry.Telemetry) stores {
+	own.Effects, own.UserChats, own.Unread, own.Caches = nil, nil, nil, nil
+	return p.storesOr(own, t)
+}
+
+// storesOr returns the stores of the options, and own ones for the rest.
+func (p overrides) storesOr(own ports.Stores, t *telemetry.Telemetry) stores {
+	if p.stores.Presence != nil {
+		p.stores.Presence = t.Presence(p.stores.Presence, wireformat.TypeUserStatus)
 	}
-	return memory.NewPresence(clock, live, c.Presence.ttl())
+	return stores(p.stores.Or(own))
 }
 
-func newMemoryEffects(p overrides, c Config, clock ports.Clock) ports.Effects {
-	if p.effects != nil {
-		return p.effects
+func newViews(b *backend, s stores) projection.Views {
+	views := projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing}
+	if b.groups != nil {
+		views.Kept = keptBy(b.groups)
 	}
-	return memory.NewEffects(clock, c.Delivery.EffectTTL)
-}
-
-func newMemoryLimiter(p overrides, log *memory.Log) ports.Limiter {
-	if p.limiter != nil {
-		return p.limiter
-	}
-	return log.Limiter()
-}
-
-func newCacheStore(p overrides, server cacheClient, keys keyspace.Keys) ports.CacheStore {
-	if p.caches != nil {
-		return p.caches
-	}
-	return cache.New(server.UniversalClient, keys.Caches())
-}
-
-func newMemoryCacheStore(p overrides, clock ports.Clock) ports.CacheStore {
-	if p.caches != nil {
-		return p.caches
-	}
-	return memory.NewCache(clock)
-}
-
-func customCacheStore(p overrides) ports.CacheStore { return p.caches }
-
-func newMemoryHelperStores(p overrides, clock ports.Clock) helperStores {
-	return p.storedOr(memory.NewStore(clock))
-}
-
-func newMemoryViews(p overrides, log *memory.Log, typing ports.TypingMarks, delivery *pubsub.Memory) projection.Views {
-	views := p.viewsOr(log.ID(), typing, memory.NewUserView(), memory.NewUserView())
-	views.Kept = keptBy(delivery)
 	return views
 }
 
-// A custom log provides all ports but typing, presence and limits.
-
-func newCustomBackend(p overrides) *customBackend { return &customBackend{*p.log} }
-
-func customLog(b *customBackend) app.Log { return b.Log }
-
-func customSnapshots(b *customBackend) ports.Snapshots { return b.Snapshots }
-
-func customPublisher(b *customBackend) message.Publisher { return b.EventLog.Live }
-
-func customTransport(b *customBackend) LiveTransport { return b.EventLog.Live }
-
-func customViews(p overrides, b *customBackend, typing ports.TypingMarks) projection.Views {
-	return p.viewsOr(b.LogID(), typing, nil, nil)
-}
-
-func customEffects(p overrides) ports.Effects { return p.effects }
-
-func newCustomTyping(p overrides, clock ports.Clock) ports.TypingMarks {
-	if p.typing != nil {
-		return p.typing
-	}
-	return memory.NewTyping(clock)
-}
-
-func newCustomLimiter(p overrides, clock ports.Clock) ports.Limiter {
-	if p.limiter != nil {
-		return p.limiter
-	}
-	return memory.NewLimiter(clock)
+// tracedSessions has every call of the store observed as commands are.
+func tracedSessions(s stores, t *telemetry.Telemetry) ports.SessionStore {
+	return t.Sessions(s.Sessions)
 }

@@ -133,7 +133,7 @@ func ended(ctx context.Context, err error) error {
 // route runs the consumer groups until ctx ends.
 func (c *Core) route(ctx context.Context) error {
 	plan := c.config.stopPlan()
-	router, err := pubsub.NewRouter(c.backend.DeadLetters(), c.counters.Of, c.clock, pubsub.RetryPolicy(c.config.Delivery.Retry), plan.handlers, c.config.Logger)
+	router, err := pubsub.NewRouter(c.backend.deadLetters(), c.counters.Of, c.clock, pubsub.RetryPolicy(c.config.Delivery.Retry), plan.handlers, c.config.Logger)
 	if err != nil {
 		return err
 	}
@@ -141,12 +141,12 @@ func (c *Core) route(ctx context.Context) error {
 	c.router = router
 	c.mu.Unlock()
 	for _, s := range c.groups {
-		subscriber, err := c.backend.Subscriber(s)
+		subscriber, err := c.backend.subscriber(s, c.config, c.counters)
 		if err != nil {
 			return err
 		}
 		c.keepSubscriber(s.group, subscriber)
-		if err := router.AddGroup(s.group, c.backend.Topics(), subscriber, c.bounded(s), c.surrounding(s)...); err != nil {
+		if err := router.AddGroup(s.group, c.backend.topics, subscriber, c.bounded(s), c.surrounding(s)...); err != nil {
 			return err
 		}
 	}
@@ -176,7 +176,7 @@ func (c *Core) route(ctx context.Context) error {
 
 // pass removes a group of this run only, if it was created.
 func (c *Core) pass(ctx context.Context, group string) error {
-	if err := c.backend.DeleteGroup(ctx, group); err != nil && !errors.Is(err, ErrGroupNotFound) {
+	if err := c.backend.deleteGroup(ctx, group); err != nil && !errors.Is(err, ErrGroupNotFound) {
 		return err
 	}
 	return nil
@@ -234,7 +234,7 @@ func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
 		}
 	}
 	for typ, handlers := range byType {
-		messages, err := c.backend.Live().Subscribe(ctx, typ)
+		messages, err := c.backend.live.Subscribe(ctx, typ)
 		if err != nil {
 			return err
 		}

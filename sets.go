@@ -8,6 +8,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/telemetry"
 	"chatcore/app"
@@ -19,27 +20,28 @@ var (
 	coreSet = wire.NewSet(
 		newCodec, newPolicy, newClock, newIDs, newMeter, newStartupSpan, newTelemetry, newProgress, newCounters, newHistoryListener,
 		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
-		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, newModels, newQueries, presenceUseCases, newSweeper, newCaches, newLimits,
-		newSessionMode, sessionUseCases,
+		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches"), newViews, tracedSessions,
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, newModels, newQueries, app.NewPresence, newSweeper, newCaches, newLimits,
+		wire.Bind(new(ports.Presence), new(ports.PresenceStore)), wire.Bind(new(ports.Statuses), new(ports.PresenceStore)),
+		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
 		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
-		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newReader,
-		newTypingMarks, newEffects, newViews, newHelperStores, newPresence, newCacheStore, newLimiter, newSessionStore, redisClock,
+		redis.Set, redisConfig, storeClients, newRedisStores,
+		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newStreams, redisClock,
 		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
-		wire.Struct(new(redisBackend), "*"), wire.Bind(new(backend), new(*redisBackend)),
+		wire.Struct(new(onRedis), "*"), newRedisBackend,
 	)
 	memorySet = wire.NewSet(
-		newLocal, newMemoryLog, newMemoryTyping, newMemoryPresence, newMemoryEffects, newMemoryViews, newMemoryHelperStores, newMemoryDelivery,
-		newMemoryCacheStore, newMemoryLimiter, newMemorySessionStore, memoryClock,
+		memory.Set, memoryConfig, newMemoryStores,
+		newLocal, newMemoryLog, newMemoryDelivery, memoryClock,
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
-		wire.Struct(new(memoryBackend), "*"), wire.Bind(new(backend), new(*memoryBackend)),
+		newMemoryBackend,
 	)
 	customSet = wire.NewSet(
-		newCustomBackend, customLog, customSnapshots, customPublisher, customTransport, newCustomTyping, newMemoryPresence, newMemoryHelperStores, customEffects,
-		customViews, customCacheStore, newCustomLimiter, newMemorySessionStore, customClock,
-		wire.Bind(new(backend), new(*customBackend)),
+		memory.Set, memoryConfig, newCustomStores,
+		customEventLog, newCustomBackend, customLog, customSnapshots, customPublisher, customTransport, customClock,
 	)
 )

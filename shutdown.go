@@ -159,7 +159,7 @@ func (c *Core) closeConnections() error {
 	err := c.unwatch()
 	c.closeCaches() // before their loaders' connections
 	c.entities.Close()
-	return errors.Join(err, c.backend.Close())
+	return errors.Join(err, c.backend.close())
 }
 
 // abandoned returns an [*AbandonedError] if handlers run, or nil.

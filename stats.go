@@ -116,16 +116,16 @@ func counts() []count {
 			"chatcore.live.handled", "{message}", "Live messages that listeners have finished.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveDropped() },
+			func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.liveDropped() },
 			"chatcore.live.dropped", "{message}", "Live messages that never reached their listener, because it was slow or ended before.", nil,
 		},
 		// After the two above: queued is then at least handled.
 		{
-			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.backend.LiveQueued() + s.LiveDropped },
+			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.backend.liveQueued() + s.LiveDropped },
 			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.LiveReconnects }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.LiveLost() },
+			func(s *Stats) *uint64 { return &s.LiveReconnects }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.liveReconnects() },
 			"chatcore.live.reconnects", "{connection}", "Working live connections that were lost.", nil,
 		},
 		{
@@ -141,7 +141,7 @@ func counts() []count {
 			"chatcore.append.effects_skipped", "{event}", "Changes of memberships and invalidations after an append that were left to the built-in group.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Refused }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.Refused() },
+			func(s *Stats) *uint64 { return &s.Refused }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.refused() },
 			"chatcore.append.refused", "{command}", "Announcements of appended events, and removals of typing marks, that Redis refused.", nil,
 		},
 

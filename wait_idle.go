@@ -12,8 +12,7 @@ var ErrNotInMemory = errors.New("WaitIdle needs a core in memory; NewInMemory or
 // WaitIdle waits until every group has handled all appended events and every listener all live events, including those that handlers cause: for tests,
 // of a running core in memory. It returns the error of a ctx that ends before, and [ErrClosed] if the core ended before it ran.
 func (c *Core) WaitIdle(ctx context.Context) error {
-	idle, ok := c.backend.(interface{ idle() bool })
-	if !ok {
+	if c.backend.idle == nil {
 		return ErrNotInMemory
 	}
 	select {
@@ -24,7 +23,7 @@ func (c *Core) WaitIdle(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return c.progress.until(ctx, func() bool {
-		return idle.idle() && c.after.Idle() && c.liveHandled.Load()+c.helpers.Stats().Handled == c.backend.LiveQueued()
+		return c.backend.idle() && c.after.Idle() && c.liveHandled.Load()+c.helpers.Stats().Handled == c.backend.liveQueued()
 	})
 }
 

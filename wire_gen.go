@@ -7,6 +7,8 @@
 package chatcore
 
 import (
+	"chatcore/adapters/memory"
+	"chatcore/adapters/redis"
 	"chatcore/app"
 	"context"
 )
@@ -43,48 +45,49 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		return nil, err
 	}
 	live := newLive(config, chatcorePubSubClient, keys)
-	reader := newReader(chatcoreBlockingClient)
-	groupCounters := newCounters()
-	chatcoreRedisBackend := &redisBackend{
-		config:   config,
-		keys:     keys,
-		log:      log,
-		live:     live,
-		reader:   reader,
-		counters: groupCounters,
-		codec:    codec,
-		clients:  chatcoreClients,
+	streams := newStreams(chatcoreClients, keys, log, codec)
+	chatcoreOnRedis := &onRedis{
+		keys:    keys,
+		log:     log,
+		live:    live,
+		streams: streams,
+		codec:   codec,
+		clients: chatcoreClients,
 	}
+	chatcoreBackend := newRedisBackend(chatcoreOnRedis)
+	config2 := redisConfig(config)
+	redisClients := storeClients(chatcoreClients)
 	iDs := newIDs(p)
+	portsStores, err := redis.NewStores(config2, redisClients, keys, codec, iDs, meter)
+	if err != nil {
+		return nil, err
+	}
 	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
 	if err != nil {
 		return nil, err
 	}
 	telemetry := newTelemetry(chatcoreStartupSpan)
-	presenceStore, err := newPresence(p, config, chatcoreCommandClient, keys, chatcoreBlockingClient, codec, iDs, meter, telemetry)
-	if err != nil {
-		return nil, err
-	}
+	chatcoreStores := newRedisStores(portsStores, p, telemetry)
+	presenceStore := chatcoreStores.Presence
 	clock := newClock(p)
 	sweeper := newSweeper(presenceStore, clock, config)
 	loader := newEntities(log, log, config, chatcoreHistoryListener)
-	typingMarks := newTypingMarks(p, config, chatcoreCommandClient, keys)
-	views := newViews(p, log, typingMarks, chatcoreCommandClient, keys)
+	views := newViews(chatcoreBackend, chatcoreStores)
 	models := newModels(log, loader, views)
-	effects := newEffects(p, config, chatcoreCommandClient, keys)
-	cacheStore := newCacheStore(p, chatcoreCacheClient, keys)
+	effects := chatcoreStores.Effects
+	cacheStore := chatcoreStores.Caches
 	logClock := redisClock(log)
 	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
-	chatcoreHelperStores := newHelperStores(p, chatcoreCommandClient, keys)
 	chatcoreProgress := newProgress()
-	control := newHelpers(config, chatcoreHelperStores, live, iDs, chatcoreProgress)
+	control := newHelpers(config, chatcoreStores, live, iDs, chatcoreProgress)
+	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
-		backend:       chatcoreRedisBackend,
+		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
 		readModels:    models,
@@ -101,17 +104,15 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 	}
 	commandLog := tracedLog(log, telemetry)
 	liveBus := newLiveBus(live, codec, iDs, telemetry)
+	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
-	limiter := newLimiter(p, chatcoreCommandClient, keys)
+	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore)
-	sessionStore, err := newSessionStore(p, config, chatcoreCommandClient, keys)
-	if err != nil {
-		return nil, err
-	}
+	presence := app.NewPresence(presenceStore, presenceStore)
+	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
-	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
@@ -125,15 +126,9 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	local := newLocal(config)
 	log := newMemoryLog(config, codec, clock, local)
 	chatcoreProgress := newProgress()
-	memory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	groupCounters := newCounters()
-	chatcoreMemoryBackend := &memoryBackend{
-		config:   config,
-		log:      log,
-		live:     local,
-		delivery: memory,
-		counters: groupCounters,
-	}
+	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
+	chatcoreBackend := newMemoryBackend(log, local, pubsubMemory)
+	config2 := memoryConfig(config)
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
 	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
@@ -142,26 +137,27 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	telemetry := newTelemetry(chatcoreStartupSpan)
 	liveBus := newLiveBus(local, codec, iDs, telemetry)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
+	portsStores := memory.NewStores(config2, clock, liveBus)
+	chatcoreStores := newMemoryStores(portsStores, log, p, telemetry)
+	presenceStore := chatcoreStores.Presence
 	sweeper := newSweeper(presenceStore, clock, config)
 	chatcoreHistoryListener := newHistoryListener()
 	loader := newEntities(log, log, config, chatcoreHistoryListener)
-	typingMarks := newMemoryTyping(p, log)
-	views := newMemoryViews(p, log, typingMarks, memory)
+	views := newViews(chatcoreBackend, chatcoreStores)
 	models := newModels(log, loader, views)
-	effects := newMemoryEffects(p, config, clock)
-	cacheStore := newMemoryCacheStore(p, clock)
+	effects := chatcoreStores.Effects
+	cacheStore := chatcoreStores.Caches
 	logClock := memoryClock(clock)
 	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
-	chatcoreHelperStores := newMemoryHelperStores(p, clock)
-	control := newHelpers(config, chatcoreHelperStores, local, iDs, chatcoreProgress)
+	control := newHelpers(config, chatcoreStores, local, iDs, chatcoreProgress)
+	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
-		backend:       chatcoreMemoryBackend,
+		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
 		readModels:    models,
@@ -177,14 +173,15 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		telemetry:     telemetry,
 	}
 	commandLog := tracedLog(log, telemetry)
+	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
-	limiter := newMemoryLimiter(p, log)
+	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore)
-	sessionStore := newMemorySessionStore(p, config, clock)
+	presence := app.NewPresence(presenceStore, presenceStore)
+	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
-	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
@@ -193,9 +190,11 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 }
 
 func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) {
-	chatcoreCustomBackend := newCustomBackend(p)
+	eventLog := customEventLog(p)
+	chatcoreBackend := newCustomBackend(eventLog)
+	config2 := memoryConfig(config)
 	clock := newClock(p)
-	publisher := customPublisher(chatcoreCustomBackend)
+	publisher := customPublisher(eventLog)
 	codec := newCodec(p)
 	iDs := newIDs(p)
 	meter := newMeter(p, config)
@@ -205,31 +204,31 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	telemetry := newTelemetry(chatcoreStartupSpan)
 	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
-	presenceStore := newMemoryPresence(p, config, clock, liveBus, telemetry)
+	portsStores := memory.NewStores(config2, clock, liveBus)
+	chatcoreStores := newCustomStores(portsStores, p, telemetry)
+	presenceStore := chatcoreStores.Presence
 	sweeper := newSweeper(presenceStore, clock, config)
-	log := customLog(chatcoreCustomBackend)
-	snapshots := customSnapshots(chatcoreCustomBackend)
+	log := customLog(eventLog)
+	snapshots := customSnapshots(eventLog)
 	chatcoreHistoryListener := newHistoryListener()
 	loader := newEntities(log, snapshots, config, chatcoreHistoryListener)
-	typingMarks := newCustomTyping(p, clock)
-	views := customViews(p, chatcoreCustomBackend, typingMarks)
+	views := newViews(chatcoreBackend, chatcoreStores)
 	models := newModels(log, loader, views)
-	effects := customEffects(p)
-	cacheStore := customCacheStore(p)
-	logClock := customClock(chatcoreCustomBackend, clock)
+	effects := chatcoreStores.Effects
+	cacheStore := chatcoreStores.Caches
+	logClock := customClock(eventLog, clock)
 	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
 		return nil, err
 	}
-	chatcoreHelperStores := newMemoryHelperStores(p, clock)
-	liveTransport := customTransport(chatcoreCustomBackend)
+	liveTransport := customTransport(eventLog)
 	chatcoreProgress := newProgress()
-	control := newHelpers(config, chatcoreHelperStores, liveTransport, iDs, chatcoreProgress)
+	control := newHelpers(config, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
-		backend:       chatcoreCustomBackend,
+		backend:       chatcoreBackend,
 		sweeper:       sweeper,
 		presenceStore: presenceStore,
 		readModels:    models,
@@ -245,14 +244,15 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		telemetry:     telemetry,
 	}
 	commandLog := tracedLog(log, telemetry)
+	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
-	limiter := newCustomLimiter(p, clock)
+	limiter := chatcoreStores.Limiter
 	limits := newLimits(config, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
-	presence := presenceUseCases(presenceStore)
-	sessionStore := newMemorySessionStore(p, config, clock)
+	presence := app.NewPresence(presenceStore, presenceStore)
+	sessionStore := tracedSessions(chatcoreStores, telemetry)
 	sessionMode := newSessionMode(config)
-	sessions := sessionUseCases(sessionStore, presence, sessionMode, telemetry)
+	sessions := app.NewSessions(sessionStore, presence, sessionMode)
 	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err

@@ -50,7 +50,7 @@ var layers = map[string][]string{
 	"app/entity":          {"chatcore/domain", "chatcore/ports"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", flights, backoff},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
-	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", backoff, goRedis, otelAPI, uuids},
+	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", backoff, goRedis, otelAPI, uuids, "github.com/google/wire"},
 
 	"adapters/redis/keyspace":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
@@ -67,7 +67,7 @@ var layers = map[string][]string{
 	"adapters/redis/internal/rig": {everyone},
 
 	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker},
-	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
+	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "github.com/google/wire"},
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
 	"internal/calls":     {},

@@ -1,0 +1,34 @@
+package ports
+
+// Stores are the ports beside the event log. A field is nil where a core has no such store.
+type Stores struct {
+	Typing    TypingMarks
+	Presence  PresenceStore
+	Sessions  SessionStore
+	Limiter   Limiter
+	Effects   Effects
+	Caches    CacheStore
+	UserChats UserView // the chats of each user
+	Unread    UserView // the unread count of each user and chat
+	Values    KeyValues
+	Counters  Counters
+	Sets      Sets
+}
+
+// Or returns the stores, with those of others in the place of missing ones.
+func (s Stores) Or(others Stores) Stores {
+	return Stores{
+		Typing: or(s.Typing, others.Typing), Presence: or(s.Presence, others.Presence), Sessions: or(s.Sessions, others.Sessions),
+		Limiter: or(s.Limiter, others.Limiter), Effects: or(s.Effects, others.Effects), Caches: or(s.Caches, others.Caches),
+		UserChats: or(s.UserChats, others.UserChats), Unread: or(s.Unread, others.Unread),
+		Values: or(s.Values, others.Values), Counters: or(s.Counters, others.Counters), Sets: or(s.Sets, others.Sets),
+	}
+}
+
+// or returns a store, or another one if it is nil. T is an interface.
+func or[T any](store, other T) T {
+	if any(store) == nil {
+		return other
+	}
+	return store
+}
