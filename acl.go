@@ -1,6 +1,7 @@
 package chatcore
 
 import (
+	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/health"
 )
@@ -19,7 +20,7 @@ func ACLOf(config Config, doctor bool) (ACL, error) {
 	if err := config.Validate(); err != nil {
 		return ACL{}, err
 	}
-	keys, err := newKeys(config)
+	keys, err := redis.NewKeys(redisConfig(config).Keyspace)
 	if err != nil {
 		return ACL{}, err
 	}

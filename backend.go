@@ -14,7 +14,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/redis/conn"
+	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
@@ -64,7 +64,7 @@ type onRedis struct {
 	live    *pubsub.Live
 	streams *pubsub.Streams
 	codec   *wireformat.Codec
-	clients clients
+	clients *redis.Clients
 }
 
 func newRedisBackend(r *onRedis) *backend {
@@ -174,34 +174,6 @@ func (b *backend) liveReconnects() uint64 {
 		return 0
 	}
 	return b.redis.live.Reconnects()
-}
-
-// The clients that a core opens, by purpose.
-type (
-	commandClient  struct{ *conn.Client }
-	blockingClient struct{ *conn.Client }
-	pubSubClient   struct{ *conn.Client }
-	cacheClient    struct {
-		*conn.Client
-		own bool // not that of the commands
-	}
-)
-
-// clients are all of them.
-type clients struct {
-	commands commandClient
-	blocking blockingClient
-	pubSub   pubSubClient
-	cache    cacheClient
-}
-
-// Close ends those first whose users need the others: reads of streams, live channels, caches, and then commands.
-func (c clients) Close() error {
-	err := errors.Join(c.blocking.Close(), c.pubSub.Close())
-	if c.cache.own {
-		err = errors.Join(err, c.cache.Close())
-	}
-	return errors.Join(err, c.commands.Close())
 }
 
 // config returns the settings of a group's subscriber.

@@ -146,13 +146,50 @@ func (s *registration) handle(typ string, h pubsub.Handler) {
 	s.handlers[typ] = h
 }
 
+// New opens a core on Redis. It waits until Redis answers, for a bounded number of attempts, and checks that the log there is one that
+// it can work with. The caller ends it with Run or Close.
+func New(ctx context.Context, config Config, options ...Option) (*Core, error) {
+	config = config.WithDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	p, err := newParts(options)
+	if err != nil {
+		return nil, err
+	}
+	if p.log == nil {
+		core, _, err := initRedis(ctx, config, p) // the core closes what it has opened
+		return core, err
+	}
+	if err := p.log.check(); err != nil {
+		return nil, err
+	}
+	return initCustom(ctx, config, p)
+}
+
+// NewInMemory opens a core in memory: for tests and demos. Its data ends with the process.
+func NewInMemory(config Config, options ...Option) (*Core, error) {
+	config = config.WithDefaults()
+	if err := config.Validate(); err != nil {
+		return nil, err
+	}
+	p, err := newParts(options)
+	if err != nil {
+		return nil, err
+	}
+	if p.log != nil {
+		return nil, &domain.InvalidError{Field: "options", Problem: "have WithEventLog", Allowed: "New for a core on a custom event log"}
+	}
+	return initMemory(context.Background(), config, p)
+}
+
 func newCore(
-	m deps, o startupSpan, meter metric.Meter,
+	m deps, o telemetry.Startup, meter metric.Meter,
 	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits,
 ) (*Core, error) {
 	core := &Core{
 		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
-		deps: m, flushMetrics: o.flushMetrics, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
+		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
@@ -166,7 +203,7 @@ func newCore(
 	core.counts = counts()
 	var err error
 	core.unwatch, err = core.watchMetrics(meter)
-	o.done(err)
+	o.End(err)
 	if err != nil {
 		return nil, errors.Join(err, m.backend.close())
 	}

@@ -6,6 +6,7 @@ import (
 	"iter"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/app/projection"
@@ -79,7 +80,7 @@ func FsckIdentity(ctx context.Context, config Config, check FsckConfig) iter.Seq
 			}
 			return nil
 		}
-		err := onLog(ctx, config, func(client commandClient, keys keyspace.Keys) error {
+		err := onLog(ctx, config, func(client *conn.Client, keys keyspace.Keys) error {
 			return eventlog.FsckIdentity(ctx, client.UniversalClient, keys, eventlog.FsckConfig{Repair: check.Repair, Report: report})
 		})
 		if err != nil && !errors.Is(err, errStopped) {

@@ -11,6 +11,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/health"
@@ -154,23 +155,20 @@ func Inspect(ctx context.Context, config Config) (_ Health, err error) {
 	if h.ClusterURL, err = conn.IsCluster(config.Redis.URL); err != nil {
 		return Health{}, err
 	}
-	keys, err := newKeys(config)
+	settings := redisConfig(config)
+	keys, err := redis.NewKeys(settings.Keyspace)
 	if err != nil {
 		return Health{}, err
 	}
-	commands, err := newCommandClient(ctx, config)
+	all, err := redis.DialToInspect(ctx, settings.Servers)
 	if err != nil {
-		return Health{}, err
-	}
-	all := clients{commands: commands}
-	if all.cache, err = newCacheClient(ctx, config, commands, blockingClient{}, pubSubClient{}); err != nil {
 		return Health{}, err
 	}
 	defer func() { err = errors.Join(err, all.Close()) }()
 	ctx, cancel := context.WithTimeout(ctx, healthLimit)
 	defer cancel()
-	all.inspect(ctx, &h)
-	info, err := eventlog.Find(ctx, commands.UniversalClient, keys)
+	inspectServers(ctx, all, &h)
+	info, err := eventlog.Find(ctx, all.Commands.UniversalClient, keys)
 	if err != nil && (h.ClusterURL || !slices.ContainsFunc(h.Log, func(s State) bool { return s.Cluster })) { // one node of a Cluster has a part only
 		h.NotReady = fmt.Errorf("the log was not found: %w", err)
 	}
@@ -180,26 +178,26 @@ func Inspect(ctx context.Context, config Config) (_ Health, err error) {
 
 var errNotOpened = errors.New("the log was not opened")
 
-// inspect asks all servers at once.
-func (c clients) inspect(ctx context.Context, h *Health) {
+// inspectServers asks all servers at once.
+func inspectServers(ctx context.Context, c *redis.Clients, h *Health) {
 	cached := make(chan []ports.Server, 1)
 	go func() {
 		defer close(cached)
-		if c.cache.own {
-			cached <- health.NewInspector(c.cache.Client, "cache").Inspect(ctx)
+		if c.OwnCache {
+			cached <- health.NewInspector(c.Cache, "cache").Inspect(ctx)
 		}
 	}()
-	h.Log = states(health.NewInspector(c.commands.Client, "commands").Inspect(ctx))
+	h.Log = states(health.NewInspector(c.Commands, "commands").Inspect(ctx))
 	h.Cache = states(<-cached)
 	for _, client := range []struct {
 		purpose string
 		*conn.Client
 		own bool
 	}{
-		{"commands", c.commands.Client, true},
-		{"streams", c.blocking.Client, true},
-		{"pubsub", c.pubSub.Client, true},
-		{"cache", c.cache.Client, c.cache.own},
+		{"commands", c.Commands, true},
+		{"streams", c.Blocking, true},
+		{"pubsub", c.PubSub, true},
+		{"cache", c.Cache, c.OwnCache},
 	} {
 		if client.Client != nil && client.own {
 			h.Pools = append(h.Pools, Pool(health.NewInspector(client.Client, client.purpose).Pool()))
@@ -211,7 +209,7 @@ func (c clients) inspect(ctx context.Context, h *Health) {
 func (r *onRedis) inspect(ctx context.Context, urls string, h *Health) {
 	probed := make(chan error, 1)
 	go func() { probed <- r.log.Probe(ctx) }()
-	r.clients.inspect(ctx, h)
+	inspectServers(ctx, r.clients, h)
 	h.NotReady = <-probed
 	h.Level, h.Highest = r.log.Levels()
 	h.ClusterURL, _ = conn.IsCluster(urls) // which was parsed before

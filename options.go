@@ -3,54 +3,19 @@ package chatcore
 import (
 	"context"
 	"encoding/json"
-	"fmt"
-	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
-	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
 	"chatcore/adapters/pubsub"
-	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
-	"chatcore/domain"
 	"chatcore/ports"
 )
 
 // Option replaces a part of a core.
 type Option func(*overrides)
-
-// overrides are the ports that options have replaced; nil is the core's own.
-type overrides struct {
-	log       *EventLog
-	clock     ports.Clock
-	ids       ports.IDs
-	contacts  app.ContactsOf
-	gate      app.Gate
-	tracers   trace.TracerProvider
-	meters    metric.MeterProvider
-	upcasters []wireformat.Option
-	stores    ports.Stores
-}
-
-func newParts(options []Option) (overrides, error) {
-	var p overrides
-	for i, option := range options {
-		if option == nil {
-			return p, &domain.InvalidError{Field: "options", Problem: fmt.Sprintf("have nil as option %d", i+1), Allowed: "options such as WithClock"}
-		}
-		option(&p)
-	}
-	if p.tracers == nil {
-		p.tracers = otel.GetTracerProvider()
-	}
-	if p.meters == nil {
-		p.meters = otel.GetMeterProvider()
-	}
-	return p, nil
-}
 
 // WithClock replaces the process's clock. In memory, and on a custom event log without a clock, it stamps events and decides edit windows, and all
 // waits use it. On Redis it only paces the presence sweeper: there Redis's clock stamps and decides ([ports.LogClock]), so that a process whose clock
@@ -145,32 +110,3 @@ type LiveTransport interface {
 // memory unless other options replace them. [Core.Once] needs [WithEffects], read models need [WithUserViews], and caches need [WithCacheStore]. The
 // core closes these ports when it ends.
 func WithEventLog(log EventLog) Option { return func(p *overrides) { p.log = &log } }
-
-// instrumentation is the name under which the core traces and measures.
-const instrumentation = "chatcore"
-
-func newMeter(p overrides, c Config) metric.Meter {
-	return telemetry.NewMeter(p.meters.Meter(instrumentation, metric.WithInstrumentationVersion(Version)), c.Logger)
-}
-
-// startupSpan holds the core's telemetry, and the functions that end the span of its opening and export its last metrics.
-type startupSpan struct {
-	telemetry    *telemetry.Telemetry
-	done         func(error)
-	flushMetrics func()
-}
-
-func newStartupSpan(ctx context.Context, p overrides, meter metric.Meter) (startupSpan, error) {
-	t, done, err := telemetry.New(ctx, p.tracers.Tracer(instrumentation, trace.WithInstrumentationVersion(Version)), meter, "open")
-	flush := func() {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), flushTimeout)
-		defer cancel()
-		telemetry.Flush(ctx, p.meters)
-	}
-	return startupSpan{t, done, flush}, err
-}
-
-// flushTimeout bounds how long Close waits for the export of the last metrics.
-const flushTimeout = time.Second
-
-func newTelemetry(o startupSpan) *telemetry.Telemetry { return o.telemetry }

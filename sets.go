@@ -12,30 +12,30 @@ import (
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/telemetry"
 	"chatcore/app"
+	"chatcore/app/projection"
 	"chatcore/ports"
 )
 
 // Provider sets: the parts of every core, and its base: Redis, memory, or a custom log.
 var (
 	coreSet = wire.NewSet(
-		newCodec, newPolicy, newClock, newIDs, newMeter, newStartupSpan, newTelemetry, newProgress, newCounters, newHistoryListener,
-		wire.Bind(new(ports.Observer), new(*telemetry.Telemetry)),
+		wire.FieldsOf(new(Config), "Log", "Delivery", "Sessions", "Limits", "Logger"),
+		telemetry.Set, telemetryConfig, newCodec, newPolicy, newClock, newIDs, newProgress, newCounters, newHistoryListener,
 		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches"), newViews, tracedSessions,
-		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, newModels, newQueries, app.NewPresence, newSweeper, newCaches, newLimits,
-		wire.Bind(new(ports.Presence), new(ports.PresenceStore)), wire.Bind(new(ports.Statuses), new(ports.PresenceStore)),
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, projection.NewModels, newQueries, app.NewPresence, app.NewSweeper, newCaches, newLimits,
+		wire.Bind(new(ports.Presence), new(ports.PresenceStore)), wire.Bind(new(ports.PresenceSweep), new(ports.PresenceStore)), wire.Bind(new(ports.Statuses), new(ports.PresenceStore)),
 		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
 		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
-		redis.Set, redisConfig, storeClients, newRedisStores,
-		newCommandClient, newBlockingClient, newPubSubClient, newCacheClient, newClients, newKeys, openLog, newLive, newStreams, redisClock,
+		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, liveConfig, streamsConfig, redisClock,
 		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
 		wire.Struct(new(onRedis), "*"), newRedisBackend,
 	)
 	memorySet = wire.NewSet(
-		memory.Set, memoryConfig, newMemoryStores,
-		newLocal, newMemoryLog, newMemoryDelivery, memoryClock,
+		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryDelivery, memoryClock,
+		wire.Bind(new(memory.Announcer), new(*pubsub.Local)),
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
 		newMemoryBackend,

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"chatcore/adapters/redis"
+	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 )
@@ -37,7 +39,7 @@ type UpgradeStep struct {
 // FindLog finds the log of a configuration's namespace without opening a core, for any number of partitions and any names. It changes nothing. An ID
 // of "" means that there is no log yet. It returns [ErrURL], [ErrUnreachable], [ErrRejected] or [ports.ErrUnavailable].
 func FindLog(ctx context.Context, config Config) (info LogInfo, err error) {
-	err = onLog(ctx, config, func(client commandClient, keys keyspace.Keys) error {
+	err = onLog(ctx, config, func(client *conn.Client, keys keyspace.Keys) error {
 		found, err := eventlog.Find(ctx, client.UniversalClient, keys)
 		info = LogInfo{ID: found.ID, Level: found.Level, Highest: found.Highest, Partitions: found.Partitions, Names: Names(found.Names)}
 		return err
@@ -49,7 +51,7 @@ func FindLog(ctx context.Context, config Config) (info LogInfo, err error) {
 // [ports.ErrNewerLog] or [ErrLogDiffers]; the others go on. An upgrade that was interrupted is finished by the next one. It returns the steps that it
 // took or, with DryRun, would take.
 func Upgrade(ctx context.Context, config Config, upgrade UpgradeConfig) (steps []UpgradeStep, err error) {
-	err = onLog(ctx, config, func(client commandClient, keys keyspace.Keys) error {
+	err = onLog(ctx, config, func(client *conn.Client, keys keyspace.Keys) error {
 		taken, err := eventlog.Upgrade(ctx, client.UniversalClient, keys, eventlog.UpgradeConfig(upgrade))
 		for _, step := range taken {
 			steps = append(steps, UpgradeStep(step))
@@ -60,16 +62,17 @@ func Upgrade(ctx context.Context, config Config, upgrade UpgradeConfig) (steps [
 }
 
 // onLog calls use with a client and the keys of a configuration.
-func onLog(ctx context.Context, config Config, use func(client commandClient, keys keyspace.Keys) error) error {
+func onLog(ctx context.Context, config Config, use func(client *conn.Client, keys keyspace.Keys) error) error {
 	config = config.WithDefaults()
 	if err := config.Validate(); err != nil {
 		return err
 	}
-	keys, err := newKeys(config)
+	settings := redisConfig(config)
+	keys, err := redis.NewKeys(settings.Keyspace)
 	if err != nil {
 		return err
 	}
-	client, err := newCommandClient(ctx, config)
+	client, err := redis.DialCommands(ctx, settings.Servers)
 	if err != nil {
 		return err
 	}

@@ -8,7 +8,8 @@ import (
 	"github.com/google/wire"
 )
 
-func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
+// initRedis closes what it has opened after an error. A core that is open closes it itself.
+func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), error) {
 	panic(wire.Build(coreSet, redisSet))
 }
 

@@ -8,82 +8,89 @@ package chatcore
 
 import (
 	"chatcore/adapters/memory"
+	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis"
+	"chatcore/adapters/telemetry"
 	"chatcore/app"
+	"chatcore/app/projection"
 	"context"
 )
 
 // Injectors from wire.go:
 
-func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
-	keys, err := newKeys(config)
+// initRedis closes what it has opened after an error. A core that is open closes it itself.
+func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), error) {
+	config2 := redisConfig(config)
+	keyspace := config2.Keyspace
+	keys, err := redis.NewKeys(keyspace)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	chatcoreCommandClient, err := newCommandClient(ctx, config)
+	logConfig := config2.Log
+	servers := config2.Servers
+	clients, cleanup, err := redis.Dial(ctx, servers)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	chatcoreBlockingClient, err := newBlockingClient(ctx, config, chatcoreCommandClient)
-	if err != nil {
-		return nil, err
-	}
-	chatcorePubSubClient, err := newPubSubClient(ctx, config, chatcoreCommandClient, chatcoreBlockingClient)
-	if err != nil {
-		return nil, err
-	}
-	chatcoreCacheClient, err := newCacheClient(ctx, config, chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient)
-	if err != nil {
-		return nil, err
-	}
-	chatcoreClients := newClients(chatcoreCommandClient, chatcoreBlockingClient, chatcorePubSubClient, chatcoreCacheClient)
 	codec := newCodec(p)
-	meter := newMeter(p, config)
+	config3 := telemetryConfig(config, p)
+	meter := telemetry.ConfiguredMeter(config3)
 	chatcoreHistoryListener := newHistoryListener()
-	log, err := openLog(ctx, config, chatcoreClients, keys, codec, meter, chatcoreHistoryListener)
+	redisHistory := history(chatcoreHistoryListener)
+	log, cleanup2, err := redis.OpenLog(ctx, logConfig, clients, keys, codec, meter, redisHistory)
 	if err != nil {
-		return nil, err
+		cleanup()
+		return nil, nil, err
 	}
-	live := newLive(config, chatcorePubSubClient, keys)
-	streams := newStreams(chatcoreClients, keys, log, codec)
+	pubsubLiveConfig := liveConfig(config, clients, keys)
+	live := pubsub.NewLive(pubsubLiveConfig)
+	pubsubStreamsConfig := streamsConfig(clients, keys, log, codec)
+	streams := pubsub.NewStreams(pubsubStreamsConfig)
 	chatcoreOnRedis := &onRedis{
 		keys:    keys,
 		log:     log,
 		live:    live,
 		streams: streams,
 		codec:   codec,
-		clients: chatcoreClients,
+		clients: clients,
 	}
 	chatcoreBackend := newRedisBackend(chatcoreOnRedis)
-	config2 := redisConfig(config)
-	redisClients := storeClients(chatcoreClients)
+	storesConfig := config2.Stores
 	iDs := newIDs(p)
-	portsStores, err := redis.NewStores(config2, redisClients, keys, codec, iDs, meter)
+	portsStores, err := redis.NewStores(storesConfig, clients, keys, codec, iDs, meter)
 	if err != nil {
-		return nil, err
+		cleanup2()
+		cleanup()
+		return nil, nil, err
 	}
-	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
+	startup, err := telemetry.Start(ctx, config3, meter)
 	if err != nil {
-		return nil, err
+		cleanup2()
+		cleanup()
+		return nil, nil, err
 	}
-	telemetry := newTelemetry(chatcoreStartupSpan)
-	chatcoreStores := newRedisStores(portsStores, p, telemetry)
+	telemetryTelemetry := startup.Telemetry
+	chatcoreStores := newRedisStores(portsStores, p, telemetryTelemetry)
 	presenceStore := chatcoreStores.Presence
 	clock := newClock(p)
-	sweeper := newSweeper(presenceStore, clock, config)
-	loader := newEntities(log, log, config, chatcoreHistoryListener)
+	logger := config.Logger
+	sweeper := app.NewSweeper(presenceStore, clock, logger)
+	chatcoreLogConfig := config.Log
+	loader := newEntities(log, log, chatcoreLogConfig, chatcoreHistoryListener)
 	views := newViews(chatcoreBackend, chatcoreStores)
-	models := newModels(log, loader, views)
+	models := projection.NewModels(log, loader, views)
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := redisClock(log)
 	queries := newQueries(log, loader, views, p)
 	caches, err := newCaches(config, cacheStore, logClock, queries)
 	if err != nil {
-		return nil, err
+		cleanup2()
+		cleanup()
+		return nil, nil, err
 	}
 	chatcoreProgress := newProgress()
-	control := newHelpers(config, chatcoreStores, live, iDs, chatcoreProgress)
+	control := newHelpers(logger, chatcoreStores, live, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
@@ -100,51 +107,62 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, error) {
 		clock:         logClock,
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
-		telemetry:     telemetry,
+		telemetry:     telemetryTelemetry,
 	}
-	commandLog := tracedLog(log, telemetry)
-	liveBus := newLiveBus(live, codec, iDs, telemetry)
+	commandLog := tracedLog(log, telemetryTelemetry)
+	liveBus := newLiveBus(live, codec, iDs, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
+	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
-	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	limits := newLimits(limitsConfig, limiter)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
-	sessionStore := tracedSessions(chatcoreStores, telemetry)
-	sessionMode := newSessionMode(config)
+	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
+	sessionsConfig := config.Sessions
+	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
-		return nil, err
+		cleanup2()
+		cleanup()
+		return nil, nil, err
 	}
-	return core, nil
+	return core, func() {
+		cleanup2()
+		cleanup()
+	}, nil
 }
 
 func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) {
+	config2 := memoryConfig(config)
 	codec := newCodec(p)
 	clock := newClock(p)
-	local := newLocal(config)
-	log := newMemoryLog(config, codec, clock, local)
+	deliveryConfig := config.Delivery
+	local := newLocal(deliveryConfig)
+	log := memory.NewLog(config2, codec, clock, local)
 	chatcoreProgress := newProgress()
 	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
 	chatcoreBackend := newMemoryBackend(log, local, pubsubMemory)
-	config2 := memoryConfig(config)
 	iDs := newIDs(p)
-	meter := newMeter(p, config)
-	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
+	config3 := telemetryConfig(config, p)
+	meter := telemetry.ConfiguredMeter(config3)
+	startup, err := telemetry.Start(ctx, config3, meter)
 	if err != nil {
 		return nil, err
 	}
-	telemetry := newTelemetry(chatcoreStartupSpan)
-	liveBus := newLiveBus(local, codec, iDs, telemetry)
+	telemetryTelemetry := startup.Telemetry
+	liveBus := newLiveBus(local, codec, iDs, telemetryTelemetry)
 	portsStores := memory.NewStores(config2, clock, liveBus)
-	chatcoreStores := newMemoryStores(portsStores, log, p, telemetry)
+	chatcoreStores := newMemoryStores(portsStores, log, p, telemetryTelemetry)
 	presenceStore := chatcoreStores.Presence
-	sweeper := newSweeper(presenceStore, clock, config)
+	logger := config.Logger
+	sweeper := app.NewSweeper(presenceStore, clock, logger)
+	logConfig := config.Log
 	chatcoreHistoryListener := newHistoryListener()
-	loader := newEntities(log, log, config, chatcoreHistoryListener)
+	loader := newEntities(log, log, logConfig, chatcoreHistoryListener)
 	views := newViews(chatcoreBackend, chatcoreStores)
-	models := newModels(log, loader, views)
+	models := projection.NewModels(log, loader, views)
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := memoryClock(clock)
@@ -153,7 +171,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	if err != nil {
 		return nil, err
 	}
-	control := newHelpers(config, chatcoreStores, local, iDs, chatcoreProgress)
+	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
@@ -170,19 +188,21 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		clock:         logClock,
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
-		telemetry:     telemetry,
+		telemetry:     telemetryTelemetry,
 	}
-	commandLog := tracedLog(log, telemetry)
+	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
+	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
-	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	limits := newLimits(limitsConfig, limiter)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
-	sessionStore := tracedSessions(chatcoreStores, telemetry)
-	sessionMode := newSessionMode(config)
+	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
+	sessionsConfig := config.Sessions
+	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
 	}
@@ -197,23 +217,26 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	publisher := customPublisher(eventLog)
 	codec := newCodec(p)
 	iDs := newIDs(p)
-	meter := newMeter(p, config)
-	chatcoreStartupSpan, err := newStartupSpan(ctx, p, meter)
+	config3 := telemetryConfig(config, p)
+	meter := telemetry.ConfiguredMeter(config3)
+	startup, err := telemetry.Start(ctx, config3, meter)
 	if err != nil {
 		return nil, err
 	}
-	telemetry := newTelemetry(chatcoreStartupSpan)
-	liveBus := newLiveBus(publisher, codec, iDs, telemetry)
+	telemetryTelemetry := startup.Telemetry
+	liveBus := newLiveBus(publisher, codec, iDs, telemetryTelemetry)
 	portsStores := memory.NewStores(config2, clock, liveBus)
-	chatcoreStores := newCustomStores(portsStores, p, telemetry)
+	chatcoreStores := newCustomStores(portsStores, p, telemetryTelemetry)
 	presenceStore := chatcoreStores.Presence
-	sweeper := newSweeper(presenceStore, clock, config)
+	logger := config.Logger
+	sweeper := app.NewSweeper(presenceStore, clock, logger)
 	log := customLog(eventLog)
 	snapshots := customSnapshots(eventLog)
+	logConfig := config.Log
 	chatcoreHistoryListener := newHistoryListener()
-	loader := newEntities(log, snapshots, config, chatcoreHistoryListener)
+	loader := newEntities(log, snapshots, logConfig, chatcoreHistoryListener)
 	views := newViews(chatcoreBackend, chatcoreStores)
-	models := newModels(log, loader, views)
+	models := projection.NewModels(log, loader, views)
 	effects := chatcoreStores.Effects
 	cacheStore := chatcoreStores.Caches
 	logClock := customClock(eventLog, clock)
@@ -224,7 +247,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	liveTransport := customTransport(eventLog)
 	chatcoreProgress := newProgress()
-	control := newHelpers(config, chatcoreStores, liveTransport, iDs, chatcoreProgress)
+	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	chatcoreDeps := deps{
 		config:        config,
@@ -241,19 +264,21 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		clock:         logClock,
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
-		telemetry:     telemetry,
+		telemetry:     telemetryTelemetry,
 	}
-	commandLog := tracedLog(log, telemetry)
+	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
+	limitsConfig := config.Limits
 	limiter := chatcoreStores.Limiter
-	limits := newLimits(config, limiter)
-	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetry, policy, limits)
+	limits := newLimits(limitsConfig, limiter)
+	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
-	sessionStore := tracedSessions(chatcoreStores, telemetry)
-	sessionMode := newSessionMode(config)
+	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
+	sessionsConfig := config.Sessions
+	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, chatcoreStartupSpan, meter, chats, presence, queries, sessions, limits)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
 	if err != nil {
 		return nil, err
 	}

@@ -11,14 +11,7 @@ import (
 )
 
 // Log is the part of the event log that queries need.
-type Log interface {
-	ports.EventLog
-	ports.ChatIndex
-	ports.MessageCounter
-	ports.EventSearch
-	ports.Lister
-	ports.BulkReader
-}
+type Log = projection.Log
 
 // Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq. Answers
 // about a user come from views that the built-in subscribers keep. In a process that runs these, single messages, chat lists and contacts come from

@@ -29,6 +29,7 @@ const (
 	otelAPI   = "go.opentelemetry.io/otel"
 	uuids     = "github.com/google/uuid"
 	breaker   = "github.com/sony/gobreaker"
+	wire      = "github.com/google/wire"
 	uniseg    = "github.com/rivo/uniseg" // grapheme clusters
 	everyone  = "*"
 
@@ -50,7 +51,7 @@ var layers = map[string][]string{
 	"app/entity":          {"chatcore/domain", "chatcore/ports"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", flights, backoff},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
-	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", backoff, goRedis, otelAPI, uuids, "github.com/google/wire"},
+	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", backoff, goRedis, otelAPI, uuids, wire},
 
 	"adapters/redis/keyspace":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
@@ -66,16 +67,16 @@ var layers = map[string][]string{
 	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/internal/rig": {everyone},
 
-	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker},
-	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "github.com/google/wire"},
-	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI},
+	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
+	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
+	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
 	"internal/calls":     {},
 	"helpers":            {"chatcore/domain", "chatcore/ports", "chatcore/internal/calls", flights, watermill},
 	".": {
 		"chatcore/helpers", "chatcore/internal/calls",
 		"chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/adapters", watermill, goRedis, uuids, otelAPI,
-		"github.com/google/wire",
+		wire,
 	},
 	"embedded":     {"chatcore", "github.com/alicebob/miniredis/v2"},
 	"chatcoretest": {"chatcore"},

@@ -4,5 +4,5 @@ package memory
 
 import "github.com/google/wire"
 
-// Set provides the stores of a [Config]. It needs a clock and the live bus.
-var Set = wire.NewSet(NewStores)
+// Set provides the log and the stores of a [Config]. It needs a codec, a clock, an [Announcer] and the live bus.
+var Set = wire.NewSet(NewLog, NewStores)

@@ -4,5 +4,5 @@ package redis
 
 import "github.com/google/wire"
 
-// Set provides the stores of a [Config]. It needs clients, keys, a codec, ids and a meter.
-var Set = wire.NewSet(NewStores)
+// Set provides the clients, keys, log and stores of a [Config]. It needs a codec, ids, a meter and a [History].
+var Set = wire.NewSet(wire.FieldsOf(new(Config), "Servers", "Keyspace", "Log", "Stores"), Dial, NewKeys, OpenLog, NewStores)
