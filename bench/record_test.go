@@ -80,7 +80,7 @@ func listen(b *testing.B, to string) *listener {
 			stop := context.AfterFunc(ctx, func() { _ = in.Close(); _ = out.Close() })
 			wg.Go(func() { defer stop(); _, _ = io.Copy(in, out); _ = in.Close() })
 			wg.Go(func() {
-				p.read(io.TeeReader(in, out))
+				p.forward(in, out)
 				_ = out.Close()
 			})
 		}
@@ -88,14 +88,15 @@ func listen(b *testing.B, to string) *listener {
 	return p
 }
 
-func (p *listener) read(from io.Reader) {
+// forward passes commands on. It records each one first, because a caller looks for it once it has the reply.
+func (p *listener) forward(from io.Reader, to io.Writer) {
 	r := bufio.NewReader(from)
 	for {
 		n, err := number(r, '*')
 		if err != nil {
 			return
 		}
-		command := make([]string, n)
+		command, raw := make([]string, n), fmt.Appendf(nil, "*%d\r\n", n)
 		for i := range command {
 			size, err := number(r, '$')
 			if err != nil {
@@ -106,10 +107,14 @@ func (p *listener) read(from io.Reader) {
 				return
 			}
 			command[i] = string(buf[:size])
+			raw = append(fmt.Appendf(raw, "$%d\r\n", size), buf...)
 		}
 		p.mu.Lock()
 		p.seen = append(p.seen, command)
 		p.mu.Unlock()
+		if _, err := to.Write(raw); err != nil {
+			return
+		}
 	}
 }
 
