@@ -55,7 +55,7 @@ lint:
 # What a change has to pass: format, vet, lint, generated code fresh (a test), tests with the race detector.
 check: lint vet race
 
-# Side by side with others, in a module of its own: docs/benchmarks.md. About five minutes.
+# Side by side with others, in a module of its own: docs/benchmarks.md. About nine minutes.
 bench: redis
 	cd bench && go test -run '^$$' -bench . -benchtime 1x -timeout 30m -v
 
