@@ -1,6 +1,7 @@
-.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate redis compiler
+.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate proto proto-check redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
+buf := clients/ts/node_modules/.bin/buf
 
 help:
 	@echo 'run        a demo on an embedded Redis'
@@ -14,6 +15,8 @@ help:
 	@echo 'mutants    tests against changed code'
 	@echo 'lint       golangci-lint'
 	@echo 'generate   wire_gen.go'
+	@echo 'proto      Go and TypeScript of proto/'
+	@echo 'proto-check  lint of proto/, generated code fresh'
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
 test: redis compiler
@@ -70,6 +73,20 @@ run:
 # Rewrites what is generated: wire_gen.go.
 generate:
 	go tool wire
+
+# Rewrites gen/ and clients/ts/src/gen from proto/. Everyone else uses the committed code and needs neither Node nor buf.
+proto: clients/ts/node_modules
+	cd proto && ../$(buf) lint && ../$(buf) format -w && ../$(buf) generate
+
+# Lint of proto/, and its generated code fresh.
+proto-check: proto
+	git diff --exit-code -- proto gen clients/ts/src/gen
+	test -z "$$(git status --porcelain -- proto gen clients/ts/src/gen)"
+
+clients/ts/node_modules: clients/ts/package-lock.json
+	@sh scripts/ensure.sh node
+	cd clients/ts && npm ci --no-audit --no-fund --loglevel=error
+	touch $@
 
 redis:
 	@sh scripts/ensure.sh redis

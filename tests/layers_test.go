@@ -31,6 +31,8 @@ const (
 	breaker   = "github.com/sony/gobreaker"
 	wire      = "github.com/google/wire"
 	uniseg    = "github.com/rivo/uniseg" // grapheme clusters
+	rpc       = "connectrpc.com"
+	protobuf  = "google.golang.org/protobuf"
 	everyone  = "*"
 
 	keyspace  = "chatcore/adapters/redis/keyspace"
@@ -78,12 +80,14 @@ var layers = map[string][]string{
 		"chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/adapters", watermill, goRedis, uuids, otelAPI,
 		wire,
 	},
-	"embedded":     {"chatcore", "github.com/alicebob/miniredis/v2"},
-	"chatcoretest": {"chatcore"},
-	"cmd":          {everyone},
-	"examples":     {everyone},
-	"tests":        {everyone},
-	"bench":        {everyone},
+	"gen":              {"chatcore/gen", rpc, protobuf},
+	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/gen", "chatcore/adapters/connect", rpc, protobuf},
+	"embedded":         {"chatcore", "github.com/alicebob/miniredis/v2"},
+	"chatcoretest":     {"chatcore"},
+	"cmd":              {everyone},
+	"examples":         {everyone},
+	"tests":            {everyone},
+	"bench":            {everyone},
 }
 
 // faults returns every import of the sources that the layers do not allow. Tests of a layer may import their test dependencies, except for the pure

@@ -106,7 +106,7 @@ func TestProse_Rules(t *testing.T) {
 // sentencesOf returns the sentences of a file's comments, messages and paragraphs.
 func sentencesOf(sources fs.FS, file string) ([]sentence, error) {
 	switch path.Ext(file) {
-	case ".go", ".lua", ".md":
+	case ".go", ".lua", ".md", ".proto", ".ts":
 	default:
 		return nil, nil
 	}
@@ -119,6 +119,8 @@ func sentencesOf(sources fs.FS, file string) ([]sentence, error) {
 		return goSentences(file, text)
 	case ".lua":
 		return lineSentences(file, string(text), func(line string) (string, bool) { return strings.CutPrefix(strings.TrimSpace(line), "--") }), nil
+	case ".proto", ".ts":
+		return lineSentences(file, string(text), func(line string) (string, bool) { return strings.CutPrefix(strings.TrimLeft(line, " *"), "// ") }), nil
 	}
 	code := false
 	return lineSentences(file, string(text), func(line string) (string, bool) {
