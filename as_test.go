@@ -15,6 +15,7 @@ import (
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
 )
 
@@ -558,5 +559,58 @@ func TestAs_FormerMembersReadNothing(t *testing.T) {
 	var invalid *domain.InvalidError
 	if err := (chatcore.Config{Access: chatcore.AccessConfig{FormerMembers: 7}}).Validate(); !errors.As(err, &invalid) || invalid.Field != "Access.FormerMembers" {
 		t.Errorf("an unknown value: %v", err)
+	}
+}
+
+// TestAs_RoundTrips counts the script calls of commands and queries: a command of a view takes those of a plain one, a query one more.
+func TestAs_RoundTrips(t *testing.T) {
+	server := redistest.Start(t)
+	ctx, client := t.Context(), server.Client(t)
+	core := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
+	fillChat(t, core, "chat")
+	view := core.As(member)
+	calls := func(do func() (any, error)) int {
+		must[any](t)(do()) // whatever is loaded once is loaded
+		before := scriptCalls(ctx, t, client)
+		must[any](t)(do())
+		return scriptCalls(ctx, t, client) - before
+	}
+	for name, test := range map[string]struct {
+		plain, viewed func() (any, error)
+		more          int
+	}{
+		"Send": {
+			func() (any, error) {
+				return any1(core.Chats.Send(ctx, domain.Send{Chat: "chat", Actor: member, Content: "x"}))
+			},
+			func() (any, error) { return any1(view.Chats.Send(ctx, domain.Send{Chat: "chat", Content: "x"})) }, 0,
+		},
+		"Chat": {
+			func() (any, error) { return any1(core.Queries.Chat(ctx, "chat")) },
+			func() (any, error) { return any1(view.Queries.Chat(ctx, "chat")) }, 1,
+		},
+		"History": {
+			func() (any, error) { return any1(core.Queries.History(ctx, "chat", domain.Span{})) },
+			func() (any, error) { return any1(view.Queries.History(ctx, "chat", domain.Span{})) }, 1,
+		},
+	} {
+		plain, viewed := calls(test.plain), calls(test.viewed)
+		if plain == 0 || viewed != plain+test.more {
+			t.Errorf("%s takes %d script calls, by a view %d", name, plain, viewed)
+		}
+	}
+}
+
+// TestAs_RemovedByAnotherProcess has one process remove a member whose membership another one has cached.
+func TestAs_RemovedByAnotherProcess(t *testing.T) {
+	open := func(c chatcore.Config) *chatcore.Core { return opened(t)(chatcore.New(t.Context(), c)) }
+	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Start(t).URL()}}, t.Context()
+	here, there := open(config), open(config)
+	fillChat(t, here, "chat")
+	before := must[[]app.MessageView](t)(here.As(member).Queries.History(ctx, "chat", domain.Span{}))
+	must[app.Done](t)(there.Chats.Remove(ctx, domain.Remove{Chat: "chat", Actor: owner, User: member}))
+	must[app.Sent](t)(there.Chats.Send(ctx, domain.Send{Chat: "chat", Actor: owner, Content: "not for the member"}))
+	if after := must[[]app.MessageView](t)(here.As(member).Queries.History(ctx, "chat", domain.Span{})); !reflect.DeepEqual(after, before) {
+		t.Errorf("after the removal the member reads %+v", after)
 	}
 }
