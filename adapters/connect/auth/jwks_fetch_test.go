@@ -127,8 +127,12 @@ func TestJWKS_Outage(t *testing.T) {
 		}
 	}
 	for name, answer := range map[string]http.HandlerFunc{
-		"status":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
-		"not found":  http.NotFound,
+		"status":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"not found": http.NotFound,
+		"keys, not OK": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNonAuthoritativeInfo)
+			fmt.Fprintln(w, jwks(next.jwk()))
+		},
 		"no content": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"empty":      func(http.ResponseWriter, *http.Request) {},
 		"HTML":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "<html>") },
@@ -141,7 +145,7 @@ func TestJWKS_Outage(t *testing.T) {
 		},
 		"text after": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, jwks(next.jwk()), "x") },
 		"large": func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprintln(w, strings.Repeat(" ", 256<<10), jwks(next.jwk()))
+			fmt.Fprintln(w, jwks(next.jwk()), strings.Repeat(" ", 256<<10))
 		},
 		"without an end": endless,
 		"many keys": func(w http.ResponseWriter, _ *http.Request) {

@@ -39,3 +39,13 @@ func TestWatchedFile_Read(t *testing.T) {
 		}
 	}
 }
+
+// TestProblemText is the same for every system call that misses a file.
+func TestProblemText(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "none")
+	_, statErr := os.Stat(path)
+	_, openErr := os.Open(path) //nolint:gosec // of this test
+	if statErr == nil || problemText(statErr) != problemText(openErr) || problemText(nil) != "" {
+		t.Errorf("%q and %q", problemText(statErr), problemText(openErr))
+	}
+}
