@@ -24,8 +24,21 @@ func TestWatchedFile_Read(t *testing.T) {
 		fails   bool
 		loads   int
 	}{
-		{"", true, true, 0}, {"", false, true, 0}, {"a1", true, false, 1}, {"a1", false, false, 1}, {"a2", true, false, 2}, {"x1", true, true, 3}, {"x1", false, true, 4}, {"x2", true, true, 5},
-		{"", true, true, 5}, {"a2", true, false, 6}, {"", true, true, 6}, {"a2", true, false, 7}, {"a2", false, false, 7}, {"123456789", true, true, 7}, {"123456789", false, true, 7},
+		{"", true, true, 0},
+		{"", false, true, 0},
+		{"a1", true, false, 1},
+		{"a1", false, false, 1},
+		{"a2", true, false, 2},
+		{"x1", true, true, 3},
+		{"x1", false, true, 4},
+		{"x2", true, true, 5},
+		{"", true, true, 5},
+		{"a2", true, false, 6},
+		{"", true, true, 6},
+		{"a2", true, false, 7},
+		{"a2", false, false, 7},
+		{"123456789", true, true, 7},
+		{"123456789", false, true, 7},
 	} {
 		err := os.Remove(path)
 		if step.text != "" {
