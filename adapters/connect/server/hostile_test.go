@@ -54,7 +54,7 @@ func TestHostile_SlowHeaders(t *testing.T) {
 
 // TestHostile_SlowBodies holds every slot by bodies that do not arrive, until the request timeout.
 func TestHostile_SlowBodies(t *testing.T) {
-	r := start(t, server.Config{Handler: hello(), MaxInFlight: 2, Timeouts: server.Timeouts{Request: brief}})
+	r := start(t, server.Config{Handler: hello(), MaxInFlight: 2, Timeouts: server.Timeouts{Request: brief, Client: 2 * wait.Limit}})
 	slow := r.dial()
 	fmt.Fprint(slow, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
 	framer, _ := r.frames()
@@ -84,7 +84,7 @@ func TestHostile_NeverReading(t *testing.T) {
 		}
 	})
 	t.Run("stalled connection", func(t *testing.T) {
-		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Stall: brief}})
+		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Stall: brief, Client: 2 * wait.Limit}})
 		for _, path := range []string{"/large", "/stream"} {
 			fmt.Fprintf(r.dial(), "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
 		}
@@ -92,7 +92,7 @@ func TestHostile_NeverReading(t *testing.T) {
 		r.serves("after clients that do not read")
 	})
 	t.Run("no window", func(t *testing.T) {
-		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Request: brief}})
+		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Request: brief, Client: 2 * wait.Limit}})
 		framer, conn := r.frames()
 		go func() { _, _ = io.Copy(io.Discard, conn) }()
 		for id := range uint32(4) {
@@ -100,6 +100,41 @@ func TestHostile_NeverReading(t *testing.T) {
 		}
 		wait.Until(t, "the handlers have ended", func() bool { got := r.Stats(); return got.Requests == 4 && got.InFlight == 0 })
 		r.serves("after streams without a window")
+	})
+}
+
+// TestHostile_SlotsOfOthers holds every slot by clients that send or read slowly, for longer than the test. Requests of others end them.
+func TestHostile_SlotsOfOthers(t *testing.T) {
+	entered := make(chan struct{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/other" {
+			return
+		}
+		entered <- struct{}{}
+		if _, err := io.ReadAll(r.Body); err != nil {
+			return
+		}
+		_, _ = w.Write(make([]byte, 16<<20))
+	})
+	r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Client: brief, Request: 2 * wait.Limit, Stall: 2 * wait.Limit}})
+	sending, reading := r.dial(), r.dial()
+	fmt.Fprint(sending, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
+	<-entered
+	fmt.Fprint(reading, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-entered
+	framer, conn := r.frames()
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	r.headers(framer, 1, "POST", false)
+	<-entered
+	r.headers(framer, 3, "GET", true)
+	<-entered
+	if got := r.Stats(); got.InFlight != 4 {
+		t.Fatalf("%+v", got)
+	}
+	r.serves("while others hold all slots")
+	wait.Until(t, "no request remains", func() bool {
+		r.serves("while others end")
+		return r.Stats().InFlight == 0
 	})
 }
 
