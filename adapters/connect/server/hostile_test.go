@@ -24,7 +24,7 @@ func TestHostile_SlowHeaders(t *testing.T) {
 	r := start(t, server.Config{Handler: hello(), Timeouts: server.Timeouts{Header: brief, Idle: brief}})
 	for _, begin := range []string{"", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n"} {
 		conn := r.dial()
-		fmt.Fprint(conn, begin)
+		fmt.Fprintf(conn, "%s", begin)
 		drip, dripped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(dripped)
@@ -34,7 +34,7 @@ func TestHostile_SlowHeaders(t *testing.T) {
 					return
 				case <-time.After(brief / 10):
 					if begin != "" {
-						fmt.Fprint(conn, "x")
+						fmt.Fprintf(conn, "%s", "x")
 					}
 				}
 			}
@@ -56,7 +56,7 @@ func TestHostile_SlowHeaders(t *testing.T) {
 func TestHostile_SlowBodies(t *testing.T) {
 	r := start(t, server.Config{Handler: hello(), MaxInFlight: 2, Timeouts: server.Timeouts{Request: brief, Client: 2 * wait.Limit}})
 	slow := r.dial()
-	fmt.Fprint(slow, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
+	fmt.Fprintf(slow, "%s", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
 	framer, _ := r.frames()
 	r.headers(framer, 1, "POST", false)
 	if err := framer.WriteData(1, false, []byte("some")); err != nil {
@@ -118,9 +118,9 @@ func TestHostile_SlotsOfOthers(t *testing.T) {
 	})
 	r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Client: brief, Request: 2 * wait.Limit, Stall: 2 * wait.Limit}})
 	sending, reading := r.dial(), r.dial()
-	fmt.Fprint(sending, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
+	fmt.Fprintf(sending, "%s", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
 	<-entered
-	fmt.Fprint(reading, "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	fmt.Fprintf(reading, "%s", "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
 	<-entered
 	framer, conn := r.frames()
 	go func() { _, _ = io.Copy(io.Discard, conn) }()
@@ -146,7 +146,7 @@ func TestHostile_SlowReader(t *testing.T) {
 		Timeouts: server.Timeouts{Stall: wait.Limit},
 	})
 	conn := r.dial()
-	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	fmt.Fprintf(conn, "%s", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	got := closes(conn)
 	if _, body, _ := strings.Cut(got, "\r\n\r\n"); !strings.Contains(got, "200 OK") || len(body) < size {
 		t.Errorf("%d bytes arrived", len(got))
@@ -190,7 +190,7 @@ func TestHostile_Truncated(t *testing.T) {
 	request := "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 	for end := range len(request) {
 		conn := r.dial()
-		fmt.Fprint(conn, request[:end])
+		fmt.Fprintf(conn, "%s", request[:end])
 		if err := conn.(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // of a TCP listener
 			t.Fatal(err)
 		}
@@ -255,7 +255,7 @@ func TestHostile_BusyConnections(t *testing.T) {
 		}
 	})})
 	for range 2 {
-		fmt.Fprint(r.dial(), "GET /busy HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprintf(r.dial(), "%s", "GET /busy HTTP/1.1\r\nHost: x\r\n\r\n")
 		<-entered
 	}
 	if text := closes(r.dial()); text != "" {

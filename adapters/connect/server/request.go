@@ -84,7 +84,8 @@ func SetPrincipal(ctx context.Context, name string) {
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.conns.requests.Add(1)
 	state := &request{server: s, control: http.NewResponseController(w), began: time.Now()}
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, state))
+	ctx := context.WithValue(r.Context(), requestKey{}, state)
+	r = r.WithContext(ctx)
 	observed := &response{ResponseWriter: w, request: state}
 	w = observed
 	if r.Body != http.NoBody {
@@ -96,7 +97,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	// An HTTP/1.1 connection gets other deadlines from net/http after the request, an HTTP/2 stream ends with it.
 	deadline := state.began.Add(s.config.Timeouts.Request)
 	if err := errors.Join(state.control.SetReadDeadline(deadline), state.control.SetWriteDeadline(deadline)); err != nil {
-		s.config.Logger.ErrorContext(r.Context(), "request without deadlines", "error", err)
+		s.config.Logger.ErrorContext(ctx, "request without deadlines", "error", err)
 	}
 	switch {
 	case s.config.Probes.answers(r):

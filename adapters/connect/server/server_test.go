@@ -265,11 +265,11 @@ func TestStream_HasNoRequestTimeout(t *testing.T) {
 			t.Error(err)
 		}
 		for time.Since(began) < 2*timeout {
-			fmt.Fprint(w, ".")
+			fmt.Fprintf(w, "%s", ".")
 			_ = http.NewResponseController(w).Flush()
 			<-time.After(timeout / 10)
 		}
-		fmt.Fprint(w, "end")
+		fmt.Fprintf(w, "%s", "end")
 	})
 	r := start(t, server.Config{Handler: handler, Timeouts: server.Timeouts{Request: timeout}})
 	for protocol, client := range r.clients() {
