@@ -34,6 +34,8 @@ const (
 	rpc       = "connectrpc.com"
 	protobuf  = "google.golang.org/protobuf"
 	everyone  = "*"
+	jwts      = "github.com/golang-jwt/jwt/v5"
+	jwtKeys   = "github.com/MicahParks"
 
 	keyspace  = "chatcore/adapters/redis/keyspace"
 	rediscmd  = "chatcore/adapters/redis/rediscmd"
@@ -80,6 +82,9 @@ var layers = map[string][]string{
 		"chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/adapters", watermill, goRedis, uuids, otelAPI,
 		wire,
 	},
+
+	"adapters/connect/auth": {"chatcore/domain", "chatcore/ports", "chatcore/app", backoff, jwts, jwtKeys},
+
 	"gen":              {"chatcore/gen", rpc, protobuf},
 	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/gen", "chatcore/adapters/connect", rpc, protobuf},
 	"embedded":         {"chatcore", "github.com/alicebob/miniredis/v2"},
@@ -207,6 +212,8 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"a.go":                     {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
 		"embedded/a.go":            {"chatcore/adapters/redis", "github.com/spf13/cobra"},
 		"utils/a.go":               {"fmt"},
+
+		"adapters/connect/auth/a.go": {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
 	} {
 		for _, imported := range imports {
 			planted := fstest.MapFS{file: {Data: fmt.Appendf(nil, "package p\n\nimport goredis %q\n", imported)}}
