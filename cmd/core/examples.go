@@ -50,5 +50,8 @@ func examples() map[string][]string {
 		"core limit":             {"core limit login ada --rate login=5/15m --take 1"},
 		"core fsck":              {"core fsck --chat garden", "core fsck --repair"},
 		"core acl":               {"core acl --namespace shop --user core"},
+		"core token create":      {"core token create shop --scope chats:read --scope chats:write --file tokens.json", "core token create push --scope consume:push --expires 720h"},
+		"core token list":        {"core token list --file tokens.json"},
+		"core token revoke":      {"core token revoke shop --file tokens.json"},
 	}
 }
