@@ -40,6 +40,8 @@ func (s *setting) targetField() any {
 		return target.target
 	case *channelNames:
 		return target.target
+	case *formerMembers:
+		return target.target
 	}
 	return s.target
 }
@@ -81,6 +83,8 @@ func (s *setting) sample() string {
 		return "send=7/1m"
 	case *channelNames:
 		return "message:new=seven"
+	case *formerMembers:
+		return "nothing"
 	}
 	return "seven"
 }
@@ -174,18 +178,19 @@ func TestSettings_BySource(t *testing.T) {
 func TestSettings_RefusedByName(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "core.yaml")
 	for text, want := range map[string]string{
-		"ttl: {session: soon}":         "ttl.session in " + file,
-		"ttl: {session: 60}":           "a duration such as",
-		"queue: [1, 2]":                "has several values",
-		"queue: many":                  "a whole number",
-		"nosuch: 1":                    `unknown setting "nosuch"`,
-		"ttl: {nosuch: 1}":             `unknown setting "ttl.nosuch"`,
-		"ttl: 1h":                      `unknown setting "ttl"`,
-		"limits: {send: often}":        "KIND=RATE/PERIOD",
-		"names: {channels: {x: ''}}":   "TYPE=CHANNEL",
-		"queue: 1\nqueue: 2":           "cannot be read",
-		"just words":                   "cannot be read",
-		"session: {compat: sometimes}": "true or false",
+		"ttl: {session: soon}":          "ttl.session in " + file,
+		"ttl: {session: 60}":            "a duration such as",
+		"queue: [1, 2]":                 "has several values",
+		"queue: many":                   "a whole number",
+		"access: {former-members: all}": "until-removal or nothing",
+		"nosuch: 1":                     `unknown setting "nosuch"`,
+		"ttl: {nosuch: 1}":              `unknown setting "ttl.nosuch"`,
+		"ttl: 1h":                       `unknown setting "ttl"`,
+		"limits: {send: often}":         "KIND=RATE/PERIOD",
+		"names: {channels: {x: ''}}":    "TYPE=CHANNEL",
+		"queue: 1\nqueue: 2":            "cannot be read",
+		"just words":                    "cannot be read",
+		"session: {compat: sometimes}":  "true or false",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -301,7 +306,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
 			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.DisablePubSub", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
-			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups",
+			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)
