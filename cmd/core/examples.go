@@ -4,7 +4,7 @@ package main
 func examples() map[string][]string {
 	return map[string][]string{
 		"core import":            {"core import transcript.jsonl.gz"},
-		"core serve":             {"core serve --health :8080", "core serve --embedded  without a Redis"},
+		"core serve":             {"core serve --admin :7461", "core serve --embedded  without a Redis"},
 		"core tail":              {"core tail --live", "core tail --group push --json"},
 		"core chat create":       {"core chat create garden --as ada --title Garden --member ben --member cem"},
 		"core chat list":         {"core chat list --limit 100", "core chat list --user ada --limit 20"},

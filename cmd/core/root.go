@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"chatcore"
+	"chatcore/adapters/connect/server"
 )
 
 // cli is the shared state of the commands of one command line.
@@ -20,9 +25,16 @@ type cli struct {
 	patient   bool // the command lasts: it waits for a Redis that is not there yet
 	logger    *slog.Logger
 	begun     bool // the command line is understood, and its command runs
+
+	handler   func(*chatcore.Core) http.Handler // of the API
+	registry  *prometheus.Registry              // of the metrics that are scraped; nil if none are
+	telemetry *exporters                        // of the core that is open
 }
 
-func newCLI(out, errs io.Writer) *cli { return &cli{out: out, errs: errs} }
+func newCLI(out, errs io.Writer) *cli { return &cli{out: out, errs: errs, handler: apiHandler} }
+
+// apiHandler answers the requests of the API.
+func apiHandler(*chatcore.Core) http.Handler { return http.HandlerFunc(server.NotFound) }
 
 // command returns the tree of commands, of which one may be executed.
 func command(out, errs io.Writer) *cobra.Command { return newCLI(out, errs).root() }

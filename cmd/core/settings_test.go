@@ -58,7 +58,15 @@ func TestSettings_SetEveryFieldOfConfig(t *testing.T) {
 			t.Errorf("no setting sets Config.%s", name)
 		}
 	}
-	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true, &s.health: true}
+	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true}
+	serve := reflect.ValueOf(&s.serve).Elem()
+	for i := range serve.NumField() {
+		field := reflect.NewAt(serve.Field(i).Type(), serve.Field(i).Addr().UnsafePointer()).Interface()
+		own[field] = true
+		if !slices.ContainsFunc(s.list, func(s *setting) bool { return s.target == field }) {
+			t.Errorf("no setting sets %s of the listeners", serve.Type().Field(i).Name)
+		}
+	}
 	for _, setting := range s.list {
 		isField := false
 		for _, address := range fields {
@@ -94,7 +102,9 @@ func load(t *testing.T, args ...string) (*settings, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s := newSettings(flags)
-	flags.AddFlag(s.localFlag("health"))
+	for _, flag := range s.localFlags() {
+		flags.AddFlag(flag)
+	}
 	flags.Var(&s.limits, "rate", "")
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
