@@ -60,7 +60,9 @@ func transports(t testing.TB) []transport {
 	}
 }
 
-func unary(m protoreflect.MethodDescriptor) bool { return !m.IsStreamingServer() && !m.IsStreamingClient() }
+func unary(m protoreflect.MethodDescriptor) bool {
+	return !m.IsStreamingServer() && !m.IsStreamingClient()
+}
 
 func isQuery(m protoreflect.MethodDescriptor) bool {
 	options, ok := m.Options().(*descriptorpb.MethodOptions)

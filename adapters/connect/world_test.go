@@ -213,4 +213,3 @@ func refusalOf(err error) error {
 	}
 	return r
 }
-
