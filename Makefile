@@ -1,4 +1,4 @@
-.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate proto proto-check redis compiler
+.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate proto proto-check proto-release redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
@@ -16,7 +16,8 @@ help:
 	@echo 'lint       golangci-lint'
 	@echo 'generate   wire_gen.go'
 	@echo 'proto      Go and TypeScript of proto/'
-	@echo 'proto-check  lint of proto/, generated code fresh'
+	@echo 'proto-check    lint of proto/, no break of the released API, generated code fresh'
+	@echo 'proto-release  image of the released API'
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
 test: redis compiler
@@ -78,10 +79,15 @@ generate:
 proto: clients/ts/node_modules
 	cd proto && ../$(buf) lint && ../$(buf) format -w && ../$(buf) generate
 
-# Lint of proto/, and its generated code fresh.
-proto-check: proto
-	git diff --exit-code -- proto gen clients/ts/src/gen
-	test -z "$$(git status --porcelain -- proto gen clients/ts/src/gen)"
+# Lint and format of proto/, no break of the released API, and the generated code fresh. It changes nothing.
+proto-check: clients/ts/node_modules
+	cd proto && ../$(buf) lint && ../$(buf) format --diff --exit-code && ../$(buf) breaking --against released.binpb
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && mkdir "$$fresh/proto" && (cd proto && ../$(buf) generate -o "$$fresh/proto") && \
+		diff -r gen "$$fresh/gen" && diff -r clients/ts/src/gen "$$fresh/clients/ts/src/gen" || { echo 'generated code is stale: run make proto' >&2; exit 1; }
+
+# Writes the image of the API that proto-check compares with. It belongs to a release: afterwards, clients of this API exist.
+proto-release: clients/ts/node_modules
+	cd proto && ../$(buf) build --exclude-source-info -o released.binpb
 
 clients/ts/node_modules: clients/ts/package-lock.json
 	@sh scripts/ensure.sh node
