@@ -17,6 +17,7 @@ type Config struct {
 	Sessions SessionsConfig // logins of users
 	Caches   CachesConfig   // lifetimes of cached values
 	Limits   LimitsConfig   // rate limits, caps and the edit window
+	Access   AccessConfig   // rights of users to read
 
 	// StopTimeout bounds how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for
 	// the steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
@@ -185,4 +186,10 @@ type LimitsConfig struct {
 	Caps app.Caps
 	// EditWindow is how long after its send a message may be edited. Defaults to 0: at any time.
 	EditWindow time.Duration
+}
+
+// AccessConfig says what users may read through [Core.As] and [Core.Access].
+type AccessConfig struct {
+	// FormerMembers is what a former member of a chat may read of it. Defaults to app.FormerMembersUntilRemoval: the chat as of the removal.
+	FormerMembers app.FormerMembers
 }

@@ -19,6 +19,7 @@ func (c Config) Validate() error {
 	v.add(c.checkKeys())
 	v.add(app.CheckLimits(c.Limits.Rates))
 	v.add(c.Limits.Caps.Check())
+	v.add(c.Access.FormerMembers.Check())
 	c.checkSigns(&v)
 	c.checkRanges(&v)
 	return errors.Join(v...)

@@ -28,10 +28,13 @@ import (
 
 // Core is a chatcore: commands, queries, and the handlers that are added to it. Commands and queries work from New on and until Run or Close has
 // ended; afterwards every call that needs Redis or the log returns [ErrClosed]. All methods are safe for concurrent use.
+//
+// Chats, Presence, Queries and Sessions are for trusted code: they check no membership of the caller. For code that answers users use [Core.As].
 type Core struct {
-	Chats    *app.Chats      // commands about chats
-	Presence *app.Presence   // heartbeats, statuses and online users
-	Queries  *app.Queries    // present state, folded from the log
+	Chats    *app.Chats      // commands about chats, of any actor
+	Presence *app.Presence   // heartbeats, statuses and online users, of any user to any caller
+	Queries  *app.Queries    // present state, folded from the log; checks no membership
+	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
@@ -188,7 +191,7 @@ func newCore(
 	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
+		Chats: chats, Presence: presence, Queries: queries, Access: app.NewAccess(queries, m.config.Access.FormerMembers), Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
 	var cached projection.CachedAnswers // nil without caches
@@ -208,6 +211,12 @@ func newCore(
 		return nil, errors.Join(err, m.backend.close())
 	}
 	return core, nil
+}
+
+// As returns the commands and queries of one user, whom the caller has authenticated: commands act as that user only, and queries return only what
+// that user may read, as Config.Access says. It costs nothing. A query about a chat takes one round trip more than that of Queries.
+func (c *Core) As(user domain.UserID) app.UserView {
+	return app.NewUserView(user, c.Chats, c.Access, c.Presence, c.Sessions)
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under

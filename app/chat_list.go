@@ -23,6 +23,11 @@ type ListedChat struct {
 
 func noEntities(domain.ChatID) []entity.Versioned { return nil }
 
+// membershipOf returns the entity of a user's membership of each chat.
+func membershipOf(user domain.UserID) func(domain.ChatID) []entity.Versioned {
+	return func(domain.ChatID) []entity.Versioned { return []entity.Versioned{{Entity: domain.MemberEntity(user)}} }
+}
+
 // setLast sets the last message, if there is one.
 func (c *ListedChat) setLast(last *MessageView) {
 	if last != nil {
@@ -53,6 +58,11 @@ func roleOf(name string) (domain.Role, bool) {
 // few round trips for each 64 chats, and about 40 µs of the log's time for each chat. The cost of [Queries.ChatListPage] follows the size of the
 // page.
 func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedChat, error) {
+	return q.chatList(ctx, user, noEntities)
+}
+
+// chatList is ChatList. If memberships are loaded with the last messages, it leaves out the chats that the user is no member of now.
+func (q *Queries) chatList(ctx context.Context, user domain.UserID, memberships func(domain.ChatID) []entity.Versioned) ([]ListedChat, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {
 		return nil, err
 	}
@@ -86,9 +96,19 @@ func (q *Queries) ChatList(ctx context.Context, user domain.UserID) ([]ListedCha
 		role, _ := roleOf(chat.Role)
 		list[i] = ListedChat{ID: chat.ChatID, Title: chat.Title, Archived: chat.Archived, Role: role, JoinedAt: chat.JoinedAt, Unread: unread[chat.ChatID], LastAt: last[i].At}
 	}
-	if err := q.lastViews(ctx, ids, noEntities, func(i int, last *MessageView, _ []entity.Versioned) { list[i].setLast(last) }); err != nil {
+	err = q.lastViews(ctx, ids, memberships, func(i int, last *MessageView, membership []entity.Versioned) {
+		if len(membership) > 0 {
+			if m, _ := membership[0].State.(*domain.Member); !m.Current() {
+				list[i] = ListedChat{}
+				return
+			}
+		}
+		list[i].setLast(last)
+	})
+	if err != nil {
 		return nil, err
 	}
+	list = slices.DeleteFunc(list, func(c ListedChat) bool { return c.ID == "" })
 	slices.SortFunc(list, newerChat)
 	return list, nil
 }

@@ -13,7 +13,8 @@ import (
 	"chatcore/ports"
 )
 
-// Chats are the commands about chats and their messages. Every command is idempotent: under the same message id or command id it has its effect once
+// Chats are the commands about chats and their messages. The caller names the actor, and must have authenticated that user; [Chats.As] fixes the
+// actor for code that acts for users. Every command is idempotent: under the same message id or command id it has its effect once
 // and returns the first result again, for as long as the chat exists, in every process, regardless of later events. This includes a command that
 // changed nothing. Command ids belong to the actor: two users may choose the same one. An id that the actor has used for another command, or with
 // other arguments, is [domain.ErrCommandReused]. A refused command is not recorded: given again, it is decided again.

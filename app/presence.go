@@ -9,7 +9,8 @@ import (
 	"chatcore/ports"
 )
 
-// Presence records heartbeats and chosen statuses, and lists online users.
+// Presence records heartbeats and chosen statuses, and lists online users. It checks no membership and shows every user to every caller: code that
+// answers users must use Core.As, whose presence shows only users that share a chat.
 type Presence struct {
 	presence ports.Presence
 	statuses ports.Statuses

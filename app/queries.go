@@ -13,7 +13,7 @@ import (
 // Log is the part of the event log that queries need.
 type Log = projection.Log
 
-// Queries read chats. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq. Answers
+// Queries read chats. They check no membership: code that answers users must use Core.As, or [Access]. Every answer about a chat is folded from the log, as of the time it is asked for or, by [Queries.At], as of a seq. Answers
 // about a user come from views that the built-in subscribers keep. In a process that runs these, single messages, chat lists and contacts come from
 // caches that they keep right: a moment behind the log, but never behind the process's own changes of a message.
 type Queries struct {

@@ -10,7 +10,8 @@ import (
 )
 
 // Sessions are the logins of users. Without an answer of the store there is no session, and nothing is closed: [ports.ErrUnavailable]. For any token
-// that is not a live session's, they return [domain.ErrNoSession].
+// that is not a live session's, they return [domain.ErrNoSession]. They act on the sessions of any user that the caller names: code that answers users
+// must use Core.As.
 type Sessions struct {
 	store    ports.SessionStore
 	presence Presences

@@ -34,6 +34,8 @@ const (
 	rpc       = "connectrpc.com"
 	protobuf  = "google.golang.org/protobuf"
 	everyone  = "*"
+	jwts      = "github.com/golang-jwt/jwt/v5"
+	jwtKeys   = "github.com/MicahParks"
 
 	keyspace  = "chatcore/adapters/redis/keyspace"
 	rediscmd  = "chatcore/adapters/redis/rediscmd"
@@ -69,8 +71,10 @@ var layers = map[string][]string{
 	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/internal/rig": {everyone},
 
-	"adapters/pubsub":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
-	"adapters/memory":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
+	"adapters/pubsub":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
+	"adapters/memory":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
+	"adapters/connect/server": {"chatcore/domain"},
+
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
 	"internal/calls":     {},
@@ -80,8 +84,11 @@ var layers = map[string][]string{
 		"chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/adapters", watermill, goRedis, uuids, otelAPI,
 		wire,
 	},
+
+	"adapters/connect/auth": {"chatcore/domain", "chatcore/ports", "chatcore/app", backoff, jwts, jwtKeys},
+
 	"gen":              {"chatcore/gen", rpc, protobuf},
-	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/gen", "chatcore/adapters/connect", rpc, protobuf},
+	"adapters/connect": {"chatcore", "chatcore/domain", "chatcore/ports", "chatcore/app", "chatcore/gen", "chatcore/adapters/connect", rpc, protobuf, otelAPI},
 	"embedded":         {"chatcore", "github.com/alicebob/miniredis/v2"},
 	"chatcoretest":     {"chatcore"},
 	"cmd":              {everyone},
@@ -184,29 +191,32 @@ func TestLayersKeepApart(t *testing.T) {
 
 func TestAPlantedImportIsFound(t *testing.T) {
 	for file, imports := range map[string][]string{
-		"domain/a.go":              {"chatcore/ports", goRedis, "github.com/google/uuid"},
-		"domain/a_test.go":         {goRedis, "github.com/stretchr/testify"},
-		"ports/a.go":               {"chatcore/app", watermill + "/message"},
-		"ports/porttest/a.go":      {"chatcore/adapters/redis", goRedis},
-		"internal/flight/a.go":     {"chatcore/ports", "chatcore/internal/backoff", "golang.org/x/sync/errgroup"},
-		"internal/backoff/a.go":    {"chatcore/domain"},
-		"app/cache/a.go":           {"chatcore/app", goRedis, "chatcore/adapters/redis", "chatcore/app/entity"},
-		"app/entity/a.go":          {"chatcore/app", "chatcore/app/projection", "chatcore/app/cache", "chatcore/internal/flight"},
-		"app/projection/a.go":      {"chatcore/app", "chatcore/app/cache", "chatcore/adapters/memory"},
-		"app/a.go":                 {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
-		"adapters/wireformat/a.go": {"chatcore/app", goRedis},
-		"adapters/redis/a.go":      {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
-		"adapters/redis/kv/a.go":   {"chatcore/adapters/redis/eventlog", watermill},
-		"adapters/pubsub/a.go":     {"chatcore/app", "chatcore/adapters/redis"},
-		"adapters/memory/a.go":     {goRedis, "chatcore/app"},
-		"adapters/telemetry/a.go":  {otelAPI + "x/sdk", goRedis},
-		"adapters/other/a.go":      {"chatcore/domain"},
-		"app/findings/a.go":        {"chatcore/app", "chatcore/adapters/pubsub"},
-		"helpers/a.go":             {"chatcore", "chatcore/adapters/redis", goRedis},
-		"internal/calls/a.go":      {"chatcore/ports", watermill + "/message"},
-		"a.go":                     {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
-		"embedded/a.go":            {"chatcore/adapters/redis", "github.com/spf13/cobra"},
-		"utils/a.go":               {"fmt"},
+		"domain/a.go":                  {"chatcore/ports", goRedis, "github.com/google/uuid"},
+		"domain/a_test.go":             {goRedis, "github.com/stretchr/testify"},
+		"ports/a.go":                   {"chatcore/app", watermill + "/message"},
+		"ports/porttest/a.go":          {"chatcore/adapters/redis", goRedis},
+		"internal/flight/a.go":         {"chatcore/ports", "chatcore/internal/backoff", "golang.org/x/sync/errgroup"},
+		"internal/backoff/a.go":        {"chatcore/domain"},
+		"app/cache/a.go":               {"chatcore/app", goRedis, "chatcore/adapters/redis", "chatcore/app/entity"},
+		"app/entity/a.go":              {"chatcore/app", "chatcore/app/projection", "chatcore/app/cache", "chatcore/internal/flight"},
+		"app/projection/a.go":          {"chatcore/app", "chatcore/app/cache", "chatcore/adapters/memory"},
+		"app/a.go":                     {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
+		"adapters/wireformat/a.go":     {"chatcore/app", goRedis},
+		"adapters/redis/a.go":          {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
+		"adapters/redis/kv/a.go":       {"chatcore/adapters/redis/eventlog", watermill},
+		"adapters/pubsub/a.go":         {"chatcore/app", "chatcore/adapters/redis"},
+		"adapters/memory/a.go":         {goRedis, "chatcore/app"},
+		"adapters/telemetry/a.go":      {otelAPI + "x/sdk", goRedis},
+		"adapters/other/a.go":          {"chatcore/domain"},
+		"adapters/connect/server/a.go": {"chatcore", "chatcore/app", "golang.org/x/net/http2", "google.golang.org/protobuf/proto"},
+		"app/findings/a.go":            {"chatcore/app", "chatcore/adapters/pubsub"},
+		"helpers/a.go":                 {"chatcore", "chatcore/adapters/redis", goRedis},
+		"internal/calls/a.go":          {"chatcore/ports", watermill + "/message"},
+		"a.go":                         {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
+		"embedded/a.go":                {"chatcore/adapters/redis", "github.com/spf13/cobra"},
+		"utils/a.go":                   {"fmt"},
+
+		"adapters/connect/auth/a.go": {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
 	} {
 		for _, imported := range imports {
 			planted := fstest.MapFS{file: {Data: fmt.Appendf(nil, "package p\n\nimport goredis %q\n", imported)}}

@@ -25,6 +25,7 @@ const (
 	sessionArg argument = "SESSION"
 	tokenArg   argument = "TOKEN"
 	fileArg    argument = "FILE"
+	serviceArg argument = "SERVICE"
 )
 
 // takes gives a command its positional arguments: exactly these.

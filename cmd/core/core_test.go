@@ -5,10 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -376,23 +378,43 @@ func TestDemoShowsAChatsLife(t *testing.T) {
 // follow runs a command that lasts; stop ends it as a signal would.
 func (s *shell) follow(args ...string) (out, errs *buffer, stop func()) {
 	s.t.Helper()
+	out, errs, end := s.start(nil, args...)
+	stop = func() {
+		if err := end(); err != nil {
+			s.t.Errorf("core %s: %v", strings.Join(args, " "), err)
+		}
+	}
+	s.t.Cleanup(stop)
+	return out, errs, stop
+}
+
+// start runs a command until end is called, which returns its error the first time. The API of serve has a free port, unless args name one, and
+// handler, if that is not nil.
+func (s *shell) start(handler func(*chatcore.Core) http.Handler, args ...string) (out, errs *buffer, end func() error) {
+	s.t.Helper()
 	out, errs = &buffer{}, &buffer{}
 	ctx, cancel := context.WithCancel(s.t.Context())
-	cmd := command(out, errs)
+	c := newCLI(out, errs)
+	if handler != nil {
+		c.handler = handler
+	}
+	cmd := c.root() //nolint:contextcheck // commands have the context that executes them
+	if args[0] == "serve" && !slices.Contains(args, "--listen") {
+		args = append(args, "--listen", "127.0.0.1:0")
+	}
 	cmd.SetArgs(append(args, s.base...))
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 	var once sync.Once
-	stop = func() {
+	end = func() (err error) {
 		once.Do(func() {
 			cancel()
-			if err := <-ended; err != nil {
-				s.t.Errorf("core %s: %v", strings.Join(args, " "), err)
-			}
+			err = <-ended
 		})
+		return err
 	}
-	s.t.Cleanup(stop)
-	return out, errs, stop
+	s.t.Cleanup(func() { _ = end() })
+	return out, errs, end
 }
 
 func TestTailOfAGroupGoesOnWhereItWas(t *testing.T) {

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -49,16 +48,10 @@ func TestTheDoctorEndsWithADanger(t *testing.T) {
 
 func TestServingAnswersProbes(t *testing.T) {
 	server := redistest.Start(t)
-	ctx, stop := context.WithCancel(t.Context())
-	defer stop()
-	errs := &buffer{}
-	cmd := command(&buffer{}, errs)
-	cmd.SetArgs([]string{"serve", "--health", "127.0.0.1:0", "--redis-url", server.URL()})
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.ExecuteContext(ctx) }()
+	sh := &shell{t: t, base: []string{"--redis-url", server.URL()}}
+	_, errs, stop := sh.follow("serve", "--admin", "127.0.0.1:0")
 	errs.until(t, "serving log")
-	_, rest, _ := strings.Cut(errs.String(), "msg=\"health served\" address=")
-	url, _, _ := strings.Cut(rest, "\n")
+	url := adminURL(t, errs)
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
 	get := func(path string) int {
 		t.Helper()
@@ -85,7 +78,7 @@ func TestServingAnswersProbes(t *testing.T) {
 		t.Errorf("out of memory: live %d", live)
 	}
 	stop()
-	if err := <-ended; err != nil {
-		t.Error(err)
+	if logged := strings.Count(errs.String(), "msg=\"not ready\""); logged != 1 {
+		t.Errorf("not ready is logged %d times:\n%s", logged, errs)
 	}
 }

@@ -4,7 +4,7 @@ package main
 func examples() map[string][]string {
 	return map[string][]string{
 		"core import":            {"core import transcript.jsonl.gz"},
-		"core serve":             {"core serve --health :8080", "core serve --embedded  without a Redis"},
+		"core serve":             {"core serve --admin :7461", "core serve --embedded  without a Redis"},
 		"core tail":              {"core tail --live", "core tail --group push --json"},
 		"core chat create":       {"core chat create garden --as ada --title Garden --member ben --member cem"},
 		"core chat list":         {"core chat list --limit 100", "core chat list --user ada --limit 20"},
@@ -50,5 +50,8 @@ func examples() map[string][]string {
 		"core limit":             {"core limit login ada --rate login=5/15m --take 1"},
 		"core fsck":              {"core fsck --chat garden", "core fsck --repair"},
 		"core acl":               {"core acl --namespace shop --user core"},
+		"core token create":      {"core token create shop --scope chats:read --scope chats:write --file tokens.json", "core token create push --scope consume:push --expires 720h"},
+		"core token list":        {"core token list --file tokens.json"},
+		"core token revoke":      {"core token revoke shop --file tokens.json"},
 	}
 }

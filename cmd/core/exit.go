@@ -54,6 +54,7 @@ func errorClasses() []errorClass {
 		{domain.ErrNoSession, "session_not_found", exitNotFound},
 		{chatcore.ErrGroupNotFound, "group_not_found", exitNotFound},
 		{chatcore.ErrDeadLetterNotFound, "dead_letter_not_found", exitNotFound},
+		{errTokenNotFound, "token_not_found", exitNotFound},
 		{fs.ErrNotExist, "file_not_found", exitNotFound},
 
 		{domain.ErrChatExists, "chat_exists", exitRefused},

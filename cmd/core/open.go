@@ -31,7 +31,8 @@ func (c *cli) open(ctx context.Context) (core *chatcore.Core, closeAll func() er
 	if config.Redis.URL == "" {
 		return nil, nil, errNoRedis
 	}
-	telemetry := newExporters(ctx, c.errs)
+	telemetry := newExporters(ctx, c.errs, c.scraped())
+	c.telemetry = telemetry
 	if !c.embedded {
 		config, err = c.likeTheLog(ctx, config)
 	}

@@ -4,10 +4,15 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"strings"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
+
+	"chatcore"
+	"chatcore/adapters/connect/server"
 )
 
 // cli is the shared state of the commands of one command line.
@@ -20,9 +25,16 @@ type cli struct {
 	patient   bool // the command lasts: it waits for a Redis that is not there yet
 	logger    *slog.Logger
 	begun     bool // the command line is understood, and its command runs
+
+	handler   func(*chatcore.Core) http.Handler // of the API
+	registry  *prometheus.Registry              // of the metrics that are scraped; nil if none are
+	telemetry *exporters                        // of the core that is open
 }
 
-func newCLI(out, errs io.Writer) *cli { return &cli{out: out, errs: errs} }
+func newCLI(out, errs io.Writer) *cli { return &cli{out: out, errs: errs, handler: apiHandler} }
+
+// apiHandler answers the requests of the API.
+func apiHandler(*chatcore.Core) http.Handler { return http.HandlerFunc(server.NotFound) }
 
 // command returns the tree of commands, of which one may be executed.
 func command(out, errs io.Writer) *cobra.Command { return newCLI(out, errs).root() }
@@ -68,7 +80,7 @@ finding, 2 the command line or a setting is wrong, 3 refused by a rule, 4 not fo
 		groupRun:     {c.demo(), c.serve(), c.importer(), c.tail(), c.configCommand(), c.version()},
 		groupChats:   {c.chat(), c.send(), c.edit(), c.delete(), c.react(), c.unreact(), c.read(), c.typing(), c.history(), c.audit(), c.custom(), c.unread()},
 		groupUsers:   {c.contacts(), c.session(), c.presence(), c.limit()},
-		groupOperate: {c.groups(), c.rebuild(), c.deadLetters(), c.doctor(), c.fsck(), c.acl(), c.upgrade()},
+		groupOperate: {c.groups(), c.rebuild(), c.deadLetters(), c.doctor(), c.fsck(), c.acl(), c.token(), c.upgrade()},
 	} {
 		for _, cmd := range commands {
 			cmd.GroupID = group

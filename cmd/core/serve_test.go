@@ -1,12 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
-	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"strings"
 	"testing"
 
@@ -92,7 +87,7 @@ func TestServe_LogsDeadLetters(t *testing.T) {
 func TestServe_LogLevel(t *testing.T) {
 	s := newShell(t)
 	for level, want := range map[string]bool{"debug": true, "error": false} {
-		_, errs, stop := s.follow("serve", "--log-level", level, "--health", "127.0.0.1:0")
+		_, errs, stop := s.follow("serve", "--log-level", level, "--admin", "127.0.0.1:0")
 		if want {
 			errs.until(t, "partition acquired")
 		} else {
@@ -103,85 +98,4 @@ func TestServe_LogLevel(t *testing.T) {
 			t.Errorf("level %s logs\n%s", level, errs.String())
 		}
 	}
-}
-
-func TestHealthAddress_IsLoopbackUnlessNamed(t *testing.T) {
-	for address, want := range map[string]string{
-		":8080": "127.0.0.1:8080", "0.0.0.0:8080": "0.0.0.0:8080", "[::]:1": "[::]:1", "localhost:0": "localhost:0", "8080": "", "": "", "a:b:c": "",
-	} {
-		got, err := healthAddress(address)
-		if got != want || (err == nil) != (want != "") {
-			t.Errorf("%q is %q, %v", address, got, err)
-		}
-	}
-	s := newShell(t)
-	_, errs, stop := s.follow("serve", "--health", ":0")
-	defer stop()
-	errs.until(t, "address=http://127.0.0.1:")
-}
-
-// TestHealthServer_IsBounded has an idle connection end, and more connections than allowed wait.
-func TestHealthServer_IsBounded(t *testing.T) {
-	server := newHealthServer(http.NotFoundHandler())
-	if server.ReadTimeout <= 0 || server.ReadHeaderTimeout <= 0 || server.WriteTimeout <= 0 || server.IdleTimeout <= 0 || server.MaxHeaderBytes <= 0 {
-		t.Errorf("%+v", server)
-	}
-	s := newShell(t)
-	_, errs, stop := s.follow("serve", "--health", ":0")
-	defer stop()
-	serving(t, errs)
-	_, rest, _ := strings.Cut(errs.String(), "address=http://")
-	address, _, _ := strings.Cut(rest, "\n")
-	var held []net.Conn
-	for range healthConnections {
-		held = append(held, dial(t, address))
-		probe(t, held[len(held)-1])
-	}
-	const more = 16
-	answered := make(chan error, more)
-	for range more {
-		conn := dial(t, address)
-		fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-		go func() {
-			_, err := io.ReadAll(conn)
-			answered <- err
-		}()
-	}
-	for range 64 { // time enough to answer the others, were they accepted
-		probe(t, held[0])
-	}
-	if n := len(answered); n > 0 {
-		t.Errorf("%d connections too many were answered", n)
-	}
-	_ = held[1].Close()
-	for range more {
-		if err := <-answered; err != nil {
-			t.Errorf("after another one ended: %v", err)
-		}
-	}
-}
-
-// probe asks once on a connection, which stays open.
-func probe(t *testing.T, conn net.Conn) {
-	t.Helper()
-	fmt.Fprintf(conn, "GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, _ = io.Copy(io.Discard, response.Body)
-	_ = response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		t.Fatal(response.Status)
-	}
-}
-
-func dial(t *testing.T, address string) net.Conn {
-	t.Helper()
-	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = conn.Close() })
-	return conn
 }

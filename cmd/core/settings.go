@@ -1,7 +1,6 @@
 package main
 
 import (
-	"slices"
 	"time"
 
 	"github.com/spf13/pflag"
@@ -15,7 +14,7 @@ type settings struct {
 	config  chatcore.Config // as it is set: a zero field means its default
 	tls     tlsFiles
 	log     logSettings
-	health  string
+	serve   serveSettings
 	limits  limits
 	aliases channelNames
 
@@ -49,6 +48,7 @@ func newSettings(flags *pflag.FlagSet) *settings {
 	b := binder{settings: s, flags: flags}
 	b.connection(&s.config)
 	b.log()
+	b.serve()
 	b.names(&s.config)
 	b.times(&s.config)
 	b.bounds(&s.config)
@@ -70,10 +70,15 @@ func (b binder) local(key string, target any, usage string) *setting {
 	return s
 }
 
-// localFlag returns the flag of a setting that only one command has.
-func (s *settings) localFlag(key string) *pflag.Flag {
-	i := slices.IndexFunc(s.list, func(s *setting) bool { return s.key == key })
-	return s.list[i].local
+// localFlags returns the flags of the settings that only one command has: serve.
+func (s *settings) localFlags() []*pflag.Flag {
+	var flags []*pflag.Flag
+	for _, setting := range s.list {
+		if setting.local != nil {
+			flags = append(flags, setting.local)
+		}
+	}
+	return flags
 }
 
 // add defines a setting and its flag, which is hidden unless [setting.show] is called.
@@ -112,11 +117,10 @@ func (b binder) connection(c *chatcore.Config) {
 	b.add("partitions", &c.Log.Partitions, "partitions of a new log, 1 to 1024; a log that exists keeps its own")
 }
 
-// log defines how the program logs, and where a service answers probes.
+// log defines how the program logs.
 func (b binder) log() {
 	b.add("log.level", &b.settings.log.level, "least level that is logged to standard error: debug, info, warn or error").means("info for serve, otherwise error").show(b)
 	b.add("log.format", &b.settings.log.format, "text or json").means("text").show(b)
-	b.local("health", &b.settings.health, "`ADDRESS` at which serve answers /livez and /readyz, such as :8080; without a host it is loopback only, 0.0.0.0:8080 is every interface").means("none")
 }
 
 // names defines the names of keys and channels.
@@ -185,6 +189,7 @@ func (b binder) bounds(c *chatcore.Config) {
 	b.add("caps.reactions-per-user", &c.Limits.Caps.ReactionsPerUser, "reactions of a user to a message")
 	b.add("caps.chats-per-user", &c.Limits.Caps.ChatsPerUser, "chats that a user may be in")
 	b.add("caps.members-per-command", &c.Limits.Caps.MembersPerCommand, "users that one create or add makes members")
+	b.add("access.former-members", &formerMembers{&c.Access.FormerMembers}, "what former members of a chat may read of it: until-removal or nothing")
 	b.add("live-buffer", &c.Delivery.LiveBuffer, "messages that wait for a slow live listener")
 }
 

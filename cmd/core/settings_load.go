@@ -169,6 +169,8 @@ func allowedValue(kind string) string {
 		return "a whole number"
 	case "bool":
 		return "true or false"
+	case formerMembersType:
+		return kind
 	}
 	return "a " + kind
 }

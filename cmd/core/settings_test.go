@@ -40,6 +40,8 @@ func (s *setting) targetField() any {
 		return target.target
 	case *channelNames:
 		return target.target
+	case *formerMembers:
+		return target.target
 	}
 	return s.target
 }
@@ -56,7 +58,15 @@ func TestSettings_SetEveryFieldOfConfig(t *testing.T) {
 			t.Errorf("no setting sets Config.%s", name)
 		}
 	}
-	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true, &s.health: true}
+	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true}
+	serve := reflect.ValueOf(&s.serve).Elem()
+	for i := range serve.NumField() {
+		field := reflect.NewAt(serve.Field(i).Type(), serve.Field(i).Addr().UnsafePointer()).Interface()
+		own[field] = true
+		if !slices.ContainsFunc(s.list, func(s *setting) bool { return s.target == field }) {
+			t.Errorf("no setting sets %s of the listeners", serve.Type().Field(i).Name)
+		}
+	}
 	for _, setting := range s.list {
 		isField := false
 		for _, address := range fields {
@@ -81,6 +91,8 @@ func (s *setting) sample() string {
 		return "send=7/1m"
 	case *channelNames:
 		return "message:new=seven"
+	case *formerMembers:
+		return "nothing"
 	}
 	return "seven"
 }
@@ -90,7 +102,9 @@ func load(t *testing.T, args ...string) (*settings, error) {
 	t.Helper()
 	flags := pflag.NewFlagSet("", pflag.ContinueOnError)
 	s := newSettings(flags)
-	flags.AddFlag(s.localFlag("health"))
+	for _, flag := range s.localFlags() {
+		flags.AddFlag(flag)
+	}
 	flags.Var(&s.limits, "rate", "")
 	if err := flags.Parse(args); err != nil {
 		t.Fatal(err)
@@ -174,18 +188,19 @@ func TestSettings_BySource(t *testing.T) {
 func TestSettings_RefusedByName(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "core.yaml")
 	for text, want := range map[string]string{
-		"ttl: {session: soon}":         "ttl.session in " + file,
-		"ttl: {session: 60}":           "a duration such as",
-		"queue: [1, 2]":                "has several values",
-		"queue: many":                  "a whole number",
-		"nosuch: 1":                    `unknown setting "nosuch"`,
-		"ttl: {nosuch: 1}":             `unknown setting "ttl.nosuch"`,
-		"ttl: 1h":                      `unknown setting "ttl"`,
-		"limits: {send: often}":        "KIND=RATE/PERIOD",
-		"names: {channels: {x: ''}}":   "TYPE=CHANNEL",
-		"queue: 1\nqueue: 2":           "cannot be read",
-		"just words":                   "cannot be read",
-		"session: {compat: sometimes}": "true or false",
+		"ttl: {session: soon}":          "ttl.session in " + file,
+		"ttl: {session: 60}":            "a duration such as",
+		"queue: [1, 2]":                 "has several values",
+		"queue: many":                   "a whole number",
+		"access: {former-members: all}": "until-removal or nothing",
+		"nosuch: 1":                     `unknown setting "nosuch"`,
+		"ttl: {nosuch: 1}":              `unknown setting "ttl.nosuch"`,
+		"ttl: 1h":                       `unknown setting "ttl"`,
+		"limits: {send: often}":         "KIND=RATE/PERIOD",
+		"names: {channels: {x: ''}}":    "TYPE=CHANNEL",
+		"queue: 1\nqueue: 2":            "cannot be read",
+		"just words":                    "cannot be read",
+		"session: {compat: sometimes}":  "true or false",
 	} {
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			t.Fatal(err)
@@ -301,7 +316,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
 			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.DisablePubSub", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
-			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups",
+			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers",
 		}, name)
 		if zero != meant {
 			t.Errorf("the default of %s is zero: %t", name, zero)

@@ -217,3 +217,30 @@ func (n *channelNames) shown() map[string]shownEntry {
 	}
 	return shown
 }
+
+// formerMembers is the setting of what former members may read. It implements [pflag.Value].
+type formerMembers struct{ target *app.FormerMembers }
+
+const formerMembersType = "until-removal or nothing"
+
+// Type implements pflag.Value.
+func (*formerMembers) Type() string { return formerMembersType }
+
+// String implements pflag.Value.
+func (f *formerMembers) String() string {
+	if f.target == nil {
+		return ""
+	}
+	return f.target.String()
+}
+
+// Set implements pflag.Value.
+func (f *formerMembers) Set(text string) error {
+	for _, value := range []app.FormerMembers{app.FormerMembersUntilRemoval, app.FormerMembersNothing} {
+		if text == value.String() {
+			*f.target = value
+			return nil
+		}
+	}
+	return &domain.InvalidError{Field: "access.former-members", Problem: fmt.Sprintf("is %.80q", text), Allowed: "until-removal, nothing"}
+}

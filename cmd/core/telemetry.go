@@ -11,9 +11,12 @@ import (
 	"time"
 
 	"github.com/go-logr/logr/funcr"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/otlptranslator"
 	"go.opentelemetry.io/contrib/exporters/autoexport"
 	"go.opentelemetry.io/otel"
 	"go.opentelemetry.io/otel/attribute"
+	promexporter "go.opentelemetry.io/otel/exporters/prometheus"
 	"go.opentelemetry.io/otel/sdk/metric"
 	"go.opentelemetry.io/otel/sdk/resource"
 	"go.opentelemetry.io/otel/sdk/trace"
@@ -42,10 +45,10 @@ type exporters struct {
 }
 
 // newExporters returns the exporters that OpenTelemetry's standard variables name (OTEL_TRACES_EXPORTER, OTEL_METRICS_EXPORTER,
-// OTEL_EXPORTER_OTLP_ENDPOINT and the others). Without them there are none.
-func newExporters(ctx context.Context, errs io.Writer) *exporters {
+// OTEL_EXPORTER_OTLP_ENDPOINT and the others), and one to scraped if that is not nil. Without them there are none.
+func newExporters(ctx context.Context, errs io.Writer, scraped prometheus.Registerer) *exporters {
 	e := &exporters{errs: errs}
-	if !wanted("TRACES") && !wanted("METRICS") {
+	if !wanted("TRACES") && !wanted("METRICS") && scraped == nil {
 		return e
 	}
 	otel.SetErrorHandler(e)
@@ -58,11 +61,20 @@ func newExporters(ctx context.Context, errs io.Writer) *exporters {
 			e.traces = trace.NewTracerProvider(trace.WithBatcher(exporter), trace.WithResource(described))
 		}
 	}
-	if wanted("METRICS") {
-		reader, err := autoexport.NewMetricReader(ctx)
+	var readers []metric.Option
+	addReader := func(reader metric.Reader, err error) {
 		if e.Handle(err); err == nil {
-			e.meters = &lastFlush{MeterProvider: metric.NewMeterProvider(metric.WithReader(reader), metric.WithResource(described)), exporters: e}
+			readers = append(readers, metric.WithReader(reader))
 		}
+	}
+	if wanted("METRICS") {
+		addReader(autoexport.NewMetricReader(ctx))
+	}
+	if scraped != nil {
+		addReader(promexporter.New(promexporter.WithRegisterer(scraped), promexporter.WithTranslationStrategy(otlptranslator.UnderscoreEscapingWithSuffixes)))
+	}
+	if len(readers) > 0 {
+		e.meters = &lastFlush{MeterProvider: metric.NewMeterProvider(append(readers, metric.WithResource(described))...), exporters: e}
 	}
 	return e
 }

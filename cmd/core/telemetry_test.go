@@ -129,7 +129,7 @@ func TestTelemetry_Prometheus(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	cmd := command(&buffer{}, &buffer{})
-	cmd.SetArgs([]string{"serve", "--redis-url", redistest.Start(t).URL()})
+	cmd.SetArgs([]string{"serve", "--listen", "off", "--redis-url", redistest.Start(t).URL()})
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.ExecuteContext(ctx) }()
 	var page string

@@ -1,0 +1,141 @@
+package auth
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"sync"
+
+	"chatcore/app"
+	"chatcore/domain"
+)
+
+// Sessions returns the session of a token. [*app.Sessions] implements it.
+type Sessions interface {
+	Get(ctx context.Context, token app.SessionToken) (domain.Session, error)
+}
+
+// Config says which credentials are accepted. A kind that is nil is not: its tokens are [ErrUnauthenticated].
+type Config struct {
+	Tokens   *ServiceTokens
+	Sessions Sessions
+	JWT      *JWT
+
+	// Local makes callers without a credential a service with the id [LocalID] and all scopes, if their request can only come from a program on this machine; other
+	// requests without a credential are refused with [ErrNotLocal]. It is for a server on loopback without tokens, see [IsLocalMode], and excludes Tokens and
+	// JWT. Defaults to false: such callers are [Nobody].
+	Local bool
+
+	// OnError answers a request whose authentication failed with err: [ErrUnauthenticated], [ErrNotLocal] or [ports.ErrUnavailable]. It is required.
+	OnError func(w http.ResponseWriter, r *http.Request, err error)
+}
+
+// Authenticator authenticates requests. Its methods may be called concurrently.
+type Authenticator struct{ config Config }
+
+// New returns an authenticator. It returns a [*domain.InvalidError] for a configuration that contradicts itself.
+func New(config Config) (*Authenticator, error) {
+	if config.OnError == nil {
+		return nil, &domain.InvalidError{Field: "OnError", Problem: "is nil", Allowed: "a function that answers the request"}
+	}
+	if config.Local && (config.Tokens != nil || config.JWT != nil) {
+		return nil, &domain.InvalidError{Field: "Local", Problem: "is set beside tokens", Allowed: "local mode without service tokens and JWTs"}
+	}
+	return &Authenticator{config}, nil
+}
+
+// Middleware returns a handler that authenticates a request and has next serve it, with its principal in the context. A request that fails is answered by
+// Config.OnError instead. A request without an Authorization header passes as [Nobody], or in local mode as the local service.
+func (a *Authenticator) Middleware(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		p, err := a.Authenticate(r)
+		if err != nil {
+			a.config.OnError(w, r, err)
+			return
+		}
+		next.ServeHTTP(w, r.WithContext(With(r.Context(), p)))
+	})
+}
+
+// Authenticate returns the principal of a request. A session token costs one round trip to Redis, and counts as a use of its session.
+func (a *Authenticator) Authenticate(r *http.Request) (Principal, error) {
+	kind, token, err := credentialOf(r.Header)
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case noCredential:
+		return a.anonymous(r)
+	case serviceCredential:
+		return a.service(token)
+	case jwtCredential:
+		if a.config.JWT != nil {
+			return principalOf(a.config.JWT.Authenticate(r.Context(), token))
+		}
+	case sessionCredential:
+	}
+	return principalOf(a.session(r.Context(), token)) // another program's token may have dots too
+}
+
+// principalOf returns a user as a principal, and none with an error.
+func principalOf(user User, err error) (Principal, error) {
+	if err != nil {
+		return nil, err
+	}
+	return user, nil
+}
+
+func (a *Authenticator) anonymous(r *http.Request) (Principal, error) {
+	if !a.config.Local {
+		return Nobody{}, nil
+	}
+	if err := checkLocal(r); err != nil {
+		return nil, err
+	}
+	return Service{ID: LocalID, Scopes: AllScopes()}, nil
+}
+
+func (a *Authenticator) service(token string) (Principal, error) {
+	if a.config.Tokens == nil {
+		return nil, ErrUnauthenticated
+	}
+	service, err := a.config.Tokens.Authenticate(ServiceToken(token))
+	if err != nil {
+		return nil, err
+	}
+	return service, nil
+}
+
+func (a *Authenticator) session(ctx context.Context, token string) (User, error) {
+	if a.config.Sessions == nil {
+		return User{}, ErrUnauthenticated
+	}
+	session, err := a.config.Sessions.Get(ctx, app.SessionToken(token))
+	switch {
+	case errors.Is(err, domain.ErrNoSession):
+		return User{}, ErrUnauthenticated
+	case err != nil:
+		return User{}, unavailable(ctx, err)
+	}
+	return User{ID: session.User, Session: session.ID, Expires: session.EndsAt}, nil
+}
+
+// Ready returns nil if every kind of credential can be checked by this process, and otherwise [ports.ErrUnavailable] with the reason.
+func (a *Authenticator) Ready() error {
+	if a.config.JWT == nil {
+		return nil
+	}
+	return a.config.JWT.Ready()
+}
+
+// Run follows changes of tokens and keys until ctx ends, and returns when its goroutines have ended.
+func (a *Authenticator) Run(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
+	if a.config.Tokens != nil {
+		running.Go(func() { a.config.Tokens.Run(ctx) })
+	}
+	if a.config.JWT != nil {
+		running.Go(func() { a.config.JWT.Run(ctx) })
+	}
+}

@@ -1,0 +1,121 @@
+package connect
+
+import (
+	"context"
+
+	"chatcore/adapters/connect/auth"
+	"chatcore/app"
+	"chatcore/domain"
+	v1 "chatcore/gen/chatcore/v1"
+)
+
+func (s *chatService) GetChat(ctx context.Context, req *v1.GetChatRequest) (*v1.GetChatResponse, error) {
+	in := s.read(ctx)
+	chat, reader := in.chat(req.GetChatId()), in.reader(req.GetActorId(), req.GetAtSeq())
+	if in.err != nil {
+		return nil, in.err
+	}
+	found, err := reader.Chat(ctx, chat)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.GetChatResponse{Chat: chatOf(found)}, nil
+}
+
+func (s *chatService) GetMember(ctx context.Context, req *v1.GetMemberRequest) (*v1.GetMemberResponse, error) {
+	in := s.read(ctx)
+	chat, reader, user := in.chat(req.GetChatId()), in.reader(req.GetActorId(), req.GetAtSeq()), in.user("user_id", req.GetUserId())
+	if in.err != nil {
+		return nil, in.err
+	}
+	found, err := reader.Member(ctx, chat, user)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.GetMemberResponse{Member: out.member(found)})
+}
+
+func (s *chatService) ListMembers(ctx context.Context, req *v1.ListMembersRequest) (*v1.ListMembersResponse, error) {
+	in := s.read(ctx)
+	chat, reader := in.chat(req.GetChatId()), in.reader(req.GetActorId(), req.GetAtSeq())
+	tokens := tokensOf("ListMembers", req.GetChatId(), req.GetActorId(), req.GetAtSeq())
+	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
+	if in.err != nil {
+		return nil, in.err
+	}
+	list, err := reader.MemberPage(ctx, chat, page)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.ListMembersResponse{Members: each(list.Items, out.member), NextPageToken: tokens.token(list.Next)})
+}
+
+func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (*v1.ListChatsResponse, error) {
+	in := s.read(ctx)
+	user := in.subject(req.GetUserId())
+	tokens := tokensOf("ListChats", user)
+	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
+	if in.err != nil {
+		return nil, in.err
+	}
+	list, err := s.core.As(user).Queries.ChatListPage(ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.ListChatsResponse{Chats: each(list.Items, out.listedChat), NextPageToken: tokens.token(list.Next)})
+}
+
+func (s *chatService) ListChatIds(ctx context.Context, req *v1.ListChatIdsRequest) (*v1.ListChatIdsResponse, error) {
+	in := s.read(ctx)
+	_, service := auth.From(ctx).(auth.Service)
+	list := s.core.Queries.ChatPage
+	var user domain.UserID
+	if !service || req.GetUserId() != "" {
+		user = in.subject(req.GetUserId())
+		list = func(ctx context.Context, page domain.Page) (app.List[domain.ChatID], error) {
+			return s.core.As(user).Queries.ChatsOfPage(ctx, page)
+		}
+	}
+	tokens := tokensOf("ListChatIds", user)
+	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
+	if in.err != nil {
+		return nil, in.err
+	}
+	ids, err := list(ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	return &v1.ListChatIdsResponse{ChatIds: texts(ids.Items), NextPageToken: tokens.token(ids.Next)}, nil
+}
+
+func (s *chatService) ListContacts(ctx context.Context, req *v1.ListContactsRequest) (*v1.ListContactsResponse, error) {
+	in := s.read(ctx)
+	user := in.subject(req.GetUserId())
+	tokens := tokensOf("ListContacts", user)
+	page := in.page(tokens, req.GetPageSize(), req.GetPageToken())
+	if in.err != nil {
+		return nil, in.err
+	}
+	list, err := s.core.As(user).Queries.ContactPage(ctx, page)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.ListContactsResponse{Contacts: each(list.Items, out.contact), NextPageToken: tokens.token(list.Next)})
+}
+
+func (o *output) contact(c app.Contact) *v1.Contact {
+	return &v1.Contact{UserId: string(c.User), Name: c.Name, SharedChats: o.number("shared_chats", uint64(max(0, c.Chats)))}
+}
+
+// each returns the conversion of each item.
+func each[From, To any](items []From, convert func(From) To) []To {
+	out := make([]To, len(items))
+	for i, item := range items {
+		out[i] = convert(item)
+	}
+	return out
+}

@@ -1,0 +1,117 @@
+package connect
+
+import (
+	"context"
+	"fmt"
+
+	"chatcore/app"
+	"chatcore/domain"
+	v1 "chatcore/gen/chatcore/v1"
+)
+
+// chatService implements chatcore.v1.ChatService.
+type chatService struct{ *calls }
+
+// command gives a command that was read, and returns its result.
+func command(in *input, give func() (app.Done, error)) (*v1.CommandResult, error) {
+	if in.err != nil {
+		return nil, in.err
+	}
+	done, err := give()
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, out.result(done))
+}
+
+func (s *chatService) CreateChat(ctx context.Context, req *v1.CreateChatRequest) (*v1.CreateChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Create{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Title: req.GetTitle(), Members: in.users("member_ids", req.GetMemberIds()),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Create(ctx, cmd) })
+	return &v1.CreateChatResponse{Result: result}, err
+}
+
+func (s *chatService) RenameChat(ctx context.Context, req *v1.RenameChatRequest) (*v1.RenameChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Rename{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Title: req.GetTitle(), Command: in.command(req.GetCommandId())}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Rename(ctx, cmd) })
+	return &v1.RenameChatResponse{Result: result}, err
+}
+
+func (s *chatService) ArchiveChat(ctx context.Context, req *v1.ArchiveChatRequest) (*v1.ArchiveChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Archive{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Command: in.command(req.GetCommandId())}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Archive(ctx, cmd) })
+	return &v1.ArchiveChatResponse{Result: result}, err
+}
+
+func (s *chatService) UnarchiveChat(ctx context.Context, req *v1.UnarchiveChatRequest) (*v1.UnarchiveChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Unarchive{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Command: in.command(req.GetCommandId())}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Unarchive(ctx, cmd) })
+	return &v1.UnarchiveChatResponse{Result: result}, err
+}
+
+func (s *chatService) AddMember(ctx context.Context, req *v1.AddMemberRequest) (*v1.AddMemberResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Add{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Add(ctx, cmd) })
+	return &v1.AddMemberResponse{Result: result}, err
+}
+
+func (s *chatService) RemoveMember(ctx context.Context, req *v1.RemoveMemberRequest) (*v1.RemoveMemberResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Remove{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Remove(ctx, cmd) })
+	return &v1.RemoveMemberResponse{Result: result}, err
+}
+
+func (s *chatService) LeaveChat(ctx context.Context, req *v1.LeaveChatRequest) (*v1.LeaveChatResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Leave{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Command: in.command(req.GetCommandId())}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Leave(ctx, cmd) })
+	return &v1.LeaveChatResponse{Result: result}, err
+}
+
+func (s *chatService) PromoteMember(ctx context.Context, req *v1.PromoteMemberRequest) (*v1.PromoteMemberResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Promote{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Role: in.role(req.GetRole()),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Promote(ctx, cmd) })
+	return &v1.PromoteMemberResponse{Result: result}, err
+}
+
+func (s *chatService) DemoteMember(ctx context.Context, req *v1.DemoteMemberRequest) (*v1.DemoteMemberResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Demote{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), User: in.user("user_id", req.GetUserId()), Role: in.role(req.GetRole()),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Demote(ctx, cmd) })
+	return &v1.DemoteMemberResponse{Result: result}, err
+}
+
+// maxForgotten is the most users of one ForgetContacts.
+const maxForgotten = 256
+
+func (s *chatService) ForgetContacts(ctx context.Context, req *v1.ForgetContactsRequest) (*v1.ForgetContactsResponse, error) {
+	if n := len(req.GetUserIds()); n == 0 || n > maxForgotten {
+		return nil, &domain.InvalidError{Field: "user_ids", Problem: fmt.Sprintf("has %d ids", n), Allowed: fmt.Sprintf("1 to %d", maxForgotten)}
+	}
+	in := s.read(ctx)
+	users := in.users("user_ids", req.GetUserIds())
+	if in.err != nil {
+		return nil, in.err
+	}
+	return &v1.ForgetContactsResponse{}, s.core.Queries.ForgetContacts(ctx, users...)
+}

@@ -1,0 +1,133 @@
+package connect
+
+import (
+	"context"
+	"errors"
+
+	rpc "connectrpc.com/connect"
+
+	"chatcore"
+	"chatcore/adapters/connect/auth"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// callError is an error of the adapter itself.
+type callError struct {
+	code   rpc.Code
+	reason string
+	text   string
+}
+
+func (e *callError) Error() string { return e.text }
+
+var (
+	errNoCredential  = &callError{rpc.CodeUnauthenticated, "unauthenticated", "the call has no credential; allowed: a header Authorization: Bearer TOKEN"}
+	errNotTried      = &callError{rpc.CodeAborted, "not_tried", "not tried, because an earlier message to the chat failed"}
+	errEnding        = &callError{rpc.CodeUnavailable, "draining", "the server stops; call another one, or this one again later"}
+	errDamagedCursor = errors.New("damaged cursor") // never returned to a client
+)
+
+// textOf says which text of an error a client sees.
+type textOf uint8
+
+const (
+	whole    textOf = iota // the error's own
+	sentinel               // only that of the sentinel: the rest names servers and keys
+	hidden                 // none; the log has it under an incident id
+)
+
+// errorClass is the code and the reason of an error.
+type errorClass struct {
+	err    error
+	code   rpc.Code
+	reason string
+	text   textOf
+
+	// undone marks errors after which nothing was done, or all of it: the call may be given again even if its method is single.
+	undone bool
+}
+
+// errorClasses returns the class of each error that a call can return. For an error of several classes the first counts: an outcome that is not known comes
+// before all others.
+func errorClasses() []errorClass {
+	return []errorClass{
+		{err: ports.ErrOutcomeUnknown, code: rpc.CodeUnavailable, reason: "outcome_unknown", text: sentinel},
+		{err: ports.ErrUnconfirmed, code: rpc.CodeUnavailable, reason: "unconfirmed", text: sentinel},
+
+		{err: auth.ErrUnauthenticated, code: rpc.CodeUnauthenticated, reason: "unauthenticated"},
+		{err: auth.ErrNotLocal, code: rpc.CodePermissionDenied, reason: "not_local"},
+		{err: domain.ErrNoSession, code: rpc.CodeUnauthenticated, reason: "session_not_found"},
+
+		{err: domain.ErrInvalid, code: rpc.CodeInvalidArgument, reason: "invalid"},
+		{err: ports.ErrTooLarge, code: rpc.CodeInvalidArgument, reason: "too_large"},
+		{err: chatcore.ErrCustomEvent, code: rpc.CodeInvalidArgument, reason: "custom_event"},
+
+		{err: domain.ErrChatNotFound, code: rpc.CodeNotFound, reason: "chat_not_found"},
+		{err: domain.ErrMessageNotFound, code: rpc.CodeNotFound, reason: "message_not_found"},
+		{err: chatcore.ErrGroupNotFound, code: rpc.CodeNotFound, reason: "group_not_found"},
+		{err: chatcore.ErrGroupDeleted, code: rpc.CodeNotFound, reason: "group_not_found"},
+		{err: chatcore.ErrDeadLetterNotFound, code: rpc.CodeNotFound, reason: "dead_letter_not_found"},
+
+		{err: domain.ErrChatExists, code: rpc.CodeAlreadyExists, reason: "chat_exists"},
+		{err: domain.ErrMessageExists, code: rpc.CodeAlreadyExists, reason: "message_exists"},
+		{err: domain.ErrCommandReused, code: rpc.CodeAlreadyExists, reason: "command_reused"},
+
+		{err: domain.ErrNotMember, code: rpc.CodePermissionDenied, reason: "not_member"},
+		{err: domain.ErrForbidden, code: rpc.CodePermissionDenied, reason: "forbidden"},
+		{err: domain.ErrNotAuthor, code: rpc.CodePermissionDenied, reason: "not_author"},
+		{err: domain.ErrRefused, code: rpc.CodePermissionDenied, reason: "refused"},
+
+		{err: domain.ErrArchived, code: rpc.CodeFailedPrecondition, reason: "archived"},
+		{err: domain.ErrLastOwner, code: rpc.CodeFailedPrecondition, reason: "last_owner"},
+		{err: domain.ErrMessageDeleted, code: rpc.CodeFailedPrecondition, reason: "message_deleted"},
+		{err: domain.ErrEditWindow, code: rpc.CodeFailedPrecondition, reason: "edit_window"},
+		{err: domain.ErrCapReached, code: rpc.CodeFailedPrecondition, reason: "cap_reached"},
+		{err: domain.ErrSeqRange, code: rpc.CodeOutOfRange, reason: "seq_range"},
+
+		{err: domain.ErrTooSoon, code: rpc.CodeResourceExhausted, reason: "too_soon", undone: true},
+		{err: ports.ErrRateLimited, code: rpc.CodeResourceExhausted, reason: "rate_limited", undone: true},
+		{err: ports.ErrOverloaded, code: rpc.CodeResourceExhausted, reason: "overloaded", text: sentinel, undone: true},
+
+		{err: ports.ErrConflict, code: rpc.CodeAborted, reason: "conflict"},
+
+		{err: ports.ErrLogLost, code: rpc.CodeDataLoss, reason: "log_lost", text: sentinel},
+		{err: ports.ErrCorrupt, code: rpc.CodeDataLoss, reason: "corrupt", text: sentinel},
+
+		{err: chatcore.ErrGroupsUnsupported, code: rpc.CodeUnimplemented, reason: "groups_unsupported"},
+		{err: chatcore.ErrNoFsck, code: rpc.CodeUnimplemented, reason: "findings_unsupported"},
+
+		{err: ports.ErrNewerLog, code: rpc.CodeUnavailable, reason: "newer_log", text: sentinel},
+		{err: ports.ErrNewerVersion, code: rpc.CodeUnavailable, reason: "newer_version"},
+		{err: app.ErrGateFailed, code: rpc.CodeUnavailable, reason: "gate_failed", text: sentinel},
+		{err: chatcore.ErrNoViews, code: rpc.CodeUnavailable, reason: "no_views", text: sentinel},
+		{err: ports.ErrEvicting, code: rpc.CodeUnavailable, reason: "evicting", text: sentinel},
+		{err: chatcore.ErrFull, code: rpc.CodeUnavailable, reason: "full", text: sentinel},
+		{err: ports.ErrClosed, code: rpc.CodeUnavailable, reason: "closed", text: sentinel},
+
+		{err: chatcore.ErrNoPermission, code: rpc.CodeInternal, reason: "no_permission", text: hidden},
+		{err: ports.ErrForeignValue, code: rpc.CodeInternal, reason: "foreign_value", text: hidden},
+
+		{err: ports.ErrUnavailable, code: rpc.CodeUnavailable, reason: "unavailable", text: sentinel},
+
+		{err: context.DeadlineExceeded, code: rpc.CodeDeadlineExceeded, reason: "deadline_exceeded", text: sentinel},
+		{err: context.Canceled, code: rpc.CodeCanceled, reason: "canceled", text: sentinel},
+	}
+}
+
+// classOf returns the class of an error: that of the adapter's own errors, of the first sentinel that the error is, or internal.
+func classOf(err error) errorClass {
+	if own, ok := errors.AsType[*callError](err); ok {
+		return errorClass{err: own, code: own.code, reason: own.reason}
+	}
+	if denied, ok := errors.AsType[*accessError](err); ok {
+		return errorClass{err: denied, code: rpc.CodePermissionDenied, reason: denied.reason}
+	}
+	for _, class := range errorClasses() {
+		if errors.Is(err, class.err) {
+			return class
+		}
+	}
+	return errorClass{err: err, code: rpc.CodeInternal, reason: "internal", text: hidden}
+}

@@ -1,0 +1,112 @@
+package connect
+
+import (
+	"context"
+
+	"chatcore/app"
+	"chatcore/domain"
+	v1 "chatcore/gen/chatcore/v1"
+)
+
+// messageService implements chatcore.v1.MessageService.
+type messageService struct{ *calls }
+
+func (s *messageService) SendMessage(ctx context.Context, req *v1.SendMessageRequest) (*v1.SendMessageResponse, error) {
+	in := s.read(ctx)
+	cmd := in.send(req)
+	cmd.MessageID = in.sendID(req.GetMessageId())
+	if in.err != nil {
+		return nil, in.err
+	}
+	return s.send(ctx, cmd)
+}
+
+// send sends a message and converts the result.
+func (s *messageService) send(ctx context.Context, cmd domain.Send) (*v1.SendMessageResponse, error) {
+	sent, err := s.core.Chats.Send(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.SendMessageResponse{
+		MessageId: string(sent.MessageID), Seq: out.seq(sent.Seq), Duplicate: sent.Duplicate, Differs: sent.Differs,
+	})
+}
+
+// send returns a send without its message id.
+func (in *input) send(req *v1.SendMessageRequest) domain.Send {
+	cmd := domain.Send{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), Content: req.GetContent(), Mentions: in.users("mentions", req.GetMentions()),
+		Attachments: parseAttachments(req.GetAttachments()), ClientMeta: req.GetClientMeta(),
+	}
+	if req.GetReplyTo() != "" {
+		cmd.ReplyTo = in.message("reply_to", req.GetReplyTo())
+	}
+	return cmd
+}
+
+func (s *messageService) EditMessage(ctx context.Context, req *v1.EditMessageRequest) (*v1.EditMessageResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Edit{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), MessageID: in.message("message_id", req.GetMessageId()), Content: req.GetContent(),
+		Command: in.command(req.GetCommandId()),
+	}
+	if list := req.GetMentions(); list != nil { // set and empty: none from now on
+		cmd.Mentions = append([]domain.UserID{}, in.users("mentions.user_ids", list.GetUserIds())...)
+	}
+	if list := req.GetAttachments(); list != nil {
+		cmd.Attachments = append([]domain.Attachment{}, parseAttachments(list.GetAttachments())...)
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Edit(ctx, cmd) })
+	return &v1.EditMessageResponse{Result: result}, err
+}
+
+func (s *messageService) DeleteMessage(ctx context.Context, req *v1.DeleteMessageRequest) (*v1.DeleteMessageResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.Delete{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), MessageID: in.message("message_id", req.GetMessageId()), Reason: req.GetReason(),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Delete(ctx, cmd) })
+	return &v1.DeleteMessageResponse{Result: result}, err
+}
+
+func (s *messageService) AddReaction(ctx context.Context, req *v1.AddReactionRequest) (*v1.AddReactionResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.React{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), MessageID: in.message("message_id", req.GetMessageId()), Emoji: req.GetEmoji(),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.React(ctx, cmd) })
+	return &v1.AddReactionResponse{Result: result}, err
+}
+
+func (s *messageService) RemoveReaction(ctx context.Context, req *v1.RemoveReactionRequest) (*v1.RemoveReactionResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.React{
+		Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), MessageID: in.message("message_id", req.GetMessageId()), Emoji: req.GetEmoji(),
+		Command: in.command(req.GetCommandId()),
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Unreact(ctx, cmd) })
+	return &v1.RemoveReactionResponse{Result: result}, err
+}
+
+func (s *messageService) MarkRead(ctx context.Context, req *v1.MarkReadRequest) (*v1.MarkReadResponse, error) {
+	in := s.read(ctx)
+	cmd := domain.MarkRead{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId())}
+	switch p := req.GetPosition().(type) {
+	case *v1.MarkReadRequest_MessageId:
+		cmd.MessageID = in.message("message_id", p.MessageId)
+	case *v1.MarkReadRequest_Seq:
+		if cmd.Seq = domain.Seq(p.Seq); cmd.Seq == 0 {
+			in.keep(&domain.InvalidError{Field: "seq", Problem: "is 0", Allowed: "from 1 to the chat's last"})
+		}
+	default:
+		in.keep(&domain.InvalidError{Field: "position", Problem: "is not set", Allowed: "message_id, seq"})
+	}
+	if key, err := keyOf(ctx); req.GetCommandId() != "" || key != "" || err != nil {
+		cmd.Command = in.command(req.GetCommandId())
+	}
+	result, err := command(in, func() (app.Done, error) { return s.core.Chats.MarkRead(ctx, cmd) })
+	return &v1.MarkReadResponse{Result: result, Recorded: true}, err
+}

@@ -1,0 +1,6 @@
+package server
+
+import "context"
+
+// Reload loads the files once.
+func (c *Certificates) Reload(ctx context.Context) { c.reload(ctx) }

@@ -1,0 +1,128 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"runtime"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+)
+
+// ErrTooManyStreams is returned by [Stream] when [Config.MaxStreams] streams are open.
+var ErrTooManyStreams = errors.New("too many streams")
+
+// requestKey is the key of a *request in a context.
+type requestKey struct{}
+
+// request is the state of one request. It lives until its handler returns.
+type request struct {
+	server    *Server
+	control   *http.ResponseController
+	holds     *atomic.Int64 // the count that the request is part of: inFlight, streams, or nil; only the handler's goroutine uses it
+	principal atomic.Pointer[string]
+}
+
+func requestOf(ctx context.Context) *request {
+	r, _ := ctx.Value(requestKey{}).(*request)
+	return r
+}
+
+// Draining returns a channel that is closed when the server of a request stops. A handler of a stream then ends it with a status from which the
+// client resumes elsewhere; other handlers finish. The channel is nil, and never ready, if ctx is not of a request of a [Server].
+func Draining(ctx context.Context) <-chan struct{} {
+	if r := requestOf(ctx); r != nil {
+		return r.server.draining
+	}
+	return nil
+}
+
+// Stream makes a request a stream: it no longer counts as in flight, and [Timeouts.Request] no longer bounds it. Its handler calls Stream once, on the
+// goroutine that net/http has called it on, before the first message. The handler bounds its own writes; each write of the connection is still bounded
+// by [Timeouts.Stall]. Stream returns [ErrTooManyStreams], and the request remains as it was, if [Config.MaxStreams] streams are open. It does nothing
+// if ctx is not of a request of a [Server].
+func Stream(ctx context.Context) error {
+	r := requestOf(ctx)
+	if r == nil || r.holds == &r.server.streams {
+		return nil
+	}
+	s := r.server
+	if s.streams.Add(1) > int64(s.config.MaxStreams) {
+		s.streams.Add(-1)
+		s.refused.Add(1)
+		return fmt.Errorf("%w: %d are open", ErrTooManyStreams, s.config.MaxStreams)
+	}
+	if r.holds != nil {
+		r.holds.Add(-1)
+	}
+	r.holds = &s.streams
+	return errors.Join(r.control.SetReadDeadline(time.Time{}), r.control.SetWriteDeadline(time.Time{}))
+}
+
+// SetPrincipal names the principal of a request in the access log. It does nothing if ctx is not of a request of a [Server]. name must not contain
+// a secret.
+func SetPrincipal(ctx context.Context, name string) {
+	if r := requestOf(ctx); r != nil {
+		r.principal.Store(&name)
+	}
+}
+
+// ServeHTTP implements [http.Handler]: it answers probes, and calls the handler within the bounds of the server.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	s.conns.requests.Add(1)
+	state := &request{server: s, control: http.NewResponseController(w)}
+	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, state))
+	w, logged := s.observed(w, r, state)
+	defer logged()
+	defer s.release(state)
+	defer s.recovered(r)
+	// An HTTP/1.1 connection gets other deadlines from net/http after the request, an HTTP/2 stream ends with it.
+	deadline := time.Now().Add(s.config.Timeouts.Request)
+	if err := errors.Join(state.control.SetReadDeadline(deadline), state.control.SetWriteDeadline(deadline)); err != nil {
+		s.config.Logger.ErrorContext(r.Context(), "request without deadlines", "error", err)
+	}
+	switch {
+	case s.config.Probes.answers(r):
+		s.config.Probes.ServeHTTP(w, r)
+	case !s.acquire(state):
+		s.config.Overloaded.ServeHTTP(w, r)
+	default:
+		s.config.Handler.ServeHTTP(w, r)
+	}
+}
+
+// acquire takes a slot for a request. It reports whether there was one.
+func (s *Server) acquire(r *request) bool {
+	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
+		s.inFlight.Add(-1)
+		s.refused.Add(1)
+		return false
+	}
+	r.holds = &s.inFlight
+	return true
+}
+
+// release ends the part of a request in its count.
+func (*Server) release(r *request) {
+	if r.holds != nil {
+		r.holds.Add(-1)
+	}
+}
+
+// recovered logs the panic of a handler and has net/http abort the response. The log has no text of the panic that a request may have chosen.
+func (s *Server) recovered(r *http.Request) {
+	fault := recover()
+	if fault == nil {
+		return
+	}
+	if err, is := fault.(error); !is || !errors.Is(err, http.ErrAbortHandler) {
+		text := fmt.Sprintf("%T", fault)
+		if failed, is := fault.(runtime.Error); is {
+			text = failed.Error()
+		}
+		s.config.Logger.ErrorContext(r.Context(), "handler panicked", "panic", text, "path", shortPath(r), "stack", string(debug.Stack()))
+	}
+	panic(http.ErrAbortHandler)
+}

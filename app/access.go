@@ -1,0 +1,130 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"chatcore/app/entity"
+	"chatcore/domain"
+)
+
+// FormerMembers is the setting of what former members of a chat may read of it.
+type FormerMembers uint8
+
+// The settings for former members.
+const (
+	// FormerMembersUntilRemoval lets a former member read the chat as of the removal: later events do not count.
+	FormerMembersUntilRemoval FormerMembers = iota
+	// FormerMembersNothing treats a former member as a user that never was a member.
+	FormerMembersNothing
+)
+
+func (f FormerMembers) String() string {
+	switch f {
+	case FormerMembersUntilRemoval:
+		return "until-removal"
+	case FormerMembersNothing:
+		return "nothing"
+	}
+	return fmt.Sprintf("FormerMembers(%d)", uint8(f))
+}
+
+// Check returns a [*domain.InvalidError] if the setting is none of the constants.
+func (f FormerMembers) Check() error {
+	if f > FormerMembersNothing {
+		return &domain.InvalidError{Field: "Access.FormerMembers", Problem: "is " + f.String(), Allowed: "FormerMembersUntilRemoval, FormerMembersNothing"}
+	}
+	return nil
+}
+
+// Access decides which part of a chat a user may read.
+//
+// A current member reads everything, as of now. A former member reads the chat as of the removal, or nothing ([FormerMembers]). Any other user gets
+// [domain.ErrChatNotFound], with one text for a chat that exists and for one that does not.
+//
+// Each check reads the membership from the log, in one round trip. It never answers from the process's cache alone, because another process may have
+// removed the member since; the cached state only spares the log the transfer of events. A removal therefore counts for every check that begins after it.
+// A query that overlaps with the removal may be answered as before it.
+type Access struct {
+	queries *Queries
+	former  FormerMembers
+}
+
+// NewAccess returns the access to what queries return.
+func NewAccess(queries *Queries, former FormerMembers) *Access {
+	return &Access{queries: queries, former: former}
+}
+
+// Grant is the part of a chat that a user may read.
+type Grant struct {
+	Member domain.Member // as of now; of a former member only User is set
+	Until  domain.Seq    // the last seq that a former member may read: that of the removal; 0 for a current member, who may read all
+}
+
+// Check returns what a user may read of a chat, in one round trip. It returns [domain.ErrChatNotFound] if that is nothing or there is no such chat,
+// [ports.ErrNewerVersion] if an event changed the membership that only a newer program can read, and a [*domain.InvalidError] for malformed ids.
+func (a *Access) Check(ctx context.Context, chat domain.ChatID, user domain.UserID) (Grant, error) {
+	if err := checkChat(chat, user); err != nil {
+		return Grant{}, err
+	}
+	membership := []entity.Versioned{{Entity: domain.MemberEntity(user)}}
+	_, unread, err := a.queries.entities.FillFound(ctx, chat, membership)
+	if errors.Is(err, domain.ErrChatNotFound) {
+		return Grant{}, notReadable(chat, user)
+	}
+	if err != nil {
+		return Grant{}, err
+	}
+	if u := unread[0]; u != nil {
+		return Grant{}, &u.NewerVersionError
+	}
+	m, _ := membership[0].State.(*domain.Member)
+	switch {
+	case m.Current():
+		return Grant{Member: *m}, nil
+	case membership[0].Version == 0 || a.former == FormerMembersNothing:
+		return Grant{}, notReadable(chat, user)
+	}
+	// Invariant: the last event that moved the membership of a former member is the removal.
+	return Grant{Member: domain.Member{User: user}, Until: membership[0].Version}, nil
+}
+
+// Queries returns queries of what a user may read of one chat, in one round trip. They are for one call or a few: they know nothing of a later removal.
+// The errors are those of [Access.Check]. For a former member the queries are as of the removal ([Queries.At]), and cost what those cost.
+func (a *Access) Queries(ctx context.Context, chat domain.ChatID, user domain.UserID) (*Queries, error) {
+	return a.queriesAt(ctx, chat, user, 0)
+}
+
+// queriesAt returns the queries of a user as of a seq, or as of the removal if that was before; 0 means now.
+func (a *Access) queriesAt(ctx context.Context, chat domain.ChatID, user domain.UserID, at domain.Seq) (*Queries, error) {
+	grant, err := a.Check(ctx, chat, user)
+	if err != nil {
+		return nil, err
+	}
+	if grant.Until > 0 && (at == 0 || at > grant.Until) {
+		at = grant.Until
+	}
+	return a.queries.At(at), nil
+}
+
+// rawQueriesAt is queriesAt for a user that reads raw events. It returns [domain.ErrForbidden] for a user that may read the chat and is neither admin
+// nor owner now.
+func (a *Access) rawQueriesAt(ctx context.Context, chat domain.ChatID, user domain.UserID, at domain.Seq) (*Queries, error) {
+	grant, err := a.Check(ctx, chat, user)
+	if err != nil {
+		return nil, err
+	}
+	if role := grant.Member.Role; role < domain.RoleAdmin {
+		return nil, &domain.Refusal{
+			Reason: domain.ErrForbidden,
+			Detail: fmt.Sprintf("to read the events of chat %q takes %s, the role of user %q is %s", chat, domain.RoleAdmin, user, role),
+		}
+	}
+	return a.queries.At(at), nil
+}
+
+// notReadable is the error for a chat that a user may not read, or that does not exist: the text must not differ.
+func notReadable(chat domain.ChatID, user domain.UserID) error {
+	return &domain.Refusal{Reason: domain.ErrChatNotFound, Detail: fmt.Sprintf("there is no chat %q that user %q may read", chat, user)}
+}

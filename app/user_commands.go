@@ -1,0 +1,171 @@
+package app
+
+import (
+	"context"
+	"fmt"
+
+	"chatcore/domain"
+)
+
+// UserCommands are the commands of one user. Each method is that of [Chats] with the same name, at the same cost. The Actor of a command must be empty
+// or the user; another one is a [*domain.InvalidError], and nothing happens.
+type UserCommands struct {
+	chats *Chats
+	user  domain.UserID
+}
+
+// As returns the commands of one user, who must have been authenticated.
+func (c *Chats) As(user domain.UserID) UserCommands { return UserCommands{chats: c, user: user} }
+
+// act sets the actor of a command to the user. It returns a [*domain.InvalidError] if the command names another user.
+func (u UserCommands) act(actor *domain.UserID) error {
+	if *actor != "" && *actor != u.user {
+		return &domain.InvalidError{Field: "actor", Problem: fmt.Sprintf("is %.80q", string(*actor)), Allowed: fmt.Sprintf("empty, or %.80q: the user that acts", string(u.user))}
+	}
+	*actor = u.user
+	return nil
+}
+
+// Create is [Chats.Create] by the user.
+func (u UserCommands) Create(ctx context.Context, cmd domain.Create) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Create(ctx, cmd)
+}
+
+// Rename is [Chats.Rename] by the user.
+func (u UserCommands) Rename(ctx context.Context, cmd domain.Rename) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Rename(ctx, cmd)
+}
+
+// Archive is [Chats.Archive] by the user.
+func (u UserCommands) Archive(ctx context.Context, cmd domain.Archive) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Archive(ctx, cmd)
+}
+
+// Unarchive is [Chats.Unarchive] by the user.
+func (u UserCommands) Unarchive(ctx context.Context, cmd domain.Unarchive) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Unarchive(ctx, cmd)
+}
+
+// Add is [Chats.Add] by the user.
+func (u UserCommands) Add(ctx context.Context, cmd domain.Add) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Add(ctx, cmd)
+}
+
+// Remove is [Chats.Remove] by the user.
+func (u UserCommands) Remove(ctx context.Context, cmd domain.Remove) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Remove(ctx, cmd)
+}
+
+// Promote is [Chats.Promote] by the user.
+func (u UserCommands) Promote(ctx context.Context, cmd domain.Promote) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Promote(ctx, cmd)
+}
+
+// Demote is [Chats.Demote] by the user.
+func (u UserCommands) Demote(ctx context.Context, cmd domain.Demote) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Demote(ctx, cmd)
+}
+
+// Leave is [Chats.Leave] by the user.
+func (u UserCommands) Leave(ctx context.Context, cmd domain.Leave) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Leave(ctx, cmd)
+}
+
+// Send is [Chats.Send] by the user.
+func (u UserCommands) Send(ctx context.Context, cmd domain.Send) (Sent, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Sent{}, err
+	}
+	return u.chats.Send(ctx, cmd)
+}
+
+// Edit is [Chats.Edit] by the user.
+func (u UserCommands) Edit(ctx context.Context, cmd domain.Edit) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Edit(ctx, cmd)
+}
+
+// Delete is [Chats.Delete] by the user.
+func (u UserCommands) Delete(ctx context.Context, cmd domain.Delete) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Delete(ctx, cmd)
+}
+
+// React is [Chats.React] by the user.
+func (u UserCommands) React(ctx context.Context, cmd domain.React) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.React(ctx, cmd)
+}
+
+// Unreact is [Chats.Unreact] by the user.
+func (u UserCommands) Unreact(ctx context.Context, cmd domain.React) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Unreact(ctx, cmd)
+}
+
+// MarkRead is [Chats.MarkRead] by the user.
+func (u UserCommands) MarkRead(ctx context.Context, cmd domain.MarkRead) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.MarkRead(ctx, cmd)
+}
+
+// Record is [Chats.Record] by the user.
+func (u UserCommands) Record(ctx context.Context, cmd domain.Record) (Done, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return Done{}, err
+	}
+	return u.chats.Record(ctx, cmd)
+}
+
+// StartTyping is [Chats.StartTyping] by the user.
+func (u UserCommands) StartTyping(ctx context.Context, cmd domain.Typing) (bool, error) {
+	if err := u.act(&cmd.Actor); err != nil {
+		return false, err
+	}
+	return u.chats.StartTyping(ctx, cmd)
+}
+
+// StopTyping is [Chats.StopTyping] by the user.
+func (u UserCommands) StopTyping(ctx context.Context, cmd domain.Typing) error {
+	if err := u.act(&cmd.Actor); err != nil {
+		return err
+	}
+	return u.chats.StopTyping(ctx, cmd)
+}

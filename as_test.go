@@ -1,0 +1,616 @@
+package chatcore_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	"chatcore/ports"
+	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
+)
+
+// The users of a chat that ownedBy creates, and one that has no part in it.
+const (
+	owner    domain.UserID = "owner"
+	admin    domain.UserID = "admin"
+	member   domain.UserID = "member"
+	former   domain.UserID = "former"   // was removed
+	returned domain.UserID = "returned" // was removed and joined again
+	outsider domain.UserID = "outsider"
+	lost     domain.UserID = "lost" // asks about a chat that does not exist
+)
+
+func callers() []domain.UserID {
+	return []domain.UserID{owner, admin, member, former, returned, outsider, lost}
+}
+
+// denials are the errors by caller; nil for a caller that is missing.
+type denials map[domain.UserID]error
+
+func (r denials) with(more denials) denials {
+	all := maps.Clone(r)
+	maps.Copy(all, more)
+	return all
+}
+
+// viewCall is one method of app.UserView, called about a chat that fillChat has filled.
+type viewCall struct {
+	refused denials
+	do      func(ctx context.Context, v app.UserView, chat domain.ChatID) (any, error)
+	// trusted is the unchecked query of the same answer. It may be nil.
+	trusted func(ctx context.Context, q *app.Queries, user domain.UserID, chat domain.ChatID) (any, error)
+}
+
+func any1[T any](v T, err error) (any, error) { return v, err }
+
+func collected(records iter.Seq2[ports.Record, error]) (any, error) {
+	var all []ports.Record
+	for r, err := range records {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, r)
+	}
+	return all, nil
+}
+
+// queryCalls are the methods of app.UserQueries.
+func queryCalls() map[string]viewCall {
+	readers := denials{outsider: domain.ErrChatNotFound, lost: domain.ErrChatNotFound}
+	present := readers.with(denials{former: domain.ErrNotMember})
+	raw := readers.with(denials{former: domain.ErrForbidden, member: domain.ErrForbidden, returned: domain.ErrForbidden})
+	type (
+		view    = app.UserView
+		queries = app.Queries
+		chatID  = domain.ChatID
+		userID  = domain.UserID
+		c       = context.Context
+	)
+	span, page := domain.Span{Limit: 100}, domain.Page{Limit: 100}
+	return map[string]viewCall{
+		"At": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) {
+				return any1(v.Queries.At(1000).History(ctx, chat, span))
+			},
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.History(ctx, chat, span)) },
+		},
+		"Chat": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Chat(ctx, chat)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Chat(ctx, chat)) },
+		},
+		"Members": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Members(ctx, chat)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Members(ctx, chat)) },
+		},
+		"MemberPage": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.MemberPage(ctx, chat, page)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) {
+				return any1(q.MemberPage(ctx, chat, page))
+			},
+		},
+		"Member": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Member(ctx, chat, owner)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Member(ctx, chat, owner)) },
+		},
+		"Message": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Message(ctx, chat, "early")) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) {
+				return any1(q.Message(ctx, chat, "early"))
+			},
+		},
+		"History": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.History(ctx, chat, span)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.History(ctx, chat, span)) },
+		},
+		"Custom": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Custom(ctx, chat, "order")) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Custom(ctx, chat, "order")) },
+		},
+		"CustomPage": {
+			readers,
+			func(ctx c, v view, chat chatID) (any, error) {
+				return any1(v.Queries.CustomPage(ctx, chat, "order", page))
+			},
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) {
+				return any1(q.CustomPage(ctx, chat, "order", page))
+			},
+		},
+		"Typing": {
+			present,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Typing(ctx, chat)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Typing(ctx, chat)) },
+		},
+		"Unread": {
+			present,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Unread(ctx, chat)) },
+			func(ctx c, q *queries, user userID, chat chatID) (any, error) { return any1(q.Unread(ctx, chat, user)) },
+		},
+		"Events": {
+			raw,
+			func(ctx c, v view, chat chatID) (any, error) { return any1(v.Queries.Events(ctx, chat, span)) },
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) { return any1(q.Events(ctx, chat, span)) },
+		},
+		"Audit": {
+			raw,
+			func(ctx c, v view, chat chatID) (any, error) {
+				return collected(v.Queries.Audit(ctx, chat, domain.Audit{}))
+			},
+			func(ctx c, q *queries, _ userID, chat chatID) (any, error) {
+				return collected(q.Audit(ctx, chat, domain.Audit{}))
+			},
+		},
+		"UnreadOf": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.UnreadOf(ctx)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) { return any1(q.UnreadOf(ctx, user)) },
+		},
+		"KeptUnread": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.KeptUnread(ctx)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) { return any1(q.KeptUnread(ctx, user)) },
+		},
+		"ChatList": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.ChatList(ctx)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) { return any1(q.ChatList(ctx, user)) },
+		},
+		"ChatListPage": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.ChatListPage(ctx, page)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) {
+				return any1(q.ChatListPage(ctx, user, page))
+			},
+		},
+		"ChatsOf": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.ChatsOf(ctx)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) { return any1(q.ChatsOf(ctx, user)) },
+		},
+		"ChatsOfPage": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.ChatsOfPage(ctx, page)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) {
+				return any1(q.ChatsOfPage(ctx, user, page))
+			},
+		},
+		"Contacts": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.Contacts(ctx)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) { return any1(q.Contacts(ctx, user)) },
+		},
+		"ContactPage": {
+			nil,
+			func(ctx c, v view, _ chatID) (any, error) { return any1(v.Queries.ContactPage(ctx, page)) },
+			func(ctx c, q *queries, user userID, _ chatID) (any, error) {
+				return any1(q.ContactPage(ctx, user, page))
+			},
+		},
+	}
+}
+
+// commandCalls are the methods of app.UserCommands. Each call gets a chat of its own.
+func commandCalls() map[string]viewCall {
+	members := denials{former: domain.ErrNotMember, outsider: domain.ErrNotMember, lost: domain.ErrChatNotFound}
+	admins := members.with(denials{member: domain.ErrForbidden, returned: domain.ErrForbidden})
+	owners := admins.with(denials{admin: domain.ErrForbidden})
+	// Commands about a message or a read mark do not load the chat.
+	ofMessage := members.with(denials{lost: domain.ErrNotMember})
+	order := chatcore.Define[map[string]string]("order:changed", 1)
+	type (
+		view   = app.UserView
+		chatID = domain.ChatID
+		c      = context.Context
+	)
+	return map[string]viewCall{
+		"Create": {nil, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Create(ctx, domain.Create{Chat: chat + "-new"}))
+		}, nil},
+		"Rename": {admins, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Rename(ctx, domain.Rename{Chat: chat, Title: "renamed"}))
+		}, nil},
+		"Archive": {owners, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Archive(ctx, domain.Archive{Chat: chat}))
+		}, nil},
+		"Unarchive": {owners, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Unarchive(ctx, domain.Unarchive{Chat: chat}))
+		}, nil},
+		"Add": {admins, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Add(ctx, domain.Add{Chat: chat, User: "new"}))
+		}, nil},
+		"Remove": {admins.with(denials{member: nil}), func(ctx c, v view, chat chatID) (any, error) { // a member may remove itself
+			return any1(v.Chats.Remove(ctx, domain.Remove{Chat: chat, User: member}))
+		}, nil},
+		"Promote": {owners, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Promote(ctx, domain.Promote{Chat: chat, User: member, Role: domain.RoleAdmin}))
+		}, nil},
+		"Demote": {owners, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Demote(ctx, domain.Demote{Chat: chat, User: admin, Role: domain.RoleMember}))
+		}, nil},
+		"Leave": {members.with(denials{owner: domain.ErrLastOwner}), func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Leave(ctx, domain.Leave{Chat: chat}))
+		}, nil},
+		"Send": {members, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Send(ctx, domain.Send{Chat: chat, MessageID: "sent", Content: "x"}))
+		}, nil},
+		"Edit": {
+			ofMessage.with(denials{owner: domain.ErrNotAuthor, admin: domain.ErrNotAuthor, returned: domain.ErrNotAuthor}),
+			func(ctx c, v view, chat chatID) (any, error) {
+				return any1(v.Chats.Edit(ctx, domain.Edit{Chat: chat, MessageID: "early", Content: "edited"}))
+			}, nil,
+		},
+		"Delete": {ofMessage.with(denials{returned: domain.ErrForbidden}), func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Delete(ctx, domain.Delete{Chat: chat, MessageID: "early"}))
+		}, nil},
+		"React": {members, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.React(ctx, domain.React{Chat: chat, MessageID: "early", Emoji: "🍅"}))
+		}, nil},
+		"Unreact": {members, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Unreact(ctx, domain.React{Chat: chat, MessageID: "early", Emoji: "🍅"}))
+		}, nil},
+		"MarkRead": {ofMessage, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.MarkRead(ctx, domain.MarkRead{Chat: chat, MessageID: "late"}))
+		}, nil},
+		"Record": {members, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.Record(ctx, domain.Record{Chat: chat, Entity: "order", Event: order.Of(map[string]string{"is": "paid"})}))
+		}, nil},
+		"StartTyping": {members, func(ctx c, v view, chat chatID) (any, error) {
+			return any1(v.Chats.StartTyping(ctx, domain.Typing{Chat: chat}))
+		}, nil},
+		"StopTyping": {members, func(ctx c, v view, chat chatID) (any, error) {
+			return nil, v.Chats.StopTyping(ctx, domain.Typing{Chat: chat})
+		}, nil},
+	}
+}
+
+// fillChat creates a chat with the callers as members, and returns the seq of the removal of the former member.
+func fillChat(t *testing.T, core *chatcore.Core, chat domain.ChatID) domain.Seq {
+	t.Helper()
+	ctx, done, sent := t.Context(), must[app.Done](t), must[app.Sent](t)
+	order := chatcore.Define[map[string]string]("order:changed", 1)
+	done(core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: owner, Title: "first", Members: []domain.UserID{admin, member, former, returned}}))
+	done(core.Chats.Promote(ctx, domain.Promote{Chat: chat, Actor: owner, User: admin, Role: domain.RoleAdmin}))
+	sent(core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: member, MessageID: "early", Content: "hello"}))
+	done(core.Chats.Record(ctx, domain.Record{Chat: chat, Actor: owner, Entity: "order", Event: order.Of(map[string]string{"is": "placed"})}))
+	done(core.Chats.Remove(ctx, domain.Remove{Chat: chat, Actor: owner, User: returned}))
+	removal := done(core.Chats.Remove(ctx, domain.Remove{Chat: chat, Actor: owner, User: former})).Seq
+	done(core.Chats.Add(ctx, domain.Add{Chat: chat, Actor: owner, User: returned}))
+	done(core.Chats.Rename(ctx, domain.Rename{Chat: chat, Actor: owner, Title: "second"}))
+	done(core.Chats.Edit(ctx, domain.Edit{Chat: chat, Actor: member, MessageID: "early", Content: "hello again"}))
+	sent(core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: owner, MessageID: "late", Content: "bye"}))
+	done(core.Chats.Record(ctx, domain.Record{Chat: chat, Actor: owner, Entity: "order", Event: order.Of(map[string]string{"is": "shipped"})}))
+	return removal
+}
+
+// checkRows compares the rows of a table with the methods of a type.
+func checkRows[Row any](t *testing.T, of any, rows map[string]Row) {
+	t.Helper()
+	typ := reflect.TypeOf(of)
+	for i := range typ.NumMethod() {
+		if name := typ.Method(i).Name; !hasKey(rows, name) {
+			t.Errorf("%s.%s has no row in the table", typ, name)
+		}
+	}
+	for name := range rows {
+		if _, there := typ.MethodByName(name); !there {
+			t.Errorf("the table has a row for %s.%s, which does not exist", typ, name)
+		}
+	}
+}
+
+func hasKey[V any](m map[string]V, key string) bool {
+	_, there := m[key]
+	return there
+}
+
+// TestAs_EveryQuery calls each query as each kind of user. A current member gets what an unchecked query returns, a former member the same as of the
+// removal, and nobody else can distinguish the chat from one that does not exist.
+func TestAs_EveryQuery(t *testing.T) {
+	calls := queryCalls()
+	checkRows(t, app.UserQueries{}, calls)
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		ctx, core := t.Context(), open(chatcore.Config{})
+		if err := core.SubscribeBuiltins(); err != nil {
+			t.Fatal(err)
+		}
+		start(t, core)
+		removal := fillChat(t, core, "chat")
+		wait.Until(t, "the read models have the memberships", func() bool {
+			return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, returned))) == 1 && len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, former))) == 0 &&
+				must[map[domain.ChatID]domain.Ordinal](t)(core.Queries.KeptUnread(ctx, admin))["chat"] == 2
+		})
+		for name, call := range calls {
+			for _, user := range callers() {
+				chat := domain.ChatID("chat")
+				if user == lost {
+					chat = "none"
+				}
+				got, err := call.do(ctx, core.As(user), chat)
+				if want := call.refused[user]; !errors.Is(err, want) {
+					t.Errorf("%s as %s: %v, want %v", name, user, err, want)
+					continue
+				}
+				if err != nil {
+					continue
+				}
+				trusted := core.Queries
+				if user == former && len(call.refused) > 0 {
+					trusted = trusted.At(removal)
+				}
+				if want := must[any](t)(call.trusted(ctx, trusted, user, chat)); !reflect.DeepEqual(got, want) {
+					t.Errorf("%s as %s:\n%+v, want\n%+v", name, user, got, want)
+				}
+			}
+			if len(call.refused) > 0 {
+				_, exists := call.do(ctx, core.As(outsider), "chat")
+				_, absent := call.do(ctx, core.As(outsider), "none")
+				if a, b := fmt.Sprint(exists), strings.ReplaceAll(fmt.Sprint(absent), "none", "chat"); a != b {
+					t.Errorf("%s: an outsider gets %q for a chat and %q for none", name, a, b)
+				}
+			}
+		}
+	})
+}
+
+// TestAs_EveryCommand gives each command as each kind of user: the event has the user as its actor. A command in the name of another user is refused,
+// and nothing is recorded.
+func TestAs_EveryCommand(t *testing.T) {
+	calls := commandCalls()
+	checkRows(t, app.UserCommands{}, calls)
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		ctx, core := t.Context(), open(chatcore.Config{})
+		for name, call := range calls {
+			for _, user := range callers() {
+				chat := domain.ChatID(fmt.Sprint(name, "-", user))
+				if user != lost {
+					fillChat(t, core, chat)
+				}
+				got, err := call.do(ctx, core.As(user), chat)
+				if want := call.refused[user]; !errors.Is(err, want) {
+					t.Errorf("%s as %s: %v, want %v", name, user, err, want)
+				}
+				if name == "Create" {
+					chat += "-new"
+				}
+				if done, _ := got.(app.Done); err == nil && done.Changed {
+					page := must[[]ports.Record](t)(core.Queries.Events(ctx, chat, domain.Span{Limit: 1}))
+					if actor := domain.Actor(page[0].Event); actor != user {
+						t.Errorf("%s as %s: the actor of %+v is %q", name, user, page[0].Event, actor)
+					}
+				}
+			}
+		}
+		if sent := must[domain.Chat](t)(core.Queries.Chat(ctx, "Rename-owner")); sent.Title != "renamed" {
+			t.Errorf("the chat is %+v", sent)
+		}
+		fillChat(t, core, "chat")
+		before := must[[]ports.Record](t)(core.Queries.Events(ctx, "chat", domain.Span{}))
+		view := reflect.ValueOf(core.As(member).Chats)
+		for i := range view.NumMethod() {
+			name := view.Type().Method(i).Name
+			cmd := reflect.New(view.Method(i).Type().In(1)).Elem()
+			cmd.FieldByName("Chat").SetString("chat")
+			cmd.FieldByName("Actor").SetString(string(owner))
+			out := view.Method(i).Call([]reflect.Value{reflect.ValueOf(ctx), cmd})
+			var invalid *domain.InvalidError
+			if err, _ := out[len(out)-1].Interface().(error); !errors.As(err, &invalid) || invalid.Field != "actor" || !strings.Contains(invalid.Error(), `"member"`) {
+				t.Errorf("%s in the name of another user: %v", name, err)
+			}
+		}
+		if after := must[[]ports.Record](t)(core.Queries.Events(ctx, "chat", domain.Span{})); len(after) != len(before) {
+			t.Errorf("%d events before the refused commands, %d after", len(before), len(after))
+		}
+		if _, err := core.As(member).Chats.Rename(ctx, domain.Rename{Chat: "chat", Actor: member, Title: "x"}); !errors.Is(err, domain.ErrForbidden) {
+			t.Errorf("a command that names its user: %v", err)
+		}
+	})
+}
+
+// TestAs_Presence shows the presence of a user to those who share a chat, and to nobody else.
+func TestAs_Presence(t *testing.T) {
+	rows := map[string]func(ctx context.Context, p app.UserPresence) error{
+		"Heartbeat": func(ctx context.Context, p app.UserPresence) error { return p.Heartbeat(ctx, "phone", "") },
+		"SetStatus": func(ctx context.Context, p app.UserPresence) error {
+			_, err := p.SetStatus(ctx, domain.Busy)
+			return err
+		},
+		"Leave":    func(ctx context.Context, p app.UserPresence) error { return p.Leave(ctx, "phone", "") },
+		"Statuses": nil,
+		"IsOnline": nil,
+	}
+	checkRows(t, app.UserPresence{}, rows)
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		ctx, core := t.Context(), open(chatcore.Config{})
+		if _, err := core.As(member).Presence.Statuses(ctx, owner); !errors.Is(err, chatcore.ErrNoViews) {
+			t.Errorf("without views: %v", err)
+		}
+		must[[]domain.UserStatus](t)(core.As(member).Presence.Statuses(ctx, member))
+		if err := core.SubscribeBuiltins(); err != nil {
+			t.Fatal(err)
+		}
+		start(t, core)
+		fillChat(t, core, "chat")
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "another", Actor: outsider, Members: []domain.UserID{"stranger"}}))
+		wait.Until(t, "the read models have the memberships", func() bool {
+			return len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, returned))) == 1 && len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, former))) == 0 &&
+				len(must[[]domain.ChatID](t)(core.Queries.ChatsOf(ctx, "stranger"))) == 1
+		})
+		all := append(callers(), "never-seen", "stranger", owner)
+		for _, user := range all {
+			for _, name := range []string{"Heartbeat", "SetStatus"} {
+				if user == "never-seen" {
+					continue
+				}
+				if err := rows[name](ctx, core.As(user).Presence); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
+		sharers := map[domain.UserID][]domain.UserID{
+			owner: {owner, admin, member, returned}, admin: {owner, admin, member, returned}, member: {owner, admin, member, returned},
+			returned: {owner, admin, member, returned}, former: {former}, outsider: {outsider, "stranger"}, lost: {lost},
+		}
+		for _, user := range callers() {
+			statuses := must[[]domain.UserStatus](t)(core.As(user).Presence.Statuses(ctx, all...))
+			online := must[[]bool](t)(core.As(user).Presence.IsOnline(ctx, all...))
+			for i, other := range all {
+				want, shares := domain.UserStatus{User: other}, slices.Contains(sharers[user], other)
+				if shares {
+					want = must[[]domain.UserStatus](t)(core.Presence.Statuses(ctx, other))[0]
+				}
+				if !reflect.DeepEqual(statuses[i], want) || online[i] != shares || shares != (want.Status == domain.Busy) {
+					t.Errorf("%s sees %s as %+v, online %t, want %+v", user, other, statuses[i], online[i], want)
+				}
+			}
+		}
+		never := must[[]domain.UserStatus](t)(core.Presence.Statuses(ctx, "never-seen"))[0]
+		if hidden := must[[]domain.UserStatus](t)(core.As(former).Presence.Statuses(ctx, owner))[0]; hidden != (domain.UserStatus{User: owner, Status: never.Status, LastSeen: never.LastSeen, At: never.At}) {
+			t.Errorf("a hidden user is %+v, one that was never seen %+v", hidden, never)
+		}
+		if err := rows["Leave"](ctx, core.As(owner).Presence); err != nil || must[[]bool](t)(core.As(member).Presence.IsOnline(ctx, owner))[0] {
+			t.Errorf("after the leave the user is online, error %v", err)
+		}
+		for _, ids := range [][]domain.UserID{{"a b", owner}, {owner, "a b"}} {
+			if _, err := core.As(ids[0]).Presence.Statuses(ctx, ids[1]); !errors.Is(err, domain.ErrInvalid) {
+				t.Errorf("%q asks about %q: %v", ids[0], ids[1], err)
+			}
+			if _, err := core.As(ids[0]).Presence.IsOnline(ctx, ids[1]); !errors.Is(err, domain.ErrInvalid) {
+				t.Errorf("%q asks about %q: %v", ids[0], ids[1], err)
+			}
+		}
+	})
+}
+
+// TestAs_Sessions has a user list, rotate and close the own sessions. Those of another user are out of reach.
+func TestAs_Sessions(t *testing.T) {
+	checkRows(t, app.UserSessions{}, map[string]bool{"List": true, "Close": true, "CloseAll": true, "Rotate": true})
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		ctx, core := t.Context(), open(chatcore.Config{})
+		login := func(user domain.UserID) app.OpenedSession {
+			return must[app.OpenedSession](t)(core.Sessions.Open(ctx, domain.OpenSession{User: user}))
+		}
+		ann, bob, more := login("ann"), login("bob"), login("ann")
+		own := core.As("ann").Sessions
+		if list := must[[]domain.Session](t)(own.List(ctx)); len(list) != 2 || list[0].ID != ann.ID {
+			t.Errorf("the list is %+v", list)
+		}
+		rotated := must[app.OpenedSession](t)(own.Rotate(ctx, ann.Token))
+		if rotated.ID != ann.ID || rotated.Token == ann.Token {
+			t.Errorf("rotated to %+v", rotated)
+		}
+		if _, err := own.Rotate(ctx, bob.Token); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("another user's token: %v", err)
+		}
+		if _, err := own.Rotate(ctx, "no token"); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("no token: %v", err)
+		}
+		if err := own.Close(ctx, bob.ID); !errors.Is(err, domain.ErrNoSession) {
+			t.Errorf("another user's session: %v", err)
+		}
+		if err := own.Close(ctx, more.ID); err != nil {
+			t.Error(err)
+		}
+		if n := must[int](t)(own.CloseAll(ctx)); n != 1 {
+			t.Errorf("%d sessions were closed", n)
+		}
+		if session, err := core.Sessions.Get(ctx, bob.Token); err != nil || session.ID != bob.ID {
+			t.Errorf("the other user's session: %+v, %v", session, err)
+		}
+		if _, err := core.As("a b").Sessions.Rotate(ctx, bob.Token); !errors.Is(err, domain.ErrInvalid) {
+			t.Errorf("a malformed user: %v", err)
+		}
+	})
+}
+
+// TestAs_FormerMembersReadNothing sets Config.Access.
+func TestAs_FormerMembersReadNothing(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core := open(chatcore.Config{Access: chatcore.AccessConfig{FormerMembers: app.FormerMembersNothing}})
+		fillChat(t, core, "chat")
+		for name, call := range queryCalls() {
+			if len(call.refused) == 0 {
+				continue
+			}
+			if _, err := call.do(t.Context(), core.As(former), "chat"); !errors.Is(err, domain.ErrChatNotFound) {
+				t.Errorf("%s as a former member: %v", name, err)
+			}
+			if _, err := call.do(t.Context(), core.As(owner), "chat"); err != nil {
+				t.Errorf("%s as the owner: %v", name, err)
+			}
+		}
+	})
+	var invalid *domain.InvalidError
+	if err := (chatcore.Config{Access: chatcore.AccessConfig{FormerMembers: 7}}).Validate(); !errors.As(err, &invalid) || invalid.Field != "Access.FormerMembers" {
+		t.Errorf("an unknown value: %v", err)
+	}
+}
+
+// TestAs_RoundTrips counts the script calls of commands and queries: a command of a view takes those of a plain one, a query one more.
+func TestAs_RoundTrips(t *testing.T) {
+	server := redistest.Start(t)
+	ctx, client := t.Context(), server.Client(t)
+	core := opened(t)(chatcore.New(ctx, chatcore.Config{Redis: chatcore.RedisConfig{URL: server.URL()}}))
+	fillChat(t, core, "chat")
+	view := core.As(member)
+	calls := func(do func() (any, error)) int {
+		must[any](t)(do()) // whatever is loaded once is loaded
+		before := scriptCalls(ctx, t, client)
+		must[any](t)(do())
+		return scriptCalls(ctx, t, client) - before
+	}
+	for name, test := range map[string]struct {
+		plain, viewed func() (any, error)
+		more          int
+	}{
+		"Send": {
+			func() (any, error) {
+				return any1(core.Chats.Send(ctx, domain.Send{Chat: "chat", Actor: member, Content: "x"}))
+			},
+			func() (any, error) { return any1(view.Chats.Send(ctx, domain.Send{Chat: "chat", Content: "x"})) }, 0,
+		},
+		"Chat": {
+			func() (any, error) { return any1(core.Queries.Chat(ctx, "chat")) },
+			func() (any, error) { return any1(view.Queries.Chat(ctx, "chat")) }, 1,
+		},
+		"History": {
+			func() (any, error) { return any1(core.Queries.History(ctx, "chat", domain.Span{})) },
+			func() (any, error) { return any1(view.Queries.History(ctx, "chat", domain.Span{})) }, 1,
+		},
+	} {
+		plain, viewed := calls(test.plain), calls(test.viewed)
+		if plain == 0 || viewed != plain+test.more {
+			t.Errorf("%s takes %d script calls, by a view %d", name, plain, viewed)
+		}
+	}
+}
+
+// TestAs_RemovedByAnotherProcess has one process remove a member whose membership another one has cached.
+func TestAs_RemovedByAnotherProcess(t *testing.T) {
+	open := func(c chatcore.Config) *chatcore.Core { return opened(t)(chatcore.New(t.Context(), c)) }
+	config, ctx := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Start(t).URL()}}, t.Context()
+	here, there := open(config), open(config)
+	fillChat(t, here, "chat")
+	before := must[[]app.MessageView](t)(here.As(member).Queries.History(ctx, "chat", domain.Span{}))
+	must[app.Done](t)(there.Chats.Remove(ctx, domain.Remove{Chat: "chat", Actor: owner, User: member}))
+	must[app.Sent](t)(there.Chats.Send(ctx, domain.Send{Chat: "chat", Actor: owner, Content: "not for the member"}))
+	if after := must[[]app.MessageView](t)(here.As(member).Queries.History(ctx, "chat", domain.Span{})); !reflect.DeepEqual(after, before) {
+		t.Errorf("after the removal the member reads %+v", after)
+	}
+}
