@@ -3,7 +3,6 @@ package tests
 import (
 	"context"
 	"errors"
-	"net/http"
 	"net/http/httptest"
 	"os"
 	"regexp"
@@ -12,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	rpc "connectrpc.com/connect"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/reflect/protoregistry"
 
@@ -64,10 +62,7 @@ func apiServer(t *testing.T) (address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	refuse := func(w http.ResponseWriter, r *http.Request, err error) {
-		_ = rpc.NewErrorWriter().Write(w, r, rpc.NewError(rpc.CodeUnauthenticated, err)) // the client is gone
-	}
-	authenticator, err := auth.New(auth.Config{Sessions: core.Sessions, Local: true, OnError: refuse})
+	authenticator, err := auth.New(auth.Config{Sessions: core.Sessions, Local: true, OnError: connect.AuthError(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -25,7 +25,7 @@ export type ErrorCode =
 export interface ErrorFields {
   /** Name of the error for programs, such as "not_member". "" if the server gave none: the connection failed, or a proxy answered. */
   reason?: string;
-  /** Path of the wrong field, such as "chatId" or "attachments[1].url". Of reason "invalid". */
+  /** Path of the wrong field, such as "chatId" or "attachments[1].url". */
   field?: string;
   /** Problem of the field, such as "is empty". */
   problem?: string;

@@ -21,7 +21,7 @@ export type ChatChange = Names<typeof ProtoChatChange>;
 /** Severity is how bad a finding is. "unspecified" is a severity that this version of the client does not know. */
 export type Severity = Names<typeof ProtoSeverity>;
 
-// An enum in TypeScript accepts every number: its members are told from number by their text.
+// An enum in TypeScript accepts every number. The text of a type distinguishes its members from number.
 type EnumName<T extends number> = `${T}` extends `${infer N extends number}`
   ? number extends N
     ? number
