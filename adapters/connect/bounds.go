@@ -28,7 +28,7 @@ const (
 
 // maxBodyOf returns the largest body of a method.
 func maxBodyOf(method string) int64 {
-	if method == "chatcore.v1.MessageService.SendMessages" {
+	if method == sendMessages {
 		return maxBatchBody
 	}
 	return maxBody
@@ -36,7 +36,7 @@ func maxBodyOf(method string) int64 {
 
 // readBound bounds the messages of a method, after decompression.
 func readBound(spec rpc.Spec) []rpc.HandlerOption {
-	return []rpc.HandlerOption{rpc.WithReadMaxBytes(int(maxBodyOf(methodOf(spec).name)))}
+	return []rpc.HandlerOption{rpc.WithReadMaxBytes(int(maxBodyOf(methodName(spec))))}
 }
 
 func tooLargeBody(size, most int64) error {

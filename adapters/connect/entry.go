@@ -15,6 +15,7 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 
 	"chatcore/adapters/connect/auth"
+	"chatcore/adapters/connect/server"
 )
 
 // route is one method, and how it is served.
@@ -28,6 +29,7 @@ type route struct {
 // entry is the handler of all methods. Before a body is read it refuses unknown methods, wrong verbs and content types, callers that may not call the
 // method, and bodies that say that they are too large; it then bounds the call's time and streams.
 type entry struct {
+	rules   map[string]rule
 	routes  map[string]*route // by path
 	errors  *rpc.ErrorWriter
 	logger  *slog.Logger
@@ -37,17 +39,16 @@ type entry struct {
 
 func newEntry(config Config) *entry {
 	return &entry{
-		routes: make(map[string]*route), errors: rpc.NewErrorWriter(), logger: config.Logger, streams: newStreamCounter(maxStreams), config: config,
+		rules: rules(), routes: make(map[string]*route), errors: rpc.NewErrorWriter(), logger: config.Logger, streams: newStreamCounter(maxStreams), config: config,
 	}
 }
 
 // add adds the methods of a service. It returns an error for a method that has no rule.
 func (e *entry) add(prefix string, service protoreflect.ServiceDescriptor, handler http.Handler) error {
-	table := rules()
 	for i := range service.Methods().Len() {
 		m := service.Methods().Get(i)
 		name := string(m.FullName())
-		r, ok := table[name]
+		r, ok := e.rules[name]
 		if !ok || r.who == nobody {
 			return fmt.Errorf("the table of access has no row for %s", name)
 		}
@@ -99,6 +100,7 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	principal := auth.From(r.Context())
+	server.SetPrincipal(r.Context(), principal.String())
 	if err := found.method.rule.check(principal); err != nil {
 		e.refuse(w, r, found.method, err)
 		return
@@ -126,6 +128,10 @@ func (e *entry) serveStream(w http.ResponseWriter, r *http.Request, found *route
 		return
 	}
 	defer release()
+	if err := server.Stream(r.Context()); err != nil {
+		e.refuse(w, r, found.method, &callError{rpc.CodeResourceExhausted, "too_many_streams", err.Error()})
+		return
+	}
 	found.handler.ServeHTTP(w, r)
 }
 

@@ -16,12 +16,13 @@ import (
 // into internal errors.
 type errorInterceptor struct {
 	logger *slog.Logger
+	rules  map[string]rule
 }
 
 // WrapUnary implements [rpc.Interceptor].
 func (i *errorInterceptor) WrapUnary(next rpc.UnaryFunc) rpc.UnaryFunc {
 	return func(ctx context.Context, req rpc.AnyRequest) (res rpc.AnyResponse, err error) {
-		m := methodOf(req.Spec())
+		m := i.methodOf(req.Spec())
 		defer i.recoverPanic(ctx, m, &err)
 		if err := decodeErrorOf(req.Any()); err != nil {
 			return nil, failureOf(ctx, i.logger, m, err).connectError()
@@ -39,7 +40,7 @@ func (i *errorInterceptor) WrapStreamingClient(next rpc.StreamingClientFunc) rpc
 // WrapStreamingHandler implements [rpc.Interceptor].
 func (i *errorInterceptor) WrapStreamingHandler(next rpc.StreamingHandlerFunc) rpc.StreamingHandlerFunc {
 	return func(ctx context.Context, conn rpc.StreamingHandlerConn) (err error) {
-		m := methodOf(conn.Spec())
+		m := i.methodOf(conn.Spec())
 		defer i.recoverPanic(ctx, m, &err)
 		return i.mapped(ctx, m, next(ctx, decodingConn{conn}))
 	}
@@ -81,7 +82,12 @@ func (c decodingConn) Receive(msg any) error {
 	return decodeErrorOf(msg)
 }
 
-func methodOf(spec rpc.Spec) method {
-	name := strings.Replace(strings.TrimPrefix(spec.Procedure, "/"), "/", ".", 1)
-	return method{name: name, query: spec.IdempotencyLevel == rpc.IdempotencyNoSideEffects, rule: rules()[name]}
+func (i *errorInterceptor) methodOf(spec rpc.Spec) method {
+	name := methodName(spec)
+	return method{name: name, query: spec.IdempotencyLevel == rpc.IdempotencyNoSideEffects, rule: i.rules[name]}
+}
+
+// methodName returns the full name of a method.
+func methodName(spec rpc.Spec) string {
+	return strings.Replace(strings.TrimPrefix(spec.Procedure, "/"), "/", ".", 1)
 }

@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"sync"
 
@@ -68,8 +69,8 @@ func (s *messageService) sendInOrder(ctx context.Context, messages []*v1.SendMes
 			results[i] = &v1.SendResult{Outcome: &v1.SendResult_Sent{Sent: sent}}
 			continue
 		}
-		f := failureOf(ctx, s.config.Logger, method{name: sendMessages, rule: rules()[sendMessages]}, err)
-		if err == errNotTried {
+		f := failureOf(ctx, s.config.Logger, method{name: sendMessages}, err)
+		if errors.Is(err, errNotTried) { // also if the call has ended meanwhile
 			f = failureOf(context.WithoutCancel(ctx), s.config.Logger, method{name: sendMessages}, err)
 		}
 		failed = true

@@ -42,7 +42,8 @@ type Config struct {
 	// Logger receives errors that clients see only the id of. Defaults to slog.Default().
 	Logger *slog.Logger
 
-	// Draining is closed when the server begins to stop: streams then end with unavailable. nil never begins.
+	// Draining is closed when the server begins to stop: streams then end with unavailable. Defaults to the channel of package server, if the handler is in
+	// such a server.
 	Draining <-chan struct{}
 }
 
@@ -157,7 +158,7 @@ func interceptors(config Config) ([]rpc.Interceptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry of calls: %w", err)
 	}
-	return []rpc.Interceptor{observed, &errorInterceptor{logger: config.Logger}}, nil
+	return []rpc.Interceptor{observed, &errorInterceptor{logger: config.Logger, rules: rules()}}, nil
 }
 
 // health answers the health checks of gRPC: the server, and each of its services, serves while the core is ready.

@@ -1,0 +1,196 @@
+package connect_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+
+	"google.golang.org/protobuf/proto"
+
+	"chatcore/domain"
+	v1 "chatcore/gen/chatcore/v1"
+	"chatcore/tests/wait"
+)
+
+func userID(id string) domain.UserID { return domain.UserID(id) }
+func chatID(id string) domain.ChatID { return domain.ChatID(id) }
+
+// commandResponse is the response of a command.
+type commandResponse interface {
+	proto.Message
+	GetResult() *v1.CommandResult
+}
+
+// recorded returns a prepared command that records an event, and what then holds of its chat.
+func recorded(request proto.Message, holds func() bool) prepared {
+	return expect(request, func(t *testing.T, res commandResponse) {
+		t.Helper()
+		if r := res.GetResult(); r.GetSeq() == 0 || !r.GetChanged() || r.GetDuplicate() {
+			t.Errorf("the result is %v", r)
+		}
+		if holds != nil && !holds() {
+			t.Error("the command had no effect")
+		}
+	})
+}
+
+// chatNow returns a chat's present state.
+func (w *world) chatNow(t *testing.T, chat string) domain.Chat {
+	t.Helper()
+	c, err := w.core.Queries.Chat(t.Context(), chatID(chat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// roleNow returns a user's present role.
+func (w *world) roleNow(t *testing.T, chat, user string) domain.Role {
+	t.Helper()
+	members, err := w.core.Queries.Members(t.Context(), chatID(chat))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, m := range members {
+		if m.User == userID(user) {
+			return m.Role
+		}
+	}
+	return domain.NoRole
+}
+
+// listed waits until the read model of a user has a chat.
+func (w *world) listed(t *testing.T, user, chat string) {
+	t.Helper()
+	wait.Until(t, "the user's chats have the new one", func() bool {
+		chats, err := w.core.Queries.ChatsOf(context.Background(), userID(user))
+		return err == nil && slices.Contains(chats, chatID(chat))
+	})
+}
+
+func chatRows() map[string]row {
+	const service = "chatcore.v1.ChatService."
+	return map[string]row{
+		service + "CreateChat": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.id("chat")
+			req := &v1.CreateChatRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), Title: "Plans", MemberIds: []string{"bob", "eve"}}
+			return recorded(req, func() bool {
+				return w.chatNow(t, chat).Title == "Plans" && w.roleNow(t, chat, "ada") == domain.RoleOwner && w.roleNow(t, chat, "eve") == domain.RoleMember
+			})
+		}},
+		service + "RenameChat": {as: "ada", prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			return recorded(&v1.RenameChatRequest{ChatId: chat, CommandId: w.id("c"), Title: "Other"}, func() bool { return w.chatNow(t, chat).Title == "Other" })
+		}},
+		service + "ArchiveChat": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			return recorded(&v1.ArchiveChatRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c")}, func() bool { return w.chatNow(t, chat).Archived })
+		}},
+		service + "UnarchiveChat": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			if _, err := w.core.Chats.Archive(t.Context(), domain.Archive{Chat: chatID(chat), Actor: "ada"}); err != nil {
+				t.Fatal(err)
+			}
+			return recorded(&v1.UnarchiveChatRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c")}, func() bool { return !w.chatNow(t, chat).Archived })
+		}},
+		service + "AddMember": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.AddMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "eve"}
+			return recorded(req, func() bool { return w.roleNow(t, chat, "eve") == domain.RoleMember })
+		}},
+		service + "RemoveMember": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.RemoveMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "bob"}
+			return recorded(req, func() bool { return w.roleNow(t, chat, "bob") == domain.NoRole })
+		}},
+		service + "LeaveChat": {as: "bob", prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			return recorded(&v1.LeaveChatRequest{ChatId: chat, ActorId: "bob", CommandId: w.id("c")}, func() bool { return w.roleNow(t, chat, "bob") == domain.NoRole })
+		}},
+		service + "PromoteMember": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			req := &v1.PromoteMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "bob", Role: v1.Role_ROLE_OWNER}
+			return recorded(req, func() bool { return w.roleNow(t, chat, "bob") == domain.RoleOwner })
+		}},
+		service + "DemoteMember": {prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			promote := domain.Promote{Chat: chatID(chat), Actor: "ada", User: "bob", Role: domain.RoleOwner}
+			if _, err := w.core.Chats.Promote(t.Context(), promote); err != nil {
+				t.Fatal(err)
+			}
+			req := &v1.DemoteMemberRequest{ChatId: chat, ActorId: "ada", CommandId: w.id("c"), UserId: "bob", Role: v1.Role_ROLE_ADMIN}
+			return recorded(req, func() bool { return w.roleNow(t, chat, "bob") == domain.RoleAdmin })
+		}},
+		service + "GetChat": {as: "bob", prepare: func(t *testing.T, w *world) prepared {
+			chat := w.chat(t)
+			return expect(&v1.GetChatRequest{ChatId: chat}, func(t *testing.T, res *v1.GetChatResponse) {
+				c := res.GetChat()
+				if c.GetId() != chat || c.GetTitle() != "Title" || c.GetCreatedBy() != "ada" || !slices.Equal(c.GetOwnerIds(), []string{"ada"}) || c.GetCreatedAt() == nil {
+					t.Errorf("the chat is %v", c)
+				}
+			})
+		}},
+		service + "GetMember": {prepare: func(t *testing.T, w *world) prepared {
+			req := &v1.GetMemberRequest{ChatId: w.chat(t), UserId: "bob"}
+			return expect(req, func(t *testing.T, res *v1.GetMemberResponse) {
+				if m := res.GetMember(); m.GetUserId() != "bob" || m.GetRole() != v1.Role_ROLE_MEMBER || m.GetSinceSeq() == 0 || m.GetJoinedAt() == nil {
+					t.Errorf("the member is %v", m)
+				}
+			})
+		}},
+		service + "ListMembers": {prepare: func(t *testing.T, w *world) prepared {
+			req := &v1.ListMembersRequest{ChatId: w.chat(t), ActorId: "bob", PageSize: 256}
+			return expect(req, func(t *testing.T, res *v1.ListMembersResponse) {
+				if len(res.GetMembers()) != 2 || res.GetNextPageToken() != "" {
+					t.Errorf("the list is %v", res)
+				}
+			})
+		}},
+		service + "ListChats": {prepare: func(t *testing.T, w *world) prepared {
+			user, chat := w.id("user"), w.chat(t)
+			w.add(t, chat, user)
+			message := w.message(t, chat)
+			w.listed(t, user, chat)
+			return expect(&v1.ListChatsRequest{UserId: user}, func(t *testing.T, res *v1.ListChatsResponse) {
+				if len(res.GetChats()) != 1 {
+					t.Fatalf("the list is %v", res)
+				}
+				c := res.GetChats()[0]
+				if c.GetId() != chat || c.GetUnread() != 1 || c.GetRole() != v1.Role_ROLE_MEMBER || c.GetLastMessage().GetId() != message || c.GetLastAt() == nil {
+					t.Errorf("the chat is %v", c)
+				}
+			})
+		}},
+		service + "ListChatIds": {prepare: func(t *testing.T, w *world) prepared {
+			user, chat := w.id("user"), w.chat(t)
+			w.add(t, chat, user)
+			w.listed(t, user, chat)
+			return expect(&v1.ListChatIdsRequest{UserId: user}, func(t *testing.T, res *v1.ListChatIdsResponse) {
+				if !slices.Equal(res.GetChatIds(), []string{chat}) {
+					t.Errorf("the list is %v", res)
+				}
+			})
+		}},
+		service + "ListContacts": {prepare: func(t *testing.T, w *world) prepared {
+			user, chat := w.id("user"), w.chat(t)
+			w.add(t, chat, user)
+			w.listed(t, user, chat)
+			return expect(&v1.ListContactsRequest{UserId: user}, func(t *testing.T, res *v1.ListContactsResponse) {
+				if len(res.GetContacts()) != 2 || res.GetContacts()[0].GetSharedChats() != 1 {
+					t.Errorf("the list is %v", res)
+				}
+			})
+		}},
+		service + "ForgetContacts": {prepare: func(*testing.T, *world) prepared {
+			return expect(&v1.ForgetContactsRequest{UserIds: []string{"ada", "bob"}}, func(*testing.T, *v1.ForgetContactsResponse) {})
+		}},
+	}
+}
+
+// add makes a user a member of a chat of ada.
+func (w *world) add(t testing.TB, chat, user string) {
+	t.Helper()
+	if _, err := w.core.Chats.Add(t.Context(), domain.Add{Chat: chatID(chat), Actor: "ada", User: userID(user)}); err != nil {
+		t.Fatal(err)
+	}
+}

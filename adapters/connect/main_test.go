@@ -1,0 +1,9 @@
+package connect_test
+
+import (
+	"testing"
+
+	"chatcore/tests/redistest"
+)
+
+func TestMain(m *testing.M) { redistest.Main(m) }
