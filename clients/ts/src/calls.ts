@@ -9,9 +9,9 @@ import type { Plain } from "./types.js";
 /** CallOptions bound one call. */
 export interface CallOptions {
   /** Milliseconds for the call with all its retries. Defaults to the timeoutMs of the client. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Signal that ends the call with code "canceled", or "deadline_exceeded" if it is one of AbortSignal.timeout. */
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
 }
 
 /** Settings are what all calls of a client share. */
@@ -63,7 +63,7 @@ export class Calls {
     input: object,
     options: CallOptions = {},
   ): Promise<Plain<MessageShape<O>>> {
-    return this.attempt(method, fromPlain(method.input, input), [], this.end(options), options.signal);
+    return this.attempt(method, fromPlain(method.input, input), undefined, this.end(options), options.signal);
   }
 
   /** stream makes a call with many responses, and does not retry it. It has no deadline unless options name one. */
@@ -82,7 +82,7 @@ export class Calls {
         yield toPlain(method.output, message);
       }
     } catch (error) {
-      throw ended(options.signal) ?? toError(error);
+      throw ended(options.signal) ?? toError(error, undefined);
     } finally {
       stop.abort(); // a caller that leaves early ends the stream
     }
@@ -91,7 +91,7 @@ export class Calls {
   private async attempt<I extends DescMessage, O extends DescMessage>(
     method: DescMethodUnary<I, O>,
     request: MessageShape<I>,
-    ids: readonly string[],
+    ids: readonly string[] | undefined, // undefined: the call is not safe to give again
     end: number,
     signal: AbortSignal | undefined,
   ): Promise<Plain<MessageShape<O>>> {

@@ -10,15 +10,15 @@ export interface ClientOptions {
   /** Address of the server, such as "https://chat.example.com". */
   url: string;
   /** Token of a service, a session or a JWT, or a function that returns the current one before each attempt. Defaults to none. */
-  token?: string | (() => string | undefined | Promise<string | undefined>);
+  token?: string | (() => string | undefined | Promise<string | undefined>) | undefined;
   /** Milliseconds for one call with all its retries. Defaults to 30,000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Milliseconds for one attempt of a call. Defaults to 10,000. */
-  attemptTimeoutMs?: number;
+  attemptTimeoutMs?: number | undefined;
   /** Function that makes the HTTP requests. Defaults to the global fetch. */
-  fetch?: typeof globalThis.fetch;
+  fetch?: typeof globalThis.fetch | undefined;
   /** Transport of Connect that makes the calls instead of fetch, such as one of @connectrpc/connect-node. */
-  transport?: Transport;
+  transport?: Transport | undefined;
 }
 
 /** Client calls one server. It holds nothing to close, and serves any number of concurrent calls. */

@@ -24,27 +24,27 @@ export type ErrorCode =
 /** ErrorFields are the details of a ChatcoreError. Fields that do not concern the error are undefined. */
 export interface ErrorFields {
   /** Name of the error for programs, such as "not_member". "" if the server gave none: the connection failed, or a proxy answered. */
-  reason?: string;
+  reason?: string | undefined;
   /** Path of the wrong field, such as "chatId" or "attachments[1].url". */
-  field?: string;
+  field?: string | undefined;
   /** Problem of the field, such as "is empty". */
-  problem?: string;
+  problem?: string | undefined;
   /** Values that the field accepts. */
-  allowed?: string;
+  allowed?: string | undefined;
   /** Milliseconds after which the same call may succeed. */
-  retryAfter?: number;
+  retryAfter?: number | undefined;
   /** Entity whose version did not match. Of reason "conflict". */
-  entity?: string;
+  entity?: string | undefined;
   /** Version that the entity has now. Of reason "conflict". */
-  version?: number;
+  version?: number | undefined;
   /** Last seq of the chat. Of reason "seq_range". */
-  headSeq?: number;
+  headSeq?: number | undefined;
   /** Id under which the log of the server has the text of an internal error. */
-  incidentId?: string;
+  incidentId?: string | undefined;
   /** Kind of the limit that refused the call. Of reason "rate_limited". */
-  limit?: string;
+  limit?: string | undefined;
   /** Whether the same call with the same ids is safe to give again. */
-  retryable?: boolean;
+  retryable?: boolean | undefined;
 }
 
 /**
@@ -54,15 +54,15 @@ export interface ErrorFields {
 export class ChatcoreError extends Error {
   override readonly name = "ChatcoreError";
   readonly reason: string = "";
-  readonly field?: string;
-  readonly problem?: string;
-  readonly allowed?: string;
-  readonly retryAfter?: number;
-  readonly entity?: string;
-  readonly version?: number;
-  readonly headSeq?: number;
-  readonly incidentId?: string;
-  readonly limit?: string;
+  readonly field?: string | undefined;
+  readonly problem?: string | undefined;
+  readonly allowed?: string | undefined;
+  readonly retryAfter?: number | undefined;
+  readonly entity?: string | undefined;
+  readonly version?: number | undefined;
+  readonly headSeq?: number | undefined;
+  readonly incidentId?: string | undefined;
+  readonly limit?: string | undefined;
   readonly retryable: boolean = false;
   /** Command id or message ids of the call, made or given. The same call with the same ids has its effect once. */
   readonly ids: readonly string[] = [];
@@ -114,8 +114,8 @@ export function errorFields(detail: ErrorDetail): ErrorFields {
   };
 }
 
-/** toError converts whatever a transport throws. */
-export function toError(cause: unknown, ids: readonly string[] = []): ChatcoreError {
+/** toError converts whatever a transport throws. ids are those of the call, and undefined if the call is not safe to give again. */
+export function toError(cause: unknown, ids: readonly string[] | undefined): ChatcoreError {
   if (cause instanceof ChatcoreError) {
     return cause;
   }
@@ -125,7 +125,7 @@ export function toError(cause: unknown, ids: readonly string[] = []): ChatcoreEr
   const fields = {
     retryAfter: seconds > 0 ? seconds * 1000 : undefined,
     // Without a detail nobody but the connection, a proxy or an overloaded server has answered.
-    retryable: error.code === Code.Unavailable || error.code === Code.ResourceExhausted,
+    retryable: ids !== undefined && (error.code === Code.Unavailable || error.code === Code.ResourceExhausted),
     ...(detail && withoutUndefined(errorFields(detail))),
   };
   return new ChatcoreError(codeName(error.code), error.rawMessage, { ...fields, ids }, { cause });

@@ -62,6 +62,7 @@ type Value<T> = T extends Timestamp
 type JsonKey = "clientMeta" | "data";
 type OneofKey<T> = { [K in keyof T]-?: T[K] extends { case: string | undefined } ? K : never }[keyof T];
 type FieldKey<T> = Exclude<keyof T, "$typeName" | "$unknown" | JsonKey | OneofKey<T>>;
+type Optional<T> = { [K in keyof T]?: T[K] | undefined };
 type Simplify<T> = T extends unknown ? { [K in keyof T]: T[K] } : never;
 
 // A oneof becomes one property of several: { sent } or { error }. A message of the API has one oneof at most.
@@ -83,7 +84,7 @@ type OneofInput<O, All = O> = [O] extends [never]
  */
 export type Plain<T> = Simplify<
   { [K in keyof T as K extends FieldKey<T> ? K : never]: Value<T[K]> } & {
-    [K in keyof T as K extends JsonKey ? K : never]?: JsonObject;
+    [K in keyof T as K extends JsonKey ? K : never]?: JsonObject | undefined;
   } & { [K in keyof T as K extends JsonKey ? `${K}Text` : never]: string } & OneofValue<T[OneofKey<T>]>
 >;
 
@@ -112,5 +113,5 @@ type InputFields<T> = { [K in keyof T as K extends FieldKey<T> ? K : never]: Inp
  * Input is the plain form of a request, with the fields R required. JSON that the API takes as text is an object, or the exact text.
  */
 export type Input<T, R extends string = never> = Simplify<
-  Partial<InputFields<T>> & Required<Pick<InputFields<T>, R & keyof InputFields<T>>> & OneofInput<T[OneofKey<T>]>
+  Optional<InputFields<T>> & Required<Pick<InputFields<T>, R & keyof InputFields<T>>> & OneofInput<T[OneofKey<T>]>
 >;

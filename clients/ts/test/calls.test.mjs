@@ -118,6 +118,9 @@ test("calls that are not safe to give again are given once", async () => {
       once.push(path);
     }
   }
+  const broken = fake({ openSession: failing(1, failure(Code.Unavailable)) });
+  const lostSession = await broken.client.sessions.open({ userId: "ben" }).catch((e) => e);
+  assert.deepEqual([lostSession.code, lostSession.retryable], ["unavailable", false]);
   assert.deepEqual(once.sort(), [
     "deadLetters.drop", "deadLetters.retry", "groups.delete", "groups.rebuild", "limits.take", "sessions.close", "sessions.closeAll", "sessions.open",
     "sessions.rotate",
