@@ -10,7 +10,7 @@ help:
 	@echo 'check      lint, vet, all tests with the race detector'
 	@echo 'race       all tests with the race detector'
 	@echo 'chaos      minutes of faults; CHATCORE_CHAOS=10m'
-	@echo 'interop    beside node-redis and Socket.IO'
+	@echo 'interop    beside node-redis and Socket.IO; the client for TypeScript'
 	@echo 'bench      benchmarks beside other libraries'
 	@echo 'mutants    tests against changed code'
 	@echo 'lint       golangci-lint'
@@ -47,11 +47,13 @@ chaos: export CHATCORE_CHAOS ?= 3m
 chaos: redis compiler
 	go test -count 1 -timeout 60m -v ./tests/chaos
 
-# Beside services in TypeScript: a Node program (18 or newer) with node-redis and Socket.IO.
-interop: redis
-	@sh scripts/ensure.sh node
+# Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
+# Chromium. The checks of proto/ on planted changes.
+interop: redis clients/ts/node_modules
+	@sh scripts/ensure.sh chromium
+	cd clients/ts && npm test
 	cd tests/interop/node && npm ci --no-audit --no-fund --loglevel=error
-	go test -tags interop -count 1 -timeout 5m ./tests/interop
+	go test -tags interop -count 1 -timeout 10m ./tests/interop
 
 lint:
 	$(lint) run ./...

@@ -1,10 +1,8 @@
 package domain
 
 import (
-	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -58,27 +56,15 @@ func checkAttachments(all []Attachment) error {
 	if n := len(all); n > MaxAttachments {
 		return &InvalidError{Field: "attachments", Problem: fmt.Sprintf("has %d references", n), Allowed: fmt.Sprintf("at most %d", MaxAttachments)}
 	}
-	for i, a := range all {
-		err := a.Check()
-		if err == nil && showsNothing(a.Name) { // an older program recorded such names, so Check allows them
-			err = &InvalidError{Field: "attachments.name", Problem: "is blank", Allowed: "a name that shows something"}
+	for _, a := range all {
+		if err := a.Check(); err != nil {
+			return err
 		}
-		if err != nil {
-			return numbered(err, "attachments", i)
+		if showsNothing(a.Name) { // an older program recorded such names, so Check allows them
+			return &InvalidError{Field: "attachments.name", Problem: "is blank", Allowed: "a name that shows something"}
 		}
 	}
 	return nil
-}
-
-// numbered returns the error of an element of a list with the place of the element in its field: list[1].url instead of list.url.
-func numbered(err error, list string, i int) error {
-	invalid, ok := errors.AsType[*InvalidError](err)
-	if !ok {
-		return err
-	}
-	placed := *invalid
-	placed.Field = fmt.Sprintf("%s[%d]%s", list, i, strings.TrimPrefix(invalid.Field, list))
-	return &placed
 }
 
 func firstOf(errs ...error) error {
