@@ -1,8 +1,10 @@
 package domain
 
 import (
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -56,15 +58,30 @@ func checkAttachments(all []Attachment) error {
 	if n := len(all); n > MaxAttachments {
 		return &InvalidError{Field: "attachments", Problem: fmt.Sprintf("has %d references", n), Allowed: fmt.Sprintf("at most %d", MaxAttachments)}
 	}
-	for _, a := range all {
-		if err := a.Check(); err != nil {
-			return err
+	for i, a := range all {
+		err := a.Check()
+		switch { // an older program recorded such names and sizes, so Check allows them
+		case err != nil:
+		case showsNothing(a.Name):
+			err = &InvalidError{Field: "attachments.name", Problem: "is blank", Allowed: "a name that shows something"}
+		case a.Size > MaxAttachmentSize:
+			err = &InvalidError{Field: "attachments.size", Problem: fmt.Sprintf("is %d", a.Size), Allowed: fmt.Sprintf("a number of bytes from 0 to %d", int64(MaxAttachmentSize))}
 		}
-		if showsNothing(a.Name) { // an older program recorded such names, so Check allows them
-			return &InvalidError{Field: "attachments.name", Problem: "is blank", Allowed: "a name that shows something"}
+		if err != nil {
+			return atPlace(i, err)
 		}
 	}
 	return nil
+}
+
+// atPlace returns the error of one attachment with its place in the list: attachments[1].url.
+func atPlace(place int, err error) error {
+	var invalid *InvalidError
+	if !errors.As(err, &invalid) {
+		return err
+	}
+	_, part, _ := strings.Cut(invalid.Field, ".")
+	return &InvalidError{Field: fmt.Sprintf("attachments[%d].%s", place, part), Problem: invalid.Problem, Allowed: invalid.Allowed}
 }
 
 func firstOf(errs ...error) error {

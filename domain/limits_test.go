@@ -52,15 +52,18 @@ func TestDraft_Limits(t *testing.T) {
 		t.Errorf("a draft at its limits: %v", err)
 	}
 	for field, change := range map[string]func(d *domain.Draft){
-		"content":          func(d *domain.Draft) { d.Content, d.Attachments = "", nil },
-		"mentions":         func(d *domain.Draft) { d.Mentions = make([]domain.UserID, domain.MaxMentions+1) },
-		"attachments":      func(d *domain.Draft) { d.Attachments = append(slices.Clone(d.Attachments), file) },
-		"attachments.name": func(d *domain.Draft) { d.Attachments = []domain.Attachment{file, {URL: "u"}} },
-		"attachments.url":  func(d *domain.Draft) { d.Attachments = []domain.Attachment{{Name: "a"}} },
-		"attachments.type": func(d *domain.Draft) {
+		"content":             func(d *domain.Draft) { d.Content, d.Attachments = "", nil },
+		"mentions":            func(d *domain.Draft) { d.Mentions = make([]domain.UserID, domain.MaxMentions+1) },
+		"attachments":         func(d *domain.Draft) { d.Attachments = append(slices.Clone(d.Attachments), file) },
+		"attachments[1].name": func(d *domain.Draft) { d.Attachments = []domain.Attachment{file, {URL: "u"}} },
+		"attachments[0].url":  func(d *domain.Draft) { d.Attachments = []domain.Attachment{{Name: "a"}} },
+		"attachments[0].type": func(d *domain.Draft) {
 			d.Attachments = []domain.Attachment{{Name: "a", URL: "u", Type: strings.Repeat("x", 128)}}
 		},
-		"attachments.size": func(d *domain.Draft) { d.Attachments = []domain.Attachment{{Name: "a", URL: "u", Size: -1}} },
+		"attachments[0].size": func(d *domain.Draft) { d.Attachments = []domain.Attachment{{Name: "a", URL: "u", Size: -1}} },
+		"attachments[2].size": func(d *domain.Draft) {
+			d.Attachments = []domain.Attachment{{Name: "a", URL: "u", Size: domain.MaxAttachmentSize}, file, {Name: "a", URL: "u", Size: domain.MaxAttachmentSize + 1}}
+		},
 	} {
 		d := accepted
 		change(&d)

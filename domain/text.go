@@ -14,7 +14,8 @@ const (
 	MaxReasonBytes     = 1 << 10
 	MaxEmojiBytes      = 64
 	MaxClientMetaBytes = 4 << 10
-	MaxAttachments     = 32 // references in one message
+	MaxAttachments     = 32        // references in one message
+	MaxAttachmentSize  = 1<<53 - 1 // bytes of the file that an attachment names: the largest number that every JSON reader reads exactly
 	MaxMentions        = 100
 	MaxEventBytes      = 64 << 10 // one event as JSON
 )

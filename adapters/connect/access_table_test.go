@@ -15,9 +15,9 @@ import (
 	"google.golang.org/protobuf/encoding/prototext"
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"chatcore/adapters/connect/auth"
-	adminv1 "chatcore/gen/chatcore/admin/v1"
 	v1 "chatcore/gen/chatcore/v1"
 )
 
@@ -228,18 +228,16 @@ func addServiceRows(rows map[string]accessRow) {
 // apiMethods returns the methods of all services of the API, by full name.
 func apiMethods() map[string]protoreflect.MethodDescriptor {
 	methods := make(map[string]protoreflect.MethodDescriptor)
-	for _, file := range []protoreflect.FileDescriptor{
-		v1.File_chatcore_v1_chat_proto, v1.File_chatcore_v1_message_proto, v1.File_chatcore_v1_log_proto, v1.File_chatcore_v1_presence_proto,
-		v1.File_chatcore_v1_session_proto, v1.File_chatcore_v1_limit_proto, adminv1.File_chatcore_admin_v1_group_proto,
-		adminv1.File_chatcore_admin_v1_dead_letter_proto, adminv1.File_chatcore_admin_v1_health_proto,
-	} {
+	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
 		for i := range file.Services().Len() {
-			service := file.Services().Get(i)
-			for j := range service.Methods().Len() {
-				methods[string(service.Methods().Get(j).FullName())] = service.Methods().Get(j)
+			if service := file.Services().Get(i); strings.HasPrefix(string(service.FullName()), "chatcore.") {
+				for j := range service.Methods().Len() {
+					methods[string(service.Methods().Get(j).FullName())] = service.Methods().Get(j)
+				}
 			}
 		}
-	}
+		return true
+	})
 	return methods
 }
 

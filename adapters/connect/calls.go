@@ -6,7 +6,6 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/connect/auth"
-	"chatcore/adapters/connect/server"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -43,14 +42,6 @@ func userOf(ctx context.Context, field, named string) (domain.UserID, error) {
 	default:
 		return "", errNoCredential
 	}
-}
-
-// draining returns a channel that is closed when the server of a call begins to stop, or nil. A stream then ends with errEnding.
-func (c *calls) draining(ctx context.Context) <-chan struct{} {
-	if c.config.Draining != nil {
-		return c.config.Draining
-	}
-	return server.Draining(ctx)
 }
 
 // chatReader answers queries about one chat at a time. [*app.Queries] and [app.UserQueries] implement it.

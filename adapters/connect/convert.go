@@ -139,7 +139,7 @@ func attachmentsOf(list []domain.Attachment) []*v1.Attachment {
 	return out
 }
 
-// parseAttachments returns attachments; the domain checks them. nil stays nil, and an empty list an empty one.
+// parseAttachments returns attachments, which the domain checks. nil stays nil.
 func parseAttachments(list []*v1.Attachment) []domain.Attachment {
 	if list == nil {
 		return nil

@@ -70,10 +70,21 @@ func textFor(class errorClass, err error) string {
 	case hidden:
 		return "internal error"
 	}
-	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
-		return protoField(invalid).Error()
+	if invalid := invalidOf(err); invalid != nil {
+		return invalid.Error()
 	}
 	return err.Error()
+}
+
+// invalidOf returns an error about a field of the request, under the name of the protos, or nil for another error.
+func invalidOf(err error) *domain.InvalidError {
+	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
+		return protoField(invalid)
+	}
+	if capped, ok := errors.AsType[*domain.CapError](err); ok && capped.Cap == domain.CapMembers {
+		return &domain.InvalidError{Field: "member_ids", Problem: "has too many users", Allowed: fmt.Sprintf("at most %d", capped.Max)}
+	}
+	return nil
 }
 
 // retryable reports whether a call that failed may be given again with the same id.
@@ -94,8 +105,7 @@ func retryable(class errorClass, m method) bool {
 func fillDetail(d *v1.ErrorDetail, class errorClass, err error) {
 	switch class.reason {
 	case "invalid":
-		if invalid, ok := errors.AsType[*domain.InvalidError](err); ok {
-			invalid = protoField(invalid)
+		if invalid := invalidOf(err); invalid != nil {
 			d.Field, d.Problem, d.Allowed = invalid.Field, invalid.Problem, invalid.Allowed
 		}
 	case "not_local":

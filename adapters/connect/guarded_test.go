@@ -140,7 +140,7 @@ func (g *guarded) authenticator() *auth.Authenticator {
 		"an expired JWT":                func(p *place) string { return g.sign(p.member(), time.Now().Add(-time.Hour)) },
 		"a session closed a moment ago": func(p *place) string { return p.closedLogin() },
 	}
-	a, err := auth.New(auth.Config{Tokens: tokens, Sessions: g.core.Sessions, JWT: jwts, OnError: connect.AuthError(nil)})
+	a, err := auth.New(auth.Config{Tokens: tokens, Sessions: g.core.Sessions, JWT: jwts, OnError: connect.OnAuthError(nil)})
 	if err != nil {
 		g.t.Fatal(err)
 	}

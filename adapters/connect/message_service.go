@@ -2,6 +2,8 @@ package connect
 
 import (
 	"context"
+	"errors"
+	"strings"
 
 	"chatcore/app"
 	"chatcore/domain"
@@ -58,6 +60,9 @@ func (s *messageService) EditMessage(ctx context.Context, req *v1.EditMessageReq
 		cmd.Attachments = append([]domain.Attachment{}, parseAttachments(list.GetAttachments())...)
 	}
 	result, err := command(in, func() (app.Done, error) { return s.core.Chats.Edit(ctx, cmd) })
+	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok && strings.HasPrefix(invalid.Field, "attachments[") { // a list in a message of its own
+		err = inField("attachments."+invalid.Field, err)
+	}
 	return &v1.EditMessageResponse{Result: result}, err
 }
 

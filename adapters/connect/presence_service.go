@@ -113,12 +113,13 @@ func sendOnline(ctx context.Context, stream *rpc.ServerStream[v1.StreamOnlineUse
 // untilDraining returns a context that ends with ctx, or with the cause errEnding when the server begins to stop.
 func (c *calls) untilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancelCause(ctx)
-	ended := ctx.Done()
+	ended, draining := ctx.Done(), c.config.Draining
+	if draining == nil {
+		draining = server.Draining(ctx)
+	}
 	go func() {
 		select {
-		case <-c.config.Draining:
-			cancel(errEnding)
-		case <-server.Draining(ctx):
+		case <-draining:
 			cancel(errEnding)
 		case <-ended:
 		}

@@ -123,7 +123,7 @@ func onlineClient(t *testing.T, config connect.Config, of func(ctx context.Conte
 	if err != nil {
 		t.Fatal(err)
 	}
-	authenticator, err := auth.New(auth.Config{Local: true, OnError: connect.AuthError(nil)})
+	authenticator, err := auth.New(auth.Config{Local: true, OnError: connect.OnAuthError(nil)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -18,7 +18,7 @@ type sessionService struct{ *calls }
 
 // errNoCallSession is the error for a user that means the session of the call, and has none.
 var errNoCallSession = &callError{
-	rpc.CodeFailedPrecondition, "no_call_session", "the caller was authenticated by a JWT, which belongs to no session; allowed: to name the session, or a call with a session token",
+	rpc.CodeFailedPrecondition, "no_call_session", "the credential of the call is no token of a session that can be named; allowed: to name the session, or a call with the token of one",
 }
 
 func (s *sessionService) OpenSession(ctx context.Context, req *v1.OpenSessionRequest) (*v1.OpenSessionResponse, error) {
@@ -110,8 +110,7 @@ func (s *sessionService) CloseSession(ctx context.Context, req *v1.CloseSessionR
 		}
 	}
 	if in.err == nil {
-		_, err := domain.ParseSessionID(string(id))
-		in.keep(inField("session_id", err))
+		in.keep(checkSessionID(id))
 	}
 	if in.err != nil {
 		return nil, in.err
@@ -121,6 +120,20 @@ func (s *sessionService) CloseSession(ctx context.Context, req *v1.CloseSessionR
 		err = errSessionNotFound
 	}
 	return &v1.CloseSessionResponse{}, err
+}
+
+// checkSessionID returns an error that does not have the value: it may be a token.
+func checkSessionID(id domain.SessionID) error {
+	_, err := domain.ParseSessionID(string(id))
+	invalid, ok := errors.AsType[*domain.InvalidError](err)
+	if !ok {
+		return err
+	}
+	problem := "is no id of a session"
+	if id == "" {
+		problem = "is empty"
+	}
+	return &domain.InvalidError{Field: "session_id", Problem: problem, Allowed: invalid.Allowed}
 }
 
 // errSessionNotFound is the error for the id of a session that is not live. The credential of the call is valid: it is not unauthenticated.

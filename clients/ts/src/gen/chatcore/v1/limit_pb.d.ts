@@ -27,7 +27,7 @@ export declare type TakeRequest = Message<"chatcore.v1.TakeRequest"> & {
   kind: string;
 
   /**
-   * Subject of the limit: a user, an address, or several of them together. At least one part, each at most 128 bytes.
+   * Subject of the limit: a user, an address, or several of them together. 1 to 3 parts, each of 1 to 256 bytes.
    *
    * @generated from field: repeated string subject = 2;
    */

@@ -34,7 +34,7 @@ export declare type ListEventsRequest = Message<"chatcore.v1.ListEventsRequest">
   actorId: string;
 
   /**
-   * Events at most, 1 to 256. Defaults to 50.
+   * Events at most, 1 to 256. Defaults to 50. A page of more than 3 MiB ends earlier.
    *
    * @generated from field: uint32 page_size = 3;
    */
@@ -156,7 +156,7 @@ export declare type ListAuditEventsRequest = Message<"chatcore.v1.ListAuditEvent
   } | { case: undefined; value?: undefined };
 
   /**
-   * Events at most, 1 to 256. Defaults to 50.
+   * Events at most, 1 to 256. Defaults to 50. A page of more than 3 MiB ends earlier.
    *
    * @generated from field: uint32 page_size = 5;
    */

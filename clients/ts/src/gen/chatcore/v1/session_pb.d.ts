@@ -210,7 +210,7 @@ export declare const GetSessionResponseSchema: GenMessage<GetSessionResponse>;
  */
 export declare type RotateSessionRequest = Message<"chatcore.v1.RotateSessionRequest"> & {
   /**
-   * The present token. Required from a service; a user may leave it empty for the token of the call.
+   * The present token. Required from a service; a user may leave it empty for the token of the call, unless that is a JWT.
    *
    * @generated from field: string token = 1;
    */
@@ -304,7 +304,7 @@ export declare type CloseSessionRequest = Message<"chatcore.v1.CloseSessionReque
   userId: string;
 
   /**
-   * Id of the session. Required from a service; a user may leave it empty for the session of the call.
+   * Id of the session. Required from a service; a user may leave it empty for the session of the call, unless its token is a JWT.
    *
    * @generated from field: string session_id = 2;
    */
@@ -420,7 +420,7 @@ export declare const SessionService: GenService<{
     output: typeof ListSessionsResponseSchema;
   },
   /**
-   * CloseSession ends a session, and the heartbeat of its device and connection.
+   * CloseSession ends a session, and the heartbeat of its device and connection. It returns not_found if the user has no such session.
    *
    * @generated from rpc chatcore.v1.SessionService.CloseSession
    */

@@ -145,7 +145,7 @@ export declare type ListDeadLettersRequest = Message<"chatcore.admin.v1.ListDead
   group: string;
 
   /**
-   * Dead letters at most, 1 to 256. Defaults to 50.
+   * Dead letters at most, 1 to 256. Defaults to 50. A page of more than 3 MiB ends earlier.
    *
    * @generated from field: uint32 page_size = 2;
    */
