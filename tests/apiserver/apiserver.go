@@ -45,7 +45,7 @@ func Start(t testing.TB) *Server {
 		t.Fatal(err)
 	}
 	handler := func(config auth.Config) http.Handler {
-		config.Sessions, config.OnError = core.Sessions, connect.AuthError(nil)
+		config.Sessions, config.OnError = core.Sessions, connect.OnAuthError(nil)
 		authenticator, err := auth.New(config)
 		if err != nil {
 			t.Fatal(err)
