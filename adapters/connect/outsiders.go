@@ -9,13 +9,13 @@ import (
 )
 
 // shown returns the error of a command about a chat as the caller may see it. A user that may not read the chat gets the error that queries return, which
-// is the same for a chat that does not exist; the check takes two round trips, after such errors only. Services see the command's own error.
+// is the same for a chat that does not exist; the check takes one round trip, after such errors only. Services see the command's own error.
 func (c *calls) shown(ctx context.Context, chat domain.ChatID, err error) error {
 	user, ok := auth.From(ctx).(auth.User)
 	if !ok || !errors.Is(err, domain.ErrNotMember) && !errors.Is(err, domain.ErrChatNotFound) {
 		return err
 	}
-	if _, hidden := c.core.As(user.ID).Queries.Chat(ctx, chat); errors.Is(hidden, domain.ErrChatNotFound) {
+	if _, hidden := c.core.Access.Check(ctx, chat, user.ID); errors.Is(hidden, domain.ErrChatNotFound) {
 		return hidden
 	}
 	return err
