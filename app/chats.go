@@ -40,6 +40,7 @@ type Chats struct {
 	reads    *readCoalescer
 	typists  *typingThrottle
 	reacting *keyLocks
+	shared   *sharedLoads
 	limits   *Limits // nil: there are none
 	meta     ports.Meta
 	effects  *atomic.Pointer[projection.AppendEffects] // nil in it: none
@@ -74,7 +75,7 @@ func NewChats(
 	return &Chats{
 		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
 		reads: newReadCoalescer(), typists: newTypists(), limits: limits, effects: new(atomic.Pointer[projection.AppendEffects]),
-		reacting: newKeyLocks(), takesTogether: ok && limits != nil && taker.TakesFrom(limits.limiter),
+		reacting: newKeyLocks(), shared: newSharedLoads(), takesTogether: ok && limits != nil && taker.TakesFrom(limits.limiter),
 	}
 }
 
