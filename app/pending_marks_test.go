@@ -123,10 +123,12 @@ func TestMarkRead_AwaitRecordedTakesThePendingMark(t *testing.T) {
 // failing is a log whose appends fail while it is down.
 type failing struct {
 	*memory.Log
-	down atomic.Pointer[error]
+	down  atomic.Pointer[error]
+	takes time.Duration // for each append
 }
 
 func (f *failing) Append(ctx context.Context, a ports.Append) (ports.Appended, error) {
+	time.Sleep(f.takes)
 	if err := f.down.Load(); err != nil {
 		return ports.Appended{}, *err
 	}
@@ -184,7 +186,7 @@ func TestMarkRead_PendingModel(t *testing.T) {
 	type step struct{ Kind, User, Process, Target, Pause int }
 	drawn := rapid.Custom(func(t *rapid.T) step {
 		of := func(name string, most int) int { return rapid.IntRange(0, most).Draw(t, name) }
-		return step{of("kind", 11), of("user", len(users)-1), of("process", 1), of("target", 9), of("pause", 600)}
+		return step{of("kind", 11), of("user", len(users)-1), of("process", 1), of("target", 9), of("pause", 1500)}
 	})
 	rapid.Check(t, func(rt *rapid.T) {
 		steps := rapid.SliceOfN(drawn, 1, 40).Draw(rt, "steps")
@@ -205,6 +207,7 @@ func TestMarkRead_PendingModel(t *testing.T) {
 				}
 				seqs[i] = sent.Seq
 			}
+			log.takes = 300 * time.Millisecond
 			high, removed := make(map[domain.UserID]domain.Seq), make(map[domain.UserID]bool)
 			for i, s := range steps {
 				user, c := users[s.User], processes[s.Process]
