@@ -268,3 +268,24 @@ func TestMarkRead_PendingModel(t *testing.T) {
 		}
 	})
 }
+
+// TestMarkRead_RaisedDuringTheAppend has a higher mark accepted while the lower one is being appended in the background: it is recorded a second later.
+func TestMarkRead_RaisedDuringTheAppend(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRoom(t)
+		for _, m := range []domain.MessageID{"m1", "m2"} {
+			if _, err := soon(t.Context(), r.chats, m); err != nil {
+				t.Fatal(err)
+			}
+		}
+		r.log.interrupt(func(ports.Append) error {
+			_, err := soon(t.Context(), r.chats, "m5")
+			return err
+		})
+		time.Sleep(2 * domain.ReadCoalescing)
+		synctest.Wait()
+		if seq := marked(t, r.log); seq != 7 || r.chats.MarkStats() != (app.MarkStats{}) {
+			t.Errorf("the log says %d, want 7; %+v", seq, r.chats.MarkStats())
+		}
+	})
+}
