@@ -28,7 +28,8 @@ type Config struct {
 	// MaxConnections bounds the open connections. At the bound a new connection closes the one that has been idle for longest, then the one that
 	// has been without a complete first request for longest; if all are busy, the new one is closed. Defaults to 16,384.
 	MaxConnections int
-	// MaxInFlight bounds the requests that handlers answer at a time, without probes and streams. Further ones get Overloaded. Defaults to 1,024.
+	// MaxInFlight bounds the requests that handlers answer at a time, without probes and streams. Further ones get Overloaded, and each ends the
+	// requests in flight that have waited for their clients for Timeouts.Client. Defaults to 1,024.
 	MaxInFlight int
 	// MaxStreams bounds the requests for which [Stream] was called. Defaults to 16,384.
 	MaxStreams int
@@ -50,6 +51,7 @@ type Timeouts struct {
 	Header  time.Duration // until the header of a request is complete, and the TLS handshake. Defaults to 10 s
 	Idle    time.Duration // of a connection between two requests. Defaults to 2 min
 	Stall   time.Duration // until a client has accepted 64 KiB, or the rest of a write. Defaults to 30 s
+	Client  time.Duration // at MaxInFlight: until a body is read, and of one write. Defaults to 2 s
 	Request time.Duration // until the body of a request is read and its response is written; not of a stream. Defaults to 1 min
 }
 
@@ -75,7 +77,7 @@ func (c Config) Validate() error {
 	}
 	for field, d := range map[string]time.Duration{
 		"Timeouts.Header": c.Timeouts.Header, "Timeouts.Idle": c.Timeouts.Idle, "Timeouts.Stall": c.Timeouts.Stall,
-		"Timeouts.Request": c.Timeouts.Request, "DrainDelay": c.DrainDelay, "StopTimeout": c.StopTimeout,
+		"Timeouts.Client": c.Timeouts.Client, "Timeouts.Request": c.Timeouts.Request, "DrainDelay": c.DrainDelay, "StopTimeout": c.StopTimeout,
 	} {
 		if d < 0 {
 			fault(field, "is "+d.String(), "a positive duration, or 0 for the default")
@@ -97,6 +99,7 @@ func (c Config) withDefaults() Config {
 	c.Timeouts.Header = cmp.Or(c.Timeouts.Header, 10*time.Second)
 	c.Timeouts.Idle = cmp.Or(c.Timeouts.Idle, 2*time.Minute)
 	c.Timeouts.Stall = cmp.Or(c.Timeouts.Stall, 30*time.Second)
+	c.Timeouts.Client = cmp.Or(c.Timeouts.Client, 2*time.Second)
 	c.Timeouts.Request = cmp.Or(c.Timeouts.Request, time.Minute)
 	c.StopTimeout = cmp.Or(c.StopTimeout, 10*time.Second)
 	return c

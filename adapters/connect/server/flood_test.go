@@ -1,14 +1,18 @@
 package server_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"runtime"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 	"golang.org/x/net/http2/hpack"
@@ -63,74 +67,105 @@ const (
 	remainingHeap       = 16 << 20
 )
 
-// TestFlood sends frames as fast as the server reads them. Meanwhile and afterwards others are answered, and the flood leaves nothing.
+// flood is a kind of flood: the frames of a step, and whether the server must end the connection before all steps were sent.
+type flood struct {
+	steps uint32
+	ends  bool
+	step  func(r *running, framer *http2.Framer, i uint32) error
+}
+
+func floods() map[string]flood {
+	request := func(r *running, framer *http2.Framer, id uint32, method string, endHeaders, endStream bool) error {
+		return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: r.block(method), EndHeaders: endHeaders, EndStream: endStream})
+	}
+	reset := func(method string) func(r *running, framer *http2.Framer, i uint32) error {
+		return func(r *running, framer *http2.Framer, i uint32) error {
+			return errors.Join(request(r, framer, 2*i+1, method, true, true), framer.WriteRSTStream(2*i+1, http2.ErrCodeCancel))
+		}
+	}
+	begun := func(method string, then func(framer *http2.Framer) error) func(r *running, framer *http2.Framer, i uint32) error {
+		return func(r *running, framer *http2.Framer, i uint32) error {
+			if i == 0 {
+				return request(r, framer, 1, method, method == http.MethodPost, false)
+			}
+			return then(framer)
+		}
+	}
+	field := append([]byte{0, 4, 'x', '-', 'a', 'b', 127, 0xf1, 6}, make([]byte, 1008)...) // a literal of 1,008 bytes
+	return map[string]flood{
+		"rapid reset":                  {50_000, false, reset(http.MethodGet)},
+		"rapid reset of busy handlers": {50_000, true, reset("BUSY")},
+		"streams": {50_000, false, func(r *running, framer *http2.Framer, i uint32) error {
+			return request(r, framer, 2*i+1, http.MethodPost, true, false)
+		}},
+		"CONTINUATION":       {50_000, true, begun(http.MethodGet, func(f *http2.Framer) error { return f.WriteContinuation(1, false, field) })},
+		"empty CONTINUATION": {50_000, false, begun(http.MethodGet, func(f *http2.Framer) error { return f.WriteContinuation(1, false, nil) })},
+		"empty DATA":         {50_000, false, begun(http.MethodPost, func(f *http2.Framer) error { return f.WriteData(1, false, nil) })},
+		"SETTINGS": {50_000, false, func(_ *running, f *http2.Framer, _ uint32) error {
+			return f.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
+		}},
+		"PING": {5_000_000, true, func(_ *running, f *http2.Framer, _ uint32) error { return f.WritePing(false, [8]byte{}) }},
+		"PRIORITY": {50_000, false, func(_ *running, f *http2.Framer, i uint32) error {
+			return f.WritePriority(2*i+3, http2.PriorityParam{Weight: 1})
+		}},
+		"WINDOW_UPDATE": {50_000, false, func(_ *running, f *http2.Framer, _ uint32) error { return f.WriteWindowUpdate(0, 1) }},
+	}
+}
+
+// TestFlood sends frames as fast as the server reads them, and reads nothing. Meanwhile and afterwards others are answered, and the flood leaves
+// nothing.
 func TestFlood(t *testing.T) {
-	const frames = 50_000
-	for name, flood := range map[string]func(r *running, framer *http2.Framer, i uint32) error{
-		"rapid reset": func(r *running, framer *http2.Framer, i uint32) error {
-			id := 2*i + 1
-			if err := framer.WriteHeaders(http2.HeadersFrameParam{StreamID: id, BlockFragment: r.block("GET"), EndHeaders: true, EndStream: true}); err != nil {
-				return err
-			}
-			return framer.WriteRSTStream(id, http2.ErrCodeCancel)
-		},
-		"streams": func(r *running, framer *http2.Framer, i uint32) error {
-			return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 2*i + 1, BlockFragment: r.block("POST"), EndHeaders: true})
-		},
-		"CONTINUATION": func(r *running, framer *http2.Framer, i uint32) error {
-			if i == 0 {
-				return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: r.block("GET")})
-			}
-			field := append([]byte{0, 4, 'x', '-', 'a', 'b', 127, 0xf1, 6}, make([]byte, 1008)...) // a literal of 1,008 bytes
-			return framer.WriteContinuation(1, false, field)
-		},
-		"empty CONTINUATION": func(r *running, framer *http2.Framer, i uint32) error {
-			if i == 0 {
-				return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: r.block("GET")})
-			}
-			return framer.WriteContinuation(1, false, nil)
-		},
-		"SETTINGS": func(_ *running, framer *http2.Framer, _ uint32) error {
-			return framer.WriteSettings(http2.Setting{ID: http2.SettingInitialWindowSize, Val: 1})
-		},
-		"PING": func(_ *running, framer *http2.Framer, _ uint32) error { return framer.WritePing(false, [8]byte{}) },
-		"empty DATA": func(r *running, framer *http2.Framer, i uint32) error {
-			if i == 0 {
-				return framer.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: r.block("POST"), EndHeaders: true})
-			}
-			return framer.WriteData(1, false, nil)
-		},
-		"PRIORITY": func(_ *running, framer *http2.Framer, i uint32) error {
-			return framer.WritePriority(2*i+1, http2.PriorityParam{StreamDep: 0, Weight: 1})
-		},
-		"WINDOW_UPDATE": func(_ *running, framer *http2.Framer, _ uint32) error { return framer.WriteWindowUpdate(0, 1) },
-	} {
+	for name, flood := range floods() {
 		t.Run(name, func(t *testing.T) {
+			release := make(chan struct{})
 			handler := http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
-				if r.URL.Path == "/flood" {
+				switch {
+				case r.Method == "BUSY":
+					<-release
+				case r.URL.Path == "/flood":
 					<-r.Context().Done()
 				}
 			})
 			r := start(t, server.Config{Handler: handler, MaxInFlight: 300, Logger: slog.New(slog.DiscardHandler)})
 			r.serves("before a flood")
 			goroutines, heap := remains()
-			framer, conn := r.frames() // it reads nothing
+			conn := r.dial()
+			r.preface(conn)
+			out := bufio.NewWriterSize(conn, 64<<10) // few system calls
+			framer := http2.NewFramer(out, conn)
 			sent := uint32(0)
-			for ; sent < frames; sent++ {
-				if sent == frames/2 {
+			for ; sent < flood.steps; sent++ {
+				if sent == 20_000 {
 					r.serves("during a flood")
 					bounded(t, goroutines+2*100, heap) // one request for each stream that the connection may have
 				}
-				if err := flood(r, framer, sent); err != nil {
+				if err := flood.step(r, framer, sent); err != nil {
 					break // the server has closed the connection
 				}
 			}
+			_ = out.Flush()
+			bounded(t, goroutines+2*100, heap)
+			if flood.ends {
+				ends(t, conn)
+			}
 			_ = conn.Close()
 			r.serves("after a flood")
+			close(release)
 			wait.Until(t, "no request remains", func() bool { return r.Stats().InFlight == 0 })
 			bounded(t, goroutines, heap)
-			t.Logf("%d of %d frames were sent", sent, frames)
+			t.Logf("%d of %d steps were sent", sent, flood.steps)
 		})
+	}
+}
+
+// ends waits until the server ends a connection.
+func ends(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(wait.Limit)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error("the server keeps the connection")
 	}
 }
 

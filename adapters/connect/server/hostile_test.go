@@ -24,7 +24,7 @@ func TestHostile_SlowHeaders(t *testing.T) {
 	r := start(t, server.Config{Handler: hello(), Timeouts: server.Timeouts{Header: brief, Idle: brief}})
 	for _, begin := range []string{"", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\nX-Slow: ", "PRI * HTTP/2.0\r\n", "GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP/1.1\r\n"} {
 		conn := r.dial()
-		fmt.Fprint(conn, begin)
+		fmt.Fprintf(conn, "%s", begin)
 		drip, dripped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(dripped)
@@ -34,7 +34,7 @@ func TestHostile_SlowHeaders(t *testing.T) {
 					return
 				case <-time.After(brief / 10):
 					if begin != "" {
-						fmt.Fprint(conn, "x")
+						fmt.Fprintf(conn, "%s", "x")
 					}
 				}
 			}
@@ -54,9 +54,9 @@ func TestHostile_SlowHeaders(t *testing.T) {
 
 // TestHostile_SlowBodies holds every slot by bodies that do not arrive, until the request timeout.
 func TestHostile_SlowBodies(t *testing.T) {
-	r := start(t, server.Config{Handler: hello(), MaxInFlight: 2, Timeouts: server.Timeouts{Request: brief}})
+	r := start(t, server.Config{Handler: hello(), MaxInFlight: 2, Timeouts: server.Timeouts{Request: brief, Client: 2 * wait.Limit}})
 	slow := r.dial()
-	fmt.Fprint(slow, "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
+	fmt.Fprintf(slow, "%s", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
 	framer, _ := r.frames()
 	r.headers(framer, 1, "POST", false)
 	if err := framer.WriteData(1, false, []byte("some")); err != nil {
@@ -84,7 +84,7 @@ func TestHostile_NeverReading(t *testing.T) {
 		}
 	})
 	t.Run("stalled connection", func(t *testing.T) {
-		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Stall: brief}})
+		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Stall: brief, Client: 2 * wait.Limit}})
 		for _, path := range []string{"/large", "/stream"} {
 			fmt.Fprintf(r.dial(), "GET %s HTTP/1.1\r\nHost: x\r\n\r\n", path)
 		}
@@ -92,7 +92,7 @@ func TestHostile_NeverReading(t *testing.T) {
 		r.serves("after clients that do not read")
 	})
 	t.Run("no window", func(t *testing.T) {
-		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Request: brief}})
+		r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Request: brief, Client: 2 * wait.Limit}})
 		framer, conn := r.frames()
 		go func() { _, _ = io.Copy(io.Discard, conn) }()
 		for id := range uint32(4) {
@@ -100,6 +100,41 @@ func TestHostile_NeverReading(t *testing.T) {
 		}
 		wait.Until(t, "the handlers have ended", func() bool { got := r.Stats(); return got.Requests == 4 && got.InFlight == 0 })
 		r.serves("after streams without a window")
+	})
+}
+
+// TestHostile_SlotsOfOthers holds every slot by clients that send or read slowly, for longer than the test. Requests of others end them.
+func TestHostile_SlotsOfOthers(t *testing.T) {
+	entered := make(chan struct{})
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/other" {
+			return
+		}
+		entered <- struct{}{}
+		if _, err := io.ReadAll(r.Body); err != nil {
+			return
+		}
+		_, _ = w.Write(make([]byte, 16<<20))
+	})
+	r := start(t, server.Config{Handler: handler, MaxInFlight: 4, Timeouts: server.Timeouts{Client: brief, Request: 2 * wait.Limit, Stall: 2 * wait.Limit}})
+	sending, reading := r.dial(), r.dial()
+	fmt.Fprintf(sending, "%s", "POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nsome")
+	<-entered
+	fmt.Fprintf(reading, "%s", "GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+	<-entered
+	framer, conn := r.frames()
+	go func() { _, _ = io.Copy(io.Discard, conn) }()
+	r.headers(framer, 1, "POST", false)
+	<-entered
+	r.headers(framer, 3, "GET", true)
+	<-entered
+	if got := r.Stats(); got.InFlight != 4 {
+		t.Fatalf("%+v", got)
+	}
+	r.serves("while others hold all slots")
+	wait.Until(t, "no request remains", func() bool {
+		r.serves("while others end")
+		return r.Stats().InFlight == 0
 	})
 }
 
@@ -111,7 +146,7 @@ func TestHostile_SlowReader(t *testing.T) {
 		Timeouts: server.Timeouts{Stall: wait.Limit},
 	})
 	conn := r.dial()
-	fmt.Fprint(conn, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+	fmt.Fprintf(conn, "%s", "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
 	got := closes(conn)
 	if _, body, _ := strings.Cut(got, "\r\n\r\n"); !strings.Contains(got, "200 OK") || len(body) < size {
 		t.Errorf("%d bytes arrived", len(got))
@@ -155,7 +190,7 @@ func TestHostile_Truncated(t *testing.T) {
 	request := "POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n"
 	for end := range len(request) {
 		conn := r.dial()
-		fmt.Fprint(conn, request[:end])
+		fmt.Fprintf(conn, "%s", request[:end])
 		if err := conn.(*net.TCPConn).CloseWrite(); err != nil { //nolint:forcetypeassert // of a TCP listener
 			t.Fatal(err)
 		}
@@ -220,7 +255,7 @@ func TestHostile_BusyConnections(t *testing.T) {
 		}
 	})})
 	for range 2 {
-		fmt.Fprint(r.dial(), "GET /busy HTTP/1.1\r\nHost: x\r\n\r\n")
+		fmt.Fprintf(r.dial(), "%s", "GET /busy HTTP/1.1\r\nHost: x\r\n\r\n")
 		<-entered
 	}
 	if text := closes(r.dial()); text != "" {

@@ -21,9 +21,22 @@ type requestKey struct{}
 type request struct {
 	server    *Server
 	control   *http.ResponseController
-	holds     *atomic.Int64 // the count that the request is part of: inFlight, streams, or nil; only the handler's goroutine uses it
+	began     time.Time
+	held      held // only the handler's goroutine uses it
 	principal atomic.Pointer[string]
+
+	reading atomic.Bool  // the handler waits for the body
+	writing atomic.Int64 // since when the handler waits for the client to accept a write, in nanoseconds of Unix time; 0 if it does not
 }
+
+// held is the bound that a request counts for.
+type held int
+
+const (
+	holdsNothing held = iota // a probe, or a request that was refused
+	holdsSlot
+	holdsStream
+)
 
 func requestOf(ctx context.Context) *request {
 	r, _ := ctx.Value(requestKey{}).(*request)
@@ -45,7 +58,7 @@ func Draining(ctx context.Context) <-chan struct{} {
 // if ctx is not of a request of a [Server].
 func Stream(ctx context.Context) error {
 	r := requestOf(ctx)
-	if r == nil || r.holds == &r.server.streams {
+	if r == nil || r.held == holdsStream {
 		return nil
 	}
 	s := r.server
@@ -54,10 +67,8 @@ func Stream(ctx context.Context) error {
 		s.refused.Add(1)
 		return fmt.Errorf("%w: %d are open", ErrTooManyStreams, s.config.MaxStreams)
 	}
-	if r.holds != nil {
-		r.holds.Add(-1)
-	}
-	r.holds = &s.streams
+	s.release(r)
+	r.held = holdsStream
 	return errors.Join(r.control.SetReadDeadline(time.Time{}), r.control.SetWriteDeadline(time.Time{}))
 }
 
@@ -72,21 +83,27 @@ func SetPrincipal(ctx context.Context, name string) {
 // ServeHTTP implements [http.Handler]: it answers probes, and calls the handler within the bounds of the server.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.conns.requests.Add(1)
-	state := &request{server: s, control: http.NewResponseController(w)}
-	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, state))
-	w, logged := s.observed(w, r, state)
-	defer logged()
+	state := &request{server: s, control: http.NewResponseController(w), began: time.Now()}
+	ctx := context.WithValue(r.Context(), requestKey{}, state)
+	r = r.WithContext(ctx)
+	observed := &response{ResponseWriter: w, request: state}
+	w = observed
+	if r.Body != http.NoBody {
+		r.Body = &body{ReadCloser: r.Body, request: state}
+	}
+	defer s.log(r, observed)
 	defer s.release(state)
 	defer s.recovered(r)
 	// An HTTP/1.1 connection gets other deadlines from net/http after the request, an HTTP/2 stream ends with it.
-	deadline := time.Now().Add(s.config.Timeouts.Request)
+	deadline := state.began.Add(s.config.Timeouts.Request)
 	if err := errors.Join(state.control.SetReadDeadline(deadline), state.control.SetWriteDeadline(deadline)); err != nil {
-		s.config.Logger.ErrorContext(r.Context(), "request without deadlines", "error", err)
+		s.config.Logger.ErrorContext(ctx, "request without deadlines", "error", err)
 	}
 	switch {
 	case s.config.Probes.answers(r):
 		s.config.Probes.ServeHTTP(w, r)
 	case !s.acquire(state):
+		s.slots.endWaiting(time.Now().Add(-s.config.Timeouts.Client))
 		s.config.Overloaded.ServeHTTP(w, r)
 	default:
 		s.config.Handler.ServeHTTP(w, r)
@@ -95,20 +112,24 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 // acquire takes a slot for a request. It reports whether there was one.
 func (s *Server) acquire(r *request) bool {
-	if s.inFlight.Add(1) > int64(s.config.MaxInFlight) {
-		s.inFlight.Add(-1)
+	if !s.slots.take(r) {
 		s.refused.Add(1)
 		return false
 	}
-	r.holds = &s.inFlight
+	r.held = holdsSlot
 	return true
 }
 
-// release ends the part of a request in its count.
-func (*Server) release(r *request) {
-	if r.holds != nil {
-		r.holds.Add(-1)
+// release ends the part of a request in its bound.
+func (s *Server) release(r *request) {
+	switch r.held {
+	case holdsSlot:
+		s.slots.free(r)
+	case holdsStream:
+		s.streams.Add(-1)
+	case holdsNothing:
 	}
+	r.held = holdsNothing
 }
 
 // recovered logs the panic of a handler and has net/http abort the response. The log has no text of the panic that a request may have chosen.

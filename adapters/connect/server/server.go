@@ -18,7 +18,7 @@ type Server struct {
 	config   Config
 	draining chan struct{} // closed when the server stops accepting
 	drain    sync.Once     // closes draining
-	inFlight atomic.Int64  // requests that hold a slot
+	slots    slots         // of requests in flight
 	streams  atomic.Int64  // requests for which Stream was called
 	refused  atomic.Int64  // requests beyond MaxInFlight, and streams beyond MaxStreams
 	conns    *connections
@@ -58,7 +58,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	config = config.withDefaults()
-	return &Server{config: config, draining: make(chan struct{}), conns: newConnections(config.MaxConnections, config.Timeouts.Stall)}, nil
+	return &Server{config: config, draining: make(chan struct{}), slots: newSlots(config.MaxInFlight), conns: newConnections(config.MaxConnections, config.Timeouts.Stall)}, nil
 }
 
 // Serve answers requests of listener, which it closes, until ctx ends, and then stops in this order: /readyz returns 503, and the server goes on for
@@ -159,7 +159,7 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 // Stats returns the counts of the server.
 func (s *Server) Stats() Stats {
 	stats := s.conns.stats()
-	stats.InFlight, stats.Streams = int(s.inFlight.Load()), int(s.streams.Load())
+	stats.InFlight, stats.Streams = s.slots.taken(), int(s.streams.Load())
 	stats.RequestsRefused = s.refused.Load()
 	return stats
 }

@@ -32,14 +32,14 @@ func TestServer_Protocols(t *testing.T) {
 func TestConfig_Validate(t *testing.T) {
 	_, err := server.New(server.Config{
 		MaxConnections: -1, MaxInFlight: -1, MaxStreams: -1, MaxConcurrentStreams: -1, MaxHeaderBytes: -1, DrainDelay: -1, StopTimeout: -1,
-		Timeouts: server.Timeouts{Header: -1, Idle: -1, Stall: -1, Request: -1},
+		Timeouts: server.Timeouts{Header: -1, Idle: -1, Stall: -1, Client: -1, Request: -1},
 	})
 	if !errors.Is(err, domain.ErrInvalid) {
 		t.Fatalf("the error is %v", err)
 	}
 	for _, field := range []string{
 		"Handler", "Probes", "MaxConnections", "MaxInFlight", "MaxStreams", "MaxConcurrentStreams", "MaxHeaderBytes", "DrainDelay", "StopTimeout",
-		"Timeouts.Header", "Timeouts.Idle", "Timeouts.Stall", "Timeouts.Request",
+		"Timeouts.Header", "Timeouts.Idle", "Timeouts.Stall", "Timeouts.Client", "Timeouts.Request",
 	} {
 		if !strings.Contains(err.Error(), field) {
 			t.Errorf("%s is not named: %v", field, err)
@@ -265,11 +265,11 @@ func TestStream_HasNoRequestTimeout(t *testing.T) {
 			t.Error(err)
 		}
 		for time.Since(began) < 2*timeout {
-			fmt.Fprint(w, ".")
+			fmt.Fprintf(w, "%s", ".")
 			_ = http.NewResponseController(w).Flush()
 			<-time.After(timeout / 10)
 		}
-		fmt.Fprint(w, "end")
+		fmt.Fprintf(w, "%s", "end")
 	})
 	r := start(t, server.Config{Handler: handler, Timeouts: server.Timeouts{Request: timeout}})
 	for protocol, client := range r.clients() {

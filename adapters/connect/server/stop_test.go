@@ -132,7 +132,7 @@ func TestStop_CutsOff(t *testing.T) {
 func TestStop_WithoutRequests(t *testing.T) {
 	r := start(t, server.Config{Handler: hello(), StopTimeout: wait.Limit})
 	r.dial()
-	fmt.Fprint(r.dial(), "GET / HT")
+	fmt.Fprintf(r.dial(), "%s", "GET / HT")
 	once(t, r.dial(), "/")
 	r.preface(r.dial())
 	for _, client := range r.clients() {
