@@ -225,6 +225,11 @@ func generated(m protoreflect.MethodDescriptor, res proto.Message) ([]proto.Mess
 
 // grpcCall calls a method with a client of grpc-go.
 func grpcCall(ctx context.Context, base string, m protoreflect.MethodDescriptor, req proto.Message, header http.Header) ([]proto.Message, error) {
+	return grpcInvoke(ctx, base, pathOf(m), m, req, header)
+}
+
+// grpcInvoke calls a method under a path.
+func grpcInvoke(ctx context.Context, base, path string, m protoreflect.MethodDescriptor, req proto.Message, header http.Header) ([]proto.Message, error) {
 	conn, err := grpc.NewClient("passthrough:///"+strings.TrimPrefix(base, "http://"), grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		return nil, err
@@ -237,9 +242,9 @@ func grpcCall(ctx context.Context, base string, m protoreflect.MethodDescriptor,
 	}
 	if unary(m) {
 		res := newMessage(m.Output())
-		return []proto.Message{res}, grpcRefusal(conn.Invoke(ctx, pathOf(m), req, res))
+		return []proto.Message{res}, grpcRefusal(conn.Invoke(ctx, path, req, res))
 	}
-	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, pathOf(m))
+	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, path)
 	if err != nil {
 		return nil, grpcRefusal(err)
 	}
