@@ -137,9 +137,6 @@ func (c *Core) route(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	c.router = router
-	c.mu.Unlock()
 	for _, s := range c.groups {
 		subscriber, err := c.backend.subscriber(s, c.config, c.counters)
 		if err != nil {
@@ -150,6 +147,9 @@ func (c *Core) route(ctx context.Context) error {
 			return err
 		}
 	}
+	c.mu.Lock()
+	c.router = router // with all its groups: metrics read it from now on
+	c.mu.Unlock()
 	go func() { // ends with the router
 		select {
 		case <-router.Running():

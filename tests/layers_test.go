@@ -215,8 +215,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"a.go":                         {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
 		"embedded/a.go":                {"chatcore/adapters/redis", "github.com/spf13/cobra"},
 		"utils/a.go":                   {"fmt"},
-
-		"adapters/connect/auth/a.go": {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
+		"adapters/connect/auth/a.go":   {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
 	} {
 		for _, imported := range imports {
 			planted := fstest.MapFS{file: {Data: fmt.Appendf(nil, "package p\n\nimport goredis %q\n", imported)}}
