@@ -28,7 +28,7 @@ func (g *guarded) presence(token string) chatcorev1connect.PresenceServiceClient
 	return chatcorev1connect.NewPresenceServiceClient(g.client, g.url, as(token))
 }
 
-// TestPresence_OfOthers shows a user the users that share a chat. Another user looks as one that was never seen, whoever asks for the user.
+// TestPresence_OfOthers shows a user the users that share a chat. Any other user is shown as one that was never seen.
 func TestPresence_OfOthers(t *testing.T) {
 	g := newGuarded(t)
 	p, ctx := g.newPlace(), t.Context()
@@ -181,8 +181,8 @@ func TestStreamOnlineUsers_Chunks(t *testing.T) {
 func waitingUsers(began chan<- struct{}) func(context.Context) iter.Seq2[domain.UserID, error] {
 	return func(ctx context.Context) iter.Seq2[domain.UserID, error] {
 		return func(yield func(domain.UserID, error) bool) {
-			for user := range someUsers(256)(ctx) {
-				if !yield(user, nil) {
+			for user, err := range someUsers(256)(ctx) {
+				if !yield(user, err) {
 					return
 				}
 			}
