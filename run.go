@@ -48,7 +48,7 @@ func (c *Core) Wait() error {
 }
 
 // Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, and their
-// results are committed; live listeners and the presence sweeper; handlers of the helpers' channels; connections. All of it together takes at most
+// results are committed; live listeners and the presence sweeper; accepted read marks are recorded; handlers of the helpers' channels; connections. All of it together takes at most
 // [Config.StopTimeout], counted from the end of ctx. The contexts of handlers end shortly before; a handler that runs on is left behind and named by
 // the [*AbandonedError] that Run then returns. Otherwise no handler runs any more when Run returns.
 //
@@ -93,6 +93,10 @@ func (c *Core) run(ctx context.Context) error {
 		c.stop()
 		delivered <- err
 		live.Wait()
+	}()
+	go func() { // beside the handlers, since it takes about a second
+		<-ctx.Done()
+		c.Chats.Close(limits.channels)
 	}()
 	waitFor(limits.delivery, quiet)
 	var err error

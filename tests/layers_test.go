@@ -50,7 +50,7 @@ var layers = map[string][]string{
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
 	"internal/flight":     {},
 	"internal/backoff":    {},
-	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "chatcore/app/entity", "chatcore/app/projection", flights},
+	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "chatcore/app/entity", "chatcore/app/projection", flights, backoff},
 	"app/projection":      {"chatcore/domain", "chatcore/ports", "chatcore/app/entity", "golang.org/x/sync"},
 	"app/entity":          {"chatcore/domain", "chatcore/ports"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", flights, backoff},
