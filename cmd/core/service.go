@@ -32,6 +32,8 @@ const (
 type service struct {
 	*cli
 	settings     *serveSettings
+	access       access
+	authReady    func() error         // of the keys of JWTs; nil without authentication
 	certificates *server.Certificates // nil without TLS
 	stopTimeout  time.Duration        // of requests in flight
 	probes       *server.Probes
@@ -49,8 +51,14 @@ func (c *cli) newService() (*service, error) {
 	if err := s.settings.check(); err != nil {
 		return nil, err
 	}
+	var err error
+	if s.settings.listen != listenOff {
+		address, _ := listenAddress("listen", cmp.Or(s.settings.listen, defaultListen)) // was checked
+		if s.access, err = c.access(address); err != nil {
+			return nil, err
+		}
+	}
 	if s.settings.tlsCert != "" {
-		var err error
 		if s.certificates, err = server.LoadCertificates(s.settings.tlsCert, s.settings.tlsKey, c.logger); err != nil {
 			return nil, usageErrorf("tls.cert (CHATCORE_TLS_CERT), tls.key (CHATCORE_TLS_KEY): %w", err)
 		}
@@ -84,15 +92,15 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	defer s.background.Wait()
 	until, end := context.WithCancel(context.WithoutCancel(ctx)) // of the admin listener and the certificate, which outlast the API and the core
 	defer end()
-	s.probes = server.NewProbes(core.Ready, s.logger)
-	if err := s.openAdmin(until); err != nil {
-		return err
-	}
+	s.probes = server.NewProbes(func(ctx context.Context) error { return s.ready(ctx, core) }, s.logger)
 	if s.settings.listen != listenOff {
-		if err := s.openAPI(ctx, core); err != nil {
+		if err := s.openAPI(ctx, until, core); err != nil {
 			return err
 		}
 		defer func() { _ = s.listener.Close() }() // of a core that does not start
+	}
+	if err := s.openAdmin(until); err != nil {
+		return err
 	}
 	running, stop := context.WithCancel(until)
 	defer stop()
@@ -106,16 +114,29 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	return s.serve(ctx, core, stop)
 }
 
+// ready returns why requests cannot be answered now, or nil.
+func (s *service) ready(ctx context.Context, core *chatcore.Core) error {
+	if s.authReady != nil {
+		if err := s.authReady(); err != nil {
+			return err
+		}
+	}
+	return core.Ready(ctx)
+}
+
 // openAPI makes the server of the API and binds its address.
-func (s *service) openAPI(ctx context.Context, core *chatcore.Core) error {
+func (s *service) openAPI(ctx, until context.Context, core *chatcore.Core) error {
+	handler, err := s.openHandler(until, core)
+	if err != nil {
+		return err
+	}
 	config := server.Config{
-		Handler: s.handler(core), Probes: s.probes, Logger: s.logger, DrainDelay: s.settings.drainDelay, StopTimeout: s.stopTimeout,
+		Handler: handler, Probes: s.probes, Logger: s.logger, DrainDelay: s.settings.drainDelay, StopTimeout: s.stopTimeout,
 		MaxConnections: s.settings.maxConnections, MaxInFlight: s.settings.maxRequests, MaxStreams: s.settings.maxStreams,
 	}
 	if s.certificates != nil {
 		config.TLS = s.certificates.Config()
 	}
-	var err error
 	if s.api, err = server.New(config); err != nil {
 		return err
 	}
@@ -175,7 +196,7 @@ func (s *service) serve(ctx context.Context, core *chatcore.Core, stop context.C
 	}()
 	line := []any{"log_id", core.LogID(), "pid", os.Getpid()}
 	if s.api != nil {
-		line = append(line, "address", s.url())
+		line = append(line, "address", s.url(), "access", s.access.String())
 		fmt.Fprintln(s.out, s.url())
 	}
 	s.logger.InfoContext(ctx, "serving log", line...)
