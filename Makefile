@@ -1,4 +1,4 @@
-.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate proto proto-check redis compiler
+.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate proto proto-check proto-release redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
@@ -10,13 +10,14 @@ help:
 	@echo 'check      lint, vet, all tests with the race detector'
 	@echo 'race       all tests with the race detector'
 	@echo 'chaos      minutes of faults; CHATCORE_CHAOS=10m'
-	@echo 'interop    beside node-redis and Socket.IO'
+	@echo 'interop    beside node-redis and Socket.IO; the client for TypeScript'
 	@echo 'bench      benchmarks beside other libraries'
 	@echo 'mutants    tests against changed code'
 	@echo 'lint       golangci-lint'
 	@echo 'generate   wire_gen.go'
 	@echo 'proto      Go and TypeScript of proto/'
-	@echo 'proto-check  lint of proto/, generated code fresh'
+	@echo 'proto-check    lint of proto/, no break of the released API, generated code fresh'
+	@echo 'proto-release  image of the released API'
 
 # All tests. They start private redis-servers on free loopback ports. tests/redistest compiles what shifts the clock of a server.
 test: redis compiler
@@ -46,11 +47,13 @@ chaos: export CHATCORE_CHAOS ?= 3m
 chaos: redis compiler
 	go test -count 1 -timeout 60m -v ./tests/chaos
 
-# Beside services in TypeScript: a Node program (18 or newer) with node-redis and Socket.IO.
-interop: redis
-	@sh scripts/ensure.sh node
+# Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
+# Chromium. The checks of proto/ on planted changes.
+interop: redis clients/ts/node_modules
+	@sh scripts/ensure.sh chromium
+	cd clients/ts && npm test
 	cd tests/interop/node && npm ci --no-audit --no-fund --loglevel=error
-	go test -tags interop -count 1 -timeout 5m ./tests/interop
+	go test -tags interop -count 1 -timeout 10m ./tests/interop
 
 lint:
 	$(lint) run ./...
@@ -78,10 +81,15 @@ generate:
 proto: clients/ts/node_modules
 	cd proto && ../$(buf) lint && ../$(buf) format -w && ../$(buf) generate
 
-# Lint of proto/, and its generated code fresh.
-proto-check: proto
-	git diff --exit-code -- proto gen clients/ts/src/gen
-	test -z "$$(git status --porcelain -- proto gen clients/ts/src/gen)"
+# Lint and format of proto/, no break of the released API, and the generated code fresh. It changes nothing.
+proto-check: clients/ts/node_modules
+	cd proto && ../$(buf) lint && ../$(buf) format --diff --exit-code && ../$(buf) breaking --against released.binpb
+	@fresh=$$(mktemp -d) && trap 'rm -rf "$$fresh"' EXIT && mkdir "$$fresh/proto" && (cd proto && ../$(buf) generate -o "$$fresh/proto") && \
+		diff -r gen "$$fresh/gen" && diff -r clients/ts/src/gen "$$fresh/clients/ts/src/gen" || { echo 'generated code is stale: run make proto' >&2; exit 1; }
+
+# Writes the image of the API that proto-check compares with. It belongs to a release: afterwards, clients of this API exist.
+proto-release: clients/ts/node_modules
+	cd proto && ../$(buf) build --exclude-source-info -o released.binpb
 
 clients/ts/node_modules: clients/ts/package-lock.json
 	@sh scripts/ensure.sh node

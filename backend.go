@@ -45,7 +45,7 @@ type liveCounts interface {
 type groups interface {
 	List(ctx context.Context) ([]pubsub.GroupState, error)
 	Rebuild(ctx context.Context, group string) error
-	DeadLetters(ctx context.Context, group string) iter.Seq2[pubsub.DeadLetter, error]
+	DeadLettersAfter(ctx context.Context, group, id string) iter.Seq2[pubsub.DeadLetter, error]
 	DeadLetter(ctx context.Context, group, id string) (pubsub.DeadLetter, error)
 	Retry(ctx context.Context, group, id string) error
 	Drop(ctx context.Context, group, id string) error

@@ -113,8 +113,13 @@ func (a administration) List(ctx context.Context) ([]GroupState, error) {
 
 // DeadLetters implements [Groups].
 func (a administration) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
+	return a.DeadLettersAfter(ctx, group, "")
+}
+
+// DeadLettersAfter implements [Groups].
+func (a administration) DeadLettersAfter(ctx context.Context, group, id string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
-		for letter, err := range a.groups.DeadLetters(ctx, group) {
+		for letter, err := range a.groups.DeadLettersAfter(ctx, group, id) {
 			if !yield(DeadLetter(letter), err) {
 				return
 			}

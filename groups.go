@@ -15,8 +15,11 @@ type Groups interface {
 	List(ctx context.Context) ([]GroupState, error)
 	// Rebuild has a group begin again with the first event of every chat; its dead letters go.
 	Rebuild(ctx context.Context, group string) error
-	// DeadLetters yields a group's dead letters. Iteration stops at the first error.
+	// DeadLetters yields a group's dead letters, partition by partition, each in the order in which they were added. Iteration stops at the first error.
 	DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error]
+	// DeadLettersAfter yields the dead letters that DeadLetters yields after the one of an id, which may be retried or dropped meanwhile; "" yields all.
+	// Its cost does not depend on those before. It yields [domain.ErrInvalid] if the id has not the form of one.
+	DeadLettersAfter(ctx context.Context, group, id string) iter.Seq2[DeadLetter, error]
 	// DeadLetter returns one dead letter, or [ErrDeadLetterNotFound] if there is none of that id.
 	DeadLetter(ctx context.Context, group, id string) (DeadLetter, error)
 	// Retry has a dead letter given to a handler again: in order if its chat is parked for it, which then flows again; otherwise out of
@@ -73,7 +76,11 @@ func (unsupportedGroups) List(context.Context) ([]GroupState, error) {
 
 func (unsupportedGroups) Rebuild(context.Context, string) error { return ErrGroupsUnsupported }
 
-func (unsupportedGroups) DeadLetters(context.Context, string) iter.Seq2[DeadLetter, error] {
+func (g unsupportedGroups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
+	return g.DeadLettersAfter(ctx, group, "")
+}
+
+func (unsupportedGroups) DeadLettersAfter(context.Context, string, string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) { yield(DeadLetter{}, ErrGroupsUnsupported) }
 }
 

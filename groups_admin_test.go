@@ -3,6 +3,8 @@ package chatcore_test
 import (
 	"context"
 	"errors"
+	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -140,5 +142,74 @@ func TestGroups_Administration(t *testing.T) {
 			h := core.Health(ctx)
 			return len(h.Stopped) == 1 && h.Stopped[0].Group == "g"
 		})
+	})
+}
+
+// TestGroups_DeadLettersAfter reads dead letters in parts: after each of them, also after one that was dropped meanwhile.
+func TestGroups_DeadLettersAfter(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core, ctx := open(quick(chatcore.Config{})), t.Context()
+		err := core.Subscribe("g", chatcore.FromBeginning(), chatcore.On(func(context.Context, chatcore.Delivery[domain.MessageNew]) error {
+			return chatcore.Permanent(errors.New("bad"))
+		}))
+		if err := errors.Join(err, core.Subscribe("empty")); err != nil {
+			t.Fatal(err)
+		}
+		if err := core.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		const chats, each = 4, 3 // over both partitions
+		for i := range chats {
+			chat := domain.ChatID(fmt.Sprint("c", i))
+			must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: chat, Actor: "ada"}))
+			for range each {
+				must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", Content: "x"}))
+			}
+		}
+		groups := core.Groups()
+		wait.Until(t, "all dead letters", func() bool { return len(letterIDs(t, groups, "g")) == chats*each })
+		all := letterIDs(t, groups, "g")
+		after := func(group, id string) (ids []string, err error) {
+			for d, err := range groups.DeadLettersAfter(ctx, group, id) {
+				if err != nil {
+					return ids, err
+				}
+				ids = append(ids, d.ID)
+			}
+			return ids, nil
+		}
+		check := func(id string, want []string) {
+			t.Helper()
+			if got, err := after("g", id); err != nil || !slices.Equal(got, want) {
+				t.Errorf("after %q: %v, error %v, want %v", id, got, err, want)
+			}
+		}
+		check("", all)
+		for i, id := range all {
+			check(id, all[i+1:])
+		}
+		for i, id := range all {
+			if err := groups.Drop(ctx, "g", id); err != nil {
+				t.Fatal(err)
+			}
+			check(id, all[i+1:])
+		}
+		if got, err := after("empty", all[0]); err != nil || len(got) > 0 {
+			t.Errorf("of a group without dead letters: %v, error %v", got, err)
+		}
+		if got, err := after("none", all[0]); !errors.Is(err, chatcore.ErrGroupNotFound) || len(got) > 0 {
+			t.Errorf("of no group: %v, error %v", got, err)
+		}
+		for _, id := range []string{"x", "-1", "1/x", "0", "99/1-1"} {
+			for call, err := range map[string]error{
+				"DeadLettersAfter": failure(after("g", id)), "DeadLetter": failure(groups.DeadLetter(ctx, "g", id)),
+				"Retry": groups.Retry(ctx, "g", id), "Drop": groups.Drop(ctx, "g", id),
+			} {
+				var invalid *domain.InvalidError
+				if !errors.As(err, &invalid) || invalid.Field != "letter" || invalid.Allowed == "" {
+					t.Errorf("%s of %q: %v", call, id, err)
+				}
+			}
+		}
 	})
 }

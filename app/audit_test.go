@@ -1,11 +1,16 @@
 package app_test
 
 import (
+	"context"
 	"errors"
+	"math"
 	"slices"
 	"testing"
 
+	"chatcore/adapters/memory"
 	"chatcore/app"
+	"chatcore/app/entity"
+	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -75,12 +80,69 @@ func TestAudit_Selections(t *testing.T) {
 		{"none", domain.Audit{Message: "m"}, domain.ErrChatNotFound},
 		{"c", domain.Audit{Message: "none"}, domain.ErrMessageNotFound},
 		{"c", domain.Audit{Message: "m", User: "ann"}, domain.ErrInvalid},
+		{"none", domain.Audit{After: 1}, domain.ErrChatNotFound},
+		{"c", domain.Audit{Message: "none", After: 1}, domain.ErrMessageNotFound},
 		{"c", domain.Audit{User: "a b"}, domain.ErrInvalid},
 		{"c", domain.Audit{Message: "a b"}, domain.ErrInvalid},
 		{"a b", domain.Audit{User: "ann"}, domain.ErrInvalid},
 	} {
 		if got, err := list(queries, test.chat, test.about); !errors.Is(err, test.err) || len(got) > 0 {
 			t.Errorf("%q, %+v: %v, error %v, want %v", test.chat, test.about, got, err, test.err)
+		}
+	}
+}
+
+// readRanges is a log that notes where each read and search begins.
+type readRanges struct {
+	*memory.Log
+	from []domain.Seq
+}
+
+func (l *readRanges) Read(ctx context.Context, chat domain.ChatID, r ports.Range) (ports.Page, error) {
+	l.from = append(l.from, r.From)
+	return l.Log.Read(ctx, chat, r)
+}
+
+func (l *readRanges) Search(ctx context.Context, chat domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
+	l.from = append(l.from, r.From)
+	return l.Log.Search(ctx, chat, f, r)
+}
+
+// TestAudit_Start begins each selection after every seq, and reads no event of the chat or of a user from before.
+func TestAudit_Start(t *testing.T) {
+	w := newWorld(1, 0)
+	log := &readRanges{Log: w.log}
+	chats, queries, ctx := w.chats[0], app.NewQueries(log, entity.NewLoader(log, log, 0), projection.Views{}), t.Context()
+	did := func(_ any, err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	did(chats.Create(ctx, domain.Create{Chat: "c", Actor: "ann", Members: []domain.UserID{"bob"}}))
+	did(chats.Send(ctx, domain.Send{Chat: "c", Actor: "bob", MessageID: "m", Content: "x"}))
+	did(chats.React(ctx, domain.React{Chat: "c", Actor: "ann", MessageID: "m", Emoji: "👍"}))
+	did(chats.Edit(ctx, domain.Edit{Chat: "c", Actor: "bob", MessageID: "m", Content: "y"}))
+	for _, about := range []domain.Audit{{}, {User: "bob"}, {User: "ann"}, {User: "eve"}, {Message: "m"}} {
+		list := func(about domain.Audit) (seqs []domain.Seq) {
+			for r, err := range queries.Audit(ctx, "c", about) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				seqs = append(seqs, r.Seq)
+			}
+			return seqs
+		}
+		all := list(about)
+		for _, after := range []domain.Seq{1, 2, 3, 4, 5, 6, math.MaxUint64} {
+			log.from, about.After = nil, after
+			got, want := list(about), slices.DeleteFunc(slices.Clone(all), func(s domain.Seq) bool { return s <= after })
+			if !slices.Equal(got, want) {
+				t.Errorf("%+v: %v, want %v", about, got, want)
+			}
+			if len(log.from) > 0 && slices.Min(log.from) < min(after, math.MaxUint64-1)+1 {
+				t.Errorf("%+v reads from %v", about, log.from)
+			}
 		}
 	}
 }

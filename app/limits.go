@@ -151,10 +151,11 @@ func (l *Limits) Allow(ctx context.Context, kind string, subject ...string) (por
 func (l *Limits) AllowN(ctx context.Context, kind string, n int, subject ...string) (ports.Decision, error) {
 	limit, there := l.kinds[kind]
 	if !there {
-		kinds := slices.Sorted(maps.Keys(l.kinds))
-		return ports.Decision{}, &domain.InvalidError{
-			Field: "kind", Problem: fmt.Sprintf("%q has no limit", kind), Allowed: "those that have one: " + strings.Join(kinds, ", "),
+		allowed := "none: the configuration sets no limits"
+		if len(l.kinds) > 0 {
+			allowed = "those that have one: " + strings.Join(slices.Sorted(maps.Keys(l.kinds)), ", ")
 		}
+		return ports.Decision{}, &domain.InvalidError{Field: "kind", Problem: fmt.Sprintf("%.80q has no limit", kind), Allowed: allowed}
 	}
 	name := subject
 	if kind != "" {

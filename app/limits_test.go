@@ -200,6 +200,19 @@ func TestLimitsOfATeamsOwn(t *testing.T) {
 	}
 }
 
+// TestLimits_NamesTheKinds returns the kinds that there are for one that there is not.
+func TestLimits_NamesTheKinds(t *testing.T) {
+	s, _, _ := newStage(t, app.Policy{}, nil)
+	some := map[string]app.Limit{"upload": {Rate: 1, Per: time.Hour}, "call": {Rate: 1, Per: time.Hour}}
+	for allowed, kinds := range map[string]map[string]app.Limit{"those that have one: call, upload": some, "none: the configuration sets no limits": nil} {
+		_, err := app.NewLimits(s.limiter, kinds).Allow(t.Context(), "uplaod", "ada")
+		var invalid *domain.InvalidError
+		if !errors.As(err, &invalid) || invalid.Field != "kind" || invalid.Allowed != allowed {
+			t.Errorf("%v, want %q", err, allowed)
+		}
+	}
+}
+
 func TestLimitsThatCannotBe(t *testing.T) {
 	good := app.Limit{Rate: 1, Per: time.Second}
 	if err := app.CheckLimits(map[string]app.Limit{"a": good, app.LimitLogin: {Algorithm: ports.GCRA, Rate: 5, Per: time.Minute, Burst: 2, OnFailure: app.FailOpen}}); err != nil {

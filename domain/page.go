@@ -20,4 +20,5 @@ type Page struct {
 type Audit struct {
 	Message MessageID // or
 	User    UserID    // or neither
+	After   Seq       // only events above this seq, of any selection. Defaults to all
 }

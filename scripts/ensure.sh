@@ -1,19 +1,28 @@
 #!/bin/sh
-# ensure.sh redis | node | compiler sees to it that there is a program which tests need: the private redis-servers that they start, the other side of
-# the interop tests, or the C compiler of the race detector and of tests/redistest. It installs one where it may (root, or sudo without a password), and otherwise says the one command that does.
+# ensure.sh redis | node | chromium | compiler installs a program that tests need: the private redis-servers that they start, the other side of the
+# interop tests, the browser of the client's tests, or the C compiler of the race detector and of tests/redistest. Where it may not install (it needs
+# root, or sudo without a password), it prints the one command that does.
 set -eu
 
 case "$1" in
 redis) programs="redis-server" deb="redis-server" rpm="redis" apk="redis" brew="redis" ;;
 node) programs="node npm" deb="nodejs npm" rpm="nodejs npm" apk="nodejs npm" brew="node" ;;
+chromium) programs="chromium" deb="chromium" rpm="chromium" apk="chromium" brew="--cask chromium" ;;
 compiler) programs="gcc" deb="gcc libc6-dev" rpm="gcc" apk="gcc musl-dev" brew="gcc" ;;
 *)
-	echo "usage: ensure.sh redis | node | compiler" >&2
+	echo "usage: ensure.sh redis | node | chromium | compiler" >&2
 	exit 2
 	;;
 esac
 
+# A browser has one of several names.
 there() {
+	if [ "$programs" = chromium ]; then
+		for program in chromium chromium-browser google-chrome; do
+			command -v "$program" >/dev/null 2>&1 && return 0
+		done
+		return 1
+	fi
 	for program in $programs; do
 		command -v "$program" >/dev/null 2>&1 || return 1
 	done

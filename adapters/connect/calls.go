@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"iter"
 
 	"chatcore"
 	"chatcore/adapters/connect/auth"
@@ -52,6 +53,8 @@ type chatReader interface {
 	History(ctx context.Context, chat domain.ChatID, span domain.Span) ([]app.MessageView, error)
 	CustomPage(ctx context.Context, chat domain.ChatID, id domain.CustomID, page domain.Page) (app.List[ports.Record], error)
 	Typing(ctx context.Context, chat domain.ChatID) ([]domain.UserID, error)
+	Events(ctx context.Context, chat domain.ChatID, span domain.Span) ([]ports.Record, error)
+	Audit(ctx context.Context, chat domain.ChatID, about domain.Audit) iter.Seq2[ports.Record, error]
 }
 
 // reader returns the queries that a call may ask, as of a seq; 0 means now. For a user, and for a service that names one in actor_id, they return what

@@ -19,7 +19,7 @@ func command(in *input, give func() (app.Done, error)) (*v1.CommandResult, error
 	}
 	done, err := give()
 	if err != nil {
-		return nil, err
+		return nil, in.calls.shown(in.ctx, in.chatID, err)
 	}
 	var out output
 	return answer(&out, out.result(done))

@@ -13,6 +13,8 @@ type input struct {
 	ctx   context.Context
 	calls *calls
 	err   error
+
+	chatID domain.ChatID // that chat has read
 }
 
 func (c *calls) read(ctx context.Context) *input { return &input{ctx: ctx, calls: c} }
@@ -31,7 +33,8 @@ func parsed[T any](in *input, field string, v T, err error) T {
 
 func (in *input) chat(id string) domain.ChatID {
 	chat, err := domain.ParseChatID(id)
-	return parsed(in, "chat_id", chat, err)
+	in.chatID = parsed(in, "chat_id", chat, err)
+	return in.chatID
 }
 
 // actor is [calls.actor].

@@ -79,7 +79,10 @@ func (w *jsonWalk) message(path string, message protoreflect.MessageDescriptor, 
 			field = message.Fields().ByTextName(name)
 		}
 		if field == nil {
-			return w.stop(join(path, fmt.Sprintf("%.80s", name)), "is unknown", knownFields(message))
+			if len(name) > maxQuoted {
+				return w.stop(path, fmt.Sprintf("has an unknown field whose name has %d bytes", len(name)), knownFields(message))
+			}
+			return w.stop(join(path, name), "is unknown", knownFields(message))
 		}
 		place := join(path, string(field.Name()))
 		if given[field.Name()] {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/big"
 	"regexp"
+	"strconv"
 	"strings"
 
 	"google.golang.org/protobuf/reflect/protoreflect"
@@ -19,11 +20,22 @@ func kindOf(token json.Token) string {
 		}
 		return "an array"
 	case string:
-		return fmt.Sprintf("%.80q", t)
+		return quoted(t)
 	case nil:
 		return "null"
 	}
 	return fmt.Sprintf("%.80v", token)
+}
+
+// maxQuoted is the longest text of a request that an error quotes, in bytes: tokens are longer, and may be in any place by mistake.
+const maxQuoted = 40
+
+// quoted returns a text of a request, for an error.
+func quoted(text string) string {
+	if len(text) > maxQuoted {
+		return fmt.Sprintf("a text of %d bytes", len(text))
+	}
+	return strconv.Quote(text)
 }
 
 // valueProblem returns why a token of the right kind is no value of a field, or "". An enum by a number that it does not have is left to the handler.
@@ -32,16 +44,16 @@ func valueProblem(token json.Token, field protoreflect.FieldDescriptor) string {
 	switch field.Kind() {
 	case protoreflect.EnumKind:
 		if name, ok := token.(string); ok && field.Enum().Values().ByName(protoreflect.Name(name)) == nil {
-			return fmt.Sprintf("is %.80q", name)
+			return "is " + quoted(name)
 		}
 	case protoreflect.Uint32Kind, protoreflect.Int64Kind:
 		if len(text) > maxNumber {
-			return fmt.Sprintf("is %.80s", text)
+			return "is " + quoted(text)
 		}
 		n, ok := new(big.Rat).SetString(text)
 		low, high := boundsOf(field)
 		if !ok || !n.IsInt() || n.Num().Cmp(low) < 0 || n.Num().Cmp(high) > 0 {
-			return fmt.Sprintf("is %.80s", text)
+			return "is " + text
 		}
 	}
 	return ""

@@ -27,7 +27,7 @@ func (s *messageService) SendMessage(ctx context.Context, req *v1.SendMessageReq
 func (s *messageService) send(ctx context.Context, cmd domain.Send) (*v1.SendMessageResponse, error) {
 	sent, err := s.core.Chats.Send(ctx, cmd)
 	if err != nil {
-		return nil, err
+		return nil, s.shown(ctx, cmd.Chat, err)
 	}
 	var out output
 	return answer(&out, &v1.SendMessageResponse{

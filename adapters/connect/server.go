@@ -18,6 +18,8 @@ import (
 
 	"chatcore"
 	"chatcore/domain"
+	adminv1 "chatcore/gen/chatcore/admin/v1"
+	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
 	v1 "chatcore/gen/chatcore/v1"
 	v1connect "chatcore/gen/chatcore/v1/chatcorev1connect"
 )
@@ -72,6 +74,27 @@ func services(c *calls) []service {
 		}},
 		{v1.File_chatcore_v1_message_proto.Services().ByName("MessageService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return v1connect.NewMessageServiceHandler(&messageService{c}, o...)
+		}},
+		{v1.File_chatcore_v1_log_proto.Services().ByName("LogService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return v1connect.NewLogServiceHandler(&logService{c}, o...)
+		}},
+		{v1.File_chatcore_v1_presence_proto.Services().ByName("PresenceService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return v1connect.NewPresenceServiceHandler(&presenceService{c}, o...)
+		}},
+		{v1.File_chatcore_v1_session_proto.Services().ByName("SessionService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return v1connect.NewSessionServiceHandler(&sessionService{c}, o...)
+		}},
+		{v1.File_chatcore_v1_limit_proto.Services().ByName("LimitService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return v1connect.NewLimitServiceHandler(&limitService{c}, o...)
+		}},
+		{adminv1.File_chatcore_admin_v1_group_proto.Services().ByName("GroupService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return adminconnect.NewGroupServiceHandler(&groupService{c}, o...)
+		}},
+		{adminv1.File_chatcore_admin_v1_dead_letter_proto.Services().ByName("DeadLetterService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return adminconnect.NewDeadLetterServiceHandler(&deadLetterService{c}, o...)
+		}},
+		{adminv1.File_chatcore_admin_v1_health_proto.Services().ByName("HealthService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
+			return adminconnect.NewHealthServiceHandler(&healthService{c}, o...)
 		}},
 	}
 }

@@ -2,6 +2,7 @@ package connect_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -25,10 +26,11 @@ import (
 
 // world is a core that serves the API. A request without a credential is that of a service with all scopes.
 type world struct {
-	core *chatcore.Core
-	url  string
-	log  *logText
-	ids  atomic.Int64
+	core   *chatcore.Core
+	url    string
+	log    *logText
+	ids    atomic.Int64
+	doomed atomic.Int64 // groups that tests have taken
 
 	mu     sync.Mutex // guards tokens
 	tokens map[domain.UserID]string
@@ -54,12 +56,14 @@ func redisWorld(t testing.TB, c worldConfig) *world {
 		c.core.Redis.URL = redistest.Shared(t).URL()
 	}
 	c.core.Redis.Namespace, c.core.Log.Partitions = "connect-"+uuid.NewString(), 2
+	c.core.Limits.Rates = limited(c.core.Limits.Rates)
 	core, err := chatcore.New(t.Context(), c.core, c.options...)
 	return newWorld(t, c, core, err)
 }
 
 func memoryWorld(t testing.TB, c worldConfig) *world {
 	t.Helper()
+	c.core.Limits.Rates = limited(c.core.Limits.Rates)
 	core, err := chatcore.NewInMemory(c.core, c.options...)
 	return newWorld(t, c, core, err)
 }
@@ -74,7 +78,7 @@ func newWorld(t testing.TB, c worldConfig, core *chatcore.Core, err error) *worl
 			t.Error(err)
 		}
 	})
-	if err := core.SubscribeBuiltins(); err != nil {
+	if err := errors.Join(core.SubscribeBuiltins(), subscribeFailing(core)); err != nil {
 		t.Fatal(err)
 	}
 	running, stop := context.WithCancel(context.Background())
@@ -84,7 +88,7 @@ func newWorld(t testing.TB, c worldConfig, core *chatcore.Core, err error) *worl
 	}
 	t.Cleanup(func() {
 		stop()
-		if err := core.Wait(); err != nil {
+		if err := core.Wait(); err != nil && !errors.Is(err, chatcore.ErrGroupDeleted) {
 			t.Errorf("the core ended with %v", err)
 		}
 	})
@@ -130,6 +134,14 @@ func (w *world) serve(t testing.TB, handler http.Handler, wrap func(http.Handler
 		<-served
 	})
 	w.url = "http://" + listener.Addr().String()
+}
+
+// client returns a client whose connections are closed with the test.
+func (*world) client(t testing.TB) *http.Client {
+	t.Helper()
+	transport := &http.Transport{}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport}
 }
 
 // id returns an id that the test has not used.

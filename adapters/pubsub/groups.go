@@ -311,36 +311,68 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 
 // DeadLetters yields a group's dead letters, partition by partition, each in the order in which they were added. Iteration stops at the first error.
 func (g *Groups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
+	return g.DeadLettersAfter(ctx, group, "")
+}
+
+// DeadLettersAfter yields the dead letters that DeadLetters yields after the one of an id, which need not exist any more; "" yields all. It reads none of
+// those before. It yields [domain.ErrInvalid] if the id has not the form of one.
+func (g *Groups) DeadLettersAfter(ctx context.Context, group, id string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
+		first, from := 0, "-"
+		if id != "" {
+			partition, entry, err := g.place(id)
+			if err != nil {
+				yield(DeadLetter{}, err)
+				return
+			}
+			first, from = partition, "("+entry
+		}
 		if err := g.exists(ctx, group); err != nil {
 			yield(DeadLetter{}, err)
 			return
 		}
-		const page = 100
-		for i, l := range g.partitions {
-			k := l.group(group)
-			again, err := hashMap(ctx, g.client, k.again)
-			for from := "-"; err == nil; {
-				var found []goredis.XMessage
-				if found, err = g.client.XRangeN(ctx, k.dead, from, "+", page).Result(); err != nil {
-					break
-				}
-				for _, m := range found {
-					if !yield(openLetter(group, i, m, again[m.ID]), nil) {
-						return
-					}
-				}
-				if len(found) < page {
-					break
-				}
-				from = "(" + found[page-1].ID
-			}
-			if err != nil {
-				yield(DeadLetter{}, ports.Unavailable(ctx, err))
+		for partition := first; partition < len(g.partitions); partition++ {
+			if !g.partitionLetters(ctx, group, partition, from, yield) {
 				return
 			}
+			from = "-"
 		}
 	}
+}
+
+// partitionLetters yields the dead letters of one partition, beginning with an entry. It reports whether the caller wants more.
+func (g *Groups) partitionLetters(ctx context.Context, group string, partition int, from string, yield func(DeadLetter, error) bool) bool {
+	const page = 100
+	k := g.partitions[partition].group(group)
+	for {
+		found, err := g.client.XRangeN(ctx, k.dead, from, "+", page).Result()
+		var marks []any
+		if err == nil && len(found) > 0 {
+			marks, err = g.client.HMGet(ctx, k.again, entryIDs(found)...).Result()
+		}
+		if err != nil {
+			yield(DeadLetter{}, ports.Unavailable(ctx, err))
+			return false
+		}
+		for i, m := range found {
+			mark, _ := marks[i].(string)
+			if !yield(openLetter(group, partition, m, mark), nil) {
+				return false
+			}
+		}
+		if len(found) < page {
+			return true
+		}
+		from = "(" + found[page-1].ID
+	}
+}
+
+func entryIDs(entries []goredis.XMessage) []string {
+	ids := make([]string, len(entries))
+	for i, entry := range entries {
+		ids[i] = entry.ID
+	}
+	return ids
 }
 
 func openLetter(group string, partition int, m goredis.XMessage, mark string) DeadLetter {

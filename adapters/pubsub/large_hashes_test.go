@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
@@ -54,14 +56,6 @@ func TestLargeHashes_AreReadInPages(t *testing.T) {
 	// Operators read the same hashes.
 	groups := r.groups()
 	for what, read := range map[string]func() error{
-		"dead letters": func() error {
-			for _, err := range groups.DeadLetters(ctx, "g") {
-				if err != nil {
-					return err
-				}
-			}
-			return nil
-		},
 		"fsck": func() error {
 			return groups.Fsck(ctx, pubsub.FsckConfig{Backlog: r.log, Codec: wireformat.New(), Report: func(ports.Contradiction) error { return nil }})
 		},
@@ -72,6 +66,56 @@ func TestLargeHashes_AreReadInPages(t *testing.T) {
 		}
 		if pages := calls("hscan") - before; pages < n/page {
 			t.Errorf("%s: %d calls of HSCAN, want at least %d", what, pages, n/page)
+		}
+	}
+}
+
+// TestDeadLetters_CostOfAPage reads a page of many dead letters. Its commands must not depend on the number before it, nor on the number of
+// those that are to be redelivered.
+func TestDeadLetters_CostOfAPage(t *testing.T) {
+	const n, page = 3000, 50
+	r := newRig(t, redistest.Start(t), 1)
+	first := r.start(beginning(r.config("g")), nothing)
+	r.reading("g")
+	first.stop()
+	ctx := t.Context()
+	state := r.client.Keys(ctx, "*g:state:g").Val()[0]
+	partition := strings.TrimSuffix(state, "state:g")
+	if _, err := r.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i := range n {
+			id := fmt.Sprintf("%d-0", i+1)
+			p.XAdd(ctx, &goredis.XAddArgs{Stream: partition + "dead:g", ID: id, Values: []any{"reason", "bad", "attempts", 1}})
+			p.HSet(ctx, partition+"again:g", id, "1")
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for _, start := range []int{0, n / 2, n - page} {
+		if err := r.client.ConfigResetStat(ctx).Err(); err != nil {
+			t.Fatal(err)
+		}
+		after, read := "", 0
+		if start > 0 {
+			after = fmt.Sprintf("0/%d-0", start)
+		}
+		for d, err := range r.groups().DeadLettersAfter(ctx, "g", after) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			read++
+			if want := fmt.Sprintf("0/%d-0", start+read); d.ID != want || !d.Again {
+				t.Fatalf("letter %d after %q: %+v", read, after, d)
+			}
+			if read == page {
+				break
+			}
+		}
+		stats := r.client.InfoMap(ctx, "commandstats").Val()["Commandstats"]
+		for command, want := range map[string]string{"xrange": "calls=1,", "hmget": "calls=1,", "hscan": "", "hgetall": ""} {
+			if got := stats["cmdstat_"+command]; read != page || !strings.HasPrefix(got, want) || want == "" && got != "" {
+				t.Errorf("%d letters after %q: %s %q, want %q", read, after, command, got, want)
+			}
 		}
 	}
 }

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"chatcore/domain"
 )
 
 // List returns the state of every group, sorted by name.
@@ -85,11 +87,25 @@ func (m *Memory) Rebuild(_ context.Context, group string) error {
 }
 
 // DeadLetters yields a group's dead letters in the order in which they were added.
-func (m *Memory) DeadLetters(_ context.Context, group string) iter.Seq2[DeadLetter, error] {
+func (m *Memory) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
+	return m.DeadLettersAfter(ctx, group, "")
+}
+
+// DeadLettersAfter yields the dead letters that were added after the one of an id, as [Groups.DeadLettersAfter] does.
+func (m *Memory) DeadLettersAfter(_ context.Context, group, id string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
+		after := 0
+		if id != "" {
+			number, err := letterNumber(id)
+			if err != nil {
+				yield(DeadLetter{}, err)
+				return
+			}
+			after = number
+		}
 		var letters []DeadLetter
 		err := m.with(group, func(g *memoryGroup) error {
-			for _, d := range g.letters {
+			for _, d := range g.letters[firstAfter(g.letters, after):] {
 				if mark := g.again[d.ID]; mark != "" {
 					m := parseRetryMark(mark)
 					m.at = time.Time{} // the letter has it
@@ -111,8 +127,31 @@ func (m *Memory) DeadLetters(_ context.Context, group string) iter.Seq2[DeadLett
 	}
 }
 
+// firstAfter returns the index of the first letter with a number above the given one. Letters are in the order of their numbers.
+func firstAfter(letters []DeadLetter, number int) int {
+	i, _ := slices.BinarySearchFunc(letters, number, func(d DeadLetter, number int) int {
+		if n, _ := letterNumber(d.ID); n > number {
+			return 1
+		}
+		return -1
+	})
+	return i
+}
+
+// letterNumber returns the number of a dead letter, from 1, that an id names.
+func letterNumber(id string) (int, error) {
+	n, err := strconv.Atoi(id)
+	if err != nil || n < 1 {
+		return 0, &domain.InvalidError{Field: "letter", Problem: fmt.Sprintf("is %q", id), Allowed: "an id as the list of dead letters gives it, such as 3"}
+	}
+	return n, nil
+}
+
 // DeadLetter returns one dead letter. It returns [ErrDeadLetterNotFound] if the group has none with that id.
 func (m *Memory) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
+	if _, err := letterNumber(id); err != nil {
+		return DeadLetter{}, err
+	}
 	for d, err := range m.DeadLetters(ctx, group) {
 		if err != nil || d.ID == id {
 			return d, err
@@ -144,6 +183,9 @@ func (m *Memory) Drop(_ context.Context, group, id string) error {
 
 // decide applies a decision about a dead letter. A chat that is parked for it resumes. If no chat is, decide calls otherwise.
 func (m *Memory) decide(group, id string, otherwise func(g *memoryGroup, d DeadLetter), drop bool) error {
+	if _, err := letterNumber(id); err != nil {
+		return err
+	}
 	return m.with(group, func(g *memoryGroup) error {
 		i := slices.IndexFunc(g.letters, func(d DeadLetter) bool { return d.ID == id })
 		if i < 0 {

@@ -4,12 +4,14 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
 	"chatcore"
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 func (c *cli) history() *cobra.Command {
@@ -124,6 +126,7 @@ func messageSeq(m app.MessageView) domain.Seq { return m.Seq }
 
 func (c *cli) audit() *cobra.Command {
 	var message, user string
+	var page domain.Page
 	cmd := &cobra.Command{
 		Use: "audit", Short: "Show the events of a chat with their actors, oldest first",
 		Long: "Show the events of a chat, oldest first: all of them, those of one --message, or those by one --user and about their membership. Content that\nwas edited or deleted later is shown as well.",
@@ -131,15 +134,25 @@ func (c *cli) audit() *cobra.Command {
 			return c.with(cmd.Context(), func(core *chatcore.Core) error {
 				h := history{c: c, chat: domain.ChatID(args[0])}
 				about := domain.Audit{Message: domain.MessageID(message), User: domain.UserID(user)}
-				for r, err := range core.Queries.Audit(cmd.Context(), h.chat, about) {
-					if err == nil {
-						err = h.printEvent(r)
+				if page == (domain.Page{}) {
+					for r, err := range core.Queries.Audit(cmd.Context(), h.chat, about) {
+						if err == nil {
+							err = h.printEvent(r)
+						}
+						if err != nil {
+							return err
+						}
 					}
-					if err != nil {
-						return err
-					}
+					return h.ended("events", nil)
 				}
-				return h.ended("events", nil)
+				events, err := auditPage(cmd.Context(), core, h.chat, about, page)
+				if err != nil {
+					return err
+				}
+				if err := h.ended("events", each(events.Items, h.printEvent)); err != nil {
+					return err
+				}
+				return c.printNext(events.Next)
 			})
 		},
 	}
@@ -147,5 +160,18 @@ func (c *cli) audit() *cobra.Command {
 	cmd.Flags().StringVar(&user, "user", "", "only events by this `USER` and about their membership")
 	_ = cmd.RegisterFlagCompletionFunc("user", c.completeUsers)
 	cmd.MarkFlagsMutuallyExclusive("message", "user")
+	pageFlags(cmd, &page)
 	return c.takes(c.jsonFlag(cmd), chatArg)
+}
+
+// auditPage returns a page of an audit. Its cursor is the seq of its last event.
+func auditPage(ctx context.Context, core *chatcore.Core, chat domain.ChatID, about domain.Audit, page domain.Page) (app.List[ports.Record], error) {
+	if page.Cursor != "" {
+		after, err := strconv.ParseUint(page.Cursor, 10, 64)
+		if err != nil {
+			return app.List[ports.Record]{}, &domain.InvalidError{Field: "cursor", Problem: fmt.Sprintf("is %.80q", page.Cursor), Allowed: "the cursor of the page before, or empty"}
+		}
+		about.After = domain.Seq(after)
+	}
+	return pageOf(page, core.Queries.Audit(ctx, chat, about), func(r ports.Record) string { return strconv.FormatUint(uint64(r.Seq), 10) })
 }

@@ -17,6 +17,7 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/wireformat"
+	"chatcore/app"
 	"chatcore/domain"
 )
 
@@ -109,25 +110,42 @@ func clip(s string, most int) string {
 }
 
 func (c *cli) lettersList() *cobra.Command {
-	return c.takes(c.jsonFlag(&cobra.Command{
+	var page domain.Page
+	cmd := c.takes(c.jsonFlag(&cobra.Command{
 		Use: "list", Short: "List a group's dead letters",
 		Long: "List a group's dead letters without their payloads: deliveries that its handlers failed on for good. The chat of a \"parked\" one\nwaits until it is retried or dropped; one that is to be delivered \"again\" waits for a process that runs the group.",
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return c.withGroups(cmd.Context(), func(groups chatcore.Groups) error {
 				l := c.list(fmt.Sprintf("group %s has no dead letters", args[0]), "ID", "CHAT", "SEQ", "TYPE", "ATTEMPTS", "AGE", "STATE", "REASON")
-				for d, err := range groups.DeadLetters(cmd.Context(), args[0]) {
-					if err != nil {
-						return err
-					}
+				letters, err := pageOrAll(cmd.Context(), page, func(ctx context.Context, page domain.Page) (app.List[chatcore.DeadLetter], error) {
+					return letterPage(ctx, groups, args[0], page)
+				}, func(ctx context.Context) ([]chatcore.DeadLetter, error) {
+					return collect(groups.DeadLetters(ctx, args[0]))
+				})
+				if err != nil {
+					return err
+				}
+				for _, d := range letters.Items {
 					v := letterViewOf(d)
 					if err := l.add(v, v.cells()...); err != nil {
 						return err
 					}
 				}
-				return l.end()
+				return l.endPage(letters.Next)
 			})
 		},
 	}), groupArg)
+	pageFlags(cmd, &page)
+	return cmd
+}
+
+// letterPage returns a page of a group's dead letters. Its cursor is the id of its last one.
+func letterPage(ctx context.Context, groups chatcore.Groups, group string, page domain.Page) (app.List[chatcore.DeadLetter], error) {
+	list, err := pageOf(page, groups.DeadLettersAfter(ctx, group, page.Cursor), func(d chatcore.DeadLetter) string { return d.ID })
+	if invalid, ok := errors.AsType[*domain.InvalidError](err); ok && invalid.Field == "letter" {
+		err = &domain.InvalidError{Field: "cursor", Problem: invalid.Problem, Allowed: "the cursor of the page before, or empty"}
+	}
+	return list, err
 }
 
 func (c *cli) lettersShow() *cobra.Command {

@@ -1,8 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"iter"
 	"strings"
 
 	"chatcore/domain"
@@ -11,6 +13,9 @@ import (
 
 	"chatcore/app"
 )
+
+// defaultLimit is the number of items of a page for which --limit names none.
+const defaultLimit = 50
 
 // list prints items one after another: with --json an object a line, otherwise a table with a header, or a sentence if there are none.
 type list struct {
@@ -73,6 +78,37 @@ func shellQuote(word string) string {
 func pageFlags(cmd *cobra.Command, page *domain.Page) {
 	cmd.Flags().IntVar(&page.Limit, "limit", 0, fmt.Sprintf("`NUMBER` of items at most, 1 to %d; without --limit and --cursor, all", app.MaxList))
 	cmd.Flags().StringVar(&page.Cursor, "cursor", "", "go on after the page that ended with this `CURSOR`")
+}
+
+// pageOf returns the first items of a sequence as a page. Its cursor is that of the last item, if there are further ones.
+func pageOf[T any](page domain.Page, items iter.Seq2[T, error], cursorOf func(T) string) (app.List[T], error) {
+	var list app.List[T]
+	limit := cmp.Or(page.Limit, defaultLimit)
+	if limit < 1 || limit > app.MaxList {
+		return list, &domain.InvalidError{Field: "limit", Problem: fmt.Sprintf("is %d", limit), Allowed: fmt.Sprintf("1 to %d", app.MaxList)}
+	}
+	for item, err := range items {
+		if err != nil {
+			return app.List[T]{}, err
+		}
+		if len(list.Items) == limit {
+			list.Next = cursorOf(list.Items[limit-1])
+			return list, nil
+		}
+		list.Items = append(list.Items, item)
+	}
+	return list, nil
+}
+
+// collect returns all items of a sequence.
+func collect[T any](items iter.Seq2[T, error]) (all []T, err error) {
+	for item, err := range items {
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, item)
+	}
+	return all, nil
 }
 
 // pageOrAll returns a page if the command line asks for one, and otherwise everything.

@@ -29,7 +29,7 @@ type TakeRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Kind of the limit, such as "login": one of the server's configuration. Required.
 	Kind string `protobuf:"bytes,1,opt,name=kind,proto3" json:"kind,omitempty"`
-	// Subject of the limit: a user, an address, or several of them together. At least one part, each at most 128 bytes.
+	// Subject of the limit: a user, an address, or several of them together. 1 to 3 parts, each of 1 to 256 bytes.
 	Subject []string `protobuf:"bytes,2,rep,name=subject,proto3" json:"subject,omitempty"`
 	// Calls at once, at most the limit. Defaults to 1. 0 takes nothing and returns what remains.
 	Count         *uint32 `protobuf:"varint,3,opt,name=count,proto3,oneof" json:"count,omitempty"`

@@ -30,7 +30,7 @@ type ListEventsRequest struct {
 	ChatId string `protobuf:"bytes,1,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
 	// Id of the user that reads. A service that names one reads what this user may read, and without one everything; a user leaves it empty or names itself.
 	ActorId string `protobuf:"bytes,2,opt,name=actor_id,json=actorId,proto3" json:"actor_id,omitempty"`
-	// Events at most, 1 to 256. Defaults to 50.
+	// Events at most, 1 to 256. Defaults to 50. A page of more than 3 MiB ends earlier.
 	PageSize uint32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before. Empty for the first page.
 	PageToken string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -232,7 +232,7 @@ type ListAuditEventsRequest struct {
 	//	*ListAuditEventsRequest_MessageId
 	//	*ListAuditEventsRequest_UserId
 	About isListAuditEventsRequest_About `protobuf_oneof:"about"`
-	// Events at most, 1 to 256. Defaults to 50.
+	// Events at most, 1 to 256. Defaults to 50. A page of more than 3 MiB ends earlier.
 	PageSize uint32 `protobuf:"varint,5,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// The next_page_token of the page before. Empty for the first page.
 	PageToken string `protobuf:"bytes,6,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

@@ -393,7 +393,7 @@ func (x *GetSessionResponse) GetSession() *Session {
 // RotateSessionRequest is the request of RotateSession.
 type RotateSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The present token. Required from a service; a user may leave it empty for the token of the call.
+	// The present token. Required from a service; a user may leave it empty for the token of the call, unless that is a JWT.
 	Token         string `protobuf:"bytes,1,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -588,7 +588,7 @@ type CloseSessionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Id of the user. Required from a service; a user leaves it empty or names itself.
 	UserId string `protobuf:"bytes,1,opt,name=user_id,json=userId,proto3" json:"user_id,omitempty"`
-	// Id of the session. Required from a service; a user may leave it empty for the session of the call.
+	// Id of the session. Required from a service; a user may leave it empty for the session of the call, unless its token is a JWT.
 	SessionId     string `protobuf:"bytes,2,opt,name=session_id,json=sessionId,proto3" json:"session_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -65,7 +65,7 @@ type SessionServiceClient interface {
 	RotateSession(context.Context, *v1.RotateSessionRequest) (*v1.RotateSessionResponse, error)
 	// ListSessions returns a user's live sessions in the order in which they were opened.
 	ListSessions(context.Context, *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error)
-	// CloseSession ends a session, and the heartbeat of its device and connection.
+	// CloseSession ends a session, and the heartbeat of its device and connection. It returns not_found if the user has no such session.
 	CloseSession(context.Context, *v1.CloseSessionRequest) (*v1.CloseSessionResponse, error)
 	// CloseAllSessions ends all sessions of a user.
 	CloseAllSessions(context.Context, *v1.CloseAllSessionsRequest) (*v1.CloseAllSessionsResponse, error)
@@ -197,7 +197,7 @@ type SessionServiceHandler interface {
 	RotateSession(context.Context, *v1.RotateSessionRequest) (*v1.RotateSessionResponse, error)
 	// ListSessions returns a user's live sessions in the order in which they were opened.
 	ListSessions(context.Context, *v1.ListSessionsRequest) (*v1.ListSessionsResponse, error)
-	// CloseSession ends a session, and the heartbeat of its device and connection.
+	// CloseSession ends a session, and the heartbeat of its device and connection. It returns not_found if the user has no such session.
 	CloseSession(context.Context, *v1.CloseSessionRequest) (*v1.CloseSessionResponse, error)
 	// CloseAllSessions ends all sessions of a user.
 	CloseAllSessions(context.Context, *v1.CloseAllSessionsRequest) (*v1.CloseAllSessionsResponse, error)

@@ -1,0 +1,216 @@
+package connect_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/proto"
+
+	"chatcore"
+	"chatcore/app"
+	"chatcore/domain"
+	adminv1 "chatcore/gen/chatcore/admin/v1"
+	v1 "chatcore/gen/chatcore/v1"
+	"chatcore/tests/wait"
+)
+
+// Groups of every world. The handler of failing refuses messages with the content poison.
+const (
+	failing = "failing"
+	doomed  = 16 // number of the groups doomed-0 and so on, of which each test of a deletion takes one
+	poison  = "poison"
+
+	largeFrom = 32 << 10 // bytes of custom events that the handler refuses as well
+)
+
+func subscribeFailing(core *chatcore.Core) error {
+	refuse := chatcore.Permanent(errors.New("refused \xff")) // text that is no UTF-8
+	errs := []error{core.Subscribe(failing, chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+		if d.Event.Content == poison {
+			return refuse
+		}
+		return nil
+	}), chatcore.On(func(_ context.Context, d chatcore.Delivery[domain.Custom]) error {
+		if len(d.Event.Data) > largeFrom {
+			return refuse
+		}
+		return nil
+	}))}
+	for i := range doomed {
+		errs = append(errs, core.Subscribe(fmt.Sprint("doomed-", i)))
+	}
+	return errors.Join(errs...)
+}
+
+// limited returns limits with those that the tests of LimitService take from.
+func limited(rates map[string]app.Limit) map[string]app.Limit {
+	all := map[string]app.Limit{"api": {Rate: 3, Per: time.Hour}}
+	maps.Copy(all, rates)
+	return all
+}
+
+// group returns the state of a group, and whether it exists.
+func (w *world) group(t *testing.T, name string) (chatcore.GroupState, bool) {
+	t.Helper()
+	list, err := w.core.Groups().List(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, g := range list {
+		if g.Group == name {
+			return g, true
+		}
+	}
+	return chatcore.GroupState{}, false
+}
+
+// nextDoomed returns a group that no test has taken.
+func (w *world) nextDoomed(t *testing.T) string {
+	t.Helper()
+	name := fmt.Sprint("doomed-", w.doomed.Add(1)-1)
+	wait.Until(t, "the group exists", func() bool { _, ok := w.group(t, name); return ok })
+	return name
+}
+
+// letter returns a new dead letter of the group failing.
+func (w *world) letter(t *testing.T) chatcore.DeadLetter {
+	t.Helper()
+	chat := w.chat(t)
+	if _, err := w.core.Chats.Send(t.Context(), domain.Send{Chat: chatID(chat), Actor: "ada", Content: poison}); err != nil {
+		t.Fatal(err)
+	}
+	var found chatcore.DeadLetter
+	wait.Until(t, "the dead letter is there", func() bool {
+		for d, err := range w.core.Groups().DeadLetters(t.Context(), failing) {
+			if err == nil && d.Chat == chatID(chat) {
+				found = d
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+func adminRows() map[string]row {
+	rows := groupRows()
+	const letters, health = "chatcore.admin.v1.DeadLetterService.", "chatcore.admin.v1.HealthService."
+	maps.Copy(rows, map[string]row{
+		letters + "ListDeadLetters": {prepare: func(t *testing.T, w *world) prepared {
+			d := w.letter(t)
+			return expect(&adminv1.ListDeadLettersRequest{Group: failing, PageSize: 256}, func(t *testing.T, res *adminv1.ListDeadLettersResponse) {
+				for _, letter := range res.GetDeadLetters() {
+					if letter.GetId() == d.ID {
+						isLetter(t, letter, d)
+						return
+					}
+				}
+				t.Errorf("%s is not among %d dead letters", d.ID, len(res.GetDeadLetters()))
+			})
+		}},
+		letters + "GetDeadLetter": {prepare: func(t *testing.T, w *world) prepared {
+			d := w.letter(t)
+			return expect(&adminv1.GetDeadLetterRequest{Group: failing, Id: d.ID}, func(t *testing.T, res *adminv1.GetDeadLetterResponse) { isLetter(t, res.GetDeadLetter(), d) })
+		}},
+		letters + "RetryDeadLetter": {prepare: func(t *testing.T, w *world) prepared {
+			d := w.letter(t)
+			return expect(&adminv1.RetryDeadLetterRequest{Group: failing, Id: d.ID}, func(t *testing.T, _ *adminv1.RetryDeadLetterResponse) {
+				wait.Until(t, "it was tried again", func() bool {
+					again, err := w.core.Groups().DeadLetter(t.Context(), failing, d.ID)
+					return err == nil && again.Attempts > d.Attempts
+				})
+			})
+		}},
+		letters + "DropDeadLetter": {prepare: func(t *testing.T, w *world) prepared {
+			d := w.letter(t)
+			return expect(&adminv1.DropDeadLetterRequest{Group: failing, Id: d.ID}, func(t *testing.T, _ *adminv1.DropDeadLetterResponse) {
+				if _, err := w.core.Groups().DeadLetter(t.Context(), failing, d.ID); !errors.Is(err, chatcore.ErrDeadLetterNotFound) {
+					t.Errorf("it is still there: %v", err)
+				}
+			})
+		}},
+		health + "GetHealth": {prepare: func(*testing.T, *world) prepared {
+			return expect(&adminv1.GetHealthRequest{}, func(t *testing.T, res *adminv1.GetHealthResponse) {
+				if !res.GetReady() || res.GetNotReady() != "" || res.GetVersion() != chatcore.Version || res.GetAt() == nil {
+					t.Errorf("the health is %v", res)
+				}
+				for _, s := range res.GetLogServers() {
+					if s.GetError() != "" || s.GetAddress() == "" || s.GetMemoryUsed() == 0 {
+						t.Errorf("a server is %v", s)
+					}
+				}
+			})
+		}},
+		health + "ListFindings": {prepare: func(*testing.T, *world) prepared {
+			return expect(&adminv1.ListFindingsRequest{}, func(t *testing.T, res *adminv1.ListFindingsResponse) {
+				for _, f := range res.GetFindings() {
+					if f.GetSeverity() == adminv1.Severity_SEVERITY_UNSPECIFIED || f.GetCode() == "" || f.GetWhat() == "" {
+						t.Errorf("a finding is %v", f)
+					}
+				}
+			})
+		}},
+	})
+	return rows
+}
+
+// isLetter compares a dead letter of the API with that of the core.
+func isLetter(t *testing.T, got *adminv1.DeadLetter, d chatcore.DeadLetter) {
+	t.Helper()
+	if got.GetId() != d.ID || got.GetGroup() != failing || got.GetReason() != "refused \uFFFD" || got.GetFirstReason() != "refused \uFFFD" || got.GetAttempts() != uint32(d.Attempts) ||
+		got.GetChatId() != string(d.Chat) || got.GetSeq() != uint32(d.Seq) || got.GetEventId() != string(d.EventID) || string(got.GetPayload()) != string(d.Payload) ||
+		!got.GetCreatedAt().AsTime().Equal(d.At) || got.GetFailedAt() != nil || len(got.GetMetadata()) != len(d.Metadata) || got.GetParked() || got.GetRetrying() {
+		t.Errorf("the dead letter is %v, want %+v", got, d)
+	}
+}
+
+func groupRows() map[string]row {
+	const service = "chatcore.admin.v1.GroupService."
+	return map[string]row{
+		service + "ListGroups": {prepare: func(t *testing.T, w *world) prepared {
+			w.letter(t)
+			return expect(&adminv1.ListGroupsRequest{}, func(t *testing.T, res *adminv1.ListGroupsResponse) {
+				for _, g := range res.GetGroups() {
+					if g.GetName() == failing && g.GetMembers() == 1 && g.GetDeadLetters() > 0 && len(g.GetPartitions()) > 0 && g.GetPartitions()[0].GetStream() != "" {
+						return
+					}
+				}
+				t.Errorf("the groups are %v", res)
+			})
+		}},
+		service + "RebuildGroup": {prepare: func(t *testing.T, w *world) prepared {
+			name := w.nextDoomed(t)
+			before, _ := w.group(t, name)
+			return expect(&adminv1.RebuildGroupRequest{Group: name}, func(t *testing.T, _ *adminv1.RebuildGroupResponse) {
+				if after, _ := w.group(t, name); after.Partitions[0].Epoch <= before.Partitions[0].Epoch {
+					t.Errorf("the epoch is %d, was %d", after.Partitions[0].Epoch, before.Partitions[0].Epoch)
+				}
+			})
+		}},
+		service + "DeleteGroup": {prepare: func(t *testing.T, w *world) prepared {
+			name := w.nextDoomed(t)
+			return expect(&adminv1.DeleteGroupRequest{Group: name}, func(t *testing.T, _ *adminv1.DeleteGroupResponse) {
+				if _, ok := w.group(t, name); ok {
+					t.Error("the group is still there")
+				}
+			})
+		}},
+	}
+}
+
+func limitRows() map[string]row {
+	return map[string]row{
+		"chatcore.v1.LimitService.Take": {prepare: func(t *testing.T, w *world) prepared {
+			subject := []string{w.id("address"), "ada"}
+			return expect(&v1.TakeRequest{Kind: "api", Subject: subject, Count: proto.Uint32(2)}, func(t *testing.T, res *v1.TakeResponse) {
+				if !res.GetAllowed() || res.GetRemaining() != 1 || res.GetRetryAfter() != nil || res.GetResetAfter().AsDuration() <= 0 {
+					t.Errorf("the decision is %v", res)
+				}
+			})
+		}},
+	}
+}

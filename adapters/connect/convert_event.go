@@ -1,0 +1,77 @@
+package connect
+
+import (
+	"chatcore/adapters/wireformat"
+	"chatcore/domain"
+	v1 "chatcore/gen/chatcore/v1"
+	"chatcore/ports"
+)
+
+// event returns an event of a log.
+func (o *output) event(r ports.Record) *v1.Event {
+	event := &v1.Event{
+		Id: string(r.ID), ChatId: string(r.Event.ChatID()), Seq: o.seq(r.Seq), Type: wireformat.Type(r.Event), OccurredAt: timeOf(r.Event.OccurredAt()),
+		ActorId: string(domain.Actor(r.Event)), CorrelationId: r.Meta.CorrelationID, CausationId: string(r.Meta.CausationID), Traceparent: r.Meta.TraceParent,
+	}
+	switch e := r.Event.(type) {
+	case domain.MessageNew:
+		event.Event = &v1.Event_MessageNew{MessageNew: messageNewOf(e)}
+	case domain.MessageEdit:
+		event.Event = &v1.Event_MessageEdit{MessageEdit: o.messageEdit(e)}
+	case domain.MessageDelete:
+		event.Event = &v1.Event_MessageDelete{MessageDelete: &v1.MessageDelete{MessageId: string(e.Message), Reason: string(e.Reason)}}
+	case domain.MessageReaction:
+		event.Event = &v1.Event_MessageReaction{MessageReaction: &v1.MessageReaction{
+			MessageId: string(e.Message), Emoji: string(e.Emoji), Removed: e.Action == domain.ReactionRemove,
+		}}
+	case domain.ReadReceipt:
+		event.Event = &v1.Event_ReadReceipt{ReadReceipt: &v1.ReadReceipt{MessageId: string(e.Message), ReadSeq: o.seq(e.ReadSeq)}}
+	case domain.ChatUpdate:
+		event.Event = &v1.Event_ChatUpdate{ChatUpdate: &v1.ChatUpdate{
+			Change: changeOf(e.Change), Title: string(e.Title), UserId: string(e.User), Role: roleOf(e.Role), PreviousRole: roleOf(e.Previous),
+		}}
+	case domain.Custom:
+		event.Event = &v1.Event_Custom{Custom: &v1.CustomEvent{TypeVersion: o.version(e.Version), EntityId: string(e.Entity), Data: e.Data}}
+	case domain.Unknown:
+		event.Event = &v1.Event_Unknown{Unknown: &v1.UnknownEvent{TypeVersion: o.version(e.Version), Data: e.Data}}
+	}
+	return event
+}
+
+func messageNewOf(e domain.MessageNew) *v1.MessageNew {
+	return &v1.MessageNew{
+		MessageId: string(e.Message), Content: string(e.Content), ReplyTo: string(e.ReplyTo), Mentions: texts(e.Mentions), Attachments: attachmentsOf(e.Attachments),
+		ClientMeta: string(e.ClientMeta),
+	}
+}
+
+func (o *output) messageEdit(e domain.MessageEdit) *v1.MessageEdit {
+	return &v1.MessageEdit{
+		MessageId: string(e.Message), Content: string(e.Content), Mentions: texts(e.Mentions), MentionsChanged: e.Mentions != nil,
+		Attachments: attachmentsOf(e.Attachments), AttachmentsChanged: e.Attachments != nil, Revision: o.number("revision", uint64(max(0, e.Revision))),
+	}
+}
+
+// version returns the version of an event's data.
+func (o *output) version(v int) uint32 { return o.number("type_version", uint64(max(0, v))) }
+
+// changeOf returns a change of a chat.
+func changeOf(change domain.Change) v1.ChatChange {
+	switch change {
+	case domain.Created:
+		return v1.ChatChange_CHAT_CHANGE_CREATED
+	case domain.Renamed:
+		return v1.ChatChange_CHAT_CHANGE_RENAMED
+	case domain.MemberAdded:
+		return v1.ChatChange_CHAT_CHANGE_MEMBER_ADDED
+	case domain.MemberRemoved:
+		return v1.ChatChange_CHAT_CHANGE_MEMBER_REMOVED
+	case domain.RoleChanged:
+		return v1.ChatChange_CHAT_CHANGE_ROLE_CHANGED
+	case domain.Archived:
+		return v1.ChatChange_CHAT_CHANGE_ARCHIVED
+	case domain.Unarchived:
+		return v1.ChatChange_CHAT_CHANGE_UNARCHIVED
+	}
+	return v1.ChatChange_CHAT_CHANGE_UNSPECIFIED
+}

@@ -1,0 +1,34 @@
+import type * as proto from "./gen/chatcore/v1/chat_pb.js";
+import type * as events from "./gen/chatcore/v1/event_pb.js";
+import type * as messages from "./gen/chatcore/v1/message_pb.js";
+import type * as presence from "./gen/chatcore/v1/presence_pb.js";
+import type * as sessions from "./gen/chatcore/v1/session_pb.js";
+import type * as types from "./gen/chatcore/v1/types_pb.js";
+import type { Plain } from "./types.js";
+
+export type { ChatChange, Input, JsonObject, Plain, Role, Severity, Status } from "./types.js";
+
+/** Chat is a conversation. */
+export type Chat = Plain<types.Chat>;
+/** ListedChat is a chat in a user's list. */
+export type ListedChat = Plain<proto.ListedChat>;
+/** Member is the present membership of one user. */
+export type Member = Plain<types.Member>;
+/** Contact is a user that another user knows. */
+export type Contact = Plain<proto.Contact>;
+/** Message is a message in its present state, or as of a seq. */
+export type Message = Plain<types.Message>;
+/** Attachment refers to a file that is kept elsewhere. */
+export type Attachment = Plain<types.Attachment>;
+/** CommandResult is the result of a command that was carried out. */
+export type CommandResult = Plain<types.CommandResult>;
+/** Sent is the result of a send. */
+export type Sent = Plain<messages.SendMessageResponse>;
+/** UnreadChat is the number of unread messages in one chat. */
+export type UnreadChat = Plain<messages.UnreadChat>;
+/** Event is a durable event in its place in a chat's log. The property of its content depends on type. */
+export type Event = Plain<events.Event>;
+/** UserStatus is the status of one user. */
+export type UserStatus = Plain<presence.UserStatus>;
+/** Session is one login of a user. */
+export type Session = Plain<sessions.Session>;

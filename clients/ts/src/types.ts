@@ -1,0 +1,117 @@
+import type { Message as ProtoMessage } from "@bufbuild/protobuf";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import type { ErrorFields } from "./errors.js";
+import type { Severity as ProtoSeverity } from "./gen/chatcore/admin/v1/health_pb.js";
+import type { ErrorDetail } from "./gen/chatcore/v1/errors_pb.js";
+import type { ChatChange as ProtoChatChange } from "./gen/chatcore/v1/event_pb.js";
+import type { AttachmentList, MentionList } from "./gen/chatcore/v1/message_pb.js";
+import type { Attachment, Role as ProtoRole, Status as ProtoStatus } from "./gen/chatcore/v1/types_pb.js";
+
+/** JsonObject is a JSON object. */
+export type JsonObject = { [key: string]: unknown };
+
+type Names<E> = Lowercase<keyof E & string>;
+
+/** Role is the set of rights of a member. "unspecified" is a role that this version of the client does not know. */
+export type Role = Names<typeof ProtoRole>;
+/** Status is how available a user is. "unspecified" is a status that this version of the client does not know. */
+export type Status = Names<typeof ProtoStatus>;
+/** ChatChange is the kind of change of a ChatUpdate. "unspecified" is a change that this version of the client does not know. */
+export type ChatChange = Names<typeof ProtoChatChange>;
+/** Severity is how bad a finding is. "unspecified" is a severity that this version of the client does not know. */
+export type Severity = Names<typeof ProtoSeverity>;
+
+// An enum in TypeScript accepts every number. The text of a type distinguishes its members from number.
+type EnumName<T extends number> = `${T}` extends `${infer N extends number}`
+  ? number extends N
+    ? number
+    : T extends ProtoRole
+      ? Role
+      : T extends ProtoStatus
+        ? Status
+        : T extends ProtoChatChange
+          ? ChatChange
+          : T extends ProtoSeverity
+            ? Severity
+            : never
+  : number;
+
+/** Value is the plain form of the value of a field. */
+type Value<T> = T extends Timestamp
+  ? Date
+  : T extends Duration | bigint
+    ? number
+    : T extends ErrorDetail
+      ? ErrorFields
+      : T extends MentionList
+        ? string[]
+        : T extends AttachmentList
+          ? Plain<Attachment>[]
+          : T extends Uint8Array
+            ? Uint8Array
+            : T extends (infer E)[]
+              ? Value<E>[]
+              : T extends ProtoMessage
+                ? Plain<T>
+                : T extends number
+                  ? EnumName<T>
+                  : T extends object
+                    ? { [K in keyof T]: Value<T[K]> }
+                    : T;
+
+type JsonKey = "clientMeta" | "data";
+type OneofKey<T> = { [K in keyof T]-?: T[K] extends { case: string | undefined } ? K : never }[keyof T];
+type FieldKey<T> = Exclude<keyof T, "$typeName" | "$unknown" | JsonKey | OneofKey<T>>;
+type Optional<T> = { [K in keyof T]?: T[K] | undefined };
+type Simplify<T> = T extends unknown ? { [K in keyof T]: T[K] } : never;
+
+// A oneof becomes one property of several: { sent } or { error }. A message of the API has one oneof at most.
+type Cases<O> = O extends { case: infer C extends string } ? C : never;
+type OneofValue<O, All = O> = [O] extends [never]
+  ? unknown
+  : O extends { case: infer C extends string; value: infer V }
+    ? { [K in C]: Value<V> } & { [K in Exclude<Cases<All>, C>]?: undefined }
+    : { [K in Cases<All>]?: undefined };
+type OneofInput<O, All = O> = [O] extends [never]
+  ? unknown
+  : O extends { case: infer C extends string; value: infer V }
+    ? { [K in C]: InputValue<V> } & { [K in Exclude<Cases<All>, C>]?: undefined }
+    : { [K in Cases<All>]?: undefined };
+
+/**
+ * Plain is the plain form of a message of the API: dates for timestamps, milliseconds for durations, lower-case names for enums, one property for a oneof.
+ * JSON in a text is an object, and its exact text stands in a second property: clientMeta and clientMetaText, data and dataText.
+ */
+export type Plain<T> = Simplify<
+  { [K in keyof T as K extends FieldKey<T> ? K : never]: Value<T[K]> } & {
+    [K in keyof T as K extends JsonKey ? K : never]?: JsonObject | undefined;
+  } & { [K in keyof T as K extends JsonKey ? `${K}Text` : never]: string } & OneofValue<T[OneofKey<T>]>
+>;
+
+/** InputValue is the plain form of the value of a field of a request. */
+type InputValue<T> = T extends Timestamp
+  ? Date
+  : T extends Duration | bigint
+    ? number
+    : T extends MentionList
+      ? readonly string[]
+      : T extends AttachmentList
+        ? readonly Input<Attachment>[]
+        : T extends (infer E)[]
+          ? readonly InputValue<E>[]
+          : T extends ProtoMessage
+            ? Input<T>
+            : T extends number
+              ? Exclude<EnumName<T>, "unspecified">
+              : T;
+
+type InputFields<T> = { [K in keyof T as K extends FieldKey<T> ? K : never]: InputValue<T[K]> } & {
+  [K in keyof T as K extends JsonKey ? K : never]: JsonObject | string;
+};
+
+/**
+ * Input is the plain form of a request, with the fields R required. JSON that the API takes as text is an object, or the exact text.
+ */
+export type Input<T, R extends string = never> = Simplify<
+  Optional<InputFields<T>> & Required<Pick<InputFields<T>, R & keyof InputFields<T>>> & OneofInput<T[OneofKey<T>]>
+>;

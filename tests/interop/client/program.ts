@@ -1,0 +1,246 @@
+// A program of a team that uses the published client. It calls every method of the API, in Node and in a page.
+import {
+  ChatcoreError,
+  createClient,
+  hasCode,
+  hasReason,
+  newId,
+  type Client,
+  type ClientOptions,
+  type CommandResult,
+  type Event,
+  type Message,
+  type SendResult,
+} from "@chatcore/client";
+
+/** Report is what the program found. */
+export interface Report {
+  /** Paths of the methods that it called. */
+  called: string[];
+  /** What is not as it should be. */
+  faults: string[];
+}
+
+/** run calls every method on a server that has what tests/interop/client_test.go makes: dead letters of the group push, and a group reports. */
+export async function run(url: string, token: string): Promise<Report> {
+  const report: Report = { called: [], faults: [] };
+  const recorded: typeof fetch = (input, init) => {
+    report.called.push(new URL(String(input)).pathname.slice(1));
+    return fetch(input, init);
+  };
+  const options: ClientOptions = { url, token, fetch: recorded };
+  const program = new Program(createClient(options), options, report.faults);
+  await program.run().catch((error: unknown) => {
+    const detail = error instanceof ChatcoreError ? ` ${error.code} ${error.reason} ${error.field ?? ""} ${String(error.cause)}` : "";
+    report.faults.push(`${String(error)}${detail}: ${(error as Error).stack ?? ""}`);
+  });
+  report.called = [...new Set(report.called)].sort();
+  return report;
+}
+
+class Program {
+  private readonly chatId = `garden-${newId()}`;
+
+  constructor(
+    private readonly client: Client,
+    private readonly options: ClientOptions,
+    private readonly faults: string[],
+  ) {}
+
+  async run(): Promise<void> {
+    await this.chats();
+    const sent = await this.messages();
+    await this.changes(sent);
+    await this.events();
+    await this.errors();
+    await this.presence();
+    await this.sessions();
+    await this.administration();
+  }
+
+  private is(name: string, got: unknown, want: unknown): void {
+    if (JSON.stringify(got) !== JSON.stringify(want)) {
+      this.faults.push(`${name}: ${JSON.stringify(got)}, want ${JSON.stringify(want)}`);
+    }
+  }
+
+  private async chats(): Promise<void> {
+    const { chats } = this.client;
+    const { chatId } = this;
+    const actorId = "ada";
+    const created: CommandResult = await chats.create({ chatId, actorId, title: "Garden", memberIds: ["ben", "cleo"] });
+    this.is("create", created, { seq: 3, changed: true, duplicate: false });
+    const again = { chatId, actorId, title: "Kitchen garden", commandId: "rename-1" };
+    await chats.rename(again);
+    this.is("rename again", (await chats.rename(again)).duplicate, true);
+    await chats.addMember({ chatId, actorId, userId: "dan" });
+    await chats.promoteMember({ chatId, actorId, userId: "ben", role: "owner" });
+    await chats.demoteMember({ chatId, actorId, userId: "ben", role: "admin" });
+    await chats.removeMember({ chatId, actorId: "ben", userId: "dan" });
+    await chats.leave({ chatId, actorId: "cleo" });
+    await chats.archive({ chatId, actorId });
+    this.is("archived", (await chats.get({ chatId })).archived, true);
+    await chats.unarchive({ chatId, actorId });
+    const chat = await chats.get({ chatId, atSeq: 1 });
+    this.is("title at the first seq", chat.title, "Garden");
+    this.is("created", chat.createdAt instanceof Date && Math.abs(chat.createdAt.getTime() - Date.now()) < 3_600_000, true);
+    this.is("member", (await chats.getMember({ chatId, userId: "ben" })).role, "admin");
+    const members = await chats.listMembers({ chatId, pageSize: 1 }).all();
+    this.is("members", members.map((member) => `${member.userId} ${member.role}`).sort(), ["ada owner", "ben admin"]);
+    this.is("ids", (await chats.listIds({ userId: "ben" }).all()).includes(chatId), true);
+    await chats.forgetContacts({ userIds: [actorId] });
+    for await (const contact of chats.listContacts({ userId: actorId })) {
+      this.is("contact", typeof contact.sharedChats, "number");
+    }
+    for await (const listed of chats.list({ userId: actorId, pageSize: 1 })) {
+      this.is("listed", [typeof listed.unread, typeof listed.id], ["number", "string"]);
+    }
+  }
+
+  private async messages(): Promise<Message> {
+    const { messages } = this.client;
+    const { chatId } = this;
+    const clientMeta = { device: "phone", list: [1, { a: null }], text: "<é> & “👍”" };
+    const attachments = [{ name: "bed.png", type: "image/png", size: 9_007_199_254_740_991, url: "https://files.example/bed.png" }];
+    const first = await messages.send({ chatId, actorId: "ada", content: "The tomatoes are ripe", clientMeta, attachments, mentions: ["ben"] });
+    this.is("sent", [first.duplicate, first.messageId.length], [false, 36]);
+    const repeated = await messages.send({ chatId, actorId: "ada", messageId: first.messageId, content: "The tomatoes are ripe", clientMeta, attachments, mentions: ["ben"] });
+    this.is("sent again", [repeated.duplicate, repeated.seq, repeated.differs], [true, first.seq, false]);
+    const results: SendResult[] = await messages.sendMany([
+      { chatId, actorId: "ben", content: "one", replyTo: first.messageId },
+      { chatId, actorId: "eve", content: "two" },
+      { chatId, actorId: "ben", content: "three" },
+    ]);
+    this.is("batch", results.map((r) => r.error?.reason ?? typeof r.sent?.seq), ["number", "not_member", "not_tried"]);
+
+    for (let i = 0; i < 7; i++) {
+      await messages.send({ chatId, actorId: "ben", content: `note ${i}`, messageId: `${chatId}-${i}` });
+    }
+    const contents = async (list: AsyncIterable<Message>) => {
+      const all: string[] = [];
+      for await (const message of list) {
+        all.push(message.content);
+      }
+      return all;
+    };
+    const newest = await contents(messages.list({ chatId, pageSize: 3 }));
+    this.is("newest first", newest.slice(0, 8), ["note 6", "note 5", "note 4", "note 3", "note 2", "note 1", "note 0", "one"]);
+    this.is("oldest first", await contents(messages.list({ chatId, pageSize: 3, oldest: true })), [...newest].reverse());
+    this.is("after", await contents(messages.list({ chatId, pageSize: 2, afterSeq: first.seq })), [...newest].reverse().slice(1));
+
+    const message = await messages.get({ chatId, messageId: first.messageId });
+    this.is("message", [message.clientMeta, message.attachments, message.mentions, message.sentAt instanceof Date], [clientMeta, attachments, ["ben"], true]);
+    this.is("exact text", message.clientMetaText, JSON.stringify(clientMeta));
+    return message;
+  }
+
+  private async changes({ id: messageId, chatId }: Message): Promise<void> {
+    const { messages } = this.client;
+    await messages.edit({ chatId, actorId: "ada", messageId, content: "The tomatoes are red", attachments: [] });
+    const edited = await messages.get({ chatId, messageId });
+    this.is("edited", [edited.content, edited.revision, edited.attachments.length, edited.mentions], ["The tomatoes are red", 1, 0, ["ben"]]);
+    await messages.addReaction({ chatId, actorId: "ben", messageId, emoji: "👍" });
+    this.is("reactions", (await messages.get({ chatId, messageId })).reactions, [{ emoji: "👍", userIds: ["ben"] }]);
+    await messages.removeReaction({ chatId, actorId: "ben", messageId, emoji: "👍" });
+    await messages.delete({ chatId, actorId: "ben", messageId: `${chatId}-6`, reason: "twice" });
+    this.is("deleted", (await messages.get({ chatId, messageId: `${chatId}-6` })).deletedAt instanceof Date, true);
+    this.is("unread", await messages.getUnread({ chatId, userId: "ada" }), 7);
+    const marked = await messages.markRead({ chatId, actorId: "ada", messageId: `${chatId}-5`, awaitRecorded: true });
+    this.is("marked", marked.recorded, true);
+    this.is("unread after the mark", (await messages.listUnread({ userId: "ada" })).find((c) => c.chatId === chatId)?.messages ?? 0, 0);
+  }
+
+  private async events(): Promise<void> {
+    const { messages, log } = this.client;
+    const { chatId } = this;
+    const exact = '{"choice": "soup", "big": 12345678901234567890}';
+    const first = await messages.recordEvent({ chatId, actorId: "ada", type: "poll:voted", entityId: "lunch", data: exact });
+    await messages.recordEvent({ chatId, actorId: "ben", type: "poll:voted", entityId: "lunch", data: { choice: "salad" }, conditions: [{ customEntityId: "lunch", version: first.seq }] });
+    const stale = { chatId, actorId: "ben", type: "poll:voted", entityId: "lunch", data: {}, conditions: [{ customEntityId: "lunch", version: first.seq }] };
+    const conflict = await messages.recordEvent(stale).catch((error: unknown) => error);
+    this.is("conflict", hasReason(conflict, "conflict") && [conflict.code, typeof conflict.version, conflict.retryable], ["aborted", "number", false]);
+    const votes = await messages.listEntityEvents({ chatId, entityId: "lunch", pageSize: 1 }).all();
+    this.is("votes", votes.map((event) => event.custom?.data?.choice), ["salad", "soup"]);
+    this.is("exact data", JSON.parse(votes[1]?.custom?.dataText ?? "null"), JSON.parse(exact));
+    this.is("version", (await messages.getEntityEvents({ chatId, entityId: "lunch" })).version, votes[0]?.seq);
+
+    const all: Event[] = await log.listEvents({ chatId, oldest: true, pageSize: 5 }).all();
+    this.is("dense seqs", all.map((event) => event.seq), all.map((_, i) => i + 1));
+    this.is("first event", [all[0]?.type, all[0]?.chatUpdate?.change, all[0]?.actorId], ["chat:update", "created", "ada"]);
+    for await (const event of log.listAuditEvents({ chatId, userId: "dan" })) {
+      this.is("audit", event.chatUpdate?.userId, "dan");
+    }
+  }
+
+  private async errors(): Promise<void> {
+    const { client, chatId } = this;
+    const refused = await client.messages.send({ chatId, actorId: "eve", content: "hello" }).catch((error: unknown) => error);
+    this.is("not a member", hasCode(refused, "permission_denied") && refused.reason, "not_member");
+    const unknown = await client.chats.get({ chatId: "nowhere" }).catch((error: unknown) => error);
+    this.is("not found", hasReason(unknown, "chat_not_found") && unknown.code, "not_found");
+    const invalid = await client.messages.send({ chatId, actorId: "ada", attachments: [{ name: "x" }] }).catch((error: unknown) => error);
+    this.is("invalid", hasReason(invalid, "invalid") && [invalid.code, invalid.field, typeof invalid.allowed], ["invalid_argument", "attachments[0].url", "string"]);
+    const bad = await createClient({ ...this.options, token: "cc_nobody_wrong" }).chats.get({ chatId }).catch((error: unknown) => error);
+    this.is("bad token", bad instanceof ChatcoreError && [bad.code, bad.reason], ["unauthenticated", "unauthenticated"]);
+    const aborted = await client.chats.get({ chatId }, { signal: AbortSignal.abort() }).catch((error: unknown) => error);
+    this.is("aborted", hasCode(aborted, "canceled"), true);
+  }
+
+  private async presence(): Promise<void> {
+    const { presence } = this.client;
+    const { chatId } = this;
+    await presence.heartbeat({ userId: "ben", deviceId: "phone", connectionId: "1" });
+    await presence.setStatus({ userId: "ben", status: "busy" });
+    const [ben, nobody] = await presence.getStatuses({ userIds: ["ben", "nobody"] });
+    this.is("statuses", [ben?.status, ben?.lastSeenAt instanceof Date, nobody?.status, nobody?.lastSeenAt], ["busy", true, "offline", undefined]);
+    const online: string[] = [];
+    for await (const user of presence.listOnline()) {
+      online.push(user);
+    }
+    this.is("online", online.includes("ben"), true);
+    await presence.startTyping({ chatId, actorId: "ben" });
+    this.is("typing", await presence.listTyping({ chatId }), ["ben"]);
+    await presence.stopTyping({ chatId, actorId: "ben" });
+    await presence.disconnect({ userId: "ben", deviceId: "phone", connectionId: "1" });
+  }
+
+  private async sessions(): Promise<void> {
+    const { sessions, limits } = this.client;
+    const { chatId } = this;
+    const opened = await sessions.open({ userId: "ben", device: { id: "phone" } });
+    this.is("session", [(await sessions.get({ token: opened.token })).userId, opened.session?.device?.id], ["ben", "phone"]);
+    let token = opened.token;
+    const ben = createClient({ ...this.options, token: () => token });
+    await ben.messages.send({ chatId, content: "as myself" });
+    const other = await ben.messages.send({ chatId, actorId: "ada", content: "as another" }).catch((error: unknown) => error);
+    this.is("as another user", hasCode(other, "permission_denied") && other.field, "actorId");
+    token = (await ben.sessions.rotate({})).token;
+    this.is("sessions", (await ben.sessions.list({})).some((session) => session.id === opened.session?.id), true);
+    await ben.sessions.close({});
+    this.is("closed", hasCode(await ben.chats.get({ chatId }).catch((error: unknown) => error), "unauthenticated"), true);
+    await sessions.closeAll({ userId: "ben" });
+    const taken = await limits.take({ kind: "login", subject: ["ben", chatId], count: 2 });
+    this.is("limit", [taken.allowed, taken.remaining, typeof taken.resetAfter], [true, 3, "number"]);
+  }
+
+  private async administration(): Promise<void> {
+    const { groups, deadLetters, health } = this.client.admin;
+    const [first, second] = await deadLetters.list({ group: "push", pageSize: 1 }).all();
+    if (first === undefined || second === undefined) {
+      this.faults.push("the group push has no two dead letters");
+      return;
+    }
+    const letter = await deadLetters.get({ group: "push", id: first.id });
+    this.is("dead letter", [letter.reason, letter.createdAt instanceof Date, letter.payload instanceof Uint8Array], ["no device accepts it", true, true]);
+    await deadLetters.retry({ group: "push", id: first.id });
+    await deadLetters.drop({ group: "push", id: second.id });
+    const push = (await groups.list({})).find((group) => group.name === "push");
+    this.is("group", [push?.members, typeof push?.lag], [1, "number"]);
+    await groups.rebuild({ group: "push" });
+    this.is("health", (await health.get({})).ready, true);
+    for (const finding of await health.listFindings({})) {
+      this.is("finding", ["danger", "warning", "note"].includes(finding.severity), true);
+    }
+    await groups.delete({ group: "reports" });
+  }
+}
