@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -90,7 +91,7 @@ func boundBody(ctx context.Context, w http.ResponseWriter, body io.ReadCloser) i
 func (b *boundedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	switch {
-	case err == io.EOF:
+	case errors.Is(err, io.EOF):
 		_ = b.controller.SetReadDeadline(time.Time{}) // the server watches the connection from now on
 	case err != nil && b.ctx.Err() != nil:
 		err = b.ctx.Err()

@@ -32,8 +32,10 @@ func TestBodies_AreBounded(t *testing.T) {
 		size int
 		code rpc.Code
 	}{
-		{renamePath, 1 << 20, rpc.CodeInvalidArgument}, {renamePath, 1<<20 + 1, rpc.CodeResourceExhausted},
-		{batchPath, 4 << 20, rpc.CodeInvalidArgument}, {batchPath, 4<<20 + 1, rpc.CodeResourceExhausted},
+		{renamePath, 1 << 20, rpc.CodeInvalidArgument},
+		{renamePath, 1<<20 + 1, rpc.CodeResourceExhausted},
+		{batchPath, 4 << 20, rpc.CodeInvalidArgument},
+		{batchPath, 4<<20 + 1, rpc.CodeResourceExhausted},
 	} {
 		var zipped bytes.Buffer
 		z := gzip.NewWriter(&zipped)

@@ -67,8 +67,9 @@ func roleOf(r domain.Role) v1.Role {
 		return v1.Role_ROLE_ADMIN
 	case domain.RoleOwner:
 		return v1.Role_ROLE_OWNER
+	default:
+		return v1.Role_ROLE_UNSPECIFIED
 	}
-	return v1.Role_ROLE_UNSPECIFIED
 }
 
 // parseRole returns a role of the domain. Which roles a command accepts is decided by the domain.
@@ -80,6 +81,7 @@ func parseRole(field string, r v1.Role) (domain.Role, error) {
 		return domain.RoleAdmin, nil
 	case v1.Role_ROLE_OWNER:
 		return domain.RoleOwner, nil
+	default:
 	}
 	problem := fmt.Sprintf("is %d", r)
 	if r == v1.Role_ROLE_UNSPECIFIED {

@@ -74,6 +74,7 @@ func textFor(class errorClass, err error) string {
 		return class.err.Error()
 	case hidden:
 		return "internal error"
+	case whole:
 	}
 	if invalid := invalidOf(err); invalid != nil {
 		return invalid.Error()
@@ -102,8 +103,9 @@ func retryable(class errorClass, m method) bool {
 		return true
 	case rpc.CodeAborted:
 		return true
+	default:
+		return false
 	}
-	return false
 }
 
 // fillDetail sets the fields of a detail that the type of the error has.

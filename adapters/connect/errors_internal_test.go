@@ -249,7 +249,8 @@ func TestFailureOf_HidesWhatIsInternal(t *testing.T) {
 		}
 		internal := f.code == rpc.CodeInternal || f.code == rpc.CodeDataLoss
 		id := f.detail.GetIncidentId()
-		if internal != (id != "") || internal && !(strings.Contains(log.String(), id) && strings.Contains(log.String(), secret) && strings.Contains(f.text, id)) {
+		logged := strings.Contains(log.String(), id) && strings.Contains(log.String(), secret) && strings.Contains(f.text, id)
+		if internal != (id != "") || internal && !logged {
 			t.Errorf("incident %q, text %q, log %q", id, f.text, log.String())
 		}
 	}

@@ -101,6 +101,7 @@ func badValues(f protoreflect.FieldDescriptor) []protoreflect.Value {
 		values = []protoreflect.Value{protoreflect.ValueOfEnum(0), protoreflect.ValueOfEnum(77)}
 	case protoreflect.BoolKind:
 		values = []protoreflect.Value{protoreflect.ValueOfBool(true)}
+	default:
 	}
 	if !f.IsList() {
 		return values

@@ -82,8 +82,9 @@ func allowedOf(field protoreflect.FieldDescriptor) string {
 		return "a whole number of 64 bits, as a number or a string"
 	case protoreflect.BytesKind:
 		return "a string in base64"
+	default:
+		return "a string"
 	}
-	return "a string"
 }
 
 // enumNames returns the names of an enum's values, without that of the zero value.

@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"chatcore/app"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
 )
@@ -42,7 +41,14 @@ func (s *messageService) ListMessages(ctx context.Context, req *v1.ListMessagesR
 		return nil, err
 	}
 	var out output
-	return answer(&out, &v1.ListMessagesResponse{Messages: each(views, out.message), NextPageToken: tokens.token(nextSpan(span, views))})
+	messages := each(views, out.message)
+	if isForward(span) {
+		messages = messages[:fitting(slices.All(messages))]
+	} else {
+		messages = messages[len(messages)-fitting(slices.Backward(messages)):]
+	}
+	full := len(messages) == span.Limit || len(messages) < len(views)
+	return answer(&out, &v1.ListMessagesResponse{Messages: messages, NextPageToken: tokens.token(nextSpan(span, messages, full))})
 }
 
 // span returns the page of messages that a request selects: by its token, or else by its start.
@@ -96,16 +102,19 @@ func spanAt(span *domain.Span, cursor string) error {
 	return nil
 }
 
+// isForward reports whether a page goes on to newer messages.
+func isForward(span domain.Span) bool { return span.After > 0 || span.First }
+
 // nextSpan returns the cursor of the page that follows a page of messages: of older ones, unless the page was read forward. It returns "" after a page that
 // is not full: there the chat ends.
-func nextSpan(span domain.Span, views []app.MessageView) string {
-	if len(views) < span.Limit {
+func nextSpan(span domain.Span, messages []*v1.Message, full bool) string {
+	if !full || len(messages) == 0 {
 		return ""
 	}
-	if span.After > 0 || span.First {
-		return fmt.Sprintf("%c%d", cursorAfter, views[len(views)-1].Seq)
+	if isForward(span) {
+		return fmt.Sprintf("%c%d", cursorAfter, messages[len(messages)-1].GetSeq())
 	}
-	return fmt.Sprintf("%c%d", cursorBefore, views[0].Seq)
+	return fmt.Sprintf("%c%d", cursorBefore, messages[0].GetSeq())
 }
 
 func (s *messageService) GetUnread(ctx context.Context, req *v1.GetUnreadRequest) (*v1.GetUnreadResponse, error) {

@@ -78,6 +78,45 @@ func TestListMessages_Pages(t *testing.T) {
 	})
 }
 
+// TestListMessages_ShortensLargePages has a page of large messages stay below what clients of gRPC accept, in either direction, and lose none.
+func TestListMessages_ShortensLargePages(t *testing.T) {
+	w := memoryWorld(t, worldConfig{})
+	chat := w.chat(t)
+	large := make([]domain.Attachment, 24)
+	for i := range large {
+		large[i] = domain.Attachment{Name: "a", URL: strings.Repeat("u", 2048)}
+	}
+	const sent = 90 // messages of 49 KiB
+	for i := range sent {
+		send := domain.Send{Chat: chatID(chat), Actor: "ada", MessageID: domain.MessageID(fmt.Sprint(i)), Attachments: large}
+		if _, err := w.core.Chats.Send(t.Context(), send); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, start := range []*v1.ListMessagesRequest{{ChatId: chat, PageSize: 100}, {ChatId: chat, PageSize: 100, Start: &v1.ListMessagesRequest_Oldest{Oldest: true}}} {
+		seen, pages := make(map[string]bool), 0
+		for req := start; ; pages++ {
+			res, err := call[*v1.ListMessagesResponse](t, w, listMessages, req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size := proto.Size(res); size > 4<<20 {
+				t.Errorf("a page has %d bytes", size)
+			}
+			for _, m := range res.GetMessages() {
+				seen[m.GetId()] = true
+			}
+			if res.GetNextPageToken() == "" {
+				break
+			}
+			req = &v1.ListMessagesRequest{ChatId: chat, PageSize: 100, PageToken: res.GetNextPageToken()}
+		}
+		if len(seen) != sent || pages == 0 {
+			t.Errorf("%d messages in %d pages and one", len(seen), pages)
+		}
+	}
+}
+
 // listRows returns a request of each list that has pages, in a world where it has more than one, and a request of the same method for another list.
 func listRows(t *testing.T, w *world) map[string][2]proto.Message {
 	chat, other := w.chat(t), w.chat(t)

@@ -131,7 +131,9 @@ func (w *world) serve(t testing.TB, handler http.Handler, wrap func(http.Handler
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		_ = server.Close()
-		<-served
+		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+			t.Errorf("the server ended with %v", err)
+		}
 	})
 	w.url = "http://" + listener.Addr().String()
 }
