@@ -1,8 +1,11 @@
 package tests
 
 import (
+	"bufio"
+	"context"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"regexp"
 	"slices"
 	"strings"
@@ -12,6 +15,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"chatcore/tests/apiserver"
+	"chatcore/tests/wait"
 )
 
 // apiServer serves what docs/api.md describes, and returns the address. Programs on this machine are a service with all scopes.
@@ -73,16 +77,41 @@ func TestAPIDocs(t *testing.T) {
 	}
 }
 
-// TestREADMECommands runs the curl lines of README.md in order: their responses are exactly those of the page, but for the time.
-func TestREADMECommands(t *testing.T) {
-	calls, err := curlCalls("README.md", strings.ReplaceAll(pageText(t, "README.md"), "http://127.0.0.1:7460", "$CORE"))
+// embeddedServer runs the README's first command, on a free port, and returns the line that it prints.
+func embeddedServer(t *testing.T) (address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Limit)
+	cmd := exec.CommandContext(ctx, program(t), "serve", "--embedded", "--listen", "127.0.0.1:0") //nolint:gosec // built by this test
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // it was killed
+	})
+	address, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(calls) < 3 {
-		t.Errorf("only %d curl lines were found", len(calls))
+	return strings.TrimSpace(address)
+}
+
+// TestREADMECommands runs the first commands of README.md in order: the responses are exactly those of the page, but for the time.
+func TestREADMECommands(t *testing.T) {
+	page := pageText(t, "README.md")
+	calls, err := curlCalls("README.md", strings.ReplaceAll(page, "http://127.0.0.1:7460", "$CORE"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	variables := map[string]string{"CORE": apiServer(t)}
+	if len(calls) < 3 || !strings.Contains(page, "\ngo run ./cmd/core serve --embedded\n") {
+		t.Errorf("%d curl lines were found, want three, after go run ./cmd/core serve --embedded", len(calls))
+	}
+	variables := map[string]string{"CORE": embeddedServer(t)}
 	for _, c := range calls {
 		if c.response == "" {
 			t.Errorf("README.md:%d: the page does not show the response", c.line)

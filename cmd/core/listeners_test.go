@@ -123,7 +123,7 @@ func TestServe_PrintsOneAddress(t *testing.T) {
 			t.Errorf("%s: printed is %q", scheme, out)
 		}
 		for want, protocol := range map[string]func(*http.Protocols){"HTTP/1.1": http1, "HTTP/2.0": http2} {
-			for path, answer := range map[string]int{"/livez": 200, "/readyz": 200, "/nosuch": 404, "/metrics": 404} {
+			for path, answer := range map[string]int{"/livez": 200, "/readyz": 200, "/nosuch": 501, "/metrics": 501} {
 				if status, body, proto := ask(t, url+path, protocol); status != answer || proto != want {
 					t.Errorf("%s%s over %s: %d %s, %s", url, path, want, status, proto, body)
 				}
@@ -200,7 +200,7 @@ func TestServe_Metrics(t *testing.T) {
 	s := newShell(t)
 	out, errs, stop := s.follow("serve", "--admin", ":0")
 	url, admin := apiURL(t, out), adminURL(t, errs)
-	if status, _, _ := ask(t, url+"/metrics", http1); status != http.StatusNotFound {
+	if status, _, _ := ask(t, url+"/metrics", http1); status != http.StatusNotImplemented {
 		t.Errorf("the API answers /metrics with %d", status)
 	}
 	page := ""

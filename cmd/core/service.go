@@ -35,7 +35,8 @@ type service struct {
 	certificates *server.Certificates // nil without TLS
 	stopTimeout  time.Duration        // of requests in flight
 	probes       *server.Probes
-	api          *server.Server // nil if listen is off
+	api          *apiOf         // nil if listen is off
+	server       *server.Server // of api
 	listener     net.Listener   // of api
 	background   sync.WaitGroup
 }
@@ -60,6 +61,10 @@ func (c *cli) newService() (*service, error) {
 		c.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	if s.settings.listen != listenOff {
+		var err error
+		if s.api, err = s.newAPI(); err != nil {
+			return nil, err
+		}
 		config := &c.settings.config
 		all := config.WithDefaults().StopTimeout
 		s.stopTimeout = time.Duration(apiShare * float64(all))
@@ -84,15 +89,15 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	defer s.background.Wait()
 	until, end := context.WithCancel(context.WithoutCancel(ctx)) // of the admin listener and the certificate, which outlast the API and the core
 	defer end()
-	s.probes = server.NewProbes(core.Ready, s.logger)
-	if err := s.openAdmin(until); err != nil {
-		return err
-	}
-	if s.settings.listen != listenOff {
+	s.probes = server.NewProbes(func(ctx context.Context) error { return s.api.ready(ctx, core) }, s.logger)
+	if s.api != nil {
 		if err := s.openAPI(ctx, core); err != nil {
 			return err
 		}
 		defer func() { _ = s.listener.Close() }() // of a core that does not start
+	}
+	if err := s.openAdmin(until); err != nil {
+		return err
 	}
 	running, stop := context.WithCancel(until)
 	defer stop()
@@ -103,26 +108,32 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	if s.certificates != nil {
 		s.background.Go(func() { s.certificates.Watch(until, certificateInterval) })
 	}
+	if s.api != nil && s.api.authenticator != nil {
+		s.background.Go(func() { s.api.authenticator.Run(until) })
+	}
 	return s.serve(ctx, core, stop)
 }
 
 // openAPI makes the server of the API and binds its address.
 func (s *service) openAPI(ctx context.Context, core *chatcore.Core) error {
+	handler, err := s.handlerOf(core)
+	if err != nil {
+		return err
+	}
 	config := server.Config{
-		Handler: s.handler(core), Probes: s.probes, Logger: s.logger, DrainDelay: s.settings.drainDelay, StopTimeout: s.stopTimeout,
+		Handler: handler, Probes: s.probes, Logger: s.logger, DrainDelay: s.settings.drainDelay, StopTimeout: s.stopTimeout,
 		MaxConnections: s.settings.maxConnections, MaxInFlight: s.settings.maxRequests, MaxStreams: s.settings.maxStreams,
 	}
 	if s.certificates != nil {
 		config.TLS = s.certificates.Config()
 	}
-	var err error
-	if s.api, err = server.New(config); err != nil {
+	if s.server, err = server.New(config); err != nil {
 		return err
 	}
 	if s.listener, err = listen(ctx, "listen", cmp.Or(s.settings.listen, defaultListen)); err != nil {
 		return err
 	}
-	return s.telemetry.watchAPI(s.api.Stats)
+	return s.telemetry.watchAPI(s.server.Stats)
 }
 
 // openAdmin serves the admin listener, if there is one, until the context ends.
@@ -171,11 +182,11 @@ func (s *service) serve(ctx context.Context, core *chatcore.Core, stop context.C
 			served <- nil
 			return
 		}
-		served <- s.api.Serve(serving, s.listener)
+		served <- s.server.Serve(serving, s.listener)
 	}()
 	line := []any{"log_id", core.LogID(), "pid", os.Getpid()}
 	if s.api != nil {
-		line = append(line, "address", s.url())
+		line = append(line, "address", s.url(), "local_mode", s.api.auth.Local)
 		fmt.Fprintln(s.out, s.url())
 	}
 	s.logger.InfoContext(ctx, "serving log", line...)

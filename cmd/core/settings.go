@@ -15,6 +15,7 @@ type settings struct {
 	tls     tlsFiles
 	log     logSettings
 	serve   serveSettings
+	api     apiSettings
 	limits  limits
 	aliases channelNames
 
@@ -49,6 +50,7 @@ func newSettings(flags *pflag.FlagSet) *settings {
 	b.connection(&s.config)
 	b.log()
 	b.serve()
+	b.api()
 	b.names(&s.config)
 	b.times(&s.config)
 	b.bounds(&s.config)

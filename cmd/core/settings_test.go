@@ -59,12 +59,13 @@ func TestSettings_SetEveryFieldOfConfig(t *testing.T) {
 		}
 	}
 	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true}
-	serve := reflect.ValueOf(&s.serve).Elem()
-	for i := range serve.NumField() {
-		field := reflect.NewAt(serve.Field(i).Type(), serve.Field(i).Addr().UnsafePointer()).Interface()
-		own[field] = true
-		if !slices.ContainsFunc(s.list, func(s *setting) bool { return s.target == field }) {
-			t.Errorf("no setting sets %s of the listeners", serve.Type().Field(i).Name)
+	for _, of := range []reflect.Value{reflect.ValueOf(&s.serve).Elem(), reflect.ValueOf(&s.api).Elem()} {
+		for i := range of.NumField() {
+			field := reflect.NewAt(of.Field(i).Type(), of.Field(i).Addr().UnsafePointer()).Interface()
+			own[field] = true
+			if !slices.ContainsFunc(s.list, func(s *setting) bool { return s.target == field }) {
+				t.Errorf("no setting sets %s of core serve", of.Type().Field(i).Name)
+			}
 		}
 	}
 	for _, setting := range s.list {
