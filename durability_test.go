@@ -36,7 +36,7 @@ func TestARepetitionIsAsConfirmedAsTheFirst(t *testing.T) {
 			return done.Seq, err
 		},
 		"read": func() (domain.Seq, error) {
-			done, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "bob", Seq: before.Seq})
+			done, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "bob", Seq: before.Seq, AwaitRecorded: true})
 			return done.Seq, err
 		},
 	}

@@ -13,6 +13,8 @@ import (
 	"github.com/google/uuid"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/metric/noop"
+	sdkmetric "go.opentelemetry.io/otel/sdk/metric"
+	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 
 	"chatcore"
 	"chatcore/app"
@@ -174,4 +176,36 @@ func TestMetrics_Groups(t *testing.T) {
 			t.Errorf("%s has no group", name)
 		}
 	}
+}
+
+// TestMetrics_WhileItStarts reads metrics, counts and health while 256 groups are added to the router. The race detector finds what they share unguarded.
+func TestMetrics_WhileItStarts(t *testing.T) {
+	reader := sdkmetric.NewManualReader()
+	core := opened(t)(chatcore.NewInMemory(chatcore.Config{}, chatcore.WithMeterProvider(sdkmetric.NewMeterProvider(sdkmetric.WithReader(reader)))))
+	subscribeMany(t, core, 256)
+	running := make(chan struct{})
+	var reading sync.WaitGroup
+	defer reading.Wait()
+	for _, read := range []func(){
+		func() {
+			if err := reader.Collect(t.Context(), &metricdata.ResourceMetrics{}); err != nil {
+				t.Error(err)
+			}
+		},
+		func() { core.Stats() },
+		func() { core.Health(t.Context()) },
+	} {
+		reading.Go(func() {
+			for {
+				read()
+				select {
+				case <-running:
+					return
+				default:
+				}
+			}
+		})
+	}
+	start(t, core)
+	close(running)
 }

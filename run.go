@@ -48,7 +48,7 @@ func (c *Core) Wait() error {
 }
 
 // Run delivers events to the handlers until ctx ends, or Close is called, and then stops in this order: no new deliveries; handlers finish, and their
-// results are committed; live listeners and the presence sweeper; handlers of the helpers' channels; connections. All of it together takes at most
+// results are committed; live listeners and the presence sweeper; accepted read marks are recorded; handlers of the helpers' channels; connections. All of it together takes at most
 // [Config.StopTimeout], counted from the end of ctx. The contexts of handlers end shortly before; a handler that runs on is left behind and named by
 // the [*AbandonedError] that Run then returns. Otherwise no handler runs any more when Run returns.
 //
@@ -94,6 +94,10 @@ func (c *Core) run(ctx context.Context) error {
 		delivered <- err
 		live.Wait()
 	}()
+	go func() { // beside the handlers, since it takes about a second
+		<-ctx.Done()
+		c.Chats.Close(limits.channels)
+	}()
 	waitFor(limits.delivery, quiet)
 	var err error
 	select {
@@ -137,9 +141,6 @@ func (c *Core) route(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c.mu.Lock()
-	c.router = router
-	c.mu.Unlock()
 	for _, s := range c.groups {
 		subscriber, err := c.backend.subscriber(s, c.config, c.counters)
 		if err != nil {
@@ -150,6 +151,9 @@ func (c *Core) route(ctx context.Context) error {
 			return err
 		}
 	}
+	c.mu.Lock()
+	c.router = router // with all its groups: metrics read it from now on
+	c.mu.Unlock()
 	go func() { // ends with the router
 		select {
 		case <-router.Running():

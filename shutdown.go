@@ -135,6 +135,9 @@ const effectsDrain = time.Second
 // release closes the connections and stores that the core has opened, once, within the limits.
 func (c *Core) release(limits stopLimits) error {
 	c.closing.Do(func() {
+		if unrecorded := c.Chats.Close(limits.channels); unrecorded > 0 {
+			c.config.Logger.WarnContext(limits.all, "accepted read marks were not recorded before the end", "marks", unrecorded)
+		}
 		applying, applied := context.WithTimeout(limits.channels, effectsDrain)
 		c.after.Close(applying)
 		applied()

@@ -35,6 +35,9 @@ type Stats struct {
 	Limited        uint64 // calls that a limit refused
 	Unchecked      uint64 // calls that were allowed because their limit could not be checked
 
+	MarksRefused    uint64 // accepted read marks that were refused when they were to be recorded: the user had left the chat, for example
+	MarksUnrecorded uint64 // accepted read marks that were not recorded before the core ended
+
 	SnapshotsSkipped   uint64 // snapshots of hot entities that were due and not written, because too many were queued or the core was closed
 	SessionsUnreadable uint64 // tokens under which something else is kept than a session
 	SessionsNotLeft    uint64 // closed sessions whose heartbeat could not be ended
@@ -62,6 +65,7 @@ func counts() []count {
 		deliveries = "Deliveries that are finished, by how."
 		cached     = "Lookups of entities in the cache, by whether they were there."
 		limited    = "Calls that a limit refused, or that were allowed because it could not be checked."
+		marks      = "Accepted read marks that were not recorded: refused later, or still pending when the core ended."
 		sessions   = "Tokens under which no session is kept but something else, and devices of closed sessions whose presence went on."
 	)
 	as := func(word string) []attribute.KeyValue { return []attribute.KeyValue{telemetry.Result(word)} }
@@ -164,6 +168,14 @@ func counts() []count {
 		{
 			func(s *Stats) *uint64 { return &s.Unchecked }, nil, func(c *Core, _ *Stats) uint64 { return c.Limits.Stats().Unchecked },
 			"chatcore.limits", "{call}", limited, as("unchecked"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.MarksRefused }, nil, func(c *Core, _ *Stats) uint64 { return c.Chats.MarkStats().Refused },
+			"chatcore.read_marks.dropped", "{mark}", marks, as("refused"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.MarksUnrecorded }, nil, func(c *Core, _ *Stats) uint64 { return c.Chats.MarkStats().Unrecorded },
+			"chatcore.read_marks.dropped", "{mark}", marks, as("unrecorded"),
 		},
 		{
 			func(s *Stats) *uint64 { return &s.SessionsUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.Sessions.Stats().Unreadable },

@@ -397,3 +397,31 @@ func TestTelemetry_FaultyMetersDecideNothing(t *testing.T) {
 		t.Errorf("%d warnings, want 1:\n%s", n, logged.String())
 	}
 }
+
+// TestTelemetry_AcceptedMarkLinksToItsCall makes two read marks within a second. The span that records the second one belongs to no call's trace, and
+// links to the call that it was accepted from.
+func TestTelemetry_AcceptedMarkLinksToItsCall(t *testing.T) {
+	o := observe(t)
+	must[app.Done](t)(o.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+	var call trace.SpanContext
+	for _, m := range []domain.MessageID{"m1", "m2"} {
+		must[app.Sent](t)(o.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", MessageID: m, Content: "x"}))
+	}
+	for i, m := range []domain.MessageID{"m1", "m2"} {
+		ctx, request := o.tracer.Start(t.Context(), "request")
+		marked := must[app.Marked](t)(o.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", MessageID: m}))
+		request.End()
+		if call = request.SpanContext(); marked.Recorded != (i == 0) {
+			t.Fatalf("mark %d: %+v", i, marked)
+		}
+	}
+	if err := o.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range o.named(t, "read", 3) { // of the two calls, and in the background
+		if len(s.Links) == 1 && s.Links[0].SpanContext.SpanID() == call.SpanID() && s.SpanContext.TraceID() != call.TraceID() {
+			return
+		}
+	}
+	t.Errorf("no span links to the call: %+v", o.named(t, "read", 3))
+}

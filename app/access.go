@@ -14,7 +14,8 @@ type FormerMembers uint8
 
 // The settings for former members.
 const (
-	// FormerMembersUntilRemoval lets a former member read the chat as of the removal: later events do not count.
+	// FormerMembersUntilRemoval lets a former member read the chat as of the end of the membership, by a removal or by leaving: later events do not
+	// count. A message that was edited or deleted after that is shown as it was.
 	FormerMembersUntilRemoval FormerMembers = iota
 	// FormerMembersNothing treats a former member as a user that never was a member.
 	FormerMembersNothing

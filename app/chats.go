@@ -38,9 +38,12 @@ type Chats struct {
 	observer ports.Observer
 	policy   Policy
 	reads    *readCoalescer
+	pending  *pendingMarks
 	typists  *typingThrottle
 	reacting *keyLocks
-	limits   *Limits // nil: there are none
+	shared   *sharedLoads
+	limits   *Limits      // nil: there are none
+	linker   ports.Linker // nil if the observer links nothing
 	meta     ports.Meta
 	effects  *atomic.Pointer[projection.AppendEffects] // nil in it: none
 
@@ -71,10 +74,11 @@ func NewChats(
 	confirms, _ := log.(ports.Confirmer)
 	policy.Caps = policy.Caps.WithDefaults()
 	taker, ok := log.(ports.LimitTaker)
+	linker, _ := observer.(ports.Linker)
 	return &Chats{
 		log: log, confirms: confirms, entities: entities, live: live, typing: typing, clock: clock, ids: ids, observer: observer, policy: policy,
-		reads: newReadCoalescer(), typists: newTypists(), limits: limits, effects: new(atomic.Pointer[projection.AppendEffects]),
-		reacting: newKeyLocks(), takesTogether: ok && limits != nil && taker.TakesFrom(limits.limiter),
+		reads: newReadCoalescer(), pending: newPendingMarks(clock, maxPendingMarks), typists: newTypists(), limits: limits, linker: linker, effects: new(atomic.Pointer[projection.AppendEffects]),
+		reacting: newKeyLocks(), shared: newSharedLoads(), takesTogether: ok && limits != nil && taker.TakesFrom(limits.limiter),
 	}
 }
 
@@ -96,7 +100,8 @@ func unobserved(error) {}
 func (c *Chats) Backdated(at time.Time) *Chats {
 	past := *c
 	past.clock, past.backdated = pastClock{at}, true
-	past.reads, past.typists, past.limits = newReadCoalescer(), newTypists(), nil
+	past.reads, past.pending = newReadCoalescer(), newPendingMarks(past.clock, 0)
+	past.typists, past.limits = newTypists(), nil
 	past.policy.Gate, past.policy.Caps = nil, Caps{}
 	return &past
 }
@@ -121,6 +126,13 @@ type Done struct {
 	Changed   bool       // whether there is such an event
 	Duplicate bool       // whether the command was given before; Seq and Changed are then those of the first time
 }
+
+// Close records the read marks that were accepted and not recorded yet, until ctx ends, and returns how many it could not record. That takes about a
+// second if the log can be reached. From then on every call of [Chats.MarkRead] waits until its mark is recorded. Calling it again is allowed.
+func (c *Chats) Close(ctx context.Context) (unrecorded int) { return c.pending.close(ctx) }
+
+// MarkStats returns the counts of accepted read marks.
+func (c *Chats) MarkStats() MarkStats { return c.pending.stats() }
 
 func (c *Chats) now() time.Time { return domain.Instant(c.clock.Now()) }
 

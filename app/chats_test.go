@@ -111,7 +111,7 @@ func TestReadMarksOfASecondAreOneEvent(t *testing.T) {
 	var all sync.WaitGroup
 	for _, id := range []domain.MessageID{"m4", "m2", "m3"} {
 		all.Go(func() {
-			if _, err := chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "bob", MessageID: id}); err != nil {
+			if _, err := chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "bob", MessageID: id, AwaitRecorded: true}); err != nil {
 				t.Error(err)
 			}
 		})

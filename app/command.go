@@ -24,6 +24,8 @@ type command struct {
 	args   arguments // the arguments that id identifies, beside the name
 	// unconditional names loaded entities that are no conditions of the append.
 	unconditional func(s *state, e domain.Entity) bool
+	// hot is a wanted entity that many calls may move at once, or zero. Calls that need a newer state of it than is cached share one load.
+	hot domain.Entity
 	// queue waits until no other call of this process decides a contended command on the same thing. It may be nil.
 	queue      func(ctx context.Context) (release func(), err error)
 	limits     *callLimits        // nil for a command without limits

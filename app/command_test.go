@@ -97,13 +97,15 @@ func unreact(m domain.MessageID, emoji string) use {
 
 func markRead(m domain.MessageID) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: "own", MessageID: m, Command: id})
+		marked, err := c.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: "own", MessageID: m, Command: id, AwaitRecorded: true})
+		return marked.Done, err
 	}
 }
 
 func markReadSeq(seq domain.Seq) use {
 	return func(ctx context.Context, c *app.Chats, chat domain.ChatID, id domain.CommandID) (app.Done, error) {
-		return c.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: "own", Seq: seq, Command: id})
+		marked, err := c.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: "own", Seq: seq, Command: id, AwaitRecorded: true})
+		return marked.Done, err
 	}
 }
 

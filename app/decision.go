@@ -31,7 +31,7 @@ func (c *Chats) run(ctx context.Context, cmd command) (done Done, err error) {
 
 func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error) {
 	s := newState(cmd)
-	fresh := !c.entities.Cached(cmd.chat, s.entities)
+	fresh := !c.entities.Cached(cmd.chat, s.entities) || !c.refresh(ctx, cmd, s, 0)
 	var conflict error
 	for range decisions {
 		repeated := false
@@ -74,7 +74,7 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 				return Done{}, err
 			}
 			defer release() //nolint:revive // once: queue is nil from here on
-			cmd.queue, fresh = nil, true
+			cmd.queue, fresh = nil, !c.refresh(ctx, cmd, s, 0)
 			continue
 		}
 		switch {
@@ -102,6 +102,8 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 			c.entities.Cached(cmd.chat, s.entities)
 		case s.entity(stale.Condition.Entity) == nil: // one that the caller gave: deciding again does not help
 			return Done{}, err
+		case stale.Condition.Entity == cmd.hot && stale.Version > stale.Condition.Version: // a lower one has lost events
+			fresh = !c.refresh(ctx, cmd, s, stale.Version)
 		}
 	}
 	return Done{}, fmt.Errorf("decided %d times: %w", decisions, conflict)
@@ -110,6 +112,9 @@ func (c *Chats) attempt(ctx context.Context, cmd *command) (done Done, err error
 // load brings the entities up to date. An entity that an event moved which only a newer program can read is [ports.ErrNewerVersion], but not for a
 // non-member: outsiders learn nothing about messages and members. The existence of an entity is known even if its events cannot be read.
 func (c *Chats) load(ctx context.Context, cmd *command, s *state) error {
+	for i := range s.entities {
+		c.entities.TakeNewer(cmd.chat, &s.entities[i])
+	}
 	head, unread, err := c.entities.Fill(ctx, cmd.chat, s.entities)
 	if err != nil {
 		return err
@@ -165,10 +170,11 @@ func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.
 			if known.State == nil || known.Expect || known.Exists || known.Latest || !domain.MovesEntity(e, known.Entity) {
 				continue
 			}
+			seq := at.First + domain.Seq(i) //nolint:gosec // an index
 			if s.free(cmd, known.Entity) {
-				c.entities.Forget(cmd.chat, known.Entity)
+				c.entities.NoteMove(cmd.chat, known.Entity, seq)
 			} else {
-				c.entities.Learn(cmd.chat, known, at.First+domain.Seq(i), e) //nolint:gosec // an index
+				c.entities.Learn(cmd.chat, known, seq, e)
 			}
 		}
 	}

@@ -234,10 +234,13 @@ type stepped struct {
 	steps   []func(ports.Append) error
 	loaded  func() // called once after the next load
 	appends int
+
+	entities int // of the last load
 }
 
 func (s *stepped) Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	defer once(&s.loaded)
+	s.entities = len(wants)
 	return s.Log.Load(ctx, chat, wants...)
 }
 

@@ -46,6 +46,7 @@ func (c *Chats) react(
 		unconditional: func(s *state, e domain.Entity) bool {
 			return e == reactions && s.conflicts > 0 && withinCaps(s.reactions(cmd.MessageID), caps, cmd.Actor, emoji)
 		},
+		hot: reactions,
 		queue: func(ctx context.Context) (func(), error) {
 			return c.reacting.acquire(ctx, lockKey{cmd.Chat, cmd.MessageID})
 		},

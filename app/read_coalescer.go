@@ -31,6 +31,12 @@ func newReadCoalescer() *readCoalescer {
 	return &readCoalescer{flights: flight.New[readKey, domain.Message, readOutcome]()}
 }
 
+// try calls lead if no other call leads, and reports whether it did.
+func (r *readCoalescer) try(key readKey, mark domain.Message, lead func(highest func() domain.Message) readOutcome) (led bool) {
+	_, led = r.flights.TryDo(key, func(highest *domain.Message, _ bool) { *highest = mark }, lead)
+	return led
+}
+
 // do returns when the mark is in the log, or with the error why it may not be. It calls lead if no other call leads, or if the leader before
 // left without recording as much as this mark: because it joined too late, or because of the leader's context or command id. Before the call
 // joins another one for the first time it calls admit, whose error it returns. highest returns the highest mark of the flight so far. led reports

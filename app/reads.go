@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"chatcore/app/entity"
@@ -10,25 +11,56 @@ import (
 	"chatcore/ports"
 )
 
-// MarkRead moves the user's mark forward; read that far already, it changes nothing. It returns once the log has a mark of the user that is at
-// least as high.
+// Marked is the result of MarkRead.
+type Marked struct {
+	Done // zero if the mark was only accepted
+	// Recorded reports whether the log has the mark, or a higher one. Otherwise the mark is accepted: this process records it within about a second.
+	Recorded bool
+}
+
+// MarkRead moves the user's mark forward; read that far already, it changes nothing.
 //
 // A seq may be that of any event of the chat. The last message at or before it counts, also a deleted one and one from before the user joined; if
-// there is none, the call changes nothing. A seq above the chat's last is a [*domain.SeqRangeError], which names the last.
+// there is none, the call changes nothing. A seq above the chat's last is a [*domain.SeqRangeError], which names the last. A message id and a seq
+// together are a [*domain.InvalidError].
 //
-// Marks of a user and chat are recorded at most once a second, over all processes, and only forward: a mark that comes too soon waits for its turn,
-// and marks of one process that wait together are recorded as one, the highest. Then one of the calls is Changed, and the others are not. A call
-// waits only as long as its own ctx allows; the fate of calls that it waits with does not affect it.
-func (c *Chats) MarkRead(ctx context.Context, cmd domain.MarkRead) (Done, error) {
-	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command)); err != nil {
-		return Done{}, err
+// Marks of a user and chat are recorded at most once a second, over all processes, and only forward. A mark that can be recorded now is recorded before
+// MarkRead returns, and the result is Recorded. A mark that comes too soon is checked in the same way, so that every refusal and limit is returned at
+// once, and is then accepted: MarkRead returns, and this process records the highest accepted mark of the user and chat when its time has come. It
+// retries while the log cannot be reached. It ends without recording the mark if the user may no longer mark it, for example after a removal.
+//
+// A recorded mark is as safe as any event. A crash of the process loses the marks that it has accepted and not yet recorded: those of the last second,
+// or of an outage of the log. [Chats.Close] records them first. The command id of an accepted mark is not recorded. Giving any mark again is safe,
+// since marks only move forward.
+//
+// With [domain.MarkRead.AwaitRecorded] the call returns once the log has a mark of the user that is at least as high. Calls that wait together in one
+// process are recorded as one, the highest. Then one of them is Changed, and the others are not. A call waits only as long as its own ctx allows; the
+// fate of calls that it waits with does not affect it. Calls wait in this way too while the process has accepted too many marks (131,072 users and
+// chats), and once it is being closed.
+func (c *Chats) MarkRead(ctx context.Context, cmd domain.MarkRead) (Marked, error) {
+	if err := firstError(checkChat(cmd.Chat, cmd.Actor), checkCommand(cmd.Command), checkPosition(cmd)); err != nil {
+		return Marked{}, err
 	}
 	marking := readMarking{cmd, c.limitsOf(cmd.Actor, cmd.Chat, LimitRead)}
 	if err := marking.limits.before(ctx); err != nil {
-		return Done{}, c.hideFromOutsider(ctx, membership(cmd.Chat, cmd.Actor), err)
+		return Marked{}, c.hideFromOutsider(ctx, membership(cmd.Chat, cmd.Actor), err)
 	}
-	done, err := c.markRead(ctx, marking)
-	return marking.limits.settle(ctx, done, err)
+	marked, err := c.markRead(ctx, marking)
+	marked.Done, err = marking.limits.settle(ctx, marked.Done, err)
+	marked.Recorded = marked.Recorded && err == nil
+	return marked, err
+}
+
+// checkPosition returns an error unless exactly one of the message's id and the seq is given.
+func checkPosition(cmd domain.MarkRead) error {
+	const allowed = "either the id of a message, or a seq from 1 to the chat's last"
+	switch {
+	case cmd.MessageID != "" && cmd.Seq != 0:
+		return &domain.InvalidError{Field: "seq", Problem: fmt.Sprintf("is %d beside messageId %q", cmd.Seq, cmd.MessageID), Allowed: allowed}
+	case cmd.MessageID == "" && cmd.Seq == 0:
+		return &domain.InvalidError{Field: "seq", Problem: "is 0 and there is no messageId", Allowed: allowed}
+	}
+	return nil
 }
 
 // readMarking is a call of MarkRead.
@@ -37,36 +69,71 @@ type readMarking struct {
 	limits *callLimits
 }
 
-func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Done, error) {
+func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Marked, error) {
 	if cmd.MessageID == "" {
 		id, err := c.messageAt(ctx, cmd)
 		if err != nil {
-			return Done{}, err
+			return Marked{}, err
 		}
 		if id == "" {
-			return c.markNothing(ctx, cmd)
+			done, err := c.markNothing(ctx, cmd)
+			return Marked{done, true}, err
 		}
 		cmd.MessageID = id
 	}
 	if err := checkMessage(cmd.MessageID); err != nil {
-		return Done{}, err
+		return Marked{}, err
 	}
 	// A call that is refused, marks nothing new or was made before returns at once and delays no other.
 	mark, done, err := c.newMark(ctx, cmd)
 	if err != nil || mark.Seq == 0 {
-		return done, err
+		return Marked{done, true}, err
 	}
-	var failure error
-	led, err := c.reads.do(ctx, readKey{cmd.Chat, cmd.Actor}, mark, cmd.limits.take, func(highest func() domain.Message) readOutcome {
-		var tried domain.Seq
-		done, tried, failure = c.recordMark(ctx, cmd, highest)
-		switch {
-		case failure != nil && sharedFailure(ctx, failure):
-			return readOutcome{failed: tried, err: failure}
-		case failure != nil || done.Duplicate: // the others' marks are not recorded by that
-			return readOutcome{}
+	if !cmd.AwaitRecorded && !c.backdated {
+		if marked, returned, err := c.markSoon(ctx, cmd, mark); returned {
+			return marked, err
 		}
-		return readOutcome{recorded: tried}
+	}
+	done, err = c.awaitMark(ctx, cmd, mark)
+	return Marked{done, true}, err
+}
+
+// markSoon records a mark now or accepts it. It reports false if it can do neither.
+func (c *Chats) markSoon(ctx context.Context, cmd readMarking, mark domain.Message) (marked Marked, returned bool, err error) {
+	key := readKey{cmd.Chat, cmd.Actor}
+	accepted := acceptance{id: mark.ID, seq: mark.Seq, due: c.now().Add(domain.ReadCoalescing)} // by then a call that records now has returned
+	if !c.pending.has(key) {
+		var done Done
+		led := c.reads.try(key, mark, func(highest func() domain.Message) readOutcome {
+			target := c.pending.highest(key, highest())
+			done, err = c.tryMark(ctx, cmd, target, &accepted.last)
+			return c.outcomeOf(ctx, key, done, target.Seq, err)
+		})
+		var tooSoon *domain.TooSoonError
+		switch {
+		case led && !errors.As(err, &tooSoon):
+			return Marked{done, true}, true, err
+		case led:
+			accepted.due = tooSoon.Until
+		}
+	}
+	if err := cmd.limits.take(ctx); err != nil {
+		return Marked{}, true, err
+	}
+	if c.linker != nil {
+		accepted.link = c.linker.Link(ctx)
+	}
+	return Marked{}, c.pending.accept(c, key, accepted), nil
+}
+
+// awaitMark returns when the log has the mark.
+func (c *Chats) awaitMark(ctx context.Context, cmd readMarking, mark domain.Message) (done Done, err error) {
+	key := readKey{cmd.Chat, cmd.Actor}
+	var failure error
+	led, err := c.reads.do(ctx, key, mark, cmd.limits.take, func(highest func() domain.Message) readOutcome {
+		var tried domain.Seq
+		done, tried, failure = c.recordMark(ctx, cmd, func() domain.Message { return c.pending.highest(key, highest()) })
+		return c.outcomeOf(ctx, key, done, tried, failure)
 	})
 	switch {
 	case led:
@@ -76,6 +143,18 @@ func (c *Chats) markRead(ctx context.Context, cmd readMarking) (Done, error) {
 		done, _, err = c.recordMark(ctx, cmd, func() domain.Message { return mark })
 	}
 	return done, err
+}
+
+// outcomeOf returns what a leading call that tried to record a mark leaves to others, and notes what it has recorded.
+func (c *Chats) outcomeOf(ctx context.Context, key readKey, done Done, tried domain.Seq, err error) readOutcome {
+	switch {
+	case err != nil && sharedFailure(ctx, err):
+		return readOutcome{failed: tried, err: err}
+	case err != nil || done.Duplicate: // the others' marks are not recorded by that
+		return readOutcome{}
+	}
+	c.pending.recorded(key, tried)
+	return readOutcome{recorded: tried}
 }
 
 // sharedFailure reports whether an error of a leading call applies to the calls that wait for it: errors of the log do, those caused by the leader's
@@ -127,16 +206,7 @@ func (c *Chats) recordMark(ctx context.Context, cmd readMarking, highest func() 
 	var last receiptTime
 	for range decisions {
 		target := highest()
-		marking := markCommand(cmd, target.ID)
-		marking.decide = func(s *state) ([]domain.Durable, error) {
-			mark, now := s.readMark(cmd.Actor), c.now()
-			mark.ReceiptAt = time.Time{}
-			if !c.backdated {
-				mark.ReceiptAt = last.of(s.entity(domain.ReceiptEntity(cmd.Actor)), now)
-			}
-			return mark.Advance(s.member(cmd.Actor), s.message(target.ID), s.head, now)
-		}
-		done, err = c.run(ctx, marking)
+		done, err = c.tryMark(ctx, cmd, target, &last)
 		if !errors.As(err, &tooSoon) {
 			return done, target.Seq, err
 		}
@@ -145,6 +215,20 @@ func (c *Chats) recordMark(ctx context.Context, cmd readMarking, highest func() 
 		}
 	}
 	return Done{}, 0, tooSoon
+}
+
+// tryMark appends a mark, or returns a [*domain.TooSoonError]. last is that of earlier tries.
+func (c *Chats) tryMark(ctx context.Context, cmd readMarking, target domain.Message, last *receiptTime) (Done, error) {
+	marking := markCommand(cmd, target.ID)
+	marking.decide = func(s *state) ([]domain.Durable, error) {
+		mark, now := s.readMark(cmd.Actor), c.now()
+		mark.ReceiptAt = time.Time{}
+		if !c.backdated {
+			mark.ReceiptAt = last.of(s.entity(domain.ReceiptEntity(cmd.Actor)), now)
+		}
+		return mark.Advance(s.member(cmd.Actor), s.message(target.ID), s.head, now)
+	}
+	return c.run(ctx, marking)
 }
 
 // receiptTime is when the last receipt of a user was recorded, by this process's clock.
@@ -208,9 +292,6 @@ func (c *Chats) markNothing(ctx context.Context, cmd readMarking) (Done, error) 
 // Only members learn what the chat has at a seq.
 func (c *Chats) messageAt(ctx context.Context, cmd readMarking) (domain.MessageID, error) {
 	chat, seq := cmd.Chat, cmd.Seq
-	if seq == 0 {
-		return "", &domain.InvalidError{Field: "seq", Problem: "is 0 and there is no messageId", Allowed: "the id of a message, or a seq from 1 to the chat's last"}
-	}
 	page, err := c.log.Search(ctx, chat, ports.Filter{Messages: true}, ports.Range{From: seq, Backward: true, Limit: 1})
 	if err != nil {
 		return "", err

@@ -62,7 +62,7 @@ func TestMarkRead_AnySeq(t *testing.T) {
 			{"when the user joined", "bob", 10, 7, true},
 			{"the chat's last event", "ann", 12, 11, true},
 		} {
-			done, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: step.user, Seq: step.seq})
+			done, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: step.user, Seq: step.seq, AwaitRecorded: true})
 			if mark := markOf(ctx, t, log, step.user); err != nil || done.Changed != step.changed || mark != step.mark {
 				t.Errorf("%s: %+v, error %v, the mark is at %d, want %d", step.what, done, err, mark, step.mark)
 			}
@@ -95,7 +95,8 @@ func TestMarkRead_SeqWithoutMessage(t *testing.T) {
 		c := process(open(), fast{time.Now()})
 		furnishSeqs(ctx, t, c)
 		mark := func(seq domain.Seq) (app.Done, error) {
-			return c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann", Seq: seq, Command: "id"})
+			marked, err := c.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann", Seq: seq, Command: "id"})
+			return marked.Done, err
 		}
 		for i, want := range []app.Done{{}, {Duplicate: true}} {
 			if done, err := mark(2); err != nil || done != want {

@@ -72,12 +72,12 @@ type outcome struct {
 	err  error
 }
 
-// mark calls MarkRead on a goroutine of its own.
+// mark calls MarkRead on a goroutine of its own, and awaits that the mark is recorded.
 func (r *room) mark(ctx context.Context, m domain.MessageID, id domain.CommandID) <-chan outcome {
 	returned := make(chan outcome, 1)
 	go func() {
-		done, err := r.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann", MessageID: m, Command: id})
-		returned <- outcome{done, err}
+		marked, err := r.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ann", MessageID: m, Command: id, AwaitRecorded: true})
+		returned <- outcome{marked.Done, err}
 	}()
 	return returned
 }
@@ -311,6 +311,7 @@ type markStep struct {
 	At      time.Duration // on the clock of the processes
 	Target  int           // a message from 1; 0: ann sends a message instead
 	ID      bool          // whether it has a command id
+	Await   bool          // whether it awaits that the mark is recorded
 	Hasty   time.Duration // when its ctx ends, after it began; 0: never
 }
 
@@ -320,7 +321,7 @@ func drawMarkStep(t *rapid.T) markStep {
 	}
 	s := markStep{
 		Process: rapid.IntRange(0, 2).Draw(t, "process"), At: millis("at", 0, 3000), Target: rapid.IntRange(0, 5).Draw(t, "target"),
-		ID: rapid.Bool().Draw(t, "with an id"),
+		ID: rapid.Bool().Draw(t, "with an id"), Await: rapid.Bool().Draw(t, "awaits"),
 	}
 	if rapid.IntRange(0, 3).Draw(t, "hasty") == 0 {
 		s.Hasty = millis("ends", 1, 2000)
@@ -338,6 +339,7 @@ type history struct {
 	mu     sync.Mutex
 	faults []string
 	told   map[domain.CommandID][]app.Done
+	high   domain.Seq // of the marks that were accepted or recorded
 }
 
 func (h *history) fault(format string, args ...any) {
@@ -346,8 +348,8 @@ func (h *history) fault(format string, args ...any) {
 	h.faults = append(h.faults, fmt.Sprintf(format, args...))
 }
 
-// play makes the calls and returns the broken rules: an acknowledged mark is in the log by then; marks only go forward, a second apart; a command id
-// gives one answer, and the same again.
+// play makes the calls, closes the processes and returns the broken rules: a recorded mark is in the log by then, and the highest accepted one at the end;
+// marks only go forward, a second apart; a command id gives one answer, and the same again.
 func (h *history) play(t *testing.T, steps []markStep) []string {
 	h.told = make(map[domain.CommandID][]app.Done)
 	furnish(t.Context(), t, h.chats[0])
@@ -363,10 +365,18 @@ func (h *history) play(t *testing.T, steps []markStep) []string {
 		})
 	}
 	all.Wait()
+	for i, c := range h.chats {
+		if left := c.Close(t.Context()); left > 0 {
+			h.fault("process %d has not recorded %d marks", i, left)
+		}
+	}
+	if seq := marked(t, h.log); seq < h.high {
+		h.fault("the log says %d, want at least the highest accepted mark, of %d", seq, h.high)
+	}
 	for id, published := range h.told {
 		var target int
 		_, _ = fmt.Sscanf(string(id), "id-%d", &target)
-		again, err := h.chats[0].MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", target)), Command: id})
+		again, err := h.chats[0].MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", target)), Command: id, AwaitRecorded: true})
 		for _, done := range published {
 			if err != nil || !again.Duplicate || again.Seq != done.Seq || again.Changed != done.Changed {
 				h.fault("%s answered %+v, and again %+v, error %v", id, done, again, err)
@@ -391,19 +401,27 @@ func (h *history) take(t *testing.T, i int, s markStep) {
 		}
 		return
 	}
-	mark := domain.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", s.Target))}
+	mark := domain.MarkRead{Chat: "c", Actor: "ann", MessageID: domain.MessageID(fmt.Sprint("m", s.Target)), AwaitRecorded: s.Await}
 	if s.ID {
 		mark.Command = domain.CommandID(fmt.Sprint("id-", s.Target))
 	}
 	done, err := c.MarkRead(ctx, mark)
 	switch {
+	case err == nil && (s.Await && !done.Recorded || !done.Recorded && done.Done != app.Done{}):
+		h.fault("mark %d answered %+v", i, done)
 	case err == nil:
+		h.mu.Lock()
+		h.high = max(h.high, domain.Seq(s.Target)+2)
+		h.mu.Unlock()
+		if !done.Recorded {
+			return
+		}
 		if seq := marked(t, h.log); seq < domain.Seq(s.Target)+2 {
 			h.fault("mark %d, of %d, was acknowledged while the log says %d", i, s.Target+2, seq)
 		}
 		if s.ID {
 			h.mu.Lock()
-			h.told[mark.Command] = append(h.told[mark.Command], done)
+			h.told[mark.Command] = append(h.told[mark.Command], done.Done)
 			h.mu.Unlock()
 		}
 	case s.Hasty == 0 || !errors.Is(err, context.DeadlineExceeded) && !errors.Is(err, ports.ErrUnavailable):
@@ -482,7 +500,8 @@ func TestMarkRead_RepetitionsAreConfirmed(t *testing.T) {
 		d.did(d.send(id))
 	}
 	mark := func(m domain.MessageID, id domain.CommandID) (app.Done, error) {
-		return d.chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "bob", MessageID: m, Command: id})
+		marked, err := d.chats.MarkRead(t.Context(), domain.MarkRead{Chat: "c", Actor: "bob", MessageID: m, Command: id})
+		return marked.Done, err
 	}
 	first, err := mark("m2", "cmd")
 	d.did(nil, err)

@@ -139,9 +139,9 @@ func (u UserCommands) Unreact(ctx context.Context, cmd domain.React) (Done, erro
 }
 
 // MarkRead is [Chats.MarkRead] by the user.
-func (u UserCommands) MarkRead(ctx context.Context, cmd domain.MarkRead) (Done, error) {
+func (u UserCommands) MarkRead(ctx context.Context, cmd domain.MarkRead) (Marked, error) {
 	if err := u.act(&cmd.Actor); err != nil {
-		return Done{}, err
+		return Marked{}, err
 	}
 	return u.chats.MarkRead(ctx, cmd)
 }

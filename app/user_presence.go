@@ -31,9 +31,9 @@ func (u UserPresence) SetStatus(ctx context.Context, status domain.Status) (bool
 
 // Statuses is [Presence.Statuses]. A user that shares no chat with the asking user is shown as one that was never seen: offline, with a zero LastSeen.
 //
-// The chats of users come from the built-in subscribers' read model, a moment behind the log. It is read for the asking user and for each other user
-// once, a few at a time: a round trip each, and about 1 µs of Redis for each of the user's chats. Statuses returns [ErrNoViews] where there is no
-// such read model, unless it is asked about the asking user alone.
+// The chats of users come from the built-in subscribers' read model, a moment behind the log. Beside the round trip of [Presence.Statuses] it takes one
+// for the asking user's chats and one for those of each 64 other users; the log's server reads all chats of each of them. Statuses returns
+// [projection.ErrNoViews] where no process has ever run the built-in subscribers, unless it is asked about the asking user alone.
 func (u UserPresence) Statuses(ctx context.Context, users ...domain.UserID) ([]domain.UserStatus, error) {
 	visible, err := u.visible(ctx, users)
 	if err != nil {

@@ -42,8 +42,18 @@ func New(t TB, options ...chatcore.Option) *Core {
 		t.Fatalf("chatcoretest: %v", err)
 	}
 	c := &Core{Core: core, Clock: clock, t: t}
-	t.Cleanup(func() { _ = core.Close() })
+	t.Cleanup(func() {
+		c.endMarks()
+		_ = core.Close()
+	})
 	return c
+}
+
+// endMarks lets the core record the read marks that it has accepted: without a clock that moves, Close would wait for these in vain.
+func (c *Core) endMarks() {
+	if c.Chats.MarkStats().Pending > 0 {
+		c.Clock.Advance(time.Second) // the least time between the recorded marks of a user in a chat
+	}
 }
 
 // Start runs the core until the test ends, with the groups and listeners that it has by now. Events appended after it returns reach them.
@@ -53,6 +63,7 @@ func (c *Core) Start() {
 		c.t.Fatalf("chatcoretest: start: %v", err)
 	}
 	c.t.Cleanup(func() {
+		c.endMarks()
 		if err := c.Close(); err != nil {
 			c.t.Fatalf("chatcoretest: close: %v", err)
 		}

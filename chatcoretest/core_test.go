@@ -89,7 +89,7 @@ func TestTheClockStandsUntilItIsMoved(t *testing.T) {
 	}
 	done := make(chan error, 1)
 	go func() { // too soon after the other one: waits by the clock
-		_, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[1]})
+		_, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", Seq: seqs[1], AwaitRecorded: true})
 		done <- err
 	}()
 	unread := func() domain.Ordinal {

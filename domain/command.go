@@ -113,13 +113,16 @@ type React struct {
 	Command   CommandID
 }
 
-// MarkRead says up to where a user has read a chat: by a message's id, or by a seq.
+// MarkRead says up to where a user has read a chat: by a message's id, or by a seq. One of the two is given.
 type MarkRead struct {
 	Chat      ChatID
 	Actor     UserID
 	MessageID MessageID // "": Seq counts
 	Seq       Seq       // from 1 to the chat's last: the last message at or before it is the one that was read
 	Command   CommandID
+	// AwaitRecorded has the call return only once the log has the mark, after about a second at most. Defaults to false: a mark that comes within a
+	// second of the one before is accepted at once and recorded later.
+	AwaitRecorded bool
 }
 
 // Typing names one user that starts or stops typing in one chat.

@@ -12,3 +12,10 @@ type Observer interface {
 	// caller receives.
 	Command(ctx context.Context, name string, chat domain.ChatID) (context.Context, func(err error))
 }
+
+// Linker is an [Observer] that links work in the background to the call that caused it.
+type Linker interface {
+	// Link returns a function that adds a link to the call of ctx to another context, or nil if there is nothing to link to. The function does not
+	// keep ctx.
+	Link(ctx context.Context) func(context.Context) context.Context
+}

@@ -26,6 +26,13 @@ type UserViewCounter interface {
 	Count(ctx context.Context, log string, users ...domain.UserID) ([]int, error)
 }
 
+// UserViewBulkReader is a [UserView] that reads the numbers of many users at once.
+type UserViewBulkReader interface {
+	// OfUsers returns what Of returns for each user, in the order of the users, as of different moments. An error of one user is the error of all. Its
+	// round trips do not follow the number of users.
+	OfUsers(ctx context.Context, log string, users ...domain.UserID) ([]map[domain.ChatID]uint64, error)
+}
+
 // ChatEntries are entries of one chat.
 type ChatEntries struct {
 	Chat    domain.ChatID

@@ -50,7 +50,7 @@ var layers = map[string][]string{
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
 	"internal/flight":     {},
 	"internal/backoff":    {},
-	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "chatcore/app/entity", "chatcore/app/projection", flights},
+	"app":                 {"chatcore/domain", "chatcore/ports", "chatcore/app/cache", "chatcore/app/entity", "chatcore/app/projection", flights, backoff},
 	"app/projection":      {"chatcore/domain", "chatcore/ports", "chatcore/app/entity", "golang.org/x/sync"},
 	"app/entity":          {"chatcore/domain", "chatcore/ports"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", flights, backoff},
@@ -215,8 +215,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"a.go":                         {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
 		"embedded/a.go":                {"chatcore/adapters/redis", "github.com/spf13/cobra"},
 		"utils/a.go":                   {"fmt"},
-
-		"adapters/connect/auth/a.go": {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
+		"adapters/connect/auth/a.go":   {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
 	} {
 		for _, imported := range imports {
 			planted := fstest.MapFS{file: {Data: fmt.Appendf(nil, "package p\n\nimport goredis %q\n", imported)}}

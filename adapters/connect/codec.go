@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
 	"google.golang.org/protobuf/encoding/protojson"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -33,7 +34,8 @@ const decodeErrorField = protowire.MaxValidNumber
 
 // failDecode leaves an error in a message, which is otherwise empty then.
 func failDecode(m proto.Message, e *domain.InvalidError) error {
-	detail, err := proto.Marshal(&v1.ErrorDetail{Field: e.Field, Problem: e.Problem, Allowed: e.Allowed})
+	valid := func(text string) string { return strings.ToValidUTF8(text, "\uFFFD") }
+	detail, err := proto.Marshal(&v1.ErrorDetail{Field: valid(e.Field), Problem: valid(e.Problem), Allowed: valid(e.Allowed)})
 	if err != nil {
 		return err
 	}

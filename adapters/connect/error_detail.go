@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math"
 	"strconv"
+	"strings"
 	"time"
 
 	rpc "connectrpc.com/connect"
@@ -59,6 +60,10 @@ func failureOf(ctx context.Context, logger *slog.Logger, m method, err error) fa
 		f.detail.IncidentId = rand.Text()
 		f.text = fmt.Sprintf("%s; the log of the server has it as incident %s", f.text, f.detail.IncidentId)
 		logger.ErrorContext(ctx, "call failed", "method", m.name, "incident_id", f.detail.IncidentId, "error", err)
+	}
+	f.text = strings.ToValidUTF8(f.text, "\uFFFD") // a message with other bytes does not encode
+	for _, text := range []*string{&f.detail.Field, &f.detail.Problem, &f.detail.Allowed, &f.detail.Entity, &f.detail.Limit} {
+		*text = strings.ToValidUTF8(*text, "\uFFFD")
 	}
 	return f
 }

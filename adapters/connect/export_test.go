@@ -1,6 +1,9 @@
 package connect
 
-import "google.golang.org/protobuf/reflect/protoreflect"
+import (
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
 
 // ServiceDescriptors returns the services that New serves.
 func ServiceDescriptors() []protoreflect.ServiceDescriptor {
@@ -9,4 +12,24 @@ func ServiceDescriptors() []protoreflect.ServiceDescriptor {
 		all = append(all, s.descriptor)
 	}
 	return all
+}
+
+// PageToken returns a token with a cursor for the list that a request selects.
+func PageToken(req proto.Message, cursor string) string {
+	get := func(name protoreflect.Name) protoreflect.Value {
+		if f := req.ProtoReflect().Descriptor().Fields().ByName(name); f != nil {
+			return req.ProtoReflect().Get(f)
+		}
+		return protoreflect.Value{}
+	}
+	chat, actor, user, at := get("chat_id").String(), get("actor_id").String(), get("user_id").String(), uint32(1)
+	switch name := string(req.ProtoReflect().Descriptor().Name()); name {
+	case "ListMembersRequest", "ListMessagesRequest":
+		return tokensOf(name[:len(name)-len("Request")], chat, actor, at).token(cursor)
+	case "ListEntityEventsRequest":
+		return tokensOf("ListEntityEvents", chat, actor, at, get("entity_id").String()).token(cursor)
+	case "ListChatsRequest", "ListChatIdsRequest", "ListContactsRequest":
+		return tokensOf(name[:len(name)-len("Request")], user).token(cursor)
+	}
+	return cursor
 }

@@ -15,7 +15,7 @@ func protoField(e *domain.InvalidError) *domain.InvalidError {
 	case "limit":
 		named.Field = "page_size"
 	case "cursor":
-		named.Field, named.Allowed = "page_token", allowedPageToken
+		named.Field, named.Problem, named.Allowed = "page_token", "is no token of this list", allowedPageToken
 	case "entity":
 		named.Field = "entity_id"
 	default:

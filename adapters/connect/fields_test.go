@@ -44,7 +44,7 @@ func checkRefusal(m protoreflect.MethodDescriptor, err error) error {
 		return fmt.Errorf("%w is an internal error", err)
 	case r.detail == nil:
 		return fmt.Errorf("%w has no detail", err)
-	case r.code == rpc.CodeInvalidArgument && r.detail.GetReason() == "invalid" && (!hasField(m.Input(), r.detail.GetField()) || r.detail.GetProblem() == "" || r.detail.GetAllowed() == ""):
+	case r.code == rpc.CodeInvalidArgument && r.detail.GetReason() == "invalid" && r.detail.GetProblem() != "is unknown" && (!hasField(m.Input(), r.detail.GetField()) || r.detail.GetProblem() == "" || r.detail.GetAllowed() == ""):
 		return fmt.Errorf("%w names the field %q, the problem %q and the allowed %q", err, r.detail.GetField(), r.detail.GetProblem(), r.detail.GetAllowed())
 	case r.detail.GetReason() == "invalid" && !strings.Contains(r.message, r.detail.GetField()):
 		return fmt.Errorf("%w does not name the field %q in its text", err, r.detail.GetField())

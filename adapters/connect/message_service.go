@@ -98,7 +98,7 @@ func (s *messageService) RemoveReaction(ctx context.Context, req *v1.RemoveReact
 
 func (s *messageService) MarkRead(ctx context.Context, req *v1.MarkReadRequest) (*v1.MarkReadResponse, error) {
 	in := s.read(ctx)
-	cmd := domain.MarkRead{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId())}
+	cmd := domain.MarkRead{Chat: in.chat(req.GetChatId()), Actor: in.actor(req.GetActorId()), AwaitRecorded: req.GetAwaitRecorded()}
 	switch p := req.GetPosition().(type) {
 	case *v1.MarkReadRequest_MessageId:
 		cmd.MessageID = in.message("message_id", p.MessageId)
@@ -112,6 +112,13 @@ func (s *messageService) MarkRead(ctx context.Context, req *v1.MarkReadRequest) 
 	if key, err := keyOf(ctx); req.GetCommandId() != "" || key != "" || err != nil {
 		cmd.Command = in.command(req.GetCommandId())
 	}
-	result, err := command(in, func() (app.Done, error) { return s.core.Chats.MarkRead(ctx, cmd) })
-	return &v1.MarkReadResponse{Result: result, Recorded: true}, err
+	if in.err != nil {
+		return nil, in.err
+	}
+	marked, err := s.core.Chats.MarkRead(ctx, cmd)
+	if err != nil {
+		return nil, err
+	}
+	var out output
+	return answer(&out, &v1.MarkReadResponse{Result: out.result(marked.Done), Recorded: marked.Recorded})
 }

@@ -180,6 +180,7 @@ func statusOf(s domain.Status) v1.Status {
 
 // parseStatus returns a status of the domain.
 func parseStatus(s v1.Status) (domain.Status, error) {
+	problem := fmt.Sprintf("is %d", s)
 	switch s {
 	case v1.Status_STATUS_OFFLINE:
 		return domain.Offline, nil
@@ -189,9 +190,7 @@ func parseStatus(s v1.Status) (domain.Status, error) {
 		return domain.Away, nil
 	case v1.Status_STATUS_BUSY:
 		return domain.Busy, nil
-	}
-	problem := fmt.Sprintf("is %d", s)
-	if s == v1.Status_STATUS_UNSPECIFIED {
+	case v1.Status_STATUS_UNSPECIFIED:
 		problem = "is not set"
 	}
 	return 0, &domain.InvalidError{Field: "status", Problem: problem, Allowed: strings.Join(enumNames(s.Descriptor()), ", ")}

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"log/slog"
+	"net"
+	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -13,6 +16,7 @@ import (
 	"chatcore"
 	"chatcore/adapters/connect"
 	"chatcore/adapters/connect/auth"
+	"chatcore/adapters/connect/server"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
 	"chatcore/gen/chatcore/v1/chatcorev1connect"
@@ -24,7 +28,7 @@ func (g *guarded) presence(token string) chatcorev1connect.PresenceServiceClient
 	return chatcorev1connect.NewPresenceServiceClient(g.client, g.url, as(token))
 }
 
-// TestPresence_OfOthers shows a user the users that share a chat. Another user looks as one that was never seen, whoever asks for the user.
+// TestPresence_OfOthers shows a user the users that share a chat. Any other user is shown as one that was never seen.
 func TestPresence_OfOthers(t *testing.T) {
 	g := newGuarded(t)
 	p, ctx := g.newPlace(), t.Context()
@@ -114,6 +118,14 @@ func (o onlineUsers) Online(ctx context.Context) iter.Seq2[domain.UserID, error]
 // onlineClient returns a client of a server whose list of online users is the given one.
 func onlineClient(t *testing.T, config connect.Config, of func(ctx context.Context) iter.Seq2[domain.UserID, error]) chatcorev1connect.PresenceServiceClient {
 	t.Helper()
+	s := httptest.NewServer(onlineHandler(t, config, of))
+	t.Cleanup(s.Close)
+	return chatcorev1connect.NewPresenceServiceClient(s.Client(), s.URL)
+}
+
+// onlineHandler returns a handler, in local mode, whose list of online users is the given one.
+func onlineHandler(t *testing.T, config connect.Config, of func(ctx context.Context) iter.Seq2[domain.UserID, error]) http.Handler {
+	t.Helper()
 	core, err := chatcore.NewInMemory(chatcore.Config{}, chatcore.WithPresence(onlineUsers{of: of}))
 	if err != nil {
 		t.Fatal(err)
@@ -127,9 +139,7 @@ func onlineClient(t *testing.T, config connect.Config, of func(ctx context.Conte
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(authenticator.Middleware(handler))
-	t.Cleanup(server.Close)
-	return chatcorev1connect.NewPresenceServiceClient(server.Client(), server.URL)
+	return authenticator.Middleware(handler)
 }
 
 // someUsers yields n users.
@@ -171,8 +181,8 @@ func TestStreamOnlineUsers_Chunks(t *testing.T) {
 func waitingUsers(began chan<- struct{}) func(context.Context) iter.Seq2[domain.UserID, error] {
 	return func(ctx context.Context) iter.Seq2[domain.UserID, error] {
 		return func(yield func(domain.UserID, error) bool) {
-			for user := range someUsers(256)(ctx) {
-				if !yield(user, nil) {
+			for user, err := range someUsers(256)(ctx) {
+				if !yield(user, err) {
 					return
 				}
 			}
@@ -183,23 +193,51 @@ func waitingUsers(began chan<- struct{}) func(context.Context) iter.Seq2[domain.
 	}
 }
 
-// TestStreamOnlineUsers_EndsWithTheServer ends a stream that waits in the middle.
+// TestStreamOnlineUsers_EndsWithTheServer ends a stream that waits in the middle, by Config.Draining and by a server of package server that stops.
 func TestStreamOnlineUsers_EndsWithTheServer(t *testing.T) {
-	draining, began := make(chan struct{}), make(chan struct{}, 2)
-	client := onlineClient(t, connect.Config{Draining: draining}, waitingUsers(began))
-	stream, err := client.StreamOnlineUsers(t.Context(), &v1.StreamOnlineUsersRequest{})
-	if err != nil || !stream.Receive() {
-		t.Fatal(err, stream.Err())
+	ends := func(t *testing.T, client chatcorev1connect.PresenceServiceClient, began <-chan struct{}, drain func()) {
+		t.Helper()
+		stream, err := client.StreamOnlineUsers(t.Context(), &v1.StreamOnlineUsersRequest{})
+		if err != nil || !stream.Receive() {
+			t.Fatal(err, stream.Err())
+		}
+		<-began
+		drain()
+		if stream.Receive() {
+			t.Error("another message came")
+		}
+		if code, d := detailOf(t, stream.Err()); code != rpc.CodeUnavailable || d.GetReason() != "draining" || !d.GetRetryable() {
+			t.Errorf("the stream ended with %v, %v", stream.Err(), d)
+		}
+		_ = stream.Close()
 	}
-	<-began
-	close(draining)
-	if stream.Receive() {
-		t.Error("another message came")
-	}
-	if code, d := detailOf(t, stream.Err()); code != rpc.CodeUnavailable || d.GetReason() != "draining" || !d.GetRetryable() {
-		t.Errorf("the stream ended with %v, %v", stream.Err(), d)
-	}
-	_ = stream.Close()
+	t.Run("config", func(t *testing.T) {
+		draining, began := make(chan struct{}), make(chan struct{}, 1)
+		ends(t, onlineClient(t, connect.Config{Draining: draining}, waitingUsers(began)), began, func() { close(draining) })
+	})
+	t.Run("server", func(t *testing.T) {
+		began, quiet := make(chan struct{}, 1), slog.New(slog.DiscardHandler)
+		ready := func(context.Context) error { return nil }
+		s, err := server.New(server.Config{Handler: onlineHandler(t, connect.Config{}, waitingUsers(began)), Probes: server.NewProbes(ready, quiet), Logger: quiet, StopTimeout: wait.Limit})
+		if err != nil {
+			t.Fatal(err)
+		}
+		listener, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		ended := make(chan error, 1)
+		go func() { ended <- s.Serve(ctx, listener) }()
+		transport := &http.Transport{}
+		client := chatcorev1connect.NewPresenceServiceClient(&http.Client{Transport: transport}, "http://"+listener.Addr().String())
+		ends(t, client, began, stop)
+		transport.CloseIdleConnections()
+		if err := <-ended; err != nil {
+			t.Errorf("the server ended with %v", err)
+		}
+	})
 }
 
 // TestStreamOnlineUsers_Bound opens as many streams as a caller may have, and one more.

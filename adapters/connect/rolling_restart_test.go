@@ -244,7 +244,7 @@ func newCallers(t *testing.T, instances []*instance, token string) (callers []*c
 	return callers
 }
 
-// check compares the log with what the caller was told.
+// check compares the log with the answers that the caller got.
 func (c *caller) check(t *testing.T, core *chatcore.Core) {
 	t.Helper()
 	var found []domain.MessageNew

@@ -39,7 +39,10 @@ type Telemetry struct {
 	again     metric.Int64Counter
 }
 
-var _ ports.Observer = (*Telemetry)(nil)
+var (
+	_ ports.Observer = (*Telemetry)(nil)
+	_ ports.Linker   = (*Telemetry)(nil)
+)
 
 // New makes the instruments. The first span, of the given name, shows whether a tracer records; if not, no other span is begun. opened ends it.
 func New(ctx context.Context, tracer trace.Tracer, meter metric.Meter, open string) (t *Telemetry, opened func(error), err error) {
@@ -66,7 +69,24 @@ func (t *Telemetry) start(ctx context.Context, name string, kind trace.SpanKind)
 	if t.tracer == nil {
 		return ctx, noop.Span{}
 	}
+	if link, linked := ctx.Value(linkKey{}).(trace.Link); linked {
+		return t.tracer.Start(ctx, name, trace.WithSpanKind(kind), trace.WithLinks(link))
+	}
 	return t.tracer.Start(ctx, name, trace.WithSpanKind(kind))
+}
+
+// linkKey is the key of the [trace.Link] that the spans of a context have.
+type linkKey struct{}
+
+// Link implements [ports.Linker].
+func (t *Telemetry) Link(ctx context.Context) func(context.Context) context.Context {
+	call := trace.SpanContextFromContext(ctx)
+	if t.tracer == nil || !call.IsValid() {
+		return nil
+	}
+	return func(ctx context.Context) context.Context {
+		return context.WithValue(ctx, linkKey{}, trace.Link{SpanContext: call})
+	}
 }
 
 // Command implements [ports.Observer].

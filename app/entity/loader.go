@@ -86,6 +86,19 @@ func (e *Loader) Cached(chat domain.ChatID, entities []Versioned) bool {
 	return all
 }
 
+// TakeNewer sets the state of an entity to the cached one if that is newer. It returns the seq up to which the log is known to have events of the entity,
+// or 0 if the entity is not cached. The entity must have been through [Loader.Cached].
+//
+// Invariant: a cached state has no event that the log lacks, unless the log has lost events. A state is stored only as loaded from the log, or with an
+// append that had it as a condition. When the log may have lost events, [Loader.Invalidate] begins an epoch. Cached states and entities of different
+// epochs never mix, and an append of another epoch is refused.
+func (e *Loader) TakeNewer(chat domain.ChatID, s *Versioned) (moved domain.Seq) {
+	if s.Expect || s.Exists || s.Latest {
+		return 0
+	}
+	return e.cache.newer(entityKey{chat, s.Entity}, s)
+}
+
 // Seed fills the entities of messages that are not cached with the events that sent them, so that a load need not return these again.
 func (e *Loader) Seed(chat domain.ChatID, entities []Versioned, sends []ports.Record) {
 	if e.until > 0 { // a load as of a seq begins with the first event
@@ -284,9 +297,10 @@ func (e *Loader) Learn(chat domain.ChatID, s *Versioned, seq domain.Seq, event d
 	e.cache.put(entityKey{chat, s.Entity}, *s)
 }
 
-// Forget drops the cached state of an entity that has moved to an unknown state.
-func (e *Loader) Forget(chat domain.ChatID, entity domain.Entity) {
-	e.cache.drop(entityKey{chat, entity})
+// NoteMove notes that an append moved an entity that was none of its conditions. The cached state stays: it may lack that event and others before it,
+// and is where the next load begins. [Loader.TakeNewer] returns the event's seq.
+func (e *Loader) NoteMove(chat domain.ChatID, entity domain.Entity, seq domain.Seq) {
+	e.cache.noteMove(entityKey{chat, entity}, seq)
 }
 
 // RequestSnapshot has a snapshot of an entity written in the background: of the loaded state or, if that is nil, of the state then.

@@ -33,6 +33,8 @@ type cachedState struct {
 	version domain.Seq
 	state   domain.State // never changed
 	bytes   int64
+	epoch   uint64     // of the cache when the state was stored
+	moved   domain.Seq // of an event of the entity that this process appended; the state may lack it
 }
 
 func newStateCache(size int) *stateCache {
@@ -47,6 +49,7 @@ func (c *stateCache) shard(key entityKey) *stateShard {
 	return &c.shards[(maphash.String(c.seed, string(key.chat))+maphash.String(c.seed, key.entity.ID))%uint64(len(c.shards))]
 }
 
+// get fills an entity with the cached state, if there is one of the entity's epoch.
 func (c *stateCache) get(key entityKey, into *Versioned) bool {
 	if c == nil {
 		return false
@@ -55,7 +58,7 @@ func (c *stateCache) get(key entityKey, into *Versioned) bool {
 	shard.mu.Lock()
 	defer shard.mu.Unlock()
 	entry, there := shard.entries[key]
-	if !there {
+	if !there || entry.epoch != into.Epoch {
 		shard.misses++
 		return false
 	}
@@ -64,15 +67,49 @@ func (c *stateCache) get(key entityKey, into *Versioned) bool {
 	return true
 }
 
+// newer sets the state of an entity to the cached one if that has a higher version and is of the entity's epoch. It returns the seq up to which the
+// cache knows the log to have events of the entity, or 0 if the entity is not cached.
+func (c *stateCache) newer(key entityKey, s *Versioned) (moved domain.Seq) {
+	if c == nil {
+		return 0
+	}
+	shard := c.shard(key)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	entry, there := shard.entries[key]
+	if !there || entry.epoch != s.Epoch {
+		return 0
+	}
+	if entry.version > s.Version {
+		s.Version, s.State = entry.version, entry.state
+	}
+	return max(entry.version, entry.moved)
+}
+
+// noteMove notes that an event with a seq moved a cached entity, whose state then may lack this event and others before it.
+func (c *stateCache) noteMove(key entityKey, seq domain.Seq) {
+	if c == nil {
+		return
+	}
+	shard := c.shard(key)
+	shard.mu.Lock()
+	defer shard.mu.Unlock()
+	if entry, there := shard.entries[key]; there {
+		entry.moved = max(entry.moved, seq)
+		shard.entries[key] = entry
+	}
+}
+
 // put stores the state of an entity, unless that is older, or the cache was dropped since the entity was filled.
 func (c *stateCache) put(key entityKey, s Versioned) {
 	if c == nil {
 		return
 	}
-	entry := cachedState{version: s.Version, state: s.State, bytes: sizeOf(key, s.State)}
+	entry := cachedState{version: s.Version, state: s.State, bytes: sizeOf(key, s.State), epoch: s.Epoch}
 	shard := c.shard(key)
 	shard.mu.Lock()
 	before, there := shard.entries[key]
+	entry.moved = before.moved
 	switch {
 	case there && before.version >= s.Version, s.Epoch != c.epoch.Load():
 		shard.mu.Unlock()

@@ -44,7 +44,28 @@ func TestStateCache_Model(t *testing.T) {
 					clear(before)
 				}
 			case 2:
-				var got Versioned
+				seq := domain.Seq(rapid.Uint64Range(1, 6).Draw(t, "moved"))
+				c.noteMove(k, seq)
+				if there {
+					old.moved = max(old.moved, seq)
+					before[k] = old
+				}
+			case 3:
+				known := Versioned{Version: domain.Seq(rapid.Uint64Range(0, 5).Draw(t, "known")), State: &domain.Message{}, Epoch: c.now()}
+				if rapid.IntRange(0, 4).Draw(t, "known in another epoch") == 0 {
+					known.Epoch--
+				}
+				got, want, moved := known, known, domain.Seq(0)
+				if there && known.Epoch == c.now() {
+					if moved = max(old.version, old.moved); old.version > known.Version {
+						want.Version, want.State = old.version, old.state
+					}
+				}
+				if seq := c.newer(k, &got); seq != moved || got.Version != want.Version || got.State != want.State {
+					t.Fatalf("newer returned seq %d and %+v, want %d and %+v; the cache has %+v, %t", seq, got, moved, want, old, there)
+				}
+			case 4:
+				got := Versioned{Epoch: c.now()}
 				if hit := c.get(k, &got); hit != there || got.Version != old.version || got.State != old.state {
 					t.Fatalf("got %+v, %t; the cache has %+v, %t", got, hit, old, there)
 				}
@@ -69,11 +90,11 @@ func TestStateCache_Model(t *testing.T) {
 				case bytes > size/4:
 					delete(before, k)
 				case used-old.bytes+bytes > size:
-					before[k] = cachedState{s.Version, s.State, bytes}
+					before[k] = cachedState{s.Version, s.State, bytes, s.Epoch, old.moved}
 					checkShrunk(t, c, before, size)
 					before = c.resident()
 				default:
-					before[k] = cachedState{s.Version, s.State, bytes}
+					before[k] = cachedState{s.Version, s.State, bytes, s.Epoch, old.moved}
 				}
 			}
 			if now := c.resident(); !maps.Equal(now, before) {
@@ -141,5 +162,20 @@ func TestStateCache_Sizes(t *testing.T) {
 		if large-small < test.more || small <= 0 {
 			t.Errorf("%s: %d bytes, and %d without; want %d more", name, large, small, test.more)
 		}
+	}
+}
+
+// TestStateCache_ClearBegun has a cache that begins to be cleared and still holds the state of the epoch before. Entities of the new epoch must not get it.
+func TestStateCache_ClearBegun(t *testing.T) {
+	c := newStateCache(1 << 20)
+	key := entityKey{"c", domain.MessageEntity("m")}
+	c.put(key, Versioned{Entity: key.entity, Version: 7, State: &domain.Message{}})
+	c.epoch.Add(1) // what clear does first
+	fresh := Versioned{Entity: key.entity, Epoch: c.now()}
+	if c.get(key, &fresh) || fresh.State != nil {
+		t.Errorf("get returned %+v, of the epoch before", fresh)
+	}
+	if moved := c.newer(key, &fresh); moved != 0 || fresh.State != nil {
+		t.Errorf("newer returned seq %d and %+v, of the epoch before", moved, fresh)
 	}
 }

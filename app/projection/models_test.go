@@ -187,7 +187,7 @@ func (p *projected) command() {
 			p.sent++
 		}
 	case "read":
-		_, _ = p.chats.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: by, MessageID: message})
+		_, _ = p.chats.MarkRead(ctx, domain.MarkRead{Chat: chat, Actor: by, MessageID: message, AwaitRecorded: true})
 	case "late read": // decided on an earlier state, as two processes can
 		if m, err := p.workers[0].plain(p).Message(ctx, chat, message); err == nil && p.fold(ctx, chat, p.head(ctx, chat)).Member(by) {
 			p.append(domain.ReadReceipt{Chat: chat, User: by, Message: message, ReadSeq: m.Seq, At: time.UnixMilli(1).UTC()})

@@ -32,7 +32,7 @@ func TestUnreadCounts_FollowEveryEvent(t *testing.T) {
 					sent++
 				}
 			case 3:
-				_, _ = c.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: by, MessageID: message})
+				_, _ = c.chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: by, MessageID: message, AwaitRecorded: true})
 			case 4, 5:
 				_, _ = c.chats.Delete(ctx, domain.Delete{Chat: "c", Actor: "ann", MessageID: message})
 			case 6:

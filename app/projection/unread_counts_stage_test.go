@@ -147,7 +147,7 @@ func (c *counting) send(by domain.UserID, id domain.MessageID) {
 
 func (c *counting) read(by domain.UserID, id domain.MessageID) {
 	c.t.Helper()
-	c.did(c.chats.MarkRead(c.t.Context(), domain.MarkRead{Chat: "c", Actor: by, MessageID: id}))
+	c.did(c.chats.MarkRead(c.t.Context(), domain.MarkRead{Chat: "c", Actor: by, MessageID: id, AwaitRecorded: true}))
 }
 
 func (c *counting) add(user domain.UserID) {

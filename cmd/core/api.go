@@ -1,149 +1,148 @@
 package main
 
 import (
-	"cmp"
 	"context"
-	"errors"
-	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
+
+	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/trace"
 
 	"chatcore"
 	"chatcore/adapters/connect"
 	"chatcore/adapters/connect/auth"
-	"chatcore/domain"
 )
 
-// apiSettings are the settings of the API of core serve. A zero value means the default.
+// apiSettings are the settings of the API of core serve: who may call it, and the events that callers may record.
 type apiSettings struct {
-	tokens      string
-	behindProxy bool
-	events      string
+	tokensFile, tokens string
 
-	jwksURL, keyFile, issuer, audiences, algorithms, userClaim string // of JWTs
+	jwksURL, jwtKeyFile           string
+	jwtAlgorithms                 string // with commas between them
+	jwtIssuer, jwtAudiences       string // audiences with commas between them
+	jwtUserClaim                  string
+	behindProxy, trustRemoteTrace bool
+	eventTypes                    eventTypes
 }
 
 // api defines the settings of the API of core serve.
 func (b binder) api() {
-	a := &b.settings.api
-	b.local("tokens", &a.tokens, "`FILE` of service tokens, which core token create writes; a changed file is used within seconds").means("none")
-	b.local("behind-proxy", &a.behindProxy, "a proxy in front of the API ends TLS and forwards the requests of others")
-	b.local("jwt.jwks-url", &a.jwksURL, "`URL` of the JWK Set that verifies JWTs of users").means("none")
-	b.local("jwt.key-file", &a.keyFile, "`FILE` with a JWK Set or PEM in place of a URL").means("none")
-	b.local("jwt.issuer", &a.issuer, "required `ISSUER` of JWTs")
-	b.local("jwt.audience", &a.audiences, "required `AUDIENCE` of JWTs, several with commas")
-	b.local("jwt.algorithms", &a.algorithms, "accepted `ALGORITHMS` of JWTs, such as RS256,ES256")
-	b.local("jwt.user-claim", &a.userClaim, "`CLAIM` of JWTs with the user id").means("sub")
-	b.local("events", &a.events, "`TYPE=VERSION` of custom events that the API records, such as poll:voted=1, several with commas").means("none")
+	s := &b.settings.api
+	b.local("tokens.file", &s.tokensFile, "tokens `FILE` of services, see core token; a changed file is used within seconds").means("none")
+	b.local("tokens.entries", &s.tokens, "`JSON` of further service tokens, as a tokens file has it: it contains hashes and no secret").means("none")
+	b.local("jwt.jwks-url", &s.jwksURL, "https `URL` of the JWK Set that verifies users' JWTs").means("none")
+	b.local("jwt.key-file", &s.jwtKeyFile, "`FILE` of the keys that verify users' JWTs, a JWK Set or PEM, instead of jwt.jwks-url").means("none")
+	b.local("jwt.algorithms", &s.jwtAlgorithms, "accepted `ALGORITHMS` of JWTs, such as RS256,ES256").means("none")
+	b.local("jwt.issuer", &s.jwtIssuer, "accepted `ISSUER` (iss) of JWTs").means("none")
+	b.local("jwt.audiences", &s.jwtAudiences, "`AUDIENCES` (aud) of JWTs, of which one must be named").means("none")
+	b.local("jwt.user-claim", &s.jwtUserClaim, "`CLAIM` of a JWT that has the user's id").means("sub")
+	b.local("behind-proxy", &s.behindProxy, "a proxy in front ends TLS and forwards requests of others: callers always need a token")
+	b.local("trust-remote-traces", &s.trustRemoteTrace, "make spans of calls children of the span that the caller names, instead of linking to it")
+	b.local("event-types", &s.eventTypes, "`TYPE=VERSION` of custom events that callers of the API may record, such as poll:created=1; may be given several times").means("none")
 }
 
-// eventTypes returns the declared types of custom events with their current versions.
-func (a apiSettings) eventTypes() (map[domain.CustomType]int, error) {
-	types := make(map[domain.CustomType]int)
-	for _, part := range listOf(a.events) {
-		wrong := &domain.InvalidError{Field: "events", Problem: fmt.Sprintf("has %.80q", part), Allowed: "TYPE=VERSION, such as poll:voted=1, each type once and versions from 1"}
-		name, text, _ := strings.Cut(part, "=")
-		version, err := strconv.Atoi(text)
-		if err != nil || version < 1 {
-			return nil, wrong
-		}
-		typ, err := domain.ParseCustomType(name)
-		if err != nil {
-			return nil, err
-		}
-		if _, twice := types[typ]; twice {
-			return nil, wrong
-		}
-		types[typ] = version
+// access is who may call the API.
+type access struct {
+	tokens *auth.ServiceTokens // nil without service tokens
+	jwt    *auth.JWT           // nil without JWTs
+	local  bool                // callers without a token act as a service with all scopes
+}
+
+// String returns who may call the API, for the log.
+func (a access) String() string {
+	if a.local {
+		return "local mode: programs of this machine need no token"
 	}
-	return types, nil
+	return "by token"
 }
 
-// listOf returns the parts of a list with commas.
-func listOf(text string) (parts []string) {
-	for part := range strings.SplitSeq(text, ",") {
-		if part = strings.TrimSpace(part); part != "" {
-			parts = append(parts, part)
-		}
+// exposure returns how the API is reached and protected.
+func (s *settings) exposure() auth.Exposure {
+	a := &s.api
+	return auth.Exposure{
+		Tokens: a.tokensFile != "" || a.tokens != "" || a.hasJWT(), TLS: s.serve.tlsCert != "", BehindProxy: a.behindProxy,
 	}
-	return parts
 }
 
-// jwt returns the configuration of JWTs, and whether there is one.
-func (a apiSettings) jwt() (auth.JWTConfig, bool) {
-	config := auth.JWTConfig{
-		JWKSURL: a.jwksURL, KeyFile: a.keyFile, Issuer: a.issuer, Audiences: listOf(a.audiences), Algorithms: listOf(a.algorithms), UserClaim: a.userClaim,
-	}
-	return config, cmp.Or(a.jwksURL, a.keyFile, a.issuer, a.audiences, a.algorithms, a.userClaim) != ""
+func (a *apiSettings) hasJWT() bool {
+	return a.jwksURL+a.jwtKeyFile+a.jwtAlgorithms+a.jwtIssuer+a.jwtAudiences+a.jwtUserClaim != ""
 }
 
-// apiOf is the API of one run of core serve.
-type apiOf struct {
-	config        connect.Config
-	auth          auth.Config
-	authenticator *auth.Authenticator // once a core is open
-}
-
-// newAPI checks the settings of the API, before a core is opened: an address that others can reach needs tokens, and TLS or a proxy.
-func (s *service) newAPI() (*apiOf, error) {
-	set := s.cli.settings.api
-	jwt, hasJWT := set.jwt()
-	address, err := listenAddress("listen", cmp.Or(s.settings.listen, defaultListen))
-	if err != nil {
-		return nil, err
-	}
-	exposure := auth.Exposure{Tokens: set.tokens != "" || hasJWT, TLS: s.certificates != nil, BehindProxy: set.behindProxy}
+// access reads the tokens and keys that the settings name, and refuses an address that others can reach without them.
+func (c *cli) access(address string) (access, error) {
+	settings, exposure := &c.settings.api, c.settings.exposure()
 	if err := auth.CheckExposure(address, exposure); err != nil {
-		return nil, err
+		return access{}, err
 	}
-	a := &apiOf{auth: auth.Config{Local: auth.IsLocalMode(address, exposure), OnError: connect.OnAuthError(s.logger)}}
-	a.config = connect.Config{OpenReflection: a.auth.Local, Logger: s.logger}
-	if a.config.EventTypes, err = set.eventTypes(); err != nil {
-		return nil, err
-	}
-	if set.tokens != "" {
-		if a.auth.Tokens, err = auth.OpenServiceTokens(auth.TokensConfig{File: set.tokens, Logger: s.logger}); err != nil {
-			return nil, usageErrorf("tokens (%s): %w", variableOf("tokens"), err)
+	found := access{local: auth.IsLocalMode(address, exposure)}
+	var err error
+	if settings.tokensFile != "" || settings.tokens != "" {
+		config := auth.TokensConfig{File: settings.tokensFile, Logger: c.logger}
+		if settings.tokens != "" {
+			if config.Entries, err = auth.ParseTokens([]byte(settings.tokens)); err != nil {
+				return access{}, usageErrorf("tokens.entries (%s): %w", variableOf("tokens.entries"), err)
+			}
+		}
+		if found.tokens, err = auth.OpenServiceTokens(config); err != nil {
+			return access{}, usageErrorf("tokens.file (%s): %w", variableOf("tokens.file"), err)
 		}
 	}
-	if hasJWT {
-		jwt.Logger = s.logger
-		if a.auth.JWT, err = auth.NewJWT(jwt); err != nil {
-			return nil, err
-		}
+	if settings.hasJWT() {
+		found.jwt, err = auth.NewJWT(auth.JWTConfig{
+			JWKSURL: settings.jwksURL, KeyFile: settings.jwtKeyFile, Algorithms: listOf(settings.jwtAlgorithms), Issuer: settings.jwtIssuer,
+			Audiences: listOf(settings.jwtAudiences), UserClaim: settings.jwtUserClaim, Logger: c.logger,
+		})
 	}
-	return a, nil
+	return found, err
 }
 
-// handlerOf returns the handler of a core's API.
-func (s *service) handlerOf(core *chatcore.Core) (http.Handler, error) {
+// listOf returns the values of a setting that has commas between them, none for an empty one.
+func listOf(text string) []string {
+	if text == "" {
+		return nil
+	}
+	values := strings.Split(text, ",")
+	for i, value := range values {
+		values[i] = strings.TrimSpace(value)
+	}
+	return values
+}
+
+// openHandler makes the handler of the API. Changes of tokens and keys are followed until the context ends.
+func (s *service) openHandler(until context.Context, core *chatcore.Core) (http.Handler, error) {
 	if s.handler != nil {
 		return s.handler(core), nil
 	}
-	a := s.api
-	a.auth.Sessions = core.Sessions
-	if s.telemetry.traces != nil {
-		a.config.TracerProvider = s.telemetry.traces
-	}
-	if s.telemetry.meters != nil {
-		a.config.MeterProvider = s.telemetry.meters
-	}
-	api, err := connect.New(core, a.config)
+	authenticator, err := auth.New(auth.Config{
+		Tokens: s.access.tokens, Sessions: core.Sessions, JWT: s.access.jwt, Local: s.access.local, OnError: connect.OnAuthError(s.logger),
+	})
 	if err != nil {
 		return nil, err
 	}
-	if a.authenticator, err = auth.New(a.auth); err != nil {
+	api, err := connect.New(core, connect.Config{
+		EventTypes: s.cli.settings.api.eventTypes.versions, OpenReflection: s.access.local, TrustRemoteTraces: s.cli.settings.api.trustRemoteTrace,
+		TracerProvider: s.telemetry.tracerProvider(), MeterProvider: s.telemetry.meterProvider(), Logger: s.logger,
+	})
+	if err != nil {
 		return nil, err
 	}
-	return a.authenticator.Middleware(api), nil
+	s.authReady = authenticator.Ready
+	s.background.Go(func() { authenticator.Run(until) })
+	return authenticator.Middleware(api), nil
 }
 
-// ready returns nil if the core accepts events and every kind of credential can be checked.
-func (a *apiOf) ready(ctx context.Context, core *chatcore.Core) error {
-	err := core.Ready(ctx)
-	if a != nil && a.authenticator != nil {
-		err = errors.Join(err, a.authenticator.Ready())
+// tracerProvider returns the provider of the spans of calls, or nil.
+func (e *exporters) tracerProvider() trace.TracerProvider {
+	if e.traces == nil {
+		return nil
 	}
-	return err
+	return e.traces
+}
+
+// meterProvider returns the provider of the metrics of calls, or nil.
+func (e *exporters) meterProvider() metric.MeterProvider {
+	if e.meters == nil {
+		return nil
+	}
+	return e.meters
 }

@@ -1,115 +1,146 @@
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
 
 	"chatcore/tests/wait"
 )
 
-// called calls a method of the API with JSON, and returns the status and the body.
-func called(t *testing.T, url, method, token, body string) (status int, text string) {
+// post calls a method with a JSON body and, if it is not empty, a token. It returns the status and the body of the answer.
+func post(t *testing.T, url, method, token, body string) (status int, answer string) {
 	t.Helper()
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/"+method, strings.NewReader(body))
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/chatcore."+method, strings.NewReader(body))
 	if err != nil {
 		t.Fatal(err)
 	}
-	r.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Content-Type", "application/json")
 	if token != "" {
-		r.Header.Set("Authorization", "Bearer "+token)
+		request.Header.Set("Authorization", "Bearer "+token)
 	}
-	response, err := http.DefaultClient.Do(r)
+	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = response.Body.Close() }()
-	all, err := io.ReadAll(response.Body)
+	text, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return response.StatusCode, string(all)
+	return response.StatusCode, string(text)
 }
 
-const (
-	createChat  = "chatcore.v1.ChatService/CreateChat"
-	recordEvent = "chatcore.v1.MessageService/RecordEvent"
-	garden      = `{"chat_id":"garden","actor_id":"ada","command_id":"c1"}`
-	voteSoup    = `{"chat_id":"garden","actor_id":"ada","command_id":"c2","type":"poll:voted","data":"{}"}`
-)
-
-// TestServe_API calls methods in local mode: without a token, and a custom event only if its type is declared.
-func TestServe_API(t *testing.T) {
-	s := newShell(t)
-	for events, want := range map[string]int{"": http.StatusBadRequest, "poll:voted=1": http.StatusOK} {
-		out, _, stop := s.follow("serve", "--events", events)
-		url := apiURL(t, out)
-		if status, text := called(t, url, createChat, "", garden); status != http.StatusOK || !strings.Contains(text, `"seq":1`) {
-			t.Errorf("CreateChat: %d %s", status, text)
-		}
-		if status, text := called(t, url, recordEvent, "", voteSoup); status != want {
-			t.Errorf("RecordEvent with --events %q: %d %s", events, status, text)
-		}
-		if status, text := called(t, url, createChat, "cc_nobody_secret", garden); status != http.StatusUnauthorized {
-			t.Errorf("with a wrong token: %d %s", status, text)
-		}
-		stop()
-	}
-	if text := s.do("history", "garden", "--raw"); !strings.Contains(text, "poll:voted") {
-		t.Errorf("the log has\n%s", text)
+// calls checks the status and a part of the answer of a call.
+func calls(t *testing.T, url, method, token, body string, want int, part string) {
+	t.Helper()
+	if status, answer := post(t, url, method, token, body); status != want || !strings.Contains(answer, part) {
+		t.Errorf("%s %s: %d %s; want %d with %q", method, body, status, answer, want, part)
 	}
 }
 
-// TestServe_Tokens requires a token once there is a tokens file, and heeds a changed file.
-func TestServe_Tokens(t *testing.T) {
-	s := newShell(t)
-	file := filepath.Join(t.TempDir(), "tokens.json")
-	token := strings.TrimSpace(s.do("token", "create", "shop", "--scope", "chats:write", "--file", file))
-	out, _, _ := s.follow("serve", "--tokens", file)
+const createGarden = `{"chat_id": "garden", "actor_id": "ada", "command_id": "c1", "title": "Garden"}`
+
+// TestServe_LocalMode answers callers of this machine without a token, and those that web pages sent not.
+func TestServe_LocalMode(t *testing.T) {
+	out, errs, stop := newShell(t).follow("serve", "--event-types", "poll:created=2")
 	url := apiURL(t, out)
-	for given, want := range map[string]int{"": http.StatusUnauthorized, token: http.StatusOK, token + "x": http.StatusUnauthorized} {
-		if status, text := called(t, url, createChat, given, garden); status != want {
-			t.Errorf("with token %q: %d %s, want %d", given, status, text, want)
-		}
-	}
-	if status, text := called(t, url, "chatcore.v1.ChatService/GetChat", token, `{"chat_id":"garden"}`); status != http.StatusForbidden {
-		t.Errorf("without the scope: %d %s", status, text)
-	}
-	s.do("token", "revoke", "shop", "--file", file)
-	wait.Until(t, "the revoked token is refused", func() bool {
-		status, _ := called(t, url, createChat, token, garden)
-		return status == http.StatusUnauthorized
-	})
-}
-
-// TestServe_APISettings refuses wrong settings before it opens a core, with exit code 2.
-func TestServe_APISettings(t *testing.T) {
-	s := newShell(t)
-	missing := filepath.Join(t.TempDir(), "none.json")
-	broken := filepath.Join(t.TempDir(), "broken.json")
-	if err := os.WriteFile(broken, []byte("{"), 0o600); err != nil {
+	errs.until(t, `access="local mode`)
+	calls(t, url, "v1.ChatService/CreateChat", "", createGarden, 200, `"seq"`)
+	calls(t, url, "v1.MessageService/SendMessage", "", `{"chat_id": "garden", "actor_id": "ada", "message_id": "m1", "content": "Hello!"}`, 200, `"m1"`)
+	calls(t, url, "v1.MessageService/ListMessages", "", `{"chat_id": "garden"}`, 200, "Hello!")
+	calls(t, url, "admin.v1.GroupService/ListGroups", "", `{}`, 200, "chatcore.builtin")
+	calls(t, url, "v1.MessageService/RecordEvent", "", `{"chat_id": "garden", "actor_id": "ada", "command_id": "c2", "type": "poll:created", "data": "{}"}`, 200, `"seq"`)
+	calls(t, url, "v1.MessageService/RecordEvent", "", `{"chat_id": "garden", "actor_id": "ada", "command_id": "c3", "type": "poll:voted", "data": "{}"}`, 400, "poll:created")
+	calls(t, url, "v1.ChatService/GetChat", "forged", `{"chat_id": "garden"}`, 401, "unauthenticated")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"/chatcore.v1.ChatService/GetChat", strings.NewReader(`{"chat_id": "garden"}`))
+	if err != nil {
 		t.Fatal(err)
 	}
-	for args, want := range map[string]string{
-		"--listen 0.0.0.0:0":                     "service tokens",
-		"--listen 127.0.0.1:0 --behind-proxy":    "service tokens",
-		"--tokens " + missing:                    "none.json",
-		"--tokens " + broken:                     "tokens",
-		"--events poll:voted":                    "TYPE=VERSION",
-		"--events poll:voted=0":                  "TYPE=VERSION",
-		"--events poll:voted=1,poll:voted=2":     "TYPE=VERSION",
-		"--events poll=1":                        "poll",
-		"--jwt-issuer https://id.example":        "jwt.",
-		"--jwt-key-file " + broken + " --json":   "jwt.",
-		"--listen nowhere --tokens " + missing:   "listen",
-		"--listen 0.0.0.0:0 --tokens " + missing: "TLS",
-	} {
-		exit, _, errs := s.exit(append([]string{"serve"}, strings.Fields(args)...)...)
-		if exit != exitUsage || !strings.Contains(errs, want) {
-			t.Errorf("%s: exit %d, want %d and %q in\n%s", args, exit, exitUsage, want, errs)
+	request.Header.Set("Content-Type", "application/json")
+	request.Header.Set("Origin", "https://evil.example")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _ = response.Body.Close(); response.StatusCode != http.StatusForbidden && response.StatusCode != http.StatusUnauthorized {
+		t.Errorf("a page of another origin gets %d", response.StatusCode)
+	}
+	stop()
+}
+
+// TestServe_Tokens takes service tokens of a file, which it follows, of a setting, tokens of sessions, and JWTs.
+func TestServe_Tokens(t *testing.T) {
+	s, file := newShell(t), filepath.Join(t.TempDir(), "tokens.json")
+	token := strings.TrimSpace(s.do("token", "create", "shop", "--scope", "chats:read", "--scope", "chats:write", "--scope", "sessions", "--file", file))
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		t.Fatal(err)
+	}
+	keyFile := filepath.Join(t.TempDir(), "key.pem")
+	if err := os.WriteFile(keyFile, pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, errs, stop := s.follow("serve", "--tokens-file", file, "--jwt-key-file", keyFile, "--jwt-algorithms", "ES256, RS256", "--jwt-issuer", "id", "--jwt-audiences", "chat", "--behind-proxy")
+	url := apiURL(t, out)
+	errs.until(t, `access="by token"`)
+	calls(t, url, "v1.ChatService/CreateChat", "", createGarden, 401, "unauthenticated")
+	calls(t, url, "v1.ChatService/CreateChat", token, createGarden, 200, `"seq"`)
+	calls(t, url, "admin.v1.GroupService/ListGroups", token, `{}`, 403, "permission_denied")
+
+	_, opened := post(t, url, "v1.SessionService/OpenSession", token, `{"user_id": "ada"}`)
+	_, session, _ := strings.Cut(opened, `"token":`)
+	session = strings.Split(session, `"`)[1]
+	calls(t, url, "v1.ChatService/GetChat", session, `{"chat_id": "garden"}`, 200, "Garden")
+
+	user, err := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{"iss": "id", "aud": "chat", "sub": "ben", "exp": time.Now().Add(time.Hour).Unix()}).SignedString(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls(t, url, "v1.ChatService/GetChat", user, `{"chat_id": "garden"}`, 404, "chat_not_found")
+	calls(t, url, "v1.ChatService/AddMember", token, `{"chat_id": "garden", "actor_id": "ada", "command_id": "c2", "user_id": "ben"}`, 200, `"seq"`)
+	calls(t, url, "v1.ChatService/GetChat", user, `{"chat_id": "garden"}`, 200, "Garden")
+
+	s.do("token", "revoke", "shop", "--file", file)
+	wait.Until(t, "the revoked token to be refused", func() bool {
+		status, _ := post(t, url, "v1.ChatService/GetChat", token, `{"chat_id": "garden"}`)
+		return status == http.StatusUnauthorized
+	})
+	stop()
+	if strings.Contains(errs.String(), "level=WARN") || strings.Contains(errs.String(), token) || strings.Contains(errs.String(), session) {
+		t.Errorf("it logs\n%s", errs)
+	}
+}
+
+// TestServe_NotReadyWithoutKeys is not ready until the keys that verify JWTs are known.
+func TestServe_NotReadyWithoutKeys(t *testing.T) {
+	out, _, stop := newShell(t).follow("serve", "--jwt-jwks-url", "http://127.0.0.1:1/keys", "--jwt-algorithms", "ES256", "--jwt-issuer", "id", "--jwt-audiences", "chat")
+	if status, body, _ := ask(t, apiURL(t, out)+"/readyz", http1); status != http.StatusServiceUnavailable {
+		t.Errorf("readiness is %d %s", status, body)
+	}
+	stop()
+}
+
+// TestEventTypes_Refused names the setting and the allowed values.
+func TestEventTypes_Refused(t *testing.T) {
+	for _, text := range []string{"poll:created", "poll:created=0", "poll:created=x", "poll=1", "message:new=1", "=1"} {
+		if err := (&eventTypes{}).Set(text); err == nil || !strings.Contains(err.Error(), "event-types is") || !strings.Contains(err.Error(), "poll:created=1") {
+			t.Errorf("%q: %v", text, err)
 		}
 	}
 }

@@ -17,6 +17,8 @@ type change struct {
 	args    []string
 	actor   string
 	command string
+
+	recorded *bool // whether a read mark is recorded; nil for other commands
 }
 
 // text returns the argument of a kind, "" if there is none.
@@ -64,6 +66,7 @@ type doneView struct {
 	Seq       domain.Seq       `json:"seq,omitempty"`
 	Changed   bool             `json:"changed"`
 	Duplicate bool             `json:"duplicate"`
+	Recorded  *bool            `json:"recorded,omitempty"`
 }
 
 func (c *cli) printDone(ch *change, d app.Done) error {
@@ -74,5 +77,5 @@ func (c *cli) printDone(ch *change, d app.Done) error {
 	if d.Duplicate {
 		text += " (was done before)"
 	}
-	return c.print(doneView{ch.chat(), ch.message(), ch.user(), ch.by(), d.Seq, d.Changed, d.Duplicate}, text)
+	return c.print(doneView{ch.chat(), ch.message(), ch.user(), ch.by(), d.Seq, d.Changed, d.Duplicate, ch.recorded}, text)
 }

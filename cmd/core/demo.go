@@ -124,7 +124,7 @@ func (s *show) play(ctx context.Context) error {
 			return err
 		}},
 		{"ada has read all of it", func() error {
-			_, err := chats.MarkRead(ctx, domain.MarkRead{Chat: demoChat, Actor: "ada", MessageID: "m2"})
+			_, err := chats.MarkRead(ctx, domain.MarkRead{Chat: demoChat, Actor: "ada", MessageID: "m2", AwaitRecorded: true})
 			return err
 		}},
 	} {

@@ -155,17 +155,26 @@ func TestServe_RefusesSettings(t *testing.T) {
 	t.Setenv("REDIS_URL", "")
 	certFile, keyFile := keyPair(t)
 	for want, args := range map[string][]string{
-		"listen is \"7460\"":               {"--listen", "7460"},
-		"admin is \"off\"":                 {"--admin", "off"},
-		"CHATCORE_TLS_KEY":                 {"--tls-cert", certFile},
-		"CHATCORE_TLS_CERT":                {"--tls-key", keyFile},
-		certFile + " and " + certFile:      {"--tls-cert", certFile, "--tls-key", certFile},
-		"nosuch.pem":                       {"--tls-cert", "nosuch.pem", "--tls-key", keyFile},
-		"max-connections is -1":            {"--max-connections", "-1"},
-		"max-requests is -1":               {"--max-requests", "-1"},
-		"max-streams is -1":                {"--max-streams", "-1"},
-		"drain-delay is -1s":               {"--drain-delay", "-1s"},
-		"no Redis is named: set REDIS_URL": {"--drain-delay", "1s"}, // all is well until then
+		"listen is \"7460\"":                       {"--listen", "7460"},
+		"admin is \"off\"":                         {"--admin", "off"},
+		"CHATCORE_TLS_KEY":                         {"--tls-cert", certFile},
+		"CHATCORE_TLS_CERT":                        {"--tls-key", keyFile},
+		certFile + " and " + certFile:              {"--tls-cert", certFile, "--tls-key", certFile},
+		"nosuch.pem":                               {"--tls-cert", "nosuch.pem", "--tls-key", keyFile},
+		"max-connections is -1":                    {"--max-connections", "-1"},
+		"max-requests is -1":                       {"--max-requests", "-1"},
+		"max-streams is -1":                        {"--max-streams", "-1"},
+		"drain-delay is -1s":                       {"--drain-delay", "-1s"},
+		"lacks service tokens or JWTs":             {"--listen", "0.0.0.0:0", "--tls-cert", certFile, "--tls-key", keyFile},
+		"and TLS":                                  {"--listen", "[::]:0"},
+		"lacks TLS":                                {"--listen", "0.0.0.0:0", "--tokens-entries", `{"tokens": []}`},
+		"or JWTs (a tokens file":                   {"--behind-proxy"},
+		"tokens.file (CHATCORE_TOKENS_FILE)":       {"--tokens-file", "nosuch.json"},
+		"tokens.entries (CHATCORE_TOKENS_ENTRIES)": {"--tokens-entries", "{"},
+		"jwt.algorithms are empty":                 {"--jwt-key-file", keyFile, "--jwt-issuer", "i", "--jwt-audiences", "a"},
+		"jwt.issuer is empty":                      {"--jwt-key-file", keyFile, "--jwt-algorithms", "ES256", "--jwt-audiences", "a"},
+		"jwt.jwks-url":                             {"--jwt-jwks-url", "http://id.example/keys", "--jwt-algorithms", "ES256", "--jwt-issuer", "i", "--jwt-audiences", "a"},
+		"no Redis is named: set REDIS_URL":         {"--drain-delay", "1s"}, // all is well until then
 	} {
 		_, _, err := (&shell{t: t}).try(append([]string{"serve"}, args...)...)
 		if err == nil || !strings.Contains(err.Error(), want) {

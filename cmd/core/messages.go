@@ -81,7 +81,11 @@ func (c *cli) read() *cobra.Command {
 	var seq uint64
 	takes := []argument{chatArg, messageArg}
 	cmd := c.change("read", "Mark a chat as read up to MESSAGE, or up to --seq", takes, func(cmd *cobra.Command, core *chatcore.Core, ch *change) (app.Done, error) {
-		return core.Chats.MarkRead(cmd.Context(), domain.MarkRead{Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Seq: domain.Seq(seq), Command: ch.commandID()})
+		marked, err := core.Chats.MarkRead(cmd.Context(), domain.MarkRead{
+			Chat: ch.chat(), Actor: ch.by(), MessageID: ch.message(), Seq: domain.Seq(seq), Command: ch.commandID(), AwaitRecorded: true,
+		})
+		ch.recorded = &marked.Recorded
+		return marked.Done, err
 	})
 	cmd.Use = "read"
 	c.mayTake(cmd, takes...)

@@ -25,7 +25,7 @@ type cli struct {
 	logger    *slog.Logger
 	begun     bool // the command line is understood, and its command runs
 
-	handler   func(*chatcore.Core) http.Handler // of a test, in place of the API
+	handler   func(*chatcore.Core) http.Handler // of the API in tests of its server; nil: the API
 	registry  *prometheus.Registry              // of the metrics that are scraped; nil if none are
 	telemetry *exporters                        // of the core that is open
 }

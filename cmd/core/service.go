@@ -32,11 +32,12 @@ const (
 type service struct {
 	*cli
 	settings     *serveSettings
+	access       access
+	authReady    func() error         // of the keys of JWTs; nil without authentication
 	certificates *server.Certificates // nil without TLS
 	stopTimeout  time.Duration        // of requests in flight
 	probes       *server.Probes
-	api          *apiOf         // nil if listen is off
-	server       *server.Server // of api
+	api          *server.Server // nil if listen is off
 	listener     net.Listener   // of api
 	background   sync.WaitGroup
 }
@@ -50,8 +51,14 @@ func (c *cli) newService() (*service, error) {
 	if err := s.settings.check(); err != nil {
 		return nil, err
 	}
+	var err error
+	if s.settings.listen != listenOff {
+		address, _ := listenAddress("listen", cmp.Or(s.settings.listen, defaultListen)) // was checked
+		if s.access, err = c.access(address); err != nil {
+			return nil, err
+		}
+	}
 	if s.settings.tlsCert != "" {
-		var err error
 		if s.certificates, err = server.LoadCertificates(s.settings.tlsCert, s.settings.tlsKey, c.logger); err != nil {
 			return nil, usageErrorf("tls.cert (CHATCORE_TLS_CERT), tls.key (CHATCORE_TLS_KEY): %w", err)
 		}
@@ -61,10 +68,6 @@ func (c *cli) newService() (*service, error) {
 		c.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	}
 	if s.settings.listen != listenOff {
-		var err error
-		if s.api, err = s.newAPI(); err != nil {
-			return nil, err
-		}
 		config := &c.settings.config
 		all := config.WithDefaults().StopTimeout
 		s.stopTimeout = time.Duration(apiShare * float64(all))
@@ -89,9 +92,9 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	defer s.background.Wait()
 	until, end := context.WithCancel(context.WithoutCancel(ctx)) // of the admin listener and the certificate, which outlast the API and the core
 	defer end()
-	s.probes = server.NewProbes(func(ctx context.Context) error { return s.api.ready(ctx, core) }, s.logger)
-	if s.api != nil {
-		if err := s.openAPI(ctx, core); err != nil {
+	s.probes = server.NewProbes(func(ctx context.Context) error { return s.ready(ctx, core) }, s.logger)
+	if s.settings.listen != listenOff {
+		if err := s.openAPI(ctx, until, core); err != nil {
 			return err
 		}
 		defer func() { _ = s.listener.Close() }() // of a core that does not start
@@ -108,15 +111,22 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	if s.certificates != nil {
 		s.background.Go(func() { s.certificates.Watch(until, certificateInterval) })
 	}
-	if s.api != nil && s.api.authenticator != nil {
-		s.background.Go(func() { s.api.authenticator.Run(until) })
-	}
 	return s.serve(ctx, core, stop)
 }
 
+// ready returns why requests cannot be answered now, or nil.
+func (s *service) ready(ctx context.Context, core *chatcore.Core) error {
+	if s.authReady != nil {
+		if err := s.authReady(); err != nil {
+			return err
+		}
+	}
+	return core.Ready(ctx)
+}
+
 // openAPI makes the server of the API and binds its address.
-func (s *service) openAPI(ctx context.Context, core *chatcore.Core) error {
-	handler, err := s.handlerOf(core)
+func (s *service) openAPI(ctx, until context.Context, core *chatcore.Core) error {
+	handler, err := s.openHandler(until, core)
 	if err != nil {
 		return err
 	}
@@ -127,13 +137,13 @@ func (s *service) openAPI(ctx context.Context, core *chatcore.Core) error {
 	if s.certificates != nil {
 		config.TLS = s.certificates.Config()
 	}
-	if s.server, err = server.New(config); err != nil {
+	if s.api, err = server.New(config); err != nil {
 		return err
 	}
 	if s.listener, err = listen(ctx, "listen", cmp.Or(s.settings.listen, defaultListen)); err != nil {
 		return err
 	}
-	return s.telemetry.watchAPI(s.server.Stats)
+	return s.telemetry.watchAPI(s.api.Stats)
 }
 
 // openAdmin serves the admin listener, if there is one, until the context ends.
@@ -182,11 +192,11 @@ func (s *service) serve(ctx context.Context, core *chatcore.Core, stop context.C
 			served <- nil
 			return
 		}
-		served <- s.server.Serve(serving, s.listener)
+		served <- s.api.Serve(serving, s.listener)
 	}()
 	line := []any{"log_id", core.LogID(), "pid", os.Getpid()}
 	if s.api != nil {
-		line = append(line, "address", s.url(), "local_mode", s.api.auth.Local)
+		line = append(line, "address", s.url(), "access", s.access.String())
 		fmt.Fprintln(s.out, s.url())
 	}
 	s.logger.InfoContext(ctx, "serving log", line...)

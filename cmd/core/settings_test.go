@@ -59,12 +59,12 @@ func TestSettings_SetEveryFieldOfConfig(t *testing.T) {
 		}
 	}
 	own := map[any]bool{&s.tls.ca: true, &s.tls.cert: true, &s.tls.key: true, &s.tls.serverName: true, &s.log.level: true, &s.log.format: true}
-	for _, of := range []reflect.Value{reflect.ValueOf(&s.serve).Elem(), reflect.ValueOf(&s.api).Elem()} {
-		for i := range of.NumField() {
-			field := reflect.NewAt(of.Field(i).Type(), of.Field(i).Addr().UnsafePointer()).Interface()
+	for _, settings := range []reflect.Value{reflect.ValueOf(&s.serve).Elem(), reflect.ValueOf(&s.api).Elem()} {
+		for i := range settings.NumField() {
+			field := reflect.NewAt(settings.Field(i).Type(), settings.Field(i).Addr().UnsafePointer()).Interface()
 			own[field] = true
 			if !slices.ContainsFunc(s.list, func(s *setting) bool { return s.target == field }) {
-				t.Errorf("no setting sets %s of core serve", of.Type().Field(i).Name)
+				t.Errorf("no setting sets %s of %s", settings.Type().Field(i).Name, settings.Type())
 			}
 		}
 	}
@@ -94,6 +94,8 @@ func (s *setting) sample() string {
 		return "message:new=seven"
 	case *formerMembers:
 		return "nothing"
+	case *eventTypes:
+		return "poll:created=7"
 	}
 	return "seven"
 }

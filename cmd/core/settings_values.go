@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -214,6 +215,57 @@ func (n *channelNames) shown() map[string]shownEntry {
 	shown := make(map[string]shownEntry)
 	for typ, channel := range *n.target {
 		shown[typ] = shownEntry{channel, n.sources[typ]}
+	}
+	return shown
+}
+
+// eventTypes are the versions of custom events by type. It implements [pflag.Value].
+type eventTypes struct {
+	versions map[domain.CustomType]int
+	sources  map[domain.CustomType]string
+}
+
+// Type implements pflag.Value.
+func (*eventTypes) Type() string { return "TYPE=VERSION" }
+
+// String implements pflag.Value.
+func (e *eventTypes) String() string {
+	texts := make([]string, 0, len(e.versions))
+	for typ, version := range e.versions {
+		texts = append(texts, fmt.Sprintf("%s=%d", typ, version))
+	}
+	slices.Sort(texts)
+	return strings.Join(texts, ",")
+}
+
+// Set implements pflag.Value. A later flag of the same type replaces an earlier one.
+func (e *eventTypes) Set(text string) error { return e.set(text, "flag --event-types", true) }
+
+func (e *eventTypes) add(text, source string) error { return e.set(text, source, false) }
+
+func (e *eventTypes) set(text, source string, replace bool) error {
+	name, number, _ := strings.Cut(text, "=")
+	typ, err := domain.ParseCustomType(name)
+	version, notNumber := strconv.Atoi(number)
+	if err == nil {
+		err = wireformat.CheckCustomType(typ)
+	}
+	if err != nil || notNumber != nil || version < 1 {
+		return &domain.InvalidError{Field: "event-types", Problem: fmt.Sprintf("is %.80q", text), Allowed: "TYPE=VERSION with a version from 1, for example poll:created=1; the types of the core's own events are not allowed"}
+	}
+	if e.versions == nil {
+		e.versions, e.sources = make(map[domain.CustomType]int), make(map[domain.CustomType]string)
+	}
+	if _, there := e.versions[typ]; !there || replace {
+		e.versions[typ], e.sources[typ] = version, source
+	}
+	return nil
+}
+
+func (e *eventTypes) shown() map[string]shownEntry {
+	shown := make(map[string]shownEntry)
+	for typ, version := range e.versions {
+		shown[string(typ)] = shownEntry{strconv.Itoa(version), e.sources[typ]}
 	}
 	return shown
 }

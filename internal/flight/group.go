@@ -159,6 +159,21 @@ type Call[S, R any] struct {
 	Accept func(R) bool
 }
 
+// TryDo runs the call of a caller that waits for no other one. It reports false, without having called lead, if the key has a flight. enter and lead are
+// as in [Call].
+func (g *Group[K, S, R]) TryDo(key K, enter func(state *S, first bool), lead func(state func() S) R) (result R, led bool) {
+	f, leads := g.Join(key, func(state *S, first bool) bool {
+		if first && enter != nil {
+			enter(state, first)
+		}
+		return first
+	})
+	if !leads {
+		return result, false
+	}
+	return g.lead(key, f, lead), true
+}
+
 // Do returns the result of a flight: of another caller if it is good for this one, and otherwise of the caller itself, which then takes over. led
 // reports whether the caller's own Lead was called. Do returns ctx's error if ctx ends while it waits for another caller. A panic of Lead is its
 // caller's; others take over.

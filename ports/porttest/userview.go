@@ -52,6 +52,14 @@ func (v view) expect(log string, user domain.UserID, want map[domain.ChatID]uint
 	if err != nil || !maps.Equal(got, want) {
 		v.t.Fatalf("user %q has %v, error %v, want %v", user, got, err, want)
 	}
+	bulk, ok := v.UserView.(ports.UserViewBulkReader)
+	if !ok {
+		return
+	}
+	several, err := bulk.OfUsers(v.t.Context(), log, newUserID(), user, user)
+	if err != nil || len(several) != 3 || len(several[0]) != 0 || !maps.Equal(several[1], want) || !maps.Equal(several[2], want) {
+		v.t.Fatalf("of users: user %q has %v, error %v, want none for an unknown user and %v twice", user, several, err, want)
+	}
 }
 
 func entry(user domain.UserID, version domain.Seq, number uint64) ports.UserEntry {

@@ -381,7 +381,8 @@ func (r *room) read(m said) {
 	a.done.Go(func() {
 		defer func() { <-a.marking }()
 		_ = a.answered(a.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-			return chats.MarkRead(ctx, domain.MarkRead{Chat: m.chat, Actor: owner, MessageID: m.message, Command: id})
+			marked, err := chats.MarkRead(ctx, domain.MarkRead{Chat: m.chat, Actor: owner, MessageID: m.message, Command: id, AwaitRecorded: true})
+			return marked.Done, err
 		}})
 	})
 }

@@ -57,7 +57,7 @@ func busy(t *testing.T, core *chatcore.Core, chats, commands int) {
 					_, err = core.Chats.Edit(ctx, domain.Edit{Chat: chat, Actor: by, MessageID: message, Content: fmt.Sprint("x", i)})
 				default:
 					soon, cancel := context.WithTimeout(ctx, 20*time.Millisecond) // marks are a second apart; the test does not wait for that
-					_, err = core.Chats.MarkRead(soon, domain.MarkRead{Chat: chat, Actor: by, MessageID: message})
+					_, err = core.Chats.MarkRead(soon, domain.MarkRead{Chat: chat, Actor: by, MessageID: message, AwaitRecorded: true})
 					cancel()
 				}
 				var refusal *domain.Refusal

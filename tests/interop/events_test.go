@@ -96,7 +96,7 @@ func TestThePeerHearsEveryEvent(t *testing.T) {
 	must[app.Sent](t)(chats.Send(ctx, domain.Send{Chat: "room", Actor: "ada", MessageID: "m", Content: "<hello> & “good morning”"}))
 	must[app.Done](t)(chats.Edit(ctx, domain.Edit{Chat: "room", Actor: "ada", MessageID: "m", Content: "hello"}))
 	must[app.Done](t)(chats.React(ctx, domain.React{Chat: "room", Actor: "ben", MessageID: "m", Emoji: "👍"}))
-	must[app.Done](t)(chats.MarkRead(ctx, domain.MarkRead{Chat: "room", Actor: "ben", MessageID: "m"}))
+	must[app.Marked](t)(chats.MarkRead(ctx, domain.MarkRead{Chat: "room", Actor: "ben", MessageID: "m"}))
 	must[app.Done](t)(chats.Delete(ctx, domain.Delete{Chat: "room", Actor: "ada", MessageID: "m"}))
 	if err := core.Presence.Heartbeat(ctx, "ada", "phone", ""); err != nil {
 		t.Fatal(err)

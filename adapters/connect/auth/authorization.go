@@ -21,6 +21,21 @@ const (
 	sessionCredential
 )
 
+// String returns the kind's name.
+func (k credentialKind) String() string {
+	switch k {
+	case noCredential:
+		return "no credential"
+	case serviceCredential:
+		return "service token"
+	case jwtCredential:
+		return "JWT"
+	case sessionCredential:
+		return "session token"
+	}
+	return ""
+}
+
 // credentialOf returns the credential of a request's Authorization header, or noCredential if there is no such header. It returns
 // [ErrUnauthenticated] if there are two, and for a value other than "Bearer TOKEN" with one space, up to 8 KiB.
 func credentialOf(header http.Header) (kind credentialKind, token string, err error) {

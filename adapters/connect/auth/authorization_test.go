@@ -55,6 +55,15 @@ func TestAuthorization_Malformed(t *testing.T) {
 	if p, err := a.Authenticate(request()); err != nil || p != (auth.Nobody{}) {
 		t.Errorf("without a header: %v, %v", p, err)
 	}
+	long := func(bytes int) string {
+		return "Bearer " + signer.sign(t, with(signer.claims(), "x", strings.Repeat("x", bytes)))
+	}
+	if p, err := a.Authenticate(request(long(5000))); err != nil || p.String() != "user ada" {
+		t.Errorf("a long JWT: %v, %v", p, err)
+	}
+	if p, err := a.Authenticate(request(long(6000))); !errors.Is(err, auth.ErrUnauthenticated) {
+		t.Errorf("a valid JWT above 8 KiB: %v, %v", p, err)
+	}
 	longest := "Bearer " + strings.Repeat("A", 8<<10-len("Bearer "))
 	if _, err := a.Authenticate(request(longest)); !errors.Is(err, auth.ErrUnauthenticated) {
 		t.Errorf("8 KiB: %v", err)

@@ -246,7 +246,7 @@ func (k *remoteKeys) get(ctx context.Context) (*keySet, error) {
 	case len(text) > maxKeySet:
 		return nil, fmt.Errorf("the JWK Set has more than %d bytes", maxKeySet)
 	}
-	return parseJWKS(text)
+	return parseJWKS(text) //nolint:contextcheck // it stays in memory
 }
 
 // hostOf returns the host of an address with or without a port. It returns "" for an address that has neither form.

@@ -127,25 +127,29 @@ func TestJWKS_Outage(t *testing.T) {
 		}
 	}
 	for name, answer := range map[string]http.HandlerFunc{
-		"status":     func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
-		"not found":  http.NotFound,
+		"status":    func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusInternalServerError) },
+		"not found": http.NotFound,
+		"keys, not OK": func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusNonAuthoritativeInfo)
+			fmt.Fprintln(w, jwks(next.jwk()))
+		},
 		"no content": func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) },
 		"empty":      func(http.ResponseWriter, *http.Request) {},
-		"HTML":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>") },
-		"no keys":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, jwks()) },
-		"no list":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, `{"error": "later"}`) },
-		"truncated":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, jwks(next.jwk())[:60]) },
+		"HTML":       func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "<html>") },
+		"no keys":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, jwks()) },
+		"no list":    func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, `{"error": "later"}`) },
+		"truncated":  func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, jwks(next.jwk())[:60]) },
 		"cut off": func(w http.ResponseWriter, _ *http.Request) {
 			w.Header().Set("Content-Length", "9999")
-			fmt.Fprint(w, jwks(next.jwk()))
+			fmt.Fprintln(w, jwks(next.jwk()))
 		},
-		"text after": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, jwks(next.jwk()), "x") },
+		"text after": func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, jwks(next.jwk()), "x") },
 		"large": func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprint(w, strings.Repeat(" ", 256<<10), jwks(next.jwk()))
+			fmt.Fprintln(w, jwks(next.jwk()), strings.Repeat(" ", 256<<10))
 		},
 		"without an end": endless,
 		"many keys": func(w http.ResponseWriter, _ *http.Request) {
-			fmt.Fprint(w, jwks(strings.Repeat(next.jwk()+",", 64)+next.jwk()))
+			fmt.Fprintln(w, jwks(strings.Repeat(next.jwk()+",", 64)+next.jwk()))
 		},
 		"closed":          func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) },
 		"hanging":         hang,
@@ -189,7 +193,7 @@ func TestJWKS_Outage(t *testing.T) {
 
 func endless(w http.ResponseWriter, r *http.Request) {
 	for r.Context().Err() == nil {
-		if _, err := fmt.Fprint(w, strings.Repeat(" ", 4<<10)); err != nil {
+		if _, err := fmt.Fprintln(w, strings.Repeat(" ", 4<<10)); err != nil {
 			return
 		}
 	}
@@ -222,7 +226,7 @@ func TestJWKS_SameHostRedirect(t *testing.T) {
 			http.Redirect(w, r, "/keys", http.StatusMovedPermanently)
 			return
 		}
-		fmt.Fprint(w, jwks(s.jwk()))
+		fmt.Fprintln(w, jwks(s.jwk()))
 	})
 	j := s.remote(t, server, nil)
 	running(t, j.Run)
@@ -238,7 +242,7 @@ func TestJWKS_TLS(t *testing.T) {
 			http.Redirect(w, r, plain.URL, http.StatusFound)
 			return
 		}
-		fmt.Fprint(w, jwks(s.jwk()))
+		fmt.Fprintln(w, jwks(s.jwk()))
 	}))
 	t.Cleanup(server.Close)
 	config := s.config()

@@ -109,7 +109,7 @@ func parseJWKS(text []byte) (*keySet, error) {
 	}
 	var keys []jwkset.JWK
 	for _, marshal := range set.Keys {
-		if marshal.KTY == jwkset.KtyOct || marshal.USE == jwkset.UseEnc {
+		if marshal.USE == jwkset.UseEnc {
 			continue
 		}
 		marshal.X5C, marshal.X5T, marshal.X5TS256, marshal.X5U = nil, "", "", ""

@@ -145,7 +145,7 @@ func newKeyServer(t testing.TB, keys ...string) *keyServer {
 }
 
 func (s *keyServer) serve(keys ...string) {
-	s.handle(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, jwks(keys...)) })
+	s.handle(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, jwks(keys...)) })
 }
 
 func (s *keyServer) fail() {

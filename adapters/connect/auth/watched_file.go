@@ -3,8 +3,10 @@ package auth
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"sync"
@@ -69,13 +71,22 @@ func (f *watchedFile) read() (changed bool, err error) {
 		f.text = text
 		err = f.load(text)
 	}
-	problem := ""
-	if err != nil {
-		problem = err.Error()
-	}
+	problem := problemText(err)
 	changed = err == nil || problem != f.problem
 	f.problem = problem
 	return changed, err
+}
+
+// problemText returns the text of an error without the system call that failed: a file that is removed during a reading fails in another one than
+// before the next reading.
+func problemText(err error) string {
+	if err == nil {
+		return ""
+	}
+	if system, is := errors.AsType[*fs.PathError](err); is {
+		err = system.Err
+	}
+	return err.Error()
 }
 
 // run reads the file from time to time until ctx ends. It logs each change, and each further problem once.

@@ -90,7 +90,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
-	return errors.Join(err, s.stop(ctx, server, cut))
+	return errors.Join(err, s.stop(ctx, server))
 }
 
 // delay waits for DrainDelay. It returns early with the error of a listener that fails.
@@ -112,7 +112,7 @@ func (s *Server) delay(ended <-chan error) error {
 const incompleteGrace = 500 * time.Millisecond
 
 // stop waits for the requests in flight, and closes the connections of those that remain after the StopTimeout.
-func (s *Server) stop(ctx context.Context, server *http.Server, cut context.CancelFunc) error {
+func (s *Server) stop(ctx context.Context, server *http.Server) error {
 	limit, release := context.WithTimeout(context.WithoutCancel(ctx), s.config.StopTimeout)
 	defer release()
 	s.conns.closeIncomplete(true)
@@ -123,8 +123,7 @@ func (s *Server) stop(ctx context.Context, server *http.Server, cut context.Canc
 		return err
 	}
 	stats := s.Stats()
-	cut()
-	_ = server.Close()
+	_ = server.Close()                             // before the contexts end, so that no handler that returns then sends an empty response
 	if stats.InFlight == 0 && stats.Streams == 0 { // idle HTTP/2 connections close a second after the last frame
 		return nil
 	}

@@ -27,6 +27,8 @@ var (
 	_ ports.UserViewPager   = (*View)(nil)
 	_ ports.UserView        = (*View)(nil)
 	_ ports.UserViewCounter = (*View)(nil)
+
+	_ ports.UserViewBulkReader = (*View)(nil)
 )
 
 // NewUnreadCounts returns a view of the number of unread messages of each user, under the keys of the wire contract.
@@ -133,11 +135,9 @@ func (v *View) Of(ctx context.Context, log string, user domain.UserID) (map[doma
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	var owner *goredis.SliceCmd
-	var all *goredis.MapStringStringCmd
+	var r userReplies
 	_, err := v.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		numbers := v.key(user)
-		owner, all = p.HMGet(ctx, v.keys.Versions(numbers), " ", " #"), p.HGetAll(ctx, numbers)
+		r = v.read(ctx, p, user)
 		return nil
 	})
 	if err != nil {
@@ -146,20 +146,69 @@ func (v *View) Of(ctx context.Context, log string, user domain.UserID) (map[doma
 		}
 		return nil, rediscmd.Unavailable(ctx, err)
 	}
-	found := make(map[domain.ChatID]uint64, len(all.Val()))
-	of, known := owner.Val()[0].(string)
-	if v.whole && !known && len(all.Val()) > 0 {
+	return v.found(log, user, r)
+}
+
+// OfUsers implements [ports.UserViewBulkReader] in one pipeline. It reads a user again with Of if the two keys of the user disagree: the pipeline does not
+// read them as of one moment.
+func (v *View) OfUsers(ctx context.Context, log string, users ...domain.UserID) ([]map[domain.ChatID]uint64, error) {
+	if err := ctx.Err(); err != nil || len(users) == 0 {
+		return nil, err
+	}
+	replies := make([]userReplies, len(users))
+	_, err := v.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+		for i, user := range users {
+			replies[i] = v.read(ctx, p, user)
+		}
+		return nil
+	})
+	if err != nil && !rediscmd.Answered(err) {
+		return nil, rediscmd.Unavailable(ctx, err)
+	}
+	all := make([]map[domain.ChatID]uint64, len(users))
+	for i, user := range users {
+		r := replies[i]
+		if all[i], err = v.found(log, user, r); err != nil || r.owner.Err() != nil || r.numbers.Err() != nil {
+			if all[i], err = v.Of(ctx, log, user); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return all, nil
+}
+
+// userReplies are the replies to the reads of one user: who the numbers belong to and how many there are, and the numbers.
+type userReplies struct {
+	owner   *goredis.SliceCmd
+	numbers *goredis.MapStringStringCmd
+}
+
+// read queues the reads of a user.
+func (v *View) read(ctx context.Context, p goredis.Pipeliner, user domain.UserID) userReplies {
+	numbers := v.key(user)
+	return userReplies{p.HMGet(ctx, v.keys.Versions(numbers), " ", " #"), p.HGetAll(ctx, numbers)}
+}
+
+// found returns the numbers in the replies of a user.
+func (v *View) found(log string, user domain.UserID, r userReplies) (map[domain.ChatID]uint64, error) {
+	if len(r.owner.Val()) == 0 { // no reply: the caller has its error
+		return nil, nil
+	}
+	numbers := r.numbers.Val()
+	found := make(map[domain.ChatID]uint64, len(numbers))
+	of, known := r.owner.Val()[0].(string)
+	if v.whole && !known && len(numbers) > 0 {
 		return nil, &ports.CorruptError{Key: v.keys.Versions(v.key(user)), Cause: errors.New("the versions of the user's chats are missing")}
 	}
 	if !known || of != log {
 		return found, nil
 	}
-	for chat, text := range all.Val() {
+	for chat, text := range numbers {
 		if number, err := strconv.ParseUint(text, 10, 64); err == nil {
 			found[domain.ChatID(chat)] = number
 		}
 	}
-	text, _ := owner.Val()[1].(string)
+	text, _ := r.owner.Val()[1].(string)
 	if count, err := strconv.Atoi(text); v.whole && (err != nil || len(found) < count) {
 		return nil, &ports.CorruptError{Key: v.key(user), Cause: fmt.Errorf("it has %d chats, and its versions count %q", len(found), text)}
 	}

@@ -2,7 +2,9 @@ package view_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
+	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
@@ -117,6 +119,9 @@ func TestUsersWhoseServerIsGoneAreToldOf(t *testing.T) {
 	if _, err := v.Of(t.Context(), "log", "a"); !errors.Is(err, ports.ErrUnavailable) {
 		t.Errorf("of: %v", err)
 	}
+	if _, err := v.OfUsers(t.Context(), "log", "a", "b"); !errors.Is(err, ports.ErrUnavailable) {
+		t.Errorf("of users: %v", err)
+	}
 }
 
 func TestUserViews_Cluster(t *testing.T) {
@@ -126,3 +131,59 @@ func TestUserViews_Cluster(t *testing.T) {
 }
 
 func TestUnderTheLeastRights(t *testing.T) { rig.RunUnderLeastRights(t, "TestUserViews") }
+
+// TestOfUsers reads many users in one pipeline: those of another log, those without numbers, and one whose numbers were damaged.
+func TestOfUsers(t *testing.T) {
+	client := rig.Connect(t, redistest.Start(t).URL())
+	keys := rig.PlainKeys(t).Views()
+	v := view.NewUserChats(client, keys)
+	var users []domain.UserID
+	for i := range 100 {
+		user := domain.UserID(fmt.Sprint("user-", i))
+		users = append(users, user)
+		log := "log"
+		if i%10 == 0 {
+			log = "other"
+		}
+		if i%10 == 1 {
+			continue
+		}
+		entry := ports.UserEntry{User: user, Version: 1, Number: uint64(i)} //nolint:gosec // an index
+		if err := v.Put(t.Context(), log, ports.ChatEntries{Chat: "c", Entries: []ports.UserEntry{entry}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	before := commandCalls(t, client)
+	all, err := v.OfUsers(t.Context(), "log", users...)
+	if n := commandCalls(t, client) - before; err != nil || len(all) != len(users) || n != 2*len(users) {
+		t.Fatalf("%d users, error %v, %d commands", len(all), err, n)
+	}
+	for i, user := range users {
+		if want, err := v.Of(t.Context(), "log", user); err != nil || !maps.Equal(all[i], want) {
+			t.Errorf("%s has %v, want %v, error %v", user, all[i], want, err)
+		}
+	}
+	client.HDel(t.Context(), keys.UserChats("user-7"), "c")
+	if _, err := v.OfUsers(t.Context(), "log", "user-6", "user-7"); !errors.Is(err, ports.ErrCorrupt) {
+		t.Errorf("a user with a lost chat: %v", err)
+	}
+	client.Del(t.Context(), keys.UserChats("user-7"))
+	client.Set(t.Context(), keys.UserChats("user-7"), "foreign", 0)
+	if _, err := v.OfUsers(t.Context(), "log", "user-6", "user-7"); !errors.Is(err, ports.ErrForeignValue) {
+		t.Errorf("a user with a foreign value: %v", err)
+	}
+}
+
+// commandCalls counts the reads of hashes that Redis has carried out.
+func commandCalls(t *testing.T, client goredis.UniversalClient) (n int) {
+	t.Helper()
+	for line := range strings.Lines(client.Info(t.Context(), "commandstats").Val()) {
+		for _, name := range []string{"hmget", "hgetall"} {
+			var calls int
+			if _, err := fmt.Sscanf(line, "cmdstat_"+name+":calls=%d,", &calls); err == nil {
+				n += calls
+			}
+		}
+	}
+	return n
+}
