@@ -68,7 +68,7 @@ func TestLimits_Take(t *testing.T) {
 func TestDeadLetters_Pages(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, w *world) {
 		client, ctx, chat := adminv1connect.NewDeadLetterServiceClient(w.client(t), w.url), t.Context(), chatID(w.chat(t))
-		const n = 60
+		const n = 90
 		for range n {
 			if _, err := w.core.Chats.Record(ctx, domain.Record{Chat: chat, Actor: "ada", Event: large(0)}); err != nil {
 				t.Fatal(err)

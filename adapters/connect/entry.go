@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"mime"
 	"net/http"
@@ -105,10 +106,6 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.refuse(w, r, found.method, err)
 		return
 	}
-	if r.ContentLength > found.maxBody {
-		e.refuse(w, r, found.method, tooLargeBody(r.ContentLength, found.maxBody))
-		return
-	}
 	if found.streaming {
 		e.serveStream(w, r, found, principal)
 		return
@@ -117,6 +114,12 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer cancel()
 	r = r.WithContext(ctx)
 	r.Body = boundBody(ctx, w, r.Body)
+	if r.ContentLength > found.maxBody {
+		// A client of HTTP/1.1 that still writes when the connection closes sees no answer, so the first part of the body is read.
+		_, _ = io.CopyN(io.Discard, r.Body, found.maxBody)
+		e.refuse(w, r, found.method, tooLargeBody(r.ContentLength, found.maxBody))
+		return
+	}
 	found.handler.ServeHTTP(w, r)
 }
 

@@ -117,7 +117,7 @@ func (s *messageService) MarkRead(ctx context.Context, req *v1.MarkReadRequest) 
 	}
 	marked, err := s.core.Chats.MarkRead(ctx, cmd)
 	if err != nil {
-		return nil, err
+		return nil, s.shown(ctx, cmd.Chat, err)
 	}
 	var out output
 	return answer(&out, &v1.MarkReadResponse{Result: out.result(marked.Done), Recorded: marked.Recorded})

@@ -17,6 +17,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"chatcore"
+	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
 	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
@@ -50,7 +51,7 @@ type Config struct {
 // validate returns a [*domain.InvalidError] for the first wrong field.
 func (c Config) validate() error {
 	for typ, version := range c.EventTypes {
-		if _, err := domain.ParseCustomType(string(typ)); err != nil {
+		if err := wireformat.CheckCustomType(typ); err != nil {
 			return err
 		}
 		if version < 1 {

@@ -38,6 +38,17 @@ const (
 	holdsStream
 )
 
+// String returns the name of the bound.
+func (h held) String() string {
+	switch h {
+	case holdsSlot:
+		return "slot"
+	case holdsStream:
+		return "stream"
+	}
+	return "nothing"
+}
+
 func requestOf(ctx context.Context) *request {
 	r, _ := ctx.Value(requestKey{}).(*request)
 	return r
