@@ -7,12 +7,8 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
-
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
 
 	"chatcore/tests/apiserver"
 	"chatcore/tests/wait"
@@ -35,23 +31,6 @@ func pageText(t *testing.T, page string) string {
 	return string(text)
 }
 
-// apiMethods returns the paths of all methods of the API.
-func apiMethods() (paths []string) {
-	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Services().Len() {
-			service := file.Services().Get(i)
-			for j := range service.Methods().Len() {
-				if strings.HasPrefix(string(service.FullName()), "chatcore.") {
-					paths = append(paths, string(service.FullName())+"/"+string(service.Methods().Get(j).Name()))
-				}
-			}
-		}
-		return true
-	})
-	slices.Sort(paths)
-	return paths
-}
-
 // TestAPIDocs runs every curl line of docs/api.md in order, and compares the responses with those of the page. Each method has a line.
 func TestAPIDocs(t *testing.T) {
 	calls, err := curlCalls("docs/api.md", pageText(t, "docs/api.md"))
@@ -66,7 +45,7 @@ func TestAPIDocs(t *testing.T) {
 			shown[m[1]] = true
 		}
 	}
-	methods := apiMethods()
+	methods := apiserver.Methods()
 	if len(methods) < 40 {
 		t.Errorf("only %d methods were found", len(methods))
 	}
