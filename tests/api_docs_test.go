@@ -1,17 +1,17 @@
 package tests
 
 import (
+	"bufio"
+	"context"
 	"net/http/httptest"
 	"os"
+	"os/exec"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"google.golang.org/protobuf/reflect/protoreflect"
-	"google.golang.org/protobuf/reflect/protoregistry"
-
 	"chatcore/tests/apiserver"
+	"chatcore/tests/wait"
 )
 
 // apiServer serves what docs/api.md describes, and returns the address. Programs on this machine are a service with all scopes.
@@ -31,23 +31,6 @@ func pageText(t *testing.T, page string) string {
 	return string(text)
 }
 
-// apiMethods returns the paths of all methods of the API.
-func apiMethods() (paths []string) {
-	protoregistry.GlobalFiles.RangeFiles(func(file protoreflect.FileDescriptor) bool {
-		for i := range file.Services().Len() {
-			service := file.Services().Get(i)
-			for j := range service.Methods().Len() {
-				if strings.HasPrefix(string(service.FullName()), "chatcore.") {
-					paths = append(paths, string(service.FullName())+"/"+string(service.Methods().Get(j).Name()))
-				}
-			}
-		}
-		return true
-	})
-	slices.Sort(paths)
-	return paths
-}
-
 // TestAPIDocs runs every curl line of docs/api.md in order, and compares the responses with those of the page. Each method has a line.
 func TestAPIDocs(t *testing.T) {
 	calls, err := curlCalls("docs/api.md", pageText(t, "docs/api.md"))
@@ -62,7 +45,7 @@ func TestAPIDocs(t *testing.T) {
 			shown[m[1]] = true
 		}
 	}
-	methods := apiMethods()
+	methods := apiserver.Methods()
 	if len(methods) < 40 {
 		t.Errorf("only %d methods were found", len(methods))
 	}
@@ -73,16 +56,41 @@ func TestAPIDocs(t *testing.T) {
 	}
 }
 
-// TestREADMECommands runs the curl lines of README.md in order: their responses are exactly those of the page, but for the time.
-func TestREADMECommands(t *testing.T) {
-	calls, err := curlCalls("README.md", strings.ReplaceAll(pageText(t, "README.md"), "http://127.0.0.1:7460", "$CORE"))
+// embeddedServer runs the README's first command, on a free port, and returns the line that it prints.
+func embeddedServer(t *testing.T) (address string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), wait.Limit)
+	cmd := exec.CommandContext(ctx, program(t), "serve", "--embedded", "--listen", "127.0.0.1:0") //nolint:gosec // built by this test
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait() // it was killed
+	})
+	address, err = bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(calls) < 3 {
-		t.Errorf("only %d curl lines were found", len(calls))
+	return strings.TrimSpace(address)
+}
+
+// TestREADMECommands runs the first commands of README.md in order: the responses are exactly those of the page, but for the time.
+func TestREADMECommands(t *testing.T) {
+	page := pageText(t, "README.md")
+	calls, err := curlCalls("README.md", strings.ReplaceAll(page, "http://127.0.0.1:7460", "$CORE"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	variables := map[string]string{"CORE": apiServer(t)}
+	if len(calls) < 3 || !strings.Contains(page, "\ngo run ./cmd/core serve --embedded\n") {
+		t.Errorf("%d curl lines were found, want three, after go run ./cmd/core serve --embedded", len(calls))
+	}
+	variables := map[string]string{"CORE": embeddedServer(t)}
 	for _, c := range calls {
 		if c.response == "" {
 			t.Errorf("README.md:%d: the page does not show the response", c.line)
