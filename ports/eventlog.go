@@ -384,7 +384,11 @@ func (e *ConflictError) Error() string {
 	if e.Condition.Exists {
 		return fmt.Sprintf("%v: chat %q has no %s", ErrConflict, e.Chat, e.Condition.Entity)
 	}
-	return fmt.Sprintf("%v: %s of chat %q is at version %d, not %d", ErrConflict, e.Condition.Entity, e.Chat, e.Version, e.Condition.Version)
+	wanted := strconv.FormatUint(uint64(e.Condition.Version), 10)
+	if e.Condition.UpTo > e.Condition.Version {
+		wanted = fmt.Sprintf("%d to %d", e.Condition.Version, e.Condition.UpTo)
+	}
+	return fmt.Sprintf("%v: %s of chat %q is at version %d, not %s", ErrConflict, e.Condition.Entity, e.Chat, e.Version, wanted)
 }
 
 // Is reports that a ConflictError is [ErrConflict].
