@@ -245,7 +245,9 @@ type Loaded struct {
 // EntityHistory is an entity's version and the events behind it.
 type EntityHistory struct {
 	Version  domain.Seq
-	Snapshot Snapshot   // the state before the events; zero if they begin with the first, or after the requested version
+	// Snapshot is the state before the events. It is zero if they begin with the first, or after the requested version, as they do if that is at most
+	// 256 seqs before the snapshot.
+	Snapshot Snapshot
 	Events   []Record   // oldest first
 	Undone   int        // events that Net left out
 	Older    domain.Seq // of the newest event that Last left out, 0 if there is none
