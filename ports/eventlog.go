@@ -244,7 +244,7 @@ type Loaded struct {
 
 // EntityHistory is an entity's version and the events behind it.
 type EntityHistory struct {
-	Version  domain.Seq
+	Version domain.Seq
 	// Snapshot is the state before the events. It is zero if they begin with the first, or after the requested version, as they do if that is at most
 	// 256 seqs before the snapshot.
 	Snapshot Snapshot
