@@ -78,6 +78,64 @@ func TestCaps_HoldUnderConcurrency(t *testing.T) {
 	})
 }
 
+// TestCaps_OfOneUserHold has many users react to a message at once, each with all of its emojis, which outnumber the cap of a user, while others add and
+// remove reactions. Calls conflict with each other all the time, through two cores where two share a log.
+func TestCaps_OfOneUserHold(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		const perUser, emojis, users = 3, 12, 8
+		config := chatcore.Config{Limits: chatcore.LimitsConfig{Caps: app.Caps{EmojisPerMessage: emojis, ReactionsPerUser: perUser}}}
+		cores := []*chatcore.Core{open(config), open(config)}
+		if cores[0].LogID() != cores[1].LogID() {
+			cores[1] = cores[0]
+		}
+		ctx := t.Context()
+		members := make([]domain.UserID, users+emojis)
+		for i := range members {
+			members[i] = domain.UserID(fmt.Sprint("user", i))
+		}
+		must[app.Done](t)(cores[0].Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: members}))
+		must[app.Sent](t)(cores[0].Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: "m", Content: "x"}))
+		command := func(by domain.UserID, emoji int) domain.React {
+			return domain.React{Chat: "c", Actor: by, MessageID: "m", Emoji: fmt.Sprintf(":e%d:", emoji)}
+		}
+		for i := range emojis {
+			must[app.Done](t)(cores[0].Chats.React(ctx, command(members[users+i], i)))
+		}
+		check := func(_ app.Done, err error) {
+			if err != nil && !errors.Is(err, domain.ErrCapReached) && !errors.Is(err, ports.ErrConflict) {
+				t.Error(err)
+			}
+		}
+		var all sync.WaitGroup
+		for i := range emojis {
+			for _, by := range members[:users] {
+				all.Go(func() { check(cores[i%2].Chats.React(ctx, command(by, i))) })
+			}
+			all.Go(func() { // an emoji vanishes, and comes back if there is room
+				check(cores[i%2].Chats.Unreact(ctx, command(members[users+i], i)))
+				check(cores[i%2].Chats.React(ctx, command(members[users+i], i)))
+				check(cores[i%2].Chats.React(ctx, command(members[users+i], emojis+i)))
+			})
+		}
+		all.Wait()
+		found := must[app.MessageView](t)(cores[0].Queries.Message(ctx, "c", "m"))
+		own := make(map[domain.UserID]int)
+		for _, group := range found.Reactions {
+			for _, user := range group.Users {
+				own[user]++
+			}
+		}
+		if len(found.Reactions) > emojis {
+			t.Errorf("the message has %d emojis, want at most %d", len(found.Reactions), emojis)
+		}
+		for user, n := range own {
+			if n > perUser {
+				t.Errorf("%s has %d reactions, want at most %d", user, n, perUser)
+			}
+		}
+	})
+}
+
 // TestCaps_OfChatsAreCountedInTheUsersView, which the built-in subscribers keep.
 func TestCaps_OfChatsAreCountedInTheUsersView(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {

@@ -200,6 +200,7 @@ func newCore(
 	}
 	core.builtins = projection.NewBuiltins(m.readModels, cached, m.backend.redis != nil)
 	core.after = projection.NewAppendEffects(core.builtins, m.progress.made, m.config.Logger)
+	chats.NotifyMarksEnded(m.progress.made)
 	if m.readModels.Views().Kept != nil {
 		chats.ApplyAfterAppend(core.after)
 	}

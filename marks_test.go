@@ -1,6 +1,7 @@
 package chatcore_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"testing"
@@ -61,4 +62,34 @@ func TestMarkRead_TwoProcesses(t *testing.T) {
 		}
 		last = receipt
 	}
+}
+
+// TestMarkRead_RunRecordsPendingMarks ends the context of Run while a mark is pending. The core has recorded it when Run returns.
+func TestMarkRead_RunRecordsPendingMarks(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, open func(chatcore.Config) *chatcore.Core) {
+		core, reader := open(chatcore.Config{}), open(chatcore.Config{})
+		ctx, stop := context.WithCancel(t.Context())
+		defer stop()
+		if err := core.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+		must[app.Done](t)(core.Chats.Create(ctx, domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}))
+		for _, m := range []domain.MessageID{"m1", "m2"} {
+			must[app.Sent](t)(core.Chats.Send(ctx, domain.Send{Chat: "c", Actor: "ada", MessageID: m, Content: "x"}))
+			must[app.Marked](t)(core.Chats.MarkRead(ctx, domain.MarkRead{Chat: "c", Actor: "ben", MessageID: m}))
+		}
+		stop()
+		if err := core.Wait(); err != nil {
+			t.Error(err)
+		}
+		if stats := core.Chats.MarkStats(); stats != (app.MarkStats{}) {
+			t.Errorf("after Run there are %+v", stats)
+		}
+		if reader.LogID() != core.LogID() { // in memory, the log has ended with the core
+			return
+		}
+		if n := must[domain.Ordinal](t)(reader.Queries.Unread(t.Context(), "c", "ben")); n != 0 {
+			t.Errorf("%d messages are unread, want 0", n)
+		}
+	})
 }

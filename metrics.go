@@ -34,6 +34,7 @@ const (
 	metricParked      = "chatcore.group.parked"
 	metricDeadLetters = "chatcore.group.dead_letters"
 	metricOnline      = "chatcore.presence.online"
+	metricMarks       = "chatcore.read_marks.pending"
 )
 
 // instruments returns those of all counts, and of the levels.
@@ -47,6 +48,7 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricParked, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats on these partitions that wait for a decision about a dead letter."},
 		{Name: metricDeadLetters, Unit: "{letter}", Kind: telemetry.Level, Description: "Dead letters on these partitions."},
 		{Name: metricOnline, Unit: "{user}", Kind: telemetry.Gauge, Description: "Users that are published as online, in all processes."},
+		{Name: metricMarks, Unit: "{mark}", Kind: telemetry.Level, Description: "Accepted read marks of this process that are not recorded yet."},
 	}
 	for _, n := range c.counts {
 		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
@@ -85,6 +87,7 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 			add(n.name, float64(n.ofGroup(counters).Load()), append([]attribute.KeyValue{telemetry.Group(group)}, n.by...)...)
 		}
 	}
+	add(metricMarks, float64(c.Chats.MarkStats().Pending))
 	running := c.inFlight()
 	for group, counters := range groups {
 		for _, reason := range blockReasons() {

@@ -414,6 +414,9 @@ func TestTelemetry_AcceptedMarkLinksToItsCall(t *testing.T) {
 		if call = request.SpanContext(); marked.Recorded != (i == 0) {
 			t.Fatalf("mark %d: %+v", i, marked)
 		}
+		if n, there := o.measured(t)["chatcore.read_marks.pending"]; !there || int(n) > i {
+			t.Errorf("after mark %d, %d are pending (%v), want at most %d", i, n, there, i)
+		}
 	}
 	if err := o.Close(); err != nil {
 		t.Fatal(err)

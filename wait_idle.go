@@ -9,8 +9,9 @@ import (
 // ErrNotInMemory is returned by WaitIdle of a core that is not in memory: others may append to its log at any time.
 var ErrNotInMemory = errors.New("WaitIdle needs a core in memory; NewInMemory or chatcoretest.New open one")
 
-// WaitIdle waits until every group has handled all appended events and every listener all live events, including those that handlers cause: for tests,
-// of a running core in memory. It returns the error of a ctx that ends before, and [ErrClosed] if the core ended before it ran.
+// WaitIdle waits until every accepted read mark is recorded, every group has handled all appended events, and every listener all live events, including
+// those that handlers cause: for tests, of a running core in memory. With a clock that stands it waits for a pending mark until the clock is moved by a
+// second. It returns the error of a ctx that ends before, and [ErrClosed] if the core ended before it ran.
 func (c *Core) WaitIdle(ctx context.Context) error {
 	if c.backend.idle == nil {
 		return ErrNotInMemory
@@ -23,7 +24,7 @@ func (c *Core) WaitIdle(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return c.progress.until(ctx, func() bool {
-		return c.backend.idle() && c.after.Idle() && c.liveHandled.Load()+c.helpers.Stats().Handled == c.backend.liveQueued()
+		return c.Chats.MarkStats().Pending == 0 && c.backend.idle() && c.after.Idle() && c.liveHandled.Load()+c.helpers.Stats().Handled == c.backend.liveQueued()
 	})
 }
 

@@ -134,6 +134,14 @@ func (c *Chats) Close(ctx context.Context) (unrecorded int) { return c.pending.c
 // MarkStats returns the counts of accepted read marks.
 func (c *Chats) MarkStats() MarkStats { return c.pending.stats() }
 
+// NotifyMarksEnded has a function called each time the last pending mark ends: it is recorded, refused or dropped. The function must not block, and must
+// not call Chats.
+func (c *Chats) NotifyMarksEnded(ended func()) {
+	c.pending.mu.Lock()
+	defer c.pending.mu.Unlock()
+	c.pending.emptied = ended
+}
+
 func (c *Chats) now() time.Time { return domain.Instant(c.clock.Now()) }
 
 // Create starts a chat, with its owner and its first members in one step. It returns [domain.ErrChatExists] if the id is taken, and

@@ -24,6 +24,8 @@ type command struct {
 	args   arguments // the arguments that id identifies, beside the name
 	// unconditional names loaded entities that are no conditions of the append.
 	unconditional func(s *state, e domain.Entity) bool
+	// slack returns how many events may have moved the hot entity since the state that the decision used. nil is 0. It is asked after a conflict only.
+	slack func(s *state) domain.Seq
 	// hot is a wanted entity that many calls may move at once, or zero. Calls that need a newer state of it than is cached share one load.
 	hot domain.Entity
 	// queue waits until no other call of this process decides a contended command on the same thing. It may be nil.
@@ -78,9 +80,21 @@ func (s *state) free(cmd *command, e domain.Entity) bool {
 	return cmd.unconditional != nil && cmd.unconditional(s, e)
 }
 
+// slack returns how many events may move an entity between the decision and the append.
+func (s *state) slack(cmd *command, e domain.Entity) domain.Seq {
+	if s.conflicts == 0 || cmd.slack == nil || e != cmd.hot {
+		return 0
+	}
+	return cmd.slack(s)
+}
+
+// maxUnqueued is after how many conflicts a command waits in its queue even if its condition has slack. Callers of many processes that move an entity
+// all the time use up the slack of each other.
+const maxUnqueued = 4
+
 // contended reports whether the next append may conflict with other calls of this process again, and could wait for them.
 func (s *state) contended(cmd *command) bool {
-	if s.conflicts == 0 || cmd.queue == nil {
+	if s.conflicts == 0 || cmd.queue == nil || s.conflicts < maxUnqueued && s.slack(cmd, cmd.hot) > 0 {
 		return false
 	}
 	return !slices.ContainsFunc(s.entities, func(k entity.Versioned) bool { return s.free(cmd, k.Entity) })

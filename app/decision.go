@@ -171,7 +171,7 @@ func (c *Chats) learn(cmd *command, s *state, events []domain.Durable, at ports.
 				continue
 			}
 			seq := at.First + domain.Seq(i) //nolint:gosec // an index
-			if s.free(cmd, known.Entity) {
+			if s.free(cmd, known.Entity) || s.slack(cmd, known.Entity) > 0 {
 				c.entities.NoteMove(cmd.chat, known.Entity, seq)
 			} else {
 				c.entities.Learn(cmd.chat, known, seq, e)
@@ -192,7 +192,11 @@ func (c *Chats) appendOf(cmd *command, s *state, events []domain.Durable) ports.
 		case k.Exists:
 			a.Conditions = append(a.Conditions, domain.Condition{Entity: k.Entity, Exists: true})
 		case !s.free(cmd, k.Entity):
-			a.Conditions = append(a.Conditions, domain.Condition{Entity: k.Entity, Version: k.Version})
+			condition := domain.Condition{Entity: k.Entity, Version: k.Version}
+			if slack := s.slack(cmd, k.Entity); slack > 0 {
+				condition.UpTo = k.Version + slack
+			}
+			a.Conditions = append(a.Conditions, condition)
 		}
 	}
 	a.Conditions = append(a.Conditions, cmd.conditions...)

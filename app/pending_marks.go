@@ -22,9 +22,10 @@ const (
 
 // MarkStats are counts of accepted read marks since the start.
 type MarkStats struct {
-	Pending    int    // users and chats with an accepted mark that is not recorded yet
-	Refused    uint64 // accepted marks that were refused when their time came: the user had left the chat, for example
-	Unrecorded uint64 // accepted marks that were not recorded before the end of Close
+	Pending    int       // users and chats with an accepted mark that is not recorded yet
+	Refused    uint64    // accepted marks that were refused when their time came: the user had left the chat, for example
+	Unrecorded uint64    // accepted marks that were not recorded before the end of Close
+	NextDue    time.Time // when the next pending mark may be recorded; zero if each of them is being recorded, or there is none
 }
 
 // pendingMarks holds the marks that calls have accepted: the highest one of each user and chat, until it is recorded. A timer goroutine and at most
@@ -44,6 +45,7 @@ type pendingMarks struct {
 	closed     bool               // no mark is accepted any more
 	ended      bool               // marks that cannot be recorded at once are dropped
 	empty      chan struct{}      // closed when there is no mark; nil while nobody waits for that
+	emptied    func()             // called when there is no mark any more, with the mutex held; nil for nobody
 	refused    uint64
 	unrecorded uint64 // dropped by the end
 }
@@ -146,6 +148,9 @@ func (p *pendingMarks) remove(m *pendingMark) {
 		return
 	}
 	p.stopTimer()
+	if p.emptied != nil {
+		p.emptied()
+	}
 	if p.empty != nil {
 		close(p.empty)
 		p.empty = nil
@@ -311,7 +316,11 @@ func (p *pendingMarks) close(ctx context.Context) (unrecorded int) {
 func (p *pendingMarks) stats() MarkStats {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return MarkStats{Pending: len(p.marks), Refused: p.refused, Unrecorded: p.unrecorded}
+	s := MarkStats{Pending: len(p.marks), Refused: p.refused, Unrecorded: p.unrecorded}
+	if len(p.waiting) > 0 {
+		s.NextDue = p.waiting[0].due
+	}
+	return s
 }
 
 // markHeap orders marks by the time when they are due. It implements [heap.Interface].

@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"chatcore/domain"
@@ -41,12 +42,13 @@ func (c *Chats) react(
 			}
 			return events, nil
 		},
-		// The first append has the reactions as a condition, so that caps hold and the cache stays exact. Where many react at once, further ones have
-		// them only if a cap could be exceeded: a reaction that was recorded twice folds to one.
+		// The first append requires the version of the reactions that the decision used, so that caps hold and the cache stays exact. Where many react at
+		// once, further ones allow as many changes since then as cannot exceed a cap: a reaction that was recorded twice folds to one.
 		unconditional: func(s *state, e domain.Entity) bool {
-			return e == reactions && s.conflicts > 0 && withinCaps(s.reactions(cmd.MessageID), caps, cmd.Actor, emoji)
+			return e == reactions && s.conflicts > 0 && (caps == domain.ReactionCaps{} || s.reactions(cmd.MessageID).Has(cmd.Actor, emoji))
 		},
-		hot: reactions,
+		slack: func(s *state) domain.Seq { return slackWithin(s.reactions(cmd.MessageID), caps, cmd.Actor, emoji) },
+		hot:   reactions,
 		queue: func(ctx context.Context) (func(), error) {
 			return c.reacting.acquire(ctx, lockKey{cmd.Chat, cmd.MessageID})
 		},
@@ -63,16 +65,18 @@ func adds(events []domain.Durable) bool {
 	return ok && reaction.Action == domain.ReactionAdd
 }
 
-// withinCaps reports whether a change of a user's reaction keeps the caps under any concurrent changes: it removes one, or it is the user's first and
-// adds no new emoji to the message.
-func withinCaps(r *domain.Reactions, caps domain.ReactionCaps, user domain.UserID, emoji domain.Emoji) bool {
-	switch {
-	case caps == domain.ReactionCaps{} || r.Has(user, emoji):
-		return true
-	case caps.PerUser == 1 || r.Emojis() >= caps.Emojis:
-		return false
+// slackWithin returns how many other changes of a message's reactions there may be before a user's reaction is added, so that no cap is exceeded whatever
+// the changes are. A change adds or removes one reaction. n changes give the user at most n reactions more, and they give the message at most n emojis
+// more; they leave the emoji there if more than n reactions have it.
+func slackWithin(r *domain.Reactions, caps domain.ReactionCaps, user domain.UserID, emoji domain.Emoji) domain.Seq {
+	slack := math.MaxInt32
+	if caps.PerUser > 0 {
+		slack = caps.PerUser - r.Of(user) - 1
 	}
-	return r.HasEmoji(emoji) && r.Of(user) == 0
+	if caps.Emojis > 0 {
+		slack = min(slack, max(caps.Emojis-r.Emojis(), r.With(emoji))-1)
+	}
+	return domain.Seq(max(slack, 0)) //nolint:gosec // not negative
 }
 
 // Unreact takes the user's own reaction back, also in an archived chat. Not there, it changes nothing; so it does of a deleted message, whose reactions

@@ -1,7 +1,9 @@
 package app_test
 
 import (
+	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"chatcore/app"
@@ -71,4 +73,73 @@ func TestReact_ConcurrentIsNotLost(t *testing.T) {
 	}
 	s.reactions("at the end", domain.ReactionGroup{Emoji: "👍", Users: []domain.UserID{"bob", "ann"}},
 		domain.ReactionGroup{Emoji: "🎉", Users: []domain.UserID{"bob"}}, domain.ReactionGroup{Emoji: "🍅", Users: []domain.UserID{"bob"}})
+}
+
+// TestReact_CapsHoldWhateverOthersDo has others change the reactions of a message before each of two attempts of a reaction. The second attempt depends
+// on as little as the caps allow. The caps hold although the same user reacts meanwhile, and although the emoji vanishes while others fill its place.
+func TestReact_CapsHoldWhateverOthersDo(t *testing.T) {
+	for name, test := range map[string]struct {
+		caps          app.Caps
+		before        []domain.React
+		first, second []domain.React // before the first and the second attempt
+		undone        []domain.React // of the second step, taken back first
+		want          domain.Cap     // that refuses; "" for none
+		own, emojis   int            // at the end
+		appends       int
+	}{
+		"the user reacts up to the cap": {
+			caps: app.Caps{ReactionsPerUser: 3}, before: []domain.React{reaction("bob", "👍"), reaction("bob", "🎉"), reaction("bob", "🍅"), reaction("bob", "🌵")},
+			first: []domain.React{reaction("bob", "🐸")}, second: []domain.React{reaction("ann", "🎉"), reaction("ann", "🍅"), reaction("ann", "🌵")},
+			want: domain.CapReactions, own: 3, emojis: 5, appends: 2,
+		},
+		"the user reacts below the cap": {
+			caps: app.Caps{ReactionsPerUser: 3}, before: []domain.React{reaction("bob", "👍"), reaction("bob", "🎉"), reaction("bob", "🍅")},
+			first: []domain.React{reaction("bob", "🐸")}, second: []domain.React{reaction("ann", "🎉"), reaction("ann", "🍅")}, own: 3, emojis: 4, appends: 2,
+		},
+		"the emoji vanishes": {
+			caps: app.Caps{EmojisPerMessage: 3}, before: []domain.React{reaction("bob", "👍")}, first: []domain.React{reaction("bob", "🎉")},
+			undone: []domain.React{reaction("bob", "👍")}, second: []domain.React{reaction("bob", "🍅"), reaction("bob", "🌵")}, want: domain.CapEmojis, emojis: 3, appends: 2,
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := newSharing(t)
+			s.here = app.NewChats(s.log, s.entities, silent{}, s.log.Typing(), clock{}, ids{}, nil, app.Policy{Caps: test.caps}, nil)
+			all := func(reactions []domain.React) {
+				for _, r := range reactions {
+					s.did(s.there.React(t.Context(), r))
+				}
+			}
+			all(test.before)
+			s.did(s.here.Unreact(t.Context(), reaction("ann", "👍"))) // the reactions are in the cache now
+			s.log.steps = []func(ports.Append) error{
+				func(ports.Append) error { all(test.first); return nil },
+				func(ports.Append) error {
+					for _, r := range test.undone {
+						s.did(s.there.Unreact(t.Context(), r))
+					}
+					all(test.second)
+					return nil
+				},
+			}
+			s.log.appends = 0
+			_, err := s.here.React(t.Context(), reaction("ann", "👍"))
+			var refused *domain.CapError
+			if errors.As(err, &refused); test.want == "" && err != nil || test.want != "" && (refused == nil || refused.Cap != test.want) {
+				t.Errorf("the reaction returned %v, want refused by %q", err, test.want)
+			}
+			if s.log.appends != test.appends {
+				t.Errorf("the reaction took %d appends, want %d", s.log.appends, test.appends)
+			}
+			m, err := s.queries.Message(t.Context(), "c", "m")
+			own := 0
+			for _, group := range m.Reactions {
+				if slices.Contains(group.Users, "ann") {
+					own++
+				}
+			}
+			if err != nil || own != test.own || len(m.Reactions) != test.emojis {
+				t.Errorf("the user has %d reactions and the message %d emojis, error %v; want %d and %d", own, len(m.Reactions), err, test.own, test.emojis)
+			}
+		})
+	}
 }

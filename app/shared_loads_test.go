@@ -93,8 +93,10 @@ func reactAtOnce(t *testing.T, caps app.Caps) {
 	callersDone.Wait()
 	loads, events, appends := log.loads.Load(), log.events.Load(), log.appends.Load()
 	t.Logf("%d reactions took %d appends and %d loads, which returned %d events", callers*each, appends, loads, events)
-	if events > before+4*callers*each { // a snapshot may be loaded once
-		t.Errorf("the loads of %d reactions returned %d events, want at most 4 for each and one snapshot", callers*each, events)
+	// Shared loads return each of the new events once: each begins with the cached state, and a log returns no snapshot that is few events ahead of it.
+	// The load for a snapshot of the 2,048th and of the 2,304th event may return at most all new ones before it again.
+	if events > 2*callers*each {
+		t.Errorf("the loads of %d reactions returned %d events, want at most 2 for each", callers*each, events)
 	}
 	if loads > callers*each {
 		t.Errorf("%d reactions took %d loads, want at most 1 for each", callers*each, loads)

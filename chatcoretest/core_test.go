@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 )
@@ -68,6 +69,35 @@ func TestWaitIdle_WaitsForHandlersRetriesAndTheirSends(t *testing.T) {
 		t.Errorf("%d calls and %d live events, want 12 and 4", calls.Load(), heard.Load())
 	}
 	core.WaitIdle()
+}
+
+// TestWaitIdle_RecordsPendingMarks makes two marks within a second, one of them in a handler. Once the core is idle both are recorded, and the clock has
+// moved by just the second between them.
+func TestWaitIdle_RecordsPendingMarks(t *testing.T) {
+	core := chatcoretest.New(t)
+	if err := core.Subscribe("reader", chatcore.On(func(ctx context.Context, d chatcore.Delivery[domain.MessageNew]) error {
+		_, err := core.Chats.MarkRead(ctx, domain.MarkRead{Chat: d.Event.Chat, Actor: "ben", MessageID: d.Event.Message})
+		return err
+	})); err != nil {
+		t.Fatal(err)
+	}
+	core.Start()
+	if _, err := core.Chats.Create(t.Context(), domain.Create{Chat: "c", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
+		t.Fatal(err)
+	}
+	began := core.Clock.Now()
+	for range 2 {
+		if _, err := core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: "x"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	core.WaitIdle()
+	if n, err := core.Queries.Unread(t.Context(), "c", "ben"); err != nil || n != 0 || core.Chats.MarkStats() != (app.MarkStats{}) {
+		t.Errorf("%d messages are unread, error %v; marks: %+v", n, err, core.Chats.MarkStats())
+	}
+	if moved := core.Clock.Now().Sub(began); moved != domain.ReadCoalescing {
+		t.Errorf("the clock moved by %v, want %v", moved, domain.ReadCoalescing)
+	}
 }
 
 func TestTheClockStandsUntilItIsMoved(t *testing.T) {

@@ -4,7 +4,8 @@ package domain
 type Condition struct {
 	Entity  Entity
 	Version Seq  // 0: nothing has moved it
-	Exists  bool // something has moved it; Version does not count then
+	UpTo    Seq  // if higher than Version, the condition holds for each version from Version to UpTo
+	Exists  bool // something has moved it; Version and UpTo do not count then
 }
 
 // Holds reports whether the condition holds for an entity at a version.
@@ -12,5 +13,5 @@ func (c Condition) Holds(version Seq) bool {
 	if c.Exists {
 		return version != 0
 	}
-	return version == c.Version
+	return version >= c.Version && version <= max(c.Version, c.UpTo)
 }

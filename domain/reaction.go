@@ -48,12 +48,12 @@ func (r *Reactions) Apply(seq Seq, e Durable) {
 	case ReactionAdd:
 		if !there {
 			r.recent[key] = seq
-			r.count(ev.Emoji, 1)
+			r.count(key.Emoji, 1)
 		}
 	case ReactionRemove:
 		if there {
 			r.recent[key] = 0
-			r.count(ev.Emoji, -1)
+			r.count(key.Emoji, -1)
 		}
 	}
 }
@@ -115,8 +115,8 @@ func (r *Reactions) Len() int { return r.n }
 // Emojis is the number of distinct emojis.
 func (r *Reactions) Emojis() int { return len(r.emojis) }
 
-// HasEmoji reports whether anyone's reaction has the emoji.
-func (r *Reactions) HasEmoji(emoji Emoji) bool { return r.emojis[emoji] > 0 }
+// With returns how many reactions have the emoji.
+func (r *Reactions) With(emoji Emoji) int { return r.emojis[emoji] }
 
 // Of returns the number of a user's reactions. Its cost grows with the number of distinct emoji.
 func (r *Reactions) Of(user UserID) int {
@@ -137,7 +137,7 @@ type ReactionCaps struct {
 
 // Allow returns a [*CapError] if a further reaction of the user with the emoji to a message exceeds a cap.
 func (r *Reactions) Allow(caps ReactionCaps, m MessageID, user UserID, emoji Emoji) error {
-	if caps.Emojis > 0 && r.Emojis() >= caps.Emojis && !r.HasEmoji(emoji) {
+	if caps.Emojis > 0 && r.Emojis() >= caps.Emojis && r.With(emoji) == 0 {
 		return &CapError{Cap: CapEmojis, Max: caps.Emojis, Detail: fmt.Sprintf("message %q has %d distinct emojis", m, r.Emojis())}
 	}
 	if n := r.Of(user); caps.PerUser > 0 && n >= caps.PerUser {

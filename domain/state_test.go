@@ -56,3 +56,22 @@ func TestReactionsAndTheirClones(t *testing.T) {
 		}
 	})
 }
+
+// TestReactions_CountEmojisInTheirNormalForm adds reactions in two spellings of an emoji, and removes them in the other one.
+func TestReactions_CountEmojisInTheirNormalForm(t *testing.T) {
+	r := &domain.Reactions{}
+	const normal, other = "❤️", "❤"
+	for i, e := range []domain.MessageReaction{
+		{User: "ann", Emoji: other, Action: domain.ReactionAdd}, {User: "bob", Emoji: normal, Action: domain.ReactionAdd},
+	} {
+		r.Apply(domain.Seq(i+1), e)
+	}
+	if r.Emojis() != 1 || r.With(normal) != 2 {
+		t.Errorf("%d emojis, %d reactions with it; want 1 and 2", r.Emojis(), r.With(normal))
+	}
+	r.Apply(3, domain.MessageReaction{User: "ann", Emoji: normal, Action: domain.ReactionRemove})
+	r.Apply(4, domain.MessageReaction{User: "bob", Emoji: other, Action: domain.ReactionRemove})
+	if r.Emojis() != 0 || r.With(normal) != 0 {
+		t.Errorf("%d emojis, %d reactions with it; want none", r.Emojis(), r.With(normal))
+	}
+}

@@ -244,8 +244,10 @@ type Loaded struct {
 
 // EntityHistory is an entity's version and the events behind it.
 type EntityHistory struct {
-	Version  domain.Seq
-	Snapshot Snapshot   // the state before the events; zero if they begin with the first, or after the requested version
+	Version domain.Seq
+	// Snapshot is the state before the events. It is zero if they begin with the first, or after the requested version, as they do if that is at most
+	// 256 seqs before the snapshot.
+	Snapshot Snapshot
 	Events   []Record   // oldest first
 	Undone   int        // events that Net left out
 	Older    domain.Seq // of the newest event that Last left out, 0 if there is none
@@ -384,7 +386,11 @@ func (e *ConflictError) Error() string {
 	if e.Condition.Exists {
 		return fmt.Sprintf("%v: chat %q has no %s", ErrConflict, e.Chat, e.Condition.Entity)
 	}
-	return fmt.Sprintf("%v: %s of chat %q is at version %d, not %d", ErrConflict, e.Condition.Entity, e.Chat, e.Version, e.Condition.Version)
+	wanted := strconv.FormatUint(uint64(e.Condition.Version), 10)
+	if e.Condition.UpTo > e.Condition.Version {
+		wanted = fmt.Sprintf("%d to %d", e.Condition.Version, e.Condition.UpTo)
+	}
+	return fmt.Sprintf("%v: %s of chat %q is at version %d, not %s", ErrConflict, e.Condition.Entity, e.Chat, e.Version, wanted)
 }
 
 // Is reports that a ConflictError is [ErrConflict].

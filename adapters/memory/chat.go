@@ -123,7 +123,8 @@ func (c *chat) history(w ports.LoadRequest) ports.EntityHistory {
 	if len(seqs) > 0 {
 		h.Version = seqs[len(seqs)-1]
 	}
-	if s := c.snapshots[w.Entity]; !w.Whole && !w.Latest && s.Version > w.After && s.Version <= h.Version {
+	if s := c.snapshots[w.Entity]; !w.Whole && !w.Latest && s.Version > w.After && s.Version <= h.Version &&
+		(w.After == 0 || s.Version-w.After > manyEvents) {
 		h.Snapshot = s
 		w.After = s.Version
 	}

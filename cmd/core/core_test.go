@@ -147,7 +147,17 @@ func TestAChatsLifeOnTheCommandLine(t *testing.T) {
 	if n := s.json("unread", "ada", "--chat", "c")[0]["unread"]; n != 2.0 {
 		t.Errorf("ada has %v unread, want 2", n)
 	}
-	s.do("read", "c", "m1", "--as", "ada")
+	for range 2 { // the second one changes nothing
+		if read := s.json("read", "c", "m1", "--as", "ada")[0]; read["recorded"] != true {
+			t.Errorf("the mark is %v, want it recorded", read)
+		}
+	}
+	if read := s.json("read", "c", "m2", "--as", "ada")[0]; read["recorded"] != true || read["changed"] != true { // within a second of the first
+		t.Errorf("the mark after it is %v, want it recorded", read)
+	}
+	if sent["recorded"] != nil {
+		t.Errorf("a sent message has recorded %v", sent["recorded"])
+	}
 	s.do("delete", "c", "m2", "--as", "cem", "--reason", "wrong chat")
 	if n := s.json("unread", "ada", "--chat", "c")[0]["unread"]; n != 0.0 {
 		t.Errorf("ada has %v unread, want 0", n)

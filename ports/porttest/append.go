@@ -27,6 +27,9 @@ func testConditions(t *testing.T, log Log) {
 	} {
 		for version := range domain.Seq(7) {
 			h.append(given{at(entity, version)}.then(read(c, "m", "reader", version)))
+			for upTo := range domain.Seq(7) {
+				h.append(given{{Entity: entity, Version: version, UpTo: upTo}}.then(read(c, "m", "reader", version)))
+			}
 		}
 	}
 	h.verify()

@@ -47,6 +47,9 @@ func drawCommand(rt *rapid.T, c domain.ChatID, known *history) ports.Append {
 			version = domain.Seq(rapid.IntRange(0, int(known.head())+1).Draw(rt, "version"))
 		}
 		condition := at(e, version)
+		if rapid.IntRange(0, 3).Draw(rt, "range") == 0 {
+			condition.UpTo = domain.Seq(rapid.IntRange(0, int(known.head())+1).Draw(rt, "upTo"))
+		}
 		condition.Exists = rapid.IntRange(0, 3).Draw(rt, "exists") == 0
 		conditions = append(conditions, condition)
 	}

@@ -38,6 +38,14 @@ func testSnapshots(t *testing.T, log Log) {
 		}
 
 		h.checkLoad(c, ports.LoadRequest{Entity: e, Whole: true}, ports.LoadRequest{Entity: e, After: version}, ports.LoadRequest{Entity: e, Latest: true})
+		near, far := max(version-256, 1), max(version-257, 0) // known versions before the snapshot
+		h.checkLoad(c, ports.LoadRequest{Entity: e, After: near}, ports.LoadRequest{Entity: e, After: version - 1})
+		if got := h.load(c, ports.LoadRequest{Entity: e, After: near}).Entities[0]; got.Snapshot.State != nil {
+			t.Errorf("%s after %d is loaded from a snapshot at %d, want its events alone", e, near, version)
+		}
+		if got := h.load(c, ports.LoadRequest{Entity: e, After: far}).Entities[0]; got.Snapshot.Version != version {
+			t.Errorf("%s after %d is loaded from a snapshot at %d, want %d", e, far, got.Snapshot.Version, version)
+		}
 		early := h.load(c, ports.LoadRequest{Entity: e, Until: version - 1}).Entities[0]
 		if early.Snapshot.State != nil || len(early.Events) != at-1 {
 			t.Errorf("%s before its snapshot has %d events, want %d", e, len(early.Events), at-1)

@@ -278,7 +278,7 @@ func (r *run) evidence(url string) Evidence {
 	w, n := r.writers, r.nemesis
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
-		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Restores: r.restorer.restores, Lossy: r.cluster,
+		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Marks: w.marks, Restores: r.restorer.restores, Lossy: r.cluster,
 		Freezes: len(n.windows(freezeWorker)), Endings: r.endings(), Stale: n.windows(freezeMaster), Damaged: n.windows(vanish, vanishGroup),
 		Poison: toxinOf(r.seed, r.long), Attempts: attempts,
 	}

@@ -51,6 +51,7 @@ func Check(e Evidence) ([]Violation, Losses) {
 		c.log(chat, e.Log[chat])
 	}
 	c.answers()
+	c.readMarks()
 	for _, chat := range slices.Sorted(maps.Keys(e.Log)) {
 		c.lawful(chat, e.Log[chat])
 	}

@@ -107,6 +107,7 @@ type Evidence struct {
 	Groups   []string                   // each has an effect for every event
 	Acks     []Ack
 	NotDone  []NotDone
+	Marks    []MarkAnswer
 	Records  []Record
 	Restores []Restore // one for each record that is Restored
 	// Lossy is set if a master could be lost before its replica had its writes: an unacknowledged event may then be gone, with an effect or without.

@@ -115,13 +115,28 @@ func TestPlantedAnswersAreFound(t *testing.T) {
 			conversation(create, domain.MessageNew{Chat: "c", Message: "m", Sender: "ben"}),
 			[]string{"an event follows from the events before it: chat c: seq 2 (domain.MessageNew, for \"m2\") is of a user that is not a member"},
 		},
-		"sent twice":                {conversation(create, hi, hi), []string{"sends a message again"}},
-		"an edit of nothing":        {conversation(create, domain.MessageEdit{Message: "m", Editor: "ada", Revision: 1}), []string{"edits a message that is not there"}},
-		"an edit by another":        {conversation(create, hi, domain.MessageEdit{Message: "m", Editor: "ben", Revision: 1}), []string{"edits another one's message"}},
-		"a revision too far":        {conversation(create, hi, domain.MessageEdit{Message: "m", Editor: "ada", Revision: 2}), []string{"is not the next revision"}},
-		"a reaction to nothing":     {conversation(create, domain.MessageReaction{Message: "m", User: "ada"}), []string{"reacts to a message that is not there"}},
-		"a deletion of nothing":     {conversation(create, domain.MessageDelete{Message: "m", By: "ada"}), []string{"deletes a message that is not there"}},
-		"a mark at nothing":         {conversation(create, domain.ReadReceipt{Message: "m", User: "ada", ReadSeq: 2}), []string{"marks a message as read that is not there"}},
+		"sent twice":            {conversation(create, hi, hi), []string{"sends a message again"}},
+		"an edit of nothing":    {conversation(create, domain.MessageEdit{Message: "m", Editor: "ada", Revision: 1}), []string{"edits a message that is not there"}},
+		"an edit by another":    {conversation(create, hi, domain.MessageEdit{Message: "m", Editor: "ben", Revision: 1}), []string{"edits another one's message"}},
+		"a revision too far":    {conversation(create, hi, domain.MessageEdit{Message: "m", Editor: "ada", Revision: 2}), []string{"is not the next revision"}},
+		"a reaction to nothing": {conversation(create, domain.MessageReaction{Message: "m", User: "ada"}), []string{"reacts to a message that is not there"}},
+		"a deletion of nothing": {conversation(create, domain.MessageDelete{Message: "m", By: "ada"}), []string{"deletes a message that is not there"}},
+		"a mark at nothing":     {conversation(create, domain.ReadReceipt{Message: "m", User: "ada", ReadSeq: 2}), []string{"marks a message as read that is not there"}},
+		"a recorded mark that is gone": {
+			conversation(create, hi, domain.ReadReceipt{Message: "m", User: "ada", ReadSeq: 2}).but(func(e *Evidence) {
+				e.Marks = []MarkAnswer{
+					{Chat: "c", User: "ada", Message: "m", Recorded: true}, {Chat: "c", User: "ben", Message: "m"},
+					{Chat: "c", User: "ben", Message: "m", Recorded: true}, {Chat: "c", User: "ben", Message: "unknown", Recorded: true},
+				}
+			}),
+			[]string{`a read mark that was answered as recorded is in the log: chat c: the mark of "ben" at message "m" (seq 2) was answered as recorded`},
+		},
+		"a recorded mark that a restore lost": {
+			conversation(create, hi).but(func(e *Evidence) {
+				e.Restores = []Restore{{Dumped: at(60), Begun: at(70), Done: at(80), Noticed: at(90)}}
+				e.Marks = []MarkAnswer{{Chat: "c", User: "ben", Message: "m", Recorded: true, Asked: at(61), At: at(62)}}
+			}), nil,
+		},
 		"a mark that goes back":     {conversation(create, hi, domain.ReadReceipt{Message: "m", User: "ada", ReadSeq: 2}, domain.ReadReceipt{Message: "m", User: "ada", ReadSeq: 2}), []string{"sets a read mark back"}},
 		"a member added twice":      {conversation(create, domain.ChatUpdate{Actor: "ada", Change: domain.MemberAdded, User: "ada"}), []string{"adds a member that is there"}},
 		"a stranger who is removed": {conversation(create, domain.ChatUpdate{Actor: "ada", Change: domain.MemberRemoved, User: "ben"}), []string{"removes a member that is not there"}},

@@ -34,6 +34,7 @@ type writers struct {
 	mu         sync.Mutex
 	acks       []Ack
 	notDone    []NotDone
+	marks      []MarkAnswer
 	corrupt    []Failure
 	attempts   int
 	evicting   int                // answers
@@ -133,6 +134,12 @@ func (w *writers) answered(core *chatcore.Core, o order) error {
 			return err
 		}
 	}
+}
+
+func (w *writers) marked(a MarkAnswer) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.marks = append(w.marks, a)
 }
 
 // attempt names an attempt.
@@ -369,7 +376,8 @@ func (r *room) react(m said, by domain.UserID) error {
 	}})
 }
 
-// read marks a message as read, unless the author still waits for a mark.
+// read marks a message as read, unless the author still waits for a mark. Every second mark is not awaited: it has no command id, and its events
+// belong to no answer.
 func (r *room) read(m said) {
 	a := r.author
 	select {
@@ -377,11 +385,21 @@ func (r *room) read(m said) {
 	default:
 		return
 	}
-	id := r.command("read")
+	id, awaited := r.command("read"), a.dice.IntN(2) == 0
 	a.done.Go(func() {
 		defer func() { <-a.marking }()
 		_ = a.answered(a.core, order{chat: m.chat, ref: string(id), give: func(ctx context.Context, chats *app.Chats) (app.Done, error) {
-			marked, err := chats.MarkRead(ctx, domain.MarkRead{Chat: m.chat, Actor: owner, MessageID: m.message, Command: id, AwaitRecorded: true})
+			cmd, asked := domain.MarkRead{Chat: m.chat, Actor: owner, MessageID: m.message, AwaitRecorded: awaited}, time.Now()
+			if awaited {
+				cmd.Command = id
+			}
+			marked, err := chats.MarkRead(ctx, cmd)
+			if err == nil {
+				a.marked(MarkAnswer{Chat: m.chat, User: owner, Message: m.message, Recorded: marked.Recorded, Asked: asked, At: time.Now()})
+			}
+			if !awaited {
+				return app.Done{}, err
+			}
 			return marked.Done, err
 		}})
 	})

@@ -336,8 +336,7 @@ func (r *request) read(keys keyspace.Limits, line string, unknown error) ports.O
 		return ports.Outcome{Appended: appended}
 	case "1":
 		e := r.entities[number()-1]
-		condition := domain.Condition{Entity: e.Entity, Version: e.version, Exists: e.exists}
-		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: condition, Version: domain.Seq(number())}}
+		return ports.Outcome{Err: &ports.ConflictError{Chat: r.append.Chat, Condition: e.condition, Version: domain.Seq(number())}}
 	case "2":
 		return ports.Outcome{Err: &ports.CorruptError{Chat: r.append.Chat, Cause: errors.New(rest)}}
 	case "5", "6":

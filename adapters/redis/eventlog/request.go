@@ -158,8 +158,7 @@ func (l *Log) writeEvent(r *request, e ports.NewEvent) error {
 type entity struct {
 	domain.Entity
 	conditional bool
-	version     domain.Seq
-	exists      bool // it must exist, at any version
+	condition   domain.Condition
 	command     bool // the command itself, which the append records
 }
 
@@ -167,12 +166,12 @@ type entity struct {
 func (r *request) collect() {
 	r.entities = r.entities[:0]
 	if r.append.Command != (domain.Entity{}) { // first, so that a repetition is reported before any conflict
-		r.entities = append(r.entities, entity{Entity: r.append.Command, command: true})
+		r.entities = append(r.entities, entity{Entity: r.append.Command, command: true, condition: domain.Condition{Entity: r.append.Command}})
 	}
 	for _, c := range r.append.Conditions {
 		place := r.place(c.Entity)
-		if place == 0 || r.entities[place-1].version != c.Version || r.entities[place-1].exists != c.Exists { // of two contradicting conditions one will fail
-			r.entities = append(r.entities, entity{Entity: c.Entity, conditional: true, version: c.Version, exists: c.Exists})
+		if place == 0 || r.entities[place-1].condition != c { // each of two different conditions is checked
+			r.entities = append(r.entities, entity{Entity: c.Entity, conditional: true, condition: c})
 		}
 	}
 	for _, e := range r.append.Events {
@@ -211,10 +210,13 @@ func (r *request) writeEntities() {
 		switch {
 		case e.command:
 			r.buf = strconv.AppendUint(append(r.buf, '='), r.append.Fingerprint, 16)
-		case e.exists:
+		case e.condition.Exists:
 			r.buf = append(r.buf, '!')
 		case e.conditional:
-			r.buf = strconv.AppendUint(r.buf, uint64(e.version), 10)
+			r.buf = strconv.AppendUint(r.buf, uint64(e.condition.Version), 10)
+			if e.condition.UpTo > e.condition.Version {
+				r.buf = strconv.AppendUint(append(r.buf, '-'), uint64(e.condition.UpTo), 10)
+			}
 		}
 		r.end()
 	}

@@ -17,7 +17,8 @@
 --       partition the least value that its witness must have; then for each command:
 --       partition (from 1), chat, chat as in keys or '' if that is the same, key of the typing mark that the command removes or '';
 --       number of limits that it takes from, and for each five values as in take_limits;
---       number of entities that it names, each as a field of :x, and for each the required version, '!' for any version, '' for no condition, or '='
+--       number of entities that it names, each as a field of :x, and for each the required version, the lowest and the highest as
+--       LOWEST-HIGHEST, '!' for any version, '' for no condition, or '='
 --       and a fingerprint: that is the command itself, which must not exist yet and is recorded;
 --       number of events, which may be 0 for a recorded command, and for each: event id, channel or '' for no publication, metadata, JSON up to the
 --       seq, JSON after the ordinal, '+' if it is a message, the place (from 1) among the entities of the message that it deletes, or ''; number of
@@ -105,6 +106,12 @@ local function version_in(entry)
   local version = match(entry, '^(%d+):%d+:%x+$')
   if not version then fault = fault or 'the index is unreadable' end
   return version or '0'
+end
+
+-- within reports whether a version is in a required range.
+local function within(version, range)
+  local lowest, highest = match(range, '^(%d+)-(%d+)$')
+  return lowest and tonumber(version) >= tonumber(lowest) and tonumber(version) <= tonumber(highest)
 end
 
 -- chats holds the state of each chat after the commands planned so far: seq, ordinal, pushes to segments, and values for :x as alternating fields and
@@ -259,7 +266,7 @@ local function plan(a)
       local version = version_in(entry)
       if not entry and sub(expected, 1, 1) == '=' then
         command = i
-      elseif version ~= expected and not (entry and expected == '!') and not fault then
+      elseif version ~= expected and not (entry and expected == '!') and not within(version, expected) and not fault then
         return '1 ' .. i .. ' ' .. version
       end
     end

@@ -70,7 +70,8 @@ for e = 1, entities do
     entity[4], known = entry, version
   elseif events >= SNAPSHOT and not whole and not latest and known < version and from == '' then
     local at = tonumber(call('HGET', base .. ':s', field) or 0) or 0
-    if at > known and at <= version and (last == 0 or at <= last) then
+    -- For a caller that lacks few events before the snapshot these are less than the snapshot.
+    if at > known and (known == 0 or at - known > SNAPSHOT) and at <= version and (last == 0 or at <= last) then
       entity[3], entity[4], known = at, call('HGET', base .. ':s', '=' .. field) or '', at
     end
   end
