@@ -24,7 +24,7 @@ var focus = map[string]map[string]string{
 		"once": "TestScript_Once|TestAFailureThatNobodyCouldForeseeLeavesNoMarker|TestAFullMemoryTakesNoEffect|TestEffects|TestAnEffectIsForgottenAfterItsTime|TestEveryCommandOfAnEffect|TestCommandsThatMightFailHalfWayAreRefused|TestWhatAKeyHoldsIsFollowedThroughAnEffect|TestAnEffectWhoseAnswerWasLostIsThereOnce",
 	},
 	"adapters/redis/eventlog": {
-		"append":      "TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*",
+		"append":      "TestScript_Append.*|TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*",
 		"unread":      "TestScript_Unread|TestCountUnread_Model|TestEventLogInOnePartition",
 		"search":      "TestScript_Search|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
 		"last":        "TestScript_Last|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
@@ -55,7 +55,7 @@ var focus = map[string]map[string]string{
 		"limits": "TestScript_Limits|TestLimiter|TestLimitsTogether.*|TestOtherProgramsCountOnTheSameKey|TestForeignValuesWhereALimitWouldBe",
 	},
 	"adapters/redis/presence": {
-		"presence":      "TestScript_Presence|TestPresenceAfterTheClockWentBack|TestPresence|TestPresenceIsAsTheWireContractSays|TestPresenceOverRandomHistories|TestForeignValuesUnderPresenceKeys|TestForeignValuesHoldUpNobodyElse|TestPresence_.*",
+		"presence":      "TestScript_PresenceBeat|TestScript_PresenceSteps|TestPresenceAfterTheClockWentBack|TestPresence|TestPresenceIsAsTheWireContractSays|TestPresenceOverRandomHistories|TestForeignValuesUnderPresenceKeys|TestForeignValuesHoldUpNobodyElse|TestPresence_.*",
 		"presence_ends": "TestScript_PresenceEnds|TestPresence|TestPresence_.*|TestForeignValuesUnderPresenceKeys",
 		"due":           "TestScript_PresenceDue|TestPresenceAfterTheClockWentBack|TestPresence|TestForeignValuesHoldUpNobodyElse|TestEntriesAreRenewedBeforeTheyAreDue",
 		"lead":          "TestScript_PresenceLease|TestPresence",

@@ -73,6 +73,7 @@ func TestScript_FsckFix(t *testing.T) {
 		{Name: "another value", Setup: chat + "; HSET p:c:x f other", Keys: keys, Args: args("'' 2 h u c - +3 h x f +old +new 0"), Reply: "0"},
 		{Name: "a value that is gone", Setup: chat + "; HDEL p:c:x f", Keys: keys, Args: args("'' 1 h x f +old +new 0"), Reply: "0"},
 		{Name: "another head", Setup: chat + "; HSET p:c:x · 3:3", Keys: keys, Args: args("'' 1 h u c - +3 0"), Reply: "0"},
+		{Name: "another head to correct", Setup: chat + "; HSET p:c:x · 3:3", Keys: keys, Args: args("'' 1 h x · +3:3 +2:1 0"), Reply: "0"},
 		{Name: "any head", Setup: chat, Keys: keys, Args: "L c c '' '' 1 h u c - +3 0", Reply: "1", After: "HGET p:c:u c = 3"},
 		{Name: "no head", Setup: chat + "; HDEL p:c:x ·", Keys: keys, Args: args("'' 1 h u c - +3 0"), Reply: "0"},
 		{Name: "a head to correct", Setup: chat, Keys: keys, Args: args("'' 1 h x · +2:2 +2:1 0"), Reply: "1", After: "HGET p:c:x · = 2:1"},

@@ -83,6 +83,7 @@ func TestScript_SmallWrites(t *testing.T) {
 			{Name: "another log", Setup: "SET p:id M; SET p:w 2", Keys: "p:id p:w", Args: "L 2 3 3600", Reply: "-1"},
 		},
 		"confirm": {
+			{Name: "a write", Setup: "SET p:id L; SET p:w 2", Keys: "p:id p:c p:w", Args: "L $HISTORY 2", Reply: "0", After: "GET p:c = 1; TTL p:c = 60"},
 			{Name: "no right", Setup: "SET p:id L; SET p:w 2", Keys: "p:id p:c p:w", Args: "L h 2", Without: "info", Reply: rig.NoRight},
 		},
 		"snapshot": {

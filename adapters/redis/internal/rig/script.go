@@ -15,7 +15,7 @@ import (
 )
 
 // ScriptCase runs a script once, on a server with the keys of Setup only. Words are separated by spaces: · is a space in a word, ” an empty word, and @2
-// the time in two hours, in milliseconds. Replies show such a time as @2.
+// the time in two hours, in milliseconds. Replies show such a time as @2. $HISTORY is the server's replication ID.
 type ScriptCase struct {
 	Name    string
 	Setup   string // commands, separated by ;
@@ -30,6 +30,8 @@ type ScriptCase struct {
 const NoRight = "error no right"
 
 var noRight = regexp.MustCompile(`NOPERM|ACL failure|can't run this command`)
+
+var replicationID = regexp.MustCompile(`master_replid:(\w+)`)
 
 // RunScript runs the cases of a script on a server of its own.
 func RunScript(t *testing.T, source string, cases []ScriptCase) {
@@ -82,6 +84,9 @@ func runScript(t *testing.T, client, caller goredis.UniversalClient, source stri
 	var keys []string
 	for _, key := range words(now, c.Keys) {
 		keys = append(keys, fmt.Sprint(key))
+	}
+	if strings.Contains(c.Args, "$HISTORY") {
+		c.Args = strings.ReplaceAll(c.Args, "$HISTORY", replicationID.FindStringSubmatch(client.Info(ctx, "replication").Val())[1])
 	}
 	reply, err := caller.Eval(ctx, source, keys, words(now, c.Args)...).Result()
 	if want, isError := strings.CutPrefix(c.Reply, "error "); isError {
