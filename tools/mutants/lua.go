@@ -26,7 +26,7 @@ var focus = map[string]map[string]string{
 	"adapters/redis/eventlog": {
 		"append":      "TestScript_Append.*|TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*",
 		"unread":      "TestScript_Unread|TestCountUnread_Model|TestEventLogInOnePartition",
-		"search":      "TestScript_Search|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
+		"search":      "TestScript_Search.*|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
 		"last":        "TestScript_Last|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
 		"load":        "TestScript_Load|TestScript_DamagedChat|TestEventLogInOnePartition|TestAHotMessageIsLoadedInOneStep|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|" + readTests,
 		"read":        "TestScript_Read|TestScript_DamagedChat|TestEventLogInOnePartition|" + readTests,

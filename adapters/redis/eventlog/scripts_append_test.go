@@ -57,7 +57,8 @@ func TestScript_Append(t *testing.T) {
 		"HGETALL p:c:x = {·#u:1 ·:1:0 ·c:1 ·uada:1}; HKEYS p:c:u = [ada]; LRANGE p:c:0 0 -1 = ["+appendedJSON("", "e1", 1, 0)+"]; SMEMBERS p:chats = [c]; GET p:count = 1; XLEN stream = 1; EXISTS "+fence+" = 0")
 	add("a second chat", chat, strings.Replace(batch(inChat("·c~0", event("e1", "''", 1))), " c ''", " a·b a%20b", 1), "0·1·1·0·0",
 		"HGET p:a%20b:x · = 1:0; SCARD p:chats = 2; SISMEMBER p:chats a·b = 1; GET p:count = 2; LLEN p:c:0 = 2")
-	add("a message", chat, batch(inChat("m2~0", event("e3", "+", 1))), "0·3·3·2·0", "HGET p:c:x · = 3:2; HGET p:c:x m2 = 3; LINDEX p:c:0 2 = "+appendedJSON("", "e3", 3, 2)+"; GET p:count = 1; SCARD p:chats = 1; EXISTS p:c:u p:c:d = 0")
+	add("a message", chat, batch(inChat("m2~0", event("e3", "+", 1))), "0·3·3·2·0", "HGET p:c:x · = 3:2; HGET p:c:x m2 = 3; LINDEX p:c:0 2 = "+appendedJSON("", "e3", 3, 2)+"; GET p:count = 1; SCARD p:chats = 1; EXISTS p:c:u p:c:d = 0; HEXISTS p:c:x ·#d = 0; HEXISTS p:c:x ·#u = 0")
+	add("a message beside counts that differ", chat+"; HSET p:c:x ·#u 5 ·#d 5 ·uada 1", batch(inChat("m2~0 ·uada~", event("e3", "+", 1, 2))), "0·3·3·2·0", "HMGET p:c:x ·#u ·#d = [5 5]")
 	add("an edit", chat, batch(inChat("m1~2", event("e3", "''", 1))), "0·3·3·1·0", "HGET p:c:x m1 = 3:2:2; LINDEX p:c:0 2 = "+appendedJSON("m2", "e3", 3, 1))
 	add("a second edit", chat+"; HSET p:c:x m1 2:2:1", batch(inChat("m1~2", event("e3", "''", 1))), "0·3·3·1·0", "HGET p:c:x m1 = 3:3:1; LINDEX p:c:0 2 = "+appendedJSON("m2", "e3", 3, 1))
 	add("two events", chat, batch(inChat("m1~2 m2~0", event("e3", "''", 1), event("e4", "+", 2, 1))), "0·3·4·2·0",
@@ -111,6 +112,15 @@ func TestScript_Append(t *testing.T) {
 	add("a fence", chat+"; SET "+fence+" 1", batch(inChat("m2~0", event("e3", "+", 1))), "-2", "")
 	add("sent again", chat, strings.Replace(batch(inChat("m2~0", event("e3", "+", 1))), "token ''", "token 1", 1), "0·3·3·2·0", "TTL "+fence+" = 600; HGET p:c:x · = 3:2")
 	add("sent again twice", chat+"; SET "+fence+" 1", strings.Replace(batch(inChat("m2~0", event("e3", "+", 1))), "token ''", "token 1", 1), "0·3·3·2·0", "HGET p:c:x · = 3:2")
+	again := strings.NewReplacer("token ''", "token 1")
+	add("sent again with an index ahead of the head", chat+"; HSET p:c:x m1 9", again.Replace(batch(inChat("m1~9", event("e3", "''", 1)))), "0·3·3·1·0", "HGET p:c:x m1 = 3:2:9")
+	add("sent again beside an entry that is no event", chat, again.Replace(batch(inChat("m1~2", event("e3", "''", 1)))), "0·3·3·1·0", "HGET p:c:x m1 = 3:2:2")
+	add("sent again without moves", chat, again.Replace(batch(inChat("", event("e3", "''")))), "0·3·3·1·0", "HGET p:c:x · = 3:1")
+	add("a recorded command sent again", chat+"; HSET p:c:x ·Ccmd 2:0:ab", again.Replace(batch(inChat("·Ccmd~=ab"))), "0·0·0·0·0", "HGET p:c:x ·Ccmd = 2:0:ab; HGET p:c:x · = 2:1")
+	add("a recorded command sent again that did not arrive", chat, again.Replace(batch(inChat("·Ccmd~=ab"))), "0·0·0·0·0", "HGET p:c:x ·Ccmd = 2:0:ab")
+	add("another recorded command of the same id", chat+"; HSET p:c:x ·Ccmd 2:0:cd", again.Replace(batch(inChat("·Ccmd~=ab"))), "1·1·2", "HGET p:c:x ·Ccmd = 2:0:cd")
+	add("damage twice", chat+"; RPUSH p:c:0 x", batch(inChat("m2~0", event("e3", "+", 1)), inChat("m3~0", event("e4", "+", 1))),
+		"2·the·last·segment·does·not·end·at·the·head\n2·the·last·segment·does·not·end·at·the·head", "")
 	for head, pad := range map[int]int{126: 0, 127: 1, 128: 0, 255: 1} {
 		add(fmt.Sprint("a pad after ", head), segments(head), batch(inChat("m~0", event("e", "''", 1))), fmt.Sprintf("0·%d·%d·%d·0", head+1, head+1, head), fmt.Sprintf("HSTRLEN p:c:x ·#p = %d", 65*pad))
 	}
@@ -142,6 +152,16 @@ func TestScript_Append(t *testing.T) {
 		add("damage/"+name, c.setup, batch(inChat("m1~ ·ubob~", event("e", "''", 2), event("f", "+", 1), event("g", "''", 1), event("h", "1", 1))), "2·"+c.cause, "")
 	}
 	add("damage beside another chat", chat+"; SET p:d:x x", batch(strings.Replace(inChat("m2~0", event("e3", "+", 1)), " c ", " d ", 1), inChat("m2~0", event("e3", "+", 1))), "2·WRONGTYPE…\n0·3·3·2·0", "HGET p:c:x · = 3:2")
+	many := func(from int) string { // a command with 3000 new entities
+		entities, moves := "", make([]int, 3000)
+		for i := range moves {
+			entities, moves[i] = entities+fmt.Sprintf(" n%d~", from+i), i+1
+		}
+		return inChat(entities, event(fmt.Sprint("e", from), "''", moves...))
+	}
+	add("more entries than one command takes", chat, batch(many(10000), many(20000)), "0·3·3·1·0\n0·4·4·1·0", "HLEN p:c:x = 6003; HGET p:c:x n12999 = 3; HGET p:c:x n22999 = 4; HGET p:c:x · = 4:1")
+	add("a long stream", chat+"; EVAL for·i=1,500·do·redis.call('XADD',KEYS[1],'*','f','v')·end·return·1 1 stream",
+		strings.Replace(batch(inChat("m2~0", event("e3", "+", 1))), " 1000", " 100", 1), "0·3·3·2·0", "XLEN stream = 101")
 	rig.RunScript(t, eventlog.Sources()["append"], cases)
 }
 
@@ -166,7 +186,10 @@ func TestScript_AppendWithoutRights(t *testing.T) {
 		}
 		cases = append(cases, rig.ScriptCase{Name: "a new chat, " + command, Setup: "SET p:id L", Keys: keys, Args: created, Without: command, Reply: rig.NoRight, After: after})
 	}
+	another := "SET p:id L; SADD p:chats d; HSET p:d:x · 1:1; RPUSH p:d:0 x; SET p:count 1"
 	cases = append(cases,
+		rig.ScriptCase{Name: "a second chat, xadd", Setup: another, Keys: keys, Args: created, Without: "xadd", Reply: rig.NoRight, After: "GET p:count = 1; SMEMBERS p:chats = [d]; KEYS p:c:* = []"},
+		rig.ScriptCase{Name: "a message, xadd", Setup: chat, Keys: keys, Args: batch(inChat("m2~0", event("f", "+", 1))), Without: "xadd", Reply: rig.NoRight},
 		rig.ScriptCase{Name: "publish", Setup: chat, Keys: keys, Args: full, Without: "publish", Reply: "0·1023·1025·1023·0\n!·3·…", After: "HGET p:c:x · = 1025:1023"},
 		rig.ScriptCase{Name: "del", Setup: chat + "; SET typing 1", Keys: keys, Args: full, Without: "del", Reply: "0·1023·1025·1023·1\n!·1·…", After: "HGET p:c:x · = 1025:1023"},
 	)

@@ -3,6 +3,7 @@ package presence_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/adapters/redis/presence"
@@ -90,6 +91,8 @@ func TestScript_PresenceBeat(t *testing.T) {
 		step("one that has ended", online("@-1"), beat, "[0 1 @0 @0]", recorded("1", "@1")+"; HGET r phone = @1"),
 		step("an end ahead of the clock", online("@5"), beat, "[0 1 @0 @0]", recorded("1", "@1")+"; HGET r phone = @1"),
 		step("an entry ahead of the clock", online("@5")+"; HSET r phone @0.9", beat, "[0 1 @0 @0]", recorded("1", "@1")+"; HGET r phone = @1"),
+		step("an end ahead of the clock and of its entry", online("@0.9")+"; HSET r phone @5", beat, "[0 1 @0 @0]", recorded("1", "@1")+"; HGET r phone = @1"),
+		step("a choice beside a connection that has ended", online("@0.4")+"; HSET r ·chosen 2 ·told 2 tablet @-2.5", beat, "[0 2 @0 @0]", "HGET r ·chosen = 2; HEXISTS r tablet = 0"),
 		step("an unreadable end", online("@0.9")+"; HSET r phone x", beat, "[0 1 @0 @0]", "HGET r phone = @1"),
 		step("another device", online("@0.9"), "beat tablet·s·c1", "[0 1 @0 @0]", "HGET r tablet·s·c1 = @1; HGET r phone = @0.9; GET dv = {\"userId\":\"u\",\"devices\":[\"phone\",\"tablet\"]}"),
 		step("another connection", online("@0.9"), "beat phone·s·c1", "[0 1 @0 @0]", "HGET r phone·s·c1 = @1; GET dv = {\"userId\":\"u\",\"devices\":[\"phone\"]}"),
@@ -103,6 +106,8 @@ func TestScript_PresenceBeat(t *testing.T) {
 		step("an unknown choice", online("@0.4")+"; HSET r ·chosen 9", beat, "[0 1 @0 @0]", "HGET r ·chosen = 1"),
 		step("too many connections", many("@0.8")+"; HSET r c150 @0.7", beat, "[0 1 @0 @0]", "HEXISTS r c150 = 0; HEXISTS r c101 = 1; HGET r phone = @1"),
 		step("too many connections that end together", many("@0.8"), beat, "[0 1 @0 @0]", "HEXISTS r c101 = 0; HEXISTS r c102 = 1; HGET r phone = @1"),
+		step("too many connections ahead of the clock", many("@5"), "beat a", "[0 1 @0 @0]", "HEXISTS r c101 = 0; HGET r a = @1"),
+		step("as many connections as possible, one of them known", many("@0.8")+"; HDEL r c150; HSET r phone @0.4", beat, "[0 1 @0 @0]", "HLEN r = 105; HGET r phone = @1"),
 		step("as many connections as possible", many("@0.8")+"; HDEL r c150", beat, "[0 1 @0 @0]", "HLEN r = 105; HGET r phone = @1"),
 		step("many connections that have ended", "EVAL for·i=1001,3200·do·redis.call('HSET',KEYS[1],'c'..i,ARGV[1])·end·return·1 1 r @-0.5", beat, "[1 1 @0 @0]", "HLEN r = 6"),
 		{Name: "no set of online users", Setup: "SADD on v", Keys: "r dv st d", Args: `beat phone u 3600000 7200000 36000000 ch { ","s":"`, Reply: "[1 1 @0 @0]", After: "SMEMBERS on = [v]"},
@@ -141,6 +146,11 @@ func TestScript_PresenceSteps(t *testing.T) {
 		step("a connection leaves", online("@0.9")+"; HSET r tablet @1", "leave phone", "[0 1 @0 @0]", recorded("1", "@1")+"; HEXISTS r phone = 0; HGET r tablet = @1"),
 		step("another connection leaves", online("@1")+"; HSET r ·seen @-0.5", "leave tablet", "[0 1 @0 @0]", recorded("1", "@1")+"; HGET r phone = @1"),
 		step("a connection leaves late", online("@-1"), "leave phone", "[1 0 @-2 @0]", "HGET r ·absent = @-1; PEXPIRETIME r = @1"+left),
+		step("an expiry and foreign keys", "RPUSH r x; RPUSH d x", "expire ''", "[-1 1 a·list]", ""),
+		rig.ScriptCase{
+			Name: "the last connection leaves without a set of online users", Setup: online("@0.9"), Keys: "r dv st d", Args: `leave phone u 3600000 7200000 36000000 ch { ","s":"`,
+			Reply: "[1 0 @0 @0]", After: "HGET r ·told = 0; ZCARD d = 0; SCARD on = 1",
+		},
 		step("an unknown user leaves", "", "leave phone", "[2]", ""),
 		step("a user without record leaves", "ZADD d @-1 u; SADD on u", "leave phone", "[1 0 @-2 @0]", "EXISTS st = 1; ZCARD d = 0; SCARD on = 0"),
 		step("a live user without record leaves", "ZADD d @0.5 u; SADD on u", "leave phone", "[1 0 @-1 @0]", "EXISTS st = 1; ZCARD d = 0; SCARD on = 0"),
@@ -152,6 +162,7 @@ func TestScript_PresenceSteps(t *testing.T) {
 		step("a user who beats does not expire", online("@1")+"; ZADD d @-1 u", "expire ''", "[0 1 @0 @0]", recorded("1", "@1")+"; HGET r phone = @1"),
 		step("a user seen in the future expires", online("@-1")+"; HSET r ·seen @5", "expire ''", "[1 0 @0 @0]", "HGET r ·seen = @0"),
 		step("a user chooses", online("@1"), "set 2", "[1 2 @0 @0]", recorded("2", "@1")+"; HGET r ·chosen = 2; GET st = {\"userId\":\"u\",\"status\":\"away\",\"lastSeen\":\"…Z\"}; SMEMBERS on = [u]"),
+		step("a user chooses who beat before", online("@0.5"), "set 2", "[1 2 @0 @0]", "HGET r ·seen = @0; HGET r phone = @0.5"),
 		step("a user chooses again", online("@1")+"; HSET r ·chosen 2 ·told 2", "set 2", "[0 2 @0 @0]", recorded("2", "@1")),
 		step("a user hides", online("@1"), "set 0", "[1 0 @0 @0]", recorded("0", "@1")+"; SCARD on = 0; EXISTS dv = 1"),
 		step("an absent user chooses", absent("@-1"), "set 3", "[0 0 @-5 @0]", "HGET r ·chosen = 3; HGET r ·absent = @0; PEXPIRETIME r = @2; EXISTS st dv = 0; ZCARD d = 0"),
@@ -159,5 +170,16 @@ func TestScript_PresenceSteps(t *testing.T) {
 		step("an unswept user chooses", online("@-1"), "set 3", "[1 0 @-2 @0]", "HGET r ·chosen = 3; HGET r ·absent = @0; PEXPIRETIME r = @2"+left),
 		rig.ScriptCase{Name: "an expiry without publication", Setup: online("@-1"), Keys: "r dv st d on", Args: "expire '' u 3600000 7200000 36000000", Reply: "[3]"},
 	)
+	for _, date := range []string{
+		"1970-01-01T00:00:00.000Z", "1999-12-31T23:59:59.999Z", "2000-01-01T00:00:00.001Z", "2000-02-29T12:34:56.789Z", "2000-03-01T00:00:00.000Z", "2023-02-28T01:02:03.004Z",
+		"2024-02-29T05:06:07.008Z", "2024-03-01T00:00:00.000Z", "2024-04-30T00:00:00.000Z", "2024-12-31T00:00:00.000Z", "2025-01-31T00:00:00.000Z", "2025-02-01T00:00:00.000Z",
+	} {
+		seen, err := time.Parse(time.RFC3339, date)
+		if err != nil {
+			t.Fatal(err)
+		}
+		setup := fmt.Sprintf("HSET r ·told 1 ·seen %d", seen.UnixMilli())
+		cases = append(cases, step("a user who was seen at "+date+" expires", setup, "expire ''", "[1 0 … @0]", `GET st = {"userId":"u","status":"offline","lastSeen":"`+date+`"}`))
+	}
 	rig.RunScript(t, presence.StepSource, cases)
 }
