@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,9 +10,6 @@ import (
 	"time"
 )
 
-// fsckTests are tests of the root package: the scripts of fsck are tested there, together.
-const fsckTests = "TestFsck_KindsOfContradictions|TestFsck_LeavesNewerEvents|TestFsck_RepairedChatsGoOn"
-
 // readTests are tests of what is missing or unreadable where scripts read a chat.
 const readTests = "TestCountUnread_Model|TestForeignValuesWhereOurKeysWouldBe|TestAnEntryThatIsNoEventIsNamed|TestALatestReadMarkCostsOneEvent|TestALogThatVanishedTakesNothing|TestMalformedIsNotNewer|TestAPageOfAListCostsWhatItShows|TestReads_.*"
 
@@ -21,62 +17,62 @@ const readTests = "TestCountUnread_Model|TestForeignValuesWhereOurKeysWouldBe|Te
 var focus = map[string]map[string]string{
 	"adapters/redis/cache": {
 		"cache_lease":      "TestCacheLease_.*|TestCaches|TestCachedValues.*|TestAForeignValueWhereACachedOneWouldBe",
-		"cache_put":        "TestCaches|TestCachedValues.*|TestAForeignValueWhereACachedOneWouldBe",
-		"cache_invalidate": "TestCaches|TestCachedValues.*|TestAForeignValueWhereACachedOneWouldBe",
+		"cache_put":        "TestScript_CachePut|TestCaches|TestCachedValues.*|TestAForeignValueWhereACachedOneWouldBe",
+		"cache_invalidate": "TestScript_CacheInvalidate|TestCaches|TestCachedValues.*|TestAForeignValueWhereACachedOneWouldBe",
 	},
 	"adapters/redis/effect": {
-		"once": "TestAFailureThatNobodyCouldForeseeLeavesNoMarker|TestAFullMemoryTakesNoEffect|TestEffects|TestAnEffectIsForgottenAfterItsTime|TestEveryCommandOfAnEffect|TestCommandsThatMightFailHalfWayAreRefused|TestWhatAKeyHoldsIsFollowedThroughAnEffect|TestAnEffectWhoseAnswerWasLostIsThereOnce",
+		"once": "TestScript_Once|TestAFailureThatNobodyCouldForeseeLeavesNoMarker|TestAFullMemoryTakesNoEffect|TestEffects|TestAnEffectIsForgottenAfterItsTime|TestEveryCommandOfAnEffect|TestCommandsThatMightFailHalfWayAreRefused|TestWhatAKeyHoldsIsFollowedThroughAnEffect|TestAnEffectWhoseAnswerWasLostIsThereOnce",
 	},
 	"adapters/redis/eventlog": {
-		"append":      "TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*|TestAppend_FailsClosedWithoutInfo",
-		"unread":      "TestCountUnread_Model|TestEventLogInOnePartition",
-		"search":      "TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
-		"last":        "TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
-		"load":        "TestEventLogInOnePartition|TestAHotMessageIsLoadedInOneStep|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|" + readTests,
-		"read":        "TestEventLogInOnePartition|" + readTests,
-		"chat":        "TestEventLogInOnePartition|" + readTests,
-		"backlog":     "TestEventLogInOnePartition|" + readTests,
-		"heads":       "TestReads_.*|TestEventLogInOnePartition|TestCompareHeads_FindsChatsBeyondTheirCheckpoints",
-		"skip":        "TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
-		"snapshot":    "TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|TestSnapshot_Versions",
-		"activity":    "TestReads_.*|TestActivityIndex.*",
-		"confirm":     "TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestLostReplies_Commands",
-		"witness":     "TestScripts_RefuseOtherData|TestHistory_.*|TestEventLogInOnePartition",
-		"identify":    "TestOpen_.*|TestLevels_.*",
-		"raise":       "TestUpgrade_.*|TestLevels_.*",
-		"probe":       "TestProbe_.*|TestRights_.*",
-		"fsck_fix":    fsckTests,
-		"fsck_list":   fsckTests,
-		"fsck_page":   fsckTests,
-		"fsck_stream": fsckTests,
+		"append":      "TestScript_Append.*|TestScripts_RefuseOtherData|TestAppendScript_.*|TestLostRepliesAreAskedForAgain|TestEventLogInOnePartition|TestForeignValuesUnderOurKeysLeaveNothingHalfWritten|TestForeignValuesWhereOurKeysWouldBe|TestASendingThatArrivesLateDoesNothing|TestLateCommand|TestLostReplies_Commands|TestContentIsNoEarlierSending|TestALogThatVanishedTakesNothing|TestIndexIsAHashTableFrom128EventsOn|TestAppendsThatWaitTogetherGoTogether|TestAnAppendOfAnotherEpochIsNotSent|TestTakes_.*",
+		"unread":      "TestScript_Unread|TestCountUnread_Model|TestEventLogInOnePartition",
+		"search":      "TestScript_Search.*|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
+		"last":        "TestScript_Last|TestScript_DamagedChat|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
+		"load":        "TestScript_Load|TestScript_DamagedChat|TestEventLogInOnePartition|TestAHotMessageIsLoadedInOneStep|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|" + readTests,
+		"read":        "TestScript_Read|TestScript_DamagedChat|TestEventLogInOnePartition|" + readTests,
+		"chat":        "TestScript_.*|TestEventLogInOnePartition|" + readTests,
+		"backlog":     "TestScript_Backlog|TestScript_DamagedChat|TestEventLogInOnePartition|" + readTests,
+		"heads":       "TestScript_Heads|TestReads_.*|TestEventLogInOnePartition|TestCompareHeads_FindsChatsBeyondTheirCheckpoints",
+		"skip":        "TestScript_Load|TestEventLogInOnePartition|TestAPageCostsWhatItsMessagesCost|" + readTests,
+		"snapshot":    "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestASnapshotThatDoesNotDecodeIsRebuiltAndCounted|TestSnapshot_Versions",
+		"activity":    "TestScript_Activity|TestReads_.*|TestActivityIndex.*",
+		"confirm":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestEventLogInOnePartition|TestLostReplies_Commands",
+		"witness":     "TestScript_SmallWrites|TestScripts_RefuseOtherData|TestHistory_.*|TestEventLogInOnePartition",
+		"identify":    "TestScript_SmallWrites|TestOpen_.*|TestLevels_.*",
+		"raise":       "TestScript_SmallWrites|TestUpgrade_.*|TestLevels_.*",
+		"probe":       "TestScript_SmallWrites",
+		"fsck_fix":    "TestScript_Fsck.*",
+		"fsck_list":   "TestScript_Fsck.*",
+		"fsck_page":   "TestScript_Fsck.*",
+		"fsck_stream": "TestScript_Fsck.*",
 	},
 	"adapters/redis/kv": {
 		"count": "TestStore|TestAStores.*",
 	},
 	"adapters/redis/limit": {
-		"take":   "TestLimitsTogether.*|TestLimiter|TestWhatGCRALeavesIsNotRoundedDown|TestTakes_.*|TestForeignValuesWhereALimitWouldBe|TestEventLogInOnePartition",
-		"limit":  "TestLimiter|TestOtherProgramsCountOnTheSameKey|TestForeignValuesWhereALimitWouldBe|TestWhatGCRALeavesIsNotRoundedDown",
-		"limits": "TestLimiter|TestLimitsTogether.*|TestOtherProgramsCountOnTheSameKey|TestForeignValuesWhereALimitWouldBe",
+		"take":   "TestScript_Limits|TestLimitsTogether.*|TestLimiter|TestWhatGCRALeavesIsNotRoundedDown|TestForeignValuesWhereALimitWouldBe",
+		"limit":  "TestScript_Limit|TestLimiter|TestOtherProgramsCountOnTheSameKey|TestForeignValuesWhereALimitWouldBe|TestWhatGCRALeavesIsNotRoundedDown",
+		"limits": "TestScript_Limits|TestLimiter|TestLimitsTogether.*|TestOtherProgramsCountOnTheSameKey|TestForeignValuesWhereALimitWouldBe",
 	},
 	"adapters/redis/presence": {
-		"presence":      "TestPresenceAfterTheClockWentBack|TestPresence|TestPresenceIsAsTheWireContractSays|TestPresenceOverRandomHistories|TestForeignValuesUnderPresenceKeys|TestForeignValuesHoldUpNobodyElse|TestPresence_.*",
-		"presence_ends": "TestPresence|TestPresence_.*|TestForeignValuesUnderPresenceKeys",
-		"due":           "TestPresenceAfterTheClockWentBack|TestPresence|TestForeignValuesHoldUpNobodyElse|TestEntriesAreRenewedBeforeTheyAreDue",
-		"lead":          "TestPresence",
+		"presence":      "TestScript_PresenceBeat|TestScript_PresenceSteps|TestPresenceAfterTheClockWentBack|TestPresence|TestPresenceIsAsTheWireContractSays|TestPresenceOverRandomHistories|TestForeignValuesUnderPresenceKeys|TestForeignValuesHoldUpNobodyElse|TestPresence_.*",
+		"presence_ends": "TestScript_PresenceEnds|TestPresence|TestPresence_.*|TestForeignValuesUnderPresenceKeys",
+		"due":           "TestScript_PresenceDue|TestPresenceAfterTheClockWentBack|TestPresence|TestForeignValuesHoldUpNobodyElse|TestEntriesAreRenewedBeforeTheyAreDue",
+		"lead":          "TestScript_PresenceLease|TestPresence",
 	},
 	"adapters/redis/session": {
-		"session_open":  "TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession",
-		"session_use":   "TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession|TestAUseThatIsNotNotedWritesNothing|TestNoRecordOutlivesItsSession",
-		"session_list":  "TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession",
-		"session_close": "TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession",
+		"session_open":  "TestScript_SessionOpen|TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession",
+		"session_use":   "TestScript_SessionUse|TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession|TestAUseThatIsNotNotedWritesNothing|TestNoRecordOutlivesItsSession",
+		"session_list":  "TestScript_SessionList|TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession",
+		"session_close": "TestScript_SessionClose|TestSessions|TestSessionsWhateverTheCallersClock|TestSessionsAreAsTheWireContractSays|TestForeignValuesWhereSessionsWouldBe|TestALostHalfOfASessionIsNoSession",
 	},
 	"adapters/redis/typing": {
 		"typing":      "TestTypingMarks.*",
 		"typing_list": "TestTypingMarks.*",
 	},
 	"adapters/redis/view": {
-		"view":      "TestUserViews|TestUnreadCountsAreAsTheWireContractSays|TestAForeignValueWhereAUsersNumbersWouldBe",
-		"fsck_view": fsckTests,
+		"view":      "TestScript_View|TestUserViews|TestUnreadCountsAreAsTheWireContractSays|TestAForeignValueWhereAUsersNumbersWouldBe",
+		"fsck_view": "TestScript_FsckView",
 	},
 	"adapters/pubsub": {
 		"acquire":          "TestScript_Acquire|TestPartitionsAreReleasedAtOnce|TestEpochsGrowAndRedeliveriesAreTold|TestClockSetBack_.*|TestMiddlewares_LeaseExpires|TestPartitionsAreShared",
@@ -99,9 +95,7 @@ func (r *runner) lua(name string, b *build) error {
 	if err != nil {
 		return err
 	}
-	own := &luaRun{runner: r, name: name, build: b, sources: map[string][]byte{}}
-	other := &build{dir: filepath.Join(r.root, r.tests), temp: b.temp, binary: filepath.Join(b.temp, "other.test")} // by default the root package
-	root := &luaRun{runner: r, name: name, build: other, sources: own.sources}
+	run := &luaRun{runner: r, name: name, build: b, sources: map[string][]byte{}}
 	for _, file := range scripts {
 		if !r.only.MatchString(filepath.Base(file)) {
 			continue
@@ -111,14 +105,13 @@ func (r *runner) lua(name string, b *build) error {
 			return err
 		}
 		script := name + "/script/" + filepath.Base(file)
-		own.sources[script] = src
-		to := own
-		if r.tests != "" || focus[name][base(script)] == fsckTests {
-			to = root
-		}
-		to.build.mutants = append(to.build.mutants, luaMutants(script, string(src))...)
+		run.sources[script] = src
+		b.mutants = append(b.mutants, luaMutants(script, string(src))...)
 	}
-	return errors.Join(own.all(), root.all())
+	if r.tests != "" {
+		b.dir = filepath.Join(r.root, r.tests)
+	}
+	return run.all()
 }
 
 // luaRun is the mutants of scripts that the tests of one package run.

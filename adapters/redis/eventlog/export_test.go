@@ -18,7 +18,12 @@ func UpgradeBy(ctx context.Context, client goredis.UniversalClient, keys keyspac
 // RaiseWitnesses raises the witnesses at once; a timer would do it a second later.
 func (l *Log) RaiseWitnesses(ctx context.Context) { l.witnesses.raiseAll(ctx) }
 
-// GuardedSources returns the scripts that check the identity, history and age of the data.
-func GuardedSources() map[string]string {
-	return map[string]string{"append": limit.TakeScript + appendSource, "confirm": confirmSource, "snapshot": snapshotSource, "witness": witnessSource}
+// Sources returns the texts of the scripts as they are sent to Redis.
+func Sources() map[string]string {
+	return map[string]string{
+		"append": limit.TakeScript + appendSource, "load": chatSource + skipSource + loadSource, "read": chatSource + readSource, "unread": chatSource + unreadSource,
+		"search": chatSource + searchSource, "last": chatSource + lastSource, "backlog": chatSource + backlogSource, "activity": activitySource, "heads": headsSource,
+		"snapshot": snapshotSource, "witness": witnessSource, "confirm": confirmSource, "probe": probeSource, "identify": identifySource, "raise": raiseSource,
+		"fsck_page": fsckPageSource, "fsck_fix": fsckFixSource, "fsck_list": fsckListSource, "fsck_stream": fsckStreamSource,
+	}
 }

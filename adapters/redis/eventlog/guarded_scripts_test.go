@@ -115,7 +115,7 @@ func callScript(t *testing.T, client goredis.UniversalClient, c guardedCall, his
 	for word := range strings.SplitSeq(strings.ReplaceAll(c.args, "$HISTORY", history), "|") {
 		args = append(args, word)
 	}
-	reply, err := client.Eval(t.Context(), eventlog.GuardedSources()[c.script], strings.Fields(c.keys), args...).Result()
+	reply, err := client.Eval(t.Context(), eventlog.Sources()[c.script], strings.Fields(c.keys), args...).Result()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,4 @@
+package effect
+
+// OnceSource is the script that executes commands once.
+var OnceSource = onceSource

@@ -1,0 +1,104 @@
+package eventlog_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/internal/rig"
+)
+
+func change(links, kind string, seq, ordinal int) string {
+	return entry(links, "chat:update", seq, ordinal, fmt.Sprintf(`,"change":"%s"`, kind))
+}
+
+func receipt(links string, seq, ordinal, to int) string {
+	return entry(links, "read:receipt", seq, ordinal, fmt.Sprintf(`,"readSeq":%d`, to))
+}
+
+// TestScript_Unread counts the unread messages of ada in a chat. What the script does not read is for the caller to count: -2.
+func TestScript_Unread(t *testing.T) {
+	// joined is a chat in which ada has joined at 2, after a message, and two messages follow.
+	joined := func(index string, more ...string) string {
+		entries := append([]string{sent(1, 1), change("", "member_added", 2, 1), sent(3, 2), sent(4, 3)}, more...)
+		return stored(fmt.Sprint(len(entries), ":", 3), entries...) + "; HSET p:c:x ·uada 2:1:2 " + index
+	}
+	replaced := func(seq int, with string) string { return fmt.Sprintf("; LSET p:c:0 %d %s", seq-1, with) }
+	older := strings.NewReplacer(`"v":1`, `"v":2`)
+	// roles has ada's role changed n times, receipts has ada read the message at 3 n times.
+	roles := func(n int) string {
+		var more []string
+		for i := range n {
+			more = append(more, change(fmt.Sprint("u", max(2, 4+i*min(i, 1))), "role_changed", 5+i, 3))
+		}
+		return joined("", more...) + fmt.Sprintf("; HSET p:c:x ·uada %d:%d:2", 4+n, n+1) + replaced(5, change("u2", "role_changed", 5, 3))
+	}
+	receipts := func(n int) string {
+		var more []string
+		for i := range n {
+			links := fmt.Sprint("r", 4+i)
+			if i == 0 {
+				links = ""
+			}
+			more = append(more, receipt(links, 5+i, 3, 3))
+		}
+		return joined("", more...) + fmt.Sprintf("; HSET p:c:x ·rada %d:%d:5", 4+n, n)
+	}
+	cases := []rig.ScriptCase{{Name: "another log", Setup: "SET p:id M; SET q:id L", Keys: "q:id p:id", Args: "ada 1 1 1 L L 1 c", Reply: "[-1 2]"}}
+	for name, c := range map[string]struct{ setup, count string }{
+		"a new member":                          {joined(""), "2"},
+		"a creator":                             {joined("") + replaced(2, change("", "created", 2, 1)), "2"},
+		"no member":                             {stored("1:1", sent(1, 1)), "-2"},
+		"a former member":                       {joined("") + replaced(2, change("", "member_removed", 2, 1)), "-1"},
+		"another change":                        {joined("") + replaced(2, change("", "renamed", 2, 1)), "-2"},
+		"another change with a link":            {joined("", change("u2", "renamed", 5, 3)) + "; HSET p:c:x ·uada 5:2:2", "-2"},
+		"a later version of the join":           {joined("") + replaced(2, older.Replace(change("", "member_added", 2, 1))), "-2"},
+		"another event instead of the join":     {joined("") + replaced(2, sent(2, 1)), "-2"},
+		"an unknown event":                      {joined("") + replaced(2, entry("", "x:y", 2, 1, `,"change":"member_added"`)), "-2"},
+		"no event":                              {joined("") + replaced(2, "x"), "-2"},
+		"a join beyond the head":                {joined("") + "; HSET p:c:x ·uada 5:1:2", "-2"},
+		"a join of 0":                           {joined("") + "; HSET p:c:x ·uada 0:1:2", "-2"},
+		"an unreadable join":                    {joined("") + "; HSET p:c:x ·uada x", "-2"},
+		"no ordinal":                            {joined("") + replaced(2, `{"eventId":"e2","type":"chat:update","v":1,"change":"member_added"}`), "-2"},
+		"another role":                          {roles(1), "2"},
+		"other roles":                           {roles(31), "2"},
+		"too many other roles":                  {roles(32), "-2"},
+		"another role without its link":         {joined("", change("", "role_changed", 5, 3)) + "; HSET p:c:x ·uada 5:2:2", "-2"},
+		"no head":                               {joined("") + "; HDEL p:c:x ·", "-2"},
+		"an unreadable head":                    {joined("") + "; HSET p:c:x · 4", "-2"},
+		"a segment that is short":               {joined("") + "; RPOP p:c:0", "-2"},
+		"read to 3":                             {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5:1:5", "1"},
+		"read to the last message":              {joined("", receipt("", 5, 3, 4)) + "; HSET p:c:x ·rada 5:1:5", "0"},
+		"read to the head":                      {joined("", sent(5, 4)) + "; HSET p:c:x ·rada 5:1:5 · 5:4", "0"},
+		"read beyond the head":                  {joined("", receipt("", 5, 3, 9)) + "; HSET p:c:x ·rada 5:1:5", "0"},
+		"read before the join":                  {joined("", receipt("", 5, 3, 1)) + "; HSET p:c:x ·rada 5:1:5", "2"},
+		"read to the join":                      {joined("", receipt("", 5, 3, 2)) + "; HSET p:c:x ·rada 5:1:5", "2"},
+		"sent since":                            {joined("", sent(5, 4), sent(6, 5)) + "; HSET p:c:x ·rada 5:1:5 · 6:5", "1"},
+		"a receipt of an earlier message":       {joined("", sent(5, 4), receipt("r5", 6, 4, 3), sent(7, 5)) + "; HSET p:c:x ·rada 6:2:5 · 7:5", "1"},
+		"a receipt of an earlier message first": {joined("", receipt("", 5, 3, 3), receipt("r5", 6, 3, 4)) + "; HSET p:c:x ·rada 6:2:5", "0"},
+		"receipts":                              {receipts(31), "1"},
+		"too many receipts":                     {receipts(32), "-2"},
+		"a later version of a receipt":          {joined("", older.Replace(receipt("", 5, 3, 3))) + "; HSET p:c:x ·rada 5:1:5", "-2"},
+		"a receipt without its place":           {joined("", read(5, 3)) + "; HSET p:c:x ·rada 5:1:5", "-2"},
+		"another event instead of a receipt":    {joined("", change("", "renamed", 5, 3)) + "; HSET p:c:x ·rada 5:1:5", "-2"},
+		"a receipt beyond the head":             {joined("") + "; HSET p:c:x ·rada 5:1:5", "-2"},
+		"an unreadable entry of the read mark":  {joined("") + "; HSET p:c:x ·rada x", "-2"},
+		"a read mark that is no event":          {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5:1:5" + replaced(3, "x"), "-2"},
+		"deleted since":                         {joined("") + "; ZADD p:c:d 3 3; HSET p:c:x ·#d 1", "1"},
+		"deleted before the join":               {joined("") + "; ZADD p:c:d 1 1; HSET p:c:x ·#d 1", "2"},
+		"deleted at the read mark":              {joined("", receipt("", 5, 3, 3)) + "; HSET p:c:x ·rada 5:1:5 ·#d 1; ZADD p:c:d 3 3", "1"},
+		"a tombstone that the index misses":     {joined("") + "; ZADD p:c:d 3 3", "-2"},
+		"no message and a tombstone that the index misses": {joined("", receipt("", 5, 3, 4)) + "; HSET p:c:x ·rada 5:1:5; ZADD p:c:d 3 3", "0"},
+		"a missing tombstone":                              {joined("") + "; HSET p:c:x ·#d 1", "-2"},
+		"more tombstones than messages":                    {joined("") + "; ZADD p:c:d 3 3 4 4 5 5; HSET p:c:x ·#d 3", "0"},
+		"fewer messages than at the join":                  {joined("") + "; HSET p:c:x · 4:0", "0"},
+	} {
+		cases = append(cases, rig.ScriptCase{Name: name, Setup: c.setup, Keys: "p:id", Args: "ada 1 1 1 L 1 c", Reply: "[0 " + c.count + "]"})
+	}
+	cases = append(cases, rig.ScriptCase{
+		Name: "chats of partitions", Setup: joined("") + "; SET q:id M; HSET q:d:x · 1:0 ·uada 1:1:1; RPUSH q:d:0 " + change("", "created", 1, 0), Keys: "q:id p:id",
+		Args: "ada 1 1 1 M L 2 c 1 d 1 c", Reply: "[0 2 0 -2]",
+	})
+	rig.RunScript(t, eventlog.Sources()["unread"], cases)
+}

@@ -1,0 +1,7 @@
+package limit
+
+// The scripts of limits.
+var (
+	LimitSource  = limitSource
+	LimitsSource = TakeScript + limitsSource
+)

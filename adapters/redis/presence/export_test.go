@@ -1,0 +1,9 @@
+package presence
+
+// The scripts of presence.
+var (
+	StepSource  = presenceSource
+	EndsSource  = presenceEndsSource
+	DueSource   = dueSource
+	LeaseSource = leadSource
+)
