@@ -59,7 +59,7 @@ func valueProblem(token json.Token, field protoreflect.FieldDescriptor) string {
 	return ""
 }
 
-// maxNumber is the longest text of a number that is looked at: 1e400 has few bytes as well, and no value.
+// maxNumber is the longest text of a number that is parsed: 1e400 has few bytes as well, and no value.
 const maxNumber = 24
 
 func boundsOf(field protoreflect.FieldDescriptor) (low, high *big.Int) {
