@@ -55,6 +55,7 @@ func valueProblem(token json.Token, field protoreflect.FieldDescriptor) string {
 		if !ok || !n.IsInt() || n.Num().Cmp(low) < 0 || n.Num().Cmp(high) > 0 {
 			return "is " + text
 		}
+	default: // any token of the right kind is a value
 	}
 	return ""
 }

@@ -2,7 +2,6 @@ package connect_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -18,7 +17,6 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
 	reflectionpb "google.golang.org/grpc/reflection/grpc_reflection_v1"
-	alphapb "google.golang.org/grpc/reflection/grpc_reflection_v1alpha"
 
 	"chatcore"
 	"chatcore/adapters/connect"
@@ -117,24 +115,34 @@ func TestReflection_NeedsACredential(t *testing.T) {
 		server.Start()
 		t.Cleanup(server.Close)
 		conn := (&world{url: server.URL}).grpc(t)
-		v1stream, err := reflectionpb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = v1stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}) // its error is that of Recv
-		_, first := v1stream.Recv()
-		alpha, err := alphapb.NewServerReflectionClient(conn).ServerReflectionInfo(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = alpha.Send(&alphapb.ServerReflectionRequest{MessageRequest: &alphapb.ServerReflectionRequest_ListServices{}}) // the same
-		_, second := alpha.Recv()
-		for _, err := range []error{grpcRefusal(first), grpcRefusal(second)} {
-			if r, refused := errorAs[*refusal](err); refused == open || refused && (r.code != rpc.CodeUnauthenticated || r.detail.GetReason() != "unauthenticated") {
-				t.Errorf("open %t: %v", open, err)
+		for _, version := range []string{"v1", "v1alpha"} { // their messages are the same
+			desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+			stream, err := conn.NewStream(t.Context(), desc, "/grpc.reflection."+version+".ServerReflection/ServerReflectionInfo")
+			if err != nil {
+				t.Fatal(err)
 			}
+			_ = stream.SendMsg(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}) // its error is that of RecvMsg
+			err = grpcRefusal(stream.RecvMsg(&reflectionpb.ServerReflectionResponse{}))
+			if r, refused := errorAs[*refusal](err); refused == open || refused && (r.code != rpc.CodeUnauthenticated || r.detail.GetReason() != "unauthenticated") {
+				t.Errorf("%s, open %t: %v", version, open, err)
+			}
+			_ = stream.CloseSend()
 		}
-		_ = errors.Join(v1stream.CloseSend(), alpha.CloseSend())
+	}
+}
+
+// TestReflection_BoundsMessages has a message of a stream beyond the bound of bodies be refused.
+func TestReflection_BoundsMessages(t *testing.T) {
+	w := memoryWorld(t, worldConfig{})
+	stream, err := reflectionpb.NewServerReflectionClient(w.grpc(t)).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := &reflectionpb.ServerReflectionRequest_FileByFilename{FileByFilename: strings.Repeat("x", 1<<20)}
+	_ = stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: large}) // its error is that of Recv
+	_, err = stream.Recv()
+	if r, ok := errorAs[*refusal](grpcRefusal(err)); !ok || r.code != rpc.CodeResourceExhausted {
+		t.Errorf("the error is %v", err)
 	}
 }
 
