@@ -18,6 +18,22 @@ const (
 	servicesOnly                     // services with the scope
 )
 
+// String returns the name of an audience.
+func (a audience) String() string {
+	switch a {
+	case everyone:
+		return "everyone"
+	case authenticated:
+		return "authenticated"
+	case usersAndServices:
+		return "usersAndServices"
+	case servicesOnly:
+		return "servicesOnly"
+	case nobody:
+	}
+	return "nobody"
+}
+
 // rule says who may call a method. Which chats and users it may be about is decided by the handlers, with [calls.actor] and [calls.reader].
 type rule struct {
 	who   audience

@@ -1,12 +1,14 @@
 package connect_test
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -60,11 +62,71 @@ func TestBodies_AreBounded(t *testing.T) {
 			}
 		}
 	}
-	if status, header, text := w.post(t, renamePath, "application/json", "{}", "Content-Encoding", "br"); status == http.StatusOK {
-		t.Errorf("an unknown encoding: status %d, %v, %s", status, header, text)
+}
+
+// dial opens a connection to the server.
+func (w *world) dial(t *testing.T) net.Conn {
+	t.Helper()
+	conn, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", strings.TrimPrefix(w.url, "http://"))
+	if err != nil {
+		t.Fatal(err)
 	}
-	if r := w.postJSON(t, renamePath, "no gzip", "Content-Encoding", "gzip"); r == nil || r.code != rpc.CodeInvalidArgument {
-		t.Errorf("a body that is no gzip: %v", r)
+	t.Cleanup(func() { _ = conn.Close() })
+	return conn
+}
+
+// readResponse reads one response of HTTP/1.1.
+func readResponse(t *testing.T, conn net.Conn) (int, http.Header, string) {
+	t.Helper()
+	if err := conn.SetReadDeadline(time.Now().Add(wait.Limit)); err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = response.Body.Close() }()
+	text, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, response.Header, string(text)
+}
+
+// TestBodies_TooLargeOverHTTP1 has a client of HTTP/1.1 see the error of a body beyond the bound: one that writes up to 256 KiB beyond it before it reads, and
+// one that stops in the middle and waits. The bytes of a chunk are those that its client announces.
+func TestBodies_TooLargeOverHTTP1(t *testing.T) {
+	w := memoryWorld(t, worldConfig{})
+	const bound = 1 << 20
+	for _, contentType := range []string{"application/json", "application/grpc-web+proto"} {
+		for name, row := range map[string]struct {
+			header string
+			sent   int
+		}{
+			"Content-Length, all":      {"Content-Length: %d\r\n\r\n", bound + 256<<10},
+			"Content-Length, a part":   {"Content-Length: 1000000000\r\n\r\n", 1000},
+			"Content-Length, the most": {"Content-Length: 1000000000\r\n\r\n", bound + 256<<10},
+			"chunk, all":               {"Transfer-Encoding: chunked\r\n\r\n%x\r\n", bound + 256<<10},
+			"chunk, a part":            {"Transfer-Encoding: chunked\r\n\r\n10000000\r\n", bound + 1000},
+			"chunk, the most":          {"Transfer-Encoding: chunked\r\n\r\n10000000\r\n", bound + 256<<10},
+		} {
+			header := row.header
+			if strings.Contains(header, "%") {
+				header = fmt.Sprintf(header, row.sent)
+			}
+			conn := w.dial(t)
+			head := "POST " + renamePath + " HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: " + contentType + "\r\n" + header
+			body := bytes.Repeat([]byte(" "), row.sent)
+			copy(body, framed(0, bound+1, nil))
+			if _, err := conn.Write(append([]byte(head), body...)); err != nil {
+				t.Errorf("%s, %s: %v", contentType, name, err)
+				continue
+			}
+			status, answer, text := readResponse(t, conn)
+			if r := refusalIn(t, status, answer, text); r.code != rpc.CodeResourceExhausted || r.detail.GetReason() != "body_too_large" {
+				t.Errorf("%s, %s: %v, %v", contentType, name, r, answer)
+			}
+		}
 	}
 }
 

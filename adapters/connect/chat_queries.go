@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"slices"
 
 	"chatcore/adapters/connect/auth"
 	"chatcore/app"
@@ -52,6 +53,7 @@ func (s *chatService) ListMembers(ctx context.Context, req *v1.ListMembersReques
 	return answer(&out, &v1.ListMembersResponse{Members: each(list.Items, out.member), NextPageToken: tokens.token(list.Next)})
 }
 
+// ListChats shortens a page of large last messages to [maxPageBytes]: it reads a page of as many chats as fit.
 func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (*v1.ListChatsResponse, error) {
 	in := s.read(ctx)
 	user := in.subject(req.GetUserId())
@@ -60,12 +62,19 @@ func (s *chatService) ListChats(ctx context.Context, req *v1.ListChatsRequest) (
 	if in.err != nil {
 		return nil, in.err
 	}
-	list, err := s.core.As(user).Queries.ChatListPage(ctx, page)
-	if err != nil {
-		return nil, err
+	for {
+		list, err := s.core.As(user).Queries.ChatListPage(ctx, page)
+		if err != nil {
+			return nil, err
+		}
+		var out output
+		chats := each(list.Items, out.listedChat)
+		if fit := fitting(slices.All(chats)); fit < len(chats) {
+			page.Limit = fit // fewer each time, and one always fits
+			continue
+		}
+		return answer(&out, &v1.ListChatsResponse{Chats: chats, NextPageToken: tokens.token(list.Next)})
 	}
-	var out output
-	return answer(&out, &v1.ListChatsResponse{Chats: each(list.Items, out.listedChat), NextPageToken: tokens.token(list.Next)})
 }
 
 func (s *chatService) ListChatIds(ctx context.Context, req *v1.ListChatIdsRequest) (*v1.ListChatIdsResponse, error) {

@@ -1,12 +1,13 @@
 package connect
 
 import (
+	"bytes"
 	"context"
-	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
-	"mime"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type route struct {
 	method    method
 	handler   http.Handler
 	streaming bool
+	duplex    bool // the client streams too
 	maxBody   int64
 }
 
@@ -55,7 +57,7 @@ func (e *entry) add(prefix string, service protoreflect.ServiceDescriptor, handl
 		}
 		e.routes[prefix+string(m.Name())] = &route{
 			method: method{name: name, query: isQuery(m), rule: r}, handler: handler,
-			streaming: m.IsStreamingClient() || m.IsStreamingServer(), maxBody: maxBodyOf(name),
+			streaming: m.IsStreamingClient() || m.IsStreamingServer(), duplex: m.IsStreamingClient(), maxBody: maxBodyOf(name),
 		}
 	}
 	return nil
@@ -75,15 +77,17 @@ func (e *entry) addHealth(prefix string, handler http.Handler) {
 
 // addReflection adds a reflection service of gRPC: for everyone if that is configured, and for authenticated callers otherwise.
 func (e *entry) addReflection(prefix string, handler http.Handler) {
-	e.addForeign(prefix, handler, rule{who: authenticated}, true, "ServerReflectionInfo")
+	e.addForeign(prefix, handler, rule{who: authenticated}, true, "ServerReflectionInfo").duplex = true
 }
 
-func (e *entry) addForeign(prefix string, handler http.Handler, r rule, streaming bool, name string) {
+func (e *entry) addForeign(prefix string, handler http.Handler, r rule, streaming bool, name string) *route {
 	if r.who == authenticated && e.config.OpenReflection {
 		r.who = everyone
 	}
 	full := strings.ReplaceAll(strings.Trim(prefix, "/"), "/", ".") + "." + name
-	e.routes[prefix+name] = &route{method: method{name: full, rule: r}, handler: handler, streaming: streaming, maxBody: maxBody}
+	added := &route{method: method{name: full, rule: r}, handler: handler, streaming: streaming, maxBody: maxBody}
+	e.routes[prefix+name] = added
+	return added
 }
 
 // ServeHTTP implements [http.Handler].
@@ -94,10 +98,7 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if refused := checkRequest(r, found); refused != nil {
-		for name, value := range refused.header {
-			w.Header().Set(name, value)
-		}
-		writePlain(w, refused.status, refused.callError)
+		e.refuseRequest(w, r, found.method, refused)
 		return
 	}
 	principal := auth.From(r.Context())
@@ -110,17 +111,28 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		e.serveStream(w, r, found, principal)
 		return
 	}
-	ctx, cancel := context.WithTimeout(r.Context(), callTimeout(r.Header))
+	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
 	defer cancel()
 	r = r.WithContext(ctx)
-	r.Body = boundBody(ctx, w, r.Body)
-	if r.ContentLength > found.maxBody {
-		// A client of HTTP/1.1 that still writes when the connection closes sees no answer, so the first part of the body is read.
-		_, _ = io.CopyN(io.Discard, r.Body, found.maxBody)
-		e.refuse(w, r, found.method, tooLargeBody(r.ContentLength, found.maxBody))
-		return
+	if r.Method == http.MethodGet || e.readWhole(w, r, found) {
+		found.handler.ServeHTTP(w, r)
 	}
-	found.handler.ServeHTTP(w, r)
+}
+
+// readWhole reads the body of a request of one message until the request's context ends, and sets it as the body of r. It answers the request and returns
+// false if it cannot.
+func (e *entry) readWhole(w http.ResponseWriter, r *http.Request, found *route) bool {
+	body, err := readBody(w, r, found.maxBody)
+	if err == nil {
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		return true
+	}
+	if tooLarge, ok := errors.AsType[*requestError](err); ok && tooLarge.reason == reasonTooLarge {
+		e.refuseBody(w, r, found, err)
+		return false
+	}
+	e.refuse(w, r, found.method, err)
+	return false
 }
 
 // serveStream serves a stream, if the caller does not have too many.
@@ -131,11 +143,34 @@ func (e *entry) serveStream(w http.ResponseWriter, r *http.Request, found *route
 		return
 	}
 	defer release()
+	if !found.duplex && !e.readRequest(w, r, found) {
+		return
+	}
 	if err := server.Stream(r.Context()); err != nil {
 		e.refuse(w, r, found.method, &callError{rpc.CodeResourceExhausted, "too_many_streams", err.Error()})
 		return
 	}
 	found.handler.ServeHTTP(w, r)
+}
+
+// readRequest reads the one request of a stream within the time of a unary call. It answers the request and returns false if it cannot.
+func (e *entry) readRequest(w http.ResponseWriter, r *http.Request, found *route) bool {
+	ctx, cancel := context.WithTimeout(r.Context(), timeoutOf(r))
+	defer cancel()
+	timed := r.WithContext(ctx)
+	read := e.readWhole(w, timed, found)
+	r.Body = timed.Body
+	return read
+}
+
+// refuseRequest answers a request that checkRequest refuses: in JSON with a status of HTTP, if it is of none of the protocols.
+func (e *entry) refuseRequest(w http.ResponseWriter, r *http.Request, m method, refused *requestError) {
+	maps.Copy(w.Header(), refused.header)
+	if refused.status == 0 {
+		e.refuse(w, r, m, refused)
+		return
+	}
+	_ = e.errors.Write(&statusWriter{w, refused.status}, &http.Request{Method: http.MethodPost}, refused.coded()) // the client is gone
 }
 
 // refuse answers a request with an error in the form of its protocol.
@@ -163,78 +198,11 @@ func (e *entry) unknownMethod(path string) error {
 	return &callError{rpc.CodeUnimplemented, "unknown_service", fmt.Sprintf("there is no method %.200q; allowed: /SERVICE/METHOD, with the services %s", path, strings.Join(slices.Compact(services), ", "))}
 }
 
-// refusedRequest is a request that is none of the protocols.
-type refusedRequest struct {
-	*callError
+// statusWriter writes a status of its own for every status.
+type statusWriter struct {
+	http.ResponseWriter
 	status int
-	header map[string]string
 }
 
-const allowedContentTypes = "application/json, application/proto, application/grpc, application/grpc+json, application/grpc-web, application/grpc-web+json"
-
-// checkRequest returns why a request is none of a method, or nil.
-func checkRequest(r *http.Request, found *route) *refusedRequest {
-	verbs := http.MethodPost
-	if found.method.query && !found.streaming {
-		verbs = http.MethodGet + ", " + http.MethodPost
-	}
-	switch {
-	case r.Method == http.MethodGet && found.method.query && !found.streaming:
-		if encoding := r.URL.Query().Get("encoding"); encoding != codecJSON && encoding != codecProto {
-			return &refusedRequest{
-				callError: &callError{rpc.CodeInvalidArgument, "malformed", fmt.Sprintf("query parameter encoding is %.80q; allowed: json, proto", encoding)}, status: http.StatusBadRequest,
-			}
-		}
-		return nil
-	case r.Method != http.MethodPost:
-		return &refusedRequest{
-			callError: &callError{rpc.CodeUnimplemented, "wrong_verb", fmt.Sprintf("%s is called by %.20s; allowed: %s", found.method.name, r.Method, verbs)},
-			status:    http.StatusMethodNotAllowed, header: map[string]string{"Allow": verbs},
-		}
-	}
-	if contentType := r.Header.Get("Content-Type"); !servesContent(contentType, found.streaming) {
-		return &refusedRequest{
-			callError: &callError{rpc.CodeInvalidArgument, "content_type", fmt.Sprintf("Content-Type is %.80q; allowed: %s", contentType, contentTypesOf(found))},
-			status:    http.StatusUnsupportedMediaType, header: map[string]string{"Accept-Post": contentTypesOf(found)},
-		}
-	}
-	return nil
-}
-
-func contentTypesOf(found *route) string {
-	if found.streaming {
-		return strings.NewReplacer("application/json", "application/connect+json", "application/proto", "application/connect+proto").Replace(allowedContentTypes)
-	}
-	return allowedContentTypes
-}
-
-// servesContent reports whether a content type is one of the protocols'.
-func servesContent(contentType string, streaming bool) bool {
-	media, params, err := mime.ParseMediaType(contentType)
-	if err != nil {
-		return false
-	}
-	if charset, ok := params["charset"]; ok && !strings.EqualFold(charset, "utf-8") {
-		return false
-	}
-	base, codec, _ := strings.Cut(media, "+")
-	switch base {
-	case "application/grpc", "application/grpc-web":
-		return codec == "" && !strings.HasSuffix(media, "+") || codec == codecProto || codec == codecJSON
-	case "application/connect":
-		return streaming && (codec == codecProto || codec == codecJSON)
-	case "application/json", "application/proto":
-		return !streaming && codec == ""
-	}
-	return false
-}
-
-// writePlain answers a request of no protocol, with a status and the JSON form of an error.
-func writePlain(w http.ResponseWriter, status int, e *callError) {
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	text, err := json.Marshal(map[string]string{"code": e.code.String(), "message": e.text})
-	if err == nil {
-		_, _ = w.Write(text) // the client is gone
-	}
-}
+// WriteHeader implements [http.ResponseWriter].
+func (w *statusWriter) WriteHeader(int) { w.ResponseWriter.WriteHeader(w.status) }

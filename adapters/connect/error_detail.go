@@ -54,7 +54,7 @@ func failureOf(ctx context.Context, logger *slog.Logger, m method, err error) fa
 		class.code = rpc.CodeNotFound
 	}
 	f := failure{code: class.code, text: textFor(class, err), detail: &v1.ErrorDetail{Reason: class.reason}}
-	f.detail.Retryable = retryable(class, m) && !isFinal(err)
+	f.detail.Retryable = retryable(class, m) && !isFinal(err) && !isRequestError(err)
 	fillDetail(f.detail, class, err)
 	if class.text == hidden || class.code == rpc.CodeDataLoss {
 		f.detail.IncidentId = rand.Text()
@@ -140,6 +140,9 @@ func fillDetail(d *v1.ErrorDetail, class errorClass, err error) {
 	}
 	if denied, ok := errors.AsType[*accessError](err); ok {
 		d.Field, d.Problem, d.Allowed = denied.field, denied.problem, denied.allowed
+	}
+	if refused, ok := errors.AsType[*requestError](err); ok && class.reason == refused.reason {
+		d.Field, d.Problem, d.Allowed = refused.field, refused.problem, refused.allowed
 	}
 	if capped, ok := errors.AsType[*domain.CapError](err); ok {
 		d.Limit, d.Allowed = string(capped.Cap), fmt.Sprintf("at most %d", capped.Max)

@@ -38,6 +38,18 @@ const (
 	hidden                 // none; the log has it under an incident id
 )
 
+// String returns the name of a choice of text.
+func (t textOf) String() string {
+	switch t {
+	case sentinel:
+		return "sentinel"
+	case hidden:
+		return "hidden"
+	case whole:
+	}
+	return "whole"
+}
+
 // errorClass is the code and the reason of an error.
 type errorClass struct {
 	err    error
@@ -123,6 +135,9 @@ func classOf(err error) errorClass {
 	}
 	if denied, ok := errors.AsType[*accessError](err); ok {
 		return errorClass{err: denied, code: rpc.CodePermissionDenied, reason: denied.reason}
+	}
+	if refused, ok := errors.AsType[*requestError](err); ok {
+		return errorClass{err: refused, code: refused.code, reason: refused.reason}
 	}
 	for _, class := range errorClasses() {
 		if errors.Is(err, class.err) {

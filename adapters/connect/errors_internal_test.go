@@ -240,7 +240,10 @@ func TestFailureOf_HidesWhatIsInternal(t *testing.T) {
 	for _, err := range []error{
 		errors.New("dial " + secret), fmt.Errorf("%w: dial %s", ports.ErrUnavailable, secret), fmt.Errorf("%w: %s", ports.ErrOutcomeUnknown, secret),
 		&ports.CorruptError{Key: secret}, fmt.Errorf("%w: %s", ports.ErrLogLost, secret), fmt.Errorf("%w: %s", chatcore.ErrNoPermission, secret),
-		fmt.Errorf("%w: %s", chatcore.ErrFull, secret), fmt.Errorf("%w: %s", ports.ErrClosed, secret),
+		fmt.Errorf("%w: %s", chatcore.ErrFull, secret), fmt.Errorf("%w: %s", ports.ErrClosed, secret), fmt.Errorf("%w: %s", ports.ErrUnconfirmed, secret),
+		fmt.Errorf("%w: %s", ports.ErrOverloaded, secret), fmt.Errorf("%w: %s", ports.ErrNewerLog, secret), fmt.Errorf("%w: %s", app.ErrGateFailed, secret),
+		fmt.Errorf("%w: %s", chatcore.ErrNoViews, secret), fmt.Errorf("%w: %s", ports.ErrEvicting, secret), fmt.Errorf("%w: %s", ports.ErrForeignValue, secret),
+		fmt.Errorf("%w: %s", context.DeadlineExceeded, secret), fmt.Errorf("%w: %s", context.Canceled, secret),
 	} {
 		var log bytes.Buffer
 		f := failureOf(t.Context(), slog.New(slog.NewTextHandler(&log, nil)), method{name: "Method"}, err)
@@ -286,7 +289,7 @@ func TestFailureOf_SingleMethods(t *testing.T) {
 	single := method{rule: rule{single: true}}
 	for err, retryable := range map[error]bool{
 		ports.ErrUnavailable: false, ports.ErrOutcomeUnknown: false, context.DeadlineExceeded: false, ports.ErrConflict: false,
-		ports.ErrOverloaded: true, ports.ErrRateLimited: true,
+		ports.ErrOverloaded: true, ports.ErrRateLimited: true, domain.ErrTooSoon: true,
 	} {
 		if f := failureOf(t.Context(), slog.New(slog.DiscardHandler), single, err); f.detail.GetRetryable() != retryable {
 			t.Errorf("%v: retryable %t", err, f.detail.GetRetryable())

@@ -79,6 +79,27 @@ func TestIdempotencyKey_RepeatsACall(t *testing.T) {
 	})
 }
 
+// TestIdempotencyKey_OfABatch has the header count for nothing on a batch: each message has its own id, and a message without one is refused.
+func TestIdempotencyKey_OfABatch(t *testing.T) {
+	w := memoryWorld(t, worldConfig{})
+	const path = "/chatcore.v1.MessageService/SendMessages"
+	chat := w.chat(t)
+	for _, key := range []string{"key", "m1", "a b"} {
+		body := strings.NewReplacer("CHAT", chat, "KEY", strings.ReplaceAll(key, " ", "-")).Replace(
+			`{"messages":[{"chatId":"CHAT","actorId":"ada","messageId":"KEY-1","content":"x"},{"chatId":"CHAT","actorId":"ada","messageId":"KEY-2","content":"x"}]}`)
+		status, _, text := w.post(t, path, "application/json", body, idempotencyKey, key)
+		if status != http.StatusOK || strings.Count(text, `"sent":`) != 2 || strings.Contains(text, "duplicate") {
+			t.Errorf("status %d, %s", status, text)
+		}
+	}
+	r := w.postJSON(t, path, fmt.Sprintf(`{"messages":[{"chatId":%q,"actorId":"ada","content":"x"}]}`, chat), idempotencyKey, "key")
+	if r == nil || r.detail.GetField() != "messages[0].message_id" {
+		t.Errorf("a message without an id: %v", r)
+	}
+}
+
+const idempotencyKey = "Idempotency-Key"
+
 // TestMarkRead_NeedsNoID has a mark be given without an id, and an id that is given be checked.
 func TestMarkRead_NeedsNoID(t *testing.T) {
 	w := memoryWorld(t, worldConfig{})

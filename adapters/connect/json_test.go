@@ -3,6 +3,7 @@ package connect_test
 import (
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"strings"
@@ -39,6 +40,7 @@ func (w *world) request(t *testing.T, verb, path string, body io.Reader, header 
 	if err != nil {
 		t.Fatal(err)
 	}
+	maps.Copy(answer.Header, answer.Trailer) // where gRPC has its errors
 	return answer.StatusCode, answer.Header, string(text)
 }
 

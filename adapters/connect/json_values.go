@@ -55,11 +55,12 @@ func valueProblem(token json.Token, field protoreflect.FieldDescriptor) string {
 		if !ok || !n.IsInt() || n.Num().Cmp(low) < 0 || n.Num().Cmp(high) > 0 {
 			return "is " + text
 		}
+	default: // any token of the right kind is a value
 	}
 	return ""
 }
 
-// maxNumber is the longest text of a number that is looked at: 1e400 has few bytes as well, and no value.
+// maxNumber is the longest text of a number that is parsed: 1e400 has few bytes as well, and no value.
 const maxNumber = 24
 
 func boundsOf(field protoreflect.FieldDescriptor) (low, high *big.Int) {

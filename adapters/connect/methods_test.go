@@ -32,7 +32,7 @@ func methodRows() map[string]row {
 	return rows
 }
 
-// expect returns a prepared call of a unary method whose response check looks at.
+// expect returns a prepared call of a unary method, whose response check verifies.
 func expect[Res proto.Message](request proto.Message, check func(t *testing.T, res Res)) prepared {
 	return prepared{request, func(t *testing.T, responses []proto.Message) {
 		t.Helper()

@@ -78,17 +78,22 @@ func TestListMessages_Pages(t *testing.T) {
 	})
 }
 
-// TestListMessages_ShortensLargePages has a page of large messages stay below what clients of gRPC accept, in either direction, and lose none.
-func TestListMessages_ShortensLargePages(t *testing.T) {
-	w := memoryWorld(t, worldConfig{})
-	chat := w.chat(t)
+// largeAttachments returns attachments of 49 KiB.
+func largeAttachments() []domain.Attachment {
 	large := make([]domain.Attachment, 24)
 	for i := range large {
 		large[i] = domain.Attachment{Name: "a", URL: strings.Repeat("u", 2048)}
 	}
+	return large
+}
+
+// TestListMessages_ShortensLargePages has a page of large messages stay below what clients of gRPC accept, in either direction, and lose none.
+func TestListMessages_ShortensLargePages(t *testing.T) {
+	w := memoryWorld(t, worldConfig{})
+	chat := w.chat(t)
 	const sent = 90 // messages of 49 KiB
 	for i := range sent {
-		send := domain.Send{Chat: chatID(chat), Actor: "ada", MessageID: domain.MessageID(fmt.Sprint(i)), Attachments: large}
+		send := domain.Send{Chat: chatID(chat), Actor: "ada", MessageID: domain.MessageID(fmt.Sprint(i)), Attachments: largeAttachments()}
 		if _, err := w.core.Chats.Send(t.Context(), send); err != nil {
 			t.Fatal(err)
 		}
@@ -115,6 +120,50 @@ func TestListMessages_ShortensLargePages(t *testing.T) {
 			t.Errorf("%d messages in %d pages and one", len(seen), pages)
 		}
 	}
+}
+
+// TestListChats_ShortensLargePages has a page of chats with large last messages stay below what clients of gRPC accept, and the pages list each chat once, in
+// their order.
+func TestListChats_ShortensLargePages(t *testing.T) {
+	onEachBackend(t, func(t *testing.T, w *world) {
+		const chats = 90 // with last messages of 49 KiB
+		var want []string
+		for range chats {
+			chat := w.chat(t)
+			send := domain.Send{Chat: chatID(chat), Actor: "ada", MessageID: "large", Attachments: largeAttachments()}
+			if _, err := w.core.Chats.Send(t.Context(), send); err != nil {
+				t.Fatal(err)
+			}
+			w.listed(t, "ada", chat)
+		}
+		list, err := w.core.Queries.ChatList(t.Context(), "ada")
+		if err != nil || len(list) != chats {
+			t.Fatalf("%d chats, error %v", len(list), err)
+		}
+		for _, chat := range list {
+			want = append(want, string(chat.ID))
+		}
+		var got []string
+		pages := 0
+		for token := ""; ; pages++ {
+			res, err := call[*v1.ListChatsResponse](t, w, "chatcore.v1.ChatService.ListChats", &v1.ListChatsRequest{UserId: "ada", PageSize: 100, PageToken: token})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if size := proto.Size(res); size > 4<<20 {
+				t.Errorf("a page has %d bytes", size)
+			}
+			for _, chat := range res.GetChats() {
+				got = append(got, chat.GetId())
+			}
+			if token = res.GetNextPageToken(); token == "" {
+				break
+			}
+		}
+		if !slices.Equal(got, want) || pages == 0 {
+			t.Errorf("%d pages and one list %v, want %v", pages, got, want)
+		}
+	})
 }
 
 // listRows returns a request of each list that has pages, in a world where it has more than one, and a request of the same method for another list.
@@ -173,7 +222,7 @@ func TestPageTokens_AreOfOneList(t *testing.T) {
 			t.Fatalf("%s has only one page", name)
 		}
 		if _, err := call[proto.Message](t, w, name, paged(requests[0], 1, tokens[name])); err != nil {
-			t.Errorf("%s refuses its own token: %v", name, err)
+			t.Errorf("%s refuses the token that it returned: %v", name, err)
 		}
 	}
 	refuses := func(name string, req proto.Message, token string) {
@@ -215,7 +264,7 @@ func TestPageTokens_AreOfOneList(t *testing.T) {
 	}
 }
 
-// TestListEntityEvents_VersionOfLaterPages has every page tell the entity's present version.
+// TestListEntityEvents_VersionOfLaterPages has every page return the entity's present version.
 func TestListEntityEvents_VersionOfLaterPages(t *testing.T) {
 	onEachBackend(t, func(t *testing.T, w *world) {
 		chat := w.chat(t)

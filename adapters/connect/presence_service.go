@@ -192,6 +192,7 @@ func parseStatus(s v1.Status) (domain.Status, error) {
 		return domain.Busy, nil
 	case v1.Status_STATUS_UNSPECIFIED:
 		problem = "is not set"
+	default: // a number of a client that knows more of them
 	}
 	return 0, &domain.InvalidError{Field: "status", Problem: problem, Allowed: strings.Join(enumNames(s.Descriptor()), ", ")}
 }

@@ -13,6 +13,7 @@ import (
 	"connectrpc.com/grpcreflect"
 	"connectrpc.com/otelconnect"
 	"go.opentelemetry.io/otel/metric"
+	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
@@ -145,7 +146,7 @@ const compressFrom = 1 << 10
 
 // interceptors returns the interceptors of every method, the outermost first.
 func interceptors(config Config) ([]rpc.Interceptor, error) {
-	options := []otelconnect.Option{}
+	options := []otelconnect.Option{otelconnect.WithPropagator(propagation.TraceContext{})} // the global one is none unless a program sets it
 	if config.TrustRemoteTraces {
 		options = append(options, otelconnect.WithTrustRemote())
 	}

@@ -4,12 +4,15 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	rpc "connectrpc.com/connect"
+	sdk "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 	healthpb "google.golang.org/grpc/health/grpc_health_v1"
@@ -19,6 +22,7 @@ import (
 	"chatcore/adapters/connect"
 	"chatcore/app"
 	"chatcore/domain"
+	v1 "chatcore/gen/chatcore/v1"
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
 )
@@ -100,6 +104,48 @@ func TestReflection_IsForAuthenticatedCallers(t *testing.T) {
 	}
 }
 
+// TestReflection_NeedsACredential has reflection, in both versions, be refused without a credential, unless it is open.
+func TestReflection_NeedsACredential(t *testing.T) {
+	for _, open := range []bool{false, true} {
+		g := newGuarded(t, func(c *connect.Config) { c.OpenReflection = open })
+		server := httptest.NewUnstartedServer(g.handler)
+		var protocols http.Protocols
+		protocols.SetUnencryptedHTTP2(true)
+		server.Config.Protocols = &protocols
+		server.Start()
+		t.Cleanup(server.Close)
+		conn := (&world{url: server.URL}).grpc(t)
+		for _, version := range []string{"v1", "v1alpha"} { // their messages are the same
+			desc := &grpc.StreamDesc{ClientStreams: true, ServerStreams: true}
+			stream, err := conn.NewStream(t.Context(), desc, "/grpc.reflection."+version+".ServerReflection/ServerReflectionInfo")
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = stream.SendMsg(&reflectionpb.ServerReflectionRequest{MessageRequest: &reflectionpb.ServerReflectionRequest_ListServices{}}) // its error is that of RecvMsg
+			err = grpcRefusal(stream.RecvMsg(&reflectionpb.ServerReflectionResponse{}))
+			if r, refused := errorAs[*refusal](err); refused == open || refused && (r.code != rpc.CodeUnauthenticated || r.detail.GetReason() != "unauthenticated") {
+				t.Errorf("%s, open %t: %v", version, open, err)
+			}
+			_ = stream.CloseSend()
+		}
+	}
+}
+
+// TestReflection_BoundsMessages has a message of a stream beyond the bound of bodies be refused.
+func TestReflection_BoundsMessages(t *testing.T) {
+	w := memoryWorld(t, worldConfig{})
+	stream, err := reflectionpb.NewServerReflectionClient(w.grpc(t)).ServerReflectionInfo(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	large := &reflectionpb.ServerReflectionRequest_FileByFilename{FileByFilename: strings.Repeat("x", 1<<20)}
+	_ = stream.Send(&reflectionpb.ServerReflectionRequest{MessageRequest: large}) // its error is that of Recv
+	_, err = stream.Recv()
+	if r, ok := errorAs[*refusal](grpcRefusal(err)); !ok || r.code != rpc.CodeResourceExhausted {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // TestStreams_AreBoundedForEachPrincipal has a principal have 100 streams, and further ones once some have ended.
 func TestStreams_AreBoundedForEachPrincipal(t *testing.T) {
 	w := memoryWorld(t, worldConfig{})
@@ -139,6 +185,61 @@ func TestPanics_BecomeInternal(t *testing.T) {
 	}
 	if log := w.log.String(); !strings.Contains(log, r.detail.GetIncidentId()) || !strings.Contains(log, "secret") {
 		t.Errorf("the log has %s", log)
+	}
+}
+
+// TestPanics_InABatch has a message whose sending panics be an internal error of its own, with an incident, and the messages to other chats be sent.
+func TestPanics_InABatch(t *testing.T) {
+	gate := func(_ context.Context, q app.GateQuestion) error {
+		if q.Chat == "doomed" && q.Kind == app.GateSend {
+			panic("secret")
+		}
+		return nil
+	}
+	w := memoryWorld(t, worldConfig{options: []chatcore.Option{chatcore.WithGate(gate)}})
+	if _, err := w.core.Chats.Create(t.Context(), domain.Create{Chat: "doomed", Actor: "ada"}); err != nil {
+		t.Fatal(err)
+	}
+	chat := w.chat(t)
+	req := &v1.SendMessagesRequest{}
+	for i, to := range []string{"doomed", chat, "doomed", chat} {
+		req.Messages = append(req.Messages, &v1.SendMessageRequest{ChatId: to, ActorId: "ada", MessageId: fmt.Sprint(i), Content: "x"})
+	}
+	res, err := call[*v1.SendMessagesResponse](t, w, sendMessages, req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, reason := range []string{"internal", "", "not_tried", ""} {
+		e := res.GetResults()[i].GetError()
+		if e.GetDetail().GetReason() != reason || strings.Contains(e.String(), "secret") {
+			t.Errorf("message %d: %v", i, e)
+		}
+	}
+	incident := res.GetResults()[0].GetError().GetDetail().GetIncidentId()
+	if log := w.log.String(); incident == "" || !strings.Contains(log, incident) || !strings.Contains(log, "secret") || !strings.Contains(log, "send_batch.go") {
+		t.Errorf("the log has no stack of incident %q: %s", incident, log)
+	}
+}
+
+// TestTraces_OfCallers has the span of a call begin a trace that links to the span that the caller names, or be its child where callers are trusted. The
+// trace's parent is in the header traceparent.
+func TestTraces_OfCallers(t *testing.T) {
+	const trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+	for _, trusted := range []bool{false, true} {
+		spans := tracetest.NewSpanRecorder()
+		provider := sdk.NewTracerProvider(sdk.WithSpanProcessor(spans))
+		w := memoryWorld(t, worldConfig{api: connect.Config{TracerProvider: provider, TrustRemoteTraces: trusted}})
+		if r := w.postJSON(t, getPath, fmt.Sprintf(`{"chatId":%q}`, w.chat(t)), "Traceparent", "00-"+trace+"-"+span+"-01"); r != nil {
+			t.Fatal(r)
+		}
+		wait.Until(t, "the call's span has ended", func() bool { return len(spans.Ended()) == 1 })
+		got := spans.Ended()[0]
+		child := got.SpanContext().TraceID().String() == trace && got.Parent().SpanID().String() == span && len(got.Links()) == 0
+		linked := got.SpanContext().TraceID().String() != trace && !got.Parent().IsValid() && len(got.Links()) == 1 &&
+			got.Links()[0].SpanContext.TraceID().String() == trace && got.Links()[0].SpanContext.SpanID().String() == span
+		if trusted && !child || !trusted && !linked {
+			t.Errorf("trusted %t: trace %v, parent %v, links %v", trusted, got.SpanContext().TraceID(), got.Parent(), got.Links())
+		}
 	}
 }
 

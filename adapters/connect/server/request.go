@@ -45,6 +45,7 @@ func (h held) String() string {
 		return "slot"
 	case holdsStream:
 		return "stream"
+	case holdsNothing:
 	}
 	return "nothing"
 }
