@@ -76,6 +76,14 @@ func TestScript_Append(t *testing.T) {
 		"a version of none":                     {"m9~2", "2", "1·1·0"},
 		"any version":                           {"m1~!", "2", ""},
 		"any version of none":                   {"m9~!", "2", "1·1·0"},
+		"the lowest of versions":                {"m1~2-4", "2", ""},
+		"the highest of versions":               {"m1~0-2", "2", ""},
+		"a version between others":              {"m1~1-3", "2", ""},
+		"a version among events in a range":     {"m1~1-3", "2:2:1", ""},
+		"a version below a range":               {"m1~3-4", "2", "1·1·2"},
+		"a version above a range":               {"m1~0-1", "2", "1·1·2"},
+		"a range from none":                     {"m9~0-4", "2", ""},
+		"a range beyond none":                   {"m9~1-4", "2", "1·1·0"},
 		"no condition":                          {"m1~", "2", ""},
 		"an unreadable entry":                   {"m1~2", "x", "2·the·index·is·unreadable"},
 		"an unreadable entry without a version": {"m1~", "2:2", "2·the·index·is·unreadable"},
@@ -121,6 +129,7 @@ func TestScript_Append(t *testing.T) {
 	add("another recorded command of the same id", chat+"; HSET p:c:x ·Ccmd 2:0:cd", again.Replace(batch(inChat("·Ccmd~=ab"))), "1·1·2", "HGET p:c:x ·Ccmd = 2:0:cd")
 	add("damage twice", chat+"; RPUSH p:c:0 x", batch(inChat("m2~0", event("e3", "+", 1)), inChat("m3~0", event("e4", "+", 1))),
 		"2·the·last·segment·does·not·end·at·the·head\n2·the·last·segment·does·not·end·at·the·head", "")
+	add("damage twice, without events", "SET p:id L; HSET p:c:u a 1", batch(inChat("m2~0", event("e3", "+", 1)), inChat("m3~0", event("e4", "+", 1))), "2·the·head·is·missing\n2·the·head·is·missing", "")
 	for head, pad := range map[int]int{126: 0, 127: 1, 128: 0, 255: 1} {
 		add(fmt.Sprint("a pad after ", head), segments(head), batch(inChat("m~0", event("e", "''", 1))), fmt.Sprintf("0·%d·%d·%d·0", head+1, head+1, head), fmt.Sprintf("HSTRLEN p:c:x ·#p = %d", 65*pad))
 	}
@@ -190,6 +199,14 @@ func TestScript_AppendWithoutRights(t *testing.T) {
 	cases = append(cases,
 		rig.ScriptCase{Name: "a second chat, xadd", Setup: another, Keys: keys, Args: created, Without: "xadd", Reply: rig.NoRight, After: "GET p:count = 1; SMEMBERS p:chats = [d]; KEYS p:c:* = []"},
 		rig.ScriptCase{Name: "a message, xadd", Setup: chat, Keys: keys, Args: batch(inChat("m2~0", event("f", "+", 1))), Without: "xadd", Reply: rig.NoRight},
+		rig.ScriptCase{
+			Name: "a write after a head", Setup: "SET p:id L", Keys: keys, Args: created, Writes: "p:id p:w stream p:chats p:count p:c:[^u]*", Reply: "-4·…",
+			After: "HGET p:c:x · = 3:1; LLEN p:c:0 = 3; XLEN stream = 3; SMEMBERS p:chats = [c]; GET p:count = 1; ZCARD p:c:d = 1; EXISTS p:c:u = 0",
+		},
+		rig.ScriptCase{
+			Name: "publish, no channel", Setup: chat, Keys: keys, Args: strings.Replace(batch(inChat("m2~0", event("f", "+", 1))), " ch ", " '' ", 1), Without: "publish",
+			Reply: "0·1023·1023·1023·0", After: "HGET p:c:x · = 1023:1023",
+		},
 		rig.ScriptCase{Name: "publish", Setup: chat, Keys: keys, Args: full, Without: "publish", Reply: "0·1023·1025·1023·0\n!·3·…", After: "HGET p:c:x · = 1025:1023"},
 		rig.ScriptCase{Name: "del", Setup: chat + "; SET typing 1", Keys: keys, Args: full, Without: "del", Reply: "0·1023·1025·1023·1\n!·1·…", After: "HGET p:c:x · = 1025:1023"},
 	)

@@ -45,6 +45,8 @@ func TestScript_SearchMessages(t *testing.T) {
 	const some = "rmrrmmrrrmrr" // messages at 2, 5, 6 and 10
 	dense := strings.Repeat("m", 40)
 	large := strings.Repeat("M", 600)
+	sparse := strings.Repeat("rm", 400)
+	huge := entry("", "read:receipt", 2, 1, `,"x":"`+strings.Repeat("x", 512*4096)+`"`)
 	chat := mixedChat(some)
 	replaced := func(seq int, with string) string { return chat + fmt.Sprintf("; LSET p:c:0 %d %s", seq-1, with) }
 	var cases []rig.ScriptCase
@@ -64,6 +66,7 @@ func TestScript_SearchMessages(t *testing.T) {
 		"up to a seq beyond":       {chat, "0 '' 99 9", "[12 0" + at(some, 2, 5, 6, 10) + "]"},
 		"backwards up to a seq":    {chat, "0 1 5 9", "[12 0" + at(some, 5, 2) + "]"},
 		"beyond the end":           {chat, "13 '' 0 9", "[12 0]"},
+		"far beyond the end":       {chat, "99 '' 0 9", "[12 0]"},
 		"the last event":           {chat, "12 '' 0 9", "[12 0]"},
 		"nothing to the end":       {chat, "11 '' 0 9", "[12 0]"},
 		"no chat":                  {"SET p:id L", "0 '' 0 9", "[0 0]"},
@@ -71,8 +74,16 @@ func TestScript_SearchMessages(t *testing.T) {
 		"messages only, backwards": {mixedChat(dense), "36 1 0 30", "[40 0" + at(dense, numbers(36, 7)...) + "]"},
 		"large messages":           {stored("600:600", mixed(large)...), "1 '' 0 600", "[600 353 1 …]"},
 		"large ones, backwards":    {stored("600:600", mixed(large)...), "0 1 0 600", "[600 248 600 …]"},
-		"an event of another seq":  {replaced(4, read(3, 1)), "0 '' 0 9", "[-2 4 the·entry·is·not·that·of·this·seq]"},
-		"no event":                 {replaced(12, "x"), "0 '' 0 9", "[-2 12 the·entry·is·not·that·of·this·seq]"},
+		"sparse messages":          {mixedChat(sparse), "1 '' 0 400", "[800 505 2 …]"},
+		"sparse ones, backwards":   {mixedChat(sparse), "0 1 0 400", "[800 297 800 …]"},
+		"behind a large event":     {stored("2:1", sent(1, 1), huge), "1 '' 0 9", "[2 0 1 " + sent(1, 1) + "]"},
+		"as many as asked for":     {mixedChat("rmmmrm"), "1 '' 0 3", "[6 0" + at("rmmmrm", 2, 3, 4) + "]"},
+		"two events of other seqs": {replaced(3, "x") + "; LSET p:c:0 8 x", "1 '' 0 99", "[-2 3 the·entry·is·not·that·of·this·seq]"},
+		"messages only, one of another seq": {
+			mixedChat(dense) + "; LSET p:c:0 6 x", "5 '' 0 30", "[-2 7 the·entry·is·not·that·of·this·seq]",
+		},
+		"an event of another seq": {replaced(4, read(3, 1)), "0 '' 0 9", "[-2 4 the·entry·is·not·that·of·this·seq]"},
+		"no event":                {replaced(12, "x"), "0 '' 0 9", "[-2 12 the·entry·is·not·that·of·this·seq]"},
 		"an ordinal that goes back": {
 			replaced(12, read(12, 0)), "6 '' 0 99", "[-2 12 the·ordinals·contradict·each·other]",
 		},
@@ -118,6 +129,7 @@ func TestScript_SearchTombstones(t *testing.T) {
 		"one that is missing":      {mixedChat(some) + "; HSET p:c:x ·#d 1", "0 '' 0 9", "[-2 0 the·count·of·:d·is·not·what·the·index·says]"},
 		"no count":                 {deleted + "; HDEL p:c:x ·#d", "0 '' 0 9", "[-2 0 the·count·of·:d·is·not·what·the·index·says]"},
 		"an event of another seq":  {deleted + "; LSET p:c:0 2 x", "0 '' 0 9", "[-2 3 the·entry·is·not·that·of·this·seq]"},
+		"two events of other seqs": {deleted + "; LSET p:c:0 1 x; LSET p:c:0 2 x", "0 '' 0 9", "[-2 2 the·entry·is·not·that·of·this·seq]"},
 		"tombstones of another type": {
 			mixedChat(some) + "; SET p:c:d x", "0 '' 0 9", "error WRONGTYPE",
 		},
@@ -134,6 +146,11 @@ func TestScript_SearchTombstones(t *testing.T) {
 		rig.ScriptCase{Name: "too many", Setup: tombstones, Keys: "p:id", Args: "L c tombstones 0 '' 0 600", Reply: "[600 513" + at(many, numbers(1, 512)...) + "]"},
 		rig.ScriptCase{Name: "too many, backwards", Setup: tombstones, Keys: "p:id", Args: "L c tombstones 0 1 0 600", Reply: "[600 88" + at(many, numbers(600, 89)...) + "]"},
 		rig.ScriptCase{Name: "just not too many", Setup: tombstones, Keys: "p:id", Args: "L c tombstones 0 '' 0 512", Reply: "[600 0" + at(many, numbers(1, 512)...) + "]"})
+	large := stored("300:300", mixed(strings.Repeat("M", 300))...) + "; HSET p:c:x ·#d 300; ZADD p:c:d"
+	for seq := 1; seq <= 300; seq++ {
+		large += fmt.Sprint(" ", seq, " ", seq)
+	}
+	cases = append(cases, rig.ScriptCase{Name: "too many of 4 KiB", Setup: large, Keys: "p:id", Args: "L c tombstones 0 '' 0 300", Reply: "[300 257 1 …]"})
 	rig.RunScript(t, eventlog.Sources()["search"], cases)
 }
 

@@ -22,6 +22,7 @@ type ScriptCase struct {
 	Keys    string
 	Args    string
 	Without string // a command that the caller has no right to
+	Writes  string // patterns of the only keys that the caller may write; "" for all
 	Reply   string // [a b] is a list, - is nil, "error TEXT" an error that contains the text, NoRight that of a missing right; … is any text
 	After   string // commands and their replies: "GET k = v; TYPE l = none". If it is "", the script must write nothing
 }
@@ -41,18 +42,30 @@ func RunScript(t *testing.T, source string, cases []ScriptCase) {
 	for _, c := range cases {
 		t.Run(c.Name, func(t *testing.T) {
 			var caller goredis.UniversalClient = client
-			if c.Without != "" {
-				caller = limited(t, client, server.URL(), c.Without)
+			if c.Without != "" || c.Writes != "" {
+				caller = limited(t, client, server.URL(), c)
 			}
 			runScript(t, client, caller, source, c)
 		})
 	}
 }
 
-// limited connects to a server as a user without the right to a command.
-func limited(t *testing.T, client goredis.UniversalClient, url, command string) goredis.UniversalClient {
+// limited connects to a server as a user who lacks the rights that a case names.
+func limited(t *testing.T, client goredis.UniversalClient, url string, c ScriptCase) goredis.UniversalClient {
 	t.Helper()
-	if err := client.Do(t.Context(), "ACL", "SETUSER", "limited", "reset", "on", "nopass", "~*", "&*", "+@all", "-"+command).Err(); err != nil {
+	rules := []any{"ACL", "SETUSER", "limited", "reset", "on", "nopass", "&*", "+@all"}
+	if c.Without != "" {
+		rules = append(rules, "-"+c.Without)
+	}
+	if c.Writes == "" {
+		rules = append(rules, "~*")
+	} else {
+		rules = append(rules, "%R~*")
+	}
+	for pattern := range strings.FieldsSeq(c.Writes) {
+		rules = append(rules, "~"+pattern)
+	}
+	if err := client.Do(t.Context(), rules...).Err(); err != nil {
 		t.Fatal(err)
 	}
 	options, err := goredis.ParseURL(url)
