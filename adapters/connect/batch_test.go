@@ -1,13 +1,17 @@
 package connect_test
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
 	"strings"
 	"testing"
 
 	rpc "connectrpc.com/connect"
 
+	"chatcore"
+	"chatcore/app"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
 )
@@ -88,6 +92,23 @@ func TestSendMessages_StopsAChatAtItsFirstFailure(t *testing.T) {
 		if got != want {
 			t.Errorf("message %d: %q, want %q", i, got, want)
 		}
+	}
+}
+
+// TestSendMessages_EndOfTheCall has the messages after one whose sending the deadline ended be not tried: it is known that they were not sent.
+func TestSendMessages_EndOfTheCall(t *testing.T) {
+	gate := func(ctx context.Context, q app.GateQuestion) error {
+		if q.Kind != app.GateSend {
+			return nil
+		}
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	w := memoryWorld(t, worldConfig{options: []chatcore.Option{chatcore.WithGate(gate)}})
+	body := strings.ReplaceAll(`{"messages":[{"chatId":"ID","actorId":"ada","messageId":"1","content":"x"},{"chatId":"ID","actorId":"ada","messageId":"2","content":"x"}]}`, "ID", w.chat(t))
+	status, _, text := w.post(t, "/chatcore.v1.MessageService/SendMessages", "application/json", body, "Connect-Timeout-Ms", "50")
+	if status != http.StatusOK || strings.Count(text, `"deadline_exceeded"`) == 0 || strings.Count(text, `"not_tried"`) != 1 || !strings.Contains(text, `"code":"aborted"`) {
+		t.Errorf("status %d, %s", status, text)
 	}
 }
 

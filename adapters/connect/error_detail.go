@@ -47,7 +47,6 @@ func failureOf(ctx context.Context, logger *slog.Logger, m method, err error) fa
 		if class.reason == "outcome_unknown" {
 			end.reason = class.reason
 		}
-		end.undone = false
 		class = end
 	}
 	if m.query && class.reason == "not_member" { // a query about a user that is no member

@@ -10,6 +10,7 @@ import (
 	"go/token"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -287,12 +288,11 @@ func TestFailureOf_EndOfTheCallComesFirst(t *testing.T) {
 // TestFailureOf_SingleMethods has a call that must not be given twice be retryable only if nothing of it was done.
 func TestFailureOf_SingleMethods(t *testing.T) {
 	single := method{rule: rule{single: true}}
-	for err, retryable := range map[error]bool{
-		ports.ErrUnavailable: false, ports.ErrOutcomeUnknown: false, context.DeadlineExceeded: false, ports.ErrConflict: false,
-		ports.ErrOverloaded: true, ports.ErrRateLimited: true, domain.ErrTooSoon: true,
-	} {
-		if f := failureOf(t.Context(), slog.New(slog.DiscardHandler), single, err); f.detail.GetRetryable() != retryable {
-			t.Errorf("%v: retryable %t", err, f.detail.GetRetryable())
+	undone := []string{"overloaded", "rate_limited", "too_soon"}
+	for _, class := range errorClasses() {
+		f := failureOf(t.Context(), slog.New(slog.DiscardHandler), single, class.err)
+		if want := slices.Contains(undone, class.reason); f.detail.GetRetryable() != want {
+			t.Errorf("%v: retryable %t", class.err, f.detail.GetRetryable())
 		}
 	}
 }

@@ -14,10 +14,10 @@ type gzipReader struct {
 	most int64 // bytes of a message
 
 	read   int64 // bytes of the message so far
-	opened error // of the start of the message
+	opened error // of the start of the message; a reader that has one cannot be closed
 }
 
-// Reset implements [rpc.Decompressor]. Read returns the error of a message that is no gzip.
+// Reset implements [rpc.Decompressor]. Read returns the error of a message that is no gzip: a code of an error of Reset would be lost.
 func (g *gzipReader) Reset(from io.Reader) error {
 	g.read, g.opened = 0, g.gzip.Reset(from)
 	return nil
@@ -25,15 +25,12 @@ func (g *gzipReader) Reset(from io.Reader) error {
 
 // Read implements [io.Reader].
 func (g *gzipReader) Read(p []byte) (int, error) {
-	if g.opened != nil {
-		return 0, malformed("body", "is no gzip", "gzip, as the header of its encoding names").coded()
-	}
 	n, err := g.gzip.Read(p)
 	switch g.read += int64(n); {
 	case g.read > g.most:
 		return n, bodyTooLarge("more bytes once it is decompressed", g.most).coded()
 	case err != nil && !errors.Is(err, io.EOF):
-		return n, malformed("body", "is damaged gzip", "gzip, as the header of its encoding names").coded()
+		return n, malformed("body", "is no gzip, or damaged", "gzip, as the header of its encoding names").coded()
 	}
 	return n, err
 }

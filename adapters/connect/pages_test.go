@@ -247,6 +247,7 @@ func TestPageTokens_AreOfOneList(t *testing.T) {
 			"x", "!", tokens[name] + "=", tokens[name] + "A", tokens[name][:8], strings.Repeat("A", 5000),
 			base64.RawURLEncoding.EncodeToString(raw[:8]), base64.RawURLEncoding.EncodeToString(append(slices.Clone(raw[:8]), "a0"...)),
 			base64.RawURLEncoding.EncodeToString(append(slices.Clone(raw[:8]), "\xff\x00"...)),
+			base64.RawURLEncoding.EncodeToString(append(slices.Clone(raw), strings.Repeat("x", 5000)...)),
 		} {
 			if strings.HasSuffix(name, "ListMembers") || strings.HasSuffix(name, "ListChatIds") || strings.HasSuffix(name, "ListContacts") {
 				if len(garbage) > 8 && !strings.HasSuffix(garbage, "=") && len(garbage) < 5000 {

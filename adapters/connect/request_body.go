@@ -27,13 +27,13 @@ const envelopeBytes = 5
 const flagCompressed = 1
 
 // readBody returns the body of a request of one message: the message, with its envelope if the protocol has envelopes. It reads until the context of r ends,
-// so that a client that sends slowly holds nothing for longer. It returns a [*requestError] for a body that is larger than most, or malformed, and the
-// error of the context once that has ended.
+// so that a client that sends slowly holds nothing for longer. It returns a [*requestError] for a body that is larger than most, malformed, or not
+// complete by then.
 //
 // The body is read before connect-go sees the request: errors of connect-go about bodies have no detail.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
-	ctx, control := r.Context(), http.NewResponseController(w)
-	if deadline, ok := ctx.Deadline(); ok {
+	control := http.NewResponseController(w)
+	if deadline, ok := r.Context().Deadline(); ok {
 		_ = control.SetReadDeadline(deadline.Add(readGrace)) // a writer without deadlines is one of a test
 	}
 	var body bytes.Buffer
@@ -42,9 +42,6 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 		err = readMessage(&body, r.Body, r.ContentLength, most)
 	} else {
 		err = readEnvelope(&body, r, most)
-	}
-	if err != nil && ctx.Err() != nil {
-		return nil, ctx.Err()
 	}
 	if err != nil {
 		return nil, err
