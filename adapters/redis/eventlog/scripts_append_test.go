@@ -174,7 +174,7 @@ func TestScript_Append(t *testing.T) {
 	rig.RunScript(t, eventlog.Sources()["append"], cases)
 }
 
-// TestScript_AppendWithoutRights appends as a user without one of the rights. What was written is reverted.
+// TestScript_AppendWithoutRights appends as a user without one of the rights. The append reverts its writes.
 func TestScript_AppendWithoutRights(t *testing.T) {
 	const keys = "p:id p:w stream"
 	chat := segments(1022) + "; SET p:count 1; HSET p:c:x m1 1"
