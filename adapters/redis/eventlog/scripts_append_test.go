@@ -129,6 +129,8 @@ func TestScript_Append(t *testing.T) {
 	add("another recorded command of the same id", chat+"; HSET p:c:x ·Ccmd 2:0:cd", again.Replace(batch(inChat("·Ccmd~=ab"))), "1·1·2", "HGET p:c:x ·Ccmd = 2:0:cd")
 	add("damage twice", chat+"; RPUSH p:c:0 x", batch(inChat("m2~0", event("e3", "+", 1)), inChat("m3~0", event("e4", "+", 1))),
 		"2·the·last·segment·does·not·end·at·the·head\n2·the·last·segment·does·not·end·at·the·head", "")
+	add("damage twice, at the end of a segment", segments(1024)+"; RPOP p:c:0", batch(inChat("m2~0", event("e3", "+", 1)), inChat("m3~0", event("e4", "+", 1))),
+		"2·the·last·segment·does·not·end·at·the·head\n2·the·last·segment·does·not·end·at·the·head", "")
 	add("damage twice, without events", "SET p:id L; HSET p:c:u a 1", batch(inChat("m2~0", event("e3", "+", 1)), inChat("m3~0", event("e4", "+", 1))), "2·the·head·is·missing\n2·the·head·is·missing", "")
 	for head, pad := range map[int]int{126: 0, 127: 1, 128: 0, 255: 1} {
 		add(fmt.Sprint("a pad after ", head), segments(head), batch(inChat("m~0", event("e", "''", 1))), fmt.Sprintf("0·%d·%d·%d·0", head+1, head+1, head), fmt.Sprintf("HSTRLEN p:c:x ·#p = %d", 65*pad))
@@ -174,7 +176,7 @@ func TestScript_Append(t *testing.T) {
 	rig.RunScript(t, eventlog.Sources()["append"], cases)
 }
 
-// TestScript_AppendWithoutRights appends as a user without one of the rights. The append reverts its writes.
+// TestScript_AppendWithoutRights appends as a user without one of the rights. The script reverts its writes.
 func TestScript_AppendWithoutRights(t *testing.T) {
 	const keys = "p:id p:w stream"
 	chat := segments(1022) + "; SET p:count 1; HSET p:c:x m1 1"

@@ -17,7 +17,7 @@ func receipt(links string, seq, ordinal, to int) string {
 	return entry(links, "read:receipt", seq, ordinal, fmt.Sprintf(`,"readSeq":%d`, to))
 }
 
-// TestScript_Unread counts the unread messages of ada in a chat. -2 says that the caller has to count, because the script did not read as much.
+// TestScript_Unread counts the unread messages of ada in a chat. With the reply -2 the caller must count.
 func TestScript_Unread(t *testing.T) {
 	// joined is a chat in which ada has joined at 2, after a message, and two messages follow.
 	joined := func(index string, more ...string) string {
