@@ -123,8 +123,8 @@ func TestBodies_TooLargeOverHTTP1(t *testing.T) {
 				continue
 			}
 			status, answer, text := readResponse(t, conn)
-			if r := refusalIn(t, status, answer, text); r.code != rpc.CodeResourceExhausted || r.detail.GetReason() != "body_too_large" {
-				t.Errorf("%s, %s: %v, %v", contentType, name, r, answer)
+			if r := refusalIn(t, status, answer, text); r.code != rpc.CodeResourceExhausted || r.detail.GetReason() != "body_too_large" || answer.Get("Content-Length") == "" {
+				t.Errorf("%s, %s: %v, %v", contentType, name, r, answer) // without a length the response ends only with the handler
 			}
 		}
 	}

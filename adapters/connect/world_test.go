@@ -126,7 +126,17 @@ func (w *world) serve(t testing.TB, handler http.Handler, wrap func(http.Handler
 	var protocols http.Protocols
 	protocols.SetHTTP1(true)
 	protocols.SetUnencryptedHTTP2(true)
-	server := &http.Server{Handler: handler, Protocols: &protocols, ReadHeaderTimeout: wait.Limit, ErrorLog: slog.NewLogLogger(slog.NewTextHandler(w.log, nil), slog.LevelError)}
+	var open atomic.Int64 // connections: net/http keeps that of a refused body for half a second
+	count := func(_ net.Conn, state http.ConnState) {
+		switch state {
+		case http.StateNew:
+			open.Add(1)
+		case http.StateClosed, http.StateHijacked:
+			open.Add(-1)
+		case http.StateActive, http.StateIdle:
+		}
+	}
+	server := &http.Server{ConnState: count, Handler: handler, Protocols: &protocols, ReadHeaderTimeout: wait.Limit, ErrorLog: slog.NewLogLogger(slog.NewTextHandler(w.log, nil), slog.LevelError)}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(listener) }()
 	t.Cleanup(func() {
@@ -134,6 +144,7 @@ func (w *world) serve(t testing.TB, handler http.Handler, wrap func(http.Handler
 		if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 			t.Errorf("the server ended with %v", err)
 		}
+		wait.Until(t, "the server's connections have ended", func() bool { return open.Load() == 0 })
 	})
 	w.url = "http://" + listener.Addr().String()
 }
