@@ -127,7 +127,7 @@ func (e *entry) readWhole(w http.ResponseWriter, r *http.Request, found *route) 
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		return true
 	}
-	if tooLarge, ok := errors.AsType[*requestError](err); ok && tooLarge.reason == reasonTooLarge {
+	if tooLarge, ok := errors.AsType[*requestError](err); ok && tooLarge.code == rpc.CodeResourceExhausted {
 		e.refuseBody(w, r, found, err)
 		return false
 	}

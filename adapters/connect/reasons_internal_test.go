@@ -51,7 +51,6 @@ func reasonsOfSources(t *testing.T) map[string]bool {
 			return true
 		})
 	}
-	found[reasonTooLarge] = true
 	return found
 }
 

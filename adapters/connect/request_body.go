@@ -13,11 +13,9 @@ import (
 	rpc "connectrpc.com/connect"
 )
 
-const reasonTooLarge = "body_too_large"
-
 // bodyTooLarge returns the error for a body, or for one that is larger once it is decompressed. has says how large it is.
 func bodyTooLarge(has string, most int64) *requestError {
-	return &requestError{code: rpc.CodeResourceExhausted, reason: reasonTooLarge, field: "body", problem: "has " + has, allowed: fmt.Sprintf("at most %d bytes", most)}
+	return &requestError{code: rpc.CodeResourceExhausted, reason: "body_too_large", field: "body", problem: "has " + has, allowed: fmt.Sprintf("at most %d bytes", most)}
 }
 
 // envelopeBytes is the size of the prefix of a message in an envelope: a byte of flags, and the length of the message.
