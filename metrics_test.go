@@ -7,6 +7,7 @@ import (
 	"os"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -91,7 +92,9 @@ func TestMetrics_DocumentedTable(t *testing.T) {
 	}
 	documented := make(map[string]string)
 	for _, row := range regexp.MustCompile("(?m)^\\| `((?:chatcore|messaging)\\.[a-z_.]+)` \\| (\\S+) \\|").FindAllStringSubmatch(string(text), -1) {
-		documented[row[1]] = row[2]
+		if !strings.HasPrefix(row[1], "chatcore.api.") { // of the server of core serve, whose tests check them
+			documented[row[1]] = row[2]
+		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(made.units)) {
 		if unit, there := documented[name]; !there || unit != made.units[name] {

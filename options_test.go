@@ -148,6 +148,9 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 	for _, err := range groups.DeadLetters(t.Context(), "g") {
 		calls["DeadLetters"] = err
 	}
+	for _, err := range groups.DeadLettersAfter(t.Context(), "g", "1") {
+		calls["DeadLettersAfter"] = err
+	}
 	for call, err := range calls {
 		if !errors.Is(err, chatcore.ErrGroupsUnsupported) || !strings.Contains(err.Error(), "WithEventLog") {
 			t.Errorf("%s: %v", call, err)

@@ -110,7 +110,7 @@ func (e *exposed) send(a attack) (status int, header http.Header, body []byte) {
 		if a.length < 0 && !a.open {
 			_, _ = io.WriteString(conn, "\r\n0\r\n\r\n")
 		}
-		if tcp, ok := conn.(*net.TCPConn); ok && !a.open {
+		if tcp, ok := conn.(*net.TCPConn); ok && !a.open && a.length > len(a.body) { // after a whole body it would cancel the call
 			_ = tcp.CloseWrite()
 		}
 	}()
