@@ -110,7 +110,7 @@ func senders(b *testing.B, core *chatcore.Core, callers int) map[string]func(ctx
 // BenchmarkService measures SendMessage with 64 callers and 1,000 chats over gRPC and over JSON, beside the same send in the process. Clients, server and
 // Redis share the machine.
 func BenchmarkService(b *testing.B) {
-	const callers, n = 64, 4_000
+	const callers, n = 64, 15_000
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
 	all := chats(b, core, 1000)
