@@ -202,7 +202,7 @@ func (p *pendingMarks) wake(ctx context.Context, at time.Time) {
 	defer p.mu.Unlock()
 	if ctx.Err() == nil {
 		p.stopTimer()
-		p.dispatch()
+		p.dispatch() //nolint:contextcheck // the record outlives the timer
 	}
 }
 

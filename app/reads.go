@@ -123,7 +123,7 @@ func (c *Chats) markSoon(ctx context.Context, cmd readMarking, mark domain.Messa
 	if c.linker != nil {
 		accepted.link = c.linker.Link(ctx)
 	}
-	return Marked{}, c.pending.accept(c, key, accepted), nil
+	return Marked{}, c.pending.accept(c, key, accepted), nil //nolint:contextcheck // the record outlives the call
 }
 
 // awaitMark returns when the log has the mark.

@@ -125,8 +125,10 @@ func TestPlantedAnswersAreFound(t *testing.T) {
 		"a recorded mark that is gone": {
 			conversation(create, hi, domain.ReadReceipt{Message: "m", User: "ada", ReadSeq: 2}).but(func(e *Evidence) {
 				e.Marks = []MarkAnswer{
-					{Chat: "c", User: "ada", Message: "m", Recorded: true}, {Chat: "c", User: "ben", Message: "m"},
-					{Chat: "c", User: "ben", Message: "m", Recorded: true}, {Chat: "c", User: "ben", Message: "unknown", Recorded: true},
+					{Chat: "c", User: "ada", Message: "m", Recorded: true},
+					{Chat: "c", User: "ben", Message: "m"},
+					{Chat: "c", User: "ben", Message: "m", Recorded: true},
+					{Chat: "c", User: "ben", Message: "unknown", Recorded: true},
 				}
 			}),
 			[]string{`a read mark that was answered as recorded is in the log: chat c: the mark of "ben" at message "m" (seq 2) was answered as recorded`},
