@@ -201,7 +201,11 @@ func TestGroupsListTellsWhereEachGroupStands(t *testing.T) {
 	if got := s.json("groups", "list", "--per-partition"); len(got) != 0 {
 		t.Errorf("without a group: %v", got)
 	}
-	s.run(func(core *chatcore.Core) error { return core.Subscribe("away") }).end()
+	away := s.run(func(core *chatcore.Core) error { return core.Subscribe("away") })
+	eventually(t, "the group has checked all chats", func() bool {
+		return s.group("away")["owned"] == 3.0 && s.group("away")["catchesUp"] == false
+	})
+	away.end()
 	var parks, skips record
 	s.run(func(core *chatcore.Core) error {
 		return errors.Join(
