@@ -128,8 +128,8 @@ func TestCertificates_Reload(t *testing.T) {
 		{"no PEM", []byte("soon"), []byte("soon")},
 	} {
 		before := strings.Count(log.String(), "certificate not reloaded")
+		write(t, keyFile, broken.key) // in this order no pair is good for a moment
 		write(t, certFile, broken.cert)
-		write(t, keyFile, broken.key)
 		wait.Until(t, broken.what+" is logged", func() bool { return strings.Count(log.String(), "certificate not reloaded") > before })
 		if name := presented(t, r.address); name != "first" {
 			t.Errorf("%s: %q is presented", broken.what, name)
