@@ -21,7 +21,7 @@ type Contradiction struct {
 	Seq      domain.Seq    // of the event that it is about; 0 if it is about none
 	Group    string        // consumer group; "" for the log itself
 	Key      string        // that is wrong
-	What     string        // what is wrong
+	What     string        // text of the contradiction
 	Repair   string        // effect of a repair; "" if the log does not determine one
 	Lost     string        // data that no repair restores, and the consequence
 	Repaired bool

@@ -27,7 +27,7 @@ type Finding struct {
 	Severity Severity
 	Code     string // names the rule; lasts across versions
 	Server   string // address; "" if it concerns none
-	What     string // what was found
+	What     string // text of the finding
 	Why      string // it matters
 	Remedy   string // a command or an action
 }
