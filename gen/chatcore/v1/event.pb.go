@@ -118,6 +118,8 @@ type Event struct {
 	CausationId string `protobuf:"bytes,8,opt,name=causation_id,json=causationId,proto3" json:"causation_id,omitempty"`
 	// W3C trace context of the command. May be empty.
 	Traceparent string `protobuf:"bytes,9,opt,name=traceparent,proto3" json:"traceparent,omitempty"`
+	// Whether the content of a message, of its edits included, is left out because the message is deleted. Only in feeds of users.
+	Redacted bool `protobuf:"varint,10,opt,name=redacted,proto3" json:"redacted,omitempty"`
 	// The content, by type.
 	//
 	// Types that are valid to be assigned to Event:
@@ -226,6 +228,13 @@ func (x *Event) GetTraceparent() string {
 		return x.Traceparent
 	}
 	return ""
+}
+
+func (x *Event) GetRedacted() bool {
+	if x != nil {
+		return x.Redacted
+	}
+	return false
 }
 
 func (x *Event) GetEvent() isEvent_Event {
@@ -937,7 +946,7 @@ var File_chatcore_v1_event_proto protoreflect.FileDescriptor
 
 const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\n" +
-	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x94\x06\n" +
+	"\x17chatcore/v1/event.proto\x12\vchatcore.v1\x1a\x17chatcore/v1/types.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb0\x06\n" +
 	"\x05Event\x12\x0e\n" +
 	"\x02id\x18\x01 \x01(\tR\x02id\x12\x17\n" +
 	"\achat_id\x18\x02 \x01(\tR\x06chatId\x12\x10\n" +
@@ -948,7 +957,9 @@ const file_chatcore_v1_event_proto_rawDesc = "" +
 	"\bactor_id\x18\x06 \x01(\tR\aactorId\x12%\n" +
 	"\x0ecorrelation_id\x18\a \x01(\tR\rcorrelationId\x12!\n" +
 	"\fcausation_id\x18\b \x01(\tR\vcausationId\x12 \n" +
-	"\vtraceparent\x18\t \x01(\tR\vtraceparent\x12:\n" +
+	"\vtraceparent\x18\t \x01(\tR\vtraceparent\x12\x1a\n" +
+	"\bredacted\x18\n" +
+	" \x01(\bR\bredacted\x12:\n" +
 	"\vmessage_new\x18\x14 \x01(\v2\x17.chatcore.v1.MessageNewH\x00R\n" +
 	"messageNew\x12=\n" +
 	"\fmessage_edit\x18\x15 \x01(\v2\x18.chatcore.v1.MessageEditH\x00R\vmessageEdit\x12C\n" +

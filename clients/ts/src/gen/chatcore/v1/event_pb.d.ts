@@ -84,6 +84,13 @@ export declare type Event = Message<"chatcore.v1.Event"> & {
   traceparent: string;
 
   /**
+   * Whether the content of a message, of its edits included, is left out because the message is deleted. Only in feeds of users.
+   *
+   * @generated from field: bool redacted = 10;
+   */
+  redacted: boolean;
+
+  /**
    * The content, by type.
    *
    * @generated from oneof chatcore.v1.Event.event
