@@ -27,6 +27,7 @@ type backend struct {
 	logID      string
 	topics     []string // that the subscriber of each group reads
 	live       message.Subscriber
+	tail       ports.Tail  // nil on a custom log without one
 	liveCounts liveCounts  // nil on a custom log
 	groups     groups      // nil on a custom log
 	custom     *EventLog   // nil unless the log is a custom one
@@ -38,7 +39,7 @@ type backend struct {
 // liveCounts are the counts of a live transport.
 type liveCounts interface {
 	Dropped() uint64
-	Queued() uint64 // handed to listeners so far
+	Queued() uint64 // handed to subscribers so far
 }
 
 // groups are the consumer groups of a log: [Groups] is their administration.
@@ -83,11 +84,12 @@ func (r *onRedis) close() error {
 }
 
 // newMemoryBackend returns the backend of a core whose data ends with the process.
-func newMemoryBackend(log *memory.Log, live *pubsub.Local, groups *pubsub.Memory) *backend {
+func newMemoryBackend(log *memory.Log, live *pubsub.Local, tail *memory.Tail, groups *pubsub.Memory) *backend {
 	return &backend{
-		logID: log.ID(), topics: []string{groups.Topic()}, live: live, liveCounts: live, groups: groups, idle: groups.Idle,
+		logID: log.ID(), topics: []string{groups.Topic()}, live: live, tail: tail, liveCounts: live, groups: groups, idle: groups.Idle,
 		close: func() error {
 			log.Close() // and with it commands and queries
+			tail.Close()
 			return live.Close()
 		},
 	}
@@ -98,7 +100,7 @@ func newCustomBackend(log *EventLog) *backend {
 	if end == nil {
 		end = func() error { return nil }
 	}
-	return &backend{logID: log.ID, topics: log.Streams, live: log.Live, custom: log, close: end}
+	return &backend{logID: log.ID, topics: log.Streams, live: log.Live, tail: log.Tail, custom: log, close: end}
 }
 
 // subscriber returns the subscriber of a group.
@@ -150,6 +152,26 @@ func (b *backend) refused() uint64 {
 		return 0
 	}
 	return b.redis.log.Refused()
+}
+
+// watchChannel has receive called with each payload of a type's channel from its return on, until stop is called.
+func (b *backend) watchChannel(ctx context.Context, typ string, receive func(payload []byte)) (stop func(), err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	messages, err := b.live.Subscribe(ctx, typ)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	done := inBackground(func() {
+		for msg := range messages {
+			msg.Ack()
+			receive(msg.Payload)
+		}
+	})
+	return func() {
+		cancel()
+		<-done
+	}, nil
 }
 
 // liveDropped returns the number of live messages that never reached their listener.

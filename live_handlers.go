@@ -2,10 +2,12 @@ package chatcore
 
 import (
 	"context"
+	"fmt"
 
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // handle calls the handlers of an event, unless ctx has ended.
@@ -32,6 +34,9 @@ func (l *liveListeners) decode(i liveItem) (wireformat.Incoming, error) {
 		return l.core.codec.DecodeLenient(i.typ, i.notice.JSON, l.core.clock.Now())
 	}
 	r, err := l.tail.Decode(i.notice)
+	if u, unknown := r.Event.(domain.Unknown); unknown {
+		err = fmt.Errorf("%w: %s in version %d", ports.ErrNewerVersion, u.Type, u.Version)
+	}
 	return wireformat.Incoming{ID: r.ID, Seq: r.Seq, Ordinal: r.Ordinal, Event: r.Event, Meta: r.Meta}, err
 }
 

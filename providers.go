@@ -16,6 +16,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
+	"chatcore/app/feed"
 	"chatcore/app/projection"
 	"chatcore/helpers"
 	"chatcore/ports"
@@ -155,3 +156,19 @@ func tracedSessions(s stores, t *telemetry.Telemetry) ports.SessionStore {
 
 // instrumentation is the name under which the core traces and measures.
 const instrumentation = "chatcore"
+
+// Feeds.
+
+func newAccess(c Config, queries *app.Queries) *app.Access {
+	return app.NewAccess(queries, c.Access.FormerMembers)
+}
+
+func newFeeds(c Config, b *backend, log app.Log, access *app.Access, queries *app.Queries, clock ports.Clock) *feed.Hub {
+	return feed.NewHub(feed.Dependencies{
+		Log: log, LogID: b.logID, Tail: b.tail, Access: access, Queries: queries, Clock: clock, Logger: c.Logger,
+	}, feed.Config(c.Feeds))
+}
+
+func newMemoryTail(c Config, log *memory.Log, clock ports.Clock, live *pubsub.Local, s stores) *memory.Tail {
+	return memory.NewTail(log, c.Log.Partitions, clock, live, s.UserChats)
+}

@@ -170,7 +170,7 @@ func (c *Core) abandoned() error {
 	c.mu.Lock()
 	router := c.router
 	c.mu.Unlock()
-	running := c.live.Running()
+	running := c.live.calls.Running()
 	for _, call := range c.helpers.Running() {
 		running = append(running, AbandonedHandler{Channel: call.Channel, Event: call.Message})
 	}
