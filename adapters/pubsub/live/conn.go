@@ -1,4 +1,4 @@
-package pubsub
+package live
 
 import (
 	"context"
@@ -11,16 +11,16 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// liveConn is one connection of a [Live]. A goroutine writes subscriptions and another one reads, so that neither waits for the other.
-type liveConn struct {
-	live   *Live
+// conn is one connection of a [PubSub]. A goroutine writes subscriptions and another one reads, so that neither waits for the other.
+type conn struct {
+	live   *PubSub
 	pubsub *goredis.PubSub
 	synced atomic.Uint64 // token of the last changes that were written
 	worked bool          // whether anything was received
 }
 
 // run subscribes to all channels and dispatches messages until ctx ends or the connection fails.
-func (c *liveConn) run(ctx context.Context) error {
+func (c *conn) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	defer c.live.channels.reset()
@@ -47,7 +47,7 @@ func (c *liveConn) run(ctx context.Context) error {
 }
 
 // write sends every change of the channels until ctx ends or the connection fails.
-func (c *liveConn) write(ctx context.Context) error {
+func (c *conn) write(ctx context.Context) error {
 	for {
 		select {
 		case <-c.live.channels.changed:
@@ -62,7 +62,7 @@ func (c *liveConn) write(ctx context.Context) error {
 
 // sync makes the server's subscriptions those of the channel set. The PING after them carries a token: its reply proves that the server has processed
 // everything written before it. A confirmation does not, because it may answer an earlier SUBSCRIBE of the same channel.
-func (c *liveConn) sync(ctx context.Context) error {
+func (c *conn) sync(ctx context.Context) error {
 	add, remove, token := c.live.channels.changes()
 	if len(remove) > 0 {
 		if err := c.pubsub.Unsubscribe(ctx, remove...); err != nil {
@@ -78,12 +78,12 @@ func (c *liveConn) sync(ctx context.Context) error {
 	return c.ping(ctx)
 }
 
-func (c *liveConn) ping(ctx context.Context) error {
+func (c *conn) ping(ctx context.Context) error {
 	return c.pubsub.Ping(ctx, strconv.FormatUint(c.synced.Load(), 10))
 }
 
 // read dispatches received messages until the connection fails, or stays silent for two probe intervals with a ping after the first.
-func (c *liveConn) read(ctx context.Context) error {
+func (c *conn) read(ctx context.Context) error {
 	asked := false
 	for {
 		received, err := c.pubsub.ReceiveTimeout(ctx, c.live.config.Probe)
@@ -103,7 +103,7 @@ func (c *liveConn) read(ctx context.Context) error {
 	}
 }
 
-func (c *liveConn) take(received any) {
+func (c *conn) take(received any) {
 	switch m := received.(type) {
 	case *goredis.Pong:
 		if token, err := strconv.ParseUint(m.Payload, 10, 64); err == nil {

@@ -1,4 +1,4 @@
-package pubsub
+package live
 
 import (
 	"context"
@@ -15,8 +15,8 @@ import (
 	"chatcore/ports"
 )
 
-// LiveConfig is the configuration of [Live].
-type LiveConfig struct {
+// PubSubConfig is the configuration of [PubSub].
+type PubSubConfig struct {
 	Client  goredis.UniversalClient   // is not closed
 	Channel func(topic string) string // name of a topic's channel. Defaults to the topic
 	Buffer  int                       // messages that wait for a slow subscriber. Defaults to 256
@@ -24,13 +24,13 @@ type LiveConfig struct {
 	Logger  *slog.Logger              // Defaults to slog.Default
 }
 
-// Live is a Watermill publisher and subscriber over plain Redis pub/sub: at most once, without order between publishers. All
+// PubSub is a Watermill publisher and subscriber over plain Redis pub/sub: at most once, without order between publishers. All
 // subscriptions of the process share one connection. The first Subscribe opens it and Close closes it. A connection that is dead or
 // silent is replaced, without limit; messages published meanwhile are lost, and each lost connection is counted.
 //
 // Acks have no meaning. A slow subscriber loses messages, which are counted, and does not delay other subscribers.
-type Live struct {
-	config   LiveConfig
+type PubSub struct {
+	config   PubSubConfig
 	hub      *hub
 	channels *channelSet
 
@@ -44,12 +44,12 @@ type Live struct {
 }
 
 var (
-	_ message.Publisher  = (*Live)(nil)
-	_ message.Subscriber = (*Live)(nil)
+	_ message.Publisher  = (*PubSub)(nil)
+	_ message.Subscriber = (*PubSub)(nil)
 )
 
-// NewLive returns a live publisher and subscriber.
-func NewLive(config LiveConfig) *Live {
+// NewPubSub returns a live publisher and subscriber.
+func NewPubSub(config PubSubConfig) *PubSub {
 	if config.Probe <= 0 {
 		config.Probe = 500 * time.Millisecond
 	}
@@ -59,19 +59,19 @@ func NewLive(config LiveConfig) *Live {
 	if config.Channel == nil {
 		config.Channel = func(topic string) string { return topic }
 	}
-	return &Live{config: config, hub: newHub(config.Buffer), channels: newChannelSet()}
+	return &PubSub{config: config, hub: newHub(config.Buffer), channels: newChannelSet()}
 }
 
 // Publish sends the payloads, one after another, with each message's context.
-func (l *Live) Publish(topic string, messages ...*message.Message) error {
-	l.mu.Lock()
-	closed := l.closed
-	l.mu.Unlock()
+func (p *PubSub) Publish(topic string, messages ...*message.Message) error {
+	p.mu.Lock()
+	closed := p.closed
+	p.mu.Unlock()
 	if closed {
-		return ErrClosed
+		return ports.ErrClosed
 	}
 	for _, msg := range messages {
-		if err := l.config.Client.Publish(msg.Context(), l.config.Channel(topic), []byte(msg.Payload)).Err(); err != nil {
+		if err := p.config.Client.Publish(msg.Context(), p.config.Channel(topic), []byte(msg.Payload)).Err(); err != nil {
 			return fmt.Errorf("publishing on %s: %w", topic, ports.Unavailable(msg.Context(), err))
 		}
 	}
@@ -79,45 +79,45 @@ func (l *Live) Publish(topic string, messages ...*message.Message) error {
 }
 
 // Subscribe returns a channel of the messages that are published after it has returned, until ctx ends, but for those that a lost connection costs:
-// [Live.Reconnects] counts these losses. It returns when the server has processed the subscription on the present connection. It returns ctx's error if ctx ends before, and [ErrClosed] after Close.
-func (l *Live) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	ch, confirmed, err := l.join(topic)
+// [PubSub.Reconnects] counts these losses. It returns when the server has processed the subscription on the present connection. It returns ctx's error if ctx ends before, and [ports.ErrClosed] after Close.
+func (p *PubSub) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	ch, confirmed, err := p.join(topic)
 	if err != nil {
 		return nil, err
 	}
 	select {
 	case <-confirmed:
-	case <-l.done:
-		return nil, ErrClosed
+	case <-p.done:
+		return nil, ports.ErrClosed
 	case <-ctx.Done():
-		l.channels.leave(ch)
+		p.channels.leave(ch)
 		return nil, ctx.Err()
 	}
-	messages, err := l.hub.attach(ctx, ch.topic, func() { l.channels.leave(ch) }) // another topic may have the same channel
+	messages, err := p.hub.attach(ctx, ch.topic, func() { p.channels.leave(ch) }) // another topic may have the same channel
 	if err != nil {
-		l.channels.leave(ch)
+		p.channels.leave(ch)
 	}
 	return messages, err
 }
 
 // Dropped returns the number of messages that were received for subscribers and never reached them: they were slow, or ended before.
-func (l *Live) Dropped() uint64 { return l.hub.dropped.Load() }
+func (p *PubSub) Dropped() uint64 { return p.hub.dropped.Load() }
 
 // Queued returns the number of messages that were received for subscribers and not dropped. Queued and Dropped together are all messages that Redis
 // has sent to this process, counted once for each subscriber of their channel.
-func (l *Live) Queued() uint64 { return l.hub.queued.Load() }
+func (p *PubSub) Queued() uint64 { return p.hub.queued.Load() }
 
 // Reconnects returns how often a working connection was lost. Messages that are published before the next one is subscribed are lost and
 // cannot be counted; Redis itself closes the connection of a process that does not read (client-output-buffer-limit).
-func (l *Live) Reconnects() uint64 { return l.reconnects.Load() }
+func (p *PubSub) Reconnects() uint64 { return p.reconnects.Load() }
 
 // Close ends every subscription and the connection.
-func (l *Live) Close() error {
-	l.mu.Lock()
-	l.closed = true
-	stop, done := l.stop, l.done
-	l.mu.Unlock()
-	l.hub.close()
+func (p *PubSub) Close() error {
+	p.mu.Lock()
+	p.closed = true
+	stop, done := p.stop, p.done
+	p.mu.Unlock()
+	p.hub.close()
 	if stop != nil {
 		stop()
 		<-done
@@ -126,18 +126,18 @@ func (l *Live) Close() error {
 }
 
 // join adds a subscriber to the topic's channel, and starts the connection if this is the first one.
-func (l *Live) join(topic string) (*channel, <-chan struct{}, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.closed {
-		return nil, nil, ErrClosed
+func (p *PubSub) join(topic string) (*channel, <-chan struct{}, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return nil, nil, ports.ErrClosed
 	}
-	ch, confirmed := l.channels.join(l.config.Channel(topic), topic)
-	if l.stop == nil {
+	ch, confirmed := p.channels.join(p.config.Channel(topic), topic)
+	if p.stop == nil {
 		var ctx context.Context
-		ctx, l.stop = context.WithCancel(context.Background())
-		l.done = make(chan struct{})
-		go l.supervise(ctx, l.done)
+		ctx, p.stop = context.WithCancel(context.Background())
+		p.done = make(chan struct{})
+		go p.supervise(ctx, p.done)
 	}
 	return ch, confirmed, nil
 }
@@ -148,20 +148,20 @@ func reconnectPauses() backoff.Policy {
 }
 
 // supervise keeps one connection subscribed to all channels until ctx ends.
-func (l *Live) supervise(ctx context.Context, done chan<- struct{}) {
+func (p *PubSub) supervise(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
 	pauses := reconnectPauses()
 	for failed := 1; ; failed++ {
 		started := time.Now()
-		conn := &liveConn{live: l}
-		err := conn.run(ctx)
+		c := &conn{live: p}
+		err := c.run(ctx)
 		if ctx.Err() != nil {
 			return
 		}
-		if conn.worked {
-			l.reconnects.Add(1)
+		if c.worked {
+			p.reconnects.Add(1)
 		}
-		l.config.Logger.WarnContext(ctx, "live connection lost, subscribing anew", "error", err)
+		p.config.Logger.WarnContext(ctx, "live connection lost, subscribing anew", "error", err)
 		if time.Since(started) > pauses.Max {
 			failed = 1
 		}
