@@ -11,20 +11,23 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 )
 
-// conn is one connection of a [PubSub]. A goroutine writes subscriptions and another one reads, so that neither waits for the other.
+// errUnused is returned by a connection that was closed because no channel has a receiver.
+var errUnused = errors.New("no channel has a receiver")
+
+// conn is one connection of a [link]. A goroutine writes subscriptions and another one reads, so that neither waits for the other.
 type conn struct {
-	live   *PubSub
+	link   *link
 	pubsub *goredis.PubSub
 	synced atomic.Uint64 // token of the last changes that were written
 	worked bool          // whether anything was received
 }
 
-// run subscribes to all channels and dispatches messages until ctx ends or the connection fails.
+// run subscribes to all channels and passes messages on until ctx ends, the connection fails, or it is silent and no channel has a receiver.
 func (c *conn) run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	defer c.live.channels.reset()
-	c.pubsub = c.live.config.Client.Subscribe(ctx) // dials with the first command
+	defer c.link.channels.reset()
+	c.pubsub = c.link.open(ctx)
 	stop := context.AfterFunc(ctx, func() { _ = c.pubsub.Close() })
 	defer func() {
 		if stop() {
@@ -50,7 +53,7 @@ func (c *conn) run(ctx context.Context) error {
 func (c *conn) write(ctx context.Context) error {
 	for {
 		select {
-		case <-c.live.channels.changed:
+		case <-c.link.channels.changed:
 			if err := c.sync(ctx); err != nil {
 				return err
 			}
@@ -63,14 +66,18 @@ func (c *conn) write(ctx context.Context) error {
 // sync makes the server's subscriptions those of the channel set. The PING after them carries a token: its reply proves that the server has processed
 // everything written before it. A confirmation does not, because it may answer an earlier SUBSCRIBE of the same channel.
 func (c *conn) sync(ctx context.Context) error {
-	add, remove, token := c.live.channels.changes()
+	add, remove, token := c.link.channels.changes()
+	subscribe, unsubscribe := c.pubsub.Subscribe, c.pubsub.Unsubscribe
+	if c.link.sharded {
+		subscribe, unsubscribe = single(c.pubsub.SSubscribe), single(c.pubsub.SUnsubscribe)
+	}
 	if len(remove) > 0 {
-		if err := c.pubsub.Unsubscribe(ctx, remove...); err != nil {
+		if err := unsubscribe(ctx, remove...); err != nil {
 			return err
 		}
 	}
 	if len(add) > 0 {
-		if err := c.pubsub.Subscribe(ctx, add...); err != nil {
+		if err := subscribe(ctx, add...); err != nil {
 			return err
 		}
 	}
@@ -78,21 +85,36 @@ func (c *conn) sync(ctx context.Context) error {
 	return c.ping(ctx)
 }
 
+// single calls a command once for each channel: a command about channels of several slots is refused.
+func single(command func(context.Context, ...string) error) func(context.Context, ...string) error {
+	return func(ctx context.Context, names ...string) error {
+		for _, name := range names {
+			if err := command(ctx, name); err != nil {
+				return err
+			}
+		}
+		return nil
+	}
+}
+
 func (c *conn) ping(ctx context.Context) error {
 	return c.pubsub.Ping(ctx, strconv.FormatUint(c.synced.Load(), 10))
 }
 
-// read dispatches received messages until the connection fails, or stays silent for two probe intervals with a ping after the first.
+// read passes received messages on until the connection fails, or stays silent for two probe intervals with a ping after the first.
 func (c *conn) read(ctx context.Context) error {
 	asked := false
 	for {
-		received, err := c.pubsub.ReceiveTimeout(ctx, c.live.config.Probe)
+		received, err := c.pubsub.ReceiveTimeout(ctx, c.link.probe)
 		var timeout net.Error
 		switch {
 		case err == nil:
 			asked, c.worked = false, true
 			c.take(received)
 		case errors.As(err, &timeout) && timeout.Timeout() && !asked:
+			if c.link.channels.empty() {
+				return errUnused
+			}
 			asked = true
 			if err := c.ping(ctx); err != nil {
 				return err
@@ -104,14 +126,19 @@ func (c *conn) read(ctx context.Context) error {
 }
 
 func (c *conn) take(received any) {
+	channels := c.link.channels
 	switch m := received.(type) {
 	case *goredis.Pong:
 		if token, err := strconv.ParseUint(m.Payload, 10, 64); err == nil {
-			c.live.channels.confirm(token)
+			channels.confirm(token)
 		}
 	case *goredis.Message:
-		if topic, known := c.live.channels.topic(m.Channel); known {
-			c.live.hub.dispatch(topic, []byte(m.Payload))
+		for _, r := range channels.receivers(m.Channel) {
+			r.message(m.Payload)
+		}
+	case *goredis.Subscription:
+		if m.Kind == "unsubscribe" || m.Kind == "sunsubscribe" {
+			channels.left(m.Channel)
 		}
 	}
 }

@@ -4,14 +4,12 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/internal/backoff"
 	"chatcore/ports"
 )
 
@@ -25,22 +23,15 @@ type PubSubConfig struct {
 }
 
 // PubSub is a Watermill publisher and subscriber over plain Redis pub/sub: at most once, without order between publishers. All
-// subscriptions of the process share one connection. The first Subscribe opens it and Close closes it. A connection that is dead or
-// silent is replaced, without limit; messages published meanwhile are lost, and each lost connection is counted.
+// subscriptions of the process share one connection. It is open while there are any. A connection that is dead or silent is replaced, without limit;
+// messages published meanwhile are lost, and each lost connection is counted.
 //
 // Acks have no meaning. A slow subscriber loses messages, which are counted, and does not delay other subscribers.
 type PubSub struct {
-	config   PubSubConfig
-	hub      *hub
-	channels *channelSet
-
-	reconnects atomic.Uint64
-
-	// mu guards: stop, done and closed. Invariant: no I/O happens while it is held.
-	mu     sync.Mutex
-	stop   context.CancelFunc // nil before the first Subscribe
-	done   chan struct{}
-	closed bool
+	config PubSubConfig
+	hub    *hub
+	link   *link
+	closed atomic.Bool
 }
 
 var (
@@ -59,15 +50,15 @@ func NewPubSub(config PubSubConfig) *PubSub {
 	if config.Channel == nil {
 		config.Channel = func(topic string) string { return topic }
 	}
-	return &PubSub{config: config, hub: newHub(config.Buffer), channels: newChannelSet()}
+	return &PubSub{config: config, hub: newHub(config.Buffer), link: &link{
+		open: func(ctx context.Context) *goredis.PubSub { return config.Client.Subscribe(ctx) }, probe: config.Probe, logger: config.Logger,
+		channels: newChannelSet(),
+	}}
 }
 
 // Publish sends the payloads, one after another, with each message's context.
 func (p *PubSub) Publish(topic string, messages ...*message.Message) error {
-	p.mu.Lock()
-	closed := p.closed
-	p.mu.Unlock()
-	if closed {
+	if p.closed.Load() {
 		return ports.ErrClosed
 	}
 	for _, msg := range messages {
@@ -81,24 +72,29 @@ func (p *PubSub) Publish(topic string, messages ...*message.Message) error {
 // Subscribe returns a channel of the messages that are published after it has returned, until ctx ends, but for those that a lost connection costs:
 // [PubSub.Reconnects] counts these losses. It returns when the server has processed the subscription on the present connection. It returns ctx's error if ctx ends before, and [ports.ErrClosed] after Close.
 func (p *PubSub) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	ch, confirmed, err := p.join(topic)
-	if err != nil {
+	name, r := p.config.Channel(topic), topicReceiver{p.hub, topic}
+	if err := p.link.joinAll(ctx, map[string]receiver{name: r}); err != nil {
 		return nil, err
 	}
-	select {
-	case <-confirmed:
-	case <-p.done:
-		return nil, ports.ErrClosed
-	case <-ctx.Done():
-		p.channels.leave(ch)
-		return nil, ctx.Err()
-	}
-	messages, err := p.hub.attach(ctx, ch.topic, func() { p.channels.leave(ch) }) // another topic may have the same channel
+	leave := func() { p.link.channels.leave(name, r) }
+	messages, err := p.hub.attach(ctx, topic, leave)
 	if err != nil {
-		p.channels.leave(ch)
+		leave()
 	}
 	return messages, err
 }
+
+// topicReceiver passes the messages of a channel to the subscribers of a topic.
+type topicReceiver struct {
+	hub   *hub
+	topic string
+}
+
+func (r topicReceiver) message(payload string) { r.hub.dispatch(r.topic, []byte(payload)) }
+
+func (topicReceiver) resubscribed() {}
+
+func (topicReceiver) evicted() {}
 
 // Dropped returns the number of messages that were received for subscribers and never reached them: they were slow, or ended before.
 func (p *PubSub) Dropped() uint64 { return p.hub.dropped.Load() }
@@ -109,64 +105,12 @@ func (p *PubSub) Queued() uint64 { return p.hub.queued.Load() }
 
 // Reconnects returns how often a working connection was lost. Messages that are published before the next one is subscribed are lost and
 // cannot be counted; Redis itself closes the connection of a process that does not read (client-output-buffer-limit).
-func (p *PubSub) Reconnects() uint64 { return p.reconnects.Load() }
+func (p *PubSub) Reconnects() uint64 { return p.link.reconnects.Load() }
 
 // Close ends every subscription and the connection.
 func (p *PubSub) Close() error {
-	p.mu.Lock()
-	p.closed = true
-	stop, done := p.stop, p.done
-	p.mu.Unlock()
+	p.closed.Store(true)
 	p.hub.close()
-	if stop != nil {
-		stop()
-		<-done
-	}
+	p.link.close()
 	return nil
-}
-
-// join adds a subscriber to the topic's channel, and starts the connection if this is the first one.
-func (p *PubSub) join(topic string) (*channel, <-chan struct{}, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, nil, ports.ErrClosed
-	}
-	ch, confirmed := p.channels.join(p.config.Channel(topic), topic)
-	if p.stop == nil {
-		var ctx context.Context
-		ctx, p.stop = context.WithCancel(context.Background())
-		p.done = make(chan struct{})
-		go p.supervise(ctx, p.done)
-	}
-	return ch, confirmed, nil
-}
-
-// reconnectPauses are the pauses between two connections. They begin anew after a connection that lasted longer than the longest pause.
-func reconnectPauses() backoff.Policy {
-	return backoff.Policy{First: 50 * time.Millisecond, Max: 2 * time.Second, Jitter: true}
-}
-
-// supervise keeps one connection subscribed to all channels until ctx ends.
-func (p *PubSub) supervise(ctx context.Context, done chan<- struct{}) {
-	defer close(done)
-	pauses := reconnectPauses()
-	for failed := 1; ; failed++ {
-		started := time.Now()
-		c := &conn{live: p}
-		err := c.run(ctx)
-		if ctx.Err() != nil {
-			return
-		}
-		if c.worked {
-			p.reconnects.Add(1)
-		}
-		p.config.Logger.WarnContext(ctx, "live connection lost, subscribing anew", "error", err)
-		if time.Since(started) > pauses.Max {
-			failed = 1
-		}
-		if pauses.Wait(ctx, failed) != nil {
-			return
-		}
-	}
 }
