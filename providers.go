@@ -35,8 +35,8 @@ func redisConfig(c Config) redis.Config {
 			URL: c.Redis.URL, Namespace: c.Redis.Namespace, Names: keyspace.Names(c.Redis.Names), Partitions: c.Log.Partitions,
 		},
 		Log: redis.LogConfig{
-			Announce: !c.Log.DisablePubSub, Queue: c.Log.Queue, StreamBound: 2 * c.Delivery.StreamBound, Durability: durability,
-			Attempts: c.Redis.ConnectAttempts, Logger: c.Logger,
+			Announce: c.Log.Announce.onTypes(), AnnouncePartitions: c.Log.Announce.onPartitions(), Queue: c.Log.Queue,
+			StreamBound: 2 * c.Delivery.StreamBound, Durability: durability, Attempts: c.Redis.ConnectAttempts, Logger: c.Logger,
 		},
 		Stores: redis.StoresConfig{
 			TypingTTL: c.Presence.TypingTTL, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL,
@@ -47,7 +47,7 @@ func redisConfig(c Config) redis.Config {
 
 func memoryConfig(c Config) memory.Config {
 	return memory.Config{
-		Announce: !c.Log.DisablePubSub, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy(),
+		Announce: c.Log.Announce.onTypes(), PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy(),
 	}
 }
 
