@@ -14,6 +14,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
@@ -62,7 +63,7 @@ type groups interface {
 type onRedis struct {
 	keys    keyspace.Keys
 	log     *eventlog.Log
-	live    *pubsub.Live
+	live    *live.PubSub
 	streams *pubsub.Streams
 	codec   *wireformat.Codec
 	clients *redis.Clients
@@ -84,7 +85,7 @@ func (r *onRedis) close() error {
 }
 
 // newMemoryBackend returns the backend of a core whose data ends with the process.
-func newMemoryBackend(log *memory.Log, live *pubsub.Local, tail *memory.Tail, groups *pubsub.Memory) *backend {
+func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *pubsub.Memory) *backend {
 	return &backend{
 		logID: log.ID(), topics: []string{groups.Topic()}, live: live, tail: tail, liveCounts: live, groups: groups, idle: groups.Idle,
 		close: func() error {
@@ -154,8 +155,16 @@ func (b *backend) refused() uint64 {
 	return b.redis.log.Refused()
 }
 
+// channelWatcher is a live transport that calls a function with what it receives, without a queue and a goroutine of its own.
+type channelWatcher interface {
+	Watch(ctx context.Context, topic string, receive func(payload []byte)) (stop func(), err error)
+}
+
 // watchChannel has receive called with each payload of a type's channel from its return on, until stop is called.
 func (b *backend) watchChannel(ctx context.Context, typ string, receive func(payload []byte)) (stop func(), err error) {
+	if w, direct := b.live.(channelWatcher); direct {
+		return w.Watch(ctx, typ, receive)
+	}
 	ctx, cancel := context.WithCancel(ctx)
 	messages, err := b.live.Subscribe(ctx, typ)
 	if err != nil {

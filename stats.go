@@ -125,7 +125,9 @@ func counts() []count {
 		},
 		// After the two above: received is then at least their sum.
 		{
-			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.live.received.Load() + c.backend.liveQueued() + c.backend.liveDropped() },
+			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 {
+				return c.live.received.Load() + c.backend.liveQueued() + c.backend.liveDropped()
+			},
 			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil,
 		},
 		{
