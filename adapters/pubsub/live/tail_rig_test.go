@@ -101,9 +101,9 @@ func newRigOn(t testing.TB, open func() goredis.UniversalClient, cluster bool, c
 		c.tail.Sweep = never
 	}
 	for p := range max(c.partitions, 1) {
-		c.tail.Partitions = append(c.tail.Partitions, live.TailPartition{Stream: keys.Log().Stream(p), Channel: keys.Log().Key(p, "live")})
+		c.tail.Partitions = append(c.tail.Partitions, live.TailPartition{Stream: keys.Log().Stream(p), Channel: keys.Log().Live(p)})
 	}
-	c.tail.PubSub, c.tail.PartitionOf, c.tail.Memberships = r.pubsub, keys.Partition, keys.Log().Record()+":memberships"
+	c.tail.PubSub, c.tail.PartitionOf, c.tail.Memberships = r.pubsub, keys.Partition, keys.Views().Memberships()
 	c.tail.Codec, c.tail.Logger = wireformat.New(), slog.New(slog.DiscardHandler)
 	r.Tail = live.NewTail(c.tail)
 	t.Cleanup(func() {
@@ -171,7 +171,7 @@ func (r *tailRig) add(partition int, fields ...any) {
 
 // subscribers returns the number of connections that are subscribed to the channel of a partition of a single server.
 func (r *tailRig) subscribers(partition int) int64 {
-	channel := r.keys.Log().Key(partition, "live")
+	channel := r.keys.Log().Live(partition)
 	return r.client.PubSubNumSub(r.t.Context(), channel).Val()[channel]
 }
 
