@@ -90,6 +90,7 @@ type deps struct {
 	counters      *pubsub.GroupCounters
 	progress      *progress
 	telemetry     *telemetry.Telemetry
+	feedState     ports.FeedState
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -302,6 +303,9 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 	c.listeners = append(c.listeners, handlers...)
 	return nil
 }
+
+// FeedState returns the store of tickets and cursors of feeds, for code that serves feeds to clients.
+func (c *Core) FeedState() ports.FeedState { return c.feedState }
 
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.logID }
