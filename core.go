@@ -19,6 +19,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
+	"chatcore/app/feed"
 	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/helpers"
@@ -36,6 +37,7 @@ type Core struct {
 	Queries  *app.Queries    // present state, folded from the log; checks no membership
 	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
+	Feeds    *feed.Hub       // live feeds
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
 

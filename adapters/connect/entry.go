@@ -16,7 +16,6 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/descriptorpb"
 
-	"chatcore"
 	"chatcore/adapters/connect/auth"
 	"chatcore/adapters/connect/server"
 )
@@ -39,12 +38,15 @@ type entry struct {
 	logger  *slog.Logger
 	streams *streamCounter
 	open    *openStreams
+	feeds   *feedService
 	config  Config
 }
 
-func newEntry(core *chatcore.Core, config Config) *entry {
+func newEntry(c *calls) *entry {
+	core, config := c.core, c.config
 	return &entry{
-		open: newOpenStreams(core.Sessions.Live, config.Logger),
+		feeds: &feedService{c},
+		open:  newOpenStreams(core.Sessions.Live, config.Logger),
 		rules: rules(), routes: make(map[string]*route), errors: rpc.NewErrorWriter(), logger: config.Logger, streams: newStreamCounter(maxStreams), config: config,
 	}
 }
@@ -95,6 +97,10 @@ func (e *entry) addForeign(prefix string, handler http.Handler, r rule, streamin
 
 // ServeHTTP implements [http.Handler].
 func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == eventsPath {
+		e.serveEvents(w, r)
+		return
+	}
 	found, ok := e.routes[r.URL.Path]
 	if !ok {
 		e.refuse(w, r, method{}, e.unknownMethod(r.URL.Path))

@@ -24,11 +24,12 @@ type callError struct {
 func (e *callError) Error() string { return e.text }
 
 var (
-	errNoCredential  = &callError{rpc.CodeUnauthenticated, "unauthenticated", "the call has no credential; allowed: a header Authorization: Bearer TOKEN"}
-	errNotTried      = &callError{rpc.CodeAborted, "not_tried", "not tried, because an earlier message to the chat failed"}
-	errEnding        = &callError{rpc.CodeUnavailable, "draining", "the server stops; call another one, or this one again later"}
+	errNoCredential    = &callError{rpc.CodeUnauthenticated, "unauthenticated", "the call has no credential; allowed: a header Authorization: Bearer TOKEN"}
+	errNotTried        = &callError{rpc.CodeAborted, "not_tried", "not tried, because an earlier message to the chat failed"}
+	errEnding          = &callError{rpc.CodeUnavailable, "draining", "the server stops; call another one, or this one again later"}
 	errCredentialEnded = &callError{rpc.CodeUnauthenticated, "credential_ended", "the credential of the stream has ended: it has expired, or was closed, replaced or removed; begin again with another one"}
-	errDamagedCursor = errors.New("damaged cursor") // never returned to a client
+	errClientGone      = &callError{rpc.CodeCanceled, "canceled", "the client does not take the messages of the stream"}
+	errDamagedCursor   = errors.New("damaged cursor") // never returned to a client
 )
 
 // textOf says which text of an error a client sees.

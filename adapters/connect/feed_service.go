@@ -2,6 +2,7 @@ package connect
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"math"
 	"net/http"
@@ -57,7 +58,13 @@ func (s *feedService) Watch(ctx context.Context, req *v1.WatchRequest, stream *r
 		return err
 	}
 	defer source.Close()
-	return streamFeed(ctx, source, stream.Send)
+	return streamFeed(ctx, source, func(f *feedFrame) error {
+		err := stream.Send(f)
+		if own, ok := errors.AsType[*callError](err); ok { // of the codec
+			return own
+		}
+		return err
+	})
 }
 
 // openFeed begins a feed, within the time of a unary call.
@@ -105,7 +112,7 @@ func sendBatch(w *streamWriter, source feedSource, frame *feedFrame, send func(*
 		err = send(frame)
 	}
 	if failed := w.release(); failed != nil {
-		return failed
+		return errClientGone
 	}
 	return err
 }

@@ -129,7 +129,7 @@ func New(core *chatcore.Core, config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry := newEntry(core, config)
+	entry := newEntry(c)
 	common := []rpc.HandlerOption{
 		rpc.WithInterceptors(observed...), rpc.WithCodec(protoCodec{}), rpc.WithCodec(jsonCodec{name: codecJSON}), rpc.WithCodec(jsonCodec{name: codecJSONUTF8}),
 		rpc.WithCompressMinBytes(compressFrom), rpc.WithConditionalHandlerOptions(readBound),
