@@ -189,7 +189,7 @@ func (s *eventStream) end(ctx context.Context, err error) {
 		return // the client is gone
 	}
 	answer := &errorBody{header: make(http.Header)}
-	_ = s.errors.Write(answer, &http.Request{Method: http.MethodGet}, coded) // into memory
+	_ = s.errors.Write(answer, &http.Request{Method: http.MethodPost}, coded) // into memory
 	_, _ = fmt.Fprintf(s.w, "event: error\ndata: %s\n\n", answer.body.Bytes())
 	s.w.Flush()
 }
