@@ -92,9 +92,9 @@ func unknownParameter(name string) error {
 	}
 	slices.Sort(allowed)
 	if len(name) > maxQuoted {
-		return &domain.InvalidError{Field: "query", Problem: fmt.Sprintf("has an unknown parameter whose name has %d bytes", len(name)), Allowed: strings.Join(allowed, ", ")}
+		return malformed("query", fmt.Sprintf("has an unknown parameter whose name has %d bytes", len(name)), strings.Join(allowed, ", "))
 	}
-	return &domain.InvalidError{Field: name, Problem: "is unknown", Allowed: strings.Join(allowed, ", ")}
+	return malformed(name, "is unknown", strings.Join(allowed, ", "))
 }
 
 // parseChats returns the positions of the parameters chat. Each is the id, percent-encoded once more, and a colon and a seq if the reader has a position.
