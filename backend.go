@@ -64,6 +64,7 @@ type onRedis struct {
 	keys    keyspace.Keys
 	log     *eventlog.Log
 	live    *live.PubSub
+	tail    *live.Tail
 	streams *pubsub.Streams
 	codec   *wireformat.Codec
 	clients *redis.Clients
@@ -71,7 +72,7 @@ type onRedis struct {
 
 func newRedisBackend(r *onRedis) *backend {
 	return &backend{
-		logID: r.log.ID(), topics: []string{r.streams.Topic()}, live: r.live, liveCounts: r.live, groups: r.streams, redis: r, close: r.close,
+		logID: r.log.ID(), topics: []string{r.streams.Topic()}, live: r.live, tail: r.tail, liveCounts: r.live, groups: r.streams, redis: r, close: r.close,
 	}
 }
 
@@ -79,6 +80,7 @@ func newRedisBackend(r *onRedis) *backend {
 func (r *onRedis) close() error {
 	var ending sync.WaitGroup
 	ending.Go(r.log.Close)
+	r.tail.Close() // before the connection that it shares with live
 	err := errors.Join(r.live.Close(), r.streams.Close())
 	ending.Wait()
 	return errors.Join(err, r.clients.Close())

@@ -36,7 +36,7 @@ type Core struct {
 	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
-	Feeds    *feed.Hub       // live feeds: what a reader of chats has missed, and then each event as it is appended
+	Feeds    *feed.Hub       // live feeds of chats
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
 
 	deps
@@ -87,6 +87,7 @@ type deps struct {
 	counters      *pubsub.GroupCounters
 	progress      *progress
 	telemetry     *telemetry.Telemetry
+	feedState     ports.FeedState
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -300,6 +301,9 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 	c.listeners = append(c.listeners, handlers...)
 	return nil
 }
+
+// FeedState returns the store of tickets and cursors of feeds, for code that serves feeds to clients.
+func (c *Core) FeedState() ports.FeedState { return c.feedState }
 
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.logID }

@@ -95,6 +95,7 @@ func (c *Core) run(ctx context.Context) error {
 	}()
 	go func() { // beside the handlers, since it takes about a second
 		<-ctx.Done()
+		c.Feeds.Close()
 		c.Chats.Close(limits.channels)
 	}()
 	waitFor(limits.delivery, quiet)

@@ -158,6 +158,7 @@ func (c *Core) release(limits stopLimits) error {
 // closeConnections closes the connections that no handler needs any more.
 func (c *Core) closeConnections() error {
 	c.readiness.close()
+	c.Feeds.Close()
 	c.flushMetrics()
 	err := c.unwatch()
 	c.closeCaches() // before their loaders' connections

@@ -45,12 +45,15 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	}
 	pubSubConfig := liveConfig(config, clients, keys)
 	pubSub := live.NewPubSub(pubSubConfig)
+	liveTailConfig := tailConfig(config, clients, keys, codec, pubSub)
+	tail := live.NewTail(liveTailConfig)
 	pubsubStreamsConfig := streamsConfig(clients, keys, log, codec)
 	streams := pubsub.NewStreams(pubsubStreamsConfig)
 	chatcoreOnRedis := &onRedis{
 		keys:    keys,
 		log:     log,
 		live:    pubSub,
+		tail:    tail,
 		streams: streams,
 		codec:   codec,
 		clients: clients,
@@ -93,6 +96,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, pubSub, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -109,6 +113,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
@@ -124,7 +129,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	hub := newFeeds(config, chatcoreBackend, log, access, queries, clock)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
 	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		cleanup2()
@@ -177,6 +182,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -193,6 +199,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -207,7 +214,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	hub := newFeeds(config, chatcoreBackend, log, access, queries, clock)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
 	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		return nil, err
@@ -255,6 +262,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -271,6 +279,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -285,7 +294,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	hub := newFeeds(config, chatcoreBackend, log, access, queries, clock)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
 	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		return nil, err

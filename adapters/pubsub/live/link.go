@@ -20,7 +20,7 @@ type link struct {
 	open     func(ctx context.Context) *goredis.PubSub // returns a connection without subscriptions, which dials with the first command
 	sharded  bool                                      // channels belong to a slot of a Cluster
 	probe    time.Duration                             // silence after which the connection is pinged, and after another one replaced
-	lost     func(error)                               // is called after a connection was lost, or could not be opened; may be nil
+	lost     func(worked bool)                         // is called after a connection was lost, or could not be opened; may be nil
 	logger   *slog.Logger
 	channels *channelSet
 
@@ -118,7 +118,7 @@ func (l *link) supervise(ctx context.Context, done chan<- struct{}) {
 		}
 		l.logger.WarnContext(ctx, "live connection lost, subscribing anew", "error", err)
 		if l.lost != nil {
-			l.lost(err)
+			l.lost(c.worked)
 		}
 		if time.Since(started) > pauses.Max {
 			failed = 1
