@@ -114,6 +114,8 @@ func (c *chat) attach(s *subscription, head domain.Seq, at Position, other bool)
 	}
 	head = max(c.head, head)
 	switch s.pos = at.Seq; {
+	case (at.Head || other) && s.until > 0:
+		s.pos = min(head, s.until)
 	case at.Head || other:
 		s.pos = head
 	case at.Seq > head:
