@@ -287,20 +287,18 @@ func (w *world) reconnect(rt *rapid.T) {
 }
 
 func (r *reader) connect() {
-	for {
-		f, err := r.w.hub.Open(context.Background(), r.request)
-		if errors.Is(err, ports.ErrUnavailable) {
-			return
-		}
-		if errors.Is(err, domain.ErrChatNotFound) {
-			r.w.t.Fatalf("%s: open %+v: %v", r.name, r.request, err)
-		}
-		if err != nil {
-			r.w.t.Fatalf("%s: open %+v: %v", r.name, r.request, err)
-		}
-		r.feed = f
-		break
+	if len(r.request.Chats) == 0 && !r.request.AllChats { // it has left all
+		r.w.readers = slices.DeleteFunc(r.w.readers, func(other *reader) bool { return other == r })
+		return
 	}
+	f, err := r.w.hub.Open(context.Background(), r.request)
+	if errors.Is(err, ports.ErrUnavailable) {
+		return
+	}
+	if err != nil {
+		r.w.t.Fatalf("%s: open %+v: %v", r.name, r.request, err)
+	}
+	r.feed = f
 	r.opened, r.before = make(map[domain.ChatID]domain.Seq), make(map[domain.ChatID]map[domain.MessageID]bool)
 	for _, c := range modelChats {
 		r.opened[c], r.before[c] = r.w.head(c), r.w.deletedMessages(c)
@@ -337,9 +335,6 @@ func (r *reader) disconnect() {
 		r.w.t.Fatalf("%s: the closed feed returned the error %v", r.name, err)
 	}
 	r.feed = nil
-	if len(r.request.Chats) == 0 && !r.request.AllChats { // it has left all
-		r.w.readers = slices.DeleteFunc(r.w.readers, func(other *reader) bool { return other == r })
-	}
 }
 
 func compareIDs(a, b domain.ChatID) int {
