@@ -183,7 +183,12 @@ func (r *tailRig) watch(partition int) *ear {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	e.stop = stop
+	e.stop = func() {
+		stop()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.stopped = true
+	}
 	r.t.Cleanup(stop)
 	return e
 }
@@ -197,6 +202,7 @@ type ear struct {
 	mu      sync.Mutex
 	notices []ports.Notice
 	lost    int
+	stopped bool
 }
 
 var _ ports.TailWatcher = (*ear)(nil)
@@ -204,6 +210,9 @@ var _ ports.TailWatcher = (*ear)(nil)
 func (e *ear) Appended(partition int, notices []ports.Notice) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.stopped {
+		e.t.Error("a watcher that has stopped is called")
+	}
 	if partition != e.partition {
 		e.t.Errorf("events of partition %d come to a watcher of %d", partition, e.partition)
 	}
