@@ -93,6 +93,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, pubSub, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -109,6 +110,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
@@ -174,6 +176,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -190,6 +193,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -250,6 +254,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -266,6 +271,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing

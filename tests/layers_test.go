@@ -62,6 +62,7 @@ var layers = map[string][]string{
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
 	"adapters/redis/conn":         {"chatcore/ports", backoff, rediscmd, goRedis},
 	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", backoff, keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/feedstate":    {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/typing":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/presence":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, goRedis, otelAPI, uuids},
