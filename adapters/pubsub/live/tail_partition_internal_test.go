@@ -191,3 +191,54 @@ func TestPartition_HearsTheStream(t *testing.T) {
 		}
 	})
 }
+
+// TestPartition_PendingAnnouncements has announcements that arrive during a read because of an earlier one: they follow what was read, without another read.
+func TestPartition_PendingAnnouncements(t *testing.T) {
+	tail := &Tail{config: TailConfig{Partitions: []TailPartition{{}}, Bound: 100}}
+	tail.ctx = context.Background()
+	p := newPartition(tail, 0)
+	id := func(n uint64) wireformat.StreamID { return wireformat.StreamID{Milliseconds: 1, Number: n} }
+	announcement := func(n uint64) string {
+		a := wireformat.Announcement{Previous: id(n - 1), Events: []wireformat.Announced{{ID: id(n), Seq: domain.Seq(n), Chat: "c", JSON: []byte("{}")}}}
+		return string(a.Append(nil))
+	}
+	p.confirmed()
+	p.begin(id(1))
+	heard := &ear{}
+	p.add(heard)
+	p.message(announcement(3))
+	what, after := p.next()
+	if what != needEntries || after != id(1) {
+		t.Fatalf("needs %d after %s", what, after)
+	}
+	p.message(announcement(4))
+	p.message(announcement(5))
+	p.message(announcement(9)) // of a server that has failed over: the stream lacks what is before
+	added := func(n uint64) entry { return entry{id(n), ports.Notice{Chat: "c", Seq: domain.Seq(n), JSON: []byte("{}")}} }
+	p.took(after, []entry{added(1), added(2), added(3)}, false)
+	if want := []domain.Seq{2, 3, 4, 5}; !slices.Equal(heard.seqs, want) {
+		t.Errorf("heard %d, want %d", heard.seqs, want)
+	}
+	what, after = p.next()
+	if what != needEntries || after != id(5) {
+		t.Fatalf("needs %d after %s", what, after)
+	}
+	p.took(after, []entry{added(5)}, false)
+	if what, _ := p.next(); what != needNothing {
+		t.Errorf("needs %d at the end", what)
+	}
+	if tail.found.Load() != 2 || tail.holes.Load() != 1 || tail.losts.Load() != 0 {
+		t.Errorf("%d found, %d holes, %d losses", tail.found.Load(), tail.holes.Load(), tail.losts.Load())
+	}
+}
+
+// ear keeps the seqs that it hears.
+type ear struct{ seqs []domain.Seq }
+
+func (e *ear) Appended(_ int, notices []ports.Notice) {
+	for _, n := range notices {
+		e.seqs = append(e.seqs, n.Seq)
+	}
+}
+
+func (*ear) Lost(int) {}
