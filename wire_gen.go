@@ -9,6 +9,7 @@ package chatcore
 import (
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/telemetry"
 	"chatcore/app"
@@ -42,14 +43,14 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		cleanup()
 		return nil, nil, err
 	}
-	pubsubLiveConfig := liveConfig(config, clients, keys)
-	live := pubsub.NewLive(pubsubLiveConfig)
+	pubSubConfig := liveConfig(config, clients, keys)
+	pubSub := live.NewPubSub(pubSubConfig)
 	pubsubStreamsConfig := streamsConfig(clients, keys, log, codec)
 	streams := pubsub.NewStreams(pubsubStreamsConfig)
 	chatcoreOnRedis := &onRedis{
 		keys:    keys,
 		log:     log,
-		live:    live,
+		live:    pubSub,
 		streams: streams,
 		codec:   codec,
 		clients: clients,
@@ -90,8 +91,9 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		return nil, nil, err
 	}
 	chatcoreProgress := newProgress()
-	control := newHelpers(logger, chatcoreStores, live, iDs, chatcoreProgress)
+	control := newHelpers(logger, chatcoreStores, pubSub, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -108,9 +110,10 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
-	liveBus := newLiveBus(live, codec, iDs, telemetryTelemetry)
+	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
 	limitsConfig := config.Limits
@@ -173,6 +176,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -189,6 +193,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -249,6 +254,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -265,6 +271,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
