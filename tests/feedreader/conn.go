@@ -9,7 +9,7 @@ import (
 )
 
 // receiveBuffer is the size of the buffers of a reader's connections: small, so that a server notices a reader that has stopped.
-const receiveBuffer = 4 << 10
+const receiveBuffer = 64 << 10
 
 // dialer has the connections of a reader.
 type dialer struct {

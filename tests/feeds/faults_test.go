@@ -58,9 +58,9 @@ func (w *world) faults() []fault {
 		}},
 		{"lose messages", func(d *rand.Rand) string {
 			p := anyPlace(d)
-			p.lost.Store(10 + d.Uint32N(91))
+			before := p.lost.Swap(10 + d.Uint32N(91))
 			between(d, 200*time.Millisecond, 2*time.Second)
-			p.lost.Store(0)
+			p.lost.Store(before)
 			return p.name
 		}},
 		{"black hole", func(d *rand.Rand) string {

@@ -86,7 +86,13 @@ func TestFeeds_EqualTheLogUnderAttack(t *testing.T) {
 	for _, c := range written {
 		w.writers.done.Go(func() { c.write(users) })
 	}
+	for _, p := range w.places {
+		p.lost.Store(5)
+	}
 	w.attack(seed, duration)
+	for _, p := range w.places {
+		p.lost.Store(100) // the last events of the chats are announced to nobody
+	}
 	w.writers.finish()
 	w.calm()
 	w.judge(seed)

@@ -43,9 +43,9 @@ const (
 	queueCount  = 48
 	queueBytes  = 64 << 10
 	cacheBytes  = 64 << 10
-	sendBuffer  = 4 << 10
+	sendBuffer  = 64 << 10
 	heartbeat   = 300 * time.Millisecond
-	readerQuiet = 10 * time.Second
+	readerQuiet = 5 * time.Second
 )
 
 // serveInstance is the body of an instance. It returns the exit code.

@@ -148,7 +148,7 @@ func (c *chat) message() domain.MessageID {
 
 func (c *chat) send(by domain.UserID) {
 	content := strings.Repeat("word ", 1+c.dice.IntN(20))
-	if c.dice.IntN(20) == 0 {
+	if c.dice.IntN(8) == 0 {
 		content = strings.Repeat("many words ", 600)
 	}
 	c.give(func(ctx context.Context, id domain.CommandID) error {
