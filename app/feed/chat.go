@@ -294,6 +294,7 @@ func (c *chat) hearAgain(n ports.Notice) {
 	}
 	if r, err := h.d.Tail.Decode(n); err == nil && r.ID != known {
 		c.lose(n.Seq)
+		c.note(r)
 	}
 }
 

@@ -52,6 +52,9 @@ type testLog struct {
 	beforeRead                   func()
 }
 
+// History implements [ports.Histories].
+func (l *testLog) History(context.Context) string { return l.ID() }
+
 func (l *testLog) fails(err error) {
 	if err == nil {
 		l.err.Store(nil)
@@ -231,6 +234,22 @@ func bubble(t *testing.T, c feed.Config, test func(t *testing.T, r *rig)) {
 			t.Errorf("the closed hub still has %d feeds and %d chats", s.Feeds, s.Chats)
 		}
 	})
+}
+
+// replace has the log go on as another one, as a server does that has lost its last writes. The new log has the given events.
+func (r *rig) replace(events ...domain.Durable) {
+	r.t.Helper()
+	log := memory.New(wireformat.New(), apptest.Clock{}, nil)
+	r.log.Log = log
+	r.appendOnly(events...)
+	tail := memory.NewTail(log, partitions, apptest.Clock{}, nil, nil)
+	r.tail.mu.Lock()
+	defer r.tail.mu.Unlock()
+	for p, w := range r.tail.watchers {
+		if _, err := tail.Watch(context.Background(), p, changedWatcher{r.tail, w}); err != nil {
+			r.t.Fatalf("watch: %v", err)
+		}
+	}
 }
 
 // append appends events of one chat, and puts memberships into the view of the users' chats.
