@@ -40,8 +40,38 @@ type rig struct {
 	log  *testLog
 	tail *testTail
 	live *liveChannels
-	view *memory.UserView
+	view *testView
 	hub  *feed.Hub
+}
+
+// testView is a view of the users' chats whose answers can be held back.
+type testView struct {
+	*memory.UserView
+	block atomic.Pointer[chan struct{}]
+}
+
+func (v *testView) Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error) {
+	if block := v.block.Load(); block != nil {
+		<-*block
+	}
+	return v.UserView.Of(ctx, log, user)
+}
+
+// blockView has the view wait until release is called.
+func (r *rig) blockView() (release func()) {
+	block := make(chan struct{})
+	r.view.block.Store(&block)
+	return func() {
+		r.view.block.Store(nil)
+		close(block)
+	}
+}
+
+// silent calls fn while the tail reports no memberships.
+func (r *rig) silent(fn func()) {
+	r.tail.deaf.Store(true)
+	fn()
+	r.tail.deaf.Store(false)
 }
 
 // testLog is a log that counts reads, and fails on demand.
@@ -49,7 +79,9 @@ type testLog struct {
 	*memory.Log
 	err                          atomic.Pointer[error]
 	reads, searches, loads, bulk atomic.Int64
-	beforeRead                   func()
+	beforeRead, afterSearch      func()
+	beforeBulk                   func()
+	change                       func([]ports.Record)
 }
 
 // History implements [ports.Histories].
@@ -78,13 +110,20 @@ func (l *testLog) Read(ctx context.Context, c domain.ChatID, r ports.Range) (por
 	if err := l.failure(); err != nil {
 		return ports.Page{}, err
 	}
-	return l.Log.Read(ctx, c, r)
+	page, err := l.Log.Read(ctx, c, r)
+	if l.change != nil {
+		l.change(page.Records)
+	}
+	return page, err
 }
 
 func (l *testLog) Search(ctx context.Context, c domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
 	l.searches.Add(1)
 	if err := l.failure(); err != nil {
 		return ports.Page{}, err
+	}
+	if l.afterSearch != nil {
+		defer l.afterSearch()
 	}
 	return l.Log.Search(ctx, c, f, r)
 }
@@ -99,6 +138,9 @@ func (l *testLog) Load(ctx context.Context, c domain.ChatID, wants ...ports.Load
 
 func (l *testLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
 	l.bulk.Add(1)
+	if l.beforeBulk != nil {
+		l.beforeBulk()
+	}
 	if err := l.failure(); err != nil {
 		return nil, err
 	}
@@ -113,6 +155,8 @@ type testTail struct {
 	begun   atomic.Int64
 	err     atomic.Pointer[error] // of a watch
 	change  func(n ports.Notice) []ports.Notice
+	decode  func(*ports.Record)
+	deaf    atomic.Bool // to memberships
 
 	mu       sync.Mutex
 	watchers map[int]ports.TailWatcher
@@ -169,12 +213,20 @@ func (t *testTail) WatchEphemeral(ctx context.Context, fn func(ports.EphemeralNo
 
 func (t *testTail) WatchMemberships(ctx context.Context, fn func(domain.UserID)) (func(), error) {
 	t.members = fn
-	return t.counted(t.Tail.WatchMemberships(ctx, fn))
+	return t.counted(t.Tail.WatchMemberships(ctx, func(user domain.UserID) {
+		if !t.deaf.Load() {
+			fn(user)
+		}
+	}))
 }
 
 func (t *testTail) Decode(n ports.Notice) (ports.Record, error) {
 	t.decoded.Add(1)
-	return t.Tail.Decode(n)
+	r, err := t.Tail.Decode(n)
+	if t.decode != nil {
+		t.decode(&r)
+	}
+	return r, err
 }
 
 // lose calls Lost of the watcher of a chat's partition.
@@ -202,10 +254,10 @@ func newRig(t tb, c feed.Config) *rig {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 24 * time.Hour
 	}
-	r := &rig{t: t, live: &liveChannels{}, view: memory.NewUserView()}
+	r := &rig{t: t, live: &liveChannels{}, view: &testView{UserView: memory.NewUserView()}}
 	codec := wireformat.New()
 	r.log = &testLog{Log: memory.New(codec, apptest.Clock{}, nil)}
-	r.tail = &testTail{Tail: memory.NewTail(r.log.Log, partitions, apptest.Clock{}, r.live, r.view)}
+	r.tail = &testTail{Tail: memory.NewTail(r.log.Log, partitions, apptest.Clock{}, r.live, r.view.UserView)}
 	r.hub = r.newHub(c, app.FormerMembersUntilRemoval)
 	return r
 }
