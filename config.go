@@ -2,6 +2,7 @@ package chatcore
 
 import (
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -18,6 +19,7 @@ type Config struct {
 	Caches   CachesConfig   // lifetimes of cached values
 	Limits   LimitsConfig   // rate limits, caps and the edit window
 	Access   AccessConfig   // rights of users to read
+	Feeds    FeedsConfig    // live feeds
 
 	// StopTimeout bounds how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for
 	// the steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
@@ -84,12 +86,44 @@ type Durability struct {
 	Timeout  time.Duration // how long to wait for the replicas. Defaults to 1 s
 }
 
+// Announce selects the pub/sub channels on which durable events are published as they are appended. Ephemeral events are published in any case.
+type Announce uint8
+
+// The selections of channels.
+const (
+	// AnnounceBoth publishes each event on the channel of its type, and the events of each batch on the channels of their partitions.
+	AnnounceBoth Announce = iota
+	// AnnouncePartition publishes on the channels of partitions only. Other programs that listen to the channels of the wire contract then hear no
+	// durable events.
+	AnnouncePartition
+	// AnnounceLegacy publishes on the channels of types only. Processes then read the streams of partitions to hear events as they happen, four times a
+	// second.
+	AnnounceLegacy
+)
+
+// String returns the name of the selection, as cmd/core writes it.
+func (a Announce) String() string {
+	switch a {
+	case AnnounceBoth:
+		return "both"
+	case AnnouncePartition:
+		return "partition"
+	case AnnounceLegacy:
+		return "legacy"
+	}
+	return fmt.Sprintf("Announce(%d)", uint8(a))
+}
+
+func (a Announce) onTypes() bool { return a != AnnouncePartition }
+
+func (a Announce) onPartitions() bool { return a != AnnounceLegacy }
+
 // LogConfig configures the event log.
 type LogConfig struct {
 	// Partitions is the number of partitions of the log, 1 to 1,024; fixed for the life of a log. Defaults to 16.
 	Partitions int
-	// DisablePubSub turns off the publishing of durable events on the plain pub/sub channel of their type. Defaults to false: they are published.
-	DisablePubSub bool
+	// Announce selects the pub/sub channels on which appends publish durable events. Defaults to AnnounceBoth.
+	Announce Announce
 	// Queue is the highest number of appends that wait, per server, or per partition of a Cluster; one chat may take a quarter of it. Beyond it
 	// appends fail with ports.ErrOverloaded. Defaults to 4,096.
 	Queue int
@@ -118,7 +152,8 @@ type DeliveryConfig struct {
 	BuiltinPace time.Duration
 	// EffectTTL is the lifetime of the marker of an effect (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
-	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
+	// LiveBuffer is how many events of a type wait for its live handlers before further ones are dropped, and how many messages for a handler of a
+	// helper's channel. Defaults to 256.
 	LiveBuffer int
 	// Warn holds the values from which on Health.Findings warns about a consumer group.
 	Warn Thresholds
@@ -192,4 +227,16 @@ type LimitsConfig struct {
 type AccessConfig struct {
 	// FormerMembers is what a former member of a chat may read of it. Defaults to app.FormerMembersUntilRemoval: the chat as of the removal.
 	FormerMembers app.FormerMembers
+}
+
+// FeedsConfig bounds the live feeds of a process ([Core.Feeds]). The zero value of each field means its default.
+type FeedsConfig struct {
+	MaxChats   int // chats that one feed follows. Defaults to 1,000
+	MaxCatchUp int // events of a chat that a feed reads from the log at its beginning; older ones are skipped. Defaults to 10,000
+	// QueueCount and QueueBytes bound the messages that wait for the reader of a feed. Beyond either of them the feed ends with feed.ErrSlow.
+	QueueCount int           // number of messages. Defaults to 1,024
+	QueueBytes int           // bytes of their events, as they are in the log. Defaults to 1 MiB
+	Reads      int           // reads of the log at once, for all feeds. Defaults to 8
+	CacheBytes int           // bytes of events, as they are in the log, that are cached for feeds that catch up. Defaults to 32 MiB
+	Heartbeat  time.Duration // silence after which a feed returns a heartbeat. Defaults to 15 s
 }

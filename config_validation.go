@@ -20,6 +20,9 @@ func (c Config) Validate() error {
 	v.add(app.CheckLimits(c.Limits.Rates))
 	v.add(c.Limits.Caps.Check())
 	v.add(c.Access.FormerMembers.Check())
+	if c.Log.Announce > AnnounceLegacy {
+		v.refuse("Log.Announce", c.Log.Announce, "AnnounceBoth, AnnouncePartition, AnnounceLegacy")
+	}
 	c.checkSigns(&v)
 	c.checkRanges(&v)
 	return errors.Join(v...)
@@ -68,6 +71,7 @@ func (c Config) checkSigns(v *validation) {
 		{"Caches.ChatListTTL", c.Caches.ChatListTTL},
 		{"Caches.ContactListTTL", c.Caches.ContactListTTL},
 		{"Limits.EditWindow", c.Limits.EditWindow},
+		{"Feeds.Heartbeat", c.Feeds.Heartbeat},
 		{"StopTimeout", c.StopTimeout},
 	} {
 		if d.value < 0 {
@@ -89,6 +93,12 @@ func (c Config) checkSigns(v *validation) {
 		{"Delivery.LiveBuffer", c.Delivery.LiveBuffer},
 		{"Delivery.Warn.Lag", c.Delivery.Warn.Lag},
 		{"Delivery.Warn.Waiting", c.Delivery.Warn.Waiting},
+		{"Feeds.MaxChats", c.Feeds.MaxChats},
+		{"Feeds.MaxCatchUp", c.Feeds.MaxCatchUp},
+		{"Feeds.QueueCount", c.Feeds.QueueCount},
+		{"Feeds.QueueBytes", c.Feeds.QueueBytes},
+		{"Feeds.Reads", c.Feeds.Reads},
+		{"Feeds.CacheBytes", c.Feeds.CacheBytes},
 	} {
 		if n.value < 0 {
 			v.refuse(n.field, n.value, "a number from 0")

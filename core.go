@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -19,10 +18,10 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
+	"chatcore/app/feed"
 	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/helpers"
-	"chatcore/internal/calls"
 	"chatcore/ports"
 )
 
@@ -37,17 +36,15 @@ type Core struct {
 	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
+	Feeds    *feed.Hub       // live feeds of chats
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
 
 	deps
-	broken     atomic.Uint64 // live payloads that could not be read
-	live       calls.Set[AbandonedHandler]
-	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
+	live *liveListeners
 
-	builtins    *projection.Builtins      // the handler of the built-in group
-	after       *projection.AppendEffects // its effects, right after this process's appends
-	liveHandled atomic.Uint64             // live messages whose handlers returned
-	answers     bool                      // queries are answered from the caches once the core runs
+	builtins *projection.Builtins      // the handler of the built-in group
+	after    *projection.AppendEffects // its effects, right after this process's appends
+	answers  bool                      // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -90,6 +87,7 @@ type deps struct {
 	counters      *pubsub.GroupCounters
 	progress      *progress
 	telemetry     *telemetry.Telemetry
+	feedState     ports.FeedState
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -188,12 +186,13 @@ func NewInMemory(config Config, options ...Option) (*Core, error) {
 
 func newCore(
 	m deps, o telemetry.Startup, meter metric.Meter,
-	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits,
+	chats *app.Chats, presence *app.Presence, queries *app.Queries, access *app.Access, sessions *app.Sessions, limits *app.Limits, feeds *feed.Hub,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Access: app.NewAccess(queries, m.config.Access.FormerMembers), Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
+		Chats: chats, Presence: presence, Queries: queries, Access: access, Sessions: sessions, Limits: limits, Feeds: feeds, Helpers: m.helpers.Client,
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
+	core.live = &liveListeners{core: core, tail: m.backend.tail}
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches
@@ -302,6 +301,9 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 	c.listeners = append(c.listeners, handlers...)
 	return nil
 }
+
+// FeedState returns the store of tickets and cursors of feeds, for code that serves feeds to clients.
+func (c *Core) FeedState() ports.FeedState { return c.feedState }
 
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.logID }

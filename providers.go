@@ -4,11 +4,13 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
@@ -16,6 +18,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
+	"chatcore/app/feed"
 	"chatcore/app/projection"
 	"chatcore/helpers"
 	"chatcore/ports"
@@ -34,8 +37,8 @@ func redisConfig(c Config) redis.Config {
 			URL: c.Redis.URL, Namespace: c.Redis.Namespace, Names: keyspace.Names(c.Redis.Names), Partitions: c.Log.Partitions,
 		},
 		Log: redis.LogConfig{
-			Announce: !c.Log.DisablePubSub, Queue: c.Log.Queue, StreamBound: 2 * c.Delivery.StreamBound, Durability: durability,
-			Attempts: c.Redis.ConnectAttempts, Logger: c.Logger,
+			Announce: c.Log.Announce.onTypes(), AnnouncePartitions: c.Log.Announce.onPartitions(), Queue: c.Log.Queue,
+			StreamBound: 2 * c.Delivery.StreamBound, Durability: durability, Attempts: c.Redis.ConnectAttempts, Logger: c.Logger,
 		},
 		Stores: redis.StoresConfig{
 			TypingTTL: c.Presence.TypingTTL, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL,
@@ -46,7 +49,7 @@ func redisConfig(c Config) redis.Config {
 
 func memoryConfig(c Config) memory.Config {
 	return memory.Config{
-		Announce: !c.Log.DisablePubSub, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy(),
+		Announce: c.Log.Announce.onTypes(), PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy(),
 	}
 }
 
@@ -54,8 +57,8 @@ func telemetryConfig(c Config, p overrides) telemetry.Config {
 	return telemetry.Config{Name: instrumentation, Version: Version, Tracers: p.tracers, Meters: p.meters, Logger: c.Logger}
 }
 
-func liveConfig(c Config, clients *redis.Clients, keys keyspace.Keys) pubsub.LiveConfig {
-	return pubsub.LiveConfig{Client: clients.PubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger}
+func liveConfig(c Config, clients *redis.Clients, keys keyspace.Keys) live.PubSubConfig {
+	return live.PubSubConfig{Client: clients.PubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger}
 }
 
 func streamsConfig(clients *redis.Clients, keys keyspace.Keys, log *eventlog.Log, codec *wireformat.Codec) pubsub.StreamsConfig {
@@ -91,7 +94,7 @@ func tracedLog(log app.Log, t *telemetry.Telemetry) app.CommandLog {
 }
 
 func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.IDs, t *telemetry.Telemetry) ports.LiveBus {
-	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
+	return t.LiveBus(live.NewBus(publisher, codec, ids), wireformat.Type)
 }
 
 func newQueries(log app.Log, entities *entity.Loader, views projection.Views, p overrides) *app.Queries {
@@ -138,7 +141,7 @@ func newMemoryDelivery(log *memory.Log, codec *wireformat.Codec, clock ports.Clo
 	return pubsub.NewMemory(log, codec, clock, p.made)
 }
 
-func newLocal(c DeliveryConfig) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
+func newLocal(c DeliveryConfig) *live.Local { return live.NewLocal(c.LiveBuffer) }
 
 func newViews(b *backend, s stores) projection.Views {
 	views := projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing}
@@ -155,3 +158,36 @@ func tracedSessions(s stores, t *telemetry.Telemetry) ports.SessionStore {
 
 // instrumentation is the name under which the core traces and measures.
 const instrumentation = "chatcore"
+
+// Feeds.
+
+func newAccess(c Config, queries *app.Queries) *app.Access {
+	return app.NewAccess(queries, c.Access.FormerMembers)
+}
+
+func newFeeds(c Config, b *backend, log app.Log, access *app.Access, queries *app.Queries) *feed.Hub {
+	return feed.NewHub(feed.Dependencies{
+		Log: log, LogID: b.logID, Tail: b.tail, Access: access, Queries: queries, Logger: c.Logger,
+	}, feed.Config(c.Feeds))
+}
+
+// legacySweep is the interval between two reads of watched streams if appends do not announce their events on the channels of partitions.
+const legacySweep = 250 * time.Millisecond
+
+func tailConfig(c Config, clients *redis.Clients, keys keyspace.Keys, codec *wireformat.Codec, pubsub *live.PubSub) live.TailConfig {
+	config := live.TailConfig{
+		PubSub: pubsub, Client: clients.Commands.UniversalClient, PartitionOf: keys.Log().Partition, Memberships: keys.Views().Memberships(),
+		Codec: codec, Logger: c.Logger,
+	}
+	for p := range c.Log.Partitions {
+		config.Partitions = append(config.Partitions, live.TailPartition{Stream: keys.Log().Stream(p), Channel: keys.Log().Live(p)})
+	}
+	if !c.Log.Announce.onPartitions() {
+		config.Sweep = legacySweep
+	}
+	return config
+}
+
+func newMemoryTail(c Config, log *memory.Log, clock ports.Clock, local *live.Local, s stores) *memory.Tail {
+	return memory.NewTail(log, c.Log.Partitions, clock, local, s.UserChats)
+}

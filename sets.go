@@ -8,6 +8,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/telemetry"
@@ -21,23 +22,23 @@ var (
 	coreSet = wire.NewSet(
 		wire.FieldsOf(new(Config), "Log", "Delivery", "Sessions", "Limits", "Logger"),
 		telemetry.Set, telemetryConfig, newCodec, newPolicy, newClock, newIDs, newProgress, newCounters, newHistoryListener,
-		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches"), newViews, tracedSessions,
-		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, projection.NewModels, newQueries, app.NewPresence, app.NewSweeper, newCaches, newLimits,
+		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches", "FeedState"), newViews, tracedSessions,
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, projection.NewModels, newQueries, app.NewPresence, app.NewSweeper, newCaches, newLimits, newAccess, newFeeds,
 		wire.Bind(new(ports.Presence), new(ports.PresenceStore)), wire.Bind(new(ports.PresenceSweep), new(ports.PresenceStore)), wire.Bind(new(ports.Statuses), new(ports.PresenceStore)),
 		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
 		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
-		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, liveConfig, streamsConfig, redisClock,
+		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, live.Set, liveConfig, tailConfig, streamsConfig, redisClock,
 		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
+		wire.Bind(new(message.Publisher), new(*live.PubSub)), wire.Bind(new(LiveTransport), new(*live.PubSub)),
 		wire.Struct(new(onRedis), "*"), newRedisBackend,
 	)
 	memorySet = wire.NewSet(
-		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryDelivery, memoryClock,
-		wire.Bind(new(memory.Announcer), new(*pubsub.Local)),
+		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryDelivery, newMemoryTail, memoryClock,
+		wire.Bind(new(memory.Announcer), new(*live.Local)),
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
+		wire.Bind(new(message.Publisher), new(*live.Local)), wire.Bind(new(LiveTransport), new(*live.Local)),
 		newMemoryBackend,
 	)
 	customSet = wire.NewSet(

@@ -9,6 +9,7 @@ package chatcore
 import (
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/telemetry"
 	"chatcore/app"
@@ -42,14 +43,17 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		cleanup()
 		return nil, nil, err
 	}
-	pubsubLiveConfig := liveConfig(config, clients, keys)
-	live := pubsub.NewLive(pubsubLiveConfig)
+	pubSubConfig := liveConfig(config, clients, keys)
+	pubSub := live.NewPubSub(pubSubConfig)
+	liveTailConfig := tailConfig(config, clients, keys, codec, pubSub)
+	tail := live.NewTail(liveTailConfig)
 	pubsubStreamsConfig := streamsConfig(clients, keys, log, codec)
 	streams := pubsub.NewStreams(pubsubStreamsConfig)
 	chatcoreOnRedis := &onRedis{
 		keys:    keys,
 		log:     log,
-		live:    live,
+		live:    pubSub,
+		tail:    tail,
 		streams: streams,
 		codec:   codec,
 		clients: clients,
@@ -90,8 +94,9 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		return nil, nil, err
 	}
 	chatcoreProgress := newProgress()
-	control := newHelpers(logger, chatcoreStores, live, iDs, chatcoreProgress)
+	control := newHelpers(logger, chatcoreStores, pubSub, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -108,9 +113,10 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
-	liveBus := newLiveBus(live, codec, iDs, telemetryTelemetry)
+	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
 	limitsConfig := config.Limits
@@ -118,11 +124,13 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
+	access := newAccess(config, queries)
 	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		cleanup2()
 		cleanup()
@@ -141,9 +149,6 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	deliveryConfig := config.Delivery
 	local := newLocal(deliveryConfig)
 	log := memory.NewLog(config2, codec, clock, local)
-	chatcoreProgress := newProgress()
-	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	chatcoreBackend := newMemoryBackend(log, local, pubsubMemory)
 	iDs := newIDs(p)
 	config3 := telemetryConfig(config, p)
 	meter := telemetry.ConfiguredMeter(config3)
@@ -155,6 +160,10 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	liveBus := newLiveBus(local, codec, iDs, telemetryTelemetry)
 	portsStores := memory.NewStores(config2, clock, liveBus)
 	chatcoreStores := newMemoryStores(portsStores, log, p, telemetryTelemetry)
+	tail := newMemoryTail(config, log, clock, local, chatcoreStores)
+	chatcoreProgress := newProgress()
+	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
+	chatcoreBackend := newMemoryBackend(log, local, tail, pubsubMemory)
 	presenceStore := chatcoreStores.Presence
 	logger := config.Logger
 	sweeper := app.NewSweeper(presenceStore, clock, logger)
@@ -173,6 +182,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -189,6 +199,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -198,11 +209,13 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
+	access := newAccess(config, queries)
 	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		return nil, err
 	}
@@ -249,6 +262,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -265,6 +279,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -274,11 +289,13 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
+	access := newAccess(config, queries)
 	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		return nil, err
 	}

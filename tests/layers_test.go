@@ -62,6 +62,7 @@ var layers = map[string][]string{
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
 	"adapters/redis/conn":         {"chatcore/ports", backoff, rediscmd, goRedis},
 	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", backoff, keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/feedstate":    {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/typing":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/presence":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, goRedis, otelAPI, uuids},
@@ -73,6 +74,7 @@ var layers = map[string][]string{
 	"adapters/redis/internal/rig": {everyone},
 
 	"adapters/pubsub":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
+	"adapters/pubsub/live":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
 	"adapters/memory":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server": {"chatcore/domain"},
 
@@ -207,6 +209,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"adapters/redis/a.go":          {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
 		"adapters/redis/kv/a.go":       {"chatcore/adapters/redis/eventlog", watermill},
 		"adapters/pubsub/a.go":         {"chatcore/app", "chatcore/adapters/redis"},
+		"adapters/pubsub/live/a.go":    {"chatcore/app", "chatcore/adapters/redis", "chatcore/adapters/pubsub"},
 		"adapters/memory/a.go":         {goRedis, "chatcore/app"},
 		"adapters/telemetry/a.go":      {otelAPI + "x/sdk", goRedis},
 		"adapters/other/a.go":          {"chatcore/domain"},

@@ -13,12 +13,15 @@ import (
 	"connectrpc.com/grpcreflect"
 	"connectrpc.com/otelconnect"
 	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"chatcore"
 	"chatcore/adapters/wireformat"
+	"chatcore/app/feed"
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
 	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
@@ -38,8 +41,10 @@ type Config struct {
 	// caller's span, so that no caller decides what is sampled.
 	TrustRemoteTraces bool
 
-	TracerProvider trace.TracerProvider // of the spans of calls. Defaults to the global one
-	MeterProvider  metric.MeterProvider // of the metrics of calls. Defaults to the global one
+	// TracerProvider and MeterProvider are those of the spans and metrics of calls. They default to the global ones. With the providers of OpenTelemetry's
+	// noop packages in both, and without TrustRemoteTraces, calls are not observed and cost nothing for it.
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
 
 	// Logger receives errors that clients see only the id of. Defaults to slog.Default().
 	Logger *slog.Logger
@@ -47,6 +52,9 @@ type Config struct {
 	// Draining is closed when the server begins to stop: streams then end with unavailable. Defaults to the channel of package server, if the handler is in
 	// such a server.
 	Draining <-chan struct{}
+
+	// openFeed opens feeds instead of the core. Tests set it.
+	openFeed func(ctx context.Context, r feed.Request) (feedSource, error)
 }
 
 // validate returns a [*domain.InvalidError] for the first wrong field.
@@ -89,6 +97,7 @@ func services(c *calls) []service {
 		{v1.File_chatcore_v1_limit_proto.Services().ByName("LimitService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return v1connect.NewLimitServiceHandler(&limitService{c}, o...)
 		}},
+		{v1.File_chatcore_v1_feed_proto.Services().ByName("FeedService"), (&feedService{c}).handler},
 		{adminv1.File_chatcore_admin_v1_group_proto.Services().ByName("GroupService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewGroupServiceHandler(&groupService{c}, o...)
 		}},
@@ -124,7 +133,7 @@ func New(core *chatcore.Core, config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry := newEntry(config)
+	entry := newEntry(c)
 	common := []rpc.HandlerOption{
 		rpc.WithInterceptors(observed...), rpc.WithCodec(protoCodec{}), rpc.WithCodec(jsonCodec{name: codecJSON}), rpc.WithCodec(jsonCodec{name: codecJSONUTF8}),
 		rpc.WithCompressMinBytes(compressFrom), rpc.WithConditionalHandlerOptions(readBound),
@@ -144,8 +153,19 @@ func New(core *chatcore.Core, config Config) (http.Handler, error) {
 // compressFrom is the size from which on answers are compressed, if the caller takes that: below it, compressing costs more than it saves.
 const compressFrom = 1 << 10
 
+// unobserved reports whether neither spans nor metrics of calls are wanted.
+func (c Config) unobserved() bool {
+	_, traceless := c.TracerProvider.(tracenoop.TracerProvider)
+	_, meterless := c.MeterProvider.(metricnoop.MeterProvider)
+	return traceless && meterless && !c.TrustRemoteTraces // a trusted trace passes through the call into the log
+}
+
 // interceptors returns the interceptors of every method, the outermost first.
 func interceptors(config Config) ([]rpc.Interceptor, error) {
+	handlers := &errorInterceptor{logger: config.Logger, rules: rules()}
+	if config.unobserved() {
+		return []rpc.Interceptor{handlers}, nil
+	}
 	options := []otelconnect.Option{otelconnect.WithPropagator(propagation.TraceContext{})} // the global one is none unless a program sets it
 	if config.TrustRemoteTraces {
 		options = append(options, otelconnect.WithTrustRemote())
@@ -160,7 +180,7 @@ func interceptors(config Config) ([]rpc.Interceptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry of calls: %w", err)
 	}
-	return []rpc.Interceptor{observed, &errorInterceptor{logger: config.Logger, rules: rules()}}, nil
+	return []rpc.Interceptor{observed, handlers}, nil
 }
 
 // health answers the health checks of gRPC: the server, and each of its services, serves while the core is ready.

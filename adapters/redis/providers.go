@@ -9,6 +9,7 @@ import (
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/effect"
 	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/feedstate"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/redis/kv"
 	"chatcore/adapters/redis/limit"
@@ -43,8 +44,8 @@ func OpenLog(
 		return nil, nil, err
 	}
 	log, err = eventlog.Open(ctx, clients.Commands.UniversalClient, codec, eventlog.Config{
-		Keys: keys, Announce: c.Announce, Queue: c.Queue, StreamBound: c.StreamBound, Durability: c.Durability, Attempts: c.Attempts,
-		Epoch: h.Epoch, Forget: h.Forget, Meter: meter, Logger: c.Logger,
+		Keys: keys, Announce: c.Announce, AnnouncePartitions: c.AnnouncePartitions, Queue: c.Queue, StreamBound: c.StreamBound,
+		Durability: c.Durability, Attempts: c.Attempts, Epoch: h.Epoch, Forget: h.Forget, Meter: meter, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -71,6 +72,6 @@ func NewStores(c StoresConfig, clients *Clients, keys keyspace.Keys, codec *wire
 		Typing: typing.New(client, keys.Typing(), c.TypingTTL), Presence: present, Sessions: sessions, Limiter: limit.New(client, keys.Limits()),
 		Effects: effect.New(client, keys.Custom(), c.EffectTTL), Caches: cache.New(clients.Cache.UniversalClient, keys.Caches()),
 		UserChats: view.NewUserChats(client, keys.Views()), Unread: view.NewUnreadCounts(client, keys.Views()),
-		Values: values, Counters: values, Sets: values,
+		Values: values, Counters: values, Sets: values, FeedState: feedstate.New(client, keys.Feeds()),
 	}, nil
 }

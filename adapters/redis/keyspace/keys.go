@@ -58,6 +58,11 @@ import (
 //
 //	cc:gcra:NAME                 STRING  the time at which the limit is full again; until then
 //
+// Channels beside those of event types, where the first one is sharded on a Cluster:
+//
+//	cc:{p}:live                  events of the partition, as they are appended; see [wireformat.Announcement]
+//	cc:memberships               ids of users that gain or lose a chat
+//
 // The other names are [Names].
 type Keys struct{ base }
 
@@ -121,6 +126,9 @@ func (k Keys) Presence() Presence { return Presence(k) }
 
 // Limits returns the keys of rate limits.
 func (k Keys) Limits() Limits { return Limits(k) }
+
+// Feeds returns the keys of the state of feeds.
+func (k Keys) Feeds() Feeds { return Feeds(k) }
 
 // Sessions returns the keys of sessions.
 func (k Keys) Sessions() Sessions { return Sessions(k) }
