@@ -229,7 +229,7 @@ func (w *world) changeTail(rt *rapid.T) {
 }
 
 func (w *world) lose(rt *rapid.T) {
-	if c := w.chat(rt); w.tail.watchers[w.tail.PartitionOf(c)] != nil {
+	if c := w.chat(rt); w.tail.hasWatched(c) {
 		w.tail.lose(c)
 	}
 }
@@ -483,7 +483,7 @@ func (w *world) finish() {
 		w.project(p.event, p.seq)
 	}
 	for _, c := range modelChats {
-		if w.tail.watchers[w.tail.PartitionOf(c)] != nil {
+		if w.tail.hasWatched(c) {
 			w.tail.lose(c)
 		}
 	}

@@ -229,6 +229,13 @@ func (t *testTail) Decode(n ports.Notice) (ports.Record, error) {
 	return r, err
 }
 
+// hasWatched reports whether the partition of a chat was ever watched.
+func (t *testTail) hasWatched(c domain.ChatID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.watchers[t.PartitionOf(c)] != nil
+}
+
 // lose calls Lost of the watcher of a chat's partition.
 func (t *testTail) lose(c domain.ChatID) {
 	t.mu.Lock()
