@@ -94,6 +94,12 @@ func TestFeed_LogLosesEvents(t *testing.T) {
 			r.notices(func(n ports.Notice) []ports.Notice { n.Seq += 100; return []ports.Notice{n} })
 			r.messages("c", 1)
 		}, []string{"resync c 3", "caught_up c 3"}},
+		"by a page with another event": {0, func(r *rig) {
+			r.notices(func(ports.Notice) []ports.Notice { return nil })
+			r.messages("c", 5)
+			r.notices(nil)
+			r.messages("c", 1)
+		}, []string{"resync c 8", "caught_up c 8"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, feed.Config{CacheBytes: test.cache}, func(t *testing.T, r *rig) {
@@ -115,6 +121,94 @@ func TestFeed_LogLosesEvents(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestHub_ForgetsPages counts the bytes of cached events.
+func TestHub_ForgetsPages(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.append(created("c", "owner"))
+		r.messages("c", 99)
+		f := r.open(named("", from("c", 0)))
+		expect(t, f, events("c", 1, 100, "caught_up c 100")...)
+		if n := r.hub.Stats().CachedBytes; n < 100*300 {
+			t.Errorf("%d bytes are cached of 100 events", n)
+		}
+		r.replace(created("c", "owner"))
+		r.tail.lose("c")
+		expect(t, f, "resync c 1", "caught_up c 1")
+		if n := r.hub.Stats().CachedBytes; n != 0 {
+			t.Errorf("%d bytes of a lost history are cached", n)
+		}
+		r.messages("c", 1)
+		expect(t, f, "event c 2")
+		f.Close()
+		if n := r.hub.Stats().CachedBytes; n != 0 {
+			t.Errorf("%d bytes are cached for no feed", n)
+		}
+	})
+	t.Run("beyond the bound", func(t *testing.T) {
+		bubble(t, feed.Config{CacheBytes: 50_000}, func(t *testing.T, r *rig) {
+			r.append(created("c", "owner"))
+			r.messages("c", 499)
+			f := r.open(named("", from("c", 0)))
+			expect(t, f, events("c", 1, 500, "caught_up c 500")...)
+			r.messages("c", 100)
+			if n := r.hub.Stats().CachedBytes; n > 50_000 || n < 10_000 {
+				t.Errorf("%d bytes are cached, want at most 50,000", n)
+			}
+		})
+	})
+}
+
+// TestFeed_OpensWhileANoticeIsOnItsWay opens a feed that knows of a later event than the hub. The feed waits for the notice, and reads the log if there is
+// none.
+func TestFeed_OpensWhileANoticeIsOnItsWay(t *testing.T) {
+	for name, arrives := range map[string]bool{"it arrives": true, "it does not arrive": false} {
+		t.Run(name, func(t *testing.T) {
+			bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+				r.append(created("c", "owner"), sent("c", "m2"))
+				first := r.open(named("owner", head("c")))
+				expect(t, first, "caught_up c 2")
+				var late []ports.Notice
+				r.notices(func(n ports.Notice) []ports.Notice {
+					late = append(late, n)
+					return nil
+				})
+				r.append(deleted("c", "m2"))
+				began := time.Now()
+				f := r.open(named("owner", from("c", 1)))
+				if arrives {
+					r.notices(func(n ports.Notice) []ports.Notice { return append(late, n) })
+					r.messages("c", 1)
+				}
+				expect(t, f, "event c 2 redacted", "event c 3", "...")
+				gaps := r.hub.Stats().GapsFilled
+				if passed := time.Since(began); arrives && (passed > 0 || gaps != 0) || !arrives && (passed == 0 || passed > time.Second || gaps != 1) {
+					t.Errorf("the events came after %v and %d gaps", passed, gaps)
+				}
+			})
+		})
+	}
+}
+
+// TestFeed_ResyncDropsQueuedEvents has events of the lost history queued, the next of which would follow the new position.
+func TestFeed_ResyncDropsQueuedEvents(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.append(created("c", "owner"))
+		f := r.open(named("", head("c")))
+		expect(t, f, "caught_up c 1")
+		r.messages("c", 70)
+		others := []domain.Durable{created("c", "owner")}
+		for i := range 64 {
+			others = append(others, sent("c", fmt.Sprint("other", i)))
+		}
+		r.replace(others...)
+		r.tail.lose("c")
+		synctest.Wait()
+		expect(t, f, events("c", 2, 65, "resync c 65", "caught_up c 65")...)
+		r.messages("c", 1)
+		expect(t, f, "event c 66")
+	})
 }
 
 // TestFeed_ResyncChecksMembership has the log lose the event that made a user a member.

@@ -45,28 +45,29 @@ func TestFeed_Redaction(t *testing.T) {
 	}
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
 		r.append(created("c", "owner"), sent("c", "old"), sent("c", "m3"), edited("c", "m3"), sent("c", "m5"))
-		r.messages("c", 62)           // up to 67, so that seq 66 is of a second page
-		r.append(edited("c", "old"))  // 68: the message is of the first page
-		r.append(deleted("c", "m3"))  // 69
-		r.append(deleted("c", "old")) // 70
+		r.messages("c", 62)          // up to 67, so that 65 is the first of a second page
+		r.append(edited("c", "old")) // 68: the message is of the first page
+		r.messages("c", 60)          // up to 128, so that the deletions are of a third page
+		r.append(deleted("c", "m3"))
+		r.append(deleted("c", "old"))
 		user, service := r.open(named("owner", from("c", 0))), r.open(named("", from("c", 0)))
-		got, all := take(t, user, 71), take(t, service, 71)
-		for i, m := range got[:70] {
+		got, all := take(t, user, 131), take(t, service, 131)
+		for i, m := range got[:130] {
 			seq := i + 1
 			switch seq {
-			case 1, 69, 70:
+			case 1, 129, 130:
 			case 2, 3, 4, 68:
 				has(t, m, false)
 			default:
 				has(t, m, true)
 			}
-			if seq > 1 && seq < 69 {
+			if seq > 1 && seq < 129 {
 				has(t, all[i], true)
 			}
 		}
 		expect(t, user)
 		r.append(deleted("c", "m5")) // live: the cached event has no content from now on
-		expect(t, user, "event c 71")
+		expect(t, user, "event c 131")
 		reads := r.log.reads.Load()
 		later := r.open(named("owner", from("c", 4)))
 		has(t, take(t, later, 1)[0], false)
@@ -80,7 +81,6 @@ func TestFeed_Redaction(t *testing.T) {
 			live := r.open(named("owner", head("c")))
 			expect(t, live, "caught_up c 2")
 			once := true
-			r.log.beforeRead = func() {}
 			r.log.afterSearch = func() {
 				if once {
 					once = false
@@ -90,6 +90,26 @@ func TestFeed_Redaction(t *testing.T) {
 			late := r.open(named("owner", from("c", 1)))
 			has(t, take(t, late, 1)[0], false)
 			expect(t, late, "event c 3", "caught_up c 3")
+		})
+	})
+	t.Run("while it is read, and not heard", func(t *testing.T) {
+		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+			r.append(created("c", "owner"), sent("c", "m2"))
+			live := r.open(named("owner", head("c")))
+			expect(t, live, "caught_up c 2")
+			once := true
+			r.log.afterSearch = func() {
+				if once {
+					once = false
+					r.notices(func(ports.Notice) []ports.Notice { return nil })
+					r.append(deleted("c", "m2"))
+					r.notices(nil)
+					r.append(sent("c", "m4"))
+				}
+			}
+			late := r.open(named("owner", from("c", 1)))
+			has(t, take(t, late, 1)[0], false)
+			expect(t, late, "event c 3", "event c 4", "caught_up c 4")
 		})
 	})
 	t.Run("of a queued event", func(t *testing.T) {

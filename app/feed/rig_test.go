@@ -79,8 +79,7 @@ type testLog struct {
 	*memory.Log
 	err                          atomic.Pointer[error]
 	reads, searches, loads, bulk atomic.Int64
-	beforeRead, afterSearch      func()
-	beforeBulk                   func()
+	afterSearch, beforeBulk      func()
 	change                       func([]ports.Record)
 }
 
@@ -104,9 +103,6 @@ func (l *testLog) failure() error {
 
 func (l *testLog) Read(ctx context.Context, c domain.ChatID, r ports.Range) (ports.Page, error) {
 	l.reads.Add(1)
-	if l.beforeRead != nil {
-		l.beforeRead()
-	}
 	if err := l.failure(); err != nil {
 		return ports.Page{}, err
 	}
@@ -122,10 +118,11 @@ func (l *testLog) Search(ctx context.Context, c domain.ChatID, f ports.Filter, r
 	if err := l.failure(); err != nil {
 		return ports.Page{}, err
 	}
+	page, err := l.Log.Search(ctx, c, f, r)
 	if l.afterSearch != nil {
-		defer l.afterSearch()
+		l.afterSearch()
 	}
-	return l.Log.Search(ctx, c, f, r)
+	return page, err
 }
 
 func (l *testLog) Load(ctx context.Context, c domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
