@@ -274,6 +274,32 @@ func TestFeed_SlowReaderEnds(t *testing.T) {
 	}
 }
 
+// TestFeed_SlowReaderDoesNotCatchUp has a feed end after what is queued, although it has missed events of another chat.
+func TestFeed_SlowReaderDoesNotCatchUp(t *testing.T) {
+	bubble(t, feed.Config{QueueCount: 10}, func(t *testing.T, r *rig) {
+		r.append(created("a", "owner"))
+		r.append(created("b", "owner"))
+		r.messages("b", 300)
+		f := r.open(named("", head("a"), from("b", 0)))
+		expect(t, f, "caught_up a 1", "event b 1", "...")
+		r.messages("a", 20)
+		given := make(map[domain.ChatID]int)
+		for {
+			m, err := f.Next(t.Context())
+			if err != nil {
+				if !errors.Is(err, feed.ErrSlow) {
+					t.Errorf("the error is %v", err)
+				}
+				break
+			}
+			given[m.Chat]++
+		}
+		if given["a"] != 10 || given["b"] != 63 {
+			t.Errorf("the feed gave %v, want what is queued and the rest of a page", given)
+		}
+	})
+}
+
 // TestHub_WatchesWhatIsFollowed counts what the hub watches.
 func TestHub_WatchesWhatIsFollowed(t *testing.T) {
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {

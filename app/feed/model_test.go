@@ -18,8 +18,8 @@ import (
 	"chatcore/ports"
 )
 
-// TestFeed_Model has random readers follow random chats, over a tail that loses, doubles and delays notices and a log that fails at times. What each
-// reader gets must be the log: see reader.got and world.finish.
+// TestFeed_Model has random readers follow random chats, over a tail that loses, doubles and delays notices and a log that fails at times. The events that
+// a reader gets must be those of the log: see reader.got and world.finish.
 func TestFeed_Model(t *testing.T) {
 	logged := false
 	rapid.Check(t, func(rt *rapid.T) {
