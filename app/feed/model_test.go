@@ -80,7 +80,6 @@ type reader struct {
 	chats   map[domain.ChatID]*place
 	opened  map[domain.ChatID]domain.Seq                // heads when the feed was opened
 	before  map[domain.ChatID]map[domain.MessageID]bool // messages that were deleted then
-	all     bool                                        // whether the next feed resumes
 	slow    int
 }
 
@@ -90,7 +89,6 @@ type place struct {
 	left     bool // by its own account; a named chat does not come back
 	pos      domain.Seq
 	caughtUp int // in the present feed
-	joined   bool
 }
 
 func newWorld(rt *rapid.T, cache int) *world {

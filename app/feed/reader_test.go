@@ -358,7 +358,42 @@ func TestFeed_AllChatsFollowsMemberships(t *testing.T) {
 			expect(t, f, append([]string{"caught_up a 2"}, joined...)...)
 		})
 	})
-	t.Run("the removal is not readable", func(t *testing.T) {
+	t.Run("while another chat is joined", func(t *testing.T) {
+		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+			f := setup(r)
+			r.append(created("d", "owner"))
+			once := true
+			r.log.beforeBulk = func() {
+				if once {
+					once = false
+					r.append(added("d", "bob"))
+				}
+			}
+			r.append(added("b", "bob"))
+			var got []string
+			for range 6 {
+				got = append(got, next(f))
+			}
+			slices.Sort(got)
+			want := append([]string{"joined d 1", "event d 2", "caught_up d 2"}, joined...)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("the feed gave %q, want %q", got, want)
+			}
+		})
+	})
+	t.Run("the feed is closed while it joins", func(t *testing.T) {
+		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+			f := setup(r)
+			r.log.beforeBulk = f.Close
+			r.append(added("b", "bob"))
+			synctest.Wait()
+			if s := r.hub.Stats(); s.Chats != 0 || s.Feeds != 0 || r.tail.watched.Load() != 0 {
+				t.Errorf("the closed feed leaves %+v, %d watches", s, r.tail.watched.Load())
+			}
+		})
+	})
+	t.Run("the removal is not heard", func(t *testing.T) {
 		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
 			f := setup(r)
 			r.notices(func(ports.Notice) []ports.Notice { return nil }) // the removal is not heard
@@ -453,6 +488,28 @@ func TestFeed_Memory(t *testing.T) {
 		runtime.KeepAlive(fs)
 		r.hub.Close()
 	}
+}
+
+// TestFeed_MemoryAfterABurst measures idle feeds whose queues were long.
+func TestFeed_MemoryAfterABurst(t *testing.T) {
+	r := newRig(t, feed.Config{CacheBytes: 1})
+	defer r.hub.Close()
+	r.append(created("c", "owner"))
+	fs := make([]*feed.Feed, 500)
+	for i := range fs {
+		fs[i] = r.open(named("", head("c")))
+		take(t, fs[i], 1)
+	}
+	before := heap()
+	r.messages("c", 500)
+	for _, f := range fs {
+		take(t, f, 500)
+	}
+	r.replace(created("c", "owner"))                                            // frees the log's events
+	if grown := (int64(heap()) - int64(before)) / int64(len(fs)); grown > 300 { //nolint:gosec // small
+		t.Errorf("each feed has grown by %d bytes", grown)
+	}
+	runtime.KeepAlive(fs)
 }
 
 func heap() uint64 {
