@@ -87,8 +87,19 @@ func TestFeed_LogLosesEvents(t *testing.T) {
 		then  func(r *rig)
 		want  []string
 	}{
-		"by another event at a known seq":              {0, func(r *rig) { r.messages("c", 1) }, []string{"resync c 3", "caught_up c 3"}},
-		"by another event at a seq that is not cached": {1, func(r *rig) { r.messages("c", 3) }, []string{"resync c 5", "caught_up c 5"}},
+		"by another event at a known seq":                 {0, func(r *rig) { r.messages("c", 1) }, []string{"resync c 3", "caught_up c 3"}},
+		"by another event at a seq that is not cached":    {1, func(r *rig) { r.messages("c", 3) }, []string{"resync c 5", "caught_up c 5"}},
+		"by an earlier event at a seq that is not cached": {1, func(r *rig) { r.messages("c", 1) }, []string{"resync c 3", "caught_up c 3"}},
+		"by the last event that is known": {1, func(r *rig) {
+			var first []ports.Notice
+			r.notices(func(n ports.Notice) []ports.Notice {
+				if first = append(first, n); len(first) == 4 {
+					return first[:1]
+				}
+				return nil
+			})
+			r.messages("c", 4)
+		}, []string{"resync c 6", "caught_up c 6"}},
 		"by the heads": {0, func(r *rig) { r.tail.lose("c") }, []string{"resync c 2", "caught_up c 2"}},
 		"by a page": {0, func(r *rig) {
 			r.notices(func(n ports.Notice) []ports.Notice { n.Seq += 100; return []ports.Notice{n} })

@@ -226,10 +226,13 @@ func (h *Hub) expel(f *Feed, followed []*follower) error {
 			return err
 		}
 		if until > 0 {
-			s.chat.part.mu.Lock()
-			s.until = until
+			c := s.chat
+			c.part.mu.Lock()
+			if s.until = until; c.head < checked[i].Grant.Head { // the removal was not heard yet
+				c.expect(checked[i].Grant.Head)
+			}
 			s.read()
-			s.chat.part.mu.Unlock()
+			c.part.mu.Unlock()
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"chatcore/adapters/wireformat"
+	"chatcore/app"
 	"chatcore/app/feed"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -241,6 +242,21 @@ func TestFeed_Ephemeral(t *testing.T) {
 	})
 }
 
+// TestFeed_EphemeralOnlyOfMembers has a user removed who has not been given the removal yet.
+func TestFeed_EphemeralOnlyOfMembers(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.append(created("c", "owner"), added("c", "bob"))
+		f := r.open(named("bob", from("c", 1)))
+		r.log.fails(ports.ErrUnavailable)
+		expect(t, f)
+		r.append(removed("c", "bob"))
+		r.typing("c", "owner")
+		expect(t, f)
+		r.log.fails(nil)
+		expect(t, f, "event c 2", "event c 3", "left c 3")
+	})
+}
+
 // TestFeed_EphemeralIsDroppedFirst fills a queue by half.
 func TestFeed_EphemeralIsDroppedFirst(t *testing.T) {
 	bubble(t, feed.Config{QueueCount: 10}, func(t *testing.T, r *rig) {
@@ -396,11 +412,24 @@ func TestFeed_AllChatsFollowsMemberships(t *testing.T) {
 	t.Run("the removal is not heard", func(t *testing.T) {
 		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
 			f := setup(r)
-			r.notices(func(ports.Notice) []ports.Notice { return nil }) // the removal is not heard
-			r.append(removed("a", "bob"))
-			expect(t, f) // the view says that the chat is gone, and there is no later event
-			r.tail.lose("a")
+			r.notices(func(ports.Notice) []ports.Notice { return nil })
+			r.append(removed("a", "bob"), sent("a", "secret"))
 			expect(t, f, "event a 3", "left a 3")
+		})
+	})
+	t.Run("the removal is not heard, and former members may read nothing", func(t *testing.T) {
+		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+			r.append(created("a", "owner"), added("a", "bob"))
+			h := r.newHub(feed.Config{Heartbeat: time.Hour}, app.FormerMembersNothing)
+			defer h.Close()
+			f, err := h.Open(t.Context(), feed.Request{User: "bob", AllChats: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			expect(t, f, "caught_up a 2")
+			r.notices(func(ports.Notice) []ports.Notice { return nil })
+			r.append(removed("a", "bob"), sent("a", "secret"))
+			expect(t, f, "left a 2")
 		})
 	})
 }

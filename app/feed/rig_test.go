@@ -153,7 +153,8 @@ type testTail struct {
 	err     atomic.Pointer[error] // of a watch
 	change  func(n ports.Notice) []ports.Notice
 	decode  func(*ports.Record)
-	deaf    atomic.Bool // to memberships
+	deaf    atomic.Bool   // to memberships
+	block   chan struct{} // until it is closed, Watch waits
 
 	mu       sync.Mutex
 	watchers map[int]ports.TailWatcher
@@ -194,6 +195,9 @@ func (t *testTail) counted(stop func(), err error) (func(), error) {
 func (t *testTail) Watch(ctx context.Context, p int, w ports.TailWatcher) (func(), error) {
 	if err := t.err.Load(); err != nil {
 		return nil, *err
+	}
+	if t.block != nil {
+		<-t.block
 	}
 	t.mu.Lock()
 	if t.watchers == nil {
