@@ -242,3 +242,23 @@ func (e *ear) Appended(_ int, notices []ports.Notice) {
 }
 
 func (*ear) Lost(int) {}
+
+// TestReceivers_AfterTheEnd passes messages on that were on their way when the watch was stopped.
+func TestReceivers_AfterTheEnd(t *testing.T) {
+	tail, c := &Tail{}, &calls{}
+	called := 0
+	memberships := &membershipReceiver{tail: tail, calls: c, fn: func(domain.UserID) { called++ }}
+	ephemeral := &ephemeralReceiver{tail: tail, calls: c, typ: wireformat.TypeTypingStart, fn: func(ports.EphemeralNotice) { called++ }}
+	pass := func() {
+		memberships.message("ada")
+		memberships.resubscribed()
+		ephemeral.message(`{"chatId":"c","userId":"u"}`)
+	}
+	if pass(); called != 3 {
+		t.Errorf("%d calls, want 3", called)
+	}
+	c.end()
+	if pass(); called != 3 {
+		t.Errorf("%d calls after the end", called-3)
+	}
+}
