@@ -106,6 +106,7 @@ func (p *partition) message(payload string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tail.announcements.Add(1)
+	defer p.forget()
 	if err := p.parsed.Parse(payload); err != nil {
 		p.tail.malformed.Add(1)
 		p.unread = true
@@ -153,6 +154,9 @@ func (p *partition) pass(a *wireformat.Announcement) bool {
 	return true
 }
 
+// forget keeps no announcement in memory longer than watchers do.
+func (p *partition) forget() { clear(p.parsed.Events) }
+
 // notify calls the watchers with the notices.
 func (p *partition) notify() {
 	if len(p.notices) == 0 {
@@ -161,7 +165,7 @@ func (p *partition) notify() {
 	for _, w := range p.watchers {
 		w.Appended(p.index, p.notices)
 	}
-	clear(p.notices) // keep no announcement
+	clear(p.notices)
 }
 
 // next returns what has to be read now: the last entry of the stream, or the entries after an id, or nothing.
@@ -261,6 +265,7 @@ func (p *partition) continues(after wireformat.StreamID, entries []entry) bool {
 // drain passes on the pending announcements that follow last. end reports that the stream was read to its end: announcements that were there before then name
 // entries that the stream has lost.
 func (p *partition) drain(end bool) {
+	defer p.forget()
 	waiting := p.pending
 	p.pending, p.bytes = nil, 0
 	for i, text := range waiting {
