@@ -173,8 +173,12 @@ func (p *partition) next() (last, entries bool, after wireformat.StreamID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unread = p.moved.Swap(false) || p.unread
-	if !p.known || p.lost {
-		return p.known || p.subscribed, false, p.last
+	if !p.known && !p.subscribed {
+		return false, false, p.last
+	}
+	if !p.known || p.lost { // what is appended after the read is announced
+		p.unread = false
+		return true, false, p.last
 	}
 	if entries, p.unread = p.unread, false; entries {
 		p.read = len(p.pending)
