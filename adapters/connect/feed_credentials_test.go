@@ -276,7 +276,8 @@ func TestTicket(t *testing.T) {
 		t.Errorf("beside a header: %v", refused)
 	}
 	raced := g.ticket(g.services["all"], "")
-	var opened, racing = make(chan string, 16), sync.WaitGroup{}
+	opened := make(chan string, 16)
+	var racing sync.WaitGroup
 	for range cap(opened) {
 		racing.Go(func() { opened <- reads("ticket=" + raced + chat) })
 	}
