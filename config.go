@@ -19,6 +19,7 @@ type Config struct {
 	Caches   CachesConfig   // lifetimes of cached values
 	Limits   LimitsConfig   // rate limits, caps and the edit window
 	Access   AccessConfig   // rights of users to read
+	Feeds    FeedsConfig    // live feeds
 
 	// StopTimeout bounds how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for
 	// the steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
@@ -151,7 +152,8 @@ type DeliveryConfig struct {
 	BuiltinPace time.Duration
 	// EffectTTL is the lifetime of the marker of an effect (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
-	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
+	// LiveBuffer is how many events of a type wait for its live handlers before further ones are dropped, and how many messages for a handler of a
+	// helper's channel. Defaults to 256.
 	LiveBuffer int
 	// Warn holds the values from which on Health.Findings warns about a consumer group.
 	Warn Thresholds
@@ -225,4 +227,16 @@ type LimitsConfig struct {
 type AccessConfig struct {
 	// FormerMembers is what a former member of a chat may read of it. Defaults to app.FormerMembersUntilRemoval: the chat as of the removal.
 	FormerMembers app.FormerMembers
+}
+
+// FeedsConfig bounds the live feeds of a process ([Core.Feeds]). The zero value of each field means its default.
+type FeedsConfig struct {
+	MaxChats   int // chats that one feed follows. Defaults to 1,000
+	MaxCatchUp int // events of a chat that a feed reads from the log at its beginning; older ones are skipped. Defaults to 10,000
+	// QueueCount and QueueBytes bound the messages that wait for the reader of a feed. Beyond either of them the feed ends with feed.ErrSlow.
+	QueueCount int           // number of messages. Defaults to 1,024
+	QueueBytes int           // bytes of their events, as they are in the log. Defaults to 1 MiB
+	Reads      int           // reads of the log at once, for all feeds. Defaults to 8
+	CacheBytes int           // bytes of events, as they are in the log, that are cached for feeds that catch up. Defaults to 32 MiB
+	Heartbeat  time.Duration // silence after which a feed returns a heartbeat. Defaults to 15 s
 }
