@@ -11,11 +11,18 @@ import (
 	"chatcore/domain"
 )
 
-// BenchmarkListen measures the time from a send to the live handler of another core, at 300 sends a second that do not wait for one another.
+// BenchmarkListen measures the time from a send to the live handler of another core, at 300 sends a second that do not wait for one another, under the
+// settings of Announce.
 func BenchmarkListen(b *testing.B) {
+	for _, announce := range []chatcore.Announce{chatcore.AnnounceBoth, chatcore.AnnouncePartition} {
+		b.Run(announce.String(), func(b *testing.B) { hearSends(b, chatcore.Config{Log: chatcore.LogConfig{Announce: announce}}) })
+	}
+}
+
+func hearSends(b *testing.B, config chatcore.Config) {
 	const n, each = 1500, time.Second / 300
 	server, _ := start(b)
-	sender, listener := open(b, server, chatcore.Config{}), open(b, server, chatcore.Config{})
+	sender, listener := open(b, server, config), open(b, server, config)
 	all := chats(b, sender, 100)
 	arrived := make(chan time.Duration, n)
 	began := make([]time.Time, n)
