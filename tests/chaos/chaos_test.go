@@ -280,6 +280,9 @@ func (r *run) check(url string) {
 // evidence returns the evidence at the end of the writing, without pending deliveries.
 func (r *run) evidence(url string) Evidence {
 	w, n := r.writers, r.nemesis
+	wait.Until(r.t, "accepted read marks are recorded", func() bool {
+		return !slices.ContainsFunc(r.restorer.deciding, func(core *chatcore.Core) bool { return core.Chats.MarkStats().Pending > 0 })
+	})
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
 		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Marks: w.marks, Restores: r.restorer.restores, Lossy: r.cluster,
