@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	rpc "connectrpc.com/connect"
 
@@ -33,8 +34,9 @@ type Feed struct {
 
 // Fed is a message of a feed, or the beginning or the end of a connection.
 type Fed struct {
-	feedreader.Message        // without the event
-	Content            string // of the event, in words
+	feedreader.Message           // without the event
+	Content            string    // of the event, in words
+	Decided            time.Time // when the event's command was decided
 }
 
 // fed holds the messages of feeds against the log.
@@ -115,11 +117,8 @@ func (w *feedWalk) event(m Fed) {
 	case there && l.Place == place && inWords(l.What) == m.Content:
 	case there:
 		w.violated(FedReal, m.Chat, m.Seq, "%s gave %s with content %q, the log has %s with %q", w.Reader, place, m.Content, l.Place, inWords(l.What))
-	default:
-		decided, err := decided(m.ID)
-		if err != nil || !w.mayBeGone(place, decided, m.At) {
-			w.violated(FedReal, m.Chat, m.Seq, "%s gave %s at %s, which the log does not have", w.Reader, place, m.At.Format("15:04:05.000"))
-		}
+	case !w.mayBeGone(place, m.Decided, m.At):
+		w.violated(FedReal, m.Chat, m.Seq, "%s gave %s at %s, which the log does not have", w.Reader, place, m.At.Format("15:04:05.000"))
 	}
 	before, had := w.latest[m.Chat]
 	if had && w.isIn(m) && !w.isIn(before) {

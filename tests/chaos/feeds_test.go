@@ -114,6 +114,10 @@ func (f *feeds) settled(t *testing.T, log map[domain.ChatID][]Logged) (all []Fee
 			f := Fed{Message: m}
 			if m.Event != nil {
 				f.Content, f.Event = wordsOf(m.Event), nil
+				var err error
+				if f.Decided, err = decided(m.ID); err != nil {
+					t.Error(err)
+				}
 			}
 			fed.Messages = append(fed.Messages, f)
 		}
