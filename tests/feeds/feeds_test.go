@@ -241,26 +241,32 @@ func (w *world) randomConfig(d *rand.Rand) feedreader.Config {
 	return c
 }
 
-// calm waits, without faults, until each reader has everything. The last event makes every user a member of another chat: that makes good for notices of
-// memberships that were lost, which instances find within a minute otherwise.
+// calm waits, without faults, until each reader has everything, and then starts readers that get everything from the log. The last event makes every user a
+// member of another chat: that makes good for notices of memberships that were lost, which instances find within a minute otherwise.
 func (w *world) calm() {
 	for _, p := range w.places {
 		p.lost.Store(0)
 	}
 	w.writers.open("farewell", 0, users...)
+	log := w.log()
+	defer w.explain(log)
+	w.await(log)
 	for _, user := range users {
 		for _, p := range protocols {
 			w.read(feedreader.Config{Protocol: p, Actor: user, AllChats: true, Chats: from(0, chats...)})
 		}
 	}
-	log := w.log()
-	defer w.explain(log)
+	w.await(log)
+	wait.Until(w.t, "feeds of closed sessions have ended", w.logins.replaced)
+}
+
+// await waits until each reader has everything.
+func (w *world) await(log Log) {
 	for _, r := range w.running() {
 		wait.Until(w.t, r.Name()+" has everything", func() bool {
 			return len(Missing(only(log, r.Config()), r.Config(), r.Positions())) == 0
 		})
 	}
-	wait.Until(w.t, "feeds of closed sessions have ended", w.logins.replaced)
 }
 
 // explain logs what readers have not got, if the test has failed.
