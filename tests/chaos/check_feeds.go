@@ -143,7 +143,7 @@ func (w *feedWalk) replaced(lost Fed, at string) {
 // end checks that the reader has everything.
 func (w *feedWalk) end() {
 	positions := w.track.Positions()
-	for _, chat := range w.Feed.Chats {
+	for _, chat := range w.Chats {
 		p, known := positions[chat]
 		head := domain.Seq(len(w.Log[chat]))
 		switch {

@@ -43,7 +43,8 @@ type Reader struct {
 	messages []Message
 	faults   []Fault
 	lastID   string
-	began    bool // a connection has stated the log
+	began    bool   // a connection has stated the log
+	token    string // of the latest connection
 	cut      context.CancelFunc
 	stalled  time.Time // until when the reader does not read
 }
@@ -90,6 +91,13 @@ func (r *Reader) Positions() map[domain.ChatID]Position {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return maps.Clone(r.track.Positions())
+}
+
+// Token returns the credential of the latest connection, "" before the first.
+func (r *Reader) Token() string {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.token
 }
 
 // Disconnect closes the present connection.
@@ -147,7 +155,7 @@ func (r *Reader) connection(ctx context.Context, instance, token string) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	r.mu.Lock()
-	r.cut = cancel
+	r.cut, r.token = cancel, token
 	resumed := r.began && r.config.Protocol != ServerEvents // the id of an event has chats that the reader has heard nothing of
 	r.mu.Unlock()
 	r.take(Message{Kind: Opened, Instance: instance, Token: token, Resumed: resumed})

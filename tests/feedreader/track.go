@@ -45,12 +45,12 @@ type Track struct {
 	aliens  bool // the log is another one, and the feed has not said so yet
 	place   int
 	chats   map[domain.ChatID]Position
-	given   map[domain.EventID]struct{}
+	given   map[domain.ChatID]map[domain.EventID]struct{} // since the chat was begun anew
 }
 
 // NewTrack returns the track of a reader that begins with positions. all says that the feed follows all chats of a user.
 func NewTrack(all bool, positions map[domain.ChatID]Position) *Track {
-	t := &Track{all: all, chats: maps.Clone(positions), given: make(map[domain.EventID]struct{})}
+	t := &Track{all: all, chats: maps.Clone(positions), given: make(map[domain.ChatID]map[domain.EventID]struct{})}
 	if t.chats == nil {
 		t.chats = make(map[domain.ChatID]Position)
 	}
@@ -85,8 +85,7 @@ func (t *Track) take(m Message) *Fault {
 	case Ended, Status, Silence:
 		return nil
 	case Resync:
-		t.resync(m)
-		return nil
+		return t.resync(m)
 	case Joined:
 		return t.join(m)
 	case Event, CaughtUp, Skipped, Left, Typing:
@@ -103,12 +102,16 @@ func (t *Track) take(m Message) *Fault {
 	}
 	f := t.advance(m, p)
 	t.chats[m.Chat] = Position{Seq: m.Seq, Known: true, Left: m.Kind == Left}
-	if _, again := t.given[m.ID]; m.Kind == Event && again {
+	if m.Kind != Event {
+		return f
+	}
+	if _, again := t.given[m.Chat][m.ID]; again {
 		return fault(Twice, m, "event %s at seq %d", m.ID, m.Seq)
 	}
-	if m.Kind == Event {
-		t.given[m.ID] = struct{}{}
+	if t.given[m.Chat] == nil {
+		t.given[m.Chat] = make(map[domain.EventID]struct{})
 	}
+	t.given[m.Chat][m.ID] = struct{}{}
 	return f
 }
 
@@ -133,15 +136,23 @@ func (t *Track) advance(m Message, p Position) *Fault {
 	return fault(Gap, m, "%s from seq %d after seq %d", m.Kind, next, p.Seq)
 }
 
-func (t *Track) resync(m Message) {
-	if t.aliens = false; m.Chat != "" {
-		t.chats[m.Chat] = Position{Seq: m.Seq, Known: true}
-		return
+func (t *Track) resync(m Message) *Fault {
+	t.aliens = false
+	if m.Chat == "" {
+		clear(t.given)
+		for chat, p := range t.chats {
+			p.Known = p.Left
+			t.chats[chat] = p
+		}
+		return nil
 	}
-	for chat, p := range t.chats {
-		p.Known = p.Left
-		t.chats[chat] = p
+	p, known := t.chats[m.Chat]
+	delete(t.given, m.Chat)
+	t.chats[m.Chat] = Position{Seq: m.Seq, Known: true}
+	if p.Left || !known && (!t.all || t.resumed) {
+		return fault(Stray, m, "resync to seq %d", m.Seq)
 	}
+	return nil
 }
 
 func (t *Track) join(m Message) *Fault {
@@ -153,6 +164,7 @@ func (t *Track) join(m Message) *Fault {
 	case known && !p.Left:
 		return fault(Stray, m, "joined at seq %d, and followed before up to seq %d", m.Seq, p.Seq)
 	case known && m.Seq < p.Seq:
+		delete(t.given, m.Chat)
 		return fault(Back, m, "joined at seq %d after seq %d", m.Seq, p.Seq)
 	}
 	return nil

@@ -125,7 +125,9 @@ func newWorld(t *testing.T) *world {
 		t.Fatal(err)
 	}
 	w.token = string(token)
-	core, err := chatcore.New(t.Context(), chatcore.Config{Redis: chatcore.RedisConfig{URL: w.server.URL()}, Logger: slog.New(slog.DiscardHandler)})
+	core, err := chatcore.New(t.Context(), chatcore.Config{
+		Redis: chatcore.RedisConfig{URL: w.server.URL()}, Log: chatcore.LogConfig{Partitions: partitions}, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -257,7 +259,22 @@ func (w *world) calm() {
 		}
 	}
 	w.await(log)
-	wait.Until(w.t, "feeds of closed sessions have ended", w.logins.replaced)
+	for _, user := range users {
+		if !w.logins.close(w.t.Context(), user) {
+			w.t.Errorf("the session of %s cannot be closed", user)
+		}
+	}
+	for _, r := range w.running() {
+		wait.Until(w.t, r.Name()+" has another session than a closed one", func() bool {
+			select {
+			case <-r.over:
+				return true
+			default:
+				return !w.logins.isClosed(r.Token())
+			}
+		})
+	}
+	w.await(log)
 }
 
 // await waits until each reader has everything.

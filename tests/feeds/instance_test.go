@@ -44,6 +44,7 @@ const (
 	queueBytes  = 64 << 10
 	cacheBytes  = 64 << 10
 	sendBuffer  = 64 << 10
+	partitions  = 2 // so that chats share them
 	heartbeat   = 300 * time.Millisecond
 	readerQuiet = 5 * time.Second
 )
@@ -76,7 +77,7 @@ func serveInstance(encoded string) int {
 // serve opens a core and serves it until ctx ends. It reports whether it ran at all.
 func (c instanceConfig) serve(ctx context.Context, logger *slog.Logger) (ran bool, err error) {
 	core, err := chatcore.New(ctx, chatcore.Config{
-		Redis: chatcore.RedisConfig{URL: c.RedisURL}, Logger: logger,
+		Redis: chatcore.RedisConfig{URL: c.RedisURL}, Log: chatcore.LogConfig{Partitions: partitions}, Logger: logger,
 		Feeds: chatcore.FeedsConfig{QueueCount: queueCount, QueueBytes: queueBytes, CacheBytes: cacheBytes, Heartbeat: heartbeat},
 	})
 	if err != nil {

@@ -42,7 +42,7 @@ func Judge(log Log, config feedreader.Config, messages []feedreader.Message) []s
 	return j.violations
 }
 
-// userOf returns the user that a reader is, by its name: "user/…", or "" for a service.
+// userOf returns the user that a reader reads as, "" for a service.
 func userOf(c feedreader.Config) domain.UserID { return c.Actor }
 
 type judge struct {

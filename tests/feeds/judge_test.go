@@ -18,9 +18,9 @@ import (
 // at is a time of a story, in seconds from its beginning.
 func at(s int) time.Time { return time.Unix(int64(s), 0) }
 
-// told is the log of a story: the owner creates a chat, adds ada, says one thing and another, removes ada, speaks, adds ada again, and speaks. The first
+// storyLog returns the log of a story: the owner creates a chat, adds ada, says one thing and another, removes ada, speaks, adds ada again, and speaks. The first
 // message is deleted.
-func told() Log {
+func storyLog() Log {
 	change := func(kind v1.ChatChange, user string) *v1.Event {
 		return &v1.Event{ActorId: "owner", Event: &v1.Event_ChatUpdate{ChatUpdate: &v1.ChatUpdate{Change: kind, UserId: user}}}
 	}
@@ -47,7 +47,7 @@ type story struct {
 }
 
 func read(c feedreader.Config) *story {
-	return &story{config: c, log: told()}
+	return &story{config: c, log: storyLog()}
 }
 
 func (s *story) message(m feedreader.Message) *story {

@@ -16,7 +16,8 @@ type logins struct {
 	mu sync.Mutex
 	// mu guards: all below.
 	open   map[domain.UserID]login
-	closed map[string]struct{} // tokens whose sessions were closed, or were about to be
+	closed map[string]struct{} // tokens whose sessions were closed, or may have been
+	gone   map[string]struct{} // those whose sessions were closed
 }
 
 type login struct {
@@ -25,7 +26,7 @@ type login struct {
 }
 
 func newLogins(core *chatcore.Core) *logins {
-	return &logins{core: core, open: make(map[domain.UserID]login), closed: make(map[string]struct{})}
+	return &logins{core: core, open: make(map[domain.UserID]login), closed: make(map[string]struct{}), gone: make(map[string]struct{})}
 }
 
 // token returns the token of a user's session. A new session is opened if an instance has refused the present one.
@@ -51,19 +52,21 @@ func (l *logins) close(ctx context.Context, user domain.UserID) bool {
 		l.closed[present.token] = struct{}{}
 	}
 	l.mu.Unlock()
-	return is && l.core.Sessions.Close(ctx, user, present.id) == nil
-}
-
-// replaced reports whether no session that was closed is in use.
-func (l *logins) replaced() bool {
+	if !is || l.core.Sessions.Close(ctx, user, present.id) != nil {
+		return false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for _, present := range l.open {
-		if _, closed := l.closed[present.token]; closed {
-			return false
-		}
-	}
+	l.gone[present.token] = struct{}{}
 	return true
+}
+
+// isClosed reports whether the session of a token is known to be closed.
+func (l *logins) isClosed(token string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, gone := l.gone[token]
+	return gone
 }
 
 func (l *logins) closings() map[string]struct{} {
