@@ -44,6 +44,7 @@ func (silent) Printf(context.Context, string, ...any) {}
 var ( //nolint:gochecknoglobals // never change
 	users = []domain.UserID{"ada", "ben", "cem", "dia"}
 	chats = []domain.ChatID{"attic", "barn", "cellar", "den", "entry"}
+	lasts = []domain.ChatID{"farewell.0", "farewell.1", "farewell.2", "farewell.3"} // chats that are created at the end, in each partition
 )
 
 // world is a log with instances, writers and readers.
@@ -91,8 +92,9 @@ func TestFeeds_EqualTheLogUnderAttack(t *testing.T) {
 	}
 	w.attack(seed, duration)
 	for _, p := range w.places {
-		p.lost.Store(100) // the last events of the chats are announced to nobody
+		p.lost.Store(100) // the last events of the chats are announced to nobody; a later announcement shows that
 	}
+	pause(t.Context(), 100*time.Millisecond)
 	w.writers.finish()
 	w.calm()
 	w.judge(seed)
@@ -243,13 +245,15 @@ func (w *world) randomConfig(d *rand.Rand) feedreader.Config {
 	return c
 }
 
-// calm waits, without faults, until each reader has everything, and then starts readers that get everything from the log. The last event makes every user a
-// member of another chat: that makes good for notices of memberships that were lost, which instances find within a minute otherwise.
+// calm waits, without faults, until each reader has everything, and then starts readers that get everything from the log. The last events make every user a
+// member of other chats: that makes good for notices of memberships that were lost, which instances find within a minute otherwise.
 func (w *world) calm() {
 	for _, p := range w.places {
 		p.lost.Store(0)
 	}
-	w.writers.open("farewell", 0, users...)
+	for _, id := range lasts {
+		w.writers.open(id, 0, users...)
+	}
 	log := w.log()
 	defer w.explain(log)
 	w.await(log)
@@ -358,7 +362,7 @@ func excerpt(messages []feedreader.Message, violation string) string {
 // log reads the log by the API of an instance.
 func (w *world) log() Log {
 	log := Log{Chats: make(map[domain.ChatID][]*v1.Event), Deleted: w.writers.deletions(), Closed: w.logins.closings()}
-	for _, id := range append(slices.Clone(chats), "farewell") {
+	for _, id := range slices.Concat(chats, lasts) {
 		wait.Until(w.t, "the log is read", func() bool { // an instance may still begin
 			for {
 				page, err := w.page(id, len(log.Chats[id]))
