@@ -118,6 +118,11 @@ var required = []right{
 	{"unsubscribe", "C"},
 }
 
+// requiredOnSingle lists further commands on a single server.
+//
+//nolint:gochecknoglobals // never changes
+var requiredOnSingle = []right{{"pubsub|numsub", "C"}}
+
 // requiredOnCluster lists further commands on the nodes of a Cluster.
 //
 //nolint:gochecknoglobals // never changes
@@ -126,7 +131,7 @@ var requiredOnCluster = []right{{"asking", ""}, {"cluster|slots", ""}, {"command
 // requiredOfSharded lists the commands of the channels of partitions, which are sharded on a Cluster.
 //
 //nolint:gochecknoglobals // never changes
-var requiredOfSharded = []right{{"spublish", "C v"}, {"ssubscribe", "C"}, {"sunsubscribe", "C"}}
+var requiredOfSharded = []right{{"pubsub|shardnumsub", "C"}, {"spublish", "C v"}, {"ssubscribe", "C"}, {"sunsubscribe", "C"}}
 
 // requiredOfCaches lists the commands on a server that has only caches.
 //
@@ -151,7 +156,7 @@ type Rights struct {
 // LogRights returns the rights that the core needs on the log's server.
 func LogRights(k keyspace.Keys) Rights {
 	log := k.Log()
-	r := Rights{commands: required, keyPatterns: keyPatterns(k), channelPatterns: []string{k.Prefix() + "*"}}
+	r := Rights{commands: slices.Concat(required, requiredOnSingle), keyPatterns: keyPatterns(k), channelPatterns: []string{k.Prefix() + "*"}}
 	if k.Cluster() {
 		r.commands = slices.Concat(required, requiredOnCluster, requiredOfSharded)
 	}
