@@ -37,6 +37,8 @@ const longestRetryAfter = 30_000;
 const silenceMs = 45_000; // three heartbeats
 const debounceMs = 50;
 const steadyMs = 10_000; // life of a connection after which its end is the first failure again
+const headsMs = 1_000; // after the server has begun a feed of all chats: it gives the heads of all chats at once
+const idleMs = 5; // wait for a message that shows that the connection has no others
 
 /** FeedStream keeps one stream of a feed open until the feed is closed. Every stream continues from the positions of its chats. */
 export class FeedStream {
@@ -50,6 +52,8 @@ export class FeedStream {
   private resynced = false; // whether the reader has had the resync that the server is about to send
   private changes = false; // whether the present stream's chats are not those of chats
   private timer: ReturnType<typeof setTimeout> | undefined;
+  private headsTimer: ReturnType<typeof setTimeout> | undefined;
+  private startedAt = 0;
   private connection = new AbortController();
   private wake: (() => void) | undefined;
 
@@ -129,15 +133,24 @@ export class FeedStream {
     this.resynced = false;
     this.number++;
     const firstMs = Math.min(silenceMs, calls.settings.attemptTimeoutMs * (this.failures + 1));
-    for await (const response of calls.stream(FeedService.method.watch, this.request(), { signal, firstMs, silenceMs })) {
-      const message = streamMessage(response);
-      if (message !== undefined) {
-        this.receive(message);
+    let asked = Infinity;
+    try {
+      for await (const response of calls.stream(FeedService.method.watch, this.request(), { signal, firstMs, silenceMs })) {
+        const waitedMs = Date.now() - asked;
+        clearTimeout(this.headsTimer);
+        const message = streamMessage(response);
+        if (message !== undefined) {
+          this.receive(message);
+        }
+        await queue.room();
+        if (signal.aborted) {
+          break;
+        }
+        this.countHeads(waitedMs);
+        asked = Date.now();
       }
-      await queue.room();
-      if (signal.aborted) {
-        break;
-      }
+    } finally {
+      clearTimeout(this.headsTimer);
     }
     throw new ChatcoreError("unavailable", "the server ended the stream without an error");
   }
@@ -154,16 +167,14 @@ export class FeedStream {
       case "started":
         return this.started(message.logId);
       case "heartbeat":
-        return this.knowAllChats();
+        return;
       case "userStatus":
-        this.knowAllChats();
         if (this.owner.isNewStatus(message)) {
           this.owner.queue.push({ message });
         }
         return;
       case "typingStarted":
       case "typingStopped": {
-        this.knowAllChats();
         const chat = this.followed(message.chatId);
         return chat && this.owner.queue.push({ message, chat });
       }
@@ -186,6 +197,7 @@ export class FeedStream {
 
   private started(logId: string): void {
     this.renewed = false;
+    this.startedAt = Date.now();
     if (this.owner.logId === "") {
       this.owner.logId = logId;
       this.owner.queue.push({ move: (position) => (position.logId = logId) });
@@ -207,11 +219,23 @@ export class FeedStream {
     this.resynced = false;
   }
 
-  /** knowAllChats notes that a feed of all chats has had the heads of all chats: it goes on with other messages. */
-  private knowAllChats(): void {
-    if (this.owner.request.allChats && !this.owner.allChatsKnown) {
-      this.owner.allChatsKnown = true;
-      this.owner.queue.push({ move: (position) => (position.allChats = true) });
+  /**
+   * countHeads notes that a feed of all chats knows the position of each: some time after its begin, once the connection has no messages that wait. Until
+   * then a later stream begins at the heads too. Afterwards a chat without a position is one that the user has joined since.
+   */
+  private countHeads(waitedMs: number): void {
+    const { owner } = this;
+    if (!owner.request.allChats || owner.allChatsKnown || this.state !== "live") {
+      return;
+    }
+    const know = () => {
+      owner.allChatsKnown = true;
+      owner.queue.push({ move: (position) => (position.allChats = true) });
+    };
+    if (waitedMs >= idleMs && Date.now() - this.startedAt >= headsMs) {
+      know();
+    } else {
+      this.headsTimer = setTimeout(know, headsMs);
     }
   }
 

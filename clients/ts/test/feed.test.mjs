@@ -262,9 +262,7 @@ test("a feed of all chats resumes with all positions, once it has them", async (
         stream.send(started(), { caughtUp: { chatId: "garden", seq: 3 } });
         return stream.cut();
       case 2:
-        stream.send(started(), { caughtUp: { chatId: "garden", seq: 3 } }, { caughtUp: { chatId: "kitchen", seq: 5 } }, { heartbeat: {} }, event("kitchen", 6));
-        stream.send({ chatJoined: { chatId: "cellar", seq: 1 } }, event("cellar", 2), event("garden", 4), { chatLeft: { chatId: "garden", seq: 4 } });
-        return stream.cut();
+        return stream.send(started(), { caughtUp: { chatId: "garden", seq: 3 } }, { caughtUp: { chatId: "kitchen", seq: 5 } }, event("kitchen", 6));
       default:
         stream.send(started(), event("kitchen", 7));
     }
@@ -272,7 +270,15 @@ test("a feed of all chats resumes with all positions, once it has them", async (
   const feed = feedOf(t, url, { allChats: true });
   assert.deepEqual(brief(await take(feed, 1)), ["caughtUp garden 3"]);
   assert.deepEqual(feed.position, { logId: "log-1", chats: { garden: 3 }, allChats: false });
-  assert.deepEqual(brief(await take(feed, 7)), ["caughtUp kitchen 5", "kitchen 6", "chatJoined cellar 1", "cellar 2", "garden 4", "chatLeft garden 4", "kitchen 7"]);
+  assert.deepEqual(brief(await take(feed, 2)), ["caughtUp kitchen 5", "kitchen 6"]);
+  const next = take(feed, 4);
+  while (!feed.position.allChats) {
+    await new Promise((resolve) => setTimeout(resolve, 10)); // nothing has come for a while
+  }
+  streams[1].send({ chatJoined: { chatId: "cellar", seq: 1 } }, event("cellar", 2), event("garden", 4), { chatLeft: { chatId: "garden", seq: 4 } });
+  assert.deepEqual(brief(await next), ["chatJoined cellar 1", "cellar 2", "garden 4", "chatLeft garden 4"]);
+  streams[1].cut();
+  assert.deepEqual(brief(await take(feed, 1)), ["kitchen 7"]);
   assert.deepEqual(feed.position, { logId: "log-1", chats: { kitchen: 7, cellar: 2 }, allChats: true });
   assert.deepEqual(streams.map((s) => [s.request.allChats, s.request.resume ?? false, s.afterSeqs]), [
     [true, false, {}], [true, false, { garden: 3 }], [true, true, { kitchen: 6, cellar: 2 }],
@@ -283,6 +289,34 @@ test("a feed of all chats resumes with all positions, once it has them", async (
   }
   assert.deepEqual([streams[3].request.resume, streams[3].request.logId, streams[3].afterSeqs], [true, "log-1", { kitchen: 7, cellar: 2 }]);
   later.close();
+});
+
+test("a feed of all chats without a pause knows all positions too, and one whose reader is slow does not", async (t) => {
+  const { url } = await serveFeeds(t, async (stream) => {
+    stream.send(started());
+    for (let seq = 1; !stream.response.destroyed; seq++) {
+      stream.send(event("garden", seq));
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  });
+  const feed = feedOf(t, url, { allChats: true });
+  while (!feed.position.allChats) {
+    await take(feed, 1);
+  }
+  const heads = Array.from({ length: 400 }, (_, i) => ({ caughtUp: { chatId: `chat-${i}`, seq: 1 } }));
+  const burst = await serveFeeds(t, (stream) => stream.send(started(), ...heads));
+  const slow = feedOf(t, burst.url, { allChats: true });
+  await take(slow, 1);
+  await new Promise((resolve) => setTimeout(resolve, 1_200)); // longer than the pause that shows that all heads have come
+  await take(slow, 200);
+  assert.equal(slow.position.allChats, false);
+  await take(slow, 199);
+  const last = slow.next();
+  while (!slow.position.allChats) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  slow.close();
+  await last;
 });
 
 test("a position is that of the messages that the reader has taken, and resumes a feed of named chats", async (t) => {
