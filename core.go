@@ -19,6 +19,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
+	"chatcore/app/feed"
 	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/helpers"
@@ -36,6 +37,7 @@ type Core struct {
 	Queries  *app.Queries    // present state, folded from the log; checks no membership
 	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
+	Feeds    *feed.Hub       // live feeds
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
 
@@ -90,6 +92,7 @@ type deps struct {
 	counters      *pubsub.GroupCounters
 	progress      *progress
 	telemetry     *telemetry.Telemetry
+	feedState     ports.FeedState
 }
 
 // ErrClosed is returned by a core whose Run has ended or that was closed, and by everything that belongs to it.
@@ -302,6 +305,9 @@ func (c *Core) Listen(handlers ...LiveHandler) error {
 	c.listeners = append(c.listeners, handlers...)
 	return nil
 }
+
+// FeedState returns the store of tickets and cursors of feeds, for code that serves feeds to clients.
+func (c *Core) FeedState() ports.FeedState { return c.feedState }
 
 // LogID is the event log's own id.
 func (c *Core) LogID() string { return c.backend.logID }

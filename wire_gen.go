@@ -92,6 +92,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, live, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -108,6 +109,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	liveBus := newLiveBus(live, codec, iDs, telemetryTelemetry)
@@ -173,6 +175,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	}
 	control := newHelpers(logger, chatcoreStores, local, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -189,6 +192,7 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
@@ -249,6 +253,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreProgress := newProgress()
 	control := newHelpers(logger, chatcoreStores, liveTransport, iDs, chatcoreProgress)
 	groupCounters := newCounters()
+	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
 		config:        config,
 		backend:       chatcoreBackend,
@@ -265,6 +270,7 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 		counters:      groupCounters,
 		progress:      chatcoreProgress,
 		telemetry:     telemetryTelemetry,
+		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing

@@ -61,6 +61,7 @@ func NewAccess(queries *Queries, former FormerMembers) *Access {
 type Grant struct {
 	Member domain.Member // as of now; of a former member only User is set
 	Until  domain.Seq    // the last seq that a former member may read: that of the removal; 0 for a current member, who may read all
+	Head   domain.Seq    // the chat's last seq when the membership was read
 }
 
 // Check returns what a user may read of a chat, in one round trip. It returns [domain.ErrChatNotFound] if that is nothing or there is no such chat,
@@ -70,25 +71,64 @@ func (a *Access) Check(ctx context.Context, chat domain.ChatID, user domain.User
 		return Grant{}, err
 	}
 	membership := []entity.Versioned{{Entity: domain.MemberEntity(user)}}
-	_, unread, err := a.queries.entities.FillFound(ctx, chat, membership)
+	head, unread, err := a.queries.entities.FillFound(ctx, chat, membership)
 	if errors.Is(err, domain.ErrChatNotFound) {
 		return Grant{}, notReadable(chat, user)
 	}
 	if err != nil {
 		return Grant{}, err
 	}
-	if u := unread[0]; u != nil {
+	return a.grant(chat, user, entity.ChatEntities{Entities: membership, Head: head, Unread: unread})
+}
+
+// Checked is the outcome of CheckAll for one chat.
+type Checked struct {
+	Grant Grant
+	Err   error // as from Check
+}
+
+// CheckAll is Check of many chats, in one round trip for each 64 of them. It returns an outcome for each chat, in the order of the chats.
+func (a *Access) CheckAll(ctx context.Context, user domain.UserID, chats ...domain.ChatID) ([]Checked, error) {
+	loads := make([]entity.ChatEntities, len(chats))
+	for i, chat := range chats {
+		if err := checkChat(chat, user); err != nil {
+			return nil, err
+		}
+		loads[i] = entity.ChatEntities{Chat: chat, Entities: membershipOf(user)(chat)}
+		a.queries.entities.Cached(chat, loads[i].Entities)
+	}
+	if len(chats) == 0 {
+		return nil, nil
+	}
+	if err := a.queries.entities.FillChats(ctx, a.queries.log, loads); err != nil {
+		return nil, err
+	}
+	checked := make([]Checked, len(chats))
+	for i, chat := range chats {
+		if checked[i].Err = entity.Found(chat, loads[i].Head); checked[i].Err != nil {
+			checked[i].Err = notReadable(chat, user)
+			continue
+		}
+		checked[i].Grant, checked[i].Err = a.grant(chat, user, loads[i])
+	}
+	return checked, nil
+}
+
+// grant returns what a loaded membership grants.
+func (a *Access) grant(chat domain.ChatID, user domain.UserID, loaded entity.ChatEntities) (Grant, error) {
+	if u := loaded.Unread[0]; u != nil {
 		return Grant{}, &u.NewerVersionError
 	}
-	m, _ := membership[0].State.(*domain.Member)
+	membership := loaded.Entities[0]
+	m, _ := membership.State.(*domain.Member)
 	switch {
 	case m.Current():
-		return Grant{Member: *m}, nil
-	case membership[0].Version == 0 || a.former == FormerMembersNothing:
+		return Grant{Member: *m, Head: loaded.Head}, nil
+	case membership.Version == 0 || a.former == FormerMembersNothing:
 		return Grant{}, notReadable(chat, user)
 	}
 	// Invariant: the last event that moved the membership of a former member is the removal.
-	return Grant{Member: domain.Member{User: user}, Until: membership[0].Version}, nil
+	return Grant{Member: domain.Member{User: user}, Until: membership.Version, Head: loaded.Head}, nil
 }
 
 // Queries returns queries of what a user may read of one chat, in one round trip. They are for one call or a few: they know nothing of a later removal.

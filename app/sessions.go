@@ -94,6 +94,18 @@ func (s *Sessions) answer(session domain.Session, ok bool, err error) (domain.Se
 	return session, nil
 }
 
+// Ref returns the reference of a session that [Sessions.Get] has returned for a token, for [Sessions.Live].
+func (s *Sessions) Ref(token SessionToken, session domain.Session) ports.SessionRef {
+	user, key, _ := token.place(s.compat)
+	return ports.SessionRef{User: user, ID: session.ID, Key: key}
+}
+
+// Live reports for each session whether its token still opens it, in the order of refs: it is not closed, moved to another token, unused for too long,
+// at its end, or deleted. It does not count as a use. Any number of sessions takes few round trips.
+func (s *Sessions) Live(ctx context.Context, refs []ports.SessionRef) ([]bool, error) {
+	return s.store.Live(ctx, refs)
+}
+
 // List gives a user's live sessions in the order in which they were opened; not those of other programs.
 func (s *Sessions) List(ctx context.Context, user domain.UserID) ([]domain.Session, error) {
 	if err := checkUsers([]domain.UserID{user}); err != nil {

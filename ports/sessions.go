@@ -2,6 +2,7 @@ package ports
 
 import (
 	"context"
+	"log/slog"
 
 	"chatcore/domain"
 )
@@ -18,6 +19,11 @@ type Sessions interface {
 	// Rotate is a Find that also moves the session to another key: its old one is none from then on. After an error the session may be
 	// under either.
 	Rotate(ctx context.Context, user domain.UserID, from, to SessionKey) (domain.Session, error)
+
+	// Live reports for each session whether it is live under its key, in the order of refs. It does not count as a use. The round trips are few, whatever
+	// the number of sessions, and no step together: a session that ends meanwhile may be reported as live. It returns [ErrUnavailable] if it cannot
+	// check all of them.
+	Live(ctx context.Context, refs []SessionRef) ([]bool, error)
 }
 
 // UserSessions are the same sessions, by user.
@@ -38,3 +44,20 @@ type SessionStore interface {
 
 // SessionKey is the key of a session: the hash of its secret or, in compat mode, its token. It has no character that is special in names of keys.
 type SessionKey string
+
+// SessionRef names a session by the key that a token had. Its bearer cannot use the session, except in compat mode, where the key is the token: so its
+// text is hidden.
+type SessionRef struct {
+	User domain.UserID    // as [Sessions.Find] takes it
+	ID   domain.SessionID // "" for a session of another program
+	Key  SessionKey
+}
+
+// String hides the key.
+func (SessionRef) String() string { return "(session)" }
+
+// GoString hides the key.
+func (SessionRef) GoString() string { return "(session)" }
+
+// LogValue hides the key.
+func (SessionRef) LogValue() slog.Value { return slog.StringValue("(session)") }

@@ -36,7 +36,8 @@ type Tail interface {
 }
 
 // TailWatcher hears the events of partitions. Calls for one partition are made one after another, in the order of its delivery stream, so that the events
-// of a chat come in the order of their seqs. The calls must be quick, and must not call the tail.
+// of a chat come in the order of their seqs. The calls must be quick. They may call the tail's Partitions, PartitionOf, Decode and DecodeEphemeral, which do
+// not wait, and must not call its other methods. The same holds for the functions that hear ephemeral events and memberships.
 type TailWatcher interface {
 	// Appended is called with events that follow the ones before, without a gap; an event may come again. The slice is the caller's.
 	Appended(partition int, notices []Notice)

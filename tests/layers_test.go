@@ -54,6 +54,7 @@ var layers = map[string][]string{
 	"app/projection":      {"chatcore/domain", "chatcore/ports", "chatcore/app/entity", "golang.org/x/sync"},
 	"app/entity":          {"chatcore/domain", "chatcore/ports"},
 	"app/cache":           {"chatcore/domain", "chatcore/ports", flights, backoff},
+	"app/feed":            {"chatcore/domain", "chatcore/ports", "chatcore/app", flights, backoff},
 	"adapters/wireformat": {"chatcore/domain", "chatcore/ports", "github.com/vmihailenco/msgpack"},
 	"adapters/redis":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", "chatcore/adapters/redis", backoff, goRedis, otelAPI, uuids, wire},
 
@@ -61,6 +62,7 @@ var layers = map[string][]string{
 	"adapters/redis/rediscmd":     {"chatcore/domain", "chatcore/ports", goRedis},
 	"adapters/redis/conn":         {"chatcore/ports", backoff, rediscmd, goRedis},
 	"adapters/redis/health":       {"chatcore/ports", "chatcore/adapters/wireformat", backoff, keyspace, rediscmd, redisConn, goRedis},
+	"adapters/redis/feedstate":    {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/limit":        {"chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/typing":       {"chatcore/domain", "chatcore/ports", keyspace, rediscmd, goRedis},
 	"adapters/redis/presence":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", keyspace, rediscmd, goRedis, otelAPI, uuids},
@@ -198,6 +200,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"internal/flight/a.go":         {"chatcore/ports", "chatcore/internal/backoff", "golang.org/x/sync/errgroup"},
 		"internal/backoff/a.go":        {"chatcore/domain"},
 		"app/cache/a.go":               {"chatcore/app", goRedis, "chatcore/adapters/redis", "chatcore/app/entity"},
+		"app/feed/a.go":                {"chatcore/adapters/wireformat", "chatcore/adapters/memory", goRedis},
 		"app/entity/a.go":              {"chatcore/app", "chatcore/app/projection", "chatcore/app/cache", "chatcore/internal/flight"},
 		"app/projection/a.go":          {"chatcore/app", "chatcore/app/cache", "chatcore/adapters/memory"},
 		"app/a.go":                     {"chatcore/adapters/wireformat", otelAPI, "chatcore"},

@@ -56,6 +56,7 @@ func rules() map[string]rule {
 		letters   = "chatcore.admin.v1.DeadLetterService."
 		adminView = "chatcore.admin.v1.HealthService."
 	)
+	const feeds = "chatcore.v1.FeedService."
 	reads := rule{who: usersAndServices, scope: auth.ScopeChatsRead}
 	writes := rule{who: usersAndServices, scope: auth.ScopeChatsWrite}
 	present := rule{who: usersAndServices, scope: auth.ScopePresence}
@@ -95,6 +96,9 @@ func rules() map[string]rule {
 
 		log + "ListEvents":      reads,
 		log + "ListAuditEvents": reads,
+
+		feeds + "Watch":            reads,
+		feeds + "CreateFeedTicket": reads,
 
 		presence + "Heartbeat":         present,
 		presence + "Disconnect":        present,

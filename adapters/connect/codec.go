@@ -85,6 +85,10 @@ func (c protoCodec) Marshal(v any) ([]byte, error) { return c.MarshalAppend(nil,
 
 // MarshalAppend appends a message to b.
 func (protoCodec) MarshalAppend(b []byte, v any) ([]byte, error) {
+	if frame, ok := v.(*feedFrame); ok {
+		text, err := frame.encoded(codecProto)
+		return append(b, text...), err
+	}
 	m, err := messageOf(v)
 	if err != nil {
 		return nil, err
@@ -129,6 +133,10 @@ func (c jsonCodec) Marshal(v any) ([]byte, error) { return c.MarshalAppend(nil, 
 
 // MarshalAppend appends a message to b. Its spacing is always the same, unlike that of protojson.
 func (jsonCodec) MarshalAppend(b []byte, v any) ([]byte, error) {
+	if frame, ok := v.(*feedFrame); ok {
+		text, err := frame.encoded(codecJSON)
+		return append(b, text...), err
+	}
 	m, err := messageOf(v)
 	if err != nil {
 		return nil, err

@@ -37,11 +37,16 @@ type entry struct {
 	errors  *rpc.ErrorWriter
 	logger  *slog.Logger
 	streams *streamCounter
+	open    *openStreams
+	feeds   *feedService
 	config  Config
 }
 
-func newEntry(config Config) *entry {
+func newEntry(c *calls) *entry {
+	core, config := c.core, c.config
 	return &entry{
+		feeds: &feedService{c},
+		open:  newOpenStreams(core.Sessions.Live, config.Logger),
 		rules: rules(), routes: make(map[string]*route), errors: rpc.NewErrorWriter(), logger: config.Logger, streams: newStreamCounter(maxStreams), config: config,
 	}
 }
@@ -92,6 +97,10 @@ func (e *entry) addForeign(prefix string, handler http.Handler, r rule, streamin
 
 // ServeHTTP implements [http.Handler].
 func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if r.URL.Path == eventsPath {
+		e.serveEvents(w, r)
+		return
+	}
 	found, ok := e.routes[r.URL.Path]
 	if !ok {
 		e.refuse(w, r, method{}, e.unknownMethod(r.URL.Path))
@@ -150,7 +159,24 @@ func (e *entry) serveStream(w http.ResponseWriter, r *http.Request, found *route
 		e.refuse(w, r, found.method, &callError{rpc.CodeResourceExhausted, "too_many_streams", err.Error()})
 		return
 	}
-	found.handler.ServeHTTP(w, r)
+	if found.duplex {
+		found.handler.ServeHTTP(w, r)
+		return
+	}
+	writer, ctx, closed := e.openStream(w, r, found.method.rule)
+	defer closed()
+	found.handler.ServeHTTP(writer, r.WithContext(ctx))
+}
+
+// openStream returns the writer and the context of a stream, until closed is called.
+func (e *entry) openStream(w http.ResponseWriter, r *http.Request, access rule) (writer *streamWriter, ctx context.Context, closed func()) {
+	draining := e.config.Draining
+	if draining == nil {
+		draining = server.Draining(r.Context())
+	}
+	writer = newStreamWriter(w)
+	ctx, closed = e.open.open(r.Context(), draining, access.scope, writer)
+	return writer, writer.with(ctx), closed
 }
 
 // readRequest reads the one request of a stream within the time of a unary call. It answers the request and returns false if it cannot.

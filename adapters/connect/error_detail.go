@@ -41,6 +41,9 @@ type failure struct {
 // failureOf returns an error of a call as its client sees it, and logs what the client does not. The end of the caller's context comes first, whatever err
 // is: its reason is then that of the end, except that an outcome that is not known stays one.
 func failureOf(ctx context.Context, logger *slog.Logger, m method, err error) failure {
+	if cause, ended := errors.AsType[*callError](context.Cause(ctx)); ended { // of a stream that the server ends
+		ctx, err = context.WithoutCancel(ctx), cause
+	}
 	class := classOf(err)
 	if ended := ports.Ended(ctx, err); ended != nil {
 		end := classOf(ended)

@@ -9,6 +9,7 @@ import (
 	"chatcore"
 	"chatcore/adapters/connect/auth"
 	"chatcore/app"
+	"chatcore/app/feed"
 	"chatcore/domain"
 	"chatcore/ports"
 )
@@ -23,10 +24,12 @@ type callError struct {
 func (e *callError) Error() string { return e.text }
 
 var (
-	errNoCredential  = &callError{rpc.CodeUnauthenticated, "unauthenticated", "the call has no credential; allowed: a header Authorization: Bearer TOKEN"}
-	errNotTried      = &callError{rpc.CodeAborted, "not_tried", "not tried, because an earlier message to the chat failed"}
-	errEnding        = &callError{rpc.CodeUnavailable, "draining", "the server stops; call another one, or this one again later"}
-	errDamagedCursor = errors.New("damaged cursor") // never returned to a client
+	errNoCredential    = &callError{rpc.CodeUnauthenticated, "unauthenticated", "the call has no credential; allowed: a header Authorization: Bearer TOKEN"}
+	errNotTried        = &callError{rpc.CodeAborted, "not_tried", "not tried, because an earlier message to the chat failed"}
+	errEnding          = &callError{rpc.CodeUnavailable, "draining", "the server stops; call another one, or this one again later"}
+	errCredentialEnded = &callError{rpc.CodeUnauthenticated, "credential_ended", "the credential of the stream has ended: it has expired, or was closed, replaced or removed; begin again with another one"}
+	errClientGone      = &callError{rpc.CodeCanceled, "canceled", "the client does not take the messages of the stream"}
+	errDamagedCursor   = errors.New("damaged cursor") // never returned to a client
 )
 
 // textOf says which text of an error a client sees.
@@ -101,6 +104,9 @@ func errorClasses() []errorClass {
 		{err: domain.ErrTooSoon, code: rpc.CodeResourceExhausted, reason: "too_soon", undone: true},
 		{err: ports.ErrRateLimited, code: rpc.CodeResourceExhausted, reason: "rate_limited", undone: true},
 		{err: ports.ErrOverloaded, code: rpc.CodeResourceExhausted, reason: "overloaded", text: sentinel, undone: true},
+
+		{err: feed.ErrSlow, code: rpc.CodeResourceExhausted, reason: "slow_feed"},
+		{err: feed.ErrEnded, code: rpc.CodeUnavailable, reason: "feed_ended"},
 
 		{err: ports.ErrConflict, code: rpc.CodeAborted, reason: "conflict"},
 

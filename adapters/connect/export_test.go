@@ -1,8 +1,12 @@
 package connect
 
 import (
+	"context"
+
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+
+	"chatcore/app/feed"
 )
 
 // ServiceDescriptors returns the services that New serves.
@@ -32,4 +36,13 @@ func PageToken(req proto.Message, cursor string) string {
 		return tokensOf(name[:len(name)-len("Request")], user).token(cursor)
 	}
 	return cursor
+}
+
+// FeedSource is what a handler serves as a feed.
+type FeedSource = feedSource
+
+// WithFeeds returns the configuration of a handler that opens feeds by a function instead of its core.
+func (c Config) WithFeeds(open func(ctx context.Context, r feed.Request) (FeedSource, error)) Config {
+	c.openFeed = open
+	return c
 }

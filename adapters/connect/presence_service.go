@@ -2,14 +2,12 @@ package connect
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
 	rpc "connectrpc.com/connect"
 
 	"chatcore/adapters/connect/auth"
-	"chatcore/adapters/connect/server"
 	"chatcore/app"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
@@ -81,12 +79,10 @@ func userStatusOf(s domain.UserStatus) *v1.UserStatus {
 
 // StreamOnlineUsers reads presence as fast as the caller takes the messages. It ends with unavailable when the server begins to stop.
 func (s *presenceService) StreamOnlineUsers(ctx context.Context, _ *v1.StreamOnlineUsersRequest, stream *rpc.ServerStream[v1.StreamOnlineUsersResponse]) error {
-	ctx, end := s.untilDraining(ctx)
-	defer end()
 	users := make([]string, 0, app.MaxList)
 	for user, err := range s.core.Presence.Online(ctx) {
 		if err != nil {
-			return drainedOr(ctx, err)
+			return err
 		}
 		if users = append(users, string(user)); len(users) < app.MaxList {
 			continue
@@ -102,37 +98,12 @@ func (s *presenceService) StreamOnlineUsers(ctx context.Context, _ *v1.StreamOnl
 	return sendOnline(ctx, stream, users)
 }
 
-// sendOnline sends one message. It returns errEnding once the server stops.
+// sendOnline sends one message, unless the stream has to end.
 func sendOnline(ctx context.Context, stream *rpc.ServerStream[v1.StreamOnlineUsersResponse], users []string) error {
 	if err := ctx.Err(); err != nil {
-		return drainedOr(ctx, err)
+		return err
 	}
 	return stream.Send(&v1.StreamOnlineUsersResponse{UserIds: users})
-}
-
-// untilDraining returns a context that ends with ctx, or with the cause errEnding when the server begins to stop.
-func (c *calls) untilDraining(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithCancelCause(ctx)
-	ended, draining := ctx.Done(), c.config.Draining
-	if draining == nil {
-		draining = server.Draining(ctx)
-	}
-	go func() {
-		select {
-		case <-draining:
-			cancel(errEnding)
-		case <-ended:
-		}
-	}()
-	return ctx, func() { cancel(nil) }
-}
-
-// drainedOr returns errEnding if a context of untilDraining has ended because the server stops, and otherwise err.
-func drainedOr(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, errEnding) {
-		return cause
-	}
-	return err
 }
 
 func (s *presenceService) StartTyping(ctx context.Context, req *v1.StartTypingRequest) (*v1.StartTypingResponse, error) {

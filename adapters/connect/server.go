@@ -19,6 +19,7 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/wireformat"
+	"chatcore/app/feed"
 	"chatcore/domain"
 	adminv1 "chatcore/gen/chatcore/admin/v1"
 	adminconnect "chatcore/gen/chatcore/admin/v1/adminv1connect"
@@ -47,6 +48,9 @@ type Config struct {
 	// Draining is closed when the server begins to stop: streams then end with unavailable. Defaults to the channel of package server, if the handler is in
 	// such a server.
 	Draining <-chan struct{}
+
+	// openFeed opens feeds instead of the core. Tests set it.
+	openFeed func(ctx context.Context, r feed.Request) (feedSource, error)
 }
 
 // validate returns a [*domain.InvalidError] for the first wrong field.
@@ -89,6 +93,7 @@ func services(c *calls) []service {
 		{v1.File_chatcore_v1_limit_proto.Services().ByName("LimitService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return v1connect.NewLimitServiceHandler(&limitService{c}, o...)
 		}},
+		{v1.File_chatcore_v1_feed_proto.Services().ByName("FeedService"), (&feedService{c}).handler},
 		{adminv1.File_chatcore_admin_v1_group_proto.Services().ByName("GroupService"), func(o ...rpc.HandlerOption) (string, http.Handler) {
 			return adminconnect.NewGroupServiceHandler(&groupService{c}, o...)
 		}},
@@ -124,7 +129,7 @@ func New(core *chatcore.Core, config Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	entry := newEntry(config)
+	entry := newEntry(c)
 	common := []rpc.HandlerOption{
 		rpc.WithInterceptors(observed...), rpc.WithCodec(protoCodec{}), rpc.WithCodec(jsonCodec{name: codecJSON}), rpc.WithCodec(jsonCodec{name: codecJSONUTF8}),
 		rpc.WithCompressMinBytes(compressFrom), rpc.WithConditionalHandlerOptions(readBound),

@@ -30,9 +30,7 @@ func (l *Log) AppendBatch(ctx context.Context, batch []ports.Append) ([]ports.Ou
 	}
 	l.announcing.Lock()
 	defer l.announcing.Unlock()
-	for _, n := range l.commit(context.WithoutCancel(ctx), commands, outcomes) {
-		l.announce(n.typ, n.payload)
-	}
+	l.notify(l.commit(context.WithoutCancel(ctx), commands, outcomes))
 	return outcomes, nil
 }
 
@@ -43,8 +41,27 @@ type command struct {
 }
 
 type notification struct {
-	typ     string
-	payload []byte
+	typ string
+	ports.Notice
+}
+
+// notify announces events, and calls the observers. The caller holds announcing.
+func (l *Log) notify(notifications []notification) {
+	if l.announce != nil {
+		for _, n := range notifications {
+			l.announce(n.typ, n.JSON)
+		}
+	}
+	if len(l.observers) == 0 || len(notifications) == 0 {
+		return
+	}
+	notices := make([]ports.Notice, len(notifications))
+	for i, n := range notifications {
+		notices[i] = n.Notice
+	}
+	for _, fn := range l.observers {
+		fn(notices)
+	}
 }
 
 func (l *Log) encode(a ports.Append) (command, error) {
@@ -86,9 +103,6 @@ func (l *Log) commit(ctx context.Context, commands []command, outcomes []ports.O
 		close(l.grown)
 		l.grown = make(chan struct{})
 	}
-	if l.announce == nil {
-		return nil
-	}
 	return notifications
 }
 
@@ -118,7 +132,9 @@ func (l *Log) apply(c command) (ports.Appended, []notification) {
 		r := chat.add(e)
 		l.feed = append(l.feed, r)
 		appended.Last, appended.Ordinal = r.Seq, r.Ordinal
-		notifications = append(notifications, notification{wireformat.Type(e.Event), c.events[i].Splice(r.Seq, r.Ordinal)})
+		notifications = append(notifications, notification{
+			typ: wireformat.Type(e.Event), Notice: ports.Notice{Chat: c.Chat, Seq: r.Seq, JSON: c.events[i].Splice(r.Seq, r.Ordinal)},
+		})
 	}
 	if c.Command != (domain.Entity{}) {
 		chat.commands[c.Command] = recordedCommand{ports.CommandRecord{Fingerprint: c.Fingerprint, Events: len(c.Events)}, chat.head()}

@@ -35,7 +35,8 @@ type Log struct {
 	announce func(typ string, payload []byte)
 	closed   atomic.Bool
 
-	announcing sync.Mutex // held during an append and its notifications, acquired before mu: notifications are in the order of appends
+	announcing sync.Mutex             // held during an append and its notifications, acquired before mu: notifications are in the order of appends
+	observers  []func([]ports.Notice) // announcing guards observers
 
 	mu    sync.Mutex
 	chats map[domain.ChatID]*chat
@@ -63,6 +64,13 @@ func New(codec *wireformat.Codec, clock ports.Clock, announce func(typ string, p
 
 // Close ends the log: calls return [ports.ErrClosed] from then on. Deliveries of events that were appended before continue.
 func (l *Log) Close() { l.closed.Store(true) }
+
+// observe has fn called with the events of each batch that was appended, as announce is.
+func (l *Log) observe(fn func([]ports.Notice)) {
+	l.announcing.Lock()
+	defer l.announcing.Unlock()
+	l.observers = append(l.observers, fn)
+}
 
 // usable returns why a call may not begin or go on, or nil.
 func (l *Log) usable(ctx context.Context) error {

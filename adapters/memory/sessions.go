@@ -83,6 +83,21 @@ func (s *Sessions) Rotate(ctx context.Context, user domain.UserID, from, to port
 	return domain.Session{}, domain.ErrNoSession
 }
 
+// Live implements [ports.Sessions].
+func (s *Sessions) Live(ctx context.Context, refs []ports.SessionRef) ([]bool, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	live := make([]bool, len(refs))
+	for i, ref := range refs {
+		live[i] = slices.ContainsFunc(s.live(ref.User), func(k keptSession) bool {
+			return k.ID == ref.ID && subtle.ConstantTimeCompare([]byte(k.key), []byte(ref.Key)) == 1
+		})
+		s.mu.Unlock()
+	}
+	return live, nil
+}
+
 // List implements [ports.UserSessions].
 func (s *Sessions) List(ctx context.Context, user domain.UserID) ([]domain.Session, error) {
 	if err := ctx.Err(); err != nil {

@@ -9,6 +9,7 @@ import (
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/effect"
 	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/feedstate"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/redis/kv"
 	"chatcore/adapters/redis/limit"
@@ -71,6 +72,6 @@ func NewStores(c StoresConfig, clients *Clients, keys keyspace.Keys, codec *wire
 		Typing: typing.New(client, keys.Typing(), c.TypingTTL), Presence: present, Sessions: sessions, Limiter: limit.New(client, keys.Limits()),
 		Effects: effect.New(client, keys.Custom(), c.EffectTTL), Caches: cache.New(clients.Cache.UniversalClient, keys.Caches()),
 		UserChats: view.NewUserChats(client, keys.Views()), Unread: view.NewUnreadCounts(client, keys.Views()),
-		Values: values, Counters: values, Sets: values,
+		Values: values, Counters: values, Sets: values, FeedState: feedstate.New(client, keys.Feeds()),
 	}, nil
 }

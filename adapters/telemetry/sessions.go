@@ -42,6 +42,14 @@ func (s *Sessions) Rotate(ctx context.Context, user domain.UserID, from, to port
 	return rotated, err
 }
 
+// Live implements [ports.Sessions].
+func (s *Sessions) Live(ctx context.Context, refs []ports.SessionRef) ([]bool, error) {
+	ctx, done := s.t.call(ctx, "session check")
+	live, err := s.inner.Live(ctx, refs)
+	done(err)
+	return live, err
+}
+
 // List implements [ports.UserSessions].
 func (s *Sessions) List(ctx context.Context, user domain.UserID) ([]domain.Session, error) {
 	ctx, done := s.t.call(ctx, "session list")

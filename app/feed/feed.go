@@ -2,178 +2,265 @@ package feed
 
 import (
 	"context"
-	"errors"
 	"iter"
-	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
-	"chatcore/app"
 	"chatcore/domain"
-	"chatcore/ports"
 )
 
-// Request says what a feed follows.
-type Request struct {
-	// User is the reader. The feed then follows only chats that the user is a member of, each until the user's removal. It gives the events of messages
-	// that are deleted without their content. "" is a service that reads everything, of named chats.
-	User domain.UserID
+// Feed is a feed of one reader. Next, TryNext and Positions belong to one goroutine; Close may be called by any. A feed has no goroutine of its own.
+type Feed struct {
+	hub         *Hub
+	user        domain.UserID // "" for a service
+	allChats    bool
+	durableOnly bool
+	maxCatchUp  domain.Seq
+	wake        chan struct{} // has an element once there may be something to do
 
-	// Chats are the chats to follow, with the reader's position in each. At most Config.MaxChats.
-	Chats []Position
+	// These belong to the reader's goroutine.
+	due      []Message // control messages that come next
+	staged   []*Event  // of a page, to be given
+	stagedOf *subscription
+	reads    []pendingRead
+	turn     int // live messages since the reader last looked for work
+	timer    *time.Timer
+	active   time.Time // when the last message was given
+	failures int       // reads that failed in a row
+	retry    time.Time // when to read again after a failure
 
-	// AllChats follows all chats of User, also those that User joins meanwhile. Chats may then hold the positions of some of them, from an earlier feed:
-	// chats that are not among them begin at the event with which User became a member if Resume is set, and at their head otherwise.
-	AllChats bool
-
-	// Resume says that Chats are all positions of an earlier feed of all chats.
-	Resume bool
-
-	// LogID is the log to which the positions belong, "" for the present one. A feed with positions of another log begins with a resync message.
-	LogID string
-
-	// MaxCatchUp is the most events of a chat that the feed gives from the log at its beginning; older ones are skipped. 0 is Config.MaxCatchUp, which
-	// is also the most.
-	MaxCatchUp int
-
-	// DurableOnly leaves typing and status events out.
-	DurableOnly bool
+	// mu guards the fields below.
+	mu     sync.Mutex
+	subs   []*subscription // the reader's goroutine may read it without mu, unless it is opening
+	work   []*subscription // to be advanced by the reader
+	checks []*pendingCheck
+	queue  queue
+	full   bool  // the queue was full
+	ended  error // why the feed has ended
+	status uint64
 }
-
-// Position is the place of a reader in a chat.
-type Position struct {
-	Chat domain.ChatID
-	Seq  domain.Seq // the last seq that the reader has
-	Head bool       // from the chat's head on, instead of from Seq
-}
-
-// Kind is the kind of a [Message].
-type Kind uint8
-
-// The kinds of messages.
-const (
-	KindEvent      Kind = iota + 1 // Event is the next event of Chat
-	KindEphemeral                  // Ephemeral happened in Chat, or to a user with whom the reader shares a chat
-	KindCaughtUp                   // the reader has every event of Chat up to To; from here on they are live
-	KindSkipped                    // the events of Chat from From to To are left out, because there were too many
-	KindChatJoined                 // the feed follows Chat from now on; the events after To follow
-	KindChatLeft                   // the feed does not follow Chat any more; To is the last event that the reader may have
-	KindResync                     // the reader's positions of Chat, or of all chats if Chat is "", are not of this log: it continues after To, and loads its state anew
-	KindHeartbeat                  // nothing happened for a while
-)
-
-// Message is one message of a feed.
-type Message struct {
-	Kind      Kind
-	Chat      domain.ChatID
-	From, To  domain.Seq
-	Event     *Event
-	Ephemeral *Ephemeral
-}
-
-// Event is a durable event. All feeds of a process share it.
-type Event struct {
-	Chat     domain.ChatID
-	Record   ports.Record // content is left out if Redacted
-	Redacted bool         // whether its message is deleted now, so that the reader does not get its content
-
-	encodings
-}
-
-// Ephemeral is an ephemeral event. All feeds of a process share it.
-type Ephemeral struct {
-	Event domain.Ephemeral
-	Meta  ports.Meta
-
-	encodings
-}
-
-// encodings holds the encodings of an event, one for each format.
-type encodings struct {
-	mu sync.Mutex
-	of map[string]encoded
-}
-
-type encoded struct {
-	bytes []byte
-	err   error
-}
-
-// Encoded returns the event in a format. encode is called once for each format, whatever the number of feeds; the result must not be changed.
-func (e *encodings) Encoded(format string, encode func() ([]byte, error)) ([]byte, error) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	if done, ok := e.of[format]; ok {
-		return done.bytes, done.err
-	}
-	if e.of == nil {
-		e.of = make(map[string]encoded, 1)
-	}
-	var done encoded
-	done.bytes, done.err = encode()
-	e.of[format] = done
-	return done.bytes, done.err
-}
-
-// Errors that end a feed. The reader resumes from [Feed.Positions].
-var (
-	// ErrSlow is returned once the messages that the reader has not taken exceed the bounds of the queue.
-	ErrSlow = errors.New("the reader of the feed is too slow")
-	// ErrEnded is returned after Close of the feed or of the hub.
-	ErrEnded = errors.New("the feed has ended")
-)
-
-// Dependencies are what a hub needs. All fields are required, but for Tail: without it every Open returns a [*domain.InvalidError].
-type Dependencies struct {
-	Log     ports.EventLog
-	LogID   string
-	Tail    ports.Tail
-	Access  *app.Access
-	Queries *app.Queries
-	Clock   ports.Clock
-	Logger  *slog.Logger
-}
-
-// Config are the bounds of feeds. Zero values mean the defaults.
-type Config struct {
-	MaxChats   int           // chats that one feed follows. Defaults to 1,000
-	MaxCatchUp int           // events of a chat that a feed gives from the log at its beginning. Defaults to 10,000
-	QueueCount int           // messages that wait for a reader. Defaults to 1,024
-	QueueBytes int           // bytes of events, as they are in the log, that wait for a reader. Defaults to 1 MiB
-	Reads      int           // reads of the log at once, of all feeds. Defaults to 8
-	CacheBytes int           // bytes of events, as they are in the log, that are kept for feeds that catch up. Defaults to 32 MiB
-	Heartbeat  time.Duration // silence after which a feed gives a heartbeat. Defaults to 15 s
-}
-
-// Hub serves the feeds of a process.
-type Hub struct{}
-
-// NewHub returns a hub. It watches nothing until a feed is opened.
-func NewHub(d Dependencies, c Config) *Hub { return &Hub{} }
-
-// Close ends all feeds.
-func (h *Hub) Close() {}
-
-// Open begins a feed. It returns a [*domain.InvalidError] for a malformed request or too many chats, and for a named chat that User may not follow the
-// error of [app.Access.Check].
-func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) { return nil, ErrEnded }
-
-// Feed is a feed of one reader. Next and Positions belong to one goroutine; Close may be called by any. A feed has no goroutine of its own.
-type Feed struct{}
 
 // Next waits for the next message. It reads from the log what the reader has missed, one page at a time.
-func (f *Feed) Next(ctx context.Context) (Message, error) { return Message{}, ErrEnded }
+//
+// While the log cannot be read, Next waits, and returns heartbeats. It returns [ErrSlow] after the last message that was queued, [ErrEnded] after Close,
+// [ports.ErrCorrupt] or [ports.ErrLogLost] if that is what a read of the log returns, and ctx's error if ctx ends while there is no message: the feed
+// then goes on with the next call. After any other error the feed has ended.
+func (f *Feed) Next(ctx context.Context) (Message, error) {
+	for {
+		if m, ok := f.TryNext(); ok {
+			return m, nil
+		}
+		if err := f.end(); err != nil {
+			return Message{}, err
+		}
+		now := time.Now()
+		beat := f.active.Add(f.hub.c.Heartbeat)
+		if !now.Before(beat) {
+			f.active = now
+			return Message{Kind: KindHeartbeat}, nil
+		}
+		if f.retry.After(now) && f.retry.Before(beat) {
+			beat = f.retry
+		}
+		if err := f.wait(ctx, beat.Sub(now)); err != nil {
+			return Message{}, err
+		}
+	}
+}
+
+// wait waits until the feed is woken, a time has passed, or ctx ends.
+func (f *Feed) wait(ctx context.Context, d time.Duration) error {
+	if f.timer == nil {
+		f.timer = time.NewTimer(d)
+	} else {
+		f.timer.Reset(d)
+	}
+	defer f.timer.Stop()
+	select {
+	case <-f.wake:
+	case <-f.timer.C:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
 
 // TryNext returns the next message without waiting, and false if there is none now.
-func (f *Feed) TryNext() (Message, bool) { return Message{}, false }
+func (f *Feed) TryNext() (Message, bool) {
+	m, ok := f.take()
+	if ok {
+		f.active = time.Now()
+	}
+	return m, ok
+}
+
+// turnLength is how many live messages a feed gives before it goes on with what its reader has missed of other chats.
+const turnLength = pageSize
+
+// take returns the next message. Events of a page come one after another; between pages come live messages of other chats.
+func (f *Feed) take() (Message, bool) {
+	if f.isClosed() {
+		return Message{}, false
+	}
+	for {
+		if len(f.due) > 0 {
+			m := f.due[0]
+			if f.due = f.due[1:]; len(f.due) == 0 {
+				f.due = nil
+			}
+			return m, true
+		}
+		if m, ok := f.takeStaged(); ok {
+			return m, true
+		}
+		if f.turn < turnLength {
+			if m, ok := f.takeQueued(); ok {
+				f.turn++
+				return m, true
+			}
+		}
+		f.turn = 0
+		if m, ok := f.advanceWork(); ok {
+			return m, true
+		}
+		if len(f.staged) == 0 && len(f.due) == 0 {
+			return f.takeQueued()
+		}
+	}
+}
+
+// takeStaged returns the next event of the page.
+func (f *Feed) takeStaged() (m Message, ok bool) {
+	for len(f.staged) > 0 && !ok {
+		s, e := f.stagedOf, f.staged[0]
+		f.staged = f.staged[1:]
+		m, ok = f.give(s, e)
+		if s.has(flagLeft) {
+			f.staged = nil
+		}
+		if len(f.staged) == 0 {
+			f.staged, f.stagedOf = nil, nil
+			if !s.has(flagLeft) {
+				f.addWork(s)
+			}
+		}
+	}
+	return m, ok
+}
+
+// takeQueued returns the next live message.
+func (f *Feed) takeQueued() (Message, bool) {
+	for {
+		f.mu.Lock()
+		it, ok := f.queue.pop()
+		f.mu.Unlock()
+		switch {
+		case !ok:
+			return Message{}, false
+		case it.sub == nil:
+			return Message{Kind: KindEphemeral, Ephemeral: it.ephemeral}, true
+		case it.sub.has(flagLeft):
+		case it.ephemeral != nil:
+			return Message{Kind: KindEphemeral, Chat: it.sub.chat.id, Ephemeral: it.ephemeral}, true
+		case it.epoch == it.sub.given:
+			if m, ok := f.give(it.sub, it.event); ok {
+				return m, true
+			}
+		}
+	}
+}
+
+// give returns an event as the reader gets it. It reports false for one that the reader has.
+func (f *Feed) give(s *subscription, e *Event) (Message, bool) {
+	seq := e.Record.Seq
+	if s.has(flagLeft) || seq != s.pos+1 {
+		return Message{}, false
+	}
+	if f.user != "" {
+		if e.unclear() && s.since < seq {
+			f.recheck(s)
+		}
+		e = e.forUser()
+	}
+	s.pos = seq
+	if f.user != "" && seq > s.since && e.removes(f.user) {
+		f.leave(s)
+	}
+	return Message{Kind: KindEvent, Chat: e.Chat, Event: e}, true
+}
+
+// leave ends a subscription after the last event that the reader may have.
+func (f *Feed) leave(s *subscription) {
+	s.flags |= flagLeft
+	f.due = append(f.due, Message{Kind: KindChatLeft, Chat: s.chat.id, To: s.pos})
+	f.mu.Lock()
+	if f.ended != nil { // the subscription ends with the feed
+		f.mu.Unlock()
+		return
+	}
+	if i := slices.Index(f.subs, s); i >= 0 {
+		f.subs = slices.Delete(f.subs, i, i+1)
+	}
+	f.mu.Unlock()
+	f.dropWork(s)
+	s.detach()
+	if f.allChats { // the user may be a member again
+		f.hub.compareUser(f.user)
+	}
+}
 
 // LogID is the log that the positions belong to.
-func (f *Feed) LogID() string { return "" }
+func (f *Feed) LogID() string { return f.hub.d.LogID }
 
 // Positions returns the reader's position in each chat that the feed follows, after the messages that Next and TryNext have returned.
 func (f *Feed) Positions() iter.Seq2[domain.ChatID, domain.Seq] {
-	return func(func(domain.ChatID, domain.Seq) bool) {}
+	return func(yield func(domain.ChatID, domain.Seq) bool) {
+		f.mu.Lock()
+		subs := slices.Clone(f.subs)
+		f.mu.Unlock()
+		for _, s := range subs {
+			hidden := s.has(flagJoined) || s.has(flagLeft) // the reader does not know of it yet, or has been told
+			if !hidden && !yield(s.chat.id, s.pos) {
+				return
+			}
+		}
+	}
 }
 
 // Close ends the feed. Next then returns [ErrEnded].
-func (f *Feed) Close() {}
+func (f *Feed) Close() { f.fail(ErrEnded) }
+
+// isClosed reports whether the feed ends before the messages that are queued.
+func (f *Feed) isClosed() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.ended != nil
+}
+
+// end returns why the feed has ended, or nil. It is called when there is no message.
+func (f *Feed) end() error {
+	f.mu.Lock()
+	if f.full && f.ended == nil && f.queue.len() == 0 {
+		f.mu.Unlock()
+		f.fail(ErrSlow)
+		return ErrSlow
+	}
+	defer f.mu.Unlock()
+	return f.ended
+}
+
+// fail ends the feed. It keeps its positions.
+func (f *Feed) fail(err error) {
+	f.mu.Lock()
+	if f.ended != nil {
+		f.mu.Unlock()
+		return
+	}
+	f.ended = err
+	subs := f.subs
+	f.work, f.queue, f.checks = nil, queue{}, nil
+	f.mu.Unlock()
+	f.poke()
+	f.hub.remove(f, subs)
+}

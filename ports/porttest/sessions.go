@@ -43,6 +43,7 @@ func Sessions(t *testing.T, open func(t *testing.T) SessionStore) {
 		{"all are closed", testSessionsClosed},
 		{"users are apart", testSessionsApart},
 		{"a session opened while all are closed is closed or lives", testSessionsClosedAtOnce},
+		{"live sessions are reported, and not used", testSessionsLive},
 		{"an ended context does nothing", testSessionsEnded},
 		{"random use", testSessionsRandom},
 	} {

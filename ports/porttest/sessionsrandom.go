@@ -129,6 +129,15 @@ func testSessionsRandom(t *testing.T, s sessions) {
 			"": func(rt *rapid.T) {
 				list, err := s.List(rt.Context(), user)
 				all(list, err, m.live)
+				var refs []ports.SessionRef
+				var want []bool
+				for _, key := range keys {
+					for _, id := range ids {
+						of := m.by(key)
+						refs, want = append(refs, ports.SessionRef{User: user, ID: id, Key: key}), append(want, of != nil && of.id == id)
+					}
+				}
+				s.lives(refs, want...)
 			},
 		})
 	})

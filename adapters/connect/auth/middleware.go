@@ -2,17 +2,21 @@ package auth
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"net/http"
 	"sync"
 
 	"chatcore/app"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
-// Sessions returns the session of a token. [*app.Sessions] implements it.
+// Sessions returns the session of a token, and reports whether sessions are live. [*app.Sessions] implements it.
 type Sessions interface {
 	Get(ctx context.Context, token app.SessionToken) (domain.Session, error)
+	Ref(token app.SessionToken, session domain.Session) ports.SessionRef
+	Live(ctx context.Context, refs []ports.SessionRef) ([]bool, error)
 }
 
 // Config says which credentials are accepted. A kind that is nil is not: its tokens are [ErrUnauthenticated].
@@ -48,20 +52,26 @@ func New(config Config) (*Authenticator, error) {
 // Config.OnError instead. A request without an Authorization header passes as [Nobody], or in local mode as the local service.
 func (a *Authenticator) Middleware(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		p, err := a.Authenticate(r)
+		p, c, err := a.authenticate(r)
 		if err != nil {
 			a.config.OnError(w, r, err)
 			return
 		}
-		next.ServeHTTP(w, r.WithContext(With(r.Context(), p)))
+		next.ServeHTTP(w, r.WithContext(authenticated(r.Context(), p, c)))
 	})
 }
 
 // Authenticate returns the principal of a request. A session token costs one round trip to Redis, and counts as a use of its session.
 func (a *Authenticator) Authenticate(r *http.Request) (Principal, error) {
+	p, _, err := a.authenticate(r)
+	return p, err
+}
+
+// authenticate is Authenticate, which also returns the credential.
+func (a *Authenticator) authenticate(r *http.Request) (Principal, Credential, error) {
 	kind, token, err := credentialOf(r.Header)
 	if err != nil {
-		return nil, err
+		return nil, Credential{}, err
 	}
 	switch kind {
 	case noCredential:
@@ -70,54 +80,51 @@ func (a *Authenticator) Authenticate(r *http.Request) (Principal, error) {
 		return a.service(token)
 	case jwtCredential:
 		if a.config.JWT != nil {
-			return principalOf(a.config.JWT.Authenticate(r.Context(), token))
+			user, err := a.config.JWT.Authenticate(r.Context(), token)
+			if err != nil {
+				return nil, Credential{}, err
+			}
+			return user, Credential{authenticator: a, expires: user.Expires, jwt: true}, nil
 		}
 	case sessionCredential:
 	}
-	return principalOf(a.session(r.Context(), token)) // another program's token may have dots too
+	return a.session(r.Context(), token) // another program's token may have dots too
 }
 
-// principalOf returns a user as a principal, and none with an error.
-func principalOf(user User, err error) (Principal, error) {
-	if err != nil {
-		return nil, err
-	}
-	return user, nil
-}
-
-func (a *Authenticator) anonymous(r *http.Request) (Principal, error) {
+func (a *Authenticator) anonymous(r *http.Request) (Principal, Credential, error) {
 	if !a.config.Local {
-		return Nobody{}, nil
+		return Nobody{}, Credential{authenticator: a}, nil
 	}
 	if err := checkLocal(r); err != nil {
-		return nil, err
+		return nil, Credential{}, err
 	}
-	return Service{ID: LocalID, Scopes: AllScopes()}, nil
+	return localService(), Credential{authenticator: a, local: true}, nil
 }
 
-func (a *Authenticator) service(token string) (Principal, error) {
+func (a *Authenticator) service(token string) (Principal, Credential, error) {
 	if a.config.Tokens == nil {
-		return nil, ErrUnauthenticated
+		return nil, Credential{}, ErrUnauthenticated
 	}
 	service, err := a.config.Tokens.Authenticate(ServiceToken(token))
 	if err != nil {
-		return nil, err
+		return nil, Credential{}, err
 	}
-	return service, nil
+	return service, Credential{authenticator: a, expires: service.Expires, service: service.ID, sum: sha256.Sum256([]byte(token))}, nil
 }
 
-func (a *Authenticator) session(ctx context.Context, token string) (User, error) {
+func (a *Authenticator) session(ctx context.Context, token string) (Principal, Credential, error) {
 	if a.config.Sessions == nil {
-		return User{}, ErrUnauthenticated
+		return nil, Credential{}, ErrUnauthenticated
 	}
 	session, err := a.config.Sessions.Get(ctx, app.SessionToken(token))
 	switch {
 	case errors.Is(err, domain.ErrNoSession):
-		return User{}, ErrUnauthenticated
+		return nil, Credential{}, ErrUnauthenticated
 	case err != nil:
-		return User{}, unavailable(ctx, err)
+		return nil, Credential{}, unavailable(ctx, err)
 	}
-	return User{ID: session.User, Session: session.ID, Expires: session.EndsAt}, nil
+	ref := a.config.Sessions.Ref(app.SessionToken(token), session)
+	return User{ID: session.User, Session: session.ID, Expires: session.EndsAt}, Credential{authenticator: a, expires: session.EndsAt, session: &ref}, nil
 }
 
 // Ready returns nil if every kind of credential can be checked by this process, and otherwise [ports.ErrUnavailable] with the reason.

@@ -32,6 +32,14 @@ func (s *failingSessions) Get(context.Context, app.SessionToken) (domain.Session
 	return domain.Session{}, s.err
 }
 
+func (s *failingSessions) Ref(app.SessionToken, domain.Session) ports.SessionRef {
+	return ports.SessionRef{}
+}
+
+func (s *failingSessions) Live(context.Context, []ports.SessionRef) ([]bool, error) {
+	return nil, s.err
+}
+
 // TestMiddleware serves a request with its principal, or has the error answered and nothing served.
 func TestMiddleware(t *testing.T) {
 	sessions, opened := newSessions(t, false)

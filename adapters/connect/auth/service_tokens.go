@@ -3,6 +3,7 @@ package auth
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"log/slog"
 	"sync/atomic"
 	"time"
@@ -21,10 +22,10 @@ type TokensConfig struct {
 
 // ServiceTokens are the service tokens that are in effect. Its methods may be called concurrently.
 type ServiceTokens struct {
-	inline  []TokenEntry
-	clock   func() time.Time
-	file    *watchedFile // nil without a file
-	current atomic.Pointer[map[string]TokenEntry]
+	inline   []TokenEntry
+	clock    func() time.Time
+	file     *watchedFile // nil without a file
+	inEffect atomic.Pointer[map[string]TokenEntry]
 }
 
 // OpenServiceTokens reads the tokens of all sources. It returns an error for a file that cannot be read, and for entries that are not valid.
@@ -63,7 +64,7 @@ func (s *ServiceTokens) replace(entries []TokenEntry) error {
 	if err != nil {
 		return err
 	}
-	s.current.Store(&all)
+	s.inEffect.Store(&all)
 	return nil
 }
 
@@ -83,9 +84,18 @@ func (s *ServiceTokens) Run(ctx context.Context) {
 	}
 }
 
+// current returns the service of the token with a SHA-256, if the token is in effect.
+func (s *ServiceTokens) current(id string, sum [sha256.Size]byte) (Service, bool) {
+	entry, known := (*s.inEffect.Load())[id]
+	if !known || entry.SHA256 != sum || !entry.Expires.IsZero() && !s.clock().Before(entry.Expires) {
+		return Service{}, false
+	}
+	return Service{ID: entry.ID, Scopes: entry.Scopes, Expires: entry.Expires}, true
+}
+
 // Authenticate returns the service of a token, or [ErrUnauthenticated]. An unknown id, a wrong secret and an expired token are not distinguished.
 func (s *ServiceTokens) Authenticate(token ServiceToken) (Service, error) {
-	entry, valid := find(*s.current.Load(), string(token), s.clock())
+	entry, valid := find(*s.inEffect.Load(), string(token), s.clock())
 	if !valid {
 		return Service{}, ErrUnauthenticated
 	}

@@ -52,6 +52,8 @@ var required = []right{
 	{"decr", "K"},
 	{"decrby", "K 1"},
 	{"get", "K"},
+	{"getdel", "K"},
+	{"getrange", "K 0 0"},
 	{"incr", "K"},
 	{"incrby", "K 1"},
 	{"mget", "K"},

@@ -122,6 +122,9 @@ func (k Keys) Presence() Presence { return Presence(k) }
 // Limits returns the keys of rate limits.
 func (k Keys) Limits() Limits { return Limits(k) }
 
+// Feeds returns the keys of the state of feeds.
+func (k Keys) Feeds() Feeds { return Feeds(k) }
+
 // Sessions returns the keys of sessions.
 func (k Keys) Sessions() Sessions { return Sessions(k) }
 

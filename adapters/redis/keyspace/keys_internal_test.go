@@ -76,6 +76,8 @@ func TestNames(t *testing.T) {
 		"ratelimit:login:ada":          plain.Limits().Window([]string{"login", "ada"}),
 		"acme:ratelimit:a%3Ab:%7Bx%7D": spaced.Limits().Window([]string{"a:b", "{x}"}),
 		"acme:cc:gcra:send:ada":        spaced.Limits().gcra([]string{"send", "ada"}),
+		"cc:feed:t%3Ax":                plain.Feeds().State("t:x"),
+		"acme:cc:feed:ABC":             spaced.Feeds().State("ABC"),
 		"session:user-789:HASH":        plain.Sessions().RecordPrefix("user-789") + "HASH",
 		"acme:session:a%3A%2A:HASH":    spaced.Sessions().RecordPrefix("a:*") + "HASH",
 		"session:{a%7Bb%7D}:HASH":      cluster.Sessions().RecordPrefix("a{b}") + "HASH",

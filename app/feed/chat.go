@@ -1,0 +1,265 @@
+package feed
+
+import (
+	"sync"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// partition holds the followed chats of one partition of the log. It hears the partition's events while it has a chat.
+type partition struct {
+	hub      *Hub
+	index    int
+	interest interest
+
+	// mu guards the fields below, and those of the chats and subscriptions that say so.
+	mu        sync.Mutex
+	chats     map[domain.ChatID]*chat
+	comparing bool   // a comparison of heads is queued or runs
+	again     bool   // and must run once more
+	history   string // of the log, when the partition was watched or last compared
+}
+
+// chat is a chat that feeds follow.
+//
+// Its generation is a number that no other chat has had. It changes when the log has lost events of the chat: pages of another generation are not used.
+type chat struct {
+	id   domain.ChatID
+	part *partition
+
+	// part.mu guards the fields below.
+	users      int // subscriptions, and feeds that are about to subscribe
+	subs       []*subscription
+	known      bool       // whether head is known; before, it is the last seq that was heard
+	head       domain.Seq // the last seq that the log is known to have
+	last       domain.Seq // an event that was heard or read, the latest such; 0 if there is none
+	lastID     domain.EventID
+	generation uint64
+	reading    int                // reads of pages that have begun
+	deleted    []domain.MessageID // messages that were deleted during these reads
+	verifying  bool               // whether the log is asked for the event at last
+}
+
+// Flags of a subscription.
+const (
+	flagJoined    uint8 = 1 << iota // chat_joined is due
+	flagBeginning                   // events may be skipped
+	flagCaughtUp                    // caught_up is due once the reader has every event
+	flagLeft                        // chat_left was given
+)
+
+// nothing is the last readable seq of a user that may read nothing of a chat any more.
+const nothing = ^domain.Seq(0)
+
+// subscription is one chat of one feed. It is live while each event of the chat is queued for the feed. Otherwise the reader takes events from pages, and
+// the subscription is in the feed's work or its events are staged.
+//
+// Invariant: a live subscription has been given, or has queued, every event up to the chat's head.
+type subscription struct {
+	feed *Feed
+	chat *chat
+
+	// These belong to the reader's goroutine.
+	pos   domain.Seq // the last event that the reader has been given
+	since domain.Seq // the event that began the membership of the feed's user, as far as that is known
+
+	// chat.part.mu guards these.
+	next   domain.Seq // while live: the last event that was queued or given
+	until  domain.Seq // the last event that the user may read, because the membership has ended; 0 if there is none
+	place  int32      // in chat.subs
+	epoch  uint16     // counts resyncs
+	live   bool
+	resync bool // the reader's position is not of the log
+	check  bool // the user's membership must be read again first
+
+	given  uint16 // the epoch of the reader's position; the reader's
+	flags  uint8  // the reader's
+	inWork bool   // feed.mu guards inWork
+}
+
+func (s *subscription) has(flag uint8) bool { return s.flags&flag != 0 }
+
+// enter returns a chat of the partition, and adds a user. The caller has acquired the partition's interest, and calls leave in the end.
+func (p *partition) enter(id domain.ChatID) *chat {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c := p.chats[id]
+	if c == nil {
+		c = &chat{id: id, part: p, generation: p.hub.generations.Add(1)}
+		p.chats[id] = c
+	}
+	c.users++
+	return c
+}
+
+// leave removes a user of a chat.
+func (c *chat) leave() {
+	p := c.part
+	p.mu.Lock()
+	if c.users--; c.users == 0 {
+		delete(p.chats, c.id)
+		p.hub.cache.forget(c.generation)
+	}
+	p.mu.Unlock()
+	p.interest.release()
+}
+
+// attach adds a subscription. head is the chat's last seq as it was read after the partition was watched.
+func (c *chat) attach(s *subscription, head domain.Seq, at Position, other bool) {
+	c.part.mu.Lock()
+	defer c.part.mu.Unlock()
+	if !c.known {
+		c.known, c.head = true, max(c.head, head)
+	}
+	head = max(c.head, head)
+	switch s.pos = at.Seq; {
+	case at.Head || other:
+		s.pos = head
+	case at.Seq > head:
+		s.resync = true
+	}
+	s.place = int32(len(c.subs)) //nolint:gosec // feeds fit
+	c.subs = append(c.subs, s)
+}
+
+// detach removes a subscription, and the feed as a user of the chat.
+func (s *subscription) detach() {
+	c := s.chat
+	c.part.mu.Lock()
+	last := len(c.subs) - 1
+	c.subs[s.place] = c.subs[last]
+	c.subs[s.place].place = s.place
+	c.subs[last] = nil
+	c.subs = c.subs[:last]
+	s.live = false
+	c.part.mu.Unlock()
+	c.leave()
+}
+
+// Appended implements [ports.TailWatcher].
+func (p *partition) Appended(_ int, notices []ports.Notice) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, n := range notices {
+		if c := p.chats[n.Chat]; c != nil {
+			c.hear(n)
+		}
+	}
+}
+
+// The methods below are called with part.mu held.
+
+// hear takes a notice of the chat. An event that follows the last one goes to the live subscriptions. If events are missing, or one cannot be decoded,
+// the subscriptions read from the log instead.
+func (c *chat) hear(n ports.Notice) {
+	switch {
+	case !c.known:
+		c.head = max(c.head, n.Seq)
+	case n.Seq <= c.head:
+		c.hearAgain(n)
+	case n.Seq == c.head+1:
+		if e := c.decode(n); e != nil {
+			c.deliver(e)
+			return
+		}
+		c.skipTo(n.Seq)
+	default:
+		c.skipTo(n.Seq)
+	}
+}
+
+// decode returns the event of a notice, which a feed may have read before it was heard. It returns nil if the event cannot be decoded.
+func (c *chat) decode(n ports.Notice) *Event {
+	h := c.part.hub
+	if e := h.cache.at(c.generation, n.Seq); e != nil {
+		return e
+	}
+	r, err := h.d.Tail.Decode(n)
+	if err != nil || r.Seq != n.Seq || r.Event.ChatID() != c.id {
+		return nil
+	}
+	return newEvent(r, len(n.JSON))
+}
+
+// deliver queues the event after the head for the live subscriptions.
+func (c *chat) deliver(e *Event) {
+	h, seq := c.part.hub, e.Record.Seq
+	c.head = seq
+	c.note(e.Record)
+	h.cache.append(c.generation, e)
+	if d, ok := e.Record.Event.(domain.MessageDelete); ok {
+		c.redact(d.Message)
+	}
+	for _, s := range c.subs {
+		if s.live && s.next < seq {
+			s.next = seq
+			s.feed.queueEvent(s, e)
+		}
+	}
+}
+
+// redact redacts the events of messages that were deleted, also those that are being read.
+func (c *chat) redact(messages ...domain.MessageID) {
+	if c.reading > 0 {
+		c.deleted = append(c.deleted, messages...)
+	}
+	c.part.hub.cache.redact(c.generation, messages...)
+}
+
+// note notes the id of an event.
+func (c *chat) note(r ports.Record) {
+	if r.Seq > c.last {
+		c.last, c.lastID = r.Seq, r.ID
+	}
+}
+
+// skipTo has the subscriptions read the events up to a seq from the log: the hub has not heard all of them.
+func (c *chat) skipTo(seq domain.Seq) {
+	c.head = seq
+	h := c.part.hub
+	h.counts.gaps.Add(1)
+	h.cache.uncheck(c.generation)
+	for _, s := range c.subs {
+		s.read()
+	}
+}
+
+// read has the reader of a subscription take events from pages until it has all.
+func (s *subscription) read() {
+	if s.live {
+		s.live = false
+		s.feed.addWork(s)
+	}
+}
+
+// hearAgain takes a notice of a seq that the log had before. If the event is another one, the log has lost events.
+func (c *chat) hearAgain(n ports.Notice) {
+	h := c.part.hub
+	h.counts.doubles.Add(1)
+	var known domain.EventID
+	if e := h.cache.at(c.generation, n.Seq); e != nil {
+		known = e.Record.ID
+	} else if n.Seq == c.last {
+		known = c.lastID
+	} else {
+		c.verify()
+		return
+	}
+	if r, err := h.d.Tail.Decode(n); err == nil && r.ID != known {
+		c.lose(n.Seq)
+	}
+}
+
+// lose has the subscriptions continue at the head of a log that has lost events.
+func (c *chat) lose(head domain.Seq) {
+	h := c.part.hub
+	h.counts.resyncs.Add(1)
+	h.cache.forget(c.generation)
+	c.generation, c.head, c.last, c.lastID = h.generations.Add(1), head, 0, ""
+	for _, s := range c.subs {
+		s.epoch++
+		s.resync, s.check = true, s.feed.user != ""
+		s.read()
+	}
+}

@@ -1,0 +1,133 @@
+package feed
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Lost implements [ports.TailWatcher].
+func (p *partition) Lost(int) {
+	p.hub.counts.losts.Add(1)
+	p.compare()
+}
+
+// compare has the heads of the followed chats compared with those of the log.
+func (p *partition) compare() {
+	p.mu.Lock()
+	begins := !p.comparing
+	p.again, p.comparing = !begins, true
+	p.mu.Unlock()
+	if begins {
+		p.hub.chores.run(func() { p.runComparison(1) })
+	}
+}
+
+func (p *partition) runComparison(attempt int) {
+	p.mu.Lock()
+	p.again = false
+	p.mu.Unlock()
+	h := p.hub
+	if err := p.compareHeads(h.ctx); err != nil && h.ctx.Err() == nil {
+		h.d.Logger.WarnContext(h.ctx, "heads of followed chats could not be read", "partition", p.index, "error", err)
+		time.AfterFunc(retryReads.Pause(attempt), func() { h.chores.run(func() { p.runComparison(attempt + 1) }) })
+		return
+	}
+	p.mu.Lock()
+	again := p.again
+	p.comparing = again
+	p.mu.Unlock()
+	if again {
+		h.chores.run(func() { p.runComparison(1) })
+	}
+}
+
+// compareHeads reads the heads of the followed chats, in one round trip for each 64 chats. Feeds read what they have missed. A chat whose log has lost
+// events is given a new beginning.
+func (p *partition) compareHeads(ctx context.Context) error {
+	h := p.hub
+	var chats []*chat
+	var heads []domain.Seq
+	var loads []ports.ChatLoad
+	p.mu.Lock()
+	for _, c := range p.chats {
+		if c.known {
+			chats, heads, loads = append(chats, c), append(heads, c.head), append(loads, ports.ChatLoad{Chat: c.id})
+		}
+	}
+	p.mu.Unlock()
+	if len(chats) == 0 {
+		return nil
+	}
+	history := h.history(ctx)
+	loaded, err := h.d.Log.LoadChats(ctx, loads...)
+	if err != nil {
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i, c := range chats {
+		switch head := loaded[i].Head; {
+		case head < heads[i]:
+			c.lose(head)
+		case head > c.head:
+			c.skipTo(head)
+		}
+		if history != p.history { // the log may have lost events and gone on since
+			c.verify()
+		}
+	}
+	p.history = history
+	return nil
+}
+
+// history returns the name of the log's present history: see [ports.Histories].
+func (h *Hub) history(ctx context.Context) string {
+	if log, ok := h.d.Log.(ports.Histories); ok {
+		return log.History(ctx)
+	}
+	return ""
+}
+
+// verify asks the log for the last event that is known of the chat. If it has another one in its place, it has lost events. The caller holds part.mu.
+func (c *chat) verify() {
+	if c.verifying || c.last == 0 {
+		return
+	}
+	c.verifying = true
+	c.part.hub.chores.run(c.runVerification)
+}
+
+func (c *chat) runVerification() {
+	p, h := c.part, c.part.hub
+	p.mu.Lock()
+	seq, generation := c.last, c.generation
+	used := c.users > 0
+	p.mu.Unlock()
+	var page ports.Page
+	var err error
+	if used && seq > 0 {
+		page, err = h.d.Log.Read(h.ctx, c.id, ports.Range{From: seq, Limit: 1})
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	c.verifying = false
+	switch {
+	case !used || seq == 0 || c.generation != generation:
+	case err != nil:
+		if !errors.Is(err, ports.ErrCorrupt) && h.ctx.Err() == nil {
+			time.AfterFunc(retryReads.Pause(3), func() {
+				p.mu.Lock()
+				defer p.mu.Unlock()
+				c.verify()
+			})
+		}
+	case len(page.Records) == 0:
+		c.lose(page.Head)
+	case seq == c.last && page.Records[0].ID != c.lastID:
+		c.lose(page.Head)
+	}
+}

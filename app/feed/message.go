@@ -1,0 +1,88 @@
+package feed
+
+import (
+	"errors"
+	"sync"
+	"sync/atomic"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// Kind is the kind of a [Message].
+type Kind uint8
+
+// The kinds of messages.
+const (
+	KindEvent      Kind = iota + 1 // Event is the next event of Chat
+	KindEphemeral                  // Ephemeral happened in Chat, or to a user with whom the reader shares a chat
+	KindCaughtUp                   // the reader has every event of Chat up to To; from here on they are live
+	KindSkipped                    // the events of Chat from From to To are left out, because there were too many
+	KindChatJoined                 // the feed follows Chat from now on; the events after To follow
+	KindChatLeft                   // the feed does not follow Chat any more; To is the last event that the reader may have
+	KindResync                     // the reader's positions of Chat, or of all chats if Chat is "", are not of this log: it continues after To, and loads its state anew
+	KindHeartbeat                  // nothing happened for a while
+)
+
+// Message is one message of a feed.
+type Message struct {
+	Kind      Kind
+	Chat      domain.ChatID
+	From, To  domain.Seq
+	Event     *Event
+	Ephemeral *Ephemeral
+}
+
+// Event is a durable event. All feeds of a process share it.
+type Event struct {
+	Chat     domain.ChatID
+	Record   ports.Record // content is left out if Redacted
+	Redacted bool         // whether its message is deleted now, so that the reader does not get its content
+
+	size     int                   // about how many bytes the event has in the log
+	redacted atomic.Pointer[Event] // for users, once the message is deleted; nil before
+	encodings
+}
+
+// Ephemeral is an ephemeral event. All feeds of a process share it.
+type Ephemeral struct {
+	Event domain.Ephemeral
+	Meta  ports.Meta
+
+	encodings
+}
+
+// encodings holds the encodings of an event, one for each format.
+type encodings struct {
+	mu sync.Mutex
+	of map[string]encoded
+}
+
+type encoded struct {
+	bytes []byte
+	err   error
+}
+
+// Encoded returns the event in a format. encode is called once for each format, whatever the number of feeds; the result must not be changed.
+func (e *encodings) Encoded(format string, encode func() ([]byte, error)) ([]byte, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if done, ok := e.of[format]; ok {
+		return done.bytes, done.err
+	}
+	if e.of == nil {
+		e.of = make(map[string]encoded, 1)
+	}
+	var done encoded
+	done.bytes, done.err = encode()
+	e.of[format] = done
+	return done.bytes, done.err
+}
+
+// Errors that end a feed. The reader resumes from [Feed.Positions].
+var (
+	// ErrSlow is returned once the messages that the reader has not taken exceed the bounds of the queue.
+	ErrSlow = errors.New("the reader of the feed is too slow")
+	// ErrEnded is returned after Close of the feed or of the hub.
+	ErrEnded = errors.New("the feed has ended")
+)
