@@ -14,6 +14,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
@@ -61,7 +62,7 @@ type groups interface {
 type onRedis struct {
 	keys    keyspace.Keys
 	log     *eventlog.Log
-	live    *pubsub.Live
+	live    *live.PubSub
 	streams *pubsub.Streams
 	codec   *wireformat.Codec
 	clients *redis.Clients
@@ -83,7 +84,7 @@ func (r *onRedis) close() error {
 }
 
 // newMemoryBackend returns the backend of a core whose data ends with the process.
-func newMemoryBackend(log *memory.Log, live *pubsub.Local, groups *pubsub.Memory) *backend {
+func newMemoryBackend(log *memory.Log, live *live.Local, groups *pubsub.Memory) *backend {
 	return &backend{
 		logID: log.ID(), topics: []string{groups.Topic()}, live: live, liveCounts: live, groups: groups, idle: groups.Idle,
 		close: func() error {

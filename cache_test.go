@@ -17,6 +17,7 @@ import (
 	"chatcore"
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis/cache"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
@@ -318,7 +319,7 @@ func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 
 // customLog is a custom event log.
 func customLog(clock *chatcoretest.Clock) chatcore.Option {
-	codec, live := wireformat.New(), pubsub.NewLocal(0)
+	codec, live := wireformat.New(), live.NewLocal(0)
 	log := memory.New(codec, clock, live.Announce)
 	delivery := pubsub.NewMemory(log, codec, clock, nil)
 	return chatcore.WithEventLog(chatcore.EventLog{

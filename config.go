@@ -2,6 +2,7 @@ package chatcore
 
 import (
 	"crypto/tls"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -84,12 +85,44 @@ type Durability struct {
 	Timeout  time.Duration // how long to wait for the replicas. Defaults to 1 s
 }
 
+// Announce selects the pub/sub channels on which durable events are published as they are appended. Ephemeral events are published in any case.
+type Announce uint8
+
+// The selections of channels.
+const (
+	// AnnounceBoth publishes each event on the channel of its type, and the events of each batch on the channels of their partitions.
+	AnnounceBoth Announce = iota
+	// AnnouncePartition publishes on the channels of partitions only. Other programs that listen to the channels of the wire contract then hear no
+	// durable events.
+	AnnouncePartition
+	// AnnounceLegacy publishes on the channels of types only. Processes then read the streams of partitions to hear events as they happen, four times a
+	// second.
+	AnnounceLegacy
+)
+
+// String returns the name of the selection, as cmd/core writes it.
+func (a Announce) String() string {
+	switch a {
+	case AnnounceBoth:
+		return "both"
+	case AnnouncePartition:
+		return "partition"
+	case AnnounceLegacy:
+		return "legacy"
+	}
+	return fmt.Sprintf("Announce(%d)", uint8(a))
+}
+
+func (a Announce) onTypes() bool { return a != AnnouncePartition }
+
+func (a Announce) onPartitions() bool { return a != AnnounceLegacy }
+
 // LogConfig configures the event log.
 type LogConfig struct {
 	// Partitions is the number of partitions of the log, 1 to 1,024; fixed for the life of a log. Defaults to 16.
 	Partitions int
-	// DisablePubSub turns off the publishing of durable events on the plain pub/sub channel of their type. Defaults to false: they are published.
-	DisablePubSub bool
+	// Announce selects the pub/sub channels on which appends publish durable events. Defaults to AnnounceBoth.
+	Announce Announce
 	// Queue is the highest number of appends that wait, per server, or per partition of a Cluster; one chat may take a quarter of it. Beyond it
 	// appends fail with ports.ErrOverloaded. Defaults to 4,096.
 	Queue int

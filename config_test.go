@@ -60,6 +60,7 @@ func TestConfig_ValidateNamesTheGroup(t *testing.T) {
 		"Redis.Namespace":       func(c *chatcore.Config) { c.Redis.Namespace = "with spaces" },
 		"Redis.Names message:":  func(c *chatcore.Config) { c.Redis.Names.Message = "{tag}" },
 		"Log.Partitions":        func(c *chatcore.Config) { c.Log.Partitions = 1 << 20 },
+		"Log.Announce":          func(c *chatcore.Config) { c.Log.Announce = chatcore.AnnounceLegacy + 1 },
 		"Delivery.Lease":        func(c *chatcore.Config) { c.Delivery.Lease = time.Millisecond },
 		"Delivery.BuiltinPace":  func(c *chatcore.Config) { c.Delivery.BuiltinPace = time.Hour },
 		"Presence.HeartbeatTTL": func(c *chatcore.Config) { c.Presence.HeartbeatTTL = time.Hour },

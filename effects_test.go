@@ -14,6 +14,7 @@ import (
 	"chatcore"
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/chatcoretest"
@@ -75,7 +76,7 @@ func TestAHandlerThatFailsAfterItsEffectMakesItOnce(t *testing.T) {
 }
 
 func TestWhereEffectsAreRemembered(t *testing.T) {
-	codec, live := wireformat.New(), pubsub.NewLocal(0)
+	codec, live := wireformat.New(), live.NewLocal(0)
 	clock := chatcoretest.NewClock(time.Now())
 	log := memory.New(codec, clock, live.Announce)
 	delivery := pubsub.NewMemory(log, codec, clock, nil)

@@ -16,6 +16,7 @@ import (
 	"chatcore"
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/wireformat"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
@@ -395,7 +396,7 @@ func ExampleDefine() {
 
 // A custom log comes with the transports of its events.
 func ExampleWithEventLog() {
-	codec, live := wireformat.New(), pubsub.NewLocal(0)
+	codec, live := wireformat.New(), live.NewLocal(0)
 	clock := chatcoretest.NewClock(time.Now())
 	mine := memory.New(codec, clock, live.Announce)
 	delivery := pubsub.NewMemory(mine, codec, clock, nil)

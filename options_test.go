@@ -17,6 +17,7 @@ import (
 	"chatcore"
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/projection"
@@ -98,7 +99,7 @@ func TestEachOptionReplacesOnePart(t *testing.T) {
 }
 
 func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
-	codec, live := wireformat.New(), pubsub.NewLocal(0)
+	codec, live := wireformat.New(), live.NewLocal(0)
 	clock := chatcoretest.NewClock(time.Now())
 	log := memory.New(codec, clock, live.Announce)
 	delivery := pubsub.NewMemory(log, codec, clock, nil)

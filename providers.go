@@ -9,6 +9,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
@@ -34,8 +35,8 @@ func redisConfig(c Config) redis.Config {
 			URL: c.Redis.URL, Namespace: c.Redis.Namespace, Names: keyspace.Names(c.Redis.Names), Partitions: c.Log.Partitions,
 		},
 		Log: redis.LogConfig{
-			Announce: !c.Log.DisablePubSub, Queue: c.Log.Queue, StreamBound: 2 * c.Delivery.StreamBound, Durability: durability,
-			Attempts: c.Redis.ConnectAttempts, Logger: c.Logger,
+			Announce: c.Log.Announce.onTypes(), AnnouncePartitions: c.Log.Announce.onPartitions(), Queue: c.Log.Queue,
+			StreamBound: 2 * c.Delivery.StreamBound, Durability: durability, Attempts: c.Redis.ConnectAttempts, Logger: c.Logger,
 		},
 		Stores: redis.StoresConfig{
 			TypingTTL: c.Presence.TypingTTL, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL,
@@ -46,7 +47,7 @@ func redisConfig(c Config) redis.Config {
 
 func memoryConfig(c Config) memory.Config {
 	return memory.Config{
-		Announce: !c.Log.DisablePubSub, PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy(),
+		Announce: c.Log.Announce.onTypes(), PresenceTTL: c.Presence.ttl(), EffectTTL: c.Delivery.EffectTTL, Sessions: c.Sessions.policy(),
 	}
 }
 
@@ -54,8 +55,8 @@ func telemetryConfig(c Config, p overrides) telemetry.Config {
 	return telemetry.Config{Name: instrumentation, Version: Version, Tracers: p.tracers, Meters: p.meters, Logger: c.Logger}
 }
 
-func liveConfig(c Config, clients *redis.Clients, keys keyspace.Keys) pubsub.LiveConfig {
-	return pubsub.LiveConfig{Client: clients.PubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger}
+func liveConfig(c Config, clients *redis.Clients, keys keyspace.Keys) live.PubSubConfig {
+	return live.PubSubConfig{Client: clients.PubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger}
 }
 
 func streamsConfig(clients *redis.Clients, keys keyspace.Keys, log *eventlog.Log, codec *wireformat.Codec) pubsub.StreamsConfig {
@@ -91,7 +92,7 @@ func tracedLog(log app.Log, t *telemetry.Telemetry) app.CommandLog {
 }
 
 func newLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.IDs, t *telemetry.Telemetry) ports.LiveBus {
-	return t.LiveBus(pubsub.NewLiveBus(publisher, codec, ids), wireformat.Type)
+	return t.LiveBus(live.NewBus(publisher, codec, ids), wireformat.Type)
 }
 
 func newQueries(log app.Log, entities *entity.Loader, views projection.Views, p overrides) *app.Queries {
@@ -138,7 +139,7 @@ func newMemoryDelivery(log *memory.Log, codec *wireformat.Codec, clock ports.Clo
 	return pubsub.NewMemory(log, codec, clock, p.made)
 }
 
-func newLocal(c DeliveryConfig) *pubsub.Local { return pubsub.NewLocal(c.LiveBuffer) }
+func newLocal(c DeliveryConfig) *live.Local { return live.NewLocal(c.LiveBuffer) }
 
 func newViews(b *backend, s stores) projection.Views {
 	views := projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing}

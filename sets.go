@@ -8,6 +8,7 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/telemetry"
@@ -28,16 +29,16 @@ var (
 		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
-		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, liveConfig, streamsConfig, redisClock,
+		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, live.Set, liveConfig, streamsConfig, redisClock,
 		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Live)), wire.Bind(new(LiveTransport), new(*pubsub.Live)),
+		wire.Bind(new(message.Publisher), new(*live.PubSub)), wire.Bind(new(LiveTransport), new(*live.PubSub)),
 		wire.Struct(new(onRedis), "*"), newRedisBackend,
 	)
 	memorySet = wire.NewSet(
 		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryDelivery, memoryClock,
-		wire.Bind(new(memory.Announcer), new(*pubsub.Local)),
+		wire.Bind(new(memory.Announcer), new(*live.Local)),
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
-		wire.Bind(new(message.Publisher), new(*pubsub.Local)), wire.Bind(new(LiveTransport), new(*pubsub.Local)),
+		wire.Bind(new(message.Publisher), new(*live.Local)), wire.Bind(new(LiveTransport), new(*live.Local)),
 		newMemoryBackend,
 	)
 	customSet = wire.NewSet(

@@ -9,6 +9,7 @@ package chatcore
 import (
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/telemetry"
 	"chatcore/app"
@@ -42,14 +43,14 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		cleanup()
 		return nil, nil, err
 	}
-	pubsubLiveConfig := liveConfig(config, clients, keys)
-	live := pubsub.NewLive(pubsubLiveConfig)
+	pubSubConfig := liveConfig(config, clients, keys)
+	pubSub := live.NewPubSub(pubSubConfig)
 	pubsubStreamsConfig := streamsConfig(clients, keys, log, codec)
 	streams := pubsub.NewStreams(pubsubStreamsConfig)
 	chatcoreOnRedis := &onRedis{
 		keys:    keys,
 		log:     log,
-		live:    live,
+		live:    pubSub,
 		streams: streams,
 		codec:   codec,
 		clients: clients,
@@ -90,7 +91,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		return nil, nil, err
 	}
 	chatcoreProgress := newProgress()
-	control := newHelpers(logger, chatcoreStores, live, iDs, chatcoreProgress)
+	control := newHelpers(logger, chatcoreStores, pubSub, iDs, chatcoreProgress)
 	groupCounters := newCounters()
 	feedState := chatcoreStores.FeedState
 	chatcoreDeps := deps{
@@ -112,7 +113,7 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 		feedState:     feedState,
 	}
 	commandLog := tracedLog(log, telemetryTelemetry)
-	liveBus := newLiveBus(live, codec, iDs, telemetryTelemetry)
+	liveBus := newLiveBus(pubSub, codec, iDs, telemetryTelemetry)
 	typingMarks := chatcoreStores.Typing
 	policy := newPolicy(config, p, views)
 	limitsConfig := config.Limits

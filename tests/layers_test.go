@@ -74,6 +74,7 @@ var layers = map[string][]string{
 	"adapters/redis/internal/rig": {everyone},
 
 	"adapters/pubsub":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
+	"adapters/pubsub/live":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
 	"adapters/memory":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server": {"chatcore/domain"},
 
@@ -208,6 +209,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"adapters/redis/a.go":          {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
 		"adapters/redis/kv/a.go":       {"chatcore/adapters/redis/eventlog", watermill},
 		"adapters/pubsub/a.go":         {"chatcore/app", "chatcore/adapters/redis"},
+		"adapters/pubsub/live/a.go":    {"chatcore/app", "chatcore/adapters/redis", "chatcore/adapters/pubsub"},
 		"adapters/memory/a.go":         {goRedis, "chatcore/app"},
 		"adapters/telemetry/a.go":      {otelAPI + "x/sdk", goRedis},
 		"adapters/other/a.go":          {"chatcore/domain"},

@@ -18,7 +18,6 @@ func TestPauses_Timing(t *testing.T) {
 		jitter bool
 		want   []time.Duration
 	}{
-		{"a live connection", reconnectPauses(), true, []time.Duration{50 * ms, 100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 2 * s, 2 * s}},
 		{"the creation of a group", preparePauses(), false, []time.Duration{100 * ms, 200 * ms, 400 * ms, 800 * ms, 1600 * ms, 2 * s, 2 * s}},
 		{"a failed handler", retries.pauses(retries.Max), true, []time.Duration{s / 2, s, 2 * s, 4 * s, 8 * s, 16 * s, 32 * s, 60 * s, 60 * s}},
 		{"a transient failure", retries.pauses(transientMax), true, []time.Duration{s / 2, s, 2 * s, 4 * s, 8 * s, 15 * s, 15 * s}},

@@ -4,5 +4,5 @@ package pubsub
 
 import "github.com/google/wire"
 
-// Set provides consumer groups and live events on Redis from a [StreamsConfig] and a [LiveConfig].
-var Set = wire.NewSet(NewStreams, NewLive)
+// Set provides consumer groups on Redis from a [StreamsConfig].
+var Set = wire.NewSet(NewStreams)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -284,10 +285,10 @@ func TestDeliveryHeals(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 2)
 	e := newEffects()
-	proxy := newSwallower(t, r.server.Addr())
+	proxy := redistest.StartProxy(t, r.server)
 	config := beginning(r.config("g"))
 	config.Lease = 3 * time.Second
-	config.Client = goredis.NewClient(&goredis.Options{Addr: proxy.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1})
+	config.Client = goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(proxy.URL(), "redis://"), ContextTimeoutEnabled: true, MaxRetries: -1})
 	r.start(config, e.around(nothing))
 	for range 3 {
 		r.send(2, chats(4)...)
@@ -296,10 +297,10 @@ func TestDeliveryHeals(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	proxy.swallow.Store(true)
+	proxy.Swallow(true)
 	r.send(2, chats(4)...)
 	<-time.After(time.Second)
-	proxy.swallow.Store(false) // of new connections: the old ones stay deaf
+	proxy.Swallow(false) // of new connections: the old ones stay deaf
 	r.send(2, chats(4)...)
 	e.complete(r)
 }

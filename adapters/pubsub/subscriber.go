@@ -17,6 +17,15 @@ import (
 	"chatcore/ports"
 )
 
+// ErrClosed is returned by a subscriber after its Close.
+var ErrClosed = ports.ErrClosed
+
+// Metadata keys: the event's type, which is also the name of its live channel, and its chat.
+const (
+	MetaType = wireformat.MetaType
+	MetaChat = wireformat.MetaChatID
+)
+
 // DefaultLease is the default of [SubscriberConfig].Lease.
 const DefaultLease = 3 * time.Second
 

@@ -42,12 +42,13 @@ type Keyspace struct {
 
 // LogConfig configures the event log. Package eventlog has the defaults.
 type LogConfig struct {
-	Announce    bool // publish each event on the plain pub/sub channel of its type
-	Queue       int
-	StreamBound int
-	Durability  eventlog.Durability
-	Attempts    int
-	Logger      *slog.Logger
+	Announce           bool // publish each event on the plain pub/sub channel of its type
+	AnnouncePartitions bool // publish the events of each batch on the channels of their partitions
+	Queue              int
+	StreamBound        int
+	Durability         eventlog.Durability
+	Attempts           int
+	Logger             *slog.Logger
 }
 
 // StoresConfig configures the stores beside the log. All lifetimes are required.

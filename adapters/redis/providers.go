@@ -44,8 +44,8 @@ func OpenLog(
 		return nil, nil, err
 	}
 	log, err = eventlog.Open(ctx, clients.Commands.UniversalClient, codec, eventlog.Config{
-		Keys: keys, Announce: c.Announce, Queue: c.Queue, StreamBound: c.StreamBound, Durability: c.Durability, Attempts: c.Attempts,
-		Epoch: h.Epoch, Forget: h.Forget, Meter: meter, Logger: c.Logger,
+		Keys: keys, Announce: c.Announce, AnnouncePartitions: c.AnnouncePartitions, Queue: c.Queue, StreamBound: c.StreamBound,
+		Durability: c.Durability, Attempts: c.Attempts, Epoch: h.Epoch, Forget: h.Forget, Meter: meter, Logger: c.Logger,
 	})
 	if err != nil {
 		return nil, nil, err

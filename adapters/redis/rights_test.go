@@ -78,7 +78,7 @@ func luaSource(t *testing.T, file string) string {
 func commandsOf(source string) []string {
 	code := regexp.MustCompile(`(?m)^\s*--.*$`).ReplaceAllString(source, "")
 	code = regexp.MustCompile(`'(GROUPS|STREAM)'`).ReplaceAllString(code, "")
-	calls := regexp.MustCompile(`(?:call|pcall|read|after)\((?:[a-z_ >0]*and )?'([A-Z]+)'(?: or '([A-Z]+)')?|\{'(PEXPIRE|INCRBY|SET)'`)
+	calls := regexp.MustCompile(`(?:call|pcall|read|after|attempt)\((?:[a-z_ >0]*and )?'([A-Z]+)'(?: or '([A-Z]+)')?|\{'(PEXPIRE|INCRBY|SET)'`)
 	var found []string
 	for _, m := range calls.FindAllStringSubmatch(code, -1) {
 		for _, name := range m[1:] {
@@ -193,7 +193,7 @@ var reversal = []string{"XDEL", "DECR", "SREM", "ZREM", "LTRIM"}
 // the reversal is missing as well, the outcome is unknown, and appends stop until the right is back, so that no other chat is left half written.
 func TestAppend_IsTruthfulWithoutARight(t *testing.T) {
 	commands := commandsOf(luaSource(t, "eventlog/script/append.lua"))
-	for _, needed := range []string{"PTTL", "TIME", "INCRBY", "PEXPIRE", "GET", "RPUSH", "HSET", "ZADD", "SADD", "XADD", "PUBLISH", "DEL", "INFO", "MGET"} {
+	for _, needed := range []string{"PTTL", "TIME", "INCRBY", "PEXPIRE", "GET", "RPUSH", "HSET", "ZADD", "SADD", "XADD", "XREVRANGE", "PUBLISH", "DEL", "INFO", "MGET"} {
 		if !slices.Contains(commands, needed) {
 			t.Fatalf("%s is not among %v", needed, commands)
 		}
@@ -258,10 +258,10 @@ func appendWithout(t *testing.T, command string, more ...string) {
 		if after == before {
 			t.Error("acknowledged, and nothing is there")
 		}
-		if refused := log.Refused(); (refused > 0) != (command == "publish" || command == "del") {
+		if refused := log.Refused(); (refused > 0) != (command == "publish" || command == "xrevrange" || command == "del") {
 			t.Errorf("%d refusals are counted", refused)
 		}
-		unneeded := append([]string{"PUBLISH", "DEL", "LINDEX", "SET", "EXISTS", "PTTL"}, reversal...)
+		unneeded := append([]string{"PUBLISH", "XREVRANGE", "XLEN", "DEL", "LINDEX", "SET", "EXISTS", "PTTL"}, reversal...)
 		if !slices.Contains(unneeded, strings.ToUpper(command)) {
 			t.Errorf("acknowledged without %s", command)
 		}

@@ -101,6 +101,7 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7|0"},
 			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5||0"},
 			{seed: []string{"HSET|v| |other|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7|0"},
+			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1"}, keys: "n v", args: "log|c|5|7|0|ch|u"},
 			{seed: []string{"HSET|v| |log|c|4", "HSET|n|c|1", "HSET|v2| |log|c|4", "HSET|n2|c|1"}, keys: "n v n2 v2", args: "log|c|5|7|0|c|5||0"},
 		},
 		"witness": {{seed: []string{"SET|id|log"}, keys: "id w", args: "log|0|1|60"}},
@@ -131,6 +132,7 @@ func scriptCases() map[string][]scriptCase {
 		"fsck_stream": {{seed: []string{"SET|p:id|log", "HSET|p:c:x| |5:1", "XADD|stream|1-1|payload|{}"}, keys: "p:id stream", args: "log|c|0|8|9|1-1|{}"}},
 		"fsck_view": {
 			{seed: []string{"HSET|v| |log|c|4| #|1", "HSET|n|c|1"}, keys: "n v", args: "log|c|4|1|5|7"},
+			{seed: []string{"HSET|v| |log|c|4| #|1", "HSET|n|c|1"}, keys: "n v", args: "log|c|4|1|5|7|ch|u"},
 			{seed: []string{"HSET|v| |log|c|4| #|1", "HSET|n|c|1"}, keys: "n v", args: "log|c|4|1|5|"},
 			{seed: []string{"HSET|v| |log|c|4| #|7", "HSET|n|c|1"}, keys: "n v", args: "log||||0|"},
 		},

@@ -177,7 +177,7 @@ func (b binder) bounds(c *chatcore.Config) {
 	})
 	b.add("session.per-user", &c.Sessions.PerUser, "sessions of a user, 1 to 1000; one more closes the oldest")
 	b.add("session.compat", &c.Sessions.Compat, "keep sessions under their tokens, as the TypeScript services do")
-	b.add("disable-pubsub", &c.Log.DisablePubSub, "do not publish durable events on the channels of their types")
+	b.add("announce", &announce{&c.Log.Announce}, "channels on which durable events are published: partition for those of partitions, legacy for those of types, or both")
 	b.add("queue", &c.Log.Queue, "appends that wait for their turn")
 	b.add("entity-cache", &c.Log.EntityCache, "bytes of entity states in the process; below 0 none")
 	b.add("durability.replicas", &c.Redis.Durability.Replicas, "replicas that confirm an append before it is acknowledged")

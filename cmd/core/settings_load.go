@@ -169,7 +169,7 @@ func allowedValue(kind string) string {
 		return "a whole number"
 	case "bool":
 		return "true or false"
-	case formerMembersType:
+	case formerMembersType, announceType:
 		return kind
 	}
 	return "a " + kind

@@ -42,6 +42,8 @@ func (s *setting) targetField() any {
 		return target.target
 	case *formerMembers:
 		return target.target
+	case *announce:
+		return target.target
 	}
 	return s.target
 }
@@ -94,6 +96,8 @@ func (s *setting) sample() string {
 		return "message:new=seven"
 	case *formerMembers:
 		return "nothing"
+	case *announce:
+		return "legacy"
 	case *eventTypes:
 		return "poll:created=7"
 	}
@@ -196,6 +200,7 @@ func TestSettings_RefusedByName(t *testing.T) {
 		"queue: [1, 2]":                 "has several values",
 		"queue: many":                   "a whole number",
 		"access: {former-members: all}": "until-removal or nothing",
+		"announce: off":                 "both, partition or legacy",
 		"nosuch: 1":                     `unknown setting "nosuch"`,
 		"ttl: {nosuch: 1}":              `unknown setting "ttl.nosuch"`,
 		"ttl: 1h":                       `unknown setting "ttl"`,
@@ -318,7 +323,7 @@ func TestConfigDefaults_AreThoseOfTheLibrary(t *testing.T) {
 	for name, address := range leaves("", reflect.ValueOf(&c).Elem()) {
 		zero := reflect.ValueOf(address).Elem().IsZero()
 		meant := slices.Contains([]string{
-			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.DisablePubSub", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
+			"Redis.URL", "Redis.CacheURL", "Redis.TLS", "Redis.Namespace", "Redis.Names.Channels", "Log.Announce", "Sessions.Compat", "Limits.EditWindow", "Limits.Rates",
 			"Redis.Durability.Replicas", "Redis.CommandTimeout", "Delivery.MaxGroups", "Access.FormerMembers",
 		}, name)
 		if zero != meant {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"chatcore"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/domain"
@@ -268,6 +269,33 @@ func (e *eventTypes) shown() map[string]shownEntry {
 		shown[string(typ)] = shownEntry{strconv.Itoa(version), e.sources[typ]}
 	}
 	return shown
+}
+
+// announce is the setting of the channels of durable events. It implements [pflag.Value].
+type announce struct{ target *chatcore.Announce }
+
+const announceType = "both, partition or legacy"
+
+// Type implements pflag.Value.
+func (*announce) Type() string { return announceType }
+
+// String implements pflag.Value.
+func (a *announce) String() string {
+	if a.target == nil {
+		return ""
+	}
+	return a.target.String()
+}
+
+// Set implements pflag.Value.
+func (a *announce) Set(text string) error {
+	for _, value := range []chatcore.Announce{chatcore.AnnounceBoth, chatcore.AnnouncePartition, chatcore.AnnounceLegacy} {
+		if text == value.String() {
+			*a.target = value
+			return nil
+		}
+	}
+	return &domain.InvalidError{Field: "announce", Problem: fmt.Sprintf("is %.80q", text), Allowed: "both, partition, legacy"}
 }
 
 // formerMembers is the setting of what former members may read. It implements [pflag.Value].

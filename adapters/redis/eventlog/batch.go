@@ -139,7 +139,7 @@ func (b *batch) marshal(ctx context.Context, history *field, withText, again boo
 			start = end
 		}
 	}
-	b.args = append(b.args, l.bound)
+	b.args = append(b.args, l.bound, l.announcing)
 	return goredis.NewCmd(ctx, b.args...)
 }
 

@@ -26,9 +26,10 @@ import (
 
 // Config is the configuration of a log.
 type Config struct {
-	Keys     keyspace.Keys
-	Announce bool // publish each event on the plain pub/sub channel of its type
-	Queue    int  // queued appends per server, or per partition of a Cluster; one chat may use a quarter. Defaults to 4,096
+	Keys               keyspace.Keys
+	Announce           bool // publish each event on the plain pub/sub channel of its type
+	AnnouncePartitions bool // publish the events of each batch on the channels of their partitions; see [wireformat.Announcement]
+	Queue              int  // queued appends per server, or per partition of a Cluster; one chat may use a quarter. Defaults to 4,096
 
 	// Epoch returns the current epoch of the caller's caches. An append with another epoch is refused. Defaults to none: no append is refused.
 	Epoch func() uint64
@@ -74,7 +75,8 @@ type Log struct {
 	ids, streams, marks []any          // keys of each partition; marks are this process's witnesses
 	places              []any          // the numbers from 1 to the number of partitions, as text
 	header              []any          // the first words of every append: evalsha and the script's hash
-	bound               any            // its last argument: the number of entries that a delivery stream keeps
+	bound               any            // its last argument but one: the number of entries that a delivery stream keeps
+	announcing          any            // its last argument: the command that publishes on the channels of partitions, or ""
 	queues              []*appendQueue // one, or one for each partition of a Cluster
 	tokens              *tokens
 	ctx                 context.Context // of appends: not a caller's, because a batch has many callers
@@ -162,12 +164,24 @@ func Open(ctx context.Context, client goredis.UniversalClient, codec *wireformat
 	if err != nil {
 		return nil, err
 	}
+	l.announcing = announceCommand(c)
 	l.bound = strconv.Itoa(cmp.Or(max(c.StreamBound, 0), 200_000))
 	l.observing.Lock()
 	l.nameHistory()
 	l.observing.Unlock()
 	l.header = []any{"evalsha", l.scripts.append.Hash()}
 	return l, nil
+}
+
+// announceCommand returns the command that publishes on the channel of a partition. On a Cluster that is SPUBLISH: a plain PUBLISH would reach all nodes.
+func announceCommand(c Config) string {
+	switch {
+	case !c.AnnouncePartitions:
+		return ""
+	case c.Keys.Cluster():
+		return "SPUBLISH"
+	}
+	return "PUBLISH"
 }
 
 // Watch starts to check the servers in the background. If an eviction policy is set that may remove keys of the log, appends return [ErrEvicting]

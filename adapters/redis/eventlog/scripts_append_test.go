@@ -35,7 +35,7 @@ func limited(entities, limits string, events ...string) string {
 
 // batch is the arguments of a batch.
 func batch(commands ...string) string {
-	return fmt.Sprintf("L $HISTORY token '' %d 0 %s 1000", len(commands), strings.Join(commands, " "))
+	return fmt.Sprintf("L $HISTORY token '' %d 0 %s 1000 ''", len(commands), strings.Join(commands, " "))
 }
 
 // appendedJSON is an appended event with its links.

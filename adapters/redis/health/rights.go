@@ -123,6 +123,11 @@ var required = []right{
 //nolint:gochecknoglobals // never changes
 var requiredOnCluster = []right{{"asking", ""}, {"cluster|slots", ""}, {"command", ""}}
 
+// requiredOfSharded lists the commands of the channels of partitions, which are sharded on a Cluster.
+//
+//nolint:gochecknoglobals // never changes
+var requiredOfSharded = []right{{"spublish", "C v"}, {"ssubscribe", "C"}, {"sunsubscribe", "C"}}
+
 // requiredOfCaches lists the commands on a server that has only caches.
 //
 //nolint:gochecknoglobals // never changes
@@ -148,16 +153,18 @@ func LogRights(k keyspace.Keys) Rights {
 	log := k.Log()
 	r := Rights{commands: required, keyPatterns: keyPatterns(k), channelPatterns: []string{k.Prefix() + "*"}}
 	if k.Cluster() {
-		r.commands = slices.Concat(required, requiredOnCluster)
+		r.commands = slices.Concat(required, requiredOnCluster, requiredOfSharded)
 	}
 	for _, typ := range wireformat.LiveTypes() {
 		r.channels = append(r.channels, k.Channel(typ))
 	}
+	r.channels = append(r.channels, k.Views().Memberships())
 	if k.Prefix() == "" {
-		r.channelPatterns = r.channels
+		r.channelPatterns = append(slices.Clone(r.channels[:len(r.channels)-1]), keyspace.OwnPrefix+"*")
 	}
 	for p := range k.PartitionCount() {
 		r.keys = append(r.keys, log.ID(p), log.Stream(p), log.Chats(p), log.Key(p, scratch))
+		r.channels = append(r.channels, log.Live(p))
 	}
 	r.keys = append(r.keys, log.Record())
 	for _, name := range k.Names().All() {

@@ -58,6 +58,11 @@ import (
 //
 //	cc:gcra:NAME                 STRING  the time at which the limit is full again; until then
 //
+// Channels beside those of event types, where the first one is sharded on a Cluster:
+//
+//	cc:{p}:live                  events of the partition, as they are appended; see [wireformat.Announcement]
+//	cc:memberships               ids of users that gain or lose a chat
+//
 // The other names are [Names].
 type Keys struct{ base }
 

@@ -41,6 +41,8 @@ func TestNames(t *testing.T) {
 		"cc:{18}:chats":                                     plain.Log().Chats(0),
 		"cc:{18}:last":                                      plain.Log().Last(0),
 		"cc:{18}:confirm":                                   plain.Log().Confirm(0),
+		"acme:cc:{18}:live":                                 spaced.Log().Live(0),
+		"acme:cc:memberships":                               spaced.Views().Memberships(),
 		"message-delivery-stream:{18}":                      plain.Log().Stream(0),
 		"acme:message-delivery-stream:{18}":                 spaced.Log().Stream(0),
 		"message-delivery-stream":                           one.Log().Stream(0),

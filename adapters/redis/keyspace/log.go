@@ -81,6 +81,9 @@ func (k Log) SameTags(other Log) bool { return slices.Equal(k.tags, other.tags) 
 // Tag returns the hash tag of a partition.
 func (k Log) Tag(p int) string { return k.tags[p] }
 
+// Live returns the pub/sub channel of a partition, on which its events are announced; see [wireformat.Announcement]. On a Cluster it is a sharded channel.
+func (k Log) Live(p int) string { return k.Key(p, "live") }
+
 // AppendChannel appends the plain pub/sub channel of an event type.
 func (k Log) AppendChannel(b []byte, typ string) []byte {
 	return append(append(b, k.prefix...), k.names.channel(typ)...)

@@ -15,5 +15,8 @@ func (k Views) UserChats(user domain.UserID) string {
 	return k.prefix + "cc:user-chats:" + Escape(string(user))
 }
 
+// Memberships returns the plain pub/sub channel of the users whose chats change. A message is the id of the user.
+func (k Views) Memberships() string { return k.prefix + OwnPrefix + "memberships" }
+
 // Versions returns the key of the versions of a user's numbers.
 func (k Views) Versions(numbers string) string { return k.prefix + "cc:{" + numbers + "}:v" }

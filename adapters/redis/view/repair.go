@@ -72,6 +72,9 @@ func (v *View) Recount(ctx context.Context, log string, user domain.UserID) erro
 
 func (v *View) fix(ctx context.Context, user domain.UserID, args ...any) (bool, error) {
 	key := v.key(user)
+	if v.channel != "" {
+		args = append(args, v.channel, string(user))
+	}
 	n, err := goredis.NewScript(fsckViewSource).Run(ctx, v.client, []string{key, v.keys.Versions(key)}, args...).Int()
 	if err != nil {
 		return false, rediscmd.ReadError(ctx, "", err)

@@ -16,11 +16,12 @@ import (
 
 // View stores each user's numbers in a hash that contains nothing else, and their versions in a second hash.
 type View struct {
-	client goredis.UniversalClient
-	keys   keyspace.Views
-	key    func(domain.UserID) string
-	whole  bool // missing numbers cannot be recomputed: a loss is an error
-	script *goredis.Script
+	client  goredis.UniversalClient
+	keys    keyspace.Views
+	key     func(domain.UserID) string
+	whole   bool   // missing numbers cannot be recomputed: a loss is an error
+	channel string // on which users are published whose numbers appear, change or vanish; "" for no publication
+	script  *goredis.Script
 }
 
 var (
@@ -36,9 +37,9 @@ func NewUnreadCounts(client goredis.UniversalClient, keys keyspace.Views) *View 
 	return &View{client: client, keys: keys, key: keys.Unread, script: goredis.NewScript(viewSource)}
 }
 
-// NewUserChats returns a view of the chats of each user.
+// NewUserChats returns a view of the chats of each user. A user that gains or loses a chat is published on the channel [keyspace.Views.Memberships].
 func NewUserChats(client goredis.UniversalClient, keys keyspace.Views) *View {
-	return &View{client: client, keys: keys, key: keys.UserChats, whole: true, script: goredis.NewScript(viewSource)}
+	return &View{client: client, keys: keys, key: keys.UserChats, whole: true, channel: keys.Memberships(), script: goredis.NewScript(viewSource)}
 }
 
 // viewEntry is an entry to store, and the key of its numbers.
@@ -92,7 +93,7 @@ func (v *View) calls(puts []ports.ChatEntries) [][]viewEntry {
 func (v *View) put(ctx context.Context, log string, calls [][]viewEntry) error {
 	scripts := make([]rediscmd.Call, len(calls))
 	for i, entries := range calls {
-		keys, args := make([]string, 0, 2*len(entries)), make([]any, 1, 1+4*len(entries))
+		keys, args := make([]string, 0, 2*len(entries)), make([]any, 1, 2+5*len(entries))
 		args[0] = log
 		for _, e := range entries {
 			number := ""
@@ -101,6 +102,12 @@ func (v *View) put(ctx context.Context, log string, calls [][]viewEntry) error {
 			}
 			keys = append(keys, e.numbers, v.keys.Versions(e.numbers))
 			args = append(args, string(e.chat), uint64(e.Version), number, e.Rebuild)
+		}
+		if v.channel != "" {
+			args = append(args, v.channel)
+			for _, e := range entries {
+				args = append(args, string(e.User))
+			}
 		}
 		scripts[i] = rediscmd.Call{Keys: keys, Args: args}
 	}

@@ -23,7 +23,8 @@
 --       number of events, which may be 0 for a recorded command, and for each: event id, channel or '' for no publication, metadata, JSON up to the
 --       seq, JSON after the ordinal, '+' if it is a message, the place (from 1) among the entities of the message that it deletes, or ''; number of
 --       moves and the places of the entities that it moves
---       and last, about how many entries each stream keeps: groups trim streams further, but may not run
+--       then about how many entries each stream keeps: groups trim streams further, but may not run
+--       and last, PUBLISH or SPUBLISH to announce the events on the channels of their partitions, or '' for no announcement
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
 --       0 FIRST LAST ORDINAL TYPED [EVENT.MOVE …]  appended now, or by an earlier sending; TYPED is 1 if there was a typing mark;
 --                                                  EVENT.MOVE (from 1) is an entity whose events have become a multiple of 256
@@ -38,7 +39,15 @@
 --       -3 HISTORY                                 the server is at another history
 --       -4 ERROR                                   a write was refused, and earlier ones could not be reverted
 --       -5 PARTITION                               the partition's data is older than the data this process has seen
---       A line "! COUNT ERROR" after the outcomes counts refused PUBLISH and DEL.
+--       A line "! COUNT ERROR" after the outcomes counts refused PUBLISH, SPUBLISH and DEL, and announcements that are left out because XREVRANGE was
+--       refused.
+--
+-- An announcement on the channel of a partition, which is the prefix of the partition's keys and "live", is the text
+--       PREVIOUS\n
+--       ID SEQ CHAT LENGTH JSON\n
+-- with the second line for each event of the batch, in the order of the stream. PREVIOUS is the id of the entry before the first of these events, or
+-- 0-0 if the stream was empty: a reader that has all entries up to it misses nothing. LENGTH is the number of bytes of JSON. An announcement of more
+-- than one event has at most 64 KiB; further events follow in the next one.
 --
 -- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities. Messages have the shortest form
 -- because they are many.
@@ -50,12 +59,12 @@
 -- The field ' #p' of :x is a pad without a meaning. Its 65 bytes make Redis store :x as a hash table: a listpack of up to 512 fields makes a send up
 -- to 1.4 times as expensive. It is written when the seq passes a multiple of 128, and remains; programs that do not know it ignore it.
 
-local SEGMENT, FIND, SNAPSHOT, PAD_EVERY, PAD = 1024, 8192, 256, 128, string.rep('-', 65)
+local SEGMENT, FIND, SNAPSHOT, PAD_EVERY, PAD, ANNOUNCEMENT = 1024, 8192, 256, 128, string.rep('-', 65), 65536
 local try = pcall -- the function of Lua, not of Redis
 local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, redis.pcall, unpack, tonumber, type
 local floor, format, match, concat, sub, plain = math.floor, string.format, string.match, table.concat, string.sub, string.find
 
-local bound = ARGV[#ARGV]
+local bound, announcing = ARGV[#ARGV - 1], ARGV[#ARGV]
 local log_id, history, again, commands = ARGV[1], ARGV[2], ARGV[4] == '1', tonumber(ARGV[5])
 
 local partitions = #KEYS / 3
@@ -199,6 +208,15 @@ local function counted(chat, part, command, field)
   return not fault and length
 end
 
+-- stream_of returns the state of a stream before the batch, or sets fault. The state has the id of the last entry if the batch is announced.
+local function stream_of(key, prefix)
+  local last = announcing ~= '' and pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+  if not last or last.err then read('XLEN', key) end
+  if fault then return nil end
+  local previous = last and last[1] and last[1][1] or '0-0'
+  return {channel = prefix .. 'live', previous = previous, refusal = last and last.err, lines = false, bytes = 0, last = false}
+end
+
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
 local marks = {} -- typing marks to remove
 
@@ -290,10 +308,7 @@ local function plan(a)
   if joins and not chat.members then chat.members = counted(chat, ':u', 'HLEN', ' #u') end
   if deletes and not chat.tombstones then chat.tombstones = counted(chat, ':d', 'ZCARD', ' #d') end
   local stream = KEYS[2 * partitions + partition]
-  if not streams[stream] then
-    read('XLEN', stream)
-    streams[stream] = not fault
-  end
+  if not streams[stream] then streams[stream] = stream_of(stream, prefix) end
   local was_typing = typing ~= '' and read('EXISTS', typing) == 1
   if fault then return '2 ' .. fault end
   if limits > 0 then
@@ -469,17 +484,44 @@ if not written then
 end
 
 local refused, refusal = 0, nil
-for o = 1, n_operations, 5 do
-  local channel = ARGV[operations[o + 1] + 1]
-  if channel ~= '' then
-    local reply = pcall('PUBLISH', channel, operations[o + 4])
-    if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
-  end
-end
-for _, mark in ipairs(marks) do
-  local reply = pcall('DEL', mark)
+local function attempt(...)
+  local reply = pcall(...)
   if type(reply) == 'table' then refused, refusal = refused + 1, reply.err end
 end
+
+for o = 1, n_operations, 5 do
+  local channel = ARGV[operations[o + 1] + 1]
+  if channel ~= '' then attempt('PUBLISH', channel, operations[o + 4]) end
+end
+
+-- announce publishes the collected lines of a stream. Its next announcement follows the last of these events.
+local function announce(stream)
+  if stream.refusal then
+    refused, refusal = refused + 1, stream.refusal
+  else
+    attempt(announcing, stream.channel, concat(stream.lines))
+  end
+  stream.lines, stream.bytes = {stream.last .. '\n'}, #stream.last + 1
+end
+
+if announcing ~= '' then
+  local announced = {} -- streams in the order of their first events
+  for i = 1, n_operations / 5 do
+    local o = 5 * i
+    local stream, id, json = streams[operations[o - 4]], added[2 * i], operations[o]
+    local line = id .. ' ' .. operations[o - 1] .. ' ' .. operations[o - 2] .. ' ' .. #json .. ' ' .. json .. '\n'
+    if not stream.lines then
+      announced[#announced + 1] = stream
+      stream.lines, stream.bytes = {stream.previous .. '\n'}, #stream.previous + 1
+    elseif stream.bytes + #line > ANNOUNCEMENT then
+      announce(stream)
+    end
+    stream.lines[#stream.lines + 1] = line
+    stream.bytes, stream.last = stream.bytes + #line, id
+  end
+  for _, stream in ipairs(announced) do announce(stream) end
+end
+for _, mark in ipairs(marks) do attempt('DEL', mark) end
 if refused > 0 then outcomes[#outcomes + 1] = '! ' .. refused .. ' ' .. refusal end
 
 return concat(outcomes, '\n')

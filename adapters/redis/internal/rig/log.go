@@ -39,10 +39,10 @@ func Appended(t *testing.T, log *eventlog.Log, a ports.Append) {
 	}
 }
 
-// Open opens a log that announces its events.
+// Open opens a log that announces its events on all channels.
 func Open(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) *eventlog.Log {
 	t.Helper()
-	log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, Announce: true})
+	log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, Announce: true, AnnouncePartitions: true})
 	if err != nil {
 		t.Fatal(err)
 	}

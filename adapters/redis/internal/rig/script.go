@@ -1,6 +1,7 @@
 package rig
 
 import (
+	"cmp"
 	"fmt"
 	"regexp"
 	"slices"
@@ -24,11 +25,15 @@ type ScriptCase struct {
 	Without string // a command that the caller has no right to
 	Writes  string // patterns of the only keys that the caller may write; "" for all
 	Reply   string // [a b] is a list, - is nil, "error TEXT" an error that contains the text, NoRight that of a missing right; … is any text
+	Heard   string // messages on all channels, "CHANNEL MESSAGE" with a semicolon after each; "" to hear none of them, NoMessage for none
 	After   string // commands and their replies: "GET k = v; TYPE l = none". If it is "", the script must write nothing
 }
 
 // NoRight is the reply to a caller without the right to a command.
 const NoRight = "error no right"
+
+// NoMessage is a script that publishes nothing.
+const NoMessage = "no message"
 
 var noRight = regexp.MustCompile(`NOPERM|ACL failure|can't run this command`)
 
@@ -101,6 +106,10 @@ func runScript(t *testing.T, client, caller goredis.UniversalClient, source stri
 	if strings.Contains(c.Args, "$HISTORY") {
 		c.Args = strings.ReplaceAll(c.Args, "$HISTORY", replicationID.FindStringSubmatch(client.Info(ctx, "replication").Val())[1])
 	}
+	heard := func() string { return c.Heard }
+	if c.Heard != "" {
+		heard = listen(t, client)
+	}
 	reply, err := caller.Eval(ctx, source, keys, words(now, c.Args)...).Result()
 	if want, isError := strings.CutPrefix(c.Reply, "error "); isError {
 		if err == nil || !strings.Contains(err.Error(), want) && (c.Reply != NoRight || !noRight.MatchString(err.Error())) {
@@ -108,6 +117,9 @@ func runScript(t *testing.T, client, caller goredis.UniversalClient, source stri
 		}
 	} else if err != nil || !matches(c.Reply, shown(now, reply)) {
 		t.Errorf("the reply is %s, error %v; want %s", shown(now, reply), err, c.Reply)
+	}
+	if messages := heard(); !matches(c.Heard, messages) {
+		t.Errorf("the script published %s, want %s", messages, c.Heard)
 	}
 	if c.After == "" {
 		if after := valuesAndTTLs(t, client); after != before {
@@ -120,6 +132,34 @@ func runScript(t *testing.T, client, caller goredis.UniversalClient, source stri
 		if held, err := client.Do(ctx, words(now, command)...).Result(); !matches(want, shown(now, held)) {
 			t.Errorf("afterwards %s replies %s, error %v; want %s", command, shown(now, held), err, want)
 		}
+	}
+}
+
+// listen subscribes to all channels. The function that it returns ends that, and returns the messages since then, as in ScriptCase.Heard.
+func listen(t *testing.T, client goredis.UniversalClient) func() string {
+	t.Helper()
+	heard := client.PSubscribe(t.Context(), "*")
+	if _, err := heard.Receive(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return func() string {
+		defer func() { _ = heard.Close() }()
+		const last = "end of the messages"
+		if err := client.Publish(t.Context(), last, "").Err(); err != nil {
+			t.Fatal(err)
+		}
+		messages := ""
+		for {
+			m, err := heard.ReceiveMessage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if m.Channel == last {
+				break
+			}
+			messages += m.Channel + " " + m.Payload + ";"
+		}
+		return cmp.Or(messages, NoMessage)
 	}
 }
 

@@ -1,7 +1,8 @@
 -- Replaces the number of one user in one chat, regardless of the versions, or recounts the user's numbers.
 --
 -- KEYS  the user's numbers, their versions; see view.lua
--- ARGV  log id, chat or '' to recount only, old version and number or '' for none, new version, new number or '' for none
+-- ARGV  log id, chat or '' to recount only, old version and number or '' for none, new version, new number or '' for none; and for the view of users'
+--       chats a channel, and the user, which is published there if a number was replaced
 -- Reply 1, or 0 if the old values have changed
 --
 -- The version is written last: if a write is refused, the same call completes the rest.
@@ -32,4 +33,5 @@ else
   redis.call('HSET', numbers, chat, number)
 end
 redis.call('HSET', versions, ' ', log, chat, version, ' #', string.format('%d', count))
+if ARGV[7] then redis.pcall('PUBLISH', ARGV[7], ARGV[8]) end
 return 1

@@ -3,15 +3,20 @@
 --
 -- KEYS  for each entry the user's numbers, HASH chat → number; their versions, HASH chat → seq or, after a rebuild of the chat, seq:epoch, with a
 --       minus at the end if there is no number; ' ' → log id; ' #' → number of numbers. On a Cluster all entries are of one user
--- ARGV  log id; for each entry chat, version, the number or '' for none, epoch of the rebuild or 0
+-- ARGV  log id; for each entry chat, version, the number or '' for none, epoch of the rebuild or 0; and for the view of users' chats a channel and the
+--       user of each entry
 -- Reply how many were stored
 --
 -- An entry's versions are read first and its number is written before its version. So a value of another type, or a key that has moved to another
 -- node, shows before the first write of the entry. If a write is refused, the same call stores the number again. The count follows from the versions
 -- and not from the numbers, so that a loss of numbers is detected.
+--
+-- A user that gains or loses a chat, or has another number in it, is published on the channel after the entry is stored. A refusal changes nothing:
+-- a process that hears nothing compares the chats of its users from time to time.
 
-local KEYS, ARGV, call, tonumber, match, format = KEYS, ARGV, redis.call, tonumber, string.match, string.format
+local KEYS, ARGV, call, pcall, tonumber, match, format = KEYS, ARGV, redis.call, redis.pcall, tonumber, string.match, string.format
 local log, put = ARGV[1], 0
+local channel, user_of = ARGV[2 * #KEYS + 2], 2 * #KEYS + 2
 
 local function count_of(text) return tonumber(text or 0) or 0 end
 
@@ -35,6 +40,7 @@ for e = 1, #KEYS / 2 do
   end
   if taken then
     put = put + 1
+    local changed = channel and (there ~= (number ~= '') or there and call('HGET', numbers, chat) ~= number)
     if rebuild > 0 then version = version .. ':' .. format('%d', rebuild) end
     if there then count = count - 1 end
     if number == '' then
@@ -50,6 +56,7 @@ for e = 1, #KEYS / 2 do
     else
       call('HSET', versions, chat, version, ' #', kept)
     end
+    if changed then pcall('PUBLISH', channel, ARGV[user_of + e]) end
   end
 end
 return put

@@ -1,4 +1,4 @@
-package pubsub
+package live
 
 import (
 	"context"
@@ -11,15 +11,6 @@ import (
 
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
-)
-
-// ErrClosed is returned by a publisher or subscriber after its Close.
-var ErrClosed = ports.ErrClosed
-
-// Metadata keys: the event's type, which is also the name of its live channel, and its chat.
-const (
-	MetaType = wireformat.MetaType
-	MetaChat = wireformat.MetaChatID
 )
 
 // defaultBuffer is how many live messages wait for a slow subscriber.
@@ -56,7 +47,7 @@ func (h *hub) attach(ctx context.Context, topic string, left func()) (<-chan *me
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.closed {
-		return nil, ErrClosed
+		return nil, ports.ErrClosed
 	}
 	ctx, stop := context.WithCancel(ctx)
 	l := &listener{queue: make(chan *message.Message, h.buffer), stop: stop, done: make(chan struct{})}
@@ -114,7 +105,7 @@ func (h *hub) dispatch(topic string, payload []byte) {
 			id = messageID(payload)
 		}
 		msg := message.NewMessage(id, payload)
-		msg.Metadata.Set(MetaType, topic)
+		msg.Metadata.Set(wireformat.MetaType, topic)
 		select {
 		case l.queue <- msg:
 			h.queued.Add(1)
@@ -152,62 +143,4 @@ func messageID(payload []byte) string {
 		return event.ID
 	}
 	return watermill.NewUUID()
-}
-
-// Local is a live publisher and subscriber within one process, for a backend in memory.
-type Local struct {
-	hub     *hub
-	mu      sync.RWMutex // mu guards hearers
-	hearers []func(topic string, payload []byte)
-}
-
-var (
-	_ message.Publisher  = (*Local)(nil)
-	_ message.Subscriber = (*Local)(nil)
-)
-
-// NewLocal returns a live bus within the process. buffer is the number of messages that wait for a slow subscriber, 256 if it is 0.
-func NewLocal(buffer int) *Local { return &Local{hub: newHub(buffer)} }
-
-// Publish queues the messages for the present subscribers.
-func (l *Local) Publish(topic string, messages ...*message.Message) error {
-	for _, msg := range messages {
-		l.Announce(topic, msg.Payload)
-	}
-	return nil
-}
-
-// Announce queues a payload for the present subscribers of the type.
-func (l *Local) Announce(typ string, payload []byte) {
-	l.hub.dispatch(typ, payload)
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, fn := range l.hearers {
-		fn(typ, payload)
-	}
-}
-
-// Hear has fn called with the topic and the payload of each message that is published from now on, before Publish returns. fn must be quick, and must
-// not publish.
-func (l *Local) Hear(fn func(topic string, payload []byte)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.hearers = append(l.hearers, fn)
-}
-
-// Subscribe returns a channel of the messages that are published from now on, until ctx ends.
-func (l *Local) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
-	return l.hub.attach(ctx, topic, func() {})
-}
-
-// Dropped returns the number of messages that never reached their subscriber: it was slow, or ended before.
-func (l *Local) Dropped() uint64 { return l.hub.dropped.Load() }
-
-// Queued returns the number of messages that were queued for subscribers and not dropped.
-func (l *Local) Queued() uint64 { return l.hub.queued.Load() }
-
-// Close ends every subscription.
-func (l *Local) Close() error {
-	l.hub.close()
-	return nil
 }

@@ -1,4 +1,4 @@
-package pubsub_test
+package live_test
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/tests/redistest"
 )
 
@@ -78,8 +78,8 @@ func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 	direct := connect(t, server.Addr())
 	client, requests, replies := gated(t, server)
 	prefix := "own:" + uuid.NewString() + ":"
-	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Channel: func(topic string) string { return prefix + topic }, Probe: 10 * time.Minute})
-	t.Cleanup(func() { _ = live.Close() })
+	bus := live.NewPubSub(live.PubSubConfig{Client: client, Channel: func(topic string) string { return prefix + topic }, Probe: 10 * time.Minute})
+	t.Cleanup(func() { _ = bus.Close() })
 	subscribers := func(topic string) int64 {
 		return direct.PubSubNumSub(t.Context(), prefix+topic).Val()[prefix+topic]
 	}
@@ -88,7 +88,7 @@ func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	other, err := live.Subscribe(t.Context(), "other")
+	other, err := bus.Subscribe(t.Context(), "other")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -97,7 +97,7 @@ func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 	ctx, giveUp := context.WithCancel(t.Context())
 	given := make(chan error, 1)
 	go func() {
-		_, err := live.Subscribe(ctx, "x")
+		_, err := bus.Subscribe(ctx, "x")
 		given <- err
 	}()
 	until(t, "the first subscription is at the server", func() bool { return subscribers("x") == 1 })
@@ -114,7 +114,7 @@ func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 	}
 	second := make(chan result, 1)
 	go func() {
-		messages, err := live.Subscribe(t.Context(), "x")
+		messages, err := bus.Subscribe(t.Context(), "x")
 		second <- result{messages, err}
 	}()
 	receive(t, requests.held)
@@ -144,19 +144,19 @@ func TestSubscribeAfterAReconnectWaitsForTheNewConnection(t *testing.T) {
 	server := redistest.Start(t)
 	direct := connect(t, server.Addr())
 	client, requests, _ := gated(t, server)
-	live := newLive(t, client)
-	if _, err := live.Subscribe(t.Context(), "x"); err != nil {
+	bus := newLive(t, client)
+	if _, err := bus.Subscribe(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
 	letRequests := requests.shut(t)
-	lost := live.Reconnects()
+	lost := bus.Reconnects()
 	if err := direct.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the loss is noticed", func() bool { return live.Reconnects() > lost })
+	until(t, "the loss is noticed", func() bool { return bus.Reconnects() > lost })
 	joined := make(chan (<-chan *message.Message), 1)
 	go func() {
-		messages, err := live.Subscribe(t.Context(), "x")
+		messages, err := bus.Subscribe(t.Context(), "x")
 		if err != nil {
 			t.Error(err)
 		}
@@ -193,11 +193,11 @@ func TestAHangingDialBlocksNobody(t *testing.T) {
 	}
 	client := goredis.NewClient(config)
 	t.Cleanup(func() { _ = client.Close() })
-	live := newLive(t, client)
-	if _, err := live.Subscribe(t.Context(), "x"); err != nil {
+	bus := newLive(t, client)
+	if _, err := bus.Subscribe(t.Context(), "x"); err != nil {
 		t.Fatal(err)
 	}
-	publish := func() error { return live.Publish("x", message.NewMessage("1", []byte("p"))) }
+	publish := func() error { return bus.Publish("x", message.NewMessage("1", []byte("p"))) }
 	if err := publish(); err != nil { // leaves a connection in the pool
 		t.Fatal(err)
 	}
@@ -210,7 +210,7 @@ func TestAHangingDialBlocksNobody(t *testing.T) {
 	go func() {
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
-		_, err := live.Subscribe(ctx, "y")
+		_, err := bus.Subscribe(ctx, "y")
 		returned <- err
 	}()
 	if err := receive(t, returned); !errors.Is(err, context.DeadlineExceeded) {
@@ -221,7 +221,7 @@ func TestAHangingDialBlocksNobody(t *testing.T) {
 		t.Errorf("Publish: %v", err)
 	}
 	release()
-	messages, err := live.Subscribe(t.Context(), "y")
+	messages, err := bus.Subscribe(t.Context(), "y")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -232,15 +232,15 @@ func TestAHangingDialBlocksNobody(t *testing.T) {
 func TestEveryReceivedMessageIsHandledOrDropped(t *testing.T) {
 	server := redistest.Start(t)
 	publisher := connect(t, server.Addr())
-	live := pubsub.NewLive(pubsub.LiveConfig{Client: connect(t, server.Addr()), Buffer: 8})
-	t.Cleanup(func() { _ = live.Close() })
+	bus := live.NewPubSub(live.PubSubConfig{Client: connect(t, server.Addr()), Buffer: 8})
+	t.Cleanup(func() { _ = bus.Close() })
 	const subscribers, n = 4, 5000
 	ctx, leave := context.WithCancel(t.Context())
 	counts := make([]uint64, subscribers)
 	var reading sync.WaitGroup
 	stalled := make(chan struct{})
 	for i := range subscribers {
-		messages, err := live.Subscribe(ctx, "x")
+		messages, err := bus.Subscribe(ctx, "x")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -269,7 +269,7 @@ func TestEveryReceivedMessageIsHandledOrDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "all is received", func() bool { return live.Queued()+live.Dropped() >= subscribers*n })
+	until(t, "all is received", func() bool { return bus.Queued()+bus.Dropped() >= subscribers*n })
 	leave()
 	close(stalled)
 	reading.Wait()
@@ -277,11 +277,11 @@ func TestEveryReceivedMessageIsHandledOrDropped(t *testing.T) {
 	for _, c := range counts {
 		handled += c
 	}
-	if dropped := live.Dropped(); handled+dropped != subscribers*n || live.Reconnects() != 0 {
-		t.Errorf("%d handled and %d dropped of %d, %d connections lost", handled, dropped, subscribers*n, live.Reconnects())
+	if dropped := bus.Dropped(); handled+dropped != subscribers*n || bus.Reconnects() != 0 {
+		t.Errorf("%d handled and %d dropped of %d, %d connections lost", handled, dropped, subscribers*n, bus.Reconnects())
 	}
-	if live.Queued() != handled {
-		t.Errorf("%d count as queued, %d were handled", live.Queued(), handled)
+	if bus.Queued() != handled {
+		t.Errorf("%d count as queued, %d were handled", bus.Queued(), handled)
 	}
 }
 
@@ -290,9 +290,9 @@ func TestAConnectionThatRedisClosesIsCounted(t *testing.T) {
 	server := redistest.Start(t, "--client-output-buffer-limit", "pubsub 65536 0 0")
 	publisher := connect(t, server.Addr())
 	client, _, replies := gated(t, server)
-	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Probe: 10 * time.Minute})
-	t.Cleanup(func() { _ = live.Close() })
-	messages, err := live.Subscribe(t.Context(), "x")
+	bus := live.NewPubSub(live.PubSubConfig{Client: client, Probe: 10 * time.Minute})
+	t.Cleanup(func() { _ = bus.Close() })
+	messages, err := bus.Subscribe(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -303,7 +303,7 @@ func TestAConnectionThatRedisClosesIsCounted(t *testing.T) {
 		return err == nil && n == 0
 	})
 	release()
-	until(t, "the loss is counted", func() bool { return live.Reconnects() == 1 })
+	until(t, "the loss is counted", func() bool { return bus.Reconnects() == 1 })
 	heard(t, publisher, "x", drained(messages))
 }
 

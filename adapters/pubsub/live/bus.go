@@ -1,4 +1,4 @@
-package pubsub
+package live
 
 import (
 	"context"
@@ -10,22 +10,22 @@ import (
 	"chatcore/ports"
 )
 
-// LiveBus publishes ephemeral events on the channel of their type.
-type LiveBus struct {
+// Bus publishes ephemeral events on the channel of their type.
+type Bus struct {
 	publisher message.Publisher
 	codec     *wireformat.Codec
 	ids       ports.IDs
 }
 
-var _ ports.LiveBus = (*LiveBus)(nil)
+var _ ports.LiveBus = (*Bus)(nil)
 
-// NewLiveBus returns a LiveBus that publishes through any Watermill publisher.
-func NewLiveBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.IDs) *LiveBus {
-	return &LiveBus{publisher: publisher, codec: codec, ids: ids}
+// NewBus returns a Bus that publishes through any Watermill publisher.
+func NewBus(publisher message.Publisher, codec *wireformat.Codec, ids ports.IDs) *Bus {
+	return &Bus{publisher: publisher, codec: codec, ids: ids}
 }
 
 // Publish implements [ports.LiveBus].
-func (b *LiveBus) Publish(ctx context.Context, e domain.Ephemeral, m ports.Meta) error {
+func (b *Bus) Publish(ctx context.Context, e domain.Ephemeral, m ports.Meta) error {
 	id := b.ids.NewID()
 	payload, err := b.codec.EncodeLive(domain.EventID(id), e, m)
 	if err != nil {

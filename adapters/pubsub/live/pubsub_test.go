@@ -1,31 +1,23 @@
-package pubsub_test
+package live_test
 
 import (
 	"context"
 	"fmt"
-	"io"
-	"net"
-	"os"
-	"sync"
-	"sync/atomic"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/live"
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 3 && os.Args[1] == restartCommand {
-		os.Exit(askForRestart(os.Args[2]))
-	}
-	redistest.Main(m, goleak.IgnoreTopFunction("github.com/ThreeDotsLabs/watermill/pubsub/tests.TestReconnect.func2")) // waits for a channel that is never closed
+	redistest.Main(m)
 }
 
 const patience = wait.Limit
@@ -73,36 +65,36 @@ func connect(t *testing.T, addr string) *goredis.Client {
 
 // newLive returns a live bus that gives a silent connection up after 100 ms. On a busy machine that also happens to a connection that works: what is
 // published meanwhile is lost, and counted as a reconnect.
-func newLive(t *testing.T, client goredis.UniversalClient) *pubsub.Live {
+func newLive(t *testing.T, client goredis.UniversalClient) *live.PubSub {
 	t.Helper()
 	return newProbingLive(t, client, "", 0, 50*time.Millisecond)
 }
 
 // newPatientLive returns a live bus that gives up only a connection that is broken.
-func newPatientLive(t *testing.T, client goredis.UniversalClient, prefix string, buffer int) *pubsub.Live {
+func newPatientLive(t *testing.T, client goredis.UniversalClient, prefix string, buffer int) *live.PubSub {
 	t.Helper()
 	return newProbingLive(t, client, prefix, buffer, patience)
 }
 
-func newProbingLive(t *testing.T, client goredis.UniversalClient, prefix string, buffer int, probe time.Duration) *pubsub.Live {
+func newProbingLive(t *testing.T, client goredis.UniversalClient, prefix string, buffer int, probe time.Duration) *live.PubSub {
 	t.Helper()
-	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Channel: func(topic string) string { return prefix + topic }, Buffer: buffer, Probe: probe})
+	bus := live.NewPubSub(live.PubSubConfig{Client: client, Channel: func(topic string) string { return prefix + topic }, Buffer: buffer, Probe: probe})
 	t.Cleanup(func() {
-		if err := live.Close(); err != nil {
+		if err := bus.Close(); err != nil {
 			t.Error(err)
 		}
 	})
-	return live
+	return bus
 }
 
 func TestWhatIsPublishedAfterSubscribeArrives(t *testing.T) {
 	server := redistest.Shared(t)
 	client, publisher := connect(t, server.Addr()), connect(t, server.Addr())
 	prefix := "confirm:" + uuid.NewString() + ":"
-	live := newPatientLive(t, client, prefix, 0)
+	bus := newPatientLive(t, client, prefix, 0)
 	for i := range 100 {
 		topic := fmt.Sprintf("topic-%d", i)
-		messages, err := live.Subscribe(t.Context(), topic)
+		messages, err := bus.Subscribe(t.Context(), topic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -115,7 +107,7 @@ func TestWhatIsPublishedAfterSubscribeArrives(t *testing.T) {
 			t.Fatalf("topic %d: %q", i, msg.Payload)
 		}
 	}
-	if n := live.Reconnects(); n > 0 {
+	if n := bus.Reconnects(); n > 0 {
 		t.Errorf("the connection was lost %d times", n)
 	}
 }
@@ -124,20 +116,20 @@ func TestSubscribersShareOneServerSubscription(t *testing.T) {
 	server := redistest.Shared(t)
 	client := connect(t, server.Addr())
 	prefix := "share:" + uuid.NewString() + ":"
-	live := newPatientLive(t, client, prefix, 0)
+	bus := newPatientLive(t, client, prefix, 0)
 	subscribed := func() int64 { return client.PubSubNumSub(t.Context(), prefix+"x").Val()[prefix+"x"] }
-	first, err := live.Subscribe(t.Context(), "x")
+	first, err := bus.Subscribe(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
-	second, err := live.Subscribe(t.Context(), "x")
+	second, err := bus.Subscribe(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if n := subscribed(); n != 1 {
 		t.Errorf("%d subscriptions at the server", n)
 	}
-	if err := live.Publish("x", message.NewMessage("1", []byte("p"))); err != nil {
+	if err := bus.Publish("x", message.NewMessage("1", []byte("p"))); err != nil {
 		t.Fatal(err)
 	}
 	for _, messages := range []<-chan *message.Message{first, second} {
@@ -147,17 +139,17 @@ func TestSubscribersShareOneServerSubscription(t *testing.T) {
 
 func TestASlowReaderLosesAndHoldsUpNobody(t *testing.T) {
 	client := connect(t, redistest.Shared(t).Addr())
-	live := newPatientLive(t, client, "slow:"+uuid.NewString()+":", 4)
-	if _, err := live.Subscribe(t.Context(), "x"); err != nil { // never read
+	bus := newPatientLive(t, client, "slow:"+uuid.NewString()+":", 4)
+	if _, err := bus.Subscribe(t.Context(), "x"); err != nil { // never read
 		t.Fatal(err)
 	}
-	quick, err := live.Subscribe(t.Context(), "x")
+	quick, err := bus.Subscribe(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	const n = 50
 	for i := range n {
-		if err := live.Publish("x", message.NewMessage("1", []byte(fmt.Sprint(i)))); err != nil {
+		if err := bus.Publish("x", message.NewMessage("1", []byte(fmt.Sprint(i)))); err != nil {
 			t.Fatal(err)
 		}
 		msg := receive(t, quick)
@@ -166,21 +158,21 @@ func TestASlowReaderLosesAndHoldsUpNobody(t *testing.T) {
 			t.Fatalf("the quick reader got %q at %d", msg.Payload, i)
 		}
 	}
-	until(t, "what the slow reader lost is counted", func() bool { d := live.Dropped(); return d >= n-6 && d < n })
+	until(t, "what the slow reader lost is counted", func() bool { d := bus.Dropped(); return d >= n-6 && d < n })
 }
 
 // TestTwoTopicsOfOneChannelBothHear has two topics with the same channel.
 func TestTwoTopicsOfOneChannelBothHear(t *testing.T) {
 	client := connect(t, redistest.Shared(t).Addr())
 	channel := "one:" + uuid.NewString()
-	live := pubsub.NewLive(pubsub.LiveConfig{Client: client, Channel: func(string) string { return channel }})
-	t.Cleanup(func() { _ = live.Close() })
+	bus := live.NewPubSub(live.PubSubConfig{Client: client, Channel: func(string) string { return channel }})
+	t.Cleanup(func() { _ = bus.Close() })
 	for _, topic := range []string{"a", "b"} {
-		messages, err := live.Subscribe(t.Context(), topic)
+		messages, err := bus.Subscribe(t.Context(), topic)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := live.Publish(topic, message.NewMessage("1", []byte(topic))); err != nil {
+		if err := bus.Publish(topic, message.NewMessage("1", []byte(topic))); err != nil {
 			t.Fatal(err)
 		}
 		if msg := receive(t, messages); string(msg.Payload) != topic {
@@ -191,7 +183,7 @@ func TestTwoTopicsOfOneChannelBothHear(t *testing.T) {
 
 // TestWhatALeavingSubscriberHadNotReadDoesNotCount ends a subscription with unread messages.
 func TestWhatALeavingSubscriberHadNotReadDoesNotCount(t *testing.T) {
-	local := pubsub.NewLocal(4)
+	local := live.NewLocal(4)
 	ctx, leave := context.WithCancel(t.Context())
 	messages, err := local.Subscribe(ctx, "x")
 	if err != nil {
@@ -234,111 +226,43 @@ func heard(t *testing.T, publisher *goredis.Client, channel string, messages <-c
 func TestLiveHealsFromKillsAndRestarts(t *testing.T) {
 	server := redistest.Start(t)
 	client, publisher := connect(t, server.Addr()), connect(t, server.Addr())
-	live := newLive(t, client)
-	messages, err := live.Subscribe(t.Context(), "x")
+	bus := newLive(t, client)
+	messages, err := bus.Subscribe(t.Context(), "x")
 	if err != nil {
 		t.Fatal(err)
 	}
 	heard(t, publisher, "x", messages)
-	before := live.Reconnects()
+	before := bus.Reconnects()
 	if err := publisher.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "a reconnect", func() bool { return live.Reconnects() > before })
+	until(t, "a reconnect", func() bool { return bus.Reconnects() > before })
 	heard(t, publisher, "x", messages)
 	server.Kill()
 	server.Restart(t)
 	heard(t, publisher, "x", messages)
 }
 
-// swallower is a proxy that can stop passing bytes on without closing anything.
-type swallower struct {
-	net.Listener
-	target  string
-	swallow atomic.Bool
-	running sync.WaitGroup
-	mu      sync.Mutex
-	conns   []net.Conn
-}
-
-func newSwallower(t *testing.T, target string) *swallower {
-	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &swallower{Listener: listener, target: target}
-	s.running.Go(s.accept)
-	t.Cleanup(func() {
-		_ = listener.Close()
-		s.mu.Lock()
-		for _, c := range s.conns {
-			_ = c.Close()
-		}
-		s.mu.Unlock()
-		s.running.Wait()
-	})
-	return s
-}
-
-func (s *swallower) accept() {
-	for {
-		in, err := s.Accept()
-		if err != nil {
-			return
-		}
-		out, err := net.Dial("tcp", s.target)
-		if err != nil {
-			_ = in.Close()
-			continue
-		}
-		s.mu.Lock()
-		s.conns = append(s.conns, in, out)
-		s.mu.Unlock()
-		deaf := s.swallow.Load()
-		s.running.Go(func() { s.pass(out, in, deaf) })
-		s.running.Go(func() { s.pass(in, out, deaf) })
-	}
-}
-
-// pass copies until the swallowing begins. Connections made during it are deaf too.
-func (s *swallower) pass(to io.WriteCloser, from io.ReadCloser, deaf bool) {
-	buf := make([]byte, 4096)
-	for {
-		n, err := from.Read(buf)
-		if s.swallow.Load() {
-			deaf = true
-		}
-		if n > 0 && !deaf {
-			_, _ = to.Write(buf[:n])
-		}
-		if err != nil {
-			_ = to.Close()
-			return
-		}
-	}
-}
-
 // TestLiveHealsFromABlackHole guards against a connection that is silently dead: go-redis alone does not notice.
 func TestLiveHealsFromABlackHole(t *testing.T) {
 	server := redistest.Shared(t)
-	proxy := newSwallower(t, server.Addr())
+	proxy := redistest.StartProxy(t, server)
 	client := goredis.NewClient(&goredis.Options{
-		Addr: proxy.Addr().String(), ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
+		Addr: strings.TrimPrefix(proxy.URL(), "redis://"), ContextTimeoutEnabled: true, MaxRetries: -1, DialerRetries: 1,
 		ReadTimeout: 200 * time.Millisecond, WriteTimeout: 200 * time.Millisecond, DialTimeout: 200 * time.Millisecond,
 	})
 	t.Cleanup(func() { _ = client.Close() })
 	publisher := connect(t, server.Addr())
 	channel := "hole:" + uuid.NewString()
-	live := newLive(t, client)
-	messages, err := live.Subscribe(t.Context(), channel)
+	bus := newLive(t, client)
+	messages, err := bus.Subscribe(t.Context(), channel)
 	if err != nil {
 		t.Fatal(err)
 	}
 	heard(t, publisher, channel, messages)
-	before := live.Reconnects()
-	proxy.swallow.Store(true)
-	until(t, "the silence is noticed", func() bool { return live.Reconnects() > before })
-	proxy.swallow.Store(false)
+	before := bus.Reconnects()
+	proxy.Swallow(true)
+	until(t, "the silence is noticed", func() bool { return bus.Reconnects() > before })
+	proxy.Swallow(false)
 	heard(t, publisher, channel, messages)
 }

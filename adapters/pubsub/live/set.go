@@ -1,0 +1,8 @@
+//go:build wireinject
+
+package live
+
+import "github.com/google/wire"
+
+// Set provides live events on Redis from a [PubSubConfig].
+var Set = wire.NewSet(NewPubSub)
