@@ -28,6 +28,7 @@ type backend struct {
 	logID      string
 	topics     []string // that the subscriber of each group reads
 	live       message.Subscriber
+	tail       ports.Tail  // nil on a custom log without one
 	liveCounts liveCounts  // nil on a custom log
 	groups     groups      // nil on a custom log
 	custom     *EventLog   // nil unless the log is a custom one
@@ -39,7 +40,7 @@ type backend struct {
 // liveCounts are the counts of a live transport.
 type liveCounts interface {
 	Dropped() uint64
-	Queued() uint64 // handed to listeners so far
+	Queued() uint64 // handed to subscribers so far
 }
 
 // groups are the consumer groups of a log: [Groups] is their administration.
@@ -63,6 +64,7 @@ type onRedis struct {
 	keys    keyspace.Keys
 	log     *eventlog.Log
 	live    *live.PubSub
+	tail    *live.Tail
 	streams *pubsub.Streams
 	codec   *wireformat.Codec
 	clients *redis.Clients
@@ -70,7 +72,7 @@ type onRedis struct {
 
 func newRedisBackend(r *onRedis) *backend {
 	return &backend{
-		logID: r.log.ID(), topics: []string{r.streams.Topic()}, live: r.live, liveCounts: r.live, groups: r.streams, redis: r, close: r.close,
+		logID: r.log.ID(), topics: []string{r.streams.Topic()}, live: r.live, tail: r.tail, liveCounts: r.live, groups: r.streams, redis: r, close: r.close,
 	}
 }
 
@@ -78,17 +80,19 @@ func newRedisBackend(r *onRedis) *backend {
 func (r *onRedis) close() error {
 	var ending sync.WaitGroup
 	ending.Go(r.log.Close)
+	r.tail.Close() // before the connection that it shares with live
 	err := errors.Join(r.live.Close(), r.streams.Close())
 	ending.Wait()
 	return errors.Join(err, r.clients.Close())
 }
 
 // newMemoryBackend returns the backend of a core whose data ends with the process.
-func newMemoryBackend(log *memory.Log, live *live.Local, groups *pubsub.Memory) *backend {
+func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *pubsub.Memory) *backend {
 	return &backend{
-		logID: log.ID(), topics: []string{groups.Topic()}, live: live, liveCounts: live, groups: groups, idle: groups.Idle,
+		logID: log.ID(), topics: []string{groups.Topic()}, live: live, tail: tail, liveCounts: live, groups: groups, idle: groups.Idle,
 		close: func() error {
 			log.Close() // and with it commands and queries
+			tail.Close()
 			return live.Close()
 		},
 	}
@@ -99,7 +103,7 @@ func newCustomBackend(log *EventLog) *backend {
 	if end == nil {
 		end = func() error { return nil }
 	}
-	return &backend{logID: log.ID, topics: log.Streams, live: log.Live, custom: log, close: end}
+	return &backend{logID: log.ID, topics: log.Streams, live: log.Live, tail: log.Tail, custom: log, close: end}
 }
 
 // subscriber returns the subscriber of a group.
@@ -151,6 +155,34 @@ func (b *backend) refused() uint64 {
 		return 0
 	}
 	return b.redis.log.Refused()
+}
+
+// channelWatcher is a live transport that calls a function with what it receives, without a queue and a goroutine of its own.
+type channelWatcher interface {
+	Watch(ctx context.Context, topic string, receive func(payload []byte)) (stop func(), err error)
+}
+
+// watchChannel has receive called with each payload of a type's channel from its return on, until stop is called.
+func (b *backend) watchChannel(ctx context.Context, typ string, receive func(payload []byte)) (stop func(), err error) {
+	if w, direct := b.live.(channelWatcher); direct {
+		return w.Watch(ctx, typ, receive)
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	messages, err := b.live.Subscribe(ctx, typ)
+	if err != nil {
+		cancel()
+		return nil, err
+	}
+	done := inBackground(func() {
+		for msg := range messages {
+			msg.Ack()
+			receive(msg.Payload)
+		}
+	})
+	return func() {
+		cancel()
+		<-done
+	}, nil
 }
 
 // liveDropped returns the number of live messages that never reached their listener.

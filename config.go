@@ -19,6 +19,7 @@ type Config struct {
 	Caches   CachesConfig   // lifetimes of cached values
 	Limits   LimitsConfig   // rate limits, caps and the edit window
 	Access   AccessConfig   // rights of users to read
+	Feeds    FeedsConfig    // live feeds
 
 	// StopTimeout bounds how long Run takes in all to stop: handlers, commits, live listeners and connections. A fifth of it, at most 4 s, is for
 	// the steps after the handlers. Defaults to 25 s, because Kubernetes kills after 30 s.
@@ -225,4 +226,16 @@ type LimitsConfig struct {
 type AccessConfig struct {
 	// FormerMembers is what a former member of a chat may read of it. Defaults to app.FormerMembersUntilRemoval: the chat as of the removal.
 	FormerMembers app.FormerMembers
+}
+
+// FeedsConfig bounds the live feeds of a process ([Core.Feeds]). The zero value of each field means its default.
+type FeedsConfig struct {
+	MaxChats   int // chats that one feed follows. Defaults to 1,000
+	MaxCatchUp int // events of a chat that a feed reads from the log at its beginning; older ones are skipped. Defaults to 10,000
+	// QueueCount and QueueBytes bound the messages that wait for the reader of a feed. Beyond either of them the feed ends with feed.ErrSlow.
+	QueueCount int           // number of messages. Defaults to 1,024
+	QueueBytes int           // bytes of their events, as they are in the log. Defaults to 1 MiB
+	Reads      int           // reads of the log at once, for all feeds. Defaults to 8
+	CacheBytes int           // bytes of events, as they are in the log, that are cached for feeds that catch up. Defaults to 32 MiB
+	Heartbeat  time.Duration // silence after which a feed returns a heartbeat. Defaults to 15 s
 }

@@ -16,7 +16,7 @@ import (
 func (c Config) WithDefaults() Config {
 	c.Redis, c.Log, c.Delivery = c.Redis.withDefaults(), c.Log.withDefaults(), c.Delivery.withDefaults()
 	c.Presence, c.Sessions, c.Caches = c.Presence.withDefaults(), c.Sessions.withDefaults(), c.Caches.withDefaults()
-	c.Limits.Caps = c.Limits.Caps.WithDefaults()
+	c.Limits.Caps, c.Feeds = c.Limits.Caps.WithDefaults(), c.Feeds.withDefaults()
 	setDefault(&c.StopTimeout, 25*time.Second)
 	if c.Logger == nil {
 		c.Logger = slog.Default().With("component", "chatcore")
@@ -101,4 +101,15 @@ func (c CachesConfig) withDefaults() CachesConfig {
 
 func (c Config) policy() app.Policy {
 	return app.Policy{EditWindow: c.Limits.EditWindow, TypingTTL: c.Presence.TypingTTL, Caps: c.Limits.Caps}
+}
+
+func (f FeedsConfig) withDefaults() FeedsConfig {
+	setDefault(&f.MaxChats, 1000)
+	setDefault(&f.MaxCatchUp, 10_000)
+	setDefault(&f.QueueCount, 1024)
+	setDefault(&f.QueueBytes, 1<<20)
+	setDefault(&f.Reads, 8)
+	setDefault(&f.CacheBytes, 32<<20)
+	setDefault(&f.Heartbeat, 15*time.Second)
+	return f
 }

@@ -71,6 +71,7 @@ func (c Config) checkSigns(v *validation) {
 		{"Caches.ChatListTTL", c.Caches.ChatListTTL},
 		{"Caches.ContactListTTL", c.Caches.ContactListTTL},
 		{"Limits.EditWindow", c.Limits.EditWindow},
+		{"Feeds.Heartbeat", c.Feeds.Heartbeat},
 		{"StopTimeout", c.StopTimeout},
 	} {
 		if d.value < 0 {
@@ -92,6 +93,12 @@ func (c Config) checkSigns(v *validation) {
 		{"Delivery.LiveBuffer", c.Delivery.LiveBuffer},
 		{"Delivery.Warn.Lag", c.Delivery.Warn.Lag},
 		{"Delivery.Warn.Waiting", c.Delivery.Warn.Waiting},
+		{"Feeds.MaxChats", c.Feeds.MaxChats},
+		{"Feeds.MaxCatchUp", c.Feeds.MaxCatchUp},
+		{"Feeds.QueueCount", c.Feeds.QueueCount},
+		{"Feeds.QueueBytes", c.Feeds.QueueBytes},
+		{"Feeds.Reads", c.Feeds.Reads},
+		{"Feeds.CacheBytes", c.Feeds.CacheBytes},
 	} {
 		if n.value < 0 {
 			v.refuse(n.field, n.value, "a number from 0")

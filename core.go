@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -23,7 +22,6 @@ import (
 	"chatcore/app/projection"
 	"chatcore/domain"
 	"chatcore/helpers"
-	"chatcore/internal/calls"
 	"chatcore/ports"
 )
 
@@ -37,19 +35,16 @@ type Core struct {
 	Queries  *app.Queries    // present state, folded from the log; checks no membership
 	Access   *app.Access     // the part of a chat that a user may read
 	Sessions *app.Sessions   // logins of users
-	Feeds    *feed.Hub       // live feeds
 	Limits   *app.Limits     // how often something may be done, by the kinds of Config.Limits.Rates
+	Feeds    *feed.Hub       // live feeds of chats
 	Helpers  *helpers.Client // values, counters, sets and channels of the caller's own
 
 	deps
-	broken     atomic.Uint64 // live payloads that could not be read
-	live       calls.Set[AbandonedHandler]
-	liveFailed atomic.Uint64 // live handlers that panicked or called runtime.Goexit
+	live *liveListeners
 
-	builtins    *projection.Builtins      // the handler of the built-in group
-	after       *projection.AppendEffects // its effects, right after this process's appends
-	liveHandled atomic.Uint64             // live messages whose handlers returned
-	answers     bool                      // queries are answered from the caches once the core runs
+	builtins *projection.Builtins      // the handler of the built-in group
+	after    *projection.AppendEffects // its effects, right after this process's appends
+	answers  bool                      // queries are answered from the caches once the core runs
 
 	flushMetrics func() // exports the last metrics, while unwatch has not been called
 	unwatch      func() error
@@ -191,12 +186,13 @@ func NewInMemory(config Config, options ...Option) (*Core, error) {
 
 func newCore(
 	m deps, o telemetry.Startup, meter metric.Meter,
-	chats *app.Chats, presence *app.Presence, queries *app.Queries, sessions *app.Sessions, limits *app.Limits,
+	chats *app.Chats, presence *app.Presence, queries *app.Queries, access *app.Access, sessions *app.Sessions, limits *app.Limits, feeds *feed.Hub,
 ) (*Core, error) {
 	core := &Core{
-		Chats: chats, Presence: presence, Queries: queries, Access: app.NewAccess(queries, m.config.Access.FormerMembers), Sessions: sessions, Limits: limits, Helpers: m.helpers.Client,
+		Chats: chats, Presence: presence, Queries: queries, Access: access, Sessions: sessions, Limits: limits, Feeds: feeds, Helpers: m.helpers.Client,
 		deps: m, flushMetrics: o.Flush, readiness: readiness{probe: m.backend.probe}, running: make(chan struct{}), ended: make(chan struct{}),
 	}
+	core.live = &liveListeners{core: core, tail: m.backend.tail}
 	var cached projection.CachedAnswers // nil without caches
 	if m.caches != nil {
 		cached = m.caches

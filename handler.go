@@ -1,9 +1,11 @@
 package chatcore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -179,18 +181,36 @@ type LiveHandler struct {
 	err    error // returned by Listen
 }
 
-// OnLive handles the live events of one type, durable or ephemeral; OnLive for [domain.Event] itself handles them all. Calls are made
-// one after another for each type; while a handler is slow a bounded number waits and further ones are dropped and counted. A handler that panics
-// or calls [runtime.Goexit] is counted in [Stats.LiveFailed], and called with the next event.
+// OnLive handles the live events of one type, durable or ephemeral. OnLive for [domain.Event] handles all of them, that for [domain.Durable] or
+// [domain.Ephemeral] all durable or ephemeral ones, and that for [domain.Custom] all custom ones; [Definition.OnLive] handles those of one custom type.
+// Calls are made one after another for each type; custom types that have no handler of their own count as one. While a handler is slow, a bounded number
+// of events waits ([DeliveryConfig.LiveBuffer]), and further ones are dropped and counted. A handler that panics or calls [runtime.Goexit] is counted in
+// [Stats.LiveFailed], and called with the next event.
 func OnLive[T domain.Event](handle func(ctx context.Context, l Live[T])) LiveHandler {
-	var zero T
-	types := []string{wireformat.Type(zero)}
-	if types[0] == "" {
-		types = wireformat.LiveTypes()
-	}
-	return LiveHandler{types: types, err: noHandler("OnLive", handle == nil), handle: func(ctx context.Context, in wireformat.Incoming) {
+	types, err := liveTypes[T]()
+	return LiveHandler{types: types, err: errors.Join(err, noHandler("OnLive", handle == nil)), handle: func(ctx context.Context, in wireformat.Incoming) {
 		if event, ok := in.Event.(T); ok {
 			handle(ctx, Live[T]{Event: event, ID: in.ID, Seq: in.Seq, Ordinal: in.Ordinal, Meta: in.Meta, Foreign: in.Foreign})
 		}
 	}}
+}
+
+// liveTypes returns the types of the live events that are a T, with pubsub.AnyCustom for custom ones.
+func liveTypes[T domain.Event]() ([]string, error) {
+	var types []string
+	for _, e := range []domain.Event{
+		domain.MessageNew{}, domain.MessageEdit{}, domain.MessageDelete{}, domain.MessageReaction{}, domain.ReadReceipt{}, domain.ChatUpdate{},
+		domain.UserStatus{}, domain.TypingStart{}, domain.TypingStop{}, domain.Custom{},
+	} {
+		if _, is := e.(T); is {
+			types = append(types, cmp.Or(wireformat.Type(e), pubsub.AnyCustom))
+		}
+	}
+	if types == nil {
+		return nil, &domain.InvalidError{
+			Field: "OnLive", Problem: "is for " + reflect.TypeFor[T]().String(),
+			Allowed: "an event of package domain, domain.Event, domain.Durable or domain.Ephemeral for all of them, domain.Custom for all custom ones, or Definition.OnLive for those of one type",
+		}
+	}
+	return types, nil
 }

@@ -96,6 +96,7 @@ type EventLog struct {
 	Subscriber  func(group string, fromBeginning bool) (message.Subscriber, error)
 	DeadLetters pubsub.DeadLetters
 	Live        LiveTransport
+	Tail        ports.Tail                                    // may be nil: then there are no feeds, and listeners hear only what Live delivers
 	DeleteGroup func(ctx context.Context, group string) error // may be nil
 	Close       func() error                                  // may be nil; called once, at the end
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
@@ -17,6 +18,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/entity"
+	"chatcore/app/feed"
 	"chatcore/app/projection"
 	"chatcore/helpers"
 	"chatcore/ports"
@@ -156,3 +158,36 @@ func tracedSessions(s stores, t *telemetry.Telemetry) ports.SessionStore {
 
 // instrumentation is the name under which the core traces and measures.
 const instrumentation = "chatcore"
+
+// Feeds.
+
+func newAccess(c Config, queries *app.Queries) *app.Access {
+	return app.NewAccess(queries, c.Access.FormerMembers)
+}
+
+func newFeeds(c Config, b *backend, log app.Log, access *app.Access, queries *app.Queries) *feed.Hub {
+	return feed.NewHub(feed.Dependencies{
+		Log: log, LogID: b.logID, Tail: b.tail, Access: access, Queries: queries, Logger: c.Logger,
+	}, feed.Config(c.Feeds))
+}
+
+// legacySweep is the interval between two reads of watched streams if appends do not announce their events on the channels of partitions.
+const legacySweep = 250 * time.Millisecond
+
+func tailConfig(c Config, clients *redis.Clients, keys keyspace.Keys, codec *wireformat.Codec, pubsub *live.PubSub) live.TailConfig {
+	config := live.TailConfig{
+		PubSub: pubsub, Client: clients.Commands.UniversalClient, PartitionOf: keys.Log().Partition, Memberships: keys.Views().Memberships(),
+		Codec: codec, Logger: c.Logger,
+	}
+	for p := range c.Log.Partitions {
+		config.Partitions = append(config.Partitions, live.TailPartition{Stream: keys.Log().Stream(p), Channel: keys.Log().Live(p)})
+	}
+	if !c.Log.Announce.onPartitions() {
+		config.Sweep = legacySweep
+	}
+	return config
+}
+
+func newMemoryTail(c Config, log *memory.Log, clock ports.Clock, local *live.Local, s stores) *memory.Tail {
+	return memory.NewTail(log, c.Log.Partitions, clock, local, s.UserChats)
+}

@@ -14,7 +14,6 @@ import (
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
-	"chatcore/internal/calls"
 	"chatcore/ports"
 )
 
@@ -96,6 +95,7 @@ func (c *Core) run(ctx context.Context) error {
 	}()
 	go func() { // beside the handlers, since it takes about a second
 		<-ctx.Done()
+		c.Feeds.Close()
 		c.Chats.Close(limits.channels)
 	}()
 	waitFor(limits.delivery, quiet)
@@ -114,7 +114,7 @@ func (c *Core) run(ctx context.Context) error {
 
 // deliver runs listeners, the sweeper and the groups until ctx ends or one of them fails.
 func (c *Core) deliver(ctx context.Context, live *sync.WaitGroup) error {
-	if err := c.listen(ctx, live); err != nil {
+	if err := c.live.open(ctx, c.listeners, c.backend.watchChannel, live); err != nil {
 		return ended(ctx, err)
 	}
 	live.Go(func() { c.sweeper.Run(ctx) })
@@ -227,74 +227,4 @@ func (c *Core) traced(s *registration) message.NoPublishHandlerFunc {
 		end(err)
 		return err
 	}
-}
-
-// listen starts the live handlers: for each type one goroutine, which calls them one after another.
-func (c *Core) listen(ctx context.Context, running *sync.WaitGroup) error {
-	byType := make(map[string][]LiveHandler)
-	for _, h := range c.listeners {
-		for _, typ := range h.types {
-			byType[typ] = append(byType[typ], h)
-		}
-	}
-	for typ, handlers := range byType {
-		messages, err := c.backend.live.Subscribe(ctx, typ)
-		if err != nil {
-			return err
-		}
-		calls.Each(running, messages, func(msg *message.Message) { c.deliverLive(ctx, typ, msg, handlers) }, func() {})
-	}
-	return nil
-}
-
-func (c *Core) deliverLive(ctx context.Context, typ string, msg *message.Message, handlers []LiveHandler) {
-	msg.Ack()
-	defer c.progress.made()
-	defer c.liveHandled.Add(1)
-	in, err := c.codec.DecodeLenient(typ, msg.Payload, c.clock.Now())
-	if err != nil {
-		c.broken.Add(1)
-		c.config.Logger.DebugContext(ctx, "live payload is no event", "channel", typ, "error", err)
-		return
-	}
-	ctx, end := c.telemetry.Process(ctx, telemetry.Received{Type: typ, ID: in.ID, Seq: in.Seq, TraceParent: in.Meta.TraceParent})
-	defer end(nil)
-	c.handleLive(ctx, typ, in, handlers)
-}
-
-// handleLive calls the handlers, one after another.
-func (c *Core) handleLive(ctx context.Context, typ string, in wireformat.Incoming, handlers []LiveHandler) {
-	for i, h := range handlers {
-		c.guard(ctx, typ, func() {
-			defer c.live.Begin(AbandonedHandler{Channel: typ, Chat: chatOf(in.Event), Seq: in.Seq, Event: in.ID})()
-			h.handle(ctx, in)
-		}, func() { c.handleLive(ctx, typ, in, handlers[i+1:]) })
-	}
-}
-
-// chatOf returns the chat of an event, or "" for one that belongs to none.
-func chatOf(e domain.Event) domain.ChatID {
-	if durable, ok := e.(domain.Durable); ok {
-		return durable.ChatID()
-	}
-	return ""
-}
-
-// guard keeps a handler's panic from ending the process. A handler that calls [runtime.Goexit] ends the goroutine: the rest is called before.
-func (c *Core) guard(ctx context.Context, typ string, call, rest func()) {
-	returned := false
-	defer func() {
-		if returned {
-			return
-		}
-		c.liveFailed.Add(1)
-		if r := recover(); r != nil {
-			c.config.Logger.ErrorContext(ctx, "live handler panicked", "channel", typ, "panic", r)
-			return
-		}
-		c.config.Logger.ErrorContext(ctx, "live handler called runtime.Goexit", "channel", typ)
-		rest()
-	}()
-	call()
-	returned = true
 }

@@ -23,19 +23,19 @@ var (
 		wire.FieldsOf(new(Config), "Log", "Delivery", "Sessions", "Limits", "Logger"),
 		telemetry.Set, telemetryConfig, newCodec, newPolicy, newClock, newIDs, newProgress, newCounters, newHistoryListener,
 		wire.FieldsOf(new(stores), "Typing", "Presence", "Limiter", "Effects", "Caches", "FeedState"), newViews, tracedSessions,
-		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, projection.NewModels, newQueries, app.NewPresence, app.NewSweeper, newCaches, newLimits,
+		newHelpers, newEntities, tracedLog, newLiveBus, app.NewChats, projection.NewModels, newQueries, app.NewPresence, app.NewSweeper, newCaches, newLimits, newAccess, newFeeds,
 		wire.Bind(new(ports.Presence), new(ports.PresenceStore)), wire.Bind(new(ports.PresenceSweep), new(ports.PresenceStore)), wire.Bind(new(ports.Statuses), new(ports.PresenceStore)),
 		newSessionMode, app.NewSessions, wire.Bind(new(app.Presences), new(*app.Presence)),
 		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
-		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, live.Set, liveConfig, streamsConfig, redisClock,
+		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, live.Set, liveConfig, tailConfig, streamsConfig, redisClock,
 		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
 		wire.Bind(new(message.Publisher), new(*live.PubSub)), wire.Bind(new(LiveTransport), new(*live.PubSub)),
 		wire.Struct(new(onRedis), "*"), newRedisBackend,
 	)
 	memorySet = wire.NewSet(
-		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryDelivery, memoryClock,
+		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryDelivery, newMemoryTail, memoryClock,
 		wire.Bind(new(memory.Announcer), new(*live.Local)),
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*live.Local)), wire.Bind(new(LiveTransport), new(*live.Local)),

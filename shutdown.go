@@ -158,6 +158,7 @@ func (c *Core) release(limits stopLimits) error {
 // closeConnections closes the connections that no handler needs any more.
 func (c *Core) closeConnections() error {
 	c.readiness.close()
+	c.Feeds.Close()
 	c.flushMetrics()
 	err := c.unwatch()
 	c.closeCaches() // before their loaders' connections
@@ -170,7 +171,7 @@ func (c *Core) abandoned() error {
 	c.mu.Lock()
 	router := c.router
 	c.mu.Unlock()
-	running := c.live.Running()
+	running := c.live.calls.Running()
 	for _, call := range c.helpers.Running() {
 		running = append(running, AbandonedHandler{Channel: call.Channel, Event: call.Message})
 	}

@@ -116,16 +116,18 @@ func counts() []count {
 		},
 
 		{
-			func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.liveHandled.Load() + c.helpers.Stats().Handled },
+			func(s *Stats) *uint64 { return &s.LiveHandled }, nil, func(c *Core, _ *Stats) uint64 { return c.live.handled.Load() + c.helpers.Stats().Handled },
 			"chatcore.live.handled", "{message}", "Live messages that listeners have finished.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.liveDropped() },
+			func(s *Stats) *uint64 { return &s.LiveDropped }, nil, func(c *Core, _ *Stats) uint64 { return c.live.dropped.Load() + c.backend.liveDropped() },
 			"chatcore.live.dropped", "{message}", "Live messages that never reached their listener, because it was slow or ended before.", nil,
 		},
-		// After the two above: queued is then at least handled.
+		// After the two above: received is then at least their sum.
 		{
-			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 { return c.backend.liveQueued() + s.LiveDropped },
+			func(s *Stats) *uint64 { return &s.LiveReceived }, nil, func(c *Core, s *Stats) uint64 {
+				return c.live.received.Load() + c.backend.liveQueued() + c.backend.liveDropped()
+			},
 			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil,
 		},
 		{
@@ -133,11 +135,11 @@ func counts() []count {
 			"chatcore.live.reconnects", "{connection}", "Working live connections that were lost.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.LiveUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.broken.Load() },
+			func(s *Stats) *uint64 { return &s.LiveUnreadable }, nil, func(c *Core, _ *Stats) uint64 { return c.live.unreadable.Load() },
 			"chatcore.live.unreadable", "{message}", "Live messages that are no event.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.liveFailed.Load() + c.helpers.Stats().Failed },
+			func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.live.failed.Load() + c.helpers.Stats().Failed },
 			"chatcore.live.failed", "{call}", "Calls of live handlers that panicked or ended their goroutine.", nil,
 		},
 		{

@@ -24,7 +24,7 @@ func (c *Core) WaitIdle(ctx context.Context) error {
 		return ctx.Err()
 	}
 	return c.progress.until(ctx, func() bool {
-		return c.Chats.MarkStats().Pending == 0 && c.backend.idle() && c.after.Idle() && c.liveHandled.Load()+c.helpers.Stats().Handled == c.backend.liveQueued()
+		return c.Chats.MarkStats().Pending == 0 && c.backend.idle() && c.after.Idle() && c.live.idle() && c.helpers.Stats().Handled == c.backend.liveQueued()
 	})
 }
 

@@ -45,12 +45,15 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	}
 	pubSubConfig := liveConfig(config, clients, keys)
 	pubSub := live.NewPubSub(pubSubConfig)
+	liveTailConfig := tailConfig(config, clients, keys, codec, pubSub)
+	tail := live.NewTail(liveTailConfig)
 	pubsubStreamsConfig := streamsConfig(clients, keys, log, codec)
 	streams := pubsub.NewStreams(pubsubStreamsConfig)
 	chatcoreOnRedis := &onRedis{
 		keys:    keys,
 		log:     log,
 		live:    pubSub,
+		tail:    tail,
 		streams: streams,
 		codec:   codec,
 		clients: clients,
@@ -121,11 +124,13 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
+	access := newAccess(config, queries)
 	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		cleanup2()
 		cleanup()
@@ -144,9 +149,6 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	deliveryConfig := config.Delivery
 	local := newLocal(deliveryConfig)
 	log := memory.NewLog(config2, codec, clock, local)
-	chatcoreProgress := newProgress()
-	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	chatcoreBackend := newMemoryBackend(log, local, pubsubMemory)
 	iDs := newIDs(p)
 	config3 := telemetryConfig(config, p)
 	meter := telemetry.ConfiguredMeter(config3)
@@ -158,6 +160,10 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	liveBus := newLiveBus(local, codec, iDs, telemetryTelemetry)
 	portsStores := memory.NewStores(config2, clock, liveBus)
 	chatcoreStores := newMemoryStores(portsStores, log, p, telemetryTelemetry)
+	tail := newMemoryTail(config, log, clock, local, chatcoreStores)
+	chatcoreProgress := newProgress()
+	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
+	chatcoreBackend := newMemoryBackend(log, local, tail, pubsubMemory)
 	presenceStore := chatcoreStores.Presence
 	logger := config.Logger
 	sweeper := app.NewSweeper(presenceStore, clock, logger)
@@ -203,11 +209,13 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
+	access := newAccess(config, queries)
 	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		return nil, err
 	}
@@ -281,11 +289,13 @@ func initCustom(ctx context.Context, config Config, p overrides) (*Core, error) 
 	limits := newLimits(limitsConfig, limiter)
 	chats := app.NewChats(commandLog, loader, liveBus, typingMarks, logClock, iDs, telemetryTelemetry, policy, limits)
 	presence := app.NewPresence(presenceStore, presenceStore)
+	access := newAccess(config, queries)
 	sessionStore := tracedSessions(chatcoreStores, telemetryTelemetry)
 	sessionsConfig := config.Sessions
 	sessionMode := newSessionMode(sessionsConfig)
 	sessions := app.NewSessions(sessionStore, presence, sessionMode)
-	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, sessions, limits)
+	hub := newFeeds(config, chatcoreBackend, log, access, queries)
+	core, err := newCore(chatcoreDeps, startup, meter, chats, presence, queries, access, sessions, limits, hub)
 	if err != nil {
 		return nil, err
 	}

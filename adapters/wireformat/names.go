@@ -82,6 +82,9 @@ func reservedParts() []string {
 	return []string{"chat", "member", "message", "read", "thread", "typing", "user"}
 }
 
+// IsDurable reports whether a type is one of [DurableTypes].
+func IsDurable(typ string) bool { return durable(typ) }
+
 func known(typ string) bool { return durable(typ) || ephemeral(typ) }
 
 func durable(typ string) bool {

@@ -166,6 +166,7 @@ func (b binder) times(c *chatcore.Config) {
 	b.add("retry.max", &c.Delivery.Retry.Max, "longest such pause")
 	b.add("warn.lag-age", &c.Delivery.Warn.LagAge, "age of the oldest unfinished event from which doctor warns")
 	b.add("durability.timeout", &c.Redis.Durability.Timeout, "time to wait for replicas")
+	b.add("feeds.heartbeat", &c.Feeds.Heartbeat, "silence after which a feed returns a heartbeat")
 	b.add("builtin-pace", &c.Delivery.BuiltinPace, "time between two reads of the streams by the built-in subscribers, at most 1m")
 	b.add("stop-timeout", &c.StopTimeout, "time in which serve stops, in all")
 }
@@ -193,6 +194,12 @@ func (b binder) bounds(c *chatcore.Config) {
 	b.add("caps.members-per-command", &c.Limits.Caps.MembersPerCommand, "users that one create or add makes members")
 	b.add("access.former-members", &formerMembers{&c.Access.FormerMembers}, "what former members of a chat may read of it: until-removal or nothing")
 	b.add("live-buffer", &c.Delivery.LiveBuffer, "messages that wait for a slow live listener")
+	b.add("feeds.max-chats", &c.Feeds.MaxChats, "chats that one feed follows")
+	b.add("feeds.max-catch-up", &c.Feeds.MaxCatchUp, "missed events of a chat that a feed returns; older ones are skipped")
+	b.add("feeds.queue-count", &c.Feeds.QueueCount, "messages that wait for the reader of a feed; beyond them the feed ends")
+	b.add("feeds.queue-bytes", &c.Feeds.QueueBytes, "bytes of the events that wait for the reader of a feed")
+	b.add("feeds.reads", &c.Feeds.Reads, "reads of the log at once, for all feeds that catch up")
+	b.add("feeds.cache-bytes", &c.Feeds.CacheBytes, "bytes of events that are cached for feeds that catch up")
 }
 
 // also names a further variable of the environment.

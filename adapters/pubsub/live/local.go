@@ -11,7 +11,7 @@ import (
 type Local struct {
 	hub     *hub
 	mu      sync.RWMutex // mu guards hearers
-	hearers []func(topic string, payload []byte)
+	hearers map[*byte]func(topic string, payload []byte)
 }
 
 var (
@@ -42,10 +42,31 @@ func (l *Local) Announce(typ string, payload []byte) {
 
 // Hear has fn called with the topic and the payload of each message that is published from now on, before Publish returns. fn must be quick, and must
 // not publish.
-func (l *Local) Hear(fn func(topic string, payload []byte)) {
+func (l *Local) Hear(fn func(topic string, payload []byte)) { l.hear(fn) }
+
+// Watch has fn called with the payload of each message of a topic that is published from now on, until stop is called. fn must be quick, and must not
+// publish. After stop returns, fn is not called any more.
+func (l *Local) Watch(_ context.Context, topic string, fn func(payload []byte)) (stop func(), err error) {
+	return l.hear(func(t string, payload []byte) {
+		if t == topic {
+			fn(payload)
+		}
+	}), nil
+}
+
+func (l *Local) hear(fn func(topic string, payload []byte)) (stop func()) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.hearers = append(l.hearers, fn)
+	if l.hearers == nil {
+		l.hearers = make(map[*byte]func(string, []byte))
+	}
+	key := new(byte)
+	l.hearers[key] = fn
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		delete(l.hearers, key)
+	}
 }
 
 // Subscribe returns a channel of the messages that are published from now on, until ctx ends.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -83,6 +84,43 @@ func (p *PubSub) Subscribe(ctx context.Context, topic string) (<-chan *message.M
 	}
 	return messages, err
 }
+
+// Watch has fn called with the payload of each message of a topic that is published after Watch has returned, until stop is called. fn must be quick,
+// and must not call the PubSub. After stop returns, fn is not called any more. Losses and errors are those of Subscribe.
+func (p *PubSub) Watch(ctx context.Context, topic string, fn func(payload []byte)) (stop func(), err error) {
+	name, r := p.config.Channel(topic), &watchReceiver{fn: fn}
+	if err := p.link.joinAll(ctx, map[string]receiver{name: r}); err != nil {
+		return nil, err
+	}
+	return func() {
+		p.link.channels.leave(name, r)
+		r.stop()
+	}, nil
+}
+
+// watchReceiver passes the messages of a channel to a function.
+type watchReceiver struct {
+	mu sync.Mutex // mu guards fn, and is held while fn is called
+	fn func(payload []byte)
+}
+
+func (r *watchReceiver) message(payload string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.fn != nil {
+		r.fn([]byte(payload))
+	}
+}
+
+func (r *watchReceiver) stop() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.fn = nil
+}
+
+func (*watchReceiver) resubscribed() {}
+
+func (*watchReceiver) evicted() {}
 
 // topicReceiver passes the messages of a channel to the subscribers of a topic.
 type topicReceiver struct {

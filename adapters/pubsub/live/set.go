@@ -4,5 +4,5 @@ package live
 
 import "github.com/google/wire"
 
-// Set provides live events on Redis from a [PubSubConfig].
-var Set = wire.NewSet(NewPubSub)
+// Set provides live events on Redis from a [PubSubConfig] and a [TailConfig].
+var Set = wire.NewSet(NewPubSub, NewTail)
