@@ -88,8 +88,13 @@ export class Calls {
   ): AsyncGenerator<Plain<MessageShape<O>>, void, undefined> {
     const request = fromPlain(method.input, input);
     const transport = this.settings.instances.current;
-    const stop = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    const stop = new AbortController(); // not AbortSignal.any, which the garbage collector of Node 20 may take away
+    const { signal } = stop;
+    const abort = () => stop.abort(options.signal?.reason);
+    options.signal?.addEventListener("abort", abort);
+    if (options.signal?.aborted) {
+      abort();
+    }
     try {
       let responses: AsyncIterator<MessageShape<O>> | undefined;
       for (;;) {
@@ -108,6 +113,7 @@ export class Calls {
       this.switchInstance(transport, error);
       throw error;
     } finally {
+      options.signal?.removeEventListener("abort", abort);
       stop.abort(); // a caller that leaves early ends the stream
     }
   }

@@ -5,7 +5,7 @@ import { Calls, type CallOptions } from "./calls.js";
 import { invalid } from "./errors.js";
 import { Feed, type FeedOptions } from "./feed.js";
 import { feedURL, type FeedTicket, type FeedTicketInput, type FeedURLInput } from "./feed_url.js";
-import { unaryFetch } from "./fetch.js";
+import { connectionFetch } from "./fetch.js";
 import { FeedService } from "./gen/chatcore/v1/feed_pb.js";
 import { Instances } from "./instances.js";
 import { Chats, Limits, Log, Messages, Presence, Sessions } from "./services.js";
@@ -49,7 +49,7 @@ export class Client {
     if (this.#urls.length === 0) {
       throw invalid("url", "is empty", "at least one address");
     }
-    const fetch = unaryFetch(options.fetch ?? ((...args) => globalThis.fetch(...args)));
+    const fetch = connectionFetch(options.fetch ?? ((...args) => globalThis.fetch(...args)));
     const transports = options.transport ? [options.transport] : this.#urls.map((baseUrl) => createConnectTransport({ baseUrl, fetch }));
     const renewable = typeof token === "function";
     const instances = new Instances(transports);

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { test } from "node:test";
+import v8 from "node:v8";
+import vm from "node:vm";
 import { ChatcoreError, createClient } from "../dist/index.js";
 import { brief, event, feedOf, garden, serveFeeds, started, take } from "./feed_server.mjs";
 
@@ -396,6 +398,20 @@ test("a feed ends with its loop, with close and with its signal", async (t) => {
   const aborted = feedOf(t, url, { ...garden, signal: AbortSignal.abort() });
   assert.deepEqual([await aborted.next(), aborted.state], [{ done: true, value: undefined }, "closed"]);
   assert.equal(streams.length, 2);
+});
+
+test("a feed ends its connection, also after the garbage collector has run", async (t) => {
+  v8.setFlagsFromString("--expose-gc");
+  const gc = vm.runInNewContext("gc");
+  const { url, streams } = await serveFeeds(t, (stream) => stream.send(started(), event("garden", 1)));
+  const feed = feedOf(t, url);
+  await take(feed, 1);
+  for (let i = 0; i < 5; i++) {
+    gc();
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+  feed.close();
+  await streams[0].closed;
 });
 
 test("wrong options are refused by name", () => {
