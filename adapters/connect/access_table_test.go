@@ -49,6 +49,7 @@ func accessRows() map[string]accessRow {
 	addPresenceRows(rows)
 	addSessionRows(rows)
 	addServiceRows(rows)
+	addFeedRows(rows)
 	return rows
 }
 
@@ -223,6 +224,23 @@ func addServiceRows(rows map[string]accessRow) {
 	only("chatcore.admin.v1.DeadLetterService.DropDeadLetter", auth.ScopeAdmin, absent, letter)
 	only("chatcore.admin.v1.HealthService.GetHealth", auth.ScopeAdmin, "", object{})
 	only("chatcore.admin.v1.HealthService.ListFindings", auth.ScopeAdmin, "", object{})
+}
+
+func addFeedRows(rows map[string]accessRow) {
+	const service = "chatcore.v1.FeedService."
+	rows[service+"Watch"] = accessRow{auth.ScopeChatsRead, func(p *place, actor string) object {
+		o := object{"chats": []object{{"chat_id": p.chat, "after_seq": 0}}}
+		if actor != "" {
+			o["actor_id"] = actor
+		}
+		return o
+	}, nil, "", "", "", "", absent}
+	rows[service+"CreateFeedTicket"] = accessRow{scope: auth.ScopeChatsRead, actor: (*place).owner, request: func(_ *place, actor string) object {
+		if actor == "" {
+			return object{}
+		}
+		return object{"actor_id": actor}
+	}}
 }
 
 // apiMethods returns the methods of all services of the API, by full name.

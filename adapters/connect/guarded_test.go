@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -277,6 +278,10 @@ func (g *guarded) post(path, token, contentType string, body []byte) answer {
 	}
 	defer func() { _ = response.Body.Close() }()
 	got := answer{status: response.StatusCode, header: response.Header}
+	if got.status == http.StatusOK && strings.HasSuffix(path, "/FeedService/Watch") {
+		got.body = feedBody(g.t, response.Body)
+		return got
+	}
 	if got.body, err = io.ReadAll(response.Body); err != nil {
 		g.t.Fatal(err)
 	}
@@ -284,6 +289,26 @@ func (g *guarded) post(path, token, contentType string, body []byte) answer {
 		got.code = codeOf(got.body)
 	}
 	return got
+}
+
+// feedBody returns the body of a feed up to where it has nothing more to give at once, as if it ended there.
+func feedBody(t testing.TB, body io.Reader) (read []byte) {
+	t.Helper()
+	const last = 2
+	for {
+		flags, message := readEnvelope(t, body)
+		framed := envelope(message)
+		framed[0] = flags
+		read = append(read, framed...)
+		if flags&last != 0 {
+			return read
+		}
+		if bytes.Contains(message, []byte("caughtUp")) || bytes.Contains(message, []byte("chatLeft")) {
+			end := envelope([]byte("{}"))
+			end[0] = last
+			return append(read, end...)
+		}
+	}
 }
 
 func codeOf(body []byte) string {

@@ -193,11 +193,16 @@ func connectCall(client *http.Client, options ...rpc.ClientOption) func(context.
 			}
 			return generated(m, res.Msg)
 		}
+		ctx, cancel := context.WithCancel(ctx)
 		stream, err := c.CallServerStream(ctx, request)
 		if err != nil {
+			cancel()
 			return nil, refusalOf(err)
 		}
-		defer func() { _ = stream.Close() }()
+		defer func() {
+			cancel() // a feed does not end by itself
+			_ = stream.Close()
+		}()
 		var all2 []proto.Message
 		for stream.Receive() {
 			one, err := generated(m, stream.Msg())
@@ -205,6 +210,9 @@ func connectCall(client *http.Client, options ...rpc.ClientOption) func(context.
 				return nil, err
 			}
 			all2 = append(all2, one...)
+			if endsTest(one[0]) {
+				return all2, nil
+			}
 		}
 		if err := stream.Err(); err != nil {
 			return all2, refusalOf(err)
@@ -260,7 +268,16 @@ func grpcInvoke(ctx context.Context, base, path string, m protoreflect.MethodDes
 			return all, grpcRefusal(err)
 		}
 		all = append(all, res)
+		if endsTest(res) {
+			return all, nil
+		}
 	}
+}
+
+// endsTest reports whether a message is one after which a feed has nothing more to give at once: feeds do not end by themselves.
+func endsTest(m proto.Message) bool {
+	w, feed := m.(*v1.WatchResponse)
+	return feed && (w.GetCaughtUp() != nil || w.GetChatLeft() != nil)
 }
 
 func grpcRefusal(err error) error {

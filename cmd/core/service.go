@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -89,6 +90,7 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	if err := core.SubscribeBuiltins(); err != nil {
 		return err
 	}
+	defer runtime.KeepAlive(heapReserve())
 	defer s.background.Wait()
 	until, end := context.WithCancel(context.WithoutCancel(ctx)) // of the admin listener and the certificate, which outlast the API and the core
 	defer end()

@@ -20,8 +20,10 @@ type requestKey struct{}
 // request is the state of one request. It lives until its handler returns.
 type request struct {
 	server    *Server
-	control   *http.ResponseController
+	writer    http.ResponseWriter // of net/http
 	began     time.Time
+	response  response
+	body      body
 	held      held // only the handler's goroutine uses it
 	principal atomic.Pointer[string]
 
@@ -81,7 +83,8 @@ func Stream(ctx context.Context) error {
 	}
 	s.release(r)
 	r.held = holdsStream
-	return errors.Join(r.control.SetReadDeadline(time.Time{}), r.control.SetWriteDeadline(time.Time{}))
+	control := http.NewResponseController(r.writer)
+	return errors.Join(control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
 }
 
 // SetPrincipal names the principal of a request in the access log. It does nothing if ctx is not of a request of a [Server]. name must not contain
@@ -94,23 +97,21 @@ func SetPrincipal(ctx context.Context, name string) {
 
 // ServeHTTP implements [http.Handler]: it answers probes, and calls the handler within the bounds of the server.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.conns.requests.Add(1)
-	state := &request{server: s, control: http.NewResponseController(w), began: time.Now()}
-	ctx := context.WithValue(r.Context(), requestKey{}, state)
-	r = r.WithContext(ctx)
-	observed := &response{ResponseWriter: w, request: state}
-	w = observed
-	if r.Body != http.NoBody {
-		r.Body = &body{ReadCloser: r.Body, request: state}
+	if r.ProtoMajor > 1 {
+		growStack(0)
 	}
-	defer s.log(r, observed)
+	s.conns.requests.Add(1)
+	state := &request{server: s, writer: w, began: time.Now()}
+	state.response = response{ResponseWriter: w, request: state}
+	w = &state.response
+	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, state))
+	if r.Body != http.NoBody {
+		state.body = body{ReadCloser: r.Body, request: state}
+		r.Body = &state.body
+	}
+	defer s.log(r, &state.response)
 	defer s.release(state)
 	defer s.recovered(r)
-	// An HTTP/1.1 connection gets other deadlines from net/http after the request, an HTTP/2 stream ends with it.
-	deadline := state.began.Add(s.config.Timeouts.Request)
-	if err := errors.Join(state.control.SetReadDeadline(deadline), state.control.SetWriteDeadline(deadline)); err != nil {
-		s.config.Logger.ErrorContext(ctx, "request without deadlines", "error", err)
-	}
 	switch {
 	case s.config.Probes.answers(r):
 		s.config.Probes.ServeHTTP(w, r)

@@ -141,13 +141,14 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 		TLSConfig:         s.config.TLS,
 		Protocols:         &protocols,
 		ReadHeaderTimeout: s.config.Timeouts.Header,
+		ReadTimeout:       s.config.Timeouts.Request, // of each request, also of HTTP/2; Stream lifts it
+		WriteTimeout:      s.config.Timeouts.Request, // likewise
 		IdleTimeout:       s.config.Timeouts.Idle,
 		MaxHeaderBytes:    s.config.MaxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: s.config.MaxConcurrentStreams,
 			SendPingTimeout:      s.config.Timeouts.Stall, // a client that is gone is noticed, also by a stream that sends nothing
-			PingTimeout:          s.config.Timeouts.Stall,
-			WriteByteTimeout:     s.config.Timeouts.Stall,
+			PingTimeout:          s.config.Timeouts.Stall, // conn bounds writes: no WriteByteTimeout
 		},
 		ConnState:   s.conns.observe,
 		BaseContext: func(net.Listener) context.Context { return ctx },

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -253,6 +254,34 @@ func TestServer_OverloadedForm(t *testing.T) {
 	close(release)
 	if err := <-ended; err != nil {
 		t.Error(err)
+	}
+}
+
+// deadlineWriter counts the deadlines that a handler sets.
+type deadlineWriter struct {
+	*httptest.ResponseRecorder
+	set int
+}
+
+func (w *deadlineWriter) SetReadDeadline(time.Time) error  { w.set++; return nil }
+func (w *deadlineWriter) SetWriteDeadline(time.Time) error { w.set++; return nil }
+
+// TestServer_CostOfARequest counts what the server adds to a request. It sets no deadlines: net/http does, for which each one that a handler sets costs a
+// message to the goroutine of an HTTP/2 connection.
+func TestServer_CostOfARequest(t *testing.T) {
+	probes := server.NewProbes(func(context.Context) error { return nil }, nil)
+	s, err := server.New(server.Config{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), Probes: probes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &deadlineWriter{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("x"))
+	const runs, most = 100, 3 // the state, its context and the request
+	if n := testing.AllocsPerRun(runs, func() { s.ServeHTTP(w, r) }); n > most {
+		t.Errorf("a request allocates %v times, want at most %d", n, most)
+	}
+	if w.set > 0 {
+		t.Errorf("%d deadlines are set", w.set)
 	}
 }
 

@@ -225,15 +225,13 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 	if p.lost || !p.known {
 		return
 	}
-	has := func(id wireformat.StreamID) bool {
-		return slices.ContainsFunc(entries, func(e entry) bool { return e.id == id })
-	}
-	if after != (wireformat.StreamID{}) && !has(after) && !has(p.last) {
+	has := slices.ContainsFunc(entries, func(e entry) bool { return e.id == p.last })
+	if p.last != (wireformat.StreamID{}) && !has {
 		if p.last != after && (len(entries) == 0 || entries[len(entries)-1].id.Compare(p.last) < 0) { // announcements were faster than the read
 			p.unread = true
-			return
+		} else {
+			p.lost = true
 		}
-		p.lost = true
 		return
 	}
 	p.notices = p.notices[:0]

@@ -61,25 +61,27 @@ func TestTail_HoleIsRead(t *testing.T) {
 
 // TestTail_SweepFindsUnannounced has a program that announces nothing, and entries that are no events of a chat.
 func TestTail_SweepFindsUnannounced(t *testing.T) {
-	r := newTailRig(t, redistest.Shared(t), rigConfig{announce: false, tail: live.TailConfig{Sweep: 20 * time.Millisecond}})
+	r := newTailRig(t, redistest.Shared(t), rigConfig{partitions: 2, tail: live.TailConfig{Sweep: 20 * time.Millisecond}})
+	chat := r.chatIn(0)
 	e := r.watch(0)
+	r.add(0, "payload", `{}`, "chat", string(r.chatIn(1)), "seq", "1")
 	r.add(0, "payload", `{"type":"message:new"}`)
-	r.add(0, "payload", `{}`, "chat", "a")
-	r.add(0, "payload", `{}`, "chat", "a", "seq", "0")
+	r.add(0, "payload", `{}`, "chat", string(chat))
+	r.add(0, "payload", `{}`, "chat", string(chat), "seq", "0")
 	r.add(0, "payload", `{}`, "chat", strings.Repeat("x", domain.MaxIDBytes+1), "seq", "1")
-	r.send("a", 2)
-	e.hears("a", 1, 2)
+	r.send(chat, 2)
+	e.hears(chat, 1, 2)
 	r.add(0, "x", "y")
-	r.send("a", 3)
-	e.hears("a", 1, 5)
+	r.send(chat, 3)
+	e.hears(chat, 1, 5)
 	if len(e.notices) != 5 {
 		t.Errorf("heard %+v", e.notices)
 	}
 	if r.Malformed() != 0 || r.Losts() != 0 || r.Found() != 5 {
 		t.Errorf("%d malformed, %d losses, %d found", r.Malformed(), r.Losts(), r.Found())
 	}
-	r.add(0, "chat", "a", "seq", "6")
-	r.unannounced("a", 7)
+	r.add(0, "chat", string(chat), "seq", "6")
+	r.unannounced(chat, 7)
 	wait.Until(t, "the entry without an event is counted", func() bool { return r.Malformed() == 1 })
 }
 
