@@ -9,8 +9,8 @@ export function connectionFetch(fetch: typeof globalThis.fetch): typeof globalTh
     try {
       const response = await fetch(input, init);
       const { status, statusText, headers } = response;
-      const stream = headers.get("Content-Type")?.startsWith("application/connect+");
-      const body = stream && init?.signal ? abortable(response.body, init.signal) : await response.arrayBuffer();
+      const isStream = headers.get("Content-Type")?.startsWith("application/connect+");
+      const body = isStream ? abortable(response.body, init?.signal) : await response.arrayBuffer();
       return new Response(body, { status, statusText, headers });
     } catch (cause) {
       if (init?.signal?.aborted) {
@@ -22,9 +22,9 @@ export function connectionFetch(fetch: typeof globalThis.fetch): typeof globalTh
 }
 
 /** abortable returns a body that its signal cancels. The fetch of Node 20 forgets the signal of a response once the garbage collector has run. */
-function abortable(body: ReadableStream<Uint8Array> | null, signal: AbortSignal): ReadableStream<Uint8Array> | null {
-  if (body === null) {
-    return null;
+function abortable(body: ReadableStream<Uint8Array> | null, signal: AbortSignal | null | undefined): ReadableStream<Uint8Array> | null {
+  if (!body || !signal) {
+    return body;
   }
   const reader = body.getReader();
   const cancel = () => void reader.cancel().catch(() => undefined); // a body that has failed has ended
