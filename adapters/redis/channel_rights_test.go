@@ -1,6 +1,8 @@
 package redis_test
 
 import (
+	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -9,6 +11,7 @@ import (
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/adapters/redis/keyspace"
+	"chatcore/ports"
 	"chatcore/tests/redistest"
 )
 
@@ -70,4 +73,29 @@ func unsubscribe(t *testing.T, subscription *goredis.PubSub, sharded bool, chann
 	}
 	_, err := subscription.Receive(t.Context())
 	return err
+}
+
+// TestRights_NameEveryChannel checks the rights of a user without the channels of partitions and memberships.
+func TestRights_NameEveryChannel(t *testing.T) {
+	server := redistest.Start(t)
+	keys, err := keyspace.New("", 4, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	rights := health.LogRights(keys)
+	setUser(t, rig.Connect(t, server.URL()), slices.DeleteFunc(rights.Rules(false), func(rule string) bool { return rule == "&cc:*" })...)
+	want := []string{keys.Views().Memberships()}
+	for p := range keys.PartitionCount() {
+		want = append(want, keys.Log().Live(p))
+	}
+	err = rights.Check(t.Context(), rig.Connect(t, asCore(server)))
+	var missing *ports.RightsError
+	if !errors.As(err, &missing) {
+		t.Fatal(err)
+	}
+	slices.Sort(want)
+	slices.Sort(missing.Channels)
+	if !slices.Equal(missing.Channels, want) {
+		t.Errorf("the channels %q are missing, want %q", missing.Channels, want)
+	}
 }

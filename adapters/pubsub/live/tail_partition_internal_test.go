@@ -98,8 +98,8 @@ func TestPartition_HearsTheStream(t *testing.T) {
 			}
 			p.begin(last)
 		}
-		if what, _ := p.next(); what != needPosition {
-			t.Fatalf("needs %d at the beginning", what)
+		if last, entries, _ := p.next(); !last || entries {
+			t.Fatal("the last entry is not read at the beginning")
 		}
 		begin()
 		e.heard = s.added
@@ -113,13 +113,13 @@ func TestPartition_HearsTheStream(t *testing.T) {
 		}
 		var reading *reply
 		read := func() {
-			switch what, after := p.next(); what {
-			case needPosition:
+			last, some, after := p.next()
+			if last {
 				begin()
-			case needEntries:
+			}
+			if some {
 				entries, more := s.after(after, count)
 				reading = &reply{after, slices.Clone(entries), more}
-			case needNothing:
 			}
 		}
 		finish := func() {
@@ -166,7 +166,7 @@ func TestPartition_HearsTheStream(t *testing.T) {
 			"trim": func(t *rapid.T) {
 				if n := len(s.entries); n > 0 {
 					s.entries, mayLose = s.entries[rapid.IntRange(1, n).Draw(t, "entries"):], true
-					e.lost = e.lost || p.last == wireformat.StreamID{} // nothing tells that the stream had an entry
+					e.lost = e.lost || p.last == wireformat.StreamID{} // nothing shows that the stream had an entry
 				}
 			},
 			"": func(t *rapid.T) {
@@ -207,25 +207,25 @@ func TestPartition_PendingAnnouncements(t *testing.T) {
 	heard := &ear{}
 	p.add(heard)
 	p.message(announcement(3))
-	what, after := p.next()
-	if what != needEntries || after != id(1) {
-		t.Fatalf("needs %d after %s", what, after)
+	if _, entries, after := p.next(); !entries || after != id(1) {
+		t.Fatalf("reads entries: %v, after %s", entries, after)
 	}
 	p.message(announcement(4))
 	p.message(announcement(5))
 	p.message(announcement(9)) // of a server that has failed over: the stream lacks what is before
-	added := func(n uint64) entry { return entry{id(n), ports.Notice{Chat: "c", Seq: domain.Seq(n), JSON: []byte("{}")}} }
-	p.took(after, []entry{added(1), added(2), added(3)}, false)
+	added := func(n uint64) entry {
+		return entry{id(n), ports.Notice{Chat: "c", Seq: domain.Seq(n), JSON: []byte("{}")}}
+	}
+	p.took(id(1), []entry{added(1), added(2), added(3)}, false)
 	if want := []domain.Seq{2, 3, 4, 5}; !slices.Equal(heard.seqs, want) {
 		t.Errorf("heard %d, want %d", heard.seqs, want)
 	}
-	what, after = p.next()
-	if what != needEntries || after != id(5) {
-		t.Fatalf("needs %d after %s", what, after)
+	if _, entries, after := p.next(); !entries || after != id(5) {
+		t.Fatalf("reads entries: %v, after %s", entries, after)
 	}
-	p.took(after, []entry{added(5)}, false)
-	if what, _ := p.next(); what != needNothing {
-		t.Errorf("needs %d at the end", what)
+	p.took(id(5), []entry{added(5)}, false)
+	if last, entries, _ := p.next(); last || entries {
+		t.Error("something is read at the end")
 	}
 	if tail.found.Load() != 2 || tail.holes.Load() != 1 || tail.losts.Load() != 0 {
 		t.Errorf("%d found, %d holes, %d losses", tail.found.Load(), tail.holes.Load(), tail.losts.Load())
@@ -242,3 +242,23 @@ func (e *ear) Appended(_ int, notices []ports.Notice) {
 }
 
 func (*ear) Lost(int) {}
+
+// TestReceivers_AfterTheEnd passes messages on that were on their way when the watch was stopped.
+func TestReceivers_AfterTheEnd(t *testing.T) {
+	tail, c := &Tail{}, &calls{}
+	called := 0
+	memberships := &membershipReceiver{tail: tail, calls: c, fn: func(domain.UserID) { called++ }}
+	ephemeral := &ephemeralReceiver{tail: tail, calls: c, typ: wireformat.TypeTypingStart, fn: func(ports.EphemeralNotice) { called++ }}
+	pass := func() {
+		memberships.message("ada")
+		memberships.resubscribed()
+		ephemeral.message(`{"chatId":"c","userId":"u"}`)
+	}
+	if pass(); called != 3 {
+		t.Errorf("%d calls, want 3", called)
+	}
+	c.end()
+	if pass(); called != 3 {
+		t.Errorf("%d calls after the end", called-3)
+	}
+}
