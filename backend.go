@@ -201,12 +201,23 @@ func (b *backend) liveQueued() uint64 {
 	return b.liveCounts.Queued()
 }
 
+// tailStats returns the counts of the tail.
+func (b *backend) tailStats() TailStats {
+	switch t := b.tail.(type) {
+	case *live.Tail:
+		return TailStats{Announcements: t.Announcements(), Holes: t.Holes(), Found: t.Found(), Losses: t.Losts(), Malformed: t.Malformed()}
+	case *memory.Tail:
+		return TailStats{Malformed: t.Malformed()}
+	}
+	return TailStats{}
+}
+
 // liveReconnects returns the number of live connections that were lost.
 func (b *backend) liveReconnects() uint64 {
 	if b.redis == nil {
 		return 0
 	}
-	return b.redis.live.Reconnects()
+	return b.redis.tail.Reconnects() // with those of live
 }
 
 // config returns the settings of a group's subscriber.

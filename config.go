@@ -152,7 +152,8 @@ type DeliveryConfig struct {
 	BuiltinPace time.Duration
 	// EffectTTL is the lifetime of the marker of an effect (see Core.Once). Defaults to a week.
 	EffectTTL time.Duration
-	// LiveBuffer is how many live messages wait for a slow listener before further ones are dropped. Defaults to 256.
+	// LiveBuffer is how many events of a type wait for its live handlers before further ones are dropped, and how many messages for a handler of a
+	// helper's channel. Defaults to 256.
 	LiveBuffer int
 	// Warn holds the values from which on Health.Findings warns about a consumer group.
 	Warn Thresholds

@@ -35,6 +35,8 @@ const (
 	metricDeadLetters = "chatcore.group.dead_letters"
 	metricOnline      = "chatcore.presence.online"
 	metricMarks       = "chatcore.read_marks.pending"
+	metricFeeds       = "chatcore.feeds.open"
+	metricFeedChats   = "chatcore.feeds.chats"
 )
 
 // instruments returns those of all counts, and of the levels.
@@ -49,6 +51,8 @@ func (c *Core) instruments() []telemetry.Instrument {
 		{Name: metricDeadLetters, Unit: "{letter}", Kind: telemetry.Level, Description: "Dead letters on these partitions."},
 		{Name: metricOnline, Unit: "{user}", Kind: telemetry.Gauge, Description: "Users that are published as online, in all processes."},
 		{Name: metricMarks, Unit: "{mark}", Kind: telemetry.Level, Description: "Accepted read marks of this process that are not recorded yet."},
+		{Name: metricFeeds, Unit: "{feed}", Kind: telemetry.Level, Description: "Feeds of this process that are open now."},
+		{Name: metricFeedChats, Unit: "{chat}", Kind: telemetry.Level, Description: "Chats that the feeds of this process follow now."},
 	}
 	for _, n := range c.counts {
 		if !slices.ContainsFunc(list, func(i telemetry.Instrument) bool { return i.Name == n.name }) {
@@ -88,6 +92,8 @@ func (c *Core) points(ctx context.Context) []telemetry.Point {
 		}
 	}
 	add(metricMarks, float64(c.Chats.MarkStats().Pending))
+	add(metricFeeds, float64(s.Feeds.Feeds))
+	add(metricFeedChats, float64(s.Feeds.Chats))
 	running := c.inFlight()
 	for group, counters := range groups {
 		for _, reason := range blockReasons() {

@@ -7,6 +7,7 @@ import (
 
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/telemetry"
+	"chatcore/app/feed"
 )
 
 // Stats are counts since the core was made. Each is exported as a metric as well; see docs/operating.md.
@@ -22,10 +23,12 @@ type Stats struct {
 	PhantomEntries uint64 // entries of a stream whose events the log does not have
 	Unstreamed     uint64 // events of the log that were missing in a stream
 	Held           uint64 // attempts after which a delivery would have become a dead letter, had there been room
-	LiveReceived   uint64 // live messages received from Redis, once for each listener of their channel. Once the queues are empty, it is LiveHandled + LiveDropped
+	LiveReceived   uint64 // live messages, once for each type with handlers and each subscription of a helper. Once the queues are empty, it is LiveHandled + LiveDropped
 	LiveHandled    uint64 // live messages that listeners have finished, the unreadable ones included
 	LiveDropped    uint64 // live messages that never reached their listener: it was slow, or ended before
-	LiveReconnects uint64 // working live connections that were lost. Messages published until the next one is subscribed are lost and in no other count
+	LiveMissed     uint64 // events of the log that listeners did not receive, of any type, as far as the seqs of later events of their chats show
+	LiveLosses     uint64 // times that listeners may have missed events of a partition
+	LiveReconnects uint64 // working live connections that were lost. The events of the log are found again; other messages published until the next one is subscribed are lost and in no other count
 	LiveUnreadable uint64 // live payloads that are no event
 	LiveFailed     uint64 // calls of live handlers that panicked or ended their goroutine
 	EffectsSkipped uint64 // changes of memberships and invalidations after an append that were left to the built-in group: Redis failed, or too many waited
@@ -46,14 +49,26 @@ type Stats struct {
 
 	Blocked map[BlockReason]int64 // chats that this process delivers and that are blocked now
 
+	Tail  TailStats  // what the process hears of appended events, for feeds and listeners
+	Feeds feed.Stats // live feeds of this process
+
 	Caches map[string]CacheStats // "message", "chat_list", "contact_list", and custom ones by their prefix
+}
+
+// TailStats are counts of the appended events that the process has heard, for its feeds and listeners. They are 0 while it has neither, and on a custom log.
+type TailStats struct {
+	Announcements uint64 // announcements of partitions, once for each batch
+	Holes         uint64 // announcements that did not follow the last known event, so that the stream was read
+	Found         uint64 // events that were found in a stream, because their announcement did not arrive
+	Losses        uint64 // times that events of a partition may have been missed, because the stream no longer had them
+	Malformed     uint64 // announcements, stream entries and ephemeral events that could not be read
 }
 
 // count defines one field of Stats and the metric that exports it. The count is either a group's, of which Stats has the sum, or the core's.
 type count struct {
 	field   func(*Stats) *uint64
 	ofGroup func(*pubsub.Counters) *atomic.Uint64
-	ofCore  func(*Core, *Stats) uint64 // the Stats have the counts before it
+	ofCore  func(*Core, *Stats) uint64 // the Stats have Tail, Feeds and the counts before it
 
 	name, unit, description string
 	by                      []attribute.KeyValue
@@ -66,6 +81,8 @@ func counts() []count {
 		cached     = "Lookups of entities in the cache, by whether they were there."
 		limited    = "Calls that a limit refused, or that were allowed because it could not be checked."
 		marks      = "Accepted read marks that were not recorded: refused later, or still pending when the core ended."
+		ephemerals = "Typing and status events for feeds, once for each feed: queued, or dropped because a queue was half full."
+		pages      = "Pages of events for feeds that catch up: read from the log, or shared with another feed."
 		sessions   = "Tokens under which no session is kept but something else, and devices of closed sessions whose presence went on."
 	)
 	as := func(word string) []attribute.KeyValue { return []attribute.KeyValue{telemetry.Result(word)} }
@@ -131,6 +148,14 @@ func counts() []count {
 			"chatcore.live.received", "{message}", "Live messages received, once for each listener of their channel.", nil,
 		},
 		{
+			func(s *Stats) *uint64 { return &s.LiveMissed }, nil, func(c *Core, _ *Stats) uint64 { return c.live.missed.Load() },
+			"chatcore.live.missed", "{event}", "Events of the log that listeners did not receive, as far as later events show.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.LiveLosses }, nil, func(c *Core, _ *Stats) uint64 { return c.live.losses.Load() },
+			"chatcore.live.losses", "{loss}", "Times that listeners may have missed events of a partition.", nil,
+		},
+		{
 			func(s *Stats) *uint64 { return &s.LiveReconnects }, nil, func(c *Core, _ *Stats) uint64 { return c.backend.liveReconnects() },
 			"chatcore.live.reconnects", "{connection}", "Working live connections that were lost.", nil,
 		},
@@ -141,6 +166,70 @@ func counts() []count {
 		{
 			func(s *Stats) *uint64 { return &s.LiveFailed }, nil, func(c *Core, _ *Stats) uint64 { return c.live.failed.Load() + c.helpers.Stats().Failed },
 			"chatcore.live.failed", "{call}", "Calls of live handlers that panicked or ended their goroutine.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Tail.Announcements }, nil, func(_ *Core, s *Stats) uint64 { return s.Tail.Announcements },
+			"chatcore.tail.announcements", "{announcement}", "Announcements of appended events that were received, once for each batch and partition.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Tail.Holes }, nil, func(_ *Core, s *Stats) uint64 { return s.Tail.Holes },
+			"chatcore.tail.holes", "{hole}", "Announcements that did not follow the last known event, so that the stream was read.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Tail.Found }, nil, func(_ *Core, s *Stats) uint64 { return s.Tail.Found },
+			"chatcore.tail.found", "{event}", "Appended events that were found in a stream, because their announcement did not arrive.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Tail.Losses }, nil, func(_ *Core, s *Stats) uint64 { return s.Tail.Losses },
+			"chatcore.tail.losses", "{loss}", "Times that events of a partition may have been missed, because its stream no longer had them.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Tail.Malformed }, nil, func(_ *Core, s *Stats) uint64 { return s.Tail.Malformed },
+			"chatcore.tail.malformed", "{message}", "Announcements, stream entries and ephemeral events that could not be read.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.Queued }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.Queued },
+			"chatcore.feeds.events", "{event}", "Live events that were queued for feeds, once for each feed.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.EphemeralsQueued }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.EphemeralsQueued },
+			"chatcore.feeds.ephemerals", "{event}", ephemerals, as("queued"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.EphemeralsDropped }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.EphemeralsDropped },
+			"chatcore.feeds.ephemerals", "{event}", ephemerals, as("dropped"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.PagesRead }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.PagesRead },
+			"chatcore.feeds.pages", "{page}", pages, as("read"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.PagesShared }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.PagesShared },
+			"chatcore.feeds.pages", "{page}", pages, as("shared"),
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.GapsFilled }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.GapsFilled },
+			"chatcore.feeds.gaps_filled", "{event}", "Events that feeds did not hear in time and read from the log, once for each chat.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.Doubles }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.Doubles },
+			"chatcore.feeds.doubles", "{event}", "Events that feeds heard again.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.Malformed }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.Malformed },
+			"chatcore.feeds.malformed", "{event}", "Ephemeral events that feeds could not decode.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.Slow }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.Slow },
+			"chatcore.feeds.slow", "{feed}", "Feeds that ended because their reader was slow.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.Resyncs }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.Resyncs },
+			"chatcore.feeds.resyncs", "{chat}", "Chats of feeds whose positions were not of the log.", nil,
+		},
+		{
+			func(s *Stats) *uint64 { return &s.Feeds.Losts }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.Losts },
+			"chatcore.feeds.losses", "{loss}", "Times that feeds compared the heads of a partition, because events may have been missed.", nil,
 		},
 		{
 			func(s *Stats) *uint64 { return &s.EffectsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.after.Skipped() },
@@ -200,7 +289,7 @@ func counts() []count {
 
 // Stats returns the counts.
 func (c *Core) Stats() Stats {
-	s := Stats{Caches: make(map[string]CacheStats), Blocked: make(map[BlockReason]int64)}
+	s := Stats{Caches: make(map[string]CacheStats), Blocked: make(map[BlockReason]int64), Tail: c.backend.tailStats(), Feeds: c.Feeds.Stats()}
 	for kind, stats := range c.cacheStats() {
 		s.Caches[kind] = CacheStats(stats)
 	}

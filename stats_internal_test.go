@@ -1,6 +1,7 @@
 package chatcore
 
 import (
+	"maps"
 	"reflect"
 	"testing"
 )
@@ -11,10 +12,9 @@ func TestStats_OneDefinition(t *testing.T) {
 	for i, n := range counts() {
 		var s Stats
 		*n.field(&s) = 1
-		v := reflect.ValueOf(s)
-		for f := range v.NumField() {
-			if v.Field(f).Kind() == reflect.Uint64 && v.Field(f).Uint() == 1 {
-				defined[v.Type().Field(f).Name]++
+		for name, v := range numbers("", reflect.ValueOf(s)) {
+			if v == 1 {
+				defined[name]++
 			}
 		}
 		if n.name == "" || n.unit == "" || n.description == "" || (n.ofGroup == nil) == (n.ofCore == nil) {
@@ -29,10 +29,24 @@ func TestStats_OneDefinition(t *testing.T) {
 			}
 		}
 	}
-	for f := range reflect.TypeFor[Stats]().NumField() {
-		field := reflect.TypeFor[Stats]().Field(f)
-		if field.Type.Kind() == reflect.Uint64 && defined[field.Name] != 1 {
-			t.Errorf("Stats.%s has %d definitions", field.Name, defined[field.Name])
+	for name := range numbers("", reflect.ValueOf(Stats{})) {
+		if defined[name] != 1 {
+			t.Errorf("Stats.%s has %d definitions", name, defined[name])
 		}
 	}
+}
+
+// numbers returns the counts in a struct and in the structs that it has as fields, by their paths.
+func numbers(path string, v reflect.Value) map[string]uint64 {
+	all := make(map[string]uint64)
+	for i := range v.NumField() {
+		name := path + v.Type().Field(i).Name
+		switch field := v.Field(i); field.Kind() {
+		case reflect.Uint64:
+			all[name] = field.Uint()
+		case reflect.Struct:
+			maps.Copy(all, numbers(name+".", field))
+		}
+	}
+	return all
 }

@@ -41,7 +41,10 @@ func centrifugeNode(b *testing.B, server *redistest.Server) *centrifuge.Node {
 	if err := node.Run(); err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() { _ = node.Shutdown(context.Background()) })
+	b.Cleanup(func() {
+		_ = node.Shutdown(context.Background())
+		time.Sleep(2 * time.Second) // the node's goroutine that unsubscribes pauses for a second
+	})
 	return node
 }
 

@@ -3,22 +3,31 @@ package bench
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/proto"
 
 	"chatcore"
 	"chatcore/adapters/connect"
@@ -34,7 +43,7 @@ const sendMethod = "/chatcore.v1.MessageService/SendMessage"
 func serveAPI(b *testing.B, core *chatcore.Core) string {
 	b.Helper()
 	logger := slog.New(slog.DiscardHandler)
-	api, err := connect.New(core, connect.Config{Logger: logger})
+	api, err := connect.New(core, connect.Config{Logger: logger, TracerProvider: tracenoop.NewTracerProvider(), MeterProvider: metricnoop.NewMeterProvider()})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -50,20 +59,70 @@ func serveAPI(b *testing.B, core *chatcore.Core) string {
 	if err != nil {
 		b.Fatal(err)
 	}
+	reserve := make([]byte, 32<<20) // as core serve has it
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, listener) }()
 	b.Cleanup(func() {
 		stop()
 		<-served
+		runtime.KeepAlive(reserve)
 	})
 	return listener.Addr().String()
 }
 
-// senders returns a send through each way to the core: a call in the process, gRPC by grpc-go, and HTTP/1.1 with JSON by net/http.
-func senders(b *testing.B, core *chatcore.Core, callers int) map[string]func(ctx context.Context, chat domain.ChatID) error {
+// serveConstant serves a response of SendMessage by net/http alone, without looking at the request, and returns its address.
+func serveConstant(b *testing.B) string {
 	b.Helper()
-	address := serveAPI(b, core)
+	res := &v1.SendMessageResponse{MessageId: "m1000000", Seq: 1000}
+	message, err := proto.Marshal(res)
+	if err != nil {
+		b.Fatal(err)
+	}
+	envelope := append(binary.BigEndian.AppendUint32([]byte{0}, uint32(len(message))), message...)
+	text, err := protojson.Marshal(res)
+	if err != nil {
+		b.Fatal(err)
+	}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		if r.ProtoMajor == 1 {
+			w.Header()["Content-Type"] = []string{"application/json"}
+			_, _ = w.Write(text)
+			return
+		}
+		w.Header()["Content-Type"] = []string{"application/grpc"}
+		_, _ = w.Write(envelope)
+		w.Header()[http.TrailerPrefix+"Grpc-Status"] = []string{"0"}
+	})
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetHTTP1(true)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	b.Cleanup(server.Close)
+	return server.Listener.Addr().String()
+}
+
+// send sends a message to a chat.
+type send func(ctx context.Context, chat domain.ChatID) error
+
+// senders returns a send through each way to the core: a call in the process, gRPC by grpc-go, and HTTP/1.1 with JSON by net/http.
+func senders(b *testing.B, core *chatcore.Core, callers int) map[string]send {
+	b.Helper()
+	var ids atomic.Uint64
+	id := func() string { return fmt.Sprint("m", ids.Add(1)) }
+	ways := clients(b, serveAPI(b, core), callers, id)
+	ways["in process"] = func(ctx context.Context, chat domain.ChatID) error {
+		_, err := core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", MessageID: domain.MessageID(id()), Content: content})
+		return err
+	}
+	return ways
+}
+
+// clients returns a send over gRPC and one over JSON.
+func clients(b *testing.B, address string, callers int, id func() string) map[string]send {
+	b.Helper()
 	conn, err := grpc.NewClient(address, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
 		b.Fatal(err)
@@ -73,13 +132,7 @@ func senders(b *testing.B, core *chatcore.Core, callers int) map[string]func(ctx
 		_ = conn.Close()
 		client.CloseIdleConnections()
 	})
-	var ids atomic.Uint64
-	id := func() string { return fmt.Sprint("m", ids.Add(1)) }
-	return map[string]func(ctx context.Context, chat domain.ChatID) error{
-		"in process": func(ctx context.Context, chat domain.ChatID) error {
-			_, err := core.Chats.Send(ctx, domain.Send{Chat: chat, Actor: "ada", MessageID: domain.MessageID(id()), Content: content})
-			return err
-		},
+	return map[string]send{
 		"gRPC": func(ctx context.Context, chat domain.ChatID) error {
 			req := &v1.SendMessageRequest{ChatId: string(chat), ActorId: "ada", MessageId: id(), Content: content}
 			return conn.Invoke(ctx, sendMethod, req, &v1.SendMessageResponse{})
@@ -108,27 +161,69 @@ func senders(b *testing.B, core *chatcore.Core, callers int) map[string]func(ctx
 }
 
 // BenchmarkService measures SendMessage with 64 callers and 1,000 chats over gRPC and over JSON, beside the same send in the process. Clients, server and
-// Redis share the machine.
+// Redis share the machine. Beside them are the same calls of a handler that returns a constant: the part of clients, net/http and kernel. It logs what a
+// call costs, which other load of the machine changes less than the rates.
 func BenchmarkService(b *testing.B) {
 	const callers, n = 64, 15_000
-	server, _ := start(b)
+	server, client := start(b)
 	core := open(b, server, chatcore.Config{})
 	all := chats(b, core, 1000)
 	ways := senders(b, core, callers)
-	rates := map[string][]float64{}
+	for name, send := range clients(b, serveConstant(b), callers, func() string { return "m1000000" }) {
+		ways[name+", constant"] = send
+	}
+	rates, costs := map[string][]float64{}, map[string][]callCost{}
 	for b.Loop() {
 		for range rounds {
 			for name, send := range ways {
+				before := spent(b, client)
 				took := together(b, callers, n, func(ctx context.Context, i int) error { return send(ctx, all[i%len(all)]) })
+				costs[name] = append(costs[name], spent(b, client).since(before, n))
 				rates[name] = append(rates[name], n/took.Seconds())
 			}
 		}
 	}
 	for name := range ways {
-		b.Logf("%-10s %7.0f/s", name, median(rates[name]))
+		of := func(figure func(c callCost) float64) float64 {
+			var figures []float64
+			for _, cost := range costs[name] {
+				figures = append(figures, figure(cost))
+			}
+			return median(figures)
+		}
+		b.Logf("%-14s %7.0f/s; a call: %5.1f µs of processors and %4.1f of Redis, %3.0f allocations, %5.0f bytes; %4.2f batches", name, median(rates[name]),
+			of(func(c callCost) float64 { return c.process }), of(func(c callCost) float64 { return c.redis }), of(func(c callCost) float64 { return c.allocations }),
+			of(func(c callCost) float64 { return c.bytes }), of(func(c callCost) float64 { return c.batches }))
 	}
 	b.ReportMetric(median(rates["gRPC"])/median(rates["in process"]), "×process/gRPC")
 	b.ReportMetric(median(rates["JSON"])/median(rates["in process"]), "×process/JSON")
+}
+
+// callCost is what calls cost: the processor time of clients and server (one process) and of Redis in microseconds, allocations and their bytes, and
+// batches of appends.
+type callCost struct{ process, redis, allocations, bytes, batches float64 }
+
+// spent returns what the process and Redis have spent so far.
+func spent(b *testing.B, client goredis.UniversalClient) callCost {
+	b.Helper()
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		b.Fatal(err)
+	}
+	var memory runtime.MemStats
+	runtime.ReadMemStats(&memory)
+	return callCost{
+		process: float64(usage.Utime.Nano()+usage.Stime.Nano()) / 1e3, redis: 1e6 * cpu(b, client),
+		allocations: float64(memory.Mallocs), bytes: float64(memory.TotalAlloc), batches: calls(b, client, "evalsha"),
+	}
+}
+
+// since returns the cost of each of n calls.
+func (c callCost) since(before callCost, n float64) callCost {
+	return callCost{
+		process: (c.process - before.process) / n, redis: (c.redis - before.redis) / n, allocations: (c.allocations - before.allocations) / n,
+		bytes: (c.bytes - before.bytes) / n, batches: (c.batches - before.batches) / n,
+	}
 }
 
 // BenchmarkServiceAlone measures one caller's send over gRPC and JSON, beside the same send in the process.

@@ -1,11 +1,9 @@
 package connect
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"maps"
 	"net/http"
@@ -133,7 +131,9 @@ func (e *entry) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (e *entry) readWhole(w http.ResponseWriter, r *http.Request, found *route) bool {
 	body, err := readBody(w, r, found.maxBody)
 	if err == nil {
-		r.Body = io.NopCloser(bytes.NewReader(body))
+		whole := &wholeBody{}
+		whole.Reset(body)
+		r.Body = whole
 		return true
 	}
 	if tooLarge, ok := errors.AsType[*requestError](err); ok && tooLarge.code == rpc.CodeResourceExhausted {

@@ -2,12 +2,14 @@ package connect
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	rpc "connectrpc.com/connect"
@@ -30,10 +32,7 @@ const flagCompressed = 1
 //
 // The body is read before connect-go sees the request: errors of connect-go about bodies have no detail.
 func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error) {
-	control := http.NewResponseController(w)
-	if deadline, ok := r.Context().Deadline(); ok {
-		_ = control.SetReadDeadline(deadline.Add(readGrace)) // a writer without deadlines is one of a test
-	}
+	defer limitReading(r.Context(), w).stop()
 	var body bytes.Buffer
 	var err error
 	if protocolOf(r) == connectUnary {
@@ -44,8 +43,45 @@ func readBody(w http.ResponseWriter, r *http.Request, most int64) ([]byte, error
 	if err != nil {
 		return nil, err
 	}
-	_ = control.SetReadDeadline(time.Time{}) // the server watches the connection from now on
 	return body.Bytes(), nil
+}
+
+// bodyTimer ends the reading of a body.
+type bodyTimer struct {
+	writer http.ResponseWriter
+	timer  *time.Timer
+	ending sync.WaitGroup // for the timer's function
+}
+
+// limitReading ends the reading of a body soon after the deadline of ctx, until stop. The end of a connection ends it as well. A deadline of the reader itself
+// costs each call of HTTP/2 two messages to the goroutine of its connection.
+func limitReading(ctx context.Context, w http.ResponseWriter) *bodyTimer {
+	t := &bodyTimer{writer: w}
+	if deadline, ok := ctx.Deadline(); ok {
+		t.ending.Add(1)
+		t.timer = time.AfterFunc(time.Until(deadline)+readGrace, t.end)
+	}
+	return t
+}
+
+func (t *bodyTimer) end() {
+	defer t.ending.Done()
+	_ = http.NewResponseController(t.writer).SetReadDeadline(time.Unix(1, 0)) // a writer without deadlines is one of a test
+}
+
+// stop ends the timer. An end that has begun is waited for: it must not meet the next request of the connection.
+func (t *bodyTimer) stop() {
+	if t.timer != nil && !t.timer.Stop() {
+		t.ending.Wait()
+	}
+}
+
+// maxReserved is how many bytes are allocated for a body before they arrive.
+const maxReserved = 16 << 10
+
+// reserve allocates the room for a body of a size that its client names; below 0 it names none. A buffer grows as long as less than bytes.MinRead is free.
+func reserve(buffer *bytes.Buffer, size int64) {
+	buffer.Grow(int(min(max(size, 0), maxReserved)) + bytes.MinRead)
 }
 
 // readMessage appends the rest of a body to message. length is that of the body, or -1.
@@ -53,6 +89,7 @@ func readMessage(message *bytes.Buffer, body io.Reader, length, most int64) erro
 	if length > most {
 		return bodyTooLarge(fmt.Sprintf("%d bytes", length), most)
 	}
+	reserve(message, length)
 	n, err := message.ReadFrom(io.LimitReader(body, most+1))
 	switch {
 	case err != nil:
@@ -82,6 +119,7 @@ func readEnvelope(message *bytes.Buffer, r *http.Request, most int64) error {
 	case size > most:
 		return bodyTooLarge(fmt.Sprintf("a message of %d bytes", size), most)
 	}
+	reserve(message, envelopeBytes+size)
 	message.Write(prefix[:])
 	got, err := message.ReadFrom(io.LimitReader(r.Body, size+1))
 	switch {
@@ -123,9 +161,16 @@ func (e *entry) refuseBody(w http.ResponseWriter, r *http.Request, found *route,
 	e.refuse(answer, r, found.method, err)
 	answer.send()
 	if r.Header.Get("Expect") == "" { // a client that waits for leave sends no body
+		defer limitReading(r.Context(), w).stop()
 		_, _ = io.CopyN(io.Discard, r.Body, found.maxBody+maxDiscarded)
 	}
 }
+
+// wholeBody is the body of a request once it has been read.
+type wholeBody struct{ bytes.Reader }
+
+// Close implements [io.Closer].
+func (*wholeBody) Close() error { return nil }
 
 // isWeb reports whether a request is of gRPC-Web.
 func isWeb(r *http.Request) bool {

@@ -178,16 +178,32 @@ func grpcTimeout(text string) (time.Duration, *requestError) {
 	if text == "" {
 		return defaultTimeout, nil
 	}
-	units := map[byte]time.Duration{
-		'H': time.Hour, 'M': time.Minute, 'S': time.Second, 'm': time.Millisecond, 'u': time.Microsecond, 'n': time.Nanosecond,
-	}
 	digits := text[:len(text)-1]
-	unit, known := units[text[len(text)-1]]
+	unit := grpcUnit(text[len(text)-1])
 	n, err := strconv.ParseUint(digits, 10, 63)
-	if err != nil || !known || len(digits) > len("99999999") {
+	if err != nil || unit == 0 || len(digits) > len("99999999") {
 		return 0, malformed("Grpc-Timeout", fmt.Sprintf("is %.80q", text), allowedGRPCTimeout)
 	}
 	return times(int64(n), unit), nil
+}
+
+// grpcUnit returns the unit of time that a letter stands for, or 0.
+func grpcUnit(letter byte) time.Duration {
+	switch letter {
+	case 'H':
+		return time.Hour
+	case 'M':
+		return time.Minute
+	case 'S':
+		return time.Second
+	case 'm':
+		return time.Millisecond
+	case 'u':
+		return time.Microsecond
+	case 'n':
+		return time.Nanosecond
+	}
+	return 0
 }
 
 // times returns n units, at most [maxTimeout].
@@ -207,6 +223,12 @@ func contentTypesOf(found *route) string {
 
 // servesContent reports whether a content type is one of the protocols'.
 func servesContent(contentType string, streaming bool) bool {
+	switch contentType {
+	case "application/grpc", "application/grpc+proto": // the usual ones need no parser
+		return true
+	case "application/json", "application/proto":
+		return !streaming
+	}
 	media, params, err := mime.ParseMediaType(contentType)
 	if err != nil {
 		return false

@@ -13,8 +13,10 @@ import (
 	"connectrpc.com/grpcreflect"
 	"connectrpc.com/otelconnect"
 	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/propagation"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 	"google.golang.org/protobuf/reflect/protoreflect"
 
 	"chatcore"
@@ -39,8 +41,10 @@ type Config struct {
 	// caller's span, so that no caller decides what is sampled.
 	TrustRemoteTraces bool
 
-	TracerProvider trace.TracerProvider // of the spans of calls. Defaults to the global one
-	MeterProvider  metric.MeterProvider // of the metrics of calls. Defaults to the global one
+	// TracerProvider and MeterProvider are those of the spans and metrics of calls. They default to the global ones. With the providers of OpenTelemetry's
+	// noop packages in both, and without TrustRemoteTraces, calls are not observed and cost nothing for it.
+	TracerProvider trace.TracerProvider
+	MeterProvider  metric.MeterProvider
 
 	// Logger receives errors that clients see only the id of. Defaults to slog.Default().
 	Logger *slog.Logger
@@ -149,8 +153,19 @@ func New(core *chatcore.Core, config Config) (http.Handler, error) {
 // compressFrom is the size from which on answers are compressed, if the caller takes that: below it, compressing costs more than it saves.
 const compressFrom = 1 << 10
 
+// unobserved reports whether neither spans nor metrics of calls are wanted.
+func (c Config) unobserved() bool {
+	_, traceless := c.TracerProvider.(tracenoop.TracerProvider)
+	_, meterless := c.MeterProvider.(metricnoop.MeterProvider)
+	return traceless && meterless && !c.TrustRemoteTraces // a trusted trace passes through the call into the log
+}
+
 // interceptors returns the interceptors of every method, the outermost first.
 func interceptors(config Config) ([]rpc.Interceptor, error) {
+	handlers := &errorInterceptor{logger: config.Logger, rules: rules()}
+	if config.unobserved() {
+		return []rpc.Interceptor{handlers}, nil
+	}
 	options := []otelconnect.Option{otelconnect.WithPropagator(propagation.TraceContext{})} // the global one is none unless a program sets it
 	if config.TrustRemoteTraces {
 		options = append(options, otelconnect.WithTrustRemote())
@@ -165,7 +180,7 @@ func interceptors(config Config) ([]rpc.Interceptor, error) {
 	if err != nil {
 		return nil, fmt.Errorf("telemetry of calls: %w", err)
 	}
-	return []rpc.Interceptor{observed, &errorInterceptor{logger: config.Logger, rules: rules()}}, nil
+	return []rpc.Interceptor{observed, handlers}, nil
 }
 
 // health answers the health checks of gRPC: the server, and each of its services, serves while the core is ready.

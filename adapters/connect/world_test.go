@@ -26,11 +26,12 @@ import (
 
 // world is a core that serves the API. A request without a credential is that of a service with all scopes.
 type world struct {
-	core   *chatcore.Core
-	url    string
-	log    *logText
-	ids    atomic.Int64
-	doomed atomic.Int64 // groups that tests have taken
+	core    *chatcore.Core
+	url     string
+	handler http.Handler
+	log     *logText
+	ids     atomic.Int64
+	doomed  atomic.Int64 // groups that tests have taken
 
 	mu     sync.Mutex // guards tokens
 	tokens map[domain.UserID]string
@@ -146,7 +147,7 @@ func (w *world) serve(t testing.TB, handler http.Handler, wrap func(http.Handler
 		}
 		wait.Until(t, "the server's connections have ended", func() bool { return open.Load() == 0 })
 	})
-	w.url = "http://" + listener.Addr().String()
+	w.handler, w.url = handler, "http://"+listener.Addr().String()
 }
 
 // client returns a client whose connections are closed with the test.

@@ -18,5 +18,5 @@ func TestGroups_UnderTheLeastRights(t *testing.T) {
 	commands := slices.DeleteFunc(health.LogRights(keys).Rules(false), func(rule string) bool { return rule[0] != '+' })
 	redistest.RunUnderACL(t, append([]string{"~*", "&*"}, commands...),
 		"TestOrderWhileInstancesComeAndGo", "TestAParkedChatWaitsForADecision", "TestFromTheBeginningWhileEventsGoOn", "TestRebuildBeginsAgain",
-		"TestLettersAreGivenAgainOnce", "TestWhatIsPublishedAfterSubscribeArrives", "TestDeleteRemovesAGroup", "TestPartitionsAreReleasedAtOnce")
+		"TestLettersAreGivenAgainOnce", "TestDeleteRemovesAGroup", "TestPartitionsAreReleasedAtOnce")
 }

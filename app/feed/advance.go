@@ -78,6 +78,8 @@ func (f *Feed) advance(s *subscription) (Message, step) {
 func (f *Feed) advanceLocked(s *subscription, page []*Event) (m Message, st step, left bool) {
 	c := s.chat
 	switch {
+	case c.ahead > 0 && s.has(flagBeginning):
+		return Message{}, stepWaits, false
 	case s.resync:
 		s.resync = false
 		s.given, s.pos, s.flags = s.epoch, c.head, s.flags&^flagBeginning|flagCaughtUp

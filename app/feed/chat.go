@@ -2,6 +2,7 @@ package feed
 
 import (
 	"sync"
+	"time"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -36,6 +37,9 @@ type chat struct {
 	last       domain.Seq // an event that was heard or read, the latest such; 0 if there is none
 	lastID     domain.EventID
 	generation uint64
+	ahead      domain.Seq         // a seq that the log has and that was not heard yet, 0 if there is none
+	expecting  bool               // a timer runs that has events up to ahead read
+	gaps       int                // how often events were not heard
 	reading    int                // reads of pages that have begun
 	deleted    []domain.MessageID // messages that were deleted during these reads
 	verifying  bool               // whether the log is asked for the event at last
@@ -112,8 +116,13 @@ func (c *chat) attach(s *subscription, head domain.Seq, at Position, other bool)
 	if !c.known {
 		c.known, c.head = true, max(c.head, head)
 	}
+	if c.head < head {
+		c.expect(head)
+	}
 	head = max(c.head, head)
 	switch s.pos = at.Seq; {
+	case (at.Head || other) && s.until > 0:
+		s.pos = min(head, s.until)
 	case at.Head || other:
 		s.pos = head
 	case at.Seq > head:
@@ -121,6 +130,40 @@ func (c *chat) attach(s *subscription, head domain.Seq, at Position, other bool)
 	}
 	s.place = int32(len(c.subs)) //nolint:gosec // feeds fit
 	c.subs = append(c.subs, s)
+}
+
+// transit is how long an event may take from the log to the hub, before the hub reads it instead.
+const transit = 100 * time.Millisecond
+
+// expect has new subscriptions wait for events that the log has and that were not heard yet: they may be deletions of messages whose events are cached. The
+// caller holds part.mu.
+func (c *chat) expect(head domain.Seq) {
+	c.ahead = max(c.ahead, head)
+	if c.expecting {
+		return
+	}
+	c.expecting = true
+	time.AfterFunc(transit, func() {
+		c.part.mu.Lock()
+		defer c.part.mu.Unlock()
+		c.expecting = false
+		if c.users > 0 && c.head < c.ahead {
+			c.skipTo(c.ahead)
+		}
+	})
+}
+
+// arrived wakes subscriptions that wait for events, once these were heard. The caller holds part.mu.
+func (c *chat) arrived() {
+	if c.ahead == 0 || c.head < c.ahead {
+		return
+	}
+	c.ahead = 0
+	for _, s := range c.subs {
+		if !s.live {
+			s.feed.poke()
+		}
+	}
 }
 
 // detach removes a subscription, and the feed as a user of the chat.
@@ -197,6 +240,7 @@ func (c *chat) deliver(e *Event) {
 			s.feed.queueEvent(s, e)
 		}
 	}
+	c.arrived()
 }
 
 // redact redacts the events of messages that were deleted, also those that are being read.
@@ -217,12 +261,14 @@ func (c *chat) note(r ports.Record) {
 // skipTo has the subscriptions read the events up to a seq from the log: the hub has not heard all of them.
 func (c *chat) skipTo(seq domain.Seq) {
 	c.head = seq
+	c.gaps++
 	h := c.part.hub
 	h.counts.gaps.Add(1)
 	h.cache.uncheck(c.generation)
 	for _, s := range c.subs {
 		s.read()
 	}
+	c.arrived()
 }
 
 // read has the reader of a subscription take events from pages until it has all.
@@ -256,10 +302,11 @@ func (c *chat) lose(head domain.Seq) {
 	h := c.part.hub
 	h.counts.resyncs.Add(1)
 	h.cache.forget(c.generation)
-	c.generation, c.head, c.last, c.lastID = h.generations.Add(1), head, 0, ""
+	c.generation, c.head, c.last, c.lastID, c.ahead = h.generations.Add(1), head, 0, "", 0
 	for _, s := range c.subs {
 		s.epoch++
 		s.resync, s.check = true, s.feed.user != ""
 		s.read()
+		s.feed.poke()
 	}
 }

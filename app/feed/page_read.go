@@ -3,6 +3,8 @@ package feed
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 
 	"chatcore/domain"
 	"chatcore/ports"
@@ -50,7 +52,7 @@ func (h *Hub) readPage(c *chat, key readKey) pageResult {
 		p.mu.Unlock()
 		return pageResult{err: errStale}
 	}
-	head := c.head
+	head, gaps := c.head, c.gaps
 	c.reading++
 	p.mu.Unlock()
 
@@ -70,7 +72,7 @@ func (h *Hub) readPage(c *chat, key readKey) pageResult {
 	switch {
 	case err != nil:
 		return pageResult{err: err}
-	case c.generation != key.page.generation:
+	case c.generation != key.page.generation, key.user && c.gaps != gaps: // a deletion may have been missed
 		return pageResult{err: errStale}
 	case page.Head < head || c.differs(page.Records):
 		c.lose(page.Head)
@@ -91,9 +93,7 @@ func (h *Hub) readPage(c *chat, key readKey) pageResult {
 		c.note(r)
 	}
 	if key.user {
-		for m := range deleted {
-			c.redact(m)
-		}
+		c.redact(slices.Collect(maps.Keys(deleted))...)
 	}
 	return pageResult{events: h.cache.put(key.page, events, key.user)}
 }

@@ -6,7 +6,9 @@ import (
 	"strings"
 
 	"go.opentelemetry.io/otel/metric"
+	metricnoop "go.opentelemetry.io/otel/metric/noop"
 	"go.opentelemetry.io/otel/trace"
+	tracenoop "go.opentelemetry.io/otel/trace/noop"
 
 	"chatcore"
 	"chatcore/adapters/connect"
@@ -131,18 +133,18 @@ func (s *service) openHandler(until context.Context, core *chatcore.Core) (http.
 	return authenticator.Middleware(api), nil
 }
 
-// tracerProvider returns the provider of the spans of calls, or nil.
+// tracerProvider returns the provider of the spans of calls.
 func (e *exporters) tracerProvider() trace.TracerProvider {
 	if e.traces == nil {
-		return nil
+		return tracenoop.NewTracerProvider()
 	}
 	return e.traces
 }
 
-// meterProvider returns the provider of the metrics of calls, or nil.
+// meterProvider returns the provider of the metrics of calls.
 func (e *exporters) meterProvider() metric.MeterProvider {
 	if e.meters == nil {
-		return nil
+		return metricnoop.NewMeterProvider()
 	}
 	return e.meters
 }

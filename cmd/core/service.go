@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"chatcore"
+	"chatcore/adapters/connect"
 	"chatcore/adapters/connect/server"
 )
 
@@ -89,6 +91,7 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	if err := core.SubscribeBuiltins(); err != nil {
 		return err
 	}
+	defer runtime.KeepAlive(heapReserve())
 	defer s.background.Wait()
 	until, end := context.WithCancel(context.WithoutCancel(ctx)) // of the admin listener and the certificate, which outlast the API and the core
 	defer end()
@@ -133,6 +136,7 @@ func (s *service) openAPI(ctx, until context.Context, core *chatcore.Core) error
 	config := server.Config{
 		Handler: handler, Probes: s.probes, Logger: s.logger, DrainDelay: s.settings.drainDelay, StopTimeout: s.stopTimeout,
 		MaxConnections: s.settings.maxConnections, MaxInFlight: s.settings.maxRequests, MaxStreams: s.settings.maxStreams,
+		BeginsStream: connect.BeginsStream,
 	}
 	if s.certificates != nil {
 		config.TLS = s.certificates.Config()

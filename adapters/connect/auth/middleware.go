@@ -35,7 +35,10 @@ type Config struct {
 }
 
 // Authenticator authenticates requests. Its methods may be called concurrently.
-type Authenticator struct{ config Config }
+type Authenticator struct {
+	config Config
+	local  Principal // of callers without a credential in local mode
+}
 
 // New returns an authenticator. It returns a [*domain.InvalidError] for a configuration that contradicts itself.
 func New(config Config) (*Authenticator, error) {
@@ -45,7 +48,7 @@ func New(config Config) (*Authenticator, error) {
 	if config.Local && (config.Tokens != nil || config.JWT != nil) {
 		return nil, &domain.InvalidError{Field: "Local", Problem: "is set beside tokens", Allowed: "local mode without service tokens and JWTs"}
 	}
-	return &Authenticator{config}, nil
+	return &Authenticator{config: config, local: localService()}, nil
 }
 
 // Middleware returns a handler that authenticates a request and has next serve it, with its principal in the context. A request that fails is answered by
@@ -98,7 +101,7 @@ func (a *Authenticator) anonymous(r *http.Request) (Principal, Credential, error
 	if err := checkLocal(r); err != nil {
 		return nil, Credential{}, err
 	}
-	return localService(), Credential{authenticator: a, local: true}, nil
+	return a.local, Credential{authenticator: a, local: true}, nil
 }
 
 func (a *Authenticator) service(token string) (Principal, Credential, error) {

@@ -20,8 +20,10 @@ type requestKey struct{}
 // request is the state of one request. It lives until its handler returns.
 type request struct {
 	server    *Server
-	control   *http.ResponseController
+	writer    http.ResponseWriter // of net/http
 	began     time.Time
+	response  response
+	body      body
 	held      held // only the handler's goroutine uses it
 	principal atomic.Pointer[string]
 
@@ -35,6 +37,7 @@ type held int
 const (
 	holdsNothing held = iota // a probe, or a request that was refused
 	holdsSlot
+	holdsOpening // a stream that has not begun
 	holdsStream
 )
 
@@ -43,6 +46,8 @@ func (h held) String() string {
 	switch h {
 	case holdsSlot:
 		return "slot"
+	case holdsOpening:
+		return "opening"
 	case holdsStream:
 		return "stream"
 	case holdsNothing:
@@ -74,14 +79,18 @@ func Stream(ctx context.Context) error {
 		return nil
 	}
 	s := r.server
-	if s.streams.Add(1) > int64(s.config.MaxStreams) {
-		s.streams.Add(-1)
+	switch {
+	case r.held == holdsOpening:
+		s.opening.free(r)
+	case s.addStream():
+		s.release(r)
+	default:
 		s.refused.Add(1)
 		return fmt.Errorf("%w: %d are open", ErrTooManyStreams, s.config.MaxStreams)
 	}
-	s.release(r)
 	r.held = holdsStream
-	return errors.Join(r.control.SetReadDeadline(time.Time{}), r.control.SetWriteDeadline(time.Time{}))
+	control := http.NewResponseController(r.writer)
+	return errors.Join(control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
 }
 
 // SetPrincipal names the principal of a request in the access log. It does nothing if ctx is not of a request of a [Server]. name must not contain
@@ -94,41 +103,57 @@ func SetPrincipal(ctx context.Context, name string) {
 
 // ServeHTTP implements [http.Handler]: it answers probes, and calls the handler within the bounds of the server.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.conns.requests.Add(1)
-	state := &request{server: s, control: http.NewResponseController(w), began: time.Now()}
-	ctx := context.WithValue(r.Context(), requestKey{}, state)
-	r = r.WithContext(ctx)
-	observed := &response{ResponseWriter: w, request: state}
-	w = observed
-	if r.Body != http.NoBody {
-		r.Body = &body{ReadCloser: r.Body, request: state}
+	if r.ProtoMajor > 1 {
+		growStack(0)
 	}
-	defer s.log(r, observed)
+	s.conns.requests.Add(1)
+	state := &request{server: s, writer: w, began: time.Now()}
+	state.response = response{ResponseWriter: w, request: state}
+	w = &state.response
+	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, state))
+	if r.Body != http.NoBody {
+		state.body = body{ReadCloser: r.Body, request: state}
+		r.Body = &state.body
+	}
+	defer s.log(r, &state.response)
 	defer s.release(state)
 	defer s.recovered(r)
-	// An HTTP/1.1 connection gets other deadlines from net/http after the request, an HTTP/2 stream ends with it.
-	deadline := state.began.Add(s.config.Timeouts.Request)
-	if err := errors.Join(state.control.SetReadDeadline(deadline), state.control.SetWriteDeadline(deadline)); err != nil {
-		s.config.Logger.ErrorContext(ctx, "request without deadlines", "error", err)
-	}
 	switch {
 	case s.config.Probes.answers(r):
 		s.config.Probes.ServeHTTP(w, r)
-	case !s.acquire(state):
-		s.slots.endWaiting(time.Now().Add(-s.config.Timeouts.Client))
+	case !s.acquire(state, r):
 		s.config.Overloaded.ServeHTTP(w, r)
 	default:
 		s.config.Handler.ServeHTTP(w, r)
 	}
 }
 
-// acquire takes a slot for a request. It reports whether there was one.
-func (s *Server) acquire(r *request) bool {
-	if !s.slots.take(r) {
-		s.refused.Add(1)
+// acquire counts a request for its bound. It reports whether that has room; if not, the requests in the bound that wait for their clients end.
+func (s *Server) acquire(state *request, r *http.Request) bool {
+	switch {
+	case s.config.BeginsStream == nil || !s.config.BeginsStream(r):
+		if s.slots.take(state) {
+			state.held = holdsSlot
+			return true
+		}
+		s.slots.endWaiting(time.Now().Add(-s.config.Timeouts.Client))
+	case s.addStream():
+		s.opening.take(state)
+		state.held = holdsOpening
+		return true
+	default:
+		s.opening.endWaiting(time.Now().Add(-s.config.Timeouts.Client))
+	}
+	s.refused.Add(1)
+	return false
+}
+
+// addStream counts a stream. It reports whether there was room for it.
+func (s *Server) addStream() bool {
+	if s.streams.Add(1) > int64(s.config.MaxStreams) {
+		s.streams.Add(-1)
 		return false
 	}
-	r.held = holdsSlot
 	return true
 }
 
@@ -137,6 +162,9 @@ func (s *Server) release(r *request) {
 	switch r.held {
 	case holdsSlot:
 		s.slots.free(r)
+	case holdsOpening:
+		s.opening.free(r)
+		s.streams.Add(-1)
 	case holdsStream:
 		s.streams.Add(-1)
 	case holdsNothing:

@@ -19,7 +19,8 @@ type Server struct {
 	draining chan struct{} // closed when the server stops accepting
 	drain    sync.Once     // closes draining
 	slots    slots         // of requests in flight
-	streams  atomic.Int64  // requests for which Stream was called
+	opening  slots         // of requests that BeginsStream names and for which Stream was not called yet
+	streams  atomic.Int64  // requests for which Stream was called, and those of opening
 	refused  atomic.Int64  // requests beyond MaxInFlight, and streams beyond MaxStreams
 	conns    *connections
 }
@@ -58,7 +59,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	config = config.withDefaults()
-	return &Server{config: config, draining: make(chan struct{}), slots: newSlots(config.MaxInFlight), conns: newConnections(config.MaxConnections, config.Timeouts.Stall)}, nil
+	return &Server{config: config, draining: make(chan struct{}), slots: newSlots(config.MaxInFlight), opening: newSlots(config.MaxStreams), conns: newConnections(config.MaxConnections, config.Timeouts.Stall)}, nil
 }
 
 // Serve answers requests of listener, which it closes, until ctx ends, and then stops in this order: /readyz returns 503, and the server goes on for
@@ -141,13 +142,14 @@ func (s *Server) httpServer(ctx context.Context) *http.Server {
 		TLSConfig:         s.config.TLS,
 		Protocols:         &protocols,
 		ReadHeaderTimeout: s.config.Timeouts.Header,
+		ReadTimeout:       s.config.Timeouts.Request, // of each request, also of HTTP/2; Stream lifts it
+		WriteTimeout:      s.config.Timeouts.Request, // likewise
 		IdleTimeout:       s.config.Timeouts.Idle,
 		MaxHeaderBytes:    s.config.MaxHeaderBytes,
 		HTTP2: &http.HTTP2Config{
 			MaxConcurrentStreams: s.config.MaxConcurrentStreams,
 			SendPingTimeout:      s.config.Timeouts.Stall, // a client that is gone is noticed, also by a stream that sends nothing
-			PingTimeout:          s.config.Timeouts.Stall,
-			WriteByteTimeout:     s.config.Timeouts.Stall,
+			PingTimeout:          s.config.Timeouts.Stall, // conn bounds writes: no WriteByteTimeout
 		},
 		ConnState:   s.conns.observe,
 		BaseContext: func(net.Listener) context.Context { return ctx },

@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -254,6 +255,89 @@ func TestServer_OverloadedForm(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Error(err)
 	}
+}
+
+// deadlineWriter counts the deadlines that a handler sets.
+type deadlineWriter struct {
+	*httptest.ResponseRecorder
+	set int
+}
+
+func (w *deadlineWriter) SetReadDeadline(time.Time) error  { w.set++; return nil }
+func (w *deadlineWriter) SetWriteDeadline(time.Time) error { w.set++; return nil }
+
+// TestServer_CostOfARequest counts what the server adds to a request. It sets no deadlines: net/http does, for which each one that a handler sets costs a
+// message to the goroutine of an HTTP/2 connection.
+func TestServer_CostOfARequest(t *testing.T) {
+	probes := server.NewProbes(func(context.Context) error { return nil }, nil)
+	s, err := server.New(server.Config{Handler: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), Probes: probes})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := &deadlineWriter{ResponseRecorder: httptest.NewRecorder()}
+	r := httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/", strings.NewReader("x"))
+	const runs, most = 100, 3 // the state, its context and the request
+	if n := testing.AllocsPerRun(runs, func() { s.ServeHTTP(w, r) }); n > most {
+		t.Errorf("a request allocates %v times, want at most %d", n, most)
+	}
+	if w.set > 0 {
+		t.Errorf("%d deadlines are set", w.set)
+	}
+}
+
+// TestServer_BeginsStream bounds requests that are about to become streams by the bound of streams alone, and makes room by ending those that wait for
+// their clients.
+func TestServer_BeginsStream(t *testing.T) {
+	release, entered := make(chan struct{}), make(chan struct{}, 16)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		if r.URL.Path == "/stream/waiting" {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return
+		}
+		<-release
+		if err := server.Stream(r.Context()); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, "done")
+	})
+	r := start(t, server.Config{
+		Handler: handler, MaxInFlight: 1, MaxStreams: 3, Timeouts: server.Timeouts{Client: time.Nanosecond},
+		BeginsStream: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/stream") },
+	})
+	answered := make(chan answer, 16)
+	open := func(path string, body io.Reader) {
+		go func() {
+			got, err := r.try(r.http1(), http.MethodPost, path, body)
+			if err != nil {
+				got.body = err.Error()
+			}
+			answered <- got
+		}()
+		<-entered
+	}
+	open("/stream", nil)
+	open("/stream", nil)
+	slow, feed := io.Pipe()
+	defer func() { _ = feed.Close() }()
+	open("/stream/waiting", slow)
+	if got := r.Stats(); got.InFlight != 0 || got.Streams != 3 {
+		t.Errorf("%+v", got)
+	}
+	open("/call", nil)
+	if got := r.get(r.http2(), "/stream"); got.status != http.StatusServiceUnavailable {
+		t.Errorf("the fourth stream: %+v", got)
+	}
+	wait.Until(t, "the waiting stream ends", func() bool { return r.Stats().Streams == 2 })
+	<-answered
+	open("/stream", nil)
+	close(release)
+	for range 4 {
+		if got := <-answered; got.body != "done" {
+			t.Errorf("%+v", got)
+		}
+	}
+	wait.Until(t, "all have ended", func() bool { got := r.Stats(); return got.InFlight == 0 && got.Streams == 0 })
 }
 
 // TestStream_HasNoRequestTimeout sends for longer than a request may last.

@@ -1,6 +1,7 @@
 package server
 
 import (
+	"net/http"
 	"sync"
 	"time"
 )
@@ -47,10 +48,10 @@ func (s *slots) endWaiting(before time.Time) {
 	defer s.mu.Unlock()
 	for r := range s.taker {
 		if r.reading.Load() && r.began.Before(before) {
-			_ = r.control.SetReadDeadline(past) // it fails only for a connection that is gone
+			_ = http.NewResponseController(r.writer).SetReadDeadline(past) // it fails only for a connection that is gone
 		}
 		if since := r.writing.Load(); since != 0 && since < before.UnixNano() {
-			_ = r.control.SetWriteDeadline(past) // likewise
+			_ = http.NewResponseController(r.writer).SetWriteDeadline(past) // likewise
 		}
 	}
 }

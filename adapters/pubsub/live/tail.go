@@ -53,7 +53,7 @@ type Tail struct {
 
 	announcements, holes, found, losts, malformed, reconnects atomic.Uint64
 
-	ctx      context.Context //nolint:containedctx // of the goroutines; ends with Close
+	ctx      context.Context // of the goroutines; ends with Close
 	stop     context.CancelFunc
 	running  sync.WaitGroup
 	relocate chan struct{} // of capacity 1: signals that partitions need a node

@@ -133,6 +133,34 @@ func TestTail_OneConnectionPerMaster(t *testing.T) {
 	}
 }
 
+// TestTail_ReloadsTheTopologyOnce counts the commands that a lost connection costs on a Cluster.
+func TestTail_ReloadsTheTopologyOnce(t *testing.T) {
+	cluster := redistest.StartCluster(t, 3)
+	r := newClusterRig(t, cluster, rigConfig{partitions: 3, announce: true})
+	for p := range 3 {
+		r.watch(p)
+	}
+	before := r.Reconnects()
+	if err := cluster.Client(t, 0).ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
+		t.Fatal(err)
+	}
+	wait.Until(t, "the loss is counted", func() bool { return r.Reconnects() > before })
+	wait.Until(t, "a new connection", func() bool { return connections(t, cluster.Masters[0], "pubsub") == 1 })
+	quiet := 0
+	wait.Until(t, "no command", func() bool {
+		calls := 0
+		for _, s := range cluster.Masters {
+			of := commands(t, s)
+			delete(of, "client|list")
+			calls += len(of)
+		}
+		if quiet++; calls > 0 {
+			quiet = 0
+		}
+		return quiet == 100
+	})
+}
+
 // TestTail_Failovers has replicas take over, by command and after a crash.
 func TestTail_Failovers(t *testing.T) {
 	const partitions = 3

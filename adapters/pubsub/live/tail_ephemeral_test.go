@@ -82,7 +82,8 @@ func TestTail_EphemeralOfOtherPrograms(t *testing.T) {
 	}
 	stop()
 	for _, n := range []ports.EphemeralNotice{
-		{Type: "message:new", JSON: []byte(`{"messageId":"m","chatId":"c","senderId":"u","content":"x"}`)}, {Type: "typing:start", JSON: []byte(`{"chatId":"c"}`)},
+		{Type: "message:new", JSON: []byte(`{"messageId":"m","chatId":"c","senderId":"u","content":"x"}`)},
+		{Type: "typing:start", JSON: []byte(`{"chatId":"c"}`)},
 		{Type: "typing:start", JSON: []byte(`{"chatId":"c","userId":"` + strings.Repeat("u", domain.MaxIDBytes+1) + `"}`)},
 	} {
 		if e, _, err := r.DecodeEphemeral(n); err == nil {

@@ -109,6 +109,37 @@ func TestTail_HealsFromABlackHole(t *testing.T) {
 	}
 }
 
+// TestTail_WatchWaitsForTheSubscription holds the SUBSCRIBE of a first watch back. No sweep would find what is appended before it arrives.
+func TestTail_WatchWaitsForTheSubscription(t *testing.T) {
+	server := redistest.Shared(t)
+	client, requests, _ := gated(t, server)
+	r := newTailRig(t, server, rigConfig{partitions: 2, announce: true, pubsub: live.PubSubConfig{Client: client}})
+	r.watch(1)
+	release := requests.shut(t)
+	watched := make(chan *ear, 1)
+	go func() { watched <- r.watch(0) }()
+	receive(t, requests.held)
+	chat := r.chatIn(0)
+	r.send(chat, 1)
+	for range 50 { // by then a read that did not wait has its reply
+		if err := r.client.Ping(t.Context()).Err(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	select {
+	case <-watched:
+		t.Fatalf("Watch returned with %d subscribers", r.subscribers(0))
+	default:
+	}
+	release()
+	e := receive(t, watched)
+	r.send(chat, 2)
+	e.hears(chat, 2, 3)
+	if r.Found() > 0 {
+		t.Errorf("%d events were found by reads", r.Found())
+	}
+}
+
 // sieve is a connection from which pub/sub messages are lost, each as a whole.
 type sieve struct {
 	net.Conn

@@ -117,12 +117,12 @@ func (n *node) read(ctx context.Context) error {
 		var positions, streams []*partition
 		var after []wireformat.StreamID
 		for _, p := range partitions {
-			switch what, id := p.next(); what {
-			case needPosition:
+			last, entries, id := p.next()
+			if last {
 				positions = append(positions, p)
-			case needEntries:
+			}
+			if entries {
 				streams, after = append(streams, p), append(after, id)
-			case needNothing:
 			}
 		}
 		if len(positions)+len(streams) == 0 {

@@ -106,6 +106,7 @@ func (p *partition) message(payload string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.tail.announcements.Add(1)
+	defer p.forget()
 	if err := p.parsed.Parse(payload); err != nil {
 		p.tail.malformed.Add(1)
 		p.unread = true
@@ -149,45 +150,40 @@ func (p *partition) pass(a *wireformat.Announcement) bool {
 		p.notices = append(p.notices, ports.Notice{Chat: events[i].Chat, Seq: events[i].Seq, JSON: events[i].JSON})
 	}
 	p.last = events[len(events)-1].ID
-	p.tell()
+	p.notify()
 	return true
 }
 
-// tell has the watchers hear the notices.
-func (p *partition) tell() {
+// forget keeps no announcement in memory longer than watchers do.
+func (p *partition) forget() { clear(p.parsed.Events) }
+
+// notify calls the watchers with the notices.
+func (p *partition) notify() {
 	if len(p.notices) == 0 {
 		return
 	}
 	for _, w := range p.watchers {
 		w.Appended(p.index, p.notices)
 	}
-	clear(p.notices) // keep no announcement
+	clear(p.notices)
 }
 
-// need is what a partition needs from its stream.
-type need uint8
-
-const (
-	needNothing need = iota
-	needPosition
-	needEntries
-)
-
-// next returns what has to be read now, and the id after which entries are needed.
-func (p *partition) next() (need, wireformat.StreamID) {
+// next returns what has to be read now: the last entry of the stream, or the entries after an id, or nothing.
+func (p *partition) next() (last, entries bool, after wireformat.StreamID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unread = p.moved.Swap(false) || p.unread
-	switch {
-	case !p.known && !p.subscribed:
-		return needNothing, p.last
-	case !p.known, p.lost:
-		return needPosition, p.last
-	case !p.unread:
-		return needNothing, p.last
+	if !p.known && !p.subscribed {
+		return false, false, p.last
 	}
-	p.unread, p.read = false, len(p.pending)
-	return needEntries, p.last
+	if !p.known || p.lost { // what is appended after the read is announced
+		p.unread = false
+		return true, false, p.last
+	}
+	if entries, p.unread = p.unread, false; entries {
+		p.read = len(p.pending)
+	}
+	return false, entries, p.last
 }
 
 // retry has the next read include the partition.
@@ -225,15 +221,7 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 	if p.lost || !p.known {
 		return
 	}
-	has := func(id wireformat.StreamID) bool {
-		return slices.ContainsFunc(entries, func(e entry) bool { return e.id == id })
-	}
-	if after != (wireformat.StreamID{}) && !has(after) && !has(p.last) {
-		if p.last != after && (len(entries) == 0 || entries[len(entries)-1].id.Compare(p.last) < 0) { // announcements were faster than the read
-			p.unread = true
-			return
-		}
-		p.lost = true
+	if !p.continues(after, entries) {
 		return
 	}
 	p.notices = p.notices[:0]
@@ -248,7 +236,7 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 		}
 	}
 	p.tail.found.Add(uint64(len(p.notices)))
-	p.tell()
+	p.notify()
 	if !more {
 		p.behind = 0
 	}
@@ -260,9 +248,28 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 	p.drain(!more)
 }
 
+// continues reports whether entries that were read after an id show that nothing is missing before them. Otherwise it has the stream read again, or last taken
+// anew.
+func (p *partition) continues(after wireformat.StreamID, entries []entry) bool {
+	has := func(id wireformat.StreamID) bool {
+		return id == (wireformat.StreamID{}) || slices.ContainsFunc(entries, func(e entry) bool { return e.id == id })
+	}
+	faster := p.last != after && (len(entries) == 0 || entries[len(entries)-1].id.Compare(p.last) < 0) // announcements came before the reply
+	switch {
+	case has(p.last), faster && has(after):
+		return true
+	case faster:
+		p.unread = true
+	default:
+		p.lost = true
+	}
+	return false
+}
+
 // drain passes on the pending announcements that follow last. end reports that the stream was read to its end: announcements that were there before then name
 // entries that the stream has lost.
 func (p *partition) drain(end bool) {
+	defer p.forget()
 	waiting := p.pending
 	p.pending, p.bytes = nil, 0
 	for i, text := range waiting {

@@ -56,10 +56,8 @@ func (t *Tail) placement() {
 			failed = 0
 		} else {
 			failed++
+			_ = pauses.Wait(t.ctx, failed)
 			t.misplaced()
-			if pauses.Wait(t.ctx, failed) != nil {
-				continue
-			}
 		}
 		timer := time.NewTimer(t.interval())
 		select {
@@ -71,14 +69,12 @@ func (t *Tail) placement() {
 	}
 }
 
-// placeAll assigns every open partition to the master of its slot. It returns false if the master of one is not known, or if the topology had to be reloaded:
-// it may change again soon.
+// placeAll assigns every open partition to the master of its slot. It returns false if the master of one is not known.
 func (t *Tail) placeAll() bool {
-	known := true
 	if t.stale.Swap(false) {
-		known = false
 		t.reload()
 	}
+	known := true
 	t.mu.Lock()
 	open := make([]*partition, 0, len(t.open))
 	for _, p := range t.open {

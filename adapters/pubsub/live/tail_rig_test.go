@@ -34,6 +34,7 @@ type tailRig struct {
 	keys   keyspace.Keys
 	log    *eventlog.Log
 	pubsub *live.PubSub
+	config rigConfig
 
 	mu   sync.Mutex
 	sent map[domain.ChatID]int
@@ -73,47 +74,65 @@ func newClusterRig(t testing.TB, cluster *redistest.Cluster, c rigConfig) *tailR
 
 func newRigOn(t testing.TB, open func() goredis.UniversalClient, cluster bool, c rigConfig) *tailRig {
 	t.Helper()
-	opened := func() goredis.UniversalClient {
-		client := open()
-		t.Cleanup(func() { _ = client.Close() })
-		return client
-	}
 	keys, err := keyspace.New("tail-"+uuid.NewString(), max(c.partitions, 1), cluster)
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &tailRig{t: t, client: opened(), keys: keys, sent: make(map[domain.ChatID]int)}
-	if r.log, err = eventlog.Open(t.Context(), r.client, wireformat.New(), eventlog.Config{Keys: keys, AnnouncePartitions: c.announce}); err != nil {
+	client := opened(t, open)
+	log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, AnnouncePartitions: c.announce})
+	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(log.Close)
+	r := &tailRig{t: t, client: client, keys: keys, log: log, config: c, sent: make(map[domain.ChatID]int)}
+	r.start(open, c)
+	return r
+}
+
+// newTailRigOf returns another tail of a rig's log, as another process has it.
+func newTailRigOf(t testing.TB, server *redistest.Server, of *tailRig) *tailRig {
+	t.Helper()
+	r := &tailRig{t: t, client: of.client, keys: of.keys, log: of.log, config: of.config, sent: of.sent}
+	r.start(func() goredis.UniversalClient { return goredis.NewClient(options(server.Addr())) }, of.config)
+	return r
+}
+
+// opened returns a client that is closed when the test ends.
+func opened(t testing.TB, open func() goredis.UniversalClient) goredis.UniversalClient {
+	client := open()
+	t.Cleanup(func() { _ = client.Close() })
+	return client
+}
+
+// start starts the tail.
+func (r *tailRig) start(open func() goredis.UniversalClient, c rigConfig) {
+	r.t.Helper()
 	if c.pubsub.Client == nil {
-		c.pubsub.Client = opened()
+		c.pubsub.Client = opened(r.t, open)
 	}
 	if c.pubsub.Probe == 0 {
 		c.pubsub.Probe = patience
 	}
-	c.pubsub.Channel, c.pubsub.Logger = keys.Channel, slog.New(slog.DiscardHandler)
+	c.pubsub.Channel, c.pubsub.Logger = r.keys.Channel, slog.New(slog.DiscardHandler)
 	r.pubsub = live.NewPubSub(c.pubsub)
 	if c.tail.Client == nil {
-		c.tail.Client = opened()
+		c.tail.Client = opened(r.t, open)
 	}
 	if c.tail.Sweep == 0 {
 		c.tail.Sweep = never
 	}
 	for p := range max(c.partitions, 1) {
-		c.tail.Partitions = append(c.tail.Partitions, live.TailPartition{Stream: keys.Log().Stream(p), Channel: keys.Log().Live(p)})
+		c.tail.Partitions = append(c.tail.Partitions, live.TailPartition{Stream: r.keys.Log().Stream(p), Channel: r.keys.Log().Live(p)})
 	}
-	c.tail.PubSub, c.tail.PartitionOf, c.tail.Memberships = r.pubsub, keys.Partition, keys.Views().Memberships()
+	c.tail.PubSub, c.tail.PartitionOf, c.tail.Memberships = r.pubsub, r.keys.Partition, r.keys.Views().Memberships()
 	c.tail.Codec, c.tail.Logger = wireformat.New(), slog.New(slog.DiscardHandler)
 	r.Tail = live.NewTail(c.tail)
-	t.Cleanup(func() {
+	r.t.Cleanup(func() {
 		r.Close()
 		if err := r.pubsub.Close(); err != nil {
-			t.Error(err)
+			r.t.Error(err)
 		}
-		r.log.Close()
 	})
-	return r
 }
 
 // chatIn returns a chat of a partition.
@@ -183,7 +202,12 @@ func (r *tailRig) watch(partition int) *ear {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	e.stop = stop
+	e.stop = func() {
+		stop()
+		e.mu.Lock()
+		defer e.mu.Unlock()
+		e.stopped = true
+	}
 	r.t.Cleanup(stop)
 	return e
 }
@@ -197,6 +221,7 @@ type ear struct {
 	mu      sync.Mutex
 	notices []ports.Notice
 	lost    int
+	stopped bool
 }
 
 var _ ports.TailWatcher = (*ear)(nil)
@@ -204,6 +229,9 @@ var _ ports.TailWatcher = (*ear)(nil)
 func (e *ear) Appended(partition int, notices []ports.Notice) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	if e.stopped {
+		e.t.Error("a watcher that has stopped is called")
+	}
 	if partition != e.partition {
 		e.t.Errorf("events of partition %d come to a watcher of %d", partition, e.partition)
 	}

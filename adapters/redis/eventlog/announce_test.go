@@ -247,3 +247,43 @@ func TestAnnouncements_FollowTheSettings(t *testing.T) {
 		}
 	})
 }
+
+// TestAnnouncements_Commands counts the commands of a batch of two commands in one partition and one in another.
+func TestAnnouncements_Commands(t *testing.T) {
+	for _, want := range []struct {
+		partitions, types        bool
+		xrevrange, xlen, publish int
+	}{
+		{partitions: true, xrevrange: 2, publish: 2},
+		{partitions: true, types: true, xrevrange: 2, publish: 5},
+		{types: true, xlen: 2, publish: 3},
+	} {
+		client := rig.Connect(t, redistest.Start(t).URL())
+		keys := rig.NewKeys(t, 2)
+		log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys, Announce: want.types, AnnouncePartitions: want.partitions})
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := domain.ChatID("d")
+		for i := 0; keys.Partition(other) == keys.Partition("c"); i++ {
+			other = domain.ChatID(fmt.Sprint("d", i))
+		}
+		if err := client.Do(t.Context(), "CONFIG", "RESETSTAT").Err(); err != nil {
+			t.Fatal(err)
+		}
+		outcomes, err := log.AppendBatch(t.Context(), []ports.Append{rig.Created("c"), rig.Created(other), rig.Sent("c", "m")})
+		if err != nil || outcomes[0].Err != nil || outcomes[1].Err != nil || outcomes[2].Err != nil {
+			t.Fatalf("%v, error %v", outcomes, err)
+		}
+		stats := client.Info(t.Context(), "commandstats").Val()
+		for command, n := range map[string]int{"xrevrange": want.xrevrange, "xlen": want.xlen, "publish": want.publish} {
+			calls := 0
+			if _, found, ok := strings.Cut(stats, "cmdstat_"+command+":calls="); ok {
+				_, _ = fmt.Sscan(found[:strings.Index(found, ",")], &calls)
+			}
+			if calls != n {
+				t.Errorf("partitions %t, types %t: %d %s, want %d", want.partitions, want.types, calls, command, n)
+			}
+		}
+	}
+}

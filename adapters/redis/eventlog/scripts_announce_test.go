@@ -75,6 +75,9 @@ func TestScript_AppendAnnounces(t *testing.T) {
 	add("sent again, one of two appended before", chat+"; HSET p:c:x ·Ccmd 2:1:ab", announcing("PUBLISH", again.Replace(silent.Replace(batch(inChat("·Ccmd~=ab", event("e2", "''")), one)))), "0·2·2·1·0\n0·3·3·1·0",
 		announced(entryAfter(0), line(entryAfter(1), 3, "c", e3)), "XLEN stream = 2")
 	add("a stream of another type", strings.Replace(chat, "XADD stream 99999999999999-7 f v", "SET stream x", 1), announcing("PUBLISH", batch(one)), "2·WRONGTYPE…", rig.NoMessage, "")
+	for _, command := range []string{"PUBLISH", "''"} { // the second command is refused as the first one is
+		add("a stream of another type, twice "+command, strings.Replace(chat, "XADD stream 99999999999999-7 f v", "SET stream x", 1), announcing(command, batch(one, one)), "2·WRONGTYPE…\n2·WRONGTYPE…", rig.NoMessage, "")
+	}
 
 	// 65,536 bytes are the header, and two lines with so much text.
 	room := 65536 - len(entryAfter(0)+"\n"+line(entryAfter(1), 3, "c", jsonWithText("e3", 3, 30000))+line(entryAfter(2), 4, "c", jsonWithText("e4", 4, 10000))) + 10000

@@ -130,7 +130,9 @@ func TestUserViews_Cluster(t *testing.T) {
 	porttest.UserView(t, func(t *testing.T) ports.UserView { return view.NewUserChats(client, rig.ClusterKeys(t).Views()) })
 }
 
-func TestUnderTheLeastRights(t *testing.T) { rig.RunUnderLeastRights(t, "TestUserViews", "TestMemberships") }
+func TestUnderTheLeastRights(t *testing.T) {
+	rig.RunUnderLeastRights(t, "TestUserViews", "TestMemberships")
+}
 
 // TestOfUsers reads many users in one pipeline: those of another log, those without numbers, and one whose numbers were damaged.
 func TestOfUsers(t *testing.T) {
