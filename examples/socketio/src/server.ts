@@ -38,7 +38,7 @@ export function serveChat(http: HttpServer, client: Client): { done: Promise<voi
 
 /** begin has a socket join the rooms of all chats of its user. The client gives the seq of the last event that it has of each chat. */
 async function begin(socket: ChatSocket, client: Client, rooms: Rooms): Promise<void> {
-  await beat(socket, client, rooms);
+  await beat(socket, client, rooms, socket.data.positions.size === 0);
   for (const [chatId, afterSeq] of socket.data.positions) {
     if (!socket.data.chats.has(chatId)) {
       await farewell(socket, client, chatId, afterSeq);
@@ -64,11 +64,19 @@ async function farewell(socket: ChatSocket, client: Client, chatId: string, afte
 }
 
 /** beat records that the user is online, and joins the rooms of chats that the user has meanwhile become a member of. */
-async function beat(socket: ChatSocket, client: Client, rooms: Rooms): Promise<void> {
+async function beat(socket: ChatSocket, client: Client, rooms: Rooms, atHeads = false): Promise<void> {
   const { userId, positions } = socket.data;
   await client.presence.heartbeat({ userId, deviceId: "web", connectionId: socket.id });
-  const chatIds = await client.chats.listIds({ userId }).all();
-  await rooms.enter(socket, chatIds.map((chatId) => [chatId, positions.get(chatId)] as const));
+  const chats: [chatId: string, afterSeq: number | undefined][] = [];
+  for (const chatId of await client.chats.listIds({ userId }).all()) {
+    if (positions.has(chatId) || atHeads) {
+      chats.push([chatId, positions.get(chatId)]);
+    } else if (!socket.data.chats.has(chatId)) {
+      const { sinceSeq } = await client.chats.getMember({ chatId, userId });
+      chats.push([chatId, sinceSeq - 1]); // a chat that the client does not know: the event that made the user a member is its first
+    }
+  }
+  await rooms.enter(socket, chats);
 }
 
 /** answer answers the requests of a socket. */
