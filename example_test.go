@@ -18,6 +18,7 @@ import (
 	"chatcore/adapters/pubsub"
 	"chatcore/adapters/pubsub/live"
 	"chatcore/adapters/wireformat"
+	"chatcore/app/feed"
 	"chatcore/chatcoretest"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
@@ -139,6 +140,49 @@ func ExampleOnLive() {
 	typing := <-arrived
 	fmt.Println(typing.User, "types, for", typing.ExpiresAt.Sub(typing.At))
 	// Output: ada types, for 5s
+}
+
+// A feed gives a reader what it has missed of its chats, and then each event as it is appended. A reader that is interrupted begins again with its
+// positions.
+func ExampleCore_feeds() {
+	core, err := chatcore.NewInMemory(chatcore.Config{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer run(core)()
+	ctx := context.Background()
+	say(core, "The tomatoes are ripe.")
+
+	f, err := core.Feeds.Open(ctx, feed.Request{User: "ada", Chats: []feed.Position{{Chat: "garden", Seq: 1}}, DurableOnly: true})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+	for events := 0; events < 2; {
+		m, err := f.Next(ctx)
+		if err != nil {
+			log.Fatal(err) // feed.ErrSlow, for example: open a feed with f.Positions
+		}
+		switch m.Kind {
+		case feed.KindEvent:
+			events++
+			sent, _ := m.Event.Record.Event.(domain.MessageNew)
+			fmt.Printf("seq %d: %s: %s\n", m.Event.Record.Seq, sent.Sender, sent.Content)
+		case feed.KindCaughtUp:
+			fmt.Println("caught up to seq", m.To)
+			if _, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: "Who comes on Sunday?"}); err != nil {
+				log.Fatal(err)
+			}
+		}
+	}
+	for chat, seq := range f.Positions() {
+		fmt.Println("read", chat, "up to seq", seq)
+	}
+	// Output:
+	// seq 2: ada: The tomatoes are ripe.
+	// caught up to seq 2
+	// seq 3: ada: Who comes on Sunday?
+	// read garden up to seq 3
 }
 
 // An error that trying again will not mend sets the event aside at once; the next event follows.

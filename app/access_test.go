@@ -84,6 +84,38 @@ func TestAccess_TakesOneRoundTrip(t *testing.T) {
 	}
 }
 
+// TestAccess_CheckAllTakesOneRoundTrip checks many chats at once: the read of the log does not follow the number of chats.
+func TestAccess_CheckAllTakesOneRoundTrip(t *testing.T) {
+	log := &countedLog{Log: memory.New(wireformat.New(), clock{}, nil)}
+	entities := entity.NewLoader(log, nil, 1<<20)
+	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
+	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.FormerMembersUntilRemoval)
+	var all []domain.ChatID
+	for i := range 60 {
+		c := domain.ChatID(fmt.Sprint("c", i))
+		if _, err := chats.Create(t.Context(), domain.Create{Chat: c, Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, c)
+	}
+	log.loads, log.others = 0, 0
+	checked, err := access.CheckAll(t.Context(), "ann", all...)
+	if err != nil || len(checked) != len(all) || log.loads != 0 || log.others != 1 {
+		t.Fatalf("%d outcomes, %v, after %d loads and %d other reads", len(checked), err, log.loads, log.others)
+	}
+	for i, c := range checked {
+		if c.Err != nil || c.Grant.Member.Role != domain.RoleOwner || c.Grant.Head != 1 {
+			t.Errorf("chat %q: %+v", all[i], c)
+		}
+	}
+	if none, err := access.CheckAll(t.Context(), "ann"); len(none) != 0 || err != nil || log.others != 1 {
+		t.Errorf("no chats give %v, %v", none, err)
+	}
+	if _, err := access.CheckAll(t.Context(), "ann", "c1", "no chat"); !errors.Is(err, domain.ErrInvalid) {
+		t.Errorf("a malformed id gives the error %v", err)
+	}
+}
+
 // TestAccess_CountsRemovalsOfOtherProcesses checks memberships that another process has changed, and that this process has cached as they were.
 func TestAccess_CountsRemovalsOfOtherProcesses(t *testing.T) {
 	w, ctx := newWorld(2, 1<<20), t.Context()
@@ -172,7 +204,14 @@ func TestAccess_OfRandomHistories(t *testing.T) {
 			access := app.NewAccess(w.queries[rapid.IntRange(0, 1).Draw(t, "asked")], app.FormerMembersUntilRemoval)
 			for _, user := range []domain.UserID{"ann", "bob", "cem", "eve"} {
 				grant, err := access.Check(t.Context(), "c", user)
+				all, allErr := access.CheckAll(t.Context(), user, "none", "c")
+				if allErr != nil || all[1].Grant != grant || fmt.Sprint(all[1].Err) != fmt.Sprint(err) || !errors.Is(all[0].Err, domain.ErrChatNotFound) {
+					t.Fatalf("%s: all chats give %+v, %v, one gives %+v, %v", user, all, allErr, grant, err)
+				}
 				role, current := roles[user]
+				if loaded, loadErr := w.log.Load(t.Context(), "c"); loadErr != nil || err == nil && grant.Head != loaded.Head {
+					t.Fatalf("the head of the grant is %d, want %d, %v", grant.Head, loaded.Head, loadErr)
+				}
 				switch {
 				case current && (err != nil || grant.Member.Role != role || grant.Until != 0),
 					!current && removals[user] > 0 && (err != nil || grant.Member.Current() || grant.Until != removals[user]),

@@ -119,7 +119,7 @@ func (c curlCall) request(variables map[string]string) (*http.Request, error) {
 		case option == "--data-urlencode":
 			name, text, _ := strings.Cut(value(), "=")
 			query.Add(name, text)
-		case option == "-G":
+		case option == "-G", option == "-N":
 		case option == "-H":
 			name, text, found := strings.Cut(value(), ": ")
 			if !found {
@@ -180,8 +180,14 @@ func (c curlCall) run(t *testing.T, variables map[string]string, whole bool) {
 		return
 	}
 	defer func() { _ = response.Body.Close() }()
-	body, err := io.ReadAll(response.Body)
-	if err != nil {
+	var body []byte
+	if feed := regexp.MustCompile(`FeedService/Watch|/v1/feed`).MatchString(c.command); feed && response.StatusCode == http.StatusOK {
+		if err := readFeed(response.Body); err != nil {
+			fail("%v", err)
+		}
+		return
+	}
+	if body, err = io.ReadAll(response.Body); err != nil {
 		fail("%v", err)
 		return
 	}
@@ -210,6 +216,20 @@ func (c curlCall) run(t *testing.T, variables map[string]string, whole bool) {
 	}
 	if want != nil && !matches(want, got, whole, variables) {
 		fail("the page shows\n%s\nand the response is\n%s", c.response, body)
+	}
+}
+
+// readFeed reads a feed until it has given what was missed: it has no end.
+func readFeed(body io.Reader) error {
+	var read bytes.Buffer
+	for {
+		n, err := io.CopyN(&read, body, 1)
+		switch text := read.Bytes(); {
+		case n == 0:
+			return fmt.Errorf("the feed ended: %w: %q", err, text)
+		case bytes.HasSuffix(text, []byte(`"caughtUp":`)):
+			return nil
+		}
 	}
 }
 

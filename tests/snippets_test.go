@@ -19,6 +19,7 @@ var snippetImports = map[string]string{
 	"chatcore":   "chatcore",
 	"app":        "chatcore/app",
 	"domain":     "chatcore/domain",
+	"feed":       "chatcore/app/feed",
 	"ports":      "chatcore/ports",
 	"helpers":    "chatcore/helpers",
 	"context":    "context",

@@ -87,8 +87,13 @@ func TestWatch_Messages(t *testing.T) {
 		eventOf("c", 7, 3), deleted,
 		ephemeral(domain.TypingStart{Chat: "c", User: "bob", ExpiresAt: at}), ephemeral(domain.TypingStop{Chat: "c", User: "bob"}),
 		ephemeral(domain.UserStatus{User: "bob", Status: domain.Busy, LastSeen: at}),
-		{Kind: feed.KindCaughtUp, Chat: "c", To: 8}, {Kind: feed.KindSkipped, Chat: "c", From: 9, To: 11}, {Kind: feed.KindChatJoined, Chat: "d", To: 2},
-		{Kind: feed.KindChatLeft, Chat: "d", To: 5}, {Kind: feed.KindResync, Chat: "c", To: 1}, {Kind: feed.KindResync}, {Kind: feed.KindHeartbeat},
+		{Kind: feed.KindCaughtUp, Chat: "c", To: 8},
+		{Kind: feed.KindSkipped, Chat: "c", From: 9, To: 11},
+		{Kind: feed.KindChatJoined, Chat: "d", To: 2},
+		{Kind: feed.KindChatLeft, Chat: "d", To: 5},
+		{Kind: feed.KindResync, Chat: "c", To: 1},
+		{Kind: feed.KindResync},
+		{Kind: feed.KindHeartbeat},
 	}
 	message := func(seq uint32, content string, redacted bool) *v1.WatchResponse {
 		return &v1.WatchResponse{Message: &v1.WatchResponse_Event{Event: &v1.Event{

@@ -278,7 +278,7 @@ func (g *guarded) post(path, token, contentType string, body []byte) answer {
 	}
 	defer func() { _ = response.Body.Close() }()
 	got := answer{status: response.StatusCode, header: response.Header}
-	if got.status == http.StatusOK && strings.HasSuffix(path, "/FeedService/Watch") {
+	if got.status == http.StatusOK && strings.HasSuffix(path, ".FeedService/Watch") {
 		got.body = feedBody(g.t, response.Body)
 		return got
 	}

@@ -13,25 +13,16 @@ import (
 
 type pageFlight = flight.Flight[[]*Feed, pageResult]
 
-// pendingRead is a read of a page that a subscription waits for.
+// pendingRead is a read of a page that a follower waits for.
 type pendingRead struct {
-	sub  *subscription
+	sub  *follower
 	read *pageFlight
 }
 
 // readAhead is how many chats of one feed are read at once.
 const readAhead = 4
 
-// step is what advancing a subscription has come to.
-type step uint8
-
-const (
-	stepWaits   step = iota // for a read
-	stepMessage             // a message is due, and the subscription goes on
-	stepDone                // the subscription is out of the work, a message may be due
-)
-
-// advanceWork advances the subscriptions that are not live, until there is a message, or a page is staged, or all wait for reads.
+// advanceWork advances the followers that are not live, until there is a message, or a page is staged, or all wait for reads.
 func (f *Feed) advanceWork() (Message, bool) {
 	for i := 0; i < readAhead; {
 		f.mu.Lock()
@@ -41,54 +32,53 @@ func (f *Feed) advanceWork() (Message, bool) {
 		}
 		s := f.work[i]
 		f.mu.Unlock()
-		m, step := f.advance(s)
+		m, waits := f.advance(s)
 		switch {
 		case m.Kind != 0:
 			return m, true
 		case len(f.staged) > 0, len(f.due) > 0:
 			return Message{}, false
-		case step == stepWaits:
+		case waits:
 			i++
 		}
 	}
 	return Message{}, false
 }
 
-// advance takes a subscription to its next step: a control message, a page of events, or live.
-func (f *Feed) advance(s *subscription) (Message, step) {
+// advance takes a follower to its next step: a control message, a page of events, or live. It reports whether the follower waits for a read.
+func (f *Feed) advance(s *follower) (m Message, waits bool) {
 	page, waits := f.landed(s)
 	if waits {
-		return Message{}, stepWaits
+		return Message{}, true
 	}
 	if checking := f.checked(s); checking {
-		return Message{}, stepWaits
+		return Message{}, true
 	}
 	p := s.chat.part
 	p.mu.Lock()
-	m, step, left := f.advanceLocked(s, page)
+	m, waits, left := f.advanceLocked(s, page)
 	p.mu.Unlock()
 	if left {
 		f.leave(s)
-		return Message{}, stepDone
 	}
-	return m, step
+	return m, waits
 }
 
 // advanceLocked is advance with the lock of the partition held. It reports whether the reader has every event that it may have.
-func (f *Feed) advanceLocked(s *subscription, page []*Event) (m Message, st step, left bool) {
+func (f *Feed) advanceLocked(s *follower, page []*Event) (m Message, waits, left bool) {
 	c := s.chat
 	switch {
 	case c.ahead > 0 && s.has(flagBeginning):
-		return Message{}, stepWaits, false
+		return Message{}, true, false
 	case s.resync:
 		s.resync = false
 		s.given, s.pos, s.flags = s.epoch, c.head, s.flags&^flagBeginning|flagCaughtUp
-		return Message{Kind: KindResync, Chat: c.id, To: s.pos}, stepMessage, false
+		return Message{Kind: KindResync, Chat: c.id, To: s.pos}, false, false
 	case s.has(flagJoined):
 		s.flags &^= flagJoined
-		return Message{Kind: KindChatJoined, Chat: c.id, To: s.pos}, stepMessage, false
+		return Message{Kind: KindChatJoined, Chat: c.id, To: s.pos}, false, false
 	case s.until == nothing:
-		return Message{}, stepDone, true
+		return Message{}, false, true
 	}
 	end := c.head
 	if s.until > 0 {
@@ -99,20 +89,20 @@ func (f *Feed) advanceLocked(s *subscription, page []*Event) (m Message, st step
 		if end > s.pos && end-s.pos > f.maxCatchUp {
 			m = Message{Kind: KindSkipped, Chat: c.id, From: s.pos + 1, To: end - f.maxCatchUp}
 			s.pos = m.To
-			return m, stepMessage, false
+			return m, false, false
 		}
 	}
 	if s.until > 0 && s.pos >= s.until {
-		return Message{}, stepDone, true
+		return Message{}, false, true
 	}
 	if s.pos >= c.head {
-		s.live, s.next = true, s.pos
+		s.live = true
 		f.dropWork(s)
 		if s.has(flagCaughtUp) {
 			s.flags &^= flagCaughtUp
 			m = Message{Kind: KindCaughtUp, Chat: c.id, To: s.pos}
 		}
-		return m, stepDone, false
+		return m, false, false
 	}
 	if events := c.after(s.pos, page, f.user != ""); len(events) > 0 {
 		if s.until > 0 && events[len(events)-1].Record.Seq > s.until {
@@ -120,14 +110,14 @@ func (f *Feed) advanceLocked(s *subscription, page []*Event) (m Message, st step
 		}
 		f.staged, f.stagedOf = events, s
 		f.dropWork(s)
-		return Message{}, stepDone, false
+		return Message{}, false, false
 	}
 	if time.Now().Before(f.retry) {
-		return Message{}, stepWaits, false
+		return Message{}, true, false
 	}
 	key := readKey{page: keyOf(c.generation, s.pos+1), user: f.user != ""}
 	f.reads = append(f.reads, pendingRead{s, c.part.hub.startRead(f, c, key)})
-	return Message{}, stepWaits, false
+	return Message{}, true, false
 }
 
 // after returns the events after a seq, of a page that was read or is cached. The caller holds part.mu.
@@ -147,8 +137,8 @@ func (c *chat) after(seq domain.Seq, page []*Event, user bool) []*Event {
 // retryReads are the pauses between reads while the log cannot be read.
 var retryReads = backoff.Policy{First: 100 * time.Millisecond, Max: 5 * time.Second, Jitter: true} //nolint:gochecknoglobals // a constant
 
-// landed returns the page that was read for a subscription. It reports whether the subscription still waits for a read.
-func (f *Feed) landed(s *subscription) (events []*Event, waits bool) {
+// landed returns the page that was read for a follower. It reports whether the follower still waits for a read.
+func (f *Feed) landed(s *follower) (events []*Event, waits bool) {
 	for i, r := range f.reads {
 		if r.sub != s {
 			continue
@@ -188,9 +178,9 @@ func (f *Feed) failed(err error) bool {
 	return false
 }
 
-// pendingCheck is a check of the user's membership that a subscription waits for.
+// pendingCheck is a check of the user's membership that a follower waits for.
 type pendingCheck struct {
-	sub *subscription
+	sub *follower
 	// feed.mu guards the fields below.
 	done  bool
 	grant app.Grant
@@ -198,7 +188,7 @@ type pendingCheck struct {
 }
 
 // recheck has the user's membership read before the reader gets any later event of the chat.
-func (f *Feed) recheck(s *subscription) {
+func (f *Feed) recheck(s *follower) {
 	p := s.chat.part
 	p.mu.Lock()
 	s.epoch++
@@ -210,8 +200,8 @@ func (f *Feed) recheck(s *subscription) {
 	f.addWork(s)
 }
 
-// checked applies the result of a check of the user's membership. It starts the check if it is due, and reports whether the subscription waits for one.
-func (f *Feed) checked(s *subscription) (waits bool) {
+// checked applies the result of a check of the user's membership. It starts the check if it is due, and reports whether the follower waits for one.
+func (f *Feed) checked(s *follower) (waits bool) {
 	f.mu.Lock()
 	for i, check := range f.checks {
 		if check.sub != s {
@@ -242,7 +232,7 @@ func (f *Feed) checked(s *subscription) (waits bool) {
 	return due
 }
 
-func (f *Feed) applyCheck(s *subscription, check *pendingCheck) (waits bool) {
+func (f *Feed) applyCheck(s *follower, check *pendingCheck) (waits bool) {
 	p := s.chat.part
 	switch err := check.err; {
 	case errors.Is(err, ports.ErrNewerVersion):
@@ -265,13 +255,13 @@ func (f *Feed) applyCheck(s *subscription, check *pendingCheck) (waits bool) {
 	return false
 }
 
-// permit applies what the user may read. The reader's goroutine calls it with part.mu held, or before the subscription is attached.
-func (s *subscription) permit(g app.Grant) {
+// permit applies what the user may read. The reader's goroutine calls it with part.mu held, or before the follower is attached.
+func (s *follower) permit(g app.Grant) {
 	s.since, s.until = max(g.Member.Since, g.Until), g.Until
 }
 
 // startCheck starts a check of the user's membership.
-func (f *Feed) startCheck(s *subscription) {
+func (f *Feed) startCheck(s *follower) {
 	check := &pendingCheck{sub: s}
 	f.mu.Lock()
 	f.checks = append(f.checks, check)

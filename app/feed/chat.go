@@ -14,7 +14,7 @@ type partition struct {
 	index    int
 	interest interest
 
-	// mu guards the fields below, and those of the chats and subscriptions that say so.
+	// mu guards the fields below, and those of the chats and followers that say so.
 	mu        sync.Mutex
 	chats     map[domain.ChatID]*chat
 	comparing bool   // a comparison of heads is queued or runs
@@ -30,8 +30,8 @@ type chat struct {
 	part *partition
 
 	// part.mu guards the fields below.
-	users      int // subscriptions, and feeds that are about to subscribe
-	subs       []*subscription
+	users      int // followers, and feeds that are about to follow it
+	followers  []*follower
 	known      bool       // whether head is known; before, it is the last seq that was heard
 	head       domain.Seq // the last seq that the log is known to have
 	last       domain.Seq // an event that was heard or read, the latest such; 0 if there is none
@@ -45,7 +45,7 @@ type chat struct {
 	verifying  bool               // whether the log is asked for the event at last
 }
 
-// Flags of a subscription.
+// Flags of a follower.
 const (
 	flagJoined    uint8 = 1 << iota // chat_joined is due
 	flagBeginning                   // events may be skipped
@@ -56,11 +56,11 @@ const (
 // nothing is the last readable seq of a user that may read nothing of a chat any more.
 const nothing = ^domain.Seq(0)
 
-// subscription is one chat of one feed. It is live while each event of the chat is queued for the feed. Otherwise the reader takes events from pages, and
-// the subscription is in the feed's work or its events are staged.
+// follower is one chat of one feed. It is live while each event of the chat is queued for the feed. Otherwise the reader takes events from pages, and
+// the follower is in the feed's work or its events are staged.
 //
-// Invariant: a live subscription has been given, or has queued, every event up to the chat's head.
-type subscription struct {
+// Invariant: a live follower has been given, or has queued, every event up to the chat's head.
+type follower struct {
 	feed *Feed
 	chat *chat
 
@@ -69,9 +69,8 @@ type subscription struct {
 	since domain.Seq // the event that began the membership of the feed's user, as far as that is known
 
 	// chat.part.mu guards these.
-	next   domain.Seq // while live: the last event that was queued or given
 	until  domain.Seq // the last event that the user may read, because the membership has ended; 0 if there is none
-	place  int32      // in chat.subs
+	place  int32      // in chat.followers
 	epoch  uint16     // counts resyncs
 	live   bool
 	resync bool // the reader's position is not of the log
@@ -82,7 +81,7 @@ type subscription struct {
 	inWork bool   // feed.mu guards inWork
 }
 
-func (s *subscription) has(flag uint8) bool { return s.flags&flag != 0 }
+func (s *follower) has(flag uint8) bool { return s.flags&flag != 0 }
 
 // enter returns a chat of the partition, and adds a user. The caller has acquired the partition's interest, and calls leave in the end.
 func (p *partition) enter(id domain.ChatID) *chat {
@@ -109,8 +108,8 @@ func (c *chat) leave() {
 	p.interest.release()
 }
 
-// attach adds a subscription. head is the chat's last seq as it was read after the partition was watched.
-func (c *chat) attach(s *subscription, head domain.Seq, at Position, other bool) {
+// attach adds a follower. head is the chat's last seq as it was read after the partition was watched.
+func (c *chat) attach(s *follower, head domain.Seq, at Position, other bool) {
 	c.part.mu.Lock()
 	defer c.part.mu.Unlock()
 	if !c.known {
@@ -128,14 +127,15 @@ func (c *chat) attach(s *subscription, head domain.Seq, at Position, other bool)
 	case at.Seq > head:
 		s.resync = true
 	}
-	s.place = int32(len(c.subs)) //nolint:gosec // feeds fit
-	c.subs = append(c.subs, s)
+	s.place = int32(len(c.followers)) //nolint:gosec // feeds fit
+	c.followers = append(c.followers, s)
 }
 
-// transit is how long an event may take from the log to the hub, before the hub reads it instead.
-const transit = 100 * time.Millisecond
+// transit is how long an event may take from the log to the hub, before the hub reads it instead: longer than the tail's sweeps of a log that announces
+// nothing.
+const transit = 300 * time.Millisecond
 
-// expect has new subscriptions wait for events that the log has and that were not heard yet: they may be deletions of messages whose events are cached. The
+// expect has new followers wait for events that the log has and that were not heard yet: they may be deletions of messages whose events are cached. The
 // caller holds part.mu.
 func (c *chat) expect(head domain.Seq) {
 	c.ahead = max(c.ahead, head)
@@ -153,28 +153,28 @@ func (c *chat) expect(head domain.Seq) {
 	})
 }
 
-// arrived wakes subscriptions that wait for events, once these were heard. The caller holds part.mu.
+// arrived wakes followers that wait for events, once these were heard. The caller holds part.mu.
 func (c *chat) arrived() {
 	if c.ahead == 0 || c.head < c.ahead {
 		return
 	}
 	c.ahead = 0
-	for _, s := range c.subs {
+	for _, s := range c.followers {
 		if !s.live {
 			s.feed.poke()
 		}
 	}
 }
 
-// detach removes a subscription, and the feed as a user of the chat.
-func (s *subscription) detach() {
+// detach removes a follower, and the feed as a user of the chat.
+func (s *follower) detach() {
 	c := s.chat
 	c.part.mu.Lock()
-	last := len(c.subs) - 1
-	c.subs[s.place] = c.subs[last]
-	c.subs[s.place].place = s.place
-	c.subs[last] = nil
-	c.subs = c.subs[:last]
+	last := len(c.followers) - 1
+	c.followers[s.place] = c.followers[last]
+	c.followers[s.place].place = s.place
+	c.followers[last] = nil
+	c.followers = c.followers[:last]
 	s.live = false
 	c.part.mu.Unlock()
 	c.leave()
@@ -193,8 +193,8 @@ func (p *partition) Appended(_ int, notices []ports.Notice) {
 
 // The methods below are called with part.mu held.
 
-// hear takes a notice of the chat. An event that follows the last one goes to the live subscriptions. If events are missing, or one cannot be decoded,
-// the subscriptions read from the log instead.
+// hear takes a notice of the chat. An event that follows the last one goes to the live followers. If events are missing, or one cannot be decoded,
+// the followers read from the log instead.
 func (c *chat) hear(n ports.Notice) {
 	switch {
 	case !c.known:
@@ -225,18 +225,17 @@ func (c *chat) decode(n ports.Notice) *Event {
 	return newEvent(r, len(n.JSON))
 }
 
-// deliver queues the event after the head for the live subscriptions.
+// deliver queues the event after the head for the live followers.
 func (c *chat) deliver(e *Event) {
-	h, seq := c.part.hub, e.Record.Seq
-	c.head = seq
+	h := c.part.hub
+	c.head = e.Record.Seq
 	c.note(e.Record)
 	h.cache.append(c.generation, e)
 	if d, ok := e.Record.Event.(domain.MessageDelete); ok {
 		c.redact(d.Message)
 	}
-	for _, s := range c.subs {
-		if s.live && s.next < seq {
-			s.next = seq
+	for _, s := range c.followers {
+		if s.live {
 			s.feed.queueEvent(s, e)
 		}
 	}
@@ -258,21 +257,21 @@ func (c *chat) note(r ports.Record) {
 	}
 }
 
-// skipTo has the subscriptions read the events up to a seq from the log: the hub has not heard all of them.
+// skipTo has the followers read the events up to a seq from the log: the hub has not heard all of them.
 func (c *chat) skipTo(seq domain.Seq) {
 	c.head = seq
 	c.gaps++
 	h := c.part.hub
 	h.counts.gaps.Add(1)
 	h.cache.uncheck(c.generation)
-	for _, s := range c.subs {
+	for _, s := range c.followers {
 		s.read()
 	}
 	c.arrived()
 }
 
-// read has the reader of a subscription take events from pages until it has all.
-func (s *subscription) read() {
+// read has the reader of a follower take events from pages until it has all.
+func (s *follower) read() {
 	if s.live {
 		s.live = false
 		s.feed.addWork(s)
@@ -294,16 +293,17 @@ func (c *chat) hearAgain(n ports.Notice) {
 	}
 	if r, err := h.d.Tail.Decode(n); err == nil && r.ID != known {
 		c.lose(n.Seq)
+		c.note(r)
 	}
 }
 
-// lose has the subscriptions continue at the head of a log that has lost events.
+// lose has the followers continue at the head of a log that has lost events.
 func (c *chat) lose(head domain.Seq) {
 	h := c.part.hub
 	h.counts.resyncs.Add(1)
 	h.cache.forget(c.generation)
 	c.generation, c.head, c.last, c.lastID, c.ahead = h.generations.Add(1), head, 0, "", 0
-	for _, s := range c.subs {
+	for _, s := range c.followers {
 		s.epoch++
 		s.resync, s.check = true, s.feed.user != ""
 		s.read()

@@ -18,12 +18,18 @@ func (p *partition) Lost(int) {
 // compare has the heads of the followed chats compared with those of the log.
 func (p *partition) compare() {
 	p.mu.Lock()
-	begins := !p.comparing
-	p.again, p.comparing = !begins, true
-	p.mu.Unlock()
-	if begins {
-		p.hub.chores.run(func() { p.runComparison(1) })
+	defer p.mu.Unlock()
+	p.startComparison()
+}
+
+// startComparison is compare with mu held.
+func (p *partition) startComparison() {
+	if p.comparing {
+		p.again = true
+		return
 	}
+	p.comparing = true
+	p.hub.chores.run(func() { p.runComparison(1) })
 }
 
 func (p *partition) runComparison(attempt int) {
@@ -51,11 +57,13 @@ func (p *partition) compareHeads(ctx context.Context) error {
 	h := p.hub
 	var chats []*chat
 	var heads []domain.Seq
+	var generations []uint64
 	var loads []ports.ChatLoad
 	p.mu.Lock()
 	for _, c := range p.chats {
 		if c.known {
 			chats, heads, loads = append(chats, c), append(heads, c.head), append(loads, ports.ChatLoad{Chat: c.id})
+			generations = append(generations, c.generation)
 		}
 	}
 	p.mu.Unlock()
@@ -76,8 +84,12 @@ func (p *partition) compareHeads(ctx context.Context) error {
 		case head > c.head:
 			c.skipTo(head)
 		}
-		if history != p.history { // the log may have lost events and gone on since
+		switch { // in another history the log may have lost events and gone on since
+		case history == p.history:
+		case c.last > 0:
 			c.verify()
+		case c.generation == generations[i]: // no event is known that could be compared
+			c.lose(loaded[i].Head)
 		}
 	}
 	p.history = history
@@ -92,9 +104,10 @@ func (h *Hub) history(ctx context.Context) string {
 	return ""
 }
 
-// verify asks the log for the last event that is known of the chat. If it has another one in its place, it has lost events. The caller holds part.mu.
+// verify asks the log for the last event that is known of the chat. If it has another one in its place, it has lost events. If none is known, the log may
+// have lost events only if its history is another one. The caller holds part.mu.
 func (c *chat) verify() {
-	if c.verifying || c.last == 0 {
+	if c.verifying {
 		return
 	}
 	c.verifying = true
@@ -109,14 +122,23 @@ func (c *chat) runVerification() {
 	p.mu.Unlock()
 	var page ports.Page
 	var err error
-	if used && seq > 0 {
+	history := ""
+	switch {
+	case !used:
+	case seq == 0:
+		history = h.history(h.ctx)
+	default:
 		page, err = h.d.Log.Read(h.ctx, c.id, ports.Range{From: seq, Limit: 1})
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	c.verifying = false
 	switch {
-	case !used || seq == 0 || c.generation != generation:
+	case !used || c.generation != generation:
+	case seq == 0:
+		if history != p.history {
+			p.startComparison()
+		}
 	case err != nil:
 		if !errors.Is(err, ports.ErrCorrupt) && h.ctx.Err() == nil {
 			time.AfterFunc(retryReads.Pause(3), func() {
@@ -129,5 +151,6 @@ func (c *chat) runVerification() {
 		c.lose(page.Head)
 	case seq == c.last && page.Records[0].ID != c.lastID:
 		c.lose(page.Head)
+		c.note(page.Records[0])
 	}
 }

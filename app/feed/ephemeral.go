@@ -33,7 +33,7 @@ func (h *Hub) hearEphemeral(n ports.EphemeralNotice) {
 		return
 	}
 	var e *Ephemeral
-	for _, s := range c.subs {
+	for _, s := range c.followers {
 		if !s.hearsEphemeral() || s.feed.user != "" && s.feed.user == n.User {
 			continue
 		}
@@ -46,9 +46,9 @@ func (h *Hub) hearEphemeral(n ports.EphemeralNotice) {
 	}
 }
 
-// hearsEphemeral reports whether the feed gives ephemeral events of the chat now. Only a live subscription is known to be that of a member still. The caller
+// hearsEphemeral reports whether the feed gives ephemeral events of the chat now. Only a live follower is known to be that of a member still. The caller
 // holds part.mu.
-func (s *subscription) hearsEphemeral() bool { return s.live && s.until == 0 && !s.feed.durableOnly }
+func (s *follower) hearsEphemeral() bool { return s.live && s.until == 0 && !s.feed.durableOnly }
 
 func (h *Hub) decodeEphemeral(n ports.EphemeralNotice) *Ephemeral {
 	e, meta, err := h.d.Tail.DecodeEphemeral(n)
@@ -124,7 +124,7 @@ func (h *Hub) giveStatus(n ports.EphemeralNotice, number uint64) {
 		p := h.partitionOf(id)
 		p.mu.Lock()
 		if c := p.chats[id]; c != nil {
-			for _, s := range c.subs {
+			for _, s := range c.followers {
 				if s.hearsEphemeral() && s.feed.takesStatus(number) {
 					s.feed.queueEphemeral(nil, e)
 				}

@@ -22,7 +22,7 @@ type Feed struct {
 	// These belong to the reader's goroutine.
 	due      []Message // control messages that come next
 	staged   []*Event  // of a page, to be given
-	stagedOf *subscription
+	stagedOf *follower
 	reads    []pendingRead
 	turn     int // live messages since the reader last looked for work
 	timer    *time.Timer
@@ -31,14 +31,14 @@ type Feed struct {
 	retry    time.Time // when to read again after a failure
 
 	// mu guards the fields below.
-	mu     sync.Mutex
-	subs   []*subscription // the reader's goroutine may read it without mu, unless it is opening
-	work   []*subscription // to be advanced by the reader
-	checks []*pendingCheck
-	queue  queue
-	full   bool  // the queue was full
-	ended  error // why the feed has ended
-	status uint64
+	mu       sync.Mutex
+	followed []*follower // the reader's goroutine may read it without mu, unless it is opening
+	work     []*follower // to be advanced by the reader
+	checks   []*pendingCheck
+	queue    queue
+	full     bool  // the queue was full
+	ended    error // why the feed has ended
+	status   uint64
 }
 
 // Next waits for the next message. It reads from the log what the reader has missed, one page at a time.
@@ -172,7 +172,7 @@ func (f *Feed) takeQueued() (Message, bool) {
 }
 
 // give returns an event as the reader gets it. It reports false for one that the reader has.
-func (f *Feed) give(s *subscription, e *Event) (Message, bool) {
+func (f *Feed) give(s *follower, e *Event) (Message, bool) {
 	seq := e.Record.Seq
 	if s.has(flagLeft) || seq != s.pos+1 {
 		return Message{}, false
@@ -190,17 +190,17 @@ func (f *Feed) give(s *subscription, e *Event) (Message, bool) {
 	return Message{Kind: KindEvent, Chat: e.Chat, Event: e}, true
 }
 
-// leave ends a subscription after the last event that the reader may have.
-func (f *Feed) leave(s *subscription) {
+// leave ends a follower after the last event that the reader may have.
+func (f *Feed) leave(s *follower) {
 	s.flags |= flagLeft
 	f.due = append(f.due, Message{Kind: KindChatLeft, Chat: s.chat.id, To: s.pos})
 	f.mu.Lock()
-	if f.ended != nil { // the subscription ends with the feed
+	if f.ended != nil { // the follower ends with the feed
 		f.mu.Unlock()
 		return
 	}
-	if i := slices.Index(f.subs, s); i >= 0 {
-		f.subs = slices.Delete(f.subs, i, i+1)
+	if i := slices.Index(f.followed, s); i >= 0 {
+		f.followed = slices.Delete(f.followed, i, i+1)
 	}
 	f.mu.Unlock()
 	f.dropWork(s)
@@ -217,10 +217,10 @@ func (f *Feed) LogID() string { return f.hub.d.LogID }
 func (f *Feed) Positions() iter.Seq2[domain.ChatID, domain.Seq] {
 	return func(yield func(domain.ChatID, domain.Seq) bool) {
 		f.mu.Lock()
-		subs := slices.Clone(f.subs)
+		followed := slices.Clone(f.followed)
 		f.mu.Unlock()
-		for _, s := range subs {
-			hidden := s.has(flagJoined) || s.has(flagLeft) // the reader does not know of it yet, or has been told
+		for _, s := range followed {
+			hidden := s.has(flagJoined) || s.has(flagLeft) // the reader does not know of the chat yet, or has left it
 			if !hidden && !yield(s.chat.id, s.pos) {
 				return
 			}
@@ -258,9 +258,9 @@ func (f *Feed) fail(err error) {
 		return
 	}
 	f.ended = err
-	subs := f.subs
+	followed := f.followed
 	f.work, f.queue, f.checks = nil, queue{}, nil
 	f.mu.Unlock()
 	f.poke()
-	f.hub.remove(f, subs)
+	f.hub.remove(f, followed)
 }

@@ -163,10 +163,10 @@ func (h *Hub) compareFeeds(id domain.UserID, feeds []*Feed) error {
 		listed[c] = struct{}{}
 	}
 	for _, f := range feeds {
-		var gone []*subscription
+		var gone []*follower
 		followed := make(map[domain.ChatID]struct{}, len(chats))
 		f.mu.Lock()
-		for _, s := range f.subs {
+		for _, s := range f.followed {
 			followed[s.chat.id] = struct{}{}
 			if _, ok := listed[s.chat.id]; !ok {
 				gone = append(gone, s)
@@ -205,19 +205,19 @@ func (h *Hub) join(f *Feed, chats []*opening) error {
 }
 
 // expel has a feed leave chats, unless the user is a member of them now.
-func (h *Hub) expel(f *Feed, subs []*subscription) error {
-	if len(subs) == 0 {
+func (h *Hub) expel(f *Feed, followed []*follower) error {
+	if len(followed) == 0 {
 		return nil
 	}
-	ids := make([]domain.ChatID, len(subs))
-	for i, s := range subs {
+	ids := make([]domain.ChatID, len(followed))
+	for i, s := range followed {
 		ids[i] = s.chat.id
 	}
 	checked, err := h.d.Access.CheckAll(h.ctx, f.user, ids...)
 	if err != nil {
 		return err
 	}
-	for i, s := range subs {
+	for i, s := range followed {
 		until := checked[i].Grant.Until
 		switch err := checked[i].Err; {
 		case errors.Is(err, domain.ErrChatNotFound):
@@ -226,10 +226,13 @@ func (h *Hub) expel(f *Feed, subs []*subscription) error {
 			return err
 		}
 		if until > 0 {
-			s.chat.part.mu.Lock()
-			s.until = until
+			c := s.chat
+			c.part.mu.Lock()
+			if s.until = until; c.head < checked[i].Grant.Head { // the removal was not heard yet
+				c.expect(checked[i].Grant.Head)
+			}
 			s.read()
-			s.chat.part.mu.Unlock()
+			c.part.mu.Unlock()
 		}
 	}
 	return nil

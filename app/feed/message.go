@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -23,6 +24,29 @@ const (
 	KindResync                     // the reader's positions of Chat, or of all chats if Chat is "", are not of this log: it continues after To, and loads its state anew
 	KindHeartbeat                  // nothing happened for a while
 )
+
+// String returns the name of the kind, such as "event" and "caught_up".
+func (k Kind) String() string {
+	switch k {
+	case KindEvent:
+		return "event"
+	case KindEphemeral:
+		return "ephemeral"
+	case KindCaughtUp:
+		return "caught_up"
+	case KindSkipped:
+		return "skipped"
+	case KindChatJoined:
+		return "chat_joined"
+	case KindChatLeft:
+		return "chat_left"
+	case KindResync:
+		return "resync"
+	case KindHeartbeat:
+		return "heartbeat"
+	}
+	return "Kind(" + strconv.Itoa(int(k)) + ")"
+}
 
 // Message is one message of a feed.
 type Message struct {

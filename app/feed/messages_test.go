@@ -160,6 +160,22 @@ func TestOpen_Errors(t *testing.T) {
 			}
 		})
 	})
+	t.Run("the context ends while the partition is not watched yet", func(t *testing.T) {
+		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+			r.tail.block = make(chan struct{})
+			ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+			defer cancel()
+			if _, err := r.hub.Open(ctx, named("", head("c"))); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("the error is %v", err)
+			}
+			close(r.tail.block)
+			synctest.Wait()
+			if n := r.tail.watched.Load(); n != 0 {
+				t.Errorf("%d things are watched for no feed", n)
+			}
+			expect(t, r.open(named("", head("c"))), "caught_up c 0")
+		})
+	})
 	t.Run("the hub is closed", func(t *testing.T) {
 		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
 			f := r.open(named("", head("c")))

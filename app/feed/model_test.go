@@ -18,8 +18,8 @@ import (
 	"chatcore/ports"
 )
 
-// TestFeed_Model has random readers follow random chats, over a tail that loses, doubles and delays notices and a log that fails at times. What each
-// reader gets must be the log: see reader.got and world.finish.
+// TestFeed_Model has random readers follow random chats, over a tail that loses, doubles and delays notices and a log that fails at times. The events that
+// a reader gets must be those of the log: see reader.got and world.finish.
 func TestFeed_Model(t *testing.T) {
 	logged := false
 	rapid.Check(t, func(rt *rapid.T) {
@@ -80,7 +80,6 @@ type reader struct {
 	chats   map[domain.ChatID]*place
 	opened  map[domain.ChatID]domain.Seq                // heads when the feed was opened
 	before  map[domain.ChatID]map[domain.MessageID]bool // messages that were deleted then
-	all     bool                                        // whether the next feed resumes
 	slow    int
 }
 
@@ -90,7 +89,6 @@ type place struct {
 	left     bool // by its own account; a named chat does not come back
 	pos      domain.Seq
 	caughtUp int // in the present feed
-	joined   bool
 }
 
 func newWorld(rt *rapid.T, cache int) *world {
@@ -229,7 +227,7 @@ func (w *world) changeTail(rt *rapid.T) {
 }
 
 func (w *world) lose(rt *rapid.T) {
-	if c := w.chat(rt); w.tail.watchers[w.tail.PartitionOf(c)] != nil {
+	if c := w.chat(rt); w.tail.hasWatched(c) {
 		w.tail.lose(c)
 	}
 }
@@ -483,7 +481,7 @@ func (w *world) finish() {
 		w.project(p.event, p.seq)
 	}
 	for _, c := range modelChats {
-		if w.tail.watchers[w.tail.PartitionOf(c)] != nil {
+		if w.tail.hasWatched(c) {
 			w.tail.lose(c)
 		}
 	}

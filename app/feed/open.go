@@ -69,7 +69,7 @@ func (h *Hub) begin(ctx context.Context, f *Feed, r Request) error {
 			return o.err
 		}
 	}
-	f.subs, f.work = make([]*subscription, 0, len(chats)), make([]*subscription, 0, len(chats))
+	f.followed, f.work = make([]*follower, 0, len(chats)), make([]*follower, 0, len(chats))
 	for _, o := range chats {
 		switch {
 		case o.err == nil && (o.named || o.grant.Until == 0):
@@ -188,9 +188,9 @@ func (h *Hub) readHeads(ctx context.Context, user domain.UserID, chats []*openin
 	return err
 }
 
-// follow subscribes a feed to a chat that was opened. other has it begin at the head.
+// follow has a feed follow a chat that was opened. other has it begin at the head.
 func (f *Feed) follow(o *opening, other bool) {
-	s := &subscription{feed: f, chat: o.chat, flags: flagBeginning | flagCaughtUp}
+	s := &follower{feed: f, chat: o.chat, flags: flagBeginning | flagCaughtUp}
 	s.permit(o.grant)
 	if o.joined && !other {
 		s.flags |= flagJoined
@@ -203,7 +203,7 @@ func (f *Feed) follow(o *opening, other bool) {
 		return
 	}
 	s.inWork = true
-	f.subs, f.work = append(f.subs, s), append(f.work, s)
+	f.followed, f.work = append(f.followed, s), append(f.work, s)
 	f.mu.Unlock()
 	f.poke()
 }
@@ -239,9 +239,9 @@ func (h *Hub) add(ctx context.Context, f *Feed) error {
 	return nil
 }
 
-// remove ends what add has begun, and the subscriptions of a feed that has ended.
-func (h *Hub) remove(f *Feed, subs []*subscription) {
-	for _, s := range subs {
+// remove ends what add has begun, and the followers of a feed that has ended.
+func (h *Hub) remove(f *Feed, followed []*follower) {
+	for _, s := range followed {
 		s.detach()
 	}
 	h.mu.Lock()

@@ -76,6 +76,9 @@ func (h *Hub) readPage(c *chat, key readKey) pageResult {
 		return pageResult{err: errStale}
 	case page.Head < head || c.differs(page.Records):
 		c.lose(page.Head)
+		if n := len(page.Records); n > 0 {
+			c.note(page.Records[n-1])
+		}
 		return pageResult{err: errStale}
 	}
 	for _, m := range meanwhile {

@@ -71,7 +71,7 @@ func (c *pageCache) at(generation uint64, seq domain.Seq) *Event {
 	return nil
 }
 
-// append adds an event that was heard. It follows the last event of its page without a gap, or replaces the page.
+// append adds an event that was heard, unless it leaves a gap behind the cached events of its page: a feed that needs it then reads the page.
 func (c *pageCache) append(generation uint64, e *Event) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -80,20 +80,17 @@ func (c *pageCache) append(generation uint64, e *Event) {
 	switch {
 	case p == nil:
 		c.insert(&page{key: key, events: []*Event{e}, checked: true, bytes: e.size})
-		return
 	case p.last()+1 == e.Record.Seq:
 		p.events = append(p.events, e)
 		p.bytes += e.size
 		c.bytes += e.size
 		c.use(p)
 		c.shrink()
-	case p.last()+1 < e.Record.Seq:
-		c.remove(p)
-		c.insert(&page{key: key, events: []*Event{e}, checked: true, bytes: e.size})
 	}
 }
 
-// put adds the events of a page that was read. Events that the page has already are kept in their place, so that feeds share their encodings.
+// put adds the events of a page that was read. Events that the page has already are kept in their place, so that feeds share their encodings. It returns
+// the events with those that were heard during the read.
 func (c *pageCache) put(key pageKey, events []*Event, checked bool) []*Event {
 	if len(events) == 0 {
 		return nil
@@ -111,7 +108,7 @@ func (c *pageCache) put(key pageKey, events []*Event, checked bool) []*Event {
 			}
 		}
 		last := events[len(events)-1].Record.Seq
-		if known.first() <= last+1 && last < known.last() && (known.checked || !checked) {
+		if known.first() <= last+1 && last < known.last() {
 			events = append(events, known.events[last+1-known.first():]...)
 		}
 		c.remove(known)

@@ -2,10 +2,10 @@ package feed
 
 // item is an entry of a feed's queue.
 type item struct {
-	sub       *subscription // nil for a status
-	event     *Event        // nil for an ephemeral event
+	sub       *follower // nil for a status
+	event     *Event    // nil for an ephemeral event
 	ephemeral *Ephemeral
-	epoch     uint16 // of the subscription when the event was queued
+	epoch     uint16 // of the follower when the event was queued
 }
 
 // queue is a queue of items. Its memory is freed when it is empty.
@@ -50,8 +50,8 @@ func (q *queue) pop() (it item, ok bool) {
 // keepItems is the capacity that an empty queue keeps at most. Most queues never need more.
 const keepItems = 4
 
-// queueEvent queues an event of a live subscription. It ends the feed if the queue is full.
-func (f *Feed) queueEvent(s *subscription, e *Event) {
+// queueEvent queues an event of a live follower. It ends the feed if the queue is full.
+func (f *Feed) queueEvent(s *follower, e *Event) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.full || f.ended != nil {
@@ -69,8 +69,8 @@ func (f *Feed) queueEvent(s *subscription, e *Event) {
 	f.poke()
 }
 
-// queueEphemeral queues an ephemeral event unless the queue is half full. sub is the subscription of its chat, nil for a status.
-func (f *Feed) queueEphemeral(s *subscription, e *Ephemeral) {
+// queueEphemeral queues an ephemeral event unless the queue is half full. sub is the follower of its chat, nil for a status.
+func (f *Feed) queueEphemeral(s *follower, e *Ephemeral) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.full || f.ended != nil {
@@ -86,8 +86,8 @@ func (f *Feed) queueEphemeral(s *subscription, e *Ephemeral) {
 	f.poke()
 }
 
-// addWork has the reader advance a subscription.
-func (f *Feed) addWork(s *subscription) {
+// addWork has the reader advance a follower.
+func (f *Feed) addWork(s *follower) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if !s.inWork && f.ended == nil {
@@ -97,8 +97,8 @@ func (f *Feed) addWork(s *subscription) {
 	}
 }
 
-// dropWork takes a subscription out of the work.
-func (f *Feed) dropWork(s *subscription) {
+// dropWork takes a follower out of the work.
+func (f *Feed) dropWork(s *follower) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for i, other := range f.work {

@@ -40,8 +40,38 @@ type rig struct {
 	log  *testLog
 	tail *testTail
 	live *liveChannels
-	view *memory.UserView
+	view *testView
 	hub  *feed.Hub
+}
+
+// testView is a view of the users' chats whose answers can be held back.
+type testView struct {
+	*memory.UserView
+	block atomic.Pointer[chan struct{}]
+}
+
+func (v *testView) Of(ctx context.Context, log string, user domain.UserID) (map[domain.ChatID]uint64, error) {
+	if block := v.block.Load(); block != nil {
+		<-*block
+	}
+	return v.UserView.Of(ctx, log, user)
+}
+
+// blockView has the view wait until release is called.
+func (r *rig) blockView() (release func()) {
+	block := make(chan struct{})
+	r.view.block.Store(&block)
+	return func() {
+		r.view.block.Store(nil)
+		close(block)
+	}
+}
+
+// silent calls fn while the tail reports no memberships.
+func (r *rig) silent(fn func()) {
+	r.tail.deaf.Store(true)
+	fn()
+	r.tail.deaf.Store(false)
 }
 
 // testLog is a log that counts reads, and fails on demand.
@@ -49,8 +79,12 @@ type testLog struct {
 	*memory.Log
 	err                          atomic.Pointer[error]
 	reads, searches, loads, bulk atomic.Int64
-	beforeRead                   func()
+	afterSearch, beforeBulk      func()
+	change                       func([]ports.Record)
 }
+
+// History implements [ports.Histories].
+func (l *testLog) History(context.Context) string { return l.ID() }
 
 func (l *testLog) fails(err error) {
 	if err == nil {
@@ -69,13 +103,14 @@ func (l *testLog) failure() error {
 
 func (l *testLog) Read(ctx context.Context, c domain.ChatID, r ports.Range) (ports.Page, error) {
 	l.reads.Add(1)
-	if l.beforeRead != nil {
-		l.beforeRead()
-	}
 	if err := l.failure(); err != nil {
 		return ports.Page{}, err
 	}
-	return l.Log.Read(ctx, c, r)
+	page, err := l.Log.Read(ctx, c, r)
+	if l.change != nil {
+		l.change(page.Records)
+	}
+	return page, err
 }
 
 func (l *testLog) Search(ctx context.Context, c domain.ChatID, f ports.Filter, r ports.Range) (ports.Page, error) {
@@ -83,7 +118,11 @@ func (l *testLog) Search(ctx context.Context, c domain.ChatID, f ports.Filter, r
 	if err := l.failure(); err != nil {
 		return ports.Page{}, err
 	}
-	return l.Log.Search(ctx, c, f, r)
+	page, err := l.Log.Search(ctx, c, f, r)
+	if l.afterSearch != nil {
+		l.afterSearch()
+	}
+	return page, err
 }
 
 func (l *testLog) Load(ctx context.Context, c domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
@@ -96,6 +135,9 @@ func (l *testLog) Load(ctx context.Context, c domain.ChatID, wants ...ports.Load
 
 func (l *testLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
 	l.bulk.Add(1)
+	if l.beforeBulk != nil {
+		l.beforeBulk()
+	}
 	if err := l.failure(); err != nil {
 		return nil, err
 	}
@@ -110,6 +152,9 @@ type testTail struct {
 	begun   atomic.Int64
 	err     atomic.Pointer[error] // of a watch
 	change  func(n ports.Notice) []ports.Notice
+	decode  func(*ports.Record)
+	deaf    atomic.Bool   // to memberships
+	block   chan struct{} // until it is closed, Watch waits
 
 	mu       sync.Mutex
 	watchers map[int]ports.TailWatcher
@@ -151,6 +196,9 @@ func (t *testTail) Watch(ctx context.Context, p int, w ports.TailWatcher) (func(
 	if err := t.err.Load(); err != nil {
 		return nil, *err
 	}
+	if t.block != nil {
+		<-t.block
+	}
 	t.mu.Lock()
 	if t.watchers == nil {
 		t.watchers = make(map[int]ports.TailWatcher)
@@ -166,12 +214,27 @@ func (t *testTail) WatchEphemeral(ctx context.Context, fn func(ports.EphemeralNo
 
 func (t *testTail) WatchMemberships(ctx context.Context, fn func(domain.UserID)) (func(), error) {
 	t.members = fn
-	return t.counted(t.Tail.WatchMemberships(ctx, fn))
+	return t.counted(t.Tail.WatchMemberships(ctx, func(user domain.UserID) {
+		if !t.deaf.Load() {
+			fn(user)
+		}
+	}))
 }
 
 func (t *testTail) Decode(n ports.Notice) (ports.Record, error) {
 	t.decoded.Add(1)
-	return t.Tail.Decode(n)
+	r, err := t.Tail.Decode(n)
+	if t.decode != nil {
+		t.decode(&r)
+	}
+	return r, err
+}
+
+// hasWatched reports whether the partition of a chat was ever watched.
+func (t *testTail) hasWatched(c domain.ChatID) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.watchers[t.PartitionOf(c)] != nil
 }
 
 // lose calls Lost of the watcher of a chat's partition.
@@ -199,10 +262,10 @@ func newRig(t tb, c feed.Config) *rig {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 24 * time.Hour
 	}
-	r := &rig{t: t, live: &liveChannels{}, view: memory.NewUserView()}
+	r := &rig{t: t, live: &liveChannels{}, view: &testView{UserView: memory.NewUserView()}}
 	codec := wireformat.New()
 	r.log = &testLog{Log: memory.New(codec, apptest.Clock{}, nil)}
-	r.tail = &testTail{Tail: memory.NewTail(r.log.Log, partitions, apptest.Clock{}, r.live, r.view)}
+	r.tail = &testTail{Tail: memory.NewTail(r.log.Log, partitions, apptest.Clock{}, r.live, r.view.UserView)}
 	r.hub = r.newHub(c, app.FormerMembersUntilRemoval)
 	return r
 }
@@ -231,6 +294,22 @@ func bubble(t *testing.T, c feed.Config, test func(t *testing.T, r *rig)) {
 			t.Errorf("the closed hub still has %d feeds and %d chats", s.Feeds, s.Chats)
 		}
 	})
+}
+
+// replace has the log go on as another one, as a server does that has lost its last writes. The new log has the given events.
+func (r *rig) replace(events ...domain.Durable) {
+	r.t.Helper()
+	log := memory.New(wireformat.New(), apptest.Clock{}, nil)
+	r.log.Log = log
+	r.appendOnly(events...)
+	tail := memory.NewTail(log, partitions, apptest.Clock{}, nil, nil)
+	r.tail.mu.Lock()
+	defer r.tail.mu.Unlock()
+	for p, w := range r.tail.watchers {
+		if _, err := tail.Watch(context.Background(), p, changedWatcher{r.tail, w}); err != nil {
+			r.t.Fatalf("watch: %v", err)
+		}
+	}
 }
 
 // append appends events of one chat, and puts memberships into the view of the users' chats.

@@ -8,6 +8,8 @@ type Stats struct {
 	Chats      int // that feeds follow now
 	Partitions int // that have such a chat
 
+	CachedBytes int // of events, about as they are in the log
+
 	Queued            uint64 // live events, once for each feed that they were queued for
 	PagesRead         uint64 // reads of the log
 	PagesShared       uint64 // uses of a page that was read for another feed, or heard
@@ -34,6 +36,9 @@ func (h *Hub) Stats() Stats {
 		EphemeralsQueued: c.ephemerals.Load(), EphemeralsDropped: c.ephemeralsDropped.Load(), Malformed: c.malformed.Load(), Slow: c.slow.Load(),
 		Resyncs: c.resyncs.Load(), Losts: c.losts.Load(),
 	}
+	h.cache.mu.Lock()
+	s.CachedBytes = h.cache.bytes
+	h.cache.mu.Unlock()
 	h.mu.Lock()
 	s.Feeds = len(h.feeds)
 	h.mu.Unlock()

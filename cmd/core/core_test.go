@@ -454,10 +454,11 @@ func TestTailOfAGroupGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
-func TestTailOfLiveChannels(t *testing.T) {
+// TestTail_OfAllChats shows durable, custom and ephemeral events.
+func TestTail_OfAllChats(t *testing.T) {
 	s := newShell(t)
 	s.do("chat", "create", "c", "--as", "ada")
-	out, _, stop := s.follow("tail", "--live", "--json")
+	out, _, stop := s.follow("tail", "--json")
 	defer stop()
 	deadline := time.After(patience)
 	for !strings.Contains(out.String(), `"type":"typing:stop"`) {
@@ -483,7 +484,7 @@ func TestServeRunsUntilASignal(t *testing.T) {
 // TestServe_EndsWellByASignalBeforeItServes, wherever it is by then.
 func TestServe_EndsWellByASignalBeforeItServes(t *testing.T) {
 	s := newShell(t)
-	for _, args := range [][]string{{"serve"}, {"serve", "--embedded"}, {"tail"}, {"tail", "--live"}} {
+	for _, args := range [][]string{{"serve"}, {"serve", "--embedded"}, {"tail"}, {"tail", "--chat", "c"}, {"tail", "--user", "ada"}, {"tail", "--group", "g"}} {
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		var out, errs buffer

@@ -5,7 +5,7 @@ func examples() map[string][]string {
 	return map[string][]string{
 		"core import":            {"core import transcript.jsonl.gz"},
 		"core serve":             {"core serve --admin :7461", "core serve --embedded  without a Redis"},
-		"core tail":              {"core tail --live", "core tail --group push --json"},
+		"core tail":              {"core tail --chat garden --from 1  what there is, and then what comes", "core tail --user ben --json", "core tail --group push"},
 		"core chat create":       {"core chat create garden --as ada --title Garden --member ben --member cem"},
 		"core chat list":         {"core chat list --limit 100", "core chat list --user ada --limit 20"},
 		"core chat members":      {"core chat members garden --limit 100"},

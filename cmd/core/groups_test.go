@@ -342,8 +342,8 @@ func TestGroupsDeleteRemovesAGroup(t *testing.T) {
 	}
 }
 
-// TestAnEphemeralTailLeavesNoGroup has it end at all times.
-func TestAnEphemeralTailLeavesNoGroup(t *testing.T) {
+// TestTail_MakesNoGroup unless one is named, whenever it ends.
+func TestTail_MakesNoGroup(t *testing.T) {
 	s := newShell(t)
 	s.do("chat", "create", "c", "--as", "ada")
 	out, _, stop := s.follow("tail")
@@ -351,22 +351,21 @@ func TestAnEphemeralTailLeavesNoGroup(t *testing.T) {
 		s.do("send", "c", "hello", "--as", "ada")
 		return strings.Contains(out.String(), "hello")
 	})
-	if list := s.json("groups", "list", "--per-partition"); len(list) != 1 || !strings.HasPrefix(list[0]["group"].(string), "tail-") {
-		t.Errorf("while it runs there are %v", list)
-	}
+	s.noGroup("start of the tail")
 	stop()
-	s.noGroup("tail")
-	for _, after := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond} {
-		ctx, cancel := context.WithCancel(t.Context())
-		interrupt := time.AfterFunc(after, cancel)
-		cmd := command(&buffer{}, &buffer{})
-		cmd.SetArgs(append([]string{"tail"}, s.base...))
-		if err := cmd.ExecuteContext(ctx); err != nil && !errors.Is(err, context.Canceled) { // canceled: before it was connected
-			t.Errorf("interrupted after %s the tail ends with %v", after, err)
+	for _, args := range [][]string{{"tail"}, {"tail", "--chat", "c"}} {
+		for _, after := range []time.Duration{0, time.Millisecond, 3 * time.Millisecond, 10 * time.Millisecond} {
+			ctx, cancel := context.WithCancel(t.Context())
+			interrupt := time.AfterFunc(after, cancel)
+			cmd := command(&buffer{}, &buffer{})
+			cmd.SetArgs(append(args, s.base...))
+			if err := cmd.ExecuteContext(ctx); err != nil {
+				t.Errorf("%q, interrupted after %s, ends with %v", args, after, err)
+			}
+			interrupt.Stop()
+			cancel()
+			s.noGroup(fmt.Sprint("tail, interrupted after ", after))
 		}
-		interrupt.Stop()
-		cancel()
-		s.noGroup(fmt.Sprint("tail, interrupted after ", after))
 	}
 }
 

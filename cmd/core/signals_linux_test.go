@@ -46,7 +46,7 @@ func TestSignals_TheSecondEndsAtOnce(t *testing.T) {
 	read, write := smallPipe(t)
 	defer func() { _ = read.Close() }()
 	var errs buffer
-	cmd := s.program("tail", "--live", "--json")
+	cmd := s.program("tail", "--json")
 	cmd.Stdout, cmd.Stderr = write, &errs
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

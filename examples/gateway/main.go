@@ -1,7 +1,8 @@
-// Command gateway routes live events to the connected members of each chat, as server-sent events over HTTP. It runs on an embedded Redis, or on that
-// of REDIS_URL.
+// Command gateway serves a chat to its connected members as server-sent events over HTTP, one feed for each connection. It runs on an embedded Redis, or
+// on that of REDIS_URL.
 //
-// Live events arrive at most once. A client that reconnects reads the messages that it missed from the history: their seqs show the gap.
+// A client that reconnects sends the id of its last event, which is a seq, and gets what it missed. The network API has feeds of this kind built in; a
+// gateway of your own has its own payloads and logins.
 package main
 
 import (
@@ -16,11 +17,12 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	"chatcore"
+	"chatcore/app/feed"
 	"chatcore/domain"
 	"chatcore/examples/internal/demo"
 )
@@ -31,69 +33,60 @@ func main() {
 	}
 }
 
-// hub holds the connections of this process, by user.
-type hub struct {
-	core  *chatcore.Core
-	mu    sync.Mutex
-	conns map[domain.UserID]map[chan []byte]struct{}
-}
+// gateway serves the feeds of a core.
+type gateway struct{ core *chatcore.Core }
 
-// forward sends an event to the connections of the chat's members. A full connection misses the event: it must not delay others.
-func (h *hub) forward(ctx context.Context, chat domain.ChatID, event any) {
-	text, err := json.Marshal(event)
-	if err != nil {
+// ServeHTTP streams the events of a chat to a user. A real gateway takes the user from a session, see [chatcore.Core].Sessions.
+func (g gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	position := feed.Position{Chat: domain.ChatID(r.URL.Query().Get("chat"))}
+	last, err := strconv.ParseUint(r.Header.Get("Last-Event-ID"), 10, 32)
+	position.Seq, position.Head = domain.Seq(last), err != nil
+	f, err := g.core.Feeds.Open(r.Context(), feed.Request{User: domain.UserID(r.URL.Query().Get("user")), Chats: []feed.Position{position}})
+	if err != nil { // a non-member gets the error of a chat that does not exist
+		http.Error(w, err.Error(), http.StatusNotFound)
 		return
 	}
-	h.mu.Lock()
-	users := make([]domain.UserID, 0, len(h.conns))
-	for user := range h.conns {
-		users = append(users, user)
-	}
-	h.mu.Unlock()
-	for _, user := range users {
-		if member, err := h.core.Queries.Member(ctx, chat, user); err != nil || !member.Current() {
-			continue
-		}
-		h.mu.Lock()
-		for conn := range h.conns[user] {
-			select {
-			case conn <- text:
-			default:
-			}
-		}
-		h.mu.Unlock()
-	}
-}
-
-// ServeHTTP streams the events of a user. A real gateway takes the user from a session, see [chatcore.Core].Sessions.
-func (h *hub) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	const buffer = 64
-	user, conn := domain.UserID(r.URL.Query().Get("user")), make(chan []byte, buffer)
-	h.mu.Lock()
-	if h.conns[user] == nil {
-		h.conns[user] = make(map[chan []byte]struct{})
-	}
-	h.conns[user][conn] = struct{}{}
-	h.mu.Unlock()
-	defer func() {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		delete(h.conns[user], conn)
-	}()
+	defer f.Close()
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.WriteHeader(http.StatusOK)
-	flush := http.NewResponseController(w).Flush
-	_ = flush()
+	stream := http.NewResponseController(w)
 	for {
-		select {
-		case text := <-conn:
-			if _, err := fmt.Fprintf(w, "data: %s\n\n", text); err != nil || flush() != nil {
-				return
-			}
-		case <-r.Context().Done():
+		_ = stream.Flush()
+		m, err := f.Next(r.Context())
+		if err != nil { // the client reconnects, and goes on after its last event
+			return
+		}
+		if _, err := io.WriteString(w, frame(m)); err != nil {
 			return
 		}
 	}
+}
+
+// frame returns a message as a server-sent event, or as a comment if the client needs to know nothing but that the connection is alive.
+func frame(m feed.Message) string {
+	payload, id := map[string]any{"chat": m.Chat}, ""
+	switch m.Kind {
+	case feed.KindEvent:
+		sent, is := m.Event.Record.Event.(domain.MessageNew)
+		if !is {
+			return ":\n\n"
+		}
+		payload["from"], payload["text"] = sent.Sender, sent.Content
+		id = fmt.Sprintf("id: %d\n", m.Event.Record.Seq)
+	case feed.KindEphemeral:
+		typing, is := m.Ephemeral.Event.(domain.TypingStart)
+		if !is {
+			return ":\n\n"
+		}
+		payload["chat"], payload["typing"] = typing.Chat, typing.User
+	case feed.KindCaughtUp, feed.KindSkipped, feed.KindChatJoined, feed.KindChatLeft, feed.KindResync, feed.KindHeartbeat:
+		return ":\n\n"
+	}
+	text, err := json.Marshal(payload)
+	if err != nil {
+		return ":\n\n"
+	}
+	return id + "data: " + string(text) + "\n\n"
 }
 
 func run(ctx context.Context, out io.Writer) error {
@@ -102,17 +95,6 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer func() { _ = done() }()
-	h := &hub{core: core, conns: make(map[domain.UserID]map[chan []byte]struct{})}
-	err = core.Listen(
-		chatcore.OnLive(func(ctx context.Context, l chatcore.Live[domain.MessageNew]) {
-			h.forward(ctx, l.Event.Chat, map[string]any{"chat": l.Event.Chat, "from": l.Event.Sender, "text": l.Event.Content})
-		}),
-		chatcore.OnLive(func(ctx context.Context, l chatcore.Live[domain.TypingStart]) {
-			h.forward(ctx, l.Event.Chat, map[string]any{"chat": l.Event.Chat, "typing": l.Event.User})
-		}))
-	if err != nil {
-		return err
-	}
 	if err := core.Start(ctx); err != nil {
 		return err
 	}
@@ -120,25 +102,24 @@ func run(ctx context.Context, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	server := &http.Server{Handler: h, ReadHeaderTimeout: time.Second}
+	server := &http.Server{Handler: gateway{core}, ReadHeaderTimeout: time.Second}
 	go func() { _ = server.Serve(listener) }()
 	defer func() { _ = server.Close() }()
 
 	return converse(ctx, core, "http://"+listener.Addr().String(), out)
 }
 
-// converse connects ben, who is a member, and eve, who is not, and has ada write.
+// converse connects ben, who is a member, and eve, who is not, has ada write, and has ben connect again after a message that he missed.
 func converse(ctx context.Context, core *chatcore.Core, address string, out io.Writer) error {
 	if _, err := core.Chats.Create(ctx, domain.Create{Chat: "garden", Actor: "ada", Members: []domain.UserID{"ben"}}); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	ben, err := connect(ctx, address, "ben")
-	if err != nil {
-		return err
+	connection, hangUp := context.WithCancel(ctx)
+	defer hangUp()
+	if _, err := connect(connection, address, "eve", ""); err == nil {
+		return errors.New("eve is not a member and was served")
 	}
-	eve, err := connect(ctx, address, "eve")
+	ben, err := connect(connection, address, "ben", "")
 	if err != nil {
 		return err
 	}
@@ -148,26 +129,33 @@ func converse(ctx context.Context, core *chatcore.Core, address string, out io.W
 	if _, err := fmt.Fprintln(out, "ben:", <-ben); err != nil {
 		return err
 	}
-	if _, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: "The tomatoes are ripe."}); err != nil {
+	sent, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: "The tomatoes are ripe."})
+	if err != nil {
 		return err
 	}
 	if _, err := fmt.Fprintln(out, "ben:", <-ben); err != nil {
 		return err
 	}
-	select {
-	case text := <-eve:
-		return fmt.Errorf("eve is not a member and received %s", text)
-	default:
-		return nil
+	hangUp()
+	if _, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: "Who comes on Sunday?"}); err != nil {
+		return err
 	}
+	connection, hangUpAgain := context.WithCancel(ctx)
+	defer hangUpAgain()
+	if ben, err = connect(connection, address, "ben", fmt.Sprint(sent.Seq)); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(out, "ben, again:", <-ben)
+	return err
 }
 
-// connect opens the event stream of a user, and returns its events.
-func connect(ctx context.Context, address string, user domain.UserID) (<-chan string, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"?user="+url.QueryEscape(string(user)), nil)
+// connect opens the event stream of a user after the last event that the user has, and returns its events.
+func connect(ctx context.Context, address string, user domain.UserID, last string) (<-chan string, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address+"?chat=garden&user="+url.QueryEscape(string(user)), nil)
 	if err != nil {
 		return nil, err
 	}
+	request.Header.Set("Last-Event-ID", last)
 	response, err := http.DefaultClient.Do(request)
 	if err != nil {
 		return nil, err

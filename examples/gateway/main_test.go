@@ -13,4 +13,5 @@ func Example() {
 	// Output:
 	// ben: {"chat":"garden","typing":"ada"}
 	// ben: {"chat":"garden","from":"ada","text":"The tomatoes are ripe."}
+	// ben, again: {"chat":"garden","from":"ada","text":"Who comes on Sunday?"}
 }

@@ -136,8 +136,8 @@ func TestTail_OneConnectionPerMaster(t *testing.T) {
 // TestTail_ReloadsTheTopologyOnce counts the commands that a lost connection costs on a Cluster.
 func TestTail_ReloadsTheTopologyOnce(t *testing.T) {
 	cluster := redistest.StartCluster(t, 3)
-	r := newClusterRig(t, cluster, rigConfig{partitions: 3, announce: true})
-	for p := range 3 {
+	r := newClusterRig(t, cluster, rigConfig{partitions: 6, announce: true})
+	for p := range 6 {
 		r.watch(p)
 	}
 	before := r.Reconnects()
@@ -145,13 +145,16 @@ func TestTail_ReloadsTheTopologyOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	wait.Until(t, "the loss is counted", func() bool { return r.Reconnects() > before })
-	wait.Until(t, "a new connection", func() bool { return connections(t, cluster.Masters[0], "pubsub") == 1 })
+	wait.Until(t, "a new connection", func() bool {
+		channels, err := cluster.Client(t, 0).PubSubShardChannels(t.Context(), "*").Result()
+		return err == nil && len(channels) == 2
+	})
 	quiet := 0
 	wait.Until(t, "no command", func() bool {
 		calls := 0
 		for _, s := range cluster.Masters {
 			of := commands(t, s)
-			delete(of, "client|list")
+			delete(of, "pubsub|shardchannels")
 			calls += len(of)
 		}
 		if quiet++; calls > 0 {

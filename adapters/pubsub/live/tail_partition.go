@@ -222,6 +222,7 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 		return
 	}
 	if !p.continues(after, entries) {
+		p.lost = true
 		return
 	}
 	p.notices = p.notices[:0]
@@ -248,22 +249,14 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 	p.drain(!more)
 }
 
-// continues reports whether entries that were read after an id show that nothing is missing before them. Otherwise it has the stream read again, or last taken
-// anew.
+// continues reports whether entries that were read after an id, up to the end of the stream at that time or the bound of a read, show that nothing is missing
+// after last.
 func (p *partition) continues(after wireformat.StreamID, entries []entry) bool {
-	has := func(id wireformat.StreamID) bool {
-		return id == (wireformat.StreamID{}) || slices.ContainsFunc(entries, func(e entry) bool { return e.id == id })
-	}
-	faster := p.last != after && (len(entries) == 0 || entries[len(entries)-1].id.Compare(p.last) < 0) // announcements came before the reply
-	switch {
-	case has(p.last), faster && has(after):
+	if p.last == (wireformat.StreamID{}) || slices.ContainsFunc(entries, func(e entry) bool { return e.id == p.last }) {
 		return true
-	case faster:
-		p.unread = true
-	default:
-		p.lost = true
 	}
-	return false
+	older := len(entries) == 0 || entries[len(entries)-1].id.Compare(p.last) < 0
+	return older && p.last != after // announcements have come since the read: each followed the one before
 }
 
 // drain passes on the pending announcements that follow last. end reports that the stream was read to its end: announcements that were there before then name

@@ -224,6 +224,8 @@ func TestPartition_PendingAnnouncements(t *testing.T) {
 		t.Fatalf("reads entries: %v, after %s", entries, after)
 	}
 	p.took(id(5), []entry{added(5)}, false)
+	p.message(announcement(5))
+	p.message(announcement(3))
 	if last, entries, _ := p.next(); last || entries {
 		t.Error("something is read at the end")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -174,6 +175,24 @@ func TestTail_SubscribesWhileWatched(t *testing.T) {
 	three.hears(r.chatIn(1), 3, 4)
 	if r.Reconnects() != 0 {
 		t.Errorf("%d reconnects", r.Reconnects())
+	}
+}
+
+// TestTail_LeavesNoGoroutine watches a partition again and again.
+func TestTail_LeavesNoGoroutine(t *testing.T) {
+	r := newTailRig(t, redistest.Shared(t), rigConfig{announce: true, tail: live.TailConfig{Linger: time.Nanosecond}})
+	readers := func() int {
+		stacks := make([]byte, 1<<20)
+		return strings.Count(string(stacks[:runtime.Stack(stacks, true)]), "live.(*node).run(")
+	}
+	for range 3 {
+		before := readers()
+		e := r.watch(0)
+		if n := readers() - before; n != 1 {
+			t.Errorf("%d goroutines more during a watch", n)
+		}
+		e.stop()
+		wait.Until(t, "the goroutine ends", func() bool { return readers() == before })
 	}
 }
 
