@@ -114,14 +114,10 @@ var required = []right{
 	{"xtrim", "K MAXLEN 1"},
 	// Channels.
 	{"publish", "C v"},
+	{"pubsub|numsub", "C"},
 	{"subscribe", "C"},
 	{"unsubscribe", "C"},
 }
-
-// requiredOnSingle lists further commands on a single server.
-//
-//nolint:gochecknoglobals // never changes
-var requiredOnSingle = []right{{"pubsub|numsub", "C"}}
 
 // requiredOnCluster lists further commands on the nodes of a Cluster.
 //
@@ -156,7 +152,7 @@ type Rights struct {
 // LogRights returns the rights that the core needs on the log's server.
 func LogRights(k keyspace.Keys) Rights {
 	log := k.Log()
-	r := Rights{commands: slices.Concat(required, requiredOnSingle), keyPatterns: keyPatterns(k), channelPatterns: []string{k.Prefix() + "*"}}
+	r := Rights{commands: required, keyPatterns: keyPatterns(k), channelPatterns: []string{k.Prefix() + "*"}}
 	if k.Cluster() {
 		r.commands = slices.Concat(required, requiredOnCluster, requiredOfSharded)
 	}
