@@ -17,7 +17,7 @@ const plotVariable = "CHATCORE_PLOTS"
 // The drawing area of a plot, in pixels, and the percentiles between which it shows latencies.
 const (
 	plotWidth, plotHeight = 720, 360
-	plotLeft, plotRight   = 56, 130
+	plotLeft, plotRight   = 72, 110
 	plotTop, plotBottom   = 40, 44
 )
 
@@ -35,7 +35,7 @@ func plotLatencies(b *testing.B, name, title string, series map[string][]float64
 	for _, values := range series {
 		highest = max(highest, percentile(values, percentiles[len(percentiles)-1]))
 	}
-	p := latencyPlot{most: tickAbove(highest)}
+	p := latencyPlot{most: math.Pow(10, math.Ceil(math.Log10(highest)))}
 	p.begin(title)
 	for i, label := range slices.SortedFunc(maps.Keys(series), func(one, other string) int {
 		return cmp.Compare(percentile(series[one], 0.999), percentile(series[other], 0.999))
@@ -48,18 +48,10 @@ func plotLatencies(b *testing.B, name, title string, series map[string][]float64
 	}
 }
 
-// tickAbove returns the least 1, 2 or 5 times a power of ten that is not below a value.
-func tickAbove(value float64) float64 {
-	power := math.Pow(10, math.Floor(math.Log10(value)))
-	for _, digit := range []float64{1, 2, 5} {
-		if digit*power >= value {
-			return digit * power
-		}
-	}
-	return 10 * power
-}
+// leastLatency is the lower end of the vertical axis, in ms.
+const leastLatency = 0.1
 
-// latencyPlot is a plot that is being written. The vertical axis is linear from 0 to most.
+// latencyPlot is a plot that is being written. The vertical axis is logarithmic, from leastLatency to most.
 type latencyPlot struct {
 	most float64
 	text strings.Builder
@@ -71,25 +63,23 @@ func (p *latencyPlot) x(share float64) float64 {
 }
 
 func (p *latencyPlot) y(value float64) float64 {
-	return plotHeight - plotBottom - (plotHeight-plotTop-plotBottom)*min(value/p.most, 1)
+	share := math.Log(value/leastLatency) / math.Log(p.most/leastLatency)
+	return plotHeight - plotBottom - (plotHeight-plotTop-plotBottom)*min(max(share, 0), 1)
 }
 
 func (p *latencyPlot) begin(title string) {
 	fmt.Fprintf(&p.text, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %d %d" font-family="sans-serif" font-size="13" fill="#444">`+"\n", plotWidth, plotHeight)
 	fmt.Fprintf(&p.text, `<rect width="%d" height="%d" fill="#fff"/>`+"\n", plotWidth, plotHeight)
 	fmt.Fprintf(&p.text, `<text x="%d" y="24" font-size="15" fill="#111">%s</text>`+"\n", plotLeft, title)
-	const ticks = 5
-	for i := range ticks + 1 {
-		value := p.most * float64(i) / ticks
-		fmt.Fprintf(&p.text, `<path d="M%d %.1fH%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%.3g</text>`+"\n",
+	for value := leastLatency; value < 1.01*p.most; value *= 10 {
+		fmt.Fprintf(&p.text, `<path d="M%d %.1fH%d" stroke="#ddd"/><text x="%d" y="%.1f" text-anchor="end">%g ms</text>`+"\n",
 			plotLeft, p.y(value), plotWidth-plotRight, plotLeft-8, p.y(value)+4, value)
 	}
 	for _, share := range percentiles {
 		fmt.Fprintf(&p.text, `<path d="M%.1f %dV%d" stroke="#eee"/><text x="%.1f" y="%d" text-anchor="middle">%g</text>`+"\n",
 			p.x(share), plotTop, plotHeight-plotBottom, p.x(share), plotHeight-plotBottom+18, 100*share)
 	}
-	fmt.Fprintf(&p.text, `<text x="%d" y="%d" text-anchor="middle">percentile of messages</text><text x="%d" y="%d">ms</text>`+"\n",
-		(plotLeft+plotWidth-plotRight)/2, plotHeight-8, 12, plotTop-6)
+	fmt.Fprintf(&p.text, `<text x="%d" y="%d" text-anchor="middle">percentile of messages</text>`+"\n", (plotLeft+plotWidth-plotRight)/2, plotHeight-8)
 }
 
 func (p *latencyPlot) line(label, color string, values []float64) {
