@@ -1,4 +1,4 @@
-.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run generate proto proto-check proto-release redis compiler
+.PHONY: help test quick race race-ci vet chaos interop lint check bench mutants run socketio generate proto proto-check proto-release redis compiler
 
 lint := go tool -modfile=tools/go.mod golangci-lint
 buf := clients/ts/node_modules/.bin/buf
@@ -14,6 +14,7 @@ help:
 	@echo 'bench      benchmarks beside other libraries'
 	@echo 'mutants    tests against changed code'
 	@echo 'lint       golangci-lint'
+	@echo 'socketio   the example of Socket.IO servers'
 	@echo 'generate   wire_gen.go'
 	@echo 'proto      Go and TypeScript of proto/'
 	@echo 'proto-check    lint of proto/, no break of the released API, generated code fresh'
@@ -48,11 +49,12 @@ chaos: redis compiler
 	go test -p 1 -count 1 -timeout 60m -v ./tests/chaos ./tests/feeds
 
 # Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
-# Chromium. The checks of proto/ on planted changes.
+# Chromium. examples/socketio with clients, while instances and Redis end. The checks of proto/ on planted changes.
 interop: redis clients/ts/node_modules
 	@sh scripts/ensure.sh chromium
 	cd clients/ts && npm test
 	cd tests/interop/node && npm ci --no-audit --no-fund --loglevel=error
+	cd examples/socketio && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build
 	go test -tags interop -count 1 -timeout 10m ./tests/interop
 
 lint:
@@ -72,6 +74,11 @@ mutants: redis
 
 run:
 	go run ./cmd/core demo
+
+# The example of Socket.IO servers, on two ports.
+socketio: clients/ts/node_modules
+	cd clients/ts && npm run --silent build
+	cd examples/socketio && npm ci --no-audit --no-fund --loglevel=error && npm run --silent build && npm start --silent
 
 # Rewrites what is generated: wire_gen.go.
 generate:

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"chatcore"
+	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
 )
@@ -37,11 +38,12 @@ func BenchmarkFeeds(b *testing.B) {
 	server, _ := start(b)
 	core := open(b, server, chatcore.Config{})
 	all := chats(b, core, feedChats)
+	tokens := openSessions(b, core, all)
 	instance := startInstance(b, server)
 	for b.Loop() {
 		seqs := heads(b, core, all)
 		before := instance.figures(b)
-		feeds := openFeeds(b, instance.address, all, seqs)
+		feeds := openFeeds(b, instance.address, all, seqs, tokens)
 		idle := instance.figures(b)
 		calm := sendAtRate(b, core, all, rate, 10*time.Second, nil)
 		busy := instance.figures(b)
@@ -52,7 +54,7 @@ func BenchmarkFeeds(b *testing.B) {
 		began, served := time.Now(), make(chan struct{})
 		stormy := make(chan []float64, 1)
 		go func() { stormy <- sendAtRate(b, core, all, rate, time.Minute, served) }()
-		feeds = openFeeds(b, instance.address, all, seqs)
+		feeds = openFeeds(b, instance.address, all, seqs, tokens)
 		took := feeds.wait(b, missed*manyFeeds, began)
 		close(served)
 		storm := <-stormy
@@ -175,8 +177,25 @@ func feedURL(address string, chat domain.ChatID, seq domain.Seq) string {
 	return fmt.Sprintf("http://%s/v1/feed?chat=%s:%d", address, chat, seq)
 }
 
+// openSessions makes the readers of the feeds, each a member of one chat, and returns the tokens of their sessions.
+func openSessions(b *testing.B, core *chatcore.Core, all []domain.ChatID) []app.SessionToken {
+	b.Helper()
+	tokens := make([]app.SessionToken, manyFeeds)
+	together(b, 32, manyFeeds, func(ctx context.Context, i int) error {
+		user := domain.UserID(fmt.Sprint("reader", i))
+		_, err := core.Chats.Add(ctx, domain.Add{Chat: all[i%len(all)], Actor: "ada", User: user})
+		if err != nil {
+			return err
+		}
+		opened, err := core.Sessions.Open(ctx, domain.OpenSession{User: user})
+		tokens[i] = opened.Token
+		return err
+	})
+	return tokens
+}
+
 // openFeeds opens the feeds, 64 at once, each of one chat from a position on. It returns when all have caught up.
-func openFeeds(b *testing.B, address string, all []domain.ChatID, seqs []domain.Seq) *feeds {
+func openFeeds(b *testing.B, address string, all []domain.ChatID, seqs []domain.Seq, tokens []app.SessionToken) *feeds {
 	b.Helper()
 	f := &feeds{conns: make([]net.Conn, manyFeeds)}
 	together(b, 64, manyFeeds, func(ctx context.Context, i int) error {
@@ -186,10 +205,10 @@ func openFeeds(b *testing.B, address string, all []domain.ChatID, seqs []domain.
 		}
 		f.conns[i] = conn
 		chat := i % len(all)
-		if _, err := fmt.Fprintf(conn, "GET /v1/feed?chat=%s:%d HTTP/1.1\r\nHost: %s\r\n\r\n", all[chat], seqs[chat], address); err != nil {
+		if _, err := fmt.Fprintf(conn, "GET /v1/feed?chat=%s:%d HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", all[chat], seqs[chat], address, string(tokens[i])); err != nil {
 			return err
 		}
-		f.done.Go(func() { f.read(conn) })
+		f.done.Go(func() { f.read(b, conn) })
 		return nil
 	})
 	f.wait(b, 0, time.Now())
@@ -197,8 +216,12 @@ func openFeeds(b *testing.B, address string, all []domain.ChatID, seqs []domain.
 }
 
 // read counts what a feed gives until its connection is closed.
-func (f *feeds) read(conn io.Reader) {
-	for lines := bufio.NewReaderSize(conn, 2<<10); ; {
+func (f *feeds) read(b *testing.B, conn io.Reader) {
+	lines := bufio.NewReaderSize(conn, 2<<10)
+	if status, err := lines.ReadString('\n'); err == nil && !strings.Contains(status, " 200 ") {
+		b.Error(status)
+	}
+	for {
 		line, err := lines.ReadSlice('\n')
 		switch {
 		case errors.Is(err, bufio.ErrBufferFull):
@@ -216,7 +239,7 @@ func (f *feeds) read(conn io.Reader) {
 func (f *feeds) wait(b *testing.B, events int64, began time.Time) time.Duration {
 	b.Helper()
 	for f.live.Load() < manyFeeds || f.events.Load() < events {
-		if time.Since(began) > 5*time.Minute {
+		if b.Failed() || time.Since(began) > 5*time.Minute {
 			b.Fatalf("%d feeds have caught up, with %d of %d events", f.live.Load(), f.events.Load(), events)
 		}
 		time.Sleep(10 * time.Millisecond)

@@ -14,6 +14,7 @@ import (
 	"chatcore/adapters/connect/server"
 	"chatcore/domain"
 	v1 "chatcore/gen/chatcore/v1"
+	v1connect "chatcore/gen/chatcore/v1/chatcorev1connect"
 )
 
 // eventsPath is the path of feeds as server-sent events, and eventsMethod their name in logs. The rule of Watch says who may read them.
@@ -21,6 +22,11 @@ const (
 	eventsPath   = "/v1/feed"
 	eventsMethod = "chatcore.v1.FeedService.Watch"
 )
+
+// BeginsStream reports whether a request asks for a feed: see [server.Config.BeginsStream].
+func BeginsStream(r *http.Request) bool {
+	return r.URL.Path == eventsPath || r.URL.Path == v1connect.FeedServiceWatchProcedure
+}
 
 // Pauses after which a browser connects again: each connection has another one, so that those of one server do not come back at once.
 const (

@@ -17,6 +17,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"chatcore"
+	"chatcore/adapters/connect"
 	"chatcore/adapters/connect/server"
 )
 
@@ -135,6 +136,7 @@ func (s *service) openAPI(ctx, until context.Context, core *chatcore.Core) error
 	config := server.Config{
 		Handler: handler, Probes: s.probes, Logger: s.logger, DrainDelay: s.settings.drainDelay, StopTimeout: s.stopTimeout,
 		MaxConnections: s.settings.maxConnections, MaxInFlight: s.settings.maxRequests, MaxStreams: s.settings.maxStreams,
+		BeginsStream: connect.BeginsStream,
 	}
 	if s.certificates != nil {
 		config.TLS = s.certificates.Config()

@@ -226,6 +226,13 @@ func TestClient(t *testing.T) {
 			})
 		})
 	}
+	t.Run("feed", func(t *testing.T) {
+		service := startService(t)
+		address := serve(t, service.front(t, service.faults(t)), script)
+		for name, runtime := range runtimes {
+			t.Run(name, func(t *testing.T) { reported(t, runtime("feed", address, service.token)) })
+		}
+	})
 	t.Run("README", func(t *testing.T) {
 		address := serve(t, apiserver.Start(t).Local, nil)
 		file := filepath.Join(p.directory, "out", "README-0.js")

@@ -31,8 +31,11 @@ type Config struct {
 	// MaxInFlight bounds the requests that handlers answer at a time, without probes and streams. Further ones get Overloaded, and each ends the
 	// requests in flight that have waited for their clients for Timeouts.Client. Defaults to 1,024.
 	MaxInFlight int
-	// MaxStreams bounds the requests for which [Stream] was called. Defaults to 16,384.
+	// MaxStreams bounds the streams: the requests for which [Stream] was called, and those that BeginsStream names. Defaults to 16,384.
 	MaxStreams int
+	// BeginsStream reports whether a request is about to become a stream. It then counts for MaxStreams instead of MaxInFlight from its beginning, so that
+	// streams that come back all at once after a restart are not refused. Beyond the bound it gets Overloaded. Defaults to nil: no request is.
+	BeginsStream func(*http.Request) bool
 	// MaxConcurrentStreams bounds the requests that one HTTP/2 connection has open at a time. Defaults to 100.
 	MaxConcurrentStreams int
 	// MaxHeaderBytes bounds the header of a request, in bytes; beyond it the status is 431. net/http allows up to 4 KiB more. Defaults to 32 KiB.

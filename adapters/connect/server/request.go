@@ -37,6 +37,7 @@ type held int
 const (
 	holdsNothing held = iota // a probe, or a request that was refused
 	holdsSlot
+	holdsOpening // a stream that has not begun
 	holdsStream
 )
 
@@ -45,6 +46,8 @@ func (h held) String() string {
 	switch h {
 	case holdsSlot:
 		return "slot"
+	case holdsOpening:
+		return "opening"
 	case holdsStream:
 		return "stream"
 	case holdsNothing:
@@ -76,12 +79,15 @@ func Stream(ctx context.Context) error {
 		return nil
 	}
 	s := r.server
-	if s.streams.Add(1) > int64(s.config.MaxStreams) {
-		s.streams.Add(-1)
+	switch {
+	case r.held == holdsOpening:
+		s.opening.free(r)
+	case s.addStream():
+		s.release(r)
+	default:
 		s.refused.Add(1)
 		return fmt.Errorf("%w: %d are open", ErrTooManyStreams, s.config.MaxStreams)
 	}
-	s.release(r)
 	r.held = holdsStream
 	control := http.NewResponseController(r.writer)
 	return errors.Join(control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
@@ -115,21 +121,39 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case s.config.Probes.answers(r):
 		s.config.Probes.ServeHTTP(w, r)
-	case !s.acquire(state):
-		s.slots.endWaiting(time.Now().Add(-s.config.Timeouts.Client))
+	case !s.acquire(state, r):
 		s.config.Overloaded.ServeHTTP(w, r)
 	default:
 		s.config.Handler.ServeHTTP(w, r)
 	}
 }
 
-// acquire takes a slot for a request. It reports whether there was one.
-func (s *Server) acquire(r *request) bool {
-	if !s.slots.take(r) {
-		s.refused.Add(1)
+// acquire counts a request for its bound. It reports whether that has room; if not, the requests in the bound that wait for their clients end.
+func (s *Server) acquire(state *request, r *http.Request) bool {
+	switch {
+	case s.config.BeginsStream == nil || !s.config.BeginsStream(r):
+		if s.slots.take(state) {
+			state.held = holdsSlot
+			return true
+		}
+		s.slots.endWaiting(time.Now().Add(-s.config.Timeouts.Client))
+	case s.addStream():
+		s.opening.take(state)
+		state.held = holdsOpening
+		return true
+	default:
+		s.opening.endWaiting(time.Now().Add(-s.config.Timeouts.Client))
+	}
+	s.refused.Add(1)
+	return false
+}
+
+// addStream counts a stream. It reports whether there was room for it.
+func (s *Server) addStream() bool {
+	if s.streams.Add(1) > int64(s.config.MaxStreams) {
+		s.streams.Add(-1)
 		return false
 	}
-	r.held = holdsSlot
 	return true
 }
 
@@ -138,6 +162,9 @@ func (s *Server) release(r *request) {
 	switch r.held {
 	case holdsSlot:
 		s.slots.free(r)
+	case holdsOpening:
+		s.opening.free(r)
+		s.streams.Add(-1)
 	case holdsStream:
 		s.streams.Add(-1)
 	case holdsNothing:

@@ -19,7 +19,8 @@ type Server struct {
 	draining chan struct{} // closed when the server stops accepting
 	drain    sync.Once     // closes draining
 	slots    slots         // of requests in flight
-	streams  atomic.Int64  // requests for which Stream was called
+	opening  slots         // of requests that BeginsStream names and for which Stream was not called yet
+	streams  atomic.Int64  // requests for which Stream was called, and those of opening
 	refused  atomic.Int64  // requests beyond MaxInFlight, and streams beyond MaxStreams
 	conns    *connections
 }
@@ -58,7 +59,7 @@ func New(config Config) (*Server, error) {
 		return nil, err
 	}
 	config = config.withDefaults()
-	return &Server{config: config, draining: make(chan struct{}), slots: newSlots(config.MaxInFlight), conns: newConnections(config.MaxConnections, config.Timeouts.Stall)}, nil
+	return &Server{config: config, draining: make(chan struct{}), slots: newSlots(config.MaxInFlight), opening: newSlots(config.MaxStreams), conns: newConnections(config.MaxConnections, config.Timeouts.Stall)}, nil
 }
 
 // Serve answers requests of listener, which it closes, until ctx ends, and then stops in this order: /readyz returns 503, and the server goes on for

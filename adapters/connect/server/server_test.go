@@ -285,6 +285,61 @@ func TestServer_CostOfARequest(t *testing.T) {
 	}
 }
 
+// TestServer_BeginsStream bounds requests that are about to become streams by the bound of streams alone, and makes room by ending those that wait for
+// their clients.
+func TestServer_BeginsStream(t *testing.T) {
+	release, entered := make(chan struct{}), make(chan struct{}, 16)
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		entered <- struct{}{}
+		if r.URL.Path == "/stream/waiting" {
+			_, _ = io.Copy(io.Discard, r.Body)
+			return
+		}
+		<-release
+		if err := server.Stream(r.Context()); err != nil {
+			t.Error(err)
+		}
+		_, _ = io.WriteString(w, "done")
+	})
+	r := start(t, server.Config{
+		Handler: handler, MaxInFlight: 1, MaxStreams: 3, Timeouts: server.Timeouts{Client: time.Nanosecond},
+		BeginsStream: func(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, "/stream") },
+	})
+	answered := make(chan answer, 16)
+	open := func(path string, body io.Reader) {
+		go func() {
+			got, err := r.try(r.http1(), http.MethodPost, path, body)
+			if err != nil {
+				got.body = err.Error()
+			}
+			answered <- got
+		}()
+		<-entered
+	}
+	open("/stream", nil)
+	open("/stream", nil)
+	slow, feed := io.Pipe()
+	defer func() { _ = feed.Close() }()
+	open("/stream/waiting", slow)
+	if got := r.Stats(); got.InFlight != 0 || got.Streams != 3 {
+		t.Errorf("%+v", got)
+	}
+	open("/call", nil)
+	if got := r.get(r.http2(), "/stream"); got.status != http.StatusServiceUnavailable {
+		t.Errorf("the fourth stream: %+v", got)
+	}
+	wait.Until(t, "the waiting stream ends", func() bool { return r.Stats().Streams == 2 })
+	<-answered
+	open("/stream", nil)
+	close(release)
+	for range 4 {
+		if got := <-answered; got.body != "done" {
+			t.Errorf("%+v", got)
+		}
+	}
+	wait.Until(t, "all have ended", func() bool { got := r.Stats(); return got.InFlight == 0 && got.Streams == 0 })
+}
+
 // TestStream_HasNoRequestTimeout sends for longer than a request may last.
 func TestStream_HasNoRequestTimeout(t *testing.T) {
 	const timeout = 100 * time.Millisecond

@@ -1,9 +1,10 @@
-import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import type { Transport } from "@connectrpc/connect";
+import type { DescMessage, DescMethodServerStreaming, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
 import { fromPlain, toPlain } from "./convert.js";
-import { ChatcoreError, toError } from "./errors.js";
+import { ChatcoreError, hasCode, toError } from "./errors.js";
 import { MarkReadRequestSchema, SendMessageRequestSchema, SendMessagesRequestSchema } from "./gen/chatcore/v1/message_pb.js";
 import { newId } from "./ids.js";
+import type { Instances } from "./instances.js";
 import type { Plain } from "./types.js";
 
 /** CallOptions bound one call. */
@@ -14,10 +15,20 @@ export interface CallOptions {
   signal?: AbortSignal | undefined;
 }
 
+/** StreamOptions bound a call with many responses. */
+export interface StreamOptions extends CallOptions {
+  /** Milliseconds until the first response. Defaults to no bound. */
+  firstMs?: number | undefined;
+  /** Milliseconds between two responses, while the caller waits for the second one. Defaults to no bound. */
+  silenceMs?: number | undefined;
+}
+
 /** Settings are what all calls of a client share. */
 export interface Settings {
-  transport: Transport;
+  instances: Instances;
   token: () => string | undefined | Promise<string | undefined>;
+  /** Whether the token may be another one when it is asked for again. */
+  renewable: boolean;
   timeoutMs: number;
   attemptTimeoutMs: number;
 }
@@ -27,7 +38,7 @@ const longestBackoff = 5_000;
 
 /** Calls makes the calls of a client. */
 export class Calls {
-  constructor(private readonly settings: Settings) {}
+  constructor(readonly settings: Settings) {}
 
   /**
    * repeat makes a call that has its effect once however often it is given, and retries it. It makes the ids that the request needs and lacks, once for
@@ -66,24 +77,43 @@ export class Calls {
     return this.attempt(method, fromPlain(method.input, input), undefined, this.end(options), options.signal);
   }
 
-  /** stream makes a call with many responses, and does not retry it. It has no deadline unless options name one. */
+  /**
+   * stream makes a call with many responses, and does not retry it. It has no deadline unless options name one. A connection that fails or breaks off, a
+   * token that cannot be had, and a stream that is silent for too long are "unavailable".
+   */
   async *stream<I extends DescMessage, O extends DescMessage>(
     method: DescMethodServerStreaming<I, O>,
     input: object,
-    options: CallOptions = {},
+    options: StreamOptions = {},
   ): AsyncGenerator<Plain<MessageShape<O>>, void, undefined> {
     const request = fromPlain(method.input, input);
-    const headers = await this.headers();
-    const stop = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, stop.signal]) : stop.signal;
+    const transport = this.settings.instances.current;
+    const stop = new AbortController(); // not AbortSignal.any, which the garbage collector of Node 20 may take away
+    const { signal } = stop;
+    const abort = () => stop.abort(options.signal?.reason);
+    options.signal?.addEventListener("abort", abort);
+    if (options.signal?.aborted) {
+      abort();
+    }
     try {
-      const response = await this.settings.transport.stream(method, signal, options.timeoutMs, headers, only(request as never));
-      for await (const message of response.message) {
-        yield toPlain(method.output, message);
+      let responses: AsyncIterator<MessageShape<O>> | undefined;
+      for (;;) {
+        const next = async () => {
+          responses ??= (await transport.stream(method, signal, options.timeoutMs, await this.streamHeaders(), only(request as never))).message[Symbol.asyncIterator]();
+          return responses.next();
+        };
+        const { done, value } = await within(responses ? options.silenceMs : options.firstMs, next());
+        if (done) {
+          return;
+        }
+        yield toPlain(method.output, value);
       }
-    } catch (error) {
-      throw ended(options.signal) ?? toError(error, undefined);
+    } catch (cause) {
+      const error = ended(options.signal) ?? streamError(cause);
+      this.switchInstance(transport, error);
+      throw error;
     } finally {
+      options.signal?.removeEventListener("abort", abort);
       stop.abort(); // a caller that leaves early ends the stream
     }
   }
@@ -97,11 +127,29 @@ export class Calls {
   ): Promise<Plain<MessageShape<O>>> {
     const headers = await this.headers();
     const timeoutMs = Math.max(1, Math.min(end - Date.now(), this.settings.attemptTimeoutMs));
+    const transport = this.settings.instances.current;
     try {
-      const response = await this.settings.transport.unary(method, signal, timeoutMs, headers, request as never);
+      const response = await transport.unary(method, signal, timeoutMs, headers, request as never);
       return toPlain(method.output, response.message);
-    } catch (error) {
-      throw ended(signal, ids) ?? toError(error, ids);
+    } catch (cause) {
+      const error = ended(signal, ids) ?? toError(cause, ids);
+      this.switchInstance(transport, error);
+      throw error;
+    }
+  }
+
+  /** switchInstance has later calls use another instance after an error that another one may not have. */
+  private switchInstance(transport: Transport, error: ChatcoreError): void {
+    if (hasCode(error, "unavailable", "deadline_exceeded", "internal", "unknown", "unimplemented")) {
+      this.settings.instances.failed(transport);
+    }
+  }
+
+  private async streamHeaders(): Promise<Headers> {
+    try {
+      return await this.headers();
+    } catch (cause) {
+      throw new ChatcoreError("unavailable", "the token cannot be had", {}, { cause });
     }
   }
 
@@ -134,8 +182,27 @@ function ended(signal: AbortSignal | undefined, ids: readonly string[] = []): Ch
   return new ChatcoreError(expired ? "deadline_exceeded" : "canceled", "the signal of the call ended it", { ids }, { cause });
 }
 
+/** streamError converts the error of a stream. A connection that breaks off has one of two codes, without the reason that errors of the server have. */
+function streamError(cause: unknown): ChatcoreError {
+  const error = toError(cause, undefined);
+  const broken = error.reason === "" && hasCode(error, "unknown", "invalid_argument");
+  return broken ? new ChatcoreError("unavailable", "the connection failed", {}, { cause }) : error;
+}
+
+/** within returns the result of a promise, and throws after ms. */
+async function within<T>(ms: number | undefined, promise: Promise<T>): Promise<T> {
+  if (ms === undefined) {
+    return promise;
+  }
+  let timer: ReturnType<typeof setTimeout>;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new ChatcoreError("unavailable", `no message came for ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 /** sleep waits, and ends early if the signal aborts. */
-function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const done = () => {
       clearTimeout(timer);

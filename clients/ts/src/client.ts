@@ -1,14 +1,22 @@
 import type { Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-web";
 import { DeadLetters, Groups, Health } from "./admin.js";
-import { Calls } from "./calls.js";
-import { unaryFetch } from "./fetch.js";
+import { Calls, type CallOptions } from "./calls.js";
+import { invalid } from "./errors.js";
+import { Feed, type FeedOptions } from "./feed.js";
+import { feedURL, type FeedTicket, type FeedTicketInput, type FeedURLInput } from "./feed_url.js";
+import { connectionFetch } from "./fetch.js";
+import { FeedService } from "./gen/chatcore/v1/feed_pb.js";
+import { Instances } from "./instances.js";
 import { Chats, Limits, Log, Messages, Presence, Sessions } from "./services.js";
 
 /** ClientOptions configure a client. */
 export interface ClientOptions {
-  /** Address of the server, such as "https://chat.example.com". */
-  url: string;
+  /**
+   * Address of the server or of a balancer, such as "https://chat.example.com"; or addresses of the server's instances, of which calls and feeds use one
+   * until it fails, and then the next.
+   */
+  url: string | readonly string[];
   /** Token of a service, a session or a JWT, or a function that returns the current one before each attempt. Defaults to none. */
   token?: string | (() => string | undefined | Promise<string | undefined>) | undefined;
   /** Milliseconds for one call with all its retries. Defaults to 30,000. */
@@ -21,7 +29,7 @@ export interface ClientOptions {
   transport?: Transport | undefined;
 }
 
-/** Client calls one server. It holds nothing to close, and serves any number of concurrent calls. */
+/** Client calls one server. It has nothing to close but its feeds, and serves any number of concurrent calls. */
 export class Client {
   readonly chats: Chats;
   readonly messages: Messages;
@@ -32,11 +40,21 @@ export class Client {
   /** Administration. The token needs the scope admin. */
   readonly admin: { readonly groups: Groups; readonly deadLetters: DeadLetters; readonly health: Health };
 
+  readonly #calls: Calls;
+  readonly #urls: readonly string[];
+
   constructor(options: ClientOptions) {
     const { url, token, timeoutMs = 30_000, attemptTimeoutMs = 10_000 } = options;
-    const transport =
-      options.transport ?? createConnectTransport({ baseUrl: url, fetch: unaryFetch(options.fetch ?? ((...args) => globalThis.fetch(...args))) });
-    const calls = new Calls({ transport, token: typeof token === "function" ? token : () => token, timeoutMs, attemptTimeoutMs });
+    this.#urls = typeof url === "string" ? [url] : url;
+    if (this.#urls.length === 0) {
+      throw invalid("url", "is empty", "at least one address");
+    }
+    const fetch = connectionFetch(options.fetch ?? ((...args) => globalThis.fetch(...args)));
+    const transports = options.transport ? [options.transport] : this.#urls.map((baseUrl) => createConnectTransport({ baseUrl, fetch }));
+    const renewable = typeof token === "function";
+    const instances = new Instances(transports);
+    const calls = new Calls({ instances, token: renewable ? token : () => token, renewable, timeoutMs, attemptTimeoutMs });
+    this.#calls = calls;
     this.chats = new Chats(calls);
     this.messages = new Messages(calls);
     this.log = new Log(calls);
@@ -44,6 +62,24 @@ export class Client {
     this.sessions = new Sessions(calls);
     this.limits = new Limits(calls);
     this.admin = { groups: new Groups(calls), deadLetters: new DeadLetters(calls), health: new Health(calls) };
+  }
+
+  /**
+   * Begins a feed: the events of chats after a position, then each one as it happens. The feed resumes by itself until it is closed, by its loop's end, by
+   * close or by the signal.
+   */
+  feed(options: FeedOptions): Feed {
+    return new Feed(this.#calls, options);
+  }
+
+  /** Returns a ticket with which one request of feedURL may begin within 30 seconds. A service may name the user that reads. */
+  feedTicket(input: FeedTicketInput = {}, options?: CallOptions): Promise<FeedTicket> {
+    return this.#calls.repeat(FeedService.method.createFeedTicket, input, options);
+  }
+
+  /** Returns the address of a feed of server-sent events, for an EventSource, which cannot send a token. It has no chats that are not named. */
+  feedURL(input: FeedURLInput): string {
+    return feedURL(this.#urls[this.#calls.settings.instances.currentIndex % this.#urls.length]!, input);
   }
 }
 

@@ -1,6 +1,11 @@
 export { Client, createClient, type ClientOptions } from "./client.js";
 export type { CallOptions } from "./calls.js";
 export { ChatcoreError, hasCode, hasReason, type ErrorCode, type ErrorFields } from "./errors.js";
+export { Feed, type FeedOptions } from "./feed.js";
+export type { FeedMessage } from "./feed_messages.js";
+export type { FeedPosition } from "./feed_position.js";
+export type { FeedTicket, FeedTicketInput, FeedURLInput } from "./feed_url.js";
+export type { FeedState } from "./feed_stream.js";
 export { newId } from "./ids.js";
 export { Pages, type Page } from "./pages.js";
 export type { SendInput, SendResult } from "./services.js";

@@ -49,6 +49,10 @@ test("every method of the API has a method of the client", async () => {
       await called(f, path === "messages.sendMany" ? [] : {});
     }
   }
+  await client.feedTicket();
+  const feed = client.feed({ allChats: true });
+  await new Promise(setImmediate);
+  feed.close();
   const missing = services.flatMap((service) => service.methods).map((method) => method.localName);
   assert.deepEqual(new Set(missing), new Set(calls.map((call) => call.method)));
 });
@@ -253,4 +257,17 @@ test("a stream gives its items, and its error", async () => {
   const users = [];
   await assert.rejects(async () => { for await (const user of client.presence.listOnline()) { users.push(user); } }, { code: "unavailable", reason: "stopping" });
   assert.deepEqual(users, ["ada", "ben"]);
+});
+
+test("a stream whose connection breaks is unavailable", async () => {
+  const bodies = [
+    () => new Response(new ReadableStream({ start: (c) => c.error(new TypeError("terminated")) }), { headers: { "Content-Type": "application/connect+json" } }),
+    () => new Response(Uint8Array.of(0, 0, 0, 0, 9, 1), { headers: { "Content-Type": "application/connect+json" } }),
+    () => new Response("", { headers: { "Content-Type": "application/connect+json" } }),
+    () => { throw new TypeError("fetch failed"); },
+  ];
+  for (const body of bodies) {
+    const client = createClient({ url: "http://unused", fetch: async () => body() });
+    await assert.rejects(async () => { for await (const _ of client.presence.listOnline()); }, { code: "unavailable", reason: "" }, String(body));
+  }
 });

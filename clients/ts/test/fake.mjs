@@ -2,6 +2,7 @@
 import { createRouterTransport } from "@connectrpc/connect";
 import { createClient } from "../dist/index.js";
 import { ChatService } from "../dist/gen/chatcore/v1/chat_pb.js";
+import { FeedService } from "../dist/gen/chatcore/v1/feed_pb.js";
 import { LimitService } from "../dist/gen/chatcore/v1/limit_pb.js";
 import { LogService } from "../dist/gen/chatcore/v1/log_pb.js";
 import { MessageService } from "../dist/gen/chatcore/v1/message_pb.js";
@@ -12,7 +13,8 @@ import { GroupService } from "../dist/gen/chatcore/admin/v1/group_pb.js";
 import { HealthService } from "../dist/gen/chatcore/admin/v1/health_pb.js";
 
 export const services = [
-  ChatService, MessageService, LogService, PresenceService, SessionService, LimitService, GroupService, DeadLetterService, HealthService,
+  ChatService, MessageService, LogService, PresenceService, SessionService, LimitService, FeedService, GroupService, DeadLetterService,
+  HealthService,
 ];
 
 /** fake returns a client whose calls the handlers answer, and the list of calls: method, request and headers. */

@@ -9,6 +9,7 @@ import {
   type ClientOptions,
   type CommandResult,
   type Event,
+  type FeedState,
   type Message,
   type SendResult,
 } from "@chatcore/client";
@@ -53,6 +54,7 @@ class Program {
     await this.changes(sent);
     await this.events();
     await this.errors();
+    await this.feeds();
     await this.presence();
     await this.sessions();
     await this.administration();
@@ -184,6 +186,29 @@ class Program {
     this.is("bad token", bad instanceof ChatcoreError && [bad.code, bad.reason], ["unauthenticated", "unauthenticated"]);
     const aborted = await client.chats.get({ chatId }, { signal: AbortSignal.abort() }).catch((error: unknown) => error);
     this.is("aborted", hasCode(aborted, "canceled"), true);
+  }
+
+  private async feeds(): Promise<void> {
+    const { client, chatId } = this;
+    const feed = client.feed({ chats: [{ chatId, afterSeq: 0 }], actorId: "ada", onStateChange: (state: FeedState) => this.is("state", ["live", "closed"].includes(state), true) });
+    const seqs: number[] = [];
+    for await (const message of feed) {
+      if (message.kind === "event") {
+        seqs.push(message.seq);
+        this.is("redacted", message.redacted, message.messageNew?.messageId === `${chatId}-6`);
+      } else if (message.kind === "caughtUp") {
+        this.is("caught up", [message.seq, message.seq], [seqs.length, seqs.at(-1)]);
+        break;
+      }
+    }
+    this.is("position", feed.position.chats, { [chatId]: seqs.length });
+    const outsider = client.feed({ chats: [{ chatId, afterSeq: 0 }], actorId: "eve" });
+    this.is("outsider", hasCode(await outsider.next().catch((error: unknown) => error), "not_found"), true);
+    const { ticket, expiresAt } = await client.feedTicket({ actorId: "ada" });
+    this.is("ticket", [ticket.length > 20, expiresAt instanceof Date], [true, true]);
+    const response = await fetch(client.feedURL({ ticket, chats: [{ chatId }] }));
+    this.is("server-sent events", [response.status, response.headers.get("Content-Type")], [200, "text/event-stream"]);
+    await response.body?.cancel();
   }
 
   private async presence(): Promise<void> {
