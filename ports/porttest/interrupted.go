@@ -239,8 +239,11 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			_, _, err := s.Sessions.Open(ctx, session, "KEY")
 			return err
 		},
-		"Sessions.Find":         func(ctx context.Context, _ int) error { return failure(s.Sessions.Find(ctx, ann, "KEY")) },
-		"Sessions.Rotate":       func(ctx context.Context, _ int) error { return failure(s.Sessions.Rotate(ctx, ann, "KEY", "OTHER")) },
+		"Sessions.Find":   func(ctx context.Context, _ int) error { return failure(s.Sessions.Find(ctx, ann, "KEY")) },
+		"Sessions.Rotate": func(ctx context.Context, _ int) error { return failure(s.Sessions.Rotate(ctx, ann, "KEY", "OTHER")) },
+		"Sessions.Live": func(ctx context.Context, _ int) error {
+			return failure(s.Sessions.Live(ctx, []ports.SessionRef{{User: ann, Key: "KEY"}}))
+		},
 		"UserSessions.List":     func(ctx context.Context, _ int) error { return failure(s.Sessions.List(ctx, ann)) },
 		"UserSessions.Close":    func(ctx context.Context, _ int) error { return failure(s.Sessions.Close(ctx, ann, "i")) },
 		"UserSessions.CloseAll": func(ctx context.Context, _ int) error { return failure(s.Sessions.CloseAll(ctx, ann)) },
