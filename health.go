@@ -38,6 +38,8 @@ type Health struct {
 	Holes      []Hole         // parts of the log that groups of this process have to read and cannot, because something is missing
 	Stopped    []StoppedGroup // groups that this process runs no more
 	Refused    uint64         // announcements of durable events that Redis refused, since the core was made
+	LiveErr    error          // why this process hears no live events now, or nil: also nil while it has neither feeds nor listeners
+	LiveLosses uint64         // times that listeners may have missed events, because a stream no longer had them
 	Replicas   int            // that Config.Redis.Durability has confirm an append
 	Warn       Thresholds     // of Findings; zero fields mean the defaults
 	ClusterURL bool           // the URL names several servers, as for a Cluster
@@ -101,8 +103,9 @@ func (c *Core) Health(ctx context.Context) Health {
 	h.Holes = c.holes()
 	if r := c.backend.redis; r != nil {
 		r.inspect(ctx, c.config.Redis.URL, &h)
+		h.LiveErr = r.tail.Err()
 	}
-	h.Ready, h.Stopped, h.Refused = h.NotReady == nil, c.stoppedGroups(), c.backend.refused()
+	h.Ready, h.Stopped, h.Refused, h.LiveLosses = h.NotReady == nil, c.stoppedGroups(), c.backend.refused(), c.live.losses.Load()
 	if h.Ready {
 		if groups := c.backend.groups; groups != nil {
 			h.Groups, h.GroupsErr = administration{groups}.List(ctx)

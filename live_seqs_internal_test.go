@@ -69,4 +69,14 @@ func TestListen_CountsMissedEvents(t *testing.T) {
 	if s := core.Stats(); s.LiveMissed != 3 || s.LiveLosses != 1 || s.LiveReceived != 0 {
 		t.Errorf("%d missed, %d losses, %d received", s.LiveMissed, s.LiveLosses, s.LiveReceived)
 	}
+	again := []ports.Notice{{Chat: "c", Seq: 3, JSON: []byte(`{"type":"message:new"}`)}}
+	core.live.Appended(0, again)
+	if s := core.Stats(); s.LiveReceived != 0 {
+		t.Errorf("an event that comes again is received")
+	}
+	core.live.Lost(0) // the log may have lost events, and have used their seqs again
+	core.live.Appended(0, again)
+	if s := core.Stats(); s.LiveMissed != 3 || s.LiveLosses != 2 || s.LiveReceived != 1 {
+		t.Errorf("%d missed, %d losses, %d received", s.LiveMissed, s.LiveLosses, s.LiveReceived)
+	}
 }

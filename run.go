@@ -95,8 +95,11 @@ func (c *Core) run(ctx context.Context) error {
 	}()
 	go func() { // beside the handlers, since it takes about a second
 		<-ctx.Done()
-		c.Feeds.Close()
 		c.Chats.Close(limits.channels)
+	}()
+	go func() { // beside the marks, since it waits for reads of the log
+		<-ctx.Done()
+		c.Feeds.Close()
 	}()
 	waitFor(limits.delivery, quiet)
 	var err error

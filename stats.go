@@ -232,6 +232,10 @@ func counts() []count {
 			"chatcore.feeds.losses", "{loss}", "Times that feeds compared the heads of a partition, because events may have been missed.", nil,
 		},
 		{
+			func(s *Stats) *uint64 { return &s.Feeds.Unreadable }, nil, func(_ *Core, s *Stats) uint64 { return s.Feeds.Unreadable },
+			"chatcore.feeds.unreadable", "{chat}", "Chats that feeds could not follow because they could not be read, once for each chat.", nil,
+		},
+		{
 			func(s *Stats) *uint64 { return &s.EffectsSkipped }, nil, func(c *Core, _ *Stats) uint64 { return c.after.Skipped() },
 			"chatcore.append.effects_skipped", "{event}", "Changes of memberships and invalidations after an append that were left to the built-in group.", nil,
 		},

@@ -7,6 +7,7 @@ import (
 
 	"chatcore/app/entity"
 	"chatcore/domain"
+	"chatcore/ports"
 )
 
 // FormerMembers is the setting of what former members of a chat may read of it.
@@ -87,23 +88,45 @@ type Checked struct {
 	Err   error // as from Check
 }
 
-// CheckAll is Check of many chats, in one round trip for each 64 of them. It returns an outcome for each chat, in the order of the chats.
+// CheckAll is Check of many chats, in one round trip for each 64 of them. It returns an outcome for each chat, in the order of the chats. A chat that
+// cannot be read takes further round trips, about twice the logarithm of the number of chats, and its outcome is that error.
 func (a *Access) CheckAll(ctx context.Context, user domain.UserID, chats ...domain.ChatID) ([]Checked, error) {
-	loads := make([]entity.ChatEntities, len(chats))
-	for i, chat := range chats {
+	for _, chat := range chats {
 		if err := checkChat(chat, user); err != nil {
 			return nil, err
 		}
-		loads[i] = entity.ChatEntities{Chat: chat, Entities: membershipOf(user)(chat)}
-		a.queries.entities.Cached(chat, loads[i].Entities)
 	}
 	if len(chats) == 0 {
 		return nil, nil
 	}
-	if err := a.queries.entities.FillChats(ctx, a.queries.log, loads); err != nil {
+	checked := make([]Checked, len(chats))
+	if err := a.checkAll(ctx, user, chats, checked); err != nil {
 		return nil, err
 	}
-	checked := make([]Checked, len(chats))
+	return checked, nil
+}
+
+// checkAll sets the outcome for each chat. The log answers for many chats or for none: if one of them cannot be read, checkAll checks each half.
+func (a *Access) checkAll(ctx context.Context, user domain.UserID, chats []domain.ChatID, checked []Checked) error {
+	loads := make([]entity.ChatEntities, len(chats))
+	for i, chat := range chats {
+		loads[i] = entity.ChatEntities{Chat: chat, Entities: membershipOf(user)(chat)}
+		a.queries.entities.Cached(chat, loads[i].Entities)
+	}
+	err := a.queries.entities.FillChats(ctx, a.queries.log, loads)
+	switch unreadable := errors.Is(err, ports.ErrCorrupt) || errors.Is(err, ports.ErrNewerVersion); {
+	case unreadable && len(chats) == 1:
+		checked[0].Err = err
+		return nil
+	case unreadable:
+		half := len(chats) / 2
+		if err := a.checkAll(ctx, user, chats[:half], checked[:half]); err != nil {
+			return err
+		}
+		return a.checkAll(ctx, user, chats[half:], checked[half:])
+	case err != nil:
+		return err
+	}
 	for i, chat := range chats {
 		if checked[i].Err = entity.Found(chat, loads[i].Head); checked[i].Err != nil {
 			checked[i].Err = notReadable(chat, user)
@@ -111,7 +134,7 @@ func (a *Access) CheckAll(ctx context.Context, user domain.UserID, chats ...doma
 		}
 		checked[i].Grant, checked[i].Err = a.grant(chat, user, loads[i])
 	}
-	return checked, nil
+	return nil
 }
 
 // grant returns what a loaded membership grants.

@@ -24,6 +24,7 @@ import (
 type countedLog struct {
 	*memory.Log
 	loads, others int
+	damaged       map[domain.ChatID]error // chats that LoadChats cannot read
 }
 
 func (c *countedLog) Load(ctx context.Context, chat domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
@@ -33,6 +34,11 @@ func (c *countedLog) Load(ctx context.Context, chat domain.ChatID, wants ...port
 
 func (c *countedLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]ports.Loaded, error) {
 	c.others++
+	for _, load := range loads {
+		if err := c.damaged[load.Chat]; err != nil {
+			return nil, err
+		}
+	}
 	return c.Log.LoadChats(ctx, loads...)
 }
 
@@ -113,6 +119,37 @@ func TestAccess_CheckAllTakesOneRoundTrip(t *testing.T) {
 	}
 	if _, err := access.CheckAll(t.Context(), "ann", "c1", "no chat"); !errors.Is(err, domain.ErrInvalid) {
 		t.Errorf("a malformed id gives the error %v", err)
+	}
+}
+
+// TestAccess_CheckAllGoesOnWithoutUnreadableChats checks many chats, two of which cannot be read.
+func TestAccess_CheckAllGoesOnWithoutUnreadableChats(t *testing.T) {
+	log := &countedLog{Log: memory.New(wireformat.New(), clock{}, nil), damaged: map[domain.ChatID]error{
+		"c7": &ports.CorruptError{Chat: "c7", Cause: errors.New("a test")}, "c40": &ports.NewerVersionError{Chat: "c40"},
+	}}
+	entities := entity.NewLoader(log, nil, 1<<20)
+	chats := app.NewChats(log, entities, silent{}, log.Typing(), clock{}, ids{}, nil, app.Policy{}, nil)
+	access := app.NewAccess(app.NewQueries(log, entities, projection.Views{}), app.FormerMembersUntilRemoval)
+	var all []domain.ChatID
+	for i := range 64 {
+		all = append(all, domain.ChatID(fmt.Sprint("c", i)))
+		if _, err := chats.Create(t.Context(), domain.Create{Chat: all[i], Actor: "ann"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	log.others = 0
+	checked, err := access.CheckAll(t.Context(), "ann", all...)
+	if err != nil || log.others > 25 {
+		t.Fatalf("the error is %v, after %d reads", err, log.others)
+	}
+	for i, c := range checked {
+		if want := log.damaged[all[i]]; !errors.Is(c.Err, want) || want == nil && c.Grant.Head != 1 {
+			t.Errorf("chat %q: %+v, want the error %v", all[i], c, want)
+		}
+	}
+	log.damaged["c0"] = ports.ErrUnavailable
+	if _, err := access.CheckAll(t.Context(), "ann", all...); !errors.Is(err, ports.ErrUnavailable) {
+		t.Errorf("the error is %v", err)
 	}
 }
 

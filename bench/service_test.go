@@ -71,7 +71,7 @@ func serveAPI(b *testing.B, core *chatcore.Core) string {
 	return listener.Addr().String()
 }
 
-// serveConstant serves a response of SendMessage by net/http alone, without looking at the request, and returns its address.
+// serveConstant serves a response of SendMessage by net/http alone. It reads no request. It returns its address.
 func serveConstant(b *testing.B) string {
 	b.Helper()
 	res := &v1.SendMessageResponse{MessageId: "m1000000", Seq: 1000}

@@ -39,7 +39,8 @@ type Tail interface {
 // of a chat come in the order of their seqs. The calls must be quick. They may call the tail's Partitions, PartitionOf, Decode and DecodeEphemeral, which do
 // not wait, and must not call its other methods. The same holds for the functions that hear ephemeral events and memberships.
 type TailWatcher interface {
-	// Appended is called with events that follow the ones before, without a gap; an event may come again. The slice is the caller's.
+	// Appended is called with events that follow the ones before, without a gap; an event may come again. The slice must
+	// not be kept or changed: the tail uses it again.
 	Appended(partition int, notices []Notice)
 	// Lost is called if events of a partition may have been missed that the tail cannot find any more. The watcher then compares the heads of the chats
 	// that it follows.

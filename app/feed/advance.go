@@ -48,11 +48,8 @@ func (f *Feed) advanceWork() (Message, bool) {
 // advance takes a follower to its next step: a control message, a page of events, or live. It reports whether the follower waits for a read.
 func (f *Feed) advance(s *follower) (m Message, waits bool) {
 	page, waits := f.landed(s)
-	if waits {
-		return Message{}, true
-	}
-	if checking := f.checked(s); checking {
-		return Message{}, true
+	if waits || f.checked(s) {
+		return Message{}, !s.has(flagLeft) // a chat that cannot be read is not in the work any more
 	}
 	p := s.chat.part
 	p.mu.Lock()
@@ -159,18 +156,22 @@ func (f *Feed) landed(s *follower) (events []*Event, waits bool) {
 		if !ok {
 			result.err = errStale
 		}
-		return result.events, f.failed(result.err)
+		return result.events, f.failed(s, result.err)
 	}
 	return nil, false
 }
 
-// failed takes the error of a read. It reports whether the feed has ended.
-func (f *Feed) failed(err error) bool {
+// failed takes the error of a read for a follower. It reports whether the feed has ended, or goes on without the follower.
+func (f *Feed) failed(s *follower, err error) bool {
 	switch {
 	case err == nil || errors.Is(err, errStale):
 		f.failures, f.retry = 0, time.Time{}
 		return false
-	case errors.Is(err, ports.ErrCorrupt), errors.Is(err, ports.ErrLogLost):
+	case f.allChats && isUnreadable(err):
+		f.failures, f.retry = 0, time.Time{}
+		f.park(s, err)
+		return true
+	case isUnreadable(err), errors.Is(err, ports.ErrLogLost):
 		f.fail(err)
 		return true
 	case errors.Is(err, ports.ErrClosed):
@@ -238,18 +239,14 @@ func (f *Feed) checked(s *follower) (waits bool) {
 
 func (f *Feed) applyCheck(s *follower, check *pendingCheck) (waits bool) {
 	p := s.chat.part
-	switch err := check.err; {
-	case errors.Is(err, ports.ErrNewerVersion):
-		f.fail(err)
-		return true
-	case err != nil && !errors.Is(err, domain.ErrChatNotFound):
+	if err := check.err; err != nil && !errors.Is(err, domain.ErrChatNotFound) {
 		p.mu.Lock()
 		s.check = true
 		p.mu.Unlock()
-		f.failed(err)
+		f.failed(s, err)
 		return true
 	}
-	f.failed(nil)
+	f.failed(s, nil)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.permit(check.grant)

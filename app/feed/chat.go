@@ -19,6 +19,7 @@ type partition struct {
 	chats     map[domain.ChatID]*chat
 	comparing bool   // a comparison of heads is queued or runs
 	again     bool   // and must run once more
+	later     bool   // a timer runs that has the heads compared again
 	history   string // of the log, when the partition was watched or last compared
 }
 
@@ -124,7 +125,7 @@ func (c *chat) attach(s *follower, head domain.Seq, at Position, other bool) {
 		s.pos = min(head, s.until)
 	case at.Head || other:
 		s.pos = head
-	case at.Seq > head:
+	case at.Seq > head && s.until != nothing:
 		s.resync = true
 	}
 	s.place = int32(len(c.followers)) //nolint:gosec // feeds fit

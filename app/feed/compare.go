@@ -37,7 +37,8 @@ func (p *partition) runComparison(attempt int) {
 	p.again = false
 	p.mu.Unlock()
 	h := p.hub
-	if err := p.compareHeads(h.ctx); err != nil && h.ctx.Err() == nil {
+	err := p.compareHeads(h.ctx)
+	if err != nil && !isUnreadable(err) && h.ctx.Err() == nil {
 		h.d.Logger.WarnContext(h.ctx, "heads of followed chats could not be read", "partition", p.index, "error", err)
 		time.AfterFunc(retryReads.Pause(attempt), func() { h.chores.run(func() { p.runComparison(attempt + 1) }) })
 		return
@@ -45,14 +46,29 @@ func (p *partition) runComparison(attempt int) {
 	p.mu.Lock()
 	again := p.again
 	p.comparing = again
+	if isUnreadable(err) && !p.later {
+		p.later = true
+		time.AfterFunc(nextComparison(), p.compareLater)
+	}
 	p.mu.Unlock()
 	if again {
 		h.chores.run(func() { p.runComparison(1) })
 	}
 }
 
+// compareLater compares the heads again, for the sake of chats that could not be read.
+func (p *partition) compareLater() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.later = false
+	if len(p.chats) > 0 {
+		p.startComparison()
+	}
+}
+
 // compareHeads reads the heads of the followed chats, in one round trip for each 64 chats. Feeds read what they have missed. A chat whose log has lost
-// events is given a new beginning; one read for each chat of which an event is known finds those whose head does not show it.
+// events is given a new beginning; one read for each chat of which an event is known finds those whose head does not show it. If a chat cannot be read,
+// compareHeads compares the others, and returns the error.
 func (p *partition) compareHeads(ctx context.Context) error {
 	h := p.hub
 	var chats []*chat
@@ -71,13 +87,16 @@ func (p *partition) compareHeads(ctx context.Context) error {
 		return nil
 	}
 	history := h.history(ctx)
-	loaded, err := h.d.Log.LoadChats(ctx, loads...)
-	if err != nil {
+	loaded, unreadable := make([]ports.Loaded, len(loads)), make([]error, len(loads))
+	if err := h.loadHeads(ctx, loads, loaded, unreadable); err != nil {
 		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i, c := range chats {
+		if unreadable[i] != nil {
+			continue
+		}
 		switch head := loaded[i].Head; {
 		case head < heads[i]:
 			c.lose(head)
@@ -92,7 +111,27 @@ func (p *partition) compareHeads(ctx context.Context) error {
 		}
 	}
 	p.history = history
-	return nil
+	return errors.Join(unreadable...)
+}
+
+// loadHeads reads the last seqs of chats. It sets an error for each chat that cannot be read. The log answers for many chats or for none: if one of them
+// cannot be read, loadHeads reads each half.
+func (h *Hub) loadHeads(ctx context.Context, loads []ports.ChatLoad, loaded []ports.Loaded, unreadable []error) error {
+	found, err := h.d.Log.LoadChats(ctx, loads...)
+	switch {
+	case !isUnreadable(err):
+		copy(loaded, found)
+		return err
+	case len(loads) == 1:
+		h.noteUnreadable(loads[0].Chat, err)
+		unreadable[0] = err
+		return nil
+	}
+	half := len(loads) / 2
+	if err := h.loadHeads(ctx, loads[:half], loaded[:half], unreadable[:half]); err != nil {
+		return err
+	}
+	return h.loadHeads(ctx, loads[half:], loaded[half:], unreadable[half:])
 }
 
 // history returns the name of the log's present history: see [ports.Histories].

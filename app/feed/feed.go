@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"iter"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -35,6 +36,7 @@ type Feed struct {
 	followed []*follower // the reader's goroutine may read it without mu, unless it is opening
 	work     []*follower // to be advanced by the reader
 	checks   []*pendingCheck
+	parked   map[domain.ChatID]opening // that cannot be read, and of which the next opening must know something
 	queue    queue
 	full     bool  // the queue was full
 	ended    error // why the feed has ended
@@ -44,8 +46,10 @@ type Feed struct {
 // Next waits for the next message. It reads from the log what the reader has missed, one page at a time.
 //
 // While the log cannot be read, Next waits, and returns heartbeats. It returns [ErrSlow] after the last message that was queued, [ErrEnded] after Close,
-// [ports.ErrCorrupt] or [ports.ErrLogLost] if that is what a read of the log returns, and ctx's error if ctx ends while there is no message: the feed
-// then goes on with the next call. After any other error the feed has ended.
+// [ports.ErrLogLost] if that is what a read of the log returns, and ctx's error if ctx ends while there is no message: the feed then goes on with the
+// next call. After any other error the feed has ended.
+//
+// A chat that cannot be read, as Open has it, ends a feed of named chats with [ports.ErrCorrupt] or [ports.ErrNewerVersion].
 func (f *Feed) Next(ctx context.Context) (Message, error) {
 	for {
 		if m, ok := f.TryNext(); ok {
@@ -192,8 +196,16 @@ func (f *Feed) give(s *follower, e *Event) (Message, bool) {
 
 // leave ends a follower after the last event that the reader may have.
 func (f *Feed) leave(s *follower) {
-	s.flags |= flagLeft
 	f.due = append(f.due, Message{Kind: KindChatLeft, Chat: s.chat.id, To: s.pos})
+	f.drop(s)
+	if f.allChats { // the user may be a member again
+		f.hub.compareUser(f.user)
+	}
+}
+
+// drop takes a follower out of the feed.
+func (f *Feed) drop(s *follower) {
+	s.flags |= flagLeft
 	f.mu.Lock()
 	if f.ended != nil { // the follower ends with the feed
 		f.mu.Unlock()
@@ -205,20 +217,23 @@ func (f *Feed) leave(s *follower) {
 	f.mu.Unlock()
 	f.dropWork(s)
 	s.detach()
-	if f.allChats { // the user may be a member again
-		f.hub.compareUser(f.user)
-	}
 }
 
 // LogID is the log that the positions belong to.
 func (f *Feed) LogID() string { return f.hub.d.LogID }
 
-// Positions returns the reader's position in each chat that the feed follows, after the messages that Next and TryNext have returned.
+// Positions returns the reader's position in each chat that the feed follows, after the messages that Next and TryNext have returned. The chats that
+// cannot be read now are among them.
 func (f *Feed) Positions() iter.Seq2[domain.ChatID, domain.Seq] {
 	return func(yield func(domain.ChatID, domain.Seq) bool) {
 		f.mu.Lock()
-		followed := slices.Clone(f.followed)
+		followed, parked := slices.Clone(f.followed), maps.Clone(f.parked)
 		f.mu.Unlock()
+		for id, o := range parked {
+			if o.named && !yield(id, o.Seq) {
+				return
+			}
+		}
 		for _, s := range followed {
 			hidden := s.has(flagJoined) || s.has(flagLeft) // the reader does not know of the chat yet, or has left it
 			if !hidden && !yield(s.chat.id, s.pos) {

@@ -82,13 +82,15 @@ type Hub struct {
 	closed bool
 	feeds  map[*Feed]struct{}
 	users  map[domain.UserID]*user // with feeds of all chats
+
+	unreadable map[domain.ChatID]struct{} // that were logged
 }
 
 // NewHub returns a hub. It watches nothing until a feed is opened.
 func NewHub(d Dependencies, c Config) *Hub {
 	h := &Hub{
 		d: d, c: c.WithDefaults(), pages: flight.New[readKey, []*Feed, pageResult](),
-		feeds: make(map[*Feed]struct{}), users: make(map[domain.UserID]*user),
+		feeds: make(map[*Feed]struct{}), users: make(map[domain.UserID]*user), unreadable: make(map[domain.ChatID]struct{}),
 	}
 	h.cache = newPageCache(h.c.CacheBytes)
 	h.reads, h.chores = pool{hub: h, limit: h.c.Reads}, pool{hub: h, limit: h.c.Reads}

@@ -2,6 +2,7 @@ package feed
 
 import (
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -172,8 +173,13 @@ func (h *Hub) compareFeeds(id domain.UserID, feeds []*Feed) error {
 				gone = append(gone, s)
 			}
 		}
+		parked := maps.Clone(f.parked)
 		f.mu.Unlock()
 		var joined []*opening
+		for _, o := range parked {
+			joined = append(joined, &o)
+			followed[o.Chat] = struct{}{}
+		}
 		for _, c := range chats {
 			if _, ok := followed[c]; !ok {
 				joined = append(joined, &opening{Position: Position{Chat: c}, joined: true})
@@ -195,11 +201,20 @@ func (h *Hub) join(f *Feed, chats []*opening) error {
 		return err
 	}
 	for _, o := range chats {
-		if o.err == nil && o.grant.Until == 0 {
+		switch {
+		case isUnreadable(o.err):
+			f.parkOpening(o)
+		case o.err == nil && (o.named || o.grant.Until == 0):
 			f.follow(o, false)
-		} else {
-			o.chat.leave() // the view of the user's chats is behind
+			continue
+		case o.named: // a chat that the reader knows
+			o.grant.Until = nothing
+			f.follow(o, false)
+			continue
+		default: // the view of the user's chats is behind
+			f.forgetParked(o.Chat)
 		}
+		o.chat.leave()
 	}
 	return nil
 }
@@ -222,6 +237,8 @@ func (h *Hub) expel(f *Feed, followed []*follower) error {
 		switch err := checked[i].Err; {
 		case errors.Is(err, domain.ErrChatNotFound):
 			until = nothing
+		case isUnreadable(err):
+			h.noteUnreadable(s.chat.id, err)
 		case err != nil:
 			return err
 		}

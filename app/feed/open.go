@@ -19,10 +19,14 @@ type opening struct {
 	err    error     // why the user may not read the chat
 	named  bool      // the request names it
 	joined bool      // the position is that before the event that made the user a member
+	resync bool      // the position is not of the log
 }
 
 // Open begins a feed. It returns a [*domain.InvalidError] for a malformed request or too many chats, and for a named chat that User may not follow the
 // error of [app.Access.Check]. A former member's named chat ends at the removal.
+//
+// A feed of all chats opens without those that cannot be read ([ports.ErrCorrupt], [ports.ErrNewerVersion]), also if the request has positions of them.
+// It follows them once they can be read, which the hub tries about every minute, and when the user's chats change.
 func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) {
 	if h.d.Tail == nil {
 		return nil, &domain.InvalidError{Field: "EventLog.Tail", Problem: "is missing", Allowed: "a tail of the log, for live feeds"}
@@ -72,6 +76,11 @@ func (h *Hub) begin(ctx context.Context, f *Feed, r Request) error {
 	f.followed, f.work = make([]*follower, 0, len(chats)), make([]*follower, 0, len(chats))
 	for _, o := range chats {
 		switch {
+		case isUnreadable(o.err):
+			if other {
+				o.named, o.Position = false, Position{Chat: o.Chat, Head: true}
+			}
+			f.parkOpening(o)
 		case o.err == nil && (o.named || o.grant.Until == 0):
 			f.follow(o, other)
 			continue
@@ -178,7 +187,7 @@ func (h *Hub) readHeads(ctx context.Context, user domain.UserID, chats []*openin
 	checked, err := h.d.Access.CheckAll(ctx, user, ids...)
 	for i, c := range checked {
 		o := chats[i]
-		if o.grant, o.err = c.Grant, c.Err; o.err != nil && !errors.Is(o.err, domain.ErrChatNotFound) {
+		if o.grant, o.err = c.Grant, c.Err; o.err != nil && !errors.Is(o.err, domain.ErrChatNotFound) && !isUnreadable(o.err) {
 			return o.err
 		}
 		if o.joined && o.err == nil {
@@ -196,7 +205,13 @@ func (f *Feed) follow(o *opening, other bool) {
 		s.flags |= flagJoined
 	}
 	o.chat.attach(s, o.grant.Head, o.Position, other)
+	if o.resync {
+		o.chat.part.mu.Lock()
+		s.resync = true
+		o.chat.part.mu.Unlock()
+	}
 	f.mu.Lock()
+	delete(f.parked, o.Chat)
 	if f.ended != nil {
 		f.mu.Unlock()
 		s.detach()

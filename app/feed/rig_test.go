@@ -43,6 +43,7 @@ type rig struct {
 	live *liveChannels
 	view *testView
 	hub  *feed.Hub
+	logs atomic.Int64 // of errors, by hubs
 }
 
 // testView is a view of the users' chats whose answers can be held back.
@@ -83,6 +84,24 @@ type testLog struct {
 	afterSearch, beforeBulk      func()
 	change                       func([]ports.Record)
 	history                      string // "" for the log's id
+
+	damaged sync.Map // chats that cannot be read, with the error
+}
+
+// damage has a chat unreadable until err is nil.
+func (l *testLog) damage(c domain.ChatID, err error) {
+	if err == nil {
+		l.damaged.Delete(c)
+	} else {
+		l.damaged.Store(c, err)
+	}
+}
+
+func (l *testLog) damageOf(c domain.ChatID) error {
+	if err, ok := l.damaged.Load(c); ok {
+		return err.(error) //nolint:forcetypeassert // damage stores errors
+	}
+	return l.failure()
 }
 
 // History implements [ports.Histories].
@@ -105,7 +124,7 @@ func (l *testLog) failure() error {
 
 func (l *testLog) Read(ctx context.Context, c domain.ChatID, r ports.Range) (ports.Page, error) {
 	l.reads.Add(1)
-	if err := l.failure(); err != nil {
+	if err := l.damageOf(c); err != nil {
 		return ports.Page{}, err
 	}
 	page, err := l.Log.Read(ctx, c, r)
@@ -129,7 +148,7 @@ func (l *testLog) Search(ctx context.Context, c domain.ChatID, f ports.Filter, r
 
 func (l *testLog) Load(ctx context.Context, c domain.ChatID, wants ...ports.LoadRequest) (ports.Loaded, error) {
 	l.loads.Add(1)
-	if err := l.failure(); err != nil {
+	if err := l.damageOf(c); err != nil {
 		return ports.Loaded{}, err
 	}
 	return l.Log.Load(ctx, c, wants...)
@@ -140,8 +159,10 @@ func (l *testLog) LoadChats(ctx context.Context, loads ...ports.ChatLoad) ([]por
 	if l.beforeBulk != nil {
 		l.beforeBulk()
 	}
-	if err := l.failure(); err != nil {
-		return nil, err
+	for _, load := range loads {
+		if err := l.damageOf(load.Chat); err != nil {
+			return nil, err
+		}
 	}
 	return l.Log.LoadChats(ctx, loads...)
 }
@@ -277,8 +298,22 @@ func (r *rig) newHub(c feed.Config, former app.FormerMembers) *feed.Hub {
 	entities := entity.NewLoader(r.log, nil, 1<<20)
 	queries := app.NewQueries(r.log, entities, projection.Views{Log: r.log.ID(), Chats: r.view})
 	return feed.NewHub(feed.Dependencies{
-		Log: r.log, LogID: r.log.ID(), Tail: r.tail, Access: app.NewAccess(queries, former), Queries: queries, Logger: slog.New(slog.DiscardHandler),
+		Log: r.log, LogID: r.log.ID(), Tail: r.tail, Access: app.NewAccess(queries, former), Queries: queries, Logger: slog.New(errorCounter{&r.logs}),
 	}, c)
+}
+
+// errorCounter is a handler of logs that counts errors.
+type errorCounter struct{ n *atomic.Int64 }
+
+func (c errorCounter) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelError
+}
+func (c errorCounter) WithAttrs([]slog.Attr) slog.Handler { return c }
+func (c errorCounter) WithGroup(string) slog.Handler      { return c }
+
+func (c errorCounter) Handle(context.Context, slog.Record) error {
+	c.n.Add(1)
+	return nil
 }
 
 // bubble runs a test in a bubble with a time of its own, and checks that the hub leaves nothing behind.

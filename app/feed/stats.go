@@ -21,11 +21,12 @@ type Stats struct {
 	Slow              uint64 // feeds that ended because of a slow reader
 	Resyncs           uint64 // chats whose log had lost events, and positions of readers that were not of the log
 	Losts             uint64 // partitions whose tail had lost events
+	Unreadable        uint64 // chats that feeds could not follow because they could not be read: about once for each chat
 }
 
 // counters are the counts of [Stats].
 type counters struct {
-	queued, pagesRead, pagesShared, gaps, doubles, ephemerals, ephemeralsDropped, malformed, slow, resyncs, losts atomic.Uint64
+	queued, pagesRead, pagesShared, gaps, doubles, ephemerals, ephemeralsDropped, malformed, slow, resyncs, losts, unreadable atomic.Uint64
 }
 
 // Stats returns the counts.
@@ -34,7 +35,7 @@ func (h *Hub) Stats() Stats {
 	s := Stats{
 		Queued: c.queued.Load(), PagesRead: c.pagesRead.Load(), PagesShared: c.pagesShared.Load(), GapsFilled: c.gaps.Load(), Doubles: c.doubles.Load(),
 		EphemeralsQueued: c.ephemerals.Load(), EphemeralsDropped: c.ephemeralsDropped.Load(), Malformed: c.malformed.Load(), Slow: c.slow.Load(),
-		Resyncs: c.resyncs.Load(), Losts: c.losts.Load(),
+		Resyncs: c.resyncs.Load(), Losts: c.losts.Load(), Unreadable: c.unreadable.Load(),
 	}
 	h.cache.mu.Lock()
 	s.CachedBytes = h.cache.bytes

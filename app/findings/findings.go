@@ -40,6 +40,8 @@ type State struct {
 	ClusterURL bool   // the URL names several servers, as for a Cluster
 	NotReady   error  // why the log takes no events, or nil
 	Refused    uint64 // announcements that Redis refused
+	LiveErr    error  // why the process hears no live events, or nil
+	LiveLosses uint64 // times that listeners may have missed events
 
 	Level, Highest, KnownLevel int // of the log, the highest of its partitions, and the highest that the program knows
 
@@ -301,6 +303,14 @@ func (f *findings) core(h State) {
 	if h.Refused > 0 {
 		f.add(Warning, "refused", "", fmt.Sprintf("Redis refused %d announcements of appended events", h.Refused), "listeners in other programs missed them; consumer groups did not",
 			"core acl prints the rights that the user needs")
+	}
+	if h.LiveErr != nil {
+		f.add(Warning, "live", "", fmt.Sprintf("this process hears no live events: %v", h.LiveErr), "feeds and listeners wait, and Open of a feed and Start do too; typing and statuses are lost meanwhile",
+			"core doctor, if Redis is down; core acl prints the rights that the user needs")
+	}
+	if h.LiveLosses > 0 {
+		f.add(Note, "live_losses", "", fmt.Sprintf("the stream of a partition no longer had events that listeners had not heard, %d times", h.LiveLosses),
+			"the listeners of this process missed them; feeds and consumer groups did not", "none; handlers that must see every event belong into a consumer group")
 	}
 	for _, hole := range h.Holes {
 		f.add(Danger, "hole", "", fmt.Sprintf("group %s cannot read events that it has to deliver: %v", hole.Group, hole.Err), "it waits until that is repaired", "core fsck, then core fsck --repair")

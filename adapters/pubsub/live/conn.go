@@ -130,6 +130,7 @@ func (c *conn) take(received any) {
 	switch m := received.(type) {
 	case *goredis.Pong:
 		if token, err := strconv.ParseUint(m.Payload, 10, 64); err == nil {
+			c.link.failure.Store(nil)
 			channels.confirm(token)
 		}
 	case *goredis.Message:

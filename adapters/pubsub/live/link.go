@@ -25,6 +25,7 @@ type link struct {
 	channels *channelSet
 
 	reconnects atomic.Uint64
+	failure    atomic.Pointer[error] // why the subscriptions do not work now, or nil
 
 	// mu guards: stop, done and closed. Invariant: no I/O happens while it is held.
 	mu     sync.Mutex
@@ -93,6 +94,14 @@ func (l *link) close() {
 	}
 }
 
+// err returns why the subscriptions do not work now, or nil.
+func (l *link) err() error {
+	if failure := l.failure.Load(); failure != nil && !l.channels.empty() {
+		return *failure
+	}
+	return nil
+}
+
 // reconnectPauses are the pauses between two connections. They begin anew after a connection that lasted longer than the longest pause.
 func reconnectPauses() backoff.Policy {
 	return backoff.Policy{First: 50 * time.Millisecond, Max: 2 * time.Second, Jitter: true}
@@ -116,6 +125,7 @@ func (l *link) supervise(ctx context.Context, done chan<- struct{}) {
 		if c.worked {
 			l.reconnects.Add(1)
 		}
+		l.failure.Store(&err)
 		l.logger.WarnContext(ctx, "live connection lost, subscribing anew", "error", err)
 		if l.lost != nil {
 			l.lost(c.worked)

@@ -202,6 +202,22 @@ func (t *Tail) Malformed() uint64 { return t.malformed.Load() }
 // Reconnects returns how often a working connection was lost, including that of the [PubSub].
 func (t *Tail) Reconnects() uint64 { return t.reconnects.Load() + t.config.PubSub.Reconnects() }
 
+// Err returns why the subscriptions do not work now, or nil: the error of the last connection that was lost, until the next one is subscribed. Watches
+// that wait for a connection meanwhile go on to wait.
+func (t *Tail) Err() error {
+	if err := t.config.PubSub.link.err(); err != nil {
+		return err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for _, n := range t.nodes {
+		if err := n.link.err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // Close ends all watches. Watchers are not called after it has returned.
 func (t *Tail) Close() {
 	t.mu.Lock()

@@ -172,12 +172,23 @@ func (r *tailRig) send(chat domain.ChatID, count int) {
 // unannounced adds an event to a partition's stream, as a program does that announces nothing.
 func (r *tailRig) unannounced(chat domain.ChatID, seq int) {
 	r.t.Helper()
+	if err := r.client.XAdd(r.t.Context(), r.entry(chat, seq)).Err(); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+// entry returns the entry of an event for a partition's stream.
+func (r *tailRig) entry(chat domain.ChatID, seq int) *goredis.XAddArgs {
+	r.t.Helper()
 	e := domain.MessageNew{Chat: chat, Message: domain.MessageID(fmt.Sprintf("m%d", seq)), Sender: "ada", Content: "hi", At: time.Now()}
 	encoded, err := wireformat.New().Encode("e", e, ports.Meta{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	r.add(r.PartitionOf(chat), "payload", string(encoded.Splice(domain.Seq(seq), 0)), "chat", string(chat), "seq", fmt.Sprint(seq))
+	return &goredis.XAddArgs{
+		Stream: r.keys.Log().Stream(r.PartitionOf(chat)),
+		Values: []any{"payload", string(encoded.Splice(domain.Seq(seq), 0)), "chat", string(chat), "seq", fmt.Sprint(seq)},
+	}
 }
 
 // add adds an entry to a partition's stream.

@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	goredis "github.com/redis/go-redis/v9"
+
 	"chatcore/adapters/pubsub/live"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -297,37 +299,22 @@ func TestTail_SweepIsOneCommand(t *testing.T) {
 func TestTail_LostEntries(t *testing.T) {
 	for _, test := range []struct {
 		name   string
-		change func(r *tailRig)
+		change func(r *tailRig, stream string, pipe goredis.Pipeliner) // in one transaction, so that no sweep reads in the middle of it
 	}{
-		{"trimmed", func(r *tailRig) {
-			r.unannounced("a", 3)
-			r.unannounced("a", 4)
-			if err := r.client.XTrimMaxLen(r.t.Context(), r.keys.Log().Stream(0), 1).Err(); err != nil {
-				r.t.Fatal(err)
-			}
+		{"trimmed", func(r *tailRig, stream string, pipe goredis.Pipeliner) {
+			pipe.XAdd(r.t.Context(), r.entry("a", 3))
+			pipe.XAdd(r.t.Context(), r.entry("a", 4))
+			pipe.XTrimMaxLen(r.t.Context(), stream, 1)
 		}},
-		{"emptied", func(r *tailRig) {
-			if err := r.client.XTrimMaxLen(r.t.Context(), r.keys.Log().Stream(0), 0).Err(); err != nil {
-				r.t.Fatal(err)
-			}
+		{"emptied", func(r *tailRig, stream string, pipe goredis.Pipeliner) { pipe.XTrimMaxLen(r.t.Context(), stream, 0) }},
+		{"deleted", func(r *tailRig, stream string, pipe goredis.Pipeliner) { pipe.Del(r.t.Context(), stream) }},
+		{"with earlier entries only", func(r *tailRig, stream string, pipe goredis.Pipeliner) {
+			pipe.Del(r.t.Context(), stream)
+			pipe.Do(r.t.Context(), "xadd", stream, "1-1", "x", "y")
 		}},
-		{"deleted", func(r *tailRig) {
-			if err := r.client.Del(r.t.Context(), r.keys.Log().Stream(0)).Err(); err != nil {
-				r.t.Fatal(err)
-			}
-		}},
-		{"with earlier entries only", func(r *tailRig) {
-			if err := r.client.Del(r.t.Context(), r.keys.Log().Stream(0)).Err(); err != nil {
-				r.t.Fatal(err)
-			}
-			add := r.client.Do(r.t.Context(), "xadd", r.keys.Log().Stream(0), "1-1", "x", "y")
-			if err := add.Err(); err != nil {
-				r.t.Fatal(err)
-			}
-		}},
-		{"too long", func(r *tailRig) {
+		{"too long", func(r *tailRig, _ string, pipe goredis.Pipeliner) {
 			for seq := range 1100 {
-				r.unannounced("b", seq+1)
+				pipe.XAdd(r.t.Context(), r.entry("b", seq+1))
 			}
 		}},
 	} {
@@ -341,7 +328,13 @@ func TestTail_LostEntries(t *testing.T) {
 				e := r.watch(0)
 				r.send("a", 2)
 				e.hears("a", 1, 2)
-				test.change(r)
+				_, err := r.client.TxPipelined(t.Context(), func(pipe goredis.Pipeliner) error {
+					test.change(r, r.keys.Log().Stream(0), pipe)
+					return nil
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
 				if announce {
 					changed := time.Now().UnixMilli()
 					wait.Until(t, "a later millisecond", func() bool { return time.Now().UnixMilli() > changed }) // or a new stream has the same ids

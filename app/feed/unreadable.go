@@ -1,0 +1,73 @@
+package feed
+
+import (
+	"errors"
+
+	"chatcore/domain"
+	"chatcore/ports"
+)
+
+// isUnreadable reports whether an error says that one chat cannot be read, however often: its log is corrupt, or only a newer program can read it.
+func isUnreadable(err error) bool {
+	return errors.Is(err, ports.ErrCorrupt) || errors.Is(err, ports.ErrNewerVersion)
+}
+
+// unreadableBound is the number of unreadable chats that a hub remembers.
+const unreadableBound = 10_000
+
+// noteUnreadable counts and logs a chat that feeds cannot follow: once for each chat.
+func (h *Hub) noteUnreadable(chat domain.ChatID, err error) {
+	h.mu.Lock()
+	_, known := h.unreadable[chat]
+	if !known {
+		if len(h.unreadable) >= unreadableBound {
+			clear(h.unreadable)
+		}
+		h.unreadable[chat] = struct{}{}
+	}
+	h.mu.Unlock()
+	if !known {
+		h.counts.unreadable.Add(1)
+		h.d.Logger.ErrorContext(h.ctx, "a chat cannot be read, feeds of all chats go on without it", "chat", chat, "error", err)
+	}
+}
+
+// parkOpening leaves a chat out of a feed of all chats, because it cannot be read. The next comparison of the user's chats opens it again.
+func (f *Feed) parkOpening(o *opening) {
+	f.hub.noteUnreadable(o.Chat, o.err)
+	if o.named || o.Head {
+		f.mu.Lock()
+		f.keepParked(o)
+		f.mu.Unlock()
+	}
+}
+
+// park is parkOpening for a chat that the feed follows. The reader keeps its position.
+func (f *Feed) park(s *follower, err error) {
+	p := s.chat.part
+	f.hub.noteUnreadable(s.chat.id, err)
+	p.mu.Lock()
+	resync := s.resync
+	p.mu.Unlock()
+	f.mu.Lock()
+	if f.ended == nil && !s.has(flagJoined) {
+		f.keepParked(&opening{Position: Position{Chat: s.chat.id, Seq: s.pos}, named: true, resync: resync})
+	}
+	f.mu.Unlock()
+	f.drop(s)
+}
+
+// keepParked keeps what the next opening of a parked chat needs. The caller holds mu.
+func (f *Feed) keepParked(o *opening) {
+	if f.parked == nil {
+		f.parked = make(map[domain.ChatID]opening, 1)
+	}
+	f.parked[o.Chat] = opening{Position: o.Position, named: o.named, joined: !o.named, resync: o.resync}
+}
+
+// forgetParked forgets a parked chat of which the user is no member.
+func (f *Feed) forgetParked(chat domain.ChatID) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.parked, chat)
+}
