@@ -25,7 +25,7 @@ type page struct {
 	key          pageKey
 	events       []*Event // readers hold parts of it: it only grows
 	checked      bool     // whether events whose message is deleted are redacted
-	bytes        int // of memory, at the last count
+	bytes        int      // of memory, at the last count
 	newer, older *page
 }
 
