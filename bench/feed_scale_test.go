@@ -2,9 +2,7 @@ package bench
 
 import (
 	"bufio"
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -165,14 +163,6 @@ func heads(b *testing.B, core *chatcore.Core, all []domain.ChatID) []domain.Seq 
 	return seqs
 }
 
-// feeds are connections with a feed each.
-type feeds struct {
-	conns  []net.Conn
-	live   atomic.Int64 // feeds that have caught up
-	events atomic.Int64
-	done   sync.WaitGroup
-}
-
 func feedURL(address string, chat domain.ChatID, seq domain.Seq) string {
 	return fmt.Sprintf("http://%s/v1/feed?chat=%s:%d", address, chat, seq)
 }
@@ -192,66 +182,6 @@ func openSessions(b *testing.B, core *chatcore.Core, all []domain.ChatID) []app.
 		return err
 	})
 	return tokens
-}
-
-// openFeeds opens the feeds, 64 at once, each of one chat from a position on. It returns when all have caught up.
-func openFeeds(b *testing.B, address string, all []domain.ChatID, seqs []domain.Seq, tokens []app.SessionToken) *feeds {
-	b.Helper()
-	f := &feeds{conns: make([]net.Conn, manyFeeds)}
-	together(b, 64, manyFeeds, func(ctx context.Context, i int) error {
-		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", address)
-		if err != nil {
-			return err
-		}
-		f.conns[i] = conn
-		chat := i % len(all)
-		if _, err := fmt.Fprintf(conn, "GET /v1/feed?chat=%s:%d HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\n\r\n", all[chat], seqs[chat], address, string(tokens[i])); err != nil {
-			return err
-		}
-		f.done.Go(func() { f.read(b, conn) })
-		return nil
-	})
-	f.wait(b, 0, time.Now())
-	return f
-}
-
-// read counts what a feed gives until its connection is closed.
-func (f *feeds) read(b *testing.B, conn io.Reader) {
-	lines := bufio.NewReaderSize(conn, 2<<10)
-	if status, err := lines.ReadString('\n'); err == nil && !strings.Contains(status, " 200 ") {
-		b.Error(status)
-	}
-	for {
-		line, err := lines.ReadSlice('\n')
-		switch {
-		case errors.Is(err, bufio.ErrBufferFull):
-		case err != nil:
-			return
-		case bytes.HasPrefix(line, []byte("event: event")):
-			f.events.Add(1)
-		case bytes.HasPrefix(line, []byte("event: caughtUp")):
-			f.live.Add(1)
-		}
-	}
-}
-
-// wait waits until all feeds have caught up and have had a number of events in all, and returns the time since began.
-func (f *feeds) wait(b *testing.B, events int64, began time.Time) time.Duration {
-	b.Helper()
-	for f.live.Load() < manyFeeds || f.events.Load() < events {
-		if b.Failed() || time.Since(began) > 5*time.Minute {
-			b.Fatalf("%d feeds have caught up, with %d of %d events", f.live.Load(), f.events.Load(), events)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return time.Since(began)
-}
-
-func (f *feeds) close() {
-	for _, conn := range f.conns {
-		_ = conn.Close()
-	}
-	f.done.Wait()
 }
 
 // instance is the program, serving.

@@ -25,6 +25,9 @@ func TestMain(m *testing.M) {
 	if users, err := strconv.Atoi(os.Getenv(beatsOf)); err == nil { // this is a child of BenchmarkSweep
 		beats(users)
 	}
+	if address := os.Getenv(feedsAt); address != "" { // this is a child of BenchmarkFeeds
+		readFeeds(address)
+	}
 	redistest.Main(m)
 }
 
