@@ -42,11 +42,11 @@ vet:
 	go vet -tags interop ./tests/interop
 
 # Processes, Redis, its data, disk, clock and rights, and the network fail while events are written and handled, for so long on a single server and on
-# a Cluster each.
+# a Cluster each. The second test does the same to readers of feeds and two instances.
 # CHATCORE_CHAOS_SEED gives the faults of an earlier run again.
 chaos: export CHATCORE_CHAOS ?= 3m
 chaos: redis compiler
-	go test -count 1 -timeout 60m -v ./tests/chaos
+	go test -p 1 -count 1 -timeout 60m -v ./tests/chaos ./tests/feeds
 
 # Beside services in TypeScript: a Node program with node-redis and Socket.IO. The client of clients/ts as it is published, in Node (20 or newer) and in
 # Chromium. examples/socketio with clients, while instances and Redis end. The checks of proto/ on planted changes.

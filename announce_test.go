@@ -10,6 +10,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
+	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/redistest"
@@ -43,6 +44,7 @@ func TestAnnounce_SelectsTheChannels(t *testing.T) {
 			if _, err := heard.Receive(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			subscribePartitions(t, client, strings.TrimSuffix(prefix, ":"))
 			core := opened(t)(chatcore.New(t.Context(), chatcore.Config{
 				Redis: chatcore.RedisConfig{URL: server.URL(), Namespace: strings.TrimSuffix(prefix, ":")}, Log: chatcore.LogConfig{Announce: setting},
 			}))
@@ -82,5 +84,25 @@ func TestAnnounce_SelectsTheChannels(t *testing.T) {
 				t.Errorf("heard %v, want %v", counts, want)
 			}
 		})
+	}
+}
+
+// subscribePartitions subscribes to the channels of all partitions of a log under the default settings, so that its events are announced there.
+func subscribePartitions(t *testing.T, client goredis.UniversalClient, namespace string) {
+	t.Helper()
+	keys, err := keyspace.New(namespace, 16, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	channels := make([]string, keys.PartitionCount())
+	for p := range channels {
+		channels[p] = keys.Log().Live(p)
+	}
+	subscription := client.Subscribe(t.Context(), channels...)
+	t.Cleanup(func() { _ = subscription.Close() })
+	for range channels {
+		if _, err := subscription.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 }

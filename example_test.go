@@ -168,6 +168,7 @@ func ExampleCore_feeds() {
 			events++
 			sent, _ := m.Event.Record.Event.(domain.MessageNew)
 			fmt.Printf("seq %d: %s: %s\n", m.Event.Record.Seq, sent.Sender, sent.Content)
+		case feed.KindEphemeral, feed.KindSkipped, feed.KindChatJoined, feed.KindChatLeft, feed.KindResync, feed.KindHeartbeat:
 		case feed.KindCaughtUp:
 			fmt.Println("caught up to seq", m.To)
 			if _, err := core.Chats.Send(ctx, domain.Send{Chat: "garden", Actor: "ada", Content: "Who comes on Sunday?"}); err != nil {

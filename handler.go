@@ -198,10 +198,11 @@ func OnLive[T domain.Event](handle func(ctx context.Context, l Live[T])) LiveHan
 // liveTypes returns the types of the live events that are a T, with pubsub.AnyCustom for custom ones.
 func liveTypes[T domain.Event]() ([]string, error) {
 	var types []string
-	for _, e := range []domain.Event{
+	all := []domain.Event{
 		domain.MessageNew{}, domain.MessageEdit{}, domain.MessageDelete{}, domain.MessageReaction{}, domain.ReadReceipt{}, domain.ChatUpdate{},
 		domain.UserStatus{}, domain.TypingStart{}, domain.TypingStop{}, domain.Custom{},
-	} {
+	}
+	for _, e := range all {
 		if _, is := e.(T); is {
 			types = append(types, cmp.Or(wireformat.Type(e), pubsub.AnyCustom))
 		}

@@ -102,5 +102,3 @@ func customSnapshots(b *EventLog) ports.Snapshots { return b.Snapshots }
 func customPublisher(b *EventLog) message.Publisher { return b.Live }
 
 func customTransport(b *EventLog) LiveTransport { return b.Live }
-
-func customTail(b *EventLog) ports.Tail { return b.Tail }

@@ -41,7 +41,7 @@ func numbers(path string, v reflect.Value) map[string]uint64 {
 	all := make(map[string]uint64)
 	for i := range v.NumField() {
 		name := path + v.Type().Field(i).Name
-		switch field := v.Field(i); field.Kind() {
+		switch field := v.Field(i); field.Kind() { //nolint:exhaustive // counts, and structs of counts
 		case reflect.Uint64:
 			all[name] = field.Uint()
 		case reflect.Struct:

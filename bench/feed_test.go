@@ -29,17 +29,19 @@ func BenchmarkFeedLatency(b *testing.B) {
 	const rate, each = 300, 3 * time.Second
 	server, _ := start(b)
 	ways := map[string]feedWay{"chatcore": chatcoreWay(b, server), "Centrifuge": centrifugeWay(b, server)}
-	p50, p99 := map[string][]float64{}, map[string][]float64{}
+	p50, p99, all := map[string][]float64{}, map[string][]float64{}, map[string][]float64{}
 	round := 0
 	for b.Loop() {
 		for range rounds {
 			round++
 			for name, way := range ways {
 				took := openLoop(b, way, fmt.Sprint("r", round, name), rate, int(rate*each.Seconds()))
+				all[name] = append(all[name], took...)
 				p50[name], p99[name] = append(p50[name], percentile(took, 0.5)), append(p99[name], percentile(took, 0.99))
 			}
 		}
 	}
+	plotLatencies(b, "feed-latency", "From a send to a feed, 300 sends a second", all)
 	for name := range ways {
 		b.Logf("%-10s p50 %5.2f ms, p99 %6.2f ms", name, median(p50[name]), median(p99[name]))
 	}

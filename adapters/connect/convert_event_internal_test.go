@@ -42,7 +42,8 @@ func TestEvent_EveryKind(t *testing.T) {
 		kinds[content.Name()] = true
 		_, unknown := event.(domain.Unknown)
 		unset(t, got.ProtoReflect(), func(f protoreflect.FieldDescriptor) bool {
-			return f.ContainingOneof() != nil && f.ContainingOneof().Name() == "event" || unknown && f.Name() == "actor_id" || f.Name() == "redacted" // of feeds
+			return f.ContainingOneof() != nil && f.ContainingOneof().Name() == "event" || unknown && f.Name() == "actor_id" ||
+				f.Name() == "redacted" // of feeds
 		})
 		unset(t, got.ProtoReflect().Get(content).Message(), nil)
 		if !got.GetOccurredAt().AsTime().Equal(at) || got.GetChatId() != "c" || got.GetSeq() != 3 || !unknown && got.GetActorId() != "ada" {

@@ -67,6 +67,10 @@ func (f *Feed) advanceLocked(s *follower, page []*Event) (m Message, waits, left
 	switch {
 	case c.ahead > 0 && s.has(flagBeginning):
 		return Message{}, true, false
+	case s.resync && s.has(flagJoined): // the reader does not know of the chat yet
+		s.resync = false
+		s.given, s.pos = s.epoch, max(s.since, 1)-1
+		return Message{}, false, false
 	case s.resync:
 		s.resync = false
 		s.given, s.pos, s.flags = s.epoch, c.head, s.flags&^flagBeginning|flagCaughtUp

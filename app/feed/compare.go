@@ -67,7 +67,8 @@ func (p *partition) compareLater() {
 }
 
 // compareHeads reads the heads of the followed chats, in one round trip for each 64 chats. Feeds read what they have missed. A chat whose log has lost
-// events is given a new beginning. If a chat cannot be read, compareHeads compares the others, and returns the error.
+// events is given a new beginning; one read for each chat of which an event is known finds those whose head does not show it. If a chat cannot be read,
+// compareHeads compares the others, and returns the error.
 func (p *partition) compareHeads(ctx context.Context) error {
 	h := p.hub
 	var chats []*chat
@@ -102,11 +103,10 @@ func (p *partition) compareHeads(ctx context.Context) error {
 		case head > c.head:
 			c.skipTo(head)
 		}
-		switch { // in another history the log may have lost events and gone on since
-		case history == p.history:
+		switch { // the log may have lost events and gone on since, in the same history if older data was restored in place
 		case c.last > 0:
 			c.verify()
-		case c.generation == generations[i]: // no event is known that could be compared
+		case history != p.history && c.generation == generations[i]: // no event is known that could be compared
 			c.lose(loaded[i].Head)
 		}
 	}

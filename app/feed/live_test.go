@@ -80,8 +80,15 @@ func TestFeed_LostHeads(t *testing.T) {
 	})
 }
 
-// TestFeed_LogLosesEvents has the log lose events that the feed has given, and go on with others. The loss is noticed in several ways.
+// TestFeed_LogLosesEvents has the log lose events that the feed has given, and go on with others. The loss is noticed in several ways, whether or not the
+// log's history has another name: older data that is restored in place leaves it.
 func TestFeed_LogLosesEvents(t *testing.T) {
+	t.Run("in another history", func(t *testing.T) { testLosses(t, "") })
+	t.Run("in the same history", func(t *testing.T) { testLosses(t, "history") })
+}
+
+func testLosses(t *testing.T, history string) {
+	t.Helper()
 	for name, test := range map[string]struct {
 		cache int
 		then  func(r *rig)
@@ -101,6 +108,16 @@ func TestFeed_LogLosesEvents(t *testing.T) {
 			r.messages("c", 4)
 		}, []string{"resync c 6", "caught_up c 6"}},
 		"by the heads": {0, func(r *rig) { r.tail.lose("c") }, []string{"resync c 2", "caught_up c 2"}},
+		"by an event at the same head": {0, func(r *rig) {
+			r.notices(func(ports.Notice) []ports.Notice { return nil })
+			r.messages("c", 3)
+			r.tail.lose("c")
+		}, []string{"resync c 5", "caught_up c 5"}},
+		"by an event at a higher head": {0, func(r *rig) {
+			r.notices(func(ports.Notice) []ports.Notice { return nil })
+			r.messages("c", 70)
+			r.tail.lose("c")
+		}, []string{"resync c 72", "caught_up c 72"}},
 		"by a page": {0, func(r *rig) {
 			r.notices(func(n ports.Notice) []ports.Notice { n.Seq += 100; return []ports.Notice{n} })
 			r.messages("c", 1)
@@ -114,6 +131,7 @@ func TestFeed_LogLosesEvents(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			bubble(t, feed.Config{CacheBytes: test.cache}, func(t *testing.T, r *rig) {
+				r.log.history = history
 				r.append(created("c", "owner"))
 				r.messages("c", 4)
 				fs := []*feed.Feed{r.open(named("owner", from("c", 4))), r.open(named("", from("c", 0)))}

@@ -358,6 +358,18 @@ func TestFeed_AllChatsFollowsMemberships(t *testing.T) {
 			expect(t, f, "event a 3", "left a 3", "joined a 4", "event a 5", "event a 6", "caught_up a 6")
 		})
 	})
+	t.Run("the log loses events before the reader knows of the chat", func(t *testing.T) {
+		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+			r.append(created("b", "owner"))
+			f := r.open(feed.Request{User: "bob", AllChats: true})
+			r.append(added("b", "bob"))
+			synctest.Wait()
+			r.replace(created("b", "owner"), sent("b", "m"), added("b", "bob"))
+			r.tail.lose("b")
+			synctest.Wait()
+			expect(t, f, "joined b 2", "event b 3", "caught_up b 3")
+		})
+	})
 	t.Run("while it opens", func(t *testing.T) {
 		bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
 			r.append(created("a", "owner"), added("a", "bob"))

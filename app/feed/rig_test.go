@@ -1,6 +1,7 @@
 package feed_test
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -82,6 +83,7 @@ type testLog struct {
 	reads, searches, loads, bulk atomic.Int64
 	afterSearch, beforeBulk      func()
 	change                       func([]ports.Record)
+	history                      string // "" for the log's id
 
 	damaged sync.Map // chats that cannot be read, with the error
 }
@@ -103,7 +105,7 @@ func (l *testLog) damageOf(c domain.ChatID) error {
 }
 
 // History implements [ports.Histories].
-func (l *testLog) History(context.Context) string { return l.ID() }
+func (l *testLog) History(context.Context) string { return cmp.Or(l.history, l.ID()) }
 
 func (l *testLog) fails(err error) {
 	if err == nil {

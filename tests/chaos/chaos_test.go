@@ -178,9 +178,10 @@ func (s settings) begin(t *testing.T, of system) *run {
 	r.operator.core = open(t, chatcore.Config{Redis: chatcore.RedisConfig{URL: of.url}, Presence: lifetimes})
 	r.crew = hire(t, workerConfig{HistoryURL: server.URL(), Seed: s.seed, Patient: s.long}, of.workers...)
 	r.operator.crew = r.crew
-	r.writers = write(t, s.seed, readTranscript(t), cores...)
+	scripts := readTranscript(t)
+	r.writers = write(t, s.seed, scripts, cores...)
 	r.restorer.writers = r.writers
-	r.audience = attend(t, s.seed, r.writers, cores, open(t, of.writers), open(t, of.writers))
+	r.audience = attend(t, s.seed, r.writers, scripts, cores, open(t, of.writers), open(t, of.writers))
 	t.Cleanup(func() {
 		if t.Failed() && !r.checked {
 			t.Logf("seed %d, ended by itself after these faults:\n%s", s.seed, r.nemesis)
@@ -217,7 +218,9 @@ func open(t *testing.T, config chatcore.Config) *chatcore.Core {
 func (r *run) attack(onRedis ...attack) {
 	r.nemesis.until = time.Now().Add(r.duration)
 	var both sync.WaitGroup
-	both.Go(func() { r.nemesis.hand(1, append(onWorkers(r.crew), r.operator.rebuilds())...) })
+	both.Go(func() {
+		r.nemesis.hand(1, append(onWorkers(r.crew), r.operator.rebuilds(), r.audience.feeds.endFeeds())...)
+	})
 	both.Go(func() {
 		_ = pause(r.t.Context(), r.duration/2)
 		r.audience.present.thin()
@@ -236,6 +239,7 @@ func (r *run) check(url string) {
 	r.catchUp(e)
 	e.Presence = r.audience.present.settled(t)
 	differences := r.views(url)
+	e.Feeds = r.audience.feeds.settled(t, e.Log)
 	r.audience.finish()
 	e.Letters = r.operator.allLetters()
 	r.tending()
@@ -276,6 +280,9 @@ func (r *run) check(url string) {
 // evidence returns the evidence at the end of the writing, without pending deliveries.
 func (r *run) evidence(url string) Evidence {
 	w, n := r.writers, r.nemesis
+	wait.Until(r.t, "accepted read marks are recorded", func() bool {
+		return !slices.ContainsFunc(r.restorer.deciding, func(core *chatcore.Core) bool { return core.Chats.MarkStats().Pending > 0 })
+	})
 	slices.SortFunc(n.faults, func(a, b Fault) int { return a.Began.Compare(b.Began) })
 	e := Evidence{
 		Groups: []string{skipping, parking}, Acks: w.acks, NotDone: w.notDone, Marks: w.marks, Restores: r.restorer.restores, Lossy: r.cluster,

@@ -62,6 +62,7 @@ func Check(e Evidence) ([]Violation, Losses) {
 	c.deliveries()
 	c.reads()
 	c.heard()
+	c.fed()
 	c.letters()
 	c.effects()
 	c.presence()

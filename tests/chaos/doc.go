@@ -1,8 +1,8 @@
 // Package chaos keeps the core's promises under attack. Workers, which are processes of their own, handle the events of consumer groups while writers
-// give commands, readers and live listeners follow them, users send heartbeats, an operator tends dead letters, and a nemesis does harm.
+// give commands, readers, live listeners and feeds follow them, users send heartbeats, an operator tends dead letters, and a nemesis does harm.
 //
 // A fault_*_test.go file holds a family of attacks, each with its name: on workers, a server, a Cluster, rights, the clock, limits of memory and
-// disk, keys, and data (an older state restored in place). A check_*.go file holds a family of rules. The test keeps answers, reads and live events;
+// disk, keys, and data (an older state restored in place). A check_*.go file holds a family of rules. The test keeps answers, reads, live events and messages of feeds;
 // starts and effects of handlers are recorded on a Redis server without faults. At the end [Check] compares this [Evidence] with the log.
 // planted_test.go shows for each rule that it can be broken.
 //

@@ -120,6 +120,7 @@ type Evidence struct {
 
 	Reads    []Read
 	Heard    []Heard
+	Feeds    []Feed
 	Letters  []Letter
 	Poison   func(group string, chat domain.ChatID, seq domain.Seq) Toxin // nil: no event is poisoned
 	Attempts int                                                          // after which an event is a dead letter

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"chatcore/domain"
+	"chatcore/tests/feedreader"
 )
 
 // Fault is something that was done to the system.
@@ -35,7 +36,8 @@ type Figures struct {
 	Again                       int // other starts of an event whose handler had been started
 	Late                        int // starts by an owner that was superseded
 	Already, Fenced             int
-	Reads, Heard, Letters       int
+	Reads, Heard, Fed, Letters  int
+	Anew                        int // chats that feeds began anew
 	Faults                      map[string]int
 	Recoveries                  map[string][]Recovery // by kind of fault
 }
@@ -53,6 +55,17 @@ func Sum(e Evidence, lost Losses, faults []Fault, long func(Place) bool) Figures
 		Chats: len(e.Log), Faults: make(map[string]int), Recoveries: make(map[string][]Recovery),
 		LostUnconfirmed: len(lost.Unconfirmed), LostEffects: len(lost.Effects),
 		NotDone: len(e.NotDone), LostRestored: len(lost.Restored), Reads: len(e.Reads), Heard: len(e.Heard), Letters: len(e.Letters),
+	}
+	for _, feed := range e.Feeds {
+		for _, m := range feed.Messages {
+			switch m.Kind {
+			case feedreader.Event:
+				f.Fed++
+			case feedreader.Resync:
+				f.Anew++
+			default:
+			}
+		}
 	}
 	for _, log := range e.Log {
 		f.Events += len(log)
@@ -181,7 +194,7 @@ func (f Figures) String() string {
 	line("%d events in %d chats; commands: %d acknowledged, %d unconfirmed (%d lost by Redis), %d with an unknown outcome",
 		f.Events, f.Chats, f.Acknowledged, f.Unconfirmed, f.LostUnconfirmed, f.Unknown)
 	line("%d attempts were refused or not done; a restore took %d acknowledged commands back", f.NotDone, f.LostRestored)
-	line("%d reads, %d live events, %d dead letters", f.Reads, f.Heard, f.Letters)
+	line("%d reads, %d live events, %d dead letters; %d events of feeds, which began %d chats anew", f.Reads, f.Heard, f.Letters, f.Fed, f.Anew)
 	line("%d effects (%d of events that Redis lost), %d handler starts", f.Effects, f.LostEffects, f.Starts)
 	line("started again: %d after a failure, %d after a fault, %d by an owner that was superseded", f.Failed, f.Again, f.Late)
 	line("effects that were not made: %d had been, %d fenced off", f.Already, f.Fenced)

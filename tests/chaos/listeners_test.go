@@ -28,10 +28,11 @@ type audience struct {
 	corrupt []Failure
 
 	present *attendance
+	feeds   *feeds
 }
 
-// attend starts a reader on each core, and a listener on each listening core.
-func attend(t *testing.T, seed uint64, w *writers, cores []*chatcore.Core, listening ...*chatcore.Core) *audience {
+// attend starts a reader on each core, and a listener on each listening core. The listening cores serve feeds too.
+func attend(t *testing.T, seed uint64, w *writers, scripts []*script, cores []*chatcore.Core, listening ...*chatcore.Core) *audience {
 	t.Helper()
 	ctx, end := context.WithCancel(context.WithoutCancel(t.Context()))
 	a := &audience{t: t, ctx: ctx, end: end}
@@ -53,6 +54,7 @@ func attend(t *testing.T, seed uint64, w *writers, cores []*chatcore.Core, liste
 	}
 	a.present = &attendance{core: cores[0], ended: make(map[domain.UserID]bool)}
 	a.done.Go(func() { a.present.run(ctx) })
+	a.feeds = serveFeeds(t, a, scripts, listening...)
 	return a
 }
 

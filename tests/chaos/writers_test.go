@@ -230,7 +230,7 @@ func (a *author) write(scripts []*script) {
 		s := scripts[i%len(scripts)]
 		r := a.rooms[s]
 		if r == nil {
-			r = &room{author: a, id: domain.ChatID(fmt.Sprintf("%s.%d", s.chat, a.place))}
+			r = &room{author: a, id: roomOf(s, a.place)}
 			a.rooms[s] = r
 		}
 		for range min(together, len(s.lines)) {
@@ -248,6 +248,11 @@ func (a *author) write(scripts []*script) {
 			}
 		}
 	}
+}
+
+// roomOf returns the chat in which an author plays a script.
+func roomOf(s *script, author int) domain.ChatID {
+	return domain.ChatID(fmt.Sprintf("%s.%d", s.chat, author))
 }
 
 // command names the next command.

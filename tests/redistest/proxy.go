@@ -22,6 +22,9 @@ type Proxy struct {
 	Request atomic.Pointer[func(piece []byte) bool]
 	// Reply is the same for the server's bytes.
 	Reply atomic.Pointer[func(piece []byte) bool]
+	// Lose, unless nil, is called with the channel of each message of pub/sub that the server sends. The message is lost when it returns true. It
+	// counts for connections that are made while it is not nil.
+	Lose atomic.Pointer[func(channel string) bool]
 
 	mu         sync.Mutex
 	swallowing bool
@@ -118,7 +121,14 @@ func (p *Proxy) connect(ctx context.Context, client net.Conn, to string) {
 		l.ended(ctx)
 		_ = server.(*net.TCPConn).CloseWrite()
 	})
-	l.pass(client, server, &p.Reply)
+	replies := io.Writer(client)
+	if p.Lose.Load() != nil {
+		replies = &pushes{to: client, lost: func(channel string) bool {
+			lost := p.Lose.Load()
+			return lost != nil && (*lost)(channel)
+		}}
+	}
+	l.pass(replies, server, &p.Reply)
 	l.ended(ctx)
 	_ = client.Close()
 	both.Wait()

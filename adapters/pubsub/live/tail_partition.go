@@ -33,6 +33,7 @@ type partition struct {
 	subscribed bool                // the server has confirmed the subscription
 	known      bool                // whether last is set
 	last       wireformat.StreamID // the last entry up to which everything was passed on
+	highest    wireformat.StreamID // the highest last so far
 	unread     bool                // the stream may have entries after last that nobody announces
 	lost       bool                // entries after last are gone, or too many: last has to be taken anew
 	behind     int                 // entries passed on by reads that did not reach the end of the stream
@@ -149,7 +150,7 @@ func (p *partition) pass(a *wireformat.Announcement) bool {
 	for i := range events {
 		p.notices = append(p.notices, ports.Notice{Chat: events[i].Chat, Seq: events[i].Seq, JSON: events[i].JSON})
 	}
-	p.last = events[len(events)-1].ID
+	p.reached(events[len(events)-1].ID)
 	p.notify()
 	return true
 }
@@ -197,7 +198,8 @@ func (p *partition) retry() {
 func (p *partition) begin(last wireformat.StreamID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.last, p.behind = last, 0
+	p.reached(last)
+	p.behind = 0
 	if p.lost {
 		p.lost = false
 		p.tail.losts.Add(1)
@@ -221,7 +223,7 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 	if p.lost || !p.known {
 		return
 	}
-	if !p.continues(after, entries) {
+	if !p.continues(after, entries) || p.restored(entries) {
 		p.lost = true
 		return
 	}
@@ -230,7 +232,7 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 		if e.id.Compare(p.last) <= 0 {
 			continue
 		}
-		p.last = e.id
+		p.reached(e.id)
 		p.behind++
 		if e.notice.Seq > 0 {
 			p.notices = append(p.notices, e.notice)
@@ -257,6 +259,19 @@ func (p *partition) continues(after wireformat.StreamID, entries []entry) bool {
 	}
 	older := len(entries) == 0 || entries[len(entries)-1].id.Compare(p.last) < 0
 	return older && p.last != after // announcements have come since the read: each followed the one before
+}
+
+// restored reports whether entries after last are not above all that there were before: older data has come back, or a server whose clock is behind has added
+// them. Watchers must not hear events again, and have to look for new ones.
+func (p *partition) restored(entries []entry) bool {
+	return slices.ContainsFunc(entries, func(e entry) bool { return e.id.Compare(p.last) > 0 && e.id.Compare(p.highest) <= 0 })
+}
+
+// reached sets the last entry up to which everything was passed on.
+func (p *partition) reached(id wireformat.StreamID) {
+	if p.last = id; id.Compare(p.highest) > 0 {
+		p.highest = id
+	}
 }
 
 // drain passes on the pending announcements that follow last. end reports that the stream was read to its end: announcements that were there before then name

@@ -192,6 +192,46 @@ func TestPartition_HearsTheStream(t *testing.T) {
 	})
 }
 
+// TestPartition_RestoredEntries has a stream vanish, and come back with entries that were heard before, as a restore of older data does. They are not heard
+// again: the loss is reported again instead, since some of them may be new.
+func TestPartition_RestoredEntries(t *testing.T) {
+	tail := &Tail{config: TailConfig{Partitions: []TailPartition{{}}, Bound: 100}}
+	tail.ctx = context.Background()
+	p, e := newPartition(tail, 0), &countingEar{}
+	numbered := func(numbers ...uint64) (entries []entry) {
+		for _, n := range numbers {
+			entries = append(entries, entry{wireformat.StreamID{Milliseconds: n}, ports.Notice{Chat: "c", Seq: domain.Seq(n)}}) //nolint:gosec // small
+		}
+		return entries
+	}
+	p.confirmed()
+	p.begin(wireformat.StreamID{Milliseconds: 1})
+	p.add(e)
+	p.took(wireformat.StreamID{Milliseconds: 1}, numbered(1, 2, 3), false)
+	p.took(wireformat.StreamID{Milliseconds: 3}, nil, false)
+	p.begin(wireformat.StreamID{}) // the stream is gone
+	p.took(wireformat.StreamID{}, numbered(1, 2, 3), false)
+	p.begin(wireformat.StreamID{Milliseconds: 3})
+	p.took(wireformat.StreamID{Milliseconds: 3}, numbered(3, 4), false)
+	if want := []domain.Seq{2, 3, 4}; !slices.Equal(e.heard, want) || e.lost != 2 {
+		t.Errorf("heard %v and %d losses, want %v and 2", e.heard, e.lost, want)
+	}
+}
+
+// countingEar keeps what it hears.
+type countingEar struct {
+	heard []domain.Seq
+	lost  int
+}
+
+func (e *countingEar) Appended(_ int, notices []ports.Notice) {
+	for _, n := range notices {
+		e.heard = append(e.heard, n.Seq)
+	}
+}
+
+func (e *countingEar) Lost(int) { e.lost++ }
+
 // TestPartition_PendingAnnouncements has announcements that arrive during a read because of an earlier one: they follow what was read, without another read.
 func TestPartition_PendingAnnouncements(t *testing.T) {
 	tail := &Tail{config: TailConfig{Partitions: []TailPartition{{}}, Bound: 100}}

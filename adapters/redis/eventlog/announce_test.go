@@ -226,6 +226,7 @@ func TestAnnouncements_FollowTheSettings(t *testing.T) {
 			if _, err := heard.Receive(t.Context()); err != nil {
 				t.Fatal(err)
 			}
+			subscribeLive(t, client, keys)
 			rig.Appended(t, log, rig.Created("c"))
 			rig.Appended(t, log, ports.Append{Chat: "c", Events: []ports.NewEvent{rig.Sent("c", "m").Events[0], customOf("c", 1)}})
 			if err := client.Publish(t.Context(), keys.Prefix()+"end", "").Err(); err != nil {
@@ -248,15 +249,33 @@ func TestAnnouncements_FollowTheSettings(t *testing.T) {
 	})
 }
 
+// subscribeLive subscribes to the channels of all partitions: a channel without a subscriber gets no announcement.
+func subscribeLive(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) {
+	t.Helper()
+	channels := make([]string, keys.PartitionCount())
+	for p := range channels {
+		channels[p] = keys.Log().Live(p)
+	}
+	subscription := client.Subscribe(t.Context(), channels...)
+	t.Cleanup(func() { _ = subscription.Close() })
+	for range channels {
+		if _, err := subscription.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // TestAnnouncements_Commands counts the commands of a batch of two commands in one partition and one in another.
 func TestAnnouncements_Commands(t *testing.T) {
 	for _, want := range []struct {
-		partitions, types        bool
-		xrevrange, xlen, publish int
+		partitions, types, subscribed    bool
+		pubsub, xrevrange, xlen, publish int
 	}{
-		{partitions: true, xrevrange: 2, publish: 2},
-		{partitions: true, types: true, xrevrange: 2, publish: 5},
-		{types: true, xlen: 2, publish: 3},
+		{partitions: true, subscribed: true, pubsub: 2, xrevrange: 2, publish: 2},
+		{partitions: true, types: true, subscribed: true, pubsub: 2, xrevrange: 2, publish: 5},
+		{partitions: true, pubsub: 2, xlen: 2},
+		{partitions: true, types: true, pubsub: 2, xlen: 2, publish: 3},
+		{types: true, subscribed: true, xlen: 2, publish: 3},
 	} {
 		client := rig.Connect(t, redistest.Start(t).URL())
 		keys := rig.NewKeys(t, 2)
@@ -268,6 +287,9 @@ func TestAnnouncements_Commands(t *testing.T) {
 		for i := 0; keys.Partition(other) == keys.Partition("c"); i++ {
 			other = domain.ChatID(fmt.Sprint("d", i))
 		}
+		if want.subscribed {
+			subscribeLive(t, client, keys)
+		}
 		if err := client.Do(t.Context(), "CONFIG", "RESETSTAT").Err(); err != nil {
 			t.Fatal(err)
 		}
@@ -276,13 +298,13 @@ func TestAnnouncements_Commands(t *testing.T) {
 			t.Fatalf("%v, error %v", outcomes, err)
 		}
 		stats := client.Info(t.Context(), "commandstats").Val()
-		for command, n := range map[string]int{"xrevrange": want.xrevrange, "xlen": want.xlen, "publish": want.publish} {
+		for command, n := range map[string]int{"pubsub|numsub": want.pubsub, "xrevrange": want.xrevrange, "xlen": want.xlen, "publish": want.publish} {
 			calls := 0
 			if _, found, ok := strings.Cut(stats, "cmdstat_"+command+":calls="); ok {
 				_, _ = fmt.Sscan(found[:strings.Index(found, ",")], &calls)
 			}
 			if calls != n {
-				t.Errorf("partitions %t, types %t: %d %s, want %d", want.partitions, want.types, calls, command, n)
+				t.Errorf("partitions %t, types %t, subscribed %t: %d %s, want %d", want.partitions, want.types, want.subscribed, calls, command, n)
 			}
 		}
 	}

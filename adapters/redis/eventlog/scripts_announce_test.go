@@ -49,7 +49,7 @@ func TestScript_AppendAnnounces(t *testing.T) {
 	again := strings.NewReplacer("token ''", "token 1")
 	var cases []rig.ScriptCase
 	add := func(name, setup, args, reply, heard, after string) {
-		cases = append(cases, rig.ScriptCase{Name: name, Setup: setup, Keys: keys, Args: args, Reply: reply, Heard: heard, After: after})
+		cases = append(cases, rig.ScriptCase{Name: name, Setup: setup, Keys: keys, Args: args, Reply: reply, Heard: heard, Subscribed: "p:live", After: after})
 	}
 	add("one event", chat, announcing("PUBLISH", batch(one)), "0·3·3·1·0", "ch "+e3+";"+announced(entryAfter(0), line(entryAfter(1), 3, "c", e3)), "XLEN stream = 2")
 	add("one event, on no channel of its type", chat, announcing("PUBLISH", silent.Replace(batch(one))), "0·3·3·1·0", announced(entryAfter(0), line(entryAfter(1), 3, "c", e3)), "XLEN stream = 2")
@@ -104,14 +104,37 @@ func TestScript_AppendAnnounces(t *testing.T) {
 	// Commands of two partitions, of which the second one is used first and once more.
 	other := strings.Replace(silent.Replace(inChat("", event("f1", "''"))), "1 c", "2 d", 1)
 	third := strings.Replace(silent.Replace(inChat("", event("f2", "''"))), "1 c", "2 d", 1)
-	cases = append(cases, rig.ScriptCase{
+	inSecond := "q:live 99999999999999-9\n" + line("99999999999999-10", 1, "d", appendedJSON("", "f1", 1, 0)) + line("99999999999999-11", 2, "d", appendedJSON("", "f2", 2, 0)) + ";"
+	inFirst := announced(entryAfter(0), line(entryAfter(1), 3, "c", e3))
+	partitions := rig.ScriptCase{
 		Name: "two partitions", Setup: chat + "; SET q:id L; XADD second 99999999999999-9 f v", Keys: "p:id p:w q:id q:w stream second",
 		Args:  announcing("PUBLISH", "L $HISTORY token '' 3 0 0 "+other+" "+silent.Replace(one)+" "+third+" 1000 ''"),
 		Reply: "0·1·1·0·0\n0·3·3·1·0\n0·2·2·0·0",
-		Heard: "q:live 99999999999999-9\n" + line("99999999999999-10", 1, "d", appendedJSON("", "f1", 1, 0)) + line("99999999999999-11", 2, "d", appendedJSON("", "f2", 2, 0)) + ";" +
-			announced(entryAfter(0), line(entryAfter(1), 3, "c", e3)),
 		After: "XLEN stream = 2; XLEN second = 3",
-	})
+	}
+	for subscribed, heard := range map[string]string{"p:live q:live": inSecond + inFirst, "p:live": inFirst, "q:live": inSecond, "": rig.NoMessage} {
+		c := partitions
+		c.Name, c.Subscribed, c.Heard = fmt.Sprintf("two partitions, subscribed to %q", subscribed), subscribed, heard
+		cases = append(cases, c)
+	}
+
+	// Channels without subscribers. The pattern by which the cases hear is none.
+	for _, c := range []rig.ScriptCase{
+		{Name: "no subscriber", Args: announcing("PUBLISH", batch(two)), Reply: "0·3·4·1·0", Heard: "ch " + e3 + ";ch " + e4 + ";", After: "XLEN stream = 3"},
+		{Name: "a subscriber of other channels", Args: announcing("PUBLISH", batch(one)), Subscribed: "p:liv p:live2 q:live ch live", Reply: "0·3·3·1·0", Heard: "ch " + e3 + ";", After: "XLEN stream = 2"},
+		{Name: "a sharded subscriber does not hear PUBLISH", Args: announcing("PUBLISH", batch(one)), Sharded: "p:live", Without: "xrevrange", Reply: "0·3·3·1·0", After: "XLEN stream = 2"},
+		{Name: "a plain subscriber does not hear SPUBLISH", Args: announcing("SPUBLISH", batch(one)), Subscribed: "p:live", Without: "spublish", Reply: "0·3·3·1·0", After: "XLEN stream = 2"},
+		{Name: "no subscriber, and no right to XREVRANGE", Args: announcing("PUBLISH", batch(one)), Without: "xrevrange", Reply: "0·3·3·1·0", After: "XLEN stream = 2"},
+		{Name: "a stream of another type", Setup: "DEL stream; SET stream x", Args: announcing("PUBLISH", batch(one, one)), Reply: "2·WRONGTYPE…\n2·WRONGTYPE…", Heard: rig.NoMessage},
+		{
+			Name: "PUBSUB is refused: there may be a subscriber", Args: announcing("PUBLISH", silent.Replace(batch(one))), Without: "pubsub",
+			Reply: "0·3·3·1·0", Heard: announced(entryAfter(0), line(entryAfter(1), 3, "c", e3)), After: "XLEN stream = 2",
+		},
+		{Name: "PUBSUB is refused, and not needed", Args: batch(one), Without: "pubsub", Subscribed: "p:live", Reply: "0·3·3·1·0", Heard: "ch " + e3 + ";", After: "XLEN stream = 2"},
+	} {
+		c.Setup, c.Keys = chat+"; "+c.Setup, keys
+		cases = append(cases, c)
+	}
 
 	// Rights. Refused announcements are counted, and change nothing else.
 	split, _ := sized(30000, 30000, 30000)
@@ -122,14 +145,14 @@ func TestScript_AppendAnnounces(t *testing.T) {
 		{Name: "XREVRANGE, and nothing is appended", Args: conflict, Without: "xrevrange", Reply: "1·1·2", Heard: rig.NoMessage},
 		{Name: "XREVRANGE, which is not needed", Args: batch(one), Without: "xrevrange", Reply: "0·3·3·1·0", Heard: "ch " + e3 + ";", After: "XLEN stream = 2"},
 		{Name: "PUBLISH", Args: announcing("PUBLISH", batch(one)), Without: "publish", Reply: "0·3·3·1·0\n!·2·…", Heard: rig.NoMessage, After: "XLEN stream = 2"},
-		{Name: "SPUBLISH", Args: announcing("SPUBLISH", batch(one)), Without: "spublish", Reply: "0·3·3·1·0\n!·1·…", Heard: "ch " + e3 + ";", After: "XLEN stream = 2"},
+		{Name: "SPUBLISH", Args: announcing("SPUBLISH", batch(one)), Without: "spublish", Sharded: "p:live", Reply: "0·3·3·1·0\n!·1·…", Heard: "ch " + e3 + ";", After: "XLEN stream = 2"},
 		{Name: "HSET: the batch is reverted", Args: announcing("PUBLISH", batch(one)), Without: "hset", Reply: rig.NoRight, Heard: rig.NoMessage, After: "XLEN stream = 1"},
 		{
 			Name: "the batch is half written", Args: announcing("PUBLISH", batch(inChat("·ubob~0", event("e3", "''", 1)))), Writes: "p:id p:w stream p:chats p:count p:c:[^u]*",
 			Reply: "-4·…", Heard: rig.NoMessage, After: "XLEN stream = 2",
 		},
 	} {
-		c.Name, c.Setup, c.Keys = "without the right to "+c.Name, chat, keys
+		c.Name, c.Setup, c.Keys, c.Subscribed = "without the right to "+c.Name, chat, keys, "p:live"
 		cases = append(cases, c)
 	}
 	rig.RunScript(t, eventlog.Sources()["append"], cases)

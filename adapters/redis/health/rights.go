@@ -114,6 +114,7 @@ var required = []right{
 	{"xtrim", "K MAXLEN 1"},
 	// Channels.
 	{"publish", "C v"},
+	{"pubsub|numsub", "C"},
 	{"subscribe", "C"},
 	{"unsubscribe", "C"},
 }
@@ -126,7 +127,7 @@ var requiredOnCluster = []right{{"asking", ""}, {"cluster|slots", ""}, {"command
 // requiredOfSharded lists the commands of the channels of partitions, which are sharded on a Cluster.
 //
 //nolint:gochecknoglobals // never changes
-var requiredOfSharded = []right{{"spublish", "C v"}, {"ssubscribe", "C"}, {"sunsubscribe", "C"}}
+var requiredOfSharded = []right{{"pubsub|shardnumsub", "C"}, {"spublish", "C v"}, {"ssubscribe", "C"}, {"sunsubscribe", "C"}}
 
 // requiredOfCaches lists the commands on a server that has only caches.
 //

@@ -24,7 +24,7 @@
 --       seq, JSON after the ordinal, '+' if it is a message, the place (from 1) among the entities of the message that it deletes, or ''; number of
 --       moves and the places of the entities that it moves
 --       then about how many entries each stream keeps: groups trim streams further, but may not run
---       and last, PUBLISH or SPUBLISH to announce the events on the channels of their partitions, or '' for no announcement
+--       and last, PUBLISH or SPUBLISH to announce the events on the channels of their partitions that have subscribers, or '' for no announcement
 -- Reply a line for each command, in their order, or one line that begins with a minus for the whole batch:
 --       0 FIRST LAST ORDINAL TYPED [EVENT.MOVE …]  appended now, or by an earlier sending; TYPED is 1 if there was a typing mark;
 --                                                  EVENT.MOVE (from 1) is an entity whose events have become a multiple of 256
@@ -49,6 +49,10 @@
 -- 0-0 if the stream was empty: a reader that has all entries up to it misses nothing. LENGTH is the number of bytes of JSON. An announcement of more
 -- than one event has at most 64 KiB; further events follow in the next one.
 --
+-- A channel without subscribers on this server gets no announcement. Readers lose nothing by that: they read the id of the stream's last entry after the
+-- confirmation of their subscription, so a script that finds no subscriber has run before that read. A subscription to a pattern does not count. If
+-- PUBSUB is refused, events are announced.
+--
 -- The fields of :x are ' ' for the head, a message's id for the message, and ' ', kind and id for other entities. Messages have the shortest form
 -- because they are many.
 --
@@ -65,6 +69,7 @@ local ARGV, KEYS, call, pcall, unpack, tonumber, type = ARGV, KEYS, redis.call, 
 local floor, format, match, concat, sub, plain = math.floor, string.format, string.match, table.concat, string.sub, string.find
 
 local bound, announcing = ARGV[#ARGV - 1], ARGV[#ARGV]
+local counting = announcing == 'SPUBLISH' and 'SHARDNUMSUB' or 'NUMSUB'
 local log_id, history, again, commands = ARGV[1], ARGV[2], ARGV[4] == '1', tonumber(ARGV[5])
 
 local partitions = #KEYS / 3
@@ -208,13 +213,21 @@ local function counted(chat, part, command, field)
   return not fault and length
 end
 
+-- has_subscribers reports whether a message on a channel may reach a subscriber.
+local function has_subscribers(channel)
+  local counts = pcall('PUBSUB', counting, channel)
+  return counts.err or counts[2] > 0
+end
+
 -- stream_of returns the state of a stream before the batch, or sets fault. The state has the id of the last entry if the batch is announced.
 local function stream_of(key, prefix)
-  local last = announcing ~= '' and pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
+  local channel = prefix .. 'live'
+  local announced = announcing ~= '' and has_subscribers(channel)
+  local last = announced and pcall('XREVRANGE', key, '+', '-', 'COUNT', 1)
   if not last or last.err then read('XLEN', key) end
   if fault then return nil end
-  local previous = last and last[1] and last[1][1] or '0-0'
-  return {channel = prefix .. 'live', previous = previous, refusal = last and last.err, lines = false, bytes = 0, last = false}
+  if not announced then return {channel = false} end
+  return {channel = channel, refusal = last.err, last = last[1] and last[1][1] or '0-0', parts = false, bytes = ANNOUNCEMENT}
 end
 
 local operations, n_operations = {}, 0 -- on streams and channels, in order: stream, place of the event in ARGV, chat, seq, JSON
@@ -420,6 +433,8 @@ local function hset(key, values)
   for from = 1, n, 4000 do call('HSET', key, unpack(values, from, from + 3999 < n and from + 3999 or n)) end
 end
 
+local announcements = {} -- of all streams, in order: the stream's state, and the parts of the text
+
 local begun, added, headed = false, {}, false -- whether the log was written to; ids of added stream entries, each after its stream; whether a head was written
 local written, cause = try(function()
   write_limits()
@@ -444,6 +459,21 @@ local written, cause = try(function()
       id = call('XADD', stream, '*', '_watermill_message_uuid', ARGV[e], 'metadata', ARGV[e + 2], 'payload', operations[o + 4], 'chat', operations[o + 2], 'seq', operations[o + 3])
     end
     added[#added + 1], added[#added + 2] = stream, id
+    local state = streams[stream]
+    if state.channel then -- adds the event to the stream's last announcement, or to a new one if that has no room
+      local json = operations[o + 4]
+      local head = '\n' .. id .. ' ' .. operations[o + 3] .. ' ' .. operations[o + 2] .. ' ' .. #json .. ' '
+      local parts, bytes = state.parts, state.bytes + #head + #json
+      if bytes > ANNOUNCEMENT then
+        parts, bytes = {state.last, head, json, '\n'}, #state.last + #head + #json + 1
+        announcements[#announcements + 1], announcements[#announcements + 2] = state, parts
+        state.parts = parts
+      else
+        local n = #parts
+        parts[n], parts[n + 1], parts[n + 2] = head, json, '\n'
+      end
+      state.bytes, state.last = bytes, id
+    end
   end
   for _, chat in ipairs(order) do
     if floor(chat.stored / PAD_EVERY) < floor(chat.seq / PAD_EVERY) then
@@ -494,32 +524,13 @@ for o = 1, n_operations, 5 do
   if channel ~= '' then attempt('PUBLISH', channel, operations[o + 4]) end
 end
 
--- announce publishes the collected lines of a stream. Its next announcement follows the last of these events.
-local function announce(stream)
-  if stream.refusal then
-    refused, refusal = refused + 1, stream.refusal
-  else
-    attempt(announcing, stream.channel, concat(stream.lines))
+for i = 1, #announcements, 2 do
+  local state, parts = announcements[i], announcements[i + 1]
+  if state.refusal then
+    refused, refusal = refused + 1, state.refusal
+  else -- most announcements have one event, and .. is faster than concat
+    attempt(announcing, state.channel, parts[5] and concat(parts) or parts[1] .. parts[2] .. parts[3] .. parts[4])
   end
-  stream.lines, stream.bytes = {stream.last .. '\n'}, #stream.last + 1
-end
-
-if announcing ~= '' then
-  local announced = {} -- streams in the order of their first events
-  for i = 1, n_operations / 5 do
-    local o = 5 * i
-    local stream, id, json = streams[operations[o - 4]], added[2 * i], operations[o]
-    local line = id .. ' ' .. operations[o - 1] .. ' ' .. operations[o - 2] .. ' ' .. #json .. ' ' .. json .. '\n'
-    if not stream.lines then
-      announced[#announced + 1] = stream
-      stream.lines, stream.bytes = {stream.previous .. '\n'}, #stream.previous + 1
-    elseif stream.bytes + #line > ANNOUNCEMENT then
-      announce(stream)
-    end
-    stream.lines[#stream.lines + 1] = line
-    stream.bytes, stream.last = stream.bytes + #line, id
-  end
-  for _, stream in ipairs(announced) do announce(stream) end
 end
 for _, mark in ipairs(marks) do attempt('DEL', mark) end
 if refused > 0 then outcomes[#outcomes + 1] = '! ' .. refused .. ' ' .. refusal end

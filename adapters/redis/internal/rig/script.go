@@ -2,6 +2,7 @@ package rig
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"regexp"
 	"slices"
@@ -18,15 +19,16 @@ import (
 // ScriptCase runs a script once, on a server with the keys of Setup only. Words are separated by spaces: · is a space in a word, ” an empty word, and @2
 // the time in two hours, in milliseconds. Replies show such a time as @2. $HISTORY is the server's replication ID.
 type ScriptCase struct {
-	Name    string
-	Setup   string // commands, separated by ;
-	Keys    string
-	Args    string
-	Without string // a command that the caller has no right to
-	Writes  string // patterns of the only keys that the caller may write; "" for all
-	Reply   string // [a b] is a list, - is nil, "error TEXT" an error that contains the text, NoRight that of a missing right; … is any text
-	Heard   string // messages on all channels, "CHANNEL MESSAGE" with a semicolon after each; "" to hear none of them, NoMessage for none
-	After   string // commands and their replies: "GET k = v; TYPE l = none". If it is "", the script must write nothing
+	Name                string
+	Setup               string // commands, separated by ;
+	Keys                string
+	Args                string
+	Without             string // a command that the caller has no right to
+	Writes              string // patterns of the only keys that the caller may write; "" for all
+	Reply               string // [a b] is a list, - is nil, "error TEXT" an error that contains the text, NoRight that of a missing right; … is any text
+	Heard               string // messages on all channels, "CHANNEL MESSAGE" with a semicolon after each; "" to hear none of them, NoMessage for none
+	Subscribed, Sharded string // channels that have a subscriber, of SUBSCRIBE and of SSUBSCRIBE. Heard listens by a pattern
+	After               string // commands and their replies: "GET k = v; TYPE l = none". If it is "", the script must write nothing
 }
 
 // NoRight is the reply to a caller without the right to a command.
@@ -106,6 +108,8 @@ func runScript(t *testing.T, client, caller goredis.UniversalClient, source stri
 	if strings.Contains(c.Args, "$HISTORY") {
 		c.Args = strings.ReplaceAll(c.Args, "$HISTORY", replicationID.FindStringSubmatch(client.Info(ctx, "replication").Val())[1])
 	}
+	subscribed(t, client.Subscribe, c.Subscribed)
+	subscribed(t, client.SSubscribe, c.Sharded)
 	heard := func() string { return c.Heard }
 	if c.Heard != "" {
 		heard = listen(t, client)
@@ -131,6 +135,22 @@ func runScript(t *testing.T, client, caller goredis.UniversalClient, source stri
 		command, want, _ := strings.Cut(line, " = ")
 		if held, err := client.Do(ctx, words(now, command)...).Result(); !matches(want, shown(now, held)) {
 			t.Errorf("afterwards %s replies %s, error %v; want %s", command, shown(now, held), err, want)
+		}
+	}
+}
+
+// subscribed subscribes to channels until the test ends.
+func subscribed(t *testing.T, subscribe func(context.Context, ...string) *goredis.PubSub, channels string) {
+	t.Helper()
+	names := strings.Fields(channels)
+	if len(names) == 0 {
+		return
+	}
+	subscription := subscribe(t.Context(), names...)
+	t.Cleanup(func() { _ = subscription.Close() })
+	for range names {
+		if _, err := subscription.Receive(t.Context()); err != nil {
+			t.Fatal(err)
 		}
 	}
 }
