@@ -237,6 +237,6 @@ type FeedsConfig struct {
 	QueueCount int           // number of messages. Defaults to 1,024
 	QueueBytes int           // bytes of their events, as they are in the log. Defaults to 1 MiB
 	Reads      int           // reads of the log at once, for all feeds. Defaults to 8
-	CacheBytes int           // bytes of events, as they are in the log, that are cached for feeds that catch up. Defaults to 32 MiB
+	CacheBytes int           // bytes of memory for events, decoded and encoded, that are cached for feeds that catch up. Defaults to 32 MiB
 	Heartbeat  time.Duration // silence after which a feed returns a heartbeat. Defaults to 15 s
 }

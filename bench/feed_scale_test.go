@@ -61,7 +61,7 @@ func BenchmarkFeeds(b *testing.B) {
 		stormed := instance.figures(b)
 		feeds.close()
 
-		b.Logf("idle: %d MiB, %.2f goroutines a feed; at %d/s: %d MiB; in the storm: at most %d MiB", idle.resident>>20, float64(idle.goroutines-before.goroutines)/manyFeeds, rate, busy.resident>>20, stormed.peak>>20)
+		b.Logf("GOMEMLIMIT %q: idle %v, %.2f goroutines a feed; at %d/s %v; in the storm %v", os.Getenv("GOMEMLIMIT"), idle, float64(idle.goroutines-before.goroutines)/manyFeeds, rate, busy, stormed)
 		b.Logf("storm: %d feeds with %d events each in %v; p99 of a send %.2f ms, before %.2f ms", manyFeeds, missed, took.Round(time.Millisecond), percentile(storm, 0.99), percentile(calm, 0.99))
 		b.ReportMetric(float64(idle.resident>>20), "MiB-idle")
 		b.ReportMetric(float64(busy.resident>>20), "MiB-busy")
@@ -298,7 +298,12 @@ func startInstance(b *testing.B, server *redistest.Server) instance {
 // figures are those of a process at one moment.
 type figures struct {
 	resident, peak int64 // bytes
+	heap, stacks   int64 // bytes that the Go heap and the stacks of goroutines have in use
 	goroutines     int
+}
+
+func (f figures) String() string {
+	return fmt.Sprintf("%d MiB (at most %d; heap %d, stacks %d)", f.resident>>20, f.peak>>20, f.heap>>20, f.stacks>>20)
 }
 
 func (i instance) figures(b *testing.B) figures {
@@ -318,6 +323,7 @@ func (i instance) figures(b *testing.B) figures {
 		b.Fatal(err)
 	}
 	f.goroutines = int(fieldOf(b, string(text), "go_goroutines"))
+	f.heap, f.stacks = int64(fieldOf(b, string(text), "go_memstats_heap_inuse_bytes")), int64(fieldOf(b, string(text), "go_memstats_stack_inuse_bytes"))
 	return f
 }
 

@@ -49,24 +49,37 @@ func (e *entry) serveEvents(w http.ResponseWriter, r *http.Request) {
 		e.refuseEvents(w, r, m, err)
 		return
 	}
-	release, err := e.streams.acquire(query.caller)
+	stream, err := e.acquireStream(w, r, m, query.caller)
 	if err != nil {
 		e.refuse(w, r, m, err)
 		return
 	}
-	defer release()
-	if err := server.Stream(r.Context()); err != nil {
-		e.refuse(w, r, m, &callError{rpc.CodeResourceExhausted, "too_many_streams", err.Error()})
+	begun := false
+	defer func() {
+		if !begun {
+			stream.close()
+		}
+	}()
+	ctx, id, err := stream.begin(w, r, query)
+	if err != nil {
+		e.refuseEvents(stream.w, r.WithContext(ctx), m, err)
 		return
 	}
-	writer, ctx, closed := e.openStream(w, r, m.rule)
-	defer closed()
-	events := &eventStream{entry: e, method: m, w: writer}
-	if err := events.serve(ctx, query); !events.begun {
-		e.refuseEvents(writer, r.WithContext(ctx), m, err)
-	} else {
-		events.end(ctx, err)
+	begun = true
+	server.AfterHandler(w, func() { stream.serve(ctx, id) })
+}
+
+// acquireStream counts a request as one of the streams of a caller until the stream is closed.
+func (e *entry) acquireStream(w http.ResponseWriter, r *http.Request, m method, caller string) (*eventStream, error) {
+	release, err := e.streams.acquire(caller)
+	if err != nil {
+		return nil, err
 	}
+	if err := server.Stream(r.Context()); err != nil {
+		release()
+		return nil, &callError{rpc.CodeResourceExhausted, "too_many_streams", err.Error()}
+	}
+	return &eventStream{entry: e, method: m, release: release}, nil
 }
 
 // refuseEvents answers a request for events with an error, in the form of a unary call.
@@ -128,12 +141,31 @@ type eventStream struct {
 	*entry
 	method   method
 	w        *streamWriter
-	begun    bool // the response has begun: errors are events
 	position *eventPosition
+	source   feedSource // nil until the feed has begun
+	closed   func()     // of openStream
+	release  func()     // of the streams of the caller
 }
 
-// serve gives the feed until it ends.
-func (s *eventStream) serve(ctx context.Context, query feedQuery) error {
+// begin opens the feed and sets the header of the response. It returns the context of the stream, and the id of its first event.
+func (s *eventStream) begin(w http.ResponseWriter, r *http.Request, query feedQuery) (ctx context.Context, id string, err error) {
+	s.w, ctx, s.closed = s.openStream(w, r, s.method.rule)
+	if err := s.open(ctx, query); err != nil {
+		return ctx, "", err
+	}
+	if id, err = s.position.first(ctx); err != nil {
+		return ctx, "", err
+	}
+	header := s.w.Header()
+	header.Set("Content-Type", "text/event-stream")
+	header.Set("Cache-Control", "no-store")
+	header.Set("X-Accel-Buffering", "no")
+	header.Set("X-Content-Type-Options", "nosniff")
+	return ctx, id, nil
+}
+
+// open opens the feed at the position of its reader.
+func (s *eventStream) open(ctx context.Context, query feedQuery) error {
 	position, err := s.feeds.resume(ctx, &query)
 	if err != nil {
 		return err
@@ -142,34 +174,43 @@ func (s *eventStream) serve(ctx context.Context, query feedQuery) error {
 	if err != nil {
 		return inQuery(err)
 	}
-	source, err := s.feeds.openFeed(ctx, request)
-	if err != nil {
+	if s.source, err = s.feeds.openFeed(ctx, request); err != nil {
 		return err
 	}
-	defer source.Close()
-	position.source, s.position = source, position
-	position.unsettled = request.LogID != "" && request.LogID != source.LogID()
-	id, err := position.first(ctx)
-	if err != nil {
-		return err
-	}
-	header := s.w.Header()
-	header.Set("Content-Type", "text/event-stream")
-	header.Set("Cache-Control", "no-store")
-	header.Set("X-Accel-Buffering", "no")
-	header.Set("X-Content-Type-Options", "nosniff")
+	position.source, s.position = s.source, position
+	position.unsettled = request.LogID != "" && request.LogID != s.source.LogID()
+	return nil
+}
+
+// serve gives the feed until it ends. id is that of the first event. Its goroutine waits here for nearly all of the feed's life: the frames below this
+// function decide the size of its stack.
+func (s *eventStream) serve(ctx context.Context, id string) {
+	defer s.close()
 	s.w.WriteHeader(http.StatusOK)
-	s.begun = true
-	return streamFeed(ctx, source, func(f *feedFrame) error {
-		if f.message.Kind == 0 {
-			return s.write(f, id, minRetry+rand.N(maxRetry-minRetry)) //nolint:gosec // no secret
-		}
-		id, err := position.after(ctx, f.message)
-		if err != nil {
-			return err
-		}
-		return s.write(f, id, 0)
-	})
+	s.end(ctx, streamFeed(ctx, s.w, s.source, func(f *feedFrame) error { return s.send(ctx, f, id) }))
+}
+
+// send writes a message of the feed. first is the id of the first one.
+func (s *eventStream) send(ctx context.Context, f *feedFrame, first string) error {
+	if f.message.Kind == 0 {
+		return s.write(f, first, minRetry+rand.N(maxRetry-minRetry)) //nolint:gosec // no secret
+	}
+	id, err := s.position.after(ctx, f.message)
+	if err != nil {
+		return err
+	}
+	return s.write(f, id, 0)
+}
+
+// close ends what the stream has begun.
+func (s *eventStream) close() {
+	if s.source != nil {
+		s.source.Close()
+	}
+	if s.closed != nil {
+		s.closed()
+	}
+	s.release()
 }
 
 // write writes one event, with an id and the pause of reconnects if they are not empty.

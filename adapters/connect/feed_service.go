@@ -58,7 +58,7 @@ func (s *feedService) Watch(ctx context.Context, req *v1.WatchRequest, stream *r
 		return err
 	}
 	defer source.Close()
-	return streamFeed(ctx, source, func(f *feedFrame) error {
+	return streamFeed(ctx, streamWriterOf(ctx), source, func(f *feedFrame) error {
 		err := stream.Send(f)
 		if own, ok := errors.AsType[*callError](err); ok { // of the codec
 			return own
@@ -82,34 +82,31 @@ func (s *feedService) openFeed(ctx context.Context, request feed.Request) (feedS
 }
 
 // streamFeed sends the messages of a feed until it ends. Messages that are ready together are written together.
-func streamFeed(ctx context.Context, source feedSource, send func(*feedFrame) error) error {
-	w := streamWriterOf(ctx)
-	for frame := (feedFrame{started: source.LogID()}); ; {
-		if err := sendBatch(w, source, &frame, send); err != nil {
-			return err
+func streamFeed(ctx context.Context, w *streamWriter, source feedSource, send func(*feedFrame) error) error {
+	err := sendBatch(w, source, feedFrame{started: source.LogID()}, send)
+	for err == nil {
+		if err = ctx.Err(); err != nil { // also if messages are always ready
+			break
 		}
-		if err := ctx.Err(); err != nil { // also if messages are always ready
-			return err
+		var message feed.Message
+		if message, err = source.Next(ctx); err == nil {
+			err = sendBatch(w, source, feedFrame{message: message}, send)
 		}
-		message, err := source.Next(ctx)
-		if err != nil {
-			return err
-		}
-		frame = feedFrame{message: message}
 	}
+	return err
 }
 
 // sendBatch sends a frame, and the messages that are ready after it, in one write.
-func sendBatch(w *streamWriter, source feedSource, frame *feedFrame, send func(*feedFrame) error) error {
+func sendBatch(w *streamWriter, source feedSource, frame feedFrame, send func(*feedFrame) error) error {
 	w.hold()
-	err := send(frame)
+	err := send(&frame)
 	for err == nil && !w.full() {
 		message, ok := source.TryNext()
 		if !ok {
 			break
 		}
-		*frame = feedFrame{message: message}
-		err = send(frame)
+		frame = feedFrame{message: message}
+		err = send(&frame)
 	}
 	if failed := w.release(); failed != nil {
 		return errClientGone

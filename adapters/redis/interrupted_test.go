@@ -9,6 +9,7 @@ import (
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/effect"
 	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/feedstate"
 	"chatcore/adapters/redis/internal/rig"
 	"chatcore/adapters/redis/kv"
 	"chatcore/adapters/redis/limit"
@@ -41,7 +42,7 @@ func TestInterrupted_Ports(t *testing.T) {
 		Effects: effect.New(client, keys.Custom(), time.Hour), Effect: ports.Effect{Commands: []ports.Command{{"INCR", "interrupted"}}},
 		Values: kv.New(client, keys.Custom()), Limiter: limit.New(client, keys.Limits()), Typing: typing.New(client, keys.Typing(), domain.TypingTTL),
 		Presence: rig.NewPresence(t, client, keys), Sessions: session.New(client, keys.Sessions(), porttest.SessionPolicy()),
-		Cache: cache.New(client, keys.Caches()), View: view.NewUserChats(client, keys.Views()),
+		Cache: cache.New(client, keys.Caches()), View: view.NewUserChats(client, keys.Views()), Feeds: feedstate.New(client, keys.Feeds()),
 		Hold: func() func() {
 			held := make(chan struct{})
 			hold := func([]byte) bool {

@@ -95,7 +95,7 @@ func (p *partition) compareHeads(ctx context.Context) error {
 	defer p.mu.Unlock()
 	for i, c := range chats {
 		if unreadable[i] != nil {
-			loaded[i].Head = heads[i]
+			continue
 		}
 		switch head := loaded[i].Head; {
 		case head < heads[i]:

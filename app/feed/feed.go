@@ -240,6 +240,11 @@ func (f *Feed) Positions() iter.Seq2[domain.ChatID, domain.Seq] {
 				return
 			}
 		}
+		for _, m := range f.due { // the reader does not know yet that it has left the chat
+			if m.Kind == KindChatLeft && !yield(m.Chat, m.To) {
+				return
+			}
+		}
 	}
 }
 

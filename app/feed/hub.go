@@ -30,7 +30,7 @@ type Config struct {
 	QueueCount int           // messages that wait for a reader. Defaults to 1,024
 	QueueBytes int           // bytes of events, as they are in the log, that wait for a reader. Defaults to 1 MiB
 	Reads      int           // reads of the log at once, of all feeds. Defaults to 8
-	CacheBytes int           // bytes of events, as they are in the log, that are kept for feeds that catch up. Defaults to 32 MiB
+	CacheBytes int           // bytes of memory for events, decoded and encoded, that are kept for feeds that catch up. Defaults to 32 MiB
 	Heartbeat  time.Duration // silence after which a feed gives a heartbeat. Defaults to 15 s
 }
 

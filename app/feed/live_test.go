@@ -176,16 +176,71 @@ func TestHub_ForgetsPages(t *testing.T) {
 		}
 	})
 	t.Run("beyond the bound", func(t *testing.T) {
-		bubble(t, feed.Config{CacheBytes: 50_000}, func(t *testing.T, r *rig) {
+		bubble(t, feed.Config{CacheBytes: 200_000}, func(t *testing.T, r *rig) {
 			r.append(created("c", "owner"))
 			r.messages("c", 499)
 			f := r.open(named("", from("c", 0)))
 			expect(t, f, events("c", 1, 500, "caught_up c 500")...)
 			r.messages("c", 100)
-			if n := r.hub.Stats().CachedBytes; n > 50_000 || n < 10_000 {
-				t.Errorf("%d bytes are cached, want at most 50,000", n)
+			if n := r.hub.Stats().CachedBytes; n > 200_000 || n < 50_000 {
+				t.Errorf("%d bytes are cached, want at most 200,000", n)
 			}
 		})
+	})
+}
+
+// TestHub_CountsEncodings counts the memory of encodings at the next use of a page, and keeps the cache within its bound.
+func TestHub_CountsEncodings(t *testing.T) {
+	const limit, encoding = 400_000, 8_000
+	bubble(t, feed.Config{CacheBytes: limit}, func(t *testing.T, r *rig) {
+		r.append(created("c", "owner"))
+		r.messages("c", 31)
+		cached := func() int { return r.hub.Stats().CachedBytes }
+		read := func() {
+			f := r.open(named("", from("c", 0)))
+			defer f.Close()
+			for got := 0; got < 32; {
+				m, err := f.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Kind != feed.KindEvent {
+					continue
+				}
+				got++
+				for _, format := range []string{"json", "proto"} {
+					if _, err := m.Event.Encoded(format, func() ([]byte, error) { return make([]byte, encoding/2), nil }); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+		}
+		keep := r.open(named("", head("c"))) // the pages live as long as a feed of the chat
+		expect(t, keep, "caught_up c 32")
+		read()
+		before := cached()
+		read()
+		if n := cached(); n < 32*encoding || n > limit || before >= 32*encoding {
+			t.Errorf("%d bytes are cached of 32 events with encodings of %d bytes, before the second use %d", n, encoding, before)
+		}
+		r.messages("c", 468)
+		for range 2 {
+			f := r.open(named("", from("c", 0)))
+			for got := 0; got < 500; {
+				m, err := f.Next(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Kind == feed.KindEvent {
+					got++
+					_, _ = m.Event.Encoded("json", func() ([]byte, error) { return make([]byte, encoding), nil })
+				}
+			}
+			f.Close()
+			if n := cached(); n > limit {
+				t.Errorf("%d bytes are cached, want at most %d", n, limit)
+			}
+		}
 	})
 }
 

@@ -78,29 +78,45 @@ type Ephemeral struct {
 
 // encodings holds the encodings of an event, one for each format.
 type encodings struct {
+	made atomic.Int64 // bytes of all
+
 	mu sync.Mutex
-	of map[string]encoded
+	of []encoded // guarded by mu; few
 }
 
 type encoded struct {
-	bytes []byte
-	err   error
+	format string
+	bytes  []byte
+	err    error
 }
 
 // Encoded returns the event in a format. encode is called once for each format, whatever the number of feeds; the result must not be changed.
 func (e *encodings) Encoded(format string, encode func() ([]byte, error)) ([]byte, error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if done, ok := e.of[format]; ok {
-		return done.bytes, done.err
+	for _, done := range e.of {
+		if done.format == format {
+			return done.bytes, done.err
+		}
 	}
-	if e.of == nil {
-		e.of = make(map[string]encoded, 1)
-	}
-	var done encoded
+	done := encoded{format: format}
 	done.bytes, done.err = encode()
-	e.of[format] = done
+	e.of = append(e.of, done)
+	e.made.Add(int64(cap(done.bytes)))
 	return done.bytes, done.err
+}
+
+// eventBytes is about how much memory the structs of a decoded event take.
+const eventBytes = 480
+
+// held returns about how many bytes of memory an event takes: decoded, with the encodings that were made. An event without an encoding counts as if it had
+// one, since most get one soon.
+func (e *Event) held() int {
+	held := eventBytes + e.size + max(e.size, int(e.made.Load()))
+	if r := e.redacted.Load(); r != nil {
+		held += eventBytes + int(r.made.Load())
+	}
+	return held
 }
 
 // Errors that end a feed. The reader resumes from [Feed.Positions].

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -187,6 +188,27 @@ func TestOpen_Errors(t *testing.T) {
 				t.Errorf("the error of the open feed is %v", err)
 			}
 		})
+	})
+}
+
+// TestPositions_UntilChatLeft keeps the position of a chat until the reader has been told that it has left: a feed from that position says so.
+func TestPositions_UntilChatLeft(t *testing.T) {
+	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
+		r.append(created("c", "owner"), added("c", "bob"))
+		f := r.open(named("bob", head("c")))
+		expect(t, f, "caught_up c 2")
+		r.append(removed("c", "bob"))
+		if m := next(f); m != "event c 3" {
+			t.Fatal(m)
+		}
+		if got := maps.Collect(f.Positions()); len(got) != 1 || got["c"] != 3 {
+			t.Errorf("the positions before chat_left are %v", got)
+		}
+		expect(t, r.open(named("bob", from("c", 3))), "left c 3")
+		expect(t, f, "left c 3")
+		if got := maps.Collect(f.Positions()); len(got) != 0 {
+			t.Errorf("the positions after chat_left are %v", got)
+		}
 	})
 }
 

@@ -25,14 +25,14 @@ type page struct {
 	key          pageKey
 	events       []*Event // readers hold parts of it: it only grows
 	checked      bool     // whether events whose message is deleted are redacted
-	bytes        int
+	bytes        int      // of memory, at the last count
 	newer, older *page
 }
 
 func (p *page) first() domain.Seq { return p.events[0].Record.Seq }
 func (p *page) last() domain.Seq  { return p.events[len(p.events)-1].Record.Seq }
 
-// pageCache keeps the events that feeds may need next, up to a number of bytes: it drops the pages first that were used longest ago.
+// pageCache keeps the events that feeds may need next, up to a number of bytes of memory: it drops the pages first that were used longest ago.
 type pageCache struct {
 	limit int
 
@@ -58,6 +58,8 @@ func (c *pageCache) after(generation uint64, seq domain.Seq, user bool) []*Event
 		return nil
 	}
 	c.use(p)
+	c.count(p)
+	c.shrink()
 	return p.events[seq+1-p.first():]
 }
 
@@ -79,11 +81,11 @@ func (c *pageCache) append(generation uint64, e *Event) {
 	p := c.find(key)
 	switch {
 	case p == nil:
-		c.insert(&page{key: key, events: []*Event{e}, checked: true, bytes: e.size})
+		c.insert(&page{key: key, events: []*Event{e}, checked: true})
 	case p.last()+1 == e.Record.Seq:
 		p.events = append(p.events, e)
-		p.bytes += e.size
-		c.bytes += e.size
+		p.bytes += e.held()
+		c.bytes += e.held()
 		c.use(p)
 		c.shrink()
 	}
@@ -113,11 +115,7 @@ func (c *pageCache) put(key pageKey, events []*Event, checked bool) []*Event {
 		}
 		c.remove(known)
 	}
-	p := &page{key: key, events: events, checked: checked}
-	for _, e := range events {
-		p.bytes += e.size
-	}
-	c.insert(p)
+	c.insert(&page{key: key, events: events, checked: checked})
 	return events
 }
 
@@ -160,10 +158,20 @@ func (c *pageCache) insert(p *page) {
 		c.chats[p.key.generation] = make(map[domain.Seq]*page, 1)
 	}
 	c.chats[p.key.generation][p.key.index] = p
-	c.bytes += p.bytes
 	p.newer, p.older = &c.ends, c.ends.older
 	p.newer.older, p.older.newer = p, p
+	c.count(p)
 	c.shrink()
+}
+
+// count counts the memory of a page again: encodings of its events are made after it was read.
+func (c *pageCache) count(p *page) {
+	c.bytes -= p.bytes
+	p.bytes = 0
+	for _, e := range p.events {
+		p.bytes += e.held()
+	}
+	c.bytes += p.bytes
 }
 
 func (c *pageCache) remove(p *page) {

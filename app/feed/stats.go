@@ -8,7 +8,7 @@ type Stats struct {
 	Chats      int // that feeds follow now
 	Partitions int // that have such a chat
 
-	CachedBytes int // of events, about as they are in the log
+	CachedBytes int // about how much memory the cached events take
 
 	Queued            uint64 // live events, once for each feed that they were queued for
 	PagesRead         uint64 // reads of the log

@@ -38,6 +38,7 @@ type service struct {
 	authReady    func() error         // of the keys of JWTs; nil without authentication
 	certificates *server.Certificates // nil without TLS
 	stopTimeout  time.Duration        // of requests in flight
+	memoryLimit  int64                // in bytes, by limitMemory
 	probes       *server.Probes
 	api          *server.Server // nil if listen is off
 	listener     net.Listener   // of api
@@ -91,7 +92,11 @@ func (s *service) run(ctx context.Context, core *chatcore.Core) error {
 	if err := core.SubscribeBuiltins(); err != nil {
 		return err
 	}
-	defer runtime.KeepAlive(heapReserve())
+	reserve := heapReserve()
+	defer runtime.KeepAlive(reserve)
+	limit, restore := limitMemory(os.DirFS("/"), len(reserve))
+	defer restore()
+	s.memoryLimit = limit
 	defer s.background.Wait()
 	until, end := context.WithCancel(context.WithoutCancel(ctx)) // of the admin listener and the certificate, which outlast the API and the core
 	defer end()
@@ -202,6 +207,9 @@ func (s *service) serve(ctx context.Context, core *chatcore.Core, stop context.C
 	if s.api != nil {
 		line = append(line, "address", s.url(), "access", s.access.String())
 		fmt.Fprintln(s.out, s.url())
+	}
+	if s.memoryLimit > 0 {
+		line = append(line, "memory_limit", s.memoryLimit)
 	}
 	s.logger.InfoContext(ctx, "serving log", line...)
 	err := core.Wait()

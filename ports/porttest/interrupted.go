@@ -36,6 +36,7 @@ type Stores struct {
 	Sessions ports.SessionStore
 	Cache    ports.CacheStore
 	View     ports.UserView
+	Feeds    ports.FeedState
 
 	// Hold holds back every reply of the store until the returned function is called. A call whose reply is held back must end by itself, but not
 	// within the deadlines of the test, which are below 200 ms.
@@ -239,8 +240,11 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 			_, _, err := s.Sessions.Open(ctx, session, "KEY")
 			return err
 		},
-		"Sessions.Find":         func(ctx context.Context, _ int) error { return failure(s.Sessions.Find(ctx, ann, "KEY")) },
-		"Sessions.Rotate":       func(ctx context.Context, _ int) error { return failure(s.Sessions.Rotate(ctx, ann, "KEY", "OTHER")) },
+		"Sessions.Find":   func(ctx context.Context, _ int) error { return failure(s.Sessions.Find(ctx, ann, "KEY")) },
+		"Sessions.Rotate": func(ctx context.Context, _ int) error { return failure(s.Sessions.Rotate(ctx, ann, "KEY", "OTHER")) },
+		"Sessions.Live": func(ctx context.Context, _ int) error {
+			return failure(s.Sessions.Live(ctx, []ports.SessionRef{{User: ann, Key: "KEY"}}))
+		},
 		"UserSessions.List":     func(ctx context.Context, _ int) error { return failure(s.Sessions.List(ctx, ann)) },
 		"UserSessions.Close":    func(ctx context.Context, _ int) error { return failure(s.Sessions.Close(ctx, ann, "i")) },
 		"UserSessions.CloseAll": func(ctx context.Context, _ int) error { return failure(s.Sessions.CloseAll(ctx, ann)) },
@@ -257,6 +261,15 @@ func (s Stores) calls(a *interruptedAppends) map[string]func(ctx context.Context
 		"UserView.Put": func(ctx context.Context, _ int) error {
 			return s.View.Put(ctx, "l", one(a.chat, ports.UserEntry{User: ann, Version: 1, Number: 1}))
 		},
+		"FeedState.Keep": func(ctx context.Context, _ int) error { return s.Feeds.Keep(ctx, "k", []byte("v"), time.Minute) },
+		"FeedState.Get": func(ctx context.Context, _ int) error {
+			_, _, err := s.Feeds.Get(ctx, "k")
+			return err
+		},
+		"FeedState.Take": func(ctx context.Context, _ int) error {
+			_, _, err := s.Feeds.Take(ctx, "k")
+			return err
+		},
 		"UserView.Of": func(ctx context.Context, _ int) error { return failure(s.View.Of(ctx, "l", ann)) },
 	}
 }
@@ -270,7 +283,7 @@ func (s Stores) complete(t *testing.T) {
 		reflect.TypeFor[ports.Effects](), reflect.TypeFor[ports.KeyValues](), reflect.TypeFor[ports.Counters](), reflect.TypeFor[ports.Sets](),
 		reflect.TypeFor[ports.Limiter](), reflect.TypeFor[ports.TypingMarks](), reflect.TypeFor[ports.Presence](), reflect.TypeFor[ports.Statuses](),
 		reflect.TypeFor[ports.PresenceSweep](), reflect.TypeFor[ports.Sessions](), reflect.TypeFor[ports.UserSessions](), reflect.TypeFor[ports.CacheStore](),
-		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.OnlineCounter](),
+		reflect.TypeFor[ports.UserView](), reflect.TypeFor[ports.FeedState](), reflect.TypeFor[ports.OnlineCounter](),
 	} {
 		for i := range port.NumMethod() {
 			if name := port.Name() + "." + port.Method(i).Name; calls[name] == nil {

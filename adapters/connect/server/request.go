@@ -24,7 +24,8 @@ type request struct {
 	began     time.Time
 	response  response
 	body      body
-	held      held // only the handler's goroutine uses it
+	held      held   // only the handler's goroutine uses it
+	last      func() // of AfterHandler; only the handler's goroutine uses it
 	principal atomic.Pointer[string]
 
 	reading atomic.Bool  // the handler waits for the body
@@ -93,6 +94,28 @@ func Stream(ctx context.Context) error {
 	return errors.Join(control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{}))
 }
 
+// AfterHandler has the server call serve on the same goroutine once the handler has returned, which completes the response. A stream that waits there
+// keeps the stack, requests and contexts of the handlers no longer: see docs/decisions.md, "Feeds over the network". serve is called once, also if a handler
+// panics afterwards, and a panic of serve is one of the handler. w is the writer that the handler was called with. If w is not the server's own, because
+// another handler has wrapped it, AfterHandler calls serve at once. Handlers in between must not end the context of the request when they return.
+func AfterHandler(w http.ResponseWriter, serve func()) {
+	own, is := w.(*response)
+	if !is || own.request.last != nil {
+		serve()
+		return
+	}
+	own.request.last = serve
+}
+
+// complete calls the function of AfterHandler. The request of net/http lives as long as its response: complete drops its header, which nothing reads
+// any more.
+func (s *request) complete(r *http.Request) {
+	if s.last != nil {
+		r.Header = nil
+		s.last()
+	}
+}
+
 // SetPrincipal names the principal of a request in the access log. It does nothing if ctx is not of a request of a [Server]. name must not contain
 // a secret.
 func SetPrincipal(ctx context.Context, name string) {
@@ -109,15 +132,23 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.conns.requests.Add(1)
 	state := &request{server: s, writer: w, began: time.Now()}
 	state.response = response{ResponseWriter: w, request: state}
-	w = &state.response
+	defer s.log(r, &state.response)
+	defer s.release(state)
+	defer s.recovered(r)
+	defer state.complete(r)
+	s.handle(state, r)
+}
+
+// handle calls the handler of a request. Its frame is not on the stack of a stream that goes on after its handler.
+//
+//go:noinline
+func (s *Server) handle(state *request, r *http.Request) {
+	w := &state.response
 	r = r.WithContext(context.WithValue(r.Context(), requestKey{}, state))
 	if r.Body != http.NoBody {
 		state.body = body{ReadCloser: r.Body, request: state}
 		r.Body = &state.body
 	}
-	defer s.log(r, &state.response)
-	defer s.release(state)
-	defer s.recovered(r)
 	switch {
 	case s.config.Probes.answers(r):
 		s.config.Probes.ServeHTTP(w, r)
