@@ -199,8 +199,16 @@ func OnLive[T domain.Event](handle func(ctx context.Context, l Live[T])) LiveHan
 func liveTypes[T domain.Event]() ([]string, error) {
 	var types []string
 	all := []domain.Event{
-		domain.MessageNew{}, domain.MessageEdit{}, domain.MessageDelete{}, domain.MessageReaction{}, domain.ReadReceipt{}, domain.ChatUpdate{},
-		domain.UserStatus{}, domain.TypingStart{}, domain.TypingStop{}, domain.Custom{},
+		domain.MessageNew{},
+		domain.MessageEdit{},
+		domain.MessageDelete{},
+		domain.MessageReaction{},
+		domain.ReadReceipt{},
+		domain.ChatUpdate{},
+		domain.UserStatus{},
+		domain.TypingStart{},
+		domain.TypingStop{},
+		domain.Custom{},
 	}
 	for _, e := range all {
 		if _, is := e.(T); is {

@@ -33,6 +33,7 @@ func (s *failingState) Keep(_ context.Context, key string, value []byte, ttl tim
 }
 
 func (s *failingState) Get(context.Context, string) ([]byte, bool, error) { return nil, false, s.fails }
+
 func (s *failingState) Take(context.Context, string) ([]byte, bool, error) {
 	return nil, false, s.fails
 }
