@@ -234,8 +234,10 @@ type FeedsConfig struct {
 	MaxChats   int // chats that one feed follows. Defaults to 1,000
 	MaxCatchUp int // events of a chat that a feed reads from the log at its beginning; older ones are skipped. Defaults to 10,000
 	// QueueCount and QueueBytes bound the messages that wait for the reader of a feed. Beyond either of them the feed ends with feed.ErrSlow.
-	QueueCount int           // number of messages. Defaults to 1,024
-	QueueBytes int           // bytes of their events, as they are in the log. Defaults to 1 MiB
+	QueueCount int // number of messages. Defaults to 1,024
+	QueueBytes int // bytes of their events, as they are in the log. Defaults to 1 MiB
+	// Opens is the number of feeds that open in a second, beyond a fifth of it at once; further ones wait. Defaults to 200 for each processor of Go.
+	Opens      int
 	Reads      int           // reads of the log at once, for all feeds. Defaults to 8
 	CacheBytes int           // bytes of memory for events, decoded and encoded, that are cached for feeds that catch up. Defaults to 32 MiB
 	Heartbeat  time.Duration // silence after which a feed returns a heartbeat. Defaults to 15 s

@@ -108,6 +108,7 @@ func (f FeedsConfig) withDefaults() FeedsConfig {
 	setDefault(&f.MaxCatchUp, 10_000)
 	setDefault(&f.QueueCount, 1024)
 	setDefault(&f.QueueBytes, 1<<20)
+	setDefault(&f.Opens, 200*runtime.GOMAXPROCS(0))
 	setDefault(&f.Reads, 8)
 	setDefault(&f.CacheBytes, 32<<20)
 	setDefault(&f.Heartbeat, 15*time.Second)

@@ -97,6 +97,7 @@ func (c Config) checkSigns(v *validation) {
 		{"Feeds.MaxCatchUp", c.Feeds.MaxCatchUp},
 		{"Feeds.QueueCount", c.Feeds.QueueCount},
 		{"Feeds.QueueBytes", c.Feeds.QueueBytes},
+		{"Feeds.Opens", c.Feeds.Opens},
 		{"Feeds.Reads", c.Feeds.Reads},
 		{"Feeds.CacheBytes", c.Feeds.CacheBytes},
 	} {

@@ -15,6 +15,7 @@ const (
 
 	defaultTimeout = 10 * time.Second // of a unary call whose caller names no deadline
 	maxTimeout     = 30 * time.Second // of any unary call
+	openTimeout    = time.Minute      // of the beginning of a feed, which may wait for its turn
 
 	maxStreams = 100 // of a principal, at the same time
 

@@ -67,9 +67,9 @@ func (s *feedService) Watch(ctx context.Context, req *v1.WatchRequest, stream *r
 	})
 }
 
-// openFeed begins a feed, within the time of a unary call.
+// openFeed begins a feed.
 func (s *feedService) openFeed(ctx context.Context, request feed.Request) (feedSource, error) {
-	ctx, cancel := context.WithTimeout(ctx, defaultTimeout)
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	if s.config.openFeed != nil {
 		return s.config.openFeed(ctx, request)

@@ -3,6 +3,7 @@ package feed
 import (
 	"context"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,6 +30,7 @@ type Config struct {
 	MaxCatchUp int           // events of a chat that a feed gives from the log at its beginning. Defaults to 10,000
 	QueueCount int           // messages that wait for a reader. Defaults to 1,024
 	QueueBytes int           // bytes of events, as they are in the log, that wait for a reader. Defaults to 1 MiB
+	Opens      int           // feeds that open in a second, beyond a fifth of that many at once; further ones wait. Defaults to 200 for each processor of Go
 	Reads      int           // reads of the log at once, of all feeds. Defaults to 8
 	CacheBytes int           // bytes of memory for events, decoded and encoded, that are kept for feeds that catch up. Defaults to 32 MiB
 	Heartbeat  time.Duration // silence after which a feed gives a heartbeat. Defaults to 15 s
@@ -40,7 +42,8 @@ func (c Config) WithDefaults() Config {
 		value     *int
 		otherwise int
 	}{
-		{&c.MaxChats, 1000}, {&c.MaxCatchUp, 10_000}, {&c.QueueCount, 1024}, {&c.QueueBytes, 1 << 20}, {&c.Reads, 8}, {&c.CacheBytes, 32 << 20},
+		{&c.MaxChats, 1000}, {&c.MaxCatchUp, 10_000}, {&c.QueueCount, 1024}, {&c.QueueBytes, 1 << 20},
+		{&c.Opens, 200 * runtime.GOMAXPROCS(0)}, {&c.Reads, 8}, {&c.CacheBytes, 32 << 20},
 	} {
 		if *field.value <= 0 {
 			*field.value = field.otherwise
@@ -63,6 +66,7 @@ type Hub struct {
 	d          Dependencies
 	c          Config
 	partitions []*partition
+	pace       *pace
 	cache      *pageCache
 	reads      pool // of the log, for feeds that catch up
 	chores     pool // other reads
@@ -92,7 +96,7 @@ func NewHub(d Dependencies, c Config) *Hub {
 		d: d, c: c.WithDefaults(), pages: flight.New[readKey, []*Feed, pageResult](),
 		feeds: make(map[*Feed]struct{}), users: make(map[domain.UserID]*user), unreadable: make(map[domain.ChatID]struct{}),
 	}
-	h.cache = newPageCache(h.c.CacheBytes)
+	h.pace, h.cache = newPace(h.c.Opens), newPageCache(h.c.CacheBytes)
 	h.reads, h.chores = pool{hub: h, limit: h.c.Reads}, pool{hub: h, limit: h.c.Reads}
 	h.statuses.pending = make(map[domain.UserID]ports.EphemeralNotice)
 	h.ctx, h.end = context.WithCancel(context.Background())

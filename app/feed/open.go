@@ -25,6 +25,8 @@ type opening struct {
 // Open begins a feed. It returns a [*domain.InvalidError] for a malformed request or too many chats, and for a named chat that User may not follow the
 // error of [app.Access.Check]. A former member's named chat ends at the removal.
 //
+// If many feeds open at once, some wait for their turn (Config.Opens).
+//
 // A feed of all chats opens without those that cannot be read ([ports.ErrCorrupt], [ports.ErrNewerVersion]), also if the request has positions of them.
 // It follows them once they can be read, which the hub tries about every minute, and when the user's chats change.
 func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) {
@@ -44,6 +46,10 @@ func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) {
 	if err := h.add(ctx, f); err != nil {
 		return nil, err
 	}
+	if err := h.turn(ctx, f); err != nil {
+		f.Close()
+		return nil, err
+	}
 	if err := h.begin(ctx, f, r); err != nil {
 		f.Close()
 		return nil, err
@@ -52,6 +58,18 @@ func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) {
 		h.ready(f)
 	}
 	return f, nil
+}
+
+// turn waits until it is the feed's turn to open: see Config.Opens. Close ends the wait.
+func (h *Hub) turn(ctx context.Context, f *Feed) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	defer context.AfterFunc(h.ctx, cancel)()
+	err := h.pace.wait(ctx)
+	if ended := f.end(); ended != nil {
+		return ended
+	}
+	return err
 }
 
 // begin has a feed follow the chats of a request.

@@ -285,6 +285,9 @@ func newRig(t tb, c feed.Config) *rig {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = 24 * time.Hour
 	}
+	if c.Opens == 0 {
+		c.Opens = 1e6
+	}
 	r := &rig{t: t, live: &liveChannels{}, view: &testView{UserView: memory.NewUserView()}}
 	codec := wireformat.New()
 	r.log = &testLog{Log: memory.New(codec, apptest.Clock{}, nil)}

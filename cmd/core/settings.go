@@ -198,6 +198,7 @@ func (b binder) bounds(c *chatcore.Config) {
 	b.add("feeds.max-catch-up", &c.Feeds.MaxCatchUp, "missed events of a chat that a feed returns; older ones are skipped")
 	b.add("feeds.queue-count", &c.Feeds.QueueCount, "messages that wait for the reader of a feed; beyond them the feed ends")
 	b.add("feeds.queue-bytes", &c.Feeds.QueueBytes, "bytes of the events that wait for the reader of a feed")
+	b.add("feeds.opens", &c.Feeds.Opens, "feeds that open in a second; further ones wait, 0 means 200 for each processor")
 	b.add("feeds.reads", &c.Feeds.Reads, "reads of the log at once, for all feeds that catch up")
 	b.add("feeds.cache-bytes", &c.Feeds.CacheBytes, "bytes of memory for events that are cached for feeds that catch up")
 }
