@@ -42,8 +42,13 @@ func (c Config) WithDefaults() Config {
 		value     *int
 		otherwise int
 	}{
-		{&c.MaxChats, 1000}, {&c.MaxCatchUp, 10_000}, {&c.QueueCount, 1024}, {&c.QueueBytes, 1 << 20},
-		{&c.Opens, 200 * runtime.GOMAXPROCS(0)}, {&c.Reads, 8}, {&c.CacheBytes, 32 << 20},
+		{&c.MaxChats, 1000},
+		{&c.MaxCatchUp, 10_000},
+		{&c.QueueCount, 1024},
+		{&c.QueueBytes, 1 << 20},
+		{&c.Opens, 200 * runtime.GOMAXPROCS(0)},
+		{&c.Reads, 8},
+		{&c.CacheBytes, 32 << 20},
 	} {
 		if *field.value <= 0 {
 			*field.value = field.otherwise

@@ -62,14 +62,10 @@ func (h *Hub) Open(ctx context.Context, r Request) (*Feed, error) {
 
 // turn waits until it is the feed's turn to open: see Config.Opens. Close ends the wait.
 func (h *Hub) turn(ctx context.Context, f *Feed) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	defer context.AfterFunc(h.ctx, cancel)()
-	err := h.pace.wait(ctx)
-	if ended := f.end(); ended != nil {
-		return ended
+	if err := h.pace.wait(ctx, h.ctx.Done()); err != nil {
+		return err
 	}
-	return err
+	return f.end()
 }
 
 // begin has a feed follow the chats of a request.

@@ -20,8 +20,8 @@ func newPace(perSecond int) *pace { return &pace{every: time.Second / time.Durat
 // atOnce is how far openings may be ahead of their turns.
 const atOnce = 200 * time.Millisecond
 
-// wait waits for the turn of an opening. It returns ctx's error if ctx ends before; the turn is then used up.
-func (p *pace) wait(ctx context.Context) error {
+// wait waits for the turn of an opening, or until ended is closed. It returns ctx's error if ctx ends before; the turn is then used up.
+func (p *pace) wait(ctx context.Context, ended <-chan struct{}) error {
 	now := time.Now()
 	p.mu.Lock()
 	if earliest := now.Add(-atOnce); p.next.Before(earliest) {
@@ -37,6 +37,8 @@ func (p *pace) wait(ctx context.Context) error {
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-ended:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
