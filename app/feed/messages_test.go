@@ -191,7 +191,7 @@ func TestOpen_Errors(t *testing.T) {
 	})
 }
 
-// TestPositions_UntilChatLeft keeps the position of a chat until the reader has been told that it has left: a feed from that position says so.
+// TestPositions_UntilChatLeft keeps the position of a chat until the reader has its chat_left: a feed from that position gives it too.
 func TestPositions_UntilChatLeft(t *testing.T) {
 	bubble(t, feed.Config{}, func(t *testing.T, r *rig) {
 		r.append(created("c", "owner"), added("c", "bob"))

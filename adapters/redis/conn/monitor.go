@@ -24,9 +24,16 @@ const (
 
 func probePauses() backoff.Policy { return backoff.Policy{First: firstProbe, Max: lastProbe} }
 
-// dialGap is the minimum time between dials to a server that has not been reached for a while. go-redis limits dials that fail. It does not limit
-// dials to a port that accepts connections and drops them, such as a load balancer's with a stopped server: every command would dial.
-const dialGap = 10 * time.Millisecond
+// dialGap is the average time between dials to a server that has not been reached for a while, and dialBurst how many of them may follow each other at
+// once after a pause. go-redis limits dials that fail. It does not limit dials to a port that accepts connections and drops them, such as a load balancer's
+// with a stopped server: every command would dial.
+//
+// A burst is needed because go-redis tries a lost server with a dial each second, closes that connection, and only then lets commands dial. If its dial used
+// up all that is allowed, busy callers would be refused until go-redis stops them again, for ever.
+const (
+	dialGap   = 10 * time.Millisecond
+	dialBurst = 10
+)
 
 var errDialedJustNow = errors.New("it was dialed just now, and earlier dials have not reached it")
 
@@ -98,7 +105,7 @@ type link struct {
 
 	open   int64        // maximum number of open connections
 	failed atomic.Int64 // consecutive commands and dials that have not reached the server
-	dialed atomic.Int64 // time of the last dial, in Unix nanoseconds
+	dialed atomic.Int64 // when the last dial was due at an even pace, in Unix nanoseconds
 }
 
 // node is a client of one server.
@@ -118,9 +125,20 @@ func (l *link) mayDial(now time.Time) bool {
 	if l.failed.Load() <= 2*l.open {
 		return true
 	}
-	last := l.dialed.Load()
-	since := time.Duration(now.UnixNano() - last)
-	return (since < 0 || since >= dialGap) && l.dialed.CompareAndSwap(last, now.UnixNano())
+	earliest := now.Add(-dialBurst * dialGap).UnixNano()
+	for {
+		last := l.dialed.Load()
+		due := max(last, earliest)
+		if last > now.UnixNano() { // the clock was set back
+			due = earliest
+		}
+		if due += dialGap.Nanoseconds(); due > now.UnixNano() {
+			return false
+		}
+		if l.dialed.CompareAndSwap(last, due) {
+			return true
+		}
+	}
 }
 
 func (l *link) DialHook(next goredis.DialHook) goredis.DialHook {
