@@ -16,6 +16,7 @@ import (
 
 	"chatcore/adapters/pubsub/live"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
 // gate holds the traffic of one direction of a proxy while it is shut.
@@ -100,12 +101,12 @@ func TestSubscribeWaitsForItsOwnConfirmation(t *testing.T) {
 		_, err := bus.Subscribe(ctx, "x")
 		given <- err
 	}()
-	until(t, "the first subscription is at the server", func() bool { return subscribers("x") == 1 })
+	wait.Until(t, "the first subscription is at the server", func() bool { return subscribers("x") == 1 })
 	giveUp()
 	if err := receive(t, given); !errors.Is(err, context.Canceled) {
 		t.Fatalf("gave up with %v", err)
 	}
-	until(t, "the first subscription is undone", func() bool { return subscribers("x") == 0 })
+	wait.Until(t, "the first subscription is undone", func() bool { return subscribers("x") == 0 })
 
 	letRequests := requests.shut(t)
 	type result struct {
@@ -153,7 +154,7 @@ func TestSubscribeAfterAReconnectWaitsForTheNewConnection(t *testing.T) {
 	if err := direct.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "the loss is noticed", func() bool { return bus.Reconnects() > lost })
+	wait.Until(t, "the loss is noticed", func() bool { return bus.Reconnects() > lost })
 	joined := make(chan (<-chan *message.Message), 1)
 	go func() {
 		messages, err := bus.Subscribe(t.Context(), "x")
@@ -269,7 +270,7 @@ func TestEveryReceivedMessageIsHandledOrDropped(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	until(t, "all is received", func() bool { return bus.Queued()+bus.Dropped() >= subscribers*n })
+	wait.Until(t, "all is received", func() bool { return bus.Queued()+bus.Dropped() >= subscribers*n })
 	leave()
 	close(stalled)
 	reading.Wait()
@@ -298,12 +299,12 @@ func TestAConnectionThatRedisClosesIsCounted(t *testing.T) {
 	}
 	release := replies.shut(t)
 	payload := strings.Repeat("x", 1<<16)
-	until(t, "Redis gives up", func() bool { // the buffers of the sockets have to fill first
+	wait.Until(t, "Redis gives up", func() bool { // the buffers of the sockets have to fill first
 		n, err := publisher.Publish(t.Context(), "x", payload).Result()
 		return err == nil && n == 0
 	})
 	release()
-	until(t, "the loss is counted", func() bool { return bus.Reconnects() == 1 })
+	wait.Until(t, "the loss is counted", func() bool { return bus.Reconnects() == 1 })
 	heard(t, publisher, "x", drained(messages))
 }
 

@@ -33,20 +33,6 @@ func receive[T any](t *testing.T, from <-chan T) T {
 	}
 }
 
-// until polls for a condition that no channel signals.
-func until(t *testing.T, what string, holds func() bool) {
-	t.Helper()
-	deadline, tick := time.After(patience), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("%s: not within %s", what, patience)
-		}
-	}
-}
-
 func options(addr string) *goredis.Options {
 	user, password := redistest.Credentials()
 	return &goredis.Options{Addr: addr, Username: user, Password: password, ContextTimeoutEnabled: true, MaxRetries: -1}
@@ -158,7 +144,7 @@ func TestASlowReaderLosesAndHoldsUpNobody(t *testing.T) {
 			t.Fatalf("the quick reader got %q at %d", msg.Payload, i)
 		}
 	}
-	until(t, "what the slow reader lost is counted", func() bool { d := bus.Dropped(); return d >= n-6 && d < n })
+	wait.Until(t, "what the slow reader lost is counted", func() bool { d := bus.Dropped(); return d >= n-6 && d < n })
 }
 
 // TestTwoTopicsOfOneChannelBothHear has two topics with the same channel.
@@ -211,7 +197,7 @@ func TestWhatALeavingSubscriberHadNotReadDoesNotCount(t *testing.T) {
 // heard publishes until something arrives.
 func heard(t *testing.T, publisher *goredis.Client, channel string, messages <-chan *message.Message) {
 	t.Helper()
-	until(t, "live again", func() bool {
+	wait.Until(t, "live again", func() bool {
 		_ = publisher.Publish(t.Context(), channel, "again").Err()
 		select {
 		case msg := <-messages:
@@ -236,7 +222,7 @@ func TestLiveHealsFromKillsAndRestarts(t *testing.T) {
 	if err := publisher.ClientKillByFilter(t.Context(), "TYPE", "pubsub").Err(); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "a reconnect", func() bool { return bus.Reconnects() > before })
+	wait.Until(t, "a reconnect", func() bool { return bus.Reconnects() > before })
 	heard(t, publisher, "x", messages)
 	server.Kill()
 	server.Restart(t)
@@ -262,7 +248,7 @@ func TestLiveHealsFromABlackHole(t *testing.T) {
 	heard(t, publisher, channel, messages)
 	before := bus.Reconnects()
 	proxy.Swallow(true)
-	until(t, "the silence is noticed", func() bool { return bus.Reconnects() > before })
+	wait.Until(t, "the silence is noticed", func() bool { return bus.Reconnects() > before })
 	proxy.Swallow(false)
 	heard(t, publisher, channel, messages)
 }
