@@ -1,20 +1,26 @@
-package pubsub
+package redisgroup
 
 import (
 	"context"
-	"strconv"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/domain"
-	"chatcore/ports"
+	"chatcore/adapters/redis/rediscmd"
+	"chatcore/ports/groups"
 )
 
-const (
-	hashPage   = 1000 // fields of one HSCAN
-	leftMost   = 4000 // chats left to the log that one inspection of a partition distinguishes
-	headsAsked = 500  // chats of one request for heads
-)
+// controlTimeout bounds one step of a group's control. It is far below a lease, so that a connection that swallows its input is replaced in time.
+const controlTimeout = time.Second
+
+func timely(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, controlTimeout)
+}
+
+// unavailable translates the error of a step that [timely] bounds. A timeout of the step is not one of the caller.
+func unavailable(err error) error { return rediscmd.Unavailable(context.Background(), err) }
+
+const hashPage = 1000 // fields of one HSCAN
 
 // scanHash calls fn with the fields of a hash, one page at a time, until fn returns false. A field may occur twice.
 func scanHash(ctx context.Context, client goredis.Cmdable, key string, fn func(fields []string) bool) error {
@@ -23,7 +29,7 @@ func scanHash(ctx context.Context, client goredis.Cmdable, key string, fn func(f
 		fields, next, err := client.HScan(bounded, key, cursor, "", hashPage).Result()
 		cancel()
 		if err != nil {
-			return ports.Unavailable(ctx, err)
+			return rediscmd.Unavailable(ctx, err)
 		}
 		if !fn(fields) || next == 0 {
 			return nil
@@ -32,98 +38,53 @@ func scanHash(ctx context.Context, client goredis.Cmdable, key string, fn func(f
 	}
 }
 
-// hashMap reads a whole hash in pages, so that a large one does not block Redis.
-func hashMap(ctx context.Context, client goredis.Cmdable, key string) (map[string]string, error) {
-	m := make(map[string]string)
+// hashMap reads a whole hash in pages, so that a large one does not block Redis. It parses the values.
+func hashMap[V any](ctx context.Context, client goredis.Cmdable, key string, parse func(string) V) (map[string]V, error) {
+	m := make(map[string]V)
 	err := scanHash(ctx, client, key, func(fields []string) bool {
-		for i := 0; i+1 < len(fields); i += 2 {
-			m[fields[i]] = fields[i+1]
-		}
+		addPairs(m, fields, parse)
 		return true
 	})
 	return m, err
 }
 
-// countLeft fills in the numbers of a partition's parked chats and of its chats that catch up from the log. It adds the unfinished events of the
-// latter to the lag. Beyond leftMost chats it counts each as one that catches up with one event.
-func (g *Groups) countLeft(ctx context.Context, l Partition, group string, s *PartitionState) error {
-	k := l.group(group)
-	total, err := g.client.HLen(ctx, k.left).Result()
-	if err != nil {
-		return ports.Unavailable(ctx, err)
+func addPairs[V any](m map[string]V, fields []string, parse func(string) V) {
+	for i := 0; i+1 < len(fields); i += 2 {
+		m[fields[i]] = parse(fields[i+1])
 	}
-	if total == 0 {
-		return nil
-	}
-	left := make(map[string]string)
-	err = scanHash(ctx, g.client, k.left, func(fields []string) bool {
-		for i := 0; i+1 < len(fields); i += 2 {
-			left[fields[i]] = fields[i+1]
-		}
-		return len(left) < leftMost
-	})
-	if err != nil {
-		return err
-	}
-	var behind []string
-	for chat, as := range left {
-		if as == leftParked {
-			s.Parked++
-		} else {
-			behind = append(behind, chat)
-		}
-	}
-	others := max(int(total)-len(left), 0)
-	s.Behind = len(behind) + others
-	s.Lag += uint64(others) //nolint:gosec // a count
-	for len(behind) > 0 {
-		n := min(len(behind), headsAsked)
-		events, err := g.unfinished(ctx, l, k, behind[:n])
-		if err != nil {
-			return err
-		}
-		s.Lag += events
-		behind = behind[n:]
-	}
-	return nil
 }
 
-// unfinished counts the events of chats after their checkpoints.
-func (g *Groups) unfinished(ctx context.Context, l Partition, k groupKeys, chats []string) (events uint64, err error) {
-	if g.backlog == nil || !l.logged() {
-		return 0, nil
+// replyMap parses a hash within a script's reply: as HGETALL returns it, or the number of its fields if it is so large that it is read in pages.
+func replyMap[V any](ctx context.Context, client goredis.Cmdable, reply any, key string, parse func(string) V) (map[string]V, error) {
+	if _, large := reply.(int64); large {
+		return hashMap(ctx, client, key, parse)
 	}
-	saved, err := g.client.HMGet(ctx, k.chats, chats...).Result()
-	if err != nil {
-		return 0, ports.Unavailable(ctx, err)
-	}
-	asked := make([]ports.EventRange, len(chats))
-	for i, chat := range chats {
-		asked[i] = ports.EventRange{Chat: domain.ChatID(chat), From: 1} // no events, only the head
-	}
-	pages, _, err := g.backlog.ReadRaw(ctx, l.Partition, "", asked)
-	if err != nil {
-		return 0, err
-	}
-	for i, page := range pages {
-		text, _ := saved[i].(string)
-		checkpoint, _ := strconv.ParseUint(text, 10, 64)
-		if head := uint64(page.Head); head > checkpoint {
-			events += head - checkpoint
-		}
-	}
-	return events, nil
+	fields := texts(reply)
+	m := make(map[string]V, len(fields)/2)
+	addPairs(m, fields, parse)
+	return m, nil
 }
 
-// blocked returns the result of [blockedChats] for a partition, of its first leftMost failing chats.
-func (g *Groups) blocked(ctx context.Context, k groupKeys) (n int, longest []BlockedChat, err error) {
-	failing := make(map[string]failure)
-	err = scanHash(ctx, g.client, k.failing, func(fields []string) bool {
-		for i := 0; i+1 < len(fields); i += 2 {
-			failing[fields[i]] = parseFailure(fields[i+1])
-		}
-		return len(failing) < leftMost
-	})
-	n, longest = blockedChats(failing)
-	return n, longest, err
+// texts reads a list of strings within a script's reply.
+func texts(v any) []string {
+	list, _ := v.([]any)
+	all := make([]string, 0, len(list))
+	for _, item := range list {
+		all = append(all, rediscmd.Text(item))
+	}
+	return all
+}
+
+// The marks of chats that are left to the log.
+const (
+	markBehind = "behind"
+	markParked = "parked"
+)
+
+// parseChatState parses a mark. It returns [groups.Behind] for a mark that this program does not know.
+func parseChatState(mark string) groups.ChatState {
+	if mark == markParked {
+		return groups.Parked
+	}
+	return groups.Behind
 }

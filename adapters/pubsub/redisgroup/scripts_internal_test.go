@@ -1,4 +1,4 @@
-package pubsub
+package redisgroup
 
 import (
 	"context"
@@ -307,17 +307,17 @@ func TestScript_CreateAndSeed(t *testing.T) {
 	three := append(entries("stream", "1-0", "2-0", "3-0", "4-0"), "XDEL $stream 2-0")
 	create := func(s scripts) *goredis.Script { return s.create }
 	checkScript(t, create, "id g groups stream", []scriptCase{
-		{"another log", given("SET $id M"), "L n ''", "[-1]", "g=- groups=-"},
+		{"another log", given("SET $id M"), "L n '' ''", "[-1]", "g=- groups=-"},
 		{
-			"at the end", given(log, three), "L n ''", "[2]",
+			"at the end", given(log, three), "L n '' ''", "[2]",
 			"g.position=4-0 g.passed=4 g.walk='' g.state=new g.owner='' g.epoch=0 g.until=0 g.commit=0 g.revision=0 groups={n}",
 		},
-		{"at the beginning", given(log, three), "L n 1", "[1]", "g.position=0-0 g.passed=1 g.walk=0 g.state=ready groups={n}"},
-		{"at the end of an empty stream", given(log), "L n ''", "[2]", "g.position=0-0 g.passed=0 g.state=new"},
-		{"without a log, at the end", given(three), "'' n ''", "[1]", "g.position=4-0 g.walk='' g.state=ready"},
-		{"without a log, at the beginning", given(three), "'' n 1", "[1]", "g.position=0-0 g.walk='' g.state=ready"},
-		{"there, and ready", given(log, three, "HSET $g state ready position 7-0"), "L n ''", "[1]", "g.position=7-0 groups={n}"},
-		{"there, and not ready", given(log, three, "HSET $g state new position 7-0"), "L n 1", "[2]", "g.position=7-0 g.state=new"},
+		{"at the beginning", given(log, three), "L n 1 ''", "[1]", "g.position=0-0 g.passed=1 g.walk=0 g.state=ready groups={n}"},
+		{"at the end of an empty stream", given(log), "L n '' ''", "[2]", "g.position=0-0 g.passed=0 g.state=new"},
+		{"without a log, at the end", given(three), "'' n '' ''", "[1]", "g.position=4-0 g.walk='' g.state=ready"},
+		{"without a log, at the beginning", given(three), "'' n 1 ''", "[1]", "g.position=0-0 g.walk='' g.state=ready"},
+		{"there, and ready", given(log, three, "HSET $g state ready position 7-0"), "L n '' ''", "[1]", "g.position=7-0 groups={n}"},
+		{"there, and not ready", given(log, three, "HSET $g state new position 7-0"), "L n 1 ''", "[2]", "g.position=7-0 g.state=new"},
 	})
 	checkScript(t, func(s scripts) *goredis.Script { return s.seedCheckpoints }, "id g checkpoints", []scriptCase{
 		{"another log", given("SET $id M", "HSET $g state new"), "L 1 c 5", "-1", "checkpoints=- g.state=new"},

@@ -1,8 +1,12 @@
 //go:build wireinject
 
-package pubsub
+package redisgroup
 
-import "github.com/google/wire"
+import (
+	"github.com/google/wire"
 
-// Set provides consumer groups on Redis from a [StreamsConfig].
-var Set = wire.NewSet(NewStreams)
+	"chatcore/ports/groups"
+)
+
+// Set provides consumer groups on Redis from a [Config].
+var Set = wire.NewSet(New, wire.Bind(new(groups.Stores), new(*Groups)))

@@ -1,4 +1,4 @@
-package pubsub
+package redisgroup
 
 import (
 	"context"
@@ -6,198 +6,63 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/adapters/redis/rediscmd"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
-// controlTimeout bounds one step of a group's control. It is far below a lease, so that a connection that swallows its input is replaced in time.
-const controlTimeout = time.Second
-
-// redisStore is the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
-type redisStore struct {
-	client     goredis.UniversalClient
-	group      string
-	guard      LogGuard
-	partitions []Partition // of the topic that delivers the log
-	scripts    scripts
-	*Reader
-	own bool // the store created Reader and closes it
+// store is the state of one consumer group in Redis. Each change is one script, which checks the log and the owner's epoch.
+type store struct {
+	shared *Groups
+	group  string
+	states map[string]*groupPartition // by stream
+	reads  reads
+	args   sync.Pool // of *commitArgs
 }
 
-var _ store = (*redisStore)(nil)
+var _ groups.Store = (*store)(nil)
 
-// LogGuard identifies the log that the partitions belong to. Scripts that change a group's state compare the identity first.
-type LogGuard interface {
-	// Guard returns the value that the id key of a partition must have.
-	Guard(partition int) string
-	// Recheck is called when a partition has another value than held. It returns nil if the present value of Guard is worth a try. Otherwise it
-	// returns why the partition must not be used: [ports.ErrLogLost], [ports.ErrNewerLog] or [ports.ErrUnavailable].
-	Recheck(ctx context.Context, partition int, held string) error
-}
-
-// errGuardMoves is returned for a partition that belongs to another log at each try.
-var errGuardMoves = fmt.Errorf("%w: the log's identity changes", ports.ErrUnavailable)
-
-func (s *redisStore) close() error {
-	if s.own {
-		return s.Close()
+// state returns a partition with the group's keys on it. The keys of a stream that is none of the partitions follow from its name.
+func (s *store) state(p groups.Partition) *groupPartition {
+	if state := s.states[p.Stream]; state != nil {
+		return state
 	}
-	return nil
+	return NewPartition(p.Stream).of(s.group)
 }
 
-// log returns the id that a partition's scripts check, "" for one without a log.
-func (s *redisStore) log(l Partition) string {
-	if l.logged() {
-		return s.guard.Guard(l.Partition)
+// parseID parses the id of an entry in a reply or a state of Redis.
+func parseID(text string) (groups.StreamID, error) {
+	id, err := groups.ParseStreamID(text)
+	if err != nil {
+		return id, fmt.Errorf("%w: %w", ports.ErrUnavailable, err)
 	}
-	return ""
+	return id, nil
 }
 
-// guarded runs a script on a partition. If the partition does not carry the expected log (status -1), it finds out why, and runs the script again if
-// only the log's level has changed. It returns the errors of run unchanged.
-func (s *redisStore) guarded(ctx context.Context, l Partition, run func(log string) (status int64, err error)) error {
-	for range 2 {
-		held := s.log(l)
-		status, err := run(held)
-		if err != nil {
-			return err
-		}
-		if status != -1 {
-			return s.verdict(ctx, l, status)
-		}
-		if err := s.guard.Recheck(ctx, l.Partition, held); err != nil {
-			return err
-		}
-	}
-	return errGuardMoves
+func parseSeq(text string) domain.Seq {
+	n, _ := strconv.ParseUint(text, 10, 64)
+	return domain.Seq(n)
 }
 
-// runGuarded runs one script for each partition as run does. It returns the replies, and an error for each partition as guarded does. A partition
-// whose log has only changed its level gets [ports.ErrUnavailable] this once: callers try again.
-func (s *redisStore) runGuarded(ctx context.Context, script *goredis.Script, partitions []Partition, build func(i int, log string) call) ([][]any, []error) {
-	replies, errs := make([][]any, len(partitions)), make([]error, len(partitions))
-	calls, held := make([]call, len(partitions)), make([]string, len(partitions))
-	for i, l := range partitions {
-		held[i] = s.log(l)
-		calls[i] = build(i, held[i])
-	}
-	for i, reply := range s.run(ctx, script, calls) {
-		values, err := reply.Slice()
-		if err != nil {
-			errs[i] = unavailable(err)
-			continue
-		}
-		replies[i] = values
-		if status, _ := values[0].(int64); status != -1 {
-			errs[i] = s.verdict(ctx, partitions[i], status)
-		} else if errs[i] = s.guard.Recheck(ctx, partitions[i].Partition, held[i]); errs[i] == nil {
-			errs[i] = errGuardMoves
-		}
-	}
-	return replies, errs
-}
-
-func timely(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, controlTimeout)
-}
-
-// unavailable translates the error of a step that [timely] bounds. A timeout of the step is not one of the caller.
-func unavailable(err error) error {
-	return fmt.Errorf("%w: %w", ports.ErrUnavailable, ports.NotEnded(err))
-}
-
-// verdict returns the error of a script's negative status.
-func (s *redisStore) verdict(ctx context.Context, l Partition, status int64) error {
-	switch status {
-	case -2:
-		return ErrFenced
-	case -3:
-		return s.missing(ctx, l)
-	case -4:
-		return errLostCommits
-	}
-	return nil
-}
-
-// missing returns why a group is gone from a partition: it was deleted, or the whole log is lost.
-func (s *redisStore) missing(ctx context.Context, l Partition) error {
-	if err := s.intact(ctx); err != nil {
-		return err
-	}
-	return fmt.Errorf("%w: %q on %s", ErrGroupDeleted, s.group, l.Stream)
-}
-
-// intact checks that every partition still carries the log. It ignores those without a log.
-func (s *redisStore) intact(ctx context.Context) error {
-	ids, held := make(map[Partition]*goredis.StringCmd), make(map[Partition]string)
-	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-		for _, l := range s.partitions {
-			if l.logged() {
-				held[l], ids[l] = s.log(l), p.Get(ctx, l.group("").id)
-			}
-		}
-		return nil
-	})
-	if err != nil && !errors.Is(err, goredis.Nil) {
-		return ports.Unavailable(ctx, err)
-	}
-	for _, l := range s.partitions {
-		if l.logged() && ids[l].Val() != held[l] {
-			if err := s.guard.Recheck(ctx, l.Partition, held[l]); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// run runs one script for each partition in one round trip, and again by its text where Redis does not know it.
-func (s *redisStore) run(ctx context.Context, script *goredis.Script, calls []call) []*goredis.Cmd {
-	replies := make([]*goredis.Cmd, len(calls))
-	attempt := func(only func(i int) bool, byText bool) {
-		_, _ = s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
-			for i, c := range calls {
-				switch {
-				case !only(i):
-				case byText:
-					replies[i] = script.Eval(ctx, p, c.keys, c.args...)
-				default:
-					replies[i] = script.EvalSha(ctx, p, c.keys, c.args...)
-				}
-			}
-			return nil
-		})
-	}
-	unknown := false
-	attempt(func(int) bool { return true }, false)
-	for _, reply := range replies {
-		unknown = unknown || goredis.HasErrorPrefix(reply.Err(), "NOSCRIPT")
-	}
-	if unknown {
-		attempt(func(i int) bool { return goredis.HasErrorPrefix(replies[i].Err(), "NOSCRIPT") }, true)
-	}
-	return replies
-}
-
-// call is one script's keys and arguments.
-type call struct {
-	keys []string
-	args []any
-}
-
-func (s *redisStore) create(ctx context.Context, l Partition, fromBeginning bool) (fresh bool, err error) {
+// Create implements [groups.Store]. One round trip.
+func (s *store) Create(ctx context.Context, p groups.Partition, at groups.Start) (fresh bool, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	k, beginning := l.group(s.group), ""
-	if fromBeginning {
+	k, beginning, before := s.state(p), "", ""
+	switch {
+	case at.Beginning:
 		beginning = "1"
+	case !at.At.IsZero():
+		before = strconv.FormatInt(max(at.At.UnixMilli()-1, 0), 10)
 	}
-	err = s.guarded(ctx, l, func(log string) (int64, error) {
-		status, err := s.scripts.create.Run(ctx, s.client, []string{k.id, k.group, k.groups, l.Stream}, log, s.group, beginning).Int64Slice()
+	err = s.guarded(ctx, p, func(log string) (int64, error) {
+		status, err := s.shared.scripts.create.Run(ctx, s.shared.commands, []string{k.id, k.group, k.groups, p.Stream}, log, s.group, beginning, before).Int64Slice()
 		if err != nil {
 			return 0, unavailable(err)
 		}
@@ -207,22 +72,20 @@ func (s *redisStore) create(ctx context.Context, l Partition, fromBeginning bool
 	return fresh, err
 }
 
-func (s *redisStore) seedCheckpoints(ctx context.Context, l Partition, heads []ports.ChatHead, last bool) (bool, error) {
+// Seed implements [groups.Store]. One round trip.
+func (s *store) Seed(ctx context.Context, p groups.Partition, checkpoints []groups.Checkpoint, last bool) (more bool, err error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	k, end := l.group(s.group), ""
+	k, end := s.state(p), ""
 	if last {
 		end = "1"
 	}
-	args := make([]any, 0, 2+2*len(heads))
-	args = append(args, nil, end)
-	for _, h := range heads {
-		args = append(args, string(h.Chat), uint64(h.Head))
-	}
-	more := false
-	err := s.guarded(ctx, l, func(log string) (int64, error) {
+	args := make([]any, 2, 2+2*len(checkpoints))
+	args[1] = end
+	args = appendCheckpoints(args, checkpoints)
+	err = s.guarded(ctx, p, func(log string) (int64, error) {
 		args[0] = log
-		status, err := s.scripts.seedCheckpoints.Run(ctx, s.client, []string{k.id, k.group, k.chats}, args...).Int64()
+		status, err := s.shared.scripts.seedCheckpoints.Run(ctx, s.shared.commands, []string{k.id, k.group, k.chats}, args...).Int64()
 		if err != nil {
 			return 0, unavailable(err)
 		}
@@ -232,179 +95,43 @@ func (s *redisStore) seedCheckpoints(ctx context.Context, l Partition, heads []p
 	return more, err
 }
 
-func (s *redisStore) heartbeat(ctx context.Context, first Partition, instance string, ttl time.Duration, declined []string, coolDown time.Duration) (members, error) {
+// Heartbeat implements [groups.Store]. One round trip.
+func (s *store) Heartbeat(ctx context.Context, member string, ttl time.Duration, declined []groups.Partition, coolDown time.Duration) (groups.Members, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
+	first := s.shared.partitions[0]
 	k := first.group(s.group)
-	args := []any{instance, ttl.Milliseconds(), coolDown.Milliseconds()}
-	for _, stream := range declined {
-		args = append(args, stream)
+	args := []any{member, ttl.Milliseconds(), coolDown.Milliseconds()}
+	for _, p := range declined {
+		args = append(args, p.Stream)
 	}
-	reply, err := s.scripts.heartbeat.Run(ctx, s.client, []string{k.members, k.group, k.declined}, args...).Slice()
+	reply, err := s.shared.scripts.heartbeat.Run(ctx, s.shared.commands, []string{k.members, k.group, k.declined}, args...).Slice()
 	if err != nil {
-		return members{}, unavailable(err)
+		return groups.Members{}, unavailable(err)
 	}
-	now := members{living: texts(reply[0])}
-	if len(now.living) == 0 && ttl > 0 { // not even this member
-		return members{}, s.missing(ctx, first)
+	members := groups.Members{Living: texts(reply[0])}
+	if len(members.Living) == 0 && ttl > 0 { // not even this member
+		return groups.Members{}, s.missing(ctx, first.bare())
 	}
 	for _, entry := range texts(reply[1]) {
 		member, stream, _ := strings.Cut(entry, " ")
-		if now.declined == nil {
-			now.declined = make(map[string][]string)
+		if members.Declined == nil {
+			members.Declined = make(map[string][]string)
 		}
-		now.declined[stream] = append(now.declined[stream], member)
+		members.Declined[stream] = append(members.Declined[stream], member)
 	}
-	return now, nil
+	return members, nil
 }
 
-// texts reads a list of strings within a script's reply.
-func texts(v any) []string {
-	list, _ := v.([]any)
-	all := make([]string, 0, len(list))
-	for _, item := range list {
-		text, _ := item.(string)
-		all = append(all, text)
-	}
-	return all
-}
-
-func (s *redisStore) acquire(ctx context.Context, partitions []Partition, lost []bool, m memberInfo) ([]*lease, []error) {
-	tenures := make([]*lease, len(partitions))
-	bounded, cancel := timely(ctx)
-	defer cancel()
-	replies, errs := s.runGuarded(bounded, s.scripts.acquire, partitions, func(i int, log string) call {
-		k := partitions[i].group(s.group)
-		return call{
-			[]string{k.id, k.group, k.left, k.failing, k.again, partitions[i].Stream, k.dead}, []any{log, m.instance, m.lease.Milliseconds(), lost[i], m.deadLetters},
-		}
-	})
-	for i, values := range replies {
-		if errs[i] != nil {
-			continue
-		}
-		if status, _ := values[0].(int64); status <= 0 {
-			continue
-		}
-		if tenures[i], errs[i] = s.readLease(ctx, partitions[i].group(s.group), values); errs[i] != nil {
-			tenures[i] = nil
-		}
-	}
-	return tenures, errs
-}
-
-// readLease reads the reply of the script. It reads hashes that are too large for the reply in pages. Only the owner adds to these.
-func (s *redisStore) readLease(ctx context.Context, k groupKeys, values []any) (*lease, error) {
-	text := func(i int) string {
-		t, _ := values[i].(string)
-		return t
-	}
-	t := &lease{walk: text(3) != "", revision: text(4), hadOwner: text(5) != "", failing: make(map[string]failure)}
-	var errs [6]error
-	t.epoch, errs[0] = strconv.ParseUint(text(1), 10, 64)
-	t.position, errs[1] = parseStreamID(text(2))
-	t.end, errs[2] = parseStreamID(text(6))
-	deadLetters, _ := values[7].(int64)
-	t.deadLetters = int(deadLetters)
-	overlap, _ := values[11].(int64)
-	t.overlap = time.Duration(overlap) * time.Millisecond
-	hash := func(v any, key string) (map[string]string, error) {
-		if _, large := v.(int64); large {
-			return hashMap(ctx, s.client, key)
-		}
-		return pairs(v), nil
-	}
-	var failing, again map[string]string
-	t.lagging, errs[3] = hash(values[8], k.left)
-	failing, errs[4] = hash(values[9], k.failing)
-	again, errs[5] = hash(values[10], k.again)
-	for chat, value := range failing {
-		t.failing[chat] = parseFailure(value)
-	}
-	t.redeliveries = again
-	return t, errors.Join(errs[:]...)
-}
-
-// pairs reads the pairs of an HGETALL within a script's reply.
-func pairs(v any) map[string]string {
-	list, _ := v.([]any)
-	m := make(map[string]string, len(list)/2)
-	for i := 0; i+1 < len(list); i += 2 {
-		key, _ := list[i].(string)
-		value, _ := list[i+1].(string)
-		m[key] = value
-	}
-	return m
-}
-
-// commit makes the changes in one round trip.
-func (s *redisStore) commit(ctx context.Context, partitions []Partition, epochs []uint64, changes []*commit, lease time.Duration) []commitResult {
-	answers := make([]commitResult, len(partitions))
-	bounded, cancel := timely(ctx)
-	defer cancel()
-	replies, errs := s.runGuarded(bounded, s.scripts.commit, partitions, func(i int, log string) call {
-		k := partitions[i].group(s.group)
-		return call{
-			[]string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead, partitions[i].Stream, k.unreadable},
-			changes[i].args(log, epochs[i], lease),
-		}
-	})
-	for i, values := range replies {
-		if answers[i].err = errs[i]; errs[i] != nil {
-			continue
-		}
-		answers[i].revision, _ = values[1].(string)
-		if n, counted := values[3].(int64); counted {
-			answers[i].deadLetters = int(n)
-		}
-		if n, counted := values[4].(int64); counted {
-			answers[i].written = int(n)
-		}
-		if first, _ := values[2].(string); first != "" {
-			answers[i].lost = true
-			answers[i].first, _ = parseStreamID(first) // "-" if the stream is empty
-		}
-	}
-	return answers
-}
-
-func (c *commit) args(logID string, epoch uint64, lease time.Duration) []any {
-	position := ""
-	if !c.position.isZero() {
-		position = c.position.String()
-	}
-	args := make([]any, 0, 16+len(c.chats)+len(c.lagging)+len(c.failing)+len(c.resolved))
-	args = append(args, logID, epoch, c.number, lease.Milliseconds(), position, c.passed, c.walk)
-	args = append(args, len(c.seen))
-	for _, id := range c.seen {
-		args = append(args, id.String())
-	}
-	for _, list := range [...][]any{c.chats, c.lagging, c.failing} {
-		args = append(append(args, len(list)/2), list...)
-	}
-	args = append(append(args, len(c.resolved)), c.resolved...)
-	args = append(args, len(c.letters), sharedLetters)
-	for _, l := range c.letters {
-		fields, mark := l.fields(), ""
-		if l.Of != "" {
-			mark = l.Mark.String()
-		}
-		if l.Of != "" && !l.InOrder { // a letter that was dropped meanwhile is not written again
-			fields = nil
-		}
-		args = append(append(args, l.Entry, l.Of, mark, len(fields)), fields...)
-	}
-	return args
-}
-
-func (s *redisStore) release(ctx context.Context, held []released) error {
-	calls := make([]call, len(held))
+// Release implements [groups.Store]. One round trip.
+func (s *store) Release(ctx context.Context, held []groups.Release) error {
+	calls := make([]rediscmd.Call, len(held))
 	for i, r := range held {
-		calls[i] = call{[]string{r.partition.group(s.group).group}, []any{r.epoch, r.overlap.Milliseconds()}}
+		calls[i] = rediscmd.Call{Keys: []string{s.state(r.Partition).group}, Args: []any{r.Epoch, r.Overlap.Milliseconds()}}
 	}
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	for _, reply := range s.run(ctx, s.scripts.release, calls) {
+	for _, reply := range rediscmd.RunEach(ctx, s.shared.commands, s.shared.scripts.release, calls, nil) {
 		if err := reply.Err(); err != nil {
 			return unavailable(err) // the other errors are the same
 		}
@@ -412,113 +139,150 @@ func (s *redisStore) release(ctx context.Context, held []released) error {
 	return nil
 }
 
-func (s *redisStore) checkpoints(ctx context.Context, l Partition, chats []string) ([]domain.Seq, error) {
+// Checkpoints implements [groups.Store]. One round trip.
+func (s *store) Checkpoints(ctx context.Context, p groups.Partition, chats []string) ([]domain.Seq, error) {
+	if len(chats) == 0 {
+		return nil, nil
+	}
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	values, err := s.client.HMGet(ctx, l.group(s.group).chats, chats...).Result()
+	values, err := s.shared.commands.HMGet(ctx, s.state(p).chats, chats...).Result()
 	if err != nil {
 		return nil, unavailable(err)
 	}
 	seqs := make([]domain.Seq, len(chats))
 	for i, v := range values {
-		text, _ := v.(string)
-		n, _ := strconv.ParseUint(text, 10, 64)
-		seqs[i] = domain.Seq(n)
+		seqs[i] = parseSeq(rediscmd.Text(v))
 	}
 	return seqs, nil
 }
 
-func (s *redisStore) look(ctx context.Context, l Partition) (walk bool, left, again map[string]string, err error) {
-	ctx, cancel := timely(ctx)
+// Changes implements [groups.Store]. It reads the hashes in pages.
+func (s *store) Changes(ctx context.Context, p groups.Partition) (changes groups.Changes, err error) {
+	bounded, cancel := timely(ctx)
 	defer cancel()
-	k := l.group(s.group)
-	walking, err := s.client.HGet(ctx, k.group, "walk").Result()
+	k := s.state(p)
+	walking, err := s.shared.commands.HGet(bounded, k.group, "walk").Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
-		return false, nil, nil, unavailable(err)
+		return changes, unavailable(err)
 	}
-	if left, err = hashMap(ctx, s.client, k.left); err != nil {
-		return false, nil, nil, err
+	changes.Walk = walking != ""
+	if changes.Left, err = hashMap(ctx, s.shared.commands, k.left, parseChatState); err != nil {
+		return groups.Changes{}, err
 	}
-	again, err = hashMap(ctx, s.client, k.again)
-	return walking != "", left, again, err
+	if changes.Retries, err = hashMap(ctx, s.shared.commands, k.again, parseRetryMark); err != nil {
+		return groups.Changes{}, err
+	}
+	return changes, nil
 }
 
-func (s *redisStore) trim(ctx context.Context, l Partition, bound int) (taken int64, moved []string, err error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	k := l.group("")
-	err = s.guarded(ctx, l, func(log string) (int64, error) {
-		values, err := s.scripts.trim.Run(ctx, s.client, []string{k.id, l.Stream, k.groups}, log, k.group, bound).Slice()
-		if err != nil {
-			return 0, unavailable(err)
-		}
-		taken, _ = values[0].(int64)
-		for _, v := range values[1:] {
-			name, _ := v.(string)
-			moved = append(moved, name)
-		}
-		return min(taken, 0), nil
-	})
-	return taken, moved, err
-}
-
-func (s *redisStore) letters(ctx context.Context, l Partition, ids []string) ([]storedLetter, error) {
+// Letters implements [groups.Store]. One round trip.
+func (s *store) Letters(ctx context.Context, p groups.Partition, ids []string) ([]groups.StoredLetter, error) {
 	if len(ids) == 0 {
 		return nil, nil
 	}
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	replies := make([]*goredis.XMessageSliceCmd, len(ids))
-	_, err := s.client.Pipelined(ctx, func(p goredis.Pipeliner) error {
+	k, replies := s.state(p), make([]*goredis.XMessageSliceCmd, len(ids))
+	_, err := s.shared.commands.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
 		for i, id := range ids {
-			replies[i] = p.XRange(ctx, l.group(s.group).dead, id, id)
+			replies[i] = pipe.XRange(ctx, k.dead, id, id)
 		}
 		return nil
 	})
 	if err != nil {
 		return nil, unavailable(err)
 	}
-	var found []storedLetter
+	var found []groups.StoredLetter
 	for i, reply := range replies {
 		for _, m := range reply.Val() {
-			found = append(found, storedLetter{readLetter(m.Values), ids[i]})
+			found = append(found, groups.StoredLetter{Letter: parseLetter(m.Values), ID: ids[i]})
 		}
 	}
 	return found, nil
 }
 
-func (s *redisStore) last(ctx context.Context, l Partition) (streamID, error) {
+// CompareHeads implements [groups.Store]. It returns an empty page for a partition without a log.
+func (s *store) CompareHeads(ctx context.Context, p groups.Partition, cursor uint64, count int) (ports.HeadPage, error) {
+	if !p.Logged() || s.shared.backlog == nil {
+		return ports.HeadPage{}, nil
+	}
 	ctx, cancel := timely(ctx)
 	defer cancel()
-	entries, err := s.client.XRevRangeN(ctx, l.Stream, "+", "-", 1).Result()
-	switch {
-	case err != nil:
-		return streamID{}, unavailable(err)
-	case len(entries) == 0:
-		return streamID{}, nil
-	}
-	return parseStreamID(entries[0].ID)
+	return s.shared.backlog.CompareHeads(ctx, p.Number, s.state(p).chats, cursor, count)
 }
 
-// trimmed decides as the script of a commit does.
-func (s *redisStore) trimmed(ctx context.Context, l Partition, gone streamID) (bool, streamID, error) {
+// Next implements [groups.Store].
+func (s *store) Next(ctx context.Context, p groups.Partition, after groups.StreamID, wait bool) (*groups.Batch, error) {
+	return s.shared.reader.next(ctx, &s.reads, p.Stream, after, wait)
+}
+
+// Forget implements [groups.Store]. The other groups of the process read the stream anew, too.
+func (s *store) Forget(p groups.Partition) { s.shared.reader.drop(p.Stream) }
+
+// Close waits for the store's reads in flight, at most [readBlock] and [readGrace]. Later reads return [ports.ErrClosed].
+func (s *store) Close() error {
+	s.reads.close()
+	return nil
+}
+
+// Last implements [groups.Store]. One round trip.
+func (s *store) Last(ctx context.Context, p groups.Partition) (groups.StreamID, error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	entries, err := s.shared.commands.XRevRangeN(ctx, p.Stream, "+", "-", 1).Result()
+	if err != nil {
+		return groups.StreamID{}, unavailable(err)
+	}
+	return firstID(entries)
+}
+
+// firstID returns the id of the first entry, or zero if there is none.
+func firstID(entries []goredis.XMessage) (groups.StreamID, error) {
+	if len(entries) == 0 {
+		return groups.StreamID{}, nil
+	}
+	return parseID(entries[0].ID)
+}
+
+// Trimmed implements [groups.Store]. It decides as the script of a commit does. One round trip.
+func (s *store) Trimmed(ctx context.Context, p groups.Partition, gone groups.StreamID) (bool, groups.StreamID, error) {
 	ctx, cancel := timely(ctx)
 	defer cancel()
 	var fields *goredis.SliceCmd
 	var entries *goredis.XMessageSliceCmd
-	_, err := s.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
-		fields, entries = p.HMGet(ctx, l.group(s.group).group, "position", "walk"), p.XRangeN(ctx, l.Stream, "-", "+", 1)
+	_, err := s.shared.commands.TxPipelined(ctx, func(pipe goredis.Pipeliner) error {
+		fields, entries = pipe.HMGet(ctx, s.state(p).group, "position", "walk"), pipe.XRangeN(ctx, p.Stream, "-", "+", 1)
 		return nil
 	})
 	if err != nil {
-		return false, streamID{}, unavailable(err)
+		return false, groups.StreamID{}, unavailable(err)
 	}
-	first := streamID{}
-	if found := entries.Val(); len(found) > 0 {
-		if first, err = parseStreamID(found[0].ID); err != nil {
-			return false, streamID{}, err
-		}
+	first, err := firstID(entries.Val())
+	if err != nil {
+		return false, groups.StreamID{}, err
 	}
 	state := fields.Val()
-	return (state[0] != "0-0" || state[1] != "") && (first.isZero() || first.compare(gone) > 0), first, nil
+	return (state[0] != "0-0" || state[1] != "") && (first.IsZero() || first.Compare(gone) > 0), first, nil
+}
+
+// Trim implements [groups.Store]. One round trip.
+func (s *store) Trim(ctx context.Context, p groups.Partition, bound int) (overrun []string, err error) {
+	ctx, cancel := timely(ctx)
+	defer cancel()
+	k := s.state(p)
+	prefix := strings.TrimSuffix(k.group, s.group)
+	err = s.guarded(ctx, p, func(log string) (int64, error) {
+		values, err := s.shared.scripts.trim.Run(ctx, s.shared.commands, []string{k.id, p.Stream, k.groups}, log, prefix, bound).Slice()
+		if err != nil {
+			return 0, unavailable(err)
+		}
+		taken, _ := values[0].(int64)
+		overrun = texts(values[1:])
+		return min(taken, 0), nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return overrun, nil
 }
