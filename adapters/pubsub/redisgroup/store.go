@@ -50,19 +50,25 @@ func parseSeq(text string) domain.Seq {
 	return domain.Seq(n)
 }
 
-// Create implements [groups.Store]. One round trip.
+// Create implements [groups.Store]. One round trip, and with [groups.Start.At] one more for every 1,000 entries that the new group will read: they are
+// counted, so that its lag is exact.
 func (s *store) Create(ctx context.Context, p groups.Partition, at groups.Start) (fresh bool, err error) {
-	ctx, cancel := timely(ctx)
-	defer cancel()
-	k, beginning, before := s.state(p), "", ""
+	k, beginning, before, counted, rest := s.state(p), "", "", "", ""
 	switch {
 	case at.Beginning:
 		beginning = "1"
 	case !at.At.IsZero():
-		before = strconv.FormatInt(max(at.At.UnixMilli()-1, 0), 10)
+		ms := max(at.At.UnixMilli(), 1)
+		before = strconv.FormatInt(ms-1, 10)
+		if counted, rest, err = s.countFrom(ctx, k, ms); err != nil {
+			return false, err
+		}
 	}
+	ctx, cancel := timely(ctx)
+	defer cancel()
 	err = s.guarded(ctx, p, func(log string) (int64, error) {
-		status, err := s.shared.scripts.create.Run(ctx, s.shared.commands, []string{k.id, k.group, k.groups, p.Stream}, log, s.group, beginning, before).Int64Slice()
+		keys := []string{k.id, k.group, k.groups, k.Stream}
+		status, err := s.shared.scripts.create.Run(ctx, s.shared.commands, keys, log, s.group, beginning, before, counted, rest).Int64Slice()
 		if err != nil {
 			return 0, unavailable(err)
 		}
@@ -70,6 +76,34 @@ func (s *store) Create(ctx context.Context, p groups.Partition, at groups.Start)
 		return status[0], nil
 	})
 	return fresh, err
+}
+
+// countFrom counts the entries of a stream from a ms on, unless the group exists. It returns their number, "" if it exists, and the beginning of the range
+// that it has not counted.
+func (s *store) countFrom(ctx context.Context, k *groupPartition, ms int64) (counted, rest string, err error) {
+	const page = 1000
+	bounded, cancel := timely(ctx)
+	defer cancel()
+	exists, err := s.shared.commands.Exists(bounded, k.group).Result()
+	if err != nil || exists > 0 {
+		return "", "", rediscmd.Unavailable(ctx, err)
+	}
+	n, rest := 0, strconv.FormatInt(ms, 10)
+	for {
+		bounded, cancel := timely(ctx)
+		entries, err := s.shared.commands.XRangeN(bounded, k.Stream, rest, "+", page).Result()
+		cancel()
+		if err != nil {
+			return "", "", rediscmd.Unavailable(ctx, err)
+		}
+		n += len(entries)
+		if len(entries) > 0 {
+			rest = "(" + entries[len(entries)-1].ID
+		}
+		if len(entries) < page {
+			return strconv.Itoa(n), rest, nil
+		}
+	}
 }
 
 // Seed implements [groups.Store]. One round trip.
