@@ -1,4 +1,4 @@
-package pubsub
+package redisgroup
 
 import (
 	_ "embed"

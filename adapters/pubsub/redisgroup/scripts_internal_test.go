@@ -1,4 +1,4 @@
-package pubsub
+package redisgroup
 
 import (
 	"context"
@@ -307,17 +307,27 @@ func TestScript_CreateAndSeed(t *testing.T) {
 	three := append(entries("stream", "1-0", "2-0", "3-0", "4-0"), "XDEL $stream 2-0")
 	create := func(s scripts) *goredis.Script { return s.create }
 	checkScript(t, create, "id g groups stream", []scriptCase{
-		{"another log", given("SET $id M"), "L n ''", "[-1]", "g=- groups=-"},
+		{"another log", given("SET $id M"), "L n '' '' '' ''", "[-1]", "g=- groups=-"},
 		{
-			"at the end", given(log, three), "L n ''", "[2]",
+			"at the end", given(log, three), "L n '' '' '' ''", "[2]",
 			"g.position=4-0 g.passed=4 g.walk='' g.state=new g.owner='' g.epoch=0 g.until=0 g.commit=0 g.revision=0 groups={n}",
 		},
-		{"at the beginning", given(log, three), "L n 1", "[1]", "g.position=0-0 g.passed=1 g.walk=0 g.state=ready groups={n}"},
-		{"at the end of an empty stream", given(log), "L n ''", "[2]", "g.position=0-0 g.passed=0 g.state=new"},
-		{"without a log, at the end", given(three), "'' n ''", "[1]", "g.position=4-0 g.walk='' g.state=ready"},
-		{"without a log, at the beginning", given(three), "'' n 1", "[1]", "g.position=0-0 g.walk='' g.state=ready"},
-		{"there, and ready", given(log, three, "HSET $g state ready position 7-0"), "L n ''", "[1]", "g.position=7-0 groups={n}"},
-		{"there, and not ready", given(log, three, "HSET $g state new position 7-0"), "L n 1", "[2]", "g.position=7-0 g.state=new"},
+		{"at the beginning", given(log, three), "L n 1 '' '' ''", "[1]", "g.position=0-0 g.passed=1 g.walk=0 g.state=ready groups={n}"},
+		{"at the end of an empty stream", given(log), "L n '' '' '' ''", "[2]", "g.position=0-0 g.passed=0 g.state=new"},
+		{"without a log, at the end", given(three), "'' n '' '' '' ''", "[1]", "g.position=4-0 g.walk='' g.state=ready"},
+		{"without a log, at the beginning", given(three), "'' n 1 '' '' ''", "[1]", "g.position=0-0 g.walk='' g.state=ready"},
+		{"from the first entry on", given(log, three), "L n '' 0 3 (4-0", "[2]", "g.position=0-0 g.passed=1 g.walk=0 g.state=new groups={n}"},
+		{"from a time on", given(log, three), "L n '' 2 2 (4-0", "[2]", "g.position=1-0 g.passed=2 g.walk=0 g.state=new"},
+		{"from a time on, within its ms", given(log, entries("stream", "1-0", "2-0", "2-7", "3-0")), "L n '' 2 1 (3-0", "[2]", "g.position=2-7 g.passed=3"},
+		{"from a time on, with entries since", given(log, three), "L n '' 2 1 (3-0", "[2]", "g.position=1-0 g.passed=2"},
+		{"from a time on, without a count", given(log, three), "L n '' 3 '' ''", "[2]", "g.position=3-0 g.passed=1 g.walk=0"},
+		{"from a time on that is to come", given(log, three), "L n '' 9 0 10", "[2]", "g.position=4-0 g.passed=4 g.walk=0"},
+		{"from a time on, of an empty stream", given(log), "L n '' 2 0 3", "[2]", "g.position=0-0 g.passed=0 g.walk=0 g.state=new"},
+		{"from a time on, of a trimmed stream", given(log, entries("stream", "1-0", "5-0"), "XDEL $stream 1-0"), "L n '' 2 1 (5-0", "[2]", "g.position=0-0 g.passed=1 g.walk=0"},
+		{"without a log, from a time on", given(three), "'' n '' 2 2 (4-0", "[1]", "g.position=1-0 g.passed=2 g.walk='' g.state=ready"},
+		{"there, from a time on", given(log, three, "HSET $g state ready position 7-0 walk ''"), "L n '' 2 '' ''", "[1]", "g.position=7-0 g.walk=''"},
+		{"there, and ready", given(log, three, "HSET $g state ready position 7-0"), "L n '' '' '' ''", "[1]", "g.position=7-0 groups={n}"},
+		{"there, and not ready", given(log, three, "HSET $g state new position 7-0"), "L n 1 '' '' ''", "[2]", "g.position=7-0 g.state=new"},
 	})
 	checkScript(t, func(s scripts) *goredis.Script { return s.seedCheckpoints }, "id g checkpoints", []scriptCase{
 		{"another log", given("SET $id M", "HSET $g state new"), "L 1 c 5", "-1", "checkpoints=- g.state=new"},

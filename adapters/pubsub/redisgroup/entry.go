@@ -1,4 +1,4 @@
-package pubsub
+package redisgroup
 
 import (
 	"errors"
@@ -8,34 +8,8 @@ import (
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
+	"chatcore/ports/groups"
 )
-
-// entry is an entry of a stream. Its strings share the memory of the reply.
-type entry struct {
-	id       streamID
-	uuid     string
-	metadata string
-	chat     string
-	seq      domain.Seq // 0 for an entry of another program
-	payload  []byte
-	broken   string // why it cannot be read, "" if it can
-	half     bool   // only one of chat and seq is set
-}
-
-// batch is the result of one read of a stream: entries that follow each other.
-type batch struct {
-	after   streamID // id after which the read began
-	entries []entry
-	full    bool // there may be more right after
-	hole    bool // the stream no longer has the entry at after: others after it may be gone too
-}
-
-func (b *batch) last() streamID {
-	if len(b.entries) == 0 {
-		return b.after
-	}
-	return b.entries[len(b.entries)-1].id
-}
 
 // errReply is returned for a reply of an unexpected form.
 var errReply = errors.New("unexpected reply")
@@ -126,15 +100,15 @@ func (r *replyReader) string() string {
 }
 
 // entries reads a list of entries as XRANGE replies with it.
-func (r *replyReader) entries() []entry {
+func (r *replyReader) entries() []groups.Entry {
 	n := r.list()
-	entries := make([]entry, 0, min(n, len(r.raw)))
+	entries := make([]groups.Entry, 0, min(n, len(r.raw)))
 	for range n {
 		if r.list() != 2 {
 			r.fail("no entry")
 			return nil
 		}
-		entries = append(entries, entry{})
+		entries = append(entries, groups.Entry{})
 		r.entry(&entries[len(entries)-1])
 		if r.err != nil {
 			return nil
@@ -143,25 +117,25 @@ func (r *replyReader) entries() []entry {
 	return entries
 }
 
-func (r *replyReader) entry(e *entry) {
-	id, err := parseStreamID(r.string())
+func (r *replyReader) entry(e *groups.Entry) {
+	id, err := groups.ParseStreamID(r.string())
 	if err != nil {
 		r.fail(err.Error())
 		return
 	}
-	e.id = id
+	e.ID = id
 	seq, typ := "", ""
 	for n := r.list() / 2; n > 0 && r.err == nil; n-- {
 		switch r.string() {
 		case wireformat.FieldUUID:
-			e.uuid = r.string()
+			e.UUID = r.string()
 		case wireformat.FieldMetadata:
-			e.metadata = r.string()
+			e.Metadata = r.string()
 		case wireformat.FieldPayload:
 			from, to := r.span()
-			e.payload = r.raw[from:to:to]
+			e.Payload = r.raw[from:to:to]
 		case wireformat.FieldChat:
-			e.chat = r.string()
+			e.Chat = r.string()
 		case wireformat.FieldSeq:
 			seq = r.string()
 		case wireformat.FieldType:
@@ -170,20 +144,20 @@ func (r *replyReader) entry(e *entry) {
 			r.string()
 		}
 	}
-	if seq == "" && e.chat == "" {
-		e.complete(typ)
+	if seq == "" && e.Chat == "" {
+		complete(e, typ)
 		return
 	}
 	n, err := strconv.ParseUint(seq, 10, 64)
-	if err != nil || n == 0 || e.chat == "" || len(e.chat) > domain.MaxIDBytes {
-		e.half, e.chat = true, ""
-		e.complete(typ)
+	if err != nil || n == 0 || e.Chat == "" || len(e.Chat) > domain.MaxIDBytes {
+		e.Half, e.Chat = true, ""
+		complete(e, typ)
 		return
 	}
-	if e.uuid == "" {
-		e.broken = "the entry has no " + wireformat.FieldUUID
+	if e.UUID == "" {
+		e.Broken = "the entry has no " + wireformat.FieldUUID
 	}
-	e.seq = domain.Seq(n)
+	e.Seq = domain.Seq(n)
 }
 
 // maxForeign is the largest total size in bytes of the known fields of another program's entry.
@@ -191,33 +165,33 @@ const maxForeign = 1 << 20
 
 // complete fills in another program's entry as watermill-redisstream would have written it. An entry without a UUID is named by its stream id. An
 // entry without metadata has its type in a separate field or in the payload.
-func (e *entry) complete(typ string) {
-	if n := len(e.uuid) + len(e.metadata) + len(e.payload) + len(typ); n > maxForeign {
-		e.broken = fmt.Sprintf("the entry has %d bytes; allowed: %d", n, maxForeign)
+func complete(e *groups.Entry, typ string) {
+	if n := len(e.UUID) + len(e.Metadata) + len(e.Payload) + len(typ); n > maxForeign {
+		e.Broken = fmt.Sprintf("the entry has %d bytes; allowed: %d", n, maxForeign)
 		return
 	}
 	switch {
-	case len(e.payload) == 0 && e.uuid == "":
-		e.broken = "the entry has no " + wireformat.FieldPayload
-	case len(e.uuid) > domain.MaxIDBytes:
-		e.broken = fmt.Sprintf("the entry's %s has %d bytes; allowed: %d", wireformat.FieldUUID, len(e.uuid), domain.MaxIDBytes)
-	case e.uuid == "":
-		e.uuid = "entry:" + e.id.String()
+	case len(e.Payload) == 0 && e.UUID == "":
+		e.Broken = "the entry has no " + wireformat.FieldPayload
+	case len(e.UUID) > domain.MaxIDBytes:
+		e.Broken = fmt.Sprintf("the entry's %s has %d bytes; allowed: %d", wireformat.FieldUUID, len(e.UUID), domain.MaxIDBytes)
+	case e.UUID == "":
+		e.UUID = "entry:" + e.ID.String()
 	}
-	if e.metadata == "" && typ != "" {
-		e.metadata = string(wireformat.EncodeMetadata(map[string]string{wireformat.MetaType: typ}))
+	if e.Metadata == "" && typ != "" {
+		e.Metadata = string(wireformat.EncodeMetadata(map[string]string{wireformat.MetaType: typ}))
 	}
 }
 
 // parseRange reads the reply to XRANGE.
-func parseRange(raw []byte) ([]entry, error) {
+func parseRange(raw []byte) ([]groups.Entry, error) {
 	r := newReplyReader(raw)
 	entries := r.entries()
 	return entries, r.err
 }
 
 // parseRead reads the reply to XREAD of one stream. It returns no entries if none arrived.
-func parseRead(raw []byte) ([]entry, error) {
+func parseRead(raw []byte) ([]groups.Entry, error) {
 	r := newReplyReader(raw)
 	streams := r.list()
 	if streams == 0 || r.err != nil {

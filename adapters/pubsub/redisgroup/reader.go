@@ -1,4 +1,4 @@
-package pubsub
+package redisgroup
 
 import (
 	"context"
@@ -9,6 +9,10 @@ import (
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/adapters/redis/rediscmd"
+	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 const (
@@ -23,10 +27,10 @@ const (
 type Reader struct {
 	client goredis.UniversalClient
 
-	mu     sync.Mutex
-	tails  map[string]*tail
-	closed bool
-	active sync.WaitGroup // reads in flight
+	reads reads
+
+	mu    sync.Mutex // mu guards: tails
+	tails map[string]*tail
 }
 
 // NewReader returns a reader. Each stream that it waits for occupies a connection of the client's pool.
@@ -34,48 +38,77 @@ func NewReader(client goredis.UniversalClient) *Reader {
 	return &Reader{client: client, tails: make(map[string]*tail)}
 }
 
-// Close waits for the reads in flight. Later reads return [ErrClosed].
+// Close waits for the reads in flight. Later reads return [ports.ErrClosed].
 func (r *Reader) Close() error {
+	r.reads.close()
+	return nil
+}
+
+// reads counts the reads in flight of a reader or a store. The zero value is ready for use.
+type reads struct {
+	mu     sync.Mutex // mu guards: closed
+	closed bool
+	active sync.WaitGroup
+}
+
+// begin registers a read, whose end calls active.Done. It reports false after close.
+func (r *reads) begin() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if !r.closed {
+		r.active.Add(1)
+	}
+	return !r.closed
+}
+
+// ended reports whether close was called.
+func (r *reads) ended() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.closed
+}
+
+// close refuses further reads, and waits for those in flight.
+func (r *reads) close() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
 	r.active.Wait()
-	return nil
 }
 
 // tail is the part of a stream that was read last.
 type tail struct {
 	mu      sync.Mutex
-	batches []*batch      // each begins where the one before ends
-	more    bool          // the last read was full: the next one does not wait
-	reading chan struct{} // closed when the read in flight ends; nil if there is none
-	err     error         // of the last read
-	broken  *batch        // result of the last read if the entry before it was gone; nil otherwise
+	batches []*groups.Batch // each begins where the one before ends
+	more    bool            // the last read was full: the next one does not wait
+	reading chan struct{}   // closed when the read in flight ends; nil if there is none
+	err     error           // of the last read
+	broken  *groups.Batch   // result of the last read if the entry before it was gone; nil otherwise
 }
 
-func (t *tail) end() (streamID, bool) {
+func (t *tail) end() (groups.StreamID, bool) {
 	if len(t.batches) == 0 {
-		return streamID{}, false
+		return groups.StreamID{}, false
 	}
-	return t.batches[len(t.batches)-1].last(), true
+	return t.batches[len(t.batches)-1].Last(), true
 }
 
 // find returns the entries after an id if they were read, and whether the id is in the tail.
-func (t *tail) find(after streamID) (stretch *batch, known bool) {
+func (t *tail) find(after groups.StreamID) (stretch *groups.Batch, known bool) {
 	end, some := t.end()
-	if !some || after.compare(end) > 0 || after.compare(t.batches[0].after) < 0 {
+	if !some || after.Compare(end) > 0 || after.Compare(t.batches[0].After) < 0 {
 		return nil, false
 	}
 	for _, b := range t.batches {
-		if after.compare(b.last()) >= 0 {
+		if after.Compare(b.Last()) >= 0 {
 			continue
 		}
-		if after == b.after {
+		if after == b.After {
 			return b, true
 		}
-		for i := range b.entries {
-			if b.entries[i].id.compare(after) > 0 {
-				return &batch{after: after, entries: b.entries[i:], full: b.full}, true
+		for i := range b.Entries {
+			if b.Entries[i].ID.Compare(after) > 0 {
+				return &groups.Batch{After: after, Entries: b.Entries[i:], Full: b.Full}, true
 			}
 		}
 	}
@@ -102,13 +135,23 @@ func (r *Reader) drop(stream string) {
 }
 
 // next returns the entries after an id, in order. With wait it returns when there are any, or ctx's error when ctx ends. An empty batch means that
-// another call may find some. Without wait it asks once, for this group alone.
-func (r *Reader) next(ctx context.Context, stream string, after streamID, wait bool) (*batch, error) {
+// another call may find some. Without wait it asks once, for this group alone. It returns [ports.ErrClosed] after the reader or the store was closed,
+// at the latest when the read in flight ends. of counts the reads of the store.
+func (r *Reader) next(ctx context.Context, of *reads, stream string, after groups.StreamID, wait bool) (*groups.Batch, error) {
+	for _, count := range [...]*reads{&r.reads, of} {
+		if !count.begin() {
+			return nil, ports.ErrClosed
+		}
+		defer count.active.Done()
+	}
 	if !wait {
-		return r.poll(ctx, stream, after)
+		return r.read(ctx, stream, after, false)
 	}
 	t := r.tail(stream)
 	for {
+		if r.reads.ended() || of.ended() {
+			return nil, ports.ErrClosed
+		}
 		t.mu.Lock()
 		stretch, known := t.find(after)
 		if stretch != nil {
@@ -120,7 +163,7 @@ func (r *Reader) next(ctx context.Context, stream string, after streamID, wait b
 				t.mu.Unlock()
 				return r.private(ctx, t, stream, after)
 			}
-			t.batches, t.more = []*batch{{after: after}}, true
+			t.batches, t.more = []*groups.Batch{{After: after}}, true
 		}
 		if reading := t.reading; reading != nil { // another group reads
 			t.mu.Unlock()
@@ -138,29 +181,14 @@ func (r *Reader) next(ctx context.Context, stream string, after streamID, wait b
 		if err != nil {
 			return nil, err
 		}
-		if broken != nil && broken.after == after {
+		if broken != nil && broken.After == after {
 			return broken, nil
 		}
 	}
 }
 
-func (r *Reader) begin() bool {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if r.closed {
-		return false
-	}
-	r.active.Add(1)
-	return true
-}
-
 // readTail reads on after the tail, for all groups that wait there. It is called with the tail locked, and does not return before its read ends.
-func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after streamID) error {
-	if !r.begin() {
-		t.mu.Unlock()
-		return ErrClosed
-	}
-	defer r.active.Done()
+func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after groups.StreamID) error {
 	t.reading = make(chan struct{})
 	wait := !t.more
 	t.mu.Unlock()
@@ -170,7 +198,7 @@ func (r *Reader) readTail(ctx context.Context, t *tail, stream string, after str
 }
 
 // took adds the result of a read to the tail.
-func (r *Reader) took(t *tail, after streamID, b *batch, err error) {
+func (r *Reader) took(t *tail, after groups.StreamID, b *groups.Batch, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	close(t.reading)
@@ -182,12 +210,12 @@ func (r *Reader) took(t *tail, after streamID, b *batch, err error) {
 	if !some || end != after { // dropped meanwhile
 		return
 	}
-	t.more = b.full
-	if b.hole { // it does not continue the tail
+	t.more = b.Full
+	if b.Gap { // it does not continue the tail
 		t.broken, t.batches = b, nil
 		return
 	}
-	if len(b.entries) == 0 {
+	if len(b.Entries) == 0 {
 		return
 	}
 	t.batches = append(t.batches, b)
@@ -196,30 +224,17 @@ func (r *Reader) took(t *tail, after streamID, b *batch, err error) {
 	}
 }
 
-// poll reads once without waiting.
-func (r *Reader) poll(ctx context.Context, stream string, after streamID) (*batch, error) {
-	if !r.begin() {
-		return nil, ErrClosed
-	}
-	defer r.active.Done()
-	return r.read(ctx, stream, after, false)
-}
-
 // private reads for a group whose position is not in the tail. If nothing follows the position, the stream is not the one that the tail was read
 // from: the tail restarts at this position.
-func (r *Reader) private(ctx context.Context, t *tail, stream string, after streamID) (*batch, error) {
-	if !r.begin() {
-		return nil, ErrClosed
-	}
-	defer r.active.Done()
+func (r *Reader) private(ctx context.Context, t *tail, stream string, after groups.StreamID) (*groups.Batch, error) {
 	b, err := r.read(ctx, stream, after, false)
-	if err != nil || len(b.entries) > 0 || b.hole {
+	if err != nil || len(b.Entries) > 0 || b.Gap {
 		return b, err
 	}
 	t.mu.Lock()
 	reading := t.reading
 	if reading == nil {
-		t.batches = []*batch{{after: after}}
+		t.batches = []*groups.Batch{{After: after}}
 	}
 	t.mu.Unlock()
 	if reading == nil {
@@ -235,7 +250,7 @@ func (r *Reader) private(ctx context.Context, t *tail, stream string, after stre
 
 // read asks Redis once, without waiting or for at most [readBlock]. It also checks that the entry at after still exists. Both commands go over one
 // connection, and so to one server.
-func (r *Reader) read(ctx context.Context, stream string, after streamID, wait bool) (*batch, error) {
+func (r *Reader) read(ctx context.Context, stream string, after groups.StreamID, wait bool) (*groups.Batch, error) {
 	ctx, cancel := context.WithTimeout(ctx, readBlock+readGrace)
 	defer cancel()
 	cmds := []*goredis.RawCmd{goredis.NewRawCmd(ctx, "xrange", stream, after.String(), "+", "count", readCount+1)}
@@ -251,17 +266,17 @@ func (r *Reader) read(ctx context.Context, stream string, after streamID, wait b
 		}
 		return nil, fmt.Errorf("reading %s: %w", stream, unavailable(err))
 	}
-	b := &batch{after: after}
+	b := &groups.Batch{After: after}
 	entries, err := parseRange(cmds[0].Val())
-	if len(entries) > 0 && entries[0].id == after {
+	if len(entries) > 0 && entries[0].ID == after {
 		entries = entries[1:]
 	} else {
-		b.hole = !after.isZero()
+		b.Gap = !after.IsZero()
 	}
-	b.entries, b.full = entries, len(entries) >= readCount
+	b.Entries, b.Full = entries, len(entries) >= readCount
 	if wait && err == nil {
-		b.entries, err = parseRead(cmds[1].Val())
-		b.full = len(b.entries) == readCount
+		b.Entries, err = parseRead(cmds[1].Val())
+		b.Full = len(b.Entries) == readCount
 	}
 	return b, err
 }
@@ -292,7 +307,7 @@ func (r *Reader) ask(ctx context.Context, stream string, cmds []*goredis.RawCmd)
 // nodeOf returns the node that has a key.
 func nodeOf(ctx context.Context, client goredis.UniversalClient, key string) (goredis.Cmdable, error) {
 	if cluster, ok := client.(*goredis.ClusterClient); ok {
-		return cluster.MasterForKey(ctx, key)
+		return rediscmd.MasterFor(ctx, cluster, key)
 	}
 	return client, nil
 }

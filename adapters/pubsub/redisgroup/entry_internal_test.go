@@ -1,23 +1,13 @@
-package pubsub
+package redisgroup
 
 import (
-	"context"
 	"fmt"
 	"strings"
 	"testing"
-	"time"
-
-	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
-	"chatcore/ports"
 )
-
-type noClock struct{}
-
-func (noClock) Now() time.Time                               { return time.Unix(0, 0) }
-func (noClock) Sleep(ctx context.Context, _ time.Time) error { return ctx.Err() }
 
 // rangeReply is a reply to XRANGE in RESP with one entry.
 func rangeReply(id string, fields ...string) []byte {
@@ -32,37 +22,10 @@ func rangeReply(id string, fields ...string) []byte {
 	return []byte(b.String())
 }
 
-// handled passes an entry to a consumer as an owner of a partition would, and reports whether a handler was called.
-func handled(t *testing.T, e *entry) (called bool) {
-	t.Helper()
-	handle := func(_ context.Context, d ports.Delivery) error {
-		called = true
-		if d.Event == nil || d.Event.ChatID() == "" || len(d.ID.Event) > domain.MaxIDBytes || d.ID.Event == "" {
-			t.Errorf("delivered %+v", d)
-		}
-		return nil
-	}
-	consume := NewConsumer(wireformat.New(), "log", noClock{}, map[string]Handler{AnyType: handle}, &Counters{})
-	p := &record{queue: &chatQueue{}, owned: &ownedPartition{}}
-	p.open(e)
-	p.seq = 0
-	msg, err := p.message(t.Context(), false, wireformat.New())
-	if err == nil {
-		err = consume(msg)
-	}
-	if called == (err != nil) {
-		t.Errorf("handled %v, error %v", called, err)
-	}
-	if len(p.broken) > 1000 {
-		t.Errorf("the reason has %d bytes", len(p.broken))
-	}
-	return called
-}
-
-// FuzzStreamEntry reads entries with any fields of any sizes: each reaches a handler or has a reason why not.
+// FuzzStreamEntry reads entries with any fields of any sizes: each has an id and a bounded size, or a reason why not.
 func FuzzStreamEntry(f *testing.F) {
 	good := `{"messageId":"m","chatId":"c","senderId":"ben","content":"x"}`
-	metadata := string(wireformat.EncodeMetadata(message.Metadata{"type": "message:new"}))
+	metadata := string(wireformat.EncodeMetadata(map[string]string{"type": "message:new"}))
 	f.Add("message:new", "", "", good, "", "", 0)
 	f.Add("", "id", metadata, good, "", "", 0)
 	f.Add("", "id", metadata, good, "c", "1", 0)
@@ -84,10 +47,19 @@ func FuzzStreamEntry(f *testing.F) {
 		if err != nil || len(entries) != 1 {
 			t.Fatalf("%d entries, %v", len(entries), err)
 		}
-		if e := &entries[0]; e.seq == 0 {
-			handled(t, e)
-		} else if len(e.chat) > domain.MaxIDBytes || e.chat == "" {
-			t.Errorf("a chat id of %d bytes", len(e.chat))
+		e := entries[0]
+		switch {
+		case len(e.Broken) > 1000:
+			t.Errorf("the reason has %d bytes", len(e.Broken))
+		case e.Broken != "":
+		case e.UUID == "":
+			t.Errorf("no id: %+v", e)
+		case e.Seq == 0 && e.Chat != "":
+			t.Errorf("an entry in no log has the chat %q", e.Chat)
+		case e.Seq == 0 && (len(e.UUID) > domain.MaxIDBytes+len("entry:") || len(e.UUID)+len(e.Metadata)+len(e.Payload) > 2*maxForeign):
+			t.Errorf("an id of %d bytes, metadata of %d, a payload of %d", len(e.UUID), len(e.Metadata), len(e.Payload))
+		case e.Seq > 0 && (len(e.Chat) > domain.MaxIDBytes || e.Chat == ""):
+			t.Errorf("a chat id of %d bytes", len(e.Chat))
 		}
 	})
 }

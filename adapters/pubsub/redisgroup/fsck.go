@@ -1,4 +1,4 @@
-package pubsub
+package redisgroup
 
 import (
 	"context"
@@ -7,14 +7,15 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/adapters/redis/rediscmd"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // FsckConfig is the configuration of [Groups.Fsck].
@@ -48,12 +49,12 @@ func (g *Groups) Fsck(ctx context.Context, c FsckConfig) error {
 		slices.Sort(names)
 		names = slices.Compact(names)
 	}
-	for _, l := range g.partitions {
-		if !l.logged() || c.Chat != "" && l.Partition != c.Partition {
+	for _, p := range g.partitions {
+		if p.Number < 0 || c.Chat != "" && p.Number != c.Partition {
 			continue
 		}
 		for _, name := range names {
-			f := &groupCheck{Groups: g, config: c, partition: l, group: name, keys: l.group(name), store: g.store(name)}
+			f := &groupCheck{Groups: g, config: c, partition: p.bare(), group: name, keys: p.group(name), store: g.store(name)}
 			if err := f.check(ctx); err != nil {
 				return err
 			}
@@ -65,8 +66,8 @@ func (g *Groups) Fsck(ctx context.Context, c FsckConfig) error {
 // names returns the names of the groups of any partition. Each of these groups is one of every partition.
 func (g *Groups) names(ctx context.Context) ([]string, error) {
 	var names []string
-	for _, l := range g.partitions {
-		some, err := g.client.SMembers(ctx, l.group("").groups).Result()
+	for _, p := range g.partitions {
+		some, err := g.commands.SMembers(ctx, p.group("").groups).Result()
 		if err != nil {
 			return nil, unavailable(err)
 		}
@@ -79,8 +80,8 @@ func (g *Groups) names(ctx context.Context) ([]string, error) {
 // unlisted scans all keys for groups that have a state, and returns their names.
 func (g *Groups) unlisted(ctx context.Context) (names []string, err error) {
 	prefixes := make(map[string]struct{}, len(g.partitions))
-	for _, l := range g.partitions {
-		prefixes[l.group("").group] = struct{}{}
+	for _, p := range g.partitions {
+		prefixes[p.group("").group] = struct{}{}
 	}
 	scan := func(ctx context.Context, node goredis.Cmdable) error {
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
@@ -98,28 +99,26 @@ func (g *Groups) unlisted(ctx context.Context) (names []string, err error) {
 		}
 		return nil
 	}
-	cluster, ok := g.client.(*goredis.ClusterClient)
-	if !ok {
-		err = scan(ctx, g.client)
-		return names, err
+	nodes, err := rediscmd.Masters(ctx, g.commands)
+	if err != nil {
+		return nil, unavailable(err)
 	}
-	var mu sync.Mutex
-	err = cluster.ForEachMaster(ctx, func(ctx context.Context, node *goredis.Client) error {
-		mu.Lock()
-		defer mu.Unlock()
-		return scan(ctx, node)
-	})
-	return names, err
+	for _, node := range nodes {
+		if err := scan(ctx, node); err != nil {
+			return nil, err
+		}
+	}
+	return names, nil
 }
 
 // groupCheck checks one group on one partition.
 type groupCheck struct {
 	*Groups
 	config    FsckConfig
-	partition Partition
+	partition groups.Partition
 	group     string
 	keys      groupKeys
-	store     *redisStore
+	store     *store
 }
 
 func (f *groupCheck) check(ctx context.Context) error {
@@ -127,7 +126,7 @@ func (f *groupCheck) check(ctx context.Context) error {
 		return err
 	}
 	if f.config.Chat != "" {
-		page, _, err := f.config.Backlog.ReadRaw(ctx, f.partition.Partition, "", []ports.EventRange{{Chat: f.config.Chat, From: 1, Limit: 1}})
+		page, _, err := f.config.Backlog.ReadRaw(ctx, f.partition.Number, "", []ports.EventRange{{Chat: f.config.Chat, From: 1, Limit: 1}})
 		if err != nil {
 			return err
 		}
@@ -142,7 +141,7 @@ func (f *groupCheck) check(ctx context.Context) error {
 		var heads []ports.ChatHead
 		var next uint64
 		err := f.step(ctx, func() (err error) {
-			heads, next, _, err = f.config.Backlog.ListHeads(ctx, f.partition.Partition, cursor)
+			heads, next, _, err = f.config.Backlog.ListHeads(ctx, f.partition.Number, cursor)
 			return err
 		})
 		if errors.Is(err, ports.ErrCorrupt) {
@@ -178,7 +177,7 @@ func (f *groupCheck) step(ctx context.Context, do func() error) error {
 
 func (f *groupCheck) pipelined(ctx context.Context, do func(p goredis.Pipeliner)) error {
 	return f.step(ctx, func() error {
-		_, err := f.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		_, err := f.commands.TxPipelined(ctx, func(p goredis.Pipeliner) error {
 			do(p)
 			return nil
 		})
@@ -219,24 +218,24 @@ func (f *groupCheck) state(ctx context.Context) (ready bool, err error) {
 	state, _ := fields.Val()[0].(string)
 	_, owned := fields.Val()[1].(string)
 	position, _ := fields.Val()[2].(string)
-	_, positionErr := parseStreamID(position)
+	_, positionErr := parseID(position)
 	switch {
 	case state == "" || !owned || positionErr != nil:
 		return false, f.found(ports.Contradiction{
 			Kind: "group_state", Key: f.keys.group, What: "the group has no state on the partition, or not all of it",
 			Repair: "the group restarts from its checkpoints: every chat is checked, and chats that are behind are read from the log",
 		}, func() (bool, error) {
-			if err := f.client.Del(ctx, f.keys.group).Err(); err != nil {
+			if err := f.commands.Del(ctx, f.keys.group).Err(); err != nil {
 				return false, unavailable(err)
 			}
-			_, err := f.store.create(ctx, f.partition, true)
+			_, err := f.store.Create(ctx, f.partition, groups.Start{Beginning: true})
 			return err == nil, err
 		})
 	case !named.Val():
 		return true, f.found(ports.Contradiction{
 			Kind: "group_unlisted", Key: f.keys.groups, What: "the group is not among the partition's groups: the stream is trimmed regardless of it", Repair: "it is added to them",
 		}, func() (bool, error) {
-			if err := f.client.SAdd(ctx, f.keys.groups, f.group).Err(); err != nil {
+			if err := f.commands.SAdd(ctx, f.keys.groups, f.group).Err(); err != nil {
 				return false, unavailable(err)
 			}
 			return true, nil
@@ -259,7 +258,7 @@ func (f *groupCheck) halfDeleted(ctx context.Context) error {
 
 // standing is the group's state of some chats, all as of one moment.
 type standing struct {
-	position    streamID
+	position    groups.StreamID
 	walks       bool
 	checkpoints []string // "" for none
 	left        []string
@@ -276,7 +275,7 @@ func (f *groupCheck) standing(ctx context.Context, chats []string) (s standing, 
 	}
 	position, _ := state.Val()[0].(string)
 	walk, _ := state.Val()[1].(string)
-	s.position, err = parseStreamID(position)
+	s.position, err = parseID(position)
 	s.walks = walk != "" || err != nil // a deleted group is not checked
 	for i := range chats {
 		checkpoint, _ := checkpoints.Val()[i].(string)
@@ -284,11 +283,6 @@ func (f *groupCheck) standing(ctx context.Context, chats []string) (s standing, 
 		s.checkpoints, s.left = append(s.checkpoints, checkpoint), append(s.left, as)
 	}
 	return s, nil
-}
-
-func seqIn(text string) domain.Seq {
-	n, _ := strconv.ParseUint(text, 10, 64)
-	return domain.Seq(n)
 }
 
 // chats compares the checkpoints of a page of chats with their heads.
@@ -307,7 +301,7 @@ func (f *groupCheck) chats(ctx context.Context, heads []ports.ChatHead) error {
 	}
 	var suspects []suspect
 	for i, h := range heads {
-		switch checkpoint := seqIn(s.checkpoints[i]); {
+		switch checkpoint := parseSeq(s.checkpoints[i]); {
 		case checkpoint > h.Head:
 			if err := f.beyond(ctx, h.Chat, s.checkpoints[i], s.left[i]); err != nil {
 				return err
@@ -321,8 +315,8 @@ func (f *groupCheck) chats(ctx context.Context, heads []ports.ChatHead) error {
 
 // beyond reports a checkpoint beyond the chat's head. It reads the head again, because the checkpoint was read after the head.
 func (f *groupCheck) beyond(ctx context.Context, chat domain.ChatID, checkpoint, left string) error {
-	pages, _, err := f.config.Backlog.ReadRaw(ctx, f.partition.Partition, "", []ports.EventRange{{Chat: chat, From: 1, Limit: 1}})
-	if err != nil || len(pages) == 0 || pages[0].Err != nil || pages[0].Head >= seqIn(checkpoint) {
+	pages, _, err := f.config.Backlog.ReadRaw(ctx, f.partition.Number, "", []ports.EventRange{{Chat: chat, From: 1, Limit: 1}})
+	if err != nil || len(pages) == 0 || pages[0].Err != nil || pages[0].Head >= parseSeq(checkpoint) {
 		return err
 	}
 	head := pages[0].Head
@@ -338,7 +332,7 @@ func (f *groupCheck) beyond(ctx context.Context, chat domain.ChatID, checkpoint,
 func (f *groupCheck) mark(ctx context.Context, chat domain.ChatID, checkpoint, left, corrected, letter string) (bool, error) {
 	k, marked := f.keys, false
 	err := f.store.guarded(ctx, f.partition, func(log string) (int64, error) {
-		status, err := f.scripts.fsckMark.Run(ctx, f.client, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead},
+		status, err := f.scripts.fsckMark.Run(ctx, f.commands, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead},
 			log, string(chat), checkpoint, left, corrected, letter).Int64()
 		if err != nil {
 			return 0, unavailable(err)
@@ -358,7 +352,7 @@ type suspect struct {
 // undelivered finds chats whose next event is not in the stream after the position though the chat is not left to the log. Entries and positions only
 // move forward, and an owner marks a chat before the position passes its events. A contradiction found before and after the stream is read is
 // therefore permanent.
-func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, position streamID) error {
+func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, position groups.StreamID) error {
 	if len(suspects) == 0 {
 		return nil
 	}
@@ -370,7 +364,7 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 		var entries []goredis.XMessage
 		err := f.step(ctx, func() (err error) {
 			const page = 512
-			entries, err = f.client.XRangeN(ctx, f.partition.Stream, "("+from.String(), "+", page).Result()
+			entries, err = f.commands.XRangeN(ctx, f.partition.Stream, "("+from.String(), "+", page).Result()
 			return err
 		})
 		if err != nil {
@@ -380,11 +374,11 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 			break
 		}
 		for _, m := range entries {
-			if l := readLetter(m.Values); l.Seq > waiting[l.Chat].checkpoint {
+			if l := parseLetter(m.Values); l.Seq > waiting[l.Chat].checkpoint {
 				delete(waiting, l.Chat)
 			}
 		}
-		if from, err = parseStreamID(entries[len(entries)-1].ID); err != nil {
+		if from, err = parseID(entries[len(entries)-1].ID); err != nil {
 			return err
 		}
 	}
@@ -402,10 +396,10 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 	}
 	for i, chat := range names {
 		head := waiting[chat].head
-		if seqIn(s.checkpoints[i]) >= head || s.left[i] != "" {
+		if parseSeq(s.checkpoints[i]) >= head || s.left[i] != "" {
 			continue
 		}
-		next := seqIn(s.checkpoints[i]) + 1
+		next := parseSeq(s.checkpoints[i]) + 1
 		err := f.found(ports.Contradiction{
 			Kind: "undelivered", Chat: domain.ChatID(chat), Seq: next, Key: f.keys.chats,
 			What:   fmt.Sprintf("seqs %d to %d are neither finished nor in the stream, and the chat is not left to the log", next, head),
@@ -420,11 +414,11 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 
 // letters checks the dead letters against the log, and the parked chats and retry marks against the dead letters.
 func (f *groupCheck) letters(ctx context.Context) error {
-	left, err := hashMap(ctx, f.client, f.keys.left) // read before the letters: each of them had a letter then
+	left, err := hashMap(ctx, f.commands, f.keys.left, parseChatState) // read before the letters: each of them had a letter then
 	if err != nil {
 		return err
 	}
-	again, err := hashMap(ctx, f.client, f.keys.again)
+	again, err := hashMap(ctx, f.commands, f.keys.again, parseRetryMark)
 	if err != nil {
 		return err
 	}
@@ -433,7 +427,7 @@ func (f *groupCheck) letters(ctx context.Context) error {
 		var letters []goredis.XMessage
 		err := f.step(ctx, func() (err error) {
 			const page = 100
-			letters, err = f.client.XRangeN(ctx, f.keys.dead, from, "+", page).Result()
+			letters, err = f.commands.XRangeN(ctx, f.keys.dead, from, "+", page).Result()
 			return err
 		})
 		if err != nil {
@@ -443,7 +437,7 @@ func (f *groupCheck) letters(ctx context.Context) error {
 			break
 		}
 		for _, m := range letters {
-			l := readLetter(m.Values)
+			l := parseLetter(m.Values)
 			ids[m.ID] = struct{}{}
 			if l.Parked {
 				parked[domain.ChatID(l.Chat)] = struct{}{}
@@ -454,8 +448,8 @@ func (f *groupCheck) letters(ctx context.Context) error {
 		}
 		from = "(" + letters[len(letters)-1].ID
 	}
-	for chat, as := range left {
-		if _, has := parked[domain.ChatID(chat)]; as == leftParked && !has && (f.config.Chat == "" || string(f.config.Chat) == chat) {
+	for chat, state := range left {
+		if _, has := parked[domain.ChatID(chat)]; state == groups.Parked && !has && (f.config.Chat == "" || string(f.config.Chat) == chat) {
 			if err := f.parked(ctx, domain.ChatID(chat)); err != nil {
 				return err
 			}
@@ -468,7 +462,7 @@ func (f *groupCheck) letters(ctx context.Context) error {
 		err := f.found(ports.Contradiction{
 			Kind: "letter", Key: f.keys.again, What: "dead letter " + id + " is to be redelivered and is missing", Repair: "the mark is removed",
 		}, func() (bool, error) {
-			n, err := f.client.HDel(ctx, f.keys.again, id).Result()
+			n, err := f.commands.HDel(ctx, f.keys.again, id).Result()
 			if err != nil {
 				return false, unavailable(err)
 			}
@@ -484,11 +478,11 @@ func (f *groupCheck) letters(ctx context.Context) error {
 // parked checks a parked chat for which no dead letter was found.
 func (f *groupCheck) parked(ctx context.Context, chat domain.ChatID) error {
 	s, err := f.standing(ctx, []string{string(chat)})
-	if err != nil || s.left[0] != leftParked {
+	if err != nil || s.left[0] != markParked {
 		return err
 	}
 	for from := "-"; ; { // it may have been parked anew
-		letters, err := f.client.XRangeN(ctx, f.keys.dead, from, "+", 100).Result()
+		letters, err := f.commands.XRangeN(ctx, f.keys.dead, from, "+", 100).Result()
 		if err != nil {
 			return unavailable(err)
 		}
@@ -496,7 +490,7 @@ func (f *groupCheck) parked(ctx context.Context, chat domain.ChatID) error {
 			break
 		}
 		for _, m := range letters {
-			if l := readLetter(m.Values); l.Parked && l.Chat == string(chat) {
+			if l := parseLetter(m.Values); l.Parked && l.Chat == string(chat) {
 				return nil
 			}
 		}
@@ -504,18 +498,18 @@ func (f *groupCheck) parked(ctx context.Context, chat domain.ChatID) error {
 	}
 	return f.found(ports.Contradiction{
 		Kind: "parked", Chat: chat, Key: f.keys.left, What: "the chat waits for a decision about a dead letter, and there is none", Repair: "it goes on with its next event",
-	}, func() (bool, error) { return f.mark(ctx, chat, s.checkpoints[0], leftParked, "", "") })
+	}, func() (bool, error) { return f.mark(ctx, chat, s.checkpoints[0], markParked, "", "") })
 }
 
 // letter checks that a dead letter's event is in the log.
-func (f *groupCheck) letter(ctx context.Context, id string, l deadLetter) error {
+func (f *groupCheck) letter(ctx context.Context, id string, l groups.Letter) error {
 	chat := domain.ChatID(l.Chat)
 	if l.Seq == 0 || f.config.Chat != "" && f.config.Chat != chat {
 		return nil
 	}
 	var pages []ports.EncodedPage
 	err := f.step(ctx, func() (err error) {
-		pages, _, err = f.config.Backlog.ReadRaw(ctx, f.partition.Partition, "", []ports.EventRange{{Chat: chat, From: l.Seq, Limit: 1}})
+		pages, _, err = f.config.Backlog.ReadRaw(ctx, f.partition.Number, "", []ports.EventRange{{Chat: chat, From: l.Seq, Limit: 1}})
 		return err
 	})
 	if err != nil || len(pages) == 0 || pages[0].Err != nil {
@@ -536,10 +530,10 @@ func (f *groupCheck) letter(ctx context.Context, id string, l deadLetter) error 
 	return f.found(ports.Contradiction{
 		Kind: "letter", Chat: chat, Seq: l.Seq, Key: f.keys.dead, What: "dead letter " + id + ": " + what, Repair: "it is removed, and a chat that is parked for it goes on",
 	}, func() (bool, error) {
-		if l.Parked && s.left[0] == leftParked {
-			return f.mark(ctx, chat, s.checkpoints[0], leftParked, "", id)
+		if l.Parked && s.left[0] == markParked {
+			return f.mark(ctx, chat, s.checkpoints[0], markParked, "", id)
 		}
-		_, err := f.client.TxPipelined(ctx, func(p goredis.Pipeliner) error {
+		_, err := f.commands.TxPipelined(ctx, func(p goredis.Pipeliner) error {
 			p.XDel(ctx, f.keys.dead, id)
 			p.HDel(ctx, f.keys.again, id)
 			return nil
