@@ -47,6 +47,7 @@ const (
 var layers = map[string][]string{
 	"domain":              {"golang.org/x/text", uniseg},
 	"ports":               {"chatcore/domain"},
+	"ports/groups":        {"chatcore/domain", "chatcore/ports"},
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
 	"internal/flight":     {},
 	"internal/backoff":    {},
@@ -73,10 +74,11 @@ var layers = map[string][]string{
 	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/internal/rig": {everyone},
 
-	"adapters/pubsub":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
-	"adapters/pubsub/live":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
-	"adapters/memory":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
-	"adapters/connect/server": {"chatcore/domain"},
+	"adapters/pubsub":          {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
+	"adapters/pubsub/live":     {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
+	"adapters/pubsub/memgroup": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
+	"adapters/memory":          {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
+	"adapters/connect/server":  {"chatcore/domain"},
 
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
