@@ -1,0 +1,126 @@
+package delivery
+
+import (
+	"strings"
+	"time"
+
+	"chatcore/ports/groups"
+)
+
+// reportAfter is how long a chat is blocked by transient failures before it is reported. Short outages stay out of the store and the log.
+const reportAfter = 10 * time.Second
+
+// blockage is the reason why a lane makes no progress. It begins with the first failure or the start of the slow handler, and ends when a handler
+// succeeds or fails in another way.
+type blockage struct {
+	reason   groups.BlockReason
+	since    time.Time
+	failures int // transient ones in a row
+	cause    string
+	reported bool // it is counted, and in the store or in the next commit
+}
+
+// hold keeps a lane's head for another handler start that does not count as an attempt.
+func (p *Partition) hold(l *lane, reason groups.BlockReason, cause string, now time.Time) {
+	r := l.head
+	r.redelivered, r.tried = true, true
+	l.wait(true)
+	l.reserved = false
+	p.block(l, reason, now, clip(cause))
+	b := l.blocked
+	b.failures++
+	if r.attempts > 0 || p.m.config.Order != ByChat { // the next start may have been recorded as an attempt; other lanes finish events beyond this one
+		p.markDirty(l.chat)
+	}
+	if reason == groups.BlockedNewer || now.Sub(b.since) >= reportAfter {
+		p.report(l)
+	}
+	p.retryAt(l, now.Add(p.m.pause(b.failures, min(p.m.config.Retry.Max, transientMax))))
+}
+
+// block records why a lane makes no progress. A lane that is already blocked keeps the earlier time.
+func (p *Partition) block(l *lane, reason groups.BlockReason, since time.Time, cause string) {
+	b := l.blocked
+	if b == nil {
+		l.blocked = &blockage{reason: reason, since: since, cause: cause}
+		return
+	}
+	if b.reported && (b.reason != reason || b.cause != cause) {
+		p.m.event(Event{Kind: BlockedCount, Reason: b.reason, Count: -1})
+		p.m.event(Event{Kind: BlockedCount, Reason: reason, Count: 1})
+		p.markDirty(l.chat)
+	}
+	b.reason, b.cause = reason, cause
+	if since.Before(b.since) {
+		b.since = since
+	}
+}
+
+// report makes a blockage visible: in the group's state, in a count and as an event.
+func (p *Partition) report(l *lane) {
+	b := l.blocked
+	if b.reported || !l.tracked() {
+		return
+	}
+	b.reported = true
+	p.m.event(Event{Kind: BlockedCount, Reason: b.reason, Count: 1})
+	p.markDirty(l.chat)
+	p.m.event(Event{Kind: ChatBlocked, Partition: p, Chat: l.chat.id, Seq: l.head.Seq, Reason: b.reason, Since: b.since, Cause: b.cause})
+}
+
+// inherit continues a blockage that an earlier owner has reported, except a slow handler, which ran in the earlier owner's process.
+func (c *chat) inherit(l *lane, f groups.Failure) {
+	switch f.Reason {
+	case "":
+	case groups.BlockedSlow:
+		c.p.markDirty(c)
+	default:
+		l.blocked = &blockage{reason: f.Reason, since: f.Since, cause: f.Cause, reported: true}
+		c.p.m.event(Event{Kind: BlockedCount, Reason: f.Reason, Count: 1})
+	}
+}
+
+// unblock ends a lane's blockage, if there is one.
+func (p *Partition) unblock(l *lane) {
+	b := l.blocked
+	if b == nil {
+		return
+	}
+	l.blocked = nil
+	if b.reported {
+		p.m.event(Event{Kind: BlockedCount, Reason: b.reason, Count: -1})
+		p.markDirty(l.chat)
+	}
+}
+
+// unblockSlow ends a lane's blockage by a slow handler.
+func (p *Partition) unblockSlow(l *lane) {
+	if l.blocked != nil && l.blocked.reason == groups.BlockedSlow {
+		p.unblock(l)
+	}
+}
+
+// reportSlow reports the chats whose handlers run for longer than the bound. A handler of an earlier lease blocks the lane that is delivered under the
+// present one.
+func (m *Member) reportSlow(now time.Time) {
+	for running := m.flights.first; running != nil && now.Sub(running.startedAt) >= m.config.Slow; running = running.nextFlight {
+		l := running
+		if l.chat.p.over {
+			if l = m.successor(l); l == nil {
+				continue
+			}
+		}
+		l.chat.p.block(l, groups.BlockedSlow, running.startedAt, "")
+		l.chat.p.report(l)
+	}
+}
+
+// clip bounds the text of an error that is stored.
+func clip(text string) string {
+	const most = 256
+	text = strings.ToValidUTF8(text, "�")
+	if len(text) > most {
+		text = strings.ToValidUTF8(text[:most], "") + "…"
+	}
+	return text
+}

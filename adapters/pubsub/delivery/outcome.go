@@ -1,0 +1,382 @@
+package delivery
+
+import (
+	"cmp"
+	"slices"
+	"strconv"
+	"time"
+
+	"chatcore/domain"
+	"chatcore/ports/groups"
+)
+
+// OutcomeKind is what became of a handler start.
+type OutcomeKind uint8
+
+// The kinds of outcomes.
+const (
+	Succeeded         OutcomeKind = iota
+	NotBegun                      // the handler did not begin, or was canceled: no attempt
+	Failed                        // a failed attempt
+	FailedForGood                 // a failed attempt that no retry fixes
+	FailedTransiently             // no attempt: the handler is started again for as long as it fails so
+	FailedAsNewer                 // no attempt: only a later version of the program can read the event
+)
+
+// String returns the kind in words.
+func (k OutcomeKind) String() string {
+	names := [...]string{"succeeded", "not begun", "failed", "failed for good", "failed transiently", "failed as newer"}
+	if int(k) < len(names) {
+		return names[k]
+	}
+	return "OutcomeKind(" + strconv.Itoa(int(k)) + ")"
+}
+
+// counts reports whether the outcome is an attempt.
+func (k OutcomeKind) counts() bool { return k == Failed || k == FailedForGood }
+
+// Outcome is the outcome of a handler start.
+type Outcome struct {
+	Kind       OutcomeKind
+	Cause      string // of a failure
+	Unreadable bool   // the entry cannot be read as an event
+}
+
+// Completed applies the outcome of a delivered record's start. Only the first outcome of a start counts.
+func (m *Member) Completed(r *Record, start int, o Outcome, now time.Time) {
+	l := m.landed(r, start)
+	if l == nil {
+		return
+	}
+	c := l.chat
+	p := c.p
+	switch {
+	case p.over:
+		if !o.Kind.counts() && o.Kind != Succeeded {
+			m.unreserve(l)
+		}
+		m.endEarlier(l)
+		return
+	case o.Kind == Succeeded:
+		p.finish(l)
+	case o.Kind == NotBegun:
+		p.rewindLane(l, now)
+		p.unblockSlow(l)
+	default:
+		p.fail(l, o, now)
+	}
+	p.landedIn(l)
+}
+
+// landed ends the flight of a record. It returns nil if the record is not in flight with that start.
+func (m *Member) landed(r *Record, start int) *lane {
+	if !r.inFlight || r.starts != start {
+		return nil
+	}
+	l := r.lane
+	r.inFlight, l.inFlight = false, false
+	m.flights.remove(l)
+	m.inFlight--
+	l.chat.running--
+	l.chat.p.running--
+	return l
+}
+
+// landedIn continues a lane after the outcome of its head.
+func (p *Partition) landedIn(l *lane) {
+	p.show(l)
+	l.chat.dropLane(l)
+	l.chat.releaseHeld()
+	if p.draining && p.running == 0 {
+		p.m.signals.Assign = true
+	}
+}
+
+// CompletedBatch applies the outcome of a call with several records of a lane, of which the first done are finished. o is the outcome of the next one.
+// With later, and without a failure, that one is delivered again after this time, together with later records.
+func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, later time.Duration, now time.Time) {
+	l := m.landed(batch[0], start)
+	if l == nil {
+		return
+	}
+	p := l.chat.p
+	if p.over {
+		if done == 0 && o.Kind != Succeeded && !o.Kind.counts() {
+			m.unreserve(l)
+		}
+		m.endEarlier(l)
+		return
+	}
+	if done > 0 {
+		p.finishTo(l, batch[done-1])
+	}
+	if done < len(batch) && l.head == batch[done] {
+		p.unblockSlow(l)
+		switch {
+		case o.Kind == NotBegun:
+			p.rewindLane(l, now)
+		case o.Kind != Succeeded:
+			p.fail(l, o, now)
+		case later > 0:
+			l.wait(true)
+			p.retryAt(l, now.Add(later))
+		}
+	}
+	p.landedIn(l)
+}
+
+// endEarlier continues a lane whose handler under an earlier lease has ended.
+func (m *Member) endEarlier(l *lane) {
+	a := l.chat.p.assignment
+	if l.tracked() {
+		if a.earlier[l.id()]--; a.earlier[l.id()] <= 0 {
+			delete(a.earlier, l.id())
+		}
+	}
+	if a.owned != nil {
+		if now := m.successor(l); now != nil {
+			a.owned.unblockSlow(now)
+		}
+		a.owned.resumeStalled()
+	}
+}
+
+// finish removes the head of a lane as finished.
+func (p *Partition) finish(l *lane) {
+	c := l.chat
+	p.unblock(l)
+	full := p.loaded >= windowSize
+	r := l.pop()
+	if full && p.loaded < windowSize {
+		p.wake(false, true)
+	}
+	switch {
+	case r.letter != "":
+		if !r.resolved {
+			p.resolved = append(p.resolved, r.letter)
+		}
+		p.requestCommit()
+	case c.foreign():
+		r.resolved = true
+		p.requestCommit()
+		if c.failed {
+			p.markDirty(c)
+		}
+	default:
+		if r.ordered != "" {
+			delete(p.ordered, c.id)
+			if !r.resolved {
+				p.resolved = append(p.resolved, r.ordered)
+				p.requestCommit()
+			}
+		}
+		c.finished(r.Seq)
+		p.feed(c)
+		p.markDirty(c)
+	}
+	p.m.finished++
+}
+
+// finishTo finishes a lane's events up to the last one that was handled. Some of them may have left the lane meanwhile, because the log has them, or were
+// read from the log again. Dead letters queued between them stay.
+func (p *Partition) finishTo(l *lane, last *Record) {
+	if last.Seq == 0 || last.letter != "" {
+		p.finish(l)
+		return
+	}
+	var letters []*Record
+	for l.head != nil && (l.head.letter != "" || l.head.Seq <= last.Seq) {
+		if l.head.letter != "" {
+			letters = append(letters, l.pop())
+			continue
+		}
+		p.finish(l)
+	}
+	for _, r := range slices.Backward(letters) {
+		r.next = nil
+		l.linkBehindHead(r)
+	}
+	if c := l.chat; c.acked < last.Seq {
+		c.finished(last.Seq)
+		c.queuedSeq = max(c.queuedSeq, c.acked)
+		p.feed(c)
+		p.markDirty(c)
+	}
+}
+
+// fail decides about the head of a lane whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
+func (p *Partition) fail(l *lane, o Outcome, now time.Time) {
+	switch o.Kind {
+	case FailedAsNewer:
+		p.hold(l, groups.BlockedNewer, o.Cause, now)
+		p.m.offer(l, o.Cause, now)
+		return
+	case FailedTransiently:
+		p.m.event(Event{Kind: TransientFailure, Partition: p})
+		p.hold(l, groups.BlockedTransient, o.Cause, now)
+		return
+	case Succeeded, NotBegun, Failed, FailedForGood:
+	}
+	r := l.head
+	r.attempts++
+	r.reserved = 0
+	p.unblock(l)
+	policy := p.m.config.Retry
+	if o.Kind == FailedForGood || r.attempts >= policy.Attempts {
+		p.addDeadLetter(l, o, now)
+		return
+	}
+	p.waitForAttempt(l, now.Add(p.m.pause(r.attempts, policy.Max)))
+}
+
+// waitForAttempt makes the head of a lane wait for its next attempt.
+func (p *Partition) waitForAttempt(l *lane, at time.Time) {
+	l.wait(true)
+	l.reserved = false
+	if !l.chat.foreign() && l.head.letter == "" {
+		l.chat.failed = true
+		p.markDirty(l.chat)
+	}
+	p.retryAt(l, at)
+}
+
+// retryAt has the head of a lane start again at a time, instead of at any other.
+func (p *Partition) retryAt(l *lane, at time.Time) {
+	l.timer++
+	timer := l.timer
+	p.m.after(at, func(now time.Time) {
+		if l.timer == timer {
+			p.retry(l, now)
+		}
+	})
+}
+
+// retry begins the next start of a lane's head. The next commit records the start first, unless it is the first one.
+func (p *Partition) retry(l *lane, now time.Time) {
+	switch {
+	case p.over || p.m.stopped || !l.waiting || l.head == nil:
+	case p.draining: // the partition may be kept after all
+		p.retryAt(l, now.Add(heldFor))
+	case l.chat.foreign() || l.head.letter != "" || l.head.attempts == 0: // a first start is not recorded beforehand
+		l.wait(false)
+		p.show(l)
+	default:
+		l.reserved = true
+		p.markDirty(l.chat)
+	}
+}
+
+// rewind cancels recorded starts that have not begun.
+func (p *Partition) rewind(now time.Time) {
+	for c := p.first; c != nil; c = c.next {
+		for l := c.first; l != nil; l = l.after {
+			if !l.inFlight {
+				p.rewindLane(l, now)
+			}
+		}
+	}
+}
+
+// rewindLane cancels the recorded next start of a lane.
+func (p *Partition) rewindLane(l *lane, now time.Time) {
+	if !l.reserved {
+		return
+	}
+	l.reserved = false
+	l.wait(true)
+	p.retryAt(l, now.Add(heldFor)) // in case the partition is kept
+	p.markDirty(l.chat)
+}
+
+// deadLettersFull reports whether the group has as many dead letters on the partition as the bound allows.
+func (p *Partition) deadLettersFull() bool {
+	n := p.deadLetters + len(p.letters)
+	if p.pending != nil {
+		n += len(p.pending.Letters)
+	}
+	return n >= p.m.config.DeadLetterBound
+}
+
+// addDeadLetter makes a dead letter of the head of a lane. The same commit finishes the head or parks its chat.
+func (p *Partition) addDeadLetter(l *lane, o Outcome, now time.Time) {
+	r, c := l.head, l.chat
+	p.unblock(l)
+	if r.letter == "" && r.ordered == "" && p.deadLettersFull() {
+		p.holdForBound(l, o, now)
+		return
+	}
+	d := groups.Letter{
+		Reason: o.Cause, Attempts: r.earlier + r.attempts, UUID: r.UUID, Metadata: r.Metadata, Payload: r.Payload, Chat: c.id, Seq: r.Seq,
+		Parked: p.m.config.OnPoison == Park && !c.foreign() && r.letter == "",
+	}
+	shared := c.foreign() && r.letter == "" && o.Unreadable
+	if shared {
+		if p.m.config.Ephemeral { // its dead letters are deleted with it, and other groups meet the entry too
+			p.finish(l)
+			return
+		}
+		ofEntry(&d, r.ID)
+	}
+	if d.Of = cmp.Or(r.letter, r.ordered); d.Of != "" {
+		r.resolved, d.InOrder = true, r.ordered != "" // the letter remains
+		d.Mark = groups.RetryMark{State: groups.RetryFailed, Attempts: d.Attempts, Parked: d.Parked, Seq: r.Seq, Chat: c.id, Reason: d.Reason}
+	}
+	p.letters = append(p.letters, d)
+	p.m.signals.Commit = true
+	p.m.event(Event{Kind: DeadLettered, Partition: p, Chat: c.id, Seq: r.Seq, Record: r, Attempts: r.attempts, Parked: d.Parked, Shared: shared, Cause: o.Cause})
+	if !d.Parked {
+		p.finish(l)
+		return
+	}
+	p.park(l)
+}
+
+// letterBytes bounds a field of a dead letter of another program's entry: of a longer field the beginning is kept.
+const letterBytes = 64 << 10
+
+// ofEntry makes a letter one of an unreadable entry of another program.
+func ofEntry(l *groups.Letter, id groups.StreamID) {
+	l.Entry = id
+	if len(l.Payload) > letterBytes {
+		l.Payload, l.Cut = l.Payload[:letterBytes], true
+	}
+	for _, field := range [...]*string{&l.UUID, &l.Metadata} {
+		if len(*field) > letterBytes {
+			*field, l.Cut = (*field)[:letterBytes], true
+		}
+	}
+}
+
+// park makes a chat wait for a decision about the dead letter of its head.
+func (p *Partition) park(l *lane) {
+	c := l.chat
+	p.closeHole(c)
+	if c.mode == backfilling {
+		p.behind--
+	}
+	delete(p.ordered, c.id)
+	c.mode = parked
+	l.pop()
+	c.cut()
+	c.queuedSeq = c.acked
+	p.markDirty(c)
+	p.wake(false, true)
+}
+
+// holdForBound schedules another start of a lane's head that cannot become a dead letter for want of room. An event is neither lost nor passed.
+func (p *Partition) holdForBound(l *lane, o Outcome, now time.Time) {
+	l.head.attempts = max(p.m.config.Retry.Attempts-1, 0)
+	p.m.event(Event{Kind: DeadLetterHeld, Partition: p, Chat: l.chat.id, Seq: l.head.Seq, Count: p.deadLetters, Cause: o.Cause})
+	p.waitForAttempt(l, now.Add(p.m.config.Retry.Max))
+}
+
+// resume continues a parked chat after a checkpoint.
+func (p *Partition) resume(c *chat, checkpoint domain.Seq) {
+	if c.mode != parked {
+		return
+	}
+	c.acked, c.committed, c.stored = c.done.passTo(checkpoint), checkpoint, groups.Progress{}
+	c.queuedSeq = c.acked
+	c.mode, c.savedMark, c.skipped, c.failed = tailing, groups.Behind, true, false
+	p.fallBehind(c, checkpoint)
+}
