@@ -41,8 +41,9 @@ type Subscriber struct {
 	config  SubscriberConfig
 	settled bool // the router reports the outcomes of its messages
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	members []*subscription
+	last    *subscription // of the last Subscribe
 	closed  bool
 }
 
@@ -103,8 +104,18 @@ func (s *Subscriber) join(ctx context.Context, topic string, h group.Handler) (*
 	if s.closed {
 		return nil, errors.Join(group.ErrClosed, config.Store.Close())
 	}
-	s.members = append(s.members, member)
+	s.members, s.last = append(s.members, member), member
 	return member, nil
+}
+
+// err returns why the last member has ended by itself, or nil.
+func (s *Subscriber) err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.last == nil {
+		return nil
+	}
+	return s.last.Err()
 }
 
 // run runs a member, and removes it when it has ended, unless its handlers still run.
