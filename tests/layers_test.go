@@ -47,6 +47,7 @@ const (
 var layers = map[string][]string{
 	"domain":              {"golang.org/x/text", uniseg},
 	"ports":               {"chatcore/domain"},
+	"ports/groups":        {"chatcore/domain", "chatcore/ports"},
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
 	"internal/flight":     {},
 	"internal/backoff":    {},
@@ -78,6 +79,7 @@ var layers = map[string][]string{
 	"adapters/pubsub/live":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
 	"adapters/memory":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":    {"chatcore/domain"},
+	"adapters/pubsub/memgroup":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},

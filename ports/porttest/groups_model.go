@@ -1,0 +1,5 @@
+package porttest
+
+import "testing"
+
+func testGroupModel(t *testing.T, open func(t *testing.T) GroupsRig) {}
