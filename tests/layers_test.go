@@ -37,6 +37,9 @@ const (
 	jwts      = "github.com/golang-jwt/jwt/v5"
 	jwtKeys   = "github.com/MicahParks"
 
+	pureCore = "chatcore/adapters/pubsub/delivery"
+	groupRun = "chatcore/adapters/pubsub/group"
+
 	keyspace  = "chatcore/adapters/redis/keyspace"
 	rediscmd  = "chatcore/adapters/redis/rediscmd"
 	redisConn = "chatcore/adapters/redis/conn"
@@ -74,12 +77,14 @@ var layers = map[string][]string{
 	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/internal/rig": {everyone},
 
-	"adapters/pubsub":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
+	"adapters/pubsub":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, groupRun, watermill, breaker},
+	"adapters/pubsub/delivery":   {"chatcore/domain", "chatcore/ports", backoff},
+	"adapters/pubsub/group":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, backoff, uuids},
 	"adapters/pubsub/redisgroup": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", rediscmd, goRedis, wire},
+	"adapters/pubsub/memgroup":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/pubsub/live":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
 	"adapters/memory":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
 	"adapters/connect/server":    {"chatcore/domain"},
-	"adapters/pubsub/memgroup":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},

@@ -123,7 +123,9 @@ func (s *groupState) blocked() (n int, longest []groups.BlockedChat) {
 			longest = append(longest, groups.BlockedChat{Chat: domain.ChatID(chat), Seq: f.Seq, Reason: f.Reason, Since: f.Since, Error: f.Cause})
 		}
 	}
-	slices.SortFunc(longest, func(a, b groups.BlockedChat) int { return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Chat, b.Chat)) })
+	slices.SortFunc(longest, func(a, b groups.BlockedChat) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Chat, b.Chat))
+	})
 	n = len(longest)
 	return n, longest[:min(n, groups.MaxBlockedChats)]
 }

@@ -205,4 +205,3 @@ func (s *store) Close() error {
 	s.wake()
 	return nil
 }
-

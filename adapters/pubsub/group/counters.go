@@ -1,9 +1,11 @@
-package pubsub
+package group
 
 import (
 	"maps"
 	"sync"
 	"sync/atomic"
+
+	"chatcore/ports/groups"
 )
 
 // Counters are the counts of one consumer group in a process. The zero value is ready to use.
@@ -26,15 +28,15 @@ type Counters struct {
 }
 
 // Blocked returns the number of chats that are blocked for a reason now.
-func (c *Counters) Blocked(reason BlockReason) int64 { return c.blocked(reason).Load() }
+func (c *Counters) Blocked(reason groups.BlockReason) int64 { return c.blocked(reason).Load() }
 
-func (c *Counters) blocked(reason BlockReason) *atomic.Int64 {
+func (c *Counters) blocked(reason groups.BlockReason) *atomic.Int64 {
 	switch reason {
-	case BlockedNewer:
+	case groups.BlockedNewer:
 		return &c.BlockedNewer
-	case BlockedSlow:
+	case groups.BlockedSlow:
 		return &c.BlockedSlow
-	case BlockedTransient:
+	case groups.BlockedTransient:
 	}
 	return &c.BlockedTransient
 }
