@@ -138,6 +138,9 @@ func (r *Reader) drop(stream string) {
 // another call may find some. Without wait it asks once, for this group alone. It returns [ports.ErrClosed] after the reader or the store was closed,
 // at the latest when the read in flight ends. of counts the reads of the store.
 func (r *Reader) next(ctx context.Context, of *reads, stream string, after groups.StreamID, wait bool) (*groups.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	for _, count := range [...]*reads{&r.reads, of} {
 		if !count.begin() {
 			return nil, ports.ErrClosed
