@@ -23,6 +23,7 @@ type trace struct {
 	start   time.Time
 	now     time.Time
 	heads   int // chats on a page of a walk
+	limits  map[string]int
 	out     []string
 }
 
@@ -33,6 +34,7 @@ type traceMember struct {
 	away    []string // streams that are assigned to another member
 	flights []*traceFlight
 	holes   map[string]bool
+	last    *delivery.Partition                     // of the last lease
 	cursors map[*delivery.Partition]groups.StreamID // where the stream was read up to
 	fetch   *traceFetch
 	page    *tracePage
@@ -53,7 +55,7 @@ func traceCommands() map[string]traceCommand {
 	return map[string]traceCommand{
 		"config": (*trace).configure, // field=value …, before all others: see the method
 
-		// What happens outside of the member.
+		// Changes outside of the member.
 		"append":     appendTo(true, true),    // EVENT …: to the log and to the stream
 		"log":        appendTo(true, false),   // EVENT …: to the log alone
 		"stream":     appendTo(false, true),   // EVENT …: to the stream alone
@@ -62,6 +64,7 @@ func traceCommands() map[string]traceCommand {
 		"forget":     (*trace).forget,         // EVENT …: the store loses the last events and their entries
 		"damage":     (*trace).damage,         // CHAT …: the log of the chat cannot be read
 		"repair":     (*trace).repair,         // CHAT …
+		"check-all":  (*trace).checkAll,       // an administrator has every chat checked
 		"expire":     (*trace).expire,         // the lease ends at the store, before its owner's clock says so
 		"retry":      (*trace).retryLetter,    // LETTER: an administrator's decision
 		"drop":       (*trace).dropLetter,     // LETTER
@@ -90,6 +93,7 @@ func traceCommands() map[string]traceCommand {
 		"scan":       (*trace).scan,          // the next step of the head scan
 		"move":       (*trace).move,          // PARTITION: it is assigned to another member
 		"keep":       (*trace).keep,          // PARTITION: it is assigned to this member again
+		"lost":       (*trace).lost,          // another loop learns that the last lease is lost with records that were read
 		"release":    (*trace).release,       // the partitions that were drained
 		"leave":      (*trace).leave,
 		"drain":      (*trace).drain,
@@ -102,7 +106,7 @@ func stack() []byte { return debug.Stack() }
 
 func newTrace() *trace {
 	start := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
-	r := &trace{start: start, now: start, members: make(map[string]*traceMember), heads: 1000}
+	r := &trace{start: start, now: start, members: make(map[string]*traceMember), heads: 1000, limits: make(map[string]int)}
 	r.config = delivery.Config{
 		Retry: delivery.RetryPolicy{Attempts: 3, First: 500 * time.Millisecond, Max: time.Minute}, Concurrency: 100, DeadLetterBound: 100,
 		Lease: 3 * time.Second, Slow: 30 * time.Second, CoolDown: time.Minute, Seed: 1,
@@ -112,7 +116,8 @@ func newTrace() *trace {
 }
 
 // configure takes order=by-chat|by-key|unordered, poison=park, attempts, concurrency, chat-concurrency, bound (of dead letters), lease, slow,
-// ephemeral=yes, heads (chats on a page of a walk), partitions=p0,p1,… and other=NAME, a stream that carries no log.
+// ephemeral=yes, heads (chats on a page of a walk), partitions=p0,p1,…, other=NAME (a stream that carries no log), and the bounds of
+// [delivery.Member.SetLimit].
 func (r *trace) configure(_ *traceMember, args []string, _ string) error {
 	var errs []error
 	number := func(text string) int {
@@ -157,11 +162,16 @@ func (r *trace) configure(_ *traceMember, args []string, _ string) error {
 		case "other":
 			r.stores = []*traceStore{newTraceStore(groups.Partition{Stream: value, Number: -1})}
 		default:
+			r.limits[name] = number(value)
+		}
+	}
+	clear(r.members) // they are made again, with the configuration
+	r.ordered = nil
+	for name, n := range r.limits {
+		if !delivery.New(r.config, nil).SetLimit(name, n) {
 			return fmt.Errorf("no field %q", name)
 		}
 	}
-	clear(r.members)
-	r.ordered = nil
 	return errors.Join(errs...)
 }
 
@@ -173,6 +183,9 @@ func (r *trace) member(name string) *traceMember {
 			partitions = append(partitions, s.Partition)
 		}
 		m = &traceMember{Member: delivery.New(r.config, partitions), name: name, holes: make(map[string]bool), cursors: make(map[*delivery.Partition]groups.StreamID)}
+		for limit, n := range r.limits {
+			m.SetLimit(limit, n)
+		}
 		r.members[name] = m
 		r.ordered = append(r.ordered, m)
 	}
@@ -279,6 +292,13 @@ func (r *trace) repair(_ *traceMember, args []string, _ string) error {
 func (r *trace) expire(_ *traceMember, args []string, _ string) error {
 	i, _ := r.partition(args)
 	r.stores[i].until = r.now
+	return nil
+}
+
+func (r *trace) checkAll(_ *traceMember, args []string, _ string) error {
+	i, _ := r.partition(args)
+	r.stores[i].walk = true
+	r.stores[i].revision++
 	return nil
 }
 

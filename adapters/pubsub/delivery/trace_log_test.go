@@ -1,6 +1,7 @@
 package delivery_test
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -10,12 +11,16 @@ import (
 	"chatcore/ports/groups"
 )
 
+// errDamaged is the cause of a hole in a log.
+var errDamaged = errors.New("damaged")
+
 // tracePage is a read of the log between its two halves.
 type tracePage struct {
 	p       *delivery.Partition
 	step    delivery.Step
 	pages   []delivery.Page
 	witness groups.StreamID
+	heads   []ports.ChatHead
 }
 
 // readLog performs the next step of a partition. Its first half reads, its second half applies. With all it repeats until there is none.
@@ -68,6 +73,7 @@ func (r *trace) beginStep(m *traceMember, p *delivery.Partition, s *traceStore) 
 		}
 	case len(step.Open) > 0:
 	case step.Walk:
+		m.page.heads = s.heads(false)
 	default:
 		m.page = nil
 		return false
@@ -78,7 +84,7 @@ func (r *trace) beginStep(m *traceMember, p *delivery.Partition, s *traceStore) 
 func (r *trace) readPage(s *traceStore, q ports.EventRange) (page delivery.Page) {
 	chat := string(q.Chat)
 	if s.damaged[chat] {
-		return delivery.Page{Err: &ports.CorruptError{Chat: q.Chat}}
+		return delivery.Page{Err: &ports.CorruptError{Chat: q.Chat, Cause: errDamaged}}
 	}
 	events := s.events[chat]
 	page.Head = domain.Seq(len(events))
@@ -110,13 +116,12 @@ func (r *trace) applyPage(m *traceMember) {
 		r.print("checkpoints of %s read: %v", abbreviate(step.Open), compact(seqs))
 		p.Opened(step.Open, seqs)
 	default:
-		r.walk(p, s, step.Cursor)
+		r.walk(p, s, step.Cursor, read.heads)
 	}
 }
 
 // walk checks a page of a partition's chats.
-func (r *trace) walk(p *delivery.Partition, s *traceStore, cursor uint64) {
-	heads := s.heads(false)
+func (r *trace) walk(p *delivery.Partition, s *traceStore, cursor uint64, heads []ports.ChatHead) {
 	from := int(cursor) //nolint:gosec // small
 	to, next := len(heads), uint64(0)
 	if from+r.heads < to {

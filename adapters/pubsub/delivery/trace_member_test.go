@@ -22,7 +22,7 @@ func (r *trace) acquire(m *traceMember, args []string, _ string) error {
 		return nil
 	}
 	r.printLease(s.Stream, lease)
-	m.Acquired(i, lease, r.now, r.now)
+	m.last = m.Acquired(i, lease, r.now, r.now)
 	return nil
 }
 
@@ -337,6 +337,13 @@ func (r *trace) keep(m *traceMember, args []string, _ string) error {
 	m.away = slices.DeleteFunc(m.away, func(stream string) bool { return stream == r.stores[i].Stream })
 	for _, i := range m.Rebalance(r.others(m), m.name, r.now) {
 		r.print("%s is to be acquired", r.stores[i].Stream)
+	}
+	return nil
+}
+
+func (r *trace) lost(m *traceMember, _ []string, _ string) error {
+	if !m.Lost(m.last, true) {
+		r.print("the lease was over")
 	}
 	return nil
 }

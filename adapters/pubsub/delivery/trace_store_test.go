@@ -111,10 +111,7 @@ func (s *traceStore) acquire(member string, lost bool, lease time.Duration, now 
 	if s.owner != "" && s.owner != member && now.Before(s.until) {
 		return nil
 	}
-	gone := s.gone(s.position)
-	if s.position.IsZero() {
-		gone = s.removed && len(s.stream) > 0
-	}
+	gone := len(s.stream) == 0 || s.gone(s.position) || s.position.IsZero() && s.removed
 	if s.Logged() && (gone || lost) {
 		if gone {
 			s.position = s.first()

@@ -20,7 +20,7 @@ func TestTraces(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	const least = 8
+	const least = 20
 	if len(files) < least {
 		t.Fatalf("%d traces are found, want at least %d", len(files), least)
 	}
@@ -44,8 +44,8 @@ func runTrace(t *testing.T, file string) {
 	for i := 0; i < len(lines); {
 		line := lines[i]
 		i++
+		result = append(result, line)
 		if line == "" || strings.HasPrefix(line, "#") {
-			result = append(result, line)
 			continue
 		}
 		at := i
@@ -55,15 +55,15 @@ func runTrace(t *testing.T, file string) {
 			i++
 		}
 		got, err := r.run(line)
-		if err != nil {
-			t.Fatalf("%s:%d: %s: %v", file, at, line, err)
+		switch {
+		case err != nil:
+			t.Errorf("%s:%d: %s: %v", file, at, line, err)
+			result, i = append(result, lines[i:]...), len(lines)
+		case !*rewrite && strings.Join(got, "\n") != strings.Join(want, "\n"):
+			t.Fatalf("%s:%d: %s\ngot:\n%s\nwant:\n%s", file, at, line, block(got), block(want))
 		}
-		result = append(result, line)
 		for _, out := range got {
 			result = append(result, indent+out)
-		}
-		if !*rewrite && strings.Join(got, "\n") != strings.Join(want, "\n") {
-			t.Fatalf("%s:%d: %s\ngot:\n%s\nwant:\n%s", file, at, line, block(got), block(want))
 		}
 	}
 	if *rewrite {
