@@ -1,7 +1,9 @@
 package redisgroup_test
 
 import (
+	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,8 +109,46 @@ func suiteRig(t *testing.T, client goredis.UniversalClient, nodes []*goredis.Cli
 		},
 		Advance: func(d time.Duration) {
 			for _, node := range nodes {
-				redistest.SetClockBack(t, node, -d)
+				check(age(t.Context(), node, d))
 			}
 		},
 	}
+}
+
+// age brings the ends of all leases, heartbeats and offers of a server nearer by d.
+func age(ctx context.Context, node *goredis.Client, d time.Duration) error {
+	keys, err := node.Keys(ctx, "*}:g:*").Result()
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		kind, _, _ := strings.Cut(key[strings.Index(key, "}:g:")+len("}:g:"):], ":")
+		switch kind {
+		case "state":
+			err = node.HIncrBy(ctx, key, "until", -d.Milliseconds()).Err()
+		case "members", "declined":
+			err = ageMembers(ctx, node, key, d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ageMembers(ctx context.Context, node *goredis.Client, key string, d time.Duration) error {
+	members, err := node.ZRange(ctx, key, 0, -1).Result()
+	if err != nil {
+		return err
+	}
+	for _, member := range members {
+		if err := node.ZIncrBy(ctx, key, -float64(d.Milliseconds()), member).Err(); err != nil {
+			return err
+		}
+	}
+	left, err := node.PTTL(ctx, key).Result()
+	if err != nil || left <= 0 {
+		return err
+	}
+	return node.PExpire(ctx, key, left-d).Err()
 }
