@@ -25,6 +25,7 @@ type item struct {
 type Delivery struct {
 	item  *item
 	start int
+	until time.Time // deadline of the lease as of the start
 }
 
 // Info describes a delivery beyond the event itself.
@@ -83,30 +84,42 @@ func (d Delivery) Message() (uuid string, metadata map[string]string, err error)
 // Read returns the event as a typed handler gets it. It returns [ErrNewerEvent] for an event of the log that a later version of the program wrote, and a
 // permanent [ErrBroken] for any other entry that cannot be read.
 func (d Delivery) Read() (ports.Delivery, error) {
-	info := d.Info()
-	out := ports.Delivery{Attempt: info.Attempt, Redelivered: info.Redelivered, Epoch: info.Epoch, Appended: info.Appended}
-	if d.item.fault != nil {
-		return out, d.item.fault
-	}
-	if d.item.record.Broken != "" {
-		return out, d.item.unreadable(errors.New(d.item.record.Broken))
-	}
-	if info.Seq > 0 {
-		r, err := d.item.event()
-		if err != nil {
-			return out, d.item.unreadable(err)
-		}
-		d.item.member.fill(&out, r)
-		return out, nil
+	i := d.item
+	if i.record.Seq > 0 {
+		return d.ReadAs("", nil, i.record.Payload)
 	}
 	uuid, metadata, err := d.Message()
 	if err != nil {
-		return out, err
+		return ports.Delivery{}, err
 	}
-	err = ReadForeign(d.item.member.config.Codec, uuid, metadata, d.item.record.Payload, time.Now(), &out)
-	if err != nil {
-		return out, d.item.unreadable(err)
+	return d.ReadAs(uuid, metadata, i.record.Payload)
+}
+
+// ReadAs is Read with the UUID, the metadata and the payload of a message, which may differ from those of the delivery.
+func (d Delivery) ReadAs(uuid string, metadata map[string]string, payload []byte) (ports.Delivery, error) {
+	i, info := d.item, d.Info()
+	out := ports.Delivery{Attempt: info.Attempt, Redelivered: info.Redelivered, Epoch: info.Epoch, Appended: info.Appended}
+	switch {
+	case i.fault != nil:
+		return out, i.fault
+	case i.record.Broken != "":
+		return out, i.unreadable(errors.New(i.record.Broken))
+	case info.Seq == 0:
+		if err := ReadForeign(i.member.config.Codec, uuid, metadata, payload, time.Now(), &out); err != nil {
+			return out, i.unreadable(err)
+		}
+		return out, nil
 	}
+	r := i.decoded
+	if r == nil || len(payload) == 0 || &payload[0] != &i.record.Payload[0] {
+		decoded, err := i.member.config.Codec.Decode(payload)
+		if err != nil {
+			return out, i.unreadable(err)
+		}
+		i.member.fill(&out, &decoded)
+		return out, nil
+	}
+	i.member.fill(&out, r)
 	return out, nil
 }
 
@@ -150,6 +163,7 @@ func (i *item) decode() (*ports.Record, error) {
 	if err != nil {
 		return nil, err
 	}
+	i.decoded = &r
 	return &r, nil
 }
 
@@ -163,6 +177,9 @@ func (d Delivery) MayBegin() bool {
 	defer m.mu.Unlock()
 	return m.core.MayBegin(&d.item.record, time.Now())
 }
+
+// IsTimely reports whether the handler may be called just after the start: the process was not suspended beyond the lease that it had then.
+func (d Delivery) IsTimely() bool { return time.Now().Before(d.until) || d.MayBegin() }
 
 // Done ends the start: nil finishes the delivery, an error has it started again or makes it a dead letter. Only the first call for a start counts. It
 // may start the handlers of other deliveries before it returns.

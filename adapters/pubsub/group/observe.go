@@ -1,6 +1,8 @@
 package group
 
 import (
+	"fmt"
+
 	"chatcore/adapters/pubsub/delivery"
 	"chatcore/domain"
 )
@@ -67,7 +69,7 @@ func (i *item) uuid() string {
 	if i.record.UUID != "" || !i.record.FromLog() {
 		return i.record.UUID
 	}
-	r, err := i.event()
+	r, err := i.member.config.Codec.Decode(i.record.Payload)
 	if err != nil {
 		return ""
 	}
@@ -76,10 +78,18 @@ func (i *item) uuid() string {
 
 // RunningHandler names a handler call that has not returned, or that a middleware has not let begin.
 type RunningHandler struct {
-	Group string
-	Chat  domain.ChatID
-	Seq   domain.Seq     // 0 if the event is in no log
-	Event domain.EventID // "" if the message has none
+	Group   string // of a consumer group; "" for a handler of a live channel
+	Channel string // of a handler of a live channel; "" for one of a consumer group
+	Chat    domain.ChatID
+	Seq     domain.Seq     // 0 if the event is in no log
+	Event   domain.EventID // "" if the message has none
+}
+
+func (h RunningHandler) String() string {
+	if h.Group == "" {
+		return fmt.Sprintf("live handler of %s", h.Channel)
+	}
+	return fmt.Sprintf("group %q chat %q seq %d event %s", h.Group, h.Chat, h.Seq, h.Event)
 }
 
 // Running returns the handlers that run or are about to, including those that an ended member left behind.
@@ -99,20 +109,4 @@ func (m *Member) Running() (running []RunningHandler) {
 		running = append(running, h)
 	}
 	return running
-}
-
-// WithPayload returns the delivery in flight that has this very payload.
-func (m *Member) WithPayload(payload []byte) (found Delivery, some bool) {
-	if len(payload) == 0 {
-		return Delivery{}, false
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.core.Running(func(r *delivery.Record) bool {
-		if len(r.Payload) > 0 && &r.Payload[0] == &payload[0] {
-			found, some = Delivery{itemOf(r), r.Start()}, true
-		}
-		return !some
-	})
-	return found, some
 }
