@@ -215,7 +215,7 @@ func (r *Router) end() error {
 func reportOutcome(next message.HandlerFunc) message.HandlerFunc {
 	return func(msg *message.Message) (produced []*message.Message, err error) {
 		d := startOf(msg.Context()).delivery // a middleware may replace the message's context
-		if !d.MayBegin() {                   // the process was suspended, and another may own the partition by now
+		if !d.IsTimely() {                   // the process was suspended, and another may own the partition by now
 			d.Done(group.ErrNotBegun)
 			return nil, nil
 		}

@@ -91,7 +91,7 @@ func (p *Partition) take(r *Record, known map[string]domain.Seq) {
 		p.passBy(c)
 		p.feed(c)
 	case r.Seq <= c.queuedSeq: // twice on the stream
-	case r.Seq > c.queuedSeq+1 || c.queued >= chatShare:
+	case r.Seq > c.queuedSeq+1 || c.queued >= p.m.limits.share:
 		p.fallBehind(c, r.Seq)
 		p.passBy(c)
 	default:
@@ -122,7 +122,7 @@ func (p *Partition) takeForeign(r *Record) {
 // HasRoom reports whether the window has room for another read. It lets the position of a full window pass a chat that has blocked it for long. A
 // caller that waits for room asks again after some time.
 func (p *Partition) HasRoom(now time.Time) bool {
-	if p.window.size() < windowSize {
+	if p.window.size() < p.m.limits.window {
 		return true
 	}
 	p.skipSlowHead(now)

@@ -112,7 +112,7 @@ func (l *lane) wait(waiting bool) {
 	l.waiting = waiting
 	l.chat.waiting += n
 	l.chat.p.waiting += n
-	if p := l.chat.p; !waiting && p.waiting == maxWaiting-1 {
+	if p := l.chat.p; !waiting && p.waiting == p.m.limits.waiting-1 {
 		for _, c := range p.heldBack {
 			c.releaseHeld()
 		}

@@ -145,9 +145,9 @@ func (m *Member) endEarlier(l *lane) {
 func (p *Partition) finish(l *lane) {
 	c := l.chat
 	p.unblock(l)
-	full := p.loaded >= windowSize
+	full := p.loaded >= p.m.limits.window
 	r := l.pop()
-	if full && p.loaded < windowSize {
+	if full && p.loaded < p.m.limits.window {
 		p.wake(false, true)
 	}
 	switch {
