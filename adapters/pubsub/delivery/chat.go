@@ -42,6 +42,7 @@ type chat struct {
 	knownHead domain.Seq // seq that is known to exist, while the chat is behind
 	done      seqSet     // finished events beyond acked
 	mode      mode
+	parkedSeq domain.Seq // event that it was parked for under this lease: handlers were started for it even if its dead letter is dropped
 
 	only        lane             // of a group that is ordered by chat
 	byKey       map[string]*lane // of a group that is ordered by key
@@ -173,6 +174,7 @@ func (c *chat) idle(acked uint64) bool {
 func (c *chat) finished(seq domain.Seq) {
 	if c.p.m.config.Order == ByChat || seq == c.acked+1 {
 		c.acked = c.done.passTo(max(seq, c.acked))
+		c.queuedSeq = max(c.queuedSeq, c.acked)
 		return
 	}
 	c.done.add(seq)
@@ -237,7 +239,7 @@ func (c *chat) progress() (g groups.Progress) {
 		}
 	}
 	slices.SortFunc(g.Others, func(a, b groups.EventFailure) int { return cmp.Compare(a.Seq, b.Seq) })
-	if len(c.done) > 0 && (c.waiting > 0 || c.savedDone) {
+	if len(c.done) > 0 && (c.waiting > 0 || c.failed || c.savedDone || c.p.draining || c.p.m.stopped) {
 		g.Done = slices.Clone(c.done)
 	}
 	return g

@@ -298,13 +298,14 @@ func (p *Partition) passBy(c *chat) {
 
 // enqueue adds the next event of a chat.
 func (p *Partition) enqueue(c *chat, r *Record) {
-	if c.done.contains(r.Seq) {
+	if c.isFinished(r.Seq) { // beyond the checkpoint
 		c.queuedSeq = max(c.queuedSeq, r.Seq)
 		return
 	}
 	l := c.laneOf(r)
 	l.link(r)
 	c.recall(r)
+	r.redelivered = r.redelivered || r.Seq == c.parkedSeq
 	if retried, some := p.ordered[c.id]; some && retried.Seq == r.Seq {
 		r.ordered, r.earlier, r.redelivered = retried.id, retried.Attempts, true
 	}
