@@ -135,7 +135,7 @@ func (c *chat) uncount(r *Record) {
 	}
 }
 
-// cut drops the events that no handler has begun: they can be read from the log. It keeps dead letters, an event whose starts the store counts, and one
+// cut drops the events that no handler has: they can be read from the log. It keeps dead letters, an event whose starts the store counts, and one
 // whose handler failed transiently. Read back from the log, that one would look as if it had never been delivered. A chat with several lanes keeps
 // all of its events: they are few, and count among the events of the log from then on.
 func (c *chat) cut() {
@@ -157,7 +157,7 @@ func (c *chat) cut() {
 		next := kept.next
 		kept.next = nil
 		c.uncount(kept)
-		if first && begun || kept.letter != "" || kept.attempts > 0 || kept.tried {
+		if first && begun || kept.inFlight || kept.letter != "" || kept.attempts > 0 || kept.tried {
 			l.link(kept) // its handler may still use it
 		}
 		kept = next

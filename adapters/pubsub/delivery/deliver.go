@@ -87,6 +87,7 @@ func (m *Member) DeliverBatches(now time.Time, lanes, events int) [][]*Record {
 				break
 			}
 			batch, r = append(batch, next), next
+			r.inFlight = true
 		}
 		batches[i] = batch
 	}

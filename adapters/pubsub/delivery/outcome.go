@@ -99,6 +99,9 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 	if l == nil {
 		return
 	}
+	for _, r := range batch[1:] {
+		r.inFlight = false
+	}
 	p := l.chat.p
 	if p.over {
 		if done == 0 && o.Kind != Succeeded && !o.Kind.counts() {
@@ -177,8 +180,7 @@ func (p *Partition) finish(l *lane) {
 	p.m.finished++
 }
 
-// finishTo finishes a lane's events up to the last one that was handled. Some of them may have left the lane meanwhile, because the log has them, or were
-// read from the log again. Dead letters queued between them stay.
+// finishTo finishes a lane's events up to the last one that was handled. Dead letters queued between them stay.
 func (p *Partition) finishTo(l *lane, last *Record) {
 	if last.Seq == 0 || last.letter != "" {
 		p.finish(l)
@@ -195,11 +197,6 @@ func (p *Partition) finishTo(l *lane, last *Record) {
 	for _, r := range slices.Backward(letters) {
 		r.next = nil
 		l.linkBehindHead(r)
-	}
-	if c := l.chat; c.acked < last.Seq {
-		c.finished(last.Seq)
-		p.feed(c)
-		p.markDirty(c)
 	}
 }
 

@@ -156,7 +156,9 @@ func (w *world) actLife(n *node, d *dice) {
 func (w *world) actFault(s *worldPartition, n *node, d *dice) {
 	switch kind := d.roll(20); {
 	case kind < 4:
-		s.save()
+		if len(s.entries) > 0 { // of an empty stream no loss can be told from a trim
+			s.save()
+		}
 	case kind < 6:
 		if s.saved != nil && s.Logged() {
 			s.failover()

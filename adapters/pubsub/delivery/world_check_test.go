@@ -107,6 +107,9 @@ func (w *world) checkStarts(s *worldPartition, chat string, before, after groups
 		if old.Epoch != 0 {
 			least--
 		}
+		if w.config.DeadLetterBound < plenty { // the last attempt of an event that cannot become a dead letter is repeated
+			least = min(least, w.config.Retry.Attempts-1)
+		}
 		now := 0
 		for _, f := range starts(after) {
 			if f.Seq == old.Seq {
@@ -199,8 +202,8 @@ func (w *world) checkStart(l *worldLease, r *Record, first, valid bool) {
 	}
 }
 
-// once reports whether an event or an entry is delivered once. What is finished beyond the position of other programs' entries is kept nowhere.
-func (w *world) once(t *fact) bool { return w.faultless && (t.seq > 0 || w.config.Order == ByChat) }
+// once reports whether an event is delivered once. Which entries of other programs are finished beyond the position is kept nowhere.
+func (w *world) once(t *fact) bool { return w.faultless && t.seq > 0 }
 
 // checkAttempt checks the number of a start against the last one under the same lease, and against the truth if no lease was lost.
 func (w *world) checkAttempt(l *worldLease, r *Record, t *fact) {
