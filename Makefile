@@ -68,7 +68,7 @@ bench: redis
 	cd bench && go test -run '^$$' -bench . -benchtime 1x -timeout 30m -v
 
 # Runs tests against changed code and lists the changes that no test notices: of Go files in packages, of Lua scripts in adapters. Hours for all of it.
-mutants: MUTANTS ?= domain app app/cache $(patsubst %/script,%,$(wildcard adapters/redis/*/script)) adapters/pubsub
+mutants: MUTANTS ?= domain app app/cache $(patsubst %/script,%,$(wildcard adapters/redis/*/script)) adapters/pubsub/redisgroup
 mutants: redis
 	cd tools && go run ./mutants -root .. $(MUTANTS)
 

@@ -37,6 +37,9 @@ const (
 	jwts      = "github.com/golang-jwt/jwt/v5"
 	jwtKeys   = "github.com/MicahParks"
 
+	pureCore = "chatcore/adapters/pubsub/delivery"
+	groupRun = "chatcore/adapters/pubsub/group"
+
 	keyspace  = "chatcore/adapters/redis/keyspace"
 	rediscmd  = "chatcore/adapters/redis/rediscmd"
 	redisConn = "chatcore/adapters/redis/conn"
@@ -47,6 +50,7 @@ const (
 var layers = map[string][]string{
 	"domain":              {"golang.org/x/text", uniseg},
 	"ports":               {"chatcore/domain"},
+	"ports/groups":        {"chatcore/domain", "chatcore/ports"},
 	"ports/porttest":      {"chatcore/domain", "chatcore/ports", "golang.org/x/sync", "pgregory.net/rapid"},
 	"internal/flight":     {},
 	"internal/backoff":    {},
@@ -73,10 +77,14 @@ var layers = map[string][]string{
 	"adapters/redis/kv":           {"chatcore/ports", keyspace, rediscmd, redisConn, goRedis},
 	"adapters/redis/internal/rig": {everyone},
 
-	"adapters/pubsub":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, otelAPI, uuids, breaker, wire},
-	"adapters/pubsub/live":    {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
-	"adapters/memory":         {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
-	"adapters/connect/server": {"chatcore/domain"},
+	"adapters/pubsub":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, groupRun, watermill, breaker},
+	"adapters/pubsub/delivery":   {"chatcore/domain", "chatcore/ports", backoff},
+	"adapters/pubsub/group":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, backoff, uuids},
+	"adapters/pubsub/redisgroup": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", rediscmd, goRedis, wire},
+	"adapters/pubsub/memgroup":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
+	"adapters/pubsub/live":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
+	"adapters/memory":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},
+	"adapters/connect/server":    {"chatcore/domain"},
 
 	"adapters/telemetry": {"chatcore/domain", "chatcore/ports", "chatcore/app", otelAPI, wire},
 	"app/findings":       {"chatcore/domain", "chatcore/ports"},
@@ -194,33 +202,34 @@ func TestLayersKeepApart(t *testing.T) {
 
 func TestAPlantedImportIsFound(t *testing.T) {
 	for file, imports := range map[string][]string{
-		"domain/a.go":                  {"chatcore/ports", goRedis, "github.com/google/uuid"},
-		"domain/a_test.go":             {goRedis, "github.com/stretchr/testify"},
-		"ports/a.go":                   {"chatcore/app", watermill + "/message"},
-		"ports/porttest/a.go":          {"chatcore/adapters/redis", goRedis},
-		"internal/flight/a.go":         {"chatcore/ports", "chatcore/internal/backoff", "golang.org/x/sync/errgroup"},
-		"internal/backoff/a.go":        {"chatcore/domain"},
-		"app/cache/a.go":               {"chatcore/app", goRedis, "chatcore/adapters/redis", "chatcore/app/entity"},
-		"app/feed/a.go":                {"chatcore/adapters/wireformat", "chatcore/adapters/memory", goRedis},
-		"app/entity/a.go":              {"chatcore/app", "chatcore/app/projection", "chatcore/app/cache", "chatcore/internal/flight"},
-		"app/projection/a.go":          {"chatcore/app", "chatcore/app/cache", "chatcore/adapters/memory"},
-		"app/a.go":                     {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
-		"adapters/wireformat/a.go":     {"chatcore/app", goRedis},
-		"adapters/redis/a.go":          {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
-		"adapters/redis/kv/a.go":       {"chatcore/adapters/redis/eventlog", watermill},
-		"adapters/pubsub/a.go":         {"chatcore/app", "chatcore/adapters/redis"},
-		"adapters/pubsub/live/a.go":    {"chatcore/app", "chatcore/adapters/redis", "chatcore/adapters/pubsub"},
-		"adapters/memory/a.go":         {goRedis, "chatcore/app"},
-		"adapters/telemetry/a.go":      {otelAPI + "x/sdk", goRedis},
-		"adapters/other/a.go":          {"chatcore/domain"},
-		"adapters/connect/server/a.go": {"chatcore", "chatcore/app", "golang.org/x/net/http2", "google.golang.org/protobuf/proto"},
-		"app/findings/a.go":            {"chatcore/app", "chatcore/adapters/pubsub"},
-		"helpers/a.go":                 {"chatcore", "chatcore/adapters/redis", goRedis},
-		"internal/calls/a.go":          {"chatcore/ports", watermill + "/message"},
-		"a.go":                         {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
-		"embedded/a.go":                {"chatcore/adapters/redis", "github.com/spf13/cobra"},
-		"utils/a.go":                   {"fmt"},
-		"adapters/connect/auth/a.go":   {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
+		"domain/a.go":                     {"chatcore/ports", goRedis, "github.com/google/uuid"},
+		"domain/a_test.go":                {goRedis, "github.com/stretchr/testify"},
+		"ports/a.go":                      {"chatcore/app", watermill + "/message"},
+		"ports/porttest/a.go":             {"chatcore/adapters/redis", goRedis},
+		"internal/flight/a.go":            {"chatcore/ports", "chatcore/internal/backoff", "golang.org/x/sync/errgroup"},
+		"internal/backoff/a.go":           {"chatcore/domain"},
+		"app/cache/a.go":                  {"chatcore/app", goRedis, "chatcore/adapters/redis", "chatcore/app/entity"},
+		"app/feed/a.go":                   {"chatcore/adapters/wireformat", "chatcore/adapters/memory", goRedis},
+		"app/entity/a.go":                 {"chatcore/app", "chatcore/app/projection", "chatcore/app/cache", "chatcore/internal/flight"},
+		"app/projection/a.go":             {"chatcore/app", "chatcore/app/cache", "chatcore/adapters/memory"},
+		"app/a.go":                        {"chatcore/adapters/wireformat", otelAPI, "chatcore"},
+		"adapters/wireformat/a.go":        {"chatcore/app", goRedis},
+		"adapters/redis/a.go":             {"chatcore/app", watermill, "chatcore/adapters/pubsub"},
+		"adapters/redis/kv/a.go":          {"chatcore/adapters/redis/eventlog", watermill},
+		"adapters/pubsub/a.go":            {"chatcore/app", "chatcore/adapters/redis"},
+		"adapters/pubsub/redisgroup/a.go": {"chatcore/app", "chatcore/adapters/redis", "chatcore/adapters/pubsub", "chatcore/adapters/pubsub/group", watermill + "/message"},
+		"adapters/pubsub/live/a.go":       {"chatcore/app", "chatcore/adapters/redis", "chatcore/adapters/pubsub"},
+		"adapters/memory/a.go":            {goRedis, "chatcore/app"},
+		"adapters/telemetry/a.go":         {otelAPI + "x/sdk", goRedis},
+		"adapters/other/a.go":             {"chatcore/domain"},
+		"adapters/connect/server/a.go":    {"chatcore", "chatcore/app", "golang.org/x/net/http2", "google.golang.org/protobuf/proto"},
+		"app/findings/a.go":               {"chatcore/app", "chatcore/adapters/pubsub"},
+		"helpers/a.go":                    {"chatcore", "chatcore/adapters/redis", goRedis},
+		"internal/calls/a.go":             {"chatcore/ports", watermill + "/message"},
+		"a.go":                            {"github.com/alicebob/miniredis/v2", "github.com/spf13/cobra", "chatcore/cmd/core", "chatcore/embedded"},
+		"embedded/a.go":                   {"chatcore/adapters/redis", "github.com/spf13/cobra"},
+		"utils/a.go":                      {"fmt"},
+		"adapters/connect/auth/a.go":      {"chatcore", "chatcore/adapters/redis", "connectrpc.com/connect", goRedis},
 	} {
 		for _, imported := range imports {
 			planted := fstest.MapFS{file: {Data: fmt.Appendf(nil, "package p\n\nimport goredis %q\n", imported)}}

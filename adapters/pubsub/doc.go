@@ -1,10 +1,8 @@
-// Package pubsub delivers events with Watermill. Durable events go from Redis Streams through a router to the handlers of consumer groups. Live
-// events are the concern of package live.
+// Package pubsub is Watermill's edge of delivery: any Watermill handler and middleware can handle the events of a consumer group, in a Watermill router or
+// without one.
 //
-// [Subscriber] is the durable path. Its members acquire partitions under leases (assignment.go) and read their streams (fetch.go,
-// owned_partition.go) into one queue per chat (chat_queue.go). They dispatch records to handlers (dispatch.go), decide on the outcomes (outcome.go)
-// and commit them (commit.go) by scripts (redis_store.go, script/). Groups in memory do the same on another store (memory.go). [Groups] inspects and
-// changes groups from outside.
+// [Subscriber] is Watermill's Subscriber over members of package group. [Router] runs groups: [Router.AddGroup] those of Watermill handlers, and
+// [Router.AddCalls] those of plain functions, which take no part of Watermill. [Handlers] chooses the handler of an event's type.
 //
-// The package decides nothing about chats and keeps no state other than that of groups. It never closes a client that it was given.
+// The package decides nothing about deliveries and keeps no state of groups: package delivery decides, and a groups.Store keeps.
 package pubsub

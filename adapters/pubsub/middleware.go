@@ -3,15 +3,12 @@ package pubsub
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
-	"strconv"
 	"sync"
-	"sync/atomic"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 
-	"chatcore/domain"
+	"chatcore/adapters/pubsub/group"
 )
 
 // Middlewares surround a start of a handler; they do not decide that it succeeded. An event is finished when its handler returned nil, and a
@@ -50,13 +47,82 @@ func (r *handlerResult) verdict(err error) error {
 	return r.err
 }
 
-// surround returns the layers of one start, the outermost first: judge, the middlewares, record. find returns the start that a message belongs to.
-func surround(find func(*message.Message) handlerStart, middlewares []message.HandlerMiddleware) []message.HandlerMiddleware {
+// surround returns the layers of one start, the outermost first: judge, the middlewares, record.
+func surround(middlewares []message.HandlerMiddleware) []message.HandlerMiddleware {
 	if len(middlewares) == 0 {
 		return nil
 	}
-	layers := append([]message.HandlerMiddleware{judge(find)}, middlewares...)
-	return append(layers, recordResult(find))
+	starts := &starts{running: make(map[*byte]*start)}
+	layers := append([]message.HandlerMiddleware{starts.judge}, middlewares...)
+	return append(layers, starts.recordResult)
+}
+
+// starts are the starts that middlewares surround, by their payloads.
+type starts struct {
+	mu      sync.Mutex // guards running
+	running map[*byte]*start
+}
+
+// begin adds a start until end is called.
+func (s *starts) begin(of *start, payload []byte) (end func()) {
+	if len(payload) == 0 {
+		return func() {}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.running[&payload[0]] = of
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.running[&payload[0]] == of {
+			delete(s.running, &payload[0])
+		}
+	}
+}
+
+// find returns the start that a message belongs to: by its context or, if a middleware dropped that as [message.Message.Copy] does, by its payload,
+// which a copy shares. It returns nil if there is none.
+func (s *starts) find(msg *message.Message) *start {
+	if found := startOf(msg.Context()); found != nil || len(msg.Payload) == 0 {
+		return found
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.running[&msg.Payload[0]]
+}
+
+// judge decides about a start by the handler's result. It restores the message's context, which the middlewares of a start may replace.
+func (s *starts) judge(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		begun, before := startOf(msg.Context()), msg.Context()
+		if begun == nil {
+			return nil, errForeignMessage
+		}
+		defer s.begin(begun, msg.Payload)()
+		begun.result.Store(&handlerResult{})
+		defer msg.SetContext(before)
+		produced, err := next(msg)
+		return produced, begun.result.Load().verdict(err)
+	}
+}
+
+// recordResult records the handler's result. It does not call the handler if the delivery no longer belongs to this process: a middleware may have waited.
+func (s *starts) recordResult(next message.HandlerFunc) message.HandlerFunc {
+	return func(msg *message.Message) ([]*message.Message, error) {
+		begun := s.find(msg)
+		if begun == nil {
+			return nil, errForeignMessage
+		}
+		result := begun.result.Load()
+		if !begun.delivery.MayBegin() {
+			result.set(group.ErrNotBegun)
+			return nil, group.ErrNotBegun
+		}
+		defer restore(msg, begun)()
+		produced, err := next(msg)
+		result.set(err)
+		return produced, err
+	}
 }
 
 // surrounded returns a handler with its layers around it. It combines them one handler after another. Watermill would do so for all groups at once,
@@ -75,201 +141,18 @@ func surrounded(handle message.NoPublishHandlerFunc, layers []message.HandlerMid
 	}
 }
 
-// handlerStart is the context of a delivery that is with a handler. It holds the result of the present start.
-type handlerStart interface {
-	context.Context
-	// results returns the result of the present start.
-	results() *handlerResult
-	// expect begins a start.
-	expect()
-	// mayBegin reports whether the handler may still be called.
-	mayBegin() bool
-}
-
-// judge decides about a start by the handler's result. It restores the message's context, which the middlewares of a start may replace.
-func judge(find func(*message.Message) handlerStart) message.HandlerMiddleware {
-	return func(next message.HandlerFunc) message.HandlerFunc {
-		return func(msg *message.Message) ([]*message.Message, error) {
-			start, before := find(msg), msg.Context()
-			if start == nil {
-				return nil, errForeignMessage
-			}
-			start.expect()
-			defer msg.SetContext(before)
-			produced, err := next(msg)
-			return produced, start.results().verdict(err)
-		}
-	}
-}
-
-// recordResult records the handler's result. It does not call the handler if the delivery no longer belongs to this process: a middleware may have waited.
-func recordResult(find func(*message.Message) handlerStart) message.HandlerMiddleware {
-	return func(next message.HandlerFunc) message.HandlerFunc {
-		return func(msg *message.Message) ([]*message.Message, error) {
-			start := find(msg)
-			if start == nil {
-				return nil, errForeignMessage
-			}
-			result := start.results()
-			if !start.mayBegin() {
-				result.set(errNotBegun)
-				return nil, errNotBegun
-			}
-			defer restore(msg, start)()
-			produced, err := next(msg)
-			result.set(err)
-			return produced, err
-		}
-	}
-}
-
 // restore gives a message the start's values and end if a middleware replaced its context by one that is not derived from it. end undoes that.
-func restore(msg *message.Message, start handlerStart) (end func()) {
+func restore(msg *message.Message, s *start) (end func()) {
 	before := msg.Context()
-	if before.Value(startKey{}) == start {
+	if startOf(before) == s {
 		return func() {}
 	}
-	ctx, cancel := context.WithCancel(context.WithValue(before, startKey{}, start))
-	stop := context.AfterFunc(start, cancel)
+	ctx, cancel := context.WithCancel(context.WithValue(before, startKey{}, s))
+	stop := context.AfterFunc(s, cancel)
 	msg.SetContext(ctx)
 	return func() {
 		stop()
 		cancel()
 		msg.SetContext(before)
 	}
-}
-
-// startKey is the key of a start in the contexts of its messages.
-type startKey struct{}
-
-func startOf(ctx context.Context) handlerStart {
-	start, _ := ctx.Value(startKey{}).(handlerStart)
-	return start
-}
-
-// delivery is a delivery of another subscriber than [Subscriber] that is with a handler of this process.
-type delivery struct {
-	context.Context
-	RunningHandler
-	result atomic.Pointer[handlerResult]
-}
-
-func (c *delivery) Value(key any) any {
-	if _, mine := key.(startKey); mine {
-		return c
-	}
-	return c.Context.Value(key)
-}
-
-func (c *delivery) results() *handlerResult { return c.result.Load() }
-func (c *delivery) expect()                 { c.result.Store(&handlerResult{}) }
-func (c *delivery) mayBegin() bool          { return true }
-
-var _, _ handlerStart = (*record)(nil), (*delivery)(nil)
-
-func (p *record) results() *handlerResult { return p.result.Load() }
-func (p *record) expect()                 { p.result.Store(&handlerResult{}) }
-func (p *record) mayBegin() bool          { return p.owned.sub.mayBegin(p) }
-
-// startOf returns the start that a message belongs to: by its context or, if a middleware dropped that as [message.Message.Copy] does, by its
-// payload, which a copy shares.
-func (s *Subscriber) startOf(msg *message.Message) handlerStart {
-	if start := startOf(msg.Context()); start != nil {
-		return start
-	}
-	for _, sub := range s.subscriptions() {
-		if p := sub.withPayload(msg.Payload); p != nil {
-			return p
-		}
-	}
-	return nil
-}
-
-// withPayload returns the record in flight that has this very payload, or nil.
-func (s *member) withPayload(payload []byte) *record {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for l := s.inFlight.first; l != nil && len(payload) > 0; l = l.nextFlight {
-		if p := l.head; p != nil && len(p.payload) > 0 && &p.payload[0] == &payload[0] {
-			return p
-		}
-	}
-	return nil
-}
-
-// deliveries is the set of other subscribers' deliveries that are with handlers.
-type deliveries struct {
-	mu  sync.Mutex // guards all
-	all map[*delivery]struct{}
-}
-
-// track is the outermost middleware of a group of another subscriber. It keeps the delivery in the set while its handler runs.
-func (c *deliveries) track(group string) message.HandlerMiddleware {
-	return func(next message.HandlerFunc) message.HandlerFunc {
-		return func(msg *message.Message) ([]*message.Message, error) {
-			seq, _ := strconv.ParseUint(msg.Metadata.Get(metaSeq), 10, 64)
-			begun := &delivery{Context: msg.Context(), RunningHandler: RunningHandler{
-				Group: group, Chat: domain.ChatID(msg.Metadata.Get(MetaChat)), Seq: domain.Seq(seq), Event: domain.EventID(msg.UUID),
-			}}
-			c.mu.Lock()
-			c.all[begun] = struct{}{}
-			c.mu.Unlock()
-			defer func() {
-				c.mu.Lock()
-				defer c.mu.Unlock()
-				delete(c.all, begun)
-			}()
-			msg.SetContext(begun)
-			return next(msg)
-		}
-	}
-}
-
-// find returns the delivery that a message belongs to: by its context or, if a middleware replaced that, by its UUID. It returns nil if several
-// deliveries have that UUID.
-func (c *deliveries) find(group string) func(*message.Message) handlerStart {
-	return func(msg *message.Message) handlerStart {
-		if start := startOf(msg.Context()); start != nil {
-			return start
-		}
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		var found handlerStart
-		for begun := range c.all {
-			if begun.Group != group || string(begun.Event) != msg.UUID {
-				continue
-			}
-			if found != nil {
-				return nil
-			}
-			found = begun
-		}
-		return found
-	}
-}
-
-func (c *deliveries) running() []RunningHandler {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	var running []RunningHandler
-	for begun := range c.all {
-		running = append(running, begun.RunningHandler)
-	}
-	return running
-}
-
-// RunningHandler names a handler call that has not returned, or that a middleware has not let begin.
-type RunningHandler struct {
-	Group   string // of a consumer group; "" for a handler of a live channel
-	Channel string // of a handler of a live channel; "" for one of a consumer group
-	Chat    domain.ChatID
-	Seq     domain.Seq     // 0 if the event is in no log
-	Event   domain.EventID // "" if the message has none
-}
-
-func (h RunningHandler) String() string {
-	if h.Group == "" {
-		return fmt.Sprintf("live handler of %s", h.Channel)
-	}
-	return fmt.Sprintf("group %q chat %q seq %d event %s", h.Group, h.Chat, h.Seq, h.Event)
 }

@@ -95,7 +95,7 @@ func TestRights_CoverTheScripts(t *testing.T) {
 	for _, rule := range rig.CommandRules(t) {
 		known = append(known, strings.TrimPrefix(rule, "+"))
 	}
-	for _, folder := range []string{"*/script/*.lua", "../pubsub/script/*.lua"} {
+	for _, folder := range []string{"*/script/*.lua", "../pubsub/redisgroup/script/*.lua"} {
 		for file, commands := range luaCommands(t, folder) {
 			for _, command := range commands {
 				name := strings.ToLower(command)

@@ -136,7 +136,10 @@ func scriptCases() map[string][]scriptCase {
 			{seed: []string{"HSET|v| |log|c|4| #|1", "HSET|n|c|1"}, keys: "n v", args: "log|c|4|1|5|"},
 			{seed: []string{"HSET|v| |log|c|4| #|7", "HSET|n|c|1"}, keys: "n v", args: "log||||0|"},
 		},
-		"create":           {{seed: []string{"SET|id|log"}, keys: "id g gs stream", args: "log|name|"}},
+		"create": {
+			{seed: []string{"SET|id|log"}, keys: "id g gs stream", args: "log|name||||"},
+			{seed: []string{"SET|id|log", "XADD|stream|1-1|f|v", "XADD|stream|3-1|f|v"}, keys: "id g gs stream", args: "log|name||2|1|(3-1"},
+		},
 		"seed_checkpoints": {{seed: []string{"SET|id|log", "HSET|g|state|new"}, keys: "id g cp", args: "log|1|c1|5|c2|6"}},
 		"rebuild": {{
 			seed: append(slices.Clone(letter), "HSET|cp|c1|6"), keys: groupKeys, args: "log",
@@ -167,7 +170,7 @@ func TestScripts_AreTruthfulWithoutARight(t *testing.T) {
 	setUser(t, admin, "~*", "&*", "+@all")
 	user := rig.Connect(t, asCore(server))
 	cases := scriptCases()
-	for _, folder := range []string{"*/script/*.lua", "../pubsub/script/*.lua"} {
+	for _, folder := range []string{"*/script/*.lua", "../pubsub/redisgroup/script/*.lua"} {
 		found := luaCommands(t, folder)
 		for _, file := range slices.Sorted(maps.Keys(found)) {
 			name := strings.TrimSuffix(filepath.Base(file), ".lua")

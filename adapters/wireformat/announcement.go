@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"chatcore/domain"
+	"chatcore/ports/groups"
 )
 
 // MaxAnnouncement is the highest number of bytes of an announcement with more than one event.
@@ -19,13 +20,13 @@ const MaxAnnouncement = 64 << 10
 //
 // with the second line for each event; LENGTH is the number of bytes of JSON.
 type Announcement struct {
-	Previous StreamID // of the stream's last entry before these events; zero if the stream had none
+	Previous groups.StreamID // of the stream's last entry before these events; zero if the stream had none
 	Events   []Announced
 }
 
 // Announced is an event of an announcement.
 type Announced struct {
-	ID   StreamID // of its entry in the stream
+	ID   groups.StreamID // of its entry in the stream
 	Seq  domain.Seq
 	Chat domain.ChatID
 	JSON []byte // as in the payload of its entry
@@ -36,9 +37,9 @@ type Announced struct {
 //
 // Parse returns an [*Error] with [ErrMalformed] if the text is no announcement of at least one event, with ids that rise from Previous on. a is then empty.
 func (a *Announcement) Parse(text string) error {
-	a.Previous, a.Events = StreamID{}, a.Events[:0]
+	a.Previous, a.Events = groups.StreamID{}, a.Events[:0]
 	if err := a.parse(text); err != nil {
-		a.Previous, a.Events = StreamID{}, a.Events[:0]
+		a.Previous, a.Events = groups.StreamID{}, a.Events[:0]
 		return err
 	}
 	return nil
@@ -46,7 +47,7 @@ func (a *Announcement) Parse(text string) error {
 
 func (a *Announcement) parse(text string) error {
 	first, rest, _ := strings.Cut(text, "\n")
-	last, err := ParseStreamID(first)
+	last, err := groups.ParseStreamID(first)
 	if err != nil {
 		return malformedAnnouncement("begins with "+strconv.Quote(clip(first)), "the id of an entry, and a new line")
 	}
@@ -78,8 +79,8 @@ func parseAnnounced(text string) (e Announced, length, end int, err error) {
 	seq, rest, _ := strings.Cut(rest, " ")
 	chat, rest, _ := strings.Cut(rest, " ")
 	bytes, rest, _ := strings.Cut(rest, " ")
-	if e.ID, err = ParseStreamID(id); err != nil {
-		return e, 0, 0, err
+	if e.ID, err = groups.ParseStreamID(id); err != nil {
+		return e, 0, 0, malformedAnnouncement("has the entry "+strconv.Quote(clip(id)), "the id of an entry")
 	}
 	number, ok := parseNumber(seq)
 	if !ok || number == 0 {
@@ -94,6 +95,12 @@ func parseAnnounced(text string) (e Announced, length, end int, err error) {
 	}
 	e.Seq, e.Chat, length = domain.Seq(number), domain.ChatID(chat), int(n) //nolint:gosec // below the length of a string
 	return e, length, len(text) - len(rest) + length, nil
+}
+
+// parseNumber parses digits without a sign and without leading zeros.
+func parseNumber(s string) (n uint64, ok bool) {
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil && (s[0] != '0' || len(s) == 1)
 }
 
 func malformedAnnouncement(problem, allowed string) error {

@@ -8,6 +8,7 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // passerby is a watcher that follows none of the chats.
@@ -29,10 +30,10 @@ func BenchmarkTail_Uninterested(b *testing.B) {
 			tail.ctx = context.Background()
 			p := newPartition(tail, 0)
 			p.confirmed()
-			p.begin(wireformat.StreamID{})
+			p.begin(groups.StreamID{})
 			p.add(&passerby{map[domain.ChatID]int{"": 0}})
 			messages := make([]string, 1000)
-			last := wireformat.StreamID{Milliseconds: 1}
+			last := groups.StreamID{Milliseconds: 1}
 			for i := range messages {
 				a := wireformat.Announcement{Previous: last}
 				for range events {
@@ -44,7 +45,7 @@ func BenchmarkTail_Uninterested(b *testing.B) {
 			n := 0
 			for b.Loop() {
 				for _, m := range messages {
-					p.last = wireformat.StreamID{Milliseconds: 1, Number: uint64(n % len(messages) * events)} //nolint:gosec // a few
+					p.last = groups.StreamID{Milliseconds: 1, Number: uint64(n % len(messages) * events)} //nolint:gosec // a few
 					p.message(m)
 					n++
 				}

@@ -9,16 +9,17 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // entry is an entry of a stream.
 type entry struct {
-	id     wireformat.StreamID
+	id     groups.StreamID
 	notice ports.Notice // zero if it is no event of a chat
 }
 
 // before returns the highest id below another one, so that a read after it begins with the entry of that id. It returns the zero id for itself.
-func before(id wireformat.StreamID) wireformat.StreamID {
+func before(id groups.StreamID) groups.StreamID {
 	switch {
 	case id.Number > 0:
 		id.Number--
@@ -32,7 +33,7 @@ func before(id wireformat.StreamID) wireformat.StreamID {
 func (t *Tail) parse(p *partition, messages []goredis.XMessage) []entry {
 	entries := make([]entry, 0, len(messages))
 	for _, m := range messages {
-		id, err := wireformat.ParseStreamID(m.ID)
+		id, err := groups.ParseStreamID(m.ID)
 		if err != nil {
 			t.malformed.Add(1)
 			continue

@@ -7,7 +7,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/wireformat"
+	"chatcore/ports/groups"
 )
 
 // Bounds of one read.
@@ -115,7 +115,7 @@ func (n *node) read(ctx context.Context) error {
 	for ctx.Err() == nil {
 		client, partitions := n.present()
 		var positions, streams []*partition
-		var after []wireformat.StreamID
+		var after []groups.StreamID
 		for _, p := range partitions {
 			last, entries, id := p.next()
 			if last {
@@ -153,10 +153,10 @@ func (n *node) begin(ctx context.Context, client goredis.UniversalClient, partit
 		if last[i].Err() != nil {
 			continue
 		}
-		id := wireformat.StreamID{}
+		id := groups.StreamID{}
 		if found := last[i].Val(); len(found) > 0 {
 			var malformed error
-			if id, malformed = wireformat.ParseStreamID(found[0].ID); malformed != nil {
+			if id, malformed = groups.ParseStreamID(found[0].ID); malformed != nil {
 				err = errors.Join(err, malformed)
 				continue
 			}
@@ -167,7 +167,7 @@ func (n *node) begin(ctx context.Context, client goredis.UniversalClient, partit
 }
 
 // entries reads what streams have after ids: in one command, or in one round trip on a Cluster, where a command about several slots is refused.
-func (n *node) entries(ctx context.Context, client goredis.UniversalClient, partitions []*partition, after []wireformat.StreamID) error {
+func (n *node) entries(ctx context.Context, client goredis.UniversalClient, partitions []*partition, after []groups.StreamID) error {
 	if len(partitions) == 0 {
 		return nil
 	}

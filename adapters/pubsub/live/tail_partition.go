@@ -7,6 +7,7 @@ import (
 
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // maxPending is the highest number of bytes of announcements that wait for a read of the stream. Beyond it the read gives their events.
@@ -30,16 +31,16 @@ type partition struct {
 	// mu guards: all below. It is held while watchers are called, so that their calls are in order.
 	mu         sync.Mutex
 	watchers   []*watcher
-	subscribed bool                // the server has confirmed the subscription
-	known      bool                // whether last is set
-	last       wireformat.StreamID // the last entry up to which everything was passed on
-	highest    wireformat.StreamID // the highest last so far
-	unread     bool                // the stream may have entries after last that nobody announces
-	lost       bool                // entries after last are gone, or too many: last has to be taken anew
-	behind     int                 // entries passed on by reads that did not reach the end of the stream
-	pending    []string            // announcements that do not follow last
-	bytes      int                 // of pending
-	read       int                 // of pending that were there before the present read of the stream began
+	subscribed bool            // the server has confirmed the subscription
+	known      bool            // whether last is set
+	last       groups.StreamID // the last entry up to which everything was passed on
+	highest    groups.StreamID // the highest last so far
+	unread     bool            // the stream may have entries after last that nobody announces
+	lost       bool            // entries after last are gone, or too many: last has to be taken anew
+	behind     int             // entries passed on by reads that did not reach the end of the stream
+	pending    []string        // announcements that do not follow last
+	bytes      int             // of pending
+	read       int             // of pending that were there before the present read of the stream began
 	parsed     wireformat.Announcement
 	notices    []ports.Notice
 }
@@ -170,7 +171,7 @@ func (p *partition) notify() {
 }
 
 // next returns what has to be read now: the last entry of the stream, or the entries after an id, or nothing.
-func (p *partition) next() (last, entries bool, after wireformat.StreamID) {
+func (p *partition) next() (last, entries bool, after groups.StreamID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.unread = p.moved.Swap(false) || p.unread
@@ -195,7 +196,7 @@ func (p *partition) retry() {
 }
 
 // begin takes the last entry of the stream as the last known one. Watchers hear that entries before it may be lost.
-func (p *partition) begin(last wireformat.StreamID) {
+func (p *partition) begin(last groups.StreamID) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reached(last)
@@ -217,7 +218,7 @@ func (p *partition) begin(last wireformat.StreamID) {
 
 // took passes on the entries that were read after an id, and announcements that follow them. The first entry is the one with that id, if the stream still has
 // it. more reports whether the stream may have more.
-func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) {
+func (p *partition) took(after groups.StreamID, entries []entry, more bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.lost || !p.known {
@@ -253,8 +254,8 @@ func (p *partition) took(after wireformat.StreamID, entries []entry, more bool) 
 
 // continues reports whether entries that were read after an id, up to the end of the stream at that time or the bound of a read, show that nothing is missing
 // after last.
-func (p *partition) continues(after wireformat.StreamID, entries []entry) bool {
-	if p.last == (wireformat.StreamID{}) || slices.ContainsFunc(entries, func(e entry) bool { return e.id == p.last }) {
+func (p *partition) continues(after groups.StreamID, entries []entry) bool {
+	if p.last == (groups.StreamID{}) || slices.ContainsFunc(entries, func(e entry) bool { return e.id == p.last }) {
 		return true
 	}
 	older := len(entries) == 0 || entries[len(entries)-1].id.Compare(p.last) < 0
@@ -268,7 +269,7 @@ func (p *partition) restored(entries []entry) bool {
 }
 
 // reached sets the last entry up to which everything was passed on.
-func (p *partition) reached(id wireformat.StreamID) {
+func (p *partition) reached(id groups.StreamID) {
 	if p.last = id; id.Compare(p.highest) > 0 {
 		p.highest = id
 	}

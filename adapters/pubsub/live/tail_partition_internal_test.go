@@ -11,13 +11,14 @@ import (
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // stream is a delivery stream of a model. Its entries are numbered over all its lives.
 type stream struct {
 	entries []entry
-	last    wireformat.StreamID // of all entries that there were
-	added   int                 // events that there were
+	last    groups.StreamID // of all entries that there were
+	added   int             // events that there were
 }
 
 // add appends entries, and returns their announcement. An entry in three is no event of a chat.
@@ -38,16 +39,16 @@ func (s *stream) event(t *rapid.T) entry {
 	if rapid.Bool().Draw(t, "in the same millisecond") {
 		s.last.Number++
 	} else {
-		s.last = wireformat.StreamID{Milliseconds: s.last.Milliseconds + rapid.Uint64Range(1, 3).Draw(t, "milliseconds")}
+		s.last = groups.StreamID{Milliseconds: s.last.Milliseconds + rapid.Uint64Range(1, 3).Draw(t, "milliseconds")}
 	}
 	s.added++
 	return entry{s.last, ports.Notice{Chat: "c", Seq: domain.Seq(s.added), JSON: []byte(strconv.Itoa(s.added))}} //nolint:gosec // a few
 }
 
 // after returns what a read after an id gives.
-func (s *stream) after(id wireformat.StreamID, count int) (entries []entry, more bool) {
+func (s *stream) after(id groups.StreamID, count int) (entries []entry, more bool) {
 	for _, e := range s.entries {
-		if e.id.Compare(before(id)) > 0 || id == (wireformat.StreamID{}) {
+		if e.id.Compare(before(id)) > 0 || id == (groups.StreamID{}) {
 			entries = append(entries, e)
 		}
 	}
@@ -92,7 +93,7 @@ func TestPartition_HearsTheStream(t *testing.T) {
 		s.add(t, rapid.IntRange(0, 3).Draw(t, "entries before"))
 		p.confirmed()
 		begin := func() {
-			last := wireformat.StreamID{}
+			last := groups.StreamID{}
 			if n := len(s.entries); n > 0 {
 				last = s.entries[n-1].id
 			}
@@ -107,7 +108,7 @@ func TestPartition_HearsTheStream(t *testing.T) {
 		mayLose := false
 		var announced []string // that are not delivered yet
 		type reply struct {
-			after   wireformat.StreamID
+			after   groups.StreamID
 			entries []entry
 			more    bool
 		}
@@ -166,7 +167,7 @@ func TestPartition_HearsTheStream(t *testing.T) {
 			"trim": func(t *rapid.T) {
 				if n := len(s.entries); n > 0 {
 					s.entries, mayLose = s.entries[rapid.IntRange(1, n).Draw(t, "entries"):], true
-					e.lost = e.lost || p.last == wireformat.StreamID{} // nothing shows that the stream had an entry
+					e.lost = e.lost || p.last == groups.StreamID{} // nothing shows that the stream had an entry
 				}
 			},
 			"": func(t *rapid.T) {
@@ -200,19 +201,19 @@ func TestPartition_RestoredEntries(t *testing.T) {
 	p, e := newPartition(tail, 0), &countingEar{}
 	numbered := func(numbers ...uint64) (entries []entry) {
 		for _, n := range numbers {
-			entries = append(entries, entry{wireformat.StreamID{Milliseconds: n}, ports.Notice{Chat: "c", Seq: domain.Seq(n)}}) //nolint:gosec // small
+			entries = append(entries, entry{groups.StreamID{Milliseconds: n}, ports.Notice{Chat: "c", Seq: domain.Seq(n)}}) //nolint:gosec // small
 		}
 		return entries
 	}
 	p.confirmed()
-	p.begin(wireformat.StreamID{Milliseconds: 1})
+	p.begin(groups.StreamID{Milliseconds: 1})
 	p.add(e)
-	p.took(wireformat.StreamID{Milliseconds: 1}, numbered(1, 2, 3), false)
-	p.took(wireformat.StreamID{Milliseconds: 3}, nil, false)
-	p.begin(wireformat.StreamID{}) // the stream is gone
-	p.took(wireformat.StreamID{}, numbered(1, 2, 3), false)
-	p.begin(wireformat.StreamID{Milliseconds: 3})
-	p.took(wireformat.StreamID{Milliseconds: 3}, numbered(3, 4), false)
+	p.took(groups.StreamID{Milliseconds: 1}, numbered(1, 2, 3), false)
+	p.took(groups.StreamID{Milliseconds: 3}, nil, false)
+	p.begin(groups.StreamID{}) // the stream is gone
+	p.took(groups.StreamID{}, numbered(1, 2, 3), false)
+	p.begin(groups.StreamID{Milliseconds: 3})
+	p.took(groups.StreamID{Milliseconds: 3}, numbered(3, 4), false)
 	if want := []domain.Seq{2, 3, 4}; !slices.Equal(e.heard, want) || e.lost != 2 {
 		t.Errorf("heard %v and %d losses, want %v and 2", e.heard, e.lost, want)
 	}
@@ -237,7 +238,7 @@ func TestPartition_PendingAnnouncements(t *testing.T) {
 	tail := &Tail{config: TailConfig{Partitions: []TailPartition{{}}, Bound: 100}}
 	tail.ctx = context.Background()
 	p := newPartition(tail, 0)
-	id := func(n uint64) wireformat.StreamID { return wireformat.StreamID{Milliseconds: 1, Number: n} }
+	id := func(n uint64) groups.StreamID { return groups.StreamID{Milliseconds: 1, Number: n} }
 	announcement := func(n uint64) string {
 		a := wireformat.Announcement{Previous: id(n - 1), Events: []wireformat.Announced{{ID: id(n), Seq: domain.Seq(n), Chat: "c", JSON: []byte("{}")}}}
 		return string(a.Append(nil))

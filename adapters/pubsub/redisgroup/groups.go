@@ -1,0 +1,66 @@
+package redisgroup
+
+import (
+	goredis "github.com/redis/go-redis/v9"
+
+	"chatcore/ports"
+	"chatcore/ports/groups"
+)
+
+// Groups holds the consumer groups of some partitions. It is safe for concurrent use.
+type Groups struct {
+	commands   goredis.UniversalClient
+	partitions []Partition
+	guard      LogGuard
+	backlog    ports.Backlog
+	scripts    scripts
+	reader     *Reader
+}
+
+var _ groups.Stores = (*Groups)(nil)
+
+// Config configures [New]. Groups closes none of its fields.
+type Config struct {
+	Commands   goredis.UniversalClient
+	Blocking   goredis.UniversalClient // for reads that wait: each stream that is waited for occupies a connection of its pool
+	Partitions []Partition             // that each group reads, at least one; a heartbeat is kept on the first
+	Log        Log                     // that the partitions carry; nil if none of them carries one
+}
+
+// Log is a log whose appends write its delivery streams.
+type Log interface {
+	LogGuard
+	ports.Backlog
+}
+
+// New returns the groups of some partitions.
+func New(c Config) *Groups {
+	g := &Groups{commands: c.Commands, partitions: c.Partitions, scripts: newScripts(), reader: NewReader(c.Blocking)}
+	if c.Log != nil {
+		g.guard, g.backlog = c.Log, c.Log
+	}
+	return g
+}
+
+// Store returns the store of a group. All stores share one [Reader].
+func (g *Groups) Store(group string) groups.Store { return g.store(group) }
+
+func (g *Groups) store(group string) *store {
+	s := &store{shared: g, group: group, states: make(map[string]*groupPartition, len(g.partitions))}
+	for _, p := range g.partitions {
+		s.states[p.Stream] = p.of(group)
+	}
+	return s
+}
+
+// Partitions returns the partitions that each group reads.
+func (g *Groups) Partitions() []groups.Partition {
+	partitions := make([]groups.Partition, len(g.partitions))
+	for i, p := range g.partitions {
+		partitions[i] = p.bare()
+	}
+	return partitions
+}
+
+// Close ends the reads of all stores.
+func (g *Groups) Close() error { return g.reader.Close() }
