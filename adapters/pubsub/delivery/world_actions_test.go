@@ -3,6 +3,8 @@ package delivery
 import (
 	"slices"
 	"time"
+
+	"chatcore/ports/groups"
 )
 
 // act takes one random step.
@@ -118,7 +120,7 @@ func (w *world) actStore(s *worldPartition, d *dice) {
 	case kind < 33 && s.Logged() && d.chance(30):
 		s.rebuild()
 	case kind < 35 && s.Logged():
-		if i := d.roll(len(s.entries) + 1); i < len(s.entries) && s.entries[i].id != g.position {
+		if i := d.roll(len(s.entries) + 1); i < len(s.entries) && w.unread(s, s.entries[i].id) {
 			s.entries[i].fact.streamed = false
 			s.entries[i].fact.lost = s.entries[i].fact.lost || s.entries[i].seq == 0
 			w.note("%s loses the entry %v", s.Stream, s.entries[i].id)
@@ -133,6 +135,19 @@ func (w *world) actStore(s *worldPartition, d *dice) {
 	case kind < 38:
 		s.listHole = !s.listHole
 	}
+}
+
+// unread reports whether no member has read an entry. An entry that is deleted later may become a position that is not there, which counts as a loss for
+// ever.
+func (w *world) unread(s *worldPartition, id groups.StreamID) bool {
+	for _, n := range w.nodes {
+		for _, l := range n.leases {
+			if l != nil && l.s == s && (l.last.Compare(id) >= 0 || l.cursor.Compare(id) >= 0) {
+				return false
+			}
+		}
+	}
+	return s.store.position.Compare(id) < 0
 }
 
 // actLife starts and ends processes in order.

@@ -162,7 +162,7 @@ func (w *world) checkBegin(n *node, f *flight) {
 	lane := first.lane
 	w.begins++
 	for _, o := range n.running {
-		if other := o.records[0].lane; other.id() == lane.id() && o.lease.s == f.lease.s && lane.tracked() && (w.config.Order != Unordered || first.letter == "" && o.records[0].letter == "") {
+		if other := o.records[0].lane; other.id() == lane.id() && o.lease.s == f.lease.s && lane.tracked() && (w.config.Order == ByChat || first.letter == o.records[0].letter) {
 			w.fail("%s starts %s/%d while a handler of its lane runs", n.name, first.Chat, first.Seq)
 		}
 	}
@@ -182,7 +182,7 @@ func (w *world) checkStart(l *worldLease, r *Record, first, valid bool) {
 	if r.letter == "" && l.ended[t] {
 		w.fail("%s/%d is delivered again under the lease that has finished it", r.Chat, r.Seq)
 	}
-	if first && t.begun > 0 && !r.Redelivered() && w.failovers == 0 {
+	if valid && first && t.begun > 0 && !r.Redelivered() && w.failovers == 0 {
 		w.fail("%s/%d looks new although a handler was started for it before", r.Chat, r.Seq)
 	}
 	if first && t.seq > 0 && r.letter == "" {

@@ -65,7 +65,6 @@ func (n *node) endCommits(what fate) {
 		p := c.parts[i]
 		l, _ := p.Shell.(*worldLease)
 		if r.Err != nil {
-			n.w.note("%s loses %v: %v", n.name, p, r.Err)
 			n.lose(l, errors.Is(r.Err, groups.ErrLostWrites))
 			continue
 		}

@@ -188,6 +188,7 @@ func (n *node) begin() {
 
 // lose ends a lease.
 func (n *node) lose(l *worldLease, lostRecords bool) {
+	n.w.note("%s loses %v, lost records: %v", n.name, l.p, lostRecords)
 	if n.m.Lost(l.p, lostRecords) {
 		n.w.abnormal++
 	}
@@ -257,6 +258,7 @@ func (l *worldLease) fetch(count int, fails bool) {
 // resolveGap finds out why an entry is gone. It reports false if the lease has ended.
 func (l *worldLease) resolveGap(gone groups.StreamID) bool {
 	trimmed, first := l.s.trimmed(gone)
+	l.n.w.note("%s misses %v of %s, trimmed %v, first %v", l.n.name, gone, l.s.Stream, trimmed, first)
 	if !trimmed {
 		l.n.lose(l, true)
 		return false
