@@ -51,6 +51,7 @@ type chat struct {
 	queued      int              // records
 	running     int              // lanes in flight
 	waiting     int              // lanes that wait for their next attempt
+	retried     int              // lanes whose head is tried again, if it has several lanes
 
 	stored    groups.Progress  // what the store has of records that are not queued yet
 	savedMark groups.ChatState // its mark in the store, or in the commit under way
@@ -61,6 +62,7 @@ type chat struct {
 	dirty   bool   // the next commit includes it
 	filling bool   // more of the log was requested
 	hole    bool   // its next events cannot be read from the log
+	arrived bool   // an entry of it was read after the page that was requested last
 	slots   int    // number of its slots in the window
 	commit  uint64 // number of the last commit that included it
 
@@ -206,6 +208,9 @@ func (c *chat) recall(r *Record) {
 	if i := slices.IndexFunc(s.Others, func(f groups.EventFailure) bool { return f.Seq == r.Seq }); i >= 0 {
 		r.attempts, r.reserved, c.failed = s.Others[i].Starts, s.Others[i].Epoch, true
 		s.Others = slices.Delete(s.Others, i, i+1)
+	}
+	if r.attempts > 0 && r.lane.head == r {
+		r.lane.beginRetries()
 	}
 }
 

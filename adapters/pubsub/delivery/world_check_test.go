@@ -179,7 +179,7 @@ func (w *world) checkBegin(n *node, f *flight) {
 func (w *world) checkStart(l *worldLease, r *Record, first, valid bool) {
 	t := truth(r)
 	w.note("%s begins %s/%d %s attempt %d of lease %d", l.n.name, r.Chat, r.Seq, r.letter, r.Attempt(), l.p.epoch)
-	if r.letter == "" && l.ended[t] {
+	if valid && r.letter == "" && l.ended[t] {
 		w.fail("%s/%d is delivered again under the lease that has finished it", r.Chat, r.Seq)
 	}
 	if valid && first && t.begun > 0 && !r.Redelivered() && w.failovers == 0 {

@@ -46,8 +46,8 @@ func (w *world) until(left func(s *worldPartition) string) {
 		w.round()
 		w.advance(100 * time.Millisecond)
 		for _, s := range w.partitions {
-			if i%8 == 7 && len(s.store.dead) >= w.config.DeadLetterBound {
-				s.decide(s.store.dead[0].ID, i%16 == 7)
+			if i%4 == 3 && len(s.store.dead) >= w.config.DeadLetterBound {
+				s.decide(s.store.dead[0].ID, s.store.dead[0].Entry.IsZero() && i%8 == 3)
 			}
 		}
 	}
