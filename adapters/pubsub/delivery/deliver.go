@@ -28,7 +28,7 @@ func (m *Member) start(l *lane, now time.Time) *Record {
 	case p.over || r == nil || l.inFlight || l.waiting:
 		return nil
 	// stalled until the partition is kept after all, the lease is renewed, or the lane's handler under an earlier lease has ended
-	case p.draining || now.After(p.deadline) || p.assignment.earlier[l.id()] > 0:
+	case p.draining || !now.Before(p.deadline) || p.assignment.earlier[l.id()] > 0:
 		p.stalled = append(p.stalled, l)
 		return nil
 	case m.config.Order != ByChat && c.mustHold(r):

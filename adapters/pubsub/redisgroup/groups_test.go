@@ -1,7 +1,10 @@
 package redisgroup_test
 
 import (
+	"context"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -9,6 +12,7 @@ import (
 
 	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis/eventlog"
+	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -16,34 +20,45 @@ import (
 	"chatcore/ports/groups"
 	"chatcore/ports/porttest"
 	"chatcore/tests/redistest"
+	"chatcore/tests/wait"
 )
 
-// TestStores runs the suite of consumer groups on a server, and on a Cluster.
+// TestStores runs the suite of consumer groups on a server.
 func TestStores(t *testing.T) {
 	t.Parallel()
-	t.Run("server", func(t *testing.T) {
-		t.Parallel()
-		server := redistest.Start(t)
-		for _, partitions := range []int{1, 3} {
-			t.Run(fmt.Sprint(partitions, " partitions"), func(t *testing.T) {
-				porttest.Groups(t, func(t *testing.T) porttest.GroupsRig {
-					return suiteRig(t, connect(t, server), []*goredis.Client{connect(t, server)}, partitions)
-				})
+	server := redistest.Start(t)
+	for _, partitions := range []int{1, 3} {
+		t.Run(fmt.Sprint(partitions, " partitions"), func(t *testing.T) {
+			porttest.Groups(t, func(t *testing.T) porttest.GroupsRig {
+				return suiteRig(t, connect(t, server), []*goredis.Client{server.Client(t)}, partitions)
 			})
-		}
-	})
-	t.Run("cluster", func(t *testing.T) {
-		t.Parallel()
-		cluster := redistest.StartCluster(t, 2)
-		user, password := redistest.Credentials()
-		porttest.Groups(t, func(t *testing.T) porttest.GroupsRig {
-			client := goredis.NewClusterClient(&goredis.ClusterOptions{
-				Addrs: []string{cluster.Masters[0].Addr(), cluster.Masters[1].Addr()}, Username: user, Password: password, ContextTimeoutEnabled: true,
-			})
-			t.Cleanup(func() { _ = client.Close() })
-			return suiteRig(t, client, []*goredis.Client{cluster.Client(t, 0), cluster.Client(t, 1)}, 3)
 		})
+	}
+}
+
+// TestStores_OnACluster runs the suite on a Cluster, whose servers share the partitions.
+func TestStores_OnACluster(t *testing.T) {
+	t.Parallel()
+	cluster := redistest.StartCluster(t, 2)
+	porttest.Groups(t, func(t *testing.T) porttest.GroupsRig {
+		user, password := redistest.Credentials()
+		client := goredis.NewClusterClient(&goredis.ClusterOptions{
+			Addrs: []string{cluster.Masters[0].Addr(), cluster.Masters[1].Addr()}, Username: user, Password: password, ContextTimeoutEnabled: true,
+		})
+		t.Cleanup(func() { _ = client.Close() })
+		return suiteRig(t, client, []*goredis.Client{cluster.Client(t, 0), cluster.Client(t, 1)}, 3)
 	})
+}
+
+// TestStores_UnderTheLeastRights runs the suite again on a server whose user has the required commands and no others.
+func TestStores_UnderTheLeastRights(t *testing.T) {
+	t.Parallel()
+	keys, err := keyspace.New("", 1, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	commands := slices.DeleteFunc(health.LogRights(keys).Rules(false), func(rule string) bool { return rule[0] != '+' })
+	redistest.RunUnderACL(t, append([]string{"~*", "&*"}, commands...), "TestStores", "TestCreate_At")
 }
 
 // suiteRig returns the groups of a new log, the only one on its servers.
@@ -63,7 +78,7 @@ func suiteRig(t *testing.T, client goredis.UniversalClient, nodes []*goredis.Cli
 	log, err := eventlog.Open(t.Context(), client, wireformat.New(), eventlog.Config{Keys: keys})
 	check(err)
 	t.Cleanup(log.Close)
-	config := redisgroup.Config{Commands: client, Blocking: client, Log: log}
+	config := redisgroup.Config{Commands: client, Blocking: client, Log: log, Timeout: wait.Limit}
 	for _, p := range keys.Log().Partitions() {
 		config.Partitions = append(config.Partitions, redisgroup.Partition{Stream: p.Stream, Base: p.Base, Number: p.Partition})
 	}
@@ -107,8 +122,46 @@ func suiteRig(t *testing.T, client goredis.UniversalClient, nodes []*goredis.Cli
 		},
 		Advance: func(d time.Duration) {
 			for _, node := range nodes {
-				redistest.SetClockBack(t, node, -d)
+				check(age(t.Context(), node, d))
 			}
 		},
 	}
+}
+
+// age brings the ends of all leases, heartbeats and offers of a server nearer by d.
+func age(ctx context.Context, node *goredis.Client, d time.Duration) error {
+	keys, err := node.Keys(ctx, "*}:g:*").Result()
+	if err != nil {
+		return err
+	}
+	for _, key := range keys {
+		kind, _, _ := strings.Cut(key[strings.Index(key, "}:g:")+len("}:g:"):], ":")
+		switch kind {
+		case "state":
+			err = node.HIncrBy(ctx, key, "until", -d.Milliseconds()).Err()
+		case "members", "declined":
+			err = ageMembers(ctx, node, key, d)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func ageMembers(ctx context.Context, node *goredis.Client, key string, d time.Duration) error {
+	members, err := node.ZRange(ctx, key, 0, -1).Result()
+	if err != nil {
+		return err
+	}
+	for _, member := range members {
+		if err := node.ZIncrBy(ctx, key, -float64(d.Milliseconds()), member).Err(); err != nil {
+			return err
+		}
+	}
+	left, err := node.PTTL(ctx, key).Result()
+	if err != nil || left <= 0 {
+		return err
+	}
+	return node.PExpire(ctx, key, left-d).Err()
 }

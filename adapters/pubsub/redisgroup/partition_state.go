@@ -149,7 +149,7 @@ func (g *Groups) countLeft(ctx context.Context, k *groupPartition, s *groups.Par
 		return nil
 	}
 	left := make(map[string]groups.ChatState)
-	if err := scanHash(ctx, g.commands, k.left, func(fields []string) bool {
+	if err := g.scanHash(ctx, k.left, func(fields []string) bool {
 		addPairs(left, fields, parseChatState)
 		return len(left) < leftMost
 	}); err != nil {
@@ -204,7 +204,7 @@ func (g *Groups) unfinished(ctx context.Context, k *groupPartition, chats []stri
 // blocked returns the result of [blockedChats] for a partition, of its first leftMost failing chats.
 func (g *Groups) blocked(ctx context.Context, k *groupPartition) (n int, longest []groups.BlockedChat, err error) {
 	failing := make(map[string]groups.Progress)
-	err = scanHash(ctx, g.commands, k.failing, func(fields []string) bool {
+	err = g.scanHash(ctx, k.failing, func(fields []string) bool {
 		addPairs(failing, fields, parseProgress)
 		return len(failing) < leftMost
 	})
