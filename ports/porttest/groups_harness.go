@@ -78,7 +78,7 @@ func (g *groupsTest) same(what string, got, want any) {
 // chat returns the i-th chat of the partition, from 0.
 func (g *groupsTest) chat(i int) string {
 	for ; len(g.chats) <= i; g.named++ {
-		if chat := fmt.Sprintf("chat %d", g.named); g.PartitionOf(chat) == g.p {
+		if chat := fmt.Sprintf("chat-%d", g.named); g.PartitionOf(chat) == g.p {
 			g.chats = append(g.chats, chat)
 		}
 	}

@@ -9,12 +9,7 @@ import (
 	"chatcore/ports/groups"
 )
 
-const (
-	pagesTogether = 32              // chats whose events are read together
-	pageEvents    = 64              // events of a page
-	low           = 16              // a chat that is behind and has fewer events queued needs another page
-	holePause     = 2 * time.Second // between two attempts to read a missing part of the log; an operator has to repair the log meanwhile
-)
+const holePause = 2 * time.Second // between two attempts to read a missing part of the log; an operator has to repair the log meanwhile
 
 // Step is the next step of a partition that catches up from the log: at most one of its fields is set. There is nothing to do if none is.
 type Step struct {
@@ -43,15 +38,16 @@ type Page struct {
 
 // NextStep returns the next step. Its result has to be reported before the next call.
 func (p *Partition) NextStep() Step {
-	if n := min(len(p.backfilling), pagesTogether); n > 0 {
+	limits := &p.m.limits
+	if n := min(len(p.backfilling), limits.pageChats); n > 0 {
 		chats := slices.Clone(p.backfilling[:n])
 		p.backfilling = append(p.backfilling[:0], p.backfilling[n:]...)
 		return Step{Pages: p.request(chats)}
 	}
-	if p.behind >= maxBackfilling || p.loaded >= windowSize {
+	if p.behind >= limits.behind || p.loaded >= limits.window {
 		return Step{}
 	}
-	if n := min(len(p.names), maxBackfilling-p.behind); n > 0 {
+	if n := min(len(p.names), limits.behind-p.behind); n > 0 {
 		names := p.names[:n:n]
 		p.names = p.names[n:]
 		return Step{Open: names}
@@ -65,8 +61,8 @@ func (p *Partition) request(chats []*chat) *PageRequest {
 		r.Known = p.seen[n-1]
 	}
 	for i, c := range chats {
-		r.seen[i] = c.knownHead
-		r.Ranges[i] = ports.EventRange{Chat: domain.ChatID(c.id), From: c.queuedSeq + 1, Limit: pageEvents}
+		r.seen[i], c.arrived = c.knownHead, false
+		r.Ranges[i] = ports.EventRange{Chat: domain.ChatID(c.id), From: c.queuedSeq + 1, Limit: p.m.limits.pageEvents}
 	}
 	return r
 }
@@ -105,7 +101,7 @@ func (p *Partition) OpenFailed(names []string) { p.names = append(names, p.names
 
 // feed requests more of the log if a chat that is behind runs low.
 func (p *Partition) feed(c *chat) {
-	if c.mode == backfilling && !c.filling && c.queued-c.waiting < low {
+	if c.mode == backfilling && !c.filling && c.queued-c.retried < p.m.limits.low {
 		c.filling = true
 		p.backfilling = append(p.backfilling, c)
 		p.wake(false, true)
@@ -128,7 +124,11 @@ func (p *Partition) fill(c *chat, page Page, from, seen domain.Seq) {
 		c.knownHead = max(c.knownHead, c.queuedSeq) // the chat stays left behind until all passed events are finished
 		p.m.event(Event{Kind: EventsBackfilled, Partition: p, Count: len(page.Records)})
 	}
-	if (c.queuedSeq >= page.Head || len(page.Records) == 0) && c.knownHead <= max(c.queuedSeq, seen) {
+	known := c.queuedSeq
+	if !c.arrived { // otherwise what is known to exist may be later than the page
+		known = max(known, seen)
+	}
+	if (c.queuedSeq >= page.Head || len(page.Records) == 0) && c.knownHead <= known {
 		p.caughtUp(c)
 	}
 	p.feed(c)

@@ -28,12 +28,12 @@ func (m *Member) start(l *lane, now time.Time) *Record {
 	case p.over || r == nil || l.inFlight || l.waiting:
 		return nil
 	// stalled until the partition is kept after all, the lease is renewed, or the lane's handler under an earlier lease has ended
-	case p.draining || now.After(p.deadline) || p.assignment.earlier[l.id()] > 0:
+	case p.draining || !now.Before(p.deadline) || p.assignment.earlier[l.id()] > 0:
 		p.stalled = append(p.stalled, l)
 		return nil
 	case m.config.Order != ByChat && c.mustHold(r):
 		c.held.push(l)
-		if p.waiting >= maxWaiting {
+		if p.retried >= m.limits.waiting {
 			p.heldBack = append(p.heldBack, c)
 		}
 		return nil
@@ -63,7 +63,7 @@ func (c *chat) mustHold(r *Record) bool {
 		return true
 	}
 	fresh := r.attempts == 0 && !r.tried && r.letter == ""
-	return fresh && (c.waiting >= maxChatWaiting || c.p.waiting >= maxWaiting)
+	return fresh && (c.retried >= c.p.m.limits.chatWaiting || c.p.retried >= c.p.m.limits.waiting)
 }
 
 // releaseHeld makes the held lanes of a chat ready: each is held again if it has to be.
@@ -87,6 +87,7 @@ func (m *Member) DeliverBatches(now time.Time, lanes, events int) [][]*Record {
 				break
 			}
 			batch, r = append(batch, next), next
+			r.inFlight = true
 		}
 		batches[i] = batch
 	}

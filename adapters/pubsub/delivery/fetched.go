@@ -86,12 +86,14 @@ func (p *Partition) take(r *Record, known map[string]domain.Seq) {
 	p.window.push(slot{id: r.ID, chat: c, seq: r.Seq})
 	switch {
 	case c.mode == parked:
+		c.knownHead = max(c.knownHead, r.Seq) // an entry without an event blocks the position otherwise, once the chat continues
 	case c.mode == backfilling:
+		c.arrived = true
 		c.knownHead = max(c.knownHead, r.Seq)
 		p.passBy(c)
 		p.feed(c)
 	case r.Seq <= c.queuedSeq: // twice on the stream
-	case r.Seq > c.queuedSeq+1 || c.queued >= chatShare:
+	case r.Seq > c.queuedSeq+1 || c.queued >= p.m.limits.share:
 		p.fallBehind(c, r.Seq)
 		p.passBy(c)
 	default:
@@ -122,7 +124,7 @@ func (p *Partition) takeForeign(r *Record) {
 // HasRoom reports whether the window has room for another read. It lets the position of a full window pass a chat that has blocked it for long. A
 // caller that waits for room asks again after some time.
 func (p *Partition) HasRoom(now time.Time) bool {
-	if p.window.size() < windowSize {
+	if p.window.size() < p.m.limits.window {
 		return true
 	}
 	p.skipSlowHead(now)

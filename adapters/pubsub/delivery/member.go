@@ -11,6 +11,7 @@ import (
 // Member is the state of one member of a consumer group. Package delivery describes its use.
 type Member struct {
 	config      Config
+	limits      limits
 	random      *rand.Rand
 	assignments []*assignment
 	ready       laneQueue
@@ -43,7 +44,7 @@ type eventID struct {
 
 // New returns a member that owns none of the partitions.
 func New(c Config, partitions []groups.Partition) *Member {
-	m := &Member{config: c, random: rand.New(rand.NewPCG(c.Seed, 0))} //nolint:gosec // spreads load
+	m := &Member{config: c, limits: defaultLimits(), random: rand.New(rand.NewPCG(c.Seed, 0))} //nolint:gosec // spreads load
 	for _, p := range partitions {
 		m.assignments = append(m.assignments, &assignment{
 			Partition: p, earlier: make(map[laneID]int), unreserved: make(map[eventID]groups.EventFailure),

@@ -10,15 +10,24 @@ import (
 	"chatcore/ports/groups"
 )
 
-const (
-	windowSize     = 2048                   // entries of a partition that may be read and not passed
-	chatShare      = windowSize / 4         // of one chat; further events wait in the log
-	chatsKept      = 8192                   // chats that a partition keeps for further events; checkpoints of other chats are read again
-	maxBackfilling = 256                    // chats of a partition that catch up at the same time
-	maxWaiting     = 1024                   // records of a partition that wait for their next attempt, if chats have several lanes; then no other starts
-	maxChatWaiting = 128                    // of one chat
-	heldFor        = 250 * time.Millisecond // a handler that takes longer does not block the position of a full window
-)
+const heldFor = 250 * time.Millisecond // a handler that takes longer does not block the position of a full window
+
+// limits bounds what a partition keeps in memory. Tests of the package use small ones.
+type limits struct {
+	window      int // entries that may be read and not passed
+	share       int // of one chat; further events wait in the log
+	chats       int // chats that are kept for further events; checkpoints of other chats are read again
+	behind      int // chats that catch up at the same time
+	waiting     int // records that are tried again, if chats have several lanes; then no other starts
+	chatWaiting int // of one chat
+	pageChats   int // chats whose events are read together
+	pageEvents  int // events of a page
+	low         int // a chat that is behind and has fewer events queued needs another page
+}
+
+func defaultLimits() limits {
+	return limits{window: 2048, share: 512, chats: 8192, behind: 256, waiting: 1024, chatWaiting: 128, pageChats: 32, pageEvents: 64, low: 16}
+}
 
 // Partition is the state of a partition during one owner's lease. It is discarded when the lease is over; outcomes of handlers that still run then do
 // not count.
@@ -38,7 +47,8 @@ type Partition struct {
 	draining bool
 	running  int     // records in flight
 	waiting  int     // lanes that wait for their next attempt
-	heldBack []*chat // chats with held lanes, because waiting was too high
+	retried  int     // lanes whose head is tried again, if chats have several lanes
+	heldBack []*chat // chats with held lanes, because retried was too high
 
 	window      window
 	chats       map[string]*chat
@@ -240,13 +250,14 @@ func (c *chat) adopt(stored groups.Progress) {
 	}
 }
 
-// evict removes idle chats if there are chatsKept, until three quarters are left.
+// evict removes idle chats if there are as many as the limit, until fewer than three quarters of it are left.
 func (p *Partition) evict() {
-	if len(p.chats) < chatsKept {
+	kept := p.m.limits.chats
+	if len(p.chats) < kept {
 		return
 	}
 	p.evictions++
-	for c := p.first; c != nil && len(p.chats) >= chatsKept*3/4; c = c.next {
+	for c := p.first; c != nil && len(p.chats) >= kept*3/4; c = c.next {
 		if !c.idle(p.acked) {
 			continue
 		}
@@ -288,13 +299,14 @@ func (p *Partition) passBy(c *chat) {
 
 // enqueue adds the next event of a chat.
 func (p *Partition) enqueue(c *chat, r *Record) {
-	if c.done.contains(r.Seq) {
+	if c.isFinished(r.Seq) { // beyond the checkpoint
 		c.queuedSeq = max(c.queuedSeq, r.Seq)
 		return
 	}
 	l := c.laneOf(r)
 	l.link(r)
 	c.recall(r)
+	r.redelivered = r.redelivered || r.Seq == c.parkedSeq
 	if retried, some := p.ordered[c.id]; some && retried.Seq == r.Seq {
 		r.ordered, r.earlier, r.redelivered = retried.id, retried.Attempts, true
 	}

@@ -1,6 +1,8 @@
 package delivery
 
 import (
+	"time"
+
 	"chatcore/ports/groups"
 )
 
@@ -37,6 +39,9 @@ func (r *Record) Start() int { return r.starts }
 
 // Partition returns the lease under which the record is delivered.
 func (r *Record) Partition() *Partition { return r.lane.chat.p }
+
+// Deadline returns when no handler is started with the record any more, unless the lease is renewed.
+func (r *Record) Deadline() time.Time { return r.lane.chat.p.deadline }
 
 // Letter returns the id of the dead letter that the record is, "" if it is none.
 func (r *Record) Letter() string { return r.letter }

@@ -86,7 +86,7 @@ func (m *Member) takeBatches() []*chatBatch {
 func (b *chatBatch) decode() {
 	b.Deliveries = make([]ports.Delivery, 0, len(b.records))
 	for _, r := range b.records {
-		d, err := Delivery{itemOf(r), r.Start()}.Read()
+		d, err := Delivery{item: itemOf(r)}.Read()
 		if err != nil {
 			b.unread = err
 			return

@@ -9,29 +9,44 @@ import (
 	"chatcore/ports"
 )
 
-// Calls is a [Handler] that calls a function for each delivery, in a goroutine of its own. A call that panics or calls [runtime.Goexit] is a failed
-// attempt.
+// Calls is a [Handler] that calls a function for each delivery. Calls run side by side, each in one of as many goroutines as deliveries are in flight. A
+// call that panics or calls [runtime.Goexit] is a failed attempt.
 type Calls func(ctx context.Context, d ports.Delivery) error
 
 // Handle implements [Handler].
-func (c Calls) Handle(d Delivery) { go c.call(d) }
+func (c Calls) Handle(d Delivery) { go c.work(d) }
 
 // Reclaim implements [Handler]: each call has begun.
 func (Calls) Reclaim() []Delivery { return nil }
 
-func (c Calls) call(d Delivery) {
-	err := ErrExited // a Goexit cannot be stopped, but its outcome is reported
+// work calls the function for a delivery, and then for those that become ready: starting a goroutine for each would take longer.
+func (c Calls) work(d Delivery) {
+	for some := true; some; {
+		d, some = d.item.member.completeAndTake(d, c.call(d))
+	}
+}
+
+// call calls the function for a delivery.
+func (c Calls) call(d Delivery) (err error) {
+	returned := false
 	defer func() {
-		if r := recover(); r != nil {
-			err = fmt.Errorf("%w: %v", ErrPanicked, r)
+		if returned {
+			return
 		}
-		d.Done(err)
+		r := recover()
+		if r == nil { // a Goexit cannot be stopped, but its outcome is reported
+			d.Done(ErrExited)
+			return
+		}
+		err = fmt.Errorf("%w: %v", ErrPanicked, r)
 	}()
 	err = c.begin(d)
+	returned = true
+	return err
 }
 
 func (c Calls) begin(d Delivery) error {
-	if !d.MayBegin() { // the process was suspended, and another may own the partition by now
+	if !d.IsTimely() { // the process was suspended, and another may own the partition by now
 		return ErrNotBegun
 	}
 	in, err := d.Read()

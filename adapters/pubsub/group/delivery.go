@@ -25,6 +25,7 @@ type item struct {
 type Delivery struct {
 	item  *item
 	start int
+	until time.Time // deadline of the lease as of the start
 }
 
 // Info describes a delivery beyond the event itself.
@@ -176,6 +177,9 @@ func (d Delivery) MayBegin() bool {
 	defer m.mu.Unlock()
 	return m.core.MayBegin(&d.item.record, time.Now())
 }
+
+// IsTimely reports whether the handler may be called just after the start: the process was not suspended beyond the lease that it had then.
+func (d Delivery) IsTimely() bool { return time.Now().Before(d.until) || d.MayBegin() }
 
 // Done ends the start: nil finishes the delivery, an error has it started again or makes it a dead letter. Only the first call for a start counts. It
 // may start the handlers of other deliveries before it returns.

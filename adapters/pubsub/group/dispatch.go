@@ -16,37 +16,48 @@ type Handler interface {
 	Reclaim() []Delivery
 }
 
-// dispatch starts handlers with ready records on the calling goroutine: waking another goroutine would take longer than all the rest. Only one caller
-// runs at a time and also starts those that become ready meanwhile. With a batch handler it wakes batchLoop.
+// dispatch starts handlers with ready records on the calling goroutine: waking another goroutine would take longer than all the rest. With a batch
+// handler it wakes batchLoop.
 func (m *Member) dispatch() {
+	m.mu.Lock()
+	m.startReady()
+}
+
+// startReady does what dispatch does, and unlocks the mutex. Only one caller runs at a time and also starts the records that become ready meanwhile.
+func (m *Member) startReady() {
 	if m.config.Batch != nil {
 		m.batches.wake()
+		m.unlock()
 		return
 	}
-	var ready [16]*delivery.Record
-	m.mu.Lock()
 	if m.dispatching {
-		m.mu.Unlock()
+		m.unlock()
 		return
 	}
 	m.dispatching = true
+	var ready [16]*delivery.Record
 	for {
 		n := m.core.Deliver(time.Now(), ready[:])
 		if n == 0 {
 			break
 		}
-		var starts [len(ready)]int
+		var deliveries [len(ready)]Delivery
 		for i, r := range ready[:n] {
-			starts[i] = r.Start()
+			deliveries[i] = started(r)
 		}
 		m.unlock()
-		for i, r := range ready[:n] {
-			m.handler.Handle(Delivery{itemOf(r), starts[i]})
+		for _, d := range deliveries[:n] {
+			m.handler.Handle(d)
 		}
 		m.mu.Lock()
 	}
 	m.dispatching = false
 	m.unlock()
+}
+
+// started returns a record's present start. The mutex is held.
+func started(r *delivery.Record) Delivery {
+	return Delivery{itemOf(r), r.Start(), r.Deadline()}
 }
 
 func itemOf(r *delivery.Record) *item {
@@ -59,8 +70,21 @@ func (m *Member) complete(d Delivery, err error) {
 	outcome := m.outcome(err)
 	m.mu.Lock()
 	m.core.Completed(&d.item.record, d.start, outcome, time.Now())
-	m.unlock()
-	m.dispatch()
+	m.startReady()
+}
+
+// completeAndTake applies the outcome of a start, and returns a delivery that the caller handles next, if there is one.
+func (m *Member) completeAndTake(d Delivery, err error) (next Delivery, some bool) {
+	outcome := m.outcome(err)
+	m.mu.Lock()
+	now := time.Now()
+	m.core.Completed(&d.item.record, d.start, outcome, now)
+	var ready [1]*delivery.Record
+	if some = m.core.Deliver(now, ready[:]) > 0; some {
+		next = started(ready[0])
+	}
+	m.startReady()
+	return next, some
 }
 
 // outcome returns the outcome of a handler start that returned err. A handler that fails after its context was canceled may have failed for that.

@@ -153,7 +153,7 @@ func (g *Groups) Delete(ctx context.Context, group string) error {
 }
 
 // Rebuild restarts a group with the first event of every chat, and deletes its dead letters. Entries of other programs are not redelivered: they are in no
-// log.
+// log. A partition on which the group was not created yet is left out.
 func (g *Groups) Rebuild(ctx context.Context, group string) error {
 	if err := g.exists(ctx, group); err != nil {
 		return err
@@ -164,14 +164,13 @@ func (g *Groups) Rebuild(ctx context.Context, group string) error {
 			continue
 		}
 		k := p.group(group)
-		if err := s.guarded(ctx, p.bare(), func(log string) (int64, error) {
+		err := s.guarded(ctx, p.bare(), func(log string) (int64, error) {
 			status, err := g.scripts.rebuild.Run(ctx, g.commands, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead}, log).Int64()
 			return status, rediscmd.Unavailable(ctx, err)
-		}); errors.Is(err, groups.ErrGroupDeleted) {
-			return noGroup(group)
-		} else if err != nil {
+		})
+		if err != nil && !errors.Is(err, groups.ErrGroupDeleted) {
 			return err
 		}
 	}
-	return nil
+	return g.exists(ctx, group) // it may have been deleted meanwhile
 }

@@ -14,13 +14,11 @@ const sharedLetters = 10_000
 
 // Commit implements [groups.Store]. One round trip. It does not keep the changes.
 func (s *store) Commit(ctx context.Context, changes []groups.OwnedCommit, lease time.Duration) []groups.CommitResult {
-	bounded, cancel := timely(ctx)
-	defer cancel()
 	partitions, args := make([]groups.Partition, len(changes)), make([]*commitArgs, len(changes))
 	for i, c := range changes {
 		partitions[i] = c.Partition
 	}
-	replies, errs := s.runGuarded(bounded, s.shared.scripts.commit, partitions, func(i int, log string) rediscmd.Call {
+	replies, errs := s.runGuarded(ctx, s.shared.scripts.commit, partitions, func(i int, log string) rediscmd.Call {
 		k := s.state(partitions[i])
 		args[i] = s.newArgs()
 		return rediscmd.Call{

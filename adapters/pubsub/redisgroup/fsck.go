@@ -69,7 +69,7 @@ func (g *Groups) names(ctx context.Context) ([]string, error) {
 	for _, p := range g.partitions {
 		some, err := g.commands.SMembers(ctx, p.group("").groups).Result()
 		if err != nil {
-			return nil, unavailable(err)
+			return nil, rediscmd.Unavailable(ctx, err)
 		}
 		names = append(names, some...)
 	}
@@ -87,7 +87,7 @@ func (g *Groups) unlisted(ctx context.Context) (names []string, err error) {
 		for cursor, first := uint64(0), true; first || cursor != 0; first = false {
 			keys, next, err := node.Scan(ctx, cursor, "*}:g:state:*", 256).Result()
 			if err != nil {
-				return unavailable(err)
+				return rediscmd.Unavailable(ctx, err)
 			}
 			for _, key := range keys {
 				at := strings.Index(key, "}:g:state:") + len("}:g:state:")
@@ -101,7 +101,7 @@ func (g *Groups) unlisted(ctx context.Context) (names []string, err error) {
 	}
 	nodes, err := rediscmd.Masters(ctx, g.commands)
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, rediscmd.Unavailable(ctx, err)
 	}
 	for _, node := range nodes {
 		if err := scan(ctx, node); err != nil {
@@ -182,7 +182,7 @@ func (f *groupCheck) pipelined(ctx context.Context, do func(p goredis.Pipeliner)
 			return nil
 		})
 		if err != nil && !errors.Is(err, goredis.Nil) {
-			return unavailable(err)
+			return rediscmd.Unavailable(ctx, err)
 		}
 		return nil
 	})
@@ -226,7 +226,7 @@ func (f *groupCheck) state(ctx context.Context) (ready bool, err error) {
 			Repair: "the group restarts from its checkpoints: every chat is checked, and chats that are behind are read from the log",
 		}, func() (bool, error) {
 			if err := f.commands.Del(ctx, f.keys.group).Err(); err != nil {
-				return false, unavailable(err)
+				return false, rediscmd.Unavailable(ctx, err)
 			}
 			_, err := f.store.Create(ctx, f.partition, groups.Start{Beginning: true})
 			return err == nil, err
@@ -236,7 +236,7 @@ func (f *groupCheck) state(ctx context.Context) (ready bool, err error) {
 			Kind: "group_unlisted", Key: f.keys.groups, What: "the group is not among the partition's groups: the stream is trimmed regardless of it", Repair: "it is added to them",
 		}, func() (bool, error) {
 			if err := f.commands.SAdd(ctx, f.keys.groups, f.group).Err(); err != nil {
-				return false, unavailable(err)
+				return false, rediscmd.Unavailable(ctx, err)
 			}
 			return true, nil
 		})
@@ -335,7 +335,7 @@ func (f *groupCheck) mark(ctx context.Context, chat domain.ChatID, checkpoint, l
 		status, err := f.scripts.fsckMark.Run(ctx, f.commands, []string{k.id, k.group, k.chats, k.left, k.failing, k.again, k.dead},
 			log, string(chat), checkpoint, left, corrected, letter).Int64()
 		if err != nil {
-			return 0, unavailable(err)
+			return 0, rediscmd.Unavailable(ctx, err)
 		}
 		marked = status == 1
 		return min(status, 0), nil
@@ -368,7 +368,7 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 			return err
 		})
 		if err != nil {
-			return unavailable(err)
+			return rediscmd.Unavailable(ctx, err)
 		}
 		if len(entries) == 0 {
 			break
@@ -414,11 +414,11 @@ func (f *groupCheck) undelivered(ctx context.Context, suspects []suspect, positi
 
 // letters checks the dead letters against the log, and the parked chats and retry marks against the dead letters.
 func (f *groupCheck) letters(ctx context.Context) error {
-	left, err := hashMap(ctx, f.commands, f.keys.left, parseChatState) // read before the letters: each of them had a letter then
+	left, err := hashMap(ctx, f.Groups, f.keys.left, parseChatState) // read before the letters: each of them had a letter then
 	if err != nil {
 		return err
 	}
-	again, err := hashMap(ctx, f.commands, f.keys.again, parseRetryMark)
+	again, err := hashMap(ctx, f.Groups, f.keys.again, parseRetryMark)
 	if err != nil {
 		return err
 	}
@@ -431,7 +431,7 @@ func (f *groupCheck) letters(ctx context.Context) error {
 			return err
 		})
 		if err != nil {
-			return unavailable(err)
+			return rediscmd.Unavailable(ctx, err)
 		}
 		if len(letters) == 0 {
 			break
@@ -464,7 +464,7 @@ func (f *groupCheck) letters(ctx context.Context) error {
 		}, func() (bool, error) {
 			n, err := f.commands.HDel(ctx, f.keys.again, id).Result()
 			if err != nil {
-				return false, unavailable(err)
+				return false, rediscmd.Unavailable(ctx, err)
 			}
 			return n > 0, nil
 		})
@@ -484,7 +484,7 @@ func (f *groupCheck) parked(ctx context.Context, chat domain.ChatID) error {
 	for from := "-"; ; { // it may have been parked anew
 		letters, err := f.commands.XRangeN(ctx, f.keys.dead, from, "+", 100).Result()
 		if err != nil {
-			return unavailable(err)
+			return rediscmd.Unavailable(ctx, err)
 		}
 		if len(letters) == 0 {
 			break
@@ -539,7 +539,7 @@ func (f *groupCheck) letter(ctx context.Context, id string, l groups.Letter) err
 			return nil
 		})
 		if err != nil {
-			return false, unavailable(err)
+			return false, rediscmd.Unavailable(ctx, err)
 		}
 		return true, nil
 	})

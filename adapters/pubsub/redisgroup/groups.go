@@ -1,6 +1,9 @@
 package redisgroup
 
 import (
+	"context"
+	"time"
+
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/ports"
@@ -15,6 +18,7 @@ type Groups struct {
 	backlog    ports.Backlog
 	scripts    scripts
 	reader     *Reader
+	timeout    time.Duration
 }
 
 var _ groups.Stores = (*Groups)(nil)
@@ -23,8 +27,12 @@ var _ groups.Stores = (*Groups)(nil)
 type Config struct {
 	Commands   goredis.UniversalClient
 	Blocking   goredis.UniversalClient // for reads that wait: each stream that is waited for occupies a connection of its pool
-	Partitions []Partition             // that each group reads, at least one; a heartbeat is kept on the first
+	Partitions []Partition             // that each group reads, at least one unless only [Groups.Stream] is used; a heartbeat is kept on the first
 	Log        Log                     // that the partitions carry; nil if none of them carries one
+
+	// Timeout bounds one step of a member, such as a commit. It should be far below a lease, so that a connection that swallows its input is replaced
+	// in time. Defaults to 1 s.
+	Timeout time.Duration
 }
 
 // Log is a log whose appends write its delivery streams.
@@ -35,7 +43,10 @@ type Log interface {
 
 // New returns the groups of some partitions.
 func New(c Config) *Groups {
-	g := &Groups{commands: c.Commands, partitions: c.Partitions, scripts: newScripts(), reader: NewReader(c.Blocking)}
+	g := &Groups{commands: c.Commands, partitions: c.Partitions, scripts: newScripts(), reader: NewReader(c.Blocking), timeout: c.Timeout}
+	if g.timeout <= 0 {
+		g.timeout = time.Second
+	}
 	if c.Log != nil {
 		g.guard, g.backlog = c.Log, c.Log
 	}
@@ -62,5 +73,24 @@ func (g *Groups) Partitions() []groups.Partition {
 	return partitions
 }
 
+// Stream returns the groups of a stream that carries no log. Their state lies beside the stream. They share the clients and the [Reader] with g: [Groups.Close]
+// of either ends the reads of both.
+func (g *Groups) Stream(name string) groups.Stores {
+	return &Groups{commands: g.commands, partitions: []Partition{NewPartition(name)}, scripts: g.scripts, reader: g.reader}
+}
+
 // Close ends the reads of all stores.
 func (g *Groups) Close() error { return g.reader.Close() }
+
+// timely bounds a step of a member. Errors are translated with the context of the caller, because a timeout of the step is not one of the caller.
+func (g *Groups) timely(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, g.timeout)
+}
+
+// stepError returns the error of a bounded step that another adapter has translated.
+func stepError(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return ports.NotEnded(err)
+	}
+	return err
+}

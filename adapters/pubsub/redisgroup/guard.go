@@ -44,7 +44,7 @@ func (s *store) guarded(ctx context.Context, p groups.Partition, run func(log st
 		if status != -1 {
 			return s.verdict(ctx, p, status)
 		}
-		if err := s.shared.guard.Recheck(ctx, p.Number, held); err != nil {
+		if err := s.shared.recheck(ctx, p.Number, held); err != nil {
 			return err
 		}
 	}
@@ -61,20 +61,29 @@ func (s *store) runGuarded(ctx context.Context, script *goredis.Script, partitio
 		held[i] = s.log(p)
 		calls[i] = build(i, held[i])
 	}
-	for i, reply := range rediscmd.RunEach(ctx, s.shared.commands, script, calls, nil) {
+	bounded, cancel := s.shared.timely(ctx)
+	defer cancel()
+	for i, reply := range rediscmd.RunEach(bounded, s.shared.commands, script, calls, nil) {
 		values, err := reply.Slice()
 		if err != nil {
-			errs[i] = unavailable(err)
+			errs[i] = rediscmd.Unavailable(ctx, err)
 			continue
 		}
 		replies[i] = values
 		if status, _ := values[0].(int64); status != -1 {
 			errs[i] = s.verdict(ctx, partitions[i], status)
-		} else if errs[i] = s.shared.guard.Recheck(ctx, partitions[i].Number, held[i]); errs[i] == nil {
+		} else if errs[i] = s.shared.recheck(ctx, partitions[i].Number, held[i]); errs[i] == nil {
 			errs[i] = errGuardMoves
 		}
 	}
 	return replies, errs
+}
+
+// recheck calls [LogGuard.Recheck].
+func (g *Groups) recheck(ctx context.Context, partition int, held string) error {
+	bounded, cancel := g.timely(ctx)
+	defer cancel()
+	return stepError(ctx, g.guard.Recheck(bounded, partition, held))
 }
 
 // verdict returns the error of a script's negative status.
@@ -104,10 +113,12 @@ func (g *Groups) intact(ctx context.Context) error {
 		return nil
 	}
 	ids, held := make([]*goredis.StringCmd, len(g.partitions)), make([]string, len(g.partitions))
-	_, err := g.commands.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	bounded, cancel := g.timely(ctx)
+	defer cancel()
+	_, err := g.commands.Pipelined(bounded, func(pipe goredis.Pipeliner) error {
 		for i, p := range g.partitions {
 			if p.Number >= 0 {
-				held[i], ids[i] = g.guard.Guard(p.Number), pipe.Get(ctx, p.group("").id)
+				held[i], ids[i] = g.guard.Guard(p.Number), pipe.Get(bounded, p.group("").id)
 			}
 		}
 		return nil
@@ -117,7 +128,7 @@ func (g *Groups) intact(ctx context.Context) error {
 	}
 	for i, p := range g.partitions {
 		if ids[i] != nil && ids[i].Val() != held[i] {
-			if err := g.guard.Recheck(ctx, p.Number, held[i]); err != nil {
+			if err := g.recheck(ctx, p.Number, held[i]); err != nil {
 				return err
 			}
 		}

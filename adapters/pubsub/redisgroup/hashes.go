@@ -2,31 +2,18 @@ package redisgroup
 
 import (
 	"context"
-	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/redis/rediscmd"
 	"chatcore/ports/groups"
 )
 
-// controlTimeout bounds one step of a group's control. It is far below a lease, so that a connection that swallows its input is replaced in time.
-const controlTimeout = time.Second
-
-func timely(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, controlTimeout)
-}
-
-// unavailable translates the error of a step that [timely] bounds. A timeout of the step is not one of the caller.
-func unavailable(err error) error { return rediscmd.Unavailable(context.Background(), err) }
-
 const hashPage = 1000 // fields of one HSCAN
 
 // scanHash calls fn with the fields of a hash, one page at a time, until fn returns false. A field may occur twice.
-func scanHash(ctx context.Context, client goredis.Cmdable, key string, fn func(fields []string) bool) error {
+func (g *Groups) scanHash(ctx context.Context, key string, fn func(fields []string) bool) error {
 	for cursor := uint64(0); ; {
-		bounded, cancel := timely(ctx)
-		fields, next, err := client.HScan(bounded, key, cursor, "", hashPage).Result()
+		bounded, cancel := g.timely(ctx)
+		fields, next, err := g.commands.HScan(bounded, key, cursor, "", hashPage).Result()
 		cancel()
 		if err != nil {
 			return rediscmd.Unavailable(ctx, err)
@@ -39,9 +26,9 @@ func scanHash(ctx context.Context, client goredis.Cmdable, key string, fn func(f
 }
 
 // hashMap reads a whole hash in pages, so that a large one does not block Redis. It parses the values.
-func hashMap[V any](ctx context.Context, client goredis.Cmdable, key string, parse func(string) V) (map[string]V, error) {
+func hashMap[V any](ctx context.Context, g *Groups, key string, parse func(string) V) (map[string]V, error) {
 	m := make(map[string]V)
-	err := scanHash(ctx, client, key, func(fields []string) bool {
+	err := g.scanHash(ctx, key, func(fields []string) bool {
 		addPairs(m, fields, parse)
 		return true
 	})
@@ -55,9 +42,9 @@ func addPairs[V any](m map[string]V, fields []string, parse func(string) V) {
 }
 
 // replyMap parses a hash within a script's reply: as HGETALL returns it, or the number of its fields if it is so large that it is read in pages.
-func replyMap[V any](ctx context.Context, client goredis.Cmdable, reply any, key string, parse func(string) V) (map[string]V, error) {
+func replyMap[V any](ctx context.Context, g *Groups, reply any, key string, parse func(string) V) (map[string]V, error) {
 	if _, large := reply.(int64); large {
-		return hashMap(ctx, client, key, parse)
+		return hashMap(ctx, g, key, parse)
 	}
 	fields := texts(reply)
 	m := make(map[string]V, len(fields)/2)

@@ -13,9 +13,7 @@ import (
 // Acquire implements [groups.Store]. One round trip, and further ones for hashes that are too large for one reply.
 func (s *store) Acquire(ctx context.Context, partitions []groups.Partition, lost []bool, by groups.Applicant) ([]*groups.Lease, []error) {
 	leases := make([]*groups.Lease, len(partitions))
-	bounded, cancel := timely(ctx)
-	defer cancel()
-	replies, errs := s.runGuarded(bounded, s.shared.scripts.acquire, partitions, func(i int, log string) rediscmd.Call {
+	replies, errs := s.runGuarded(ctx, s.shared.scripts.acquire, partitions, func(i int, log string) rediscmd.Call {
 		k := s.state(partitions[i])
 		return rediscmd.Call{
 			Keys: []string{k.id, k.group, k.left, k.failing, k.again, k.Stream, k.dead},
@@ -50,8 +48,8 @@ func (s *store) readLease(ctx context.Context, k *groupPartition, values []any) 
 	t.Epoch, errs[0] = strconv.ParseUint(text(1), 10, 64)
 	t.Position, errs[1] = parseID(text(2))
 	t.End, errs[2] = parseID(text(6))
-	t.Left, errs[3] = replyMap(ctx, s.shared.commands, values[8], k.left, parseChatState)
-	t.Failing, errs[4] = replyMap(ctx, s.shared.commands, values[9], k.failing, parseProgress)
-	t.Retries, errs[5] = replyMap(ctx, s.shared.commands, values[10], k.again, parseRetryMark)
+	t.Left, errs[3] = replyMap(ctx, s.shared, values[8], k.left, parseChatState)
+	t.Failing, errs[4] = replyMap(ctx, s.shared, values[9], k.failing, parseProgress)
+	t.Retries, errs[5] = replyMap(ctx, s.shared, values[10], k.again, parseRetryMark)
 	return t, errors.Join(errs[:]...)
 }

@@ -84,18 +84,22 @@ func (g *Groups) oldest(ctx context.Context, s *groups.PartitionState, now time.
 }
 
 // lag returns the number of entries after a position. It subtracts the passed entries from all entries ever added if Redis counts these, and counts
-// the entries otherwise. Before the end of the stream, the result is too high if entries were removed that no owner had passed.
+// the entries otherwise. The result is exact at the ends of the stream. Between them it is too high if entries were removed that no owner had passed.
 func (g *Groups) lag(ctx context.Context, stream, position string, passed uint64, reply *goredis.Cmd) (uint64, error) {
 	info, err := reply.Result()
 	if err != nil {
 		return 0, nil //nolint:nilerr // there is no stream, so nothing is behind
 	}
-	added, length, last := uint64(0), uint64(0), ""
+	added, length, first, last := uint64(0), uint64(0), "", ""
 	take := func(key, value any) {
 		n, _ := value.(int64)
 		switch key {
 		case "last-generated-id":
-			last, _ = value.(string)
+			last = rediscmd.Text(value)
+		case "first-entry":
+			if entry, _ := value.([]any); len(entry) > 0 {
+				first = rediscmd.Text(entry[0])
+			}
 		case "entries-added":
 			added = uint64(n) //nolint:gosec // a count
 		case "length":
@@ -112,10 +116,12 @@ func (g *Groups) lag(ctx context.Context, stream, position string, passed uint64
 			take(info[i], info[i+1])
 		}
 	}
-	if position == last {
+	switch {
+	case position == last:
 		return 0, nil
-	}
-	if added >= passed && added > 0 {
+	case position == first:
+		return length - 1, nil
+	case added >= passed && added > 0:
 		return min(added-passed, length), nil
 	}
 	const page = 1000
@@ -143,7 +149,7 @@ func (g *Groups) countLeft(ctx context.Context, k *groupPartition, s *groups.Par
 		return nil
 	}
 	left := make(map[string]groups.ChatState)
-	if err := scanHash(ctx, g.commands, k.left, func(fields []string) bool {
+	if err := g.scanHash(ctx, k.left, func(fields []string) bool {
 		addPairs(left, fields, parseChatState)
 		return len(left) < leftMost
 	}); err != nil {
@@ -198,7 +204,7 @@ func (g *Groups) unfinished(ctx context.Context, k *groupPartition, chats []stri
 // blocked returns the result of [blockedChats] for a partition, of its first leftMost failing chats.
 func (g *Groups) blocked(ctx context.Context, k *groupPartition) (n int, longest []groups.BlockedChat, err error) {
 	failing := make(map[string]groups.Progress)
-	err = scanHash(ctx, g.commands, k.failing, func(fields []string) bool {
+	err = g.scanHash(ctx, k.failing, func(fields []string) bool {
 		addPairs(failing, fields, parseProgress)
 		return len(failing) < leftMost
 	})

@@ -138,6 +138,9 @@ func (r *Reader) drop(stream string) {
 // another call may find some. Without wait it asks once, for this group alone. It returns [ports.ErrClosed] after the reader or the store was closed,
 // at the latest when the read in flight ends. of counts the reads of the store.
 func (r *Reader) next(ctx context.Context, of *reads, stream string, after groups.StreamID, wait bool) (*groups.Batch, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	for _, count := range [...]*reads{&r.reads, of} {
 		if !count.begin() {
 			return nil, ports.ErrClosed
@@ -251,20 +254,20 @@ func (r *Reader) private(ctx context.Context, t *tail, stream string, after grou
 // read asks Redis once, without waiting or for at most [readBlock]. It also checks that the entry at after still exists. Both commands go over one
 // connection, and so to one server.
 func (r *Reader) read(ctx context.Context, stream string, after groups.StreamID, wait bool) (*groups.Batch, error) {
-	ctx, cancel := context.WithTimeout(ctx, readBlock+readGrace)
+	bounded, cancel := context.WithTimeout(ctx, readBlock+readGrace)
 	defer cancel()
-	cmds := []*goredis.RawCmd{goredis.NewRawCmd(ctx, "xrange", stream, after.String(), "+", "count", readCount+1)}
+	cmds := []*goredis.RawCmd{goredis.NewRawCmd(bounded, "xrange", stream, after.String(), "+", "count", readCount+1)}
 	if wait {
 		cmds = []*goredis.RawCmd{
-			goredis.NewRawCmd(ctx, "xrange", stream, after.String(), after.String()),
-			goredis.NewRawCmd(ctx, "xread", "count", readCount, "block", readBlock.Milliseconds(), "streams", stream, after.String()),
+			goredis.NewRawCmd(bounded, "xrange", stream, after.String(), after.String()),
+			goredis.NewRawCmd(bounded, "xread", "count", readCount, "block", readBlock.Milliseconds(), "streams", stream, after.String()),
 		}
 	}
-	if err := r.ask(ctx, stream, cmds); err != nil {
+	if err := r.ask(bounded, stream, cmds); err != nil {
 		if cluster, ok := r.client.(*goredis.ClusterClient); ok { // the slot may have moved
 			cluster.ReloadState(ctx)
 		}
-		return nil, fmt.Errorf("reading %s: %w", stream, unavailable(err))
+		return nil, fmt.Errorf("reading %s: %w", stream, rediscmd.Unavailable(ctx, err))
 	}
 	b := &groups.Batch{After: after}
 	entries, err := parseRange(cmds[0].Val())

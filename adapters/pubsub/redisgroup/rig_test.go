@@ -2,7 +2,6 @@ package redisgroup_test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -64,7 +63,7 @@ func newRig(t *testing.T, server *redistest.Server) *rig {
 	for _, p := range keys.Log().Partitions() {
 		places = append(places, redisgroup.Partition(p))
 	}
-	r.groups = redisgroup.New(redisgroup.Config{Commands: client, Blocking: client, Partitions: places, Log: log})
+	r.groups = redisgroup.New(redisgroup.Config{Commands: client, Blocking: client, Partitions: places, Log: log, Timeout: wait.Limit})
 	r.place, r.partition = places[0], r.groups.Partitions()[0]
 	t.Cleanup(func() { r.check(r.groups.Close()) })
 	return r
@@ -162,16 +161,6 @@ func calls(t *testing.T, client *goredis.Client, command string) (n int) {
 	stats := client.InfoMap(t.Context(), "commandstats").Val()["Commandstats"]["cmdstat_"+command]
 	_, _ = fmt.Sscanf(stats, "calls=%d,", &n)
 	return n
-}
-
-// is reports whether err is one of the targets.
-func is(err error, targets ...error) bool {
-	for _, target := range targets {
-		if !errors.Is(err, target) {
-			return false
-		}
-	}
-	return true
 }
 
 func ended(ctx context.Context) context.Context {

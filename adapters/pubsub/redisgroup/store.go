@@ -64,13 +64,13 @@ func (s *store) Create(ctx context.Context, p groups.Partition, at groups.Start)
 			return false, err
 		}
 	}
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	err = s.guarded(ctx, p, func(log string) (int64, error) {
 		keys := []string{k.id, k.group, k.groups, k.Stream}
-		status, err := s.shared.scripts.create.Run(ctx, s.shared.commands, keys, log, s.group, beginning, before, counted, rest).Int64Slice()
+		status, err := s.shared.scripts.create.Run(bounded, s.shared.commands, keys, log, s.group, beginning, before, counted, rest).Int64Slice()
 		if err != nil {
-			return 0, unavailable(err)
+			return 0, rediscmd.Unavailable(ctx, err)
 		}
 		fresh = status[0] == 2
 		return status[0], nil
@@ -82,7 +82,7 @@ func (s *store) Create(ctx context.Context, p groups.Partition, at groups.Start)
 // that it has not counted.
 func (s *store) countFrom(ctx context.Context, k *groupPartition, ms int64) (counted, rest string, err error) {
 	const page = 1000
-	bounded, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	exists, err := s.shared.commands.Exists(bounded, k.group).Result()
 	if err != nil || exists > 0 {
@@ -90,7 +90,7 @@ func (s *store) countFrom(ctx context.Context, k *groupPartition, ms int64) (cou
 	}
 	n, rest := 0, strconv.FormatInt(ms, 10)
 	for {
-		bounded, cancel := timely(ctx)
+		bounded, cancel := s.shared.timely(ctx)
 		entries, err := s.shared.commands.XRangeN(bounded, k.Stream, rest, "+", page).Result()
 		cancel()
 		if err != nil {
@@ -108,7 +108,7 @@ func (s *store) countFrom(ctx context.Context, k *groupPartition, ms int64) (cou
 
 // Seed implements [groups.Store]. One round trip.
 func (s *store) Seed(ctx context.Context, p groups.Partition, checkpoints []groups.Checkpoint, last bool) (more bool, err error) {
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	k, end := s.state(p), ""
 	if last {
@@ -119,9 +119,9 @@ func (s *store) Seed(ctx context.Context, p groups.Partition, checkpoints []grou
 	args = appendCheckpoints(args, checkpoints)
 	err = s.guarded(ctx, p, func(log string) (int64, error) {
 		args[0] = log
-		status, err := s.shared.scripts.seedCheckpoints.Run(ctx, s.shared.commands, []string{k.id, k.group, k.chats}, args...).Int64()
+		status, err := s.shared.scripts.seedCheckpoints.Run(bounded, s.shared.commands, []string{k.id, k.group, k.chats}, args...).Int64()
 		if err != nil {
-			return 0, unavailable(err)
+			return 0, rediscmd.Unavailable(ctx, err)
 		}
 		more = status == 1 && !last
 		return status, nil
@@ -131,7 +131,7 @@ func (s *store) Seed(ctx context.Context, p groups.Partition, checkpoints []grou
 
 // Heartbeat implements [groups.Store]. One round trip.
 func (s *store) Heartbeat(ctx context.Context, member string, ttl time.Duration, declined []groups.Partition, coolDown time.Duration) (groups.Members, error) {
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	first := s.shared.partitions[0]
 	k := first.group(s.group)
@@ -139,9 +139,9 @@ func (s *store) Heartbeat(ctx context.Context, member string, ttl time.Duration,
 	for _, p := range declined {
 		args = append(args, p.Stream)
 	}
-	reply, err := s.shared.scripts.heartbeat.Run(ctx, s.shared.commands, []string{k.members, k.group, k.declined}, args...).Slice()
+	reply, err := s.shared.scripts.heartbeat.Run(bounded, s.shared.commands, []string{k.members, k.group, k.declined}, args...).Slice()
 	if err != nil {
-		return groups.Members{}, unavailable(err)
+		return groups.Members{}, rediscmd.Unavailable(ctx, err)
 	}
 	members := groups.Members{Living: texts(reply[0])}
 	if len(members.Living) == 0 && ttl > 0 { // not even this member
@@ -163,11 +163,11 @@ func (s *store) Release(ctx context.Context, held []groups.Release) error {
 	for i, r := range held {
 		calls[i] = rediscmd.Call{Keys: []string{s.state(r.Partition).group}, Args: []any{r.Epoch, r.Overlap.Milliseconds()}}
 	}
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
-	for _, reply := range rediscmd.RunEach(ctx, s.shared.commands, s.shared.scripts.release, calls, nil) {
+	for _, reply := range rediscmd.RunEach(bounded, s.shared.commands, s.shared.scripts.release, calls, nil) {
 		if err := reply.Err(); err != nil {
-			return unavailable(err) // the other errors are the same
+			return rediscmd.Unavailable(ctx, err) // the other errors are the same
 		}
 	}
 	return nil
@@ -178,11 +178,11 @@ func (s *store) Checkpoints(ctx context.Context, p groups.Partition, chats []str
 	if len(chats) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
-	values, err := s.shared.commands.HMGet(ctx, s.state(p).chats, chats...).Result()
+	values, err := s.shared.commands.HMGet(bounded, s.state(p).chats, chats...).Result()
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, rediscmd.Unavailable(ctx, err)
 	}
 	seqs := make([]domain.Seq, len(chats))
 	for i, v := range values {
@@ -193,18 +193,18 @@ func (s *store) Checkpoints(ctx context.Context, p groups.Partition, chats []str
 
 // Changes implements [groups.Store]. It reads the hashes in pages.
 func (s *store) Changes(ctx context.Context, p groups.Partition) (changes groups.Changes, err error) {
-	bounded, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	k := s.state(p)
 	walking, err := s.shared.commands.HGet(bounded, k.group, "walk").Result()
 	if err != nil && !errors.Is(err, goredis.Nil) {
-		return changes, unavailable(err)
+		return changes, rediscmd.Unavailable(ctx, err)
 	}
 	changes.Walk = walking != ""
-	if changes.Left, err = hashMap(ctx, s.shared.commands, k.left, parseChatState); err != nil {
+	if changes.Left, err = hashMap(ctx, s.shared, k.left, parseChatState); err != nil {
 		return groups.Changes{}, err
 	}
-	if changes.Retries, err = hashMap(ctx, s.shared.commands, k.again, parseRetryMark); err != nil {
+	if changes.Retries, err = hashMap(ctx, s.shared, k.again, parseRetryMark); err != nil {
 		return groups.Changes{}, err
 	}
 	return changes, nil
@@ -215,17 +215,17 @@ func (s *store) Letters(ctx context.Context, p groups.Partition, ids []string) (
 	if len(ids) == 0 {
 		return nil, nil
 	}
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	k, replies := s.state(p), make([]*goredis.XMessageSliceCmd, len(ids))
-	_, err := s.shared.commands.Pipelined(ctx, func(pipe goredis.Pipeliner) error {
+	_, err := s.shared.commands.Pipelined(bounded, func(pipe goredis.Pipeliner) error {
 		for i, id := range ids {
-			replies[i] = pipe.XRange(ctx, k.dead, id, id)
+			replies[i] = pipe.XRange(bounded, k.dead, id, id)
 		}
 		return nil
 	})
 	if err != nil {
-		return nil, unavailable(err)
+		return nil, rediscmd.Unavailable(ctx, err)
 	}
 	var found []groups.StoredLetter
 	for i, reply := range replies {
@@ -241,9 +241,10 @@ func (s *store) CompareHeads(ctx context.Context, p groups.Partition, cursor uin
 	if !p.Logged() || s.shared.backlog == nil {
 		return ports.HeadPage{}, nil
 	}
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
-	return s.shared.backlog.CompareHeads(ctx, p.Number, s.state(p).chats, cursor, count)
+	page, err := s.shared.backlog.CompareHeads(bounded, p.Number, s.state(p).chats, cursor, count)
+	return page, stepError(ctx, err)
 }
 
 // Next implements [groups.Store].
@@ -262,11 +263,11 @@ func (s *store) Close() error {
 
 // Last implements [groups.Store]. One round trip.
 func (s *store) Last(ctx context.Context, p groups.Partition) (groups.StreamID, error) {
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
-	entries, err := s.shared.commands.XRevRangeN(ctx, p.Stream, "+", "-", 1).Result()
+	entries, err := s.shared.commands.XRevRangeN(bounded, p.Stream, "+", "-", 1).Result()
 	if err != nil {
-		return groups.StreamID{}, unavailable(err)
+		return groups.StreamID{}, rediscmd.Unavailable(ctx, err)
 	}
 	return firstID(entries)
 }
@@ -281,16 +282,16 @@ func firstID(entries []goredis.XMessage) (groups.StreamID, error) {
 
 // Trimmed implements [groups.Store]. It decides as the script of a commit does. One round trip.
 func (s *store) Trimmed(ctx context.Context, p groups.Partition, gone groups.StreamID) (bool, groups.StreamID, error) {
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	var fields *goredis.SliceCmd
 	var entries *goredis.XMessageSliceCmd
-	_, err := s.shared.commands.TxPipelined(ctx, func(pipe goredis.Pipeliner) error {
-		fields, entries = pipe.HMGet(ctx, s.state(p).group, "position", "walk"), pipe.XRangeN(ctx, p.Stream, "-", "+", 1)
+	_, err := s.shared.commands.TxPipelined(bounded, func(pipe goredis.Pipeliner) error {
+		fields, entries = pipe.HMGet(bounded, s.state(p).group, "position", "walk"), pipe.XRangeN(bounded, p.Stream, "-", "+", 1)
 		return nil
 	})
 	if err != nil {
-		return false, groups.StreamID{}, unavailable(err)
+		return false, groups.StreamID{}, rediscmd.Unavailable(ctx, err)
 	}
 	first, err := firstID(entries.Val())
 	if err != nil {
@@ -302,14 +303,14 @@ func (s *store) Trimmed(ctx context.Context, p groups.Partition, gone groups.Str
 
 // Trim implements [groups.Store]. One round trip.
 func (s *store) Trim(ctx context.Context, p groups.Partition, bound int) (overrun []string, err error) {
-	ctx, cancel := timely(ctx)
+	bounded, cancel := s.shared.timely(ctx)
 	defer cancel()
 	k := s.state(p)
 	prefix := strings.TrimSuffix(k.group, s.group)
 	err = s.guarded(ctx, p, func(log string) (int64, error) {
-		values, err := s.shared.scripts.trim.Run(ctx, s.shared.commands, []string{k.id, p.Stream, k.groups}, log, prefix, bound).Slice()
+		values, err := s.shared.scripts.trim.Run(bounded, s.shared.commands, []string{k.id, p.Stream, k.groups}, log, prefix, bound).Slice()
 		if err != nil {
-			return 0, unavailable(err)
+			return 0, rediscmd.Unavailable(ctx, err)
 		}
 		taken, _ := values[0].(int64)
 		overrun = texts(values[1:])

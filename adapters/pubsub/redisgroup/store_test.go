@@ -88,7 +88,7 @@ func TestCreate_AtAfterATrim(t *testing.T) {
 func TestStore_WithoutALog(t *testing.T) {
 	t.Parallel()
 	ctx, client := t.Context(), connect(t, redistest.Start(t))
-	all := redisgroup.New(redisgroup.Config{Commands: client, Blocking: client, Partitions: []redisgroup.Partition{redisgroup.NewPartition("topic")}})
+	all := redisgroup.New(redisgroup.Config{Commands: client, Blocking: client, Partitions: []redisgroup.Partition{redisgroup.NewPartition("topic")}, Timeout: wait.Limit})
 	defer func() { _ = all.Close() }()
 	partitions, store := all.Partitions(), all.Store("g")
 	if len(partitions) != 1 || partitions[0] != (groups.Partition{Stream: "topic", Number: -1}) {
