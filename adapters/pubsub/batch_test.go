@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -36,7 +38,7 @@ func (b *batches) handler(ctx context.Context, all []*ports.ChatBatch) {
 }
 
 // paced configures a group that reads its streams every few milliseconds.
-func paced(c pubsub.SubscriberConfig, handle pubsub.BatchHandler) pubsub.SubscriberConfig {
+func paced(c settings, handle group.BatchHandler) settings {
 	c.Batch, c.Pace = handle, 20*time.Millisecond
 	return c
 }
@@ -73,7 +75,7 @@ func TestBatch_TakesManyEventsOfManyChats(t *testing.T) {
 // TestBatch_FinishesWhatWasHandledBeforeAFailure checks that only the event that fails becomes a dead letter.
 func TestBatch_FinishesWhatWasHandledBeforeAFailure(t *testing.T) {
 	t.Parallel()
-	for name, poison := range map[string]pubsub.Poison{"skip": pubsub.Skip, "park": pubsub.Park} {
+	for name, poison := range map[string]delivery.Poison{"skip": delivery.Skip, "park": delivery.Park} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, redistest.Shared(t), 1)
@@ -96,7 +98,7 @@ func TestBatch_FinishesWhatWasHandledBeforeAFailure(t *testing.T) {
 			if l := r.letters("g")[0]; l.Chat != "bad" || l.Seq != 3 || l.Attempts != 3 {
 				t.Errorf("set aside is %+v", l)
 			}
-			want := map[pubsub.Poison]string{pubsub.Skip: "5", pubsub.Park: "2"}[poison]
+			want := map[delivery.Poison]string{delivery.Skip: "5", delivery.Park: "2"}[poison]
 			until(t, "the rest is done", func() bool { return e.done("good") == 5 && r.checkpoint("g", "bad") == want })
 		})
 	}
@@ -198,7 +200,7 @@ func TestBatch_StopWaitsForTheHandler(t *testing.T) {
 	receive(t, begun)
 	stopped := make(chan struct{})
 	go func() { defer close(stopped); i.stop() }()
-	until(t, "the handler is known to run", func() bool { return len(i.subscriber.Running()) == 1 })
+	until(t, "the handler is known to run", func() bool { return len(i.router.InFlight()) == 1 })
 	close(release)
 	receive(t, stopped)
 	if at := r.checkpoint("g", "c"); at != "3" {

@@ -7,7 +7,8 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -19,7 +20,7 @@ import (
 func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 	t.Parallel()
 	const bound, bad = 5, 12
-	for name, poison := range map[string]pubsub.Poison{"skip": pubsub.Skip, "park": pubsub.Park} {
+	for name, poison := range map[string]delivery.Poison{"skip": delivery.Skip, "park": delivery.Park} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, redistest.Shared(t), 1)
@@ -29,7 +30,7 @@ func TestDeadLetterBound_HoldsWhatWouldBeOneMore(t *testing.T) {
 			config.OnPoison, config.DeadLetterBound = poison, bound
 			handle := func(ctx context.Context, d ports.Delivery) error {
 				if d.ID.Chat[0] == 'b' && !mended.Load() {
-					return pubsub.Permanent(errRefused)
+					return group.Permanent(errRefused)
 				}
 				return e.around(nothing)(ctx, d)
 			}

@@ -10,11 +10,16 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/ThreeDotsLabs/watermill/message"
+
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/pubsub/memgroup"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // machine is the time of the bubble that a test runs in.
@@ -37,34 +42,40 @@ func (machine) Sleep(ctx context.Context, until time.Time) error {
 type bubble struct {
 	t        *testing.T
 	log      *memory.Log
-	memory   *pubsub.Memory
-	counters *pubsub.Counters
+	groups   *memgroup.Groups
+	counters *group.Counters
+	router   *pubsub.Router
 	stop     func()
 }
 
-// inBubble runs a test with a group of the handler, which its caller may wrap.
-func inBubble(t *testing.T, c pubsub.SubscriberConfig, handle pubsub.Handler, timeout time.Duration, run func(b *bubble)) {
+// inBubble runs a test with a group of the handler, which has middlewares around it unless it is called without Watermill.
+func inBubble(t *testing.T, c group.Config, plain bool, handle pubsub.Handler, timeout time.Duration, run func(b *bubble), around ...message.HandlerMiddleware) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		codec := wireformat.New()
-		b := &bubble{t: t, log: memory.New(codec, machine{}, nil), counters: &pubsub.Counters{}}
-		b.memory = pubsub.NewMemory(b.log, codec, machine{}, nil)
-		c.Group, c.FromBeginning, c.Counters, c.Logger = "g", true, b.counters, slog.New(slog.DiscardHandler)
-		subscriber, err := b.memory.Subscriber(c)
+		b := &bubble{t: t, log: memory.New(codec, machine{}, nil), counters: &group.Counters{}}
+		b.groups = memgroup.New(memgroup.Config{Log: b.log, Codec: codec, Clock: machine{}})
+		c.Group, c.Start.Beginning, c.Counters, c.Logger = "g", true, b.counters, slog.New(slog.DiscardHandler)
+		c.LogID, c.Backlog, c.Codec = b.log.ID(), b.log, codec
+		router, err := pubsub.NewRouter(time.Minute, slog.New(slog.DiscardHandler))
 		if err != nil {
 			t.Fatal(err)
 		}
-		router, err := pubsub.NewRouter(nil, func(string) *pubsub.Counters { return b.counters }, machine{}, pubsub.RetryPolicy{}, time.Minute, slog.New(slog.DiscardHandler))
-		if err != nil {
-			t.Fatal(err)
-		}
-		consume := pubsub.NewConsumer(codec, b.log.ID(), machine{}, map[string]pubsub.Handler{pubsub.AnyType: handle}, b.counters)
+		config := pubsub.SubscriberConfig{Config: c, Stores: b.groups}
+		handlers := pubsub.NewHandlers(map[string]pubsub.Handler{pubsub.AnyType: handle}, b.counters)
+		consume, calls := handlers.Consume(codec), group.Calls(handlers.Handle)
 		if timeout > 0 {
-			consume = pubsub.WithTimeout(timeout, consume)
+			consume, calls = pubsub.WithTimeout(timeout, consume), calls.WithTimeout(timeout)
 		}
-		if err := router.AddGroup("g", []string{b.memory.Topic()}, subscriber, consume); err != nil {
+		if plain {
+			err = router.AddCalls(pubsub.Topic, config, calls)
+		} else {
+			err = router.AddGroup(pubsub.Topic, config, consume, around...)
+		}
+		if err != nil {
 			t.Fatal(err)
 		}
+		b.router = router
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- router.Run(ctx) }()
@@ -99,24 +110,18 @@ func (b *bubble) pass(d time.Duration) {
 	synctest.Wait()
 }
 
-func (b *bubble) state() pubsub.PartitionState {
+func (b *bubble) state() groups.PartitionState {
 	b.t.Helper()
-	list, err := b.memory.List(b.t.Context())
+	list, err := b.groups.List(b.t.Context())
 	if err != nil || len(list) != 1 {
 		b.t.Fatalf("groups %v: %v", list, err)
 	}
 	return list[0].Partitions[0]
 }
 
-func (b *bubble) letters() (letters []pubsub.DeadLetter) {
+func (b *bubble) letters() []groups.DeadLetter {
 	b.t.Helper()
-	for letter, err := range b.memory.DeadLetters(b.t.Context(), "g") {
-		if err != nil {
-			b.t.Fatal(err)
-		}
-		letters = append(letters, letter)
-	}
-	return letters
+	return lettersOf(b.t, b.groups, "g")
 }
 
 // calls records the calls of a handler.

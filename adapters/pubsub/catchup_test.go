@@ -9,7 +9,6 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -148,18 +147,11 @@ func TestWhatIsReadBackIsTheSameMessage(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	config := beginning(r.config("g"))
-	config.Client = r.client
+	config.client = r.client
 	r.send(1, "c")
 	read := func(group string) []string {
 		config.Group = group
-		subscriber, err := pubsub.NewSubscriber(config)
-		if err != nil {
-			t.Fatal(err)
-		}
-		messages, err := subscriber.Subscribe(t.Context(), r.topic())
-		if err != nil {
-			t.Fatal(err)
-		}
+		subscriber, messages := r.subscribe(config)
 		var seen []string
 		for range config.Retry.Attempts {
 			msg := receive(t, messages)

@@ -12,7 +12,8 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -147,11 +148,11 @@ func TestHeadScan_LeavesTheRestAlone(t *testing.T) {
 	r := newRig(t, redistest.Shared(t), 2)
 	log := &comparedLog{Backlog: r.log}
 	config := beginning(r.config("g"))
-	config.OnPoison, config.Backlog = pubsub.Park, log
+	config.OnPoison, config.Backlog = delivery.Park, log
 	e := newEffects()
 	i := r.start(config, func(ctx context.Context, d ports.Delivery) error {
 		if d.ID.Chat == "refused" {
-			return pubsub.Permanent(errRefused)
+			return group.Permanent(errRefused)
 		}
 		return e.around(nothing)(ctx, d)
 	})

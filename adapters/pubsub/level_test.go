@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
@@ -19,7 +20,7 @@ func (r *rig) raise(from, to string) {
 	r.t.Helper()
 	var values []any
 	for _, l := range r.partitions {
-		if l.Partition < 0 {
+		if l.Number < 0 {
 			continue
 		}
 		key := l.Base + "id"
@@ -48,7 +49,7 @@ func TestRaisedLevel(t *testing.T) {
 		return func(context.Context, ports.Delivery) error { handled[i].Add(1); return nil }
 	}
 	ofNewer := beginning(r.config("newer"))
-	ofNewer.Guard, ofNewer.Backlog = newer, newer
+	ofNewer.guard, ofNewer.Backlog = newer, newer
 	running := r.start(ofNewer, count(0))
 	old := r.start(beginning(r.config("older")), count(1))
 	r.send(10, chats(8)...)
@@ -68,18 +69,20 @@ func TestRaisedLevel(t *testing.T) {
 	}
 
 	// Reads and changes of groups compare the log too.
-	groups := pubsub.NewGroups(r.client, r.partitions, older, older)
+	admin := func(log *eventlog.Log) *redisgroup.Groups {
+		return redisgroup.New(redisgroup.Config{Commands: r.client, Blocking: r.client, Partitions: r.partitions, Log: log})
+	}
 	for name, err := range map[string]error{
-		"rebuild": groups.Rebuild(t.Context(), "older"), "drop": groups.Drop(t.Context(), "older", "0/1-1"), "list": second(groups.List(t.Context())),
+		"rebuild": admin(older).Rebuild(t.Context(), "older"), "drop": admin(older).Drop(t.Context(), "older", "0/1-1"), "list": second(admin(older).List(t.Context())),
 	} {
 		if !errors.Is(err, ports.ErrNewerLog) {
 			t.Errorf("%s of the older build: %v", name, err)
 		}
 	}
-	if _, err := pubsub.NewGroups(r.client, r.partitions, newer, newer).List(t.Context()); err != nil {
+	if _, err := admin(newer).List(t.Context()); err != nil {
 		t.Error(err)
 	}
-	if err := pubsub.NewGroups(r.client, r.partitions, newer, newer).Rebuild(t.Context(), "older"); err != nil {
+	if err := admin(newer).Rebuild(t.Context(), "older"); err != nil {
 		t.Error(err)
 	}
 	running.stop() // it does not know the next level
@@ -92,7 +95,7 @@ func TestRaisedLevel(t *testing.T) {
 	r.raise("3", "4")
 	var late atomic.Int64
 	c := beginning(r.config("late"))
-	c.Guard, c.Backlog = stale, stale
+	c.guard, c.Backlog = stale, stale
 	r.start(c, func(context.Context, ports.Delivery) error { late.Add(1); return nil })
 	until(t, "a group that began late has handled all", func() bool { return late.Load() == 160 })
 }

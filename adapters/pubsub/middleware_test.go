@@ -3,53 +3,22 @@ package pubsub_test
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill"
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/ThreeDotsLabs/watermill/message/router/middleware"
-	"github.com/ThreeDotsLabs/watermill/pubsub/gochannel"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
+	"chatcore/ports"
 )
 
-// routeOther runs a group of another subscriber than the package's own with middlewares. stop ends the router and returns the time that it took to
-// end.
-func routeOther(t *testing.T, letters pubsub.DeadLetters, handle message.NoPublishHandlerFunc, around ...message.HandlerMiddleware) (router *pubsub.Router, publish func(uuid string), stop func() time.Duration) {
-	t.Helper()
-	channel := gochannel.NewGoChannel(gochannel.Config{OutputChannelBuffer: 8}, watermill.NopLogger{})
-	router, err := pubsub.NewRouter(letters, func(string) *pubsub.Counters { return &pubsub.Counters{} }, machine{}, pubsub.RetryPolicy{Attempts: 3}, 20*time.Second, slog.New(slog.DiscardHandler))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := router.AddGroup("g", []string{"topic"}, channel, handle, around...); err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(t.Context())
-	ended := make(chan error, 1)
-	go func() { ended <- router.Run(ctx) }()
-	<-router.Running()
-	publish = func(uuid string) {
-		if err := channel.Publish("topic", message.NewMessage(uuid, nil)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return router, publish, func() time.Duration {
-		began := time.Now()
-		cancel()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-		return time.Since(began)
-	}
-}
-
-// TestOtherSubscribers_Middlewares checks that middlewares surround each start, and that neither a context that one leaves behind nor an error that
+// TestMiddlewares_FailedStarts checks that middlewares surround each start, and that neither a context that one leaves behind nor an error that
 // one drops ends the retries.
-func TestOtherSubscribers_Middlewares(t *testing.T) {
+func TestMiddlewares_FailedStarts(t *testing.T) {
 	drop := func(next message.HandlerFunc) message.HandlerFunc {
 		return func(msg *message.Message) ([]*message.Message, error) {
 			_, _ = next(msg)
@@ -75,42 +44,52 @@ func TestOtherSubscribers_Middlewares(t *testing.T) {
 		}, 3, "broken"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				letters, starts := &keptLetters{}, 0
-				_, publish, stop := routeOther(t, letters, func(*message.Message) error {
-					starts++
-					return errors.New("broken")
-				}, test.around)
-				publish("e")
-				time.Sleep(time.Minute)
-				synctest.Wait()
-				if starts != test.starts || letters.n.Load() != 1 || letters.last.Reason != test.reason || letters.last.Attempts != 3 {
-					t.Errorf("%d starts, %d dead letters, the last is %+v", starts, letters.n.Load(), letters.last)
+			starts := 0
+			handle := func(context.Context, ports.Delivery) error {
+				starts++
+				return errors.New("broken")
+			}
+			inBubble(t, group.Config{Retry: delivery.RetryPolicy{Attempts: 3}}, false, handle, 0, func(b *bubble) {
+				b.send("c", 1)
+				b.pass(time.Minute)
+				letters := b.letters()
+				if starts != test.starts || len(letters) != 1 || letters[0].Reason != test.reason || letters[0].Attempts != 3 {
+					t.Errorf("%d starts, dead letters %+v", starts, letters)
 				}
-				stop()
-			})
+			}, test.around)
 		})
 	}
 }
 
-// TestOtherSubscribers_AbandonedHandlers checks that they are named and that the router does not wait for them.
-func TestOtherSubscribers_AbandonedHandlers(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
+// TestAbandonedHandlers_AreNamed checks that the router names the handlers that it leaves behind, and does not wait for them.
+func TestAbandonedHandlers_AreNamed(t *testing.T) {
+	ways(t, func(t *testing.T, plain bool) {
 		release := make(chan struct{})
-		router, publish, stop := routeOther(t, &keptLetters{}, func(*message.Message) error {
-			<-release
-			return nil
+		handle := func(context.Context, ports.Delivery) error {
+			for {
+				select {
+				case <-release:
+					return nil
+				default:
+					time.Sleep(time.Second) // a channel from outside of the bubble would stop its clock
+				}
+			}
+		}
+		inBubble(t, group.Config{Drain: 10 * time.Second}, plain, handle, 0, func(b *bubble) {
+			b.send("c", 1)
+			b.pass(time.Second)
+			began := time.Now()
+			b.stop()
+			running := b.router.InFlight()
+			if took := time.Since(began); took > 20*time.Second || len(running) != 1 || running[0].Group != "g" || running[0].Chat != "c" || running[0].Seq != 1 || running[0].Event == "" {
+				t.Errorf("after %v there run %v", took, running)
+			}
+			close(release)
+			b.pass(time.Minute)
+			if running := b.router.InFlight(); len(running) > 0 {
+				t.Errorf("there run %v", running)
+			}
+			synctest.Wait()
 		})
-		publish("e")
-		synctest.Wait()
-		took := stop()
-		if running := router.InFlight(); took > 20*time.Second || len(running) != 1 || running[0].Group != "g" || running[0].Event != "e" {
-			t.Errorf("after %v there run %v", took, running)
-		}
-		close(release)
-		synctest.Wait()
-		if running := router.InFlight(); len(running) > 0 {
-			t.Errorf("there run %v", running)
-		}
 	})
 }

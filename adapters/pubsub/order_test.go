@@ -11,6 +11,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -38,7 +39,8 @@ func TestAStreamThatIsNoPartition(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 1)
 	r.send(3, "c")
-	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Client: r.client, Group: "plain", Lease: quick})
+	stores := streams(t, r.client)
+	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Stream: stores.Stream, Config: group.Config{Group: "plain", Lease: quick}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,105 +68,111 @@ func TestAStreamThatIsNoPartition(t *testing.T) {
 // started twice.
 func TestOrderWhileInstancesComeAndGo(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 4)
-	e := newEffects()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	config := beginning(r.config("g"))
-	config.InFlight = 16
-	all := chats(30)
-	handle := e.around(lingers(2 * time.Millisecond))
-	running := []*instance{r.start(config, handle)}
-	for range 12 {
-		for range 10 {
-			r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 4).plainly(plain)
+		e := newEffects()
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		random := rand.New(rand.NewPCG(seed, 0))
+		config := beginning(r.config("g"))
+		config.Concurrency = 16
+		all := chats(30)
+		handle := e.around(lingers(2 * time.Millisecond))
+		running := []*instance{r.start(config, handle)}
+		for range 12 {
+			for range 10 {
+				r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
+			}
+			if len(running) < 2 || len(running) < 4 && random.IntN(2) == 0 {
+				running = append(running, r.start(config, handle))
+				continue
+			}
+			gone := random.IntN(len(running))
+			running[gone].stop()
+			running = slices.Delete(running, gone, gone+1)
 		}
-		if len(running) < 2 || len(running) < 4 && random.IntN(2) == 0 {
-			running = append(running, r.start(config, handle))
-			continue
+		e.complete(r)
+		e.once(t)
+		if n := r.counters.Fenced.Load(); n != 0 {
+			t.Errorf("partitions were lost %d times", n)
 		}
-		gone := random.IntN(len(running))
-		running[gone].stop()
-		running = slices.Delete(running, gone, gone+1)
-	}
-	e.complete(r)
-	e.once(t)
-	if n := r.counters.Fenced.Load(); n != 0 {
-		t.Errorf("partitions were lost %d times", n)
-	}
+	})
 }
 
 // TestOrderWhileInstancesCrash crashes members under load, with handlers that fail now and then. The next owner repeats uncommitted events in order,
 // for consumers that filter effects by their epochs.
 func TestOrderWhileInstancesCrash(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 4)
-	e := newEffects()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	config := beginning(r.config("g"))
-	config.Retry.Attempts = 1000
-	config.Drain = 100 * time.Millisecond // crashed members cannot commit anything
-	all := chats(30)
-	linger := lingers(4 * time.Millisecond)
-	handle := e.around(func(ctx context.Context, d ports.Delivery) error {
-		if rand.IntN(20) == 0 {
-			return errors.New("now and then")
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 4).plainly(plain)
+		e := newEffects()
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		random := rand.New(rand.NewPCG(seed, 0))
+		config := beginning(r.config("g"))
+		config.Retry.Attempts = 1000
+		config.Drain = 100 * time.Millisecond // crashed members cannot commit anything
+		all := chats(30)
+		linger := lingers(4 * time.Millisecond)
+		handle := e.around(func(ctx context.Context, d ports.Delivery) error {
+			if rand.IntN(20) == 0 {
+				return errors.New("now and then")
+			}
+			return linger(ctx, d)
+		})
+		running := []*instance{r.start(config, handle), r.start(config, handle)}
+		for range 6 {
+			for range 20 {
+				r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
+			}
+			running = append(running, r.start(config, handle))
+			running[0].crash()
+			running = running[1:]
 		}
-		return linger(ctx, d)
+		e.complete(r)
+		if letters := r.letters("g"); len(letters) != 0 {
+			t.Errorf("dead letters: %v", letters)
+		}
+		if e.starts == e.again || e.again == 0 {
+			t.Errorf("%d of %d starts were again: the test crashed nobody who did anything", e.again, e.starts)
+		}
 	})
-	running := []*instance{r.start(config, handle), r.start(config, handle)}
-	for range 6 {
-		for range 20 {
-			r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
-		}
-		running = append(running, r.start(config, handle))
-		running[0].crash()
-		running = running[1:]
-	}
-	e.complete(r)
-	if letters := r.letters("g"); len(letters) != 0 {
-		t.Errorf("dead letters: %v", letters)
-	}
-	if e.starts == e.again || e.again == 0 {
-		t.Errorf("%d of %d starts were again: the test crashed nobody who did anything", e.again, e.starts)
-	}
 }
 
 // TestOrderWhileInstancesFreeze suspends members for longer than their leases, under load, and resumes them.
 func TestOrderWhileInstancesFreeze(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 4)
-	e := newEffects()
-	seed := rand.Uint64()
-	t.Logf("seed %d", seed)
-	random := rand.New(rand.NewPCG(seed, 0))
-	all := chats(30)
-	handle := e.around(lingers(4 * time.Millisecond))
-	var proxies []*freezer
-	for range 3 {
-		config := beginning(r.config("g"))
-		proxies = append(proxies, newFreezer(t, r.server))
-		config.Client = proxies[len(proxies)-1].client(t)
-		r.start(config, handle)
-	}
-	const rounds, most = 4, 100 // a member that is frozen while it has nothing to commit is not fenced: then there are further rounds
-	for round := 0; round < rounds || round < most && r.counters.Fenced.Load() == 0; round++ {
-		frozen := proxies[random.IntN(len(proxies))]
-		for i := range 20 {
-			r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
-			if i == 10 {
-				frozen.freeze()
-			}
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 4).plainly(plain)
+		e := newEffects()
+		seed := rand.Uint64()
+		t.Logf("seed %d", seed)
+		random := rand.New(rand.NewPCG(seed, 0))
+		all := chats(30)
+		handle := e.around(lingers(4 * time.Millisecond))
+		var proxies []*freezer
+		for range 3 {
+			config := beginning(r.config("g"))
+			proxies = append(proxies, newFreezer(t, r.server))
+			config.client = proxies[len(proxies)-1].client(t)
+			r.start(config, handle)
 		}
-		e.complete(r) // by the others
-		frozen.thaw()
-	}
-	r.send(2, all...)
-	e.complete(r)
-	if n := r.counters.Fenced.Load(); n == 0 {
-		t.Error("nobody was replaced")
-	}
+		const rounds, most = 4, 100 // a member that is frozen while it has nothing to commit is not fenced: then there are further rounds
+		for round := 0; round < rounds || round < most && r.counters.Fenced.Load() == 0; round++ {
+			frozen := proxies[random.IntN(len(proxies))]
+			for i := range 20 {
+				r.send(1+random.IntN(3), all[random.IntN(len(all)):]...)
+				if i == 10 {
+					frozen.freeze()
+				}
+			}
+			e.complete(r) // by the others
+			frozen.thaw()
+		}
+		r.send(2, all...)
+		e.complete(r)
+		if n := r.counters.Fenced.Load(); n == 0 {
+			t.Error("nobody was replaced")
+		}
+	})
 }

@@ -32,6 +32,7 @@ type start struct {
 
 	msg    message.Message
 	result atomic.Pointer[handlerResult] // if middlewares surround the handler
+	end    context.CancelFunc            // ends the wait for an ack; nil if the router settles the message
 }
 
 // startKey is the key of a start in the contexts of its messages.
@@ -73,12 +74,13 @@ func (o *output) Handle(d group.Delivery) {
 	o.messages <- &s.msg
 }
 
-// handleWithAcks sends a message to a reader without a router, which acks it. The message's context ends with its ack.
+// handleWithAcks sends a message to a reader without a router, which acks it. The message's context ends with its ack, or when the delivery is
+// reclaimed.
 func (o *output) handleWithAcks(d group.Delivery, uuid string, metadata message.Metadata) {
 	ctx, end := context.WithCancel(d.Context())
 	msg := message.NewMessage(uuid, d.Payload())
 	msg.Metadata = metadata
-	msg.SetContext(context.WithValue(ctx, startKey{}, &start{Context: ctx, delivery: d}))
+	msg.SetContext(&start{Context: ctx, delivery: d, end: end})
 	go func() {
 		defer end()
 		select {
@@ -86,7 +88,7 @@ func (o *output) handleWithAcks(d group.Delivery, uuid string, metadata message.
 			d.Done(nil)
 		case <-msg.Nacked():
 			d.Done(errNacked)
-		case <-d.Context().Done():
+		case <-ctx.Done():
 			d.Done(group.ErrNotBegun)
 		}
 	}()
@@ -101,7 +103,11 @@ func (o *output) Reclaim() (untaken []group.Delivery) {
 			if !open {
 				return untaken
 			}
-			untaken = append(untaken, startOf(msg.Context()).delivery)
+			s := startOf(msg.Context())
+			if s.end != nil {
+				s.end()
+			}
+			untaken = append(untaken, s.delivery)
 		default:
 			return untaken
 		}

@@ -5,7 +5,7 @@ import (
 	"testing"
 	"time"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/wireformat"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -41,7 +41,7 @@ func TestOverlap_RedeliveredAfterALeaseThatEndsEarly(t *testing.T) {
 				t.Fatal(err)
 			}
 			found := 0
-			err := r.groups().Fsck(t.Context(), pubsub.FsckConfig{
+			err := r.groups().Fsck(t.Context(), redisgroup.FsckConfig{
 				Backlog: r.log, Codec: wireformat.New(), Repair: true, Report: func(ports.Contradiction) error { found++; return nil },
 			})
 			if err != nil || found == 0 {

@@ -10,7 +10,7 @@ import (
 
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/domain"
 	"chatcore/ports"
 	"chatcore/tests/redistest"
@@ -64,119 +64,125 @@ func (f *freezer) client(t *testing.T) *goredis.Client {
 // next entry, and no other member would.
 func TestAFrozenOwnerSwallowsNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 1)
-	e := newEffects()
-	proxy := newFreezer(t, r.server)
-	config := beginning(r.config("g"))
-	config.Client = proxy.client(t)
-	frozen := r.start(config, e.around(nothing))
-	r.send(3, "c", "d")
-	e.complete(r)
-	r.idle("g")
-	before := r.partition("g")
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+		e := newEffects()
+		proxy := newFreezer(t, r.server)
+		config := beginning(r.config("g"))
+		config.client = proxy.client(t)
+		frozen := r.start(config, e.around(nothing))
+		r.send(3, "c", "d")
+		e.complete(r)
+		r.idle("g")
+		before := r.partition("g")
 
-	proxy.freeze()
-	config.Client = nil
-	r.start(config, e.around(nothing))
-	r.send(3, "c", "d") // the frozen owner's read is there first
-	e.complete(r)
-	r.idle("g")
-	after := r.partition("g")
-	if after.Epoch <= before.Epoch || after.Owner == before.Owner {
-		t.Errorf("the partition went from %+v to %+v", before, after)
-	}
-	proxy.thaw()
-	r.send(3, "c", "d")
-	e.complete(r)
-	e.once(t)
-	frozen.stop()
+		proxy.freeze()
+		config.client = nil
+		r.start(config, e.around(nothing))
+		r.send(3, "c", "d") // the frozen owner's read is there first
+		e.complete(r)
+		r.idle("g")
+		after := r.partition("g")
+		if after.Epoch <= before.Epoch || after.Owner == before.Owner {
+			t.Errorf("the partition went from %+v to %+v", before, after)
+		}
+		proxy.thaw()
+		r.send(3, "c", "d")
+		e.complete(r)
+		e.once(t)
+		frozen.stop()
+	})
 }
 
 // TestWhatAFrozenOwnerFinishesChangesNothing ends a frozen owner's handlers after another member has acquired the partition: neither their
 // checkpoints nor their dead letters count.
 func TestWhatAFrozenOwnerFinishesChangesNothing(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 1)
-	proxy := newFreezer(t, r.server)
-	config := beginning(r.config("g"))
-	config.Client = proxy.client(t)
-	begun, end := make(chan ports.Delivery, 8), make(chan struct{})
-	frozen := r.start(config, func(_ context.Context, d ports.Delivery) error {
-		begun <- d
-		<-end
-		if d.ID.Chat == "d" {
-			return pubsub.Permanent(errors.New("late"))
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+		proxy := newFreezer(t, r.server)
+		config := beginning(r.config("g"))
+		config.client = proxy.client(t)
+		begun, end := make(chan ports.Delivery, 8), make(chan struct{})
+		frozen := r.start(config, func(_ context.Context, d ports.Delivery) error {
+			begun <- d
+			<-end
+			if d.ID.Chat == "d" {
+				return group.Permanent(errors.New("late"))
+			}
+			return nil
+		})
+		r.reading("g")
+		r.send(2, "c", "d")
+		first, second := receive(t, begun), receive(t, begun)
+		if first.Redelivered || second.Redelivered {
+			t.Error("a first delivery says that it may have come before")
 		}
-		return nil
+		commits := func() int {
+			n, err := r.client.HGet(t.Context(), r.partitions[0].Base+"g:state:g", "commit").Int()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return n
+		}
+		until(t, "it only renews its lease", func() bool { return commits() >= 6 })
+		proxy.freeze()
+		frozenAt := commits()
+		config.client = nil
+		again, hold := make(chan ports.Delivery, 8), make(chan struct{})
+		r.start(config, func(_ context.Context, d ports.Delivery) error {
+			again <- d
+			<-hold
+			return nil
+		})
+		for range 2 {
+			d := receive(t, again)
+			if d.ID.Seq != 1 || d.Attempt != 1 || !d.Redelivered || d.Epoch <= first.Epoch {
+				t.Errorf("it comes again as %+v, the first time under epoch %d", d, first.Epoch)
+			}
+			if late := time.Since(d.Appended); late < 0 || late > patience {
+				t.Errorf("it was appended %v ago", late)
+			}
+		}
+		close(end)
+		until(t, "the second one has made as many commits", func() bool { return commits() == frozenAt })
+		proxy.thaw()
+		until(t, "the first one notices", func() bool { return r.counters.Fenced.Load() > 0 })
+		if c, d := r.checkpoint("g", "c"), r.checkpoint("g", "d"); c+d != "" || len(r.letters("g")) != 0 {
+			t.Errorf("checkpoints %q and %q, dead letters %v", c, d, r.letters("g"))
+		}
+		close(hold)
+		until(t, "the second one finishes all", func() bool { return r.checkpoint("g", "c")+r.checkpoint("g", "d") == "22" })
+		frozen.stop()
 	})
-	r.reading("g")
-	r.send(2, "c", "d")
-	first, second := receive(t, begun), receive(t, begun)
-	if first.Redelivered || second.Redelivered {
-		t.Error("a first delivery says that it may have come before")
-	}
-	commits := func() int {
-		n, err := r.client.HGet(t.Context(), r.partitions[0].Base+"g:state:g", "commit").Int()
-		if err != nil {
-			t.Fatal(err)
-		}
-		return n
-	}
-	until(t, "it only renews its lease", func() bool { return commits() >= 6 })
-	proxy.freeze()
-	frozenAt := commits()
-	config.Client = nil
-	again, hold := make(chan ports.Delivery, 8), make(chan struct{})
-	r.start(config, func(_ context.Context, d ports.Delivery) error {
-		again <- d
-		<-hold
-		return nil
-	})
-	for range 2 {
-		d := receive(t, again)
-		if d.ID.Seq != 1 || d.Attempt != 1 || !d.Redelivered || d.Epoch <= first.Epoch {
-			t.Errorf("it comes again as %+v, the first time under epoch %d", d, first.Epoch)
-		}
-		if late := time.Since(d.Appended); late < 0 || late > patience {
-			t.Errorf("it was appended %v ago", late)
-		}
-	}
-	close(end)
-	until(t, "the second one has made as many commits", func() bool { return commits() == frozenAt })
-	proxy.thaw()
-	until(t, "the first one notices", func() bool { return r.counters.Fenced.Load() > 0 })
-	if c, d := r.checkpoint("g", "c"), r.checkpoint("g", "d"); c+d != "" || len(r.letters("g")) != 0 {
-		t.Errorf("checkpoints %q and %q, dead letters %v", c, d, r.letters("g"))
-	}
-	close(hold)
-	until(t, "the second one finishes all", func() bool { return r.checkpoint("g", "c")+r.checkpoint("g", "d") == "22" })
-	frozen.stop()
 }
 
 // TestEpochsGrowAndRedeliveriesAreTold has several owners, one after another.
 func TestEpochsGrowAndRedeliveriesAreTold(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 1)
-	epoch := uint64(0)
-	for round := range 4 {
-		deliveries := make(chan ports.Delivery, 8)
-		i := r.start(beginning(r.config("g")), func(_ context.Context, d ports.Delivery) error {
-			deliveries <- d
-			return nil
-		})
-		r.reading("g")
-		sent := time.Now()
-		r.send(1, "c")
-		d := receive(t, deliveries)
-		if d.ID.Seq != domain.Seq(round+1) || d.Epoch <= epoch || d.Redelivered { //nolint:gosec // a small number
-			t.Errorf("in round %d it comes as %+v after epoch %d", round, d, epoch)
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+		epoch := uint64(0)
+		for round := range 4 {
+			deliveries := make(chan ports.Delivery, 8)
+			i := r.start(beginning(r.config("g")), func(_ context.Context, d ports.Delivery) error {
+				deliveries <- d
+				return nil
+			})
+			r.reading("g")
+			sent := time.Now()
+			r.send(1, "c")
+			d := receive(t, deliveries)
+			if d.ID.Seq != domain.Seq(round+1) || d.Epoch <= epoch || d.Redelivered { //nolint:gosec // a small number
+				t.Errorf("in round %d it comes as %+v after epoch %d", round, d, epoch)
+			}
+			if d.Appended.Before(sent.Add(-time.Second)) || d.Appended.After(time.Now().Add(time.Second)) {
+				t.Errorf("it was appended at %v, sent at %v", d.Appended, sent)
+			}
+			epoch = d.Epoch
+			i.stop()
 		}
-		if d.Appended.Before(sent.Add(-time.Second)) || d.Appended.After(time.Now().Add(time.Second)) {
-			t.Errorf("it was appended at %v, sent at %v", d.Appended, sent)
-		}
-		epoch = d.Epoch
-		i.stop()
-	}
+	})
 }
 
 // TestPartitionsAreReleasedAtOnce has another member acquire the partitions long before the lease would have expired.
@@ -226,21 +232,23 @@ func TestPartitionsAreShared(t *testing.T) {
 // TestHandlersMayTakeLongerThanTheLease guards against redelivery of messages in flight, to the same or to another member.
 func TestHandlersMayTakeLongerThanTheLease(t *testing.T) {
 	t.Parallel()
-	r := newRig(t, redistest.Shared(t), 1)
-	e := newEffects()
-	config := beginning(r.config("g"))
-	config.Lease = pubsub.MinLease
-	handle := e.around(func(ctx context.Context, d ports.Delivery) error {
-		if d.ID.Chat == "long" {
-			<-time.After(4 * pubsub.MinLease)
-		}
-		return nil
+	ways(t, func(t *testing.T, plain bool) {
+		r := newRig(t, redistest.Shared(t), 1).plainly(plain)
+		e := newEffects()
+		config := beginning(r.config("g"))
+		config.Lease = group.MinLease
+		handle := e.around(func(ctx context.Context, d ports.Delivery) error {
+			if d.ID.Chat == "long" {
+				<-time.After(4 * group.MinLease)
+			}
+			return nil
+		})
+		r.start(config, handle)
+		r.send(1, "long")
+		until(t, "it begins", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.starts == 1 })
+		r.start(config, handle)
+		r.send(2, "long", "c")
+		e.complete(r)
+		e.once(t)
 	})
-	r.start(config, handle)
-	r.send(1, "long")
-	until(t, "it begins", func() bool { e.mu.Lock(); defer e.mu.Unlock(); return e.starts == 1 })
-	r.start(config, handle)
-	r.send(2, "long", "c")
-	e.complete(r)
-	e.once(t)
 }

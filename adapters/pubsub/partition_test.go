@@ -11,6 +11,8 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
@@ -29,8 +31,9 @@ func TestAGroupsKeysLieWithItsStream(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	stores := streams(t, client)
 	for _, stream := range []string{"plain", "a:{tag}", "{tag}:a", "{open", "close}{d}", "{{a}}"} {
-		subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Client: client, Group: "g", Lease: quick})
+		subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Stream: stores.Stream, Config: group.Config{Group: "g", Lease: quick}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -73,15 +76,12 @@ func TestASlotThatMoves(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, log: log, keys: keys, counters: &pubsub.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
-	for _, l := range keys.Log().Partitions() {
-		r.partitions = append(r.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
-	}
+	r := &rig{t: t, log: log, keys: keys, partitions: partitionsOf(keys), counters: &group.Counters{}, sent: make(map[domain.ChatID]domain.Seq)}
 	e := newEffects()
 	all := chats(40)
 	r.send(10, all...)
 	config := beginning(r.config("g"))
-	config.Client, config.OnPoison = client(), pubsub.Park
+	config.client, config.OnPoison = client(), delivery.Park
 	var refused sync.Map
 	linger := lingers(20 * time.Millisecond)
 	r.start(config, e.around(func(ctx context.Context, d ports.Delivery) error {

@@ -8,7 +8,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	goredis "github.com/redis/go-redis/v9"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 )
 
 // publisher adds messages to streams as watermill-redisstream does, whose own publisher closes its client. For a subscriber these messages are entries
@@ -33,12 +33,12 @@ func newPublisher(client goredis.UniversalClient) (*publisher, error) {
 // the failed one may be.
 func (p *publisher) Publish(topic string, messages ...*message.Message) error {
 	if p.closed.Load() {
-		return pubsub.ErrClosed
+		return group.ErrClosed
 	}
 	return p.stock.Publish(topic, messages...)
 }
 
-// Close makes Publish return [pubsub.ErrClosed]. It does not close the stock publisher, which would only close the client.
+// Close makes Publish return [group.ErrClosed]. It does not close the stock publisher, which would only close the client.
 func (p *publisher) Close() error {
 	p.closed.Store(true)
 	return nil

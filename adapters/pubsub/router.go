@@ -37,21 +37,22 @@ type Router struct {
 type reading struct {
 	*Subscriber
 	topic    string
-	calls    group.Handler // of a group without a Watermill handler
+	plain    bool          // the group has no Watermill handler
+	calls    group.Handler // of such a group; nil if it has a batch handler
 	messages <-chan *message.Message
 }
 
-func (r *reading) begin(ctx context.Context) (err error) {
-	if r.calls == nil {
-		r.messages, err = r.Subscriber.Subscribe(ctx, r.topic)
-		return err
+// begin begins to read.
+func (r *reading) begin(ctx context.Context) (member *subscription, err error) {
+	if !r.plain {
+		member, r.messages, err = r.subscribe(ctx, r.topic)
+		return member, err
 	}
-	member, err := r.join(ctx, r.topic, r.calls)
-	if err != nil {
-		return fmt.Errorf("joining %s: %w", r.config.Group, err)
+	if member, err = r.join(ctx, r.topic, r.calls); err != nil {
+		return nil, fmt.Errorf("joining %s: %w", r.config.Group, err)
 	}
 	go r.run(ctx, member)
-	return nil
+	return member, nil
 }
 
 // Subscribe returns the messages of the member.
@@ -82,13 +83,13 @@ func (r *Router) AddGroup(topic string, c SubscriberConfig, handle message.NoPub
 	return nil
 }
 
-// AddCalls adds a consumer group whose handler is no Watermill handler, or that has a batch handler and none else.
+// AddCalls adds a consumer group without a Watermill handler, which reads a topic. h may be nil if the configuration has a batch handler.
 func (r *Router) AddCalls(topic string, c SubscriberConfig, h group.Handler) error {
 	read, err := r.add(topic, c)
 	if err != nil {
 		return err
 	}
-	read.calls, read.config.Metadata = h, false
+	read.plain, read.calls, read.config.Metadata = true, h, false
 	return nil
 }
 
@@ -116,15 +117,18 @@ func (r *Router) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	defer context.AfterFunc(ctx, func() { close(r.stopping) })()
+	var members []*subscription // one that ends at once is among them
 	for _, read := range r.readings {
-		if err := read.begin(ctx); err != nil {
+		m, err := read.begin(ctx)
+		if err != nil {
 			stop()
 			return errors.Join(err, r.end())
 		}
+		members = append(members, m)
 	}
 	var left atomic.Int64 // groups that have not failed
 	left.Store(int64(len(r.readings)))
-	for _, m := range r.members() {
+	for _, m := range members {
 		watching.Go(func() {
 			select {
 			case <-m.Failed():
@@ -135,7 +139,6 @@ func (r *Router) Run(ctx context.Context) error {
 			}
 		})
 	}
-	members := r.members()
 	err := r.run(ctx, members)
 	for _, m := range members {
 		err = errors.Join(err, m.Err())

@@ -14,8 +14,12 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
 )
@@ -28,26 +32,27 @@ func TestTheClientStaysOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	reader := pubsub.NewReader(r.client)
 	config := r.config("g")
-	config.Client, config.Reader = r.client, reader
-	subscriber, err := pubsub.NewSubscriber(config)
+	config.client = r.client
+	config = r.open(config)
+	subscriber, err := pubsub.NewSubscriber(config.SubscriberConfig)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := subscriber.Subscribe(t.Context(), r.topic()); err != nil {
+	if _, err := subscriber.Subscribe(t.Context(), pubsub.Topic); err != nil {
 		t.Fatal(err)
 	}
-	if err := errors.Join(publisher.Close(), subscriber.Close(), subscriber.Close(), reader.Close()); err != nil {
+	stores, _ := config.Stores.(*redisgroup.Groups)
+	if err := errors.Join(publisher.Close(), subscriber.Close(), subscriber.Close(), stores.Close()); err != nil {
 		t.Error(err)
 	}
 	if err := r.client.Ping(t.Context()).Err(); err != nil {
 		t.Errorf("the client: %v", err)
 	}
-	if err := publisher.Publish("x", message.NewMessage("1", nil)); !errors.Is(err, pubsub.ErrClosed) {
+	if err := publisher.Publish("x", message.NewMessage("1", nil)); !errors.Is(err, group.ErrClosed) {
 		t.Errorf("published after the close: %v", err)
 	}
-	if _, err := subscriber.Subscribe(t.Context(), r.topic()); !errors.Is(err, pubsub.ErrClosed) {
+	if _, err := subscriber.Subscribe(t.Context(), pubsub.Topic); !errors.Is(err, group.ErrClosed) {
 		t.Errorf("subscribed after the close: %v", err)
 	}
 }
@@ -68,9 +73,9 @@ func TestAcksAfterTheCloseBegan(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	config := pubsub.SubscriberConfig{
-		Client: client, Group: "g", FromBeginning: true, Unordered: true, Lease: quick, Drain: 5 * time.Second, Logger: slog.New(slog.DiscardHandler),
-	}
+	config := pubsub.SubscriberConfig{Stream: streams(t, client).Stream, Config: group.Config{
+		Group: "g", Start: groups.Start{Beginning: true}, Order: delivery.Unordered, Lease: quick, Drain: 5 * time.Second, Logger: slog.New(slog.DiscardHandler),
+	}}
 	subscriber, err := pubsub.NewSubscriber(config)
 	if err != nil {
 		t.Fatal(err)
@@ -134,17 +139,8 @@ func TestTheDrainEnds(t *testing.T) {
 	config.Drain = 500 * time.Millisecond
 	cancelled, deaf := make(chan time.Time, 1), make(chan struct{})
 	begun := make(chan struct{}, 2)
-	subscriber, err := func() (*pubsub.Subscriber, error) {
-		config.Client = r.client
-		return pubsub.NewSubscriber(config)
-	}()
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages, err := subscriber.Subscribe(t.Context(), r.topic())
-	if err != nil {
-		t.Fatal(err)
-	}
+	config.client = r.client
+	subscriber, messages := r.subscribe(config)
 	handled := make(chan struct{})
 	go func() {
 		defer close(handled)
@@ -188,17 +184,18 @@ func TestWhatIsPublishedRightAfterSubscribe(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Shared(t), 2)
 	config := r.config("")
-	config.Client, config.Reader = r.client, pubsub.NewReader(r.client)
+	config.client = r.client
+	config = r.open(config) // all groups share a reader
 	var subscribers []*pubsub.Subscriber
 	for i := range 50 {
 		r.send(1, "c")
 		config.Group = fmt.Sprint("g", i)
-		subscriber, err := pubsub.NewSubscriber(config)
+		subscriber, err := pubsub.NewSubscriber(config.SubscriberConfig)
 		if err != nil {
 			t.Fatal(err)
 		}
 		subscribers = append(subscribers, subscriber)
-		messages, err := subscriber.Subscribe(t.Context(), r.topic())
+		messages, err := subscriber.Subscribe(t.Context(), pubsub.Topic)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -221,9 +218,6 @@ func TestWhatIsPublishedRightAfterSubscribe(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := config.Reader.Close(); err != nil {
-		t.Error(err)
-	}
 }
 
 // TestALostLogEndsTheSubscription checks that it ends with the same reason as the log's writes.
@@ -238,22 +232,15 @@ func TestALostLogEndsTheSubscription(t *testing.T) {
 func TestAForgottenGroupEndsTheSubscription(t *testing.T) {
 	t.Parallel()
 	r := newRig(t, redistest.Start(t), 2)
-	testEnd(t, r, pubsub.ErrGroupDeleted, func() error { return r.groups().Delete(t.Context(), "g") })
+	testEnd(t, r, groups.ErrGroupDeleted, func() error { return r.groups().Delete(t.Context(), "g") })
 	until(t, "nothing of it is left", func() bool { return len(r.client.Keys(t.Context(), "*g:g*").Val()) == 0 })
 }
 
 func testEnd(t *testing.T, r *rig, reason error, cause func() error) {
 	t.Helper()
 	config := beginning(r.config("g"))
-	config.Client = r.client
-	subscriber, err := pubsub.NewSubscriber(config)
-	if err != nil {
-		t.Fatal(err)
-	}
-	messages, err := subscriber.Subscribe(t.Context(), r.topic())
-	if err != nil {
-		t.Fatal(err)
-	}
+	config.client = r.client
+	subscriber, messages := r.subscribe(config)
 	r.send(2, chats(4)...)
 	for range 8 {
 		receive(t, messages).Ack()
@@ -288,7 +275,7 @@ func TestDeliveryHeals(t *testing.T) {
 	proxy := redistest.StartProxy(t, r.server)
 	config := beginning(r.config("g"))
 	config.Lease = 3 * time.Second
-	config.Client = goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(proxy.URL(), "redis://"), ContextTimeoutEnabled: true, MaxRetries: -1})
+	config.client = goredis.NewClient(&goredis.Options{Addr: strings.TrimPrefix(proxy.URL(), "redis://"), ContextTimeoutEnabled: true, MaxRetries: -1})
 	r.start(config, e.around(nothing))
 	for range 3 {
 		r.send(2, chats(4)...)

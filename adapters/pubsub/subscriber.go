@@ -28,8 +28,9 @@ const Topic = "log"
 type SubscriberConfig struct {
 	group.Config // without Store and Partitions, which Stores gives
 
-	Stores groups.Stores
-	// Stream returns the groups of a stream that carries no log, for topics other than [Topic]. nil: there are no other topics.
+	Stores groups.Stores // of [Topic]; nil: it is no topic
+	// Stream returns the groups of a stream that carries no log, for topics other than [Topic]. nil: there are no other topics. One of Stores and Stream
+	// is required.
 	Stream func(name string) groups.Stores
 }
 
@@ -44,6 +45,7 @@ type Subscriber struct {
 	mu      sync.Mutex
 	members []*subscription
 	closed  bool
+	failure error // of members that have ended by themselves
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -52,12 +54,13 @@ var _ message.Subscriber = (*Subscriber)(nil)
 type subscription struct {
 	*group.Member
 	store groups.Store
+	ended chan struct{} // closed when the member has ended and its store is closed
 }
 
 // NewSubscriber returns a subscriber of a consumer group.
 func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
-	if c.Stores == nil {
-		return nil, &domain.InvalidError{Field: "Stores", Problem: "are missing", Allowed: "the stores of a log's groups"}
+	if c.Stores == nil && c.Stream == nil {
+		return nil, &domain.InvalidError{Field: "Stores", Problem: "are missing", Allowed: "the stores of a log's groups, or Stream"}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
@@ -70,26 +73,42 @@ func NewSubscriber(c SubscriberConfig) (*Subscriber, error) {
 // Subscribe waits, half a minute at most. A message whose handler runs when ctx ends may still be acked, and its context lives, until the drain is
 // over.
 func (s *Subscriber) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	_, messages, err := s.subscribe(ctx, topic)
+	return messages, err
+}
+
+func (s *Subscriber) subscribe(ctx context.Context, topic string) (*subscription, <-chan *message.Message, error) {
 	out := newOutput(s.config.Concurrency, !s.settled)
 	member, err := s.join(ctx, topic, out)
 	if err != nil {
-		return nil, fmt.Errorf("subscribing to %s as %s: %w", topic, s.config.Group, err)
+		return nil, nil, fmt.Errorf("subscribing to %s as %s: %w", topic, s.config.Group, err)
 	}
 	go func() {
 		defer close(out.messages)
 		s.run(ctx, member)
 	}()
-	return out.messages, nil
+	return member, out.messages, nil
+}
+
+// storesOf returns the stores of a topic.
+func (s *Subscriber) storesOf(topic string) (groups.Stores, error) {
+	switch {
+	case topic == Topic && s.config.Stores != nil:
+		return s.config.Stores, nil
+	case s.config.Stream != nil:
+		return s.config.Stream(topic), nil
+	}
+	return nil, &domain.InvalidError{Field: "topic", Problem: fmt.Sprintf("is %q", topic), Allowed: Topic}
 }
 
 // join makes a member that reads a topic.
 func (s *Subscriber) join(ctx context.Context, topic string, h group.Handler) (*subscription, error) {
-	stores := s.config.Stores
-	if topic != Topic {
-		if s.config.Stream == nil {
-			return nil, &domain.InvalidError{Field: "topic", Problem: fmt.Sprintf("is %q", topic), Allowed: Topic}
-		}
-		stores = s.config.Stream(topic)
+	stores, err := s.storesOf(topic)
+	if err != nil {
+		return nil, err
+	}
+	if s.isClosed() { // a group that does not exist is not created
+		return nil, group.ErrClosed
 	}
 	config := s.config.Config
 	config.Store, config.Partitions = stores.Store(config.Group), stores.Partitions()
@@ -97,7 +116,7 @@ func (s *Subscriber) join(ctx context.Context, topic string, h group.Handler) (*
 	if err != nil {
 		return nil, errors.Join(err, config.Store.Close())
 	}
-	member := &subscription{m, config.Store}
+	member := &subscription{m, config.Store, make(chan struct{})}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed {
@@ -107,23 +126,39 @@ func (s *Subscriber) join(ctx context.Context, topic string, h group.Handler) (*
 	return member, nil
 }
 
+func (s *Subscriber) isClosed() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.closed
+}
+
 // run runs a member, and removes it when it has ended, unless its handlers still run.
 func (s *Subscriber) run(ctx context.Context, member *subscription) {
+	defer close(member.ended)
 	member.Run(ctx)
 	if err := member.store.Close(); err != nil {
 		s.config.Logger.WarnContext(ctx, "store of a group not closed", "group", s.config.Group, "error", err)
 	}
-	if len(member.Running()) > 0 {
-		return
-	}
+	running := len(member.Running()) > 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.failure = errors.Join(s.failure, member.Err())
+	if running {
+		return
+	}
 	for i := range s.members {
 		if s.members[i] == member {
 			s.members = append(s.members[:i], s.members[i+1:]...)
 			return
 		}
 	}
+}
+
+// Err returns why members have ended by themselves: [ports.ErrLogLost], [ports.ErrNewerLog] or [groups.ErrGroupDeleted]. It returns nil if none has.
+func (s *Subscriber) Err() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failure
 }
 
 func (s *Subscriber) subscriptions() []*subscription {
@@ -143,7 +178,7 @@ func (s *Subscriber) Close() error {
 		m.Stop()
 	}
 	for _, m := range members {
-		<-m.Done()
+		<-m.ended
 	}
 	return nil
 }

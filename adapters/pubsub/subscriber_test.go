@@ -17,11 +17,15 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 	"chatcore/tests/redistest"
 )
 
@@ -36,9 +40,9 @@ type carrier struct {
 	t          *testing.T
 	client     *goredis.Client
 	log        *eventlog.Log
-	partitions []pubsub.Partition
+	partitions []redisgroup.Partition
 	stream     string
-	counters   *pubsub.Counters
+	counters   *group.Counters
 }
 
 func newCarrier(t *testing.T) *carrier {
@@ -52,10 +56,8 @@ func newCarrier(t *testing.T) *carrier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &carrier{t: t, client: client, log: log, counters: &pubsub.Counters{}}
-	for _, l := range keys.Log().Partitions() {
-		c.partitions = append(c.partitions, pubsub.Partition{Stream: l.Stream, Base: l.Base, Partition: l.Partition})
-	}
+	c := &carrier{t: t, client: client, log: log, counters: &group.Counters{}}
+	c.partitions = partitionsOf(keys)
 	c.stream = c.partitions[len(c.partitions)-1].Stream
 	return c
 }
@@ -72,23 +74,20 @@ func (c *carrier) send(m domain.MessageID) {
 }
 
 // run starts a group from the beginning of the stream; stop ends it.
-func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) (stop func()) {
+func (c *carrier) run(name string, handle message.NoPublishHandlerFunc, middlewares ...message.HandlerMiddleware) (stop func()) {
 	c.t.Helper()
-	subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{
-		Client: c.client, Group: group, Topic: c.stream, Partitions: c.partitions, LogID: c.log.ID(), Guard: c.log, Backlog: c.log, Codec: wireformat.New(),
-		FromBeginning: true, Retry: pubsub.RetryPolicy{Attempts: 3, First: time.Millisecond}, Counters: c.counters, Logger: slog.New(slog.DiscardHandler),
-	})
+	config := pubsub.SubscriberConfig{Stores: c.groups(), Config: group.Config{
+		Group: name, LogID: c.log.ID(), Backlog: c.log, Codec: wireformat.New(), Start: groups.Start{Beginning: true},
+		Retry: delivery.RetryPolicy{Attempts: 3, First: time.Millisecond}, Counters: c.counters, Logger: slog.New(slog.DiscardHandler),
+	}}
+	router, err := pubsub.NewRouter(patience, slog.New(slog.DiscardHandler))
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	router, err := pubsub.NewRouter(nil, func(string) *pubsub.Counters { return c.counters }, fixedClock{}, pubsub.RetryPolicy{}, patience, slog.New(slog.DiscardHandler))
-	if err != nil {
+	if err := router.AddGroup(pubsub.Topic, config, handle, middlewares...); err != nil {
 		c.t.Fatal(err)
 	}
-	if err := router.AddGroup(group, []string{c.stream}, subscriber, handle, middlewares...); err != nil {
-		c.t.Fatal(err)
-	}
-	if err := router.AddGroup(group, nil, subscriber, handle); !errors.Is(err, pubsub.ErrDuplicateGroup) {
+	if err := router.AddGroup(pubsub.Topic, config, handle); !errors.Is(err, pubsub.ErrDuplicateGroup) {
 		c.t.Errorf("the group again: %v", err)
 	}
 	ctx, cancel := context.WithCancel(c.t.Context())
@@ -111,23 +110,16 @@ func (c *carrier) run(group string, handle message.NoPublishHandlerFunc, middlew
 }
 
 func (c *carrier) consumer(handlers map[string]pubsub.Handler) message.NoPublishHandlerFunc {
-	return pubsub.NewConsumer(wireformat.New(), c.log.ID(), fixedClock{}, handlers, c.counters)
+	return pubsub.NewHandlers(handlers, c.counters).Consume(wireformat.New())
 }
 
-func (c *carrier) groups() *pubsub.Groups {
-	return pubsub.NewGroups(c.client, c.partitions, c.log, c.log)
+func (c *carrier) groups() *redisgroup.Groups {
+	return redisgroup.New(redisgroup.Config{Commands: c.client, Blocking: c.client, Partitions: c.partitions, Log: c.log})
 }
 
-func (c *carrier) letters(group string) []pubsub.DeadLetter {
+func (c *carrier) letters(name string) []groups.DeadLetter {
 	c.t.Helper()
-	var letters []pubsub.DeadLetter
-	for letter, err := range c.groups().DeadLetters(c.t.Context(), group) {
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		letters = append(letters, letter)
-	}
-	return letters
+	return lettersOf(c.t, c.groups(), name)
 }
 
 // TestAStockSubscriberReadsOurEntries reads with watermill-redisstream in its default configuration.
@@ -214,7 +206,7 @@ func TestEntriesThatAreNoEventsAreSetAside(t *testing.T) {
 	})
 	letters := c.letters("g")
 	for _, letter := range letters {
-		if letter.Group != "g" || letter.Attempts != 1 || !strings.Contains(letter.Reason, pubsub.ErrBroken.Error()) {
+		if letter.Group != "g" || letter.Attempts != 1 || !strings.Contains(letter.Reason, group.ErrBroken.Error()) {
 			t.Errorf("dead letter %+v", letter)
 		}
 	}
@@ -234,7 +226,7 @@ func TestFailuresAreTriedAgainAndThenSetAside(t *testing.T) {
 		case "e-fails":
 			return errors.New("no answer")
 		case "e-gone":
-			return fmt.Errorf("wrapped: %w", pubsub.Permanent(errors.New("gone")))
+			return fmt.Errorf("wrapped: %w", group.Permanent(errors.New("gone")))
 		case "e-panics":
 			panic("boom")
 		case "e-recovers":
@@ -310,7 +302,7 @@ func TestDeleteRemovesAGroup(t *testing.T) {
 	if err := c.groups().Delete(t.Context(), "g"); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.groups().Delete(t.Context(), "g"); !errors.Is(err, pubsub.ErrGroupNotFound) {
+	if err := c.groups().Delete(t.Context(), "g"); !errors.Is(err, groups.ErrGroupNotFound) {
 		t.Errorf("forgotten twice: %v", err)
 	}
 	for _, key := range c.client.Keys(t.Context(), "*:g:*:g").Val() {

@@ -130,7 +130,7 @@ func TestAGroupThatIsMovedWhileItRuns(t *testing.T) {
 	slow := newEffects()
 	hold := make(chan struct{})
 	config := beginning(r.config("slow"))
-	config.InFlight = 1
+	config.Concurrency = 1
 	r.start(config, slow.around(func(context.Context, ports.Delivery) error {
 		<-hold
 		return nil

@@ -2,6 +2,7 @@ package pubsub_test
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -18,6 +19,10 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
+	"chatcore/adapters/pubsub/redisgroup"
+	"chatcore/ports/groups"
 	"chatcore/tests/redistest"
 )
 
@@ -108,7 +113,7 @@ func TestUniversalSuite(t *testing.T) {
 			if features.GuaranteedOrder {
 				inFlight = 1
 			}
-			group := func(t *testing.T, name string) (message.Publisher, message.Subscriber) {
+			ofGroup := func(t *testing.T, name string) (message.Publisher, message.Subscriber) {
 				client := goredis.NewClient(&goredis.Options{Addr: server.Addr(), ContextTimeoutEnabled: true, MaxRetries: -1, PoolSize: 32})
 				t.Cleanup(func() {
 					if err := client.Close(); err != nil {
@@ -119,16 +124,21 @@ func TestUniversalSuite(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{
-					Client: client, Group: name, FromBeginning: true, InFlight: inFlight, Unordered: !features.GuaranteedOrder,
-					Retry: pubsub.RetryPolicy{Attempts: 1000, First: time.Millisecond, Max: 5 * time.Millisecond}, // the suite refuses one message 300 times
+				config := group.Config{
+					Group: name, Start: groups.Start{Beginning: true}, Concurrency: inFlight,
+					Retry: delivery.RetryPolicy{Attempts: 1000, First: time.Millisecond, Max: 5 * time.Millisecond}, // the suite refuses one message 300 times
 					Lease: time.Second, Drain: time.Second, Logger: slog.New(slog.DiscardHandler),
-				})
+				}
+				if !features.GuaranteedOrder {
+					config.Order = delivery.Unordered
+				}
+				stores := redisgroup.New(redisgroup.Config{Commands: client, Blocking: client})
+				subscriber, err := pubsub.NewSubscriber(pubsub.SubscriberConfig{Config: config, Stream: stores.Stream})
 				if err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(func() { // the suite does not close all of them
-					if err := subscriber.Close(); err != nil {
+					if err := errors.Join(subscriber.Close(), stores.Close()); err != nil {
 						t.Error(err)
 					}
 				})
@@ -137,7 +147,7 @@ func TestUniversalSuite(t *testing.T) {
 				}
 				return publisher, subscriber
 			}
-			tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) { return group(t, "universal") }, group)
+			tests.TestPubSub(t, features, func(t *testing.T) (message.Publisher, message.Subscriber) { return ofGroup(t, "universal") }, ofGroup)
 		})
 	}
 }

@@ -27,7 +27,7 @@ var _ groups.Stores = (*Groups)(nil)
 type Config struct {
 	Commands   goredis.UniversalClient
 	Blocking   goredis.UniversalClient // for reads that wait: each stream that is waited for occupies a connection of its pool
-	Partitions []Partition             // that each group reads, at least one; a heartbeat is kept on the first
+	Partitions []Partition             // that each group reads, at least one unless only [Groups.Stream] is used; a heartbeat is kept on the first
 	Log        Log                     // that the partitions carry; nil if none of them carries one
 
 	// Timeout bounds one step of a member, such as a commit. It should be far below a lease, so that a connection that swallows its input is replaced
@@ -71,6 +71,12 @@ func (g *Groups) Partitions() []groups.Partition {
 		partitions[i] = p.bare()
 	}
 	return partitions
+}
+
+// Stream returns the groups of a stream that carries no log. Their state lies beside the stream. They share the clients and the [Reader] with g: [Groups.Close]
+// of either ends the reads of both.
+func (g *Groups) Stream(name string) groups.Stores {
+	return &Groups{commands: g.commands, partitions: []Partition{NewPartition(name)}, scripts: g.scripts, reader: g.reader}
 }
 
 // Close ends the reads of all stores.
