@@ -49,6 +49,7 @@ func Groups(t *testing.T, open func(t *testing.T) GroupsRig) {
 		{"a commit of a fenced owner changes nothing", testGroupFencedCommit},
 		{"commits are made by themselves", testGroupCommitMany},
 		{"a commit of entries that were lost changes nothing", testGroupSeen},
+		{"entries that were lost before a group has a position", testGroupSeenFirst},
 		{"a commit finds a stream that was trimmed", testGroupCommitTrimmed},
 		{"the check of every chat makes progress", testGroupWalk},
 		{"progress comes back as written", testGroupProgress},

@@ -93,7 +93,14 @@ func testGroupOverlap(g *groupsTest) {
 	fifth := g.acquire("e")
 	g.same("longer of both overlaps", fifth.Overlap, time.Minute)
 	g.ok(g.Stores.Rebuild(g.t.Context(), "g"))
-	g.same("overlap with an owner whose lease a rebuild has ended", g.acquire("f").Overlap, groupLease)
+	last := g.acquire("f")
+	g.same("overlap with an owner whose lease a rebuild has ended", last.Overlap, groupLease)
+	release(last.Epoch, time.Hour)
+	sixth := g.tryAcquire(g.store, g.p, groups.Applicant{Member: "a", Lease: time.Minute}, false)
+	g.same("overlap that the owner has left", sixth.Overlap, time.Hour)
+	g.Advance(2 * time.Minute)
+	g.same("longer of both overlaps", g.acquire("b").Overlap, time.Hour)
+	g.same("overlap of the owner that acquires it again", g.acquire("b").Overlap, time.Hour)
 }
 
 func testGroupLostRecords(g *groupsTest) {
@@ -123,6 +130,10 @@ func testGroupAcquireTrimmed(g *groupsTest) {
 	lease = g.acquire("a")
 	g.same("position in an empty stream", lease.Position, groups.StreamID{})
 	g.same("end of an empty stream", lease.End, groups.StreamID{})
+	other := g.Stores.Store("other")
+	g.create(other, groups.Start{})
+	g.same("every chat is checked where all entries were removed", g.tryAcquire(other, g.p, applicant("a"), false).Walk, true)
+	g.ok(other.Close())
 	g.append(0, 2)
 	g.committed(lease.Epoch, groups.Commit{Number: 1, Walk: groups.Walk{Changed: true}})
 	g.same("every chat is checked where entries were removed that no owner has seen", g.acquire("a").Walk, true)

@@ -133,8 +133,25 @@ func testGroupForeign(g *groupsTest) {
 		result := g.commitOn(store, foreign, lease.Epoch, groups.Commit{Number: 1, Position: lease.End, Seen: []groups.StreamID{{Milliseconds: 1}}})
 		g.ok(result.Err)
 		g.same(test.group+": lost entries", result.Lost, false)
+		if test.at.At.IsZero() {
+			g.foreignLost(store, lease)
+		}
 		g.ok(store.Close())
 	}
+}
+
+// foreignLost checks that no commit reports what was removed from a stream that carries no log: nothing else has its entries.
+func (g *groupsTest) foreignLost(store groups.Store, lease *groups.Lease) {
+	g.t.Helper()
+	g.AppendForeign(foreign, groups.Entry{UUID: "u2", Payload: []byte("{}")})
+	g.Remove(foreign, lease.End)
+	result := g.commitOn(store, foreign, lease.Epoch, groups.Commit{Number: 2})
+	g.ok(result.Err)
+	g.same("lost entries", result.Lost, false)
+	g.AppendForeign(foreign, groups.Entry{UUID: "u1", Metadata: "\x81\xa4type\xa1x", Payload: []byte("{}")})
+	next := g.tryAcquire(store, foreign, applicant("a"), false)
+	g.same("every chat is checked", next.Walk, false)
+	g.same("position", next.Position, lease.End)
 }
 
 func testGroupSeeds(g *groupsTest) {

@@ -61,7 +61,7 @@ func (p *Partition) request(chats []*chat) *PageRequest {
 		r.Known = p.seen[n-1]
 	}
 	for i, c := range chats {
-		r.seen[i] = c.knownHead
+		r.seen[i], c.arrived = c.knownHead, false
 		r.Ranges[i] = ports.EventRange{Chat: domain.ChatID(c.id), From: c.queuedSeq + 1, Limit: p.m.limits.pageEvents}
 	}
 	return r
@@ -101,7 +101,7 @@ func (p *Partition) OpenFailed(names []string) { p.names = append(names, p.names
 
 // feed requests more of the log if a chat that is behind runs low.
 func (p *Partition) feed(c *chat) {
-	if c.mode == backfilling && !c.filling && c.queued-c.waiting < p.m.limits.low {
+	if c.mode == backfilling && !c.filling && c.queued-c.retried < p.m.limits.low {
 		c.filling = true
 		p.backfilling = append(p.backfilling, c)
 		p.wake(false, true)
@@ -124,7 +124,11 @@ func (p *Partition) fill(c *chat, page Page, from, seen domain.Seq) {
 		c.knownHead = max(c.knownHead, c.queuedSeq) // the chat stays left behind until all passed events are finished
 		p.m.event(Event{Kind: EventsBackfilled, Partition: p, Count: len(page.Records)})
 	}
-	if (c.queuedSeq >= page.Head || len(page.Records) == 0) && c.knownHead <= max(c.queuedSeq, seen) {
+	known := c.queuedSeq
+	if !c.arrived { // otherwise what is known to exist may be later than the page
+		known = max(known, seen)
+	}
+	if (c.queuedSeq >= page.Head || len(page.Records) == 0) && c.knownHead <= known {
 		p.caughtUp(c)
 	}
 	p.feed(c)

@@ -42,6 +42,7 @@ type chat struct {
 	knownHead domain.Seq // seq that is known to exist, while the chat is behind
 	done      seqSet     // finished events beyond acked
 	mode      mode
+	parkedSeq domain.Seq // event that it was parked for under this lease: handlers were started for it even if its dead letter is dropped
 
 	only        lane             // of a group that is ordered by chat
 	byKey       map[string]*lane // of a group that is ordered by key
@@ -50,6 +51,7 @@ type chat struct {
 	queued      int              // records
 	running     int              // lanes in flight
 	waiting     int              // lanes that wait for their next attempt
+	retried     int              // lanes whose head is tried again, if it has several lanes
 
 	stored    groups.Progress  // what the store has of records that are not queued yet
 	savedMark groups.ChatState // its mark in the store, or in the commit under way
@@ -60,6 +62,7 @@ type chat struct {
 	dirty   bool   // the next commit includes it
 	filling bool   // more of the log was requested
 	hole    bool   // its next events cannot be read from the log
+	arrived bool   // an entry of it was read after the page that was requested last
 	slots   int    // number of its slots in the window
 	commit  uint64 // number of the last commit that included it
 
@@ -134,7 +137,7 @@ func (c *chat) uncount(r *Record) {
 	}
 }
 
-// cut drops the events that no handler has begun: they can be read from the log. It keeps dead letters, an event whose starts the store counts, and one
+// cut drops the events that no handler has: they can be read from the log. It keeps dead letters, an event whose starts the store counts, and one
 // whose handler failed transiently. Read back from the log, that one would look as if it had never been delivered. A chat with several lanes keeps
 // all of its events: they are few, and count among the events of the log from then on.
 func (c *chat) cut() {
@@ -156,7 +159,7 @@ func (c *chat) cut() {
 		next := kept.next
 		kept.next = nil
 		c.uncount(kept)
-		if first && begun || kept.letter != "" || kept.attempts > 0 || kept.tried {
+		if first && begun || kept.inFlight || kept.letter != "" || kept.attempts > 0 || kept.tried {
 			l.link(kept) // its handler may still use it
 		}
 		kept = next
@@ -173,6 +176,7 @@ func (c *chat) idle(acked uint64) bool {
 func (c *chat) finished(seq domain.Seq) {
 	if c.p.m.config.Order == ByChat || seq == c.acked+1 {
 		c.acked = c.done.passTo(max(seq, c.acked))
+		c.queuedSeq = max(c.queuedSeq, c.acked)
 		return
 	}
 	c.done.add(seq)
@@ -204,6 +208,9 @@ func (c *chat) recall(r *Record) {
 	if i := slices.IndexFunc(s.Others, func(f groups.EventFailure) bool { return f.Seq == r.Seq }); i >= 0 {
 		r.attempts, r.reserved, c.failed = s.Others[i].Starts, s.Others[i].Epoch, true
 		s.Others = slices.Delete(s.Others, i, i+1)
+	}
+	if r.attempts > 0 && r.lane.head == r {
+		r.lane.beginRetries()
 	}
 }
 
@@ -237,7 +244,7 @@ func (c *chat) progress() (g groups.Progress) {
 		}
 	}
 	slices.SortFunc(g.Others, func(a, b groups.EventFailure) int { return cmp.Compare(a.Seq, b.Seq) })
-	if len(c.done) > 0 && (c.waiting > 0 || c.savedDone) {
+	if len(c.done) > 0 && (c.waiting > 0 || c.failed || c.savedDone || c.p.draining || c.p.m.stopped) {
 		g.Done = slices.Clone(c.done)
 	}
 	return g

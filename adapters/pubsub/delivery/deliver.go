@@ -33,7 +33,7 @@ func (m *Member) start(l *lane, now time.Time) *Record {
 		return nil
 	case m.config.Order != ByChat && c.mustHold(r):
 		c.held.push(l)
-		if p.waiting >= m.limits.waiting {
+		if p.retried >= m.limits.waiting {
 			p.heldBack = append(p.heldBack, c)
 		}
 		return nil
@@ -63,7 +63,7 @@ func (c *chat) mustHold(r *Record) bool {
 		return true
 	}
 	fresh := r.attempts == 0 && !r.tried && r.letter == ""
-	return fresh && (c.waiting >= c.p.m.limits.chatWaiting || c.p.waiting >= c.p.m.limits.waiting)
+	return fresh && (c.retried >= c.p.m.limits.chatWaiting || c.p.retried >= c.p.m.limits.waiting)
 }
 
 // releaseHeld makes the held lanes of a chat ready: each is held again if it has to be.
@@ -87,6 +87,7 @@ func (m *Member) DeliverBatches(now time.Time, lanes, events int) [][]*Record {
 				break
 			}
 			batch, r = append(batch, next), next
+			r.inFlight = true
 		}
 		batches[i] = batch
 	}

@@ -86,7 +86,9 @@ func (p *Partition) take(r *Record, known map[string]domain.Seq) {
 	p.window.push(slot{id: r.ID, chat: c, seq: r.Seq})
 	switch {
 	case c.mode == parked:
+		c.knownHead = max(c.knownHead, r.Seq) // an entry without an event blocks the position otherwise, once the chat continues
 	case c.mode == backfilling:
+		c.arrived = true
 		c.knownHead = max(c.knownHead, r.Seq)
 		p.passBy(c)
 		p.feed(c)

@@ -18,6 +18,7 @@ type lane struct {
 	inFlight   bool      // the head is in flight
 	startedAt  time.Time // when it was delivered
 	waiting    bool      // the head waits for its next attempt
+	retried    bool      // the head counts among the records that are tried again
 	timer      uint64    // of the wait: an older one does nothing
 	ready      bool      // among the member's ready lanes
 	reserved   bool      // the head's next start is recorded, or will be: it counts although its end is not known
@@ -92,6 +93,7 @@ func (l *lane) pop() *Record {
 	r := l.head
 	l.chat.uncount(r)
 	l.head, l.reserved = r.next, false
+	l.endRetries()
 	if l.head == nil {
 		l.tail = nil
 	}
@@ -105,14 +107,37 @@ func (l *lane) wait(waiting bool) {
 	if l.waiting == waiting {
 		return
 	}
-	n := -1
-	if waiting {
-		n = 1
-	}
 	l.waiting = waiting
-	l.chat.waiting += n
-	l.chat.p.waiting += n
-	if p := l.chat.p; !waiting && p.waiting == p.m.limits.waiting-1 {
+	c, p := l.chat, l.chat.p
+	if !waiting {
+		c.waiting--
+		p.waiting--
+		return
+	}
+	c.waiting++
+	p.waiting++
+	l.beginRetries()
+}
+
+// beginRetries counts the head among the records that are tried again, unless it is or chats have a single lane.
+func (l *lane) beginRetries() {
+	if l.retried || l.chat.p.m.config.Order == ByChat {
+		return
+	}
+	l.retried = true
+	l.chat.retried++
+	l.chat.p.retried++
+}
+
+// endRetries is called when the head is finished: another record may be started for the first time.
+func (l *lane) endRetries() {
+	if !l.retried {
+		return
+	}
+	l.retried = false
+	l.chat.retried--
+	p := l.chat.p
+	if p.retried--; p.retried == p.m.limits.waiting-1 {
 		for _, c := range p.heldBack {
 			c.releaseHeld()
 		}

@@ -99,6 +99,9 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 	if l == nil {
 		return
 	}
+	for _, r := range batch[1:] {
+		r.inFlight = false
+	}
 	p := l.chat.p
 	if p.over {
 		if done == 0 && o.Kind != Succeeded && !o.Kind.counts() {
@@ -177,8 +180,7 @@ func (p *Partition) finish(l *lane) {
 	p.m.finished++
 }
 
-// finishTo finishes a lane's events up to the last one that was handled. Some of them may have left the lane meanwhile, because the log has them, or were
-// read from the log again. Dead letters queued between them stay.
+// finishTo finishes a lane's events up to the last one that was handled. Dead letters queued between them stay.
 func (p *Partition) finishTo(l *lane, last *Record) {
 	if last.Seq == 0 || last.letter != "" {
 		p.finish(l)
@@ -195,12 +197,6 @@ func (p *Partition) finishTo(l *lane, last *Record) {
 	for _, r := range slices.Backward(letters) {
 		r.next = nil
 		l.linkBehindHead(r)
-	}
-	if c := l.chat; c.acked < last.Seq {
-		c.finished(last.Seq)
-		c.queuedSeq = max(c.queuedSeq, c.acked)
-		p.feed(c)
-		p.markDirty(c)
 	}
 }
 
@@ -266,9 +262,13 @@ func (p *Partition) retry(l *lane, now time.Time) {
 	}
 }
 
-// rewind cancels recorded starts that have not begun.
+// rewind cancels recorded starts that have not begun, because no more handlers start. What is finished beyond the checkpoints is committed, so that the
+// next owner does not deliver it again.
 func (p *Partition) rewind(now time.Time) {
 	for c := p.first; c != nil; c = c.next {
+		if len(c.done) > 0 && !c.savedDone {
+			p.markDirty(c)
+		}
 		for l := c.first; l != nil; l = l.after {
 			if !l.inFlight {
 				p.rewindLane(l, now)
@@ -322,6 +322,9 @@ func (p *Partition) addDeadLetter(l *lane, o Outcome, now time.Time) {
 		d.Mark = groups.RetryMark{State: groups.RetryFailed, Attempts: d.Attempts, Parked: d.Parked, Seq: r.Seq, Chat: c.id, Reason: d.Reason}
 	}
 	p.letters = append(p.letters, d)
+	if p.m.config.Order != ByChat && !c.foreign() {
+		c.failed = true // the commit records that the event is finished, even beyond the checkpoint
+	}
 	p.m.signals.Commit = true
 	p.m.event(Event{Kind: DeadLettered, Partition: p, Chat: c.id, Seq: r.Seq, Record: r, Attempts: r.attempts, Parked: d.Parked, Shared: shared, Cause: o.Cause})
 	if !d.Parked {
@@ -355,7 +358,7 @@ func (p *Partition) park(l *lane) {
 		p.behind--
 	}
 	delete(p.ordered, c.id)
-	c.mode = parked
+	c.mode, c.parkedSeq = parked, l.head.Seq
 	l.pop()
 	c.cut()
 	c.queuedSeq = c.acked
@@ -366,6 +369,7 @@ func (p *Partition) park(l *lane) {
 // holdForBound schedules another start of a lane's head that cannot become a dead letter for want of room. An event is neither lost nor passed.
 func (p *Partition) holdForBound(l *lane, o Outcome, now time.Time) {
 	l.head.attempts = max(p.m.config.Retry.Attempts-1, 0)
+	l.head.redelivered, l.head.tried = true, true
 	p.m.event(Event{Kind: DeadLetterHeld, Partition: p, Chat: l.chat.id, Seq: l.head.Seq, Count: p.deadLetters, Cause: o.Cause})
 	p.waitForAttempt(l, now.Add(p.m.config.Retry.Max))
 }

@@ -18,7 +18,7 @@ type limits struct {
 	share       int // of one chat; further events wait in the log
 	chats       int // chats that are kept for further events; checkpoints of other chats are read again
 	behind      int // chats that catch up at the same time
-	waiting     int // records that wait for their next attempt, if chats have several lanes; then no other starts
+	waiting     int // records that are tried again, if chats have several lanes; then no other starts
 	chatWaiting int // of one chat
 	pageChats   int // chats whose events are read together
 	pageEvents  int // events of a page
@@ -47,7 +47,8 @@ type Partition struct {
 	draining bool
 	running  int     // records in flight
 	waiting  int     // lanes that wait for their next attempt
-	heldBack []*chat // chats with held lanes, because waiting was too high
+	retried  int     // lanes whose head is tried again, if chats have several lanes
+	heldBack []*chat // chats with held lanes, because retried was too high
 
 	window      window
 	chats       map[string]*chat
@@ -298,13 +299,14 @@ func (p *Partition) passBy(c *chat) {
 
 // enqueue adds the next event of a chat.
 func (p *Partition) enqueue(c *chat, r *Record) {
-	if c.done.contains(r.Seq) {
+	if c.isFinished(r.Seq) { // beyond the checkpoint
 		c.queuedSeq = max(c.queuedSeq, r.Seq)
 		return
 	}
 	l := c.laneOf(r)
 	l.link(r)
 	c.recall(r)
+	r.redelivered = r.redelivered || r.Seq == c.parkedSeq
 	if retried, some := p.ordered[c.id]; some && retried.Seq == r.Seq {
 		r.ordered, r.earlier, r.redelivered = retried.id, retried.Attempts, true
 	}
