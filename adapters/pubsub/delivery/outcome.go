@@ -107,8 +107,9 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 		m.endEarlier(l)
 		return
 	}
+	var letters []*Record
 	if done > 0 {
-		p.finishTo(l, batch[done-1])
+		letters = p.finishTo(l, batch[done-1])
 	}
 	if done < len(batch) && l.head == batch[done] {
 		p.unblockSlow(l)
@@ -121,6 +122,10 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 			l.wait(true)
 			p.retryAt(l, now.Add(later))
 		}
+	}
+	for _, r := range slices.Backward(letters) {
+		r.next = nil
+		l.linkBehindHead(r)
 	}
 	p.landedIn(l)
 }
@@ -178,13 +183,13 @@ func (p *Partition) finish(l *lane) {
 }
 
 // finishTo finishes a lane's events up to the last one that was handled. Some of them may have left the lane meanwhile, because the log has them, or were
-// read from the log again. Dead letters queued between them stay.
-func (p *Partition) finishTo(l *lane, last *Record) {
+// read from the log again. It returns the dead letters that were queued between them and before the next event, which are no longer in the lane: the
+// outcome of that event comes first.
+func (p *Partition) finishTo(l *lane, last *Record) (letters []*Record) {
 	if last.Seq == 0 || last.letter != "" {
 		p.finish(l)
-		return
+		return nil
 	}
-	var letters []*Record
 	for l.head != nil && (l.head.letter != "" || l.head.Seq <= last.Seq) {
 		if l.head.letter != "" {
 			letters = append(letters, l.pop())
@@ -192,16 +197,13 @@ func (p *Partition) finishTo(l *lane, last *Record) {
 		}
 		p.finish(l)
 	}
-	for _, r := range slices.Backward(letters) {
-		r.next = nil
-		l.linkBehindHead(r)
-	}
 	if c := l.chat; c.acked < last.Seq {
 		c.finished(last.Seq)
 		c.queuedSeq = max(c.queuedSeq, c.acked)
 		p.feed(c)
 		p.markDirty(c)
 	}
+	return letters
 }
 
 // fail decides about the head of a lane whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
