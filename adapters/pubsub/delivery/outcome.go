@@ -358,7 +358,7 @@ func (p *Partition) park(l *lane) {
 	}
 	delete(p.ordered, c.id)
 	c.mode = parked
-	l.pop()
+	c.parkedFor = l.pop().Seq
 	c.cut()
 	c.queuedSeq = c.acked
 	p.markDirty(c)

@@ -11,6 +11,7 @@ import (
 	"chatcore/adapters/pubsub/group"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 const (
@@ -99,6 +100,13 @@ func (l *ledger) granted(partition int, epoch uint64) {
 	defer l.mu.Unlock()
 	l.tell("", "partition %d granted under the epoch %d", partition, epoch)
 	l.grants[partition] = append(l.grants[partition], grant{epoch, time.Now()})
+}
+
+// decided adds a decision about a dead letter to the story of its chat.
+func (l *ledger) decided(d groups.DeadLetter, retry bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tell(d.Chat, "letter %s of seq %d, attempts %d, parked %v, again %v: retried %v", d.ID, d.Seq, d.Attempts, d.Parked, d.Again, retry)
 }
 
 // forget is called when the store has lost writes: an earlier lease may count again, and what happened since is not known. With restored false only the

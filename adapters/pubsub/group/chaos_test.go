@@ -156,6 +156,7 @@ func (w *world) settle(dropped map[string]bool) {
 		synctest.Wait()
 		letters := w.letters()
 		for _, d := range letters {
+			w.ledger.decided(d, true)
 			if err := w.groups.Retry(w.t.Context(), "g", d.ID); err != nil && !errors.Is(err, groups.ErrDeadLetterNotFound) {
 				w.t.Error(err)
 			}
@@ -206,7 +207,9 @@ func (w *world) decide(dropped map[string]bool) {
 	}
 	d := letters[w.intN(len(letters))]
 	var err error
-	if w.chance(50) {
+	retry := w.chance(50)
+	w.ledger.decided(d, retry)
+	if retry {
 		err = w.groups.Retry(w.t.Context(), "g", d.ID)
 	} else if err = w.groups.Drop(w.t.Context(), "g", d.ID); err == nil {
 		dropped[fmt.Sprintf("%s/%d", d.Chat, d.Seq)] = true
