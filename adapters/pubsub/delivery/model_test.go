@@ -83,11 +83,12 @@ func (m *modelRun) world() *world { return newWorld(m.shape, m.order, m.faultles
 
 // minimized removes steps from the program for as long as it breaks the same invariant.
 func (m *modelRun) minimized() *modelRun {
+	runs := 0
 	rule := m.world().run(m.program).rule
 	program := m.program
 	for size := len(program) / 2; size > 0; {
 		removed := false
-		for from := 0; from < len(program); {
+		for from := 0; from < len(program) && runs < 2000; runs++ {
 			shorter := slices.Concat(program[:from], program[min(from+size, len(program)):])
 			if m.world().run(shorter).rule == rule {
 				program, removed = shorter, true
