@@ -123,7 +123,9 @@ func (r *Router) Run(ctx context.Context) error {
 	defer watching.Wait()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	defer context.AfterFunc(ctx, func() { close(r.stopping) })()
+	stops := sync.OnceFunc(func() { close(r.stopping) })
+	defer stops()
+	defer context.AfterFunc(ctx, stops)()
 	var members []*subscription // one that ends at once is among them
 	for _, read := range r.readings {
 		m, err := read.begin(ctx)
