@@ -15,7 +15,7 @@ const holePause = 2 * time.Second // between two attempts to read a missing part
 type Step struct {
 	Pages *PageRequest // read these, then call [Partition.Backfilled] or [Partition.BackfillFailed]
 	Open  []string     // read the checkpoints of these chats, then call [Partition.Opened] or [Partition.OpenFailed]
-	Walk  bool         // list chats from Cursor on, then call [Partition.Walked] or [Partition.WalkFailed]
+	Walk  bool         // list chats from Cursor on, then call [Partition.Walked], or [Partition.WalkFailed] if the log lacks chats
 
 	Cursor uint64
 }
@@ -36,7 +36,7 @@ type Page struct {
 	Err     error // the events cannot be read; the page is empty then
 }
 
-// NextStep returns the next step. Its result has to be reported before the next call.
+// NextStep returns the next step. Its result has to be reported before the next call, except a walk that could not be made: it is the next step again.
 func (p *Partition) NextStep() Step {
 	limits := &p.m.limits
 	if n := min(len(p.backfilling), limits.pageChats); n > 0 {
@@ -209,7 +209,7 @@ func (p *Partition) Walked(heads []ports.ChatHead, next uint64, total int, known
 	return nil
 }
 
-// WalkFailed records that chats could not be listed. After err, all chats are checked from the beginning once the log is repaired.
+// WalkFailed records that the log lacks chats, with the error that names them. Once it is repaired, all chats are checked from the beginning.
 func (p *Partition) WalkFailed(err error) {
 	p.m.event(Event{Kind: HoleFound, Partition: p, Err: err})
 	p.cursor, p.walked = 0, 0

@@ -89,8 +89,8 @@ func traceCommands() map[string]traceCommand {
 		"not-begun":  complete(delivery.NotBegun),
 		"batched":    (*trace).completeBatch, // EVENT DONE KIND [later=DURATION]: EVENT is the batch's first one
 		"commit":     (*trace).commit,        // [answer-lost|not-sent]
-		"read-log":   (*trace).readLog,       // [begin|end|all] [PARTITION]: the next step of a partition that catches up
-		"scan":       (*trace).scan,          // the next step of the head scan
+		"read-log":   (*trace).readLog,       // [begin|end|all|fails] [PARTITION]: the next step of a partition that catches up
+		"scan":       (*trace).scan,          // [fails]: the next step of the head scan
 		"move":       (*trace).move,          // PARTITION: it is assigned to another member
 		"keep":       (*trace).keep,          // PARTITION: it is assigned to this member again
 		"lost":       (*trace).lost,          // another loop learns that the last lease is lost with records that were read

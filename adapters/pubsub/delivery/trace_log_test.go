@@ -23,10 +23,11 @@ type tracePage struct {
 	heads   []ports.ChatHead
 }
 
-// readLog performs the next step of a partition. Its first half reads, its second half applies. With all it repeats until there is none.
+// readLog performs the next step of a partition. Its first half reads, its second half applies. With all it repeats until there is none; with fails the read
+// fails, and for a walk because chats are missing.
 func (r *trace) readLog(m *traceMember, args []string, _ string) error {
 	half := ""
-	if len(args) > 0 && slices.Contains([]string{"begin", "end", "all"}, args[0]) {
+	if len(args) > 0 && slices.Contains([]string{"begin", "end", "all", "fails"}, args[0]) {
 		half, args = args[0], args[1:]
 	}
 	if half == "end" {
@@ -38,10 +39,13 @@ func (r *trace) readLog(m *traceMember, args []string, _ string) error {
 		return err
 	}
 	if half != "all" {
-		if !r.beginStep(m, p, s) {
+		switch some := r.beginStep(m, p, s); {
+		case !some:
 			r.print("nothing to read")
-		} else if half == "" {
+		case half == "":
 			r.applyPage(m)
+		case half == "fails":
+			r.failPage(m)
 		}
 		return nil
 	}
@@ -120,6 +124,21 @@ func (r *trace) applyPage(m *traceMember) {
 	}
 }
 
+func (r *trace) failPage(m *traceMember) {
+	read := m.page
+	m.page = nil
+	switch step := read.step; {
+	case step.Pages != nil:
+		read.p.BackfillFailed(step.Pages)
+		r.print("%d chats not read", len(step.Pages.Ranges))
+	case len(step.Open) > 0:
+		read.p.OpenFailed(step.Open)
+		r.print("checkpoints not read")
+	default:
+		read.p.WalkFailed(&ports.CorruptError{Cause: errDamaged})
+	}
+}
+
 // walk checks a page of a partition's chats.
 func (r *trace) walk(p *delivery.Partition, s *traceStore, cursor uint64, heads []ports.ChatHead) {
 	from := int(cursor) //nolint:gosec // small
@@ -139,8 +158,8 @@ func (r *trace) walk(p *delivery.Partition, s *traceStore, cursor uint64, heads 
 	r.print("chats %d to %d of %d checked", from+1, to, len(heads))
 }
 
-// scan takes the next step of the head scan.
-func (r *trace) scan(m *traceMember, _ []string, _ string) error {
+// scan takes the next step of the head scan. With fails the store does not answer.
+func (r *trace) scan(m *traceMember, args []string, _ string) error {
 	step := m.NextScan(r.now)
 	if step.Partition == nil {
 		r.print("nothing to compare for %v", step.Wait)
@@ -148,6 +167,10 @@ func (r *trace) scan(m *traceMember, _ []string, _ string) error {
 	}
 	p := step.Partition
 	s := r.storeOf(p)
+	if len(args) > 0 {
+		p.ScanFailed(r.now)
+		return nil
+	}
 	if !step.Resolve {
 		page := ports.HeadPage{Ahead: s.heads(true), Compared: len(s.events), Total: len(s.events)}
 		p.Compared(page, s.last(), step.Count, r.now)
