@@ -252,7 +252,7 @@ func (r *trace) completeBatch(m *traceMember, args []string, cause string) error
 			}
 			continue
 		}
-		kinds := map[string]delivery.OutcomeKind{"failed": delivery.Failed, "transient": delivery.FailedTransiently, "not-begun": delivery.NotBegun}
+		kinds := map[string]delivery.OutcomeKind{"failed": delivery.Failed, "rejected": delivery.FailedForGood, "transient": delivery.FailedTransiently, "not-begun": delivery.NotBegun}
 		kind, known := kinds[arg]
 		if !known {
 			return fmt.Errorf("no outcome %q", arg)
