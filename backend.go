@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"iter"
 	"sync"
 	"time"
 
@@ -14,24 +13,28 @@ import (
 
 	"chatcore/adapters/memory"
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/memgroup"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // backend holds what differs between a core on Redis, one in memory, and one on a custom log.
 type backend struct {
 	logID      string
-	topics     []string // that the subscriber of each group reads
+	groups     groups.Stores
+	backlog    ports.Backlog
 	live       message.Subscriber
 	tail       ports.Tail  // nil on a custom log without one
 	liveCounts liveCounts  // nil on a custom log
-	groups     groups      // nil on a custom log
-	custom     *EventLog   // nil unless the log is a custom one
 	redis      *onRedis    // nil unless the log is on Redis
 	idle       func() bool // whether every group has handled all appended events; nil unless the core is in memory
 	close      func() error
@@ -43,36 +46,20 @@ type liveCounts interface {
 	Queued() uint64 // handed to subscribers so far
 }
 
-// groups are the consumer groups of a log: [Groups] is their administration.
-type groups interface {
-	List(ctx context.Context) ([]pubsub.GroupState, error)
-	Rebuild(ctx context.Context, group string) error
-	DeadLettersAfter(ctx context.Context, group, id string) iter.Seq2[pubsub.DeadLetter, error]
-	DeadLetter(ctx context.Context, group, id string) (pubsub.DeadLetter, error)
-	Retry(ctx context.Context, group, id string) error
-	Drop(ctx context.Context, group, id string) error
-	Delete(ctx context.Context, group string) error
-	Exists(ctx context.Context, group string) (bool, error)
-	// Owned returns the state of a subscriber's group on the partitions that it owns.
-	Owned(ctx context.Context, s *pubsub.Subscriber) (pubsub.GroupState, error)
-	Subscriber(c pubsub.SubscriberConfig) (*pubsub.Subscriber, error)
-	Topic() string // of the subscribers
-}
-
 // onRedis holds the parts of a core that only one on Redis has.
 type onRedis struct {
 	keys    keyspace.Keys
 	log     *eventlog.Log
 	live    *live.PubSub
 	tail    *live.Tail
-	streams *pubsub.Streams
+	groups  *redisgroup.Groups
 	codec   *wireformat.Codec
 	clients *redis.Clients
 }
 
 func newRedisBackend(r *onRedis) *backend {
 	return &backend{
-		logID: r.log.ID(), topics: []string{r.streams.Topic()}, live: r.live, tail: r.tail, liveCounts: r.live, groups: r.streams, redis: r, close: r.close,
+		logID: r.log.ID(), groups: r.groups, backlog: r.log, live: r.live, tail: r.tail, liveCounts: r.live, redis: r, close: r.close,
 	}
 }
 
@@ -81,15 +68,15 @@ func (r *onRedis) close() error {
 	var ending sync.WaitGroup
 	ending.Go(r.log.Close)
 	r.tail.Close() // before the connection that it shares with live
-	err := errors.Join(r.live.Close(), r.streams.Close())
+	err := errors.Join(r.live.Close(), r.groups.Close())
 	ending.Wait()
 	return errors.Join(err, r.clients.Close())
 }
 
 // newMemoryBackend returns the backend of a core whose data ends with the process.
-func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *pubsub.Memory) *backend {
+func newMemoryBackend(log *memory.Log, live *live.Local, tail *memory.Tail, groups *memgroup.Groups) *backend {
 	return &backend{
-		logID: log.ID(), topics: []string{groups.Topic()}, live: live, tail: tail, liveCounts: live, groups: groups, idle: groups.Idle,
+		logID: log.ID(), groups: groups, backlog: groups.Backlog(), live: live, tail: tail, liveCounts: live, idle: groups.Idle,
 		close: func() error {
 			log.Close() // and with it commands and queries
 			tail.Close()
@@ -103,42 +90,7 @@ func newCustomBackend(log *EventLog) *backend {
 	if end == nil {
 		end = func() error { return nil }
 	}
-	return &backend{logID: log.ID, topics: log.Streams, live: log.Live, tail: log.Tail, custom: log, close: end}
-}
-
-// subscriber returns the subscriber of a group.
-func (b *backend) subscriber(s *registration, c Config, counters *pubsub.GroupCounters) (message.Subscriber, error) {
-	if b.custom != nil {
-		return b.custom.Subscriber(s.group, s.fromBeginning)
-	}
-	return b.groups.Subscriber(s.config(c, counters))
-}
-
-// deadLetters returns where the router puts dead letters: nil if subscribers keep their own.
-func (b *backend) deadLetters() pubsub.DeadLetters {
-	if b.custom != nil {
-		return b.custom.DeadLetters
-	}
-	return nil
-}
-
-// deleteGroup deletes a group.
-func (b *backend) deleteGroup(ctx context.Context, group string) error {
-	switch {
-	case b.custom == nil:
-		return b.groups.Delete(ctx, group)
-	case b.custom.DeleteGroup != nil:
-		return b.custom.DeleteGroup(ctx, group)
-	}
-	return nil
-}
-
-// owned returns the state of a subscriber's group on the partitions that it owns: none if that is not known.
-func (b *backend) owned(ctx context.Context, subscriber message.Subscriber) (pubsub.GroupState, error) {
-	if s, ours := subscriber.(*pubsub.Subscriber); ours && b.groups != nil {
-		return b.groups.Owned(ctx, s)
-	}
-	return pubsub.GroupState{}, nil
+	return &backend{logID: log.ID, groups: log.Groups, backlog: log.backlog(), live: log.Live, tail: log.Tail, close: end}
 }
 
 // probe returns nil if the log accepts events: on Redis it proves all rights and makes a small write in every partition.
@@ -220,18 +172,19 @@ func (b *backend) liveReconnects() uint64 {
 	return b.redis.tail.Reconnects() // with those of live
 }
 
-// config returns the settings of a group's subscriber.
-func (s *registration) config(c Config, counters *pubsub.GroupCounters) pubsub.SubscriberConfig {
-	plan := c.stopPlan()
-	config := pubsub.SubscriberConfig{
-		Group: s.group, Ephemeral: s.passing, FromBeginning: s.fromBeginning, OnPoison: s.poison, Retry: pubsub.RetryPolicy(c.Delivery.Retry), InFlight: s.inFlight, Batch: s.batch,
-		Slow: s.slow(), Lease: c.Delivery.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: c.Delivery.StreamBound,
-		DeadLetterBound: c.Delivery.DeadLetterBound, CountersOf: counters.Of, Logger: c.Logger,
+// groupConfig returns the configuration of a group's members.
+func (c *Core) groupConfig(s *registration) pubsub.SubscriberConfig {
+	plan, d := c.config.stopPlan(), c.config.Delivery
+	config := group.Config{
+		Group: s.group, LogID: c.backend.logID, Backlog: c.backend.backlog, Codec: c.codec,
+		Batch: s.batch, Ephemeral: s.passing, Start: groups.Start{Beginning: s.fromBeginning}, OnPoison: s.poison, Retry: delivery.RetryPolicy(d.Retry),
+		Concurrency: s.inFlight, Slow: s.slow(), Lease: d.Lease, Drain: plan.handlers, Finish: plan.finish(), Bound: d.StreamBound,
+		DeadLetterBound: d.DeadLetterBound, CountersOf: c.counters.Of, Logger: c.config.Logger,
 	}
 	if s.batch != nil {
-		config.Pace = c.Delivery.BuiltinPace
+		config.Pace = d.BuiltinPace
 	}
-	return config
+	return pubsub.SubscriberConfig{Config: config, Stores: c.backend.groups}
 }
 
 // slow is how long a handler may run before its chat is reported, 0 for the default: a moment longer than its timeout.
@@ -250,12 +203,10 @@ func (e EventLog) check() error {
 		missing = "ID"
 	case e.Log == nil:
 		missing = "Log"
-	case len(e.Streams) == 0:
-		missing = "Streams"
-	case e.Subscriber == nil:
-		missing = "Subscriber"
-	case e.DeadLetters == nil:
-		missing = "DeadLetters"
+	case e.Groups == nil:
+		missing = "Groups"
+	case e.backlog() == nil:
+		missing = "Backlog"
 	case e.Live == nil:
 		missing = "Live"
 	}
@@ -263,6 +214,15 @@ func (e EventLog) check() error {
 		return &domain.InvalidError{Field: "EventLog." + missing, Problem: "is missing", Allowed: "a value; or New without WithEventLog for a log on Redis, NewInMemory for one in memory"}
 	}
 	return nil
+}
+
+// backlog returns the log by partition. It returns nil if there is none.
+func (e EventLog) backlog() ports.Backlog {
+	if e.Backlog != nil {
+		return e.Backlog
+	}
+	backlog, _ := e.Log.(ports.Backlog)
+	return backlog
 }
 
 // systemClock is the time of the machine.

@@ -16,7 +16,7 @@ import (
 	"github.com/google/uuid"
 
 	"chatcore"
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/tests/foldcheck"
@@ -139,7 +139,7 @@ func TestALiveHandlerThatExits_EndsNoType(t *testing.T) {
 
 // TestBlockedChats_AreFound asks another process for them.
 func TestBlockedChats_AreFound(t *testing.T) {
-	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "blocked-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: pubsub.MinLease}, StopTimeout: time.Second}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "blocked-" + uuid.NewString()}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: group.MinLease}, StopTimeout: time.Second}
 	core := opened(t)(chatcore.New(t.Context(), config))
 	release := make(chan struct{})
 	var down atomic.Bool

@@ -10,14 +10,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
 	"chatcore/adapters/memory"
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/memgroup"
 	"chatcore/adapters/redis/cache"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/adapters/wireformat"
@@ -321,12 +320,9 @@ func TestWithoutTheCacheQueriesAreAnswered(t *testing.T) {
 func customLog(clock *chatcoretest.Clock) chatcore.Option {
 	codec, live := wireformat.New(), live.NewLocal(0)
 	log := memory.New(codec, clock, live.Announce)
-	delivery := pubsub.NewMemory(log, codec, clock, nil)
+	groups := memgroup.New(memgroup.Config{Log: log, Codec: codec, Clock: clock})
 	return chatcore.WithEventLog(chatcore.EventLog{
-		ID: log.ID(), Log: log, Streams: []string{delivery.Topic()}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
-		Subscriber: func(group string, _ bool) (message.Subscriber, error) {
-			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group})
-		},
+		ID: log.ID(), Log: log, Groups: groups, Backlog: groups.Backlog(), Live: live,
 	})
 }
 

@@ -5,7 +5,8 @@ import (
 	"runtime"
 	"time"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
 	"chatcore/domain"
@@ -48,9 +49,9 @@ func (l LogConfig) withDefaults() LogConfig {
 }
 
 func (d DeliveryConfig) withDefaults() DeliveryConfig {
-	retry := pubsub.RetryPolicy{}.WithDefaults()
+	retry := delivery.RetryPolicy{}.WithDefaults()
 	d.Warn = d.Warn.withDefaults()
-	setDefault(&d.Lease, pubsub.DefaultLease)
+	setDefault(&d.Lease, group.DefaultLease)
 	setDefault(&d.Retry.First, retry.First)
 	setDefault(&d.Retry.Max, retry.Max)
 	setDefault(&d.BuiltinPace, time.Second)

@@ -6,7 +6,7 @@ import (
 	"strconv"
 	"time"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/keyspace"
 	"chatcore/app"
@@ -122,8 +122,8 @@ func (c Config) checkRanges(v *validation) {
 	if ttl := c.Presence.HeartbeatTTL; ttl > 0 && ttl < minHeartbeat {
 		v.refuse("Presence.HeartbeatTTL", ttl, "at least "+minHeartbeat.String())
 	}
-	if lease := c.Delivery.Lease; lease > 0 && lease < pubsub.MinLease {
-		v.refuse("Delivery.Lease", lease, "at least "+pubsub.MinLease.String())
+	if lease := c.Delivery.Lease; lease > 0 && lease < group.MinLease {
+		v.refuse("Delivery.Lease", lease, "at least "+group.MinLease.String())
 	}
 	if c.Delivery.BuiltinPace > maxBuiltinPace {
 		v.refuse("Delivery.BuiltinPace", c.Delivery.BuiltinPace, "at most "+maxBuiltinPace.String())

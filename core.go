@@ -11,6 +11,8 @@ import (
 	"go.opentelemetry.io/otel/metric"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/health"
 	"chatcore/adapters/redis/rediscmd"
@@ -64,8 +66,7 @@ type Core struct {
 	teamCaches  map[string]teamCache // by prefix
 	stop        context.CancelFunc   // of Run; nil before it
 	closed      bool
-	subscribers map[string]message.Subscriber // by group, from Run on
-	router      *pubsub.Router                // of the groups, from Run on; nil before
+	router      *pubsub.Router // of the groups, from Run on; nil before
 	closing     sync.Once
 	closeErr    error
 }
@@ -84,7 +85,7 @@ type deps struct {
 	codec         *wireformat.Codec
 	helpers       helpers.Control
 	clock         ports.LogClock
-	counters      *pubsub.GroupCounters
+	counters      *group.GroupCounters
 	progress      *progress
 	telemetry     *telemetry.Telemetry
 	feedState     ports.FeedState
@@ -130,12 +131,12 @@ type registration struct {
 	handlers      map[string]pubsub.Handler
 	plain         message.NoPublishHandlerFunc // instead of handlers
 	fromBeginning bool
-	poison        pubsub.Poison
+	poison        delivery.Poison
 	inFlight      int
 	timeout       time.Duration // of a handler start; 0: none
 	passing       bool
 	builtin       bool                        // a group of the core's own
-	batch         pubsub.BatchHandler         // of a group of the core's own, where the backend can do that
+	batch         group.BatchHandler          // of a group of the core's own
 	middlewares   []message.HandlerMiddleware // of this group, inside those of all groups
 	err           error
 }

@@ -8,7 +8,7 @@ import (
 	"maps"
 	"time"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -191,7 +191,7 @@ func (d Definition[T]) On(handle func(ctx context.Context, d CustomDelivery[T]) 
 			case in.ID.Seq > 0 && errors.Is(err, ports.ErrNewerVersion):
 				return err
 			case err != nil:
-				return pubsub.Permanent(err)
+				return group.Permanent(err)
 			}
 			return handle(ctx, CustomDelivery[T]{
 				ID: DeliveryID(in.ID), Chat: own.Chat, Actor: own.Actor, Entity: own.Entity, Event: data, At: own.At,

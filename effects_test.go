@@ -7,14 +7,13 @@ import (
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
 	"chatcore/adapters/memory"
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/memgroup"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/chatcoretest"
@@ -79,12 +78,9 @@ func TestWhereEffectsAreRemembered(t *testing.T) {
 	codec, live := wireformat.New(), live.NewLocal(0)
 	clock := chatcoretest.NewClock(time.Now())
 	log := memory.New(codec, clock, live.Announce)
-	delivery := pubsub.NewMemory(log, codec, clock, nil)
+	groups := memgroup.New(memgroup.Config{Log: log, Codec: codec, Clock: clock})
 	own := chatcore.WithEventLog(chatcore.EventLog{
-		ID: log.ID(), Log: log, Streams: []string{delivery.Topic()}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
-		Subscriber: func(group string, _ bool) (message.Subscriber, error) {
-			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group})
-		},
+		ID: log.ID(), Log: log, Groups: groups, Backlog: groups.Backlog(), Live: live,
 	})
 	id := chatcore.DeliveryID{Log: log.ID(), Chat: "c", Seq: 1, Event: "e"}
 	effect := chatcore.Effect{Func: func(context.Context) error { return nil }}

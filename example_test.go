@@ -15,8 +15,8 @@ import (
 
 	"chatcore"
 	"chatcore/adapters/memory"
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/memgroup"
 	"chatcore/adapters/wireformat"
 	"chatcore/app/feed"
 	"chatcore/chatcoretest"
@@ -439,18 +439,14 @@ func ExampleDefine() {
 	// true
 }
 
-// A custom log comes with the transports of its events.
+// A custom log comes with the stores of its consumer groups and the live channels of its events.
 func ExampleWithEventLog() {
 	codec, live := wireformat.New(), live.NewLocal(0)
 	clock := chatcoretest.NewClock(time.Now())
 	mine := memory.New(codec, clock, live.Announce)
-	delivery := pubsub.NewMemory(mine, codec, clock, nil)
+	groups := memgroup.New(memgroup.Config{Log: mine, Codec: codec, Clock: clock}) // or the groups.Stores of the log's own database
 	core, err := chatcore.New(context.Background(), chatcore.Config{}, chatcore.WithEventLog(chatcore.EventLog{
-		ID: mine.ID(), Log: mine, Streams: []string{delivery.Topic()}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
-		Subscriber: func(group string, fromBeginning bool) (message.Subscriber, error) {
-			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group, FromBeginning: fromBeginning})
-		},
-		Close: live.Close,
+		ID: mine.ID(), Log: mine, Groups: groups, Backlog: groups.Backlog(), Live: live, Close: live.Close,
 	}))
 	if err != nil {
 		log.Fatal(err)

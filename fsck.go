@@ -5,7 +5,7 @@ import (
 	"errors"
 	"iter"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
@@ -94,8 +94,8 @@ func (c *Core) fsck(ctx context.Context, r *onRedis, config FsckConfig, report f
 	if err := r.log.Fsck(ctx, eventlog.FsckConfig{Chat: config.Chat, Repair: config.Repair, Report: report}); err != nil {
 		return err
 	}
-	groups := r.streams
-	err := groups.Fsck(ctx, pubsub.FsckConfig{
+	groups := r.groups
+	err := groups.Fsck(ctx, redisgroup.FsckConfig{
 		Backlog: r.log, Codec: r.codec, Chat: config.Chat, Partition: r.keys.Partition(config.Chat), Repair: config.Repair, Report: report,
 	})
 	if err != nil {

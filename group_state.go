@@ -5,8 +5,8 @@ import (
 	"iter"
 	"time"
 
-	"chatcore/adapters/pubsub"
 	"chatcore/domain"
+	"chatcore/ports/groups"
 )
 
 // GroupState is the state of a consumer group.
@@ -75,7 +75,7 @@ type Hole struct {
 	Err   error         // a [*ports.CorruptError]
 }
 
-func groupState(of pubsub.GroupState) GroupState {
+func groupState(of groups.State) GroupState {
 	state := GroupState{Group: of.Group, Members: of.Members}
 	for _, p := range of.Partitions {
 		state.Partitions = append(state.Partitions, partitionState(p))
@@ -83,7 +83,7 @@ func groupState(of pubsub.GroupState) GroupState {
 	return state
 }
 
-func partitionState(p pubsub.PartitionState) PartitionState {
+func partitionState(p groups.PartitionState) PartitionState {
 	state := PartitionState{
 		Stream: p.Stream, Partition: p.Partition, Owner: p.Owner, Until: p.Until, Epoch: p.Epoch, Position: p.Position, Lag: p.Lag, Oldest: p.Oldest, Age: p.Age,
 		Behind: p.Behind, Parked: p.Parked, Failing: p.Failing, Blocked: p.Blocked, Letters: p.Letters, Walked: p.Walked, Chats: p.Chats, CatchesUp: p.CatchesUp,
@@ -96,11 +96,11 @@ func partitionState(p pubsub.PartitionState) PartitionState {
 }
 
 // administration implements [Groups] on the consumer groups of a log.
-type administration struct{ groups }
+type administration struct{ groups.Admin }
 
 // List implements [Groups].
 func (a administration) List(ctx context.Context) ([]GroupState, error) {
-	list, err := a.groups.List(ctx)
+	list, err := a.Admin.List(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -119,7 +119,7 @@ func (a administration) DeadLetters(ctx context.Context, group string) iter.Seq2
 // DeadLettersAfter implements [Groups].
 func (a administration) DeadLettersAfter(ctx context.Context, group, id string) iter.Seq2[DeadLetter, error] {
 	return func(yield func(DeadLetter, error) bool) {
-		for letter, err := range a.groups.DeadLettersAfter(ctx, group, id) {
+		for letter, err := range a.Admin.DeadLettersAfter(ctx, group, id) {
 			if !yield(DeadLetter(letter), err) {
 				return
 			}
@@ -129,6 +129,6 @@ func (a administration) DeadLettersAfter(ctx context.Context, group, id string) 
 
 // DeadLetter implements [Groups].
 func (a administration) DeadLetter(ctx context.Context, group, id string) (DeadLetter, error) {
-	letter, err := a.groups.DeadLetter(ctx, group, id)
+	letter, err := a.Admin.DeadLetter(ctx, group, id)
 	return DeadLetter(letter), err
 }

@@ -2,10 +2,9 @@ package chatcore
 
 import (
 	"context"
-	"errors"
 	"iter"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/ports/groups"
 )
 
 // Groups is the administration of consumer groups and their dead letters, also of groups that other processes run. Their members notice a change
@@ -34,62 +33,27 @@ type Groups interface {
 }
 
 // BlockReason is the reason why a chat is blocked.
-type BlockReason = pubsub.BlockReason
+type BlockReason = groups.BlockReason
 
 // Reasons why a chat is blocked.
 const (
 	// BlockedTransient is a chat whose handler keeps failing with transient errors.
-	BlockedTransient = pubsub.BlockedTransient
+	BlockedTransient = groups.BlockedTransient
 	// BlockedNewer is a chat whose next event was written by a later version of the program.
-	BlockedNewer = pubsub.BlockedNewer
+	BlockedNewer = groups.BlockedNewer
 	// BlockedSlow is a chat whose handler runs for long.
-	BlockedSlow = pubsub.BlockedSlow
+	BlockedSlow = groups.BlockedSlow
 )
 
 // Errors of consumer groups.
 var (
 	// ErrGroupNotFound is returned when there is no consumer group of a name.
-	ErrGroupNotFound = pubsub.ErrGroupNotFound
+	ErrGroupNotFound = groups.ErrGroupNotFound
 	// ErrDeadLetterNotFound is returned when there is no dead letter of an id.
-	ErrDeadLetterNotFound = pubsub.ErrDeadLetterNotFound
+	ErrDeadLetterNotFound = groups.ErrDeadLetterNotFound
 	// ErrGroupDeleted is returned by Run when a consumer group was deleted while the process ran it.
-	ErrGroupDeleted = pubsub.ErrGroupDeleted
-	// ErrGroupsUnsupported is returned by the [Groups] of a core on a custom event log.
-	ErrGroupsUnsupported = errors.New("a custom event log administers its consumer groups itself: use the log that WithEventLog was given")
+	ErrGroupDeleted = groups.ErrGroupDeleted
 )
 
-// Groups returns the administration of the consumer groups on Redis or, of a core in memory, in the process. On a custom event log its calls return
-// [ErrGroupsUnsupported].
-func (c *Core) Groups() Groups {
-	if g := c.backend.groups; g != nil {
-		return administration{g}
-	}
-	return unsupportedGroups{}
-}
-
-// unsupportedGroups is the administration of groups on a custom event log.
-type unsupportedGroups struct{}
-
-func (unsupportedGroups) List(context.Context) ([]GroupState, error) {
-	return nil, ErrGroupsUnsupported
-}
-
-func (unsupportedGroups) Rebuild(context.Context, string) error { return ErrGroupsUnsupported }
-
-func (g unsupportedGroups) DeadLetters(ctx context.Context, group string) iter.Seq2[DeadLetter, error] {
-	return g.DeadLettersAfter(ctx, group, "")
-}
-
-func (unsupportedGroups) DeadLettersAfter(context.Context, string, string) iter.Seq2[DeadLetter, error] {
-	return func(yield func(DeadLetter, error) bool) { yield(DeadLetter{}, ErrGroupsUnsupported) }
-}
-
-func (unsupportedGroups) DeadLetter(context.Context, string, string) (DeadLetter, error) {
-	return DeadLetter{}, ErrGroupsUnsupported
-}
-
-func (unsupportedGroups) Retry(context.Context, string, string) error { return ErrGroupsUnsupported }
-
-func (unsupportedGroups) Drop(context.Context, string, string) error { return ErrGroupsUnsupported }
-
-func (unsupportedGroups) Delete(context.Context, string) error { return ErrGroupsUnsupported }
+// Groups returns the administration of the consumer groups of the log: on Redis, in the process's memory, or those of [EventLog].Groups.
+func (c *Core) Groups() Groups { return administration{c.backend.groups} }

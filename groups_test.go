@@ -15,7 +15,7 @@ import (
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/app"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -55,7 +55,7 @@ func TestAGroupsNameIsNobodyElsesKey(t *testing.T) {
 // idle runs a group that does nothing, on its own core with a short lease, and returns the result of Run.
 func idle(t *testing.T, config chatcore.Config, groups ...string) (ended <-chan error) {
 	t.Helper()
-	config.Delivery.Lease = pubsub.MinLease
+	config.Delivery.Lease = group.MinLease
 	core := opened(t)(chatcore.New(t.Context(), config))
 	for _, group := range groups {
 		if err := core.Subscribe(group, chatcore.On(func(context.Context, chatcore.Delivery[domain.Durable]) error { return nil })); err != nil {
@@ -84,7 +84,7 @@ func TestRunTellsThatRedisLostTheLog(t *testing.T) {
 // TestGroupsDelete_EndsItsOwnSubscription and no other one of the process. Run reports it when it ends, Health at once.
 func TestGroupsDelete_EndsItsOwnSubscription(t *testing.T) {
 	namespace := "delete-" + uuid.NewString()
-	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: pubsub.MinLease}}
+	config := chatcore.Config{Redis: chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: namespace}, Log: chatcore.LogConfig{Partitions: 2}, Delivery: chatcore.DeliveryConfig{Lease: group.MinLease}}
 	client := goredis.NewClient(&goredis.Options{Addr: redistest.Shared(t).Addr()})
 	t.Cleanup(func() { _ = client.Close() })
 	core := opened(t)(chatcore.New(t.Context(), config))
@@ -146,7 +146,7 @@ func TestFindings_OfGroups(t *testing.T) {
 	config := chatcore.Config{
 		Redis:    chatcore.RedisConfig{URL: redistest.Shared(t).URL(), Namespace: "lag-" + uuid.NewString()},
 		Log:      chatcore.LogConfig{Partitions: 1},
-		Delivery: chatcore.DeliveryConfig{Lease: pubsub.MinLease, Warn: chatcore.Thresholds{Lag: 3, LagAge: time.Hour}},
+		Delivery: chatcore.DeliveryConfig{Lease: group.MinLease, Warn: chatcore.Thresholds{Lag: 3, LagAge: time.Hour}},
 	}
 	other := opened(t)(chatcore.New(t.Context(), config))
 	core := opened(t)(chatcore.New(t.Context(), config))

@@ -11,6 +11,8 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/delivery"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
 	"chatcore/ports"
@@ -74,12 +76,12 @@ func FromBeginning() SubscribeOption {
 }
 
 // Poison is the treatment of a chat when one of its events becomes a dead letter, because its handler failed for good.
-type Poison = pubsub.Poison
+type Poison = delivery.Poison
 
 // The treatments of a chat whose event cannot be handled.
 const (
-	Skip = pubsub.Skip // the chat goes on with its next event
-	Park = pubsub.Park // the chat waits, and others go on, until the dead letter is given again or dropped
+	Skip = delivery.Skip // the chat goes on with its next event
+	Park = delivery.Park // the chat waits, and others go on, until the dead letter is given again or dropped
 )
 
 // OnPoison sets the treatment of a chat when one of its events becomes a dead letter. Defaults to [Skip].
@@ -147,7 +149,7 @@ func Ephemeral() SubscribeOption {
 
 // Permanent marks an error that a retry does not mend: the event becomes a dead letter at once. The mark wins over a transient error that err
 // wraps, and over the mark of [Transient]. A nil error stays nil.
-func Permanent(err error) error { return pubsub.Permanent(err) }
+func Permanent(err error) error { return group.Permanent(err) }
 
 // Transient marks an error that passes by itself and says nothing about the event, such as that of a database that does not answer. It never
 // counts as an attempt: the handler is started again, for as long as it fails so, after pauses as [DeliveryConfig.Retry] says, but of 15 seconds at most.
@@ -158,10 +160,10 @@ func Permanent(err error) error { return pubsub.Permanent(err) }
 // [ports.ErrUnconfirmed], [ports.ErrConflict], [ports.ErrRateLimited], [ports.ErrEvicting], [ports.ErrLogLost] and [ports.ErrClosed],
 // and the errors of Watermill's CircuitBreaker: gobreaker.ErrOpenState and gobreaker.ErrTooManyRequests. A handler that sends messages or records events must
 // give them ids: after a lost outcome it is started again.
-func Transient(err error) error { return pubsub.Transient(err) }
+func Transient(err error) error { return group.Transient(err) }
 
 // IsTransient reports whether an error that a handler returns never counts as an attempt.
-func IsTransient(err error) bool { return pubsub.IsTransient(err) }
+func IsTransient(err error) bool { return group.IsTransient(err) }
 
 // Live is an event as it reached this process on a live channel: at most once, without promises about order; seqs give the order of durable events,
 // and show gaps between them.

@@ -8,9 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
-
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/conn"
 	"chatcore/adapters/redis/eventlog"
@@ -107,9 +104,7 @@ func (c *Core) Health(ctx context.Context) Health {
 	}
 	h.Ready, h.Stopped, h.Refused, h.LiveLosses = h.NotReady == nil, c.stoppedGroups(), c.backend.refused(), c.live.losses.Load()
 	if h.Ready {
-		if groups := c.backend.groups; groups != nil {
-			h.Groups, h.GroupsErr = administration{groups}.List(ctx)
-		}
+		h.Groups, h.GroupsErr = c.Groups().List(ctx)
 	}
 	return h
 }
@@ -125,24 +120,17 @@ func (c *Core) holes() (holes []Hole) {
 	return holes
 }
 
-// keepSubscriber adds a group's subscriber to the state that Health reports.
-func (c *Core) keepSubscriber(group string, s message.Subscriber) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.subscribers == nil {
-		c.subscribers = make(map[string]message.Subscriber)
-	}
-	c.subscribers[group] = s
-}
-
-// stoppedGroups returns the groups whose subscriptions have ended by themselves, by name.
+// stoppedGroups returns the groups whose members have ended by themselves, by name.
 func (c *Core) stoppedGroups() (stopped []StoppedGroup) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
-	for _, group := range slices.Sorted(maps.Keys(c.subscribers)) {
-		if s, ours := c.subscribers[group].(*pubsub.Subscriber); ours && s.Err() != nil {
-			stopped = append(stopped, StoppedGroup{group, s.Err()})
-		}
+	router := c.router
+	c.mu.Unlock()
+	if router == nil {
+		return nil
+	}
+	failed := router.Failed()
+	for _, group := range slices.Sorted(maps.Keys(failed)) {
+		stopped = append(stopped, StoppedGroup{group, failed[group]})
 	}
 	return stopped
 }

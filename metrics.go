@@ -3,18 +3,16 @@ package chatcore
 import (
 	"context"
 	"errors"
-	"maps"
 	"slices"
 	"sync"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/metric"
 
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/telemetry"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // The age at which values of groups and presence are read from Redis again, and the time limit of that. Metrics cost Redis the same for any number of
@@ -139,10 +137,7 @@ func (l *levels) read(ctx context.Context, c *Core) []telemetry.Point {
 
 // groupLevels asks where the groups of this process stand on the partitions that it owns. A group that cannot be asked is left out.
 func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
-	c.mu.Lock()
-	subscribers := maps.Clone(c.subscribers)
-	c.mu.Unlock()
-	for _, state := range c.owned(ctx, subscribers) {
+	for _, state := range c.owned(ctx) {
 		if len(state.Partitions) == 0 {
 			continue
 		}
@@ -166,21 +161,30 @@ func (c *Core) groupLevels(ctx context.Context) (points []telemetry.Point) {
 	return points
 }
 
-// owned asks where the groups of subscribers stand on the partitions that these own, some groups at a time.
-func (c *Core) owned(ctx context.Context, subscribers map[string]message.Subscriber) map[string]pubsub.GroupState {
+// owned returns the states of this process's groups on the partitions that it owns. It asks for some groups at a time.
+func (c *Core) owned(ctx context.Context) (states []groups.State) {
 	const atATime = 8
-	var mu sync.Mutex // guards: states
-	states := make(map[string]pubsub.GroupState, len(subscribers))
+	c.mu.Lock()
+	router, registrations := c.router, c.groups
+	c.mu.Unlock()
+	if router == nil {
+		return nil
+	}
+	var mu sync.Mutex // guards states
 	var asking sync.WaitGroup
 	slots := make(chan struct{}, atATime)
-	for group, s := range subscribers {
+	for _, s := range registrations {
+		owned := router.Owned(s.group)
+		if len(owned) == 0 {
+			continue
+		}
 		slots <- struct{}{}
 		asking.Go(func() {
 			defer func() { <-slots }()
-			if state, err := c.backend.owned(ctx, s); err == nil {
+			if state, err := c.backend.groups.Inspect(ctx, s.group, owned); err == nil {
 				mu.Lock()
 				defer mu.Unlock()
-				states[group] = state
+				states = append(states, state)
 			}
 		})
 	}

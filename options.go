@@ -1,17 +1,16 @@
 package chatcore
 
 import (
-	"context"
 	"encoding/json"
 
 	"github.com/ThreeDotsLabs/watermill/message"
 	"go.opentelemetry.io/otel/metric"
 	"go.opentelemetry.io/otel/trace"
 
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/ports"
+	"chatcore/ports/groups"
 )
 
 // Option replaces a part of a core.
@@ -85,20 +84,18 @@ func WithHelpers(values ports.KeyValues, counters ports.Counters, sets ports.Set
 	return func(p *overrides) { p.stores.Values, p.stores.Counters, p.stores.Sets = values, counters, sets }
 }
 
-// EventLog is an event log with the transports of its events: the three belong together, because an append must deliver and announce its events in
-// the same step. Fields without a comment are required.
+// EventLog is an event log with the consumer groups and the live channels of its events: the three belong together, because an append must deliver and
+// announce its events in the same step. Fields without a comment are required.
 type EventLog struct {
-	ID          string // names the log: another id is another log
-	Log         app.Log
-	Snapshots   ports.Snapshots // may be nil: entities are folded from all of their events
-	Clock       ports.LogClock  // stamps events and decides edit windows; nil: the clock of [WithClock]
-	Streams     []string        // the topics of Subscriber: each group reads all of them
-	Subscriber  func(group string, fromBeginning bool) (message.Subscriber, error)
-	DeadLetters pubsub.DeadLetters
-	Live        LiveTransport
-	Tail        ports.Tail                                    // may be nil: then there are no feeds, and listeners hear only what Live delivers
-	DeleteGroup func(ctx context.Context, group string) error // may be nil
-	Close       func() error                                  // may be nil; called once, at the end
+	ID        string // names the log: another id is another log
+	Log       app.Log
+	Snapshots ports.Snapshots // may be nil: entities are folded from all of their events
+	Clock     ports.LogClock  // stamps events and decides edit windows; nil: the clock of [WithClock]
+	Groups    groups.Stores   // the state of the log's consumer groups; memgroup.New returns those of a log in the process's memory
+	Backlog   ports.Backlog   // reads the log by the partitions of Groups, for groups that are behind; may be nil if Log is a [ports.Backlog]
+	Live      LiveTransport
+	Tail      ports.Tail   // may be nil: then there are no feeds, and listeners hear only what Live delivers
+	Close     func() error // may be nil; called once, at the end
 }
 
 // LiveTransport carries live events by the names of their types.

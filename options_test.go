@@ -4,20 +4,18 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 	goredis "github.com/redis/go-redis/v9"
 
 	"chatcore"
 	"chatcore/adapters/memory"
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/memgroup"
 	"chatcore/adapters/wireformat"
 	"chatcore/app"
 	"chatcore/app/projection"
@@ -102,20 +100,15 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 	codec, live := wireformat.New(), live.NewLocal(0)
 	clock := chatcoretest.NewClock(time.Now())
 	log := memory.New(codec, clock, live.Announce)
-	delivery := pubsub.NewMemory(log, codec, clock, nil)
+	groups := memgroup.New(memgroup.Config{Log: log, Codec: codec, Clock: clock})
 	whole := chatcore.EventLog{
-		ID: log.ID(), Log: log, Streams: []string{delivery.Topic()}, Live: live, DeadLetters: &pubsub.MemoryDeadLetters{},
-		Subscriber: func(group string, _ bool) (message.Subscriber, error) {
-			return delivery.Subscriber(pubsub.SubscriberConfig{Group: group})
-		},
+		ID: log.ID(), Log: log, Groups: groups, Backlog: groups.Backlog(), Live: live,
 	}
 	for field, without := range map[string]func(*chatcore.EventLog){
-		"ID":          func(e *chatcore.EventLog) { e.ID = "" },
-		"Log":         func(e *chatcore.EventLog) { e.Log = nil },
-		"Streams":     func(e *chatcore.EventLog) { e.Streams = nil },
-		"Subscriber":  func(e *chatcore.EventLog) { e.Subscriber = nil },
-		"DeadLetters": func(e *chatcore.EventLog) { e.DeadLetters = nil },
-		"Live":        func(e *chatcore.EventLog) { e.Live = nil },
+		"ID":     func(e *chatcore.EventLog) { e.ID = "" },
+		"Log":    func(e *chatcore.EventLog) { e.Log = nil },
+		"Groups": func(e *chatcore.EventLog) { e.Groups = nil },
+		"Live":   func(e *chatcore.EventLog) { e.Live = nil },
 	} {
 		part := whole
 		without(&part)
@@ -136,28 +129,5 @@ func TestAnEventLogOfOnesOwnIsWhole(t *testing.T) {
 	}
 	if err := core.WaitIdle(t.Context()); !errors.Is(err, chatcore.ErrNotInMemory) {
 		t.Errorf("settle: %v", err)
-	}
-	groups := core.Groups()
-	calls := map[string]error{
-		"List":       failure(groups.List(t.Context())),
-		"Rebuild":    groups.Rebuild(t.Context(), "g"),
-		"DeadLetter": failure(groups.DeadLetter(t.Context(), "g", "1")),
-		"Retry":      groups.Retry(t.Context(), "g", "1"),
-		"Drop":       groups.Drop(t.Context(), "g", "1"),
-		"Delete":     groups.Delete(t.Context(), "g"),
-	}
-	for _, err := range groups.DeadLetters(t.Context(), "g") {
-		calls["DeadLetters"] = err
-	}
-	for _, err := range groups.DeadLettersAfter(t.Context(), "g", "1") {
-		calls["DeadLettersAfter"] = err
-	}
-	for call, err := range calls {
-		if !errors.Is(err, chatcore.ErrGroupsUnsupported) || !strings.Contains(err.Error(), "WithEventLog") {
-			t.Errorf("%s: %v", call, err)
-		}
-	}
-	if len(calls) != reflect.TypeFor[chatcore.Groups]().NumMethod() {
-		t.Errorf("tried %d calls of %d", len(calls), reflect.TypeFor[chatcore.Groups]().NumMethod())
 	}
 }

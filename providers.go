@@ -9,8 +9,10 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/memory"
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/memgroup"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/redis/keyspace"
@@ -61,13 +63,13 @@ func liveConfig(c Config, clients *redis.Clients, keys keyspace.Keys) live.PubSu
 	return live.PubSubConfig{Client: clients.PubSub.UniversalClient, Channel: keys.Channel, Buffer: c.Delivery.LiveBuffer, Logger: c.Logger}
 }
 
-func streamsConfig(clients *redis.Clients, keys keyspace.Keys, log *eventlog.Log, codec *wireformat.Codec) pubsub.StreamsConfig {
-	var partitions []pubsub.Partition
+func groupsConfig(clients *redis.Clients, keys keyspace.Keys, log *eventlog.Log) redisgroup.Config {
+	var partitions []redisgroup.Partition
 	for _, p := range keys.Log().Partitions() {
-		partitions = append(partitions, pubsub.Partition(p))
+		partitions = append(partitions, redisgroup.Partition(p))
 	}
-	return pubsub.StreamsConfig{
-		Commands: clients.Commands.UniversalClient, Blocking: clients.Blocking.UniversalClient, Partitions: partitions, Log: log, Codec: codec,
+	return redisgroup.Config{
+		Commands: clients.Commands.UniversalClient, Blocking: clients.Blocking.UniversalClient, Partitions: partitions, Log: log,
 	}
 }
 
@@ -86,7 +88,7 @@ func customClock(b *EventLog, clock ports.Clock) ports.LogClock {
 
 func newProgress() *progress { return &progress{} }
 
-func newCounters() *pubsub.GroupCounters { return &pubsub.GroupCounters{} }
+func newCounters() *group.GroupCounters { return &group.GroupCounters{} }
 
 // tracedLog is the event log of the commands: its appends are traced.
 func tracedLog(log app.Log, t *telemetry.Telemetry) app.CommandLog {
@@ -137,18 +139,14 @@ func newHelpers(logger *slog.Logger, s stores, live LiveTransport, ids ports.IDs
 	})
 }
 
-func newMemoryDelivery(log *memory.Log, codec *wireformat.Codec, clock ports.Clock, p *progress) *pubsub.Memory {
-	return pubsub.NewMemory(log, codec, clock, p.made)
+func newMemoryGroups(log *memory.Log, codec *wireformat.Codec, clock ports.Clock, p *progress) *memgroup.Groups {
+	return memgroup.New(memgroup.Config{Log: log, Codec: codec, Clock: clock, Moved: p.made})
 }
 
 func newLocal(c DeliveryConfig) *live.Local { return live.NewLocal(c.LiveBuffer) }
 
 func newViews(b *backend, s stores) projection.Views {
-	views := projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing}
-	if b.groups != nil {
-		views.Kept = keptBy(b.groups)
-	}
-	return views
+	return projection.Views{Log: b.logID, Chats: s.UserChats, Unread: s.Unread, Typing: s.Typing, Kept: keptBy(b.groups)}
 }
 
 // tracedSessions has every call of the store observed as commands are.

@@ -11,6 +11,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 
 	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/telemetry"
 	"chatcore/adapters/wireformat"
 	"chatcore/domain"
@@ -140,17 +141,12 @@ func ended(ctx context.Context, err error) error {
 // route runs the consumer groups until ctx ends.
 func (c *Core) route(ctx context.Context) error {
 	plan := c.config.stopPlan()
-	router, err := pubsub.NewRouter(c.backend.deadLetters(), c.counters.Of, c.clock, pubsub.RetryPolicy(c.config.Delivery.Retry), plan.handlers, c.config.Logger)
+	router, err := pubsub.NewRouter(plan.handlers, c.config.Logger)
 	if err != nil {
 		return err
 	}
 	for _, s := range c.groups {
-		subscriber, err := c.backend.subscriber(s, c.config, c.counters)
-		if err != nil {
-			return err
-		}
-		c.keepSubscriber(s.group, subscriber)
-		if err := router.AddGroup(s.group, c.backend.topics, subscriber, c.bounded(s), c.surrounding(s)...); err != nil {
+		if err := c.addGroup(router, s); err != nil {
 			return err
 		}
 	}
@@ -183,37 +179,47 @@ func (c *Core) route(ctx context.Context) error {
 
 // pass removes a group of this run only, if it was created.
 func (c *Core) pass(ctx context.Context, group string) error {
-	if err := c.backend.deleteGroup(ctx, group); err != nil && !errors.Is(err, ErrGroupNotFound) {
+	if err := c.backend.groups.Delete(ctx, group); err != nil && !errors.Is(err, ErrGroupNotFound) {
 		return err
 	}
 	return nil
 }
 
-// surrounding returns the middlewares of a group. A built-in group has none.
-func (c *Core) surrounding(s *registration) []message.HandlerMiddleware {
-	if s.builtin {
-		return nil
+// addGroup adds a group to the router. Watermill takes part only in groups with a Watermill handler or middlewares.
+func (c *Core) addGroup(router *pubsub.Router, s *registration) error {
+	config := c.groupConfig(s)
+	if s.batch != nil {
+		return router.AddCalls(pubsub.Topic, config, nil)
 	}
-	return slices.Concat(c.middlewares, s.middlewares)
-}
-
-// bounded is a group's handler with its timeout.
-func (c *Core) bounded(s *registration) message.NoPublishHandlerFunc {
-	if s.timeout > 0 {
-		return pubsub.WithTimeout(s.timeout, c.traced(s))
-	}
-	return c.traced(s)
-}
-
-// traced is a group's handler, which continues the trace of each event.
-func (c *Core) traced(s *registration) message.NoPublishHandlerFunc {
-	if s.plain == nil {
-		handlers := make(map[string]pubsub.Handler, len(s.handlers))
-		for typ, h := range s.handlers {
-			handlers[typ] = c.telemetry.Handler(s.group, wireformat.Type, h)
+	middlewares := slices.Concat(c.middlewares, s.middlewares)
+	if s.plain == nil && len(middlewares) == 0 {
+		calls := group.Calls(c.handlersOf(s).Handle)
+		if s.timeout > 0 {
+			calls = calls.WithTimeout(s.timeout)
 		}
-		return pubsub.NewConsumer(c.codec, c.LogID(), c.clock, handlers, c.counters.Of(s.group))
+		return router.AddCalls(pubsub.Topic, config, calls)
 	}
+	handle := c.tracedMessages(s)
+	if s.plain == nil {
+		handle = c.handlersOf(s).Consume(c.codec)
+	}
+	if s.timeout > 0 {
+		handle = pubsub.WithTimeout(s.timeout, handle)
+	}
+	return router.AddGroup(pubsub.Topic, config, handle, middlewares...)
+}
+
+// handlersOf returns the handlers of a group, which continue the trace of each event.
+func (c *Core) handlersOf(s *registration) *pubsub.Handlers {
+	handlers := make(map[string]pubsub.Handler, len(s.handlers))
+	for typ, h := range s.handlers {
+		handlers[typ] = c.telemetry.Handler(s.group, wireformat.Type, h)
+	}
+	return pubsub.NewHandlers(handlers, c.counters.Of(s.group))
+}
+
+// tracedMessages returns a group's Watermill handler, which continues the trace of each event.
+func (c *Core) tracedMessages(s *registration) message.NoPublishHandlerFunc {
 	return func(msg *message.Message) error {
 		if !c.telemetry.Processes(msg.Context()) {
 			return s.plain(msg)

@@ -7,8 +7,8 @@ import (
 	"github.com/google/wire"
 
 	"chatcore/adapters/memory"
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/redis/eventlog"
 	"chatcore/adapters/telemetry"
@@ -29,13 +29,13 @@ var (
 		wire.Struct(new(deps), "*"), newCore,
 	)
 	redisSet = wire.NewSet(
-		redis.Set, redisConfig, history, newRedisStores, pubsub.Set, live.Set, liveConfig, tailConfig, streamsConfig, redisClock,
+		redis.Set, redisConfig, history, newRedisStores, redisgroup.New, live.Set, liveConfig, tailConfig, groupsConfig, redisClock,
 		wire.Bind(new(app.Log), new(*eventlog.Log)), wire.Bind(new(ports.Snapshots), new(*eventlog.Log)),
 		wire.Bind(new(message.Publisher), new(*live.PubSub)), wire.Bind(new(LiveTransport), new(*live.PubSub)),
 		wire.Struct(new(onRedis), "*"), newRedisBackend,
 	)
 	memorySet = wire.NewSet(
-		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryDelivery, newMemoryTail, memoryClock,
+		memory.Set, memoryConfig, newMemoryStores, newLocal, newMemoryGroups, newMemoryTail, memoryClock,
 		wire.Bind(new(memory.Announcer), new(*live.Local)),
 		wire.Bind(new(app.Log), new(*memory.Log)), wire.Bind(new(ports.Snapshots), new(*memory.Log)),
 		wire.Bind(new(message.Publisher), new(*live.Local)), wire.Bind(new(LiveTransport), new(*live.Local)),

@@ -9,7 +9,7 @@ import (
 	"strings"
 	"time"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/domain"
 )
 
@@ -26,7 +26,7 @@ type AbandonedHandler struct {
 }
 
 // String returns the text by which an [AbandonedError] names the handler.
-func (h AbandonedHandler) String() string { return pubsub.RunningHandler(h).String() }
+func (h AbandonedHandler) String() string { return group.RunningHandler(h).String() }
 
 // AbandonedError names the handlers that a core has left behind at its end. Their goroutines go on until they return. An event of theirs is not
 // finished: its group delivers it again.

@@ -5,7 +5,7 @@ import (
 
 	"go.opentelemetry.io/otel/attribute"
 
-	"chatcore/adapters/pubsub"
+	"chatcore/adapters/pubsub/group"
 	"chatcore/adapters/telemetry"
 	"chatcore/app/feed"
 )
@@ -67,7 +67,7 @@ type TailStats struct {
 // count defines one field of Stats and the metric that exports it. The count is either a group's, of which Stats has the sum, or the core's.
 type count struct {
 	field   func(*Stats) *uint64
-	ofGroup func(*pubsub.Counters) *atomic.Uint64
+	ofGroup func(*group.Counters) *atomic.Uint64
 	ofCore  func(*Core, *Stats) uint64 // the Stats have Tail, Feeds and the counts before it
 
 	name, unit, description string
@@ -88,47 +88,47 @@ func counts() []count {
 	as := func(word string) []attribute.KeyValue { return []attribute.KeyValue{telemetry.Result(word)} }
 	return []count{
 		{
-			func(s *Stats) *uint64 { return &s.Handled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Handled }, nil,
+			func(s *Stats) *uint64 { return &s.Handled }, func(c *group.Counters) *atomic.Uint64 { return &c.Handled }, nil,
 			"chatcore.deliveries", "{delivery}", deliveries, as("handled"),
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Ignored }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Ignored }, nil,
+			func(s *Stats) *uint64 { return &s.Ignored }, func(c *group.Counters) *atomic.Uint64 { return &c.Ignored }, nil,
 			"chatcore.deliveries", "{delivery}", deliveries, as("ignored"),
 		},
 		{
-			func(s *Stats) *uint64 { return &s.DeadLetters }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.DeadLetters }, nil,
+			func(s *Stats) *uint64 { return &s.DeadLetters }, func(c *group.Counters) *atomic.Uint64 { return &c.DeadLetters }, nil,
 			"chatcore.deliveries", "{delivery}", deliveries, as("dead_letter"),
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Transient }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Transient }, nil,
+			func(s *Stats) *uint64 { return &s.Transient }, func(c *group.Counters) *atomic.Uint64 { return &c.Transient }, nil,
 			"chatcore.deliveries.transient_failures", "{start}", "Handler starts that failed transiently and are no attempts.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Offered }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Offered }, nil,
+			func(s *Stats) *uint64 { return &s.Offered }, func(c *group.Counters) *atomic.Uint64 { return &c.Offered }, nil,
 			"chatcore.partitions.offered", "{partition}", "Partitions offered to other members because of an event of a later version of the program.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Backfilled }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Backfilled }, nil,
+			func(s *Stats) *uint64 { return &s.Backfilled }, func(c *group.Counters) *atomic.Uint64 { return &c.Backfilled }, nil,
 			"chatcore.deliveries.caught_up", "{event}", "Events that groups read back from the log instead of from a stream.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Fenced }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Fenced }, nil,
+			func(s *Stats) *uint64 { return &s.Fenced }, func(c *group.Counters) *atomic.Uint64 { return &c.Fenced }, nil,
 			"chatcore.partitions.fenced", "{partition}", "Partitions that another member had acquired before this one committed.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.StreamOverruns }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.StreamOverruns }, nil,
+			func(s *Stats) *uint64 { return &s.StreamOverruns }, func(c *group.Counters) *atomic.Uint64 { return &c.StreamOverruns }, nil,
 			"chatcore.streams.overruns", "{overrun}", "Times that a group was too far behind for a stream when it was cut.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.PhantomEntries }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.PhantomEntries }, nil,
+			func(s *Stats) *uint64 { return &s.PhantomEntries }, func(c *group.Counters) *atomic.Uint64 { return &c.PhantomEntries }, nil,
 			"chatcore.deliveries.phantom_entries", "{event}", "Events that a stream names and the log does not have.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Unstreamed }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Unstreamed }, nil,
+			func(s *Stats) *uint64 { return &s.Unstreamed }, func(c *group.Counters) *atomic.Uint64 { return &c.Unstreamed }, nil,
 			"chatcore.deliveries.unstreamed", "{event}", "Events that the log has and a stream does not name.", nil,
 		},
 		{
-			func(s *Stats) *uint64 { return &s.Held }, func(c *pubsub.Counters) *atomic.Uint64 { return &c.Held }, nil,
+			func(s *Stats) *uint64 { return &s.Held }, func(c *group.Counters) *atomic.Uint64 { return &c.Held }, nil,
 			"chatcore.deliveries.held", "{attempt}", "Attempts after which a delivery would have become a dead letter, had there been room.", nil,
 		},
 

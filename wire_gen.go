@@ -8,8 +8,8 @@ package chatcore
 
 import (
 	"chatcore/adapters/memory"
-	"chatcore/adapters/pubsub"
 	"chatcore/adapters/pubsub/live"
+	"chatcore/adapters/pubsub/redisgroup"
 	"chatcore/adapters/redis"
 	"chatcore/adapters/telemetry"
 	"chatcore/app"
@@ -47,14 +47,14 @@ func initRedis(ctx context.Context, config Config, p overrides) (*Core, func(), 
 	pubSub := live.NewPubSub(pubSubConfig)
 	liveTailConfig := tailConfig(config, clients, keys, codec, pubSub)
 	tail := live.NewTail(liveTailConfig)
-	pubsubStreamsConfig := streamsConfig(clients, keys, log, codec)
-	streams := pubsub.NewStreams(pubsubStreamsConfig)
+	redisgroupConfig := groupsConfig(clients, keys, log)
+	groups := redisgroup.New(redisgroupConfig)
 	chatcoreOnRedis := &onRedis{
 		keys:    keys,
 		log:     log,
 		live:    pubSub,
 		tail:    tail,
-		streams: streams,
+		groups:  groups,
 		codec:   codec,
 		clients: clients,
 	}
@@ -162,8 +162,8 @@ func initMemory(ctx context.Context, config Config, p overrides) (*Core, error) 
 	chatcoreStores := newMemoryStores(portsStores, log, p, telemetryTelemetry)
 	tail := newMemoryTail(config, log, clock, local, chatcoreStores)
 	chatcoreProgress := newProgress()
-	pubsubMemory := newMemoryDelivery(log, codec, clock, chatcoreProgress)
-	chatcoreBackend := newMemoryBackend(log, local, tail, pubsubMemory)
+	groups := newMemoryGroups(log, codec, clock, chatcoreProgress)
+	chatcoreBackend := newMemoryBackend(log, local, tail, groups)
 	presenceStore := chatcoreStores.Presence
 	logger := config.Logger
 	sweeper := app.NewSweeper(presenceStore, clock, logger)

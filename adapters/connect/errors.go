@@ -113,7 +113,6 @@ func errorClasses() []errorClass {
 		{err: ports.ErrLogLost, code: rpc.CodeDataLoss, reason: "log_lost", text: sentinel},
 		{err: ports.ErrCorrupt, code: rpc.CodeDataLoss, reason: "corrupt", text: sentinel},
 
-		{err: chatcore.ErrGroupsUnsupported, code: rpc.CodeUnimplemented, reason: "groups_unsupported"},
 		{err: chatcore.ErrNoFsck, code: rpc.CodeUnimplemented, reason: "findings_unsupported"},
 
 		{err: ports.ErrNewerLog, code: rpc.CodeUnavailable, reason: "newer_log", text: sentinel},

@@ -191,7 +191,6 @@ func TestFailureOf(t *testing.T) {
 		{&ports.LimitedError{Kind: "send", RetryAfter: 1500 * time.Millisecond}, rpc.CodeResourceExhausted, "rate_limited", true},
 		{ports.ErrOverloaded, rpc.CodeResourceExhausted, "overloaded", true},
 		{&domain.TooSoonError{Until: time.Now().Add(time.Hour)}, rpc.CodeResourceExhausted, "too_soon", true},
-		{chatcore.ErrGroupsUnsupported, rpc.CodeUnimplemented, "groups_unsupported", false},
 		{chatcore.ErrNoFsck, rpc.CodeUnimplemented, "findings_unsupported", false},
 		{context.DeadlineExceeded, rpc.CodeDeadlineExceeded, "deadline_exceeded", true},
 		{context.Canceled, rpc.CodeCanceled, "canceled", true},

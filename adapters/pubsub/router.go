@@ -173,6 +173,17 @@ func (r *Router) Owned(name string) (owned []groups.Partition) {
 	return owned
 }
 
+// Failed returns the errors of the groups whose members have ended by themselves, by group.
+func (r *Router) Failed() map[string]error {
+	failed := make(map[string]error)
+	for _, read := range r.readings {
+		if err := read.Err(); err != nil {
+			failed[read.config.Group] = err
+		}
+	}
+	return failed
+}
+
 func (r *Router) members() (members []*subscription) {
 	for _, read := range r.readings {
 		members = append(members, read.subscriptions()...)

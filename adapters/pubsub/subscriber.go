@@ -42,10 +42,10 @@ type Subscriber struct {
 	config  SubscriberConfig
 	settled bool // the router reports the outcomes of its messages
 
-	mu      sync.Mutex
+	mu      sync.Mutex // guards the fields below
 	members []*subscription
 	closed  bool
-	failure error // of members that have ended by themselves
+	failure error // of members that have ended by themselves and are not among the others
 }
 
 var _ message.Subscriber = (*Subscriber)(nil)
@@ -142,10 +142,10 @@ func (s *Subscriber) run(ctx context.Context, member *subscription) {
 	running := len(member.Running()) > 0
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.failure = errors.Join(s.failure, member.Err())
 	if running {
 		return
 	}
+	s.failure = errors.Join(s.failure, member.Err())
 	for i := range s.members {
 		if s.members[i] == member {
 			s.members = append(s.members[:i], s.members[i+1:]...)
@@ -158,7 +158,11 @@ func (s *Subscriber) run(ctx context.Context, member *subscription) {
 func (s *Subscriber) Err() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.failure
+	err := s.failure
+	for _, m := range s.members {
+		err = errors.Join(err, m.Err())
+	}
+	return err
 }
 
 func (s *Subscriber) subscriptions() []*subscription {

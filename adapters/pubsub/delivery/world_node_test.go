@@ -246,7 +246,7 @@ func (l *worldLease) fetch(count int, fails bool) {
 	case fails:
 		l.records = nil
 	case len(l.missing) > 0:
-		l.known.Add(l.missing, l.s.read2(l.missing))
+		l.known.Add(l.missing, l.s.checkpointsOf(l.missing))
 		l.missing = nil
 	default:
 		if l.missing = l.p.Fetched(l.records, l.last, &l.known); len(l.missing) == 0 {
@@ -326,7 +326,7 @@ func (l *worldLease) endStep(fails bool) {
 		l.p.OpenFailed(step.Open)
 		done()
 	case step.Open != nil:
-		l.p.Opened(step.Open, l.s.read2(step.Open))
+		l.p.Opened(step.Open, l.s.checkpointsOf(step.Open))
 		done()
 	case fails:
 		done()
@@ -334,7 +334,7 @@ func (l *worldLease) endStep(fails bool) {
 		l.p.WalkFailed(&ports.CorruptError{})
 		done()
 	case len(l.stepNeeds) > 0:
-		l.stepKnown.Add(l.stepNeeds, l.s.read2(l.stepNeeds))
+		l.stepKnown.Add(l.stepNeeds, l.s.checkpointsOf(l.stepNeeds))
 		l.stepNeeds = nil
 	default:
 		if l.stepNeeds = l.p.Walked(l.heads, l.next, len(l.s.chats), &l.stepKnown); len(l.stepNeeds) == 0 {
@@ -343,8 +343,8 @@ func (l *worldLease) endStep(fails bool) {
 	}
 }
 
-// read2 reads checkpoints.
-func (s *worldPartition) read2(chats []string) []domain.Seq {
+// checkpointsOf reads checkpoints.
+func (s *worldPartition) checkpointsOf(chats []string) []domain.Seq {
 	seqs := make([]domain.Seq, len(chats))
 	for i, c := range chats {
 		seqs[i] = s.store.checkpoints[c]
@@ -385,7 +385,7 @@ func (n *node) scanOnce(count int, fails bool) {
 	case !c.scan.Resolve:
 		p.Compared(c.page, c.tail, c.scan.Count, n.now())
 	case len(c.needs) > 0:
-		c.known.Add(c.needs, n.w.of(p).read2(c.needs))
+		c.known.Add(c.needs, n.w.of(p).checkpointsOf(c.needs))
 		c.needs = nil
 		return
 	default:

@@ -74,11 +74,11 @@ func (d *dice) roll(n int) int {
 func (d *dice) chance(percent int) bool { return d.roll(100) >= 100-percent }
 
 // newWorld returns a world whose shape is drawn from a number.
-func newWorld(shape uint64, faultless bool) *world {
+func newWorld(shape uint64, order Order, faultless bool) *world {
 	d := dice(shape)
 	w := &world{now: epoch, faultless: faultless, facts: make(map[string]*fact), living: make(map[string]*living), blocked: make(map[*node]int)}
 	w.config = Config{
-		Order: Order(d.roll(3)), Retry: RetryPolicy{Attempts: 1 + d.roll(3), First: 100 * time.Millisecond, Max: time.Second}, Concurrency: 1 + d.roll(6), //nolint:gosec // small
+		Order: order, Retry: RetryPolicy{Attempts: 1 + d.roll(3), First: 100 * time.Millisecond, Max: time.Second}, Concurrency: 1 + d.roll(6),
 		DeadLetterBound: plenty, Lease: 6 * time.Second, Slow: 3 * time.Second, CoolDown: 2 * time.Second, Ephemeral: d.chance(10),
 	}
 	if w.config.Order == ByChat && d.chance(50) {
@@ -191,10 +191,7 @@ func (w *world) step(number uint64) {
 	for _, n := range w.nodes {
 		n.take()
 	}
-	w.hash(uint64(w.begins))
 }
-
-func (w *world) hash(n uint64) { w.clock = (w.clock ^ n) * 1099511628211 }
 
 // run runs a program, and reports the broken invariant.
 func (w *world) run(program []uint64) (broken failure) {
@@ -219,10 +216,10 @@ func (w *world) run(program []uint64) (broken failure) {
 	return failure{}
 }
 
-// tell runs a program again and returns its story.
-func tell(shape uint64, faultless bool, program []uint64) string {
-	w := newWorld(shape, faultless)
+// story runs the program again and returns what happens.
+func (m *modelRun) story() string {
+	w := m.world()
 	w.tells = true
-	broken := w.run(program)
+	broken := w.run(m.program)
 	return fmt.Sprintf("%+v %+v\n%s\n%s", w.config, w.limits, strings.Join(w.story, "\n"), broken.text)
 }

@@ -61,7 +61,7 @@ func newRig(t *testing.T, server *redistest.Server) *rig {
 	r := &rig{t: t, client: client, log: log, sent: make(map[domain.ChatID]domain.Seq)}
 	var places []redisgroup.Partition
 	for _, p := range keys.Log().Partitions() {
-		places = append(places, redisgroup.Partition{Stream: p.Stream, Base: p.Base, Number: p.Partition})
+		places = append(places, redisgroup.Partition(p))
 	}
 	r.groups = redisgroup.New(redisgroup.Config{Commands: client, Blocking: client, Partitions: places, Log: log, Timeout: wait.Limit})
 	r.place, r.partition = places[0], r.groups.Partitions()[0]

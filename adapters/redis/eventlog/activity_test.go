@@ -32,7 +32,7 @@ func TestActivityIndex(t *testing.T) {
 
 func testActivityIndex(t *testing.T, client goredis.UniversalClient, keys keyspace.Keys) {
 	t.Helper()
-	partitions := slices.DeleteFunc(keys.Log().Partitions(), func(l keyspace.Partition) bool { return l.Partition < 0 })
+	partitions := slices.DeleteFunc(keys.Log().Partitions(), func(l keyspace.Partition) bool { return l.Number < 0 })
 	log, ctx := rig.Open(t, client, keys), t.Context()
 	chats := make([]domain.ChatID, 1200)
 	entries := make([]ports.ActivityEntry, len(chats))

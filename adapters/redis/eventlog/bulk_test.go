@@ -138,7 +138,7 @@ func TestChatList_RoundTrips(t *testing.T) {
 
 func lastKeys(keys keyspace.Keys) (names []string) {
 	for _, partition := range keys.Log().Partitions() {
-		if partition.Partition >= 0 {
+		if partition.Number >= 0 {
 			names = append(names, partition.Base+"last")
 		}
 	}

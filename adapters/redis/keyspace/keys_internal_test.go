@@ -91,7 +91,7 @@ func TestNames(t *testing.T) {
 			t.Errorf("%s, want %s", got, want)
 		}
 	}
-	if streams := plain.Log().Partitions(); len(streams) != 17 || streams[16].Stream != "message-delivery-stream" || streams[16].Partition >= 0 {
+	if streams := plain.Log().Partitions(); len(streams) != 17 || streams[16].Stream != "message-delivery-stream" || streams[16].Number >= 0 {
 		t.Errorf("partitions %+v", streams)
 	}
 	if streams := one.Log().Partitions(); len(streams) != 1 {

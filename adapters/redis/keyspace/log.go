@@ -11,20 +11,20 @@ type Log struct{ base }
 
 // Partition names a delivery stream, and the prefix of its groups' keys. Package pubsub defines the rest of their names.
 type Partition struct {
-	Stream    string
-	Base      string
-	Partition int // below 0 for the bare stream, which other programs write
+	Stream string
+	Base   string
+	Number int // below 0 for the bare stream, which other programs write
 }
 
 // Partitions returns the streams that a group reads: each partition's, and the bare stream if it is none of these.
 func (k Log) Partitions() []Partition {
 	partitions := make([]Partition, 0, len(k.tags)+1)
 	for p := range k.tags {
-		partitions = append(partitions, Partition{Stream: k.Stream(p), Base: k.Key(p, ""), Partition: p})
+		partitions = append(partitions, Partition{Stream: k.Stream(p), Base: k.Key(p, ""), Number: p})
 	}
 	if len(k.tags) > 1 {
 		bare := k.prefix + k.names.Stream
-		partitions = append(partitions, Partition{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Partition: -1})
+		partitions = append(partitions, Partition{Stream: bare, Base: k.prefix + "cc:{" + bare + "}:", Number: -1})
 	}
 	return partitions
 }
