@@ -76,6 +76,7 @@ func TestOrderWhileInstancesComeAndGo(t *testing.T) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		config := beginning(r.config("g"))
 		config.Concurrency = 16
+		config.Lease = time.Minute // no lease ends by itself
 		all := chats(30)
 		handle := e.around(lingers(2 * time.Millisecond))
 		running := []*instance{r.start(config, handle)}

@@ -25,8 +25,14 @@ type reader struct {
 
 // open splits a JSON object into its fields.
 func open(payload []byte) (map[string]json.RawMessage, error) {
+	valid := utf8.Valid(payload)
+	if valid {
+		if fields, ok := split(payload); ok {
+			return fields, nil
+		}
+	}
 	wrong := &Error{Reason: ErrMalformed, Problem: "the payload is not a JSON object", Allowed: "one JSON object in UTF-8"}
-	if !utf8.Valid(payload) {
+	if !valid {
 		wrong.Problem = "the payload is not valid UTF-8"
 		return nil, wrong
 	}

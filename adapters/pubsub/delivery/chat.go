@@ -42,7 +42,7 @@ type chat struct {
 	knownHead domain.Seq // seq that is known to exist, while the chat is behind
 	done      seqSet     // finished events beyond acked
 	mode      mode
-	parkedSeq domain.Seq // event that it was parked for under this lease: handlers were started for it even if its dead letter is dropped
+	parkedFor domain.Seq // event whose dead letter the chat was last parked for under this lease, 0 if for none
 
 	only        lane             // of a group that is ordered by chat
 	byKey       map[string]*lane // of a group that is ordered by key

@@ -89,7 +89,7 @@ func EndState(of any) string {
 		return "over"
 	case r.letter != "" || c.foreign() || c.isFinished(r.Seq):
 		return "finished"
-	case c.mode == parked && r.Seq == c.parkedSeq:
+	case c.mode == parked && r.Seq == c.parkedFor:
 		return "dead letter"
 	}
 	return "left to the log"

@@ -110,8 +110,9 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 		m.endEarlier(l)
 		return
 	}
+	var letters []*Record
 	if done > 0 {
-		p.finishTo(l, batch[done-1])
+		letters = p.finishTo(l, batch[done-1])
 	}
 	if done < len(batch) && l.head == batch[done] {
 		p.unblockSlow(l)
@@ -124,6 +125,10 @@ func (m *Member) CompletedBatch(batch []*Record, start, done int, o Outcome, lat
 			l.wait(true)
 			p.retryAt(l, now.Add(later))
 		}
+	}
+	for _, r := range slices.Backward(letters) {
+		r.next = nil
+		l.linkBehindHead(r)
 	}
 	p.landedIn(l)
 }
@@ -180,13 +185,13 @@ func (p *Partition) finish(l *lane) {
 	p.m.finished++
 }
 
-// finishTo finishes a lane's events up to the last one that was handled. Dead letters queued between them stay.
-func (p *Partition) finishTo(l *lane, last *Record) {
+// finishTo finishes a lane's events up to the last one that was handled. It returns the dead letters that were queued between them and before the next
+// event, which are no longer in the lane: the outcome of that event comes first.
+func (p *Partition) finishTo(l *lane, last *Record) (letters []*Record) {
 	if last.Seq == 0 || last.letter != "" {
 		p.finish(l)
-		return
+		return nil
 	}
-	var letters []*Record
 	for l.head != nil && (l.head.letter != "" || l.head.Seq <= last.Seq) {
 		if l.head.letter != "" {
 			letters = append(letters, l.pop())
@@ -194,10 +199,7 @@ func (p *Partition) finishTo(l *lane, last *Record) {
 		}
 		p.finish(l)
 	}
-	for _, r := range slices.Backward(letters) {
-		r.next = nil
-		l.linkBehindHead(r)
-	}
+	return letters
 }
 
 // fail decides about the head of a lane whose handler has failed. Only a failure that may be the event's fault counts as an attempt.
@@ -358,8 +360,8 @@ func (p *Partition) park(l *lane) {
 		p.behind--
 	}
 	delete(p.ordered, c.id)
-	c.mode, c.parkedSeq = parked, l.head.Seq
-	l.pop()
+	c.mode = parked
+	c.parkedFor = l.pop().Seq
 	c.cut()
 	c.queuedSeq = c.acked
 	p.markDirty(c)

@@ -306,7 +306,7 @@ func (p *Partition) enqueue(c *chat, r *Record) {
 	l := c.laneOf(r)
 	l.link(r)
 	c.recall(r)
-	r.redelivered = r.redelivered || r.Seq == c.parkedSeq
+	r.redelivered = r.redelivered || r.Seq <= c.parkedFor
 	if retried, some := p.ordered[c.id]; some && retried.Seq == r.Seq {
 		r.ordered, r.earlier, r.redelivered = retried.id, retried.Attempts, true
 	}

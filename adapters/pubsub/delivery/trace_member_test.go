@@ -252,7 +252,7 @@ func (r *trace) completeBatch(m *traceMember, args []string, cause string) error
 			}
 			continue
 		}
-		kinds := map[string]delivery.OutcomeKind{"failed": delivery.Failed, "rejected": delivery.FailedForGood, "transient": delivery.FailedTransiently, "not-begun": delivery.NotBegun}
+		kinds := map[string]delivery.OutcomeKind{"failed": delivery.Failed, "reject": delivery.FailedForGood, "transient": delivery.FailedTransiently, "not-begun": delivery.NotBegun}
 		kind, known := kinds[arg]
 		if !known {
 			return fmt.Errorf("no outcome %q", arg)
@@ -306,7 +306,11 @@ func (r *trace) reload(p *delivery.Partition, s *traceStore, revision string) {
 	var letters []delivery.Retried
 	for _, id := range what.Letters {
 		l := s.letter(id)
-		rec := &delivery.Record{Entry: groups.Entry{UUID: l.UUID, Metadata: l.Metadata, Payload: l.Payload, Chat: l.Chat, Seq: l.Seq}}
+		key := ""
+		if events := s.events[l.Chat]; l.Seq > 0 && int(l.Seq) <= len(events) { //nolint:gosec // small
+			key = events[l.Seq-1].key
+		}
+		rec := &delivery.Record{Key: key, Entry: groups.Entry{UUID: l.UUID, Metadata: l.Metadata, Payload: l.Payload, Chat: l.Chat, Seq: l.Seq}}
 		letters = append(letters, delivery.Retried{Record: rec, Letter: *l, Checkpoint: s.checkpoints[l.Chat]})
 	}
 	r.print("others have changed it: chats that resume %v, letters %v", what.Resumed, what.Letters)

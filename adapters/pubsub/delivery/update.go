@@ -103,10 +103,7 @@ func (p *Partition) redeliver(d Retried, mark groups.RetryMark) {
 	if d.Letter.Chat != "" {
 		c = p.open(d.Letter.Chat, d.Checkpoint)
 	}
-	l := &c.only
-	if p.m.config.Order != ByChat { // it waits for none
-		l = c.addLane(&lane{seq: r.Seq})
-	}
+	l := c.laneOf(r)
 	l.linkBehindHead(r)
 	p.show(l)
 }

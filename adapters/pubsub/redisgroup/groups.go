@@ -76,7 +76,7 @@ func (g *Groups) Partitions() []groups.Partition {
 // Stream returns the groups of a stream that carries no log. Their state lies beside the stream. They share the clients and the [Reader] with g: [Groups.Close]
 // of either ends the reads of both.
 func (g *Groups) Stream(name string) groups.Stores {
-	return &Groups{commands: g.commands, partitions: []Partition{NewPartition(name)}, scripts: g.scripts, reader: g.reader}
+	return &Groups{commands: g.commands, partitions: []Partition{NewPartition(name)}, scripts: g.scripts, reader: g.reader, timeout: g.timeout}
 }
 
 // Close ends the reads of all stores.

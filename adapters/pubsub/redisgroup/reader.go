@@ -251,16 +251,20 @@ func (r *Reader) private(ctx context.Context, t *tail, stream string, after grou
 	}
 }
 
-// read asks Redis once, without waiting or for at most [readBlock]. It also checks that the entry at after still exists. Both commands go over one
-// connection, and so to one server.
+// read asks Redis once, without waiting or for at most [readBlock]. It also checks that the entry at after still exists, and so those after it that were
+// read. Both commands go over one connection, and so to one server.
+//
+// The check comes after the read that waits: entries that are trimmed during the wait are noticed, and Redis sends both replies in one write. A check
+// before the read has a write and a wakening of its own for each event.
 func (r *Reader) read(ctx context.Context, stream string, after groups.StreamID, wait bool) (*groups.Batch, error) {
 	bounded, cancel := context.WithTimeout(ctx, readBlock+readGrace)
 	defer cancel()
-	cmds := []*goredis.RawCmd{goredis.NewRawCmd(bounded, "xrange", stream, after.String(), "+", "count", readCount+1)}
+	id := after.String()
+	cmds := []*goredis.RawCmd{goredis.NewRawCmd(bounded, "xrange", stream, id, "+", "count", readCount+1)}
 	if wait {
 		cmds = []*goredis.RawCmd{
-			goredis.NewRawCmd(bounded, "xrange", stream, after.String(), after.String()),
-			goredis.NewRawCmd(bounded, "xread", "count", readCount, "block", readBlock.Milliseconds(), "streams", stream, after.String()),
+			goredis.NewRawCmd(bounded, "xread", "count", readCount, "block", readBlock.Milliseconds(), "streams", stream, id),
+			goredis.NewRawCmd(bounded, "xrange", stream, id, id),
 		}
 	}
 	if err := r.ask(bounded, stream, cmds); err != nil {
@@ -270,17 +274,16 @@ func (r *Reader) read(ctx context.Context, stream string, after groups.StreamID,
 		return nil, fmt.Errorf("reading %s: %w", stream, rediscmd.Unavailable(ctx, err))
 	}
 	b := &groups.Batch{After: after}
-	entries, err := parseRange(cmds[0].Val())
+	entries, err := parseRange(cmds[len(cmds)-1].Val())
 	if len(entries) > 0 && entries[0].ID == after {
 		entries = entries[1:]
 	} else {
 		b.Gap = !after.IsZero()
 	}
-	b.Entries, b.Full = entries, len(entries) >= readCount
 	if wait && err == nil {
-		b.Entries, err = parseRead(cmds[1].Val())
-		b.Full = len(b.Entries) == readCount
+		entries, err = parseRead(cmds[0].Val())
 	}
+	b.Entries, b.Full = entries, len(entries) >= readCount
 	return b, err
 }
 

@@ -1,0 +1,128 @@
+package wireformat
+
+import (
+	"encoding/json"
+	"strings"
+)
+
+// splitFields is the number of fields that split makes room for: most events have fewer.
+const splitFields = 12
+
+// split splits a JSON object in valid UTF-8 into its fields, as [json.Unmarshal] does but in a tenth of the time. ok is false if the payload is not
+// written as a [Codec] writes it, with no space between tokens: then the payload may still be an object. The fields do not share the payload's memory.
+func split(payload []byte) (fields map[string]json.RawMessage, ok bool) {
+	if len(payload) < 2 || payload[0] != '{' {
+		return nil, false
+	}
+	text, raw := string(payload), append([]byte(nil), payload...) // names are parts of one, values are parts of the other
+	fields = make(map[string]json.RawMessage, splitFields)
+	for at := 1; ; at++ {
+		end := skipString(text, at)
+		if end < 0 || end >= len(text) || text[end] != ':' || strings.IndexByte(text[at:end], '\\') >= 0 {
+			return nil, false
+		}
+		name := text[at+1 : end-1]
+		at = end + 1
+		if end = skipValue(text, at); end < 0 || end >= len(text) {
+			return nil, false
+		}
+		fields[name] = raw[at:end:end]
+		switch at = end; text[at] {
+		case ',':
+		case '}':
+			return fields, at+1 == len(text)
+		default:
+			return nil, false
+		}
+	}
+}
+
+// skipValue returns the end of the JSON value at a place, or -1 if it is none or is not written as a codec writes it.
+func skipValue(s string, at int) int {
+	if at >= len(s) {
+		return -1
+	}
+	switch c := s[at]; {
+	case c == '"':
+		return skipString(s, at)
+	case c == '{', c == '[':
+		return skipNested(s, at)
+	case c >= '1' && c <= '9':
+		for at < len(s) && s[at] >= '0' && s[at] <= '9' {
+			at++
+		}
+		return at
+	case c == '0':
+		return at + 1
+	}
+	for _, word := range [...]string{"true", "false", "null"} {
+		if strings.HasPrefix(s[at:], word) {
+			return at + len(word)
+		}
+	}
+	return -1
+}
+
+// skipString returns the end of the JSON string at a place, or -1 if it is none.
+func skipString(s string, at int) int {
+	if at >= len(s) || s[at] != '"' {
+		return -1
+	}
+	for at++; at < len(s); at++ {
+		switch c := s[at]; {
+		case c == '"':
+			return at + 1
+		case c < ' ':
+			return -1
+		case c == '\\':
+			if at++; at >= len(s) {
+				return -1
+			}
+			switch s[at] {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			case 'u':
+				for range 4 {
+					if at++; at >= len(s) || !isHex(s[at]) {
+						return -1
+					}
+				}
+			default:
+				return -1
+			}
+		}
+	}
+	return -1
+}
+
+func isHex(c byte) bool {
+	return c >= '0' && c <= '9' || c >= 'a' && c <= 'f' || c >= 'A' && c <= 'F'
+}
+
+// skipNested returns the end of the JSON object or array at a place, or -1 if it is none.
+func skipNested(s string, from int) int {
+	const deepest = 100
+	depth := 0
+	for at := from; at < len(s); at++ {
+		switch s[at] {
+		case '"':
+			end := skipString(s, at)
+			if end < 0 {
+				return -1
+			}
+			at = end - 1
+		case '{', '[':
+			if depth++; depth > deepest {
+				return -1
+			}
+		case '}', ']':
+			if depth--; depth > 0 {
+				continue
+			}
+			if !json.Valid([]byte(s[from : at+1])) {
+				return -1
+			}
+			return at + 1
+		}
+	}
+	return -1
+}

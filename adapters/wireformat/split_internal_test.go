@@ -1,0 +1,75 @@
+package wireformat
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+	"testing"
+	"unicode/utf8"
+)
+
+// checkSplit compares split with encoding/json.
+func checkSplit(t *testing.T, payload []byte) (fast bool) {
+	t.Helper()
+	if !utf8.Valid(payload) {
+		return false
+	}
+	before := slices.Clone(payload)
+	got, ok := split(payload)
+	var want map[string]json.RawMessage
+	err := json.Unmarshal(payload, &want)
+	switch {
+	case ok && (err != nil || want == nil):
+		t.Errorf("%q is no object, but was split into %q", payload, got)
+	case ok && !maps.EqualFunc(got, want, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) }):
+		t.Errorf("%q was split into %q; encoding/json says %q", payload, got, want)
+	}
+	for _, value := range got {
+		clear(value)
+	}
+	if !bytes.Equal(payload, before) {
+		t.Errorf("the fields of %q share its memory", before)
+	}
+	return ok
+}
+
+func TestSplit(t *testing.T) {
+	for _, payload := range []string{
+		`{"a":1}`, `{"a":0,"b":18446744073709551615}`, `{"a":"x","b":"","c":"ü€😀"}`, `{"a":"\"\\\/\b\f\n\r\t\u00e9\uD83d"}`, `{"a":true,"b":false,"c":null}`,
+		`{"a":{},"b":[],"c":{"d":[1,{"e":"]}"}],"f":-1.5e+3}}`, `{"a":1,"a":2}`, `{"":""}`,
+	} {
+		if !checkSplit(t, []byte(payload)) {
+			t.Errorf("%q was not split", payload)
+		}
+	}
+	for _, payload := range []string{
+		``, `{`, `{}`, ` {"a":1}`, `{"a":1} `, `{"a": 1}`, `{"a" :1}`, `{ "a":1}`, `{"a":1,}`, `{"a":1}}`, `{"a":1`, `{"a":`, `{"a"`, `{"a`, `{"a":1,"b"}`, `{a:1}`,
+		`{"a\u0062":1}`, `{"a":01}`, `{"a":-1}`, `{"a":1.5}`, `{"a":1e3}`, `{"a":+1}`, `{"a":tru}`, `{"a":truer}`, `{"a":nul`, `{"a":"\x"}`, `{"a":"\u12g4"}`,
+		`{"a":"\u12"}`, `{"a":"\`, "{\"a\":\"\n\"}", `{"a":[}`, `{"a":[1,]}`, `{"a":{"b"}}`, `{"a":[1}`, `{"a":["}`, `null`, `[]`, `{"a":1 ,"b":2}`, `{"a":1x}`, `{"a":12}3`,
+		`{"a":` + string(bytes.Repeat([]byte{'['}, 200)) + string(bytes.Repeat([]byte{']'}, 200)) + `}`,
+	} {
+		if checkSplit(t, []byte(payload)) {
+			t.Errorf("%q was split", payload)
+		}
+	}
+}
+
+func FuzzSplit(f *testing.F) {
+	f.Add([]byte(`{"eventId":"e","type":"message:new","v":1,"seq":1,"ordinal":0,"content":"a\nb","attachments":[{"url":"u"}],"replyTo":null}`))
+	f.Fuzz(func(t *testing.T, payload []byte) { checkSplit(t, payload) })
+}
+
+// TestDecode_Allocations counts the allocations for a message: its event, the fields and their texts. With encoding/json there were 47.
+func TestDecode_Allocations(t *testing.T) {
+	payload := []byte(`{"eventId":"e-1","type":"message:new","v":1,"timestamp":"2025-11-25T10:00:00.000Z","seq":1,"ordinal":1,"correlationId":"c-1","chatId":"c","messageId":"m",` +
+		`"senderId":"u","content":"hi"}`)
+	codec := New()
+	if _, err := codec.Decode(payload); err != nil {
+		t.Fatal(err)
+	}
+	const most = 16
+	if n := testing.AllocsPerRun(100, func() { _, _ = codec.Decode(payload) }); n > most {
+		t.Errorf("%v allocations; allowed: %d", n, most)
+	}
+}
