@@ -19,7 +19,7 @@ func (m *Member) SetLimit(name string, n int) bool {
 }
 
 // States calls fn with the state of each lease of the member, of its chats with their marks, and of their records. The machines are those of
-// docs/architecture.md. What a call tells apart is a pointer, or a lease and a chat.
+// docs/architecture.md. of identifies a lease or a record by its pointer, and a chat by its lease and its id.
 func (m *Member) States(now time.Time, fn func(machine string, of any, state string)) {
 	for _, a := range m.assignments {
 		p := a.owned
