@@ -218,6 +218,7 @@ func TestAPlantedImportIsFound(t *testing.T) {
 		"adapters/redis/kv/a.go":          {"chatcore/adapters/redis/eventlog", watermill},
 		"adapters/pubsub/a.go":            {"chatcore/app", "chatcore/adapters/redis"},
 		"adapters/pubsub/redisgroup/a.go": {"chatcore/app", "chatcore/adapters/redis", "chatcore/adapters/pubsub", "chatcore/adapters/pubsub/group", watermill + "/message"},
+		"adapters/pubsub/delivery/a.go":   {"chatcore/app", "chatcore/adapters/wireformat", "chatcore/adapters/pubsub/group", "chatcore/internal/flight", watermill + "/message", goRedis},
 		"adapters/pubsub/live/a.go":       {"chatcore/app", "chatcore/adapters/redis", "chatcore/adapters/pubsub"},
 		"adapters/memory/a.go":            {goRedis, "chatcore/app"},
 		"adapters/telemetry/a.go":         {otelAPI + "x/sdk", goRedis},
