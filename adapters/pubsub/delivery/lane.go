@@ -36,7 +36,7 @@ type laneID struct {
 
 func (l *lane) id() laneID { return laneID{l.chat.id, l.key, l.seq} }
 
-// tracked reports whether a later lease of the same member can tell the lane from others.
+// tracked reports whether a later lease of the same member can identify the lane.
 func (l *lane) tracked() bool { return !l.chat.foreign() || l.chat.p.m.config.Order != Unordered }
 
 // link adds a record at the end.
