@@ -163,6 +163,7 @@ func (p *Partition) finish(l *lane) {
 		if !r.resolved {
 			p.resolved = append(p.resolved, r.letter)
 		}
+		p.feed(c)
 		p.requestCommit()
 	case c.foreign():
 		r.resolved = true

@@ -13,7 +13,9 @@ func (w *world) act(d *dice) {
 	n := w.nodes[d.roll(len(w.nodes))]
 	switch kind := d.roll(100); {
 	case kind < 12:
-		w.actLog(s, d)
+		if d.chance(w.busy) {
+			w.actLog(s, d)
+		}
 	case kind < 16 && !w.faultless:
 		w.actStore(s, d)
 	case kind < 17:
@@ -97,7 +99,7 @@ func (w *world) actLog(s *worldPartition, d *dice) {
 		s.add(worldEntry{seq: c.head() + 1000, fact: f})
 	default:
 		chat := w.anyChat(d)
-		for range 1 + d.roll(3) {
+		for range 1 + d.roll(1+w.busy/30) {
 			s.append(chat, true, false)
 		}
 	}

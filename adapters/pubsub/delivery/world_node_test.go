@@ -104,7 +104,9 @@ func (w *world) start(name string) *node {
 	n := &node{w: w, name: name, leases: make([]*worldLease, len(w.partitions))}
 	w.seeds++
 	c := w.config
-	c.Seed = w.seeds
+	if c.Seed = w.seeds; w.settling {
+		c.DeadLetterBound = plenty
+	}
 	var partitions []groups.Partition
 	for _, s := range w.partitions {
 		partitions = append(partitions, s.Partition)
