@@ -141,6 +141,7 @@ func (l *lane) endRetries() {
 	p := l.chat.p
 	if p.retried--; p.retried == p.m.limits.waiting-1 {
 		for _, c := range p.heldBack {
+			c.heldBack = false
 			c.releaseHeld()
 		}
 		p.heldBack = p.heldBack[:0]

@@ -63,6 +63,9 @@ func (w *world) checkPartition(p *Partition, ready map[*lane]bool) (blocked int)
 	if sum.running != p.running || sum.waiting != p.waiting || sum.retried != p.retried || sum.loaded != p.loaded || sum.behind != p.behind {
 		w.fail("%v counts running %d, waiting %d, loaded %d, behind %d, and has %+v", p, p.running, p.waiting, p.loaded, p.behind, sum)
 	}
+	if n := len(p.heldBack); n > len(p.chats)+1 {
+		w.fail("%d chats are held back of %d", n, len(p.chats))
+	}
 	if n := p.window.size(); n >= limits.window+mostRead {
 		w.fail("the window has %d entries", n)
 	}
