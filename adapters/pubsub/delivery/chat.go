@@ -244,7 +244,7 @@ func (c *chat) progress() (g groups.Progress) {
 		}
 	}
 	slices.SortFunc(g.Others, func(a, b groups.EventFailure) int { return cmp.Compare(a.Seq, b.Seq) })
-	if len(c.done) > 0 && (c.waiting > 0 || c.failed || c.savedDone || c.p.draining || c.p.m.stopped) {
+	if len(c.done) > 0 && (c.waiting > 0 || g.Reason != "" || c.failed || c.savedDone || c.p.draining || c.p.m.stopped) {
 		g.Done = slices.Clone(c.done)
 	}
 	return g

@@ -29,7 +29,7 @@ func (w *world) checkInside(n *node) {
 }
 
 // counts of a partition or of a chat.
-type counts struct{ queued, running, waiting, retried, loaded, behind, slots, blocked int }
+type counts struct{ queued, running, waiting, retried, loaded, behind, blocked int }
 
 func (w *world) checkPartition(p *Partition, ready map[*lane]bool) (blocked int) {
 	limits := &p.m.limits
