@@ -58,6 +58,7 @@ func TestIdle(t *testing.T) {
 	idle("an event", false)
 	end, err = store.Last(t.Context(), p)
 	check(err)
+	idle("an entry", false)
 	commit(groups.Commit{Position: end, Left: []groups.LeftChat{{Chat: "c", State: groups.Behind}}})
 	idle("a chat that is behind", false)
 	letter := groups.Letter{Chat: "c", Seq: 1, Parked: true}
