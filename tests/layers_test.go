@@ -80,7 +80,7 @@ var layers = map[string][]string{
 	"adapters/pubsub":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, groupRun, watermill, breaker},
 	"adapters/pubsub/delivery":   {"chatcore/domain", "chatcore/ports", backoff},
 	"adapters/pubsub/group":      {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", pureCore, backoff, uuids},
-	"adapters/pubsub/redisgroup": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", rediscmd, goRedis, wire},
+	"adapters/pubsub/redisgroup": {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", rediscmd, goRedis},
 	"adapters/pubsub/memgroup":   {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat"},
 	"adapters/pubsub/live":       {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", backoff, watermill, goRedis, wire},
 	"adapters/memory":            {"chatcore/domain", "chatcore/ports", "chatcore/adapters/wireformat", wire},

@@ -80,7 +80,7 @@ func suiteRig(t *testing.T, client goredis.UniversalClient, nodes []*goredis.Cli
 	t.Cleanup(log.Close)
 	config := redisgroup.Config{Commands: client, Blocking: client, Log: log, Timeout: wait.Limit}
 	for _, p := range keys.Log().Partitions() {
-		config.Partitions = append(config.Partitions, redisgroup.Partition(p))
+		config.Partitions = append(config.Partitions, redisgroup.Partition{Stream: p.Stream, Base: p.Base, Number: p.Number})
 	}
 	all, sent := redisgroup.New(config), 0
 	t.Cleanup(func() { check(all.Close()) })

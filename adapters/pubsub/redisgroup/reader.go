@@ -158,6 +158,7 @@ func (r *Reader) next(ctx context.Context, of *reads, stream string, after group
 		t.mu.Lock()
 		stretch, known := t.find(after)
 		if stretch != nil {
+			r.readAhead(ctx, t, stream, stretch)
 			t.mu.Unlock()
 			return stretch, nil
 		}
@@ -188,6 +189,21 @@ func (r *Reader) next(ctx context.Context, of *reads, stream string, after group
 			return broken, nil
 		}
 	}
+}
+
+// readAhead begins to read the batch after the last one of the tail if that one is taken now and there is more right after it: handlers then run while
+// Redis answers. It is called with the tail locked. Its result is added to the tail, and a failure is repeated by the next call.
+func (r *Reader) readAhead(ctx context.Context, t *tail, stream string, taken *groups.Batch) {
+	end, _ := t.end()
+	if !t.more || t.reading != nil || taken.Last() != end || !r.reads.begin() {
+		return
+	}
+	t.reading = make(chan struct{})
+	go func() {
+		defer r.reads.active.Done()
+		b, err := r.read(context.WithoutCancel(ctx), stream, end, false)
+		r.took(t, end, b, err)
+	}()
 }
 
 // readTail reads on after the tail, for all groups that wait there. It is called with the tail locked, and does not return before its read ends.

@@ -2,11 +2,13 @@ package redisgroup_test
 
 import (
 	"context"
+	"strconv"
 	"strings"
 	"testing"
 
 	goredis "github.com/redis/go-redis/v9"
 
+	"chatcore/domain"
 	"chatcore/ports/groups"
 	"chatcore/tests/redistest"
 	"chatcore/tests/wait"
@@ -52,5 +54,44 @@ func TestNext_NoticesATrimDuringItsWait(t *testing.T) {
 	r.check(got.err)
 	if !got.batch.Gap {
 		t.Errorf("%d entries, and no gap where one was trimmed", len(got.batch.Entries))
+	}
+}
+
+// TestNext_ReadsAhead takes a batch that others follow: the next one is read before anyone asks for it, and nothing is read twice.
+func TestNext_ReadsAhead(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, redistest.Start(t))
+	store := r.create("g", groups.Start{Beginning: true})
+	const entries, perRead = 600, 256
+	_, err := r.client.Pipelined(t.Context(), func(p goredis.Pipeliner) error {
+		for seq := range entries {
+			p.XAdd(t.Context(), &goredis.XAddArgs{Stream: r.partition.Stream, Values: []any{"_watermill_message_uuid", "e", "chat", "a", "seq", seq + 1, "payload", "{}"}})
+		}
+		return nil
+	})
+	r.check(err)
+	reads := func() int {
+		info, err := r.client.Info(t.Context(), "commandstats").Result()
+		r.check(err)
+		_, rest, _ := strings.Cut(info, "cmdstat_xrange:calls=")
+		number, _, _ := strings.Cut(rest, ",")
+		n, _ := strconv.Atoi(number)
+		return n
+	}
+	before, got := reads(), 0
+	for after := (groups.StreamID{}); got < entries; {
+		b, err := store.Next(t.Context(), r.partition, after, true)
+		r.check(err)
+		for _, e := range b.Entries {
+			if got++; e.Seq != domain.Seq(got) { //nolint:gosec // a count
+				t.Fatalf("entry %d has the seq %d", got, e.Seq)
+			}
+		}
+		after = b.Last()
+		want := before + min(got/perRead+1, entries/perRead+1)
+		wait.Until(t, "the next read", func() bool { return reads() >= want })
+	}
+	if n := reads() - before; n != entries/perRead+1 {
+		t.Errorf("%d reads of %d entries", n, entries)
 	}
 }
