@@ -224,7 +224,7 @@ func (c *Core) As(user domain.UserID) app.UserView {
 }
 
 // Subscribe adds a consumer group: every durable event is delivered to it at least once, by one of the processes that subscribe under
-// the same name. A new group starts with the next event, or see [FromBeginning]. Events of types without a handler are finished and counted
+// the same name. A new group starts with the next event, or see [FromBeginning] and [StartAt]. Events of types without a handler are finished and counted
 // ([Stats.Ignored]). The subscription takes effect when the core starts.
 //
 // Subscribe returns [ErrRunning] after the start and [ErrClosed] after the end of the core, a [*DuplicateError] if this core has the group already or

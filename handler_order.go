@@ -10,7 +10,7 @@ import (
 	"chatcore/ports"
 )
 
-// Unordered makes every event of a group independent of the others: an event that fails, or whose handler runs for long, holds up no other event, also
+// Unordered makes every event of a group independent of the others: an event that fails, or whose handler runs for long, delays no other event, also
 // not of its chat. Several events of a chat may be with handlers of a process at a time ([ChatConcurrency]). An event that becomes a dead letter is
 // skipped.
 //

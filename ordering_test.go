@@ -41,9 +41,9 @@ func send(t *testing.T, core *chatcore.Core, content string) app.Sent {
 	return must[app.Sent](t)(core.Chats.Send(t.Context(), domain.Send{Chat: "c", Actor: "ada", Content: content}))
 }
 
-// TestUnordered_FailingEventsHoldUpNoOther has two events of a chat fail for ever. The others are handled, and not again by the process that comes
+// TestUnordered_FailingEventsDelayNoOther has two events of a chat fail for ever. The others are handled, and not again by the process that comes
 // after; the failing ones come again, with their attempts, until they are handled.
-func TestUnordered_FailingEventsHoldUpNoOther(t *testing.T) {
+func TestUnordered_FailingEventsDelayNoOther(t *testing.T) {
 	const n = 20
 	onEachSharedLog(t, func(t *testing.T, log *sharedLog) {
 		first := log.newPushes(twoFailing(), chatcore.Unordered())
@@ -115,7 +115,7 @@ func TestUnordered_Takeover(t *testing.T) {
 	})
 }
 
-// TestUnordered_DeadLetters retries, drops and rebuilds in an unordered group: a dead letter holds up nothing.
+// TestUnordered_DeadLetters retries, drops and rebuilds in an unordered group: a dead letter delays no event.
 func TestUnordered_DeadLetters(t *testing.T) {
 	onEachSharedLog(t, func(t *testing.T, log *sharedLog) {
 		failures := map[string]error{"down": chatcore.Permanent(errors.New("no such device")), "bad": chatcore.Permanent(errors.New("bad token"))}

@@ -147,6 +147,22 @@ func TestBounds(t *testing.T) {
 			t.Errorf("%d events of the log are loaded, want 2048 and at most a page more", b.p.loaded)
 		}
 	})
+	t.Run("chats that catch up", func(t *testing.T) {
+		m := New(Config{Lease: time.Minute}, []groups.Partition{{Stream: "s"}})
+		left := make(map[string]groups.ChatState)
+		for i := range 1000 {
+			left[fmt.Sprint("c", i)] = groups.Behind
+		}
+		p := m.Acquired(0, &groups.Lease{Left: left}, epoch, epoch)
+		opened := 0
+		for step := p.NextStep(); step.Pages != nil || step.Open != nil; step = p.NextStep() {
+			p.Opened(step.Open, make([]domain.Seq, len(step.Open)))
+			opened += len(step.Open)
+		}
+		if opened != 256 {
+			t.Errorf("%d chats catch up, want 256", opened)
+		}
+	})
 	t.Run("retries", func(t *testing.T) {
 		b, known := newBench(Config{Order: Unordered, Concurrency: 8}), &Checkpoints{}
 		for i := range 3000 {

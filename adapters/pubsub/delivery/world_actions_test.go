@@ -111,7 +111,7 @@ func (w *world) anyChat(d *dice) string { return [...]string{"a", "b", "c", "d",
 func (w *world) actStore(s *worldPartition, d *dice) {
 	g := &s.store
 	switch kind := d.roll(40); {
-	case kind < 16:
+	case kind < 6:
 		if len(g.dead) > 0 {
 			s.decide(g.dead[d.roll(len(g.dead))].ID, d.chance(60))
 		}
@@ -262,7 +262,7 @@ func (w *world) actHandler(n *node, d *dice) {
 		if len(f.records) > 1 && d.chance(30) {
 			done, later = d.roll(len(f.records)), 50*time.Millisecond
 		}
-	case kind < 14:
+	case kind < 13:
 		o = Outcome{Kind: Failed, Cause: "failed"}
 	case kind < 15:
 		o = Outcome{Kind: FailedForGood, Cause: "permanent"}

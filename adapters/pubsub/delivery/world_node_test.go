@@ -26,7 +26,6 @@ type node struct {
 	acquired []acquired
 	wants    struct{ commit, assign, reclaim bool }
 	nextBeat time.Time
-	nextTick time.Time
 	renewal  time.Time
 }
 
@@ -85,7 +84,6 @@ type commitStep struct {
 	commits  []groups.OwnedCommit
 	parts    []*Partition
 	results  []groups.CommitResult // nil if the store has not answered
-	lost     bool                  // the answers are lost
 	reload   []*Partition          // others have changed these
 	revision []string
 }

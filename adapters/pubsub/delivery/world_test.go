@@ -35,7 +35,6 @@ type world struct {
 	begins      int // handlers
 	steps       int
 	blocked     map[*node]int
-	clock       uint64 // hash of what happened
 	story       []string
 	tells       bool
 	settling    bool
