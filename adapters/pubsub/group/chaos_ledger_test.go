@@ -83,8 +83,8 @@ func (l *ledger) fault(chat domain.ChatID, format string, args ...any) {
 
 func (*ledger) now() string { return time.Now().Format("15:04:05.000 ") }
 
-// tell adds to the story of a chat. The mutex is held.
-func (l *ledger) tell(chat domain.ChatID, format string, args ...any) {
+// note adds to the story of a chat. The mutex is held.
+func (l *ledger) note(chat domain.ChatID, format string, args ...any) {
 	l.story[string(chat)] = append(l.story[string(chat)], l.now()+fmt.Sprintf(format, args...))
 }
 
@@ -92,13 +92,13 @@ func (l *ledger) tell(chat domain.ChatID, format string, args ...any) {
 func (l *ledger) happened(format string, args ...any) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell("", format, args...)
+	l.note("", format, args...)
 }
 
 func (l *ledger) granted(partition int, epoch uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell("", "partition %d granted under the epoch %d", partition, epoch)
+	l.note("", "partition %d granted under the epoch %d", partition, epoch)
 	l.grants[partition] = append(l.grants[partition], grant{epoch, time.Now()})
 }
 
@@ -106,7 +106,7 @@ func (l *ledger) granted(partition int, epoch uint64) {
 func (l *ledger) decided(d groups.DeadLetter, retry bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tell(d.Chat, "letter %s of seq %d, attempts %d, parked %v, again %v: retried %v", d.ID, d.Seq, d.Attempts, d.Parked, d.Again, retry)
+	l.note(d.Chat, "letter %s of seq %d, attempts %d, parked %v, again %v: retried %v", d.ID, d.Seq, d.Attempts, d.Parked, d.Again, retry)
 }
 
 // forget is called when the store has lost writes: an earlier lease may count again, and what happened since is not known. With restored false only the
@@ -115,7 +115,7 @@ func (l *ledger) forget(restored bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.rebuilt = time.Now()
-	l.tell("", "group rebuilt, or writes lost: %v", restored)
+	l.note("", "group rebuilt, or writes lost: %v", restored)
 	if restored {
 		l.restored = time.Now()
 		clear(l.grants)
@@ -159,7 +159,7 @@ func (l *ledger) begin(member string, d ports.Delivery, called time.Time) func(e
 		l.checkOrder(what, lane, d)
 	}
 	l.checkAttempt(what, e, d)
-	l.tell(d.ID.Chat, "%s, redelivered %v", what, d.Redelivered)
+	l.note(d.ID.Chat, "%s, redelivered %v", what, d.Redelivered)
 	e.starts++
 	e.attempt, e.epoch, e.at = d.Attempt, d.Epoch, time.Now()
 	l.lanes[lane] = append(l.lanes[lane], s)
@@ -176,7 +176,7 @@ func (l *ledger) end(lane string, s *startRecord, d ports.Delivery, err error) {
 		}
 	}
 	l.lanes[lane] = running
-	l.tell(d.ID.Chat, "%s/%d under the epoch %d: %v", d.ID.Chat, d.ID.Seq, d.Epoch, err)
+	l.note(d.ID.Chat, "%s/%d under the epoch %d: %v", d.ID.Chat, d.ID.Seq, d.Epoch, err)
 	switch {
 	case err == nil:
 		s.event.acks++
@@ -238,12 +238,9 @@ func (l *ledger) checkOrder(what, lane string, d ports.Delivery) {
 
 // sameKey reports whether another event of the chat has the same key.
 func (l *ledger) sameKey(d ports.Delivery, seq domain.Seq) bool {
-	page, err := l.w.log.Read(l.w.t.Context(), d.ID.Chat, ports.Range{From: seq, Limit: 1})
-	if err != nil || len(page.Records) == 0 {
-		l.fault(d.ID.Chat, "seq %d of %s cannot be read: %v", seq, d.ID.Chat, err)
-		return false
-	}
-	return keyOf(ports.Delivery{Event: page.Records[0].Event}) == keyOf(d)
+	l.w.mu.Lock()
+	defer l.w.mu.Unlock()
+	return l.w.keys[d.ID.Chat][seq-1] == keyOf(d)
 }
 
 // checkAttempt checks that a repeated delivery says so, and that attempts do not decrease, unless the store, or an owner that another one has replaced,
